@@ -1,1 +1,38 @@
-//! Skeleton.
+#![doc = include_str!("../README.md")]
+#![no_std]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+pub mod cancel;
+pub mod error;
+pub mod event;
+pub mod gate;
+pub mod lock;
+pub mod primitive;
+#[cfg(target_has_atomic = "ptr")]
+pub mod queue;
+pub mod shard;
+pub mod tally;
+pub mod time;
+pub mod turnstile;
+pub mod wait;
+pub mod wait_list;
+pub mod wake_list;
+
+#[cfg(target_has_atomic = "ptr")]
+pub use self::queue::Queue;
+pub use self::{
+    cancel::{CancelToken, Reason},
+    error::{Cancelled, Closed, TimedOut},
+    event::Event,
+    gate::{Gate, Outcome, Pass},
+    shard::Shards,
+    tally::Tally,
+    time::{Clock, ManualClock, SystemClock, Timer, Timestamp},
+    turnstile::Turnstile,
+    wait::Wait,
+    wait_list::WaitList,
+};

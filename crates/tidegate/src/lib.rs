@@ -1,1 +1,3 @@
-//! Skeleton.
+#![doc = include_str!("../README.md")]
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,385 @@
+//! Cancellation that travels down a tree of tokens.
+//!
+//! A [`CancelToken`] is this workspace's context: it says whether the work it belongs to is still wanted, why not, and
+//! by when it must be done.
+//!
+//! ```text
+//! cancel: lock the node ─▶ first? set reason and flag, take the children ─▶ unlock ─▶ wake ─▶ the same for each child
+//! child:  lock the parent ─▶ cancelled? the child is born cancelled : enter it among the children
+//! ask:    one load of the flag
+//! ```
+
+use core::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use alloc::{borrow::Cow, boxed::Box, collections::BTreeMap, vec::Vec};
+
+use crate::{
+    Event,
+    error::Cancelled,
+    event::Waiter,
+    lock::Lock,
+    primitive::{
+        Arc, Wake, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Timer, Timestamp},
+};
+
+/// Why a token was cancelled.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Somebody called [`CancelToken::cancel`], or dropped a [`DropGuard`].
+    Requested,
+    /// The token's deadline, or one of its ancestors', has come.
+    DeadlineExceeded,
+    /// Somebody called [`CancelToken::cancel_because`] with these words.
+    Because(Cow<'static, str>),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Requested => "requested",
+            Self::DeadlineExceeded => "deadline exceeded",
+            Self::Because(words) => words,
+        })
+    }
+}
+
+/// Says whether work is still wanted. Clones are the same token; children are cancelled with their parent.
+///
+/// Give one to whatever may have to stop early, and give a [`child`](Self::child) to a part that may have to stop alone.
+/// Cancelling is final and reaches every descendant. Asking costs one load.
+///
+/// Works in tasks and threads, with and without std.
+///
+/// # Memory ordering
+///
+/// Everything before [`cancel`](Self::cancel) happens before whatever finds the token cancelled.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_core::{CancelToken, Reason, Wait};
+///
+/// let program = CancelToken::new();
+/// let request = program.child();
+///
+/// program.cancel_because("shutting down");
+/// let error = core::future::pending::<()>().or_cancelled(&request).wait().unwrap_err();
+/// assert_eq!(error.to_string(), "cancelled: shutting down");
+/// assert!(request.is_cancelled());
+/// ```
+#[derive(Clone)]
+pub struct CancelToken {
+    node: Arc<Node>,
+}
+
+struct Node {
+    // INVARIANT: set after `Family::reason`, never cleared.
+    cancelled: AtomicBool,
+    changed: Event,
+    family: Lock<Family>,
+    deadline: Timestamp,
+    origin: Option<Origin>,
+}
+
+#[derive(Default)]
+struct Family {
+    reason: Option<Reason>,
+    // INVARIANT: empty once `reason` is set.
+    children: BTreeMap<u64, Weak<Node>>,
+    next_key: u64,
+    // INVARIANT: `None` once `reason` is set.
+    alarm: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+/// Where a child came from: keeps its parent reachable, and takes itself out of the parent's list in the end.
+struct Origin {
+    parent: Arc<Node>,
+    key: u64,
+}
+
+impl CancelToken {
+    /// Creates a token without parent and deadline.
+    pub fn new() -> Self {
+        Self { node: Arc::new(Node::new(Timestamp::NEVER, None)) }
+    }
+
+    /// Creates a token that is cancelled together with this one, and can be cancelled alone.
+    pub fn child(&self) -> Self {
+        self.child_until(Timestamp::NEVER)
+    }
+
+    /// Creates a child that is cancelled with [`Reason::DeadlineExceeded`] when `deadline` has come on `timer`.
+    ///
+    /// The timer wakes the token, nobody has to poll it. With [`SystemClock`](crate::SystemClock) that is done by the
+    /// process's timer thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_core::{CancelToken, Clock, ManualClock, Reason};
+    ///
+    /// let clock = ManualClock::new();
+    /// let token = CancelToken::new().child_with_deadline(&clock, clock.now() + Duration::from_secs(1));
+    /// assert!(!token.is_cancelled());
+    /// clock.advance(Duration::from_secs(1));
+    /// assert_eq!(token.reason(), Some(Reason::DeadlineExceeded));
+    /// ```
+    pub fn child_with_deadline<T: Timer>(&self, timer: &T, deadline: Timestamp) -> Self {
+        let child = self.child_until(deadline);
+        let mut alarm: Pin<Box<dyn Future<Output = ()> + Send>> =
+            Box::pin(timer.sleep_until(deadline));
+        let waker = Waker::from(Arc::new(Alarm { node: Arc::downgrade(&child.node) }));
+        if alarm.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+            child.node.cancel(Reason::DeadlineExceeded);
+            return child;
+        }
+        // The alarm may already have gone off, or the parent may be cancelled: then there is nothing left to time.
+        let unused = child.node.family.with(|family| match family.reason {
+            None => family.alarm.replace(alarm),
+            Some(_) => Some(alarm),
+        });
+        drop(unused);
+        child
+    }
+
+    /// Creates a child that is cancelled when `duration` has passed since this call.
+    pub fn child_with_timeout<T: Timer>(&self, timer: &T, duration: Duration) -> Self {
+        self.child_with_deadline(timer, timer.now() + duration)
+    }
+
+    fn child_until(&self, deadline: Timestamp) -> Self {
+        let deadline = deadline.min(self.node.deadline);
+        // The parent's list wants a `Weak` of a node that wants its key in that list, so the key comes first.
+        let key = self.node.family.with(|family| {
+            family.next_key += 1;
+            family.next_key
+        });
+        let node = Arc::new(Node::new(deadline, Some(Origin { parent: self.node.clone(), key })));
+        let born_cancelled = self.node.family.with(|family| {
+            if family.reason.is_none() {
+                family.children.insert(key, Arc::downgrade(&node));
+            }
+            family.reason.clone()
+        });
+        if let Some(reason) = born_cancelled {
+            node.cancel(reason);
+        }
+        Self { node }
+    }
+
+    /// Cancels the token and its descendants with [`Reason::Requested`]; returns false if it was cancelled already.
+    ///
+    /// Wakers are called with no lock held.
+    pub fn cancel(&self) -> bool {
+        self.node.cancel(Reason::Requested)
+    }
+
+    /// Cancels the token and its descendants for a reason in words; returns false if it was cancelled already.
+    pub fn cancel_because(&self, words: impl Into<Cow<'static, str>>) -> bool {
+        self.node.cancel(Reason::Because(words.into()))
+    }
+
+    /// Returns whether the token is cancelled. One load.
+    #[inline]
+    pub fn is_cancelled(&self) -> bool {
+        // ORDERING: Acquire: pairs with the Release in `Node::cancel`.
+        self.node.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Returns `Ok` while the token is not cancelled; made for `?` between two steps of work.
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`] with the reason.
+    #[inline]
+    pub fn check(&self) -> Result<(), Cancelled> {
+        if self.is_cancelled() { Err(Cancelled::new(self.node.reason())) } else { Ok(()) }
+    }
+
+    /// Returns why the token was cancelled, `None` while it is not.
+    pub fn reason(&self) -> Option<Reason> {
+        self.check().err().map(|cancelled| cancelled.reason().clone())
+    }
+
+    /// Returns the earliest deadline of the token and its ancestors, on the clock it was made with.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        (self.node.deadline != Timestamp::NEVER).then_some(self.node.deadline)
+    }
+
+    /// Waits until the token is cancelled and returns the reason.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect on the token.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_core::{CancelToken, Reason, Wait};
+    ///
+    /// let token = CancelToken::new();
+    /// let clone = token.clone();
+    /// let thread = std::thread::spawn(move || clone.cancelled().wait());
+    /// token.cancel();
+    /// assert_eq!(thread.join().unwrap(), Reason::Requested);
+    /// ```
+    pub fn cancelled(&self) -> UntilCancelled<'_> {
+        UntilCancelled { token: self, waiter: Waiter::new() }
+    }
+
+    /// Returns a guard that cancels the token when it is dropped, also in a panic.
+    pub fn drop_guard(&self) -> DropGuard {
+        DropGuard { token: Some(self.clone()) }
+    }
+}
+
+impl Node {
+    fn new(deadline: Timestamp, origin: Option<Origin>) -> Self {
+        Self {
+            cancelled: AtomicBool::new(false),
+            changed: Event::new(),
+            family: Lock::new(Family::default()),
+            deadline,
+            origin,
+        }
+    }
+
+    /// Cancels this node and all below it, without recursion: a tree may be deep.
+    fn cancel(&self, reason: Reason) -> bool {
+        let Some(children) = self.cancel_alone(reason.clone()) else { return false };
+        let mut pending: Vec<Weak<Node>> = children;
+        while let Some(node) = pending.pop() {
+            if let Some(node) = node.upgrade() {
+                pending.extend(node.cancel_alone(reason.clone()).into_iter().flatten());
+            }
+        }
+        true
+    }
+
+    /// Cancels this node; returns its children, or `None` if it was cancelled already.
+    fn cancel_alone(&self, reason: Reason) -> Option<Vec<Weak<Node>>> {
+        let (children, _alarm) = self.family.with(|family| {
+            if family.reason.is_some() {
+                return None;
+            }
+            family.reason = Some(reason);
+            // ORDERING: Release: pairs with the Acquire in `is_cancelled`.
+            self.cancelled.store(true, Ordering::Release);
+            Some((core::mem::take(&mut family.children), family.alarm.take()))
+        })?;
+        self.changed.notify_all();
+        Some(children.into_values().collect())
+    }
+
+    /// Returns the reason of a cancelled node.
+    #[cold]
+    fn reason(&self) -> Reason {
+        self.family.with(|family| family.reason.clone()).expect("the reason is set before the flag")
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // A chain of only children is taken apart by a loop: as destructors within destructors it could be deep.
+        let mut origin = self.origin.take();
+        while let Some(Origin { parent, key }) = origin {
+            drop(parent.family.with(|family| family.children.remove(&key)));
+            origin = Arc::into_inner(parent).and_then(|mut parent| parent.origin.take());
+        }
+    }
+}
+
+/// The waker of a deadline. A timer does not wake it before its time.
+struct Alarm {
+    node: Weak<Node>,
+}
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        if let Some(node) = self.node.upgrade() {
+            node.cancel(Reason::DeadlineExceeded);
+        }
+    }
+}
+
+impl Default for CancelToken {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for CancelToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelToken").field("reason", &self.reason()).finish_non_exhaustive()
+    }
+}
+
+/// Future of [`CancelToken::cancelled`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited or waited for"]
+pub struct UntilCancelled<'a> {
+    token: &'a CancelToken,
+    waiter: Waiter,
+}
+
+impl UntilCancelled<'_> {
+    /// Returns the token it waits for.
+    pub fn token(&self) -> &CancelToken {
+        self.token
+    }
+}
+
+impl Future for UntilCancelled<'_> {
+    type Output = Reason;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reason> {
+        let token = self.token;
+        self.waiter.poll_until(&token.node.changed, cx, &mut || token.reason())
+    }
+}
+
+/// Cancels its token when dropped. Made by [`CancelToken::drop_guard`].
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_core::CancelToken;
+///
+/// let token = CancelToken::new();
+/// token.drop_guard().disarm();
+/// assert!(!token.is_cancelled());
+/// drop(token.drop_guard());
+/// assert!(token.is_cancelled());
+/// ```
+#[derive(Debug)]
+#[must_use = "dropping it cancels the token at once"]
+pub struct DropGuard {
+    // `None` once disarmed.
+    token: Option<CancelToken>,
+}
+
+impl DropGuard {
+    /// Lets the token be.
+    pub fn disarm(mut self) {
+        self.token = None;
+    }
+}
+
+impl Drop for DropGuard {
+    fn drop(&mut self) {
+        if let Some(token) = &self.token {
+            token.cancel();
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! Conditions: "not empty now?", "closed now?".
+//!
+//! An [`Event`] carries no state of its own. A waiter names a condition over somebody else's state; whoever changes
+//! that state notifies, and the woken waiter looks again. Newcomers may win the race, so an event suits conditions
+//! that anybody may consume; what must be handed out in order is a [`WaitList`](crate::wait_list::WaitList).
+//!
+//! ```text
+//! waiter:   check ──no──▶ register ──▶ check again ──no──▶ sleep ──▶ (woken) check …
+//! notifier: change the state ──▶ notify(n)
+//! ```
+//!
+//! Registering and notifying each contain a sequentially consistent fence (in `event-listener`), so either the second
+//! check sees the change or the notifier sees the registration. This file is the only one that knows `event-listener`.
+//!
+//! `event-listener` calls wakers while it holds its own lock. A waker that drops the last reference to a task, and with
+//! it another listener of the same event, would deadlock there. So what is registered is a *relay*: it moves the real
+//! waker to the event's outbox, and the outbox is emptied after `event-listener` has let go of its lock. The price is
+//! one small allocation for each wait that really waits.
+
+use core::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use event_listener::{EventListener, IntoNotification};
+
+use crate::{
+    lock::Lock,
+    primitive::{Arc, Wake},
+    wake_list::WakeList,
+};
+
+/// Something that tasks and threads can wait for, woken one by one or all together.
+///
+/// Use it when the state lives elsewhere (an atomic, a queue) and a waiter can tell by looking whether to go on. Use a
+/// [`WaitList`](crate::wait_list::WaitList) when somebody has to decide whose turn it is.
+///
+/// A notification costs one fence and one load while nobody waits. A wait that has to sleep costs two allocations.
+///
+/// # Fairness
+///
+/// Waiters are woken in the order of their registration, but a newcomer may take what a woken waiter was woken for; the
+/// woken one then waits again, at the end of the line.
+///
+/// # Examples
+///
+/// ```
+/// use core::sync::atomic::{AtomicBool, Ordering};
+/// use tidegate_core::{Event, Wait};
+///
+/// static READY: AtomicBool = AtomicBool::new(false);
+/// static CHANGED: Event = Event::new();
+///
+/// let thread = std::thread::spawn(|| {
+///     READY.store(true, Ordering::Release);
+///     CHANGED.notify(1);
+/// });
+/// CHANGED.wait_until(|| READY.load(Ordering::Acquire).then_some(())).wait();
+/// # thread.join().unwrap();
+/// ```
+pub struct Event {
+    listeners: event_listener::Event,
+    // Allocated by the first wait that sleeps, which keeps `new` const.
+    outbox: Lock<Option<Arc<Outbox>>>,
+}
+
+/// Wakers whose listeners were notified and which nobody has called yet.
+type Outbox = Lock<WakeList>;
+
+impl Event {
+    crate::const_fn! {
+        /// Creates an event nobody waits for. Does not allocate.
+        pub fn new() -> Self {
+            Self { listeners: event_listener::Event::new(), outbox: Lock::new(None) }
+        }
+    }
+
+    /// Wakes `n` waiters more, or all of them if fewer wait.
+    ///
+    /// Two calls with 1 wake two waiters, also when the first of them has not run yet.
+    ///
+    /// # Memory ordering
+    ///
+    /// Everything before the call happens before the woken waiter's check. The call begins with a sequentially
+    /// consistent fence: a change made before it with any ordering is seen by a waiter that registers too late to be
+    /// woken.
+    #[inline]
+    pub fn notify(&self, n: usize) {
+        if self.listeners.notify(n.additional()) > 0 {
+            self.deliver();
+        }
+    }
+
+    /// Wakes everybody who waits at the time of the call.
+    #[inline]
+    pub fn notify_all(&self) {
+        // Plain `notify` means "until at least n are notified", which is right for all of them.
+        if self.listeners.notify(usize::MAX) > 0 {
+            self.deliver();
+        }
+    }
+
+    /// Waits until `condition` gives a value.
+    ///
+    /// The condition is checked once before registering, once after, and once for each time the waiter is woken. It
+    /// runs outside of every lock and may use the event.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future withdraws it. If it had been notified, the notification goes to the next waiter.
+    pub fn wait_until<C: Condition>(&self, condition: C) -> WaitUntil<'_, C> {
+        WaitUntil { event: self, waiter: Waiter::new(), condition }
+    }
+
+    #[cold]
+    fn deliver(&self) {
+        if let Some(outbox) = self.outbox.with(|outbox| outbox.clone()) {
+            empty(&outbox);
+        }
+    }
+
+    #[cold]
+    fn listen(&self, waker: &Waker) -> Registration {
+        let outbox = self.outbox.with(|outbox| outbox.get_or_insert_with(Arc::default).clone());
+        let relay = Arc::new(Relay { waker: Lock::new(Some(waker.clone())), outbox });
+        Registration {
+            listener: Some(self.listeners.listen()),
+            handle: Waker::from(relay.clone()),
+            relay,
+        }
+    }
+}
+
+/// Calls what has gathered in an outbox, with every lock open.
+fn empty(outbox: &Outbox) {
+    outbox.with(WakeList::take).wake();
+}
+
+impl Default for Event {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event").finish_non_exhaustive()
+    }
+}
+
+/// What a waiter of an [`Event`] waits for: any closure returning an `Option`, or a type with a name.
+pub trait Condition {
+    /// What the waiter gets.
+    type Output;
+
+    /// Returns the value if the condition holds now. May consume what it finds.
+    fn check(&mut self) -> Option<Self::Output>;
+}
+
+impl<T, F: FnMut() -> Option<T>> Condition for F {
+    type Output = T;
+
+    #[inline]
+    fn check(&mut self) -> Option<T> {
+        self()
+    }
+}
+
+/// What the listener wakes: passes the waiter's waker on to the outbox.
+struct Relay {
+    // INVARIANT: the waker of the latest poll, until a notification has taken it.
+    waker: Lock<Option<Waker>>,
+    outbox: Arc<Outbox>,
+}
+
+impl Wake for Relay {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(waker) = self.waker.with(Option::take) {
+            self.outbox.with(|outbox| outbox.push(waker));
+        }
+    }
+}
+
+struct Registration {
+    // `None` only in `drop`.
+    listener: Option<EventListener>,
+    relay: Arc<Relay>,
+    handle: Waker,
+}
+
+impl Registration {
+    /// Asks for `waker` to be called; returns whether a notification has already come.
+    fn poll(&mut self, waker: &Waker) -> bool {
+        let replaced = self.relay.waker.with(|slot| match slot {
+            Some(held) if held.will_wake(waker) => None,
+            _ => slot.replace(waker.clone()),
+        });
+        // Foreign code (the waker's destructor) runs with the lock open.
+        drop(replaced);
+        let listener = self.listener.as_mut().expect("present until drop");
+        Pin::new(listener).poll(&mut Context::from_waker(&self.handle)).is_ready()
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // The relay forgets our waker first: if a notification has taken it already, it will be called, to no effect.
+        drop(self.relay.waker.with(Option::take));
+        // Dropping a notified listener notifies the next one, whose waker is then in the outbox.
+        drop(self.listener.take());
+        empty(&self.relay.outbox);
+    }
+}
+
+/// One waiter's place among the listeners of an event, without a borrow of it.
+///
+/// For futures that own what they wait for, for example through an `Arc`, and so cannot hold a [`WaitUntil`].
+///
+/// # Examples
+///
+/// ```
+/// use std::{future, sync::{Arc, atomic::{AtomicU32, Ordering}}};
+/// use tidegate_core::{Event, Wait, event::Waiter};
+///
+/// let shared = Arc::new((AtomicU32::new(3), Event::new()));
+/// let mut waiter = Waiter::new();
+/// let value = future::poll_fn(move |cx| {
+///     waiter.poll_until(&shared.1, cx, &mut || match shared.0.load(Ordering::Acquire) {
+///         0 => None,
+///         n => Some(n),
+///     })
+/// });
+/// assert_eq!(value.wait(), 3);
+/// ```
+#[derive(Default)]
+pub struct Waiter {
+    registration: Option<Registration>,
+}
+
+impl Waiter {
+    /// Creates a waiter that is registered nowhere. Does not allocate.
+    pub const fn new() -> Self {
+        Self { registration: None }
+    }
+
+    /// Checks `condition`, and registers with `event` if it does not hold.
+    ///
+    /// One waiter belongs to one event for as long as it waits.
+    #[inline]
+    pub fn poll_until<C: Condition>(
+        &mut self,
+        event: &Event,
+        cx: &mut Context<'_>,
+        condition: &mut C,
+    ) -> Poll<C::Output> {
+        if let Some(value) = condition.check() {
+            self.registration = None;
+            return Poll::Ready(value);
+        }
+        self.poll_slow(event, cx, condition)
+    }
+
+    #[cold]
+    fn poll_slow<C: Condition>(
+        &mut self,
+        event: &Event,
+        cx: &mut Context<'_>,
+        condition: &mut C,
+    ) -> Poll<C::Output> {
+        loop {
+            match &mut self.registration {
+                None => self.registration = Some(event.listen(cx.waker())),
+                Some(registration) => {
+                    if !registration.poll(cx.waker()) {
+                        // Registered, checked since, not notified: sleep.
+                        return Poll::Pending;
+                    }
+                    // The notification is used up by the check below.
+                    self.registration = None;
+                }
+            }
+            if let Some(value) = condition.check() {
+                self.registration = None;
+                return Poll::Ready(value);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiter").field("registered", &self.registration.is_some()).finish()
+    }
+}
+
+/// Future of [`Event::wait_until`].
+#[must_use = "futures do nothing unless awaited or waited for"]
+pub struct WaitUntil<'a, C> {
+    event: &'a Event,
+    waiter: Waiter,
+    condition: C,
+}
+
+impl<C> WaitUntil<'_, C> {
+    /// Returns the condition, for what it owns.
+    pub fn condition_mut(&mut self) -> &mut C {
+        &mut self.condition
+    }
+}
+
+// The condition is never pinned: it is only ever called through `&mut`.
+impl<C> Unpin for WaitUntil<'_, C> {}
+
+impl<C: Condition> Future for WaitUntil<'_, C> {
+    type Output = C::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Output> {
+        let this = self.get_mut();
+        this.waiter.poll_until(this.event, cx, &mut this.condition)
+    }
+}
+
+impl<C> fmt::Debug for WaitUntil<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitUntil").field("waiter", &self.waiter).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,185 @@
+//! The machine this workspace runs on: atomics, `Arc`, the mutex, parking and thread-locals.
+//!
+//! Everything that synchronizes comes from here, so that one switch replaces the real machine by loom's model, and a
+//! target without 64-bit atomics or compare-and-swap gets `portable-atomic`'s. This is the only file that knows of
+//! those three worlds.
+//!
+//! | world | atomics | `Arc` | mutex | parking |
+//! | --- | --- | --- | --- | --- |
+//! | usual | `core` | `alloc` | `std` (see [`crate::lock`] without std) | `parking` |
+//! | no 64-bit atomics or no CAS | `portable-atomic` | `portable-atomic-util` where CAS is missing | same | same |
+//! | `--cfg loom` | `loom` | `alloc` | `loom` | `parking` over loom |
+//!
+//! `Arc` is never loom's: loom has no `Weak`, wakers need `alloc`'s, and no algorithm here reads a reference count.
+
+/// The atomic types, `fence` and `Ordering` of the machine.
+pub mod atomic {
+    #[cfg(all(not(loom), target_has_atomic = "64"))]
+    pub use core::sync::atomic::{
+        AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
+    #[cfg(loom)]
+    pub use loom::sync::atomic::{
+        AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
+    #[cfg(all(not(loom), not(target_has_atomic = "64")))]
+    pub use portable_atomic::{
+        AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
+}
+
+#[cfg(target_has_atomic = "ptr")]
+pub use alloc::{
+    sync::{Arc, Weak},
+    task::Wake,
+};
+#[cfg(not(target_has_atomic = "ptr"))]
+pub use portable_atomic_util::{Arc, Weak, task::Wake};
+
+#[cfg(not(loom))]
+pub use core::hint::spin_loop;
+#[cfg(loom)]
+pub use loom::hint::spin_loop;
+
+#[cfg(loom)]
+pub(crate) use loom::sync::Mutex;
+#[cfg(all(not(loom), feature = "std"))]
+pub(crate) use std::sync::Mutex;
+
+#[cfg(feature = "std")]
+pub use std::sync::OnceLock;
+
+#[cfg(all(loom, feature = "std"))]
+pub(crate) use loom::{thread::LocalKey, thread_local};
+#[cfg(all(not(loom), feature = "std"))]
+pub(crate) use std::{thread::LocalKey, thread_local};
+
+/// Declares a function that is `const` on the real machine and plain under loom, whose types have no const constructor.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! const_fn {
+    ($(#[$meta:meta])* $vis:vis fn $($rest:tt)*) => {
+        #[cfg(not(loom))]
+        $(#[$meta])*
+        $vis const fn $($rest)*
+        #[cfg(loom)]
+        $(#[$meta])*
+        $vis fn $($rest)*
+    };
+}
+
+/// Picks items for the real machine or for loom's model of it.
+macro_rules! by_machine {
+    (real { $($real:item)* } model { $($model:item)* }) => {
+        $(#[cfg(not(loom))] $real)*
+        $(#[cfg(loom)] $model)*
+    };
+}
+pub(crate) use by_machine;
+
+/// Parks the calling thread until it is unparked or `until` has come; returns whether it was unparked.
+#[cfg(all(feature = "std", not(loom)))]
+pub(crate) fn park_until(parker: &parking::Parker, until: std::time::Instant) -> bool {
+    parker.park_deadline(until)
+}
+
+/// LOOM: time does not exist in a model. A timed park lets every other thread run once and then reports that the time
+/// has come, which covers both orders of a wake and an expiry.
+#[cfg(all(feature = "std", loom))]
+pub(crate) fn park_until(parker: &parking::Parker, _until: std::time::Instant) -> bool {
+    loom::thread::yield_now();
+    let _ = parker;
+    false
+}
+
+/// Whether a deadline has passed.
+#[cfg(all(feature = "std", not(loom)))]
+pub(crate) fn has_passed(deadline: std::time::Instant) -> bool {
+    std::time::Instant::now() >= deadline
+}
+
+/// LOOM: asked only after [`park_until`] has let the others run, so the deadline has passed.
+#[cfg(all(feature = "std", loom))]
+pub(crate) fn has_passed(_deadline: std::time::Instant) -> bool {
+    true
+}
+
+/// A small number for the calling thread, the same for its whole life: picks its stripe in a tally.
+#[cfg(all(feature = "std", not(loom)))]
+#[inline]
+pub(crate) fn thread_number() -> usize {
+    use core::sync::atomic::{AtomicUsize, Ordering};
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    std::thread_local! {
+        // ORDERING: Relaxed: only the uniqueness of the number counts.
+        static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+    // A thread whose locals are already gone shares stripe 0.
+    NUMBER.try_with(|number| *number).unwrap_or(0)
+}
+
+/// LOOM: a number handed out once per thread would differ between the executions of a model, which must be alike.
+#[cfg(any(not(feature = "std"), loom))]
+#[inline]
+pub(crate) fn thread_number() -> usize {
+    0
+}
+
+/// The number of threads that can run at once, 1 where nobody can say.
+#[cfg(all(feature = "std", not(loom)))]
+pub(crate) fn parallelism() -> usize {
+    std::thread::available_parallelism().map_or(1, core::num::NonZero::get)
+}
+
+/// LOOM: two stripes are enough to sum over.
+#[cfg(any(not(feature = "std"), loom))]
+pub(crate) fn parallelism() -> usize {
+    if cfg!(loom) { 2 } else { 1 }
+}
+
+/// LOOM: `crossbeam-queue` is invisible to the model, so a locked deque with the same interface stands in for it.
+#[cfg(loom)]
+pub(crate) mod model_queue {
+    use alloc::collections::VecDeque;
+
+    #[derive(Debug)]
+    pub(crate) struct ArrayQueue<T> {
+        items: loom::sync::Mutex<VecDeque<T>>,
+        capacity: usize,
+    }
+
+    impl<T> ArrayQueue<T> {
+        pub(crate) fn new(capacity: usize) -> Self {
+            Self { items: loom::sync::Mutex::new(VecDeque::new()), capacity }
+        }
+        pub(crate) fn push(&self, item: T) -> Result<(), T> {
+            let mut items = self.items.lock().unwrap();
+            if items.len() == self.capacity {
+                return Err(item);
+            }
+            items.push_back(item);
+            Ok(())
+        }
+        pub(crate) fn pop(&self) -> Option<T> {
+            self.items.lock().unwrap().pop_front()
+        }
+        pub(crate) fn capacity(&self) -> usize {
+            self.capacity
+        }
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct SegQueue<T>(ArrayQueue<T>);
+
+    impl<T> SegQueue<T> {
+        pub(crate) fn new() -> Self {
+            Self(ArrayQueue::new(usize::MAX))
+        }
+        pub(crate) fn push(&self, item: T) {
+            assert!(self.0.push(item).is_ok(), "an unbounded queue has room");
+        }
+        pub(crate) fn pop(&self) -> Option<T> {
+            self.0.pop()
+        }
+    }
+}

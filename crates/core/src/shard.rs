@@ -1,0 +1,86 @@
+//! A value split into parts that live on cache lines of their own.
+
+use core::num::NonZeroUsize;
+
+use alloc::boxed::Box;
+
+use crossbeam_utils::CachePadded;
+
+use crate::primitive::{parallelism, thread_number};
+
+/// A power-of-two array of `T`s, each padded to a cache line of its own, so that writers of different shards do not
+/// slow each other down.
+///
+/// The shared core of the concurrent map (a shard by key), the keyed limiters and breakers, and [`Tally`](crate::Tally)
+/// (a shard by thread).
+///
+/// # Examples
+///
+/// ```
+/// use core::num::NonZeroUsize;
+/// use tidegate_core::Shards;
+///
+/// let shards = Shards::new(NonZeroUsize::new(5).unwrap(), |index| index);
+/// assert_eq!(shards.len(), 8);
+/// assert_eq!(*shards.by_hash(u64::MAX), 7);
+/// assert_eq!(shards.iter().sum::<usize>(), 28);
+/// ```
+#[derive(Debug)]
+pub struct Shards<T> {
+    // INVARIANT: the length is a power of two.
+    parts: Box<[CachePadded<T>]>,
+}
+
+impl<T> Shards<T> {
+    /// Creates at least `count` shards, rounded up to a power of two, each made by `make` from its index.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the power of two exceeds `usize`, or its memory cannot be allocated.
+    pub fn new(count: NonZeroUsize, mut make: impl FnMut(usize) -> T) -> Self {
+        let count =
+            count.get().checked_next_power_of_two().expect("the number of shards fits a usize");
+        Self { parts: (0..count).map(|index| CachePadded::new(make(index))).collect() }
+    }
+
+    /// Creates one shard per thread that can run at once, rounded up to a power of two.
+    pub fn per_thread(make: impl FnMut(usize) -> T) -> Self {
+        Self::new(NonZeroUsize::new(parallelism()).unwrap_or(NonZeroUsize::MIN), make)
+    }
+
+    /// Returns the shard that the *high* bits of `hash` choose. The low bits are left to the table in the shard.
+    #[inline]
+    pub fn by_hash(&self, hash: u64) -> &T {
+        // Rotating by the number of index bits brings the high bits down; with one shard nothing is left of them.
+        let bits = self.parts.len().trailing_zeros();
+        &self.parts[self.wrap(hash.rotate_left(bits))]
+    }
+
+    /// Returns the shard of the calling thread: always the same, and one that few other threads use.
+    #[inline]
+    pub fn by_thread(&self) -> &T {
+        &self.parts[thread_number() & (self.parts.len() - 1)]
+    }
+
+    /// Returns a shard by its index.
+    pub fn get(&self, index: usize) -> Option<&T> {
+        self.parts.get(index).map(|part| &**part)
+    }
+
+    /// Returns the number of shards, a power of two.
+    #[allow(clippy::len_without_is_empty, reason = "there is always at least one shard")]
+    pub fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Returns the shards in the order of their indices.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &T> + '_ {
+        self.parts.iter().map(|part| &**part)
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "only the bits of an index are kept")]
+    #[inline]
+    fn wrap(&self, bits: u64) -> usize {
+        bits as usize & (self.parts.len() - 1)
+    }
+}

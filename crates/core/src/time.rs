@@ -1,0 +1,162 @@
+//! Points in time, the clocks that read them, and the timers that wait for them.
+//!
+//! Nothing in this workspace reads the time by itself: an object that needs it is given a [`Clock`], and one that has
+//! to wait for a point in time is given a [`Timer`]. Tests give a [`ManualClock`] and turn it by hand, so that every
+//! time-dependent test is instant and deterministic; firmware gives a clock over its own hardware.
+
+mod manual;
+#[cfg(feature = "std")]
+mod os;
+mod timers;
+
+use core::{fmt, future::Future, time::Duration};
+
+pub use self::manual::{ManualClock, ManualSleep};
+#[cfg(feature = "std")]
+pub use self::os::SystemSleep;
+#[cfg(feature = "std")]
+pub(crate) use self::os::driven;
+#[cfg(feature = "std")]
+pub(crate) use self::timers::Timers;
+
+/// A point in time: nanoseconds since the origin of the clock that gave it.
+///
+/// Timestamps of different clocks must not be compared. Sums saturate: the latest timestamp, 584 years after the
+/// origin, means *never*.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_core::time::Timestamp;
+///
+/// let start = Timestamp::from_nanos(5);
+/// let later = start + Duration::from_nanos(10);
+/// assert_eq!(later.since(start), Duration::from_nanos(10));
+/// assert_eq!(start.since(later), Duration::ZERO);
+/// assert_eq!(start + Duration::MAX, Timestamp::NEVER);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The origin of a clock.
+    pub const ORIGIN: Self = Self(0);
+
+    /// A point in time that does not come.
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// Creates the timestamp `nanos` nanoseconds after the origin.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Returns the nanoseconds since the origin.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Returns the time from `earlier` to `self`; zero if `earlier` is later. Time going backward mints nothing.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl core::ops::Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(nanos))
+    }
+}
+
+impl core::ops::Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    fn sub(self, duration: Duration) -> Self {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(nanos))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", Duration::from_nanos(self.0))
+    }
+}
+
+/// Reads the time.
+///
+/// A clock should not go backward; if it does, the patterns treat it as standing still.
+pub trait Clock {
+    /// Returns the current time.
+    fn now(&self) -> Timestamp;
+}
+
+/// A clock that can also be waited for.
+pub trait Timer: Clock {
+    /// Future of [`sleep_until`](Self::sleep_until). Dropping it withdraws it.
+    type Sleep: Future<Output = ()> + Send + 'static;
+
+    /// Waits until `time` has come.
+    ///
+    /// The future wakes the waker of its latest poll once `time` has come, and not before.
+    fn sleep_until(&self, time: Timestamp) -> Self::Sleep;
+
+    /// Waits for `duration`, measured from this call.
+    fn sleep(&self, duration: Duration) -> Self::Sleep {
+        self.sleep_until(self.now() + duration)
+    }
+}
+
+impl<C: Clock + ?Sized> Clock for &C {
+    #[inline]
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
+}
+
+impl<T: Timer + ?Sized> Timer for &T {
+    type Sleep = T::Sleep;
+
+    fn sleep_until(&self, time: Timestamp) -> T::Sleep {
+        (**self).sleep_until(time)
+    }
+}
+
+impl<C: Clock + ?Sized> Clock for crate::primitive::Arc<C> {
+    #[inline]
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
+}
+
+impl<T: Timer + ?Sized> Timer for crate::primitive::Arc<T> {
+    type Sleep = T::Sleep;
+
+    fn sleep_until(&self, time: Timestamp) -> T::Sleep {
+        (**self).sleep_until(time)
+    }
+}
+
+/// The operating system's monotonic clock. Its origin is the process's first look at it.
+///
+/// The type exists everywhere, so that it can be the default clock of the patterns; it is a [`Clock`] and a [`Timer`]
+/// with the feature `std`.
+///
+/// A sleep that is waited for with [`Wait::wait`](crate::Wait::wait) is timed by the waiting thread itself. A sleep
+/// polled by an executor uses one thread per process, started by the first such sleep.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_core::{Clock, SystemClock, Timer, Wait};
+///
+/// let start = SystemClock.now();
+/// SystemClock.sleep(Duration::from_millis(2)).wait();
+/// assert!(SystemClock.now().since(start) >= Duration::from_millis(2));
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SystemClock;

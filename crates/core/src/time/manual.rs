@@ -1,0 +1,142 @@
+//! A clock that is turned by hand.
+
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use crate::{
+    primitive::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{
+        Clock, Timer, Timestamp,
+        timers::{Entry, Timers},
+    },
+};
+
+/// A clock that stands still until somebody turns it. Clones are the same clock.
+///
+/// For tests and simulations, and for firmware whose tick interrupt turns it.
+///
+/// # Examples
+///
+/// ```
+/// use core::{pin::pin, task::{Context, Waker}, time::Duration};
+/// use tidegate_core::{ManualClock, Timer};
+///
+/// let clock = ManualClock::new();
+/// let mut sleep = pin!(clock.sleep(Duration::from_secs(3600)));
+/// let mut cx = Context::from_waker(Waker::noop());
+/// assert!(sleep.as_mut().poll(&mut cx).is_pending());
+/// clock.advance(Duration::from_secs(3600));
+/// assert!(sleep.as_mut().poll(&mut cx).is_ready());
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct ManualClock {
+    face: Arc<Face>,
+}
+
+#[derive(Debug)]
+struct Face {
+    // INVARIANT: never decreases.
+    now: AtomicU64,
+    timers: Timers,
+}
+
+impl Default for Face {
+    fn default() -> Self {
+        Self { now: AtomicU64::new(0), timers: Timers::new() }
+    }
+}
+
+impl ManualClock {
+    /// Creates a clock that shows [`Timestamp::ORIGIN`].
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Turns the clock forward by `duration` and wakes every sleeper whose time has come, earliest first, equal times
+    /// in the order of their first polls.
+    ///
+    /// While a sleeper is woken the clock shows its time or later, as it would if time had passed steadily.
+    pub fn advance(&self, duration: Duration) {
+        self.advance_to(self.now() + duration);
+    }
+
+    /// Turns the clock forward to `time`; does nothing to a clock that is already past it, except waking who is due.
+    pub fn advance_to(&self, time: Timestamp) {
+        loop {
+            // Shown before anybody is taken out: a sleeper that finds its entry gone finds its time come, too.
+            let due = self.face.timers.next().map_or(time, |due| due.min(time));
+            self.show(due);
+            match self.face.timers.pop_due(due) {
+                Some((_, waker)) => waker.wake(),
+                // Nobody was due at `time`, looked up after it was shown: a sleeper registers before it reads the
+                // clock, so whoever was missed here reads the new time.
+                None if due == time => return,
+                None => {}
+            }
+        }
+    }
+
+    /// Returns when the first sleeper is due; `None` while nobody sleeps. A simulation jumps there next.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.face.timers.next()
+    }
+
+    fn show(&self, time: Timestamp) {
+        // ORDERING: Release: what happened before the turn is seen by who reads the new time (Acquire in `now`).
+        self.face.now.fetch_max(time.as_nanos(), Ordering::Release);
+    }
+}
+
+impl Clock for ManualClock {
+    #[inline]
+    fn now(&self) -> Timestamp {
+        // ORDERING: Acquire: pairs with the Release in `show`.
+        Timestamp::from_nanos(self.face.now.load(Ordering::Acquire))
+    }
+}
+
+impl Timer for ManualClock {
+    type Sleep = ManualSleep;
+
+    fn sleep_until(&self, time: Timestamp) -> ManualSleep {
+        ManualSleep { clock: self.clone(), time, entry: None }
+    }
+}
+
+/// Future of [`ManualClock`]'s [`Timer::sleep_until`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited or waited for"]
+pub struct ManualSleep {
+    clock: ManualClock,
+    time: Timestamp,
+    entry: Option<Entry>,
+}
+
+impl Future for ManualSleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.clock.now() < self.time {
+            let waits = match &self.entry {
+                Some(entry) => entry.refresh(cx.waker()),
+                None => {
+                    self.entry = Some(self.clock.face.timers.register(self.time, cx.waker()).0);
+                    true
+                }
+            };
+            // Registered, now look again: a turn of the clock that missed the entry has already changed the time.
+            if waits && self.clock.now() < self.time {
+                return Poll::Pending;
+            }
+        }
+        self.entry = None;
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,219 @@
+//! One at a time, in order of arrival.
+
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use crate::{
+    error::Closed,
+    primitive::atomic::{AtomicU8, Ordering},
+    wait_list::{Line, Supply, Turn, WaitList},
+};
+
+/// Somebody is inside.
+const TAKEN: u8 = 1;
+/// Somebody stands in line. Set and cleared under the list's lock only.
+const WAITERS: u8 = 2;
+/// Nobody gets in any more.
+const CLOSED: u8 = 4;
+
+/// Lets one caller in at a time, first come, first served: a fair mutex without data.
+///
+/// It guards *turns*, not values: the head of a line that waits for time, the leader of a batch. For values use a
+/// mutex; for more than one at a time use a semaphore.
+///
+/// # Fairness
+///
+/// Strictly in the order of the first polls. [`try_enter`](Self::try_enter) refuses while anybody waits.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_core::{Turnstile, Wait};
+///
+/// static DOOR: Turnstile = Turnstile::new();
+///
+/// let inside = DOOR.enter().wait()?;
+/// assert!(DOOR.try_enter().is_none());
+/// drop(inside);
+/// assert!(DOOR.try_enter().is_some());
+/// # Ok::<(), tidegate_core::Closed>(())
+/// ```
+#[derive(Debug)]
+pub struct Turnstile {
+    /// | bits | meaning | changed by |
+    /// | --- | --- | --- |
+    /// | `TAKEN` | a pass is out, or granted and not yet collected | CAS to take; a leaver without waiters clears it |
+    /// | `WAITERS` | the line is not empty | only under the list's lock |
+    /// | `CLOSED` | final | `close` |
+    word: AtomicU8,
+    line: WaitList<()>,
+}
+
+impl Turnstile {
+    crate::const_fn! {
+        /// Creates an open turnstile with nobody inside. Does not allocate.
+        pub fn new() -> Self {
+            Self { word: AtomicU8::new(0), line: WaitList::new() }
+        }
+    }
+
+    /// Enters if nobody is inside and nobody waits.
+    #[inline]
+    pub fn try_enter(&self) -> Option<Inside<'_>> {
+        // ORDERING: Acquire: pairs with the Release in `Inside::drop`: the last one's work is seen. Relaxed on failure:
+        // nothing is concluded from the word but "not now".
+        let taken = self.word.compare_exchange(0, TAKEN, Ordering::Acquire, Ordering::Relaxed);
+        taken.is_ok().then_some(Inside { turnstile: self })
+    }
+
+    /// Waits for its turn to enter.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the place in line up; a turn that had come goes to the next.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] once [`close`](Self::close) was called.
+    pub fn enter(&self) -> Enter<'_> {
+        Enter { turn: Turn::new(self, ()) }
+    }
+
+    /// Sends everybody in line away and refuses all who come, for ever. Who is inside stays until it leaves.
+    pub fn close(&self) {
+        self.line.with(|line| {
+            // ORDERING: Release: what happened before the close is seen by those who find it closed (Acquire in `ask`).
+            self.word.fetch_or(CLOSED, Ordering::Release);
+            line.dismiss_all();
+            self.forget_waiters();
+        });
+    }
+
+    /// Returns whether [`close`](Self::close) was called.
+    pub fn is_closed(&self) -> bool {
+        // ORDERING: Acquire: pairs with the Release in `close`.
+        self.word.load(Ordering::Acquire) & CLOSED != 0
+    }
+
+    /// Returns how many wait in line. A snapshot.
+    pub fn waiting(&self) -> usize {
+        self.line.len()
+    }
+
+    fn forget_waiters(&self) {
+        // ORDERING: Relaxed: under the list's lock, which orders everybody who reads the bit to act on the line.
+        self.word.fetch_and(!WAITERS, Ordering::Relaxed);
+    }
+
+    #[cold]
+    fn hand_over(&self) {
+        self.line.with(|line| {
+            // ORDERING: Release: as the fast path in `Inside::drop`; the RMW also keeps the release sequence unbroken.
+            self.word.fetch_and(!TAKEN, Ordering::Release);
+            self.serve(line);
+        });
+    }
+}
+
+impl Default for Turnstile {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Supply for Turnstile {
+    type Need = ();
+    type Refusal = Closed;
+
+    fn wait_list(&self) -> &WaitList<()> {
+        &self.line
+    }
+
+    fn ask(&self, (): (), line: &mut Line<'_, ()>) -> Poll<Result<(), Closed>> {
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            let (new, answer) = match word {
+                _ if word & CLOSED != 0 => {
+                    // ORDERING: Acquire: pairs with the Release in `close`.
+                    crate::primitive::atomic::fence(Ordering::Acquire);
+                    return Poll::Ready(Err(Closed));
+                }
+                _ if word & TAKEN == 0 && line.is_empty() => (word | TAKEN, Poll::Ready(Ok(()))),
+                _ => (word | WAITERS, Poll::Pending),
+            };
+            // ORDERING: Acquire on success: pairs with the Release of the last one inside. The check and the note are
+            // one step on the word that leavers write, so a leaver is either seen here or sees WAITERS.
+            match self.word.compare_exchange_weak(word, new, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return answer,
+                Err(found) => word = found,
+            }
+        }
+    }
+
+    fn serve(&self, line: &mut Line<'_, ()>) {
+        if line.is_empty() {
+            self.forget_waiters();
+            return;
+        }
+        // ORDERING: AcqRel: Acquire as in `ask`, on behalf of the head, which learns of it through the list's lock.
+        let before = self.word.fetch_or(TAKEN, Ordering::AcqRel);
+        if before & TAKEN == 0 {
+            line.grant_head();
+            if line.is_empty() {
+                self.forget_waiters();
+            }
+        }
+    }
+
+    fn give_back(&self, (): ()) {
+        drop(Inside { turnstile: self });
+    }
+
+    fn dismissal(&self) -> Closed {
+        Closed
+    }
+}
+
+/// Future of [`Turnstile::enter`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited or waited for"]
+pub struct Enter<'a> {
+    turn: Turn<&'a Turnstile>,
+}
+
+impl<'a> Future for Enter<'a> {
+    type Output = Result<Inside<'a>, Closed>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let turnstile = *self.turn.supply();
+        if !self.turn.is_waiting() {
+            if let Some(inside) = turnstile.try_enter() {
+                self.turn = Turn::new(turnstile, ());
+                return Poll::Ready(Ok(inside));
+            }
+        }
+        Pin::new(&mut self.turn).poll(cx).map_ok(|()| Inside { turnstile })
+    }
+}
+
+/// The one turn of a [`Turnstile`]; dropping it lets the next in.
+#[derive(Debug)]
+#[must_use = "dropping it leaves at once"]
+pub struct Inside<'a> {
+    turnstile: &'a Turnstile,
+}
+
+impl Drop for Inside<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let word = &self.turnstile.word;
+        // ORDERING: Release: what was done inside is seen by the next (Acquire in `try_enter` and `ask`). Relaxed on
+        // failure: the slow path looks again under the lock.
+        if word.compare_exchange(TAKEN, 0, Ordering::Release, Ordering::Relaxed).is_err() {
+            self.turnstile.hand_over();
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! How to wait: the same words for every operation.
+//!
+//! Every operation of this workspace is one future, and [`Wait`] is implemented for every future. So the caller picks:
+//!
+//! ```text
+//! operation()   .or_cancelled(&token)    .await               in any runtime
+//!               .or_timeout(&timer, d)   .wait()              on any thread
+//!                                        .wait_timeout(d)
+//!                                        .wait_deadline(t)
+//! ```
+//!
+//! A blocked thread is an executor of one future. Dropping a future cancels it, and a timed-out one is dropped.
+
+#[cfg(feature = "std")]
+pub(crate) mod driver;
+mod or;
+
+use core::{future::Future, time::Duration};
+
+pub use self::or::{OrCancelled, OrTimeout};
+use crate::{cancel::CancelToken, time::Timer};
+
+/// Waiting for a future on a thread, and giving a wait up.
+///
+/// Implemented for every future.
+///
+/// # Inside an async runtime
+///
+/// The waiting methods never panic there, but they block the thread they are called on, and with it every task that
+/// runs on it. Calling them in a task is a mistake unless the runtime was told that the thread may block
+/// (`block_in_place`, `spawn_blocking`, `unblock`). On a single-threaded runtime, waiting for another task of the same
+/// runtime is a deadlock.
+///
+/// The other way round, a future that uses a runtime's own I/O or timers needs that runtime to run somewhere; the
+/// futures of this workspace need none.
+///
+/// # Cost
+///
+/// A future that is ready at its first poll costs no parker, no clock read and no allocation. One that is not takes a
+/// parker that its thread keeps for the next time.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_core::{TimedOut, Wait};
+///
+/// assert_eq!(async { 7 }.wait(), 7);
+/// let never = core::future::pending::<()>();
+/// assert_eq!(never.wait_timeout(Duration::from_millis(1)), Err(TimedOut));
+/// ```
+pub trait Wait: Future + Sized {
+    /// Blocks the calling thread until the future is ready.
+    ///
+    /// # Panics
+    ///
+    /// Only if the future panics.
+    #[cfg(feature = "std")]
+    fn wait(self) -> Self::Output {
+        match driver::drive(self, None) {
+            Ok(output) => output,
+            Err(_) => unreachable!("a wait without a deadline does not time out"),
+        }
+    }
+
+    /// Blocks the calling thread until the future is ready or `duration` has passed since the call.
+    ///
+    /// The future is polled at least once, so zero means "only if it is ready now". A duration that reaches beyond the
+    /// end of time means for ever.
+    ///
+    /// # Errors
+    ///
+    /// [`TimedOut`](crate::TimedOut) when the time is up. The future has been dropped then, which is how an operation
+    /// is cancelled. If a grant and the expiry race, exactly one of them counts.
+    #[cfg(feature = "std")]
+    fn wait_timeout(self, duration: Duration) -> Result<Self::Output, crate::TimedOut> {
+        driver::drive(self, Some(driver::Limit::After(duration)))
+    }
+
+    /// Blocks the calling thread until the future is ready or `deadline` has come.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait_timeout`](Self::wait_timeout).
+    #[cfg(feature = "std")]
+    fn wait_deadline(self, deadline: std::time::Instant) -> Result<Self::Output, crate::TimedOut> {
+        driver::drive(self, Some(driver::Limit::At(deadline)))
+    }
+
+    /// Gives up with [`Cancelled`](crate::Cancelled) when `token` is cancelled.
+    ///
+    /// A token that is cancelled before the first poll keeps the future from starting.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_core::{CancelToken, Wait};
+    ///
+    /// let token = CancelToken::new();
+    /// let wait = core::future::pending::<()>().or_cancelled(&token);
+    /// token.cancel();
+    /// assert!(wait.wait().is_err());
+    /// ```
+    fn or_cancelled(self, token: &CancelToken) -> OrCancelled<'_, Self> {
+        OrCancelled::new(self, token)
+    }
+
+    /// Gives up with [`TimedOut`](crate::TimedOut) when `duration` has passed since this call, measured by `timer`.
+    ///
+    /// For tasks, and where there is no std; a thread needs no timer for [`wait_timeout`](Self::wait_timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_core::{SystemClock, TimedOut, Wait};
+    ///
+    /// let task = async {
+    ///     core::future::pending::<()>().or_timeout(&SystemClock, Duration::from_millis(1)).await
+    /// };
+    /// assert_eq!(task.wait(), Err(TimedOut));
+    /// ```
+    fn or_timeout<T: Timer>(self, timer: &T, duration: Duration) -> OrTimeout<T, Self> {
+        OrTimeout::new(self, timer, duration)
+    }
+}
+
+impl<F: Future> Wait for F {}

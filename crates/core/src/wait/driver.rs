@@ -1,0 +1,151 @@
+//! The one driver: a thread as the executor of one future.
+//!
+//! ```text
+//! poll with the probe ──ready──▶ return            (no parker, no clock, no allocation)
+//!        │ pending
+//! take the thread's driver, or make one
+//!        ▼
+//! poll with its waker ──ready──▶ return
+//!        │ pending
+//! deadline passed? ──yes──▶ drop the future ──▶ TimedOut
+//!        │ no
+//! park until woken, the deadline, or the first sleep of this future ──▶ poll again
+//! ```
+
+use core::{
+    cell::RefCell,
+    future::Future,
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use std::time::Instant;
+
+use alloc::rc::Rc;
+
+use parking::Parker;
+
+use crate::{
+    error::TimedOut,
+    primitive::{LocalKey, has_passed, park_until, thread_local},
+    time::{Timers, driven},
+};
+
+/// The waker of the first poll: wakes nobody. A static, so that there is one copy to compare with.
+static PROBE: &Waker = Waker::noop();
+
+/// Returns whether `waker` belongs to a first poll, after which the driver polls again with its own waker.
+pub(crate) fn is_probe(waker: &Waker) -> bool {
+    waker.will_wake(PROBE)
+}
+
+/// How long a drive may take.
+#[derive(Clone, Copy)]
+pub(super) enum Limit {
+    After(Duration),
+    At(Instant),
+}
+
+impl Limit {
+    /// Returns the deadline, `None` for one that does not come.
+    fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::After(duration) => Instant::now().checked_add(duration),
+            Self::At(deadline) => Some(deadline),
+        }
+    }
+}
+
+/// Polls `future` on this thread until it is ready or the limit is reached.
+pub(super) fn drive<F: Future>(future: F, limit: Option<Limit>) -> Result<F::Output, TimedOut> {
+    let mut future = pin!(future);
+    if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(PROBE)) {
+        return Ok(output);
+    }
+    let deadline = limit.and_then(Limit::deadline);
+    let driver = Driver::take();
+    let result = loop {
+        if let Poll::Ready(output) = driver.poll(|cx| future.as_mut().poll(cx)) {
+            break Ok(output);
+        }
+        if deadline.is_some_and(has_passed) {
+            break Err(TimedOut);
+        }
+        driver.park(deadline);
+    };
+    driver.put_back();
+    result
+}
+
+/// A parker, the waker that unparks it, and the sleeps that it times itself.
+struct Driver {
+    parker: Parker,
+    waker: Waker,
+    timers: Timers,
+}
+
+thread_local! {
+    /// The driver this thread used last and may use again. A wait within a wait finds it gone and makes another.
+    static SPARE: RefCell<Option<Rc<Driver>>> = const { RefCell::new(None) };
+    /// The driver whose poll runs on this thread.
+    static CURRENT: RefCell<Option<Rc<Driver>>> = const { RefCell::new(None) };
+}
+
+/// Puts `driver` where the thread keeps it and returns what was there; a thread that is ending keeps nothing.
+fn swap(
+    place: &'static LocalKey<RefCell<Option<Rc<Driver>>>>,
+    driver: Option<Rc<Driver>>,
+) -> Option<Rc<Driver>> {
+    place.try_with(|place| place.replace(driver)).unwrap_or(None)
+}
+
+impl Driver {
+    fn take() -> Rc<Self> {
+        swap(&SPARE, None).unwrap_or_else(|| {
+            let (parker, unparker) = parking::pair();
+            Rc::new(Self { parker, waker: unparker.into(), timers: Timers::new() })
+        })
+    }
+
+    fn put_back(self: Rc<Self>) {
+        swap(&SPARE, Some(self));
+    }
+
+    /// Runs one poll during which this driver is the thread's current one, also when the poll waits for something else.
+    fn poll<R>(self: &Rc<Self>, poll: impl FnOnce(&mut Context<'_>) -> R) -> R {
+        struct Restore(Option<Rc<Driver>>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                swap(&CURRENT, self.0.take());
+            }
+        }
+        let _restore = Restore(swap(&CURRENT, Some(self.clone())));
+        poll(&mut Context::from_waker(&self.waker))
+    }
+
+    fn park(&self, deadline: Option<Instant>) {
+        let sleep = driven(&self.timers);
+        match deadline.into_iter().chain(sleep).min() {
+            None => self.parker.park(),
+            Some(until) => {
+                park_until(&self.parker, until);
+            }
+        }
+    }
+}
+
+/// Returns the timers of the driver that polls on this thread, if `waker` is its own.
+///
+/// Not if some executor inside of the driven future brought its own waker: that one must be woken.
+pub(crate) fn timers_of(waker: &Waker) -> Option<Timers> {
+    CURRENT
+        .try_with(|current| {
+            let current = current.borrow();
+            current
+                .as_ref()
+                .filter(|driver| driver.waker.will_wake(waker))
+                .map(|driver| driver.timers.clone())
+        })
+        .ok()
+        .flatten()
+}

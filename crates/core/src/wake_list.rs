@@ -1,0 +1,110 @@
+//! Wakers collected under a lock and called after it.
+
+use core::{mem, task::Waker};
+
+use alloc::vec::Vec;
+
+/// Wakers kept without allocation; a critical section rarely collects more.
+const INLINE: usize = 4;
+
+/// Wakers to be called once every lock is open.
+///
+/// Call [`wake`](Self::wake), or drop the list, which wakes too: a list that is lost on an early return or in a panic
+/// still wakes everybody. If one of the wakers panics, the others are woken and the panic goes on; a second panic
+/// among them aborts the process, as a panic in a destructor during unwinding always does.
+///
+/// # Examples
+///
+/// ```
+/// use core::task::Waker;
+/// use tidegate_core::wake_list::WakeList;
+///
+/// let mut list = WakeList::new();
+/// list.push(Waker::noop().clone());
+/// assert_eq!(list.len(), 1);
+/// list.wake();
+/// ```
+#[must_use = "the wakers in the list wait to be called"]
+#[derive(Debug)]
+pub struct WakeList {
+    first: [Option<Waker>; INLINE],
+    // INVARIANT: empty unless `first` is full.
+    rest: Vec<Waker>,
+    len: usize,
+}
+
+impl WakeList {
+    /// Creates an empty list. Does not allocate.
+    pub const fn new() -> Self {
+        Self { first: [const { None }; INLINE], rest: Vec::new(), len: 0 }
+    }
+
+    /// Adds a waker; allocates from the fifth on.
+    pub fn push(&mut self, waker: Waker) {
+        match self.first.get_mut(self.len) {
+            Some(place) => *place = Some(waker),
+            None => self.rest.push(waker),
+        }
+        self.len += 1;
+    }
+
+    /// Moves every waker out, leaving the list empty.
+    pub fn take(&mut self) -> Self {
+        mem::take(self)
+    }
+
+    /// Returns how many wakers wait in the list.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Returns whether there is nobody to wake.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Wakes everybody, first come, first woken. No lock may be held: a waker may call back into its primitive.
+    #[inline]
+    pub fn wake(self) {
+        // Dropping is waking, which is what makes a panicking waker harmless to those behind it.
+        drop(self);
+    }
+
+    fn wake_each(&mut self) {
+        let rest = mem::take(&mut self.rest);
+        let mut wakers = self.first.iter_mut().filter_map(Option::take).chain(rest);
+        self.len = 0;
+        /// Wakes those behind a panicking waker while the panic unwinds.
+        struct Remaining<'a, I: Iterator<Item = Waker>>(&'a mut I);
+        impl<I: Iterator<Item = Waker>> Drop for Remaining<'_, I> {
+            fn drop(&mut self) {
+                self.0.for_each(Waker::wake);
+            }
+        }
+        let remaining = Remaining(&mut wakers);
+        for waker in remaining.0.by_ref() {
+            waker.wake();
+        }
+    }
+}
+
+impl Default for WakeList {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Extend<Waker> for WakeList {
+    fn extend<I: IntoIterator<Item = Waker>>(&mut self, wakers: I) {
+        wakers.into_iter().for_each(|waker| self.push(waker));
+    }
+}
+
+impl Drop for WakeList {
+    #[inline]
+    fn drop(&mut self) {
+        if self.len > 0 {
+            self.wake_each();
+        }
+    }
+}
