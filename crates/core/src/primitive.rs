@@ -104,25 +104,25 @@ pub(crate) fn has_passed(_deadline: std::time::Instant) -> bool {
     true
 }
 
-/// A small number for the calling thread, the same for its whole life: picks its stripe in a tally.
+/// A number for the calling thread that no other thread of the process has, `None` where threads cannot be told apart
+/// (without std, in a model, and in a thread whose locals are already gone).
 #[cfg(all(feature = "std", not(loom)))]
 #[inline]
-pub(crate) fn thread_number() -> usize {
+pub fn thread_number() -> Option<usize> {
     use core::sync::atomic::{AtomicUsize, Ordering};
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     std::thread_local! {
         // ORDERING: Relaxed: only the uniqueness of the number counts.
         static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
     }
-    // A thread whose locals are already gone shares stripe 0.
-    NUMBER.try_with(|number| *number).unwrap_or(0)
+    NUMBER.try_with(|number| *number).ok()
 }
 
 /// LOOM: a number handed out once per thread would differ between the executions of a model, which must be alike.
 #[cfg(any(not(feature = "std"), loom))]
 #[inline]
-pub(crate) fn thread_number() -> usize {
-    0
+pub fn thread_number() -> Option<usize> {
+    None
 }
 
 /// The number of threads that can run at once, 1 where nobody can say.

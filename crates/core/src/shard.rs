@@ -59,7 +59,7 @@ impl<T> Shards<T> {
     /// Returns the shard of the calling thread: always the same, and one that few other threads use.
     #[inline]
     pub fn by_thread(&self) -> &T {
-        &self.parts[thread_number() & (self.parts.len() - 1)]
+        &self.parts[thread_number().unwrap_or(0) & (self.parts.len() - 1)]
     }
 
     /// Returns a shard by its index.
