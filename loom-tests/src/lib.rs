@@ -1,1 +1,63 @@
-//! Skeleton.
+//! The model kit and the twelve laws of waiting.
+//!
+//! A *model* is a few steps on two or three threads. Under `--cfg loom` it runs once for every way in which the threads
+//! can interleave (up to the preemption bound) and the memory model can answer; without, it runs many times on real
+//! threads, which is what the usual `cargo test` and ThreadSanitizer see. One source serves all three.
+//!
+//! | you want | write |
+//! | --- | --- |
+//! | the twelve laws of a primitive | a [`laws::Subject`] and [`laws_of_waiting!`] |
+//! | a model of your own | [`model`], [`thread::spawn`], [`poll`], [`CountingWaker`] |
+//!
+//! In a model use only `tidegate_core`'s primitives for what threads race for; loom does not see others. Two or three
+//! threads, few steps: every step multiplies the number of executions.
+
+mod waker;
+
+pub mod laws;
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+pub use self::waker::{CallingWaker, CountingWaker};
+
+/// How often a model runs on real threads.
+#[cfg(not(loom))]
+const ROUNDS: usize = 200;
+
+/// Runs a model: every interleaving of it under loom, else [`ROUNDS`](self) times on real threads.
+///
+/// The bound of loom's search is the environment's `LOOM_MAX_PREEMPTIONS`.
+#[cfg(loom)]
+pub fn model(steps: impl Fn() + Sync + Send + 'static) {
+    loom::model(steps);
+}
+
+/// Runs a model: every interleaving of it under loom, else many times on real threads.
+#[cfg(not(loom))]
+pub fn model(steps: impl Fn() + Sync + Send + 'static) {
+    for _ in 0..ROUNDS {
+        steps();
+    }
+}
+
+/// Threads of the model.
+pub mod thread {
+    #[cfg(loom)]
+    pub use loom::thread::{JoinHandle, spawn, yield_now};
+    #[cfg(not(loom))]
+    pub use std::thread::{JoinHandle, spawn, yield_now};
+}
+
+/// Polls a future once with `waker`.
+pub fn poll<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(waker))
+}
+
+/// Polls a future once with a waker that does nothing.
+pub fn poll_quietly<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    poll(future, Waker::noop())
+}

@@ -79,7 +79,9 @@ impl Event {
 
     /// Wakes `n` waiters more, or all of them if fewer wait.
     ///
-    /// Two calls with 1 wake two waiters, also when the first of them has not run yet.
+    /// Two calls with 1 wake two waiters, also when the first of them has not run yet. A notification is used up by the
+    /// waiter whose condition gives a value, so notify one for each unit that can be consumed; where a condition
+    /// consumes nothing, [`notify_all`](Self::notify_all).
     ///
     /// # Memory ordering
     ///
@@ -251,7 +253,8 @@ impl Waiter {
 
     /// Checks `condition`, and registers with `event` if it does not hold.
     ///
-    /// One waiter belongs to one event for as long as it waits.
+    /// Once registered, the condition is checked again only when a notification has come. One waiter belongs to one
+    /// event for as long as it waits.
     #[inline]
     pub fn poll_until<C: Condition>(
         &mut self,
@@ -259,9 +262,10 @@ impl Waiter {
         cx: &mut Context<'_>,
         condition: &mut C,
     ) -> Poll<C::Output> {
-        if let Some(value) = condition.check() {
-            self.registration = None;
-            return Poll::Ready(value);
+        if self.registration.is_none() {
+            if let Some(value) = condition.check() {
+                return Poll::Ready(value);
+            }
         }
         self.poll_slow(event, cx, condition)
     }
@@ -281,11 +285,12 @@ impl Waiter {
                         // Registered, checked since, not notified: sleep.
                         return Poll::Pending;
                     }
-                    // The notification is used up by the check below.
+                    // A notification that came before the check is used up by it: one unit, one notification.
                     self.registration = None;
                 }
             }
             if let Some(value) = condition.check() {
+                // One that comes after the check may stand for another unit: dropping the registration passes it on.
                 self.registration = None;
                 return Poll::Ready(value);
             }

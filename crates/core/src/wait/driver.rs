@@ -86,9 +86,9 @@ struct Driver {
 
 thread_local! {
     /// The driver this thread used last and may use again. A wait within a wait finds it gone and makes another.
-    static SPARE: RefCell<Option<Rc<Driver>>> = const { RefCell::new(None) };
+    static SPARE: RefCell<Option<Rc<Driver>>> = RefCell::default();
     /// The driver whose poll runs on this thread.
-    static CURRENT: RefCell<Option<Rc<Driver>>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<Rc<Driver>>> = RefCell::default();
 }
 
 /// Puts `driver` where the thread keeps it and returns what was there; a thread that is ending keeps nothing.

@@ -1,0 +1,156 @@
+//! The command line.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use url::Url;
+
+/// Crawls a site into a searchable SQLite database.
+///
+/// Without a URL it serves the Rust documentation of this machine (or `--site`, or a few pages of
+/// its own) on a loopback port, with faults, and crawls that.
+#[derive(Debug, Clone, Parser)]
+#[command(version, about, after_help = EXAMPLES)]
+pub struct Args {
+    /// What to do; to crawl, if nothing is said.
+    #[command(subcommand)]
+    pub action: Option<Action>,
+
+    /// Sites to crawl, each from this page on; robots.txt is respected.
+    #[arg(value_name = "URL")]
+    pub urls: Vec<String>,
+
+    /// Stop after this many pages.
+    #[arg(long, value_name = "N")]
+    pub max_pages: Option<NonZeroUsize>,
+
+    /// The database; an interrupted crawl resumes from it.
+    #[arg(long, value_name = "FILE", default_value = "crawler.db", global = true)]
+    pub db: PathBuf,
+
+    /// What drives the flow.
+    #[arg(long, value_enum, default_value_t = Executor::Threads)]
+    pub executor: Executor,
+
+    /// Connections open at once.
+    #[arg(long, value_name = "N", default_value = "16")]
+    pub concurrency: NonZeroUsize,
+
+    /// Pages per second and host [default: 5, without limit on the loopback site].
+    #[arg(long, value_name = "N")]
+    pub rate: Option<NonZeroU32>,
+
+    /// Whether the loopback site misbehaves: late answers, 429, 503, hangs.
+    #[arg(long, value_enum, default_value_t = Switch::On)]
+    pub faults: Switch,
+
+    /// Serve and crawl this directory of HTML.
+    #[arg(long, value_name = "DIR", conflicts_with = "urls")]
+    pub site: Option<PathBuf>,
+
+    /// No live progress.
+    #[arg(long, global = true)]
+    pub quiet: bool,
+}
+
+/// Everything but the crawl.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Action {
+    /// Finds pages with all of these words.
+    Search {
+        /// What to look for; a word with spaces is a phrase.
+        #[arg(required = true)]
+        words: Vec<String>,
+    },
+}
+
+/// What drives the flow. The flow is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Executor {
+    /// Plain threads, no runtime.
+    Threads,
+    /// A tokio runtime.
+    Tokio,
+    /// The smol executor.
+    Smol,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
+impl Switch {
+    /// Whether it is on.
+    pub fn is_on(self) -> bool {
+        self == Switch::On
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  crawler --max-pages 2000               crawl the Rust documentation of this machine
+  crawler search mutex                   find pages in what was crawled
+  crawler --rate 2 https://example.org/  crawl a real site, two pages a second";
+
+impl Args {
+    /// The pages to start from, when real sites were named.
+    ///
+    /// # Errors
+    ///
+    /// The first argument that is not an `http` or `https` address, in one line.
+    pub fn seeds(&self) -> Result<Vec<Url>, String> {
+        self.urls.iter().map(|text| seed(text)).collect()
+    }
+}
+
+fn seed(text: &str) -> Result<Url, String> {
+    let mut url = Url::parse(text).map_err(|error| format!("bad URL `{text}`: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("bad URL `{text}`: the scheme must be http or https"));
+    }
+    url.set_fragment(None);
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(line: &str) -> Args {
+        Args::parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn without_arguments_it_crawls() {
+        let args = Args::parse_from(["crawler"]);
+        assert!(args.action.is_none() && args.urls.is_empty() && args.faults.is_on());
+    }
+
+    #[test]
+    fn search_is_not_a_url() {
+        let args = args("crawler --db x.db search try lock");
+        let Some(Action::Search { words }) = args.action else { panic!("not a search") };
+        assert_eq!((words.join("+"), args.urls.len()), ("try+lock".to_owned(), 0));
+    }
+
+    #[test]
+    fn what_is_not_http_is_named_in_one_line() {
+        for bad in ["serach", "ftp://a.b/", "http://"] {
+            let message = args(&format!("crawler {bad}")).seeds().unwrap_err();
+            assert!(message.contains(bad) && !message.contains('\n'), "{message}");
+        }
+    }
+
+    #[test]
+    fn zero_is_refused() {
+        for line in ["crawler --max-pages 0", "crawler --rate 0", "crawler --concurrency 0"] {
+            assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

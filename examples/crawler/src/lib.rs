@@ -1,0 +1,31 @@
+//! The parts of the crawler: everything that fetches, reads, stores and shows pages.
+//!
+//! [`args`] says what to do, [`site`] and [`server`] provide something to crawl, [`fetch`] and
+//! [`page`] get and read one page, [`store`] keeps it, [`search`] finds it again, [`progress`] and
+//! [`report`] tell how it went.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
+    reason = "an ordinary program on std"
+)]
+
+pub mod args;
+pub mod backoff;
+pub mod bundle;
+pub mod faults;
+pub mod fetch;
+mod html;
+mod origin;
+pub mod page;
+pub mod progress;
+pub mod record;
+pub mod report;
+pub mod robots;
+pub mod search;
+pub mod server;
+pub mod site;
+pub mod store;
+mod store_error;
+mod table;
+pub mod words;

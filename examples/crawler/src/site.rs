@@ -1,0 +1,181 @@
+//! What there is to crawl on this machine.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+use std::process::Command;
+
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+
+use crate::bundle;
+
+/// A set of files that the loopback server offers.
+///
+/// Every file has one address: a directory redirects to its `index.html`, and a file asked for with
+/// a query to itself without. So a crawl meets each file once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Site {
+    /// A directory, as an absolute path without links in it.
+    Directory(PathBuf),
+    /// The pages that come with the program.
+    Bundled,
+}
+
+/// What the site has under an address.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A file: its bytes and its content type.
+    File(Cow<'static, [u8]>, &'static str),
+    /// It is under another path.
+    Redirect(String),
+    /// Nothing.
+    Nothing,
+}
+
+impl Site {
+    /// The directory asked for; else the Rust documentation that rustup installed; else the bundled
+    /// pages.
+    ///
+    /// # Errors
+    ///
+    /// The directory asked for cannot be read or has no HTML in it, in one line.
+    pub fn find(directory: Option<&Path>) -> Result<Site, String> {
+        if let Some(directory) = directory {
+            return Site::directory(directory);
+        }
+        let documentation = rust_documentation().and_then(|path| Site::directory(&path).ok());
+        Ok(documentation.unwrap_or(Site::Bundled))
+    }
+
+    fn directory(path: &Path) -> Result<Site, String> {
+        let shown = path.display();
+        let root = path.canonicalize().map_err(|error| format!("site `{shown}`: {error}"))?;
+        if !root.is_dir() {
+            return Err(format!("site `{shown}` is not a directory"));
+        }
+        let site = Site::Directory(root);
+        if site.starts().is_empty() {
+            return Err(format!("site `{shown}` has no HTML in it"));
+        }
+        Ok(site)
+    }
+
+    /// A name that stays the same from run to run, which the port does not.
+    pub fn name(&self) -> String {
+        match self {
+            Site::Directory(root) => root.display().to_string(),
+            Site::Bundled => "bundled pages".to_owned(),
+        }
+    }
+
+    /// The paths to start from, percent-encoded: `/index.html`, or every HTML file if there is none.
+    pub fn starts(&self) -> Vec<String> {
+        let Site::Directory(root) = self else { return vec!["/index.html".to_owned()] };
+        if root.join("index.html").is_file() {
+            return vec!["/index.html".to_owned()];
+        }
+        let mut found = Vec::new();
+        collect_html(root, "", &mut found);
+        found.sort();
+        found
+    }
+
+    /// What is under `path` (as in the request line: percent-encoded, absolute).
+    pub fn get(&self, path: &str, has_query: bool) -> Found {
+        let Some(relative) = decode(path) else { return Found::Nothing };
+        let path = path.trim_matches('/');
+        match self.read(&relative) {
+            Some(_) if has_query => Found::Redirect(format!("/{path}")),
+            Some(bytes) => Found::File(bytes, content_type(&relative)),
+            None if self.has(&relative.join("index.html")) => {
+                let slash = if path.is_empty() { "" } else { "/" };
+                Found::Redirect(format!("/{path}{slash}index.html"))
+            }
+            None => Found::Nothing,
+        }
+    }
+
+    fn read(&self, relative: &Path) -> Option<Cow<'static, [u8]>> {
+        match self {
+            Site::Bundled => bundle::file(relative.to_str()?).map(Cow::Borrowed),
+            Site::Directory(root) => fs::read(inside(root, relative)?).ok().map(Cow::Owned),
+        }
+    }
+
+    fn has(&self, relative: &Path) -> bool {
+        match self {
+            Site::Bundled => relative.to_str().and_then(bundle::file).is_some(),
+            Site::Directory(root) => inside(root, relative).is_some(),
+        }
+    }
+}
+
+/// Where rustup put the documentation of the active toolchain.
+fn rust_documentation() -> Option<PathBuf> {
+    let output = Command::new("rustc").args(["--print", "sysroot"]).output().ok()?;
+    let sysroot = String::from_utf8(output.stdout).ok()?;
+    let path = Path::new(sysroot.trim_end()).join("share/doc/rust/html");
+    path.join("index.html").is_file().then_some(path)
+}
+
+/// The path below the root; `None` for what would lead out of it by its words.
+fn decode(path: &str) -> Option<PathBuf> {
+    let decoded = percent_decode_str(path).decode_utf8().ok()?;
+    if decoded.contains('\0') {
+        return None;
+    }
+    let relative = PathBuf::from(decoded.trim_start_matches('/'));
+    let is_plain = |part| matches!(part, Component::Normal(_));
+    relative.components().all(is_plain).then_some(relative)
+}
+
+/// The file's real path; `None` for what is no file or what a symbolic link would lead out of the
+/// root.
+fn inside(root: &Path, relative: &Path) -> Option<PathBuf> {
+    let real = root.join(relative).canonicalize().ok()?;
+    (real.starts_with(root) && real.is_file()).then_some(real)
+}
+
+fn collect_html(directory: &Path, prefix: &str, found: &mut Vec<String>) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let (Ok(kind), Ok(name)) = (entry.file_type(), entry.file_name().into_string()) else {
+            continue;
+        };
+        let path = format!("{prefix}/{}", utf8_percent_encode(&name, IN_NAMES));
+        if kind.is_dir() {
+            collect_html(&entry.path(), &path, found);
+        } else if content_type(Path::new(&name)) == HTML {
+            found.push(path);
+        }
+    }
+}
+
+/// What a file name may have and a path in a URL may not.
+const IN_NAMES: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'\\')
+    .add(b'`');
+
+const HTML: &str = "text/html";
+
+fn content_type(path: &Path) -> &'static str {
+    match path.extension().and_then(OsStr::to_str).unwrap_or_default() {
+        "html" | "htm" => HTML,
+        "css" => "text/css",
+        "js" => "text/javascript",
+        "json" => "application/json",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "txt" | "md" => "text/plain",
+        "woff2" => "font/woff2",
+        _ => "application/octet-stream",
+    }
+}

@@ -1,0 +1,260 @@
+//! The database: pages, their index, and what is left to crawl.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+
+use crate::record::{Body, Outcome, Record, Target};
+pub use crate::store_error::StoreError;
+
+/// "TdGt": marks a database as ours.
+const APPLICATION_ID: i32 = 0x5464_4774;
+/// Of the schema.
+const VERSION: i32 = 1;
+/// A writer that holds the database longer than this is another program.
+const BUSY: Duration = Duration::from_secs(1);
+
+/// The crawl so far, in one SQLite file.
+///
+/// Whoever is killed leaves a whole crawl behind: a page, its place in the index and the links that
+/// it led to come in one transaction.
+#[derive(Debug)]
+pub struct Store {
+    pub(crate) connection: Connection,
+    pub(crate) path: PathBuf,
+}
+
+/// Where a crawl stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resume {
+    /// Addresses that are done with.
+    pub visited: Vec<String>,
+    /// Addresses to crawl, in the order in which they were met.
+    pub pending: Vec<Target>,
+}
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Pages stored.
+    pub pages: u64,
+    /// Of these, not UTF-8.
+    pub lossy: u64,
+    /// Addresses to crawl.
+    pub pending: u64,
+    /// Addresses accounted for.
+    pub accounted: u64,
+}
+
+impl Store {
+    /// Opens the database at `path` for a crawl, or creates it.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`]. A foreign file is not touched.
+    pub fn open(path: &Path) -> Result<Store, StoreError> {
+        Store::connect(path, OpenFlags::default())
+    }
+
+    /// Opens the database at `path` for a search; it must be there.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    pub fn open_existing(path: &Path) -> Result<Store, StoreError> {
+        if !path.exists() {
+            return Err(StoreError::Missing(path.into()));
+        }
+        Store::connect(path, OpenFlags::default() - OpenFlags::SQLITE_OPEN_CREATE)
+    }
+
+    fn connect(path: &Path, flags: OpenFlags) -> Result<Store, StoreError> {
+        let open = || {
+            let connection = Connection::open_with_flags(path, flags)?;
+            connection.busy_timeout(BUSY)?;
+            Ok(connection)
+        };
+        let connection = open().map_err(|error| StoreError::new(path, error))?;
+        let mut store = Store { connection, path: path.into() };
+        if !store.is_ours()? {
+            return Err(StoreError::Foreign(path.into()));
+        }
+        store.prepare().map_err(|error| store.error(error))?;
+        Ok(store)
+    }
+
+    /// Ours, or empty and so not yet anybody's. Reads only.
+    fn is_ours(&self) -> Result<bool, StoreError> {
+        let number = |sql| self.connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        let check = || {
+            let id = number("PRAGMA application_id")?;
+            let version = number("PRAGMA user_version")?;
+            let tables = number("SELECT count(*) FROM sqlite_schema")?;
+            let is_empty = (id, version, tables) == (0, 0, 0);
+            Ok(is_empty || (id == APPLICATION_ID.into() && version == VERSION.into()))
+        };
+        check().map_err(|error| self.error(error))
+    }
+
+    fn prepare(&mut self) -> rusqlite::Result<()> {
+        let connection = &mut self.connection;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        // A commit survives the death of the program; the last ones may be lost with the power.
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "cache_size", -64 << 10)?;
+        // Takes the lock of a writer, so that a locked database is known before the crawl.
+        let transaction = immediate(connection)?;
+        let tables: i64 =
+            transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        if tables == 0 {
+            transaction.execute_batch(include_str!("schema.sql"))?;
+            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+        }
+        transaction.commit()
+    }
+
+    /// Writes what became of a batch of addresses, in one transaction. Returns the number of pages
+    /// stored: an address that is done with is left as it is.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`]. Then nothing of the batch is written.
+    pub fn store_batch(&mut self, batch: &[Record]) -> Result<usize, StoreError> {
+        let mut write = || {
+            let transaction = immediate(&mut self.connection)?;
+            let mut stored = 0;
+            for record in batch {
+                stored += usize::from(write_record(&transaction, record)?);
+            }
+            transaction.commit()?;
+            Ok(stored)
+        };
+        write().map_err(|error| self.error(error))
+    }
+
+    /// Adds addresses to crawl; those already known are left alone.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    pub fn add(&mut self, targets: &[Target]) -> Result<(), StoreError> {
+        let mut write = || {
+            let transaction = immediate(&mut self.connection)?;
+            write_found(&transaction, targets)?;
+            transaction.commit()
+        };
+        write().map_err(|error| self.error(error))
+    }
+
+    /// Where the crawl of these origins (`http://host:port`) stands.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    pub fn resume(&self, origins: &[String]) -> Result<Resume, StoreError> {
+        let read = || {
+            let mut resume = Resume::default();
+            let mut rows = self.connection.prepare(
+                "SELECT url, depth, state FROM frontier
+                 WHERE url >= ?1 || '/' AND url < ?1 || '0' ORDER BY id",
+            )?;
+            for origin in origins {
+                let mut rows = rows.query([origin])?;
+                while let Some(row) = rows.next()? {
+                    let url = row.get(0)?;
+                    match row.get(2)? {
+                        0 => resume.pending.push(Target { url, depth: row.get(1)? }),
+                        _ => resume.visited.push(url),
+                    }
+                }
+            }
+            Ok(resume)
+        };
+        read().map_err(|error| self.error(error))
+    }
+
+    /// How much there is, of all origins.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    pub fn counts(&self) -> Result<Counts, StoreError> {
+        let count = |row: &rusqlite::Row<'_>| {
+            let number = |n| row.get::<_, i64>(n).map(i64::unsigned_abs);
+            Ok(Counts {
+                pages: number(0)?,
+                lossy: number(1)?,
+                pending: number(2)?,
+                accounted: number(3)?,
+            })
+        };
+        let sql = "SELECT (SELECT count(*) FROM pages), (SELECT count(*) FROM pages WHERE lossy),
+                          (SELECT count(*) FROM frontier WHERE state = 0),
+                          (SELECT count(*) FROM frontier WHERE state = 2)";
+        self.connection.query_row(sql, [], count).map_err(|error| self.error(error))
+    }
+
+    /// Why an address was accounted for; `None` if it was not.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    pub fn reason(&self, url: &str) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT reason FROM frontier WHERE url = ?1 AND state = 2";
+        let reason = self.connection.query_row(sql, [url], |row| row.get(0)).optional();
+        reason.map_err(|error| self.error(error))
+    }
+
+    pub(crate) fn error(&self, error: rusqlite::Error) -> StoreError {
+        StoreError::new(&self.path, error)
+    }
+}
+
+/// A transaction that holds the writer's lock from its start: it cannot fail half-way for the lock.
+pub(crate) fn immediate(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
+    connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+}
+
+/// Whether the record is a page that was not there.
+fn write_record(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<bool> {
+    let Record { target, outcome, found } = record;
+    let (state, reason) = match outcome {
+        Outcome::Stored(_) => (1, None),
+        Outcome::Accounted(reason) => (2, Some(reason)),
+    };
+    let sql = "INSERT INTO frontier (url, depth, state, reason) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT (url) DO UPDATE SET state = ?3, reason = ?4 WHERE state = 0";
+    let row = params![target.url, target.depth, state, reason];
+    let is_new = transaction.prepare_cached(sql)?.execute(row)? > 0;
+    write_found(transaction, found)?;
+    match outcome {
+        Outcome::Stored(body) if is_new => {
+            write_body(transaction, &target.url, body).map(|()| true)
+        }
+        _ => Ok(false),
+    }
+}
+
+fn write_body(transaction: &Transaction<'_>, url: &str, body: &Body) -> rusqlite::Result<()> {
+    let Body { title, description, text, status, bytes, lossy } = body;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (bytes, now) = (bytes.cast_signed(), now.cast_signed());
+    let sql = "INSERT INTO pages (url, title, description, text, status, bytes, lossy, fetched_at)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let row = params![url, title, description, text, status, bytes, lossy, now];
+    let id = transaction.prepare_cached(sql)?.insert(row)?;
+    let sql = "INSERT INTO pages_index (rowid, title, description, text) VALUES (?1, ?2, ?3, ?4)";
+    transaction.prepare_cached(sql)?.execute(params![id, title, description, text])?;
+    Ok(())
+}
+
+fn write_found(transaction: &Transaction<'_>, found: &[Target]) -> rusqlite::Result<()> {
+    let sql = "INSERT OR IGNORE INTO frontier (url, depth) VALUES (?1, ?2)";
+    let mut insert = transaction.prepare_cached(sql)?;
+    for target in found {
+        insert.execute(params![target.url, target.depth])?;
+    }
+    Ok(())
+}
