@@ -15,6 +15,9 @@ breach() { printf '%s\n' "$1" >>"$breaches"; }
 
 # Tracked files, and untracked ones that are not ignored; a file deleted but not yet committed is skipped.
 mapfile -t files < <(git ls-files --cached --others --exclude-standard | while read -r f; do [ ! -f "$f" ] || echo "$f"; done)
+mapfile -t strays < <(printf '%s\n' "${files[@]}" | grep -oE '^(.*/)?target/' | sort -u)
+for f in ${strays[@]+"${strays[@]}"}; do breach "$f:1: a build folder that git does not ignore"; done
+mapfile -t files < <(printf '%s\n' "${files[@]}" | grep -vE '(^|/)target/')
 mapfile -t rust < <(printf '%s\n' "${files[@]}" | grep '\.rs$')
 [ ${#rust[@]} -gt 0 ] || { echo "structure: git lists no Rust file here" >&2; exit 1; }
 for f in "${rust[@]}"; do
