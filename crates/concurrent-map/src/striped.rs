@@ -1,0 +1,158 @@
+//! Many small tables instead of one, each behind a lock of its own.
+
+use core::{fmt, num::NonZeroUsize, ops::ControlFlow};
+
+use hashbrown::HashTable;
+use tidegate_core::Shards;
+
+use crate::{lazy::Lazy, shard::Shard};
+
+/// An array of [`Shard`]s, made when the first of them is written to.
+///
+/// Hashes, keys and what an entry is are its user's business.
+pub(crate) struct Striped<E> {
+    shards: Lazy<Shards<Shard<E>>>,
+    // INVARIANT: a power of two.
+    count: NonZeroUsize,
+}
+
+impl<E> Striped<E> {
+    /// Creates `count` empty shards, rounded up to a power of two.
+    pub(crate) fn new(count: NonZeroUsize) -> Self {
+        let count = count.checked_next_power_of_two().expect("the number of shards fits a usize");
+        Self { shards: Lazy::new(|| empty(count)), count }
+    }
+
+    /// Looks into the table that `hash` belongs to; `None` if nothing was ever written to any.
+    #[inline]
+    pub(crate) fn read<R>(&self, hash: u64, section: impl FnOnce(&HashTable<E>) -> R) -> Option<R> {
+        let shards = self.shards.get()?;
+        Some(shards.by_hash(spread(hash)).read(shards, section))
+    }
+
+    /// Works on the table that `hash` belongs to.
+    #[inline]
+    pub(crate) fn write<R>(&self, hash: u64, section: impl FnOnce(&mut HashTable<E>) -> R) -> R {
+        let shards = self.shards.get_or_make(|| empty(self.count));
+        shards.by_hash(spread(hash)).write(shards, section)
+    }
+
+    /// Works on the table that `hash` belongs to; `None` if nothing was ever written to any. For sections that do not
+    /// insert.
+    #[inline]
+    pub(crate) fn write_existing<R>(
+        &self,
+        hash: u64,
+        section: impl FnOnce(&mut HashTable<E>) -> R,
+    ) -> Option<R> {
+        let shards = self.shards.get()?;
+        Some(shards.by_hash(spread(hash)).write(shards, section))
+    }
+
+    /// Looks into every table, one lock at a time, until a section breaks.
+    pub(crate) fn read_each<B>(
+        &self,
+        mut section: impl FnMut(&HashTable<E>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        self.each(0, |shards, shard| shard.read(shards, &mut section))
+    }
+
+    /// Works on every table, one lock at a time, until a section breaks.
+    ///
+    /// It begins with the `first` of them, modulo their number.
+    pub(crate) fn write_each<B>(
+        &self,
+        first: usize,
+        mut section: impl FnMut(&mut HashTable<E>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        self.each(first, |shards, shard| shard.write(shards, &mut section))
+    }
+
+    fn each<B>(
+        &self,
+        first: usize,
+        mut visit: impl FnMut(&Shards<Shard<E>>, &Shard<E>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let Some(shards) = self.shards.get() else { return ControlFlow::Continue(()) };
+        for offset in 0..shards.len() {
+            let index = first.wrapping_add(offset) & (shards.len() - 1);
+            visit(shards, shards.get(index).expect("the index is wrapped"))?;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl<E> fmt::Debug for Striped<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Striped").field("count", &self.count).finish_non_exhaustive()
+    }
+}
+
+fn empty<E>(count: NonZeroUsize) -> Shards<Shard<E>> {
+    Shards::new(count, |_| Shard::new())
+}
+
+/// Turns a hash into one whose high bits pick a shard.
+///
+/// They must say nothing about the bits that the table in the shard goes by (the lowest, and the seven highest for its
+/// tags), else every entry of a shard would have the same; and they must depend on all bits, for hashers that leave
+/// the high ones empty. Multiplying by 2⁶⁴ divided by the golden ratio does both (Knuth, The Art of Computer
+/// Programming, vol. 3, section 6.4).
+#[inline]
+fn spread(hash: u64) -> u64 {
+    hash.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// The default number of shards: four for each thread that can run at once, at least eight.
+#[cfg(feature = "std")]
+pub(crate) fn default_shards() -> NonZeroUsize {
+    use tidegate_core::primitive::OnceLock;
+
+    // Asking the system takes microseconds.
+    static COUNT: OnceLock<NonZeroUsize> = OnceLock::new();
+    *COUNT.get_or_init(|| {
+        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        threads.saturating_mul(FOUR).max(EIGHT)
+    })
+}
+
+/// The default number of shards where nobody can say how many threads run at once.
+#[cfg(not(feature = "std"))]
+pub(crate) fn default_shards() -> NonZeroUsize {
+    EIGHT
+}
+
+#[cfg(feature = "std")]
+const FOUR: NonZeroUsize = NonZeroUsize::new(4).expect("not zero");
+const EIGHT: NonZeroUsize = NonZeroUsize::new(8).expect("not zero");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts how many of the shards the hashes of `numbers` fall into, and how unevenly.
+    fn fullest(hashes: impl Iterator<Item = u64>) -> usize {
+        let shards = Shards::new(EIGHT, |_| core::cell::Cell::new(0));
+        hashes.for_each(|hash| {
+            let shard = shards.by_hash(spread(hash));
+            shard.set(shard.get() + 1);
+        });
+        shards.iter().map(core::cell::Cell::get).max().unwrap_or(0)
+    }
+
+    #[test]
+    fn an_identity_hash_still_uses_every_shard() {
+        assert!(fullest(0..8000) < 1100);
+        assert!(fullest((0..8000).map(|n| n << 32)) < 1100);
+    }
+
+    #[cfg(feature = "std")]
+    #[test]
+    fn nothing_is_allocated_before_the_first_write() {
+        let striped = Striped::<u8>::new(EIGHT);
+        assert_eq!(striped.read(0, HashTable::len), None);
+        assert_eq!(striped.write_existing(0, |table| table.len()), None);
+        striped.write(0, |table| _ = table.insert_unique(0, 1, |_| 0));
+        assert_eq!(striped.read(0, HashTable::len), Some(1));
+    }
+}
