@@ -289,7 +289,7 @@ pub fn a_timeout_that_races_a_grant_keeps_one<S: Subject>() {
 
 /// Makes a module with a test of each of the twelve laws for a [`Subject`].
 ///
-/// ```ignore
+/// ```text
 /// laws_of_waiting!(semaphore: SemaphoreSubject);
 /// ```
 #[macro_export]

@@ -25,7 +25,7 @@ use crate::{
     event::Waiter,
     lock::Lock,
     primitive::{
-        Arc, Wake, Weak,
+        Arc, OnWake, Wakeable, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::{Timer, Timestamp},
@@ -139,7 +139,7 @@ impl CancelToken {
         let child = self.child_until(deadline);
         let mut alarm: Pin<Box<dyn Future<Output = ()> + Send>> =
             Box::pin(timer.sleep_until(deadline));
-        let waker = Waker::from(Arc::new(Alarm { node: Arc::downgrade(&child.node) }));
+        let waker = Waker::from(Arc::new(Wakeable(Alarm { node: Arc::downgrade(&child.node) })));
         if alarm.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
             child.node.cancel(Reason::DeadlineExceeded);
             return child;
@@ -305,8 +305,8 @@ struct Alarm {
     node: Weak<Node>,
 }
 
-impl Wake for Alarm {
-    fn wake(self: Arc<Self>) {
+impl OnWake for Alarm {
+    fn on_wake(&self) {
         if let Some(node) = self.node.upgrade() {
             node.cancel(Reason::DeadlineExceeded);
         }

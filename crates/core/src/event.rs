@@ -28,7 +28,7 @@ use event_listener::{EventListener, IntoNotification};
 
 use crate::{
     lock::Lock,
-    primitive::{Arc, Wake},
+    primitive::{Arc, OnWake, Wakeable},
     wake_list::WakeList,
 };
 
@@ -126,7 +126,7 @@ impl Event {
     #[cold]
     fn listen(&self, waker: &Waker) -> Registration {
         let outbox = self.outbox.with(|outbox| outbox.get_or_insert_with(Arc::default).clone());
-        let relay = Arc::new(Relay { waker: Lock::new(Some(waker.clone())), outbox });
+        let relay = Arc::new(Wakeable(Relay { waker: Lock::new(Some(waker.clone())), outbox }));
         Registration {
             listener: Some(self.listeners.listen()),
             handle: Waker::from(relay.clone()),
@@ -177,12 +177,8 @@ struct Relay {
     outbox: Arc<Outbox>,
 }
 
-impl Wake for Relay {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
+impl OnWake for Relay {
+    fn on_wake(&self) {
         if let Some(waker) = self.waker.with(Option::take) {
             self.outbox.with(|outbox| outbox.push(waker));
         }
@@ -192,14 +188,14 @@ impl Wake for Relay {
 struct Registration {
     // `None` only in `drop`.
     listener: Option<EventListener>,
-    relay: Arc<Relay>,
+    relay: Arc<Wakeable<Relay>>,
     handle: Waker,
 }
 
 impl Registration {
     /// Asks for `waker` to be called; returns whether a notification has already come.
     fn poll(&mut self, waker: &Waker) -> bool {
-        let replaced = self.relay.waker.with(|slot| match slot {
+        let replaced = self.relay.0.waker.with(|slot| match slot {
             Some(held) if held.will_wake(waker) => None,
             _ => slot.replace(waker.clone()),
         });
@@ -213,10 +209,10 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         // The relay forgets our waker first: if a notification has taken it already, it will be called, to no effect.
-        drop(self.relay.waker.with(Option::take));
+        drop(self.relay.0.waker.with(Option::take));
         // Dropping a notified listener notifies the next one, whose waker is then in the outbox.
         drop(self.listener.take());
-        empty(&self.relay.outbox);
+        empty(&self.relay.0.outbox);
     }
 }
 

@@ -83,7 +83,7 @@ by_machine! {
 
 #[cfg(feature = "std")]
 mod hosted {
-    use std::sync::PoisonError;
+    use crate::primitive::PoisonError;
 
     pub(super) struct Mutex<T>(crate::primitive::Mutex<T>);
 

@@ -29,12 +29,44 @@ pub mod atomic {
 }
 
 #[cfg(target_has_atomic = "ptr")]
-pub use alloc::{
-    sync::{Arc, Weak},
-    task::Wake,
-};
+pub use alloc::sync::{Arc, Weak};
 #[cfg(not(target_has_atomic = "ptr"))]
-pub use portable_atomic_util::{Arc, Weak, task::Wake};
+pub use portable_atomic_util::{Arc, Weak};
+
+/// What to do when woken. Put it in a [`Wakeable`] to make wakers of it.
+pub trait OnWake: Send + Sync + 'static {
+    /// Called for each wake, from any thread, also from within a poll.
+    fn on_wake(&self);
+}
+
+/// A value that wakers can be made of: `Waker::from(Arc<Wakeable<T>>)`.
+///
+/// It stands between `T` and the two traits named `Wake`, the library's and `portable-atomic-util`'s, whose methods
+/// differ in their receivers.
+#[derive(Debug)]
+pub struct Wakeable<T>(pub T);
+
+#[cfg(target_has_atomic = "ptr")]
+impl<T: OnWake> alloc::task::Wake for Wakeable<T> {
+    fn wake(self: Arc<Self>) {
+        self.0.on_wake();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.on_wake();
+    }
+}
+
+#[cfg(not(target_has_atomic = "ptr"))]
+impl<T: OnWake> portable_atomic_util::task::Wake for Wakeable<T> {
+    fn wake(this: Arc<Self>) {
+        this.0.on_wake();
+    }
+
+    fn wake_by_ref(this: &Arc<Self>) {
+        this.0.on_wake();
+    }
+}
 
 #[cfg(not(loom))]
 pub use core::hint::spin_loop;
@@ -45,6 +77,8 @@ pub use loom::hint::spin_loop;
 pub(crate) use loom::sync::Mutex;
 #[cfg(all(not(loom), feature = "std"))]
 pub(crate) use std::sync::Mutex;
+#[cfg(feature = "std")]
+pub(crate) use std::sync::PoisonError;
 
 #[cfg(feature = "std")]
 pub use std::sync::OnceLock;

@@ -66,7 +66,7 @@ impl Turnstile {
         // ORDERING: Acquire: pairs with the Release in `Inside::drop`: the last one's work is seen. Relaxed on failure:
         // nothing is concluded from the word but "not now".
         let taken = self.word.compare_exchange(0, TAKEN, Ordering::Acquire, Ordering::Relaxed);
-        taken.is_ok().then_some(Inside { turnstile: self })
+        taken.is_ok().then(|| Inside { turnstile: self })
     }
 
     /// Waits for its turn to enter.
