@@ -1,0 +1,88 @@
+//! What waiting costs in allocations, counted by the allocator. In a file, and so a process, of its own.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    future::ready,
+};
+
+use tidegate_core::{CancelToken, Queue, SystemClock, Turnstile, Wait};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is passed on unchanged to the system's allocator, whose contract is the caller's.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise about `layout` is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise about `pointer` and `layout` is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Returns how often `steps` allocated on this thread.
+fn allocations(steps: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.with(Cell::get);
+    steps();
+    ALLOCATIONS.with(Cell::get) - before
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(allocations(|| drop(Box::new(1))), 1);
+}
+
+#[test]
+fn a_ready_future_allocates_nothing_however_it_is_waited_for() {
+    let token = CancelToken::new();
+    let count = allocations(|| {
+        assert_eq!(ready(1).wait(), 1);
+        assert_eq!(ready(1).wait_timeout(core::time::Duration::from_secs(1)), Ok(1));
+        assert_eq!(ready(1).or_cancelled(&token).wait(), Ok(1));
+        assert_eq!(
+            ready(1).or_timeout(&SystemClock, core::time::Duration::from_secs(1)).wait(),
+            Ok(1)
+        );
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn what_needs_no_waiting_allocates_nothing() {
+    let queue = Queue::bounded(core::num::NonZeroUsize::MIN);
+    let turnstile = Turnstile::new();
+    let count = allocations(|| {
+        queue.push(1).wait().unwrap();
+        queue.pop().wait().unwrap();
+        drop(turnstile.enter().wait().unwrap());
+        drop(turnstile.enter().wait().unwrap());
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn a_second_wait_on_a_thread_reuses_its_parker() {
+    // Ready at its second real poll: the probe and one more are pending.
+    let wait_for_real = || {
+        let mut polls = 0;
+        core::future::poll_fn(move |cx| {
+            polls += 1;
+            cx.waker().wake_by_ref();
+            if polls < 3 { core::task::Poll::Pending } else { core::task::Poll::Ready(()) }
+        })
+        .wait();
+    };
+    assert!(allocations(wait_for_real) > 0);
+    assert_eq!(allocations(wait_for_real), 0);
+}

@@ -1,0 +1,60 @@
+//! Sleeps that no thread waits for: the process's timer thread. In a file, and so a process, of its own.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, mpsc},
+    task::{Context, Wake, Waker},
+    time::Duration,
+};
+
+use tidegate_core::{CancelToken, Clock, Reason, SystemClock, Timer, Timestamp, Wait};
+
+struct Send(mpsc::Sender<Timestamp>);
+
+impl Wake for Send {
+    fn wake(self: Arc<Self>) {
+        self.0.send(SystemClock.now()).unwrap();
+    }
+}
+
+struct Panic;
+
+impl Wake for Panic {
+    fn wake(self: Arc<Self>) {
+        std::panic::resume_unwind(Box::new("a waker panicked"));
+    }
+}
+
+#[test]
+fn a_sleep_polled_by_a_stranger_is_woken_in_time_also_behind_a_later_one() {
+    let (sender, receiver) = mpsc::channel();
+    let waker = Waker::from(Arc::new(Send(sender)));
+    let mut cx = Context::from_waker(&waker);
+    let mut long = SystemClock.sleep(Duration::from_secs(3600));
+    assert!(Pin::new(&mut long).poll(&mut cx).is_pending());
+    let due = SystemClock.now() + Duration::from_millis(2);
+    let mut short = SystemClock.sleep_until(due);
+    assert!(Pin::new(&mut short).poll(&mut cx).is_pending());
+    assert!(receiver.recv().unwrap() >= due);
+    assert!(Pin::new(&mut short).poll(&mut cx).is_ready());
+}
+
+#[test]
+fn the_timer_thread_survives_a_panicking_waker() {
+    let waker = Waker::from(Arc::new(Panic));
+    let mut doomed = SystemClock.sleep(Duration::from_millis(1));
+    assert!(Pin::new(&mut doomed).poll(&mut Context::from_waker(&waker)).is_pending());
+    let (sender, receiver) = mpsc::channel();
+    let waker = Waker::from(Arc::new(Send(sender)));
+    let mut sleep = SystemClock.sleep(Duration::from_millis(2));
+    assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker)).is_pending());
+    receiver.recv().unwrap();
+}
+
+#[test]
+fn a_deadline_cancels_a_token_that_nobody_polls() {
+    let token = CancelToken::new().child_with_timeout(&SystemClock, Duration::from_millis(1));
+    assert!(token.deadline().is_some());
+    assert_eq!(token.cancelled().wait(), Reason::DeadlineExceeded);
+}
