@@ -1,0 +1,90 @@
+//! The semaphore as a gate: who is inside holds permits.
+
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tidegate_core::Gate;
+
+use crate::{
+    acquire::Acquire, error::TryAcquireError, permit::Permit, pool::Pool, semaphore::Semaphore,
+};
+
+/// Entering takes one permit. [`Semaphore::gate`] gives a gate that takes more.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_semaphore::{Gate, Semaphore};
+///
+/// let (workers, sockets) = (Semaphore::new(4), Semaphore::new(100));
+/// let gate = (&workers, &sockets);
+/// gate.run(|| assert_eq!((workers.available_permits(), sockets.available_permits()), (3, 99)))?;
+/// assert_eq!((workers.available_permits(), sockets.available_permits()), (4, 100));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+impl Gate for Semaphore {
+    type Pass<'a> = Permit<'a>;
+    type Refused = TryAcquireError;
+    type Enter<'a> = Enter<'a>;
+
+    fn try_enter(&self) -> Result<Permit<'_>, TryAcquireError> {
+        self.try_acquire(1)
+    }
+
+    fn enter(&self) -> Enter<'_> {
+        Enter { acquire: self.acquire(1) }
+    }
+}
+
+/// A gate that takes the same number of permits from each who enters. Made by [`Semaphore::gate`].
+#[derive(Debug, Clone, Copy)]
+pub struct PermitGate<'s> {
+    pool: &'s Pool,
+    count: usize,
+}
+
+impl<'s> PermitGate<'s> {
+    pub(crate) fn new(pool: &'s Pool, count: usize) -> Self {
+        Self { pool, count }
+    }
+}
+
+impl<'s> Gate for PermitGate<'s> {
+    type Pass<'a>
+        = Permit<'s>
+    where
+        Self: 'a;
+    type Refused = TryAcquireError;
+    type Enter<'a>
+        = Enter<'s>
+    where
+        Self: 'a;
+
+    fn try_enter(&self) -> Result<Permit<'s>, TryAcquireError> {
+        self.pool.try_take(self.count).map(|()| Permit::new(self.pool, self.count))
+    }
+
+    fn enter(&self) -> Enter<'s> {
+        Enter { acquire: Acquire::new(self.pool, self.count) }
+    }
+}
+
+/// Future of the [`enter`](Gate::enter) of a semaphore and its gates. Never refuses with
+/// [`NoPermits`](TryAcquireError::NoPermits).
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited or waited for"]
+pub struct Enter<'a> {
+    acquire: Acquire<'a>,
+}
+
+impl<'a> Future for Enter<'a> {
+    type Output = Result<Permit<'a>, TryAcquireError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.acquire).poll(cx).map_err(TryAcquireError::from)
+    }
+}

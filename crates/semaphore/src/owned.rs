@@ -1,0 +1,160 @@
+//! Permits that borrow nothing. Needs an `Arc` as a receiver, and so a target with compare-and-swap.
+
+use core::{
+    fmt,
+    future::Future,
+    ops::Deref,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tidegate_core::{Outcome, Pass, primitive::Arc};
+
+use crate::{
+    acquire::Request,
+    error::{AcquireError, TryAcquireError},
+    permit::Held,
+    pool::Pool,
+    semaphore::Semaphore,
+};
+
+/// Owned permits. They need a target with compare-and-swap.
+impl Semaphore {
+    /// Takes `n` permits that keep the semaphore alive, as [`try_acquire`](Self::try_acquire).
+    ///
+    /// # Errors
+    ///
+    /// As [`try_acquire`](Self::try_acquire).
+    #[inline]
+    pub fn try_acquire_owned(self: Arc<Self>, n: usize) -> Result<OwnedPermit, TryAcquireError> {
+        self.pool.try_take(n)?;
+        Ok(OwnedPermit { held: Held::new(Owner { semaphore: self }, n) })
+    }
+
+    /// Waits for `n` permits that keep the semaphore alive, as [`acquire`](Self::acquire).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{sync::Arc, thread};
+    /// use tidegate_semaphore::{AcquireError, Semaphore, Wait};
+    ///
+    /// let semaphore = Arc::new(Semaphore::new(1));
+    /// let jobs: Vec<_> = (0..3)
+    ///     .map(|n| {
+    ///         let permit = semaphore.clone().acquire_owned(1).wait()?;
+    ///         Ok(thread::spawn(move || {
+    ///             let _permit = permit;
+    ///             n * n
+    ///         }))
+    ///     })
+    ///     .collect::<Result<_, AcquireError>>()?;
+    /// assert_eq!(jobs.into_iter().map(|job| job.join().unwrap()).sum::<u32>(), 5);
+    /// # Ok::<(), AcquireError>(())
+    /// ```
+    #[inline]
+    pub fn acquire_owned(self: Arc<Self>, n: usize) -> AcquireOwned {
+        AcquireOwned { request: Request::new(Owner { semaphore: self }, n) }
+    }
+}
+
+/// Future of [`Semaphore::acquire_owned`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited or waited for"]
+pub struct AcquireOwned {
+    request: Request<Owner>,
+}
+
+impl Future for AcquireOwned {
+    type Output = Result<OwnedPermit, AcquireError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.request.poll(cx).map_ok(|(pool, count)| OwnedPermit { held: Held::new(pool, count) })
+    }
+}
+
+/// Permits that keep their [`Semaphore`] alive and borrow nothing; given back when dropped.
+///
+/// For what moves into a task or a thread. Where there is a `static` semaphore, its [`Permit<'static>`](crate::Permit) does the
+/// same without counting references.
+///
+/// # Examples
+///
+/// ```
+/// use std::{sync::Arc, thread};
+/// use tidegate_semaphore::{Semaphore, Wait};
+///
+/// let semaphore = Arc::new(Semaphore::new(1));
+/// let permit = semaphore.clone().try_acquire_owned(1)?;
+/// let thread = thread::spawn(move || drop(permit));
+/// assert_eq!(semaphore.acquire(1).wait().unwrap().count(), 1);
+/// # thread.join().unwrap();
+/// # Ok::<(), tidegate_semaphore::TryAcquireError>(())
+/// ```
+#[must_use = "dropping it gives the permits back at once"]
+pub struct OwnedPermit {
+    held: Held<Owner>,
+}
+
+impl OwnedPermit {
+    /// Returns how many permits it holds.
+    pub fn count(&self) -> usize {
+        self.held.count()
+    }
+
+    /// Takes `n` of the permits out, as [`Permit::split`](crate::Permit::split).
+    pub fn split(&mut self, n: usize) -> Option<Self> {
+        self.held.split(n).map(|held| Self { held })
+    }
+
+    /// Adds the permits of `other`, as [`Permit::merge`](crate::Permit::merge).
+    ///
+    /// # Panics
+    ///
+    /// Panics if `other` is of another semaphore.
+    #[track_caller]
+    pub fn merge(&mut self, other: Self) {
+        self.held.merge(other.held);
+    }
+
+    /// Removes the permits from the semaphore for good, as [`Permit::forget`](crate::Permit::forget).
+    pub fn forget(self) {
+        self.held.forget();
+    }
+}
+
+impl fmt::Debug for OwnedPermit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnedPermit").field("count", &self.count()).finish_non_exhaustive()
+    }
+}
+
+/// How it went is of no interest to a semaphore: settling gives the permits back.
+impl Pass for OwnedPermit {
+    #[inline]
+    fn settle(self, _outcome: Outcome) {}
+}
+
+/// A share in a semaphore that leads to its pool.
+#[derive(Clone)]
+struct Owner {
+    semaphore: Arc<Semaphore>,
+}
+
+impl Deref for Owner {
+    type Target = Pool;
+
+    #[inline]
+    fn deref(&self) -> &Pool {
+        &self.semaphore.pool
+    }
+}

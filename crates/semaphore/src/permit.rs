@@ -1,0 +1,135 @@
+//! What a holder holds.
+
+use core::{fmt, mem, ops::Deref, ptr};
+
+use tidegate_core::{Outcome, Pass};
+
+use crate::pool::Pool;
+
+/// Permits taken from a pool, whoever owns it. Dropping gives them back.
+pub(crate) struct Held<P: Deref<Target = Pool>> {
+    pool: P,
+    count: usize,
+}
+
+impl<P: Deref<Target = Pool> + Clone> Held<P> {
+    pub(crate) fn split(&mut self, n: usize) -> Option<Self> {
+        self.count = self.count.checked_sub(n)?;
+        Some(Self { pool: self.pool.clone(), count: n })
+    }
+}
+
+impl<P: Deref<Target = Pool>> Held<P> {
+    #[inline]
+    pub(crate) fn new(pool: P, count: usize) -> Self {
+        Self { pool, count }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    #[track_caller]
+    pub(crate) fn merge(&mut self, mut other: Self) {
+        assert!(ptr::eq(&*self.pool, &*other.pool), "permits of different semaphores are merged");
+        self.count += mem::take(&mut other.count);
+    }
+
+    pub(crate) fn forget(mut self) {
+        match mem::take(&mut self.count) {
+            0 => {}
+            n => self.pool.shrink(n),
+        }
+    }
+}
+
+impl<P: Deref<Target = Pool>> Drop for Held<P> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.count != 0 {
+            self.pool.release(self.count);
+        }
+    }
+}
+
+/// Permits of a [`Semaphore`](crate::Semaphore), given back when dropped.
+///
+/// They can be taken apart and put together: one request for a batch, one release for each of its items.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_semaphore::Semaphore;
+///
+/// let semaphore = Semaphore::new(3);
+/// let mut batch = semaphore.try_acquire(3)?;
+/// let item = batch.split(1).expect("it holds three");
+/// drop(batch);
+/// assert_eq!(semaphore.available_permits(), 2);
+///
+/// let mut both = semaphore.try_acquire(1)?;
+/// both.merge(item);
+/// assert_eq!(both.count(), 2);
+/// # Ok::<(), tidegate_semaphore::TryAcquireError>(())
+/// ```
+#[must_use = "dropping it gives the permits back at once"]
+pub struct Permit<'a> {
+    held: Held<&'a Pool>,
+}
+
+impl<'a> Permit<'a> {
+    #[inline]
+    pub(crate) fn new(pool: &'a Pool, count: usize) -> Self {
+        Self { held: Held::new(pool, count) }
+    }
+
+    /// Returns how many permits it holds.
+    pub fn count(&self) -> usize {
+        self.held.count()
+    }
+
+    /// Takes `n` of the permits out; `None`, and no effect, if it holds fewer. Either part may be left with none.
+    pub fn split(&mut self, n: usize) -> Option<Self> {
+        self.held.split(n).map(|held| Self { held })
+    }
+
+    /// Adds the permits of `other`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `other` is of another semaphore. Both then are given back to their own.
+    #[track_caller]
+    pub fn merge(&mut self, other: Self) {
+        self.held.merge(other.held);
+    }
+
+    /// Removes the permits from the semaphore for good: its capacity shrinks.
+    ///
+    /// See [`Semaphore::forget_permits`](crate::Semaphore::forget_permits) for what that means to those who wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_semaphore::Semaphore;
+    ///
+    /// let semaphore = Semaphore::new(3);
+    /// semaphore.try_acquire(1)?.forget();
+    /// assert_eq!((semaphore.capacity(), semaphore.available_permits()), (2, 2));
+    /// # Ok::<(), tidegate_semaphore::TryAcquireError>(())
+    /// ```
+    pub fn forget(self) {
+        self.held.forget();
+    }
+}
+
+impl fmt::Debug for Permit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").field("count", &self.count()).finish_non_exhaustive()
+    }
+}
+
+/// How it went is of no interest to a semaphore: settling gives the permits back.
+impl Pass for Permit<'_> {
+    #[inline]
+    fn settle(self, _outcome: Outcome) {}
+}
