@@ -64,6 +64,7 @@ struct Reader {
     /// there does not matter.
     hidden: Option<(&'static [u8], u32)>,
     in_title: bool,
+    main: Main,
     /// A space is due before the next word.
     gap: bool,
 }
@@ -78,6 +79,15 @@ enum Tag {
     Meta,
     /// A hidden element was just opened by this tag.
     Hidden,
+}
+
+/// Where we are with the first `<main>`: if there is one, the text is what is in it.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Main {
+    #[default]
+    Before,
+    Inside,
+    After,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -126,6 +136,10 @@ impl Reader {
             }
             Some(_) => {}
             None => {
+                if name == b"main" && self.main == Main::Before {
+                    self.main = Main::Inside;
+                    self.extract.text.clear();
+                }
                 self.in_title = name == b"title" && self.extract.title.is_empty();
                 self.hidden = HIDDEN.into_iter().find(|hidden| *hidden == name).map(|h| (h, 1));
                 if self.hidden.is_some() {
@@ -186,6 +200,8 @@ impl Reader {
             if *depth == 0 {
                 self.hidden = None;
             }
+        } else if name == b"main" && self.hidden.is_none() && self.main == Main::Inside {
+            self.main = Main::After;
         }
     }
 
@@ -195,6 +211,9 @@ impl Reader {
         }
         if self.in_title {
             self.extract.title = words.split_whitespace().collect::<Vec<_>>().join(" ");
+            return;
+        }
+        if self.main == Main::After {
             return;
         }
         let text = &mut self.extract.text;
@@ -251,6 +270,13 @@ mod tests {
         let extract = Extract::read(html);
         assert_eq!((extract.text.as_str(), extract.title.as_str()), ("x w", ""));
         assert_eq!(extract.hrefs, ["z"]);
+    }
+
+    #[test]
+    fn the_text_is_what_is_in_main() {
+        let html = "<body>Skip to content<main>the <b>text</b></main>Imprint<main>x</main>";
+        assert_eq!(Extract::read(html).text, "the text");
+        assert_eq!(Extract::read("<body>a<main>b").text, "b");
     }
 
     #[test]

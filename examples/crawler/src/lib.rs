@@ -22,6 +22,7 @@ pub mod progress;
 pub mod record;
 pub mod report;
 pub mod robots;
+mod rules;
 pub mod search;
 pub mod server;
 pub mod site;

@@ -13,7 +13,8 @@ pub struct Page {
     pub title: String,
     /// The description in the head; empty if there is none.
     pub description: String,
-    /// The text of the body, with single spaces: no scripts, styles or navigation.
+    /// The text, with single spaces: of `<main>` if there is one, else of the body; no scripts, styles
+    /// or navigation.
     pub text: String,
     /// Where it leads: `http` and `https`, absolute, without fragment, each once, in order. Links
     /// in the navigation are among them.

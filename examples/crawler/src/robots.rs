@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use robotstxt::DefaultMatcher;
 use url::Url;
 
 use crate::fetch::{FetchError, USER_AGENT};
+use crate::rules::Rules;
 
 /// The robots.txt of every host met so far, each fetched once.
 #[derive(Debug, Default)]
 pub struct Robots {
-    origins: Mutex<HashMap<String, Arc<OnceLock<Rules>>>>,
+    origins: Mutex<HashMap<String, Arc<OnceLock<Answer>>>>,
 }
 
 /// Whether a page may be fetched.
@@ -26,8 +26,8 @@ pub enum Permission {
 }
 
 #[derive(Debug)]
-enum Rules {
-    Text(String),
+enum Answer {
+    Rules(Rules),
     Unknown(FetchError),
 }
 
@@ -47,38 +47,32 @@ impl Robots {
         url: &Url,
         fetch: impl FnOnce(&Url) -> Result<Vec<u8>, FetchError>,
     ) -> Permission {
-        let rules = self.of(url.origin().ascii_serialization());
-        match rules.get_or_init(|| Rules::from(fetch(&robots_txt(url)))) {
-            Rules::Unknown(error) => Permission::Unknown(*error),
-            Rules::Text(text) => {
-                let allowed = DefaultMatcher::default().one_agent_allowed_by_robots(
-                    text,
-                    USER_AGENT,
-                    url.as_str(),
-                );
-                if allowed { Permission::Allowed } else { Permission::Disallowed }
-            }
+        let answer = self.of(url.origin().ascii_serialization());
+        match answer.get_or_init(|| Answer::from(fetch(&robots_txt(url)))) {
+            Answer::Unknown(error) => Permission::Unknown(*error),
+            Answer::Rules(rules) if rules.allow(url) => Permission::Allowed,
+            Answer::Rules(_) => Permission::Disallowed,
         }
     }
 
-    fn of(&self, origin: String) -> Arc<OnceLock<Rules>> {
+    fn of(&self, origin: String) -> Arc<OnceLock<Answer>> {
         let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(origins.entry(origin).or_default())
     }
 }
 
-impl From<Result<Vec<u8>, FetchError>> for Rules {
+impl From<Result<Vec<u8>, FetchError>> for Answer {
     fn from(answer: Result<Vec<u8>, FetchError>) -> Self {
         match answer {
             Ok(mut bytes) => {
                 bytes.truncate(MAX_BYTES);
-                Rules::Text(String::from_utf8_lossy(&bytes).into_owned())
+                Answer::Rules(Rules::parse(&String::from_utf8_lossy(&bytes), USER_AGENT))
             }
             // "Unavailable" in the RFC's words: there are no rules. A 429 says nothing about them.
             Err(FetchError::Status { code: 300..=428 | 430..=499, .. }) => {
-                Rules::Text(String::new())
+                Answer::Rules(Rules::default())
             }
-            Err(error) => Rules::Unknown(error),
+            Err(error) => Answer::Unknown(error),
         }
     }
 }

@@ -11,10 +11,10 @@ CREATE TABLE pages (
     fetched_at  INTEGER NOT NULL    -- seconds since 1970
 ) STRICT;
 
--- The index over it; the words themselves are in `pages` only.
+-- The index over it; the words themselves are in `pages` only. `try_lock` is one word.
 CREATE VIRTUAL TABLE pages_index USING fts5 (
     title, description, text,
-    content = 'pages', content_rowid = 'id', tokenize = 'porter unicode61'
+    content = 'pages', content_rowid = 'id', tokenize = 'unicode61 tokenchars _'
 );
 
 -- Every address met. One leaves state 0 in the transaction that stores its page.

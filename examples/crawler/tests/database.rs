@@ -117,7 +117,7 @@ fn the_title_outweighs_the_text() {
     let (_directory, path) = file();
     let mut store = Store::open(&path).unwrap();
     let batch = [
-        page("http://a/1", "Other", "locks and mutex mutex mutex", &[]),
+        page("http://a/1", "Other", "a lock and mutex mutex mutex", &[]),
         page("http://a/2", "Mutex in std::sync", "A lock that is held by one.", &[]),
         page("http://a/3", "", "nothing of the kind", &[]),
     ];
