@@ -40,7 +40,7 @@ use crate::{
 /// So a million passing keys cost no more memory than `max_keys` of them, no key in use is ever forgotten, and no helper
 /// task is needed.
 ///
-/// Use a `ConcurrentMap` for values that must stay until they are removed.
+/// Use a [`ConcurrentMap`](crate::ConcurrentMap) for values that must stay until they are removed.
 ///
 /// A hit costs one lock and no allocation. A new key in a full registry looks at entries, from a random one on, until
 /// it finds an idle one: about `max_keys / idle` looks. A refusal has looked at all of them, one shard's lock at a time.
@@ -224,10 +224,9 @@ impl<K: Hash + Eq, T, S: BuildHasher> Keyed<K, T, S> {
     pub fn retain(&self, mut keep: impl FnMut(&K, &Arc<T>) -> bool) {
         // What is removed is dropped when no lock is held.
         let mut removed = Vec::new();
-        let ControlFlow::Continue(()) = self.entries.write_each(0, |table| {
+        self.entries.write_all(|table| {
             let refused = table.extract_if(|entry| !keep(&entry.key, &entry.state));
             removed.extend(refused.map(|entry| (entry, self.vacated())));
-            ControlFlow::<core::convert::Infallible>::Continue(())
         });
     }
 
@@ -272,10 +271,7 @@ impl<K, T, S> Keyed<K, T, S> {
     ///
     /// Panics with std if `f` calls the registry.
     pub fn for_each(&self, mut f: impl FnMut(&K, &Arc<T>)) {
-        let ControlFlow::Continue(()) = self.entries.read_each(|table| {
-            table.iter().for_each(|entry| f(&entry.key, &entry.state));
-            ControlFlow::<core::convert::Infallible>::Continue(())
-        });
+        self.entries.read_all(|entry| f(&entry.key, &entry.state));
     }
 
     /// Takes one of the places that are left.

@@ -6,16 +6,22 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod error;
 mod hasher;
 mod keyed;
 mod lazy;
+mod map;
 mod reentry;
+mod set;
 mod shard;
 mod striped;
 
 pub use equivalent::Equivalent;
 
 pub use self::{
+    error::{Occupied, SwapError},
     hasher::{DefaultHashBuilder, DefaultHasher},
     keyed::{Keyed, TooManyKeys},
+    map::{ConcurrentMap, Op},
+    set::ConcurrentSet,
 };

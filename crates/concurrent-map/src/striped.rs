@@ -1,6 +1,6 @@
 //! Many small tables instead of one, each behind a lock of its own.
 
-use core::{fmt, num::NonZeroUsize, ops::ControlFlow};
+use core::{convert::Infallible, fmt, num::NonZeroUsize, ops::ControlFlow};
 
 use hashbrown::HashTable;
 use tidegate_core::Shards;
@@ -21,6 +21,10 @@ impl<E> Striped<E> {
     pub(crate) fn new(count: NonZeroUsize) -> Self {
         let count = count.checked_next_power_of_two().expect("the number of shards fits a usize");
         Self { shards: Lazy::new(|| empty(count)), count }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count.get()
     }
 
     /// Looks into the table that `hash` belongs to; `None` if nothing was ever written to any.
@@ -49,12 +53,30 @@ impl<E> Striped<E> {
         Some(shards.by_hash(spread(hash)).write(shards, section))
     }
 
-    /// Looks into every table, one lock at a time, until a section breaks.
+    /// Looks at every entry, one lock at a time, until `look` breaks.
     pub(crate) fn read_each<B>(
         &self,
-        mut section: impl FnMut(&HashTable<E>) -> ControlFlow<B>,
+        mut look: impl FnMut(&E) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        self.each(0, |shards, shard| shard.read(shards, &mut section))
+        self.each(0, |shards, shard| {
+            shard.read(shards, |table| table.iter().try_for_each(&mut look))
+        })
+    }
+
+    /// Looks at every entry, one lock at a time.
+    pub(crate) fn read_all(&self, mut look: impl FnMut(&E)) {
+        let ControlFlow::Continue(()) = self.read_each(|entry| {
+            look(entry);
+            ControlFlow::<Infallible>::Continue(())
+        });
+    }
+
+    /// Works on every table, one lock at a time.
+    pub(crate) fn write_all(&self, mut section: impl FnMut(&mut HashTable<E>)) {
+        let ControlFlow::Continue(()) = self.write_each(0, |table| {
+            section(table);
+            ControlFlow::<Infallible>::Continue(())
+        });
     }
 
     /// Works on every table, one lock at a time, until a section breaks.
@@ -79,6 +101,15 @@ impl<E> Striped<E> {
             visit(shards, shards.get(index).expect("the index is wrapped"))?;
         }
         ControlFlow::Continue(())
+    }
+
+    /// Returns the number of entries without taking a lock: the sum of the tables' lengths, not all of one instant.
+    pub(crate) fn len(&self) -> usize {
+        self.shards.get().map_or(0, |shards| shards.iter().map(Shard::len).sum())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shards.get().is_none_or(|shards| shards.iter().all(|shard| shard.len() == 0))
     }
 }
 
@@ -152,7 +183,8 @@ mod tests {
         let striped = Striped::<u8>::new(EIGHT);
         assert_eq!(striped.read(0, HashTable::len), None);
         assert_eq!(striped.write_existing(0, |table| table.len()), None);
+        assert!(striped.is_empty());
         striped.write(0, |table| _ = table.insert_unique(0, 1, |_| 0));
-        assert_eq!(striped.read(0, HashTable::len), Some(1));
+        assert_eq!(striped.len(), 1);
     }
 }

@@ -1,0 +1,309 @@
+//! The map: what it is made of, and its operations on one key.
+
+mod modify;
+mod whole;
+
+use core::{
+    fmt,
+    hash::{BuildHasher, Hash},
+    num::NonZeroUsize,
+};
+
+use equivalent::Equivalent;
+
+pub use self::modify::Op;
+use crate::{
+    error::{Occupied, SwapError},
+    hasher::DefaultHashBuilder,
+    striped::{Striped, default_shards},
+};
+
+/// A hash map that many threads and tasks use at once through `&self`, with no guards to hold and no deadlocks by
+/// normal use.
+///
+/// For caches and shared tables. Values come out as clones ([`get`](Self::get); wrap large ones in an `Arc`) or are
+/// looked at in place by a closure ([`get_with`](Self::get_with), [`update`](Self::update)). No operation ever waits for
+/// anything but a short critical section, so it suits tasks and threads alike. For one thread, or where everything is
+/// written once and then only read, std's map behind an `Arc` costs less.
+///
+/// An operation hashes its key once and locks one of the [shards](Self::shards). Nothing is allocated before the first
+/// insertion (with std). An empty map is small.
+///
+/// # Closures
+///
+/// A closure runs under its shard's lock where its method says so; the same holds for `Eq`, `Clone` and `PartialEq` of
+/// keys and values, and for `Hash` while a shard grows. They must be short, and must not call the same map, on
+/// whichever key: with std such a call panics at once, always; without std it may hang (or panic, with the feature
+/// `critical-section`). Calling *another* map is fine, as long as no thread does it the other way round.
+///
+/// When a closure or one of those methods panics, the lock is opened, the map stays consistent, and the panic is passed
+/// on. If `Hash` panics while a shard makes room, entries of that shard may be lost.
+///
+/// # Consistency
+///
+/// Operations on one key are linearizable. What visits many keys ([`for_each`](Self::for_each) and its relatives,
+/// [`len`](Self::len), [`clear`](Self::clear)) goes from shard to shard and is not of one instant: an entry that is there all
+/// the time is seen exactly once, one that comes or goes meanwhile is seen once or not at all.
+///
+/// What is replaced or removed is returned, or dropped by the caller's thread before the operation returns, when no
+/// lock is held: a value's destructor may use the map.
+///
+/// # Memory ordering
+///
+/// What a thread did before it wrote an entry happens before what another does after it has found that entry.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_concurrent_map::ConcurrentMap;
+///
+/// let words = ConcurrentMap::new();
+/// std::thread::scope(|s| {
+///     for line in ["the cat and the hat", "the end"] {
+///         let words = &words;
+///         s.spawn(move || {
+///             for word in line.split(' ') {
+///                 words.upsert(word, || 1, |count| *count += 1);
+///             }
+///         });
+///     }
+/// });
+/// assert_eq!(words.get("the"), Some(3));
+/// assert_eq!(words.len(), 5);
+/// ```
+pub struct ConcurrentMap<K, V, S = DefaultHashBuilder> {
+    entries: Striped<(K, V)>,
+    hasher: S,
+}
+
+impl<K, V> ConcurrentMap<K, V> {
+    /// Creates an empty map with the default number of shards: four for each thread that can run at once (one, without
+    /// std), rounded up to a power of two, at least 8.
+    pub fn new() -> Self {
+        Self::with_hasher(DefaultHashBuilder::default())
+    }
+
+    /// Creates an empty map with `shards` shards, rounded up to a power of two; 0 is rounded up to 1.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the power of two exceeds `usize`.
+    pub fn with_shards(shards: usize) -> Self {
+        Self::with_shards_and_hasher(shards, DefaultHashBuilder::default())
+    }
+}
+
+impl<K, V, S> ConcurrentMap<K, V, S> {
+    /// Creates an empty map with the default number of shards that hashes keys by `hasher`.
+    ///
+    /// ```
+    /// use std::hash::RandomState;
+    /// use tidegate_concurrent_map::ConcurrentMap;
+    ///
+    /// // Slower, and safe also against an opponent who can measure single operations.
+    /// let sessions = ConcurrentMap::with_hasher(RandomState::new());
+    /// assert_eq!(sessions.insert("ann", 1), None);
+    /// ```
+    pub fn with_hasher(hasher: S) -> Self {
+        Self { entries: Striped::new(default_shards()), hasher }
+    }
+
+    /// Creates an empty map with `shards` shards, rounded up to a power of two (0 to 1), that hashes keys by `hasher`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the power of two exceeds `usize`.
+    pub fn with_shards_and_hasher(shards: usize, hasher: S) -> Self {
+        let shards = NonZeroUsize::new(shards).unwrap_or(NonZeroUsize::MIN);
+        Self { entries: Striped::new(shards), hasher }
+    }
+
+    /// Returns the number of shards, a power of two.
+    pub fn shards(&self) -> usize {
+        self.entries.count()
+    }
+
+    /// Returns what hashes the keys.
+    pub fn hasher(&self) -> &S {
+        &self.hasher
+    }
+
+    /// Returns the number of entries, without taking a lock: the sum of the shards' lengths.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Returns whether every shard was found empty, without taking a lock.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
+    /// Returns a clone of the value of `key`. Cloning runs under the shard's lock.
+    ///
+    /// `key` may be anything that is [`Equivalent`] to a `K`, such as `&str` for `String`.
+    #[inline]
+    pub fn get<Q>(&self, key: &Q) -> Option<V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        V: Clone,
+    {
+        self.get_with(key, V::clone)
+    }
+
+    /// Runs `f` on the value of `key`, if there is one, and returns what it returns. `f` runs under the shard's lock.
+    ///
+    /// # Panics
+    ///
+    /// Panics with std if `f` calls the map.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_concurrent_map::ConcurrentMap;
+    ///
+    /// let pages = ConcurrentMap::new();
+    /// pages.insert("/", vec![0_u8; 1000]);
+    /// assert_eq!(pages.get_with("/", Vec::len), Some(1000));
+    /// assert_eq!(pages.get_with("/no", Vec::len), None);
+    /// ```
+    #[inline]
+    pub fn get_with<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let hash = self.hash(key);
+        let found = self
+            .entries
+            .read(hash, |table| table.find(hash, |(k, _)| key.equivalent(k)).map(|(_, v)| f(v)));
+        found.flatten()
+    }
+
+    /// Returns whether there is a value for `key`.
+    #[inline]
+    pub fn contains_key<Q>(&self, key: &Q) -> bool
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.get_with(key, |_| ()).is_some()
+    }
+
+    /// Sets the value of `key` and returns the value it had. A key that is there already stays; the new one is dropped.
+    #[inline]
+    pub fn insert(&self, key: K, value: V) -> Option<V> {
+        self.alter(key, |found| match found {
+            Some(held) => (Op::Keep, Some(core::mem::replace(held, value))),
+            None => (Op::Put(value), None),
+        })
+        .result
+    }
+
+    /// Sets the value of `key` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Occupied`] gives key and value back if there is a value already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_concurrent_map::ConcurrentMap;
+    ///
+    /// let owners = ConcurrentMap::new();
+    /// assert!(owners.try_insert("job 1", "ann").is_ok());
+    /// assert_eq!(owners.try_insert("job 1", "bob").unwrap_err().into_inner(), ("job 1", "bob"));
+    /// ```
+    pub fn try_insert(&self, key: K, value: V) -> Result<(), Occupied<K, V>> {
+        let altered = self.alter(key, |found| match found {
+            Some(_) => (Op::Keep, Some(value)),
+            None => (Op::Put(value), None),
+        });
+        match (altered.unused_key, altered.result) {
+            (Some(key), Some(value)) => Err(Occupied::new(key, value)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes `key` and returns its value.
+    #[inline]
+    pub fn remove<Q>(&self, key: &Q) -> Option<V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.remove_if(key, |_, _| true)
+    }
+
+    /// Removes `key` if `condition` says so, and returns its value then. `condition` runs under the shard's lock.
+    ///
+    /// # Panics
+    ///
+    /// Panics with std if `condition` calls the map.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_concurrent_map::ConcurrentMap;
+    ///
+    /// let stock = ConcurrentMap::from([("apples", 3), ("pears", 0)]);
+    /// assert_eq!(stock.remove_if("apples", |_, count| *count == 0), None);
+    /// assert_eq!(stock.remove_if("pears", |_, count| *count == 0), Some(0));
+    /// assert_eq!(stock.keys(), ["apples"]);
+    /// ```
+    #[inline]
+    pub fn remove_if<Q>(&self, key: &Q, condition: impl FnOnce(&K, &V) -> bool) -> Option<V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let hash = self.hash(key);
+        let removed = self.entries.write_existing(hash, |table| {
+            let found = table.find_entry(hash, |(k, _)| key.equivalent(k)).ok()?;
+            let (k, v) = found.get();
+            condition(k, v).then(|| found.remove().0)
+        });
+        removed.flatten().map(|(_key, value)| value)
+    }
+
+    #[inline]
+    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+        self.hasher.hash_one(key)
+    }
+}
+
+impl<K, V, S: Default> Default for ConcurrentMap<K, V, S> {
+    fn default() -> Self {
+        Self::with_hasher(S::default())
+    }
+}
+
+impl<K: Hash + Eq, V, S: BuildHasher + Default> FromIterator<(K, V)> for ConcurrentMap<K, V, S> {
+    /// Collects entries; of equal keys the last one's value stays.
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
+        let mut map = Self::default();
+        map.extend(entries);
+        map
+    }
+}
+
+impl<K: Hash + Eq, V, const N: usize> From<[(K, V); N]> for ConcurrentMap<K, V> {
+    /// Collects entries; of equal keys the last one's value stays.
+    fn from(entries: [(K, V); N]) -> Self {
+        Self::from_iter(entries)
+    }
+}
+
+impl<K: Hash + Eq, V, S: BuildHasher> Extend<(K, V)> for ConcurrentMap<K, V, S> {
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
+        entries.into_iter().for_each(|(key, value)| drop(self.insert(key, value)));
+    }
+}
+
+impl<K, V, S> fmt::Debug for ConcurrentMap<K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The entries are not shown: printing must neither wait nor run foreign code in a section.
+        f.debug_struct("ConcurrentMap")
+            .field("len", &self.len())
+            .field("shards", &self.shards())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,228 @@
+//! Operations that read a value and write it in one step.
+
+use core::{
+    hash::{BuildHasher, Hash},
+    mem,
+};
+
+use super::{ConcurrentMap, Equivalent, SwapError};
+
+/// What [`ConcurrentMap::compute`] does to its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op<V> {
+    /// Sets the value.
+    Put(V),
+    /// Removes the key, if it is there.
+    Remove,
+    /// Leaves everything as it is.
+    Keep,
+}
+
+/// What came of an [`alter`](ConcurrentMap::alter). Dropped by the caller, outside of the lock.
+pub(super) struct Altered<K, V, R> {
+    pub(super) result: R,
+    /// The key, if it was not inserted.
+    pub(super) unused_key: Option<K>,
+    /// The value that was replaced or removed by the decision.
+    old: Option<V>,
+    _removed_key: Option<K>,
+}
+
+impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
+    /// Runs `f` on the value of `key`, if there is one, and returns what it returns. `f` runs under the shard's lock.
+    ///
+    /// # Panics
+    ///
+    /// Panics with std if `f` calls the map. If `f` panics the value stays as far as `f` has got.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_concurrent_map::ConcurrentMap;
+    ///
+    /// let balance = ConcurrentMap::from([("ann", 5)]);
+    /// assert_eq!(balance.update("ann", |n| { *n += 2; *n }), Some(7));
+    /// assert_eq!(balance.update("bob", |n| { *n += 2; *n }), None);
+    /// ```
+    #[inline]
+    pub fn update<Q, R>(&self, key: &Q, f: impl FnOnce(&mut V) -> R) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let hash = self.hash(key);
+        let found = self.entries.write_existing(hash, |table| {
+            table.find_mut(hash, |(k, _)| key.equivalent(k)).map(|(_, v)| f(v))
+        });
+        found.flatten()
+    }
+
+    /// Changes the value of `key` by `update`, or sets it to what `insert` returns if there is none; returns whether it
+    /// was inserted. Exactly one of the two runs, under the shard's lock.
+    ///
+    /// # Panics
+    ///
+    /// Panics with std if a closure calls the map. If `insert` panics, nothing is inserted; if `update` panics, the
+    /// value stays as far as it has got.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_concurrent_map::ConcurrentMap;
+    ///
+    /// let hits = ConcurrentMap::new();
+    /// assert!(hits.upsert("/", || 1, |n| *n += 1));
+    /// assert!(!hits.upsert("/", || 1, |n| *n += 1));
+    /// assert_eq!(hits.get("/"), Some(2));
+    /// ```
+    #[inline]
+    pub fn upsert(&self, key: K, insert: impl FnOnce() -> V, update: impl FnOnce(&mut V)) -> bool {
+        self.alter(key, |found| match found {
+            Some(held) => {
+                update(held);
+                (Op::Keep, false)
+            }
+            None => (Op::Put(insert()), true),
+        })
+        .result
+    }
+
+    /// Returns a clone of the value of `key`, set to what `make` returns if there is none.
+    ///
+    /// `make` runs under the shard's lock, so it runs once however many ask at once; the others wait for it. A long
+    /// computation blocks the keys of the same shard.
+    ///
+    /// # Panics
+    ///
+    /// Panics with std if `make` calls the map. If `make` panics, nothing is inserted and the next caller tries again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use tidegate_concurrent_map::ConcurrentMap;
+    ///
+    /// let parsed = ConcurrentMap::new();
+    /// let first: Arc<Vec<&str>> = parsed.get_or_insert_with("a b", || Arc::new("a b".split(' ').collect()));
+    /// let again = parsed.get_or_insert_with("a b", || unreachable!("it is there"));
+    /// assert!(Arc::ptr_eq(&first, &again));
+    /// ```
+    #[inline]
+    pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> V
+    where
+        V: Clone,
+    {
+        self.alter(key, |found| match found {
+            Some(held) => (Op::Keep, held.clone()),
+            None => {
+                let value = make();
+                let clone = value.clone();
+                (Op::Put(value), clone)
+            }
+        })
+        .result
+    }
+
+    /// Shows the value of `key` to `decide` and does what it says, in one step; returns the value that was replaced or
+    /// removed. `decide` runs under the shard's lock.
+    ///
+    /// # Panics
+    ///
+    /// Panics with std if `decide` calls the map. If `decide` panics, nothing changes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_concurrent_map::{ConcurrentMap, Op};
+    ///
+    /// // A countdown that removes itself.
+    /// let lives = ConcurrentMap::from([("cat", 2)]);
+    /// let lose = |name| lives.compute(name, |left| match left {
+    ///     None => Op::Keep,
+    ///     Some(1) => Op::Remove,
+    ///     Some(n) => Op::Put(n - 1),
+    /// });
+    /// assert_eq!((lose("cat"), lose("cat"), lose("cat")), (Some(2), Some(1), None));
+    /// assert!(lives.is_empty());
+    /// ```
+    pub fn compute(&self, key: K, decide: impl FnOnce(Option<&V>) -> Op<V>) -> Option<V> {
+        self.alter(key, |found| (decide(found.map(|value| &*value)), ())).old
+    }
+
+    /// Sets the value of `key` to `new` if it equals `expected`, and returns the old one. `PartialEq` runs under the
+    /// shard's lock.
+    ///
+    /// # Errors
+    ///
+    /// [`SwapError`] gives `new` back if there is no value or a different one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_concurrent_map::ConcurrentMap;
+    ///
+    /// let state = ConcurrentMap::from([("door", "open")]);
+    /// assert_eq!(state.compare_and_swap("door", &"open", "shut"), Ok("open"));
+    /// assert!(state.compare_and_swap("door", &"open", "shut").unwrap_err().is_different());
+    /// assert!(state.compare_and_swap("gate", &"open", "shut").unwrap_err().is_absent());
+    /// ```
+    pub fn compare_and_swap<Q>(&self, key: &Q, expected: &V, new: V) -> Result<V, SwapError<V>>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        V: PartialEq,
+    {
+        let mut value = new;
+        let is_swapped = self.update(key, |held| {
+            let is_expected = held == expected;
+            if is_expected {
+                mem::swap(held, &mut value);
+            }
+            is_expected
+        });
+        match is_swapped {
+            Some(true) => Ok(value),
+            Some(false) => Err(SwapError::Different(value)),
+            None => Err(SwapError::Absent(value)),
+        }
+    }
+
+    /// Finds the value of `key` and does what `decide` says: the one way in for everything that may insert.
+    #[inline]
+    pub(super) fn alter<R>(
+        &self,
+        key: K,
+        decide: impl FnOnce(Option<&mut V>) -> (Op<V>, R),
+    ) -> Altered<K, V, R> {
+        let hash = self.hash(&key);
+        // Both are still here if `Eq` or `Hash` panics, so they are dropped when the lock is open.
+        let (mut key, mut decide) = (Some(key), Some(decide));
+        self.entries.write(hash, |table| {
+            let mut decide = |found: Option<&mut V>| decide.take().expect("it decides once")(found);
+            match table.find_entry(hash, |(k, _)| Some(k) == key.as_ref()) {
+                Ok(mut entry) => {
+                    let held = &mut entry.get_mut().1;
+                    let (op, result) = decide(Some(held));
+                    let (removed_key, old) = match op {
+                        Op::Put(value) => (None, Some(mem::replace(held, value))),
+                        Op::Remove => {
+                            let ((key, value), _) = entry.remove();
+                            (Some(key), Some(value))
+                        }
+                        Op::Keep => (None, None),
+                    };
+                    Altered { result, unused_key: key.take(), old, _removed_key: removed_key }
+                }
+                Err(absent) => {
+                    let table = absent.into_table();
+                    // Room first: what can fail fails before the decision is made.
+                    table.reserve(1, |(k, _)| self.hash(k));
+                    let (op, result) = decide(None);
+                    if let Op::Put(value) = op {
+                        let key = key.take().expect("the key is inserted once");
+                        table.insert_unique(hash, (key, value), |(k, _)| self.hash(k));
+                    }
+                    Altered { result, unused_key: key.take(), old: None, _removed_key: None }
+                }
+            }
+        })
+    }
+}

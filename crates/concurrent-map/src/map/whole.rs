@@ -1,0 +1,171 @@
+//! Operations on every entry.
+
+use core::{
+    mem,
+    ops::ControlFlow::{self, Break, Continue},
+};
+
+use alloc::vec::Vec;
+
+use super::ConcurrentMap;
+
+/// Operations on every entry, in no particular order, one shard's lock at a time. See
+/// [Consistency](ConcurrentMap#consistency) for what they see. Their closures run under that lock.
+///
+/// Those that return many entries return a `Vec`: it can be sorted, searched and collected into any other container.
+impl<K, V, S> ConcurrentMap<K, V, S> {
+    /// Runs `f` on every entry. `f` runs under a shard's lock.
+    ///
+    /// # Panics
+    ///
+    /// Panics with std if `f` calls the map, as the closures of all methods below.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_concurrent_map::ConcurrentMap;
+    ///
+    /// let ages = ConcurrentMap::from([("ann", 41), ("bob", 17)]);
+    /// let mut lines = Vec::new();
+    /// ages.for_each(|name, age| lines.push(format!("{name}: {age}")));
+    /// lines.sort();
+    /// assert_eq!(lines, ["ann: 41", "bob: 17"]);
+    /// ```
+    pub fn for_each(&self, mut f: impl FnMut(&K, &V)) {
+        self.entries.read_all(|(key, value)| f(key, value));
+    }
+
+    /// Returns a clone of some entry for which `condition` returns true. `condition` runs under a shard's lock.
+    pub fn find(&self, mut condition: impl FnMut(&K, &V) -> bool) -> Option<(K, V)>
+    where
+        K: Clone,
+        V: Clone,
+    {
+        self.visit(|key, value| match condition(key, value) {
+            true => Break((key.clone(), value.clone())),
+            false => Continue(()),
+        })
+        .break_value()
+    }
+
+    /// Returns whether `condition` returns true for some entry. It runs under a shard's lock, up to that entry.
+    pub fn any(&self, mut condition: impl FnMut(&K, &V) -> bool) -> bool {
+        let visit =
+            |key: &K, value: &V| if condition(key, value) { Break(()) } else { Continue(()) };
+        self.visit(visit).is_break()
+    }
+
+    /// Returns whether `condition` returns true for every entry. It runs under a shard's lock, up to the first that
+    /// fails.
+    pub fn all(&self, mut condition: impl FnMut(&K, &V) -> bool) -> bool {
+        !self.any(|key, value| !condition(key, value))
+    }
+
+    /// Folds every entry into an accumulator. `f` runs under a shard's lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_concurrent_map::ConcurrentMap;
+    ///
+    /// let sizes = ConcurrentMap::from([("a", 3), ("b", 4)]);
+    /// assert_eq!(sizes.fold(0, |sum, _, size| sum + size), 7);
+    /// ```
+    pub fn fold<A>(&self, initial: A, mut f: impl FnMut(A, &K, &V) -> A) -> A {
+        let mut folded = Some(initial);
+        self.for_each(|key, value| folded = folded.take().map(|folded| f(folded, key, value)));
+        folded.expect("a panic of `f` does not come here")
+    }
+
+    /// Returns clones of the entries for which `condition` returns true. It and `Clone` run under a shard's lock.
+    pub fn filter(&self, mut condition: impl FnMut(&K, &V) -> bool) -> Vec<(K, V)>
+    where
+        K: Clone,
+        V: Clone,
+    {
+        self.collect(|key, value| condition(key, value).then(|| (key.clone(), value.clone())))
+    }
+
+    /// Returns every key with what `f` makes of its value. `f` and `Clone` run under a shard's lock.
+    pub fn map_values<R>(&self, mut f: impl FnMut(&K, &V) -> R) -> Vec<(K, R)>
+    where
+        K: Clone,
+    {
+        self.collect(|key, value| Some((key.clone(), f(key, value))))
+    }
+
+    /// Returns clones of the keys. `Clone` runs under a shard's lock.
+    pub fn keys(&self) -> Vec<K>
+    where
+        K: Clone,
+    {
+        self.collect(|key, _| Some(key.clone()))
+    }
+
+    /// Returns clones of the values. `Clone` runs under a shard's lock.
+    pub fn values(&self) -> Vec<V>
+    where
+        V: Clone,
+    {
+        self.collect(|_, value| Some(value.clone()))
+    }
+
+    /// Returns clones of the entries. `Clone` runs under a shard's lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    /// use tidegate_concurrent_map::ConcurrentMap;
+    ///
+    /// let ages = ConcurrentMap::from([("ann", 41), ("bob", 17)]);
+    /// let copy: HashMap<_, _> = ages.snapshot().into_iter().collect();
+    /// assert_eq!(copy, HashMap::from([("ann", 41), ("bob", 17)]));
+    /// ```
+    pub fn snapshot(&self) -> Vec<(K, V)>
+    where
+        K: Clone,
+        V: Clone,
+    {
+        self.filter(|_, _| true)
+    }
+
+    /// Removes the entries for which `keep` returns false. `keep` runs under a shard's lock; what is removed is dropped
+    /// at the end.
+    ///
+    /// If `keep` panics, what it has refused until then is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_concurrent_map::ConcurrentMap;
+    ///
+    /// let scores = ConcurrentMap::from([("ann", 3), ("bob", 8)]);
+    /// scores.retain(|_, score| { *score -= 5; *score > 0 });
+    /// assert_eq!(scores.snapshot(), [("bob", 3)]);
+    /// ```
+    pub fn retain(&self, mut keep: impl FnMut(&K, &mut V) -> bool) {
+        let mut removed = Vec::new();
+        self.entries.write_all(|table| {
+            removed.extend(table.extract_if(|(key, value)| !keep(key, value)));
+        });
+    }
+
+    /// Removes every entry and gives their memory back. What is inserted meanwhile may stay.
+    pub fn clear(&self) {
+        let mut emptied = Vec::new();
+        self.entries.write_all(|table| emptied.push(mem::take(table)));
+    }
+
+    /// Shows every entry to `f` until it breaks.
+    fn visit<B>(&self, mut f: impl FnMut(&K, &V) -> ControlFlow<B>) -> ControlFlow<B> {
+        self.entries.read_each(|(key, value)| f(key, value))
+    }
+
+    /// Returns what `f` makes of the entries.
+    fn collect<R>(&self, mut f: impl FnMut(&K, &V) -> Option<R>) -> Vec<R> {
+        let mut collected = Vec::new();
+        self.for_each(|key, value| collected.extend(f(key, value)));
+        collected
+    }
+}
