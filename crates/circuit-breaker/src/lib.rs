@@ -1,3 +1,41 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod breaker;
+mod builder;
+mod enter;
+mod keyed;
+mod machine;
+mod observer;
+mod open_for;
+mod pass;
+mod refused;
+mod rule;
+mod state;
+mod stats;
+mod window;
+mod word;
+
+pub use tidegate_concurrent_map::TooManyKeys;
+pub use tidegate_core::{
+    CancelToken, Cancelled, Clock, Gate, ManualClock, Outcome, SystemClock, TimedOut, Timer,
+    Timestamp, Wait, gate,
+};
+
+pub use self::{
+    breaker::{Breaker, FailFast},
+    builder::{BuildError, Builder},
+    enter::Enter,
+    keyed::KeyedBreaker,
+    observer::{Observer, Transition},
+    open_for::OpenFor,
+    pass::Pass,
+    refused::{Refused, RefusedReason},
+    rule::TripRule,
+    state::State,
+    stats::{Snapshot, Stats},
+    window::Window,
+};

@@ -1,0 +1,317 @@
+//! The breaker.
+
+use core::future::{Future, Ready, ready};
+
+use tidegate_core::{
+    Clock, Gate, Outcome, SystemClock, Timer,
+    gate::{RunAsync, Verdict},
+};
+
+use crate::{Builder, Enter, Observer, Pass, Refused, State, Stats, machine::Machine};
+
+/// Lets calls through while they work, refuses them while they fail, and finds out with a few probes when they work
+/// again.
+///
+/// `C` is the clock it reads, `O` hears of what it does. The [`State`] has a picture of how it goes from one to the
+/// next, [`Builder`] what can be set.
+///
+/// # Fairness
+///
+/// None among those who wait in [`enter`](Self::enter): whoever comes when a place is free takes it.
+///
+/// # Memory ordering
+///
+/// None is promised between calls: a breaker counts, it does not guard data.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_circuit_breaker::{Breaker, ManualClock, OpenFor, State, TripRule};
+///
+/// let clock = ManualClock::new();
+/// let breaker = Breaker::builder()
+///     .trip_on(TripRule::consecutive(2))
+///     .open_for(OpenFor::fixed(Duration::from_secs(30)).jitter(0.0))
+///     .clock(clock.clone())
+///     .build()?;
+///
+/// let fetch = |answer: Result<u32, &'static str>| breaker.call_or_else(|| answer, |_| Ok(0));
+/// assert_eq!(fetch(Ok(7)), Ok(7));
+/// assert_eq!(fetch(Err("timeout")), Err("timeout"));
+/// assert_eq!(fetch(Err("timeout")), Err("timeout"));
+/// // Two in a row: open. The fallback answers, nothing is called.
+/// assert_eq!(fetch(Ok(7)), Ok(0));
+///
+/// clock.advance(Duration::from_secs(30));
+/// assert_eq!(fetch(Ok(8)), Ok(8));
+/// assert_eq!(breaker.state(), State::Closed);
+/// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
+/// ```
+#[derive(Debug)]
+pub struct Breaker<C = SystemClock, O = ()> {
+    fail_fast: FailFast<C, O>,
+}
+
+impl Breaker {
+    /// Starts a breaker with settings of its own.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
+#[cfg(feature = "std")]
+impl Breaker {
+    /// Creates a closed breaker with the defaults: trips after 5 failures in a row, opens for 60 s ±20 %, lets one probe
+    /// through at a time and closes when one has succeeded.
+    pub fn new() -> Self {
+        Self::from_machine(Machine::new(Default::default(), SystemClock, ()))
+    }
+}
+
+#[cfg(feature = "std")]
+impl Default for Breaker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<C: Clock, O: Observer> Breaker<C, O> {
+    pub(crate) fn from_machine(machine: Machine<C, O>) -> Self {
+        Self { fail_fast: FailFast { machine } }
+    }
+
+    fn machine(&self) -> &Machine<C, O> {
+        &self.fail_fast.machine
+    }
+
+    /// Enters if the breaker lets it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] with the reason and, where it is known, the time to wait.
+    #[inline]
+    pub fn try_enter(&self) -> Result<Pass<'_, C, O>, Refused> {
+        self.fail_fast.try_enter()
+    }
+
+    /// Waits until the breaker lets it in: until the open time is over, a probe's place is free, or it is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before it resolves leaves no trace.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] when the breaker is forced open, now or while waiting: nobody can say when that ends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_circuit_breaker::{Breaker, ManualClock, Wait};
+    ///
+    /// let clock = ManualClock::new();
+    /// let breaker = Breaker::builder().clock(clock.clone()).build()?;
+    /// breaker.try_enter().unwrap().failure_open_for(Duration::from_secs(5));
+    ///
+    /// std::thread::scope(|s| {
+    ///     let probe = s.spawn(|| breaker.enter().wait().unwrap().success());
+    ///     clock.advance(Duration::from_secs(5));
+    ///     probe.join().unwrap();
+    /// });
+    /// assert_eq!(breaker.stats().successes, 1);
+    /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
+    /// ```
+    pub fn enter(&self) -> Enter<'_, C, O>
+    where
+        C: Timer,
+    {
+        Enter::new(self.machine())
+    }
+
+    /// Runs `act` if the breaker lets it, and settles by what it returns: see [`Verdict`] for what counts as a failure,
+    /// and [`Judged`](crate::gate::Judged) for an opinion of your own. A panic counts as a failure. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]; then `act` was not run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_circuit_breaker::{Breaker, Outcome, gate::Judged};
+    ///
+    /// let breaker = Breaker::new();
+    /// // The caller's own fault says nothing about the server.
+    /// let status = breaker.call(|| Judged::new(404, Outcome::Ignored)).unwrap().value;
+    /// assert_eq!((status, breaker.stats().ignored), (404, 1));
+    /// ```
+    pub fn call<R: Verdict>(&self, act: impl FnOnce() -> R) -> Result<R, Refused> {
+        let attempt =
+            self.fail_fast.run_or_else(|| Attempt(Ok(act())), |refused| Attempt(Err(refused)));
+        attempt.0
+    }
+
+    /// Runs `act` if the breaker lets it, else `fallback`. Otherwise as [`call`](Self::call).
+    pub fn call_or_else<R: Verdict>(
+        &self,
+        act: impl FnOnce() -> R,
+        fallback: impl FnOnce(Refused) -> R,
+    ) -> R {
+        self.fail_fast.run_or_else(act, fallback)
+    }
+
+    /// Runs `future` if the breaker lets it when first polled, and settles by its output. A panic counts as a failure.
+    ///
+    /// Waits for `future`, never for the breaker; that would be `breaker.run_async(future)`, from [`Gate`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped while `future` runs, the call counts as ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]; then `future` was not polled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_circuit_breaker::{Breaker, Wait};
+    ///
+    /// let breaker = Breaker::new();
+    /// let answer = breaker.call_async(async { Ok::<_, ()>(7) }).wait();
+    /// assert_eq!(answer, Ok(Ok(7)));
+    /// ```
+    pub fn call_async<F>(&self, future: F) -> RunAsync<'_, FailFast<C, O>, F>
+    where
+        F: Future<Output: Verdict>,
+    {
+        self.fail_fast.run_async(future)
+    }
+
+    /// Returns the breaker as a gate that refuses at once where the breaker itself would wait.
+    ///
+    /// For a row of gates in which the others may be waited for: `(breaker.fail_fast(), &limiter)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_circuit_breaker::{Breaker, Gate, RefusedReason, Wait};
+    ///
+    /// let breaker = Breaker::new();
+    /// breaker.force_open();
+    /// let refused = breaker.fail_fast().enter().wait().unwrap_err();
+    /// assert_eq!(refused.reason, RefusedReason::ForcedOpen);
+    /// ```
+    pub fn fail_fast(&self) -> &FailFast<C, O> {
+        &self.fail_fast
+    }
+
+    /// Refuses everybody until [`reset`](Self::reset), [`force_closed`](Self::force_closed) or
+    /// [`observe_only`](Self::observe_only), and sends everybody away who waits.
+    pub fn force_open(&self) {
+        self.machine().force(State::ForcedOpen);
+    }
+
+    /// Lets everybody through and never trips, until told otherwise.
+    pub fn force_closed(&self) {
+        self.machine().force(State::ForcedClosed);
+    }
+
+    /// Lets everybody through and reports when it would have tripped, until told otherwise.
+    ///
+    /// Such a trip is counted, and heard by [`Observer::on_trip`]; then the counts start afresh.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_circuit_breaker::{Breaker, State};
+    ///
+    /// let breaker = Breaker::new();
+    /// breaker.observe_only();
+    /// for _ in 0..10 {
+    ///     breaker.try_enter().unwrap().failure();
+    /// }
+    /// assert_eq!((breaker.state(), breaker.stats().trips), (State::ObserveOnly, 2));
+    /// ```
+    pub fn observe_only(&self) {
+        self.machine().force(State::ObserveOnly);
+    }
+
+    /// Closes the breaker with fresh counts, whatever it does now. The totals of [`stats`](Self::stats) go on.
+    pub fn reset(&self) {
+        self.machine().force(State::Closed);
+    }
+
+    /// Returns what it does at the moment.
+    pub fn state(&self) -> State {
+        self.machine().state()
+    }
+
+    /// Returns what it has seen.
+    pub fn stats(&self) -> Stats {
+        self.machine().stats()
+    }
+
+    pub(crate) fn is_forgettable(&self) -> bool {
+        self.machine().is_forgettable()
+    }
+}
+
+impl<C: Timer, O: Observer> Gate for Breaker<C, O> {
+    type Pass<'a>
+        = Pass<'a, C, O>
+    where
+        Self: 'a;
+    type Refused = Refused;
+    type Enter<'a>
+        = Enter<'a, C, O>
+    where
+        Self: 'a;
+
+    #[inline]
+    fn try_enter(&self) -> Result<Pass<'_, C, O>, Refused> {
+        Breaker::try_enter(self)
+    }
+
+    fn enter(&self) -> Enter<'_, C, O> {
+        Breaker::enter(self)
+    }
+}
+
+/// A [`Breaker`] as a gate that never waits: [`Breaker::fail_fast`].
+#[derive(Debug)]
+pub struct FailFast<C = SystemClock, O = ()> {
+    machine: Machine<C, O>,
+}
+
+impl<C: Clock, O: Observer> Gate for FailFast<C, O> {
+    type Pass<'a>
+        = Pass<'a, C, O>
+    where
+        Self: 'a;
+    type Refused = Refused;
+    type Enter<'a>
+        = Ready<Result<Pass<'a, C, O>, Refused>>
+    where
+        Self: 'a;
+
+    #[inline]
+    fn try_enter(&self) -> Result<Pass<'_, C, O>, Refused> {
+        self.machine.enter()
+    }
+
+    fn enter(&self) -> Self::Enter<'_> {
+        ready(self.try_enter())
+    }
+}
+
+/// What [`Breaker::call`] returns, judged by what was called.
+struct Attempt<R>(Result<R, Refused>);
+
+impl<R: Verdict> Verdict for Attempt<R> {
+    fn outcome(&self) -> Outcome {
+        self.0.as_ref().map_or(Outcome::Ignored, Verdict::outcome)
+    }
+}

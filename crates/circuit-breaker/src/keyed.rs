@@ -1,0 +1,188 @@
+//! A breaker per key.
+
+use core::{fmt, hash::Hash, num::NonZeroUsize};
+
+use alloc::{borrow::ToOwned, boxed::Box};
+
+use tidegate_concurrent_map::{Equivalent, Keyed, TooManyKeys};
+use tidegate_core::{
+    Clock, SystemClock,
+    primitive::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crate::{Breaker, BuildError, Builder, Observer, State};
+
+/// A breaker for each key (a host, a tenant, a shard), made on first use, for no more than `max_keys` of them.
+///
+/// When all places are taken, a new key takes that of one that nobody holds and that would refuse nobody now: closed, or
+/// open with its open time over. What such a breaker remembered (failures that did not suffice to trip, how often it
+/// tripped, its stats) is forgotten with it. A breaker that refuses, or was forced to be what it is, is never forgotten.
+/// So choose `max_keys` above the number of keys that are in use within an open time.
+///
+/// Finding a breaker costs one lock, shared with few other keys, and the count of an `Arc`; whoever calls for the same
+/// key again and again keeps the breaker. A breaker takes a few hundred bytes and a cache line or two for each thread
+/// that can run at once.
+///
+/// # Examples
+///
+/// ```
+/// use core::{num::NonZeroUsize, time::Duration};
+/// use tidegate_circuit_breaker::{Breaker, KeyedBreaker, State, TripRule};
+///
+/// let max_hosts = NonZeroUsize::new(10_000).unwrap();
+/// let settings = Breaker::builder().trip_on(TripRule::consecutive(2));
+/// let hosts = KeyedBreaker::<String>::new(max_hosts, settings)?;
+///
+/// for _ in 0..2 {
+///     hosts.gate("down.example")?.call(|| Err::<(), _>("connection refused")).unwrap().unwrap_err();
+/// }
+/// assert!(hosts.gate("down.example")?.try_enter().is_err());
+/// assert!(hosts.gate("up.example")?.try_enter().is_ok());
+/// assert_eq!(hosts.state("down.example"), State::Open);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct KeyedBreaker<K, C = SystemClock, O = ()> {
+    breakers: Keyed<K, Breaker<C, O>>,
+    make: Box<Make<K, C, O>>,
+}
+
+type Make<K, C, O> = dyn Fn(&K) -> Breaker<C, O> + Send + Sync;
+
+impl<K, C, O> KeyedBreaker<K, C, O>
+where
+    K: Hash + Eq,
+    C: Clock,
+    O: Observer,
+{
+    /// Creates an empty registry whose breakers are all built by `builder`, each with its own clone of the clock and of
+    /// the observer, and with a seed of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if a setting is out of range.
+    pub fn new(max_keys: NonZeroUsize, builder: Builder<C, O>) -> Result<Self, BuildError>
+    where
+        C: Clone + Send + Sync + 'static,
+        O: Clone + Send + Sync + 'static,
+    {
+        builder.check()?;
+        let made = AtomicU64::new(0);
+        Ok(Self::from_fn(max_keys, move |_| {
+            // ORDERING: Relaxed: only that the numbers differ counts.
+            builder.clone().numbered(made.fetch_add(1, Ordering::Relaxed)).assemble()
+        }))
+    }
+
+    /// Creates an empty registry whose breakers are made by `make` from their keys: with settings, or an observer, that
+    /// depend on the key.
+    ///
+    /// `make` runs under a lock of the registry: it must be short and must not call the registry.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::num::NonZeroUsize;
+    /// use tidegate_circuit_breaker::{Breaker, KeyedBreaker, Observer, Transition};
+    ///
+    /// struct Log {
+    ///     host: String,
+    /// }
+    ///
+    /// impl Observer for Log {
+    ///     fn on_trip(&self, trip: &Transition) {
+    ///         println!("{}: open for {:?}", self.host, trip.open_for.unwrap());
+    ///     }
+    /// }
+    ///
+    /// let hosts = KeyedBreaker::from_fn(NonZeroUsize::new(100).unwrap(), |host: &String| {
+    ///     Breaker::builder().observer(Log { host: host.clone() }).build().expect("defaults are valid")
+    /// });
+    /// assert!(hosts.gate("example.org")?.try_enter().is_ok());
+    /// # Ok::<(), tidegate_circuit_breaker::TooManyKeys>(())
+    /// ```
+    pub fn from_fn(
+        max_keys: NonZeroUsize,
+        make: impl Fn(&K) -> Breaker<C, O> + Send + Sync + 'static,
+    ) -> Self {
+        Self { breakers: Keyed::new(max_keys), make: Box::new(make) }
+    }
+
+    /// Returns the breaker of `key`, made if there is none. It is the key's for as long as somebody holds it.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyKeys`] if `key` is new and every breaker refuses, was forced or is held.
+    pub fn gate<Q>(&self, key: &Q) -> Result<Arc<Breaker<C, O>>, TooManyKeys>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    {
+        let make = || (self.make)(&key.to_owned());
+        self.breakers.get_or_insert_with(key, make, Breaker::is_forgettable)
+    }
+
+    /// Returns what the breaker of `key` does at the moment; `Closed` if there is none.
+    pub fn state<Q>(&self, key: &Q) -> State
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.breakers.get(key).map_or(State::Closed, |breaker| breaker.state())
+    }
+
+    /// Forgets the breaker of `key`, whatever it does, and returns it if there was one. Who holds it can go on using it.
+    pub fn remove<Q>(&self, key: &Q) -> Option<Arc<Breaker<C, O>>>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.breakers.remove(key)
+    }
+
+    /// Runs `f` on every key and its breaker, in no particular order.
+    ///
+    /// `f` runs under a lock of the registry: it must be short and must not call the registry. Keys that come or go
+    /// meanwhile may or may not be seen.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::num::NonZeroUsize;
+    /// use tidegate_circuit_breaker::{Breaker, KeyedBreaker, State};
+    ///
+    /// let shards = KeyedBreaker::<u32>::new(NonZeroUsize::MIN, Breaker::builder())?;
+    /// shards.gate(&7)?.force_open();
+    /// let mut open = Vec::new();
+    /// shards.for_each(|&shard, breaker| {
+    ///     if breaker.state() != State::Closed {
+    ///         open.push(shard);
+    ///     }
+    /// });
+    /// assert_eq!(open, [7]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn for_each(&self, mut f: impl FnMut(&K, &Breaker<C, O>)) {
+        self.breakers.for_each(|key, breaker| f(key, breaker));
+    }
+
+    /// Returns the number of breakers. A snapshot.
+    pub fn len(&self) -> usize {
+        self.breakers.len()
+    }
+
+    /// Returns whether there are no breakers. A snapshot.
+    pub fn is_empty(&self) -> bool {
+        self.breakers.is_empty()
+    }
+
+    /// Returns the largest number of breakers.
+    pub fn max_keys(&self) -> usize {
+        self.breakers.max_keys()
+    }
+}
+
+impl<K, C, O> fmt::Debug for KeyedBreaker<K, C, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedBreaker").field("breakers", &self.breakers).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,115 @@
+//! Who hears what a breaker does.
+
+use core::time::Duration;
+
+use tidegate_core::primitive::Arc;
+
+use crate::{Refused, Snapshot, State};
+
+/// Hears of what a breaker does by itself. The default `()` hears nothing and costs nothing.
+///
+/// The methods run on the thread that caused the event, after the event, with every lock open and every waiter woken:
+/// they may use the breaker. Two events may be heard out of order by different threads; [`Transition::generation`]
+/// tells which came first. Changes made by `reset` and the `force_…` methods are not events: who calls them knows.
+///
+/// # Panics
+///
+/// A panic goes to the caller whose call caused the event; the breaker has changed all the same. If that caller is
+/// already unwinding, because its call panicked, the process aborts.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+/// use tidegate_circuit_breaker::{Breaker, Observer, Transition, TripRule};
+///
+/// #[derive(Default)]
+/// struct Trips(AtomicU64);
+///
+/// impl Observer for Trips {
+///     fn on_trip(&self, trip: &Transition) {
+///         assert_eq!(trip.figures.consecutive_failures, 2);
+///         self.0.fetch_add(1, Ordering::Relaxed);
+///     }
+/// }
+///
+/// let trips = Arc::new(Trips::default());
+/// let breaker =
+///     Breaker::builder().trip_on(TripRule::consecutive(2)).observer(trips.clone()).build()?;
+/// while let Ok(pass) = breaker.try_enter() {
+///     pass.failure();
+/// }
+/// assert_eq!(trips.0.load(Ordering::Relaxed), 1);
+/// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
+/// ```
+pub trait Observer {
+    /// It has tripped: the rule was met, or a probe failed, or the server asked for it.
+    ///
+    /// When observing only, `to` is [`State::ObserveOnly`] and the next calls are let through.
+    fn on_trip(&self, trip: &Transition) {
+        let _ = trip;
+    }
+
+    /// Its open time is over and the first probe has entered.
+    fn on_half_open(&self, transition: &Transition) {
+        let _ = transition;
+    }
+
+    /// Enough probes have succeeded.
+    fn on_close(&self, transition: &Transition) {
+        let _ = transition;
+    }
+
+    /// It has turned a caller away.
+    fn on_refuse(&self, refused: &Refused) {
+        let _ = refused;
+    }
+}
+
+impl Observer for () {}
+
+impl<O: Observer + ?Sized> Observer for Arc<O> {
+    fn on_trip(&self, trip: &Transition) {
+        (**self).on_trip(trip);
+    }
+
+    fn on_half_open(&self, transition: &Transition) {
+        (**self).on_half_open(transition);
+    }
+
+    fn on_close(&self, transition: &Transition) {
+        (**self).on_close(transition);
+    }
+
+    fn on_refuse(&self, refused: &Refused) {
+        (**self).on_refuse(refused);
+    }
+}
+
+/// A change of state that a breaker made by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Transition {
+    /// The old state.
+    pub from: State,
+    /// The new state.
+    pub to: State,
+    /// The number of the new state, modulo 2³²; each change of state takes the next.
+    pub generation: u32,
+    /// The old state's figures.
+    pub figures: Snapshot,
+    /// For a trip: how long it will refuse, or would if it did more than observe.
+    pub open_for: Option<Duration>,
+}
+
+impl Transition {
+    /// Tells `observer` by the method that is meant for this change.
+    pub(crate) fn tell<O: Observer>(&self, observer: &O) {
+        match self.to {
+            _ if self.open_for.is_some() => observer.on_trip(self),
+            State::HalfOpen => observer.on_half_open(self),
+            State::Closed => observer.on_close(self),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Why a caller is turned away.
+
+use core::{fmt, time::Duration};
+
+/// The breaker did not let the call through.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_circuit_breaker::{Breaker, RefusedReason};
+///
+/// let breaker = Breaker::new();
+/// breaker.force_open();
+/// let refused = breaker.try_enter().unwrap_err();
+/// assert_eq!((refused.reason, refused.retry_after), (RefusedReason::ForcedOpen, None));
+/// assert_eq!(refused.to_string(), "circuit forced open");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Refused {
+    /// Why.
+    pub reason: RefusedReason,
+    /// How long until trying again may help; `None` if nobody can say.
+    pub retry_after: Option<Duration>,
+}
+
+/// Why a breaker refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RefusedReason {
+    /// The breaker has tripped and its open time is not over.
+    Open,
+    /// The breaker is half-open and as many probes as it allows are in flight.
+    Probing,
+    /// The breaker was told to refuse everybody. Waiting is of no use.
+    ForcedOpen,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.reason {
+            RefusedReason::Open => "circuit open",
+            RefusedReason::Probing => "circuit half-open and probed by others",
+            RefusedReason::ForcedOpen => "circuit forced open",
+        })?;
+        match self.retry_after {
+            Some(duration) => write!(f, ", retry after {duration:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl core::error::Error for Refused {}

@@ -1,0 +1,207 @@
+//! The latest calls: what a failure rate is a rate of.
+
+mod count;
+mod time;
+
+use core::time::Duration;
+
+use tidegate_core::{Shards, Timestamp, lock::Lock};
+
+use self::{count::CountRing, time::TimeRing};
+use crate::builder::BuildError;
+
+/// The latest calls of a breaker, by number or by time. Both slide: old calls leave as new ones come, or as time passes.
+///
+/// | window | holds | costs a call |
+/// | --- | --- | --- |
+/// | `count(n)` | exactly the last `n` outcomes | a lock that all threads share: one order for all outcomes |
+/// | `time(span, slices)` | the slice that runs and the `slices - 1` before it | a clock read and the lock of the thread's own stripe |
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Count(u32),
+    Time { span: Duration, slices: u32 },
+}
+
+impl Window {
+    /// The last `n` calls; `n` is 1 to 1000000. Takes `n` bits.
+    pub const fn count(n: u32) -> Self {
+        Self { kind: Kind::Count(n) }
+    }
+
+    /// The calls of the last `span`, counted in `slices` parts of it, 1 to 3600. `span` has at least as many nanoseconds.
+    ///
+    /// The window moves on by a slice at a time, so it covers between `span` less a slice and `span`: more slices,
+    /// smoother sliding. Each takes 16 bytes for each thread that can run at once.
+    pub const fn time(span: Duration, slices: u32) -> Self {
+        Self { kind: Kind::Time { span, slices } }
+    }
+
+    pub(crate) fn check(self) -> Result<(), BuildError> {
+        match self.kind {
+            Kind::Count(n) if !(1..=1_000_000).contains(&n) => {
+                Err(BuildError::new("window count", "in 1..=1000000"))
+            }
+            Kind::Time { slices, .. } if !(1..=3600).contains(&slices) => {
+                Err(BuildError::new("window slices", "in 1..=3600"))
+            }
+            Kind::Time { span, slices } if span.as_nanos() < u128::from(slices) => {
+                Err(BuildError::new("window span", "at least one nanosecond per slice"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the most calls that the window can hold.
+    pub(crate) const fn most_calls(self) -> u32 {
+        match self.kind {
+            Kind::Count(n) => n,
+            Kind::Time { .. } => u32::MAX,
+        }
+    }
+}
+
+/// What a window holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Totals {
+    pub(crate) calls: u64,
+    pub(crate) failures: u64,
+}
+
+impl Totals {
+    fn add(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.failures += other.failures;
+    }
+
+    fn remove(&mut self, other: Self) {
+        self.calls -= other.calls;
+        self.failures -= other.failures;
+    }
+
+    fn one(failed: bool) -> Self {
+        Self { calls: 1, failures: u64::from(failed) }
+    }
+}
+
+/// The outcomes in a window, each belonging to the generation in which its call began.
+#[derive(Debug)]
+pub(crate) enum Outcomes {
+    Count(Lock<Tagged<CountRing>>),
+    Time { stripes: Shards<Lock<Tagged<TimeRing>>>, slice_nanos: u64 },
+}
+
+impl Outcomes {
+    /// Creates an empty window that has been checked.
+    pub(crate) fn new(window: Window) -> Self {
+        match window.kind {
+            Kind::Count(n) => Self::Count(Lock::new(Tagged::new(CountRing::new(n)))),
+            Kind::Time { span, slices } => {
+                let ring = || Lock::new(Tagged::new(TimeRing::new(slices)));
+                let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+                Self::Time {
+                    stripes: Shards::per_thread(|_| ring()),
+                    slice_nanos: nanos / u64::from(slices),
+                }
+            }
+        }
+    }
+
+    /// Returns whether the time makes a difference to what it holds.
+    pub(crate) const fn needs_time(&self) -> bool {
+        matches!(self, Self::Time { .. })
+    }
+
+    /// Counts an outcome, unless a later generation has begun.
+    pub(crate) fn record(&self, generation: u32, failed: bool, now: Timestamp) {
+        match self {
+            Self::Count(ring) => ring.with(|ring| {
+                if let Some(ring) = ring.of(generation) {
+                    ring.record(failed);
+                }
+            }),
+            Self::Time { stripes, slice_nanos } => {
+                let slice = now.as_nanos() / slice_nanos;
+                stripes.by_thread().with(|ring| {
+                    if let Some(ring) = ring.of(generation) {
+                        ring.record(slice, failed);
+                    }
+                });
+            }
+        }
+    }
+
+    /// Returns what a generation has in the window; nothing if a later one has begun.
+    pub(crate) fn totals(&self, generation: u32, now: Timestamp) -> Totals {
+        match self {
+            Self::Count(ring) => ring.with(|ring| ring.of(generation).map(|ring| ring.totals())),
+            Self::Time { stripes, slice_nanos } => {
+                let slice = now.as_nanos() / slice_nanos;
+                let mut sum = Totals::default();
+                for stripe in stripes.iter() {
+                    let part =
+                        stripe.with(|ring| ring.of(generation).map(|ring| ring.totals(slice)));
+                    sum.add(part.unwrap_or_default());
+                }
+                Some(sum)
+            }
+        }
+        .unwrap_or_default()
+    }
+}
+
+/// Outcomes that can be forgotten.
+pub(crate) trait Ring {
+    fn clear(&mut self);
+}
+
+/// A ring and the generation its outcomes belong to.
+///
+/// A change of state does not touch the windows: who comes first in the new generation clears the ring, and who comes
+/// late from an old one finds that it is not theirs.
+#[derive(Debug)]
+pub(crate) struct Tagged<R> {
+    generation: u32,
+    ring: R,
+}
+
+impl<R: Ring> Tagged<R> {
+    fn new(ring: R) -> Self {
+        Self { generation: 0, ring }
+    }
+
+    fn of(&mut self, generation: u32) -> Option<&mut R> {
+        let ahead = generation.wrapping_sub(self.generation);
+        // Generations wrap: the upper half of the differences is behind.
+        if ahead > u32::MAX / 2 {
+            return None;
+        }
+        if ahead > 0 {
+            self.generation = generation;
+            self.ring.clear();
+        }
+        Some(&mut self.ring)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_outcome_finds_the_ring_of_another_generation() {
+        let outcomes = Outcomes::new(Window::count(3));
+        let never = Timestamp::NEVER;
+        outcomes.record(u32::MAX, true, never);
+        assert_eq!(outcomes.totals(u32::MAX, never), Totals::default(), "behind generation 0");
+        outcomes.record(1, true, never);
+        assert_eq!(outcomes.totals(1, never), Totals::one(true));
+        outcomes.record(0, true, never);
+        assert_eq!(outcomes.totals(1, never), Totals::one(true));
+        assert_eq!(outcomes.totals(2, never), Totals::default());
+    }
+}

@@ -1,0 +1,159 @@
+//! The state, its generation, and what is counted in it: one word.
+
+use core::fmt;
+
+use crate::State;
+
+/// Probes in flight, and the longest streak: what 14 bits count to.
+pub(crate) const COUNT_MAX: u32 = (1 << 14) - 1;
+
+/// The state of a breaker.
+///
+/// | bits | name | meaning | changed by |
+/// | --- | --- | --- | --- |
+/// | 0–1 | mode | which of the states of its kind | a transition, under the schedule's lock |
+/// | 2 | `GUARDED` | set in the states that do not let everybody through | the same |
+/// | 3 | – | zero | nobody |
+/// | 4–17 | probes | half-open: probes in flight | CAS to enter; settling, under the lock |
+/// | 18–31 | streak | half-open: probes that succeeded | settling a probe, under the lock |
+/// |  |  | else: failures since the last success, at most [`COUNT_MAX`] | CAS by whoever settles |
+/// | 32–63 | generation | one more for each transition, wrapping | the same step that changes the mode |
+///
+/// A transition swaps the whole word, so counts that raced it are lost with the generation they belong to, and every
+/// compare-and-swap that comes after fails on the generation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Word(u64);
+
+const MODES: u64 = 0b111;
+const GUARDED: u64 = 0b100;
+const PROBES_AT: u32 = 4;
+const STREAK_AT: u32 = 18;
+const GENERATION_AT: u32 = 32;
+const COUNT: u64 = COUNT_MAX as u64;
+
+impl Word {
+    /// A closed breaker that has seen nothing.
+    pub(crate) const INITIAL: Self = Self(0);
+
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    pub(crate) const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Returns whether everybody is let through.
+    #[inline]
+    pub(crate) const fn admits_all(self) -> bool {
+        self.0 & GUARDED == 0
+    }
+
+    #[inline]
+    pub(crate) const fn state(self) -> State {
+        match self.0 & MODES {
+            0 => State::Closed,
+            1 => State::ForcedClosed,
+            2 => State::ObserveOnly,
+            4 => State::Open,
+            5 => State::HalfOpen,
+            _ => State::ForcedOpen,
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn generation(self) -> u32 {
+        (self.0 >> GENERATION_AT) as u32
+    }
+
+    pub(crate) const fn probes(self) -> u32 {
+        (self.0 >> PROBES_AT & COUNT) as u32
+    }
+
+    pub(crate) const fn streak(self) -> u32 {
+        (self.0 >> STREAK_AT & COUNT) as u32
+    }
+
+    /// Returns the word without its counts: what a pass remembers of the state it was given in.
+    #[inline]
+    pub(crate) const fn ticket(self) -> Self {
+        Self(self.0 & !(COUNT << PROBES_AT | COUNT << STREAK_AT))
+    }
+
+    pub(crate) const fn with_probes(self, probes: u32) -> Self {
+        Self(self.0 & !(COUNT << PROBES_AT) | (probes as u64 & COUNT) << PROBES_AT)
+    }
+
+    /// A streak past the end of the counter stays there.
+    pub(crate) const fn with_streak(self, streak: u32) -> Self {
+        let streak = if streak > COUNT_MAX { COUNT_MAX } else { streak };
+        Self(self.0 & !(COUNT << STREAK_AT) | (streak as u64) << STREAK_AT)
+    }
+
+    /// Returns the first word of the next generation.
+    pub(crate) const fn next(self, state: State) -> Self {
+        let mode = match state {
+            State::Closed => 0,
+            State::ForcedClosed => 1,
+            State::ObserveOnly => 2,
+            State::Open => 4,
+            State::HalfOpen => 5,
+            State::ForcedOpen => 6,
+        };
+        Self((self.generation().wrapping_add(1) as u64) << GENERATION_AT | mode)
+    }
+}
+
+impl fmt::Debug for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Word")
+            .field("state", &self.state())
+            .field("generation", &self.generation())
+            .field("probes", &self.probes())
+            .field("streak", &self.streak())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATES: [State; 6] = [
+        State::Closed,
+        State::Open,
+        State::HalfOpen,
+        State::ForcedOpen,
+        State::ForcedClosed,
+        State::ObserveOnly,
+    ];
+
+    #[test]
+    fn each_field_keeps_to_its_bits() {
+        for state in STATES {
+            let word = Word::INITIAL.next(state).with_probes(COUNT_MAX).with_streak(COUNT_MAX);
+            assert_eq!((word.state(), word.generation()), (state, 1));
+            assert_eq!((word.probes(), word.streak()), (COUNT_MAX, COUNT_MAX));
+            assert_eq!(word.with_probes(3).with_streak(7).with_probes(0).streak(), 7);
+            assert_eq!(word.ticket(), Word::INITIAL.next(state));
+        }
+    }
+
+    #[test]
+    fn a_streak_stops_at_its_end() {
+        assert_eq!(Word::INITIAL.with_streak(COUNT_MAX + 1).streak(), COUNT_MAX);
+    }
+
+    #[test]
+    fn generations_wrap_without_touching_the_mode() {
+        let last = Word::from_bits(u64::MAX);
+        let next = last.next(State::Closed);
+        assert_eq!((next.generation(), next.state()), (0, State::Closed));
+    }
+
+    #[test]
+    fn only_guarded_states_turn_anybody_away() {
+        let guarded = STATES.into_iter().filter(|&state| !Word::INITIAL.next(state).admits_all());
+        assert!(guarded.eq([State::Open, State::HalfOpen, State::ForcedOpen]));
+    }
+}

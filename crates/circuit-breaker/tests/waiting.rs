@@ -1,0 +1,126 @@
+//! Waiting until admitted.
+
+use core::{
+    future::Future,
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Wake,
+};
+
+use tidegate_circuit_breaker::{
+    Breaker, CancelToken, Gate, ManualClock, OpenFor, RefusedReason, State, SystemClock, TripRule,
+    Wait,
+};
+
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+const OPEN_FOR: Duration = Duration::from_secs(10);
+
+/// A breaker that has just tripped, for [`OPEN_FOR`].
+fn tripped(probes: u32) -> (Breaker<ManualClock>, ManualClock) {
+    let clock = ManualClock::new();
+    let breaker = Breaker::builder()
+        .trip_on(TripRule::consecutive(1))
+        .open_for(OpenFor::fixed(OPEN_FOR).jitter(0.0))
+        .probes(probes)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    breaker.try_enter().unwrap().failure();
+    (breaker, clock)
+}
+
+#[test]
+fn a_closed_breaker_is_entered_at_once() {
+    let breaker = Breaker::new();
+    breaker.enter().wait().unwrap().success();
+    Gate::run(&breaker, || ()).unwrap();
+    assert_eq!(breaker.stats().successes, 2);
+}
+
+#[test]
+fn a_waiter_is_woken_when_the_open_time_is_over_and_not_before() {
+    let (breaker, clock) = tripped(1);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let mut cx = Context::from_waker(&waker);
+    let mut enter = pin!(breaker.enter());
+    assert!(enter.as_mut().poll(&mut cx).is_pending());
+    clock.advance(OPEN_FOR - Duration::from_nanos(1));
+    assert_eq!(woken.0.load(Ordering::SeqCst), 0);
+    assert!(enter.as_mut().poll(&mut cx).is_pending());
+    clock.advance(Duration::from_nanos(1));
+    assert!(woken.0.load(Ordering::SeqCst) > 0);
+    assert!(matches!(enter.as_mut().poll(&mut cx), Poll::Ready(Ok(_))));
+    // Waiting is not being refused.
+    assert_eq!(breaker.stats().refused, 0);
+}
+
+#[test]
+fn a_waiter_outlives_a_second_trip_and_sleeps_for_its_time() {
+    let (breaker, clock) = tripped(1);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut enter = pin!(breaker.enter());
+    assert!(enter.as_mut().poll(&mut cx).is_pending());
+    clock.advance(OPEN_FOR);
+    // Somebody else is the probe, and fails.
+    let probe = breaker.try_enter().unwrap();
+    assert!(enter.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(clock.next_due(), None, "only the probe's end can help");
+    probe.failure();
+    assert!(enter.as_mut().poll(&mut cx).is_pending());
+    clock.advance(OPEN_FOR);
+    assert!(enter.as_mut().poll(&mut cx).is_ready());
+}
+
+#[test]
+fn forcing_open_sends_waiters_away_and_closing_lets_them_in() {
+    let (breaker, _clock) = tripped(1);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut first = pin!(breaker.enter());
+    assert!(first.as_mut().poll(&mut cx).is_pending());
+    breaker.force_open();
+    let Poll::Ready(Err(refused)) = first.poll(&mut cx) else { panic!("waits for ever") };
+    assert_eq!(refused.reason, RefusedReason::ForcedOpen);
+
+    let (breaker, _clock) = tripped(1);
+    let mut second = pin!(breaker.enter());
+    assert!(second.as_mut().poll(&mut cx).is_pending());
+    breaker.reset();
+    assert!(matches!(second.poll(&mut cx), Poll::Ready(Ok(_))));
+}
+
+#[test]
+fn a_cancelled_wait_leaves_no_trace() {
+    let (breaker, clock) = tripped(1);
+    assert!(breaker.enter().wait_timeout(Duration::ZERO).is_err());
+    let token = CancelToken::new();
+    token.cancel();
+    assert!(breaker.enter().or_cancelled(&token).wait().is_err());
+    assert_eq!(clock.next_due(), None);
+    clock.advance(OPEN_FOR);
+    breaker.try_enter().unwrap().success();
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[test]
+fn a_thread_times_its_own_wait() {
+    let breaker = Breaker::builder().clock(SystemClock).build().unwrap();
+    breaker.try_enter().unwrap().failure_open_for(Duration::from_millis(2));
+    breaker.enter().wait().unwrap().success();
+    assert_eq!(breaker.state(), State::Closed);
+}
