@@ -9,8 +9,9 @@
 //! notifier: change the state ──▶ notify(n)
 //! ```
 //!
-//! Registering and notifying each contain a sequentially consistent fence (in `event-listener`), so either the second
-//! check sees the change or the notifier sees the registration. This file is the only one that knows `event-listener`.
+//! Between registering and the second check, and between the change and looking for waiters, stands a sequentially
+//! consistent fence; so either the second check sees the change or the notifier sees the registration. This file is the
+//! only one that knows `event-listener`.
 //!
 //! `event-listener` calls wakers while it holds its own lock. A waker that drops the last reference to a task, and with
 //! it another listener of the same event, would deadlock there. So what is registered is a *relay*: it moves the real
@@ -28,7 +29,10 @@ use event_listener::{EventListener, IntoNotification};
 
 use crate::{
     lock::Lock,
-    primitive::{Arc, OnWake, Wakeable},
+    primitive::{
+        Arc, OnWake, Wakeable,
+        atomic::{AtomicBool, AtomicUsize, Ordering, fence},
+    },
     wake_list::WakeList,
 };
 
@@ -37,7 +41,8 @@ use crate::{
 /// Use it when the state lives elsewhere (an atomic, a queue) and a waiter can tell by looking whether to go on. Use a
 /// [`WaitList`](crate::wait_list::WaitList) when somebody has to decide whose turn it is.
 ///
-/// A notification costs one fence and one load while nobody waits. A wait that has to sleep costs two allocations.
+/// A notification costs one fence and one load while nobody waits. A wait that has to sleep costs two allocations, the
+/// first one of an event four.
 ///
 /// # Fairness
 ///
@@ -62,18 +67,37 @@ use crate::{
 /// ```
 pub struct Event {
     listeners: event_listener::Event,
+    // Whether anybody may be registered. False lets a notification end after one load.
+    // INVARIANT: written inside of `desk` only; true while `Desk::registered` is above zero.
+    alert: AtomicBool,
     // Allocated by the first wait that sleeps, which keeps `new` const.
-    outbox: Lock<Option<Arc<Outbox>>>,
+    desk: Lock<Option<Arc<Desk>>>,
 }
 
-/// Wakers whose listeners were notified and which nobody has called yet.
-type Outbox = Lock<WakeList>;
+/// What an event shares with its registrations.
+#[derive(Default)]
+struct Desk {
+    registered: AtomicUsize,
+    /// Wakers whose listeners were notified and which nobody has called yet.
+    outbox: Lock<WakeList>,
+}
+
+impl Desk {
+    /// Calls what has gathered in the outbox, with every lock open.
+    fn deliver(&self) {
+        self.outbox.with(WakeList::take).wake();
+    }
+}
 
 impl Event {
     crate::const_fn! {
         /// Creates an event nobody waits for. Does not allocate.
         pub fn new() -> Self {
-            Self { listeners: event_listener::Event::new(), outbox: Lock::new(None) }
+            Self {
+                listeners: event_listener::Event::new(),
+                alert: AtomicBool::new(false),
+                desk: Lock::new(None),
+            }
         }
     }
 
@@ -90,8 +114,8 @@ impl Event {
     /// woken.
     #[inline]
     pub fn notify(&self, n: usize) {
-        if self.listeners.notify(n.additional()) > 0 {
-            self.deliver();
+        if self.may_be_waited_for() {
+            self.pass_on(n.additional().relaxed());
         }
     }
 
@@ -99,8 +123,34 @@ impl Event {
     #[inline]
     pub fn notify_all(&self) {
         // Plain `notify` means "until at least n are notified", which is right for all of them.
-        if self.listeners.notify(usize::MAX) > 0 {
-            self.deliver();
+        if self.may_be_waited_for() {
+            self.pass_on(usize::MAX.relaxed());
+        }
+    }
+
+    /// Begins a notification.
+    #[inline]
+    fn may_be_waited_for(&self) -> bool {
+        // ORDERING: the fence pairs with the one in `listen`. If ours comes first, the waiter's second check sees the
+        // caller's change; if theirs does, the load sees the alert. It serves `event-listener`, too: `relaxed` leaves
+        // its own fence out, and its lock orders the rest.
+        fence(Ordering::SeqCst);
+        self.alert.load(Ordering::Relaxed)
+    }
+
+    #[cold]
+    fn pass_on(&self, notification: impl IntoNotification<Tag = ()>) {
+        let notified = self.listeners.notify(notification) > 0;
+        let desk = self.desk.with(|desk| {
+            let desk = desk.as_ref()?;
+            // ORDERING: Relaxed: counted up inside of this lock, and counting down late only keeps the alert longer.
+            if desk.registered.load(Ordering::Relaxed) == 0 {
+                self.alert.store(false, Ordering::Relaxed);
+            }
+            notified.then(|| desk.clone())
+        });
+        if let Some(desk) = desk {
+            desk.deliver();
         }
     }
 
@@ -117,27 +167,20 @@ impl Event {
     }
 
     #[cold]
-    fn deliver(&self) {
-        if let Some(outbox) = self.outbox.with(|outbox| outbox.clone()) {
-            empty(&outbox);
-        }
-    }
-
-    #[cold]
     fn listen(&self, waker: &Waker) -> Registration {
-        let outbox = self.outbox.with(|outbox| outbox.get_or_insert_with(Arc::default).clone());
-        let relay = Arc::new(Wakeable(Relay { waker: Lock::new(Some(waker.clone())), outbox }));
-        Registration {
-            listener: Some(self.listeners.listen()),
-            handle: Waker::from(relay.clone()),
-            relay,
-        }
+        let desk = self.desk.with(|desk| {
+            let desk = desk.get_or_insert_with(Arc::default);
+            desk.registered.fetch_add(1, Ordering::Relaxed);
+            self.alert.store(true, Ordering::Relaxed);
+            desk.clone()
+        });
+        let relay = Arc::new(Wakeable(Relay { waker: Lock::new(Some(waker.clone())), desk }));
+        let handle = Waker::from(relay.clone());
+        let listener = Some(self.listeners.listen());
+        // ORDERING: between the registration and the second check; pairs with the fence in `may_be_waited_for`.
+        fence(Ordering::SeqCst);
+        Registration { listener, handle, relay }
     }
-}
-
-/// Calls what has gathered in an outbox, with every lock open.
-fn empty(outbox: &Outbox) {
-    outbox.with(WakeList::take).wake();
 }
 
 impl Default for Event {
@@ -174,13 +217,13 @@ impl<T, F: FnMut() -> Option<T>> Condition for F {
 struct Relay {
     // INVARIANT: the waker of the latest poll, until a notification has taken it.
     waker: Lock<Option<Waker>>,
-    outbox: Arc<Outbox>,
+    desk: Arc<Desk>,
 }
 
 impl OnWake for Relay {
     fn on_wake(&self) {
         if let Some(waker) = self.waker.with(Option::take) {
-            self.outbox.with(|outbox| outbox.push(waker));
+            self.desk.outbox.with(|outbox| outbox.push(waker));
         }
     }
 }
@@ -212,7 +255,9 @@ impl Drop for Registration {
         drop(self.relay.0.waker.with(Option::take));
         // Dropping a notified listener notifies the next one, whose waker is then in the outbox.
         drop(self.listener.take());
-        empty(&self.relay.0.outbox);
+        let desk = &self.relay.0.desk;
+        desk.registered.fetch_sub(1, Ordering::Relaxed);
+        desk.deliver();
     }
 }
 
