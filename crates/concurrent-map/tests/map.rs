@@ -96,6 +96,24 @@ fn get_or_insert_with_runs_its_closure_once() {
 }
 
 #[test]
+fn the_first_writes_to_an_empty_map_all_arrive() {
+    const THREADS: usize = 4;
+    for _ in 0..50 {
+        let (map, start) = (ConcurrentMap::<usize, usize>::new(), Barrier::new(THREADS));
+        thread::scope(|s| {
+            for n in 0..THREADS {
+                let (map, start) = (&map, &start);
+                s.spawn(move || {
+                    start.wait();
+                    map.insert(n, n);
+                });
+            }
+        });
+        assert_eq!(map.len(), THREADS);
+    }
+}
+
+#[test]
 fn concurrent_changes_of_one_key_are_all_counted() {
     const ROUNDS: usize = 2000;
     let map = ConcurrentMap::<usize, usize>::with_shards(2);
