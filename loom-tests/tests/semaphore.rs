@@ -1,0 +1,369 @@
+//! The laws of waiting for semaphores, and what is particular to them.
+
+use std::{
+    future::{Future, poll_fn},
+    mem,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::Poll,
+};
+
+use loom_tests::{
+    CallingWaker, CountingWaker, laws::Subject, laws_of_waiting, model, poll, poll_quietly, thread,
+};
+use tidegate_core::{
+    Closed,
+    primitive::atomic::{AtomicUsize, Ordering},
+};
+use tidegate_semaphore::{AcquireError, OwnedPermit, Semaphore, TryAcquireError, Wait};
+
+laws_of_waiting!(borrowed: super::Borrowed);
+laws_of_waiting!(owned: super::Owned);
+
+/// More permits than any law uses.
+const PERMITS: usize = 4;
+
+/// Units are free permits; those that are not put in yet, and those used up, are held.
+struct Borrowed {
+    semaphore: Arc<Semaphore>,
+    // Outside of the model: neither lock is held over a step of it.
+    unused: Mutex<OwnedPermit>,
+}
+
+impl Subject for Borrowed {
+    const FIFO: bool = true;
+
+    fn new() -> Self {
+        let semaphore = Arc::new(Semaphore::new(PERMITS));
+        let unused = semaphore.clone().try_acquire_owned(PERMITS).unwrap();
+        Self { semaphore, unused: Mutex::new(unused) }
+    }
+
+    fn put(&self) {
+        let unit = self.unused.lock().unwrap().split(1).unwrap();
+        drop(unit);
+    }
+
+    fn take(&self) -> impl Future<Output = Result<(), Closed>> + Send + Unpin {
+        let mut acquire = self.semaphore.acquire(1);
+        poll_fn(move |cx| Pin::new(&mut acquire).poll(cx).map(used_up))
+    }
+
+    fn close(&self) {
+        self.semaphore.close();
+    }
+
+    fn units(&self) -> usize {
+        self.semaphore.available_permits()
+    }
+}
+
+/// The same through futures and permits that own their semaphore.
+struct Owned(Borrowed);
+
+impl Subject for Owned {
+    const FIFO: bool = true;
+
+    fn new() -> Self {
+        Self(Borrowed::new())
+    }
+
+    fn put(&self) {
+        self.0.put();
+    }
+
+    fn take(&self) -> impl Future<Output = Result<(), Closed>> + Send + Unpin {
+        let mut acquire = self.0.semaphore.clone().acquire_owned(1);
+        poll_fn(move |cx| Pin::new(&mut acquire).poll(cx).map(used_up))
+    }
+
+    fn close(&self) {
+        self.0.close();
+    }
+
+    fn units(&self) -> usize {
+        self.0.units()
+    }
+}
+
+/// Holds a permit for ever.
+fn used_up<P>(answer: Result<P, AcquireError>) -> Result<(), Closed> {
+    match answer {
+        Ok(permit) => {
+            mem::forget(permit);
+            Ok(())
+        }
+        Err(AcquireError::Closed) => Err(Closed),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Runs `act` on a thread of its own.
+fn spawn<T: Send + 'static>(
+    semaphore: &Arc<Semaphore>,
+    act: impl FnOnce(&Arc<Semaphore>) -> T + Send + 'static,
+) -> thread::JoinHandle<T> {
+    let semaphore = semaphore.clone();
+    thread::spawn(move || act(&semaphore))
+}
+
+#[test]
+fn never_more_holders_than_permits_and_each_sees_what_the_last_one_did() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::new(1));
+        // Written with Relaxed: only the permit orders the holders.
+        let guarded = Arc::new(AtomicUsize::new(0));
+        let increment = |semaphore: &Semaphore, guarded: &AtomicUsize| {
+            let _permit = semaphore.acquire(1).wait().unwrap();
+            let before = guarded.load(Ordering::Relaxed);
+            guarded.store(before + 1, Ordering::Relaxed);
+        };
+        let other = {
+            let guarded = guarded.clone();
+            spawn(&semaphore, move |semaphore| increment(semaphore, &guarded))
+        };
+        increment(&semaphore, &guarded);
+        other.join().unwrap();
+        assert_eq!(guarded.load(Ordering::Relaxed), 2);
+        assert_eq!(semaphore.available_permits(), 1);
+    });
+}
+
+#[test]
+fn a_free_permit_brings_what_was_done_with_it() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::new(1));
+        let held = semaphore.clone().try_acquire_owned(1).unwrap();
+        let written = Arc::new(AtomicUsize::new(0));
+        let writer = {
+            let written = written.clone();
+            thread::spawn(move || {
+                written.store(1, Ordering::Relaxed);
+                drop(held);
+            })
+        };
+        if semaphore.try_acquire(1).is_ok() {
+            assert_eq!(written.load(Ordering::Relaxed), 1);
+        }
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_close_brings_what_was_done_before_it() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::new(1));
+        let written = Arc::new(AtomicUsize::new(0));
+        let closer = {
+            let written = written.clone();
+            spawn(&semaphore, move |semaphore| {
+                written.store(1, Ordering::Relaxed);
+                semaphore.close();
+            })
+        };
+        if semaphore.try_acquire(1).map(drop) == Err(TryAcquireError::Closed) {
+            assert_eq!(written.load(Ordering::Relaxed), 1);
+        }
+        closer.join().unwrap();
+        assert!(semaphore.is_closed());
+    });
+}
+
+#[test]
+fn a_large_head_sees_what_was_done_with_each_of_its_permits() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let held = [1, 1].map(|n| semaphore.clone().try_acquire_owned(n).unwrap());
+        let written = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+        let (woken, waker) = CountingWaker::new();
+        let mut head = semaphore.acquire(2);
+        assert!(poll(&mut head, &waker).is_pending());
+        let mut givers = held.into_iter().enumerate().map(|(index, permit)| {
+            let written = written.clone();
+            move || {
+                written[index].store(1, Ordering::Relaxed);
+                drop(permit);
+            }
+        });
+        let other = thread::spawn(givers.next().unwrap());
+        givers.next().unwrap()();
+        if poll(&mut head, &waker).is_ready() {
+            assert_eq!(written.each_ref().map(|done| done.load(Ordering::Relaxed)), [1, 1]);
+        }
+        other.join().unwrap();
+        assert_eq!(woken.count(), 1);
+    });
+}
+
+#[test]
+fn two_permits_dropped_on_two_threads_serve_a_large_taker() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let mut held = semaphore.clone().try_acquire_owned(2).unwrap();
+        let half = held.split(1).unwrap();
+        let other = thread::spawn(move || drop(half));
+        let taker = spawn(&semaphore, |semaphore| semaphore.acquire(2).wait().unwrap().count());
+        drop(held);
+        assert_eq!(taker.join().unwrap(), 2);
+        other.join().unwrap();
+        assert_eq!(semaphore.available_permits(), 2);
+    });
+}
+
+#[test]
+fn a_large_head_is_served_before_a_newcomer() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let mut held = semaphore.clone().try_acquire_owned(2).unwrap();
+        let (woken, waker) = CountingWaker::new();
+        let mut head = semaphore.acquire(2);
+        assert!(poll(&mut head, &waker).is_pending());
+        let newcomer =
+            spawn(&semaphore, |semaphore| semaphore.try_acquire(1).map(|permit| permit.count()));
+        drop(held.split(1));
+        drop(held);
+        assert_eq!(newcomer.join().unwrap(), Err(TryAcquireError::NoPermits));
+        assert_eq!(woken.count(), 1);
+        assert!(poll_quietly(&mut head).is_ready());
+    });
+}
+
+#[test]
+fn a_cancelled_large_head_lets_a_small_one_through() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let held = semaphore.clone().try_acquire_owned(1).unwrap();
+        let mut large = semaphore.clone().acquire_owned(2);
+        assert!(poll_quietly(&mut large).is_pending());
+        let canceller = thread::spawn(move || drop(large));
+        // Behind it, or after it: one permit is free all the time.
+        assert_eq!(semaphore.acquire(1).wait().unwrap().count(), 1);
+        canceller.join().unwrap();
+        drop(held);
+        assert_eq!(semaphore.available_permits(), 2);
+    });
+}
+
+#[test]
+fn a_close_meets_a_half_served_head() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let mut held = semaphore.clone().try_acquire_owned(2).unwrap();
+        let (woken, waker) = CountingWaker::new();
+        let mut head = semaphore.acquire(2);
+        assert!(poll(&mut head, &waker).is_pending());
+        drop(held.split(1));
+        let closer = spawn(&semaphore, |semaphore| semaphore.close());
+        drop(held);
+        assert!(closer.join().unwrap());
+        assert_eq!(woken.count(), 1);
+        match poll_quietly(&mut head) {
+            Poll::Ready(Ok(permit)) => assert_eq!(permit.count(), 2),
+            Poll::Ready(Err(error)) => assert_eq!(error, AcquireError::Closed),
+            Poll::Pending => panic!("neither granted nor sent away"),
+        }
+        assert_eq!(semaphore.available_permits(), 2);
+    });
+}
+
+#[test]
+fn a_task_and_a_thread_stand_in_one_line() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::new(1));
+        let held = semaphore.clone().try_acquire_owned(1).unwrap();
+        let (woken, waker) = CountingWaker::new();
+        let mut task = semaphore.acquire(1);
+        assert!(poll(&mut task, &waker).is_pending());
+        let waits = spawn(&semaphore, |semaphore| semaphore.acquire(1).wait().unwrap().count());
+        drop(held);
+        assert_eq!(woken.count(), 1);
+        // The thread is behind the task, so this lets it go on.
+        drop(poll_quietly(&mut task));
+        assert_eq!(waits.join().unwrap(), 1);
+        assert_eq!(semaphore.available_permits(), 1);
+    });
+}
+
+#[test]
+fn a_waker_may_give_permits_back() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let mut held = semaphore.clone().try_acquire_owned(2).unwrap();
+        let second_permit = Mutex::new(held.split(1));
+        let give_back = CallingWaker::new(move || {
+            let permit = second_permit.lock().unwrap().take();
+            drop(permit);
+        });
+        let (woken, waker) = CountingWaker::new();
+        let (mut first, mut second) = (semaphore.acquire(1), semaphore.acquire(1));
+        assert!(poll(&mut first, &give_back).is_pending());
+        assert!(poll(&mut second, &waker).is_pending());
+        drop(give_back);
+        let giver = thread::spawn(move || drop(held));
+        let ready = poll(&mut second, &waker).is_ready();
+        giver.join().unwrap();
+        assert!(poll_quietly(&mut first).is_ready());
+        assert!(ready || (woken.count() == 1 && poll_quietly(&mut second).is_ready()));
+    });
+}
+
+#[test]
+fn added_permits_reach_one_who_is_about_to_wait() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::new(1));
+        let _held = semaphore.try_acquire(1).unwrap();
+        let written = Arc::new(AtomicUsize::new(0));
+        let taker = {
+            let written = written.clone();
+            spawn(&semaphore, move |semaphore| {
+                drop(semaphore.acquire(1).wait().unwrap());
+                written.load(Ordering::Relaxed)
+            })
+        };
+        written.store(1, Ordering::Relaxed);
+        semaphore.add_permits(1);
+        assert_eq!(taker.join().unwrap(), 1);
+        assert_eq!((semaphore.available_permits(), semaphore.capacity()), (1, 2));
+    });
+}
+
+#[test]
+fn one_who_asks_for_permits_that_are_being_forgotten_does_not_wait_for_ever() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let held = semaphore.clone().try_acquire_owned(1).unwrap();
+        let taker = spawn(&semaphore, |semaphore| semaphore.acquire(2).wait().map(drop));
+        held.forget();
+        assert_eq!(taker.join().unwrap(), Err(AcquireError::TooMany));
+        assert_eq!((semaphore.available_permits(), semaphore.capacity()), (1, 1));
+    });
+}
+
+#[test]
+fn forgetting_free_permits_races_taking_them() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let taker = spawn(&semaphore, |semaphore| semaphore.acquire(1).wait().is_ok());
+        let forgotten = semaphore.forget_permits(2);
+        let served = taker.join().unwrap();
+        assert_eq!(semaphore.capacity(), 2 - forgotten);
+        assert_eq!(semaphore.available_permits(), 2 - forgotten);
+        assert!(served || forgotten == 2);
+    });
+}
+
+#[test]
+fn stats_are_of_one_instant() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let taker = spawn(&semaphore, |semaphore| drop(semaphore.acquire(2).wait()));
+        let held = semaphore.try_acquire(1);
+        let stats = semaphore.stats();
+        assert_eq!(stats.available + stats.in_use, stats.capacity);
+        drop(held);
+        taker.join().unwrap();
+        let stats = semaphore.stats();
+        assert_eq!((stats.available, stats.in_use, stats.waiting, stats.cancelled), (2, 0, 0, 0));
+        assert_eq!(stats.acquired + stats.refused, 2);
+    });
+}
