@@ -294,8 +294,8 @@ impl Waiter {
 
     /// Checks `condition`, and registers with `event` if it does not hold.
     ///
-    /// Once registered, the condition is checked again only when a notification has come. One waiter belongs to one
-    /// event for as long as it waits.
+    /// The condition is checked in each poll, so it may also depend on what no notification announces, if something else
+    /// polls. One waiter belongs to one event for as long as it waits.
     #[inline]
     pub fn poll_until<C: Condition>(
         &mut self,
@@ -303,12 +303,13 @@ impl Waiter {
         cx: &mut Context<'_>,
         condition: &mut C,
     ) -> Poll<C::Output> {
-        if self.registration.is_none() {
+        let is_fresh = self.registration.is_none();
+        if is_fresh {
             if let Some(value) = condition.check() {
                 return Poll::Ready(value);
             }
         }
-        self.poll_slow(event, cx, condition)
+        self.poll_slow(event, cx, condition, is_fresh)
     }
 
     #[cold]
@@ -317,24 +318,23 @@ impl Waiter {
         event: &Event,
         cx: &mut Context<'_>,
         condition: &mut C,
+        mut checked: bool,
     ) -> Poll<C::Output> {
         loop {
-            match &mut self.registration {
+            match self.registration.as_mut().map(|registration| registration.poll(cx.waker())) {
                 None => self.registration = Some(event.listen(cx.waker())),
-                Some(registration) => {
-                    if !registration.poll(cx.waker()) {
-                        // Registered, checked since, not notified: sleep.
-                        return Poll::Pending;
-                    }
-                    // A notification that came before the check is used up by it: one unit, one notification.
-                    self.registration = None;
-                }
+                // A notification that came before a check is used up by it: one unit, one notification.
+                Some(true) => self.registration = None,
+                // Registered, checked since, not notified: sleep.
+                Some(false) if checked => return Poll::Pending,
+                Some(false) => {}
             }
             if let Some(value) = condition.check() {
                 // One that comes after the check may stand for another unit: dropping the registration passes it on.
                 self.registration = None;
                 return Poll::Ready(value);
             }
+            checked = true;
         }
     }
 }
