@@ -1,3 +1,39 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+mod answers;
+mod batcher;
+mod builder;
+mod drain;
+mod driver;
+mod error;
+mod gatherer;
+mod handler;
+mod shared;
+mod stats;
+mod submit;
+#[cfg(feature = "std")]
+mod thread;
+mod unwind;
+
+#[cfg(feature = "std")]
+pub use self::thread::DriverThread;
+pub use self::{
+    answers::Reply,
+    batcher::Batcher,
+    builder::{Builder, Built},
+    drain::{Flush, Shutdown},
+    driver::Driver,
+    error::{BatchError, BuildError, DriverDropped, PushError, SubmitError, Unprocessed},
+    handler::{Async, Blocking, Handler},
+    stats::Stats,
+    submit::{Push, Submit},
+};
+pub use tidegate_core::{
+    CancelToken, Cancelled, Clock, ManualClock, SystemClock, TimedOut, Timer, Timestamp, Wait,
+};

@@ -1,0 +1,255 @@
+//! The handle.
+
+use core::fmt;
+
+use tidegate_core::{
+    Clock, SystemClock,
+    primitive::{Arc, atomic::Ordering},
+};
+
+use crate::{
+    answers::Reply,
+    builder::Builder,
+    drain::{Flush, Shutdown},
+    error::PushError,
+    shared::Shared,
+    stats::Stats,
+    submit::{Push, Submit},
+};
+
+/// Gathers `T`s from many callers into batches, and gives each caller the `R` that the handler has for its item.
+///
+/// Clones are the same batcher. When the last one is dropped, it is closed: the driver processes what is in, and ends.
+///
+/// # Fairness
+///
+/// Items are processed in the order in which they were accepted. Callers that wait for room are woken in order, but a
+/// newcomer may take the room first.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_batch_processor::{Batcher, Wait};
+///
+/// let (batcher, driver) = Batcher::builder()
+///     .max_items(3)
+///     .build(|numbers: Vec<u32>| Ok::<_, ()>(numbers.iter().map(|n| n * n).collect()))?;
+/// let driver = std::thread::spawn(|| driver.wait());
+///
+/// std::thread::scope(|s| {
+///     for n in 0..3 {
+///         let batcher = &batcher;
+///         s.spawn(move || assert_eq!(batcher.submit(n).wait().unwrap(), n * n));
+///     }
+/// });
+/// assert_eq!(batcher.stats().batches, 1);
+/// drop(batcher);
+/// driver.join().unwrap();
+/// # Ok::<(), tidegate_batch_processor::BuildError>(())
+/// ```
+pub struct Batcher<T, R, E, C = SystemClock> {
+    shared: Arc<Shared<T, R, E, C>>,
+}
+
+impl<T> Batcher<T, (), ()> {
+    /// Returns a builder with the defaults: batches of 100 items or 10 ms, room for ten batches.
+    pub fn builder() -> Builder<T> {
+        Builder::new()
+    }
+}
+
+impl<T, R, E, C> Batcher<T, R, E, C> {
+    pub(crate) fn new(shared: Arc<Shared<T, R, E, C>>) -> Self {
+        Self { shared }
+    }
+
+    /// Makes everything that was accepted before the first poll due, and waits until it is done.
+    ///
+    /// "Done" means that the handler has returned, with whatever result: when the flush is ready, so is every earlier
+    /// submission. A batch that gathers is handed over as soon as none runs, and may still grow until then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops the waiting. What it made due stays due.
+    ///
+    /// # Errors
+    ///
+    /// [`DriverDropped`](crate::DriverDropped) if the driver was dropped before everything was done.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_batch_processor::{Batcher, Wait};
+    ///
+    /// let (batcher, driver) = Batcher::builder()
+    ///     .max_delay(Duration::from_secs(3600))
+    ///     .build_on_thread(|lines: Vec<&str>| Ok::<_, ()>(lines))?;
+    /// batcher.push("a line").wait().unwrap();
+    /// batcher.flush().wait().unwrap();
+    /// assert_eq!(batcher.stats().done, 1);
+    /// # drop(batcher);
+    /// # driver.join();
+    /// # Ok::<(), tidegate_batch_processor::BuildError>(())
+    /// ```
+    pub fn flush(&self) -> Flush<'_, T, R, E, C> {
+        Flush::new(&self.shared)
+    }
+
+    /// Refuses every item from now on and wakes who waits for room; what was accepted is still processed.
+    ///
+    /// Returns false if it was closed already.
+    pub fn close(&self) -> bool {
+        self.shared.close()
+    }
+
+    /// Returns whether no item is accepted any more: closed, or without a driver.
+    pub fn is_closed(&self) -> bool {
+        self.shared.gatherer.with(|gatherer| gatherer.is_closed())
+    }
+
+    /// Closes the batcher, with the first poll, and waits until everything that was accepted is done.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops the waiting. The close stays.
+    ///
+    /// # Errors
+    ///
+    /// [`Unprocessed`](crate::Unprocessed) gives back what was never handed to the handler, if the driver was dropped
+    /// before the end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_batch_processor::{Batcher, Wait};
+    ///
+    /// let (batcher, driver) = Batcher::builder().build_on_thread(|items: Vec<u8>| Ok::<_, ()>(items))?;
+    /// let reply = batcher.try_submit(1).unwrap();
+    /// batcher.shutdown().wait().unwrap();
+    /// assert_eq!(reply.wait().unwrap(), 1);
+    /// assert!(batcher.push(2).wait().unwrap_err().is_closed());
+    /// driver.join();
+    /// # Ok::<(), tidegate_batch_processor::BuildError>(())
+    /// ```
+    pub fn shutdown(&self) -> Shutdown<'_, T, R, E, C> {
+        Shutdown::new(&self.shared)
+    }
+
+    /// Returns a snapshot of the counters.
+    pub fn stats(&self) -> Stats {
+        self.shared.gatherer.with(|gatherer| gatherer.stats())
+    }
+}
+
+impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
+    /// Hands an item in and waits for its result, first for room if there is none.
+    ///
+    /// Nothing happens before the first poll. To have several items in one batch from one thread, use
+    /// [`try_submit`](Self::try_submit), which hands in at once, or poll the futures together.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before the item was accepted, the future drops the item with it, unless [`Submit::into_inner`] saves it.
+    /// Dropped after, it gives up the result only: the item is processed exactly once.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError::Refused`](crate::SubmitError::Refused) gives the item back: too heavy, closed, or the driver was
+    /// dropped. [`SubmitError::Failed`](crate::SubmitError::Failed) says what happened to its batch.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the function given to [`Builder::max_weight`] does, as do the other ways to hand an item in. Called in
+    /// the handler and waited for there, it waits for itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_batch_processor::{Batcher, SubmitError, Wait};
+    ///
+    /// let parse = |texts: Vec<&str>| Ok::<_, ()>(texts.iter().map(|t| t.parse::<u8>()).collect());
+    /// let (batcher, driver) = Batcher::builder().build_on_thread(parse)?;
+    /// assert_eq!(batcher.submit("7").wait().unwrap(), Ok(7));
+    /// // An error of one item is its result, and nobody else's.
+    /// assert!(batcher.submit("seven").wait().unwrap().is_err());
+    /// # drop(batcher);
+    /// # driver.join();
+    /// # Ok::<(), tidegate_batch_processor::BuildError>(())
+    /// ```
+    pub fn submit(&self, item: T) -> Submit<'_, T, R, E, C> {
+        Submit::new(&self.shared, item)
+    }
+
+    /// Hands an item in if there is room now; its result is to be waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`PushError`] gives the item back.
+    pub fn try_submit(&self, item: T) -> Result<Reply<R, E>, PushError<T>> {
+        self.shared.offer(item)
+    }
+
+    /// Hands an item in, first waiting for room if there is none. Nobody waits for its result.
+    ///
+    /// Whether the handler failed is seen in [`stats`](Self::stats) only.
+    ///
+    /// # Cancel safety
+    ///
+    /// The item is accepted when the future resolves, and not at all if it is dropped before: then the item is dropped
+    /// with it, unless [`Push::into_inner`] saves it.
+    ///
+    /// # Errors
+    ///
+    /// [`PushError`] gives the item back: too heavy, closed, or the driver was dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_batch_processor::{Batcher, PushError, Wait};
+    ///
+    /// let (batcher, driver) = Batcher::builder().max_items(1).capacity(1).build(|n: Vec<u8>| Ok::<_, ()>(n))?;
+    /// batcher.push(1).wait().unwrap();
+    /// assert_eq!(batcher.try_push(2), Err(PushError::Full(2)));
+    /// let thread = std::thread::spawn(|| driver.wait());
+    /// batcher.push(2).wait().unwrap();
+    /// # drop(batcher);
+    /// # thread.join().unwrap();
+    /// # Ok::<(), tidegate_batch_processor::BuildError>(())
+    /// ```
+    pub fn push(&self, item: T) -> Push<'_, T, R, E, C> {
+        Push::new(&self.shared, item)
+    }
+
+    /// Hands an item in if there is room now. Nobody waits for its result.
+    ///
+    /// # Errors
+    ///
+    /// [`PushError`] gives the item back: full, too heavy, closed, or the driver was dropped.
+    pub fn try_push(&self, item: T) -> Result<(), PushError<T>> {
+        self.shared.offer(item)
+    }
+}
+
+impl<T, R, E, C> Clone for Batcher<T, R, E, C> {
+    fn clone(&self) -> Self {
+        // ORDERING: Relaxed: this handle keeps the count above zero meanwhile.
+        self.shared.handles.fetch_add(1, Ordering::Relaxed);
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<T, R, E, C> Drop for Batcher<T, R, E, C> {
+    fn drop(&mut self) {
+        // ORDERING: AcqRel: the last to go (Acquire) closes after what every other handle has done (Release).
+        if self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.shared.close();
+        }
+    }
+}
+
+impl<T, R, E, C> fmt::Debug for Batcher<T, R, E, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batcher").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,230 @@
+//! The settings.
+
+use core::{fmt, future::Future, num::NonZeroUsize, time::Duration};
+
+use alloc::{boxed::Box, vec::Vec};
+
+use tidegate_core::{SystemClock, Timer, primitive::Arc};
+
+use crate::{
+    batcher::Batcher,
+    driver::Driver,
+    error::BuildError,
+    gatherer::Limits,
+    handler::{Async, Blocking, Handler},
+    shared::{Shared, Weigh},
+};
+
+/// A batcher and the driver that it needs, as the builder makes them of a handler `H`.
+pub type Built<T, H, C> =
+    (Batcher<T, <H as Handler<T>>::Output, <H as Handler<T>>::Error, C>, Driver<T, H, C>);
+
+/// Settings of a [`Batcher`], made by [`Batcher::builder`].
+///
+/// | setting | default |
+/// | --- | --- |
+/// | [`max_items`](Self::max_items) | 100 |
+/// | [`max_delay`](Self::max_delay) | 10 ms |
+/// | [`max_weight`](Self::max_weight) | items are not weighed |
+/// | [`capacity`](Self::capacity) | ten batches |
+/// | [`clock`](Self::clock) | [`SystemClock`] |
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_batch_processor::{Batcher, BuildError};
+///
+/// let settings = || Batcher::builder().max_items(500).max_delay(Duration::from_millis(50));
+/// let (batcher, _driver) = settings().build(|rows: Vec<String>| Ok::<_, ()>(rows))?;
+/// assert!(!batcher.is_closed());
+///
+/// let error = settings().capacity(10).build(|rows: Vec<String>| Ok::<_, ()>(rows)).unwrap_err();
+/// assert!(matches!(error, BuildError::CapacityBelowBatch { capacity: 10, max_items: 500 }));
+/// # Ok::<(), BuildError>(())
+/// ```
+#[must_use = "a builder does nothing before it builds"]
+pub struct Builder<T, C = SystemClock> {
+    max_items: usize,
+    max_delay: Duration,
+    max_weight: usize,
+    weigh: Option<Weigh<T>>,
+    capacity: Option<usize>,
+    clock: C,
+}
+
+impl<T> Builder<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            max_items: 100,
+            max_delay: Duration::from_millis(10),
+            max_weight: usize::MAX,
+            weigh: None,
+            capacity: None,
+            clock: SystemClock,
+        }
+    }
+}
+
+impl<T, C> Builder<T, C> {
+    /// A batch has at most `items` items, and is handed over when it has them. At least 1.
+    pub fn max_items(self, items: usize) -> Self {
+        Self { max_items: items, ..self }
+    }
+
+    /// A batch is handed over when its first item has waited for `delay`, if the handler is free by then.
+    ///
+    /// Zero hands over at once what has gathered while the handler was busy: the least latency, and batches as large as
+    /// the load makes them. [`Duration::MAX`] waits for a full batch, a flush or the close.
+    pub fn max_delay(self, delay: Duration) -> Self {
+        Self { max_delay: delay, ..self }
+    }
+
+    /// The items of a batch weigh at most `weight` together, in units of your choice; `weigh` tells an item's.
+    ///
+    /// A batch is handed over when it weighs that much, or the next item would make it heavier. An item that alone is
+    /// heavier comes back as [`PushError::TooHeavy`](crate::PushError::TooHeavy). `weigh` is called once for each item.
+    /// `weight` is at least 1; an item may weigh nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_batch_processor::{Batcher, PushError, Wait};
+    ///
+    /// let lengths = |texts: Vec<&str>| Ok::<_, ()>(vec![texts.len(); texts.len()]);
+    /// let (batcher, driver) =
+    ///     Batcher::builder().max_weight(10, |text: &&str| text.len()).build_on_thread(lengths)?;
+    /// let replies = ["12345", "1234", "12"].map(|text| batcher.try_submit(text).unwrap());
+    /// assert_eq!(batcher.try_push("12345678901"), Err(PushError::TooHeavy("12345678901")));
+    /// batcher.flush().wait().unwrap();
+    /// assert_eq!(replies.map(|reply| reply.wait().unwrap()), [2, 2, 1]);
+    /// # drop(batcher);
+    /// # driver.join();
+    /// # Ok::<(), tidegate_batch_processor::BuildError>(())
+    /// ```
+    pub fn max_weight(
+        self,
+        weight: usize,
+        weigh: impl Fn(&T) -> usize + Send + Sync + 'static,
+    ) -> Self {
+        Self { max_weight: weight, weigh: Some(Box::new(weigh)), ..self }
+    }
+
+    /// At most `items` items wait to be handed over, and, where items have weights, as many batches' weight as that
+    /// makes batches. At least [`max_items`](Self::max_items).
+    ///
+    /// The batch that the handler has does not count: all in all, a batcher holds up to `capacity + max_items` items.
+    pub fn capacity(self, items: usize) -> Self {
+        Self { capacity: Some(items), ..self }
+    }
+
+    /// Measures time with `clock`, for example a [`ManualClock`](crate::ManualClock) in tests.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::{pin::pin, task::{Context, Waker}, time::Duration};
+    /// use tidegate_batch_processor::{Batcher, ManualClock};
+    ///
+    /// let clock = ManualClock::new();
+    /// let (batcher, mut driver) =
+    ///     Batcher::builder().clock(clock.clone()).build(|items: Vec<u8>| Ok::<_, ()>(items))?;
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// let mut driver = pin!(driver);
+    ///
+    /// batcher.try_push(1).unwrap();
+    /// assert!(driver.as_mut().poll(&mut cx).is_pending());
+    /// assert_eq!(batcher.stats().done, 0);
+    /// clock.advance(Duration::from_millis(10));
+    /// assert!(driver.as_mut().poll(&mut cx).is_pending());
+    /// assert_eq!((batcher.stats().done, batcher.stats().by_delay), (1, 1));
+    /// # Ok::<(), tidegate_batch_processor::BuildError>(())
+    /// ```
+    pub fn clock<D: Timer>(self, clock: D) -> Builder<T, D> {
+        let Self { max_items, max_delay, max_weight, weigh, capacity, clock: _ } = self;
+        Builder { max_items, max_delay, max_weight, weigh, capacity, clock }
+    }
+
+    fn limits(&self) -> Result<Limits, BuildError> {
+        let Self { max_items, max_delay, max_weight, .. } = *self;
+        let items_per_batch = NonZeroUsize::new(max_items).ok_or(BuildError::NoItems)?;
+        if max_weight == 0 {
+            return Err(BuildError::NoWeight);
+        }
+        let capacity = self.capacity.unwrap_or(max_items.saturating_mul(10));
+        if capacity < max_items {
+            return Err(BuildError::CapacityBelowBatch { capacity, max_items });
+        }
+        let batches = capacity.div_ceil(items_per_batch.get());
+        let capacity_weight = max_weight.saturating_mul(batches);
+        Ok(Limits { max_items, max_weight, max_delay, capacity, capacity_weight })
+    }
+}
+
+impl<T, C: Timer> Builder<T, C> {
+    /// Builds a batcher whose batches `process` returns the results of.
+    ///
+    /// The results must be as many as the items, and in their order. A function that has none to give returns
+    /// `vec![(); items.len()]`, which costs nothing. It runs in the driver's poll: if it blocks, give the driver a thread
+    /// of its own, or use [`build_on_thread`](Self::build_on_thread).
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if the settings contradict themselves.
+    pub fn build<R, E, F>(self, process: F) -> Result<Built<T, Blocking<F>, C>, BuildError>
+    where
+        F: FnMut(Vec<T>) -> Result<Vec<R>, E>,
+    {
+        self.build_with(Blocking::new(process))
+    }
+
+    /// Builds a batcher whose batches `process` returns a future of the results of.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if the settings contradict themselves.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_batch_processor::{Batcher, Wait};
+    ///
+    /// let (batcher, driver) = Batcher::builder()
+    ///     .build_async(|ids: Vec<u32>| async move { Ok::<_, ()>(ids.iter().map(|id| id + 1).collect()) })?;
+    /// let thread = std::thread::spawn(|| driver.wait());
+    /// assert_eq!(batcher.submit(1).wait().unwrap(), 2);
+    /// # drop(batcher);
+    /// # thread.join().unwrap();
+    /// # Ok::<(), tidegate_batch_processor::BuildError>(())
+    /// ```
+    pub fn build_async<R, E, F, Fut>(self, process: F) -> Result<Built<T, Async<F>, C>, BuildError>
+    where
+        F: FnMut(Vec<T>) -> Fut,
+        Fut: Future<Output = Result<Vec<R>, E>>,
+    {
+        self.build_with(Async::new(process))
+    }
+
+    /// Builds a batcher whose batches `handler` processes.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if the settings contradict themselves.
+    pub fn build_with<H: Handler<T>>(self, handler: H) -> Result<Built<T, H, C>, BuildError> {
+        let limits = self.limits()?;
+        let shared = Arc::new(Shared::new(limits, self.weigh, self.clock));
+        Ok((Batcher::new(shared.clone()), Driver::new(shared, handler)))
+    }
+}
+
+impl<T, C: fmt::Debug> fmt::Debug for Builder<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("max_items", &self.max_items)
+            .field("max_delay", &self.max_delay)
+            .field("max_weight", &self.weigh.is_some().then_some(self.max_weight))
+            .field("capacity", &self.capacity)
+            .field("clock", &self.clock)
+            .finish()
+    }
+}

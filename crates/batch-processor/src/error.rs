@@ -1,0 +1,299 @@
+//! What can go wrong: with an item that was not accepted, and with a batch.
+
+use core::fmt;
+
+use alloc::vec::Vec;
+
+use tidegate_core::primitive::Arc;
+
+/// The item was not accepted; gives it back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PushError<T> {
+    /// There is no room now. Only from the methods that never wait.
+    Full(T),
+    /// The item alone is heavier than a batch may be.
+    TooHeavy(T),
+    /// The batcher was closed.
+    Closed(T),
+    /// The driver was dropped, so nothing would ever process the item.
+    DriverDropped(T),
+}
+
+impl<T> PushError<T> {
+    /// Returns the item that was not accepted.
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::Full(item)
+            | Self::TooHeavy(item)
+            | Self::Closed(item)
+            | Self::DriverDropped(item) => item,
+        }
+    }
+
+    /// Returns whether there was no room; trying again later may help.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Full(_))
+    }
+
+    /// Returns whether no item will be accepted any more: closed, or without a driver.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed(_) | Self::DriverDropped(_))
+    }
+
+    fn message(&self) -> &'static str {
+        match self {
+            Self::Full(_) => "batcher full",
+            Self::TooHeavy(_) => "item heavier than a batch may be",
+            Self::Closed(_) => "batcher closed",
+            Self::DriverDropped(_) => "batch driver dropped",
+        }
+    }
+}
+
+impl<T> fmt::Debug for PushError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "Full(..)",
+            Self::TooHeavy(_) => "TooHeavy(..)",
+            Self::Closed(_) => "Closed(..)",
+            Self::DriverDropped(_) => "DriverDropped(..)",
+        })
+    }
+}
+
+impl<T> fmt::Display for PushError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
+    }
+}
+
+impl<T> core::error::Error for PushError<T> {}
+
+/// The batch of an accepted item failed as a whole. Every caller of the batch gets the same error.
+///
+/// An error of a single item is not a failure of its batch: let the handler give a `Result` for each item.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BatchError<E> {
+    /// The handler returned this error, which the callers of the batch share.
+    Handler(Arc<E>),
+    /// The handler returned `got` results for `sent` items, so nobody knows whose they are.
+    WrongLength {
+        /// Items in the batch.
+        sent: usize,
+        /// Results that came back.
+        got: usize,
+    },
+    /// The handler panicked with this message. The driver goes on with the next batch.
+    ///
+    /// Only with the feature `std`; without it nobody can catch a panic.
+    Panicked(Arc<str>),
+    /// The driver was dropped before the batch was done.
+    DriverDropped,
+}
+
+// Derived, it would ask for `E: Clone`.
+impl<E> Clone for BatchError<E> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Handler(error) => Self::Handler(error.clone()),
+            Self::WrongLength { sent, got } => Self::WrongLength { sent: *sent, got: *got },
+            Self::Panicked(message) => Self::Panicked(message.clone()),
+            Self::DriverDropped => Self::DriverDropped,
+        }
+    }
+}
+
+impl<E> BatchError<E> {
+    /// Returns the handler's error, if that is what it was.
+    pub fn handler_error(&self) -> Option<&E> {
+        match self {
+            Self::Handler(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl<E> fmt::Display for BatchError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handler(_) => f.write_str("batch handler failed"),
+            Self::WrongLength { sent, got } => {
+                write!(f, "batch handler returned {got} results for {sent} items")
+            }
+            Self::Panicked(message) => write!(f, "batch handler panicked: {message}"),
+            Self::DriverDropped => f.write_str("batch driver dropped"),
+        }
+    }
+}
+
+impl<E: core::error::Error + 'static> core::error::Error for BatchError<E> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.handler_error().map(|error| error as _)
+    }
+}
+
+/// A submitted item has no result.
+#[non_exhaustive]
+pub enum SubmitError<T, E> {
+    /// The item was not accepted, and comes back.
+    Refused(PushError<T>),
+    /// The item was accepted, and its batch failed.
+    Failed(BatchError<E>),
+}
+
+impl<T, E> SubmitError<T, E> {
+    /// Returns the item if it was not accepted.
+    pub fn into_inner(self) -> Option<T> {
+        match self {
+            Self::Refused(error) => Some(error.into_inner()),
+            Self::Failed(_) => None,
+        }
+    }
+
+    /// Returns the error of the batch, `None` if the item never was in one.
+    pub fn batch_error(&self) -> Option<&BatchError<E>> {
+        match self {
+            Self::Refused(_) => None,
+            Self::Failed(error) => Some(error),
+        }
+    }
+}
+
+impl<T, E> From<PushError<T>> for SubmitError<T, E> {
+    fn from(error: PushError<T>) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl<T, E> From<BatchError<E>> for SubmitError<T, E> {
+    fn from(error: BatchError<E>) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl<T, E: fmt::Debug> fmt::Debug for SubmitError<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(error) => f.debug_tuple("Refused").field(error).finish(),
+            Self::Failed(error) => f.debug_tuple("Failed").field(error).finish(),
+        }
+    }
+}
+
+impl<T, E> fmt::Display for SubmitError<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(error) => error.fmt(f),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<T, E: core::error::Error + 'static> core::error::Error for SubmitError<T, E> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.batch_error()?.handler_error().map(|error| error as _)
+    }
+}
+
+/// The driver was dropped before everything that a flush waited for was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DriverDropped;
+
+impl fmt::Display for DriverDropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("batch driver dropped")
+    }
+}
+
+impl core::error::Error for DriverDropped {}
+
+/// The driver was dropped before everything was done; gives back what was never handed to the handler.
+pub struct Unprocessed<T> {
+    items: Vec<T>,
+    interrupted: usize,
+}
+
+impl<T> Unprocessed<T> {
+    pub(crate) fn new(items: Vec<T>, interrupted: usize) -> Self {
+        Self { items, interrupted }
+    }
+
+    /// Returns the items, in the order in which they were accepted. Only the first shutdown gets them.
+    pub fn into_items(self) -> Vec<T> {
+        self.items
+    }
+
+    /// Returns how many items were with the handler when its future was dropped. What became of them, only the handler
+    /// knows.
+    pub fn interrupted(&self) -> usize {
+        self.interrupted
+    }
+}
+
+impl<T> fmt::Debug for Unprocessed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unprocessed")
+            .field("items", &self.items.len())
+            .field("interrupted", &self.interrupted)
+            .finish()
+    }
+}
+
+impl<T> fmt::Display for Unprocessed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "batch driver dropped with {} items waiting and {} in the handler",
+            self.items.len(),
+            self.interrupted
+        )
+    }
+}
+
+impl<T> core::error::Error for Unprocessed<T> {}
+
+/// The settings of a batcher contradict themselves, or its thread could not be started.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// `max_items(0)`: a batch without items would never be full.
+    NoItems,
+    /// `max_weight(0, ..)`: no item but a weightless one would fit.
+    NoWeight,
+    /// The capacity is below the size of one batch, which therefore would never be full.
+    CapacityBelowBatch {
+        /// The capacity asked for, in items.
+        capacity: usize,
+        /// The size of a batch, in items.
+        max_items: usize,
+    },
+    /// The operating system did not start the thread.
+    #[cfg(feature = "std")]
+    Thread(std::io::Error),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoItems => f.write_str("a batch of at most 0 items"),
+            Self::NoWeight => f.write_str("a batch of at most weight 0"),
+            Self::CapacityBelowBatch { capacity, max_items } => {
+                write!(f, "a capacity of {capacity} items for batches of {max_items}")
+            }
+            #[cfg(feature = "std")]
+            Self::Thread(_) => f.write_str("the driver's thread could not be started"),
+        }
+    }
+}
+
+impl core::error::Error for BuildError {
+    #[cfg(feature = "std")]
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Thread(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The machine against a reference that keeps one list of items and works everything out from it each time.
+
+use core::time::Duration;
+
+use alloc::{vec, vec::Vec};
+
+use proptest::prelude::*;
+use tidegate_core::Timestamp;
+
+use super::{Action, BatchId, Gatherer, Limits, Mark, Refusal};
+use crate::error::DriverDropped;
+
+const LIMITS: Limits = Limits {
+    max_items: 3,
+    max_weight: 8,
+    max_delay: Duration::from_nanos(10),
+    capacity: 5,
+    capacity_weight: 16,
+};
+
+type Machine = Gatherer<u64, Vec<u64>>;
+
+/// Pushes an item, as a producer does: telling the time only when asked. The batch carries its items' numbers.
+fn push(
+    machine: &mut Machine,
+    now: u64,
+    item: u64,
+    weight: usize,
+) -> Result<Action, (Refusal, Action)> {
+    let mut time = None;
+    loop {
+        match machine.push(time, item, weight) {
+            Ok(admitted) => {
+                assert_eq!(admitted.carried.len(), admitted.index);
+                admitted.carried.push(item);
+                return Ok(admitted.action);
+            }
+            Err(refused) if refused.why == Refusal::NoTime => {
+                time = Some(Timestamp::from_nanos(now));
+            }
+            Err(refused) => {
+                assert_eq!(refused.item, item);
+                return Err((refused.why, refused.action));
+            }
+        }
+    }
+}
+
+fn start(machine: &mut Machine, now: u64) -> Option<(BatchId, Vec<u64>)> {
+    let now = Timestamp::from_nanos(now);
+    machine.on_timer(now);
+    machine.start(now).map(|(id, batch)| {
+        assert_eq!(batch.items, batch.carried);
+        (id, batch.items)
+    })
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Push(usize),
+    Advance(u64),
+    Look,
+    Done,
+    Flush,
+    Close,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (0_usize..10).prop_map(Step::Push),
+        3 => (0_u64..8).prop_map(Step::Advance),
+        4 => Just(Step::Look),
+        4 => Just(Step::Done),
+        1 => Just(Step::Flush),
+    ]
+}
+
+/// All items in order; the first `started` have left, the first `done` are done.
+#[derive(Default)]
+struct Reference {
+    items: Vec<(usize, u64)>,
+    started: usize,
+    done: usize,
+    /// Items up to here do not wait for company.
+    urgent: usize,
+    closed: bool,
+}
+
+impl Reference {
+    /// Returns the end of the next batch, and whether nothing more can join it.
+    fn next_batch(&self) -> (usize, bool) {
+        let (mut end, mut weight) = (self.started, 0);
+        for (item_weight, _) in &self.items[self.started..] {
+            if end - self.started == LIMITS.max_items || weight == LIMITS.max_weight {
+                return (end, true);
+            }
+            if weight + item_weight > LIMITS.max_weight {
+                return (end, true);
+            }
+            weight += item_weight;
+            end += 1;
+        }
+        (end, end - self.started == LIMITS.max_items || weight == LIMITS.max_weight)
+    }
+
+    fn is_running(&self) -> bool {
+        self.done < self.started
+    }
+
+    fn is_due(&self) -> bool {
+        self.next_batch().1 || self.urgent > self.started
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        let (_, since) = self.items.get(self.started)?;
+        (!self.is_running() && !self.is_due()).then_some(since + 10)
+    }
+
+    fn push(&mut self, now: u64, weight: usize) -> Result<(), Refusal> {
+        let waiting = &self.items[self.started..];
+        let heavy = waiting.iter().map(|(weight, _)| weight).sum::<usize>() + weight > 16;
+        if self.closed {
+            Err(Refusal::Closed)
+        } else if weight > LIMITS.max_weight {
+            Err(Refusal::TooHeavy)
+        } else if waiting.len() == LIMITS.capacity || heavy {
+            self.urgent = self.items.len();
+            Err(Refusal::Full)
+        } else {
+            self.items.push((weight, now));
+            Ok(())
+        }
+    }
+
+    fn start(&mut self, now: u64) -> Option<Vec<u64>> {
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            self.urgent = self.started + 1;
+        }
+        if self.is_running() || !self.is_due() {
+            return None;
+        }
+        let first = self.started as u64;
+        self.started = self.next_batch().0;
+        Some((first..self.started as u64).collect())
+    }
+}
+
+/// What a driver knows that looks only when it is told to, or when its alarm goes off.
+#[derive(Debug, Default)]
+struct Driver {
+    will_look: bool,
+    alarm: Option<Timestamp>,
+}
+
+impl Driver {
+    fn hear(&mut self, action: Action, machine: &Machine) {
+        match action {
+            Action::Rest => {}
+            Action::Arm => self.alarm = machine.deadline(),
+            Action::Run => self.will_look = true,
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn behaves_as_the_reference(
+        steps in prop::collection::vec(step(), 0..120),
+        close_after in 0_usize..120,
+    ) {
+        let mut machine = Machine::new(LIMITS);
+        let mut reference = Reference::default();
+        let mut driver = Driver::default();
+        let mut now = 0;
+        let mut running = None;
+        let mut steps = steps;
+        steps.insert(close_after.min(steps.len()), Step::Close);
+        // In the end everything that was accepted must be done.
+        steps.extend(vec![Step::Look, Step::Done].into_iter().cycle().take(20));
+        for step in steps {
+            match step {
+                Step::Push(weight) => {
+                    let item = reference.items.len() as u64;
+                    let expected = reference.push(now, weight);
+                    let action = match push(&mut machine, now, item, weight) {
+                        Ok(action) => { prop_assert_eq!(expected, Ok(())); action }
+                        Err((why, action)) => { prop_assert_eq!(expected, Err(why)); action }
+                    };
+                    driver.hear(action, &machine);
+                }
+                Step::Advance(nanos) => now += nanos,
+                Step::Look => {
+                    let batch = start(&mut machine, now);
+                    prop_assert_eq!(batch.as_ref().map(|(_, items)| items.clone()), reference.start(now));
+                    running = running.or(batch.map(|(id, _)| id));
+                    driver = Driver { will_look: machine.is_over(), alarm: machine.deadline() };
+                }
+                Step::Done => {
+                    if let Some(id) = running.take() {
+                        machine.on_done(id, Timestamp::from_nanos(now), false);
+                        // A batch is done once.
+                        machine.on_done(id, Timestamp::from_nanos(now), true);
+                        prop_assert!(machine.stats().failures == 0 && !machine.is_over());
+                        let action = machine.on_told();
+                        driver.hear(action, &machine);
+                        reference.done = reference.started;
+                    }
+                }
+                Step::Flush => {
+                    let (mark, action) = machine.flush();
+                    prop_assert_eq!(mark, Mark(reference.items.len() as u64));
+                    reference.urgent = reference.items.len();
+                    driver.hear(action, &machine);
+                }
+                Step::Close => {
+                    if let Some(action) = machine.close() {
+                        driver.hear(action, &machine);
+                    }
+                    reference.closed = true;
+                    reference.urgent = reference.items.len();
+                }
+            }
+            let all_done = reference.done == reference.items.len();
+            prop_assert_eq!(machine.is_done(Mark(reference.done as u64)), Some(Ok(())));
+            prop_assert_eq!(machine.is_done(Mark(reference.done as u64 + 1)), None);
+            prop_assert_eq!(machine.is_over(), reference.closed && all_done);
+            prop_assert_eq!(machine.stats().waiting, reference.items.len() - reference.started);
+            prop_assert_eq!(machine.stats().running, reference.started - reference.done);
+            let deadline = reference.deadline().map(Timestamp::from_nanos);
+            prop_assert_eq!(machine.deadline(), deadline);
+            // Nobody who relies on the actions sleeps beside work.
+            if !reference.is_running() {
+                prop_assert!(driver.will_look || !(reference.is_due() || machine.is_over()));
+                prop_assert!(driver.will_look || deadline.is_none() || driver.alarm == deadline);
+            }
+        }
+        prop_assert!(machine.is_over());
+        let stats = machine.stats();
+        let triggers = stats.by_items + stats.by_weight + stats.by_delay + stats.by_flush + stats.by_close;
+        prop_assert_eq!((stats.pushed, triggers), (stats.done, stats.batches));
+    }
+}
+
+#[test]
+fn an_early_timer_is_harmless() {
+    let mut machine = Machine::new(LIMITS);
+    assert_eq!(push(&mut machine, 5, 0, 0), Ok(Action::Arm));
+    assert_eq!(machine.on_timer(Timestamp::from_nanos(14)), Action::Rest);
+    assert_eq!(machine.on_timer(Timestamp::from_nanos(15)), Action::Run);
+    assert_eq!(machine.on_timer(Timestamp::from_nanos(15)), Action::Rest);
+}
+
+#[test]
+fn a_delay_beyond_the_end_of_time_never_comes() {
+    let mut machine = Machine::new(Limits { max_delay: Duration::MAX, ..LIMITS });
+    assert_eq!(push(&mut machine, 5, 0, 0), Ok(Action::Rest));
+    assert_eq!(machine.deadline(), None);
+    assert_eq!(machine.flush(), (Mark(1), Action::Run));
+}
+
+#[test]
+fn abandoned_items_come_back_in_order_and_once() {
+    let mut machine = Machine::new(LIMITS);
+    for item in 0..5 {
+        push(&mut machine, 0, item, 0).unwrap();
+    }
+    assert_eq!(start(&mut machine, 0).unwrap().1, [0, 1, 2]);
+    push(&mut machine, 0, 5, 0).unwrap();
+    let (mark, _) = machine.flush();
+    assert_eq!(machine.abandon(), [vec![3, 4, 5], vec![]]);
+    assert_eq!(machine.is_done(mark), Some(Err(DriverDropped)));
+    assert_eq!(push(&mut machine, 0, 6, 0), Err((Refusal::Abandoned, Action::Rest)));
+    let left = machine.leftovers();
+    assert_eq!((left.interrupted(), left.into_items()), (3, vec![3, 4, 5]));
+    assert_eq!(machine.leftovers().into_items(), []);
+}

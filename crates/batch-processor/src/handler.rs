@@ -1,0 +1,116 @@
+//! What is done with a batch.
+
+use core::{
+    fmt,
+    future::{Future, Ready, ready},
+};
+
+use alloc::vec::Vec;
+
+/// Processes batches: what the builder's `build` methods make of your function.
+///
+/// Implement it for a handler with a name or a state of its own; see [`Builder::build_with`](crate::Builder::build_with).
+///
+/// # Examples
+///
+/// ```
+/// use core::{convert::Infallible, future::{Ready, ready}};
+/// use tidegate_batch_processor::{Batcher, Handler, Wait};
+///
+/// /// Numbers items in the order in which they come.
+/// struct Numbering(u64);
+///
+/// impl Handler<char> for Numbering {
+///     type Output = u64;
+///     type Error = Infallible;
+///     type Run = Ready<Result<Vec<u64>, Infallible>>;
+///
+///     fn start(&mut self, items: Vec<char>) -> Self::Run {
+///         let first = self.0;
+///         self.0 += items.len() as u64;
+///         ready(Ok((first..self.0).collect()))
+///     }
+/// }
+///
+/// let (batcher, driver) = Batcher::builder().max_items(1).build_with(Numbering(7))?;
+/// let thread = std::thread::spawn(|| driver.wait());
+/// assert_eq!(batcher.submit('a').wait().unwrap(), 7);
+/// assert_eq!(batcher.submit('b').wait().unwrap(), 8);
+/// # drop(batcher);
+/// # thread.join().unwrap();
+/// # Ok::<(), tidegate_batch_processor::BuildError>(())
+/// ```
+pub trait Handler<T> {
+    /// What there is for each item. For errors of single items a `Result`.
+    type Output;
+
+    /// Why a batch as a whole can fail.
+    type Error;
+
+    /// The work on one batch.
+    type Run: Future<Output = Result<Vec<Self::Output>, Self::Error>>;
+
+    /// Starts the work on a batch of at least one item. Its results must be in the order of the items, one for each.
+    fn start(&mut self, items: Vec<T>) -> Self::Run;
+}
+
+/// A handler made of a function that returns the results.
+#[derive(Clone, Copy)]
+pub struct Blocking<F>(F);
+
+impl<F> Blocking<F> {
+    /// Creates the handler. The function runs in the driver's poll and may block if the driver has a thread of its own.
+    pub const fn new(function: F) -> Self {
+        Self(function)
+    }
+}
+
+impl<T, R, E, F> Handler<T> for Blocking<F>
+where
+    F: FnMut(Vec<T>) -> Result<Vec<R>, E>,
+{
+    type Output = R;
+    type Error = E;
+    type Run = Ready<Result<Vec<R>, E>>;
+
+    fn start(&mut self, items: Vec<T>) -> Self::Run {
+        ready((self.0)(items))
+    }
+}
+
+impl<F> fmt::Debug for Blocking<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Blocking(..)")
+    }
+}
+
+/// A handler made of a function that returns a future of the results.
+#[derive(Clone, Copy)]
+pub struct Async<F>(F);
+
+impl<F> Async<F> {
+    /// Creates the handler. The future is polled by the driver.
+    pub const fn new(function: F) -> Self {
+        Self(function)
+    }
+}
+
+impl<T, R, E, F, Fut> Handler<T> for Async<F>
+where
+    F: FnMut(Vec<T>) -> Fut,
+    Fut: Future<Output = Result<Vec<R>, E>>,
+{
+    type Output = R;
+    type Error = E;
+    type Run = Fut;
+
+    fn start(&mut self, items: Vec<T>) -> Fut {
+        (self.0)(items)
+    }
+}
+
+impl<F> fmt::Debug for Async<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Async(..)")
+    }
+}

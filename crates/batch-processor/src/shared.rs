@@ -1,0 +1,209 @@
+//! What the batcher's handles and its driver have in common.
+
+use core::{fmt, marker::PhantomData};
+
+use alloc::boxed::Box;
+
+use tidegate_core::{
+    Clock, Event,
+    event::{Condition, WaitUntil},
+    lock::Lock,
+    primitive::{Arc, atomic::AtomicUsize},
+};
+
+use crate::{
+    answers::{Answers, Reply},
+    error::{BatchError, PushError},
+    gatherer::{Action, Gatherer, Limits, Refusal},
+};
+
+/// What a batch carries beside its items: its answers, once the first caller wants one.
+pub(crate) type Carried<R, E> = Option<Arc<Answers<R, E>>>;
+
+/// How heavy an item is.
+pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
+
+/// The gatherer, and who waits for it.
+///
+/// | event | condition | notified by |
+/// | --- | --- | --- |
+/// | `work` | a batch is due, the deadline has changed, it is over | producers, flush, close: when the gatherer says so |
+/// | `room` | an item fits | the driver when it takes a batch out; close |
+/// | `progress` | a mark is done | the driver when a batch is done |
+///
+/// An item costs one critical section; producers touch `work` twice a batch, when it begins and when it is due.
+pub(crate) struct Shared<T, R, E, C> {
+    pub(crate) gatherer: Lock<Gatherer<T, Carried<R, E>>>,
+    pub(crate) work: Event,
+    pub(crate) room: Event,
+    pub(crate) progress: Event,
+    pub(crate) clock: C,
+    /// The batchers that are this one; the last to go closes it.
+    pub(crate) handles: AtomicUsize,
+    weigh: Option<Weigh<T>>,
+}
+
+impl<T, R, E, C> Shared<T, R, E, C> {
+    pub(crate) fn new(limits: Limits, weigh: Option<Weigh<T>>, clock: C) -> Self {
+        Self {
+            gatherer: Lock::new(Gatherer::new(limits)),
+            work: Event::new(),
+            room: Event::new(),
+            progress: Event::new(),
+            clock,
+            handles: AtomicUsize::new(1),
+            weigh,
+        }
+    }
+
+    /// Runs a step of the gatherer's and lets the driver know of what it has to do.
+    pub(crate) fn step<A>(
+        &self,
+        step: impl FnOnce(&mut Gatherer<T, Carried<R, E>>) -> (A, Action),
+    ) -> A {
+        let (answer, action) = self.gatherer.with(step);
+        if action != Action::Rest {
+            self.work.notify(1);
+        }
+        answer
+    }
+
+    pub(crate) fn close(&self) -> bool {
+        let closed = self.step(|gatherer| match gatherer.close() {
+            Some(action) => (true, action),
+            None => (false, Action::Rest),
+        });
+        if closed {
+            self.room.notify_all();
+        }
+        closed
+    }
+
+    /// Wakes who waits for the room that `items` have left.
+    pub(crate) fn make_room(&self, items: usize) {
+        if self.weigh.is_some() {
+            // The room of one heavy item may be that of many light ones, and the first in line may still not fit.
+            self.room.notify_all();
+        } else {
+            self.room.notify(items);
+        }
+    }
+
+    /// There is no driver any more: sends everybody away.
+    pub(crate) fn abandon(&self, running: Carried<R, E>) {
+        let batches = self.gatherer.with(Gatherer::abandon);
+        for answers in batches.into_iter().chain([running]).flatten() {
+            answers.settle(Err(BatchError::DriverDropped));
+        }
+        self.room.notify_all();
+        self.progress.notify_all();
+    }
+
+    fn weight_of(&self, item: &T) -> usize {
+        self.weigh.as_ref().map_or(0, |weigh| weigh(item))
+    }
+}
+
+impl<T, R, E, C: Clock> Shared<T, R, E, C> {
+    /// Lets an item in if there is room.
+    #[inline]
+    pub(crate) fn offer<A: Receipt<R, E>>(&self, item: T) -> Result<A, PushError<T>> {
+        let weight = self.weight_of(&item);
+        self.offer_weighed(item, weight)
+    }
+
+    #[inline]
+    fn offer_weighed<A: Receipt<R, E>>(
+        &self,
+        mut item: T,
+        weight: usize,
+    ) -> Result<A, PushError<T>> {
+        // The clock is read with the lock open, and only for the first item of a batch.
+        let mut now = None;
+        loop {
+            let answer = self.step(|gatherer| match gatherer.push(now, item, weight) {
+                Ok(admitted) => (Ok(A::new(admitted.carried, admitted.index)), admitted.action),
+                Err(refused) => (Err((refused.why, refused.item)), refused.action),
+            });
+            let (why, refused) = match answer {
+                Ok(receipt) => return Ok(receipt),
+                Err(refusal) => refusal,
+            };
+            return Err(match why {
+                Refusal::NoTime => {
+                    now = Some(self.clock.now());
+                    item = refused;
+                    continue;
+                }
+                Refusal::Full => PushError::Full(refused),
+                Refusal::TooHeavy => PushError::TooHeavy(refused),
+                Refusal::Closed => PushError::Closed(refused),
+                Refusal::Abandoned => PushError::DriverDropped(refused),
+            });
+        }
+    }
+
+    /// Waits for room and lets an item in.
+    pub(crate) fn offering<A: Receipt<R, E>>(&self, item: T) -> Offering<'_, T, R, E, C, A> {
+        let weight = self.weight_of(&item);
+        self.room.wait_until(Offer { shared: self, item: Some(item), weight, receipt: PhantomData })
+    }
+}
+
+impl<T, R, E, C> fmt::Debug for Shared<T, R, E, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.gatherer.with(|gatherer| gatherer.stats()).fmt(f)
+    }
+}
+
+/// What a producer keeps of an accepted item: nothing, or the right to its result.
+pub(crate) trait Receipt<R, E> {
+    /// Makes the receipt for the item at `index`. Runs in the gatherer's lock.
+    fn new(carried: &mut Carried<R, E>, index: usize) -> Self;
+}
+
+impl<R, E> Receipt<R, E> for () {
+    #[inline]
+    fn new(_carried: &mut Carried<R, E>, _index: usize) -> Self {}
+}
+
+impl<R, E> Receipt<R, E> for Reply<R, E> {
+    #[inline]
+    fn new(carried: &mut Carried<R, E>, index: usize) -> Self {
+        Self::new(carried.get_or_insert_with(Arc::default).clone(), index)
+    }
+}
+
+/// Future of [`Shared::offering`].
+pub(crate) type Offering<'a, T, R, E, C, A> = WaitUntil<'a, Offer<'a, T, R, E, C, A>>;
+
+/// "It is let in", or will never be.
+pub(crate) struct Offer<'a, T, R, E, C, A> {
+    shared: &'a Shared<T, R, E, C>,
+    // `None` once it was let in, given back, or taken out.
+    item: Option<T>,
+    weight: usize,
+    receipt: PhantomData<fn() -> A>,
+}
+
+impl<T, R, E, C, A> Offer<'_, T, R, E, C, A> {
+    pub(crate) fn take_item(&mut self) -> Option<T> {
+        self.item.take()
+    }
+}
+
+impl<T, R, E, C: Clock, A: Receipt<R, E>> Condition for Offer<'_, T, R, E, C, A> {
+    type Output = Result<A, PushError<T>>;
+
+    #[inline]
+    fn check(&mut self) -> Option<Self::Output> {
+        let item = self.item.take().expect("polled after it was ready");
+        match self.shared.offer_weighed(item, self.weight) {
+            Err(PushError::Full(item)) => {
+                self.item = Some(item);
+                None
+            }
+            answer => Some(answer),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What a batcher has done so far.
+
+use core::time::Duration;
+
+/// A snapshot of what a [`Batcher`](crate::Batcher) has done: everything of one instant.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_batch_processor::{Batcher, Wait};
+///
+/// let builder = Batcher::builder().max_items(2);
+/// let (batcher, driver) = builder.build_on_thread(|items: Vec<u8>| Ok::<_, ()>(items))?;
+/// for n in 0..4 {
+///     batcher.push(n).wait().unwrap();
+/// }
+/// batcher.shutdown().wait().unwrap();
+/// let stats = batcher.stats();
+/// assert_eq!((stats.done, stats.batches, stats.by_items), (4, 2, 2));
+/// assert_eq!(stats.mean_items(), 2.0);
+/// # driver.join();
+/// # Ok::<(), tidegate_batch_processor::BuildError>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Items that were accepted.
+    pub pushed: u64,
+    /// Items of batches that are done, whatever became of them.
+    pub done: u64,
+    /// Items that wait to be handed over.
+    pub waiting: usize,
+    /// Items that the handler has.
+    pub running: usize,
+    /// Batches that were handed over.
+    pub batches: u64,
+    /// Batches for which the handler returned an error or a wrong number of results, or panicked.
+    pub failures: u64,
+    /// Batches handed over because they had enough items.
+    pub by_items: u64,
+    /// Batches handed over because the next item would have been too heavy for them.
+    pub by_weight: u64,
+    /// Batches handed over because their first item had waited long enough.
+    pub by_delay: u64,
+    /// Batches handed over because of a flush.
+    pub by_flush: u64,
+    /// Batches handed over because of the close.
+    pub by_close: u64,
+    /// For how long batches waited, from their first item until they were handed over, summed.
+    pub queue_time: Duration,
+    /// For how long the handler ran, summed over the batches that are done.
+    pub run_time: Duration,
+}
+
+/// Why a batch was handed over. Whatever comes first counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trigger {
+    Items,
+    Weight,
+    Delay,
+    Flush,
+    Close,
+}
+
+impl Stats {
+    /// Returns the mean number of items in the batches handed over, 0 before the first.
+    #[allow(clippy::cast_precision_loss, reason = "a mean is not exact")]
+    pub fn mean_items(&self) -> f64 {
+        let items = self.done + self.running as u64;
+        if self.batches == 0 { 0.0 } else { items as f64 / self.batches as f64 }
+    }
+
+    pub(crate) fn count(&mut self, trigger: Trigger) {
+        let counter = match trigger {
+            Trigger::Items => &mut self.by_items,
+            Trigger::Weight => &mut self.by_weight,
+            Trigger::Delay => &mut self.by_delay,
+            Trigger::Flush => &mut self.by_flush,
+            Trigger::Close => &mut self.by_close,
+        };
+        *counter += 1;
+    }
+}

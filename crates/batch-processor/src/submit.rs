@@ -1,0 +1,105 @@
+//! Handing an item in: with or without an interest in its result.
+
+use core::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tidegate_core::Clock;
+
+use crate::{
+    answers::Reply,
+    error::{PushError, SubmitError},
+    shared::{Offering, Shared},
+};
+
+/// Future of [`Batcher::push`](crate::Batcher::push).
+#[must_use = "futures do nothing unless awaited or waited for"]
+pub struct Push<'a, T, R, E, C> {
+    offering: Offering<'a, T, R, E, C, ()>,
+}
+
+impl<'a, T, R, E, C: Clock> Push<'a, T, R, E, C> {
+    pub(crate) fn new(shared: &'a Shared<T, R, E, C>, item: T) -> Self {
+        Self { offering: shared.offering(item) }
+    }
+
+    /// Withdraws the push and returns its item, `None` if it was accepted or given back already.
+    pub fn into_inner(mut self) -> Option<T> {
+        self.offering.condition_mut().take_item()
+    }
+}
+
+impl<T, R, E, C: Clock> Future for Push<'_, T, R, E, C> {
+    type Output = Result<(), PushError<T>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.offering).poll(cx)
+    }
+}
+
+impl<T, R, E, C> fmt::Debug for Push<'_, T, R, E, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Push").finish_non_exhaustive()
+    }
+}
+
+/// Future of [`Batcher::submit`](crate::Batcher::submit).
+#[must_use = "futures do nothing unless awaited or waited for"]
+pub struct Submit<'a, T, R, E, C> {
+    stage: Stage<'a, T, R, E, C>,
+}
+
+/// ```text
+/// Outside ──let in──▶ Inside ──result──▶ (ready)
+///    └──refused──▶ (ready)
+/// ```
+enum Stage<'a, T, R, E, C> {
+    /// Waits for room. Polled again after it is ready, it panics.
+    Outside(Offering<'a, T, R, E, C, Reply<R, E>>),
+    /// Waits for the result.
+    Inside(Reply<R, E>),
+}
+
+impl<'a, T, R, E, C: Clock> Submit<'a, T, R, E, C> {
+    pub(crate) fn new(shared: &'a Shared<T, R, E, C>, item: T) -> Self {
+        Self { stage: Stage::Outside(shared.offering(item)) }
+    }
+
+    /// Withdraws the submission and returns its item, `None` if it was accepted (then it is processed) or given back
+    /// already.
+    pub fn into_inner(mut self) -> Option<T> {
+        match &mut self.stage {
+            Stage::Outside(offering) => offering.condition_mut().take_item(),
+            Stage::Inside(_) => None,
+        }
+    }
+}
+
+impl<T, R, E, C: Clock> Future for Submit<'_, T, R, E, C> {
+    type Output = Result<R, SubmitError<T, E>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match &mut self.stage {
+                Stage::Outside(offering) => match Pin::new(offering).poll(cx)? {
+                    Poll::Ready(reply) => self.stage = Stage::Inside(reply),
+                    Poll::Pending => return Poll::Pending,
+                },
+                Stage::Inside(reply) => {
+                    return Pin::new(reply).poll(cx).map_err(SubmitError::Failed);
+                }
+            }
+        }
+    }
+}
+
+impl<T, R, E, C> fmt::Debug for Submit<'_, T, R, E, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let accepted = matches!(self.stage, Stage::Inside(_));
+        f.debug_struct("Submit").field("accepted", &accepted).finish_non_exhaustive()
+    }
+}

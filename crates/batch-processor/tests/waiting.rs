@@ -1,0 +1,250 @@
+//! Back-pressure, cancelling, flush, shutdown, and what happens without a driver.
+
+mod by_hand;
+
+use std::{
+    future::pending,
+    task::Poll::{self, Ready},
+    time::Duration,
+};
+
+use by_hand::{Task, echo, entries};
+use tidegate_batch_processor::{
+    BatchError, Batcher, CancelToken, DriverDropped, ManualClock, PushError, SubmitError, Wait,
+};
+
+/// A batcher of batches of two with room for two, its driver, and what the handler got.
+macro_rules! batcher_of_two {
+    () => {{
+        let (log, handler) = echo();
+        let builder = Batcher::builder().max_items(2).capacity(2).clock(ManualClock::new());
+        let (batcher, driver) = builder.build(handler).unwrap();
+        (batcher, Task::new(driver), log)
+    }};
+}
+
+#[test]
+fn a_full_batcher_makes_pushers_wait() {
+    let (batcher, mut driver, log) = batcher_of_two!();
+    batcher.try_push(1).unwrap();
+    batcher.try_push(2).unwrap();
+    assert_eq!(batcher.try_push(3), Err(PushError::Full(3)));
+    let mut pushers = [3, 4, 5].map(|n| Task::new(batcher.push(n)));
+    for pusher in &mut pushers {
+        assert!(pusher.poll().is_pending());
+    }
+    assert!(driver.run().is_pending());
+    // Two places, two woken, in their order.
+    assert_eq!(pushers.each_ref().map(Task::wakes), [1, 1, 0]);
+    assert!(pushers[0].poll().is_ready());
+    assert!(pushers[1].poll().is_ready());
+    assert!(pushers[2].poll().is_pending());
+    assert!(driver.run().is_pending());
+    assert!(pushers[2].poll().is_ready());
+    assert_eq!(entries(&log), [[1, 2], [3, 4]]);
+}
+
+#[test]
+fn a_pusher_without_room_hurries_the_batch() {
+    let (log, handler) = echo();
+    let (batcher, driver) = Batcher::builder()
+        .max_items(5)
+        .capacity(5)
+        .max_weight(10, |weight: &usize| *weight)
+        .max_delay(Duration::MAX)
+        .clock(ManualClock::new())
+        .build(handler)
+        .unwrap();
+    let mut driver = Task::new(driver);
+    batcher.try_push(6).unwrap();
+    let mut heavy = Task::new(batcher.push(7));
+    assert!(driver.run().is_pending());
+    assert!(heavy.poll().is_pending(), "no room, and a batch that is neither full nor timed");
+    assert!(driver.run().is_pending());
+    assert_eq!((entries(&log), heavy.wakes()), (vec![vec![6]], 1));
+    assert!(heavy.poll().is_ready());
+}
+
+#[test]
+fn a_dropped_waiter_neither_loses_nor_repeats_its_item() {
+    let (batcher, mut driver, log) = batcher_of_two!();
+    let mut accepted = [1, 2].map(|n| Task::new(batcher.submit(n)));
+    let mut outside = Task::new(batcher.submit(3));
+    assert!(accepted[0].poll().is_pending());
+    assert!(accepted[1].poll().is_pending());
+    assert!(outside.poll().is_pending());
+    let [first, mut second] = accepted;
+    drop(first);
+    drop(outside);
+    assert!(driver.run().is_pending());
+    assert_eq!(entries(&log), [[1, 2]]);
+    assert!(matches!(second.poll(), Ready(Ok(2))));
+    assert_eq!(batcher.stats().pushed, 2, "the one outside left no trace");
+}
+
+#[test]
+fn a_cancelled_submission_does_not_start() {
+    let (batcher, _driver, _log) = batcher_of_two!();
+    let token = CancelToken::new();
+    token.cancel();
+    assert!(batcher.submit(1).or_cancelled(&token).wait().is_err());
+    assert_eq!(batcher.stats().pushed, 0);
+}
+
+#[test]
+fn what_is_withdrawn_comes_back() {
+    let (batcher, _driver, _log) = batcher_of_two!();
+    assert_eq!(batcher.push(1).into_inner(), Some(1));
+    assert_eq!(batcher.submit(1).into_inner(), Some(1));
+    let mut accepted = Box::pin(batcher.submit(1));
+    let waker = std::task::Waker::noop();
+    assert!(accepted.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
+    assert_eq!(std::pin::Pin::into_inner(accepted).into_inner(), None);
+}
+
+#[test]
+fn a_flush_waits_for_everything_before_it() {
+    let (batcher, mut driver, log) = batcher_of_two!();
+    batcher.try_push(1).unwrap();
+    let mut reply = Task::new(batcher.try_submit(2).unwrap());
+    let mut flush = Task::new(batcher.flush());
+    assert!(flush.poll().is_pending());
+    assert!(driver.poll().is_pending());
+    batcher.try_push(3).unwrap();
+    assert_eq!(flush.wakes(), 1);
+    assert_eq!(flush.poll(), Ready(Ok(())));
+    assert!(matches!(reply.poll(), Ready(Ok(2))), "what is flushed has its result");
+    assert!(driver.run().is_pending());
+    assert_eq!(entries(&log), [[1, 2]], "what came later still gathers");
+    // Nothing before it: nothing to wait for; and half a batch is enough.
+    assert!(Task::new(batcher.flush()).poll().is_pending());
+    assert!(driver.run().is_pending());
+    assert_eq!(Task::new(batcher.flush()).poll(), Ready(Ok(())));
+    assert_eq!(batcher.stats().by_flush, 1);
+}
+
+#[test]
+fn shutdown_processes_what_is_in() {
+    let (batcher, mut driver, log) = batcher_of_two!();
+    let mut reply = Task::new(batcher.try_submit(1).unwrap());
+    let mut outside = [2, 3].map(|n| Task::new(batcher.submit(n)));
+    for caller in &mut outside {
+        assert!(caller.poll().is_pending());
+    }
+    let mut shutdown = Task::new(batcher.shutdown());
+    assert!(!batcher.is_closed(), "not before the first poll");
+    assert!(shutdown.poll().is_pending());
+    assert!(batcher.is_closed() && !batcher.close());
+    let [mut accepted, mut refused] = outside;
+    let Ready(Err(error)) = refused.poll() else { panic!("no room, and there will be none") };
+    assert_eq!(error.into_inner(), Some(3));
+    assert!(driver.run().is_ready());
+    assert!(matches!(shutdown.poll(), Ready(Ok(()))));
+    assert!(matches!(reply.poll(), Ready(Ok(1))));
+    assert!(matches!(accepted.poll(), Ready(Ok(2))));
+    assert_eq!(entries(&log), [[1, 2]]);
+    assert_eq!(batcher.try_push(4), Err(PushError::Closed(4)));
+    assert!(matches!(Task::new(batcher.shutdown()).poll(), Ready(Ok(()))));
+}
+
+#[test]
+fn the_last_handle_closes() {
+    let (batcher, mut driver, log) = batcher_of_two!();
+    let other = batcher.clone();
+    drop(batcher);
+    other.try_push(1).unwrap();
+    assert!(driver.run().is_pending());
+    drop(other);
+    assert!(driver.run().is_ready());
+    assert_eq!(entries(&log), [[1]]);
+}
+
+#[test]
+fn shutdown_gives_back_what_was_not_processed() {
+    let (batcher, driver) = Batcher::builder()
+        .max_items(2)
+        .clock(ManualClock::new())
+        .build_async(|_: Vec<u32>| pending::<Result<Vec<()>, ()>>())
+        .unwrap();
+    let mut driver = Task::new(driver);
+    for n in 0..5 {
+        batcher.try_push(n).unwrap();
+    }
+    assert!(driver.run().is_pending());
+    drop(driver);
+    let unprocessed = batcher.shutdown().wait().unwrap_err();
+    assert_eq!(unprocessed.interrupted(), 2);
+    assert_eq!(
+        unprocessed.to_string(),
+        "batch driver dropped with 3 items waiting and 2 in the handler"
+    );
+    assert_eq!(unprocessed.into_items(), [2, 3, 4]);
+}
+
+#[test]
+fn a_dropped_driver_fails_everybody() {
+    let (batcher, driver) = Batcher::builder()
+        .max_items(1)
+        .capacity(1)
+        .clock(ManualClock::new())
+        .build_async(|_: Vec<u32>| pending::<Result<Vec<()>, ()>>())
+        .unwrap();
+    let mut driver = Task::new(driver);
+    let mut callers: Vec<_> = (0..3)
+        .map(|n| {
+            let mut caller = Task::new(batcher.submit(n));
+            assert!(caller.poll().is_pending());
+            assert!(driver.run().is_pending());
+            caller
+        })
+        .collect();
+    let mut flush = Task::new(batcher.flush());
+    assert!(flush.poll().is_pending());
+    drop(driver);
+
+    let [running, waiting, outside] = &mut callers[..] else { panic!("three callers") };
+    for accepted in [running, waiting] {
+        assert!(accepted.wakes() > 0);
+        let Ready(Err(error)) = accepted.poll() else { panic!("failed") };
+        assert!(matches!(error.batch_error(), Some(BatchError::DriverDropped)));
+    }
+    assert!(outside.wakes() > 0);
+    let Ready(Err(SubmitError::Refused(error))) = outside.poll() else { panic!("refused") };
+    assert_eq!(error, PushError::DriverDropped(2));
+    assert_eq!((flush.wakes(), flush.poll()), (1, Ready(Err(DriverDropped))));
+    assert!(batcher.is_closed());
+}
+
+#[test]
+fn a_dropped_driver_with_nothing_to_do_leaves_nothing_undone() {
+    let (batcher, driver, _log) = batcher_of_two!();
+    drop(driver);
+    assert_eq!(Task::new(batcher.flush()).poll(), Ready(Ok(())));
+    assert!(matches!(Task::new(batcher.shutdown()).poll(), Poll::Ready(Ok(()))));
+    assert_eq!(batcher.try_push(1), Err(PushError::DriverDropped(1)));
+}
+
+#[test]
+fn a_panicking_waker_does_not_stop_the_driver() {
+    struct Panicking;
+    impl std::task::Wake for Panicking {
+        fn wake(self: std::sync::Arc<Self>) {
+            std::panic::resume_unwind(Box::new("a waker"));
+        }
+    }
+    let (batcher, mut driver, log) = batcher_of_two!();
+    let mut replies = [1, 2].map(|n| batcher.try_submit(n).unwrap());
+    let waker = std::task::Waker::from(std::sync::Arc::new(Panicking));
+    let mut cx = std::task::Context::from_waker(&waker);
+    assert!(Future::poll(std::pin::Pin::new(&mut replies[0]), &mut cx).is_pending());
+    let [first, second] = replies;
+    let mut second = Task::new(second);
+    assert!(second.poll().is_pending());
+    assert!(driver.run().is_pending());
+    assert_eq!(second.wakes(), 1);
+    assert!(matches!(first.wait(), Ok(1)));
+    batcher.try_push(3).unwrap();
+    batcher.try_push(4).unwrap();
+    assert!(driver.run().is_pending());
+    assert_eq!(entries(&log), [[1, 2], [3, 4]]);
+}
