@@ -68,9 +68,8 @@ impl<'a, C: Timer, O: Observer> Future for Enter<'a, C, O> {
             if let Some(sleep) = this.sleep.as_mut().as_pin_mut() {
                 ready!(sleep.poll(cx));
             }
-            // The time has come, so look again without being told. A notification that had come goes to the next.
+            // The time has come, so look again without being told.
             this.sleep.set(None);
-            *this.waiter = Waiter::new();
         }
     }
 }

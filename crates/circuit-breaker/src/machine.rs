@@ -11,10 +11,12 @@
 //! Mode and generation change only under the schedule's lock, by one swap of the word. What has to be said to others
 //! (waiters, the observer) is said after the lock is open.
 
+mod settle;
+
 use core::time::Duration;
 
 use tidegate_core::{
-    Clock, Event, Outcome, Tally, Timestamp,
+    Clock, Event, Tally, Timestamp,
     lock::Lock,
     primitive::atomic::{AtomicU64, Ordering},
 };
@@ -76,13 +78,6 @@ impl From<Blocked> for Refused {
         let retry_after = blocked.until.map(|until| until.since(blocked.seen));
         Self { reason: blocked.reason, retry_after }
     }
-}
-
-/// How a settled probe left the machine.
-enum Settled {
-    Late,
-    FreedPlace,
-    Moved(Transition),
 }
 
 impl<C: Clock, O: Observer> Machine<C, O> {
@@ -158,104 +153,6 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         self.tally.add(REFUSED, 1);
         self.observer.on_refuse(&refused);
         refused
-    }
-
-    /// Settles the call that entered with `ticket`.
-    #[inline]
-    pub(crate) fn settle(&self, ticket: Word, outcome: Outcome) {
-        match outcome {
-            Outcome::Success if self.window.is_none() && self.still_is(ticket) => {
-                self.tally.add(SUCCESSES, 1);
-            }
-            Outcome::Ignored if ticket.admits_all() => self.tally.add(IGNORED, 1),
-            _ => self.settle_slow(ticket, outcome, None),
-        }
-    }
-
-    /// Settles a failure after which the breaker opens for `open_for`, whatever the rule says.
-    #[cold]
-    pub(crate) fn fail_and_open(&self, ticket: Word, open_for: Duration) {
-        self.settle_slow(ticket, Outcome::Failure, Some(open_for));
-    }
-
-    fn settle_slow(&self, ticket: Word, outcome: Outcome, open_for: Option<Duration>) {
-        if ticket.state() == State::HalfOpen {
-            return self.settle_probe(ticket, outcome, open_for);
-        }
-        let failed = outcome == Outcome::Failure;
-        let Some(streak) = self.count_streak(ticket, failed) else {
-            return self.tally.add(LATE, 1);
-        };
-        self.tally.add(if failed { FAILURES } else { SUCCESSES }, 1);
-        if ticket.state() == State::ForcedClosed {
-            return;
-        }
-        let now = self.window_time();
-        if let Some(window) = &self.window {
-            window.record(ticket.generation(), failed, now);
-        }
-        if failed {
-            let figures = self.figures(ticket.with_streak(streak), now);
-            if open_for.is_some() || self.settings.rule.trips(&figures) {
-                self.trip(ticket, open_for);
-            }
-        }
-    }
-
-    /// Counts an outcome in the word and returns the streak of failures; `None` if the ticket's generation is over.
-    fn count_streak(&self, ticket: Word, failed: bool) -> Option<u32> {
-        let mut word = self.load();
-        loop {
-            if word.generation() != ticket.generation() {
-                return None;
-            }
-            let streak = if failed { word.streak() + 1 } else { 0 };
-            let new = word.with_streak(streak);
-            if new == word {
-                return Some(streak);
-            }
-            match self.replace(word, new) {
-                Ok(()) => return Some(streak),
-                Err(found) => word = found,
-            }
-        }
-    }
-
-    #[cold]
-    fn settle_probe(&self, ticket: Word, outcome: Outcome, open_for: Option<Duration>) {
-        // Foreign code, so before the lock.
-        let now = self.clock.now();
-        let settled = self.schedule.with(|schedule| {
-            if self.load().generation() != ticket.generation() {
-                return Settled::Late;
-            }
-            let succeeded = u32::from(outcome == Outcome::Success);
-            let word = self.update(|word| {
-                word.with_probes(word.probes() - 1).with_streak(word.streak() + succeeded)
-            });
-            match outcome {
-                Outcome::Failure => Settled::Moved(self.open(schedule, now, open_for)),
-                Outcome::Success if word.streak() >= self.settings.close_after => {
-                    schedule.trips = 0;
-                    Settled::Moved(self.advance(State::Closed, now, None))
-                }
-                _ => Settled::FreedPlace,
-            }
-        });
-        self.tally.add(
-            match (outcome, &settled) {
-                (Outcome::Ignored, _) => IGNORED,
-                (_, Settled::Late) => LATE,
-                (Outcome::Success, _) => SUCCESSES,
-                (Outcome::Failure, _) => FAILURES,
-            },
-            1,
-        );
-        match settled {
-            Settled::Late => {}
-            Settled::FreedPlace => self.changed.notify(1),
-            Settled::Moved(transition) => self.announce(&transition),
-        }
     }
 
     #[cold]
@@ -398,15 +295,6 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         Word::from_bits(self.word.load(Ordering::Acquire))
     }
 
-    /// Returns whether the word is what it was when `ticket` was given, with nothing counted since.
-    ///
-    /// It is not for a probe's ticket: that probe is counted.
-    #[inline]
-    fn still_is(&self, ticket: Word) -> bool {
-        // ORDERING: Relaxed: nothing is read that the word publishes, and the caller sees its own past anyway.
-        self.word.load(Ordering::Relaxed) == ticket.bits()
-    }
-
     /// Replaces `old` by `new`, or returns what is there.
     fn replace(&self, old: Word, new: Word) -> Result<(), Word> {
         // ORDERING: Release keeps the counts in order with what their callers did before; Acquire as in `load`.
@@ -414,16 +302,5 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             .compare_exchange_weak(old.bits(), new.bits(), Ordering::AcqRel, Ordering::Acquire)
             .map(|_| ())
             .map_err(Word::from_bits)
-    }
-
-    /// Changes the counts and returns the new word. Under the schedule's lock, where no generation ends.
-    fn update(&self, change: impl Fn(Word) -> Word) -> Word {
-        let mut word = self.load();
-        loop {
-            match self.replace(word, change(word)) {
-                Ok(()) => return change(word),
-                Err(found) => word = found,
-            }
-        }
     }
 }
