@@ -1,0 +1,142 @@
+//! Limiters as gates.
+
+use core::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use pin_project_lite::pin_project;
+use tidegate_core::{Clock, Gate, Outcome, Pass, Timer};
+
+use crate::{
+    acquire::Acquire,
+    algorithm::Algorithm,
+    cell::{Cell, Shared},
+    grant::{Grant, Refused},
+    limiter::Limiter,
+};
+
+/// The right to act once: one token of a limiter, taken.
+///
+/// However it is settled, and also when it is dropped, the token stays spent: a request that was sent counts, whatever
+/// came of it. Only [`give_back`](Pass::give_back), which says that nothing was done, refunds it.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_rate_limiter::{Gate, Pass, Quota, RateLimiter};
+///
+/// let limiter = RateLimiter::new(Quota::per_hour(1)?);
+/// let pass = limiter.try_enter().unwrap();
+/// assert!(limiter.try_enter().is_err());
+/// pass.give_back();
+/// assert!(limiter.try_enter().is_ok());
+/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+/// ```
+#[must_use = "dropping it leaves the token spent"]
+pub struct Admission<'a, A: Algorithm, C> {
+    shared: &'a Shared<A, C>,
+    cell: &'a Cell<A>,
+    grant: Grant,
+}
+
+impl<'a, A: Algorithm, C> Admission<'a, A, C> {
+    /// Enters by way of a cell, without a wait.
+    pub(crate) fn try_new(shared: &'a Shared<A, C>, cell: &'a Cell<A>) -> Result<Self, Refused>
+    where
+        C: Clock,
+    {
+        let grant = shared.try_acquire_at(cell, 1, shared.clock.now())?;
+        Ok(Self { shared, cell, grant })
+    }
+
+    /// Returns what was left after the token was taken.
+    pub const fn grant(&self) -> Grant {
+        self.grant
+    }
+}
+
+impl<A: Algorithm, C> Pass for Admission<'_, A, C> {
+    fn settle(self, _outcome: Outcome) {}
+
+    fn give_back(self) {
+        self.shared.refund(self.cell, 1, Some(self.grant.at));
+    }
+}
+
+impl<A: Algorithm, C> fmt::Debug for Admission<'_, A, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Admission").field(&self.grant).finish()
+    }
+}
+
+/// Enters for one token.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_rate_limiter::{Gate, Quota, RateLimiter};
+///
+/// let limiter = RateLimiter::new(Quota::per_hour(1)?);
+/// assert_eq!(limiter.run(|| "7".parse::<u32>()).unwrap(), Ok(7));
+/// assert_eq!(limiter.run_or_else(|| Ok(()), |refused| Err(refused.is_too_many())), Err(false));
+/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+/// ```
+impl<A: Algorithm, C: Timer> Gate for Limiter<A, C> {
+    type Pass<'a>
+        = Admission<'a, A, C>
+    where
+        Self: 'a;
+    type Refused = Refused;
+    type Enter<'a>
+        = Enter<'a, A, C>
+    where
+        Self: 'a;
+
+    fn try_enter(&self) -> Result<Self::Pass<'_>, Refused> {
+        Admission::try_new(&self.shared, &self.cell)
+    }
+
+    fn enter(&self) -> Self::Enter<'_> {
+        Enter::new(&self.shared, &self.cell)
+    }
+}
+
+pin_project! {
+    /// Future of [`Gate::enter`] of a limiter.
+    #[must_use = "futures do nothing unless awaited or waited for"]
+    pub struct Enter<'a, A, C>
+    where
+        A: Algorithm,
+        C: Timer,
+    {
+        shared: &'a Shared<A, C>,
+        cell: &'a Cell<A>,
+        #[pin]
+        acquire: Acquire<'a, A, C>,
+    }
+}
+
+impl<'a, A: Algorithm, C: Timer> Enter<'a, A, C> {
+    pub(crate) fn new(shared: &'a Shared<A, C>, cell: &'a Cell<A>) -> Self {
+        Self { shared, cell, acquire: Acquire::new(shared, cell, 1) }
+    }
+}
+
+impl<'a, A: Algorithm, C: Timer> Future for Enter<'a, A, C> {
+    type Output = Result<Admission<'a, A, C>, Refused>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let (shared, cell) = (*this.shared, *this.cell);
+        this.acquire.poll(cx).map_ok(|grant| Admission { shared, cell, grant })
+    }
+}
+
+impl<A: Algorithm, C: Timer> fmt::Debug for Enter<'_, A, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Enter").field(&self.acquire).finish()
+    }
+}

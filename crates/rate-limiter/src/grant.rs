@@ -1,0 +1,141 @@
+//! The two answers: granted, refused.
+
+use core::{fmt, time::Duration};
+
+use tidegate_core::Timestamp;
+
+use crate::pace::Pace;
+
+/// Tokens were taken; what is left, for those who want to tell their client.
+///
+/// A plain value: dropping it gives nothing back. The numbers are those of the moment of the grant, and are worked out
+/// when asked for.
+///
+/// # Examples
+///
+/// The response headers of an HTTP server:
+///
+/// ```
+/// use tidegate_rate_limiter::{Quota, RateLimiter};
+///
+/// let limiter = RateLimiter::new(Quota::per_minute(100)?);
+/// let grant = limiter.try_acquire(1).unwrap();
+/// let headers = [
+///     ("ratelimit-limit", u64::from(grant.limit())),
+///     ("ratelimit-remaining", u64::from(grant.remaining())),
+///     ("ratelimit-reset", grant.reset_after().as_secs()),
+/// ];
+/// assert_eq!(headers[0].1, 100);
+/// assert_eq!(headers[1].1, 99);
+/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    pub(crate) at: Timestamp,
+    pub(crate) limit: u32,
+    /// Units that can still be spent.
+    pub(crate) room: u64,
+    /// Units that will have passed when the limiter is as good as new.
+    pub(crate) full_at: u64,
+    pub(crate) pace: Pace,
+}
+
+impl Grant {
+    /// Returns the most tokens that can be taken at once: the burst of a quota, the limit of a window.
+    pub const fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// Returns how many tokens were left.
+    pub fn remaining(&self) -> u32 {
+        u32::try_from(self.room / self.pace.cost).unwrap_or(u32::MAX)
+    }
+
+    /// Returns after how long all tokens are back if nobody takes more.
+    pub fn reset_after(&self) -> Duration {
+        Timestamp::from_nanos(self.pace.nanos(self.full_at)).since(self.at)
+    }
+
+    /// Returns when the tokens were taken, on the limiter's clock.
+    pub const fn taken_at(&self) -> Timestamp {
+        self.at
+    }
+}
+
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant")
+            .field("limit", &self.limit())
+            .field("remaining", &self.remaining())
+            .field("reset_after", &self.reset_after())
+            .finish()
+    }
+}
+
+/// No tokens were taken, and why.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_rate_limiter::{ManualClock, Quota, RateLimiter, Refused};
+///
+/// let limiter = RateLimiter::with_clock(Quota::per_second(4)?, ManualClock::new());
+/// assert!(limiter.try_acquire(3).is_ok());
+/// let refused = limiter.try_acquire(2).unwrap_err();
+/// assert_eq!(refused.retry_after(), Some(Duration::from_millis(250)));
+/// assert_eq!(limiter.try_acquire(5), Err(Refused::TooMany { asked: 5, limit: 4 }));
+/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Refused {
+    /// Not now.
+    NotNow {
+        /// After how long the request can be granted at the earliest. [`Duration::MAX`] stands for never.
+        retry_after: Duration,
+    },
+    /// Never: more than the limiter grants at once.
+    TooMany {
+        /// The tokens asked for.
+        asked: u32,
+        /// The most that can be granted at once.
+        limit: u32,
+    },
+}
+
+impl Refused {
+    /// Creates the refusal at `now` of what can be had at `ready_at`.
+    pub(crate) fn not_now(ready_at: Timestamp, now: Timestamp) -> Self {
+        let retry_after =
+            if ready_at == Timestamp::NEVER { Duration::MAX } else { ready_at.since(now) };
+        Self::NotNow { retry_after }
+    }
+
+    /// Returns after how long it makes sense to try again; `None` if it never does.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match *self {
+            Self::NotNow { retry_after } => Some(retry_after),
+            Self::TooMany { .. } => None,
+        }
+    }
+
+    /// Returns whether the request can never be granted.
+    pub const fn is_too_many(&self) -> bool {
+        matches!(self, Self::TooMany { .. })
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::NotNow { retry_after: Duration::MAX } => f.write_str("rate limited for ever"),
+            Self::NotNow { retry_after } => write!(f, "rate limited for {retry_after:?}"),
+            Self::TooMany { asked, limit } => {
+                write!(f, "{asked} tokens asked for, of which {limit} can be granted at once")
+            }
+        }
+    }
+}
+
+impl core::error::Error for Refused {}

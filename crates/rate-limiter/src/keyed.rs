@@ -1,0 +1,448 @@
+//! A limiter per key.
+
+use core::{
+    fmt,
+    future::Future,
+    hash::Hash,
+    num::NonZeroUsize,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use alloc::borrow::ToOwned;
+
+use pin_project_lite::pin_project;
+use tidegate_concurrent_map::{Equivalent, Keyed, TooManyKeys};
+use tidegate_core::{Clock, Gate, SystemClock, Timer, Timestamp, primitive::Arc};
+
+use crate::{
+    acquire::Waiting,
+    cell::{Cell, Shared},
+    gate::{Admission, Enter},
+    grant::{Grant, Refused},
+    quota::Quota,
+    stats::Stats,
+    token_bucket::TokenBucket,
+};
+
+/// What belongs to one key.
+type Bucket = Cell<TokenBucket>;
+
+/// The same quota for each of many keys: users, hosts, addresses.
+///
+/// A key takes memory (about 150 bytes and itself) from its first use on. There are never more than `max_keys`: a new key
+/// takes the place of one whose bucket has filled up again, which is the same as one never seen. So a stranger who makes
+/// up keys cannot exhaust memory, and no cleaner task is needed. If every key is in use, a new one is refused; choose
+/// `max_keys` well above the number of keys active within the time an empty bucket needs to fill.
+///
+/// Keys are looked up by any borrowed form, and copied only when they are new.
+///
+/// # Examples
+///
+/// ```
+/// use core::num::NonZeroUsize;
+/// use tidegate_rate_limiter::{KeyedLimiter, Quota, Wait};
+///
+/// let max_keys = NonZeroUsize::new(10_000).unwrap();
+/// let users = KeyedLimiter::<String>::new(Quota::per_hour(2)?, max_keys);
+/// assert!(users.try_acquire("ann", 2).is_ok());
+/// assert!(users.try_acquire("ann", 1).is_err());
+/// assert!(users.acquire("bob", 1).wait().is_ok());
+/// assert_eq!(users.len(), 2);
+/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+/// ```
+pub struct KeyedLimiter<K, C = SystemClock> {
+    shared: Shared<TokenBucket, C>,
+    buckets: Keyed<K, Bucket>,
+}
+
+impl<K: Hash + Eq> KeyedLimiter<K> {
+    /// Creates a limiter for at most `max_keys` keys at a time that reads the system's clock.
+    pub fn new(quota: Quota, max_keys: NonZeroUsize) -> Self {
+        Self::with_clock(quota, max_keys, SystemClock)
+    }
+}
+
+impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
+    /// Creates a limiter for at most `max_keys` keys at a time that reads `clock`.
+    pub fn with_clock(quota: Quota, max_keys: NonZeroUsize, clock: C) -> Self {
+        Self { shared: Shared::new(quota, clock), buckets: Keyed::new(max_keys) }
+    }
+
+    /// The same as [`try_acquire`](Self::try_acquire) at a given time.
+    ///
+    /// # Errors
+    ///
+    /// As `try_acquire`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::num::NonZeroUsize;
+    /// use tidegate_rate_limiter::{KeyedLimiter, Quota, Timestamp};
+    ///
+    /// let ports = KeyedLimiter::<u16>::new(Quota::per_second(1)?, NonZeroUsize::MIN);
+    /// assert!(ports.try_acquire_at(&80, 1, Timestamp::ORIGIN).is_ok());
+    /// // Port 80's bucket is not full yet, and there is a place for one key.
+    /// let refused = ports.try_acquire_at(&443, 1, Timestamp::from_nanos(999_999_999)).unwrap_err();
+    /// assert!(refused.is_too_many_keys());
+    /// assert!(ports.try_acquire_at(&443, 1, Timestamp::from_nanos(1_000_000_000)).is_ok());
+    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+    /// ```
+    pub fn try_acquire_at<Q>(&self, key: &Q, n: u32, now: Timestamp) -> Result<Grant, KeyRefused>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    {
+        let take = |bucket: &Arc<Bucket>| self.shared.try_acquire_at(bucket, n, now);
+        let taken = self.buckets.with(key, Self::new_bucket, self.is_idle(now), take)?;
+        taken.map_err(KeyRefused::Refused)
+    }
+
+    /// Gives `n` tokens of `key` back, as [`Limiter::refund`](crate::Limiter::refund) does. A key that is not known has a
+    /// full bucket: nothing happens.
+    pub fn refund<Q>(&self, key: &Q, n: u32)
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        if let Some(bucket) = self.buckets.get(key) {
+            self.shared.refund(&bucket, n, None);
+        }
+    }
+
+    /// Forgets `key`, and with it what it has spent. Who waits for it already goes on waiting, beside a new bucket.
+    pub fn forget<Q>(&self, key: &Q)
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.buckets.remove(key);
+    }
+
+    fn new_bucket() -> Bucket {
+        Cell::new(TokenBucket::new())
+    }
+
+    fn is_idle(&self, now: Timestamp) -> impl Fn(&Bucket) -> bool + '_ {
+        move |bucket| bucket.is_idle(&self.shared.rule, now)
+    }
+}
+
+impl<K, C> KeyedLimiter<K, C> {
+    /// Returns the number of keys that are known. A snapshot; some of them may be idle.
+    pub fn len(&self) -> usize {
+        self.buckets.len()
+    }
+
+    /// Returns whether no key is known. A snapshot.
+    pub fn is_empty(&self) -> bool {
+        self.buckets.is_empty()
+    }
+
+    /// Returns the most keys that can be known at a time.
+    pub fn max_keys(&self) -> usize {
+        self.buckets.max_keys()
+    }
+
+    /// Returns the quota of each key.
+    pub const fn quota(&self) -> Quota {
+        self.shared.rule
+    }
+
+    /// Returns the limiter's clock.
+    pub const fn clock(&self) -> &C {
+        &self.shared.clock
+    }
+
+    /// Returns what the limiter has done so far, for all keys together. A snapshot.
+    pub fn stats(&self) -> Stats {
+        self.shared.counters.stats()
+    }
+}
+
+impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
+    /// Takes `n` tokens of `key` if they are there and nobody waits for that key. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyRefused::Refused`] as of a [`Limiter`](crate::Limiter); [`KeyRefused::TooManyKeys`] if the key is new and
+    /// every known key is in use.
+    pub fn try_acquire<Q>(&self, key: &Q, n: u32) -> Result<Grant, KeyRefused>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    {
+        self.try_acquire_at(key, n, self.shared.clock.now())
+    }
+
+    /// Grants nothing to `key` before `time`, as [`Limiter::penalize_until`](crate::Limiter::penalize_until) does. The
+    /// key counts as in use until then.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyKeys`] if the key is new and every known key is in use.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::{num::NonZeroUsize, time::Duration};
+    /// use tidegate_rate_limiter::{KeyedLimiter, ManualClock, Quota};
+    ///
+    /// let max_keys = NonZeroUsize::new(100).unwrap();
+    /// let hosts = KeyedLimiter::<String, _>::with_clock(Quota::per_second(5)?, max_keys, ManualClock::new());
+    /// hosts.penalize_for("slow.example", Duration::from_secs(120)).unwrap();
+    /// let refused = hosts.try_acquire("slow.example", 1).unwrap_err();
+    /// assert_eq!(refused.retry_after(), Some(Duration::from_secs(120)));
+    /// assert!(hosts.try_acquire("fast.example", 1).is_ok());
+    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+    /// ```
+    pub fn penalize_until<Q>(&self, key: &Q, time: Timestamp) -> Result<(), TooManyKeys>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    {
+        let block = |bucket: &Arc<Bucket>| self.shared.block_until(bucket, time);
+        self.buckets.with(key, Self::new_bucket, self.is_idle(self.shared.clock.now()), block)
+    }
+
+    /// Grants nothing to `key` for `duration` from this call; see [`penalize_until`](Self::penalize_until).
+    ///
+    /// # Errors
+    ///
+    /// As `penalize_until`.
+    pub fn penalize_for<Q>(&self, key: &Q, duration: Duration) -> Result<(), TooManyKeys>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    {
+        self.penalize_until(key, self.shared.clock.now() + duration)
+    }
+
+    /// Returns the gate of one key. The key counts as in use while the gate lives.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyKeys`] if the key is new and every known key is in use.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::num::NonZeroUsize;
+    /// use tidegate_rate_limiter::{Gate, KeyedLimiter, Quota};
+    ///
+    /// let max_keys = NonZeroUsize::new(100).unwrap();
+    /// let hosts = KeyedLimiter::<String>::new(Quota::per_second(5)?, max_keys);
+    /// let gate = hosts.gate("doc.example").unwrap();
+    /// assert_eq!(gate.run(|| "7".parse::<u32>()).unwrap(), Ok(7));
+    /// assert_eq!(hosts.stats().allowed, 1);
+    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+    /// ```
+    pub fn gate<Q>(&self, key: &Q) -> Result<KeyGate<'_, C>, TooManyKeys>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    {
+        Ok(KeyGate { shared: &self.shared, bucket: self.bucket(key)? })
+    }
+
+    fn bucket<Q>(&self, key: &Q) -> Result<Arc<Bucket>, TooManyKeys>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    {
+        let is_idle = self.is_idle(self.shared.clock.now());
+        self.buckets.get_or_insert_with(key, Self::new_bucket, is_idle)
+    }
+}
+
+impl<K: Hash + Eq, C: Timer> KeyedLimiter<K, C> {
+    /// Waits for `n` tokens of `key`, in line behind those who came before for the same key.
+    ///
+    /// The key is looked up in this call, and counts as in use while the future lives.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves no trace. Who stood behind it moves up.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyRefused::TooManyKeys`] if the key is new and every known key is in use; else as
+    /// [`Limiter::acquire`](crate::Limiter::acquire).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::{num::NonZeroUsize, time::Duration};
+    /// use tidegate_rate_limiter::{KeyedLimiter, Quota, Wait};
+    ///
+    /// let max_keys = NonZeroUsize::new(100).unwrap();
+    /// let hosts = KeyedLimiter::<String>::new(Quota::every(Duration::from_millis(1))?, max_keys);
+    /// for _ in 0..3 {
+    ///     hosts.acquire("doc.example", 1).wait()?;
+    /// }
+    /// assert_eq!(hosts.stats().waited, 2);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub fn acquire<Q>(&self, key: &Q, n: u32) -> AcquireKey<'_, C>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    {
+        match self.bucket(key) {
+            Ok(bucket) => AcquireKey {
+                waiting: Some(Waiting::new(&self.shared, bucket, n)),
+                too_many_keys: None,
+            },
+            Err(error) => AcquireKey { waiting: None, too_many_keys: Some(error) },
+        }
+    }
+}
+
+impl<K, C> fmt::Debug for KeyedLimiter<K, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedLimiter")
+            .field("quota", &self.quota())
+            .field("len", &self.len())
+            .field("max_keys", &self.max_keys())
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One key of a [`KeyedLimiter`] as a gate, made by [`KeyedLimiter::gate`]. The key counts as in use while this lives.
+pub struct KeyGate<'k, C> {
+    shared: &'k Shared<TokenBucket, C>,
+    bucket: Arc<Bucket>,
+}
+
+impl<C> KeyGate<'_, C> {
+    /// Grants nothing to this key before `time`; see [`KeyedLimiter::penalize_until`].
+    pub fn penalize_until(&self, time: Timestamp) {
+        self.shared.block_until(&self.bucket, time);
+    }
+
+    /// Grants nothing to this key for `duration` from this call; see [`KeyedLimiter::penalize_until`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::{num::NonZeroUsize, time::Duration};
+    /// use tidegate_rate_limiter::{Gate, KeyedLimiter, ManualClock, Quota};
+    ///
+    /// let hosts = KeyedLimiter::<u32, _>::with_clock(Quota::per_second(5)?, NonZeroUsize::MIN, ManualClock::new());
+    /// let gate = hosts.gate(&1).unwrap();
+    /// let _sent = gate.try_enter().unwrap();
+    /// // The answer was 429, with Retry-After: 7.
+    /// gate.penalize_for(Duration::from_secs(7));
+    /// assert_eq!(gate.try_enter().unwrap_err().retry_after(), Some(Duration::from_secs(7)));
+    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+    /// ```
+    pub fn penalize_for(&self, duration: Duration)
+    where
+        C: Clock,
+    {
+        self.penalize_until(self.shared.clock.now() + duration);
+    }
+}
+
+impl<C: Timer> Gate for KeyGate<'_, C> {
+    type Pass<'a>
+        = Admission<'a, TokenBucket, C>
+    where
+        Self: 'a;
+    type Refused = Refused;
+    type Enter<'a>
+        = Enter<'a, TokenBucket, C>
+    where
+        Self: 'a;
+
+    fn try_enter(&self) -> Result<Self::Pass<'_>, Refused> {
+        Admission::try_new(self.shared, &self.bucket)
+    }
+
+    fn enter(&self) -> Self::Enter<'_> {
+        Enter::new(self.shared, &self.bucket)
+    }
+}
+
+impl<C> fmt::Debug for KeyGate<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyGate").field("bucket", &self.bucket).finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// Future of [`KeyedLimiter::acquire`].
+    #[must_use = "futures do nothing unless awaited or waited for"]
+    pub struct AcquireKey<'a, C>
+    where
+        C: Timer,
+    {
+        // `None` if there was no place for the key.
+        #[pin]
+        waiting: Option<Waiting<'a, TokenBucket, C, Arc<Bucket>>>,
+        too_many_keys: Option<TooManyKeys>,
+    }
+}
+
+impl<C: Timer> AcquireKey<'_, C> {
+    /// Refuses as soon as it is clear that the tokens cannot be had within `duration` from this call; see
+    /// [`Acquire::or_refuse_after`](crate::Acquire::or_refuse_after).
+    pub fn or_refuse_after(self, duration: Duration) -> Self {
+        Self { waiting: self.waiting.map(|waiting| waiting.or_refuse_after(duration)), ..self }
+    }
+}
+
+impl<C: Timer> Future for AcquireKey<'_, C> {
+    type Output = Result<Grant, KeyRefused>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match (this.waiting.as_pin_mut(), *this.too_many_keys) {
+            (Some(waiting), _) => waiting.poll(cx).map_err(KeyRefused::Refused),
+            (None, Some(error)) => Poll::Ready(Err(error.into())),
+            (None, None) => unreachable!("made with one of the two"),
+        }
+    }
+}
+
+impl<C: Timer> fmt::Debug for AcquireKey<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AcquireKey").field(&self.waiting).finish()
+    }
+}
+
+/// No tokens of a key were taken, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyRefused {
+    /// The key's own limit.
+    Refused(Refused),
+    /// The key is new, and every known key is in use.
+    TooManyKeys(TooManyKeys),
+}
+
+impl KeyRefused {
+    /// Returns after how long it makes sense to try again; `None` if nobody can say, or it never does.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refused) => refused.retry_after(),
+            Self::TooManyKeys(_) => None,
+        }
+    }
+
+    /// Returns whether there was no place for another key.
+    pub const fn is_too_many_keys(&self) -> bool {
+        matches!(self, Self::TooManyKeys(_))
+    }
+}
+
+impl From<TooManyKeys> for KeyRefused {
+    fn from(error: TooManyKeys) -> Self {
+        Self::TooManyKeys(error)
+    }
+}
+
+impl fmt::Display for KeyRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refused) => refused.fmt(f),
+            Self::TooManyKeys(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for KeyRefused {}

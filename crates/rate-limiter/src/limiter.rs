@@ -1,0 +1,354 @@
+//! A limiter.
+
+use core::{fmt, time::Duration};
+
+use tidegate_core::{Clock, SystemClock, Timer, Timestamp, const_fn};
+
+use crate::{
+    acquire::Acquire,
+    algorithm::Algorithm,
+    cell::{Cell, Shared},
+    grant::{Grant, Refused},
+    quota::{Quota, QuotaError},
+    sliding_log::Log,
+    sliding_window::TwoBuckets,
+    stats::Stats,
+    token_bucket::TokenBucket,
+    window::Window,
+};
+
+/// A limiter of any algorithm: hands tokens out no faster than its rule allows, at once or after a wait.
+///
+/// Use it through its names: [`RateLimiter`], [`SlidingLog`], [`SlidingWindow`].
+///
+/// A refusal costs a clock read and two loads, a grant a compare-and-swap more (the windows take a short lock instead);
+/// both are counted in a counter of the calling thread's.
+///
+/// # Fairness
+///
+/// Those who wait are served strictly in the order of their first polls, however much they ask for. While anybody waits,
+/// a newcomer's [`try_acquire`](Self::try_acquire) is refused, also if it would fit. Only the first in line keeps a
+/// timer; if its task is not polled, those behind it wait.
+///
+/// # Time
+///
+/// The clock may be read by many threads and may stand still or go backward: that mints no tokens. `*_at` methods take
+/// the time instead of reading it; all times given to one limiter must be of one clock.
+///
+/// # Examples
+///
+/// Tasks and threads wait on the same object, in one line:
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_rate_limiter::{Quota, RateLimiter, Wait};
+///
+/// static LIMITER: RateLimiter =
+///     RateLimiter::new(Quota::expect(Quota::every(Duration::from_millis(1))));
+///
+/// let thread = std::thread::spawn(|| LIMITER.acquire(1).wait());
+/// let task = async { LIMITER.acquire(1).await };
+/// assert!(task.wait().is_ok());
+/// assert!(thread.join().unwrap().is_ok());
+/// assert_eq!(LIMITER.stats().allowed, 2);
+/// ```
+pub struct Limiter<A: Algorithm, C = SystemClock> {
+    pub(crate) shared: Shared<A, C>,
+    pub(crate) cell: Cell<A>,
+}
+
+/// A token bucket: a steady rate, and a burst after a time of rest.
+///
+/// For every interval of length `t`, what is granted in it is at most `rate·t + burst`; after a rest of `burst/rate`
+/// exactly one burst is there. The rate is exact: in the long run not one token more, and none less.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_rate_limiter::{ManualClock, Quota, RateLimiter};
+///
+/// let clock = ManualClock::new();
+/// let limiter = RateLimiter::with_clock(Quota::per_second(3)?.burst(2)?, clock.clone());
+/// assert_eq!(limiter.try_acquire(1).unwrap().remaining(), 1);
+/// assert_eq!(limiter.try_acquire(1).unwrap().remaining(), 0);
+/// let refused = limiter.try_acquire(1).unwrap_err();
+/// assert_eq!(refused.retry_after(), Some(Duration::from_nanos(333_333_334)));
+/// clock.advance(Duration::from_secs(1));
+/// assert!(limiter.try_acquire(2).is_ok());
+/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+/// ```
+pub type RateLimiter<C = SystemClock> = Limiter<TokenBucket, C>;
+
+/// An exact sliding window: at most `limit` tokens in any interval as long as the window.
+///
+/// Costs 16 bytes for each token in the window; see [`Log`].
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_rate_limiter::{ManualClock, SlidingLog};
+///
+/// let clock = ManualClock::new();
+/// let limiter = SlidingLog::with_clock(2, Duration::from_secs(10), clock.clone())?;
+/// assert!(limiter.try_acquire(1).is_ok());
+/// clock.advance(Duration::from_secs(9));
+/// assert!(limiter.try_acquire(1).is_ok());
+/// let refused = limiter.try_acquire(1).unwrap_err();
+/// assert_eq!(refused.retry_after(), Some(Duration::from_secs(1)));
+/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+/// ```
+pub type SlidingLog<C = SystemClock> = Limiter<Log, C>;
+
+/// An approximate sliding window in constant memory: two counters, as many services count; see [`TwoBuckets`].
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_rate_limiter::{ManualClock, SlidingWindow};
+///
+/// let clock = ManualClock::new();
+/// let limiter = SlidingWindow::with_clock(4, Duration::from_secs(10), clock.clone())?;
+/// assert!(limiter.try_acquire(4).is_ok());
+/// // A quarter into the next window three of the four still count.
+/// clock.advance(Duration::from_millis(12_500));
+/// assert!(limiter.try_acquire(1).is_ok());
+/// assert!(limiter.try_acquire(1).is_err());
+/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+/// ```
+pub type SlidingWindow<C = SystemClock> = Limiter<TwoBuckets, C>;
+
+impl RateLimiter {
+    const_fn! {
+        /// Creates a limiter with a full bucket that reads the system's clock. Does not allocate.
+        pub fn new(quota: Quota) -> Self {
+            Self::with_clock(quota, SystemClock)
+        }
+    }
+}
+
+impl<C> RateLimiter<C> {
+    const_fn! {
+        /// Creates a limiter with a full bucket that reads `clock`.
+        pub fn with_clock(quota: Quota, clock: C) -> Self {
+            Self { shared: Shared::new(quota, clock), cell: Cell::new(TokenBucket::new()) }
+        }
+    }
+
+    /// Returns the quota.
+    pub const fn quota(&self) -> Quota {
+        self.shared.rule
+    }
+}
+
+impl SlidingLog {
+    /// Creates a limiter of `limit` tokens, at least 1, per `window`, at least 1 ns, that reads the system's clock.
+    ///
+    /// # Errors
+    ///
+    /// [`QuotaError`] if one of them is zero.
+    pub fn new(limit: u32, window: Duration) -> Result<Self, QuotaError> {
+        Self::with_clock(limit, window, SystemClock)
+    }
+}
+
+impl<C> SlidingLog<C> {
+    /// Creates a limiter of `limit` tokens, at least 1, per `window`, at least 1 ns, that reads `clock`.
+    ///
+    /// # Errors
+    ///
+    /// [`QuotaError`] if one of them is zero.
+    pub fn with_clock(limit: u32, window: Duration, clock: C) -> Result<Self, QuotaError> {
+        let rule = Window::new(limit, window)?;
+        Ok(Self { shared: Shared::new(rule, clock), cell: Cell::new(Log::new()) })
+    }
+}
+
+impl SlidingWindow {
+    /// Creates a limiter of `limit` tokens, at least 1, per `window`, at least 1 ns, that reads the system's clock.
+    ///
+    /// # Errors
+    ///
+    /// [`QuotaError`] if one of them is zero.
+    pub fn new(limit: u32, window: Duration) -> Result<Self, QuotaError> {
+        Self::with_clock(limit, window, SystemClock)
+    }
+}
+
+impl<C> SlidingWindow<C> {
+    /// Creates a limiter of `limit` tokens, at least 1, per `window`, at least 1 ns, that reads `clock`.
+    ///
+    /// # Errors
+    ///
+    /// [`QuotaError`] if one of them is zero.
+    pub fn with_clock(limit: u32, window: Duration, clock: C) -> Result<Self, QuotaError> {
+        let rule = Window::new(limit, window)?;
+        Ok(Self { shared: Shared::new(rule, clock), cell: Cell::new(TwoBuckets::new()) })
+    }
+}
+
+impl<A: Algorithm, C: Clock> Limiter<A, C> {
+    /// Takes `n` tokens if they are there and nobody waits. Never waits.
+    ///
+    /// `n = 0` asks whether anything could be had without a debt: it takes nothing, and is refused where a request for
+    /// tokens would be because of a penalty or a line.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::NotNow`] says after how long to try again; [`Refused::TooMany`] if `n` is above
+    /// [`limit`](Self::limit).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_rate_limiter::{Quota, RateLimiter};
+    ///
+    /// let limiter = RateLimiter::new(Quota::per_hour(100)?);
+    /// assert_eq!(limiter.try_acquire(60).unwrap().remaining(), 40);
+    /// assert!(limiter.try_acquire(60).unwrap_err().retry_after().is_some());
+    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+    /// ```
+    #[inline]
+    pub fn try_acquire(&self, n: u32) -> Result<Grant, Refused> {
+        self.try_acquire_at(n, self.shared.clock.now())
+    }
+
+    /// Grants nothing for `duration` from this call; see [`penalize_until`](Self::penalize_until).
+    pub fn penalize_for(&self, duration: Duration) {
+        self.penalize_until(self.shared.clock.now() + duration);
+    }
+}
+
+impl<A: Algorithm, C> Limiter<A, C> {
+    /// The same as [`try_acquire`](Self::try_acquire) at a given time.
+    ///
+    /// # Errors
+    ///
+    /// As `try_acquire`.
+    ///
+    /// # Examples
+    ///
+    /// Without any clock:
+    ///
+    /// ```
+    /// use tidegate_rate_limiter::{Quota, RateLimiter, Timestamp};
+    ///
+    /// let limiter = RateLimiter::with_clock(Quota::per_second(1)?, ());
+    /// assert!(limiter.try_acquire_at(1, Timestamp::from_nanos(5)).is_ok());
+    /// assert!(limiter.try_acquire_at(1, Timestamp::from_nanos(1_000_000_004)).is_err());
+    /// assert!(limiter.try_acquire_at(1, Timestamp::from_nanos(1_000_000_005)).is_ok());
+    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+    /// ```
+    #[inline]
+    pub fn try_acquire_at(&self, n: u32, now: Timestamp) -> Result<Grant, Refused> {
+        self.shared.try_acquire_at(&self.cell, n, now)
+    }
+
+    /// Gives `n` tokens back that were taken and not used, and lets the first in line look again.
+    ///
+    /// A refund never fills a bucket beyond its burst. Give back what a grant took and no more: what was never taken
+    /// would be made up. A window takes the tokens from its oldest entries (an exact log), or from its present window.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_rate_limiter::{Quota, RateLimiter};
+    ///
+    /// let limiter = RateLimiter::new(Quota::per_hour(1)?);
+    /// assert!(limiter.try_acquire(1).is_ok());
+    /// assert!(limiter.try_acquire(1).is_err());
+    /// limiter.refund(1);
+    /// assert!(limiter.try_acquire(1).is_ok());
+    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+    /// ```
+    pub fn refund(&self, n: u32) {
+        self.shared.refund(&self.cell, n, None);
+    }
+
+    /// Grants nothing before `time`, a time of the limiter's clock: for a server that says `Retry-After`.
+    ///
+    /// The later of two penalties counts. A token bucket begins with one token at `time` and then goes on at its rate,
+    /// without a burst; tokens refunded meanwhile shorten the penalty by what they are worth. [`Timestamp::NEVER`] stops
+    /// the limiter for good.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_rate_limiter::{ManualClock, Quota, RateLimiter};
+    ///
+    /// let clock = ManualClock::new();
+    /// let limiter = RateLimiter::with_clock(Quota::per_second(10)?, clock.clone());
+    /// limiter.penalize_for(Duration::from_secs(30));
+    /// assert_eq!(limiter.try_acquire(1).unwrap_err().retry_after(), Some(Duration::from_secs(30)));
+    /// clock.advance(Duration::from_secs(30));
+    /// assert!(limiter.try_acquire(1).is_ok());
+    /// assert!(limiter.try_acquire(1).is_err());
+    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+    /// ```
+    pub fn penalize_until(&self, time: Timestamp) {
+        self.shared.block_until(&self.cell, time);
+    }
+
+    /// Returns the most tokens that can be taken at once: the burst of a quota, the limit of a window.
+    pub fn limit(&self) -> u32 {
+        A::limit(&self.shared.rule)
+    }
+
+    /// Returns the limiter's clock.
+    pub const fn clock(&self) -> &C {
+        &self.shared.clock
+    }
+
+    /// Returns what the limiter has done so far. A snapshot.
+    pub fn stats(&self) -> Stats {
+        self.shared.counters.stats()
+    }
+}
+
+impl<A: Algorithm, C: Timer> Limiter<A, C> {
+    /// Waits for `n` tokens, in line behind those who came before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves no trace: tokens are taken in the very poll that returns them. Who stood behind it moves
+    /// up.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::TooMany`] at once if `n` is above [`limit`](Self::limit). [`Refused::NotNow`] only after
+    /// [`or_refuse_after`](Acquire::or_refuse_after).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_rate_limiter::{Quota, RateLimiter, TimedOut, Wait};
+    ///
+    /// let limiter = RateLimiter::new(Quota::per_second(1000)?.burst(1)?);
+    /// let start = std::time::Instant::now();
+    /// for _ in 0..3 {
+    ///     limiter.acquire(1).wait()?;
+    /// }
+    /// assert!(start.elapsed() >= Duration::from_millis(2));
+    ///
+    /// limiter.penalize_for(Duration::from_secs(3600));
+    /// assert_eq!(limiter.acquire(1).wait_timeout(Duration::from_millis(1)), Err(TimedOut));
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub fn acquire(&self, n: u32) -> Acquire<'_, A, C> {
+        Acquire::new(&self.shared, &self.cell, n)
+    }
+}
+
+impl<A: Algorithm, C> fmt::Debug for Limiter<A, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limiter")
+            .field("rule", &self.shared.rule)
+            .field("algorithm", &self.cell.algorithm)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

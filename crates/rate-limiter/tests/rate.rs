@@ -1,0 +1,287 @@
+//! The token bucket against the arithmetic of its promises.
+
+use std::{sync::Barrier, thread, time::Duration};
+
+use proptest::prelude::*;
+use tidegate_rate_limiter::{Quota, QuotaError, RateLimiter, Refused, Timestamp};
+
+const SECOND: u64 = 1_000_000_000;
+
+fn at(nanos: u64) -> Timestamp {
+    Timestamp::from_nanos(nanos)
+}
+
+fn limiter(tokens: u32, period: u64, burst: u32) -> RateLimiter<()> {
+    let quota = Quota::per(tokens, Duration::from_nanos(period)).and_then(|q| q.burst(burst));
+    RateLimiter::with_clock(quota.unwrap(), ())
+}
+
+/// Tokens per period in nanoseconds, and a burst.
+fn quotas() -> impl Strategy<Value = (u32, u64, u32)> {
+    let rates = prop_oneof![
+        (1..=8u32, 8..=2 * SECOND),
+        (1..=2000u32, Just(SECOND)),
+        (1..=1_000_000_000u32, Just(SECOND)),
+        (1..=100u32, 100..=1000u64),
+    ];
+    (rates, 1..=12u32).prop_map(|((tokens, period), burst)| (tokens, period, burst))
+}
+
+/// Requests: how long after the one before, in tenths of a token's interval, and for how much.
+fn schedules() -> impl Strategy<Value = Vec<(u64, u32)>> {
+    prop::collection::vec((prop_oneof![0..=2u64, 0..=40u64, 0..=400u64], 0..=4u32), 1..80)
+}
+
+fn greatest_common_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}
+
+/// Whether a token's interval is a whole number of some n-th of a nanosecond with n up to 8.
+fn is_exact(tokens: u32, period: u64) -> bool {
+    u64::from(tokens) / greatest_common_divisor(tokens.into(), period) <= 8
+}
+
+proptest! {
+    #[test]
+    fn no_interval_sees_more_than_rate_and_burst(
+        (tokens, period, burst) in quotas(),
+        schedule in schedules(),
+        start in 0..=100 * SECOND,
+    ) {
+        let limiter = limiter(tokens, period, burst);
+        let mut now = start;
+        let mut admitted: Vec<(u64, u32)> = Vec::new();
+        for (tenths, n) in schedule {
+            now += tenths * period / (10 * u64::from(tokens));
+            if limiter.try_acquire_at(n, at(now)).is_ok() {
+                admitted.push((now, n));
+            }
+        }
+        // A token may come up to a nanosecond early where its interval has no end in eighths or coarser parts.
+        let early = u128::from(!is_exact(tokens, period));
+        for first in 0..admitted.len() {
+            let mut sum = 0;
+            for (time, n) in &admitted[first..] {
+                sum += u128::from(*n);
+                let length = u128::from(time - admitted[first].0) + early;
+                let most = u128::from(tokens) * length + u128::from(burst) * u128::from(period);
+                prop_assert!(sum * u128::from(period) <= most, "{sum} tokens in {length} ns");
+            }
+        }
+    }
+
+    #[test]
+    fn answers_are_those_of_the_sequential_reference(
+        (tokens, period) in (1..=8u32, 8..=2 * SECOND),
+        burst in 1..=12u32,
+        schedule in schedules(),
+        refunds in prop::collection::vec(0..=3u32, 80),
+    ) {
+        let limiter = limiter(tokens, period, burst);
+        // The bucket's level in parts of a token: one per nanosecond and token of the quota.
+        let full = u128::from(burst) * u128::from(period);
+        let (mut level, mut now) = (full, 0);
+        for ((tenths, n), refund) in schedule.into_iter().zip(refunds) {
+            let passed = tenths * period / (10 * u64::from(tokens));
+            now += passed;
+            level = full.min(level + u128::from(passed) * u128::from(tokens));
+            let price = u128::from(n) * u128::from(period);
+            let expected = if n > burst {
+                Err(Refused::TooMany { asked: n, limit: burst })
+            } else if let Some(lacking) = price.checked_sub(level).filter(|lacking| *lacking > 0) {
+                let nanos = u64::try_from(lacking.div_ceil(u128::from(tokens))).unwrap();
+                Err(Refused::NotNow { retry_after: Duration::from_nanos(nanos) })
+            } else {
+                level -= price;
+                let reset = u64::try_from((full - level).div_ceil(u128::from(tokens))).unwrap();
+                Ok((u32::try_from(level / u128::from(period)).unwrap(), Duration::from_nanos(reset)))
+            };
+            let answer = limiter.try_acquire_at(n, at(now));
+            prop_assert_eq!(answer.map(|grant| (grant.remaining(), grant.reset_after())), expected);
+            if answer.is_ok() && refund == 0 {
+                limiter.refund(n);
+                level = full.min(level + price);
+            }
+        }
+    }
+
+    #[test]
+    fn retry_after_is_the_first_moment_that_works(
+        (tokens, period, burst) in quotas(),
+        n in 1..=12u32,
+        start in 0..=100 * SECOND,
+    ) {
+        let n = n.min(burst);
+        let before = || {
+            let limiter = limiter(tokens, period, burst);
+            limiter.try_acquire_at(burst, at(start)).unwrap();
+            limiter
+        };
+        let retry_after = before().try_acquire_at(n, at(start)).unwrap_err().retry_after().unwrap();
+        let first = at(start) + retry_after;
+        prop_assert!(before().try_acquire_at(n, first).is_ok());
+        prop_assert!(before().try_acquire_at(n, first - Duration::from_nanos(1)).is_err());
+    }
+
+    #[test]
+    fn an_idle_limiter_gives_exactly_one_burst((tokens, period, burst) in quotas(), rest in 0..=1u64 << 59) {
+        let limiter = limiter(tokens, period, burst);
+        limiter.try_acquire_at(burst, at(0)).unwrap();
+        let refill = (u128::from(period) * u128::from(burst)).div_ceil(u128::from(tokens));
+        let now = at(u64::try_from(refill).unwrap() + rest + 1);
+        for left in (0..burst).rev() {
+            prop_assert_eq!(limiter.try_acquire_at(1, now).unwrap().remaining(), left);
+        }
+        prop_assert!(limiter.try_acquire_at(1, now).is_err());
+    }
+}
+
+#[test]
+fn a_greedy_caller_gets_the_exact_rate() {
+    for rate in [1, 3, 7, 60, 97, 1000, 1013, 44_100, 1_000_003, 999_999_937, 1_000_000_000] {
+        // With a burst of 1 the rest of the nanosecond in which a token is taken would be lost, as any lateness is.
+        let limiter = limiter(rate, SECOND, 2);
+        limiter.try_acquire_at(1, at(0)).unwrap();
+        let mut now = 0;
+        for taken in 0..20_000u64 {
+            let answer = limiter.try_acquire_at(1, at(now)).or_else(|refused| {
+                now += u64::try_from(refused.retry_after().unwrap().as_nanos()).unwrap();
+                limiter.try_acquire_at(1, at(now))
+            });
+            assert!(answer.is_ok(), "{rate}/s: refused at the time it named");
+            let ideal = (taken * SECOND).div_ceil(rate.into());
+            let late = now.checked_sub(ideal).or((now + 1 == ideal).then_some(0));
+            let allowed = u64::from(!is_exact(rate, SECOND));
+            assert!(late.is_some_and(|late| late <= allowed), "{rate}/s: token {taken} at {now}");
+        }
+    }
+}
+
+#[test]
+fn the_rate_is_exact_after_thirty_years() {
+    let limiter = limiter(7, SECOND, 2);
+    let years = 30 * 365 * 24 * 3600 * SECOND;
+    assert!(limiter.try_acquire_at(2, at(years)).is_ok());
+    for taken in 1..=7000u64 {
+        let due = years + (taken * SECOND).div_ceil(7);
+        assert!(limiter.try_acquire_at(1, at(due - 1)).is_err());
+        assert!(limiter.try_acquire_at(1, at(due)).is_ok());
+    }
+}
+
+#[test]
+fn time_going_backward_mints_nothing() {
+    let limiter = limiter(1, SECOND, 2);
+    assert!(limiter.try_acquire_at(2, at(10 * SECOND)).is_ok());
+    for earlier in [10 * SECOND, 9 * SECOND, 0] {
+        let refused = limiter.try_acquire_at(1, at(earlier)).unwrap_err();
+        assert_eq!(refused.retry_after(), Some(Duration::from_nanos(11 * SECOND - earlier)));
+    }
+    assert!(limiter.try_acquire_at(1, at(11 * SECOND)).is_ok());
+}
+
+#[test]
+fn more_than_the_burst_is_never_granted_and_said_to_be_so() {
+    let limiter = limiter(5, SECOND, 3);
+    let refused = limiter.try_acquire_at(4, at(0)).unwrap_err();
+    assert_eq!(refused, Refused::TooMany { asked: 4, limit: 3 });
+    assert!(refused.is_too_many() && refused.retry_after().is_none());
+    assert_eq!(refused.to_string(), "4 tokens asked for, of which 3 can be granted at once");
+    // It is a mistake of the caller's, no refusal for lack of tokens.
+    assert_eq!(limiter.stats().refused, 0);
+}
+
+#[test]
+fn nothing_is_granted_at_once_unless_a_penalty_runs() {
+    let limiter = limiter(5, SECOND, 3);
+    limiter.try_acquire_at(3, at(0)).unwrap();
+    assert!(limiter.try_acquire_at(0, at(0)).is_ok());
+    limiter.penalize_until(at(SECOND));
+    assert!(limiter.try_acquire_at(0, at(0)).is_err());
+}
+
+#[test]
+fn a_refund_does_not_overfill_the_bucket() {
+    let limiter = limiter(1, SECOND, 3);
+    limiter.try_acquire_at(1, at(0)).unwrap();
+    limiter.refund(1);
+    limiter.refund(100);
+    assert_eq!(limiter.try_acquire_at(3, at(0)).unwrap().remaining(), 0);
+    assert!(limiter.try_acquire_at(1, at(0)).is_err());
+}
+
+#[test]
+fn a_penalty_ends_with_one_token_and_the_usual_rate() {
+    let limiter = limiter(2, SECOND, 10);
+    limiter.penalize_until(at(60 * SECOND));
+    limiter.penalize_until(at(30 * SECOND));
+    assert!(limiter.try_acquire_at(1, at(60 * SECOND - 1)).is_err());
+    assert_eq!(limiter.try_acquire_at(1, at(60 * SECOND)).unwrap().remaining(), 0);
+    assert!(limiter.try_acquire_at(1, at(60 * SECOND + SECOND / 2 - 1)).is_err());
+    assert!(limiter.try_acquire_at(1, at(60 * SECOND + SECOND / 2)).is_ok());
+}
+
+#[test]
+fn a_penalty_without_end_never_ends() {
+    let limiter = limiter(2, SECOND, 10);
+    limiter.penalize_until(Timestamp::NEVER);
+    let refused = limiter.try_acquire_at(1, at(u64::MAX - 1)).unwrap_err();
+    assert_eq!(refused.retry_after(), Some(Duration::MAX));
+    assert_eq!(refused.to_string(), "rate limited for ever");
+    limiter.refund(10);
+    assert!(limiter.try_acquire_at(1, at(u64::MAX - 1)).is_err());
+}
+
+#[test]
+fn at_the_end_of_time_a_limiter_refuses_and_does_not_wrap_around() {
+    for rate in [1, 7, 97] {
+        let limiter = limiter(rate, SECOND, 1);
+        for _ in 0..3 {
+            let _ = limiter.try_acquire_at(1, Timestamp::NEVER);
+        }
+        assert!(limiter.try_acquire_at(1, Timestamp::NEVER).is_err());
+    }
+}
+
+#[test]
+fn racing_threads_share_one_burst() {
+    const THREADS: usize = 4;
+    let limiter = limiter(1, SECOND, 100);
+    let start = Barrier::new(THREADS);
+    let take = || {
+        start.wait();
+        (0..100).filter(|_| limiter.try_acquire_at(1, at(5)).is_ok()).count()
+    };
+    let taken: usize = thread::scope(|s| {
+        let threads: Vec<_> = (0..THREADS).map(|_| s.spawn(take)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(taken, 100);
+    assert_eq!((limiter.stats().allowed, limiter.stats().refused), (100, 300));
+}
+
+#[test]
+fn a_quota_that_cannot_be_is_an_error_that_names_the_value_and_the_range() {
+    let of = |error: Result<Quota, QuotaError>| error.unwrap_err().to_string();
+    assert_eq!(of(Quota::per_second(0)), "0 tokens are not within 1..=1000000000 a second");
+    let too_fast = Quota::per_second(1_000_000_001);
+    assert_eq!(of(too_fast), "1000000001 tokens are not within 1..=1000000000 a second");
+    assert_eq!(
+        of(Quota::per(11, Duration::from_nanos(10))),
+        "11 tokens are not within 1..=10 per 10ns"
+    );
+    assert_eq!(of(Quota::every(Duration::ZERO)), "a period of 0ns is not within 1ns..=36 years");
+    let hourly = Quota::per_hour(1).unwrap();
+    assert_eq!(of(hourly.burst(0)), "a burst of 0 tokens is not within 1..=320255");
+    assert_eq!(of(hourly.burst(320_256)), "a burst of 320256 tokens is not within 1..=320255");
+    assert!(hourly.burst(320_255).is_ok());
+}
+
+#[test]
+fn the_longest_period_is_shortened_and_still_has_a_burst_of_one() {
+    let limiter = RateLimiter::with_clock(Quota::every(Duration::MAX).unwrap(), ());
+    assert_eq!(limiter.quota().period(), Duration::from_nanos(1 << 60));
+    assert!(limiter.try_acquire_at(1, at(1 << 59)).is_ok());
+    assert!(limiter.try_acquire_at(1, at((1 << 59) + (1 << 60) - 1)).is_err());
+    assert!(limiter.try_acquire_at(1, at((1 << 59) + (1 << 60))).is_ok());
+}

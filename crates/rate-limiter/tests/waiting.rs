@@ -1,0 +1,290 @@
+//! The laws of waiting for a limiter, with a clock that is turned by hand.
+
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread,
+    time::Duration,
+};
+
+use tidegate_rate_limiter::{
+    Acquire, CancelToken, Clock, Gate, Limiter, ManualClock, Pass, Quota, RateLimiter, Refused,
+    SlidingLog, SlidingWindow, TimedOut, Timestamp, TokenBucket, Wait,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+type Waits<'a> = Acquire<'a, TokenBucket, ManualClock>;
+
+/// A limiter of one token a second, with an empty bucket.
+fn empty(burst: u32) -> (RateLimiter<ManualClock>, ManualClock) {
+    let clock = ManualClock::new();
+    let quota = Quota::per_second(1).and_then(|quota| quota.burst(burst)).unwrap();
+    let limiter = RateLimiter::with_clock(quota, clock.clone());
+    limiter.try_acquire(burst).unwrap();
+    (limiter, clock)
+}
+
+fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// A wait that has been polled and is pending.
+fn waiting(limiter: &RateLimiter<ManualClock>, n: u32) -> Pin<Box<Waits<'_>>> {
+    let mut wait = Box::pin(limiter.acquire(n));
+    assert!(poll(&mut wait).is_pending());
+    wait
+}
+
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Woken {
+    fn waker() -> (Arc<Self>, Waker) {
+        let woken = Arc::new(Self::default());
+        (woken.clone(), woken.into())
+    }
+
+    fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn tokens_go_out_in_the_order_of_arrival() {
+    let (limiter, clock) = empty(3);
+    // The large request is not passed by the small one behind it.
+    let (mut large, mut small) = (waiting(&limiter, 3), waiting(&limiter, 1));
+    clock.advance(2 * SECOND);
+    assert!(poll(&mut small).is_pending());
+    assert!(poll(&mut large).is_pending());
+    clock.advance(SECOND);
+    assert!(poll(&mut small).is_pending());
+    assert_eq!(poll(&mut large).map(|grant| grant.unwrap().remaining()), Poll::Ready(0));
+    assert!(poll(&mut small).is_pending());
+    clock.advance(SECOND);
+    assert!(poll(&mut small).is_ready());
+}
+
+#[test]
+fn a_newcomer_does_not_overtake_those_who_wait() {
+    let (limiter, clock) = empty(3);
+    let mut head = waiting(&limiter, 3);
+    clock.advance(2 * SECOND);
+    // Two tokens are there, and belong to the head.
+    let refused = limiter.try_acquire(1).unwrap_err();
+    assert_eq!(refused.retry_after(), Some(2 * SECOND));
+    assert!(limiter.try_acquire(0).is_err());
+    clock.advance(SECOND);
+    assert!(poll(&mut head).is_ready());
+    clock.advance(SECOND);
+    assert!(limiter.try_acquire(1).is_ok());
+}
+
+#[test]
+fn a_cancelled_head_lets_the_next_through() {
+    let (limiter, clock) = empty(3);
+    let head = waiting(&limiter, 3);
+    let (woken, waker) = Woken::waker();
+    let mut next = pin!(limiter.acquire(1));
+    assert!(next.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    clock.advance(SECOND);
+    assert_eq!(woken.count(), 0);
+    drop(head);
+    assert_eq!(woken.count(), 1);
+    assert!(next.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+}
+
+#[test]
+fn a_cancelled_wait_leaves_no_trace() {
+    let (limiter, clock) = empty(1);
+    let (head, mut middle, last) =
+        (waiting(&limiter, 1), waiting(&limiter, 1), waiting(&limiter, 1));
+    assert_eq!(limiter.stats().waiting, 3);
+    drop(last);
+    drop(head);
+    clock.advance(SECOND);
+    assert!(poll(&mut middle).is_ready());
+    assert_eq!(limiter.stats().waiting, 0);
+    assert_eq!(clock.next_due(), None);
+    clock.advance(SECOND);
+    assert!(limiter.try_acquire(1).is_ok());
+}
+
+#[test]
+fn only_the_head_keeps_a_timer_until_its_tokens_are_there() {
+    let (limiter, clock) = empty(2);
+    let mut head = waiting(&limiter, 2);
+    let mut next = waiting(&limiter, 1);
+    assert_eq!(clock.next_due(), Some(Timestamp::ORIGIN + 2 * SECOND));
+    clock.advance(2 * SECOND);
+    assert_eq!(clock.next_due(), None);
+    assert!(poll(&mut head).is_ready());
+    assert!(poll(&mut next).is_pending());
+    assert_eq!(clock.next_due(), Some(Timestamp::ORIGIN + 3 * SECOND));
+}
+
+#[test]
+fn a_refund_wakes_the_head_at_once() {
+    let (limiter, _clock) = empty(2);
+    let (woken, waker) = Woken::waker();
+    let mut head = pin!(limiter.acquire(1));
+    assert!(head.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    limiter.refund(1);
+    assert_eq!(woken.count(), 1);
+    assert!(head.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+}
+
+#[test]
+fn a_refund_that_is_too_small_arms_the_timer_anew() {
+    let (limiter, clock) = empty(3);
+    let mut head = waiting(&limiter, 3);
+    limiter.refund(1);
+    assert!(poll(&mut head).is_pending());
+    assert_eq!(clock.next_due(), Some(Timestamp::ORIGIN + 2 * SECOND));
+    clock.advance(2 * SECOND);
+    assert!(poll(&mut head).is_ready());
+}
+
+#[test]
+fn a_pass_given_back_serves_the_next_and_a_settled_one_stays_spent() {
+    let (limiter, clock) = empty(1);
+    clock.advance(SECOND);
+    let pass = limiter.try_enter().unwrap();
+    let mut next = pin!(limiter.enter());
+    assert!(next.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    pass.give_back();
+    let Poll::Ready(Ok(pass)) = next.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
+        panic!("the token is back")
+    };
+    assert_eq!(pass.grant().remaining(), 0);
+    drop(pass);
+    assert!(limiter.try_enter().is_err());
+}
+
+#[test]
+fn a_penalty_holds_the_head_back() {
+    let (limiter, clock) = empty(1);
+    let mut head = waiting(&limiter, 1);
+    limiter.penalize_for(10 * SECOND);
+    clock.advance(SECOND);
+    assert!(poll(&mut head).is_pending());
+    assert_eq!(clock.next_due(), Some(Timestamp::ORIGIN + 10 * SECOND));
+    clock.advance(9 * SECOND);
+    assert!(poll(&mut head).is_ready());
+}
+
+#[test]
+fn a_wait_that_would_come_too_late_is_refused_at_once() {
+    let (limiter, clock) = empty(2);
+    let _head = waiting(&limiter, 2);
+    // Two seconds for the head, one more for itself.
+    let refused = limiter.acquire(1).or_refuse_after(3 * SECOND - Duration::from_nanos(1)).wait();
+    assert_eq!(refused, Err(Refused::NotNow { retry_after: 3 * SECOND }));
+    let mut in_time = pin!(limiter.acquire(1).or_refuse_after(3 * SECOND));
+    assert!(in_time.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!((limiter.stats().refused, limiter.stats().waiting), (1, 2));
+    drop(clock);
+}
+
+#[test]
+fn a_penalty_makes_the_head_refuse_what_would_come_too_late() {
+    let (limiter, clock) = empty(1);
+    let mut head = Box::pin(limiter.acquire(1).or_refuse_after(5 * SECOND));
+    assert!(poll(&mut head).is_pending());
+    limiter.penalize_for(60 * SECOND);
+    clock.advance(SECOND);
+    let refused = Refused::NotNow { retry_after: 59 * SECOND };
+    assert_eq!(poll(&mut head), Poll::Ready(Err(refused)));
+    assert_eq!(limiter.stats().waiting, 0);
+}
+
+#[test]
+fn more_than_the_limit_is_refused_without_a_wait() {
+    let (limiter, _clock) = empty(2);
+    let refused = limiter.acquire(3).wait().unwrap_err();
+    assert_eq!(refused, Refused::TooMany { asked: 3, limit: 2 });
+    assert_eq!(limiter.stats().waiting, 0);
+}
+
+#[test]
+fn a_timeout_and_a_cancellation_leave_the_tokens_there() {
+    let (limiter, clock) = empty(1);
+    assert_eq!(limiter.acquire(1).wait_timeout(Duration::from_millis(1)), Err(TimedOut));
+    let token = CancelToken::new();
+    token.cancel();
+    assert!(limiter.acquire(1).or_cancelled(&token).wait().is_err());
+    clock.advance(SECOND);
+    assert!(limiter.try_acquire(1).is_ok());
+}
+
+#[test]
+fn threads_and_tasks_wait_in_one_line() {
+    let (limiter, clock) = empty(1);
+    let mut task = waiting(&limiter, 1);
+    thread::scope(|s| {
+        let thread = s.spawn(|| limiter.acquire(1).wait());
+        while limiter.stats().waiting < 2 {
+            thread::yield_now();
+        }
+        clock.advance(SECOND);
+        assert!(poll(&mut task).is_ready());
+        // The thread is the head: it arms its own timer, whenever it gets there.
+        while clock.next_due().is_none() {
+            thread::yield_now();
+        }
+        clock.advance(SECOND);
+        assert!(thread.join().unwrap().is_ok());
+    });
+    assert_eq!(clock.now(), Timestamp::ORIGIN + 2 * SECOND);
+    let stats = limiter.stats();
+    assert_eq!((stats.allowed, stats.waited, stats.waiting), (3, 2, 0));
+    assert!(stats.wait_time >= 2 * SECOND);
+}
+
+#[test]
+fn windows_wait_as_buckets_do() {
+    let clock = ManualClock::new();
+    let log = SlidingLog::with_clock(2, SECOND, clock.clone()).unwrap();
+    let buckets = SlidingWindow::with_clock(2, SECOND, clock.clone()).unwrap();
+    log.try_acquire(2).unwrap();
+    buckets.try_acquire(2).unwrap();
+    // Four tokens before it: a full window later than two would be.
+    let (mut log_first, mut log_second) = (pin!(log.acquire(2)), pin!(log.acquire(2)));
+    let mut bucket = pin!(buckets.acquire(2));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(log_first.as_mut().poll(&mut cx).is_pending());
+    assert!(log_second.as_mut().poll(&mut cx).is_pending());
+    assert!(bucket.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(log.try_acquire(1).unwrap_err().retry_after(), Some(3 * SECOND));
+    clock.advance(SECOND);
+    assert!(log_first.as_mut().poll(&mut cx).is_ready());
+    assert!(log_second.as_mut().poll(&mut cx).is_pending());
+    assert!(bucket.as_mut().poll(&mut cx).is_pending());
+    clock.advance(SECOND);
+    assert!(log_second.as_mut().poll(&mut cx).is_ready());
+    assert!(bucket.as_mut().poll(&mut cx).is_ready());
+}
+
+#[test]
+fn futures_and_limiters_go_to_other_threads() {
+    fn goes<T: Send>() {}
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<RateLimiter>();
+    is_shared::<SlidingLog>();
+    is_shared::<SlidingWindow>();
+    goes::<Waits<'_>>();
+    goes::<<Limiter<TokenBucket, ManualClock> as Gate>::Enter<'_>>();
+    goes::<<Limiter<TokenBucket, ManualClock> as Gate>::Pass<'_>>();
+}

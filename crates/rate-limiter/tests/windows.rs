@@ -1,0 +1,178 @@
+//! The sliding windows against their definitions.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tidegate_rate_limiter::{
+    Gate, ManualClock, Pass, QuotaError, SlidingLog, SlidingWindow, Timestamp,
+};
+
+const WINDOW: u64 = 1000;
+
+fn at(nanos: u64) -> Timestamp {
+    Timestamp::from_nanos(nanos)
+}
+
+fn log(limit: u32) -> SlidingLog<()> {
+    SlidingLog::with_clock(limit, Duration::from_nanos(WINDOW), ()).unwrap()
+}
+
+fn two_buckets(limit: u32) -> SlidingWindow<()> {
+    SlidingWindow::with_clock(limit, Duration::from_nanos(WINDOW), ()).unwrap()
+}
+
+fn schedules() -> impl Strategy<Value = Vec<(u64, u32)>> {
+    prop::collection::vec((prop_oneof![0..=3u64, 0..=200u64, 0..=1500u64], 1..=3u32), 1..120)
+}
+
+proptest! {
+    #[test]
+    fn a_log_answers_as_its_definition(schedule in schedules(), limit in 3..=9u32) {
+        let limiter = log(limit);
+        let mut taken: Vec<(u64, u32)> = Vec::new();
+        let mut now = 0;
+        for (passed, n) in schedule {
+            now += passed;
+            let in_window = |end: u64| -> u32 {
+                let recent = taken.iter().filter(|(time, _)| time + WINDOW > end);
+                recent.map(|(_, n)| n).sum()
+            };
+            let used = in_window(now);
+            match limiter.try_acquire_at(n, at(now)) {
+                Ok(grant) => {
+                    prop_assert!(used + n <= limit);
+                    prop_assert_eq!(grant.remaining(), limit - used - n);
+                    prop_assert_eq!(grant.reset_after(), Duration::from_nanos(WINDOW));
+                    taken.push((now, n));
+                }
+                Err(refused) => {
+                    prop_assert!(used + n > limit);
+                    let wait = u64::try_from(refused.retry_after().unwrap().as_nanos()).unwrap();
+                    prop_assert!(in_window(now + wait) + n <= limit);
+                    prop_assert!(in_window(now + wait - 1) + n > limit);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn two_buckets_admit_less_than_twice_the_limit_in_any_window(
+        schedule in schedules(),
+        limit in 3..=9u32,
+    ) {
+        let limiter = two_buckets(limit);
+        let mut taken: Vec<(u64, u32)> = Vec::new();
+        let mut now = 0;
+        for (passed, n) in schedule {
+            now += passed;
+            if limiter.try_acquire_at(n, at(now)).is_ok() {
+                taken.push((now, n));
+            }
+            let recent = taken.iter().filter(|(time, _)| time + WINDOW > now);
+            prop_assert!(recent.map(|(_, n)| n).sum::<u32>() < 2 * limit);
+            // The fixed windows of the definition are never exceeded.
+            let same = taken.iter().filter(|(time, _)| time / WINDOW == now / WINDOW);
+            prop_assert!(same.map(|(_, n)| n).sum::<u32>() <= limit);
+        }
+    }
+
+    #[test]
+    fn two_buckets_name_the_first_moment_that_works(schedule in schedules(), limit in 3..=9u32) {
+        let mut done: Vec<(u64, u32)> = Vec::new();
+        let replay = |done: &[(u64, u32)]| {
+            let limiter = two_buckets(limit);
+            for (time, n) in done {
+                limiter.try_acquire_at(*n, at(*time)).unwrap();
+            }
+            limiter
+        };
+        let mut now = 0;
+        for (passed, n) in schedule.into_iter().take(30) {
+            now += passed;
+            match replay(&done).try_acquire_at(n, at(now)) {
+                Ok(_) => done.push((now, n)),
+                Err(refused) => {
+                    let first = at(now) + refused.retry_after().unwrap();
+                    prop_assert!(replay(&done).try_acquire_at(n, first).is_ok());
+                    let early = first - Duration::from_nanos(1);
+                    prop_assert!(replay(&done).try_acquire_at(n, early).is_err());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn even_traffic_one_below_the_limit_passes_two_buckets() {
+    let limiter = two_buckets(10);
+    // Nine in each window, and never more.
+    for step in 0..1000 {
+        assert!(limiter.try_acquire_at(1, at(step * 112 + 99)).is_ok(), "step {step}");
+    }
+}
+
+#[test]
+fn time_going_backward_mints_nothing() {
+    let (log, buckets) = (log(1), two_buckets(1));
+    assert!(log.try_acquire_at(1, at(5 * WINDOW)).is_ok());
+    assert!(buckets.try_acquire_at(1, at(5 * WINDOW)).is_ok());
+    for earlier in [5 * WINDOW, 4 * WINDOW, 0] {
+        assert!(log.try_acquire_at(1, at(earlier)).is_err());
+        assert!(buckets.try_acquire_at(1, at(earlier)).is_err());
+    }
+    assert!(log.try_acquire_at(1, at(6 * WINDOW)).is_ok());
+    assert!(buckets.try_acquire_at(1, at(7 * WINDOW)).is_ok());
+}
+
+#[test]
+fn a_penalty_holds_and_then_the_window_is_as_it_was() {
+    let (log, buckets) = (log(2), two_buckets(2));
+    log.penalize_until(at(700));
+    buckets.penalize_until(at(700));
+    for refused in [log.try_acquire_at(1, at(0)), buckets.try_acquire_at(1, at(0))] {
+        assert_eq!(refused.unwrap_err().retry_after(), Some(Duration::from_nanos(700)));
+    }
+    assert!(log.try_acquire_at(2, at(700)).is_ok());
+    assert!(buckets.try_acquire_at(2, at(700)).is_ok());
+}
+
+#[test]
+fn a_refund_of_unknown_age_never_lets_more_than_the_limit_into_a_window() {
+    let limiter = log(2);
+    limiter.try_acquire_at(1, at(0)).unwrap();
+    limiter.try_acquire_at(1, at(900)).unwrap();
+    // As if the older one had been meant: the younger still counts until 1900.
+    limiter.refund(1);
+    assert!(limiter.try_acquire_at(1, at(900)).is_ok());
+    assert!(limiter.try_acquire_at(1, at(1899)).is_err());
+    limiter.refund(100);
+    assert!(limiter.try_acquire_at(2, at(1899)).is_ok());
+}
+
+#[test]
+fn a_pass_given_back_undoes_its_own_entry() {
+    let clock = ManualClock::new();
+    let log = SlidingLog::with_clock(2, Duration::from_nanos(WINDOW), clock.clone()).unwrap();
+    let buckets =
+        SlidingWindow::with_clock(2, Duration::from_nanos(WINDOW), clock.clone()).unwrap();
+    let (_log, _buckets) = (log.try_enter().unwrap(), buckets.try_enter().unwrap());
+    clock.advance(Duration::from_nanos(900));
+    let (in_log, in_buckets) = (log.try_enter().unwrap(), buckets.try_enter().unwrap());
+    assert!(log.try_acquire(1).is_err() && buckets.try_acquire(1).is_err());
+    in_log.give_back();
+    in_buckets.give_back();
+    // In the log the entry of 0 is left, and leaves at 1000.
+    clock.advance(Duration::from_nanos(100));
+    assert!(log.try_acquire(2).is_ok());
+    assert!(buckets.try_acquire(1).is_ok() && buckets.try_acquire(1).is_err());
+}
+
+#[test]
+fn a_window_of_nothing_is_an_error() {
+    let second = Duration::from_secs(1);
+    assert!(matches!(SlidingLog::new(0, second), Err(QuotaError::Rate { tokens: 0, .. })));
+    assert!(matches!(SlidingLog::new(1, Duration::ZERO), Err(QuotaError::ZeroPeriod)));
+    assert!(SlidingWindow::new(0, second).is_err());
+    assert!(SlidingWindow::new(1, Duration::MAX).is_ok());
+    assert!(log(3).try_acquire_at(4, at(0)).unwrap_err().is_too_many());
+}
