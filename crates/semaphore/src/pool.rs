@@ -8,6 +8,10 @@
 //!
 //! What is free and whether somebody waits are one word. So a release either comes before the CAS in `ask`, which then
 //! finds its permits, or after it, and then finds WAITERS. There is no moment between a look and a note.
+//!
+//! Permits stay in the word until the head's request fits, so there are no partial grants to undo. That the releaser
+//! hands over under the line's lock and wakes after it is as in tokio's `batch_semaphore`; that a bit of the word sends
+//! it there is as in parking_lot's `RawMutex`.
 
 use core::task::Poll;
 
@@ -182,25 +186,27 @@ impl Pool {
         self.line.with(|line| self.shrink_in_line(n, line));
     }
 
-    /// Removes up to `n` free permits; returns how many.
+    /// Removes up to `n` free permits that nobody in line is due; returns how many.
     pub(crate) fn shrink_free(&self, n: usize) -> usize {
         self.line.with(|line| {
-            // ORDERING: Relaxed: a guess, which the exchange confirms.
-            let mut word = self.word.load(Ordering::Relaxed);
             loop {
+                // ORDERING: Relaxed: a guess, which the exchange confirms.
+                let word = self.word.load(Ordering::Relaxed);
+                if line.head().is_some_and(|&head| head <= free(word)) {
+                    // Given back by somebody who now waits for this lock to serve the head.
+                    self.serve(line);
+                    continue;
+                }
                 let removed = n.min(free(word));
+                let rest = word - permits(removed);
                 // ORDERING: Relaxed: what the last holders did concerns nobody: no one will hold these again.
-                match self.word.compare_exchange_weak(
-                    word,
-                    word - permits(removed),
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                ) {
-                    Ok(_) => {
-                        self.shrink_in_line(removed, line);
-                        return removed;
-                    }
-                    Err(found) => word = found,
+                if self
+                    .word
+                    .compare_exchange_weak(word, rest, Ordering::Relaxed, Ordering::Relaxed)
+                    .is_ok()
+                {
+                    self.shrink_in_line(removed, line);
+                    return removed;
                 }
             }
         })

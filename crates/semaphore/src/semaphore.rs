@@ -63,6 +63,9 @@ impl Semaphore {
     tidegate_core::const_fn! {
         /// Creates an open semaphore with `permits` free permits. Does not allocate.
         ///
+        /// There may be none, to be [added](Self::add_permits) later. Until then every request but one for 0 is one for
+        /// too many, and is refused.
+        ///
         /// # Panics
         ///
         /// Panics if `permits` is above [`MAX_PERMITS`].
@@ -107,7 +110,7 @@ impl Semaphore {
     /// # Errors
     ///
     /// [`Closed`](AcquireError::Closed), also for `n` = 0; else [`TooMany`](AcquireError::TooMany) if `n` is above the
-    /// [`capacity`](Self::capacity), which is when waiting would never end. Both come at once.
+    /// [`capacity`](Self::capacity): nobody waits for permits that do not exist. Both come at once.
     ///
     /// # Panics
     ///
@@ -260,6 +263,8 @@ impl Semaphore {
     }
 
     /// Removes up to `n` of the free permits for good and returns how many. Never waits.
+    ///
+    /// Permits given back before go to those in line first. Free ones beside a head that waits for more may be removed.
     ///
     /// The capacity shrinks by as many. A request in line that now asks for more than there is gets
     /// [`AcquireError::TooMany`] as soon as it is at the head: it would never be served.

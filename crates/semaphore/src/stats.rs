@@ -36,7 +36,7 @@ pub struct Stats {
     pub acquired: u64,
     /// Requests that got an error.
     pub refused: u64,
-    /// Futures dropped while they stood in line, or after their grant but before they were polled again.
+    /// Futures dropped after they had joined the line and before they learned what became of their requests.
     pub cancelled: u64,
     /// Requests that had to stand in line, whatever became of them.
     pub waited: u64,
