@@ -1,7 +1,6 @@
 //! Models of the concurrent map: reading, writing, growing and removing in one shard; `Keyed`'s bound.
 //!
-//! The hash is fixed: a random one would make the executions of a model differ. The shards are made before the threads
-//! start: the `OnceLock` in which they lie is std's, which loom does not see.
+//! The hash is fixed: a random one would make the executions of a model differ.
 
 use std::{
     hash::{BuildHasherDefault, Hasher},
@@ -33,8 +32,6 @@ type Fixed = BuildHasherDefault<Identity>;
 /// A map of one shard that contains the numbers below `entries`.
 fn map(entries: u32) -> Arc<ConcurrentMap<u32, u32, Fixed>> {
     let map = ConcurrentMap::with_shards_and_hasher(1, Fixed::default());
-    map.insert(u32::MAX, 0);
-    map.clear();
     (0..entries).for_each(|n| assert!(map.insert(n, n).is_none()));
     Arc::new(map)
 }
@@ -214,5 +211,19 @@ fn a_state_that_is_held_is_not_evicted() {
         }
         other.join().unwrap();
         assert_eq!(keyed.len(), 1);
+    });
+}
+
+#[test]
+fn the_first_writes_of_two_threads_both_arrive() {
+    model(|| {
+        let map = map(0);
+        let other = {
+            let map = map.clone();
+            thread::spawn(move || map.insert(1, 1))
+        };
+        assert_eq!(map.insert(2, 2), None);
+        assert_eq!(other.join().unwrap(), None);
+        assert_eq!((map.len(), map.get(&1), map.get(&2)), (2, Some(1), Some(2)));
     });
 }

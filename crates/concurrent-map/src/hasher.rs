@@ -94,11 +94,11 @@ mod seed {
     use std::hash::RandomState;
 
     use foldhash::{SharedSeed, fast::SeedableRandomState};
-    use tidegate_core::primitive::OnceLock;
+    use tidegate_core::primitive::ProcessCell;
 
     /// Keyed per process (by the operating system's randomness) and per builder.
     pub(super) fn state() -> SeedableRandomState {
-        static PROCESS: OnceLock<SharedSeed> = OnceLock::new();
+        static PROCESS: ProcessCell<SharedSeed> = ProcessCell::new();
         let process = PROCESS.get_or_init(|| SharedSeed::from_u64(random()));
         SeedableRandomState::with_seed(random(), process)
     }

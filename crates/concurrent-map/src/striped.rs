@@ -135,26 +135,11 @@ fn spread(hash: u64) -> u64 {
 }
 
 /// The default number of shards: four for each thread that can run at once, at least eight.
-#[cfg(feature = "std")]
 pub(crate) fn default_shards() -> NonZeroUsize {
-    use tidegate_core::primitive::OnceLock;
-
-    // Asking the system takes microseconds.
-    static COUNT: OnceLock<NonZeroUsize> = OnceLock::new();
-    *COUNT.get_or_init(|| {
-        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        threads.saturating_mul(FOUR).max(EIGHT)
-    })
+    let threads = tidegate_core::primitive::parallelism();
+    NonZeroUsize::new(threads.saturating_mul(4)).map_or(EIGHT, |shards| shards.max(EIGHT))
 }
 
-/// The default number of shards where nobody can say how many threads run at once.
-#[cfg(not(feature = "std"))]
-pub(crate) fn default_shards() -> NonZeroUsize {
-    EIGHT
-}
-
-#[cfg(feature = "std")]
-const FOUR: NonZeroUsize = NonZeroUsize::new(4).expect("not zero");
 const EIGHT: NonZeroUsize = NonZeroUsize::new(8).expect("not zero");
 
 #[cfg(test)]

@@ -80,7 +80,12 @@ pub(crate) use std::sync::Mutex;
 #[cfg(feature = "std")]
 pub(crate) use std::sync::PoisonError;
 
+#[cfg(all(loom, feature = "std"))]
+pub use self::model_once::OnceLock;
+/// A cell written once. Not modelled: for what lives as long as the process.
 #[cfg(feature = "std")]
+pub use std::sync::OnceLock as ProcessCell;
+#[cfg(all(not(loom), feature = "std"))]
 pub use std::sync::OnceLock;
 
 #[cfg(all(loom, feature = "std"))]
@@ -159,15 +164,16 @@ pub fn thread_number() -> Option<usize> {
     None
 }
 
-/// The number of threads that can run at once, 1 where nobody can say.
+/// The number of threads that can run at once, as the system said when it was asked first; 1 where nobody can say.
 #[cfg(all(feature = "std", not(loom)))]
-pub(crate) fn parallelism() -> usize {
-    std::thread::available_parallelism().map_or(1, core::num::NonZero::get)
+pub fn parallelism() -> usize {
+    static ANSWER: ProcessCell<usize> = ProcessCell::new();
+    *ANSWER.get_or_init(|| std::thread::available_parallelism().map_or(1, core::num::NonZero::get))
 }
 
 /// LOOM: two stripes are enough to sum over.
 #[cfg(any(not(feature = "std"), loom))]
-pub(crate) fn parallelism() -> usize {
+pub fn parallelism() -> usize {
     if cfg!(loom) { 2 } else { 1 }
 }
 
@@ -214,6 +220,57 @@ pub(crate) mod model_queue {
         }
         pub(crate) fn pop(&self) -> Option<T> {
             self.0.pop()
+        }
+    }
+}
+
+/// LOOM: std's `OnceLock` is invisible to the model, which would miss that its readers see what its writer did.
+#[cfg(all(loom, feature = "std"))]
+mod model_once {
+    use loom::sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    };
+
+    /// A cell written once, as far as the model can see an atomic flag and a lock.
+    #[derive(Debug)]
+    pub struct OnceLock<T> {
+        is_set: AtomicBool,
+        setting: Mutex<()>,
+        value: std::sync::OnceLock<T>,
+    }
+
+    impl<T> OnceLock<T> {
+        /// Creates an empty cell.
+        pub fn new() -> Self {
+            Self {
+                is_set: AtomicBool::new(false),
+                setting: Mutex::new(()),
+                value: std::sync::OnceLock::new(),
+            }
+        }
+
+        /// Returns the value if it was written.
+        pub fn get(&self) -> Option<&T> {
+            // ORDERING: Acquire: pairs with the Release in `get_or_init`.
+            self.is_set.load(Ordering::Acquire).then(|| self.value.get()).flatten()
+        }
+
+        /// Returns the value, written by `make` if nobody has.
+        pub fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
+            if let Some(value) = self.get() {
+                return value;
+            }
+            let _setting = self.setting.lock();
+            let value = self.value.get_or_init(make);
+            self.is_set.store(true, Ordering::Release);
+            value
+        }
+    }
+
+    impl<T> Default for OnceLock<T> {
+        fn default() -> Self {
+            Self::new()
         }
     }
 }

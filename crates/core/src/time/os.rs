@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    primitive::OnceLock,
+    primitive::ProcessCell,
     time::{
         Clock, SystemClock, Timer, Timestamp,
         timers::{Entry, Timers},
@@ -22,7 +22,7 @@ use crate::{
 };
 
 fn origin() -> Instant {
-    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    static ORIGIN: ProcessCell<Instant> = ProcessCell::new();
     *ORIGIN.get_or_init(Instant::now)
 }
 
@@ -104,7 +104,7 @@ struct TimerThread {
 
 impl TimerThread {
     fn get() -> &'static Self {
-        static THREAD: OnceLock<TimerThread> = OnceLock::new();
+        static THREAD: ProcessCell<TimerThread> = ProcessCell::new();
         THREAD.get_or_init(|| {
             let timers = Timers::new();
             let served = timers.clone();
