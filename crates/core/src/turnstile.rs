@@ -3,7 +3,7 @@
 use core::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use crate::{
@@ -79,7 +79,7 @@ impl Turnstile {
     ///
     /// [`Closed`] once [`close`](Self::close) was called.
     pub fn enter(&self) -> Enter<'_> {
-        Enter { turn: Turn::new(self, ()) }
+        Enter { turn: Some(Turn::new(self, ())) }
     }
 
     /// Sends everybody in line away and refuses all who come, for ever. Who is inside stays until it leaves.
@@ -181,21 +181,23 @@ impl Supply for Turnstile {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Enter<'a> {
-    turn: Turn<&'a Turnstile>,
+    // `None` once it has resolved.
+    turn: Option<Turn<&'a Turnstile>>,
 }
 
 impl<'a> Future for Enter<'a> {
     type Output = Result<Inside<'a>, Closed>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let turnstile = *self.turn.supply();
-        if !self.turn.is_waiting() {
-            if let Some(inside) = turnstile.try_enter() {
-                self.turn = Turn::new(turnstile, ());
-                return Poll::Ready(Ok(inside));
-            }
-        }
-        Pin::new(&mut self.turn).poll(cx).map_ok(|()| Inside { turnstile })
+        let turn = self.turn.as_mut().expect("polled after it was ready");
+        let turnstile = *turn.supply();
+        let fast = if turn.is_waiting() { None } else { turnstile.try_enter() };
+        let entered = match fast {
+            Some(inside) => Ok(inside),
+            None => ready!(Pin::new(turn).poll(cx)).map(|()| Inside { turnstile }),
+        };
+        self.turn = None;
+        Poll::Ready(entered)
     }
 }
 
