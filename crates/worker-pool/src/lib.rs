@@ -1,3 +1,64 @@
 #![doc = include_str!("../README.md")]
+//!
+//! # How it works
+//!
+//! ```text
+//! submit ─▶ room? ──no──▶ wait for room            worker: make room ─▶ job? ──no──▶ sleep
+//!             │ yes: reserved                                            │ yes
+//!             ▼                                                          ▼
+//!          the queue ─────────────────────────────────────────────▶ run it, contain its panic
+//!                                                                        ▼
+//!          handle ◀──────────── result, panic or "cancelled" ─────── settle the job's cell
+//! ```
+//!
+//! A worker that comes for a job makes room for one, so the room at any time is the queue's capacity plus the workers
+//! that wait. That makes a queue of capacity 0 a hand-off, and says exactly when
+//! [`try_submit`](WorkerPool::try_submit) succeeds, however late a woken worker gets to run.
+//!
+//! # Submitting from inside a job
+//!
+//! A job may use its own pool. Three waits in it can be waits for itself, and are deadlocks if every worker is in one:
+//!
+//! - for room in a full queue: use [`try_submit`](WorkerPool::try_submit), and do the work on the spot if it is refused;
+//! - for the handle of another job of the pool: a waiting worker never runs other jobs behind your back, which could
+//!   overflow its stack, or wait for a lock that the interrupted job holds;
+//! - for [`shutdown`](WorkerPool::shutdown): a job that wants its pool to end calls [`close`](WorkerPool::close).
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+mod builder;
+mod crew;
+mod error;
+mod handle;
+mod intake;
+mod panic;
+mod pending;
+mod pool;
+mod shared;
+mod shutdown;
+mod stats;
+mod submit;
+mod task;
+mod threads;
+mod worker;
+
+pub use tidegate_core::{
+    CancelToken, Cancelled, Clock, Closed, ManualClock, SystemClock, TimedOut, Timer, Wait,
+};
+
+pub use self::{
+    builder::Builder,
+    error::{JoinError, Panic, TrySubmitError},
+    handle::JobHandle,
+    panic::Payload,
+    pending::Pending,
+    pool::WorkerPool,
+    shutdown::{Shutdown, ShutdownWithin, StillRunning},
+    stats::Stats,
+    submit::{Execute, Submit},
+    worker::Worker,
+};

@@ -1,0 +1,119 @@
+//! The settings of a pool.
+
+#[cfg(feature = "std")]
+use core::num::NonZeroUsize;
+use core::{any::Any, fmt};
+
+use alloc::boxed::Box;
+
+use tidegate_core::Clock;
+
+use crate::{
+    pool::WorkerPool,
+    shared::{BoxedClock, OnPanic, Shared},
+};
+
+/// The capacity of a queue that nobody has set.
+const DEFAULT_QUEUE: usize = 1024;
+
+/// The settings of a [`WorkerPool`], each of which has a default.
+///
+/// # Examples
+///
+/// ```
+/// use core::num::NonZeroUsize;
+/// use tidegate_worker_pool::{SystemClock, Wait, WorkerPool};
+///
+/// let pool = WorkerPool::builder()
+///     .threads(NonZeroUsize::MIN)
+///     .queue(8)
+///     .clock(SystemClock)
+///     .on_panic(|_| eprintln!("a job panicked"))
+///     .build()?;
+/// let name = pool.submit(|| std::thread::current().name().map(String::from)).wait().wait();
+/// assert_eq!(name.unwrap().as_deref(), Some("tidegate-worker-0"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use = "settings do nothing until the pool is built"]
+pub struct Builder {
+    #[cfg(feature = "std")]
+    threads: Option<NonZeroUsize>,
+    queue: usize,
+    clock: Option<BoxedClock>,
+    on_panic: Option<OnPanic>,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self {
+            #[cfg(feature = "std")]
+            threads: None,
+            queue: DEFAULT_QUEUE,
+            clock: None,
+            on_panic: None,
+        }
+    }
+
+    /// Sets the number of threads that [`build`](Self::build) starts. Default: as many as can run at once.
+    #[cfg(feature = "std")]
+    pub fn threads(mut self, threads: NonZeroUsize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Sets how many jobs may wait when no worker does. Default: 1024.
+    ///
+    /// 0 is a hand-off: a job is accepted when a worker is there to take it. The queue takes memory as it fills;
+    /// `usize::MAX` means no bound.
+    pub fn queue(mut self, capacity: usize) -> Self {
+        self.queue = capacity;
+        self
+    }
+
+    /// Measures with `clock` how long jobs wait and run, for [`Stats`](crate::Stats). Default: nobody measures, which
+    /// saves three looks at the clock for each job.
+    pub fn clock(mut self, clock: impl Clock + Send + Sync + 'static) -> Self {
+        self.clock = Some(Box::new(clock));
+        self
+    }
+
+    /// Sets what hears of every panic of a job, with its payload, before the job's handle does. Default: nothing.
+    ///
+    /// It runs on the worker. It also hears of a result that nobody wanted and that panics when it is dropped. Its own
+    /// panic is contained. Without std it hears only that there was a panic.
+    pub fn on_panic(
+        mut self,
+        on_panic: impl Fn(&(dyn Any + Send)) + Send + Sync + 'static,
+    ) -> Self {
+        self.on_panic = Some(Box::new(on_panic));
+        self
+    }
+
+    /// Creates a pool and starts its threads.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's, if it does not start a thread; those that were started have ended then.
+    #[cfg(feature = "std")]
+    pub fn build(self) -> std::io::Result<WorkerPool> {
+        let threads = match self.threads {
+            Some(threads) => threads,
+            None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        };
+        let pool = self.detached();
+        // Dropping the pool on the way out closes it and joins what has started.
+        (0..threads.get()).try_for_each(|_| pool.spawn_thread())?;
+        Ok(pool)
+    }
+
+    /// Creates a pool without threads: whoever drives its [`worker`](WorkerPool::worker)s runs its jobs.
+    pub fn detached(self) -> WorkerPool {
+        WorkerPool::new(Shared::new(self.queue, self.clock, self.on_panic))
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("queue", &self.queue).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,167 @@
+//! Why a job has no result, and why one was not taken.
+
+use core::fmt;
+
+use alloc::{borrow::Cow, string::String};
+
+use tidegate_core::lock::Lock;
+
+use crate::panic::Payload;
+
+/// Why a [`JobHandle`](crate::JobHandle) has no result to give.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_worker_pool::{Wait, WorkerPool};
+///
+/// let pool = WorkerPool::builder().build()?;
+/// let error = pool.submit(|| -> u32 { std::panic::panic_any(7) }).wait().wait().unwrap_err();
+/// assert!(error.is_panic());
+/// assert_eq!(error.into_panic().unwrap().downcast_ref(), Some(&7));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The job panicked.
+    Panicked(Panic),
+    /// The job was accepted, but dropped before it ran: by [`shutdown_now`](crate::WorkerPool::shutdown_now), or because
+    /// the pool was gone and its last worker, too.
+    Cancelled,
+    /// The pool was closed before the job was accepted. It did not run.
+    Closed,
+}
+
+impl JoinError {
+    /// Returns whether the job panicked.
+    pub fn is_panic(&self) -> bool {
+        matches!(self, Self::Panicked(_))
+    }
+
+    /// Returns whether the job was dropped before it ran.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled)
+    }
+
+    /// Returns whether the pool was closed before the job was accepted.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed)
+    }
+
+    /// Returns what the job panicked with, made for `std::panic::resume_unwind`.
+    ///
+    /// # Errors
+    ///
+    /// Returns `self` if the job did not panic.
+    pub fn into_panic(self) -> Result<Payload, Self> {
+        match self {
+            Self::Panicked(panic) => Ok(panic.into_payload()),
+            other => Err(other),
+        }
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Panicked(panic) => write!(f, "job panicked: {}", panic.message()),
+            Self::Cancelled => f.write_str("job cancelled"),
+            Self::Closed => f.write_str("worker pool closed"),
+        }
+    }
+}
+
+impl core::error::Error for JoinError {}
+
+/// The panic of a job: its message, and its payload.
+pub struct Panic {
+    message: Cow<'static, str>,
+    // Never entered but by value: the lock lends the payload the `Sync` that an error needs to travel with `?`.
+    payload: Lock<Payload>,
+}
+
+impl Panic {
+    pub(crate) fn new(payload: Payload) -> Self {
+        Self { message: message_of(&payload), payload: Lock::new(payload) }
+    }
+
+    /// Returns the message, or a stand-in for a payload that is no text.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Returns what the job panicked with.
+    pub fn into_payload(self) -> Payload {
+        self.payload.into_inner()
+    }
+}
+
+fn message_of(payload: &Payload) -> Cow<'static, str> {
+    if let Some(text) = payload.downcast_ref::<&'static str>() {
+        Cow::Borrowed(*text)
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        Cow::Owned(text.clone())
+    } else {
+        Cow::Borrowed("(no message)")
+    }
+}
+
+impl fmt::Debug for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Panic").field(&self.message).finish()
+    }
+}
+
+/// The job could not be accepted without waiting; gives it back.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_worker_pool::{TrySubmitError, WorkerPool};
+///
+/// let pool = WorkerPool::detached(0);
+/// let refused = pool.try_submit(|| 7).unwrap_err();
+/// assert!(refused.is_full());
+/// assert_eq!(refused.into_inner()(), 7);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum TrySubmitError<F> {
+    /// There is no room now.
+    Full(F),
+    /// The pool is closed, there will never be room.
+    Closed(F),
+}
+
+impl<F> TrySubmitError<F> {
+    /// Returns the job.
+    pub fn into_inner(self) -> F {
+        match self {
+            Self::Full(job) | Self::Closed(job) => job,
+        }
+    }
+
+    /// Returns whether there was no room.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Full(_))
+    }
+
+    /// Returns whether the pool is closed.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed(_))
+    }
+}
+
+impl<F> fmt::Debug for TrySubmitError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_full() { "Full(..)" } else { "Closed(..)" })
+    }
+}
+
+impl<F> fmt::Display for TrySubmitError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_full() { "worker pool full" } else { "worker pool closed" })
+    }
+}
+
+impl<F> core::error::Error for TrySubmitError<F> {}

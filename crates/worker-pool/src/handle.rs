@@ -1,0 +1,102 @@
+//! The caller's end of a job.
+
+use core::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tidegate_core::primitive::Arc;
+
+use crate::{error::JoinError, task::Join};
+
+/// The result of a job that was submitted: a future, to be awaited in a task or waited for on a thread.
+///
+/// Dropping the handle does not cancel the job: it runs, and its result is dropped.
+///
+/// # Cancel safety
+///
+/// Polling a handle loses nothing. But `handle.wait_timeout(d)` consumes the handle; to try again later, wait for
+/// `&mut handle`.
+///
+/// # Panics
+///
+/// Panics if it is polled again after it gave its result.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_worker_pool::{TimedOut, Wait, WorkerPool};
+///
+/// let pool = WorkerPool::detached(1);
+/// let mut handle = pool.try_submit(|| 6 * 7)?;
+/// assert_eq!((&mut handle).wait_timeout(Duration::ZERO).unwrap_err(), TimedOut);
+///
+/// pool.close();
+/// pool.worker().wait(); // this thread is the worker, until nothing is left to do
+/// assert!(handle.is_finished());
+/// assert_eq!(handle.wait()?, 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "dropping the handle gives the result up; `execute` says so"]
+pub struct JobHandle<T> {
+    end: End<T>,
+}
+
+enum End<T> {
+    Task(Arc<dyn Join<T>>),
+    /// The pool did not accept the job.
+    Refused,
+    Taken,
+}
+
+impl<T> JobHandle<T> {
+    pub(crate) fn new(task: Arc<dyn Join<T>>) -> Self {
+        Self { end: End::Task(task) }
+    }
+
+    pub(crate) fn refused() -> Self {
+        Self { end: End::Refused }
+    }
+
+    /// Returns whether the job has ended, in whatever way: the next poll gives its result.
+    pub fn is_finished(&self) -> bool {
+        match &self.end {
+            End::Task(task) => task.is_finished(),
+            End::Refused | End::Taken => true,
+        }
+    }
+}
+
+impl<T> Future for JobHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let result = match &self.end {
+            End::Task(task) => match task.poll_join(cx) {
+                Poll::Ready(result) => result,
+                Poll::Pending => return Poll::Pending,
+            },
+            End::Refused => Err(JoinError::Closed),
+            End::Taken => panic!("polled after it was ready"),
+        };
+        self.end = End::Taken;
+        Poll::Ready(result)
+    }
+}
+
+impl<T> Drop for JobHandle<T> {
+    fn drop(&mut self) {
+        if let End::Task(task) = &self.end {
+            task.detach();
+        }
+    }
+}
+
+impl<T> fmt::Debug for JobHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobHandle").field("is_finished", &self.is_finished()).finish()
+    }
+}

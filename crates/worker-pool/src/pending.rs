@@ -1,0 +1,59 @@
+//! Jobs that a shutdown left undone.
+
+use core::fmt;
+
+use tidegate_core::primitive::Arc;
+
+use crate::{shared::Shared, task::Job};
+
+/// A job that was accepted and not begun, given back by [`WorkerPool::shutdown_now`](crate::WorkerPool::shutdown_now).
+///
+/// Dropping it cancels the job: its handle resolves to [`JoinError::Cancelled`](crate::JoinError::Cancelled).
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_worker_pool::{Wait, WorkerPool};
+///
+/// let pool = WorkerPool::detached(2);
+/// let (one, two) = (pool.try_submit(|| 1)?, pool.try_submit(|| 2)?);
+/// let mut left = pool.shutdown_now().into_iter();
+/// left.next().unwrap().run();
+/// drop(left);
+/// assert_eq!(one.wait()?, 1);
+/// assert!(two.wait().unwrap_err().is_cancelled());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "dropping it cancels the job"]
+pub struct Pending {
+    // `None` once it was run.
+    job: Option<Job>,
+    shared: Arc<Shared>,
+}
+
+impl Pending {
+    pub(crate) fn new(shared: &Arc<Shared>, job: Job) -> Self {
+        Self { job: Some(job), shared: shared.clone() }
+    }
+
+    /// Runs the job here, as a worker would have: its panic is contained, and its handle gets the result.
+    pub fn run(mut self) {
+        if let Some(job) = self.job.take() {
+            self.shared.run(job);
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(job) = self.job.take() {
+            self.shared.cancel(job);
+        }
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,298 @@
+//! The pool as its users hold it.
+
+use core::fmt;
+
+use alloc::vec::Vec;
+
+use tidegate_core::primitive::Arc;
+
+use crate::{
+    builder::Builder,
+    error::TrySubmitError,
+    handle::JobHandle,
+    intake::NoRoom,
+    pending::Pending,
+    shared::Shared,
+    shutdown::Shutdown,
+    stats::Stats,
+    submit::{Execute, Submit},
+    task::{Job, Task},
+    threads::Threads,
+    worker::Worker,
+};
+
+/// Runs jobs on a bounded number of workers, with a bounded queue before them.
+///
+/// The workers are threads of the pool's own ([`builder`](Self::builder)), or futures that any executor drives
+/// ([`detached`](Self::detached)), or both. Clones are the same pool and cost one reference count.
+///
+/// # Dropping it
+///
+/// Dropping the last clone is close and drain: every accepted job is run. A pool with threads *waits* for that, and joins
+/// them; except after a shutdown that timed out, and on one of its own threads, where that would be waiting for itself.
+/// A detached pool does not wait: its workers finish the jobs. If it has no worker, nobody can, and they are cancelled.
+///
+/// In a task, `shutdown().await` before, so that the drop has nothing left to wait for.
+///
+/// # Fairness
+///
+/// Jobs begin in the order in which they were accepted. Waiting submissions are woken in order, but a newcomer may take
+/// the room first.
+///
+/// # Memory ordering
+///
+/// What happened before a job was submitted happens before the job; and the job before whatever its handle's result, or
+/// the end of a shutdown, is seen by.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_worker_pool::{Wait, WorkerPool};
+///
+/// let pool = WorkerPool::builder().queue(4).build()?;
+/// let squares: Vec<_> = (0..8_u64).map(|n| pool.submit(move || n * n).wait()).collect();
+/// let sum: u64 = squares.into_iter().map(|square| square.wait().unwrap()).sum();
+/// assert_eq!(sum, 140);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct WorkerPool {
+    owner: Arc<Owner>,
+}
+
+/// What ends with the last clone.
+struct Owner {
+    shared: Arc<Shared>,
+    threads: Arc<Threads>,
+}
+
+impl WorkerPool {
+    /// Starts the settings of a pool.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Creates a pool without threads, with a queue for `queue` jobs and otherwise default settings.
+    ///
+    /// Its jobs run wherever its [`worker`](Self::worker)s are driven.
+    pub fn detached(queue: usize) -> Self {
+        Self::builder().queue(queue).detached()
+    }
+
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { owner: Arc::new(Owner { shared, threads: Arc::default() }) }
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn spawn_thread(&self) -> std::io::Result<()> {
+        self.owner.threads.spawn(crate::worker::Seat::new(self.shared()))
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.owner.shared
+    }
+
+    /// Adds a worker, to be driven by the caller: as many as there are live futures from here run jobs at the same time.
+    ///
+    /// A pool with threads can have them, too.
+    pub fn worker(&self) -> Worker {
+        Worker::new(self.shared())
+    }
+
+    /// Waits for room, and submits a job. The handle it resolves to waits for the job's result.
+    ///
+    /// Inside a job of the same pool, see [the warning](crate#submitting-from-inside-a-job).
+    ///
+    /// # Cancel safety
+    ///
+    /// The job is submitted when the future resolves. Dropped before, it drops the job and leaves no trace.
+    ///
+    /// # Errors
+    ///
+    /// If the pool is closed, the job is dropped and the handle resolves to [`JoinError::Closed`](crate::JoinError::Closed),
+    /// so that there is one place to look for what went wrong. To get the job back, use [`try_submit`](Self::try_submit).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_worker_pool::{Wait, WorkerPool};
+    ///
+    /// let pool = WorkerPool::builder().build()?;
+    /// let task = async { pool.submit(|| 6 * 7).await.await };
+    /// assert_eq!(task.wait()?, 42);
+    ///
+    /// pool.close();
+    /// assert!(pool.submit(|| 6 * 7).wait().wait().unwrap_err().is_closed());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn submit<F, T>(&self, job: F) -> Submit<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        Submit::new(self.shared(), job)
+    }
+
+    /// Submits a job if there is room now: a free place in the queue, or a worker that waits.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySubmitError`] gives the job back if the queue is full or the pool closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_worker_pool::WorkerPool;
+    ///
+    /// let pool = WorkerPool::detached(1);
+    /// let handle = pool.try_submit(|| 1).unwrap();
+    /// let job = pool.try_submit(|| 2).unwrap_err().into_inner();
+    /// assert_eq!(job(), 2); // the caller runs it: the simplest back-pressure
+    /// # drop(handle);
+    /// ```
+    pub fn try_submit<F, T>(&self, job: F) -> Result<JobHandle<T>, TrySubmitError<F>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let shared = self.shared();
+        let refused = match shared.reserve() {
+            Ok(room) => {
+                let task = Task::new(job, true);
+                match shared.accept(room, Job::new(task.clone())) {
+                    Ok(()) => return Ok(JobHandle::new(task)),
+                    Err(_refused) => {
+                        let job = task.take_back().expect("a job that was refused has not run");
+                        TrySubmitError::Closed(job)
+                    }
+                }
+            }
+            Err(NoRoom::Full) => TrySubmitError::Full(job),
+            Err(NoRoom::Closed) => TrySubmitError::Closed(job),
+        };
+        shared.reject();
+        Err(refused)
+    }
+
+    /// Waits for room, and submits a job whose end nobody waits for. Only [`stats`](Self::stats) and
+    /// [`on_panic`](Builder::on_panic) tell how it went.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`submit`](Self::submit).
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::Closed) if the pool is closed; the job was dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_worker_pool::{Wait, WorkerPool};
+    ///
+    /// let pool = WorkerPool::builder().build()?;
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// pool.execute(move || sender.send(42).unwrap()).wait()?;
+    /// assert_eq!(receiver.recv()?, 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn execute<F>(&self, job: F) -> Execute
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        Execute::new(self.shared(), job)
+    }
+
+    /// Accepts no more jobs; wakes who waits for room, and idle workers, which leave. Accepted jobs will be run.
+    ///
+    /// Returns false if it was closed already.
+    pub fn close(&self) -> bool {
+        self.shared().intake.close()
+    }
+
+    /// Returns whether the pool is closed. Jobs may still be queued or running.
+    pub fn is_closed(&self) -> bool {
+        self.shared().intake.is_closed()
+    }
+
+    /// Closes the pool, waits until every accepted job has ended and every worker has left, and joins the pool's
+    /// threads.
+    ///
+    /// A worker that was never polled is not waited for. On a pool without workers this waits for one to come and do what
+    /// is left. A job must not wait for this: it would wait for itself.
+    ///
+    /// # Cancel safety
+    ///
+    /// The pool is closed by the first poll and stays closed. What is dropped is the wait.
+    ///
+    /// # Errors
+    ///
+    /// None; but its timed forms return [`StillRunning`](crate::StillRunning).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_worker_pool::{Wait, WorkerPool};
+    ///
+    /// let pool = WorkerPool::builder().build()?;
+    /// let handle = pool.submit(|| 42).wait();
+    /// pool.shutdown().wait();
+    /// assert!(handle.is_finished());
+    /// assert_eq!(pool.stats().workers, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn shutdown(&self) -> Shutdown {
+        Shutdown::new(self.shared(), &self.owner.threads)
+    }
+
+    /// Closes the pool and takes the jobs out that no worker has taken, oldest first. Running jobs run on; nothing here
+    /// waits for them.
+    ///
+    /// May spin for the few instructions that another thread needs to put a job in which was accepted just then; so it
+    /// is not for interrupt handlers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_worker_pool::{Wait, WorkerPool};
+    ///
+    /// let pool = WorkerPool::detached(4);
+    /// let handle = pool.try_submit(|| 42)?;
+    /// assert_eq!(pool.shutdown_now().len(), 1); // and what is not kept is cancelled
+    /// assert!(handle.wait().unwrap_err().is_cancelled());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn shutdown_now(&self) -> Vec<Pending> {
+        let shared = self.shared();
+        shared.take_all().into_iter().map(|job| Pending::new(shared, job)).collect()
+    }
+
+    /// Returns what the pool has done and is doing.
+    pub fn stats(&self) -> Stats {
+        self.shared().stats()
+    }
+
+    /// Returns how many jobs may wait when no worker does.
+    pub fn capacity(&self) -> usize {
+        self.shared().intake.capacity()
+    }
+}
+
+impl fmt::Debug for WorkerPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerPool")
+            .field("capacity", &self.capacity())
+            .field("is_closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.intake.close();
+        if self.shared.crew.orphan() {
+            self.shared.abandon();
+        }
+        self.threads.join();
+    }
+}

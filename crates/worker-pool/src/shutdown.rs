@@ -1,0 +1,157 @@
+//! Close, then drain.
+
+use core::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use alloc::boxed::Box;
+
+use tidegate_core::{Timer, Wait, event::Waiter, primitive::Arc, wait::OrTimeout};
+
+use crate::{shared::Shared, threads::Threads};
+
+/// Future of [`WorkerPool::shutdown`](crate::WorkerPool::shutdown).
+///
+/// Its timed forms have the usual names, and say how much was left: [`wait_timeout`](Self::wait_timeout),
+/// `wait_deadline`, [`or_timeout`](Self::or_timeout).
+#[must_use = "futures do nothing unless awaited or waited for"]
+pub struct Shutdown {
+    shared: Arc<Shared>,
+    threads: Arc<Threads>,
+    waiter: Waiter,
+}
+
+impl Shutdown {
+    pub(crate) fn new(shared: &Arc<Shared>, threads: &Arc<Threads>) -> Self {
+        Self { shared: shared.clone(), threads: threads.clone(), waiter: Waiter::new() }
+    }
+
+    /// Blocks the calling thread until the pool has ended or `duration` has passed since the call.
+    ///
+    /// # Errors
+    ///
+    /// [`StillRunning`] when the time is up. The pool stays closed, its workers go on until nothing is left, and its
+    /// threads are let go: dropping the pool does not wait for them either.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_worker_pool::{Wait, WorkerPool};
+    ///
+    /// let pool = WorkerPool::builder().build()?;
+    /// let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    /// let endless = pool.submit(move || stopped.recv()).wait();
+    /// let still_running = pool.shutdown().wait_timeout(Duration::from_millis(1)).unwrap_err();
+    /// assert_eq!(still_running.jobs, 1);
+    /// # drop((stop, endless));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn wait_timeout(mut self, duration: Duration) -> Result<(), StillRunning> {
+        Wait::wait_timeout(&mut self, duration)
+            .map_err(|_| StillRunning::after(&self.shared, &self.threads))
+    }
+
+    /// Blocks the calling thread until the pool has ended or `deadline` has come.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait_timeout`](Self::wait_timeout).
+    #[cfg(feature = "std")]
+    pub fn wait_deadline(mut self, deadline: std::time::Instant) -> Result<(), StillRunning> {
+        Wait::wait_deadline(&mut self, deadline)
+            .map_err(|_| StillRunning::after(&self.shared, &self.threads))
+    }
+
+    /// Gives up with [`StillRunning`] when `duration` has passed since this call, measured by `timer`. Otherwise as
+    /// `wait_timeout`, for tasks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_worker_pool::{SystemClock, Wait, WorkerPool};
+    ///
+    /// let pool = WorkerPool::detached(1);
+    /// let nobody_runs_it = pool.try_submit(|| ())?;
+    /// let task = async { pool.shutdown().or_timeout(&SystemClock, Duration::from_millis(1)).await };
+    /// assert_eq!(task.wait().unwrap_err().jobs, 1);
+    /// # drop(nobody_runs_it);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn or_timeout<T: Timer>(self, timer: &T, duration: Duration) -> ShutdownWithin<T> {
+        let (shared, threads) = (self.shared.clone(), self.threads.clone());
+        ShutdownWithin { ended: Box::pin(Wait::or_timeout(self, timer, duration)), shared, threads }
+    }
+}
+
+impl Future for Shutdown {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { shared, threads, waiter } = &mut *self;
+        shared.intake.close();
+        waiter
+            .poll_until(&shared.crew.changed, cx, &mut || shared.is_at_rest().then_some(()))
+            // Their last act was to leave the crew: this waits for the end of the threads, not of jobs.
+            .map(|()| threads.join())
+    }
+}
+
+impl fmt::Debug for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shutdown").field("waiter", &self.waiter).finish_non_exhaustive()
+    }
+}
+
+/// Future of [`Shutdown::or_timeout`].
+#[must_use = "futures do nothing unless awaited or waited for"]
+pub struct ShutdownWithin<T: Timer> {
+    ended: Pin<Box<OrTimeout<T, Shutdown>>>,
+    shared: Arc<Shared>,
+    threads: Arc<Threads>,
+}
+
+impl<T: Timer> Future for ShutdownWithin<T> {
+    type Output = Result<(), StillRunning>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let ended = self.ended.as_mut().poll(cx);
+        ended.map_err(|_| StillRunning::after(&self.shared, &self.threads))
+    }
+}
+
+impl<T: Timer> fmt::Debug for ShutdownWithin<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShutdownWithin").finish_non_exhaustive()
+    }
+}
+
+/// The time allowed for a shutdown has passed, and the pool has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StillRunning {
+    /// Jobs that run, and jobs queued behind them. 0 if the last one ended just then.
+    pub jobs: usize,
+}
+
+impl StillRunning {
+    /// Gives a shutdown up.
+    fn after(shared: &Shared, threads: &Threads) -> Self {
+        threads.let_go();
+        Self { jobs: shared.unfinished() }
+    }
+}
+
+impl fmt::Display for StillRunning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} jobs still running", self.jobs)
+    }
+}
+
+impl core::error::Error for StillRunning {}

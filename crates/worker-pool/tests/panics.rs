@@ -1,0 +1,148 @@
+//! A panic ends its job and nothing else.
+
+#[allow(dead_code, reason = "each test takes what it needs")]
+mod kit;
+
+use std::{
+    panic::{panic_any, resume_unwind},
+    sync::{Arc, Mutex},
+    task::{Wake, Waker},
+};
+
+use kit::{Counter, OnDrop, poll, poll_with, quiet_panic, ready};
+use tidegate_worker_pool::{JobHandle, WorkerPool};
+
+/// Runs `submit` on a pool, then one job more, which shows that the worker lives.
+#[track_caller]
+fn survives<R>(pool: &WorkerPool, submit: impl FnOnce(&WorkerPool) -> R) -> R {
+    let result = submit(pool);
+    let after = pool.try_submit(|| 7).unwrap();
+    let mut worker = pool.worker();
+    for _ in 0..2 {
+        assert!(poll(&mut worker).is_pending());
+    }
+    assert_eq!(ready(after).unwrap(), 7);
+    result
+}
+
+fn submit_panic(pool: &WorkerPool) -> JobHandle<()> {
+    pool.try_submit(|| quiet_panic()).unwrap()
+}
+
+#[test]
+fn panic_goes_to_the_handle() {
+    let pool = WorkerPool::detached(2);
+    let handle = survives(&pool, submit_panic);
+    let error = ready(handle).unwrap_err();
+    assert_eq!(error.to_string(), "job panicked: quiet");
+    assert_eq!(error.into_panic().unwrap().downcast_ref(), Some(&"quiet"));
+    assert_eq!((pool.stats().succeeded, pool.stats().panicked), (1, 1));
+}
+
+#[test]
+fn only_a_panic_has_a_payload() {
+    let pool = WorkerPool::detached(1);
+    let handle = pool.try_submit(|| ()).unwrap();
+    drop(pool.shutdown_now());
+    let error = ready(handle).unwrap_err();
+    assert!(error.into_panic().unwrap_err().is_cancelled());
+}
+
+#[test]
+fn panic_is_reported_before_the_handle_resolves() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let pool = {
+        let heard = heard.clone();
+        WorkerPool::builder()
+            .queue(3)
+            .on_panic(move |payload| {
+                heard.lock().unwrap().push(*payload.downcast_ref::<&str>().unwrap())
+            })
+            .detached()
+    };
+    struct Look(Arc<Mutex<Vec<&'static str>>>);
+    impl Wake for Look {
+        fn wake(self: Arc<Self>) {
+            assert_eq!(*self.0.lock().unwrap(), ["quiet"]);
+        }
+    }
+    let mut handle = submit_panic(&pool);
+    assert!(poll_with(&mut handle, &Waker::from(Arc::new(Look(heard.clone())))).is_pending());
+    assert!(poll(&mut pool.worker()).is_pending());
+    assert!(ready(handle).is_err());
+    assert_eq!(heard.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn panicking_hook_is_contained() {
+    let pool = WorkerPool::builder().queue(2).on_panic(|_| quiet_panic()).detached();
+    let handle = survives(&pool, submit_panic);
+    assert!(ready(handle).unwrap_err().is_panic());
+}
+
+#[test]
+fn panicking_result_is_contained_and_reported() {
+    let (reported, _) = Counter::new();
+    let pool = {
+        let reported = reported.clone();
+        WorkerPool::builder().queue(2).on_panic(move |_| reported.add()).detached()
+    };
+    survives(&pool, |pool| drop(pool.try_submit(|| OnDrop(|| quiet_panic())).unwrap()));
+    assert_eq!((reported.count(), pool.stats().succeeded), (1, 2));
+}
+
+#[test]
+fn panicking_payload_is_contained() {
+    let pool = WorkerPool::detached(2);
+    // The payload's drop panics, and so does the drop of what it panics with.
+    let payload = || OnDrop(|| resume_unwind(Box::new(OnDrop(|| quiet_panic()))));
+    survives(&pool, |pool| {
+        drop(pool.try_submit(move || -> () { resume_unwind(Box::new(payload())) }).unwrap());
+    });
+    assert_eq!(pool.stats().panicked, 1);
+}
+
+#[test]
+fn panicking_waker_is_contained() {
+    struct Panicking;
+    impl Wake for Panicking {
+        fn wake(self: Arc<Self>) {
+            quiet_panic()
+        }
+    }
+    let pool = WorkerPool::detached(2);
+    let handle = survives(&pool, |pool| {
+        let mut handle = pool.try_submit(|| 1).unwrap();
+        assert!(poll_with(&mut handle, &Waker::from(Arc::new(Panicking))).is_pending());
+        handle
+    });
+    assert_eq!(ready(handle).unwrap(), 1);
+}
+
+#[test]
+fn job_that_panics_when_dropped_unrun_keeps_the_others_cancelled() {
+    let pool = WorkerPool::detached(2);
+    let captured = OnDrop(|| quiet_panic());
+    let handles =
+        [pool.try_submit(move || drop(captured)).unwrap(), pool.try_submit(|| ()).unwrap()];
+    drop(pool);
+    assert!(handles.into_iter().all(|handle| ready(handle).unwrap_err().is_cancelled()));
+}
+
+#[test]
+fn text_payloads_give_the_message() {
+    let pool = WorkerPool::detached(3);
+    let silent = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let handles = [
+        pool.try_submit(|| panic!("no. {}", 1)).unwrap(),
+        pool.try_submit(|| -> () { panic_any(1) }).unwrap(),
+    ];
+    let mut worker = pool.worker();
+    for _ in 0..2 {
+        assert!(poll(&mut worker).is_pending());
+    }
+    std::panic::set_hook(silent);
+    let messages = handles.map(|handle| ready(handle).unwrap_err().to_string());
+    assert_eq!(messages, ["job panicked: no. 1", "job panicked: (no message)"]);
+}

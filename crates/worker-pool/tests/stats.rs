@@ -1,0 +1,197 @@
+//! What is counted, and that it adds up: a pool polled by hand against a sequential reference.
+
+#[allow(dead_code, reason = "each test takes what it needs")]
+mod kit;
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use kit::{poll, quiet_panic};
+use proptest::prelude::*;
+use tidegate_worker_pool::{JobHandle, ManualClock, Wait, Worker, WorkerPool};
+
+#[test]
+fn times_are_measured_by_the_pools_clock() {
+    let clock = ManualClock::new();
+    let pool = WorkerPool::builder().clock(clock.clone()).detached();
+    let hand = clock.clone();
+    let _handle = pool.try_submit(move || hand.advance(Duration::from_secs(3))).unwrap();
+    clock.advance(Duration::from_secs(5));
+    assert!(poll(&mut pool.worker()).is_pending());
+    let stats = pool.stats();
+    assert_eq!(stats.queue_time, Some(Duration::from_secs(5)));
+    assert_eq!(stats.run_time, Some(Duration::from_secs(3)));
+}
+
+#[test]
+fn nobody_measures_without_a_clock() {
+    let stats = WorkerPool::detached(1).stats();
+    assert_eq!((stats.queue_time, stats.run_time), (None, None));
+}
+
+#[test]
+fn running_job_sees_itself() {
+    let pool = WorkerPool::detached(1);
+    let inside = pool.clone();
+    let handle = pool.try_submit(move || inside.stats()).unwrap();
+    let mut worker = pool.worker();
+    assert!(poll(&mut worker).is_pending());
+    let stats = handle.wait().unwrap();
+    assert_eq!((stats.queued, stats.running, stats.workers, stats.idle), (0, 1, 1, 0));
+    assert_eq!((pool.stats().running, pool.stats().idle), (0, 1));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Submit {
+        panics: bool,
+    },
+    AddWorker,
+    DropWorker,
+    DropHandle,
+    /// Every worker is polled until nothing happens any more.
+    Settle,
+    Close,
+    ShutdownNow {
+        run: bool,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => any::<bool>().prop_map(|panics| Step::Submit { panics }),
+        3 => Just(Step::AddWorker),
+        2 => Just(Step::DropWorker),
+        2 => Just(Step::DropHandle),
+        4 => Just(Step::Settle),
+        1 => Just(Step::Close),
+        1 => any::<bool>().prop_map(|run| Step::ShutdownNow { run }),
+    ]
+}
+
+#[derive(Default)]
+struct Reference {
+    capacity: usize,
+    /// The workers, oldest first: whether they wait for a job.
+    workers: VecDeque<bool>,
+    queue: VecDeque<(usize, bool)>,
+    closed: bool,
+    begun: Vec<usize>,
+    submitted: u64,
+    succeeded: u64,
+    panicked: u64,
+    cancelled: u64,
+    rejected: u64,
+}
+
+impl Reference {
+    fn submit(&mut self, id: usize, panics: bool) -> bool {
+        let waiting = self.workers.iter().filter(|waits| **waits).count();
+        let accepted = !self.closed && self.queue.len() < self.capacity + waiting;
+        if accepted {
+            self.submitted += 1;
+            self.queue.push_back((id, panics));
+        } else {
+            self.rejected += 1;
+        }
+        accepted
+    }
+
+    fn run(&mut self, (id, panics): (usize, bool)) {
+        self.begun.push(id);
+        *(if panics { &mut self.panicked } else { &mut self.succeeded }) += 1;
+    }
+
+    fn settle(&mut self) {
+        if self.workers.is_empty() {
+            return;
+        }
+        while let Some(job) = self.queue.pop_front() {
+            self.run(job);
+        }
+        self.workers.iter_mut().for_each(|waits| *waits = true);
+        if self.closed {
+            self.workers.clear();
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn every_job_is_accounted_for(
+        capacity in 0..4_usize,
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
+        let pool = WorkerPool::detached(capacity);
+        let mut reference = Reference { capacity, ..Reference::default() };
+        let begun = Arc::new(Mutex::new(Vec::new()));
+        let mut workers: VecDeque<Worker> = VecDeque::new();
+        let mut handles: VecDeque<JobHandle<()>> = VecDeque::new();
+        for (id, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Submit { panics } => {
+                    let begun = begun.clone();
+                    let submitted = pool.try_submit(move || {
+                        begun.lock().unwrap().push(id);
+                        if panics {
+                            quiet_panic();
+                        }
+                    });
+                    prop_assert_eq!(submitted.is_ok(), reference.submit(id, panics));
+                    handles.extend(submitted.ok());
+                }
+                Step::AddWorker => {
+                    workers.push_back(pool.worker());
+                    reference.workers.push_back(false);
+                }
+                Step::DropWorker => {
+                    workers.pop_front();
+                    reference.workers.pop_front();
+                }
+                Step::DropHandle => drop(handles.pop_front()),
+                Step::Settle => {
+                    // A worker that has run a job, or has been told of one, is polled again.
+                    for _ in 0..=2 * (reference.queue.len() + 1) {
+                        workers.retain_mut(|worker| poll(worker).is_pending());
+                    }
+                    reference.settle();
+                }
+                Step::Close => {
+                    prop_assert_eq!(pool.close(), !reference.closed);
+                    reference.closed = true;
+                }
+                Step::ShutdownNow { run } => {
+                    reference.closed = true;
+                    for pending in pool.shutdown_now() {
+                        let job = reference.queue.pop_front().unwrap();
+                        if run {
+                            pending.run();
+                            reference.run(job);
+                        } else {
+                            reference.cancelled += 1;
+                        }
+                    }
+                }
+            }
+            let stats = pool.stats();
+            prop_assert_eq!(stats.queued, reference.queue.len());
+            prop_assert_eq!(stats.running, 0);
+            prop_assert_eq!(stats.submitted, reference.submitted);
+            prop_assert_eq!(stats.succeeded, reference.succeeded);
+            prop_assert_eq!(stats.panicked, reference.panicked);
+            prop_assert_eq!(stats.cancelled, reference.cancelled);
+            prop_assert_eq!(stats.rejected, reference.rejected);
+            prop_assert_eq!((stats.workers, stats.idle), (workers.len(), workers.len()));
+            prop_assert_eq!(&*begun.lock().unwrap(), &reference.begun);
+        }
+        drop((pool, workers));
+        for handle in handles {
+            prop_assert!(handle.is_finished());
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Laws of getting a job in.
+
+#[allow(dead_code, reason = "each test takes what it needs")]
+mod kit;
+
+use std::sync::{Arc, Mutex};
+
+use kit::{Counter, OnDrop, poll, poll_with, ready};
+use tidegate_worker_pool::{
+    Closed, Execute, JobHandle, JoinError, Pending, Shutdown, Submit, TrySubmitError, Wait, Worker,
+    WorkerPool,
+};
+
+#[test]
+fn every_future_can_be_sent_and_moved() {
+    fn check<T: Send + Unpin + 'static>() {}
+    check::<Submit<std::cell::Cell<u8>>>();
+    check::<JobHandle<std::cell::Cell<u8>>>();
+    check::<Execute>();
+    check::<Worker>();
+    check::<Shutdown>();
+    check::<Pending>();
+    fn check_error<T: std::error::Error + Send + Sync + 'static>() {}
+    check_error::<JoinError>();
+    check_error::<TrySubmitError<fn()>>();
+}
+
+#[test]
+fn full_queue_hands_the_job_back() {
+    let pool = WorkerPool::detached(1);
+    let _accepted = pool.try_submit(|| 1).unwrap();
+    let refused = pool.try_submit(|| 2).unwrap_err();
+    assert!(refused.is_full());
+    assert_eq!(refused.into_inner()(), 2);
+}
+
+#[test]
+fn closed_pool_hands_the_job_back_or_says_so() {
+    let pool = WorkerPool::detached(1);
+    assert!(pool.close());
+    assert!(!pool.close());
+    let refused = pool.try_submit(|| 2).unwrap_err();
+    assert!(refused.is_closed());
+    assert_eq!(refused.into_inner()(), 2);
+    assert!(matches!(ready(ready(pool.submit(|| 3))), Err(JoinError::Closed)));
+    assert_eq!(ready(pool.execute(|| ())), Err(Closed));
+    assert_eq!(pool.stats().rejected, 3);
+}
+
+#[test]
+fn submit_waits_for_room() {
+    let pool = WorkerPool::detached(1);
+    let first = pool.try_submit(|| 1).unwrap();
+    let (woken, waker) = Counter::new();
+    let mut submit = pool.submit(|| 2);
+    assert!(poll_with(&mut submit, &waker).is_pending());
+    let mut worker = pool.worker();
+    assert!(poll(&mut worker).is_pending());
+    assert_eq!(woken.count(), 1);
+    let second = ready(submit);
+    assert!(poll(&mut worker).is_pending());
+    assert_eq!((ready(first).unwrap(), ready(second).unwrap()), (1, 2));
+}
+
+#[test]
+fn close_sends_waiting_submitters_away() {
+    let pool = WorkerPool::detached(0);
+    let (woken, waker) = Counter::new();
+    let mut submits = [pool.submit(|| 1), pool.submit(|| 2)];
+    for submit in &mut submits {
+        assert!(poll_with(submit, &waker).is_pending());
+    }
+    pool.close();
+    assert_eq!(woken.count(), 2);
+    for submit in submits {
+        assert!(matches!(ready(ready(submit)), Err(JoinError::Closed)));
+    }
+}
+
+#[test]
+fn dropped_submit_leaves_no_trace() {
+    let pool = WorkerPool::detached(0);
+    let (dropped, _) = Counter::new();
+    let job = {
+        let dropped = dropped.clone();
+        let captured = OnDrop(move || dropped.add());
+        move || drop(captured)
+    };
+    let (woken, waker) = Counter::new();
+    let (mut first, mut second) = (pool.submit(job), pool.submit(|| 2));
+    assert!(poll(&mut first).is_pending());
+    assert!(poll_with(&mut second, &waker).is_pending());
+    let mut worker = pool.worker();
+    assert!(poll(&mut worker).is_pending());
+    // It was the one to be woken. Dropped, it passes the news of room on.
+    drop(first);
+    assert_eq!((dropped.count(), woken.count()), (1, 1));
+    let second = ready(second);
+    assert!(poll(&mut worker).is_pending());
+    assert_eq!(ready(second).unwrap(), 2);
+    assert_eq!(pool.stats().submitted, 1);
+}
+
+#[test]
+fn hand_off_accepts_when_a_worker_waits() {
+    let pool = WorkerPool::detached(0);
+    let mut worker = pool.worker();
+    assert!(pool.try_submit(|| ()).is_err());
+    assert!(poll(&mut worker).is_pending());
+    let handle = pool.try_submit(|| 1).unwrap();
+    assert!(pool.try_submit(|| ()).is_err(), "one worker waits, not two");
+    assert!(poll(&mut worker).is_pending());
+    assert_eq!(ready(handle).unwrap(), 1);
+    assert!(pool.try_submit(|| ()).is_err(), "the worker has not come back yet");
+    assert!(poll(&mut worker).is_pending());
+    let _handle = pool.try_submit(|| 2).unwrap();
+}
+
+#[test]
+fn worker_that_leaves_takes_its_room_along() {
+    let pool = WorkerPool::detached(0);
+    let mut worker = pool.worker();
+    assert!(poll(&mut worker).is_pending());
+    drop(worker);
+    assert!(pool.try_submit(|| ()).is_err());
+}
+
+#[test]
+fn job_promised_to_a_worker_that_leaves_waits_for_the_next() {
+    let pool = WorkerPool::detached(0);
+    let mut worker = pool.worker();
+    assert!(poll(&mut worker).is_pending());
+    let handle = pool.try_submit(|| 1).unwrap();
+    drop(worker);
+    let mut next = pool.worker();
+    assert!(poll(&mut next).is_pending());
+    assert_eq!(ready(handle).unwrap(), 1);
+    assert!(pool.try_submit(|| ()).is_err(), "the next one came for that job, not for another");
+}
+
+#[test]
+fn new_threads_have_room_at_once() {
+    let two = std::num::NonZeroUsize::new(2).unwrap();
+    let pool = WorkerPool::builder().threads(two).queue(0).build().unwrap();
+    let handles = [1, 2].map(|n| pool.try_submit(move || n).unwrap());
+    assert_eq!(handles.map(|handle| handle.wait().unwrap()), [1, 2]);
+    assert_eq!(pool.stats().workers, 2);
+}
+
+#[test]
+fn jobs_begin_in_order() {
+    let pool = WorkerPool::detached(8);
+    let begun = Arc::new(Mutex::new(Vec::new()));
+    for n in 0..8 {
+        let begun = begun.clone();
+        ready(pool.execute(move || begun.lock().unwrap().push(n))).unwrap();
+    }
+    pool.close();
+    pool.worker().wait();
+    assert_eq!(*begun.lock().unwrap(), [0, 1, 2, 3, 4, 5, 6, 7]);
+}
+
+#[test]
+fn job_may_submit_to_its_own_pool() {
+    let pool = WorkerPool::detached(2);
+    let inner = pool.clone();
+    let outer = pool.try_submit(move || inner.try_submit(|| 7).unwrap()).unwrap();
+    let mut worker = pool.worker();
+    assert!(poll(&mut worker).is_pending());
+    let inner = ready(outer).unwrap();
+    assert!(poll(&mut worker).is_pending());
+    assert_eq!(ready(inner).unwrap(), 7);
+}
+
+#[test]
+fn worker_gives_its_executor_a_turn_after_each_job() {
+    let pool = WorkerPool::detached(2);
+    let handles = [1, 2].map(|n| pool.try_submit(move || n).unwrap());
+    let (woken, waker) = Counter::new();
+    let mut worker = pool.worker();
+    for done in 1..=2 {
+        assert!(poll_with(&mut worker, &waker).is_pending());
+        assert_eq!(woken.count(), done);
+        assert_eq!(pool.stats().succeeded, done as u64);
+    }
+    assert!(poll_with(&mut worker, &waker).is_pending());
+    assert_eq!(woken.count(), 2, "without a job it sleeps");
+    drop(handles);
+}
