@@ -1,0 +1,258 @@
+//! The worker pool's wait paths, and the races of its end.
+
+use std::{future::Future, panic::resume_unwind, sync::Arc, time::Duration};
+
+use loom_tests::{laws::Subject, laws_of_waiting, model, poll_quietly, thread};
+use tidegate_core::{
+    Closed, Wait,
+    lock::Lock,
+    primitive::atomic::{AtomicBool, Ordering},
+};
+use tidegate_worker_pool::{Worker, WorkerPool};
+
+/// Submitters of a hand-off: a unit of room is a worker that waits, and a submission takes it.
+struct Rooms {
+    pool: WorkerPool,
+    workers: Lock<Vec<Worker>>,
+}
+
+impl Subject for Rooms {
+    const FIFO: bool = false;
+
+    fn new() -> Self {
+        Self { pool: WorkerPool::detached(0), workers: Lock::new(Vec::new()) }
+    }
+
+    fn put(&self) {
+        let mut worker = self.pool.worker();
+        assert!(poll_quietly(&mut worker).is_pending());
+        self.workers.with(|workers| workers.push(worker));
+    }
+
+    fn take(&self) -> impl Future<Output = Result<(), Closed>> + Send + Unpin {
+        self.pool.execute(|| ())
+    }
+
+    fn close(&self) {
+        self.pool.close();
+    }
+
+    fn units(&self) -> usize {
+        let submitted = usize::try_from(self.pool.stats().submitted).unwrap();
+        self.workers.with(|workers| workers.len()) - submitted
+    }
+}
+
+laws_of_waiting!(room: crate::Rooms);
+
+/// Runs a new worker of the pool to its end on a thread of its own.
+fn spawn_worker(pool: &WorkerPool) -> thread::JoinHandle<()> {
+    let worker = pool.worker();
+    thread::spawn(|| worker.wait())
+}
+
+#[test]
+fn submit_against_close() {
+    model(|| {
+        let pool = WorkerPool::detached(1);
+        let closer = {
+            let pool = pool.clone();
+            thread::spawn(move || pool.close())
+        };
+        let submitted = pool.try_submit(|| 7);
+        assert!(closer.join().unwrap());
+        pool.worker().wait();
+        match submitted {
+            Ok(handle) => assert_eq!(handle.wait().unwrap(), 7),
+            Err(refused) => assert!(refused.is_closed()),
+        }
+    });
+}
+
+#[test]
+fn waiting_submit_against_room_and_close() {
+    model(|| {
+        let pool = WorkerPool::detached(0);
+        let submitter = {
+            let submit = pool.submit(|| 7);
+            thread::spawn(|| submit.wait())
+        };
+        let mut worker = pool.worker();
+        assert!(poll_quietly(&mut worker).is_pending());
+        pool.close();
+        let handle = submitter.join().unwrap();
+        worker.wait();
+        match handle.wait() {
+            Ok(value) => assert_eq!(value, 7),
+            Err(error) => assert!(error.is_closed()),
+        }
+    });
+}
+
+#[test]
+fn worker_going_to_sleep_against_a_submit() {
+    model(|| {
+        let pool = WorkerPool::detached(1);
+        let worker = spawn_worker(&pool);
+        let handle = pool.try_submit(|| 7).unwrap();
+        assert_eq!(handle.wait().unwrap(), 7);
+        pool.close();
+        worker.join().unwrap();
+    });
+}
+
+#[test]
+fn worker_going_to_sleep_against_a_hand_off() {
+    model(|| {
+        let pool = WorkerPool::detached(0);
+        let worker = spawn_worker(&pool);
+        // Waits for the worker to come, and the worker for the job.
+        pool.execute(|| ()).wait().unwrap();
+        pool.close();
+        worker.join().unwrap();
+        assert_eq!(pool.stats().succeeded, 1);
+    });
+}
+
+#[test]
+fn worker_that_leaves_against_a_hand_off() {
+    model(|| {
+        let pool = WorkerPool::detached(0);
+        let mut worker = pool.worker();
+        assert!(poll_quietly(&mut worker).is_pending());
+        let leaver = thread::spawn(|| drop(worker));
+        let submitted = pool.try_submit(|| 7);
+        leaver.join().unwrap();
+        let mut next = pool.worker();
+        assert!(poll_quietly(&mut next).is_pending());
+        match submitted {
+            Ok(handle) => {
+                assert_eq!(handle.wait().unwrap(), 7);
+                assert!(pool.try_submit(|| ()).is_err(), "one worker came, and one job");
+            }
+            Err(refused) => assert!(refused.is_full()),
+        }
+    });
+}
+
+#[test]
+fn last_job_against_shutdown() {
+    model(|| {
+        let pool = WorkerPool::detached(1);
+        let ran = Arc::new(AtomicBool::new(false));
+        let handle = {
+            let ran = ran.clone();
+            pool.try_submit(move || ran.store(true, Ordering::Relaxed)).unwrap()
+        };
+        let worker = spawn_worker(&pool);
+        pool.shutdown().wait();
+        assert!(ran.load(Ordering::Relaxed), "what the job did is seen");
+        assert!(handle.is_finished());
+        worker.join().unwrap();
+    });
+}
+
+#[test]
+fn refused_submit_against_shutdown() {
+    model(|| {
+        let pool = WorkerPool::detached(1);
+        let ender = {
+            let shutdown = pool.shutdown();
+            thread::spawn(|| shutdown.wait())
+        };
+        // Refused on its way in, a job is counted for a moment, and nobody else says that it is gone. LOOM: it takes
+        // three preemptions to see that.
+        match pool.try_submit(|| ()) {
+            Ok(handle) => {
+                pool.worker().wait();
+                assert!(handle.is_finished());
+            }
+            Err(refused) => assert!(refused.is_closed()),
+        }
+        ender.join().unwrap();
+    });
+}
+
+#[test]
+fn shutdown_now_against_a_worker() {
+    model(|| {
+        let pool = WorkerPool::detached(1);
+        let handle = pool.try_submit(|| 7).unwrap();
+        let worker = spawn_worker(&pool);
+        let pending = pool.shutdown_now();
+        let taken = pending.len();
+        drop(pending);
+        worker.join().unwrap();
+        match handle.wait() {
+            Ok(value) => assert_eq!((value, taken), (7, 0)),
+            Err(error) => assert!(error.is_cancelled() && taken == 1),
+        }
+    });
+}
+
+#[test]
+fn last_worker_against_the_end_of_the_pool() {
+    model(|| {
+        let pool = WorkerPool::detached(1);
+        let handle = pool.try_submit(|| ()).unwrap();
+        // Keeps the queue, and so the job, in memory: somebody must take it out.
+        let _submit = pool.submit(|| ());
+        let worker = pool.worker();
+        let leaver = thread::spawn(|| drop(worker));
+        drop(pool);
+        leaver.join().unwrap();
+        assert!(handle.wait().unwrap_err().is_cancelled());
+    });
+}
+
+/// Runs one job on a worker of its own thread while `meanwhile` has the handle.
+fn while_it_runs<T: Send + 'static>(
+    job: impl FnOnce() -> T + Send + 'static,
+    meanwhile: impl FnOnce(tidegate_worker_pool::JobHandle<T>),
+) {
+    let pool = WorkerPool::detached(1);
+    let handle = pool.try_submit(job).unwrap();
+    pool.close();
+    let worker = spawn_worker(&pool);
+    meanwhile(handle);
+    worker.join().unwrap();
+}
+
+#[test]
+fn handle_awaited_while_the_job_finishes() {
+    model(|| while_it_runs(|| 7, |handle| assert_eq!(handle.wait().unwrap(), 7)));
+}
+
+#[test]
+fn handle_dropped_while_the_job_finishes() {
+    model(|| {
+        let result = Arc::new(());
+        let weak = Arc::downgrade(&result);
+        while_it_runs(|| result, drop);
+        assert_eq!(weak.strong_count(), 0, "dropped, by whoever had it last");
+    });
+}
+
+#[test]
+fn handle_cancelled_while_the_job_finishes() {
+    model(|| {
+        while_it_runs(
+            || 7,
+            |mut handle| {
+                let in_time = (&mut handle).wait_timeout(Duration::from_micros(1));
+                let result = in_time.unwrap_or_else(|_| handle.wait());
+                assert_eq!(result.unwrap(), 7);
+            },
+        );
+    });
+}
+
+#[test]
+fn panic_against_join() {
+    model(|| {
+        while_it_runs(
+            || -> () { resume_unwind(Box::new("quiet")) },
+            |handle| assert_eq!(handle.wait().unwrap_err().to_string(), "job panicked: quiet"),
+        );
+    });
+}
