@@ -182,6 +182,13 @@ impl FetchError {
         }
     }
 
+    /// Whether a reason, as `Display` names it, says that the host cannot be had at all.
+    pub fn means_unreachable(reason: &str) -> bool {
+        let reason = reason.strip_prefix("robots.txt: ").unwrap_or(reason);
+        let kinds = [Self::UnknownHost, Self::Unreachable, Self::Tls, Self::Protocol, Self::BadUrl];
+        kinds.iter().any(|kind| kind.to_string() == reason) || reason == "circuit open"
+    }
+
     fn status(code: u16, headers: &HeaderMap) -> Self {
         Self::Status { code, retry_after: retry_after(headers, SystemTime::now()) }
     }

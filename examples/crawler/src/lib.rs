@@ -2,7 +2,8 @@
 //!
 //! [`args`] says what to do, [`site`] and [`server`] provide something to crawl, [`fetch`] and
 //! [`page`] get and read one page, [`store`] keeps it, [`search`] finds it again, [`progress`] and
-//! [`report`] tell how it went.
+//! [`report`] tell how it went. [`mod@crawl`] ties them together with tidegate's patterns: read it, [`visit`]
+//! and [`harvest`] to see these at work.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::std_instead_of_core,
@@ -13,8 +14,12 @@
 pub mod args;
 pub mod backoff;
 pub mod bundle;
+pub mod crawl;
 pub mod faults;
 pub mod fetch;
+pub mod frontier;
+pub mod harvest;
+pub mod hosts;
 mod html;
 mod origin;
 pub mod page;
@@ -29,4 +34,5 @@ pub mod site;
 pub mod store;
 mod store_error;
 mod table;
+pub mod visit;
 pub mod words;

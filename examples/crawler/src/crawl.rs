@@ -1,0 +1,308 @@
+//! The crawl: one flow, from the frontier and back to it.
+//!
+//! ```text
+//!  ┌──────────▶ frontier ──▶ fetch ──▶ parse ──▶ store ──┐
+//!  │  (queue)   (breaker, limiter,   (worker   (batch    │
+//!  │             connections;         pool)     processor)│
+//!  │             worker pool)                             │
+//!  └───────────────── links never met (concurrent set) ◀──┘
+//! ```
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tidegate::batch_processor::DriverThread;
+use tidegate::ground::primitive::parallelism;
+use tidegate::pipeline::{Monitor, OnError, PipelineError, Stopped, Summary};
+use tidegate::{Batcher, CancelToken, Pipeline, Wait, WorkerPool};
+
+use crate::args::Executor;
+use crate::fetch::{FetchError, FetchSettings, Fetcher};
+use crate::frontier::{Frontier, Left};
+use crate::harvest::Harvest;
+use crate::progress::{Live, Progress};
+use crate::record::{Outcome, Record, Target};
+use crate::report::{Report, Stage};
+use crate::store::{Store, StoreError};
+use crate::visit::Visitor;
+
+/// Pages in one transaction.
+const BATCH: usize = 128;
+/// Pages on their way into a transaction: one is filled while another is written.
+const IN_BATCHES: NonZeroUsize = NonZeroUsize::new(2 * BATCH).expect("not zero");
+/// The longest a page waits for its transaction to fill.
+const MAX_DELAY: Duration = Duration::from_millis(50);
+/// The words in the report.
+const TOP_WORDS: usize = 10;
+
+/// What to crawl, and how.
+#[derive(Debug)]
+pub struct Plan {
+    /// `http://host:port` of every site.
+    pub origins: Vec<String>,
+    /// The addresses to start from, if nothing is known yet.
+    pub seeds: Vec<Target>,
+    /// Stop after this many pages.
+    pub max_pages: Option<NonZeroUsize>,
+    /// What drives the flow.
+    pub executor: Executor,
+    /// Connections open at once.
+    pub concurrency: NonZeroUsize,
+    /// Pages per second and host.
+    pub rate: u32,
+    /// How to ask.
+    pub fetch: FetchSettings,
+    /// No live progress.
+    pub quiet: bool,
+    /// Cancelled to end the crawl early.
+    pub stop: CancelToken,
+}
+
+/// A crawl that ended.
+#[derive(Debug)]
+pub struct Crawled {
+    /// What came of it.
+    pub report: Report,
+    /// It was stopped before it was done.
+    pub interrupted: bool,
+    /// The reason why a start could not be had; `None` if all could.
+    pub unreachable: Option<String>,
+}
+
+/// Crawls into `store` until nothing is left, the limit is reached, or the plan's token is cancelled.
+///
+/// # Errors
+///
+/// In one line: the database failed, or a thread could not be started.
+pub fn crawl(plan: &Plan, mut store: Store) -> Result<Crawled, String> {
+    let started = Instant::now();
+    let line = |error: StoreError| error.to_string();
+    store.add(&plan.seeds).map_err(line)?;
+    let known = store.resume(&plan.origins).map_err(line)?;
+    let harvest = Arc::new(Harvest::new(plan.origins.iter().cloned()));
+    let pending = known.pending.iter().map(|target| &target.url);
+    known.visited.iter().chain(pending).for_each(|url| _ = harvest.meet(url.clone()));
+
+    let live = Arc::new(Live::default());
+    let frontier = Frontier::new(known.pending, plan.max_pages.map(NonZeroUsize::get));
+    let fetcher = Fetcher::new(&plan.fetch);
+    let visitor =
+        Visitor::new(fetcher, plan.concurrency, plan.rate, live.clone(), plan.stop.clone());
+    let visitor = visitor.map_err(|error| format!("threads: {error}"))?;
+    let cores = WorkerPool::builder().build().map_err(|error| format!("threads: {error}"))?;
+    let store = Arc::new(Mutex::new(store));
+    let (writer, writing) = writer(store.clone())?;
+    let tally = Mutex::new(Tally::default());
+
+    let progress =
+        Progress::start(live.clone(), plan.max_pages.map(|n| n.get() as u64), plan.quiet);
+    let flow = Flow {
+        plan,
+        frontier: &frontier,
+        visitor: &visitor,
+        harvest: &harvest,
+        cores: &cores,
+        writer: &writer,
+        tally: &tally,
+        live: &live,
+    };
+    let (monitor, ended) = flow.run();
+    drop(progress);
+    writer.shutdown().wait().map_err(|error| error.to_string())?;
+    writing.join();
+
+    let (summary, interrupted) = match ended {
+        Ok(summary) => (summary, false),
+        Err(stopped) if stopped.is_cancelled() => (stopped.summary(), true),
+        Err(stopped) => return Err(stopped.to_string()),
+    };
+    let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let counts = lock(&store).counts().map_err(line)?;
+    let trips = visitor.trips();
+    let mut hosts = visitor.hosts().all();
+    for host in &mut hosts {
+        host.trips = trips.get(&host.name).copied().unwrap_or_default();
+    }
+    let report = Report {
+        elapsed: started.elapsed(),
+        read: summary.read - tally.stopped,
+        stored: tally.stored,
+        lossy: tally.lossy,
+        accounted: tally.accounted,
+        pending: counts.pending,
+        stages: stages(&monitor),
+        gates: visitor.gates(),
+        hosts,
+        words: harvest.top_words(TOP_WORDS),
+    };
+    Ok(Crawled { report, interrupted, unreachable: tally.unreachable })
+}
+
+/// What became of an address, once it is in the database.
+#[derive(Debug)]
+struct Settled {
+    target: Target,
+    kept: Kept,
+    found: Vec<Target>,
+}
+
+#[derive(Debug)]
+enum Kept {
+    Page { lossy: bool },
+    Reason(String),
+}
+
+impl From<Record> for Settled {
+    fn from(record: Record) -> Self {
+        let Record { target, outcome, found } = record;
+        let kept = match outcome {
+            Outcome::Stored(body) => Kept::Page { lossy: body.lossy },
+            Outcome::Accounted(reason) => Kept::Reason(reason),
+        };
+        Self { target, kept, found }
+    }
+}
+
+type Writer = Batcher<Record, Settled, StoreError>;
+
+/// The writer of the database: one transaction a batch, on a thread of its own.
+fn writer(store: Arc<Mutex<Store>>) -> Result<(Writer, DriverThread), String> {
+    let write = move |batch: Vec<Record>| {
+        lock(&store).store_batch(&batch)?;
+        Ok(batch.into_iter().map(Settled::from).collect())
+    };
+    let builder = Batcher::builder().max_items(BATCH).max_delay(MAX_DELAY);
+    builder.build_on_thread(write).map_err(|error| error.to_string())
+}
+
+/// What is counted at the end of the flow.
+#[derive(Debug, Default)]
+struct Tally {
+    stored: u64,
+    lossy: u64,
+    accounted: BTreeMap<String, u64>,
+    stopped: u64,
+    unreachable: Option<String>,
+}
+
+impl Tally {
+    fn count(&mut self, settled: &Settled) -> Left {
+        match &settled.kept {
+            Kept::Page { lossy } => {
+                self.stored += 1;
+                self.lossy += u64::from(*lossy);
+                Left::Stored
+            }
+            Kept::Reason(reason) => {
+                self.count_reason(reason.clone());
+                if settled.target.depth == 0 && FetchError::means_unreachable(reason) {
+                    self.unreachable = Some(format!("{}: {reason}", settled.target.url));
+                }
+                Left::Without
+            }
+        }
+    }
+
+    fn count_reason(&mut self, reason: String) {
+        *self.accounted.entry(reason).or_default() += 1;
+    }
+}
+
+/// What the flow is made of.
+struct Flow<'a> {
+    plan: &'a Plan,
+    frontier: &'a Frontier,
+    visitor: &'a Visitor,
+    harvest: &'a Arc<Harvest>,
+    cores: &'a WorkerPool,
+    writer: &'a Writer,
+    tally: &'a Mutex<Tally>,
+    live: &'a Live,
+}
+
+impl Flow<'_> {
+    fn run(&self) -> (Monitor, Result<Summary, Stopped>) {
+        let Self { plan, frontier, visitor, writer, .. } = *self;
+        // An address on whose page we panic stays in the database, for a better version of us.
+        let lost = |error: PipelineError| {
+            lock(self.tally).count_reason(format!("{}: {}", error.stage(), error.cause()));
+            frontier.leave(Left::Without, Vec::new());
+        };
+        let harvest = self.harvest.clone();
+        let reapers = parallelism().try_into().unwrap_or(NonZeroUsize::MIN);
+
+        let flow = Pipeline::from_queue(frontier.queue())
+            .stop_on(&plan.stop)
+            .map_async("fetch", plan.concurrency, move |target| async move {
+                Ok::<_, Infallible>(visitor.visit(target).await)
+            })
+            .unordered()
+            .on_error(OnError::divert(lost))
+            .map_on(self.cores, "parse", reapers, move |visit| {
+                Ok::<_, Infallible>(harvest.reap(visit))
+            })
+            .unordered()
+            .on_error(OnError::divert(lost))
+            .map_async("store", IN_BATCHES, move |record| async move {
+                match record {
+                    Some(record) => {
+                        writer.submit(record).await.map(Some).map_err(|e| e.to_string())
+                    }
+                    None => Ok(None),
+                }
+            })
+            .unordered();
+        let monitor = flow.monitor();
+        let run = flow.for_each(|settled| self.leave(settled));
+        (monitor, drive(plan.executor, run))
+    }
+
+    /// The end of the flow, and the way back to its start.
+    fn leave(&self, settled: Option<Settled>) {
+        let Some(settled) = settled else {
+            lock(self.tally).stopped += 1;
+            return self.frontier.leave(Left::Without, Vec::new());
+        };
+        let left = lock(self.tally).count(&settled);
+        match left {
+            Left::Stored => self.live.stored.add(1),
+            Left::Without => self.live.accounted.add(1),
+        }
+        self.frontier.leave(left, settled.found);
+        self.live.waiting.set(self.frontier.waiting() as u64);
+    }
+}
+
+/// The same future, three ways.
+fn drive<F: Future>(executor: Executor, flow: F) -> F::Output {
+    match executor {
+        Executor::Threads => flow.wait(),
+        Executor::Tokio => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().build();
+            runtime.expect("a runtime without drivers can be built").block_on(flow)
+        }
+        Executor::Smol => smol::block_on(flow),
+    }
+}
+
+fn stages(monitor: &Monitor) -> Vec<Stage> {
+    let stages = monitor.stages().into_iter().map(|figures| Stage {
+        name: figures.name.to_owned(),
+        workers: figures.width as u64,
+        input: figures.taken,
+        output: figures.given,
+        failed: figures.failed,
+        busy: figures.busy,
+        waiting_input: figures.waiting_on_input,
+        waiting_output: figures.waiting_on_output,
+    });
+    // What reading the frontier waits for is the flow itself.
+    stages.filter(|stage| !matches!(stage.name.as_str(), "source" | "for_each")).collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

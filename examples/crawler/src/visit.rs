@@ -1,0 +1,287 @@
+//! One address: through the gates, fetched, tried again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tidegate::circuit_breaker::{Observer, OpenFor, Transition, TripRule, Window};
+use tidegate::{
+    Breaker, CancelToken, Gate, KeyedBreaker, KeyedLimiter, Outcome, Permit, Quota, Semaphore,
+    SystemClock, Timer, Wait, WorkerPool,
+};
+use url::Url;
+
+use crate::backoff::Backoff;
+use crate::fetch::{FetchError, Fetched, Fetcher};
+use crate::hosts::Hosts;
+use crate::progress::Live;
+use crate::record::Target;
+use crate::robots::{Permission, Robots};
+
+/// Hosts that are remembered at once.
+const MAX_HOSTS: usize = 10_000;
+/// A host whose breaker stays open for longer than this is not waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Everything that stands between an address and its page.
+#[derive(Debug)]
+pub struct Visitor {
+    breakers: KeyedBreaker<String, SystemClock, Announcer>,
+    limiters: KeyedLimiter<String>,
+    connections: Semaphore,
+    pool: WorkerPool,
+    client: Arc<Client>,
+    backoff: Backoff,
+    hosts: Hosts,
+    live: Arc<Live>,
+    stop: CancelToken,
+    waited: Waited,
+}
+
+/// How long was waited for each kind of gate.
+#[derive(Debug, Default)]
+pub struct Waited {
+    /// For breakers to close.
+    pub breakers: crate::progress::Count,
+    /// For the connections.
+    pub connections: crate::progress::Count,
+}
+
+#[derive(Debug)]
+struct Client {
+    fetcher: Fetcher,
+    robots: Robots,
+}
+
+/// What came of a visit.
+#[derive(Debug)]
+pub struct Visit {
+    /// The address.
+    pub target: Target,
+    /// The same, parsed.
+    pub url: Url,
+    /// The answer, or the reason why there is none.
+    pub answer: Result<Fetched, Missing>,
+}
+
+/// Why a visit has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Missing {
+    /// For this reason, for good.
+    Because(String),
+    /// The crawl was stopped first; the next one has to see.
+    Stopped,
+}
+
+impl Visitor {
+    /// A visitor that opens at most `connections` at once and asks each host at most `rate` times a
+    /// second, until `stop` is cancelled.
+    ///
+    /// # Errors
+    ///
+    /// The threads could not be started.
+    pub fn new(
+        fetcher: Fetcher,
+        connections: std::num::NonZeroUsize,
+        rate: u32,
+        live: Arc<Live>,
+        stop: CancelToken,
+    ) -> std::io::Result<Self> {
+        let max_hosts = MAX_HOSTS.try_into().expect("not zero");
+        let quota = Quota::expect(Quota::per_second(rate));
+        // Half of the last twenty answers, to bear a bad moment; briefly at first, to try again soon.
+        let rule = TripRule::failure_rate(0.5, Window::count(20)).minimum_calls(10);
+        let open_for = OpenFor::exponential(Duration::from_millis(200), Duration::from_secs(30));
+        let builder = Breaker::builder().trip_on(rule).open_for(open_for);
+        let breakers = KeyedBreaker::new(max_hosts, builder.observer(Announcer(live.clone())));
+        Ok(Self {
+            breakers: breakers.expect("the settings are constants in range"),
+            limiters: KeyedLimiter::new(quota, max_hosts),
+            connections: Semaphore::new(connections.get()),
+            // A thread for each connection: they block while they fetch.
+            pool: WorkerPool::builder().threads(connections).build()?,
+            client: Arc::new(Client { fetcher, robots: Robots::new() }),
+            backoff: Backoff::default(),
+            hosts: Hosts::default(),
+            live,
+            stop,
+            waited: Waited::default(),
+        })
+    }
+
+    /// Fetches an address, with patience.
+    pub async fn visit(&self, target: Target) -> Visit {
+        let url = Url::parse(&target.url).expect("only parsed addresses are in the frontier");
+        self.live.in_flight.add(1);
+        let answer = match self.fetch(&url).or_cancelled(&self.stop).await {
+            Ok(Ok(fetched)) => Ok(fetched),
+            Ok(Err(reason)) => Err(Missing::Because(reason)),
+            Err(_) => Err(Missing::Stopped),
+        };
+        self.live.in_flight.subtract(1);
+        Visit { target, url, answer }
+    }
+
+    /// The figures of the hosts.
+    pub fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
+    /// The gates, for the report.
+    pub fn gates(&self) -> Vec<crate::report::Gate> {
+        let limiter = self.limiters.stats();
+        let semaphore = self.connections.stats();
+        let (mut entered, mut refused) = (0, 0);
+        self.breakers.for_each(|_, breaker| {
+            entered += breaker.stats().calls();
+            refused += breaker.stats().refused;
+        });
+        let nanos = |count: &crate::progress::Count| Duration::from_nanos(count.value());
+        let gate = |name: &str, entered, refused, waited| crate::report::Gate {
+            name: name.to_owned(),
+            entered,
+            refused,
+            waited,
+        };
+        vec![
+            gate("circuit breaker", entered, refused, nanos(&self.waited.breakers)),
+            gate("rate limiter", limiter.allowed, limiter.refused, limiter.wait_time),
+            gate(
+                "connections",
+                semaphore.acquired,
+                semaphore.refused,
+                nanos(&self.waited.connections),
+            ),
+        ]
+    }
+
+    /// The trips of every host's breaker.
+    pub fn trips(&self) -> std::collections::HashMap<String, u64> {
+        let mut trips = std::collections::HashMap::new();
+        self.breakers
+            .for_each(|host, breaker| _ = trips.insert(host.clone(), breaker.stats().trips));
+        trips
+    }
+
+    async fn fetch(&self, url: &Url) -> Result<Fetched, String> {
+        let host = host_of(url);
+        let mut pauses = self.backoff.start();
+        loop {
+            let error = match self.attempt(url, &host).await? {
+                Ok(fetched) => return Ok(fetched),
+                Err(error) => error,
+            };
+            self.hosts.count_error(&host, &error);
+            let pause = error.is_transient().then(|| pauses.next(error.retry_after())).flatten();
+            let Some(pause) = pause else { return Err(error.to_string()) };
+            self.hosts.count_retry(&host);
+            self.live.retries.add(1);
+            SystemClock.sleep(pause).await;
+        }
+    }
+
+    /// Tries once: enters the gates, asks on a thread of the pool, and tells the gates how it went.
+    ///
+    /// The outer error is final, whatever the server would say.
+    async fn attempt(&self, url: &Url, host: &str) -> Result<Result<Fetched, FetchError>, String> {
+        let breaker = self.breakers.gate(host).map_err(|error| error.to_string())?;
+        let limiter = self.limiters.gate(host).map_err(|error| error.to_string())?;
+        let pass = timed(&self.waited.breakers, breaker.enter().or_timeout(&SystemClock, PATIENCE));
+        let pass = pass.await.map_err(|_| "circuit open")?.map_err(|error| error.to_string())?;
+        let _admission = limiter.enter().await.map_err(|error| error.to_string())?;
+        let permit: Permit<'_> = timed(&self.waited.connections, self.connections.acquire(1))
+            .await
+            .expect("nobody closes the semaphore");
+
+        let (client, address) = (self.client.clone(), url.clone());
+        let job = self.pool.submit(move || client.ask(&address)).await;
+        let answer = job.await.map_err(|error| format!("fetch {error}"))?;
+        drop(permit);
+
+        match &answer {
+            Ok(Asked::Page(_) | Asked::Disallowed) => pass.success(),
+            Ok(Asked::Unsure(error)) | Err(error) => match error.retry_after() {
+                Some(pause) if error.is_host_failure() => {
+                    pass.failure_open_for(pause.min(PATIENCE))
+                }
+                Some(pause) => {
+                    limiter.penalize_for(pause.min(PATIENCE));
+                    pass.ignore();
+                }
+                None if error.is_host_failure() => pass.failure(),
+                None => pass.settle(Outcome::Success),
+            },
+        }
+        match answer {
+            Ok(Asked::Page(fetched)) => {
+                self.hosts.count_page(host, &fetched);
+                Ok(Ok(fetched))
+            }
+            Ok(Asked::Disallowed) => Err("robots.txt".to_owned()),
+            Ok(Asked::Unsure(error)) => Err(format!("robots.txt: {error}")),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+}
+
+/// What the client got.
+enum Asked {
+    Page(Fetched),
+    Disallowed,
+    Unsure(FetchError),
+}
+
+impl Client {
+    /// Blocks its thread until there is an answer.
+    fn ask(&self, url: &Url) -> Result<Asked, FetchError> {
+        match self.robots.permission(url, |robots| self.rules(robots)) {
+            Permission::Allowed => self.fetcher.page(url).map(Asked::Page),
+            Permission::Disallowed => Ok(Asked::Disallowed),
+            Permission::Unknown(error) => Ok(Asked::Unsure(error)),
+        }
+    }
+
+    /// The first answer decides for the whole run, so a bad moment is borne here.
+    fn rules(&self, robots: &Url) -> Result<Vec<u8>, FetchError> {
+        let mut pauses = Backoff::default().start();
+        loop {
+            let error = match self.fetcher.file(robots) {
+                Ok(rules) => return Ok(rules),
+                Err(error) => error,
+            };
+            let pause = error.is_transient().then(|| pauses.next(error.retry_after())).flatten();
+            let Some(pause) = pause else { return Err(error) };
+            SystemClock.sleep(pause).wait();
+        }
+    }
+}
+
+/// Host and port: what a limiter and a breaker belong to.
+pub fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+async fn timed<F: Future>(nanos: &crate::progress::Count, future: F) -> F::Output {
+    let start = Instant::now();
+    let output = future.await;
+    nanos.add(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
+    output
+}
+
+/// Puts the state of the breakers on the live line.
+#[derive(Debug, Clone)]
+struct Announcer(Arc<Live>);
+
+impl Observer for Announcer {
+    fn on_trip(&self, _: &Transition) {
+        self.0.set_breakers("open");
+    }
+
+    fn on_half_open(&self, _: &Transition) {
+        self.0.set_breakers("half-open");
+    }
+
+    fn on_close(&self, _: &Transition) {
+        self.0.set_breakers("closed");
+    }
+}
