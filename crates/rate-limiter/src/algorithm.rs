@@ -6,8 +6,8 @@ use tidegate_core::Timestamp;
 
 use crate::grant::Grant;
 
-/// How a [`Limiter`](crate::Limiter) counts: [`TokenBucket`](crate::TokenBucket), [`Log`](crate::Log) or
-/// [`TwoBuckets`](crate::TwoBuckets). Sealed.
+/// How a [`Limiter`](crate::Limiter) counts: as a [`TokenBucket`](crate::TokenBucket), or as a
+/// [`Sliding`](crate::Sliding) window that keeps a [`Log`](crate::Log) or [`TwoBuckets`](crate::TwoBuckets). Sealed.
 pub trait Algorithm: Count {}
 
 impl<A: Count> Algorithm for A {}

@@ -73,8 +73,10 @@ pub(crate) struct Shared<A: Algorithm, C> {
 }
 
 impl<A: Algorithm, C> Shared<A, C> {
-    pub(crate) const fn new(rule: A::Rule, clock: C) -> Self {
-        Self { rule, clock, counters: Counters::new() }
+    const_fn! {
+        pub(crate) fn new(rule: A::Rule, clock: C) -> Self {
+            Self { rule, clock, counters: Counters::new() }
+        }
     }
 
     /// Takes `n` tokens if they are there and nobody waits.

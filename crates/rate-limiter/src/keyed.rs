@@ -1,26 +1,20 @@
 //! A limiter per key.
 
-use core::{
-    fmt,
-    future::Future,
-    hash::Hash,
-    num::NonZeroUsize,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+mod acquire;
+mod gate;
+mod refused;
+
+use core::{fmt, hash::Hash, num::NonZeroUsize, time::Duration};
 
 use alloc::borrow::ToOwned;
 
-use pin_project_lite::pin_project;
 use tidegate_concurrent_map::{Equivalent, Keyed, TooManyKeys};
-use tidegate_core::{Clock, Gate, SystemClock, Timer, Timestamp, primitive::Arc};
+use tidegate_core::{Clock, SystemClock, Timer, Timestamp, primitive::Arc};
 
+pub use self::{acquire::AcquireKey, gate::KeyGate, refused::KeyRefused};
 use crate::{
-    acquire::Waiting,
     cell::{Cell, Shared},
-    gate::{Admission, Enter},
-    grant::{Grant, Refused},
+    grant::Grant,
     quota::Quota,
     stats::Stats,
     token_bucket::TokenBucket,
@@ -31,7 +25,7 @@ type Bucket = Cell<TokenBucket>;
 
 /// The same quota for each of many keys: users, hosts, addresses.
 ///
-/// A key takes memory (about 150 bytes and itself) from its first use on. There are never more than `max_keys`: a new key
+/// A key takes memory (about 200 bytes beside its own) from its first use on. There are never more than `max_keys`: a new key
 /// takes the place of one whose bucket has filled up again, which is the same as one never seen. So a stranger who makes
 /// up keys cannot exhaust memory, and no cleaner task is needed. If every key is in use, a new one is refused; choose
 /// `max_keys` well above the number of keys active within the time an empty bucket needs to fill.
@@ -281,13 +275,7 @@ impl<K: Hash + Eq, C: Timer> KeyedLimiter<K, C> {
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        match self.bucket(key) {
-            Ok(bucket) => AcquireKey {
-                waiting: Some(Waiting::new(&self.shared, bucket, n)),
-                too_many_keys: None,
-            },
-            Err(error) => AcquireKey { waiting: None, too_many_keys: Some(error) },
-        }
+        AcquireKey::new(&self.shared, self.bucket(key), n)
     }
 }
 
@@ -301,148 +289,3 @@ impl<K, C> fmt::Debug for KeyedLimiter<K, C> {
             .finish_non_exhaustive()
     }
 }
-
-/// One key of a [`KeyedLimiter`] as a gate, made by [`KeyedLimiter::gate`]. The key counts as in use while this lives.
-pub struct KeyGate<'k, C> {
-    shared: &'k Shared<TokenBucket, C>,
-    bucket: Arc<Bucket>,
-}
-
-impl<C> KeyGate<'_, C> {
-    /// Grants nothing to this key before `time`; see [`KeyedLimiter::penalize_until`].
-    pub fn penalize_until(&self, time: Timestamp) {
-        self.shared.block_until(&self.bucket, time);
-    }
-
-    /// Grants nothing to this key for `duration` from this call; see [`KeyedLimiter::penalize_until`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use core::{num::NonZeroUsize, time::Duration};
-    /// use tidegate_rate_limiter::{Gate, KeyedLimiter, ManualClock, Quota};
-    ///
-    /// let hosts = KeyedLimiter::<u32, _>::with_clock(Quota::per_second(5)?, NonZeroUsize::MIN, ManualClock::new());
-    /// let gate = hosts.gate(&1).unwrap();
-    /// let _sent = gate.try_enter().unwrap();
-    /// // The answer was 429, with Retry-After: 7.
-    /// gate.penalize_for(Duration::from_secs(7));
-    /// assert_eq!(gate.try_enter().unwrap_err().retry_after(), Some(Duration::from_secs(7)));
-    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
-    /// ```
-    pub fn penalize_for(&self, duration: Duration)
-    where
-        C: Clock,
-    {
-        self.penalize_until(self.shared.clock.now() + duration);
-    }
-}
-
-impl<C: Timer> Gate for KeyGate<'_, C> {
-    type Pass<'a>
-        = Admission<'a, TokenBucket, C>
-    where
-        Self: 'a;
-    type Refused = Refused;
-    type Enter<'a>
-        = Enter<'a, TokenBucket, C>
-    where
-        Self: 'a;
-
-    fn try_enter(&self) -> Result<Self::Pass<'_>, Refused> {
-        Admission::try_new(self.shared, &self.bucket)
-    }
-
-    fn enter(&self) -> Self::Enter<'_> {
-        Enter::new(self.shared, &self.bucket)
-    }
-}
-
-impl<C> fmt::Debug for KeyGate<'_, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyGate").field("bucket", &self.bucket).finish_non_exhaustive()
-    }
-}
-
-pin_project! {
-    /// Future of [`KeyedLimiter::acquire`].
-    #[must_use = "futures do nothing unless awaited or waited for"]
-    pub struct AcquireKey<'a, C>
-    where
-        C: Timer,
-    {
-        // `None` if there was no place for the key.
-        #[pin]
-        waiting: Option<Waiting<'a, TokenBucket, C, Arc<Bucket>>>,
-        too_many_keys: Option<TooManyKeys>,
-    }
-}
-
-impl<C: Timer> AcquireKey<'_, C> {
-    /// Refuses as soon as it is clear that the tokens cannot be had within `duration` from this call; see
-    /// [`Acquire::or_refuse_after`](crate::Acquire::or_refuse_after).
-    pub fn or_refuse_after(self, duration: Duration) -> Self {
-        Self { waiting: self.waiting.map(|waiting| waiting.or_refuse_after(duration)), ..self }
-    }
-}
-
-impl<C: Timer> Future for AcquireKey<'_, C> {
-    type Output = Result<Grant, KeyRefused>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        match (this.waiting.as_pin_mut(), *this.too_many_keys) {
-            (Some(waiting), _) => waiting.poll(cx).map_err(KeyRefused::Refused),
-            (None, Some(error)) => Poll::Ready(Err(error.into())),
-            (None, None) => unreachable!("made with one of the two"),
-        }
-    }
-}
-
-impl<C: Timer> fmt::Debug for AcquireKey<'_, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("AcquireKey").field(&self.waiting).finish()
-    }
-}
-
-/// No tokens of a key were taken, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum KeyRefused {
-    /// The key's own limit.
-    Refused(Refused),
-    /// The key is new, and every known key is in use.
-    TooManyKeys(TooManyKeys),
-}
-
-impl KeyRefused {
-    /// Returns after how long it makes sense to try again; `None` if nobody can say, or it never does.
-    pub const fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Refused(refused) => refused.retry_after(),
-            Self::TooManyKeys(_) => None,
-        }
-    }
-
-    /// Returns whether there was no place for another key.
-    pub const fn is_too_many_keys(&self) -> bool {
-        matches!(self, Self::TooManyKeys(_))
-    }
-}
-
-impl From<TooManyKeys> for KeyRefused {
-    fn from(error: TooManyKeys) -> Self {
-        Self::TooManyKeys(error)
-    }
-}
-
-impl fmt::Display for KeyRefused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(refused) => refused.fmt(f),
-            Self::TooManyKeys(error) => error.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for KeyRefused {}

@@ -37,4 +37,5 @@ pub use self::{
     sliding_window::TwoBuckets,
     stats::Stats,
     token_bucket::TokenBucket,
+    window::Sliding,
 };

@@ -14,7 +14,7 @@ use crate::{
     sliding_window::TwoBuckets,
     stats::Stats,
     token_bucket::TokenBucket,
-    window::Window,
+    window::{Book, Sliding, Window},
 };
 
 /// A limiter of any algorithm: hands tokens out no faster than its rule allows, at once or after a wait.
@@ -99,7 +99,7 @@ pub type RateLimiter<C = SystemClock> = Limiter<TokenBucket, C>;
 /// assert_eq!(refused.retry_after(), Some(Duration::from_secs(1)));
 /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
-pub type SlidingLog<C = SystemClock> = Limiter<Log, C>;
+pub type SlidingLog<C = SystemClock> = Limiter<Sliding<Log>, C>;
 
 /// An approximate sliding window in constant memory: two counters, as many services count; see [`TwoBuckets`].
 ///
@@ -118,7 +118,7 @@ pub type SlidingLog<C = SystemClock> = Limiter<Log, C>;
 /// assert!(limiter.try_acquire(1).is_err());
 /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
-pub type SlidingWindow<C = SystemClock> = Limiter<TwoBuckets, C>;
+pub type SlidingWindow<C = SystemClock> = Limiter<Sliding<TwoBuckets>, C>;
 
 impl RateLimiter {
     const_fn! {
@@ -143,7 +143,7 @@ impl<C> RateLimiter<C> {
     }
 }
 
-impl SlidingLog {
+impl<B: Book> Limiter<Sliding<B>> {
     /// Creates a limiter of `limit` tokens, at least 1, per `window`, at least 1 ns, that reads the system's clock.
     ///
     /// # Errors
@@ -154,7 +154,7 @@ impl SlidingLog {
     }
 }
 
-impl<C> SlidingLog<C> {
+impl<B: Book, C> Limiter<Sliding<B>, C> {
     /// Creates a limiter of `limit` tokens, at least 1, per `window`, at least 1 ns, that reads `clock`.
     ///
     /// # Errors
@@ -162,30 +162,7 @@ impl<C> SlidingLog<C> {
     /// [`QuotaError`] if one of them is zero.
     pub fn with_clock(limit: u32, window: Duration, clock: C) -> Result<Self, QuotaError> {
         let rule = Window::new(limit, window)?;
-        Ok(Self { shared: Shared::new(rule, clock), cell: Cell::new(Log::new()) })
-    }
-}
-
-impl SlidingWindow {
-    /// Creates a limiter of `limit` tokens, at least 1, per `window`, at least 1 ns, that reads the system's clock.
-    ///
-    /// # Errors
-    ///
-    /// [`QuotaError`] if one of them is zero.
-    pub fn new(limit: u32, window: Duration) -> Result<Self, QuotaError> {
-        Self::with_clock(limit, window, SystemClock)
-    }
-}
-
-impl<C> SlidingWindow<C> {
-    /// Creates a limiter of `limit` tokens, at least 1, per `window`, at least 1 ns, that reads `clock`.
-    ///
-    /// # Errors
-    ///
-    /// [`QuotaError`] if one of them is zero.
-    pub fn with_clock(limit: u32, window: Duration, clock: C) -> Result<Self, QuotaError> {
-        let rule = Window::new(limit, window)?;
-        Ok(Self { shared: Shared::new(rule, clock), cell: Cell::new(TwoBuckets::new()) })
+        Ok(Self { shared: Shared::new(rule, clock), cell: Cell::new(Sliding::default()) })
     }
 }
 

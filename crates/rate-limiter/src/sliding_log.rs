@@ -2,9 +2,7 @@
 
 use alloc::collections::VecDeque;
 
-use tidegate_core::{Timestamp, const_fn, lock::Lock};
-
-use crate::{algorithm::Count, grant::Grant, pace::Pace, window::Window};
+use crate::window::{Book, Window};
 
 /// An exact sliding window: a log of what was taken, from which entries are struck once they are a window old.
 ///
@@ -12,19 +10,10 @@ use crate::{algorithm::Count, grant::Grant, pace::Pace, window::Window};
 /// each instant at which tokens were taken, at most `limit` of them, and a short lock instead of one atomic step.
 #[derive(Debug, Default)]
 pub struct Log {
-    state: Lock<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    // INVARIANT: strictly ascending in time, no entry without tokens, and none that is a window older than `latest`.
+    // INVARIANT: strictly ascending in time, no entry without tokens, and none a window older than the latest turn.
     entries: VecDeque<Entry>,
     // INVARIANT: the tokens of all entries; not above the limit.
     used: u32,
-    /// The latest time seen. Whoever comes with an earlier one is served as of this.
-    latest: u64,
-    /// Nothing is granted before.
-    blocked_until: u64,
 }
 
 #[derive(Debug)]
@@ -34,25 +23,24 @@ struct Entry {
 }
 
 impl Log {
-    const_fn! {
-        /// Creates an empty log. Does not allocate.
-        pub fn new() -> Self {
-            Self { state: Lock::new(State::new()) }
+    /// Strikes up to `n` tokens from an entry; returns how many it lacked.
+    fn strike_from(&mut self, index: usize, n: u32) -> u32 {
+        let Some(entry) = self.entries.get_mut(index) else { return n };
+        let struck = entry.tokens.min(n);
+        entry.tokens -= struck;
+        self.used -= struck;
+        if entry.tokens == 0 {
+            self.entries.remove(index);
         }
+        n - struck
     }
 }
 
-impl State {
-    const fn new() -> Self {
-        Self { entries: VecDeque::new(), used: 0, latest: 0, blocked_until: 0 }
-    }
-
-    /// Strikes what has left the window.
-    fn advance(&mut self, window: Window, now: Timestamp) {
-        self.latest = self.latest.max(now.as_nanos());
+impl Book for Log {
+    fn turn_to(&mut self, window: Window, now: u64) {
         while let Some(entry) = self.entries.front() {
-            // Written so that it cannot overflow; a log is never ahead of `latest`.
-            if self.latest - entry.at < window.length {
+            // Written so that it cannot overflow: no entry is ahead of the time.
+            if now - entry.at < window.length {
                 break;
             }
             self.used -= entry.tokens;
@@ -60,10 +48,9 @@ impl State {
         }
     }
 
-    /// Returns when `n` tokens, at most the limit, fit beside those that are still in the window then.
-    fn ready_at(&self, window: Window, n: u32) -> u64 {
+    fn ready_at(&self, window: Window, now: u64, n: u32) -> u64 {
         let mut in_the_way = n.saturating_sub(window.limit.get() - self.used);
-        let mut ready = self.latest;
+        let mut ready = now;
         for entry in &self.entries {
             if in_the_way == 0 {
                 break;
@@ -71,101 +58,40 @@ impl State {
             in_the_way = in_the_way.saturating_sub(entry.tokens);
             ready = entry.at.saturating_add(window.length);
         }
-        ready.max(self.blocked_until)
+        ready
     }
 
-    fn push(&mut self, tokens: u32) {
-        self.used += tokens;
+    fn enter(&mut self, now: u64, n: u32) {
+        self.used += n;
         match self.entries.back_mut() {
-            _ if tokens == 0 => {}
-            Some(last) if last.at == self.latest => last.tokens += tokens,
-            _ => self.entries.push_back(Entry { at: self.latest, tokens }),
+            _ if n == 0 => {}
+            Some(last) if last.at == now => last.tokens += n,
+            _ => self.entries.push_back(Entry { at: now, tokens: n }),
         }
     }
 
-    /// Strikes up to `tokens` from an entry; returns how many it lacked.
-    fn strike(&mut self, index: usize, tokens: u32) -> u32 {
-        let Some(entry) = self.entries.get_mut(index) else { return tokens };
-        let struck = entry.tokens.min(tokens);
-        entry.tokens -= struck;
-        self.used -= struck;
-        if entry.tokens == 0 {
-            self.entries.remove(index);
-        }
-        tokens - struck
-    }
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Count for Log {
-    type Rule = Window;
-
-    fn limit(window: &Window) -> u32 {
-        window.limit.get()
+    fn used(&self, _window: Window, _now: u64) -> u32 {
+        self.used
     }
 
-    fn take(&self, window: &Window, n: u32, now: Timestamp) -> Result<Grant, Timestamp> {
-        self.state.with(|state| {
-            state.advance(*window, now);
-            let ready = state.ready_at(*window, n);
-            if ready > state.latest {
-                return Err(Timestamp::from_nanos(ready));
-            }
-            state.push(n);
-            let limit = window.limit.get();
-            let empty_at =
-                state.entries.back().map_or(0, |last| last.at.saturating_add(window.length));
-            Ok(Grant {
-                at: Timestamp::from_nanos(state.latest),
-                limit,
-                room: u64::from(limit - state.used),
-                full_at: empty_at,
-                pace: Pace::NANOS,
-            })
-        })
+    fn empty_at(&self, window: Window, now: u64) -> u64 {
+        self.entries.back().map_or(now, |last| last.at.saturating_add(window.length))
     }
 
-    fn ready_at(&self, window: &Window, n: u64, now: Timestamp) -> Timestamp {
-        let (later, rest) = window.split(n);
-        let ready = self.state.with(|state| {
-            state.advance(*window, now);
-            state.ready_at(*window, rest)
-        });
-        Timestamp::from_nanos(ready.saturating_add(later))
-    }
-
-    /// Tokens of unknown age are taken from the oldest entries, which would leave first: that can only be too strict.
-    fn give_back(&self, _window: &Window, n: u32, taken_at: Option<Timestamp>) {
-        self.state.with(|state| match taken_at {
+    /// Tokens of unknown age are struck from the oldest entries, which would leave first: that can only be too strict.
+    fn strike(&mut self, _window: Window, mut n: u32, taken_at: Option<u64>) {
+        match taken_at {
             Some(at) => {
-                let found = state.entries.binary_search_by_key(&at.as_nanos(), |entry| entry.at);
                 // Not found: it has left the window, and the tokens are back already.
-                if let Ok(index) = found {
-                    state.strike(index, n);
+                if let Ok(index) = self.entries.binary_search_by_key(&at, |entry| entry.at) {
+                    self.strike_from(index, n);
                 }
             }
             None => {
-                let mut left = n;
-                while left > 0 && !state.entries.is_empty() {
-                    left = state.strike(0, left);
+                while n > 0 && !self.entries.is_empty() {
+                    n = self.strike_from(0, n);
                 }
             }
-        });
-    }
-
-    fn block_until(&self, _window: &Window, time: Timestamp) {
-        self.state.with(|state| state.blocked_until = state.blocked_until.max(time.as_nanos()));
-    }
-
-    fn is_idle(&self, window: &Window, now: Timestamp) -> bool {
-        self.state.with(|state| {
-            state.advance(*window, now);
-            state.used == 0 && state.blocked_until <= state.latest
-        })
+        }
     }
 }

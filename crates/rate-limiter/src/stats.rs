@@ -76,7 +76,7 @@ pub(crate) use self::striped::Counters;
 /// be a static.
 #[cfg(feature = "std")]
 mod striped {
-    use tidegate_core::{Tally, primitive::OnceLock};
+    use tidegate_core::{Tally, const_fn, primitive::OnceLock};
 
     use super::{COUNTERS, Count};
 
@@ -86,8 +86,10 @@ mod striped {
     }
 
     impl Counters {
-        pub(crate) const fn new() -> Self {
-            Self { tally: OnceLock::new() }
+        const_fn! {
+            pub(crate) fn new() -> Self {
+                Self { tally: OnceLock::new() }
+            }
         }
 
         #[inline]

@@ -1,13 +1,12 @@
 //! Limiters per key: bounded memory, waits, penalties, gates.
 
 use std::{
+    future::Future,
     num::NonZeroUsize,
     pin::pin,
     task::{Context, Poll, Waker},
     time::Duration,
 };
-
-use std::future::Future;
 
 use tidegate_rate_limiter::{
     Gate, KeyGate, KeyRefused, KeyedLimiter, ManualClock, Outcome, Pass, Quota, Refused, Timestamp,
@@ -36,10 +35,10 @@ fn keys_do_not_share_their_tokens() {
 }
 
 #[test]
-fn a_million_keys_take_no_more_places_than_agreed() {
+fn passing_keys_take_no_more_places_than_agreed() {
     let quota = Quota::per_second(1000).and_then(|quota| quota.burst(1)).unwrap();
     let ids = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::new(64).unwrap(), ());
-    for id in 0..1_000_000u32 {
+    for id in 0..100_000u32 {
         // A token is back after a millisecond, in which twenty other keys come.
         let now = Timestamp::from_nanos(u64::from(id) * 50_000);
         assert!(ids.try_acquire_at(&id, 1, now).is_ok());

@@ -1,0 +1,49 @@
+//! Why a key was refused.
+
+use core::{fmt, time::Duration};
+
+use tidegate_concurrent_map::TooManyKeys;
+
+use crate::grant::Refused;
+
+/// No tokens of a key were taken, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyRefused {
+    /// The key's own limit.
+    Refused(Refused),
+    /// The key is new, and every known key is in use.
+    TooManyKeys(TooManyKeys),
+}
+
+impl KeyRefused {
+    /// Returns after how long it makes sense to try again; `None` if nobody can say, or it never does.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refused) => refused.retry_after(),
+            Self::TooManyKeys(_) => None,
+        }
+    }
+
+    /// Returns whether there was no place for another key.
+    pub const fn is_too_many_keys(&self) -> bool {
+        matches!(self, Self::TooManyKeys(_))
+    }
+}
+
+impl From<TooManyKeys> for KeyRefused {
+    fn from(error: TooManyKeys) -> Self {
+        Self::TooManyKeys(error)
+    }
+}
+
+impl fmt::Display for KeyRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refused) => refused.fmt(f),
+            Self::TooManyKeys(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for KeyRefused {}
