@@ -118,7 +118,7 @@ where
         let mut this = self.project();
         let shared = &*this.desk.shared;
         loop {
-            let mut deadline = *this.deadline;
+            let mut deadline = None;
             let next = this.waiter.poll_until(&shared.work, cx, &mut || {
                 let now = shared.clock.now();
                 shared.gatherer.with(|gatherer| {
@@ -140,10 +140,9 @@ where
             }
             let Some(sleep) = this.sleep.as_mut().as_pin_mut() else { return Poll::Pending };
             ready!(sleep.poll(cx));
-            // The time has come, of which `work` says nothing: look afresh.
+            // The time has come: look again.
             this.sleep.set(None);
             *this.deadline = None;
-            *this.waiter = Waiter::new();
         }
     }
 }

@@ -162,37 +162,19 @@ impl<T, D: Default> Gatherer<T, D> {
         item: T,
         weight: usize,
     ) -> Result<Admitted<'_, D>, Refused<T>> {
-        let refuse = |item, why, action| Err(Refused { item, why, action });
-        match self.door {
-            Door::Open => {}
-            Door::Closed => return refuse(item, Refusal::Closed, Action::Rest),
-            Door::Abandoned => return refuse(item, Refusal::Abandoned, Action::Rest),
+        if let Some(why) = self.refusal(now, weight) {
+            // What fills the line is not heavy enough for a batch, and nothing can come to it before something goes.
+            let stuck = why == Refusal::Full && !self.has_due();
+            let action = if stuck { self.make_due(Trigger::Weight) } else { Action::Rest };
+            return Err(Refused { item, why, action });
         }
-        if weight > self.limits.max_weight {
-            return refuse(item, Refusal::TooHeavy, Action::Rest);
-        }
-        if self.items == self.limits.capacity || weight > self.limits.capacity_weight - self.weight
-        {
-            // Nothing can come in before something goes out: there is nothing to gather for.
-            let trigger =
-                if self.items == self.limits.capacity { Trigger::Items } else { Trigger::Weight };
-            let action = self.make_due(trigger);
-            return refuse(item, Refusal::Full, action);
-        }
-        let fits = weight <= self.limits.max_weight - self.open.weight;
-        let is_first = self.open.items.is_empty() || !fits;
-        let now = match now {
-            Some(now) => now,
-            None if is_first => return refuse(item, Refusal::NoTime, Action::Rest),
-            None => Timestamp::ORIGIN,
-        };
-
         let had_due = self.has_due();
-        if !fits {
+        if !self.fits(weight) {
             self.seal(Trigger::Weight);
         }
-        if is_first {
-            self.open.since = now;
+        let index = self.open.items.len();
+        if index == 0 {
+            self.open.since = now.unwrap_or(Timestamp::ORIGIN);
             self.open.items.reserve(self.usual_len.max(1));
         }
         self.open.items.push(item);
@@ -200,25 +182,42 @@ impl<T, D: Default> Gatherer<T, D> {
         self.items += 1;
         self.weight += weight;
         self.stats.pushed += 1;
-        let index = self.open.items.len() - 1;
 
-        let trigger = if self.open.items.len() == self.limits.max_items {
+        let is_last = if self.open.items.len() == self.limits.max_items {
             Some(Trigger::Items)
         } else {
             (self.open.weight == self.limits.max_weight).then_some(Trigger::Weight)
         };
-        if let Some(trigger) = trigger {
+        if let Some(trigger) = is_last {
             self.seal(trigger);
         }
         let action = match self.deadline() {
-            Some(_) if is_first => Action::Arm,
+            Some(_) if index == 0 => Action::Arm,
             _ => self.run_if_newly_due(had_due),
         };
-        let joined = match trigger {
+        let joined = match is_last {
             Some(_) => self.full.back_mut().unwrap_or(&mut self.open),
             None => &mut self.open,
         };
         Ok(Admitted { carried: &mut joined.carried, index, action })
+    }
+
+    fn refusal(&self, now: Option<Timestamp>, weight: usize) -> Option<Refusal> {
+        let Limits { max_weight, capacity, capacity_weight, .. } = self.limits;
+        let is_first = self.open.items.is_empty() || !self.fits(weight);
+        match self.door {
+            Door::Closed => Some(Refusal::Closed),
+            Door::Abandoned => Some(Refusal::Abandoned),
+            Door::Open if weight > max_weight => Some(Refusal::TooHeavy),
+            Door::Open if self.items == capacity => Some(Refusal::Full),
+            Door::Open if weight > capacity_weight - self.weight => Some(Refusal::Full),
+            Door::Open => (is_first && now.is_none()).then_some(Refusal::NoTime),
+        }
+    }
+
+    /// Returns whether the open batch can bear that much more.
+    fn fits(&self, weight: usize) -> bool {
+        weight <= self.limits.max_weight - self.open.weight
     }
 
     /// Returns when the open batch becomes due; `None` where that would change nothing, or never happens.

@@ -38,7 +38,7 @@ pub struct Stats {
     pub failures: u64,
     /// Batches handed over because they had enough items.
     pub by_items: u64,
-    /// Batches handed over because the next item would have been too heavy for them.
+    /// Batches handed over because they were heavy enough, or the next item was too heavy for them.
     pub by_weight: u64,
     /// Batches handed over because their first item had waited long enough.
     pub by_delay: u64,

@@ -124,7 +124,9 @@ impl Reference {
         } else if weight > LIMITS.max_weight {
             Err(Refusal::TooHeavy)
         } else if waiting.len() == LIMITS.capacity || heavy {
-            self.urgent = self.items.len();
+            if !self.is_due() {
+                self.urgent = self.items.len();
+            }
             Err(Refusal::Full)
         } else {
             self.items.push((weight, now));

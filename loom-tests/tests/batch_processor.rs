@@ -1,0 +1,280 @@
+//! The batch processor: its room under the twelve laws, and what producers, timer, flush, close and driver race for.
+
+use std::{
+    convert::Infallible,
+    future::{Future, pending},
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use loom_tests::{laws::Subject, laws_of_waiting, model, poll_quietly, thread};
+use tidegate_batch_processor::{
+    BatchError, Batcher, Blocking, Driver, DriverDropped, ManualClock, PushError, SubmitError, Wait,
+};
+use tidegate_core::{Closed, lock::Lock};
+
+type Echo = fn(Vec<u32>) -> Result<Vec<u32>, Infallible>;
+type Batches = Batcher<u32, u32, Infallible, ManualClock>;
+type EchoDriver = Driver<u32, Blocking<Echo>, ManualClock>;
+
+/// A batcher whose handler returns the items; only a full batch, a flush or the close makes one due.
+fn echo(max_items: usize) -> (Batches, EchoDriver) {
+    let handler: Echo = Ok;
+    let builder = Batcher::builder().max_items(max_items).capacity(max_items);
+    builder.max_delay(Duration::MAX).clock(ManualClock::new()).build(handler).unwrap()
+}
+
+fn drive(driver: EchoDriver) -> thread::JoinHandle<()> {
+    thread::spawn(move || driver.wait())
+}
+
+/// Lets the driver end, and only then the caller drop its handle.
+///
+/// LOOM: the threads must be joined before the last reference goes. `Arc` is not loom's, so loom does not see that the
+/// others are done with what is dropped.
+fn end(batches: &Batches, driver: thread::JoinHandle<()>) {
+    batches.close();
+    driver.join().unwrap();
+}
+
+laws_of_waiting!(room: super::Room);
+
+/// The places of a batcher, as its pushers wait for them. The driver makes one free for each batch of one.
+struct Room {
+    batches: Batches,
+    turns: Lock<Turns>,
+}
+
+/// Turns of the driver's that are owed, and the driver unless it is having one.
+struct Turns {
+    owed: usize,
+    driver: Option<Pin<Box<EchoDriver>>>,
+}
+
+const PLACES: u32 = 4;
+
+impl Subject for Room {
+    const FIFO: bool = false;
+
+    /// All places are taken.
+    fn new() -> Self {
+        let handler: Echo = Ok;
+        let builder = Batcher::builder().max_items(1).capacity(PLACES as usize);
+        let (batches, driver) = builder.clock(ManualClock::new()).build(handler).unwrap();
+        for item in 0..PLACES {
+            batches.try_push(item).unwrap();
+        }
+        Self { batches, turns: Lock::new(Turns { owed: 0, driver: Some(Box::pin(driver)) }) }
+    }
+
+    /// Whoever has the driver also has the turns of those who find it gone: a waker may come here from within one.
+    fn put(&self) {
+        self.turns.with(|turns| turns.owed += 1);
+        while let Some(mut driver) = self.turns.with(|turns| {
+            let driver = turns.driver.take_if(|_| turns.owed > 0);
+            turns.owed -= usize::from(driver.is_some());
+            driver
+        }) {
+            let _ = driver.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            self.turns.with(|turns| turns.driver = Some(driver));
+        }
+    }
+
+    fn take(&self) -> impl Future<Output = Result<(), Closed>> + Send + Unpin {
+        Box::pin(async { self.batches.push(0).await.map_err(|_| Closed) })
+    }
+
+    fn close(&self) {
+        self.batches.close();
+    }
+
+    fn units(&self) -> usize {
+        PLACES as usize - self.batches.stats().waiting
+    }
+}
+
+/// The item that fills the batch races the timer that makes it due: one of them hands it over, and nothing twice.
+#[test]
+fn the_last_item_against_the_timer() {
+    model(|| {
+        const DELAY: Duration = Duration::from_millis(1);
+        let clock = ManualClock::new();
+        let handed = Arc::new(Mutex::new(Vec::new()));
+        let (batches, driver) = {
+            let handed = handed.clone();
+            let builder = Batcher::builder().max_items(2).max_delay(DELAY).clock(clock.clone());
+            let log = move |items: Vec<u32>| {
+                handed.lock().unwrap().push(items.clone());
+                Ok::<_, Infallible>(items)
+            };
+            builder.build(log).unwrap()
+        };
+        let first = batches.try_submit(1).unwrap();
+        let driver = thread::spawn(move || driver.wait());
+        let last = {
+            let batches = batches.clone();
+            thread::spawn(move || batches.try_push(2).unwrap())
+        };
+        clock.advance(DELAY);
+        // Due by the one or the other, whatever comes later.
+        assert_eq!(first.wait().unwrap(), 1);
+        last.join().unwrap();
+        end(&batches, driver);
+        let handed = handed.lock().unwrap();
+        assert!(*handed == [vec![1, 2]] || *handed == [vec![1], vec![2]], "{handed:?}");
+    });
+}
+
+/// A producer sets the driver's timer, which the clock's turn races.
+#[test]
+fn the_first_item_against_the_timer() {
+    model(|| {
+        const DELAY: Duration = Duration::from_millis(1);
+        let clock = ManualClock::new();
+        let builder = Batcher::builder().max_delay(DELAY).clock(clock.clone());
+        let (batches, driver) = builder.build(Ok::<Vec<u32>, Infallible>).unwrap();
+        let driver = thread::spawn(move || driver.wait());
+        let reply = batches.try_submit(1).unwrap();
+        clock.advance(DELAY);
+        assert_eq!(reply.wait().unwrap(), 1);
+        end(&batches, driver);
+    });
+}
+
+#[test]
+fn a_flush_against_a_push() {
+    model(|| {
+        let (batches, driver) = echo(3);
+        let driver = drive(driver);
+        let pusher = {
+            let batches = batches.clone();
+            thread::spawn(move || batches.try_push(1).unwrap())
+        };
+        let mut before = batches.try_submit(2).unwrap();
+        assert_eq!(batches.flush().wait(), Ok(()));
+        assert!(matches!(poll_quietly(&mut before), Poll::Ready(Ok(2))));
+        pusher.join().unwrap();
+        assert_eq!(batches.flush().wait(), Ok(()));
+        assert_eq!(batches.stats().done, 2);
+        end(&batches, driver);
+    });
+}
+
+#[test]
+fn a_shutdown_against_a_push() {
+    model(|| {
+        let (batches, driver) = echo(2);
+        let driver = drive(driver);
+        let pusher = {
+            let batches = batches.clone();
+            thread::spawn(move || batches.submit(1).wait())
+        };
+        batches.shutdown().wait().unwrap();
+        let done = batches.stats().done;
+        match pusher.join().unwrap() {
+            Ok(result) => assert_eq!((result, done), (1, 1)),
+            Err(error) => assert_eq!((error.into_inner(), done), (Some(1), 0)),
+        }
+        end(&batches, driver);
+    });
+}
+
+/// Two producers submit an item each to a batcher of this size, whose driver runs; returns the batches they made.
+fn two_producers(max_items: usize) -> u64 {
+    let (batches, driver) = echo(max_items);
+    let producer = {
+        let batches = batches.clone();
+        thread::spawn(move || assert_eq!(batches.submit(1).wait().unwrap(), 1))
+    };
+    let driver = drive(driver);
+    assert_eq!(batches.submit(2).wait().unwrap(), 2);
+    producer.join().unwrap();
+    end(&batches, driver);
+    batches.stats().batches
+}
+
+/// Room for one: the producers wait for room and for results, and wake each other through the driver.
+#[test]
+fn two_producers_and_the_driver() {
+    model(|| assert_eq!(two_producers(1), 2));
+}
+
+/// One batch: the producer who is first waits for the other, and the driver for both.
+#[test]
+fn two_producers_fill_a_batch() {
+    model(|| assert_eq!(two_producers(2), 1));
+}
+
+#[test]
+fn a_dropped_driver_against_a_submission() {
+    model(|| {
+        let (batches, driver) = echo(1);
+        let dropper = thread::spawn(move || drop(driver));
+        match batches.submit(1).wait().unwrap_err() {
+            SubmitError::Refused(error) => assert_eq!(error, PushError::DriverDropped(1)),
+            SubmitError::Failed(error) => assert!(matches!(error, BatchError::DriverDropped)),
+            _ => unreachable!("there are no others"),
+        }
+        dropper.join().unwrap();
+    });
+}
+
+/// One item in the handler, one waiting, one without room, and a flush: nobody hangs.
+#[test]
+fn a_dropped_driver_against_everybody() {
+    model(|| {
+        let hang = |_: Vec<u32>| pending::<Result<Vec<()>, Infallible>>();
+        let builder = Batcher::builder().max_items(1).capacity(1).clock(ManualClock::new());
+        let (batches, driver) = builder.build_async(hang).unwrap();
+        let mut driver = Box::pin(driver);
+        let running = batches.try_submit(1).unwrap();
+        assert!(poll_quietly(&mut driver).is_pending());
+        let waiting = batches.try_submit(2).unwrap();
+        let outside = {
+            let batches = batches.clone();
+            thread::spawn(move || batches.push(3).wait())
+        };
+        let dropper = thread::spawn(move || drop(driver));
+        assert_eq!(batches.flush().wait(), Err(DriverDropped));
+        assert!(matches!(running.wait(), Err(BatchError::DriverDropped)));
+        assert!(matches!(waiting.wait(), Err(BatchError::DriverDropped)));
+        assert_eq!(outside.join().unwrap(), Err(PushError::DriverDropped(3)));
+        dropper.join().unwrap();
+        let unprocessed = batches.shutdown().wait().unwrap_err();
+        assert_eq!((unprocessed.interrupted(), unprocessed.into_items()), (1, vec![2]));
+    });
+}
+
+/// A waiter that is dropped while its result comes: the item is processed once, and the others have theirs.
+#[test]
+fn a_dropped_waiter_against_its_result() {
+    model(|| {
+        let (batches, driver) = echo(2);
+        let [mut dropped, kept] = [1, 2].map(|item| batches.try_submit(item).unwrap());
+        assert!(poll_quietly(&mut dropped).is_pending());
+        let driver = drive(driver);
+        let dropper = thread::spawn(move || drop(dropped));
+        assert_eq!(kept.wait().unwrap(), 2);
+        dropper.join().unwrap();
+        assert_eq!(batches.stats().done, 2);
+        end(&batches, driver);
+    });
+}
+
+/// The last two handles are dropped at once: one of them closes, and the driver ends.
+#[test]
+fn the_last_handle_closes() {
+    model(|| {
+        let (batches, driver) = echo(2);
+        let other = {
+            let batches = batches.clone();
+            thread::spawn(move || batches.try_push(1).unwrap())
+        };
+        drop(batches);
+        let mut driver = Box::pin(driver);
+        driver.as_mut().wait();
+        other.join().unwrap();
+    });
+}
