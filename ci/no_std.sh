@@ -9,9 +9,9 @@ source ci/debian-rust
 debian_rust
 
 # These hand values through crossbeam-queue, which needs a compare-and-swap that portable-atomic cannot lend it.
-no_cas_out=(tidegate-worker-pool tidegate-batch-processor tidegate-pipeline)
-facade_no_cas=tidegate/semaphore,tidegate/rate-limiter,tidegate/circuit-breaker,tidegate/concurrent-map
-facade_all=$facade_no_cas,tidegate/worker-pool,tidegate/batch-processor,tidegate/pipeline
+no_cas_out=(tidegate-worker-pool tidegate-pipeline)
+facade_no_cas=tidegate/semaphore,tidegate/rate-limiter,tidegate/circuit-breaker,tidegate/concurrent-map,tidegate/batch-processor
+facade_all=$facade_no_cas,tidegate/worker-pool,tidegate/pipeline
 
 mapfile -t crates < <(cat crates/*/Cargo.toml | sed -n 's/^name = "\(tidegate.*\)"/\1/p')
 mapfile -t no_cas < <(printf '%s\n' "${crates[@]}" | grep -vxF -f <(printf '%s\n' "${no_cas_out[@]}"))

@@ -97,8 +97,9 @@ cargo metadata --no-deps --format-version 1 |
             floor["tidegate-worker-pool"] = floor["tidegate-batch-processor"] = 1
             floor["tidegate-rate-limiter"] = floor["tidegate-circuit-breaker"] = 2
             floor["tidegate-pipeline"] = 3
+            floor["tidegate"] = 4
         }
-        function height(name) { return (name in floor) ? floor[name] : 4 }
+        function height(name) { return (name in floor) ? floor[name] : 5 }
         $6 == "version" {
             user = $4
             if (user ~ /^tidegate-/ && !(user in floor)) print "ci/structure.sh:1: " user " has no floor; give it one"

@@ -10,7 +10,8 @@
 //! | no 64-bit atomics or no CAS | `portable-atomic` | `portable-atomic-util` where CAS is missing | same | same |
 //! | `--cfg loom` | `loom` | `alloc` | `loom` | `parking` over loom |
 //!
-//! `Arc` is never loom's: loom has no `Weak`, wakers need `alloc`'s, and no algorithm here reads a reference count.
+//! `Arc` is never loom's: loom has no `Weak`, and wakers need `alloc`'s. So a model does not see what only a reference
+//! count orders; where a count decides something (`Arc::get_mut`, `Arc::into_inner`), nothing else may rest on it.
 
 /// The atomic types, `fence` and `Ordering` of the machine.
 pub mod atomic {

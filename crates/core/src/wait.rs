@@ -63,9 +63,10 @@ pub trait Wait: Future + Sized {
         }
     }
 
-    /// Blocks the calling thread until the future is ready or `duration` has passed since the call.
+    /// Blocks the calling thread until the future is ready or `duration` has passed.
     ///
-    /// The future is polled at least once, so zero means "only if it is ready now". A duration that reaches beyond the
+    /// The future is polled first, which reads no clock if it is ready, and the time is measured from then on; zero means
+    /// "only if it is ready now". A duration that reaches beyond the
     /// end of time means for ever.
     ///
     /// # Errors

@@ -136,6 +136,13 @@ fn a_sleeping_thread_needs_no_helper_thread() {
 }
 
 #[test]
+fn a_sleep_that_ends_before_its_thread_parks_is_over() {
+    for nanos in (0..2000).cycle().take(20_000) {
+        SystemClock.sleep(Duration::from_nanos(nanos)).wait();
+    }
+}
+
+#[test]
 fn the_shortest_of_several_sleeps_in_one_wait_ends_it() {
     let mut long = SystemClock.sleep(Duration::from_secs(3600));
     let mut short = SystemClock.sleep(Duration::from_millis(1));

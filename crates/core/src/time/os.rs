@@ -130,8 +130,12 @@ impl TimerThread {
     }
 }
 
-/// Takes out of a driver's timers what is due. Their wakers are the driver's own: it polls next anyway.
+/// Wakes what is due among a driver's timers, and returns when the next one will be.
+///
+/// A sleep that came due after the driver's last poll has to unpark it: nobody else would.
 pub(crate) fn driven(timers: &Timers) -> Option<Instant> {
-    while timers.pop_due(SystemClock.now()).is_some() {}
+    while let Some((_, waker)) = timers.pop_due(SystemClock.now()) {
+        waker.wake();
+    }
     timers.next().and_then(instant_of)
 }
