@@ -123,9 +123,10 @@ impl Shared {
         self.intake.is_drained() && self.crew.started() == 0
     }
 
-    /// Returns how many accepted jobs have not ended. A snapshot.
+    /// Returns how many accepted jobs have not ended. A snapshot, exact for jobs whose submission has returned.
     pub(crate) fn unfinished(&self) -> usize {
-        self.intake.len() + self.counters.running()
+        // Not queue length and running jobs: one that is being taken out is in neither.
+        self.counters.unfinished()
     }
 
     pub(crate) fn stats(&self) -> Stats {

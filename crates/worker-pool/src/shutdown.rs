@@ -136,7 +136,8 @@ impl<T: Timer> fmt::Debug for ShutdownWithin<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StillRunning {
-    /// Jobs that run, and jobs queued behind them. 0 if the last one ended just then.
+    /// Jobs accepted that have neither ended nor been cancelled: those that run, and those behind them. 0 if the last one
+    /// ended just then.
     pub jobs: usize,
 }
 

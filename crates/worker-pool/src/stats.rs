@@ -93,8 +93,17 @@ impl Counters {
 
     /// Returns how many jobs run.
     pub(crate) fn running(&self) -> usize {
-        // The ends first: a job that starts meanwhile is counted as running, one that ends is not counted as minus one.
-        let ended = self.sum(Count::Succeeded) + self.sum(Count::Panicked);
-        usize::try_from(self.sum(Count::Started).saturating_sub(ended)).unwrap_or(usize::MAX)
+        self.less_those_that_ended(Count::Started, 0)
+    }
+
+    /// Returns how many jobs have neither ended nor been cancelled.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.less_those_that_ended(Count::Submitted, self.sum(Count::Cancelled))
+    }
+
+    fn less_those_that_ended(&self, count: Count, others: u64) -> usize {
+        // The ends first: a job that begins meanwhile is counted, and one that ends is not counted as minus one.
+        let ended = others + self.sum(Count::Succeeded) + self.sum(Count::Panicked);
+        usize::try_from(self.sum(count).saturating_sub(ended)).unwrap_or(usize::MAX)
     }
 }

@@ -1,11 +1,10 @@
 //! Laws of waiting for a job.
 
-#[allow(dead_code, reason = "each test takes what it needs")]
-mod kit;
+mod by_hand;
 
 use std::time::Duration;
 
-use kit::{Counter, OnDrop, poll, poll_with, ready};
+use by_hand::{Counter, OnDrop, poll, poll_with, ready};
 use tidegate_worker_pool::{TimedOut, Wait, WorkerPool};
 
 #[test]

@@ -1,7 +1,6 @@
 //! A panic ends its job and nothing else.
 
-#[allow(dead_code, reason = "each test takes what it needs")]
-mod kit;
+mod by_hand;
 
 use std::{
     panic::{panic_any, resume_unwind},
@@ -9,7 +8,7 @@ use std::{
     task::{Wake, Waker},
 };
 
-use kit::{Counter, OnDrop, poll, poll_with, quiet_panic, ready};
+use by_hand::{Counter, OnDrop, poll, poll_with, quiet_panic, ready};
 use tidegate_worker_pool::{JobHandle, WorkerPool};
 
 /// Runs `submit` on a pool, then one job more, which shows that the worker lives.

@@ -1,11 +1,10 @@
 //! Laws of the end.
 
-#[allow(dead_code, reason = "each test takes what it needs")]
-mod kit;
+mod by_hand;
 
 use std::{num::NonZeroUsize, sync::mpsc, time::Duration};
 
-use kit::{Counter, poll, poll_with, ready};
+use by_hand::{Counter, poll, poll_with, ready};
 use tidegate_worker_pool::{ManualClock, Wait, WorkerPool};
 
 fn one_thread(queue: usize) -> WorkerPool {

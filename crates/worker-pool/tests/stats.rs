@@ -1,7 +1,6 @@
 //! What is counted, and that it adds up: a pool polled by hand against a sequential reference.
 
-#[allow(dead_code, reason = "each test takes what it needs")]
-mod kit;
+mod by_hand;
 
 use std::{
     collections::VecDeque,
@@ -9,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use kit::{poll, quiet_panic};
+use by_hand::{poll, quiet_panic};
 use proptest::prelude::*;
 use tidegate_worker_pool::{JobHandle, ManualClock, Wait, Worker, WorkerPool};
 

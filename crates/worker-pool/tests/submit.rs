@@ -1,11 +1,10 @@
 //! Laws of getting a job in.
 
-#[allow(dead_code, reason = "each test takes what it needs")]
-mod kit;
+mod by_hand;
 
 use std::sync::{Arc, Mutex};
 
-use kit::{Counter, OnDrop, poll, poll_with, ready};
+use by_hand::{Counter, OnDrop, poll, poll_with, ready};
 use tidegate_worker_pool::{
     Closed, Execute, JobHandle, JoinError, Pending, Shutdown, Submit, TrySubmitError, Wait, Worker,
     WorkerPool,

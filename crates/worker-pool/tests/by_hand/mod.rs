@@ -1,4 +1,5 @@
-//! Polling by hand.
+//! Futures polled by hand, and things that panic.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::{
     future::Future,
