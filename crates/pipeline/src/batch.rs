@@ -1,0 +1,136 @@
+//! Several items into one.
+
+use core::{
+    fmt,
+    future::Future,
+    mem,
+    num::NonZeroUsize,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use alloc::{boxed::Box, vec::Vec};
+
+use tidegate_core::Timer;
+
+use crate::{
+    flow::{Flow, Site},
+    parcel::{Parcel, Ticket},
+    pipeline::Pipeline,
+    stage::Stage,
+};
+
+/// A stage that gathers items into batches.
+pub struct Batch<S: Stage, T: Timer> {
+    upstream: S,
+    size: usize,
+    linger: Duration,
+    timer: T,
+    items: Vec<S::Item>,
+    // INVARIANT: as long as `items`.
+    tickets: Vec<Ticket>,
+    /// When the batch is due: `Some` from its first item until that time has come.
+    due: Pin<Box<Option<T::Sleep>>>,
+    is_due: bool,
+    site: Site,
+}
+
+impl<S: Stage, T: Timer> Batch<S, T> {
+    /// Gathers what there is room for; returns whether the batch is to be given as it is.
+    fn gather(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> Poll<()> {
+        while self.items.len() < self.size {
+            match flow.pull(self.site, &mut self.upstream, cx) {
+                Poll::Ready(Some(Parcel { ticket, value })) => {
+                    if self.items.is_empty() {
+                        self.due.set(Some(self.timer.sleep(self.linger)));
+                    }
+                    self.items.push(value);
+                    self.tickets.push(ticket);
+                }
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending => {
+                    if let Some(due) = self.due.as_mut().as_pin_mut() {
+                        self.is_due |= due.poll(cx).is_ready();
+                    }
+                    if self.is_due {
+                        self.due.set(None);
+                        return Poll::Ready(());
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.upstream.drive(cx, flow);
+        Poll::Ready(())
+    }
+}
+
+impl<S: Stage, T: Timer> Stage for Batch<S, T> {
+    type Item = Vec<S::Item>;
+
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        flow: &mut Flow<'_>,
+    ) -> Poll<Option<Parcel<Vec<S::Item>>>> {
+        if self.gather(cx, flow).is_pending() {
+            return Poll::Pending;
+        }
+        if self.items.is_empty() {
+            return Poll::Ready(None);
+        }
+        self.due.set(None);
+        self.is_due = false;
+        let ticket = Ticket::batch(mem::take(&mut self.tickets));
+        flow.give(self.site, ticket, mem::take(&mut self.items))
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) {
+        let ready = self.gather(cx, flow).is_ready();
+        flow.meter(self.site).is_blocked = ready;
+    }
+}
+
+impl<S: Stage, T: Timer> fmt::Debug for Batch<S, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("gathered", &self.items.len()).finish_non_exhaustive()
+    }
+}
+
+impl<'h, S: Stage, T: Timer + Clone> Pipeline<'h, S, T> {
+    /// Adds a stage that gathers up to `size` items into a `Vec`, and gives it on when it is full, when `linger` has
+    /// passed since its first item, or when there are no more items.
+    ///
+    /// While nobody takes it, a batch that is due goes on gathering until it is full.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::{num::NonZeroUsize, time::Duration};
+    /// use tidegate_pipeline::{Pipeline, Wait};
+    ///
+    /// let three = NonZeroUsize::new(3).unwrap();
+    /// let rows = Pipeline::from_iter(1..=4).batch("rows", three, Duration::from_millis(100));
+    /// assert_eq!(rows.collect().wait().unwrap(), [vec![1, 2, 3], vec![4]]);
+    /// ```
+    pub fn batch(
+        self,
+        name: &'static str,
+        size: NonZeroUsize,
+        linger: Duration,
+    ) -> Pipeline<'h, Batch<S, T>, T> {
+        let timer = self.timer.clone();
+        self.then(name, 1, |upstream, site| Batch {
+            upstream,
+            size: size.get(),
+            linger,
+            timer,
+            items: Vec::new(),
+            tickets: Vec::new(),
+            due: Box::pin(None),
+            is_due: false,
+            site,
+        })
+    }
+}

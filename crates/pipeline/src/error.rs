@@ -1,0 +1,105 @@
+//! What goes wrong on the way.
+
+use core::fmt;
+
+use alloc::{boxed::Box, string::String};
+#[cfg(feature = "std")]
+use core::any::Any;
+
+/// Any error that a stage may fail with. Anything that implements [`Error`](core::error::Error), and any string,
+/// converts into it.
+pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
+
+/// A stage failed on an item.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_pipeline::{Pipeline, Wait};
+///
+/// let numbers = Pipeline::from_iter(["1", "2", "three"]).try_map("parse", str::parse::<u8>);
+/// let stopped = numbers.collect().wait().unwrap_err();
+/// let error = stopped.error().unwrap();
+/// assert_eq!((error.stage(), error.index()), ("parse", 2));
+/// assert!(error.cause().is::<core::num::ParseIntError>());
+/// assert_eq!(error.to_string(), "stage parse failed on item 2: invalid digit found in string");
+/// ```
+#[derive(Debug)]
+pub struct PipelineError {
+    stage: &'static str,
+    index: u64,
+    cause: BoxError,
+}
+
+impl PipelineError {
+    pub(crate) fn new(stage: &'static str, index: u64, cause: BoxError) -> Self {
+        Self { stage, index, cause }
+    }
+
+    /// Returns the name of the stage.
+    pub fn stage(&self) -> &'static str {
+        self.stage
+    }
+
+    /// Returns the item's position in the source, from 0. Of a batch, that of its first item; of what a
+    /// [`flat_map`](crate::Pipeline::flat_map) made, that of what it was made of.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// Returns what the stage failed with; downcast it to ask for more.
+    pub fn cause(&self) -> &(dyn core::error::Error + Send + Sync + 'static) {
+        &*self.cause
+    }
+
+    /// Takes out what the stage failed with.
+    pub fn into_cause(self) -> BoxError {
+        self.cause
+    }
+
+    /// Returns whether the stage panicked. Without the feature `std` a panic is not caught.
+    pub fn is_panic(&self) -> bool {
+        self.cause.is::<Panicked>()
+    }
+}
+
+impl fmt::Display for PipelineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stage {} failed on item {}: {}", self.stage, self.index, self.cause)
+    }
+}
+
+// The cause is part of the message, so it is not a source, too: a report would print it twice.
+impl core::error::Error for PipelineError {}
+
+/// The cause of a [`PipelineError`] whose stage panicked: the panic's message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Panicked {
+    message: String,
+}
+
+impl Panicked {
+    /// Returns what the panic said, empty if it did not say it in words.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub(crate) fn saying(message: &str) -> Self {
+        Self { message: message.into() }
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn new(payload: &(dyn Any + Send)) -> Self {
+        let words = payload.downcast_ref::<&str>().copied();
+        let message = words.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        Self::saying(message.unwrap_or_default())
+    }
+}
+
+impl fmt::Display for Panicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "panicked: {}", self.message)
+    }
+}
+
+impl core::error::Error for Panicked {}

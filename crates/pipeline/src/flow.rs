@@ -1,0 +1,317 @@
+//! What the stages of one flow share: its books, its clock, its end.
+
+use core::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use alloc::{boxed::Box, vec::Vec};
+
+use tidegate_core::{
+    CancelToken, Cancelled, Reason, Timestamp,
+    primitive::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crate::{
+    bell::Bell,
+    error::{BoxError, PipelineError},
+    figures::{Monitor, StageFigures, Summary},
+    on_error::OnError,
+    parcel::{Fate, Parcel, Ticket},
+    stage::Stage,
+    stopped::{AfterStop, Cause, Stopped},
+};
+
+/// How many items one poll moves before it lets the executor's other tasks run.
+const BUDGET: usize = 256;
+
+/// One call of a stage's code in so many is timed.
+const SAMPLE: u64 = 32;
+
+/// Which stage of the flow.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Site(usize);
+
+/// The shared side of a flow. Every poll of a stage gets it.
+pub struct Flow<'h> {
+    pub(crate) bell: Arc<Bell>,
+    pub(crate) monitor: Monitor,
+    pub(crate) after_stop: AfterStop,
+    stages: Vec<Entry<'h>>,
+    summary: Summary,
+    /// Why the flow stops, once it does.
+    cause: Option<Cause>,
+    token: Option<Pin<Box<dyn Future<Output = Reason> + Send>>>,
+    clock: Option<Box<dyn Fn() -> Timestamp + Send + 'h>>,
+    asleep_since: Option<Timestamp>,
+    budget: usize,
+}
+
+struct Entry<'h> {
+    meter: Meter,
+    on_error: OnError<'h>,
+}
+
+/// One stage's figures in the making.
+pub(crate) struct Meter {
+    pub(crate) figures: StageFigures,
+    /// What it waits for when it sleeps with places free: room for its output, or input.
+    pub(crate) is_blocked: bool,
+    calls: u64,
+    sampled_calls: u64,
+    sampled: Duration,
+    /// Counted by futures in flight, where attempts are repeated.
+    retries: Option<Arc<AtomicU64>>,
+}
+
+impl Meter {
+    fn slept(&mut self, time: Duration) {
+        let figures = &mut self.figures;
+        let in_flight = u32::try_from(figures.in_flight).unwrap_or(u32::MAX);
+        figures.busy = figures.busy.saturating_add(time.saturating_mul(in_flight));
+        if figures.in_flight < figures.width {
+            match self.is_blocked {
+                true => figures.waiting_on_output += time,
+                false => figures.waiting_on_input += time,
+            }
+        }
+    }
+
+    fn figures(&self) -> StageFigures {
+        let mut figures = self.figures;
+        if self.sampled_calls > 0 {
+            let nanos =
+                self.sampled.as_nanos() * u128::from(self.calls) / u128::from(self.sampled_calls);
+            figures.busy += Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        }
+        // ORDERING: Relaxed: counted by futures that the flow polls itself.
+        figures.retried =
+            self.retries.as_ref().map_or(0, |retries| retries.load(Ordering::Relaxed));
+        figures
+    }
+}
+
+impl<'h> Flow<'h> {
+    pub(crate) fn new() -> Self {
+        Self {
+            bell: Arc::default(),
+            monitor: Monitor::default(),
+            after_stop: AfterStop::Drain,
+            stages: Vec::new(),
+            summary: Summary::default(),
+            cause: None,
+            token: None,
+            clock: None,
+            asleep_since: None,
+            budget: 0,
+        }
+    }
+
+    // Building.
+
+    pub(crate) fn add_stage(&mut self, name: &'static str, width: usize) -> Site {
+        let figures = StageFigures::new(name, width);
+        let meter = Meter {
+            figures,
+            is_blocked: false,
+            calls: 0,
+            sampled_calls: 0,
+            sampled: Duration::ZERO,
+            retries: None,
+        };
+        self.stages.push(Entry { meter, on_error: OnError::Stop });
+        self.publish();
+        Site(self.stages.len() - 1)
+    }
+
+    /// Sets what the stage added last does about errors.
+    pub(crate) fn set_on_error(&mut self, on_error: OnError<'h>) {
+        if let Some(last) = self.stages.last_mut() {
+            last.on_error = on_error;
+        }
+    }
+
+    pub(crate) fn set_token(&mut self, token: CancelToken) {
+        self.token = Some(Box::pin(async move { token.cancelled().await }));
+    }
+
+    pub(crate) fn set_clock(&mut self, clock: impl Fn() -> Timestamp + Send + 'h) {
+        self.clock = Some(Box::new(clock));
+    }
+
+    /// Returns where the repeated attempts of a stage are counted.
+    pub(crate) fn retries(&mut self, site: Site) -> Arc<AtomicU64> {
+        self.meter(site).retries.get_or_insert_default().clone()
+    }
+
+    // Each poll of the run.
+
+    /// Begins a poll: from here on a ring of the bell is heard.
+    pub(crate) fn enter(&mut self, cx: &mut Context<'_>) {
+        self.bell.fit(cx.waker());
+        self.budget = BUDGET;
+        if let (Some(clock), Some(since)) = (&self.clock, self.asleep_since) {
+            let slept = clock().since(since);
+            self.stages.iter_mut().for_each(|entry| entry.meter.slept(slept));
+        }
+        let Some(token) = self.token.as_mut() else { return };
+        if let Poll::Ready(reason) = token.as_mut().poll(cx) {
+            self.token = None;
+            self.cause.get_or_insert(Cause::Cancelled(Cancelled::new(reason)));
+        }
+    }
+
+    /// Ends a poll.
+    pub(crate) fn leave(&mut self) {
+        self.asleep_since = self.clock.as_ref().map(|clock| clock());
+        self.publish();
+    }
+
+    /// Ends the run.
+    pub(crate) fn finish(&mut self) -> Result<Summary, Stopped> {
+        self.stages.iter_mut().for_each(|entry| entry.meter.figures.in_flight = 0);
+        self.publish();
+        match self.cause.take() {
+            None => Ok(self.summary),
+            Some(cause) => Err(Stopped::new(cause, self.summary)),
+        }
+    }
+
+    fn publish(&self) {
+        self.monitor.publish(self.summary, self.stages.iter().map(|entry| entry.meter.figures()));
+    }
+
+    /// Returns whether the source is to be read no more.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.cause.is_some()
+    }
+
+    /// Returns whether what is in flight is not wanted any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.is_stopping() && self.after_stop == AfterStop::Abandon
+    }
+
+    // For the stages.
+
+    pub(crate) fn meter(&mut self, site: Site) -> &mut Meter {
+        &mut self.stages[site.0].meter
+    }
+
+    /// Takes one item's worth from this poll's budget. Where nothing is left the answer is false, and the flow is
+    /// polled again soon.
+    pub(crate) fn spend(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.budget == 0 {
+            cx.waker().wake_by_ref();
+            return false;
+        }
+        self.budget -= 1;
+        true
+    }
+
+    /// Enters an item that the source gave.
+    pub(crate) fn read(&mut self, site: Site) -> Ticket {
+        let ticket = Ticket::item(self.summary.read);
+        self.summary.read += 1;
+        let figures = &mut self.meter(site).figures;
+        figures.taken += 1;
+        figures.given += 1;
+        ticket
+    }
+
+    /// Asks the stages before `site` for an item on its behalf.
+    pub(crate) fn pull<S: Stage>(
+        &mut self,
+        site: Site,
+        upstream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Parcel<S::Item>>> {
+        let polled = upstream.poll_next(cx, self);
+        let meter = self.meter(site);
+        match &polled {
+            Poll::Ready(Some(_)) => meter.figures.taken += 1,
+            Poll::Ready(None) | Poll::Pending => meter.is_blocked = false,
+        }
+        polled
+    }
+
+    /// Enters an item that `site` gives to the next stage.
+    pub(crate) fn give<T>(
+        &mut self,
+        site: Site,
+        ticket: Ticket,
+        value: T,
+    ) -> Poll<Option<Parcel<T>>> {
+        let meter = self.meter(site);
+        meter.figures.given += 1;
+        meter.is_blocked = true;
+        Poll::Ready(Some(Parcel { ticket, value }))
+    }
+
+    /// Runs a stage's own code: times it now and then, and makes a panic an error.
+    pub(crate) fn call<R>(&mut self, site: Site, code: impl FnOnce() -> R) -> Result<R, BoxError> {
+        let meter = &mut self.stages[site.0].meter;
+        meter.calls += 1;
+        match &self.clock {
+            Some(clock) if meter.calls % SAMPLE == 1 => {
+                let start = clock();
+                let result = caught(code);
+                meter.sampled += clock().since(start);
+                meter.sampled_calls += 1;
+                result
+            }
+            _ => caught(code),
+        }
+    }
+
+    /// Enters the fate of the items a ticket stands for.
+    pub(crate) fn settle(&mut self, ticket: Ticket, fate: Fate) {
+        ticket.settle(fate, &mut self.summary);
+    }
+
+    /// Enters an item that `site` failed on, and does what is to be done about it.
+    #[cold]
+    pub(crate) fn fail(&mut self, site: Site, ticket: Ticket, cause: BoxError) {
+        let Entry { meter, on_error } = &mut self.stages[site.0];
+        meter.figures.failed += 1;
+        let stage = meter.figures.name;
+        let index = ticket.index;
+        let error = PipelineError::new(stage, index, cause);
+        let (fate, stop) = match on_error {
+            OnError::Stop => (Fate::Failed, Some(error)),
+            OnError::Skip => (Fate::Skipped, None),
+            OnError::Divert(handler) => {
+                let panic = caught(|| handler(error)).err();
+                (Fate::Failed, panic.map(|panic| PipelineError::new(stage, index, panic)))
+            }
+        };
+        self.settle(ticket, fate);
+        if let Some(error) = stop {
+            self.cause.get_or_insert(Cause::Failed(error));
+        }
+    }
+}
+
+impl fmt::Debug for Flow<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flow").field("summary", &self.summary).finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "std")]
+fn caught<R>(code: impl FnOnce() -> R) -> Result<R, BoxError> {
+    // What a stage leaves half done is its own: the flow drops the item and, by default, stops.
+    std::panic::catch_unwind(core::panic::AssertUnwindSafe(code))
+        .map_err(|payload| crate::error::Panicked::new(&*payload).into())
+}
+
+#[cfg(not(feature = "std"))]
+#[expect(clippy::unnecessary_wraps, reason = "with std it fails")]
+fn caught<R>(code: impl FnOnce() -> R) -> Result<R, BoxError> {
+    Ok(code())
+}

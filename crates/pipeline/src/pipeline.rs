@@ -1,0 +1,191 @@
+//! The flow under construction.
+
+use core::fmt;
+
+use alloc::boxed::Box;
+
+use tidegate_core::{CancelToken, SystemClock, Timer};
+
+use crate::{
+    figures::Monitor,
+    flow::{Flow, Site},
+    on_error::OnError,
+    stage::Stage,
+    stopped::AfterStop,
+};
+
+/// A flow of items through stages, to be run once.
+///
+/// It begins with a source ([`from_iter`](Pipeline::from_iter), [`from_stream`](Pipeline::from_stream),
+/// [`from_queue`](Pipeline::from_queue)), goes on with stages, each named, and ends with [`for_each`](Self::for_each),
+/// [`collect`](Self::collect), [`run`](Self::run) or [`into_stream`](Self::into_stream). Nothing happens before that is
+/// polled, and nothing is spawned: the whole flow is one future.
+///
+/// `'h` is what the closures of [`on_error`](Self::on_error) borrow, `S` the stages, `T` the timer of the stages that
+/// need one.
+///
+/// # Cancel safety
+///
+/// Dropping the run drops the items in it. [`stop_on`](Self::stop_on) brings them to the end first.
+///
+/// # Examples
+///
+/// ```
+/// use core::num::NonZeroUsize;
+/// use tidegate_pipeline::{Pipeline, Wait};
+///
+/// const FOUR: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+///
+/// async fn fetch(url: &str) -> Result<String, std::io::Error> {
+///     Ok(format!("<{url}>"))
+/// }
+///
+/// let mut pages = String::new();
+/// let summary = Pipeline::from_iter(["a", "b", "c"])
+///     .map_async("fetch", FOUR, fetch)
+///     .for_each(|page| pages.push_str(&page))
+///     .wait()?;
+/// assert_eq!((summary.read, summary.done), (3, 3));
+/// assert_eq!(pages, "<a><b><c>");
+/// # Ok::<(), tidegate_pipeline::Stopped>(())
+/// ```
+#[must_use = "a flow does nothing until its run is awaited or waited for"]
+pub struct Pipeline<'h, S, T = SystemClock> {
+    pub(crate) stages: S,
+    pub(crate) flow: Flow<'h>,
+    pub(crate) timer: T,
+}
+
+impl<'h> Pipeline<'h, ()> {
+    /// Begins a flow with the stage that `make` makes.
+    pub(crate) fn begin<S: Stage>(make: impl FnOnce(Site) -> S) -> Pipeline<'h, S> {
+        let mut flow = Flow::new();
+        time_by_the_system(&mut flow);
+        let site = flow.add_stage("source", 1);
+        Pipeline { stages: make(site), flow, timer: SystemClock }
+    }
+}
+
+#[cfg(feature = "std")]
+fn time_by_the_system(flow: &mut Flow<'_>) {
+    use tidegate_core::Clock;
+    flow.set_clock(|| SystemClock.now());
+}
+
+#[cfg(not(feature = "std"))]
+fn time_by_the_system(_flow: &mut Flow<'_>) {}
+
+impl<'h, S: Stage, T> Pipeline<'h, S, T> {
+    /// Adds the stage that `make` makes of those so far.
+    pub(crate) fn then<N: Stage>(
+        mut self,
+        name: &'static str,
+        width: usize,
+        make: impl FnOnce(S, Site) -> N,
+    ) -> Pipeline<'h, N, T> {
+        let site = self.flow.add_stage(name, width);
+        Pipeline { stages: make(self.stages, site), flow: self.flow, timer: self.timer }
+    }
+
+    /// Sets what the stage before does about items it fails on. The default is to stop.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_pipeline::{OnError, Pipeline, Wait};
+    ///
+    /// let numbers = Pipeline::from_iter(["1", "two", "3"])
+    ///     .try_map("parse", str::parse::<u32>)
+    ///     .on_error(OnError::Skip);
+    /// assert_eq!(numbers.run().wait().unwrap().skipped, 1);
+    /// ```
+    pub fn on_error(mut self, on_error: OnError<'h>) -> Self {
+        self.flow.set_on_error(on_error);
+        self
+    }
+
+    /// Stops the flow when `token` is cancelled: nothing more is read, and what is in the flow meets the fate set by
+    /// [`after_stop`](Self::after_stop). A second call replaces the token; give it a child of several where needed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_pipeline::{CancelToken, Pipeline, Wait};
+    ///
+    /// let token = CancelToken::new();
+    /// let run = Pipeline::from_iter(0..).stop_on(&token).for_each(|n| {
+    ///     if n == 99 {
+    ///         token.cancel_because("enough");
+    ///     }
+    /// });
+    /// let stopped = run.wait().unwrap_err();
+    /// assert_eq!(stopped.to_string(), "pipeline cancelled: enough");
+    /// assert_eq!(stopped.summary().leftover(), 0);
+    /// ```
+    pub fn stop_on(mut self, token: &CancelToken) -> Self {
+        self.flow.set_token(token.clone());
+        self
+    }
+
+    /// Sets what becomes of the items in the flow when it stops, by an error or by its token. The default is to bring
+    /// them to the end.
+    pub fn after_stop(mut self, after_stop: AfterStop) -> Self {
+        self.flow.after_stop = after_stop;
+        self
+    }
+
+    /// Sets the timer of the stages *added from here on*, and the clock of the [`monitor`](Self::monitor).
+    ///
+    /// The default is the [`SystemClock`], which needs the feature `std`. Without it, the stages that take a time want
+    /// a timer, and without any clock the monitor counts, but shows no times.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::{num::NonZeroUsize, time::Duration};
+    /// use tidegate_pipeline::{ManualClock, Pipeline, Wait};
+    ///
+    /// let flow = Pipeline::from_iter(0..3)
+    ///     .timer(ManualClock::new())
+    ///     .batch("pair", NonZeroUsize::new(2).unwrap(), Duration::from_secs(1));
+    /// assert_eq!(flow.collect().wait().unwrap(), [vec![0, 1], vec![2]]);
+    /// ```
+    pub fn timer<N: Timer + Clone + Send + 'h>(mut self, timer: N) -> Pipeline<'h, S, N> {
+        let clock = timer.clone();
+        self.flow.set_clock(move || clock.now());
+        Pipeline { stages: self.stages, flow: self.flow, timer }
+    }
+
+    /// Hides the stages behind a type that can be named, and kept in a variable while stages are added in a loop.
+    ///
+    /// It costs a virtual call for each item.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_pipeline::{Pipeline, Wait};
+    ///
+    /// let mut flow = Pipeline::from_iter([1, 10]).boxed();
+    /// for addend in [1, 2, 3] {
+    ///     flow = flow.map("add", move |n| n + addend).boxed();
+    /// }
+    /// assert_eq!(flow.collect().wait().unwrap(), [7, 16]);
+    /// ```
+    pub fn boxed<'s>(self) -> Pipeline<'h, Box<dyn Stage<Item = S::Item> + Send + 's>, T>
+    where
+        S: Send + 's,
+    {
+        Pipeline { stages: Box::new(self.stages), flow: self.flow, timer: self.timer }
+    }
+
+    /// Returns a view of the flow's figures for other tasks and threads.
+    pub fn monitor(&self) -> Monitor {
+        self.flow.monitor.clone()
+    }
+}
+
+impl<S, T> fmt::Debug for Pipeline<'_, S, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline").field("monitor", &self.flow.monitor).finish_non_exhaustive()
+    }
+}

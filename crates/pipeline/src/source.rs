@@ -1,0 +1,162 @@
+//! Where the items come from.
+
+use core::{
+    future::Future,
+    ops::Deref,
+    task::{Context, Poll},
+};
+
+use alloc::boxed::Box;
+
+use futures_core::Stream;
+use tidegate_core::{
+    Closed,
+    queue::{Queue, TryPopError},
+};
+
+use crate::{
+    flow::{Flow, Site},
+    parcel::Parcel,
+    pipeline::Pipeline,
+    stage::{Stage, debug_by_name},
+};
+
+/// Reads the source, and ends when the source does or the flow stops. Its name is `source`.
+pub struct Source<F> {
+    // `None` once ended: what the source holds, such as a place in line, is given up at once.
+    poll: Option<F>,
+    site: Site,
+}
+
+debug_by_name!(Source<F>);
+
+impl<F, I> Stage for Source<F>
+where
+    F: FnMut(&mut Context<'_>) -> Poll<Option<I>>,
+{
+    type Item = I;
+
+    fn poll_next(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> Poll<Option<Parcel<I>>> {
+        if flow.is_stopping() {
+            self.poll = None;
+        }
+        let Some(poll) = &mut self.poll else { return Poll::Ready(None) };
+        if !flow.spend(cx) {
+            return Poll::Pending;
+        }
+        let polled = flow.call(self.site, || poll(cx));
+        let meter = flow.meter(self.site);
+        meter.figures.in_flight = usize::from(matches!(polled, Ok(Poll::Pending)));
+        meter.is_blocked = true;
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(Some(value))) => {
+                Poll::Ready(Some(Parcel { ticket: flow.read(self.site), value }))
+            }
+            Ok(Poll::Ready(None)) => {
+                self.poll = None;
+                Poll::Ready(None)
+            }
+            Err(panic) => {
+                self.poll = None;
+                let ticket = flow.read(self.site);
+                flow.fail(self.site, ticket, panic);
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn drive(&mut self, _cx: &mut Context<'_>, _flow: &mut Flow<'_>) {}
+}
+
+impl<'h> Pipeline<'h, ()> {
+    /// Begins a flow that reads an iterator, item by item as there is room.
+    ///
+    /// A panic in the iterator ends the source, and is an error of the stage `source`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_pipeline::{Pipeline, Wait};
+    ///
+    /// assert_eq!(Pipeline::from_iter(1..=3).collect().wait().unwrap(), [1, 2, 3]);
+    /// ```
+    #[expect(clippy::should_implement_trait, reason = "it takes part in no `collect`")]
+    pub fn from_iter<I: IntoIterator>(
+        items: I,
+    ) -> Pipeline<'h, Source<impl FnMut(&mut Context<'_>) -> Poll<Option<I::Item>>>> {
+        let mut items = items.into_iter();
+        Self::from_poll(move |_: &mut Context<'_>| Poll::Ready(items.next()))
+    }
+
+    /// Begins a flow that reads a stream.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_pipeline::{Pipeline, Wait};
+    ///
+    /// let squares = Pipeline::from_iter(1..=3).map("square", |n| n * n).into_stream();
+    /// let flow = Pipeline::from_stream(squares).try_map("check", |square| square);
+    /// assert_eq!(flow.collect().wait().unwrap(), [1, 4, 9]);
+    /// ```
+    pub fn from_stream<I: Stream>(
+        stream: I,
+    ) -> Pipeline<'h, Source<impl FnMut(&mut Context<'_>) -> Poll<Option<I::Item>>>> {
+        let mut stream = Box::pin(stream);
+        Self::from_poll(move |cx: &mut Context<'_>| stream.as_mut().poll_next(cx))
+    }
+
+    /// Begins a flow that pops a queue, and ends when the queue is closed and empty.
+    ///
+    /// The queue may be fed by anybody, by the flow's own end, too. It is given by reference or as an `Arc`. What is
+    /// still in it when the flow stops stays there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_pipeline::{Pipeline, Queue, Wait};
+    ///
+    /// // Everything that can be reached from 1 by doubling, up to 8.
+    /// let frontier = Queue::unbounded();
+    /// frontier.try_push(1).unwrap();
+    /// let run = Pipeline::from_queue(&frontier).for_each(|n| match 2 * n {
+    ///     twice @ ..=8 => drop(frontier.try_push(twice)),
+    ///     _ => drop(frontier.close()),
+    /// });
+    /// assert_eq!(run.wait().unwrap().done, 4);
+    /// ```
+    pub fn from_queue<I, Q>(
+        queue: Q,
+    ) -> Pipeline<'h, Source<impl FnMut(&mut Context<'_>) -> Poll<Option<I>>>>
+    where
+        Q: Deref<Target = Queue<I>> + Clone,
+    {
+        let mut waiting = Box::pin(None);
+        Self::from_poll(move |cx: &mut Context<'_>| {
+            if waiting.is_none() {
+                match queue.try_pop() {
+                    Ok(item) => return Poll::Ready(Some(item)),
+                    Err(TryPopError::Closed) => return Poll::Ready(None),
+                    Err(TryPopError::Empty) => waiting.set(Some(pop(queue.clone()))),
+                }
+            }
+            let Some(pop) = waiting.as_mut().as_pin_mut() else { return Poll::Pending };
+            pop.poll(cx).map(|popped| {
+                waiting.set(None);
+                popped.ok()
+            })
+        })
+    }
+
+    fn from_poll<F, I>(poll: F) -> Pipeline<'h, Source<F>>
+    where
+        F: FnMut(&mut Context<'_>) -> Poll<Option<I>>,
+    {
+        Pipeline::begin(|site| Source { poll: Some(poll), site })
+    }
+}
+
+async fn pop<I>(queue: impl Deref<Target = Queue<I>>) -> Result<I, Closed> {
+    queue.pop().await
+}

@@ -1,0 +1,277 @@
+//! Models of the pipeline: everything that reaches a flow from other threads.
+//!
+//! A flow is polled by one thread at a time. What others do is wake its futures, feed its source, cancel its token, and
+//! look at its monitor.
+
+use std::{future::poll_fn, num::NonZeroUsize, sync::Arc, task::Poll};
+
+use loom_tests::{CallingWaker, CountingWaker, model, poll, poll_quietly, thread};
+use tidegate_core::{
+    Event, Queue,
+    lock::Lock,
+    primitive::atomic::{AtomicU8, Ordering},
+};
+use tidegate_pipeline::{AfterStop, CancelToken, OnError, Pipeline, Wait};
+
+const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+
+/// Work on two items, 0 and 1, whose ends other threads decide.
+#[derive(Default)]
+struct Desk {
+    items: [Item; 2],
+}
+
+#[derive(Default)]
+struct Item {
+    end: AtomicU8,
+    changed: Event,
+}
+
+const DONE: u8 = 1;
+const FAILED: u8 = 2;
+
+impl Desk {
+    fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    fn end(&self, item: usize, end: u8) {
+        let Item { end: place, changed } = &self.items[item];
+        place.store(end, Ordering::Release);
+        changed.notify_all();
+    }
+
+    async fn work(self: Arc<Self>, item: usize) -> Result<usize, &'static str> {
+        let Item { end, changed } = &self.items[item];
+        let end = changed
+            .wait_until(|| match end.load(Ordering::Acquire) {
+                0 => None,
+                end => Some(end),
+            })
+            .await;
+        if end == DONE { Ok(item) } else { Err("failed") }
+    }
+}
+
+/// Ends an item on a thread of its own.
+fn spawn_end(desk: &Arc<Desk>, item: usize, end: u8) -> thread::JoinHandle<()> {
+    let desk = desk.clone();
+    thread::spawn(move || desk.end(item, end))
+}
+
+#[test]
+fn a_future_woken_by_another_thread_is_polled() {
+    model(|| {
+        let desk = Desk::new();
+        let ender = spawn_end(&desk, 0, DONE);
+        let flow = Pipeline::from_iter([0]).map_async("work", TWO, |item| desk.clone().work(item));
+        assert_eq!(flow.run().wait().unwrap().done, 1);
+        ender.join().unwrap();
+    });
+}
+
+#[test]
+fn two_futures_woken_by_two_threads_are_both_polled() {
+    model(|| {
+        let desk = Desk::new();
+        let enders = [0, 1].map(|item| spawn_end(&desk, item, DONE));
+        let flow = Pipeline::from_iter([0, 1])
+            .map_async("work", TWO, |item| desk.clone().work(item))
+            .unordered();
+        assert_eq!(flow.run().wait().unwrap().done, 2);
+        enders.into_iter().for_each(|ender| ender.join().unwrap());
+    });
+}
+
+#[test]
+fn what_was_done_before_a_wake_is_seen_by_the_poll() {
+    model(|| {
+        // A future that leaves the synchronization to its waker, as it may.
+        let flag = Arc::new(AtomicU8::new(0));
+        let kept = Arc::new(Lock::new(None));
+        let work = |()| {
+            let (flag, kept) = (flag.clone(), kept.clone());
+            poll_fn(move |cx| {
+                if flag.load(Ordering::Relaxed) == 1 {
+                    return Poll::Ready(Ok::<_, &str>(()));
+                }
+                kept.with(|kept| *kept = Some(cx.waker().clone()));
+                Poll::Pending
+            })
+        };
+        let mut run = Pipeline::from_iter([()]).map_async("work", TWO, work).run();
+        assert!(poll_quietly(&mut run).is_pending());
+        let waker = kept.with(|kept| kept.clone().unwrap());
+        let waking = {
+            let flag = flag.clone();
+            thread::spawn(move || {
+                flag.store(1, Ordering::Relaxed);
+                waker.wake();
+            })
+        };
+        assert_eq!(run.wait().unwrap().done, 1);
+        waking.join().unwrap();
+    });
+}
+
+#[test]
+fn the_last_item_is_not_lost_at_the_end_of_input() {
+    model(|| {
+        let queue = Arc::new(Queue::unbounded());
+        let feeder = {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                queue.try_push(7).unwrap();
+                queue.close();
+            })
+        };
+        let flow = Pipeline::from_queue(&*queue)
+            .map_async("pass", TWO, |item| async move { Ok::<_, &str>(item) });
+        assert_eq!(flow.collect().wait().unwrap(), [7]);
+        feeder.join().unwrap();
+    });
+}
+
+#[test]
+fn a_cancel_brings_a_parked_item_to_the_end() {
+    model(|| {
+        let (desk, token) = (Desk::new(), CancelToken::new());
+        // Item 1 is finished and parked behind item 0.
+        desk.end(1, DONE);
+        let other = {
+            let (desk, token) = (desk.clone(), token.clone());
+            thread::spawn(move || {
+                token.cancel();
+                desk.end(0, DONE);
+            })
+        };
+        let flow = Pipeline::from_iter([0, 1])
+            .stop_on(&token)
+            .map_async("work", TWO, |item| desk.clone().work(item));
+        let monitor = flow.monitor();
+        let run = flow.run().wait();
+        let summary = monitor.summary();
+        assert_eq!(summary.done, summary.read);
+        // The end of the input and the cancel race; cancelled early, nothing or not all was read.
+        assert!(run.is_err() || summary.read == 2);
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_cancel_abandons_a_parked_item_and_counts_it() {
+    model(|| {
+        let (desk, token) = (Desk::new(), CancelToken::new());
+        desk.end(1, DONE);
+        let canceller = {
+            let token = token.clone();
+            thread::spawn(move || token.cancel())
+        };
+        // Item 0 never ends.
+        let flow = Pipeline::from_iter([0, 1])
+            .stop_on(&token)
+            .after_stop(AfterStop::Abandon)
+            .map_async("work", TWO, |item| desk.clone().work(item));
+        let stopped = flow.run().wait().unwrap_err();
+        assert!(stopped.is_cancelled());
+        let summary = stopped.summary();
+        assert_eq!((summary.done, summary.leftover()), (0, summary.read));
+        canceller.join().unwrap();
+    });
+}
+
+#[test]
+fn an_error_at_the_head_lets_the_parked_item_through() {
+    model(|| {
+        let desk = Desk::new();
+        let enders = [(0, FAILED), (1, DONE)].map(|(item, end)| spawn_end(&desk, item, end));
+        let mut out = Vec::new();
+        let run = Pipeline::from_iter([0, 1])
+            .map_async("work", TWO, |item| desk.clone().work(item))
+            .for_each(|item| out.push(item));
+        let stopped = run.wait().unwrap_err();
+        assert_eq!(stopped.error().unwrap().index(), 0);
+        // Failed at once, nothing more is read.
+        let summary = stopped.summary();
+        assert_eq!((summary.failed, summary.done), (1, summary.read - 1));
+        assert_eq!(out, vec![1; usize::from(summary.read == 2)]);
+        enders.into_iter().for_each(|ender| ender.join().unwrap());
+    });
+}
+
+#[test]
+fn an_error_while_the_source_waits_ends_the_run() {
+    model(|| {
+        let (desk, queue) = (Desk::new(), Arc::new(Queue::unbounded()));
+        queue.try_push(0).unwrap();
+        let ender = spawn_end(&desk, 0, FAILED);
+        // The queue stays open: only the error can end this.
+        let flow =
+            Pipeline::from_queue(&*queue).map_async("work", TWO, |item| desk.clone().work(item));
+        assert_eq!(flow.run().wait().unwrap_err().summary().failed, 1);
+        ender.join().unwrap();
+    });
+}
+
+#[test]
+fn the_last_registered_waker_is_the_one_woken() {
+    model(|| {
+        let desk = Desk::new();
+        let mut run =
+            Pipeline::from_iter([0]).map_async("work", TWO, |item| desk.clone().work(item)).run();
+        let [(_, old_waker), (new, new_waker)] = [CountingWaker::new(), CountingWaker::new()];
+        assert!(poll(&mut run, &old_waker).is_pending());
+        let ender = spawn_end(&desk, 0, DONE);
+        let ready = poll(&mut run, &new_waker).is_ready();
+        ender.join().unwrap();
+        assert!(ready || new.count() == 1, "neither ready nor woken");
+        assert!(ready || poll_quietly(&mut run).is_ready());
+    });
+}
+
+#[test]
+fn no_lock_is_held_in_wake() {
+    model(|| {
+        let desk = Desk::new();
+        let flow = Pipeline::from_iter([0, 1])
+            .map_async("work", TWO, |item| desk.clone().work(item))
+            .on_error(OnError::Skip);
+        let monitor = flow.monitor();
+        let mut run = flow.run();
+        // The waker looks at the flow, and ends another of its items, which rings the flow's bell from within a ring.
+        let re_enter = {
+            let (desk, monitor) = (desk.clone(), monitor.clone());
+            CallingWaker::new(move || {
+                let _ = monitor.summary();
+                desk.end(1, FAILED);
+            })
+        };
+        assert!(poll(&mut run, &re_enter).is_pending());
+        spawn_end(&desk, 0, DONE).join().unwrap();
+        assert!(poll_quietly(&mut run).is_ready());
+        assert_eq!((monitor.summary().done, monitor.summary().skipped), (1, 1));
+    });
+}
+
+#[test]
+fn a_monitor_shows_sums_of_one_instant() {
+    model(|| {
+        let desk = Desk::new();
+        let flow = Pipeline::from_iter([0, 1])
+            .map_async("work", TWO, |item| desk.clone().work(item))
+            .unordered();
+        let monitor = flow.monitor();
+        let watcher = {
+            let (desk, monitor) = (desk.clone(), monitor.clone());
+            thread::spawn(move || {
+                desk.end(0, DONE);
+                let summary = monitor.summary();
+                assert!(summary.done <= summary.read);
+                desk.end(1, DONE);
+            })
+        };
+        assert_eq!(flow.run().wait().unwrap().done, 2);
+        watcher.join().unwrap();
+        assert_eq!(monitor.summary().leftover(), 0);
+    });
+}
