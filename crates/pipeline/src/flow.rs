@@ -5,23 +5,20 @@ use core::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use alloc::{boxed::Box, vec::Vec};
 
 use tidegate_core::{
     CancelToken, Cancelled, Reason, Timestamp,
-    primitive::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    primitive::{Arc, atomic::AtomicU64},
 };
 
 use crate::{
     bell::Bell,
     error::{BoxError, PipelineError},
-    figures::{Monitor, StageFigures, Summary},
+    figures::{Monitor, Summary},
+    meter::Meter,
     on_error::OnError,
     parcel::{Fate, Parcel, Ticket},
     stage::Stage,
@@ -30,9 +27,6 @@ use crate::{
 
 /// How many items one poll moves before it lets the executor's other tasks run.
 const BUDGET: usize = 256;
-
-/// One call of a stage's code in so many is timed.
-const SAMPLE: u64 = 32;
 
 /// Which stage of the flow.
 #[derive(Debug, Clone, Copy)]
@@ -58,45 +52,6 @@ struct Entry<'h> {
     on_error: OnError<'h>,
 }
 
-/// One stage's figures in the making.
-pub(crate) struct Meter {
-    pub(crate) figures: StageFigures,
-    /// What it waits for when it sleeps with places free: room for its output, or input.
-    pub(crate) is_blocked: bool,
-    calls: u64,
-    sampled_calls: u64,
-    sampled: Duration,
-    /// Counted by futures in flight, where attempts are repeated.
-    retries: Option<Arc<AtomicU64>>,
-}
-
-impl Meter {
-    fn slept(&mut self, time: Duration) {
-        let figures = &mut self.figures;
-        let in_flight = u32::try_from(figures.in_flight).unwrap_or(u32::MAX);
-        figures.busy = figures.busy.saturating_add(time.saturating_mul(in_flight));
-        if figures.in_flight < figures.width {
-            match self.is_blocked {
-                true => figures.waiting_on_output += time,
-                false => figures.waiting_on_input += time,
-            }
-        }
-    }
-
-    fn figures(&self) -> StageFigures {
-        let mut figures = self.figures;
-        if self.sampled_calls > 0 {
-            let nanos =
-                self.sampled.as_nanos() * u128::from(self.calls) / u128::from(self.sampled_calls);
-            figures.busy += Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        }
-        // ORDERING: Relaxed: counted by futures that the flow polls itself.
-        figures.retried =
-            self.retries.as_ref().map_or(0, |retries| retries.load(Ordering::Relaxed));
-        figures
-    }
-}
-
 impl<'h> Flow<'h> {
     pub(crate) fn new() -> Self {
         Self {
@@ -116,16 +71,7 @@ impl<'h> Flow<'h> {
     // Building.
 
     pub(crate) fn add_stage(&mut self, name: &'static str, width: usize) -> Site {
-        let figures = StageFigures::new(name, width);
-        let meter = Meter {
-            figures,
-            is_blocked: false,
-            calls: 0,
-            sampled_calls: 0,
-            sampled: Duration::ZERO,
-            retries: None,
-        };
-        self.stages.push(Entry { meter, on_error: OnError::Stop });
+        self.stages.push(Entry { meter: Meter::new(name, width), on_error: OnError::Stop });
         self.publish();
         Site(self.stages.len() - 1)
     }
@@ -147,7 +93,7 @@ impl<'h> Flow<'h> {
 
     /// Returns where the repeated attempts of a stage are counted.
     pub(crate) fn retries(&mut self, site: Site) -> Arc<AtomicU64> {
-        self.meter(site).retries.get_or_insert_default().clone()
+        self.meter(site).retries()
     }
 
     // Each poll of the run.
@@ -256,13 +202,12 @@ impl<'h> Flow<'h> {
     /// Runs a stage's own code: times it now and then, and makes a panic an error.
     pub(crate) fn call<R>(&mut self, site: Site, code: impl FnOnce() -> R) -> Result<R, BoxError> {
         let meter = &mut self.stages[site.0].meter;
-        meter.calls += 1;
+        let is_timed = meter.call();
         match &self.clock {
-            Some(clock) if meter.calls % SAMPLE == 1 => {
+            Some(clock) if is_timed => {
                 let start = clock();
                 let result = caught(code);
-                meter.sampled += clock().since(start);
-                meter.sampled_calls += 1;
+                meter.sample(clock().since(start));
                 result
             }
             _ => caught(code),

@@ -20,6 +20,7 @@ mod inline;
 mod lanes;
 mod map_async;
 mod map_on;
+mod meter;
 mod on_error;
 mod parallel;
 mod parcel;

@@ -1,0 +1,82 @@
+//! One stage's figures in the making.
+
+use core::time::Duration;
+
+use tidegate_core::primitive::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use crate::figures::StageFigures;
+
+/// One call of a stage's code in so many is timed.
+const SAMPLE: u64 = 32;
+
+/// Counts, and charges times, in plain fields. [`StageFigures`] says how.
+pub(crate) struct Meter {
+    pub(crate) figures: StageFigures,
+    /// What it waits for when it sleeps with places free: room for its output, or input.
+    pub(crate) is_blocked: bool,
+    calls: u64,
+    sampled_calls: u64,
+    sampled: Duration,
+    /// Counted by futures in flight, where attempts are repeated.
+    retries: Option<Arc<AtomicU64>>,
+}
+
+impl Meter {
+    pub(crate) fn new(name: &'static str, width: usize) -> Self {
+        Self {
+            figures: StageFigures::new(name, width),
+            is_blocked: false,
+            calls: 0,
+            sampled_calls: 0,
+            sampled: Duration::ZERO,
+            retries: None,
+        }
+    }
+
+    /// Returns where repeated attempts are counted.
+    pub(crate) fn retries(&mut self) -> Arc<AtomicU64> {
+        self.retries.get_or_insert_default().clone()
+    }
+
+    /// Counts a call of the stage's code; returns whether it is one to be timed.
+    pub(crate) fn call(&mut self) -> bool {
+        self.calls += 1;
+        self.calls % SAMPLE == 1
+    }
+
+    /// Enters the time of a call.
+    pub(crate) fn sample(&mut self, time: Duration) {
+        self.sampled += time;
+        self.sampled_calls += 1;
+    }
+
+    /// Enters a time in which the flow slept.
+    pub(crate) fn slept(&mut self, time: Duration) {
+        let figures = &mut self.figures;
+        let in_flight = u32::try_from(figures.in_flight).unwrap_or(u32::MAX);
+        figures.busy = figures.busy.saturating_add(time.saturating_mul(in_flight));
+        if figures.in_flight < figures.width {
+            match self.is_blocked {
+                true => figures.waiting_on_output += time,
+                false => figures.waiting_on_input += time,
+            }
+        }
+    }
+
+    /// Returns the figures for others to see.
+    pub(crate) fn figures(&self) -> StageFigures {
+        let mut figures = self.figures;
+        if self.sampled_calls > 0 {
+            let nanos =
+                self.sampled.as_nanos() * u128::from(self.calls) / u128::from(self.sampled_calls);
+            figures.busy += Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        }
+        // ORDERING: Relaxed: counted by futures that the flow polls itself.
+        figures.retried =
+            self.retries.as_ref().map_or(0, |retries| retries.load(Ordering::Relaxed));
+        figures
+    }
+}
