@@ -1,11 +1,11 @@
 //! The crawl: one flow, from the frontier and back to it.
 //!
 //! ```text
-//!  ┌──────────▶ frontier ──▶ fetch ──▶ parse ──▶ store ──┐
-//!  │  (queue)   (breaker, limiter,   (worker   (batch    │
-//!  │             connections;         pool)     processor)│
-//!  │             worker pool)                             │
-//!  └───────────────── links never met (concurrent set) ◀──┘
+//!  ┌─▶ frontier ──▶ fetch ───────────▶ parse ──┬──▶ store
+//!  │   (queue)      (breaker, limiter, (worker  │   (batch
+//!  │                connections;        pool)   │   processor)
+//!  │                worker pool)                │
+//!  └────── links never met (concurrent set) ◀───┘
 //! ```
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use tidegate::batch_processor::DriverThread;
 use tidegate::ground::primitive::parallelism;
-use tidegate::pipeline::{Monitor, OnError, PipelineError, Stopped, Summary};
+use tidegate::pipeline::{Monitor, OnError, PipelineError, StageFigures, Stopped, Summary};
 use tidegate::{Batcher, CancelToken, Pipeline, Wait, WorkerPool};
 
 use crate::args::Executor;
@@ -30,11 +30,13 @@ use crate::store::{Store, StoreError};
 use crate::visit::Visitor;
 
 /// Pages in one transaction.
-const BATCH: usize = 128;
+const BATCH: usize = 512;
 /// Pages on their way into a transaction: one is filled while another is written.
 const IN_BATCHES: NonZeroUsize = NonZeroUsize::new(2 * BATCH).expect("not zero");
+/// Addresses in the hands of visitors for each connection.
+const VISITS_PER_CONNECTION: NonZeroUsize = NonZeroUsize::new(4).expect("not zero");
 /// The longest a page waits for its transaction to fill.
-const MAX_DELAY: Duration = Duration::from_millis(50);
+const MAX_DELAY: Duration = Duration::from_millis(250);
 /// The words in the report.
 const TOP_WORDS: usize = 10;
 
@@ -133,7 +135,7 @@ pub fn crawl(plan: &Plan, mut store: Store) -> Result<Crawled, String> {
         lossy: tally.lossy,
         accounted: tally.accounted,
         pending: counts.pending,
-        stages: stages(&monitor),
+        stages: stages(&monitor, &visitor, writer.stats().run_time),
         gates: visitor.gates(),
         hosts,
         words: harvest.top_words(TOP_WORDS),
@@ -146,7 +148,6 @@ pub fn crawl(plan: &Plan, mut store: Store) -> Result<Crawled, String> {
 struct Settled {
     target: Target,
     kept: Kept,
-    found: Vec<Target>,
 }
 
 #[derive(Debug)]
@@ -157,12 +158,12 @@ enum Kept {
 
 impl From<Record> for Settled {
     fn from(record: Record) -> Self {
-        let Record { target, outcome, found } = record;
+        let Record { target, outcome, .. } = record;
         let kept = match outcome {
             Outcome::Stored(body) => Kept::Page { lossy: body.lossy },
             Outcome::Accounted(reason) => Kept::Reason(reason),
         };
-        Self { target, kept, found }
+        Self { target, kept }
     }
 }
 
@@ -229,14 +230,16 @@ impl Flow<'_> {
         // An address on whose page we panic stays in the database, for a better version of us.
         let lost = |error: PipelineError| {
             lock(self.tally).count_reason(format!("{}: {}", error.stage(), error.cause()));
-            frontier.leave(Left::Without, Vec::new());
+            frontier.leave(Left::Without);
         };
+        // More visits than connections: those that wait for a gate or a second try hold none.
+        let visits = plan.concurrency.saturating_mul(VISITS_PER_CONNECTION);
         let harvest = self.harvest.clone();
         let reapers = parallelism().try_into().unwrap_or(NonZeroUsize::MIN);
 
         let flow = Pipeline::from_queue(frontier.queue())
             .stop_on(&plan.stop)
-            .map_async("fetch", plan.concurrency, move |target| async move {
+            .map_async("fetch", visits, move |target| async move {
                 Ok::<_, Infallible>(visitor.visit(target).await)
             })
             .unordered()
@@ -246,6 +249,12 @@ impl Flow<'_> {
             })
             .unordered()
             .on_error(OnError::divert(lost))
+            // Before the page is stored: a chain of pages would else take a transaction a link. What is
+            // lost in a crash is found again, as its page is lost with it.
+            .inspect("follow", |record: &Option<Record>| {
+                let found = record.iter().flat_map(|record| record.found.iter().cloned());
+                frontier.extend(found);
+            })
             .map_async("store", IN_BATCHES, move |record| async move {
                 match record {
                     Some(record) => {
@@ -264,14 +273,14 @@ impl Flow<'_> {
     fn leave(&self, settled: Option<Settled>) {
         let Some(settled) = settled else {
             lock(self.tally).stopped += 1;
-            return self.frontier.leave(Left::Without, Vec::new());
+            return self.frontier.leave(Left::Without);
         };
         let left = lock(self.tally).count(&settled);
         match left {
             Left::Stored => self.live.stored.add(1),
             Left::Without => self.live.accounted.add(1),
         }
-        self.frontier.leave(left, settled.found);
+        self.frontier.leave(left);
         self.live.waiting.set(self.frontier.waiting() as u64);
     }
 }
@@ -288,19 +297,28 @@ fn drive<F: Future>(executor: Executor, flow: F) -> F::Output {
     }
 }
 
-fn stages(monitor: &Monitor) -> Vec<Stage> {
-    let stages = monitor.stages().into_iter().map(|figures| Stage {
-        name: figures.name.to_owned(),
-        workers: figures.width as u64,
-        input: figures.taken,
-        output: figures.given,
-        failed: figures.failed,
-        busy: figures.busy,
-        waiting_input: figures.waiting_on_input,
-        waiting_output: figures.waiting_on_output,
-    });
-    // What reading the frontier waits for is the flow itself.
-    stages.filter(|stage| !matches!(stage.name.as_str(), "source" | "for_each")).collect()
+/// The stages by what they are short of: connections, processors, and the one writer of the database.
+fn stages(monitor: &Monitor, visitor: &Visitor, writing: Duration) -> Vec<Stage> {
+    let stage = |figures: StageFigures| {
+        let (workers, busy) = match figures.name {
+            "fetch" => (visitor.connections(), visitor.busy()),
+            "parse" => (figures.width, figures.busy),
+            "store" => (1, writing),
+            // The frontier and the way back to it take no time.
+            _ => return None,
+        };
+        Some(Stage {
+            name: figures.name.to_owned(),
+            workers: workers as u64,
+            input: figures.taken,
+            output: figures.given,
+            failed: figures.failed,
+            busy,
+            waiting_input: figures.waiting_on_input,
+            waiting_output: figures.waiting_on_output,
+        })
+    };
+    monitor.stages().into_iter().filter_map(stage).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

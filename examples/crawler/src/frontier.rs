@@ -9,8 +9,8 @@ use crate::record::Target;
 
 /// Addresses on their way into the flow, and the count that says when the flow is over.
 ///
-/// The flow feeds itself: the end of a page puts its links at the start. It is over when nothing is
-/// in it and nothing may go in, and only the frontier knows both.
+/// The flow feeds itself: a page puts its links at the start. It is over when nothing is in it and
+/// nothing may go in, and only the frontier knows both.
 #[derive(Debug)]
 pub struct Frontier {
     queue: Queue<Target>,
@@ -51,12 +51,18 @@ impl Frontier {
         &self.queue
     }
 
-    /// An address has left the flow, and has led to others.
-    pub fn leave(&self, left: Left, found: Vec<Target>) {
+    /// A page in the flow has led to these addresses.
+    pub fn extend(&self, found: impl IntoIterator<Item = Target>) {
+        let mut state = self.state();
+        state.backlog.extend(found);
+        self.feed(state);
+    }
+
+    /// An address has left the flow.
+    pub fn leave(&self, left: Left) {
         let mut state = self.state();
         state.in_flow -= 1;
         state.budget -= usize::from(left == Left::Stored);
-        state.backlog.extend(found);
         self.feed(state);
     }
 
@@ -99,10 +105,11 @@ mod tests {
     fn it_ends_when_nothing_is_in_the_flow() {
         let frontier = Frontier::new(vec![target(1)], None);
         assert!(pop(&frontier).is_ok());
-        frontier.leave(Left::Stored, vec![target(2)]);
+        frontier.extend([target(2)]);
+        frontier.leave(Left::Stored);
         assert_eq!(pop(&frontier), Ok("http://a.test/2".to_owned()));
         assert_eq!(pop(&frontier), Err(TryPopError::Empty));
-        frontier.leave(Left::Without, vec![]);
+        frontier.leave(Left::Without);
         assert_eq!(pop(&frontier), Err(TryPopError::Closed));
     }
 
@@ -112,10 +119,10 @@ mod tests {
         assert_eq!((pop(&frontier).is_ok(), pop(&frontier).is_ok()), (true, true));
         assert_eq!(pop(&frontier), Err(TryPopError::Empty));
         // What is no page leaves its place to another.
-        frontier.leave(Left::Without, vec![]);
+        frontier.leave(Left::Without);
         assert!(pop(&frontier).is_ok());
-        frontier.leave(Left::Stored, vec![]);
-        frontier.leave(Left::Stored, vec![]);
+        frontier.leave(Left::Stored);
+        frontier.leave(Left::Stored);
         assert_eq!(pop(&frontier), Err(TryPopError::Closed));
         assert_eq!(frontier.waiting(), 2);
     }

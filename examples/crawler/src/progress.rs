@@ -45,6 +45,11 @@ impl Count {
         self.0.store(n, Ordering::Relaxed);
     }
 
+    /// The number at some moment, taken as nanoseconds.
+    pub fn as_nanos(&self) -> Duration {
+        Duration::from_nanos(self.value())
+    }
+
     /// The number at some moment.
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)

@@ -104,11 +104,10 @@ impl Report {
     pub fn bottleneck(&self) -> Option<(&str, f64)> {
         let load = |stage: &Stage| share(stage.busy, self.elapsed, stage.workers);
         let stages = self.stages.iter().map(|stage| (stage.name.as_str(), load(stage)));
-        let gates =
-            self.gates.iter().map(|gate| (gate.name.as_str(), share(gate.waited, self.elapsed, 1)));
         let stage =
             stages.max_by(|one, two| one.1.total_cmp(&two.1)).filter(|(_, load)| *load > 0.0);
-        let gate = gates.max_by(|one, two| one.1.total_cmp(&two.1));
+        let gate = self.gates.iter().max_by_key(|gate| gate.waited);
+        let gate = gate.map(|gate| (gate.name.as_str(), share(gate.waited, self.elapsed, 1)));
         match (stage, gate) {
             (Some((_, busy)), Some(gate)) if busy < 0.5 && gate.1 > busy => Some(gate),
             _ => stage,

@@ -103,6 +103,7 @@ impl Store {
         // A commit survives the death of the program; the last ones may be lost with the power.
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "cache_size", -64 << 10)?;
+        connection.pragma_update(None, "wal_autocheckpoint", 16 << 10)?;
         // Takes the lock of a writer, so that a locked database is known before the crawl.
         let transaction = immediate(connection)?;
         let tables: i64 =

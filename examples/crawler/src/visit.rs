@@ -13,8 +13,9 @@ use url::Url;
 use crate::backoff::Backoff;
 use crate::fetch::{FetchError, Fetched, Fetcher};
 use crate::hosts::Hosts;
-use crate::progress::Live;
+use crate::progress::{Count, Live};
 use crate::record::Target;
+use crate::report::Gate as Row;
 use crate::robots::{Permission, Robots};
 
 /// Hosts that are remembered at once.
@@ -34,16 +35,15 @@ pub struct Visitor {
     hosts: Hosts,
     live: Arc<Live>,
     stop: CancelToken,
-    waited: Waited,
+    nanos: Nanos,
 }
 
-/// How long was waited for each kind of gate.
+/// Where the time of all visits together went, in nanoseconds.
 #[derive(Debug, Default)]
-pub struct Waited {
-    /// For breakers to close.
-    pub breakers: crate::progress::Count,
-    /// For the connections.
-    pub connections: crate::progress::Count,
+struct Nanos {
+    breakers: Count,
+    connections: Count,
+    requests: Count,
 }
 
 #[derive(Debug)]
@@ -104,7 +104,7 @@ impl Visitor {
             hosts: Hosts::default(),
             live,
             stop,
-            waited: Waited::default(),
+            nanos: Nanos::default(),
         })
     }
 
@@ -126,8 +126,18 @@ impl Visitor {
         &self.hosts
     }
 
+    /// Connections that may be open at once.
+    pub fn connections(&self) -> usize {
+        self.connections.capacity()
+    }
+
+    /// How long connections were in use, all together.
+    pub fn busy(&self) -> Duration {
+        self.nanos.requests.as_nanos()
+    }
+
     /// The gates, for the report.
-    pub fn gates(&self) -> Vec<crate::report::Gate> {
+    pub fn gates(&self) -> Vec<Row> {
         let limiter = self.limiters.stats();
         let semaphore = self.connections.stats();
         let (mut entered, mut refused) = (0, 0);
@@ -135,21 +145,20 @@ impl Visitor {
             entered += breaker.stats().calls();
             refused += breaker.stats().refused;
         });
-        let nanos = |count: &crate::progress::Count| Duration::from_nanos(count.value());
-        let gate = |name: &str, entered, refused, waited| crate::report::Gate {
+        let gate = |name: &str, entered, refused, waited| Row {
             name: name.to_owned(),
             entered,
             refused,
             waited,
         };
         vec![
-            gate("circuit breaker", entered, refused, nanos(&self.waited.breakers)),
+            gate("circuit breaker", entered, refused, self.nanos.breakers.as_nanos()),
             gate("rate limiter", limiter.allowed, limiter.refused, limiter.wait_time),
             gate(
                 "connections",
                 semaphore.acquired,
                 semaphore.refused,
-                nanos(&self.waited.connections),
+                self.nanos.connections.as_nanos(),
             ),
         ]
     }
@@ -185,16 +194,17 @@ impl Visitor {
     async fn attempt(&self, url: &Url, host: &str) -> Result<Result<Fetched, FetchError>, String> {
         let breaker = self.breakers.gate(host).map_err(|error| error.to_string())?;
         let limiter = self.limiters.gate(host).map_err(|error| error.to_string())?;
-        let pass = timed(&self.waited.breakers, breaker.enter().or_timeout(&SystemClock, PATIENCE));
+        let pass = timed(&self.nanos.breakers, breaker.enter().or_timeout(&SystemClock, PATIENCE));
         let pass = pass.await.map_err(|_| "circuit open")?.map_err(|error| error.to_string())?;
         let _admission = limiter.enter().await.map_err(|error| error.to_string())?;
-        let permit: Permit<'_> = timed(&self.waited.connections, self.connections.acquire(1))
+        let permit: Permit<'_> = timed(&self.nanos.connections, self.connections.acquire(1))
             .await
             .expect("nobody closes the semaphore");
 
         let (client, address) = (self.client.clone(), url.clone());
-        let job = self.pool.submit(move || client.ask(&address)).await;
-        let answer = job.await.map_err(|error| format!("fetch {error}"))?;
+        let request = async { self.pool.submit(move || client.ask(&address)).await.await };
+        let answer = timed(&self.nanos.requests, request).await;
+        let answer = answer.map_err(|error| format!("fetch: {error}"))?;
         drop(permit);
 
         match &answer {
@@ -261,7 +271,7 @@ pub fn host_of(url: &Url) -> String {
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-async fn timed<F: Future>(nanos: &crate::progress::Count, future: F) -> F::Output {
+async fn timed<F: Future>(nanos: &Count, future: F) -> F::Output {
     let start = Instant::now();
     let output = future.await;
     nanos.add(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));

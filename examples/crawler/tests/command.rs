@@ -1,11 +1,12 @@
 //! The program, as it is called: what goes wrong is said in one line.
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use crawler::record::{Body, Outcome, Record, Target};
 use crawler::store::Store;
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
 fn crawler(directory: &Path, args: &[&str]) -> Output {
@@ -48,4 +49,58 @@ fn a_search_shows_rank_title_address_and_place() {
     let shown = String::from_utf8(output.stdout).unwrap();
     let expected = " 1. A lock\n    http://a/1\n    one at a time\n1 page in ";
     assert!(output.status.success() && shown.starts_with(expected), "{shown}");
+}
+
+#[test]
+fn bad_input_to_a_crawl_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path();
+    let say = |args: &[&str]| refusal(path, args);
+    assert!(say(&["ftp://a.test/"]).contains("bad URL `ftp://a.test/`"));
+    std::fs::create_dir(path.join("empty")).unwrap();
+    assert!(say(&["--site", "empty"]).contains("site `empty` has no HTML in it"));
+    // Nobody listens on port 1.
+    assert!(say(&["http://127.0.0.1:1/"]).contains("http://127.0.0.1:1/: robots.txt: unreachable"));
+}
+
+#[test]
+fn a_crawl_into_a_locked_database_is_refused() {
+    let directory = TempDir::new().unwrap();
+    drop(Store::open(&directory.path().join("crawler.db")).unwrap());
+    let other = Connection::open(directory.path().join("crawler.db")).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let site = concat!(env!("CARGO_MANIFEST_DIR"), "/site");
+    assert!(refusal(directory.path(), &["--site", site]).contains("locked"));
+}
+
+/// The addresses of the pages in the database, as far as it is there yet.
+fn pages(database: &Path) -> Vec<String> {
+    let read = || {
+        let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let mut rows = connection.prepare("SELECT url FROM pages")?;
+        rows.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()
+    };
+    read().unwrap_or_default()
+}
+
+#[test]
+fn killed_in_the_middle_and_run_again_it_completes() {
+    let directory = TempDir::new().unwrap();
+    let database = directory.path().join("crawler.db");
+    let site = concat!(env!("CARGO_MANIFEST_DIR"), "/site");
+    for enough in [1, 5, 10] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_crawler"));
+        child.current_dir(directory.path()).args(["--site", site, "--concurrency", "1", "--quiet"]);
+        let mut child = child.stdout(Stdio::null()).spawn().unwrap();
+        while child.try_wait().unwrap().is_none() && pages(&database).len() < enough {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let output = crawler(directory.path(), &["--site", site, "--quiet"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let pages = pages(&database);
+    let paths: BTreeSet<_> = pages.iter().map(|url| url.splitn(4, '/').nth(3)).collect();
+    assert_eq!((pages.len(), paths.len()), (16, 16), "{pages:?}");
 }
