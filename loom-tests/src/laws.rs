@@ -61,6 +61,22 @@ pub fn nothing_is_lost_or_made_up<S: Subject>() {
 
 /// Law 2: nobody sleeps beside what it waits for.
 pub fn nobody_sleeps_beside_what_it_waits_for<S: Subject>() {
+    // A task that is polled once and not again unless it is woken. (A thread's first poll is always followed by another.)
+    model(|| {
+        let subject = Arc::new(S::new());
+        let putter = {
+            let subject = subject.clone();
+            thread::spawn(move || subject.put())
+        };
+        let (woken, waker) = CountingWaker::new();
+        let mut take = subject.take();
+        let ready = poll(&mut take, &waker).is_ready();
+        putter.join().unwrap();
+        assert!(ready || woken.count() > 0, "asleep beside a unit");
+        if !ready {
+            assert_eq!(poll_quietly(&mut take), Poll::Ready(Ok(())));
+        }
+    });
     model(|| {
         let subject = Arc::new(S::new());
         let first = spawn_taker(&subject);
