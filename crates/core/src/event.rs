@@ -238,12 +238,12 @@ struct Registration {
 impl Registration {
     /// Asks for `waker` to be called; returns whether a notification has already come.
     fn poll(&mut self, waker: &Waker) -> bool {
-        let replaced = self.relay.0.waker.with(|slot| match slot {
-            Some(held) if held.will_wake(waker) => None,
-            _ => slot.replace(waker.clone()),
-        });
-        // Foreign code (the waker's destructor) runs with the lock open.
-        drop(replaced);
+        let slot = &self.relay.0.waker;
+        if !slot.with(|held| held.as_ref().is_some_and(|held| held.will_wake(waker))) {
+            // Foreign code (a waker's clone and destructor) runs with the lock open.
+            let waker = waker.clone();
+            drop(slot.with(|held| held.replace(waker)));
+        }
         let listener = self.listener.as_mut().expect("present until drop");
         Pin::new(listener).poll(&mut Context::from_waker(&self.handle)).is_ready()
     }

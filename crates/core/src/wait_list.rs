@@ -230,14 +230,29 @@ impl<N> Tickets<N> {
         state
     }
 
-    /// Looks after a ticket: keeps `waker` if it still waits (returning the one it replaces), else frees its slot.
-    fn collect(&mut self, index: usize, waker: &Waker) -> (Option<Left>, Option<Waker>) {
-        if let State::Waiting { waker: held, .. } = &mut self.slots[index].state {
-            let replaced = (!held.will_wake(waker)).then(|| mem::replace(held, waker.clone()));
-            return (None, replaced);
+    /// Looks after a ticket: frees its slot if it has left the line, else says whether `waker` has to replace its own.
+    fn collect(&mut self, index: usize, waker: &Waker) -> Collected {
+        match &self.slots[index].state {
+            State::Waiting { waker: held, .. } if held.will_wake(waker) => Collected::Waits,
+            State::Waiting { .. } => Collected::NeedsWaker,
+            _ => Collected::Left(self.release(index).into()),
         }
-        (Some(self.release(index).into()), None)
     }
+
+    /// Gives a waiting ticket another waker; returns the one that is no longer needed.
+    fn replace_waker(&mut self, index: usize, waker: Waker) -> Waker {
+        match &mut self.slots[index].state {
+            State::Waiting { waker: held, .. } => mem::replace(held, waker),
+            _ => waker,
+        }
+    }
+}
+
+/// What became of a ticket since its last poll.
+enum Collected {
+    Waits,
+    NeedsWaker,
+    Left(Left),
 }
 
 impl<N> From<State<N>> for Left {
@@ -374,8 +389,18 @@ where
             Stage::Done => panic!("polled after it was ready"),
         };
         let list = this.supply.wait_list();
-        let (left, _replaced) = list.with(|line| line.tickets.collect(ticket, cx.waker()));
-        let Some(left) = left else { return Poll::Pending };
+        let left = loop {
+            match list.with(|line| line.tickets.collect(ticket, cx.waker())) {
+                Collected::Left(left) => break left,
+                Collected::Waits => return Poll::Pending,
+                Collected::NeedsWaker => {
+                    // A waker's code is foreign, cloning and dropping included: it runs with the lock open. The ticket
+                    // may leave the line meanwhile, so look again.
+                    let waker = cx.waker().clone();
+                    drop(list.with(|line| line.tickets.replace_waker(ticket, waker)));
+                }
+            }
+        };
         this.stage = Stage::Done;
         Poll::Ready(match left {
             Left::Granted => Ok(()),

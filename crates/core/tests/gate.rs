@@ -150,6 +150,26 @@ fn a_future_dropped_while_it_acts_drops_its_pass() {
 }
 
 #[test]
+fn what_acts_is_gone_before_its_pass() {
+    struct Acting<'a>(&'a Log);
+    impl Drop for Acting<'_> {
+        fn drop(&mut self) {
+            self.0.told.borrow_mut().push("stopped acting");
+        }
+    }
+    let gate = Log::open();
+    {
+        let acting = Acting(&gate);
+        let mut run = pin!(gate.run_async(async move {
+            let _acting = acting;
+            pending::<()>().await;
+        }));
+        assert!(run.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    assert_eq!(gate.told(), ["stopped acting", "dropped"]);
+}
+
+#[test]
 fn a_pair_settles_both() {
     let pair = (Log::open(), (Log::open(), Log::open()));
     pair.run(|| Err::<(), _>(())).unwrap().unwrap_err();

@@ -49,10 +49,11 @@ pin_project! {
     {
         #[pin]
         stage: Stage<G::Enter<'a>>,
-        // `Some` while `future` runs.
-        pass: Option<G::Pass<'a>>,
+        // Before the pass: what the future holds is gone when somebody else is let in.
         #[pin]
         future: F,
+        // `Some` while `future` runs.
+        pass: Option<G::Pass<'a>>,
     }
 }
 

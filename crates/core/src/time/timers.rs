@@ -70,13 +70,22 @@ pub(crate) struct Entry {
 impl Entry {
     /// Makes `waker` the one that will be woken; returns false if the time has come already.
     pub(crate) fn refresh(&self, waker: &Waker) -> bool {
-        let (waits, _replaced) =
-            self.timers.store.with(|store| match store.wakers.get_mut(&self.key) {
-                Some(held) if held.will_wake(waker) => (true, None),
-                Some(held) => (true, Some(core::mem::replace(held, waker.clone()))),
-                None => (false, None),
-            });
-        waits
+        let store = &self.timers.store;
+        match store.with(|store| store.wakers.get(&self.key).map(|held| held.will_wake(waker))) {
+            None => false,
+            Some(true) => true,
+            Some(false) => {
+                // Foreign code (a waker's clone and destructor) runs with the lock open.
+                let mut waker = waker.clone();
+                store.with(|store| match store.wakers.get_mut(&self.key) {
+                    None => false,
+                    Some(held) => {
+                        core::mem::swap(held, &mut waker);
+                        true
+                    }
+                })
+            }
+        }
     }
 
     #[cfg(feature = "std")]
