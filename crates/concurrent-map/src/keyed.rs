@@ -161,20 +161,21 @@ impl<K: Hash + Eq, T, S: BuildHasher> Keyed<K, T, S> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         let hash = self.hasher.hash_one(key);
-        let mut closures = Some((make, f));
+        // Here the one that does not run is dropped when the lock is open.
+        let (mut make, mut f) = (Some(make), Some(f));
         let mut place = None;
         let mut has_searched = false;
         loop {
             let outcome = self.entries.write(hash, |table| {
                 if let Some(entry) = table.find(hash, |entry| key.equivalent(&entry.key)) {
-                    return closures.take().map(|(_, f)| f(&entry.state));
+                    return f.take().map(|f| f(&entry.state));
                 }
                 let place = place.take().or_else(|| self.take_place())?;
-                let (make, f) = closures.take()?;
+                let make = make.take()?;
                 let entry = Entry { hash, key: key.to_owned(), state: Arc::new(make()) };
                 let entry = table.insert_unique(hash, entry, |entry| entry.hash);
                 place.fill();
-                Some(f(&entry.get().state))
+                f.take().map(|f| f(&entry.get().state))
             });
             match outcome {
                 Some(result) => return Ok(result),

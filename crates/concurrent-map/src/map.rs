@@ -46,7 +46,7 @@ use crate::{
 /// the time is seen exactly once, one that comes or goes meanwhile is seen once or not at all.
 ///
 /// What is replaced or removed is returned, or dropped by the caller's thread before the operation returns, when no
-/// lock is held: a value's destructor may use the map.
+/// lock is held: a value's destructor may use the map. So is a closure that did not run, with what it has captured.
 ///
 /// # Memory ordering
 ///
@@ -174,9 +174,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hash(key);
-        let found = self
-            .entries
-            .read(hash, |table| table.find(hash, |(k, _)| key.equivalent(k)).map(|(_, v)| f(v)));
+        // Here it is dropped when the lock is open, if it does not run.
+        let mut f = Some(f);
+        let found = self.entries.read(hash, |table| {
+            let (_, value) = table.find(hash, |(k, _)| key.equivalent(k))?;
+            f.take().map(|f| f(value))
+        });
         found.flatten()
     }
 
@@ -256,10 +259,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hash(key);
+        // Here it is dropped when the lock is open, if it does not run.
+        let mut condition = Some(condition);
         let removed = self.entries.write_existing(hash, |table| {
             let found = table.find_entry(hash, |(k, _)| key.equivalent(k)).ok()?;
             let (k, v) = found.get();
-            condition(k, v).then(|| found.remove().0)
+            condition.take()?(k, v).then(|| found.remove().0)
         });
         removed.flatten().map(|(_key, value)| value)
     }

@@ -288,6 +288,23 @@ fn states_are_dropped_with_no_lock_held() {
     assert_eq!(calls.load(Ordering::Relaxed), 4);
 }
 
+#[test]
+fn what_a_closure_that_did_not_run_has_captured_is_dropped_with_no_lock_held() {
+    let registry = Arc::new(keyed::<u32, Caller>(1));
+    let calls = Arc::new(AtomicUsize::new(0));
+    let new = || Caller { registry: Arc::downgrade(&registry), calls: calls.clone() };
+    let (unused_make, unused_use) = (new(), new());
+    let held = registry.get_or_insert_with(&1, new, |_| false).unwrap();
+    registry.with(&1, move || unused_make, |_| false, |_| ()).unwrap();
+    assert_eq!(calls.load(Ordering::Relaxed), 1, "the key is there");
+    let panics = || panic!("no state");
+    registry.remove(&1);
+    let made = AssertUnwindSafe(|| registry.with(&1, panics, |_| false, move |_| drop(unused_use)));
+    assert!(catch_unwind(made).is_err());
+    assert_eq!(calls.load(Ordering::Relaxed), 2, "the state could not be made");
+    drop(held);
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Use(u8),

@@ -225,6 +225,7 @@ fn a_set_does_what_a_set_does() {
 }
 
 /// Calls its map when it is dropped, which must not find a lock held.
+#[derive(Clone)]
 struct Caller {
     map: Weak<ConcurrentMap<u32, Caller>>,
     calls: Arc<AtomicUsize>,
@@ -263,6 +264,32 @@ fn what_is_replaced_or_removed_is_dropped_with_no_lock_held() {
     assert_eq!(calls.swap(0, Ordering::Relaxed), 1, "retain");
     map.clear();
     assert_eq!(calls.swap(0, Ordering::Relaxed), 1, "clear");
+}
+
+#[test]
+fn what_a_closure_that_did_not_run_has_captured_is_dropped_with_no_lock_held() {
+    let map = Arc::new(ConcurrentMap::with_shards(1));
+    let calls = Arc::new(AtomicUsize::new(0));
+    let new = || Caller { map: Arc::downgrade(&map), calls: calls.clone() };
+    map.insert(1, new());
+    let unused = [(); 6].map(|()| new());
+    let [insert, update, make, read, change, remove] = unused;
+    map.upsert(1, move || insert, |_| ());
+    assert_eq!(calls.swap(0, Ordering::Relaxed), 1, "upsert of a key that is there");
+    map.upsert(2, new, move |_| drop(update));
+    assert_eq!(calls.swap(0, Ordering::Relaxed), 1, "upsert of a new key");
+    let clone = map.get_or_insert_with(1, move || make);
+    assert_eq!(calls.swap(0, Ordering::Relaxed), 1, "get_or_insert_with");
+    map.get_with(&9, move |_| drop(read));
+    assert_eq!(calls.swap(0, Ordering::Relaxed), 1, "get_with");
+    map.update(&9, move |_| drop(change));
+    assert_eq!(calls.swap(0, Ordering::Relaxed), 1, "update");
+    map.remove_if(&9, move |_, _| {
+        drop(remove);
+        true
+    });
+    assert_eq!(calls.swap(0, Ordering::Relaxed), 1, "remove_if");
+    drop(clone);
 }
 
 #[test]

@@ -7,6 +7,9 @@ use core::{
 
 use super::{ConcurrentMap, Equivalent, SwapError};
 
+/// Why a closure that a section takes out of its `Option` is there. One that no section takes outlives the lock.
+const ONCE: &str = "a closure runs once";
+
 /// What [`ConcurrentMap::compute`] does to its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op<V> {
@@ -50,8 +53,11 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hash(key);
+        // Here it is dropped when the lock is open, if it does not run.
+        let mut f = Some(f);
         let found = self.entries.write_existing(hash, |table| {
-            table.find_mut(hash, |(k, _)| key.equivalent(k)).map(|(_, v)| f(v))
+            let (_, value) = table.find_mut(hash, |(k, _)| key.equivalent(k))?;
+            f.take().map(|f| f(value))
         });
         found.flatten()
     }
@@ -76,12 +82,14 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// ```
     #[inline]
     pub fn upsert(&self, key: K, insert: impl FnOnce() -> V, update: impl FnOnce(&mut V)) -> bool {
+        // Here the one that does not run is dropped when the lock is open.
+        let (mut insert, mut update) = (Some(insert), Some(update));
         self.alter(key, |found| match found {
             Some(held) => {
-                update(held);
+                update.take().expect(ONCE)(held);
                 (Op::Keep, false)
             }
-            None => (Op::Put(insert()), true),
+            None => (Op::Put(insert.take().expect(ONCE)()), true),
         })
         .result
     }
@@ -111,10 +119,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     where
         V: Clone,
     {
+        // Here it is dropped when the lock is open, if it does not run.
+        let mut make = Some(make);
         self.alter(key, |found| match found {
             Some(held) => (Op::Keep, held.clone()),
             None => {
-                let value = make();
+                let value = make.take().expect(ONCE)();
                 let clone = value.clone();
                 (Op::Put(value), clone)
             }
@@ -196,7 +206,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         // Both are still here if `Eq` or `Hash` panics, so they are dropped when the lock is open.
         let (mut key, mut decide) = (Some(key), Some(decide));
         self.entries.write(hash, |table| {
-            let mut decide = |found: Option<&mut V>| decide.take().expect("it decides once")(found);
+            let mut decide = |found: Option<&mut V>| decide.take().expect(ONCE)(found);
             match table.find_entry(hash, |(k, _)| Some(k) == key.as_ref()) {
                 Ok(mut entry) => {
                     let held = &mut entry.get_mut().1;
