@@ -1,13 +1,13 @@
 //! The breaker.
 
-use core::future::{Future, Ready, ready};
+use core::future::Future;
 
 use tidegate_core::{
     Clock, Gate, Outcome, SystemClock, Timer,
     gate::{RunAsync, Verdict},
 };
 
-use crate::{Builder, Enter, Observer, Pass, Refused, State, Stats, machine::Machine};
+use crate::{Builder, Enter, FailFast, Observer, Pass, Refused, State, Stats, machine::Machine};
 
 /// Lets calls through while they work, refuses them while they fail, and finds out with a few probes when they work
 /// again.
@@ -168,7 +168,7 @@ impl<C: Clock, O: Observer> Breaker<C, O> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped while `future` runs, the call counts as ignored.
+    /// Dropped while `future` runs, the call counts as ignored. Dropped before it is polled, it leaves no trace.
     ///
     /// # Errors
     ///
@@ -277,33 +277,6 @@ impl<C: Timer, O: Observer> Gate for Breaker<C, O> {
 
     fn enter(&self) -> Enter<'_, C, O> {
         Breaker::enter(self)
-    }
-}
-
-/// A [`Breaker`] as a gate that never waits: [`Breaker::fail_fast`].
-#[derive(Debug)]
-pub struct FailFast<C = SystemClock, O = ()> {
-    machine: Machine<C, O>,
-}
-
-impl<C: Clock, O: Observer> Gate for FailFast<C, O> {
-    type Pass<'a>
-        = Pass<'a, C, O>
-    where
-        Self: 'a;
-    type Refused = Refused;
-    type Enter<'a>
-        = Ready<Result<Pass<'a, C, O>, Refused>>
-    where
-        Self: 'a;
-
-    #[inline]
-    fn try_enter(&self) -> Result<Pass<'_, C, O>, Refused> {
-        self.machine.enter()
-    }
-
-    fn enter(&self) -> Self::Enter<'_> {
-        ready(self.try_enter())
     }
 }
 

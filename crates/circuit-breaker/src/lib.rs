@@ -7,6 +7,7 @@ extern crate alloc;
 mod breaker;
 mod builder;
 mod enter;
+mod fail_fast;
 mod keyed;
 mod machine;
 mod observer;
@@ -26,9 +27,10 @@ pub use tidegate_core::{
 };
 
 pub use self::{
-    breaker::{Breaker, FailFast},
+    breaker::Breaker,
     builder::{BuildError, Builder},
     enter::Enter,
+    fail_fast::{FailFast, TryEnter},
     keyed::KeyedBreaker,
     observer::{Observer, Transition},
     open_for::OpenFor,

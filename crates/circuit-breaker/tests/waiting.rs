@@ -105,6 +105,41 @@ fn forcing_open_sends_waiters_away_and_closing_lets_them_in() {
 }
 
 #[test]
+fn a_call_enters_when_first_polled() {
+    let breaker = Breaker::new();
+    let call = breaker.call_async(async { Ok::<_, ()>(7) });
+    breaker.force_open();
+    assert_eq!(call.wait().unwrap_err().reason, RefusedReason::ForcedOpen);
+
+    let enter = breaker.fail_fast().enter();
+    breaker.reset();
+    enter.wait().unwrap().success();
+    assert_eq!((breaker.stats().successes, breaker.stats().refused), (1, 1));
+}
+
+#[test]
+fn an_unpolled_call_holds_no_probe_and_counts_nothing() {
+    let (breaker, clock) = tripped(1);
+    let before = breaker.stats();
+    drop(breaker.call_async(async { Ok::<_, ()>(7) }));
+    clock.advance(OPEN_FOR);
+    let unpolled = breaker.call_async(async { Ok::<_, ()>(7) });
+    assert_eq!(breaker.state(), State::Open);
+    drop(unpolled);
+    assert_eq!(breaker.stats(), before);
+}
+
+#[test]
+#[should_panic(expected = "polled after it was ready")]
+fn failing_fast_a_second_time_panics() {
+    let breaker = Breaker::new();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut enter = pin!(breaker.fail_fast().enter());
+    assert!(enter.as_mut().poll(&mut cx).is_ready());
+    let _ = enter.poll(&mut cx);
+}
+
+#[test]
 fn a_cancelled_wait_leaves_no_trace() {
     let (breaker, clock) = tripped(1);
     assert!(breaker.enter().wait_timeout(Duration::ZERO).is_err());
