@@ -47,7 +47,7 @@ impl<'a, C: Timer, O: Observer> Future for Enter<'a, C, O> {
                 this.waiter.poll_until(&machine.changed, cx, &mut || match machine.admit() {
                     Ok(pass) => Some(Ok(pass)),
                     Err(blocked) if blocked.reason == RefusedReason::ForcedOpen => {
-                        Some(Err(blocked.into()))
+                        Some(Err(blocked))
                     }
                     Err(blocked) => {
                         until = blocked.until;
@@ -59,7 +59,8 @@ impl<'a, C: Timer, O: Observer> Future for Enter<'a, C, O> {
                 this.sleep.set(None);
             }
             if entered.is_ready() {
-                return entered;
+                // The observer hears of a refusal when nothing is registered and nobody sleeps.
+                return entered.map_err(|blocked| machine.refuse(blocked));
             }
             let Some(until) = until else { return Poll::Pending };
             if this.sleep.is_none() {

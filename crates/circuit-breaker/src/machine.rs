@@ -147,8 +147,9 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         }
     }
 
+    /// Turns a caller away: counts that and tells the observer. No lock may be held.
     #[cold]
-    fn refuse(&self, blocked: Blocked) -> Refused {
+    pub(crate) fn refuse(&self, blocked: Blocked) -> Refused {
         let refused = blocked.into();
         self.tally.add(REFUSED, 1);
         self.observer.on_refuse(&refused);

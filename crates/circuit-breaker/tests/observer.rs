@@ -1,6 +1,11 @@
 //! Who hears what, and when.
 
-use core::time::Duration;
+use core::{
+    future::Future,
+    pin::pin,
+    task::{Context, Waker},
+    time::Duration,
+};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{Arc, Mutex},
@@ -8,7 +13,7 @@ use std::{
 
 use tidegate_circuit_breaker::{
     Breaker, ManualClock, Observer, OpenFor, Refused, RefusedReason, State, Transition, TripRule,
-    Window,
+    Wait, Window,
 };
 
 /// Writes down what it hears, and panics on demand.
@@ -90,6 +95,21 @@ fn each_automatic_change_is_told_once_with_the_old_figures() {
         ]
     );
     assert_eq!(*diary.refusals.lock().unwrap(), [RefusedReason::Open, RefusedReason::Probing]);
+}
+
+#[test]
+fn who_is_sent_away_from_waiting_is_counted_and_told_once() {
+    let (breaker, diary, _clock) = observed(false);
+    breaker.try_enter().unwrap().failure_open_for(OPEN_FOR);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut enter = pin!(breaker.enter());
+    assert!(enter.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(breaker.stats().refused, 0);
+    breaker.force_open();
+    assert!(enter.poll(&mut cx).is_ready());
+    breaker.enter().wait().unwrap_err();
+    assert_eq!(*diary.refusals.lock().unwrap(), [RefusedReason::ForcedOpen; 2]);
+    assert_eq!(breaker.stats().refused, 2);
 }
 
 #[test]
