@@ -145,6 +145,31 @@ fn racing_trips_make_one_transition_and_one_event() {
     }
 }
 
+/// Hears only of trips that have figures.
+struct Figures;
+
+impl Observer for Figures {
+    fn on_trip(&self, trip: &Transition) {
+        assert!(trip.figures.failures > 0 && trip.figures.consecutive_failures > 0, "{trip:?}");
+    }
+}
+
+#[test]
+fn a_trip_has_the_figures_of_the_state_it_ends() {
+    model(|| {
+        let breaker = builder(&ManualClock::new(), 1)
+            .trip_on(TripRule::failure_rate(1.0, Window::count(1)))
+            .observer(Figures);
+        let breaker = Arc::new(breaker.build().unwrap());
+        breaker.observe_only();
+        let fail = |breaker: &Breaker<ManualClock, Figures>| breaker.try_enter().unwrap().failure();
+        let other = spawn(&breaker, fail);
+        fail(&breaker);
+        other.join().unwrap();
+        assert!(breaker.stats().trips > 0);
+    });
+}
+
 #[test]
 fn probes_are_never_above_the_limit() {
     model(|| {

@@ -22,8 +22,11 @@ use tidegate_core::{
 };
 
 use crate::{
-    Observer, Pass, Refused, RefusedReason, Snapshot, State, Stats, Transition, builder::Settings,
-    open_for::scatter, window::Outcomes, word::Word,
+    Observer, Pass, Refused, RefusedReason, Snapshot, State, Stats, Transition,
+    builder::Settings,
+    open_for::scatter,
+    window::{Outcomes, Totals},
+    word::Word,
 };
 
 #[derive(Debug)]
@@ -210,9 +213,11 @@ impl<C: Clock, O: Observer> Machine<C, O> {
 
     /// Makes a change of its own accord. Under the schedule's lock.
     fn advance(&self, to: State, now: Timestamp, open_for: Option<Duration>) -> Transition {
+        // Before the swap: whoever comes first in the next generation clears the window.
+        let totals = self.totals(self.load().generation(), now);
         let (old, new) = self.next_generation(to);
-        let generation = new.generation();
-        Transition { from: old.state(), to, generation, figures: self.figures(old, now), open_for }
+        let figures = figures(old, totals);
+        Transition { from: old.state(), to, generation: new.generation(), figures, open_for }
     }
 
     /// Enters the next generation; returns the old word and the new. Under the schedule's lock.
@@ -244,18 +249,11 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     }
 
     fn figures(&self, word: Word, now: Timestamp) -> Snapshot {
-        let window = self.window.as_ref();
-        let totals = window.map(|window| window.totals(word.generation(), now)).unwrap_or_default();
-        let (failures, successes) = match word.state() {
-            State::HalfOpen => (0, word.streak()),
-            _ => (word.streak(), 0),
-        };
-        Snapshot {
-            calls: totals.calls,
-            failures: totals.failures,
-            consecutive_failures: failures,
-            probe_successes: successes,
-        }
+        figures(word, self.totals(word.generation(), now))
+    }
+
+    fn totals(&self, generation: u32, now: Timestamp) -> Totals {
+        self.window.as_ref().map(|window| window.totals(generation, now)).unwrap_or_default()
     }
 
     pub(crate) fn state(&self) -> State {
@@ -303,5 +301,19 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             .compare_exchange_weak(old.bits(), new.bits(), Ordering::AcqRel, Ordering::Acquire)
             .map(|_| ())
             .map_err(Word::from_bits)
+    }
+}
+
+/// Returns what the streak in `word` and the totals of its generation say together.
+fn figures(word: Word, totals: Totals) -> Snapshot {
+    let (failures, successes) = match word.state() {
+        State::HalfOpen => (0, word.streak()),
+        _ => (word.streak(), 0),
+    };
+    Snapshot {
+        calls: totals.calls,
+        failures: totals.failures,
+        consecutive_failures: failures,
+        probe_successes: successes,
     }
 }
