@@ -42,9 +42,10 @@ impl OpenFor {
         Self::exponential(duration, duration)
     }
 
-    /// `initial` at first, twice as long for each trip since the breaker was closed last, at most `max`.
+    /// `initial` at first, twice as long for each trip since the breaker was closed last, at most `max`; then spread by
+    /// [`jitter`](Self::jitter), so `max` may be exceeded by as much as that.
     ///
-    /// `initial` is above zero and at most `max`.
+    /// `initial` is above zero and at most `max`. No open time is above 2⁶⁴ nanoseconds, 584 years.
     pub const fn exponential(initial: Duration, max: Duration) -> Self {
         Self { initial, max, jitter: 0.2 }
     }
@@ -68,15 +69,15 @@ impl OpenFor {
 
     /// Returns the open time after `earlier` trips, spread by `noise`.
     pub(crate) fn after(&self, earlier: u32, noise: u64) -> Duration {
-        let doubled = 2_u32.checked_pow(earlier).and_then(|times| self.initial.checked_mul(times));
-        let duration = doubled.unwrap_or(self.max).min(self.max);
+        let doubled = self.initial.as_nanos().saturating_mul(2_u128.saturating_pow(earlier));
+        let nanos = doubled.min(self.max.as_nanos());
         if self.jitter == 0.0 {
-            return duration;
+            return Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         }
         // The upper 53 bits are what an f64 holds: a number from 0 to 1, without the 1.
         let unit = (noise >> 11) as f64 / (1_u64 << 53) as f64;
         let spread = 1.0 + self.jitter * (2.0 * unit - 1.0);
-        Duration::from_nanos(saturating_nanos(duration.as_nanos() as f64 * spread))
+        Duration::from_nanos(saturating_nanos(nanos as f64 * spread))
     }
 }
 
@@ -117,10 +118,29 @@ mod tests {
     }
 
     #[test]
+    fn the_maximum_is_one_before_the_spread() {
+        let open_for = OpenFor::exponential(Duration::from_secs(1), Duration::from_secs(100));
+        let longest = open_for.jitter(0.3).after(u32::MAX, u64::MAX);
+        assert!((129..=130).contains(&longest.as_secs()), "{longest:?}");
+    }
+
+    #[test]
+    fn the_time_doubles_until_it_is_the_maximum() {
+        let (initial, max) = (Duration::from_nanos(1), Duration::from_secs(1_u64 << 33));
+        let open_for = OpenFor::exponential(initial, max).jitter(0.0);
+        for trips in 0..63 {
+            assert_eq!(open_for.after(trips, 0), Duration::from_nanos(1 << trips));
+        }
+        assert_eq!([63, 64, 128].map(|trips| open_for.after(trips, 0)), [max; 3]);
+    }
+
+    #[test]
     fn the_longest_times_saturate() {
         let open_for = OpenFor::exponential(Duration::from_secs(1), Duration::MAX);
         assert_eq!(open_for.jitter(0.0).after(31, 0), Duration::from_secs(1 << 31));
-        assert_eq!(open_for.jitter(0.0).after(u32::MAX, 0), Duration::MAX);
-        assert_eq!(open_for.jitter(1.0).after(u32::MAX, u64::MAX), Duration::from_nanos(u64::MAX));
+        for jitter in [0.0, 1.0] {
+            let longest = open_for.jitter(jitter).after(u32::MAX, u64::MAX);
+            assert_eq!(longest, Duration::from_nanos(u64::MAX));
+        }
     }
 }
