@@ -8,7 +8,6 @@
 //!  └────── links never met (concurrent set) ◀───┘
 //! ```
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,13 +19,14 @@ use tidegate::pipeline::{Monitor, OnError, PipelineError, StageFigures, Stopped,
 use tidegate::{Batcher, CancelToken, Pipeline, Wait, WorkerPool};
 
 use crate::args::Executor;
-use crate::fetch::{FetchError, FetchSettings, Fetcher};
+use crate::fetch::{FetchSettings, Fetcher};
 use crate::frontier::{Frontier, Left};
 use crate::harvest::Harvest;
 use crate::progress::{Live, Progress};
-use crate::record::{Outcome, Record, Target};
+use crate::record::{Record, Target};
 use crate::report::{Report, Stage};
 use crate::store::{Store, StoreError};
+use crate::tally::{Settled, Tally};
 use crate::visit::Visitor;
 
 /// Pages in one transaction.
@@ -70,7 +70,7 @@ pub struct Crawled {
     pub report: Report,
     /// It was stopped before it was done.
     pub interrupted: bool,
-    /// The reason why a start could not be had; `None` if all could.
+    /// An address of a site that gave no page, and how its host failed; `None` if every host did its part.
     pub unreachable: Option<String>,
 }
 
@@ -128,6 +128,7 @@ pub fn crawl(plan: &Plan, mut store: Store) -> Result<Crawled, String> {
     for host in &mut hosts {
         host.trips = trips.get(&host.name).copied().unwrap_or_default();
     }
+    let unreachable = tally.unreachable();
     let report = Report {
         elapsed: started.elapsed(),
         read: summary.read - tally.stopped,
@@ -140,31 +141,7 @@ pub fn crawl(plan: &Plan, mut store: Store) -> Result<Crawled, String> {
         hosts,
         words: harvest.top_words(TOP_WORDS),
     };
-    Ok(Crawled { report, interrupted, unreachable: tally.unreachable })
-}
-
-/// What became of an address, once it is in the database.
-#[derive(Debug)]
-struct Settled {
-    target: Target,
-    kept: Kept,
-}
-
-#[derive(Debug)]
-enum Kept {
-    Page { lossy: bool },
-    Reason(String),
-}
-
-impl From<Record> for Settled {
-    fn from(record: Record) -> Self {
-        let Record { target, outcome, .. } = record;
-        let kept = match outcome {
-            Outcome::Stored(body) => Kept::Page { lossy: body.lossy },
-            Outcome::Accounted(reason) => Kept::Reason(reason),
-        };
-        Self { target, kept }
-    }
+    Ok(Crawled { report, interrupted, unreachable })
 }
 
 type Writer = Batcher<Record, Settled, StoreError>;
@@ -177,39 +154,6 @@ fn writer(store: Arc<Mutex<Store>>) -> Result<(Writer, DriverThread), String> {
     };
     let builder = Batcher::builder().max_items(BATCH).max_delay(MAX_DELAY);
     builder.build_on_thread(write).map_err(|error| error.to_string())
-}
-
-/// What is counted at the end of the flow.
-#[derive(Debug, Default)]
-struct Tally {
-    stored: u64,
-    lossy: u64,
-    accounted: BTreeMap<String, u64>,
-    stopped: u64,
-    unreachable: Option<String>,
-}
-
-impl Tally {
-    fn count(&mut self, settled: &Settled) -> Left {
-        match &settled.kept {
-            Kept::Page { lossy } => {
-                self.stored += 1;
-                self.lossy += u64::from(*lossy);
-                Left::Stored
-            }
-            Kept::Reason(reason) => {
-                self.count_reason(reason.clone());
-                if settled.target.depth == 0 && FetchError::means_unreachable(reason) {
-                    self.unreachable = Some(format!("{}: {reason}", settled.target.url));
-                }
-                Left::Without
-            }
-        }
-    }
-
-    fn count_reason(&mut self, reason: String) {
-        *self.accounted.entry(reason).or_default() += 1;
-    }
 }
 
 /// What the flow is made of.
@@ -275,7 +219,7 @@ impl Flow<'_> {
             lock(self.tally).stopped += 1;
             return self.frontier.leave(Left::Without);
         };
-        let left = lock(self.tally).count(&settled);
+        let left = lock(self.tally).count(settled);
         match left {
             Left::Stored => self.live.stored.add(1),
             Left::Without => self.live.accounted.add(1),

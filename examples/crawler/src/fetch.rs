@@ -182,11 +182,15 @@ impl FetchError {
         }
     }
 
-    /// Whether a reason, as `Display` names it, says that the host cannot be had at all.
-    pub fn means_unreachable(reason: &str) -> bool {
-        let reason = reason.strip_prefix("robots.txt: ").unwrap_or(reason);
-        let kinds = [Self::UnknownHost, Self::Unreachable, Self::Tls, Self::Protocol, Self::BadUrl];
-        kinds.iter().any(|kind| kind.to_string() == reason) || reason == "circuit open"
+    /// Whether it says how the host fares at the moment, and nothing about the page.
+    pub fn is_of_the_moment(&self) -> bool {
+        match self {
+            Self::Status { code, .. } => matches!(code, 429 | 502..=504),
+            Self::Timeout | Self::UnknownHost | Self::Unreachable | Self::Broken | Self::Tls => {
+                true
+            }
+            Self::Protocol | Self::NotHtml | Self::TooLarge | Self::BadUrl => false,
+        }
     }
 
     fn status(code: u16, headers: &HeaderMap) -> Self {

@@ -40,6 +40,7 @@ impl Harvest {
             Ok(Fetched::Page { status, body }) => self.read(&url, status, &body),
             Ok(Fetched::Redirect(to)) => (Outcome::Accounted("redirect".to_owned()), vec![to]),
             Err(Missing::Because(reason)) => (Outcome::Accounted(reason), Vec::new()),
+            Err(Missing::ForNow(reason)) => (Outcome::Deferred(reason), Vec::new()),
             Err(Missing::Stopped) => return None,
         };
         let ours = links.iter().filter(|link| self.is_ours(link));

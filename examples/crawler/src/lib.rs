@@ -34,5 +34,6 @@ pub mod site;
 pub mod store;
 mod store_error;
 mod table;
+mod tally;
 pub mod visit;
 pub mod words;

@@ -97,8 +97,9 @@ fn plan(args: &Args, seeds: Vec<Url>, fetch: FetchSettings, rate: u32, stop: Can
 /// Says how it went.
 fn finish(crawled: Crawled, args: &Args) -> Result<ExitCode, String> {
     let Crawled { report, interrupted, unreachable } = crawled;
-    if let (Some(reason), 0) = (unreachable, report.stored) {
-        return Err(reason);
+    let unreachable = unreachable.filter(|_| !interrupted);
+    if let (Some(reason), 0) = (&unreachable, report.stored) {
+        return Err(reason.clone());
     }
     if report.read == 0 && report.pending == 0 {
         println!("nothing left to crawl; `search` finds what is in {}", args.db.display());
@@ -109,7 +110,7 @@ fn finish(crawled: Crawled, args: &Args) -> Result<ExitCode, String> {
         println!("interrupted: run the same command again to go on");
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    Ok(report.exit_code())
+    unreachable.map_or_else(|| Ok(report.exit_code()), Err)
 }
 
 fn search(args: &Args, words: &[String]) -> Result<ExitCode, String> {

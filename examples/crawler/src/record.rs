@@ -27,6 +27,8 @@ pub enum Outcome {
     Stored(Body),
     /// There is no page, for this reason: a short name, the same for all of its kind.
     Accounted(String),
+    /// There was no asking, for this reason of the host's: a later crawl has to see.
+    Deferred(String),
 }
 
 /// A page to keep.

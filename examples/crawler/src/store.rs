@@ -224,6 +224,8 @@ fn write_record(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Res
     let (state, reason) = match outcome {
         Outcome::Stored(_) => (1, None),
         Outcome::Accounted(reason) => (2, Some(reason)),
+        // It is in the frontier, with the page that led to it, and stays there.
+        Outcome::Deferred(_) => return Ok(false),
     };
     let sql = "INSERT INTO frontier (url, depth, state, reason) VALUES (?1, ?2, ?3, ?4)
                ON CONFLICT (url) DO UPDATE SET state = ?3, reason = ?4 WHERE state = 0";

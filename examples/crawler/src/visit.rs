@@ -1,5 +1,6 @@
 //! One address: through the gates, fetched, tried again.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -68,6 +69,8 @@ pub struct Visit {
 pub enum Missing {
     /// For this reason, for good.
     Because(String),
+    /// For this reason of the host's, which may be over in the next crawl.
+    ForNow(String),
     /// The crawl was stopped first; the next one has to see.
     Stopped,
 }
@@ -113,8 +116,7 @@ impl Visitor {
         let url = Url::parse(&target.url).expect("only parsed addresses are in the frontier");
         self.live.in_flight.add(1);
         let answer = match self.fetch(&url).or_cancelled(&self.stop).await {
-            Ok(Ok(fetched)) => Ok(fetched),
-            Ok(Err(reason)) => Err(Missing::Because(reason)),
+            Ok(answer) => answer,
             Err(_) => Err(Missing::Stopped),
         };
         self.live.in_flight.subtract(1);
@@ -171,7 +173,7 @@ impl Visitor {
         trips
     }
 
-    async fn fetch(&self, url: &Url) -> Result<Fetched, String> {
+    async fn fetch(&self, url: &Url) -> Result<Fetched, Missing> {
         let host = host_of(url);
         let mut pauses = self.backoff.start();
         loop {
@@ -181,7 +183,7 @@ impl Visitor {
             };
             self.hosts.count_error(&host, &error);
             let pause = error.is_transient().then(|| pauses.next(error.retry_after())).flatten();
-            let Some(pause) = pause else { return Err(error.to_string()) };
+            let Some(pause) = pause else { return Err(error.into()) };
             self.hosts.count_retry(&host);
             self.live.retries.add(1);
             SystemClock.sleep(pause).await;
@@ -191,12 +193,12 @@ impl Visitor {
     /// Tries once: enters the gates, asks on a thread of the pool, and tells the gates how it went.
     ///
     /// The outer error is final, whatever the server would say.
-    async fn attempt(&self, url: &Url, host: &str) -> Result<Result<Fetched, FetchError>, String> {
-        let breaker = self.breakers.gate(host).map_err(|error| error.to_string())?;
-        let limiter = self.limiters.gate(host).map_err(|error| error.to_string())?;
+    async fn attempt(&self, url: &Url, host: &str) -> Result<Result<Fetched, FetchError>, Missing> {
+        let breaker = self.breakers.gate(host).map_err(for_now)?;
+        let limiter = self.limiters.gate(host).map_err(for_now)?;
         let pass = timed(&self.nanos.breakers, breaker.enter().or_timeout(&SystemClock, PATIENCE));
-        let pass = pass.await.map_err(|_| "circuit open")?.map_err(|error| error.to_string())?;
-        let _admission = limiter.enter().await.map_err(|error| error.to_string())?;
+        let pass = pass.await.map_err(|_| for_now("circuit open"))?.map_err(for_now)?;
+        let _admission = limiter.enter().await.map_err(for_now)?;
         let permit: Permit<'_> = timed(&self.nanos.connections, self.connections.acquire(1))
             .await
             .expect("nobody closes the semaphore");
@@ -204,7 +206,7 @@ impl Visitor {
         let (client, address) = (self.client.clone(), url.clone());
         let request = async { self.pool.submit(move || client.ask(&address)).await.await };
         let answer = timed(&self.nanos.requests, request).await;
-        let answer = answer.map_err(|error| format!("fetch: {error}"))?;
+        let answer = answer.map_err(|error| Missing::Because(format!("fetch: {error}")))?;
         drop(permit);
 
         match &answer {
@@ -226,11 +228,22 @@ impl Visitor {
                 self.hosts.count_page(host, &fetched);
                 Ok(Ok(fetched))
             }
-            Ok(Asked::Disallowed) => Err("robots.txt".to_owned()),
-            Ok(Asked::Unsure(error)) => Err(format!("robots.txt: {error}")),
+            Ok(Asked::Disallowed) => Err(Missing::Because("robots.txt".to_owned())),
+            Ok(Asked::Unsure(error)) => Err(for_now(format_args!("robots.txt: {error}"))),
             Err(error) => Ok(Err(error)),
         }
     }
+}
+
+impl From<FetchError> for Missing {
+    fn from(error: FetchError) -> Self {
+        let kind = if error.is_of_the_moment() { Self::ForNow } else { Self::Because };
+        kind(error.to_string())
+    }
+}
+
+fn for_now(reason: impl Display) -> Missing {
+    Missing::ForNow(reason.to_string())
 }
 
 /// What the client got.

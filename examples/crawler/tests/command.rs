@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use crawler::faults::Faults;
 use crawler::record::{Body, Outcome, Record, Target};
+use crawler::server::Server;
+use crawler::site::Site;
 use crawler::store::Store;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
@@ -59,8 +62,25 @@ fn bad_input_to_a_crawl_is_refused() {
     assert!(say(&["ftp://a.test/"]).contains("bad URL `ftp://a.test/`"));
     std::fs::create_dir(path.join("empty")).unwrap();
     assert!(say(&["--site", "empty"]).contains("site `empty` has no HTML in it"));
-    // Nobody listens on port 1.
-    assert!(say(&["http://127.0.0.1:1/"]).contains("http://127.0.0.1:1/: robots.txt: unreachable"));
+}
+
+/// Nobody listens on port 1.
+const DEAD: &str = "http://127.0.0.1:1/";
+
+#[test]
+fn an_unreachable_site_is_a_failure_every_time_and_beside_one_that_is_there() {
+    let directory = TempDir::new().unwrap();
+    let expected = format!("error: {DEAD}: robots.txt: unreachable\n");
+    for _ in 0..2 {
+        assert_eq!(refusal(directory.path(), &[DEAD]), expected);
+    }
+    let server = Server::start(Site::Bundled, Faults::off()).unwrap();
+    let start = server.url("/index.html");
+    let args = ["--quiet", "--rate", "1000", "--db", "both.db", DEAD, start.as_str()];
+    let output = crawler(directory.path(), &args);
+    assert_eq!(pages(&directory.path().join("both.db")).len(), 16);
+    assert!(!output.status.success());
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
 }
 
 #[test]
@@ -88,16 +108,19 @@ fn killed_in_the_middle_and_run_again_it_completes() {
     let directory = TempDir::new().unwrap();
     let database = directory.path().join("crawler.db");
     let site = concat!(env!("CARGO_MANIFEST_DIR"), "/site");
+    let mut was_in_the_middle = false;
     for enough in [1, 5, 10] {
         let mut child = Command::new(env!("CARGO_BIN_EXE_crawler"));
-        child.current_dir(directory.path()).args(["--site", site, "--concurrency", "1", "--quiet"]);
+        child.current_dir(directory.path()).args(["--site", site, "--rate", "4", "--quiet"]);
         let mut child = child.stdout(Stdio::null()).spawn().unwrap();
         while child.try_wait().unwrap().is_none() && pages(&database).len() < enough {
             std::thread::yield_now();
         }
         child.kill().unwrap();
         child.wait().unwrap();
+        was_in_the_middle |= Store::open(&database).unwrap().counts().unwrap().pending > 0;
     }
+    assert!(was_in_the_middle);
     let output = crawler(directory.path(), &["--site", site, "--quiet"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let pages = pages(&database);

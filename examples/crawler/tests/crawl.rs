@@ -128,6 +128,25 @@ fn a_limit_is_kept_exactly_and_the_rest_comes_later() {
 }
 
 #[test]
+fn a_host_that_is_down_keeps_its_pages_for_later() {
+    let directory = TempDir::new().unwrap();
+    let database = directory.path().join("crawl.db");
+    let begun = run(&database, Rates::default(), |plan| plan.max_pages = 3.try_into().ok());
+    let server = Server::start(Site::Bundled, Faults::off()).unwrap();
+    let mut store = Store::open(&database).unwrap();
+    store.settle("bundle", &server.origin()).unwrap();
+    let plan = plan(&server, Executor::Threads, &CancelToken::new());
+    drop(server);
+    let down = crawl(&plan, store).unwrap();
+    assert!(down.report.read > 0 && down.report.is_complete(), "{}", down.report);
+    assert_eq!(down.report.pending, begun.report.pending);
+    assert!(down.unreachable.unwrap().ends_with(": robots.txt: unreachable"));
+    let crawled = run(&database, Rates::default(), |_| {});
+    assert_eq!((crawled.report.pending, crawled.unreachable), (0, None));
+    assert_every_page_once(&database);
+}
+
+#[test]
 fn a_finished_crawl_has_nothing_left() {
     let directory = TempDir::new().unwrap();
     let database = directory.path().join("crawl.db");
