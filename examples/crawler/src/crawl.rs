@@ -83,8 +83,9 @@ pub fn crawl(plan: &Plan, mut store: Store) -> Result<Crawled, String> {
     let started = Instant::now();
     let line = |error: StoreError| error.to_string();
     store.add(&plan.seeds).map_err(line)?;
-    let known = store.resume(&plan.origins).map_err(line)?;
-    let harvest = Arc::new(Harvest::new(plan.origins.iter().cloned()));
+    let origins = store.followed(&plan.origins).map_err(line)?;
+    let known = store.resume(&origins).map_err(line)?;
+    let harvest = Arc::new(Harvest::new(origins));
     let pending = known.pending.iter().map(|target| &target.url);
     known.visited.iter().chain(pending).for_each(|url| _ = harvest.meet(url.clone()));
 
@@ -122,7 +123,11 @@ pub fn crawl(plan: &Plan, mut store: Store) -> Result<Crawled, String> {
         Err(stopped) => return Err(stopped.to_string()),
     };
     let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let counts = lock(&store).counts().map_err(line)?;
+    let pending = {
+        let store = lock(&store);
+        let origins = store.followed(&plan.origins).map_err(line)?;
+        store.pending(&origins).map_err(line)?
+    };
     let trips = visitor.trips();
     let mut hosts = visitor.hosts().all();
     for host in &mut hosts {
@@ -135,7 +140,7 @@ pub fn crawl(plan: &Plan, mut store: Store) -> Result<Crawled, String> {
         stored: tally.stored,
         lossy: tally.lossy,
         accounted: tally.accounted,
-        pending: counts.pending,
+        pending,
         stages: stages(&monitor, &visitor, writer.stats().run_time),
         gates: visitor.gates(),
         hosts,

@@ -253,6 +253,9 @@ impl From<io::ErrorKind> for FetchError {
 fn redirect(from: &Url, headers: &HeaderMap) -> Result<Url, FetchError> {
     let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
     let mut to = from.join(location.ok_or(FetchError::Protocol)?).or(Err(FetchError::BadUrl))?;
+    if !matches!(to.scheme(), "http" | "https") {
+        return Err(FetchError::BadUrl);
+    }
     to.set_fragment(None);
     Ok(to)
 }

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     fn target(n: usize) -> Target {
-        Target { url: format!("http://a.test/{n}"), depth: 0 }
+        Target::new(format!("http://a.test/{n}"), 0)
     }
 
     fn pop(frontier: &Frontier) -> Result<String, TryPopError> {

@@ -1,7 +1,5 @@
 //! From an answer to what is kept of it.
 
-use std::collections::HashSet;
-
 use tidegate::{ConcurrentMap, ConcurrentSet};
 use url::Url;
 
@@ -11,11 +9,16 @@ use crate::record::{Body, Outcome, Record, Target};
 use crate::visit::{Missing, Visit};
 use crate::words::count_words;
 
+/// After so many redirects in a row there is no page to be hoped for. As in a browser.
+const MAX_HOPS: u32 = 20;
+/// Begins the reason of a start that leads to another origin, which follows.
+pub(crate) const MOVED: &str = "redirect to ";
+
 /// What all pages together tell: every address met so far, and every word.
 #[derive(Debug)]
 pub struct Harvest {
-    /// Hosts may link anywhere; only these are crawled.
-    origins: HashSet<String>,
+    /// Hosts may link anywhere; only these are crawled, and those that a start redirects to.
+    origins: ConcurrentSet<String>,
     met: ConcurrentSet<String>,
     words: ConcurrentMap<String, u64>,
 }
@@ -23,8 +26,13 @@ pub struct Harvest {
 impl Harvest {
     /// A harvest within these origins (`http://host:port`).
     pub fn new(origins: impl IntoIterator<Item = String>) -> Self {
-        let origins = origins.into_iter().collect();
-        Self { origins, met: ConcurrentSet::new(), words: ConcurrentMap::new() }
+        let harvest = Self {
+            origins: ConcurrentSet::new(),
+            met: ConcurrentSet::new(),
+            words: ConcurrentMap::new(),
+        };
+        origins.into_iter().for_each(|origin| _ = harvest.origins.insert(origin));
+        harvest
     }
 
     /// Marks an address as met; returns false if it was already.
@@ -35,17 +43,13 @@ impl Harvest {
     /// Reads the answer of a visit. Takes a processor's time. `None` if the visit was stopped before there was one.
     pub fn reap(&self, visit: Visit) -> Option<Record> {
         let Visit { target, url, answer } = visit;
-        let depth = target.depth + 1;
-        let (outcome, links) = match answer {
-            Ok(Fetched::Page { status, body }) => self.read(&url, status, &body),
-            Ok(Fetched::Redirect(to)) => (Outcome::Accounted("redirect".to_owned()), vec![to]),
+        let (outcome, found) = match answer {
+            Ok(Fetched::Page { status, body }) => self.read(&target, &url, status, &body),
+            Ok(Fetched::Redirect(to)) => self.redirected(&target, &url, &to),
             Err(Missing::Because(reason)) => (Outcome::Accounted(reason), Vec::new()),
             Err(Missing::ForNow(reason)) => (Outcome::Deferred(reason), Vec::new()),
             Err(Missing::Stopped) => return None,
         };
-        let ours = links.iter().filter(|link| self.is_ours(link));
-        let new = ours.filter(|link| self.is_new(link));
-        let found = new.map(|link| Target { url: link.as_str().to_owned(), depth }).collect();
         Some(Record { target, outcome, found })
     }
 
@@ -57,10 +61,10 @@ impl Harvest {
         words
     }
 
-    fn read(&self, url: &Url, status: u16, body: &[u8]) -> (Outcome, Vec<Url>) {
+    fn read(&self, target: &Target, url: &Url, status: u16, body: &[u8]) -> (Outcome, Vec<Target>) {
         let page = Page::parse(url, body);
         if let Some(to) = page.refresh {
-            return (Outcome::Accounted("redirect".to_owned()), vec![to]);
+            return self.redirected(target, url, &to);
         }
         for (word, count) in count_words(&page.text) {
             let count = u64::from(count);
@@ -68,11 +72,30 @@ impl Harvest {
         }
         let Page { title, description, text, links, lossy, .. } = page;
         let bytes = body.len() as u64;
-        (Outcome::Stored(Body { title, description, text, status, bytes, lossy }), links)
+        let new = links.iter().filter(|link| self.is_ours(link) && self.is_new(link));
+        let found = new.map(|link| Target::new(link.as_str(), target.depth + 1)).collect();
+        (Outcome::Stored(Body { title, description, text, status, bytes, lossy }), found)
+    }
+
+    /// A start that leads to another origin (to `https`, to `www.`) means the site there.
+    fn redirected(&self, target: &Target, from: &Url, to: &Url) -> (Outcome, Vec<Target>) {
+        let hops = target.hops + 1;
+        if hops > MAX_HOPS {
+            return (Outcome::Accounted("too many redirects".to_owned()), Vec::new());
+        }
+        let mut reason = "redirect".to_owned();
+        if target.depth == 0 && to.origin() != from.origin() {
+            let origin = to.origin().ascii_serialization();
+            reason = format!("{MOVED}{origin}");
+            self.origins.insert(origin);
+        }
+        let is_found = self.is_ours(to) && self.is_new(to);
+        let found = is_found.then(|| Target { hops, ..Target::new(to.as_str(), target.depth) });
+        (Outcome::Accounted(reason), found.into_iter().collect())
     }
 
     fn is_ours(&self, link: &Url) -> bool {
-        self.origins.contains(&link.origin().ascii_serialization())
+        self.origins.contains(link.origin().ascii_serialization().as_str())
     }
 
     fn is_new(&self, link: &Url) -> bool {
@@ -87,7 +110,7 @@ mod tests {
 
     fn visit(html: &str) -> Visit {
         let url = Url::parse("http://a.test/x.html").unwrap();
-        let target = Target { url: url.to_string(), depth: 3 };
+        let target = Target::new(url.as_str(), 3);
         let body = html.as_bytes().to_vec();
         Visit { target, url, answer: Ok(Fetched::Page { status: 200, body }) }
     }
@@ -98,7 +121,7 @@ mod tests {
         harvest.meet("http://a.test/x.html".to_owned());
         let html = "<a href=y.html>y</a><a href=x.html>x</a><a href=http://b.test/>b</a>";
         let found = harvest.reap(visit(html)).unwrap().found;
-        assert_eq!(found, [Target { url: "http://a.test/y.html".to_owned(), depth: 4 }]);
+        assert_eq!(found, [Target::new("http://a.test/y.html", 4)]);
         assert!(harvest.reap(visit(html)).unwrap().found.is_empty());
     }
 
@@ -108,6 +131,39 @@ mod tests {
         harvest.reap(visit("<p>tide tide gate"));
         harvest.reap(visit("<p>tide"));
         assert_eq!(harvest.top_words(1), [("tide".to_owned(), 3)]);
+    }
+
+    fn redirect(target: &Target, to: &str) -> Visit {
+        let answer = Ok(Fetched::Redirect(Url::parse(to).unwrap()));
+        Visit { target: target.clone(), url: Url::parse(&target.url).unwrap(), answer }
+    }
+
+    #[test]
+    fn redirects_without_end_are_left() {
+        let harvest = Harvest::new(["http://a.test".to_owned()]);
+        let mut target = Target::new("http://a.test/0", 1);
+        for n in 1..=MAX_HOPS {
+            let found =
+                harvest.reap(redirect(&target, &format!("http://a.test/{n}"))).unwrap().found;
+            assert_eq!(found[0].depth, 1, "a redirect is no link");
+            target = found[0].clone();
+        }
+        let record = harvest.reap(redirect(&target, "http://a.test/more")).unwrap();
+        assert!(record.found.is_empty());
+        assert!(matches!(record.outcome, Outcome::Accounted(why) if why == "too many redirects"));
+    }
+
+    #[test]
+    fn a_start_is_followed_to_another_origin_and_a_link_is_not() {
+        let harvest = Harvest::new(["http://a.test".to_owned()]);
+        let link = Target::new("http://a.test/x", 1);
+        assert!(harvest.reap(redirect(&link, "https://b.test/x")).unwrap().found.is_empty());
+        let start = Target::new("http://a.test/", 0);
+        let record = harvest.reap(redirect(&start, "https://a.test/")).unwrap();
+        assert_eq!(record.found[0].url, "https://a.test/");
+        assert!(
+            matches!(record.outcome, Outcome::Accounted(why) if why == "redirect to https://a.test")
+        );
     }
 
     #[test]

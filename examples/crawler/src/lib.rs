@@ -26,6 +26,7 @@ pub mod page;
 pub mod progress;
 pub mod record;
 pub mod report;
+mod resume;
 pub mod robots;
 mod rules;
 pub mod search;

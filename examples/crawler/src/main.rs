@@ -83,7 +83,7 @@ fn plan(args: &Args, seeds: Vec<Url>, fetch: FetchSettings, rate: u32, stop: Can
     origins.dedup();
     Plan {
         origins,
-        seeds: seeds.into_iter().map(|url| Target { url: url.into(), depth: 0 }).collect(),
+        seeds: seeds.into_iter().map(|url| Target::new(url, 0)).collect(),
         max_pages: args.max_pages,
         executor: args.executor,
         concurrency: args.concurrency,

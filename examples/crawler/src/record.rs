@@ -7,6 +7,15 @@ pub struct Target {
     pub url: String,
     /// How many links it is from a start.
     pub depth: u32,
+    /// How many redirects in a row led to it.
+    pub hops: u32,
+}
+
+impl Target {
+    /// An address `depth` links from a start.
+    pub fn new(url: impl Into<String>, depth: u32) -> Self {
+        Self { url: url.into(), depth, hops: 0 }
+    }
 }
 
 /// What became of an address, and the links it led to.

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 
 use crate::record::{Body, Outcome, Record, Target};
+pub use crate::resume::Resume;
 pub use crate::store_error::StoreError;
 
 /// "TdGt": marks a database as ours.
@@ -23,15 +24,6 @@ const BUSY: Duration = Duration::from_secs(1);
 pub struct Store {
     pub(crate) connection: Connection,
     pub(crate) path: PathBuf,
-}
-
-/// Where a crawl stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Resume {
-    /// Addresses that are done with.
-    pub visited: Vec<String>,
-    /// Addresses to crawl, in the order in which they were met.
-    pub pending: Vec<Target>,
 }
 
 /// How much there is.
@@ -147,33 +139,6 @@ impl Store {
             transaction.commit()
         };
         write().map_err(|error| self.error(error))
-    }
-
-    /// Where the crawl of these origins (`http://host:port`) stands.
-    ///
-    /// # Errors
-    ///
-    /// See [`StoreError`].
-    pub fn resume(&self, origins: &[String]) -> Result<Resume, StoreError> {
-        let read = || {
-            let mut resume = Resume::default();
-            let mut rows = self.connection.prepare(
-                "SELECT url, depth, state FROM frontier
-                 WHERE url >= ?1 || '/' AND url < ?1 || '0' ORDER BY id",
-            )?;
-            for origin in origins {
-                let mut rows = rows.query([origin])?;
-                while let Some(row) = rows.next()? {
-                    let url = row.get(0)?;
-                    match row.get(2)? {
-                        0 => resume.pending.push(Target { url, depth: row.get(1)? }),
-                        _ => resume.visited.push(url),
-                    }
-                }
-            }
-            Ok(resume)
-        };
-        read().map_err(|error| self.error(error))
     }
 
     /// How much there is, of all origins.

@@ -45,7 +45,7 @@ fn a_search_shows_rank_title_address_and_place() {
     let directory = TempDir::new().unwrap();
     let mut store = Store::open(&directory.path().join("crawler.db")).unwrap();
     let body = Body { title: "A lock".into(), text: "one at a time".into(), ..Body::default() };
-    let target = Target { url: "http://a/1".into(), depth: 0 };
+    let target = Target::new("http://a/1", 0);
     let record = Record { target, outcome: Outcome::Stored(body), found: Vec::new() };
     store.store_batch(&[record]).unwrap();
     let output = crawler(directory.path(), &["search", "lock"]);

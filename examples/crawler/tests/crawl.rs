@@ -40,7 +40,7 @@ const PAGES: [&str; 16] = [
 fn plan(server: &Server, executor: Executor, stop: &CancelToken) -> Plan {
     Plan {
         origins: vec![server.origin()],
-        seeds: vec![Target { url: server.url("/index.html").into(), depth: 0 }],
+        seeds: vec![Target::new(server.url("/index.html"), 0)],
         max_pages: None,
         executor,
         concurrency: 4.try_into().unwrap(),

@@ -15,7 +15,7 @@ fn file() -> (TempDir, PathBuf) {
 }
 
 fn target(url: &str) -> Target {
-    Target { url: url.to_owned(), depth: 1 }
+    Target::new(url, 1)
 }
 
 fn page(url: &str, title: &str, text: &str, found: &[&str]) -> Record {
@@ -83,6 +83,27 @@ fn only_the_origins_asked_for_are_resumed() {
     store.add(&["http://a:1/x", "http://a:10/y", "http://a/z"].map(target)).unwrap();
     let resume = store.resume(&origin("http://a:1")).unwrap();
     assert_eq!(resume.pending, [target("http://a:1/x")]);
+    assert_eq!(store.pending(&origin("http://a:1")).unwrap(), 1);
+}
+
+#[test]
+fn the_origins_that_a_start_leads_to_are_remembered() {
+    let (_directory, path) = file();
+    let mut store = Store::open(&path).unwrap();
+    let moved = |url: &str, depth, to: &str| Record {
+        target: Target::new(url, depth),
+        ..accounted("", &format!("redirect to {to}"))
+    };
+    let batch = [
+        moved("http://a/", 0, "https://a"),
+        moved("https://a/", 0, "https://www.a"),
+        moved("https://www.a/", 0, "https://a"),
+        moved("http://b/", 0, "https://b"),
+        accounted("http://a/x", "redirect"),
+    ];
+    store.store_batch(&batch).unwrap();
+    let followed = store.followed(&origin("http://a")).unwrap();
+    assert_eq!(followed, ["http://a", "https://a", "https://www.a"]);
 }
 
 #[test]
