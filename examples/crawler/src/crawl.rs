@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tidegate::batch_processor::DriverThread;
+use tidegate::batch_processor::{BatchError, DriverThread, SubmitError};
 use tidegate::ground::primitive::parallelism;
 use tidegate::pipeline::{Monitor, OnError, PipelineError, StageFigures, Stopped, Summary};
 use tidegate::{Batcher, CancelToken, Pipeline, Wait, WorkerPool};
@@ -113,6 +113,7 @@ pub fn crawl(plan: &Plan, mut store: Store) -> Result<Crawled, String> {
         live: &live,
     };
     let (monitor, ended) = flow.run();
+    visitor.close();
     drop(progress);
     writer.shutdown().wait().map_err(|error| error.to_string())?;
     writing.join();
@@ -161,6 +162,12 @@ fn writer(store: Arc<Mutex<Store>>) -> Result<(Writer, DriverThread), String> {
     builder.build_on_thread(write).map_err(|error| error.to_string())
 }
 
+/// The reason itself, where the batch only says that there is one.
+fn cause(error: &SubmitError<Record, StoreError>) -> String {
+    let cause = error.batch_error().and_then(BatchError::handler_error);
+    cause.map_or_else(|| error.to_string(), StoreError::to_string)
+}
+
 /// What the flow is made of.
 struct Flow<'a> {
     plan: &'a Plan,
@@ -207,7 +214,7 @@ impl Flow<'_> {
             .map_async("store", IN_BATCHES, move |record| async move {
                 match record {
                     Some(record) => {
-                        writer.submit(record).await.map(Some).map_err(|e| e.to_string())
+                        writer.submit(record).await.map(Some).map_err(|error| cause(&error))
                     }
                     None => Ok(None),
                 }

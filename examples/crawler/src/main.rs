@@ -44,7 +44,7 @@ fn run(args: &Args) -> Result<ExitCode, String> {
             // The second time somebody means it.
             std::process::exit(INTERRUPTED.into());
         }
-        eprintln!("stopping: what is under way is finished and stored; Ctrl-C again to quit now");
+        eprintln!("stopping: what was fetched is stored; Ctrl-C again to quit now");
     };
     ctrlc::set_handler(handler).map_err(|error| format!("Ctrl-C: {error}"))?;
     if args.urls.is_empty() { crawl_local(args, stop) } else { crawl_sites(args, stop) }

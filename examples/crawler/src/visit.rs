@@ -23,6 +23,8 @@ use crate::robots::{Permission, Robots};
 const MAX_HOSTS: usize = 10_000;
 /// A host whose breaker stays open for longer than this is not waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What the requests under way have, at the end of the crawl.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// Everything that stands between an address and its page.
 #[derive(Debug)]
@@ -51,6 +53,7 @@ struct Nanos {
 struct Client {
     fetcher: Fetcher,
     robots: Robots,
+    stop: CancelToken,
 }
 
 /// What came of a visit.
@@ -102,7 +105,7 @@ impl Visitor {
             connections: Semaphore::new(connections.get()),
             // A thread for each connection: they block while they fetch.
             pool: WorkerPool::builder().threads(connections).build()?,
-            client: Arc::new(Client { fetcher, robots: Robots::new() }),
+            client: Arc::new(Client { fetcher, robots: Robots::new(), stop: stop.clone() }),
             backoff: Backoff::default(),
             hosts: Hosts::default(),
             live,
@@ -121,6 +124,12 @@ impl Visitor {
         };
         self.live.in_flight.subtract(1);
         Visit { target, url, answer }
+    }
+
+    /// Takes no more visits, and does not wait for a server that is slow to answer the last ones.
+    pub fn close(&self) {
+        // Threads that are still at it are let go; nobody wants what they would bring.
+        _ = self.pool.shutdown().wait_timeout(FAREWELL);
     }
 
     /// The figures of the hosts.
@@ -273,7 +282,9 @@ impl Client {
             };
             let pause = error.is_transient().then(|| pauses.next(error.retry_after())).flatten();
             let Some(pause) = pause else { return Err(error) };
-            SystemClock.sleep(pause).wait();
+            if SystemClock.sleep(pause).or_cancelled(&self.stop).wait().is_err() {
+                return Err(error);
+            }
         }
     }
 }

@@ -157,6 +157,19 @@ fn a_finished_crawl_has_nothing_left() {
 }
 
 #[test]
+fn a_database_that_fails_in_the_middle_says_why() {
+    let directory = TempDir::new().unwrap();
+    let database = directory.path().join("crawl.db");
+    let server = Server::start(Site::Bundled, Faults::off()).unwrap();
+    let store = Store::open(&database).unwrap();
+    let full = "CREATE TRIGGER t BEFORE INSERT ON pages BEGIN SELECT RAISE(ABORT, 'full'); END";
+    Connection::open(&database).unwrap().execute_batch(full).unwrap();
+    let plan = plan(&server, Executor::Threads, &CancelToken::new());
+    let message = crawl(&plan, store).unwrap_err();
+    assert!(message.ends_with(&format!("database `{}`: full", database.display())), "{message}");
+}
+
+#[test]
 fn a_rate_is_kept() {
     let directory = TempDir::new().unwrap();
     let database = directory.path().join("crawl.db");
