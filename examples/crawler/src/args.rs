@@ -3,7 +3,8 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::builder::TypedValueParser;
+use clap::{Parser, Subcommand, ValueEnum, value_parser};
 use url::Url;
 
 /// Crawls a site into a searchable SQLite database.
@@ -34,11 +35,11 @@ pub struct Args {
     pub executor: Executor,
 
     /// Connections open at once.
-    #[arg(long, value_name = "N", default_value = "16")]
+    #[arg(long, value_name = "N", default_value = "16", value_parser = concurrency())]
     pub concurrency: NonZeroUsize,
 
     /// Pages per second and host [default: 5, without limit on the loopback site].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = rate())]
     pub rate: Option<NonZeroU32>,
 
     /// Whether the loopback site misbehaves: late answers, 429, 503, hangs.
@@ -109,6 +110,16 @@ impl Args {
     }
 }
 
+/// Each connection takes a thread.
+fn concurrency() -> impl TypedValueParser<Value = NonZeroUsize> {
+    value_parser!(u16).range(1..=4096).try_map(|n| NonZeroUsize::try_from(usize::from(n)))
+}
+
+/// A token bucket counts nanoseconds.
+fn rate() -> impl TypedValueParser<Value = NonZeroU32> {
+    value_parser!(u32).range(1..=1_000_000_000).try_map(NonZeroU32::try_from)
+}
+
 fn seed(text: &str) -> Result<Url, String> {
     let mut url = Url::parse(text).map_err(|error| format!("bad URL `{text}`: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -120,6 +131,8 @@ fn seed(text: &str) -> Result<Url, String> {
 
 #[cfg(test)]
 mod tests {
+    use tidegate::Quota;
+
     use super::*;
 
     fn args(line: &str) -> Args {
@@ -148,9 +161,13 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_refused() {
-        for line in ["crawler --max-pages 0", "crawler --rate 0", "crawler --concurrency 0"] {
+    fn zero_and_what_no_machine_can_do_are_refused() {
+        for bad in ["max-pages 0", "rate 0", "concurrency 0", "rate 1000000001", "concurrency 4097"]
+        {
+            let line = format!("crawler --{bad}");
             assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
+        let most = args("crawler --rate 1000000000 --concurrency 4096");
+        assert!(Quota::per_second(most.rate.unwrap().get()).is_ok());
     }
 }

@@ -1,5 +1,6 @@
 //! The database: pages, their index, and what is left to crawl.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,6 +25,8 @@ const BUSY: Duration = Duration::from_secs(1);
 pub struct Store {
     pub(crate) connection: Connection,
     pub(crate) path: PathBuf,
+    /// Held as long as this may write, so that no two crawls do.
+    lock: Option<File>,
 }
 
 /// How much there is.
@@ -40,16 +43,23 @@ pub struct Counts {
 }
 
 impl Store {
-    /// Opens the database at `path` for a crawl, or creates it.
+    /// Opens the database at `path` for a crawl, or creates it. Nobody else opens it for one as long as this lives:
+    /// that is what the empty `.lock` file is for that appears, and stays, beside it.
     ///
     /// # Errors
     ///
     /// See [`StoreError`]. A foreign file is not touched.
     pub fn open(path: &Path) -> Result<Store, StoreError> {
-        Store::connect(path, OpenFlags::default())
+        let mut store = Store::connect(path, OpenFlags::default())?;
+        if store.owner()? == Owner::Other {
+            return Err(StoreError::Foreign(path.into()));
+        }
+        store.lock = Some(lock(path)?);
+        store.prepare().map_err(|error| store.error(error))?;
+        Ok(store)
     }
 
-    /// Opens the database at `path` for a search; it must be there.
+    /// Opens the database at `path` for a search; it must be there. Crawls go on meanwhile.
     ///
     /// # Errors
     ///
@@ -58,7 +68,12 @@ impl Store {
         if !path.exists() {
             return Err(StoreError::Missing(path.into()));
         }
-        Store::connect(path, OpenFlags::default() - OpenFlags::SQLITE_OPEN_CREATE)
+        let store = Store::connect(path, OpenFlags::default() - OpenFlags::SQLITE_OPEN_CREATE)?;
+        match store.owner()? {
+            Owner::Us => Ok(store),
+            Owner::Nobody => Err(StoreError::Missing(path.into())),
+            Owner::Other => Err(StoreError::Foreign(path.into())),
+        }
     }
 
     fn connect(path: &Path, flags: OpenFlags) -> Result<Store, StoreError> {
@@ -68,23 +83,21 @@ impl Store {
             Ok(connection)
         };
         let connection = open().map_err(|error| StoreError::new(path, error))?;
-        let mut store = Store { connection, path: path.into() };
-        if !store.is_ours()? {
-            return Err(StoreError::Foreign(path.into()));
-        }
-        store.prepare().map_err(|error| store.error(error))?;
-        Ok(store)
+        Ok(Store { connection, path: path.into(), lock: None })
     }
 
-    /// Ours, or empty and so not yet anybody's. Reads only.
-    fn is_ours(&self) -> Result<bool, StoreError> {
+    /// Reads only.
+    fn owner(&self) -> Result<Owner, StoreError> {
         let number = |sql| self.connection.query_row(sql, [], |row| row.get::<_, i64>(0));
         let check = || {
             let id = number("PRAGMA application_id")?;
             let version = number("PRAGMA user_version")?;
             let tables = number("SELECT count(*) FROM sqlite_schema")?;
-            let is_empty = (id, version, tables) == (0, 0, 0);
-            Ok(is_empty || (id == APPLICATION_ID.into() && version == VERSION.into()))
+            Ok(match (id, version, tables) {
+                (0, 0, 0) => Owner::Nobody,
+                _ if (id, version) == (APPLICATION_ID.into(), VERSION.into()) => Owner::Us,
+                _ => Owner::Other,
+            })
         };
         check().map_err(|error| self.error(error))
     }
@@ -175,6 +188,28 @@ impl Store {
 
     pub(crate) fn error(&self, error: rusqlite::Error) -> StoreError {
         StoreError::new(&self.path, error)
+    }
+}
+
+/// Whose database it is.
+#[derive(Debug, PartialEq, Eq)]
+enum Owner {
+    Us,
+    Other,
+    /// It is empty.
+    Nobody,
+}
+
+/// The operating system's lock on a file beside the database: it ends with the program, however that ends.
+fn lock(database: &Path) -> Result<File, StoreError> {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".lock");
+    let path = PathBuf::from(path);
+    let file = File::create(&path).map_err(|error| StoreError::Lock(path.clone(), error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(database.into())),
+        Err(TryLockError::Error(error)) => Err(StoreError::Lock(path, error)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why the database is of no use.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
@@ -15,6 +16,8 @@ pub enum StoreError {
     Foreign(PathBuf),
     /// Another program holds it.
     Locked(PathBuf),
+    /// Its lock file is of no use.
+    Lock(PathBuf, io::Error),
     /// Everything else.
     Sqlite(PathBuf, rusqlite::Error),
 }
@@ -39,6 +42,7 @@ impl fmt::Display for StoreError {
             Self::Locked(path) => {
                 write!(f, "database `{}` is locked by another program", path.display())
             }
+            Self::Lock(path, error) => write!(f, "lock file `{}`: {error}", path.display()),
             Self::Sqlite(path, error) => write!(f, "database `{}`: {error}", path.display()),
         }
     }
@@ -47,6 +51,7 @@ impl fmt::Display for StoreError {
 impl std::error::Error for StoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
+            Self::Lock(_, error) => Some(error),
             Self::Sqlite(_, error) => Some(error),
             _ => None,
         }

@@ -200,7 +200,28 @@ fn a_search_needs_a_database() {
 fn one_may_search_while_another_crawls() {
     let (_directory, path) = file();
     let mut crawl = Store::open(&path).unwrap();
-    let search = Store::open_existing(&path).unwrap();
     crawl.store_batch(&[page("http://a/1", "t", "", &[])]).unwrap();
+    let writer = Connection::open(&path).unwrap();
+    writer.execute_batch("BEGIN IMMEDIATE; UPDATE pages SET title = 'u'").unwrap();
+    let search = Store::open_existing(&path).unwrap();
     assert_eq!(search.search(&["t".to_owned()]).unwrap().total, 1);
+}
+
+#[test]
+fn one_crawls_at_a_time() {
+    let (_directory, path) = file();
+    let crawl = Store::open(&path).unwrap();
+    let error = Store::open(&path).unwrap_err();
+    assert!(matches!(error, StoreError::Locked(_)), "{error}");
+    drop(crawl);
+    Store::open(&path).unwrap();
+}
+
+#[test]
+fn an_empty_file_is_no_database_to_search() {
+    let (_directory, path) = file();
+    fs::write(&path, "").unwrap();
+    let error = Store::open_existing(&path).unwrap_err();
+    assert!(matches!(error, StoreError::Missing(_)), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), []);
 }
