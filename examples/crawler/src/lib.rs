@@ -14,6 +14,7 @@
 pub mod args;
 pub mod backoff;
 pub mod bundle;
+mod client;
 pub mod crawl;
 pub mod faults;
 pub mod fetch;

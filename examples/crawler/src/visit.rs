@@ -12,12 +12,12 @@ use tidegate::{
 use url::Url;
 
 use crate::backoff::Backoff;
+use crate::client::{Asked, Client};
 use crate::fetch::{FetchError, Fetched, Fetcher};
 use crate::hosts::Hosts;
 use crate::progress::{Count, Live};
 use crate::record::Target;
 use crate::report::Gate as Row;
-use crate::robots::{Permission, Robots};
 
 /// Hosts that are remembered at once.
 const MAX_HOSTS: usize = 10_000;
@@ -47,13 +47,6 @@ struct Nanos {
     breakers: Count,
     connections: Count,
     requests: Count,
-}
-
-#[derive(Debug)]
-struct Client {
-    fetcher: Fetcher,
-    robots: Robots,
-    stop: CancelToken,
 }
 
 /// What came of a visit.
@@ -105,7 +98,7 @@ impl Visitor {
             connections: Semaphore::new(connections.get()),
             // A thread for each connection: they block while they fetch.
             pool: WorkerPool::builder().threads(connections).build()?,
-            client: Arc::new(Client { fetcher, robots: Robots::new(), stop: stop.clone() }),
+            client: Arc::new(Client::new(fetcher, stop.clone())),
             backoff: Backoff::default(),
             hosts: Hosts::default(),
             live,
@@ -253,40 +246,6 @@ impl From<FetchError> for Missing {
 
 fn for_now(reason: impl Display) -> Missing {
     Missing::ForNow(reason.to_string())
-}
-
-/// What the client got.
-enum Asked {
-    Page(Fetched),
-    Disallowed,
-    Unsure(FetchError),
-}
-
-impl Client {
-    /// Blocks its thread until there is an answer.
-    fn ask(&self, url: &Url) -> Result<Asked, FetchError> {
-        match self.robots.permission(url, |robots| self.rules(robots)) {
-            Permission::Allowed => self.fetcher.page(url).map(Asked::Page),
-            Permission::Disallowed => Ok(Asked::Disallowed),
-            Permission::Unknown(error) => Ok(Asked::Unsure(error)),
-        }
-    }
-
-    /// The first answer decides for the whole run, so a bad moment is borne here.
-    fn rules(&self, robots: &Url) -> Result<Vec<u8>, FetchError> {
-        let mut pauses = Backoff::default().start();
-        loop {
-            let error = match self.fetcher.file(robots) {
-                Ok(rules) => return Ok(rules),
-                Err(error) => error,
-            };
-            let pause = error.is_transient().then(|| pauses.next(error.retry_after())).flatten();
-            let Some(pause) = pause else { return Err(error) };
-            if SystemClock.sleep(pause).or_cancelled(&self.stop).wait().is_err() {
-                return Err(error);
-            }
-        }
-    }
 }
 
 /// Host and port: what a limiter and a breaker belong to.
