@@ -69,6 +69,10 @@ where
 impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// Adds a stage that turns each item into any number of items. An item that becomes none is counted as skipped.
     ///
+    /// When the flow is stopped, an item under way is brought to the end like any other: all that it becomes is made
+    /// first. Where that is very much or without end, [`take`](Iterator::take) some of it, or stop with
+    /// [`AfterStop::Abandon`](crate::AfterStop::Abandon), which leaves the rest unmade.
+    ///
     /// # Examples
     ///
     /// ```

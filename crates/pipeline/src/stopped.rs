@@ -30,7 +30,8 @@ use crate::{error::PipelineError, figures::Summary};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AfterStop {
-    /// They are brought to the end. The default.
+    /// They are brought to the end, with all that they become on the way: a
+    /// [`flat_map`](crate::Pipeline::flat_map) that never ends does not end by this. The default.
     #[default]
     Drain,
     /// They are dropped where they are, with the work in progress on them, and counted as left over. Only what is already

@@ -7,6 +7,7 @@ use std::{
     future::{Future, pending},
     num::NonZeroUsize,
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
@@ -212,6 +213,27 @@ fn an_endless_flow_lets_others_run() {
     let mut run = Task::new(Pipeline::from_iter([()]).flat_map("endless", |()| 0..).run());
     assert!(run.is_pending());
     assert_eq!(run.woken(), 1);
+}
+
+#[test]
+fn a_stopped_flow_makes_all_of_an_item_unless_it_is_abandoned() {
+    // More than one poll makes, and more than any number.
+    for (parts, after_stop, expected) in [
+        (0..1000, AfterStop::Drain, [1, 1, 0, 0, 0]),
+        (0..u64::MAX, AfterStop::Abandon, [1, 0, 0, 0, 1]),
+    ] {
+        let token = CancelToken::new();
+        let flow = Pipeline::from_iter([parts]).flat_map("parts", |parts| parts);
+        let mut run = Task::new(flow.after_stop(after_stop).stop_on(&token).run());
+        assert!(run.is_pending());
+        token.cancel();
+        let stopped = loop {
+            if let Poll::Ready(ended) = run.poll() {
+                break ended.unwrap_err();
+            }
+        };
+        assert_eq!(counts(stopped.summary()), expected);
+    }
 }
 
 #[test]
