@@ -3,7 +3,11 @@
 use std::{num::NonZeroUsize, sync::Arc};
 
 use loom_tests::{CountingWaker, model, poll, poll_quietly, thread};
-use tidegate_core::{Closed, Queue, Wait, queue::TryPushError};
+use tidegate_core::{
+    Closed, Queue, Wait,
+    primitive::atomic::{AtomicU32, Ordering},
+    queue::{TryPopError, TryPushError},
+};
 
 #[test]
 fn a_push_that_races_the_close_is_popped_or_given_back() {
@@ -89,5 +93,23 @@ fn a_withdrawn_push_keeps_its_item_and_its_wake_up_goes_on() {
         assert_eq!(popper.join().unwrap(), 1);
         assert!(woken.count() > 0);
         assert!(poll_quietly(&mut second).is_ready());
+    });
+}
+
+#[test]
+fn what_came_before_the_close_is_seen_by_who_finds_it() {
+    model(|| {
+        let shared = Arc::new((Queue::<u8>::unbounded(), AtomicU32::new(0)));
+        let closer = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                shared.1.store(7, Ordering::Relaxed);
+                shared.0.close();
+            })
+        };
+        if shared.0.try_pop() == Err(TryPopError::Closed) {
+            assert_eq!(shared.1.load(Ordering::Relaxed), 7);
+        }
+        closer.join().unwrap();
     });
 }

@@ -192,3 +192,21 @@ fn closing_a_turnstile_sends_the_line_away_and_leaves_who_is_inside() {
         assert!(turnstile.is_closed());
     });
 }
+
+#[test]
+fn what_came_before_the_close_of_a_turnstile_is_seen_by_who_finds_it() {
+    model(|| {
+        let shared = Arc::new((Turnstile::new(), AtomicU32::new(0)));
+        let closer = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                shared.1.store(7, Ordering::Relaxed);
+                shared.0.close();
+            })
+        };
+        if shared.0.is_closed() {
+            assert_eq!(shared.1.load(Ordering::Relaxed), 7);
+        }
+        closer.join().unwrap();
+    });
+}

@@ -4,7 +4,7 @@
 //! by when it must be done.
 //!
 //! ```text
-//! cancel: lock the node ─▶ first? set reason and flag, take the children ─▶ unlock ─▶ wake ─▶ the same for each child
+//! cancel: lock the node ─▶ first? set reason and flag, take the children ─▶ unlock ─▶ the same for each child ─▶ wake all
 //! child:  lock the parent ─▶ cancelled? the child is born cancelled : enter it among the children
 //! ask:    one load of the flag
 //! ```
@@ -12,6 +12,7 @@
 use core::{
     fmt,
     future::Future,
+    iter,
     pin::Pin,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -29,6 +30,7 @@ use crate::{
         atomic::{AtomicBool, Ordering},
     },
     time::{Timer, Timestamp},
+    wake_list,
 };
 
 /// Why a token was cancelled.
@@ -255,20 +257,25 @@ impl Node {
         }
     }
 
-    /// Cancels this node and all below it, without recursion: a tree may be deep.
+    /// Cancels this node and all below it, without recursion: a tree may be deep. Then wakes everybody, so that a waker
+    /// that panics finds nothing half done.
     fn cancel(&self, reason: Reason) -> bool {
-        let Some(children) = self.cancel_alone(reason.clone()) else { return false };
-        let mut pending: Vec<Weak<Node>> = children;
+        let Some(mut pending) = self.mark(reason.clone()) else { return false };
+        let mut cancelled = Vec::new();
         while let Some(node) = pending.pop() {
-            if let Some(node) = node.upgrade() {
-                pending.extend(node.cancel_alone(reason.clone()).into_iter().flatten());
+            let Some(node) = node.upgrade() else { continue };
+            if let Some(children) = node.mark(reason.clone()) {
+                pending.extend(children);
+                cancelled.push(node);
             }
         }
+        let changed = iter::once(self).chain(cancelled.iter().map(|node| &**node));
+        wake_list::each(changed, |node| node.changed.notify_all());
         true
     }
 
-    /// Cancels this node; returns its children, or `None` if it was cancelled already.
-    fn cancel_alone(&self, reason: Reason) -> Option<Vec<Weak<Node>>> {
+    /// Marks this node as cancelled and wakes nobody; returns its children, or `None` if it was cancelled already.
+    fn mark(&self, reason: Reason) -> Option<Vec<Weak<Node>>> {
         let (children, _alarm) = self.family.with(|family| {
             if family.reason.is_some() {
                 return None;
@@ -278,7 +285,6 @@ impl Node {
             self.cancelled.store(true, Ordering::Release);
             Some((core::mem::take(&mut family.children), family.alarm.take()))
         })?;
-        self.changed.notify_all();
         Some(children.into_values().collect())
     }
 

@@ -117,19 +117,17 @@ macro_rules! by_machine {
 }
 pub(crate) use by_machine;
 
-/// Parks the calling thread until it is unparked or `until` has come; returns whether it was unparked.
+/// Parks the calling thread until it is unparked or `until` has come.
 #[cfg(all(feature = "std", not(loom)))]
-pub(crate) fn park_until(parker: &parking::Parker, until: std::time::Instant) -> bool {
-    parker.park_deadline(until)
+pub(crate) fn park_until(parker: &parking::Parker, until: std::time::Instant) {
+    parker.park_deadline(until);
 }
 
-/// LOOM: time does not exist in a model. A timed park lets every other thread run once and then reports that the time
-/// has come, which covers both orders of a wake and an expiry.
+/// LOOM: time does not exist in a model. A timed park lets every other thread run, and then the time has come; whether
+/// the thread was unparked meanwhile, its last poll finds out. That covers both orders of a wake and an expiry.
 #[cfg(all(feature = "std", loom))]
-pub(crate) fn park_until(parker: &parking::Parker, _until: std::time::Instant) -> bool {
+pub(crate) fn park_until(_parker: &parking::Parker, _until: std::time::Instant) {
     loom::thread::yield_now();
-    let _ = parker;
-    false
 }
 
 /// Whether a deadline has passed.

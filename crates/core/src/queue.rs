@@ -30,6 +30,7 @@ use crate::{
         atomic::{AtomicUsize, Ordering},
         by_machine,
     },
+    wake_list::each,
 };
 
 by_machine! {
@@ -52,6 +53,11 @@ const ITEM: usize = 2;
 /// # Fairness
 ///
 /// Waiters are woken in order, but a newcomer may take the item or the room first.
+///
+/// # Panics
+///
+/// If a waker panics, so does the call that woke it. Everybody else is woken all the same, but an item that this very
+/// call has popped is dropped in the panic.
 ///
 /// # Examples
 ///
@@ -189,8 +195,7 @@ impl<T> Queue<T> {
     pub fn close(&self) -> bool {
         // ORDERING: Release: what happened before the close is seen by who finds the queue closed.
         let before = self.word.fetch_or(CLOSED, Ordering::Release);
-        self.not_empty.notify_all();
-        self.not_full.notify_all();
+        each([&self.not_empty, &self.not_full].into_iter(), Event::notify_all);
         before & CLOSED == 0
     }
 

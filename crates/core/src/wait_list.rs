@@ -239,11 +239,11 @@ impl<N> Tickets<N> {
         }
     }
 
-    /// Gives a waiting ticket another waker; returns the one that is no longer needed.
-    fn replace_waker(&mut self, index: usize, waker: Waker) -> Waker {
+    /// Gives a ticket another waker if it still waits; returns whether it does, and the waker that is not needed.
+    fn replace_waker(&mut self, index: usize, waker: Waker) -> (bool, Waker) {
         match &mut self.slots[index].state {
-            State::Waiting { waker: held, .. } => mem::replace(held, waker),
-            _ => waker,
+            State::Waiting { waker: held, .. } => (true, mem::replace(held, waker)),
+            _ => (false, waker),
         }
     }
 }
@@ -397,7 +397,11 @@ where
                     // A waker's code is foreign, cloning and dropping included: it runs with the lock open. The ticket
                     // may leave the line meanwhile, so look again.
                     let waker = cx.waker().clone();
-                    drop(list.with(|line| line.tickets.replace_waker(ticket, waker)));
+                    let (waits, _unneeded) =
+                        list.with(|line| line.tickets.replace_waker(ticket, waker));
+                    if waits {
+                        return Poll::Pending;
+                    }
                 }
             }
         };

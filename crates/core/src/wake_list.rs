@@ -72,19 +72,22 @@ impl WakeList {
 
     fn wake_each(&mut self) {
         let rest = mem::take(&mut self.rest);
-        let mut wakers = self.first.iter_mut().filter_map(Option::take).chain(rest);
         self.len = 0;
-        /// Wakes those behind a panicking waker while the panic unwinds.
-        struct Remaining<'a, I: Iterator<Item = Waker>>(&'a mut I);
-        impl<I: Iterator<Item = Waker>> Drop for Remaining<'_, I> {
-            fn drop(&mut self) {
-                self.0.for_each(Waker::wake);
-            }
+        each(self.first.iter_mut().filter_map(Option::take).chain(rest), Waker::wake);
+    }
+}
+
+/// Calls `act` with each item; if one call panics, goes on with the items behind it while the panic unwinds.
+pub(crate) fn each<I: Iterator>(mut items: I, act: fn(I::Item)) {
+    struct Remaining<'a, I: Iterator>(&'a mut I, fn(I::Item));
+    impl<I: Iterator> Drop for Remaining<'_, I> {
+        fn drop(&mut self) {
+            self.0.for_each(self.1);
         }
-        let remaining = Remaining(&mut wakers);
-        for waker in remaining.0.by_ref() {
-            waker.wake();
-        }
+    }
+    let remaining = Remaining(&mut items, act);
+    for item in remaining.0.by_ref() {
+        act(item);
     }
 }
 

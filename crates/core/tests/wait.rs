@@ -13,7 +13,8 @@ use std::{
 };
 
 use tidegate_core::{
-    CancelToken, Clock, Event, ManualClock, Queue, SystemClock, TimedOut, Timer, Timestamp, Wait,
+    CancelToken, Clock, Event, ManualClock, Queue, SystemClock, TimedOut, Timer, Timestamp,
+    Turnstile, Wait,
 };
 
 /// Ready at its second poll, having woken itself at its first.
@@ -255,4 +256,47 @@ fn a_condition_is_checked_in_every_poll() {
     // Nobody notifies: whoever polls for another reason still finds the condition changed.
     clock.advance(Duration::from_nanos(1));
     assert!(Pin::new(&mut wait).poll(&mut cx).is_ready());
+}
+
+#[test]
+fn what_was_given_up_is_withdrawn_while_its_wrapper_lives_on() {
+    let turnstile = Turnstile::new();
+    let inside = turnstile.try_enter().unwrap();
+    let (token, clock) = (CancelToken::new(), ManualClock::new());
+    let mut cancelled = pin!(turnstile.enter().or_cancelled(&token));
+    let mut timed_out = pin!(turnstile.enter().or_timeout(&clock, Duration::from_secs(1)));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(
+        cancelled.as_mut().poll(&mut cx).is_pending()
+            && timed_out.as_mut().poll(&mut cx).is_pending()
+    );
+    token.cancel();
+    clock.advance(Duration::from_secs(1));
+    assert!(matches!(cancelled.as_mut().poll(&mut cx), Poll::Ready(Err(_))));
+    assert!(matches!(timed_out.as_mut().poll(&mut cx), Poll::Ready(Err(TimedOut))));
+    assert_eq!(turnstile.waiting(), 0);
+    drop(inside);
+    assert!(turnstile.try_enter().is_some());
+}
+
+#[test]
+fn a_time_that_does_not_come_does_not_come_on_a_manual_clock_either() {
+    let clock = ManualClock::new();
+    let mut never = pin!(pending::<()>().or_timeout(&clock, Duration::MAX));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(never.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(clock.next_due(), None);
+    clock.advance(Duration::MAX);
+    assert!(never.as_mut().poll(&mut cx).is_pending());
+}
+
+#[test]
+fn turns_of_a_clock_by_several_threads_add_up() {
+    let clock = ManualClock::new();
+    thread::scope(|s| {
+        for _ in 0..4 {
+            s.spawn(|| (0..500).for_each(|_| clock.advance(Duration::from_nanos(1))));
+        }
+    });
+    assert_eq!(clock.now().as_nanos(), 2000);
 }

@@ -121,7 +121,10 @@ impl<'a, A: Gate + 'a, B: Gate + 'a> Future for EnterPair<'a, A, B> {
                     this.stage.set(Stage::Second { first, enter: this.second_gate.enter() });
                 }
                 StageProjection::Second { first, enter } => {
-                    let second = ready!(enter.poll(cx)).map_err(PairRefused::Second)?;
+                    let second = ready!(enter.poll(cx));
+                    let mut first = Unused { pass: first.pass.take() };
+                    // Refused, the first pass is given back here and now, however long this future lives on.
+                    let second = second.map_err(PairRefused::Second)?;
                     return Poll::Ready(Ok((first.take(), second)));
                 }
             }

@@ -44,12 +44,14 @@ pub struct ManualClock {
 struct Face {
     // INVARIANT: never decreases.
     now: AtomicU64,
+    // Where the latest turn leads; `now` is on its way there. Two turns at once add up here.
+    turned_to: AtomicU64,
     timers: Timers,
 }
 
 impl Default for Face {
     fn default() -> Self {
-        Self { now: AtomicU64::new(0), timers: Timers::new() }
+        Self { now: AtomicU64::new(0), turned_to: AtomicU64::new(0), timers: Timers::new() }
     }
 }
 
@@ -62,19 +64,38 @@ impl ManualClock {
     /// Turns the clock forward by `duration` and wakes every sleeper whose time has come, earliest first, equal times
     /// in the order of their first polls.
     ///
-    /// While a sleeper is woken the clock shows its time or later, as it would if time had passed steadily.
+    /// While a sleeper is woken the clock shows its time or later, as it would if time had passed steadily. Turns by
+    /// several threads at once add up; each returns when everybody due by its own has been woken.
     pub fn advance(&self, duration: Duration) {
-        self.advance_to(self.now() + duration);
+        let later = |from| (Timestamp::from_nanos(from) + duration).as_nanos();
+        // ORDERING: Relaxed: a number that is handed out; `show` publishes.
+        let from = self
+            .face
+            .turned_to
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |from| Some(later(from)));
+        let from = from.unwrap_or_else(|_| unreachable!("every time has a successor"));
+        self.turn(Timestamp::from_nanos(later(from)));
     }
 
     /// Turns the clock forward to `time`; does nothing to a clock that is already past it, except waking who is due.
     pub fn advance_to(&self, time: Timestamp) {
+        // ORDERING: Relaxed: as above.
+        self.face.turned_to.fetch_max(time.as_nanos(), Ordering::Relaxed);
+        self.turn(time);
+    }
+
+    fn turn(&self, time: Timestamp) {
         loop {
             // Shown before anybody is taken out: a sleeper that finds its entry gone finds its time come, too.
             let due = self.face.timers.next().map_or(time, |due| due.min(time));
             self.show(due);
             match self.face.timers.pop_due(due) {
-                Some((_, waker)) => waker.wake(),
+                Some((_, waker)) => {
+                    // A waker that panics stops nobody behind it, nor the clock.
+                    let onward = Onward { clock: self, time };
+                    waker.wake();
+                    core::mem::forget(onward);
+                }
                 // Nobody was due at `time`, looked up after it was shown: a sleeper registers before it reads the
                 // clock, so whoever was missed here reads the new time.
                 None if due == time => return,
@@ -91,6 +112,18 @@ impl ManualClock {
     fn show(&self, time: Timestamp) {
         // ORDERING: Release: what happened before the turn is seen by who reads the new time (Acquire in `now`).
         self.face.now.fetch_max(time.as_nanos(), Ordering::Release);
+    }
+}
+
+/// Goes on turning while a panic unwinds.
+struct Onward<'a> {
+    clock: &'a ManualClock,
+    time: Timestamp,
+}
+
+impl Drop for Onward<'_> {
+    fn drop(&mut self) {
+        self.clock.turn(self.time);
     }
 }
 
@@ -123,6 +156,9 @@ impl Future for ManualSleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.time == Timestamp::NEVER {
+            return Poll::Pending;
+        }
         if self.clock.now() < self.time {
             let waits = match &self.entry {
                 Some(entry) => entry.refresh(cx.waker()),

@@ -7,7 +7,7 @@
 //!        ▼
 //! poll with its waker ──ready──▶ return
 //!        │ pending
-//! deadline passed? ──yes──▶ drop the future ──▶ TimedOut
+//! deadline had passed before this poll? ──yes──▶ drop the future ──▶ TimedOut
 //!        │ no
 //! park until woken, the deadline, or the first sleep of this future ──▶ poll again
 //! ```
@@ -64,14 +64,16 @@ pub(super) fn drive<F: Future>(future: F, limit: Option<Limit>) -> Result<F::Out
     }
     let deadline = limit.and_then(Limit::deadline);
     let driver = Driver::take();
+    let mut is_over = false;
     let result = loop {
         if let Poll::Ready(output) = driver.poll(|cx| future.as_mut().poll(cx)) {
             break Ok(output);
         }
-        if deadline.is_some_and(has_passed) {
+        // Only a poll that comes after the end may decide: a grant that came in time counts.
+        if is_over {
             break Err(TimedOut);
         }
-        driver.park(deadline);
+        is_over = driver.park(deadline);
     };
     driver.put_back();
     result
@@ -123,14 +125,14 @@ impl Driver {
         poll(&mut Context::from_waker(&self.waker))
     }
 
-    fn park(&self, deadline: Option<Instant>) {
+    /// Parks until woken, or the first sleep is due, or the deadline has come; returns whether that has.
+    fn park(&self, deadline: Option<Instant>) -> bool {
         let sleep = driven(&self.timers);
         match deadline.into_iter().chain(sleep).min() {
             None => self.parker.park(),
-            Some(until) => {
-                park_until(&self.parker, until);
-            }
+            Some(until) => park_until(&self.parker, until),
         }
+        deadline.is_some_and(has_passed)
     }
 }
 

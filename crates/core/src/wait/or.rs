@@ -4,7 +4,7 @@ use core::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -20,15 +20,16 @@ pin_project! {
     /// Future of [`Wait::or_cancelled`](crate::Wait::or_cancelled).
     #[must_use = "futures do nothing unless awaited or waited for"]
     pub struct OrCancelled<'a, F> {
+        // `None` once it was given up: dropping is what withdraws it, however long this wrapper lives on.
         #[pin]
-        future: F,
+        future: Option<F>,
         cancelled: UntilCancelled<'a>,
     }
 }
 
 impl<'a, F> OrCancelled<'a, F> {
     pub(super) fn new(future: F, token: &'a CancelToken) -> Self {
-        Self { future, cancelled: token.cancelled() }
+        Self { future: Some(future), cancelled: token.cancelled() }
     }
 }
 
@@ -36,15 +37,20 @@ impl<F: Future> Future for OrCancelled<'_, F> {
     type Output = Result<F::Output, Cancelled>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
+        let mut this = self.project();
         // First the token: a cancelled operation must not start, nor count a grant that came too late.
-        if let Some(cancelled) = this.cancelled.token().check().err() {
-            return Poll::Ready(Err(cancelled));
-        }
-        if let Poll::Ready(output) = this.future.poll(cx) {
-            return Poll::Ready(Ok(output));
-        }
-        Pin::new(this.cancelled).poll(cx).map(|reason| Err(Cancelled::new(reason)))
+        let cancelled = match this.cancelled.token().check() {
+            Err(cancelled) => cancelled,
+            Ok(()) => {
+                let future = this.future.as_mut().as_pin_mut().expect("polled after it was ready");
+                if let Poll::Ready(output) = future.poll(cx) {
+                    return Poll::Ready(Ok(output));
+                }
+                Cancelled::new(ready!(Pin::new(this.cancelled).poll(cx)))
+            }
+        };
+        this.future.set(None);
+        Poll::Ready(Err(cancelled))
     }
 }
 
@@ -58,8 +64,9 @@ pin_project! {
     /// Future of [`Wait::or_timeout`](crate::Wait::or_timeout).
     #[must_use = "futures do nothing unless awaited or waited for"]
     pub struct OrTimeout<T: Timer, F> {
+        // `None` once it was given up, as above.
         #[pin]
-        future: F,
+        future: Option<F>,
         #[pin]
         sleep: T::Sleep,
     }
@@ -67,7 +74,7 @@ pin_project! {
 
 impl<T: Timer, F> OrTimeout<T, F> {
     pub(super) fn new(future: F, timer: &T, duration: Duration) -> Self {
-        Self { future, sleep: timer.sleep(duration) }
+        Self { future: Some(future), sleep: timer.sleep(duration) }
     }
 }
 
@@ -75,12 +82,15 @@ impl<T: Timer, F: Future> Future for OrTimeout<T, F> {
     type Output = Result<F::Output, TimedOut>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
+        let mut this = self.project();
         // First the future: what is ready in time counts, however late the task was polled.
-        if let Poll::Ready(output) = this.future.poll(cx) {
+        let future = this.future.as_mut().as_pin_mut().expect("polled after it was ready");
+        if let Poll::Ready(output) = future.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        this.sleep.poll(cx).map(|()| Err(TimedOut))
+        ready!(this.sleep.poll(cx));
+        this.future.set(None);
+        Poll::Ready(Err(TimedOut))
     }
 }
 
