@@ -169,8 +169,9 @@ impl<B: Book, C> Limiter<Sliding<B>, C> {
 impl<A: Algorithm, C: Clock> Limiter<A, C> {
     /// Takes `n` tokens if they are there and nobody waits. Never waits.
     ///
-    /// `n = 0` asks whether anything could be had without a debt: it takes nothing, and is refused where a request for
-    /// tokens would be because of a penalty or a line.
+    /// `n = 0` takes nothing and asks whether there is a debt: it is refused while anybody waits and during a penalty. A
+    /// penalized token bucket is out of debt one token's interval before its first token is there; a window is when the
+    /// penalty ends.
     ///
     /// # Errors
     ///

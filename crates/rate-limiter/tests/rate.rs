@@ -196,8 +196,12 @@ fn nothing_is_granted_at_once_unless_a_penalty_runs() {
     let limiter = limiter(5, SECOND, 3);
     limiter.try_acquire_at(3, at(0)).unwrap();
     assert!(limiter.try_acquire_at(0, at(0)).is_ok());
+    // A token comes every fifth of a second.
     limiter.penalize_until(at(SECOND));
-    assert!(limiter.try_acquire_at(0, at(0)).is_err());
+    let refused = limiter.try_acquire_at(0, at(0)).unwrap_err();
+    assert_eq!(refused.retry_after(), Some(Duration::from_millis(800)));
+    assert!(limiter.try_acquire_at(0, at(SECOND * 4 / 5 - 1)).is_err());
+    assert_eq!(limiter.try_acquire_at(0, at(SECOND * 4 / 5)).unwrap().remaining(), 0);
 }
 
 #[test]

@@ -129,8 +129,12 @@ fn a_penalty_holds_and_then_the_window_is_as_it_was() {
     let (log, buckets) = (log(2), two_buckets(2));
     log.penalize_until(at(700));
     buckets.penalize_until(at(700));
-    for refused in [log.try_acquire_at(1, at(0)), buckets.try_acquire_at(1, at(0))] {
-        assert_eq!(refused.unwrap_err().retry_after(), Some(Duration::from_nanos(700)));
+    for n in [0, 1] {
+        for refused in [log.try_acquire_at(n, at(0)), buckets.try_acquire_at(n, at(0))] {
+            assert_eq!(refused.unwrap_err().retry_after(), Some(Duration::from_nanos(700)));
+        }
+        assert!(log.try_acquire_at(n, at(699)).is_err());
+        assert!(buckets.try_acquire_at(n, at(699)).is_err());
     }
     assert!(log.try_acquire_at(2, at(700)).is_ok());
     assert!(buckets.try_acquire_at(2, at(700)).is_ok());
