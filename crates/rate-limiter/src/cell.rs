@@ -122,10 +122,8 @@ impl<A: Algorithm, C> Shared<A, C> {
                 self.counters.add(Count::Allowed, 1);
                 Ok(grant)
             }
-            Err(_) if !self.can_be_had(n) => {
-                Err(Refused::TooMany { asked: n, limit: A::limit(&self.rule) })
-            }
             Err(ready_at) => {
+                self.check(n)?;
                 self.counters.add(Count::Refused, 1);
                 Err(Refused::not_now(ready_at, now))
             }
@@ -136,6 +134,15 @@ impl<A: Algorithm, C> Shared<A, C> {
     #[inline]
     pub(crate) fn can_be_had(&self, n: u32) -> bool {
         n <= A::limit(&self.rule)
+    }
+
+    /// Refuses a request for more tokens than can ever be granted. No counter knows of it.
+    #[inline]
+    pub(crate) fn check(&self, n: u32) -> Result<(), Refused> {
+        match self.can_be_had(n) {
+            true => Ok(()),
+            false => Err(Refused::TooMany { asked: n, limit: A::limit(&self.rule) }),
+        }
     }
 
     pub(crate) fn refund(&self, cell: &Cell<A>, n: u32, taken_at: Option<Timestamp>) {

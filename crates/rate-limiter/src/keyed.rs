@@ -88,6 +88,7 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
+        self.shared.check(n).map_err(KeyRefused::Refused)?;
         let take = |bucket: &Arc<Bucket>| self.shared.try_acquire_at(bucket, n, now);
         let taken = self.buckets.with(key, Self::new_bucket, self.is_idle(now), take)?;
         taken.map_err(KeyRefused::Refused)
@@ -159,7 +160,7 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     /// # Errors
     ///
     /// [`KeyRefused::Refused`] as of a [`Limiter`](crate::Limiter); [`KeyRefused::TooManyKeys`] if the key is new and
-    /// every known key is in use.
+    /// every known key is in use. A request for more than the burst takes no place, and needs none.
     pub fn try_acquire<Q>(&self, key: &Q, n: u32) -> Result<Grant, KeyRefused>
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
@@ -254,8 +255,8 @@ impl<K: Hash + Eq, C: Timer> KeyedLimiter<K, C> {
     ///
     /// # Errors
     ///
-    /// [`KeyRefused::TooManyKeys`] if the key is new and every known key is in use; else as
-    /// [`Limiter::acquire`](crate::Limiter::acquire).
+    /// As [`Limiter::acquire`](crate::Limiter::acquire); [`KeyRefused::TooManyKeys`] if the key is new and every known key
+    /// is in use.
     ///
     /// # Examples
     ///
@@ -275,7 +276,9 @@ impl<K: Hash + Eq, C: Timer> KeyedLimiter<K, C> {
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        AcquireKey::new(&self.shared, self.bucket(key), n)
+        let checked = self.shared.check(n).map_err(KeyRefused::Refused);
+        let bucket = checked.and_then(|()| Ok(self.bucket(key)?));
+        AcquireKey::new(&self.shared, bucket, n)
     }
 }
 

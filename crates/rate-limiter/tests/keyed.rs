@@ -116,6 +116,19 @@ fn a_wait_without_a_place_or_a_chance_is_refused_at_once() {
 }
 
 #[test]
+fn more_than_the_burst_takes_no_place() {
+    let (hosts, _clock) = hosts(1);
+    let too_many = KeyRefused::Refused(Refused::TooMany { asked: 3, limit: 2 });
+    assert_eq!(hosts.try_acquire("a", 3), Err(too_many));
+    assert_eq!(hosts.acquire("a", 3).wait(), Err(too_many));
+    assert!(hosts.is_empty());
+    // Nor does it need one.
+    hosts.try_acquire("b", 1).unwrap();
+    assert_eq!(hosts.try_acquire("a", 3), Err(too_many));
+    assert_eq!(hosts.acquire("a", 3).or_refuse_after(SECOND).wait(), Err(too_many));
+}
+
+#[test]
 fn refunds_and_forgetting_concern_one_key() {
     let (hosts, _clock) = hosts(10);
     hosts.try_acquire("a", 2).unwrap();

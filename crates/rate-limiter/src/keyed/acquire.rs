@@ -9,7 +9,6 @@ use core::{
 };
 
 use pin_project_lite::pin_project;
-use tidegate_concurrent_map::TooManyKeys;
 use tidegate_core::{Timer, primitive::Arc};
 
 use super::{Bucket, KeyRefused};
@@ -22,24 +21,22 @@ pin_project! {
     where
         C: Timer,
     {
-        // `None` if there was no place for the key.
+        // `None` if there is nothing to wait for.
         #[pin]
         waiting: Option<Waiting<'a, TokenBucket, C, Arc<Bucket>>>,
-        too_many_keys: Option<TooManyKeys>,
+        refused: Option<KeyRefused>,
     }
 }
 
 impl<'a, C: Timer> AcquireKey<'a, C> {
     pub(super) fn new(
         shared: &'a Shared<TokenBucket, C>,
-        bucket: Result<Arc<Bucket>, TooManyKeys>,
+        bucket: Result<Arc<Bucket>, KeyRefused>,
         n: u32,
     ) -> Self {
         match bucket {
-            Ok(bucket) => {
-                Self { waiting: Some(Waiting::new(shared, bucket, n)), too_many_keys: None }
-            }
-            Err(error) => Self { waiting: None, too_many_keys: Some(error) },
+            Ok(bucket) => Self { waiting: Some(Waiting::new(shared, bucket, n)), refused: None },
+            Err(refused) => Self { waiting: None, refused: Some(refused) },
         }
     }
 
@@ -55,9 +52,9 @@ impl<C: Timer> Future for AcquireKey<'_, C> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        match (this.waiting.as_pin_mut(), *this.too_many_keys) {
+        match (this.waiting.as_pin_mut(), *this.refused) {
             (Some(waiting), _) => waiting.poll(cx).map_err(KeyRefused::Refused),
-            (None, Some(error)) => Poll::Ready(Err(error.into())),
+            (None, Some(refused)) => Poll::Ready(Err(refused)),
             (None, None) => unreachable!("made with one of the two"),
         }
     }
