@@ -312,6 +312,26 @@ fn two_first_callers_of_a_key_share_its_bucket() {
 }
 
 #[test]
+fn a_key_that_was_evicted_at_a_later_time_gets_nothing_for_an_earlier_one() {
+    model(|| {
+        let quota = Quota::per_second(1).unwrap();
+        let keys = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, ());
+        let keys = Arc::new(keys);
+        keys.try_acquire_at(&7, 1, Timestamp::ORIGIN).unwrap();
+        let evicter = {
+            let keys = keys.clone();
+            thread::spawn(move || {
+                keys.try_acquire_at(&8, 1, Timestamp::ORIGIN + SECOND).unwrap();
+                keys.forget(&8);
+            })
+        };
+        // Its old bucket, no place, or a new bucket: none has a token at that time.
+        assert!(keys.try_acquire_at(&7, 1, Timestamp::ORIGIN).is_err());
+        evicter.join().unwrap();
+    });
+}
+
+#[test]
 fn a_refund_reaches_who_waits_for_the_same_key() {
     model(|| {
         let quota = Quota::per_second(1).unwrap();

@@ -9,7 +9,13 @@ use core::{fmt, hash::Hash, num::NonZeroUsize, time::Duration};
 use alloc::borrow::ToOwned;
 
 use tidegate_concurrent_map::{Equivalent, Keyed, TooManyKeys};
-use tidegate_core::{Clock, SystemClock, Timer, Timestamp, primitive::Arc};
+use tidegate_core::{
+    Clock, SystemClock, Timer, Timestamp,
+    primitive::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 pub use self::{acquire::AcquireKey, gate::KeyGate, refused::KeyRefused};
 use crate::{
@@ -30,6 +36,9 @@ type Bucket = Cell<TokenBucket>;
 /// up keys cannot exhaust memory, and no cleaner task is needed. If every key is in use, a new one is refused; choose
 /// `max_keys` well above the number of keys active within the time an empty bucket needs to fill.
 ///
+/// Time that goes backward mints no tokens: a new key's bucket is full at the latest time at which a key made room for
+/// another. A new key that comes with an earlier time finds it that much short of full.
+///
 /// Keys are looked up by any borrowed form, and copied only when they are new.
 ///
 /// # Examples
@@ -49,6 +58,9 @@ type Bucket = Cell<TokenBucket>;
 pub struct KeyedLimiter<K, C = SystemClock> {
     shared: Shared<TokenBucket, C>,
     buckets: Keyed<K, Bucket>,
+    // INVARIANT: in nanoseconds, not before the time at which any bucket was evicted: it was full then, but perhaps not
+    // at an earlier time with which its key comes back.
+    evicted_at: AtomicU64,
 }
 
 impl<K: Hash + Eq> KeyedLimiter<K> {
@@ -61,7 +73,11 @@ impl<K: Hash + Eq> KeyedLimiter<K> {
 impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     /// Creates a limiter for at most `max_keys` keys at a time that reads `clock`.
     pub fn with_clock(quota: Quota, max_keys: NonZeroUsize, clock: C) -> Self {
-        Self { shared: Shared::new(quota, clock), buckets: Keyed::new(max_keys) }
+        Self {
+            shared: Shared::new(quota, clock),
+            buckets: Keyed::new(max_keys),
+            evicted_at: AtomicU64::new(0),
+        }
     }
 
     /// The same as [`try_acquire`](Self::try_acquire) at a given time.
@@ -90,7 +106,7 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     {
         self.shared.check(n).map_err(KeyRefused::Refused)?;
         let take = |bucket: &Arc<Bucket>| self.shared.try_acquire_at(bucket, n, now);
-        let taken = self.buckets.with(key, Self::new_bucket, self.is_idle(now), take)?;
+        let taken = self.buckets.with(key, || self.new_bucket(), self.is_idle(now), take)?;
         taken.map_err(KeyRefused::Refused)
     }
 
@@ -113,12 +129,23 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         self.buckets.remove(key);
     }
 
-    fn new_bucket() -> Bucket {
-        Cell::new(TokenBucket::new())
+    fn new_bucket(&self) -> Bucket {
+        // ORDERING: Relaxed: if this key's own bucket was evicted, that was under the lock of the key's shard, which is
+        // held here, too.
+        let evicted_at = self.evicted_at.load(Ordering::Relaxed);
+        Cell::new(TokenBucket::full_at(&self.shared.rule, Timestamp::from_nanos(evicted_at)))
     }
 
+    /// Returns what tells the idle buckets, to evict them.
     fn is_idle(&self, now: Timestamp) -> impl Fn(&Bucket) -> bool + '_ {
-        move |bucket| bucket.is_idle(&self.shared.rule, now)
+        move |bucket| {
+            let is_idle = bucket.is_idle(&self.shared.rule, now);
+            if is_idle {
+                // ORDERING: Relaxed: as in `new_bucket`; the shard's lock is held here.
+                self.evicted_at.fetch_max(now.as_nanos(), Ordering::Relaxed);
+            }
+            is_idle
+        }
     }
 }
 
@@ -194,7 +221,7 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         let block = |bucket: &Arc<Bucket>| self.shared.block_until(bucket, time);
-        self.buckets.with(key, Self::new_bucket, self.is_idle(self.shared.clock.now()), block)
+        self.buckets.with(key, || self.new_bucket(), self.is_idle(self.shared.clock.now()), block)
     }
 
     /// Grants nothing to `key` for `duration` from this call; see [`penalize_until`](Self::penalize_until).
@@ -240,7 +267,7 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         let is_idle = self.is_idle(self.shared.clock.now());
-        self.buckets.get_or_insert_with(key, Self::new_bucket, is_idle)
+        self.buckets.get_or_insert_with(key, || self.new_bucket(), is_idle)
     }
 }
 

@@ -42,6 +42,11 @@ impl TokenBucket {
             Self { full_at: AtomicU64::new(0) }
         }
     }
+
+    /// Creates a bucket that is full at `time` and was not before.
+    pub(crate) fn full_at(quota: &Quota, time: Timestamp) -> Self {
+        Self { full_at: AtomicU64::new(quota.pace.units(time.as_nanos())) }
+    }
 }
 
 impl Count for TokenBucket {

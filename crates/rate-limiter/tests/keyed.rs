@@ -129,6 +129,22 @@ fn more_than_the_burst_takes_no_place() {
 }
 
 #[test]
+fn time_going_backward_mints_nothing_for_a_key_that_was_forgotten() {
+    let quota = Quota::per_second(10).unwrap();
+    let keys = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, ());
+    let (early, late) = (Timestamp::ORIGIN + SECOND, Timestamp::ORIGIN + 10 * SECOND);
+    let mut granted = 0;
+    for _ in 0..5 {
+        granted += (0..20).filter(|_| keys.try_acquire_at(&1, 1, early).is_ok()).count();
+        // Another key takes its place and leaves.
+        assert!(keys.try_acquire_at(&2, 1, late).is_ok());
+        keys.forget(&2);
+    }
+    assert_eq!(granted, 10);
+    assert!(keys.try_acquire_at(&1, 10, late).is_ok());
+}
+
+#[test]
 fn refunds_and_forgetting_concern_one_key() {
     let (hosts, _clock) = hosts(10);
     hosts.try_acquire("a", 2).unwrap();
