@@ -289,6 +289,10 @@ impl<A: Algorithm, C> Limiter<A, C> {
 impl<A: Algorithm, C: Timer> Limiter<A, C> {
     /// Waits for `n` tokens, in line behind those who came before.
     ///
+    /// [`wait_timeout`](tidegate_core::Wait::wait_timeout) waits until its time is over, also where that is in vain, as the
+    /// limiter knows nothing of it. [`or_refuse_after`](Acquire::or_refuse_after) tells the limiter, which then refuses at
+    /// once what cannot be in time.
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves no trace: tokens are taken in the very poll that returns them. Who stood behind it moves
