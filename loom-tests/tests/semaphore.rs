@@ -366,11 +366,40 @@ fn forgetting_free_permits_races_taking_them() {
 #[test]
 fn stats_are_of_one_instant() {
     model(|| {
+        let (semaphore, held) = all_taken(1);
+        let changer = spawn(&semaphore, |semaphore| {
+            semaphore.add_permits(1);
+            assert_eq!(semaphore.forget_permits(1), 1);
+        });
+        // The capacity and the free permits are read one after the other; what is held is between them all the time.
+        let stats = semaphore.stats();
+        assert_eq!(stats.in_use, held.count());
+        changer.join().unwrap();
+    });
+}
+
+#[test]
+fn stats_show_nobody_waiting_for_permits_that_do_not_exist() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let held = semaphore.clone().try_acquire_owned(1).unwrap();
+        let (mut head, woken) = in_line(&semaphore, 2);
+        let forgetter = thread::spawn(move || held.forget());
+        // Nobody waits for permits that do not exist.
+        let stats = semaphore.stats();
+        assert_eq!((stats.capacity, stats.available), (1 + stats.waiting, 1));
+        forgetter.join().unwrap();
+        assert_eq!(woken.count(), 1);
+        assert!(matches!(poll_quietly(&mut head), Poll::Ready(Err(AcquireError::TooMany))));
+    });
+}
+
+#[test]
+fn stats_count_each_request_once() {
+    model(|| {
         let semaphore = Arc::new(Semaphore::new(2));
         let taker = spawn(&semaphore, |semaphore| drop(semaphore.acquire(2).wait()));
         let held = semaphore.try_acquire(1);
-        let stats = semaphore.stats();
-        assert_eq!(stats.available + stats.in_use, stats.capacity);
         drop(held);
         taker.join().unwrap();
         let stats = semaphore.stats();
