@@ -113,7 +113,7 @@ impl Supply for Pot {
             if taken.is_err() {
                 return;
             }
-            line.grant_head();
+            line.grant_head(());
         }
         self.word.fetch_and(!WAITERS, Ordering::AcqRel);
     }

@@ -41,7 +41,7 @@ impl Supply for Scale {
         &self.line
     }
 
-    fn ask(&self, need: u32, line: &mut Line<'_, u32>) -> Poll<Result<(), ()>> {
+    fn ask(&self, need: u32, line: &mut Line<'_, u32>) -> Poll<Result<u32, ()>> {
         let may_take = line.is_empty();
         let before = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
             if may_take && word / UNIT >= need {
@@ -51,7 +51,7 @@ impl Supply for Scale {
             }
         });
         let before = before.expect("every word has a successor");
-        if may_take && before / UNIT >= need { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if may_take && before / UNIT >= need { Poll::Ready(Ok(need)) } else { Poll::Pending }
     }
 
     fn serve(&self, line: &mut Line<'_, u32>) {
@@ -62,7 +62,7 @@ impl Supply for Scale {
             if taken.is_err() {
                 return;
             }
-            line.grant_head();
+            line.grant_head(need);
         }
         self.word.fetch_and(!WAITERS, Ordering::AcqRel);
     }
@@ -92,7 +92,7 @@ fn a_heavy_head_is_not_overtaken_and_gets_its_units_from_two_givers() {
         scale.give_back(1);
         giver.join().unwrap();
         assert_eq!(woken.count(), 1);
-        assert_eq!(poll_quietly(&mut heavy), Poll::Ready(Ok(())));
+        assert_eq!(poll_quietly(&mut heavy), Poll::Ready(Ok(2)));
         assert_eq!(scale.units(), 0);
     });
 }
@@ -109,7 +109,7 @@ fn a_cancelled_heavy_head_lets_the_light_ones_through() {
         };
         scale.give_back(1);
         drop(heavy);
-        assert_eq!(light.join().unwrap(), Ok(()));
+        assert_eq!(light.join().unwrap(), Ok(1));
         assert_eq!(scale.units(), 0);
     });
 }
@@ -131,7 +131,7 @@ fn a_heavy_grant_that_is_cancelled_serves_two_light_ones() {
         giver.join().unwrap();
         assert_eq!(
             (poll_quietly(&mut one), poll_quietly(&mut two)),
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(())))
+            (Poll::Ready(Ok(1)), Poll::Ready(Ok(1)))
         );
     });
 }

@@ -112,7 +112,7 @@ impl<R, E> Supply for Answers<R, E> {
             PENDING => {}
             SETTLED => {
                 while !line.is_empty() {
-                    line.grant_head();
+                    line.grant_head(());
                 }
             }
             _ => line.dismiss_all(),

@@ -161,7 +161,7 @@ impl Supply for Turnstile {
         // ORDERING: AcqRel: Acquire as in `ask`, on behalf of the head, which learns of it through the list's lock.
         let before = self.word.fetch_or(TAKEN, Ordering::AcqRel);
         if before & TAKEN == 0 {
-            line.grant_head();
+            line.grant_head(());
             if line.is_empty() {
                 self.forget_waiters();
             }

@@ -14,13 +14,13 @@ use core::{
     task::{Context, Poll, ready},
 };
 
-use tidegate_core::wait_list::Turn;
+use tidegate_core::{Timestamp, wait_list::Turn};
 
-use crate::{error::AcquireError, permit::Permit, pool::Pool};
+use crate::{error::AcquireError, permit::Permit, pool::Pool, word::Need};
 
 /// One request for permits, whoever owns the pool.
 pub(crate) enum Request<P: Deref<Target = Pool>> {
-    Fresh { pool: P, count: usize },
+    Fresh { pool: P, need: Need },
     Asking(Asking<P>),
     Done,
 }
@@ -28,46 +28,67 @@ pub(crate) enum Request<P: Deref<Target = Pool>> {
 /// A request in line. Dropping it before it has an answer is counted as a cancellation.
 pub(crate) struct Asking<P: Deref<Target = Pool>> {
     turn: Turn<P>,
+    /// When it was polled first; `None` if nobody measures.
+    since: Option<Timestamp>,
+}
+
+impl<P: Deref<Target = Pool>> Asking<P> {
+    /// Adds up how long it took, once the wait is over.
+    fn measure(&self) {
+        let pool = self.turn.supply();
+        if let (Some(since), Some(now)) = (self.since, pool.now()) {
+            pool.counts().wait_is_over(now.since(since));
+        }
+    }
 }
 
 impl<P: Deref<Target = Pool>> Drop for Asking<P> {
     fn drop(&mut self) {
         if self.turn.is_waiting() {
             self.turn.supply().counts().cancel();
+            self.measure();
         }
     }
 }
 
 impl<P: Deref<Target = Pool> + Clone> Request<P> {
-    pub(crate) fn new(pool: P, count: usize) -> Self {
-        Self::Fresh { pool, count }
+    #[inline]
+    pub(crate) fn new(pool: P, need: Need) -> Self {
+        Self::Fresh { pool, need }
     }
 
-    /// Resolves to the pool, charged for the request, and the count.
+    /// Resolves to the pool, charged for the request, and the number of permits.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(P, usize), AcquireError>> {
-        match mem::replace(self, Self::Done) {
-            Self::Fresh { pool, count } if pool.take(count) => Poll::Ready(Ok((pool, count))),
-            refused => {
-                *self = refused;
-                self.poll_slow(cx)
+        if let Self::Fresh { pool, need } = self {
+            if let Some(n) = pool.take(*need) {
+                let Self::Fresh { pool, .. } = mem::replace(self, Self::Done) else {
+                    unreachable!("it was fresh a line ago")
+                };
+                return Poll::Ready(Ok((pool, n)));
             }
         }
+        self.poll_slow(cx)
     }
 
     #[cold]
     fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<Result<(P, usize), AcquireError>> {
-        if let Self::Fresh { pool, count } = self {
-            *self = Self::Asking(Asking { turn: Turn::new(pool.clone(), *count) });
+        if let Self::Fresh { pool, need } = self {
+            let since = pool.now();
+            *self = Self::Asking(Asking { turn: Turn::new(pool.clone(), *need), since });
         }
-        let Self::Asking(Asking { turn }) = self else { panic!("polled after it was ready") };
-        let answer = ready!(Pin::new(&mut *turn).poll(cx));
-        let (pool, count) = (turn.supply().clone(), turn.need());
+        let Self::Asking(asking) = self else { panic!("polled after it was ready") };
+        let waits = asking.turn.is_waiting();
+        let answer = ready!(Pin::new(&mut asking.turn).poll(cx));
+        if waits {
+            asking.measure();
+        }
+        let pool = asking.turn.supply().clone();
         *self = Self::Done;
         if answer.is_err() {
             pool.counts().refuse();
         }
-        Poll::Ready(answer.map(|()| (pool, count)))
+        Poll::Ready(answer.map(|granted| (pool, granted.max)))
     }
 }
 
@@ -81,7 +102,8 @@ impl<P: Deref<Target = Pool>> fmt::Debug for Request<P> {
     }
 }
 
-/// Future of [`Semaphore::acquire`](crate::Semaphore::acquire).
+/// Future of [`Semaphore::acquire`](crate::Semaphore::acquire) and
+/// [`acquire_up_to`](crate::Semaphore::acquire_up_to).
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Acquire<'a> {
@@ -89,8 +111,9 @@ pub struct Acquire<'a> {
 }
 
 impl<'a> Acquire<'a> {
-    pub(crate) fn new(pool: &'a Pool, count: usize) -> Self {
-        Self { request: Request::new(pool, count) }
+    #[inline]
+    pub(crate) fn new(pool: &'a Pool, need: Need) -> Self {
+        Self { request: Request::new(pool, need) }
     }
 }
 

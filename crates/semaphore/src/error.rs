@@ -4,7 +4,7 @@ use core::fmt;
 
 /// Why waiting for permits is of no use.
 ///
-/// If both reasons hold it is `Closed`.
+/// Of several reasons it is the first: `Closed`, `TooMany`, `QueueFull`. Only the last may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AcquireError {
@@ -12,6 +12,8 @@ pub enum AcquireError {
     Closed,
     /// More permits were asked for than the semaphore has, in use or not.
     TooMany,
+    /// As many wait as the semaphore lets wait.
+    QueueFull,
 }
 
 impl AcquireError {
@@ -23,6 +25,11 @@ impl AcquireError {
     /// Returns whether more was asked for than there is.
     pub const fn is_too_many(&self) -> bool {
         matches!(self, Self::TooMany)
+    }
+
+    /// Returns whether too many wait already.
+    pub const fn is_queue_full(&self) -> bool {
+        matches!(self, Self::QueueFull)
     }
 }
 
@@ -36,7 +43,7 @@ impl core::error::Error for AcquireError {}
 
 /// Why permits could not be had without waiting.
 ///
-/// Of several reasons it is the first: `Closed`, `TooMany`, `NoPermits`. Only the last may pass.
+/// Of several reasons it is the first: `Closed`, `TooMany`, `NoPermits` or `QueueFull`. Only the last two may pass.
 ///
 /// # Examples
 ///
@@ -60,6 +67,8 @@ pub enum TryAcquireError {
     Closed,
     /// More permits were asked for than the semaphore has, in use or not.
     TooMany,
+    /// As many wait as the semaphore lets wait. Only of a gate that is waited for: `try_acquire` does not join the line.
+    QueueFull,
 }
 
 impl TryAcquireError {
@@ -84,6 +93,7 @@ impl From<AcquireError> for TryAcquireError {
         match error {
             AcquireError::Closed => Self::Closed,
             AcquireError::TooMany => Self::TooMany,
+            AcquireError::QueueFull => Self::QueueFull,
         }
     }
 }
@@ -94,6 +104,7 @@ impl fmt::Display for TryAcquireError {
             Self::NoPermits => "no permits available",
             Self::Closed => "semaphore closed",
             Self::TooMany => "more permits requested than the semaphore has",
+            Self::QueueFull => "too many wait for permits already",
         })
     }
 }

@@ -10,6 +10,7 @@ use tidegate_core::Gate;
 
 use crate::{
     acquire::Acquire, error::TryAcquireError, permit::Permit, pool::Pool, semaphore::Semaphore,
+    word::Need,
 };
 
 /// Entering takes one permit. [`Semaphore::gate`] gives a gate that takes more.
@@ -64,11 +65,11 @@ impl<'s> Gate for PermitGate<'s> {
         Self: 'a;
 
     fn try_enter(&self) -> Result<Permit<'s>, TryAcquireError> {
-        self.pool.try_take(self.count).map(|()| Permit::new(self.pool, self.count))
+        self.pool.try_take(Need::exactly(self.count)).map(|n| Permit::new(self.pool, n))
     }
 
     fn enter(&self) -> Enter<'s> {
-        Enter { acquire: Acquire::new(self.pool, self.count) }
+        Enter { acquire: Acquire::new(self.pool, Need::exactly(self.count)) }
     }
 }
 

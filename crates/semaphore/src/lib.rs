@@ -2,15 +2,21 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 mod acquire;
+mod builder;
 mod error;
+mod fairness;
 mod gate;
+mod idle;
 #[cfg(target_has_atomic = "ptr")]
 mod owned;
 mod permit;
 mod pool;
 mod semaphore;
 mod stats;
+mod word;
 
 pub use tidegate_core::{
     CancelToken, Cancelled, Clock, Gate, ManualClock, Outcome, Pass, Reason, SystemClock, TimedOut,
@@ -21,8 +27,11 @@ pub use tidegate_core::{
 pub use self::owned::{AcquireOwned, OwnedPermit};
 pub use self::{
     acquire::Acquire,
+    builder::Builder,
     error::{AcquireError, TryAcquireError},
+    fairness::Fairness,
     gate::{Enter, PermitGate},
+    idle::Idle,
     permit::Permit,
     semaphore::{MAX_PERMITS, Semaphore},
     stats::Stats,

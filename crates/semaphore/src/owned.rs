@@ -3,7 +3,7 @@
 use core::{
     fmt,
     future::Future,
-    ops::Deref,
+    ops::{Deref, RangeInclusive},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -16,6 +16,7 @@ use crate::{
     permit::Held,
     pool::Pool,
     semaphore::Semaphore,
+    word::Need,
 };
 
 /// Owned permits. They need a target with compare-and-swap.
@@ -27,7 +28,26 @@ impl Semaphore {
     /// As [`try_acquire`](Self::try_acquire).
     #[inline]
     pub fn try_acquire_owned(self: Arc<Self>, n: usize) -> Result<OwnedPermit, TryAcquireError> {
-        self.pool.try_take(n)?;
+        let n = self.pool.try_take(Need::exactly(n))?;
+        Ok(OwnedPermit { held: Held::new(Owner { semaphore: self }, n) })
+    }
+
+    /// Takes permits that keep the semaphore alive, as [`try_acquire_up_to`](Self::try_acquire_up_to).
+    ///
+    /// # Errors
+    ///
+    /// As [`try_acquire_up_to`](Self::try_acquire_up_to).
+    ///
+    /// # Panics
+    ///
+    /// Panics if the range is empty.
+    #[track_caller]
+    #[inline]
+    pub fn try_acquire_up_to_owned(
+        self: Arc<Self>,
+        range: RangeInclusive<usize>,
+    ) -> Result<OwnedPermit, TryAcquireError> {
+        let n = self.pool.try_take(range.into())?;
         Ok(OwnedPermit { held: Held::new(Owner { semaphore: self }, n) })
     }
 
@@ -62,11 +82,30 @@ impl Semaphore {
     /// ```
     #[inline]
     pub fn acquire_owned(self: Arc<Self>, n: usize) -> AcquireOwned {
-        AcquireOwned { request: Request::new(Owner { semaphore: self }, n) }
+        AcquireOwned { request: Request::new(Owner { semaphore: self }, Need::exactly(n)) }
+    }
+
+    /// Waits for permits that keep the semaphore alive, as [`acquire_up_to`](Self::acquire_up_to).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_up_to`](Self::acquire_up_to).
+    ///
+    /// # Panics
+    ///
+    /// Panics if the range is empty.
+    #[track_caller]
+    #[inline]
+    pub fn acquire_up_to_owned(self: Arc<Self>, range: RangeInclusive<usize>) -> AcquireOwned {
+        AcquireOwned { request: Request::new(Owner { semaphore: self }, range.into()) }
     }
 }
 
-/// Future of [`Semaphore::acquire_owned`].
+/// Future of [`Semaphore::acquire_owned`] and [`Semaphore::acquire_up_to_owned`].
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct AcquireOwned {

@@ -38,7 +38,7 @@ impl<P: Deref<Target = Pool>> Held<P> {
     pub(crate) fn forget(mut self) {
         match mem::take(&mut self.count) {
             0 => {}
-            n => self.pool.shrink(n),
+            n => self.pool.forget(n),
         }
     }
 }

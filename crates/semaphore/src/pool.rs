@@ -1,153 +1,190 @@
 //! The permits: one atomic word, and the line of those who wait for more than it holds.
 //!
 //! ```text
-//! take:     CAS: open, nobody waits, n are free ─▶ n fewer, one acquisition more
-//! ask:      (under the line's lock) the same CAS, or a CAS that sets WAITERS
-//! release:  add n ─▶ WAITERS was set? lock ─▶ serve the head, and who fits behind it ─▶ unlock ─▶ wake
+//! take:     CAS: open, not barred, n are free ─▶ n fewer, one acquisition more
+//! ask:      (under the line's lock) the same CAS, or a CAS that sets ATTENDED, and BARRED if nobody may overtake
+//! release:  add n ─▶ ATTENDED was set? lock ─▶ pay what is owed ─▶ serve the line ─▶ unlock ─▶ wake
 //! ```
 //!
 //! What is free and whether somebody waits are one word. So a release either comes before the CAS in `ask`, which then
-//! finds its permits, or after it, and then finds WAITERS. There is no moment between a look and a note.
+//! finds its permits, or after it, and then finds ATTENDED. There is no moment between a look and a note.
+//!
+//! Two ways to serve the head. If newcomers are barred, it is *granted* its permits: charged to the word under the lock.
+//! If they may overtake, it is *nudged*: woken to take what is free, if it is still free when it runs; see [`Fairness`].
 //!
 //! Permits stay in the word until the head's request fits, so there are no partial grants to undo. That the releaser
 //! hands over under the line's lock and wakes after it is as in tokio's `batch_semaphore`; that a bit of the word sends
-//! it there is as in parking_lot's `RawMutex`.
+//! it there, and that fairness may be eventual, is as in parking_lot's `RawMutex`.
 
-use core::task::Poll;
+use core::{fmt, task::Poll};
+
+use alloc::boxed::Box;
 
 use tidegate_core::{
-    WaitList,
-    primitive::atomic::{AtomicU64, AtomicUsize, Ordering, fence},
+    Clock, Event, Timestamp, WaitList,
+    primitive::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
     wait_list::{Line, Supply},
 };
 
 use crate::{
     error::{AcquireError, TryAcquireError},
+    fairness::Fairness,
     stats::{Counts, Stats},
+    word::{
+        ACQUISITION, ACQUISITIONS, ATTENDED, BARRED, CLOSED, MAX_PERMITS, Need, acquisitions,
+        charged, free, permits,
+    },
 };
 
-/// Nothing is granted any more.
-const CLOSED: u64 = 1;
-/// Somebody stands in line: newcomers queue up, givers take the lock.
-const WAITERS: u64 = 1 << 1;
-/// One free permit.
-const PERMIT: u64 = 1 << 2;
-/// One acquisition. What overflows the count leaves the word.
-const ACQUISITION: u64 = 1 << 34;
-/// The count's highest bit.
-const TOP: u64 = 1 << 63;
-
-/// As many permits as the word has room for: 32 bits.
-pub(crate) const MAX_PERMITS: usize = u32::MAX as usize;
-
-/// Returns the free permits of a word.
-#[allow(clippy::cast_possible_truncation, reason = "masked to 32 bits")]
-#[inline]
-const fn free(word: u64) -> usize {
-    (word / PERMIT) as usize & MAX_PERMITS
-}
-
-/// Returns `n` permits as they stand in a word. `n` is at most `MAX_PERMITS`.
-#[inline]
-const fn permits(n: usize) -> u64 {
-    n as u64 * PERMIT
-}
-
-/// Returns `word` after an acquisition of `n`, which are free in it.
-#[inline]
-const fn charged(word: u64, n: usize) -> u64 {
-    word.wrapping_add(ACQUISITION) - permits(n)
-}
-
-#[derive(Debug)]
 pub(crate) struct Pool {
-    /// | bits | meaning | changed by |
-    /// | --- | --- | --- |
-    /// | 0 | `CLOSED`, final | `close`, under the line's lock |
-    /// | 1 | `WAITERS`: the line is not empty | only under the line's lock |
-    /// | 2..34 | free permits | takers subtract, by CAS while `WAITERS` is clear, under the lock while it is set; givers add |
-    /// | 34..64 | acquisitions, modulo 2³⁰ | whoever subtracts for a request |
+    /// See the table in `word.rs`.
     word: AtomicU64,
-    // INVARIANT: at least the free permits, at most MAX_PERMITS; written under the line's lock only.
+    // INVARIANT: at most MAX_PERMITS; written under the line's lock only.
     capacity: AtomicUsize,
-    line: WaitList<usize>,
+    /// Permits above the capacity that are still out: what the next releases pay.
+    // INVARIANT: none are free while some are owed, but between a release and its payment, when newcomers are barred.
+    // Written under the line's lock only. Capacity and debt are what there is: free, held or granted.
+    debt: AtomicUsize,
+    line: WaitList<Need>,
     counts: Counts,
+    pub(crate) settings: Settings,
+    // INVARIANT: true while somebody may be registered with `all_back`; written under the line's lock only.
+    awaited: AtomicBool,
+    /// Every permit is back.
+    pub(crate) all_back: Event,
+}
+
+/// What does not change in the life of a pool.
+pub(crate) struct Settings {
+    pub(crate) fairness: Fairness,
+    pub(crate) max_waiters: usize,
+    /// Measures the waits.
+    pub(crate) clock: Option<Box<dyn Clock + Send + Sync>>,
+}
+
+impl Settings {
+    pub(crate) const DEFAULT: Self =
+        Self { fairness: Fairness::Fifo, max_waiters: usize::MAX, clock: None };
 }
 
 impl Pool {
     tidegate_core::const_fn! {
         /// Creates a pool of `n` free permits, at most `MAX_PERMITS`.
-        pub(crate) fn new(n: usize) -> Self {
+        pub(crate) fn new(n: usize, settings: Settings) -> Self {
             Self {
                 word: AtomicU64::new(permits(n)),
                 capacity: AtomicUsize::new(n),
+                debt: AtomicUsize::new(0),
                 line: WaitList::new(),
                 counts: Counts::new(),
+                settings,
+                awaited: AtomicBool::new(false),
+                all_back: Event::new(),
             }
         }
     }
 
-    /// Takes `n` permits if they are free and nobody waits. Nothing can be had of nothing: 0 passes those who wait.
+    /// Takes what is needed if it is free and nobody comes first. Nothing can be had of nothing: 0 passes those who wait.
     #[inline]
-    pub(crate) fn take(&self, n: usize) -> bool {
-        let barred = if n == 0 { CLOSED } else { CLOSED | WAITERS };
+    pub(crate) fn take(&self, need: Need) -> Option<usize> {
+        let barred = if need.max == 0 { CLOSED } else { CLOSED | BARRED };
         // ORDERING: Relaxed: a guess, which the exchange confirms.
         let mut word = self.word.load(Ordering::Relaxed);
-        while word & barred == 0 && n <= free(word) {
-            let taken = charged(word, n);
-            // ORDERING: Acquire: pairs with the Release of every `release` before: what their holders did is seen.
-            // Relaxed on failure: a new guess.
-            match self.word.compare_exchange_weak(word, taken, Ordering::Acquire, Ordering::Relaxed)
-            {
-                Ok(_) => {
-                    self.count(word, taken);
-                    return true;
-                }
+        loop {
+            if word & barred != 0 {
+                return None;
+            }
+            let n = need.of(free(word))?;
+            match self.charge(word, n) {
+                Ok(()) => return Some(n),
                 Err(found) => word = found,
             }
         }
-        false
+    }
+
+    /// Takes `n` permits out of `word`, in which they are free, or returns what is there instead.
+    #[inline]
+    fn charge(&self, word: u64, n: usize) -> Result<(), u64> {
+        let taken = charged(word, n);
+        // ORDERING: Acquire: pairs with the Release of every `release` before: what their holders did is seen. Relaxed on
+        // failure: a new guess.
+        self.word.compare_exchange_weak(word, taken, Ordering::Acquire, Ordering::Relaxed)?;
+        self.counts.note_lap(word, taken);
+        Ok(())
     }
 
     /// As `take`, saying why not.
     #[inline]
-    pub(crate) fn try_take(&self, n: usize) -> Result<(), TryAcquireError> {
-        if self.take(n) { Ok(()) } else { Err(self.refuse(n)) }
+    pub(crate) fn try_take(&self, need: Need) -> Result<usize, TryAcquireError> {
+        match self.take(need) {
+            Some(n) => Ok(n),
+            None => Err(self.refuse(need)),
+        }
     }
 
     /// Returns why a request that `take` refused was refused, and counts it.
     #[cold]
-    fn refuse(&self, n: usize) -> TryAcquireError {
+    fn refuse(&self, need: Need) -> TryAcquireError {
         self.counts.refuse();
         // ORDERING: Relaxed: see `objection`.
         let word = self.word.load(Ordering::Relaxed);
-        self.objection(word, n).map_or(TryAcquireError::NoPermits, TryAcquireError::from)
+        self.objection(word, need).map_or(TryAcquireError::NoPermits, TryAcquireError::from)
     }
 
     /// Gives `n` permits back.
     #[inline]
     pub(crate) fn release(&self, n: usize) {
-        // ORDERING: Release: what was done with the permits is seen by whoever takes them (Acquire in `take`, `ask` and
+        // ORDERING: Release: what was done with the permits is seen by whoever takes them (Acquire in `charge` and
         // `serve`). All other writes to the word are read-modify-writes, which pass it on. Acquire is not needed: whom
         // to wake is read under the line's lock.
-        if self.word.fetch_add(permits(n), Ordering::Release) & WAITERS != 0 {
-            self.hand_out();
+        if self.word.fetch_add(permits(n), Ordering::Release) & ATTENDED != 0 {
+            self.attend(|_| ());
         }
     }
 
+    /// Changes something under the line's lock, then serves the line, and tells those who wait for the last permit.
     #[cold]
-    fn hand_out(&self) {
-        self.line.with(|line| self.serve(line));
+    pub(crate) fn attend<R>(&self, change: impl FnOnce(&mut Line<'_, Need>) -> R) -> R {
+        let (result, is_idle) = self.line.with(|line| {
+            let result = change(line);
+            self.serve(line);
+            // ORDERING: Relaxed, both: under the line's lock.
+            let is_idle = self.awaited.load(Ordering::Relaxed) && self.in_use() == 0;
+            if is_idle {
+                self.awaited.store(false, Ordering::Relaxed);
+                self.note_line(line);
+            }
+            (result, is_idle)
+        });
+        if is_idle {
+            self.all_back.notify_all();
+        }
+        result
+    }
+
+    /// Returns whether no permit is out. If some are, the release of the last one notifies `all_back`.
+    pub(crate) fn is_idle_or_awaited(&self) -> bool {
+        self.line.with(|line| {
+            if self.in_use() != 0 {
+                // ORDERING: Relaxed: under the line's lock.
+                self.awaited.store(true, Ordering::Relaxed);
+                self.note_line(line);
+            }
+            // Again: a release that came before the note does not know that it is awaited.
+            let is_idle = self.in_use() == 0;
+            // ORDERING: Acquire: pairs with the Release of every `release`: what the last holders did is seen.
+            fence(Ordering::Acquire);
+            is_idle
+        })
     }
 
     /// Refuses everybody from now on; returns false if it did so already.
     pub(crate) fn close(&self) -> bool {
-        self.line.with(|line| {
+        self.attend(|line| {
             // ORDERING: Release: what happened before the close is seen by those who find it closed (`objection`,
             // `is_closed`).
             let before = self.word.fetch_or(CLOSED, Ordering::Release);
             line.dismiss_all();
-            self.forget_waiters();
             before & CLOSED == 0
         })
     }
@@ -167,161 +204,278 @@ impl Pool {
         self.capacity.load(Ordering::Relaxed)
     }
 
-    /// Adds `n` new permits; false, and no effect, if there would be more than `MAX_PERMITS`.
-    pub(crate) fn grow(&self, n: usize) -> bool {
-        self.line.with(|line| {
-            let capacity = self.capacity().checked_add(n).filter(|&sum| sum <= MAX_PERMITS);
-            let Some(capacity) = capacity else { return false };
-            // ORDERING: Relaxed: under the line's lock.
-            self.capacity.store(capacity, Ordering::Relaxed);
-            // ORDERING: Release: as in `release`. After the capacity: there are never more free than there are.
-            self.word.fetch_add(permits(n), Ordering::Release);
-            self.serve(line);
-            true
-        })
-    }
-
-    /// Removes `n` permits that the caller has taken out of the word.
-    pub(crate) fn shrink(&self, n: usize) {
-        self.line.with(|line| self.shrink_in_line(n, line));
-    }
-
-    /// Removes up to `n` free permits that nobody in line is due; returns how many.
-    pub(crate) fn shrink_free(&self, n: usize) -> usize {
-        self.line.with(|line| {
-            loop {
-                // ORDERING: Relaxed: a guess, which the exchange confirms.
-                let word = self.word.load(Ordering::Relaxed);
-                if line.head().is_some_and(|&head| head <= free(word)) {
-                    // Given back by somebody who now waits for this lock to serve the head.
-                    self.serve(line);
-                    continue;
-                }
-                let removed = n.min(free(word));
-                let rest = word - permits(removed);
-                // ORDERING: Relaxed: what the last holders did concerns nobody: no one will hold these again.
-                if self
-                    .word
-                    .compare_exchange_weak(word, rest, Ordering::Relaxed, Ordering::Relaxed)
-                    .is_ok()
-                {
-                    self.shrink_in_line(removed, line);
-                    return removed;
-                }
-            }
-        })
-    }
-
-    fn shrink_in_line(&self, n: usize, line: &mut Line<'_, usize>) {
+    fn debt(&self) -> usize {
         // ORDERING: Relaxed: under the line's lock.
-        self.capacity.store(self.capacity() - n, Ordering::Relaxed);
-        // The head may now ask for more than there is.
-        self.serve(line);
+        self.debt.load(Ordering::Relaxed)
+    }
+
+    /// Returns the permits that are held or granted. Under the line's lock.
+    fn in_use(&self) -> usize {
+        self.capacity() + self.debt() - self.free()
     }
 
     pub(crate) fn counts(&self) -> &Counts {
         &self.counts
     }
 
+    /// Returns the time, if anybody wants to know how long waits take.
+    pub(crate) fn now(&self) -> Option<Timestamp> {
+        self.settings.clock.as_ref().map(|clock| clock.now())
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         self.line.with(|line| {
-            let (capacity, available) = (self.capacity(), self.free());
-            let in_use = capacity - available;
-            let stats =
-                Stats { capacity, available, in_use, waiting: line.len(), ..Stats::default() };
+            let available = self.free();
+            let in_use = self.capacity() + self.debt() - available;
+            let (capacity, waiting) = (self.capacity(), line.len());
+            let stats = Stats { capacity, available, in_use, waiting, ..Stats::default() };
             // ORDERING: Relaxed: `Counts` orders it after its own count.
-            self.counts.fill(stats, || self.word.load(Ordering::Relaxed) / ACQUISITION)
+            self.counts.fill(stats, || acquisitions(self.word.load(Ordering::Relaxed)))
         })
     }
 
-    /// Notes an acquisition that took the count across a half of its range.
-    #[inline]
-    fn count(&self, before: u64, after: u64) {
-        if (before ^ after) & TOP != 0 {
-            self.counts.flip();
-        }
-    }
-
-    /// Returns why a request for `n` is of no use, by a word that was read with any ordering.
-    fn objection(&self, word: u64, n: usize) -> Option<AcquireError> {
+    /// Returns why a request is of no use, by a word that was read with any ordering.
+    fn objection(&self, word: u64, need: Need) -> Option<AcquireError> {
         if word & CLOSED != 0 {
             // ORDERING: Acquire: pairs with the Release in `close`.
             fence(Ordering::Acquire);
             Some(AcquireError::Closed)
-        } else if n > self.capacity() {
+        } else if need.min > self.capacity() {
             Some(AcquireError::TooMany)
         } else {
             None
         }
     }
 
-    fn forget_waiters(&self) {
-        // ORDERING: Relaxed: under the line's lock, which orders everybody who acts on the bit.
-        self.word.fetch_and(!WAITERS, Ordering::Relaxed);
+    /// Returns whether the head is to be granted what is free, instead of being nudged. Under the line's lock.
+    fn hands_over(&self, word: u64, line: &mut Line<'_, Need>) -> bool {
+        let Some(bound) = self.settings.fairness.bound() else { return false };
+        if bound == 0 {
+            return true;
+        }
+        let now = acquisitions(word);
+        let since = *line.head_note().get_or_insert(now);
+        now.wrapping_sub(since) % ACQUISITIONS >= bound
+    }
+
+    /// Sets the flags by the line, what is owed and who is awaited. Under the line's lock.
+    fn note_line(&self, line: &mut Line<'_, Need>) {
+        // ORDERING: Relaxed, here and below: under the line's lock, which orders everybody who acts on the flags.
+        let word = self.word.load(Ordering::Relaxed);
+        let comes_first = !line.is_empty() && self.hands_over(word, line);
+        let flags = match self.debt() > 0 || comes_first {
+            true => ATTENDED | BARRED,
+            false if !line.is_empty() || self.awaited.load(Ordering::Relaxed) => ATTENDED,
+            false => 0,
+        };
+        let (missing, stale) = (flags & !word, (ATTENDED | BARRED) & word & !flags);
+        if missing != 0 {
+            self.word.fetch_or(missing, Ordering::Relaxed);
+        }
+        if stale != 0 {
+            self.word.fetch_and(!stale, Ordering::Relaxed);
+        }
+    }
+
+    /// Removes `n` permits from `word`, in which they are free, or returns what is there instead.
+    fn withdraw(&self, word: u64, n: usize) -> Result<(), u64> {
+        let rest = word - permits(n);
+        // ORDERING: Relaxed: what the last holders did concerns nobody: no one will hold these again.
+        self.word.compare_exchange_weak(word, rest, Ordering::Relaxed, Ordering::Relaxed)?;
+        Ok(())
+    }
+
+    /// Pays what is owed with what is free. Under the line's lock.
+    fn pay(&self) {
+        let debt = self.debt();
+        if debt == 0 {
+            return;
+        }
+        // ORDERING: Relaxed: a guess, which the exchange confirms.
+        let mut word = self.word.load(Ordering::Relaxed);
+        while let paid @ 1.. = debt.min(free(word)) {
+            match self.withdraw(word, paid) {
+                // ORDERING: Relaxed: under the line's lock.
+                Ok(()) => return self.debt.store(debt - paid, Ordering::Relaxed),
+                Err(found) => word = found,
+            }
+        }
+    }
+}
+
+/// Resizing. What there is, free or not, is the capacity and the debt.
+impl Pool {
+    /// Sets the capacity to what `target` makes of it; false, and no effect, if that is above `MAX_PERMITS`.
+    pub(crate) fn resize(&self, target: impl FnOnce(usize) -> Option<usize>) -> bool {
+        self.attend(|line| {
+            // Permits given back belong to who waits for them, not to those who remove some.
+            self.serve(line);
+            let Some(capacity) = target(self.capacity()).filter(|&n| n <= MAX_PERMITS) else {
+                return false;
+            };
+            let existing = self.capacity() + self.debt();
+            // ORDERING: Relaxed, both: under the line's lock.
+            self.capacity.store(capacity, Ordering::Relaxed);
+            self.debt.store(existing.saturating_sub(capacity), Ordering::Relaxed);
+            if capacity > existing {
+                // ORDERING: Release: as in `release`. After the capacity: there are never more free than there are.
+                self.word.fetch_add(permits(capacity - existing), Ordering::Release);
+            }
+            true
+        })
+    }
+
+    /// Removes `n` permits that the caller has taken out of the word.
+    pub(crate) fn forget(&self, n: usize) {
+        self.attend(|_| {
+            let paid = n.min(self.debt());
+            // ORDERING: Relaxed, both: under the line's lock.
+            self.debt.store(self.debt() - paid, Ordering::Relaxed);
+            self.capacity.store(self.capacity() - (n - paid), Ordering::Relaxed);
+        });
+    }
+
+    /// Removes up to `n` free permits that nobody in line is due; returns how many.
+    pub(crate) fn forget_free(&self, n: usize) -> usize {
+        self.attend(|line| {
+            let removed = loop {
+                // What was given back by somebody who now waits for this lock is handed to the head first.
+                self.serve(line);
+                // ORDERING: Relaxed: a guess, which the exchange confirms.
+                let word = self.word.load(Ordering::Relaxed);
+                let is_due = line.head().is_some_and(|head| head.of(free(word)).is_some());
+                if is_due && self.hands_over(word, line) {
+                    continue;
+                }
+                let removed = n.min(free(word));
+                if self.withdraw(word, removed).is_ok() {
+                    break removed;
+                }
+            };
+            // ORDERING: Relaxed: under the line's lock.
+            self.capacity.store(self.capacity() - removed, Ordering::Relaxed);
+            removed
+        })
     }
 }
 
 impl Supply for Pool {
-    type Need = usize;
+    type Need = Need;
     type Refusal = AcquireError;
 
-    fn wait_list(&self) -> &WaitList<usize> {
+    fn wait_list(&self) -> &WaitList<Need> {
         &self.line
     }
 
-    fn ask(&self, n: usize, line: &mut Line<'_, usize>) -> Poll<Result<(), AcquireError>> {
+    fn newest_first(&self) -> bool {
+        self.settings.fairness == Fairness::Lifo
+    }
+
+    fn ask(&self, need: Need, line: &mut Line<'_, Need>) -> Poll<Result<Need, AcquireError>> {
+        self.pay();
         // ORDERING: Relaxed: a guess, which the exchange confirms.
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
-            if let Some(objection) = self.objection(word, n) {
+            if let Some(objection) = self.objection(word, need) {
                 return Poll::Ready(Err(objection));
             }
-            let granted = n == 0 || (line.is_empty() && n <= free(word));
-            let new = if granted { charged(word, n) } else { word | WAITERS };
-            // ORDERING: Acquire: as in `take`. The look at what is free and the note that somebody waits are one step
-            // on the word that givers write: each of them comes before, and is seen, or after, and sees WAITERS.
-            match self.word.compare_exchange_weak(word, new, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) if granted => {
-                    self.count(word, new);
-                    return Poll::Ready(Ok(()));
+            let may_take = line.is_empty() || !self.hands_over(word, line);
+            let taken = match need.of(free(word)) {
+                taken if may_take => taken,
+                // Nothing can be had of nothing, and takes nothing away from those who come first.
+                _ => need.of(0),
+            };
+            // ORDERING: Acquire: as in `charge`. The look at what is free and the note that somebody waits are one step
+            // on the word that givers write: each of them comes before, and is seen, or after, and sees ATTENDED.
+            if let Some(n) = taken {
+                match self.charge(word, n) {
+                    Ok(()) => return Poll::Ready(Ok(Need::exactly(n))),
+                    Err(found) => word = found,
                 }
-                Ok(_) => {
-                    self.counts.wait();
-                    return Poll::Pending;
-                }
+                continue;
+            }
+            if line.len() >= self.settings.max_waiters {
+                return Poll::Ready(Err(AcquireError::QueueFull));
+            }
+            let bars = !may_take || self.settings.fairness.bound() == Some(0);
+            let flags = if bars { ATTENDED | BARRED } else { ATTENDED };
+            // A note that is there already was made under this lock, so a giver that we do not see yet has seen it.
+            if word & flags == flags {
+                break;
+            }
+            match self.word.compare_exchange_weak(
+                word,
+                word | flags,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => break,
+                Err(found) => word = found,
+            }
+        }
+        self.counts.wait();
+        Poll::Pending
+    }
+
+    fn ask_again(&self, need: Need, is_head: bool, _: &mut Line<'_, Need>) -> Option<Need> {
+        // ORDERING: Relaxed: a guess, which the exchange confirms.
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            // Once newcomers are barred, what is free belongs to the head.
+            let n = need.of(free(word)).filter(|_| is_head || word & BARRED == 0)?;
+            match self.charge(word, n) {
+                Ok(()) => return Some(Need::exactly(n)),
                 Err(found) => word = found,
             }
         }
     }
 
-    fn serve(&self, line: &mut Line<'_, usize>) {
-        while let Some(&n) = line.head() {
+    fn serve(&self, line: &mut Line<'_, Need>) {
+        self.pay();
+        while let Some(&need) = line.head() {
             // ORDERING: Acquire: pairs with the Release of every giver, on behalf of the head, which learns of it
             // through the line's lock.
-            let word = self.word.load(Ordering::Acquire);
-            if n > self.capacity() {
+            let mut word = self.word.load(Ordering::Acquire);
+            if need.min > self.capacity() {
                 line.dismiss_head();
-            } else if n <= free(word) {
-                // Somebody waits, so nobody takes but under the line's lock: what is free now stays free.
-                // ORDERING: Relaxed: the load above has acquired, and a read-modify-write passes the Releases on.
-                let charge = ACQUISITION.wrapping_sub(permits(n));
-                let before = self.word.fetch_add(charge, Ordering::Relaxed);
-                self.count(before, before.wrapping_add(charge));
-                line.grant_head();
-            } else {
-                return;
+                continue;
             }
+            if !self.hands_over(word, line) {
+                let mut budget = free(word);
+                line.nudge_while(|need| need.of(budget).map(|n| budget -= n).is_some());
+                break;
+            }
+            if word & BARRED == 0 {
+                word = self.word.fetch_or(BARRED, Ordering::Acquire);
+            }
+            // Newcomers are barred, so nobody takes but under the line's lock: what is free now stays free.
+            let Some(n) = need.of(free(word)) else { break };
+            // ORDERING: Relaxed: the load above has acquired, and a read-modify-write passes the Releases on.
+            let charge = ACQUISITION.wrapping_sub(permits(n));
+            let before = self.word.fetch_add(charge, Ordering::Relaxed);
+            self.counts.note_lap(before, before.wrapping_add(charge));
+            line.grant_head(Need::exactly(n));
         }
-        self.forget_waiters();
+        self.note_line(line);
     }
 
-    fn give_back(&self, n: usize) {
+    fn give_back(&self, granted: Need) {
         self.counts.leave_unclaimed();
-        self.release(n);
+        self.release(granted.max);
     }
 
     fn dismissal(&self) -> AcquireError {
         if self.is_closed() { AcquireError::Closed } else { AcquireError::TooMany }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("capacity", &self.capacity())
+            .field("free", &self.free())
+            .field("fairness", &self.settings.fairness)
+            .finish_non_exhaustive()
     }
 }
 
@@ -330,24 +484,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_count_leaves_the_word_without_touching_the_permits() {
-        let pool = Pool::new(MAX_PERMITS);
-        for start in [TOP - ACQUISITION, 0u64.wrapping_sub(ACQUISITION)] {
-            pool.word.store(start | permits(MAX_PERMITS), Ordering::Relaxed);
-            let before = pool.stats().acquired;
-            assert!(pool.take(MAX_PERMITS));
-            assert_eq!((pool.free(), pool.stats().acquired), (0, before + 1));
-            assert!(!pool.is_closed());
-            pool.release(MAX_PERMITS);
-            assert_eq!(pool.free(), MAX_PERMITS);
-        }
+    fn zero_permits_pass_those_who_wait() {
+        let pool = Pool::new(1, Settings::DEFAULT);
+        pool.word.fetch_or(ATTENDED | BARRED, Ordering::Relaxed);
+        assert_eq!(pool.take(Need::exactly(0)), Some(0));
+        assert_eq!(pool.take(Need::exactly(1)), None);
     }
 
     #[test]
-    fn zero_permits_pass_those_who_wait() {
-        let pool = Pool::new(1);
-        pool.word.fetch_or(WAITERS, Ordering::Relaxed);
-        assert!(pool.take(0));
-        assert!(!pool.take(1));
+    fn the_count_leaves_the_word_without_touching_the_permits() {
+        let pool = Pool::new(MAX_PERMITS, Settings::DEFAULT);
+        pool.word.store(0_u64.wrapping_sub(ACQUISITION) | permits(MAX_PERMITS), Ordering::Relaxed);
+        let before = pool.stats().acquired;
+        assert_eq!(pool.take(Need::exactly(MAX_PERMITS)), Some(MAX_PERMITS));
+        assert_eq!((pool.free(), pool.stats().acquired), (0, before + 1));
+        assert!(!pool.is_closed());
+        pool.release(MAX_PERMITS);
+        assert_eq!(pool.free(), MAX_PERMITS);
     }
 }

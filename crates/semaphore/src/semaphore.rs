@@ -1,18 +1,21 @@
 //! The semaphore as its users see it. How it works is in `pool.rs`.
 
-use core::{fmt, future::Future};
+use core::{fmt, future::Future, ops::RangeInclusive};
 
 use crate::{
     acquire::Acquire,
+    builder::Builder,
     error::{AcquireError, TryAcquireError},
     gate::PermitGate,
+    idle::Idle,
     permit::Permit,
-    pool::{self, Pool},
+    pool::{Pool, Settings},
     stats::Stats,
+    word::{self, Need},
 };
 
 /// The most permits that one semaphore can have: 2³² − 1.
-pub const MAX_PERMITS: usize = pool::MAX_PERMITS;
+pub const MAX_PERMITS: usize = word::MAX_PERMITS;
 
 /// Hands out a number of permits to tasks and threads, in the order in which they ask.
 ///
@@ -25,8 +28,8 @@ pub const MAX_PERMITS: usize = pool::MAX_PERMITS;
 ///
 /// # Fairness
 ///
-/// Strictly first in, first out, by the first poll of the futures; [`.wait()`](crate::Wait::wait) polls at once. Nobody
-/// overtakes: a request is served when those before it have been, also if it is small and they are large, and
+/// By default strictly first in, first out, by the first poll of the futures; [`.wait()`](crate::Wait::wait) polls at
+/// once. [`Fairness`](crate::Fairness) tells what else can be had, and why this is the default. Nobody overtakes: a request is served when those before it have been, also if it is small and they are large, and
 /// [`try_acquire`](Self::try_acquire) refuses while anybody waits. The exception is a request for 0 permits: it takes
 /// nothing from anybody and is ready at once, whoever waits.
 ///
@@ -71,9 +74,33 @@ impl Semaphore {
         /// Panics if `permits` is above [`MAX_PERMITS`].
         #[track_caller]
         pub fn new(permits: usize) -> Self {
-            assert!(permits <= MAX_PERMITS, "a semaphore has at most MAX_PERMITS = 4294967295 permits");
-            Self { pool: Pool::new(permits) }
+            Self::check(permits);
+            Self { pool: Pool::new(permits, Settings::DEFAULT) }
         }
+    }
+
+    #[track_caller]
+    pub(crate) const fn check(permits: usize) {
+        assert!(permits <= MAX_PERMITS, "a semaphore has at most MAX_PERMITS = 4294967295 permits");
+    }
+
+    /// Starts a semaphore of `permits` permits with settings of its own.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `permits` is above [`MAX_PERMITS`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_semaphore::{Fairness, Semaphore};
+    ///
+    /// let semaphore = Semaphore::builder(4).fairness(Fairness::eventual()).build();
+    /// assert_eq!(semaphore.available_permits(), 4);
+    /// ```
+    #[track_caller]
+    pub fn builder(permits: usize) -> Builder {
+        Builder::new(permits)
     }
 
     /// Takes `n` permits if that is possible without waiting and without overtaking.
@@ -97,7 +124,38 @@ impl Semaphore {
     /// ```
     #[inline]
     pub fn try_acquire(&self, n: usize) -> Result<Permit<'_>, TryAcquireError> {
-        self.pool.try_take(n).map(|()| Permit::new(&self.pool, n))
+        self.pool.try_take(Need::exactly(n)).map(|n| Permit::new(&self.pool, n))
+    }
+
+    /// Takes as many permits of the range as there are, at least its start, if that is possible without waiting and
+    /// without overtaking.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_acquire`](Self::try_acquire) for the start of the range.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the range is empty.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_semaphore::Semaphore;
+    ///
+    /// let connections = Semaphore::new(5);
+    /// let most = connections.try_acquire_up_to(1..=3)?;
+    /// let rest = connections.try_acquire_up_to(1..=3)?;
+    /// assert_eq!((most.count(), rest.count()), (3, 2));
+    /// # Ok::<(), tidegate_semaphore::TryAcquireError>(())
+    /// ```
+    #[track_caller]
+    #[inline]
+    pub fn try_acquire_up_to(
+        &self,
+        range: RangeInclusive<usize>,
+    ) -> Result<Permit<'_>, TryAcquireError> {
+        self.pool.try_take(range.into()).map(|n| Permit::new(&self.pool, n))
     }
 
     /// Waits for `n` permits.
@@ -110,7 +168,9 @@ impl Semaphore {
     /// # Errors
     ///
     /// [`Closed`](AcquireError::Closed), also for `n` = 0; else [`TooMany`](AcquireError::TooMany) if `n` is above the
-    /// [`capacity`](Self::capacity): nobody waits for permits that do not exist. Both come at once.
+    /// [`capacity`](Self::capacity): nobody waits for permits that do not exist; else
+    /// [`QueueFull`](AcquireError::QueueFull) if it would have to wait and as many wait as
+    /// [may](crate::Builder::max_waiters). All come at once.
     ///
     /// # Panics
     ///
@@ -134,7 +194,41 @@ impl Semaphore {
     /// ```
     #[inline]
     pub fn acquire(&self, n: usize) -> Acquire<'_> {
-        Acquire::new(&self.pool, n)
+        Acquire::new(&self.pool, Need::exactly(n))
+    }
+
+    /// Waits for as many permits as the start of the range, and takes as many up to its end as there are then.
+    ///
+    /// It waits in line as a request for the start of the range does. When its turn comes it takes what is free then, also
+    /// if that leaves those behind it waiting.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire) for the start of the range.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the range is empty.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_semaphore::{AcquireError, Semaphore, Wait};
+    ///
+    /// let idle_cores = Semaphore::new(6);
+    /// let job = idle_cores.acquire_up_to(2..=4).wait()?;
+    /// assert_eq!(job.count(), 4);
+    /// assert_eq!(idle_cores.acquire_up_to(1..=usize::MAX).wait()?.count(), 2);
+    /// # Ok::<(), AcquireError>(())
+    /// ```
+    #[track_caller]
+    #[inline]
+    pub fn acquire_up_to(&self, range: RangeInclusive<usize>) -> Acquire<'_> {
+        Acquire::new(&self.pool, range.into())
     }
 
     /// Waits on this thread for `n` permits and runs `act` with them held. They are given back also if `act` panics.
@@ -237,7 +331,7 @@ impl Semaphore {
         self.pool.free()
     }
 
-    /// Returns how many permits there are, in use or not. A snapshot.
+    /// Returns how many permits there are meant to be, in use or not. A snapshot.
     pub fn capacity(&self) -> usize {
         self.pool.capacity()
     }
@@ -259,7 +353,66 @@ impl Semaphore {
     /// ```
     #[track_caller]
     pub fn add_permits(&self, n: usize) {
-        assert!(self.pool.grow(n), "a semaphore has at most MAX_PERMITS = {MAX_PERMITS} permits");
+        let grown = self.pool.resize(|capacity| capacity.checked_add(n));
+        assert!(grown, "a semaphore has at most MAX_PERMITS = {MAX_PERMITS} permits");
+    }
+
+    /// Sets the number of permits, in use or not, to `n`. Never waits.
+    ///
+    /// More permits go to those who wait first. Of fewer, the free ones are gone at once; what is in use beyond `n` is
+    /// owed, and the next permits given back pay for it. A request in line that asks for more than there will be gets
+    /// [`AcquireError::TooMany`] as soon as it is at the head.
+    ///
+    /// # Panics
+    ///
+    /// Panics, without effect, if `n` is above [`MAX_PERMITS`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_semaphore::Semaphore;
+    ///
+    /// let semaphore = Semaphore::new(4);
+    /// let mut held = semaphore.try_acquire(3)?;
+    /// semaphore.set_capacity(2);
+    /// assert_eq!((semaphore.available_permits(), semaphore.stats().in_use), (0, 3));
+    /// drop(held.split(1));
+    /// assert_eq!((semaphore.available_permits(), semaphore.stats().in_use), (0, 2));
+    /// drop(held);
+    /// assert_eq!((semaphore.available_permits(), semaphore.capacity()), (2, 2));
+    /// # Ok::<(), tidegate_semaphore::TryAcquireError>(())
+    /// ```
+    #[track_caller]
+    pub fn set_capacity(&self, n: usize) {
+        let set = self.pool.resize(|_| Some(n));
+        assert!(set, "a semaphore has at most MAX_PERMITS = {MAX_PERMITS} permits, not {n}");
+    }
+
+    /// Waits until every permit is back: nobody holds one, and none is granted to somebody who has not been polled since.
+    ///
+    /// What was done before the last permit was given back is seen afterwards. Permits may be taken again at once, unless
+    /// the semaphore is [closed](Self::close): `close` and then `idle` is an orderly end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves no trace.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_semaphore::{Semaphore, Wait};
+    ///
+    /// let semaphore = Semaphore::new(2);
+    /// std::thread::scope(|scope| {
+    ///     let permit = semaphore.try_acquire(1).unwrap();
+    ///     scope.spawn(move || drop(permit));
+    ///     semaphore.close();
+    ///     semaphore.idle().wait();
+    /// });
+    /// assert_eq!(semaphore.available_permits(), 2);
+    /// ```
+    pub fn idle(&self) -> Idle<'_> {
+        Idle::new(&self.pool)
     }
 
     /// Removes up to `n` of the free permits for good and returns how many. Never waits.
@@ -281,7 +434,7 @@ impl Semaphore {
     /// # Ok::<(), tidegate_semaphore::TryAcquireError>(())
     /// ```
     pub fn forget_permits(&self, n: usize) -> usize {
-        self.pool.shrink_free(n)
+        self.pool.forget_free(n)
     }
 
     /// Returns what it has been doing: a snapshot of one instant as far as permits and the line are concerned, and of

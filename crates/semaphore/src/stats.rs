@@ -1,6 +1,10 @@
 //! What a semaphore has been doing.
 
+use core::time::Duration;
+
 use tidegate_core::primitive::atomic::{AtomicU64, Ordering};
+
+use crate::word::{ACQUISITIONS, acquisitions};
 
 /// A snapshot of a [`Semaphore`](crate::Semaphore), from [`stats`](crate::Semaphore::stats).
 ///
@@ -24,7 +28,7 @@ use tidegate_core::primitive::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Permits there are, in use or not.
+    /// Permits there are meant to be. More may be in use for a while after the capacity was lowered.
     pub capacity: usize,
     /// Permits nobody holds. Not zero beside somebody who waits for more.
     pub available: usize,
@@ -40,40 +44,52 @@ pub struct Stats {
     pub cancelled: u64,
     /// Requests that had to stand in line, whatever became of them.
     pub waited: u64,
+    /// How long those stood in line, in all, whose waits are over. Zero without a [clock](crate::Builder::clock).
+    pub waited_for: Duration,
 }
 
-/// Acquisitions between two flips of the count's highest bit in the word.
-pub(crate) const HALF: u64 = 1 << 29;
+/// Acquisitions in a lap: a sixteenth of what the word counts to.
+const LAP: u64 = ACQUISITIONS / 16;
 
 /// The counts that are not in the word. Nothing here is written on the fast path.
 #[derive(Debug)]
 pub(crate) struct Counts {
-    /// How often the highest bit of the word has flipped; may lag behind by one.
-    flips: AtomicU64,
+    /// Laps that the count in the word has made; lags behind for as long as who completed one has not run on.
+    laps: AtomicU64,
     refused: AtomicU64,
     cancelled: AtomicU64,
     /// Grants that nobody picked up. In the word they count as acquisitions.
     unclaimed: AtomicU64,
     waited: AtomicU64,
+    waited_nanos: AtomicU64,
 }
 
 impl Counts {
     tidegate_core::const_fn! {
         pub(crate) fn new() -> Self {
             Self {
-                flips: AtomicU64::new(0),
+                laps: AtomicU64::new(0),
                 refused: AtomicU64::new(0),
                 cancelled: AtomicU64::new(0),
                 unclaimed: AtomicU64::new(0),
                 waited: AtomicU64::new(0),
+                waited_nanos: AtomicU64::new(0),
             }
         }
     }
 
+    /// Counts a lap if an acquisition, which took the word from `before` to `after`, has completed one.
+    #[inline]
+    pub(crate) fn note_lap(&self, before: u64, after: u64) {
+        if acquisitions(before ^ after) >= LAP {
+            self.count_lap();
+        }
+    }
+
     #[cold]
-    pub(crate) fn flip(&self) {
-        // ORDERING: Release: who reads this count (Acquire in `acquired`) reads the flipped word, too.
-        self.flips.fetch_add(1, Ordering::Release);
+    fn count_lap(&self) {
+        // ORDERING: Release: who reads this count (Acquire in `acquired`) reads the word of that lap, too.
+        self.laps.fetch_add(1, Ordering::Release);
     }
 
     #[cold]
@@ -90,19 +106,27 @@ impl Counts {
         self.unclaimed.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts one who joins the line. Under the line's lock, so without a read-modify-write.
     pub(crate) fn wait(&self) {
-        self.waited.fetch_add(1, Ordering::Relaxed);
+        self.waited.store(self.waited.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
-    /// Extends the count in the word to 64 bits. `acquisitions` reads it: the lowest 30 bits of the number of grants.
+    /// Adds the time of a wait that is over.
+    pub(crate) fn wait_is_over(&self, duration: Duration) {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        self.waited_nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// Extends the count in the word to 64 bits. `in_word` reads it.
     ///
-    /// A flip of the highest of them is counted a moment after it was made, so the parity tells whether one is missing.
-    fn acquired(&self, acquisitions: impl FnOnce() -> u64) -> u64 {
-        // ORDERING: Acquire: pairs with `flip`. The word is read after it, so it is never behind the flips.
-        let flips = self.flips.load(Ordering::Acquire);
-        let acquisitions = acquisitions();
-        let missing = (flips ^ (acquisitions / HALF)) & 1;
-        let granted = (flips + missing) * HALF + acquisitions % HALF;
+    /// A lap is counted a moment after it was made. The lap that the word says it is in, modulo 16, tells how many are
+    /// missing, as long as those who made them run on within the next fifteen.
+    fn acquired(&self, in_word: impl FnOnce() -> u64) -> u64 {
+        // ORDERING: Acquire: pairs with `count_lap`. The word is read after it, so it is never behind the laps.
+        let laps = self.laps.load(Ordering::Acquire);
+        let in_word = in_word();
+        let missing = (in_word / LAP).wrapping_sub(laps) % 16;
+        let granted = (laps + missing) * LAP + in_word % LAP;
         granted.saturating_sub(self.unclaimed.load(Ordering::Relaxed))
     }
 
@@ -113,6 +137,7 @@ impl Counts {
             refused: self.refused.load(Ordering::Relaxed),
             cancelled: self.cancelled.load(Ordering::Relaxed),
             waited: self.waited.load(Ordering::Relaxed),
+            waited_for: Duration::from_nanos(self.waited_nanos.load(Ordering::Relaxed)),
             ..stats
         }
     }
@@ -121,17 +146,29 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::word::{ACQUISITION, charged};
 
     #[test]
-    fn a_flip_that_is_not_counted_yet_is_not_missed() {
+    fn laps_that_are_not_counted_yet_are_not_missed() {
         let counts = Counts::new();
-        assert_eq!(counts.acquired(|| HALF - 1), HALF - 1);
-        assert_eq!(counts.acquired(|| HALF), HALF);
-        counts.flip();
-        assert_eq!(counts.acquired(|| HALF), HALF);
-        assert_eq!(counts.acquired(|| 2 * HALF - 1), 2 * HALF - 1);
-        assert_eq!(counts.acquired(|| 0), 2 * HALF);
-        counts.flip();
-        assert_eq!(counts.acquired(|| 0), 2 * HALF);
+        assert_eq!(counts.acquired(|| LAP - 1), LAP - 1);
+        assert_eq!(counts.acquired(|| 3 * LAP + 7), 3 * LAP + 7, "three are late");
+        for _ in 0..17 {
+            counts.count_lap();
+        }
+        assert_eq!(counts.acquired(|| LAP + 7), 17 * LAP + 7);
+        assert_eq!(counts.acquired(|| 2 * LAP), 18 * LAP, "one is late");
+        assert_eq!(counts.acquired(|| 0), 32 * LAP, "fifteen are late");
+    }
+
+    #[test]
+    fn each_lap_is_counted_once() {
+        let counts = Counts::new();
+        for lap in 1..=33 {
+            let before = (lap * LAP - 1).wrapping_mul(ACQUISITION);
+            counts.note_lap(before.wrapping_sub(ACQUISITION), before);
+            counts.note_lap(before, charged(before, 0));
+            assert_eq!(counts.laps.load(Ordering::Relaxed), lap);
+        }
     }
 }

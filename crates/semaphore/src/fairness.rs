@@ -1,0 +1,70 @@
+//! Who is served first.
+
+use core::num::NonZeroU32;
+
+/// In which order those who wait are served, and whether a newcomer may overtake them.
+///
+/// | | order of the line | a newcomer may take what is free |
+/// | --- | --- | --- |
+/// | `Fifo` | as they came | only if nobody waits |
+/// | `Eventual` | as they came | until the head was overtaken so many times |
+/// | `Barging` | as they came | always |
+/// | `Lifo` | the latest first | always |
+///
+/// # Which one
+///
+/// `Fifo`, the default, hands each permit to who has waited longest. Nobody starves, and a large request is served like
+/// a small one. The price: a permit on its way to a sleeping waiter is idle for as long as the wake-up takes. That is
+/// nothing where permits are held for milliseconds (a connection, a request in flight), and much where they are held for
+/// less than a wake-up: then threads that could have gone on queue up behind ones that have to be woken, a *convoy*.
+///
+/// `Eventual` avoids convoys: whoever runs may take a free permit, until the head of the line has been overtaken
+/// [`overtakes`](Self::Eventual) times; then newcomers are barred until the head is served. The idea is that of
+/// `parking_lot`'s mutex, which bounds the time instead; a number of overtakings needs no clock, and is what the
+/// literature calls bounded bypass.
+///
+/// `Barging` is `Eventual` without a bound: the head may starve. `Lifo` serves the latest first: under overload those
+/// who came last still have a caller who is waiting for the answer, while the first have given up already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Fairness {
+    /// Strictly in the order of the first polls.
+    #[default]
+    Fifo,
+    /// In order, but newcomers may overtake the head a limited number of times.
+    Eventual {
+        /// By how many acquisitions the head of the line may be overtaken before newcomers are barred.
+        ///
+        /// Checked at each release, so it may be exceeded by as many acquisitions as permits were free. Numbers above
+        /// 2²⁸ count as that.
+        overtakes: NonZeroU32,
+    },
+    /// In order, but newcomers may always overtake.
+    Barging,
+    /// The latest first, newcomers included.
+    Lifo,
+}
+
+/// More than that cannot be told apart by the acquisitions in the word.
+const MOST: u32 = 1 << 28;
+
+impl Fairness {
+    /// [`Eventual`](Self::Eventual) with 128 overtakings: a few microseconds under heavy contention.
+    pub const fn eventual() -> Self {
+        match NonZeroU32::new(128) {
+            Some(overtakes) => Self::Eventual { overtakes },
+            None => Self::Fifo,
+        }
+    }
+
+    /// Returns how often the head may be overtaken; `None` for ever.
+    #[inline]
+    pub(crate) const fn bound(self) -> Option<u64> {
+        match self {
+            Self::Fifo => Some(0),
+            Self::Eventual { overtakes } if overtakes.get() < MOST => Some(overtakes.get() as u64),
+            Self::Eventual { .. } => Some(MOST as u64),
+            Self::Barging | Self::Lifo => None,
+        }
+    }
+}

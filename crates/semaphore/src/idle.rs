@@ -1,0 +1,49 @@
+//! Waiting until every permit is back.
+
+use core::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tidegate_core::event::{Condition, WaitUntil};
+
+use crate::pool::Pool;
+
+/// "Every permit is back."
+struct AllBack<'a>(&'a Pool);
+
+impl Condition for AllBack<'_> {
+    type Output = ();
+
+    fn check(&mut self) -> Option<()> {
+        self.0.is_idle_or_awaited().then_some(())
+    }
+}
+
+/// Future of [`Semaphore::idle`](crate::Semaphore::idle).
+#[must_use = "futures do nothing unless awaited or waited for"]
+pub struct Idle<'a> {
+    wait: WaitUntil<'a, AllBack<'a>>,
+}
+
+impl<'a> Idle<'a> {
+    pub(crate) fn new(pool: &'a Pool) -> Self {
+        Self { wait: pool.all_back.wait_until(AllBack(pool)) }
+    }
+}
+
+impl Future for Idle<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.wait).poll(cx)
+    }
+}
+
+impl fmt::Debug for Idle<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Idle").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,105 @@
+//! The word: what is free, whether it may be taken, and how often it was.
+//!
+//! | bits | name | meaning | changed by |
+//! | --- | --- | --- | --- |
+//! | 0 | `CLOSED` | nothing is granted any more; final | `close`, under the line's lock |
+//! | 1 | `ATTENDED` | givers take the lock: somebody waits for permits or for the rest of them, or they are owed | under the lock |
+//! | 2 | `BARRED` | newcomers take the lock: the line comes first, or permits are owed | under the lock; implies `ATTENDED` |
+//! | 3–34 | free | permits nobody holds | takers subtract, by CAS; givers add |
+//! | 35–63 | acquisitions | how often permits were taken, modulo 2²⁹ | whoever subtracts for a request |
+//!
+//! What overflows the acquisitions leaves the word.
+
+use core::ops::RangeInclusive;
+
+pub(crate) const CLOSED: u64 = 1;
+pub(crate) const ATTENDED: u64 = 1 << 1;
+pub(crate) const BARRED: u64 = 1 << 2;
+const PERMIT: u64 = 1 << 3;
+pub(crate) const ACQUISITION: u64 = 1 << 35;
+
+/// As many permits as the word has room for: 32 bits.
+pub(crate) const MAX_PERMITS: usize = u32::MAX as usize;
+
+/// Acquisitions in a word are counted modulo this.
+pub(crate) const ACQUISITIONS: u64 = u64::MAX / ACQUISITION + 1;
+
+/// Returns the free permits of a word.
+#[allow(clippy::cast_possible_truncation, reason = "masked to 32 bits")]
+#[inline]
+pub(crate) const fn free(word: u64) -> usize {
+    (word / PERMIT) as usize & MAX_PERMITS
+}
+
+/// Returns the acquisitions of a word, modulo [`ACQUISITIONS`].
+#[inline]
+pub(crate) const fn acquisitions(word: u64) -> u64 {
+    word / ACQUISITION
+}
+
+/// Returns `n` permits as they stand in a word. `n` is at most `MAX_PERMITS`.
+#[inline]
+pub(crate) const fn permits(n: usize) -> u64 {
+    n as u64 * PERMIT
+}
+
+/// Returns `word` after an acquisition of `n`, which are free in it.
+#[inline]
+pub(crate) const fn charged(word: u64, n: usize) -> u64 {
+    word.wrapping_add(ACQUISITION) - permits(n)
+}
+
+/// What somebody asks for, and, with both ends alike, what somebody gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Need {
+    pub(crate) min: usize,
+    pub(crate) max: usize,
+}
+
+impl Need {
+    #[inline]
+    pub(crate) const fn exactly(n: usize) -> Self {
+        Self { min: n, max: n }
+    }
+
+    /// Returns what is taken of `free` permits; `None` if they do not suffice.
+    #[inline]
+    pub(crate) const fn of(self, free: usize) -> Option<usize> {
+        let n = if self.max < free { self.max } else { free };
+        if n < self.min { None } else { Some(n) }
+    }
+}
+
+impl From<RangeInclusive<usize>> for Need {
+    #[track_caller]
+    fn from(range: RangeInclusive<usize>) -> Self {
+        let (min, max) = range.into_inner();
+        assert!(min <= max, "permits were asked for in the empty range {min}..={max}");
+        Self { min, max }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_field_keeps_to_its_bits() {
+        let flags = CLOSED | ATTENDED | BARRED;
+        let last = (ACQUISITIONS - 1) * ACQUISITION;
+        let word = last | permits(MAX_PERMITS) | flags;
+        assert_eq!(word, u64::MAX);
+        let next = charged(word, MAX_PERMITS);
+        assert_eq!((free(next), acquisitions(next), next), (0, 0, flags));
+    }
+
+    #[test]
+    fn a_need_takes_what_is_free_within_its_range() {
+        let need = Need::from(2..=5);
+        assert_eq!(
+            [0, 1, 2, 4, 5, 9].map(|free| need.of(free)),
+            [None, None, Some(2), Some(4), Some(5), Some(5)]
+        );
+        assert_eq!(Need::exactly(0).of(0), Some(0));
+    }
+}
