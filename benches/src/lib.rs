@@ -1,0 +1,30 @@
+//! Tidegate beside its rivals: one set of workloads with two faces.
+//!
+//! A [`Workload`] is a loop that several [`Contender`]s go through, each with its own semaphore, limiter or breaker.
+//! There is one file per pattern. The program `compare` runs the contenders of a workload by turns and prints a table;
+//! the benches in `benches/` hand the same contenders to criterion. The package's README tells how to add to it.
+
+pub mod measure;
+pub mod report;
+pub mod timing;
+pub mod workload;
+
+mod machine;
+mod queue;
+mod semaphore;
+
+pub use self::{
+    machine::Machine,
+    workload::{Contender, WORKLOADS, Workload},
+};
+
+/// Runs the workloads of one pattern under criterion.
+pub fn under_criterion(pattern: &str, criterion: &mut criterion::Criterion) {
+    for workload in workload::of_pattern(pattern) {
+        let mut group = criterion.benchmark_group(workload.name);
+        for mut contender in (workload.contenders)() {
+            group.bench_function(contender.name, |bencher| bencher.iter_custom(&mut contender.run));
+        }
+        group.finish();
+    }
+}

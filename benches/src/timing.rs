@@ -1,0 +1,78 @@
+//! How an operation is timed: loops, pairs of threads, and polls by hand.
+
+use std::{
+    hint,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Times `f`.
+pub fn timed(f: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    f();
+    start.elapsed()
+}
+
+/// Runs `f(0)` and `f(1)` on two threads that start together, and returns the time from the first start to the last end.
+///
+/// `f` prepares, and returns what is timed.
+pub fn timed_on_two_threads<G: FnOnce()>(f: impl Fn(usize) -> G + Sync) -> Duration {
+    let ready = AtomicUsize::new(0);
+    let run = |index| {
+        let act = f(index);
+        ready.fetch_add(1, Ordering::AcqRel);
+        // Both are on a core when they start, as neither has to be woken.
+        while ready.load(Ordering::Acquire) < 2 {
+            hint::spin_loop();
+        }
+        let start = Instant::now();
+        act();
+        (start, Instant::now())
+    };
+    let (first, second) = thread::scope(|scope| {
+        let other = scope.spawn(|| run(1));
+        (run(0), other.join().expect("a contender does not panic"))
+    });
+    first.1.max(second.1) - first.0.min(second.0)
+}
+
+/// Converts the time that `done` operations took into that of `wanted`, for a workload that cannot do just any number.
+pub fn scaled(elapsed: Duration, done: u64, wanted: u64) -> Duration {
+    elapsed.mul_f64(wanted as f64 / done as f64)
+}
+
+/// Polls with a waker of its own kind: it is an `Arc` as in an executor, and waking it does nothing.
+#[derive(Debug)]
+pub struct ByHand {
+    waker: Waker,
+}
+
+impl ByHand {
+    /// Creates a hand.
+    pub fn new() -> Self {
+        struct Idle;
+        impl Wake for Idle {
+            fn wake(self: Arc<Self>) {}
+            fn wake_by_ref(self: &Arc<Self>) {}
+        }
+        Self { waker: Arc::new(Idle).into() }
+    }
+
+    /// Polls `future` once.
+    #[inline]
+    pub fn poll<F: Future>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(&self.waker))
+    }
+}
+
+impl Default for ByHand {
+    fn default() -> Self {
+        Self::new()
+    }
+}
