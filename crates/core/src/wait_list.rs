@@ -29,12 +29,12 @@ use core::{
     future::Future,
     ops::Deref,
     pin::Pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 pub use self::line::Line;
-use self::line::{Collected, Left, Tickets};
-use crate::{lock::Lock, wake_list::WakeList};
+use self::line::{Collected, Index, Left, Tickets};
+use crate::lock::Lock;
 
 /// A line of waiters, each asking for an `N` (an amount, a key, nothing at all).
 ///
@@ -44,7 +44,7 @@ pub struct WaitList<N> {
     tickets: Lock<Tickets<N>>,
 }
 
-impl<N> WaitList<N> {
+impl<N: Copy> WaitList<N> {
     crate::const_fn! {
         /// Creates an empty line. Does not allocate.
         pub fn new() -> Self {
@@ -52,12 +52,17 @@ impl<N> WaitList<N> {
         }
     }
 
-    /// Runs `section` on the line with the lock held; then opens the lock and wakes whom the section granted or
-    /// dismissed.
+    /// Runs `section` on the line with the lock held; then opens the lock and wakes whom the section granted, dismissed or
+    /// nudged.
+    #[inline]
     pub fn with<R>(&self, section: impl FnOnce(&mut Line<'_, N>) -> R) -> R {
-        let mut woken = WakeList::new();
-        let result = self.tickets.with(|tickets| section(&mut Line { tickets, woken: &mut woken }));
-        woken.wake();
+        let (result, woken) = self.tickets.with(|tickets| {
+            let result = section(&mut Line { tickets });
+            (result, (!tickets.woken.is_empty()).then(|| tickets.woken.take()))
+        });
+        if let Some(woken) = woken {
+            woken.wake();
+        }
         result
     }
 
@@ -72,7 +77,7 @@ impl<N> WaitList<N> {
     }
 }
 
-impl<N> Default for WaitList<N> {
+impl<N: Copy> Default for WaitList<N> {
     fn default() -> Self {
         Self::new()
     }
@@ -146,14 +151,15 @@ pub struct Turn<P>
 where
     P: Deref<Target: Supply>,
 {
-    supply: P,
+    // `None` once it was taken out, which is after the answer.
+    supply: Option<P>,
     need: <P::Target as Supply>::Need,
     stage: Stage,
 }
 
 enum Stage {
     Fresh,
-    InLine(usize),
+    InLine(Index),
     Done,
 }
 
@@ -165,69 +171,111 @@ where
     P: Deref<Target: Supply>,
 {
     /// Creates the future; it asks when it is polled first.
+    #[inline]
     pub const fn new(supply: P, need: <P::Target as Supply>::Need) -> Self {
-        Self { supply, need, stage: Stage::Fresh }
+        Self { supply: Some(supply), need, stage: Stage::Fresh }
     }
 
     /// Returns the supply.
-    pub const fn supply(&self) -> &P {
-        &self.supply
+    ///
+    /// # Panics
+    ///
+    /// Panics after [`finish`](Self::finish).
+    #[inline]
+    pub fn supply(&self) -> &P {
+        self.supply.as_ref().expect("polled after it was ready")
     }
 
     /// Returns what was asked for.
+    #[inline]
     pub const fn need(&self) -> <P::Target as Supply>::Need {
         self.need
     }
 
+    /// Returns whether it has not been polled.
+    #[inline]
+    pub const fn is_fresh(&self) -> bool {
+        matches!(self.stage, Stage::Fresh)
+    }
+
     /// Returns whether the request stands in line.
+    #[inline]
     pub const fn is_waiting(&self) -> bool {
         matches!(self.stage, Stage::InLine(_))
     }
 
+    /// Takes the supply out of a request that is over: it was answered, or granted elsewhere before it was polled.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the request stands in line, or is called twice.
+    #[inline]
+    pub fn finish(&mut self) -> P {
+        assert!(!self.is_waiting(), "a request in line is not over");
+        self.stage = Stage::Done;
+        self.supply.take().expect("polled after it was ready")
+    }
+
     fn join(&mut self, waker: &Waker) -> Poll<Answer<P::Target>> {
-        let (supply, need) = (&*self.supply, self.need);
+        let (supply, need) = (&**self.supply(), self.need);
         // Cloned outside of the lock: a waker's code is foreign.
-        let waker = waker.clone();
-        let (answer, _unused) = supply.wait_list().with(|line| match supply.ask(need, line) {
-            Poll::Ready(answer) => (Poll::Ready(answer), Some(waker)),
-            Poll::Pending => {
-                let in_front = supply.newest_first();
-                self.stage = Stage::InLine(line.tickets.join(need, waker, in_front));
-                (Poll::Pending, None)
+        let mut waker = Some(waker.clone());
+        let (answer, stage) = supply.wait_list().tickets.with(|tickets| {
+            match supply.ask(need, &mut Line { tickets }) {
+                Poll::Ready(answer) => (Poll::Ready(answer), Stage::Done),
+                Poll::Pending => {
+                    let waker = waker.take().expect("taken once");
+                    let ticket = tickets.join(need, waker, supply.newest_first());
+                    (Poll::Pending, Stage::InLine(ticket))
+                }
             }
         });
-        if answer.is_ready() {
-            self.stage = Stage::Done;
-        }
+        self.stage = stage;
         answer
     }
 
-    /// Looks after the ticket; `spare` is put where a waker is missing, and holds what is not needed afterwards.
+    /// Looks after the ticket; `None` if its waker has to be replaced.
     fn collect(
         &self,
-        ticket: usize,
+        ticket: Index,
         waker: &Waker,
-        spare: &mut Option<Waker>,
-    ) -> Collected<<P::Target as Supply>::Need> {
-        let supply = &*self.supply;
+    ) -> Option<Poll<Left<<P::Target as Supply>::Need>>> {
+        let list = self.supply().wait_list();
+        match list.tickets.with(|tickets| tickets.collect(ticket, waker)) {
+            Collected::Left(left) => Some(Poll::Ready(left)),
+            Collected::Waits => Some(Poll::Pending),
+            Collected::NeedsWaker | Collected::Nudged(_) => None,
+        }
+    }
+
+    /// As `collect`, for a ticket that was nudged or has an old waker.
+    #[cold]
+    fn collect_again(
+        &self,
+        ticket: Index,
+        waker: &Waker,
+    ) -> Poll<Left<<P::Target as Supply>::Need>> {
+        let supply = &**self.supply();
+        // A waker's code is foreign, cloning and dropping included: it runs with the lock open.
+        let mut spare = Some(waker.clone());
         supply.wait_list().with(|line| {
-            let mut found = line.tickets.collect(ticket, waker);
+            let found = line.tickets.collect(ticket, waker);
             if let Collected::Nudged(need) = found {
                 let is_head = line.tickets.is_head(ticket);
                 if let Some(granted) = supply.ask_again(need, is_head, line) {
-                    line.tickets.unlink(ticket);
-                    line.tickets.release(ticket);
+                    // Nudged, it has no waker that could be lost here.
+                    let _ = line.tickets.withdraw(ticket);
                     // The note may be stale, and another is the head.
                     supply.serve(line);
-                    return Collected::Left(Left::Granted(granted));
+                    return Poll::Ready(Left::Granted(granted));
                 }
-                found = Collected::NeedsWaker;
             }
-            if let (Collected::NeedsWaker, Some(waker)) = (&found, spare.take()) {
-                *spare = line.tickets.replace_waker(ticket, waker);
-                found = Collected::Waits;
+            if let Collected::Left(left) = found {
+                return Poll::Ready(left);
             }
-            found
+            let waker = spare.take().expect("taken once");
+            spare = line.tickets.replace_waker(ticket, waker);
+            Poll::Pending
         })
     }
 }
@@ -241,6 +289,7 @@ where
 {
     type Output = Answer<P::Target>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let ticket = match this.stage {
@@ -248,21 +297,14 @@ where
             Stage::InLine(ticket) => ticket,
             Stage::Done => panic!("polled after it was ready"),
         };
-        let mut spare = None;
-        let left = loop {
-            match this.collect(ticket, cx.waker(), &mut spare) {
-                Collected::Left(left) => break left,
-                Collected::Waits => return Poll::Pending,
-                // A waker's code is foreign, cloning and dropping included: it runs with the lock open. The ticket may
-                // leave the line meanwhile, so look again.
-                Collected::NeedsWaker | Collected::Nudged(_) => spare = Some(cx.waker().clone()),
-            }
+        let left = match this.collect(ticket, cx.waker()) {
+            Some(left) => ready!(left),
+            None => ready!(this.collect_again(ticket, cx.waker())),
         };
         this.stage = Stage::Done;
         Poll::Ready(match left {
             Left::Granted(granted) => Ok(granted),
-            Left::Dismissed => Err(this.supply.dismissal()),
-            Left::Waiting => unreachable!("a waiting ticket is not collected"),
+            Left::Dismissed => Err(this.supply().dismissal()),
         })
     }
 }
@@ -271,23 +313,30 @@ impl<P> Drop for Turn<P>
 where
     P: Deref<Target: Supply>,
 {
+    #[inline]
     fn drop(&mut self) {
-        let Stage::InLine(ticket) = self.stage else { return };
-        let supply = &*self.supply;
-        let emptied = supply.wait_list().with(|line| {
-            let waits = line.tickets.waits(ticket);
-            if waits {
-                line.tickets.unlink(ticket);
-            }
-            let emptied = line.tickets.release(ticket);
-            if waits {
+        if let Stage::InLine(ticket) = self.stage {
+            self.leave(ticket);
+        }
+    }
+}
+
+impl<P> Turn<P>
+where
+    P: Deref<Target: Supply>,
+{
+    fn leave(&self, ticket: Index) {
+        let supply = &**self.supply();
+        // With its waker, to be dropped outside of the lock.
+        let withdrawn = supply.wait_list().with(|line| {
+            let withdrawn = line.tickets.withdraw(ticket);
+            if withdrawn.is_err() {
                 // A smaller request behind a large head may fit now, and the note may be stale.
                 supply.serve(line);
             }
-            // With its waker, to be dropped outside of the lock.
-            emptied
+            withdrawn
         });
-        if let Left::Granted(granted) = emptied.left() {
+        if let Ok(Left::Granted(granted)) = withdrawn {
             supply.give_back(granted);
         }
     }

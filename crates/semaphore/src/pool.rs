@@ -3,11 +3,15 @@
 //! ```text
 //! take:     CAS: open, not barred, n are free ─▶ n fewer, one acquisition more
 //! ask:      (under the line's lock) the same CAS, or a CAS that sets ATTENDED, and BARRED if nobody may overtake
-//! release:  add n ─▶ ATTENDED was set? lock ─▶ pay what is owed ─▶ serve the line ─▶ unlock ─▶ wake
+//! release:  not ATTENDED: add n
+//!           ATTENDED: lock ─▶ hand n to the head, or add n, pay what is owed and serve the line ─▶ unlock ─▶ wake
 //! ```
 //!
 //! What is free and whether somebody waits are one word. So a release either comes before the CAS in `ask`, which then
 //! finds its permits, or after it, and then finds ATTENDED. There is no moment between a look and a note.
+//!
+//! The flags may stay for a while when nobody waits any more, until permits are free again: whoever comes meanwhile takes
+//! the lock in vain, once. So two that take turns with one permit do not write the word at all.
 //!
 //! Two ways to serve the head. If newcomers are barred, it is *granted* its permits: charged to the word under the lock.
 //! If they may overtake, it is *nudged*: woken to take what is free, if it is still free when it runs; see [`Fairness`].
@@ -92,7 +96,7 @@ impl Pool {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             if word & barred != 0 {
-                return None;
+                return self.take_nothing(need);
             }
             let n = need.of(free(word))?;
             match self.charge(word, n) {
@@ -100,6 +104,12 @@ impl Pool {
                 Err(found) => word = found,
             }
         }
+    }
+
+    /// Takes none where that will do.
+    #[cold]
+    fn take_nothing(&self, need: Need) -> Option<usize> {
+        if need.min == 0 && need.max > 0 { self.take(Need::exactly(0)) } else { None }
     }
 
     /// Takes `n` permits out of `word`, in which they are free, or returns what is there instead.
@@ -134,11 +144,37 @@ impl Pool {
     /// Gives `n` permits back.
     #[inline]
     pub(crate) fn release(&self, n: usize) {
+        // ORDERING: Relaxed: a guess. If it is right, the permits need not be added for the next holder to take them.
+        let is_attended = self.word.load(Ordering::Relaxed) & ATTENDED != 0;
         // ORDERING: Release: what was done with the permits is seen by whoever takes them (Acquire in `charge` and
         // `serve`). All other writes to the word are read-modify-writes, which pass it on. Acquire is not needed: whom
         // to wake is read under the line's lock.
-        if self.word.fetch_add(permits(n), Ordering::Release) & ATTENDED != 0 {
+        if is_attended {
+            self.attend(|line| self.hand_over(n, line));
+        } else if self.word.fetch_add(permits(n), Ordering::Release) & ATTENDED != 0 {
             self.attend(|_| ());
+        }
+    }
+
+    /// Gives `n` permits to the head, and to those behind it, past the word, as far as they fit; adds the rest. What was
+    /// done with them is seen by whoever gets them: it leaves the line under the line's lock.
+    fn hand_over(&self, mut n: usize, line: &mut Line<'_, Need>) {
+        // ORDERING: Relaxed: the flags change under the lock only. If permits are free, or owed, they are looked at
+        // together with these.
+        let word = self.word.load(Ordering::Relaxed);
+        while let Some(&need) = line.head() {
+            let is_simple = free(word) == 0 && self.debt() == 0 && need.min <= self.capacity();
+            if !is_simple || !self.hands_over(word, line) {
+                break;
+            }
+            let Some(handed) = need.of(n) else { break };
+            n -= handed;
+            self.counts.hand_over();
+            line.grant_head(Need::exactly(handed));
+        }
+        if n > 0 {
+            // ORDERING: Release: as in `release`.
+            self.word.fetch_add(permits(n), Ordering::Release);
         }
     }
 
@@ -268,7 +304,9 @@ impl Pool {
             false if !line.is_empty() || self.awaited.load(Ordering::Relaxed) => ATTENDED,
             false => 0,
         };
-        let (missing, stale) = (flags & !word, (ATTENDED | BARRED) & word & !flags);
+        let missing = flags & !word;
+        // Without free permits they do no harm, and may be right again before there are any.
+        let stale = if free(word) > 0 { (ATTENDED | BARRED) & word & !flags } else { 0 };
         if missing != 0 {
             self.word.fetch_or(missing, Ordering::Relaxed);
         }

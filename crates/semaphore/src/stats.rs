@@ -56,9 +56,11 @@ const LAP: u64 = ACQUISITIONS / 16;
 pub(crate) struct Counts {
     /// Laps that the count in the word has made; lags behind for as long as who completed one has not run on.
     laps: AtomicU64,
+    /// Acquisitions of permits that never came back to the word.
+    handed_over: AtomicU64,
     refused: AtomicU64,
     cancelled: AtomicU64,
-    /// Grants that nobody picked up. In the word they count as acquisitions.
+    /// Grants that nobody picked up.
     unclaimed: AtomicU64,
     waited: AtomicU64,
     waited_nanos: AtomicU64,
@@ -69,6 +71,7 @@ impl Counts {
         pub(crate) fn new() -> Self {
             Self {
                 laps: AtomicU64::new(0),
+                handed_over: AtomicU64::new(0),
                 refused: AtomicU64::new(0),
                 cancelled: AtomicU64::new(0),
                 unclaimed: AtomicU64::new(0),
@@ -111,6 +114,11 @@ impl Counts {
         self.waited.store(self.waited.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
+    /// Counts an acquisition that the word does not know of. Under the line's lock.
+    pub(crate) fn hand_over(&self) {
+        self.handed_over.store(self.handed_over.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
     /// Adds the time of a wait that is over.
     pub(crate) fn wait_is_over(&self, duration: Duration) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
@@ -126,7 +134,8 @@ impl Counts {
         let laps = self.laps.load(Ordering::Acquire);
         let in_word = in_word();
         let missing = (in_word / LAP).wrapping_sub(laps) % 16;
-        let granted = (laps + missing) * LAP + in_word % LAP;
+        let granted =
+            (laps + missing) * LAP + in_word % LAP + self.handed_over.load(Ordering::Relaxed);
         granted.saturating_sub(self.unclaimed.load(Ordering::Relaxed))
     }
 

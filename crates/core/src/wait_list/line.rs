@@ -1,13 +1,16 @@
 //! The line itself: tickets in an index arena, and what a supply may do with them.
 
-use core::{fmt, mem, task::Waker};
+use core::{fmt, task::Waker};
 
 use alloc::vec::Vec;
 
 use crate::wake_list::WakeList;
 
+/// The place of a ticket in the arena.
+pub(super) type Index = u32;
+
 /// The end of a chain of slots.
-const NONE: usize = usize::MAX;
+const NONE: Index = Index::MAX;
 
 /// An emptied arena above this many slots is given back to the allocator.
 const KEPT_SLOTS: usize = 64;
@@ -16,42 +19,48 @@ const KEPT_SLOTS: usize = 64;
 pub(super) struct Tickets<N> {
     slots: Vec<Slot<N>>,
     /// Head of the chain of free slots, linked by `next`.
-    free: usize,
+    free: Index,
     // INVARIANT: `head` to `tail` through `next`, and back through `prev`, are the tickets in state `Waiting`, in the
     // order in which they are served, and there are `len` of them. A granted or dismissed ticket is in no chain until its
     // owner collects it.
-    head: usize,
-    tail: usize,
-    len: usize,
+    head: Index,
+    tail: Index,
+    len: u32,
     // INVARIANT: the number of slots that are not `Free`; `len` of them are in line.
-    taken: usize,
+    taken: u32,
     // INVARIANT: what was noted since the present head became the head.
     head_note: Option<u64>,
+    /// Whom to wake once the lock is open.
+    pub(super) woken: WakeList,
 }
 
 struct Slot<N> {
-    state: State<N>,
-    prev: usize,
-    next: usize,
+    /// What is asked for; what is given, once granted.
+    need: N,
+    // INVARIANT: present only while `Waiting`. A waiting ticket without one was nudged: woken to ask again, and not polled
+    // since.
+    waker: Option<Waker>,
+    prev: Index,
+    next: Index,
+    state: State,
 }
 
 /// | state | meaning | left by |
 /// | --- | --- | --- |
 /// | `Free` | in the free chain | `Tickets::join` |
-/// | `Waiting`, with a waker | in line, with the waker of its last poll | a grant, a dismissal, a nudge, or its owner |
-/// | `Waiting`, without | in line, nudged: woken to ask again, and not polled since | the same, or its owner's poll |
+/// | `Waiting` | in line | a grant, a dismissal, or its owner's drop |
 /// | `Granted` | out of the line, the supply is already charged | its owner: poll collects, drop passes on |
 /// | `Dismissed` | out of the line, nothing granted | its owner |
-enum State<N> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
     Free,
-    Waiting { need: N, waker: Option<Waker> },
-    Granted(N),
+    Waiting,
+    Granted,
     Dismissed,
 }
 
 /// How a ticket left the line.
 pub(super) enum Left<N> {
-    Waiting,
     Granted(N),
     Dismissed,
 }
@@ -64,42 +73,28 @@ pub(super) enum Collected<N> {
     Left(Left<N>),
 }
 
-/// A slot's former content, to be dropped outside of the lock: it may hold a waker, whose code is foreign.
-pub(super) struct Emptied<N>(State<N>);
-
-impl<N> Emptied<N> {
-    pub(super) fn left(self) -> Left<N> {
-        match self.0 {
-            State::Waiting { .. } => Left::Waiting,
-            State::Granted(granted) => Left::Granted(granted),
-            State::Dismissed => Left::Dismissed,
-            State::Free => {
-                unreachable!("a ticket's slot belongs to its future until it is collected")
-            }
-        }
-    }
-}
-
 /// The line while its lock is held; what a [`Supply`](super::Supply) works on.
 pub struct Line<'a, N> {
     pub(super) tickets: &'a mut Tickets<N>,
-    pub(super) woken: &'a mut WakeList,
 }
 
-impl<N> Line<'_, N> {
+impl<N: Copy> Line<'_, N> {
     /// Returns how many wait.
+    #[inline]
     pub fn len(&self) -> usize {
-        self.tickets.len
+        self.tickets.len()
     }
 
     /// Returns whether nobody waits.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.tickets.len == 0
     }
 
     /// Returns what the ticket asks for that is served next.
+    #[inline]
     pub fn head(&self) -> Option<&N> {
-        self.tickets.need(self.tickets.head)
+        self.tickets.slots.get(self.tickets.head as usize).map(|slot| &slot.need)
     }
 
     /// Returns a place for a note about the present head; it is empty again when another has become the head.
@@ -110,8 +105,9 @@ impl<N> Line<'_, N> {
     /// Grants `granted` to the head. The caller has charged the supply for it.
     ///
     /// Does nothing if nobody waits.
+    #[inline]
     pub fn grant_head(&mut self, granted: N) {
-        self.settle_head(State::Granted(granted));
+        self.tickets.settle_head(State::Granted, Some(granted));
     }
 
     /// Sends everybody away with [`Supply::dismissal`](super::Supply::dismissal).
@@ -123,7 +119,7 @@ impl<N> Line<'_, N> {
 
     /// Sends the head away with [`Supply::dismissal`](super::Supply::dismissal). Does nothing if nobody waits.
     pub fn dismiss_head(&mut self) {
-        self.settle_head(State::Dismissed);
+        self.tickets.settle_head(State::Dismissed, None);
     }
 
     /// Wakes tickets, from the head on, for as long as `fits` says so, without granting them anything: each
@@ -131,34 +127,21 @@ impl<N> Line<'_, N> {
     ///
     /// `fits` is asked about those, too, that were woken before and have not been polled since.
     pub fn nudge_while(&mut self, mut fits: impl FnMut(&N) -> bool) {
-        let mut index = self.tickets.head;
-        while let Some(slot) = self.tickets.slots.get_mut(index) {
-            let State::Waiting { need, waker } = &mut slot.state else {
-                unreachable!("only waiting tickets are in line")
-            };
-            if !fits(need) {
+        let Tickets { slots, woken, head, .. } = &mut *self.tickets;
+        let mut index = *head;
+        while let Some(slot) = slots.get_mut(index as usize) {
+            if !fits(&slot.need) {
                 return;
             }
-            if let Some(waker) = waker.take() {
-                self.woken.push(waker);
+            if let Some(waker) = slot.waker.take() {
+                woken.push(waker);
             }
             index = slot.next;
         }
     }
-
-    fn settle_head(&mut self, state: State<N>) {
-        let head = self.tickets.head;
-        if head != NONE {
-            self.tickets.unlink(head);
-            let before = mem::replace(&mut self.tickets.slots[head].state, state);
-            if let State::Waiting { waker: Some(waker), .. } = before {
-                self.woken.push(waker);
-            }
-        }
-    }
 }
 
-impl<N> Tickets<N> {
+impl<N: Copy> Tickets<N> {
     pub(super) const fn new() -> Self {
         Self {
             slots: Vec::new(),
@@ -168,106 +151,136 @@ impl<N> Tickets<N> {
             len: 0,
             taken: 0,
             head_note: None,
+            woken: WakeList::new(),
         }
     }
 
     pub(super) const fn len(&self) -> usize {
-        self.len
+        self.len as usize
     }
 
     /// Puts a ticket in line: at the tail, or before the head.
-    pub(super) fn join(&mut self, need: N, waker: Waker, in_front: bool) -> usize {
+    ///
+    /// # Panics
+    ///
+    /// Panics if 2³² − 1 tickets are out.
+    pub(super) fn join(&mut self, need: N, waker: Waker, in_front: bool) -> Index {
         let (prev, next) = if in_front { (NONE, self.head) } else { (self.tail, NONE) };
-        let slot = Slot { state: State::Waiting { need, waker: Some(waker) }, prev, next };
+        let slot = Slot { need, waker: Some(waker), prev, next, state: State::Waiting };
         let index = self.free;
-        let index = if index == NONE {
-            self.slots.push(slot);
-            self.slots.len() - 1
-        } else {
-            self.free = self.slots[index].next;
-            self.slots[index] = slot;
-            index
+        let index = match self.slots.get_mut(index as usize) {
+            Some(free) => {
+                self.free = free.next;
+                *free = slot;
+                index
+            }
+            None => self.add(slot),
         };
-        self.connect(prev, index, index, next);
+        match self.slots.get_mut(prev as usize) {
+            Some(before) => before.next = index,
+            None => (self.head, self.head_note) = (index, None),
+        }
+        match self.slots.get_mut(next as usize) {
+            Some(behind) => behind.prev = index,
+            None => self.tail = index,
+        }
         self.len += 1;
         self.taken += 1;
         index
     }
 
+    #[cold]
+    fn add(&mut self, slot: Slot<N>) -> Index {
+        let index = Index::try_from(self.slots.len()).ok().filter(|&index| index != NONE);
+        self.slots.push(slot);
+        index.expect("fewer than 2^32 - 1 wait")
+    }
+
     /// Takes a waiting ticket out of the line, keeping its slot.
-    pub(super) fn unlink(&mut self, index: usize) {
-        let Slot { prev, next, .. } = self.slots[index];
-        self.connect(prev, next, prev, next);
+    fn unlink(&mut self, index: Index) {
+        let Slot { prev, next, .. } = self.slots[index as usize];
+        match self.slots.get_mut(prev as usize) {
+            Some(before) => before.next = next,
+            None => (self.head, self.head_note) = (next, None),
+        }
+        match self.slots.get_mut(next as usize) {
+            Some(behind) => behind.prev = prev,
+            None => self.tail = prev,
+        }
         self.len -= 1;
     }
 
-    /// Makes `after` follow `prev`, and `before` precede `next`; an end of the line stands for a missing neighbour.
-    fn connect(&mut self, prev: usize, after: usize, before: usize, next: usize) {
-        match prev {
-            NONE => {
-                self.head = after;
-                self.head_note = None;
-            }
-            prev => self.slots[prev].next = after,
+    fn settle_head(&mut self, state: State, granted: Option<N>) {
+        let head = self.head;
+        let Some(slot) = self.slots.get_mut(head as usize) else { return };
+        slot.state = state;
+        slot.need = granted.unwrap_or(slot.need);
+        if let Some(waker) = slot.waker.take() {
+            self.woken.push(waker);
         }
-        match next {
-            NONE => self.tail = before,
-            next => self.slots[next].prev = before,
-        }
+        self.unlink(head);
     }
 
     /// Frees a slot that is in no chain.
-    pub(super) fn release(&mut self, index: usize) -> Emptied<N> {
-        let state = mem::replace(&mut self.slots[index].state, State::Free);
-        self.slots[index].next = self.free;
+    fn release(&mut self, index: Index) {
+        let slot = &mut self.slots[index as usize];
+        slot.state = State::Free;
+        slot.next = self.free;
         self.free = index;
         self.taken -= 1;
         if self.taken == 0 && self.slots.len() > KEPT_SLOTS {
             self.slots = Vec::new();
             self.free = NONE;
         }
-        Emptied(state)
-    }
-
-    /// Returns whether a ticket stands in line.
-    pub(super) fn waits(&self, index: usize) -> bool {
-        matches!(self.slots[index].state, State::Waiting { .. })
     }
 
     /// Returns whether a ticket is the one that is served next.
-    pub(super) const fn is_head(&self, index: usize) -> bool {
+    pub(super) const fn is_head(&self, index: Index) -> bool {
         self.head == index
     }
 
-    fn need(&self, index: usize) -> Option<&N> {
-        match &self.slots.get(index)?.state {
-            State::Waiting { need, .. } => Some(need),
-            _ => unreachable!("only waiting tickets are in line"),
+    /// Looks after a ticket: frees its slot if it has left the line, else says what it lacks.
+    pub(super) fn collect(&mut self, index: Index, waker: &Waker) -> Collected<N> {
+        let slot = &self.slots[index as usize];
+        match (slot.state, &slot.waker) {
+            (State::Granted, _) => {
+                let granted = slot.need;
+                self.release(index);
+                Collected::Left(Left::Granted(granted))
+            }
+            (State::Waiting, Some(held)) if held.will_wake(waker) => Collected::Waits,
+            (State::Waiting, Some(_)) => Collected::NeedsWaker,
+            (State::Waiting, None) => Collected::Nudged(slot.need),
+            (State::Dismissed | State::Free, _) => {
+                self.release(index);
+                Collected::Left(Left::Dismissed)
+            }
         }
     }
-}
 
-impl<N: Copy> Tickets<N> {
-    /// Looks after a ticket: frees its slot if it has left the line, else says what it lacks.
-    pub(super) fn collect(&mut self, index: usize, waker: &Waker) -> Collected<N> {
-        match &self.slots[index].state {
-            State::Waiting { waker: Some(held), .. } if held.will_wake(waker) => Collected::Waits,
-            State::Waiting { waker: Some(_), .. } => Collected::NeedsWaker,
-            State::Waiting { need, waker: None } => Collected::Nudged(*need),
-            _ => Collected::Left(self.release(index).left()),
+    /// Takes a ticket out for good. Returns how it had left the line, or its waker: `Err` if it was still in line.
+    pub(super) fn withdraw(&mut self, index: Index) -> Result<Left<N>, Option<Waker>> {
+        let slot = &mut self.slots[index as usize];
+        let left = match slot.state {
+            State::Granted => Ok(Left::Granted(slot.need)),
+            State::Dismissed | State::Free => Ok(Left::Dismissed),
+            State::Waiting => Err(slot.waker.take()),
+        };
+        if left.is_err() {
+            self.unlink(index);
         }
+        self.release(index);
+        left
     }
 
     /// Gives a waiting ticket a waker; returns the one that is not needed.
-    pub(super) fn replace_waker(&mut self, index: usize, waker: Waker) -> Option<Waker> {
-        match &mut self.slots[index].state {
-            State::Waiting { waker: held, .. } => held.replace(waker),
-            _ => Some(waker),
-        }
+    pub(super) fn replace_waker(&mut self, index: Index, waker: Waker) -> Option<Waker> {
+        let slot = &mut self.slots[index as usize];
+        if slot.state == State::Waiting { slot.waker.replace(waker) } else { Some(waker) }
     }
 }
 
-impl<N> fmt::Debug for Line<'_, N> {
+impl<N: Copy> fmt::Debug for Line<'_, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Line").field("len", &self.len()).finish_non_exhaustive()
     }
