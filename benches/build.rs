@@ -3,7 +3,7 @@
 use std::{env, fs, path::Path};
 
 /// Direct dependencies that are no rivals.
-const OURS: &[&str] = &["async-executor", "criterion", "futures-lite"];
+const OURS: &[&str] = &["async-executor", "criterion", "fastrand", "futures-lite", "tower"];
 
 /// Rivals by way of another crate: governor's keyed store.
 const INDIRECT: &[&str] = &["dashmap"];

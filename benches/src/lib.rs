@@ -9,8 +9,11 @@ pub mod report;
 pub mod timing;
 pub mod workload;
 
+mod circuit_breaker;
+mod clocks;
 mod machine;
 mod queue;
+mod rate_limiter;
 mod semaphore;
 
 pub use self::{

@@ -25,7 +25,7 @@ impl Table {
         for Row { name, class, ours, samples } in &self.rows {
             let (workload, unit) = (self.workload.name, self.workload.unit);
             let (median, min, max) = (samples.median(), samples.min(), samples.max());
-            // `{:?}` of these names, which are ASCII and have no control characters, is also JSON.
+            // These names have no control characters, so that `{:?}` of them is also JSON.
             lines += &format!(
                 "{{\"workload\":{workload:?},\"contender\":{name:?},\"ours\":{ours},\"class\":{class:?},\
                  \"unit\":\"ns per {unit}\",\"median\":{median:.3},\"min\":{min:.3},\"max\":{max:.3}}}\n"

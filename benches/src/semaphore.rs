@@ -65,11 +65,8 @@ pub(crate) const WORKLOADS: &[Workload] = &[
 /// Grants in the order of arrival; nobody overtakes.
 const FAIR: &str = "fair";
 
-/// Newcomers may overtake.
+/// Newcomers may overtake; with `Fairness::Eventual` only within a bound.
 const BARGING: &str = "barging";
-
-/// Newcomers may overtake until the head has waited for a bound.
-const EVENTUAL: &str = "eventual";
 
 /// Tidegate's semaphore with eventual fairness. SWITCH: builds the default until `Fairness::Eventual` is there.
 fn eventual(permits: usize) -> Semaphore {
@@ -112,7 +109,7 @@ fn ready_waited_for() -> Vec<Contender> {
 fn one_executor() -> Vec<Contender> {
     vec![
         ours("tidegate", FAIR, tasks_on_one_executor(Semaphore::new(4))),
-        ours("tidegate, eventual", EVENTUAL, tasks_on_one_executor(eventual(4))),
+        ours("tidegate, eventual", BARGING, tasks_on_one_executor(eventual(4))),
         rival("tokio", FAIR, tasks_on_one_executor(Tokio::new(4))),
         rival("asyncband", FAIR, tasks_on_one_executor(Asyncband::new(4))),
         rival("async-lock", BARGING, tasks_on_one_executor(AsyncLock::new(4))),
@@ -122,7 +119,7 @@ fn one_executor() -> Vec<Contender> {
 fn two_threads() -> Vec<Contender> {
     vec![
         ours("tidegate", FAIR, threads(Semaphore::new(1))),
-        ours("tidegate, eventual", EVENTUAL, threads(eventual(1))),
+        ours("tidegate, eventual", BARGING, threads(eventual(1))),
         rival("tokio", FAIR, threads(Tokio::new(1))),
         rival("asyncband", FAIR, threads(Asyncband::new(1))),
         rival("async-lock", BARGING, threads(AsyncLock::new(1))),
@@ -135,7 +132,7 @@ fn two_threads() -> Vec<Contender> {
 fn two_executors() -> Vec<Contender> {
     vec![
         ours("tidegate", FAIR, tasks_on_two_executors(Semaphore::new(4))),
-        ours("tidegate, eventual", EVENTUAL, tasks_on_two_executors(eventual(4))),
+        ours("tidegate, eventual", BARGING, tasks_on_two_executors(eventual(4))),
         rival("tokio", FAIR, tasks_on_two_executors(Tokio::new(4))),
         rival("asyncband", FAIR, tasks_on_two_executors(Asyncband::new(4))),
         rival("async-lock", BARGING, tasks_on_two_executors(AsyncLock::new(4))),

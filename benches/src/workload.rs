@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{queue, semaphore};
+use crate::{circuit_breaker, queue, rate_limiter, semaphore};
 
 /// A loop that all of its contenders go through.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +58,8 @@ pub fn rival(
 }
 
 /// All workloads, pattern by pattern.
-pub const WORKLOADS: &[&[Workload]] = &[semaphore::WORKLOADS, queue::WORKLOADS];
+pub const WORKLOADS: &[&[Workload]] =
+    &[semaphore::WORKLOADS, rate_limiter::WORKLOADS, circuit_breaker::WORKLOADS, queue::WORKLOADS];
 
 /// Returns the workloads whose names contain `filter`.
 pub fn matching(filter: &str) -> impl Iterator<Item = Workload> {

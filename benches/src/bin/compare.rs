@@ -142,3 +142,34 @@ fn run_one(only: &str, iters: u64) -> Result<(), String> {
     }
     Err(format!("{only:?} does not begin with a workload; {}", all_workloads()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(line: &str) -> Result<(), String> {
+        parse(line.split_terminator(' ').map(str::to_owned)).and_then(run)
+    }
+
+    #[test]
+    fn what_it_does_not_know_it_answers_with_what_there_is() {
+        for (line, answer) in [
+            ("--quickly", "--quick"),
+            ("nothing-of-this-name", "semaphore/try and release"),
+            ("--only semaphore --iters 1", "semaphore/try and release"),
+            ("--only queue", "go together"),
+            ("--iters 0", "from 1 on"),
+            ("--json", "needs a value"),
+            ("one two", "one filter"),
+        ] {
+            let message = outcome(line).unwrap_err();
+            assert!(message.contains(answer), "{line}: {message}");
+        }
+    }
+
+    #[test]
+    fn one_contender_is_found_by_its_name() {
+        assert_eq!(run_one("queue/push and pop, bounded/tidegate", 1), Ok(()));
+        assert!(run_one("queue/push and pop, bounded/nobody", 1).unwrap_err().contains("tidegate"));
+    }
+}

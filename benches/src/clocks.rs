@@ -1,0 +1,158 @@
+//! Clocks of equal quality for ours and for rivals. A class of limiters is named for its clock.
+//!
+//! `quanta` and `cached` are written as governor writes its own two, over the same crate. SWITCH: tidegate-core's own
+//! clocks of these kinds take their place once they are there.
+
+use std::{
+    hint::black_box,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use governor::clock::{Clock as _, FakeRelativeClock, QuantaUpkeepClock};
+use tidegate_core::{Clock, SystemClock, Timer, time::Timestamp};
+
+use crate::{
+    timing::timed,
+    workload::{Contender, REFERENCE, ours, rival},
+};
+
+/// `std::time::Instant`: a call to the operating system, which makes none of the kernel.
+pub(crate) const INSTANT: &str = "instant";
+
+/// The processor's counter, read and scaled by quanta.
+pub(crate) const QUANTA: &str = "quanta";
+
+/// A number that a thread writes every millisecond.
+pub(crate) const CACHED: &str = "cached";
+
+/// The caller says what time it is.
+pub(crate) const GIVEN: &str = "given";
+
+/// The processor's counter, as in governor's `QuantaClock`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Quanta(quanta::Clock);
+
+impl Clock for Quanta {
+    #[inline]
+    fn now(&self) -> Timestamp {
+        Timestamp::from_nanos(self.0.delta_as_nanos(0, self.0.raw()))
+    }
+}
+
+/// What quanta's thread has written, as in governor's `QuantaUpkeepClock`.
+#[derive(Debug, Clone)]
+pub(crate) struct Cached {
+    clock: quanta::Clock,
+    origin: quanta::Instant,
+}
+
+impl Cached {
+    pub(crate) fn new() -> Self {
+        upkeep();
+        let clock = quanta::Clock::default();
+        let origin = clock.recent();
+        Self { clock, origin }
+    }
+}
+
+impl Clock for Cached {
+    #[inline]
+    fn now(&self) -> Timestamp {
+        Timestamp::ORIGIN + self.clock.recent().saturating_duration_since(self.origin)
+    }
+}
+
+/// Governor's clock over quanta's thread, of which a process has one. It runs from the first use on.
+pub(crate) fn upkeep() -> QuantaUpkeepClock {
+    static UPKEEP: OnceLock<QuantaUpkeepClock> = OnceLock::new();
+    let start = || {
+        QuantaUpkeepClock::from_interval(Duration::from_millis(1)).expect("nobody else started it")
+    };
+    UPKEEP.get_or_init(start).clone()
+}
+
+/// A number that only the caller changes, as in governor's `FakeRelativeClock`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Given(Arc<AtomicU64>);
+
+impl Given {
+    pub(crate) fn advance(&self, nanos: u64) {
+        self.0.fetch_add(nanos, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Given {
+    #[inline]
+    fn now(&self) -> Timestamp {
+        Timestamp::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
+// Nobody waits in these workloads, but to acquire takes a timer.
+impl Timer for Quanta {
+    type Sleep = <SystemClock as Timer>::Sleep;
+
+    fn sleep_until(&self, time: Timestamp) -> Self::Sleep {
+        SystemClock.sleep(time.since(self.now()))
+    }
+}
+
+impl Timer for Cached {
+    type Sleep = <SystemClock as Timer>::Sleep;
+
+    fn sleep_until(&self, time: Timestamp) -> Self::Sleep {
+        SystemClock.sleep(time.since(self.now()))
+    }
+}
+
+/// A clock of ours for a limiter of ratelimit's.
+pub(crate) struct ForRatelimit<C>(pub(crate) C);
+
+impl<C: Clock> ratelimit::Clock for ForRatelimit<C> {
+    #[inline]
+    fn elapsed(&self) -> Duration {
+        Duration::from_nanos(self.0.now().as_nanos())
+    }
+}
+
+/// Times one look at the clock.
+fn looking<T>(mut look: impl FnMut() -> T) -> impl FnMut(u64) -> Duration {
+    move |n| {
+        timed(|| {
+            for _ in 0..n {
+                black_box(look());
+            }
+        })
+    }
+}
+
+/// All of them, bare.
+pub(crate) fn looks() -> Vec<Contender> {
+    let (quanta, cached, given) = (Quanta::default(), Cached::new(), Given::default());
+    let (of_quanta, upkeep, fake) =
+        (quanta::Clock::default(), upkeep(), FakeRelativeClock::default());
+    vec![
+        ours("SystemClock", INSTANT, looking(|| SystemClock.now())),
+        ours("clock over quanta", QUANTA, looking(move || black_box(&quanta).now())),
+        ours("clock over quanta, cached", CACHED, looking(move || black_box(&cached).now())),
+        ours("clock by hand", GIVEN, looking(move || black_box(&given).now())),
+        rival("Instant::now", INSTANT, looking(Instant::now)),
+        rival("quanta::Clock::now", QUANTA, looking(move || black_box(&of_quanta).now())),
+        rival("governor QuantaUpkeepClock", CACHED, looking(move || black_box(&upkeep).now())),
+        rival("governor FakeRelativeClock", GIVEN, looking(move || black_box(&fake).now())),
+    ]
+}
+
+/// The bare clocks as rows of another table.
+pub(crate) fn references() -> Vec<Contender> {
+    let (quanta, cached) = (Quanta::default(), Cached::new());
+    vec![
+        rival("bare clock: instant", REFERENCE, looking(Instant::now)),
+        rival("bare clock: quanta", REFERENCE, looking(move || black_box(&quanta).now())),
+        rival("bare clock: cached", REFERENCE, looking(move || black_box(&cached).now())),
+    ]
+}
