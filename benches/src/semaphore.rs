@@ -5,7 +5,7 @@ mod subject;
 
 use async_lock::Semaphore as AsyncLock;
 use asyncband::semaphore::Semaphore as Asyncband;
-use tidegate_semaphore::Semaphore;
+use tidegate_semaphore::{Fairness, Semaphore};
 use tokio::sync::Semaphore as Tokio;
 
 use self::{
@@ -68,9 +68,9 @@ const FAIR: &str = "fair";
 /// Newcomers may overtake; with `Fairness::Eventual` only within a bound.
 const BARGING: &str = "barging";
 
-/// Tidegate's semaphore with eventual fairness. SWITCH: builds the default until `Fairness::Eventual` is there.
+/// Tidegate's semaphore with eventual fairness.
 fn eventual(permits: usize) -> Semaphore {
-    Semaphore::new(permits)
+    Semaphore::builder(permits).fairness(Fairness::eventual()).build()
 }
 
 fn try_and_release() -> Vec<Contender> {
