@@ -58,10 +58,11 @@ impl<N: Copy> WaitList<N> {
     pub fn with<R>(&self, section: impl FnOnce(&mut Line<'_, N>) -> R) -> R {
         let (result, woken) = self.tickets.with(|tickets| {
             let result = section(&mut Line { tickets });
-            (result, (!tickets.woken.is_empty()).then(|| tickets.woken.take()))
+            (result, tickets.take_woken())
         });
-        if let Some(woken) = woken {
-            woken.wake();
+        if let Some((first, _rest)) = woken {
+            // The rest is woken when it is dropped, also if this panics.
+            first.wake();
         }
         result
     }

@@ -150,7 +150,7 @@ impl Pool {
         // `serve`). All other writes to the word are read-modify-writes, which pass it on. Acquire is not needed: whom
         // to wake is read under the line's lock.
         if is_attended {
-            self.attend(|line| self.hand_over(n, line));
+            self.hand_over(n);
         } else if self.word.fetch_add(permits(n), Ordering::Release) & ATTENDED != 0 {
             self.attend(|_| ());
         }
@@ -158,23 +158,31 @@ impl Pool {
 
     /// Gives `n` permits to the head, and to those behind it, past the word, as far as they fit; adds the rest. What was
     /// done with them is seen by whoever gets them: it leaves the line under the line's lock.
-    fn hand_over(&self, mut n: usize, line: &mut Line<'_, Need>) {
-        // ORDERING: Relaxed: the flags change under the lock only. If permits are free, or owed, they are looked at
-        // together with these.
-        let word = self.word.load(Ordering::Relaxed);
-        while let Some(&need) = line.head() {
-            let is_simple = free(word) == 0 && self.debt() == 0 && need.min <= self.capacity();
-            if !is_simple || !self.hands_over(word, line) {
-                break;
+    #[cold]
+    fn hand_over(&self, mut n: usize) {
+        let is_idle = self.line.with(|line| {
+            // ORDERING: Relaxed: the flags change under the lock only. If permits are free, or owed, they are looked at
+            // together with these.
+            let word = self.word.load(Ordering::Relaxed);
+            while free(word) == 0 && self.debt() == 0 && n > 0 {
+                let Some(&need) = line.head() else { break };
+                if need.min > self.capacity() || !self.hands_over(word, line) {
+                    break;
+                }
+                let Some(handed) = need.of(n) else { break };
+                n -= handed;
+                self.counts.hand_over();
+                line.grant_head(Need::exactly(handed));
             }
-            let Some(handed) = need.of(n) else { break };
-            n -= handed;
-            self.counts.hand_over();
-            line.grant_head(Need::exactly(handed));
-        }
-        if n > 0 {
+            if n == 0 {
+                return false;
+            }
             // ORDERING: Release: as in `release`.
             self.word.fetch_add(permits(n), Ordering::Release);
+            self.settle(line)
+        });
+        if is_idle {
+            self.all_back.notify_all();
         }
     }
 
@@ -183,19 +191,24 @@ impl Pool {
     pub(crate) fn attend<R>(&self, change: impl FnOnce(&mut Line<'_, Need>) -> R) -> R {
         let (result, is_idle) = self.line.with(|line| {
             let result = change(line);
-            self.serve(line);
-            // ORDERING: Relaxed, both: under the line's lock.
-            let is_idle = self.awaited.load(Ordering::Relaxed) && self.in_use() == 0;
-            if is_idle {
-                self.awaited.store(false, Ordering::Relaxed);
-                self.note_line(line);
-            }
-            (result, is_idle)
+            (result, self.settle(line))
         });
         if is_idle {
             self.all_back.notify_all();
         }
         result
+    }
+
+    /// Serves the line after a change, and returns whether `all_back` is to be notified. Under the line's lock.
+    fn settle(&self, line: &mut Line<'_, Need>) -> bool {
+        self.serve(line);
+        // ORDERING: Relaxed, both: under the line's lock.
+        let is_idle = self.awaited.load(Ordering::Relaxed) && self.in_use() == 0;
+        if is_idle {
+            self.awaited.store(false, Ordering::Relaxed);
+            self.note_line(line);
+        }
+        is_idle
     }
 
     /// Returns whether no permit is out. If some are, the release of the last one notifies `all_back`.

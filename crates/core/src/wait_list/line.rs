@@ -30,8 +30,28 @@ pub(super) struct Tickets<N> {
     taken: u32,
     // INVARIANT: what was noted since the present head became the head.
     head_note: Option<u64>,
-    /// Whom to wake once the lock is open.
-    pub(super) woken: WakeList,
+    woken: Woken,
+}
+
+/// Whom to wake once the lock is open: nearly always one.
+pub(super) struct Woken {
+    first: Option<Waker>,
+    // INVARIANT: empty without a first.
+    rest: WakeList,
+}
+
+impl Woken {
+    const fn new() -> Self {
+        Self { first: None, rest: WakeList::new() }
+    }
+
+    #[inline]
+    fn push(&mut self, waker: Waker) {
+        match self.first {
+            None => self.first = Some(waker),
+            Some(_) => self.rest.push(waker),
+        }
+    }
 }
 
 struct Slot<N> {
@@ -151,12 +171,20 @@ impl<N: Copy> Tickets<N> {
             len: 0,
             taken: 0,
             head_note: None,
-            woken: WakeList::new(),
+            woken: Woken::new(),
         }
     }
 
     pub(super) const fn len(&self) -> usize {
         self.len as usize
+    }
+
+    /// Takes out whom to wake, to be done with the lock open: the first one, and, dropped or woken, the rest.
+    #[inline]
+    pub(super) fn take_woken(&mut self) -> Option<(Waker, Option<WakeList>)> {
+        let first = self.woken.first.take()?;
+        let rest = &mut self.woken.rest;
+        Some((first, (!rest.is_empty()).then(|| rest.take())))
     }
 
     /// Puts a ticket in line: at the tail, or before the head.
