@@ -174,7 +174,9 @@ impl Pool {
                 self.counts.hand_over();
                 line.grant_head(Need::exactly(handed));
             }
-            if n == 0 {
+            // Where the next one asks for more than there is, it has to be told.
+            let is_settled = line.head().is_none_or(|head| head.min <= self.capacity());
+            if n == 0 && is_settled {
                 return false;
             }
             // ORDERING: Release: as in `release`.
@@ -371,6 +373,10 @@ impl Pool {
             if capacity > existing {
                 // ORDERING: Release: as in `release`. After the capacity: there are never more free than there are.
                 self.word.fetch_add(permits(capacity - existing), Ordering::Release);
+            } else if capacity < existing {
+                // ORDERING: Relaxed: the lock orders what is done about the flags. Before the debt is paid: a release comes
+                // before this, and its permits pay, or after it, and sees that it has to.
+                self.word.fetch_or(ATTENDED | BARRED, Ordering::Relaxed);
             }
             true
         })

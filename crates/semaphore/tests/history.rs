@@ -12,6 +12,8 @@ use by_hand::Task;
 enum Step {
     Try(usize),
     Ask(usize),
+    /// Asks for a range, from the first number on, of so many more.
+    AskUpTo(usize, usize),
     /// Polls the future at this place among those that are alive.
     Poll(usize),
     Cancel(usize),
@@ -20,6 +22,7 @@ enum Step {
     Split(usize, usize),
     Add(usize),
     ForgetFree(usize),
+    SetCapacity(usize),
     Close,
 }
 
@@ -28,13 +31,15 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => amount.clone().prop_map(Step::Try),
         8 => amount.clone().prop_map(Step::Ask),
+        4 => (amount.clone(), amount.clone()).prop_map(|(n, more)| Step::AskUpTo(n, more)),
         4 => place.clone().prop_map(Step::Poll),
         3 => place.clone().prop_map(Step::Cancel),
         8 => place.clone().prop_map(Step::Release),
         1 => place.clone().prop_map(Step::Forget),
         2 => (place, amount.clone()).prop_map(|(place, n)| Step::Split(place, n)),
         1 => amount.clone().prop_map(Step::Add),
-        1 => amount.prop_map(Step::ForgetFree),
+        1 => amount.clone().prop_map(Step::ForgetFree),
+        2 => amount.prop_map(Step::SetCapacity),
         1 => Just(Step::Close),
     ]
 }
@@ -43,7 +48,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fate {
     Waits,
-    Granted,
+    Granted(usize),
     Refused(AcquireError),
 }
 
@@ -51,7 +56,10 @@ enum Fate {
 #[derive(Default)]
 struct Reference {
     closed: bool,
-    line: VecDeque<(usize, usize)>,
+    /// Permits above the capacity that are still out.
+    debt: usize,
+    /// Numbers of requests, and the least and the most that they ask for.
+    line: VecDeque<(usize, usize, usize)>,
     fates: Vec<Fate>,
     stats: Stats,
 }
@@ -64,34 +72,38 @@ impl Reference {
         reference
     }
 
-    fn try_take(&mut self, n: usize) -> Result<(), TryAcquireError> {
+    fn try_take(&mut self, min: usize, max: usize) -> Result<usize, TryAcquireError> {
+        let mut n = max.min(self.stats.available);
+        if !self.line.is_empty() {
+            n = 0;
+        }
         let answer = if self.closed {
             Err(TryAcquireError::Closed)
-        } else if n > self.stats.capacity {
+        } else if min > self.stats.capacity {
             Err(TryAcquireError::TooMany)
-        } else if n > 0 && (n > self.stats.available || !self.line.is_empty()) {
+        } else if n < min {
             Err(TryAcquireError::NoPermits)
         } else {
             self.stats.available -= n;
-            Ok(())
+            Ok(n)
         };
         match answer {
-            Ok(()) => self.stats.acquired += 1,
+            Ok(_) => self.stats.acquired += 1,
             Err(_) => self.stats.refused += 1,
         }
         answer
     }
 
-    fn ask(&mut self, n: usize) {
+    fn ask(&mut self, min: usize, max: usize) {
         let before = self.stats;
-        let fate = match self.try_take(n) {
-            Ok(()) => Fate::Granted,
+        let fate = match self.try_take(min, max) {
+            Ok(n) => Fate::Granted(n),
             Err(TryAcquireError::Closed) => Fate::Refused(AcquireError::Closed),
             Err(TryAcquireError::TooMany) => Fate::Refused(AcquireError::TooMany),
             Err(_) => {
                 self.stats = before;
                 self.stats.waited += 1;
-                self.line.push_back((self.fates.len(), n));
+                self.line.push_back((self.fates.len(), min, max));
                 Fate::Waits
             }
         };
@@ -99,13 +111,17 @@ impl Reference {
     }
 
     fn serve(&mut self) {
-        while let Some(&(index, n)) = self.line.front() {
-            self.fates[index] = if n > self.stats.capacity {
+        let paid = self.debt.min(self.stats.available);
+        self.debt -= paid;
+        self.stats.available -= paid;
+        while let Some(&(index, min, max)) = self.line.front() {
+            self.fates[index] = if min > self.stats.capacity {
                 Fate::Refused(AcquireError::TooMany)
-            } else if n <= self.stats.available {
+            } else if min <= self.stats.available {
+                let n = max.min(self.stats.available);
                 self.stats.available -= n;
                 self.stats.acquired += 1;
-                Fate::Granted
+                Fate::Granted(n)
             } else {
                 return;
             };
@@ -118,19 +134,33 @@ impl Reference {
         self.serve();
     }
 
+    /// Removes `n` permits that are held.
+    fn forget(&mut self, n: usize) {
+        let paid = n.min(self.debt);
+        self.debt -= paid;
+        self.stats.capacity -= n - paid;
+        self.serve();
+    }
+
+    fn set_capacity(&mut self, n: usize) {
+        let existing = self.stats.capacity + self.debt;
+        self.stats.capacity = n;
+        self.debt = existing.saturating_sub(n);
+        self.release(n.saturating_sub(existing));
+    }
+
     fn stats(&self) -> Stats {
-        let in_use = self.stats.capacity - self.stats.available;
+        let in_use = self.stats.capacity + self.debt - self.stats.available;
         let mut stats = self.stats;
         (stats.in_use, stats.waiting) = (in_use, self.line.len());
         stats
     }
 }
 
-/// A live future, its number in the reference, what it asked for.
+/// A live future, and its number in the reference.
 struct Asked<'a> {
     task: Task<Acquire<'a>>,
     index: usize,
-    n: usize,
 }
 
 /// Polls a future and compares with the reference; true if it is over.
@@ -144,7 +174,7 @@ fn settle<'a>(
     match asked.task.poll() {
         Poll::Pending => assert_eq!(fate, Fate::Waits),
         Poll::Ready(Ok(permit)) => {
-            assert_eq!((fate, permit.count()), (Fate::Granted, asked.n));
+            assert_eq!(fate, Fate::Granted(permit.count()));
             held.push(permit);
         }
         Poll::Ready(Err(error)) => {
@@ -168,14 +198,20 @@ fn live_through(permits: usize, steps: Vec<Step>) {
     let mut held: Vec<Permit<'_>> = Vec::new();
     for step in steps {
         match step {
-            Step::Try(n) => match (semaphore.try_acquire(n), reference.try_take(n)) {
-                (Ok(permit), Ok(())) => held.push(permit),
-                (got, expected) => assert_eq!(got.map(drop), expected),
+            Step::Try(n) => match (semaphore.try_acquire(n), reference.try_take(n, n)) {
+                (Ok(permit), Ok(_)) => held.push(permit),
+                (got, expected) => assert_eq!(got.map(|permit| permit.count()), expected),
             },
-            Step::Ask(n) => {
-                reference.ask(n);
+            Step::Ask(_) | Step::AskUpTo(..) => {
+                let (min, acquire) = match step {
+                    Step::Ask(n) => (n, semaphore.acquire(n)),
+                    Step::AskUpTo(n, more) => (n, semaphore.acquire_up_to(n..=n + more)),
+                    _ => unreachable!("matched above"),
+                };
+                let more = if let Step::AskUpTo(_, more) = step { more } else { 0 };
+                reference.ask(min, min + more);
                 let index = reference.fates.len() - 1;
-                let mut new = Asked { task: Task::new(semaphore.acquire(n)), index, n };
+                let mut new = Asked { task: Task::new(acquire), index };
                 if !settle(&mut new, &mut reference, &mut held) {
                     asked.push(new);
                 }
@@ -186,15 +222,15 @@ fn live_through(permits: usize, steps: Vec<Step>) {
                 }
             }
             Step::Cancel(place) if place < asked.len() => {
-                let Asked { task, index, n } = asked.remove(place);
+                let Asked { task, index } = asked.remove(place);
                 drop(task);
                 reference.stats.cancelled += 1;
                 match reference.fates[index] {
                     Fate::Waits => {
-                        reference.line.retain(|(waiting, _)| *waiting != index);
+                        reference.line.retain(|(waiting, ..)| *waiting != index);
                         reference.serve();
                     }
-                    Fate::Granted => {
+                    Fate::Granted(n) => {
                         reference.stats.acquired -= 1;
                         reference.release(n);
                     }
@@ -209,9 +245,8 @@ fn live_through(permits: usize, steps: Vec<Step>) {
             }
             Step::Forget(place) if place < held.len() => {
                 let permit = held.remove(place);
-                reference.stats.capacity -= permit.count();
+                reference.forget(permit.count());
                 permit.forget();
-                reference.serve();
             }
             Step::Split(place, n) if place < held.len() => {
                 let count = held[place].count();
@@ -222,8 +257,11 @@ fn live_through(permits: usize, steps: Vec<Step>) {
             }
             Step::Add(n) => {
                 semaphore.add_permits(n);
-                reference.stats.capacity += n;
-                reference.release(n);
+                reference.set_capacity(reference.stats.capacity + n);
+            }
+            Step::SetCapacity(n) => {
+                semaphore.set_capacity(n);
+                reference.set_capacity(n);
             }
             Step::ForgetFree(n) => {
                 let removed = n.min(reference.stats.available);
@@ -235,7 +273,7 @@ fn live_through(permits: usize, steps: Vec<Step>) {
             Step::Close => {
                 assert_eq!(semaphore.close(), !reference.closed);
                 reference.closed = true;
-                while let Some((index, _)) = reference.line.pop_front() {
+                while let Some((index, ..)) = reference.line.pop_front() {
                     reference.fates[index] = Fate::Refused(AcquireError::Closed);
                 }
             }
@@ -246,6 +284,8 @@ fn live_through(permits: usize, steps: Vec<Step>) {
             | Step::Split(..) => {}
         }
         assert_eq!(semaphore.stats(), reference.stats());
+        let is_idle = Task::new(semaphore.idle()).is_ready();
+        assert_eq!(is_idle, reference.stats().in_use == 0);
         for Asked { task, index, .. } in &asked {
             assert_eq!(
                 task.woken() > 0,

@@ -1,6 +1,6 @@
 //! More and fewer permits.
 
-use tidegate_semaphore::{AcquireError, Semaphore};
+use tidegate_semaphore::{AcquireError, MAX_PERMITS, Semaphore};
 
 mod by_hand;
 use by_hand::Task;
@@ -64,4 +64,46 @@ fn a_closed_semaphore_can_still_be_resized() {
     semaphore.add_permits(2);
     assert_eq!(semaphore.forget_permits(1), 1);
     assert_eq!((semaphore.capacity(), semaphore.available_permits()), (2, 2));
+}
+
+#[test]
+fn a_shrinking_semaphore_leaves_a_debt_that_releases_pay() {
+    let semaphore = Semaphore::new(4);
+    let mut held = semaphore.try_acquire(4).unwrap();
+    semaphore.set_capacity(1);
+    for in_use in [4, 3, 2] {
+        assert_eq!((semaphore.stats().in_use, semaphore.available_permits()), (in_use, 0));
+        assert!(semaphore.try_acquire(1).is_err());
+        drop(held.split(1));
+    }
+    drop(held);
+    assert_eq!((semaphore.stats().in_use, semaphore.available_permits()), (0, 1));
+}
+
+#[test]
+fn growing_takes_a_debt_back() {
+    let semaphore = Semaphore::new(3);
+    let held = semaphore.try_acquire(3).unwrap();
+    semaphore.set_capacity(1);
+    semaphore.set_capacity(4);
+    assert_eq!((semaphore.stats().in_use, semaphore.available_permits()), (3, 1));
+    drop(held);
+    assert_eq!(semaphore.available_permits(), 4);
+}
+
+#[test]
+fn permits_that_are_forgotten_pay_the_debt_first() {
+    let semaphore = Semaphore::new(3);
+    let held = semaphore.try_acquire(2).unwrap();
+    semaphore.set_capacity(1);
+    held.forget();
+    assert_eq!((semaphore.capacity(), semaphore.available_permits()), (0, 0));
+}
+
+#[test]
+#[should_panic(
+    expected = "a semaphore has at most MAX_PERMITS = 4294967295 permits, not 4294967296"
+)]
+fn a_capacity_above_the_limit_is_refused_by_name() {
+    Semaphore::new(1).set_capacity(MAX_PERMITS + 1);
 }

@@ -1,0 +1,158 @@
+//! Whether newcomers may overtake, how often, and who is served first.
+
+use std::num::NonZeroU32;
+
+use proptest::prelude::*;
+use tidegate_semaphore::{Fairness, Permit, Semaphore, TryAcquireError};
+
+mod by_hand;
+use by_hand::Task;
+
+fn semaphore(permits: usize, fairness: Fairness) -> Semaphore {
+    Semaphore::builder(permits).fairness(fairness).build()
+}
+
+fn overtakes(n: u32) -> Fairness {
+    Fairness::Eventual { overtakes: NonZeroU32::new(n).unwrap() }
+}
+
+#[test]
+fn newcomers_overtake_the_head_no_more_often_than_the_bound() {
+    for bound in [1, 2, 7] {
+        let semaphore = semaphore(1, overtakes(bound));
+        let mut newcomer = semaphore.try_acquire(1).unwrap();
+        let mut head = Task::waiting(semaphore.acquire(1));
+        for overtaken in 0..bound {
+            drop(newcomer);
+            assert_eq!(head.woken(), 1, "woken once, and not again before it runs");
+            newcomer = semaphore.try_acquire(1).unwrap_or_else(|_| panic!("barred at {overtaken}"));
+        }
+        drop(newcomer);
+        assert_eq!(semaphore.try_acquire(1).unwrap_err(), TryAcquireError::NoPermits);
+        assert!(head.is_ready());
+    }
+}
+
+#[test]
+fn a_head_that_comes_too_late_keeps_its_place() {
+    let semaphore = semaphore(1, Fairness::Barging);
+    let mut holder = semaphore.try_acquire(1).unwrap();
+    let mut head = Task::waiting(semaphore.acquire(1));
+    let mut second = Task::waiting(semaphore.acquire(1));
+    for round in 1..4 {
+        drop(holder);
+        holder = semaphore.try_acquire(1).unwrap();
+        assert!(!head.is_ready());
+        assert_eq!((head.woken(), second.woken()), (round, 0));
+    }
+    drop(holder);
+    assert!(head.is_ready() && second.is_ready());
+}
+
+#[test]
+fn a_new_head_is_overtaken_anew() {
+    let semaphore = semaphore(1, overtakes(1));
+    let mut holder = semaphore.try_acquire(1).unwrap();
+    let mut tasks = [0, 1].map(|_| Task::waiting(semaphore.acquire(1)));
+    for task in &mut tasks {
+        drop(holder);
+        holder = semaphore.try_acquire(1).unwrap();
+        drop(holder);
+        assert!(semaphore.try_acquire(1).is_err(), "the head's");
+        holder = task.output().unwrap();
+    }
+}
+
+#[test]
+fn once_newcomers_are_barred_a_large_head_gathers_its_permits() {
+    let semaphore = semaphore(3, overtakes(2));
+    let mut held: Vec<Permit<'_>> = (0..3).map(|_| semaphore.try_acquire(1).unwrap()).collect();
+    let mut large = Task::waiting(semaphore.acquire(3));
+    for _ in 0..2 {
+        held.pop();
+        held.push(semaphore.try_acquire(1).unwrap());
+    }
+    while held.pop().is_some() {
+        assert!(semaphore.try_acquire(1).is_err());
+    }
+    assert_eq!(large.output().unwrap().count(), 3);
+    assert!(semaphore.try_acquire(1).is_ok());
+}
+
+#[test]
+fn two_permits_dropped_before_either_waiter_is_polled_wake_both() {
+    // What async-lock 3.5.0 does not do: it notifies as if one notification were enough.
+    for fairness in [Fairness::Fifo, overtakes(5), Fairness::Barging, Fairness::Lifo] {
+        let semaphore = semaphore(2, fairness);
+        let mut held = semaphore.try_acquire(2).unwrap();
+        let mut first = Task::waiting(semaphore.acquire(1));
+        let mut second = Task::waiting(semaphore.acquire(1));
+        drop(held.split(1));
+        drop(held);
+        assert_eq!((first.woken(), second.woken()), (1, 1), "{fairness:?}");
+        let both = (first.output().unwrap(), second.output().unwrap());
+        assert_eq!(semaphore.available_permits(), 0);
+        drop(both);
+    }
+}
+
+#[test]
+fn the_latest_is_served_first_under_lifo() {
+    let semaphore = semaphore(1, Fairness::Lifo);
+    let mut permit = semaphore.try_acquire(1).unwrap();
+    let mut tasks: Vec<_> = (0..3).map(|_| Task::waiting(semaphore.acquire(1))).collect();
+    while let Some(mut latest) = tasks.pop() {
+        drop(permit);
+        assert!(tasks.iter().all(|earlier| earlier.woken() == 0));
+        assert_eq!(latest.woken(), 1);
+        permit = latest.output().unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    /// Newcomers that take what they can get, while those in line, once woken, are never fast enough: the head is overtaken
+    /// no more often than the bound and the permits there are, and everybody is served in the end.
+    #[test]
+    fn the_bound_holds_for_any_history(
+        permits in 1..4_usize,
+        bound in 1..6_u32,
+        steps in prop::collection::vec((0..5_u8, 0..4_usize), 0..120),
+    ) {
+        let semaphore = semaphore(permits, overtakes(bound));
+        let mut held = Vec::new();
+        let mut waiting = Vec::new();
+        let mut overtaken = 0;
+        for (step, n) in steps {
+            let in_line = semaphore.stats().waiting;
+            match step {
+                0 | 1 => {
+                    if let Ok(permit) = semaphore.try_acquire(1) {
+                        overtaken += usize::from(in_line > 0);
+                        held.push(permit);
+                    }
+                }
+                2 | 3 if !held.is_empty() => drop(held.remove(n % held.len())),
+                _ => {
+                    let mut task = Task::new(semaphore.acquire(permits));
+                    if !task.is_ready() {
+                        waiting.push(task);
+                    }
+                }
+            }
+            // The head was handed what it asked for: another is the head.
+            if semaphore.stats().waiting < in_line {
+                overtaken = 0;
+            }
+            prop_assert!(overtaken <= bound as usize + permits, "overtaken {overtaken} times");
+        }
+        held.clear();
+        // As an executor does: whoever is woken is polled.
+        while let Some(at) = waiting.iter_mut().position(Task::is_ready) {
+            waiting.remove(at);
+        }
+        prop_assert!(waiting.is_empty());
+        prop_assert_eq!(semaphore.available_permits(), permits);
+    }
+}

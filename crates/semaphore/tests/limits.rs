@@ -1,0 +1,105 @@
+//! Ranges, full lines, idleness, and how long it took.
+
+use std::time::Duration;
+
+use tidegate_semaphore::{AcquireError, Gate, ManualClock, Semaphore, TryAcquireError};
+
+mod by_hand;
+use by_hand::Task;
+
+#[test]
+fn a_range_takes_what_there_is_between_its_ends() {
+    let semaphore = Semaphore::new(5);
+    assert_eq!(semaphore.try_acquire_up_to(1..=9).unwrap().count(), 5);
+    let held = semaphore.try_acquire_up_to(1..=3).unwrap();
+    assert_eq!(held.count(), 3);
+    assert_eq!(semaphore.try_acquire_up_to(3..=4).unwrap_err(), TryAcquireError::NoPermits);
+    assert_eq!(semaphore.try_acquire_up_to(6..=9).unwrap_err(), TryAcquireError::TooMany);
+    let mut waits = Task::waiting(semaphore.acquire_up_to(3..=9));
+    drop(held);
+    assert_eq!(waits.output().unwrap().count(), 5);
+}
+
+#[test]
+fn a_range_from_nothing_takes_nothing_from_those_who_wait() {
+    let semaphore = Semaphore::new(2);
+    let _held = semaphore.try_acquire(1).unwrap();
+    let _large = Task::waiting(semaphore.acquire(2));
+    assert_eq!(semaphore.try_acquire_up_to(0..=1).unwrap().count(), 0);
+    assert_eq!(Task::new(semaphore.acquire_up_to(0..=1)).output().unwrap().count(), 0);
+}
+
+#[test]
+#[should_panic(expected = "the empty range 3..=2")]
+fn an_empty_range_is_refused_by_name() {
+    #[allow(clippy::reversed_empty_ranges, reason = "that is the point")]
+    drop(Semaphore::new(5).try_acquire_up_to(3..=2));
+}
+
+#[test]
+fn who_comes_to_a_full_line_is_sent_away_at_once() {
+    let semaphore = Semaphore::builder(1).max_waiters(2).build();
+    let held = semaphore.try_acquire(1).unwrap();
+    let mut first = Task::waiting(semaphore.acquire(1));
+    let second = Task::waiting(semaphore.acquire(1));
+    assert_eq!(Task::new(semaphore.acquire(1)).output().unwrap_err(), AcquireError::QueueFull);
+    let refused = Task::new(semaphore.enter()).output().unwrap_err();
+    assert!(refused == TryAcquireError::QueueFull && !refused.is_no_permits());
+    drop(second);
+    let third = Task::waiting(semaphore.acquire(1));
+    drop(held);
+    assert!(first.is_ready());
+    drop(third);
+    assert_eq!(semaphore.stats().refused, 2);
+}
+
+#[test]
+fn nobody_waits_where_nobody_may() {
+    let semaphore = Semaphore::builder(1).max_waiters(0).build();
+    let held = Task::new(semaphore.acquire(1)).output().unwrap();
+    assert!(Task::new(semaphore.acquire(1)).output().unwrap_err().is_queue_full());
+    drop(held);
+    assert!(Task::new(semaphore.acquire(1)).is_ready());
+}
+
+#[test]
+fn idle_comes_with_the_last_permit_and_not_before() {
+    let semaphore = Semaphore::new(3);
+    assert!(Task::new(semaphore.idle()).is_ready());
+    let mut held = semaphore.try_acquire(3).unwrap();
+    let mut idle = Task::waiting(semaphore.idle());
+    let mut other = Task::waiting(semaphore.idle());
+    let forgotten = held.split(1).unwrap();
+    drop(held);
+    assert_eq!((idle.woken(), other.woken()), (0, 0));
+    // What is gone for good is not out either.
+    forgotten.forget();
+    assert_eq!((idle.woken(), other.woken()), (1, 1));
+    assert!(idle.is_ready() && other.is_ready());
+}
+
+#[test]
+fn a_wait_for_idleness_that_is_given_up_leaves_no_trace() {
+    let semaphore = Semaphore::new(1);
+    let held = semaphore.try_acquire(1).unwrap();
+    drop(Task::waiting(semaphore.idle()));
+    drop(held);
+    assert!(semaphore.try_acquire(1).is_ok());
+}
+
+#[test]
+fn waits_are_measured_from_joining_to_leaving_the_line() {
+    let clock = ManualClock::new();
+    let semaphore = Semaphore::builder(1).clock(clock.clone()).build();
+    let held = semaphore.try_acquire(1).unwrap();
+    clock.advance(Duration::from_secs(9));
+    let mut served = Task::waiting(semaphore.acquire(1));
+    clock.advance(Duration::from_secs(2));
+    let cancelled = Task::waiting(semaphore.acquire(1));
+    clock.advance(Duration::from_secs(1));
+    drop(cancelled);
+    drop(held);
+    assert!(served.is_ready());
+    let stats = semaphore.stats();
+    assert_eq!((stats.waited, stats.cancelled, stats.waited_for), (2, 1, Duration::from_secs(4)));
+}

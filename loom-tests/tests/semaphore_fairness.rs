@@ -1,0 +1,273 @@
+//! The laws of waiting for semaphores whose newcomers may overtake, and models of resizing and of idleness.
+
+use std::{
+    future::{Future, poll_fn},
+    mem,
+    num::NonZeroU32,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::Poll,
+};
+
+use loom_tests::{
+    CountingWaker, laws::Subject, laws_of_waiting, model, poll, poll_quietly, thread,
+};
+use tidegate_core::{
+    Closed,
+    primitive::atomic::{AtomicUsize, Ordering},
+};
+use tidegate_semaphore::{AcquireError, Fairness, OwnedPermit, Semaphore, TryAcquireError, Wait};
+
+laws_of_waiting!(eventual: super::Eventual);
+laws_of_waiting!(barging: super::Barging);
+
+/// A semaphore with all its permits taken.
+struct Taken {
+    semaphore: Arc<Semaphore>,
+    // Outside of the model: the lock is not held over a step of it.
+    unused: Mutex<OwnedPermit>,
+}
+
+impl Taken {
+    fn new(permits: usize, fairness: Fairness) -> Self {
+        let semaphore = Arc::new(Semaphore::builder(permits).fairness(fairness).build());
+        let held = semaphore.clone().try_acquire_owned(permits).unwrap();
+        Self { semaphore, unused: Mutex::new(held) }
+    }
+
+    fn put(&self) {
+        let unit = self.unused.lock().unwrap().split(1).unwrap();
+        drop(unit);
+    }
+
+    fn take(&self) -> impl Future<Output = Result<(), Closed>> + Send + Unpin + use<'_> {
+        let mut acquire = self.semaphore.acquire(1);
+        poll_fn(move |cx| {
+            Pin::new(&mut acquire).poll(cx).map(|answer| match answer {
+                Ok(permit) => {
+                    mem::forget(permit);
+                    Ok(())
+                }
+                Err(AcquireError::Closed) => Err(Closed),
+                Err(error) => panic!("{error}"),
+            })
+        })
+    }
+}
+
+/// Overtaken once, the head is handed what comes next.
+struct Eventual(Taken);
+
+impl Subject for Eventual {
+    const FIFO: bool = false;
+
+    fn new() -> Self {
+        Self(Taken::new(4, Fairness::Eventual { overtakes: NonZeroU32::MIN }))
+    }
+
+    fn put(&self) {
+        self.0.put();
+    }
+
+    fn take(&self) -> impl Future<Output = Result<(), Closed>> + Send + Unpin {
+        self.0.take()
+    }
+
+    fn close(&self) {
+        self.0.semaphore.close();
+    }
+
+    fn units(&self) -> usize {
+        self.0.semaphore.available_permits()
+    }
+}
+
+/// The head may be overtaken for ever.
+struct Barging(Taken);
+
+impl Subject for Barging {
+    const FIFO: bool = false;
+
+    fn new() -> Self {
+        Self(Taken::new(4, Fairness::Barging))
+    }
+
+    fn put(&self) {
+        self.0.put();
+    }
+
+    fn take(&self) -> impl Future<Output = Result<(), Closed>> + Send + Unpin {
+        self.0.take()
+    }
+
+    fn close(&self) {
+        self.0.semaphore.close();
+    }
+
+    fn units(&self) -> usize {
+        self.0.semaphore.available_permits()
+    }
+}
+
+#[test]
+fn a_thief_does_not_leave_the_nudged_head_asleep() {
+    for fairness in [Fairness::Barging, Fairness::Lifo, Fairness::eventual()] {
+        model(move || {
+            let semaphore = Arc::new(Semaphore::builder(1).fairness(fairness).build());
+            let held = semaphore.clone().try_acquire_owned(1).unwrap();
+            let waits = {
+                let semaphore = semaphore.clone();
+                thread::spawn(move || semaphore.acquire(1).wait().map(drop))
+            };
+            let thief = {
+                let semaphore = semaphore.clone();
+                thread::spawn(move || drop(semaphore.try_acquire(1)))
+            };
+            drop(held);
+            assert_eq!(waits.join().unwrap(), Ok(()));
+            thief.join().unwrap();
+            assert_eq!(semaphore.available_permits(), 1);
+        });
+    }
+}
+
+#[test]
+fn a_head_that_was_overtaken_is_handed_the_next_permit() {
+    model(|| {
+        let once = Fairness::Eventual { overtakes: NonZeroU32::MIN };
+        let semaphore = Arc::new(Semaphore::builder(1).fairness(once).build());
+        let held = semaphore.try_acquire(1).unwrap();
+        let (woken, waker) = CountingWaker::new();
+        let mut head = semaphore.acquire(1);
+        assert!(poll(&mut head, &waker).is_pending());
+        drop(held);
+        // Nudged, and overtaken before it runs.
+        drop(semaphore.try_acquire(1).unwrap());
+        let newcomer = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || semaphore.try_acquire(1).map(drop))
+        };
+        let Poll::Ready(Ok(permit)) = poll(&mut head, &waker) else { panic!("not handed over") };
+        // Before the head had run, or after.
+        assert_eq!(newcomer.join().unwrap(), Err(TryAcquireError::NoPermits));
+        assert_eq!(woken.count(), 1);
+        drop(permit);
+        assert!(semaphore.try_acquire(1).is_ok());
+    });
+}
+
+#[test]
+fn a_nudged_waiter_that_is_cancelled_passes_the_nudge_on() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::builder(1).fairness(Fairness::Barging).build());
+        let held = semaphore.clone().try_acquire_owned(1).unwrap();
+        let (_, waker) = CountingWaker::new();
+        let mut first = semaphore.clone().acquire_owned(1);
+        assert!(poll(&mut first, &waker).is_pending());
+        let second = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || semaphore.acquire(1).wait().map(drop))
+        };
+        let canceller = thread::spawn(move || drop(first));
+        drop(held);
+        assert_eq!(second.join().unwrap(), Ok(()));
+        canceller.join().unwrap();
+    });
+}
+
+#[test]
+fn a_resize_races_a_waiter_and_a_release() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let held = semaphore.clone().try_acquire_owned(2).unwrap();
+        let waits = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || semaphore.acquire(1).wait().map(|permit| permit.count()))
+        };
+        let resizer = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || semaphore.set_capacity(1))
+        };
+        drop(held);
+        assert_eq!(waits.join().unwrap(), Ok(1));
+        resizer.join().unwrap();
+        let stats = semaphore.stats();
+        assert_eq!((stats.capacity, stats.available, stats.in_use), (1, 1, 0));
+    });
+}
+
+#[test]
+fn what_is_owed_is_paid_before_a_newcomer_takes_it() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::builder(2).fairness(Fairness::Barging).build());
+        let mut held = semaphore.clone().try_acquire_owned(2).unwrap();
+        semaphore.set_capacity(1);
+        let newcomer = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || semaphore.try_acquire(1).is_ok())
+        };
+        drop(held.split(1));
+        assert!(!newcomer.join().unwrap(), "a permit too many is out");
+        assert_eq!((semaphore.available_permits(), semaphore.stats().in_use), (0, 1));
+        drop(held);
+        assert_eq!(semaphore.available_permits(), 1);
+    });
+}
+
+#[test]
+fn the_last_release_wakes_who_waits_for_idleness_and_brings_what_was_done() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let written = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+        let holders: Vec<_> = (0..2)
+            .map(|index| {
+                let permit = semaphore.clone().try_acquire_owned(1).unwrap();
+                let written = written.clone();
+                thread::spawn(move || {
+                    written[index].store(1, Ordering::Relaxed);
+                    drop(permit);
+                })
+            })
+            .collect();
+        semaphore.idle().wait();
+        assert_eq!(written.each_ref().map(|done| done.load(Ordering::Relaxed)), [1, 1]);
+        holders.into_iter().for_each(|holder| holder.join().unwrap());
+    });
+}
+
+#[test]
+fn idleness_is_not_reported_while_a_permit_is_handed_on() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::new(1));
+        let held = semaphore.clone().try_acquire_owned(1).unwrap();
+        let (_, waker) = CountingWaker::new();
+        let mut heir = semaphore.acquire(1);
+        assert!(poll(&mut heir, &waker).is_pending());
+        let giver = thread::spawn(move || drop(held));
+        assert!(poll_quietly(&mut semaphore.idle()).is_pending());
+        giver.join().unwrap();
+        assert!(poll_quietly(&mut semaphore.idle()).is_pending());
+        drop(heir);
+        assert!(poll_quietly(&mut semaphore.idle()).is_ready());
+    });
+}
+
+#[test]
+fn a_full_line_refuses_and_an_emptied_one_does_not() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::builder(1).max_waiters(1).build());
+        let held = semaphore.clone().try_acquire_owned(1).unwrap();
+        let ask = |semaphore: &Arc<Semaphore>| {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || semaphore.acquire(1).wait().map(drop))
+        };
+        let askers = [ask(&semaphore), ask(&semaphore)];
+        drop(held);
+        let answers = askers.map(|asker| asker.join().unwrap());
+        assert!(answers.contains(&Ok(())));
+        assert!(
+            answers.iter().all(|answer| matches!(answer, Ok(()) | Err(AcquireError::QueueFull)))
+        );
+        assert_eq!((semaphore.available_permits(), semaphore.stats().waiting), (1, 0));
+    });
+}
