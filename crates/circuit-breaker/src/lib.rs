@@ -6,12 +6,15 @@ extern crate alloc;
 
 mod breaker;
 mod builder;
+mod changes;
 mod enter;
 mod fail_fast;
+mod in_flight;
 mod keyed;
 mod machine;
 mod observer;
 mod open_for;
+mod open_share;
 mod pass;
 mod refused;
 mod rule;
@@ -29,6 +32,7 @@ pub use tidegate_core::{
 pub use self::{
     breaker::Breaker,
     builder::{BuildError, Builder},
+    changes::{Closed, NextChange, StateChange, StateChanges},
     enter::Enter,
     fail_fast::{FailFast, TryEnter},
     keyed::KeyedBreaker,

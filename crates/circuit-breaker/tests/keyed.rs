@@ -87,5 +87,5 @@ fn breakers_made_alike_draw_different_jitter() {
 fn bad_settings_are_refused_before_the_first_key() {
     let builder = Breaker::builder().close_after(0);
     let error = KeyedBreaker::<u32>::new(NonZeroUsize::MIN, builder).unwrap_err();
-    assert_eq!((error.field(), error.range()), ("close_after", "in 1..=16383"));
+    assert_eq!((error.field(), error.range()), ("close_after", "in 1..=8191"));
 }
