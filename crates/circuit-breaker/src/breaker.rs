@@ -69,7 +69,7 @@ impl Breaker {
     /// Creates a closed breaker with the defaults: trips after 5 failures in a row, opens for 60 s ±20 %, lets one probe
     /// through at a time and closes when one has succeeded.
     pub fn new() -> Self {
-        Self::from_machine(Machine::new(Default::default(), SystemClock, ()))
+        Self::from_machine(Machine::new(Default::default(), 0, SystemClock, ()))
     }
 }
 

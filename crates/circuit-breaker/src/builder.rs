@@ -4,7 +4,7 @@ use core::{fmt, time::Duration};
 
 use alloc::{format, string::String};
 
-use tidegate_core::{Clock, SystemClock};
+use tidegate_core::{Clock, SystemClock, primitive::Arc};
 
 use crate::{
     Breaker, Observer, OpenFor, Snapshot, TripRule, machine::Machine, rule::Predicate,
@@ -20,7 +20,6 @@ pub(crate) struct Settings {
     pub(crate) probes: u32,
     pub(crate) close_after: u32,
     pub(crate) probe_timeout: Option<Duration>,
-    pub(crate) seed: u64,
 }
 
 impl Default for Settings {
@@ -32,7 +31,6 @@ impl Default for Settings {
             probes: 1,
             close_after: 1,
             probe_timeout: None,
-            seed: 0,
         }
     }
 }
@@ -62,6 +60,7 @@ impl Default for Settings {
 #[must_use = "a builder does nothing until it builds"]
 pub struct Builder<C = SystemClock, O = ()> {
     settings: Settings,
+    seed: u64,
     clock: C,
     observer: O,
 }
@@ -164,18 +163,18 @@ impl<C, O> Builder<C, O> {
     /// Equal seeds and equal times give equal jitter: with a clock turned by hand everything is repeatable, while on a
     /// real clock no two breakers trip at the same nanosecond.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.settings.seed = seed;
+        self.seed = seed;
         self
     }
 
     /// The clock to read. Default: the system's.
     pub fn clock<D>(self, clock: D) -> Builder<D, O> {
-        Builder { settings: self.settings, clock, observer: self.observer }
+        Builder { settings: self.settings, seed: self.seed, clock, observer: self.observer }
     }
 
     /// Who hears of trips and the like. Default: nobody.
     pub fn observer<P>(self, observer: P) -> Builder<C, P> {
-        Builder { settings: self.settings, clock: self.clock, observer }
+        Builder { settings: self.settings, seed: self.seed, clock: self.clock, observer }
     }
 
     /// Builds the breaker, closed.
@@ -189,7 +188,8 @@ impl<C, O> Builder<C, O> {
         O: Observer,
     {
         self.check()?;
-        Ok(self.assemble())
+        let settings = Arc::new(self.settings);
+        Ok(Breaker::from_machine(Machine::new(settings, self.seed, self.clock, self.observer)))
     }
 
     pub(crate) fn check(&self) -> Result<(), BuildError> {
@@ -209,19 +209,19 @@ impl<C, O> Builder<C, O> {
         }
     }
 
-    /// Builds the breaker from settings that have been checked.
-    pub(crate) fn assemble(self) -> Breaker<C, O>
+    /// Returns what makes breakers with these settings, which they share; the number of each changes its seed.
+    pub(crate) fn into_maker(self) -> impl Fn(u64) -> Breaker<C, O>
     where
-        C: Clock,
-        O: Observer,
+        C: Clock + Clone,
+        O: Observer + Clone,
     {
-        Breaker::from_machine(Machine::new(self.settings, self.clock, self.observer))
-    }
-
-    /// Changes the seed by the number of a breaker among those that are built alike.
-    pub(crate) fn numbered(mut self, number: u64) -> Self {
-        self.settings.seed = self.settings.seed.wrapping_add(number);
-        self
+        let settings = Arc::new(self.settings);
+        let (seed, clock, observer) = (self.seed, self.clock, self.observer);
+        move |number| {
+            let seed = seed.wrapping_add(number);
+            let machine = Machine::new(settings.clone(), seed, clock.clone(), observer.clone());
+            Breaker::from_machine(machine)
+        }
     }
 }
 

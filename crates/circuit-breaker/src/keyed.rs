@@ -71,11 +71,9 @@ where
         O: Clone + Send + Sync + 'static,
     {
         builder.check()?;
-        let made = AtomicU64::new(0);
-        Ok(Self::from_fn(max_keys, move |_| {
-            // ORDERING: Relaxed: only that the numbers differ counts.
-            builder.clone().numbered(made.fetch_add(1, Ordering::Relaxed)).assemble()
-        }))
+        let (make, made) = (builder.into_maker(), AtomicU64::new(0));
+        // ORDERING: Relaxed: only that the numbers differ counts.
+        Ok(Self::from_fn(max_keys, move |_| make(made.fetch_add(1, Ordering::Relaxed))))
     }
 
     /// Creates an empty registry whose breakers are made by `make` from their keys: with settings, or an observer, that

@@ -49,7 +49,9 @@ pub(crate) struct Machine<C, O> {
     window: Option<Outcomes>,
     in_flight: Option<InFlight>,
     tally: Tally<8>,
-    settings: Settings,
+    /// Shared by the breakers of a registry, of which there may be many.
+    settings: Arc<Settings>,
+    seed: u64,
     pub(crate) clock: C,
     observer: O,
 }
@@ -99,7 +101,7 @@ impl From<Blocked> for Refused {
 }
 
 impl<C: Clock, O: Observer> Machine<C, O> {
-    pub(crate) fn new(settings: Settings, clock: C, observer: O) -> Self {
+    pub(crate) fn new(settings: Arc<Settings>, seed: u64, clock: C, observer: O) -> Self {
         let window = settings.rule.window().map(Outcomes::new);
         let is_recorded = window.is_some() || settings.predicate.is_some();
         let word = Word::INITIAL.with_settings(is_recorded, settings.rule.threshold().is_some());
@@ -113,6 +115,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             in_flight: settings.rule.in_flight_threshold().map(InFlight::new),
             tally: Tally::new(),
             settings,
+            seed,
             clock,
             observer,
         }
@@ -160,7 +163,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
 
     /// Returns whether a closed breaker with these figures trips. No lock may be held.
     fn is_met(&self, figures: &Snapshot) -> bool {
-        let Settings { rule, predicate, .. } = &self.settings;
+        let Settings { rule, predicate, .. } = &*self.settings;
         rule.trips(figures) || predicate.as_ref().is_some_and(|predicate| predicate.trips(figures))
     }
 

@@ -59,10 +59,9 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         asked: Option<Duration>,
     ) -> Transition {
         let open_for = asked.unwrap_or_else(|| {
-            let settings = &self.settings;
-            let noise = scatter(scatter(settings.seed ^ now.as_nanos()) ^ schedule.draws);
+            let noise = scatter(scatter(self.seed ^ now.as_nanos()) ^ schedule.draws);
             schedule.draws += 1;
-            settings.open_for.after(schedule.trips, noise)
+            self.settings.open_for.after(schedule.trips, noise)
         });
         if self.load().state() == State::ObserveOnly {
             return self.advance(schedule, State::ObserveOnly, now, Some(open_for));
