@@ -107,6 +107,7 @@ impl<'a, C: Clock, O: Observer> StateChanges<'a, C, O> {
     /// # Cancel safety
     ///
     /// Dropping the future before it resolves leaves no trace: the next one sees what this one would have seen.
+    #[allow(clippy::should_implement_trait, reason = "it waits, as a stream's `next` does")]
     pub fn next(&mut self) -> NextChange<'_, 'a, C, O> {
         let wait =
             self.machine.turned.wait_until(Differs { machine: self.machine, seen: self.seen });

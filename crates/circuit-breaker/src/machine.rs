@@ -27,7 +27,7 @@ use tidegate_core::{
 };
 
 use crate::{
-    Observer, Pass, Refused, RefusedReason, Snapshot, State, Stats,
+    Observer, Refused, RefusedReason, Snapshot, State, Stats,
     builder::Settings,
     in_flight::InFlight,
     open_share::{Membership, OpenShare},
@@ -126,14 +126,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         self.schedule.with(|schedule| schedule.membership = Some(share.join()));
     }
 
-    /// Lets the caller in, or turns it away, counts that and tells the observer.
-    #[inline]
-    pub(crate) fn enter(&self) -> Result<Pass<'_, C, O>, Refused> {
-        self.admit().map_err(|blocked| self.refuse(blocked))
-    }
-
     /// Turns a caller away: counts that and tells the observer. No lock may be held.
-    #[cold]
     pub(crate) fn refuse(&self, blocked: Blocked) -> Refused {
         let refused = blocked.into();
         self.tally.add(REFUSED, 1);

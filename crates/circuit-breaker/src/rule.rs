@@ -355,8 +355,10 @@ fn differ<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
 #[derive(Clone)]
 pub(crate) struct Predicate {
     // Boxed, because not every target's `Arc` can hold a `dyn` by itself.
-    says: Arc<Box<dyn Fn(&Snapshot) -> bool + Send + Sync>>,
+    says: Arc<Box<Says>>,
 }
+
+type Says = dyn Fn(&Snapshot) -> bool + Send + Sync;
 
 impl Predicate {
     pub(crate) fn new(says: impl Fn(&Snapshot) -> bool + Send + Sync + 'static) -> Self {

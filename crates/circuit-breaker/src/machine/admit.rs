@@ -5,27 +5,41 @@ use core::time::Duration;
 use tidegate_core::{Clock, Timestamp, primitive::atomic::Ordering};
 
 use super::{Blocked, Machine, WRITTEN_OFF};
-use crate::{Observer, Pass, RefusedReason, State, Transition, word::Word};
+use crate::{Observer, Pass, Refused, RefusedReason, State, Transition, word::Word};
 
 /// A pass, or `None` if the state has changed on the way and has to be looked at again.
 type Answer<'a, C, O> = Option<Pass<'a, C, O>>;
 
 impl<C: Clock, O: Observer> Machine<C, O> {
-    /// Lets the caller in, or says why not.
+    /// Lets the caller in, or turns it away, counts that and tells the observer.
     #[inline]
-    pub(crate) fn admit(&self) -> Result<Pass<'_, C, O>, Blocked> {
+    pub(crate) fn enter(&self) -> Result<Pass<'_, C, O>, Refused> {
         let word = self.load();
         // The pass is put together here from its parts, so that it never leaves the registers of a plain call.
         let (ticket, started) = if word.admits_plainly() {
             (word.ticket(), Timestamp::ORIGIN)
         } else {
-            self.admit_slowly(word).map(Pass::into_parts)?
+            self.enter_slowly(word)?
         };
         Ok(Pass::new(self, ticket, started))
     }
 
     #[cold]
-    fn admit_slowly(&self, mut word: Word) -> Result<Pass<'_, C, O>, Blocked> {
+    fn enter_slowly(&self, word: Word) -> Result<(Word, Timestamp), Refused> {
+        self.look(word).map(Pass::into_parts).map_err(|blocked| self.refuse(blocked))
+    }
+
+    /// Lets the caller in, or says why not.
+    pub(crate) fn admit(&self) -> Result<Pass<'_, C, O>, Blocked> {
+        let word = self.load();
+        if word.admits_plainly() {
+            return Ok(Pass::new(self, word.ticket(), Timestamp::ORIGIN));
+        }
+        self.look(word)
+    }
+
+    /// Lets the caller in by what is found when looking at `word`, and again as long as that changes.
+    fn look(&self, mut word: Word) -> Result<Pass<'_, C, O>, Blocked> {
         loop {
             let answer = match word.state() {
                 State::Open => self.first_probe(word)?,
