@@ -12,9 +12,10 @@ use std::{
 
 use loom_tests::{model, poll_quietly, thread};
 use tidegate_circuit_breaker::{
-    Breaker, Builder, KeyedBreaker, ManualClock, Observer, OpenFor, RefusedReason, State,
-    Transition, TripRule, Wait, Window,
+    Breaker, Builder, KeyedBreaker, ManualClock, Observer, OpenFor, Outcome, RefusedReason, State,
+    Throttle, Transition, TripRule, Wait, Window,
 };
+use tidegate_core::Pass;
 
 const OPEN_FOR: Duration = Duration::from_secs(1);
 
@@ -231,5 +232,28 @@ fn a_slow_call_in_flight_counts_once_however_it_ends() {
         let window = breaker.stats().window;
         assert_eq!((breaker.state(), window.calls, window.slow), (State::Closed, 2, 1));
         assert_eq!(window.slow_in_flight, 0);
+    });
+}
+
+#[test]
+fn what_two_threads_tell_a_throttle_is_added_up() {
+    model(|| {
+        let clock = ManualClock::new();
+        let throttle = Arc::new(Throttle::with_clock(1.0, OPEN_FOR, clock.clone()).unwrap());
+        let fail = |throttle: &Throttle<ManualClock>| {
+            if let Ok(pass) = throttle.try_enter() {
+                pass.settle(Outcome::Failure);
+            }
+        };
+        let other = {
+            let throttle = throttle.clone();
+            thread::spawn(move || fail(&throttle))
+        };
+        fail(&throttle);
+        other.join().unwrap();
+        let stats = throttle.stats();
+        assert_eq!(stats.failures + stats.refused, 2);
+        // Two requests, none of which was accepted.
+        assert_eq!(stats.probability, 2.0 / 3.0);
     });
 }

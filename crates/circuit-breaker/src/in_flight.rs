@@ -8,16 +8,10 @@
 
 use core::time::Duration;
 
-use tidegate_core::{
-    Shards, Timestamp,
-    lock::Lock,
-    primitive::{
-        atomic::{AtomicU64, Ordering},
-        thread_number,
-    },
-};
+use tidegate_core::{Shards, Timestamp, lock::Lock, primitive::thread_number};
 
 use crate::{
+    turn_to_look::TurnToLook,
     window::{Ring, Tagged},
     word::COUNT_MAX,
 };
@@ -34,18 +28,18 @@ pub(crate) struct InFlight {
     stripes: Shards<Lock<Tagged<StartRing>>>,
     threshold: Duration,
     slice_nanos: u64,
-    /// When somebody looks next whether too many are slow, in nanoseconds.
-    next_look: AtomicU64,
+    turn: TurnToLook,
 }
 
 impl InFlight {
     pub(crate) fn new(threshold: Duration) -> Self {
         let nanos = u64::try_from(threshold.as_nanos()).unwrap_or(u64::MAX);
+        let slice_nanos = (nanos / SLICES_OF_THRESHOLD).max(1);
         Self {
             stripes: Shards::per_thread(|_| Lock::new(Tagged::new(StartRing::default()))),
             threshold,
-            slice_nanos: (nanos / SLICES_OF_THRESHOLD).max(1),
-            next_look: AtomicU64::new(0),
+            slice_nanos,
+            turn: TurnToLook::new(slice_nanos),
         }
     }
 
@@ -72,14 +66,7 @@ impl InFlight {
 
     /// Returns whether it is time to look again; only one caller in a slice of time is told so.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
-        // ORDERING: Relaxed: the number alone counts, and the locks of the stripes order what is looked at.
-        let next = self.next_look.load(Ordering::Relaxed);
-        let later = now.as_nanos().saturating_add(self.slice_nanos);
-        now.as_nanos() >= next
-            && self
-                .next_look
-                .compare_exchange(next, later, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
+        self.turn.is_due(now)
     }
 
     fn slice(&self, time: Timestamp) -> u64 {
@@ -194,14 +181,5 @@ mod tests {
         calls.enter(1, at(0));
         calls.leave(0, stripe, at(0));
         assert_eq!(calls.slow(1, at(1000)), 1);
-    }
-
-    #[test]
-    fn one_caller_in_a_slice_looks() {
-        let calls = InFlight::new(Duration::from_nanos(80));
-        assert!(calls.is_due(at(0)));
-        assert!(!calls.is_due(at(9)));
-        assert!(calls.is_due(at(10)));
-        assert!(!calls.is_due(at(10)));
     }
 }

@@ -20,6 +20,8 @@ mod refused;
 mod rule;
 mod state;
 mod stats;
+mod throttle;
+mod turn_to_look;
 mod window;
 mod word;
 
@@ -43,5 +45,6 @@ pub use self::{
     rule::TripRule,
     state::State,
     stats::{Snapshot, Stats},
+    throttle::{Throttle, ThrottlePass, ThrottleStats, Throttled},
     window::Window,
 };

@@ -123,7 +123,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
 
     /// Makes the breaker one of those of which only a share may be open.
     pub(crate) fn join(&self, share: &Arc<OpenShare>) {
-        self.schedule.with(|schedule| schedule.membership = Some(share.join()));
+        self.schedule.with(|schedule| schedule.membership = Some(Membership::of(share)));
     }
 
     /// Turns a caller away: counts that and tells the observer. No lock may be held.

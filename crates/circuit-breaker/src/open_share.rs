@@ -27,16 +27,6 @@ impl OpenShare {
         Arc::new(Self { ratio, book: Lock::default() })
     }
 
-    /// Makes a breaker one of those that are counted.
-    pub(crate) fn join(self: &Arc<Self>) -> Membership {
-        let number = self.book.with(|book| {
-            book.members += 1;
-            book.numbers += 1;
-            book.numbers
-        });
-        Membership { share: self.clone(), number, open_until: None }
-    }
-
     /// Returns how many of so many may be open: the share of them, and always one.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to `members`")]
     fn most_open(&self, members: usize) -> usize {
@@ -54,6 +44,16 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
+    /// Makes a breaker one of those that are counted.
+    pub(crate) fn of(share: &Arc<OpenShare>) -> Self {
+        let number = share.book.with(|book| {
+            book.members += 1;
+            book.numbers += 1;
+            book.numbers
+        });
+        Self { share: share.clone(), number, open_until: None }
+    }
+
     /// Opens until `until` unless too many are open.
     pub(crate) fn try_open(&mut self, now: Timestamp, until: Timestamp) -> bool {
         let opened = self.share.book.with(|book| {
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn a_place_is_free_when_its_time_is_over_or_it_was_left() {
         let share = OpenShare::new(0.5);
-        let mut members: [Membership; 3] = core::array::from_fn(|_| share.join());
+        let mut members: [Membership; 3] = core::array::from_fn(|_| Membership::of(&share));
         assert!(members[0].try_open(NOW, LATER));
         assert!(!members[1].try_open(NOW, LATER));
         members[0].leave_open();
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn who_is_gone_counts_no_more() {
         let share = OpenShare::new(0.5);
-        let (mut first, mut second) = (share.join(), share.join());
+        let (mut first, mut second) = (Membership::of(&share), Membership::of(&share));
         assert!(first.try_open(NOW, LATER));
         assert!(!second.try_open(NOW, LATER));
         drop(first);
