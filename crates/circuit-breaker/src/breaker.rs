@@ -5,9 +5,13 @@ use core::future::Future;
 use tidegate_core::{
     Clock, Gate, Outcome, SystemClock, Timer,
     gate::{RunAsync, Verdict},
+    primitive::Arc,
 };
 
-use crate::{Builder, Enter, FailFast, Observer, Pass, Refused, State, Stats, machine::Machine};
+use crate::{
+    Builder, Closed, Enter, FailFast, Observer, Pass, Refused, State, StateChanges, Stats,
+    machine::Machine, open_share::OpenShare,
+};
 
 /// Lets calls through while they work, refuses them while they fail, and finds out with a few probes when they work
 /// again.
@@ -65,7 +69,7 @@ impl Breaker {
     /// Creates a closed breaker with the defaults: trips after 5 failures in a row, opens for 60 s ±20 %, lets one probe
     /// through at a time and closes when one has succeeded.
     pub fn new() -> Self {
-        Self::from_machine(Machine::new(Default::default(), SystemClock, ()))
+        Self::from_machine(Machine::new(Default::default(), 0, SystemClock, ()))
     }
 }
 
@@ -96,6 +100,8 @@ impl<C: Clock, O: Observer> Breaker<C, O> {
     }
 
     /// Waits until the breaker lets it in: until the open time is over, a probe's place is free, or it is closed.
+    ///
+    /// With a [`probe_timeout`](Builder::probe_timeout) it also writes off a probe that takes longer.
     ///
     /// # Cancel safety
     ///
@@ -244,6 +250,37 @@ impl<C: Clock, O: Observer> Breaker<C, O> {
         self.machine().force(State::Closed);
     }
 
+    /// Waits until everybody is let through: closed, forced closed or observing only.
+    ///
+    /// It does not call, and so it is no probe: an open breaker closes only if others go on calling.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves no trace.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_circuit_breaker::{Breaker, State, Wait};
+    ///
+    /// let breaker = Breaker::new();
+    /// breaker.closed().wait();
+    /// breaker.force_open();
+    /// std::thread::scope(|s| {
+    ///     s.spawn(|| breaker.reset());
+    ///     breaker.closed().wait();
+    /// });
+    /// assert_eq!(breaker.state(), State::Closed);
+    /// ```
+    pub fn closed(&self) -> Closed<'_, C, O> {
+        Closed::new(self.machine())
+    }
+
+    /// Returns what sees the changes of state from this call on.
+    pub fn state_changes(&self) -> StateChanges<'_, C, O> {
+        StateChanges::new(self.machine())
+    }
+
     /// Returns what it does at the moment.
     pub fn state(&self) -> State {
         self.machine().state()
@@ -252,6 +289,10 @@ impl<C: Clock, O: Observer> Breaker<C, O> {
     /// Returns what it has seen.
     pub fn stats(&self) -> Stats {
         self.machine().stats()
+    }
+
+    pub(crate) fn join(&self, share: &Arc<OpenShare>) {
+        self.machine().join(share);
     }
 
     pub(crate) fn is_forgettable(&self) -> bool {

@@ -1,29 +1,36 @@
 //! A breaker's settings.
 
-use core::fmt;
+use core::{fmt, time::Duration};
 
-use tidegate_core::{Clock, SystemClock};
+use alloc::{format, string::String};
 
-use crate::{Breaker, Observer, OpenFor, TripRule, machine::Machine, word::COUNT_MAX};
+use tidegate_core::{Clock, SystemClock, primitive::Arc};
+
+use crate::{
+    Breaker, Observer, OpenFor, Snapshot, TripRule, machine::Machine, rule::Predicate,
+    word::COUNT_MAX,
+};
 
 /// What the machine goes by; checked before it is built.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) rule: TripRule,
+    pub(crate) predicate: Option<Predicate>,
     pub(crate) open_for: OpenFor,
     pub(crate) probes: u32,
     pub(crate) close_after: u32,
-    pub(crate) seed: u64,
+    pub(crate) probe_timeout: Option<Duration>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             rule: TripRule::default(),
+            predicate: None,
             open_for: OpenFor::default(),
             probes: 1,
             close_after: 1,
-            seed: 0,
+            probe_timeout: None,
         }
     }
 }
@@ -45,7 +52,7 @@ impl Default for Settings {
 /// # assert!(breaker.try_enter().is_ok());
 /// assert_eq!(
 ///     Breaker::builder().probes(0).build().unwrap_err().to_string(),
-///     "probes must be in 1..=16383",
+///     "probes is 0, but must be in 1..=8191",
 /// );
 /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
 /// ```
@@ -53,6 +60,7 @@ impl Default for Settings {
 #[must_use = "a builder does nothing until it builds"]
 pub struct Builder<C = SystemClock, O = ()> {
     settings: Settings,
+    seed: u64,
     clock: C,
     observer: O,
 }
@@ -64,21 +72,89 @@ impl<C, O> Builder<C, O> {
         self
     }
 
+    /// Trips also when `predicate` says so of the figures, whatever the rule of [`trip_on`](Self::trip_on) says; that may
+    /// be [`TripRule::never`]. Default: no predicate.
+    ///
+    /// It is asked after each success and failure of a closed or observing breaker, slow calls in flight included, with no
+    /// lock held, by several threads at once. It must not use the breaker. The figures are added up for each call, which
+    /// takes a look at every thread's part of the window.
+    ///
+    /// # Panics
+    ///
+    /// A panic of the predicate goes to the caller whose call it was asked about; that call has been counted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_circuit_breaker::{Breaker, State, TripRule, Window};
+    ///
+    /// let rule = TripRule::never().over(Window::count(1000));
+    /// let breaker = Breaker::builder()
+    ///     .trip_on(rule)
+    ///     .trip_when(|seen| seen.failures >= 3 && seen.failure_rate() > 0.01)
+    ///     .build()?;
+    /// for _ in 0..3 {
+    ///     assert_eq!(breaker.state(), State::Closed);
+    ///     breaker.try_enter().unwrap().success();
+    ///     breaker.try_enter().unwrap().failure();
+    /// }
+    /// assert_eq!(breaker.state(), State::Open);
+    /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
+    /// ```
+    pub fn trip_when(
+        mut self,
+        predicate: impl Fn(&Snapshot) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.predicate = Some(Predicate::new(predicate));
+        self
+    }
+
     /// How long to stay open after a trip. Default: 60 seconds ±20 %.
     pub fn open_for(mut self, open_for: OpenFor) -> Self {
         self.settings.open_for = open_for;
         self
     }
 
-    /// How many probes may be in flight at once while half-open, 1 to 16383. Default: 1.
+    /// How many probes may be in flight at once while half-open, 1 to 8191. Default: 1.
     pub fn probes(mut self, n: u32) -> Self {
         self.settings.probes = n;
         self
     }
 
-    /// How many probes must succeed, before one fails, to close again, 1 to 16383. Default: 1.
+    /// How many probes must succeed, before one fails, to close again, 1 to 8191. Default: 1.
     pub fn close_after(mut self, n: u32) -> Self {
         self.settings.close_after = n;
+        self
+    }
+
+    /// After how long a probe that is still in flight has failed, above zero. Default: never.
+    ///
+    /// A probe that hangs, or whose pass was leaked, would keep its place for ever. With this it is written off: the breaker
+    /// trips as for any failed probe, which frees the places of all its probes, and a result that comes after all is late.
+    /// Whoever enters next does it, or waits in [`enter`](Breaker::enter); there is no thread behind it. Choose a time above
+    /// the call's own timeout.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_circuit_breaker::{Breaker, ManualClock, RefusedReason, State};
+    ///
+    /// let (clock, minute) = (ManualClock::new(), Duration::from_secs(60));
+    /// let breaker = Breaker::builder().probe_timeout(minute).clock(clock.clone()).build()?;
+    /// breaker.try_enter().unwrap().failure_open_for(minute);
+    /// clock.advance(minute);
+    /// let hanging = breaker.try_enter().unwrap();
+    /// let refused = breaker.try_enter().unwrap_err();
+    /// assert_eq!((refused.reason, refused.retry_after), (RefusedReason::Probing, Some(minute)));
+    /// clock.advance(minute);
+    /// assert_eq!(breaker.try_enter().unwrap_err().reason, RefusedReason::Open);
+    /// hanging.success();
+    /// assert_eq!((breaker.state(), breaker.stats().late), (State::Open, 1));
+    /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
+    /// ```
+    pub fn probe_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.probe_timeout = Some(timeout);
         self
     }
 
@@ -87,18 +163,18 @@ impl<C, O> Builder<C, O> {
     /// Equal seeds and equal times give equal jitter: with a clock turned by hand everything is repeatable, while on a
     /// real clock no two breakers trip at the same nanosecond.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.settings.seed = seed;
+        self.seed = seed;
         self
     }
 
     /// The clock to read. Default: the system's.
     pub fn clock<D>(self, clock: D) -> Builder<D, O> {
-        Builder { settings: self.settings, clock, observer: self.observer }
+        Builder { settings: self.settings, seed: self.seed, clock, observer: self.observer }
     }
 
     /// Who hears of trips and the like. Default: nobody.
     pub fn observer<P>(self, observer: P) -> Builder<C, P> {
-        Builder { settings: self.settings, clock: self.clock, observer }
+        Builder { settings: self.settings, seed: self.seed, clock: self.clock, observer }
     }
 
     /// Builds the breaker, closed.
@@ -112,47 +188,67 @@ impl<C, O> Builder<C, O> {
         O: Observer,
     {
         self.check()?;
-        Ok(self.assemble())
+        let settings = Arc::new(self.settings);
+        Ok(Breaker::from_machine(Machine::new(settings, self.seed, self.clock, self.observer)))
     }
 
     pub(crate) fn check(&self) -> Result<(), BuildError> {
-        let Settings { rule, open_for, probes, close_after, .. } = self.settings;
+        let Settings { rule, open_for, probes, close_after, probe_timeout, .. } = &self.settings;
         rule.check()?;
         open_for.check()?;
-        for (field, count) in [("probes", probes), ("close_after", close_after)] {
+        for (field, count) in [("probes", *probes), ("close_after", *close_after)] {
             if !(1..=COUNT_MAX).contains(&count) {
-                return Err(BuildError::new(field, "in 1..=16383"));
+                return Err(BuildError::new(field, count, format!("in 1..={COUNT_MAX}")));
             }
         }
-        Ok(())
+        match probe_timeout {
+            Some(Duration::ZERO) => {
+                Err(BuildError::new("probe_timeout", Duration::ZERO, "above zero"))
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Builds the breaker from settings that have been checked.
-    pub(crate) fn assemble(self) -> Breaker<C, O>
+    /// Returns what makes breakers with these settings, which they share; the number of each changes its seed.
+    pub(crate) fn into_maker(self) -> impl Fn(u64) -> Breaker<C, O>
     where
-        C: Clock,
-        O: Observer,
+        C: Clock + Clone,
+        O: Observer + Clone,
     {
-        Breaker::from_machine(Machine::new(self.settings, self.clock, self.observer))
-    }
-
-    /// Changes the seed by the number of a breaker among those that are built alike.
-    pub(crate) fn numbered(mut self, number: u64) -> Self {
-        self.settings.seed = self.settings.seed.wrapping_add(number);
-        self
+        let settings = Arc::new(self.settings);
+        let (seed, clock, observer) = (self.seed, self.clock, self.observer);
+        move |number| {
+            let seed = seed.wrapping_add(number);
+            let machine = Machine::new(settings.clone(), seed, clock.clone(), observer.clone());
+            Breaker::from_machine(machine)
+        }
     }
 }
 
 /// A setting of a [`Builder`] is out of range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_circuit_breaker::Breaker;
+///
+/// let error = Breaker::builder().close_after(9000).build().unwrap_err();
+/// assert_eq!((error.field(), error.given(), error.range()), ("close_after", "9000", "in 1..=8191"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BuildError {
     field: &'static str,
-    range: &'static str,
+    given: String,
+    range: String,
 }
 
 impl BuildError {
-    pub(crate) const fn new(field: &'static str, range: &'static str) -> Self {
-        Self { field, range }
+    pub(crate) fn new(
+        field: &'static str,
+        given: impl fmt::Debug,
+        range: impl Into<String>,
+    ) -> Self {
+        Self { field, given: format!("{given:?}"), range: range.into() }
     }
 
     /// Returns the name of the setting.
@@ -160,15 +256,20 @@ impl BuildError {
         self.field
     }
 
+    /// Returns what it was set to.
+    pub fn given(&self) -> &str {
+        &self.given
+    }
+
     /// Returns what the setting must be.
-    pub const fn range(&self) -> &'static str {
-        self.range
+    pub fn range(&self) -> &str {
+        &self.range
     }
 }
 
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} must be {}", self.field, self.range)
+        write!(f, "{} is {}, but must be {}", self.field, self.given, self.range)
     }
 }
 

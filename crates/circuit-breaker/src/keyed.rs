@@ -13,7 +13,7 @@ use tidegate_core::{
     },
 };
 
-use crate::{Breaker, BuildError, Builder, Observer, State};
+use crate::{Breaker, BuildError, Builder, Observer, State, open_share::OpenShare};
 
 /// A breaker for each key (a host, a tenant, a shard), made on first use, for no more than `max_keys` of them.
 ///
@@ -24,7 +24,7 @@ use crate::{Breaker, BuildError, Builder, Observer, State};
 ///
 /// Finding a breaker costs one lock, shared with few other keys, and the count of an `Arc`; whoever calls for the same
 /// key again and again keeps the breaker. A breaker takes a few hundred bytes and a cache line or two for each thread
-/// that can run at once.
+/// that can run at once, its window apart; the crate's `tests/memory.rs` counts them.
 ///
 /// # Examples
 ///
@@ -47,6 +47,8 @@ use crate::{Breaker, BuildError, Builder, Observer, State};
 pub struct KeyedBreaker<K, C = SystemClock, O = ()> {
     breakers: Keyed<K, Breaker<C, O>>,
     make: Box<Make<K, C, O>>,
+    // `None`: all of them may be open.
+    open_share: Option<Arc<OpenShare>>,
 }
 
 type Make<K, C, O> = dyn Fn(&K) -> Breaker<C, O> + Send + Sync;
@@ -69,11 +71,9 @@ where
         O: Clone + Send + Sync + 'static,
     {
         builder.check()?;
-        let made = AtomicU64::new(0);
-        Ok(Self::from_fn(max_keys, move |_| {
-            // ORDERING: Relaxed: only that the numbers differ counts.
-            builder.clone().numbered(made.fetch_add(1, Ordering::Relaxed)).assemble()
-        }))
+        let (make, made) = (builder.into_maker(), AtomicU64::new(0));
+        // ORDERING: Relaxed: only that the numbers differ counts.
+        Ok(Self::from_fn(max_keys, move |_| make(made.fetch_add(1, Ordering::Relaxed))))
     }
 
     /// Creates an empty registry whose breakers are made by `make` from their keys: with settings, or an observer, that
@@ -107,7 +107,51 @@ where
         max_keys: NonZeroUsize,
         make: impl Fn(&K) -> Breaker<C, O> + Send + Sync + 'static,
     ) -> Self {
-        Self { breakers: Keyed::new(max_keys), make: Box::new(make) }
+        Self { breakers: Keyed::new(max_keys), make: Box::new(make), open_share: None }
+    }
+
+    /// Lets no more than a share of the breakers be open at once; `ratio` is above 0 and at most 1. Default: all of them.
+    ///
+    /// If half of the hosts fail at the same time, what has failed is more likely on this side of the network, and refusing
+    /// everything helps nobody. A trip that would exceed the share is only observed: it is counted, and heard by
+    /// [`Observer::on_trip`] with [`State::Closed`] as the state it leads to; the breaker is closed and counts afresh.
+    ///
+    /// The share is one of the breakers that there are when the trip is due, rounded down, and at least one breaker. Open
+    /// are those whose open time runs: neither those whose time is over, nor those that are half-open or forced. It is
+    /// looked at when one trips, and so the share may be more while breakers are removed.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if `ratio` is out of range.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::{num::NonZeroUsize, time::Duration};
+    /// use tidegate_circuit_breaker::{Breaker, KeyedBreaker, State};
+    ///
+    /// let shards = KeyedBreaker::<u32>::new(NonZeroUsize::new(9).unwrap(), Breaker::builder())?
+    ///     .max_open_ratio(0.5)?;
+    /// for shard in 0..4 {
+    ///     shards.gate(&shard)?;
+    /// }
+    /// for shard in 0..4 {
+    ///     shards.gate(&shard)?.try_enter().unwrap().failure_open_for(Duration::from_secs(60));
+    /// }
+    /// let states = [0, 1, 2, 3].map(|shard| shards.state(&shard));
+    /// assert_eq!(states, [State::Open, State::Open, State::Closed, State::Closed]);
+    /// assert_eq!(shards.gate(&3)?.stats().trips, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn max_open_ratio(mut self, ratio: f64) -> Result<Self, BuildError> {
+        // NaN is in no range.
+        if !(ratio > 0.0 && ratio <= 1.0) {
+            return Err(BuildError::new("max_open_ratio", ratio, "above 0 and at most 1"));
+        }
+        let share = OpenShare::new(ratio);
+        self.breakers.for_each(|_, breaker| breaker.join(&share));
+        self.open_share = Some(share);
+        Ok(self)
     }
 
     /// Returns the breaker of `key`, made if there is none. It is the key's for as long as somebody holds it.
@@ -119,7 +163,13 @@ where
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        let make = || (self.make)(&key.to_owned());
+        let make = || {
+            let breaker = (self.make)(&key.to_owned());
+            if let Some(share) = &self.open_share {
+                breaker.join(share);
+            }
+            breaker
+        };
         self.breakers.get_or_insert_with(key, make, Breaker::is_forgettable)
     }
 

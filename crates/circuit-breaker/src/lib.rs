@@ -6,17 +6,22 @@ extern crate alloc;
 
 mod breaker;
 mod builder;
+mod changes;
 mod enter;
 mod fail_fast;
+mod in_flight;
 mod keyed;
 mod machine;
 mod observer;
 mod open_for;
+mod open_share;
 mod pass;
 mod refused;
 mod rule;
 mod state;
 mod stats;
+mod throttle;
+mod turn_to_look;
 mod window;
 mod word;
 
@@ -29,6 +34,7 @@ pub use tidegate_core::{
 pub use self::{
     breaker::Breaker,
     builder::{BuildError, Builder},
+    changes::{Closed, NextChange, StateChange, StateChanges},
     enter::Enter,
     fail_fast::{FailFast, TryEnter},
     keyed::KeyedBreaker,
@@ -39,5 +45,6 @@ pub use self::{
     rule::TripRule,
     state::State,
     stats::{Snapshot, Stats},
+    throttle::{Throttle, ThrottlePass, ThrottleStats, Throttled},
     window::Window,
 };

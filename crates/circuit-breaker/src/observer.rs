@@ -43,9 +43,11 @@ use crate::{Refused, Snapshot, State};
 /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
 /// ```
 pub trait Observer {
-    /// It has tripped: the rule was met, or a probe failed, or the server asked for it.
+    /// It has tripped: the rule was met, or a probe failed or was written off, or the server asked for it.
     ///
-    /// When observing only, `to` is [`State::ObserveOnly`] and the next calls are let through.
+    /// When observing only, `to` is [`State::ObserveOnly`]; when too many of a registry are open
+    /// ([`KeyedBreaker::max_open_ratio`](crate::KeyedBreaker::max_open_ratio)), it is [`State::Closed`]. The next calls are
+    /// let through then.
     fn on_trip(&self, trip: &Transition) {
         let _ = trip;
     }

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use alloc::format;
+
 use crate::builder::BuildError;
 
 /// How long a breaker stays open after a trip.
@@ -58,11 +60,12 @@ impl OpenFor {
 
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         if self.initial.is_zero() || self.initial > self.max {
-            return Err(BuildError::new("open_for", "above zero and at most its maximum"));
+            let range = format!("above zero and at most its maximum of {:?}", self.max);
+            return Err(BuildError::new("open_for", self.initial, range));
         }
         // NaN is in no range.
         if !(0.0..=1.0).contains(&self.jitter) {
-            return Err(BuildError::new("jitter", "in 0..=1"));
+            return Err(BuildError::new("jitter", self.jitter, "in 0..=1"));
         }
         Ok(())
     }

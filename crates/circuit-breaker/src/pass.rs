@@ -2,7 +2,7 @@
 
 use core::{fmt, mem::ManuallyDrop, time::Duration};
 
-use tidegate_core::{Clock, Outcome, gate};
+use tidegate_core::{Clock, Outcome, Timestamp, gate};
 
 use crate::{Observer, machine::Machine, word::Word};
 
@@ -26,11 +26,21 @@ use crate::{Observer, machine::Machine, word::Word};
 pub struct Pass<'a, C: Clock, O: Observer = ()> {
     machine: &'a Machine<C, O>,
     ticket: Word,
+    // When it was given, where calls are timed or probes have a timeout.
+    started: Timestamp,
 }
 
 impl<'a, C: Clock, O: Observer> Pass<'a, C, O> {
-    pub(crate) fn new(machine: &'a Machine<C, O>, ticket: Word) -> Self {
-        Self { machine, ticket }
+    #[inline]
+    pub(crate) fn new(machine: &'a Machine<C, O>, ticket: Word, started: Timestamp) -> Self {
+        Self { machine, ticket, started }
+    }
+
+    /// Takes the pass apart without settling it.
+    #[inline]
+    pub(crate) fn into_parts(self) -> (Word, Timestamp) {
+        let pass = ManuallyDrop::new(self);
+        (pass.ticket, pass.started)
     }
 
     /// The call worked.
@@ -70,7 +80,7 @@ impl<'a, C: Clock, O: Observer> Pass<'a, C, O> {
     /// ```
     pub fn failure_open_for(self, duration: Duration) {
         let pass = ManuallyDrop::new(self);
-        pass.machine.fail_and_open(pass.ticket, duration);
+        pass.machine.fail_and_open(pass.ticket, pass.started, duration);
     }
 
     /// Settles by an outcome found elsewhere.
@@ -78,7 +88,7 @@ impl<'a, C: Clock, O: Observer> Pass<'a, C, O> {
     pub fn settle(self, outcome: Outcome) {
         // Not dropped, which would settle it again.
         let pass = ManuallyDrop::new(self);
-        pass.machine.settle(pass.ticket, outcome);
+        pass.machine.settle(pass.ticket, pass.started, outcome);
     }
 }
 
@@ -92,7 +102,7 @@ impl<C: Clock, O: Observer> gate::Pass for Pass<'_, C, O> {
 impl<C: Clock, O: Observer> Drop for Pass<'_, C, O> {
     #[inline]
     fn drop(&mut self) {
-        self.machine.settle(self.ticket, Outcome::Ignored);
+        self.machine.settle(self.ticket, self.started, Outcome::Ignored);
     }
 }
 

@@ -20,7 +20,8 @@ use core::{fmt, time::Duration};
 pub struct Refused {
     /// Why.
     pub reason: RefusedReason,
-    /// How long until trying again may help; `None` if nobody can say.
+    /// How long until trying again may help; `None` if nobody can say. For [`Probing`](RefusedReason::Probing) that is when
+    /// the first of the probes is written off, if it does not end before.
     pub retry_after: Option<Duration>,
 }
 

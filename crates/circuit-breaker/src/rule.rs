@@ -1,11 +1,18 @@
 //! When a breaker trips.
 
+use core::{fmt, time::Duration};
+
+use alloc::{boxed::Box, format};
+
+use tidegate_core::primitive::Arc;
+
 use crate::{builder::BuildError, stats::Snapshot, window::Window, word::COUNT_MAX};
 
-/// When a closed breaker trips.
+/// When a closed breaker trips: a number of failures in a row, a share of failed or of slow calls, or any of these.
 ///
-/// A rule is looked at when a call fails; a success never trips. A breaker that has tripped starts with fresh counts
-/// once it closes again.
+/// A rule is looked at when a call has failed or was slow; a quick success never trips. A breaker that has tripped starts
+/// with fresh counts once it closes again. What no rule here says can be said by a predicate:
+/// [`Builder::trip_when`](crate::Builder::trip_when).
 ///
 /// # Examples
 ///
@@ -24,82 +31,291 @@ use crate::{builder::BuildError, stats::Snapshot, window::Window, word::COUNT_MA
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TripRule {
-    kind: Kind,
+    consecutive: Option<u32>,
+    failure: Option<Rate>,
+    slow: Option<Rate>,
+    slow_after: Option<Duration>,
+    counts_in_flight: bool,
+    window: Option<Window>,
+    fault: Option<Fault>,
+}
+
+/// A share of the window's calls, and how many calls make it mean anything.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Rate {
+    ratio: f64,
     minimum_calls: Option<u32>,
 }
 
+/// What was wrong in putting a rule together; reported when the breaker is built.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Kind {
-    Consecutive(u32),
-    FailureRate { ratio: f64, window: Window },
+enum Fault {
+    MinimumWithoutRate(u32),
+    Twice(&'static str),
 }
 
-/// Calls before a failure rate means anything, unless the caller or a smaller window says otherwise.
+/// Calls before a rate means anything, unless the caller or a smaller window says otherwise.
 const MINIMUM_CALLS: u32 = 10;
 
+/// What rates are rates of, unless the caller says otherwise.
+const DEFAULT_WINDOW: Window = Window::count(100);
+
 impl TripRule {
-    /// Trips at the `n`-th failure in a row; `n` is 1 to 16383.
+    /// Never trips by itself: the beginning of what a predicate looks at.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_circuit_breaker::{Breaker, State, TripRule, Window};
+    ///
+    /// // Either is bad enough if there is some of both.
+    /// let figures = TripRule::never().over(Window::count(50)).slow_after(Duration::from_secs(1));
+    /// let breaker = Breaker::builder()
+    ///     .trip_on(figures)
+    ///     .trip_when(|seen| seen.calls >= 4 && seen.failure_rate() + seen.slow_rate() >= 0.5)
+    ///     .build()?;
+    /// breaker.try_enter().unwrap().failure();
+    /// breaker.try_enter().unwrap().success();
+    /// breaker.try_enter().unwrap().failure();
+    /// assert_eq!(breaker.state(), State::Closed);
+    /// breaker.try_enter().unwrap().success();
+    /// assert_eq!(breaker.state(), State::Open);
+    /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
+    /// ```
+    pub const fn never() -> Self {
+        Self {
+            consecutive: None,
+            failure: None,
+            slow: None,
+            slow_after: None,
+            counts_in_flight: false,
+            window: None,
+            fault: None,
+        }
+    }
+
+    /// Trips at the `n`-th failure in a row; `n` is 1 to 8191.
     ///
     /// The cheapest rule: nothing is written for a success that follows a success but its own counter.
     pub const fn consecutive(n: u32) -> Self {
-        Self { kind: Kind::Consecutive(n), minimum_calls: None }
+        Self { consecutive: Some(n), ..Self::never() }
     }
 
     /// Trips when at least `ratio` of the calls in the window failed; `ratio` is above 0 and at most 1.
     ///
     /// While the window holds fewer than [`minimum_calls`](Self::minimum_calls), it does not trip.
     pub const fn failure_rate(ratio: f64, window: Window) -> Self {
-        Self { kind: Kind::FailureRate { ratio, window }, minimum_calls: None }
+        let rate = Rate { ratio, minimum_calls: None };
+        Self { failure: Some(rate), window: Some(window), ..Self::never() }
     }
 
-    /// How many calls the window must hold before its rate counts: at least 1, and no more than the window can hold.
+    /// Trips when at least `ratio` of the calls in the window took longer than `threshold`, failed or not; `ratio` is
+    /// above 0 and at most 1, `threshold` above zero.
     ///
-    /// The default is 10, or the whole window if that is smaller. Only for a failure rate.
+    /// The window is that of the rule it is combined with, the last 100 calls if there is none, or what
+    /// [`over`](Self::over) says. Calls are timed then: a clock read to enter and one to settle. A slow call counts when it
+    /// ends, unless [`count_inflight_slow`](Self::count_inflight_slow) is on.
+    ///
+    /// With this rule a probe that succeeds slowly has failed: what was left alone for being slow is not well while it is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_circuit_breaker::{Breaker, ManualClock, State, TripRule, Window};
+    ///
+    /// let clock = ManualClock::new();
+    /// let slow = TripRule::slow_rate(0.5, Duration::from_secs(1)).minimum_calls(2);
+    /// let rule = TripRule::failure_rate(0.2, Window::count(10)).or(slow);
+    /// let breaker = Breaker::builder().trip_on(rule).clock(clock.clone()).build()?;
+    /// for _ in 0..2 {
+    ///     let pass = breaker.try_enter().unwrap();
+    ///     clock.advance(Duration::from_millis(1001));
+    ///     pass.success();
+    /// }
+    /// assert_eq!(breaker.state(), State::Open);
+    /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
+    /// ```
+    pub const fn slow_rate(ratio: f64, threshold: Duration) -> Self {
+        let rate = Rate { ratio, minimum_calls: None };
+        Self { slow: Some(rate), ..Self::never().slow_after(threshold) }
+    }
+
+    /// How many calls the window must hold before a rate counts: at least 1, and no more than the window can hold.
+    ///
+    /// The default is 10, or the whole window if that is smaller. It is for the rates that the rule has so far, and only
+    /// for rates.
     #[must_use]
     pub const fn minimum_calls(self, n: u32) -> Self {
-        Self { minimum_calls: Some(n), ..self }
+        let mut rule = self;
+        match (&mut rule.failure, &mut rule.slow) {
+            (None, None) => rule.fault = Some(Fault::MinimumWithoutRate(n)),
+            (failure, slow) => {
+                if let Some(rate) = failure {
+                    rate.minimum_calls = Some(n);
+                }
+                if let Some(rate) = slow {
+                    rate.minimum_calls = Some(n);
+                }
+            }
+        }
+        rule
+    }
+
+    /// The window that the rates, and a predicate, look at: one for the whole rule.
+    #[must_use]
+    pub const fn over(self, window: Window) -> Self {
+        Self { window: Some(window), ..self }
+    }
+
+    /// From when on a call is slow: when it takes longer than `threshold`, which is above zero.
+    ///
+    /// By itself it only fills [`Snapshot::slow`] and [`Stats::slow`](crate::Stats::slow). Calls are timed then.
+    #[must_use]
+    pub const fn slow_after(self, threshold: Duration) -> Self {
+        Self { slow_after: Some(threshold), ..self }
+    }
+
+    /// Counts calls in flight as slow as soon as they are, and not when they end: what hangs, trips.
+    ///
+    /// Whoever enters looks at most once in an eighth of the threshold, and counts a call at the latest an eighth of the
+    /// threshold after it has become slow, and never before. A call in flight that is not slow yet counts nothing.
+    ///
+    /// Costs each call two locks of its thread's stripe, and each look one of every stripe. For a rule that has a threshold.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_circuit_breaker::{Breaker, ManualClock, State, TripRule};
+    ///
+    /// let clock = ManualClock::new();
+    /// let hangs = TripRule::slow_rate(1.0, Duration::from_secs(8)).minimum_calls(3);
+    /// let breaker =
+    ///     Breaker::builder().trip_on(hangs.count_inflight_slow()).clock(clock.clone()).build()?;
+    /// let hanging: Vec<_> = (0..3).map(|_| breaker.try_enter().unwrap()).collect();
+    /// clock.advance(Duration::from_secs(9));
+    /// // None of them has ended, and the next caller is refused.
+    /// assert!(breaker.try_enter().is_err());
+    /// assert_eq!(breaker.state(), State::Open);
+    /// # drop(hanging);
+    /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
+    /// ```
+    #[must_use]
+    pub const fn count_inflight_slow(self) -> Self {
+        Self { counts_in_flight: true, ..self }
+    }
+
+    /// Trips when this rule or `other` says so.
+    ///
+    /// Each kind of rule may occur once, and there is one window, and one threshold for slow calls, for all of them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_circuit_breaker::{Breaker, State, TripRule, Window};
+    ///
+    /// let rule = TripRule::consecutive(3).or(TripRule::failure_rate(0.2, Window::count(100)));
+    /// let breaker = Breaker::builder().trip_on(rule).build()?;
+    /// for _ in 0..3 {
+    ///     breaker.try_enter().unwrap().failure();
+    /// }
+    /// assert_eq!(breaker.state(), State::Open);
+    /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        let twice = [
+            ("consecutive", self.consecutive.is_some() && other.consecutive.is_some()),
+            ("failure_rate", self.failure.is_some() && other.failure.is_some()),
+            ("slow_rate", self.slow.is_some() && other.slow.is_some()),
+            ("slow_after", differ(self.slow_after, other.slow_after)),
+            ("window", differ(self.window, other.window)),
+        ];
+        let twice = twice.into_iter().find(|(_, twice)| *twice);
+        Self {
+            consecutive: self.consecutive.or(other.consecutive),
+            failure: self.failure.or(other.failure),
+            slow: self.slow.or(other.slow),
+            slow_after: self.slow_after.or(other.slow_after),
+            counts_in_flight: self.counts_in_flight || other.counts_in_flight,
+            window: self.window.or(other.window),
+            fault: self.fault.or(other.fault).or(twice.map(|(field, _)| Fault::Twice(field))),
+        }
     }
 
     pub(crate) fn check(&self) -> Result<(), BuildError> {
-        match (self.kind, self.minimum_calls) {
-            (Kind::Consecutive(n), _) if !(1..=COUNT_MAX).contains(&n) => {
-                Err(BuildError::new("consecutive", "in 1..=16383"))
+        match self.fault {
+            Some(Fault::MinimumWithoutRate(n)) => {
+                return Err(BuildError::new(
+                    "minimum_calls",
+                    n,
+                    "left out of a rule without a rate",
+                ));
             }
-            (Kind::Consecutive(_), Some(_)) => {
-                Err(BuildError::new("minimum_calls", "set for a failure rate only"))
+            Some(Fault::Twice(field)) => {
+                return Err(BuildError::new(
+                    field,
+                    format_args!("given twice"),
+                    "the same for the whole rule",
+                ));
             }
-            (Kind::Consecutive(_), None) => Ok(()),
-            // NaN is in no range.
-            (Kind::FailureRate { ratio, .. }, _) if !(ratio > 0.0 && ratio <= 1.0) => {
-                Err(BuildError::new("failure_rate", "above 0 and at most 1"))
+            None => {}
+        }
+        if let Some(n) = self.consecutive {
+            if !(1..=COUNT_MAX).contains(&n) {
+                return Err(BuildError::new("consecutive", n, "in 1..=8191"));
             }
-            (Kind::FailureRate { window, .. }, minimum) => {
-                window.check()?;
-                if minimum.is_some_and(|n| n == 0 || n > window.most_calls()) {
-                    return Err(BuildError::new("minimum_calls", "in 1..=the calls of the window"));
-                }
-                Ok(())
+        }
+        if let Some(window) = self.window() {
+            window.check()?;
+            for (field, rate) in [("failure_rate", self.failure), ("slow_rate", self.slow)] {
+                rate.map_or(Ok(()), |rate| rate.check(field, window))?;
             }
+        }
+        match self.slow_after {
+            Some(Duration::ZERO) => {
+                Err(BuildError::new("slow_after", Duration::ZERO, "above zero"))
+            }
+            None if self.counts_in_flight => {
+                Err(BuildError::new("count_inflight_slow", true, "set with a threshold only"))
+            }
+            _ => Ok(()),
         }
     }
 
-    /// Returns the window that the rule looks at.
+    /// Returns the window that is looked at.
     pub(crate) fn window(&self) -> Option<Window> {
-        match self.kind {
-            Kind::Consecutive(_) => None,
-            Kind::FailureRate { window, .. } => Some(window),
-        }
+        let default = self.failure.or(self.slow).map(|_| DEFAULT_WINDOW);
+        self.window.or(default)
+    }
+
+    pub(crate) const fn threshold(&self) -> Option<Duration> {
+        self.slow_after
+    }
+
+    /// Returns the threshold if calls in flight are to be watched.
+    pub(crate) fn in_flight_threshold(&self) -> Option<Duration> {
+        self.slow_after.filter(|_| self.counts_in_flight)
+    }
+
+    /// Returns whether a probe that succeeds slowly has failed.
+    pub(crate) const fn minds_slow_probes(&self) -> bool {
+        self.slow.is_some()
     }
 
     /// Returns whether a breaker with these figures trips.
     pub(crate) fn trips(&self, figures: &Snapshot) -> bool {
-        match self.kind {
-            Kind::Consecutive(n) => figures.consecutive_failures >= n,
-            Kind::FailureRate { ratio, window } => {
-                let minimum = self.minimum_calls.unwrap_or(MINIMUM_CALLS.min(window.most_calls()));
-                figures.calls >= u64::from(minimum) && figures.failure_rate() >= ratio
-            }
-        }
+        let most_calls = self.window().map_or(0, Window::most_calls);
+        let has = |rate: Option<Rate>, share| {
+            rate.is_some_and(|rate| {
+                figures.calls >= u64::from(rate.minimum(most_calls)) && share >= rate.ratio
+            })
+        };
+        self.consecutive.is_some_and(|n| figures.consecutive_failures >= n)
+            || has(self.failure, figures.failure_rate())
+            || has(self.slow, figures.slow_rate())
     }
 }
 
@@ -107,5 +323,55 @@ impl Default for TripRule {
     /// Five failures in a row.
     fn default() -> Self {
         Self::consecutive(5)
+    }
+}
+
+impl Rate {
+    fn check(self, field: &'static str, window: Window) -> Result<(), BuildError> {
+        // NaN is in no range.
+        if !(self.ratio > 0.0 && self.ratio <= 1.0) {
+            return Err(BuildError::new(field, self.ratio, "above 0 and at most 1"));
+        }
+        let most_calls = window.most_calls();
+        match self.minimum_calls {
+            Some(n) if n == 0 || n > most_calls => {
+                Err(BuildError::new("minimum_calls", n, format!("in 1..={most_calls}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn minimum(self, most_calls: u32) -> u32 {
+        self.minimum_calls.unwrap_or(MINIMUM_CALLS.min(most_calls))
+    }
+}
+
+/// Returns whether both are given and not the same.
+fn differ<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
+    matches!((one, other), (Some(one), Some(other)) if one != other)
+}
+
+/// A rule of the caller's.
+#[derive(Clone)]
+pub(crate) struct Predicate {
+    // Boxed, because not every target's `Arc` can hold a `dyn` by itself.
+    says: Arc<Box<Says>>,
+}
+
+type Says = dyn Fn(&Snapshot) -> bool + Send + Sync;
+
+impl Predicate {
+    pub(crate) fn new(says: impl Fn(&Snapshot) -> bool + Send + Sync + 'static) -> Self {
+        Self { says: Arc::new(Box::new(says)) }
+    }
+
+    pub(crate) fn trips(&self, figures: &Snapshot) -> bool {
+        (self.says)(figures)
+    }
+}
+
+impl fmt::Debug for Predicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Predicate")
     }
 }

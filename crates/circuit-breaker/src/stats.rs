@@ -1,8 +1,23 @@
 //! What a breaker has seen.
 
-use crate::State;
+use crate::{State, word::Word};
 
 /// The figures that trip rules judge by, at one moment of one generation.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_circuit_breaker::{Breaker, TripRule, Window};
+///
+/// let rule = TripRule::failure_rate(0.5, Window::count(20));
+/// let breaker = Breaker::builder().trip_on(rule).build()?;
+/// for outcome in [Ok(()), Err(()), Ok(()), Ok(())] {
+///     let _ = breaker.call(|| outcome);
+/// }
+/// let seen = breaker.stats().window;
+/// assert_eq!((seen.calls, seen.failures, seen.failure_rate()), (4, 1, 0.25));
+/// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -10,7 +25,11 @@ pub struct Snapshot {
     pub calls: u64,
     /// Calls in the window that failed.
     pub failures: u64,
-    /// Failures since the last success, at most 16383; 0 while half-open.
+    /// Calls in the window that took longer than the threshold, failed or not; 0 for a rule without a threshold.
+    pub slow: u64,
+    /// How many of `calls`, and of `slow`, are still in flight; 0 unless those are counted.
+    pub slow_in_flight: u64,
+    /// Failures since the last success, at most 8191; 0 while half-open.
     pub consecutive_failures: u32,
     /// Probes that have succeeded; 0 unless half-open.
     pub probe_successes: u32,
@@ -19,11 +38,28 @@ pub struct Snapshot {
 impl Snapshot {
     /// Returns the share of the window's calls that failed, 0 to 1; 0 for an empty window.
     pub fn failure_rate(&self) -> f64 {
+        self.share(self.failures)
+    }
+
+    /// Returns the share of the window's calls that were slow, 0 to 1; 0 for an empty window.
+    pub fn slow_rate(&self) -> f64 {
+        self.share(self.slow)
+    }
+
+    /// Takes the streak from `word`.
+    pub(crate) fn set_streak(&mut self, word: Word) {
+        (self.consecutive_failures, self.probe_successes) = match word.state() {
+            State::HalfOpen => (0, word.streak()),
+            _ => (word.streak(), 0),
+        };
+    }
+
+    fn share(&self, part: u64) -> f64 {
         if self.calls == 0 {
             return 0.0;
         }
         // A quotient is rounded as a literal is: 7 of 100 is not below 0.07, as it would be were 0.07 multiplied.
-        self.failures as f64 / self.calls as f64
+        part as f64 / self.calls as f64
     }
 }
 
@@ -55,13 +91,17 @@ pub struct Stats {
     pub successes: u64,
     /// Calls settled as a failure.
     pub failures: u64,
+    /// How many of the successes and failures took longer than the rule's threshold; 0 if it has none.
+    pub slow: u64,
     /// Calls that said nothing: ignored, cancelled, dropped unsettled.
     pub ignored: u64,
     /// Successes and failures of calls that began before the latest change of state. They change nothing.
     pub late: u64,
+    /// Probes that were written off because they did not end in time. When they end after all, they are late.
+    pub written_off: u64,
     /// Callers that were turned away. Waiting in `enter` is not being turned away.
     pub refused: u64,
-    /// How often it has tripped, also when a probe failed and when observing only.
+    /// How often it has tripped, also when a probe failed, and when the trip was only observed.
     pub trips: u64,
     /// Probes in flight; 0 unless half-open.
     pub probes: u32,

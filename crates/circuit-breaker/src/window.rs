@@ -5,6 +5,8 @@ mod time;
 
 use core::time::Duration;
 
+use alloc::format;
+
 use tidegate_core::{Shards, Timestamp, lock::Lock};
 
 use self::{count::CountRing, time::TimeRing};
@@ -28,7 +30,7 @@ enum Kind {
 }
 
 impl Window {
-    /// The last `n` calls; `n` is 1 to 1000000. Takes `n` bits.
+    /// The last `n` calls; `n` is 1 to 1000000. Takes 2 `n` bits.
     pub const fn count(n: u32) -> Self {
         Self { kind: Kind::Count(n) }
     }
@@ -36,7 +38,7 @@ impl Window {
     /// The calls of the last `span`, counted in `slices` parts of it, 1 to 3600. `span` has at least as many nanoseconds.
     ///
     /// The window moves on by a slice at a time, so it covers between `span` less a slice and `span`: more slices,
-    /// smoother sliding. Each takes 16 bytes for each thread that can run at once.
+    /// smoother sliding. Each takes 24 bytes for each thread that can run at once.
     pub const fn time(span: Duration, slices: u32) -> Self {
         Self { kind: Kind::Time { span, slices } }
     }
@@ -44,13 +46,13 @@ impl Window {
     pub(crate) fn check(self) -> Result<(), BuildError> {
         match self.kind {
             Kind::Count(n) if !(1..=1_000_000).contains(&n) => {
-                Err(BuildError::new("window count", "in 1..=1000000"))
+                Err(BuildError::new("window count", n, "in 1..=1000000"))
             }
             Kind::Time { slices, .. } if !(1..=3600).contains(&slices) => {
-                Err(BuildError::new("window slices", "in 1..=3600"))
+                Err(BuildError::new("window slices", slices, "in 1..=3600"))
             }
             Kind::Time { span, slices } if span.as_nanos() < u128::from(slices) => {
-                Err(BuildError::new("window span", "at least one nanosecond per slice"))
+                Err(BuildError::new("window span", span, format!("at least {slices}ns")))
             }
             _ => Ok(()),
         }
@@ -70,21 +72,33 @@ impl Window {
 pub(crate) struct Totals {
     pub(crate) calls: u64,
     pub(crate) failures: u64,
+    pub(crate) slow: u64,
 }
 
 impl Totals {
     fn add(&mut self, other: Self) {
         self.calls += other.calls;
         self.failures += other.failures;
+        self.slow += other.slow;
     }
 
     fn remove(&mut self, other: Self) {
         self.calls -= other.calls;
         self.failures -= other.failures;
+        self.slow -= other.slow;
     }
+}
 
-    fn one(failed: bool) -> Self {
-        Self { calls: 1, failures: u64::from(failed) }
+/// How a call went, as far as a window is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) failed: bool,
+    pub(crate) slow: bool,
+}
+
+impl From<Call> for Totals {
+    fn from(call: Call) -> Self {
+        Self { calls: 1, failures: u64::from(call.failed), slow: u64::from(call.slow) }
     }
 }
 
@@ -117,18 +131,18 @@ impl Outcomes {
     }
 
     /// Counts an outcome, unless a later generation has begun.
-    pub(crate) fn record(&self, generation: u32, failed: bool, now: Timestamp) {
+    pub(crate) fn record(&self, generation: u32, call: Call, now: Timestamp) {
         match self {
             Self::Count(ring) => ring.with(|ring| {
                 if let Some(ring) = ring.of(generation) {
-                    ring.record(failed);
+                    ring.record(call);
                 }
             }),
             Self::Time { stripes, slice_nanos } => {
                 let slice = now.as_nanos() / slice_nanos;
                 stripes.by_thread().with(|ring| {
                     if let Some(ring) = ring.of(generation) {
-                        ring.record(slice, failed);
+                        ring.record(slice, call);
                     }
                 });
             }
@@ -170,11 +184,11 @@ pub(crate) struct Tagged<R> {
 }
 
 impl<R: Ring> Tagged<R> {
-    fn new(ring: R) -> Self {
+    pub(crate) fn new(ring: R) -> Self {
         Self { generation: 0, ring }
     }
 
-    fn of(&mut self, generation: u32) -> Option<&mut R> {
+    pub(crate) fn of(&mut self, generation: u32) -> Option<&mut R> {
         let ahead = generation.wrapping_sub(self.generation);
         // Generations wrap: the upper half of the differences is behind.
         if ahead > u32::MAX / 2 {
@@ -196,12 +210,13 @@ mod tests {
     fn a_late_outcome_finds_the_ring_of_another_generation() {
         let outcomes = Outcomes::new(Window::count(3));
         let never = Timestamp::NEVER;
-        outcomes.record(u32::MAX, true, never);
+        let failure = Call { failed: true, slow: false };
+        outcomes.record(u32::MAX, failure, never);
         assert_eq!(outcomes.totals(u32::MAX, never), Totals::default(), "behind generation 0");
-        outcomes.record(1, true, never);
-        assert_eq!(outcomes.totals(1, never), Totals::one(true));
-        outcomes.record(0, true, never);
-        assert_eq!(outcomes.totals(1, never), Totals::one(true));
+        outcomes.record(1, failure, never);
+        assert_eq!(outcomes.totals(1, never), failure.into());
+        outcomes.record(0, failure, never);
+        assert_eq!(outcomes.totals(1, never), failure.into());
         assert_eq!(outcomes.totals(2, never), Totals::default());
     }
 }

@@ -4,8 +4,8 @@ use core::fmt;
 
 use crate::State;
 
-/// Probes in flight, and the longest streak: what 14 bits count to.
-pub(crate) const COUNT_MAX: u32 = (1 << 14) - 1;
+/// Probes in flight, and the longest streak: what 13 bits count to.
+pub(crate) const COUNT_MAX: u32 = (1 << 13) - 1;
 
 /// The state of a breaker.
 ///
@@ -13,27 +13,40 @@ pub(crate) const COUNT_MAX: u32 = (1 << 14) - 1;
 /// | --- | --- | --- | --- |
 /// | 0–1 | mode | which of the states of its kind | a transition, under the schedule's lock |
 /// | 2 | `GUARDED` | set in the states that do not let everybody through | the same |
-/// | 3 | – | zero | nobody |
-/// | 4–17 | probes | half-open: probes in flight | CAS to enter; settling, under the lock |
-/// | 18–31 | streak | half-open: probes that succeeded | settling a probe, under the lock |
+/// | 3 | `RECORDED` | every success is looked at, not only counted | nobody: a setting |
+/// | 4 | `TIMED` | calls are timed, so `RECORDED` is set, too | nobody: a setting |
+/// | 5 | – | zero | nobody |
+/// | 6–18 | probes | half-open: probes in flight | CAS to enter, or entering under the lock; settling, under the lock |
+/// | 19–31 | streak | half-open: probes that succeeded | settling a probe, under the lock |
 /// |  |  | else: failures since the last success, at most [`COUNT_MAX`] | CAS by whoever settles |
 /// | 32–63 | generation | one more for each transition, wrapping | the same step that changes the mode |
 ///
 /// A transition swaps the whole word, so counts that raced it are lost with the generation they belong to, and every
 /// compare-and-swap that comes after fails on the generation.
+///
+/// A pass keeps the word as its ticket, without the counts. If calls in flight are counted, the ticket has the number of
+/// the stripe that counts it in place of the streak.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Word(u64);
 
 const MODES: u64 = 0b111;
 const GUARDED: u64 = 0b100;
-const PROBES_AT: u32 = 4;
-const STREAK_AT: u32 = 18;
+const RECORDED: u64 = 0b1000;
+const TIMED: u64 = 0b1_0000;
+const PROBES_AT: u32 = 6;
+const STREAK_AT: u32 = 19;
 const GENERATION_AT: u32 = 32;
 const COUNT: u64 = COUNT_MAX as u64;
 
 impl Word {
-    /// A closed breaker that has seen nothing.
+    /// A closed breaker that has seen nothing and only counts its successes.
     pub(crate) const INITIAL: Self = Self(0);
+
+    /// Returns the word with what is to be done for each call.
+    pub(crate) const fn with_settings(self, recorded: bool, timed: bool) -> Self {
+        let recorded = if recorded || timed { RECORDED } else { 0 };
+        Self(self.0 | recorded | if timed { TIMED } else { 0 })
+    }
 
     pub(crate) const fn from_bits(bits: u64) -> Self {
         Self(bits)
@@ -47,6 +60,23 @@ impl Word {
     #[inline]
     pub(crate) const fn admits_all(self) -> bool {
         self.0 & GUARDED == 0
+    }
+
+    /// Returns whether everybody is let through, untimed.
+    #[inline]
+    pub(crate) const fn admits_plainly(self) -> bool {
+        self.0 & (GUARDED | TIMED) == 0
+    }
+
+    /// Returns whether a success is counted and nothing else.
+    #[inline]
+    pub(crate) const fn settles_plainly(self) -> bool {
+        self.0 & (GUARDED | RECORDED) == 0
+    }
+
+    #[inline]
+    pub(crate) const fn is_timed(self) -> bool {
+        self.0 & TIMED != 0
     }
 
     #[inline]
@@ -90,6 +120,15 @@ impl Word {
         Self(self.0 & !(COUNT << STREAK_AT) | (streak as u64) << STREAK_AT)
     }
 
+    /// Returns a ticket that names its stripe.
+    pub(crate) const fn with_stripe(self, stripe: u32) -> Self {
+        self.ticket().with_streak(stripe)
+    }
+
+    pub(crate) const fn stripe(self) -> u32 {
+        self.streak()
+    }
+
     /// Returns the first word of the next generation.
     pub(crate) const fn next(self, state: State) -> Self {
         let mode = match state {
@@ -100,7 +139,8 @@ impl Word {
             State::HalfOpen => 5,
             State::ForcedOpen => 6,
         };
-        Self((self.generation().wrapping_add(1) as u64) << GENERATION_AT | mode)
+        let settings = self.0 & (RECORDED | TIMED);
+        Self((self.generation().wrapping_add(1) as u64) << GENERATION_AT | settings | mode)
     }
 }
 
@@ -136,7 +176,20 @@ mod tests {
             assert_eq!((word.probes(), word.streak()), (COUNT_MAX, COUNT_MAX));
             assert_eq!(word.with_probes(3).with_streak(7).with_probes(0).streak(), 7);
             assert_eq!(word.ticket(), Word::INITIAL.next(state));
+            let timed = Word::INITIAL.with_settings(false, true).next(state);
+            let ticket = timed.with_streak(7).with_stripe(COUNT_MAX);
+            assert_eq!((ticket.stripe(), ticket.ticket()), (COUNT_MAX, timed));
         }
+    }
+
+    #[test]
+    fn settings_outlive_a_generation() {
+        let word = Word::INITIAL.with_settings(true, false);
+        assert!(word.admits_plainly() && !word.settles_plainly() && !word.is_timed());
+        let timed = Word::INITIAL.with_settings(false, true).next(State::ObserveOnly);
+        assert!(timed.admits_all() && !timed.admits_plainly() && !timed.settles_plainly());
+        assert_eq!(timed.state(), State::ObserveOnly);
+        assert!(Word::INITIAL.settles_plainly());
     }
 
     #[test]
@@ -146,7 +199,7 @@ mod tests {
 
     #[test]
     fn generations_wrap_without_touching_the_mode() {
-        let last = Word::from_bits(u64::MAX);
+        let last = Word::from_bits(u64::from(u32::MAX) << GENERATION_AT);
         let next = last.next(State::Closed);
         assert_eq!((next.generation(), next.state()), (0, State::Closed));
     }

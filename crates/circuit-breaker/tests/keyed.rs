@@ -1,10 +1,13 @@
 //! A breaker per key, for a bounded number of keys.
 
 use core::{num::NonZeroUsize, time::Duration};
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+};
 
 use tidegate_circuit_breaker::{
-    Breaker, Builder, KeyedBreaker, ManualClock, OpenFor, State, TripRule,
+    Breaker, Builder, KeyedBreaker, ManualClock, Observer, OpenFor, State, Transition, TripRule,
 };
 
 const OPEN_FOR: Duration = Duration::from_secs(1);
@@ -87,5 +90,94 @@ fn breakers_made_alike_draw_different_jitter() {
 fn bad_settings_are_refused_before_the_first_key() {
     let builder = Breaker::builder().close_after(0);
     let error = KeyedBreaker::<u32>::new(NonZeroUsize::MIN, builder).unwrap_err();
-    assert_eq!((error.field(), error.range()), ("close_after", "in 1..=16383"));
+    assert_eq!((error.field(), error.range()), ("close_after", "in 1..=8191"));
+}
+
+/// A registry with so many keys, of which `ratio` may be open.
+fn shared(keys: u32, ratio: f64) -> (KeyedBreaker<u32, ManualClock>, ManualClock) {
+    let (breakers, clock) = keyed(100);
+    let breakers = breakers.max_open_ratio(ratio).unwrap();
+    (0..keys).for_each(|key| drop(breakers.gate(&key).unwrap()));
+    (breakers, clock)
+}
+
+fn open(breakers: &KeyedBreaker<u32, ManualClock>) -> Vec<u32> {
+    let mut open = Vec::new();
+    breakers.for_each(|&key, breaker| open.extend((breaker.state() == State::Open).then_some(key)));
+    open.sort_unstable();
+    open
+}
+
+#[test]
+fn no_more_than_a_share_is_open_and_always_one_may_be() {
+    for (keys, most_open) in [(1, 1), (4, 1), (9, 2), (40, 10)] {
+        let (breakers, _clock) = shared(keys, 0.25);
+        (0..keys).for_each(|key| trip(&breakers, key));
+        assert_eq!(open(&breakers), Vec::from_iter(0..most_open));
+        let withheld = breakers.gate(&(keys - 1)).unwrap().stats();
+        assert_eq!((withheld.trips, withheld.window.consecutive_failures), (1, 0));
+    }
+}
+
+#[test]
+fn a_place_in_the_share_is_free_again_when_the_open_time_is_over_or_was_ended() {
+    let (breakers, clock) = shared(4, 0.25);
+    trip(&breakers, 0);
+    trip(&breakers, 1);
+    assert_eq!(open(&breakers), [0]);
+    breakers.gate(&0).unwrap().reset();
+    trip(&breakers, 1);
+    assert_eq!(open(&breakers), [1]);
+    breakers.remove(&1);
+    trip(&breakers, 2);
+    assert_eq!(open(&breakers), [2]);
+    // Nobody comes for key 2, and still its time is over.
+    clock.advance(OPEN_FOR);
+    trip(&breakers, 3);
+    assert!(breakers.gate(&3).unwrap().try_enter().is_err());
+    assert!(breakers.gate(&2).unwrap().try_enter().is_ok());
+}
+
+#[test]
+fn a_probe_that_fails_when_too_many_are_open_closes() {
+    let (breakers, clock) = shared(2, 0.5);
+    trip(&breakers, 0);
+    clock.advance(OPEN_FOR);
+    let first = breakers.gate(&0).unwrap();
+    let probe = first.try_enter().unwrap();
+    trip(&breakers, 1);
+    assert_eq!(open(&breakers), [1]);
+    probe.failure();
+    assert_eq!((first.state(), first.stats().trips), (State::Closed, 2));
+}
+
+#[test]
+fn a_trip_that_is_withheld_is_told_as_one_that_leads_nowhere() {
+    #[derive(Default)]
+    struct Told(Mutex<Vec<State>>);
+    impl Observer for Told {
+        fn on_trip(&self, trip: &Transition) {
+            self.0.lock().unwrap().push(trip.to);
+        }
+        fn on_close(&self, _: &Transition) {
+            unreachable!("nothing was half-open");
+        }
+    }
+    let (clock, told) = (ManualClock::new(), Arc::new(Told::default()));
+    let settings = builder(&clock).observer(told.clone());
+    let breakers = KeyedBreaker::<u32, _, _>::new(NonZeroUsize::new(2).unwrap(), settings).unwrap();
+    let breakers = breakers.max_open_ratio(1e-9).unwrap();
+    for key in 0..2 {
+        breakers.gate(&key).unwrap().try_enter().unwrap().failure_open_for(OPEN_FOR);
+    }
+    assert_eq!(*told.0.lock().unwrap(), [State::Open, State::Closed]);
+}
+
+#[test]
+fn a_share_out_of_range_is_refused() {
+    for (ratio, given) in [(0.0, "0.0"), (1.5, "1.5"), (f64::NAN, "NaN")] {
+        let error = keyed(1).0.max_open_ratio(ratio).unwrap_err();
+        let message = format!("max_open_ratio is {given}, but must be above 0 and at most 1");
+        assert_eq!(error.to_string(), message);
+    }
 }

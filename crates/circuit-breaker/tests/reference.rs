@@ -1,4 +1,5 @@
-//! The breaker against a sequential reference that keeps every outcome with its time and looks at all of them.
+//! The breaker against a sequential reference that keeps every outcome with its time and looks at all of them: late
+//! results, lost probes and their write-offs, slow calls, ended and in flight, forced states.
 
 use core::time::Duration;
 
@@ -17,9 +18,21 @@ enum Rule {
 #[derive(Debug, Clone, Copy)]
 struct Settings {
     rule: Rule,
+    slow: Option<Slow>,
+    /// Trips also when failed and slow calls together are [`MANY`].
+    predicate: bool,
+    probe_timeout: Option<u64>,
     exponential: bool,
     probes: u32,
     close_after: u32,
+}
+
+/// A second rule that looks at the same window.
+#[derive(Debug, Clone, Copy)]
+struct Slow {
+    ratio: f64,
+    threshold: u64,
+    in_flight: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +50,34 @@ const SLICE: u64 = 4;
 const OPEN_FOR: u64 = 5;
 const MAX_OPEN_FOR: u64 = 17;
 
+const MANY: u64 = 3;
+const MINIMUM_OF_SLOW: u32 = 2;
+
+/// A pass that is out.
+#[derive(Debug, Clone, Copy)]
+struct Out {
+    generation: u32,
+    started: u64,
+    is_probe: bool,
+}
+
+/// An outcome in the window.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    time: u64,
+    failed: bool,
+    slow: bool,
+}
+
+/// What a window holds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Figures {
+    calls: u64,
+    failures: u64,
+    slow: u64,
+    slow_in_flight: u64,
+}
+
 /// What the breaker should do, written for reading.
 struct Reference {
     settings: Settings,
@@ -45,16 +86,17 @@ struct Reference {
     open_until: u64,
     /// Trips of its own since it was closed.
     level: u32,
-    /// Passes out: the generation each began in.
-    out: Vec<u32>,
+    out: Vec<Out>,
     generation: u32,
     probes: u32,
     probe_successes: u32,
     streak: u32,
-    /// This generation's outcomes: when, and whether failed.
-    outcomes: Vec<(u64, bool)>,
-    /// Successes, failures, ignored, late, refused, trips.
-    counts: [u64; 6],
+    /// This generation's outcomes.
+    outcomes: Vec<Seen>,
+    /// When calls in flight are looked at next.
+    next_look: u64,
+    /// Successes, failures, ignored, late, refused, trips, slow, written off.
+    counts: [u64; 8],
 }
 
 impl Reference {
@@ -71,7 +113,8 @@ impl Reference {
             probe_successes: 0,
             streak: 0,
             outcomes: Vec::new(),
-            counts: [0; 6],
+            next_look: 0,
+            counts: [0; 8],
         }
     }
 
@@ -87,14 +130,46 @@ impl Reference {
         self.go(state);
     }
 
+    fn lets_all_through(&self) -> bool {
+        matches!(self.state, State::Closed | State::ForcedClosed | State::ObserveOnly)
+    }
+
+    /// When each of the probes in flight began.
+    fn probe_starts(&self) -> impl Iterator<Item = u64> + '_ {
+        let probes = self.out.iter().filter(|out| out.generation == self.generation);
+        probes.map(|out| out.started)
+    }
+
+    /// Trips if calls in flight say so, or a probe in flight is overdue.
+    fn look_before_entering(&mut self) {
+        if let (State::HalfOpen, Some(timeout)) = (self.state, self.settings.probe_timeout) {
+            let overdue = self.probe_starts().filter(|start| start + timeout <= self.now).count();
+            if overdue > 0 {
+                self.counts[7] += overdue as u64;
+                self.trip(None);
+            }
+        }
+        let watches = self.settings.slow.is_some_and(|slow| slow.in_flight);
+        let is_watched = matches!(self.state, State::Closed | State::ObserveOnly);
+        if watches && is_watched && self.now >= self.next_look {
+            self.next_look = self.now + 1;
+            if self.is_met() {
+                self.trip(None);
+            }
+        }
+    }
+
     fn enter(&mut self) -> Result<(), (RefusedReason, Option<u64>)> {
+        self.look_before_entering();
         if self.state == State::Open && self.now >= self.open_until {
             self.go(State::HalfOpen);
         }
         let refusal = match self.state {
             State::Open => Some((RefusedReason::Open, Some(self.open_until - self.now))),
             State::HalfOpen if self.probes == self.settings.probes => {
-                Some((RefusedReason::Probing, None))
+                let timeout = self.settings.probe_timeout;
+                let first = self.probe_starts().min().unwrap();
+                Some((RefusedReason::Probing, timeout.map(|timeout| first + timeout - self.now)))
             }
             State::ForcedOpen => Some((RefusedReason::ForcedOpen, None)),
             _ => None,
@@ -103,13 +178,15 @@ impl Reference {
             self.counts[4] += 1;
             return Err(refusal);
         }
-        self.probes += u32::from(self.state == State::HalfOpen);
-        self.out.push(self.generation);
+        let is_probe = self.state == State::HalfOpen;
+        self.probes += u32::from(is_probe);
+        self.out.push(Out { generation: self.generation, started: self.now, is_probe });
         Ok(())
     }
 
     fn settle(&mut self, place: usize, outcome: Outcome, asked: Option<u64>) {
-        let is_late = self.out.remove(place) != self.generation;
+        let out = self.out.remove(place);
+        let is_late = out.generation != self.generation;
         if !is_late && self.state == State::HalfOpen {
             self.probes -= 1;
         }
@@ -124,9 +201,12 @@ impl Reference {
             return;
         }
         let failed = outcome == Outcome::Failure;
+        let slow = self.settings.slow.is_some_and(|slow| self.now - out.started > slow.threshold);
+        self.counts[6] += u64::from(slow);
         if self.state == State::HalfOpen {
-            self.probe_successes += u32::from(!failed);
-            if failed {
+            // With a rule for slow calls, a slow probe has failed.
+            self.probe_successes += u32::from(!failed && !slow);
+            if failed || slow {
                 self.trip(asked);
             } else if self.probe_successes == self.settings.close_after {
                 self.force(State::Closed);
@@ -137,8 +217,9 @@ impl Reference {
         if self.state == State::ForcedClosed {
             return;
         }
-        self.outcomes.push((self.now, failed));
-        if failed && (asked.is_some() || self.is_met()) {
+        self.outcomes.push(Seen { time: self.now, failed, slow });
+        let is_looked_at = failed || slow || self.settings.predicate;
+        if asked.is_some() || is_looked_at && self.is_met() {
             self.trip(asked);
         }
     }
@@ -158,28 +239,58 @@ impl Reference {
         self.go(State::Open);
     }
 
-    /// Calls and failures in the window.
-    fn window(&self) -> (u64, u64) {
+    fn figures(&self) -> Figures {
         let first = match self.settings.rule {
-            Rule::Consecutive(_) => self.outcomes.len(),
+            // By default the window has the last 100 calls.
+            Rule::Consecutive(_) => self.outcomes.len().saturating_sub(100),
             Rule::LastCalls { n, .. } => self.outcomes.len().saturating_sub(n as usize),
             Rule::LastSeconds { slices, .. } => {
                 let oldest = (self.now / SLICE + 1).saturating_sub(u64::from(slices));
-                self.outcomes.partition_point(|(time, _)| time / SLICE < oldest)
+                self.outcomes.partition_point(|seen| seen.time / SLICE < oldest)
             }
         };
-        let window = &self.outcomes[first..];
-        (window.len() as u64, window.iter().filter(|(_, failed)| *failed).count() as u64)
+        let has_window =
+            self.settings.slow.is_some() || !matches!(self.settings.rule, Rule::Consecutive(_));
+        let window = if has_window { &self.outcomes[first..] } else { &[] };
+        let slow_in_flight = match self.settings.slow {
+            Some(Slow { threshold, in_flight: true, .. }) if self.lets_all_through() => {
+                let current = self.out.iter().filter(|out| out.generation == self.generation);
+                current.filter(|out| !out.is_probe && out.started + threshold < self.now).count()
+            }
+            _ => 0,
+        } as u64;
+        Figures {
+            calls: window.len() as u64 + slow_in_flight,
+            failures: window.iter().filter(|seen| seen.failed).count() as u64,
+            slow: window.iter().filter(|seen| seen.slow).count() as u64 + slow_in_flight,
+            slow_in_flight,
+        }
     }
 
     fn is_met(&self) -> bool {
-        let (calls, failures) = self.window();
-        match self.settings.rule {
+        let Figures { calls, failures, slow, .. } = self.figures();
+        let exceeds = |part: u64, ratio, minimum: u32| {
+            calls >= u64::from(minimum) && part as f64 / calls as f64 >= ratio
+        };
+        let by_rule = match self.settings.rule {
             Rule::Consecutive(n) => self.streak >= n,
             Rule::LastCalls { ratio, minimum, .. } | Rule::LastSeconds { ratio, minimum, .. } => {
-                calls >= u64::from(minimum) && failures as f64 / calls as f64 >= ratio
+                exceeds(failures, ratio, minimum)
             }
-        }
+        };
+        let by_slow = self
+            .settings
+            .slow
+            .is_some_and(|rule| exceeds(slow, rule.ratio, minimum_of_slow(self.settings.rule)));
+        by_rule || by_slow || self.settings.predicate && failures + slow >= MANY
+    }
+}
+
+/// A window of one call cannot hold two.
+fn minimum_of_slow(rule: Rule) -> u32 {
+    match rule {
+        Rule::LastCalls { n, .. } => MINIMUM_OF_SLOW.min(n),
+        Rule::Consecutive(_) | Rule::LastSeconds { .. } => MINIMUM_OF_SLOW,
     }
 }
 
@@ -194,9 +305,24 @@ fn build(settings: Settings, clock: &ManualClock) -> Breaker<ManualClock> {
             TripRule::failure_rate(ratio, Window::time(span, slices)).minimum_calls(minimum)
         }
     };
+    let rule = match settings.slow {
+        None => rule,
+        Some(Slow { ratio, threshold, in_flight }) => {
+            let slow = TripRule::slow_rate(ratio, Duration::from_nanos(threshold))
+                .minimum_calls(minimum_of_slow(settings.rule));
+            rule.or(if in_flight { slow.count_inflight_slow() } else { slow })
+        }
+    };
     let [first, max] = [OPEN_FOR, MAX_OPEN_FOR].map(Duration::from_nanos);
     let max = if settings.exponential { max } else { first };
-    Breaker::builder()
+    let mut builder = Breaker::builder();
+    if settings.predicate {
+        builder = builder.trip_when(|seen| seen.failures + seen.slow >= MANY);
+    }
+    if let Some(timeout) = settings.probe_timeout {
+        builder = builder.probe_timeout(Duration::from_nanos(timeout));
+    }
+    builder
         .trip_on(rule)
         .open_for(OpenFor::exponential(first, max).jitter(0.0))
         .probes(settings.probes)
@@ -224,9 +350,17 @@ fn rules() -> impl Strategy<Value = Rule> {
 }
 
 fn all_settings() -> impl Strategy<Value = Settings> {
-    (rules(), any::<bool>(), 1..4_u32, 1..4_u32).prop_map(
-        |(rule, exponential, probes, close_after)| Settings {
+    let slow = (prop::sample::select(vec![0.3, 0.5, 1.0]), 1..9_u64, any::<bool>())
+        .prop_map(|(ratio, threshold, in_flight)| Slow { ratio, threshold, in_flight });
+    let slow = prop::option::of(slow);
+    let probe_timeout = prop::option::of(1..9_u64);
+    let switches = (any::<bool>(), prop::bool::weighted(0.2));
+    (rules(), slow, probe_timeout, switches, 1..4_u32, 1..4_u32).prop_map(
+        |(rule, slow, probe_timeout, (exponential, predicate), probes, close_after)| Settings {
             rule,
+            slow,
+            predicate,
+            probe_timeout,
             exponential,
             probes,
             close_after,
@@ -249,7 +383,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_breaker_does_what_the_reference_does(settings in all_settings(), steps in steps()) {
@@ -292,11 +426,20 @@ proptest! {
             }
             let stats = breaker.stats();
             prop_assert_eq!((stats.state, stats.generation), (reference.state, reference.generation));
-            let counts = [stats.successes, stats.failures, stats.ignored, stats.late, stats.refused, stats.trips];
+            let counts = [
+                stats.successes, stats.failures, stats.ignored, stats.late, stats.refused, stats.trips,
+                stats.slow, stats.written_off,
+            ];
             prop_assert_eq!(counts, reference.counts);
             prop_assert_eq!(stats.probes, reference.probes);
-            let window = (stats.window.calls, stats.window.failures);
-            prop_assert_eq!(window, reference.window());
+            let seen = stats.window;
+            let figures = Figures {
+                calls: seen.calls,
+                failures: seen.failures,
+                slow: seen.slow,
+                slow_in_flight: seen.slow_in_flight,
+            };
+            prop_assert_eq!(figures, reference.figures());
             let streaks = (stats.window.consecutive_failures, stats.window.probe_successes);
             prop_assert_eq!(streaks, (reference.streak, reference.probe_successes));
         }

@@ -287,42 +287,74 @@ fn a_breaker_is_shared_by_reference_and_by_arc() {
 }
 
 #[test]
-fn bad_input_names_the_field_and_its_range() {
+fn bad_input_names_the_field_the_value_and_its_range() {
     let second = Duration::from_secs(1);
+    let build = Breaker::builder;
     let count = |ratio, n| TripRule::failure_rate(ratio, Window::count(n));
-    let time = |span, slices| {
-        Breaker::builder().trip_on(TripRule::failure_rate(0.5, Window::time(span, slices)))
-    };
-    let rate = "failure_rate must be above 0 and at most 1";
-    let open_for = "open_for must be above zero and at most its maximum";
-    let jitter = "jitter must be in 0..=1";
+    let slow = |ratio| TripRule::slow_rate(ratio, second);
+    let time =
+        |span, slices| build().trip_on(TripRule::failure_rate(0.5, Window::time(span, slices)));
     for (builder, message) in [
-        (Breaker::builder().probes(0), "probes must be in 1..=16383"),
-        (Breaker::builder().probes(16384), "probes must be in 1..=16383"),
-        (Breaker::builder().close_after(0), "close_after must be in 1..=16383"),
-        (Breaker::builder().trip_on(TripRule::consecutive(0)), "consecutive must be in 1..=16383"),
+        (build().probes(0), "probes is 0, but must be in 1..=8191"),
+        (build().probes(8192), "probes is 8192, but must be in 1..=8191"),
+        (build().close_after(0), "close_after is 0, but must be in 1..=8191"),
+        (build().probe_timeout(Duration::ZERO), "probe_timeout is 0ns, but must be above zero"),
+        (build().trip_on(TripRule::consecutive(0)), "consecutive is 0, but must be in 1..=8191"),
         (
-            Breaker::builder().trip_on(TripRule::consecutive(5).minimum_calls(2)),
-            "minimum_calls must be set for a failure rate only",
-        ),
-        (Breaker::builder().trip_on(count(0.0, 5)), rate),
-        (Breaker::builder().trip_on(count(1.1, 5)), rate),
-        (Breaker::builder().trip_on(count(f64::NAN, 5)), rate),
-        (Breaker::builder().trip_on(count(0.5, 0)), "window count must be in 1..=1000000"),
-        (
-            Breaker::builder().trip_on(count(0.5, 5).minimum_calls(6)),
-            "minimum_calls must be in 1..=the calls of the window",
+            build().trip_on(TripRule::consecutive(5).minimum_calls(2)),
+            "minimum_calls is 2, but must be left out of a rule without a rate",
         ),
         (
-            Breaker::builder().trip_on(count(0.5, 5).minimum_calls(0)),
-            "minimum_calls must be in 1..=the calls of the window",
+            build().trip_on(TripRule::consecutive(5).or(TripRule::consecutive(5))),
+            "consecutive is given twice, but must be the same for the whole rule",
         ),
-        (time(second, 0), "window slices must be in 1..=3600"),
-        (time(Duration::ZERO, 1), "window span must be at least one nanosecond per slice"),
-        (Breaker::builder().open_for(OpenFor::fixed(Duration::ZERO)), open_for),
-        (Breaker::builder().open_for(OpenFor::exponential(second * 2, second)), open_for),
-        (Breaker::builder().open_for(OpenFor::fixed(second).jitter(1.5)), jitter),
-        (Breaker::builder().open_for(OpenFor::fixed(second).jitter(f64::NAN)), jitter),
+        (
+            build().trip_on(count(0.5, 5).or(slow(0.5).over(Window::count(6)))),
+            "window is given twice, but must be the same for the whole rule",
+        ),
+        (
+            build().trip_on(slow(0.5).or(TripRule::never().slow_after(second * 2))),
+            "slow_after is given twice, but must be the same for the whole rule",
+        ),
+        (build().trip_on(count(0.0, 5)), "failure_rate is 0.0, but must be above 0 and at most 1"),
+        (build().trip_on(count(1.1, 5)), "failure_rate is 1.1, but must be above 0 and at most 1"),
+        (
+            build().trip_on(count(f64::NAN, 5)),
+            "failure_rate is NaN, but must be above 0 and at most 1",
+        ),
+        (build().trip_on(slow(-0.5)), "slow_rate is -0.5, but must be above 0 and at most 1"),
+        (
+            build().trip_on(TripRule::slow_rate(0.5, Duration::ZERO)),
+            "slow_after is 0ns, but must be above zero",
+        ),
+        (
+            build().trip_on(TripRule::consecutive(5).count_inflight_slow()),
+            "count_inflight_slow is true, but must be set with a threshold only",
+        ),
+        (build().trip_on(count(0.5, 0)), "window count is 0, but must be in 1..=1000000"),
+        (
+            build().trip_on(count(0.5, 5).minimum_calls(6)),
+            "minimum_calls is 6, but must be in 1..=5",
+        ),
+        (build().trip_on(slow(0.5).minimum_calls(0)), "minimum_calls is 0, but must be in 1..=100"),
+        (time(second, 0), "window slices is 0, but must be in 1..=3600"),
+        (time(Duration::ZERO, 2), "window span is 0ns, but must be at least 2ns"),
+        (
+            build().open_for(OpenFor::fixed(Duration::ZERO)),
+            "open_for is 0ns, but must be above zero and at most its maximum of 0ns",
+        ),
+        (
+            build().open_for(OpenFor::exponential(second * 2, second)),
+            "open_for is 2s, but must be above zero and at most its maximum of 1s",
+        ),
+        (
+            build().open_for(OpenFor::fixed(second).jitter(1.5)),
+            "jitter is 1.5, but must be in 0..=1",
+        ),
+        (
+            build().open_for(OpenFor::fixed(second).jitter(f64::NAN)),
+            "jitter is NaN, but must be in 0..=1",
+        ),
     ] {
         assert_eq!(builder.build().unwrap_err().to_string(), message);
     }

@@ -2,49 +2,73 @@
 
 use core::time::Duration;
 
-use tidegate_core::{Clock, Outcome, primitive::atomic::Ordering};
+use tidegate_core::{Clock, Outcome, Timestamp, primitive::atomic::Ordering};
 
-use super::{FAILURES, IGNORED, LATE, Machine, SUCCESSES};
-use crate::{Observer, State, Transition, word::Word};
+use super::{FAILURES, IGNORED, LATE, Machine, SLOW, SUCCESSES};
+use crate::{Observer, State, Transition, window::Call, word::Word};
 
 impl<C: Clock, O: Observer> Machine<C, O> {
-    /// Settles the call that entered with `ticket`.
+    /// Settles the call that entered with `ticket`, at `started` if that matters.
     #[inline]
-    pub(crate) fn settle(&self, ticket: Word, outcome: Outcome) {
+    pub(crate) fn settle(&self, ticket: Word, started: Timestamp, outcome: Outcome) {
         match outcome {
-            Outcome::Success if self.window.is_none() && self.still_is(ticket) => {
+            Outcome::Success if ticket.settles_plainly() && self.still_is(ticket) => {
                 self.tally.add(SUCCESSES, 1);
             }
-            Outcome::Ignored if ticket.admits_all() => self.tally.add(IGNORED, 1),
-            _ => self.settle_slow(ticket, outcome, None),
+            Outcome::Ignored if ticket.admits_plainly() => self.tally.add(IGNORED, 1),
+            _ => self.settle_slowly(ticket, started, outcome),
+        }
+    }
+
+    #[cold]
+    fn settle_slowly(&self, ticket: Word, started: Timestamp, outcome: Outcome) {
+        if ticket.admits_all() {
+            self.settle_call(ticket, started, outcome, None);
+        } else {
+            self.settle_probe(ticket, started, outcome, None);
         }
     }
 
     /// Settles a failure after which the breaker opens for `open_for`, whatever the rule says.
     #[cold]
-    pub(crate) fn fail_and_open(&self, ticket: Word, open_for: Duration) {
-        self.settle_slow(ticket, Outcome::Failure, Some(open_for));
+    pub(crate) fn fail_and_open(&self, ticket: Word, started: Timestamp, open_for: Duration) {
+        if ticket.admits_all() {
+            self.settle_call(ticket, started, Outcome::Failure, Some(open_for));
+        } else {
+            self.settle_probe(ticket, started, Outcome::Failure, Some(open_for));
+        }
     }
 
-    fn settle_slow(&self, ticket: Word, outcome: Outcome, open_for: Option<Duration>) {
-        if ticket.state() == State::HalfOpen {
-            return self.settle_probe(ticket, outcome, open_for);
+    fn settle_call(
+        &self,
+        ticket: Word,
+        started: Timestamp,
+        outcome: Outcome,
+        open_for: Option<Duration>,
+    ) {
+        // Out before it is in the window: seen twice, it might trip the breaker.
+        if let Some(in_flight) = &self.in_flight {
+            in_flight.leave(ticket.generation(), ticket.stripe(), started);
+        }
+        if outcome == Outcome::Ignored {
+            return self.tally.add(IGNORED, 1);
         }
         let failed = outcome == Outcome::Failure;
         let Some(streak) = self.count_streak(ticket, failed) else {
             return self.tally.add(LATE, 1);
         };
-        self.tally.add(if failed { FAILURES } else { SUCCESSES }, 1);
+        let now = if ticket.is_timed() { self.clock.now() } else { self.time_of_figures() };
+        let call = Call { failed, slow: self.was_slow(ticket, started, now) };
+        self.count(call);
         if ticket.state() == State::ForcedClosed {
             return;
         }
-        let now = self.window_time();
         if let Some(window) = &self.window {
-            window.record(ticket.generation(), failed, now);
+            window.record(ticket.generation(), call, now);
         }
-        if failed {
+        if failed || call.slow || self.settings.predicate.is_some() {
             let figures = self.figures(ticket.with_streak(streak), now);
-            if open_for.is_some() || self.settings.rule.trips(&figures) {
+            if open_for.is_some() || self.is_met(&figures) {
                 self.trip(ticket, open_for);
             }
         }
@@ -69,43 +93,61 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         }
     }
 
-    #[cold]
-    fn settle_probe(&self, ticket: Word, outcome: Outcome, open_for: Option<Duration>) {
+    fn settle_probe(
+        &self,
+        ticket: Word,
+        started: Timestamp,
+        outcome: Outcome,
+        open_for: Option<Duration>,
+    ) {
         // Foreign code, so before the lock.
         let now = self.clock.now();
+        let call = Call {
+            failed: outcome == Outcome::Failure,
+            slow: outcome != Outcome::Ignored && self.was_slow(ticket, started, now),
+        };
+        let has_failed = call.failed || call.slow && self.settings.rule.minds_slow_probes();
         let settled = self.schedule.with(|schedule| {
             let word = self.load();
             if word.generation() != ticket.generation() {
                 return Settled::Late;
             }
-            let streak = word.streak() + u32::from(outcome == Outcome::Success);
-            match outcome {
+            if has_failed {
                 // A probe that decides keeps its place until it has: nobody becomes a probe of a state that is over.
-                Outcome::Failure => Settled::Moved(self.open(schedule, now, open_for)),
-                Outcome::Success if streak >= self.settings.close_after => {
-                    self.update(|word| word.with_streak(streak));
-                    schedule.trips = 0;
-                    Settled::Moved(self.advance(State::Closed, now, None))
-                }
-                _ => {
-                    self.update(|word| word.with_probes(word.probes() - 1).with_streak(streak));
-                    Settled::FreedPlace
-                }
+                return Settled::Moved(self.open(schedule, now, open_for));
             }
+            let streak = word.streak() + u32::from(outcome == Outcome::Success);
+            if outcome == Outcome::Success && streak >= self.settings.close_after {
+                self.update(|word| word.with_streak(streak));
+                return Settled::Moved(self.close(schedule, now, None));
+            }
+            if let Some(at) = schedule.probes.iter().position(|start| *start == started) {
+                schedule.probes.swap_remove(at);
+            }
+            self.update(|word| word.with_probes(word.probes() - 1).with_streak(streak));
+            Settled::FreedPlace
         });
-        self.tally.add(
-            match (outcome, &settled) {
-                (Outcome::Ignored, _) => IGNORED,
-                (_, Settled::Late) => LATE,
-                (Outcome::Success, _) => SUCCESSES,
-                (Outcome::Failure, _) => FAILURES,
-            },
-            1,
-        );
+        match (outcome, &settled) {
+            (Outcome::Ignored, _) => self.tally.add(IGNORED, 1),
+            (_, Settled::Late) => self.tally.add(LATE, 1),
+            _ => self.count(call),
+        }
         match settled {
             Settled::Late => {}
             Settled::FreedPlace => self.changed.notify(1),
             Settled::Moved(transition) => self.announce(&transition),
+        }
+    }
+
+    fn was_slow(&self, ticket: Word, started: Timestamp, now: Timestamp) -> bool {
+        let threshold = self.settings.rule.threshold();
+        ticket.is_timed() && threshold.is_some_and(|threshold| now.since(started) > threshold)
+    }
+
+    fn count(&self, call: Call) {
+        self.tally.add(if call.failed { FAILURES } else { SUCCESSES }, 1);
+        if call.slow {
+            self.tally.add(SLOW, 1);
         }
     }
 
@@ -116,14 +158,6 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     fn still_is(&self, ticket: Word) -> bool {
         // ORDERING: Relaxed: nothing is read that the word publishes, and the caller sees its own past anyway.
         self.word.load(Ordering::Relaxed) == ticket.bits()
-    }
-
-    /// Changes the counts. Under the schedule's lock, where no generation ends.
-    fn update(&self, change: impl Fn(Word) -> Word) {
-        let mut word = self.load();
-        while let Err(found) = self.replace(word, change(word)) {
-            word = found;
-        }
     }
 }
 

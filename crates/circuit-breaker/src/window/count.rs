@@ -1,35 +1,42 @@
-//! The last `n` outcomes, one bit each.
+//! The last `n` outcomes, two bits each.
 
 use alloc::{boxed::Box, vec};
 
-use super::{Ring, Totals};
+use super::{Call, Ring, Totals};
 
 /// A ring of outcomes that overwrites its oldest.
 #[derive(Debug)]
 pub(crate) struct CountRing {
-    /// A set bit is a failure. Bits from `len` on mean nothing.
-    bits: Box<[u64]>,
+    /// For 32 outcomes a word: their failures in its lower half, which of them were slow in its upper. Bits from
+    /// `totals.calls` on mean nothing.
+    words: Box<[u64]>,
     capacity: usize,
     /// Where the next outcome goes; in a full ring that is the oldest.
     next: usize,
-    // INVARIANT: what the first `calls` bits say.
+    // INVARIANT: what the first `calls` outcomes say.
     totals: Totals,
 }
+
+const FAILED: u64 = 1;
+const SLOW: u64 = 1 << 32;
 
 impl CountRing {
     pub(super) fn new(n: u32) -> Self {
         let capacity = n as usize;
-        let bits = vec![0; capacity.div_ceil(64)].into_boxed_slice();
-        Self { bits, capacity, next: 0, totals: Totals::default() }
+        let words = vec![0; capacity.div_ceil(32)].into_boxed_slice();
+        Self { words, capacity, next: 0, totals: Totals::default() }
     }
 
-    pub(super) fn record(&mut self, failed: bool) {
-        let (word, bit) = (&mut self.bits[self.next / 64], 1 << (self.next % 64));
+    pub(super) fn record(&mut self, call: Call) {
+        let (word, place) = (&mut self.words[self.next / 32], self.next % 32);
         if self.totals.calls == self.capacity as u64 {
-            self.totals.remove(Totals::one(*word & bit != 0));
+            let oldest = *word >> place;
+            let oldest = Call { failed: oldest & FAILED != 0, slow: oldest & SLOW != 0 };
+            self.totals.remove(oldest.into());
         }
-        *word = if failed { *word | bit } else { *word & !bit };
-        self.totals.add(Totals::one(failed));
+        let bits = if call.failed { FAILED } else { 0 } | if call.slow { SLOW } else { 0 };
+        *word = *word & !((FAILED | SLOW) << place) | bits << place;
+        self.totals.add(call.into());
         self.next = if self.next + 1 == self.capacity { 0 } else { self.next + 1 };
     }
 
@@ -51,15 +58,18 @@ mod tests {
 
     #[test]
     fn a_full_ring_forgets_its_oldest_and_no_other() {
-        for capacity in [1, 3, 64, 65, 130] {
+        for capacity in [1, 3, 32, 33, 64, 65, 130] {
             let mut ring = CountRing::new(capacity);
-            let failed = |call: u32| call % 3 == 0 || call % 7 == 2;
+            let at = |call: u32| Call {
+                failed: call % 3 == 0 || call % 7 == 2,
+                slow: call % 5 == 1 || call % 11 == 3,
+            };
             for call in 0..400 {
-                ring.record(failed(call));
+                ring.record(at(call));
                 let oldest = (call + 1).saturating_sub(capacity);
-                let failures = (oldest..=call).filter(|&call| failed(call)).count() as u64;
-                let calls = u64::from(call + 1 - oldest);
-                assert_eq!(ring.totals(), Totals { calls, failures });
+                let mut totals = Totals::default();
+                (oldest..=call).for_each(|call| totals.add(at(call).into()));
+                assert_eq!(ring.totals(), totals);
             }
             ring.clear();
             assert_eq!(ring.totals(), Totals::default());

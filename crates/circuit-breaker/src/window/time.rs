@@ -2,7 +2,7 @@
 
 use alloc::{boxed::Box, vec};
 
-use super::{Ring, Totals};
+use super::{Call, Ring, Totals};
 
 /// Totals of the latest slices. Slice number `s` lives at `s % slices`.
 #[derive(Debug)]
@@ -21,11 +21,11 @@ impl TimeRing {
         Self { slices, latest: 0, sum: Totals::default() }
     }
 
-    pub(super) fn record(&mut self, slice: u64, failed: bool) {
+    pub(super) fn record(&mut self, slice: u64, call: Call) {
         self.move_on(slice);
         let at = self.place(self.latest);
-        self.slices[at].add(Totals::one(failed));
-        self.sum.add(Totals::one(failed));
+        self.slices[at].add(call.into());
+        self.sum.add(call.into());
     }
 
     pub(super) fn totals(&mut self, slice: u64) -> Totals {
@@ -61,24 +61,27 @@ impl Ring for TimeRing {
 mod tests {
     use super::*;
 
+    const SUCCESS: Call = Call { failed: false, slow: false };
+    const FAILURE: Call = Call { failed: true, slow: true };
+
     #[test]
     fn slices_leave_one_by_one_and_all_at_once() {
         let mut ring = TimeRing::new(3);
-        ring.record(10, true);
-        ring.record(11, false);
-        assert_eq!(ring.totals(12), Totals { calls: 2, failures: 1 });
-        assert_eq!(ring.totals(13), Totals { calls: 1, failures: 0 });
-        ring.record(13, true);
+        ring.record(10, FAILURE);
+        ring.record(11, SUCCESS);
+        assert_eq!(ring.totals(12), Totals { calls: 2, failures: 1, slow: 1 });
+        assert_eq!(ring.totals(13), Totals { calls: 1, failures: 0, slow: 0 });
+        ring.record(13, FAILURE);
         assert_eq!(ring.totals(u64::MAX), Totals::default());
     }
 
     #[test]
     fn time_that_goes_backward_stands_still() {
         let mut ring = TimeRing::new(2);
-        ring.record(5, true);
-        ring.record(1, true);
-        assert_eq!(ring.totals(0), Totals { calls: 2, failures: 2 });
-        assert_eq!(ring.totals(6), Totals { calls: 2, failures: 2 });
+        ring.record(5, FAILURE);
+        ring.record(1, FAILURE);
+        assert_eq!(ring.totals(0), Totals { calls: 2, failures: 2, slow: 2 });
+        assert_eq!(ring.totals(6), Totals { calls: 2, failures: 2, slow: 2 });
         assert_eq!(ring.totals(7), Totals::default());
     }
 }

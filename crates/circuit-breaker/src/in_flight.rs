@@ -1,0 +1,185 @@
+//! Calls in flight, by when they began: which of them are slow already.
+//!
+//! ```text
+//!            threshold
+//!      ◀───────────────────▶ now
+//! old │ s │ s │ s │ s │ … │ s │      a call that began in a slice wholly before the threshold is slow
+//! ```
+
+use core::time::Duration;
+
+use tidegate_core::{Shards, Timestamp, lock::Lock, primitive::thread_number};
+
+use crate::{
+    turn_to_look::TurnToLook,
+    window::{Ring, Tagged},
+    word::COUNT_MAX,
+};
+
+/// Slices that a threshold is cut into.
+const SLICES_OF_THRESHOLD: u64 = 8;
+
+/// Places for slices: so many that a slice whose place is taken again is older than the threshold.
+const PLACES: usize = 16;
+
+/// Counts the calls in flight, each in the stripe of the thread on which it began and the slice of time in which it did.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    stripes: Shards<Lock<Tagged<StartRing>>>,
+    threshold: Duration,
+    slice_nanos: u64,
+    turn: TurnToLook,
+}
+
+impl InFlight {
+    pub(crate) fn new(threshold: Duration) -> Self {
+        let nanos = u64::try_from(threshold.as_nanos()).unwrap_or(u64::MAX);
+        let slice_nanos = (nanos / SLICES_OF_THRESHOLD).max(1);
+        Self {
+            stripes: Shards::per_thread(|_| Lock::new(Tagged::new(StartRing::default()))),
+            threshold,
+            slice_nanos,
+            turn: TurnToLook::new(slice_nanos),
+        }
+    }
+
+    /// Counts a call in and returns its stripe; nothing is counted if a later generation has begun.
+    pub(crate) fn enter(&self, generation: u32, now: Timestamp) -> u32 {
+        let stripe = self.own_stripe();
+        self.ring(stripe, generation, |ring| ring.enter(self.slice(now)));
+        stripe
+    }
+
+    /// Counts a call out again.
+    pub(crate) fn leave(&self, generation: u32, stripe: u32, started: Timestamp) {
+        self.ring(stripe, generation, |ring| ring.leave(self.slice(started)));
+    }
+
+    /// Returns how many calls of a generation are slow already.
+    pub(crate) fn slow(&self, generation: u32, now: Timestamp) -> u64 {
+        let first_quick = self.slice(now - self.threshold);
+        let slow_in = |stripe: &Lock<Tagged<StartRing>>| {
+            stripe.with(|ring| ring.of(generation).map_or(0, |ring| ring.before(first_quick)))
+        };
+        self.stripes.iter().map(slow_in).sum()
+    }
+
+    /// Returns whether it is time to look again; only one caller in a slice of time is told so.
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        self.turn.is_due(now)
+    }
+
+    fn slice(&self, time: Timestamp) -> u64 {
+        time.as_nanos() / self.slice_nanos
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "at most COUNT_MAX")]
+    fn own_stripe(&self) -> u32 {
+        // The number has to fit a ticket.
+        let mask = (self.stripes.len() - 1).min(COUNT_MAX as usize);
+        (thread_number().unwrap_or(0) & mask) as u32
+    }
+
+    fn ring(&self, stripe: u32, generation: u32, change: impl FnOnce(&mut StartRing)) {
+        if let Some(stripe) = self.stripes.get(stripe as usize) {
+            stripe.with(|ring| ring.of(generation).map(change));
+        }
+    }
+}
+
+/// Counts by the slice in which they began. Slice number `s` lives at `s % PLACES`.
+#[derive(Debug, Default)]
+struct StartRing {
+    places: [Place; PLACES],
+    /// Those whose slice has lost its place to a later one.
+    old: u64,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Place {
+    slice: u64,
+    calls: u64,
+}
+
+impl StartRing {
+    fn enter(&mut self, slice: u64) {
+        let place = &mut self.places[Self::at(slice)];
+        if place.slice < slice {
+            self.old += core::mem::take(&mut place.calls);
+            place.slice = slice;
+        }
+        *self.count_of(slice) += 1;
+    }
+
+    fn leave(&mut self, slice: u64) {
+        *self.count_of(slice) -= 1;
+    }
+
+    /// Returns where calls of `slice` are counted as long as no call enters.
+    fn count_of(&mut self, slice: u64) -> &mut u64 {
+        let place = &mut self.places[Self::at(slice)];
+        if place.slice == slice { &mut place.calls } else { &mut self.old }
+    }
+
+    fn before(&self, slice: u64) -> u64 {
+        let slow = self.places.iter().filter(|place| place.slice < slice);
+        slow.map(|place| place.calls).sum::<u64>() + self.old
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "a remainder of a usize")]
+    fn at(slice: u64) -> usize {
+        (slice % PLACES as u64) as usize
+    }
+}
+
+impl Ring for StartRing {
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(nanos: u64) -> Timestamp {
+        Timestamp::from_nanos(nanos)
+    }
+
+    #[test]
+    fn a_call_is_slow_within_an_eighth_after_the_threshold_and_never_before() {
+        for started in 0..40 {
+            let calls = InFlight::new(Duration::from_nanos(80));
+            let stripe = calls.enter(0, at(started));
+            for now in started..400 {
+                let (age, slow) = (now - started, calls.slow(0, at(now)));
+                assert!(age > 80 || slow == 0, "{started} {now}");
+                assert!(age < 90 || slow == 1, "{started} {now}");
+            }
+            calls.leave(0, stripe, at(started));
+            assert_eq!(calls.slow(0, at(400)), 0);
+        }
+    }
+
+    #[test]
+    fn a_slice_that_has_lost_its_place_still_counts_and_is_left() {
+        let calls = InFlight::new(Duration::from_nanos(80));
+        let times = [5, 165, 325, 1000];
+        let stripes = times.map(|time| calls.enter(0, at(time)));
+        assert_eq!(calls.slow(0, at(1000)), 3);
+        for (time, stripe) in times.into_iter().zip(stripes) {
+            calls.leave(0, stripe, at(time));
+        }
+        assert_eq!(calls.slow(0, at(9999)), 0);
+    }
+
+    #[test]
+    fn a_call_of_an_earlier_generation_is_nobodys() {
+        let calls = InFlight::new(Duration::from_nanos(80));
+        let stripe = calls.enter(0, at(0));
+        assert_eq!(calls.slow(1, at(1000)), 0);
+        calls.enter(1, at(0));
+        calls.leave(0, stripe, at(0));
+        assert_eq!(calls.slow(1, at(1000)), 1);
+    }
+}

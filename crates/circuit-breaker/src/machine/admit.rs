@@ -1,0 +1,139 @@
+//! Who gets in.
+
+use core::time::Duration;
+
+use tidegate_core::{Clock, Timestamp, primitive::atomic::Ordering};
+
+use super::{Blocked, Machine, WRITTEN_OFF};
+use crate::{Observer, Pass, Refused, RefusedReason, State, Transition, word::Word};
+
+/// A pass, or `None` if the state has changed on the way and has to be looked at again.
+type Answer<'a, C, O> = Option<Pass<'a, C, O>>;
+
+impl<C: Clock, O: Observer> Machine<C, O> {
+    /// Lets the caller in, or turns it away, counts that and tells the observer.
+    #[inline]
+    pub(crate) fn enter(&self) -> Result<Pass<'_, C, O>, Refused> {
+        let word = self.load();
+        // The pass is put together here from its parts, so that it never leaves the registers of a plain call.
+        let (ticket, started) = if word.admits_plainly() {
+            (word.ticket(), Timestamp::ORIGIN)
+        } else {
+            self.enter_slowly(word)?
+        };
+        Ok(Pass::new(self, ticket, started))
+    }
+
+    #[cold]
+    fn enter_slowly(&self, word: Word) -> Result<(Word, Timestamp), Refused> {
+        self.look(word).map(Pass::into_parts).map_err(|blocked| self.refuse(blocked))
+    }
+
+    /// Lets the caller in, or says why not.
+    pub(crate) fn admit(&self) -> Result<Pass<'_, C, O>, Blocked> {
+        let word = self.load();
+        if word.admits_plainly() {
+            return Ok(Pass::new(self, word.ticket(), Timestamp::ORIGIN));
+        }
+        self.look(word)
+    }
+
+    /// Lets the caller in by what is found when looking at `word`, and again as long as that changes.
+    fn look(&self, mut word: Word) -> Result<Pass<'_, C, O>, Blocked> {
+        loop {
+            let answer = match word.state() {
+                State::Open => self.first_probe(word)?,
+                State::HalfOpen => self.probe(word)?,
+                State::ForcedOpen => return Err(Blocked::by(RefusedReason::ForcedOpen)),
+                State::Closed | State::ForcedClosed | State::ObserveOnly => self.admit_timed(word),
+            };
+            match answer {
+                Some(pass) => return Ok(pass),
+                None => word = self.load(),
+            }
+        }
+    }
+
+    /// Lets the caller in when `word` lets everybody in.
+    fn admit_timed(&self, word: Word) -> Answer<'_, C, O> {
+        let now = if word.is_timed() { self.clock.now() } else { Timestamp::ORIGIN };
+        let Some(in_flight) = &self.in_flight else {
+            return Some(Pass::new(self, word.ticket(), now));
+        };
+        let is_watched = word.state() != State::ForcedClosed;
+        if is_watched && in_flight.is_due(now) && self.is_met(&self.figures(word, now)) {
+            self.trip(word, None);
+            return None;
+        }
+        let stripe = in_flight.enter(word.generation(), now);
+        Some(Pass::new(self, word.with_stripe(stripe), now))
+    }
+
+    /// Lets the caller in as the first probe if the open time is over.
+    fn first_probe(&self, word: Word) -> Result<Answer<'_, C, O>, Blocked> {
+        // ORDERING: Relaxed: at least as new as the word, whose Acquire load made it visible. If a later trip has set it
+        // already, it is right for that one, and `half_open` finds another generation.
+        let until = Timestamp::from_nanos(self.open_until.load(Ordering::Relaxed));
+        let seen = self.clock.now();
+        if seen < until {
+            return Err(Blocked { reason: RefusedReason::Open, until: Some(until), seen });
+        }
+        Ok(self.half_open(word, seen))
+    }
+
+    /// Lets the caller in as a probe if there is a place.
+    fn probe(&self, word: Word) -> Result<Answer<'_, C, O>, Blocked> {
+        if let Some(timeout) = self.settings.probe_timeout {
+            return self.probe_in_time(word, timeout);
+        }
+        if word.probes() >= self.settings.probes {
+            return Err(Blocked::by(RefusedReason::Probing));
+        }
+        let now = if word.is_timed() { self.clock.now() } else { Timestamp::ORIGIN };
+        let entered = self.replace(word, word.with_probes(word.probes() + 1));
+        Ok(entered.ok().map(|()| Pass::new(self, word.ticket(), now)))
+    }
+
+    /// Lets the caller in as a probe that may take `timeout`, unless one that may no longer is still in flight: then the
+    /// breaker trips.
+    fn probe_in_time(&self, word: Word, timeout: Duration) -> Result<Answer<'_, C, O>, Blocked> {
+        // Foreign code, so before the lock.
+        let now = self.clock.now();
+        let found = self.schedule.with(|schedule| {
+            let current = self.load();
+            if current.generation() != word.generation() {
+                return Found::Changed;
+            }
+            let overdue = schedule.probes.iter().filter(|start| **start + timeout <= now).count();
+            if overdue > 0 {
+                return Found::Overdue(overdue, self.open(schedule, now, None));
+            }
+            if current.probes() >= self.settings.probes {
+                return Found::Full(schedule.probes.iter().min().map(|start| *start + timeout));
+            }
+            self.update(|word| word.with_probes(word.probes() + 1));
+            schedule.probes.push(now);
+            Found::Place
+        });
+        match found {
+            Found::Changed => Ok(None),
+            Found::Overdue(probes, transition) => {
+                self.tally.add(WRITTEN_OFF, probes as u64);
+                self.announce(&transition);
+                Ok(None)
+            }
+            Found::Full(until) => Err(Blocked { reason: RefusedReason::Probing, until, seen: now }),
+            Found::Place => Ok(Some(Pass::new(self, word.ticket(), now))),
+        }
+    }
+}
+
+/// What somebody finds who wants to be a probe.
+enum Found {
+    Changed,
+    /// So many probes have taken too long.
+    Overdue(usize, Transition),
+    /// Nothing changes before this time unless a probe ends.
+    Full(Option<Timestamp>),
+    Place,
+}

@@ -1,0 +1,132 @@
+//! How the state changes, and who is told.
+
+use core::time::Duration;
+
+use tidegate_core::{Clock, Timestamp, primitive::atomic::Ordering};
+
+use super::{Machine, Schedule, TRIPS};
+use crate::{Observer, Pass, State, Transition, open_for::scatter, word::Word};
+
+impl<C: Clock, O: Observer> Machine<C, O> {
+    /// Trips unless the generation of `ticket` is over.
+    #[cold]
+    pub(super) fn trip(&self, ticket: Word, open_for: Option<Duration>) {
+        let now = self.clock.now();
+        let moved = self.schedule.with(|schedule| {
+            // Whoever else saw the rule met in this generation may have tripped already.
+            let is_current = self.load().generation() == ticket.generation();
+            is_current.then(|| self.open(schedule, now, open_for))
+        });
+        if let Some(transition) = moved {
+            self.announce(&transition);
+        }
+    }
+
+    /// Goes half-open from `open`, whose time is over, and lets the first probe in.
+    #[cold]
+    pub(super) fn half_open(&self, open: Word, now: Timestamp) -> Option<Pass<'_, C, O>> {
+        let transition = self.schedule.with(|schedule| {
+            if self.load().generation() != open.generation() {
+                return None;
+            }
+            let transition = self.advance(schedule, State::HalfOpen, now, None);
+            if self.settings.probe_timeout.is_some() {
+                schedule.probes.push(now);
+            }
+            Some(transition)
+        })?;
+        // Before anybody is told: if a waker or the observer panics, the probe's place is given back.
+        let pass = Pass::new(self, open.next(State::HalfOpen), now);
+        self.announce(&transition);
+        Some(pass)
+    }
+
+    /// Puts the breaker in `state`, whatever it does now.
+    pub(crate) fn force(&self, state: State) {
+        self.schedule.with(|schedule| {
+            schedule.trips = 0;
+            self.next_generation(schedule, state);
+        });
+        self.changed.notify_all();
+        self.turned.notify_all();
+    }
+
+    /// Trips. Under the schedule's lock.
+    pub(super) fn open(
+        &self,
+        schedule: &mut Schedule,
+        now: Timestamp,
+        asked: Option<Duration>,
+    ) -> Transition {
+        let open_for = asked.unwrap_or_else(|| {
+            let noise = scatter(scatter(self.seed ^ now.as_nanos()) ^ schedule.draws);
+            schedule.draws += 1;
+            self.settings.open_for.after(schedule.trips, noise)
+        });
+        if self.load().state() == State::ObserveOnly {
+            return self.advance(schedule, State::ObserveOnly, now, Some(open_for));
+        }
+        let until = now + open_for;
+        let membership = schedule.membership.as_mut();
+        if !membership.is_none_or(|membership| membership.try_open(now, until)) {
+            return self.close(schedule, now, Some(open_for));
+        }
+        schedule.trips = schedule.trips.saturating_add(u32::from(asked.is_none()));
+        // ORDERING: Relaxed: published by the swap of the word in `next_generation`.
+        self.open_until.store(until.as_nanos(), Ordering::Relaxed);
+        self.advance(schedule, State::Open, now, Some(open_for))
+    }
+
+    /// Closes; `withheld` is the open time of a trip that must not be. Under the schedule's lock.
+    pub(super) fn close(
+        &self,
+        schedule: &mut Schedule,
+        now: Timestamp,
+        withheld: Option<Duration>,
+    ) -> Transition {
+        schedule.trips = 0;
+        self.advance(schedule, State::Closed, now, withheld)
+    }
+
+    /// Makes a change of its own accord. Under the schedule's lock.
+    fn advance(
+        &self,
+        schedule: &mut Schedule,
+        to: State,
+        now: Timestamp,
+        open_for: Option<Duration>,
+    ) -> Transition {
+        // Before the swap: whoever comes first in the next generation clears the window.
+        let mut figures = self.figures(self.load(), now);
+        let (old, new) = self.next_generation(schedule, to);
+        figures.set_streak(old);
+        Transition { from: old.state(), to, generation: new.generation(), figures, open_for }
+    }
+
+    /// Enters the next generation; returns the old word and the new. Under the schedule's lock.
+    fn next_generation(&self, schedule: &mut Schedule, to: State) -> (Word, Word) {
+        schedule.probes.clear();
+        if to != State::Open {
+            if let Some(membership) = &mut schedule.membership {
+                membership.leave_open();
+            }
+        }
+        let probes = u32::from(to == State::HalfOpen);
+        let new = self.load().next(to).with_probes(probes);
+        // ORDERING: AcqRel: Release publishes `open_until`; Acquire as in `load`. The mode and generation it replaces
+        // are those loaded above, because the lock is held; the counts are the latest.
+        let old = Word::from_bits(self.word.swap(new.bits(), Ordering::AcqRel));
+        (old, new)
+    }
+
+    /// Says to everybody what has changed. No lock may be held.
+    pub(super) fn announce(&self, transition: &Transition) {
+        if transition.open_for.is_some() {
+            self.tally.add(TRIPS, 1);
+        }
+        // The waiters first: an observer may panic.
+        self.changed.notify_all();
+        self.turned.notify_all();
+        transition.tell(&self.observer);
+    }
+}

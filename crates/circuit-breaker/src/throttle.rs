@@ -1,0 +1,260 @@
+//! A client that throttles itself.
+
+use core::{
+    fmt,
+    future::{Ready, ready},
+    mem::ManuallyDrop,
+    time::Duration,
+};
+
+use tidegate_core::{
+    Clock, Gate, Outcome, SystemClock, Tally, Timestamp, gate,
+    primitive::atomic::{AtomicU64, Ordering},
+};
+
+use crate::{
+    BuildError,
+    open_for::scatter,
+    turn_to_look::TurnToLook,
+    window::{Call, Outcomes, Window},
+};
+
+/// Refuses a growing share of the calls as more of them fail, and never all of them: a breaker without states.
+///
+/// Use it for one overloaded server that still answers some calls, where a breaker would swing between all and nothing. Use a
+/// [`Breaker`](crate::Breaker) for what is down or up, or where waiting is wanted: this never waits.
+///
+/// Each call is refused with the probability max(0, (requests − *K* · accepts) / (requests + 1)), over a sliding window in
+/// which accepts are successes, and requests are successes, failures and refusals. So with *K* = 2 it begins to refuse when
+/// more than half of the requests fail, and lets about twice as many through as succeed. The probability is worked out anew
+/// every hundredth of the window, by one caller.
+///
+/// The algorithm is the adaptive throttling of "Site Reliability Engineering" (Beyer and others, 2016), chapter 21.
+///
+/// A call costs two clock reads and a lock of its thread's stripe; a refusal the same, and a shared counter.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_circuit_breaker::{Gate, ManualClock, Throttle};
+///
+/// let clock = ManualClock::new();
+/// let throttle = Throttle::with_clock(2.0, Duration::from_secs(100), clock.clone())?;
+/// for _ in 0..1000 {
+///     clock.advance(Duration::from_millis(10));
+///     // The server is overloaded and takes nothing.
+///     let _ = throttle.run_or_else(|| Err("overloaded"), |_refused| Ok(()));
+/// }
+/// let stats = throttle.stats();
+/// assert!(stats.refused > 700, "most are not even sent");
+/// assert!(stats.failures > 10, "some are: else nobody would learn that it is well again");
+/// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
+/// ```
+#[derive(Debug)]
+pub struct Throttle<C = SystemClock> {
+    factor: f64,
+    window: Outcomes,
+    /// The bits of the probability to refuse, as somebody found it last.
+    probability: AtomicU64,
+    turn: TurnToLook,
+    draws: AtomicU64,
+    tally: Tally<4>,
+    clock: C,
+}
+
+/// Parts of the window that it moves on by.
+const SLICES: u32 = 20;
+
+const SUCCESSES: usize = 0;
+const FAILURES: usize = 1;
+const IGNORED: usize = 2;
+const REFUSED: usize = 3;
+
+/// Of a throttle's window, which has no generations.
+const GENERATION: u32 = 0;
+
+#[cfg(feature = "std")]
+impl Throttle {
+    /// Creates a throttle that lets about `factor` times as many calls through as succeed (the book's *K*, usually 2; at
+    /// least 1 and finite), judged by the last `span`, which is at least 100 ns (the book's is two minutes).
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if one of them is out of range.
+    pub fn new(factor: f64, span: Duration) -> Result<Self, BuildError> {
+        Self::with_clock(factor, span, SystemClock)
+    }
+}
+
+impl<C: Clock> Throttle<C> {
+    /// Creates a throttle that reads `clock`; otherwise as `new`.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if `factor` or `span` is out of range.
+    pub fn with_clock(factor: f64, span: Duration, clock: C) -> Result<Self, BuildError> {
+        // NaN is in no range.
+        if !(factor >= 1.0 && factor.is_finite()) {
+            return Err(BuildError::new("factor", factor, "at least 1 and finite"));
+        }
+        if span < Duration::from_nanos(100) {
+            return Err(BuildError::new("span", span, "at least 100ns"));
+        }
+        let every = u64::try_from(span.as_nanos() / 100).unwrap_or(u64::MAX);
+        Ok(Self {
+            factor,
+            window: Outcomes::new(Window::time(span, SLICES)),
+            probability: AtomicU64::new(0.0_f64.to_bits()),
+            turn: TurnToLook::new(every),
+            draws: AtomicU64::new(0),
+            tally: Tally::new(),
+            clock,
+        })
+    }
+
+    /// Enters, or is refused by chance.
+    ///
+    /// # Errors
+    ///
+    /// [`Throttled`] with the probability that it had.
+    pub fn try_enter(&self) -> Result<ThrottlePass<'_, C>, Throttled> {
+        let now = self.clock.now();
+        let probability = self.probability(now);
+        if probability > 0.0 && self.draw(now) < probability {
+            self.record(true, now);
+            self.tally.add(REFUSED, 1);
+            return Err(Throttled { probability });
+        }
+        Ok(ThrottlePass { throttle: self })
+    }
+
+    /// Returns what it has seen.
+    pub fn stats(&self) -> ThrottleStats {
+        let counts = self.tally.snapshot();
+        ThrottleStats {
+            successes: counts[SUCCESSES],
+            failures: counts[FAILURES],
+            ignored: counts[IGNORED],
+            refused: counts[REFUSED],
+            probability: self.find_probability(self.clock.now()),
+        }
+    }
+
+    fn probability(&self, now: Timestamp) -> f64 {
+        if !self.turn.is_due(now) {
+            // ORDERING: Relaxed: the number alone counts.
+            return f64::from_bits(self.probability.load(Ordering::Relaxed));
+        }
+        let probability = self.find_probability(now);
+        // ORDERING: Relaxed: as above.
+        self.probability.store(probability.to_bits(), Ordering::Relaxed);
+        probability
+    }
+
+    fn find_probability(&self, now: Timestamp) -> f64 {
+        let totals = self.window.totals(GENERATION, now);
+        let (requests, accepts) = (totals.calls as f64, (totals.calls - totals.failures) as f64);
+        ((requests - self.factor * accepts) / (requests + 1.0)).max(0.0)
+    }
+
+    /// Returns a number from 0 to 1, without the 1.
+    fn draw(&self, now: Timestamp) -> f64 {
+        // ORDERING: Relaxed: only that the numbers differ counts.
+        let draw = self.draws.fetch_add(1, Ordering::Relaxed);
+        // With the time in it, for the clients of one server should not draw alike.
+        let noise = scatter(scatter(now.as_nanos()) ^ draw);
+        (noise >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    fn record(&self, failed: bool, now: Timestamp) {
+        self.window.record(GENERATION, Call { failed, slow: false }, now);
+    }
+
+    fn settle(&self, outcome: Outcome) {
+        match outcome {
+            Outcome::Success => self.tally.add(SUCCESSES, 1),
+            Outcome::Failure => self.tally.add(FAILURES, 1),
+            Outcome::Ignored => return self.tally.add(IGNORED, 1),
+        }
+        self.record(outcome == Outcome::Failure, self.clock.now());
+    }
+}
+
+impl<C: Clock> Gate for Throttle<C> {
+    type Pass<'a>
+        = ThrottlePass<'a, C>
+    where
+        Self: 'a;
+    type Refused = Throttled;
+    type Enter<'a>
+        = Ready<Result<ThrottlePass<'a, C>, Throttled>>
+    where
+        Self: 'a;
+
+    fn try_enter(&self) -> Result<ThrottlePass<'_, C>, Throttled> {
+        Throttle::try_enter(self)
+    }
+
+    /// Decides at once, at the call.
+    fn enter(&self) -> Self::Enter<'_> {
+        ready(Throttle::try_enter(self))
+    }
+}
+
+/// The right to make one call, to be settled by how it went. Dropped unsettled, it counts as ignored.
+#[must_use = "dropping it unsettled says nothing about the call"]
+pub struct ThrottlePass<'a, C: Clock> {
+    throttle: &'a Throttle<C>,
+}
+
+impl<C: Clock> gate::Pass for ThrottlePass<'_, C> {
+    fn settle(self, outcome: Outcome) {
+        // Not dropped, which would settle it again.
+        ManuallyDrop::new(self).throttle.settle(outcome);
+    }
+}
+
+impl<C: Clock> Drop for ThrottlePass<'_, C> {
+    fn drop(&mut self) {
+        self.throttle.settle(Outcome::Ignored);
+    }
+}
+
+impl<C: Clock> fmt::Debug for ThrottlePass<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ThrottlePass")
+    }
+}
+
+/// A throttle did not let the call through.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Throttled {
+    /// The probability with which it was refused, above 0 and below 1.
+    pub probability: f64,
+}
+
+impl fmt::Display for Throttled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "throttled, as {:.0} of 100 calls are", self.probability * 100.0)
+    }
+}
+
+impl core::error::Error for Throttled {}
+
+/// What a [`Throttle`] has done since it was made. A snapshot; its counts are not of one instant, and wrap.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct ThrottleStats {
+    /// Calls settled as a success.
+    pub successes: u64,
+    /// Calls settled as a failure.
+    pub failures: u64,
+    /// Calls that said nothing.
+    pub ignored: u64,
+    /// Callers that were turned away.
+    pub refused: u64,
+    /// The probability to be turned away, from 0 on and below 1.
+    pub probability: f64,
+}
