@@ -31,7 +31,7 @@ pub use self::{
     gate::{Gate, Outcome, Pass},
     shard::Shards,
     tally::Tally,
-    time::{Clock, ManualClock, SystemClock, Timer, Timestamp},
+    time::{CachedClock, Clock, ManualClock, SystemClock, Timer, Timestamp},
     turnstile::Turnstile,
     wait::Wait,
     wait_list::WaitList,

@@ -13,6 +13,15 @@
 //! `Arc` is never loom's: loom has no `Weak`, and wakers need `alloc`'s. So a model does not see what only a reference
 //! count orders; where a count decides something (`Arc::get_mut`, `Arc::into_inner`), nothing else may rest on it.
 
+/// Picks items for the real machine or for loom's model of it.
+macro_rules! by_machine {
+    (real { $($real:item)* } model { $($model:item)* }) => {
+        $(#[cfg(not(loom))] $real)*
+        $(#[cfg(loom)] $model)*
+    };
+}
+pub(crate) use by_machine;
+
 /// The atomic types, `fence` and `Ordering` of the machine.
 pub mod atomic {
     #[cfg(all(not(loom), target_has_atomic = "64"))]
@@ -27,6 +36,20 @@ pub mod atomic {
     pub use portable_atomic::{
         AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
+}
+
+by_machine! {
+    real {
+        /// Returns counters at zero.
+        pub(crate) const fn zeros<const N: usize>() -> [atomic::AtomicU64; N] {
+            [const { atomic::AtomicU64::new(0) }; N]
+        }
+    }
+    model {
+        pub(crate) fn zeros<const N: usize>() -> [atomic::AtomicU64; N] {
+            core::array::from_fn(|_| atomic::AtomicU64::new(0))
+        }
+    }
 }
 
 #[cfg(target_has_atomic = "ptr")]
@@ -108,15 +131,6 @@ macro_rules! const_fn {
     };
 }
 
-/// Picks items for the real machine or for loom's model of it.
-macro_rules! by_machine {
-    (real { $($real:item)* } model { $($model:item)* }) => {
-        $(#[cfg(not(loom))] $real)*
-        $(#[cfg(loom)] $model)*
-    };
-}
-pub(crate) use by_machine;
-
 /// Parks the calling thread until it is unparked or `until` has come.
 #[cfg(all(feature = "std", not(loom)))]
 pub(crate) fn park_until(parker: &parking::Parker, until: std::time::Instant) {
@@ -147,13 +161,26 @@ pub(crate) fn has_passed(_deadline: std::time::Instant) -> bool {
 #[cfg(all(feature = "std", not(loom)))]
 #[inline]
 pub fn thread_number() -> Option<usize> {
-    use core::sync::atomic::{AtomicUsize, Ordering};
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    use core::{
+        cell::Cell,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
     std::thread_local! {
-        // ORDERING: Relaxed: only the uniqueness of the number counts.
-        static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+        // Zero until it is asked for. A constant without a destructor, so that reading it is one plain load.
+        static NUMBER: Cell<usize> = const { Cell::new(0) };
     }
-    NUMBER.try_with(|number| *number).ok()
+    #[cold]
+    fn first(number: &Cell<usize>) -> usize {
+        // ORDERING: Relaxed: only the uniqueness of the number counts.
+        number.set(NEXT.fetch_add(1, Ordering::Relaxed));
+        number.get()
+    }
+    let number = |number: &Cell<usize>| match number.get() {
+        0 => first(number),
+        known => known,
+    };
+    NUMBER.try_with(number).ok()
 }
 
 /// LOOM: a number handed out once per thread would differ between the executions of a model, which must be alike.

@@ -2,38 +2,49 @@
 
 use core::array;
 
-use crate::{
-    primitive::atomic::{AtomicU64, Ordering},
-    shard::Shards,
+use self::imp::Stripes;
+use crate::primitive::{
+    atomic::{AtomicU64, Ordering},
+    zeros,
 };
 
-/// `N` counters, striped so that an increment writes a cache line that few other threads write.
+/// `N` counters that threads increment without slowing each other down.
 ///
-/// For statistics that must not slow a fast path down. Reading sums the stripes: the sum is exact for everything that
-/// happened before the reading, and may or may not contain what happens during it. Counters wrap around.
+/// For statistics that must not slow a fast path down. Reading sums: the sum is exact for everything that happened
+/// before the reading, and may or may not contain what happens during it. Counters wrap around.
+///
+/// A tally is one set of counters, 8 bytes each, until two threads meet in one of them. Then it allocates stripes, a
+/// cache line or more for each thread that can run at once, and a thread keeps to its own. So a million tallies that
+/// hardly anybody uses stay small, and a new one costs nothing and can be a static. Without std there are no stripes.
+/// The idea is that of Java's `LongAdder` (Doug Lea's `Striped64`).
 ///
 /// # Examples
 ///
 /// ```
 /// use tidegate_core::Tally;
 ///
-/// let calls = Tally::<2>::new();
+/// static CALLS: Tally<2> = Tally::new();
+///
 /// std::thread::scope(|s| {
 ///     for _ in 0..4 {
-///         s.spawn(|| calls.add(1, 10));
+///         s.spawn(|| CALLS.add(1, 10));
 ///     }
 /// });
-/// assert_eq!(calls.snapshot(), [0, 40]);
+/// assert_eq!(CALLS.snapshot(), [0, 40]);
 /// ```
 #[derive(Debug)]
 pub struct Tally<const N: usize> {
-    stripes: Shards<[AtomicU64; N]>,
+    // What was counted before threads met, and what was on its way here when they did.
+    first: [AtomicU64; N],
+    stripes: Stripes<N>,
 }
 
 impl<const N: usize> Tally<N> {
-    /// Creates counters at zero, one stripe per thread that can run at once.
-    pub fn new() -> Self {
-        Self { stripes: Shards::per_thread(|_| array::from_fn(|_| AtomicU64::new(0))) }
+    crate::const_fn! {
+        /// Creates counters at zero. Does not allocate.
+        pub fn new() -> Self {
+            Self { first: zeros(), stripes: Stripes::new() }
+        }
     }
 
     /// Adds `n` to a counter.
@@ -43,8 +54,30 @@ impl<const N: usize> Tally<N> {
     /// Panics if `counter` is not below `N`.
     #[inline]
     pub fn add(&self, counter: usize, n: u64) {
-        // ORDERING: Relaxed: a counter publishes nothing but itself.
-        self.stripes.by_thread()[counter].fetch_add(n, Ordering::Relaxed);
+        // ORDERING: Relaxed, here and below: a counter publishes nothing but itself.
+        match self.stripes.of_thread() {
+            Some(stripe) => {
+                stripe[counter].fetch_add(n, Ordering::Relaxed);
+            }
+            None => self.add_first(counter, n),
+        }
+    }
+
+    #[inline]
+    fn add_first(&self, counter: usize, n: u64) {
+        let count = &self.first[counter];
+        let old = count.load(Ordering::Relaxed);
+        let new = old.wrapping_add(n);
+        // A failure is how threads learn that they meet here; `_weak` would report meetings that there were none of.
+        if count.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            self.add_met(counter, n);
+        }
+    }
+
+    #[cold]
+    fn add_met(&self, counter: usize, n: u64) {
+        let stripe = self.stripes.of_thread_or_make().unwrap_or(&self.first);
+        stripe[counter].fetch_add(n, Ordering::Relaxed);
     }
 
     /// Returns a counter's sum.
@@ -53,9 +86,8 @@ impl<const N: usize> Tally<N> {
     ///
     /// Panics if `counter` is not below `N`.
     pub fn sum(&self, counter: usize) -> u64 {
-        // ORDERING: Relaxed: as above.
-        let stripes = self.stripes.iter().map(|stripe| stripe[counter].load(Ordering::Relaxed));
-        stripes.fold(0, u64::wrapping_add)
+        let load = |stripe: &[AtomicU64; N]| stripe[counter].load(Ordering::Relaxed);
+        self.stripes.iter().map(load).fold(load(&self.first), u64::wrapping_add)
     }
 
     /// Returns every counter's sum. The sums are not of one instant.
@@ -67,5 +99,87 @@ impl<const N: usize> Tally<N> {
 impl<const N: usize> Default for Tally<N> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(not(feature = "std"))]
+use self::single as imp;
+#[cfg(feature = "std")]
+use self::striped as imp;
+
+#[cfg(feature = "std")]
+mod striped {
+    use crate::{
+        primitive::{OnceLock, atomic::AtomicU64, zeros},
+        shard::Shards,
+    };
+
+    #[derive(Debug)]
+    pub(super) struct Stripes<const N: usize> {
+        made: OnceLock<Shards<[AtomicU64; N]>>,
+    }
+
+    impl<const N: usize> Stripes<N> {
+        crate::const_fn! {
+            pub(super) fn new() -> Self {
+                Self { made: OnceLock::new() }
+            }
+        }
+
+        #[inline]
+        pub(super) fn of_thread(&self) -> Option<&[AtomicU64; N]> {
+            self.made.get().map(Shards::by_thread)
+        }
+
+        pub(super) fn of_thread_or_make(&self) -> Option<&[AtomicU64; N]> {
+            Some(self.made.get_or_init(|| Shards::per_thread(|_| zeros())).by_thread())
+        }
+
+        pub(super) fn iter(&self) -> impl Iterator<Item = &[AtomicU64; N]> {
+            self.made.get().into_iter().flat_map(Shards::iter)
+        }
+    }
+}
+
+/// Threads cannot be told apart, so there is one set of counters for all.
+#[cfg(not(feature = "std"))]
+mod single {
+    use crate::primitive::atomic::AtomicU64;
+
+    #[derive(Debug)]
+    pub(super) struct Stripes<const N: usize>;
+
+    impl<const N: usize> Stripes<N> {
+        pub(super) const fn new() -> Self {
+            Self
+        }
+
+        #[inline]
+        pub(super) fn of_thread(&self) -> Option<&[AtomicU64; N]> {
+            None
+        }
+
+        pub(super) fn of_thread_or_make(&self) -> Option<&[AtomicU64; N]> {
+            None
+        }
+
+        pub(super) fn iter(&self) -> impl Iterator<Item = &[AtomicU64; N]> {
+            core::iter::empty()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tally;
+
+    #[test]
+    fn counts_from_before_and_after_a_meeting_add_up() {
+        let tally = Tally::<2>::new();
+        tally.add(1, 5);
+        tally.add_met(1, 6);
+        tally.add(1, u64::MAX);
+        assert_eq!(tally.first[1].load(super::Ordering::Relaxed), 5);
+        assert_eq!(tally.snapshot(), [0, 10]);
     }
 }

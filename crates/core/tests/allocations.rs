@@ -6,7 +6,7 @@ use std::{
     future::ready,
 };
 
-use tidegate_core::{CancelToken, Queue, SystemClock, Turnstile, Wait};
+use tidegate_core::{CancelToken, Queue, SystemClock, Tally, Turnstile, Wait};
 
 struct Counting;
 
@@ -85,4 +85,14 @@ fn a_second_wait_on_a_thread_reuses_its_parker() {
     };
     assert!(allocations(wait_for_real) > 0);
     assert_eq!(allocations(wait_for_real), 0);
+}
+
+#[test]
+fn a_tally_of_one_thread_allocates_nothing() {
+    let count = allocations(|| {
+        let tally = Tally::<8>::new();
+        tally.add(3, 1);
+        assert_eq!(tally.sum(3), 1);
+    });
+    assert_eq!(count, 0);
 }

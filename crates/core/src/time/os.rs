@@ -21,6 +21,7 @@ use crate::{
     wait::driver,
 };
 
+#[inline]
 fn origin() -> Instant {
     static ORIGIN: ProcessCell<Instant> = ProcessCell::new();
     *ORIGIN.get_or_init(Instant::now)
@@ -37,7 +38,12 @@ fn instant_of(time: Timestamp) -> Option<Instant> {
 impl Clock for SystemClock {
     #[inline]
     fn now(&self) -> Timestamp {
-        Timestamp::ORIGIN + origin().elapsed()
+        let (now, origin) = (Instant::now(), origin());
+        let elapsed = now.saturating_duration_since(origin);
+        // In 64 bits all the way: the process does not get 584 years old.
+        let nanos =
+            elapsed.as_secs().wrapping_mul(1_000_000_000) + u64::from(elapsed.subsec_nanos());
+        Timestamp::from_nanos(nanos)
     }
 }
 

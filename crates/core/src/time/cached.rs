@@ -1,0 +1,216 @@
+//! A clock whose reading is kept in a word.
+
+use core::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    ops::Deref,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use pin_project_lite::pin_project;
+
+use crate::{
+    primitive::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Clock, SystemClock, Timer, Timestamp},
+};
+
+/// A clock that shows what another one showed when it was last [refreshed](Self::refresh).
+///
+/// Reading it is one relaxed load, where the system's clock takes some 20 to 30 ns. That is most of what a limiter
+/// costs. Use it where a limiter or breaker is asked millions of times a second, and the time may lag by a millisecond.
+/// Do not use it to measure short durations, or where nobody sees to it that it is refreshed.
+///
+/// Its resolution is the interval between refreshes: it lags by at most that (and by what delays the refresher), and
+/// never goes backward. [`keep_fresh`](Self::keep_fresh) refreshes it in a task or a thread of yours. Before the first
+/// refresh it shows [`Timestamp::ORIGIN`].
+///
+/// While nobody refreshes it, time stands still: a limiter mints nothing and refuses once its burst is spent, an open
+/// breaker stays open. That is the safe side, and still an outage. Who *waits* is not stuck: a sleep is timed by the
+/// inner clock, and refreshes this one when it ends.
+///
+/// A sleeper must reach the clock for as long as it sleeps. So what is a [`Timer`] is a `&'static CachedClock` or an
+/// `Arc<CachedClock>`; both can be the clock of a limiter.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_core::{CachedClock, Clock, SystemClock, Timer, Wait};
+///
+/// static CLOCK: CachedClock = CachedClock::new(SystemClock);
+///
+/// let before = (&CLOCK).now();
+/// (&CLOCK).sleep(Duration::from_millis(2)).wait();
+/// assert!((&CLOCK).now().since(before) >= Duration::from_millis(2));
+///
+/// // In a program: a thread, or a task, that keeps it fresh.
+/// std::thread::spawn(|| CLOCK.keep_fresh(Duration::from_millis(1)).wait());
+/// ```
+#[derive(Debug, Default)]
+pub struct CachedClock<C = SystemClock> {
+    clock: C,
+    // INVARIANT: never decreases.
+    shown: AtomicU64,
+}
+
+impl<C> CachedClock<C> {
+    crate::const_fn! {
+        /// Creates a clock that shows the origin until its first refresh.
+        pub fn new(clock: C) -> Self {
+            Self { clock, shown: AtomicU64::new(0) }
+        }
+    }
+
+    /// Returns the clock that is read by a refresh.
+    pub fn inner(&self) -> &C {
+        &self.clock
+    }
+}
+
+impl<C: Clock> CachedClock<C> {
+    /// Reads the inner clock and shows its time, unless a later one is shown already; returns what is shown then.
+    pub fn refresh(&self) -> Timestamp {
+        let now = self.clock.now().as_nanos();
+        // ORDERING: Relaxed: a number. What must not be seen before its time is ordered by other means.
+        let before = self.shown.fetch_max(now, Ordering::Relaxed);
+        Timestamp::from_nanos(before.max(now))
+    }
+}
+
+impl<T: Timer> CachedClock<T> {
+    /// Refreshes the clock at once and then every `resolution`, for as long as the future is driven.
+    ///
+    /// It never ends: `.await` it in a task, or `.wait()` for it on a thread of its own. Dropping it stops it, and with
+    /// it the clock.
+    ///
+    /// # Cancel safety
+    ///
+    /// The clock shows its latest reading.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `resolution` is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::{pin::pin, task::{Context, Waker}, time::Duration};
+    /// use tidegate_core::{CachedClock, Clock, ManualClock, Timestamp};
+    ///
+    /// let hand = ManualClock::new();
+    /// let clock = CachedClock::new(hand.clone());
+    /// let mut fresh = pin!(clock.keep_fresh(Duration::from_millis(1)));
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// assert!(fresh.as_mut().poll(&mut cx).is_pending());
+    /// hand.advance(Duration::from_secs(1));
+    /// assert_eq!(clock.now(), Timestamp::ORIGIN);
+    /// assert!(fresh.as_mut().poll(&mut cx).is_pending());
+    /// assert_eq!(clock.now(), Timestamp::ORIGIN + Duration::from_secs(1));
+    /// ```
+    #[track_caller]
+    pub fn keep_fresh(&self, resolution: Duration) -> KeepFresh<'_, T> {
+        assert!(!resolution.is_zero(), "the resolution of a clock is above zero");
+        KeepFresh { clock: self, resolution, sleep: None }
+    }
+}
+
+impl<C> Clock for CachedClock<C> {
+    #[inline]
+    fn now(&self) -> Timestamp {
+        // ORDERING: Relaxed: as in `refresh`.
+        Timestamp::from_nanos(self.shown.load(Ordering::Relaxed))
+    }
+}
+
+impl<T: Timer + 'static> Timer for &'static CachedClock<T>
+where
+    T: Sync,
+{
+    type Sleep = CachedSleep<Self, T>;
+
+    fn sleep_until(&self, time: Timestamp) -> Self::Sleep {
+        CachedSleep { clock: self, sleep: self.clock.sleep_until(time) }
+    }
+
+    fn sleep(&self, duration: Duration) -> Self::Sleep {
+        self.sleep_until(self.refresh() + duration)
+    }
+}
+
+impl<T: Timer + Send + Sync + 'static> Timer for Arc<CachedClock<T>> {
+    type Sleep = CachedSleep<Self, T>;
+
+    fn sleep_until(&self, time: Timestamp) -> Self::Sleep {
+        CachedSleep { clock: self.clone(), sleep: self.clock.sleep_until(time) }
+    }
+
+    fn sleep(&self, duration: Duration) -> Self::Sleep {
+        self.sleep_until(self.refresh() + duration)
+    }
+}
+
+pin_project! {
+    /// Future of a [`CachedClock`]'s [`Timer::sleep_until`].
+    #[must_use = "futures do nothing unless awaited or waited for"]
+    pub struct CachedSleep<P, T: Timer> {
+        clock: P,
+        #[pin]
+        sleep: T::Sleep,
+    }
+}
+
+impl<P: Deref<Target = CachedClock<T>>, T: Timer> Future for CachedSleep<P, T> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        ready!(this.sleep.poll(cx));
+        // Who has slept until a time finds it come. Otherwise it would sleep again, for no time at all, again and again.
+        this.clock.refresh();
+        Poll::Ready(())
+    }
+}
+
+impl<P, T: Timer> fmt::Debug for CachedSleep<P, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CachedSleep").finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// Future of [`CachedClock::keep_fresh`].
+    #[must_use = "futures do nothing unless awaited or waited for"]
+    pub struct KeepFresh<'a, T: Timer> {
+        clock: &'a CachedClock<T>,
+        resolution: Duration,
+        #[pin]
+        sleep: Option<T::Sleep>,
+    }
+}
+
+impl<T: Timer> Future for KeepFresh<'_, T> {
+    type Output = Infallible;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Infallible> {
+        let mut this = self.project();
+        loop {
+            if let Some(sleep) = this.sleep.as_mut().as_pin_mut() {
+                ready!(sleep.poll(cx));
+            }
+            this.clock.refresh();
+            this.sleep.set(Some(this.clock.clock.sleep(*this.resolution)));
+        }
+    }
+}
+
+impl<T: Timer> fmt::Debug for KeepFresh<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeepFresh").field("resolution", &self.resolution).finish_non_exhaustive()
+    }
+}
