@@ -8,14 +8,20 @@ mod acquire;
 mod algorithm;
 mod cell;
 mod gate;
+mod gcra;
 mod grant;
+mod inherit;
 mod keyed;
 mod limiter;
+mod line;
+mod live_quota;
 mod pace;
 mod quota;
+mod reservation;
 mod sliding_log;
 mod sliding_window;
 mod stats;
+mod terms;
 mod token_bucket;
 mod window;
 
@@ -30,9 +36,11 @@ pub use self::{
     algorithm::Algorithm,
     gate::{Admission, Enter},
     grant::{Grant, Refused},
-    keyed::{AcquireKey, KeyGate, KeyRefused, KeyedLimiter},
+    inherit::Inherit,
+    keyed::{AcquireKey, KeyBucket, KeyGate, KeyRefused, KeyedLimiter, Overflow},
     limiter::{Limiter, RateLimiter, SlidingLog, SlidingWindow},
     quota::{Quota, QuotaError},
+    reservation::Reservation,
     sliding_log::Log,
     sliding_window::TwoBuckets,
     stats::Stats,
