@@ -10,6 +10,7 @@ use crate::{
     cell::{Cell, Shared},
     grant::{Grant, Refused},
     inherit::Inherit,
+    limits::AllOf,
     quota::{Quota, QuotaError},
     reservation::Reservation,
     sliding_log::Log,
@@ -121,6 +122,50 @@ pub type SlidingLog<C = SystemClock> = Limiter<Sliding<Log>, C>;
 /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 pub type SlidingWindow<C = SystemClock> = Limiter<Sliding<TwoBuckets>, C>;
+
+/// Several limits on one object, all or nothing: 10 a second, and 500 an hour, and 5000 a day.
+///
+/// A request is granted if every limit grants it, and else takes nothing from any. It waits for the slowest of them. The
+/// answer is that of the limit with the fewest tokens left. A short lock instead of one atomic step; see [`AllOf`].
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_rate_limiter::{Limits, ManualClock, Quota};
+///
+/// let clock = ManualClock::new();
+/// let quotas = [Quota::per_second(2)?, Quota::per_hour(3)?];
+/// let limits = Limits::of_with_clock(quotas, clock.clone());
+/// assert_eq!(limits.try_acquire(2).unwrap().remaining(), 0);
+/// clock.advance(Duration::from_secs(1));
+/// // The hour has one left, the second two.
+/// assert_eq!(limits.try_acquire(1).unwrap().limit(), 3);
+/// assert_eq!(limits.try_acquire(1).unwrap_err().retry_after(), Some(Duration::from_secs(1199)));
+/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+/// ```
+pub type Limits<const N: usize, C = SystemClock> = Limiter<AllOf<N>, C>;
+
+impl<const N: usize> Limits<N> {
+    /// Creates a limiter with full buckets, one for each of the quotas, that reads the system's clock.
+    ///
+    /// `N = 0` does not compile.
+    pub fn of(quotas: [Quota; N]) -> Self {
+        Self::of_with_clock(quotas, SystemClock)
+    }
+}
+
+impl<const N: usize, C> Limits<N, C> {
+    /// Creates a limiter with full buckets, one for each of the quotas, that reads `clock`.
+    pub fn of_with_clock(quotas: [Quota; N], clock: C) -> Self {
+        Self { shared: Shared::new((), clock), cell: Cell::new(AllOf::new(quotas)) }
+    }
+
+    /// Returns the quotas.
+    pub fn quotas(&self) -> [Quota; N] {
+        self.cell.algorithm.quotas()
+    }
+}
 
 impl RateLimiter {
     const_fn! {

@@ -10,6 +10,7 @@ use crate::{
     grant::Grant,
     inherit::{Inherit, Past},
     live_quota::LiveQuota,
+    pace::Pace,
     quota::Quota,
 };
 
@@ -36,7 +37,7 @@ struct Ledger {
     // INVARIANT: the terms of the lane in which the word is.
     quota: Quota,
     blocked_until: Timestamp,
-    /// Reservations that may still matter, in the order in which they were made.
+    // INVARIANT: in the order of their times.
     claims: Vec<Claim>,
     next_id: u64,
 }
@@ -50,16 +51,25 @@ struct Claim {
 }
 
 impl Claim {
-    /// Returns the number below which the bucket must not be at `ready_at`: one in which no more than a burst was there
-    /// before, and out of which the tokens were taken.
-    fn floor(&self, quota: &Quota) -> u64 {
-        quota.terms.present(self.ready_at).saturating_add(quota.terms.price(self.tokens))
+    /// Takes the claim's tokens, at its time, out of a bucket.
+    fn take(&self, full_at: u64, quota: &Quota) -> u64 {
+        let terms = &quota.terms;
+        full_at.max(terms.present(self.ready_at)).saturating_add(terms.price(self.tokens))
     }
 }
 
 impl Ledger {
-    fn floor(&self, quota: &Quota) -> u64 {
-        self.claims.iter().map(|claim| claim.floor(quota)).max().unwrap_or(0)
+    /// Returns the number below which the bucket must not be: that of a bucket which was full, and out of which all claims,
+    /// and `one_more`, were taken at their times.
+    ///
+    /// A request moves the word by its price, and a cancelled one moves it back; that alone would let what comes later in
+    /// the word come earlier in time, and be granted together with a claim in less time than both may take.
+    fn floor(&self, quota: &Quota, one_more: Option<Claim>) -> u64 {
+        let ready_at = one_more.map_or(Timestamp::NEVER, |claim| claim.ready_at);
+        let split = self.claims.partition_point(|claim| claim.ready_at <= ready_at);
+        let (before, after) = self.claims.split_at(split);
+        let in_order = before.iter().chain(&one_more).chain(after);
+        in_order.fold(0, |full_at, claim| claim.take(full_at, quota)).min(Pace::END)
     }
 }
 
@@ -99,18 +109,18 @@ impl TokenBucket {
             if n > quota.max_burst() {
                 return Err(Denied::Beyond(quota.max_burst()));
             }
-            // A floor in the past binds nobody: no bucket is fuller than full.
-            ledger.claims.retain(|claim| claim.floor(&quota) > quota.terms.present(now));
+            // One in the past binds nobody: no bucket is fuller than full.
+            ledger.claims.retain(|claim| claim.take(0, &quota) > quota.terms.present(now));
             // Each try puts the floor down before it moves the word: who sees the word sees the floor.
-            let others = ledger.floor(&quota);
             let id = ledger.next_id;
             let (_, (claim, grant)) = self.gcra.update(&self.quota, |terms, full_at| {
                 let (next, grant) = terms.owe(full_at, n, now);
                 let claim = Claim { id, tokens: n, ready_at: terms.paid_at(next, now) };
-                self.quota.set_floor(others.max(claim.floor(&quota)));
+                self.quota.set_floor(ledger.floor(&quota, Some(claim)));
                 (next, (claim, grant))
             });
-            ledger.claims.push(claim);
+            let index = ledger.claims.partition_point(|other| other.ready_at <= claim.ready_at);
+            ledger.claims.insert(index, claim);
             ledger.next_id += 1;
             Ok(Promise { id, ready_at: claim.ready_at, grant })
         })
@@ -127,7 +137,7 @@ impl TokenBucket {
                 return 0;
             }
             ledger.claims.remove(index);
-            self.quota.set_floor(ledger.floor(&ledger.quota));
+            self.quota.set_floor(ledger.floor(&ledger.quota, None));
             let (terms, units) = self.gcra.give_back(&self.quota, claim.tokens);
             // A floor is up to a nanosecond too high, as times are whole ones.
             let units = units.saturating_add(terms.pace.units(1));
@@ -139,7 +149,7 @@ impl TokenBucket {
     pub(crate) fn set_quota(&self, quota: Quota, inherit: Inherit, now: Timestamp) {
         self.ledger.with(|ledger| {
             let past = Past { quota: ledger.quota, blocked_until: ledger.blocked_until };
-            let floor = ledger.floor(&quota);
+            let floor = ledger.floor(&quota, None);
             self.gcra.change(|lane, full_at| {
                 self.quota.fill(lane ^ 1, &quota.terms, floor);
                 past.convert(full_at, &quota, inherit, now).max(floor)
