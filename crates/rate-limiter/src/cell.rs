@@ -137,13 +137,16 @@ impl<A: Algorithm, C> Shared<A, C> {
                 self.counters.add(Count::Allowed, 1);
                 Ok(grant)
             }
-            Err(denied) => {
-                if let Denied::Until(_) = denied {
-                    self.counters.add(Count::Refused, 1);
-                }
-                Err(Refused::denied(denied, ask.least, now))
-            }
+            Err(denied) => Err(self.refuse(ask, denied, now)),
         }
+    }
+
+    #[inline(never)]
+    fn refuse(&self, ask: Ask, denied: Denied, now: Timestamp) -> Refused {
+        if let Denied::Until(_) = denied {
+            self.counters.add(Count::Refused, 1);
+        }
+        Refused::denied(denied, ask.least, now)
     }
 
     /// Takes `n` tokens, whether they are there or not.

@@ -90,12 +90,25 @@ impl Gcra {
                     Ok(()) => return Ok(grant),
                     Err(found) => found,
                 },
-                None => match self.confirm(word) {
-                    Ok(()) => return Err(denied(&terms, word, ask, 0, now)),
+                None => match self.refuse(source, word, ask, now) {
+                    Ok(denied) => return Err(denied),
                     Err(found) => found,
                 },
             };
         }
+    }
+
+    /// Says why `ask` is not granted, if the word is still `word`. Apart, so that granting needs fewer registers.
+    #[inline(never)]
+    fn refuse(
+        &self,
+        source: &impl Source,
+        word: u64,
+        ask: Ask,
+        now: Timestamp,
+    ) -> Result<Denied, u64> {
+        let terms = source.terms(lane_of(word));
+        self.confirm(word).map(|()| denied(&terms, word, ask, 0, now))
     }
 
     /// Says why `ask` is not granted while `wanted` tokens are waited for.
@@ -221,7 +234,7 @@ impl Gcra {
     }
 }
 
-#[cold]
+#[inline]
 fn denied(terms: &Terms, word: u64, ask: Ask, wanted: u64, now: Timestamp) -> Denied {
     if ask.least > terms.burst {
         return Denied::Beyond(terms.burst);

@@ -156,12 +156,14 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         self.check(key, n)?;
-        let take = |bucket: &Arc<Bucket>| self.shared.try_acquire_at(bucket, Ask::exactly(n), now);
+        let ask = Ask::exactly(n);
+        // Counted when the shard is open again.
+        let take = |bucket: &Arc<Bucket>| self.shared.take(bucket, ask, now);
         let taken = match self.buckets.with(key, || self.new_bucket(key), self.is_idle(now), take) {
             Ok(taken) => taken,
             Err(full) => take(&self.beyond(key, full)?),
         };
-        taken.map_err(KeyRefused::Refused)
+        self.shared.answer(ask, taken, now).map_err(KeyRefused::Refused)
     }
 
     /// Gives `n` tokens of `key` back, as [`Limiter::refund`](crate::Limiter::refund) does. A key that is not known has a

@@ -75,15 +75,15 @@ impl Terms {
     }
 
     /// Returns when `n` tokens in all can have been taken at the earliest, `n` being as large as it likes.
+    #[inline]
     pub(crate) fn ready_at(&self, full_at: u64, n: u64, now: Timestamp) -> Timestamp {
-        let next =
-            u128::from(full_at.max(self.present(now))) + u128::from(n) * u128::from(self.pace.cost);
-        // From the end of time on the debt is never paid, however deep the bucket.
-        let next = next.saturating_sub(u128::from(self.depth));
-        match u64::try_from(next) {
-            Ok(next) if full_at < Pace::END => self.paid_at(next.saturating_add(self.depth), now),
-            _ => Timestamp::NEVER,
+        let price = self.pace.cost.saturating_mul(n);
+        let ready = full_at.max(self.present(now)).saturating_add(price).saturating_sub(self.depth);
+        // Blocked for ever it is never ready, however deep the bucket.
+        if full_at >= Pace::END {
+            return Timestamp::NEVER;
         }
+        Timestamp::from_nanos(self.pace.nanos(ready)).max(now)
     }
 
     /// Returns the number of a bucket in which exactly one token is there at `time`, and none before: one that has to be
