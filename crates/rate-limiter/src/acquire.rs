@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use tidegate_core::{Timer, Timestamp, event::Waiter, wait_list::Turn};
 
 use crate::{
-    algorithm::Algorithm,
+    algorithm::{Algorithm, Ask, Denied},
     cell::{Cell, Door, Head, Shared, Waits},
     grant::{Grant, Refused},
 };
@@ -29,13 +29,13 @@ pin_project! {
     {
         shared: &'a Shared<A, C>,
         cell: P,
-        n: u32,
+        ask: Ask,
         // When waiting is no longer worth it.
         latest: Option<Timestamp>,
         stage: Stage<'a, A, P>,
         // Since when it stands in line.
         since: Timestamp,
-        // The head's: listens for refunds.
+        // The head's: listens for refunds and new quotas.
         waiter: Waiter,
         // The head's: what it sleeps until, and the sleep.
         ready_at: Timestamp,
@@ -63,11 +63,11 @@ where
     C: Timer,
     P: Deref<Target = Cell<A>> + Clone,
 {
-    pub(crate) fn new(shared: &'a Shared<A, C>, cell: P, n: u32) -> Self {
+    pub(crate) fn new(shared: &'a Shared<A, C>, cell: P, ask: Ask) -> Self {
         Self {
             shared,
             cell,
-            n,
+            ask,
             latest: None,
             stage: Stage::Fresh,
             since: Timestamp::ORIGIN,
@@ -93,21 +93,27 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let (shared, n, latest) = (*this.shared, *this.n, *this.latest);
-        let is_too_late = |ready_at| latest.is_some_and(|latest| ready_at > latest);
+        let (shared, ask, latest) = (*this.shared, *this.ask, *this.latest);
+        // Until when to wait for what was denied; `None` if that is in vain.
+        let worth_waiting = |denied| match denied {
+            Denied::Until(ready_at) if latest.is_none_or(|latest| ready_at <= latest) => {
+                Some(ready_at)
+            }
+            _ => None,
+        };
         loop {
             match this.stage {
                 Stage::Fresh => {
                     let now = shared.clock.now();
-                    let answer = match shared.take(this.cell, n, now) {
-                        Err(ready_at) if shared.can_be_had(n) && !is_too_late(ready_at) => {
-                            let waits = Waits::new(this.cell.clone(), &shared.counters, n);
+                    let answer = match shared.take(this.cell, ask, now) {
+                        Err(denied) if worth_waiting(denied).is_some() => {
+                            let waits = Waits::new(this.cell.clone(), &shared.counters, ask);
                             let turn = Turn::new(Door(this.cell.clone()), ());
                             *this.since = now;
                             *this.stage = Stage::InLine { turn, waits };
                             continue;
                         }
-                        taken => shared.answer(n, taken, now),
+                        taken => shared.answer(ask, taken, now),
                     };
                     *this.stage = Stage::Done;
                     return Poll::Ready(answer);
@@ -125,16 +131,14 @@ where
                     let mut ready_at = *this.ready_at;
                     let mut take = || {
                         let now = shared.clock.now();
-                        let taken = this.cell.algorithm.take(&shared.rule, n, now);
-                        if let Err(time) = taken {
+                        let taken = this.cell.algorithm.take(&shared.rule, ask, now);
+                        if let Some(time) = taken.err().and_then(worth_waiting) {
                             ready_at = time;
-                            if !is_too_late(time) {
-                                return None;
-                            }
+                            return None;
                         }
-                        Some(shared.answer(n, taken, now))
+                        Some(shared.answer(ask, taken, now))
                     };
-                    let polled = this.waiter.poll_until(&this.cell.refunded, cx, &mut take);
+                    let polled = this.waiter.poll_until(this.cell.changed(), cx, &mut take);
                     if let Poll::Ready(answer) = polled {
                         if let Ok(grant) = &answer {
                             let waited = grant.at.since(*this.since);
@@ -174,12 +178,16 @@ where
             Stage::AtHead { .. } => "at the head",
             Stage::Done => "done",
         };
-        f.debug_struct("Waiting").field("n", &self.n).field("stage", &stage).finish_non_exhaustive()
+        f.debug_struct("Waiting")
+            .field("ask", &self.ask)
+            .field("stage", &stage)
+            .finish_non_exhaustive()
     }
 }
 
 pin_project! {
-    /// Future of [`Limiter::acquire`](crate::Limiter::acquire).
+    /// Future of [`Limiter::acquire`](crate::Limiter::acquire) and
+    /// [`acquire_up_to`](crate::Limiter::acquire_up_to).
     #[must_use = "futures do nothing unless awaited or waited for"]
     pub struct Acquire<'a, A, C>
     where
@@ -192,8 +200,8 @@ pin_project! {
 }
 
 impl<'a, A: Algorithm, C: Timer> Acquire<'a, A, C> {
-    pub(crate) fn new(shared: &'a Shared<A, C>, cell: &'a Cell<A>, n: u32) -> Self {
-        Self { waiting: Waiting::new(shared, cell, n) }
+    pub(crate) fn new(shared: &'a Shared<A, C>, cell: &'a Cell<A>, ask: Ask) -> Self {
+        Self { waiting: Waiting::new(shared, cell, ask) }
     }
 
     /// Refuses as soon as it is clear that the tokens cannot be had within `duration` from this call, instead of waiting

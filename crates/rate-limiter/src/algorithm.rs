@@ -6,32 +6,36 @@ use tidegate_core::Timestamp;
 
 use crate::grant::Grant;
 
-/// How a [`Limiter`](crate::Limiter) counts: as a [`TokenBucket`](crate::TokenBucket), or as a
-/// [`Sliding`](crate::Sliding) window that keeps a [`Log`](crate::Log) or [`TwoBuckets`](crate::TwoBuckets). Sealed.
+/// How a [`Limiter`](crate::Limiter) counts: as a [`TokenBucket`](crate::TokenBucket), as several of them
+/// ([`AllOf`](crate::AllOf)), or as a [`Sliding`](crate::Sliding) window that keeps a [`Log`](crate::Log) or
+/// [`TwoBuckets`](crate::TwoBuckets). Sealed.
 pub trait Algorithm: Count {}
 
 impl<A: Count> Algorithm for A {}
 
-/// The counting itself. The rule (the quota) comes with each call, so that the cells of many keys share one.
+/// The counting itself.
 ///
 /// `now` may be behind that of another call: threads read the clock and then race. Whoever comes with an older time
 /// counts as coming later; it is never given more than it would be at its own time.
 pub trait Count: fmt::Debug + Sized + 'static {
-    /// How much may pass.
-    type Rule: Copy + fmt::Debug;
+    /// What many cells share, given with each call: the quota of many keys. `()` where each has its own.
+    type Rule: fmt::Debug;
 
     /// Returns the most tokens one request can get, at least 1.
-    fn limit(rule: &Self::Rule) -> u32;
+    fn limit(&self, rule: &Self::Rule) -> u32;
 
-    /// Takes `n` tokens, at most [`limit`](Self::limit).
+    /// Takes tokens if at least as many are there as are asked for.
     ///
     /// # Errors
     ///
-    /// When it can be done at the earliest.
-    fn take(&self, rule: &Self::Rule, n: u32, now: Timestamp) -> Result<Grant, Timestamp>;
+    /// Why not.
+    fn take(&self, rule: &Self::Rule, ask: Ask, now: Timestamp) -> Result<Grant, Denied>;
 
-    /// Returns when `n` tokens in all can have been taken at the earliest, `n` being as large as it likes.
-    fn ready_at(&self, rule: &Self::Rule, n: u64, now: Timestamp) -> Timestamp;
+    /// Says why `ask` is not granted to a newcomer while `wanted` tokens are waited for.
+    fn behind(&self, rule: &Self::Rule, ask: Ask, wanted: u64, now: Timestamp) -> Denied;
+
+    /// Takes `n` tokens, whether they are there or not.
+    fn owe(&self, rule: &Self::Rule, n: u32, now: Timestamp) -> Grant;
 
     /// Takes `n` tokens back that were taken at `taken_at`, as far as that is known.
     fn give_back(&self, rule: &Self::Rule, n: u32, taken_at: Option<Timestamp>);
@@ -41,4 +45,32 @@ pub trait Count: fmt::Debug + Sized + 'static {
 
     /// Returns whether it is as good as new.
     fn is_idle(&self, rule: &Self::Rule, now: Timestamp) -> bool;
+}
+
+/// A request: for so many tokens, or for as many as there are within a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ask {
+    pub(crate) least: u32,
+    pub(crate) most: u32,
+}
+
+impl Ask {
+    #[inline]
+    pub(crate) const fn exactly(n: u32) -> Self {
+        Self { least: n, most: n }
+    }
+
+    #[inline]
+    pub(crate) const fn up_to(n: u32) -> Self {
+        Self { least: if n == 0 { 0 } else { 1 }, most: n }
+    }
+}
+
+/// No tokens were taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// They can be had at this time, at the earliest.
+    Until(Timestamp),
+    /// Nobody can ever have more than this at once.
+    Beyond(u32),
 }

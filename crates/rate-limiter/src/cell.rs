@@ -4,7 +4,7 @@
 //! try_acquire   anybody in line? ──yes──▶ refused            no ──▶ take: granted or refused
 //! acquire       the same ──refused──▶ into the line ──▶ through the turnstile: now the head
 //! head          take ──not yet──▶ listen for refunds ──▶ take ──not yet──▶ sleep until it is ready ──▶ take …
-//! refund        give back ──▶ wake the head, which looks again
+//! refund        give back ──▶ wake the head, which looks again; a new quota does the same
 //! ```
 //!
 //! Only the head has a timer. Whoever leaves, with tokens or without, leaves the turnstile, which makes the next one the
@@ -14,13 +14,14 @@ use core::ops::Deref;
 
 use tidegate_core::{
     Event, Timestamp, Turnstile, const_fn,
-    primitive::atomic::{AtomicU64, Ordering},
+    primitive::atomic::{AtomicU64, Ordering, fence},
     wait_list::Supply,
 };
 
 use crate::{
-    algorithm::Algorithm,
+    algorithm::{Algorithm, Ask, Denied},
     grant::{Grant, Refused},
+    line::LazyLine,
     stats::{Count, Counters},
 };
 
@@ -30,10 +31,7 @@ pub(crate) struct Cell<A> {
     pub(crate) algorithm: A,
     /// The tokens asked for by those in line and by the head; a request for none counts as one. Zero: nobody waits.
     wanted: AtomicU64,
-    /// Whoever is inside is the head.
-    turnstile: Turnstile,
-    /// Tokens came back.
-    pub(crate) refunded: Event,
+    line: LazyLine,
 }
 
 impl<A> Cell<A> {
@@ -42,8 +40,7 @@ impl<A> Cell<A> {
             Self {
                 algorithm,
                 wanted: AtomicU64::new(0),
-                turnstile: Turnstile::new(),
-                refunded: Event::new(),
+                line: LazyLine::new(),
             }
         }
     }
@@ -54,6 +51,21 @@ impl<A> Cell<A> {
         // ORDERING: Relaxed: who waits already, in the sense of happens-before, is seen by coherence; between callers at
         // the same time there is no order to keep. The number guards no data.
         self.wanted.load(Ordering::Relaxed)
+    }
+
+    /// What the head listens to.
+    pub(crate) fn changed(&self) -> &Event {
+        &self.line.get_or_make().changed
+    }
+
+    /// Lets the head look again: tokens came back, or the quota changed.
+    pub(crate) fn announce(&self) {
+        // ORDERING: pairs with the fence of `Event::listen`, which comes after the line was made: either the line is
+        // found here, or the head's check after registering sees what is announced.
+        fence(Ordering::SeqCst);
+        if let Some(line) = self.line.get() {
+            line.changed.notify(1);
+        }
     }
 }
 
@@ -79,76 +91,82 @@ impl<A: Algorithm, C> Shared<A, C> {
         }
     }
 
-    /// Takes `n` tokens if they are there and nobody waits.
+    /// Takes tokens if they are there and nobody waits.
     #[inline]
     pub(crate) fn try_acquire_at(
         &self,
         cell: &Cell<A>,
-        n: u32,
+        ask: Ask,
         now: Timestamp,
     ) -> Result<Grant, Refused> {
-        self.answer(n, self.take(cell, n, now), now)
+        self.answer(ask, self.take(cell, ask, now), now)
     }
 
     /// The uncounted take of a newcomer.
-    ///
-    /// # Errors
-    ///
-    /// When it can be granted at the earliest.
     #[inline]
-    pub(crate) fn take(&self, cell: &Cell<A>, n: u32, now: Timestamp) -> Result<Grant, Timestamp> {
-        if !self.can_be_had(n) {
-            return Err(Timestamp::NEVER);
-        }
+    pub(crate) fn take(&self, cell: &Cell<A>, ask: Ask, now: Timestamp) -> Result<Grant, Denied> {
+        self.unless_waited_for(cell, ask, now)?;
+        cell.algorithm.take(&self.rule, ask, now)
+    }
+
+    /// Denies what would overtake those who wait.
+    #[inline]
+    pub(crate) fn unless_waited_for(
+        &self,
+        cell: &Cell<A>,
+        ask: Ask,
+        now: Timestamp,
+    ) -> Result<(), Denied> {
         match cell.wanted() {
-            0 => cell.algorithm.take(&self.rule, n, now),
-            // Behind those who wait.
-            wanted => {
-                Err(cell.algorithm.ready_at(&self.rule, wanted.saturating_add(n.into()), now))
-            }
+            0 => Ok(()),
+            wanted => Err(cell.algorithm.behind(&self.rule, ask, wanted, now)),
         }
     }
 
-    /// Counts what came of a take at `now`, and puts a refusal into words.
+    /// Counts what came of a take at `now`, and puts a refusal into words. A request for more than can ever be granted is
+    /// not counted.
     #[inline]
-    pub(crate) fn answer(
+    pub(crate) fn answer<T>(
         &self,
-        n: u32,
-        taken: Result<Grant, Timestamp>,
+        ask: Ask,
+        taken: Result<T, Denied>,
         now: Timestamp,
-    ) -> Result<Grant, Refused> {
+    ) -> Result<T, Refused> {
         match taken {
             Ok(grant) => {
                 self.counters.add(Count::Allowed, 1);
                 Ok(grant)
             }
-            Err(ready_at) => {
-                self.check(n)?;
-                self.counters.add(Count::Refused, 1);
-                Err(Refused::not_now(ready_at, now))
-            }
+            Err(denied) => Err(self.refuse(ask, denied, now)),
         }
     }
 
-    /// Returns whether a request for `n` tokens can ever be granted.
-    #[inline]
-    pub(crate) fn can_be_had(&self, n: u32) -> bool {
-        n <= A::limit(&self.rule)
+    #[inline(never)]
+    fn refuse(&self, ask: Ask, denied: Denied, now: Timestamp) -> Refused {
+        if let Denied::Until(_) = denied {
+            self.counters.add(Count::Refused, 1);
+        }
+        Refused::denied(denied, ask.least, now)
     }
 
-    /// Refuses a request for more tokens than can ever be granted. No counter knows of it.
-    #[inline]
-    pub(crate) fn check(&self, n: u32) -> Result<(), Refused> {
-        match self.can_be_had(n) {
-            true => Ok(()),
-            false => Err(Refused::TooMany { asked: n, limit: A::limit(&self.rule) }),
+    /// Takes `n` tokens, whether they are there or not.
+    pub(crate) fn consume(&self, cell: &Cell<A>, n: u32, now: Timestamp) -> Grant {
+        self.counters.add(Count::Allowed, 1);
+        cell.algorithm.owe(&self.rule, n, now)
+    }
+
+    /// Corrects what a grant took to what it has cost.
+    pub(crate) fn adjust(&self, cell: &Cell<A>, grant: &Grant, cost: u32, now: Timestamp) {
+        match cost.checked_sub(grant.tokens) {
+            None => self.refund(cell, grant.tokens - cost, Some(grant.at)),
+            Some(0) => {}
+            Some(more) => _ = cell.algorithm.owe(&self.rule, more, now),
         }
     }
 
     pub(crate) fn refund(&self, cell: &Cell<A>, n: u32, taken_at: Option<Timestamp>) {
         cell.algorithm.give_back(&self.rule, n, taken_at);
-        // Begins with a fence: the head either sees the tokens in its check after registering, or is woken.
-        cell.refunded.notify(1);
+        cell.announce();
     }
 
     /// Grants nothing before `time`. The head finds out when its sleep is over.
@@ -166,8 +184,8 @@ pub(crate) struct Waits<'a, A, P: Deref<Target = Cell<A>>> {
 }
 
 impl<'a, A, P: Deref<Target = Cell<A>>> Waits<'a, A, P> {
-    pub(crate) fn new(cell: P, counters: &'a Counters, n: u32) -> Self {
-        let wants = u64::from(n.max(1));
+    pub(crate) fn new(cell: P, counters: &'a Counters, ask: Ask) -> Self {
+        let wants = u64::from(ask.least.max(1));
         // ORDERING: Relaxed, as in `Cell::wanted`.
         cell.wanted.fetch_add(wants, Ordering::Relaxed);
         counters.add(Count::Joined, 1);
@@ -191,7 +209,7 @@ impl<A: Algorithm, P: Deref<Target = Cell<A>>> Deref for Door<P> {
     type Target = Turnstile;
 
     fn deref(&self) -> &Turnstile {
-        &self.0.turnstile
+        &self.0.line.get_or_make().turnstile
     }
 }
 
@@ -210,6 +228,6 @@ impl<A, P: Deref<Target = Cell<A>>> Head<A, P> {
 
 impl<A, P: Deref<Target = Cell<A>>> Drop for Head<A, P> {
     fn drop(&mut self) {
-        self.cell.turnstile.give_back(());
+        self.cell.line.get_or_make().turnstile.give_back(());
     }
 }

@@ -12,7 +12,7 @@ use tidegate_core::{Clock, Gate, Outcome, Pass, Timer};
 
 use crate::{
     acquire::Acquire,
-    algorithm::Algorithm,
+    algorithm::{Algorithm, Ask},
     cell::{Cell, Shared},
     grant::{Grant, Refused},
     limiter::Limiter,
@@ -48,13 +48,32 @@ impl<'a, A: Algorithm, C> Admission<'a, A, C> {
     where
         C: Clock,
     {
-        let grant = shared.try_acquire_at(cell, 1, shared.clock.now())?;
+        let grant = shared.try_acquire_at(cell, Ask::exactly(1), shared.clock.now())?;
         Ok(Self { shared, cell, grant })
     }
 
     /// Returns what was left after the token was taken.
     pub const fn grant(&self) -> Grant {
         self.grant
+    }
+
+    /// Settles by what the act has cost, known only afterwards: less than a token refunds it, more is taken as a debt.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_rate_limiter::{Gate, Quota, RateLimiter};
+    ///
+    /// let limiter = RateLimiter::new(Quota::per_hour(10)?);
+    /// limiter.try_enter().unwrap().cost(7);
+    /// assert_eq!(limiter.try_acquire(0).unwrap().remaining(), 3);
+    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+    /// ```
+    pub fn cost(self, tokens: u32)
+    where
+        C: Clock,
+    {
+        self.shared.adjust(self.cell, &self.grant, tokens, self.shared.clock.now());
     }
 }
 
@@ -121,7 +140,7 @@ pin_project! {
 
 impl<'a, A: Algorithm, C: Timer> Enter<'a, A, C> {
     pub(crate) fn new(shared: &'a Shared<A, C>, cell: &'a Cell<A>) -> Self {
-        Self { shared, cell, acquire: Acquire::new(shared, cell, 1) }
+        Self { shared, cell, acquire: Acquire::new(shared, cell, Ask::exactly(1)) }
     }
 }
 

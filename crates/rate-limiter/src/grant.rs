@@ -4,7 +4,7 @@ use core::{fmt, time::Duration};
 
 use tidegate_core::Timestamp;
 
-use crate::pace::Pace;
+use crate::{algorithm::Denied, pace::Pace};
 
 /// Tokens were taken; what is left, for those who want to tell their client.
 ///
@@ -32,6 +32,7 @@ use crate::pace::Pace;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
     pub(crate) at: Timestamp,
+    pub(crate) tokens: u32,
     pub(crate) limit: u32,
     /// Units that can still be spent.
     pub(crate) room: u64,
@@ -44,6 +45,11 @@ impl Grant {
     /// Returns the most tokens that can be taken at once: the burst of a quota, the limit of a window.
     pub const fn limit(&self) -> u32 {
         self.limit
+    }
+
+    /// Returns how many tokens were taken.
+    pub const fn tokens(&self) -> u32 {
+        self.tokens
     }
 
     /// Returns how many tokens were left.
@@ -65,6 +71,7 @@ impl Grant {
 impl fmt::Debug for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Grant")
+            .field("tokens", &self.tokens())
             .field("limit", &self.limit())
             .field("remaining", &self.remaining())
             .field("reset_after", &self.reset_after())
@@ -105,6 +112,14 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// Puts into words why `asked` tokens were denied at `now`.
+    pub(crate) fn denied(denied: Denied, asked: u32, now: Timestamp) -> Self {
+        match denied {
+            Denied::Until(ready_at) => Self::not_now(ready_at, now),
+            Denied::Beyond(limit) => Self::TooMany { asked, limit },
+        }
+    }
+
     /// Creates the refusal at `now` of what can be had at `ready_at`.
     pub(crate) fn not_now(ready_at: Timestamp, now: Timestamp) -> Self {
         let retry_after =

@@ -1,12 +1,14 @@
 //! A limiter per key.
 
 mod acquire;
+mod bucket;
 mod gate;
+mod overflow;
 mod refused;
 
 use core::{fmt, hash::Hash, num::NonZeroUsize, time::Duration};
 
-use alloc::borrow::ToOwned;
+use alloc::{borrow::ToOwned, boxed::Box};
 
 use tidegate_concurrent_map::{Equivalent, Keyed, TooManyKeys};
 use tidegate_core::{
@@ -17,21 +19,28 @@ use tidegate_core::{
     },
 };
 
-pub use self::{acquire::AcquireKey, gate::KeyGate, refused::KeyRefused};
+pub use self::{
+    acquire::AcquireKey, bucket::KeyBucket, gate::KeyGate, overflow::Overflow, refused::KeyRefused,
+};
 use crate::{
+    algorithm::Ask,
     cell::{Cell, Shared},
-    grant::Grant,
+    grant::{Grant, Refused},
     quota::Quota,
     stats::Stats,
-    token_bucket::TokenBucket,
 };
 
 /// What belongs to one key.
-type Bucket = Cell<TokenBucket>;
+type Bucket = Cell<KeyBucket>;
+
+/// Says which keys have a quota of their own.
+type Exceptions<K> = Box<dyn Fn(&K) -> Option<Quota> + Send + Sync>;
 
 /// The same quota for each of many keys: users, hosts, addresses.
 ///
-/// A key takes memory (about 200 bytes beside its own) from its first use on. There are never more than `max_keys`: a new key
+/// A key takes memory from its first use on: about 160 bytes with a `u64` for a key, hash tables included, and more once somebody waits
+/// for it.
+/// (`cargo test -p tidegate-rate-limiter --test memory -- --nocapture` prints it.) There are never more than `max_keys`: a new key
 /// takes the place of one whose bucket has filled up again, which is the same as one never seen. So a stranger who makes
 /// up keys cannot exhaust memory, and no cleaner task is needed. If every key is in use, a new one is refused; choose
 /// `max_keys` well above the number of keys active within the time an empty bucket needs to fill.
@@ -56,11 +65,15 @@ type Bucket = Cell<TokenBucket>;
 /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 pub struct KeyedLimiter<K, C = SystemClock> {
-    shared: Shared<TokenBucket, C>,
+    shared: Shared<KeyBucket, C>,
     buckets: Keyed<K, Bucket>,
     // INVARIANT: in nanoseconds, not before the time at which any bucket was evicted: it was full then, but perhaps not
     // at an earlier time with which its key comes back.
     evicted_at: AtomicU64,
+    exceptions: Option<Exceptions<K>>,
+    overflow: Overflow,
+    /// Of all keys beyond `max_keys`, where they share one.
+    spill: Option<Arc<Bucket>>,
 }
 
 impl<K: Hash + Eq> KeyedLimiter<K> {
@@ -77,7 +90,45 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
             shared: Shared::new(quota, clock),
             buckets: Keyed::new(max_keys),
             evicted_at: AtomicU64::new(0),
+            exceptions: None,
+            overflow: Overflow::Refuse,
+            spill: None,
         }
+    }
+
+    /// Gives keys quotas of their own: those for which `exceptions` returns one.
+    ///
+    /// It is asked when a key is new, or comes back after it was idle; [`forget`](Self::forget) makes it be asked again. It
+    /// runs under the lock of a shard: it must be short and must not call the limiter. An exception takes 56 bytes more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::num::NonZeroUsize;
+    /// use tidegate_rate_limiter::{KeyedLimiter, Quota};
+    ///
+    /// let (usual, gold) = (Quota::per_hour(10)?, Quota::per_hour(1000)?);
+    /// let users = KeyedLimiter::<u32>::new(usual, NonZeroUsize::new(10_000).unwrap())
+    ///     .with_exceptions(move |user| (*user < 100).then_some(gold));
+    /// assert_eq!(users.try_acquire(&7, 1).unwrap().limit(), 1000);
+    /// assert_eq!(users.try_acquire(&700, 1).unwrap().limit(), 10);
+    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+    /// ```
+    #[must_use]
+    pub fn with_exceptions(
+        self,
+        exceptions: impl Fn(&K) -> Option<Quota> + Send + Sync + 'static,
+    ) -> Self {
+        Self { exceptions: Some(Box::new(exceptions)), ..self }
+    }
+
+    /// Chooses what happens to a new key when every known key is in use. Without this it is refused.
+    #[must_use]
+    pub fn with_overflow(self, overflow: Overflow) -> Self {
+        let spill = (overflow == Overflow::Shared).then(|| {
+            Arc::new(Cell::new(KeyBucket::full_at(&self.shared.rule, None, Timestamp::ORIGIN)))
+        });
+        Self { overflow, spill, ..self }
     }
 
     /// The same as [`try_acquire`](Self::try_acquire) at a given time.
@@ -104,10 +155,15 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        self.shared.check(n).map_err(KeyRefused::Refused)?;
-        let take = |bucket: &Arc<Bucket>| self.shared.try_acquire_at(bucket, n, now);
-        let taken = self.buckets.with(key, || self.new_bucket(), self.is_idle(now), take)?;
-        taken.map_err(KeyRefused::Refused)
+        self.check(key, n)?;
+        let ask = Ask::exactly(n);
+        // Counted when the shard is open again.
+        let take = |bucket: &Arc<Bucket>| self.shared.take(bucket, ask, now);
+        let taken = match self.buckets.with(key, || self.new_bucket(key), self.is_idle(now), take) {
+            Ok(taken) => taken,
+            Err(full) => take(&self.beyond(key, full)?),
+        };
+        self.shared.answer(ask, taken, now).map_err(KeyRefused::Refused)
     }
 
     /// Gives `n` tokens of `key` back, as [`Limiter::refund`](crate::Limiter::refund) does. A key that is not known has a
@@ -129,11 +185,55 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         self.buckets.remove(key);
     }
 
-    fn new_bucket(&self) -> Bucket {
+    /// Refuses what can never be granted, before a place is taken for it.
+    #[inline]
+    fn check<Q>(&self, key: &Q, n: u32) -> Result<(), KeyRefused>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        if n <= self.shared.rule.max_burst() {
+            return Ok(());
+        }
+        let limit = self.exception(key).unwrap_or(self.shared.rule).max_burst();
+        match n <= limit {
+            true => Ok(()),
+            false => Err(KeyRefused::Refused(Refused::TooMany { asked: n, limit })),
+        }
+    }
+
+    #[cold]
+    fn exception<Q>(&self, key: &Q) -> Option<Quota>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        self.exceptions.as_ref().and_then(|exceptions| exceptions(&key.to_owned()))
+    }
+
+    #[cold]
+    fn new_bucket<Q>(&self, key: &Q) -> Bucket
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
         // ORDERING: Relaxed: if this key's own bucket was evicted, that was under the lock of the key's shard, which is
         // held here, too.
-        let evicted_at = self.evicted_at.load(Ordering::Relaxed);
-        Cell::new(TokenBucket::full_at(&self.shared.rule, Timestamp::from_nanos(evicted_at)))
+        let evicted_at = Timestamp::from_nanos(self.evicted_at.load(Ordering::Relaxed));
+        Cell::new(KeyBucket::full_at(&self.shared.rule, self.exception(key), evicted_at))
+    }
+
+    /// Returns the bucket of a key that found no place.
+    #[cold]
+    fn beyond<Q>(&self, key: &Q, full: TooManyKeys) -> Result<Arc<Bucket>, TooManyKeys>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        match (self.overflow, &self.spill) {
+            (Overflow::Refuse, _) => Err(full),
+            (Overflow::Shared, Some(spill)) => Ok(spill.clone()),
+            (Overflow::Allow | Overflow::Shared, _) => {
+                let (common, own) = (&self.shared.rule, self.exception(key));
+                Ok(Arc::new(Cell::new(KeyBucket::full_at(common, own, Timestamp::ORIGIN))))
+            }
+        }
     }
 
     /// Returns what tells the idle buckets, to evict them.
@@ -165,7 +265,7 @@ impl<K, C> KeyedLimiter<K, C> {
         self.buckets.max_keys()
     }
 
-    /// Returns the quota of each key.
+    /// Returns the quota of each key without an exception.
     pub const fn quota(&self) -> Quota {
         self.shared.rule
     }
@@ -187,7 +287,7 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     /// # Errors
     ///
     /// [`KeyRefused::Refused`] as of a [`Limiter`](crate::Limiter); [`KeyRefused::TooManyKeys`] if the key is new and
-    /// every known key is in use. A request for more than the burst takes no place, and needs none.
+    /// every known key is in use (and there is no [`Overflow`] for it). A request for more than the burst takes no place, and needs none.
     pub fn try_acquire<Q>(&self, key: &Q, n: u32) -> Result<Grant, KeyRefused>
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
@@ -221,7 +321,8 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         let block = |bucket: &Arc<Bucket>| self.shared.block_until(bucket, time);
-        self.buckets.with(key, || self.new_bucket(), self.is_idle(self.shared.clock.now()), block)
+        let is_idle = self.is_idle(self.shared.clock.now());
+        self.buckets.with(key, || self.new_bucket(key), is_idle, block)
     }
 
     /// Grants nothing to `key` for `duration` from this call; see [`penalize_until`](Self::penalize_until).
@@ -267,7 +368,9 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         let is_idle = self.is_idle(self.shared.clock.now());
-        self.buckets.get_or_insert_with(key, || self.new_bucket(), is_idle)
+        self.buckets
+            .get_or_insert_with(key, || self.new_bucket(key), is_idle)
+            .or_else(|full| self.beyond(key, full))
     }
 }
 
@@ -303,8 +406,7 @@ impl<K: Hash + Eq, C: Timer> KeyedLimiter<K, C> {
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        let checked = self.shared.check(n).map_err(KeyRefused::Refused);
-        let bucket = checked.and_then(|()| Ok(self.bucket(key)?));
+        let bucket = self.check(key, n).and_then(|()| Ok(self.bucket(key)?));
         AcquireKey::new(&self.shared, bucket, n)
     }
 }

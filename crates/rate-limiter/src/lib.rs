@@ -3,19 +3,32 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
 mod acquire;
 mod algorithm;
 mod cell;
+mod fixed_keyed;
 mod gate;
+mod gcra;
 mod grant;
+mod inherit;
 mod keyed;
 mod limiter;
+mod limits;
+mod line;
+mod live_quota;
 mod pace;
+pub mod presets;
 mod quota;
+mod reservation;
 mod sliding_log;
 mod sliding_window;
 mod stats;
+mod terms;
+#[cfg(any(feature = "std", feature = "stream"))]
+mod throttled;
 mod token_bucket;
 mod window;
 
@@ -25,14 +38,20 @@ pub use tidegate_core::{
     Timestamp, Wait,
 };
 
+#[cfg(any(feature = "std", feature = "stream"))]
+pub use self::throttled::Throttled;
 pub use self::{
     acquire::Acquire,
     algorithm::Algorithm,
+    fixed_keyed::FixedKeyed,
     gate::{Admission, Enter},
     grant::{Grant, Refused},
-    keyed::{AcquireKey, KeyGate, KeyRefused, KeyedLimiter},
-    limiter::{Limiter, RateLimiter, SlidingLog, SlidingWindow},
+    inherit::Inherit,
+    keyed::{AcquireKey, KeyBucket, KeyGate, KeyRefused, KeyedLimiter, Overflow},
+    limiter::{Limiter, Limits, RateLimiter, SlidingLog, SlidingWindow},
+    limits::AllOf,
     quota::{Quota, QuotaError},
+    reservation::Reservation,
     sliding_log::Log,
     sliding_window::TwoBuckets,
     stats::Stats,

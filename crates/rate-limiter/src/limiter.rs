@@ -1,15 +1,18 @@
 //! A limiter.
 
-use core::{fmt, time::Duration};
+use core::{fmt, num::NonZeroU32, time::Duration};
 
 use tidegate_core::{Clock, SystemClock, Timer, Timestamp, const_fn};
 
 use crate::{
     acquire::Acquire,
-    algorithm::Algorithm,
+    algorithm::{Algorithm, Ask},
     cell::{Cell, Shared},
     grant::{Grant, Refused},
+    inherit::Inherit,
+    limits::AllOf,
     quota::{Quota, QuotaError},
+    reservation::Reservation,
     sliding_log::Log,
     sliding_window::TwoBuckets,
     stats::Stats,
@@ -120,6 +123,50 @@ pub type SlidingLog<C = SystemClock> = Limiter<Sliding<Log>, C>;
 /// ```
 pub type SlidingWindow<C = SystemClock> = Limiter<Sliding<TwoBuckets>, C>;
 
+/// Several limits on one object, all or nothing: 10 a second, and 500 an hour, and 5000 a day.
+///
+/// A request is granted if every limit grants it, and else takes nothing from any. It waits for the slowest of them. The
+/// answer is that of the limit with the fewest tokens left. A short lock instead of one atomic step; see [`AllOf`].
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_rate_limiter::{Limits, ManualClock, Quota};
+///
+/// let clock = ManualClock::new();
+/// let quotas = [Quota::per_second(2)?, Quota::per_hour(3)?];
+/// let limits = Limits::of_with_clock(quotas, clock.clone());
+/// assert_eq!(limits.try_acquire(2).unwrap().remaining(), 0);
+/// clock.advance(Duration::from_secs(1));
+/// // The hour has one left, the second two.
+/// assert_eq!(limits.try_acquire(1).unwrap().limit(), 3);
+/// assert_eq!(limits.try_acquire(1).unwrap_err().retry_after(), Some(Duration::from_secs(1199)));
+/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+/// ```
+pub type Limits<const N: usize, C = SystemClock> = Limiter<AllOf<N>, C>;
+
+impl<const N: usize> Limits<N> {
+    /// Creates a limiter with full buckets, one for each of the quotas, that reads the system's clock.
+    ///
+    /// `N = 0` does not compile.
+    pub fn of(quotas: [Quota; N]) -> Self {
+        Self::of_with_clock(quotas, SystemClock)
+    }
+}
+
+impl<const N: usize, C> Limits<N, C> {
+    /// Creates a limiter with full buckets, one for each of the quotas, that reads `clock`.
+    pub fn of_with_clock(quotas: [Quota; N], clock: C) -> Self {
+        Self { shared: Shared::new((), clock), cell: Cell::new(AllOf::new(quotas)) }
+    }
+
+    /// Returns the quotas.
+    pub fn quotas(&self) -> [Quota; N] {
+        self.cell.algorithm.quotas()
+    }
+}
+
 impl RateLimiter {
     const_fn! {
         /// Creates a limiter with a full bucket that reads the system's clock. Does not allocate.
@@ -133,13 +180,85 @@ impl<C> RateLimiter<C> {
     const_fn! {
         /// Creates a limiter with a full bucket that reads `clock`.
         pub fn with_clock(quota: Quota, clock: C) -> Self {
-            Self { shared: Shared::new(quota, clock), cell: Cell::new(TokenBucket::new()) }
+            Self { shared: Shared::new((), clock), cell: Cell::new(TokenBucket::new(quota)) }
         }
     }
 
     /// Returns the quota.
-    pub const fn quota(&self) -> Quota {
-        self.shared.rule
+    pub fn quota(&self) -> Quota {
+        self.cell.algorithm.quota()
+    }
+
+    /// The same as [`set_quota`](Self::set_quota) at a given time.
+    pub fn set_quota_at(&self, quota: Quota, inherit: Inherit, now: Timestamp) {
+        self.cell.algorithm.set_quota(quota, inherit, now);
+        self.cell.announce();
+    }
+
+    /// The same as [`reserve`](Self::reserve) at a given time.
+    ///
+    /// # Errors
+    ///
+    /// As `reserve`.
+    pub fn reserve_at(&self, n: u32, now: Timestamp) -> Result<Reservation<'_, C>, Refused> {
+        let ask = Ask::exactly(n);
+        let promise = self
+            .shared
+            .unless_waited_for(&self.cell, ask, now)
+            .and_then(|()| self.cell.algorithm.reserve(n, now));
+        let promise = self.shared.answer(ask, promise, now)?;
+        Ok(Reservation::new(self, promise))
+    }
+}
+
+impl<C: Clock> RateLimiter<C> {
+    /// Changes the quota while the limiter is used. What is left or owed is taken over as `inherit` says.
+    ///
+    /// No request is counted half by the old quota and half by the new one. Who waits keeps its place; the first in line
+    /// looks again at once, and who asks for more than the new burst is refused with [`Refused::TooMany`] when its turn
+    /// comes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_rate_limiter::{Inherit, Quota, RateLimiter};
+    ///
+    /// let limiter = RateLimiter::new(Quota::per_hour(10)?);
+    /// assert!(limiter.try_acquire(10).is_ok());
+    /// limiter.set_quota(Quota::per_hour(15)?, Inherit::Additive);
+    /// assert!(limiter.try_acquire(5).is_ok());
+    /// assert!(limiter.try_acquire(1).is_err());
+    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+    /// ```
+    pub fn set_quota(&self, quota: Quota, inherit: Inherit) {
+        self.set_quota_at(quota, inherit, self.shared.clock.now());
+    }
+
+    /// Takes `n` tokens in advance, and says when the caller may use them. Never waits.
+    ///
+    /// Reservations and those who wait share one order: a reservation is refused while anybody waits, as it would take
+    /// what those in line are going to get, and whoever comes after a reservation comes after its time.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::TooMany`] if `n` is above [`limit`](Self::limit); [`Refused::NotNow`] while others wait in line, with the
+    /// time after which the tokens would be there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_rate_limiter::{ManualClock, Quota, RateLimiter, Timestamp};
+    ///
+    /// let limiter = RateLimiter::with_clock(Quota::per_second(1)?, ManualClock::new());
+    /// let [first, second] = [limiter.reserve(1).unwrap(), limiter.reserve(1).unwrap()];
+    /// assert_eq!(first.ready_at(), Timestamp::ORIGIN);
+    /// assert_eq!(second.ready_at(), Timestamp::ORIGIN + Duration::from_secs(1));
+    /// assert_eq!(second.cancel(), 1);
+    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+    /// ```
+    pub fn reserve(&self, n: u32) -> Result<Reservation<'_, C>, Refused> {
+        self.reserve_at(n, self.shared.clock.now())
     }
 }
 
@@ -161,8 +280,28 @@ impl<B: Book, C> Limiter<Sliding<B>, C> {
     ///
     /// [`QuotaError`] if one of them is zero.
     pub fn with_clock(limit: u32, window: Duration, clock: C) -> Result<Self, QuotaError> {
-        let rule = Window::new(limit, window)?;
-        Ok(Self { shared: Shared::new(rule, clock), cell: Cell::new(Sliding::default()) })
+        let window = Window::new(limit, window)?;
+        Ok(Self { shared: Shared::new((), clock), cell: Cell::new(Sliding::new(window)) })
+    }
+
+    /// Changes the limit while the limiter is used. What was taken in the window still counts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::{num::NonZeroU32, time::Duration};
+    /// use tidegate_rate_limiter::SlidingLog;
+    ///
+    /// let limiter = SlidingLog::new(5, Duration::from_secs(3600))?;
+    /// assert!(limiter.try_acquire(5).is_ok());
+    /// limiter.set_limit(NonZeroU32::new(7).unwrap());
+    /// assert!(limiter.try_acquire(2).is_ok());
+    /// assert!(limiter.try_acquire(1).is_err());
+    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+    /// ```
+    pub fn set_limit(&self, limit: NonZeroU32) {
+        self.cell.algorithm.set_limit(limit);
+        self.cell.announce();
     }
 }
 
@@ -193,6 +332,69 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
         self.try_acquire_at(n, self.shared.clock.now())
     }
 
+    /// Takes as many tokens as are there, up to `n`, if there is one and nobody waits. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::NotNow`] says after how long one token is there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_rate_limiter::{Quota, RateLimiter};
+    ///
+    /// let limiter = RateLimiter::new(Quota::per_hour(5)?);
+    /// assert_eq!(limiter.try_acquire_up_to(3).unwrap().tokens(), 3);
+    /// assert_eq!(limiter.try_acquire_up_to(3).unwrap().tokens(), 2);
+    /// assert!(limiter.try_acquire_up_to(3).is_err());
+    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+    /// ```
+    pub fn try_acquire_up_to(&self, n: u32) -> Result<Grant, Refused> {
+        self.shared.try_acquire_at(&self.cell, Ask::up_to(n), self.shared.clock.now())
+    }
+
+    /// Takes `n` tokens, whether they are there or not: for what has happened already. Never waits, and never refuses.
+    ///
+    /// What is not there becomes a debt, which may go beyond the burst, and has to be paid before anybody gets more: also
+    /// before those who wait. So an interval sees at most `rate·t + burst` and the debt made in it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_rate_limiter::{ManualClock, Quota, RateLimiter};
+    ///
+    /// let limiter = RateLimiter::with_clock(Quota::per_second(10)?, ManualClock::new());
+    /// assert_eq!(limiter.consume_now(30).remaining(), 0);
+    /// let refused = limiter.try_acquire(1).unwrap_err();
+    /// assert_eq!(refused.retry_after(), Some(Duration::from_millis(2100)));
+    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+    /// ```
+    pub fn consume_now(&self, n: u32) -> Grant {
+        self.consume_at(n, self.shared.clock.now())
+    }
+
+    /// Corrects what `grant` took to what it has cost, known only afterwards: the rest is refunded, what was too little is
+    /// taken as a debt, as by [`consume_now`](Self::consume_now).
+    ///
+    /// To be called once for a grant of this limiter. [`Admission::cost`](crate::Admission::cost) does it for a gate.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_rate_limiter::{Quota, RateLimiter};
+    ///
+    /// // Tokens of a language model: the answer's length is known when it is there.
+    /// let limiter = RateLimiter::new(Quota::per_hour(1000)?);
+    /// let guess = limiter.try_acquire(400).unwrap();
+    /// limiter.adjust(guess, 250);
+    /// assert_eq!(limiter.try_acquire(0).unwrap().remaining(), 750);
+    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+    /// ```
+    pub fn adjust(&self, grant: Grant, cost: u32) {
+        self.shared.adjust(&self.cell, &grant, cost, self.shared.clock.now());
+    }
+
     /// Grants nothing for `duration` from this call; see [`penalize_until`](Self::penalize_until).
     pub fn penalize_for(&self, duration: Duration) {
         self.penalize_until(self.shared.clock.now() + duration);
@@ -221,13 +423,18 @@ impl<A: Algorithm, C> Limiter<A, C> {
     /// ```
     #[inline]
     pub fn try_acquire_at(&self, n: u32, now: Timestamp) -> Result<Grant, Refused> {
-        self.shared.try_acquire_at(&self.cell, n, now)
+        self.shared.try_acquire_at(&self.cell, Ask::exactly(n), now)
+    }
+
+    /// The same as [`consume_now`](Self::consume_now) at a given time.
+    pub fn consume_at(&self, n: u32, now: Timestamp) -> Grant {
+        self.shared.consume(&self.cell, n, now)
     }
 
     /// Gives `n` tokens back that were taken and not used, and lets the first in line look again.
     ///
-    /// A refund never fills a bucket beyond its burst. Give back what a grant took and no more: what was never taken
-    /// would be made up. A window takes the tokens from its oldest entries (an exact log), or from its present window.
+    /// A refund never fills a bucket beyond its burst, and never makes two bursts fall together at the time of a
+    /// reservation. Give back what a grant took and no more: what was never taken would be made up. A window takes the tokens from its oldest entries (an exact log), or from its present window.
     ///
     /// # Examples
     ///
@@ -272,7 +479,7 @@ impl<A: Algorithm, C> Limiter<A, C> {
 
     /// Returns the most tokens that can be taken at once: the burst of a quota, the limit of a window.
     pub fn limit(&self) -> u32 {
-        A::limit(&self.shared.rule)
+        self.cell.algorithm.limit(&self.shared.rule)
     }
 
     /// Returns the limiter's clock.
@@ -321,14 +528,41 @@ impl<A: Algorithm, C: Timer> Limiter<A, C> {
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     pub fn acquire(&self, n: u32) -> Acquire<'_, A, C> {
-        Acquire::new(&self.shared, &self.cell, n)
+        Acquire::new(&self.shared, &self.cell, Ask::exactly(n))
+    }
+
+    /// Waits for one token, in line, and then takes as many as are there, up to `n`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::NotNow`] only after [`or_refuse_after`](Acquire::or_refuse_after).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_rate_limiter::{Quota, RateLimiter, Wait};
+    ///
+    /// let limiter = RateLimiter::new(Quota::per_second(1000)?.burst(3)?);
+    /// let mut sent = 0;
+    /// while sent < 10 {
+    ///     let chunk = limiter.acquire_up_to(10 - sent).wait()?.tokens();
+    ///     assert!((1..=3).contains(&chunk));
+    ///     sent += chunk;
+    /// }
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub fn acquire_up_to(&self, n: u32) -> Acquire<'_, A, C> {
+        Acquire::new(&self.shared, &self.cell, Ask::up_to(n))
     }
 }
 
 impl<A: Algorithm, C> fmt::Debug for Limiter<A, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Limiter")
-            .field("rule", &self.shared.rule)
             .field("algorithm", &self.cell.algorithm)
             .field("stats", &self.stats())
             .finish_non_exhaustive()

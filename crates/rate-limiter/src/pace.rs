@@ -8,16 +8,17 @@
 //!
 //! | `n` | a token costs | a nanosecond is | error |
 //! | --- | --- | --- | --- |
-//! | 1 to 8 | `d` units | `n` units | none |
-//! | above | `⌊8·d/n⌋` units, at least 8 | more than 7, at most 8 units | time is rounded down by less than one unit |
+//! | 1 to 4 | `d` units | `n` units | none |
+//! | above | `⌊4·d/n⌋` units, at least 4 | more than 3, at most 4 units | time is rounded down by less than one unit |
 //!
-//! So a word of 64 bits reaches at least 73 years beyond the clock's origin.
+//! Units are numbers of 63 bits: the last one is the end of time, which is at least 73 years after the clock's origin.
+//! The top bit of a word is left to [`Gcra`](crate::gcra::Gcra).
 
 /// Fractional bits of `speed`.
 const FRACTION: u32 = 60;
 
 /// Units per nanosecond, at most.
-const FINEST: u64 = 8;
+const FINEST: u64 = 4;
 
 /// How tokens and nanoseconds convert into each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,12 +26,15 @@ pub(crate) struct Pace {
     /// Units a token costs.
     pub(crate) cost: u64,
     /// Units a nanosecond is worth, times 2^[`FRACTION`]. At least 1 and at most [`FINEST`] units.
-    speed: u64,
+    pub(crate) speed: u64,
 }
 
 impl Pace {
     /// A unit is a nanosecond; for what does not count in tokens per time.
     pub(crate) const NANOS: Self = Self { cost: 1, speed: 1 << FRACTION };
+
+    /// The end of time, in units.
+    pub(crate) const END: u64 = u64::MAX >> 1;
 
     /// The longest period and the longest refill of a bucket: 2^60 ns, 36 years.
     pub(crate) const LONGEST: u64 = 1 << 60;
@@ -40,7 +44,7 @@ impl Pace {
     /// Both are at least 1, `tokens` is not above `period`, and `period` is not above [`LONGEST`](Self::LONGEST).
     #[allow(
         clippy::cast_possible_truncation,
-        reason = "8·LONGEST is 2^63, and no product below exceeds it"
+        reason = "4·LONGEST is 2^62, and no product below exceeds it"
     )]
     pub(crate) const fn new(tokens: u64, period: u64) -> Self {
         let divisor = greatest_common_divisor(tokens, period);
@@ -58,12 +62,15 @@ impl Pace {
     #[inline]
     pub(crate) fn units(self, nanos: u64) -> u64 {
         let units = (u128::from(nanos) * u128::from(self.speed)) >> FRACTION;
-        u64::try_from(units).unwrap_or(u64::MAX)
+        u64::try_from(units).unwrap_or(Self::END).min(Self::END)
     }
 
     /// Returns the first nanosecond at which `units` have passed; the end of time if there is none.
     pub(crate) fn nanos(self, units: u64) -> u64 {
-        if self.speed == Self::NANOS.speed || units == u64::MAX {
+        if units >= Self::END {
+            return u64::MAX;
+        }
+        if self.speed == Self::NANOS.speed {
             return units;
         }
         // Not above `units`, as a nanosecond is at least one unit.
@@ -83,15 +90,13 @@ const fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::Pace;
+    use super::{FINEST, Pace};
 
     const SECOND: u64 = 1_000_000_000;
 
     #[test]
-    fn a_rate_with_few_thirds_or_sevenths_is_exact() {
-        for (tokens, cost) in
-            [(1, SECOND), (3, SECOND), (7, SECOND), (1000, 1_000_000), (60, 50_000_000)]
-        {
+    fn a_rate_with_few_thirds_is_exact() {
+        for (tokens, cost) in [(1, SECOND), (3, SECOND), (1000, 1_000_000), (60, 50_000_000)] {
             let pace = Pace::new(tokens, SECOND);
             assert_eq!(pace.cost, cost);
             assert_eq!(pace.units(1000 * SECOND), 1000 * tokens * cost);
@@ -101,10 +106,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_nanosecond_is_one_to_eight_units(period in 1..=Pace::LONGEST, tokens in 1..=SECOND) {
+        fn a_nanosecond_is_one_to_four_units(period in 1..=Pace::LONGEST, tokens in 1..=SECOND) {
             let pace = Pace::new(tokens.min(period), period);
             let one = Pace::NANOS.speed;
-            prop_assert!((one..=8 * one).contains(&pace.speed));
+            prop_assert!((one..=FINEST * one).contains(&pace.speed));
             prop_assert!(pace.cost >= 1);
         }
 

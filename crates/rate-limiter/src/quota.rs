@@ -2,7 +2,7 @@
 
 use core::{fmt, num::NonZeroU32, time::Duration};
 
-use crate::pace::Pace;
+use crate::{pace::Pace, terms::Terms};
 
 /// Tokens per second, at most.
 const MAX_RATE: u64 = 1_000_000_000;
@@ -42,9 +42,7 @@ pub struct Quota {
     /// Nanoseconds, within `1..=Pace::LONGEST`.
     period: u64,
     burst: NonZeroU32,
-    pub(crate) pace: Pace,
-    /// What a full bucket holds: the cost of `burst` tokens.
-    pub(crate) depth: u64,
+    pub(crate) terms: Terms,
 }
 
 impl Quota {
@@ -100,10 +98,8 @@ impl Quota {
         if tokens as u64 > nanos {
             return Err(QuotaError::Rate { tokens, period });
         }
-        let pace = Pace::new(tokens as u64, nanos);
-        // At most eight times the period, which is at most 2^63.
-        let depth = pace.cost * tokens as u64;
-        Ok(Self { tokens: count, period: nanos, burst: count, pace, depth })
+        let terms = Terms::new(Pace::new(tokens as u64, nanos), tokens);
+        Ok(Self { tokens: count, period: nanos, burst: count, terms })
     }
 
     /// Changes the number of tokens that may be taken at once after a time of rest.
@@ -132,7 +128,7 @@ impl Quota {
         let max = if max > u32::MAX as u128 { u32::MAX } else { max as u32 };
         match NonZeroU32::new(burst) {
             Some(count) if burst <= max => {
-                Ok(Self { burst: count, depth: self.pace.cost * burst as u64, ..self })
+                Ok(Self { burst: count, terms: Terms::new(self.terms.pace, burst), ..self })
             }
             _ => Err(QuotaError::Burst { burst, max }),
         }

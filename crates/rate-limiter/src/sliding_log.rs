@@ -10,10 +10,10 @@ use crate::window::{Book, Window};
 /// each instant at which tokens were taken, at most `limit` of them, and a short lock instead of one atomic step.
 #[derive(Debug, Default)]
 pub struct Log {
-    // INVARIANT: strictly ascending in time, no entry without tokens, and none a window older than the latest turn.
+    // INVARIANT: ascending in time, no entry without tokens, and none a window older than the latest turn.
     entries: VecDeque<Entry>,
-    // INVARIANT: the tokens of all entries; not above the limit.
-    used: u32,
+    // INVARIANT: the tokens of all entries. Above the limit only after tokens were owed, or the limit was lowered.
+    used: u64,
 }
 
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Log {
         let Some(entry) = self.entries.get_mut(index) else { return n };
         let struck = entry.tokens.min(n);
         entry.tokens -= struck;
-        self.used -= struck;
+        self.used -= u64::from(struck);
         if entry.tokens == 0 {
             self.entries.remove(index);
         }
@@ -43,35 +43,37 @@ impl Book for Log {
             if now - entry.at < window.length {
                 break;
             }
-            self.used -= entry.tokens;
+            self.used -= u64::from(entry.tokens);
             self.entries.pop_front();
         }
     }
 
     fn ready_at(&self, window: Window, now: u64, n: u32) -> u64 {
-        let mut in_the_way = n.saturating_sub(window.limit.get() - self.used);
+        let mut in_the_way = (self.used + u64::from(n)).saturating_sub(window.limit.get().into());
         let mut ready = now;
         for entry in &self.entries {
             if in_the_way == 0 {
                 break;
             }
-            in_the_way = in_the_way.saturating_sub(entry.tokens);
+            in_the_way = in_the_way.saturating_sub(entry.tokens.into());
             ready = entry.at.saturating_add(window.length);
         }
         ready
     }
 
     fn enter(&mut self, now: u64, n: u32) {
-        self.used += n;
+        if n == 0 {
+            return;
+        }
+        self.used += u64::from(n);
         match self.entries.back_mut() {
-            _ if n == 0 => {}
-            Some(last) if last.at == now => last.tokens += n,
+            Some(last) if last.at == now && u32::MAX - last.tokens >= n => last.tokens += n,
             _ => self.entries.push_back(Entry { at: now, tokens: n }),
         }
     }
 
     fn used(&self, _window: Window, _now: u64) -> u32 {
-        self.used
+        u32::try_from(self.used).unwrap_or(u32::MAX)
     }
 
     fn empty_at(&self, window: Window, now: u64) -> u64 {

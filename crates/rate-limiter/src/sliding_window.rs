@@ -17,7 +17,7 @@ use crate::window::{Book, Window};
 pub struct TwoBuckets {
     /// When the present window began; a multiple of the length, not after the latest turn.
     start: u64,
-    // INVARIANT: neither is above the limit.
+    // INVARIANT: neither is above the limit, unless tokens were owed or the limit was lowered.
     previous: u32,
     current: u32,
 }
@@ -45,16 +45,16 @@ impl Book for TwoBuckets {
     }
 
     fn enter(&mut self, _now: u64, n: u32) {
-        self.current += n;
+        self.current = self.current.saturating_add(n);
     }
 
     /// The estimate, rounded up.
     fn used(&self, window: Window, now: u64) -> u32 {
         let overlap = u128::from(window.length - (now - self.start));
         let tail = (u128::from(self.previous) * overlap).div_ceil(u128::from(window.length));
-        // The tail is not above `previous`. With a full window before it, the present one begins at the limit.
+        // The tail is not above `previous`.
         let tail = u32::try_from(tail).unwrap_or(self.previous);
-        (self.current + tail).min(window.limit.get())
+        self.current.saturating_add(tail)
     }
 
     fn empty_at(&self, window: Window, now: u64) -> u64 {

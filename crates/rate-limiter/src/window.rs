@@ -5,7 +5,7 @@ use core::{fmt, num::NonZeroU32, time::Duration};
 use tidegate_core::{Timestamp, lock::Lock};
 
 use crate::{
-    algorithm::Count,
+    algorithm::{Ask, Count, Denied},
     grant::Grant,
     pace::Pace,
     quota::{QuotaError, saturating_nanos},
@@ -51,10 +51,10 @@ pub trait Book: fmt::Debug + Default + Send + 'static {
     /// Returns when `n` tokens, at most the limit, fit beside those that still count then. Not before `now`.
     fn ready_at(&self, window: Window, now: u64, n: u32) -> u64;
 
-    /// Enters `n` tokens that fit.
+    /// Enters `n` tokens, whether they fit or not.
     fn enter(&mut self, now: u64, n: u32);
 
-    /// Returns how many tokens count now, at most the limit.
+    /// Returns how many tokens count now.
     fn used(&self, window: Window, now: u64) -> u32;
 
     /// Returns when none counts any more if nobody takes more.
@@ -64,14 +64,15 @@ pub trait Book: fmt::Debug + Default + Send + 'static {
     fn strike(&mut self, window: Window, n: u32, taken_at: Option<u64>);
 }
 
-/// A sliding window of either kind: a book behind a short lock.
-#[derive(Debug, Default)]
+/// A sliding window of either kind: a rule and a book behind a short lock.
+#[derive(Debug)]
 pub struct Sliding<B> {
     state: Lock<State<B>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State<B> {
+    window: Window,
     book: B,
     /// The latest time seen. Whoever comes with an earlier one is served as of this.
     now: u64,
@@ -80,64 +81,97 @@ struct State<B> {
 }
 
 impl<B: Book> State<B> {
-    fn turn_to(&mut self, window: Window, now: Timestamp) {
+    fn turn_to(&mut self, now: Timestamp) {
         self.now = self.now.max(now.as_nanos());
-        self.book.turn_to(window, self.now);
+        self.book.turn_to(self.window, self.now);
     }
 
-    fn ready_at(&self, window: Window, n: u32) -> u64 {
-        self.book.ready_at(window, self.now, n).max(self.blocked_until)
+    fn ready_at(&self, n: u32) -> u64 {
+        self.book.ready_at(self.window, self.now, n).max(self.blocked_until)
+    }
+
+    /// Returns how many tokens are left.
+    fn room(&self) -> u32 {
+        self.window.limit.get().saturating_sub(self.book.used(self.window, self.now))
+    }
+
+    fn denied(&self, ask: Ask, wanted: u64) -> Denied {
+        if ask.least > self.window.limit.get() {
+            return Denied::Beyond(self.window.limit.get());
+        }
+        let (later, rest) = self.window.split(wanted.saturating_add(ask.least.into()));
+        Denied::Until(Timestamp::from_nanos(self.ready_at(rest).saturating_add(later)))
+    }
+
+    fn enter(&mut self, n: u32) -> Grant {
+        self.book.enter(self.now, n);
+        Grant {
+            at: Timestamp::from_nanos(self.now),
+            tokens: n,
+            limit: self.window.limit.get(),
+            room: self.room().into(),
+            full_at: self.book.empty_at(self.window, self.now),
+            pace: Pace::NANOS,
+        }
+    }
+}
+
+impl<B: Book> Sliding<B> {
+    pub(crate) fn new(window: Window) -> Self {
+        let state = State { window, book: B::default(), now: 0, blocked_until: 0 };
+        Self { state: Lock::new(state) }
+    }
+
+    pub(crate) fn set_limit(&self, limit: NonZeroU32) {
+        self.state.with(|state| state.window.limit = limit);
     }
 }
 
 impl<B: Book> Count for Sliding<B> {
-    type Rule = Window;
+    type Rule = ();
 
-    fn limit(window: &Window) -> u32 {
-        window.limit.get()
+    fn limit(&self, (): &()) -> u32 {
+        self.state.with(|state| state.window.limit.get())
     }
 
-    fn take(&self, &window: &Window, n: u32, now: Timestamp) -> Result<Grant, Timestamp> {
+    fn take(&self, (): &(), ask: Ask, now: Timestamp) -> Result<Grant, Denied> {
         self.state.with(|state| {
-            state.turn_to(window, now);
-            let ready = state.ready_at(window, n);
-            if ready > state.now {
-                return Err(Timestamp::from_nanos(ready));
+            state.turn_to(now);
+            if ask.least > state.window.limit.get() || state.ready_at(ask.least) > state.now {
+                return Err(state.denied(ask, 0));
             }
-            state.book.enter(state.now, n);
-            let limit = window.limit.get();
-            Ok(Grant {
-                at: Timestamp::from_nanos(state.now),
-                limit,
-                room: u64::from(limit - state.book.used(window, state.now)),
-                full_at: state.book.empty_at(window, state.now),
-                pace: Pace::NANOS,
-            })
+            let tokens = state.room().clamp(ask.least, ask.most);
+            Ok(state.enter(tokens))
         })
     }
 
-    fn ready_at(&self, &window: &Window, n: u64, now: Timestamp) -> Timestamp {
-        let (later, rest) = window.split(n);
-        let ready = self.state.with(|state| {
-            state.turn_to(window, now);
-            state.ready_at(window, rest)
-        });
-        Timestamp::from_nanos(ready.saturating_add(later))
+    fn behind(&self, (): &(), ask: Ask, wanted: u64, now: Timestamp) -> Denied {
+        self.state.with(|state| {
+            state.turn_to(now);
+            state.denied(ask, wanted)
+        })
     }
 
-    fn give_back(&self, &window: &Window, n: u32, taken_at: Option<Timestamp>) {
+    fn owe(&self, (): &(), n: u32, now: Timestamp) -> Grant {
+        self.state.with(|state| {
+            state.turn_to(now);
+            state.enter(n)
+        })
+    }
+
+    fn give_back(&self, (): &(), n: u32, taken_at: Option<Timestamp>) {
         let taken_at = taken_at.map(Timestamp::as_nanos);
-        self.state.with(|state| state.book.strike(window, n, taken_at));
+        self.state.with(|state| state.book.strike(state.window, n, taken_at));
     }
 
-    fn block_until(&self, _window: &Window, time: Timestamp) {
+    fn block_until(&self, (): &(), time: Timestamp) {
         self.state.with(|state| state.blocked_until = state.blocked_until.max(time.as_nanos()));
     }
 
-    fn is_idle(&self, &window: &Window, now: Timestamp) -> bool {
+    fn is_idle(&self, (): &(), now: Timestamp) -> bool {
         self.state.with(|state| {
-            state.turn_to(window, now);
-            state.book.used(window, state.now) == 0 && state.blocked_until <= state.now
+            state.turn_to(now);
+            state.book.used(state.window, state.now) == 0 && state.blocked_until <= state.now
         })
     }
 }

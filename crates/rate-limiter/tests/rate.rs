@@ -36,9 +36,9 @@ fn greatest_common_divisor(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
-/// Whether a token's interval is a whole number of some n-th of a nanosecond with n up to 8.
+/// Whether a token's interval is a whole number of some n-th of a nanosecond with n up to 4.
 fn is_exact(tokens: u32, period: u64) -> bool {
-    u64::from(tokens) / greatest_common_divisor(tokens.into(), period) <= 8
+    u64::from(tokens) / greatest_common_divisor(tokens.into(), period) <= 4
 }
 
 proptest! {
@@ -57,7 +57,7 @@ proptest! {
                 admitted.push((now, n));
             }
         }
-        // A token may come up to a nanosecond early where its interval has no end in eighths or coarser parts.
+        // A token may come up to a nanosecond early where its interval has no end in quarters or coarser parts.
         let early = u128::from(!is_exact(tokens, period));
         for first in 0..admitted.len() {
             let mut sum = 0;
@@ -72,7 +72,7 @@ proptest! {
 
     #[test]
     fn answers_are_those_of_the_sequential_reference(
-        (tokens, period) in (1..=8u32, 8..=2 * SECOND),
+        (tokens, period) in (1..=4u32, 4..=2 * SECOND),
         burst in 1..=12u32,
         schedule in schedules(),
         refunds in prop::collection::vec(0..=3u32, 80),
@@ -159,11 +159,11 @@ fn a_greedy_caller_gets_the_exact_rate() {
 
 #[test]
 fn the_rate_is_exact_after_thirty_years() {
-    let limiter = limiter(7, SECOND, 2);
+    let limiter = limiter(3, SECOND, 2);
     let years = 30 * 365 * 24 * 3600 * SECOND;
     assert!(limiter.try_acquire_at(2, at(years)).is_ok());
     for taken in 1..=7000u64 {
-        let due = years + (taken * SECOND).div_ceil(7);
+        let due = years + (taken * SECOND).div_ceil(3);
         assert!(limiter.try_acquire_at(1, at(due - 1)).is_err());
         assert!(limiter.try_acquire_at(1, at(due)).is_ok());
     }

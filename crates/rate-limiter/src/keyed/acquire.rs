@@ -11,8 +11,8 @@ use core::{
 use pin_project_lite::pin_project;
 use tidegate_core::{Timer, primitive::Arc};
 
-use super::{Bucket, KeyRefused};
-use crate::{acquire::Waiting, cell::Shared, grant::Grant, token_bucket::TokenBucket};
+use super::{Bucket, KeyBucket, KeyRefused};
+use crate::{acquire::Waiting, algorithm::Ask, cell::Shared, grant::Grant};
 
 pin_project! {
     /// Future of [`KeyedLimiter::acquire`](crate::KeyedLimiter::acquire).
@@ -23,19 +23,21 @@ pin_project! {
     {
         // `None` if there is nothing to wait for.
         #[pin]
-        waiting: Option<Waiting<'a, TokenBucket, C, Arc<Bucket>>>,
+        waiting: Option<Waiting<'a, KeyBucket, C, Arc<Bucket>>>,
         refused: Option<KeyRefused>,
     }
 }
 
 impl<'a, C: Timer> AcquireKey<'a, C> {
     pub(super) fn new(
-        shared: &'a Shared<TokenBucket, C>,
+        shared: &'a Shared<KeyBucket, C>,
         bucket: Result<Arc<Bucket>, KeyRefused>,
         n: u32,
     ) -> Self {
         match bucket {
-            Ok(bucket) => Self { waiting: Some(Waiting::new(shared, bucket, n)), refused: None },
+            Ok(bucket) => {
+                Self { waiting: Some(Waiting::new(shared, bucket, Ask::exactly(n))), refused: None }
+            }
             Err(refused) => Self { waiting: None, refused: Some(refused) },
         }
     }

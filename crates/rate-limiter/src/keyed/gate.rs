@@ -4,17 +4,16 @@ use core::{fmt, time::Duration};
 
 use tidegate_core::{Clock, Gate, Timer, Timestamp, primitive::Arc};
 
-use super::Bucket;
+use super::{Bucket, KeyBucket};
 use crate::{
     cell::Shared,
     gate::{Admission, Enter},
     grant::Refused,
-    token_bucket::TokenBucket,
 };
 
 /// One key of a [`KeyedLimiter`](crate::KeyedLimiter) as a gate, made by [`KeyedLimiter::gate`](crate::KeyedLimiter::gate). The key counts as in use while this lives.
 pub struct KeyGate<'k, C> {
-    pub(super) shared: &'k Shared<TokenBucket, C>,
+    pub(super) shared: &'k Shared<KeyBucket, C>,
     pub(super) bucket: Arc<Bucket>,
 }
 
@@ -50,12 +49,12 @@ impl<C> KeyGate<'_, C> {
 
 impl<C: Timer> Gate for KeyGate<'_, C> {
     type Pass<'a>
-        = Admission<'a, TokenBucket, C>
+        = Admission<'a, KeyBucket, C>
     where
         Self: 'a;
     type Refused = Refused;
     type Enter<'a>
-        = Enter<'a, TokenBucket, C>
+        = Enter<'a, KeyBucket, C>
     where
         Self: 'a;
 

@@ -1,0 +1,244 @@
+//! A token bucket on one word.
+
+use tidegate_core::{
+    Timestamp, const_fn,
+    primitive::atomic::{AtomicU64, Ordering, fence},
+};
+
+use crate::{
+    algorithm::{Ask, Denied},
+    grant::Grant,
+    pace::Pace,
+    quota::Quota,
+    terms::Terms,
+};
+
+/// The generic cell rate algorithm on one atomic word.
+///
+/// The bucket is not filled by anybody. Its word is the *theoretical arrival time*: when the bucket would be full again
+/// if nobody took more. Taking tokens moves it into the future by their cost; a request that would move it further than
+/// a full bucket's worth beyond the present is refused.
+///
+/// ```text
+///        now        word                now + depth
+/// ────────┼──────────┼────────────────────────┼─────▶ time
+///         └─ spent ──┴──────── left ──────────┘        idle: word ≤ now, everything is left
+/// ```
+///
+/// | bits | meaning | changed by |
+/// | --- | --- | --- |
+/// | 0–62 | units of the lane's pace: at most now means full, [`Pace::END`] blocked for ever | CAS to take, owe, block and give back; only giving back moves it down |
+/// | 63, `LANE` | by which of two quotas the word counts | [`change`](Self::change) alone |
+///
+/// Who takes reads the word, then the terms that its lane has, and then replaces the word. If the quota was changed in
+/// between, the word is another one, the replacing fails, and whatever was read of the terms is thrown away. So a step is
+/// never half of one quota and half of another. What is left of the ABA problem is
+/// [decision 15](https://github.com/tidegate/tidegate/blob/main/docs/decisions/0015-the-quota-in-two-lanes.md).
+#[derive(Debug, Default)]
+pub(crate) struct Gcra {
+    word: AtomicU64,
+}
+
+const LANE: u64 = 1 << 63;
+
+/// Where the terms of a word come from.
+pub(crate) trait Source {
+    /// Returns the terms of a lane: 0 or 1. Called after the word was read, with Acquire.
+    fn terms(&self, lane: usize) -> Terms;
+
+    /// Returns the number below which nothing given back may bring a word of that lane.
+    fn floor(&self, lane: usize) -> u64;
+}
+
+/// A quota that does not change has one lane.
+impl Source for Quota {
+    #[inline]
+    fn terms(&self, _lane: usize) -> Terms {
+        self.terms
+    }
+
+    fn floor(&self, _lane: usize) -> u64 {
+        0
+    }
+}
+
+#[inline]
+fn lane_of(word: u64) -> usize {
+    usize::from(word & LANE != 0)
+}
+
+impl Gcra {
+    const_fn! {
+        /// Creates a bucket in lane 0 that is full at `full_at` units, and was not before.
+        pub(crate) fn new(full_at: u64) -> Self {
+            Self { word: AtomicU64::new(full_at) }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn take(
+        &self,
+        source: &impl Source,
+        ask: Ask,
+        now: Timestamp,
+    ) -> Result<Grant, Denied> {
+        let mut word = self.load();
+        loop {
+            let terms = source.terms(lane_of(word));
+            word = match terms.take(word & !LANE, ask, now) {
+                Some((next, grant)) => match self.replace(word, next) {
+                    Ok(()) => return Ok(grant),
+                    Err(found) => found,
+                },
+                None => match self.refuse(source, word, ask, now) {
+                    Ok(denied) => return Err(denied),
+                    Err(found) => found,
+                },
+            };
+        }
+    }
+
+    /// Says why `ask` is not granted, if the word is still `word`. Apart, so that granting needs fewer registers.
+    #[inline(never)]
+    fn refuse(
+        &self,
+        source: &impl Source,
+        word: u64,
+        ask: Ask,
+        now: Timestamp,
+    ) -> Result<Denied, u64> {
+        let terms = source.terms(lane_of(word));
+        self.confirm(word).map(|()| denied(&terms, word, ask, 0, now))
+    }
+
+    /// Says why `ask` is not granted while `wanted` tokens are waited for.
+    #[cold]
+    pub(crate) fn behind(
+        &self,
+        source: &impl Source,
+        ask: Ask,
+        wanted: u64,
+        now: Timestamp,
+    ) -> Denied {
+        let mut word = self.load();
+        loop {
+            let terms = source.terms(lane_of(word));
+            match self.confirm(word) {
+                Ok(()) => return denied(&terms, word, ask, wanted, now),
+                Err(found) => word = found,
+            }
+        }
+    }
+
+    /// Takes `n` tokens, whether they are there or not.
+    pub(crate) fn owe(&self, source: &impl Source, n: u32, now: Timestamp) -> Grant {
+        self.update(source, |terms, full_at| terms.owe(full_at, n, now)).1
+    }
+
+    /// Takes `n` tokens back, down to the floor; returns how many units that was, and the terms.
+    ///
+    /// A word that falls behind the present means a full bucket, however far: this cannot overfill it. One that is
+    /// blocked for ever stays so.
+    pub(crate) fn give_back(&self, source: &impl Source, n: u32) -> (Terms, u64) {
+        let mut word = self.load();
+        loop {
+            let (lane, full_at) = (lane_of(word), word & !LANE);
+            let terms = source.terms(lane);
+            // Read after the word: who raises the floor does so before moving the word.
+            let next = full_at.saturating_sub(terms.price(n)).max(source.floor(lane)).min(full_at);
+            let next = if full_at == Pace::END { full_at } else { next };
+            match self.replace(word, next) {
+                Ok(()) => return (terms, full_at - next),
+                Err(found) => word = found,
+            }
+        }
+    }
+
+    /// Grants nothing before `time`.
+    pub(crate) fn block_until(&self, source: &impl Source, time: Timestamp) {
+        self.update(source, |terms, full_at| (full_at.max(terms.blocked_until(time)), ()));
+    }
+
+    /// Lets the word count by the other lane's terms from here on: `convert` is given the present lane and its units,
+    /// puts the terms down in the other lane, and returns the units there. For one caller at a time.
+    pub(crate) fn change(&self, convert: impl Fn(usize, u64) -> u64) {
+        let mut word = self.load();
+        loop {
+            let next = convert(lane_of(word), word & !LANE);
+            // ORDERING: Release: pairs with the Acquire of all who read the word, so that they see the lane's terms.
+            // Acquire: pairs with the Release of those who took by the old terms: they have read them before the other
+            // lane is written again.
+            match self.word.compare_exchange(
+                word,
+                next | (!word & LANE),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return,
+                Err(found) => word = found,
+            }
+        }
+    }
+
+    pub(crate) fn is_idle(&self, source: &impl Source, now: Timestamp) -> bool {
+        let word = self.load();
+        word & !LANE <= source.terms(lane_of(word)).present(now)
+    }
+
+    /// Moves the word within its lane by `step`, which is given the terms and the units, until it is done.
+    #[inline]
+    pub(crate) fn update<R>(
+        &self,
+        source: &impl Source,
+        step: impl Fn(&Terms, u64) -> (u64, R),
+    ) -> (u64, R) {
+        let mut word = self.load();
+        loop {
+            let (next, result) = step(&source.terms(lane_of(word)), word & !LANE);
+            match self.replace(word, next) {
+                Ok(()) => return (next, result),
+                Err(found) => word = found,
+            }
+        }
+    }
+
+    #[inline]
+    fn load(&self) -> u64 {
+        // ORDERING: Acquire: pairs with the Release in `change`: who sees a word sees the terms of its lane.
+        self.word.load(Ordering::Acquire)
+    }
+
+    /// Puts new units down in the same lane.
+    #[inline]
+    fn replace(&self, word: u64, full_at: u64) -> Result<(), u64> {
+        // ORDERING: Release: the terms were read before the word was replaced; pairs with the Acquire in `change`, whose
+        // caller overwrites them later. Acquire on failure: as `load`.
+        self.word
+            .compare_exchange_weak(
+                word,
+                full_at | (word & LANE),
+                Ordering::Release,
+                Ordering::Acquire,
+            )
+            .map(drop)
+    }
+
+    /// Makes sure that the terms that were read belong to `word`, without replacing it.
+    #[inline]
+    fn confirm(&self, word: u64) -> Result<(), u64> {
+        // ORDERING: the fence pairs with the Release stores to a lane: had one of them been read, then the load would
+        // find the word of the change before it. The load is Acquire as in `load`, for the next turn.
+        fence(Ordering::Acquire);
+        let found = self.word.load(Ordering::Acquire);
+        if found == word { Ok(()) } else { Err(found) }
+    }
+}
+
+#[inline]
+fn denied(terms: &Terms, word: u64, ask: Ask, wanted: u64, now: Timestamp) -> Denied {
+    if ask.least > terms.burst {
+        return Denied::Beyond(terms.burst);
+    }
+    let n = wanted.saturating_add(ask.least.into());
+    Denied::Until(terms.ready_at(word & !LANE, n, now))
+}

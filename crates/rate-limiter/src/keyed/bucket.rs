@@ -1,0 +1,67 @@
+//! What belongs to one key.
+
+use alloc::boxed::Box;
+
+use tidegate_core::Timestamp;
+
+use crate::{
+    algorithm::{Ask, Count, Denied},
+    gcra::Gcra,
+    grant::Grant,
+    quota::Quota,
+};
+
+/// The bucket of one key: by the quota of all keys, or by one of its own.
+#[derive(Debug)]
+pub struct KeyBucket {
+    gcra: Gcra,
+    /// Boxed, as most keys have none.
+    own: Option<Box<Quota>>,
+}
+
+impl KeyBucket {
+    /// Creates a bucket that is full at `time` and was not before.
+    pub(crate) fn full_at(common: &Quota, own: Option<Quota>, time: Timestamp) -> Self {
+        let own = own.filter(|own| own != common);
+        let quota = own.as_ref().unwrap_or(common);
+        Self { gcra: Gcra::new(quota.terms.present(time)), own: own.map(Box::new) }
+    }
+
+    #[inline]
+    fn quota<'a>(&'a self, common: &'a Quota) -> &'a Quota {
+        self.own.as_deref().unwrap_or(common)
+    }
+}
+
+impl Count for KeyBucket {
+    type Rule = Quota;
+
+    fn limit(&self, common: &Quota) -> u32 {
+        self.quota(common).max_burst()
+    }
+
+    #[inline]
+    fn take(&self, common: &Quota, ask: Ask, now: Timestamp) -> Result<Grant, Denied> {
+        self.gcra.take(self.quota(common), ask, now)
+    }
+
+    fn behind(&self, common: &Quota, ask: Ask, wanted: u64, now: Timestamp) -> Denied {
+        self.gcra.behind(self.quota(common), ask, wanted, now)
+    }
+
+    fn owe(&self, common: &Quota, n: u32, now: Timestamp) -> Grant {
+        self.gcra.owe(self.quota(common), n, now)
+    }
+
+    fn give_back(&self, common: &Quota, n: u32, _taken_at: Option<Timestamp>) {
+        self.gcra.give_back(self.quota(common), n);
+    }
+
+    fn block_until(&self, common: &Quota, time: Timestamp) {
+        self.gcra.block_until(self.quota(common), time);
+    }
+
+    fn is_idle(&self, common: &Quota, now: Timestamp) -> bool {
+        self.gcra.is_idle(self.quota(common), now)
+    }
+}

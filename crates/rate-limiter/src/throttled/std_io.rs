@@ -1,0 +1,44 @@
+//! Readers and writers that block.
+
+use std::io::{Error, Read, Result, Write};
+
+use tidegate_core::{Timer, Wait};
+
+use super::{Refund, Throttled, clamped};
+use crate::{algorithm::Algorithm, limiter::Limiter};
+
+/// Waits for up to `n` tokens.
+fn pay<A: Algorithm, C: Timer>(limiter: &Limiter<A, C>, n: usize) -> Result<Refund<'_, A, C>> {
+    let grant = limiter.acquire_up_to(clamped(n)).wait().map_err(Error::other)?;
+    Ok(Refund { limiter, tokens: grant.tokens() })
+}
+
+/// The tokens are held while the inner reader blocks. Where many readers of slow peers share a limiter, use one of the
+/// asynchronous forms.
+impl<A: Algorithm, C: Timer, T: Read> Read for Throttled<'_, T, A, C> {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
+        if buf.is_empty() {
+            return self.inner.read(buf);
+        }
+        let refund = pay(self.limiter, buf.len())?;
+        let read = self.inner.read(&mut buf[..refund.tokens as usize]);
+        refund.but(*read.as_ref().unwrap_or(&0));
+        read
+    }
+}
+
+impl<A: Algorithm, C: Timer, T: Write> Write for Throttled<'_, T, A, C> {
+    fn write(&mut self, buf: &[u8]) -> Result<usize> {
+        if buf.is_empty() {
+            return self.inner.write(buf);
+        }
+        let refund = pay(self.limiter, buf.len())?;
+        let written = self.inner.write(&buf[..refund.tokens as usize]);
+        refund.but(*written.as_ref().unwrap_or(&0));
+        written
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.inner.flush()
+    }
+}

@@ -1,0 +1,74 @@
+//! A million strangers, and the memory they take.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    num::NonZeroUsize,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use tidegate_rate_limiter::{FixedKeyed, KeyedLimiter, Quota, Timestamp};
+
+const STRANGERS: u64 = 1_000_000;
+const PLACES: usize = 4096;
+
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// The system's allocator, which counts the bytes in use.
+struct Counting;
+
+// SAFETY: both methods pass their arguments on unchanged to the system's allocator, whose contract is the caller's.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        BYTES.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn bytes() -> usize {
+    BYTES.load(Ordering::Relaxed)
+}
+
+fn quota() -> Quota {
+    Quota::per_second(1000).and_then(|quota| quota.burst(1)).unwrap()
+}
+
+/// governor #170 and #171: the map of keys grows without end. One test: the counter is the whole process's.
+#[test]
+fn a_million_strangers_take_no_more_memory_than_agreed() {
+    let before = bytes();
+    let ids = KeyedLimiter::<u64, _>::with_clock(quota(), NonZeroUsize::new(PLACES).unwrap(), ());
+    for id in 0..STRANGERS {
+        // A token is back after a millisecond, in which two thousand other keys come.
+        assert!(ids.try_acquire_at(&id, 1, Timestamp::from_nanos(id * 500)).is_ok());
+        assert!(ids.len() <= PLACES);
+    }
+    let end = bytes() - before;
+    // 56 are the bucket's and its count of owners; the rest is the hash tables', which have room for their churn.
+    let per_key = end / PLACES;
+    println!(
+        "KeyedLimiter<u64>: {per_key} bytes a key ({end} for {PLACES}), tables and counters included"
+    );
+    assert!(per_key <= 192, "{per_key} bytes a key");
+    drop(ids);
+
+    let before = bytes();
+    let cells = Box::new(FixedKeyed::<PLACES, ()>::with_clock(quota(), ()));
+    let _ = cells.try_acquire_at(&0, 1, Timestamp::ORIGIN);
+    let start = bytes() - before;
+    for id in 0..STRANGERS {
+        let _ = cells.try_acquire_at(&id, 1, Timestamp::from_nanos(id * 500));
+    }
+    assert_eq!(bytes() - before, start);
+    println!("FixedKeyed: {} bytes a cell, counters included", start / PLACES);
+    assert!(start < 8 * PLACES + 2048);
+}

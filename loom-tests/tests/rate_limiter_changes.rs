@@ -1,0 +1,187 @@
+//! Models of what changes a limiter while it is used: new quotas, reservations, refunds.
+
+use std::{sync::Arc, task::Poll, time::Duration};
+
+use loom_tests::{CountingWaker, model, poll, poll_quietly, thread};
+use tidegate_core::{ManualClock, Timestamp, Wait};
+use tidegate_rate_limiter::{FixedKeyed, Inherit, Quota, RateLimiter};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn quota(tokens: u32, burst: u32) -> Quota {
+    Quota::per_second(tokens).and_then(|quota| quota.burst(burst)).unwrap()
+}
+
+fn limiter(tokens: u32, burst: u32) -> Arc<RateLimiter<()>> {
+    Arc::new(RateLimiter::with_clock(quota(tokens, burst), ()))
+}
+
+/// At different paces a number of the one quota is nonsense in the other.
+#[test]
+fn no_taker_counts_half_by_the_old_quota_and_half_by_the_new() {
+    model(|| {
+        let limiter = limiter(1, 2);
+        let now = Timestamp::ORIGIN + 1000 * SECOND;
+        let taker = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.try_acquire_at(1, now).unwrap())
+        };
+        limiter.set_quota_at(quota(3, 4), Inherit::AsIs, now);
+        let grant = taker.join().unwrap();
+        // Before the change one of two is left, after it one of two that were taken over into a bucket of four.
+        assert!([(2, 1), (4, 1)].contains(&(grant.limit(), grant.remaining())), "{grant:?}");
+        let left = limiter.try_acquire_at(0, now).unwrap();
+        assert_eq!((left.limit(), left.remaining()), (4, 1));
+    });
+}
+
+#[test]
+fn a_refusal_is_by_one_of_the_two_quotas() {
+    model(|| {
+        let limiter = limiter(1, 1);
+        let now = Timestamp::ORIGIN + 1000 * SECOND;
+        limiter.try_acquire_at(1, now).unwrap();
+        let taker = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.try_acquire_at(1, now).unwrap_err().retry_after())
+        };
+        limiter.set_quota_at(quota(4, 2), Inherit::AsIs, now);
+        assert!([Some(SECOND), Some(SECOND / 4)].contains(&taker.join().unwrap()));
+    });
+}
+
+/// The first lane is filled again while a taker may be half through reading it.
+#[test]
+fn a_refusal_is_by_one_of_three_quotas() {
+    model(|| {
+        let limiter = limiter(1, 1);
+        let now = Timestamp::ORIGIN + 1000 * SECOND;
+        limiter.try_acquire_at(1, now).unwrap();
+        let taker = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.try_acquire_at(1, now).unwrap_err().retry_after())
+        };
+        limiter.set_quota_at(quota(4, 1), Inherit::AsIs, now);
+        limiter.set_quota_at(quota(2, 1), Inherit::AsIs, now);
+        let answers = [1, 4, 2].map(|rate| Some(SECOND / rate));
+        assert!(answers.contains(&taker.join().unwrap()));
+    });
+}
+
+/// The lane of the old quota is filled again while a taker may still be reading it.
+#[test]
+fn two_changes_in_a_row_are_one_after_the_other_for_every_taker() {
+    model(|| {
+        let limiter = limiter(1, 1);
+        let now = Timestamp::ORIGIN + 1000 * SECOND;
+        let taker = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.try_acquire_at(1, now).unwrap())
+        };
+        limiter.set_quota_at(quota(3, 3), Inherit::Additive, now);
+        limiter.set_quota_at(quota(2, 5), Inherit::Additive, now);
+        let grant = taker.join().unwrap();
+        let answers = [(1, 0), (3, 2), (5, 4)];
+        assert!(answers.contains(&(grant.limit(), grant.remaining())), "{grant:?}");
+        assert_eq!(limiter.try_acquire_at(0, now).unwrap().remaining(), 4);
+    });
+}
+
+#[test]
+fn a_new_quota_arms_the_head_anew() {
+    model(|| {
+        let clock = ManualClock::new();
+        let limiter = Arc::new(RateLimiter::with_clock(quota(1, 1), clock.clone()));
+        limiter.try_acquire(1).unwrap();
+        let changer = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.set_quota(quota(4, 1), Inherit::Reset))
+        };
+        let mut head = limiter.acquire(1);
+        let (woken, waker) = CountingWaker::new();
+        let polled = poll(&mut head, &waker);
+        changer.join().unwrap();
+        if polled.is_pending() {
+            assert_eq!(woken.count(), 1);
+            assert!(matches!(poll_quietly(&mut head), Poll::Ready(Ok(_))));
+        }
+    });
+}
+
+#[test]
+fn a_refund_wakes_the_head_that_makes_the_line() {
+    model(|| {
+        let limiter = Arc::new(RateLimiter::with_clock(quota(1, 1), ManualClock::new()));
+        limiter.try_acquire(1).unwrap();
+        let waiter = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.acquire(1).wait().is_ok())
+        };
+        limiter.refund(1);
+        assert!(waiter.join().unwrap());
+    });
+}
+
+#[test]
+fn a_reservation_that_races_a_taker_comes_before_or_after_it() {
+    model(|| {
+        let limiter = limiter(1, 1);
+        let now = Timestamp::ORIGIN + 10 * SECOND;
+        let taker = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.try_acquire_at(1, now).is_ok())
+        };
+        let reservation = limiter.reserve_at(1, now).unwrap();
+        let is_taken = taker.join().unwrap();
+        assert_eq!(reservation.ready_at(), if is_taken { now + SECOND } else { now });
+        assert_eq!(reservation.cancel_at(now), 1);
+        assert_eq!(limiter.try_acquire_at(1, now).is_ok(), !is_taken);
+    });
+}
+
+#[test]
+fn a_refund_that_races_a_reservation_does_not_join_it() {
+    model(|| {
+        let limiter = limiter(1, 1);
+        let now = Timestamp::ORIGIN + 10 * SECOND;
+        limiter.try_acquire_at(1, now).unwrap();
+        let refunder = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.refund(1))
+        };
+        let ready_at = limiter.reserve_at(1, now).unwrap().ready_at();
+        refunder.join().unwrap();
+        // The refund came first, and was reserved; or it came too late to be of use.
+        assert!(limiter.try_acquire_at(1, ready_at).is_err());
+        assert!(limiter.try_acquire_at(1, ready_at + SECOND).is_ok());
+    });
+}
+
+#[test]
+fn a_cancel_that_races_a_taker_gives_its_token_to_one() {
+    model(|| {
+        let limiter = limiter(1, 1);
+        let now = Timestamp::ORIGIN + 10 * SECOND;
+        let reservation = limiter.reserve_at(1, now).unwrap();
+        let taker = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.try_acquire_at(1, now).is_ok())
+        };
+        assert_eq!(reservation.cancel_at(now), 1);
+        let is_taken = taker.join().unwrap();
+        assert_eq!(limiter.try_acquire_at(1, now).is_ok(), !is_taken);
+    });
+}
+
+#[test]
+fn racing_keys_of_one_cell_share_its_tokens() {
+    model(|| {
+        let cells = Arc::new(FixedKeyed::<1, ()>::with_clock(quota(1, 1), ()));
+        let other = {
+            let cells = cells.clone();
+            thread::spawn(move || cells.try_acquire_at(&1, 1, Timestamp::ORIGIN).is_ok())
+        };
+        let own = cells.try_acquire_at(&2, 1, Timestamp::ORIGIN).is_ok();
+        assert!(own != other.join().unwrap());
+    });
+}
