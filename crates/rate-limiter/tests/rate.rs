@@ -123,6 +123,7 @@ proptest! {
         prop_assert!(before().try_acquire_at(n, first - Duration::from_nanos(1)).is_err());
     }
 
+    /// uber-go/ratelimit #106: after a rest the limiter stops limiting.
     #[test]
     fn an_idle_limiter_gives_exactly_one_burst((tokens, period, burst) in quotas(), rest in 0..=1u64 << 59) {
         let limiter = limiter(tokens, period, burst);
@@ -169,6 +170,7 @@ fn the_rate_is_exact_after_thirty_years() {
     }
 }
 
+/// golang/go #56287: time that goes backward mints tokens.
 #[test]
 fn time_going_backward_mints_nothing() {
     let limiter = limiter(1, SECOND, 2);
