@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks that the benchmarks compile, in release, without warnings. It does not run them: a number
-# from a shared machine says little.
+# Checks that the benchmarks compile, in release, without warnings, and that each of them runs and fails no assertion of
+# its own. Their figures are not looked at: a number from a shared machine says little.
 # Why: benches are the first code an API change leaves behind.
 # Time: about 3 minutes on a fresh clone (the crawler's dependencies are built in release, and serve crawler.sh).
 set -euo pipefail
@@ -13,6 +13,15 @@ cargo bench --workspace --no-run 2>&1 | tee "$log"
 cargo build --release -p benches 2>&1 | tee -a "$log"
 if grep -qE '^warning' "$log"; then
     echo "benches: there are warnings above" >&2
+    exit 1
+fi
+rows=$(mktemp)
+trap 'rm -f "$log" "$rows"' EXIT
+timeout 300 target/release/compare --quick --json "$rows" >/dev/null ||
+    { echo "benches: compare --quick failed" >&2; exit 1; }
+listed=$(target/release/compare --list | grep -c '^ ') || true
+if [ "$(wc -l <"$rows")" -ne "$listed" ] || [ "$listed" -eq 0 ]; then
+    echo "benches: compare measured $(wc -l <"$rows") rows of $listed" >&2
     exit 1
 fi
 echo "benches: ok"

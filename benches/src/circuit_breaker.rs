@@ -13,7 +13,7 @@ use tower_resilience_circuitbreaker::CircuitBreakerLayer;
 
 use self::loops::*;
 use crate::{
-    clocks::{CACHED, Cached, INSTANT, QUANTA, Quanta},
+    clocks::{CACHED, INSTANT, QUANTA, Quanta, cached},
     workload::{Contender, Workload, ours, rival},
 };
 
@@ -117,7 +117,7 @@ fn refusals() -> Vec<Contender> {
             QUANTA,
             refused(tidegate().clock(Quanta::default()).build().unwrap()),
         ),
-        ours("tidegate, cached", CACHED, refused(tidegate().clock(Cached::new()).build().unwrap())),
+        ours("tidegate, cached", CACHED, refused(tidegate().clock(cached()).build().unwrap())),
         rival("failsafe", INSTANT, refused(failsafe_in_a_row())),
         rival("nobreak", INSTANT, refused(nobreak().with_open_duration(OPEN).build())),
         rival("recloser", INSTANT, refused(Recloser::custom().open_wait(OPEN).build())),

@@ -1,7 +1,4 @@
 //! Clocks of equal quality for ours and for rivals. A class of limiters is named for its clock.
-//!
-//! `quanta` and `cached` are written as governor writes its own two, over the same crate. SWITCH: tidegate-core's own
-//! clocks of these kinds take their place once they are there.
 
 use std::{
     hint::black_box,
@@ -9,11 +6,12 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
 use governor::clock::{Clock as _, FakeRelativeClock, QuantaUpkeepClock};
-use tidegate_core::{Clock, SystemClock, Timer, time::Timestamp};
+use tidegate_core::{CachedClock, Clock, SystemClock, Timestamp, Wait, time::TscClock};
 
 use crate::{
     timing::timed,
@@ -33,37 +31,17 @@ pub(crate) const CACHED: &str = "cached";
 pub(crate) const GIVEN: &str = "given";
 
 /// The processor's counter, as in governor's `QuantaClock`.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Quanta(quanta::Clock);
+pub(crate) type Quanta = TscClock;
 
-impl Clock for Quanta {
-    #[inline]
-    fn now(&self) -> Timestamp {
-        Timestamp::from_nanos(self.0.delta_as_nanos(0, self.0.raw()))
-    }
-}
-
-/// What quanta's thread has written, as in governor's `QuantaUpkeepClock`.
-#[derive(Debug, Clone)]
-pub(crate) struct Cached {
-    clock: quanta::Clock,
-    origin: quanta::Instant,
-}
-
-impl Cached {
-    pub(crate) fn new() -> Self {
-        upkeep();
-        let clock = quanta::Clock::default();
-        let origin = clock.recent();
-        Self { clock, origin }
-    }
-}
-
-impl Clock for Cached {
-    #[inline]
-    fn now(&self) -> Timestamp {
-        Timestamp::ORIGIN + self.clock.recent().saturating_duration_since(self.origin)
-    }
+/// A clock of ours that a thread refreshes every millisecond, of which the process has one.
+pub(crate) fn cached() -> &'static CachedClock {
+    static CLOCK: CachedClock = CachedClock::new(SystemClock);
+    static THREAD: OnceLock<()> = OnceLock::new();
+    THREAD.get_or_init(|| {
+        CLOCK.refresh();
+        thread::spawn(|| CLOCK.keep_fresh(Duration::from_millis(1)).wait());
+    });
+    &CLOCK
 }
 
 /// Governor's clock over quanta's thread, of which a process has one. It runs from the first use on.
@@ -92,23 +70,6 @@ impl Clock for Given {
     }
 }
 
-// Nobody waits in these workloads, but to acquire takes a timer.
-impl Timer for Quanta {
-    type Sleep = <SystemClock as Timer>::Sleep;
-
-    fn sleep_until(&self, time: Timestamp) -> Self::Sleep {
-        SystemClock.sleep(time.since(self.now()))
-    }
-}
-
-impl Timer for Cached {
-    type Sleep = <SystemClock as Timer>::Sleep;
-
-    fn sleep_until(&self, time: Timestamp) -> Self::Sleep {
-        SystemClock.sleep(time.since(self.now()))
-    }
-}
-
 /// A clock of ours for a limiter of ratelimit's.
 pub(crate) struct ForRatelimit<C>(pub(crate) C);
 
@@ -132,13 +93,13 @@ fn looking<T>(mut look: impl FnMut() -> T) -> impl FnMut(u64) -> Duration {
 
 /// All of them, bare.
 pub(crate) fn looks() -> Vec<Contender> {
-    let (quanta, cached, given) = (Quanta::default(), Cached::new(), Given::default());
+    let (quanta, cached, given) = (Quanta::default(), cached(), Given::default());
     let (of_quanta, upkeep, fake) =
         (quanta::Clock::default(), upkeep(), FakeRelativeClock::default());
     vec![
         ours("SystemClock", INSTANT, looking(|| SystemClock.now())),
-        ours("clock over quanta", QUANTA, looking(move || black_box(&quanta).now())),
-        ours("clock over quanta, cached", CACHED, looking(move || black_box(&cached).now())),
+        ours("TscClock", QUANTA, looking(move || black_box(&quanta).now())),
+        ours("CachedClock", CACHED, looking(move || black_box(cached).now())),
         ours("clock by hand", GIVEN, looking(move || black_box(&given).now())),
         rival("Instant::now", INSTANT, looking(Instant::now)),
         rival("quanta::Clock::now", QUANTA, looking(move || black_box(&of_quanta).now())),
@@ -149,10 +110,10 @@ pub(crate) fn looks() -> Vec<Contender> {
 
 /// The bare clocks as rows of another table.
 pub(crate) fn references() -> Vec<Contender> {
-    let (quanta, cached) = (Quanta::default(), Cached::new());
+    let (quanta, cached) = (Quanta::default(), cached());
     vec![
         rival("bare clock: instant", REFERENCE, looking(Instant::now)),
         rival("bare clock: quanta", REFERENCE, looking(move || black_box(&quanta).now())),
-        rival("bare clock: cached", REFERENCE, looking(move || black_box(&cached).now())),
+        rival("bare clock: cached", REFERENCE, looking(move || black_box(cached).now())),
     ]
 }

@@ -19,7 +19,7 @@ use tidegate_rate_limiter::{KeyedLimiter, Quota, RateLimiter};
 
 use self::loops::*;
 use crate::{
-    clocks::{self, CACHED, Cached, ForRatelimit, GIVEN, Given, INSTANT, QUANTA, Quanta},
+    clocks::{self, CACHED, ForRatelimit, GIVEN, Given, INSTANT, QUANTA, Quanta, cached},
     workload::{Contender, Workload, ours, rival},
 };
 
@@ -119,7 +119,7 @@ fn allowed_ones() -> Vec<Contender> {
     let mut contenders = vec![
         ours("tidegate", INSTANT, allowed(rate.tidegate(SystemClock))),
         ours("tidegate, quanta", QUANTA, allowed(rate.tidegate(Quanta::default()))),
-        ours("tidegate, cached", CACHED, allowed(rate.tidegate(Cached::new()))),
+        ours("tidegate, cached", CACHED, allowed(rate.tidegate(cached()))),
         ours("tidegate, by hand", GIVEN, {
             let mut run = allowed(rate.tidegate(ours_by_hand.clone()));
             move |n| {
@@ -144,7 +144,7 @@ fn allowed_ones() -> Vec<Contender> {
             QUANTA,
             allowed(rate.ratelimit(ForRatelimit(Quanta::default()))),
         ),
-        rival("ratelimit, cached", CACHED, allowed(rate.ratelimit(ForRatelimit(Cached::new())))),
+        rival("ratelimit, cached", CACHED, allowed(rate.ratelimit(ForRatelimit(cached())))),
         rival("ratelimit, by hand", GIVEN, {
             let mut run = allowed(rate.ratelimit(ForRatelimit(ratelimit_by_hand.clone())));
             move |n| {
@@ -163,7 +163,7 @@ fn refused_ones() -> Vec<Contender> {
     let mut contenders = vec![
         ours("tidegate", INSTANT, refused(rate.tidegate(SystemClock))),
         ours("tidegate, quanta", QUANTA, refused(rate.tidegate(Quanta::default()))),
-        ours("tidegate, cached", CACHED, refused(rate.tidegate(Cached::new()))),
+        ours("tidegate, cached", CACHED, refused(rate.tidegate(cached()))),
         ours("tidegate, by hand", GIVEN, refused(rate.tidegate(Given::default()))),
         rival("governor", QUANTA, refused(rate.governor(QuantaClock::default()))),
         rival("governor, upkeep", CACHED, refused(rate.governor(clocks::upkeep()))),
@@ -175,7 +175,7 @@ fn refused_ones() -> Vec<Contender> {
             QUANTA,
             refused(rate.ratelimit(ForRatelimit(Quanta::default()))),
         ),
-        rival("ratelimit, cached", CACHED, refused(rate.ratelimit(ForRatelimit(Cached::new())))),
+        rival("ratelimit, cached", CACHED, refused(rate.ratelimit(ForRatelimit(cached())))),
         rival("ratelimit, by hand", GIVEN, refused(rate.ratelimit(ForRatelimit(Given::default())))),
         rival("leaky-bucket", INSTANT, refused(rate.leaky_bucket())),
     ];
@@ -188,7 +188,7 @@ fn allowed_on_two_threads() -> Vec<Contender> {
     vec![
         ours("tidegate", INSTANT, allowed_by_two(rate.tidegate(SystemClock))),
         ours("tidegate, quanta", QUANTA, allowed_by_two(rate.tidegate(Quanta::default()))),
-        ours("tidegate, cached", CACHED, allowed_by_two(rate.tidegate(Cached::new()))),
+        ours("tidegate, cached", CACHED, allowed_by_two(rate.tidegate(cached()))),
         rival("governor", QUANTA, allowed_by_two(rate.governor(QuantaClock::default()))),
         rival("governor, upkeep", CACHED, allowed_by_two(rate.governor(clocks::upkeep()))),
         rival("governor, monotonic", INSTANT, allowed_by_two(rate.governor(MonotonicClock))),
@@ -198,11 +198,7 @@ fn allowed_on_two_threads() -> Vec<Contender> {
             QUANTA,
             allowed_by_two(rate.ratelimit(ForRatelimit(Quanta::default()))),
         ),
-        rival(
-            "ratelimit, cached",
-            CACHED,
-            allowed_by_two(rate.ratelimit(ForRatelimit(Cached::new()))),
-        ),
+        rival("ratelimit, cached", CACHED, allowed_by_two(rate.ratelimit(ForRatelimit(cached())))),
         rival("leaky-bucket", INSTANT, allowed_by_two(rate.leaky_bucket())),
     ]
 }
@@ -213,7 +209,7 @@ fn awaited_ones() -> Vec<Contender> {
     vec![
         ours("tidegate", INSTANT, awaited(rate.tidegate(SystemClock))),
         ours("tidegate, quanta", QUANTA, awaited(rate.tidegate(Quanta::default()))),
-        ours("tidegate, cached", CACHED, awaited(rate.tidegate(Cached::new()))),
+        ours("tidegate, cached", CACHED, awaited(rate.tidegate(cached()))),
         rival("governor", QUANTA, awaited(rate.governor(QuantaClock::default()))),
         rival("governor, monotonic", INSTANT, awaited(rate.governor(MonotonicClock))),
         rival("leaky-bucket", INSTANT, awaited(rate.leaky_bucket())),
@@ -225,7 +221,7 @@ fn keyed_ones() -> Vec<Contender> {
     vec![
         ours("tidegate", INSTANT, keyed(keyed_tidegate(SystemClock))),
         ours("tidegate, quanta", QUANTA, keyed(keyed_tidegate(Quanta::default()))),
-        ours("tidegate, cached", CACHED, keyed(keyed_tidegate(Cached::new()))),
+        ours("tidegate, cached", CACHED, keyed(keyed_tidegate(cached()))),
         rival("governor dashmap", QUANTA, keyed(dashmap(quota, QuantaClock::default(), hasher()))),
         rival(
             "governor dashmap, upkeep",
@@ -256,7 +252,7 @@ fn keyed_on_two_threads() -> Vec<Contender> {
     vec![
         ours("tidegate", INSTANT, keyed_by_two(keyed_tidegate(SystemClock))),
         ours("tidegate, quanta", QUANTA, keyed_by_two(keyed_tidegate(Quanta::default()))),
-        ours("tidegate, cached", CACHED, keyed_by_two(keyed_tidegate(Cached::new()))),
+        ours("tidegate, cached", CACHED, keyed_by_two(keyed_tidegate(cached()))),
         rival(
             "governor dashmap",
             QUANTA,
