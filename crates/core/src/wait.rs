@@ -40,7 +40,7 @@ use crate::{cancel::CancelToken, time::Timer};
 ///
 /// A future that is ready at its first poll costs no parker, no clock read and no allocation. One that is not takes a
 /// parker that its thread keeps for the next time. Before it parks, the thread spins for as long as that has paid lately: at
-/// most some 20 to 50 µs, and hardly ever if its waits are longer. On one processor it never spins.
+/// most some 50 µs, and hardly ever if its waits are longer. On one processor it never spins.
 ///
 /// # Examples
 ///

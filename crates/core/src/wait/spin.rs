@@ -1,7 +1,7 @@
 //! How long a thread looks for its wake-up before it parks.
 
-/// The most polls before a park: some 20 to 50 µs, about what it takes to wake a parked thread.
-const MOST: u32 = 1000;
+/// The most polls before a park: some 50 µs, about what it takes to wake a parked thread.
+const MOST: u32 = 2000;
 
 /// After so many misses in a row it is tried once more: what it is waited for may have become fast.
 const RETRY: u32 = 32;
@@ -52,7 +52,7 @@ mod tests {
                 polls
             })
             .collect();
-        assert_eq!(polls[..6], [1000, 250, 62, 15, 3, 0]);
+        assert_eq!(polls[..6], [2000, 500, 125, 31, 7, 1]);
         assert!(polls[6..].iter().all(|polls| *polls == 0));
         assert_eq!(spin, Spin::new(), "tried once more after {RETRY} misses");
     }
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn success_grows_it_up_to_the_most() {
         let mut spin = Spin::new().after(false).after(false);
-        assert_eq!(spin.polls(), 62);
+        assert_eq!(spin.polls(), 125);
         for _ in 0..10 {
             spin = spin.after(true);
         }
