@@ -144,6 +144,31 @@ pub(crate) fn park_until(_parker: &parking::Parker, _until: std::time::Instant) 
     loom::thread::yield_now();
 }
 
+/// Whether a thread that spins may be woken by another one that runs meanwhile.
+#[cfg(all(feature = "std", not(loom)))]
+pub(crate) fn may_spin() -> bool {
+    parallelism() > 1
+}
+
+/// LOOM: a model explores when a thread is woken anyway; polling for it would only make more of the same.
+#[cfg(all(feature = "std", loom))]
+pub(crate) fn may_spin() -> bool {
+    false
+}
+
+/// Takes a wake-up of the calling thread that has come already; returns whether it had.
+#[cfg(all(feature = "std", not(loom)))]
+#[inline]
+pub(crate) fn take_wake_up(parker: &parking::Parker) -> bool {
+    parker.park_timeout(core::time::Duration::ZERO)
+}
+
+/// LOOM: not reached, see [`may_spin`]; timed parking is not modelled.
+#[cfg(all(feature = "std", loom))]
+pub(crate) fn take_wake_up(_parker: &parking::Parker) -> bool {
+    false
+}
+
 /// Whether a deadline has passed.
 #[cfg(all(feature = "std", not(loom)))]
 pub(crate) fn has_passed(deadline: std::time::Instant) -> bool {

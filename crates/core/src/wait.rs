@@ -14,6 +14,8 @@
 #[cfg(feature = "std")]
 pub(crate) mod driver;
 mod or;
+#[cfg(feature = "std")]
+mod spin;
 
 use core::{future::Future, time::Duration};
 
@@ -37,7 +39,8 @@ use crate::{cancel::CancelToken, time::Timer};
 /// # Cost
 ///
 /// A future that is ready at its first poll costs no parker, no clock read and no allocation. One that is not takes a
-/// parker that its thread keeps for the next time.
+/// parker that its thread keeps for the next time. Before it parks, the thread spins for as long as that has paid lately: at
+/// most some 50 µs, and hardly ever if its waits are longer. On one processor it never spins.
 ///
 /// # Examples
 ///
@@ -56,6 +59,7 @@ pub trait Wait: Future + Sized {
     ///
     /// Only if the future panics.
     #[cfg(feature = "std")]
+    #[inline]
     fn wait(self) -> Self::Output {
         match driver::drive(self, None) {
             Ok(output) => output,
@@ -74,6 +78,7 @@ pub trait Wait: Future + Sized {
     /// [`TimedOut`](crate::TimedOut) when the time is up. The future has been dropped then, which is how an operation
     /// is cancelled. If a grant and the expiry race, exactly one of them counts.
     #[cfg(feature = "std")]
+    #[inline]
     fn wait_timeout(self, duration: Duration) -> Result<Self::Output, crate::TimedOut> {
         driver::drive(self, Some(driver::Limit::After(duration)))
     }
@@ -84,6 +89,7 @@ pub trait Wait: Future + Sized {
     ///
     /// As [`wait_timeout`](Self::wait_timeout).
     #[cfg(feature = "std")]
+    #[inline]
     fn wait_deadline(self, deadline: std::time::Instant) -> Result<Self::Output, crate::TimedOut> {
         driver::drive(self, Some(driver::Limit::At(deadline)))
     }

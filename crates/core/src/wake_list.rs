@@ -40,6 +40,7 @@ impl WakeList {
     }
 
     /// Adds a waker; allocates from the fifth on.
+    #[inline]
     pub fn push(&mut self, waker: Waker) {
         match self.first.get_mut(self.len) {
             Some(place) => *place = Some(waker),
@@ -70,6 +71,7 @@ impl WakeList {
         drop(self);
     }
 
+    #[cold]
     fn wake_each(&mut self) {
         let rest = mem::take(&mut self.rest);
         self.len = 0;
@@ -106,8 +108,11 @@ impl Extend<Waker> for WakeList {
 impl Drop for WakeList {
     #[inline]
     fn drop(&mut self) {
-        if self.len > 0 {
-            self.wake_each();
+        match self.len {
+            0 => {}
+            // The common case needs no care for those behind.
+            1 => self.first[0].take().into_iter().for_each(Waker::wake),
+            _ => self.wake_each(),
         }
     }
 }

@@ -9,13 +9,15 @@
 //!        │ pending
 //! deadline had passed before this poll? ──yes──▶ drop the future ──▶ TimedOut
 //!        │ no
+//! look for the wake-up for a while, if that has paid lately (`spin.rs`)
+//!        │ not woken
 //! park until woken, the deadline, or the first sleep of this future ──▶ poll again
 //! ```
 
 use core::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     future::Future,
-    pin::pin,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -27,9 +29,15 @@ use parking::Parker;
 
 use crate::{
     error::TimedOut,
-    primitive::{LocalKey, has_passed, park_until, thread_local},
+    primitive::{
+        LocalKey, has_passed, may_spin, park_until, spin_loop, take_wake_up, thread_local,
+    },
     time::{Timers, driven},
+    wait::spin::Spin,
 };
+
+/// How many polls of a spin there are between two looks at the clock.
+const POLLS_PER_LOOK: u32 = 32;
 
 /// The waker of the first poll: wakes nobody. A static, so that there is one copy to compare with.
 static PROBE: &Waker = Waker::noop();
@@ -57,11 +65,22 @@ impl Limit {
 }
 
 /// Polls `future` on this thread until it is ready or the limit is reached.
+#[inline]
 pub(super) fn drive<F: Future>(future: F, limit: Option<Limit>) -> Result<F::Output, TimedOut> {
     let mut future = pin!(future);
     if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(PROBE)) {
         return Ok(output);
     }
+    drive_on(future, limit)
+}
+
+/// Goes on where the first poll was not enough.
+#[cold]
+#[inline(never)]
+fn drive_on<F: Future>(
+    mut future: Pin<&mut F>,
+    limit: Option<Limit>,
+) -> Result<F::Output, TimedOut> {
     let deadline = limit.and_then(Limit::deadline);
     let driver = Driver::take();
     let mut is_over = false;
@@ -84,6 +103,7 @@ struct Driver {
     parker: Parker,
     waker: Waker,
     timers: Timers,
+    spin: Cell<Spin>,
 }
 
 thread_local! {
@@ -105,7 +125,8 @@ impl Driver {
     fn take() -> Rc<Self> {
         swap(&SPARE, None).unwrap_or_else(|| {
             let (parker, unparker) = parking::pair();
-            Rc::new(Self { parker, waker: unparker.into(), timers: Timers::new() })
+            let spin = Cell::new(Spin::new());
+            Rc::new(Self { parker, waker: unparker.into(), timers: Timers::new(), spin })
         })
     }
 
@@ -128,11 +149,36 @@ impl Driver {
     /// Parks until woken, or the first sleep is due, or the deadline has come; returns whether that has.
     fn park(&self, deadline: Option<Instant>) -> bool {
         let sleep = driven(&self.timers);
-        match deadline.into_iter().chain(sleep).min() {
-            None => self.parker.park(),
-            Some(until) => park_until(&self.parker, until),
+        let until = deadline.into_iter().chain(sleep).min();
+        if !self.is_woken_soon(until) {
+            match until {
+                None => self.parker.park(),
+                Some(until) => park_until(&self.parker, until),
+            }
         }
         deadline.is_some_and(has_passed)
+    }
+
+    /// Spins for a while, at most until `until`; returns whether the wake-up came.
+    fn is_woken_soon(&self, until: Option<Instant>) -> bool {
+        if !may_spin() {
+            return false;
+        }
+        let spin = self.spin.get();
+        for poll in 0..spin.polls() {
+            // One step on a word of this thread's own.
+            if take_wake_up(&self.parker) {
+                self.spin.set(spin.after(true));
+                return true;
+            }
+            if poll % POLLS_PER_LOOK == 0 && until.is_some_and(has_passed) {
+                // Cut short: nothing is learned.
+                return false;
+            }
+            spin_loop();
+        }
+        self.spin.set(spin.after(false));
+        false
     }
 }
 

@@ -1,0 +1,72 @@
+//! How long a thread looks for its wake-up before it parks.
+
+/// The most polls before a park: some 50 µs, about what it takes to wake a parked thread.
+const MOST: u32 = 2000;
+
+/// After so many misses in a row it is tried once more: what it is waited for may have become fast.
+const RETRY: u32 = 32;
+
+/// How many polls for a wake-up pay, learned from how often they did.
+///
+/// Two context switches cost more than a short spin, so a thread spins first. It begins with the most, because two
+/// threads that answer each other must both be awake for it to pay at all. Each hit doubles the polls, each miss leaves
+/// a quarter, down to none: a thread that waits for long times parks at once, but for one wait in 32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Spin {
+    polls: u32,
+    // In a row.
+    misses: u32,
+}
+
+impl Spin {
+    pub(super) const fn new() -> Self {
+        Self { polls: MOST, misses: 0 }
+    }
+
+    /// Returns how many polls the next wait may take before it parks.
+    pub(super) fn polls(self) -> u32 {
+        self.polls
+    }
+
+    /// Returns what is learned from a wait whose wake-up came, or did not come, while it was polled for.
+    pub(super) fn after(self, hit: bool) -> Self {
+        if hit {
+            return Self { polls: (2 * self.polls).min(MOST), misses: 0 };
+        }
+        let misses = (self.misses + 1) % RETRY;
+        Self { polls: if misses == 0 { MOST } else { self.polls / 4 }, misses }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST, RETRY, Spin};
+
+    #[test]
+    fn spinning_stops_after_failures() {
+        let mut spin = Spin::new();
+        let polls: Vec<_> = (0..RETRY)
+            .map(|_| {
+                let polls = spin.polls();
+                spin = spin.after(false);
+                polls
+            })
+            .collect();
+        assert_eq!(polls[..6], [2000, 500, 125, 31, 7, 1]);
+        assert!(polls[6..].iter().all(|polls| *polls == 0));
+        assert_eq!(spin, Spin::new(), "tried once more after {RETRY} misses");
+    }
+
+    #[test]
+    fn success_grows_it_up_to_the_most() {
+        let mut spin = Spin::new().after(false).after(false);
+        assert_eq!(spin.polls(), 125);
+        for _ in 0..10 {
+            spin = spin.after(true);
+        }
+        assert_eq!(spin, Spin::new());
+        assert_eq!(spin.polls(), MOST);
+    }
+
+    use alloc::vec::Vec;
+}
