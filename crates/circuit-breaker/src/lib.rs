@@ -27,8 +27,8 @@ mod word;
 
 pub use tidegate_concurrent_map::TooManyKeys;
 pub use tidegate_core::{
-    CancelToken, Cancelled, Clock, Gate, ManualClock, Outcome, SystemClock, TimedOut, Timer,
-    Timestamp, Wait, gate,
+    CachedClock, CancelToken, Cancelled, Clock, Gate, ManualClock, Outcome, SystemClock, TimedOut,
+    Timer, Timestamp, Wait, gate,
 };
 
 pub use self::{

@@ -34,8 +34,8 @@ mod window;
 
 pub use tidegate_concurrent_map::TooManyKeys;
 pub use tidegate_core::{
-    CancelToken, Cancelled, Clock, Gate, ManualClock, Outcome, Pass, SystemClock, TimedOut, Timer,
-    Timestamp, Wait,
+    CachedClock, CancelToken, Cancelled, Clock, Gate, ManualClock, Outcome, Pass, SystemClock,
+    TimedOut, Timer, Timestamp, Wait,
 };
 
 #[cfg(any(feature = "std", feature = "stream"))]

@@ -28,8 +28,8 @@ pub use tidegate_concurrent_map::{ConcurrentMap, ConcurrentSet, Keyed};
 #[cfg(target_has_atomic = "ptr")]
 pub use tidegate_core::Queue;
 pub use tidegate_core::{
-    CancelToken, Cancelled, Clock, Closed, Gate, ManualClock, Outcome, Pass, Reason, SystemClock,
-    TimedOut, Timer, Timestamp, Wait,
+    CachedClock, CancelToken, Cancelled, Clock, Closed, Gate, ManualClock, Outcome, Pass, Reason,
+    SystemClock, TimedOut, Timer, Timestamp, Wait,
 };
 #[cfg(feature = "pipeline")]
 pub use tidegate_pipeline::Pipeline;
