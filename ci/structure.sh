@@ -65,6 +65,7 @@ for f in $listed; do [ -f "$f" ] || breach "docs/unsafe.md:1: lists $f, which is
 # Doors: one file for each outside crate, and one manifest.
 in_code 'event_listener belongs behind crates/core/src/event.rs' '\bevent_listener\b' '^crates/.*\.rs$' '^crates/core/src/event\.rs$'
 in_code 'crossbeam_queue belongs behind crates/core/src/queue.rs' '\bcrossbeam_queue\b' '^crates/.*\.rs$' '^crates/core/src/queue\.rs$'
+in_code 'quanta belongs behind crates/core/src/time/tsc.rs' '\bquanta::' '^crates/.*\.rs$' '^crates/core/src/time/tsc\.rs$'
 in_code 'hashbrown belongs behind crates/concurrent-map/src' '\bhashbrown\b' '^crates/.*\.rs$' '^crates/concurrent-map/src/'
 in_text 'only crates/core may depend on this crate' '^(event-listener|crossbeam-queue|portable-atomic)' '^crates/.*Cargo\.toml$' '^crates/core/'
 in_text 'only crates/concurrent-map may depend on hashbrown' '^hashbrown' '^crates/.*Cargo\.toml$' '^crates/concurrent-map/'
