@@ -31,7 +31,7 @@ impl<P: Deref<Target = Pool>> Request<P> {
     }
 
     /// Resolves to the pool, charged for the request, and the number of permits.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(P, usize), AcquireError>> {
         if self.turn.is_fresh() {
             if let Some(n) = self.turn.supply().take(self.turn.need()) {
@@ -107,7 +107,8 @@ impl<'a> Acquire<'a> {
 impl<'a> Future for Acquire<'a> {
     type Output = Result<Permit<'a>, AcquireError>;
 
-    #[inline]
+    // Always: a driver polls in two places, the first of which is the fast path.
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.request.poll(cx).map_ok(|(pool, count)| Permit::new(pool, count))
     }
