@@ -142,17 +142,37 @@ fn a_head_that_was_overtaken_is_handed_the_next_permit() {
         assert!(poll(&mut head, &waker).is_pending());
         drop(held);
         // Nudged, and overtaken before it runs.
-        drop(semaphore.try_acquire(1).unwrap());
+        let thief = semaphore.clone().try_acquire_owned(1).unwrap();
+        assert!(poll(&mut head, &waker).is_pending());
         let newcomer = {
             let semaphore = semaphore.clone();
             thread::spawn(move || semaphore.try_acquire(1).map(drop))
         };
-        let Poll::Ready(Ok(permit)) = poll(&mut head, &waker) else { panic!("not handed over") };
-        // Before the head had run, or after.
+        drop(thief);
         assert_eq!(newcomer.join().unwrap(), Err(TryAcquireError::NoPermits));
-        assert_eq!(woken.count(), 1);
+        assert_eq!(woken.count(), 2);
+        let Poll::Ready(Ok(permit)) = poll(&mut head, &waker) else { panic!("not handed over") };
         drop(permit);
         assert!(semaphore.try_acquire(1).is_ok());
+    });
+}
+
+#[test]
+fn a_release_meets_a_head_that_comes_too_late() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::builder(1).fairness(Fairness::Barging).build());
+        let held = semaphore.clone().try_acquire_owned(1).unwrap();
+        let (woken, waker) = CountingWaker::new();
+        let mut head = semaphore.acquire(1);
+        assert!(poll(&mut head, &waker).is_pending());
+        drop(held);
+        let thief = semaphore.clone().try_acquire_owned(1).unwrap();
+        // Everybody in line is on its way, so the thief need not look after the line, unless the head was faster.
+        let giver = thread::spawn(move || drop(thief));
+        let ready = poll(&mut head, &waker).is_ready();
+        giver.join().unwrap();
+        assert!(ready || woken.count() == 2, "asleep beside a permit");
+        assert!(ready || poll(&mut head, &waker).is_ready());
     });
 }
 

@@ -19,7 +19,7 @@ use core::num::NonZeroU32;
 /// less than a wake-up: then threads that could have gone on queue up behind ones that have to be woken, a *convoy*.
 ///
 /// `Eventual` avoids convoys: whoever runs may take a free permit, until the head of the line has been overtaken
-/// [`overtakes`](Self::Eventual) times; then newcomers are barred until the head is served. The idea is that of
+/// [`overtakes`](Self::Eventual) times and looks again; then newcomers are barred until the head is served. The idea is that of
 /// `parking_lot`'s mutex, which bounds the time instead; a number of overtakings needs no clock, and is what the
 /// literature calls bounded bypass.
 ///
@@ -35,8 +35,10 @@ pub enum Fairness {
     Eventual {
         /// By how many acquisitions the head of the line may be overtaken before newcomers are barred.
         ///
-        /// Checked at each release, so it may be exceeded by as many acquisitions as permits were free. Numbers above
-        /// 2²⁸ count as that.
+        /// Counted from when it was woken first as the head. Checked at each release that finds somebody asleep, and
+        /// whenever the head, woken, looks in vain. So newcomers are barred at the latest when the head has looked after it
+        /// was overtaken so often; those that come while it has been woken and does not run yet do it no harm, as the
+        /// permits would only wait for it. Numbers above 2²⁸ count as that.
         overtakes: NonZeroU32,
     },
     /// In order, but newcomers may always overtake.

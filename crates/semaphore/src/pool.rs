@@ -15,6 +15,7 @@
 //!
 //! Two ways to serve the head. If newcomers are barred, it is *granted* its permits: charged to the word under the lock.
 //! If they may overtake, it is *nudged*: woken to take what is free, if it is still free when it runs; see [`Fairness`].
+//! While everybody in line is nudged and on its way, givers need not attend; who comes too late sets the flag again.
 //!
 //! Permits stay in the word until the head's request fits, so there are no partial grants to undo. That the releaser
 //! hands over under the line's lock and wakes after it is as in tokio's `batch_semaphore`; that a bit of the word sends
@@ -309,6 +310,18 @@ impl Pool {
         now.wrapping_sub(since) % ACQUISITIONS >= bound
     }
 
+    /// Notes in `word`, in the step that confirms what is free in it, that somebody waits, or returns what is there instead.
+    /// Under the line's lock.
+    fn note(&self, word: u64, flags: u64) -> Result<(), u64> {
+        // A note that is there already was made under this lock, so a giver that we do not see yet has seen it.
+        if word & flags != flags {
+            // ORDERING: Acquire: as in `charge`. Each giver comes before, and is seen, or after, and sees ATTENDED.
+            let noted = word | flags;
+            self.word.compare_exchange_weak(word, noted, Ordering::Acquire, Ordering::Relaxed)?;
+        }
+        Ok(())
+    }
+
     /// Sets the flags by the line, what is owed and who is awaited. Under the line's lock.
     fn note_line(&self, line: &mut Line<'_, Need>) {
         // ORDERING: Relaxed, here and below: under the line's lock, which orders everybody who acts on the flags.
@@ -316,7 +329,7 @@ impl Pool {
         let comes_first = !line.is_empty() && self.hands_over(word, line);
         let flags = match self.debt() > 0 || comes_first {
             true => ATTENDED | BARRED,
-            false if !line.is_empty() || self.awaited.load(Ordering::Relaxed) => ATTENDED,
+            false if line.has_sleepers() || self.awaited.load(Ordering::Relaxed) => ATTENDED,
             false => 0,
         };
         let missing = flags & !word;
@@ -442,8 +455,6 @@ impl Supply for Pool {
                 // Nothing can be had of nothing, and takes nothing away from those who come first.
                 _ => need.of(0),
             };
-            // ORDERING: Acquire: as in `charge`. The look at what is free and the note that somebody waits are one step
-            // on the word that givers write: each of them comes before, and is seen, or after, and sees ATTENDED.
             if let Some(n) = taken {
                 match self.charge(word, n) {
                     Ok(()) => return Poll::Ready(Ok(Need::exactly(n))),
@@ -456,17 +467,8 @@ impl Supply for Pool {
             }
             let bars = !may_take || self.settings.fairness.bound() == Some(0);
             let flags = if bars { ATTENDED | BARRED } else { ATTENDED };
-            // A note that is there already was made under this lock, so a giver that we do not see yet has seen it.
-            if word & flags == flags {
-                break;
-            }
-            match self.word.compare_exchange_weak(
-                word,
-                word | flags,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => break,
+            match self.note(word, flags) {
+                Ok(()) => break,
                 Err(found) => word = found,
             }
         }
@@ -474,14 +476,23 @@ impl Supply for Pool {
         Poll::Pending
     }
 
-    fn ask_again(&self, need: Need, is_head: bool, _: &mut Line<'_, Need>) -> Option<Need> {
+    fn ask_again(&self, need: Need, is_head: bool, line: &mut Line<'_, Need>) -> Option<Need> {
         // ORDERING: Relaxed: a guess, which the exchange confirms.
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             // Once newcomers are barred, what is free belongs to the head.
-            let n = need.of(free(word)).filter(|_| is_head || word & BARRED == 0)?;
-            match self.charge(word, n) {
-                Ok(()) => return Some(Need::exactly(n)),
+            let may_take = is_head || word & BARRED == 0;
+            if let Some(n) = need.of(free(word)).filter(|_| may_take) {
+                match self.charge(word, n) {
+                    Ok(()) => return Some(Need::exactly(n)),
+                    Err(found) => word = found,
+                }
+                continue;
+            }
+            let bars = is_head && self.hands_over(word, line);
+            let flags = if bars { ATTENDED | BARRED } else { ATTENDED };
+            match self.note(word, flags) {
+                Ok(()) => return None,
                 Err(found) => word = found,
             }
         }

@@ -26,6 +26,8 @@ pub(super) struct Tickets<N> {
     head: Index,
     tail: Index,
     len: u32,
+    // INVARIANT: how many of those in line have a waker.
+    sleepers: u32,
     // INVARIANT: the number of slots that are not `Free`; `len` of them are in line.
     taken: u32,
     // INVARIANT: what was noted since the present head became the head.
@@ -111,6 +113,12 @@ impl<N: Copy> Line<'_, N> {
         self.tickets.len == 0
     }
 
+    /// Returns whether anybody waits who was not woken since its last poll.
+    #[inline]
+    pub fn has_sleepers(&self) -> bool {
+        self.tickets.sleepers > 0
+    }
+
     /// Returns what the ticket asks for that is served next.
     #[inline]
     pub fn head(&self) -> Option<&N> {
@@ -147,13 +155,14 @@ impl<N: Copy> Line<'_, N> {
     ///
     /// `fits` is asked about those, too, that were woken before and have not been polled since.
     pub fn nudge_while(&mut self, mut fits: impl FnMut(&N) -> bool) {
-        let Tickets { slots, woken, head, .. } = &mut *self.tickets;
+        let Tickets { slots, woken, head, sleepers, .. } = &mut *self.tickets;
         let mut index = *head;
         while let Some(slot) = slots.get_mut(index as usize) {
             if !fits(&slot.need) {
                 return;
             }
             if let Some(waker) = slot.waker.take() {
+                *sleepers -= 1;
                 woken.push(waker);
             }
             index = slot.next;
@@ -169,6 +178,7 @@ impl<N: Copy> Tickets<N> {
             head: NONE,
             tail: NONE,
             len: 0,
+            sleepers: 0,
             taken: 0,
             head_note: None,
             woken: Woken::new(),
@@ -213,6 +223,7 @@ impl<N: Copy> Tickets<N> {
             None => self.tail = index,
         }
         self.len += 1;
+        self.sleepers += 1;
         self.taken += 1;
         index
     }
@@ -244,6 +255,7 @@ impl<N: Copy> Tickets<N> {
         slot.state = state;
         slot.need = granted.unwrap_or(slot.need);
         if let Some(waker) = slot.waker.take() {
+            self.sleepers -= 1;
             self.woken.push(waker);
         }
         self.unlink(head);
@@ -294,7 +306,8 @@ impl<N: Copy> Tickets<N> {
             State::Dismissed | State::Free => Ok(Left::Dismissed),
             State::Waiting => Err(slot.waker.take()),
         };
-        if left.is_err() {
+        if let Err(waker) = &left {
+            self.sleepers -= u32::from(waker.is_some());
             self.unlink(index);
         }
         self.release(index);
@@ -304,7 +317,11 @@ impl<N: Copy> Tickets<N> {
     /// Gives a waiting ticket a waker; returns the one that is not needed.
     pub(super) fn replace_waker(&mut self, index: Index, waker: Waker) -> Option<Waker> {
         let slot = &mut self.slots[index as usize];
-        if slot.state == State::Waiting { slot.waker.replace(waker) } else { Some(waker) }
+        if slot.state != State::Waiting {
+            return Some(waker);
+        }
+        self.sleepers += u32::from(slot.waker.is_none());
+        slot.waker.replace(waker)
     }
 }
 
