@@ -235,6 +235,47 @@ fn what_is_owed_is_paid_before_a_newcomer_takes_it() {
 }
 
 #[test]
+fn what_is_owed_is_not_for_one_who_asks_or_is_at_the_head() {
+    for fairness in [Fairness::Fifo, Fairness::Barging] {
+        model(move || {
+            let semaphore = Arc::new(Semaphore::builder(2).fairness(fairness).build());
+            let _held = semaphore.try_acquire(1).unwrap();
+            let other = semaphore.clone().try_acquire_owned(1).unwrap();
+            let giver = thread::spawn(move || drop(other));
+            semaphore.set_capacity(1);
+            let mut head = semaphore.acquire(1);
+            assert!(poll_quietly(&mut head).is_pending());
+            // Given up, it has the line served.
+            let mut second = semaphore.acquire(1);
+            assert!(poll_quietly(&mut second).is_pending());
+            drop(second);
+            assert_eq!(semaphore.forget_permits(1), 0);
+            giver.join().unwrap();
+            assert!(poll_quietly(&mut head).is_pending(), "two are out, and there is one");
+            assert_eq!(semaphore.capacity(), 1);
+        });
+    }
+}
+
+#[test]
+fn what_is_owed_is_not_for_one_who_was_nudged() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::builder(2).fairness(Fairness::Barging).build());
+        let held = semaphore.try_acquire(1).unwrap();
+        let other = semaphore.clone().try_acquire_owned(1).unwrap();
+        let giver = thread::spawn(move || drop(other));
+        let mut nudged = semaphore.acquire(1);
+        if poll_quietly(&mut nudged).is_pending() {
+            drop(held);
+            let _stolen = semaphore.try_acquire(1).unwrap();
+            semaphore.set_capacity(1);
+            assert!(poll_quietly(&mut nudged).is_pending(), "two are out, and there is one");
+        }
+        giver.join().unwrap();
+    });
+}
+
+#[test]
 fn the_last_release_wakes_who_waits_for_idleness_and_brings_what_was_done() {
     model(|| {
         let semaphore = Arc::new(Semaphore::new(2));

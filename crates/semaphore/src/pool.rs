@@ -261,6 +261,13 @@ impl Pool {
         self.debt.load(Ordering::Relaxed)
     }
 
+    /// Returns the free permits of `word` that nobody is owed. Under the line's lock.
+    ///
+    /// A release that adds while another one pays leaves some free for the moment until it pays, too.
+    fn spare(&self, word: u64) -> usize {
+        free(word).saturating_sub(self.debt())
+    }
+
     /// Returns the permits that are held or granted. Under the line's lock.
     fn in_use(&self) -> usize {
         self.capacity() + self.debt() - self.free()
@@ -413,11 +420,11 @@ impl Pool {
                 self.serve(line);
                 // ORDERING: Relaxed: a guess, which the exchange confirms.
                 let word = self.word.load(Ordering::Relaxed);
-                let is_due = line.head().is_some_and(|head| head.of(free(word)).is_some());
+                let is_due = line.head().is_some_and(|head| head.of(self.spare(word)).is_some());
                 if is_due && self.hands_over(word, line) {
                     continue;
                 }
-                let removed = n.min(free(word));
+                let removed = n.min(self.spare(word));
                 if self.withdraw(word, removed).is_ok() {
                     break removed;
                 }
@@ -442,7 +449,6 @@ impl Supply for Pool {
     }
 
     fn ask(&self, need: Need, line: &mut Line<'_, Need>) -> Poll<Result<Need, AcquireError>> {
-        self.pay();
         // ORDERING: Relaxed: a guess, which the exchange confirms.
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
@@ -450,7 +456,7 @@ impl Supply for Pool {
                 return Poll::Ready(Err(objection));
             }
             let may_take = line.is_empty() || !self.hands_over(word, line);
-            let taken = match need.of(free(word)) {
+            let taken = match need.of(self.spare(word)) {
                 taken if may_take => taken,
                 // Nothing can be had of nothing, and takes nothing away from those who come first.
                 _ => need.of(0),
@@ -482,7 +488,7 @@ impl Supply for Pool {
         loop {
             // Once newcomers are barred, what is free belongs to the head.
             let may_take = is_head || word & BARRED == 0;
-            if let Some(n) = need.of(free(word)).filter(|_| may_take) {
+            if let Some(n) = need.of(self.spare(word)).filter(|_| may_take) {
                 match self.charge(word, n) {
                     Ok(()) => return Some(Need::exactly(n)),
                     Err(found) => word = found,
@@ -509,7 +515,7 @@ impl Supply for Pool {
                 continue;
             }
             if !self.hands_over(word, line) {
-                let mut budget = free(word);
+                let mut budget = self.spare(word);
                 line.nudge_while(|need| need.of(budget).map(|n| budget -= n).is_some());
                 break;
             }
@@ -517,7 +523,7 @@ impl Supply for Pool {
                 word = self.word.fetch_or(BARRED, Ordering::Acquire);
             }
             // Newcomers are barred, so nobody takes but under the line's lock: what is free now stays free.
-            let Some(n) = need.of(free(word)) else { break };
+            let Some(n) = need.of(self.spare(word)) else { break };
             // ORDERING: Relaxed: the load above has acquired, and a read-modify-write passes the Releases on.
             let charge = ACQUISITION.wrapping_sub(permits(n));
             let before = self.word.fetch_add(charge, Ordering::Relaxed);
