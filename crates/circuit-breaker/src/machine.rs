@@ -94,6 +94,7 @@ impl Blocked {
 }
 
 impl From<Blocked> for Refused {
+    #[inline]
     fn from(blocked: Blocked) -> Self {
         let retry_after = blocked.until.map(|until| until.since(blocked.seen));
         Self { reason: blocked.reason, retry_after }
@@ -127,6 +128,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     }
 
     /// Turns a caller away: counts that and tells the observer. No lock may be held.
+    #[inline]
     pub(crate) fn refuse(&self, blocked: Blocked) -> Refused {
         let refused = blocked.into();
         self.tally.add(REFUSED, 1);
@@ -200,7 +202,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     pub(crate) fn is_forgettable(&self) -> bool {
         match self.state() {
             State::Closed | State::HalfOpen => true,
-            // ORDERING: Relaxed: as in `first_probe`.
+            // ORDERING: Relaxed: as in `open_is_over`.
             State::Open => self.clock.now().as_nanos() >= self.open_until.load(Ordering::Relaxed),
             State::ForcedOpen | State::ForcedClosed | State::ObserveOnly => false,
         }

@@ -92,7 +92,7 @@ impl<A: Algorithm, C> Shared<A, C> {
     }
 
     /// Takes tokens if they are there and nobody waits.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn try_acquire_at(
         &self,
         cell: &Cell<A>,
@@ -103,14 +103,14 @@ impl<A: Algorithm, C> Shared<A, C> {
     }
 
     /// The uncounted take of a newcomer.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&self, cell: &Cell<A>, ask: Ask, now: Timestamp) -> Result<Grant, Denied> {
         self.unless_waited_for(cell, ask, now)?;
         cell.algorithm.take(&self.rule, ask, now)
     }
 
     /// Denies what would overtake those who wait.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn unless_waited_for(
         &self,
         cell: &Cell<A>,
@@ -125,7 +125,7 @@ impl<A: Algorithm, C> Shared<A, C> {
 
     /// Counts what came of a take at `now`, and puts a refusal into words. A request for more than can ever be granted is
     /// not counted.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn answer<T>(
         &self,
         ask: Ask,
@@ -137,16 +137,13 @@ impl<A: Algorithm, C> Shared<A, C> {
                 self.counters.add(Count::Allowed, 1);
                 Ok(grant)
             }
-            Err(denied) => Err(self.refuse(ask, denied, now)),
+            Err(denied) => {
+                if let Denied::Until(_) = denied {
+                    self.counters.add(Count::Refused, 1);
+                }
+                Err(Refused::denied(denied, ask.least, now))
+            }
         }
-    }
-
-    #[inline(never)]
-    fn refuse(&self, ask: Ask, denied: Denied, now: Timestamp) -> Refused {
-        if let Denied::Until(_) = denied {
-            self.counters.add(Count::Refused, 1);
-        }
-        Refused::denied(denied, ask.least, now)
     }
 
     /// Takes `n` tokens, whether they are there or not.

@@ -75,40 +75,55 @@ impl Gcra {
         }
     }
 
-    #[inline]
+    /// Takes what is asked for, if it is there.
+    ///
+    /// Inlined with what it calls, or else grants and refusals would go through memory on their way to a caller who only
+    /// wants to know which it is.
+    #[inline(always)]
     pub(crate) fn take(
         &self,
         source: &impl Source,
         ask: Ask,
         now: Timestamp,
     ) -> Result<Grant, Denied> {
-        let mut word = self.load();
-        loop {
-            let terms = source.terms(lane_of(word));
-            word = match terms.take(word & !LANE, ask, now) {
-                Some((next, grant)) => match self.replace(word, next) {
-                    Ok(()) => return Ok(grant),
-                    Err(found) => found,
-                },
-                None => match self.refuse(source, word, ask, now) {
-                    Ok(denied) => return Err(denied),
-                    Err(found) => found,
-                },
-            };
+        match self.try_take(source, self.load(), ask, now) {
+            Ok(taken) => taken,
+            Err(found) => self.take_again(source, found, ask, now),
         }
     }
 
-    /// Says why `ask` is not granted, if the word is still `word`. Apart, so that granting needs fewer registers.
+    /// Goes on with a word that another caller has put down.
+    #[cold]
     #[inline(never)]
-    fn refuse(
+    fn take_again(
+        &self,
+        source: &impl Source,
+        mut word: u64,
+        ask: Ask,
+        now: Timestamp,
+    ) -> Result<Grant, Denied> {
+        loop {
+            match self.try_take(source, word, ask, now) {
+                Ok(taken) => return taken,
+                Err(found) => word = found,
+            }
+        }
+    }
+
+    /// Takes by `word`, or returns what is there instead of it.
+    #[inline(always)]
+    fn try_take(
         &self,
         source: &impl Source,
         word: u64,
         ask: Ask,
         now: Timestamp,
-    ) -> Result<Denied, u64> {
+    ) -> Result<Result<Grant, Denied>, u64> {
         let terms = source.terms(lane_of(word));
-        self.confirm(word).map(|()| denied(&terms, word, ask, 0, now))
+        match terms.take(word & !LANE, ask, now) {
+            Ok((next, grant)) => self.replace(word, next).map(|()| Ok(grant)),
+            Err(denied) => self.confirm(word).map(|()| Err(denied)),
+        }
     }
 
     /// Says why `ask` is not granted while `wanted` tokens are waited for.
@@ -124,7 +139,11 @@ impl Gcra {
         loop {
             let terms = source.terms(lane_of(word));
             match self.confirm(word) {
-                Ok(()) => return denied(&terms, word, ask, wanted, now),
+                Ok(()) if ask.least > terms.burst => return Denied::Beyond(terms.burst),
+                Ok(()) => {
+                    let n = wanted.saturating_add(ask.least.into());
+                    return Denied::Until(terms.ready_at(word & !LANE, n, now));
+                }
                 Err(found) => word = found,
             }
         }
@@ -232,13 +251,4 @@ impl Gcra {
         let found = self.word.load(Ordering::Acquire);
         if found == word { Ok(()) } else { Err(found) }
     }
-}
-
-#[inline]
-fn denied(terms: &Terms, word: u64, ask: Ask, wanted: u64, now: Timestamp) -> Denied {
-    if ask.least > terms.burst {
-        return Denied::Beyond(terms.burst);
-    }
-    let n = wanted.saturating_add(ask.least.into());
-    Denied::Until(terms.ready_at(word & !LANE, n, now))
 }

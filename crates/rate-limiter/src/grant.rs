@@ -112,7 +112,9 @@ pub enum Refused {
 }
 
 impl Refused {
-    /// Puts into words why `asked` tokens were denied at `now`.
+    /// Puts into words why `asked` tokens were denied at `now`. Inlined, so that whoever does not ask after how long it
+    /// makes sense to try again does not have it worked out.
+    #[inline(always)]
     pub(crate) fn denied(denied: Denied, asked: u32, now: Timestamp) -> Self {
         match denied {
             Denied::Until(ready_at) => Self::not_now(ready_at, now),
@@ -121,6 +123,7 @@ impl Refused {
     }
 
     /// Creates the refusal at `now` of what can be had at `ready_at`.
+    #[inline(always)]
     pub(crate) fn not_now(ready_at: Timestamp, now: Timestamp) -> Self {
         let retry_after =
             if ready_at == Timestamp::NEVER { Duration::MAX } else { ready_at.since(now) };

@@ -61,7 +61,8 @@ impl<const N: usize> Count for AllOf<N> {
             let buckets = || self.quotas.iter().zip(full_at.iter());
             // The most that each of them has; then as much from all.
             let granted = buckets().try_fold(ask.most, |most, (quota, &full_at)| {
-                quota.terms.take(full_at, Ask { most, ..ask }, now).map(|(_, grant)| grant.tokens)
+                let taken = quota.terms.take(full_at, Ask { most, ..ask }, now);
+                taken.ok().map(|(_, grant)| grant.tokens)
             });
             let Some(tokens) = granted else { return Err(self.denied(full_at, ask, 0, now)) };
             let mut tightest = None;

@@ -61,17 +61,33 @@ impl Pace {
     /// Returns the units that have passed at `nanos` nanoseconds after the origin; stands still at the end of time.
     #[inline]
     pub(crate) fn units(self, nanos: u64) -> u64 {
+        // One token in a whole number of nanoseconds, which most quotas are.
+        if self.speed == Self::NANOS.speed && nanos <= Self::END {
+            return nanos;
+        }
+        self.scaled_units(nanos)
+    }
+
+    /// Apart, so that `units` is a branch, foreseen as a rule, and no choice that the rest has to wait for.
+    #[inline(never)]
+    fn scaled_units(self, nanos: u64) -> u64 {
         let units = (u128::from(nanos) * u128::from(self.speed)) >> FRACTION;
         u64::try_from(units).unwrap_or(Self::END).min(Self::END)
     }
 
     /// Returns the first nanosecond at which `units` have passed; the end of time if there is none.
+    #[inline]
     pub(crate) fn nanos(self, units: u64) -> u64 {
+        if self.speed == Self::NANOS.speed && units < Self::END {
+            return units;
+        }
+        self.scaled_nanos(units)
+    }
+
+    #[inline(never)]
+    fn scaled_nanos(self, units: u64) -> u64 {
         if units >= Self::END {
             return u64::MAX;
-        }
-        if self.speed == Self::NANOS.speed {
-            return units;
         }
         // Not above `units`, as a nanosecond is at least one unit.
         let nanos = (u128::from(units) << FRACTION).div_ceil(u128::from(self.speed));

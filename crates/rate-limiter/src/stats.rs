@@ -72,33 +72,32 @@ pub(crate) use self::plain::Counters;
 #[cfg(feature = "std")]
 pub(crate) use self::striped::Counters;
 
-/// Threads can be told apart, so each has counters of its own. They are made by the first count, so that a limiter can
-/// be a static.
+/// Threads can be told apart, so those that meet get counters of their own.
 #[cfg(feature = "std")]
 mod striped {
-    use tidegate_core::{Tally, const_fn, primitive::OnceLock};
+    use tidegate_core::{Tally, const_fn};
 
     use super::{COUNTERS, Count};
 
     #[derive(Debug)]
     pub(crate) struct Counters {
-        tally: OnceLock<Tally<COUNTERS>>,
+        tally: Tally<COUNTERS>,
     }
 
     impl Counters {
         const_fn! {
             pub(crate) fn new() -> Self {
-                Self { tally: OnceLock::new() }
+                Self { tally: Tally::new() }
             }
         }
 
         #[inline]
         pub(crate) fn add(&self, counter: Count, n: u64) {
-            self.tally.get_or_init(Tally::new).add(counter as usize, n);
+            self.tally.add(counter as usize, n);
         }
 
         pub(super) fn sum(&self, counter: Count) -> u64 {
-            self.tally.get().map_or(0, |tally| tally.sum(counter as usize))
+            self.tally.sum(counter as usize)
         }
     }
 }

@@ -2,7 +2,11 @@
 
 use tidegate_core::Timestamp;
 
-use crate::{algorithm::Ask, grant::Grant, pace::Pace};
+use crate::{
+    algorithm::{Ask, Denied},
+    grant::Grant,
+    pace::Pace,
+};
 
 /// What a step of a token bucket needs to know of its quota.
 ///
@@ -25,24 +29,34 @@ impl Terms {
         Self { pace, depth: pace.cost * burst as u64, burst }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn present(&self, now: Timestamp) -> u64 {
         self.pace.units(now.as_nanos())
     }
 
-    /// Takes what is asked for out of a bucket: returns the new number and what was granted; `None` if it is not there.
-    #[inline]
-    pub(crate) fn take(&self, full_at: u64, ask: Ask, now: Timestamp) -> Option<(u64, Grant)> {
+    /// Takes what is asked for out of a bucket: returns the new number and what was granted.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    #[inline(always)]
+    pub(crate) fn take(
+        &self,
+        full_at: u64,
+        ask: Ask,
+        now: Timestamp,
+    ) -> Result<(u64, Grant), Denied> {
         if ask.least > self.burst {
-            return None;
+            return Err(Denied::Beyond(self.burst));
         }
         let present = self.present(now);
-        let horizon = present.wrapping_add(self.depth).min(Pace::END);
+        let horizon = present.wrapping_add(self.depth);
         let least = self.pace.cost.wrapping_mul(u64::from(ask.least));
         let mut next = full_at.max(present).wrapping_add(least);
-        if next > horizon {
-            return None;
+        if next > horizon || next > Pace::END {
+            return Err(Denied::Until(self.paid_at(full_at, next, now)));
         }
+        let horizon = horizon.min(Pace::END);
         let mut tokens = ask.least;
         if ask.most > ask.least {
             let more = (horizon - next) / self.pace.cost;
@@ -50,7 +64,7 @@ impl Terms {
             next += self.pace.cost * u64::from(more);
             tokens += more;
         }
-        Some((next, self.grant(tokens, next, horizon - next, now)))
+        Ok((next, self.grant(tokens, next, horizon - next, now)))
     }
 
     /// Takes `n` tokens, whether they are there or not.
@@ -61,29 +75,25 @@ impl Terms {
         (next, self.grant(n, next, room, now))
     }
 
-    #[inline]
+    #[inline(always)]
     fn grant(&self, tokens: u32, full_at: u64, room: u64, at: Timestamp) -> Grant {
         Grant { at, tokens, limit: self.burst, room, full_at, pace: self.pace }
     }
 
-    /// Returns when the last of the tokens that make the bucket full at `full_at` is there; not before `now`.
-    pub(crate) fn paid_at(&self, full_at: u64, now: Timestamp) -> Timestamp {
+    /// Returns when the last of the tokens is there that bring a bucket from `full_at` to `next`; not before `now`, and
+    /// never if it is blocked for ever, however deep it is.
+    #[inline(always)]
+    pub(crate) fn paid_at(&self, full_at: u64, next: u64, now: Timestamp) -> Timestamp {
         if full_at >= Pace::END {
             return Timestamp::NEVER;
         }
-        Timestamp::from_nanos(self.pace.nanos(full_at.saturating_sub(self.depth))).max(now)
+        Timestamp::from_nanos(self.pace.nanos(next.saturating_sub(self.depth))).max(now)
     }
 
     /// Returns when `n` tokens in all can have been taken at the earliest, `n` being as large as it likes.
-    #[inline]
     pub(crate) fn ready_at(&self, full_at: u64, n: u64, now: Timestamp) -> Timestamp {
         let price = self.pace.cost.saturating_mul(n);
-        let ready = full_at.max(self.present(now)).saturating_add(price).saturating_sub(self.depth);
-        // Blocked for ever it is never ready, however deep the bucket.
-        if full_at >= Pace::END {
-            return Timestamp::NEVER;
-        }
-        Timestamp::from_nanos(self.pace.nanos(ready)).max(now)
+        self.paid_at(full_at, full_at.max(self.present(now)).saturating_add(price), now)
     }
 
     /// Returns the number of a bucket in which exactly one token is there at `time`, and none before: one that has to be

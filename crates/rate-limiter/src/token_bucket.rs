@@ -115,7 +115,7 @@ impl TokenBucket {
             let id = ledger.next_id;
             let (_, (claim, grant)) = self.gcra.update(&self.quota, |terms, full_at| {
                 let (next, grant) = terms.owe(full_at, n, now);
-                let claim = Claim { id, tokens: n, ready_at: terms.paid_at(next, now) };
+                let claim = Claim { id, tokens: n, ready_at: terms.paid_at(next, next, now) };
                 self.quota.set_floor(ledger.floor(&quota, Some(claim)));
                 (next, (claim, grant))
             });
@@ -166,7 +166,7 @@ impl Count for TokenBucket {
         self.quota().max_burst()
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&self, (): &(), ask: Ask, now: Timestamp) -> Result<Grant, Denied> {
         self.gcra.take(&self.quota, ask, now)
     }

@@ -19,9 +19,24 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         let (ticket, started) = if word.admits_plainly() {
             (word.ticket(), Timestamp::ORIGIN)
         } else {
+            if word.state() == State::Open {
+                if let Some(left) = self.refuse_while_open() {
+                    return Err(Refused { reason: RefusedReason::Open, retry_after: Some(left) });
+                }
+            }
             self.enter_slowly(word)?
         };
         Ok(Pass::new(self, ticket, started))
+    }
+
+    /// Turns a caller away as [`refuse`](Self::refuse) does, and returns how long the breaker stays open; `None` if that
+    /// is over. A number and not a [`Refused`], as that would come back through memory.
+    #[inline(never)]
+    fn refuse_while_open(&self) -> Option<Duration> {
+        match self.open_is_over() {
+            Ok(_) => None,
+            Err(blocked) => self.refuse(blocked).retry_after,
+        }
     }
 
     #[cold]
@@ -42,7 +57,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     fn look(&self, mut word: Word) -> Result<Pass<'_, C, O>, Blocked> {
         loop {
             let answer = match word.state() {
-                State::Open => self.first_probe(word)?,
+                State::Open => self.half_open(word, self.open_is_over()?),
                 State::HalfOpen => self.probe(word)?,
                 State::ForcedOpen => return Err(Blocked::by(RefusedReason::ForcedOpen)),
                 State::Closed | State::ForcedClosed | State::ObserveOnly => self.admit_timed(word),
@@ -69,8 +84,9 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         Some(Pass::new(self, word.with_stripe(stripe), now))
     }
 
-    /// Lets the caller in as the first probe if the open time is over.
-    fn first_probe(&self, word: Word) -> Result<Answer<'_, C, O>, Blocked> {
+    /// Returns the time if it is past that of an open breaker.
+    #[inline]
+    fn open_is_over(&self) -> Result<Timestamp, Blocked> {
         // ORDERING: Relaxed: at least as new as the word, whose Acquire load made it visible. If a later trip has set it
         // already, it is right for that one, and `half_open` finds another generation.
         let until = Timestamp::from_nanos(self.open_until.load(Ordering::Relaxed));
@@ -78,7 +94,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         if seen < until {
             return Err(Blocked { reason: RefusedReason::Open, until: Some(until), seen });
         }
-        Ok(self.half_open(word, seen))
+        Ok(seen)
     }
 
     /// Lets the caller in as a probe if there is a place.
