@@ -5,6 +5,7 @@
 extern crate alloc;
 
 mod acquire;
+pub mod adaptive;
 mod builder;
 mod error;
 mod fairness;
@@ -27,6 +28,7 @@ pub use tidegate_core::{
 pub use self::owned::{AcquireOwned, OwnedPermit};
 pub use self::{
     acquire::Acquire,
+    adaptive::AdaptiveSemaphore,
     builder::Builder,
     error::{AcquireError, TryAcquireError},
     fairness::Fairness,

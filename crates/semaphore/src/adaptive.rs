@@ -1,0 +1,253 @@
+//! Permits whose number follows how the server they guard is doing.
+//!
+//! A fixed limit is right for one state of a server: set for a good day it floods the server on a bad one. An
+//! [`AdaptiveSemaphore`] measures each request from its grant to its end, and lets an algorithm move the number of
+//! permits between a minimum and a maximum.
+//!
+//! | algorithm | goes by | right for |
+//! | --- | --- | --- |
+//! | [`Vegas`] | the queue that the latency shows, against the latency without a queue | a server with a steady latency of its own; the choice to start with |
+//! | [`Gradient2`] | the latency against its long average | latencies that wander or differ by request |
+//! | [`Aimd`] | drops, and a latency that is too high | a server that refuses or times out when it is full |
+//!
+//! # Rounds
+//!
+//! The limit changes at most once in a *round*: as many samples as the limit (and at least
+//! [`min_samples`](Builder::min_samples)), about one round trip of everything in flight. One slow or lucky request among
+//! them does not matter much. After a change the next round begins, of requests granted since: those before were measured
+//! under another limit. A drop ends the round at once and takes at least one permit away, but a drop of a request
+//! from before the last such cut is no news and changes nothing; so a burst of drops is one cut, as in TCP.
+//!
+//! The limit does not grow unless, at the grant of one of the round's requests, at least half of it was in flight: what
+//! was not tried proves nothing.
+//!
+//! # Sources
+//!
+//! The algorithms are those of Netflix's [concurrency-limits](https://github.com/Netflix/concurrency-limits); the docs of
+//! each say what is different here, and why. Rounds take the place of its `WindowedLimit`, and of the windows of
+//! [failsafe-go](https://failsafe-go.dev/adaptive-limiter/)'s adaptive limiter, which last a fixed time. One cut in a
+//! round trip is the rule of TCP NewReno (RFC 6582).
+
+mod acquire;
+mod aimd;
+mod algorithm;
+mod builder;
+mod control;
+mod gradient2;
+mod permit;
+mod stats;
+mod vegas;
+
+use core::fmt;
+
+use tidegate_core::{
+    Clock, SystemClock, Timestamp,
+    lock::Lock,
+    primitive::atomic::{AtomicUsize, Ordering},
+};
+
+use self::control::{Control, Sample};
+pub use self::{
+    acquire::{Acquire, Enter},
+    aimd::Aimd,
+    algorithm::LimitAlgorithm,
+    builder::{BuildError, Builder},
+    gradient2::Gradient2,
+    permit::Permit,
+    stats::Stats,
+    vegas::Vegas,
+};
+use crate::{error::TryAcquireError, idle::Idle, semaphore::Semaphore};
+
+/// A [`Semaphore`] whose number of permits follows the latency and the drops of what is done with them.
+///
+/// Use it in front of a server (or a database, a disk, a pool) whose capacity is unknown or changes. Who comes when the
+/// limit is reached waits, in the order of the [fairness](Builder::fairness), or is refused by
+/// [`try_acquire`](Self::try_acquire) and [`max_waiters`](Builder::max_waiters). Where the right number is known, a
+/// [`Semaphore`] does with less; where calls must be spaced in time, use a rate limiter. It does not help where latency
+/// says nothing about load, as with long polls.
+///
+/// A request takes one permit. Tell how it went by [`success`](Permit::success), [`dropped`](Permit::dropped) or
+/// [`ignore`](Permit::ignore); [`Gate::run`](crate::Gate::run) does so by the result. It costs what a semaphore's permit
+/// does, two loads, two looks at the clock, and a short lock when it is settled; an ignored one, neither the second look
+/// nor the lock.
+///
+/// # Memory ordering
+///
+/// As of [`Semaphore`].
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_semaphore::{Gate, ManualClock, adaptive::{AdaptiveSemaphore, Aimd}};
+///
+/// let clock = ManualClock::new();
+/// let limit = AdaptiveSemaphore::builder(Aimd::new()).initial(10).max(50).clock(clock.clone()).build()?;
+///
+/// // Ten at once, and all went well: there may be more.
+/// let permits: Vec<_> = (0..10).map(|_| limit.try_acquire()).collect::<Result<_, _>>()?;
+/// assert!(limit.try_acquire().is_err());
+/// clock.advance(Duration::from_millis(20));
+/// permits.into_iter().for_each(|permit| permit.success());
+/// assert_eq!(limit.limit(), 11);
+///
+/// // One was refused by the server: there may be fewer.
+/// let result = limit.run(|| Err::<(), _>("503 service unavailable"))?;
+/// assert!(result.is_err());
+/// assert_eq!(limit.limit(), 9);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+pub struct AdaptiveSemaphore<A: LimitAlgorithm, C = SystemClock> {
+    semaphore: Semaphore,
+    clock: C,
+    /// What `control` has decided last; the semaphore's capacity follows it.
+    // INVARIANT: from `min` to `max`; written under the lock of `control` only.
+    limit: AtomicUsize,
+    control: Lock<Control<A>>,
+}
+
+impl<A: LimitAlgorithm> AdaptiveSemaphore<A> {
+    /// Starts a semaphore whose limit is moved by `algorithm`.
+    pub fn builder(algorithm: A) -> Builder<A> {
+        Builder::new(algorithm)
+    }
+}
+
+impl<A: LimitAlgorithm, C> AdaptiveSemaphore<A, C> {
+    pub(crate) fn from_parts(semaphore: Semaphore, clock: C, control: Control<A>) -> Self {
+        let limit = AtomicUsize::new(control.limit());
+        Self { semaphore, clock, limit, control: Lock::new(control) }
+    }
+
+    /// Returns how many requests may be in flight. A snapshot.
+    ///
+    /// After it shrank there may be more for a while: what is in flight is not stopped.
+    pub fn limit(&self) -> usize {
+        // ORDERING: Relaxed: a snapshot.
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Refuses every request from now on and sends everybody in line away, as [`Semaphore::close`]. Permits that were
+    /// given stay valid. Returns false if it was closed already.
+    pub fn close(&self) -> bool {
+        self.semaphore.close()
+    }
+
+    /// Returns whether [`close`](Self::close) was called.
+    pub fn is_closed(&self) -> bool {
+        self.semaphore.is_closed()
+    }
+
+    /// Waits until nothing is in flight, as [`Semaphore::idle`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves no trace.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_semaphore::{Wait, adaptive::{AdaptiveSemaphore, Vegas}};
+    ///
+    /// let limit = AdaptiveSemaphore::builder(Vegas::new()).build()?;
+    /// let permit = limit.try_acquire()?;
+    /// limit.close();
+    /// permit.success();
+    /// limit.idle().wait();
+    /// assert_eq!(limit.stats().in_flight, 0);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub fn idle(&self) -> Idle<'_> {
+        self.semaphore.idle()
+    }
+
+    /// Returns what it has been doing. Takes the two locks, one after the other.
+    pub fn stats(&self) -> Stats {
+        let permits = self.semaphore.stats();
+        self.control.with(|control| control.stats(permits))
+    }
+}
+
+impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
+    /// Takes a permit if that is possible without waiting and without overtaking.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](TryAcquireError::Closed), else [`NoPermits`](TryAcquireError::NoPermits).
+    #[inline]
+    pub fn try_acquire(&self) -> Result<Permit<'_, A, C>, TryAcquireError> {
+        self.semaphore.try_acquire(1).map(|permit| self.begin(permit))
+    }
+
+    /// Waits for a permit.
+    ///
+    /// The time in line is not part of what is measured.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Semaphore::acquire`].
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::AcquireError::Closed), else [`QueueFull`](crate::AcquireError::QueueFull) if as many wait as
+    /// [may](Builder::max_waiters).
+    ///
+    /// # Panics
+    ///
+    /// The future panics if it is polled after it was ready.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_semaphore::{Wait, adaptive::{AdaptiveSemaphore, Vegas}};
+    ///
+    /// let limit = AdaptiveSemaphore::builder(Vegas::new()).initial(1).build()?;
+    /// let permit = limit.acquire().wait()?;
+    /// assert!(limit.acquire().wait_timeout(Duration::from_millis(1)).is_err());
+    /// permit.success();
+    /// assert!(limit.acquire().wait().is_ok());
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn acquire(&self) -> Acquire<'_, A, C> {
+        Acquire::new(self, self.semaphore.acquire(1))
+    }
+
+    /// Starts the measurement of a request that was let in.
+    #[inline]
+    fn begin<'a>(&'a self, permit: crate::Permit<'a>) -> Permit<'a, A, C> {
+        // Of a debt nothing is seen: then as many are in flight as may be, which is all that an algorithm asks.
+        let in_flight = self.limit().saturating_sub(self.semaphore.available_permits());
+        Permit::new(self, permit, in_flight, self.clock.now())
+    }
+
+    /// Learns how a request went. Its permit is given back after that, so that a cut comes before the next grant.
+    fn learn(&self, started: Timestamp, in_flight: usize, is_dropped: bool) {
+        let ended = self.clock.now();
+        let has_changed = self.control.with(|control| {
+            control.learn(Sample { started, ended, in_flight, is_dropped });
+            // ORDERING: Relaxed, both: under the lock.
+            let has_changed = self.limit.load(Ordering::Relaxed) != control.limit();
+            self.limit.store(control.limit(), Ordering::Relaxed);
+            has_changed
+        });
+        if has_changed {
+            // ORDERING: Relaxed: read under the lock of the line. Of two that change the capacity, each has stored its
+            // limit before it took that lock, so the later one reads the latest.
+            let is_set = self.semaphore.pool.resize(|_| Some(self.limit.load(Ordering::Relaxed)));
+            debug_assert!(is_set, "a limit is at most MAX_PERMITS");
+        }
+    }
+}
+
+impl<A: LimitAlgorithm, C> fmt::Debug for AdaptiveSemaphore<A, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdaptiveSemaphore")
+            .field("limit", &self.limit())
+            .field("available_permits", &self.semaphore.available_permits())
+            .field("is_closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}

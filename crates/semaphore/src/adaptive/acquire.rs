@@ -1,0 +1,98 @@
+//! Waiting for a permit, and the semaphore as a gate.
+
+use core::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tidegate_core::{Clock, Gate, SystemClock};
+
+use super::{AdaptiveSemaphore, LimitAlgorithm, Permit};
+use crate::error::{AcquireError, TryAcquireError};
+
+/// Future of [`AdaptiveSemaphore::acquire`].
+#[must_use = "futures do nothing unless awaited or waited for"]
+pub struct Acquire<'a, A: LimitAlgorithm, C = SystemClock> {
+    semaphore: &'a AdaptiveSemaphore<A, C>,
+    acquire: crate::Acquire<'a>,
+}
+
+impl<'a, A: LimitAlgorithm, C: Clock> Acquire<'a, A, C> {
+    #[inline]
+    pub(super) fn new(semaphore: &'a AdaptiveSemaphore<A, C>, acquire: crate::Acquire<'a>) -> Self {
+        Self { semaphore, acquire }
+    }
+}
+
+impl<'a, A: LimitAlgorithm, C: Clock> Future for Acquire<'a, A, C> {
+    type Output = Result<Permit<'a, A, C>, AcquireError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let semaphore = self.semaphore;
+        Pin::new(&mut self.acquire).poll(cx).map_ok(|permit| semaphore.begin(permit))
+    }
+}
+
+impl<A: LimitAlgorithm, C> fmt::Debug for Acquire<'_, A, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Acquire").field(&self.acquire).finish()
+    }
+}
+
+/// Who is inside holds a permit; the outcome of a pass is how the request went.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_semaphore::{Gate, adaptive::{AdaptiveSemaphore, Aimd}};
+///
+/// let limit = AdaptiveSemaphore::builder(Aimd::new()).initial(8).build()?;
+/// assert_eq!(limit.run(|| Ok::<_, ()>("200 OK"))?, Ok("200 OK"));
+/// assert_eq!(limit.run(|| Err::<(), _>("timed out"))?, Err("timed out"));
+/// assert_eq!((limit.stats().succeeded, limit.stats().dropped, limit.limit()), (1, 1, 7));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+impl<A: LimitAlgorithm, C: Clock> Gate for AdaptiveSemaphore<A, C> {
+    type Pass<'a>
+        = Permit<'a, A, C>
+    where
+        Self: 'a;
+    type Refused = TryAcquireError;
+    type Enter<'a>
+        = Enter<'a, A, C>
+    where
+        Self: 'a;
+
+    fn try_enter(&self) -> Result<Permit<'_, A, C>, TryAcquireError> {
+        self.try_acquire()
+    }
+
+    fn enter(&self) -> Enter<'_, A, C> {
+        Enter { acquire: self.acquire() }
+    }
+}
+
+/// Future of the [`enter`](Gate::enter) of an [`AdaptiveSemaphore`]. Never refuses with
+/// [`NoPermits`](TryAcquireError::NoPermits).
+#[must_use = "futures do nothing unless awaited or waited for"]
+pub struct Enter<'a, A: LimitAlgorithm, C = SystemClock> {
+    acquire: Acquire<'a, A, C>,
+}
+
+impl<'a, A: LimitAlgorithm, C: Clock> Future for Enter<'a, A, C> {
+    type Output = Result<Permit<'a, A, C>, TryAcquireError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.acquire).poll(cx).map_err(TryAcquireError::from)
+    }
+}
+
+impl<A: LimitAlgorithm, C> fmt::Debug for Enter<'_, A, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Enter").field(&self.acquire).finish()
+    }
+}

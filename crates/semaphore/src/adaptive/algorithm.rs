@@ -1,0 +1,48 @@
+//! What moves a limit.
+
+use core::fmt;
+
+use super::{builder::BuildError, control::Round};
+
+/// Decides how many requests may be in flight: [`Aimd`](super::Aimd), [`Vegas`](super::Vegas) or
+/// [`Gradient2`](super::Gradient2). Sealed: it runs under a lock, where no foreign code may.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_semaphore::adaptive::{AdaptiveSemaphore, BuildError, Gradient2, LimitAlgorithm, Vegas};
+///
+/// fn in_front_of_the_database<A: LimitAlgorithm>(algorithm: A) -> Result<AdaptiveSemaphore<A>, BuildError> {
+///     AdaptiveSemaphore::builder(algorithm).min(4).initial(16).max(64).build()
+/// }
+///
+/// assert_eq!(in_front_of_the_database(Vegas::new())?.limit(), 16);
+/// assert_eq!(in_front_of_the_database(Gradient2::new())?.limit(), 16);
+/// # Ok::<(), BuildError>(())
+/// ```
+pub trait LimitAlgorithm: Steer + fmt::Debug + Send {}
+
+impl<A: Steer + fmt::Debug + Send> LimitAlgorithm for A {}
+
+/// How an algorithm works; not to be named outside.
+pub trait Steer {
+    /// Checks the settings.
+    fn check(&self) -> Result<(), BuildError>;
+
+    /// Returns the limit after a round under `limit`. The result may have a fraction, which is kept for the next round,
+    /// and may be out of bounds, into which it is put. Without a drop it is not above `limit` if the round
+    /// [is app-limited](Round::is_app_limited).
+    fn steer(&mut self, limit: f64, round: &Round) -> f64;
+}
+
+/// Returns log₁₀ of a limit, rounded down, at least 1: by how much a limit moves that shall neither crawl when it is
+/// large nor leap when it is small.
+pub(super) fn step_of(limit: f64) -> f64 {
+    f64::from(whole(limit).max(1).ilog10().max(1))
+}
+
+/// Returns a limit without its fraction.
+#[allow(clippy::cast_possible_truncation, reason = "that is what it is for; it saturates")]
+pub(super) fn whole(limit: f64) -> usize {
+    limit as usize
+}

@@ -1,0 +1,178 @@
+//! An adaptive semaphore's settings.
+
+use core::{
+    fmt::{self, Debug},
+    ops::RangeInclusive,
+};
+
+use alloc::{format, string::String};
+
+use tidegate_core::{Clock, SystemClock};
+
+use super::{
+    AdaptiveSemaphore, LimitAlgorithm,
+    control::{Bounds, Control},
+};
+use crate::{
+    fairness::Fairness,
+    semaphore::{MAX_PERMITS, Semaphore},
+};
+
+/// Sets an [`AdaptiveSemaphore`] up. Made by [`AdaptiveSemaphore::builder`].
+///
+/// # Examples
+///
+/// Sheds load instead of letting it queue:
+///
+/// ```
+/// use tidegate_semaphore::{AcquireError, Wait, adaptive::{AdaptiveSemaphore, Vegas}};
+///
+/// let limit = AdaptiveSemaphore::builder(Vegas::new()).min(1).initial(1).max(100).max_waiters(0).build()?;
+/// let held = limit.acquire().wait()?;
+/// assert_eq!(limit.acquire().wait().unwrap_err(), AcquireError::QueueFull);
+///
+/// let error = AdaptiveSemaphore::builder(Vegas::new()).max(10).initial(11).build().unwrap_err();
+/// assert_eq!(error.to_string(), "initial is 11, and must be in 1..=10");
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until it builds"]
+pub struct Builder<A, C = SystemClock> {
+    algorithm: A,
+    clock: C,
+    min: usize,
+    max: usize,
+    initial: Option<usize>,
+    min_samples: usize,
+    fairness: Fairness,
+    max_waiters: usize,
+}
+
+impl<A: LimitAlgorithm> Builder<A> {
+    pub(super) fn new(algorithm: A) -> Self {
+        Self {
+            algorithm,
+            clock: SystemClock,
+            min: 1,
+            max: 200,
+            initial: None,
+            min_samples: 10,
+            fairness: Fairness::Fifo,
+            max_waiters: usize::MAX,
+        }
+    }
+}
+
+impl<A: LimitAlgorithm, C> Builder<A, C> {
+    /// What the limit never falls below, from 1 to the maximum. Default: 1.
+    pub fn min(mut self, n: usize) -> Self {
+        self.min = n;
+        self
+    }
+
+    /// What the limit never exceeds, from 1 to [`MAX_PERMITS`]. Default: 200.
+    pub fn max(mut self, n: usize) -> Self {
+        self.max = n;
+        self
+    }
+
+    /// The limit to begin with, from the minimum to the maximum. Default: 20, or the nearest to it that is allowed.
+    pub fn initial(mut self, n: usize) -> Self {
+        self.initial = Some(n);
+        self
+    }
+
+    /// The fewest samples by which the limit changes without a drop, from 1 to [`MAX_PERMITS`]. Default: 10.
+    ///
+    /// While the limit is higher, a round has as many samples as that. More make a small limit steadier, and slower.
+    pub fn min_samples(mut self, n: usize) -> Self {
+        self.min_samples = n;
+        self
+    }
+
+    /// The clock that measures the requests. Default: the system's.
+    pub fn clock<D>(self, clock: D) -> Builder<A, D> {
+        let Self { algorithm, clock: _, min, max, initial, min_samples, fairness, max_waiters } =
+            self;
+        Builder { algorithm, clock, min, max, initial, min_samples, fairness, max_waiters }
+    }
+
+    /// Who is served first, and whether newcomers may overtake. Default: [`Fairness::Fifo`].
+    pub fn fairness(mut self, fairness: Fairness) -> Self {
+        self.fairness = fairness;
+        self
+    }
+
+    /// How many may stand in line, as [`crate::Builder::max_waiters`]. Default: no limit.
+    pub fn max_waiters(mut self, n: usize) -> Self {
+        self.max_waiters = n;
+        self
+    }
+
+    /// Builds the semaphore, open, with nothing in flight.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if a setting, also one of the algorithm's, is out of range.
+    pub fn build(self) -> Result<AdaptiveSemaphore<A, C>, BuildError>
+    where
+        C: Clock,
+    {
+        let Self { algorithm, clock, min, max, initial, min_samples, fairness, max_waiters } = self;
+        check("max", &max, &(1..=MAX_PERMITS))?;
+        check("min", &min, &(1..=max))?;
+        let initial = initial.unwrap_or(20.clamp(min, max));
+        check("initial", &initial, &(min..=max))?;
+        check("min_samples", &min_samples, &(1..=MAX_PERMITS))?;
+        algorithm.check()?;
+        let semaphore =
+            Semaphore::builder(initial).fairness(fairness).max_waiters(max_waiters).build();
+        let control = Control::new(algorithm, Bounds { min, max, min_samples }, initial);
+        Ok(AdaptiveSemaphore::from_parts(semaphore, clock, control))
+    }
+}
+
+/// Checks a setting. What is not a number is in no range.
+pub(super) fn check<T: PartialOrd + Debug>(
+    field: &'static str,
+    value: &T,
+    range: &RangeInclusive<T>,
+) -> Result<(), BuildError> {
+    if range.contains(value) {
+        return Ok(());
+    }
+    Err(BuildError { field, value: format!("{value:?}"), range: format!("{range:?}") })
+}
+
+/// A setting of a [`Builder`] or of its algorithm is out of range.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BuildError {
+    field: &'static str,
+    value: String,
+    range: String,
+}
+
+impl BuildError {
+    /// Returns the name of the setting.
+    pub fn field(&self) -> &'static str {
+        self.field
+    }
+
+    /// Returns what it was set to.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// Returns the range that is allowed.
+    pub fn range(&self) -> &str {
+        &self.range
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}, and must be in {}", self.field, self.value, self.range)
+    }
+}
+
+impl core::error::Error for BuildError {}

@@ -1,0 +1,122 @@
+//! What is known of the requests, and the limit that follows from it. All of it is under one lock.
+
+use tidegate_core::Timestamp;
+
+use super::{algorithm::LimitAlgorithm, algorithm::whole, stats::Stats};
+
+/// How one request went.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sample {
+    pub(super) started: Timestamp,
+    pub(super) ended: Timestamp,
+    /// How many were in flight when it started, itself among them.
+    pub(super) in_flight: usize,
+    pub(super) is_dropped: bool,
+}
+
+/// Samples that were taken under one limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Round {
+    samples: usize,
+    /// Of all samples, in nanoseconds.
+    rtt_sum: f64,
+    most_in_flight: usize,
+    is_dropped: bool,
+}
+
+impl Round {
+    fn add(&mut self, sample: Sample) {
+        self.samples += 1;
+        self.rtt_sum += sample.ended.since(sample.started).as_nanos() as f64;
+        self.most_in_flight = self.most_in_flight.max(sample.in_flight);
+        self.is_dropped |= sample.is_dropped;
+    }
+
+    /// Returns the mean round-trip time in nanoseconds, at least 1; `None` if a request was dropped: a refusal may be fast
+    /// and a timeout slow, and neither tells how long the work takes.
+    pub(super) fn rtt(&self) -> Option<f64> {
+        (!self.is_dropped).then(|| (self.rtt_sum / self.samples as f64).max(1.0))
+    }
+
+    /// Returns whether less than half of `limit` was ever in flight, so that nothing is known of more.
+    pub(super) fn is_app_limited(&self, limit: f64) -> bool {
+        self.most_in_flight < whole(limit).div_ceil(2)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Bounds {
+    pub(super) min: usize,
+    pub(super) max: usize,
+    pub(super) min_samples: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Control<A> {
+    algorithm: A,
+    bounds: Bounds,
+    // INVARIANT: from `min` to `max`, where its whole part is the limit.
+    estimate: f64,
+    round: Round,
+    /// When the limit changed last: requests from before do not count for the round.
+    changed_at: Timestamp,
+    /// When a drop cut the limit last: drops of requests from before are no news.
+    cut_at: Timestamp,
+    stats: Stats,
+}
+
+impl<A: LimitAlgorithm> Control<A> {
+    pub(super) fn new(algorithm: A, bounds: Bounds, initial: usize) -> Self {
+        Self {
+            algorithm,
+            bounds,
+            estimate: initial as f64,
+            round: Round::default(),
+            changed_at: Timestamp::ORIGIN,
+            cut_at: Timestamp::ORIGIN,
+            stats: Stats::default(),
+        }
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        whole(self.estimate)
+    }
+
+    pub(super) fn learn(&mut self, sample: Sample) {
+        self.stats.count(sample);
+        let valid_since = if sample.is_dropped { self.cut_at } else { self.changed_at };
+        if sample.started < valid_since {
+            return;
+        }
+        self.round.add(sample);
+        if sample.is_dropped || self.round.samples >= self.limit().max(self.bounds.min_samples) {
+            self.end_round(sample.ended);
+        }
+    }
+
+    fn end_round(&mut self, now: Timestamp) {
+        let before = self.limit();
+        let round = core::mem::take(&mut self.round);
+        let (min, max) = (self.bounds.min as f64, self.bounds.max as f64);
+        let mut estimate = self.algorithm.steer(self.estimate, &round);
+        if round.is_dropped {
+            estimate = estimate.min(before as f64 - 1.0);
+            self.cut_at = now;
+        }
+        // `max` before `min`: they make a number of what is none.
+        self.estimate = estimate.max(min).min(max);
+        if self.limit() != before {
+            self.changed_at = now;
+        }
+    }
+
+    pub(super) fn stats(&self, permits: crate::Stats) -> Stats {
+        Stats {
+            limit: self.limit(),
+            in_flight: permits.in_use,
+            waiting: permits.waiting,
+            refused: permits.refused,
+            ..self.stats
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What an adaptive semaphore has been doing.
+
+use core::time::Duration;
+
+use super::control::Sample;
+
+/// A snapshot of an [`AdaptiveSemaphore`](super::AdaptiveSemaphore), from
+/// [`stats`](super::AdaptiveSemaphore::stats).
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_semaphore::{ManualClock, adaptive::{AdaptiveSemaphore, Vegas}};
+///
+/// let clock = ManualClock::new();
+/// let limit = AdaptiveSemaphore::builder(Vegas::new()).clock(clock.clone()).build()?;
+/// let (first, second, _third) = (limit.try_acquire()?, limit.try_acquire()?, limit.try_acquire()?);
+/// clock.advance(Duration::from_millis(3));
+/// first.success();
+/// clock.advance(Duration::from_millis(4));
+/// second.success();
+///
+/// let stats = limit.stats();
+/// assert_eq!((stats.limit, stats.in_flight, stats.succeeded, stats.dropped), (20, 1, 2, 0));
+/// assert_eq!(stats.min_rtt, Some(Duration::from_millis(3)));
+/// assert_eq!(stats.max_rtt, Some(Duration::from_millis(7)));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// How many requests may be in flight.
+    pub limit: usize,
+    /// How many are; more than may be, for a while after the limit shrank.
+    pub in_flight: usize,
+    /// Requests in line.
+    pub waiting: usize,
+    /// Requests that got an error instead of a permit.
+    pub refused: u64,
+    /// Permits settled as successes, since the semaphore was made.
+    pub succeeded: u64,
+    /// Permits settled as dropped.
+    pub dropped: u64,
+    /// The shortest time from the grant of a permit to its success; `None` if there was none.
+    pub min_rtt: Option<Duration>,
+    /// The longest such time.
+    pub max_rtt: Option<Duration>,
+}
+
+impl Stats {
+    pub(super) fn count(&mut self, sample: Sample) {
+        if sample.is_dropped {
+            self.dropped += 1;
+            return;
+        }
+        self.succeeded += 1;
+        let rtt = sample.ended.since(sample.started);
+        self.min_rtt = Some(self.min_rtt.map_or(rtt, |min| min.min(rtt)));
+        self.max_rtt = self.max_rtt.max(Some(rtt));
+    }
+}
