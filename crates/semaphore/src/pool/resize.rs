@@ -1,0 +1,65 @@
+//! More permits and fewer. What there is, free or not, is the capacity and the debt.
+
+use tidegate_core::{primitive::atomic::Ordering, wait_list::Supply};
+
+use super::Pool;
+use crate::word::{ATTENDED, BARRED, MAX_PERMITS, permits};
+
+impl Pool {
+    /// Sets the capacity to what `target` makes of it; false, and no effect, if that is above `MAX_PERMITS`.
+    pub(crate) fn resize(&self, target: impl FnOnce(usize) -> Option<usize>) -> bool {
+        self.attend(|line| {
+            // Permits given back belong to who waits for them, not to those who remove some.
+            self.serve(line);
+            let Some(capacity) = target(self.capacity()).filter(|&n| n <= MAX_PERMITS) else {
+                return false;
+            };
+            let existing = self.capacity() + self.debt();
+            // ORDERING: Relaxed, both: under the line's lock.
+            self.capacity.store(capacity, Ordering::Relaxed);
+            self.debt.store(existing.saturating_sub(capacity), Ordering::Relaxed);
+            if capacity > existing {
+                // ORDERING: Release: as in `release`. After the capacity: there are never more free than there are.
+                self.word.fetch_add(permits(capacity - existing), Ordering::Release);
+            } else if capacity < existing {
+                // ORDERING: Relaxed: the lock orders what is done about the flags. Before the debt is paid: a release comes
+                // before this, and its permits pay, or after it, and sees that it has to.
+                self.word.fetch_or(ATTENDED | BARRED, Ordering::Relaxed);
+            }
+            true
+        })
+    }
+
+    /// Removes `n` permits that the caller has taken out of the word.
+    pub(crate) fn forget(&self, n: usize) {
+        self.attend(|_| {
+            let paid = n.min(self.debt());
+            // ORDERING: Relaxed, both: under the line's lock.
+            self.debt.store(self.debt() - paid, Ordering::Relaxed);
+            self.capacity.store(self.capacity() - (n - paid), Ordering::Relaxed);
+        });
+    }
+
+    /// Removes up to `n` free permits that nobody in line is due; returns how many.
+    pub(crate) fn forget_free(&self, n: usize) -> usize {
+        self.attend(|line| {
+            let removed = loop {
+                // What was given back by somebody who now waits for this lock is handed to the head first.
+                self.serve(line);
+                // ORDERING: Relaxed: a guess, which the exchange confirms.
+                let word = self.word.load(Ordering::Relaxed);
+                let is_due = line.head().is_some_and(|head| head.of(self.spare(word)).is_some());
+                if is_due && self.hands_over(word, line) {
+                    continue;
+                }
+                let removed = n.min(self.spare(word));
+                if self.withdraw(word, removed).is_ok() {
+                    break removed;
+                }
+            };
+            // ORDERING: Relaxed: under the line's lock.
+            self.capacity.store(self.capacity() - removed, Ordering::Relaxed);
+            removed
+        })
+    }
+}
