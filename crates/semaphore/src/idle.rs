@@ -12,13 +12,25 @@ use tidegate_core::event::{Condition, WaitUntil};
 use crate::pool::Pool;
 
 /// "Every permit is back."
-struct AllBack<'a>(&'a Pool);
+struct AllBack<'a> {
+    pool: &'a Pool,
+    /// The pool knows that somebody waits for it.
+    is_noted: bool,
+}
 
 impl Condition for AllBack<'_> {
     type Output = ();
 
     fn check(&mut self) -> Option<()> {
-        self.0.is_idle_or_awaited().then_some(())
+        self.pool.is_idle_or_awaited(&mut self.is_noted).then_some(())
+    }
+}
+
+impl Drop for AllBack<'_> {
+    fn drop(&mut self) {
+        if self.is_noted {
+            self.pool.is_not_awaited();
+        }
     }
 }
 
@@ -30,7 +42,7 @@ pub struct Idle<'a> {
 
 impl<'a> Idle<'a> {
     pub(crate) fn new(pool: &'a Pool) -> Self {
-        Self { wait: pool.all_back.wait_until(AllBack(pool)) }
+        Self { wait: pool.all_back.wait_until(AllBack { pool, is_noted: false }) }
     }
 }
 

@@ -23,13 +23,13 @@
 
 mod resize;
 
-use core::{fmt, task::Poll};
+use core::{fmt, mem, task::Poll};
 
 use alloc::boxed::Box;
 
 use tidegate_core::{
     Clock, Event, Timestamp, WaitList,
-    primitive::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
+    primitive::atomic::{AtomicU64, AtomicUsize, Ordering, fence},
     wait_list::{Line, Supply},
 };
 
@@ -55,8 +55,9 @@ pub(crate) struct Pool {
     line: WaitList<Need>,
     counts: Counts,
     pub(crate) settings: Settings,
-    // INVARIANT: true while somebody may be registered with `all_back`; written under the line's lock only.
-    awaited: AtomicBool,
+    /// How many wait for `all_back`.
+    // INVARIANT: ATTENDED is set while there are any. Written under the line's lock only.
+    awaited: AtomicUsize,
     /// Every permit is back.
     pub(crate) all_back: Event,
 }
@@ -85,7 +86,7 @@ impl Pool {
                 line: WaitList::new(),
                 counts: Counts::new(),
                 settings,
-                awaited: AtomicBool::new(false),
+                awaited: AtomicUsize::new(0),
                 all_back: Event::new(),
             }
         }
@@ -207,21 +208,21 @@ impl Pool {
     /// Serves the line after a change, and returns whether `all_back` is to be notified. Under the line's lock.
     fn settle(&self, line: &mut Line<'_, Need>) -> bool {
         self.serve(line);
-        // ORDERING: Relaxed, both: under the line's lock.
-        let is_idle = self.awaited.load(Ordering::Relaxed) && self.in_use() == 0;
-        if is_idle {
-            self.awaited.store(false, Ordering::Relaxed);
-            self.note_line(line);
-        }
-        is_idle
+        self.awaited() > 0 && self.in_use() == 0
     }
 
-    /// Returns whether no permit is out. If some are, the release of the last one notifies `all_back`.
-    pub(crate) fn is_idle_or_awaited(&self) -> bool {
+    fn awaited(&self) -> usize {
+        // ORDERING: Relaxed: under the line's lock.
+        self.awaited.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether no permit is out. If some are, that is noted, once, and the release of the last one notifies
+    /// `all_back`.
+    pub(crate) fn is_idle_or_awaited(&self, is_noted: &mut bool) -> bool {
         self.line.with(|line| {
-            if self.in_use() != 0 {
+            if self.in_use() != 0 && !mem::replace(is_noted, true) {
                 // ORDERING: Relaxed: under the line's lock.
-                self.awaited.store(true, Ordering::Relaxed);
+                self.awaited.store(self.awaited() + 1, Ordering::Relaxed);
                 self.note_line(line);
             }
             // Again: a release that came before the note does not know that it is awaited.
@@ -230,6 +231,15 @@ impl Pool {
             fence(Ordering::Acquire);
             is_idle
         })
+    }
+
+    /// Takes a note of `is_idle_or_awaited` back.
+    pub(crate) fn is_not_awaited(&self) {
+        self.line.with(|line| {
+            // ORDERING: Relaxed: under the line's lock.
+            self.awaited.store(self.awaited() - 1, Ordering::Relaxed);
+            self.note_line(line);
+        });
     }
 
     /// Refuses everybody from now on; returns false if it did so already.
@@ -338,7 +348,7 @@ impl Pool {
         let comes_first = !line.is_empty() && self.hands_over(word, line);
         let flags = match self.debt() > 0 || comes_first {
             true => ATTENDED | BARRED,
-            false if line.has_sleepers() || self.awaited.load(Ordering::Relaxed) => ATTENDED,
+            false if line.has_sleepers() || self.awaited() > 0 => ATTENDED,
             false => 0,
         };
         let missing = flags & !word;
@@ -506,6 +516,24 @@ mod tests {
         pool.word.fetch_or(ATTENDED | BARRED, Ordering::Relaxed);
         assert_eq!(pool.take(Need::exactly(0)), Some(0));
         assert_eq!(pool.take(Need::exactly(1)), None);
+    }
+
+    #[test]
+    fn a_wait_for_idleness_that_is_given_up_leaves_releases_fast() {
+        let pool = Pool::new(2, Settings::DEFAULT);
+        pool.take(Need::exactly(1)).unwrap();
+        let mut is_noted = [false; 2];
+        for is_noted in &mut is_noted {
+            assert!(!pool.is_idle_or_awaited(is_noted) && !pool.is_idle_or_awaited(is_noted));
+        }
+        for awaited in [2, 1] {
+            assert_eq!(
+                (pool.awaited(), pool.word.load(Ordering::Relaxed) & ATTENDED),
+                (awaited, ATTENDED)
+            );
+            pool.is_not_awaited();
+        }
+        assert_eq!(pool.word.load(Ordering::Relaxed) & ATTENDED, 0);
     }
 
     #[test]
