@@ -2,7 +2,10 @@
 
 use tidegate_core::Timestamp;
 
-use super::{algorithm::LimitAlgorithm, algorithm::whole, stats::Stats};
+use super::{
+    algorithm::{LimitAlgorithm, whole},
+    stats::{Counts, Stats},
+};
 
 /// How one request went.
 #[derive(Debug, Clone, Copy)]
@@ -12,6 +15,13 @@ pub(super) struct Sample {
     /// How many were in flight when it started, itself among them.
     pub(super) in_flight: usize,
     pub(super) is_dropped: bool,
+}
+
+impl Sample {
+    /// As [`Timestamp::since`], without the detour by a `Duration`.
+    pub(super) fn rtt_nanos(&self) -> u64 {
+        self.ended.as_nanos().saturating_sub(self.started.as_nanos())
+    }
 }
 
 /// Samples that were taken under one limit.
@@ -27,7 +37,7 @@ pub struct Round {
 impl Round {
     fn add(&mut self, sample: Sample) {
         self.samples += 1;
-        self.rtt_sum += sample.ended.since(sample.started).as_nanos() as f64;
+        self.rtt_sum += sample.rtt_nanos() as f64;
         self.most_in_flight = self.most_in_flight.max(sample.in_flight);
         self.is_dropped |= sample.is_dropped;
     }
@@ -62,7 +72,7 @@ pub(crate) struct Control<A> {
     changed_at: Timestamp,
     /// When a drop cut the limit last: drops of requests from before are no news.
     cut_at: Timestamp,
-    stats: Stats,
+    counts: Counts,
 }
 
 impl<A: LimitAlgorithm> Control<A> {
@@ -74,7 +84,7 @@ impl<A: LimitAlgorithm> Control<A> {
             round: Round::default(),
             changed_at: Timestamp::ORIGIN,
             cut_at: Timestamp::ORIGIN,
-            stats: Stats::default(),
+            counts: Counts::new(),
         }
     }
 
@@ -83,7 +93,7 @@ impl<A: LimitAlgorithm> Control<A> {
     }
 
     pub(super) fn learn(&mut self, sample: Sample) {
-        self.stats.count(sample);
+        self.counts.add(sample);
         let valid_since = if sample.is_dropped { self.cut_at } else { self.changed_at };
         if sample.started < valid_since {
             return;
@@ -111,12 +121,6 @@ impl<A: LimitAlgorithm> Control<A> {
     }
 
     pub(super) fn stats(&self, permits: crate::Stats) -> Stats {
-        Stats {
-            limit: self.limit(),
-            in_flight: permits.in_use,
-            waiting: permits.waiting,
-            refused: permits.refused,
-            ..self.stats
-        }
+        self.counts.stats(self.limit(), permits)
     }
 }

@@ -48,15 +48,43 @@ pub struct Stats {
     pub max_rtt: Option<Duration>,
 }
 
-impl Stats {
-    pub(super) fn count(&mut self, sample: Sample) {
+/// What is counted from sample to sample.
+#[derive(Debug)]
+pub(super) struct Counts {
+    succeeded: u64,
+    dropped: u64,
+    /// Of the successes, in nanoseconds.
+    min_rtt: u64,
+    max_rtt: u64,
+}
+
+impl Counts {
+    pub(super) fn new() -> Self {
+        Self { succeeded: 0, dropped: 0, min_rtt: u64::MAX, max_rtt: 0 }
+    }
+
+    pub(super) fn add(&mut self, sample: Sample) {
         if sample.is_dropped {
             self.dropped += 1;
             return;
         }
         self.succeeded += 1;
-        let rtt = sample.ended.since(sample.started);
-        self.min_rtt = Some(self.min_rtt.map_or(rtt, |min| min.min(rtt)));
-        self.max_rtt = self.max_rtt.max(Some(rtt));
+        self.min_rtt = self.min_rtt.min(sample.rtt_nanos());
+        self.max_rtt = self.max_rtt.max(sample.rtt_nanos());
+    }
+
+    /// Completes a snapshot of the permits.
+    pub(super) fn stats(&self, limit: usize, permits: crate::Stats) -> Stats {
+        let timed = |nanos| (self.succeeded > 0).then(|| Duration::from_nanos(nanos));
+        Stats {
+            limit,
+            in_flight: permits.in_use,
+            waiting: permits.waiting,
+            refused: permits.refused,
+            succeeded: self.succeeded,
+            dropped: self.dropped,
+            min_rtt: timed(self.min_rtt),
+            max_rtt: timed(self.max_rtt),
+        }
     }
 }
