@@ -37,7 +37,7 @@ fn map(entries: u32) -> Arc<ConcurrentMap<u32, u32, Fixed>> {
 }
 
 /// An empty registry. What `make` makes is not kept.
-fn keyed<T>(max_keys: usize, make: fn() -> T) -> Arc<Keyed<u32, T, Fixed>> {
+fn keyed<V>(max_keys: usize, make: fn() -> V) -> Arc<Keyed<u32, V, Fixed>> {
     let keyed = Keyed::with_hasher(NonZeroUsize::new(max_keys).unwrap(), Fixed::default());
     keyed.with(&u32::MAX, make, |_| true, |_| ()).unwrap();
     keyed.remove(&u32::MAX);
@@ -165,10 +165,9 @@ fn there_are_never_more_keys_than_places() {
 #[test]
 fn one_of_two_gets_the_place_of_an_idle_key() {
     model(|| {
-        let keyed = keyed(2, || AtomicBool::new(true));
-        let insert = |keyed: &Keyed<u32, AtomicBool, Fixed>, key, idle| {
-            let is_idle = |state: &AtomicBool| state.load(Ordering::Relaxed);
-            keyed.with(&key, || AtomicBool::new(idle), is_idle, |_| ()).is_ok()
+        let keyed = keyed(2, || true);
+        let insert = |keyed: &Keyed<u32, bool, Fixed>, key, idle| {
+            keyed.with(&key, || idle, |idle| *idle, |_| ()).is_ok()
         };
         assert!(insert(&keyed, 0, true) && insert(&keyed, 1, false));
         let other = spawn(&keyed, move |keyed| insert(keyed, 2, false));
@@ -197,10 +196,10 @@ fn nobody_is_refused_while_there_is_an_idle_key_for_each() {
 #[test]
 fn a_state_that_is_held_is_not_evicted() {
     model(|| {
-        let keyed = keyed(1, || AtomicU32::new(0));
+        let keyed = keyed(1, || Arc::new(AtomicU32::new(0)));
         let is_idle = |state: &AtomicU32| state.load(Ordering::Relaxed) == 0;
         let other = spawn(&keyed, move |keyed| {
-            keyed.with(&2, || AtomicU32::new(0), is_idle, |_| ()).is_ok()
+            keyed.get_or_insert_with(&2, || AtomicU32::new(0), is_idle).is_ok()
         });
         if let Ok(held) = keyed.get_or_insert_with(&1, || AtomicU32::new(0), is_idle) {
             held.store(1, Ordering::Relaxed);

@@ -45,7 +45,7 @@ use crate::{Breaker, BuildError, Builder, Observer, State, open_share::OpenShare
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct KeyedBreaker<K, C = SystemClock, O = ()> {
-    breakers: Keyed<K, Breaker<C, O>>,
+    breakers: Keyed<K, Arc<Breaker<C, O>>>,
     make: Box<Make<K, C, O>>,
     // `None`: all of them may be open.
     open_share: Option<Arc<OpenShare>>,

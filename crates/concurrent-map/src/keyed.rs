@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! hit:   lock the key's shard ─▶ found
-//! miss:  lock the key's shard ─▶ take a place ─▶ make ─▶ insert
-//!        no place ─▶ unlock ─▶ shard by shard: an idle entry? take it out and keep its place ─▶ once more from the top
-//!                                              none at all? ─▶ once more from the top, then refuse
+//! miss:  unlock ─▶ lock again ─▶ take a place ─▶ make ─▶ insert
+//!        no place ─▶ unlock ─▶ shard by shard: an idle entry? take it out and keep its place ─▶ once more
+//!                                              none at all? ─▶ once more, then refuse
 //! ```
 //!
 //! A place is taken before the entry is there and given back after it is gone, so there are never more entries than
 //! places. No two locks are held at once.
+
+mod shared;
 
 use core::{
     fmt,
@@ -22,23 +24,22 @@ use alloc::{borrow::ToOwned, vec::Vec};
 
 use equivalent::Equivalent;
 use hashbrown::HashTable;
-use tidegate_core::primitive::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use tidegate_core::primitive::atomic::{AtomicUsize, Ordering};
 
 use crate::{
     hasher::DefaultHashBuilder,
     striped::{Striped, default_shards},
 };
 
-/// A bounded registry of per-key state that cleans itself: one `T` per key, made on first use.
+/// A bounded registry of per-key state that cleans itself: one `V` per key, made on first use.
 ///
 /// For state that is equal to "never seen" most of the time: a rate limiter's bucket that has refilled, a circuit
-/// breaker without failures. When the registry is full, a new key takes the place of an *idle* entry: one that nobody
-/// else holds (no other [`Arc`] and no `Weak` of its state) and of which the caller says that it equals a new one.
-/// So a million passing keys cost no more memory than `max_keys` of them, no key in use is ever forgotten, and no helper
-/// task is needed.
+/// breaker without failures. When the registry is full, a new key takes the place of an *idle* entry: one of which the
+/// caller says that it equals a new one. So a million passing keys cost no more memory than `max_keys` of them, no key in
+/// use is ever forgotten, and no helper task is needed.
+///
+/// A value lives in the table itself, and is worked on [there](Self::with). Values that somebody keeps are `Arc`s, got by
+/// [`get_or_insert_with`](Self::get_or_insert_with): those that somebody else holds are not idle, whatever they are.
 ///
 /// Use a [`ConcurrentMap`](crate::ConcurrentMap) for values that must stay until they are removed.
 ///
@@ -48,134 +49,135 @@ use crate::{
 /// # Examples
 ///
 /// ```
-/// use core::{num::NonZeroUsize, sync::atomic::{AtomicU32, Ordering}};
+/// use core::num::NonZeroUsize;
 /// use tidegate_concurrent_map::Keyed;
 ///
 /// // Requests in flight, per client.
-/// let in_flight = Keyed::<String, AtomicU32>::new(NonZeroUsize::new(2).unwrap());
-/// let client = |name: &str| {
-///     in_flight.get_or_insert_with(name, || AtomicU32::new(0), |n| n.load(Ordering::Relaxed) == 0)
+/// let in_flight = Keyed::<String, u32>::new(NonZeroUsize::new(2).unwrap());
+/// let begin = |name: &str| {
+///     in_flight.with(name, || 0, |n| *n == 0, |n| {
+///         *n += 1;
+///         *n
+///     })
 /// };
-/// client("ann")?.fetch_add(1, Ordering::Relaxed);
-/// client("bob")?;
-/// client("cid")?; // in bob's place: nothing of his is in flight
-/// assert!(in_flight.get("bob").is_none());
-/// assert_eq!(in_flight.get("ann").unwrap().load(Ordering::Relaxed), 1);
-///
-/// client("cid")?.fetch_add(1, Ordering::Relaxed);
-/// assert_eq!(client("dan").unwrap_err().to_string(), "too many keys: 2 of 2 in use");
+/// let end = |name: &str| in_flight.get_with(name, |n| *n -= 1);
+/// assert_eq!((begin("ann")?, begin("ann")?, begin("bob")?), (1, 2, 1));
+/// end("bob");
+/// begin("cid")?; // in bob's place: nothing of his is in flight
+/// assert_eq!(in_flight.get("bob"), None);
+/// assert_eq!(in_flight.get("ann"), Some(2));
+/// assert_eq!(begin("dan").unwrap_err().to_string(), "too many keys: 2 of 2 in use");
 /// # Ok::<(), tidegate_concurrent_map::TooManyKeys>(())
 /// ```
-pub struct Keyed<K, T, S = DefaultHashBuilder> {
-    entries: Striped<Entry<K, T>>,
+pub struct Keyed<K, V, S = DefaultHashBuilder> {
+    entries: Striped<Entry<K, V>>,
     // INVARIANT: entries in the tables + `Place`s alive ≤ `max_keys`.
     taken: AtomicUsize,
     max_keys: NonZeroUsize,
     hasher: S,
 }
 
-struct Entry<K, T> {
-    // Kept, so that a growing table runs no foreign code, which might panic half-way.
-    hash: u64,
+struct Entry<K, V> {
     key: K,
-    state: Arc<T>,
+    value: V,
 }
 
-impl<K: Hash + Eq, T> Keyed<K, T> {
+impl<K: Hash + Eq, V> Keyed<K, V> {
     /// Creates an empty registry for at most `max_keys` keys.
     pub fn new(max_keys: NonZeroUsize) -> Self {
         Self::with_hasher(max_keys, DefaultHashBuilder::default())
     }
 }
 
-impl<K: Hash + Eq, T, S: BuildHasher> Keyed<K, T, S> {
+impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
     /// Creates an empty registry for at most `max_keys` keys that hashes them by `hasher`.
     pub fn with_hasher(max_keys: NonZeroUsize, hasher: S) -> Self {
         let shards = default_shards().min(max_keys);
         Self { entries: Striped::new(shards), taken: AtomicUsize::new(0), max_keys, hasher }
     }
 
-    /// Returns the state of `key`, made by `make` if there is none.
+    /// Runs `f` on the value of `key`, made by `make` if there is none.
     ///
-    /// `is_idle` says whether a state equals a new one; it is asked only about states that nobody else holds, and only
-    /// when a new key finds the registry full. While the returned `Arc` lives, its entry stays.
+    /// `is_idle` says whether a value equals a new one and nobody needs it; it is asked only when a new key finds the
+    /// registry full.
     ///
-    /// `make` and `is_idle` run under a shard's lock: they must be short and must not call the registry.
-    ///
-    /// # Errors
-    ///
-    /// [`TooManyKeys`] if `key` is new, the registry is full and every entry was found busy. `make` has not run then. A
-    /// place that another thread is about to fill counts as busy.
-    ///
-    /// # Panics
-    ///
-    /// Panics with std if `make` or `is_idle` calls the registry. Panics of theirs are passed on; the registry stays as
-    /// it was.
-    pub fn get_or_insert_with<Q>(
-        &self,
-        key: &Q,
-        make: impl FnOnce() -> T,
-        is_idle: impl Fn(&T) -> bool,
-    ) -> Result<Arc<T>, TooManyKeys>
-    where
-        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
-    {
-        self.with(key, make, is_idle, Arc::clone)
-    }
-
-    /// Runs `f` on the state of `key`, made by `make` if there is none.
-    ///
-    /// The same as [`get_or_insert_with`](Self::get_or_insert_with) without counting another owner of the state. `f` runs
-    /// under the shard's lock, too: it must be short and must not call the registry.
+    /// The closures run under a shard's lock: they must be short and must not call the registry.
     ///
     /// # Errors
     ///
     /// [`TooManyKeys`] if `key` is new, the registry is full and every entry was found busy. Neither `make` nor `f` has
-    /// run then.
+    /// run then. A place that another thread is about to fill counts as busy.
     ///
     /// # Panics
     ///
     /// Panics with std if one of the closures calls the registry. Panics of theirs are passed on; the registry stays
-    /// as it was, except that a state already made stays if `f` panics.
+    /// as it was, except that a value already made stays if `f` panics.
     ///
     /// # Examples
     ///
     /// ```
-    /// use core::{num::NonZeroUsize, sync::atomic::{AtomicU32, Ordering}};
+    /// use core::num::NonZeroUsize;
     /// use tidegate_concurrent_map::Keyed;
     ///
-    /// let visits = Keyed::<u64, AtomicU32>::new(NonZeroUsize::MIN);
+    /// let visits = Keyed::<u64, u32>::new(NonZeroUsize::MIN);
     /// for expected in 0..3 {
-    ///     let before = visits.with(&7, AtomicU32::default, |_| false, |n| n.fetch_add(1, Ordering::Relaxed));
+    ///     let before = visits.with(&7, || 0, |_| false, |n| core::mem::replace(n, *n + 1));
     ///     assert_eq!(before, Ok(expected));
     /// }
     /// ```
+    #[inline]
     pub fn with<Q, R>(
         &self,
         key: &Q,
-        make: impl FnOnce() -> T,
-        is_idle: impl Fn(&T) -> bool,
-        f: impl FnOnce(&Arc<T>) -> R,
+        make: impl FnOnce() -> V,
+        is_idle: impl Fn(&mut V) -> bool,
+        f: impl FnOnce(&mut V) -> R,
     ) -> Result<R, TooManyKeys>
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         let hash = self.hasher.hash_one(key);
-        // Here the one that does not run is dropped when the lock is open.
-        let (mut make, mut f) = (Some(make), Some(f));
+        // Here, so that it is dropped when the lock is open if it does not run.
+        let mut f = Some(f);
+        let found = self.entries.edit(hash, |table| {
+            let entry = table.find_mut(hash, |entry| key.equivalent(&entry.key))?;
+            f.take().map(|f| f(&mut entry.value))
+        });
+        match found {
+            Some(Some(result)) => Ok(result),
+            _ => self.with_new(hash, key, make, is_idle, f),
+        }
+    }
+
+    /// Goes on with a key that was not found.
+    #[cold]
+    #[inline(never)]
+    fn with_new<Q, R, F: FnOnce(&mut V) -> R>(
+        &self,
+        hash: u64,
+        key: &Q,
+        make: impl FnOnce() -> V,
+        is_idle: impl Fn(&mut V) -> bool,
+        mut f: Option<F>,
+    ) -> Result<R, TooManyKeys>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    {
+        let mut make = Some(make);
         let mut place = None;
         let mut has_searched = false;
         loop {
             let outcome = self.entries.write(hash, |table| {
-                if let Some(entry) = table.find(hash, |entry| key.equivalent(&entry.key)) {
-                    return f.take().map(|f| f(&entry.state));
+                if let Some(entry) = table.find_mut(hash, |entry| key.equivalent(&entry.key)) {
+                    return f.take().map(|f| f(&mut entry.value));
                 }
                 let place = place.take().or_else(|| self.take_place())?;
+                make_room(table, |entry| self.hasher.hash_one(&entry.key));
                 let make = make.take()?;
-                let entry = Entry { hash, key: key.to_owned(), state: Arc::new(make()) };
-                let entry = table.insert_unique(hash, entry, |entry| entry.hash);
+                let entry = Entry { key: key.to_owned(), value: make() };
+                let mut entry = table.insert_unique(hash, entry, |_| unreachable!("there is room"));
                 place.fill();
-                f.take().map(|f| f(&entry.get().state))
+                f.take().map(|f| f(&mut entry.get_mut().value))
             });
             match outcome {
                 Some(result) => return Ok(result),
@@ -188,20 +190,38 @@ impl<K: Hash + Eq, T, S: BuildHasher> Keyed<K, T, S> {
         }
     }
 
-    /// Returns the state of `key` if there is one.
-    pub fn get<Q>(&self, key: &Q) -> Option<Arc<T>>
+    /// Returns a clone of the value of `key` if there is one.
+    pub fn get<Q>(&self, key: &Q) -> Option<V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        V: Clone,
+    {
+        self.get_with(key, |value| value.clone())
+    }
+
+    /// Runs `f` on the value of `key` if there is one, and returns its result.
+    ///
+    /// `f` runs under a shard's lock: it must be short and must not call the registry.
+    ///
+    /// # Panics
+    ///
+    /// Panics with std if `f` calls the registry. A panic of its own is passed on.
+    pub fn get_with<Q, R>(&self, key: &Q, f: impl FnOnce(&mut V) -> R) -> Option<R>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hasher.hash_one(key);
-        let found = self.entries.read(hash, |table| {
-            table.find(hash, |entry| key.equivalent(&entry.key)).map(|entry| entry.state.clone())
+        // As in `with`.
+        let mut f = Some(f);
+        let found = self.entries.edit(hash, |table| {
+            let entry = table.find_mut(hash, |entry| key.equivalent(&entry.key))?;
+            f.take().map(|f| f(&mut entry.value))
         });
         found.flatten()
     }
 
-    /// Forgets `key`, idle or not, and returns its state if there was one. Who holds the state can go on using it.
-    pub fn remove<Q>(&self, key: &Q) -> Option<Arc<T>>
+    /// Forgets `key`, idle or not, and returns its value if there was one.
+    pub fn remove<Q>(&self, key: &Q) -> Option<V>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
@@ -210,7 +230,7 @@ impl<K: Hash + Eq, T, S: BuildHasher> Keyed<K, T, S> {
             let found = table.find_entry(hash, |entry| key.equivalent(&entry.key)).ok()?;
             Some((found.remove().0, self.vacated()))
         });
-        removed.flatten().map(|(entry, _place)| entry.state)
+        removed.flatten().map(|(entry, _place)| entry.value)
     }
 
     /// Keeps only the entries for which `keep` returns true.
@@ -222,18 +242,18 @@ impl<K: Hash + Eq, T, S: BuildHasher> Keyed<K, T, S> {
     ///
     /// Panics with std if `keep` calls the registry. A panic of its own is passed on; what was refused until then is
     /// gone.
-    pub fn retain(&self, mut keep: impl FnMut(&K, &Arc<T>) -> bool) {
+    pub fn retain(&self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         // What is removed is dropped when no lock is held.
         let mut removed = Vec::new();
         self.entries.write_all(|table| {
-            let refused = table.extract_if(|entry| !keep(&entry.key, &entry.state));
+            let refused = table.extract_if(|entry| !keep(&entry.key, &mut entry.value));
             removed.extend(refused.map(|entry| (entry, self.vacated())));
         });
     }
 
     /// Takes an idle entry out and drops it; its place is left to the caller.
     #[cold]
-    fn evict_one(&self, hash: u64, is_idle: impl Fn(&T) -> bool) -> Option<Place<'_>> {
+    fn evict_one(&self, hash: u64, is_idle: impl Fn(&mut V) -> bool) -> Option<Place<'_>> {
         // Some bits of the hash choose where to begin, so that the search does not always pass the same busy entries.
         #[allow(clippy::cast_possible_truncation, reason = "any bits will do")]
         let start = (hash >> 7) as usize;
@@ -246,7 +266,7 @@ impl<K: Hash + Eq, T, S: BuildHasher> Keyed<K, T, S> {
     }
 }
 
-impl<K, T, S> Keyed<K, T, S> {
+impl<K, V, S> Keyed<K, V, S> {
     /// Returns the number of keys. A snapshot; a key on its way in counts.
     pub fn len(&self) -> usize {
         // ORDERING: Relaxed: a snapshot.
@@ -263,7 +283,7 @@ impl<K, T, S> Keyed<K, T, S> {
         self.max_keys.get()
     }
 
-    /// Runs `f` on every key and its state, in no particular order.
+    /// Runs `f` on every key and its value, in no particular order.
     ///
     /// One shard at a time is locked; `f` runs under that lock, must be short and must not call the registry. Keys that
     /// come or go meanwhile may or may not be seen.
@@ -271,8 +291,8 @@ impl<K, T, S> Keyed<K, T, S> {
     /// # Panics
     ///
     /// Panics with std if `f` calls the registry.
-    pub fn for_each(&self, mut f: impl FnMut(&K, &Arc<T>)) {
-        self.entries.read_all(|entry| f(&entry.key, &entry.state));
+    pub fn for_each(&self, mut f: impl FnMut(&K, &V)) {
+        self.entries.read_all(|entry| f(&entry.key, &entry.value));
     }
 
     /// Takes one of the places that are left.
@@ -293,7 +313,7 @@ impl<K, T, S> Keyed<K, T, S> {
     }
 }
 
-impl<K, T, S> fmt::Debug for Keyed<K, T, S> {
+impl<K, V, S> fmt::Debug for Keyed<K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keyed")
             .field("len", &self.len())
@@ -321,19 +341,33 @@ impl Drop for Place<'_> {
     }
 }
 
+/// Makes room for one more entry.
+///
+/// The keys are hashed anew, by foreign code, which may panic: so all of them first, and then the entries are moved.
+fn make_room<E>(table: &mut HashTable<E>, hash: impl Fn(&E) -> u64) {
+    let len = table.len();
+    if len < table.capacity() {
+        return;
+    }
+    let hashes: Vec<u64> = table.iter().map(hash).collect();
+    // Twice as many, so that it takes as many more insertions, of whatever was removed in between, until the next time.
+    let old = mem::replace(table, HashTable::with_capacity(2 * len.max(1)));
+    for (hash, entry) in hashes.into_iter().zip(old) {
+        table.insert_unique(hash, entry, |_| unreachable!("there is room"));
+    }
+}
+
 /// Removes the first idle entry of a table, looking once around from `start`.
-fn take_idle<K, T>(
-    table: &mut HashTable<Entry<K, T>>,
+fn take_idle<K, V>(
+    table: &mut HashTable<Entry<K, V>>,
     start: usize,
-    is_idle: impl Fn(&T) -> bool,
-) -> Option<Entry<K, T>> {
+    is_idle: impl Fn(&mut V) -> bool,
+) -> Option<Entry<K, V>> {
     let buckets = table.num_buckets();
     let start = start % buckets;
     for index in (start..buckets).chain(0..start) {
         let Ok(mut entry) = table.get_bucket_entry(index) else { continue };
-        // `get_mut` is exact: nobody else has the state, nobody can get it while the shard is locked, and what was
-        // done by those who had it is seen.
-        if Arc::get_mut(&mut entry.get_mut().state).is_some_and(|state| is_idle(state)) {
+        if is_idle(&mut entry.get_mut().value) {
             return Some(entry.remove().0);
         }
     }

@@ -105,14 +105,17 @@ mod nesting {
         static DEPTH: Cell<usize> = const { Cell::new(0) };
     }
 
+    #[inline]
     pub(super) fn enter() {
         DEPTH.set(DEPTH.get() + 1);
     }
 
+    #[inline]
     pub(super) fn leave() {
         DEPTH.set(DEPTH.get() - 1);
     }
 
+    #[inline]
     pub(super) fn is_inside() -> bool {
         DEPTH.get() > 0
     }

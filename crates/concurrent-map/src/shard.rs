@@ -66,6 +66,25 @@ impl<E> Shard<E> {
         })
     }
 
+    /// Works on entries of the table while nobody else does, and leaves their number as it is. `all` are the shards of the
+    /// same map, this one included.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the calling thread is inside one of them.
+    #[inline]
+    pub(crate) fn edit<R>(
+        &self,
+        all: &Shards<Self>,
+        section: impl FnOnce(&mut HashTable<E>) -> R,
+    ) -> R {
+        let visitor = Self::announce(all);
+        self.table.with(|table| {
+            let _stay = self.occupant.set(visitor);
+            section(table)
+        })
+    }
+
     /// Returns the number of entries without taking the lock.
     #[inline]
     pub(crate) fn len(&self) -> usize {

@@ -53,6 +53,18 @@ impl<E> Striped<E> {
         Some(shards.by_hash(spread(hash)).write(shards, section))
     }
 
+    /// Works on an entry of the table that `hash` belongs to; `None` if nothing was ever written to any. For sections that
+    /// neither insert nor remove.
+    #[inline]
+    pub(crate) fn edit<R>(
+        &self,
+        hash: u64,
+        section: impl FnOnce(&mut HashTable<E>) -> R,
+    ) -> Option<R> {
+        let shards = self.shards.get()?;
+        Some(shards.by_hash(spread(hash)).edit(shards, section))
+    }
+
     /// Looks at every entry, one lock at a time, until `look` breaks.
     pub(crate) fn read_each<B>(
         &self,

@@ -8,7 +8,7 @@
 use std::{
     cell::Cell,
     collections::HashMap,
-    hash::Hash,
+    hash::{Hash, Hasher},
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -39,11 +39,11 @@ impl Flag {
     }
 }
 
-fn keyed<K: Hash + Eq, T>(max_keys: usize) -> Keyed<K, T> {
+fn keyed<K: Hash + Eq, V>(max_keys: usize) -> Keyed<K, V> {
     Keyed::new(NonZeroUsize::new(max_keys).unwrap())
 }
 
-fn keys<K: Hash + Eq + Clone + Ord, T>(keyed: &Keyed<K, T>) -> Vec<K> {
+fn keys<K: Hash + Eq + Clone + Ord, V>(keyed: &Keyed<K, V>) -> Vec<K> {
     let mut keys = Vec::new();
     keyed.for_each(|key, _| keys.push(key.clone()));
     keys.sort();
@@ -52,7 +52,7 @@ fn keys<K: Hash + Eq + Clone + Ord, T>(keyed: &Keyed<K, T>) -> Vec<K> {
 
 #[test]
 fn there_is_one_state_per_key_made_on_first_use() {
-    let keyed = keyed::<u32, u32>(8);
+    let keyed = keyed::<u32, Arc<u32>>(8);
     let first = keyed.get_or_insert_with(&1, || 10, |_| false).unwrap();
     let again = keyed.get_or_insert_with(&1, || panic!("made twice"), |_| false).unwrap();
     assert!(Arc::ptr_eq(&first, &again));
@@ -76,14 +76,14 @@ fn a_hit_makes_no_owned_key() {
 
     let keyed = keyed::<Key, ()>(8);
     for _ in 0..3 {
-        keyed.get_or_insert_with(&Key(1), || (), |()| false).unwrap();
+        keyed.with(&Key(1), || (), |()| false, |()| ()).unwrap();
     }
     assert_eq!(CLONES.get(), 1);
 }
 
 #[test]
 fn borrowed_keys_find_owned_ones() {
-    let keyed = keyed::<String, u32>(8);
+    let keyed = keyed::<String, Arc<u32>>(8);
     keyed.get_or_insert_with("ann", || 1, |_| false).unwrap();
     assert_eq!(keyed.get("ann").as_deref(), Some(&1));
     assert_eq!(keyed.remove("ann").as_deref(), Some(&1));
@@ -94,19 +94,19 @@ fn borrowed_keys_find_owned_ones() {
 fn a_new_key_takes_the_place_of_the_only_idle_entry_wherever_it_is() {
     const MAX: usize = 50;
     for idle in 0..MAX {
-        let keyed = keyed::<usize, Flag>(MAX);
+        let keyed = keyed::<usize, Arc<Flag>>(MAX);
         for key in 0..MAX {
             let flag = keyed.get_or_insert_with(&key, Flag::default, Flag::is_idle).unwrap();
             flag.set_idle(key == idle);
         }
-        keyed.with(&MAX, Flag::default, Flag::is_idle, |_| ()).unwrap();
+        keyed.get_or_insert_with(&MAX, Flag::default, Flag::is_idle).unwrap();
         assert_eq!(keys(&keyed), (0..=MAX).filter(|key| *key != idle).collect::<Vec<_>>());
     }
 }
 
 #[test]
 fn idle_entries_stay_while_there_is_room() {
-    let keyed = keyed::<u32, Flag>(4);
+    let keyed = keyed::<u32, Arc<Flag>>(4);
     for key in 0..4 {
         keyed.get_or_insert_with(&key, Flag::idle, Flag::is_idle).unwrap();
     }
@@ -115,7 +115,7 @@ fn idle_entries_stay_while_there_is_room() {
 
 #[test]
 fn a_full_registry_refuses_a_new_key_and_keeps_serving_the_old_ones() {
-    let keyed = keyed::<u32, Flag>(2);
+    let keyed = keyed::<u32, Arc<Flag>>(2);
     keyed.get_or_insert_with(&1, Flag::default, Flag::is_idle).unwrap();
     keyed.get_or_insert_with(&2, Flag::default, Flag::is_idle).unwrap();
     let refused = keyed.get_or_insert_with(&3, || panic!("made in vain"), Flag::is_idle);
@@ -127,7 +127,7 @@ fn a_full_registry_refuses_a_new_key_and_keeps_serving_the_old_ones() {
 
 #[test]
 fn a_state_that_somebody_holds_is_not_forgotten() {
-    let keyed = keyed::<u32, Flag>(1);
+    let keyed = keyed::<u32, Arc<Flag>>(1);
     let held = keyed.get_or_insert_with(&1, Flag::idle, Flag::is_idle).unwrap();
     assert!(keyed.get_or_insert_with(&2, Flag::idle, Flag::is_idle).is_err());
     let weak = Arc::downgrade(&held);
@@ -142,7 +142,7 @@ fn memory_stays_bounded_under_many_distinct_keys() {
     let alive = Arc::new(());
     let keyed = keyed::<u64, Arc<()>>(100);
     for key in 0..100_000 {
-        let state = keyed.with(&key, || alive.clone(), |_| true, Arc::clone);
+        let state = keyed.with(&key, || alive.clone(), |_| true, |state| state.clone());
         drop(state.unwrap());
         assert!(keyed.len() <= 100);
         assert!(Arc::strong_count(&alive) <= 101);
@@ -152,14 +152,14 @@ fn memory_stays_bounded_under_many_distinct_keys() {
 
 #[test]
 fn the_bound_is_strict_under_contention() {
-    let keyed = keyed::<usize, Flag>(3);
+    let keyed = keyed::<usize, Arc<Flag>>(3);
     thread::scope(|s| {
         for thread in 0..4 {
             let keyed = &keyed;
             s.spawn(move || {
                 for round in 0..2000 {
                     let key = (thread + round) % 7;
-                    _ = keyed.with(&key, Flag::idle, Flag::is_idle, |_| ());
+                    _ = keyed.get_or_insert_with(&key, Flag::idle, Flag::is_idle);
                     assert!(keyed.len() <= 3);
                     let mut seen = 0;
                     keyed.for_each(|_, _| seen += 1);
@@ -176,7 +176,7 @@ fn the_bound_is_strict_under_contention() {
 
 #[test]
 fn each_state_is_shared_by_all_who_ask_for_its_key() {
-    let keyed = keyed::<usize, AtomicUsize>(4);
+    let keyed = keyed::<usize, Arc<AtomicUsize>>(4);
     thread::scope(|s| {
         for _ in 0..4 {
             s.spawn(|| {
@@ -195,7 +195,7 @@ fn each_state_is_shared_by_all_who_ask_for_its_key() {
 fn retain_keeps_what_it_is_told_to() {
     let keyed = keyed::<u32, ()>(10);
     for key in 0..10 {
-        keyed.get_or_insert_with(&key, || (), |()| false).unwrap();
+        keyed.with(&key, || (), |()| false, |()| ()).unwrap();
     }
     keyed.retain(|key, _| key % 2 == 0);
     assert_eq!(keys(&keyed), [0, 2, 4, 6, 8]);
@@ -204,11 +204,11 @@ fn retain_keeps_what_it_is_told_to() {
 
 #[test]
 fn panicking_closures_cost_no_place() {
-    let keyed = keyed::<u32, Flag>(1);
+    let keyed = keyed::<u32, Arc<Flag>>(1);
     let panics = |f: &dyn Fn()| assert!(catch_unwind(AssertUnwindSafe(f)).is_err());
     panics(&|| drop(keyed.get_or_insert_with(&1, || panic!("make"), Flag::is_idle)));
     assert_eq!(keyed.len(), 0);
-    panics(&|| keyed.with(&1, Flag::default, Flag::is_idle, |_| panic!("f")).unwrap());
+    panics(&|| keyed.with(&1, Arc::default, |_| false, |_| panic!("f")).unwrap());
     assert_eq!((keyed.len(), keys(&keyed)), (1, vec![1]));
     panics(&|| drop(keyed.get_or_insert_with(&2, Flag::default, |_| panic!("is_idle"))));
     assert_eq!((keyed.len(), keys(&keyed)), (1, vec![1]));
@@ -222,7 +222,7 @@ fn panicking_closures_cost_no_place() {
 
 #[test]
 fn calling_back_from_any_closure_panics_instead_of_hanging() {
-    let keyed = keyed::<u32, Flag>(2);
+    let keyed = keyed::<u32, Arc<Flag>>(2);
     keyed.get_or_insert_with(&1, Flag::default, Flag::is_idle).unwrap();
     let again = || drop(keyed.get(&7));
     let is_refused = |f: &dyn Fn()| {
@@ -230,7 +230,7 @@ fn calling_back_from_any_closure_panics_instead_of_hanging() {
         let message = payload.downcast::<&str>().unwrap();
         assert!(message.contains("called back into the same map"), "{message}");
     };
-    is_refused(&|| _ = keyed.with(&1, Flag::default, Flag::is_idle, |_| again()));
+    is_refused(&|| _ = keyed.with(&1, Arc::default, |_| false, |_| again()));
     is_refused(&|| {
         drop(keyed.get_or_insert_with(
             &2,
@@ -294,15 +294,53 @@ fn what_a_closure_that_did_not_run_has_captured_is_dropped_with_no_lock_held() {
     let calls = Arc::new(AtomicUsize::new(0));
     let new = || Caller { registry: Arc::downgrade(&registry), calls: calls.clone() };
     let (unused_make, unused_use) = (new(), new());
-    let held = registry.get_or_insert_with(&1, new, |_| false).unwrap();
+    registry.with(&1, new, |_| false, |_| ()).unwrap();
     registry.with(&1, move || unused_make, |_| false, |_| ()).unwrap();
     assert_eq!(calls.load(Ordering::Relaxed), 1, "the key is there");
     let panics = || panic!("no state");
     registry.remove(&1);
+    assert_eq!(calls.load(Ordering::Relaxed), 2, "the key was removed");
     let made = AssertUnwindSafe(|| registry.with(&1, panics, |_| false, move |_| drop(unused_use)));
     assert!(catch_unwind(made).is_err());
-    assert_eq!(calls.load(Ordering::Relaxed), 2, "the state could not be made");
-    drop(held);
+    assert_eq!(calls.load(Ordering::Relaxed), 3, "the state could not be made");
+}
+
+#[test]
+fn a_hash_that_panics_while_the_table_grows_loses_no_key() {
+    thread_local!(static FUSE: Cell<usize> = const { Cell::new(usize::MAX) });
+
+    #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone)]
+    struct Key(u32);
+    impl Hash for Key {
+        fn hash<H: Hasher>(&self, state: &mut H) {
+            FUSE.set(FUSE.get().checked_sub(1).expect("the fuse has blown"));
+            self.0.hash(state);
+        }
+    }
+
+    let keyed = keyed::<Key, u32>(1000);
+    let (mut expected, mut blown) = (Vec::new(), 0);
+    for n in 0..400 {
+        // At the first hash it would not be known whether the table grows.
+        for fuse in [1, 2, 5, 20] {
+            FUSE.set(fuse);
+            let with = || keyed.with(&Key(n), || n, |_| false, |_| ());
+            let is_blown = catch_unwind(AssertUnwindSafe(with)).is_err();
+            FUSE.set(usize::MAX);
+            blown += usize::from(is_blown);
+            assert_eq!(keyed.len(), expected.len() + usize::from(!is_blown));
+            if !is_blown {
+                break;
+            }
+        }
+        keyed.with(&Key(n), || n, |_| false, |_| ()).unwrap();
+        expected.push(Key(n));
+        assert_eq!(keys(&keyed), expected);
+    }
+    assert!(blown > 10, "{blown}");
+    for n in 0..400 {
+        assert_eq!(keyed.get(&Key(n)), Some(n));
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -332,7 +370,7 @@ proptest! {
         max_keys in 1..8_usize,
         steps in prop::collection::vec(step(), 1..120),
     ) {
-        let keyed = keyed::<u8, Flag>(max_keys);
+        let keyed = keyed::<u8, Arc<Flag>>(max_keys);
         let mut reference = HashMap::<u8, bool>::new();
         let mut held = HashMap::<u8, Arc<Flag>>::new();
         for step in steps {
@@ -342,7 +380,7 @@ proptest! {
                     let must_refuse = !reference.contains_key(&key)
                         && reference.len() == max_keys
                         && reference.iter().all(is_busy);
-                    let result = keyed.with(&key, Flag::default, Flag::is_idle, |_| ());
+                    let result = keyed.get_or_insert_with(&key, Flag::default, Flag::is_idle);
                     prop_assert_eq!(result.is_err(), must_refuse);
                     if result.is_ok() {
                         reference.entry(key).or_insert(false);

@@ -5,6 +5,7 @@ mod bucket;
 mod gate;
 mod overflow;
 mod refused;
+mod slot;
 
 use core::{fmt, hash::Hash, num::NonZeroUsize, time::Duration};
 
@@ -19,18 +20,18 @@ use tidegate_core::{
     },
 };
 
+use self::slot::Slot;
 pub use self::{
     acquire::AcquireKey, bucket::KeyBucket, gate::KeyGate, overflow::Overflow, refused::KeyRefused,
 };
 use crate::{
-    algorithm::Ask,
     cell::{Cell, Shared},
     grant::{Grant, Refused},
     quota::Quota,
-    stats::Stats,
+    stats::{Count, Stats},
 };
 
-/// What belongs to one key.
+/// What belongs to one key that is held, waited for or an exception.
 type Bucket = Cell<KeyBucket>;
 
 /// Says which keys have a quota of their own.
@@ -38,8 +39,8 @@ type Exceptions<K> = Box<dyn Fn(&K) -> Option<Quota> + Send + Sync>;
 
 /// The same quota for each of many keys: users, hosts, addresses.
 ///
-/// A key takes memory from its first use on: about 160 bytes with a `u64` for a key, hash tables included, and more once somebody waits
-/// for it.
+/// A key takes memory from its first use on: about 100 bytes with a `u64` for a key, in hash tables with room for their
+/// churn, and about 100 more from the first [`acquire`](Self::acquire) or [`gate`](Self::gate) of it on, until it is evicted.
 /// (`cargo test -p tidegate-rate-limiter --test memory -- --nocapture` prints it.) There are never more than `max_keys`: a new key
 /// takes the place of one whose bucket has filled up again, which is the same as one never seen. So a stranger who makes
 /// up keys cannot exhaust memory, and no cleaner task is needed. If every key is in use, a new one is refused; choose
@@ -66,7 +67,7 @@ type Exceptions<K> = Box<dyn Fn(&K) -> Option<Quota> + Send + Sync>;
 /// ```
 pub struct KeyedLimiter<K, C = SystemClock> {
     shared: Shared<KeyBucket, C>,
-    buckets: Keyed<K, Bucket>,
+    buckets: Keyed<K, Slot>,
     // INVARIANT: in nanoseconds, not before the time at which any bucket was evicted: it was full then, but perhaps not
     // at an earlier time with which its key comes back.
     evicted_at: AtomicU64,
@@ -99,7 +100,8 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     /// Gives keys quotas of their own: those for which `exceptions` returns one.
     ///
     /// It is asked when a key is new, or comes back after it was idle; [`forget`](Self::forget) makes it be asked again. It
-    /// runs under the lock of a shard: it must be short and must not call the limiter. An exception takes 56 bytes more.
+    /// runs under the lock of a shard: it must be short and must not call the limiter. An exception takes about 100 bytes
+    /// more.
     ///
     /// # Examples
     ///
@@ -125,9 +127,8 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     /// Chooses what happens to a new key when every known key is in use. Without this it is refused.
     #[must_use]
     pub fn with_overflow(self, overflow: Overflow) -> Self {
-        let spill = (overflow == Overflow::Shared).then(|| {
-            Arc::new(Cell::new(KeyBucket::full_at(&self.shared.rule, None, Timestamp::ORIGIN)))
-        });
+        let full = || Slot::full_at(&self.shared.rule, None, Timestamp::ORIGIN);
+        let spill = (overflow == Overflow::Shared).then(|| full().share());
         Self { overflow, spill, ..self }
     }
 
@@ -151,19 +152,25 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     /// assert!(ports.try_acquire_at(&443, 1, Timestamp::from_nanos(1_000_000_000)).is_ok());
     /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
+    #[inline]
     pub fn try_acquire_at<Q>(&self, key: &Q, n: u32, now: Timestamp) -> Result<Grant, KeyRefused>
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         self.check(key, n)?;
-        let ask = Ask::exactly(n);
-        // Counted when the shard is open again.
-        let take = |bucket: &Arc<Bucket>| self.shared.take(bucket, ask, now);
-        let taken = match self.buckets.with(key, || self.new_bucket(key), self.is_idle(now), take) {
-            Ok(taken) => taken,
-            Err(full) => take(&self.beyond(key, full)?),
+        let terms = &self.shared.rule.terms;
+        let take = |slot: &mut Slot| slot.take(terms, n, now);
+        let found = match self.buckets.with(key, || self.new_slot(key), self.is_idle(now), take) {
+            Ok(found) => found,
+            Err(full) => self.beyond(key, full)?,
         };
-        self.shared.answer(ask, taken, now).map_err(KeyRefused::Refused)
+        match found.granted(terms, n, now) {
+            Some(grant) => {
+                self.shared.counters.add(Count::Allowed, 1);
+                Ok(grant)
+            }
+            None => found.answer(&self.shared, n, now).map_err(KeyRefused::Refused),
+        }
     }
 
     /// Gives `n` tokens of `key` back, as [`Limiter::refund`](crate::Limiter::refund) does. A key that is not known has a
@@ -172,7 +179,8 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        if let Some(bucket) = self.buckets.get(key) {
+        let give_back = |slot: &mut Slot| slot.give_back(&self.shared.rule, n);
+        if let Some(bucket) = self.buckets.get_with(key, give_back).flatten() {
             self.shared.refund(&bucket, n, None);
         }
     }
@@ -210,38 +218,37 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     }
 
     #[cold]
-    fn new_bucket<Q>(&self, key: &Q) -> Bucket
+    fn new_slot<Q>(&self, key: &Q) -> Slot
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
         // ORDERING: Relaxed: if this key's own bucket was evicted, that was under the lock of the key's shard, which is
         // held here, too.
         let evicted_at = Timestamp::from_nanos(self.evicted_at.load(Ordering::Relaxed));
-        Cell::new(KeyBucket::full_at(&self.shared.rule, self.exception(key), evicted_at))
+        Slot::full_at(&self.shared.rule, self.exception(key), evicted_at)
     }
 
     /// Returns the bucket of a key that found no place.
     #[cold]
-    fn beyond<Q>(&self, key: &Q, full: TooManyKeys) -> Result<Arc<Bucket>, TooManyKeys>
+    fn beyond<Q>(&self, key: &Q, full: TooManyKeys) -> Result<Slot, TooManyKeys>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
         match (self.overflow, &self.spill) {
             (Overflow::Refuse, _) => Err(full),
-            (Overflow::Shared, Some(spill)) => Ok(spill.clone()),
+            (Overflow::Shared, Some(spill)) => Ok(Slot::Shared(spill.clone())),
             (Overflow::Allow | Overflow::Shared, _) => {
-                let (common, own) = (&self.shared.rule, self.exception(key));
-                Ok(Arc::new(Cell::new(KeyBucket::full_at(common, own, Timestamp::ORIGIN))))
+                Ok(Slot::full_at(&self.shared.rule, self.exception(key), Timestamp::ORIGIN))
             }
         }
     }
 
     /// Returns what tells the idle buckets, to evict them.
-    fn is_idle(&self, now: Timestamp) -> impl Fn(&Bucket) -> bool + '_ {
-        move |bucket| {
-            let is_idle = bucket.is_idle(&self.shared.rule, now);
+    fn is_idle(&self, now: Timestamp) -> impl Fn(&mut Slot) -> bool + '_ {
+        move |slot| {
+            let is_idle = slot.is_idle(&self.shared.rule, now);
             if is_idle {
-                // ORDERING: Relaxed: as in `new_bucket`; the shard's lock is held here.
+                // ORDERING: Relaxed: as in `new_slot`; the shard's lock is held here.
                 self.evicted_at.fetch_max(now.as_nanos(), Ordering::Relaxed);
             }
             is_idle
@@ -288,6 +295,7 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     ///
     /// [`KeyRefused::Refused`] as of a [`Limiter`](crate::Limiter); [`KeyRefused::TooManyKeys`] if the key is new and
     /// every known key is in use (and there is no [`Overflow`] for it). A request for more than the burst takes no place, and needs none.
+    #[inline]
     pub fn try_acquire<Q>(&self, key: &Q, n: u32) -> Result<Grant, KeyRefused>
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
@@ -320,9 +328,9 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        let block = |bucket: &Arc<Bucket>| self.shared.block_until(bucket, time);
+        let block = |slot: &mut Slot| slot.block_until(&self.shared, time);
         let is_idle = self.is_idle(self.shared.clock.now());
-        self.buckets.with(key, || self.new_bucket(key), is_idle, block)
+        self.buckets.with(key, || self.new_slot(key), is_idle, block)
     }
 
     /// Grants nothing to `key` for `duration` from this call; see [`penalize_until`](Self::penalize_until).
@@ -369,8 +377,8 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     {
         let is_idle = self.is_idle(self.shared.clock.now());
         self.buckets
-            .get_or_insert_with(key, || self.new_bucket(key), is_idle)
-            .or_else(|full| self.beyond(key, full))
+            .with(key, || self.new_slot(key), is_idle, Slot::share)
+            .or_else(|full| Ok(self.beyond(key, full)?.share()))
     }
 }
 

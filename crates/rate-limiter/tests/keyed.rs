@@ -158,6 +158,28 @@ fn refunds_and_forgetting_concern_one_key() {
 }
 
 #[test]
+fn what_a_key_has_spent_does_not_depend_on_who_holds_it() {
+    let (hosts, clock) = hosts(10);
+    hosts.try_acquire("a", 1).unwrap();
+    let gate = hosts.gate("a").unwrap();
+    assert!(gate.try_enter().is_ok());
+    assert_eq!(gate.try_enter().unwrap_err().retry_after(), Some(SECOND));
+    drop(gate);
+    assert_eq!(hosts.try_acquire("a", 1).unwrap_err().retry_after(), Some(SECOND));
+
+    hosts.penalize_until("b", Timestamp::NEVER).unwrap();
+    hosts.refund("b", 1);
+    clock.advance(1000 * SECOND);
+    assert_eq!(hosts.try_acquire("b", 1).unwrap_err().retry_after(), Some(Duration::MAX));
+    assert_eq!(
+        hosts.gate("b").unwrap().try_enter().unwrap_err().retry_after(),
+        Some(Duration::MAX)
+    );
+    let stats = hosts.stats();
+    assert_eq!((stats.allowed, stats.refused), (2, 4));
+}
+
+#[test]
 fn the_gate_of_a_key_spends_its_tokens_and_takes_unused_passes_back() {
     let (hosts, clock) = hosts(10);
     let gate: KeyGate<'_, _> = hosts.gate("a").unwrap();

@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use tidegate_rate_limiter::{FixedKeyed, KeyedLimiter, Quota, Timestamp};
+use tidegate_rate_limiter::{FixedKeyed, KeyedLimiter, ManualClock, Quota, Timestamp};
 
 const STRANGERS: u64 = 1_000_000;
 const PLACES: usize = 4096;
@@ -46,19 +46,28 @@ fn quota() -> Quota {
 #[test]
 fn a_million_strangers_take_no_more_memory_than_agreed() {
     let before = bytes();
-    let ids = KeyedLimiter::<u64, _>::with_clock(quota(), NonZeroUsize::new(PLACES).unwrap(), ());
+    let ids = KeyedLimiter::<u64, _>::with_clock(
+        quota(),
+        NonZeroUsize::new(PLACES).unwrap(),
+        ManualClock::new(),
+    );
     for id in 0..STRANGERS {
         // A token is back after a millisecond, in which two thousand other keys come.
         assert!(ids.try_acquire_at(&id, 1, Timestamp::from_nanos(id * 500)).is_ok());
         assert!(ids.len() <= PLACES);
     }
     let end = bytes() - before;
-    // 56 are the bucket's and its count of owners; the rest is the hash tables', which have room for their churn.
+    // 16 are the key and its bucket, in entries of 24; the rest is the hash tables' room for their churn.
     let per_key = end / PLACES;
     println!(
         "KeyedLimiter<u64>: {per_key} bytes a key ({end} for {PLACES}), tables and counters included"
     );
-    assert!(per_key <= 192, "{per_key} bytes a key");
+    assert!(per_key <= 128, "{per_key} bytes a key");
+    let last = STRANGERS - 1;
+    drop(ids.gate(&last).unwrap());
+    let held = bytes() - before - end;
+    println!("a key that was held or waited for: {held} bytes more");
+    assert!(held <= 128, "{held} bytes more");
     drop(ids);
 
     let before = bytes();

@@ -1,6 +1,4 @@
-//! What belongs to one key.
-
-use alloc::boxed::Box;
+//! The bucket of a key that is held, waited for or an exception.
 
 use tidegate_core::Timestamp;
 
@@ -15,21 +13,23 @@ use crate::{
 #[derive(Debug)]
 pub struct KeyBucket {
     gcra: Gcra,
-    /// Boxed, as most keys have none.
-    own: Option<Box<Quota>>,
+    own: Option<Quota>,
 }
 
 impl KeyBucket {
-    /// Creates a bucket that is full at `time` and was not before.
-    pub(crate) fn full_at(common: &Quota, own: Option<Quota>, time: Timestamp) -> Self {
-        let own = own.filter(|own| own != common);
-        let quota = own.as_ref().unwrap_or(common);
-        Self { gcra: Gcra::new(quota.terms.present(time)), own: own.map(Box::new) }
+    /// Creates a bucket of the common quota that is full at `full_at` units.
+    pub(super) fn common(full_at: u64) -> Self {
+        Self { gcra: Gcra::new(full_at), own: None }
+    }
+
+    /// Creates a bucket of its own quota that is full at `time` and was not before.
+    pub(super) fn exception(own: Quota, time: Timestamp) -> Self {
+        Self { gcra: Gcra::new(own.terms.present(time)), own: Some(own) }
     }
 
     #[inline]
     fn quota<'a>(&'a self, common: &'a Quota) -> &'a Quota {
-        self.own.as_deref().unwrap_or(common)
+        self.own.as_ref().unwrap_or(common)
     }
 }
 
