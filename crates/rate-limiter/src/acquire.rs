@@ -1,9 +1,14 @@
 //! Waiting for tokens.
+//!
+//! ```text
+//! fresh ──poll: take──▶ done                          (as `try_acquire`: no lock, no allocation)
+//!   ├───poll: denied──▶ in line ──▶ at the head ──▶ done
+//!   └───poll: denied, and in vain ─────────────────▶ done
+//! ```
 
 use core::{
     fmt,
     future::Future,
-    mem,
     ops::Deref,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -17,6 +22,7 @@ use crate::{
     algorithm::{Algorithm, Ask, Denied},
     cell::{Cell, Door, Head, Shared, Waits},
     grant::{Grant, Refused},
+    stats::Count,
 };
 
 pin_project! {
@@ -31,30 +37,47 @@ pin_project! {
         cell: P,
         ask: Ask,
         // When waiting is no longer worth it.
-        latest: Option<Timestamp>,
-        stage: Stage<'a, A, P>,
-        // Since when it stands in line.
-        since: Timestamp,
-        // The head's: listens for refunds and new quotas.
-        waiter: Waiter,
-        // The head's: what it sleeps until, and the sleep.
-        ready_at: Timestamp,
+        latest: Timestamp,
         #[pin]
-        sleep: Option<C::Sleep>,
+        stage: Stage<'a, A, C, P>,
     }
 }
 
-/// | stage | meaning | left by |
-/// | --- | --- | --- |
-/// | `Fresh` | not polled | the first poll |
-/// | `InLine` | others are before it | the turnstile |
-/// | `AtHead` | the next tokens are its own | taking them, or refusing |
-/// | `Done` | has resolved | nothing |
-enum Stage<'a, A: Algorithm, P: Deref<Target = Cell<A>>> {
-    Fresh,
-    InLine { turn: Turn<Door<P>>, waits: Waits<'a, A, P> },
-    AtHead { _head: Head<A, P>, _waits: Waits<'a, A, P> },
-    Done,
+pin_project! {
+    /// | stage | meaning | left by |
+    /// | --- | --- | --- |
+    /// | `Fresh` | not polled | the first poll |
+    /// | `InLine` | others are before it | the turnstile |
+    /// | `AtHead` | the next tokens are its own | taking them, or refusing |
+    /// | `Done` | has resolved | nothing |
+    #[project = StageNow]
+    #[project_replace = StageLeft]
+    enum Stage<'a, A, C, P>
+    where
+        A: Algorithm,
+        C: Timer,
+        P: Deref<Target = Cell<A>>,
+    {
+        Fresh,
+        InLine {
+            turn: Turn<Door<P>>,
+            waits: Waits<'a, A, P>,
+            // Since when it stands in line.
+            since: Timestamp,
+        },
+        AtHead {
+            since: Timestamp,
+            // What it sleeps until, and the sleep.
+            ready_at: Timestamp,
+            #[pin]
+            sleep: Option<C::Sleep>,
+            // Listens for refunds and new quotas.
+            waiter: Waiter,
+            _head: Head<A, P>,
+            _waits: Waits<'a, A, P>,
+        },
+        Done,
+    }
 }
 
 impl<'a, A, C, P> Waiting<'a, A, C, P>
@@ -63,23 +86,104 @@ where
     C: Timer,
     P: Deref<Target = Cell<A>> + Clone,
 {
+    #[inline]
     pub(crate) fn new(shared: &'a Shared<A, C>, cell: P, ask: Ask) -> Self {
-        Self {
-            shared,
-            cell,
-            ask,
-            latest: None,
-            stage: Stage::Fresh,
-            since: Timestamp::ORIGIN,
-            waiter: Waiter::new(),
-            ready_at: Timestamp::NEVER,
-            sleep: None,
-        }
+        Self { shared, cell, ask, latest: Timestamp::NEVER, stage: Stage::Fresh }
     }
 
     pub(crate) fn or_refuse_after(self, duration: Duration) -> Self {
-        let latest = self.shared.clock.now() + duration;
-        Self { latest: Some(latest), ..self }
+        Self { latest: self.shared.clock.now() + duration, ..self }
+    }
+
+    /// Goes on after the first poll was denied at `now`: joins the line, unless that is in vain.
+    #[cold]
+    #[inline(never)]
+    fn poll_denied(
+        mut self: Pin<&mut Self>,
+        denied: Denied,
+        now: Timestamp,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Grant, Refused>> {
+        let mut this = self.as_mut().project();
+        let (shared, ask) = (*this.shared, *this.ask);
+        if worth_waiting(denied, *this.latest).is_none() {
+            this.stage.set(Stage::Done);
+            return Poll::Ready(shared.answer(ask, Err(denied), now));
+        }
+        let waits = Waits::new(this.cell.clone(), &shared.counters, ask);
+        let turn = Turn::new(Door(this.cell.clone()), ());
+        this.stage.set(Stage::InLine { turn, waits, since: now });
+        self.poll_slow(cx)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn poll_slow(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Grant, Refused>> {
+        let mut this = self.project();
+        let (shared, ask, latest) = (*this.shared, *this.ask, *this.latest);
+        loop {
+            match this.stage.as_mut().project() {
+                StageNow::InLine { turn, .. } => {
+                    let Ok(()) = ready!(Pin::new(turn).poll(cx)) else {
+                        unreachable!("nobody closes the turnstile of a limiter")
+                    };
+                    let head = Head::granted(this.cell.clone());
+                    let in_line = this.stage.as_mut().project_replace(Stage::Done);
+                    if let StageLeft::InLine { waits, since, .. } = in_line {
+                        this.stage.set(Stage::AtHead {
+                            since,
+                            ready_at: Timestamp::NEVER,
+                            sleep: None,
+                            waiter: Waiter::new(),
+                            _head: head,
+                            _waits: waits,
+                        });
+                    }
+                }
+                StageNow::AtHead { since, ready_at: sleeps_until, mut sleep, waiter, .. } => {
+                    let mut ready_at = *sleeps_until;
+                    let mut take = || {
+                        let now = shared.clock.now();
+                        let taken = this.cell.algorithm.take(&shared.rule, ask, now);
+                        let denied = taken.as_ref().err().copied();
+                        if let Some(time) = denied.and_then(|denied| worth_waiting(denied, latest))
+                        {
+                            ready_at = time;
+                            return None;
+                        }
+                        Some(shared.answer(ask, taken, now))
+                    };
+                    let polled = waiter.poll_until(this.cell.changed(), cx, &mut take);
+                    if let Poll::Ready(answer) = polled {
+                        if let Ok(grant) = &answer {
+                            shared.counters.add_wait(grant.at.since(*since));
+                        }
+                        this.stage.set(Stage::Done);
+                        return Poll::Ready(answer);
+                    }
+                    if sleep.is_none() || *sleeps_until != ready_at {
+                        *sleeps_until = ready_at;
+                        sleep.set(Some(shared.clock.sleep_until(ready_at)));
+                    }
+                    if let Some(sleep) = sleep.as_mut().as_pin_mut() {
+                        ready!(sleep.poll(cx));
+                    }
+                    sleep.set(None);
+                    // No notification announces the time: look again as if newly come.
+                    *waiter = Waiter::new();
+                }
+                StageNow::Fresh => unreachable!("the first poll is not slow"),
+                StageNow::Done => panic!("polled after it was ready"),
+            }
+        }
+    }
+}
+
+/// Returns until when to wait for what was denied; `None` if that is in vain.
+fn worth_waiting(denied: Denied, latest: Timestamp) -> Option<Timestamp> {
+    match denied {
+        Denied::Until(ready_at) if ready_at <= latest => Some(ready_at),
+        _ => None,
     }
 }
 
@@ -91,76 +195,20 @@ where
 {
     type Output = Result<Grant, Refused>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let (shared, ask, latest) = (*this.shared, *this.ask, *this.latest);
-        // Until when to wait for what was denied; `None` if that is in vain.
-        let worth_waiting = |denied| match denied {
-            Denied::Until(ready_at) if latest.is_none_or(|latest| ready_at <= latest) => {
-                Some(ready_at)
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.as_mut().project();
+        if !matches!(*this.stage, Stage::Fresh) {
+            return self.poll_slow(cx);
+        }
+        let now = this.shared.clock.now();
+        match this.shared.take(this.cell, *this.ask, now) {
+            Ok(grant) => {
+                this.shared.counters.add(Count::Allowed, 1);
+                this.stage.set(Stage::Done);
+                Poll::Ready(Ok(grant))
             }
-            _ => None,
-        };
-        loop {
-            match this.stage {
-                Stage::Fresh => {
-                    let now = shared.clock.now();
-                    let answer = match shared.take(this.cell, ask, now) {
-                        Err(denied) if worth_waiting(denied).is_some() => {
-                            let waits = Waits::new(this.cell.clone(), &shared.counters, ask);
-                            let turn = Turn::new(Door(this.cell.clone()), ());
-                            *this.since = now;
-                            *this.stage = Stage::InLine { turn, waits };
-                            continue;
-                        }
-                        taken => shared.answer(ask, taken, now),
-                    };
-                    *this.stage = Stage::Done;
-                    return Poll::Ready(answer);
-                }
-                Stage::InLine { turn, .. } => {
-                    let Ok(()) = ready!(Pin::new(turn).poll(cx)) else {
-                        unreachable!("nobody closes the turnstile of a limiter")
-                    };
-                    let head = Head::granted(this.cell.clone());
-                    if let Stage::InLine { waits, .. } = mem::replace(this.stage, Stage::Done) {
-                        *this.stage = Stage::AtHead { _head: head, _waits: waits };
-                    }
-                }
-                Stage::AtHead { .. } => {
-                    let mut ready_at = *this.ready_at;
-                    let mut take = || {
-                        let now = shared.clock.now();
-                        let taken = this.cell.algorithm.take(&shared.rule, ask, now);
-                        if let Some(time) = taken.err().and_then(worth_waiting) {
-                            ready_at = time;
-                            return None;
-                        }
-                        Some(shared.answer(ask, taken, now))
-                    };
-                    let polled = this.waiter.poll_until(this.cell.changed(), cx, &mut take);
-                    if let Poll::Ready(answer) = polled {
-                        if let Ok(grant) = &answer {
-                            let waited = grant.at.since(*this.since);
-                            shared.counters.add_wait(waited);
-                        }
-                        this.sleep.set(None);
-                        *this.stage = Stage::Done;
-                        return Poll::Ready(answer);
-                    }
-                    if this.sleep.is_none() || *this.ready_at != ready_at {
-                        *this.ready_at = ready_at;
-                        this.sleep.set(Some(shared.clock.sleep_until(ready_at)));
-                    }
-                    if let Some(sleep) = this.sleep.as_mut().as_pin_mut() {
-                        ready!(sleep.poll(cx));
-                    }
-                    this.sleep.set(None);
-                    // No notification announces the time: look again as if newly come.
-                    *this.waiter = Waiter::new();
-                }
-                Stage::Done => panic!("polled after it was ready"),
-            }
+            Err(denied) => self.poll_denied(denied, now, cx),
         }
     }
 }
@@ -200,6 +248,7 @@ pin_project! {
 }
 
 impl<'a, A: Algorithm, C: Timer> Acquire<'a, A, C> {
+    #[inline]
     pub(crate) fn new(shared: &'a Shared<A, C>, cell: &'a Cell<A>, ask: Ask) -> Self {
         Self { waiting: Waiting::new(shared, cell, ask) }
     }
@@ -236,6 +285,7 @@ impl<'a, A: Algorithm, C: Timer> Acquire<'a, A, C> {
 impl<A: Algorithm, C: Timer> Future for Acquire<'_, A, C> {
     type Output = Result<Grant, Refused>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.project().waiting.poll(cx)
     }

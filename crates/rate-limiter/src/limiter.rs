@@ -527,6 +527,7 @@ impl<A: Algorithm, C: Timer> Limiter<A, C> {
     /// assert_eq!(limiter.acquire(1).wait_timeout(Duration::from_millis(1)), Err(TimedOut));
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
+    #[inline]
     pub fn acquire(&self, n: u32) -> Acquire<'_, A, C> {
         Acquire::new(&self.shared, &self.cell, Ask::exactly(n))
     }
@@ -555,6 +556,7 @@ impl<A: Algorithm, C: Timer> Limiter<A, C> {
     /// }
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
+    #[inline]
     pub fn acquire_up_to(&self, n: u32) -> Acquire<'_, A, C> {
         Acquire::new(&self.shared, &self.cell, Ask::up_to(n))
     }
