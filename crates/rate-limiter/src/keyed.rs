@@ -39,7 +39,7 @@ type Exceptions<K> = Box<dyn Fn(&K) -> Option<Quota> + Send + Sync>;
 
 /// The same quota for each of many keys: users, hosts, addresses.
 ///
-/// A key takes memory from its first use on: about 100 bytes with a `u64` for a key, in hash tables with room for their
+/// A key takes memory from its first use on: 100 to 130 bytes with a `u64` for a key, in hash tables with room for their
 /// churn, and about 100 more from the first [`acquire`](Self::acquire) or [`gate`](Self::gate) of it on, until it is evicted.
 /// (`cargo test -p tidegate-rate-limiter --test memory -- --nocapture` prints it.) There are never more than `max_keys`: a new key
 /// takes the place of one whose bucket has filled up again, which is the same as one never seen. So a stranger who makes
