@@ -4,19 +4,24 @@ use core::array;
 
 use self::imp::Stripes;
 use crate::primitive::{
-    atomic::{AtomicU64, Ordering},
-    zeros,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+    thread_number, zeros,
 };
+
+/// How much threads beside the owner count before they get stripes.
+const A_WHILE: u64 = 64;
 
 /// `N` counters that threads increment without slowing each other down.
 ///
 /// For statistics that must not slow a fast path down. Reading sums: the sum is exact for everything that happened
 /// before the reading, and may or may not contain what happens during it. Counters wrap around.
 ///
-/// A tally is one set of counters, 8 bytes each, until two threads meet in one of them. Then it allocates stripes, a
-/// cache line or more for each thread that can run at once, and a thread keeps to its own. So a million tallies that
-/// hardly anybody uses stay small, and a new one costs nothing and can be a static. Without std there are no stripes.
-/// The idea is that of Java's `LongAdder` (Doug Lea's `Striped64`).
+/// A tally is two sets of counters, 8 bytes each: one of the thread that counts first, which needs no read-modify-write as
+/// nobody else writes it, and one of all others. When two threads meet in one of the latter, or others have counted a
+/// while, it allocates stripes, a cache line or more for each thread that can run at once, and a thread keeps to its
+/// stripe. So a million tallies that hardly anybody uses stay small, and a new one costs nothing and can be a static.
+/// Without std there are no stripes, and nobody owns a set. The idea of stripes on demand is that of Java's `LongAdder`
+/// (Doug Lea's `Striped64`).
 ///
 /// # Examples
 ///
@@ -34,7 +39,11 @@ use crate::primitive::{
 /// ```
 #[derive(Debug)]
 pub struct Tally<const N: usize> {
-    // What was counted before threads met, and what was on its way here when they did.
+    /// The number of the thread that writes `own`, and one more; 0 until a thread counts.
+    owner: AtomicUsize,
+    // INVARIANT: written by the owner only.
+    own: [AtomicU64; N],
+    // What others counted before the stripes were made, and what was on its way here when they were.
     first: [AtomicU64; N],
     stripes: Stripes<N>,
 }
@@ -43,7 +52,7 @@ impl<const N: usize> Tally<N> {
     crate::const_fn! {
         /// Creates counters at zero. Does not allocate.
         pub fn new() -> Self {
-            Self { first: zeros(), stripes: Stripes::new() }
+            Self { owner: AtomicUsize::new(0), own: zeros(), first: zeros(), stripes: Stripes::new() }
         }
     }
 
@@ -59,17 +68,42 @@ impl<const N: usize> Tally<N> {
             Some(stripe) => {
                 stripe[counter].fetch_add(n, Ordering::Relaxed);
             }
-            None => self.add_first(counter, n),
+            None => self.add_unstriped(counter, n),
         }
     }
 
     #[inline]
+    fn add_unstriped(&self, counter: usize, n: u64) {
+        let Some(thread) = thread_number() else { return self.add_first(counter, n) };
+        if self.owner.load(Ordering::Relaxed) == thread + 1 {
+            let count = &self.own[counter];
+            count.store(count.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+        } else {
+            self.add_by_number(thread, counter, n);
+        }
+    }
+
+    /// Counts for a thread that does not own a set, unless nobody does.
+    #[cold]
+    fn add_by_number(&self, thread: usize, counter: usize, n: u64) {
+        let owned =
+            self.owner.compare_exchange(0, thread + 1, Ordering::Relaxed, Ordering::Relaxed);
+        match owned {
+            Ok(_) => self.add_unstriped(counter, n),
+            Err(_) => self.add_first(counter, n),
+        }
+    }
+
     fn add_first(&self, counter: usize, n: u64) {
         let count = &self.first[counter];
         let old = count.load(Ordering::Relaxed);
         let new = old.wrapping_add(n);
-        // A failure is how threads learn that they meet here; `_weak` would report meetings that there were none of.
-        if count.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+        // A failure is how threads learn that they meet here; `_weak` would report meetings that there were none of. Who
+        // shares the tally with its owner alone does not meet anybody, and still slows it down: the sets are neighbours.
+        let has_counted_a_while = new / A_WHILE != old / A_WHILE && thread_number().is_some();
+        if has_counted_a_while
+            || count.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed).is_err()
+        {
             self.add_met(counter, n);
         }
     }
@@ -87,7 +121,8 @@ impl<const N: usize> Tally<N> {
     /// Panics if `counter` is not below `N`.
     pub fn sum(&self, counter: usize) -> u64 {
         let load = |stripe: &[AtomicU64; N]| stripe[counter].load(Ordering::Relaxed);
-        self.stripes.iter().map(load).fold(load(&self.first), u64::wrapping_add)
+        let unstriped = load(&self.own).wrapping_add(load(&self.first));
+        self.stripes.iter().map(load).fold(unstriped, u64::wrapping_add)
     }
 
     /// Returns every counter's sum. The sums are not of one instant.
@@ -177,9 +212,29 @@ mod tests {
     fn counts_from_before_and_after_a_meeting_add_up() {
         let tally = Tally::<2>::new();
         tally.add(1, 5);
-        tally.add_met(1, 6);
+        tally.add_first(1, 6);
+        tally.add_met(1, 7);
         tally.add(1, u64::MAX);
-        assert_eq!(tally.first[1].load(super::Ordering::Relaxed), 5);
-        assert_eq!(tally.snapshot(), [0, 10]);
+        assert_eq!(tally.snapshot(), [0, 17]);
+    }
+
+    #[cfg(feature = "std")]
+    #[test]
+    fn the_owner_and_others_lose_no_count_before_and_after_there_are_stripes() {
+        use std::thread;
+
+        use super::A_WHILE;
+
+        for rounds in [A_WHILE / 2, 10 * A_WHILE] {
+            let tally = Tally::<1>::new();
+            thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| (0..rounds).for_each(|_| tally.add(0, 1)));
+                }
+            });
+            assert_eq!(tally.sum(0), 3 * rounds);
+            let owned = tally.own[0].load(super::Ordering::Relaxed);
+            assert!((1..=rounds).contains(&owned), "{owned} of {rounds}");
+        }
     }
 }
