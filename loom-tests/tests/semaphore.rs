@@ -188,7 +188,6 @@ fn a_large_head_sees_what_was_done_with_each_of_its_permits() {
         let semaphore = Arc::new(Semaphore::new(2));
         let held = [1, 1].map(|n| semaphore.clone().try_acquire_owned(n).unwrap());
         let written = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
-        let (mut head, _) = in_line(&semaphore, 2);
         let mut givers = held.into_iter().enumerate().map(|(index, permit)| {
             let written = written.clone();
             move || {
@@ -196,7 +195,9 @@ fn a_large_head_sees_what_was_done_with_each_of_its_permits() {
                 drop(permit);
             }
         });
+        // Before the head joins: its permit may be in the word before it knows that somebody waits.
         let other = thread::spawn(givers.next().unwrap());
+        let (mut head, _) = in_line(&semaphore, 2);
         givers.next().unwrap()();
         if poll_quietly(&mut head).is_ready() {
             assert_eq!(written.each_ref().map(|done| done.load(Ordering::Relaxed)), [1, 1]);

@@ -158,6 +158,33 @@ fn a_head_that_was_overtaken_is_handed_the_next_permit() {
 }
 
 #[test]
+fn an_overtaken_head_that_is_served_by_a_third_sees_what_was_done() {
+    model(|| {
+        let once = Fairness::Eventual { overtakes: NonZeroU32::MIN };
+        let semaphore = Arc::new(Semaphore::builder(1).fairness(once).build());
+        let held = semaphore.clone().try_acquire_owned(1).unwrap();
+        let mut head = semaphore.acquire(1);
+        assert!(poll_quietly(&mut head).is_pending());
+        drop(held);
+        let thief = semaphore.clone().try_acquire_owned(1).unwrap();
+        let written = Arc::new(AtomicUsize::new(0));
+        let giver = {
+            let written = written.clone();
+            thread::spawn(move || {
+                written.store(1, Ordering::Relaxed);
+                drop(thief);
+            })
+        };
+        // Serves the line, and bars newcomers on that occasion.
+        semaphore.set_capacity(1);
+        if poll_quietly(&mut head).is_ready() {
+            assert_eq!(written.load(Ordering::Relaxed), 1);
+        }
+        giver.join().unwrap();
+    });
+}
+
+#[test]
 fn a_release_meets_a_head_that_comes_too_late() {
     model(|| {
         let semaphore = Arc::new(Semaphore::builder(1).fairness(Fairness::Barging).build());

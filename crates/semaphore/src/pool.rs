@@ -334,9 +334,10 @@ impl Pool {
     fn note(&self, word: u64, flags: u64) -> Result<(), u64> {
         // A note that is there already was made under this lock, so a giver that we do not see yet has seen it.
         if word & flags != flags {
-            // ORDERING: Acquire: as in `charge`. Each giver comes before, and is seen, or after, and sees ATTENDED.
+            // ORDERING: Relaxed: who takes what is in the word acquires then. That it is one step is what matters: each
+            // giver comes before, and is seen, or after, and sees ATTENDED.
             let noted = word | flags;
-            self.word.compare_exchange_weak(word, noted, Ordering::Acquire, Ordering::Relaxed)?;
+            self.word.compare_exchange_weak(word, noted, Ordering::Relaxed, Ordering::Relaxed)?;
         }
         Ok(())
     }

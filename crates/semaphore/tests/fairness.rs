@@ -47,6 +47,19 @@ fn newcomers_are_not_barred_by_a_head_that_is_on_its_way() {
 }
 
 #[test]
+fn an_overtaken_head_that_looks_in_vain_keeps_what_is_left() {
+    let semaphore = semaphore(2, overtakes(1));
+    let held = semaphore.try_acquire(2).unwrap();
+    let mut head = Task::waiting(semaphore.acquire(2));
+    drop(held);
+    let thief = semaphore.try_acquire(1).unwrap();
+    assert!(!head.is_ready());
+    assert!(semaphore.try_acquire(1).is_err(), "the head's");
+    drop(thief);
+    assert!(head.is_ready());
+}
+
+#[test]
 fn a_head_that_comes_too_late_keeps_its_place() {
     let semaphore = semaphore(1, Fairness::Barging);
     let mut holder = semaphore.try_acquire(1).unwrap();
