@@ -148,17 +148,17 @@ fn a_free_permit_brings_what_was_done_with_it() {
     model(|| {
         let (semaphore, held) = all_taken(1);
         let written = Arc::new(AtomicUsize::new(0));
-        let writer = {
+        let newcomer = {
             let written = written.clone();
-            thread::spawn(move || {
-                written.store(1, Ordering::Relaxed);
-                drop(held);
+            spawn(&semaphore, move |semaphore| {
+                if semaphore.try_acquire(1).is_ok() {
+                    assert_eq!(written.load(Ordering::Relaxed), 1);
+                }
             })
         };
-        if semaphore.try_acquire(1).is_ok() {
-            assert_eq!(written.load(Ordering::Relaxed), 1);
-        }
-        writer.join().unwrap();
+        written.store(1, Ordering::Relaxed);
+        drop(held);
+        newcomer.join().unwrap();
     });
 }
 

@@ -185,6 +185,29 @@ fn an_overtaken_head_that_is_served_by_a_third_sees_what_was_done() {
 }
 
 #[test]
+fn a_permit_given_back_beside_a_line_brings_what_was_done_with_it() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::builder(2).fairness(Fairness::Barging).build());
+        let mut held = semaphore.try_acquire(2).unwrap();
+        let mut head = semaphore.acquire(2);
+        assert!(poll_quietly(&mut head).is_pending());
+        let written = Arc::new(AtomicUsize::new(0));
+        let newcomer = {
+            let (semaphore, written) = (semaphore.clone(), written.clone());
+            thread::spawn(move || {
+                // Takes it past the head, without the lock under which it was given back.
+                if semaphore.try_acquire(1).is_ok() {
+                    assert_eq!(written.load(Ordering::Relaxed), 1);
+                }
+            })
+        };
+        written.store(1, Ordering::Relaxed);
+        drop(held.split(1));
+        newcomer.join().unwrap();
+    });
+}
+
+#[test]
 fn a_release_meets_a_head_that_comes_too_late() {
     model(|| {
         let semaphore = Arc::new(Semaphore::builder(1).fairness(Fairness::Barging).build());
