@@ -185,6 +185,29 @@ fn an_overtaken_head_that_is_served_by_a_third_sees_what_was_done() {
 }
 
 #[test]
+fn an_overtaken_head_and_a_newcomer_do_not_get_the_same_permit() {
+    model(|| {
+        let once = Fairness::Eventual { overtakes: NonZeroU32::MIN };
+        let semaphore = Arc::new(Semaphore::builder(1).fairness(once).build());
+        let held = semaphore.clone().try_acquire_owned(1).unwrap();
+        let mut head = semaphore.acquire(1);
+        assert!(poll_quietly(&mut head).is_pending());
+        drop(held);
+        drop(semaphore.try_acquire(1).unwrap());
+        let newcomer = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || semaphore.try_acquire_owned(1).ok())
+        };
+        // Serves the line.
+        semaphore.set_capacity(1);
+        let served = poll_quietly(&mut head);
+        let taken = newcomer.join().unwrap();
+        assert!(served.is_ready() != taken.is_some());
+        assert_eq!((semaphore.available_permits(), semaphore.stats().in_use), (0, 1));
+    });
+}
+
+#[test]
 fn a_permit_given_back_beside_a_line_brings_what_was_done_with_it() {
     model(|| {
         let semaphore = Arc::new(Semaphore::builder(2).fairness(Fairness::Barging).build());
@@ -293,6 +316,7 @@ fn what_is_owed_is_not_for_one_who_asks_or_is_at_the_head() {
             let other = semaphore.clone().try_acquire_owned(1).unwrap();
             let giver = thread::spawn(move || drop(other));
             semaphore.set_capacity(1);
+            assert!(semaphore.try_acquire(1).is_err());
             let mut head = semaphore.acquire(1);
             assert!(poll_quietly(&mut head).is_pending());
             // Given up, it has the line served.
@@ -305,6 +329,25 @@ fn what_is_owed_is_not_for_one_who_asks_or_is_at_the_head() {
             assert_eq!(semaphore.capacity(), 1);
         });
     }
+}
+
+#[test]
+fn newcomers_are_barred_until_all_is_paid() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let _held = semaphore.try_acquire(1).unwrap();
+        let other = semaphore.try_acquire(1).unwrap();
+        let resizer = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || {
+                semaphore.set_capacity(1);
+                assert!(semaphore.try_acquire(1).is_err(), "two are out, and there is one");
+            })
+        };
+        drop(other);
+        resizer.join().unwrap();
+        assert_eq!((semaphore.available_permits(), semaphore.stats().in_use), (0, 1));
+    });
 }
 
 #[test]

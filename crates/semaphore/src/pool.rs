@@ -170,7 +170,7 @@ impl Pool {
             let word = self.word.load(Ordering::Relaxed);
             while free(word) == 0 && self.debt() == 0 && n > 0 {
                 let Some(&need) = line.head() else { break };
-                if need.min > self.capacity() || !self.hands_over(word, line) {
+                if !self.hands_over(word, line) {
                     break;
                 }
                 let Some(handed) = need.of(n) else { break };

@@ -60,6 +60,35 @@ fn an_overtaken_head_that_looks_in_vain_keeps_what_is_left() {
 }
 
 #[test]
+fn one_behind_an_overtaken_head_does_not_take_what_the_head_gathers() {
+    let semaphore = semaphore(3, overtakes(1));
+    let held = semaphore.try_acquire(3).unwrap();
+    let mut head = Task::waiting(semaphore.acquire(2));
+    let mut second = Task::waiting(semaphore.acquire(1));
+    drop(held);
+    let thief = semaphore.try_acquire(2).unwrap();
+    assert!(!head.is_ready() && !second.is_ready());
+    drop(thief);
+    assert!(head.is_ready() && second.is_ready());
+}
+
+#[test]
+fn a_head_that_takes_its_permits_lets_those_behind_it_look_again() {
+    let semaphore = semaphore(4, overtakes(1));
+    let held = semaphore.try_acquire(4).unwrap();
+    let mut head = Task::waiting(semaphore.acquire(2));
+    let mut second = Task::waiting(semaphore.acquire(1));
+    drop(held);
+    let _thief = semaphore.try_acquire(1).unwrap();
+    // Finds that the head was overtaken, and bars newcomers and the second.
+    let _third = Task::waiting(semaphore.acquire(4));
+    assert!(!second.is_ready());
+    let _permit = head.output().unwrap();
+    assert_eq!(second.woken(), 2);
+    assert!(second.is_ready());
+}
+
+#[test]
 fn a_head_that_comes_too_late_keeps_its_place() {
     let semaphore = semaphore(1, Fairness::Barging);
     let mut holder = semaphore.try_acquire(1).unwrap();
