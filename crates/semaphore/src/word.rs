@@ -3,7 +3,7 @@
 //! | bits | name | meaning | changed by |
 //! | --- | --- | --- | --- |
 //! | 0 | `CLOSED` | nothing is granted any more; final | `close`, under the line's lock |
-//! | 1 | `ATTENDED` | givers take the lock: somebody waits for permits or for the rest of them, or they are owed | under the lock |
+//! | 1 | `ATTENDED` | givers take the lock: somebody in line sleeps, or waits for the last permit, or permits are owed | under the lock |
 //! | 2 | `BARRED` | newcomers take the lock: the line comes first, or permits are owed | under the lock; implies `ATTENDED` |
 //! | 3–34 | free | permits nobody holds | takers subtract, by CAS; givers add |
 //! | 35–63 | acquisitions | how often permits were taken, modulo 2²⁹ | whoever subtracts for a request |
