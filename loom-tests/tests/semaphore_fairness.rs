@@ -18,8 +18,8 @@ use tidegate_core::{
 };
 use tidegate_semaphore::{AcquireError, Fairness, OwnedPermit, Semaphore, TryAcquireError, Wait};
 
-laws_of_waiting!(eventual: super::Eventual);
-laws_of_waiting!(barging: super::Barging);
+laws_of_waiting!(eventual: super::Overtaken<1>);
+laws_of_waiting!(barging: super::Overtaken<0>);
 
 /// A semaphore with all its permits taken.
 struct Taken {
@@ -55,41 +55,17 @@ impl Taken {
     }
 }
 
-/// Overtaken once, the head is handed what comes next.
-struct Eventual(Taken);
+/// The head may be overtaken so many times before it is handed what comes next; 0 stands for ever.
+struct Overtaken<const TIMES: u32>(Taken);
 
-impl Subject for Eventual {
+impl<const TIMES: u32> Subject for Overtaken<TIMES> {
     const FIFO: bool = false;
 
     fn new() -> Self {
-        Self(Taken::new(4, Fairness::Eventual { overtakes: NonZeroU32::MIN }))
-    }
-
-    fn put(&self) {
-        self.0.put();
-    }
-
-    fn take(&self) -> impl Future<Output = Result<(), Closed>> + Send + Unpin {
-        self.0.take()
-    }
-
-    fn close(&self) {
-        self.0.semaphore.close();
-    }
-
-    fn units(&self) -> usize {
-        self.0.semaphore.available_permits()
-    }
-}
-
-/// The head may be overtaken for ever.
-struct Barging(Taken);
-
-impl Subject for Barging {
-    const FIFO: bool = false;
-
-    fn new() -> Self {
-        Self(Taken::new(4, Fairness::Barging))
+        let bound = NonZeroU32::new(TIMES);
+        let fairness =
+            bound.map_or(Fairness::Barging, |overtakes| Fairness::Eventual { overtakes });
+        Self(Taken::new(4, fairness))
     }
 
     fn put(&self) {

@@ -390,7 +390,8 @@ impl Semaphore {
 
     /// Waits until every permit is back: nobody holds one, and none is granted to somebody who has not been polled since.
     ///
-    /// What was done before the last permit was given back is seen afterwards. Permits may be taken again at once, unless
+    /// What was done before the last permit was given back is seen afterwards. A moment of idleness that is over before the
+    /// waiter looks is missed, and it waits for the next. Permits may be taken again at once, unless
     /// the semaphore is [closed](Self::close): `close` and then `idle` is an orderly end.
     ///
     /// # Cancel safety
