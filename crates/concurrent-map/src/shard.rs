@@ -58,9 +58,7 @@ impl<E> Shard<E> {
         all: &Shards<Self>,
         section: impl FnOnce(&mut HashTable<E>) -> R,
     ) -> R {
-        let visitor = Self::announce(all);
-        self.table.with(|table| {
-            let _stay = self.occupant.set(visitor);
+        self.edit(all, |table| {
             let counted = Counted { table, len: &self.len };
             section(&mut *counted.table)
         })
