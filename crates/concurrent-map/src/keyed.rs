@@ -190,13 +190,18 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         }
     }
 
-    /// Returns a clone of the value of `key` if there is one.
+    /// Returns a clone of the value of `key` if there is one. `Clone` runs while the shard is read.
     pub fn get<Q>(&self, key: &Q) -> Option<V>
     where
         Q: Hash + Equivalent<K> + ?Sized,
         V: Clone,
     {
-        self.get_with(key, |value| value.clone())
+        let hash = self.hasher.hash_one(key);
+        let found = self.entries.read(hash, |table| {
+            let entry = table.find(hash, |entry| key.equivalent(&entry.key))?;
+            Some(entry.value.clone())
+        });
+        found.flatten()
     }
 
     /// Runs `f` on the value of `key` if there is one, and returns its result.

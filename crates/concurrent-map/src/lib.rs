@@ -11,9 +11,7 @@ mod hasher;
 mod keyed;
 mod lazy;
 mod map;
-mod reentry;
 mod set;
-mod shard;
 mod striped;
 
 pub use equivalent::Equivalent;

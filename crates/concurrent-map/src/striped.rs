@@ -3,18 +3,25 @@
 use core::{convert::Infallible, fmt, num::NonZeroUsize, ops::ControlFlow};
 
 use hashbrown::HashTable;
-use tidegate_core::Shards;
+use tidegate_core::{
+    RwShards,
+    primitive::atomic::{AtomicUsize, Ordering},
+    rw_shards,
+};
 
-use crate::{lazy::Lazy, shard::Shard};
+use crate::lazy::Lazy;
 
-/// An array of [`Shard`]s, made when the first of them is written to.
+/// Tables of `E`s, made when the first of them is written to.
 ///
 /// Hashes, keys and what an entry is are its user's business.
 pub(crate) struct Striped<E> {
-    shards: Lazy<Shards<Shard<E>>>,
+    shards: Lazy<RwShards<HashTable<E>, Len>>,
     // INVARIANT: a power of two.
     count: NonZeroUsize,
 }
+
+/// A table behind its lock, with its length beside it.
+type Shard<'a, E> = rw_shards::Shard<'a, HashTable<E>, Len>;
 
 impl<E> Striped<E> {
     /// Creates `count` empty shards, rounded up to a power of two.
@@ -30,15 +37,14 @@ impl<E> Striped<E> {
     /// Looks into the table that `hash` belongs to; `None` if nothing was ever written to any.
     #[inline]
     pub(crate) fn read<R>(&self, hash: u64, section: impl FnOnce(&HashTable<E>) -> R) -> Option<R> {
-        let shards = self.shards.get()?;
-        Some(shards.by_hash(spread(hash)).read(shards, section))
+        Some(self.existing(hash)?.read(section))
     }
 
     /// Works on the table that `hash` belongs to.
     #[inline]
     pub(crate) fn write<R>(&self, hash: u64, section: impl FnOnce(&mut HashTable<E>) -> R) -> R {
         let shards = self.shards.get_or_make(|| empty(self.count));
-        shards.by_hash(spread(hash)).write(shards, section)
+        write(shards.by_hash(spread(hash)), section)
     }
 
     /// Works on the table that `hash` belongs to; `None` if nothing was ever written to any. For sections that do not
@@ -49,8 +55,7 @@ impl<E> Striped<E> {
         hash: u64,
         section: impl FnOnce(&mut HashTable<E>) -> R,
     ) -> Option<R> {
-        let shards = self.shards.get()?;
-        Some(shards.by_hash(spread(hash)).write(shards, section))
+        Some(write(self.existing(hash)?, section))
     }
 
     /// Works on an entry of the table that `hash` belongs to; `None` if nothing was ever written to any. For sections that
@@ -61,8 +66,7 @@ impl<E> Striped<E> {
         hash: u64,
         section: impl FnOnce(&mut HashTable<E>) -> R,
     ) -> Option<R> {
-        let shards = self.shards.get()?;
-        Some(shards.by_hash(spread(hash)).edit(shards, section))
+        Some(self.existing(hash)?.write(section))
     }
 
     /// Looks at every entry, one lock at a time, until `look` breaks.
@@ -70,9 +74,7 @@ impl<E> Striped<E> {
         &self,
         mut look: impl FnMut(&E) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        self.each(0, |shards, shard| {
-            shard.read(shards, |table| table.iter().try_for_each(&mut look))
-        })
+        self.each(0, |shard| shard.scan(|table| table.iter().try_for_each(&mut look)))
     }
 
     /// Looks at every entry, one lock at a time.
@@ -99,29 +101,34 @@ impl<E> Striped<E> {
         first: usize,
         mut section: impl FnMut(&mut HashTable<E>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        self.each(first, |shards, shard| shard.write(shards, &mut section))
+        self.each(first, |shard| write(shard, &mut section))
     }
 
     fn each<B>(
         &self,
         first: usize,
-        mut visit: impl FnMut(&Shards<Shard<E>>, &Shard<E>) -> ControlFlow<B>,
+        mut visit: impl FnMut(Shard<'_, E>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         let Some(shards) = self.shards.get() else { return ControlFlow::Continue(()) };
         for offset in 0..shards.len() {
             let index = first.wrapping_add(offset) & (shards.len() - 1);
-            visit(shards, shards.get(index).expect("the index is wrapped"))?;
+            visit(shards.get(index).expect("the index is wrapped"))?;
         }
         ControlFlow::Continue(())
     }
 
     /// Returns the number of entries without taking a lock: the sum of the tables' lengths, not all of one instant.
     pub(crate) fn len(&self) -> usize {
-        self.shards.get().map_or(0, |shards| shards.iter().map(Shard::len).sum())
+        self.shards.get().map_or(0, |shards| shards.iter().map(|shard| shard.beside().get()).sum())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.shards.get().is_none_or(|shards| shards.iter().all(|shard| shard.len() == 0))
+        self.shards.get().is_none_or(|shards| shards.iter().all(|shard| shard.beside().get() == 0))
+    }
+
+    #[inline]
+    fn existing(&self, hash: u64) -> Option<Shard<'_, E>> {
+        Some(self.shards.get()?.by_hash(spread(hash)))
     }
 }
 
@@ -131,8 +138,42 @@ impl<E> fmt::Debug for Striped<E> {
     }
 }
 
-fn empty<E>(count: NonZeroUsize) -> Shards<Shard<E>> {
-    Shards::new(count, |_| Shard::new())
+fn empty<E>(count: NonZeroUsize) -> RwShards<HashTable<E>, Len> {
+    RwShards::new(count, |_| (HashTable::new(), Len(AtomicUsize::new(0))))
+}
+
+/// Works on a table and publishes its new length, also when the section panics.
+#[inline]
+fn write<E, R>(shard: Shard<'_, E>, section: impl FnOnce(&mut HashTable<E>) -> R) -> R {
+    shard.write(|table| {
+        let counted = Counted { table, len: shard.beside() };
+        section(&mut *counted.table)
+    })
+}
+
+/// The length of a table while nobody writes to it, to be had without its lock.
+struct Len(AtomicUsize);
+
+impl Len {
+    #[inline]
+    fn get(&self) -> usize {
+        // ORDERING: Relaxed: a snapshot. A thread sees its own writes, and those that happened before.
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A table that is being written to.
+struct Counted<'a, E> {
+    table: &'a mut HashTable<E>,
+    len: &'a Len,
+}
+
+impl<E> Drop for Counted<'_, E> {
+    #[inline]
+    fn drop(&mut self) {
+        // ORDERING: Relaxed: as in `Len::get`; the lock is still held, so the stores are in the order of the writes.
+        self.len.0.store(self.table.len(), Ordering::Relaxed);
+    }
 }
 
 /// Turns a hash into one whose high bits pick a shard.
@@ -156,6 +197,8 @@ const EIGHT: NonZeroUsize = NonZeroUsize::new(8).expect("not zero");
 
 #[cfg(test)]
 mod tests {
+    use tidegate_core::Shards;
+
     use super::*;
 
     /// Counts how many of the shards the hashes of `numbers` fall into, and how unevenly.

@@ -292,34 +292,88 @@ fn what_a_closure_that_did_not_run_has_captured_is_dropped_with_no_lock_held() {
     drop(clone);
 }
 
+/// Runs `f`, which calls back where it must not.
+fn assert_refused(index: usize, f: &dyn Fn()) {
+    let payload = catch_unwind(AssertUnwindSafe(f)).expect_err("it panics");
+    let message = payload.downcast::<&str>().unwrap();
+    assert!(message.contains("called back into the same map"), "{index}: {message}");
+}
+
 #[test]
-fn calling_back_from_any_closure_panics_whichever_shard_is_called() {
+fn calling_back_panics_unless_both_read_whichever_shard_is_called() {
     let map: ConcurrentMap<u32, u32> = (0..100).map(|n| (n, n)).collect();
     for other in [1, 2, 3, 50, 99, 1000] {
-        let again = || map.contains_key(&other);
+        let read = || map.contains_key(&other);
+        let write = || map.remove(&other).is_some();
         let closures: [&dyn Fn(); 10] = [
-            &|| _ = map.get_with(&1, |_| again()),
-            &|| _ = map.update(&1, |_| again()),
-            &|| _ = map.upsert(1, || 1, |_| _ = again()),
-            &|| _ = map.upsert(1000, || u32::from(again()), |_| ()),
-            &|| _ = map.get_or_insert_with(1000, || u32::from(again())),
-            &|| _ = map.compute(1, |_| if again() { Op::Keep } else { Op::Remove }),
-            &|| _ = map.remove_if(&1, |_, _| again()),
-            &|| map.retain(|_, _| again()),
-            &|| map.for_each(|_, _| _ = again()),
-            &|| _ = map.any(|_, _| again()),
+            &|| _ = map.get_with(&1, |_| write()),
+            &|| map.for_each(|_, _| _ = write()),
+            &|| _ = map.any(|_, _| write()),
+            &|| _ = map.update(&1, |_| read()),
+            &|| _ = map.upsert(1, || 1, |_| _ = read()),
+            &|| _ = map.upsert(1000, || u32::from(read()), |_| ()),
+            &|| _ = map.get_or_insert_with(1000, || u32::from(read())),
+            &|| _ = map.compute(1, |_| if read() { Op::Keep } else { Op::Remove }),
+            &|| _ = map.remove_if(&1, |_, _| read()),
+            &|| map.retain(|_, _| read()),
         ];
         for (index, closure) in closures.into_iter().enumerate() {
-            let payload = catch_unwind(AssertUnwindSafe(closure)).expect_err("it panics");
-            let message = payload.downcast::<&str>().unwrap();
-            assert!(message.contains("called back into the same map"), "{index}: {message}");
+            assert_refused(index, closure);
         }
         assert_eq!(map.len(), 100, "nothing has changed");
     }
     // Found also when other maps are in between.
     let between = ConcurrentMap::from([((), ())]);
-    let nested = || map.get_with(&1, |_| between.get_with(&(), |()| map.len() + map.keys().len()));
-    assert!(catch_unwind(AssertUnwindSafe(nested)).is_err());
+    assert_refused(0, &|| _ = map.get_with(&1, |_| between.update(&(), |()| map.insert(1, 1))));
+    assert_refused(1, &|| _ = map.update(&1, |_| between.get_with(&(), |()| map.get(&2))));
+}
+
+#[test]
+fn a_closure_that_reads_may_read_the_same_map() {
+    let map: ConcurrentMap<u32, u32> = (0..100).map(|n| (n, (n + 1) % 100)).collect();
+    let follow = |n: &u32| map.get_with(n, |next| map.get_with(next, |last| map.get(last)));
+    for n in 0..100 {
+        assert_eq!(follow(&n), Some(Some(Some((n + 3) % 100))));
+    }
+    assert!(map.all(|n, next| map.get(n).as_ref() == Some(next)));
+    assert_eq!(map.fold(0, |sum, n, _| sum + map.fold(0, |most, m, _| most.max(*m)) - n), 4950);
+    // Also through another map.
+    let between = ConcurrentMap::from([((), ())]);
+    let nested = map.get_with(&1, |_| between.get_with(&(), |()| map.get(&2)));
+    assert_eq!(nested, Some(Some(Some(3))));
+}
+
+#[test]
+fn readers_within_readers_and_writers_do_not_wait_for_each_other() {
+    let map: ConcurrentMap<u32, u32> = (0..16).map(|n| (n, n)).collect();
+    thread::scope(|s| {
+        for thread in 0..4_u32 {
+            let map = &map;
+            s.spawn(move || {
+                for round in 0..500 {
+                    let (one, two) = ((thread + round) % 16, (thread * round) % 16);
+                    let sum = map.get_with(&one, |a| map.get_with(&two, |b| a + b));
+                    assert!(sum.flatten().is_some());
+                    map.update(&two, |n| *n = n.wrapping_add(one));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn closures_of_too_many_maps_within_each_other_panic() {
+    let maps: [ConcurrentMap<(), ()>; 9] =
+        core::array::from_fn(|_| ConcurrentMap::from([((), ())]));
+    fn nest(maps: &[ConcurrentMap<(), ()>]) {
+        if let [map, inner @ ..] = maps {
+            map.get_with(&(), |()| nest(inner));
+        }
+    }
+    nest(&maps[..8]);
+    let payload = catch_unwind(|| nest(&maps)).unwrap_err();
+    let message = payload.downcast::<String>().unwrap();
+    assert_eq!(*message, "closures of more than 8 maps run within each other");
 }
 
 #[test]

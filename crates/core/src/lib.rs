@@ -14,6 +14,7 @@ pub mod lock;
 pub mod primitive;
 #[cfg(target_has_atomic = "ptr")]
 pub mod queue;
+pub mod rw_shards;
 pub mod shard;
 pub mod tally;
 pub mod time;
@@ -29,6 +30,7 @@ pub use self::{
     error::{Cancelled, Closed, TimedOut},
     event::Event,
     gate::{Gate, Outcome, Pass},
+    rw_shards::RwShards,
     shard::Shards,
     tally::Tally,
     time::{CachedClock, Clock, ManualClock, SystemClock, Timer, Timestamp},

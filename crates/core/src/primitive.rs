@@ -104,6 +104,11 @@ pub(crate) use std::sync::Mutex;
 #[cfg(feature = "std")]
 pub(crate) use std::sync::PoisonError;
 
+#[cfg(loom)]
+pub(crate) use loom::{cell::UnsafeCell, thread::yield_now};
+#[cfg(all(not(loom), feature = "std"))]
+pub(crate) use {self::cell::UnsafeCell, std::thread::yield_now};
+
 #[cfg(all(loom, feature = "std"))]
 pub use self::model_once::OnceLock;
 /// A cell written once. Not modelled: for what lives as long as the process.
@@ -116,6 +121,46 @@ pub use std::sync::OnceLock;
 pub(crate) use loom::{thread::LocalKey, thread_local};
 #[cfg(all(not(loom), feature = "std"))]
 pub(crate) use std::{thread::LocalKey, thread_local};
+
+/// Declares a thread-local without a destructor whose first value is a constant: reading it is a plain load. Loom's has no
+/// constants.
+#[cfg(feature = "std")]
+macro_rules! thread_constant {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $value:expr;) => {
+        #[cfg(not(loom))]
+        std::thread_local! { $(#[$meta])* static $name: $type = const { $value }; }
+        #[cfg(loom)]
+        loom::thread_local! { $(#[$meta])* static $name: $type = $value; }
+    };
+}
+#[cfg(feature = "std")]
+pub(crate) use thread_constant;
+
+/// A cell with loom's interface, by which a model sees who looks at it and who writes.
+#[cfg(all(not(loom), feature = "std"))]
+mod cell {
+    pub(crate) struct UnsafeCell<T>(core::cell::UnsafeCell<T>);
+
+    impl<T> UnsafeCell<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            Self(core::cell::UnsafeCell::new(value))
+        }
+
+        #[inline]
+        pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+            f(self.0.get())
+        }
+
+        #[inline]
+        pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+            f(self.0.get())
+        }
+
+        pub(crate) fn into_inner(self) -> T {
+            self.0.into_inner()
+        }
+    }
+}
 
 /// Declares a function that is `const` on the real machine and plain under loom, whose types have no const constructor.
 #[doc(hidden)]
@@ -142,6 +187,18 @@ pub(crate) fn park_until(parker: &parking::Parker, until: std::time::Instant) {
 #[cfg(all(feature = "std", loom))]
 pub(crate) fn park_until(_parker: &parking::Parker, _until: std::time::Instant) {
     loom::thread::yield_now();
+}
+
+/// Nothing: `SeqCst` accesses before and after it are in one order anyway.
+#[cfg(all(feature = "std", not(loom)))]
+#[inline]
+pub(crate) fn sequentially_consistent_in_models() {}
+
+/// LOOM: takes `SeqCst` accesses for AcqRel, but knows such fences. One between two `SeqCst` accesses of a thread says what
+/// C++20 says of them without it: that they are in one order with those of other threads.
+#[cfg(all(feature = "std", loom))]
+pub(crate) fn sequentially_consistent_in_models() {
+    loom::sync::atomic::fence(atomic::Ordering::SeqCst);
 }
 
 /// Whether a thread that spins may be woken by another one that runs meanwhile.

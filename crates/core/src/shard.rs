@@ -78,6 +78,11 @@ impl<T> Shards<T> {
         self.parts.iter().map(|part| &**part)
     }
 
+    /// Takes the shards apart, in the order of their indices.
+    pub fn into_values(self) -> impl ExactSizeIterator<Item = T> {
+        self.parts.into_iter().map(CachePadded::into_inner)
+    }
+
     #[allow(clippy::cast_possible_truncation, reason = "only the bits of an index are kept")]
     #[inline]
     fn wrap(&self, bits: u64) -> usize {

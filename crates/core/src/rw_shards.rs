@@ -1,0 +1,192 @@
+//! Values split over shards, each behind a lock of its own that many may read at once.
+//!
+//! ```text
+//! read   enter      is a section of these shards above us on the stack? (`inside.rs`)
+//!        fast path  the shard is biased: announce the shard in the thread's slot, look again ─▶ section ─▶ clear the slot
+//!        else       count in: CAS on the shard's word ─▶ section ─▶ count out, and bias the shard if it is mostly read
+//! write  enter      as above
+//!        fast path  CAS on the word, free ─▶ taken ─▶ section ─▶ swap it back to free
+//!        slow path  claim the word, which ends the bias ─▶ wait until no slot names the shard ─▶ wait until none is counted in
+//!        wait       spin shortly, then sleep on the lock's event; `ASLEEP` is in the word
+//! wake              who leaves and finds `ASLEEP` notifies all who sleep
+//! ```
+//!
+//! A counted reader writes the shard's cache line twice, and so do all others of that shard, one after the other. An
+//! announced reader writes a line that is its own, once, and reads the shard's: readers of one shard do not slow each
+//! other down, on however many cores. The price is paid by a writer that ends a bias: it looks at every slot. So a shard
+//! is biased only after many reads without a write in between. The idea is BRAVO's (Dice and Kogan, "BRAVO: Biased
+//! Locking for Reader-Writer Locks", USENIX ATC 2019).
+
+#[cfg(not(feature = "std"))]
+mod exclusive;
+#[cfg(feature = "std")]
+mod inside;
+#[cfg(feature = "std")]
+#[allow(unsafe_code, reason = "a lock is an UnsafeCell and a state; the argument stands there")]
+mod lock;
+#[cfg(feature = "std")]
+mod readers;
+#[cfg(feature = "std")]
+mod state;
+
+use core::{fmt, num::NonZeroUsize};
+
+#[cfg(not(feature = "std"))]
+use self::exclusive as imp;
+use self::imp::{Readers, RwLock};
+#[cfg(feature = "std")]
+use self::lock as imp;
+use crate::shard::Shards;
+
+/// A power-of-two array of `T`s on cache lines of their own, each behind a read-write lock, with a `P` beside the lock.
+///
+/// The core of the concurrent map. Sections are closures: they must be short, and end in the thread that began them.
+///
+/// # Sections within sections
+///
+/// A reading section may read the same shards, any of them, and a reading section of one map may read another; it never
+/// hangs. Everything else within a section of the same shards panics at once, always, whether or not it would have found
+/// an open lock this time. Without std, threads cannot be told apart, and such a call does what [`Lock`](crate::lock::Lock)
+/// does: with feature `critical-section` it panics, else it hangs.
+///
+/// # Memory ordering
+///
+/// What was done in a writing section happens before every later section of that shard, and what was done in a reading
+/// one before every later writing one.
+///
+/// # Examples
+///
+/// ```
+/// use core::num::NonZeroUsize;
+/// use tidegate_core::RwShards;
+///
+/// let words = RwShards::new(NonZeroUsize::new(4).unwrap(), |_| (Vec::new(), ()));
+/// words.by_hash(7).write(|words| words.push("tide"));
+/// assert_eq!(words.by_hash(7).read(Vec::len), 1);
+/// assert_eq!(words.iter().map(|shard| shard.read(Vec::len)).sum::<usize>(), 1);
+/// ```
+pub struct RwShards<T, P = ()> {
+    parts: Shards<Part<T, P>>,
+    readers: Readers,
+}
+
+struct Part<T, P> {
+    lock: RwLock<T>,
+    beside: P,
+}
+
+impl<T, P> RwShards<T, P> {
+    /// Creates at least `count` shards, rounded up to a power of two, each made by `make` from its index.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the power of two exceeds `usize`, or its memory cannot be allocated.
+    pub fn new(count: NonZeroUsize, mut make: impl FnMut(usize) -> (T, P)) -> Self {
+        let part = |index| {
+            let (value, beside) = make(index);
+            Part { lock: RwLock::new(value), beside }
+        };
+        Self { parts: Shards::new(count, part), readers: Readers::new() }
+    }
+
+    /// Returns the shard that the *high* bits of `hash` choose. The low bits are left to what is in the shard.
+    #[inline]
+    pub fn by_hash(&self, hash: u64) -> Shard<'_, T, P> {
+        self.shard(self.parts.by_hash(hash))
+    }
+
+    /// Returns a shard by its index.
+    pub fn get(&self, index: usize) -> Option<Shard<'_, T, P>> {
+        self.parts.get(index).map(|part| self.shard(part))
+    }
+
+    /// Returns the number of shards, a power of two.
+    #[allow(clippy::len_without_is_empty, reason = "there is always at least one shard")]
+    pub fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Returns the shards in the order of their indices.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Shard<'_, T, P>> + '_ {
+        self.parts.iter().map(|part| self.shard(part))
+    }
+
+    /// Takes the values out, in the order of their indices.
+    pub fn into_values(self) -> impl Iterator<Item = T> {
+        self.parts.into_values().map(|part| part.lock.into_inner())
+    }
+
+    #[inline]
+    fn shard<'a>(&'a self, part: &'a Part<T, P>) -> Shard<'a, T, P> {
+        Shard { part, readers: &self.readers }
+    }
+}
+
+impl<T, P> fmt::Debug for RwShards<T, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The values are not shown: printing must neither wait nor run foreign code in a section.
+        f.debug_struct("RwShards").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// One shard of [`RwShards`], borrowed.
+pub struct Shard<'a, T, P = ()> {
+    part: &'a Part<T, P>,
+    readers: &'a Readers,
+}
+
+impl<'a, T, P> Shard<'a, T, P> {
+    /// Looks at the value while nobody writes to it.
+    ///
+    /// For sections of a few steps: a writer waits for them awake at first, and then looks for their end from time to time.
+    ///
+    /// # Panics
+    ///
+    /// Panics with std if the calling thread is in a writing section of the same shards, or in sections of more than
+    /// eight different ones.
+    #[inline]
+    pub fn read<R>(self, section: impl FnOnce(&T) -> R) -> R {
+        self.part.lock.read(self.readers, section)
+    }
+
+    /// Looks at the value while nobody writes to it, for as long as it takes: a writer waits for the end asleep.
+    ///
+    /// # Panics
+    ///
+    /// As [`read`](Self::read).
+    pub fn scan<R>(self, section: impl FnOnce(&T) -> R) -> R {
+        self.part.lock.scan(self.readers, section)
+    }
+
+    /// Works on the value while nobody else looks at it.
+    ///
+    /// # Panics
+    ///
+    /// Panics with std if the calling thread is in any section of the same shards, or in sections of more than eight
+    /// different ones.
+    #[inline]
+    pub fn write<R>(self, section: impl FnOnce(&mut T) -> R) -> R {
+        self.part.lock.write(self.readers, section)
+    }
+
+    /// Returns what lies beside the lock.
+    #[inline]
+    pub fn beside(&self) -> &'a P {
+        &self.part.beside
+    }
+}
+
+impl<T, P> Clone for Shard<'_, T, P> {
+    #[inline]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T, P> Copy for Shard<'_, T, P> {}
+
+impl<T, P: fmt::Debug> fmt::Debug for Shard<'_, T, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shard").field("beside", &self.part.beside).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,108 @@
+//! Readers who announce themselves where no other reader writes.
+
+use core::time::Duration;
+use std::time::Instant;
+
+use crate::{
+    primitive::{
+        atomic::{AtomicUsize, Ordering},
+        may_spin, park_until, sequentially_consistent_in_models, spin_loop, yield_now,
+    },
+    shard::Shards,
+};
+
+/// A look at a slot costs a writer about as much as so many reads gain by being announced.
+const READS_PER_SLOT: usize = 4;
+
+/// One slot for each thread that can run at once. Threads beyond that share slots: who finds its own taken is counted in by
+/// the lock instead.
+#[derive(Debug)]
+pub(super) struct Readers {
+    // The address of the lock that a reader reads, 0 while nobody does. Not who reads: nobody asks.
+    slots: Shards<AtomicUsize>,
+}
+
+impl Readers {
+    pub(super) fn new() -> Self {
+        Self { slots: Shards::per_thread(|_| AtomicUsize::new(0)) }
+    }
+
+    /// Returns what tells these readers from all others, an even number.
+    #[inline]
+    pub(super) fn address(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+
+    /// Returns how many reads without a write make announcements pay.
+    #[inline]
+    pub(super) fn worth_a_bias(&self) -> usize {
+        READS_PER_SLOT * self.slots.len()
+    }
+
+    /// Says that the calling thread reads the lock at `lock`, until the announcement is dropped. The caller has to look
+    /// afterwards, by a `SeqCst` load, whether the lock is still biased. `None` if the slot is taken by another thread.
+    #[inline]
+    pub(super) fn announce(&self, lock: usize) -> Option<Announcement<'_>> {
+        let slot = self.slots.by_thread();
+        // ORDERING: SeqCst, as the look at the word afterwards, the end of a bias, and the look at the slots after that. They are
+        // in one order: if the writer's look at this slot comes before our announcement, then the end of the bias comes
+        // before our look at the word. Acquire would not do: the slot is cleared by a store, which ends the release
+        // sequence of whatever a writer might leave there.
+        let announced = slot.compare_exchange(0, lock, Ordering::SeqCst, Ordering::Relaxed);
+        sequentially_consistent_in_models();
+        announced.ok().map(|_| Announcement { slot })
+    }
+
+    /// Waits until nobody is announced at the lock, whose bias the caller has ended by a `SeqCst` access.
+    #[cold]
+    pub(super) fn wait_for_none(&self, lock: usize) {
+        sequentially_consistent_in_models();
+        for slot in self.slots.iter() {
+            let mut patience = Patience::new();
+            // ORDERING: SeqCst: see `announce`; whoever announces the lock after this look finds the bias ended, so one is
+            // enough. Acquire pairs with the Release in `Announcement::drop`.
+            while slot.load(Ordering::SeqCst) == lock {
+                patience.wait();
+            }
+        }
+    }
+}
+
+/// A lock is read until this is dropped.
+#[derive(Debug)]
+pub(super) struct Announcement<'a> {
+    slot: &'a AtomicUsize,
+}
+
+impl Drop for Announcement<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // ORDERING: Release: what was read is not read later than this; pairs with the Acquire in `wait_for_none`.
+        self.slot.store(0, Ordering::Release);
+    }
+}
+
+/// Waits for something that nobody will announce and that takes nanoseconds, unless the thread that does it has no core.
+struct Patience {
+    looks: u32,
+}
+
+impl Patience {
+    const SPINS: u32 = 100;
+    const SPINS_AND_YIELDS: u32 = 200;
+    const NAP: Duration = Duration::from_micros(100);
+
+    fn new() -> Self {
+        Self { looks: if may_spin() { 0 } else { Self::SPINS } }
+    }
+
+    fn wait(&mut self) {
+        match self.looks {
+            0..Self::SPINS => spin_loop(),
+            Self::SPINS..Self::SPINS_AND_YIELDS => yield_now(),
+            // Nobody has this parker: it is a sleep.
+            _ => return park_until(&parking::Parker::new(), Instant::now() + Self::NAP),
+        }
+        self.looks += 1;
+    }
+}

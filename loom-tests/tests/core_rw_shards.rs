@@ -1,0 +1,164 @@
+//! Models of `RwShards`: announced and counted readers, writers who end a bias, readers within readers.
+//!
+//! Loom's cell fails a model in which somebody looks at a value while another writes to it.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use loom_tests::{model, thread};
+use tidegate_core::{
+    RwShards,
+    primitive::atomic::{AtomicBool, Ordering},
+};
+
+/// More reads than it takes to bias a shard in a model, where two threads can run at once.
+const MANY: usize = 8;
+
+fn shards(count: usize) -> Arc<RwShards<u32>> {
+    Arc::new(RwShards::new(NonZeroUsize::new(count).unwrap(), |_| (0, ())))
+}
+
+/// One shard that readers announce themselves at.
+fn biased() -> Arc<RwShards<u32>> {
+    let shards = shards(1);
+    (0..MANY).for_each(|_| assert_eq!(read(&shards, 0), 0));
+    shards
+}
+
+fn read(shards: &RwShards<u32>, index: usize) -> u32 {
+    shards.get(index).unwrap().read(|value| *value)
+}
+
+/// Adds 1 in two steps: between them the value is odd, which nobody must see.
+fn add(shards: &RwShards<u32>, index: usize) -> u32 {
+    shards.get(index).unwrap().write(|value| {
+        *value += 1;
+        *value += 1;
+        *value
+    })
+}
+
+fn spawn<R: Send + 'static>(
+    shards: &Arc<RwShards<u32>>,
+    f: impl FnOnce(&RwShards<u32>) -> R + Send + 'static,
+) -> thread::JoinHandle<R> {
+    let shards = shards.clone();
+    thread::spawn(move || f(&shards))
+}
+
+#[test]
+fn writers_exclude_each_other() {
+    model(|| {
+        let shards = shards(1);
+        let others = [(); 2].map(|()| spawn(&shards, |shards| add(shards, 0)));
+        add(&shards, 0);
+        others.map(|other| other.join().unwrap());
+        assert_eq!(read(&shards, 0), 6);
+    });
+}
+
+#[test]
+fn a_counted_reader_and_a_writer_exclude_each_other() {
+    model(|| {
+        let shards = shards(1);
+        let writer = spawn(&shards, |shards| add(shards, 0));
+        assert!(matches!(read(&shards, 0), 0 | 2));
+        writer.join().unwrap();
+        assert_eq!(read(&shards, 0), 2);
+    });
+}
+
+#[test]
+fn an_announced_reader_and_a_writer_exclude_each_other() {
+    model(|| {
+        let shards = biased();
+        let reader = spawn(&shards, |shards| read(shards, 0));
+        assert_eq!(add(&shards, 0), 2);
+        assert!(matches!(reader.join().unwrap(), 0 | 2));
+    });
+}
+
+#[test]
+fn two_writers_end_a_bias_beside_an_announced_reader() {
+    model(|| {
+        let shards = biased();
+        let reader = spawn(&shards, |shards| read(shards, 0));
+        let writer = spawn(&shards, |shards| add(shards, 0));
+        add(&shards, 0);
+        writer.join().unwrap();
+        assert!(matches!(reader.join().unwrap(), 0 | 2 | 4));
+        assert_eq!(read(&shards, 0), 4);
+    });
+}
+
+#[test]
+fn a_reader_that_finds_its_slot_taken_is_counted() {
+    model(|| {
+        let shards = biased();
+        let readers = [(); 2].map(|()| spawn(&shards, |shards| read(shards, 0)));
+        add(&shards, 0);
+        readers.map(|reader| assert!(matches!(reader.join().unwrap(), 0 | 2)));
+    });
+}
+
+#[test]
+fn a_bias_that_begins_beside_a_writer_hides_nobody_from_it() {
+    model(|| {
+        let shards = shards(1);
+        // One less than it takes, or about: the reader below begins the bias, before or after the write.
+        (0..MANY - 1).for_each(|_| _ = read(&shards, 0));
+        let reader = spawn(&shards, |shards| (read(shards, 0), read(shards, 0)));
+        add(&shards, 0);
+        let (first, second) = reader.join().unwrap();
+        assert!(first <= second && first % 2 == 0 && second % 2 == 0);
+    });
+}
+
+#[test]
+fn what_came_before_a_write_is_seen_by_an_announced_reader() {
+    model(|| {
+        let shards = biased();
+        let ready = Arc::new(AtomicBool::new(false));
+        let reader = {
+            let ready = ready.clone();
+            spawn(&shards, move |shards| {
+                (0..2).for_each(|_| {
+                    if read(shards, 0) == 2 {
+                        assert!(ready.load(Ordering::Relaxed));
+                    }
+                });
+            })
+        };
+        ready.store(true, Ordering::Relaxed);
+        add(&shards, 0);
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn readers_within_readers_do_not_wait_for_writers_that_wait_for_them() {
+    // Crosswise: each of the two reads in one shard and then in the other, between them come writers.
+    model(|| {
+        let shards = shards(2);
+        let crosswise = |shards: &RwShards<u32>, first: usize| {
+            let outer = shards.get(first).unwrap();
+            outer.scan(|one| *one + read(shards, 1 - first))
+        };
+        let other = spawn(&shards, move |shards| crosswise(shards, 1));
+        let writer = spawn(&shards, |shards| add(shards, 0) + add(shards, 1));
+        assert!(crosswise(&shards, 0) % 2 == 0);
+        assert!(other.join().unwrap() % 2 == 0);
+        assert_eq!(writer.join().unwrap(), 4);
+    });
+}
+
+#[test]
+fn a_reader_within_an_announced_reader_goes_before_a_writer_that_waits() {
+    model(|| {
+        let shards = biased();
+        let writer = spawn(&shards, |shards| add(shards, 0));
+        let again = shards.clone();
+        let both = shards.get(0).unwrap().read(|outer| (*outer, read(&again, 0)));
+        assert!(matches!(both, (0, 0) | (2, 2)));
+        writer.join().unwrap();
+    });
+}
