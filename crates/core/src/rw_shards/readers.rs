@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use crate::{
+    event::Event,
     primitive::{
         atomic::{AtomicUsize, Ordering},
         may_spin, park_until, sequentially_consistent_in_models, spin_loop, yield_now,
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// A look at a slot costs a writer about as much as so many reads gain by being announced.
-const READS_PER_SLOT: usize = 4;
+const READS_PER_SLOT: u32 = 8;
 
 /// One slot for each thread that can run at once. Threads beyond that share slots: who finds its own taken is counted in by
 /// the lock instead.
@@ -20,11 +21,13 @@ const READS_PER_SLOT: usize = 4;
 pub(super) struct Readers {
     // The address of the lock that a reader reads, 0 while nobody does. Not who reads: nobody asks.
     slots: Shards<AtomicUsize>,
+    // Notified when one of the locks opens to somebody who sleeps: seldom, so one is enough for all locks.
+    changed: Event,
 }
 
 impl Readers {
     pub(super) fn new() -> Self {
-        Self { slots: Shards::per_thread(|_| AtomicUsize::new(0)) }
+        Self { slots: Shards::per_thread(|_| AtomicUsize::new(0)), changed: Event::new() }
     }
 
     /// Returns what tells these readers from all others, an even number.
@@ -33,33 +36,38 @@ impl Readers {
         core::ptr::from_ref(self).addr()
     }
 
-    /// Returns how many reads without a write make announcements pay.
+    /// Returns what those wait for who sleep until a lock opens.
+    pub(super) fn changed(&self) -> &Event {
+        &self.changed
+    }
+
+    /// Returns how many reads without a write are so many that announcements pay.
     #[inline]
-    pub(super) fn worth_a_bias(&self) -> usize {
-        READS_PER_SLOT * self.slots.len()
+    pub(super) fn many_reads(&self) -> u32 {
+        READS_PER_SLOT * self.slots.len() as u32
     }
 
     /// Says that the calling thread reads the lock at `lock`, until the announcement is dropped. The caller has to look
-    /// afterwards, by a `SeqCst` load, whether the lock is still biased. `None` if the slot is taken by another thread.
+    /// afterwards, by a `SeqCst` load, whether the lock is still open to it. `None` if the slot is taken by another thread.
     #[inline]
     pub(super) fn announce(&self, lock: usize) -> Option<Announcement<'_>> {
         let slot = self.slots.by_thread();
-        // ORDERING: SeqCst, as the look at the word afterwards, the end of a bias, and the look at the slots after that. They are
-        // in one order: if the writer's look at this slot comes before our announcement, then the end of the bias comes
-        // before our look at the word. Acquire would not do: the slot is cleared by a store, which ends the release
+        // ORDERING: SeqCst, as the look at the word afterwards, a writer's claim, and its look at the slots after that. They are
+        // in one order: if the writer's look at this slot comes before our announcement, then its claim comes before our
+        // look at the word. Acquire would not do: the slot is cleared by a store, which ends the release
         // sequence of whatever a writer might leave there.
         let announced = slot.compare_exchange(0, lock, Ordering::SeqCst, Ordering::Relaxed);
         sequentially_consistent_in_models();
         announced.ok().map(|_| Announcement { slot })
     }
 
-    /// Waits until nobody is announced at the lock, whose bias the caller has ended by a `SeqCst` access.
+    /// Waits until nobody is announced at the lock, which the caller has claimed by a `SeqCst` access.
     #[cold]
     pub(super) fn wait_for_none(&self, lock: usize) {
         sequentially_consistent_in_models();
         for slot in self.slots.iter() {
             let mut patience = Patience::new();
-            // ORDERING: SeqCst: see `announce`; whoever announces the lock after this look finds the bias ended, so one is
+            // ORDERING: SeqCst: see `announce`; whoever announces the lock after this look finds the claim, so one is
             // enough. Acquire pairs with the Release in `Announcement::drop`.
             while slot.load(Ordering::SeqCst) == lock {
                 patience.wait();

@@ -4,7 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | 0 | `CLAIMED` | a writer is in or on its way in: no new readers but nested ones | a writer, who clears it when it leaves |
 //! | 1 | `WRITING` | that writer is in: nobody is counted or announced | the writer that has claimed |
-//! | 2 | `BIASED` | readers may announce themselves instead of being counted | set by a counted reader while unclaimed, cleared by a claim |
+//! | 2 | `BIASED` | readers may announce themselves instead of being counted, while nobody has claimed | set by a counted reader while unclaimed, cleared by a claim |
 //! | 3 | `ASLEEP` | somebody may sleep | set by who is about to sleep, cleared by who wakes |
 //! | 4.. | readers | how many are counted in | readers |
 //!
@@ -15,9 +15,8 @@ use super::{
     readers::{Announcement, Readers},
 };
 use crate::{
-    event::Event,
     primitive::{
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
         may_spin, spin_loop,
     },
     wait::Wait,
@@ -33,52 +32,50 @@ const READER: usize = 16;
 /// So often a thread looks at the word before it goes to sleep.
 const SPINS: u32 = 100;
 
+/// So many writes a bias lasts for. Then it has to be earned again.
+const WRITES_PER_BIAS: u32 = 16;
+
 pub(super) struct State {
     word: AtomicUsize,
-    // About how many reads were counted since the last write.
-    reads: AtomicUsize,
-    changed: Event,
+    // About how many reads were counted since the last write or the last bias.
+    reads: AtomicU32,
+    // Writes since the bias began; for the holder of `CLAIMED`.
+    writes: AtomicU32,
 }
 
 impl State {
     pub(super) fn new() -> Self {
-        Self { word: AtomicUsize::new(FREE), reads: AtomicUsize::new(0), changed: Event::new() }
+        Self { word: AtomicUsize::new(FREE), reads: AtomicU32::new(0), writes: AtomicU32::new(0) }
     }
 
     /// Announces the caller as a reader, if the lock is biased and the thread's slot is free.
     #[inline]
     pub(super) fn announce<'a>(&self, readers: &'a Readers) -> Option<Announcement<'a>> {
         // ORDERING: Relaxed: a guess, which saves the announcement where it would be in vain.
-        if self.word.load(Ordering::Relaxed) & BIASED == 0 {
+        if !is_open_to_announced(self.word.load(Ordering::Relaxed)) {
             return None;
         }
         let announcement = readers.announce(self.address())?;
-        // ORDERING: SeqCst: see `Readers::announce`. Acquire, because the bias goes on with the release sequence of the last
-        // writer, whose section we see.
-        (self.word.load(Ordering::SeqCst) & BIASED != 0).then_some(announcement)
+        // ORDERING: SeqCst: see `Readers::announce`. Acquire, because what is set while nobody has claimed goes on with the
+        // release sequence of the last writer, whose section we see.
+        is_open_to_announced(self.word.load(Ordering::SeqCst)).then_some(announcement)
     }
 
     /// Waits until the caller is counted in as a reader. Who comes from within another section goes before writers that wait.
     #[inline]
-    pub(super) fn count_in(&self, readers: &Readers, arrival: Arrival) -> Counted<'_> {
+    pub(super) fn count_in<'a>(&'a self, readers: &'a Readers, arrival: Arrival) -> Counted<'a> {
         // ORDERING: Acquire: pairs with the Release of the last writer.
         let is_in = self.word.compare_exchange(FREE, READER, Ordering::Acquire, Ordering::Relaxed);
         if is_in.is_err() {
-            self.count_in_slow(arrival);
+            self.count_in_slow(readers, arrival);
         }
-        let counted = Counted { state: self };
-        // ORDERING: Relaxed, and in two steps: a count that is lost delays a bias by a read.
-        let reads = self.reads.load(Ordering::Relaxed) + 1;
-        self.reads.store(reads, Ordering::Relaxed);
-        if reads >= readers.worth_a_bias() {
-            self.bias();
-        }
-        counted
+        self.note_read(readers);
+        Counted { state: self, readers }
     }
 
     /// Waits until the caller is the only one in.
     #[inline]
-    pub(super) fn take(&self, readers: &Readers) -> Taken<'_> {
+    pub(super) fn take<'a>(&'a self, readers: &'a Readers) -> Taken<'a> {
         // ORDERING: Acquire: pairs with the Releases of those who were in before.
         let taken = self.word.compare_exchange(
             FREE,
@@ -90,7 +87,7 @@ impl State {
             self.take_slow(readers);
         }
         self.reads.store(0, Ordering::Relaxed);
-        Taken { state: self }
+        Taken { state: self, readers }
     }
 
     /// What readers announce.
@@ -100,15 +97,25 @@ impl State {
     }
 
     #[cold]
-    fn count_in_slow(&self, arrival: Arrival) {
+    fn count_in_slow(&self, readers: &Readers, arrival: Arrival) {
         let closed = match arrival {
             Arrival::First => CLAIMED,
             Arrival::Nested => WRITING,
         };
-        self.change_when(|word| (word & closed == 0).then_some(word + READER));
+        self.change_when(readers, |word| (word & closed == 0).then_some(word + READER));
     }
 
-    /// For a counted reader.
+    /// Counts a read, and makes the lock biased after many. For a reader that is counted in.
+    #[inline]
+    fn note_read(&self, readers: &Readers) {
+        // ORDERING: Relaxed, and in two steps: a count that is lost delays a bias by a read.
+        let reads = self.reads.load(Ordering::Relaxed) + 1;
+        self.reads.store(reads, Ordering::Relaxed);
+        if reads >= readers.many_reads() {
+            self.bias();
+        }
+    }
+
     #[cold]
     fn bias(&self) {
         self.reads.store(0, Ordering::Relaxed);
@@ -120,21 +127,32 @@ impl State {
 
     #[cold]
     fn take_slow(&self, readers: &Readers) {
-        // Only one writer at a time gets past this, so no bias begins before it has left.
-        let before = self.change_when(|word| {
+        // Only one writer at a time gets past this.
+        let before = self.change_when(readers, |word| {
             let claim = if word & !ASLEEP == FREE { CLAIMED | WRITING } else { CLAIMED };
-            (word & CLAIMED == 0).then_some(word & !BIASED | claim)
+            (word & CLAIMED == 0).then_some(word | claim)
         });
         if before & BIASED != 0 {
             readers.wait_for_none(self.address());
+            self.note_write();
         }
         if before & !ASLEEP != FREE {
-            self.change_when(|word| (word < READER).then_some(word | WRITING));
+            self.change_when(readers, |word| (word < READER).then_some(word | WRITING));
+        }
+    }
+
+    /// Counts a write, and ends the bias after so many. For a writer that has claimed.
+    fn note_write(&self) {
+        // ORDERING: Relaxed: reached by one writer after the other.
+        let writes = self.writes.load(Ordering::Relaxed) + 1;
+        self.writes.store(writes % WRITES_PER_BIAS, Ordering::Relaxed);
+        if writes == WRITES_PER_BIAS {
+            self.word.fetch_and(!BIASED, Ordering::Relaxed);
         }
     }
 
     /// Changes the word as soon as `change` gives a new one; returns what it was before.
-    fn change_when(&self, change: impl Fn(usize) -> Option<usize>) -> usize {
+    fn change_when(&self, readers: &Readers, change: impl Fn(usize) -> Option<usize>) -> usize {
         // ORDERING: Acquire: pairs with the Releases of `Counted` and `Taken`. SeqCst for the end of a bias: see
         // `Readers::announce`.
         let attempt = || self.word.fetch_update(Ordering::SeqCst, Ordering::Relaxed, &change);
@@ -151,7 +169,7 @@ impl State {
                 Err(_) => {}
             }
         };
-        self.changed.wait_until(attempt_or_sleep).wait()
+        readers.changed().wait_until(attempt_or_sleep).wait()
     }
 
     /// Makes the word say that somebody sleeps, if it is still `word`.
@@ -164,14 +182,24 @@ impl State {
     }
 
     #[cold]
-    fn wake(&self) {
-        self.changed.notify_all();
+    fn wake(&self, readers: &Readers) {
+        // ORDERING: Relaxed: `notify_all` begins with a fence. Who sleeps from here on is woken by it too, or finds the word
+        // as it is.
+        self.word.fetch_and(!ASLEEP, Ordering::Relaxed);
+        readers.changed().notify_all();
     }
+}
+
+/// Whether readers may announce themselves.
+#[inline]
+fn is_open_to_announced(word: usize) -> bool {
+    word & (BIASED | CLAIMED) == BIASED
 }
 
 /// A reader is counted in until this is dropped.
 pub(super) struct Counted<'a> {
     state: &'a State,
+    readers: &'a Readers,
 }
 
 impl Drop for Counted<'_> {
@@ -180,9 +208,7 @@ impl Drop for Counted<'_> {
         // ORDERING: Release: what was read is not read later than this; pairs with the Acquire of writers.
         let before = self.state.word.fetch_sub(READER, Ordering::Release);
         if before & ASLEEP != 0 && before < 2 * READER {
-            // ORDERING: Relaxed: `notify_all` begins with a fence.
-            self.state.word.fetch_and(!ASLEEP, Ordering::Relaxed);
-            self.state.wake();
+            self.state.wake(self.readers);
         }
     }
 }
@@ -190,14 +216,16 @@ impl Drop for Counted<'_> {
 /// A writer is in until this is dropped.
 pub(super) struct Taken<'a> {
     state: &'a State,
+    readers: &'a Readers,
 }
 
 impl Drop for Taken<'_> {
     #[inline]
     fn drop(&mut self) {
         // ORDERING: Release: what was written is seen by who comes next.
-        if self.state.word.swap(FREE, Ordering::Release) & ASLEEP != 0 {
-            self.state.wake();
+        let before = self.state.word.fetch_sub(CLAIMED | WRITING, Ordering::Release);
+        if before & ASLEEP != 0 {
+            self.state.wake(self.readers);
         }
     }
 }
