@@ -6,6 +6,7 @@ mod whole;
 use core::{
     fmt,
     hash::{BuildHasher, Hash},
+    mem,
     num::NonZeroUsize,
 };
 
@@ -195,11 +196,20 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// Sets the value of `key` and returns the value it had. A key that is there already stays; the new one is dropped.
     #[inline]
     pub fn insert(&self, key: K, value: V) -> Option<V> {
-        self.alter(key, |found| match found {
-            Some(held) => (Op::Keep, Some(core::mem::replace(held, value))),
-            None => (Op::Put(value), None),
+        let hash = self.hash(&key);
+        // Both are still here if `Eq` or `Hash` panics, and the key if it is not inserted, so they are dropped when the lock
+        // is open.
+        let (mut key, mut value) = (Some(key), Some(value));
+        self.entries.write(hash, |table| {
+            if let Some((_, held)) = table.find_mut(hash, |(k, _)| Some(k) == key.as_ref()) {
+                return value.take().map(|value| mem::replace(held, value));
+            }
+            // Room first: what can fail fails while key and value are still ours.
+            table.reserve(1, |(k, _)| self.hash(k));
+            let entry = key.take().zip(value.take())?;
+            table.insert_unique(hash, entry, |(k, _)| self.hash(k));
+            None
         })
-        .result
     }
 
     /// Sets the value of `key` if there is none.

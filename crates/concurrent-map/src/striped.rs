@@ -171,8 +171,11 @@ struct Counted<'a, E> {
 impl<E> Drop for Counted<'_, E> {
     #[inline]
     fn drop(&mut self) {
-        // ORDERING: Relaxed: as in `Len::get`; the lock is still held, so the stores are in the order of the writes.
-        self.len.0.store(self.table.len(), Ordering::Relaxed);
+        let len = self.table.len();
+        if len != self.len.get() {
+            // ORDERING: Relaxed: as in `Len::get`; the lock is still held, so the stores are in the order of the writes.
+            self.len.0.store(len, Ordering::Relaxed);
+        }
     }
 }
 

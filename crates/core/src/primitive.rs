@@ -189,6 +189,18 @@ pub(crate) fn park_until(_parker: &parking::Parker, _until: std::time::Instant) 
     loom::thread::yield_now();
 }
 
+/// Returns a number that was tuned on real machines.
+#[cfg(all(feature = "std", not(loom)))]
+pub(crate) const fn tuned(real: u32, _in_models: u32) -> u32 {
+    real
+}
+
+/// LOOM: a model that has to do something often before it gets where it goes explores nothing more by it.
+#[cfg(all(feature = "std", loom))]
+pub(crate) const fn tuned(_real: u32, in_models: u32) -> u32 {
+    in_models
+}
+
 /// Nothing: `SeqCst` accesses before and after it are in one order anyway.
 #[cfg(all(feature = "std", not(loom)))]
 #[inline]

@@ -187,6 +187,7 @@ impl<T, P> Copy for Shard<'_, T, P> {}
 
 impl<T, P: fmt::Debug> fmt::Debug for Shard<'_, T, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shard").field("beside", &self.part.beside).finish_non_exhaustive()
+        let Part { lock, beside } = self.part;
+        f.debug_struct("Shard").field("lock", lock).field("beside", beside).finish_non_exhaustive()
     }
 }

@@ -49,11 +49,14 @@ impl<T> Shards<T> {
     }
 
     /// Returns the shard that the *high* bits of `hash` choose. The low bits are left to the table in the shard.
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the product's high half is below the length"
+    )]
     #[inline]
     pub fn by_hash(&self, hash: u64) -> &T {
-        // Rotating by the number of index bits brings the high bits down; with one shard nothing is left of them.
-        let bits = self.parts.len().trailing_zeros();
-        &self.parts[self.wrap(hash.rotate_left(bits))]
+        // The hash as a fraction of 2⁶⁴, times the length: of a power of two, the high bits.
+        &self.parts[(u128::from(hash) * self.parts.len() as u128 >> 64) as usize]
     }
 
     /// Returns the shard of the calling thread: always the same, and one that few other threads use.
@@ -81,11 +84,5 @@ impl<T> Shards<T> {
     /// Takes the shards apart, in the order of their indices.
     pub fn into_values(self) -> impl ExactSizeIterator<Item = T> {
         self.parts.into_iter().map(CachePadded::into_inner)
-    }
-
-    #[allow(clippy::cast_possible_truncation, reason = "only the bits of an index are kept")]
-    #[inline]
-    fn wrap(&self, bits: u64) -> usize {
-        bits as usize & (self.parts.len() - 1)
     }
 }

@@ -19,15 +19,18 @@ const DEEPEST: usize = 8;
 type Mark = usize;
 
 struct Inside {
+    // 0 outside of all sections.
+    outermost: Cell<Mark>,
     depth: Cell<usize>,
-    // INVARIANT: the first `depth` are of sections that have begun and not ended, of different maps.
-    marks: [Cell<Mark>; DEEPEST],
+    // INVARIANT: the first `depth` are of sections within the outermost, all of different maps.
+    nested: [Cell<Mark>; DEEPEST - 1],
 }
 
 thread_constant! {
     static INSIDE: Inside = Inside {
+        outermost: Cell::new(0),
         depth: Cell::new(0),
-        marks: [const { Cell::new(0) }; DEEPEST],
+        nested: [const { Cell::new(0) }; DEEPEST - 1],
     };
 }
 
@@ -42,14 +45,18 @@ pub(super) enum Arrival {
 
 /// A thread is in a section until this is dropped.
 #[derive(Debug)]
-pub(super) struct Stay {
-    outer_depth: usize,
+pub(super) enum Stay {
+    Outermost,
+    Nested { outer_depth: usize },
 }
 
 impl Drop for Stay {
     #[inline]
     fn drop(&mut self) {
-        INSIDE.with(|inside| inside.depth.set(self.outer_depth));
+        INSIDE.with(|inside| match *self {
+            Self::Outermost => inside.outermost.set(0),
+            Self::Nested { outer_depth } => inside.depth.set(outer_depth),
+        });
     }
 }
 
@@ -60,9 +67,9 @@ impl Drop for Stay {
 /// Panics if the thread is in a writing section of that map, or in sections of [`DEEPEST`] other maps.
 #[inline]
 pub(super) fn read(address: usize) -> (Stay, Arrival) {
-    INSIDE.with(|inside| match inside.depth.get() {
-        0 => (inside.push(0, address), Arrival::First),
-        depth => (inside.read_nested(depth, address), Arrival::Nested),
+    INSIDE.with(|inside| match inside.outermost.get() {
+        0 => (inside.begin(address), Arrival::First),
+        outermost => (inside.read_nested(outermost, address), Arrival::Nested),
     })
 }
 
@@ -73,46 +80,50 @@ pub(super) fn read(address: usize) -> (Stay, Arrival) {
 /// Panics if the thread is in any section of that map, or in sections of [`DEEPEST`] other maps.
 #[inline]
 pub(super) fn write(address: usize) -> Stay {
-    let mark = address | 1;
-    INSIDE.with(|inside| match inside.depth.get() {
-        0 => inside.push(0, mark),
-        depth => inside.write_nested(depth, mark),
+    INSIDE.with(|inside| match inside.outermost.get() {
+        0 => inside.begin(address | 1),
+        outermost => inside.write_nested(outermost, address),
     })
 }
 
 impl Inside {
     #[inline]
-    fn push(&self, depth: usize, mark: Mark) -> Stay {
-        self.marks[depth].set(mark);
-        self.depth.set(depth + 1);
-        Stay { outer_depth: depth }
+    fn begin(&self, mark: Mark) -> Stay {
+        self.outermost.set(mark);
+        Stay::Outermost
     }
 
     #[cold]
-    fn read_nested(&self, depth: usize, address: usize) -> Stay {
-        match self.find(depth, address) {
-            Some(mark) if mark == address => Stay { outer_depth: depth },
+    fn read_nested(&self, outermost: Mark, address: usize) -> Stay {
+        match self.find(outermost, address) {
+            Some(mark) if mark == address => Stay::Nested { outer_depth: self.depth.get() },
             Some(_) => refuse(),
-            None => self.push_nested(depth, address),
+            None => self.push(address),
         }
     }
 
     #[cold]
-    fn write_nested(&self, depth: usize, mark: Mark) -> Stay {
-        match self.find(depth, mark & !1) {
+    fn write_nested(&self, outermost: Mark, address: usize) -> Stay {
+        match self.find(outermost, address) {
             Some(_) => refuse(),
-            None => self.push_nested(depth, mark),
+            None => self.push(address | 1),
         }
     }
 
-    fn push_nested(&self, depth: usize, mark: Mark) -> Stay {
-        assert!(depth < DEEPEST, "closures of more than {DEEPEST} maps run within each other");
-        self.push(depth, mark)
+    fn push(&self, mark: Mark) -> Stay {
+        let outer_depth = self.depth.get();
+        let place = self.nested.get(outer_depth);
+        place
+            .unwrap_or_else(|| panic!("closures of more than {DEEPEST} maps run within each other"))
+            .set(mark);
+        self.depth.set(outer_depth + 1);
+        Stay::Nested { outer_depth }
     }
 
     /// Returns the mark of the map at `address`, if the thread is in it.
-    fn find(&self, depth: usize, address: usize) -> Option<Mark> {
-        self.marks[..depth].iter().map(Cell::get).find(|mark| mark & !1 == address)
+    fn find(&self, outermost: Mark, address: usize) -> Option<Mark> {
+        let nested = self.nested[..self.depth.get()].iter().map(Cell::get);
+        core::iter::once(outermost).chain(nested).find(|mark| mark & !1 == address)
     }
 }
 

@@ -1,6 +1,9 @@
 //! A value behind a read-write lock whose readers need not write to it.
 
-use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::{
+    fmt,
+    panic::{RefUnwindSafe, UnwindSafe},
+};
 
 use super::{
     inside::{self, Arrival},
@@ -72,6 +75,13 @@ impl<T> RwLock<T> {
         // SAFETY: while `_reading` exists, which is borrowed for longer than `section` runs, nobody takes the state, so no
         // mutable reference exists. What the last writer did happens before: by the word.
         self.value.with(|value| section(unsafe { &*value }))
+    }
+}
+
+impl<T> fmt::Debug for RwLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_biased = self.state.is_biased();
+        f.debug_struct("RwLock").field("is_biased", &is_biased).finish_non_exhaustive()
     }
 }
 

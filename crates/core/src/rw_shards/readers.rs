@@ -7,13 +7,13 @@ use crate::{
     event::Event,
     primitive::{
         atomic::{AtomicUsize, Ordering},
-        may_spin, park_until, sequentially_consistent_in_models, spin_loop, yield_now,
+        may_spin, park_until, sequentially_consistent_in_models, spin_loop, tuned, yield_now,
     },
     shard::Shards,
 };
 
 /// A look at a slot costs a writer about as much as so many reads gain by being announced.
-const READS_PER_SLOT: u32 = 8;
+const READS_PER_SLOT: u32 = tuned(8, 1);
 
 /// One slot for each thread that can run at once. Threads beyond that share slots: who finds its own taken is counted in by
 /// the lock instead.
@@ -44,7 +44,7 @@ impl Readers {
     /// Returns how many reads without a write are so many that announcements pay.
     #[inline]
     pub(super) fn many_reads(&self) -> u32 {
-        READS_PER_SLOT * self.slots.len() as u32
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX).saturating_mul(READS_PER_SLOT)
     }
 
     /// Says that the calling thread reads the lock at `lock`, until the announcement is dropped. The caller has to look

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     primitive::{
         atomic::{AtomicU32, AtomicUsize, Ordering},
-        may_spin, spin_loop,
+        may_spin, spin_loop, tuned,
     },
     wait::Wait,
 };
@@ -33,7 +33,7 @@ const READER: usize = 16;
 const SPINS: u32 = 100;
 
 /// So many writes a bias lasts for. Then it has to be earned again.
-const WRITES_PER_BIAS: u32 = 16;
+const WRITES_PER_BIAS: u32 = tuned(16, 2);
 
 pub(super) struct State {
     word: AtomicUsize,
@@ -86,8 +86,16 @@ impl State {
         if taken.is_err() {
             self.take_slow(readers);
         }
-        self.reads.store(0, Ordering::Relaxed);
+        // A look instead of a store: what is stored between two locked instructions holds up the second.
+        if self.reads.load(Ordering::Relaxed) != 0 {
+            self.reads.store(0, Ordering::Relaxed);
+        }
         Taken { state: self, readers }
+    }
+
+    /// Returns whether readers may announce themselves. A snapshot.
+    pub(super) fn is_biased(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & BIASED != 0
     }
 
     /// What readers announce.
