@@ -2,6 +2,7 @@
 
 mod crates;
 mod loops;
+pub mod memory;
 
 mod pairs;
 mod subject;

@@ -1,11 +1,11 @@
 //! The loops on one thread, the same for every map. A map is made when it is first asked, as large ones take a while.
 
-use std::{hint::black_box, iter::Cycle, slice::Iter, sync::LazyLock, time::Duration};
+use std::{hint::black_box, sync::LazyLock, time::Duration};
 
 use super::{crates::Papaya, subject::Single};
 use crate::{
     keys::{key, shuffled},
-    timing::{scaled, timed},
+    timing::{scaled, timed, timed_result},
 };
 
 /// Keys of a map that fits a core's cache.
@@ -30,35 +30,41 @@ pub(super) static EACH_OF_BOTH: Order<u64> = Order::new(|| shuffled(0..2 * FEW))
 static NAMES: Order<String> = Order::new(|| shuffled(0..FEW).into_iter().map(name).collect());
 
 /// A walk along an order, where it was left.
-pub(super) struct Walk<K: 'static>(Cycle<Iter<'static, K>>);
+pub(super) struct Walk<K: 'static> {
+    order: &'static [K],
+    next: usize,
+}
 
 impl<K> Walk<K> {
     fn along(order: &'static Order<K>) -> Self {
-        Self(order.iter().cycle())
+        Self::from(order, 0)
     }
 
     /// Begins with the key after the `first` ones.
     pub(super) fn from(order: &'static Order<K>, first: usize) -> Self {
-        let mut walk = Self::along(order);
-        walk.each(first as u64, |_| ());
-        walk
-    }
-
-    /// Returns the next key.
-    #[inline]
-    pub(super) fn next(&mut self) -> &'static K {
-        self.0.next().expect("there are keys")
+        Self { order, next: first }
     }
 
     /// Runs `step` on each of the next `n` keys.
     #[inline]
     pub(super) fn each(&mut self, n: u64, mut step: impl FnMut(&'static K)) {
-        // In registers, wherever the walk itself is.
-        let mut here = Self(self.0.clone());
-        for _ in 0..n {
-            step(here.next());
+        let mut left = usize::try_from(n).expect("a walk has an end");
+        while left > 0 {
+            // A stretch at a time: inside there is nothing but a pointer to count up.
+            let ahead = &self.order[self.next..];
+            let stretch = &ahead[..left.min(ahead.len())];
+            stretch.iter().for_each(&mut step);
+            left -= stretch.len();
+            self.next = (self.next + stretch.len()) % self.order.len();
         }
-        *self = here;
+    }
+
+    /// Returns the next key.
+    #[inline]
+    pub(super) fn next(&mut self) -> &'static K {
+        let key = &self.order[self.next];
+        self.next = if self.next + 1 < self.order.len() { self.next + 1 } else { 0 };
+        key
     }
 }
 
@@ -114,9 +120,10 @@ fn get_each<S>(map: &mut S, walk: &mut Walk<u64>, n: u64, expected: u64) -> Dura
 where
     S: Single<Key = u64, Value = u64>,
 {
-    let mut total = 0;
-    let elapsed = timed(|| {
+    let (elapsed, total) = timed_result(|| {
+        let mut total = 0;
         walk.each(n, |key| total += black_box(&mut *map).get(key).unwrap_or(0));
+        total
     });
     assert_eq!(total, expected, "a value is 1");
     elapsed
@@ -135,11 +142,12 @@ where
         (map, Walk::along(&NAMES))
     };
     at_first(make, |(map, walk), n| {
-        let mut total = 0;
-        let elapsed = timed(|| {
+        let (elapsed, total) = timed_result(|| {
+            let mut total = 0;
             walk.each(n, |name| {
                 total += black_box(&mut *map).get_with(name, |text| text.len() as u64).unwrap_or(0);
             });
+            total
         });
         assert_eq!(total, n * TEXT, "every name is there");
         elapsed
@@ -201,14 +209,15 @@ where
         (map, ahead, behind)
     };
     at_first(make, |(map, ahead, behind), n| {
-        let (mut there, mut gone) = (0, 0);
-        let elapsed = timed(|| {
+        let (elapsed, outcome) = timed_result(|| {
+            let (mut there, mut gone) = (0, 0);
             ahead.each(n, |&key| {
                 there += u64::from(black_box(&mut *map).insert(key, 1));
                 gone += u64::from(black_box(&mut *map).remove(behind.next()));
             });
+            (there, gone)
         });
-        assert_eq!((there, gone), (0, n), "what comes is new, and what goes was there");
+        assert_eq!(outcome, (0, n), "what comes is new, and what goes was there");
         elapsed
     })
 }
@@ -223,13 +232,16 @@ where
         let each = n.div_ceil(maps);
         let mut elapsed = Duration::ZERO;
         for _ in 0..maps {
-            let (mut map, mut walk) = (None, Walk::along(&EACH_OF_MANY));
-            elapsed += timed(|| {
-                let map = map.insert(S::default());
+            let mut walk = Walk::along(&EACH_OF_MANY);
+            let (taken, grown) = timed_result(|| {
+                let mut map = S::default();
                 walk.each(each, |&key| {
-                    assert!(!black_box(&mut *map).insert(key, 1), "a key is new")
+                    assert!(!black_box(&mut map).insert(key, 1), "a key is new")
                 });
+                map
             });
+            elapsed += taken;
+            drop(grown);
         }
         scaled(elapsed, maps * each, n)
     }
@@ -244,11 +256,12 @@ where
         || filled::<S>(MANY),
         |map, n| {
             let visits = n.div_ceil(MANY as u64);
-            let mut total = 0;
-            let elapsed = timed(|| {
+            let (elapsed, total) = timed_result(|| {
+                let mut total = 0;
                 for _ in 0..visits {
                     black_box(&mut *map).for_each(|_, value| total += value);
                 }
+                total
             });
             assert_eq!(total, visits * MANY as u64, "each entry is seen once");
             scaled(elapsed, total, n)
