@@ -48,7 +48,7 @@ impl<K> Walk<K> {
     /// Runs `step` on each of the next `n` keys.
     #[inline]
     pub(super) fn each(&mut self, n: u64, mut step: impl FnMut(&'static K)) {
-        let mut left = usize::try_from(n).expect("a walk has an end");
+        let mut left = usize::try_from(n).expect("a number of operations fits a usize");
         while left > 0 {
             // A stretch at a time: inside there is nothing but a pointer to count up.
             let ahead = &self.order[self.next..];
