@@ -3,10 +3,15 @@
 use std::{env, fs, path::Path};
 
 /// Direct dependencies that are no rivals.
-const OURS: &[&str] = &["async-executor", "criterion", "fastrand", "futures-lite", "tower"];
-
-/// Rivals by way of another crate: governor's keyed store.
-const INDIRECT: &[&str] = &["dashmap"];
+const OURS: &[&str] = &[
+    "async-executor",
+    "criterion",
+    "crossbeam-utils",
+    "fastrand",
+    "futures-lite",
+    "stats_alloc",
+    "tower",
+];
 
 fn main() {
     let lock = Path::new(&env::var("CARGO_MANIFEST_DIR").unwrap()).join("../Cargo.lock");
@@ -19,10 +24,8 @@ fn main() {
     let (_, dependencies) = benches.split_once("dependencies = [").unwrap();
     let direct =
         dependencies.lines().filter_map(|line| line.trim().strip_prefix('"')?.strip_suffix("\","));
-    let rivals = direct
-        .filter(|entry| !entry.starts_with("tidegate"))
-        .filter(|entry| !OURS.contains(entry))
-        .chain(INDIRECT.iter().copied());
+    let rivals =
+        direct.filter(|entry| !entry.starts_with("tidegate")).filter(|entry| !OURS.contains(entry));
 
     let mut versions = Vec::new();
     for entry in rivals {

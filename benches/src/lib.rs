@@ -1,9 +1,10 @@
 //! Tidegate beside its rivals: one set of workloads with two faces.
 //!
-//! A [`Workload`] is a loop that several [`Contender`]s go through, each with its own semaphore, limiter or breaker.
+//! A [`Workload`] is a loop that several [`Contender`]s go through, each with its own semaphore, limiter, breaker or map.
 //! There is one file per pattern. The program `compare` runs the contenders of a workload by turns and prints a table;
 //! the benches in `benches/` hand the same contenders to criterion. The package's README tells how to add to it.
 
+pub mod concurrent_map;
 pub mod measure;
 pub mod report;
 pub mod timing;
@@ -11,6 +12,7 @@ pub mod workload;
 
 mod circuit_breaker;
 mod clocks;
+mod keys;
 mod machine;
 mod queue;
 mod rate_limiter;
@@ -21,12 +23,19 @@ pub use self::{
     workload::{Contender, WORKLOADS, Workload},
 };
 
+use self::timing::scaled;
+
 /// Runs the workloads of one pattern under criterion.
 pub fn under_criterion(pattern: &str, criterion: &mut criterion::Criterion) {
     for workload in workload::of_pattern(pattern) {
         let mut group = criterion.benchmark_group(workload.name);
         for mut contender in (workload.contenders)() {
-            group.bench_function(contender.name, |bencher| bencher.iter_custom(&mut contender.run));
+            group.bench_function(contender.name, |bencher| {
+                bencher.iter_custom(|n| {
+                    let whole = n.max(contender.least);
+                    scaled((contender.run)(whole), whole, n)
+                });
+            });
         }
         group.finish();
     }

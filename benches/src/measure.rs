@@ -24,14 +24,17 @@ pub struct Plan {
 
     /// How long a sample should take.
     pub sample: Duration,
+
+    /// Whether a sample has at least [`Contender::least`] operations, however long they take.
+    pub whole: bool,
 }
 
 impl Plan {
     /// For figures.
-    pub const FULL: Self = Self { rounds: 21, sample: Duration::from_millis(20) };
+    pub const FULL: Self = Self { rounds: 21, sample: Duration::from_millis(20), whole: true };
 
     /// To see that everything runs.
-    pub const QUICK: Self = Self { rounds: 3, sample: Duration::from_millis(2) };
+    pub const QUICK: Self = Self { rounds: 3, sample: Duration::from_millis(2), whole: false };
 }
 
 /// What was measured of one workload.
@@ -117,7 +120,7 @@ pub fn measure(workload: Workload, plan: Plan) -> Table {
 
 fn by_turns(contenders: &mut [Contender], plan: Plan) -> Vec<Samples> {
     let operations: Vec<u64> =
-        contenders.iter_mut().map(|contender| calibrate(contender, plan.sample)).collect();
+        contenders.iter_mut().map(|contender| calibrate(contender, plan)).collect();
     let mut samples = vec![Vec::with_capacity(plan.rounds); contenders.len()];
     // The calibration has warmed up each contender alone; the first round, which does not count, does it by turns.
     for round in 0..=plan.rounds {
@@ -132,14 +135,16 @@ fn by_turns(contenders: &mut [Contender], plan: Plan) -> Vec<Samples> {
     samples.into_iter().map(Samples::sorted).collect()
 }
 
-/// Returns the number of operations that take about as long as a sample should. Warms up on the way.
-fn calibrate(contender: &mut Contender, sample: Duration) -> u64 {
-    let mut operations = 64;
+/// Returns the number of operations that take about as long as a sample should, or the least there must be. Warms up on
+/// the way.
+fn calibrate(contender: &mut Contender, Plan { sample, whole, .. }: Plan) -> u64 {
+    let least = if whole { contender.least } else { 1 };
+    let mut operations = least.max(64);
     loop {
         let elapsed = (contender.run)(operations);
         if elapsed >= sample / 4 {
             let wanted = u128::from(operations) * sample.as_nanos() / elapsed.as_nanos();
-            return u64::try_from(wanted).expect("a quarter of a sample was done").max(1);
+            return u64::try_from(wanted).expect("a quarter of a sample was done").max(least);
         }
         operations *= 2;
     }
@@ -181,7 +186,7 @@ mod tests {
     #[test]
     fn everybody_has_as_many_turns_as_there_are_rounds() {
         let slow = |name| rival(name, "", |n| Duration::from_nanos(2 * n));
-        let plan = Plan { rounds: 5, sample: Duration::from_micros(1) };
+        let plan = Plan { rounds: 5, sample: Duration::from_micros(1), whole: true };
         let samples = by_turns(&mut [slow("a"), slow("b")], plan);
         assert!(samples.iter().all(|samples| samples.0 == [2.0; 5]), "{samples:?}");
     }

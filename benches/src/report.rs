@@ -135,7 +135,8 @@ mod tests {
                 ]
             },
         };
-        let table = measure(workload, Plan { rounds: 1, sample: Duration::from_micros(10) });
+        let table =
+            measure(workload, Plan { rounds: 1, sample: Duration::from_micros(10), whole: true });
         let text = table.to_string();
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
         let rows: Vec<Vec<&str>> = text

@@ -14,9 +14,14 @@ use std::{
 
 /// Times `f`.
 pub fn timed(f: impl FnOnce()) -> Duration {
+    timed_result(f).0
+}
+
+/// Times `f`, and returns what it returns, too.
+pub fn timed_result<R>(f: impl FnOnce() -> R) -> (Duration, R) {
     let start = Instant::now();
-    f();
-    start.elapsed()
+    let result = f();
+    (start.elapsed(), result)
 }
 
 /// Runs `f(0)` and `f(1)` on two threads that start together, and returns the time from the first start to the last end.

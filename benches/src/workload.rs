@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{circuit_breaker, queue, rate_limiter, semaphore};
+use crate::{circuit_breaker, concurrent_map, queue, rate_limiter, semaphore};
 
 /// A loop that all of its contenders go through.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +31,10 @@ pub struct Contender {
     /// Performs the given number of operations and returns how long they took. The loop is in here, so that nobody pays
     /// for the dispatch.
     pub run: Run,
+
+    /// How many operations there must be at least for the figure to be what the workload's name says. Not kept to where
+    /// the figures mean little.
+    pub least: u64,
 }
 
 /// See [`Contender::run`].
@@ -45,7 +49,7 @@ pub fn ours(
     class: &'static str,
     run: impl FnMut(u64) -> Duration + 'static,
 ) -> Contender {
-    Contender { name, class, ours: true, run: Box::new(run) }
+    Contender { name, class, ours: true, run: Box::new(run), least: 1 }
 }
 
 /// Creates a contender that is not tidegate's.
@@ -54,12 +58,17 @@ pub fn rival(
     class: &'static str,
     run: impl FnMut(u64) -> Duration + 'static,
 ) -> Contender {
-    Contender { name, class, ours: false, run: Box::new(run) }
+    Contender { name, class, ours: false, run: Box::new(run), least: 1 }
 }
 
 /// All workloads, pattern by pattern.
-pub const WORKLOADS: &[&[Workload]] =
-    &[semaphore::WORKLOADS, rate_limiter::WORKLOADS, circuit_breaker::WORKLOADS, queue::WORKLOADS];
+pub const WORKLOADS: &[&[Workload]] = &[
+    semaphore::WORKLOADS,
+    rate_limiter::WORKLOADS,
+    circuit_breaker::WORKLOADS,
+    concurrent_map::WORKLOADS,
+    queue::WORKLOADS,
+];
 
 /// Returns the workloads whose names contain `filter`.
 pub fn matching(filter: &str) -> impl Iterator<Item = Workload> {
@@ -76,6 +85,13 @@ pub fn of_pattern(pattern: &str) -> impl Iterator<Item = Workload> {
     matching("").filter(move |workload| {
         workload.name.split_once('/').is_some_and(|(name, _)| name == pattern)
     })
+}
+
+impl Contender {
+    /// Sets [`least`](Self::least).
+    pub fn at_least(self, least: u64) -> Self {
+        Self { least, ..self }
+    }
 }
 
 impl fmt::Debug for Contender {

@@ -8,7 +8,10 @@ use tidegate_rate_limiter::RateLimiter;
 
 use super::subject::{Async, Keyed, Subject};
 pub(super) use super::subject::{dashmap, hashmap};
-use crate::timing::{scaled, timed, timed_on_two_threads};
+use crate::{
+    keys::{key, zipf},
+    timing::{scaled, timed, timed_on_two_threads},
+};
 
 /// Asks for a token that is there.
 pub(super) fn allowed<S: Subject>(limiter: S) -> impl FnMut(u64) -> Duration {
@@ -132,25 +135,4 @@ fn known<S: Keyed>(limiter: &S) -> &'static [u64] {
     &ZIPF
 }
 
-/// The key of a rank: a number that says nothing of the rank.
-fn key(rank: usize) -> u64 {
-    (rank as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-/// Keys by Zipf's law with exponent 0.99: the key of rank r comes as often as r^-0.99 says. The same in every run.
-static ZIPF: LazyLock<Vec<u64>> = LazyLock::new(|| {
-    let mut total = 0.0;
-    let below: Vec<f64> = (1..=KEYS)
-        .map(|rank| {
-            total += (rank as f64).powf(-0.99);
-            total
-        })
-        .collect();
-    let mut random = fastrand::Rng::with_seed(99);
-    (0..ASKED)
-        .map(|_| {
-            let point = random.f64() * total;
-            key(below.partition_point(|&below| below <= point).min(KEYS - 1))
-        })
-        .collect()
-});
+static ZIPF: LazyLock<Vec<u64>> = LazyLock::new(|| zipf(KEYS, ASKED));
