@@ -1,5 +1,6 @@
 //! The map: what it is made of, and its operations on one key.
 
+mod flight;
 mod modify;
 mod whole;
 
@@ -11,7 +12,8 @@ use core::{
 
 use equivalent::Equivalent;
 
-pub use self::modify::Op;
+use self::flight::Flights;
+pub use self::{flight::GetOrTryInsert, modify::Op};
 use crate::{
     error::{Occupied, SwapError},
     hasher::DefaultHashBuilder,
@@ -74,6 +76,7 @@ use crate::{
 pub struct ConcurrentMap<K, V, S = DefaultHashBuilder> {
     entries: Striped<(K, V)>,
     hasher: S,
+    flights: Flights,
 }
 
 impl<K, V> ConcurrentMap<K, V> {
@@ -105,7 +108,7 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     /// assert_eq!(sessions.insert("ann", 1), None);
     /// ```
     pub fn with_hasher(hasher: S) -> Self {
-        Self { entries: Striped::new(default_shards()), hasher }
+        Self { entries: Striped::new(default_shards()), hasher, flights: Flights::new() }
     }
 
     /// Creates an empty map with `shards` shards, rounded up to a power of two (0 to 1), that hashes keys by `hasher`.
@@ -115,7 +118,7 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     /// Panics if the power of two exceeds `usize`.
     pub fn with_shards_and_hasher(shards: usize, hasher: S) -> Self {
         let shards = NonZeroUsize::new(shards).unwrap_or(NonZeroUsize::MIN);
-        Self { entries: Striped::new(shards), hasher }
+        Self { entries: Striped::new(shards), hasher, flights: Flights::new() }
     }
 
     /// Returns the number of shards, a power of two.

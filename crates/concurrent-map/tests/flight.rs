@@ -1,0 +1,693 @@
+//! The promises of single flight, one by one, and random histories of it on threads.
+//!
+//! The seed of the latter is printed; `TIDEGATE_SEED=… cargo test -p tidegate-concurrent-map --test flight` does the same
+//! again, as far as the scheduler lets it.
+#![allow(
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
+    reason = "a test is an ordinary program on std"
+)]
+
+use std::{
+    cell::Cell,
+    future::{self, Future, poll_fn},
+    hash::{BuildHasher, BuildHasherDefault, Hasher},
+    panic::{self, AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    sync::{
+        Arc, Barrier, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tidegate_concurrent_map::{ConcurrentMap, GetOrTryInsert};
+use tidegate_core::{ManualClock, Wait};
+
+type Map = ConcurrentMap<u32, u32>;
+
+/// A future polled by hand, and how often it was woken.
+struct Task<F> {
+    future: Pin<Box<F>>,
+    count: Arc<Count>,
+}
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl<F: Future> Task<F> {
+    fn new(future: F) -> Self {
+        Self { future: Box::pin(future), count: Arc::default() }
+    }
+
+    /// Creates a task that has been polled once and has to wait.
+    fn waiting(future: F) -> Self {
+        let mut task = Self::new(future);
+        assert!(task.poll().is_pending());
+        task
+    }
+
+    fn poll(&mut self) -> Poll<F::Output> {
+        let waker = Waker::from(self.count.clone());
+        self.future.as_mut().poll(&mut Context::from_waker(&waker))
+    }
+
+    fn woken(&self) -> usize {
+        self.count.0.load(Ordering::SeqCst)
+    }
+}
+
+/// A computation that ends when it is told how.
+#[derive(Default)]
+struct Answer {
+    result: Cell<Option<Result<u32, &'static str>>>,
+    polls: Cell<usize>,
+}
+
+impl Answer {
+    fn with(result: Result<u32, &'static str>) -> Self {
+        Self { result: Cell::new(Some(result)), polls: Cell::new(0) }
+    }
+
+    fn future(&self) -> impl Future<Output = Result<u32, &'static str>> {
+        poll_fn(|_| {
+            self.polls.set(self.polls.get() + 1);
+            self.result.take().map_or(Poll::Pending, Poll::Ready)
+        })
+    }
+}
+
+fn never() -> future::Pending<Result<u32, &'static str>> {
+    future::pending()
+}
+
+#[test]
+fn a_key_that_is_there_costs_no_computation() {
+    let (map, answer) = (Map::from([(1, 10)]), Answer::with(Ok(11)));
+    let mut task = Task::new(map.get_or_try_insert_async(1, answer.future()));
+    assert_eq!(task.poll(), Poll::Ready(Ok(10)));
+    assert_eq!(answer.polls.get(), 0);
+}
+
+#[test]
+fn one_computes_and_all_get_the_value() {
+    let (map, first, second) = (Map::new(), Answer::default(), Answer::with(Ok(11)));
+    let mut leader = Task::waiting(map.get_or_try_insert_async(1, first.future()));
+    let mut waiters = [(); 3].map(|()| {
+        let waiter = map.get_or_try_insert_async(1, second.future());
+        Task::waiting(waiter)
+    });
+    first.result.set(Some(Ok(10)));
+    assert_eq!(leader.poll(), Poll::Ready(Ok(10)));
+    for waiter in &mut waiters {
+        assert_eq!((waiter.woken(), waiter.poll()), (1, Poll::Ready(Ok(10))));
+    }
+    assert_eq!((second.polls.get(), map.get(&1)), (0, Some(10)));
+}
+
+#[test]
+fn keys_do_not_wait_for_one_another() {
+    let map = Map::new();
+    let _leader = Task::waiting(map.get_or_try_insert_async(1, never()));
+    let answer = Answer::with(Ok(20));
+    assert_eq!(
+        Task::new(map.get_or_try_insert_async(2, answer.future())).poll(),
+        Poll::Ready(Ok(20))
+    );
+}
+
+#[test]
+fn an_error_goes_to_its_caller_alone_and_wakes_the_next() {
+    let (map, first, second) = (Map::new(), Answer::default(), Answer::with(Err("second")));
+    let mut leader = Task::waiting(map.get_or_try_insert_async(1, first.future()));
+    let mut next = Task::waiting(map.get_or_try_insert_async(1, second.future()));
+    let third = Answer::with(Ok(30));
+    let mut last = Task::waiting(map.get_or_try_insert_async(1, third.future()));
+    first.result.set(Some(Err("first")));
+    assert_eq!(leader.poll(), Poll::Ready(Err("first")));
+    assert_eq!((next.woken(), last.woken(), map.len()), (1, 0, 0));
+    assert_eq!(next.poll(), Poll::Ready(Err("second")));
+    assert_eq!((last.woken(), last.poll()), (1, Poll::Ready(Ok(30))));
+}
+
+#[test]
+fn an_error_is_not_kept() {
+    let map = Map::new();
+    let get = |result| Task::new(map.get_or_try_insert_async(1, future::ready(result))).poll();
+    assert_eq!(get(Err("no")), Poll::Ready(Err("no")));
+    assert_eq!(get(Ok(10)), Poll::Ready(Ok(10)));
+}
+
+#[test]
+fn who_is_dropped_before_its_first_poll_leads_nobody() {
+    let map = Map::new();
+    let unpolled = map.get_or_try_insert_async(1, never());
+    let mut other = Task::new(map.get_or_try_insert_async(1, async { Ok::<_, &str>(10) }));
+    assert_eq!(other.poll(), Poll::Ready(Ok(10)));
+    drop(unpolled);
+    assert_eq!(map.get(&1), Some(10));
+}
+
+#[test]
+fn a_leader_dropped_while_it_computes_hands_over_to_one() {
+    let map = Map::new();
+    let leader = Task::waiting(map.get_or_try_insert_async(1, never()));
+    let mut next = Task::waiting(map.get_or_try_insert_async(1, async { Ok::<_, &str>(10) }));
+    let mut last = Task::waiting(map.get_or_try_insert_async(1, never()));
+    drop(leader);
+    assert_eq!((next.woken(), last.woken()), (1, 0));
+    assert_eq!(next.poll(), Poll::Ready(Ok(10)));
+    assert_eq!((last.woken(), last.poll()), (1, Poll::Ready(Ok(10))));
+}
+
+#[test]
+fn the_old_computation_is_gone_before_the_next_begins() {
+    struct Inside<'a>(&'a Cell<bool>);
+    impl Drop for Inside<'_> {
+        fn drop(&mut self) {
+            self.0.set(false);
+        }
+    }
+    let (map, busy) = (Map::new(), Cell::new(false));
+    let compute = |result: Option<Result<u32, &'static str>>| {
+        let busy = &busy;
+        map.get_or_try_insert_async(1, async move {
+            assert!(!busy.replace(true), "two at once");
+            let _inside = Inside(busy);
+            match result {
+                Some(result) => result,
+                None => future::pending().await,
+            }
+        })
+    };
+    // The waker of the next in line looks at once.
+    let leader = Task::waiting(compute(None));
+    let next = Task::waiting(compute(None));
+    drop(leader);
+    assert_eq!((next.woken(), busy.get()), (1, false));
+    drop(next);
+    assert_eq!(Task::new(compute(Some(Err("no")))).poll(), Poll::Ready(Err("no")));
+    assert_eq!(Task::new(compute(Some(Ok(1)))).poll(), Poll::Ready(Ok(1)));
+}
+
+#[test]
+fn a_leader_that_panics_hands_over() {
+    let map = Map::new();
+    let panics = Cell::new(false);
+    let mut leader = Task::waiting(map.get_or_try_insert_async(
+        1,
+        poll_fn(|_| {
+            if panics.get() {
+                panic::resume_unwind(Box::new(()))
+            } else {
+                Poll::<Result<u32, ()>>::Pending
+            }
+        }),
+    ));
+    let mut next = Task::waiting(map.get_or_try_insert_async(1, async { Ok::<_, ()>(10) }));
+    panics.set(true);
+    assert!(catch_unwind(AssertUnwindSafe(|| leader.poll())).is_err());
+    // Also while the future that has panicked is kept.
+    assert_eq!((next.woken(), next.poll()), (1, Poll::Ready(Ok(10))));
+}
+
+#[test]
+fn a_waiter_that_was_woken_and_is_dropped_passes_it_on() {
+    let map = Map::new();
+    let leader = Task::waiting(map.get_or_try_insert_async(1, never()));
+    let woken = Task::waiting(map.get_or_try_insert_async(1, never()));
+    let mut last = Task::waiting(map.get_or_try_insert_async(1, async { Ok::<_, &str>(10) }));
+    drop(leader);
+    assert_eq!((woken.woken(), last.woken()), (1, 0));
+    drop(woken);
+    assert_eq!((last.woken(), last.poll()), (1, Poll::Ready(Ok(10))));
+}
+
+#[test]
+fn a_waiter_that_is_dropped_in_line_leaves_no_trace() {
+    let map = Map::new();
+    let leader = Task::waiting(map.get_or_try_insert_async(1, never()));
+    let gone = Task::waiting(map.get_or_try_insert_async(1, never()));
+    let last = Task::waiting(map.get_or_try_insert_async(1, never()));
+    drop(gone);
+    assert_eq!(last.woken(), 0);
+    drop(leader);
+    assert_eq!(last.woken(), 1);
+}
+
+#[test]
+fn a_value_that_somebody_else_inserts_meanwhile_stays_and_is_what_all_get() {
+    let (map, answer) = (Map::new(), Answer::default());
+    let mut leader = Task::waiting(map.get_or_try_insert_async(1, answer.future()));
+    let mut waiter = Task::waiting(map.get_or_try_insert_async(1, never()));
+    let mut polled = Task::waiting(map.get_or_try_insert_async(1, never()));
+    map.insert(1, 99);
+    assert_eq!(polled.poll(), Poll::Ready(Ok(99)), "every poll looks");
+    answer.result.set(Some(Ok(10)));
+    assert_eq!(leader.poll(), Poll::Ready(Ok(99)));
+    assert_eq!((waiter.woken(), waiter.poll()), (1, Poll::Ready(Ok(99))));
+    assert_eq!(map.get(&1), Some(99));
+}
+
+#[test]
+fn one_who_is_handed_the_lead_beside_a_value_wakes_the_others() {
+    let map = Map::new();
+    let leader = Task::waiting(map.get_or_try_insert_async(1, never()));
+    let mut waiters = [(); 3].map(|()| Task::waiting(map.get_or_try_insert_async(1, never())));
+    map.insert(1, 99);
+    drop(leader);
+    assert_eq!(waiters.each_ref().map(Task::woken), [1, 0, 0]);
+    assert_eq!(waiters[0].poll(), Poll::Ready(Ok(99)));
+    assert_eq!(waiters.each_ref().map(Task::woken), [1, 1, 1]);
+    for waiter in &mut waiters[1..] {
+        assert_eq!((waiter.woken(), waiter.poll()), (1, Poll::Ready(Ok(99))));
+    }
+}
+
+#[test]
+fn a_value_removed_before_a_waiter_has_looked_is_computed_again_once() {
+    let (map, first) = (Map::new(), Answer::default());
+    let mut leader = Task::waiting(map.get_or_try_insert_async(1, first.future()));
+    let second = Answer::default();
+    let mut waiters =
+        [(); 2].map(|()| Task::waiting(map.get_or_try_insert_async(1, second.future())));
+    first.result.set(Some(Ok(10)));
+    assert_eq!(leader.poll(), Poll::Ready(Ok(10)));
+    assert_eq!(map.remove(&1), Some(10));
+    assert!(waiters.iter_mut().all(|waiter| waiter.poll().is_pending()));
+    assert_eq!(second.polls.get(), 1, "one of them leads");
+    second.result.set(Some(Ok(20)));
+    assert_eq!(waiters.each_mut().map(Task::poll), [Poll::Ready(Ok(20)); 2]);
+}
+
+#[test]
+fn a_flight_does_not_hide_later_changes_of_its_key() {
+    let map = Map::new();
+    let get =
+        |value| Task::new(map.get_or_try_insert_async(1, async move { Ok::<_, ()>(value) })).poll();
+    assert_eq!(get(1), Poll::Ready(Ok(1)));
+    map.remove(&1);
+    assert_eq!(get(2), Poll::Ready(Ok(2)));
+    map.insert(1, 3);
+    assert_eq!(get(4), Poll::Ready(Ok(3)));
+}
+
+/// Gives every key the same hash.
+#[derive(Default)]
+struct Constant;
+
+impl Hasher for Constant {
+    fn write(&mut self, _: &[u8]) {}
+    fn finish(&self) -> u64 {
+        7
+    }
+}
+
+#[test]
+fn keys_of_one_hash_wait_for_one_another_and_get_their_own_values() {
+    let map = ConcurrentMap::<u32, u32, BuildHasherDefault<Constant>>::default();
+    let answers = [(); 3].map(|()| Answer::default());
+    let mut one = Task::waiting(map.get_or_try_insert_async(1, answers[0].future()));
+    let mut two = Task::waiting(map.get_or_try_insert_async(2, answers[1].future()));
+    let mut also_one = Task::waiting(map.get_or_try_insert_async(1, answers[2].future()));
+    answers[0].result.set(Some(Ok(10)));
+    assert_eq!(one.poll(), Poll::Ready(Ok(10)));
+    assert_eq!((two.woken(), also_one.woken()), (1, 1));
+    assert!(two.poll().is_pending());
+    assert_eq!(also_one.poll(), Poll::Ready(Ok(10)));
+    answers[1].result.set(Some(Ok(20)));
+    assert_eq!(two.poll(), Poll::Ready(Ok(20)));
+    assert_eq!(answers.each_ref().map(|answer| answer.polls.get()), [2, 2, 0]);
+}
+
+#[test]
+fn a_computation_may_use_its_map_and_compute_another_key() {
+    let map = Map::new();
+    let fib = map.get_or_try_insert_async(2, async {
+        map.insert(0, 1);
+        let one = map.get_or_try_insert_async(1, async { Ok::<_, &str>(1) }).await?;
+        Ok::<_, &str>(one + map.get(&0).ok_or("it was inserted")?)
+    });
+    assert_eq!(fib.wait(), Ok(2));
+    assert_eq!(map.len(), 3);
+}
+
+#[test]
+fn a_computation_that_waits_for_itself_ends_with_its_time_limit() {
+    let (map, clock) = (Map::new(), ManualClock::new());
+    let mut task = Task::waiting(map.get_or_try_insert_async(1, async {
+        map.get_or_try_insert_async(1, async { Ok(1) })
+            .or_timeout(&clock, Duration::from_secs(1))
+            .await
+            .unwrap_or(Err("asked for itself"))
+    }));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!((task.woken(), task.poll()), (1, Poll::Ready(Err("asked for itself"))));
+}
+
+#[test]
+fn a_waiter_may_give_up_by_time_and_the_leader_goes_on() {
+    let (map, clock, answer) = (Map::new(), ManualClock::new(), Answer::default());
+    let mut leader = Task::waiting(map.get_or_try_insert_async(1, answer.future()));
+    let waiter = map.get_or_try_insert_async(1, never());
+    let mut waiter = Task::waiting(waiter.or_timeout(&clock, Duration::from_secs(1)));
+    clock.advance(Duration::from_secs(1));
+    assert!(matches!(waiter.poll(), Poll::Ready(Err(_))));
+    answer.result.set(Some(Ok(10)));
+    assert_eq!(leader.poll(), Poll::Ready(Ok(10)));
+}
+
+/// Whatever is done to it, it uses the map in ways that need every lock.
+#[derive(Clone)]
+struct Meddler {
+    map: Arc<OnceLock<ConcurrentMap<u32, Meddler>>>,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Meddler {
+    fn new() -> Self {
+        let meddler = Self { map: Arc::default(), calls: Arc::default() };
+        assert!(meddler.map.set(ConcurrentMap::with_shards(1)).is_ok());
+        meddler
+    }
+
+    fn map(&self) -> &ConcurrentMap<u32, Self> {
+        self.map.get().unwrap()
+    }
+
+    fn meddle(&self) {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let map = self.map();
+        map.remove(&7);
+        for key in [1, 8] {
+            let asked = pin!(map.get_or_try_insert_async(key, future::pending::<Result<_, ()>>()));
+            drop(asked.poll(&mut Context::from_waker(Waker::noop())));
+        }
+    }
+
+    fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for Meddler {
+    fn wake(self: Arc<Self>) {
+        self.meddle();
+    }
+}
+
+/// Meddles when it is dropped.
+struct OnDrop(Meddler);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.meddle();
+    }
+}
+
+#[test]
+fn wakers_are_called_with_no_lock_held() {
+    let meddler = Meddler::new();
+    let map = meddler.map();
+    let waker = Waker::from(Arc::new(meddler.clone()));
+    let never = future::pending::<Result<_, ()>>;
+    let leader = Task::waiting(map.get_or_try_insert_async(1, never()));
+    let mut waiters = [(); 2].map(|()| Box::pin(map.get_or_try_insert_async(1, never())));
+    let mut poll_both = || {
+        for waiter in &mut waiters {
+            assert!(waiter.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+    };
+    poll_both();
+    drop(leader);
+    assert_eq!(meddler.calls(), 1, "a failure wakes one");
+    poll_both();
+    let [leader, _next] = waiters;
+    drop(leader);
+    assert_eq!(meddler.calls(), 2);
+    // So does a success.
+    let (value, ends) = (meddler.clone(), Cell::new(false));
+    let mut leader =
+        Task::waiting(map.get_or_try_insert_async(
+            2,
+            poll_fn(|_| {
+                if ends.get() { Poll::Ready(Ok::<_, ()>(value.clone())) } else { Poll::Pending }
+            }),
+        ));
+    let mut waiter = Box::pin(map.get_or_try_insert_async(2, never()));
+    assert!(waiter.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    ends.set(true);
+    assert!(leader.poll().is_ready());
+    assert_eq!(meddler.calls(), 3);
+}
+
+#[test]
+fn destructors_run_with_no_lock_held() {
+    struct Error(#[allow(dead_code, reason = "it is there to be dropped")] OnDrop);
+    let meddler = Meddler::new();
+    let map = meddler.map();
+    let bait = || OnDrop(meddler.clone());
+    // A computation that is dropped while it leads, with one in line behind it.
+    let captured = bait();
+    let leader = Task::waiting(map.get_or_try_insert_async(1, async move {
+        let _captured = captured;
+        future::pending::<Result<Meddler, Error>>().await
+    }));
+    let captured = bait();
+    let mut next = Task::waiting(map.get_or_try_insert_async(1, async move {
+        let _captured = captured;
+        Err(Error(bait()))
+    }));
+    drop(leader);
+    assert_eq!((meddler.calls(), next.woken()), (1, 1));
+    // One that fails: what it has captured, and its error.
+    let failed = next.poll();
+    assert_eq!(meddler.calls(), 2);
+    assert!(matches!(failed, Poll::Ready(Err(Error(_)))));
+    drop(failed);
+    assert_eq!(meddler.calls(), 3);
+    // One that is not needed.
+    map.insert(5, meddler.clone());
+    let captured = bait();
+    let unneeded = map.get_or_try_insert_async(5, async move {
+        let _captured = captured;
+        future::pending::<Result<Meddler, ()>>().await
+    });
+    assert!(unneeded.wait().is_ok());
+    assert_eq!(meddler.calls(), 4);
+}
+
+#[test]
+fn a_value_that_comes_second_is_dropped_with_no_lock_held() {
+    #[derive(Clone)]
+    struct Value {
+        _bait: Arc<OnDrop>,
+    }
+    let (meddler, map) = (Meddler::new(), ConcurrentMap::<u32, Value>::with_shards(1));
+    let value = || Value { _bait: Arc::new(OnDrop(meddler.clone())) };
+    let late = map.get_or_try_insert_async(1, async {
+        map.insert(1, value());
+        Ok::<_, ()>(value())
+    });
+    assert!(late.wait().is_ok());
+    assert_eq!((meddler.calls(), map.len()), (1, 1));
+}
+
+#[test]
+fn it_can_be_sent_and_spawned() {
+    fn sendable<T: Send>(future: T) -> T {
+        future
+    }
+    fn named<S>(
+        map: &ConcurrentMap<String, u32, S>,
+    ) -> GetOrTryInsert<'_, String, u32, S, future::Ready<Result<u32, ()>>>
+    where
+        S: BuildHasher,
+    {
+        map.get_or_try_insert_async("a".to_owned(), future::ready(Ok(1)))
+    }
+    let map = Arc::new(ConcurrentMap::new());
+    assert_eq!(sendable(named(&map)).wait(), Ok(1));
+    let owned = map.clone();
+    let task = async move {
+        owned.get_or_try_insert_async("b".to_owned(), async { Ok::<_, ()>(2) }).await
+    };
+    assert_eq!(thread::spawn(move || sendable(task).wait()).join().unwrap(), Ok(2));
+}
+
+#[test]
+fn tasks_and_threads_share_one_computation() {
+    const THREADS: usize = 4;
+    for key in 0..50 {
+        let (map, computed, start) = (Map::new(), AtomicUsize::new(0), Barrier::new(THREADS));
+        let get = || {
+            map.get_or_try_insert_async(key, async {
+                computed.fetch_add(1, Ordering::Relaxed);
+                yield_once().await;
+                Ok::<_, ()>(key)
+            })
+        };
+        thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let (get, start) = (&get, &start);
+                scope.spawn(move || {
+                    start.wait();
+                    if thread % 2 == 0 {
+                        assert_eq!(get().wait(), Ok(key));
+                        return;
+                    }
+                    // Five tasks on one thread.
+                    let mut tasks = (0..5).map(|_| Box::pin(get())).collect::<Vec<_>>();
+                    poll_fn(|cx| {
+                        tasks.retain_mut(|task| match task.as_mut().poll(cx) {
+                            Poll::Ready(value) => {
+                                assert_eq!(value, Ok(key));
+                                false
+                            }
+                            Poll::Pending => true,
+                        });
+                        if tasks.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+                    })
+                    .wait();
+                });
+            }
+        });
+        assert_eq!(computed.into_inner(), 1);
+    }
+}
+
+fn yield_once() -> impl Future<Output = ()> {
+    let mut is_second = false;
+    poll_fn(move |cx| {
+        if std::mem::replace(&mut is_second, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+}
+
+/// `SplitMix64`.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ mixed >> 31) % n
+    }
+}
+
+fn seed() -> u64 {
+    let seed = std::env::var("TIDEGATE_SEED").ok().map(|seed| seed.parse().expect("a number"));
+    let nanos = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() % 1_000_000;
+    let seed = seed.unwrap_or_else(|| u64::try_from(nanos()).unwrap());
+    println!("TIDEGATE_SEED={seed}");
+    seed
+}
+
+/// Hashes each number to its lowest bit.
+#[derive(Default)]
+struct Parity(u64);
+
+impl Hasher for Parity {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("the keys are numbers");
+    }
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number & 1;
+    }
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+struct Computing<'a>(&'a AtomicUsize);
+
+impl<'a> Computing<'a> {
+    fn begin(inside: &'a AtomicUsize) -> Self {
+        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two compute one key");
+        Self(inside)
+    }
+}
+
+impl Drop for Computing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+type Keys = [AtomicUsize; 4];
+
+/// Computes a key in a few steps, and succeeds, fails or panics.
+async fn compute(inside: &Keys, key: u64, mut luck: u64) -> Result<u64, u64> {
+    let _computing = Computing::begin(&inside[usize::try_from(key).unwrap()]);
+    while luck % 4 == 3 {
+        luck /= 4;
+        yield_once().await;
+    }
+    match luck / 4 % 8 {
+        0 => panic::resume_unwind(Box::new(key)),
+        1 | 2 => Err(key),
+        _ => Ok(key),
+    }
+}
+
+fn live<S: BuildHasher>(map: &ConcurrentMap<u64, u64, S>, inside: &Keys, random: &mut Random) {
+    for _ in 0..5000 {
+        let key = random.below(inside.len() as u64);
+        let future = map.get_or_try_insert_async(key, compute(inside, key, random.below(1 << 32)));
+        let answer = catch_unwind(AssertUnwindSafe(|| match random.below(8) {
+            0 | 1 => {
+                map.remove(&key);
+                None
+            }
+            2 => {
+                map.insert(key, key);
+                None
+            }
+            3 => {
+                let mut future = pin!(future);
+                let mut cx = Context::from_waker(Waker::noop());
+                (0..random.below(4)).all(|_| future.as_mut().poll(&mut cx).is_pending());
+                None
+            }
+            4 => future.wait_timeout(Duration::from_micros(random.below(30))).ok(),
+            _ => Some(future.wait()),
+        }));
+        if let Ok(Some(answer)) = answer {
+            assert_eq!(answer.unwrap_or_else(|error| error), key);
+        }
+    }
+}
+
+#[test]
+fn any_history_on_threads_ends_for_everybody_and_computes_one_at_a_time() {
+    fn run<S: BuildHasher + Sync>(map: &ConcurrentMap<u64, u64, S>, seed: u64) {
+        let inside = Keys::default();
+        thread::scope(|scope| {
+            for thread in 0..4 {
+                let inside = &inside;
+                scope.spawn(move || live(map, inside, &mut Random(seed + thread)));
+            }
+        });
+        for key in 0..inside.len() as u64 {
+            assert_eq!(
+                map.get_or_try_insert_async(key, async { Ok::<_, ()>(key) }).wait(),
+                Ok(key)
+            );
+        }
+    }
+    let seed = seed();
+    run(&ConcurrentMap::new(), seed);
+    run(&ConcurrentMap::with_hasher(BuildHasherDefault::<Parity>::default()), seed);
+}
