@@ -25,7 +25,8 @@ use crate::{
 ///
 /// For caches and shared tables. Values come out as clones ([`get`](Self::get); wrap large ones in an `Arc`) or are
 /// looked at in place by a closure ([`get_with`](Self::get_with), [`update`](Self::update)). No operation ever waits for
-/// anything but a short critical section, so it suits tasks and threads alike. For one thread, or where everything is
+/// anything but a short critical section, so it suits tasks and threads alike; the one exception,
+/// [`get_or_try_insert_async`](Self::get_or_try_insert_async), returns a future. For one thread, or where everything is
 /// written once and then only read, std's map behind an `Arc` costs less.
 ///
 /// An operation hashes its key once and locks one of the [shards](Self::shards). Nothing is allocated before the first

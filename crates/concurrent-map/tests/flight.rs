@@ -12,7 +12,7 @@ use std::{
     panic::{self, AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
@@ -165,33 +165,43 @@ fn a_leader_dropped_while_it_computes_hands_over_to_one() {
 }
 
 #[test]
-fn the_old_computation_is_gone_before_the_next_begins() {
-    struct Inside<'a>(&'a Cell<bool>);
-    impl Drop for Inside<'_> {
-        fn drop(&mut self) {
-            self.0.set(false);
+fn the_old_computation_is_gone_before_the_next_is_woken() {
+    /// Counts the wake-ups for which the computation was gone.
+    struct Looks {
+        computation: Weak<()>,
+        gone: AtomicUsize,
+    }
+    impl Wake for Looks {
+        fn wake(self: Arc<Self>) {
+            let is_gone = self.computation.strong_count() == 0;
+            self.gone.fetch_add(is_gone.into(), Ordering::SeqCst);
         }
     }
-    let (map, busy) = (Map::new(), Cell::new(false));
-    let compute = |result: Option<Result<u32, &'static str>>| {
-        let busy = &busy;
-        map.get_or_try_insert_async(1, async move {
-            assert!(!busy.replace(true), "two at once");
-            let _inside = Inside(busy);
-            match result {
-                Some(result) => result,
-                None => future::pending().await,
-            }
-        })
-    };
-    // The waker of the next in line looks at once.
-    let leader = Task::waiting(compute(None));
-    let next = Task::waiting(compute(None));
-    drop(leader);
-    assert_eq!((next.woken(), busy.get()), (1, false));
-    drop(next);
-    assert_eq!(Task::new(compute(Some(Err("no")))).poll(), Poll::Ready(Err("no")));
-    assert_eq!(Task::new(compute(Some(Ok(1)))).poll(), Poll::Ready(Ok(1)));
+    for fails in [false, true] {
+        let (map, ends) = (Map::new(), &Cell::new(false));
+        let computation = Arc::new(());
+        let looks = Arc::new(Looks {
+            computation: Arc::downgrade(&computation),
+            gone: AtomicUsize::new(0),
+        });
+        let mut leader = Task::waiting(map.get_or_try_insert_async(
+            1,
+            poll_fn(move |_| {
+                let _captured = &computation;
+                if ends.get() { Poll::Ready(Err("no")) } else { Poll::Pending }
+            }),
+        ));
+        let waker = Waker::from(looks.clone());
+        let mut next = Box::pin(map.get_or_try_insert_async(1, never()));
+        assert!(next.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        ends.set(true);
+        if fails {
+            assert_eq!(leader.poll(), Poll::Ready(Err("no")));
+        } else {
+            drop(leader);
+        }
+        assert_eq!(looks.gone.load(Ordering::SeqCst), 1, "fails: {fails}");
+    }
 }
 
 #[test]

@@ -2,23 +2,22 @@
 //!
 //! ```text
 //! enter      get_or_try_insert_async(key, future) ─▶ nothing happens before the first poll
-//! fast path  get(key) ── there: its clone, and the future is never polled
+//! fast path  get(key) ── there: a clone; the future is never polled
 //!             │ absent
-//! slow path  a seat in the flight of the key's hash, whose turnstile lets one in at a time, in order
+//! board      a seat in the flight of the key's hash, whose turnstile lets one in at a time, in order
 //!             │
-//!            get(key) again ── there: its clone; if inside, land
+//! look       get(key) ── there: a clone; who is inside lands
 //!             │ absent
-//!             ├─ inside:  lead ─▶ poll the future, no lock held ── Err, panic, dropped: out, which lets the next one in
-//!             │                    │ Ok                                                                    │
-//!             │                   into the map, unless a value is there ─▶ land: the entry goes,           │
-//!             │                                                             the turnstile is closed        │
-//! wait        ├─ in line: sleep ◀─────────── woken: all ────────────────────┘     woken: one ──────────────┘
-//! wake        └─ closed:  a seat anew (the value was removed meanwhile, or was another key's)
-//! leave      a clone; or the error of the own future
+//!             ├─ inside: lead.    poll the future, with no lock held
+//!             │                    ├─ Ok ─▶ insert, unless a value is there ─▶ land: no entry, turnstile closed
+//!             │                    └─ Err, a panic, a drop ─▶ leave the turnstile
+//!             ├─ in line: wait.   woken when the leader lands (all) or leaves (the next) ─▶ look
+//!             └─ closed: landed and absent again (removed, or it was another key's) ─▶ board
+//! leave      with a clone, or with the error of the own future
 //! ```
 //!
-//! *Looking, then boarding* misses nothing: a leader puts the value into the map before it takes the entry out. Who boards
-//! after that begins another flight, leads it, and finds the value when it looks again inside.
+//! Nobody misses a landing: the value is in the map before the entry is taken out. Who boards before that is woken, or finds
+//! the turnstile closed; who boards after it begins another flight, and finds the value when it looks again.
 //!
 //! Keys are compared by the map alone, so different keys of one hash share a flight and never a value.
 

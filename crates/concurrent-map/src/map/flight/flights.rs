@@ -161,6 +161,11 @@ mod tests {
     }
 
     #[test]
+    fn a_map_that_computes_nothing_pays_two_words() {
+        assert!(size_of::<Flights>() <= 2 * size_of::<u64>());
+    }
+
+    #[test]
     fn nothing_is_left_of_a_flight_however_it_ends() {
         let flights = Flights::new();
         let leader = || {
