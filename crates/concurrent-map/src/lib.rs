@@ -20,6 +20,6 @@ pub use self::{
     error::{Occupied, SwapError},
     hasher::{DefaultHashBuilder, DefaultHasher},
     keyed::{Keyed, TooManyKeys},
-    map::{ConcurrentMap, Op},
+    map::{ConcurrentMap, GetOrTryInsert, Op},
     set::ConcurrentSet,
 };

@@ -1,5 +1,6 @@
 //! The map: what it is made of, and its operations on one key.
 
+mod flight;
 mod modify;
 mod whole;
 
@@ -12,7 +13,8 @@ use core::{
 
 use equivalent::Equivalent;
 
-pub use self::modify::Op;
+use self::flight::Flights;
+pub use self::{flight::GetOrTryInsert, modify::Op};
 use crate::{
     error::{Occupied, SwapError},
     hasher::DefaultHashBuilder,
@@ -24,7 +26,8 @@ use crate::{
 ///
 /// For caches and shared tables. Values come out as clones ([`get`](Self::get); wrap large ones in an `Arc`) or are
 /// looked at in place by a closure ([`get_with`](Self::get_with), [`update`](Self::update)). No operation ever waits for
-/// anything but a short critical section, so it suits tasks and threads alike. For one thread, or where everything is
+/// anything but a short critical section, so it suits tasks and threads alike; the one exception,
+/// [`get_or_try_insert_async`](Self::get_or_try_insert_async), returns a future. For one thread, or where everything is
 /// written once and then only read, std's map behind an `Arc` costs less.
 ///
 /// An operation hashes its key once and locks one of the [shards](Self::shards). Nothing is allocated before the first
@@ -75,6 +78,7 @@ use crate::{
 pub struct ConcurrentMap<K, V, S = DefaultHashBuilder> {
     entries: Striped<(K, V)>,
     hasher: S,
+    flights: Flights,
 }
 
 impl<K, V> ConcurrentMap<K, V> {
@@ -106,7 +110,7 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     /// assert_eq!(sessions.insert("ann", 1), None);
     /// ```
     pub fn with_hasher(hasher: S) -> Self {
-        Self { entries: Striped::new(default_shards()), hasher }
+        Self { entries: Striped::new(default_shards()), hasher, flights: Flights::new() }
     }
 
     /// Creates an empty map with `shards` shards, rounded up to a power of two (0 to 1), that hashes keys by `hasher`.
@@ -116,7 +120,7 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     /// Panics if the power of two exceeds `usize`.
     pub fn with_shards_and_hasher(shards: usize, hasher: S) -> Self {
         let shards = NonZeroUsize::new(shards).unwrap_or(NonZeroUsize::MIN);
-        Self { entries: Striped::new(shards), hasher }
+        Self { entries: Striped::new(shards), hasher, flights: Flights::new() }
     }
 
     /// Returns the number of shards, a power of two.

@@ -1,0 +1,233 @@
+//! Single flight: concurrent callers of one absent key share one computation.
+//!
+//! ```text
+//! enter      get_or_try_insert_async(key, future) ─▶ nothing happens before the first poll
+//! fast path  get(key) ── there: a clone; the future is never polled
+//!             │ absent
+//! board      a seat in the flight of the key's hash, whose turnstile lets one in at a time, in order
+//!             │
+//! look       get(key) ── there: a clone; who is inside lands
+//!             │ absent
+//!             ├─ inside: lead.    poll the future, with no lock held
+//!             │                    ├─ Ok ─▶ insert, unless a value is there ─▶ land: no entry, turnstile closed
+//!             │                    └─ Err, a panic, a drop ─▶ leave the turnstile
+//!             ├─ in line: wait.   woken when the leader lands (all) or leaves (the next) ─▶ look
+//!             └─ closed: landed and absent again (removed, or it was another key's) ─▶ board
+//! leave      with a clone, or with the error of the own future
+//! ```
+//!
+//! Nobody misses a landing: the value is in the map before the entry is taken out. Who boards before that is woken, or finds
+//! the turnstile closed; who boards after it begins another flight, and finds the value when it looks again.
+//!
+//! Keys are compared by the map alone, so different keys of one hash share a flight and never a value.
+
+mod flights;
+
+use core::{
+    fmt,
+    future::{Future, IntoFuture},
+    hash::{BuildHasher, Hash},
+    mem,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use pin_project_lite::pin_project;
+
+pub(super) use self::flights::Flights;
+use self::flights::Seat;
+use super::ConcurrentMap;
+
+/// What holds from the creation of a future until it has a value to insert.
+const HELD: &str = "polled after it was ready";
+
+impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
+    /// Returns a clone of the value of `key`, computed by `future` if there is none; of those who ask for an absent key at
+    /// the same time only one computes it, and the others wait for that.
+    ///
+    /// For what is slow or fails: a fetch, a query. `future` runs with no lock held and may use the map. It is not polled
+    /// at all if the value is there, or comes from somebody else. A value that is computed quickly and without waiting
+    /// is [`get_or_insert_with`](Self::get_or_insert_with)'s business.
+    ///
+    /// Tasks await it, threads [wait](tidegate_core::Wait) for it, also both on one key. A key that is there costs a
+    /// [`get`](Self::get); an absent one is looked up three times, and has one small allocation while it is computed.
+    ///
+    /// # Who computes
+    ///
+    /// The first one to be polled *leads*: its own future is polled. If that fails, panics, or is dropped with this
+    /// one, the lead goes to the next in line, which polls its own. So each failure wakes one waiter, and a success all
+    /// of them. Errors are neither kept nor shared.
+    ///
+    /// The leader's value is inserted unless there is one already, by another method; then that one stays and is what
+    /// everybody gets, and the leader's is dropped. Who waits learns of such a value when the leader has ended, or when it
+    /// is polled for another reason. A value that is removed before a waiter has looked is computed again, by a new leader.
+    ///
+    /// Keys whose 64-bit hashes are equal wait for one another, but never get each other's value.
+    ///
+    /// # Deadlocks
+    ///
+    /// A leader that is neither polled nor dropped blocks its key for those who ask by this method. So does a `future` that
+    /// asks by this method for the very key it computes (or one of the same hash), directly or in a circle of several:
+    /// it waits for itself. A time limit on `future` or on the whole
+    /// ([`or_timeout`](tidegate_core::Wait::or_timeout)) ends that.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the returned future drops `future` and then, if it led, hands over. A waiter that was woken passes that on.
+    ///
+    /// # Errors
+    ///
+    /// What `future` fails with, if this call led.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::thread;
+    /// use tidegate_concurrent_map::ConcurrentMap;
+    /// use tidegate_core::Wait;
+    ///
+    /// let pages = ConcurrentMap::new();
+    /// let fetch = |url: &'static str| pages.get_or_try_insert_async(url, async move {
+    ///     if url.starts_with('/') { Ok(url.len()) } else { Err("not a path") }
+    /// });
+    /// thread::scope(|s| {
+    ///     s.spawn(|| assert_eq!(fetch("/a").wait(), Ok(2)));
+    ///     s.spawn(|| assert_eq!(fetch("/a").wait(), Ok(2)));
+    /// });
+    /// assert_eq!(fetch("b").wait(), Err("not a path"));
+    /// assert_eq!(pages.keys(), ["/a"]);
+    /// ```
+    ///
+    /// What cannot fail says so by its error:
+    ///
+    /// ```
+    /// # use tidegate_concurrent_map::ConcurrentMap;
+    /// # use tidegate_core::Wait;
+    /// use std::convert::Infallible;
+    ///
+    /// let squares = ConcurrentMap::new();
+    /// let Ok(nine) = squares.get_or_try_insert_async(3, async { Ok::<_, Infallible>(3 * 3) }).wait();
+    /// assert_eq!((nine, squares.get(&3)), (9, Some(9)));
+    /// ```
+    #[inline]
+    pub fn get_or_try_insert_async<F, E>(
+        &self,
+        key: K,
+        future: F,
+    ) -> GetOrTryInsert<'_, K, V, S, F::IntoFuture>
+    where
+        F: IntoFuture<Output = Result<V, E>>,
+        V: Clone,
+    {
+        let (key, future) = (Some(key), Some(future.into_future()));
+        GetOrTryInsert { map: self, key, future, stage: Stage::Fresh }
+    }
+}
+
+pin_project! {
+    /// Future of [`ConcurrentMap::get_or_try_insert_async`].
+    #[must_use = "futures do nothing unless awaited or waited for"]
+    pub struct GetOrTryInsert<'a, K, V, S, F> {
+        map: &'a ConcurrentMap<K, V, S>,
+        // `None` once it was inserted.
+        key: Option<K>,
+        // `None` once it has ended. Stands before the stage: it is dropped before the lead is handed over.
+        #[pin]
+        future: Option<F>,
+        stage: Stage<'a>,
+    }
+}
+
+enum Stage<'a> {
+    Fresh,
+    InLine(Seat<'a>),
+    Leads(Seat<'a>),
+    Done,
+}
+
+impl<K, V, S, F, E> Future for GetOrTryInsert<'_, K, V, S, F>
+where
+    K: Hash + Eq,
+    V: Clone,
+    S: BuildHasher,
+    F: Future<Output = Result<V, E>>,
+{
+    type Output = Result<V, E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Stage::Fresh = self.stage {
+            if let Some(value) = self.map.get(self.key.as_ref().expect(HELD)) {
+                *self.project().stage = Stage::Done;
+                return Poll::Ready(Ok(value));
+            }
+        }
+        self.poll_slow(cx)
+    }
+}
+
+impl<K, V, S, F, E> GetOrTryInsert<'_, K, V, S, F>
+where
+    K: Hash + Eq,
+    V: Clone,
+    S: BuildHasher,
+    F: Future<Output = Result<V, E>>,
+{
+    /// Goes on after a look that has found nothing.
+    #[cold]
+    fn poll_slow(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<V, E>> {
+        let mut this = self.project();
+        let map: &ConcurrentMap<K, V, S> = this.map;
+        loop {
+            // A seat is held here while foreign code runs: a panic drops it, which hands over.
+            match mem::replace(this.stage, Stage::Done) {
+                Stage::Fresh => {
+                    let hash = map.hash(this.key.as_ref().expect(HELD));
+                    *this.stage = Stage::InLine(map.flights.board(hash));
+                }
+                Stage::InLine(mut seat) => {
+                    let turn = seat.poll_lead(cx);
+                    let found = map.get(this.key.as_ref().expect(HELD));
+                    *this.stage = match (found, turn) {
+                        (Some(value), turn) => {
+                            if turn == Poll::Ready(Ok(())) {
+                                seat.land();
+                            }
+                            return Poll::Ready(Ok(value));
+                        }
+                        (None, Poll::Ready(Ok(()))) => Stage::Leads(seat),
+                        (None, Poll::Ready(Err(_closed))) => Stage::Fresh,
+                        (None, Poll::Pending) => {
+                            *this.stage = Stage::InLine(seat);
+                            return Poll::Pending;
+                        }
+                    };
+                }
+                Stage::Leads(seat) => {
+                    let future = this.future.as_mut().as_pin_mut().expect(HELD);
+                    let Poll::Ready(computed) = future.poll(cx) else {
+                        *this.stage = Stage::Leads(seat);
+                        return Poll::Pending;
+                    };
+                    this.future.set(None);
+                    let value = computed?;
+                    let value = map.get_or_insert_with(this.key.take().expect(HELD), || value);
+                    seat.land();
+                    return Poll::Ready(Ok(value));
+                }
+                Stage::Done => panic!("{HELD}"),
+            }
+        }
+    }
+}
+
+impl<K, V, S, F> fmt::Debug for GetOrTryInsert<'_, K, V, S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (in_line, leads) =
+            (matches!(self.stage, Stage::InLine(_)), matches!(self.stage, Stage::Leads(_)));
+        f.debug_struct("GetOrTryInsert")
+            .field("in_line", &in_line)
+            .field("leads", &leads)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,225 @@
+//! Which computations are under way, and whose turn each is: the part of a flight that knows neither keys nor values.
+
+use core::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use alloc::boxed::Box;
+
+use hashbrown::HashTable;
+use tidegate_core::{
+    Closed, Turnstile,
+    lock::Lock,
+    primitive::Arc,
+    wait_list::{Supply, Turn},
+};
+
+/// An emptied table with room for more than this is given back to the allocator.
+const KEPT_ROOM: usize = 64;
+
+/// The flights of one map, by the hash of their key. Two words until the first one.
+///
+/// One lock for all: its sections are a search and a count, and only those come here who have found a key absent and
+/// have something to compute. No foreign code runs in it.
+pub(in crate::map) struct Flights {
+    // INVARIANT: an entry for each flight that has not landed and that somebody has a seat in.
+    table: Lock<Option<Box<HashTable<Entry>>>>,
+}
+
+struct Entry {
+    hash: u64,
+    /// Who is inside leads; closed when the flight has landed.
+    flight: Arc<Turnstile>,
+    // INVARIANT: the number of seats.
+    seats: usize,
+}
+
+impl Flights {
+    tidegate_core::const_fn! {
+        /// Creates a table without flights. Does not allocate.
+        pub(in crate::map) fn new() -> Self {
+            Self { table: Lock::new(None) }
+        }
+    }
+
+    /// Takes a seat in the flight of `hash`, which begins with its first seat.
+    pub(super) fn board(&self, hash: u64) -> Seat<'_> {
+        let flight = self.table.with(|table| {
+            let entry = table
+                .get_or_insert_default()
+                .entry(hash, |entry| entry.hash == hash, |entry| entry.hash)
+                .or_insert_with(|| Entry { hash, flight: Arc::default(), seats: 0 })
+                .into_mut();
+            entry.seats += 1;
+            entry.flight.clone()
+        });
+        Seat { flights: self, hash, turn: Turn::new(flight, ()), role: Role::InLine }
+    }
+
+    /// Takes the entry of `flight` out if `is_over` says so. There may be none, or that of a later flight of the same hash.
+    fn take_if(
+        &self,
+        hash: u64,
+        flight: &Arc<Turnstile>,
+        is_over: impl FnOnce(&mut Entry) -> bool,
+    ) -> Option<Entry> {
+        self.table.with(|place| {
+            let table = place.as_mut()?;
+            let is_it = |entry: &Entry| entry.hash == hash && Arc::ptr_eq(&entry.flight, flight);
+            let mut found = table.find_entry(hash, is_it).ok()?;
+            if !is_over(found.get_mut()) {
+                return None;
+            }
+            let (entry, _) = found.remove();
+            if table.is_empty() && table.capacity() > KEPT_ROOM {
+                *place = None;
+            }
+            Some(entry)
+        })
+    }
+}
+
+/// A place in a flight. Dropping it leaves; who led it hands the lead to the next in line.
+pub(super) struct Seat<'a> {
+    flights: &'a Flights,
+    hash: u64,
+    turn: Turn<Arc<Turnstile>>,
+    role: Role,
+}
+
+/// | role | meaning | ends by |
+/// | --- | --- | --- |
+/// | `InLine` | waits for its turn, or has it and was not polled since | `poll`, drop |
+/// | `Leads` | inside the turnstile | `land`, drop |
+/// | `Landed` | the flight is over, its entry gone | – |
+enum Role {
+    InLine,
+    Leads,
+    Landed,
+}
+
+impl Seat<'_> {
+    /// Waits for the turn to lead.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] when the flight has landed.
+    pub(super) fn poll_lead(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        let turn = ready!(Pin::new(&mut self.turn).poll(cx));
+        self.role = if turn.is_ok() { Role::Leads } else { Role::Landed };
+        Poll::Ready(turn)
+    }
+
+    /// Ends the flight and wakes everybody in line: the value is in the map. For who leads.
+    pub(super) fn land(mut self) {
+        self.role = Role::Landed;
+        let flight = self.turn.supply();
+        let entry = self.flights.take_if(self.hash, flight, |_| true);
+        // Nobody else can get a seat any more.
+        if entry.is_some_and(|entry| entry.seats > 1) {
+            flight.close();
+        }
+    }
+
+    fn leave(&self) {
+        drop(self.flights.take_if(self.hash, self.turn.supply(), |entry| {
+            entry.seats -= 1;
+            entry.seats == 0
+        }));
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        match self.role {
+            // What is left to do, the turn's own drop does: it steps out of the line, or passes its grant on.
+            Role::InLine => self.leave(),
+            Role::Leads => {
+                self.leave();
+                self.turn.supply().give_back(());
+            }
+            Role::Landed => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::task::Waker;
+
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    fn poll(seat: &mut Seat<'_>) -> Poll<Result<(), Closed>> {
+        seat.poll_lead(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn under_way(flights: &Flights) -> usize {
+        flights.table.with(|table| table.as_ref().map_or(0, |table| table.len()))
+    }
+
+    #[test]
+    fn a_map_that_computes_nothing_pays_two_words() {
+        assert!(size_of::<Flights>() <= 2 * size_of::<u64>());
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_flight_however_it_ends() {
+        let flights = Flights::new();
+        let leader = || {
+            let mut seat = flights.board(7);
+            assert_eq!(poll(&mut seat), Poll::Ready(Ok(())));
+            seat
+        };
+        // Never polled; failed alone; landed alone.
+        drop(flights.board(7));
+        drop(leader());
+        leader().land();
+        assert_eq!(under_way(&flights), 0);
+        // Failed before one who waits, who is granted and leaves.
+        let (first, mut second) = (leader(), flights.board(7));
+        assert_eq!(poll(&mut second), Poll::Pending);
+        drop(first);
+        assert_eq!(under_way(&flights), 1);
+        drop(second);
+        assert_eq!(under_way(&flights), 0);
+        // Landed before one who waits and one who was not polled.
+        let (first, mut second, mut third) = (leader(), flights.board(7), flights.board(7));
+        assert_eq!(poll(&mut second), Poll::Pending);
+        first.land();
+        assert_eq!(under_way(&flights), 0);
+        assert_eq!(poll(&mut second), Poll::Ready(Err(Closed)));
+        assert_eq!(poll(&mut third), Poll::Ready(Err(Closed)));
+    }
+
+    #[test]
+    fn who_leaves_a_flight_that_has_landed_does_not_end_the_next_one() {
+        let flights = Flights::new();
+        let (mut first, late) = (flights.board(7), flights.board(7));
+        assert!(poll(&mut first).is_ready());
+        first.land();
+        let mut next = flights.board(7);
+        assert_eq!(poll(&mut next), Poll::Ready(Ok(())));
+        drop(late);
+        let mut behind = flights.board(7);
+        assert_eq!(poll(&mut behind), Poll::Pending);
+    }
+
+    #[test]
+    fn flights_of_different_hashes_have_different_leaders() {
+        let flights = Flights::new();
+        let (mut one, mut other) = (flights.board(1), flights.board(2));
+        assert!(poll(&mut one).is_ready() && poll(&mut other).is_ready());
+    }
+
+    #[test]
+    fn the_room_of_many_flights_is_given_back() {
+        let flights = Flights::new();
+        drop((0..1000).map(|hash| flights.board(hash)).collect::<Vec<_>>());
+        assert!(flights.table.with(|table| table.is_none()));
+        drop(flights.board(1));
+        assert!(flights.table.with(|table| table.is_some()), "a little is kept");
+    }
+}
