@@ -37,7 +37,7 @@ use crate::{
 /// `critical-section`). Calling *another* map is fine, as long as no thread does it the other way round.
 ///
 /// When a closure or one of those methods panics, the lock is opened, the map stays consistent, and the panic is passed
-/// on. If `Hash` panics while a shard makes room, entries of that shard may be lost.
+/// on. Nothing is lost, also if `Hash` panics while a shard makes room.
 ///
 /// # Consistency
 ///
