@@ -13,6 +13,8 @@ use core::{
 
 use equivalent::Equivalent;
 
+#[cfg(feature = "rayon")]
+pub(crate) use self::bulk::BATCH;
 pub use self::{modify::Op, shape::IntoEntries};
 use crate::{
     error::{Occupied, SwapError},
