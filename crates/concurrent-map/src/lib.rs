@@ -11,6 +11,11 @@ mod hasher;
 mod keyed;
 mod lazy;
 mod map;
+#[cfg(feature = "rayon")]
+mod parallel;
+mod room;
+#[cfg(feature = "serde")]
+mod serde;
 mod set;
 mod striped;
 
@@ -20,6 +25,6 @@ pub use self::{
     error::{Occupied, SwapError},
     hasher::{DefaultHashBuilder, DefaultHasher},
     keyed::{Keyed, TooManyKeys},
-    map::{ConcurrentMap, GetOrTryInsert, Op},
-    set::ConcurrentSet,
+    map::{ConcurrentMap, GetOrTryInsert, IntoEntries, Op},
+    set::{ConcurrentSet, IntoElements},
 };

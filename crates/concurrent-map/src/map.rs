@@ -1,7 +1,9 @@
 //! The map: what it is made of, and its operations on one key.
 
+mod bulk;
 mod flight;
 mod modify;
+mod shape;
 mod whole;
 
 use core::{
@@ -13,11 +15,14 @@ use core::{
 
 use equivalent::Equivalent;
 
+#[cfg(feature = "rayon")]
+pub(crate) use self::bulk::BATCH;
 use self::flight::Flights;
-pub use self::{flight::GetOrTryInsert, modify::Op};
+pub use self::{flight::GetOrTryInsert, modify::Op, shape::IntoEntries};
 use crate::{
     error::{Occupied, SwapError},
     hasher::DefaultHashBuilder,
+    room::make_room,
     striped::{Striped, default_shards},
 };
 
@@ -30,8 +35,8 @@ use crate::{
 /// [`get_or_try_insert_async`](Self::get_or_try_insert_async), returns a future. For one thread, or where everything is
 /// written once and then only read, std's map behind an `Arc` costs less.
 ///
-/// An operation hashes its key once and locks one of the [shards](Self::shards). Nothing is allocated before the first
-/// insertion (with std). An empty map is small.
+/// An operation hashes its key once and locks one of the [shards](Self::shards). One on many keys
+/// ([`insert_many`](Self::insert_many) and its like) locks each shard once.
 ///
 /// # Closures
 ///
@@ -41,7 +46,7 @@ use crate::{
 /// `critical-section`). Calling *another* map is fine, as long as no thread does it the other way round.
 ///
 /// When a closure or one of those methods panics, the lock is opened, the map stays consistent, and the panic is passed
-/// on. If `Hash` panics while a shard makes room, entries of that shard may be lost.
+/// on. Nothing is lost, also if `Hash` panics while a shard makes room.
 ///
 /// # Consistency
 ///
@@ -51,6 +56,16 @@ use crate::{
 ///
 /// What is replaced or removed is returned, or dropped by the caller's thread before the operation returns, when no
 /// lock is held: a value's destructor may use the map. So is a closure that did not run, with what it has captured.
+///
+/// There is no `==`: maps that change have no instant in common. Compare what [`snapshot`](Self::snapshot) returns.
+///
+/// # Memory
+///
+/// An empty map is small, and allocates nothing before the first insertion (with std). Each shard has a table, which grows
+/// alone: when it is full, its entries move to one of twice the size under that shard's lock, and the other shards go on.
+/// So one insertion moves a shard's part of the entries at most; [`with_capacity`](ConcurrentMap::with_capacity) and
+/// [`reserve`](Self::reserve) do so beforehand. Nothing shrinks by itself: see [`shrink_to_fit`](Self::shrink_to_fit)
+/// and [`clear`](Self::clear).
 ///
 /// # Memory ordering
 ///
@@ -209,7 +224,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
                 return value.take().map(|value| mem::replace(held, value));
             }
             // Room first: what can fail fails while key and value are still ours.
-            table.reserve(1, |(k, _)| self.hash(k));
+            make_room(table, 1, |(k, _)| self.hash(k));
             let entry = key.take().zip(value.take())?;
             table.insert_unique(hash, entry, |(k, _)| self.hash(k));
             None
@@ -308,12 +323,6 @@ impl<K: Hash + Eq, V, const N: usize> From<[(K, V); N]> for ConcurrentMap<K, V> 
     /// Collects entries; of equal keys the last one's value stays.
     fn from(entries: [(K, V); N]) -> Self {
         Self::from_iter(entries)
-    }
-}
-
-impl<K: Hash + Eq, V, S: BuildHasher> Extend<(K, V)> for ConcurrentMap<K, V, S> {
-    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
-        entries.into_iter().for_each(|(key, value)| drop(self.insert(key, value)));
     }
 }
 

@@ -56,7 +56,7 @@ impl<T> Shards<T> {
     #[inline]
     pub fn by_hash(&self, hash: u64) -> &T {
         // The hash as a fraction of 2⁶⁴, times the length: of a power of two, the high bits.
-        &self.parts[(u128::from(hash) * self.parts.len() as u128 >> 64) as usize]
+        &self.parts[((u128::from(hash) * self.parts.len() as u128) >> 64) as usize]
     }
 
     /// Returns the shard of the calling thread: always the same, and one that few other threads use.
