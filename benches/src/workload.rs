@@ -70,14 +70,23 @@ pub const WORKLOADS: &[&[Workload]] = &[
     queue::WORKLOADS,
 ];
 
-/// Returns the workloads whose names contain `filter`.
+/// Returns the workloads whose names contain `filter`: as whole words, if it is so in any (`map` is in `semaphore`, too).
 pub fn matching(filter: &str) -> impl Iterator<Item = Workload> {
-    WORKLOADS
-        .iter()
-        .copied()
-        .flatten()
-        .copied()
-        .filter(move |workload| workload.name.contains(filter))
+    let all = || WORKLOADS.iter().copied().flatten().copied();
+    let is_words = all().any(|workload| has_words(workload.name, filter));
+    all().filter(move |Workload { name, .. }| match is_words {
+        true => has_words(name, filter),
+        false => name.contains(filter),
+    })
+}
+
+/// Whether `words` stand in `name`, with no letter or digit before or after them.
+fn has_words(name: &str, words: &str) -> bool {
+    !words.is_empty()
+        && name.match_indices(words).any(|(start, _)| {
+            let (before, after) = (&name[..start], &name[start + words.len()..]);
+            !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric)
+        })
 }
 
 /// Returns the workloads of one pattern.
@@ -108,6 +117,17 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn a_filter_is_words_if_it_can_be() {
+        let patterns = |filter| -> HashSet<&str> {
+            matching(filter).filter_map(|workload| workload.name.split('/').next()).collect()
+        };
+        assert_eq!(patterns("map"), HashSet::from(["concurrent-map"]));
+        assert_eq!(patterns("ema"), HashSet::from(["semaphore"]));
+        assert_eq!(patterns("").len(), WORKLOADS.len());
+        assert_eq!(patterns("nothing of this name").len(), 0);
+    }
 
     #[test]
     fn a_name_leads_to_one_contender() {
