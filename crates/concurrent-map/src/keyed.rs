@@ -28,6 +28,7 @@ use tidegate_core::primitive::atomic::{AtomicUsize, Ordering};
 
 use crate::{
     hasher::DefaultHashBuilder,
+    room::make_room,
     striped::{Striped, default_shards},
 };
 
@@ -172,7 +173,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
                     return f.take().map(|f| f(&mut entry.value));
                 }
                 let place = place.take().or_else(|| self.take_place())?;
-                make_room(table, |entry| self.hasher.hash_one(&entry.key));
+                make_room(table, 1, |entry| self.hasher.hash_one(&entry.key));
                 let make = make.take()?;
                 let entry = Entry { key: key.to_owned(), value: make() };
                 let mut entry = table.insert_unique(hash, entry, |_| unreachable!("there is room"));
@@ -343,22 +344,6 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         // ORDERING: Relaxed: as in `take_place`.
         self.taken.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Makes room for one more entry.
-///
-/// The keys are hashed anew, by foreign code, which may panic: so all of them first, and then the entries are moved.
-fn make_room<E>(table: &mut HashTable<E>, hash: impl Fn(&E) -> u64) {
-    let len = table.len();
-    if len < table.capacity() {
-        return;
-    }
-    let hashes: Vec<u64> = table.iter().map(hash).collect();
-    // Twice as many, so that it takes as many more insertions, of whatever was removed in between, until the next time.
-    let old = mem::replace(table, HashTable::with_capacity(2 * len.max(1)));
-    for (hash, entry) in hashes.into_iter().zip(old) {
-        table.insert_unique(hash, entry, |_| unreachable!("there is room"));
     }
 }
 

@@ -11,6 +11,7 @@ mod hasher;
 mod keyed;
 mod lazy;
 mod map;
+mod room;
 mod set;
 mod striped;
 

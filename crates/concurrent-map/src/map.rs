@@ -18,6 +18,7 @@ pub use self::{flight::GetOrTryInsert, modify::Op};
 use crate::{
     error::{Occupied, SwapError},
     hasher::DefaultHashBuilder,
+    room::make_room,
     striped::{Striped, default_shards},
 };
 
@@ -41,7 +42,7 @@ use crate::{
 /// `critical-section`). Calling *another* map is fine, as long as no thread does it the other way round.
 ///
 /// When a closure or one of those methods panics, the lock is opened, the map stays consistent, and the panic is passed
-/// on. If `Hash` panics while a shard makes room, entries of that shard may be lost.
+/// on. Nothing is lost, also if `Hash` panics while a shard makes room.
 ///
 /// # Consistency
 ///
@@ -209,9 +210,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
                 return value.take().map(|value| mem::replace(held, value));
             }
             // Room first: what can fail fails while key and value are still ours.
-            table.reserve(1, |(k, _)| self.hash(k));
+            make_room(table, 1, |(k, _)| self.hash(k));
             let entry = key.take().zip(value.take())?;
-            table.insert_unique(hash, entry, |(k, _)| self.hash(k));
+            table.insert_unique(hash, entry, |_| unreachable!("there is room"));
             None
         })
     }

@@ -6,6 +6,7 @@ use core::{
 };
 
 use super::{ConcurrentMap, Equivalent, SwapError};
+use crate::room::make_room;
 
 /// Why a closure that a section takes out of its `Option` is there. One that no section takes outlives the lock.
 const ONCE: &str = "a closure runs once";
@@ -224,11 +225,11 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
                 Err(absent) => {
                     let table = absent.into_table();
                     // Room first: what can fail fails before the decision is made.
-                    table.reserve(1, |(k, _)| self.hash(k));
+                    make_room(table, 1, |(k, _)| self.hash(k));
                     let (op, result) = decide(None);
                     if let Op::Put(value) = op {
                         let key = key.take().expect("the key is inserted once");
-                        table.insert_unique(hash, (key, value), |(k, _)| self.hash(k));
+                        table.insert_unique(hash, (key, value), |_| unreachable!("there is room"));
                     }
                     Altered { result, unused_key: key.take(), old: None, _removed_key: None }
                 }

@@ -1,0 +1,80 @@
+//! Room for entries to come, made so that a key whose `Hash` panics loses nobody.
+//!
+//! To make room is to hash every key of the table anew, which is foreign code:
+//!
+//! ```text
+//! no place is blocked by a removed entry ─▶ hashbrown moves all to a larger table; until the end the old one is whole
+//! some are ─▶ it might shuffle the entries in place, and drop those that are under way when a key panics: so all are
+//!             hashed first, and moved then
+//! ```
+
+use core::mem;
+
+use alloc::vec::Vec;
+
+use hashbrown::HashTable;
+
+/// Makes room for `additional` more entries. If `hash` panics the table is as it was.
+///
+/// # Panics
+///
+/// Panics if the capacity overflows, as std's map does.
+#[inline]
+pub(crate) fn make_room<E>(table: &mut HashTable<E>, additional: usize, hash: impl Fn(&E) -> u64) {
+    if additional > table.capacity() - table.len() {
+        grow(table, additional, hash);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn grow<E>(table: &mut HashTable<E>, additional: usize, hash: impl Fn(&E) -> u64) {
+    let full = full_capacity(table.num_buckets());
+    if table.capacity() == full {
+        table.reserve(additional, hash);
+        return;
+    }
+    let hashes: Vec<u64> = table.iter().map(hash).collect();
+    // As large as hashbrown would make it: so many removals that half of it is free make room enough.
+    let needed = table.len().saturating_add(additional);
+    let capacity = if needed <= full / 2 { full } else { needed.max(full + 1) };
+    let old = mem::replace(table, HashTable::with_capacity(capacity));
+    for (hash, entry) in hashes.into_iter().zip(old) {
+        table.insert_unique(hash, entry, |_| unreachable!("there is room"));
+    }
+}
+
+/// Returns how many entries a table of so many buckets takes when none of them is blocked by a removed one: seven of
+/// eight, or all but one.
+fn full_capacity(buckets: usize) -> usize {
+    if buckets < 8 { buckets - 1 } else { buckets / 8 * 7 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_without_removals_has_its_full_capacity() {
+        let mut table = HashTable::new();
+        for n in 0..5000_u64 {
+            assert_eq!(table.capacity(), full_capacity(table.num_buckets()));
+            table.insert_unique(n, n, |n| *n);
+        }
+    }
+
+    #[test]
+    fn places_blocked_by_removed_entries_are_freed() {
+        for (additional, buckets) in [(1, 128), (46, 128), (47, 256), (300, 512)] {
+            let mut table = HashTable::with_capacity(112);
+            // A full table whose hashes are in a row: a place in its midst cannot be given back.
+            (0..112_u64).for_each(|n| _ = table.insert_unique(n, n, |n| *n));
+            (10..112).for_each(|n| _ = table.find_entry(n, |m| *m == n).expect("found").remove());
+            assert!(table.capacity() < 56, "most places are blocked");
+            make_room(&mut table, additional, |n| *n);
+            assert!(table.capacity() - table.len() >= additional);
+            assert_eq!((table.len(), table.num_buckets()), (10, buckets));
+            assert!((0..10).all(|n| table.find(n, |m| *m == n).is_some()), "all are found");
+        }
+    }
+}
