@@ -21,6 +21,6 @@ pub use self::{
     error::{Occupied, SwapError},
     hasher::{DefaultHashBuilder, DefaultHasher},
     keyed::{Keyed, TooManyKeys},
-    map::{ConcurrentMap, GetOrTryInsert, Op},
-    set::ConcurrentSet,
+    map::{ConcurrentMap, GetOrTryInsert, IntoEntries, Op},
+    set::{ConcurrentSet, IntoElements},
 };

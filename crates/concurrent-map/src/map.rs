@@ -1,7 +1,9 @@
 //! The map: what it is made of, and its operations on one key.
 
+mod bulk;
 mod flight;
 mod modify;
+mod shape;
 mod whole;
 
 use core::{
@@ -14,7 +16,7 @@ use core::{
 use equivalent::Equivalent;
 
 use self::flight::Flights;
-pub use self::{flight::GetOrTryInsert, modify::Op};
+pub use self::{flight::GetOrTryInsert, modify::Op, shape::IntoEntries};
 use crate::{
     error::{Occupied, SwapError},
     hasher::DefaultHashBuilder,
@@ -31,8 +33,8 @@ use crate::{
 /// [`get_or_try_insert_async`](Self::get_or_try_insert_async), returns a future. For one thread, or where everything is
 /// written once and then only read, std's map behind an `Arc` costs less.
 ///
-/// An operation hashes its key once and locks one of the [shards](Self::shards). Nothing is allocated before the first
-/// insertion (with std). An empty map is small.
+/// An operation hashes its key once and locks one of the [shards](Self::shards). One on many keys
+/// ([`insert_many`](Self::insert_many) and its like) locks each shard once.
 ///
 /// # Closures
 ///
@@ -52,6 +54,16 @@ use crate::{
 ///
 /// What is replaced or removed is returned, or dropped by the caller's thread before the operation returns, when no
 /// lock is held: a value's destructor may use the map. So is a closure that did not run, with what it has captured.
+///
+/// There is no `==`: maps that change have no instant in common. Compare what [`snapshot`](Self::snapshot) returns.
+///
+/// # Memory
+///
+/// An empty map is small, and allocates nothing before the first insertion (with std). Each shard has a table, which grows
+/// alone: when it is full, its entries move to one of twice the size under that shard's lock, and the other shards go on.
+/// So one insertion moves a shard's part of the entries at most; [`with_capacity`](ConcurrentMap::with_capacity) and
+/// [`reserve`](Self::reserve) do so beforehand. Nothing shrinks by itself: see [`shrink_to_fit`](Self::shrink_to_fit)
+/// and [`clear`](Self::clear).
 ///
 /// # Memory ordering
 ///
@@ -309,12 +321,6 @@ impl<K: Hash + Eq, V, const N: usize> From<[(K, V); N]> for ConcurrentMap<K, V> 
     /// Collects entries; of equal keys the last one's value stays.
     fn from(entries: [(K, V); N]) -> Self {
         Self::from_iter(entries)
-    }
-}
-
-impl<K: Hash + Eq, V, S: BuildHasher> Extend<(K, V)> for ConcurrentMap<K, V, S> {
-    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
-        entries.into_iter().for_each(|(key, value)| drop(self.insert(key, value)));
     }
 }
 

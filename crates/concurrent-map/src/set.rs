@@ -3,13 +3,17 @@
 use core::{
     fmt,
     hash::{BuildHasher, Hash},
+    iter::FusedIterator,
 };
 
 use alloc::vec::Vec;
 
 use equivalent::Equivalent;
 
-use crate::{hasher::DefaultHashBuilder, map::ConcurrentMap};
+use crate::{
+    hasher::DefaultHashBuilder,
+    map::{ConcurrentMap, IntoEntries},
+};
 
 /// A hash set that many threads and tasks use at once through `&self`.
 ///
@@ -29,7 +33,7 @@ use crate::{hasher::DefaultHashBuilder, map::ConcurrentMap};
 /// assert_eq!(firsts, 2, "each page was new to one of them");
 /// ```
 pub struct ConcurrentSet<T, S = DefaultHashBuilder> {
-    map: ConcurrentMap<T, (), S>,
+    pub(crate) map: ConcurrentMap<T, (), S>,
 }
 
 impl<T> ConcurrentSet<T> {
@@ -45,6 +49,16 @@ impl<T> ConcurrentSet<T> {
     /// Panics if the power of two exceeds `usize`.
     pub fn with_shards(shards: usize) -> Self {
         Self { map: ConcurrentMap::with_shards(shards) }
+    }
+
+    /// Creates a set with the default number of shards that has room for `capacity` elements, as
+    /// [`ConcurrentMap::with_capacity`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if the capacity overflows, as std's set does.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { map: ConcurrentMap::with_capacity(capacity) }
     }
 }
 
@@ -63,6 +77,15 @@ impl<T, S> ConcurrentSet<T, S> {
         Self { map: ConcurrentMap::with_shards_and_hasher(shards, hasher) }
     }
 
+    /// Creates a set that has room for `capacity` elements, as [`ConcurrentMap::with_capacity`], and hashes by `hasher`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the capacity overflows, as std's set does.
+    pub fn with_capacity_and_hasher(capacity: usize, hasher: S) -> Self {
+        Self { map: ConcurrentMap::with_capacity_and_hasher(capacity, hasher) }
+    }
+
     /// Returns the number of shards, a power of two.
     pub fn shards(&self) -> usize {
         self.map.shards()
@@ -76,6 +99,11 @@ impl<T, S> ConcurrentSet<T, S> {
     /// Returns whether every shard was found empty, without taking a lock.
     pub fn is_empty(&self) -> bool {
         self.map.is_empty()
+    }
+
+    /// Returns for how many elements there is room, as [`ConcurrentMap::capacity`].
+    pub fn capacity(&self) -> usize {
+        self.map.capacity()
     }
 
     /// Runs `f` on every element, in no particular order. `f` runs under a shard's lock.
@@ -146,6 +174,68 @@ impl<T: Hash + Eq, S: BuildHasher> ConcurrentSet<T, S> {
     {
         self.map.remove(element).is_some()
     }
+
+    /// Adds many elements, each shard locked once; returns which were new, in their order. See
+    /// [`ConcurrentMap::insert_many`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_concurrent_map::ConcurrentSet;
+    ///
+    /// let visited = ConcurrentSet::from(["/"]);
+    /// assert_eq!(visited.insert_many(["/", "/about", "/about"]), [false, true, false]);
+    /// assert_eq!(visited.contains_many(["/", "/no"]), [true, false]);
+    /// assert_eq!(visited.remove_many(["/", "/no"]), [true, false]);
+    /// ```
+    pub fn insert_many(&self, elements: impl IntoIterator<Item = T>) -> Vec<bool> {
+        let old = self.map.insert_many(elements.into_iter().map(|element| (element, ())));
+        old.iter().map(Option::is_none).collect()
+    }
+
+    /// Returns which of many elements are there, in their order; each shard is locked once.
+    pub fn contains_many<'q, Q>(&self, elements: impl IntoIterator<Item = &'q Q>) -> Vec<bool>
+    where
+        Q: Hash + Equivalent<T> + ?Sized + 'q,
+    {
+        self.map.get_many(elements).iter().map(Option::is_some).collect()
+    }
+
+    /// Removes many elements, each shard locked once; returns which were there, in their order.
+    pub fn remove_many<'q, Q>(&self, elements: impl IntoIterator<Item = &'q Q>) -> Vec<bool>
+    where
+        Q: Hash + Equivalent<T> + ?Sized + 'q,
+    {
+        self.map.remove_many(elements).iter().map(Option::is_some).collect()
+    }
+}
+
+impl<T: Hash, S: BuildHasher> ConcurrentSet<T, S> {
+    /// Makes room for `additional` more elements, as [`ConcurrentMap::reserve`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if the capacity overflows, as std's set does.
+    pub fn reserve(&self, additional: usize) {
+        self.map.reserve(additional);
+    }
+
+    /// Gives back what room is left over, as [`ConcurrentMap::shrink_to_fit`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_concurrent_map::ConcurrentSet;
+    ///
+    /// let set = ConcurrentSet::from([1, 2, 3]);
+    /// set.reserve(1000);
+    /// assert!(set.capacity() >= 1003);
+    /// set.shrink_to_fit();
+    /// assert!((3..100).contains(&set.capacity()));
+    /// ```
+    pub fn shrink_to_fit(&self) {
+        self.map.shrink_to_fit();
+    }
 }
 
 impl<T, S: Default> Default for ConcurrentSet<T, S> {
@@ -169,6 +259,59 @@ impl<T: Hash + Eq, const N: usize> From<[T; N]> for ConcurrentSet<T> {
 impl<T: Hash + Eq, S: BuildHasher> Extend<T> for ConcurrentSet<T, S> {
     fn extend<I: IntoIterator<Item = T>>(&mut self, elements: I) {
         self.map.extend(elements.into_iter().map(|element| (element, ())));
+    }
+}
+
+impl<T: Clone, S: Clone> Clone for ConcurrentSet<T, S> {
+    /// Copies the set, shard by shard: while others write, the copy is not of one instant.
+    fn clone(&self) -> Self {
+        Self { map: self.map.clone() }
+    }
+}
+
+impl<T, S> IntoIterator for ConcurrentSet<T, S> {
+    type Item = T;
+    type IntoIter = IntoElements<T>;
+
+    fn into_iter(self) -> IntoElements<T> {
+        IntoElements { entries: self.map.into_iter() }
+    }
+}
+
+/// The elements of a set that is used up, in no particular order: what its `into_iter` returns.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_concurrent_map::ConcurrentSet;
+///
+/// let mut elements = ConcurrentSet::from(["ann"]).into_iter();
+/// assert_eq!(elements.len(), 1);
+/// assert_eq!((elements.next(), elements.next()), (Some("ann"), None));
+/// ```
+pub struct IntoElements<T> {
+    entries: IntoEntries<T, ()>,
+}
+
+impl<T> Iterator for IntoElements<T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        self.entries.next().map(|(element, ())| element)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.entries.size_hint()
+    }
+}
+
+impl<T> ExactSizeIterator for IntoElements<T> {}
+
+impl<T> FusedIterator for IntoElements<T> {}
+
+impl<T> fmt::Debug for IntoElements<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IntoElements").field("left", &self.len()).finish_non_exhaustive()
     }
 }
 

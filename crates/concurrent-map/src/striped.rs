@@ -130,6 +130,42 @@ impl<E> Striped<E> {
     fn existing(&self, hash: u64) -> Option<Shard<'_, E>> {
         Some(self.shards.get()?.by_hash(spread(hash)))
     }
+
+    /// Returns the index, below `count`, of the table that `hash` belongs to.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "it is below the count")]
+    pub(crate) fn index_of(&self, hash: u64) -> usize {
+        // As in `Shards::by_hash`.
+        ((u128::from(spread(hash)) * self.count.get() as u128) >> 64) as usize
+    }
+
+    /// As [`read`](Self::read), by the table's index, and for as long as it takes.
+    pub(crate) fn read_at<R>(
+        &self,
+        index: usize,
+        section: impl FnOnce(&HashTable<E>) -> R,
+    ) -> Option<R> {
+        Some(self.shards.get()?.get(index)?.scan(section))
+    }
+
+    /// As [`write`](Self::write), by the table's index.
+    pub(crate) fn write_at<R>(
+        &self,
+        index: usize,
+        section: impl FnOnce(&mut HashTable<E>) -> R,
+    ) -> R {
+        let shards = self.shards.get_or_make(|| empty(self.count));
+        write(shards.get(index).expect("the index is below the count"), section)
+    }
+
+    /// As [`write_existing`](Self::write_existing), by the table's index.
+    pub(crate) fn write_existing_at<R>(
+        &self,
+        index: usize,
+        section: impl FnOnce(&mut HashTable<E>) -> R,
+    ) -> Option<R> {
+        Some(write(self.shards.get()?.get(index)?, section))
+    }
 }
 
 impl<E> fmt::Debug for Striped<E> {
@@ -218,6 +254,20 @@ mod tests {
     fn an_identity_hash_still_uses_every_shard() {
         assert!(fullest(0..8000) < 1100);
         assert!(fullest((0..8000).map(|n| n << 32)) < 1100);
+    }
+
+    #[test]
+    fn a_table_is_the_same_by_index_and_by_hash() {
+        for count in [1, 2, 8, 64] {
+            let striped = Striped::<u64>::new(NonZeroUsize::new(count).expect("not zero"));
+            for hash in (0..200_u64).map(|n| n.wrapping_mul(0xBF58_476D_1CE4_E5B9)) {
+                striped.write(hash, |table| _ = table.insert_unique(hash, hash, |hash| *hash));
+                let found = striped.read_at(striped.index_of(hash), |table| {
+                    table.find(hash, |held| *held == hash).copied()
+                });
+                assert_eq!(found, Some(Some(hash)));
+            }
+        }
     }
 
     #[cfg(feature = "std")]

@@ -1,0 +1,204 @@
+//! Operations on many keys, shard by shard.
+
+use core::{
+    hash::{BuildHasher, Hash},
+    mem,
+};
+
+use alloc::{vec, vec::Vec};
+
+use super::{ConcurrentMap, Equivalent};
+use crate::{room::make_room, striped::Striped};
+
+/// How many entries of an iterator are inserted at once: enough for each shard to get some.
+pub(crate) const BATCH: usize = 512;
+
+/// Operations on many keys at once. The keys are hashed first, all of them, with nothing locked; then each shard that
+/// holds some of them is locked once, for as long as its part takes.
+///
+/// A batch is not one step: others may see a part of it, and come in between. Equal keys are served in the order in
+/// which they are given. Worth it from a few keys per shard on; with fewer, one call per key costs no more.
+impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
+    /// Returns clones of the values of `keys`, in their order. Cloning runs under a shard's lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_concurrent_map::ConcurrentMap;
+    ///
+    /// let ages = ConcurrentMap::from([("ann".to_owned(), 41), ("bob".to_owned(), 17)]);
+    /// assert_eq!(ages.get_many(["bob", "cid", "ann"]), [Some(17), None, Some(41)]);
+    /// ```
+    pub fn get_many<'q, Q>(&self, keys: impl IntoIterator<Item = &'q Q>) -> Vec<Option<V>>
+    where
+        Q: Hash + Equivalent<K> + ?Sized + 'q,
+        V: Clone,
+    {
+        let keys: Vec<&Q> = keys.into_iter().collect();
+        let round = Round::new(&self.entries, keys.iter().map(|key| self.hash(*key)));
+        let mut found = none(keys.len());
+        for (shard, stops) in round.shards() {
+            self.entries.read_at(shard, |table| {
+                for &Stop { hash, position } in stops {
+                    let entry = table.find(hash, |(k, _)| keys[position].equivalent(k));
+                    found[position] = entry.map(|(_, value)| value.clone());
+                }
+            });
+        }
+        found
+    }
+
+    /// Sets the values of many keys and returns the values that they had, in the order of `entries`: `None` for a key
+    /// that was new, as [`insert`](Self::insert) would one by one. Of equal keys the last one's value stays.
+    ///
+    /// `entries` is collected before the first lock; of an iterator without an end, take a part at a time.
+    ///
+    /// # Panics
+    ///
+    /// Panics of `Hash` and `Eq` are passed on: what is inserted until then stays, the rest is dropped. A `Hash` that
+    /// panics before the first lock is taken leaves everything as it was.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_concurrent_map::ConcurrentMap;
+    ///
+    /// let stock = ConcurrentMap::from([("pears", 1)]);
+    /// let before = stock.insert_many([("apples", 3), ("pears", 5), ("apples", 4)]);
+    /// assert_eq!(before, [None, Some(1), Some(3)]);
+    /// assert_eq!(stock.get_many(["apples", "pears"]), [Some(4), Some(5)]);
+    /// ```
+    pub fn insert_many(&self, entries: impl IntoIterator<Item = (K, V)>) -> Vec<Option<V>> {
+        let mut batch: Vec<Option<(K, V)>> = entries.into_iter().map(Some).collect();
+        self.insert_batch(&mut batch);
+        batch.into_iter().map(|unused| unused.map(|(_key, old)| old)).collect()
+    }
+
+    /// Removes `keys` and returns the values that they had, in their order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_concurrent_map::ConcurrentMap;
+    ///
+    /// let ages = ConcurrentMap::from([("ann", 41), ("bob", 17)]);
+    /// assert_eq!(ages.remove_many(["bob", "cid"]), [Some(17), None]);
+    /// assert_eq!(ages.keys(), ["ann"]);
+    /// ```
+    pub fn remove_many<'q, Q>(&self, keys: impl IntoIterator<Item = &'q Q>) -> Vec<Option<V>>
+    where
+        Q: Hash + Equivalent<K> + ?Sized + 'q,
+    {
+        let keys: Vec<&Q> = keys.into_iter().collect();
+        let round = Round::new(&self.entries, keys.iter().map(|key| self.hash(*key)));
+        let mut removed: Vec<Option<(K, V)>> = none(keys.len());
+        for (shard, stops) in round.shards() {
+            self.entries.write_existing_at(shard, |table| {
+                for &Stop { hash, position } in stops {
+                    let entry = table.find_entry(hash, |(k, _)| keys[position].equivalent(k));
+                    removed[position] = entry.ok().map(|entry| entry.remove().0);
+                }
+            });
+        }
+        removed.into_iter().map(|entry| entry.map(|(_key, value)| value)).collect()
+    }
+
+    /// Inserts a batch, of which no place is empty. What is not in the map afterwards stays in the batch: unused keys
+    /// with the values that were replaced. So nothing is dropped under a lock, also in a panic.
+    pub(crate) fn insert_batch(&self, batch: &mut [Option<(K, V)>]) {
+        let hashes = batch.iter().flatten().map(|(key, _)| self.hash(key));
+        let round = Round::new(&self.entries, hashes);
+        for (shard, stops) in round.shards() {
+            self.entries.write_at(shard, |table| {
+                // An empty table gets room for all at once; in another some of them may be there already.
+                let share = if table.is_empty() { 1 } else { 2 };
+                for (done, &Stop { hash, position }) in stops.iter().enumerate() {
+                    let entry = &mut batch[position];
+                    let Some((key, value)) = entry else { continue };
+                    if let Some((_, held)) = table.find_mut(hash, |(k, _)| k == key) {
+                        mem::swap(held, value);
+                        continue;
+                    }
+                    let left = (stops.len() - done).div_ceil(share);
+                    if table.len() == table.capacity() {
+                        make_room(table, left, |(k, _)| self.hash(k));
+                    }
+                    if let Some(new) = entry.take() {
+                        table.insert_unique(hash, new, |_| unreachable!("there is room"));
+                    }
+                }
+            });
+        }
+    }
+}
+
+impl<K: Hash + Eq, V, S: BuildHasher> Extend<(K, V)> for ConcurrentMap<K, V, S> {
+    /// Inserts entries; of equal keys the last one's value stays. They go from the iterator to the map in batches of
+    /// some hundred: if the iterator panics, those of the last batch are dropped.
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
+        let mut entries = entries.into_iter().fuse();
+        self.reserve_for(entries.size_hint().0);
+        let mut batch = Vec::new();
+        loop {
+            batch.extend(entries.by_ref().take(BATCH).map(Some));
+            if batch.is_empty() {
+                return;
+            }
+            self.insert_batch(&mut batch);
+            batch.clear();
+        }
+    }
+}
+
+/// Which keys of a batch belong to which shard.
+struct Round {
+    /// Sorted by shard; those of one shard as they were given.
+    stops: Vec<Stop>,
+    /// For each shard where its stops end, which is where the next one's begin.
+    ends: Vec<usize>,
+}
+
+/// A key of a batch.
+#[derive(Clone, Copy)]
+struct Stop {
+    hash: u64,
+    /// Its place in the batch.
+    position: usize,
+}
+
+impl Round {
+    /// Sorts by counting: two passes, and no comparison.
+    fn new<E>(entries: &Striped<E>, hashes: impl Iterator<Item = u64>) -> Self {
+        let given: Vec<u64> = hashes.collect();
+        // First the number of stops of each shard, then where they begin, then where they end.
+        let mut ends = vec![0; entries.count()];
+        for &hash in &given {
+            ends[entries.index_of(hash)] += 1;
+        }
+        let mut begin = 0;
+        for end in &mut ends {
+            begin += mem::replace(end, begin);
+        }
+        let mut stops = vec![Stop { hash: 0, position: 0 }; given.len()];
+        for (position, hash) in given.into_iter().enumerate() {
+            let end = &mut ends[entries.index_of(hash)];
+            stops[*end] = Stop { hash, position };
+            *end += 1;
+        }
+        Self { stops, ends }
+    }
+
+    /// Returns the shards that have stops, with these.
+    fn shards(&self) -> impl Iterator<Item = (usize, &[Stop])> {
+        let mut begin = 0;
+        self.ends.iter().enumerate().filter_map(move |(shard, &end)| {
+            let stops = &self.stops[mem::replace(&mut begin, end)..end];
+            (!stops.is_empty()).then_some((shard, stops))
+        })
+    }
+}
+
+/// Returns so many times `None`.
+fn none<T>(len: usize) -> Vec<Option<T>> {
+    core::iter::repeat_with(|| None).take(len).collect()
+}

@@ -1,0 +1,198 @@
+//! How large the map is made, and the forms it is turned into.
+
+use core::{
+    fmt,
+    hash::{BuildHasher, Hash},
+    iter::{Flatten, FusedIterator},
+    mem,
+};
+
+use alloc::vec::{self, Vec};
+
+use hashbrown::HashTable;
+
+use super::ConcurrentMap;
+use crate::{hasher::DefaultHashBuilder, room::make_room};
+
+impl<K, V> ConcurrentMap<K, V> {
+    /// Creates a map with the default number of shards that has room for `capacity` entries. 0 allocates nothing.
+    ///
+    /// Entries do not spread evenly, so each shard gets more than its share: enough that growth before `capacity` is
+    /// reached is unlikely, not impossible.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the capacity overflows, as std's map does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_concurrent_map::ConcurrentMap;
+    ///
+    /// let map = ConcurrentMap::with_capacity(1000);
+    /// assert!(map.capacity() >= 1000);
+    /// assert_eq!(map.insert("a", 1), None);
+    /// ```
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self::with_capacity_and_hasher(capacity, DefaultHashBuilder::default())
+    }
+}
+
+impl<K, V, S> ConcurrentMap<K, V, S> {
+    /// Creates a map that has room for `capacity` entries, as [`with_capacity`](ConcurrentMap::with_capacity), and
+    /// hashes keys by `hasher`. For a number of shards of your own, [`reserve`](Self::reserve) afterwards.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the capacity overflows, as std's map does.
+    pub fn with_capacity_and_hasher(capacity: usize, hasher: S) -> Self {
+        let map = Self::with_hasher(hasher);
+        let share = map.share(capacity);
+        if share > 0 {
+            (0..map.shards()).for_each(|shard| {
+                map.entries.write_at(shard, |table| *table = HashTable::with_capacity(share));
+            });
+        }
+        map
+    }
+
+    /// Returns for how many entries there is room: the sum of the shards' capacities, each read under its lock. Since
+    /// entries do not spread evenly, some shard grows before so many are there.
+    pub fn capacity(&self) -> usize {
+        (0..self.shards())
+            .filter_map(|shard| self.entries.read_at(shard, HashTable::capacity))
+            .fold(0, usize::saturating_add)
+    }
+
+    /// Returns how many of so many entries a shard must have room for.
+    fn share(&self, entries: usize) -> usize {
+        let mean = entries.div_ceil(self.shards());
+        match self.shards() {
+            1 => mean,
+            // Hashing is drawing lots: the number in a shard is within four standard deviations of the mean.
+            _ => mean.saturating_add(4 * mean.isqrt()),
+        }
+    }
+}
+
+impl<K: Hash, V, S: BuildHasher> ConcurrentMap<K, V, S> {
+    /// Makes room for `additional` more entries, shard by shard, as [`with_capacity`](ConcurrentMap::with_capacity)
+    /// does. Keys are hashed under a shard's lock.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the capacity overflows, as std's map does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_concurrent_map::ConcurrentMap;
+    ///
+    /// let map = ConcurrentMap::<u32, u32>::with_shards(4);
+    /// map.reserve(1000);
+    /// assert!(map.capacity() >= 1000);
+    /// ```
+    pub fn reserve(&self, additional: usize) {
+        let share = self.share(additional);
+        if share > 0 {
+            (0..self.shards()).for_each(|shard| {
+                let hash = |(key, _): &(K, V)| self.hasher.hash_one(key);
+                self.entries.write_at(shard, |table| make_room(table, share, hash));
+            });
+        }
+    }
+
+    /// Gives back what room is left over, as far as the tables can be smaller, shard by shard. Keys are hashed under a
+    /// shard's lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_concurrent_map::ConcurrentMap;
+    ///
+    /// let map = ConcurrentMap::with_capacity(1000);
+    /// map.insert("a", 1);
+    /// map.shrink_to_fit();
+    /// assert!((1..100).contains(&map.capacity()));
+    /// ```
+    pub fn shrink_to_fit(&self) {
+        self.entries.write_all(|table| table.shrink_to_fit(|(key, _)| self.hasher.hash_one(key)));
+    }
+
+    /// Makes room for an iterator of `at_least` entries, where that pays.
+    pub(crate) fn reserve_for(&self, at_least: usize) {
+        // Some of them may be there already, as in std's map. A handful is not worth touching every shard.
+        let new = if self.is_empty() { at_least } else { at_least.div_ceil(2) };
+        if new / self.shards() >= 4 {
+            self.reserve(new);
+        }
+    }
+}
+
+impl<K: Clone, V: Clone, S: Clone> Clone for ConcurrentMap<K, V, S> {
+    /// Copies the map, shard by shard: while others write, the copy is not of one instant (see
+    /// [Consistency](ConcurrentMap#consistency)). `Clone` of keys and values runs under a shard's lock, no key is hashed,
+    /// and the copy has the same room.
+    fn clone(&self) -> Self {
+        let copy = Self::with_shards_and_hasher(self.shards(), self.hasher.clone());
+        for shard in 0..self.shards() {
+            if let Some(table) = self.entries.read_at(shard, HashTable::clone) {
+                copy.entries.write_at(shard, |empty| *empty = table);
+            }
+        }
+        copy
+    }
+}
+
+impl<K, V, S> IntoIterator for ConcurrentMap<K, V, S> {
+    type Item = (K, V);
+    type IntoIter = IntoEntries<K, V>;
+
+    fn into_iter(self) -> IntoEntries<K, V> {
+        let mut tables = Vec::new();
+        self.entries.write_all(|table| tables.push(mem::take(table)));
+        let left = tables.iter().map(HashTable::len).sum();
+        IntoEntries { entries: tables.into_iter().flatten(), left }
+    }
+}
+
+/// The entries of a map that is used up, in no particular order: what its `into_iter` returns.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_concurrent_map::ConcurrentMap;
+///
+/// let mut entries = ConcurrentMap::from([("ann", 41)]).into_iter();
+/// assert_eq!(entries.len(), 1);
+/// assert_eq!((entries.next(), entries.next()), (Some(("ann", 41)), None));
+/// ```
+pub struct IntoEntries<K, V> {
+    entries: Flatten<vec::IntoIter<HashTable<(K, V)>>>,
+    // INVARIANT: how many `entries` has yet to give.
+    left: usize,
+}
+
+impl<K, V> Iterator for IntoEntries<K, V> {
+    type Item = (K, V);
+
+    fn next(&mut self) -> Option<(K, V)> {
+        let entry = self.entries.next()?;
+        self.left -= 1;
+        Some(entry)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<K, V> ExactSizeIterator for IntoEntries<K, V> {}
+
+impl<K, V> FusedIterator for IntoEntries<K, V> {}
+
+impl<K, V> fmt::Debug for IntoEntries<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IntoEntries").field("left", &self.left).finish_non_exhaustive()
+    }
+}
