@@ -12,6 +12,8 @@ mod keyed;
 mod lazy;
 mod map;
 mod room;
+#[cfg(feature = "serde")]
+mod serde;
 mod set;
 mod striped;
 
