@@ -11,6 +11,8 @@ mod hasher;
 mod keyed;
 mod lazy;
 mod map;
+#[cfg(feature = "rayon")]
+mod parallel;
 mod room;
 #[cfg(feature = "serde")]
 mod serde;

@@ -15,6 +15,8 @@ use core::{
 
 use equivalent::Equivalent;
 
+#[cfg(feature = "rayon")]
+pub(crate) use self::bulk::BATCH;
 use self::flight::Flights;
 pub use self::{flight::GetOrTryInsert, modify::Op, shape::IntoEntries};
 use crate::{

@@ -162,6 +162,35 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
         self.entries.read_each(|(key, value)| f(key, value))
     }
 
+    /// Shows every entry of one shard to `f` until it breaks.
+    #[cfg(feature = "rayon")]
+    pub(crate) fn visit_in<B>(
+        &self,
+        shard: usize,
+        mut f: impl FnMut(&K, &V) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let visited = self
+            .entries
+            .read_at(shard, |table| table.iter().try_for_each(|(key, value)| f(key, value)));
+        visited.unwrap_or(Continue(()))
+    }
+
+    /// As [`retain`](Self::retain), in one shard.
+    #[cfg(feature = "rayon")]
+    pub(crate) fn retain_in(&self, shard: usize, mut keep: impl FnMut(&K, &mut V) -> bool) {
+        let mut removed = Vec::new();
+        self.entries.write_existing_at(shard, |table| {
+            removed.extend(table.extract_if(|(key, value)| !keep(key, value)));
+        });
+    }
+
+    /// Panics with std if the calling thread runs a closure of this map.
+    #[cfg(feature = "rayon")]
+    pub(crate) fn refuse_reentry(&self) {
+        // No closure may call what writes, so that is what this does.
+        self.entries.write_existing_at(0, |_| ());
+    }
+
     /// Returns what `f` makes of the entries.
     fn collect<R>(&self, mut f: impl FnMut(&K, &V) -> Option<R>) -> Vec<R> {
         let mut collected = Vec::new();
