@@ -3,9 +3,9 @@
 //! To make room is to hash every key of the table anew, which is foreign code:
 //!
 //! ```text
-//! no place is blocked by a removed entry ─▶ hashbrown moves all to a larger table; until the end the old one is whole
-//! some are ─▶ it might shuffle the entries in place, and drop those that are under way when a key panics: so all are
-//!             hashed first, and moved then
+//! more than half full ─▶ hashbrown moves all to a larger table; until the end the old one is whole
+//! else, places are    ─▶ it would shuffle the entries in place, and drop those that are under way when a key panics:
+//! blocked by removals    so all are hashed first, and moved then
 //! ```
 
 use core::mem;
@@ -30,15 +30,12 @@ pub(crate) fn make_room<E>(table: &mut HashTable<E>, additional: usize, hash: im
 #[inline(never)]
 fn grow<E>(table: &mut HashTable<E>, additional: usize, hash: impl Fn(&E) -> u64) {
     let full = full_capacity(table.num_buckets());
-    if table.capacity() == full {
+    if table.len().saturating_add(additional) > full / 2 {
         table.reserve(additional, hash);
         return;
     }
     let hashes: Vec<u64> = table.iter().map(hash).collect();
-    // As large as hashbrown would make it: so many removals that half of it is free make room enough.
-    let needed = table.len().saturating_add(additional);
-    let capacity = if needed <= full / 2 { full } else { needed.max(full + 1) };
-    let old = mem::replace(table, HashTable::with_capacity(capacity));
+    let old = mem::replace(table, HashTable::with_capacity(full));
     for (hash, entry) in hashes.into_iter().zip(old) {
         table.insert_unique(hash, entry, |_| unreachable!("there is room"));
     }
