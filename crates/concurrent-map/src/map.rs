@@ -226,7 +226,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
             // Room first: what can fail fails while key and value are still ours.
             make_room(table, 1, |(k, _)| self.hash(k));
             let entry = key.take().zip(value.take())?;
-            table.insert_unique(hash, entry, |(k, _)| self.hash(k));
+            table.insert_unique(hash, entry, |_| unreachable!("there is room"));
             None
         })
     }

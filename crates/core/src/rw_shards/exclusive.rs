@@ -1,5 +1,7 @@
 //! Without std nobody can be told to sleep, and a reader is as good as a writer: one lock, one at a time.
 
+use core::fmt;
+
 use crate::lock::Lock;
 
 /// Nobody is announced here.
@@ -12,7 +14,6 @@ impl Readers {
     }
 }
 
-#[derive(Debug)]
 pub(super) struct RwLock<T> {
     value: Lock<T>,
 }
@@ -36,5 +37,11 @@ impl<T> RwLock<T> {
 
     pub(super) fn into_inner(self) -> T {
         self.value.into_inner()
+    }
+}
+
+impl<T> fmt::Debug for RwLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RwLock").finish_non_exhaustive()
     }
 }
