@@ -41,21 +41,33 @@ use crate::{
 /// # Closures
 ///
 /// A closure runs under its shard's lock where its method says so; the same holds for `Eq`, `Clone` and `PartialEq` of
-/// keys and values, and for `Hash` while a shard grows. They must be short, and must not call the same map, on
-/// whichever key: with std such a call panics at once, always; without std it may hang (or panic, with the feature
-/// `critical-section`). Calling *another* map is fine, as long as no thread does it the other way round.
+/// keys and values, and for `Hash` while a shard grows. They must be short: who writes to that shard waits for them, and
+/// if they write, who reads does too.
+///
+/// A closure that looks at values ([`get_with`](Self::get_with), [`for_each`](Self::for_each), [`fold`](Self::fold) and the
+/// like) may call what reads the same map, on whichever keys; it never waits for a writer that waits for it. All other calls of
+/// the same map from one of its closures, those that write and all from a closure that can write
+/// ([`update`](Self::update), [`retain`](Self::retain) and the like), are bugs. With std such a call panics at once,
+/// always, whether or not it would have met a lock; without std even a read may hang (or panic, with the feature
+/// `critical-section`). Writing to *another* map is fine, as long as no thread does it the other way round.
 ///
 /// When a closure or one of those methods panics, the lock is opened, the map stays consistent, and the panic is passed
 /// on. Nothing is lost, also if `Hash` panics while a shard makes room.
 ///
 /// # Consistency
 ///
-/// Operations on one key are linearizable. What visits many keys ([`for_each`](Self::for_each) and its relatives,
-/// [`len`](Self::len), [`clear`](Self::clear)) goes from shard to shard and is not of one instant: an entry that is there all
-/// the time is seen exactly once, one that comes or goes meanwhile is seen once or not at all.
+/// Operations on one key are linearizable: each takes effect at one instant between its call and its return, and all
+/// threads see those of one key in the same order. A closure of `update` and its like is part of that instant. Operations on
+/// different keys have no order but the one that threads give them.
+///
+/// What visits many keys ([`for_each`](Self::for_each) and its relatives, [`len`](Self::len), [`clear`](Self::clear),
+/// [`get_many`](Self::get_many)) goes from shard to shard and is not of one instant: an entry that is there all the time is seen
+/// exactly once, one that comes or goes meanwhile once or not at all. It holds one shard's lock at a time, so it
+/// blocks writers of that shard only, and readers not at all unless it writes.
 ///
 /// What is replaced or removed is returned, or dropped by the caller's thread before the operation returns, when no
 /// lock is held: a value's destructor may use the map. So is a closure that did not run, with what it has captured.
+/// Nothing is dropped later, or by other threads.
 ///
 /// There is no `==`: maps that change have no instant in common. Compare what [`snapshot`](Self::snapshot) returns.
 ///
@@ -176,7 +188,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     ///
     /// # Panics
     ///
-    /// Panics with std if `f` calls the map.
+    /// Panics with std if `f` calls the map to write.
     ///
     /// # Examples
     ///

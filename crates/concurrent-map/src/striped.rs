@@ -126,6 +126,14 @@ impl<E> Striped<E> {
         self.shards.get().is_none_or(|shards| shards.iter().all(|shard| shard.beside().get() == 0))
     }
 
+    /// Panics with std if the calling thread is in a section.
+    #[cfg(feature = "rayon")]
+    pub(crate) fn assert_outside(&self) {
+        if let Some(shards) = self.shards.get() {
+            shards.assert_outside();
+        }
+    }
+
     #[inline]
     fn existing(&self, hash: u64) -> Option<Shard<'_, E>> {
         Some(self.shards.get()?.by_hash(spread(hash)))

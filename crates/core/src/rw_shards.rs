@@ -111,6 +111,16 @@ impl<T, P> RwShards<T, P> {
         self.parts.iter().map(|part| self.shard(part))
     }
 
+    /// Does nothing, outside of all sections of these shards. For who is about to let other threads enter them, and to wait for
+    /// those threads.
+    ///
+    /// # Panics
+    ///
+    /// Panics with std if the calling thread is in a section of these shards.
+    pub fn assert_outside(&self) {
+        self.readers.assert_outside();
+    }
+
     /// Takes the values out, in the order of their indices.
     pub fn into_values(self) -> impl Iterator<Item = T> {
         self.parts.into_values().map(|part| part.lock.into_inner())

@@ -18,7 +18,8 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     ///
     /// # Panics
     ///
-    /// Panics with std if `f` calls the map, as the closures of all methods below.
+    /// Panics with std if `f` calls the map to write, as the closures of all methods below; those of [`retain`](Self::retain)
+    /// must not call it at all.
     ///
     /// # Examples
     ///
@@ -187,8 +188,7 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     /// Panics with std if the calling thread runs a closure of this map.
     #[cfg(feature = "rayon")]
     pub(crate) fn refuse_reentry(&self) {
-        // No closure may call what writes, so that is what this does.
-        self.entries.write_existing_at(0, |_| ());
+        self.entries.assert_outside();
     }
 
     /// Returns what `f` makes of the entries.

@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::time::Instant;
 
+use super::inside;
 use crate::{
     event::Event,
     primitive::{
@@ -34,6 +35,11 @@ impl Readers {
     #[inline]
     pub(super) fn address(&self) -> usize {
         core::ptr::from_ref(self).addr()
+    }
+
+    pub(super) fn assert_outside(&self) {
+        // Who may write is outside.
+        drop(inside::write(self.address()));
     }
 
     /// Returns what those wait for who sleep until a lock opens.
