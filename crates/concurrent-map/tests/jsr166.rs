@@ -201,22 +201,25 @@ fn what_stays_is_found_by_everybody() {
 #[test]
 fn collections_beside_insertions_grow_to_the_full_number() {
     const EACH: usize = 1024;
-    let map = ConcurrentMap::<usize, usize>::new();
-    let collects = |last: &mut usize, now: usize| {
-        assert!((*last..=2 * EACH).contains(&now), "from {last} to {now}");
-        *last = now;
-        now == 2 * EACH
-    };
+    let (map, writers_done) = (ConcurrentMap::<usize, usize>::new(), AtomicUsize::new(0));
     together(3, |thread| {
         if thread < 2 {
             let from = thread as usize * EACH;
-            return (from..from + EACH).for_each(|n| _ = map.insert(n, n));
+            (from..from + EACH).for_each(|n| _ = map.insert(n, n));
+            writers_done.fetch_add(1, Ordering::Release);
+            return;
         }
         let mut last = 0;
-        while ![map.keys().len(), map.values().len(), map.snapshot().len(), map.len()]
-            .into_iter()
-            .all(|now| collects(&mut last, now))
-        {}
+        loop {
+            let is_over = writers_done.load(Ordering::Acquire) == 2;
+            for now in [map.keys().len(), map.values().len(), map.snapshot().len(), map.len()] {
+                assert!((last..=2 * EACH).contains(&now), "from {last} to {now}");
+                last = now;
+            }
+            if is_over {
+                return assert_eq!(last, 2 * EACH);
+            }
+        }
     });
 }
 
