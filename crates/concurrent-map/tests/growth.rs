@@ -97,6 +97,25 @@ fn an_entry_that_stays_is_seen_exactly_once_by_every_iteration_beside_growth() {
     }
 }
 
+/// A lock that lets no reader in behind a waiting writer stands still when a reader comes again.
+#[test]
+fn who_reads_within_a_read_passes_the_writers_that_wait() {
+    let map: ConcurrentMap<u32, u32> = ConcurrentMap::with_shards(1);
+    (0..8).for_each(|n| _ = map.insert(n, n));
+    beside(
+        || (0..20_000).for_each(|n| _ = map.update(&(n % 8), |held| *held = n % 8)),
+        || {
+            for n in 0..8 {
+                let both = map.get_with(&n, |held| (*held, map.get(&(7 - n))));
+                assert_eq!(both, Some((n, Some(7 - n))));
+            }
+            map.for_each(|key, held| {
+                assert_eq!((map.get(key), map.keys().len()), (Some(*held), 8))
+            });
+        },
+    );
+}
+
 /// xsync #109 and #111: a resize loses what is written beside it.
 #[test]
 fn growth_loses_no_update() {
