@@ -4,7 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | 0 | `CLAIMED` | a writer is in or on its way in: no new readers but nested ones | a writer, who clears it when it leaves |
 //! | 1 | `WRITING` | that writer is in: nobody is counted or announced | the writer that has claimed |
-//! | 2 | `BIASED` | readers may announce themselves instead of being counted, while nobody has claimed | set by a counted reader while unclaimed, cleared by a claim |
+//! | 2 | `BIASED` | readers may announce themselves instead of being counted, while nobody has claimed | set by a counted reader, cleared by a writer that has claimed |
 //! | 3 | `ASLEEP` | somebody may sleep | set by who is about to sleep, cleared by who wakes |
 //! | 4.. | readers | how many are counted in | readers |
 //!
@@ -128,9 +128,7 @@ impl State {
     fn bias(&self) {
         self.reads.store(0, Ordering::Relaxed);
         // ORDERING: Relaxed: nothing of ours is published, and the release sequence goes on.
-        let _claimed = self.word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| {
-            (word & CLAIMED == 0).then_some(word | BIASED)
-        });
+        self.word.fetch_or(BIASED, Ordering::Relaxed);
     }
 
     #[cold]
