@@ -62,7 +62,13 @@ impl<T> Shards<T> {
     /// Returns the shard of the calling thread: always the same, and one that few other threads use.
     #[inline]
     pub fn by_thread(&self) -> &T {
-        &self.parts[thread_number().unwrap_or(0) & (self.parts.len() - 1)]
+        self.get_wrapped(thread_number().unwrap_or(0))
+    }
+
+    /// Returns a shard by its index, modulo their number.
+    #[inline]
+    pub fn get_wrapped(&self, index: usize) -> &T {
+        &self.parts[index & (self.parts.len() - 1)]
     }
 
     /// Returns a shard by its index.

@@ -1,6 +1,6 @@
 //! Readers who announce themselves where no other reader writes.
 
-use core::time::Duration;
+use core::{cell::Cell, num::NonZeroUsize, time::Duration};
 use std::time::Instant;
 
 use super::inside;
@@ -8,7 +8,8 @@ use crate::{
     event::Event,
     primitive::{
         atomic::{AtomicUsize, Ordering},
-        may_spin, park_until, sequentially_consistent_in_models, spin_loop, tuned, yield_now,
+        may_spin, parallelism, park_until, sequentially_consistent_in_models, spin_loop,
+        thread_constant, thread_number, tuned, yield_now,
     },
     shard::Shards,
 };
@@ -16,8 +17,9 @@ use crate::{
 /// A look at a slot costs a writer about as much as so many reads gain by being announced.
 const READS_PER_SLOT: u32 = tuned(8, 1);
 
-/// One slot for each thread that can run at once. Threads beyond that share slots: who finds its own taken is counted in by
-/// the lock instead.
+/// Slots for twice as many threads as can run at once, so that two that read at the same time seldom share one. Who finds its own
+/// taken is counted in by the lock this time, and moves on to the next one: threads that read much soon have slots of
+/// their own.
 #[derive(Debug)]
 pub(super) struct Readers {
     // The address of the lock that a reader reads, 0 while nobody does. Not who reads: nobody asks.
@@ -28,7 +30,9 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn new() -> Self {
-        Self { slots: Shards::per_thread(|_| AtomicUsize::new(0)), changed: Event::new() }
+        let slots = NonZeroUsize::new(tuned(2, 1) as usize * parallelism());
+        let slots = slots.unwrap_or(NonZeroUsize::MIN);
+        Self { slots: Shards::new(slots, |_| AtomicUsize::new(0)), changed: Event::new() }
     }
 
     /// Returns what tells these readers from all others, an even number.
@@ -57,14 +61,20 @@ impl Readers {
     /// afterwards, by a `SeqCst` load, whether the lock is still open to it. `None` if the slot is taken by another thread.
     #[inline]
     pub(super) fn announce(&self, lock: usize) -> Option<Announcement<'_>> {
-        let slot = self.slots.by_thread();
+        let slot = self.slots.get_wrapped(home());
         // ORDERING: SeqCst, as the look at the word afterwards, a writer's claim, and its look at the slots after that. They are
         // in one order: if the writer's look at this slot comes before our announcement, then its claim comes before our
         // look at the word. Acquire would not do: the slot is cleared by a store, which ends the release
         // sequence of whatever a writer might leave there.
         let announced = slot.compare_exchange(0, lock, Ordering::SeqCst, Ordering::Relaxed);
         sequentially_consistent_in_models();
-        announced.ok().map(|_| Announcement { slot })
+        match announced {
+            Ok(_) => Some(Announcement { slot }),
+            Err(_) => {
+                move_on();
+                None
+            }
+        }
     }
 
     /// Waits until nobody is announced at the lock, which the caller has claimed by a `SeqCst` access.
@@ -80,6 +90,32 @@ impl Readers {
             }
         }
     }
+}
+
+thread_constant! {
+    // 0 until the thread reads first.
+    static HOME: Cell<usize> = Cell::new(0);
+}
+
+/// Returns the number of the thread's slot, in every map, modulo that map's number of slots.
+#[inline]
+fn home() -> usize {
+    HOME.with(|home| match home.get() {
+        0 => settle(home, thread_number().unwrap_or(0)),
+        settled => settled,
+    })
+}
+
+#[cold]
+fn settle(home: &Cell<usize>, number: usize) -> usize {
+    home.set(number.max(1));
+    home.get()
+}
+
+/// Gives the thread the next slot.
+#[cold]
+fn move_on() {
+    HOME.with(|home| settle(home, home.get().wrapping_add(1)));
 }
 
 /// A lock is read until this is dropped.
