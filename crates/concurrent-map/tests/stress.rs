@@ -236,12 +236,12 @@ fn whatever_threads_do_beside_clears_the_counts_agree_and_nothing_leaks() {
 #[test]
 fn who_mostly_reads_never_sees_half_a_write() {
     // A long write and a short read, which is in the midst of it if it is let in.
-    const WORDS: usize = 1000;
-    const WRITES: usize = 400;
+    const WORDS: usize = 5000;
+    const WRITES: usize = 1000;
     // So many that a shard knows that it is mostly read.
     const READS_PER_WRITE: usize = 300;
     let map = ConcurrentMap::with_shards(1);
-    map.insert((), [0; WORDS]);
+    map.insert((), vec![0; WORDS]);
     let look = || {
         let is_whole = map.get_with(&(), |words| words[0] == words[WORDS - 1]);
         assert_eq!(is_whole, Some(true));
