@@ -2,15 +2,15 @@
 //!
 //! Most are of one kind: something handed out (a guard, an entry, an iterator) holds a lock, and its holder comes again,
 //! or waits, or meets another who does it the other way round. Here nothing is handed out, and a closure that comes
-//! again panics. How maps fail while they grow is in `growth.rs`.
+//! again panics. How maps fail while they grow is in `growth.rs`, and when they drop what they held in `drops.rs`.
 
 use std::{
     hash::{BuildHasherDefault, Hasher},
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{
         Arc, Barrier,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
     thread,
@@ -91,6 +91,30 @@ fn a_write_from_any_closure_is_refused_and_changes_nothing() {
     }
     assert_eq!(map.len(), 20);
     assert!(map.all(|key, n| key == n), "nothing has changed");
+}
+
+/// The other way round: a read would wait for the write that it is in.
+#[test]
+fn a_read_from_a_closure_that_writes_is_refused() {
+    let map: ConcurrentMap<u32, u32> = (0..20).map(|n| (n, n)).collect();
+    for key in [3, 4, 1000] {
+        let reads: [&dyn Fn(); 5] = [
+            &|| _ = map.get(&key),
+            &|| _ = map.contains_key(&key),
+            &|| map.for_each(|_, _| ()),
+            &|| _ = map.snapshot(),
+            &|| _ = map.any(|_, _| true),
+        ];
+        for read in reads {
+            assert_refused(|| _ = map.update(&3, |_| read()));
+            assert_refused(|| _ = map.upsert(2000, || (read(), 1).1, |_| ()));
+            assert_refused(|| _ = map.get_or_insert_with(2000, || (read(), 1).1));
+            assert_refused(|| _ = map.compute(3, |_| (read(), Op::Put(7)).1));
+            assert_refused(|| _ = map.remove_if(&3, |_, _| (read(), true).1));
+            assert_refused(|| map.retain(|_, _| (read(), false).1));
+        }
+    }
+    assert!(map.len() == 20 && map.all(|key, n| key == n), "nothing has changed");
 }
 
 /// dashmap #79: a task that keeps its guard over an `await`, and another of the same thread, stand still for ever.
@@ -193,129 +217,6 @@ fn what_an_iteration_shows_can_be_removed_by_it_or_after_it() {
     });
     assert_eq!(removed.len() + map.len(), 50);
     assert!(map.all(|key, _| key % 6 == 3));
-}
-
-/// Shows whether a value is alive, to those who outlive it.
-struct Guarded(Arc<AtomicBool>);
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-}
-
-/// scc #176: a value is freed while another thread reads it.
-#[test]
-fn a_value_that_somebody_looks_at_is_not_removed_under_his_eyes() {
-    // The second time the map is one that is mostly read.
-    for reads in [0, 5000].repeat(10) {
-        let alive = Arc::new(AtomicBool::new(true));
-        let map = ConcurrentMap::from([("k", Guarded(alive.clone()))]);
-        (0..reads).for_each(|_| assert!(map.contains_key("k")));
-        let inside = Barrier::new(4);
-        let actions: [&(dyn Fn() + Sync); 3] =
-            [&|| _ = map.remove("k"), &|| map.clear(), &|| map.retain(|_, _| false)];
-        thread::scope(|s| {
-            for action in actions {
-                let inside = &inside;
-                s.spawn(move || {
-                    inside.wait();
-                    action();
-                });
-            }
-            map.get_with("k", |value| {
-                inside.wait();
-                for _ in 0..200 {
-                    assert!(value.0.load(Ordering::Relaxed));
-                    thread::yield_now();
-                }
-            });
-        });
-        assert!(!alive.load(Ordering::Relaxed) && map.is_empty());
-    }
-}
-
-/// papaya, flurry and scc drop what is removed when an epoch has passed, which a reader elsewhere puts off.
-#[test]
-fn what_is_removed_is_dropped_before_the_operation_returns_whoever_reads() {
-    let map = ConcurrentMap::with_shards(64);
-    let alive = [(); 512].map(|()| Arc::new(AtomicBool::new(true)));
-    let is_alive = |n: usize| alive[n].load(Ordering::Relaxed);
-    for (n, alive) in alive.iter().enumerate() {
-        map.insert(n, Guarded(alive.clone()));
-    }
-    let order = map.keys();
-    let (inside, done) = (Barrier::new(2), Barrier::new(2));
-    thread::scope(|s| {
-        s.spawn(|| {
-            map.get_with(&order[0], |_| {
-                inside.wait();
-                done.wait();
-            });
-        });
-        inside.wait();
-        let [.., replaced, computed, removed] = order[..] else { unreachable!("512 keys") };
-        drop(map.insert(replaced, Guarded(Arc::default())));
-        drop(map.compute(computed, |_| Op::Remove));
-        drop(map.remove(&removed));
-        assert!([replaced, computed, removed].iter().all(|n| !is_alive(*n)));
-        done.wait();
-    });
-    map.retain(|key, _| *key != order[1]);
-    assert!(!is_alive(order[1]) && is_alive(order[2]));
-    map.clear();
-    assert!((0..512).all(|n| !is_alive(n)));
-}
-
-/// Writes to the map of which it is a value when it is dropped.
-struct Avenger(Arc<ConcurrentMap<u32, Option<Avenger>>>, u32);
-
-impl Drop for Avenger {
-    fn drop(&mut self) {
-        self.0.insert(self.1 + 1000, None);
-        self.0.remove(&(self.1 + 2000));
-    }
-}
-
-/// A destructor that finds its map locked is the deadlock that nobody can see in the source.
-#[test]
-fn a_values_destructor_may_write_to_the_map() {
-    let map = Arc::new(ConcurrentMap::<u32, Option<Avenger>>::with_shards(1));
-    let fill = || (0..6).for_each(|n| drop(map.insert(n, Some(Avenger(map.clone(), n)))));
-    fill();
-    fill();
-    drop(map.remove(&0));
-    drop(map.compute(1, |_| Op::Put(None)));
-    drop(map.remove_if(&2, |_, _| true));
-    drop(map.update(&3, core::mem::take));
-    map.retain(|key, value| *key != 4 && value.is_none());
-    assert_eq!(map.len(), 2 + 6, "two emptied ones, and what the destructors of all have inserted");
-    fill();
-    map.clear();
-    assert_eq!(map.len(), 6, "what the destructors have inserted behind the clear");
-}
-
-/// dashmap #300: the map is unusable in a thread that unwinds. And no lock stays closed behind one that did.
-#[test]
-fn a_thread_that_unwinds_may_use_the_map_and_leaves_it_open() {
-    struct LastWill<'a>(&'a ConcurrentMap<&'static str, u32>);
-    impl Drop for LastWill<'_> {
-        fn drop(&mut self) {
-            self.0.upsert("wills", || 1, |n| *n += 1);
-            self.0.for_each(|_, _| ());
-        }
-    }
-    let map = ConcurrentMap::with_shards(1);
-    let fall = |inside: bool| {
-        let _will = LastWill(&map);
-        let blow = || resume_unwind(Box::new("on purpose"));
-        if inside { map.get_or_insert_with("k", &blow) } else { blow() }
-    };
-    for inside in [false, true] {
-        assert!(thread::scope(|s| s.spawn(|| fall(inside)).join()).is_err());
-        assert!(catch_unwind(AssertUnwindSafe(|| fall(inside))).is_err());
-    }
-    assert_eq!(map.snapshot(), [("wills", 4)]);
 }
 
 /// eclipse-collections #430 (and Java's map): who has replaced an entry finds the map empty.
