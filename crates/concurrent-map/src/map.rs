@@ -109,8 +109,8 @@ pub struct ConcurrentMap<K, V, S = DefaultHashBuilder> {
 }
 
 impl<K, V> ConcurrentMap<K, V> {
-    /// Creates an empty map with the default number of shards: four for each thread that can run at once (one, without
-    /// std), rounded up to a power of two, at least 8.
+    /// Creates an empty map with the default number of shards: sixteen for each thread that can run at once (one, without
+    /// std), rounded up to a power of two.
     pub fn new() -> Self {
         Self::with_hasher(DefaultHashBuilder::default())
     }

@@ -5,7 +5,10 @@ use core::{convert::Infallible, fmt, num::NonZeroUsize, ops::ControlFlow};
 use hashbrown::HashTable;
 use tidegate_core::{
     RwShards,
-    primitive::atomic::{AtomicUsize, Ordering},
+    primitive::{
+        atomic::{AtomicUsize, Ordering},
+        parallelism,
+    },
     rw_shards,
 };
 
@@ -237,13 +240,12 @@ fn spread(hash: u64) -> u64 {
     hash.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
-/// The default number of shards: four for each thread that can run at once, at least eight.
+/// The default number of shards: sixteen for each thread that can run at once.
 pub(crate) fn default_shards() -> NonZeroUsize {
-    let threads = tidegate_core::primitive::parallelism();
-    NonZeroUsize::new(threads.saturating_mul(4)).map_or(EIGHT, |shards| shards.max(EIGHT))
+    SIXTEEN.saturating_mul(NonZeroUsize::new(parallelism()).unwrap_or(NonZeroUsize::MIN))
 }
 
-const EIGHT: NonZeroUsize = NonZeroUsize::new(8).expect("not zero");
+const SIXTEEN: NonZeroUsize = NonZeroUsize::new(16).expect("not zero");
 
 #[cfg(test)]
 mod tests {
@@ -253,7 +255,7 @@ mod tests {
 
     /// Counts how many of the shards the hashes of `numbers` fall into, and how unevenly.
     fn fullest(hashes: impl Iterator<Item = u64>) -> usize {
-        let shards = Shards::new(EIGHT, |_| core::cell::Cell::new(0));
+        let shards = Shards::new(SIXTEEN, |_| core::cell::Cell::new(0));
         hashes.for_each(|hash| {
             let shard = shards.by_hash(spread(hash));
             shard.set(shard.get() + 1);
@@ -263,8 +265,8 @@ mod tests {
 
     #[test]
     fn an_identity_hash_still_uses_every_shard() {
-        assert!(fullest(0..8000) < 1100);
-        assert!(fullest((0..8000).map(|n| n << 32)) < 1100);
+        assert!(fullest(0..8000) < 600);
+        assert!(fullest((0..8000).map(|n| n << 32)) < 600);
     }
 
     #[test]
@@ -284,7 +286,7 @@ mod tests {
     #[cfg(feature = "std")]
     #[test]
     fn nothing_is_allocated_before_the_first_write() {
-        let striped = Striped::<u8>::new(EIGHT);
+        let striped = Striped::<u8>::new(SIXTEEN);
         assert_eq!(striped.read(0, HashTable::len), None);
         assert_eq!(striped.write_existing(0, |table| table.len()), None);
         assert!(striped.is_empty());
