@@ -6,31 +6,32 @@
 //! told that they are [`Nested`](Arrival::Nested), and go in as long as nobody writes yet.
 //!
 //! Maps are told apart by the addresses of their tables of readers. A thread that is in no section at all, which is the
-//! usual case, finds a zero and looks no further.
+//! usual case, finds a zero, and leaves a zero.
 
 use core::cell::Cell;
 
 use crate::primitive::thread_constant;
 
-/// Sections of so many different maps may stand in each other.
+/// Sections of so many maps may stand within each other. Those of the same map in a row count once.
 const DEEPEST: usize = 8;
 
 /// A map that the thread is in: its address, and one more for a section that writes.
 type Mark = usize;
 
 struct Inside {
-    // 0 outside of all sections.
-    outermost: Cell<Mark>,
+    // Of the innermost section; 0 outside of all.
+    innermost: Cell<Mark>,
     depth: Cell<usize>,
-    // INVARIANT: the first `depth` are of sections within the outermost, all of different maps.
-    nested: [Cell<Mark>; DEEPEST - 1],
+    // INVARIANT: the first `depth` are of the sections around the innermost one, from the outermost on: marks, and how many
+    // sections in a row have it.
+    around: [Cell<(Mark, usize)>; DEEPEST - 1],
 }
 
 thread_constant! {
     static INSIDE: Inside = Inside {
-        outermost: Cell::new(0),
+        innermost: Cell::new(0),
         depth: Cell::new(0),
-        nested: [const { Cell::new(0) }; DEEPEST - 1],
+        around: [const { Cell::new((0, 0)) }; DEEPEST - 1],
     };
 }
 
@@ -43,19 +44,18 @@ pub(super) enum Arrival {
     Nested,
 }
 
-/// A thread is in a section until this is dropped.
+/// A thread is in a section until this is dropped: the innermost one, as closures end before those that run them.
 #[derive(Debug)]
-pub(super) enum Stay {
-    Outermost,
-    Nested { outer_depth: usize },
-}
+pub(super) struct Stay(());
 
 impl Drop for Stay {
     #[inline]
     fn drop(&mut self) {
-        INSIDE.with(|inside| match *self {
-            Self::Outermost => inside.outermost.set(0),
-            Self::Nested { outer_depth } => inside.depth.set(outer_depth),
+        INSIDE.with(|inside| {
+            inside.innermost.set(0);
+            if inside.depth.get() > 0 {
+                inside.return_to_outer();
+            }
         });
     }
 }
@@ -64,12 +64,16 @@ impl Drop for Stay {
 ///
 /// # Panics
 ///
-/// Panics if the thread is in a writing section of that map, or in sections of [`DEEPEST`] other maps.
+/// Panics if the thread is in a writing section of that map, or too deep within sections of other maps.
 #[inline]
 pub(super) fn read(address: usize) -> (Stay, Arrival) {
-    INSIDE.with(|inside| match inside.outermost.get() {
-        0 => (inside.begin(address), Arrival::First),
-        outermost => (inside.read_nested(outermost, address), Arrival::Nested),
+    INSIDE.with(|inside| {
+        let arrival = match inside.innermost.get() {
+            0 => Arrival::First,
+            outer => inside.nest(outer, address),
+        };
+        inside.innermost.set(address);
+        (Stay(()), arrival)
     })
 }
 
@@ -77,53 +81,54 @@ pub(super) fn read(address: usize) -> (Stay, Arrival) {
 ///
 /// # Panics
 ///
-/// Panics if the thread is in any section of that map, or in sections of [`DEEPEST`] other maps.
+/// Panics if the thread is in any section of that map, or too deep within sections of other maps.
 #[inline]
 pub(super) fn write(address: usize) -> Stay {
-    INSIDE.with(|inside| match inside.outermost.get() {
-        0 => inside.begin(address | 1),
-        outermost => inside.write_nested(outermost, address),
+    INSIDE.with(|inside| {
+        // The address is even.
+        let mark = address.wrapping_add(1);
+        match inside.innermost.get() {
+            0 => {}
+            outer => _ = inside.nest(outer, mark),
+        }
+        inside.innermost.set(mark);
+        Stay(())
     })
 }
 
 impl Inside {
-    #[inline]
-    fn begin(&self, mark: Mark) -> Stay {
-        self.outermost.set(mark);
-        Stay::Outermost
+    /// Remembers the innermost section, which is about to be an outer one, unless the new one must not stand in it.
+    #[cold]
+    fn nest(&self, outer: Mark, mark: Mark) -> Arrival {
+        let depth = self.depth.get();
+        let around = self.around[..depth].iter().map(|around| around.get().0);
+        let mut of_this_map = around.chain([outer]).filter(|other| other >> 1 == mark >> 1);
+        if of_this_map.any(|other| (other | mark) & 1 == 1) {
+            refuse();
+        }
+        let (last, times) = depth.checked_sub(1).map_or((0, 0), |last| self.around[last].get());
+        if last == outer {
+            self.around[depth - 1].set((last, times + 1));
+        } else {
+            assert!(
+                depth < self.around.len(),
+                "closures of more than {DEEPEST} maps run within each other"
+            );
+            self.around[depth].set((outer, 1));
+            self.depth.set(depth + 1);
+        }
+        Arrival::Nested
     }
 
     #[cold]
-    fn read_nested(&self, outermost: Mark, address: usize) -> Stay {
-        match self.find(outermost, address) {
-            Some(mark) if mark == address => Stay::Nested { outer_depth: self.depth.get() },
-            Some(_) => refuse(),
-            None => self.push(address),
+    fn return_to_outer(&self) {
+        let last = self.depth.get() - 1;
+        let (outer, times) = self.around[last].get();
+        self.around[last].set((outer, times - 1));
+        if times == 1 {
+            self.depth.set(last);
         }
-    }
-
-    #[cold]
-    fn write_nested(&self, outermost: Mark, address: usize) -> Stay {
-        match self.find(outermost, address) {
-            Some(_) => refuse(),
-            None => self.push(address | 1),
-        }
-    }
-
-    fn push(&self, mark: Mark) -> Stay {
-        let outer_depth = self.depth.get();
-        let place = self.nested.get(outer_depth);
-        place
-            .unwrap_or_else(|| panic!("closures of more than {DEEPEST} maps run within each other"))
-            .set(mark);
-        self.depth.set(outer_depth + 1);
-        Stay::Nested { outer_depth }
-    }
-
-    /// Returns the mark of the map at `address`, if the thread is in it.
-    fn find(&self, outermost: Mark, address: usize) -> Option<Mark> {
-        let nested = self.nested[..self.depth.get()].iter().map(Cell::get);
-        core::iter::once(outermost).chain(nested).find(|mark| mark & !1 == address)
+        self.innermost.set(outer);
     }
 }
 

@@ -86,10 +86,7 @@ impl State {
         if taken.is_err() {
             self.take_slow(readers);
         }
-        // A look instead of a store: what is stored between two locked instructions holds up the second.
-        if self.reads.load(Ordering::Relaxed) != 0 {
-            self.reads.store(0, Ordering::Relaxed);
-        }
+        self.reads.store(0, Ordering::Relaxed);
         Taken { state: self, readers }
     }
 
