@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A look at a slot costs a writer about as much as so many reads gain by being announced.
-const READS_PER_SLOT: u32 = tuned(8, 1);
+const READS_PER_SLOT: u32 = tuned(4, 1);
 
 /// Slots for twice as many threads as can run at once, so that two that read at the same time seldom share one. Who finds its own
 /// taken is counted in by the lock this time, and moves on to the next one: threads that read much soon have slots of

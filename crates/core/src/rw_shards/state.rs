@@ -33,7 +33,7 @@ const READER: usize = 16;
 const SPINS: u32 = 100;
 
 /// So many writes a bias lasts for. Then it has to be earned again.
-const WRITES_PER_BIAS: u32 = tuned(16, 2);
+const WRITES_PER_BIAS: u32 = tuned(32, 2);
 
 pub(super) struct State {
     word: AtomicUsize,
