@@ -8,6 +8,8 @@
     reason = "a test is an ordinary program on std"
 )]
 
+mod random;
+
 use std::{
     future::{self, Future, poll_fn},
     hash::{BuildHasher, BuildHasherDefault, Hasher},
@@ -19,11 +21,13 @@ use std::{
     },
     task::{Context, Poll, Waker},
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use tidegate_concurrent_map::{ConcurrentMap, GetOrTryInsert};
 use tidegate_core::Wait;
+
+use self::random::Random;
 
 #[test]
 fn it_can_be_sent_and_spawned() {
@@ -100,26 +104,6 @@ fn yield_once() -> impl Future<Output = ()> {
     })
 }
 
-/// `SplitMix64`.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ mixed >> 31) % n
-    }
-}
-
-fn seed() -> u64 {
-    let seed = std::env::var("TIDEGATE_SEED").ok().map(|seed| seed.parse().expect("a number"));
-    let nanos = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() % 1_000_000;
-    let seed = seed.unwrap_or_else(|| u64::try_from(nanos()).unwrap());
-    println!("TIDEGATE_SEED={seed}");
-    seed
-}
-
 /// Hashes each number to its lowest bit.
 #[derive(Default)]
 struct Parity(u64);
@@ -169,8 +153,8 @@ async fn compute(inside: &Keys, key: u64, mut luck: u64) -> Result<u64, u64> {
 
 fn live<S: BuildHasher>(map: &ConcurrentMap<u64, u64, S>, inside: &Keys, random: &mut Random) {
     for _ in 0..5000 {
-        let key = random.below(inside.len() as u64);
-        let future = map.get_or_try_insert_async(key, compute(inside, key, random.below(1 << 32)));
+        let (key, luck) = (u64::from(random.below(4)), u64::from(random.below(u32::MAX)));
+        let future = map.get_or_try_insert_async(key, compute(inside, key, luck));
         let answer = catch_unwind(AssertUnwindSafe(|| match random.below(8) {
             0 | 1 => {
                 map.remove(&key);
@@ -186,7 +170,7 @@ fn live<S: BuildHasher>(map: &ConcurrentMap<u64, u64, S>, inside: &Keys, random:
                 (0..random.below(4)).all(|_| future.as_mut().poll(&mut cx).is_pending());
                 None
             }
-            4 => future.wait_timeout(Duration::from_micros(random.below(30))).ok(),
+            4 => future.wait_timeout(Duration::from_micros(random.below(30).into())).ok(),
             _ => Some(future.wait()),
         }));
         if let Ok(Some(answer)) = answer {
@@ -202,7 +186,7 @@ fn any_history_on_threads_ends_for_everybody_and_computes_one_at_a_time() {
         thread::scope(|scope| {
             for thread in 0..4 {
                 let inside = &inside;
-                scope.spawn(move || live(map, inside, &mut Random(seed + thread)));
+                scope.spawn(move || live(map, inside, &mut Random::new(seed + thread)));
             }
         });
         for key in 0..inside.len() as u64 {
@@ -212,7 +196,7 @@ fn any_history_on_threads_ends_for_everybody_and_computes_one_at_a_time() {
             );
         }
     }
-    let seed = seed();
+    let seed = random::seed();
     run(&ConcurrentMap::new(), seed);
     run(&ConcurrentMap::with_hasher(BuildHasherDefault::<Parity>::default()), seed);
 }
