@@ -296,7 +296,7 @@ impl<K, V, S> Keyed<K, V, S> {
     ///
     /// # Panics
     ///
-    /// Panics with std if `f` calls the registry.
+    /// Panics with std if `f` calls the registry to write, as [`get_with`](Self::get_with) does too.
     pub fn for_each(&self, mut f: impl FnMut(&K, &V)) {
         self.entries.read_all(|entry| f(&entry.key, &entry.value));
     }

@@ -49,7 +49,11 @@ use crate::{
 /// the same map from one of its closures, those that write and all from a closure that can write
 /// ([`update`](Self::update), [`retain`](Self::retain) and the like), are bugs. With std such a call panics at once,
 /// always, whether or not it would have met a lock; without std even a read may hang (or panic, with the feature
-/// `critical-section`). Writing to *another* map is fine, as long as no thread does it the other way round.
+/// `critical-section`).
+///
+/// Closures that look may look at other maps. Where one of two maps is written to, all threads must enter the two in the
+/// same order, or they can wait for each other for ever. Nor must a closure wait for another *thread* that uses the map.
+/// Closures of maps may stand within each other up to eight deep, those of the same map in a row counted once.
 ///
 /// When a closure or one of those methods panics, the lock is opened, the map stays consistent, and the panic is passed
 /// on. Nothing is lost, also if `Hash` panics while a shard makes room.
@@ -77,11 +81,19 @@ use crate::{
 /// alone: when it is full, its entries move to one of twice the size under that shard's lock, and the other shards go on.
 /// So one insertion moves a shard's part of the entries at most; [`with_capacity`](ConcurrentMap::with_capacity) and
 /// [`reserve`](Self::reserve) do so beforehand. Nothing shrinks by itself: see [`shrink_to_fit`](Self::shrink_to_fit)
-/// and [`clear`](Self::clear).
+/// and [`clear`](Self::clear). Beside its tables a map that is not empty has 128 bytes for each shard, and twice as many for
+/// each thread that can run at once.
 ///
 /// # Memory ordering
 ///
 /// What a thread did before it wrote an entry happens before what another does after it has found that entry.
+///
+/// The map is `Send` if keys and values are, and `Sync` if they are both `Send` and `Sync`.
+///
+/// ```compile_fail
+/// # fn shared<T: Sync>() {}
+/// shared::<tidegate_concurrent_map::ConcurrentMap<u32, core::cell::Cell<u32>>>();
+/// ```
 ///
 /// # Examples
 ///

@@ -23,7 +23,7 @@ use crate::{
 ///
 /// They see what their namesakes without `par_` see, and their closures run under a shard's lock, too. Such a closure
 /// must not call rayon, not even for other data: a thread that waits in `join` or for a parallel iterator takes up other
-/// jobs, and one that enters this map is a call from inside: it panics.
+/// jobs, and one that enters this map is a call from inside: it panics if one of the two writes.
 ///
 /// # Panics
 ///
@@ -121,7 +121,7 @@ impl<K: Send + Sync, V: Send + Sync, S: Sync> ConcurrentMap<K, V, S> {
 
     /// Returns the indices of the shards, to be shared out.
     fn par_shards(&self) -> impl ParallelIterator<Item = usize> + use<K, V, S> {
-        // The pool's threads would wait for the lock that this one holds, and this one for them.
+        // A pool's thread might wait for the lock that this one holds, or for a writer that waits for this one.
         self.refuse_reentry();
         (0..self.shards()).into_par_iter()
     }

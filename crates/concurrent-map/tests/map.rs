@@ -362,7 +362,7 @@ fn readers_within_readers_and_writers_do_not_wait_for_each_other() {
 }
 
 #[test]
-fn closures_of_too_many_maps_within_each_other_panic() {
+fn closures_within_each_other_too_deep_panic() {
     let maps: [ConcurrentMap<(), ()>; 9] =
         core::array::from_fn(|_| ConcurrentMap::from([((), ())]));
     fn nest(maps: &[ConcurrentMap<(), ()>]) {
@@ -373,7 +373,7 @@ fn closures_of_too_many_maps_within_each_other_panic() {
     nest(&maps[..8]);
     let payload = catch_unwind(|| nest(&maps)).unwrap_err();
     let message = payload.downcast::<String>().unwrap();
-    assert_eq!(*message, "closures of more than 8 maps run within each other");
+    assert_eq!(*message, "closures of maps run within each other more than 8 deep");
 }
 
 #[test]

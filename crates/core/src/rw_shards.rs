@@ -2,19 +2,21 @@
 //!
 //! ```text
 //! read   enter      is a section of these shards above us on the stack? (`inside.rs`)
-//!        fast path  the shard is biased: announce the shard in the thread's slot, look again ─▶ section ─▶ clear the slot
-//!        else       count in: CAS on the shard's word ─▶ section ─▶ count out, and bias the shard if it is mostly read
+//!        fast path  the shard is biased: announce it in the thread's slot, look again ─▶ section ─▶ clear the slot
+//!        else       count in: CAS on the shard's word ─▶ section ─▶ count out; many in a row begin a bias
 //! write  enter      as above
-//!        fast path  CAS on the word, free ─▶ taken ─▶ section ─▶ swap it back to free
-//!        slow path  claim the word, which ends the bias ─▶ wait until no slot names the shard ─▶ wait until none is counted in
-//!        wait       spin shortly, then sleep on the lock's event; `ASLEEP` is in the word
+//!        fast path  CAS on the word, free ─▶ taken ─▶ section ─▶ subtract what was set
+//!        slow path  claim the word ─▶ if it is biased, wait until no slot names the shard; after 32 writes the bias ends
+//!                   ─▶ wait until none is counted in
+//!        wait       for the word: spin shortly, then sleep on the event of all shards; `ASLEEP` is in the word
+//!                   for a slot: spin, yield, then nap; nobody wakes
 //! wake              who leaves and finds `ASLEEP` notifies all who sleep
 //! ```
 //!
 //! A counted reader writes the shard's cache line twice, and so do all others of that shard, one after the other. An
-//! announced reader writes a line that is its own, once, and reads the shard's: readers of one shard do not slow each
-//! other down, on however many cores. The price is paid by a writer that ends a bias: it looks at every slot. So a shard
-//! is biased only after many reads without a write in between. The idea is BRAVO's (Dice and Kogan, "BRAVO: Biased
+//! announced reader writes a line of its own and only reads the shard's: readers of one shard do not slow each other down, on
+//! however many cores. The price is paid by every writer that finds a bias: it looks at all slots. So a shard is biased
+//! only after many reads without a write in between. The idea is BRAVO's (Dice and Kogan, "BRAVO: Biased
 //! Locking for Reader-Writer Locks", USENIX ATC 2019).
 
 #[cfg(not(feature = "std"))]
@@ -40,14 +42,24 @@ use crate::shard::Shards;
 
 /// A power-of-two array of `T`s on cache lines of their own, each behind a read-write lock, with a `P` beside the lock.
 ///
-/// The core of the concurrent map. Sections are closures: they must be short, and end in the thread that began them.
+/// The core of the concurrent map. Sections are closures: they must be short, and must not wait for another thread that enters
+/// the same shards.
 ///
 /// # Sections within sections
 ///
-/// A reading section may read the same shards, any of them, and a reading section of one map may read another; it never
-/// hangs. Everything else within a section of the same shards panics at once, always, whether or not it would have found
-/// an open lock this time. Without std, threads cannot be told apart, and such a call does what [`Lock`](crate::lock::Lock)
-/// does: with feature `critical-section` it panics, else it hangs.
+/// A reading section may read the same shards, any of them: it never waits for a writer that waits for it. Every other
+/// section within one of the same shards panics at once, always, whether or not it would have found an open lock this
+/// time; so does the ninth within each other, those of the same shards in a row counted once. Sections of different
+/// `RwShards` may stand within each other; where one of the two is written to, all threads must enter the two in the
+/// same order, or they can wait for each other for ever.
+///
+/// Without std, threads cannot be told apart, and any section within one of the same shard does what
+/// [`Lock`](crate::lock::Lock) does: with feature `critical-section` it panics, else it hangs.
+///
+/// # Fairness
+///
+/// None. A writer that waits keeps new readers out, but for those that come from within another section: as long as such
+/// readers overlap, it waits. Who is woken races with newcomers, and writers in a row may keep a reader waiting.
 ///
 /// # Memory ordering
 ///
@@ -111,12 +123,12 @@ impl<T, P> RwShards<T, P> {
         self.parts.iter().map(|part| self.shard(part))
     }
 
-    /// Does nothing, outside of all sections of these shards. For who is about to let other threads enter them, and to wait for
-    /// those threads.
+    /// Panics if the calling thread is in a section of these shards. Call it before you wait for other threads that enter
+    /// them: they might wait for a writer that waits for your section.
     ///
     /// # Panics
     ///
-    /// Panics with std if the calling thread is in a section of these shards.
+    /// With std, as said. Without, never.
     pub fn assert_outside(&self) {
         self.readers.assert_outside();
     }
@@ -140,6 +152,18 @@ impl<T, P> fmt::Debug for RwShards<T, P> {
 }
 
 /// One shard of [`RwShards`], borrowed.
+///
+/// # Examples
+///
+/// ```
+/// use core::num::NonZeroUsize;
+/// use tidegate_core::RwShards;
+///
+/// let shards = RwShards::new(NonZeroUsize::MIN, |index| (index, "first"));
+/// let shard = shards.get(0).unwrap();
+/// shard.write(|number| *number += 5);
+/// assert_eq!((shard.read(|number| *number), *shard.beside()), (5, "first"));
+/// ```
 pub struct Shard<'a, T, P = ()> {
     part: &'a Part<T, P>,
     readers: &'a Readers,
@@ -148,18 +172,20 @@ pub struct Shard<'a, T, P = ()> {
 impl<'a, T, P> Shard<'a, T, P> {
     /// Looks at the value while nobody writes to it.
     ///
-    /// For sections of a few steps: a writer waits for them awake at first, and then looks for their end from time to time.
+    /// For sections of at most some microseconds: a writer waits for them awake at first, and then looks for their end every
+    /// 100 µs.
     ///
     /// # Panics
     ///
-    /// Panics with std if the calling thread is in a writing section of the same shards, or in sections of more than
-    /// eight different ones.
+    /// Panics with std if the calling thread is in a writing section of the same shards, or if it is the ninth within
+    /// each other.
     #[inline]
     pub fn read<R>(self, section: impl FnOnce(&T) -> R) -> R {
         self.part.lock.read(self.readers, section)
     }
 
-    /// Looks at the value while nobody writes to it, for as long as it takes: a writer waits for the end asleep.
+    /// Looks at the value while nobody writes to it, for as long as it takes: a writer sleeps until the end. It writes to the
+    /// shard's line twice, as other readers do not have to.
     ///
     /// # Panics
     ///
@@ -172,8 +198,7 @@ impl<'a, T, P> Shard<'a, T, P> {
     ///
     /// # Panics
     ///
-    /// Panics with std if the calling thread is in any section of the same shards, or in sections of more than eight
-    /// different ones.
+    /// Panics with std if the calling thread is in any section of the same shards, or if it is the ninth within each other.
     #[inline]
     pub fn write<R>(self, section: impl FnOnce(&mut T) -> R) -> R {
         self.part.lock.write(self.readers, section)

@@ -56,7 +56,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         let hash = self.hash(key);
         // Here it is dropped when the lock is open, if it does not run.
         let mut f = Some(f);
-        let found = self.entries.write_existing(hash, |table| {
+        let found = self.entries.edit(hash, |table| {
             let (_, value) = table.find_mut(hash, |(k, _)| key.equivalent(k))?;
             f.take().map(|f| f(value))
         });

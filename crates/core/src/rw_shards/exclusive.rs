@@ -1,6 +1,6 @@
 //! Without std nobody can be told to sleep, and a reader is as good as a writer: one lock, one at a time.
 
-use core::fmt;
+use core::{fmt, marker::PhantomData};
 
 use crate::lock::Lock;
 
@@ -18,11 +18,13 @@ impl Readers {
 
 pub(super) struct RwLock<T> {
     value: Lock<T>,
+    // As with std, it is `Sync` only if `T` is: a feature must not take away what another build promises.
+    looked_at: PhantomData<T>,
 }
 
 impl<T> RwLock<T> {
     pub(super) fn new(value: T) -> Self {
-        Self { value: Lock::new(value) }
+        Self { value: Lock::new(value), looked_at: PhantomData }
     }
 
     pub(super) fn read<R>(&self, _readers: &Readers, section: impl FnOnce(&T) -> R) -> R {

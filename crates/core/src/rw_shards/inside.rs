@@ -1,9 +1,9 @@
 //! Which sections the calling thread is in.
 //!
 //! A call from within a section might wait for a lock that its own thread holds; on another shard it would work, until the
-//! day when two threads do it in opposite directions. So such calls panic, whichever shard they go to, but for readers
-//! among readers. Those must not wait for a writer that waits for readers, which may wait for this very thread: they are
-//! told that they are [`Nested`](Arrival::Nested), and go in as long as nobody writes yet.
+//! day when two threads do it in opposite directions. So it panics, whichever shard it goes to, unless both only read. Such a
+//! reader must not queue behind a waiting writer, who may be waiting for this very thread: it is
+//! [`Nested`](Arrival::Nested), and is let in unless somebody writes at this moment.
 //!
 //! Maps are told apart by the addresses of their tables of readers. A thread that is in no section at all, which is the
 //! usual case, finds a zero, and leaves a zero.
@@ -12,7 +12,7 @@ use core::cell::Cell;
 
 use crate::primitive::thread_constant;
 
-/// Sections of so many maps may stand within each other. Those of the same map in a row count once.
+/// So many sections may stand within each other. Those of the same map in a row count once.
 const DEEPEST: usize = 8;
 
 /// A map that the thread is in: its address, and one more for a section that writes.
@@ -64,7 +64,7 @@ impl Drop for Stay {
 ///
 /// # Panics
 ///
-/// Panics if the thread is in a writing section of that map, or too deep within sections of other maps.
+/// Panics if the thread is in a writing section of that map, or it is too deep within sections.
 #[inline]
 pub(super) fn read(address: usize) -> (Stay, Arrival) {
     INSIDE.with(|inside| {
@@ -81,7 +81,7 @@ pub(super) fn read(address: usize) -> (Stay, Arrival) {
 ///
 /// # Panics
 ///
-/// Panics if the thread is in any section of that map, or too deep within sections of other maps.
+/// Panics if the thread is in any section of that map, or it is too deep within sections.
 #[inline]
 pub(super) fn write(address: usize) -> Stay {
     INSIDE.with(|inside| {
@@ -96,13 +96,30 @@ pub(super) fn write(address: usize) -> Stay {
     })
 }
 
+/// Makes sure that the thread is in no section of the map at `address`.
+///
+/// # Panics
+///
+/// Panics if it is.
+pub(super) fn assert_outside(address: usize) {
+    let is_inside = INSIDE.with(|inside| inside.marks().any(|mark| mark & !1 == address));
+    if is_inside {
+        refuse();
+    }
+}
+
 impl Inside {
+    /// Returns the marks of all sections that the thread is in; 0 if it is in none.
+    fn marks(&self) -> impl Iterator<Item = Mark> {
+        let around = self.around[..self.depth.get()].iter().map(|around| around.get().0);
+        around.chain([self.innermost.get()])
+    }
+
     /// Remembers the innermost section, which is about to be an outer one, unless the new one must not stand in it.
     #[cold]
     fn nest(&self, outer: Mark, mark: Mark) -> Arrival {
         let depth = self.depth.get();
-        let around = self.around[..depth].iter().map(|around| around.get().0);
-        let mut of_this_map = around.chain([outer]).filter(|other| other >> 1 == mark >> 1);
+        let mut of_this_map = self.marks().filter(|other| other >> 1 == mark >> 1);
         if of_this_map.any(|other| (other | mark) & 1 == 1) {
             refuse();
         }
@@ -112,7 +129,7 @@ impl Inside {
         } else {
             assert!(
                 depth < self.around.len(),
-                "closures of more than {DEEPEST} maps run within each other"
+                "closures of maps run within each other more than {DEEPEST} deep"
             );
             self.around[depth].set((outer, 1));
             self.depth.set(depth + 1);

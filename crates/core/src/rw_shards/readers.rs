@@ -17,12 +17,11 @@ use crate::{
 /// A look at a slot costs a writer about as much as so many reads gain by being announced.
 const READS_PER_SLOT: u32 = tuned(4, 1);
 
-/// Slots for twice as many threads as can run at once, so that two that read at the same time seldom share one. Who finds its own
-/// taken is counted in by the lock this time, and moves on to the next one: threads that read much soon have slots of
-/// their own.
+/// Two slots for each thread that can run at once, so threads seldom meet in one. Who finds its slot taken is counted in by the
+/// lock this time, and uses the next slot from then on.
 #[derive(Debug)]
 pub(super) struct Readers {
-    // The address of the lock that a reader reads, 0 while nobody does. Not who reads: nobody asks.
+    // The address of the lock that a reader reads, 0 while nobody does.
     slots: Shards<AtomicUsize>,
     // Notified when one of the locks opens to somebody who sleeps: seldom, so one is enough for all locks.
     changed: Event,
@@ -42,8 +41,7 @@ impl Readers {
     }
 
     pub(super) fn assert_outside(&self) {
-        // Who may write is outside.
-        drop(inside::write(self.address()));
+        inside::assert_outside(self.address());
     }
 
     /// Returns what those wait for who sleep until a lock opens.
@@ -64,8 +62,9 @@ impl Readers {
         let slot = self.slots.get_wrapped(home());
         // ORDERING: SeqCst, as the look at the word afterwards, a writer's claim, and its look at the slots after that. They are
         // in one order: if the writer's look at this slot comes before our announcement, then its claim comes before our
-        // look at the word. Acquire would not do: the slot is cleared by a store, which ends the release
-        // sequence of whatever a writer might leave there.
+        // look at the word. Acquire and Release would not do: the slot is cleared by a store, which ends the release
+        // sequence of whatever a writer might leave there. The acquire half hands on what the slot's last tenant has released: a
+        // writer may see only us.
         let announced = slot.compare_exchange(0, lock, Ordering::SeqCst, Ordering::Relaxed);
         sequentially_consistent_in_models();
         match announced {
@@ -132,7 +131,8 @@ impl Drop for Announcement<'_> {
     }
 }
 
-/// Waits for something that nobody will announce and that takes nanoseconds, unless the thread that does it has no core.
+/// Backs off while polling for what takes nanoseconds, unless the thread that does it has no core: spins, yields, then naps. Who
+/// is waited for wakes nobody.
 struct Patience {
     looks: u32,
 }

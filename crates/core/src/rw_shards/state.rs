@@ -61,7 +61,7 @@ impl State {
         is_open_to_announced(self.word.load(Ordering::SeqCst)).then_some(announcement)
     }
 
-    /// Waits until the caller is counted in as a reader. Who comes from within another section goes before writers that wait.
+    /// Waits until the caller is counted in as a reader. A nested reader overtakes writers that wait.
     #[inline]
     pub(super) fn count_in<'a>(&'a self, readers: &'a Readers, arrival: Arrival) -> Counted<'a> {
         // ORDERING: Acquire: pairs with the Release of the last writer.
@@ -86,11 +86,12 @@ impl State {
         if taken.is_err() {
             self.take_slow(readers);
         }
+        // ORDERING: Relaxed: a number that decides when a bias begins, no more.
         self.reads.store(0, Ordering::Relaxed);
         Taken { state: self, readers }
     }
 
-    /// Returns whether readers may announce themselves. A snapshot.
+    /// Returns whether the lock is biased. A snapshot.
     pub(super) fn is_biased(&self) -> bool {
         self.word.load(Ordering::Relaxed) & BIASED != 0
     }
@@ -156,7 +157,7 @@ impl State {
 
     /// Changes the word as soon as `change` gives a new one; returns what it was before.
     fn change_when(&self, readers: &Readers, change: impl Fn(usize) -> Option<usize>) -> usize {
-        // ORDERING: Acquire: pairs with the Releases of `Counted` and `Taken`. SeqCst for the end of a bias: see
+        // ORDERING: Acquire: pairs with the Releases of `Counted` and `Taken`. SeqCst for the claim of a biased lock: see
         // `Readers::announce`.
         let attempt = || self.word.fetch_update(Ordering::SeqCst, Ordering::Relaxed, &change);
         for _ in 0..if may_spin() { SPINS } else { 0 } {
@@ -177,9 +178,10 @@ impl State {
 
     /// Makes the word say that somebody sleeps, if it is still `word`.
     fn says_asleep(&self, word: usize) -> bool {
-        // ORDERING: Release: whoever wakes reads this, and so finds the caller registered: see `wake`.
+        // ORDERING: Relaxed: the caller has registered, and passed the event's fence, before it says so; whoever wakes reads this
+        // and then passes that of `notify_all`.
         let said = || {
-            self.word.compare_exchange(word, word | ASLEEP, Ordering::Release, Ordering::Relaxed)
+            self.word.compare_exchange(word, word | ASLEEP, Ordering::Relaxed, Ordering::Relaxed)
         };
         word & ASLEEP != 0 || said().is_ok()
     }
@@ -229,6 +231,35 @@ impl Drop for Taken<'_> {
         let before = self.state.word.fetch_sub(CLAIMED | WRITING, Ordering::Release);
         if before & ASLEEP != 0 {
             self.state.wake(self.readers);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn who_wakes_the_sleepers_leaves_the_word_free() {
+        let (state, readers) = (State::new(), Readers::new());
+        for is_writer in [false, true] {
+            let (mut taken, mut counted) = (None, None);
+            if is_writer {
+                taken = Some(state.take(&readers));
+            } else {
+                counted = Some(state.count_in(&readers, Arrival::First));
+            }
+            thread::scope(|s| {
+                s.spawn(|| drop(state.take(&readers)));
+                while state.word.load(Ordering::Relaxed) & ASLEEP == 0 {
+                    thread::yield_now();
+                }
+                (taken, counted) = (None, None);
+            });
+            assert!(taken.is_none() && counted.is_none());
+            assert_eq!(state.word.load(Ordering::Relaxed), FREE);
         }
     }
 }

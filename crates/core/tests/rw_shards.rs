@@ -1,0 +1,126 @@
+//! Shards with readers: what models leave out.
+#![cfg(feature = "std")]
+#![allow(
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
+    reason = "a test is an ordinary program on std"
+)]
+
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    num::NonZeroUsize,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Barrier},
+    task::Poll,
+    thread,
+};
+
+use tidegate_core::{RwShards, Wait, rw_shards::Shard};
+
+fn one() -> RwShards<u32> {
+    RwShards::new(NonZeroUsize::MIN, |_| (0, ()))
+}
+
+fn only(shards: &RwShards<u32>) -> Shard<'_, u32> {
+    shards.get(0).unwrap()
+}
+
+fn is_biased(shards: &RwShards<u32>) -> bool {
+    format!("{:?}", only(shards)).contains("is_biased: true")
+}
+
+/// Calls `f` until the shard is biased, or until it is not, as `wanted` says. Fails if that takes too often.
+fn until(shards: &RwShards<u32>, wanted: bool, mut f: impl FnMut()) {
+    let calls = (0..1_000_000).take_while(|_| is_biased(shards) != wanted).map(|_| f()).count();
+    assert!((1..1_000_000).contains(&calls));
+}
+
+#[test]
+fn a_bias_is_earned_by_reads_lasts_for_some_writes_and_is_earned_again() {
+    let shards = one();
+    for _ in 0..3 {
+        until(&shards, true, || only(&shards).read(|_| ()));
+        only(&shards).write(|value| *value += 1);
+        assert!(is_biased(&shards), "it lasts for more than one write");
+        until(&shards, false, || only(&shards).write(|value| *value += 1));
+    }
+}
+
+#[test]
+fn writes_in_between_keep_a_shard_without_bias() {
+    let shards = one();
+    for _ in 0..10_000 {
+        only(&shards).read(|_| ());
+        only(&shards).write(|value| *value += 1);
+        assert!(!is_biased(&shards));
+    }
+}
+
+#[test]
+fn a_panic_in_a_section_leaves_the_shard_open_and_the_thread_outside() {
+    let shards = one();
+    let panics = |f: &dyn Fn()| assert!(catch_unwind(AssertUnwindSafe(f)).is_err());
+    for is_announced in [false, true] {
+        if is_announced {
+            until(&shards, true, || only(&shards).read(|_| ()));
+        }
+        assert_eq!(is_biased(&shards), is_announced);
+        panics(&|| only(&shards).read(|_| panic!("a reader")));
+        panics(&|| only(&shards).scan(|_| only(&shards).read(|_| panic!("a reader within"))));
+        panics(&|| only(&shards).write(|_| panic!("a writer")));
+        shards.assert_outside();
+        thread::scope(|s| s.spawn(|| only(&shards).write(|value| *value += 1)).join().unwrap());
+    }
+    assert_eq!(only(&shards).read(|value| *value), 2);
+}
+
+#[test]
+fn a_thread_may_wait_for_a_shard_within_a_wait() {
+    let shards = one();
+    for round in 1..200 {
+        let inside = Barrier::new(2);
+        thread::scope(|s| {
+            s.spawn(|| {
+                only(&shards).write(|value| {
+                    inside.wait();
+                    (0..round).for_each(|_| thread::yield_now());
+                    *value = round;
+                });
+            });
+            inside.wait();
+            let look = poll_fn(|_| Poll::Ready(only(&shards).read(|value| *value)));
+            assert_eq!(look.wait(), round);
+        });
+    }
+}
+
+#[test]
+fn a_destructor_of_a_thread_local_may_enter() {
+    struct AtTheEnd(Arc<RwShards<u32>>);
+    impl Drop for AtTheEnd {
+        fn drop(&mut self) {
+            only(&self.0).read(|_| ());
+            only(&self.0).write(|value| *value += 1);
+        }
+    }
+    thread_local! {
+        static LAST: RefCell<Option<AtTheEnd>> = const { RefCell::new(None) };
+    }
+    let shards = Arc::new(one());
+    let of_thread = shards.clone();
+    let thread = thread::spawn(move || LAST.set(Some(AtTheEnd(of_thread))));
+    thread.join().unwrap();
+    assert_eq!(only(&shards).read(|value| *value), 1);
+}
+
+#[test]
+fn assert_outside_refuses_who_is_inside() {
+    let shards = one();
+    let refused = |f: &dyn Fn()| assert!(catch_unwind(AssertUnwindSafe(f)).is_err());
+    refused(&|| only(&shards).read(|_| shards.assert_outside()));
+    refused(&|| only(&shards).write(|_| shards.assert_outside()));
+    let other = one();
+    refused(&|| only(&shards).read(|_| only(&other).read(|_| shards.assert_outside())));
+    only(&other).read(|_| shards.assert_outside());
+}
