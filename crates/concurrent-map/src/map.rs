@@ -14,6 +14,7 @@ use core::{
 };
 
 use equivalent::Equivalent;
+use hashbrown::{HashTable, hash_table::Entry};
 
 #[cfg(feature = "rayon")]
 pub(crate) use self::bulk::BATCH;
@@ -244,14 +245,15 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         // is open.
         let (mut key, mut value) = (Some(key), Some(value));
         self.entries.write(hash, |table| {
-            if let Some((_, held)) = table.find_mut(hash, |(k, _)| Some(k) == key.as_ref()) {
-                return value.take().map(|value| mem::replace(held, value));
+            match self.entry(table, hash, |k| Some(k) == key.as_ref()) {
+                Entry::Occupied(found) => {
+                    value.take().map(|value| mem::replace(&mut found.into_mut().1, value))
+                }
+                Entry::Vacant(absent) => {
+                    absent.insert(key.take().zip(value.take())?);
+                    None
+                }
             }
-            // Room first: what can fail fails while key and value are still ours.
-            make_room(table, 1, |(k, _)| self.hash(k));
-            let entry = key.take().zip(value.take())?;
-            table.insert_unique(hash, entry, |_| unreachable!("there is room"));
-            None
         })
     }
 
@@ -320,6 +322,20 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
             condition.take()?(k, v).then(|| found.remove().0)
         });
         removed.flatten().map(|(_key, value)| value)
+    }
+
+    /// Finds the entry of a key in its table, or a place for it. A closure compares: the key itself, as an argument, would go
+    /// through memory.
+    #[inline]
+    fn entry<'a>(
+        &self,
+        table: &'a mut HashTable<(K, V)>,
+        hash: u64,
+        is_it: impl Fn(&K) -> bool,
+    ) -> Entry<'a, (K, V)> {
+        // Room first, in our way: what can fail fails before anything has changed.
+        make_room(table, 1, |(k, _)| self.hash(k));
+        table.entry(hash, |(k, _)| is_it(k), |_| unreachable!("there is room"))
     }
 
     #[inline]

@@ -5,8 +5,9 @@ use core::{
     mem,
 };
 
+use hashbrown::hash_table::Entry;
+
 use super::{ConcurrentMap, Equivalent, SwapError};
-use crate::room::make_room;
 
 /// Why a closure that a section takes out of its `Option` is there. One that no section takes outlives the lock.
 const ONCE: &str = "a closure runs once";
@@ -208,28 +209,24 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         let (mut key, mut decide) = (Some(key), Some(decide));
         self.entries.write(hash, |table| {
             let mut decide = |found: Option<&mut V>| decide.take().expect(ONCE)(found);
-            match table.find_entry(hash, |(k, _)| Some(k) == key.as_ref()) {
-                Ok(mut entry) => {
-                    let held = &mut entry.get_mut().1;
+            match self.entry(table, hash, |k| Some(k) == key.as_ref()) {
+                Entry::Occupied(mut found) => {
+                    let held = &mut found.get_mut().1;
                     let (op, result) = decide(Some(held));
                     let (removed_key, old) = match op {
                         Op::Put(value) => (None, Some(mem::replace(held, value))),
                         Op::Remove => {
-                            let ((key, value), _) = entry.remove();
+                            let ((key, value), _) = found.remove();
                             (Some(key), Some(value))
                         }
                         Op::Keep => (None, None),
                     };
                     Altered { result, unused_key: key.take(), old, _removed_key: removed_key }
                 }
-                Err(absent) => {
-                    let table = absent.into_table();
-                    // Room first: what can fail fails before the decision is made.
-                    make_room(table, 1, |(k, _)| self.hash(k));
+                Entry::Vacant(absent) => {
                     let (op, result) = decide(None);
                     if let Op::Put(value) = op {
-                        let key = key.take().expect("the key is inserted once");
-                        table.insert_unique(hash, (key, value), |_| unreachable!("there is room"));
+                        absent.insert((key.take().expect("the key is inserted once"), value));
                     }
                     Altered { result, unused_key: key.take(), old: None, _removed_key: None }
                 }
