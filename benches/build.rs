@@ -4,7 +4,7 @@ use std::{env, fs, path::Path};
 
 /// Direct dependencies that are no rivals.
 const OURS: &[&str] = &[
-    "async-executor",
+    "cpu-time",
     "criterion",
     "crossbeam-utils",
     "fastrand",

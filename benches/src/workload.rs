@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{circuit_breaker, concurrent_map, queue, rate_limiter, semaphore};
+use crate::{circuit_breaker, concurrent_map, queue, rate_limiter, semaphore, worker_pool};
 
 /// A loop that all of its contenders go through.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +68,7 @@ pub const WORKLOADS: &[&[Workload]] = &[
     circuit_breaker::WORKLOADS,
     concurrent_map::WORKLOADS,
     queue::WORKLOADS,
+    worker_pool::WORKLOADS,
 ];
 
 /// Returns the workloads whose names contain `filter`: as whole words, if it is so in any (`map` is in `semaphore`, too).

@@ -1,0 +1,111 @@
+//! Jobs for two threads: many from outside, one and its result, uneven ones, and jobs that submit jobs.
+
+mod loops;
+mod roll_call;
+mod subject;
+
+use self::{loops::*, subject::*};
+use crate::workload::{Contender, REFERENCE, Workload, ours, rival};
+
+/// It holds [`ROOM`] jobs; who submits one more waits.
+const BOUNDED: &str = "bounded";
+
+/// It takes all jobs there are, and all memory they need.
+const UNBOUNDED: &str = "unbounded";
+
+/// Its jobs may borrow, and its end is theirs.
+const SCOPE: &str = "scope";
+
+/// It runs futures; it also takes all there are.
+const RUNTIME: &str = "runtime";
+
+/// One contender for each pool; `$loop` is given what starts it.
+macro_rules! everybody {
+    ($loop:ident) => {
+        vec![
+            ours("tidegate", BOUNDED, $loop(|| tidegate(ROOM))),
+            ours("tidegate, no bound", UNBOUNDED, $loop(|| tidegate(usize::MAX))),
+            rival("crossbeam-channel", BOUNDED, $loop(|| ByChannel::bounded(ROOM))),
+            rival("crossbeam-channel, no bound", UNBOUNDED, $loop(ByChannel::unbounded)),
+            rival("threadpool", UNBOUNDED, $loop(threadpool)),
+            rival("rusty_pool", UNBOUNDED, $loop(rusty_pool)),
+            rival("rayon spawn", UNBOUNDED, $loop(rayon)),
+            rival("tokio spawn_blocking", UNBOUNDED, $loop(Blocking::start)),
+            rival("tokio spawn", RUNTIME, $loop(Tokio::start)),
+            rival("async-executor", RUNTIME, $loop(Tasks::start)),
+        ]
+    };
+}
+
+/// The same, and others.
+macro_rules! everybody_and {
+    ($loop:ident, $($other:expr),+) => {{
+        let mut contenders = everybody!($loop);
+        contenders.extend([$($other),+]);
+        contenders
+    }};
+}
+
+pub(crate) const WORKLOADS: &[Workload] = &[
+    Workload {
+        name: "worker-pool/1,000,000 tiny jobs",
+        unit: "job",
+        contenders: || {
+            at_least(
+                1_000_000,
+                everybody_and!(tiny, rival("rayon scope", SCOPE, tiny_in_a_scope(rayon))),
+            )
+        },
+    },
+    Workload {
+        name: "worker-pool/tiny jobs, 2 submitters",
+        unit: "job",
+        contenders: || everybody!(tiny_of_two),
+    },
+    Workload {
+        name: "worker-pool/one job and its result",
+        unit: "round trip",
+        contenders: || {
+            everybody_and!(
+                one_by_one,
+                rival("rayon install", UNBOUNDED, one_by_one_installed(rayon)),
+                rival("a thread for each", REFERENCE, one_by_one(|| Threads))
+            )
+        },
+    },
+    Workload {
+        name: "worker-pool/64 jobs and their results",
+        unit: "job",
+        contenders: || everybody!(sixty_four),
+    },
+    Workload {
+        name: "worker-pool/uneven jobs",
+        unit: "job",
+        contenders: || {
+            everybody_and!(
+                uneven,
+                rival("rayon scope", SCOPE, uneven_in_a_scope(rayon)),
+                rival("the caller alone", REFERENCE, uneven_alone())
+            )
+        },
+    },
+    Workload {
+        name: "worker-pool/jobs that submit jobs",
+        unit: "job",
+        contenders: || {
+            at_least(
+                TREE,
+                everybody_and!(tree, rival("rayon scope", SCOPE, tree_in_a_scope(rayon))),
+            )
+        },
+    },
+];
+
+/// The pools without jobs. A run is so many seconds of that, right after the last job, and returns the CPU time they took.
+pub fn idle() -> Vec<Contender> {
+    everybody!(idling)
+}
+
+fn at_least(jobs: u64, contenders: Vec<Contender>) -> Vec<Contender> {
+    contenders.into_iter().map(|contender| contender.at_least(jobs)).collect()
+}

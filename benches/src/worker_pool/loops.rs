@@ -1,0 +1,237 @@
+//! The loops, the same for every pool. Each starts its pool at the first lap.
+
+use std::{cell::LazyCell, hint::black_box, thread, time::Duration};
+
+use cpu_time::ProcessTime;
+use rayon::{Scope, ThreadPool};
+
+use super::{roll_call::RollCall, subject::Pool};
+use crate::timing::{scaled, timed, timed_on_two_threads, timed_result};
+
+/// Submits tiny jobs from outside, and waits until all have run.
+pub(super) fn tiny<P: Pool>(start: fn() -> P) -> impl FnMut(u64) -> Duration {
+    let (pool, roll) = (LazyCell::new(start), RollCall::for_jobs());
+    move |n| {
+        lap(roll, n, || {
+            for number in 0..n {
+                pool.execute(move || roll.report(number));
+            }
+        })
+    }
+}
+
+/// The same as jobs that borrow. The scope waits for them.
+pub(super) fn tiny_in_a_scope(start: fn() -> ThreadPool) -> impl FnMut(u64) -> Duration {
+    let (pool, roll) = (LazyCell::new(start), RollCall::default());
+    move |n| {
+        let roll = &roll;
+        lap(roll, n, || {
+            pool.in_place_scope(|scope| {
+                for number in 0..n {
+                    scope.spawn(move |_| roll.report(number));
+                }
+            });
+        })
+    }
+}
+
+/// Two threads that submit tiny jobs to one pool, each half of them.
+pub(super) fn tiny_of_two<P: Pool>(start: fn() -> P) -> impl FnMut(u64) -> Duration {
+    let (pool, roll) = (LazyCell::new(start), RollCall::for_jobs());
+    move |n| {
+        let (pool, half) = (&*pool, n.div_ceil(2));
+        roll.begin(2 * half);
+        let elapsed = timed_on_two_threads(|thread| {
+            let first = thread as u64 * half;
+            move || {
+                for number in first..first + half {
+                    pool.execute(move || roll.report(number));
+                }
+                if thread == 0 {
+                    roll.wait();
+                }
+            }
+        });
+        roll.check();
+        scaled(elapsed, 2 * half, n)
+    }
+}
+
+/// Submits a job, waits for its result, submits the next.
+pub(super) fn one_by_one<P: Pool>(start: fn() -> P) -> impl FnMut(u64) -> Duration {
+    let pool = LazyCell::new(start);
+    move |n| {
+        summing(n, || {
+            (0..n).fold(0, |sum, number| {
+                let result = pool.submit(move || black_box(number));
+                sum + result()
+            })
+        })
+    }
+}
+
+/// The same by rayon's own way to run something inside of its pool.
+pub(super) fn one_by_one_installed(start: fn() -> ThreadPool) -> impl FnMut(u64) -> Duration {
+    let pool = LazyCell::new(start);
+    move |n| {
+        summing(n, || (0..n).fold(0, |sum, number| sum + pool.install(move || black_box(number))))
+    }
+}
+
+/// Submits 64 jobs, waits for their results in order, submits the next 64.
+pub(super) fn sixty_four<P: Pool>(start: fn() -> P) -> impl FnMut(u64) -> Duration {
+    const AT_ONCE: u64 = 64;
+    let pool = LazyCell::new(start);
+    move |n| {
+        let rounds = n.div_ceil(AT_ONCE);
+        let mut results = Vec::with_capacity(64);
+        let elapsed = summing(rounds * AT_ONCE, || {
+            let mut sum = 0;
+            for round in 0..rounds {
+                let numbers = round * AT_ONCE..(round + 1) * AT_ONCE;
+                results.extend(numbers.map(|number| pool.submit(move || black_box(number))));
+                sum += results.drain(..).map(|result| result()).sum::<u64>();
+            }
+            sum
+        });
+        scaled(elapsed, rounds * AT_ONCE, n)
+    }
+}
+
+/// Submits jobs of 0.2 to 200 µs, of which each size is half as frequent as the half of it.
+pub(super) fn uneven<P: Pool>(start: fn() -> P) -> impl FnMut(u64) -> Duration {
+    let (pool, roll) = (LazyCell::new(start), RollCall::for_jobs());
+    move |n| {
+        lap(roll, n, || {
+            for number in 0..n {
+                pool.execute(move || {
+                    work(number);
+                    roll.report(number);
+                });
+            }
+        })
+    }
+}
+
+/// The same as jobs that borrow.
+pub(super) fn uneven_in_a_scope(start: fn() -> ThreadPool) -> impl FnMut(u64) -> Duration {
+    let (pool, roll) = (LazyCell::new(start), RollCall::default());
+    move |n| {
+        let roll = &roll;
+        lap(roll, n, || {
+            pool.in_place_scope(|scope| {
+                for number in 0..n {
+                    scope.spawn(move |_| {
+                        work(number);
+                        roll.report(number);
+                    });
+                }
+            });
+        })
+    }
+}
+
+/// The same jobs one after the other: twice what two threads can do at best.
+pub(super) fn uneven_alone() -> impl FnMut(u64) -> Duration {
+    let roll = RollCall::default();
+    move |n| {
+        lap(&roll, n, || {
+            for number in 0..n {
+                work(number);
+                roll.report(number);
+            }
+        })
+    }
+}
+
+/// How many jobs a tree has: 15 levels.
+pub(super) const TREE: u64 = (1 << 15) - 1;
+
+/// Submits the root of a tree. Every job that is no leaf submits two more, and none waits for another.
+pub(super) fn tree<P: Pool>(start: fn() -> P) -> impl FnMut(u64) -> Duration {
+    // Its jobs use the pool, which a program would have in a static: it is never dropped.
+    let pool = LazyCell::new(move || &*Box::leak(Box::new(start())));
+    let roll = RollCall::for_jobs();
+    move |n| {
+        let pool: &'static P = *pool;
+        trees(roll, n, || pool.execute(move || branch(pool, roll, 0)))
+    }
+}
+
+fn branch<P: Pool>(pool: &'static P, roll: &'static RollCall, number: u64) {
+    for child in children(number) {
+        pool.execute_from_a_job(move || branch(pool, roll, child));
+    }
+    roll.report(number);
+}
+
+/// The same as jobs that borrow.
+pub(super) fn tree_in_a_scope(start: fn() -> ThreadPool) -> impl FnMut(u64) -> Duration {
+    let (pool, roll) = (LazyCell::new(start), RollCall::default());
+    move |n| {
+        let roll = &roll;
+        trees(roll, n, || {
+            pool.in_place_scope(|scope| scope.spawn(|scope| branch_in_a_scope(scope, roll, 0)));
+        })
+    }
+}
+
+fn branch_in_a_scope<'a>(scope: &Scope<'a>, roll: &'a RollCall, number: u64) {
+    for child in children(number) {
+        scope.spawn(move |scope| branch_in_a_scope(scope, roll, child));
+    }
+    roll.report(number);
+}
+
+/// The jobs that a job of a tree submits.
+fn children(number: u64) -> impl Iterator<Item = u64> {
+    [2 * number + 1, 2 * number + 2].into_iter().filter(|&child| child < TREE)
+}
+
+/// As many trees as have `n` jobs or more.
+fn trees(roll: &RollCall, n: u64, submit_the_root: impl Fn()) -> Duration {
+    let trees = n.div_ceil(TREE);
+    let elapsed: Duration = (0..trees).map(|_| lap(roll, TREE, &submit_the_root)).sum();
+    scaled(elapsed, trees * TREE, n)
+}
+
+/// Has jobs run, and then none for so many seconds. Returns how much of the processor it took to have none.
+pub(super) fn idling<P: Pool>(start: fn() -> P) -> impl FnMut(u64) -> Duration {
+    let mut jobs = tiny(start);
+    move |seconds| {
+        jobs(10_000);
+        let start = ProcessTime::now();
+        thread::sleep(Duration::from_secs(seconds));
+        start.elapsed()
+    }
+}
+
+/// Times `submit` and what it has submitted: jobs that report, `n` in all.
+fn lap(roll: &RollCall, n: u64, submit: impl FnOnce()) -> Duration {
+    roll.begin(n);
+    let elapsed = timed(|| {
+        submit();
+        roll.wait();
+    });
+    roll.check();
+    elapsed
+}
+
+/// Times what sums up the results of `n` jobs, which are their numbers.
+fn summing(n: u64, results: impl FnOnce() -> u64) -> Duration {
+    let (elapsed, sum) = timed_result(results);
+    assert_eq!(sum, n * (n - 1) / 2, "a result was lost, or is another's");
+    elapsed
+}
+
+/// Computes for as long as the number says.
+fn work(number: u64) {
+    // The multiples of this odd number are spread evenly: half of them have no leading zero, a quarter has one, and so on.
+    let zeros = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).leading_zeros();
+    let steps = 128_u64 << zeros.min(10);
+    let mut state = number | 1;
+    for _ in 0..steps {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).rotate_left(23);
+    }
+    black_box(state);
+}

@@ -1,0 +1,112 @@
+//! Whether every job ran once.
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+
+use crossbeam_utils::CachePadded;
+
+/// How long the last job of a lap may take to report.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where the count begins; below is the sum.
+const COUNT: u32 = 40;
+
+/// What the sum is of: so many of them cannot reach the count.
+const NUMBER: u64 = (1 << 16) - 1;
+
+/// Jobs numbered from 0 on report here when they run. One atomic addition a job, the same for every pool.
+#[derive(Debug, Default)]
+pub(super) struct RollCall {
+    /// From bit 40 on, how many have reported; below, the sum of the low 16 bits of their numbers.
+    reported: CachePadded<AtomicU64>,
+
+    /// What it is when all have, once each.
+    complete: AtomicU64,
+
+    caller: Mutex<Option<Thread>>,
+}
+
+impl RollCall {
+    /// Creates one for jobs, which may hold no borrow: it is never freed, and there is one a contender.
+    pub(super) fn for_jobs() -> &'static Self {
+        Box::leak(Box::default())
+    }
+
+    /// Begins a lap of so many jobs, whose end the calling thread will wait for.
+    pub(super) fn begin(&self, jobs: u64) {
+        assert!(jobs > 0 && jobs < 1 << (64 - COUNT), "{jobs} jobs: 1 to 2²⁴ - 1 can be counted");
+        self.check();
+        *self.caller.lock().unwrap() = Some(thread::current());
+        let sum: u64 = (0..jobs).map(|number| number & NUMBER).sum();
+        self.complete.store((jobs << COUNT) | sum, Ordering::Relaxed);
+        self.reported.store(0, Ordering::Relaxed);
+    }
+
+    /// Says that a job runs. Wakes the caller if it is the last one.
+    #[inline]
+    pub(super) fn report(&self, number: u64) {
+        let before = self.reported.fetch_add((1 << COUNT) | (number & NUMBER), Ordering::AcqRel);
+        if (before >> COUNT) + 1 == self.complete.load(Ordering::Relaxed) >> COUNT {
+            self.caller.lock().unwrap().as_ref().expect("a lap has begun").unpark();
+        }
+    }
+
+    /// Waits until as many have reported as there are.
+    pub(super) fn wait(&self) {
+        let jobs = self.complete.load(Ordering::Relaxed) >> COUNT;
+        let reported = || self.reported.load(Ordering::Acquire) >> COUNT;
+        if reported() >= jobs {
+            return;
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while reported() < jobs {
+            assert!(Instant::now() < deadline, "{} of {jobs} jobs have run", reported());
+            thread::park_timeout(PATIENCE);
+        }
+    }
+
+    /// Sees to it that each reported once, and none since.
+    pub(super) fn check(&self) {
+        let (reported, complete) =
+            (self.reported.load(Ordering::Acquire), self.complete.load(Ordering::Relaxed));
+        assert_eq!(reported, complete, "a job was lost, or ran twice");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(numbers: &[u64]) -> RollCall {
+        let roll = RollCall::default();
+        roll.begin(3);
+        numbers.iter().for_each(|&number| roll.report(number));
+        roll.wait();
+        roll
+    }
+
+    #[test]
+    fn each_job_once_is_right() {
+        after(&[2, 0, 1]).check();
+    }
+
+    #[test]
+    #[should_panic = "ran twice"]
+    fn one_job_for_another_is_not() {
+        after(&[0, 1, 1]).check();
+    }
+
+    #[test]
+    #[should_panic = "ran twice"]
+    fn one_job_too_many_is_found_by_the_next_lap() {
+        let roll = after(&[0, 1, 2]);
+        roll.report(0);
+        roll.begin(1);
+    }
+}
