@@ -21,7 +21,7 @@ const RUNTIME: &str = "runtime";
 
 /// One contender for each pool; `$loop` is given what starts it.
 macro_rules! everybody {
-    ($loop:ident) => {
+    ($loop:expr) => {
         vec![
             ours("tidegate", BOUNDED, $loop(|| tidegate(ROOM))),
             ours("tidegate, no bound", UNBOUNDED, $loop(|| tidegate(usize::MAX))),
@@ -39,7 +39,7 @@ macro_rules! everybody {
 
 /// The same, and others.
 macro_rules! everybody_and {
-    ($loop:ident, $($other:expr),+) => {{
+    ($loop:expr, $($other:expr),+) => {{
         let mut contenders = everybody!($loop);
         contenders.extend([$($other),+]);
         contenders
@@ -51,10 +51,10 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         name: "worker-pool/1,000,000 tiny jobs",
         unit: "job",
         contenders: || {
-            at_least(
-                1_000_000,
-                everybody_and!(tiny, rival("rayon scope", SCOPE, tiny_in_a_scope(rayon))),
-            )
+            everybody_and!(tiny, rival("rayon scope", SCOPE, tiny_in_a_scope(rayon)))
+                .into_iter()
+                .map(|contender| contender.at_least(1_000_000))
+                .collect()
         },
     },
     Workload {
@@ -93,19 +93,31 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         name: "worker-pool/jobs that submit jobs",
         unit: "job",
         contenders: || {
-            at_least(
-                TREE,
-                everybody_and!(tree, rival("rayon scope", SCOPE, tree_in_a_scope(rayon))),
+            everybody_and!(
+                tree::<SMALL, _>,
+                rival("rayon scope", SCOPE, tree_in_a_scope::<SMALL>(rayon))
+            )
+        },
+    },
+    Workload {
+        name: "worker-pool/jobs that submit more than there is room for",
+        unit: "job",
+        contenders: || {
+            everybody_and!(
+                tree::<LARGE, _>,
+                rival("rayon scope", SCOPE, tree_in_a_scope::<LARGE>(rayon))
             )
         },
     },
 ];
 
+/// A tree of jobs of 11 levels, half of which are leaves: as many as there is room for.
+const SMALL: u64 = (1 << 11) - 1;
+
+/// 16 times as many. What a bounded pool has no room for is done by the job that would submit it.
+const LARGE: u64 = (1 << 15) - 1;
+
 /// The pools without jobs. A run is so many seconds of that, right after the last job, and returns the CPU time they took.
 pub fn idle() -> Vec<Contender> {
     everybody!(idling)
-}
-
-fn at_least(jobs: u64, contenders: Vec<Contender>) -> Vec<Contender> {
-    contenders.into_iter().map(|contender| contender.at_least(jobs)).collect()
 }

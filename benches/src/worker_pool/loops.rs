@@ -144,55 +144,54 @@ pub(super) fn uneven_alone() -> impl FnMut(u64) -> Duration {
     }
 }
 
-/// How many jobs a tree has: 15 levels.
-pub(super) const TREE: u64 = (1 << 15) - 1;
-
-/// Submits the root of a tree. Every job that is no leaf submits two more, and none waits for another.
-pub(super) fn tree<P: Pool>(start: fn() -> P) -> impl FnMut(u64) -> Duration {
+/// Submits the root of a tree of jobs. Every job that is no leaf submits two more, and none waits for another.
+pub(super) fn tree<const JOBS: u64, P: Pool>(start: fn() -> P) -> impl FnMut(u64) -> Duration {
     // Its jobs use the pool, which a program would have in a static: it is never dropped.
     let pool = LazyCell::new(move || &*Box::leak(Box::new(start())));
     let roll = RollCall::for_jobs();
     move |n| {
         let pool: &'static P = *pool;
-        trees(roll, n, || pool.execute(move || branch(pool, roll, 0)))
+        trees::<JOBS>(roll, n, || pool.execute(move || branch::<JOBS, P>(pool, roll, 0)))
     }
 }
 
-fn branch<P: Pool>(pool: &'static P, roll: &'static RollCall, number: u64) {
-    for child in children(number) {
-        pool.execute_from_a_job(move || branch(pool, roll, child));
+fn branch<const JOBS: u64, P: Pool>(pool: &'static P, roll: &'static RollCall, number: u64) {
+    for child in children(number, JOBS) {
+        pool.execute_from_a_job(move || branch::<JOBS, P>(pool, roll, child));
     }
     roll.report(number);
 }
 
 /// The same as jobs that borrow.
-pub(super) fn tree_in_a_scope(start: fn() -> ThreadPool) -> impl FnMut(u64) -> Duration {
+pub(super) fn tree_in_a_scope<const JOBS: u64>(
+    start: fn() -> ThreadPool,
+) -> impl FnMut(u64) -> Duration {
     let (pool, roll) = (LazyCell::new(start), RollCall::default());
     move |n| {
         let roll = &roll;
-        trees(roll, n, || {
-            pool.in_place_scope(|scope| scope.spawn(|scope| branch_in_a_scope(scope, roll, 0)));
+        trees::<JOBS>(roll, n, || {
+            pool.in_place_scope(|scope| scope.spawn(|scope| borrowing::<JOBS>(scope, roll, 0)));
         })
     }
 }
 
-fn branch_in_a_scope<'a>(scope: &Scope<'a>, roll: &'a RollCall, number: u64) {
-    for child in children(number) {
-        scope.spawn(move |scope| branch_in_a_scope(scope, roll, child));
+fn borrowing<'a, const JOBS: u64>(scope: &Scope<'a>, roll: &'a RollCall, number: u64) {
+    for child in children(number, JOBS) {
+        scope.spawn(move |scope| borrowing::<JOBS>(scope, roll, child));
     }
     roll.report(number);
 }
 
-/// The jobs that a job of a tree submits.
-fn children(number: u64) -> impl Iterator<Item = u64> {
-    [2 * number + 1, 2 * number + 2].into_iter().filter(|&child| child < TREE)
+/// The jobs that one of a tree of so many submits.
+fn children(number: u64, jobs: u64) -> impl Iterator<Item = u64> {
+    [2 * number + 1, 2 * number + 2].into_iter().filter(move |&child| child < jobs)
 }
 
 /// As many trees as have `n` jobs or more.
-fn trees(roll: &RollCall, n: u64, submit_the_root: impl Fn()) -> Duration {
-    let trees = n.div_ceil(TREE);
-    let elapsed: Duration = (0..trees).map(|_| lap(roll, TREE, &submit_the_root)).sum();
-    scaled(elapsed, trees * TREE, n)
+fn trees<const JOBS: u64>(roll: &RollCall, n: u64, submit_the_root: impl Fn()) -> Duration {
+    let trees = n.div_ceil(JOBS);
+    let elapsed: Duration = (0..trees).map(|_| lap(roll, JOBS, &submit_the_root)).sum();
+    scaled(elapsed, trees * JOBS, n)
 }
 
 /// Has jobs run, and then none for so many seconds. Returns how much of the processor it took to have none.
