@@ -4,6 +4,7 @@
 //! pool. There is one file per pattern. The program `compare` runs the contenders of a workload by turns and prints a
 //! table; the benches in `benches/` hand the same contenders to criterion. The package's README tells how to add to it.
 
+pub mod catalogue;
 pub mod concurrent_map;
 pub mod measure;
 pub mod report;
@@ -20,15 +21,16 @@ mod rate_limiter;
 mod semaphore;
 
 pub use self::{
+    catalogue::WORKLOADS,
     machine::Machine,
-    workload::{Contender, WORKLOADS, Workload},
+    workload::{Contender, Workload},
 };
 
 use self::timing::scaled;
 
 /// Runs the workloads of one pattern under criterion.
 pub fn under_criterion(pattern: &str, criterion: &mut criterion::Criterion) {
-    for workload in workload::of_pattern(pattern) {
+    for workload in catalogue::of_pattern(pattern) {
         let mut group = criterion.benchmark_group(workload.name);
         for mut contender in (workload.contenders)() {
             group.bench_function(contender.name, |bencher| {

@@ -9,8 +9,8 @@ use std::{
 
 use benches::{
     Machine, WORKLOADS, Workload,
+    catalogue::matching,
     measure::{Plan, measure},
-    workload::matching,
 };
 
 const USAGE: &str = "\

@@ -22,13 +22,24 @@ pub(super) fn tiny<P: Pool>(start: fn() -> P) -> impl FnMut(u64) -> Duration {
 
 /// The same as jobs that borrow. The scope waits for them.
 pub(super) fn tiny_in_a_scope(start: fn() -> ThreadPool) -> impl FnMut(u64) -> Duration {
+    in_a_scope(start, |_| ())
+}
+
+/// Spawns jobs that do `work` with their numbers.
+fn in_a_scope(
+    start: fn() -> ThreadPool,
+    work: impl Fn(u64) + Copy + Send + Sync,
+) -> impl FnMut(u64) -> Duration {
     let (pool, roll) = (LazyCell::new(start), RollCall::default());
     move |n| {
         let roll = &roll;
         lap(roll, n, || {
             pool.in_place_scope(|scope| {
                 for number in 0..n {
-                    scope.spawn(move |_| roll.report(number));
+                    scope.spawn(move |_| {
+                        work(number);
+                        roll.report(number);
+                    });
                 }
             });
         })
@@ -115,20 +126,7 @@ pub(super) fn uneven<P: Pool>(start: fn() -> P) -> impl FnMut(u64) -> Duration {
 
 /// The same as jobs that borrow.
 pub(super) fn uneven_in_a_scope(start: fn() -> ThreadPool) -> impl FnMut(u64) -> Duration {
-    let (pool, roll) = (LazyCell::new(start), RollCall::default());
-    move |n| {
-        let roll = &roll;
-        lap(roll, n, || {
-            pool.in_place_scope(|scope| {
-                for number in 0..n {
-                    scope.spawn(move |_| {
-                        work(number);
-                        roll.report(number);
-                    });
-                }
-            });
-        })
-    }
+    in_a_scope(start, work)
 }
 
 /// The same jobs one after the other: twice what two threads can do at best.

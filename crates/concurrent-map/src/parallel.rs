@@ -122,7 +122,7 @@ impl<K: Send + Sync, V: Send + Sync, S: Sync> ConcurrentMap<K, V, S> {
     /// Returns the indices of the shards, to be shared out.
     fn par_shards(&self) -> impl ParallelIterator<Item = usize> + use<K, V, S> {
         // A pool's thread might wait for the lock that this one holds, or for a writer that waits for this one.
-        self.refuse_reentry();
+        self.assert_outside();
         (0..self.shards()).into_par_iter()
     }
 }

@@ -9,7 +9,7 @@ use tidegate_core::{
         atomic::{AtomicUsize, Ordering},
         parallelism,
     },
-    rw_shards,
+    rw_shards, shard,
 };
 
 use crate::lazy::Lazy;
@@ -144,13 +144,8 @@ impl<E> Striped<E> {
 
     /// Returns the index, below `count`, of the table that `hash` belongs to.
     #[inline]
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "the product's high half is below the count"
-    )]
     pub(crate) fn index_of(&self, hash: u64) -> usize {
-        // As in `Shards::by_hash`.
-        ((u128::from(spread(hash)) * self.count.get() as u128) >> 64) as usize
+        shard::index_of(spread(hash), self.count.get())
     }
 
     /// As [`read`](Self::read), by the table's index, and for as long as it takes.

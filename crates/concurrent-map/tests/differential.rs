@@ -1,5 +1,7 @@
 //! What map, set and registry do, compared with what std's do, step by step; and what they hold, counted.
 
+mod hashers;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState},
@@ -12,35 +14,7 @@ use tidegate_concurrent_map::{
     ConcurrentMap, ConcurrentSet, DefaultHashBuilder, Equivalent, Keyed, Op,
 };
 
-/// Lets the map hash what it likes, but sends everything to one place.
-#[derive(Default)]
-struct Constant;
-
-impl Hasher for Constant {
-    fn write(&mut self, _: &[u8]) {}
-
-    fn finish(&self) -> u64 {
-        0xABCD
-    }
-}
-
-/// A number is its own hash.
-#[derive(Default)]
-struct Identity(u64);
-
-impl Hasher for Identity {
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("keys are u16");
-    }
-
-    fn write_u16(&mut self, n: u16) {
-        self.0 = u64::from(n);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
+use self::hashers::{Constant, Identity};
 
 /// Leaves nothing but the highest bits.
 #[derive(Default)]

@@ -5,10 +5,12 @@
     reason = "a test is an ordinary program on std"
 )]
 
+mod hashers;
+
 use std::{
     cell::Cell,
     future::{self, Future, poll_fn},
-    hash::{BuildHasherDefault, Hasher},
+    hash::BuildHasherDefault,
     panic::{self, AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::{
@@ -21,6 +23,8 @@ use std::{
 
 use tidegate_concurrent_map::ConcurrentMap;
 use tidegate_core::{ManualClock, Wait};
+
+use self::hashers::Constant;
 
 type Map = ConcurrentMap<u32, u32>;
 
@@ -304,17 +308,6 @@ fn a_flight_does_not_hide_later_changes_of_its_key() {
     assert_eq!(get(2), Poll::Ready(Ok(2)));
     map.insert(1, 3);
     assert_eq!(get(4), Poll::Ready(Ok(3)));
-}
-
-/// Gives every key the same hash.
-#[derive(Default)]
-struct Constant;
-
-impl Hasher for Constant {
-    fn write(&mut self, _: &[u8]) {}
-    fn finish(&self) -> u64 {
-        7
-    }
 }
 
 #[test]

@@ -5,9 +5,11 @@
     reason = "a test is an ordinary program on std"
 )]
 
+mod hashers;
+
 use std::{
     collections::HashMap,
-    hash::{BuildHasherDefault, Hash, Hasher},
+    hash::{BuildHasherDefault, Hash},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Barrier, Weak,
@@ -17,6 +19,8 @@ use std::{
 };
 
 use tidegate_concurrent_map::{ConcurrentMap, ConcurrentSet, DefaultHashBuilder, Op};
+
+use self::hashers::Constant;
 
 #[test]
 fn the_number_of_shards_is_rounded_up() {
@@ -397,17 +401,6 @@ fn a_closure_may_use_another_map_and_another_thread_the_same() {
             *n = 2;
         });
     });
-}
-
-/// Sends every key to the same shard and slot.
-#[derive(Default)]
-struct Constant;
-
-impl Hasher for Constant {
-    fn write(&mut self, _: &[u8]) {}
-    fn finish(&self) -> u64 {
-        0
-    }
 }
 
 #[test]

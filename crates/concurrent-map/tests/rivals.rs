@@ -4,8 +4,10 @@
 //! or waits, or meets another who does it the other way round. Here nothing is handed out, and a closure that comes
 //! again panics. How maps fail while they grow is in `growth.rs`, and when they drop what they held in `drops.rs`.
 
+mod hashers;
+
 use std::{
-    hash::{BuildHasherDefault, Hasher},
+    hash::BuildHasherDefault,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{
@@ -17,6 +19,8 @@ use std::{
 };
 
 use tidegate_concurrent_map::{ConcurrentMap, ConcurrentSet, Op};
+
+use self::hashers::Identity;
 
 /// The message of the panic with which `operation` ends.
 fn refusal(operation: impl FnOnce()) -> &'static str {
@@ -252,24 +256,6 @@ fn all_who_ask_for_a_value_that_is_not_there_get_the_same() {
             }
         });
         assert_eq!(map.get(&1).unwrap().load(Ordering::Relaxed), 4);
-    }
-}
-
-/// Sends a number to itself.
-#[derive(Default)]
-struct Identity(u64);
-
-impl Hasher for Identity {
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("keys are u64");
-    }
-
-    fn write_u64(&mut self, n: u64) {
-        self.0 = n;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

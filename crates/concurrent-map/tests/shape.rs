@@ -5,6 +5,8 @@
     reason = "a test is an ordinary program on std"
 )]
 
+mod hashers;
+
 use std::{
     cell::Cell,
     hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher},
@@ -14,6 +16,8 @@ use std::{
 };
 
 use tidegate_concurrent_map::{ConcurrentMap, ConcurrentSet};
+
+use self::hashers::Identity;
 
 thread_local! {
     /// How many more keys are hashed before one panics.
@@ -30,24 +34,6 @@ impl Hash for Key {
             None => panic::resume_unwind(Box::new("the fuse has blown")),
         }
         state.write_u64(self.0);
-    }
-}
-
-/// Hashes a number to itself, so that keys in a row lie in a row.
-#[derive(Debug, Clone, Default)]
-struct Identity(u64);
-
-impl Hasher for Identity {
-    fn write(&mut self, _bytes: &[u8]) {
-        unreachable!("keys are numbers");
-    }
-
-    fn write_u64(&mut self, n: u64) {
-        self.0 = n;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

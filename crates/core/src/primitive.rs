@@ -213,6 +213,13 @@ pub(crate) fn sequentially_consistent_in_models() {
     loom::sync::atomic::fence(atomic::Ordering::SeqCst);
 }
 
+/// Lets the calling thread rest for a while.
+#[cfg(feature = "std")]
+pub(crate) fn nap(duration: core::time::Duration) {
+    // Nobody has this parker, so nobody wakes it.
+    park_until(&parking::Parker::new(), std::time::Instant::now() + duration);
+}
+
 /// Whether a thread that spins may be woken by another one that runs meanwhile.
 #[cfg(all(feature = "std", not(loom)))]
 pub(crate) fn may_spin() -> bool {

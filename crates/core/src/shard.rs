@@ -49,14 +49,9 @@ impl<T> Shards<T> {
     }
 
     /// Returns the shard that the *high* bits of `hash` choose. The low bits are left to the table in the shard.
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "the product's high half is below the length"
-    )]
     #[inline]
     pub fn by_hash(&self, hash: u64) -> &T {
-        // The hash as a fraction of 2⁶⁴, times the length: of a power of two, the high bits.
-        &self.parts[((u128::from(hash) * self.parts.len() as u128) >> 64) as usize]
+        &self.parts[index_of(hash, self.parts.len())]
     }
 
     /// Returns the shard of the calling thread: always the same, and one that few other threads use.
@@ -91,4 +86,12 @@ impl<T> Shards<T> {
     pub fn into_values(self) -> impl ExactSizeIterator<Item = T> {
         self.parts.into_iter().map(CachePadded::into_inner)
     }
+}
+
+/// Returns the index, below `count`, of the shard that [`Shards::by_hash`] returns for `hash` if there are `count`.
+#[allow(clippy::cast_possible_truncation, reason = "the product's high half is below the count")]
+#[inline]
+pub fn index_of(hash: u64, count: usize) -> usize {
+    // The hash as a fraction of 2⁶⁴, times the count: of a power of two, the high bits.
+    ((u128::from(hash) * count as u128) >> 64) as usize
 }

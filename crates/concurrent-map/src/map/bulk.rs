@@ -17,7 +17,8 @@ pub(crate) const BATCH: usize = 512;
 /// holds some of them is locked once, for as long as its part takes.
 ///
 /// A batch is not one step: others may see a part of it, and come in between. Equal keys are served in the order in
-/// which they are given. Worth it from a few keys per shard on; with fewer, one call per key costs no more.
+/// which they are given. Worth it from a few keys per shard on; with fewer, one call per key costs no more, and reads of
+/// shards that are mostly read cost less.
 impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// Returns clones of the values of `keys`, in their order. Cloning runs under a shard's lock.
     ///

@@ -187,7 +187,7 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
 
     /// Panics with std if the calling thread runs a closure of this map.
     #[cfg(feature = "rayon")]
-    pub(crate) fn refuse_reentry(&self) {
+    pub(crate) fn assert_outside(&self) {
         self.entries.assert_outside();
     }
 

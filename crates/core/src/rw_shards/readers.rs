@@ -1,15 +1,14 @@
 //! Readers who announce themselves where no other reader writes.
 
 use core::{cell::Cell, num::NonZeroUsize, time::Duration};
-use std::time::Instant;
 
 use super::inside;
 use crate::{
     event::Event,
     primitive::{
         atomic::{AtomicUsize, Ordering},
-        may_spin, parallelism, park_until, sequentially_consistent_in_models, spin_loop,
-        thread_constant, thread_number, tuned, yield_now,
+        may_spin, nap, parallelism, sequentially_consistent_in_models, spin_loop, thread_constant,
+        thread_number, tuned, yield_now,
     },
     shard::Shards,
 };
@@ -150,8 +149,7 @@ impl Patience {
         match self.looks {
             0..Self::SPINS => spin_loop(),
             Self::SPINS..Self::SPINS_AND_YIELDS => yield_now(),
-            // Nobody has this parker: it is a sleep.
-            _ => return park_until(&parking::Parker::new(), Instant::now() + Self::NAP),
+            _ => return nap(Self::NAP),
         }
         self.looks += 1;
     }
