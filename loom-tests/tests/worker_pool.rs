@@ -74,8 +74,8 @@ fn waiting_submit_against_room_and_close() {
     model(|| {
         let pool = WorkerPool::detached(0);
         let submitter = {
-            let submit = pool.submit(|| 7);
-            thread::spawn(|| submit.wait())
+            let pool = pool.clone();
+            thread::spawn(move || pool.submit(|| 7).wait())
         };
         let mut worker = pool.worker();
         assert!(poll_quietly(&mut worker).is_pending());
@@ -196,7 +196,7 @@ fn last_worker_against_the_end_of_the_pool() {
         let pool = WorkerPool::detached(1);
         let handle = pool.try_submit(|| ()).unwrap();
         // Keeps the queue, and so the job, in memory: somebody must take it out.
-        let _submit = pool.submit(|| ());
+        let _shutdown = pool.shutdown();
         let worker = pool.worker();
         let leaver = thread::spawn(|| drop(worker));
         drop(pool);

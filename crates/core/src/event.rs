@@ -115,7 +115,7 @@ impl Event {
     #[inline]
     pub fn notify(&self, n: usize) {
         if self.may_be_waited_for() {
-            self.pass_on(n.additional().relaxed());
+            self.pass_on(n.additional().relaxed(), || ());
         }
     }
 
@@ -124,8 +124,20 @@ impl Event {
     pub fn notify_all(&self) {
         // Plain `notify` means "until at least n are notified", which is right for all of them.
         if self.may_be_waited_for() {
-            self.pass_on(usize::MAX.relaxed());
+            self.pass_on(usize::MAX.relaxed(), || ());
         }
+    }
+
+    /// Wakes `n` waiters more, for who has read in a word of its own that somebody waits.
+    ///
+    /// A [`Condition`] that raises a flag in the word it looks at ([`begin_to_wait`](Condition::begin_to_wait)) spares who
+    /// changes that word the fence and the load of [`notify`](Self::notify): it reads the flag with the change, calls this
+    /// only if it was up, and `lower` takes it down again when nobody is registered any more.
+    ///
+    /// `lower` is called under a lock, and must be no more than a step on an atomic.
+    #[cold]
+    pub fn notify_flagged(&self, n: usize, lower: impl FnOnce()) {
+        self.pass_on(n.additional().relaxed(), lower);
     }
 
     /// Begins a notification.
@@ -139,13 +151,14 @@ impl Event {
     }
 
     #[cold]
-    fn pass_on(&self, notification: impl IntoNotification<Tag = ()>) {
+    fn pass_on(&self, notification: impl IntoNotification<Tag = ()>, lower: impl FnOnce()) {
         let notified = self.listeners.notify(notification) > 0;
         let desk = self.desk.with(|desk| {
             let desk = desk.as_ref()?;
             // ORDERING: Relaxed: counted up inside of this lock, and counting down late only keeps the alert longer.
             if desk.registered.load(Ordering::Relaxed) == 0 {
                 self.alert.store(false, Ordering::Relaxed);
+                lower();
             }
             notified.then(|| desk.clone())
         });
@@ -202,6 +215,10 @@ pub trait Condition {
 
     /// Returns the value if the condition holds now. May consume what it finds.
     fn check(&mut self) -> Option<Self::Output>;
+
+    /// Called after each registration, before the check that follows it: the place to raise a flag for those who will
+    /// [notify](Event::notify_flagged).
+    fn begin_to_wait(&mut self) {}
 }
 
 impl<T, F: FnMut() -> Option<T>> Condition for F {
@@ -322,7 +339,10 @@ impl Waiter {
     ) -> Poll<C::Output> {
         loop {
             match self.registration.as_mut().map(|registration| registration.poll(cx.waker())) {
-                None => self.registration = Some(event.listen(cx.waker())),
+                None => {
+                    self.registration = Some(event.listen(cx.waker()));
+                    condition.begin_to_wait();
+                }
                 // A notification that came before a check is used up by it: one unit, one notification.
                 Some(true) => self.registration = None,
                 // Registered, checked since, not notified: sleep.

@@ -14,6 +14,9 @@ pub mod lock;
 pub mod primitive;
 #[cfg(target_has_atomic = "ptr")]
 pub mod queue;
+#[cfg(target_has_atomic = "ptr")]
+#[allow(unsafe_code, reason = "its slots are UnsafeCells; the argument stands there")]
+pub mod ring;
 pub mod rw_shards;
 pub mod shard;
 pub mod tally;

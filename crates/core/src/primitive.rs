@@ -104,10 +104,14 @@ pub(crate) use std::sync::Mutex;
 #[cfg(feature = "std")]
 pub(crate) use std::sync::PoisonError;
 
+#[cfg(not(loom))]
+pub use self::cell::UnsafeCell;
 #[cfg(loom)]
-pub(crate) use loom::{cell::UnsafeCell, thread::yield_now};
+pub use loom::cell::UnsafeCell;
+#[cfg(loom)]
+pub(crate) use loom::thread::yield_now;
 #[cfg(all(not(loom), feature = "std"))]
-pub(crate) use {self::cell::UnsafeCell, std::thread::yield_now};
+pub(crate) use std::thread::yield_now;
 
 #[cfg(all(loom, feature = "std"))]
 pub use self::model_once::OnceLock;
@@ -137,29 +141,60 @@ macro_rules! thread_constant {
 pub(crate) use thread_constant;
 
 /// A cell with loom's interface, by which a model sees who looks at it and who writes.
-#[cfg(all(not(loom), feature = "std"))]
+#[cfg(not(loom))]
 mod cell {
-    pub(crate) struct UnsafeCell<T>(core::cell::UnsafeCell<T>);
+    /// A cell with loom's interface, by which a model sees who looks at it and who writes.
+    #[derive(Debug)]
+    pub struct UnsafeCell<T>(core::cell::UnsafeCell<T>);
 
     impl<T> UnsafeCell<T> {
-        pub(crate) const fn new(value: T) -> Self {
+        /// Creates a cell.
+        pub const fn new(value: T) -> Self {
             Self(core::cell::UnsafeCell::new(value))
         }
 
+        /// Calls `f` with a pointer to look through.
         #[inline]
-        pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
             f(self.0.get())
         }
 
+        /// Calls `f` with a pointer to write through.
         #[inline]
-        pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
             f(self.0.get())
         }
 
-        pub(crate) fn into_inner(self) -> T {
+        /// Returns the value.
+        pub fn into_inner(self) -> T {
             self.0.into_inner()
         }
     }
+}
+
+/// How often to spin before letting other threads run.
+#[cfg(all(feature = "std", not(loom)))]
+const SPINS: u32 = 64;
+
+/// Passes the time of a few instructions of another thread, or, if it takes longer, of its turn.
+#[cfg(all(feature = "std", not(loom)))]
+#[cold]
+pub fn relax(tries: &mut u32) {
+    *tries += 1;
+    if *tries < SPINS { spin_loop() } else { yield_now() }
+}
+
+/// Passes the time of a few instructions of another thread.
+#[cfg(all(not(feature = "std"), not(loom)))]
+#[cold]
+pub fn relax(_tries: &mut u32) {
+    spin_loop();
+}
+
+/// LOOM: lets the others run.
+#[cfg(loom)]
+pub fn relax(_tries: &mut u32) {
+    yield_now();
 }
 
 /// Declares a function that is `const` on the real machine and plain under loom, whose types have no const constructor.
@@ -347,6 +382,151 @@ pub(crate) mod model_queue {
         }
         pub(crate) fn pop(&self) -> Option<T> {
             self.0.pop()
+        }
+    }
+}
+
+/// The ring, for what stands on it.
+#[cfg(all(not(loom), target_has_atomic = "ptr"))]
+pub use crate::ring::Ring as RingOrModel;
+#[cfg(loom)]
+pub use model_ring::Ring as RingOrModel;
+
+/// LOOM: the ring has models of its own, so models of what stands on it may have a locked deque in its place, which promises
+/// the same: a change and the flag that says who waits for it are one step.
+#[cfg(loom)]
+mod model_ring {
+    use core::num::NonZeroUsize;
+
+    use alloc::collections::VecDeque;
+
+    use crate::ring::{NotPopped, NotPushed, Popped, Pushed};
+
+    /// A locked deque with the interface of [`Ring`](crate::ring::Ring).
+    pub struct Ring<T> {
+        state: loom::sync::Mutex<State<T>>,
+        capacity: usize,
+    }
+
+    struct State<T> {
+        items: VecDeque<T>,
+        item_awaited: bool,
+        room_awaited: bool,
+        closed: bool,
+        diverted: bool,
+    }
+
+    #[allow(missing_docs, reason = "as the ring's own")]
+    impl<T> Ring<T> {
+        pub fn new(capacity: NonZeroUsize) -> Self {
+            let state = State {
+                items: VecDeque::new(),
+                item_awaited: false,
+                room_awaited: false,
+                closed: false,
+                diverted: false,
+            };
+            Self { state: loom::sync::Mutex::new(state), capacity: capacity.get() }
+        }
+
+        fn with<R>(&self, section: impl FnOnce(&mut State<T>) -> R) -> R {
+            section(&mut self.state.lock().unwrap())
+        }
+
+        pub fn push(&self, item: T) -> Result<Pushed, NotPushed<T>> {
+            self.with(|state| match () {
+                () if state.closed => Err(NotPushed::Closed(item)),
+                () if state.diverted => Err(NotPushed::Full(item)),
+                () => state.push(item, self.capacity),
+            })
+        }
+
+        pub fn push_diverted(&self, item: T) -> Result<Pushed, NotPushed<T>> {
+            self.with(|state| state.push(item, self.capacity))
+        }
+
+        pub fn pop(&self) -> Result<Popped<T>, NotPopped> {
+            self.with(|state| match state.items.pop_front() {
+                Some(item) => Ok(Popped { item, is_awaited: state.room_awaited }),
+                None if state.diverted => Err(NotPopped::Diverted),
+                None if state.closed => Err(NotPopped::Closed),
+                None => Err(NotPopped::Empty),
+            })
+        }
+
+        pub fn await_item(&self) {
+            self.with(|state| state.item_awaited = true);
+        }
+
+        pub fn item_is_not_awaited(&self) {
+            self.with(|state| state.item_awaited = false);
+        }
+
+        pub fn is_item_awaited(&self) -> bool {
+            self.with(|state| state.item_awaited)
+        }
+
+        pub fn await_room(&self) {
+            self.with(|state| state.room_awaited = true);
+        }
+
+        pub fn room_is_not_awaited(&self) {
+            self.with(|state| state.room_awaited = false);
+        }
+
+        pub fn divert(&self) -> bool {
+            self.with(|state| {
+                state.diverted = true;
+                state.item_awaited
+            })
+        }
+
+        pub fn resume(&self) {
+            self.with(|state| state.diverted = false);
+        }
+
+        pub fn is_diverted(&self) -> bool {
+            self.with(|state| state.diverted)
+        }
+
+        pub fn close(&self) -> bool {
+            self.with(|state| !core::mem::replace(&mut state.closed, true))
+        }
+
+        pub fn is_closed(&self) -> bool {
+            self.with(|state| state.closed)
+        }
+
+        pub fn is_drained(&self) -> bool {
+            self.with(|state| state.closed && !state.diverted && state.items.is_empty())
+        }
+
+        pub fn len(&self) -> usize {
+            self.with(|state| state.items.len())
+        }
+
+        pub fn is_empty(&self) -> bool {
+            self.len() == 0
+        }
+
+        pub fn capacity(&self) -> usize {
+            self.capacity
+        }
+    }
+
+    impl<T> core::fmt::Debug for Ring<T> {
+        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            f.debug_struct("Ring").finish_non_exhaustive()
+        }
+    }
+
+    impl<T> State<T> {
+        fn push(&mut self, item: T, capacity: usize) -> Result<Pushed, NotPushed<T>> {
+            if self.items.len() == capacity {
+                return Err(NotPushed::Full(item));
+            }
+            self.items.push_back(item);
+            Ok(Pushed { is_awaited: self.item_awaited })
         }
     }
 }

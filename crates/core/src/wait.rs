@@ -15,12 +15,27 @@
 pub(crate) mod driver;
 mod or;
 #[cfg(feature = "std")]
-mod spin;
+pub mod spin;
 
-use core::{future::Future, time::Duration};
+use core::{future::Future, task::Context, time::Duration};
 
 pub use self::or::{OrCancelled, OrTimeout};
 use crate::{cancel::CancelToken, time::Timer};
+
+/// Returns whether this poll may take its time: it is the first one of a thread that has nothing else to do, and another
+/// thread may run meanwhile.
+///
+/// A future may look for what it waits for a few times more before it registers anywhere, which saves its wake-up.
+#[cfg(feature = "std")]
+pub fn may_linger(cx: &Context<'_>) -> bool {
+    driver::is_probe(cx.waker()) && crate::primitive::may_spin()
+}
+
+/// Without std there are no threads.
+#[cfg(not(feature = "std"))]
+pub fn may_linger(_cx: &Context<'_>) -> bool {
+    false
+}
 
 /// Waiting for a future on a thread, and giving a wait up.
 ///

@@ -80,7 +80,7 @@ impl WakeList {
 }
 
 /// Calls `act` with each item; if one call panics, goes on with the items behind it while the panic unwinds.
-pub(crate) fn each<I: Iterator>(mut items: I, act: fn(I::Item)) {
+pub fn each<I: Iterator>(mut items: I, act: fn(I::Item)) {
     struct Remaining<'a, I: Iterator>(&'a mut I, fn(I::Item));
     impl<I: Iterator> Drop for Remaining<'_, I> {
         fn drop(&mut self) {

@@ -61,10 +61,9 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     {
         let (pool, f) = (pool.clone(), Arc::new(f));
         self.map_async(name, n, move |item| {
-            let f = f.clone();
-            let submitted = pool.submit(move || f(item));
+            let (pool, f) = (pool.clone(), f.clone());
             async move {
-                match submitted.await.await {
+                match pool.submit(move || f(item)).await.await {
                     Ok(result) => result.map_err(Into::into),
                     Err(JoinError::Panicked(panic)) => {
                         Err(Panicked::saying(panic.message()).into())

@@ -7,9 +7,7 @@ use core::{
     task::{Context, Poll},
 };
 
-use tidegate_core::primitive::Arc;
-
-use crate::{error::JoinError, task::Join};
+use crate::{cell::Reply, error::JoinError};
 
 /// The result of a job that was submitted: a future, to be awaited in a task or waited for on a thread.
 ///
@@ -46,15 +44,15 @@ pub struct JobHandle<T> {
 }
 
 enum End<T> {
-    Task(Arc<dyn Join<T>>),
+    Job(Reply<T>),
     /// The pool did not accept the job.
     Refused,
     Taken,
 }
 
 impl<T> JobHandle<T> {
-    pub(crate) fn new(task: Arc<dyn Join<T>>) -> Self {
-        Self { end: End::Task(task) }
+    pub(crate) fn new(reply: Reply<T>) -> Self {
+        Self { end: End::Job(reply) }
     }
 
     pub(crate) fn refused() -> Self {
@@ -64,7 +62,7 @@ impl<T> JobHandle<T> {
     /// Returns whether the job has ended, in whatever way: the next poll gives its result.
     pub fn is_finished(&self) -> bool {
         match &self.end {
-            End::Task(task) => task.is_finished(),
+            End::Job(reply) => reply.is_ended(),
             End::Refused | End::Taken => true,
         }
     }
@@ -74,8 +72,8 @@ impl<T> Future for JobHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let result = match &self.end {
-            End::Task(task) => match task.poll_join(cx) {
+        let result = match &mut self.end {
+            End::Job(reply) => match reply.poll(cx) {
                 Poll::Ready(result) => result,
                 Poll::Pending => return Poll::Pending,
             },
@@ -84,14 +82,6 @@ impl<T> Future for JobHandle<T> {
         };
         self.end = End::Taken;
         Poll::Ready(result)
-    }
-}
-
-impl<T> Drop for JobHandle<T> {
-    fn drop(&mut self) {
-        if let End::Task(task) = &self.end {
-            task.detach();
-        }
     }
 }
 

@@ -1,182 +1,395 @@
-//! Where jobs wait: the queue, and who may add to it.
+//! Where jobs wait: a ring, and behind it a list for what the ring has no place for.
 //!
-//! The one place that knows how jobs are stored. [`Room`] is a reserved place, so that a job that is refused need not be
-//! made first.
+//! The one place that knows how jobs are stored.
+//!
+//! ```text
+//! push ─▶ ring ──full──▶ capacity left? ──▶ behind it (lock) ─▶ the ring is diverted: later pushes go behind it, too
+//!          │ a worker sleeps? wake one, unless one is looking
+//! take ◀─ ring ◀──empty, diverted── refill it from behind (lock), until nothing is left there
+//!          │ somebody waits for room? wake one
+//! ```
+//!
+//! Most pools never see what is behind the ring: it is for capacities of more than [`RING`] jobs.
 
-use core::{fmt, mem};
+use core::{
+    fmt,
+    num::NonZeroUsize,
+    task::{Context, Poll},
+};
 
+use alloc::collections::VecDeque;
+
+use crossbeam_utils::CachePadded;
+#[cfg(feature = "std")]
+use tidegate_core::primitive::relax;
 use tidegate_core::{
-    Event, Queue,
+    Closed, Event,
+    event::{Condition, Waiter},
+    lock::Lock,
     primitive::{
-        atomic::{AtomicUsize, Ordering, fence},
-        spin_loop,
+        RingOrModel as Ring,
+        atomic::{AtomicBool, AtomicUsize, Ordering, fence},
     },
-    queue::{Pop, TryPopError},
+    ring::{NotPopped, NotPushed},
 };
 
 use crate::task::Job;
 
-/// No room; the numbers below say how many jobs there are too many.
-const FULL: usize = usize::MAX / 2;
-/// The largest capacity, which leaves as many numbers for the workers.
-const MAX_CAPACITY: usize = FULL / 2;
+/// The most jobs in the ring, which is allocated at once.
+const RING: usize = 1024;
+
+/// The places in the ring of a hand-off, where jobs pass but do not stay.
+const HAND_OFF_RING: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+
+/// The most jobs that go from behind the ring into it while the lock is held.
+const AT_ONCE: usize = 64;
+
+/// How often a submitter looks for room before it sleeps: most often after it has let other threads run.
+#[cfg(feature = "std")]
+const LINGER: u32 = 100;
 
 pub(crate) struct Intake {
-    // Unbounded: it is bounded by `room`.
-    jobs: Queue<Job>,
-    /// `FULL` + capacity + workers that came for a job − jobs that nobody has taken.
-    ///
-    /// | changed by | how |
-    /// | --- | --- |
-    /// | `ask`, a worker coming for a job | + 1 |
-    /// | `withdraw`, one that leaves without | − 1; ends below `FULL` if a job was promised to it |
-    /// | `reserve` | − 1, if it is above `FULL` |
-    /// | `Room::drop`, a reservation that was not used | + 1 |
-    room: AtomicUsize,
-    made_room: Event,
+    ring: Ring<Job>,
+    // INVARIANT: empty unless the ring is diverted, and younger than what is in the ring.
+    behind: Lock<VecDeque<Job>>,
     capacity: usize,
+    job_came: Event,
+    made_room: Event,
+    /// A worker looks at the ring all the time, and will take what comes.
+    is_watched: CachePadded<AtomicBool>,
+    /// Only of a hand-off: workers that wait for a job nobody has promised them. Below zero, so many jobs have been promised
+    /// to workers that have left.
+    askers: Option<Askers>,
 }
 
-/// Why there is no room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NoRoom {
-    Full,
-    Closed,
+/// Why a job was not taken; gives it back.
+#[derive(Debug)]
+pub(crate) enum Refused<J> {
+    Full(J),
+    Closed(J),
 }
 
 impl Intake {
     pub(crate) fn new(capacity: usize) -> Self {
-        let capacity = capacity.min(MAX_CAPACITY);
+        let ring = NonZeroUsize::new(capacity.min(RING)).unwrap_or(HAND_OFF_RING);
         Self {
-            jobs: Queue::unbounded(),
-            room: AtomicUsize::new(FULL + capacity),
+            ring: Ring::new(ring),
+            behind: Lock::new(VecDeque::new()),
+            // A hand-off is bounded by its workers.
+            capacity: if capacity == 0 { usize::MAX } else { capacity },
+            job_came: Event::new(),
             made_room: Event::new(),
-            capacity,
+            is_watched: CachePadded::new(AtomicBool::new(false)),
+            askers: (capacity == 0).then(Askers::new),
         }
     }
 
-    /// Reserves a place for a job.
-    pub(crate) fn reserve(&self) -> Result<Room<'_>, NoRoom> {
-        if self.jobs.is_closed() {
-            return Err(NoRoom::Closed);
+    /// Adds a job if there is room.
+    pub(crate) fn push(&self, job: Job) -> Result<(), Refused<Job>> {
+        if let Some(askers) = &self.askers {
+            return self.hand_over(askers, job);
         }
-        // ORDERING: Relaxed throughout: the number lets in, but publishes nothing; the job goes through the queue. Who
-        // finds no room and registers with `made_room` meets the fence in `notify`, behind the increment.
-        let mut room = self.room.load(Ordering::Relaxed);
+        self.store(job)
+    }
+
+    #[inline]
+    fn store(&self, job: Job) -> Result<(), Refused<Job>> {
+        match self.ring.push(job) {
+            Ok(pushed) => {
+                if pushed.is_awaited {
+                    self.wake_worker();
+                }
+                Ok(())
+            }
+            Err(NotPushed::Closed(job)) => Err(Refused::Closed(job)),
+            Err(NotPushed::Full(job)) if self.capacity > self.ring.capacity() => {
+                self.store_behind(job)
+            }
+            Err(NotPushed::Full(job)) => Err(Refused::Full(job)),
+        }
+    }
+
+    #[cold]
+    fn store_behind(&self, job: Job) -> Result<(), Refused<Job>> {
+        let stored = self.behind.with(|behind| {
+            // From here on nobody gets past us into the ring.
+            if !self.ring.is_diverted() {
+                self.ring.divert();
+            }
+            let refuse = if self.ring.is_closed() {
+                Refused::Closed
+            } else if self.capacity != usize::MAX && self.ring.len() + behind.len() >= self.capacity
+            {
+                Refused::Full
+            } else {
+                behind.push_back(job);
+                return Ok(());
+            };
+            if behind.is_empty() {
+                self.ring.resume();
+            }
+            Err(refuse(job))
+        });
+        // A worker that goes to sleep finds the ring diverted, and does not.
+        if stored.is_ok() && self.ring.is_item_awaited() {
+            self.wake_worker();
+        }
+        stored
+    }
+
+    #[cold]
+    fn hand_over(&self, askers: &Askers, job: Job) -> Result<(), Refused<Job>> {
+        if self.is_closed() {
+            return Err(Refused::Closed(job));
+        }
+        if !askers.promise() {
+            return Err(Refused::Full(job));
+        }
+        let stored = self.store(job);
+        if stored.is_err() {
+            self.ask();
+        }
+        stored
+    }
+
+    /// Wakes a worker for a job that came, unless one is looking.
+    #[cold]
+    fn wake_worker(&self) {
+        // ORDERING: the fence pairs with the one in `watch`. If ours comes first, the watcher's look after the watch sees the
+        // job; if theirs does, the load sees that nobody watches any more.
+        fence(Ordering::SeqCst);
+        if !self.is_watched.load(Ordering::Relaxed) {
+            self.job_came.notify_flagged(1, || self.ring.item_is_not_awaited());
+        }
+    }
+
+    /// Takes the oldest job if there is one: `None` if there is none now.
+    pub(crate) fn take(&self) -> Result<Option<Job>, Closed> {
         loop {
-            if room <= FULL {
-                return Err(NoRoom::Full);
-            }
-            let taken = self.room.compare_exchange_weak(
-                room,
-                room - 1,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
-            match taken {
-                Ok(_) => return Ok(Room { intake: self }),
-                Err(found) => room = found,
+            match self.ring.pop() {
+                Ok(popped) => {
+                    if popped.is_awaited {
+                        self.made_room.notify_flagged(1, || self.ring.room_is_not_awaited());
+                    }
+                    return Ok(Some(popped.item));
+                }
+                Err(NotPopped::Empty) => return Ok(None),
+                Err(NotPopped::Closed) => return Err(Closed),
+                Err(NotPopped::Diverted) => self.refill(),
             }
         }
     }
 
-    /// Returns the event of somebody finding room, or finding the intake closed.
-    pub(crate) fn made_room(&self) -> &Event {
-        &self.made_room
+    #[cold]
+    fn refill(&self) {
+        self.behind.with(|behind| {
+            for _ in 0..AT_ONCE {
+                let Some(job) = behind.pop_front() else {
+                    self.ring.resume();
+                    return;
+                };
+                match self.ring.push_diverted(job) {
+                    Ok(_) => {}
+                    Err(NotPushed::Full(job) | NotPushed::Closed(job)) => {
+                        behind.push_front(job);
+                        return;
+                    }
+                }
+            }
+        });
     }
 
-    /// Makes room for one job more, on behalf of a worker that comes for one.
+    /// Looks for a job up to `looks` times, in the place of workers that sleep: as long as one looks, nobody is woken for a
+    /// job that comes. Returns at once if another worker does.
+    #[cfg(feature = "std")]
+    pub(crate) fn watch(&self, looks: u32) -> Option<Job> {
+        // ORDERING: Relaxed: it only says that somebody is there.
+        if looks == 0 || self.is_watched.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let (mut found, mut tries) = (None, 0);
+        while tries < looks && !self.is_closed() {
+            found = self.take().ok().flatten();
+            if found.is_some() {
+                break;
+            }
+            relax(&mut tries);
+        }
+        self.is_watched.store(false, Ordering::Relaxed);
+        // ORDERING: pairs with the fence in `wake_worker`, as said there.
+        fence(Ordering::SeqCst);
+        if found.is_none() {
+            found = self.take().ok().flatten();
+        }
+        // Who pushed meanwhile has relied on us, but we have hands for one job only.
+        if found.is_some() && !self.ring.is_empty() && self.ring.is_item_awaited() {
+            self.job_came.notify_flagged(1, || self.ring.item_is_not_awaited());
+        }
+        found
+    }
+
+    /// Lets the workers make room for a while.
+    ///
+    /// A submitter that is faster than they are would be woken for each single place; so it comes back to many.
+    #[cfg(feature = "std")]
+    pub(crate) fn linger(&self) {
+        let mut rounds = 0;
+        while rounds < LINGER && !self.has_much_room() && !self.is_closed() {
+            relax(&mut rounds);
+        }
+    }
+
+    /// Waits for a job.
+    pub(crate) fn poll_take(
+        &self,
+        waiter: &mut Waiter,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Job, Closed>> {
+        waiter.poll_until(&self.job_came, cx, &mut Taking { intake: self })
+    }
+
+    /// Waits until `push`, which tries to push, gives a value.
+    pub(crate) fn poll_room<R>(
+        &self,
+        waiter: &mut Waiter,
+        cx: &mut Context<'_>,
+        push: impl FnMut() -> Option<R>,
+    ) -> Poll<R> {
+        waiter.poll_until(&self.made_room, cx, &mut Pushing { intake: self, push })
+    }
+
+    /// Counts a worker of a hand-off that waits for a job.
     pub(crate) fn ask(&self) {
-        // ORDERING: Relaxed: as in `reserve`.
-        let before = self.room.fetch_add(1, Ordering::Relaxed);
-        if before >= FULL {
+        if let Some(askers) = &self.askers {
+            askers.ask();
             self.made_room.notify(1);
         }
     }
 
-    /// Takes an `ask` back.
+    /// Takes back that a worker waits for a job. If one was promised already, it is the next worker's.
     pub(crate) fn withdraw(&self) {
-        // ORDERING: Relaxed: as in `reserve`.
-        self.room.fetch_sub(1, Ordering::Relaxed);
+        if let Some(askers) = &self.askers {
+            askers.withdraw();
+        }
     }
 
-    /// Waits for a job, on behalf of a worker that has asked. `Closed` when there will be none.
-    pub(crate) fn next(&self) -> Pop<'_, Job> {
-        self.jobs.pop()
-    }
-
-    /// Accepts no more; returns false if that was so already.
+    /// Refuses every job from now on; returns false if it did already.
     pub(crate) fn close(&self) -> bool {
-        let first = self.jobs.close();
-        self.made_room.notify_all();
+        let first = self.ring.close();
+        // Both wake everybody, also if a waker panics on the way.
+        tidegate_core::wake_list::each(
+            [&self.job_came, &self.made_room].into_iter(),
+            Event::notify_all,
+        );
         first
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.jobs.is_closed()
+        self.ring.is_closed()
     }
 
-    /// Closes, and takes out the jobs that no worker has taken, oldest first. The last item is the last for ever.
+    /// Closes it and takes out what is left.
     pub(crate) fn take_all(&self) -> impl Iterator<Item = Job> + '_ {
         self.close();
-        core::iter::from_fn(|| {
-            loop {
-                match self.jobs.try_pop() {
-                    Ok(job) => return Some(job),
-                    Err(TryPopError::Closed) => return None,
-                    // A job on its way in, or about to be refused: a few instructions of another thread.
-                    Err(TryPopError::Empty) => spin_loop(),
-                }
-            }
-        })
+        // Closed, it is never empty for now only.
+        core::iter::from_fn(|| self.take().ok().flatten())
     }
 
-    /// Returns whether every accepted job was taken and none will come. What their takers did before is seen.
+    /// Returns whether it is closed and every job was taken. Who finds that also finds the last one's taker among the crew.
     pub(crate) fn is_drained(&self) -> bool {
-        let drained = self.jobs.is_closed() && self.jobs.is_empty();
-        // ORDERING: Acquire: `is_empty` is a Relaxed load of the word that a pop has changed with Release. So who finds
-        // the last job gone also finds its taker among the crew.
-        fence(Ordering::Acquire);
-        drained
+        self.ring.is_drained()
     }
 
-    /// Returns how many jobs wait. A snapshot.
+    /// Returns whether a push would find no room now. A snapshot.
+    pub(crate) fn is_full(&self) -> bool {
+        self.capacity <= self.ring.capacity() && self.ring.len() >= self.capacity
+    }
+
+    /// Returns whether at least a quarter of the room is free. A snapshot.
+    #[cfg(feature = "std")]
+    fn has_much_room(&self) -> bool {
+        self.askers.is_none() && self.len() <= self.capacity - self.capacity.div_ceil(4)
+    }
+
+    /// Returns the number of jobs that nobody has taken. A snapshot.
     pub(crate) fn len(&self) -> usize {
-        self.jobs.len()
+        let behind = if self.ring.is_diverted() { self.behind.with(|jobs| jobs.len()) } else { 0 };
+        self.ring.len() + behind
     }
 
     pub(crate) fn capacity(&self) -> usize {
-        self.capacity
+        if self.askers.is_some() { 0 } else { self.capacity }
     }
 }
 
 impl fmt::Debug for Intake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Intake").field("jobs", &self.jobs).finish_non_exhaustive()
+        f.debug_struct("Intake").field("ring", &self.ring).finish_non_exhaustive()
     }
 }
 
-/// A place for one job. Dropped, it is free again.
-#[must_use]
-pub(crate) struct Room<'a> {
+struct Taking<'a> {
     intake: &'a Intake,
 }
 
-impl Room<'_> {
-    /// Puts the job in its place; gives it back if the intake was closed meanwhile.
-    pub(crate) fn fill(self, job: Job) -> Result<(), Job> {
-        match self.intake.jobs.try_push(job) {
-            Ok(()) => {
-                mem::forget(self);
-                Ok(())
-            }
-            Err(refused) => Err(refused.into_inner()),
+impl Condition for Taking<'_> {
+    type Output = Result<Job, Closed>;
+
+    fn check(&mut self) -> Option<Self::Output> {
+        self.intake.take().transpose()
+    }
+
+    fn begin_to_wait(&mut self) {
+        self.intake.ring.await_item();
+    }
+}
+
+struct Pushing<'a, P> {
+    intake: &'a Intake,
+    push: P,
+}
+
+impl<R, P: FnMut() -> Option<R>> Condition for Pushing<'_, P> {
+    type Output = R;
+
+    fn check(&mut self) -> Option<R> {
+        (self.push)()
+    }
+
+    fn begin_to_wait(&mut self) {
+        // The room of a hand-off is a worker that waits, which says so itself.
+        if self.intake.askers.is_none() {
+            self.intake.ring.await_room();
         }
     }
 }
 
-impl Drop for Room<'_> {
-    fn drop(&mut self) {
-        self.intake.ask();
+/// The workers that wait at a hand-off.
+struct Askers {
+    /// [`NOBODY`] and the workers that wait, less the jobs that were promised to workers that have left.
+    number: AtomicUsize,
+}
+
+const NOBODY: usize = usize::MAX / 2;
+
+impl Askers {
+    fn new() -> Self {
+        Self { number: AtomicUsize::new(NOBODY) }
+    }
+
+    fn ask(&self) {
+        // ORDERING: Relaxed throughout: the number lets in, but publishes nothing; the job goes through the ring. Who finds
+        // nobody and registers with `made_room` meets the fence in `notify`, behind the increment.
+        self.number.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn withdraw(&self) {
+        self.number.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Promises a job to a worker that waits, if one does.
+    fn promise(&self) -> bool {
+        let one_less = |number| (number > NOBODY).then(|| number - 1);
+        self.number.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
     }
 }

@@ -39,7 +39,7 @@ impl Pending {
     /// Runs the job here, as a worker would have: its panic is contained, and its handle gets the result.
     pub fn run(mut self) {
         if let Some(job) = self.job.take() {
-            self.shared.run(job);
+            self.shared.run_here(job);
         }
     }
 }

@@ -8,15 +8,16 @@ use tidegate_core::primitive::Arc;
 
 use crate::{
     builder::Builder,
+    cell::errand,
     error::TrySubmitError,
     handle::JobHandle,
-    intake::NoRoom,
+    intake::Refused,
     pending::Pending,
     shared::Shared,
     shutdown::Shutdown,
     stats::Stats,
     submit::{Execute, Submit},
-    task::{Job, Task},
+    task::Job,
     threads::Threads,
     worker::Worker,
 };
@@ -125,7 +126,7 @@ impl WorkerPool {
     /// assert!(pool.submit(|| 6 * 7).wait().wait().unwrap_err().is_closed());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn submit<F, T>(&self, job: F) -> Submit<T>
+    pub fn submit<F, T>(&self, job: F) -> Submit<'_, T>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
@@ -156,21 +157,18 @@ impl WorkerPool {
         T: Send + 'static,
     {
         let shared = self.shared();
-        let refused = match shared.reserve() {
-            Ok(room) => {
-                let task = Task::new(job, true);
-                match shared.accept(room, Job::new(task.clone())) {
-                    Ok(()) => return Ok(JobHandle::new(task)),
-                    Err(_refused) => {
-                        let job = task.take_back().expect("a job that was refused has not run");
-                        TrySubmitError::Closed(job)
-                    }
-                }
+        // A glance, to refuse before anything is allocated.
+        let refused = if shared.intake.is_full() && !shared.intake.is_closed() {
+            TrySubmitError::Full(job)
+        } else {
+            let (errand, draft) = errand(job);
+            match shared.accept(Job::tracked(errand)) {
+                Ok(()) => return Ok(JobHandle::new(draft.into_reply())),
+                Err(Refused::Full(_)) => TrySubmitError::Full(draft.take_back()),
+                Err(Refused::Closed(_)) => TrySubmitError::Closed(draft.take_back()),
             }
-            Err(NoRoom::Full) => TrySubmitError::Full(job),
-            Err(NoRoom::Closed) => TrySubmitError::Closed(job),
         };
-        shared.reject();
+        shared.counters.reject();
         Err(refused)
     }
 
@@ -196,7 +194,7 @@ impl WorkerPool {
     /// assert_eq!(receiver.recv()?, 42);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn execute<F>(&self, job: F) -> Execute
+    pub fn execute<F>(&self, job: F) -> Execute<'_>
     where
         F: FnOnce() + Send + 'static,
     {

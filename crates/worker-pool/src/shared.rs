@@ -1,6 +1,6 @@
 //! What the pool, its workers and its pending submissions share.
 
-use core::{any::Any, fmt};
+use core::{any::Any, fmt, time::Duration};
 
 use alloc::{boxed::Box, vec::Vec};
 
@@ -8,9 +8,9 @@ use tidegate_core::{Clock, Timestamp, primitive::Arc};
 
 use crate::{
     crew::Crew,
-    intake::{Intake, NoRoom, Room},
+    intake::{Intake, Refused},
     panic::{bury, contain},
-    stats::{Count, Counters, Stats},
+    stats::{Count, Counters, Record, Stats},
     task::Job,
 };
 
@@ -20,7 +20,7 @@ pub(crate) type OnPanic = Box<dyn Fn(&(dyn Any + Send)) + Send + Sync>;
 pub(crate) struct Shared {
     pub(crate) intake: Intake,
     pub(crate) crew: Crew,
-    counters: Counters,
+    pub(crate) counters: Counters,
     clock: Option<BoxedClock>,
     on_panic: Option<OnPanic>,
 }
@@ -40,43 +40,31 @@ impl Shared {
         })
     }
 
-    /// Reserves a place for a job.
-    pub(crate) fn reserve(&self) -> Result<Room<'_>, NoRoom> {
-        self.intake.reserve()
-    }
-
-    /// Puts a job in its place; gives it back if the pool was closed meanwhile.
-    pub(crate) fn accept(&self, room: Room<'_>, mut job: Job) -> Result<(), Job> {
-        job.accepted = self.now();
-        let accepted = room.fill(job);
-        match &accepted {
-            Ok(()) => self.counters.add(Count::Submitted, 1),
-            // On its way out again the job was counted, and may have kept a shutdown waiting.
-            Err(_) => self.crew.changed.notify_all(),
+    /// Accepts a job if there is room.
+    #[inline]
+    pub(crate) fn accept(&self, mut job: Job) -> Result<(), Refused<Job>> {
+        if let Some(now) = self.now() {
+            job.accept(now);
         }
-        accepted
+        self.intake.push(job)
     }
 
-    /// Counts a job that was not accepted.
-    pub(crate) fn reject(&self) {
-        self.counters.add(Count::Rejected, 1);
-    }
-
-    /// Runs a job here. Nothing of it unwinds out of here, with std.
-    pub(crate) fn run(&self, job: Job) {
+    /// Runs a job on a worker, whose record it is, whatever it does.
+    pub(crate) fn run(&self, mut job: Job, record: &Record) {
+        record.add(Count::Started, 1);
         let started = self.now();
-        self.counters.add(Count::Started, 1);
-        if let (Some(accepted), Some(started)) = (job.accepted, started) {
-            self.counters.add_time(Count::QueueNanos, started.since(accepted));
+        if let Some(started) = started {
+            let accepted = job.accepted().unwrap_or(started);
+            record.add_time(Count::QueueNanos, started.since(accepted));
         }
         let mut ended = |panic: Option<&(dyn Any + Send)>| {
             if let (Some(started), Some(now)) = (started, self.now()) {
-                self.counters.add_time(Count::RunNanos, now.since(started));
+                record.add_time(Count::RunNanos, now.since(started));
             }
             match panic {
-                None => self.counters.add(Count::Succeeded, 1),
+                None => record.add(Count::Succeeded, 1),
                 Some(payload) => {
-                    self.counters.add(Count::Panicked, 1);
+                    record.add(Count::Panicked, 1);
                     self.report(payload);
                 }
             }
@@ -90,19 +78,26 @@ impl Shared {
         });
     }
 
+    /// Runs a job on whatever thread this is.
+    pub(crate) fn run_here(&self, job: Job) {
+        let record = self.counters.open();
+        self.run(job, &record);
+        self.counters.close(&record);
+    }
+
     fn report(&self, payload: &(dyn Any + Send)) {
         if let Some(on_panic) = &self.on_panic {
             contain(|| on_panic(payload));
         }
     }
 
-    /// Drops a job unrun.
+    /// Drops a job unrun. Its handle, if there is one, says so.
     pub(crate) fn cancel(&self, job: Job) {
-        self.counters.add(Count::Cancelled, 1);
+        self.counters.cancel();
         drop(job);
     }
 
-    /// Closes, and takes out what no worker has taken, oldest first.
+    /// Closes the pool and takes out the jobs that no worker has.
     pub(crate) fn take_all(&self) -> Vec<Job> {
         let jobs = self.intake.take_all().collect();
         // With nothing left to take, a shutdown may be over.
@@ -110,41 +105,46 @@ impl Shared {
         jobs
     }
 
-    /// Drops every job that nobody will run.
+    /// Cancels the jobs that nobody will ever take.
     pub(crate) fn abandon(&self) {
         for job in self.take_all() {
             contain(|| self.cancel(job));
         }
     }
 
-    /// Returns whether every accepted job has ended and every worker that started has left, for ever.
+    /// Returns whether the pool is closed, every job has ended, and no worker that had one is left.
     pub(crate) fn is_at_rest(&self) -> bool {
         // In this order: a worker that takes the last job was counted before.
         self.intake.is_drained() && self.crew.started() == 0
     }
 
-    /// Returns how many accepted jobs have not ended. A snapshot, exact for jobs whose submission has returned.
+    /// Returns how many accepted jobs have not ended. A snapshot.
     pub(crate) fn unfinished(&self) -> usize {
-        // Not queue length and running jobs: one that is being taken out is in neither.
-        self.counters.unfinished()
+        let stats = self.stats();
+        stats.queued + stats.running
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let counters = &self.counters;
-        let time = |count| self.clock.as_ref().map(|_| counters.time(count));
-        let (running, workers) = (counters.running(), self.crew.members());
+        // The queue first: a job that is taken meanwhile is counted twice rather than not at all.
+        let queued = self.intake.len();
+        let sums = self.counters.sums();
+        let (succeeded, panicked) = (sums.get(Count::Succeeded), sums.get(Count::Panicked));
+        let time = |time: Duration| self.clock.as_ref().map(|_| time);
+        let (running, cancelled) = (sums.running(), self.counters.cancelled());
+        let workers = self.crew.members();
+        let busy = usize::try_from(running).unwrap_or(usize::MAX);
         Stats {
-            submitted: counters.sum(Count::Submitted),
-            queued: self.intake.len(),
-            running,
-            succeeded: counters.sum(Count::Succeeded),
-            panicked: counters.sum(Count::Panicked),
-            cancelled: counters.sum(Count::Cancelled),
-            rejected: counters.sum(Count::Rejected),
+            submitted: queued as u64 + running + succeeded + panicked + cancelled,
+            queued,
+            running: busy,
+            succeeded,
+            panicked,
+            cancelled,
+            rejected: self.counters.rejected(),
             workers,
-            idle: workers.saturating_sub(running),
-            queue_time: time(Count::QueueNanos),
-            run_time: time(Count::RunNanos),
+            idle: workers.saturating_sub(busy),
+            queue_time: time(sums.time(Count::QueueNanos)),
+            run_time: time(sums.time(Count::RunNanos)),
         }
     }
 

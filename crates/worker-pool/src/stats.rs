@@ -2,12 +2,21 @@
 
 use core::time::Duration;
 
-use tidegate_core::Tally;
+use alloc::vec::Vec;
+
+use crossbeam_utils::CachePadded;
+use tidegate_core::{
+    lock::Lock,
+    primitive::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 /// What a pool has done and is doing. A snapshot: the numbers are not of one instant.
 ///
-/// Once nothing is going on any more, `submitted` is the sum of `queued`, `running`, `succeeded`, `panicked` and
-/// `cancelled`. What a handle has reported is counted already.
+/// `submitted` is the sum of `queued`, `running`, `succeeded`, `panicked` and `cancelled`; a job that a worker is just
+/// taking out may be missing for that instant. What a handle has reported is counted already.
 ///
 /// # Examples
 ///
@@ -51,59 +60,128 @@ pub struct Stats {
     pub run_time: Option<Duration>,
 }
 
-/// What is counted while it happens; the rest of [`Stats`] is derived.
+/// What one worker has done. Only that worker writes it, so it counts without read-modify-writes.
+#[derive(Debug, Default)]
+pub(crate) struct Record {
+    counts: [AtomicU64; KINDS],
+}
+
+/// The number of [`Count`]s.
+const KINDS: usize = 5;
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Count {
-    Submitted,
     Started,
     Succeeded,
     Panicked,
-    Cancelled,
-    Rejected,
     QueueNanos,
     RunNanos,
 }
 
+impl Record {
+    pub(crate) fn add(&self, count: Count, n: u64) {
+        let count = &self.counts[count as usize];
+        // ORDERING: Relaxed: a statistic. Nobody else writes it, so nothing is lost between the two.
+        count.store(count.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_time(&self, count: Count, time: Duration) {
+        self.add(count, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    }
+}
+
+/// Everything that was counted.
 #[derive(Debug)]
 pub(crate) struct Counters {
-    tally: Tally<8>,
+    files: Lock<Files>,
+    cancelled: AtomicU64,
+    rejected: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Files {
+    /// Of the workers that are there.
+    records: Vec<Arc<CachePadded<Record>>>,
+    /// The sums of those that have left.
+    past: [u64; KINDS],
+}
+
+impl Files {
+    fn sums(&self) -> Sums {
+        let mut sums = self.past;
+        for record in &self.records {
+            // The ends before the starts: a job that ends meanwhile is not counted as minus one.
+            for (sum, count) in sums.iter_mut().zip(&record.counts).rev() {
+                // ORDERING: Relaxed: a snapshot.
+                *sum = sum.wrapping_add(count.load(Ordering::Relaxed));
+            }
+        }
+        Sums(sums)
+    }
+}
+
+/// A snapshot of what all workers have done together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sums([u64; KINDS]);
+
+impl Sums {
+    pub(crate) fn get(self, count: Count) -> u64 {
+        self.0[count as usize]
+    }
+
+    pub(crate) fn time(self, count: Count) -> Duration {
+        Duration::from_nanos(self.get(count))
+    }
+
+    pub(crate) fn running(self) -> u64 {
+        let ended = self.get(Count::Succeeded) + self.get(Count::Panicked);
+        self.get(Count::Started).saturating_sub(ended)
+    }
 }
 
 impl Counters {
     pub(crate) fn new() -> Self {
-        Self { tally: Tally::new() }
+        Self {
+            files: Lock::new(Files::default()),
+            cancelled: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+        }
     }
 
-    pub(crate) fn add(&self, count: Count, n: u64) {
-        self.tally.add(count as usize, n);
+    /// Begins the record of a worker.
+    pub(crate) fn open(&self) -> Arc<CachePadded<Record>> {
+        let record = Arc::<CachePadded<Record>>::default();
+        self.files.with(|files| files.records.push(record.clone()));
+        record
     }
 
-    /// Adds a duration, in whole nanoseconds.
-    pub(crate) fn add_time(&self, count: Count, time: Duration) {
-        self.add(count, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    /// Adds a worker's record to the sums of those that have left.
+    pub(crate) fn close(&self, record: &Arc<CachePadded<Record>>) {
+        self.files.with(|files| {
+            files.records.retain(|other| !Arc::ptr_eq(other, record));
+            for (sum, count) in files.past.iter_mut().zip(&record.counts) {
+                *sum = sum.wrapping_add(count.load(Ordering::Relaxed));
+            }
+        });
     }
 
-    pub(crate) fn sum(&self, count: Count) -> u64 {
-        self.tally.sum(count as usize)
+    pub(crate) fn sums(&self) -> Sums {
+        self.files.with(|files| files.sums())
     }
 
-    pub(crate) fn time(&self, count: Count) -> Duration {
-        Duration::from_nanos(self.sum(count))
+    pub(crate) fn cancel(&self) {
+        self.cancelled.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Returns how many jobs run.
-    pub(crate) fn running(&self) -> usize {
-        self.less_those_that_ended(Count::Started, 0)
+    pub(crate) fn reject(&self) {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Returns how many jobs have neither ended nor been cancelled.
-    pub(crate) fn unfinished(&self) -> usize {
-        self.less_those_that_ended(Count::Submitted, self.sum(Count::Cancelled))
+    pub(crate) fn cancelled(&self) -> u64 {
+        self.cancelled.load(Ordering::Relaxed)
     }
 
-    fn less_those_that_ended(&self, count: Count, others: u64) -> usize {
-        // The ends first: a job that begins meanwhile is counted, and one that ends is not counted as minus one.
-        let ended = others + self.sum(Count::Succeeded) + self.sum(Count::Panicked);
-        usize::try_from(self.sum(count).saturating_sub(ended)).unwrap_or(usize::MAX)
+    pub(crate) fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
     }
 }

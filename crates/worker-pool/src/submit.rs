@@ -3,75 +3,91 @@
 use core::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     task::{Context, Poll},
 };
 
-use tidegate_core::{Closed, event::Waiter, primitive::Arc};
+#[cfg(feature = "std")]
+use tidegate_core::wait::may_linger;
+use tidegate_core::{Closed, event::Waiter};
 
-use crate::{
-    handle::JobHandle,
-    intake::NoRoom,
-    shared::Shared,
-    task::{Job, Task},
-};
+use crate::{cell::errand, handle::JobHandle, intake::Refused, shared::Shared, task::Job};
 
-/// A job on its way into the pool.
-struct Admission {
-    shared: Arc<Shared>,
+/// A job that waits to be let in. Dropped, the job is cancelled with it.
+struct Admission<'a> {
+    shared: &'a Shared,
     // `None` once it was accepted or refused.
     job: Option<Job>,
     waiter: Waiter,
 }
 
-impl Admission {
-    fn new(shared: &Arc<Shared>, job: Job) -> Self {
-        Self { shared: shared.clone(), job: Some(job), waiter: Waiter::new() }
+impl<'a> Admission<'a> {
+    fn new(shared: &'a Shared, job: Job) -> Self {
+        Self { shared, job: Some(job), waiter: Waiter::new() }
     }
 
+    /// Lets the job in once there is room.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
-        let Self { shared, job, waiter } = self;
-        let admitted =
-            waiter.poll_until(shared.intake.made_room(), cx, &mut || match shared.reserve() {
-                Ok(room) => {
-                    let job = job.take().expect("polled after it was ready");
-                    Some(shared.accept(room, job).map_err(drop))
-                }
-                Err(NoRoom::Full) => None,
-                Err(NoRoom::Closed) => {
-                    drop(job.take());
-                    Some(Err(()))
-                }
-            });
-        admitted.map_err(|()| {
-            shared.reject();
-            Closed
-        })
+        match self.offer() {
+            Some(admitted) => Poll::Ready(admitted),
+            None => self.poll_slow(cx),
+        }
+    }
+
+    /// Lets the job in if there is room now.
+    #[inline]
+    fn offer(&mut self) -> Option<Result<(), Closed>> {
+        let job = self.job.take().expect("polled after it was ready");
+        match self.shared.accept(job) {
+            Ok(()) => Some(Ok(())),
+            Err(Refused::Full(job)) => {
+                self.job = Some(job);
+                None
+            }
+            Err(Refused::Closed(job)) => {
+                self.shared.counters.reject();
+                drop(job);
+                Some(Err(Closed))
+            }
+        }
+    }
+
+    #[cold]
+    fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        #[cfg(feature = "std")]
+        if may_linger(cx) {
+            self.shared.intake.linger();
+        }
+        let (shared, mut waiter) = (self.shared, mem::take(&mut self.waiter));
+        let admitted = shared.intake.poll_room(&mut waiter, cx, || self.offer());
+        self.waiter = waiter;
+        admitted
     }
 }
 
 /// Future of [`WorkerPool::submit`](crate::WorkerPool::submit).
 ///
-/// It borrows nothing, so it can be sent to another task; it does not keep the pool open.
+/// It borrows the pool; a task that has a clone of its own makes the future there.
 #[must_use = "futures do nothing unless awaited or waited for"]
-pub struct Submit<T> {
-    admission: Admission,
+pub struct Submit<'a, T> {
+    admission: Admission<'a>,
     // `None` once it was given out.
     handle: Option<JobHandle<T>>,
 }
 
-impl<T: Send + 'static> Submit<T> {
-    pub(crate) fn new<F>(shared: &Arc<Shared>, job: F) -> Self
+impl<'a, T: Send + 'static> Submit<'a, T> {
+    pub(crate) fn new<F>(shared: &'a Shared, job: F) -> Self
     where
         F: FnOnce() -> T + Send + 'static,
     {
-        let task = Task::new(job, true);
-        let admission = Admission::new(shared, Job::new(task.clone()));
-        Self { admission, handle: Some(JobHandle::new(task)) }
+        let (errand, draft) = errand(job);
+        let admission = Admission::new(shared, Job::tracked(errand));
+        Self { admission, handle: Some(JobHandle::new(draft.into_reply())) }
     }
 }
 
-impl<T> Future for Submit<T> {
+impl<T> Future for Submit<'_, T> {
     type Output = JobHandle<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<JobHandle<T>> {
@@ -83,7 +99,7 @@ impl<T> Future for Submit<T> {
     }
 }
 
-impl<T> fmt::Debug for Submit<T> {
+impl<T> fmt::Debug for Submit<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Submit").field("waiter", &self.admission.waiter).finish_non_exhaustive()
     }
@@ -91,22 +107,22 @@ impl<T> fmt::Debug for Submit<T> {
 
 /// Future of [`WorkerPool::execute`](crate::WorkerPool::execute).
 ///
-/// It borrows nothing, so it can be sent to another task; it does not keep the pool open.
+/// It borrows the pool; a task that has a clone of its own makes the future there.
 #[must_use = "futures do nothing unless awaited or waited for"]
-pub struct Execute {
-    admission: Admission,
+pub struct Execute<'a> {
+    admission: Admission<'a>,
 }
 
-impl Execute {
-    pub(crate) fn new<F>(shared: &Arc<Shared>, job: F) -> Self
+impl<'a> Execute<'a> {
+    pub(crate) fn new<F>(shared: &'a Shared, job: F) -> Self
     where
         F: FnOnce() + Send + 'static,
     {
-        Self { admission: Admission::new(shared, Job::new(Task::new(job, false))) }
+        Self { admission: Admission::new(shared, Job::plain(job)) }
     }
 }
 
-impl Future for Execute {
+impl Future for Execute<'_> {
     type Output = Result<(), Closed>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -114,7 +130,7 @@ impl Future for Execute {
     }
 }
 
-impl fmt::Debug for Execute {
+impl fmt::Debug for Execute<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Execute").field("waiter", &self.admission.waiter).finish_non_exhaustive()
     }

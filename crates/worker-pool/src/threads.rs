@@ -12,9 +12,9 @@ mod imp {
 
     use alloc::{format, vec::Vec};
 
-    use tidegate_core::{Wait, lock::Lock};
+    use tidegate_core::lock::Lock;
 
-    use crate::worker::{Pace, Seat, work};
+    use crate::worker::{Seat, work_alone};
 
     #[derive(Debug, Default)]
     pub(crate) struct Threads {
@@ -30,7 +30,7 @@ mod imp {
             let number = self.handles.with(|handles| handles.len());
             let handle = thread::Builder::new()
                 .name(format!("tidegate-worker-{number}"))
-                .spawn(move || work(seat, Pace::Alone).wait())?;
+                .spawn(move || work_alone(seat))?;
             self.handles.with(|handles| handles.push(handle));
             Ok(())
         }

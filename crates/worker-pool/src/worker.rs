@@ -9,9 +9,15 @@ use core::{
 
 use alloc::boxed::Box;
 
-use tidegate_core::primitive::Arc;
+use crossbeam_utils::CachePadded;
+use tidegate_core::{Closed, event::Waiter, primitive::Arc};
+#[cfg(feature = "std")]
+use tidegate_core::{
+    Wait,
+    wait::spin::{Spin, looking_pays},
+};
 
-use crate::{shared::Shared, task::Job};
+use crate::{shared::Shared, stats::Record, task::Job};
 
 /// A worker of a pool, for an executor to drive: `.await` it in a task or `.wait()` for it on a thread.
 ///
@@ -49,7 +55,7 @@ pub struct Worker {
 
 impl Worker {
     pub(crate) fn new(shared: &Arc<Shared>) -> Self {
-        Self { work: Box::pin(work(Seat::new(shared), Pace::Cooperative)) }
+        Self { work: Box::pin(work(Seat::new(shared))) }
     }
 }
 
@@ -67,24 +73,37 @@ impl fmt::Debug for Worker {
     }
 }
 
-/// What a worker does between two jobs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pace {
-    /// It gives its executor a turn.
-    Cooperative,
-    /// It has a thread of its own, and no time to lose.
-    #[cfg(feature = "std")]
-    Alone,
+/// Runs jobs until there are no more.
+async fn work(mut seat: Seat) {
+    seat.start();
+    loop {
+        seat.ask();
+        let job = match seat.take() {
+            Some(job) => job,
+            None => match seat.wait().await {
+                Ok(job) => job,
+                Err(Closed) => return,
+            },
+        };
+        seat.run(job);
+        take_turns().await;
+    }
 }
 
-/// Runs jobs until there are no more.
-pub(crate) async fn work(mut seat: Seat, pace: Pace) {
+/// Runs jobs until there are no more, on a thread that has nothing else to do.
+#[cfg(feature = "std")]
+pub(crate) fn work_alone(mut seat: Seat) {
     seat.start();
-    while let Some(job) = seat.next_job().await {
-        seat.shared.run(job);
-        if pace == Pace::Cooperative {
-            take_turns().await;
-        }
+    loop {
+        seat.ask();
+        let job = match seat.take().or_else(|| seat.watch()) {
+            Some(job) => job,
+            None => match seat.wait().wait() {
+                Ok(job) => job,
+                Err(Closed) => return,
+            },
+        };
+        seat.run(job);
     }
 }
 
@@ -105,15 +124,26 @@ async fn take_turns() {
 /// A worker's place in the crew. Dropped, it is taken out of every count.
 pub(crate) struct Seat {
     shared: Arc<Shared>,
+    record: Arc<CachePadded<Record>>,
     started: bool,
-    // INVARIANT: it has made room for the job it waits for.
+    // INVARIANT: a hand-off counts on it for a job.
     asked: bool,
+    // How long to look for a job before going to sleep.
+    #[cfg(feature = "std")]
+    spin: Spin,
 }
 
 impl Seat {
     pub(crate) fn new(shared: &Arc<Shared>) -> Self {
         shared.crew.join();
-        Self { shared: shared.clone(), started: false, asked: false }
+        Self {
+            shared: shared.clone(),
+            record: shared.counters.open(),
+            started: false,
+            asked: false,
+            #[cfg(feature = "std")]
+            spin: Spin::new(),
+        }
     }
 
     fn start(&mut self) {
@@ -121,7 +151,7 @@ impl Seat {
         self.started = true;
     }
 
-    /// Makes room for a job, unless it has.
+    /// Tells a hand-off that it waits for a job, unless it has.
     pub(crate) fn ask(&mut self) {
         if !self.asked {
             self.asked = true;
@@ -129,11 +159,33 @@ impl Seat {
         }
     }
 
-    async fn next_job(&mut self) -> Option<Job> {
-        self.ask();
-        let job = self.shared.intake.next().await.ok()?;
+    /// Takes a job if there is one.
+    #[inline]
+    fn take(&self) -> Option<Job> {
+        self.shared.intake.take().ok().flatten()
+    }
+
+    /// Looks for a while whether one comes.
+    #[cfg(feature = "std")]
+    fn watch(&mut self) -> Option<Job> {
+        if !looking_pays() {
+            return None;
+        }
+        let found = self.shared.intake.watch(self.spin.polls());
+        self.spin = self.spin.after(found.is_some());
+        found
+    }
+
+    /// Waits for one.
+    fn wait(&self) -> impl Future<Output = Result<Job, Closed>> + '_ {
+        let mut waiter = Waiter::new();
+        poll_fn(move |cx| self.shared.intake.poll_take(&mut waiter, cx))
+    }
+
+    #[inline]
+    fn run(&mut self, job: Job) {
         self.asked = false;
-        Some(job)
+        self.shared.run(job, &self.record);
     }
 }
 
@@ -142,6 +194,7 @@ impl Drop for Seat {
         if self.asked {
             self.shared.intake.withdraw();
         }
+        self.shared.counters.close(&self.record);
         if self.shared.crew.leave(self.started) {
             self.shared.abandon();
         }

@@ -89,7 +89,9 @@ struct Reference {
 impl Reference {
     fn submit(&mut self, id: usize, panics: bool) -> bool {
         let waiting = self.workers.iter().filter(|waits| **waits).count();
-        let accepted = !self.closed && self.queue.len() < self.capacity + waiting;
+        // A queue has room for so many jobs; a hand-off, for as many as there are workers waiting.
+        let room = if self.capacity == 0 { waiting } else { self.capacity };
+        let accepted = !self.closed && self.queue.len() < room;
         if accepted {
             self.submitted += 1;
             self.queue.push_back((id, panics));

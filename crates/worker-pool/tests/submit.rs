@@ -13,9 +13,9 @@ use tidegate_worker_pool::{
 #[test]
 fn every_future_can_be_sent_and_moved() {
     fn check<T: Send + Unpin + 'static>() {}
-    check::<Submit<std::cell::Cell<u8>>>();
+    check::<Submit<'static, std::cell::Cell<u8>>>();
     check::<JobHandle<std::cell::Cell<u8>>>();
-    check::<Execute>();
+    check::<Execute<'static>>();
     check::<Worker>();
     check::<Shutdown>();
     check::<Pending>();

@@ -1,7 +1,16 @@
 //! How long a thread looks for its wake-up before it parks.
 
+use crate::primitive::{parallelism, tuned};
+
+/// Returns whether a thread that looks for something may see it come: whether another thread can run meanwhile.
+pub fn looking_pays() -> bool {
+    parallelism() > 1
+}
+
 /// The most polls before a park: some 50 µs, about what it takes to wake a parked thread.
-const MOST: u32 = 2000;
+///
+/// LOOM: one look shows a model everything that many do.
+const MOST: u32 = tuned(2000, 1);
 
 /// After so many misses in a row it is tried once more: what it is waited for may have become fast.
 const RETRY: u32 = 32;
@@ -11,30 +20,47 @@ const RETRY: u32 = 32;
 /// Two context switches cost more than a short spin, so a thread spins first. It begins with the most, because two
 /// threads that answer each other must both be awake for it to pay at all. Each hit doubles the polls, each miss leaves
 /// a quarter, down to none: a thread that waits for long times parks at once, but for one wait in 32.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_core::wait::spin::Spin;
+///
+/// let first = Spin::new();
+/// assert!(first.after(false).polls() < first.polls());
+/// assert_eq!(first.after(false).after(true).polls(), 2 * first.after(false).polls());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Spin {
+pub struct Spin {
     polls: u32,
     // In a row.
     misses: u32,
 }
 
 impl Spin {
-    pub(super) const fn new() -> Self {
+    /// Begins with the most.
+    pub const fn new() -> Self {
         Self { polls: MOST, misses: 0 }
     }
 
     /// Returns how many polls the next wait may take before it parks.
-    pub(super) fn polls(self) -> u32 {
+    pub fn polls(self) -> u32 {
         self.polls
     }
 
     /// Returns what is learned from a wait whose wake-up came, or did not come, while it was polled for.
-    pub(super) fn after(self, hit: bool) -> Self {
+    pub fn after(self, hit: bool) -> Self {
         if hit {
             return Self { polls: (2 * self.polls).min(MOST), misses: 0 };
         }
         let misses = (self.misses + 1) % RETRY;
         Self { polls: if misses == 0 { MOST } else { self.polls / 4 }, misses }
+    }
+}
+
+impl Default for Spin {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -1,0 +1,393 @@
+//! A bounded queue whose two positions also say who waits.
+//!
+//! The algorithm is Dmitry Vyukov's bounded queue for many producers and consumers: a slot's stamp says whose turn it is,
+//! a position is claimed by one compare-and-swap. The flags in the low bits of the positions are ours:
+//!
+//! ```text
+//! tail: position of the next push │ closed │ diverted │ a popper waits        head: position of the next pop │ a pusher waits
+//!
+//! push: claims the tail ─▶ reads, with the same step, whether a popper waits ─▶ writes, stamps
+//! pop:  claims the head ─▶ reads, with the same step, whether a pusher waits ─▶ reads, stamps
+//! wait: register ─▶ raise the flag in the other side's word ─▶ look again
+//! ```
+//!
+//! One word, one order: either the look after raising the flag sees the claim, or the claim sees the flag. So while nobody
+//! waits, a push and a pop cost one read-modify-write each, and no fence.
+
+use core::{fmt, mem::MaybeUninit};
+
+use alloc::boxed::Box;
+
+use crossbeam_utils::CachePadded;
+
+use crate::primitive::{
+    UnsafeCell,
+    atomic::{AtomicUsize, Ordering},
+    relax,
+};
+
+/// In a stamp: the slot holds the item of this position. In the tail: no more pushes.
+const MARK: usize = 1;
+/// Somebody waits for the owner of this word to move it.
+const AWAITED: usize = 2;
+/// In the tail: pushes are refused as if it were full.
+const DIVERTED: usize = 4;
+const FLAGS: usize = MARK | AWAITED | DIVERTED;
+/// One position.
+const STEP: usize = 8;
+
+const WRITTEN: usize = MARK;
+const CLOSED: usize = MARK;
+
+/// A bounded queue for many pushers and poppers, none of which waits in it.
+///
+/// Who has to wait registers elsewhere (see [`Event`](crate::Event)), raises the flag of what it waits for and tries once
+/// more; whoever changes that next is told that it is awaited.
+///
+/// # Examples
+///
+/// ```
+/// use core::num::NonZeroUsize;
+/// use tidegate_core::ring::{NotPushed, Ring};
+///
+/// let ring = Ring::new(NonZeroUsize::MIN);
+/// ring.await_item();
+/// assert!(ring.push('a').is_ok_and(|pushed| pushed.is_awaited));
+/// assert_eq!(ring.push('b'), Err(NotPushed::Full('b')));
+/// assert_eq!(ring.pop().unwrap().item, 'a');
+/// ```
+pub struct Ring<T> {
+    /// | bits | name | meaning | changed by |
+    /// | --- | --- | --- | --- |
+    /// | 1 | `AWAITED` | somebody waits for room | `await_room`, `room_is_not_awaited` |
+    /// | 3.. | | position of the next pop: the lap, and the index of the slot | `pop` |
+    head: CachePadded<AtomicUsize>,
+    /// | bits | name | meaning | changed by |
+    /// | --- | --- | --- | --- |
+    /// | 0 | `CLOSED` | no more pushes, final | `close` |
+    /// | 1 | `AWAITED` | somebody waits for an item | `await_item`, `item_is_not_awaited` |
+    /// | 2 | `DIVERTED` | pushes go elsewhere | `divert`, `resume` |
+    /// | 3.. | | position of the next push: the lap, and the index of the slot | `push` |
+    tail: CachePadded<AtomicUsize>,
+    slots: Box<[Slot<T>]>,
+    /// The distance between two positions of one slot.
+    lap: usize,
+}
+
+struct Slot<T> {
+    /// The position that may be pushed here next, or, with `WRITTEN`, the one that may be popped.
+    stamp: AtomicUsize,
+    // INVARIANT: initialized while the stamp has `WRITTEN`. Accessed only by who has claimed the stamp's position.
+    item: UnsafeCell<MaybeUninit<T>>,
+}
+
+// SAFETY: an item is pushed by one thread and popped by another (`T: Send`); nobody ever has a `&T`.
+unsafe impl<T: Send> Sync for Ring<T> {}
+
+/// An item is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pushed {
+    /// Whether somebody waits for it.
+    pub is_awaited: bool,
+}
+
+/// An item is not in; gives it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotPushed<T> {
+    /// There is no room now.
+    Full(T),
+    /// There will never be room.
+    Closed(T),
+}
+
+/// An item is out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Popped<T> {
+    /// The item.
+    pub item: T,
+    /// Whether somebody waits for its room.
+    pub is_awaited: bool,
+}
+
+/// No item is out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotPopped {
+    /// There is none now.
+    Empty,
+    /// There is none now, and pushes are [diverted](Ring::divert).
+    Diverted,
+    /// There will never be one.
+    Closed,
+}
+
+impl<T> Ring<T> {
+    /// Creates an open ring, and allocates all of it.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the ring would not fit into memory.
+    pub fn new(capacity: core::num::NonZeroUsize) -> Self {
+        let capacity = capacity.get();
+        // One more than the capacity, so that a position and the same slot's next one differ in the lap only.
+        let lap = (capacity + 1).next_power_of_two() * STEP;
+        let slot = |index| Slot {
+            stamp: AtomicUsize::new(index * STEP),
+            item: UnsafeCell::new(MaybeUninit::uninit()),
+        };
+        Self {
+            head: CachePadded::new(AtomicUsize::new(0)),
+            tail: CachePadded::new(AtomicUsize::new(0)),
+            slots: (0..capacity).map(slot).collect(),
+            lap,
+        }
+    }
+
+    /// Adds an item if there is room.
+    ///
+    /// # Errors
+    ///
+    /// [`NotPushed`] gives the item back.
+    #[inline]
+    pub fn push(&self, item: T) -> Result<Pushed, NotPushed<T>> {
+        self.push_unless(CLOSED | DIVERTED, item)
+    }
+
+    /// Adds an item although pushes are diverted, or closed: for who puts back in what was diverted.
+    ///
+    /// # Errors
+    ///
+    /// [`NotPushed::Full`] gives the item back.
+    pub fn push_diverted(&self, item: T) -> Result<Pushed, NotPushed<T>> {
+        self.push_unless(0, item)
+    }
+
+    #[inline]
+    fn push_unless(&self, forbidden: usize, item: T) -> Result<Pushed, NotPushed<T>> {
+        // ORDERING: Relaxed: a position is only a guess until it is claimed; the flags are read again with the claim.
+        let mut tail = self.tail.load(Ordering::Relaxed);
+        let mut tries = 0;
+        loop {
+            if tail & forbidden != 0 {
+                // ORDERING: Acquire: what happened before the close is seen by who is refused.
+                let tail = self.tail.load(Ordering::Acquire);
+                let is_closed = tail & CLOSED != 0;
+                return Err(if is_closed {
+                    NotPushed::Closed(item)
+                } else {
+                    NotPushed::Full(item)
+                });
+            }
+            let position = tail & !FLAGS;
+            let slot = self.slot(position);
+            // ORDERING: Acquire: pairs with the Release in `pop`: the item of the lap before has been moved out.
+            let stamp = slot.stamp.load(Ordering::Acquire);
+            if stamp == position {
+                // ORDERING: AcqRel: Acquire: who finds somebody waiting finds the registration behind the flag. Release:
+                // who waits, and sees this claim, comes after what led to it. On failure only a new guess.
+                let claim = self.tail.compare_exchange_weak(
+                    tail,
+                    self.next(position) | tail & FLAGS,
+                    Ordering::AcqRel,
+                    Ordering::Relaxed,
+                );
+                match claim {
+                    Ok(_) => {
+                        // SAFETY: the position is claimed by us alone, and its stamp said that the slot is empty; nobody
+                        // else accesses it until the stamp changes.
+                        slot.item.with_mut(|place| unsafe { (*place).write(item) });
+                        // ORDERING: Release: the item is seen by its popper (Acquire in `pop`).
+                        slot.stamp.store(position | WRITTEN, Ordering::Release);
+                        return Ok(Pushed { is_awaited: tail & AWAITED != 0 });
+                    }
+                    Err(found) => tail = found,
+                }
+                continue;
+            }
+            // The item of the lap before is still there, or its popper has not stamped yet; or the guess was old.
+            // ORDERING: Relaxed: who has raised the flag in this word sees every claim before that.
+            let head = self.head.load(Ordering::Relaxed) & !FLAGS;
+            if head.wrapping_add(self.lap) == position {
+                return Err(NotPushed::Full(item));
+            }
+            relax(&mut tries);
+            tail = self.tail.load(Ordering::Relaxed);
+        }
+    }
+
+    /// Removes the oldest item if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`NotPopped`] says whether there may be one later.
+    #[inline]
+    pub fn pop(&self) -> Result<Popped<T>, NotPopped> {
+        // ORDERING: Relaxed: as in `push_unless`.
+        let mut head = self.head.load(Ordering::Relaxed);
+        let mut tries = 0;
+        loop {
+            let position = head & !FLAGS;
+            let slot = self.slot(position);
+            // ORDERING: Acquire: pairs with the Release in `push_unless`: the item is there.
+            let stamp = slot.stamp.load(Ordering::Acquire);
+            if stamp == position | WRITTEN {
+                // ORDERING: AcqRel: as in `push_unless`.
+                let claim = self.head.compare_exchange_weak(
+                    head,
+                    self.next(position) | head & FLAGS,
+                    Ordering::AcqRel,
+                    Ordering::Relaxed,
+                );
+                match claim {
+                    Ok(_) => {
+                        // SAFETY: the position is claimed by us alone, and its stamp said that the item is there; nobody
+                        // else accesses the slot until the stamp changes.
+                        let item =
+                            slot.item.with_mut(|place| unsafe { (*place).assume_init_read() });
+                        // ORDERING: Release: the slot is seen empty by its next pusher (Acquire in `push_unless`).
+                        slot.stamp.store(position.wrapping_add(self.lap), Ordering::Release);
+                        return Ok(Popped { item, is_awaited: head & AWAITED != 0 });
+                    }
+                    Err(found) => head = found,
+                }
+                continue;
+            }
+            // ORDERING: Acquire: who finds it closed and empty comes after the close; who has raised the flag in this word
+            // sees every claim before that.
+            let tail = self.tail.load(Ordering::Acquire);
+            if tail & !FLAGS == position {
+                return Err(match tail & (CLOSED | DIVERTED) {
+                    0 => NotPopped::Empty,
+                    CLOSED => NotPopped::Closed,
+                    _ => NotPopped::Diverted,
+                });
+            }
+            relax(&mut tries);
+            head = self.head.load(Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that somebody waits for an item. To be followed by another try.
+    pub fn await_item(&self) {
+        // ORDERING: AcqRel: Acquire: the pushes before are seen. Release: the registration before is seen by the pushes
+        // after, which find the flag.
+        self.tail.fetch_or(AWAITED, Ordering::AcqRel);
+    }
+
+    /// Notes that nobody waits for an item any more.
+    pub fn item_is_not_awaited(&self) {
+        // ORDERING: Relaxed: who calls this holds a lock under which nobody begins to wait.
+        self.tail.fetch_and(!AWAITED, Ordering::Relaxed);
+    }
+
+    /// Returns whether somebody waits for an item.
+    pub fn is_item_awaited(&self) -> bool {
+        // ORDERING: Acquire: the registration behind the flag is seen.
+        self.tail.load(Ordering::Acquire) & AWAITED != 0
+    }
+
+    /// Notes that somebody waits for room. To be followed by another try.
+    pub fn await_room(&self) {
+        // ORDERING: AcqRel: as in `await_item`.
+        self.head.fetch_or(AWAITED, Ordering::AcqRel);
+    }
+
+    /// Notes that nobody waits for room any more.
+    pub fn room_is_not_awaited(&self) {
+        // ORDERING: Relaxed: as in `item_is_not_awaited`.
+        self.head.fetch_and(!AWAITED, Ordering::Relaxed);
+    }
+
+    /// Refuses pushes as if the ring were full, until [`resume`](Self::resume); returns whether somebody waits for an item.
+    pub fn divert(&self) -> bool {
+        // ORDERING: AcqRel: as in `await_item`, the other way round.
+        self.tail.fetch_or(DIVERTED, Ordering::AcqRel) & AWAITED != 0
+    }
+
+    /// Ends what [`divert`](Self::divert) has begun.
+    pub fn resume(&self) {
+        // ORDERING: Release: what was put back in before is in for who finds the ring empty and not diverted.
+        self.tail.fetch_and(!DIVERTED, Ordering::Release);
+    }
+
+    /// Returns whether pushes are diverted.
+    pub fn is_diverted(&self) -> bool {
+        // ORDERING: Acquire: pairs with the Releases of `divert` and `resume`.
+        self.tail.load(Ordering::Acquire) & DIVERTED != 0
+    }
+
+    /// Refuses every push from now on; returns false if it did already.
+    pub fn close(&self) -> bool {
+        // ORDERING: Release: what happened before the close is seen by who finds the ring closed.
+        self.tail.fetch_or(CLOSED, Ordering::Release) & CLOSED == 0
+    }
+
+    /// Returns whether it is closed. Items may be left.
+    pub fn is_closed(&self) -> bool {
+        // ORDERING: Acquire: pairs with the Release in `close`.
+        self.tail.load(Ordering::Acquire) & CLOSED != 0
+    }
+
+    /// Returns whether it is closed, and no item is left and none was diverted.
+    pub fn is_drained(&self) -> bool {
+        // ORDERING: Acquire: who finds the last item gone comes after its pop.
+        let tail = self.tail.load(Ordering::Acquire);
+        let head = self.head.load(Ordering::Acquire);
+        tail & (CLOSED | DIVERTED) == CLOSED && tail & !FLAGS == head & !FLAGS
+    }
+
+    /// Returns the number of items, with those on their way in. A snapshot.
+    pub fn len(&self) -> usize {
+        // ORDERING: Relaxed: a snapshot. The head first: so there are never fewer than it says.
+        let head = self.number(self.head.load(Ordering::Relaxed));
+        let tail = self.number(self.tail.load(Ordering::Relaxed));
+        tail.wrapping_sub(head).min(self.capacity())
+    }
+
+    /// Returns whether there are no items. A snapshot.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the largest number of items.
+    pub fn capacity(&self) -> usize {
+        self.slots.len()
+    }
+
+    #[inline]
+    fn slot(&self, position: usize) -> &Slot<T> {
+        // The index is in range, which the compiler cannot know; a check costs less than the argument would.
+        &self.slots[(position & (self.lap - 1)) / STEP]
+    }
+
+    #[inline]
+    fn next(&self, position: usize) -> usize {
+        let index = (position & (self.lap - 1)) / STEP;
+        if index + 1 < self.capacity() {
+            position + STEP
+        } else {
+            (position & !(self.lap - 1)).wrapping_add(self.lap)
+        }
+    }
+
+    /// Returns how many positions there are before this one.
+    fn number(&self, position: usize) -> usize {
+        let (laps, index) = (position / self.lap, (position & (self.lap - 1)) / STEP);
+        laps.wrapping_mul(self.capacity()).wrapping_add(index)
+    }
+}
+
+impl<T> Drop for Ring<T> {
+    fn drop(&mut self) {
+        while self.pop().is_ok() {}
+    }
+}
+
+impl<T> fmt::Debug for Ring<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring")
+            .field("len", &self.len())
+            .field("capacity", &self.capacity())
+            .field("is_closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,381 @@
+//! A closure, and then its result: one cell, one allocation, with an end for the worker and one for the handle.
+//!
+//! ```text
+//! worker ── Errand ──▶ dyn Run ─┐                  ┌─ dyn Join<T> ◀── Reply<T> ── JobHandle<T> ── whoever waits
+//!                               └──▶ Cell<F, T> ◀──┘
+//! ```
+//!
+//! Four bits say who may touch what is in it, so that a job whose handle comes late, or not at all, takes no lock:
+//!
+//! ```text
+//! worker: TAKEN ─▶ run ─▶ put the result ─▶ ENDED ─▶ WAITED? wake · GIVEN_UP? drop the result
+//! handle: ENDED? take the result : leave the waker ─▶ WAITED ─▶ ENDED after all? take the result
+//! drop:   GIVEN_UP ─▶ ENDED? drop the result
+//! ```
+
+use core::{
+    any::Any,
+    mem,
+    task::{Context, Poll, Waker},
+};
+
+use alloc::boxed::Box;
+
+use tidegate_core::{
+    Timestamp,
+    lock::Lock,
+    primitive::{
+        Arc, UnsafeCell,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+};
+
+use crate::{
+    error::{JoinError, Panic},
+    panic::{Payload, catch},
+};
+
+/// The closure is out.
+const TAKEN: u8 = 1;
+/// The result is in.
+const ENDED: u8 = 2;
+/// The handle has left a waker.
+const WAITED: u8 = 4;
+/// The handle is gone.
+const GIVEN_UP: u8 = 8;
+
+/// Nobody has noted when the job was accepted.
+const NOT_NOTED: u64 = u64::MAX;
+
+/// Hears of a job's end before its handle does: of the payload if it panicked.
+pub(crate) type Ended<'a> = &'a mut dyn FnMut(Option<&(dyn Any + Send)>);
+
+/// The worker's end. Dropped unrun, the job is cancelled.
+pub(crate) struct Errand {
+    // `None` once it is run or discarded.
+    cell: Option<Arc<dyn Run>>,
+}
+
+/// The handle's end. Dropped, the result is given up.
+pub(crate) struct Reply<T> {
+    // INVARIANT: the only `Reply` of its cell.
+    cell: Arc<dyn Join<T>>,
+}
+
+/// What becomes the handle's end of a job that is accepted.
+pub(crate) struct Draft<F, T> {
+    // INVARIANT: there is no `Reply` of this cell.
+    cell: Arc<Cell<F, T>>,
+}
+
+/// Makes both ends of a job.
+pub(crate) fn errand<F, T>(closure: F) -> (Errand, Draft<F, T>)
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let cell = Arc::new(Cell {
+        state: AtomicU8::new(0),
+        content: UnsafeCell::new(Content::Closure(closure)),
+        waker: Lock::new(None),
+        accepted: AtomicU64::new(NOT_NOTED),
+    });
+    (Errand { cell: Some(cell.clone()) }, Draft { cell })
+}
+
+impl<F, T> Draft<F, T> {
+    /// Takes the closure out of a job that was refused.
+    pub(crate) fn take_back(self) -> F {
+        let (closure, _never_settled) =
+            self.cell.take_closure().expect("a job that was refused has not run");
+        closure
+    }
+}
+
+impl<F, T> Draft<F, T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    pub(crate) fn into_reply(self) -> Reply<T> {
+        Reply { cell: self.cell }
+    }
+}
+
+impl Errand {
+    /// Notes when the job was accepted.
+    pub(crate) fn accept(&self, now: Timestamp) {
+        if let Some(cell) = &self.cell {
+            // ORDERING: Relaxed: it goes with the job, through the queue.
+            cell.accepted().store(now.as_nanos(), Ordering::Relaxed);
+        }
+    }
+
+    /// Returns when it was accepted, if that was noted.
+    pub(crate) fn accepted(&self) -> Option<Timestamp> {
+        let nanos = self.cell.as_ref()?.accepted().load(Ordering::Relaxed);
+        (nanos != NOT_NOTED).then(|| Timestamp::from_nanos(nanos))
+    }
+
+    /// Runs the closure and settles the cell; `ended` hears of the end first, with the payload of a panic.
+    ///
+    /// # Errors
+    ///
+    /// A second panic, of a result that nobody wanted and that would not be dropped.
+    pub(crate) fn run(mut self, ended: Ended<'_>) -> Result<(), Payload> {
+        self.cell.take().map_or(Ok(()), |cell| cell.run(ended))
+    }
+}
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        if let Some(cell) = self.cell.take() {
+            cell.discard();
+        }
+    }
+}
+
+impl<T> Reply<T> {
+    /// Takes the result, or leaves the waker to be called when it is there. Not to be called after it was ready.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        self.cell.poll_join(cx)
+    }
+
+    /// Returns whether the job has ended, in whatever way.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.cell.is_ended()
+    }
+}
+
+impl<T> Drop for Reply<T> {
+    fn drop(&mut self) {
+        self.cell.give_up();
+    }
+}
+
+/// The worker's side.
+trait Run: Send + Sync {
+    fn accepted(&self) -> &AtomicU64;
+    fn run(&self, ended: Ended<'_>) -> Result<(), Payload>;
+    fn discard(&self);
+}
+
+/// The handle's side. Called by the one [`Reply`] of a cell, which lends itself mutably where that matters.
+trait Join<T>: Send + Sync {
+    fn poll_join(&self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>>;
+    fn is_ended(&self) -> bool;
+    fn give_up(&self);
+}
+
+struct Cell<F, T> {
+    /// | bit | name | meaning | set by |
+    /// | --- | --- | --- | --- |
+    /// | 0 | `TAKEN` | who has set it has the content, until it sets `ENDED` | `take_closure` |
+    /// | 1 | `ENDED` | the result is in, for the handle | `settle` |
+    /// | 2 | `WAITED` | the handle has left a waker | `poll_join` |
+    /// | 3 | `GIVEN_UP` | the handle is gone: the result is for who comes last | `give_up` |
+    ///
+    /// Set once each, and never cleared.
+    state: AtomicU8,
+    content: UnsafeCell<Content<F, T>>,
+    waker: Lock<Option<Waker>>,
+    /// In nanoseconds, or `NOT_NOTED`.
+    accepted: AtomicU64,
+}
+
+enum Content<F, T> {
+    Closure(F),
+    Nothing,
+    Result(Result<T, JoinError>),
+}
+
+// SAFETY: the closure is moved out by one thread and the result by one other (`Send`); nobody ever has a reference to
+// either while another thread may have one.
+unsafe impl<F: Send, T: Send> Sync for Cell<F, T> {}
+
+/// The right to put the result in. There is one for each cell.
+struct Taken<'a, F, T> {
+    cell: &'a Cell<F, T>,
+}
+
+impl<F, T> Cell<F, T> {
+    /// Takes the closure, with the right to settle, unless somebody else has.
+    fn take_closure(&self) -> Option<(F, Taken<'_, F, T>)> {
+        // ORDERING: Relaxed: the closure came with the cell itself, through the queue or with the handle; only who is first
+        // counts.
+        if self.state.fetch_or(TAKEN, Ordering::Relaxed) & TAKEN != 0 {
+            return None;
+        }
+        // SAFETY: we have set `TAKEN`, and nobody has set `ENDED`, which only our `Taken` can.
+        match unsafe { self.replace(Content::Nothing) } {
+            Content::Closure(closure) => Some((closure, Taken { cell: self })),
+            _ => unreachable!("a cell begins with its closure"),
+        }
+    }
+
+    /// Takes the result.
+    ///
+    /// # Safety
+    ///
+    /// `ENDED` was read or written with Acquire, and nobody else will look at the content.
+    unsafe fn take_result(&self) -> Option<Result<T, JoinError>> {
+        // SAFETY: as the caller says.
+        match unsafe { self.replace(Content::Nothing) } {
+            Content::Result(result) => Some(result),
+            _ => None,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Nobody else looks at the content meanwhile.
+    unsafe fn replace(&self, content: Content<F, T>) -> Content<F, T> {
+        // SAFETY: as the caller says.
+        self.content.with_mut(|place| unsafe { mem::replace(&mut *place, content) })
+    }
+}
+
+impl<F, T> Taken<'_, F, T> {
+    /// Puts the result in and wakes who waits for it; returns it if nobody wants it.
+    fn settle(self, result: Result<T, JoinError>) -> Option<Result<T, JoinError>> {
+        let cell = self.cell;
+        // SAFETY: whose `Taken` it is has the content until `ENDED` is set, and then no `Taken` is left.
+        unsafe { cell.replace(Content::Result(result)) };
+        // ORDERING: AcqRel: Release: the result is seen by who reads `ENDED`. Acquire: a waker that was left is found, and
+        // what the handle did before it gave up comes before the drop of its result.
+        let before = cell.state.fetch_or(ENDED, Ordering::AcqRel);
+        if before & GIVEN_UP != 0 {
+            // SAFETY: the handle was gone before the result was in: it will not look.
+            return unsafe { cell.take_result() };
+        }
+        if before & WAITED != 0 {
+            if let Some(waker) = cell.waker.with(Option::take) {
+                waker.wake();
+            }
+        }
+        None
+    }
+}
+
+/// Settles a job whose panic unwinds past us, as it does without std.
+struct Unwinding<'a, F, T> {
+    // `None` once the job has ended in another way.
+    running: Option<(Taken<'a, F, T>, Ended<'a>)>,
+}
+
+impl<F, T> Drop for Unwinding<'_, F, T> {
+    fn drop(&mut self) {
+        if let Some((taken, ended)) = self.running.take() {
+            let payload: Payload = Box::new("the payload went on to the worker's executor");
+            ended(Some(&*payload));
+            drop(taken.settle(Err(JoinError::Panicked(Panic::new(payload)))));
+        }
+    }
+}
+
+impl<F, T> Run for Cell<F, T>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    fn accepted(&self) -> &AtomicU64 {
+        &self.accepted
+    }
+
+    fn run(&self, ended: Ended<'_>) -> Result<(), Payload> {
+        let Some((closure, taken)) = self.take_closure() else { return Ok(()) };
+        let mut unwinding = Unwinding { running: Some((taken, ended)) };
+        let result = catch(closure);
+        let Some((taken, ended)) = unwinding.running.take() else { return Ok(()) };
+        ended(result.as_ref().err().map(|payload| &**payload));
+        let unwanted =
+            taken.settle(result.map_err(|payload| JoinError::Panicked(Panic::new(payload))));
+        if unwanted.is_some() { catch(|| drop(unwanted)) } else { Ok(()) }
+    }
+
+    fn discard(&self) {
+        // The closure's destructor is foreign code: it runs last.
+        if let Some((_closure, taken)) = self.take_closure() {
+            taken.settle(Err(JoinError::Cancelled));
+        }
+    }
+}
+
+impl<F, T> Join<T> for Cell<F, T>
+where
+    F: Send,
+    T: Send,
+{
+    fn poll_join(&self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        // ORDERING: Acquire: pairs with the Release in `settle`: the result is there.
+        let mut state = self.state.load(Ordering::Acquire);
+        if state & ENDED == 0 {
+            // A waker's code is foreign: it is cloned before the lock is taken, and a replaced one dropped after.
+            let waker = cx.waker().clone();
+            drop(self.waker.with(|left| left.replace(waker)));
+            // ORDERING: AcqRel: Release: the waker is found by who ends the job after this; Acquire: or it has, and the
+            // result is there. If the bit was set before, and the job has ended between the two, the lock says so.
+            state = self.state.fetch_or(WAITED, Ordering::AcqRel);
+            if state & ENDED == 0 {
+                return Poll::Pending;
+            }
+        }
+        // SAFETY: the one `Reply` of the cell is lent mutably, and has not given up: after `ENDED` it alone looks.
+        match unsafe { self.take_result() } {
+            Some(result) => Poll::Ready(result),
+            None => unreachable!("polled after it was ready"),
+        }
+    }
+
+    fn is_ended(&self) -> bool {
+        // ORDERING: Acquire: what the job did is seen by who finds it ended.
+        self.state.load(Ordering::Acquire) & ENDED != 0
+    }
+
+    fn give_up(&self) {
+        if !self.is_ended() {
+            // ORDERING: AcqRel: Release: see `settle`. Acquire: the result is there to be dropped.
+            let before = self.state.fetch_or(GIVEN_UP, Ordering::AcqRel);
+            if before & ENDED == 0 {
+                if before & WAITED != 0 {
+                    drop(self.waker.with(Option::take));
+                }
+                return;
+            }
+        }
+        // SAFETY: the result came before the end of the only `Reply`, whose last act this is.
+        drop(unsafe { self.take_result() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    use super::*;
+
+    #[test]
+    fn job_that_unwinds_past_its_cell_settles_it_and_is_counted() {
+        let cell = Cell::<fn(), ()> {
+            state: AtomicU8::new(0),
+            content: UnsafeCell::new(Content::Closure(|| ())),
+            waker: Lock::new(None),
+            accepted: AtomicU64::new(NOT_NOTED),
+        };
+        let mut panics = 0;
+        let unwound = catch_unwind(AssertUnwindSafe(|| {
+            let mut ended =
+                |panic: Option<&(dyn Any + Send)>| panics += usize::from(panic.is_some());
+            let (_closure, taken) = cell.take_closure().unwrap();
+            let _unwinding = Unwinding { running: Some((taken, &mut ended)) };
+            resume_unwind(Box::new("quiet"));
+        }));
+        assert!(unwound.is_err());
+        assert_eq!(panics, 1);
+        let Poll::Ready(Err(error)) = cell.poll_join(&mut Context::from_waker(Waker::noop()))
+        else {
+            panic!("the handle hangs");
+        };
+        assert!(error.is_panic());
+    }
+}

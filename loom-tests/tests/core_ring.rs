@@ -1,0 +1,139 @@
+//! Models of `core`'s ring: what one step on one word promises.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use loom_tests::{model, thread};
+use tidegate_core::ring::{NotPopped, NotPushed, Ring};
+
+fn ring<T>(capacity: usize) -> Arc<Ring<T>> {
+    Arc::new(Ring::new(NonZeroUsize::new(capacity).unwrap()))
+}
+
+fn pop<T>(ring: &Ring<T>) -> Option<T> {
+    ring.pop().ok().map(|popped| popped.item)
+}
+
+#[test]
+fn what_is_pushed_is_popped_once() {
+    model(|| {
+        let ring = ring(2);
+        let pusher = {
+            let ring = ring.clone();
+            thread::spawn(move || ring.push(Box::new(1)).is_ok())
+        };
+        let own = ring.push(Box::new(2)).is_ok();
+        let first = pop(&ring);
+        assert!(own && pusher.join().unwrap());
+        let rest: Vec<_> = std::iter::from_fn(|| pop(&ring)).collect();
+        let mut all: Vec<_> = first.into_iter().chain(rest).collect();
+        all.sort();
+        assert_eq!(all, [Box::new(1), Box::new(2)]);
+    });
+}
+
+#[test]
+fn two_poppers_never_get_the_same_item() {
+    model(|| {
+        let ring = ring(2);
+        ring.push(Box::new(1)).unwrap();
+        let popper = {
+            let ring = ring.clone();
+            thread::spawn(move || pop(&ring))
+        };
+        let own = pop(&ring);
+        let other = popper.join().unwrap();
+        assert!(own.is_some() != other.is_some());
+    });
+}
+
+#[test]
+fn a_slot_is_used_again_only_when_it_is_empty() {
+    model(|| {
+        let ring = ring(1);
+        ring.push(Box::new(1)).unwrap();
+        let popper = {
+            let ring = ring.clone();
+            thread::spawn(move || pop(&ring))
+        };
+        let pushed = ring.push(Box::new(2));
+        assert_eq!(popper.join().unwrap(), Some(Box::new(1)));
+        match pushed {
+            Ok(_) => assert_eq!(pop(&ring), Some(Box::new(2))),
+            Err(refused) => assert_eq!(refused, NotPushed::Full(Box::new(2))),
+        }
+        assert_eq!(ring.pop(), Err(NotPopped::Empty));
+    });
+}
+
+#[test]
+fn who_waits_for_an_item_sees_it_or_is_seen() {
+    model(|| {
+        let ring = ring(1);
+        let pusher = {
+            let ring = ring.clone();
+            thread::spawn(move || ring.push(7).unwrap().is_awaited)
+        };
+        ring.await_item();
+        let found = pop(&ring).is_some();
+        assert!(pusher.join().unwrap() || found, "asleep beside an item");
+    });
+}
+
+#[test]
+fn who_waits_for_room_sees_it_or_is_seen() {
+    model(|| {
+        let ring = ring(1);
+        ring.push(1).unwrap();
+        let popper = {
+            let ring = ring.clone();
+            thread::spawn(move || ring.pop().unwrap().is_awaited)
+        };
+        ring.await_room();
+        let pushed = ring.push(2).is_ok();
+        assert!(popper.join().unwrap() || pushed, "asleep beside room");
+    });
+}
+
+#[test]
+fn a_push_that_races_the_close_is_popped_or_given_back() {
+    model(|| {
+        let ring = ring(1);
+        let pusher = {
+            let ring = ring.clone();
+            thread::spawn(move || ring.push(7).is_ok())
+        };
+        ring.close();
+        let popped = loop {
+            match ring.pop() {
+                Ok(popped) => break Some(popped.item),
+                Err(NotPopped::Closed) => break None,
+                Err(_) => thread::yield_now(),
+            }
+        };
+        assert!(ring.is_drained());
+        assert_eq!(popped.is_some(), pusher.join().unwrap());
+        assert_eq!(ring.push(8), Err(NotPushed::Closed(8)));
+    });
+}
+
+#[test]
+fn nobody_gets_past_what_was_diverted() {
+    model(|| {
+        let ring = ring(2);
+        let pusher = {
+            let ring = ring.clone();
+            thread::spawn(move || ring.push(2))
+        };
+        ring.divert();
+        let before = pop(&ring);
+        // What was diverted goes in first, and only then whoever comes.
+        ring.push_diverted(1).unwrap();
+        ring.resume();
+        let pushed = pusher.join().unwrap();
+        let order: Vec<_> = before.into_iter().chain(std::iter::from_fn(|| pop(&ring))).collect();
+        match pushed {
+            Err(refused) => assert_eq!((refused, order), (NotPushed::Full(2), vec![1])),
+            Ok(_) => assert!(order == [2, 1] || order == [1, 2]),
+        }
+    });
+}
