@@ -172,28 +172,34 @@ mod cell {
     }
 }
 
-/// How often to spin before letting other threads run.
+/// How often to spin, twice as long each time, before letting other threads run.
 #[cfg(all(feature = "std", not(loom)))]
-const SPINS: u32 = 64;
+const SPINS: u32 = 7;
 
 /// Passes the time of a few instructions of another thread, or, if it takes longer, of its turn.
 #[cfg(all(feature = "std", not(loom)))]
 #[cold]
 pub fn relax(tries: &mut u32) {
+    if *tries < SPINS {
+        (0..1_u32 << *tries).for_each(|_| spin_loop());
+    } else {
+        yield_now();
+    }
     *tries += 1;
-    if *tries < SPINS { spin_loop() } else { yield_now() }
 }
 
 /// Passes the time of a few instructions of another thread.
 #[cfg(all(not(feature = "std"), not(loom)))]
 #[cold]
-pub fn relax(_tries: &mut u32) {
+pub fn relax(tries: &mut u32) {
+    *tries += 1;
     spin_loop();
 }
 
 /// LOOM: lets the others run.
 #[cfg(loom)]
-pub fn relax(_tries: &mut u32) {
+pub fn relax(tries: &mut u32) {
+    *tries += 1;
     yield_now();
 }
 

@@ -161,7 +161,7 @@ impl<T> Ring<T> {
         self.push_unless(0, item)
     }
 
-    #[inline]
+    #[inline(always)]
     fn push_unless(&self, forbidden: usize, item: T) -> Result<Pushed, NotPushed<T>> {
         // ORDERING: Relaxed: a position is only a guess until it is claimed; the flags are read again with the claim.
         let mut tail = self.tail.load(Ordering::Relaxed);

@@ -28,7 +28,7 @@ use tidegate_core::{
     lock::Lock,
     primitive::{
         RingOrModel as Ring,
-        atomic::{AtomicBool, AtomicUsize, Ordering, fence},
+        atomic::{AtomicUsize, Ordering, fence},
     },
     ring::{NotPopped, NotPushed},
 };
@@ -42,21 +42,22 @@ const RING: usize = 1024;
 const HAND_OFF_RING: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
 /// The most jobs that go from behind the ring into it while the lock is held.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 256;
 
 /// How often a submitter looks for room before it sleeps: most often after it has let other threads run.
 #[cfg(feature = "std")]
-const LINGER: u32 = 100;
+const LINGER: u32 = 20;
 
 pub(crate) struct Intake {
     ring: Ring<Job>,
     // INVARIANT: empty unless the ring is diverted, and younger than what is in the ring.
-    behind: Lock<VecDeque<Job>>,
+    behind: CachePadded<Lock<VecDeque<Job>>>,
     capacity: usize,
-    job_came: Event,
-    made_room: Event,
-    /// A worker looks at the ring all the time, and will take what comes.
-    is_watched: CachePadded<AtomicBool>,
+    // Apart from what every push and pop reads.
+    job_came: CachePadded<Event>,
+    made_room: CachePadded<Event>,
+    /// The number of workers that look at the ring all the time, and will take what comes.
+    watchers: CachePadded<AtomicUsize>,
     /// Only of a hand-off: workers that wait for a job nobody has promised them. Below zero, so many jobs have been promised
     /// to workers that have left.
     askers: Option<Askers>,
@@ -74,17 +75,18 @@ impl Intake {
         let ring = NonZeroUsize::new(capacity.min(RING)).unwrap_or(HAND_OFF_RING);
         Self {
             ring: Ring::new(ring),
-            behind: Lock::new(VecDeque::new()),
+            behind: CachePadded::new(Lock::new(VecDeque::new())),
             // A hand-off is bounded by its workers.
             capacity: if capacity == 0 { usize::MAX } else { capacity },
-            job_came: Event::new(),
-            made_room: Event::new(),
-            is_watched: CachePadded::new(AtomicBool::new(false)),
+            job_came: CachePadded::new(Event::new()),
+            made_room: CachePadded::new(Event::new()),
+            watchers: CachePadded::new(AtomicUsize::new(0)),
             askers: (capacity == 0).then(Askers::new),
         }
     }
 
     /// Adds a job if there is room.
+    #[inline]
     pub(crate) fn push(&self, job: Job) -> Result<(), Refused<Job>> {
         if let Some(askers) = &self.askers {
             return self.hand_over(askers, job);
@@ -92,7 +94,7 @@ impl Intake {
         self.store(job)
     }
 
-    #[inline]
+    #[inline(always)]
     fn store(&self, job: Job) -> Result<(), Refused<Job>> {
         match self.ring.push(job) {
             Ok(pushed) => {
@@ -156,9 +158,9 @@ impl Intake {
     #[cold]
     fn wake_worker(&self) {
         // ORDERING: the fence pairs with the one in `watch`. If ours comes first, the watcher's look after the watch sees the
-        // job; if theirs does, the load sees that nobody watches any more.
+        // job; if theirs does, the load sees that it does not watch any more.
         fence(Ordering::SeqCst);
-        if !self.is_watched.load(Ordering::Relaxed) {
+        if self.watchers.load(Ordering::Relaxed) == 0 {
             self.job_came.notify_flagged(1, || self.ring.item_is_not_awaited());
         }
     }
@@ -200,22 +202,23 @@ impl Intake {
     }
 
     /// Looks for a job up to `looks` times, in the place of workers that sleep: as long as one looks, nobody is woken for a
-    /// job that comes. Returns at once if another worker does.
+    /// job that comes.
     #[cfg(feature = "std")]
     pub(crate) fn watch(&self, looks: u32) -> Option<Job> {
-        // ORDERING: Relaxed: it only says that somebody is there.
-        if looks == 0 || self.is_watched.swap(true, Ordering::Relaxed) {
+        if looks == 0 {
             return None;
         }
+        // ORDERING: Relaxed: it only says that somebody is there.
+        self.watchers.fetch_add(1, Ordering::Relaxed);
         let (mut found, mut tries) = (None, 0);
         while tries < looks && !self.is_closed() {
+            relax(&mut tries);
             found = self.take().ok().flatten();
             if found.is_some() {
                 break;
             }
-            relax(&mut tries);
         }
-        self.is_watched.store(false, Ordering::Relaxed);
+        self.watchers.fetch_sub(1, Ordering::Relaxed);
         // ORDERING: pairs with the fence in `wake_worker`, as said there.
         fence(Ordering::SeqCst);
         if found.is_none() {
@@ -223,7 +226,7 @@ impl Intake {
         }
         // Who pushed meanwhile has relied on us, but we have hands for one job only.
         if found.is_some() && !self.ring.is_empty() && self.ring.is_item_awaited() {
-            self.job_came.notify_flagged(1, || self.ring.item_is_not_awaited());
+            self.wake_worker();
         }
         found
     }
@@ -278,7 +281,7 @@ impl Intake {
         let first = self.ring.close();
         // Both wake everybody, also if a waker panics on the way.
         tidegate_core::wake_list::each(
-            [&self.job_came, &self.made_room].into_iter(),
+            [&*self.job_came, &*self.made_room].into_iter(),
             Event::notify_all,
         );
         first

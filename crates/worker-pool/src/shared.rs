@@ -9,7 +9,7 @@ use tidegate_core::{Clock, Timestamp, primitive::Arc};
 use crate::{
     crew::Crew,
     intake::{Intake, Refused},
-    panic::{bury, contain},
+    panic::{bury, catch, contain},
     stats::{Count, Counters, Record, Stats},
     task::Job,
 };
@@ -50,6 +50,7 @@ impl Shared {
     }
 
     /// Runs a job on a worker, whose record it is, whatever it does.
+    #[inline]
     pub(crate) fn run(&self, mut job: Job, record: &Record) {
         record.add(Count::Started, 1);
         let started = self.now();
@@ -57,25 +58,31 @@ impl Shared {
             let accepted = job.accepted().unwrap_or(started);
             record.add_time(Count::QueueNanos, started.since(accepted));
         }
-        let mut ended = |panic: Option<&(dyn Any + Send)>| {
-            if let (Some(started), Some(now)) = (started, self.now()) {
-                record.add_time(Count::RunNanos, now.since(started));
-            }
-            match panic {
-                None => record.add(Count::Succeeded, 1),
-                Some(payload) => {
-                    record.add(Count::Panicked, 1);
-                    self.report(payload);
+        let mut ending = Ending { shared: self, record, started, is_over: false };
+        match job {
+            Job::Plain(chore) => {
+                let panic = catch(|| chore.call()).err();
+                ending.tell(panic.as_deref());
+                if let Some(payload) = panic {
+                    bury(payload);
                 }
             }
-        };
-        // What wakes the handle is foreign, too: a panicking waker must not take the worker with it.
-        contain(|| {
-            if let Err(payload) = job.run(&mut ended) {
-                self.report(&*payload);
-                bury(payload);
+            Job::Tracked(errand) => {
+                let mut ended = |panic: Option<&(dyn Any + Send)>| ending.tell(panic);
+                // What wakes the handle is foreign, too: a panicking waker must not take the worker with it.
+                contain(|| {
+                    if let Err(payload) = errand.run(&mut ended) {
+                        self.report(&*payload);
+                        bury(payload);
+                    }
+                });
+                if !ending.is_over {
+                    // It was cancelled, and counted, before it came to us.
+                    ending.is_over = true;
+                    record.take_back(Count::Started);
+                }
             }
-        });
+        }
     }
 
     /// Runs a job on whatever thread this is.
@@ -150,6 +157,40 @@ impl Shared {
 
     fn now(&self) -> Option<Timestamp> {
         self.clock.as_ref().map(|clock| clock.now())
+    }
+}
+
+/// A job that runs. Dropped by a panic that unwinds past us, as it does without std, it has panicked.
+struct Ending<'a> {
+    shared: &'a Shared,
+    record: &'a Record,
+    started: Option<Timestamp>,
+    is_over: bool,
+}
+
+impl Ending<'_> {
+    /// Counts the end, and reports it if it was a panic.
+    #[inline]
+    fn tell(&mut self, panic: Option<&(dyn Any + Send)>) {
+        self.is_over = true;
+        if let (Some(started), Some(now)) = (self.started, self.shared.now()) {
+            self.record.add_time(Count::RunNanos, now.since(started));
+        }
+        match panic {
+            None => self.record.add(Count::Succeeded, 1),
+            Some(payload) => {
+                self.record.add(Count::Panicked, 1);
+                self.shared.report(payload);
+            }
+        }
+    }
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.tell(Some(&"the payload went on to the worker's executor"));
+        }
     }
 }
 

@@ -85,6 +85,11 @@ impl Record {
         count.store(count.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
+    /// Takes one back.
+    pub(crate) fn take_back(&self, count: Count) {
+        self.add(count, u64::MAX);
+    }
+
     pub(crate) fn add_time(&self, count: Count, time: Duration) {
         self.add(count, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }

@@ -1,15 +1,10 @@
 //! What a worker takes out of the queue.
 
-use core::any::Any;
-
 use alloc::boxed::Box;
 
 use tidegate_core::Timestamp;
 
-use crate::{
-    cell::{Ended, Errand},
-    panic::{Payload, catch},
-};
+use crate::cell::Errand;
 
 /// A job as its pool sees it: one allocation, whoever wants its result. Dropped unrun, it is cancelled.
 pub(crate) enum Job {
@@ -18,20 +13,21 @@ pub(crate) enum Job {
     Tracked(Errand),
 }
 
-/// A closure whose result nobody wants, and when it was accepted, if somebody measures.
+/// A closure whose result nobody wants, and when it was accepted.
 struct Stamped<F> {
-    accepted: Option<Timestamp>,
+    /// `Timestamp::NEVER` if nobody measures: one word, not two.
+    accepted: Timestamp,
     closure: F,
 }
 
 /// Any of them.
 pub(crate) trait Chore: Send {
-    fn accepted(&mut self) -> &mut Option<Timestamp>;
+    fn accepted(&mut self) -> &mut Timestamp;
     fn call(self: Box<Self>);
 }
 
 impl<F: FnOnce() + Send> Chore for Stamped<F> {
-    fn accepted(&mut self) -> &mut Option<Timestamp> {
+    fn accepted(&mut self) -> &mut Timestamp {
         &mut self.accepted
     }
 
@@ -43,7 +39,7 @@ impl<F: FnOnce() + Send> Chore for Stamped<F> {
 impl Job {
     /// Makes a job without a handle.
     pub(crate) fn plain(closure: impl FnOnce() + Send + 'static) -> Self {
-        Self::Plain(Box::new(Stamped { accepted: None, closure }))
+        Self::Plain(Box::new(Stamped { accepted: Timestamp::NEVER, closure }))
     }
 
     /// Makes a job of the worker's end of one that has a handle.
@@ -54,7 +50,7 @@ impl Job {
     /// Notes when the job was accepted.
     pub(crate) fn accept(&mut self, now: Timestamp) {
         match self {
-            Self::Plain(chore) => *chore.accepted() = Some(now),
+            Self::Plain(chore) => *chore.accepted() = now,
             Self::Tracked(errand) => errand.accept(now),
         }
     }
@@ -62,43 +58,8 @@ impl Job {
     /// Returns when it was accepted, if that was noted.
     pub(crate) fn accepted(&mut self) -> Option<Timestamp> {
         match self {
-            Self::Plain(chore) => *chore.accepted(),
+            Self::Plain(chore) => Some(*chore.accepted()).filter(|at| *at != Timestamp::NEVER),
             Self::Tracked(errand) => errand.accepted(),
-        }
-    }
-
-    /// Runs the job; `ended` hears of its end before its handle does, with the payload of a panic.
-    ///
-    /// # Errors
-    ///
-    /// A second panic, of a result that nobody wanted and that would not be dropped.
-    pub(crate) fn run(self, ended: Ended<'_>) -> Result<(), Payload> {
-        match self {
-            Self::Tracked(errand) => errand.run(ended),
-            Self::Plain(chore) => {
-                let mut unwinding = Unwinding { ended: Some(ended) };
-                let result = catch(|| chore.call());
-                if let Some(ended) = unwinding.ended.take() {
-                    ended(result.as_ref().err().map(|payload| &**payload));
-                }
-                // The payload was reported; its destructor is foreign, too.
-                result.map_or_else(|payload| catch(|| drop(payload)), Ok)
-            }
-        }
-    }
-}
-
-/// Counts a job whose panic unwinds past us, as it does without std.
-struct Unwinding<'a> {
-    // `None` once the job has ended in another way.
-    ended: Option<Ended<'a>>,
-}
-
-impl Drop for Unwinding<'_> {
-    fn drop(&mut self) {
-        if let Some(ended) = self.ended.take() {
-            let payload: &(dyn Any + Send) = &"the payload went on to the worker's executor";
-            ended(Some(payload));
         }
     }
 }

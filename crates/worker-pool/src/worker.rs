@@ -171,7 +171,7 @@ impl Seat {
         if !looking_pays() {
             return None;
         }
-        let found = self.shared.intake.watch(self.spin.polls());
+        let found = self.shared.intake.watch(self.spin.polls().div_ceil(8));
         self.spin = self.spin.after(found.is_some());
         found
     }
