@@ -1,7 +1,7 @@
 //! What is measured: the workloads of all patterns.
 
 use crate::{
-    circuit_breaker, concurrent_map, queue, rate_limiter, semaphore, worker_pool,
+    batch_processor, circuit_breaker, concurrent_map, queue, rate_limiter, semaphore, worker_pool,
     workload::Workload,
 };
 
@@ -13,6 +13,7 @@ pub const WORKLOADS: &[&[Workload]] = &[
     concurrent_map::WORKLOADS,
     queue::WORKLOADS,
     worker_pool::WORKLOADS,
+    batch_processor::WORKLOADS,
 ];
 
 /// Returns the workloads whose names contain `filter`: as whole words, if it is so in any (`map` is in `semaphore`, too).
