@@ -1,8 +1,8 @@
 //! What is measured: the workloads of all patterns.
 
 use crate::{
-    batch_processor, circuit_breaker, concurrent_map, queue, rate_limiter, semaphore, worker_pool,
-    workload::Workload,
+    batch_processor, circuit_breaker, concurrent_map, pipeline, queue, rate_limiter, semaphore,
+    worker_pool, workload::Workload,
 };
 
 /// All workloads, pattern by pattern.
@@ -14,6 +14,7 @@ pub const WORKLOADS: &[&[Workload]] = &[
     queue::WORKLOADS,
     worker_pool::WORKLOADS,
     batch_processor::WORKLOADS,
+    pipeline::WORKLOADS,
 ];
 
 /// Returns the workloads whose names contain `filter`: as whole words, if it is so in any (`map` is in `semaphore`, too).

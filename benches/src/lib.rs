@@ -17,6 +17,7 @@ mod circuit_breaker;
 mod clocks;
 mod keys;
 mod machine;
+mod pipeline;
 mod queue;
 mod rate_limiter;
 mod roll_call;
