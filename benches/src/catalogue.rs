@@ -1,8 +1,8 @@
 //! What is measured: the workloads of all patterns.
 
 use crate::{
-    circuit_breaker, concurrent_map, queue, rate_limiter, semaphore, worker_pool,
-    workload::Workload,
+    batch_processor, circuit_breaker, concurrent_map, pipeline, queue, rate_limiter, semaphore,
+    worker_pool, workload::Workload,
 };
 
 /// All workloads, pattern by pattern.
@@ -13,6 +13,8 @@ pub const WORKLOADS: &[&[Workload]] = &[
     concurrent_map::WORKLOADS,
     queue::WORKLOADS,
     worker_pool::WORKLOADS,
+    batch_processor::WORKLOADS,
+    pipeline::WORKLOADS,
 ];
 
 /// Returns the workloads whose names contain `filter`: as whole words, if it is so in any (`map` is in `semaphore`, too).

@@ -12,12 +12,15 @@ pub mod timing;
 pub mod worker_pool;
 pub mod workload;
 
+mod batch_processor;
 mod circuit_breaker;
 mod clocks;
 mod keys;
 mod machine;
+mod pipeline;
 mod queue;
 mod rate_limiter;
+mod roll_call;
 mod semaphore;
 
 pub use self::{

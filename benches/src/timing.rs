@@ -28,23 +28,33 @@ pub fn timed_result<R>(f: impl FnOnce() -> R) -> (Duration, R) {
 ///
 /// `f` prepares, and returns what is timed.
 pub fn timed_on_two_threads<G: FnOnce()>(f: impl Fn(usize) -> G + Sync) -> Duration {
+    timed_on_threads(2, f)
+}
+
+/// The same on any number of threads, of which the calling one is the first.
+pub fn timed_on_threads<G: FnOnce()>(threads: usize, f: impl Fn(usize) -> G + Sync) -> Duration {
     let ready = AtomicUsize::new(0);
     let run = |index| {
         let act = f(index);
         ready.fetch_add(1, Ordering::AcqRel);
-        // Both are on a core when they start, as neither has to be woken.
-        while ready.load(Ordering::Acquire) < 2 {
-            hint::spin_loop();
+        while ready.load(Ordering::Acquire) < threads {
+            // Two are on a core when they start, as neither has to be woken. More may have to share one.
+            if threads > 2 { thread::yield_now() } else { hint::spin_loop() }
         }
         let start = Instant::now();
         act();
         (start, Instant::now())
     };
-    let (first, second) = thread::scope(|scope| {
-        let other = scope.spawn(|| run(1));
-        (run(0), other.join().expect("a contender does not panic"))
-    });
-    first.1.max(second.1) - first.0.min(second.0)
+    thread::scope(|scope| {
+        let run = &run;
+        let others: Vec<_> = (1..threads).map(|index| scope.spawn(move || run(index))).collect();
+        let (mut first, mut last) = run(0);
+        for other in others {
+            let (start, end) = other.join().expect("a contender does not panic");
+            (first, last) = (first.min(start), last.max(end));
+        }
+        last - first
+    })
 }
 
 /// Converts the time that `done` operations took into that of `wanted`, for a workload that cannot do just any number.

@@ -1,7 +1,6 @@
 //! Jobs for two threads: many from outside, one and its result, uneven ones, and jobs that submit jobs.
 
 mod loops;
-mod roll_call;
 mod subject;
 
 use self::{loops::*, subject::*};

@@ -5,8 +5,11 @@ use std::{cell::LazyCell, hint::black_box, thread, time::Duration};
 use cpu_time::ProcessTime;
 use rayon::{Scope, ThreadPool};
 
-use super::{roll_call::RollCall, subject::Pool};
-use crate::timing::{scaled, timed, timed_on_two_threads, timed_result};
+use super::subject::Pool;
+use crate::{
+    roll_call::RollCall,
+    timing::{scaled, timed, timed_on_two_threads, timed_result},
+};
 
 /// Submits tiny jobs from outside, and waits until all have run.
 pub(super) fn tiny<P: Pool>(start: fn() -> P) -> impl FnMut(u64) -> Duration {

@@ -1,4 +1,4 @@
-//! Whether every job ran once.
+//! Whether every job ran once, and every item was in one batch.
 
 use std::{
     sync::{
@@ -22,7 +22,7 @@ const NUMBER: u64 = (1 << 16) - 1;
 
 /// Jobs numbered from 0 on report here when they run. One atomic addition a job, the same for every pool.
 #[derive(Debug, Default)]
-pub(super) struct RollCall {
+pub(crate) struct RollCall {
     /// From bit 40 on, how many have reported; below, the sum of the low 16 bits of their numbers.
     reported: CachePadded<AtomicU64>,
 
@@ -34,31 +34,41 @@ pub(super) struct RollCall {
 
 impl RollCall {
     /// Creates one for jobs, which may hold no borrow: it is never freed, and there is one a contender.
-    pub(super) fn for_jobs() -> &'static Self {
+    pub(crate) fn for_jobs() -> &'static Self {
         Box::leak(Box::default())
     }
 
     /// Begins a lap of so many jobs, whose end the calling thread will wait for.
-    pub(super) fn begin(&self, jobs: u64) {
+    pub(crate) fn begin(&self, jobs: u64) {
         assert!(jobs > 0 && jobs < 1 << (64 - COUNT), "{jobs} jobs: 1 to 2²⁴ - 1 can be counted");
         self.check();
         *self.caller.lock().unwrap() = Some(thread::current());
-        let sum: u64 = (0..jobs).map(|number| number & NUMBER).sum();
-        self.complete.store((jobs << COUNT) | sum, Ordering::Relaxed);
+        self.complete.store((0..jobs).map(entry).sum(), Ordering::Relaxed);
         self.reported.store(0, Ordering::Relaxed);
     }
 
     /// Says that a job runs. Wakes the caller if it is the last one.
     #[inline]
-    pub(super) fn report(&self, number: u64) {
-        let before = self.reported.fetch_add((1 << COUNT) | (number & NUMBER), Ordering::AcqRel);
-        if (before >> COUNT) + 1 == self.complete.load(Ordering::Relaxed) >> COUNT {
+    pub(crate) fn report(&self, number: u64) {
+        self.add(entry(number));
+    }
+
+    /// Says that several run, by one addition for all of them.
+    #[inline]
+    pub(crate) fn report_all(&self, numbers: impl Iterator<Item = u64>) {
+        self.add(numbers.map(entry).sum());
+    }
+
+    #[inline]
+    fn add(&self, entries: u64) {
+        let after = self.reported.fetch_add(entries, Ordering::AcqRel) + entries;
+        if after >> COUNT == self.complete.load(Ordering::Relaxed) >> COUNT {
             self.caller.lock().unwrap().as_ref().expect("a lap has begun").unpark();
         }
     }
 
     /// Waits until as many have reported as there are.
-    pub(super) fn wait(&self) {
+    pub(crate) fn wait(&self) {
         let jobs = self.complete.load(Ordering::Relaxed) >> COUNT;
         let reported = || self.reported.load(Ordering::Acquire) >> COUNT;
         if reported() >= jobs {
@@ -72,11 +82,17 @@ impl RollCall {
     }
 
     /// Sees to it that each reported once, and none since.
-    pub(super) fn check(&self) {
+    pub(crate) fn check(&self) {
         let (reported, complete) =
             (self.reported.load(Ordering::Acquire), self.complete.load(Ordering::Relaxed));
         assert_eq!(reported, complete, "a job was lost, or ran twice");
     }
+}
+
+/// What one job adds.
+#[inline]
+fn entry(number: u64) -> u64 {
+    (1 << COUNT) | (number & NUMBER)
 }
 
 #[cfg(test)]
@@ -94,6 +110,15 @@ mod tests {
     #[test]
     fn each_job_once_is_right() {
         after(&[2, 0, 1]).check();
+    }
+
+    #[test]
+    fn several_count_as_one_each() {
+        let roll = RollCall::default();
+        roll.begin(5);
+        roll.report_all([4, 1].into_iter());
+        roll.report_all([3, 0, 2].into_iter());
+        roll.check();
     }
 
     #[test]
