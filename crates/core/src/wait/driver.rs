@@ -30,7 +30,7 @@ use parking::Parker;
 use crate::{
     error::TimedOut,
     primitive::{
-        LocalKey, has_passed, may_spin, park_until, spin_loop, take_wake_up, thread_local,
+        LocalKey, has_passed, may_spin, park_until, spin_loop, take_wake_up, thread_local, yield_now,
     },
     time::{Timers, driven},
     wait::spin::Spin,
@@ -38,6 +38,9 @@ use crate::{
 
 /// How many polls of a spin there are between two looks at the clock.
 const POLLS_PER_LOOK: u32 = 32;
+
+/// How many polls of a spin there are before it lets other threads run between two of them.
+const POLLS_ALONE: u32 = 128;
 
 /// The waker of the first poll: wakes nobody. A static, so that there is one copy to compare with.
 static PROBE: &Waker = Waker::noop();
@@ -171,9 +174,15 @@ impl Driver {
                 self.spin.set(spin.after(true));
                 return true;
             }
-            if poll % POLLS_PER_LOOK == 0 && until.is_some_and(has_passed) {
-                // Cut short: nothing is learned.
-                return false;
+            if poll % POLLS_PER_LOOK == 0 {
+                if until.is_some_and(has_passed) {
+                    // Cut short: nothing is learned.
+                    return false;
+                }
+                if poll >= POLLS_ALONE {
+                    // Whoever it waits for may wait for this very processor.
+                    yield_now();
+                }
             }
             spin_loop();
         }
