@@ -9,6 +9,8 @@ use alloc::vec::Vec;
 
 use tidegate_core::{lock::Lock, primitive::Arc};
 
+use crate::parcel::Fate;
+
 /// What became of the items that were read. The counts are items of the source, whatever the stages made of them.
 ///
 /// An item that a [`flat_map`](crate::Pipeline::flat_map) turned into several is failed if one of them failed, else
@@ -41,6 +43,15 @@ impl Summary {
     /// abandoned.
     pub fn leftover(&self) -> u64 {
         self.read - self.done - self.failed - self.skipped
+    }
+
+    /// Enters the fate of one item.
+    pub(crate) fn enter(&mut self, fate: Fate) {
+        match fate {
+            Fate::Skipped => self.skipped += 1,
+            Fate::Done => self.done += 1,
+            Fate::Failed => self.failed += 1,
+        }
     }
 }
 

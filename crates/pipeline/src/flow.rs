@@ -16,6 +16,7 @@ use tidegate_core::{
 
 use crate::{
     bell::Bell,
+    crew::Crew,
     error::{BoxError, PipelineError},
     figures::{Monitor, Summary},
     meter::Meter,
@@ -29,14 +30,25 @@ use crate::{
 const BUDGET: usize = 256;
 
 /// Which stage of the flow.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Site(usize);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Site(usize);
+
+impl Site {
+    /// Returns it and those added after it, up to `last`.
+    pub(crate) fn through(self, last: Self) -> impl Iterator<Item = Self> {
+        (self.0..=last.0).map(Self)
+    }
+}
 
 /// The shared side of a flow. Every poll of a stage gets it.
 pub struct Flow<'h> {
     pub(crate) bell: Arc<Bell>,
     pub(crate) monitor: Monitor,
     pub(crate) after_stop: AfterStop,
+    /// Where stages call the run's own threads; `None` if there is no such stage.
+    pub(crate) crew: Option<Arc<Crew<'h>>>,
+    /// Whether the crew has threads.
+    pub(crate) is_manned: bool,
     stages: Vec<Entry<'h>>,
     summary: Summary,
     /// Why the flow stops, once it does.
@@ -45,6 +57,8 @@ pub struct Flow<'h> {
     clock: Option<Box<dyn Fn() -> Timestamp + Send + 'h>>,
     asleep_since: Option<Timestamp>,
     budget: usize,
+    /// Counts the polls.
+    turn: u64,
 }
 
 struct Entry<'h> {
@@ -58,6 +72,8 @@ impl<'h> Flow<'h> {
             bell: Arc::default(),
             monitor: Monitor::default(),
             after_stop: AfterStop::Drain,
+            crew: None,
+            is_manned: false,
             stages: Vec::new(),
             summary: Summary::default(),
             cause: None,
@@ -65,6 +81,7 @@ impl<'h> Flow<'h> {
             clock: None,
             asleep_since: None,
             budget: 0,
+            turn: 0,
         }
     }
 
@@ -102,6 +119,7 @@ impl<'h> Flow<'h> {
     pub(crate) fn enter(&mut self, cx: &mut Context<'_>) {
         self.bell.fit(cx.waker());
         self.budget = BUDGET;
+        self.turn += 1;
         if let (Some(clock), Some(since)) = (&self.clock, self.asleep_since) {
             let slept = clock().since(since);
             self.stages.iter_mut().for_each(|entry| entry.meter.slept(slept));
@@ -145,12 +163,14 @@ impl<'h> Flow<'h> {
 
     // For the stages.
 
+    #[inline]
     pub(crate) fn meter(&mut self, site: Site) -> &mut Meter {
         &mut self.stages[site.0].meter
     }
 
     /// Takes one item's worth from this poll's budget. Where nothing is left the answer is false, and the flow is
     /// polled again soon.
+    #[inline]
     pub(crate) fn spend(&mut self, cx: &mut Context<'_>) -> bool {
         if self.budget == 0 {
             cx.waker().wake_by_ref();
@@ -160,7 +180,18 @@ impl<'h> Flow<'h> {
         true
     }
 
+    /// Returns whether the budget is used up: the flow is polled again soon.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.budget == 0
+    }
+
+    /// Returns which poll of the run this is.
+    pub(crate) fn turn(&self) -> u64 {
+        self.turn
+    }
+
     /// Enters an item that the source gave.
+    #[inline]
     pub(crate) fn read(&mut self, site: Site) -> Ticket {
         let ticket = Ticket::item(self.summary.read);
         self.summary.read += 1;
@@ -171,6 +202,7 @@ impl<'h> Flow<'h> {
     }
 
     /// Asks the stages before `site` for an item on its behalf.
+    #[inline]
     pub(crate) fn pull<S: Stage>(
         &mut self,
         site: Site,
@@ -186,20 +218,28 @@ impl<'h> Flow<'h> {
         polled
     }
 
+    /// Counts an item that `site` gives to the next stage.
+    #[inline]
+    pub(crate) fn given(&mut self, site: Site) {
+        let meter = self.meter(site);
+        meter.figures.given += 1;
+        meter.is_blocked = true;
+    }
+
     /// Enters an item that `site` gives to the next stage.
+    #[inline]
     pub(crate) fn give<T>(
         &mut self,
         site: Site,
         ticket: Ticket,
         value: T,
     ) -> Poll<Option<Parcel<T>>> {
-        let meter = self.meter(site);
-        meter.figures.given += 1;
-        meter.is_blocked = true;
+        self.given(site);
         Poll::Ready(Some(Parcel { ticket, value }))
     }
 
     /// Runs a stage's own code: times it now and then, and makes a panic an error.
+    #[inline]
     pub(crate) fn call<R>(&mut self, site: Site, code: impl FnOnce() -> R) -> Result<R, BoxError> {
         let meter = &mut self.stages[site.0].meter;
         let is_timed = meter.call();
@@ -215,6 +255,7 @@ impl<'h> Flow<'h> {
     }
 
     /// Enters the fate of the items a ticket stands for.
+    #[inline]
     pub(crate) fn settle(&mut self, ticket: Ticket, fate: Fate) {
         ticket.settle(fate, &mut self.summary);
     }
@@ -248,8 +289,22 @@ impl fmt::Debug for Flow<'_> {
     }
 }
 
+/// The system's time, by which chunks of work are measured; `None` where there is no such clock.
 #[cfg(feature = "std")]
-fn caught<R>(code: impl FnOnce() -> R) -> Result<R, BoxError> {
+pub(crate) fn now() -> Option<Timestamp> {
+    use tidegate_core::Clock;
+    Some(tidegate_core::SystemClock.now())
+}
+
+#[cfg(not(feature = "std"))]
+pub(crate) fn now() -> Option<Timestamp> {
+    None
+}
+
+/// Runs foreign code, and makes a panic an error.
+#[cfg(feature = "std")]
+#[inline]
+pub(crate) fn caught<R>(code: impl FnOnce() -> R) -> Result<R, BoxError> {
     // What a stage leaves half done is its own: the flow drops the item and, by default, stops.
     std::panic::catch_unwind(core::panic::AssertUnwindSafe(code))
         .map_err(|payload| crate::error::Panicked::new(&*payload).into())
@@ -257,6 +312,6 @@ fn caught<R>(code: impl FnOnce() -> R) -> Result<R, BoxError> {
 
 #[cfg(not(feature = "std"))]
 #[expect(clippy::unnecessary_wraps, reason = "with std it fails")]
-fn caught<R>(code: impl FnOnce() -> R) -> Result<R, BoxError> {
+pub(crate) fn caught<R>(code: impl FnOnce() -> R) -> Result<R, BoxError> {
     Ok(code())
 }

@@ -12,19 +12,25 @@ extern crate std;
 
 mod batch;
 mod bell;
+mod chunked;
+mod crew;
 mod error;
 mod figures;
 mod flat_map;
 mod flow;
+mod hatch;
 mod inline;
+mod labour;
 mod lanes;
 mod map_async;
 mod map_on;
 mod meter;
 mod on_error;
+mod pace;
 mod parallel;
 mod parcel;
 mod pipeline;
+mod place;
 mod reorder;
 mod retry;
 mod run;
@@ -32,6 +38,8 @@ mod source;
 mod stage;
 mod stopped;
 mod stream;
+#[cfg(feature = "std")]
+mod threads;
 mod work;
 
 pub use tidegate_core::{
@@ -41,13 +49,16 @@ pub use tidegate_core::{
 
 pub use self::{
     batch::Batch,
+    chunked::Chunked,
     error::{BoxError, Panicked, PipelineError},
     figures::{Monitor, StageFigures, Summary},
     flat_map::FlatMap,
     inline::{Inline, Step},
+    labour::{Apply, ApplyWith, Labour, Then},
     on_error::OnError,
     parallel::Parallel,
     pipeline::Pipeline,
+    place::{Place, Threads},
     retry::backoff,
     run::{Collect, Run},
     source::Source,

@@ -17,6 +17,10 @@ pub(crate) struct Meter {
     pub(crate) figures: StageFigures,
     /// What it waits for when it sleeps with places free: room for its output, or input.
     pub(crate) is_blocked: bool,
+    /// Places in use, of the stage's width.
+    places: usize,
+    /// Whether it is told how long its work takes.
+    is_measured: bool,
     calls: u64,
     sampled_calls: u64,
     sampled: Duration,
@@ -29,6 +33,8 @@ impl Meter {
         Self {
             figures: StageFigures::new(name, width),
             is_blocked: false,
+            places: 0,
+            is_measured: false,
             calls: 0,
             sampled_calls: 0,
             sampled: Duration::ZERO,
@@ -39,6 +45,18 @@ impl Meter {
     /// Returns where repeated attempts are counted.
     pub(crate) fn retries(&mut self) -> Arc<AtomicU64> {
         self.retries.get_or_insert_default().clone()
+    }
+
+    /// Sets how many items it works on, in how many of its places.
+    pub(crate) fn set_in_flight(&mut self, items: usize, places: usize) {
+        self.figures.in_flight = items;
+        self.places = places;
+    }
+
+    /// Enters the time of work done elsewhere.
+    pub(crate) fn measured(&mut self, time: Duration) {
+        self.is_measured = true;
+        self.figures.busy = self.figures.busy.saturating_add(time);
     }
 
     /// Counts a call of the stage's code; returns whether it is one to be timed.
@@ -56,9 +74,11 @@ impl Meter {
     /// Enters a time in which the flow slept.
     pub(crate) fn slept(&mut self, time: Duration) {
         let figures = &mut self.figures;
-        let in_flight = u32::try_from(figures.in_flight).unwrap_or(u32::MAX);
-        figures.busy = figures.busy.saturating_add(time.saturating_mul(in_flight));
-        if figures.in_flight < figures.width {
+        if !self.is_measured {
+            let places = u32::try_from(self.places).unwrap_or(u32::MAX);
+            figures.busy = figures.busy.saturating_add(time.saturating_mul(places));
+        }
+        if self.places < figures.width {
             match self.is_blocked {
                 true => figures.waiting_on_output += time,
                 false => figures.waiting_on_input += time,

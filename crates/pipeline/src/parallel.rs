@@ -80,7 +80,7 @@ impl<S: Stage, W: Work<S::Item>> Parallel<S, W> {
         match flow.call(self.site, || self.work.start(value)) {
             Ok(future) => {
                 let lane = self.lanes.start((self.finished.begin(), ticket), future);
-                flow.meter(self.site).figures.in_flight = self.lanes.in_flight();
+                flow.meter(self.site).set_in_flight(self.lanes.in_flight(), self.lanes.in_flight());
                 self.poll_lane(lane, flow);
             }
             Err(panic) => flow.fail(self.site, ticket, panic),
@@ -98,7 +98,7 @@ impl<S: Stage, W: Work<S::Item>> Parallel<S, W> {
             }
         };
         let (seq, ticket) = self.lanes.free(lane);
-        flow.meter(self.site).figures.in_flight = self.lanes.in_flight();
+        flow.meter(self.site).set_in_flight(self.lanes.in_flight(), self.lanes.in_flight());
         match result {
             Ok(value) => self.finished.put(seq, Some(Parcel { ticket, value })),
             Err(error) => {

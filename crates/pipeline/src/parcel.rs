@@ -4,7 +4,7 @@
 //! meets its fate with the last of them) or one value of several (then they share its fate), so the sums of the
 //! [`Summary`](crate::Summary) are always in items read, and a value that is merely dropped is found as left over.
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use tidegate_core::primitive::{
     Arc,
@@ -25,13 +25,12 @@ pub struct Parcel<T> {
 pub(crate) struct Ticket {
     /// Position in the source, from 0; of the first item, where it stands for several.
     pub(crate) index: u64,
-    kind: Kind,
+    /// `None` for one item, which is what most tickets are: so they are two words, and cheap to move.
+    more: Option<Box<More>>,
 }
 
 #[derive(Debug)]
-enum Kind {
-    /// One item.
-    Item,
+enum More {
     /// One of the values that a stage made of the whole.
     Part(Arc<Whole>),
     /// All of these.
@@ -59,39 +58,47 @@ pub(crate) enum Fate {
 
 impl Ticket {
     pub(crate) fn item(index: u64) -> Self {
-        Self { index, kind: Kind::Item }
+        Self { index, more: None }
     }
 
     /// Makes one ticket of several.
     pub(crate) fn batch(tickets: Vec<Ticket>) -> Self {
         let index = tickets.first().map_or(0, |ticket| ticket.index);
-        Self { index, kind: Kind::Batch(tickets) }
+        Self { index, more: Some(Box::new(More::Batch(tickets))) }
     }
 
     /// Turns the ticket into the first part of itself; [`part`](Self::part) makes more.
     pub(crate) fn divide(self) -> Self {
         let index = self.index;
         let whole = Arc::new(Whole { ticket: self, fates: AtomicU8::new(0) });
-        Self { index, kind: Kind::Part(whole) }
+        Self { index, more: Some(Box::new(More::Part(whole))) }
     }
 
     /// Makes another part of the same whole.
     pub(crate) fn part(&self) -> Self {
-        match &self.kind {
-            Kind::Part(whole) => Self { index: self.index, kind: Kind::Part(whole.clone()) },
+        match self.more.as_deref() {
+            Some(More::Part(whole)) => {
+                Self { index: self.index, more: Some(Box::new(More::Part(whole.clone()))) }
+            }
             _ => unreachable!("only a divided ticket has parts"),
         }
     }
 
     /// Enters the fate of the items it stands for, unless parts of them are still on their way.
+    #[inline]
     pub(crate) fn settle(self, fate: Fate, summary: &mut Summary) {
-        match self.kind {
-            Kind::Item => match fate {
-                Fate::Skipped => summary.skipped += 1,
-                Fate::Done => summary.done += 1,
-                Fate::Failed => summary.failed += 1,
-            },
-            Kind::Part(whole) => {
+        match self.more {
+            None => summary.enter(fate),
+            Some(more) => more.settle(fate, summary),
+        }
+    }
+}
+
+impl More {
+    #[cold]
+    fn settle(self, fate: Fate, summary: &mut Summary) {
+        match self {
+            Self::Part(whole) => {
                 // ORDERING: Relaxed: tickets are settled by whoever polls the flow, one after the other.
                 whole.fates.fetch_or(fate as u8, Ordering::Relaxed);
                 if let Some(whole) = Arc::into_inner(whole) {
@@ -102,7 +109,7 @@ impl Ticket {
                     whole.ticket.settle(worst.unwrap_or(Fate::Skipped), summary);
                 }
             }
-            Kind::Batch(tickets) => {
+            Self::Batch(tickets) => {
                 tickets.into_iter().for_each(|ticket| ticket.settle(fate, summary));
             }
         }

@@ -61,10 +61,16 @@ impl<T> Reorder<T> {
 
     /// Returns whether one more may be begun.
     pub(crate) fn has_room(&self) -> bool {
+        self.held() < self.window.get()
+    }
+
+    /// Returns how many places are taken.
+    pub(crate) fn held(&self) -> usize {
         match &self.order {
             // What has gone from the middle still keeps its place in the ring.
-            Order::Ordered { head, tail, .. } => tail - head < self.window.get() as u64,
-            Order::Unordered(_) => self.outstanding < self.window.get(),
+            #[expect(clippy::cast_possible_truncation, reason = "no more than the window")]
+            Order::Ordered { head, tail, .. } => (tail - head) as usize,
+            Order::Unordered(_) => self.outstanding,
         }
     }
 

@@ -24,7 +24,7 @@ use crate::{
 pub(crate) struct Engine<'h, S> {
     // `None` once the run is over: what was in flight is dropped with the stages.
     stages: Option<S>,
-    flow: Flow<'h>,
+    pub(crate) flow: Flow<'h>,
 }
 
 impl<'h, S: Stage> Engine<'h, S> {
@@ -160,7 +160,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
 /// [`wait`](crate::Wait::wait).
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Run<'h, S> {
-    engine: Engine<'h, S>,
+    pub(crate) engine: Engine<'h, S>,
 }
 
 // Stages are never pinned where they are: what has to be pinned lies in boxes.
@@ -183,7 +183,7 @@ impl<S> fmt::Debug for Run<'_, S> {
 /// Future of [`Pipeline::collect`].
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Collect<'h, S: Stage> {
-    engine: Engine<'h, S>,
+    pub(crate) engine: Engine<'h, S>,
     items: Vec<S::Item>,
 }
 

@@ -46,7 +46,8 @@ where
         }
         let polled = flow.call(self.site, || poll(cx));
         let meter = flow.meter(self.site);
-        meter.figures.in_flight = usize::from(matches!(polled, Ok(Poll::Pending)));
+        let waits = usize::from(matches!(polled, Ok(Poll::Pending)));
+        meter.set_in_flight(waits, waits);
         meter.is_blocked = true;
         match polled {
             Ok(Poll::Pending) => Poll::Pending,

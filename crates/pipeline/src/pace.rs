@@ -1,0 +1,93 @@
+//! How many items make a chunk.
+
+use core::{num::NonZeroUsize, time::Duration};
+
+/// How long a worker is to be busy with a chunk: long against the few microseconds that it takes to hand one over, and
+/// short against what a caller would notice.
+const TARGET: Duration = Duration::from_micros(50);
+
+/// The most items in a chunk, unless a window says less.
+const MOST: usize = 1024;
+
+/// Learns from finished chunks how large the next should be: begins with one item, and at most doubles from chunk to
+/// chunk. What takes longer than expected makes it smaller at once.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    size: usize,
+    most: usize,
+    /// How many chunks there may be.
+    chunks: usize,
+}
+
+impl Pace {
+    /// For `n` workers: one chunk in work, and one that waits, for each.
+    pub(crate) fn new(n: NonZeroUsize) -> Self {
+        Self { size: 1, most: MOST, chunks: n.get().saturating_mul(2) }
+    }
+
+    /// Bounds the items in all chunks.
+    pub(crate) fn set_window(&mut self, n: NonZeroUsize, window: NonZeroUsize) {
+        self.most = (window.get() / n.get().saturating_mul(2)).clamp(1, MOST);
+        self.chunks = window.get() / self.most;
+    }
+
+    /// Returns how many items to put into the next chunk.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    pub(crate) fn chunks(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.chunks).unwrap_or(NonZeroUsize::MIN)
+    }
+
+    /// Enters that `items` took `time`.
+    pub(crate) fn learn(&mut self, items: usize, time: Duration) {
+        let per_item = (time.as_nanos() / items.max(1) as u128).max(1);
+        let fitting = usize::try_from(TARGET.as_nanos() / per_item).unwrap_or(MOST).max(1);
+        // A chunk that was not full has waited for no more, and says nothing about a larger one.
+        let reach = if items >= self.size { self.size * 2 } else { self.size };
+        self.size = fitting.min(reach).min(self.most);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const N: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+
+    #[test]
+    fn cheap_items_make_chunks_that_double_up_to_the_target() {
+        let mut pace = Pace::new(N);
+        let sizes = core::array::from_fn::<_, 12, _>(|_| {
+            let size = pace.size();
+            pace.learn(size, Duration::from_nanos(100 * size as u64));
+            size
+        });
+        assert_eq!(sizes, [1, 2, 4, 8, 16, 32, 64, 128, 256, 500, 500, 500]);
+    }
+
+    #[test]
+    fn a_slow_chunk_makes_the_next_smaller_at_once() {
+        let mut pace = Pace { size: 500, ..Pace::new(N) };
+        pace.learn(500, Duration::from_millis(50));
+        assert_eq!(pace.size(), 1);
+    }
+
+    #[test]
+    fn chunks_that_are_not_full_do_not_grow() {
+        let mut pace = Pace { size: 4, ..Pace::new(N) };
+        pace.learn(2, Duration::ZERO);
+        assert_eq!(pace.size(), 4);
+    }
+
+    #[test]
+    fn no_window_is_exceeded_by_all_chunks_together() {
+        for window in 1..100 {
+            let mut pace = Pace::new(N);
+            pace.set_window(N, NonZeroUsize::new(window).unwrap());
+            assert!(pace.most * pace.chunks().get() <= window);
+            assert!(pace.chunks().get() >= window.min(4));
+        }
+    }
+}

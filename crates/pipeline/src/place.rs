@@ -1,0 +1,175 @@
+//! Where the work of a stage is done.
+
+use core::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use alloc::vec::Vec;
+
+use tidegate_core::primitive::Arc;
+use tidegate_worker_pool::{Execute, WorkerPool};
+
+use crate::{
+    crew::{Crew, Workplace},
+    flow::Flow,
+    hatch::{Hatch, Lost},
+    labour::Labour,
+};
+
+/// How many chunks a job does before it makes room for other jobs of the pool.
+const CHUNKS_PER_JOB: usize = 8;
+
+/// Where the work of a stage is done: a [`WorkerPool`], or the run's own [`Threads`]. Implemented by this crate.
+pub trait Place<'h, H> {
+    /// How workers get there.
+    #[doc(hidden)]
+    type Carrier: Carrier<H>;
+
+    #[doc(hidden)]
+    fn carrier(self, flow: &mut Flow<'h>) -> Self::Carrier;
+}
+
+/// Calls workers to a hatch.
+#[doc(hidden)]
+pub trait Carrier<H> {
+    /// Whether the flow does the work itself.
+    fn is_here(&self, flow: &Flow<'_>) -> bool;
+
+    /// Calls a worker.
+    fn call(&mut self, hatch: &Arc<H>);
+
+    /// Goes on with calls that are not through.
+    fn poll(&mut self, cx: &mut Context<'_>);
+}
+
+/// The threads of the run itself: those of [`run_on_threads`](crate::Pipeline::run_on_threads), or the one that drives the
+/// flow, where it is run otherwise.
+///
+/// Work there may borrow what outlives the flow. All stages on `Threads` share them: a thread that is free goes wherever
+/// chunks wait.
+///
+/// # Examples
+///
+/// ```
+/// use core::{convert::Infallible, num::NonZeroUsize};
+/// use tidegate_pipeline::{Pipeline, Threads};
+///
+/// const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+///
+/// let words = ["tide".to_owned(), "gate".to_owned()];
+/// let lengths = Pipeline::from_iter(&words)
+///     .map_on(Threads, "measure", TWO, |word: &String| Ok::<_, Infallible>(word.len()))
+///     .collect()
+///     .run_on_threads(TWO);
+/// assert_eq!(lengths.unwrap(), [4, 4]);
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Threads;
+
+impl<'h, H: Workplace + 'h> Place<'h, H> for Threads {
+    type Carrier = OnThreads<'h>;
+
+    fn carrier(self, flow: &mut Flow<'h>) -> OnThreads<'h> {
+        OnThreads { crew: flow.crew.get_or_insert_with(|| Arc::new(Crew::new())).clone() }
+    }
+}
+
+/// Calls the run's own threads.
+pub struct OnThreads<'h> {
+    crew: Arc<Crew<'h>>,
+}
+
+impl fmt::Debug for OnThreads<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnThreads").finish_non_exhaustive()
+    }
+}
+
+impl<'h, H: Workplace + 'h> Carrier<H> for OnThreads<'h> {
+    fn is_here(&self, flow: &Flow<'_>) -> bool {
+        !flow.is_manned
+    }
+
+    fn call(&mut self, hatch: &Arc<H>) {
+        self.crew.call(hatch.clone());
+    }
+
+    fn poll(&mut self, _cx: &mut Context<'_>) {}
+}
+
+impl<In, L> Place<'_, Hatch<In, L>> for &WorkerPool
+where
+    In: Send + 'static,
+    L: Labour<In, Out: Send> + 'static,
+{
+    type Carrier = OnPool;
+
+    fn carrier(self, _flow: &mut Flow<'_>) -> OnPool {
+        OnPool { pool: self.clone(), calls: Vec::new() }
+    }
+}
+
+/// Calls workers of a pool.
+pub struct OnPool {
+    pool: WorkerPool,
+    /// Jobs for which the pool had no room yet.
+    calls: Vec<Execute>,
+}
+
+impl fmt::Debug for OnPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnPool").field("pool", &self.pool).finish_non_exhaustive()
+    }
+}
+
+impl<In, L> Carrier<Hatch<In, L>> for OnPool
+where
+    In: Send + 'static,
+    L: Labour<In, Out: Send> + 'static,
+{
+    fn is_here(&self, _flow: &Flow<'_>) -> bool {
+        false
+    }
+
+    fn call(&mut self, hatch: &Arc<Hatch<In, L>>) {
+        if self.pool.is_closed() {
+            return hatch.lose(Lost::Closed);
+        }
+        let call = Call { hatch: Some(hatch.clone()) };
+        self.calls.push(self.pool.execute(move || call.answer()));
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        // A job that is refused is dropped, and its call says what is lost by that.
+        self.calls.retain_mut(|call| matches!(Pin::new(call).poll(cx), Poll::Pending));
+    }
+}
+
+/// A worker's way to a hatch.
+struct Call<In, L: Labour<In>> {
+    // `None` once it was answered.
+    hatch: Option<Arc<Hatch<In, L>>>,
+}
+
+impl<In, L: Labour<In>> Call<In, L> {
+    fn answer(mut self) {
+        let Some(hatch) = self.hatch.take() else { return };
+        for _ in 0..CHUNKS_PER_JOB {
+            if !hatch.work_one() {
+                return;
+            }
+        }
+        hatch.leave();
+    }
+}
+
+impl<In, L: Labour<In>> Drop for Call<In, L> {
+    fn drop(&mut self) {
+        if let Some(hatch) = self.hatch.take() {
+            hatch.lose(Lost::Cancelled);
+        }
+    }
+}
