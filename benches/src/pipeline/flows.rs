@@ -8,7 +8,7 @@ use orx_parallel::{IterIntoParIter as _, Par as _};
 use pariter::IteratorExt as _;
 use rayon::iter::{IntoParallelIterator as _, ParallelBridge as _, ParallelIterator as _};
 use tidegate_core::Wait;
-use tidegate_pipeline::Pipeline;
+use tidegate_pipeline::{Pipeline, Threads};
 use tidegate_worker_pool::WorkerPool;
 use tokio::runtime::{Builder, Runtime};
 
@@ -96,25 +96,22 @@ fn pool() -> WorkerPool {
     WorkerPool::builder().threads(count(THREADS)).build().unwrap()
 }
 
-/// Tidegate's on a pool.
+/// Tidegate's on a pool. It cuts chunks by itself.
 pub(super) fn map_on<const STEPS: u32>() -> impl FnMut(u64) -> Duration {
     let pool = LazyCell::new(pool);
     ordered::<STEPS>(move |n, sink| {
         let flow = Pipeline::from_iter(0..n)
-            .map_on(&pool, "stage", count(ITEMS), |n| Ok::<_, Infallible>(stage::<STEPS>(n)));
+            .map_on(&*pool, "stage", count(THREADS), |n| Ok::<_, Infallible>(stage::<STEPS>(n)));
         flow.for_each(|result| sink.take(result)).wait().unwrap();
     })
 }
 
-/// The same, chunk by chunk.
-pub(super) fn map_chunks_on<const STEPS: u32>() -> impl FnMut(u64) -> Duration {
-    let pool = LazyCell::new(pool);
-    ordered::<STEPS>(move |n, sink| {
-        let flow = Pipeline::from_iter(chunks(0..n)).map_on(&pool, "stage", count(ROOM), |chunk| {
-            Ok::<_, Infallible>(chunk_stage::<STEPS>(chunk))
-        });
-        let each = |chunk: Vec<u64>| chunk.into_iter().for_each(|result| sink.take(result));
-        flow.for_each(each).wait().unwrap();
+/// The same on threads that the run starts, of which the calling one is the first.
+pub(super) fn run_on_threads<const STEPS: u32>() -> impl FnMut(u64) -> Duration {
+    ordered::<STEPS>(|n, sink| {
+        let flow = Pipeline::from_iter(0..n)
+            .map_on(Threads, "stage", count(THREADS), |n| Ok::<_, Infallible>(stage::<STEPS>(n)));
+        flow.for_each(|result| sink.take(result)).run_on_threads(count(THREADS)).unwrap();
     })
 }
 
