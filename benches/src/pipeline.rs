@@ -27,7 +27,7 @@ macro_rules! through_a_stage {
         [
             ours("tidegate map", ONE_TASK, map::<$steps>()),
             ours("tidegate map_on", ORDERED, map_on::<$steps>()),
-            ours("tidegate map_on, threads", ORDERED, map_on_threads::<$steps>()),
+            ours("tidegate run_on_threads", ORDERED, run_on_threads::<$steps>()),
             rival("crossbeam", ORDERED, crossbeam::<$steps>()),
             rival("crossbeam, chunks", ORDERED, crossbeam_chunks::<$steps>()),
             rival("crossbeam, chunks, no feeder", ORDERED, crossbeam_chunks_no_feeder::<$steps>()),

@@ -96,7 +96,7 @@ fn pool() -> WorkerPool {
     WorkerPool::builder().threads(count(THREADS)).build().unwrap()
 }
 
-/// Tidegate's on a pool.
+/// Tidegate's on a pool. It cuts chunks by itself.
 pub(super) fn map_on<const STEPS: u32>() -> impl FnMut(u64) -> Duration {
     let pool = LazyCell::new(pool);
     ordered::<STEPS>(move |n, sink| {
@@ -106,9 +106,9 @@ pub(super) fn map_on<const STEPS: u32>() -> impl FnMut(u64) -> Duration {
     })
 }
 
-/// Tidegate's on threads of its own, of which this one is the first.
-pub(super) fn map_on_threads<const STEPS: u32>() -> impl FnMut(u64) -> Duration {
-    ordered::<STEPS>(move |n, sink| {
+/// The same on threads that the run starts, of which the calling one is the first.
+pub(super) fn run_on_threads<const STEPS: u32>() -> impl FnMut(u64) -> Duration {
+    ordered::<STEPS>(|n, sink| {
         let flow = Pipeline::from_iter(0..n)
             .map_on(Threads, "stage", count(THREADS), |n| Ok::<_, Infallible>(stage::<STEPS>(n)));
         flow.for_each(|result| sink.take(result)).run_on_threads(count(THREADS)).unwrap();
