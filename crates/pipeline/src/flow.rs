@@ -3,6 +3,7 @@
 use core::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -57,6 +58,9 @@ pub struct Flow<'h> {
     clock: Option<Box<dyn Fn() -> Timestamp + Send + 'h>>,
     asleep_since: Option<Timestamp>,
     budget: usize,
+    /// Whose code is at work, and the ticket of what it works on, so that its panic is the right item's error.
+    at: Option<Site>,
+    in_hand: Ticket,
     /// Counts the polls.
     turn: u64,
 }
@@ -81,6 +85,8 @@ impl<'h> Flow<'h> {
             clock: None,
             asleep_since: None,
             budget: 0,
+            at: None,
+            in_hand: Ticket::item(0),
             turn: 0,
         }
     }
@@ -124,6 +130,8 @@ impl<'h> Flow<'h> {
             let slept = clock().since(since);
             self.stages.iter_mut().for_each(|entry| entry.meter.slept(slept));
         }
+        // Until it asks in vain.
+        self.stages.iter_mut().for_each(|entry| entry.meter.is_blocked = true);
         let Some(token) = self.token.as_mut() else { return };
         if let Poll::Ready(reason) = token.as_mut().poll(cx) {
             self.token = None;
@@ -190,15 +198,25 @@ impl<'h> Flow<'h> {
         self.turn
     }
 
-    /// Enters an item that the source gave.
+    /// Polls a source, and enters the item that it gives.
     #[inline]
-    pub(crate) fn read(&mut self, site: Site) -> Ticket {
-        let ticket = Ticket::item(self.summary.read);
-        self.summary.read += 1;
-        let figures = &mut self.meter(site).figures;
-        figures.taken += 1;
-        figures.given += 1;
-        ticket
+    pub(crate) fn read<R>(
+        &mut self,
+        site: Site,
+        code: impl FnOnce() -> Poll<Option<R>>,
+    ) -> Poll<Option<Parcel<R>>> {
+        let (ticket, polled) = self.work(site, Ticket::item(self.summary.read), code);
+        polled.map(|item| {
+            item.map(|value| {
+                self.summary.read += 1;
+                Parcel { ticket, value }
+            })
+        })
+    }
+
+    /// Enters that `site` was asked for an item and got none from those before it.
+    pub(crate) fn starved(&mut self, site: Site) {
+        self.meter(site).is_blocked = false;
     }
 
     /// Asks the stages before `site` for an item on its behalf.
@@ -210,10 +228,9 @@ impl<'h> Flow<'h> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Parcel<S::Item>>> {
         let polled = upstream.poll_next(cx, self);
-        let meter = self.meter(site);
         match &polled {
-            Poll::Ready(Some(_)) => meter.figures.taken += 1,
-            Poll::Ready(None) | Poll::Pending => meter.is_blocked = false,
+            Poll::Ready(Some(_)) => self.meter(site).figures.taken += 1,
+            Poll::Ready(None) | Poll::Pending => self.starved(site),
         }
         polled
     }
@@ -221,9 +238,7 @@ impl<'h> Flow<'h> {
     /// Counts an item that `site` gives to the next stage.
     #[inline]
     pub(crate) fn given(&mut self, site: Site) {
-        let meter = self.meter(site);
-        meter.figures.given += 1;
-        meter.is_blocked = true;
+        self.meter(site).figures.given += 1;
     }
 
     /// Enters an item that `site` gives to the next stage.
@@ -241,16 +256,64 @@ impl<'h> Flow<'h> {
     /// Runs a stage's own code: times it now and then, and makes a panic an error.
     #[inline]
     pub(crate) fn call<R>(&mut self, site: Site, code: impl FnOnce() -> R) -> Result<R, BoxError> {
-        let meter = &mut self.stages[site.0].meter;
-        let is_timed = meter.call();
-        match &self.clock {
-            Some(clock) if is_timed => {
-                let start = clock();
-                let result = caught(code);
-                meter.sample(clock().since(start));
-                result
+        let start = self.begin(site);
+        let result = caught(code);
+        self.end(site, start);
+        result
+    }
+
+    /// Runs a stage's own code on an item, like [`call`](Self::call). But its panic is left to
+    /// [`guarded`](Self::guarded), so that an item need not pay for it.
+    #[inline]
+    pub(crate) fn work<R>(
+        &mut self,
+        site: Site,
+        ticket: Ticket,
+        code: impl FnOnce() -> R,
+    ) -> (Ticket, R) {
+        self.at = Some(site);
+        // What is replaced here owns nothing, and to forget it is to know that.
+        mem::forget(mem::replace(&mut self.in_hand, ticket));
+        let start = self.begin(site);
+        let result = code();
+        self.end(site, start);
+        self.at = None;
+        (mem::replace(&mut self.in_hand, Ticket::item(0)), result)
+    }
+
+    #[inline]
+    fn begin(&mut self, site: Site) -> Option<Timestamp> {
+        if self.meter(site).call() { self.clock.as_ref().map(|clock| clock()) } else { None }
+    }
+
+    #[inline]
+    fn end(&mut self, site: Site, start: Option<Timestamp>) {
+        if let Some(start) = start {
+            self.sample(site, start);
+        }
+    }
+
+    #[cold]
+    fn sample(&mut self, site: Site, start: Timestamp) {
+        if let Some(clock) = &self.clock {
+            let time = clock().since(start);
+            self.meter(site).sample(time);
+        }
+    }
+
+    /// Polls stages. A panic of one's own code fails the item in its hands, and the answer is `None`: they can be polled
+    /// on. The stages after it have only asked for an item then, and lose nothing.
+    pub(crate) fn guarded<R>(&mut self, mut poll: impl FnMut(&mut Self) -> R) -> Option<R> {
+        match caught(|| poll(self)) {
+            Ok(result) => Some(result),
+            Err(panic) => {
+                let Some(site) = self.at.take() else { unreachable!("nobody's code: {panic}") };
+                let ticket = mem::replace(&mut self.in_hand, Ticket::item(0));
+                // A panic of the source is the item that it was to give.
+                self.summary.read += u64::from(ticket.index == self.summary.read);
+                self.fail(site, ticket, panic);
+                None
             }
-            _ => caught(code),
         }
     }
 
@@ -258,6 +321,12 @@ impl<'h> Flow<'h> {
     #[inline]
     pub(crate) fn settle(&mut self, ticket: Ticket, fate: Fate) {
         ticket.settle(fate, &mut self.summary);
+    }
+
+    /// Enters an item that `site` leaves out on purpose.
+    pub(crate) fn leave_out(&mut self, site: Site, ticket: Ticket) {
+        self.meter(site).left_out += 1;
+        self.settle(ticket, Fate::Skipped);
     }
 
     /// Enters an item that `site` failed on, and does what is to be done about it.

@@ -21,11 +21,26 @@ pub(crate) struct Meter {
     places: usize,
     /// Whether it is told how long its work takes.
     is_measured: bool,
+    /// Items it left out on purpose.
+    pub(crate) left_out: u64,
+    /// How taken and given follow from the calls; nothing else is counted for each item then.
+    pub(crate) tally: Tally,
     calls: u64,
     sampled_calls: u64,
     sampled: Duration,
     /// Counted by futures in flight, where attempts are repeated.
     retries: Option<Arc<AtomicU64>>,
+}
+
+/// What a call of a stage's code means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tally {
+    /// Nothing: taken and given are counted by themselves.
+    Own,
+    /// An item was taken, and is given unless it fails or is left out.
+    Calls,
+    /// What the source is asked for it gives, unless it has to wait or ends.
+    Asked,
 }
 
 impl Meter {
@@ -35,6 +50,8 @@ impl Meter {
             is_blocked: false,
             places: 0,
             is_measured: false,
+            left_out: 0,
+            tally: Tally::Own,
             calls: 0,
             sampled_calls: 0,
             sampled: Duration::ZERO,
@@ -89,6 +106,11 @@ impl Meter {
     /// Returns the figures for others to see.
     pub(crate) fn figures(&self) -> StageFigures {
         let mut figures = self.figures;
+        if self.tally != Tally::Own {
+            let lost = self.left_out + figures.failed;
+            figures.taken = self.calls - if self.tally == Tally::Asked { lost } else { 0 };
+            figures.given = self.calls - lost;
+        }
         if self.sampled_calls > 0 {
             let nanos =
                 self.sampled.as_nanos() * u128::from(self.calls) / u128::from(self.sampled_calls);

@@ -16,6 +16,7 @@ use tidegate_core::{
 
 use crate::{
     flow::{Flow, Site},
+    meter::Tally,
     parcel::Parcel,
     pipeline::Pipeline,
     stage::{Stage, debug_by_name},
@@ -25,6 +26,8 @@ use crate::{
 pub struct Source<F> {
     // `None` once ended: what the source holds, such as a place in line, is given up at once.
     poll: Option<F>,
+    is_at_work: bool,
+    is_waiting: bool,
     site: Site,
 }
 
@@ -37,34 +40,30 @@ where
     type Item = I;
 
     fn poll_next(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> Poll<Option<Parcel<I>>> {
-        if flow.is_stopping() {
+        if flow.is_stopping() || self.is_at_work {
+            // At work still: it has panicked.
             self.poll = None;
         }
         let Some(poll) = &mut self.poll else { return Poll::Ready(None) };
         if !flow.spend(cx) {
             return Poll::Pending;
         }
-        let polled = flow.call(self.site, || poll(cx));
-        let meter = flow.meter(self.site);
-        let waits = usize::from(matches!(polled, Ok(Poll::Pending)));
-        meter.set_in_flight(waits, waits);
-        meter.is_blocked = true;
-        match polled {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(Some(value))) => {
-                Poll::Ready(Some(Parcel { ticket: flow.read(self.site), value }))
-            }
-            Ok(Poll::Ready(None)) => {
-                self.poll = None;
-                Poll::Ready(None)
-            }
-            Err(panic) => {
-                self.poll = None;
-                let ticket = flow.read(self.site);
-                flow.fail(self.site, ticket, panic);
-                Poll::Ready(None)
-            }
+        self.is_at_work = true;
+        let polled = flow.read(self.site, || poll(cx));
+        self.is_at_work = false;
+        if !matches!(polled, Poll::Ready(Some(_))) {
+            // Counted as given, which it was not.
+            flow.meter(self.site).left_out += 1;
         }
+        if polled.is_pending() != self.is_waiting {
+            self.is_waiting = polled.is_pending();
+            let waits = usize::from(self.is_waiting);
+            flow.meter(self.site).set_in_flight(waits, waits);
+        }
+        if let Poll::Ready(None) = polled {
+            self.poll = None;
+        }
+        polled
     }
 
     fn drive(&mut self, _cx: &mut Context<'_>, _flow: &mut Flow<'_>) {}
@@ -154,7 +153,14 @@ impl<'h> Pipeline<'h, ()> {
     where
         F: FnMut(&mut Context<'_>) -> Poll<Option<I>>,
     {
-        Pipeline::begin(|site| Source { poll: Some(poll), site })
+        let mut flow = Pipeline::begin(|site| Source {
+            poll: Some(poll),
+            is_at_work: false,
+            is_waiting: false,
+            site,
+        });
+        flow.flow.meter(flow.stages.site).tally = Tally::Asked;
+        flow
     }
 }
 
