@@ -4,8 +4,10 @@ use core::{
     fmt,
     future::Future,
     mem,
+    ops::RangeInclusive,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use alloc::{boxed::Box, vec::Vec};
@@ -27,8 +29,11 @@ use crate::{
     stopped::{AfterStop, Cause, Stopped},
 };
 
-/// How many items one poll moves before it lets the executor's other tasks run.
+/// How many items one poll moves before it lets the executor's other tasks run: so many at first, then as many as fit into
+/// [`A_POLL`].
 const BUDGET: usize = 256;
+const BUDGETS: RangeInclusive<usize> = 32..=4096;
+const A_POLL: Duration = Duration::from_micros(100);
 
 /// Which stage of the flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +62,10 @@ pub struct Flow<'h> {
     token: Option<Pin<Box<dyn Future<Output = Reason> + Send>>>,
     clock: Option<Box<dyn Fn() -> Timestamp + Send + 'h>>,
     asleep_since: Option<Timestamp>,
+    /// What is left of this poll's budget, and how large it was.
     budget: usize,
+    full_budget: usize,
+    awake_since: Option<Timestamp>,
     /// Whose code is at work, and the ticket of what it works on, so that its panic is the right item's error.
     at: Option<Site>,
     in_hand: Ticket,
@@ -85,6 +93,8 @@ impl<'h> Flow<'h> {
             clock: None,
             asleep_since: None,
             budget: 0,
+            full_budget: BUDGET,
+            awake_since: None,
             at: None,
             in_hand: Ticket::item(0),
             turn: 0,
@@ -124,10 +134,11 @@ impl<'h> Flow<'h> {
     /// Begins a poll: from here on a ring of the bell is heard.
     pub(crate) fn enter(&mut self, cx: &mut Context<'_>) {
         self.bell.fit(cx.waker());
-        self.budget = BUDGET;
+        self.budget = self.full_budget;
         self.turn += 1;
-        if let (Some(clock), Some(since)) = (&self.clock, self.asleep_since) {
-            let slept = clock().since(since);
+        self.awake_since = self.clock.as_ref().map(|clock| clock());
+        if let (Some(now), Some(since)) = (self.awake_since, self.asleep_since) {
+            let slept = now.since(since);
             self.stages.iter_mut().for_each(|entry| entry.meter.slept(slept));
         }
         // Until it asks in vain.
@@ -142,6 +153,13 @@ impl<'h> Flow<'h> {
     /// Ends a poll.
     pub(crate) fn leave(&mut self) {
         self.asleep_since = self.clock.as_ref().map(|clock| clock());
+        if let (Some(now), Some(since), true) =
+            (self.asleep_since, self.awake_since, self.is_spent())
+        {
+            let fits = now.since(since) < A_POLL;
+            let budget = if fits { self.full_budget * 2 } else { self.full_budget / 2 };
+            self.full_budget = budget.clamp(*BUDGETS.start(), *BUDGETS.end());
+        }
         self.publish();
     }
 

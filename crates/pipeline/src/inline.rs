@@ -30,6 +30,7 @@ where
 {
     type Item = T;
 
+    #[inline]
     fn poll_next(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> Poll<Option<Parcel<T>>> {
         loop {
             let Parcel { ticket, value } = match self.upstream.poll_next(cx, flow) {

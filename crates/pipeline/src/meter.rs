@@ -9,8 +9,11 @@ use tidegate_core::primitive::{
 
 use crate::figures::StageFigures;
 
-/// One call of a stage's code in so many is timed.
+/// One call of a stage's code in so many is timed, if they take long, and if they take less than [`SHORT`], for which
+/// looking at the clock is dear.
 const SAMPLE: u64 = 32;
+const SAMPLE_OF_SHORT: u64 = 256;
+const SHORT: Duration = Duration::from_micros(1);
 
 /// Counts, and charges times, in plain fields. [`StageFigures`] says how.
 pub(crate) struct Meter {
@@ -26,6 +29,8 @@ pub(crate) struct Meter {
     /// How taken and given follow from the calls; nothing else is counted for each item then.
     pub(crate) tally: Tally,
     calls: u64,
+    /// The call to be timed next.
+    next_sample: u64,
     sampled_calls: u64,
     sampled: Duration,
     /// Counted by futures in flight, where attempts are repeated.
@@ -53,6 +58,7 @@ impl Meter {
             left_out: 0,
             tally: Tally::Own,
             calls: 0,
+            next_sample: 1,
             sampled_calls: 0,
             sampled: Duration::ZERO,
             retries: None,
@@ -79,13 +85,14 @@ impl Meter {
     /// Counts a call of the stage's code; returns whether it is one to be timed.
     pub(crate) fn call(&mut self) -> bool {
         self.calls += 1;
-        self.calls % SAMPLE == 1
+        self.calls == self.next_sample
     }
 
     /// Enters the time of a call.
     pub(crate) fn sample(&mut self, time: Duration) {
         self.sampled += time;
         self.sampled_calls += 1;
+        self.next_sample = self.calls + if time < SHORT { SAMPLE_OF_SHORT } else { SAMPLE };
     }
 
     /// Enters a time in which the flow slept.

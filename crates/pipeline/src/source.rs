@@ -39,6 +39,7 @@ where
 {
     type Item = I;
 
+    #[inline]
     fn poll_next(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> Poll<Option<Parcel<I>>> {
         if flow.is_stopping() || self.is_at_work {
             // At work still: it has panicked.
