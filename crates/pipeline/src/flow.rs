@@ -53,6 +53,10 @@ pub struct Flow<'h> {
     pub(crate) after_stop: AfterStop,
     /// Where stages call the run's own threads; `None` if there is no such stage.
     pub(crate) crew: Option<Arc<Crew<'h>>>,
+    /// How many items may be in the flow.
+    pub(crate) most_in_flight: u64,
+    /// Whether the source was refused because they are.
+    is_full: bool,
     /// Whether the crew has threads.
     pub(crate) is_manned: bool,
     stages: Vec<Entry<'h>>,
@@ -85,6 +89,8 @@ impl<'h> Flow<'h> {
             monitor: Monitor::default(),
             after_stop: AfterStop::Drain,
             crew: None,
+            most_in_flight: u64::MAX,
+            is_full: false,
             is_manned: false,
             stages: Vec::new(),
             summary: Summary::default(),
@@ -135,6 +141,7 @@ impl<'h> Flow<'h> {
     pub(crate) fn enter(&mut self, cx: &mut Context<'_>) {
         self.bell.fit(cx.waker());
         self.budget = self.full_budget;
+        self.is_full = false;
         self.turn += 1;
         self.awake_since = self.clock.as_ref().map(|clock| clock());
         if let (Some(now), Some(since)) = (self.awake_since, self.asleep_since) {
@@ -151,7 +158,11 @@ impl<'h> Flow<'h> {
     }
 
     /// Ends a poll.
-    pub(crate) fn leave(&mut self) {
+    pub(crate) fn leave(&mut self, cx: &mut Context<'_>) {
+        if self.is_full && self.has_room() {
+            // An item has left after the source was refused.
+            cx.waker().wake_by_ref();
+        }
         self.asleep_since = self.clock.as_ref().map(|clock| clock());
         if let (Some(now), Some(since), true) =
             (self.asleep_since, self.awake_since, self.is_spent())
@@ -214,6 +225,18 @@ impl<'h> Flow<'h> {
     /// Returns which poll of the run this is.
     pub(crate) fn turn(&self) -> u64 {
         self.turn
+    }
+
+    /// Returns whether one more item may enter the flow. The answer no is remembered for this poll.
+    #[inline]
+    pub(crate) fn has_room(&mut self) -> bool {
+        self.is_full = self.summary.leftover() >= self.most_in_flight;
+        !self.is_full
+    }
+
+    /// Returns whether nothing was read because the flow is full. Whoever gathers items is not to wait for more then.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full
     }
 
     /// Polls a source, and enters the item that it gives.

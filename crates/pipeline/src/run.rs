@@ -51,7 +51,7 @@ impl<'h, S: Stage> Engine<'h, S> {
                 None => {}
             }
         };
-        flow.leave();
+        flow.leave(cx);
         if !is_over {
             return Poll::Pending;
         }

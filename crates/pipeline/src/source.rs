@@ -22,7 +22,7 @@ use crate::{
     stage::{Stage, debug_by_name},
 };
 
-/// Reads the source, and ends when the source does or the flow stops. Its name is `source`.
+/// Reads a source, and ends when the source does or the flow stops.
 pub struct Source<F> {
     // `None` once ended: what the source holds, such as a place in line, is given up at once.
     poll: Option<F>,
@@ -32,6 +32,14 @@ pub struct Source<F> {
 }
 
 debug_by_name!(Source<F>);
+
+impl<F> Source<F> {
+    pub(crate) fn new(flow: &mut Flow<'_>, name: &'static str, poll: F) -> Self {
+        let site = flow.add_stage(name, 1);
+        flow.meter(site).tally = Tally::Asked;
+        Self { poll: Some(poll), is_at_work: false, is_waiting: false, site }
+    }
+}
 
 impl<F, I> Stage for Source<F>
 where
@@ -46,7 +54,7 @@ where
             self.poll = None;
         }
         let Some(poll) = &mut self.poll else { return Poll::Ready(None) };
-        if !flow.spend(cx) {
+        if !flow.has_room() || !flow.spend(cx) {
             return Poll::Pending;
         }
         self.is_at_work = true;
@@ -154,14 +162,7 @@ impl<'h> Pipeline<'h, ()> {
     where
         F: FnMut(&mut Context<'_>) -> Poll<Option<I>>,
     {
-        let mut flow = Pipeline::begin(|site| Source {
-            poll: Some(poll),
-            is_at_work: false,
-            is_waiting: false,
-            site,
-        });
-        flow.flow.meter(flow.stages.site).tally = Tally::Asked;
-        flow
+        Pipeline::begin(|flow| Source::new(flow, "source", poll))
     }
 }
 
