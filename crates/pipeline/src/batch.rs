@@ -53,7 +53,8 @@ impl<S: Stage, T: Timer> Batch<S, T> {
                     if let Some(due) = self.due.as_mut().as_pin_mut() {
                         self.is_due |= due.poll(cx).is_ready();
                     }
-                    if self.is_due {
+                    // A flow that is full has nothing more for this batch until it has left.
+                    if self.is_due || (flow.is_full() && !self.items.is_empty()) {
                         self.due.set(None);
                         return Poll::Ready(());
                     }

@@ -282,6 +282,7 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Chunked<S, L, 
 impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Stage for Chunked<S, L, C> {
     type Item = L::Out;
 
+    #[inline]
     fn poll_next(
         &mut self,
         cx: &mut Context<'_>,

@@ -28,6 +28,7 @@ where
 {
     type Item = I::Item;
 
+    #[inline]
     fn poll_next(
         &mut self,
         cx: &mut Context<'_>,

@@ -3,8 +3,11 @@
 use core::{
     fmt,
     future::Future,
+    mem,
+    ops::RangeInclusive,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use alloc::{boxed::Box, vec::Vec};
@@ -26,8 +29,11 @@ use crate::{
     stopped::{AfterStop, Cause, Stopped},
 };
 
-/// How many items one poll moves before it lets the executor's other tasks run.
+/// How many items one poll moves before it lets the executor's other tasks run: so many at first, then as many as fit into
+/// [`A_POLL`].
 const BUDGET: usize = 256;
+const BUDGETS: RangeInclusive<usize> = 32..=4096;
+const A_POLL: Duration = Duration::from_micros(100);
 
 /// Which stage of the flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +53,10 @@ pub struct Flow<'h> {
     pub(crate) after_stop: AfterStop,
     /// Where stages call the run's own threads; `None` if there is no such stage.
     pub(crate) crew: Option<Arc<Crew<'h>>>,
+    /// How many items may be in the flow.
+    pub(crate) most_in_flight: u64,
+    /// Whether the source was refused because they are.
+    is_full: bool,
     /// Whether the crew has threads.
     pub(crate) is_manned: bool,
     stages: Vec<Entry<'h>>,
@@ -56,7 +66,13 @@ pub struct Flow<'h> {
     token: Option<Pin<Box<dyn Future<Output = Reason> + Send>>>,
     clock: Option<Box<dyn Fn() -> Timestamp + Send + 'h>>,
     asleep_since: Option<Timestamp>,
+    /// What is left of this poll's budget, and how large it was.
     budget: usize,
+    full_budget: usize,
+    awake_since: Option<Timestamp>,
+    /// Whose code is at work, and the ticket of what it works on, so that its panic is the right item's error.
+    at: Option<Site>,
+    in_hand: Ticket,
     /// Counts the polls.
     turn: u64,
 }
@@ -73,6 +89,8 @@ impl<'h> Flow<'h> {
             monitor: Monitor::default(),
             after_stop: AfterStop::Drain,
             crew: None,
+            most_in_flight: u64::MAX,
+            is_full: false,
             is_manned: false,
             stages: Vec::new(),
             summary: Summary::default(),
@@ -81,6 +99,10 @@ impl<'h> Flow<'h> {
             clock: None,
             asleep_since: None,
             budget: 0,
+            full_budget: BUDGET,
+            awake_since: None,
+            at: None,
+            in_hand: Ticket::item(0),
             turn: 0,
         }
     }
@@ -118,12 +140,16 @@ impl<'h> Flow<'h> {
     /// Begins a poll: from here on a ring of the bell is heard.
     pub(crate) fn enter(&mut self, cx: &mut Context<'_>) {
         self.bell.fit(cx.waker());
-        self.budget = BUDGET;
+        self.budget = self.full_budget;
+        self.is_full = false;
         self.turn += 1;
-        if let (Some(clock), Some(since)) = (&self.clock, self.asleep_since) {
-            let slept = clock().since(since);
+        self.awake_since = self.clock.as_ref().map(|clock| clock());
+        if let (Some(now), Some(since)) = (self.awake_since, self.asleep_since) {
+            let slept = now.since(since);
             self.stages.iter_mut().for_each(|entry| entry.meter.slept(slept));
         }
+        // Until it asks in vain.
+        self.stages.iter_mut().for_each(|entry| entry.meter.is_blocked = true);
         let Some(token) = self.token.as_mut() else { return };
         if let Poll::Ready(reason) = token.as_mut().poll(cx) {
             self.token = None;
@@ -132,8 +158,19 @@ impl<'h> Flow<'h> {
     }
 
     /// Ends a poll.
-    pub(crate) fn leave(&mut self) {
+    pub(crate) fn leave(&mut self, cx: &mut Context<'_>) {
+        if self.is_full && self.has_room() {
+            // An item has left after the source was refused.
+            cx.waker().wake_by_ref();
+        }
         self.asleep_since = self.clock.as_ref().map(|clock| clock());
+        if let (Some(now), Some(since), true) =
+            (self.asleep_since, self.awake_since, self.is_spent())
+        {
+            let fits = now.since(since) < A_POLL;
+            let budget = if fits { self.full_budget * 2 } else { self.full_budget / 2 };
+            self.full_budget = budget.clamp(*BUDGETS.start(), *BUDGETS.end());
+        }
         self.publish();
     }
 
@@ -190,15 +227,37 @@ impl<'h> Flow<'h> {
         self.turn
     }
 
-    /// Enters an item that the source gave.
+    /// Returns whether one more item may enter the flow. The answer no is remembered for this poll.
     #[inline]
-    pub(crate) fn read(&mut self, site: Site) -> Ticket {
-        let ticket = Ticket::item(self.summary.read);
-        self.summary.read += 1;
-        let figures = &mut self.meter(site).figures;
-        figures.taken += 1;
-        figures.given += 1;
-        ticket
+    pub(crate) fn has_room(&mut self) -> bool {
+        self.is_full = self.summary.leftover() >= self.most_in_flight;
+        !self.is_full
+    }
+
+    /// Returns whether nothing was read because the flow is full. Whoever gathers items is not to wait for more then.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// Polls a source, and enters the item that it gives.
+    #[inline]
+    pub(crate) fn read<R>(
+        &mut self,
+        site: Site,
+        code: impl FnOnce() -> Poll<Option<R>>,
+    ) -> Poll<Option<Parcel<R>>> {
+        let (ticket, polled) = self.work(site, Ticket::item(self.summary.read), code);
+        polled.map(|item| {
+            item.map(|value| {
+                self.summary.read += 1;
+                Parcel { ticket, value }
+            })
+        })
+    }
+
+    /// Enters that `site` was asked for an item and got none from those before it.
+    pub(crate) fn starved(&mut self, site: Site) {
+        self.meter(site).is_blocked = false;
     }
 
     /// Asks the stages before `site` for an item on its behalf.
@@ -210,10 +269,9 @@ impl<'h> Flow<'h> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Parcel<S::Item>>> {
         let polled = upstream.poll_next(cx, self);
-        let meter = self.meter(site);
         match &polled {
-            Poll::Ready(Some(_)) => meter.figures.taken += 1,
-            Poll::Ready(None) | Poll::Pending => meter.is_blocked = false,
+            Poll::Ready(Some(_)) => self.meter(site).figures.taken += 1,
+            Poll::Ready(None) | Poll::Pending => self.starved(site),
         }
         polled
     }
@@ -221,9 +279,7 @@ impl<'h> Flow<'h> {
     /// Counts an item that `site` gives to the next stage.
     #[inline]
     pub(crate) fn given(&mut self, site: Site) {
-        let meter = self.meter(site);
-        meter.figures.given += 1;
-        meter.is_blocked = true;
+        self.meter(site).figures.given += 1;
     }
 
     /// Enters an item that `site` gives to the next stage.
@@ -241,16 +297,64 @@ impl<'h> Flow<'h> {
     /// Runs a stage's own code: times it now and then, and makes a panic an error.
     #[inline]
     pub(crate) fn call<R>(&mut self, site: Site, code: impl FnOnce() -> R) -> Result<R, BoxError> {
-        let meter = &mut self.stages[site.0].meter;
-        let is_timed = meter.call();
-        match &self.clock {
-            Some(clock) if is_timed => {
-                let start = clock();
-                let result = caught(code);
-                meter.sample(clock().since(start));
-                result
+        let start = self.begin(site);
+        let result = caught(code);
+        self.end(site, start);
+        result
+    }
+
+    /// Runs a stage's own code on an item, like [`call`](Self::call). But its panic is left to
+    /// [`guarded`](Self::guarded), so that an item need not pay for it.
+    #[inline]
+    pub(crate) fn work<R>(
+        &mut self,
+        site: Site,
+        ticket: Ticket,
+        code: impl FnOnce() -> R,
+    ) -> (Ticket, R) {
+        self.at = Some(site);
+        // What is replaced here owns nothing, and to forget it is to know that.
+        mem::forget(mem::replace(&mut self.in_hand, ticket));
+        let start = self.begin(site);
+        let result = code();
+        self.end(site, start);
+        self.at = None;
+        (mem::replace(&mut self.in_hand, Ticket::item(0)), result)
+    }
+
+    #[inline]
+    fn begin(&mut self, site: Site) -> Option<Timestamp> {
+        if self.meter(site).call() { self.clock.as_ref().map(|clock| clock()) } else { None }
+    }
+
+    #[inline]
+    fn end(&mut self, site: Site, start: Option<Timestamp>) {
+        if let Some(start) = start {
+            self.sample(site, start);
+        }
+    }
+
+    #[cold]
+    fn sample(&mut self, site: Site, start: Timestamp) {
+        if let Some(clock) = &self.clock {
+            let time = clock().since(start);
+            self.meter(site).sample(time);
+        }
+    }
+
+    /// Polls stages. A panic of one's own code fails the item in its hands, and the answer is `None`: they can be polled
+    /// on. The stages after it have only asked for an item then, and lose nothing.
+    pub(crate) fn guarded<R>(&mut self, mut poll: impl FnMut(&mut Self) -> R) -> Option<R> {
+        match caught(|| poll(self)) {
+            Ok(result) => Some(result),
+            Err(panic) => {
+                let Some(site) = self.at.take() else { unreachable!("nobody's code: {panic}") };
+                let ticket = mem::replace(&mut self.in_hand, Ticket::item(0));
+                // A panic of the source is the item that it was to give.
+                self.summary.read += u64::from(ticket.index == self.summary.read);
+                self.fail(site, ticket, panic);
+                None
             }
-            _ => caught(code),
         }
     }
 
@@ -258,6 +362,12 @@ impl<'h> Flow<'h> {
     #[inline]
     pub(crate) fn settle(&mut self, ticket: Ticket, fate: Fate) {
         ticket.settle(fate, &mut self.summary);
+    }
+
+    /// Enters an item that `site` leaves out on purpose.
+    pub(crate) fn leave_out(&mut self, site: Site, ticket: Ticket) {
+        self.meter(site).left_out += 1;
+        self.settle(ticket, Fate::Skipped);
     }
 
     /// Enters an item that `site` failed on, and does what is to be done about it.

@@ -1,11 +1,12 @@
 //! Stages that work on one item at a time, at once.
 
-use core::task::{Context, Poll, ready};
+use core::task::{Context, Poll};
 
 use crate::{
     error::BoxError,
     flow::{Flow, Site},
-    parcel::{Fate, Parcel},
+    meter::Tally,
+    parcel::Parcel,
     pipeline::Pipeline,
     stage::{Stage, debug_by_name},
 };
@@ -29,16 +30,20 @@ where
 {
     type Item = T;
 
+    #[inline]
     fn poll_next(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> Poll<Option<Parcel<T>>> {
         loop {
-            let Some(Parcel { ticket, value }) =
-                ready!(flow.pull(self.site, &mut self.upstream, cx))
-            else {
-                return Poll::Ready(None);
+            let Parcel { ticket, value } = match self.upstream.poll_next(cx, flow) {
+                Poll::Ready(Some(parcel)) => parcel,
+                nothing => {
+                    flow.starved(self.site);
+                    return nothing.map(|_| None);
+                }
             };
-            match flow.call(self.site, || (self.step)(value)).and_then(|step| step) {
-                Ok(Some(value)) => return flow.give(self.site, ticket, value),
-                Ok(None) => flow.settle(ticket, Fate::Skipped),
+            let (ticket, step) = flow.work(self.site, ticket, || (self.step)(value));
+            match step {
+                Ok(Some(value)) => return Poll::Ready(Some(Parcel { ticket, value })),
+                Ok(None) => flow.leave_out(self.site, ticket),
                 Err(error) => flow.fail(self.site, ticket, error),
             }
         }
@@ -54,7 +59,9 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     where
         F: FnMut(S::Item) -> Step<U>,
     {
-        self.then(name, 1, |upstream, site| Inline { upstream, step, site })
+        let mut flow = self.then(name, 1, |upstream, site| Inline { upstream, step, site });
+        flow.flow.meter(flow.stages.site).tally = Tally::Calls;
+        flow
     }
 
     /// Adds a stage that turns each item into another.

@@ -24,8 +24,10 @@ mod labour;
 mod lanes;
 mod map_async;
 mod map_on;
+mod merge;
 mod meter;
 mod on_error;
+mod options;
 mod pace;
 mod parallel;
 mod parcel;
@@ -35,11 +37,13 @@ mod reorder;
 mod retry;
 mod run;
 mod source;
+mod split;
 mod stage;
 mod stopped;
 mod stream;
 #[cfg(feature = "std")]
 mod threads;
+mod turns;
 mod work;
 
 pub use tidegate_core::{
@@ -55,15 +59,18 @@ pub use self::{
     flat_map::FlatMap,
     inline::{Inline, Step},
     labour::{Apply, ApplyWith, Labour, Then},
+    merge::Merge,
     on_error::OnError,
     parallel::Parallel,
     pipeline::Pipeline,
     place::{Place, Threads},
-    retry::backoff,
+    retry::{Backoff, Policy, RetryPolicy, backoff, policy},
     run::{Collect, Run},
     source::Source,
+    split::{Split, Way},
     stage::Stage,
     stopped::{AfterStop, Stopped},
     stream::IntoStream,
+    turns::{AtOnce, ByKey, Turns},
     work::{Call, Work},
 };

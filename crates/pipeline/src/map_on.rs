@@ -24,7 +24,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// `place` says where: on a [`WorkerPool`](tidegate_worker_pool::WorkerPool), given by reference, or on the run's
     /// own [`Threads`](crate::Threads).
     ///
-    /// Consecutive items travel in chunks. A chunk has one item at first, and as many as 50 µs of work make, at most 1024,
+    /// Consecutive items travel in chunks. A chunk has one item at first, and as many as 100 µs of work make, at most 1024,
     /// once that is known. Items are not held back for a chunk while a worker is free. Results are given on in order,
     /// unless the stage is [`unordered`](Pipeline::unordered): then chunk by chunk. It holds at most twice `n` chunks;
     /// [`window`](Pipeline::window) bounds the items in them instead.

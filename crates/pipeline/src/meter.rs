@@ -9,8 +9,11 @@ use tidegate_core::primitive::{
 
 use crate::figures::StageFigures;
 
-/// One call of a stage's code in so many is timed.
+/// One call of a stage's code in so many is timed, if they take long, and if they take less than [`SHORT`], for which
+/// looking at the clock is dear.
 const SAMPLE: u64 = 32;
+const SAMPLE_OF_SHORT: u64 = 256;
+const SHORT: Duration = Duration::from_micros(1);
 
 /// Counts, and charges times, in plain fields. [`StageFigures`] says how.
 pub(crate) struct Meter {
@@ -21,11 +24,28 @@ pub(crate) struct Meter {
     places: usize,
     /// Whether it is told how long its work takes.
     is_measured: bool,
+    /// Items it left out on purpose.
+    pub(crate) left_out: u64,
+    /// How taken and given follow from the calls; nothing else is counted for each item then.
+    pub(crate) tally: Tally,
     calls: u64,
+    /// The call to be timed next.
+    next_sample: u64,
     sampled_calls: u64,
     sampled: Duration,
     /// Counted by futures in flight, where attempts are repeated.
     retries: Option<Arc<AtomicU64>>,
+}
+
+/// What a call of a stage's code means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tally {
+    /// Nothing: taken and given are counted by themselves.
+    Own,
+    /// An item was taken, and is given unless it fails or is left out.
+    Calls,
+    /// What the source is asked for it gives, unless it has to wait or ends.
+    Asked,
 }
 
 impl Meter {
@@ -35,7 +55,10 @@ impl Meter {
             is_blocked: false,
             places: 0,
             is_measured: false,
+            left_out: 0,
+            tally: Tally::Own,
             calls: 0,
+            next_sample: 1,
             sampled_calls: 0,
             sampled: Duration::ZERO,
             retries: None,
@@ -62,13 +85,14 @@ impl Meter {
     /// Counts a call of the stage's code; returns whether it is one to be timed.
     pub(crate) fn call(&mut self) -> bool {
         self.calls += 1;
-        self.calls % SAMPLE == 1
+        self.calls == self.next_sample
     }
 
     /// Enters the time of a call.
     pub(crate) fn sample(&mut self, time: Duration) {
         self.sampled += time;
         self.sampled_calls += 1;
+        self.next_sample = self.calls + if time < SHORT { SAMPLE_OF_SHORT } else { SAMPLE };
     }
 
     /// Enters a time in which the flow slept.
@@ -89,6 +113,11 @@ impl Meter {
     /// Returns the figures for others to see.
     pub(crate) fn figures(&self) -> StageFigures {
         let mut figures = self.figures;
+        if self.tally != Tally::Own {
+            let lost = self.left_out + figures.failed;
+            figures.taken = self.calls - if self.tally == Tally::Asked { lost } else { 0 };
+            figures.given = self.calls - lost;
+        }
         if self.sampled_calls > 0 {
             let nanos =
                 self.sampled.as_nanos() * u128::from(self.calls) / u128::from(self.sampled_calls);

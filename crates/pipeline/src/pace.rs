@@ -2,9 +2,9 @@
 
 use core::{num::NonZeroUsize, time::Duration};
 
-/// How long a worker is to be busy with a chunk: long against the few microseconds that it takes to hand one over, and
-/// short against what a caller would notice.
-const TARGET: Duration = Duration::from_micros(50);
+/// How long a worker is to be busy with a chunk: long against the microseconds that it takes to hand one over and wake
+/// somebody for it, and short against what a caller would notice.
+const TARGET: Duration = Duration::from_micros(100);
 
 /// The most items in a chunk, unless a window says less.
 const MOST: usize = 1024;
@@ -64,7 +64,7 @@ mod tests {
             pace.learn(size, Duration::from_nanos(100 * size as u64));
             size
         });
-        assert_eq!(sizes, [1, 2, 4, 8, 16, 32, 64, 128, 256, 500, 500, 500]);
+        assert_eq!(sizes, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000, 1000]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::{
     parcel::{Parcel, Ticket},
     reorder::Reorder,
     stage::Stage,
+    turns::{AtOnce, Turns},
     work::Work,
 };
 
@@ -22,26 +23,35 @@ use crate::{
 ///
 /// Two numbers bound it: the *concurrency*, how many items it works on, and the *window*, how many it has taken and not
 /// given on. Up to the window it goes on while the next stage is busy, and while an item at the head takes long.
-pub struct Parallel<S: Stage, W: Work<S::Item>> {
+pub struct Parallel<S: Stage, W: Work<S::Item>, Q: Turns<S::Item> = AtOnce> {
     upstream: S,
     work: W,
-    lanes: Lanes<(u64, Ticket), W::Future>,
+    turns: Q,
+    lanes: Lanes<(u64, Ticket, Q::Key), W::Future>,
     finished: Reorder<Parcel<W::Out>>,
     pub(crate) site: Site,
 }
 
-impl<S: Stage, W: Work<S::Item>> Parallel<S, W> {
-    pub(crate) fn new(upstream: S, work: W, n: NonZeroUsize, site: Site, bell: Arc<Bell>) -> Self {
+impl<S: Stage, W: Work<S::Item>, Q: Turns<S::Item>> Parallel<S, W, Q> {
+    pub(crate) fn new(
+        upstream: S,
+        work: W,
+        turns: Q,
+        n: NonZeroUsize,
+        site: Site,
+        bell: Arc<Bell>,
+    ) -> Self {
         let window = n.saturating_add(n.get());
         let finished = Reorder::new(window, true);
-        Self { upstream, work, lanes: Lanes::new(n, bell), finished, site }
+        Self { upstream, work, turns, lanes: Lanes::new(n, bell), finished, site }
     }
 
     /// Returns the same stage with other work.
-    pub(crate) fn rework<V: Work<S::Item>>(self, make: impl FnOnce(W) -> V) -> Parallel<S, V> {
+    pub(crate) fn rework<V: Work<S::Item>>(self, make: impl FnOnce(W) -> V) -> Parallel<S, V, Q> {
         Parallel {
             upstream: self.upstream,
             work: make(self.work),
+            turns: self.turns,
             lanes: Lanes::like(&self.lanes),
             finished: Reorder::like(&self.finished),
             site: self.site,
@@ -60,10 +70,13 @@ impl<S: Stage, W: Work<S::Item>> Parallel<S, W> {
     fn advance(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> bool {
         let mut word = 0;
         while let Some(woken) = self.lanes.take_woken(word) {
-            woken.for_each(|lane| self.poll_lane(lane, flow));
+            for lane in woken {
+                let left = self.poll_lane(lane, flow);
+                self.end_turns(left, flow);
+            }
             word += 1;
         }
-        while self.lanes.has_room() && self.finished.has_room() {
+        while self.lanes.has_room() && self.has_room() {
             match flow.pull(self.site, &mut self.upstream, cx) {
                 Poll::Ready(Some(parcel)) => self.start(parcel, flow),
                 // Whoever has nothing to give has been driven.
@@ -71,33 +84,70 @@ impl<S: Stage, W: Work<S::Item>> Parallel<S, W> {
                 Poll::Pending => return false,
             }
         }
-        flow.meter(self.site).is_blocked = !self.finished.has_room();
+        flow.meter(self.site).is_blocked = !self.has_room();
         self.upstream.drive(cx, flow);
         false
     }
 
-    fn start(&mut self, Parcel { ticket, value }: Parcel<S::Item>, flow: &mut Flow<'_>) {
-        match flow.call(self.site, || self.work.start(value)) {
-            Ok(future) => {
-                let lane = self.lanes.start((self.finished.begin(), ticket), future);
-                flow.meter(self.site).set_in_flight(self.lanes.in_flight(), self.lanes.in_flight());
-                self.poll_lane(lane, flow);
+    /// Returns whether the window has room for one more item.
+    fn has_room(&self) -> bool {
+        self.finished.has_room_beside(self.turns.waiting())
+    }
+
+    fn start(&mut self, parcel: Parcel<S::Item>, flow: &mut Flow<'_>) {
+        let mut parcel = Some(parcel);
+        match (flow.call(self.site, || self.turns.arrive(&mut parcel)), parcel) {
+            (Ok(Some(key)), Some(parcel)) => {
+                let left = self.start_at(key, parcel, flow);
+                self.end_turns(left, flow);
             }
-            Err(panic) => flow.fail(self.site, ticket, panic),
+            (Err(panic), Some(Parcel { ticket, .. })) => flow.fail(self.site, ticket, panic),
+            (_, _) => {}
         }
     }
 
-    fn poll_lane(&mut self, lane: usize, flow: &mut Flow<'_>) {
+    /// Begins with an item. Returns its key if the work has ended already.
+    fn start_at(
+        &mut self,
+        key: Q::Key,
+        Parcel { ticket, value }: Parcel<S::Item>,
+        flow: &mut Flow<'_>,
+    ) -> Option<Q::Key> {
+        match flow.call(self.site, || self.work.start(value)) {
+            Ok(future) => {
+                let lane = self.lanes.start((self.finished.begin(), ticket, key), future);
+                flow.meter(self.site).set_in_flight(self.lanes.in_flight(), self.lanes.in_flight());
+                self.poll_lane(lane, flow)
+            }
+            Err(panic) => {
+                flow.fail(self.site, ticket, panic);
+                Some(key)
+            }
+        }
+    }
+
+    /// Lets those begin whose turn it is when the work on an item of a key has ended.
+    fn end_turns(&mut self, mut left: Option<Q::Key>, flow: &mut Flow<'_>) {
+        while let Some(key) = left {
+            left = match flow.call(self.site, || self.turns.leave(key)) {
+                Ok(Some((key, parcel))) => self.start_at(key, parcel, flow),
+                Ok(None) | Err(_) => None,
+            };
+        }
+    }
+
+    /// Polls a lane. Returns the key of what it was for if that has ended.
+    fn poll_lane(&mut self, lane: usize, flow: &mut Flow<'_>) -> Option<Q::Key> {
         let result = match flow.call(self.site, || self.lanes.poll(lane)) {
             Ok(Some(Poll::Ready(result))) => result,
-            Ok(Some(Poll::Pending) | None) => return,
+            Ok(Some(Poll::Pending) | None) => return None,
             Err(panic) => {
                 // What panics once may panic again when it is dropped, and one error is enough.
                 let _ = flow.call(self.site, || self.lanes.drop_future(lane));
                 Err(panic)
             }
         };
-        let (seq, ticket) = self.lanes.free(lane);
+        let (seq, ticket, key) = self.lanes.free(lane);
         flow.meter(self.site).set_in_flight(self.lanes.in_flight(), self.lanes.in_flight());
         match result {
             Ok(value) => self.finished.put(seq, Some(Parcel { ticket, value })),
@@ -106,10 +156,11 @@ impl<S: Stage, W: Work<S::Item>> Parallel<S, W> {
                 flow.fail(self.site, ticket, error);
             }
         }
+        Some(key)
     }
 }
 
-impl<S: Stage, W: Work<S::Item>> Stage for Parallel<S, W> {
+impl<S: Stage, W: Work<S::Item>, Q: Turns<S::Item>> Stage for Parallel<S, W, Q> {
     type Item = W::Out;
 
     fn poll_next(
@@ -131,7 +182,7 @@ impl<S: Stage, W: Work<S::Item>> Stage for Parallel<S, W> {
     }
 }
 
-impl<S: Stage, W: Work<S::Item>> fmt::Debug for Parallel<S, W> {
+impl<S: Stage, W: Work<S::Item>, Q: Turns<S::Item>> fmt::Debug for Parallel<S, W, Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Parallel")
             .field("in_flight", &self.lanes.in_flight())

@@ -1,6 +1,6 @@
 //! The flow under construction.
 
-use core::fmt;
+use core::{fmt, num::NonZeroUsize};
 
 use alloc::boxed::Box;
 
@@ -58,11 +58,11 @@ pub struct Pipeline<'h, S, T = SystemClock> {
 
 impl<'h> Pipeline<'h, ()> {
     /// Begins a flow with the stage that `make` makes.
-    pub(crate) fn begin<S: Stage>(make: impl FnOnce(Site) -> S) -> Pipeline<'h, S> {
+    pub(crate) fn begin<S: Stage>(make: impl FnOnce(&mut Flow<'h>) -> S) -> Pipeline<'h, S> {
         let mut flow = Flow::new();
         time_by_the_system(&mut flow);
-        let site = flow.add_stage("source", 1);
-        Pipeline { stages: make(site), flow, timer: SystemClock }
+        let stages = make(&mut flow);
+        Pipeline { stages, flow, timer: SystemClock }
     }
 }
 
@@ -131,6 +131,30 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// them to the end.
     pub fn after_stop(mut self, after_stop: AfterStop) -> Self {
         self.flow.after_stop = after_stop;
+        self
+    }
+
+    /// Bounds how many items of the source may be in the flow, whatever the windows of its stages add up to. The default
+    /// is no such bound.
+    ///
+    /// An item is in the flow until the last of what it has become has left. Where the bound is reached, a
+    /// [`batch`](Self::batch) waits for no more items.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::{future::pending, num::NonZeroUsize};
+    /// use tidegate_pipeline::{Pipeline, Wait};
+    ///
+    /// let flow = Pipeline::from_iter(0..100)
+    ///     .max_in_flight(NonZeroUsize::new(3).unwrap())
+    ///     .map_async("hang", NonZeroUsize::new(50).unwrap(), |_| pending::<Result<(), String>>());
+    /// let monitor = flow.monitor();
+    /// assert!(flow.run().wait_timeout(core::time::Duration::from_millis(1)).is_err());
+    /// assert_eq!(monitor.summary().leftover(), 3);
+    /// ```
+    pub fn max_in_flight(mut self, n: NonZeroUsize) -> Self {
+        self.flow.most_in_flight = n.get() as u64;
         self
     }
 

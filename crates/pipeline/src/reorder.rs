@@ -59,9 +59,14 @@ impl<T> Reorder<T> {
         Self::new(self.window, false)
     }
 
-    /// Returns whether one more may be begun.
+    #[cfg(test)]
     pub(crate) fn has_room(&self) -> bool {
-        self.held() < self.window.get()
+        self.has_room_beside(0)
+    }
+
+    /// Returns whether one more may be begun, where `others` share the window.
+    pub(crate) fn has_room_beside(&self, others: usize) -> bool {
+        self.held() + others < self.window.get()
     }
 
     /// Returns how many places are taken.

@@ -45,18 +45,13 @@ impl<'h, S: Stage> Engine<'h, S> {
         let Self { stages: Some(stages), flow } = self else { panic!("polled after it was ready") };
         flow.enter(cx);
         let is_over = loop {
-            match next(stages, flow, cx) {
-                Poll::Pending => break false,
-                Poll::Ready(None) => break true,
-                Poll::Ready(Some(Parcel { ticket, value })) => {
-                    flow.settle(ticket, Fate::Done);
-                    if sink(value) == Want::NoMore {
-                        break false;
-                    }
-                }
+            match flow.guarded(|flow| advance(stages, flow, cx, &mut sink)) {
+                Some(is_over) => break is_over,
+                // A stage has panicked: goes on, or heeds the stop.
+                None => {}
             }
         };
-        flow.leave();
+        flow.leave(cx);
         if !is_over {
             return Poll::Pending;
         }
@@ -72,20 +67,29 @@ pub(crate) enum Want {
     NoMore,
 }
 
-fn next<S: Stage>(
+/// Gives `sink` what comes out until it wants no more or nothing comes now. Returns whether nothing comes any more.
+fn advance<S: Stage>(
     stages: &mut S,
     flow: &mut Flow<'_>,
     cx: &mut Context<'_>,
-) -> Poll<Option<Parcel<S::Item>>> {
+    sink: &mut impl FnMut(S::Item) -> Want,
+) -> bool {
     loop {
         if flow.is_abandoned() {
-            return Poll::Ready(None);
+            return true;
         }
         let was_stopping = flow.is_stopping();
-        let polled = stages.poll_next(cx, flow);
-        // Where a stage has stopped the flow meanwhile, that is heeded at once: abandon, or let the source hear of it.
-        if polled.is_ready() || flow.is_stopping() == was_stopping {
-            return polled;
+        match stages.poll_next(cx, flow) {
+            Poll::Ready(Some(Parcel { ticket, value })) => {
+                flow.settle(ticket, Fate::Done);
+                if sink(value) == Want::NoMore {
+                    return false;
+                }
+            }
+            Poll::Ready(None) => return true,
+            // Where a stage has stopped the flow meanwhile, that is heeded at once: abandon, or let the source hear of it.
+            Poll::Pending if flow.is_stopping() == was_stopping => return false,
+            Poll::Pending => {}
         }
     }
 }

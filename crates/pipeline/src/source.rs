@@ -16,19 +16,30 @@ use tidegate_core::{
 
 use crate::{
     flow::{Flow, Site},
+    meter::Tally,
     parcel::Parcel,
     pipeline::Pipeline,
     stage::{Stage, debug_by_name},
 };
 
-/// Reads the source, and ends when the source does or the flow stops. Its name is `source`.
+/// Reads a source, and ends when the source does or the flow stops.
 pub struct Source<F> {
     // `None` once ended: what the source holds, such as a place in line, is given up at once.
     poll: Option<F>,
+    is_at_work: bool,
+    is_waiting: bool,
     site: Site,
 }
 
 debug_by_name!(Source<F>);
+
+impl<F> Source<F> {
+    pub(crate) fn new(flow: &mut Flow<'_>, name: &'static str, poll: F) -> Self {
+        let site = flow.add_stage(name, 1);
+        flow.meter(site).tally = Tally::Asked;
+        Self { poll: Some(poll), is_at_work: false, is_waiting: false, site }
+    }
+}
 
 impl<F, I> Stage for Source<F>
 where
@@ -36,35 +47,32 @@ where
 {
     type Item = I;
 
+    #[inline]
     fn poll_next(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> Poll<Option<Parcel<I>>> {
-        if flow.is_stopping() {
+        if flow.is_stopping() || self.is_at_work {
+            // At work still: it has panicked.
             self.poll = None;
         }
         let Some(poll) = &mut self.poll else { return Poll::Ready(None) };
-        if !flow.spend(cx) {
+        if !flow.has_room() || !flow.spend(cx) {
             return Poll::Pending;
         }
-        let polled = flow.call(self.site, || poll(cx));
-        let meter = flow.meter(self.site);
-        let waits = usize::from(matches!(polled, Ok(Poll::Pending)));
-        meter.set_in_flight(waits, waits);
-        meter.is_blocked = true;
-        match polled {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(Some(value))) => {
-                Poll::Ready(Some(Parcel { ticket: flow.read(self.site), value }))
-            }
-            Ok(Poll::Ready(None)) => {
-                self.poll = None;
-                Poll::Ready(None)
-            }
-            Err(panic) => {
-                self.poll = None;
-                let ticket = flow.read(self.site);
-                flow.fail(self.site, ticket, panic);
-                Poll::Ready(None)
-            }
+        self.is_at_work = true;
+        let polled = flow.read(self.site, || poll(cx));
+        self.is_at_work = false;
+        if !matches!(polled, Poll::Ready(Some(_))) {
+            // Counted as given, which it was not.
+            flow.meter(self.site).left_out += 1;
         }
+        if polled.is_pending() != self.is_waiting {
+            self.is_waiting = polled.is_pending();
+            let waits = usize::from(self.is_waiting);
+            flow.meter(self.site).set_in_flight(waits, waits);
+        }
+        if let Poll::Ready(None) = polled {
+            self.poll = None;
+        }
+        polled
     }
 
     fn drive(&mut self, _cx: &mut Context<'_>, _flow: &mut Flow<'_>) {}
@@ -154,7 +162,7 @@ impl<'h> Pipeline<'h, ()> {
     where
         F: FnMut(&mut Context<'_>) -> Poll<Option<I>>,
     {
-        Pipeline::begin(|site| Source { poll: Some(poll), site })
+        Pipeline::begin(|flow| Source::new(flow, "source", poll))
     }
 }
 

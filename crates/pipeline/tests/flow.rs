@@ -13,7 +13,7 @@ use std::{
 
 use by_hand::{Desk, Task, n, quiet_panic};
 use tidegate_pipeline::{
-    AfterStop, CancelToken, ManualClock, OnError, Pipeline, Queue, Stage, Summary, Wait,
+    AfterStop, CancelToken, ManualClock, OnError, Pipeline, Queue, Stage, Summary, Wait, policy,
 };
 
 fn counts(summary: Summary) -> [u64; 5] {
@@ -296,7 +296,7 @@ fn a_run_can_be_sent_and_outlive_its_maker() {
         .gate("enter", gate.clone())
         .gated("call", n(2), gate, |item| async move { Ok::<_, Infallible>(item) })
         .timeout(Duration::from_secs(60))
-        .retry(|_, _| None)
+        .retry(policy(|_, _| None))
         .map_on(&pool, "double", n(2), |item| Ok::<_, Infallible>(2 * item))
         .unordered()
         .batch("rows", n(4), Duration::MAX)

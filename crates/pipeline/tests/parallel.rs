@@ -11,7 +11,7 @@ use std::{
 
 use by_hand::{Desk, Task, n, quiet_panic};
 use tidegate_pipeline::{
-    Clock, ManualClock, OnError, Panicked, Pipeline, Queue, Reason, TimedOut, Wait, backoff,
+    Clock, ManualClock, OnError, Panicked, Pipeline, Queue, Reason, TimedOut, Wait, backoff, policy,
 };
 use tidegate_semaphore::Semaphore;
 use tidegate_worker_pool::WorkerPool;
@@ -190,7 +190,7 @@ fn a_limit_after_the_retries_is_for_all_of_them() {
     let flow = Pipeline::from_iter([()])
         .timer(clock.clone())
         .map_async("fetch", n(1), |()| async { Err::<(), _>("busy") })
-        .retry(|_, _| Some(Duration::from_secs(1)))
+        .retry(policy(|_, _| Some(Duration::from_secs(1))))
         .timeout(Duration::from_millis(2500));
     let monitor = flow.monitor();
     let mut run = Task::new(flow.run());
