@@ -30,7 +30,8 @@ use parking::Parker;
 use crate::{
     error::TimedOut,
     primitive::{
-        LocalKey, has_passed, may_spin, park_until, spin_loop, take_wake_up, thread_local, yield_now,
+        LocalKey, has_passed, may_spin, park_until, spin_loop, take_wake_up, thread_local,
+        yield_now,
     },
     time::{Timers, driven},
     wait::spin::Spin,
