@@ -75,17 +75,21 @@ impl Job {
     pub(crate) fn run(self, ended: Ended<'_>) -> Result<(), Payload> {
         match self {
             Self::Tracked(errand) => errand.run(ended),
-            Self::Plain(chore) => {
-                let mut unwinding = Unwinding { ended: Some(ended) };
-                let result = catch(|| chore.call());
-                if let Some(ended) = unwinding.ended.take() {
-                    ended(result.as_ref().err().map(|payload| &**payload));
-                }
-                // The payload was reported; its destructor is foreign, too.
-                result.map_or_else(|payload| catch(|| drop(payload)), Ok)
-            }
+            Self::Plain(chore) => call(|| chore.call(), ended),
         }
     }
+}
+
+/// Calls a closure whose result nobody wants, as [`Job::run`] does.
+#[inline]
+pub(crate) fn call(closure: impl FnOnce(), ended: Ended<'_>) -> Result<(), Payload> {
+    let mut unwinding = Unwinding { ended: Some(ended) };
+    let result = catch(closure);
+    if let Some(ended) = unwinding.ended.take() {
+        ended(result.as_ref().err().map(|payload| &**payload));
+    }
+    // The payload was reported; its destructor is foreign, too.
+    result.map_or_else(|payload| catch(|| drop(payload)), Ok)
 }
 
 /// Counts a job whose panic unwinds past us, as it does without std.
