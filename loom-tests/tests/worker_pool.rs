@@ -30,7 +30,8 @@ impl Subject for Rooms {
     }
 
     fn take(&self) -> impl Future<Output = Result<(), Closed>> + Send + Unpin {
-        self.pool.execute(|| ())
+        // The only error of a pool that lets submitters wait.
+        Box::pin(async { self.pool.execute(|| ()).await.map_err(|_| Closed) })
     }
 
     fn close(&self) {

@@ -9,8 +9,9 @@ use alloc::boxed::Box;
 use tidegate_core::Clock;
 
 use crate::{
+    overflow::OnFull,
     pool::WorkerPool,
-    shared::{BoxedClock, OnPanic, Shared},
+    shared::{Settings, Shared},
 };
 
 /// The capacity of a queue that nobody has set.
@@ -38,9 +39,7 @@ const DEFAULT_QUEUE: usize = 1024;
 pub struct Builder {
     #[cfg(feature = "std")]
     threads: Option<NonZeroUsize>,
-    queue: usize,
-    clock: Option<BoxedClock>,
-    on_panic: Option<OnPanic>,
+    settings: Settings,
 }
 
 impl Builder {
@@ -48,9 +47,12 @@ impl Builder {
         Self {
             #[cfg(feature = "std")]
             threads: None,
-            queue: DEFAULT_QUEUE,
-            clock: None,
-            on_panic: None,
+            settings: Settings {
+                queue: DEFAULT_QUEUE,
+                on_full: OnFull::default(),
+                clock: None,
+                on_panic: None,
+            },
         }
     }
 
@@ -66,14 +68,20 @@ impl Builder {
     /// 0 is a hand-off: a job is accepted when a worker is there to take it. The queue takes memory as it fills;
     /// `usize::MAX` means no bound.
     pub fn queue(mut self, capacity: usize) -> Self {
-        self.queue = capacity;
+        self.settings.queue = capacity;
+        self
+    }
+
+    /// Sets what `submit` and `execute` do while the queue is full. Default: they wait.
+    pub fn on_full(mut self, on_full: OnFull) -> Self {
+        self.settings.on_full = on_full;
         self
     }
 
     /// Measures with `clock` how long jobs wait and run, for [`Stats`](crate::Stats). Default: nobody measures, which
     /// saves three looks at the clock for each job.
     pub fn clock(mut self, clock: impl Clock + Send + Sync + 'static) -> Self {
-        self.clock = Some(Box::new(clock));
+        self.settings.clock = Some(Box::new(clock));
         self
     }
 
@@ -85,7 +93,7 @@ impl Builder {
         mut self,
         on_panic: impl Fn(&(dyn Any + Send)) + Send + Sync + 'static,
     ) -> Self {
-        self.on_panic = Some(Box::new(on_panic));
+        self.settings.on_panic = Some(Box::new(on_panic));
         self
     }
 
@@ -108,12 +116,12 @@ impl Builder {
 
     /// Creates a pool without threads: whoever drives its [`worker`](WorkerPool::worker)s runs its jobs.
     pub fn detached(self) -> WorkerPool {
-        WorkerPool::new(Shared::new(self.queue, self.clock, self.on_panic))
+        WorkerPool::new(Shared::new(self.settings))
     }
 }
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("queue", &self.queue).finish_non_exhaustive()
+        f.debug_struct("Builder").field("queue", &self.settings.queue).finish_non_exhaustive()
     }
 }

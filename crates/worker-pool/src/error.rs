@@ -26,11 +26,13 @@ use crate::panic::Payload;
 pub enum JoinError {
     /// The job panicked.
     Panicked(Panic),
-    /// The job was accepted, but dropped before it ran: by [`shutdown_now`](crate::WorkerPool::shutdown_now), or because
-    /// the pool was gone and its last worker, too.
+    /// The job was accepted, but dropped before it ran: by [`shutdown_now`](crate::WorkerPool::shutdown_now), to make room
+    /// ([`OnFull`](crate::OnFull)), or because the pool was gone and its last worker, too.
     Cancelled,
     /// The pool was closed before the job was accepted. It did not run.
     Closed,
+    /// The queue was full, and the pool [rejects](crate::OnFull::Reject) jobs then. It did not run.
+    Full,
 }
 
 impl JoinError {
@@ -47,6 +49,11 @@ impl JoinError {
     /// Returns whether the pool was closed before the job was accepted.
     pub fn is_closed(&self) -> bool {
         matches!(self, Self::Closed)
+    }
+
+    /// Returns whether the job was rejected because the queue was full.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Full)
     }
 
     /// Returns what the job panicked with, made for `std::panic::resume_unwind`.
@@ -68,6 +75,7 @@ impl fmt::Display for JoinError {
             Self::Panicked(panic) => write!(f, "job panicked: {}", panic.message()),
             Self::Cancelled => f.write_str("job cancelled"),
             Self::Closed => f.write_str("worker pool closed"),
+            Self::Full => f.write_str("worker pool full"),
         }
     }
 }
@@ -112,6 +120,49 @@ impl fmt::Debug for Panic {
         f.debug_tuple("Panic").field(&self.message).finish()
     }
 }
+
+/// Why [`execute`](crate::WorkerPool::execute) did not accept a job, which was dropped.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_worker_pool::{ExecuteError, OnFull, Wait, WorkerPool};
+///
+/// let pool = WorkerPool::builder().queue(1).on_full(OnFull::Reject).detached();
+/// pool.execute(|| ()).wait()?;
+/// assert_eq!(pool.execute(|| ()).wait(), Err(ExecuteError::Full));
+/// pool.close();
+/// assert_eq!(pool.execute(|| ()).wait(), Err(ExecuteError::Closed));
+/// # Ok::<(), ExecuteError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExecuteError {
+    /// The queue is full, and the pool [rejects](crate::OnFull::Reject) jobs then.
+    Full,
+    /// The pool is closed.
+    Closed,
+}
+
+impl ExecuteError {
+    /// Returns whether the queue was full.
+    pub fn is_full(self) -> bool {
+        self == Self::Full
+    }
+
+    /// Returns whether the pool is closed.
+    pub fn is_closed(self) -> bool {
+        self == Self::Closed
+    }
+}
+
+impl fmt::Display for ExecuteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_full() { "worker pool full" } else { "worker pool closed" })
+    }
+}
+
+impl core::error::Error for ExecuteError {}
 
 /// The job could not be accepted without waiting; gives it back.
 ///

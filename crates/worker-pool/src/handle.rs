@@ -7,7 +7,10 @@ use core::{
     task::{Context, Poll},
 };
 
-use crate::{cell::Reply, error::JoinError};
+use crate::{
+    cell::Reply,
+    error::{ExecuteError, JoinError},
+};
 
 /// The result of a job that was submitted: a future, to be awaited in a task or waited for on a thread.
 ///
@@ -46,7 +49,7 @@ pub struct JobHandle<T> {
 enum End<T> {
     Job(Reply<T>),
     /// The pool did not accept the job.
-    Refused,
+    Refused(ExecuteError),
     Taken,
 }
 
@@ -55,15 +58,15 @@ impl<T> JobHandle<T> {
         Self { end: End::Job(reply) }
     }
 
-    pub(crate) fn refused() -> Self {
-        Self { end: End::Refused }
+    pub(crate) fn refused(why: ExecuteError) -> Self {
+        Self { end: End::Refused(why) }
     }
 
     /// Returns whether the job has ended, in whatever way: the next poll gives its result.
     pub fn is_finished(&self) -> bool {
         match &self.end {
             End::Job(reply) => reply.is_ended(),
-            End::Refused | End::Taken => true,
+            End::Refused(_) | End::Taken => true,
         }
     }
 }
@@ -77,7 +80,8 @@ impl<T> Future for JobHandle<T> {
                 Poll::Ready(result) => result,
                 Poll::Pending => return Poll::Pending,
             },
-            End::Refused => Err(JoinError::Closed),
+            End::Refused(ExecuteError::Full) => Err(JoinError::Full),
+            End::Refused(ExecuteError::Closed) => Err(JoinError::Closed),
             End::Taken => panic!("polled after it was ready"),
         };
         self.end = End::Taken;

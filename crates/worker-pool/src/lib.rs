@@ -17,9 +17,11 @@
 //!
 //! # Submitting from inside a job
 //!
-//! A job may use its own pool. Three waits in it can be waits for itself, and are deadlocks if every worker is in one:
+//! A job may use its own pool. [`try_submit`](WorkerPool::try_submit) never waits, and where
+//! [`callers run`](OnFull::CallerRuns) what finds no room, neither do `submit` and `execute`. Three waits in a job can be
+//! waits for itself, and are deadlocks if every worker is in one:
 //!
-//! - for room in a full queue: use [`try_submit`](WorkerPool::try_submit), and do the work on the spot if it is refused;
+//! - for room in a full queue, as above;
 //! - for the handle of another job of the pool: a waiting worker never runs other jobs behind your back, which could
 //!   overflow its stack, or wait for a lock that the interrupted job holds;
 //! - for [`shutdown`](WorkerPool::shutdown): a job that wants its pool to end calls [`close`](WorkerPool::close).
@@ -40,6 +42,7 @@ mod crew;
 mod error;
 mod handle;
 mod intake;
+mod overflow;
 mod panic;
 mod pending;
 mod pool;
@@ -57,8 +60,9 @@ pub use tidegate_core::{
 
 pub use self::{
     builder::Builder,
-    error::{JoinError, Panic, TrySubmitError},
+    error::{ExecuteError, JoinError, Panic, TrySubmitError},
     handle::JobHandle,
+    overflow::OnFull,
     panic::Payload,
     pending::Pending,
     pool::WorkerPool,

@@ -100,7 +100,7 @@ impl WorkerPool {
         Worker::new(self.shared())
     }
 
-    /// Waits for room, and submits a job. The handle it resolves to waits for the job's result.
+    /// Waits for room, or does what else [`on_full`](Builder::on_full) says, and submits a job. The handle it resolves to waits for the job's result.
     ///
     /// Inside a job of the same pool, see [the warning](crate#submitting-from-inside-a-job).
     ///
@@ -111,7 +111,7 @@ impl WorkerPool {
     /// # Errors
     ///
     /// If the pool is closed, the job is dropped and the handle resolves to [`JoinError::Closed`](crate::JoinError::Closed),
-    /// so that there is one place to look for what went wrong. To get the job back, use [`try_submit`](Self::try_submit).
+    /// so that there is one place to look for what went wrong. [`OnFull`](crate::OnFull) says what else may become of it. To get the job back, use [`try_submit`](Self::try_submit).
     ///
     /// # Examples
     ///
@@ -172,7 +172,7 @@ impl WorkerPool {
         Err(refused)
     }
 
-    /// Waits for room, and submits a job whose end nobody waits for. Only [`stats`](Self::stats) and
+    /// Waits for room, or does what else [`on_full`](Builder::on_full) says, and submits a job whose end nobody waits for. Only [`stats`](Self::stats) and
     /// [`on_panic`](Builder::on_panic) tell how it went.
     ///
     /// # Cancel safety
@@ -181,7 +181,8 @@ impl WorkerPool {
     ///
     /// # Errors
     ///
-    /// [`Closed`](crate::Closed) if the pool is closed; the job was dropped.
+    /// [`ExecuteError`](crate::ExecuteError) if the pool is closed, or full and [rejecting](crate::OnFull::Reject); the
+    /// job was dropped.
     ///
     /// # Examples
     ///
@@ -194,7 +195,7 @@ impl WorkerPool {
     /// assert_eq!(receiver.recv()?, 42);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn execute<F>(&self, job: F) -> Execute<'_>
+    pub fn execute<F>(&self, job: F) -> Execute<'_, F>
     where
         F: FnOnce() + Send + 'static,
     {

@@ -7,34 +7,43 @@ use alloc::{boxed::Box, vec::Vec};
 use tidegate_core::{Clock, Timestamp, primitive::Arc};
 
 use crate::{
+    cell::Ended,
     crew::Crew,
     intake::{Intake, Refused},
-    panic::{bury, catch, contain},
+    overflow::OnFull,
+    panic::{Payload, bury, contain},
     stats::{Count, Counters, Record, Stats},
-    task::Job,
+    task::{self, Job},
 };
 
 pub(crate) type BoxedClock = Box<dyn Clock + Send + Sync>;
 pub(crate) type OnPanic = Box<dyn Fn(&(dyn Any + Send)) + Send + Sync>;
 
+/// What the [`Builder`](crate::Builder) sets of a pool without threads.
+pub(crate) struct Settings {
+    pub(crate) queue: usize,
+    pub(crate) on_full: OnFull,
+    pub(crate) clock: Option<BoxedClock>,
+    pub(crate) on_panic: Option<OnPanic>,
+}
+
 pub(crate) struct Shared {
     pub(crate) intake: Intake,
     pub(crate) crew: Crew,
     pub(crate) counters: Counters,
+    pub(crate) on_full: OnFull,
     clock: Option<BoxedClock>,
     on_panic: Option<OnPanic>,
 }
 
 impl Shared {
-    pub(crate) fn new(
-        capacity: usize,
-        clock: Option<BoxedClock>,
-        on_panic: Option<OnPanic>,
-    ) -> Arc<Self> {
+    pub(crate) fn new(settings: Settings) -> Arc<Self> {
+        let Settings { queue, on_full, clock, on_panic } = settings;
         Arc::new(Self {
-            intake: Intake::new(capacity),
+            intake: Intake::new(queue),
             crew: Crew::new(),
             counters: Counters::new(),
+            on_full,
             clock,
             on_panic,
         })
@@ -52,44 +61,77 @@ impl Shared {
     /// Runs a job on a worker, whose record it is, whatever it does.
     #[inline]
     pub(crate) fn run(&self, mut job: Job, record: &Record) {
-        record.add(Count::Started, 1);
-        let started = self.now();
-        if let Some(started) = started {
-            let accepted = job.accepted().unwrap_or(started);
-            record.add_time(Count::QueueNanos, started.since(accepted));
-        }
-        let mut ending = Ending { shared: self, record, started, is_over: false };
-        match job {
-            Job::Plain(chore) => {
-                let panic = catch(|| chore.call()).err();
-                ending.tell(panic.as_deref());
-                if let Some(payload) = panic {
-                    bury(payload);
-                }
-            }
-            Job::Tracked(errand) => {
-                let mut ended = |panic: Option<&(dyn Any + Send)>| ending.tell(panic);
-                // What wakes the handle is foreign, too: a panicking waker must not take the worker with it.
-                contain(|| {
-                    if let Err(payload) = errand.run(&mut ended) {
-                        self.report(&*payload);
-                        bury(payload);
-                    }
-                });
-                if !ending.is_over {
-                    // It was cancelled, and counted, before it came to us.
-                    ending.is_over = true;
-                    record.take_back(Count::Started);
-                }
-            }
-        }
+        let accepted = job.accepted();
+        self.run_counted(accepted, |ended| job.run(ended), |count, n| record.add(count, n));
     }
 
     /// Runs a job on whatever thread this is.
-    pub(crate) fn run_here(&self, job: Job) {
-        let record = self.counters.open();
-        self.run(job, &record);
-        self.counters.close(&record);
+    pub(crate) fn run_here(&self, mut job: Job) {
+        let (accepted, guests) = (job.accepted(), self.counters.guests());
+        self.run_counted(accepted, |ended| job.run(ended), |count, n| guests.share(count, n));
+    }
+
+    /// Returns whether a job that comes now is run by who brings it. A snapshot.
+    #[inline]
+    pub(crate) fn is_left_to_callers(&self) -> bool {
+        self.on_full == OnFull::CallerRuns && self.intake.is_full() && !self.intake.is_closed()
+    }
+
+    /// Runs a closure as a job, on whatever thread this is, without making a job of it.
+    pub(crate) fn call_here(&self, closure: impl FnOnce()) {
+        let guests = self.counters.guests();
+        self.run_counted(
+            None,
+            |ended| task::call(closure, ended),
+            |count, n| guests.share(count, n),
+        );
+    }
+
+    #[inline]
+    fn run_counted(
+        &self,
+        accepted: Option<Timestamp>,
+        run: impl FnOnce(Ended<'_>) -> Result<(), Payload>,
+        add: impl Fn(Count, u64),
+    ) {
+        add(Count::Started, 1);
+        let started = self.now();
+        if let Some(started) = started {
+            let waited = started.since(accepted.unwrap_or(started));
+            add(Count::QueueNanos, nanos(waited));
+        }
+        let mut ended = |panic: Option<&(dyn Any + Send)>| {
+            if let (Some(started), Some(now)) = (started, self.now()) {
+                add(Count::RunNanos, nanos(now.since(started)));
+            }
+            match panic {
+                None => add(Count::Succeeded, 1),
+                Some(payload) => {
+                    add(Count::Panicked, 1);
+                    self.report(payload);
+                }
+            }
+        };
+        // What wakes the handle is foreign, too: a panicking waker must not take the worker with it.
+        contain(|| {
+            if let Err(payload) = run(&mut ended) {
+                self.report(&*payload);
+                bury(payload);
+            }
+        });
+    }
+
+    /// Cancels the oldest job in the queue; returns whether it had one.
+    #[cold]
+    pub(crate) fn drop_oldest(&self) -> bool {
+        // What is in a hand-off is promised to a worker.
+        let oldest =
+            if self.intake.capacity() == 0 { None } else { self.intake.take().ok().flatten() };
+        let had_one = oldest.is_some();
+        if let Some(job) = oldest {
+            contain(|| self.cancel(job));
+        }
+        had_one
     }
 
     fn report(&self, payload: &(dyn Any + Send)) {
@@ -134,20 +176,22 @@ impl Shared {
     pub(crate) fn stats(&self) -> Stats {
         // The queue first: a job that is taken meanwhile is counted twice rather than not at all.
         let queued = self.intake.len();
-        let sums = self.counters.sums();
+        let (sums, guests) = self.counters.sums();
         let (succeeded, panicked) = (sums.get(Count::Succeeded), sums.get(Count::Panicked));
         let time = |time: Duration| self.clock.as_ref().map(|_| time);
         let (running, cancelled) = (sums.running(), self.counters.cancelled());
         let workers = self.crew.members();
-        let busy = usize::try_from(running).unwrap_or(usize::MAX);
+        let as_usize = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let busy = as_usize(running.saturating_sub(guests.running()));
         Stats {
             submitted: queued as u64 + running + succeeded + panicked + cancelled,
             queued,
-            running: busy,
+            running: as_usize(running),
             succeeded,
             panicked,
             cancelled,
             rejected: self.counters.rejected(),
+            run_by_callers: guests.get(Count::Started),
             workers,
             idle: workers.saturating_sub(busy),
             queue_time: time(sums.time(Count::QueueNanos)),
@@ -160,38 +204,8 @@ impl Shared {
     }
 }
 
-/// A job that runs. Dropped by a panic that unwinds past us, as it does without std, it has panicked.
-struct Ending<'a> {
-    shared: &'a Shared,
-    record: &'a Record,
-    started: Option<Timestamp>,
-    is_over: bool,
-}
-
-impl Ending<'_> {
-    /// Counts the end, and reports it if it was a panic.
-    #[inline]
-    fn tell(&mut self, panic: Option<&(dyn Any + Send)>) {
-        self.is_over = true;
-        if let (Some(started), Some(now)) = (self.started, self.shared.now()) {
-            self.record.add_time(Count::RunNanos, now.since(started));
-        }
-        match panic {
-            None => self.record.add(Count::Succeeded, 1),
-            Some(payload) => {
-                self.record.add(Count::Panicked, 1);
-                self.shared.report(payload);
-            }
-        }
-    }
-}
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.tell(Some(&"the payload went on to the worker's executor"));
-        }
-    }
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for Shared {

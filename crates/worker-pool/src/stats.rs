@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use crossbeam_utils::CachePadded;
 use tidegate_core::{
+    Shards,
     lock::Lock,
     primitive::{
         Arc,
@@ -49,6 +50,10 @@ pub struct Stats {
     pub cancelled: u64,
     /// Jobs not accepted: the queue was full, or the pool closed.
     pub rejected: u64,
+    /// Jobs that were run outside of the workers, and are among the others: by who submitted them
+    /// ([`OnFull::CallerRuns`](crate::OnFull::CallerRuns)) or has taken them out
+    /// ([`Pending::run`](crate::Pending::run)).
+    pub run_by_callers: u64,
     /// Workers that exist: threads of the pool's own, and [`Worker`](crate::Worker) futures.
     pub workers: usize,
     /// Workers without a job.
@@ -85,13 +90,18 @@ impl Record {
         count.store(count.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
-    /// Takes one back.
-    pub(crate) fn take_back(&self, count: Count) {
-        self.add(count, u64::MAX);
+    /// Counts in a record that several threads write.
+    pub(crate) fn share(&self, count: Count, n: u64) {
+        // ORDERING: Relaxed: a statistic.
+        self.counts[count as usize].fetch_add(n, Ordering::Relaxed);
     }
 
-    pub(crate) fn add_time(&self, count: Count, time: Duration) {
-        self.add(count, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    fn add_to(&self, sums: &mut [u64; KINDS]) {
+        // The ends before the starts: a job that ends meanwhile is not counted as minus one.
+        for (sum, count) in sums.iter_mut().zip(&self.counts).rev() {
+            // ORDERING: Relaxed: a snapshot.
+            *sum = sum.wrapping_add(count.load(Ordering::Relaxed));
+        }
     }
 }
 
@@ -99,6 +109,8 @@ impl Record {
 #[derive(Debug)]
 pub(crate) struct Counters {
     files: Lock<Files>,
+    /// What was run outside of the workers.
+    guests: Shards<Record>,
     cancelled: AtomicU64,
     rejected: AtomicU64,
 }
@@ -115,11 +127,7 @@ impl Files {
     fn sums(&self) -> Sums {
         let mut sums = self.past;
         for record in &self.records {
-            // The ends before the starts: a job that ends meanwhile is not counted as minus one.
-            for (sum, count) in sums.iter_mut().zip(&record.counts).rev() {
-                // ORDERING: Relaxed: a snapshot.
-                *sum = sum.wrapping_add(count.load(Ordering::Relaxed));
-            }
+            record.add_to(&mut sums);
         }
         Sums(sums)
     }
@@ -148,6 +156,7 @@ impl Counters {
     pub(crate) fn new() -> Self {
         Self {
             files: Lock::new(Files::default()),
+            guests: Shards::per_thread(|_| Record::default()),
             cancelled: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
         }
@@ -170,8 +179,18 @@ impl Counters {
         });
     }
 
-    pub(crate) fn sums(&self) -> Sums {
-        self.files.with(|files| files.sums())
+    /// Returns the record of those on this thread that are no workers, who [`share`](Record::share) it.
+    pub(crate) fn guests(&self) -> &Record {
+        self.guests.by_thread()
+    }
+
+    /// Returns what was done in all, and what of it was not done by workers.
+    pub(crate) fn sums(&self) -> (Sums, Sums) {
+        let mut guests = [0; KINDS];
+        self.guests.iter().for_each(|record| record.add_to(&mut guests));
+        let Sums(mut all) = self.files.with(|files| files.sums());
+        all.iter_mut().zip(&guests).for_each(|(sum, n)| *sum = sum.wrapping_add(*n));
+        (Sums(all), Sums(guests))
     }
 
     pub(crate) fn cancel(&self) {

@@ -8,11 +8,14 @@ use core::{
     task::{Context, Poll},
 };
 
+use tidegate_core::event::Waiter;
 #[cfg(feature = "std")]
 use tidegate_core::wait::may_linger;
-use tidegate_core::{Closed, event::Waiter};
 
-use crate::{cell::errand, handle::JobHandle, intake::Refused, shared::Shared, task::Job};
+use crate::{
+    cell::errand, error::ExecuteError, handle::JobHandle, intake::Refused, overflow::OnFull,
+    shared::Shared, task::Job,
+};
 
 /// A job that waits to be let in. Dropped, the job is cancelled with it.
 struct Admission<'a> {
@@ -23,38 +26,73 @@ struct Admission<'a> {
 }
 
 impl<'a> Admission<'a> {
-    fn new(shared: &'a Shared, job: Job) -> Self {
-        Self { shared, job: Some(job), waiter: Waiter::new() }
+    fn new(shared: &'a Shared, job: Option<Job>) -> Self {
+        Self { shared, job, waiter: Waiter::new() }
     }
 
     /// Lets the job in once there is room.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ExecuteError>> {
         match self.offer() {
             Some(admitted) => Poll::Ready(admitted),
             None => self.poll_slow(cx),
         }
     }
 
-    /// Lets the job in if there is room now.
+    /// Lets the job in if there is room now, or does what else is to be done with it.
     #[inline]
-    fn offer(&mut self) -> Option<Result<(), Closed>> {
+    fn offer(&mut self) -> Option<Result<(), ExecuteError>> {
         let job = self.job.take().expect("polled after it was ready");
         match self.shared.accept(job) {
             Ok(()) => Some(Ok(())),
-            Err(Refused::Full(job)) => {
-                self.job = Some(job);
-                None
-            }
-            Err(Refused::Closed(job)) => {
-                self.shared.counters.reject();
-                drop(job);
-                Some(Err(Closed))
-            }
+            Err(Refused::Full(job)) => self.overflow(job),
+            Err(Refused::Closed(job)) => Some(self.refuse(job, ExecuteError::Closed)),
         }
     }
 
     #[cold]
-    fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+    fn overflow(&mut self, job: Job) -> Option<Result<(), ExecuteError>> {
+        let shared = self.shared;
+        match shared.on_full {
+            OnFull::Wait => {
+                self.job = Some(job);
+                return None;
+            }
+            OnFull::Reject => return Some(self.refuse(job, ExecuteError::Full)),
+            OnFull::CallerRuns => shared.run_here(job),
+            OnFull::DropNewest => shared.cancel(job),
+            OnFull::DropOldest => return Some(self.replace_oldest(job)),
+        }
+        Some(Ok(()))
+    }
+
+    /// Lets the job in for an older one.
+    fn replace_oldest(&mut self, mut job: Job) -> Result<(), ExecuteError> {
+        while self.shared.drop_oldest() {
+            // Somebody else may be faster than us in the place that we have made.
+            job = match self.shared.accept(job) {
+                Ok(()) => return Ok(()),
+                Err(Refused::Full(job)) => job,
+                Err(Refused::Closed(job)) => return self.refuse(job, ExecuteError::Closed),
+            };
+        }
+        // Emptied by others meanwhile, or a hand-off.
+        match self.shared.accept(job) {
+            Ok(()) => {}
+            Err(Refused::Full(job)) => self.shared.cancel(job),
+            Err(Refused::Closed(job)) => return self.refuse(job, ExecuteError::Closed),
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn refuse(&self, job: Job, why: ExecuteError) -> Result<(), ExecuteError> {
+        self.shared.counters.reject();
+        drop(job);
+        Err(why)
+    }
+
+    #[cold]
+    fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ExecuteError>> {
         #[cfg(feature = "std")]
         if may_linger(cx) {
             self.shared.intake.linger();
@@ -82,7 +120,7 @@ impl<'a, T: Send + 'static> Submit<'a, T> {
         F: FnOnce() -> T + Send + 'static,
     {
         let (errand, draft) = errand(job);
-        let admission = Admission::new(shared, Job::tracked(errand));
+        let admission = Admission::new(shared, Some(Job::tracked(errand)));
         Self { admission, handle: Some(JobHandle::new(draft.into_reply())) }
     }
 }
@@ -94,7 +132,10 @@ impl<T> Future for Submit<'_, T> {
         let this = &mut *self;
         this.admission.poll(cx).map(|admitted| {
             let handle = this.handle.take().expect("polled after it was ready");
-            if admitted.is_ok() { handle } else { JobHandle::refused() }
+            match admitted {
+                Ok(()) => handle,
+                Err(why) => JobHandle::refused(why),
+            }
         })
     }
 }
@@ -109,28 +150,39 @@ impl<T> fmt::Debug for Submit<'_, T> {
 ///
 /// It borrows the pool; a task that has a clone of its own makes the future there.
 #[must_use = "futures do nothing unless awaited or waited for"]
-pub struct Execute<'a> {
+pub struct Execute<'a, F> {
+    // Until the first poll. Who runs it then need not be known before, so it may never have to be a job.
+    closure: Option<F>,
     admission: Admission<'a>,
 }
 
-impl<'a> Execute<'a> {
-    pub(crate) fn new<F>(shared: &'a Shared, job: F) -> Self
-    where
-        F: FnOnce() + Send + 'static,
-    {
-        Self { admission: Admission::new(shared, Job::plain(job)) }
+impl<'a, F: FnOnce() + Send + 'static> Execute<'a, F> {
+    pub(crate) fn new(shared: &'a Shared, closure: F) -> Self {
+        Self { closure: Some(closure), admission: Admission::new(shared, None) }
     }
 }
 
-impl Future for Execute<'_> {
-    type Output = Result<(), Closed>;
+// The closure is never pinned: it is moved out before it is called.
+impl<F> Unpin for Execute<'_, F> {}
 
+impl<F: FnOnce() + Send + 'static> Future for Execute<'_, F> {
+    type Output = Result<(), ExecuteError>;
+
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.admission.poll(cx)
+        let this = &mut *self;
+        if let Some(closure) = this.closure.take() {
+            if this.admission.shared.is_left_to_callers() {
+                this.admission.shared.call_here(closure);
+                return Poll::Ready(Ok(()));
+            }
+            this.admission.job = Some(Job::plain(closure));
+        }
+        this.admission.poll(cx)
     }
 }
 
-impl fmt::Debug for Execute<'_> {
+impl<F> fmt::Debug for Execute<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Execute").field("waiter", &self.admission.waiter).finish_non_exhaustive()
     }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use by_hand::{Counter, OnDrop, poll, poll_with, ready};
 use tidegate_worker_pool::{
-    Closed, Execute, JobHandle, JoinError, Pending, Shutdown, Submit, TrySubmitError, Wait, Worker,
-    WorkerPool,
+    Execute, ExecuteError, JobHandle, JoinError, Pending, Shutdown, Submit, TrySubmitError, Wait,
+    Worker, WorkerPool,
 };
 
 #[test]
@@ -15,12 +15,13 @@ fn every_future_can_be_sent_and_moved() {
     fn check<T: Send + Unpin + 'static>() {}
     check::<Submit<'static, std::cell::Cell<u8>>>();
     check::<JobHandle<std::cell::Cell<u8>>>();
-    check::<Execute<'static>>();
+    check::<Execute<'static, fn()>>();
     check::<Worker>();
     check::<Shutdown>();
     check::<Pending>();
     fn check_error<T: std::error::Error + Send + Sync + 'static>() {}
     check_error::<JoinError>();
+    check_error::<ExecuteError>();
     check_error::<TrySubmitError<fn()>>();
 }
 
@@ -42,7 +43,7 @@ fn closed_pool_hands_the_job_back_or_says_so() {
     assert!(refused.is_closed());
     assert_eq!(refused.into_inner()(), 2);
     assert!(matches!(ready(ready(pool.submit(|| 3))), Err(JoinError::Closed)));
-    assert_eq!(ready(pool.execute(|| ())), Err(Closed));
+    assert_eq!(ready(pool.execute(|| ())), Err(ExecuteError::Closed));
     assert_eq!(pool.stats().rejected, 3);
 }
 
