@@ -131,8 +131,17 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Chunked<S, L, 
     /// Does all there is to do without giving a result on; returns whether nothing more comes from before.
     fn advance(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> bool {
         self.turn = flow.turn();
+        // What has been given on makes room.
+        self.opened.take_if(|opened| opened.tickets.len() == 0);
+        if let Some(lot) = &mut flow.lot {
+            // Any that waits may be next, or nobody for now.
+            self.hatch.0.work_here(|waiting| lot.below(waiting + 1).checked_sub(1));
+        }
         self.collect(flow);
         let ended = self.pack(cx, flow);
+        if flow.lot.is_some() && self.in_work > 0 {
+            cx.waker().wake_by_ref();
+        }
         self.carrier.poll(cx);
         let in_work = self.in_work.min(self.n.get());
         flow.meter(self.site()).set_in_flight(self.items_in_work, in_work);
@@ -146,7 +155,7 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Chunked<S, L, 
         for chunk in done.drain(..) {
             self.in_work -= 1;
             self.items_in_work -= chunk.tickets.len();
-            if let Some(time) = chunk.time {
+            if let (Some(time), None) = (chunk.time, &flow.lot) {
                 self.pace.learn(chunk.tickets.len(), time);
                 flow.meter(self.site()).measured(time);
             }
@@ -197,25 +206,26 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Chunked<S, L, 
     fn pack(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> bool {
         let site = self.site();
         while self.has_room() {
-            while self.items.len() < self.pace.size() {
+            let size = flow.lot.as_mut().map_or(self.pace.size(), |lot| self.pace.draw(lot));
+            while self.items.len() < size {
                 match flow.pull(site, &mut self.upstream, cx) {
                     Poll::Ready(Some(Parcel { ticket, value })) => {
                         self.items.push(value);
                         self.tickets.push(ticket);
                     }
                     Poll::Ready(None) => {
-                        self.put();
+                        self.put(flow);
                         return true;
                     }
                     Poll::Pending => {
                         if self.in_work < self.n.get() && !flow.is_spent() {
-                            self.put();
+                            self.put(flow);
                         }
                         return false;
                     }
                 }
             }
-            self.put();
+            self.put(flow);
         }
         flow.meter(site).is_blocked = true;
         self.upstream.drive(cx, flow);
@@ -223,7 +233,7 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Chunked<S, L, 
     }
 
     /// Puts the next chunk down, if there is anything in it.
-    fn put(&mut self) {
+    fn put(&mut self, flow: &Flow<'_>) {
         if self.items.is_empty() {
             return;
         }
@@ -235,7 +245,7 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Chunked<S, L, 
             tickets: mem::replace(&mut self.tickets, Vec::with_capacity(size)),
             items: mem::replace(&mut self.items, Vec::with_capacity(size)),
         };
-        if self.hatch.0.put(chunk) {
+        if self.hatch.0.put(chunk, flow.lot.is_none()) {
             self.carrier.call(&self.hatch.0);
         }
     }
@@ -288,7 +298,7 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Stage for Chun
         cx: &mut Context<'_>,
         flow: &mut Flow<'_>,
     ) -> Poll<Option<Parcel<L::Out>>> {
-        if self.carrier.is_here(flow) {
+        if self.carrier.is_here(flow) && flow.lot.is_none() {
             return self.poll_here(cx, flow);
         }
         if self.turn == flow.turn() {
@@ -297,18 +307,19 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Stage for Chun
             }
         }
         let ended = self.advance(cx, flow);
-        if self.opened.is_none() {
+        loop {
+            if let Some(parcel) = self.next(flow) {
+                return Poll::Ready(Some(parcel));
+            }
             self.opened = self.finished.pop();
-        }
-        match self.next(flow) {
-            Some(parcel) => Poll::Ready(Some(parcel)),
-            None if ended && self.in_work == 0 => Poll::Ready(None),
-            None => Poll::Pending,
+            if self.opened.is_none() {
+                return if ended && self.in_work == 0 { Poll::Ready(None) } else { Poll::Pending };
+            }
         }
     }
 
     fn drive(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) {
-        if self.carrier.is_here(flow) {
+        if self.carrier.is_here(flow) && flow.lot.is_none() {
             self.upstream.drive(cx, flow);
         } else {
             self.advance(cx, flow);

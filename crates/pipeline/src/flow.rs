@@ -13,7 +13,7 @@ use core::{
 use alloc::{boxed::Box, vec::Vec};
 
 use tidegate_core::{
-    CancelToken, Cancelled, Reason, Timestamp,
+    CancelToken, Cancelled, ManualClock, Reason, Timestamp,
     primitive::{Arc, atomic::AtomicU64},
 };
 
@@ -22,6 +22,7 @@ use crate::{
     crew::Crew,
     error::{BoxError, PipelineError},
     figures::{Monitor, Summary},
+    lot::Lot,
     meter::Meter,
     on_error::OnError,
     parcel::{Fate, Parcel, Ticket},
@@ -57,6 +58,10 @@ pub struct Flow<'h> {
     pub(crate) most_in_flight: u64,
     /// Whether the source was refused because they are.
     is_full: bool,
+    /// Draws lots, in a deterministic run.
+    pub(crate) lot: Option<Lot>,
+    /// The clock that such a run turns.
+    pub(crate) simulated: Option<ManualClock>,
     /// Whether the crew has threads.
     pub(crate) is_manned: bool,
     stages: Vec<Entry<'h>>,
@@ -91,6 +96,8 @@ impl<'h> Flow<'h> {
             crew: None,
             most_in_flight: u64::MAX,
             is_full: false,
+            lot: None,
+            simulated: None,
             is_manned: false,
             stages: Vec::new(),
             summary: Summary::default(),
@@ -164,9 +171,8 @@ impl<'h> Flow<'h> {
             cx.waker().wake_by_ref();
         }
         self.asleep_since = self.clock.as_ref().map(|clock| clock());
-        if let (Some(now), Some(since), true) =
-            (self.asleep_since, self.awake_since, self.is_spent())
-        {
+        let is_spent = self.is_spent() && self.lot.is_none();
+        if let (Some(now), Some(since), true) = (self.asleep_since, self.awake_since, is_spent) {
             let fits = now.since(since) < A_POLL;
             let budget = if fits { self.full_budget * 2 } else { self.full_budget / 2 };
             self.full_budget = budget.clamp(*BUDGETS.start(), *BUDGETS.end());
@@ -237,6 +243,11 @@ impl<'h> Flow<'h> {
     /// Returns whether nothing was read because the flow is full. Whoever gathers items is not to wait for more then.
     pub(crate) fn is_full(&self) -> bool {
         self.is_full
+    }
+
+    /// Returns what is decided by lot once in `n` times, in a deterministic run.
+    pub(crate) fn draws_one_in(&mut self, n: usize) -> bool {
+        self.lot.as_mut().is_some_and(|lot| lot.is_one_in(n))
     }
 
     /// Polls a source, and enters the item that it gives.

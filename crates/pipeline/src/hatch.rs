@@ -102,11 +102,11 @@ impl<In, L: Labour<In>> Hatch<In, L> {
 
     // The flow's side.
 
-    /// Puts a chunk down. Returns whether the flow is to call a worker.
-    pub(crate) fn put(&self, chunk: Chunk<In>) -> bool {
+    /// Puts a chunk down. Returns whether the flow is to call a worker, if it ever does.
+    pub(crate) fn put(&self, chunk: Chunk<In>, calls: bool) -> bool {
         self.sides.with(|sides| {
             sides.waiting.push_back(chunk);
-            let is_short = sides.workers < self.most_workers.get();
+            let is_short = calls && sides.workers < self.most_workers.get();
             sides.workers += usize::from(is_short);
             is_short
         })
@@ -122,14 +122,16 @@ impl<In, L: Labour<In>> Hatch<In, L> {
         })
     }
 
-    /// Returns how many chunks wait.
-    pub(crate) fn waiting(&self) -> usize {
-        self.sides.with(|sides| sides.waiting.len())
-    }
-
-    /// Works on the chunk that waits at `position`, in the caller's own thread.
-    pub(crate) fn work_at(&self, position: usize) {
-        if let Some(chunk) = self.sides.with(|sides| sides.waiting.remove(position)) {
+    /// Works, in the flow's own thread, on chunks that are picked out of those that wait by `pick`, of how many, until
+    /// it picks none.
+    pub(crate) fn work_here(&self, mut pick: impl FnMut(usize) -> Option<usize>) {
+        loop {
+            let waiting = self.sides.with(|sides| sides.waiting.len());
+            let Some(chunk) = pick(waiting)
+                .and_then(|place| self.sides.with(|sides| sides.waiting.remove(place)))
+            else {
+                return;
+            };
             let done = self.work(chunk);
             self.sides.with(|sides| sides.done.push(done));
         }

@@ -57,15 +57,21 @@ struct LaneWaker {
     lane: usize,
 }
 
-impl OnWake for LaneWaker {
-    fn on_wake(&self) {
-        let bit = 1 << (self.lane % BITS);
+impl Woken {
+    fn wake(&self, lane: usize) {
+        let bit = 1 << (lane % BITS);
         // ORDERING: Release: pairs with the Acquire in `take_woken`: what the waking thread did is seen by the poll.
-        let before = self.woken.words[self.lane / BITS].fetch_or(bit, Ordering::Release);
+        let before = self.words[lane / BITS].fetch_or(bit, Ordering::Release);
         // Whoever set the bit before rings for it, and it has not been taken since.
         if before & bit == 0 {
-            self.woken.bell.ring();
+            self.bell.ring();
         }
+    }
+}
+
+impl OnWake for LaneWaker {
+    fn on_wake(&self) {
+        self.woken.wake(self.lane);
     }
 }
 
@@ -112,6 +118,11 @@ impl<J, F: Future> Lanes<J, F> {
         lane.future.set(Some(future));
         lane.job = Some(job);
         number
+    }
+
+    /// Lets a lane be polled later.
+    pub(crate) fn put_off(&self, number: usize) {
+        self.woken.wake(number);
     }
 
     /// Polls a lane; `None` if it has no future. A future that is ready is dropped at once.

@@ -14,6 +14,8 @@ mod batch;
 mod bell;
 mod chunked;
 mod crew;
+#[cfg(feature = "std")]
+mod deterministic;
 mod error;
 mod figures;
 mod flat_map;
@@ -22,6 +24,7 @@ mod hatch;
 mod inline;
 mod labour;
 mod lanes;
+mod lot;
 mod map_async;
 mod map_on;
 mod merge;

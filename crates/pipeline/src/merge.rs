@@ -42,6 +42,7 @@ impl<A: Stage, B: Stage<Item = A::Item>> Stage for Merge<A, B> {
         flow: &mut Flow<'_>,
     ) -> Poll<Option<Parcel<A::Item>>> {
         let mut is_pending = false;
+        self.is_seconds_turn ^= flow.draws_one_in(2);
         for _ in 0..2 {
             let polled = match self.is_seconds_turn {
                 true => self.second.poll_next(cx, flow),

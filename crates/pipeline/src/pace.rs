@@ -2,6 +2,8 @@
 
 use core::{num::NonZeroUsize, time::Duration};
 
+use crate::lot::Lot;
+
 /// How long a worker is to be busy with a chunk: long against the microseconds that it takes to hand one over and wake
 /// somebody for it, and short against what a caller would notice.
 const TARGET: Duration = Duration::from_micros(100);
@@ -34,6 +36,11 @@ impl Pace {
     /// Returns how many items to put into the next chunk.
     pub(crate) fn size(&self) -> usize {
         self.size
+    }
+
+    /// Draws how many items to put into the next chunk.
+    pub(crate) fn draw(&self, lot: &mut Lot) -> usize {
+        (1 + lot.below(4)).min(self.most)
     }
 
     pub(crate) fn chunks(&self) -> NonZeroUsize {

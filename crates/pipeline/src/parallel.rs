@@ -71,6 +71,11 @@ impl<S: Stage, W: Work<S::Item>, Q: Turns<S::Item>> Parallel<S, W, Q> {
         let mut word = 0;
         while let Some(woken) = self.lanes.take_woken(word) {
             for lane in woken {
+                // Put off once more, it stays behind those that were woken after it.
+                if flow.draws_one_in(2) {
+                    self.lanes.put_off(lane);
+                    continue;
+                }
                 let left = self.poll_lane(lane, flow);
                 self.end_turns(left, flow);
             }
@@ -117,6 +122,10 @@ impl<S: Stage, W: Work<S::Item>, Q: Turns<S::Item>> Parallel<S, W, Q> {
             Ok(future) => {
                 let lane = self.lanes.start((self.finished.begin(), ticket, key), future);
                 flow.meter(self.site).set_in_flight(self.lanes.in_flight(), self.lanes.in_flight());
+                if flow.draws_one_in(2) {
+                    self.lanes.put_off(lane);
+                    return None;
+                }
                 self.poll_lane(lane, flow)
             }
             Err(panic) => {

@@ -11,7 +11,7 @@ use std::{
 
 use by_hand::{n, quiet_panic};
 use proptest::{collection::vec, prelude::*};
-use tidegate_pipeline::{AfterStop, OnError, Pipeline, Stage, Wait};
+use tidegate_pipeline::{AfterStop, OnError, Pipeline, Stage, Threads, Wait};
 
 /// One stage of a mix.
 #[derive(Debug, Clone)]
@@ -29,6 +29,23 @@ enum Part {
         fails: u64,
         yields: u64,
     },
+    /// By key, the item modulo this.
+    Keyed {
+        n: usize,
+        keys: u64,
+        fails: u64,
+        yields: u64,
+    },
+    /// On the run's threads, in chunks.
+    OnThreads {
+        n: usize,
+        window: usize,
+        ordered: bool,
+        fails: u64,
+        panics: u64,
+    },
+    /// Every so-manieth item goes a way of its own.
+    Split(u64),
     /// Batches, taken apart again.
     Batch(usize),
 }
@@ -50,8 +67,48 @@ fn part() -> impl Strategy<Value = Part> {
         (1..5_usize, 1..9_usize, any::<bool>(), 3..30_u64, 1..4_u64).prop_map(
             |(n, window, ordered, fails, yields)| Part::Work { n, window, ordered, fails, yields }
         ),
+        (1..4_usize, 1..5_u64, 3..30_u64, 1..4_u64)
+            .prop_map(|(n, keys, fails, yields)| Part::Keyed { n, keys, fails, yields }),
+        (1..4_usize, 1..20_usize, any::<bool>(), 3..30_u64, 3..30_u64).prop_map(
+            |(n, window, ordered, fails, panics)| Part::OnThreads {
+                n,
+                window,
+                ordered,
+                fails,
+                panics
+            }
+        ),
+        (2..4_u64).prop_map(Part::Split),
         (1..5_usize).prop_map(Part::Batch),
     ]
+}
+
+/// How the flow is run.
+#[derive(Debug, Clone, Copy)]
+enum Run {
+    Wait,
+    OnThreads(usize),
+    Deterministic(u64),
+}
+
+fn run() -> impl Strategy<Value = Run> {
+    prop_oneof![
+        Just(Run::Wait),
+        (1..4_usize).prop_map(Run::OnThreads),
+        any::<u64>().prop_map(Run::Deterministic)
+    ]
+}
+
+impl Part {
+    fn keeps_order(&self) -> bool {
+        !matches!(
+            self,
+            Self::Work { ordered: false, .. }
+                | Self::OnThreads { ordered: false, .. }
+                | Self::Keyed { .. }
+                | Self::Split(_)
+        )
+    }
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
@@ -68,10 +125,19 @@ fn reference(part: &Part, item: u64) -> Option<Vec<u64>> {
         Part::Add(addend) => vec![item + addend],
         Part::Keep(nth) => vec![item; usize::from(item % nth == 0)],
         Part::Copies(copies) => (0..copies).map(|copy| item + copy).collect(),
-        Part::Fail(nth) | Part::Panic(nth) | Part::Work { fails: nth, .. } if every(nth, item) => {
+        Part::OnThreads { fails, panics, .. } if every(fails, item) || every(panics, item) => {
             return None;
         }
-        Part::Fail(_) | Part::Panic(_) | Part::Work { .. } | Part::Batch(_) => vec![item],
+        Part::Fail(nth)
+        | Part::Panic(nth)
+        | Part::Work { fails: nth, .. }
+        | Part::Keyed { fails: nth, .. }
+            if every(nth, item) =>
+        {
+            return None;
+        }
+        Part::Split(nth) => vec![item + u64::from(item % nth == 0)],
+        _ => vec![item],
     })
 }
 
@@ -128,6 +194,35 @@ fn add<'h>(flow: Flow<'h>, part: &Part, on_error: OnError<'h>) -> Flow<'h> {
                 .on_error(on_error);
             if ordered { flow.boxed() } else { flow.unordered().boxed() }
         }
+        Part::Keyed { n: width, keys, fails, yields } => flow
+            .map_keyed(
+                "keyed",
+                n(width),
+                move |item| item % keys,
+                move |item| work(item, fails, yields),
+            )
+            .on_error(on_error)
+            .boxed(),
+        Part::OnThreads { n: width, window, ordered, fails, panics } => {
+            let flow = flow
+                .map_on(Threads, "threads", n(width), move |item| {
+                    if every(panics, item) {
+                        quiet_panic("threads");
+                    }
+                    if every(fails, item) { Err("threads") } else { Ok(item) }
+                })
+                .window(n(window))
+                .on_error(on_error);
+            if ordered { flow.boxed() } else { flow.unordered().boxed() }
+        }
+        Part::Split(nth) => flow
+            .split(
+                "split",
+                move |item| item % nth == 0,
+                |first| first.map("one more", |item| item + 1),
+                |second| second.map_async("second", n(2), move |item| work(item, u64::MAX, 2)),
+            )
+            .boxed(),
         Part::Batch(size) => {
             flow.batch("batch", n(size), Duration::MAX).flat_map("apart", |batch| batch).boxed()
         }
@@ -142,6 +237,8 @@ proptest! {
         items in 0..60_u64,
         mix in vec((part(), policy()), 0..6),
         abandon in any::<bool>(),
+        cap in 1..100_usize,
+        run in run(),
     ) {
         let diverted = AtomicU64::new(0);
         let mut flow: Flow<'_> = Pipeline::from_iter(0..items).boxed();
@@ -157,11 +254,16 @@ proptest! {
         }
         let monitor = flow.monitor();
         let mut out = Vec::new();
-        let run = flow.for_each(|item| out.push(item)).wait();
+        let flow = flow.max_in_flight(n(cap)).for_each(|item| out.push(item));
+        let run = match run {
+            Run::Wait => flow.wait(),
+            Run::OnThreads(threads) => flow.run_on_threads(n(threads)),
+            Run::Deterministic(seed) => flow.run_deterministic(seed),
+        };
         let summary = monitor.summary();
 
         let mut expected = sequential(items, &mix);
-        let is_ordered = mix.iter().all(|(part, _)| !matches!(part, Part::Work { ordered: false, .. }));
+        let is_ordered = mix.iter().all(|(part, _)| part.keeps_order());
         match &run {
             Ok(end) => {
                 if !is_ordered {
