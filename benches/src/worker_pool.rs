@@ -4,6 +4,8 @@ mod loops;
 mod subject;
 
 use self::{loops::*, subject::*};
+use tidegate_worker_pool::OnFull;
+
 use crate::workload::{Contender, REFERENCE, Workload, ours, rival};
 
 /// It holds [`ROOM`] jobs; who submits one more waits.
@@ -21,9 +23,12 @@ const RUNTIME: &str = "runtime";
 /// One contender for each pool; `$loop` is given what starts it.
 macro_rules! everybody {
     ($loop:expr) => {
+        everybody!($loop, OnFull::Wait)
+    };
+    ($loop:expr, $on_full:expr) => {
         vec![
-            ours("tidegate", BOUNDED, $loop(|| tidegate(ROOM))),
-            ours("tidegate, no bound", UNBOUNDED, $loop(|| tidegate(usize::MAX))),
+            ours("tidegate", BOUNDED, $loop(|| tidegate(ROOM, $on_full))),
+            ours("tidegate, no bound", UNBOUNDED, $loop(|| tidegate(usize::MAX, $on_full))),
             rival("crossbeam-channel", BOUNDED, $loop(|| ByChannel::bounded(ROOM))),
             rival("crossbeam-channel, no bound", UNBOUNDED, $loop(ByChannel::unbounded)),
             rival("threadpool", UNBOUNDED, $loop(threadpool)),
@@ -38,8 +43,8 @@ macro_rules! everybody {
 
 /// The same, and others.
 macro_rules! everybody_and {
-    ($loop:expr, $($other:expr),+) => {{
-        let mut contenders = everybody!($loop);
+    ($loop:expr, $on_full:expr; $($other:expr),+) => {{
+        let mut contenders = everybody!($loop, $on_full);
         contenders.extend([$($other),+]);
         contenders
     }};
@@ -50,7 +55,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         name: "worker-pool/1,000,000 tiny jobs",
         unit: "job",
         contenders: || {
-            everybody_and!(tiny, rival("rayon scope", SCOPE, tiny_in_a_scope(rayon)))
+            everybody_and!(tiny, OnFull::Wait; rival("rayon scope", SCOPE, tiny_in_a_scope(rayon)))
                 .into_iter()
                 .map(|contender| contender.at_least(1_000_000))
                 .collect()
@@ -66,7 +71,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         unit: "round trip",
         contenders: || {
             everybody_and!(
-                one_by_one,
+                one_by_one, OnFull::Wait;
                 rival("rayon install", UNBOUNDED, one_by_one_installed(rayon)),
                 rival("a thread for each", REFERENCE, one_by_one(|| Threads))
             )
@@ -82,7 +87,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         unit: "job",
         contenders: || {
             everybody_and!(
-                uneven,
+                uneven, OnFull::Wait;
                 rival("rayon scope", SCOPE, uneven_in_a_scope(rayon)),
                 rival("the caller alone", REFERENCE, uneven_alone())
             )
@@ -93,7 +98,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         unit: "job",
         contenders: || {
             everybody_and!(
-                tree::<SMALL, _>,
+                tree::<SMALL, _>, OnFull::CallerRuns;
                 rival("rayon scope", SCOPE, tree_in_a_scope::<SMALL>(rayon))
             )
         },
@@ -103,7 +108,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         unit: "job",
         contenders: || {
             everybody_and!(
-                tree::<LARGE, _>,
+                tree::<LARGE, _>, OnFull::CallerRuns;
                 rival("rayon scope", SCOPE, tree_in_a_scope::<LARGE>(rayon))
             )
         },

@@ -10,7 +10,7 @@ use async_executor::Executor;
 use crossbeam_channel::{Receiver, Sender};
 use futures_lite::future::block_on;
 use tidegate_core::Wait;
-use tidegate_worker_pool::WorkerPool;
+use tidegate_worker_pool::{OnFull, WorkerPool};
 use tokio::runtime::{Builder, Runtime};
 
 /// How many threads run jobs.
@@ -44,24 +44,16 @@ fn by_channel(
     move || receiver.recv().unwrap()
 }
 
-/// Starts tidegate's, with room for so many jobs.
-pub(super) fn tidegate(room: usize) -> WorkerPool {
+/// Starts tidegate's, with room for so many jobs, and what is done without.
+pub(super) fn tidegate(room: usize, on_full: OnFull) -> WorkerPool {
     let threads = NonZeroUsize::new(THREADS).unwrap();
-    WorkerPool::builder().threads(threads).queue(room).build().unwrap()
+    WorkerPool::builder().threads(threads).queue(room).on_full(on_full).build().unwrap()
 }
 
 impl Pool for WorkerPool {
     #[inline]
     fn execute(&self, job: impl FnOnce() + Send + 'static) {
         self.execute(job).wait().unwrap();
-    }
-
-    #[inline]
-    fn execute_from_a_job(&self, job: impl FnOnce() + Send + 'static) {
-        match self.try_submit(job) {
-            Ok(handle) => drop(handle),
-            Err(refused) => refused.into_inner()(),
-        }
     }
 
     #[inline]
