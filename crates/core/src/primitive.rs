@@ -507,6 +507,10 @@ mod model_ring {
             self.with(|state| state.closed && !state.diverted && state.items.is_empty())
         }
 
+        pub fn seems_to_have_room(&self) -> bool {
+            self.len() < self.capacity
+        }
+
         pub fn len(&self) -> usize {
             self.with(|state| state.items.len())
         }

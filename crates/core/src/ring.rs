@@ -343,6 +343,14 @@ impl<T> Ring<T> {
         tail.wrapping_sub(head).min(self.capacity())
     }
 
+    /// Returns whether a push would most likely find room, by looking at what it would look at first. A snapshot.
+    #[inline]
+    pub fn seems_to_have_room(&self) -> bool {
+        // ORDERING: Relaxed: a guess.
+        let position = self.tail.load(Ordering::Relaxed) & !FLAGS;
+        self.slot(position).stamp.load(Ordering::Relaxed) == position
+    }
+
     /// Returns whether there are no items. A snapshot.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -118,6 +118,7 @@ proptest! {
                     closed = true;
                 }
             }
+            prop_assert_eq!(ring.seems_to_have_room(), items.len() < capacity);
             prop_assert_eq!((ring.len(), ring.is_empty()), (items.len(), items.is_empty()));
             prop_assert_eq!((ring.is_closed(), ring.is_diverted()), (closed, diverted));
             prop_assert_eq!(ring.is_drained(), closed && !diverted && items.is_empty());

@@ -305,7 +305,7 @@ impl Intake {
 
     /// Returns whether a push would find no room now. A snapshot.
     pub(crate) fn is_full(&self) -> bool {
-        self.capacity <= self.ring.capacity() && self.ring.len() >= self.capacity
+        self.capacity <= self.ring.capacity() && !self.ring.seems_to_have_room()
     }
 
     /// Returns whether at least a quarter of the room is free. A snapshot.
