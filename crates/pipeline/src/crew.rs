@@ -1,6 +1,8 @@
 //! The threads of a run, and the calls for them.
 
-use tidegate_core::{Queue, Wait, primitive::Arc};
+#[cfg(feature = "std")]
+use tidegate_core::Wait;
+use tidegate_core::{Queue, primitive::Arc};
 
 /// Where workers are wanted.
 pub trait Workplace: Send + Sync {
@@ -25,6 +27,7 @@ impl<'h> Crew<'h> {
     }
 
     /// Answers a call for a short while: works on one chunk. Returns whether there was a call.
+    #[cfg(feature = "std")]
     pub(crate) fn help(&self) -> bool {
         let Ok(place) = self.calls.try_pop() else { return false };
         if place.work_one() {
@@ -42,6 +45,7 @@ impl<'h> Crew<'h> {
     }
 
     /// Sends everybody home, once they have answered the calls.
+    #[cfg(feature = "std")]
     pub(crate) fn dismiss(&self) {
         self.calls.close();
     }

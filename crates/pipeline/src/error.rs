@@ -84,6 +84,7 @@ impl Panicked {
         &self.message
     }
 
+    #[cfg(feature = "std")]
     pub(crate) fn saying(message: &str) -> Self {
         Self { message: message.into() }
     }

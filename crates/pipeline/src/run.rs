@@ -45,10 +45,9 @@ impl<'h, S: Stage> Engine<'h, S> {
         let Self { stages: Some(stages), flow } = self else { panic!("polled after it was ready") };
         flow.enter(cx);
         let is_over = loop {
-            match flow.guarded(|flow| advance(stages, flow, cx, &mut sink)) {
-                Some(is_over) => break is_over,
-                // A stage has panicked: goes on, or heeds the stop.
-                None => {}
+            // Nothing comes of it if a stage has panicked: goes on, or heeds the stop.
+            if let Some(is_over) = flow.guarded(|flow| advance(stages, flow, cx, &mut sink)) {
+                break is_over;
             }
         };
         flow.leave(cx);
