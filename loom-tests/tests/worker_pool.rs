@@ -4,7 +4,7 @@ use std::{future::Future, panic::resume_unwind, sync::Arc, time::Duration};
 
 use loom_tests::{laws::Subject, laws_of_waiting, model, poll_quietly, thread};
 use tidegate_core::{
-    Closed, Wait,
+    Closed, Event, Wait,
     lock::Lock,
     primitive::atomic::{AtomicBool, Ordering},
 };
@@ -45,6 +45,44 @@ impl Subject for Rooms {
 }
 
 laws_of_waiting!(room: crate::Rooms);
+
+/// Submitters of a queue: a unit is a free place, made by a worker that takes a job out.
+struct Places {
+    pool: WorkerPool,
+}
+
+/// As many as any law takes.
+const PLACES: usize = 4;
+
+impl Subject for Places {
+    const FIFO: bool = false;
+
+    fn new() -> Self {
+        let pool = WorkerPool::detached(PLACES);
+        for _ in 0..PLACES {
+            pool.execute(|| ()).wait().unwrap();
+        }
+        Self { pool }
+    }
+
+    fn put(&self) {
+        assert!(poll_quietly(&mut self.pool.worker()).is_pending());
+    }
+
+    fn take(&self) -> impl Future<Output = Result<(), Closed>> + Send + Unpin {
+        Box::pin(async { self.pool.execute(|| ()).await.map_err(|_| Closed) })
+    }
+
+    fn close(&self) {
+        self.pool.close();
+    }
+
+    fn units(&self) -> usize {
+        PLACES - self.pool.stats().queued
+    }
+}
+
+laws_of_waiting!(place: crate::Places);
 
 /// Runs a new worker of the pool to its end on a thread of its own.
 fn spawn_worker(pool: &WorkerPool) -> thread::JoinHandle<()> {
@@ -99,6 +137,39 @@ fn worker_going_to_sleep_against_a_submit() {
         assert_eq!(handle.wait().unwrap(), 7);
         pool.close();
         worker.join().unwrap();
+    });
+}
+
+#[test]
+fn a_worker_that_looks_against_two_submits() {
+    model(|| {
+        let pool = WorkerPool::detached(2);
+        let sleeper = spawn_worker(&pool);
+        let looker = {
+            let worker = pool.worker();
+            thread::spawn(move || worker.run())
+        };
+        // Kept until all is over: loom does not see what a reference count orders.
+        let done = Arc::new((AtomicBool::new(false), Event::new()));
+        let (is_done, makes_done) = (done.clone(), done.clone());
+        // Keeps its worker until the other job has run: whoever takes it has no hands for that.
+        pool.execute(move || {
+            let (flag, changed) = &*is_done;
+            changed.wait_until(|| flag.load(Ordering::Acquire).then_some(())).wait();
+        })
+        .wait()
+        .unwrap();
+        pool.execute(move || {
+            makes_done.0.store(true, Ordering::Release);
+            makes_done.1.notify_all();
+        })
+        .wait()
+        .unwrap();
+        pool.close();
+        looker.join().unwrap();
+        sleeper.join().unwrap();
+        assert_eq!(pool.stats().succeeded, 2);
+        drop(done);
     });
 }
 

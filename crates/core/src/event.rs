@@ -309,6 +309,13 @@ impl Waiter {
         Self { registration: None }
     }
 
+    /// Returns whether it is registered: then it may have been notified, and only [`poll_until`](Self::poll_until) or a drop
+    /// may end its wait, or a notification would stand for two units.
+    #[inline]
+    pub const fn is_registered(&self) -> bool {
+        self.registration.is_some()
+    }
+
     /// Checks `condition`, and registers with `event` if it does not hold.
     ///
     /// The condition is checked in each poll, so it may also depend on what no notification announces, if something else

@@ -32,10 +32,12 @@ impl<'a> Admission<'a> {
 
     /// Lets the job in once there is room.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ExecuteError>> {
-        match self.offer() {
-            Some(admitted) => Poll::Ready(admitted),
-            None => self.poll_slow(cx),
+        if !self.waiter.is_registered() {
+            if let Some(admitted) = self.offer() {
+                return Poll::Ready(admitted);
+            }
         }
+        self.poll_slow(cx)
     }
 
     /// Lets the job in if there is room now, or does what else is to be done with it.

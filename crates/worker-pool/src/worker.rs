@@ -3,6 +3,7 @@
 use core::{
     fmt,
     future::{Future, poll_fn},
+    mem,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -49,13 +50,44 @@ use crate::{shared::Shared, stats::Record, task::Job};
 /// ```
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Worker {
+    state: State,
+}
+
+enum State {
+    Fresh(Seat),
     // Its pop borrows from the pool it owns, which only the compiler can write down.
-    work: Pin<Box<dyn Future<Output = ()> + Send>>,
+    Working(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Over,
 }
 
 impl Worker {
     pub(crate) fn new(shared: &Arc<Shared>) -> Self {
-        Self { work: Box::pin(work(Seat::new(shared))) }
+        Self { state: State::Fresh(Seat::new(shared)) }
+    }
+
+    /// Lends the calling thread to the pool: runs jobs until the pool is closed and none is left.
+    ///
+    /// It does what [`wait`](tidegate_core::Wait::wait) would do, as the pool's own threads do it: without turns for others
+    /// between two jobs, and looking for the next job for a while before it sleeps.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_worker_pool::WorkerPool;
+    ///
+    /// let pool = WorkerPool::detached(16);
+    /// let handle = pool.try_submit(|| 6 * 7).unwrap();
+    /// pool.close();
+    /// pool.worker().run();
+    /// assert!(handle.is_finished());
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn run(self) {
+        match self.state {
+            State::Fresh(seat) => work_alone(seat),
+            State::Working(work) => work.wait(),
+            State::Over => {}
+        }
     }
 }
 
@@ -63,7 +95,18 @@ impl Future for Worker {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.work.as_mut().poll(cx)
+        let work = match mem::replace(&mut self.state, State::Over) {
+            State::Fresh(seat) => Box::pin(work(seat)),
+            State::Working(work) => work,
+            State::Over => panic!("polled after it was ready"),
+        };
+        self.state = State::Working(work);
+        let State::Working(work) = &mut self.state else { return Poll::Ready(()) };
+        let polled = work.as_mut().poll(cx);
+        if polled.is_ready() {
+            self.state = State::Over;
+        }
+        polled
     }
 }
 
