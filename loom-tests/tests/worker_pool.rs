@@ -159,12 +159,12 @@ fn a_worker_that_looks_against_two_submits() {
         })
         .wait()
         .unwrap();
-        pool.execute(move || {
+        let second = pool.submit(move || {
             makes_done.0.store(true, Ordering::Release);
             makes_done.1.notify_all();
-        })
-        .wait()
-        .unwrap();
+        });
+        // Before the close, which would wake everybody.
+        second.wait().wait().unwrap();
         pool.close();
         looker.join().unwrap();
         sleeper.join().unwrap();
