@@ -3,7 +3,10 @@
 use std::{num::NonZeroUsize, sync::Arc};
 
 use loom_tests::{model, thread};
-use tidegate_core::ring::{NotPopped, NotPushed, Ring};
+use tidegate_core::{
+    primitive::atomic::{AtomicBool, Ordering},
+    ring::{NotPopped, NotPushed, Ring},
+};
 
 fn ring<T>(capacity: usize) -> Arc<Ring<T>> {
     Arc::new(Ring::new(NonZeroUsize::new(capacity).unwrap()))
@@ -117,23 +120,45 @@ fn a_push_that_races_the_close_is_popped_or_given_back() {
 }
 
 #[test]
+fn what_came_before_the_close_is_seen_by_who_finds_it() {
+    model(|| {
+        let ring = ring::<u8>(1);
+        let told = Arc::new(AtomicBool::new(false));
+        let closer = {
+            let (ring, told) = (ring.clone(), told.clone());
+            thread::spawn(move || {
+                told.store(true, Ordering::Relaxed);
+                ring.close();
+            })
+        };
+        let is_closed = match ring.pop() {
+            Err(why) => why == NotPopped::Closed,
+            Ok(_) => unreachable!("nobody pushes"),
+        };
+        assert!(!is_closed || told.load(Ordering::Relaxed));
+        closer.join().unwrap();
+    });
+}
+
+#[test]
 fn nobody_gets_past_what_was_diverted() {
     model(|| {
         let ring = ring(2);
+        let is_diverted = Arc::new(AtomicBool::new(false));
         let pusher = {
-            let ring = ring.clone();
-            thread::spawn(move || ring.push(2))
+            let (ring, is_diverted) = (ring.clone(), is_diverted.clone());
+            thread::spawn(move || (is_diverted.load(Ordering::Acquire), ring.push(2)))
         };
         ring.divert();
-        let before = pop(&ring);
+        is_diverted.store(true, Ordering::Release);
         // What was diverted goes in first, and only then whoever comes.
         ring.push_diverted(1).unwrap();
         ring.resume();
-        let pushed = pusher.join().unwrap();
-        let order: Vec<_> = before.into_iter().chain(std::iter::from_fn(|| pop(&ring))).collect();
+        let (is_late, pushed) = pusher.join().unwrap();
+        let order: Vec<_> = std::iter::from_fn(|| pop(&ring)).collect();
         match pushed {
             Err(refused) => assert_eq!((refused, order), (NotPushed::Full(2), vec![1])),
-            Ok(_) => assert!(order == [2, 1] || order == [1, 2]),
+            Ok(_) => assert!(order == [1, 2] || !is_late && order == [2, 1]),
         }
     });
 }

@@ -7,13 +7,13 @@ use alloc::{boxed::Box, vec::Vec};
 use tidegate_core::{Clock, Timestamp, primitive::Arc};
 
 use crate::{
-    cell::Ended,
+    cell::Errand,
     crew::Crew,
     intake::{Intake, Refused},
     overflow::OnFull,
-    panic::{Payload, bury, contain},
+    panic::{bury, catch, contain},
     stats::{Count, Counters, Record, Stats},
-    task::{self, Job},
+    task::Job,
 };
 
 pub(crate) type BoxedClock = Box<dyn Clock + Send + Sync>;
@@ -60,15 +60,14 @@ impl Shared {
 
     /// Runs a job on a worker, whose record it is, whatever it does.
     #[inline]
-    pub(crate) fn run(&self, mut job: Job, record: &Record) {
-        let accepted = job.accepted();
-        self.run_counted(accepted, |ended| job.run(ended), |count, n| record.add(count, n));
+    pub(crate) fn run(&self, job: Job, record: &Record) {
+        self.run_counted(job, |count, n| record.add(count, n));
     }
 
     /// Runs a job on whatever thread this is.
-    pub(crate) fn run_here(&self, mut job: Job) {
-        let (accepted, guests) = (job.accepted(), self.counters.guests());
-        self.run_counted(accepted, |ended| job.run(ended), |count, n| guests.share(count, n));
+    pub(crate) fn run_here(&self, job: Job) {
+        let guests = self.counters.guests();
+        self.run_counted(job, |count, n| guests.share(count, n));
     }
 
     /// Returns whether a job that comes now is run by who brings it. A snapshot.
@@ -80,45 +79,28 @@ impl Shared {
     /// Runs a closure as a job, on whatever thread this is, without making a job of it.
     pub(crate) fn call_here(&self, closure: impl FnOnce()) {
         let guests = self.counters.guests();
-        self.run_counted(
-            None,
-            |ended| task::call(closure, ended),
-            |count, n| guests.share(count, n),
-        );
+        self.begin(None, |count, n| guests.share(count, n)).call(closure);
     }
 
     #[inline]
-    fn run_counted(
-        &self,
-        accepted: Option<Timestamp>,
-        run: impl FnOnce(Ended<'_>) -> Result<(), Payload>,
-        add: impl Fn(Count, u64),
-    ) {
+    fn run_counted(&self, mut job: Job, add: impl Fn(Count, u64)) {
+        let accepted = self.clock.as_ref().and_then(|_| job.accepted());
+        let run = self.begin(accepted, add);
+        match job {
+            Job::Plain(chore) => run.call(|| chore.call()),
+            Job::Tracked(errand) => run.settle(errand),
+        }
+    }
+
+    #[inline]
+    fn begin<A: Fn(Count, u64)>(&self, accepted: Option<Timestamp>, add: A) -> Run<'_, A> {
         add(Count::Started, 1);
         let started = self.now();
         if let Some(started) = started {
             let waited = started.since(accepted.unwrap_or(started));
             add(Count::QueueNanos, nanos(waited));
         }
-        let mut ended = |panic: Option<&(dyn Any + Send)>| {
-            if let (Some(started), Some(now)) = (started, self.now()) {
-                add(Count::RunNanos, nanos(now.since(started)));
-            }
-            match panic {
-                None => add(Count::Succeeded, 1),
-                Some(payload) => {
-                    add(Count::Panicked, 1);
-                    self.report(payload);
-                }
-            }
-        };
-        // What wakes the handle is foreign, too: a panicking waker must not take the worker with it.
-        contain(|| {
-            if let Err(payload) = run(&mut ended) {
-                self.report(&*payload);
-                bury(payload);
-            }
-        });
+        Run { shared: self, add, started, is_over: false }
     }
 
     /// Cancels the oldest job in the queue; returns whether it had one.
@@ -201,6 +183,66 @@ impl Shared {
 
     fn now(&self) -> Option<Timestamp> {
         self.clock.as_ref().map(|clock| clock.now())
+    }
+}
+
+/// A job that runs. Dropped by a panic that unwinds past us, as it does without std, it has panicked.
+struct Run<'a, A: Fn(Count, u64)> {
+    shared: &'a Shared,
+    add: A,
+    started: Option<Timestamp>,
+    is_over: bool,
+}
+
+impl<A: Fn(Count, u64)> Run<'_, A> {
+    /// Calls a closure whose result nobody wants.
+    #[inline]
+    fn call(mut self, closure: impl FnOnce()) {
+        let panic = catch(closure).err();
+        self.end(panic.as_deref());
+        if let Some(payload) = panic {
+            bury(payload);
+        }
+    }
+
+    /// Runs what has a handle.
+    fn settle(mut self, errand: Errand) {
+        // What wakes the handle is foreign, too: a panicking waker must not take the worker with it.
+        contain(|| {
+            if let Err(payload) = errand.run(&mut |panic| self.end(panic)) {
+                self.shared.report(&*payload);
+                bury(payload);
+            }
+        });
+        if !self.is_over {
+            // It was settled by somebody else before it came to us.
+            self.is_over = true;
+            (self.add)(Count::Started, u64::MAX);
+        }
+    }
+
+    /// Counts the end, and reports it if it was a panic.
+    #[inline]
+    fn end(&mut self, panic: Option<&(dyn Any + Send)>) {
+        self.is_over = true;
+        if let (Some(started), Some(now)) = (self.started, self.shared.now()) {
+            (self.add)(Count::RunNanos, nanos(now.since(started)));
+        }
+        match panic {
+            None => (self.add)(Count::Succeeded, 1),
+            Some(payload) => {
+                (self.add)(Count::Panicked, 1);
+                self.shared.report(payload);
+            }
+        }
+    }
+}
+
+impl<A: Fn(Count, u64)> Drop for Run<'_, A> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.end(Some(&"the payload went on to the worker's executor"));
+        }
     }
 }
 

@@ -31,6 +31,27 @@ impl<'a> Admission<'a> {
     }
 
     /// Lets the job in once there is room.
+    /// Lets the job in, if there is room at once.
+    #[inline]
+    fn begin(&mut self, job: Job, cx: &mut Context<'_>) -> Poll<Result<(), ExecuteError>> {
+        match self.shared.accept(job) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(refused) => self.begin_slow(refused, cx),
+        }
+    }
+
+    #[cold]
+    fn begin_slow(
+        &mut self,
+        refused: Refused<Job>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), ExecuteError>> {
+        match self.settle(refused) {
+            Some(settled) => Poll::Ready(settled),
+            None => self.poll_slow(cx),
+        }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ExecuteError>> {
         if !self.waiter.is_registered() {
             if let Some(admitted) = self.offer() {
@@ -46,8 +67,16 @@ impl<'a> Admission<'a> {
         let job = self.job.take().expect("polled after it was ready");
         match self.shared.accept(job) {
             Ok(()) => Some(Ok(())),
-            Err(Refused::Full(job)) => self.overflow(job),
-            Err(Refused::Closed(job)) => Some(self.refuse(job, ExecuteError::Closed)),
+            Err(refused) => self.settle(refused),
+        }
+    }
+
+    /// Does with a refused job what is to be done with it; `None` if it waits.
+    #[cold]
+    fn settle(&mut self, refused: Refused<Job>) -> Option<Result<(), ExecuteError>> {
+        match refused {
+            Refused::Full(job) => self.overflow(job),
+            Refused::Closed(job) => Some(self.refuse(job, ExecuteError::Closed)),
         }
     }
 
@@ -178,7 +207,7 @@ impl<F: FnOnce() + Send + 'static> Future for Execute<'_, F> {
                 this.admission.shared.call_here(closure);
                 return Poll::Ready(Ok(()));
             }
-            this.admission.job = Some(Job::plain(closure));
+            return this.admission.begin(Job::plain(closure), cx);
         }
         this.admission.poll(cx)
     }

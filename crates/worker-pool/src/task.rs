@@ -1,15 +1,10 @@
 //! What a worker takes out of the queue.
 
-use core::any::Any;
-
 use alloc::boxed::Box;
 
 use tidegate_core::Timestamp;
 
-use crate::{
-    cell::{Ended, Errand},
-    panic::{Payload, catch},
-};
+use crate::cell::Errand;
 
 /// A job as its pool sees it: one allocation, whoever wants its result. Dropped unrun, it is cancelled.
 pub(crate) enum Job {
@@ -65,45 +60,6 @@ impl Job {
         match self {
             Self::Plain(chore) => Some(*chore.accepted()).filter(|at| *at != Timestamp::NEVER),
             Self::Tracked(errand) => errand.accepted(),
-        }
-    }
-
-    /// Runs the job; `ended` hears of its end before its handle does, with the payload of a panic.
-    ///
-    /// # Errors
-    ///
-    /// A second panic, of a result that nobody wanted and that would not be dropped.
-    pub(crate) fn run(self, ended: Ended<'_>) -> Result<(), Payload> {
-        match self {
-            Self::Tracked(errand) => errand.run(ended),
-            Self::Plain(chore) => call(|| chore.call(), ended),
-        }
-    }
-}
-
-/// Calls a closure whose result nobody wants, as [`Job::run`] does.
-#[inline]
-pub(crate) fn call(closure: impl FnOnce(), ended: Ended<'_>) -> Result<(), Payload> {
-    let mut unwinding = Unwinding { ended: Some(ended) };
-    let result = catch(closure);
-    if let Some(ended) = unwinding.ended.take() {
-        ended(result.as_ref().err().map(|payload| &**payload));
-    }
-    // The payload was reported; its destructor is foreign, too.
-    result.map_or_else(|payload| catch(|| drop(payload)), Ok)
-}
-
-/// Counts a job whose panic unwinds past us, as it does without std.
-struct Unwinding<'a> {
-    // `None` once the job has ended in another way.
-    ended: Option<Ended<'a>>,
-}
-
-impl Drop for Unwinding<'_> {
-    fn drop(&mut self) {
-        if let Some(ended) = self.ended.take() {
-            let payload: &(dyn Any + Send) = &"the payload went on to the worker's executor";
-            ended(Some(payload));
         }
     }
 }
