@@ -320,6 +320,36 @@ fn handle_cancelled_while_the_job_finishes() {
 }
 
 #[test]
+fn handle_that_cancels_while_the_job_begins() {
+    model(|| {
+        while_it_runs(
+            || 7,
+            |handle| {
+                let cancelled = handle.cancel();
+                match handle.wait() {
+                    Ok(value) => assert!(value == 7 && !cancelled),
+                    Err(error) => assert!(error.is_cancelled() && cancelled),
+                }
+            },
+        );
+    });
+}
+
+#[test]
+fn end_of_a_pause_against_a_submit() {
+    model(|| {
+        let pool = WorkerPool::detached(1);
+        let guard = pool.pause();
+        let worker = spawn_worker(&pool);
+        let resumer = thread::spawn(|| drop(guard));
+        assert_eq!(pool.submit(|| 7).wait().wait().unwrap(), 7);
+        resumer.join().unwrap();
+        pool.close();
+        worker.join().unwrap();
+    });
+}
+
+#[test]
 fn panic_against_join() {
     model(|| {
         while_it_runs(

@@ -5,9 +5,15 @@ use core::num::NonZeroUsize;
 use core::{any::Any, fmt};
 
 use alloc::boxed::Box;
+#[cfg(feature = "std")]
+use alloc::string::String;
 
 use tidegate_core::Clock;
+#[cfg(feature = "std")]
+use tidegate_core::primitive::Arc;
 
+#[cfg(feature = "std")]
+use crate::threads::ThreadSettings;
 use crate::{
     overflow::OnFull,
     pool::WorkerPool,
@@ -39,6 +45,8 @@ const DEFAULT_QUEUE: usize = 1024;
 pub struct Builder {
     #[cfg(feature = "std")]
     threads: Option<NonZeroUsize>,
+    #[cfg(feature = "std")]
+    thread_settings: ThreadSettings,
     settings: Settings,
 }
 
@@ -47,6 +55,8 @@ impl Builder {
         Self {
             #[cfg(feature = "std")]
             threads: None,
+            #[cfg(feature = "std")]
+            thread_settings: ThreadSettings::default(),
             settings: Settings {
                 queue: DEFAULT_QUEUE,
                 on_full: OnFull::default(),
@@ -60,6 +70,58 @@ impl Builder {
     #[cfg(feature = "std")]
     pub fn threads(mut self, threads: NonZeroUsize) -> Self {
         self.threads = Some(threads);
+        self
+    }
+
+    /// Sets the names of the threads, by their numbers from 0. Default: `tidegate-worker-0` and so on.
+    ///
+    /// # Panics
+    ///
+    /// [`build`](Self::build) does if a name contains a null byte.
+    #[cfg(feature = "std")]
+    pub fn thread_name(mut self, name: impl Fn(usize) -> String + Send + Sync + 'static) -> Self {
+        self.thread_settings.name = Some(Box::new(name));
+        self
+    }
+
+    /// Sets the size of the threads' stacks, in bytes. Default: the system's.
+    #[cfg(feature = "std")]
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.thread_settings.stack_size = Some(bytes);
+        self
+    }
+
+    /// Sets what each thread calls with its number before its first job. Default: nothing.
+    ///
+    /// A panic of it is contained, and the thread works all the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
+    /// use tidegate_worker_pool::{Wait, WorkerPool};
+    ///
+    /// let alive = Arc::new(AtomicUsize::new(0));
+    /// let (born, gone) = (alive.clone(), alive.clone());
+    /// let pool = WorkerPool::builder()
+    ///     .on_start(move |_number| drop(born.fetch_add(1, Ordering::Relaxed)))
+    ///     .on_stop(move |_number| drop(gone.fetch_sub(1, Ordering::Relaxed)))
+    ///     .build()?;
+    /// assert!(pool.submit(move || alive.load(Ordering::Relaxed)).wait().wait().unwrap() > 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn on_start(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        self.thread_settings.on_start = Some(Box::new(hook));
+        self
+    }
+
+    /// Sets what each thread calls with its number after its last job. Default: nothing.
+    ///
+    /// A shutdown, and the drop of the pool, wait for it. A panic of it is contained.
+    #[cfg(feature = "std")]
+    pub fn on_stop(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        self.thread_settings.on_stop = Some(Box::new(hook));
         self
     }
 
@@ -108,9 +170,10 @@ impl Builder {
             Some(threads) => threads,
             None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         };
-        let pool = self.detached();
+        let settings = Arc::new(self.thread_settings);
+        let pool = WorkerPool::new(Shared::new(self.settings));
         // Dropping the pool on the way out closes it and joins what has started.
-        (0..threads.get()).try_for_each(|_| pool.spawn_thread())?;
+        (0..threads.get()).try_for_each(|number| pool.spawn_thread(number, &settings))?;
         Ok(pool)
     }
 

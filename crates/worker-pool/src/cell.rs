@@ -141,6 +141,11 @@ impl<T> Reply<T> {
         self.cell.poll_join(cx)
     }
 
+    /// Takes the closure out of a job that has not begun, and drops it; returns whether it had not.
+    pub(crate) fn cancel(&self) -> bool {
+        self.cell.cancel()
+    }
+
     /// Returns whether the job has ended, in whatever way.
     pub(crate) fn is_ended(&self) -> bool {
         self.cell.is_ended()
@@ -164,6 +169,7 @@ trait Run: Send + Sync {
 trait Join<T>: Send + Sync {
     fn poll_join(&self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>>;
     fn is_ended(&self) -> bool;
+    fn cancel(&self) -> bool;
     fn give_up(&self);
 }
 
@@ -211,6 +217,14 @@ impl<F, T> Cell<F, T> {
             Content::Closure(closure) => Some((closure, Taken { cell: self })),
             _ => unreachable!("a cell begins with its closure"),
         }
+    }
+
+    /// Cancels the job unless somebody else has taken the closure; returns whether nobody had.
+    fn call_off(&self) -> bool {
+        // The closure's destructor is foreign code: it runs last.
+        let Some((_closure, taken)) = self.take_closure() else { return false };
+        taken.settle(Err(JoinError::Cancelled));
+        true
     }
 
     /// Takes the result.
@@ -294,10 +308,7 @@ where
     }
 
     fn discard(&self) {
-        // The closure's destructor is foreign code: it runs last.
-        if let Some((_closure, taken)) = self.take_closure() {
-            taken.settle(Err(JoinError::Cancelled));
-        }
+        self.call_off();
     }
 }
 
@@ -330,6 +341,10 @@ where
     fn is_ended(&self) -> bool {
         // ORDERING: Acquire: what the job did is seen by who finds it ended.
         self.state.load(Ordering::Acquire) & ENDED != 0
+    }
+
+    fn cancel(&self) -> bool {
+        self.call_off()
     }
 
     fn give_up(&self) {

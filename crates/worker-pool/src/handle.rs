@@ -62,6 +62,28 @@ impl<T> JobHandle<T> {
         Self { end: End::Refused(why) }
     }
 
+    /// Cancels the job if it has not begun; returns whether it had not.
+    ///
+    /// Its closure is dropped at once, and the handle resolves to [`JoinError::Cancelled`]. Its place in the queue is free
+    /// when a worker comes by. A job that has begun goes on: give it a [`CancelToken`](crate::CancelToken) to look at.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_worker_pool::{Wait, WorkerPool};
+    ///
+    /// let pool = WorkerPool::detached(1);
+    /// let handle = pool.try_submit(|| unreachable!()).unwrap();
+    /// assert!(handle.cancel());
+    /// assert!(handle.wait().unwrap_err().is_cancelled());
+    /// ```
+    pub fn cancel(&self) -> bool {
+        match &self.end {
+            End::Job(reply) => reply.cancel(),
+            End::Refused(..) | End::Taken => false,
+        }
+    }
+
     /// Returns whether the job has ended, in whatever way: the next poll gives its result.
     pub fn is_finished(&self) -> bool {
         match &self.end {

@@ -58,6 +58,8 @@ pub(crate) struct Intake {
     made_room: CachePadded<Event>,
     /// The number of workers that look at the ring all the time, and will take what comes.
     watchers: CachePadded<AtomicUsize>,
+    /// The number of pauses.
+    pauses: AtomicUsize,
     /// Only of a hand-off: workers that wait for a job nobody has promised them. Below zero, so many jobs have been promised
     /// to workers that have left.
     askers: Option<Askers>,
@@ -81,6 +83,7 @@ impl Intake {
             job_came: CachePadded::new(Event::new()),
             made_room: CachePadded::new(Event::new()),
             watchers: CachePadded::new(AtomicUsize::new(0)),
+            pauses: AtomicUsize::new(0),
             askers: (capacity == 0).then(Askers::new),
         }
     }
@@ -160,13 +163,23 @@ impl Intake {
         // ORDERING: the fence pairs with the one in `watch`. If ours comes first, the watcher's look after the watch sees the
         // job; if theirs does, the load sees that it does not watch any more.
         fence(Ordering::SeqCst);
-        if self.watchers.load(Ordering::Relaxed) == 0 {
+        // The same holds for a pause and its end.
+        if self.watchers.load(Ordering::Relaxed) == 0 && !self.is_paused() {
             self.job_came.notify_flagged(1, || self.ring.item_is_not_awaited());
         }
     }
 
-    /// Takes the oldest job if there is one: `None` if there is none now.
+    /// Takes the oldest job for a worker, if there is one and no pause: `None` if there is none now.
+    #[inline]
     pub(crate) fn take(&self) -> Result<Option<Job>, Closed> {
+        if self.is_paused() && !self.is_closed() {
+            return Ok(None);
+        }
+        self.pop()
+    }
+
+    /// Takes the oldest job if there is one: `None` if there is none now.
+    pub(crate) fn pop(&self) -> Result<Option<Job>, Closed> {
         loop {
             match self.ring.pop() {
                 Ok(popped) => {
@@ -276,6 +289,25 @@ impl Intake {
         }
     }
 
+    /// Keeps workers from taking jobs until as many [`resume`](Self::resume)s.
+    pub(crate) fn pause(&self) {
+        // ORDERING: Relaxed: a worker that sees it late has begun before.
+        self.pauses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn resume(&self) {
+        // ORDERING: Relaxed: the fence in `notify_all`, behind it, pairs with those of who registers and of `wake_worker`.
+        if self.pauses.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.job_came.notify_all();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_paused(&self) -> bool {
+        // ORDERING: Relaxed: see `pause` and `resume`.
+        self.pauses.load(Ordering::Relaxed) > 0
+    }
+
     /// Refuses every job from now on; returns false if it did already.
     pub(crate) fn close(&self) -> bool {
         let first = self.ring.close();
@@ -295,7 +327,7 @@ impl Intake {
     pub(crate) fn take_all(&self) -> impl Iterator<Item = Job> + '_ {
         self.close();
         // Closed, it is never empty for now only.
-        core::iter::from_fn(|| self.take().ok().flatten())
+        core::iter::from_fn(|| self.pop().ok().flatten())
     }
 
     /// Returns whether it is closed and every job was taken. Who finds that also finds the last one's taker among the crew.

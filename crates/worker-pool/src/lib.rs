@@ -44,6 +44,7 @@ mod handle;
 mod intake;
 mod overflow;
 mod panic;
+mod pause;
 mod pending;
 mod pool;
 mod shared;
@@ -64,6 +65,7 @@ pub use self::{
     handle::JobHandle,
     overflow::OnFull,
     panic::Payload,
+    pause::PauseGuard,
     pending::Pending,
     pool::WorkerPool,
     shutdown::{Shutdown, ShutdownWithin, StillRunning},

@@ -12,6 +12,7 @@ use crate::{
     error::TrySubmitError,
     handle::JobHandle,
     intake::Refused,
+    pause::PauseGuard,
     pending::Pending,
     shared::Shared,
     shutdown::Shutdown,
@@ -85,8 +86,12 @@ impl WorkerPool {
     }
 
     #[cfg(feature = "std")]
-    pub(crate) fn spawn_thread(&self) -> std::io::Result<()> {
-        self.owner.threads.spawn(crate::worker::Seat::new(self.shared()))
+    pub(crate) fn spawn_thread(
+        &self,
+        number: usize,
+        settings: &Arc<crate::threads::ThreadSettings>,
+    ) -> std::io::Result<()> {
+        self.owner.threads.spawn(number, settings, crate::worker::Seat::new(self.shared()))
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -264,6 +269,33 @@ impl WorkerPool {
     pub fn shutdown_now(&self) -> Vec<Pending> {
         let shared = self.shared();
         shared.take_all().into_iter().map(|job| Pending::new(shared, job)).collect()
+    }
+
+    /// Keeps the workers from beginning jobs until the guard is dropped; jobs that have begun go on.
+    ///
+    /// Submissions go on too, as long as there is room. Guards add up: the pool goes on when the last one is dropped. A
+    /// closed pool does not heed them, so that no shutdown waits for a guard.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_worker_pool::{Wait, WorkerPool};
+    ///
+    /// let pool = WorkerPool::builder().build()?;
+    /// let paused = pool.pause();
+    /// let handle = pool.submit(|| 7).wait();
+    /// assert!(pool.is_paused() && !handle.is_finished());
+    /// drop(paused);
+    /// assert_eq!(handle.wait().unwrap(), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn pause(&self) -> PauseGuard {
+        PauseGuard::new(self.shared())
+    }
+
+    /// Returns whether a [`PauseGuard`] is alive. A snapshot.
+    pub fn is_paused(&self) -> bool {
+        self.shared().intake.is_paused()
     }
 
     /// Returns what the pool has done and is doing.

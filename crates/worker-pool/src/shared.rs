@@ -108,7 +108,7 @@ impl Shared {
     pub(crate) fn drop_oldest(&self) -> bool {
         // What is in a hand-off is promised to a worker.
         let oldest =
-            if self.intake.capacity() == 0 { None } else { self.intake.take().ok().flatten() };
+            if self.intake.capacity() == 0 { None } else { self.intake.pop().ok().flatten() };
         let had_one = oldest.is_some();
         if let Some(job) = oldest {
             contain(|| self.cancel(job));
@@ -215,9 +215,10 @@ impl<A: Fn(Count, u64)> Run<'_, A> {
             }
         });
         if !self.is_over {
-            // It was settled by somebody else before it came to us.
+            // Its handle has cancelled it before it came to us.
             self.is_over = true;
             (self.add)(Count::Started, u64::MAX);
+            self.shared.counters.cancel();
         }
     }
 

@@ -1,5 +1,7 @@
 //! The threads of a pool's own, if it has any.
 
+#[cfg(feature = "std")]
+pub(crate) use self::imp::ThreadSettings;
 pub(crate) use self::imp::Threads;
 
 #[cfg(feature = "std")]
@@ -10,11 +12,35 @@ mod imp {
         thread::{self, JoinHandle},
     };
 
-    use alloc::{format, vec::Vec};
+    use alloc::{boxed::Box, format, string::String, vec::Vec};
 
-    use tidegate_core::lock::Lock;
+    use tidegate_core::{lock::Lock, primitive::Arc};
 
-    use crate::worker::{Seat, work_alone};
+    use crate::{
+        panic::contain,
+        worker::{Seat, work_alone},
+    };
+
+    /// Told the number of a thread.
+    type Hook = Box<dyn Fn(usize) + Send + Sync>;
+
+    /// How threads are started.
+    #[derive(Default)]
+    pub(crate) struct ThreadSettings {
+        pub(crate) name: Option<Box<dyn Fn(usize) -> String + Send + Sync>>,
+        pub(crate) stack_size: Option<usize>,
+        pub(crate) on_start: Option<Hook>,
+        pub(crate) on_stop: Option<Hook>,
+    }
+
+    impl ThreadSettings {
+        fn name_of(&self, number: usize) -> String {
+            match &self.name {
+                Some(name) => name(number),
+                None => format!("tidegate-worker-{number}"),
+            }
+        }
+    }
 
     #[derive(Debug, Default)]
     pub(crate) struct Threads {
@@ -24,13 +50,29 @@ mod imp {
 
     impl Threads {
         /// Starts the thread of a worker.
-        pub(crate) fn spawn(&self, mut seat: Seat) -> io::Result<()> {
+        pub(crate) fn spawn(
+            &self,
+            number: usize,
+            settings: &Arc<ThreadSettings>,
+            mut seat: Seat,
+        ) -> io::Result<()> {
             // Before the thread runs, so that a new pool has room at once.
             seat.ask();
-            let number = self.handles.with(|handles| handles.len());
-            let handle = thread::Builder::new()
-                .name(format!("tidegate-worker-{number}"))
-                .spawn(move || work_alone(seat))?;
+            let mut thread = thread::Builder::new().name(settings.name_of(number));
+            if let Some(bytes) = settings.stack_size {
+                thread = thread.stack_size(bytes);
+            }
+            let settings = settings.clone();
+            let handle = thread.spawn(move || {
+                let tell = |hook: &Option<Hook>| {
+                    if let Some(hook) = hook {
+                        contain(|| hook(number));
+                    }
+                };
+                tell(&settings.on_start);
+                work_alone(seat);
+                tell(&settings.on_stop);
+            })?;
             self.handles.with(|handles| handles.push(handle));
             Ok(())
         }

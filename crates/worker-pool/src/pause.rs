@@ -1,0 +1,34 @@
+//! A pool that begins no jobs for a while.
+
+use core::fmt;
+
+use tidegate_core::primitive::Arc;
+
+use crate::shared::Shared;
+
+/// Keeps the workers of a pool from beginning jobs: see [`WorkerPool::pause`](crate::WorkerPool::pause).
+///
+/// It does not keep the pool open.
+#[must_use = "dropping it ends the pause"]
+pub struct PauseGuard {
+    shared: Arc<Shared>,
+}
+
+impl PauseGuard {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        shared.intake.pause();
+        Self { shared: shared.clone() }
+    }
+}
+
+impl Drop for PauseGuard {
+    fn drop(&mut self) {
+        self.shared.intake.resume();
+    }
+}
+
+impl fmt::Debug for PauseGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PauseGuard").finish_non_exhaustive()
+    }
+}
