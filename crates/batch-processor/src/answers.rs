@@ -1,84 +1,92 @@
 //! What came of a batch, shared by everybody who submitted an item of it.
 
 use core::{
+    convert::Infallible,
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
-
-use alloc::vec::Vec;
 
 use tidegate_core::{
     WaitList,
     lock::Lock,
     primitive::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     wait_list::{Line, Supply, Turn},
 };
 
-use crate::error::BatchError;
+use crate::{error::BatchError, outcome::Outcome};
 
-/// The batch is not done.
-const PENDING: u8 = 0;
-/// Every item has its result.
-const SETTLED: u8 = 1;
-/// The batch failed as a whole.
-const FAILED: u8 = 2;
+/// Every item of the batch has its result or its error.
+const SETTLED: usize = usize::MAX;
 
 /// The results of one batch, and the line of those who wait for them.
 ///
 /// A result is a grant, not a condition: it belongs to one waiter from the start. So waiters stand in a
-/// [`WaitList`], which takes one allocation for all of them.
+/// [`WaitList`], which takes one allocation for all of them. Who comes when the results are there does not enter it.
 pub(crate) struct Answers<R, E> {
-    /// `PENDING`, then for ever `SETTLED` or `FAILED`. Written under the line's lock, after `outcome`.
-    state: AtomicU8,
+    /// | value | meaning |
+    /// | --- | --- |
+    /// | [`SETTLED`] | for ever; `outcome` is there |
+    /// | n | pending, but for the items with an index below n, which were dropped |
+    ///
+    /// Grows only, and is written under the line's lock.
+    settled: AtomicUsize,
     outcome: Lock<Outcome<R, E>>,
-    line: WaitList<()>,
-}
-
-enum Outcome<R, E> {
-    Pending,
-    /// By index in the batch; `None` once its owner has taken it.
-    Settled(Vec<Option<R>>),
-    Failed(BatchError<E>),
+    line: WaitList<usize>,
 }
 
 impl<R, E> Answers<R, E> {
+    /// Returns answers to one item, which has none but this.
+    pub(crate) fn of_failure(error: BatchError<E>) -> Self {
+        Self {
+            settled: AtomicUsize::new(SETTLED),
+            outcome: Lock::new(Outcome::failed(1, error)),
+            line: WaitList::new(),
+        }
+    }
+
     /// Tells everybody. Called once, by whoever has taken the batch out of the gatherer.
-    pub(crate) fn settle(&self, result: Result<Vec<R>, BatchError<E>>) {
-        let (state, outcome) = match result {
-            Ok(results) => (SETTLED, Outcome::Settled(results.into_iter().map(Some).collect())),
-            Err(error) => (FAILED, Outcome::Failed(error)),
-        };
-        self.outcome.with(|place| *place = outcome);
+    pub(crate) fn settle(&self, outcome: Outcome<R, E>) {
+        let _unset = self.outcome.with(|place| core::mem::replace(place, outcome));
         self.line.with(|line| {
-            // ORDERING: Relaxed: read under the line's lock only.
-            self.state.store(state, Ordering::Relaxed);
+            // ORDERING: Release: who finds it settled without the line's lock (Acquire in `Reply::poll`) finds the outcome.
+            self.settled.store(SETTLED, Ordering::Release);
             self.serve(line);
         });
     }
 
-    fn take(&self, index: usize) -> Option<R> {
-        self.outcome.with(|outcome| match outcome {
-            Outcome::Settled(results) => results.get_mut(index)?.take(),
-            _ => None,
-        })
+    /// Tells those whose items have an index below `index` that they were dropped.
+    pub(crate) fn drop_below(&self, index: usize) {
+        self.line.with(|line| {
+            // ORDERING: Relaxed: under the line's lock; the index itself is the message.
+            if self.settled.load(Ordering::Relaxed) < index {
+                self.settled.store(index, Ordering::Relaxed);
+                line.nudge_while(|_| true);
+            }
+        });
     }
 
-    fn state(&self) -> u8 {
-        // ORDERING: Relaxed: written under the line's lock, which the caller holds.
-        self.state.load(Ordering::Relaxed)
+    /// Returns what came of an item that [`is_settled`](Self::is_settled). Only its owner asks, once.
+    fn take(&self, index: usize) -> Result<R, BatchError<E>> {
+        // Dropped items have no place in the outcome, which is not there yet, either.
+        self.outcome.with(|outcome| outcome.take(index)).unwrap_or(Err(BatchError::Dropped))
+    }
+
+    fn is_settled(&self, index: usize) -> bool {
+        // ORDERING: Acquire: pairs with the Release in `settle`.
+        index < self.settled.load(Ordering::Acquire)
     }
 }
 
 impl<R, E> Default for Answers<R, E> {
     fn default() -> Self {
         Self {
-            state: AtomicU8::new(PENDING),
-            outcome: Lock::new(Outcome::Pending),
+            settled: AtomicUsize::new(0),
+            outcome: Lock::new(Outcome::new()),
             line: WaitList::new(),
         }
     }
@@ -90,43 +98,41 @@ impl<R, E> fmt::Debug for Answers<R, E> {
     }
 }
 
+/// What is asked for, and granted, is an index in the batch.
 impl<R, E> Supply for Answers<R, E> {
-    type Need = ();
-    type Refusal = BatchError<E>;
+    type Need = usize;
+    type Refusal = Infallible;
 
-    fn wait_list(&self) -> &WaitList<()> {
+    fn wait_list(&self) -> &WaitList<usize> {
         &self.line
     }
 
-    fn ask(&self, (): (), _line: &mut Line<'_, ()>) -> Poll<Result<(), BatchError<E>>> {
+    fn ask(&self, index: usize, _line: &mut Line<'_, usize>) -> Poll<Result<usize, Infallible>> {
         // No note is left for `settle`: it always takes the lock.
-        match self.state() {
-            PENDING => Poll::Pending,
-            SETTLED => Poll::Ready(Ok(())),
-            _ => Poll::Ready(Err(self.dismissal())),
-        }
+        if self.is_settled(index) { Poll::Ready(Ok(index)) } else { Poll::Pending }
     }
 
-    fn serve(&self, line: &mut Line<'_, ()>) {
-        match self.state() {
-            PENDING => {}
-            SETTLED => {
-                while !line.is_empty() {
-                    line.grant_head(());
-                }
-            }
-            _ => line.dismiss_all(),
+    fn ask_again(
+        &self,
+        index: usize,
+        _is_head: bool,
+        _line: &mut Line<'_, usize>,
+    ) -> Option<usize> {
+        self.is_settled(index).then_some(index)
+    }
+
+    fn serve(&self, line: &mut Line<'_, usize>) {
+        // Only all at once: those whose items were dropped are nudged.
+        while let Some(&index) = line.head().filter(|_| self.is_settled(SETTLED - 1)) {
+            line.grant_head(index);
         }
     }
 
     /// The result stays where it is, and goes with the batch.
-    fn give_back(&self, (): ()) {}
+    fn give_back(&self, _index: usize) {}
 
-    fn dismissal(&self) -> BatchError<E> {
-        self.outcome.with(|outcome| match outcome {
-            Outcome::Failed(error) => error.clone(),
-            _ => unreachable!("waiters are sent away only if the batch failed"),
-        })
+    fn dismissal(&self) -> Infallible {
+        unreachable!("nobody is sent away: a failure is a result")
     }
 }
 
@@ -141,7 +147,7 @@ impl<R, E> Supply for Answers<R, E> {
 ///
 /// # Errors
 ///
-/// [`BatchError`], the same for every caller of the batch.
+/// [`BatchError`], the same for every caller of a batch that failed as a whole.
 ///
 /// # Examples
 ///
@@ -161,28 +167,30 @@ impl<R, E> Supply for Answers<R, E> {
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Reply<R, E> {
     turn: Turn<Arc<Answers<R, E>>>,
-    index: usize,
 }
 
 impl<R, E> Reply<R, E> {
     pub(crate) fn new(answers: Arc<Answers<R, E>>, index: usize) -> Self {
-        Self { turn: Turn::new(answers, ()), index }
+        Self { turn: Turn::new(answers, index) }
     }
 }
 
 impl<R, E> Future for Reply<R, E> {
     type Output = Result<R, BatchError<E>>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.turn).poll(cx).map_ok(|()| {
-            let result = self.turn.supply().take(self.index);
-            result.expect("a granted turn finds its result, which nobody else takes")
-        })
+        let turn = &mut self.turn;
+        let index = turn.need();
+        if !(turn.is_fresh() && turn.supply().is_settled(index)) {
+            let Ok(_) = ready!(Pin::new(&mut *turn).poll(cx));
+        }
+        Poll::Ready(turn.finish().take(index))
     }
 }
 
 impl<R, E> fmt::Debug for Reply<R, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reply").field("index", &self.index).finish_non_exhaustive()
+        f.debug_struct("Reply").field("index", &self.turn.need()).finish_non_exhaustive()
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     error::BuildError,
     gatherer::Limits,
     handler::{Async, Blocking, Handler},
+    policy::{OnFull, Policy},
     shared::{Shared, Weigh},
 };
 
@@ -50,6 +51,9 @@ pub struct Builder<T, C = SystemClock> {
     max_weight: usize,
     weigh: Option<Weigh<T>>,
     capacity: Option<usize>,
+    max_in_flight: usize,
+    policy: Policy,
+    on_full: OnFull,
     clock: C,
 }
 
@@ -61,6 +65,9 @@ impl<T> Builder<T> {
             max_weight: usize::MAX,
             weigh: None,
             capacity: None,
+            max_in_flight: 1,
+            policy: Policy::default(),
+            on_full: OnFull::default(),
             clock: SystemClock,
         }
     }
@@ -118,6 +125,24 @@ impl<T, C> Builder<T, C> {
         Self { capacity: Some(items), ..self }
     }
 
+    /// Sets how many batches the handler may have at once. Default: 1.
+    ///
+    /// More than one is for asynchronous handlers that wait for something. Batches start in the order of their items, and
+    /// end in any order.
+    pub fn max_in_flight(self, batches: usize) -> Self {
+        Self { max_in_flight: batches, ..self }
+    }
+
+    /// Sets when a batch that is not full is handed over. Default: [`Policy::Delay`].
+    pub fn policy(self, policy: Policy) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// Sets what happens to an item for which there is no room. Default: its caller waits.
+    pub fn on_full(self, on_full: OnFull) -> Self {
+        Self { on_full, ..self }
+    }
+
     /// Measures time with `clock`, for example a [`ManualClock`](crate::ManualClock) in tests.
     ///
     /// # Examples
@@ -141,8 +166,19 @@ impl<T, C> Builder<T, C> {
     /// # Ok::<(), tidegate_batch_processor::BuildError>(())
     /// ```
     pub fn clock<D: Timer>(self, clock: D) -> Builder<T, D> {
-        let Self { max_items, max_delay, max_weight, weigh, capacity, clock: _ } = self;
-        Builder { max_items, max_delay, max_weight, weigh, capacity, clock }
+        let Self { max_items, max_delay, max_weight, weigh, capacity, .. } = self;
+        let Self { max_in_flight, policy, on_full, .. } = self;
+        Builder {
+            max_items,
+            max_delay,
+            max_weight,
+            weigh,
+            capacity,
+            max_in_flight,
+            policy,
+            on_full,
+            clock,
+        }
     }
 
     fn limits(&self) -> Result<Limits, BuildError> {
@@ -151,13 +187,31 @@ impl<T, C> Builder<T, C> {
         if max_weight == 0 {
             return Err(BuildError::NoWeight);
         }
+        if self.max_in_flight == 0 {
+            return Err(BuildError::NoneInFlight);
+        }
+        match self.policy {
+            Policy::Balanced { min } if min == 0 || min > max_items => {
+                return Err(BuildError::MinOutOfRange { min, max_items });
+            }
+            _ => {}
+        }
         let capacity = self.capacity.unwrap_or(max_items.saturating_mul(10));
         if capacity < max_items {
             return Err(BuildError::CapacityBelowBatch { capacity, max_items });
         }
         let batches = capacity.div_ceil(items_per_batch.get());
         let capacity_weight = max_weight.saturating_mul(batches);
-        Ok(Limits { max_items, max_weight, max_delay, capacity, capacity_weight })
+        Ok(Limits {
+            max_items,
+            max_weight,
+            max_delay,
+            max_in_flight: self.max_in_flight,
+            policy: self.policy,
+            keeps_weights: self.weigh.is_some() && self.on_full == OnFull::DropOldest,
+            capacity,
+            capacity_weight,
+        })
     }
 }
 
@@ -212,7 +266,7 @@ impl<T, C: Timer> Builder<T, C> {
     /// [`BuildError`] if the settings contradict themselves.
     pub fn build_with<H: Handler<T>>(self, handler: H) -> Result<Built<T, H, C>, BuildError> {
         let limits = self.limits()?;
-        let shared = Arc::new(Shared::new(limits, self.weigh, self.clock));
+        let shared = Arc::new(Shared::new(limits, self.weigh, self.on_full, self.clock));
         Ok((Batcher::new(shared.clone()), Driver::new(shared, handler)))
     }
 }

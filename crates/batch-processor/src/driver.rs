@@ -16,7 +16,7 @@ use core::{
     task::{Context, Poll, ready},
 };
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use pin_project_lite::pin_project;
 
@@ -24,8 +24,9 @@ use tidegate_core::{Timer, Timestamp, event::Waiter, primitive::Arc};
 
 use crate::{
     error::BatchError,
-    gatherer::{Batch, BatchId, Gatherer},
+    gatherer::{Batch, BatchId},
     handler::Handler,
+    outcome::Outcome,
     shared::{Carried, Shared},
     unwind::catch,
 };
@@ -65,8 +66,8 @@ pin_project! {
         C: Timer,
     {
         handler: H,
-        #[pin]
-        run: Option<H::Run>,
+        // INVARIANT: of the desk's jobs, in the same order.
+        runs: Vec<Pin<Box<H::Run>>>,
         #[pin]
         sleep: Option<C::Sleep>,
         // When `sleep` ends.
@@ -80,14 +81,18 @@ pin_project! {
 /// The driver's side of what is shared; dropping it abandons the batcher.
 struct Desk<T, R, E, C> {
     shared: Arc<Shared<T, R, E, C>>,
-    // INVARIANT: `Some` from the start of a batch until it is done.
-    job: Option<Job<R, E>>,
+    // INVARIANT: those from the start of a batch until it is done.
+    jobs: Vec<Job<R, E>>,
+    /// How many are done.
+    done: u64,
 }
 
-/// The batch that runs.
+/// A batch that runs.
 struct Job<R, E> {
     id: BatchId,
     sent: usize,
+    /// Items that were dropped before it started.
+    dropped: usize,
     answers: Carried<R, E>,
 }
 
@@ -105,12 +110,32 @@ where
     pub(crate) fn new(shared: Arc<Shared<T, H::Output, H::Error, C>>, handler: H) -> Self {
         Self {
             handler,
-            run: None,
+            runs: Vec::new(),
             sleep: None,
             deadline: None,
             waiter: Waiter::new(),
-            desk: Desk { shared, job: None },
+            desk: Desk { shared, jobs: Vec::new(), done: 0 },
         }
+    }
+
+    /// Goes on with the batches that run; returns whether one is done.
+    fn poll_runs(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        let this = self.project();
+        let before = this.desk.done;
+        let mut place = 0;
+        while let Some(run) = this.runs.get_mut(place) {
+            let result = match catch(|| run.as_mut().poll(cx)) {
+                Ok(Poll::Pending) => {
+                    place += 1;
+                    continue;
+                }
+                Ok(Poll::Ready(result)) => result.map_err(|e| BatchError::Handler(Arc::new(e))),
+                Err(message) => Err(BatchError::Panicked(message)),
+            };
+            drop(this.runs.remove(place));
+            this.desk.finish(place, result);
+        }
+        this.desk.done != before
     }
 
     /// Waits until a batch is due, or everything is over.
@@ -123,8 +148,9 @@ where
                 let now = shared.clock.now();
                 shared.gatherer.with(|gatherer| {
                     gatherer.on_timer(now);
-                    deadline = gatherer.deadline();
-                    match gatherer.start(now) {
+                    let started = gatherer.start(now);
+                    deadline = gatherer.alarm(now);
+                    match started {
                         Some((id, batch)) => Some(Next::Batch(id, batch)),
                         None => gatherer.is_over().then_some(Next::End),
                     }
@@ -155,30 +181,29 @@ where
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.run.is_none() {
+        if self.as_mut().poll_runs(cx) {
+            // The next batch may be due already; others want to run, too.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        loop {
             let Next::Batch(id, batch) = ready!(self.as_mut().poll_next(cx)) else {
                 return Poll::Ready(());
             };
-            let mut this = self.as_mut().project();
+            let this = self.as_mut().project();
             let items = this.desk.begin(id, batch);
-            match catch(|| this.handler.start(items)) {
-                Ok(run) => this.run.set(Some(run)),
-                Err(message) => this.desk.finish(Err(BatchError::Panicked(message))),
+            match catch(|| Box::pin(this.handler.start(items))) {
+                Ok(run) => this.runs.push(run),
+                Err(message) => {
+                    let last = this.runs.len();
+                    this.desk.finish(last, Err(BatchError::Panicked(message)));
+                }
+            }
+            if self.as_mut().poll_runs(cx) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
         }
-        let mut this = self.project();
-        if let Some(run) = this.run.as_mut().as_pin_mut() {
-            let result = match catch(|| run.poll(cx)) {
-                Ok(Poll::Pending) => return Poll::Pending,
-                Ok(Poll::Ready(result)) => result.map_err(|e| BatchError::Handler(Arc::new(e))),
-                Err(message) => Err(BatchError::Panicked(message)),
-            };
-            this.run.set(None);
-            this.desk.finish(result);
-        }
-        // The next batch may be due already; others want to run, too.
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }
 
@@ -193,15 +218,18 @@ where
 }
 
 impl<T, R, E, C: Timer> Desk<T, R, E, C> {
+    /// Notes that a batch runs; returns its items.
     fn begin(&mut self, id: BatchId, batch: Batch<T, Carried<R, E>>) -> Vec<T> {
-        let sent = batch.items.len();
-        self.job = Some(Job { id, sent, answers: batch.carried });
+        let (sent, dropped) = (batch.items.len(), batch.dropped);
+        self.jobs.push(Job { id, sent, dropped, answers: batch.carried });
         shielded(|| self.shared.make_room(sent));
         batch.items
     }
 
-    fn finish(&mut self, result: Result<Vec<R>, BatchError<E>>) {
-        let Some(Job { id, sent, answers }) = self.job.take() else { return };
+    /// Notes what became of the batch at `place`, and tells its callers.
+    fn finish(&mut self, place: usize, result: Result<Vec<R>, BatchError<E>>) {
+        let Job { id, sent, dropped, answers } = self.jobs.remove(place);
+        self.done += 1;
         let result = result.and_then(|results| match results.len() {
             got if got == sent => Ok(results),
             got => Err(BatchError::WrongLength { sent, got }),
@@ -211,11 +239,15 @@ impl<T, R, E, C: Timer> Desk<T, R, E, C> {
         // Counted before anybody is told, so whoever has its result finds it in the statistics.
         self.shared.gatherer.with(|gatherer| gatherer.on_done(id, now, failed));
         shielded(|| match answers {
-            Some(answers) => answers.settle(result),
+            Some(answers) => {
+                let mut outcome = Outcome::new();
+                outcome.add(sent, result);
+                answers.settle(outcome.behind(dropped));
+            }
             None => drop(result),
         });
         // The driver looks at the gatherer next, whatever there is to do.
-        let _ = self.shared.gatherer.with(Gatherer::on_told);
+        let _ = self.shared.gatherer.with(|gatherer| gatherer.on_told(id));
         shielded(|| self.shared.progress.notify_all());
     }
 }
@@ -228,6 +260,6 @@ fn shielded(code: impl FnOnce()) {
 
 impl<T, R, E, C> Drop for Desk<T, R, E, C> {
     fn drop(&mut self) {
-        self.shared.abandon(self.job.take().and_then(|job| job.answers));
+        self.shared.abandon(self.jobs.drain(..).map(|job| job.answers));
     }
 }

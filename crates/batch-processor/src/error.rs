@@ -10,7 +10,7 @@ use tidegate_core::primitive::Arc;
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PushError<T> {
-    /// There is no room now. Only from the methods that never wait.
+    /// There is no room now. From the methods that never wait, or with [`OnFull::Reject`](crate::OnFull::Reject).
     Full(T),
     /// The item alone is heavier than a batch may be.
     TooHeavy(T),
@@ -70,7 +70,7 @@ impl<T> fmt::Display for PushError<T> {
 
 impl<T> core::error::Error for PushError<T> {}
 
-/// The batch of an accepted item failed as a whole. Every caller of the batch gets the same error.
+/// There is no result for an item. Every caller of a batch that failed as a whole gets the same error.
 ///
 /// An error of a single item is not a failure of its batch: let the handler give a `Result` for each item.
 #[derive(Debug)]
@@ -89,6 +89,8 @@ pub enum BatchError<E> {
     ///
     /// Only with the feature `std`; without it nobody can catch a panic.
     Panicked(Arc<str>),
+    /// The item was dropped to make room, as [`OnFull`](crate::OnFull) says. It was not processed.
+    Dropped,
     /// The driver was dropped before the batch was done.
     DriverDropped,
 }
@@ -100,6 +102,7 @@ impl<E> Clone for BatchError<E> {
             Self::Handler(error) => Self::Handler(error.clone()),
             Self::WrongLength { sent, got } => Self::WrongLength { sent: *sent, got: *got },
             Self::Panicked(message) => Self::Panicked(message.clone()),
+            Self::Dropped => Self::Dropped,
             Self::DriverDropped => Self::DriverDropped,
         }
     }
@@ -123,6 +126,7 @@ impl<E> fmt::Display for BatchError<E> {
                 write!(f, "batch handler returned {got} results for {sent} items")
             }
             Self::Panicked(message) => write!(f, "batch handler panicked: {message}"),
+            Self::Dropped => f.write_str("item dropped to make room"),
             Self::DriverDropped => f.write_str("batch driver dropped"),
         }
     }
@@ -269,6 +273,15 @@ pub enum BuildError {
         /// The size of a batch, in items.
         max_items: usize,
     },
+    /// `max_in_flight(0)`: no batch would ever start.
+    NoneInFlight,
+    /// A batch beside others must have from 1 to `max_items` items.
+    MinOutOfRange {
+        /// The least number of items asked for.
+        min: usize,
+        /// The size of a batch, in items.
+        max_items: usize,
+    },
     /// The operating system did not start the thread.
     #[cfg(feature = "std")]
     Thread(std::io::Error),
@@ -281,6 +294,10 @@ impl fmt::Display for BuildError {
             Self::NoWeight => f.write_str("a batch of at most weight 0"),
             Self::CapacityBelowBatch { capacity, max_items } => {
                 write!(f, "a capacity of {capacity} items for batches of {max_items}")
+            }
+            Self::NoneInFlight => f.write_str("at most 0 batches in flight"),
+            Self::MinOutOfRange { min, max_items } => {
+                write!(f, "at least {min} items for a batch of 1 to {max_items}")
             }
             #[cfg(feature = "std")]
             Self::Thread(_) => f.write_str("the driver's thread could not be started"),

@@ -1,20 +1,25 @@
 //! Where items become batches: a machine without clock, threads and wakers.
 //!
 //! ```text
-//! push ──▶ open ──full──▶ full, full, … ──start──▶ running ──on_done──▶ done
-//!           └──due: its time has come, a flush, a close, no room──start──▶┘
+//! push ──▶ open ──full──▶ full, full, … ──start──▶ running, running, … ──on_done, on_told──▶ over
+//!           └──due: its time, an idle handler, a flush, a close, no room──start──▶┘
 //! ```
 //!
 //! It is told the time and says what to do; who drives it brings the lock, the clock and the wakers. So a test drives
 //! it step by step, and nothing in it can block.
 //!
-//! A batch that is *due* starts as soon as none is running, and grows until then: waiting for the handler makes batches
-//! larger, never smaller. Batches start in the order of their items, one at a time, so how many items are done is one
-//! number, and a flush is a comparison with it.
+//! A batch that is *due* starts as soon as fewer run than may, and grows until then: waiting for the handler makes
+//! batches larger, never smaller. Batches start in the order of their items, so what is over is everything before the
+//! oldest batch that runs, and a flush is a comparison with that.
 //!
 //! A batch has one timer, from its first item. There is no timer to cancel and none can be stale: [`Gatherer::on_timer`]
-//! looks at the time, not at who called it.
+//! looks at the time, not at who called it. An alarm that was set for an earlier batch is kept until it rings; while it
+//! is early enough for the next batch, the driver need not be told of that.
+//!
+//! Most pushes change nothing but the open batch: for how many that is so is a number, `easy`, which such a push counts
+//! down. Every other count is worked out from the length of the batch when it is asked for.
 
+mod batch;
 #[cfg(test)]
 mod tests;
 
@@ -24,8 +29,10 @@ use alloc::{collections::VecDeque, vec::Vec};
 
 use tidegate_core::Timestamp;
 
+pub(crate) use self::batch::{Batch, BatchId, Shed};
 use crate::{
     error::{DriverDropped, Unprocessed},
+    policy::Policy,
     stats::{Stats, Trigger},
 };
 
@@ -35,6 +42,10 @@ pub(crate) struct Limits {
     pub(crate) max_items: usize,
     pub(crate) max_weight: usize,
     pub(crate) max_delay: Duration,
+    pub(crate) max_in_flight: usize,
+    pub(crate) policy: Policy,
+    /// Whether each item's weight is kept, so that it can be dropped again.
+    pub(crate) keeps_weights: bool,
     // INVARIANT: at least `max_items`, so a line without room holds a batch that is full.
     pub(crate) capacity: usize,
     // INVARIANT: at least `max_weight`, so whatever fits into a batch fits into the empty line.
@@ -44,17 +55,23 @@ pub(crate) struct Limits {
 /// Gathers `T`s; each batch carries a `D` for whoever waits for it.
 #[derive(Debug)]
 pub(crate) struct Gatherer<T, D> {
-    limits: Limits,
-    // INVARIANT: oldest first; nothing can join them any more.
-    full: VecDeque<Batch<T, D>>,
+    // INVARIANT: so many more items may be pushed, if they weigh nothing, without any change but to `open`.
+    easy: usize,
     // INVARIANT: younger than all of `full`.
     open: Batch<T, D>,
-    // INVARIANT: the sums over `full` and `open`.
-    items: usize,
+    limits: Limits,
+    // INVARIANT: oldest first, none empty; nothing can join them any more.
+    full: VecDeque<Batch<T, D>>,
+    // INVARIANT: the sums over `full`, and over `open` for the weight.
+    sealed: usize,
     weight: usize,
-    running: Option<Running>,
-    // INVARIANT: everything before it is done, and its callers have been told.
-    told: Mark,
+    /// Items that were let in before the open batch.
+    before_open: u64,
+    // INVARIANT: in the order of their items; `busy` of them are not done.
+    running: Vec<Running>,
+    busy: usize,
+    /// When the driver looks, whatever happens.
+    alarm: Option<Timestamp>,
     // INVARIANT: final once it is not `Open`.
     door: Door,
     /// What the driver left behind.
@@ -70,39 +87,27 @@ enum Door {
     Open,
     /// No more items; those that are in will be processed.
     Closed,
-    /// The driver was dropped: nothing will ever be processed.
-    Abandoned,
+    /// The driver was dropped: nothing behind the mark will ever be processed.
+    Abandoned(Mark),
 }
 
-/// Items that are handed over together.
-#[derive(Debug)]
-pub(crate) struct Batch<T, D> {
-    pub(crate) items: Vec<T>,
-    pub(crate) carried: D,
-    weight: usize,
-    /// When the first item came.
-    since: Timestamp,
-    /// Why it may start, `None` while it gathers.
-    due: Option<Trigger>,
-}
-
+/// A batch that the handler has, or whose callers are being told.
 #[derive(Debug, Clone, Copy)]
 struct Running {
     id: BatchId,
+    /// Where its items begin.
+    from: Mark,
     items: usize,
     since: Timestamp,
+    is_done: bool,
 }
-
-/// The number of a batch, in the order of their starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct BatchId(u64);
 
 /// What the driver has to do after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Nothing that it does not know of already.
     Rest,
-    /// Come back at [`Gatherer::deadline`], which has changed.
+    /// Come back at [`Gatherer::deadline`], which is earlier than its alarm.
     Arm,
     /// Call [`Gatherer::start`]; or, when everything is done, end.
     Run,
@@ -141,13 +146,16 @@ pub(crate) struct Mark(u64);
 impl<T, D: Default> Gatherer<T, D> {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
+            easy: 0,
+            open: Batch::new(),
             limits,
             full: VecDeque::new(),
-            open: Batch::new(),
-            items: 0,
+            sealed: 0,
             weight: 0,
-            running: None,
-            told: Mark(0),
+            before_open: 0,
+            running: Vec::new(),
+            busy: 0,
+            alarm: None,
             door: Door::Open,
             left: Vec::new(),
             usual_len: 0,
@@ -156,7 +164,23 @@ impl<T, D: Default> Gatherer<T, D> {
     }
 
     /// Lets an item in. `now` is asked for only where an item is the first of its batch.
+    #[inline]
     pub(crate) fn push(
+        &mut self,
+        now: Option<Timestamp>,
+        item: T,
+        weight: usize,
+    ) -> Result<Admitted<'_, D>, Refused<T>> {
+        if self.easy == 0 || weight > 0 {
+            return self.push_slowly(now, item, weight);
+        }
+        self.easy -= 1;
+        let index = self.open.add(item, 0);
+        Ok(Admitted { carried: &mut self.open.carried, index, action: Action::Rest })
+    }
+
+    #[cold]
+    fn push_slowly(
         &mut self,
         now: Option<Timestamp>,
         item: T,
@@ -168,32 +192,32 @@ impl<T, D: Default> Gatherer<T, D> {
             let action = if stuck { self.make_due(Trigger::Weight) } else { Action::Rest };
             return Err(Refused { item, why, action });
         }
-        let had_due = self.has_due();
+        let could_start = self.can_start();
         if !self.fits(weight) {
             self.seal(Trigger::Weight);
         }
-        let index = self.open.items.len();
-        if index == 0 {
-            self.open.since = now.unwrap_or(Timestamp::ORIGIN);
+        let is_first = self.open.items.is_empty();
+        if is_first {
+            self.open.begin(now.unwrap_or(Timestamp::ORIGIN), &self.limits);
             self.open.items.reserve(self.usual_len.max(1));
         }
-        self.open.items.push(item);
-        self.open.weight += weight;
-        self.items += 1;
+        let index = self.open.add(item, weight);
         self.weight += weight;
-        self.stats.pushed += 1;
 
         let is_last = if self.open.items.len() == self.limits.max_items {
             Some(Trigger::Items)
         } else {
             (self.open.weight == self.limits.max_weight).then_some(Trigger::Weight)
         };
-        if let Some(trigger) = is_last {
-            self.seal(trigger);
+        match is_last {
+            Some(trigger) => self.seal(trigger),
+            None if self.is_wanted() => _ = self.open.due.get_or_insert(Trigger::Idle),
+            None => {}
         }
+        self.easy = self.easy_pushes();
         let action = match self.deadline() {
-            Some(_) if index == 0 => Action::Arm,
-            _ => self.run_if_newly_due(had_due),
+            Some(deadline) if is_first => self.arm_for(deadline),
+            _ => self.run_unless(could_start),
         };
         let joined = match is_last {
             Some(_) => self.full.back_mut().unwrap_or(&mut self.open),
@@ -207,9 +231,9 @@ impl<T, D: Default> Gatherer<T, D> {
         let is_first = self.open.items.is_empty() || !self.fits(weight);
         match self.door {
             Door::Closed => Some(Refusal::Closed),
-            Door::Abandoned => Some(Refusal::Abandoned),
+            Door::Abandoned(_) => Some(Refusal::Abandoned),
             Door::Open if weight > max_weight => Some(Refusal::TooHeavy),
-            Door::Open if self.items == capacity => Some(Refusal::Full),
+            Door::Open if self.waiting() == capacity => Some(Refusal::Full),
             Door::Open if weight > capacity_weight - self.weight => Some(Refusal::Full),
             Door::Open => (is_first && now.is_none()).then_some(Refusal::NoTime),
         }
@@ -220,13 +244,37 @@ impl<T, D: Default> Gatherer<T, D> {
         weight <= self.limits.max_weight - self.open.weight
     }
 
+    /// Returns for how many items the open batch is certain to be neither full, nor wanted, nor without room.
+    fn easy_pushes(&self) -> usize {
+        let Limits { max_items, capacity, policy, .. } = self.limits;
+        let len = self.open.items.len();
+        if len == 0 || self.door != Door::Open {
+            return 0;
+        }
+        let enough = match policy {
+            Policy::Balanced { min } if self.open.due.is_none() && len < min => min,
+            _ => max_items,
+        };
+        (enough - len).saturating_sub(1).min(capacity - self.waiting())
+    }
+
+    /// Returns whether the policy wants the open batch to start now.
+    fn is_wanted(&self) -> bool {
+        let len = self.open.items.len();
+        len > 0
+            && match self.limits.policy {
+                Policy::Size | Policy::Delay => false,
+                Policy::Immediate => true,
+                Policy::Balanced { min } => self.busy == 0 || len >= min,
+            }
+    }
+
     /// Returns when the open batch becomes due; `None` where that would change nothing, or never happens.
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        if self.running.is_some() || self.has_due() || self.open.items.is_empty() {
-            return None;
-        }
-        let deadline = self.open.since + self.limits.max_delay;
-        (deadline != Timestamp::NEVER).then_some(deadline)
+        let is_timed = matches!(self.limits.policy, Policy::Delay | Policy::Balanced { .. });
+        let is_open = !self.open.items.is_empty() && !self.has_due() && !self.is_busy();
+        let deadline = self.open.deadline;
+        (is_timed && is_open && deadline != Timestamp::NEVER).then_some(deadline)
     }
 
     /// Looks whether the open batch's time has come.
@@ -237,54 +285,121 @@ impl<T, D: Default> Gatherer<T, D> {
         }
     }
 
-    /// Takes the oldest batch out if one is due and none is running; it is running from now on.
+    /// Returns when the driver has to look next, whatever it hears: at the latest at the deadline.
+    pub(crate) fn alarm(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let pending = self.alarm.filter(|alarm| *alarm > now);
+        self.alarm = match (pending, self.deadline()) {
+            (Some(alarm), Some(deadline)) => Some(alarm.min(deadline)),
+            (alarm, deadline) => alarm.or(deadline),
+        };
+        self.alarm
+    }
+
+    /// Takes the oldest batch out if one is due and may run; it is running from now on.
     pub(crate) fn start(&mut self, now: Timestamp) -> Option<(BatchId, Batch<T, D>)> {
-        if self.running.is_some() || !self.has_due() {
+        if !self.can_start() {
             return None;
         }
-        let batch = self.full.pop_front().unwrap_or_else(|| mem::take(&mut self.open));
+        let from = self.line_starts_at();
+        let batch = match self.full.pop_front() {
+            Some(batch) => {
+                self.sealed -= batch.items.len();
+                batch
+            }
+            None => self.take_open(),
+        };
         let items = batch.items.len();
         let id = BatchId(self.stats.batches);
-        self.items -= items;
         self.weight -= batch.weight;
         self.usual_len = items;
-        self.running = Some(Running { id, items, since: now });
+        self.running.push(Running { id, from, items, since: now, is_done: false });
+        self.busy += 1;
         self.stats.batches += 1;
         self.stats.count(batch.due.unwrap_or(Trigger::Items));
         self.stats.queue_time = self.stats.queue_time.saturating_add(now.since(batch.since));
+        // There is more room for the open batch.
+        self.easy = self.easy_pushes();
         Some((id, batch))
     }
 
-    /// Takes note that the running batch is done; its callers are told next. Says nothing about any other batch.
+    /// Takes note that a running batch is done; its callers are told next. Says nothing about any other batch.
     pub(crate) fn on_done(&mut self, id: BatchId, now: Timestamp, failed: bool) {
-        if let Some(running) = self.running.take_if(|running| running.id == id) {
+        let running = self.running.iter_mut().find(|running| running.id == id);
+        if let Some(running) = running.filter(|running| !running.is_done) {
+            running.is_done = true;
+            self.busy -= 1;
             self.stats.done += running.items as u64;
             self.stats.failures += u64::from(failed);
             self.stats.run_time = self.stats.run_time.saturating_add(now.since(running.since));
         }
     }
 
-    /// Takes note that the callers of everything done have been told.
-    pub(crate) fn on_told(&mut self) -> Action {
-        self.told = Mark(self.stats.done);
+    /// Takes note that the callers of a batch that is done have been told.
+    pub(crate) fn on_told(&mut self, id: BatchId) -> Action {
+        self.running.retain(|running| running.id != id);
+        if self.is_wanted() && self.busy == 0 {
+            self.open.due.get_or_insert(Trigger::Idle);
+        }
         match self.deadline() {
-            Some(_) => Action::Arm,
-            None if self.has_due() || self.is_over() => Action::Run,
+            Some(deadline) => self.arm_for(deadline),
+            None if self.can_start() || self.is_over() => Action::Run,
             None => Action::Rest,
         }
     }
 
     /// Makes everything that is in due; returns the mark behind it.
     pub(crate) fn flush(&mut self) -> (Mark, Action) {
-        (Mark(self.stats.pushed), self.make_due(Trigger::Flush))
+        (self.line_ends_at(), self.make_due(Trigger::Flush))
     }
 
-    /// Returns `Ok` once everything before the mark is done, an error once it is clear that it never will be.
+    /// Returns `Ok` once everything before the mark is over, an error once it is clear that it never will be.
     pub(crate) fn is_done(&self, mark: Mark) -> Option<Result<(), DriverDropped>> {
-        if self.told >= mark {
+        if self.over() >= mark {
             return Some(Ok(()));
         }
-        (self.door == Door::Abandoned).then_some(Err(DriverDropped))
+        matches!(self.door, Door::Abandoned(_)).then_some(Err(DriverDropped))
+    }
+
+    /// Everything before it is done or dropped, and its callers have been told.
+    fn over(&self) -> Mark {
+        match self.door {
+            Door::Abandoned(mark) => mark,
+            _ => self.running.first().map_or_else(|| self.line_starts_at(), |oldest| oldest.from),
+        }
+    }
+
+    /// Drops the item that has waited longest.
+    pub(crate) fn shed(&mut self) -> Option<Shed<T, D>>
+    where
+        D: Clone,
+    {
+        let batch = match self.full.front_mut() {
+            Some(oldest) => oldest,
+            None if self.open.items.is_empty() => return None,
+            None => &mut self.open,
+        };
+        let (shed, weight) = batch.shed();
+        let is_empty = batch.items.is_empty();
+        self.weight -= weight;
+        self.stats.dropped += 1;
+        if self.full.is_empty() {
+            self.before_open += 1;
+            if is_empty {
+                drop(self.take_open());
+            }
+        } else {
+            self.sealed -= 1;
+            if is_empty {
+                self.full.pop_front();
+            }
+        }
+        self.easy = self.easy_pushes();
+        Some(shed)
+    }
+
+    /// Counts an item that was dropped instead of being let in.
+    pub(crate) fn count_dropped(&mut self) {
+        self.stats.dropped += 1;
     }
 
     /// Refuses items from now on; those that are in become due. Returns `None` if that was so already.
@@ -293,6 +408,7 @@ impl<T, D: Default> Gatherer<T, D> {
             return None;
         }
         self.door = Door::Closed;
+        self.easy = 0;
         let action = self.make_due(Trigger::Close);
         Some(if self.is_over() { Action::Run } else { action })
     }
@@ -304,7 +420,7 @@ impl<T, D: Default> Gatherer<T, D> {
 
     /// Returns whether it was closed and everything is done.
     pub(crate) fn is_over(&self) -> bool {
-        self.door == Door::Closed && self.told == Mark(self.stats.pushed)
+        self.door == Door::Closed && self.over() == self.line_ends_at()
     }
 
     /// Takes note that there is no driver any more; returns what the batches carried that will never start.
@@ -312,10 +428,11 @@ impl<T, D: Default> Gatherer<T, D> {
         if self.is_over() {
             return Vec::new();
         }
-        self.door = Door::Abandoned;
-        self.left.reserve_exact(self.items);
-        (self.items, self.weight) = (0, 0);
-        let batches = self.full.drain(..).chain([mem::take(&mut self.open)]);
+        self.door = Door::Abandoned(self.over());
+        self.left.reserve_exact(self.waiting());
+        let open = self.take_open();
+        (self.sealed, self.weight) = (0, 0);
+        let batches = self.full.drain(..).chain([open]);
         batches
             .map(|mut batch| {
                 self.left.append(&mut batch.items);
@@ -326,56 +443,77 @@ impl<T, D: Default> Gatherer<T, D> {
 
     /// Takes what an abandoned line has left behind: the items for the first caller only, and how many the handler had.
     pub(crate) fn leftovers(&mut self) -> Unprocessed<T> {
-        let interrupted = self.running.map_or(0, |running| running.items);
-        Unprocessed::new(mem::take(&mut self.left), interrupted)
+        Unprocessed::new(mem::take(&mut self.left), self.with_the_handler())
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let running = self.running.map_or(0, |running| running.items);
-        Stats { waiting: self.items, running, ..self.stats }
+        let Mark(pushed) = self.line_ends_at();
+        Stats { pushed, waiting: self.waiting(), running: self.with_the_handler(), ..self.stats }
+    }
+
+    /// Returns how many items wait to be handed over.
+    fn waiting(&self) -> usize {
+        self.sealed + self.open.items.len()
+    }
+
+    fn with_the_handler(&self) -> usize {
+        self.running.iter().filter(|running| !running.is_done).map(|running| running.items).sum()
+    }
+
+    fn line_starts_at(&self) -> Mark {
+        Mark(self.before_open - self.sealed as u64)
+    }
+
+    fn line_ends_at(&self) -> Mark {
+        Mark(self.before_open + self.open.items.len() as u64)
     }
 
     fn has_due(&self) -> bool {
         !self.full.is_empty() || self.open.due.is_some()
     }
 
+    /// Returns whether as many batches run as may.
+    fn is_busy(&self) -> bool {
+        self.busy == self.limits.max_in_flight
+    }
+
+    fn can_start(&self) -> bool {
+        self.has_due() && !self.is_busy()
+    }
+
     /// Puts the open batch behind the full ones.
     fn seal(&mut self, trigger: Trigger) {
-        let mut batch = mem::take(&mut self.open);
+        let mut batch = self.take_open();
         // What came first counts.
         batch.due.get_or_insert(trigger);
+        self.sealed += batch.items.len();
         self.full.push_back(batch);
     }
 
+    fn take_open(&mut self) -> Batch<T, D> {
+        self.easy = 0;
+        self.before_open += self.open.items.len() as u64;
+        mem::take(&mut self.open)
+    }
+
     fn make_due(&mut self, trigger: Trigger) -> Action {
-        let had_due = self.has_due();
+        let could_start = self.can_start();
         if !self.open.items.is_empty() {
             self.open.due.get_or_insert(trigger);
+            self.easy = self.easy_pushes();
         }
-        self.run_if_newly_due(had_due)
+        self.run_unless(could_start)
     }
 
-    /// The driver looks by itself when a batch is done, and was told of what was due before.
-    fn run_if_newly_due(&self, had_due: bool) -> Action {
-        let is_news = !had_due && self.has_due() && self.running.is_none();
-        if is_news { Action::Run } else { Action::Rest }
+    /// The driver looks by itself when a batch is done, and was told of what could start before.
+    fn run_unless(&self, could_start: bool) -> Action {
+        if self.can_start() && !could_start { Action::Run } else { Action::Rest }
     }
-}
 
-impl<T, D: Default> Batch<T, D> {
-    fn new() -> Self {
-        Self {
-            items: Vec::new(),
-            carried: D::default(),
-            weight: 0,
-            since: Timestamp::ORIGIN,
-            due: None,
+    fn arm_for(&self, deadline: Timestamp) -> Action {
+        match self.alarm {
+            Some(alarm) if alarm <= deadline => Action::Rest,
+            _ => Action::Arm,
         }
-    }
-}
-
-impl<T, D: Default> Default for Batch<T, D> {
-    fn default() -> Self {
-        Self::new()
     }
 }

@@ -14,6 +14,8 @@ mod driver;
 mod error;
 mod gatherer;
 mod handler;
+mod outcome;
+mod policy;
 mod shared;
 mod stats;
 mod submit;
@@ -31,6 +33,7 @@ pub use self::{
     driver::Driver,
     error::{BatchError, BuildError, DriverDropped, PushError, SubmitError, Unprocessed},
     handler::{Async, Blocking, Handler},
+    policy::{OnFull, Policy},
     stats::Stats,
     submit::{Push, Submit},
 };

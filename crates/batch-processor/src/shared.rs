@@ -1,6 +1,6 @@
 //! What the batcher's handles and its driver have in common.
 
-use core::{fmt, marker::PhantomData};
+use core::{fmt, marker::PhantomData, task::Context};
 
 use alloc::boxed::Box;
 
@@ -8,14 +8,20 @@ use tidegate_core::{
     Clock, Event,
     event::{Condition, WaitUntil},
     lock::Lock,
-    primitive::{Arc, atomic::AtomicUsize},
+    primitive::{Arc, atomic::AtomicUsize, relax},
+    wait::may_linger,
 };
 
 use crate::{
     answers::{Answers, Reply},
     error::{BatchError, PushError},
     gatherer::{Action, Gatherer, Limits, Refusal},
+    outcome::Outcome,
+    policy::OnFull,
 };
+
+/// How often a thread looks for room before it sleeps: most often after it has let other threads run.
+const LOOKS: u32 = 20;
 
 /// What a batch carries beside its items: its answers, once the first caller wants one.
 pub(crate) type Carried<R, E> = Option<Arc<Answers<R, E>>>;
@@ -41,10 +47,11 @@ pub(crate) struct Shared<T, R, E, C> {
     /// The batchers that are this one; the last to go closes it.
     pub(crate) handles: AtomicUsize,
     weigh: Option<Weigh<T>>,
+    on_full: OnFull,
 }
 
 impl<T, R, E, C> Shared<T, R, E, C> {
-    pub(crate) fn new(limits: Limits, weigh: Option<Weigh<T>>, clock: C) -> Self {
+    pub(crate) fn new(limits: Limits, weigh: Option<Weigh<T>>, on_full: OnFull, clock: C) -> Self {
         Self {
             gatherer: Lock::new(Gatherer::new(limits)),
             work: Event::new(),
@@ -53,6 +60,7 @@ impl<T, R, E, C> Shared<T, R, E, C> {
             clock,
             handles: AtomicUsize::new(1),
             weigh,
+            on_full,
         }
     }
 
@@ -89,11 +97,12 @@ impl<T, R, E, C> Shared<T, R, E, C> {
         }
     }
 
-    /// There is no driver any more: sends everybody away.
-    pub(crate) fn abandon(&self, running: Carried<R, E>) {
+    /// Tells everybody that there is no driver any more: also those whose batches were `running`.
+    pub(crate) fn abandon(&self, running: impl Iterator<Item = Carried<R, E>>) {
         let batches = self.gatherer.with(Gatherer::abandon);
-        for answers in batches.into_iter().chain([running]).flatten() {
-            answers.settle(Err(BatchError::DriverDropped));
+        for answers in batches.into_iter().chain(running).flatten() {
+            // However many there are.
+            answers.settle(Outcome::failed(usize::MAX, BatchError::DriverDropped));
         }
         self.room.notify_all();
         self.progress.notify_all();
@@ -135,7 +144,18 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
                     item = refused;
                     continue;
                 }
-                Refusal::Full => PushError::Full(refused),
+                Refusal::Full => match self.on_full {
+                    OnFull::Wait | OnFull::Reject => PushError::Full(refused),
+                    OnFull::DropNewest => {
+                        self.gatherer.with(Gatherer::count_dropped);
+                        return Ok(A::dropped());
+                    }
+                    OnFull::DropOldest => {
+                        self.drop_oldest();
+                        item = refused;
+                        continue;
+                    }
+                },
                 Refusal::TooHeavy => PushError::TooHeavy(refused),
                 Refusal::Closed => PushError::Closed(refused),
                 Refusal::Abandoned => PushError::DriverDropped(refused),
@@ -144,9 +164,26 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
     }
 
     /// Waits for room and lets an item in.
+    /// Drops the item that has waited longest, and tells its caller.
+    #[cold]
+    fn drop_oldest(&self) {
+        // The item is foreign: it is dropped with the lock open.
+        let Some(shed) = self.gatherer.with(Gatherer::shed) else { return };
+        if let Some(answers) = shed.carried {
+            answers.drop_below(shed.below);
+        }
+        drop(shed.item);
+    }
+
     pub(crate) fn offering<A: Receipt<R, E>>(&self, item: T) -> Offering<'_, T, R, E, C, A> {
         let weight = self.weight_of(&item);
-        self.room.wait_until(Offer { shared: self, item: Some(item), weight, receipt: PhantomData })
+        self.room.wait_until(Offer {
+            shared: self,
+            item: Some(item),
+            weight,
+            patience: 0,
+            receipt: PhantomData,
+        })
     }
 }
 
@@ -160,17 +197,26 @@ impl<T, R, E, C> fmt::Debug for Shared<T, R, E, C> {
 pub(crate) trait Receipt<R, E> {
     /// Makes the receipt for the item at `index`. Runs in the gatherer's lock.
     fn new(carried: &mut Carried<R, E>, index: usize) -> Self;
+
+    /// What the caller of an item gets that was dropped instead of being let in.
+    fn dropped() -> Self;
 }
 
 impl<R, E> Receipt<R, E> for () {
     #[inline]
     fn new(_carried: &mut Carried<R, E>, _index: usize) -> Self {}
+
+    fn dropped() -> Self {}
 }
 
 impl<R, E> Receipt<R, E> for Reply<R, E> {
     #[inline]
     fn new(carried: &mut Carried<R, E>, index: usize) -> Self {
         Self::new(carried.get_or_insert_with(Arc::default).clone(), index)
+    }
+
+    fn dropped() -> Self {
+        Self::new(Arc::new(Answers::of_failure(BatchError::Dropped)), 0)
     }
 }
 
@@ -183,12 +229,21 @@ pub(crate) struct Offer<'a, T, R, E, C, A> {
     // `None` once it was let in, given back, or taken out.
     item: Option<T>,
     weight: usize,
+    // How often it may still look for room before it waits for it.
+    patience: u32,
     receipt: PhantomData<fn() -> A>,
 }
 
 impl<T, R, E, C, A> Offer<'_, T, R, E, C, A> {
     pub(crate) fn take_item(&mut self) -> Option<T> {
         self.item.take()
+    }
+
+    /// Lets it look for room a few times before it waits: a batch that leaves makes room for many items, and to be woken
+    /// costs more than to look.
+    #[inline]
+    pub(crate) fn linger(&mut self, cx: &Context<'_>) {
+        self.patience = if may_linger(cx) { LOOKS } else { 0 };
     }
 }
 
@@ -197,13 +252,20 @@ impl<T, R, E, C: Clock, A: Receipt<R, E>> Condition for Offer<'_, T, R, E, C, A>
 
     #[inline]
     fn check(&mut self) -> Option<Self::Output> {
-        let item = self.item.take().expect("polled after it was ready");
-        match self.shared.offer_weighed(item, self.weight) {
-            Err(PushError::Full(item)) => {
-                self.item = Some(item);
-                None
+        let mut tries = 0;
+        loop {
+            let item = self.item.take().expect("polled after it was ready");
+            match self.shared.offer_weighed(item, self.weight) {
+                Err(PushError::Full(item)) if self.shared.on_full == OnFull::Wait => {
+                    self.item = Some(item);
+                }
+                answer => return Some(answer),
             }
-            answer => Some(answer),
+            if tries >= self.patience {
+                self.patience = 0;
+                return None;
+            }
+            relax(&mut tries);
         }
     }
 }

@@ -24,7 +24,7 @@ use core::time::Duration;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Items that were accepted.
+    /// Items that were accepted. Each is done, dropped, waiting or running.
     pub pushed: u64,
     /// Items of batches that are done, whatever became of them.
     pub done: u64,
@@ -34,14 +34,19 @@ pub struct Stats {
     pub running: usize,
     /// Batches that were handed over.
     pub batches: u64,
-    /// Batches for which the handler returned an error or a wrong number of results, or panicked.
+    /// Batches of which an item has no result, because the handler failed.
     pub failures: u64,
+    /// Items dropped because there was no room: accepted ones with [`OnFull::DropOldest`](crate::OnFull::DropOldest),
+    /// ones never accepted with [`OnFull::DropNewest`](crate::OnFull::DropNewest).
+    pub dropped: u64,
     /// Batches handed over because they had enough items.
     pub by_items: u64,
     /// Batches handed over because they were heavy enough, or the next item was too heavy for them.
     pub by_weight: u64,
     /// Batches handed over because their first item had waited long enough.
     pub by_delay: u64,
+    /// Batches handed over because a handler was free, as the [`Policy`](crate::Policy) says.
+    pub by_idle: u64,
     /// Batches handed over because of a flush.
     pub by_flush: u64,
     /// Batches handed over because of the close.
@@ -58,6 +63,7 @@ pub(crate) enum Trigger {
     Items,
     Weight,
     Delay,
+    Idle,
     Flush,
     Close,
 }
@@ -75,6 +81,7 @@ impl Stats {
             Trigger::Items => &mut self.by_items,
             Trigger::Weight => &mut self.by_weight,
             Trigger::Delay => &mut self.by_delay,
+            Trigger::Idle => &mut self.by_idle,
             Trigger::Flush => &mut self.by_flush,
             Trigger::Close => &mut self.by_close,
         };

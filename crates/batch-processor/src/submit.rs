@@ -37,6 +37,7 @@ impl<T, R, E, C: Clock> Future for Push<'_, T, R, E, C> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.offering.condition_mut().linger(cx);
         Pin::new(&mut self.offering).poll(cx)
     }
 }
@@ -85,10 +86,13 @@ impl<T, R, E, C: Clock> Future for Submit<'_, T, R, E, C> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             match &mut self.stage {
-                Stage::Outside(offering) => match Pin::new(offering).poll(cx)? {
-                    Poll::Ready(reply) => self.stage = Stage::Inside(reply),
-                    Poll::Pending => return Poll::Pending,
-                },
+                Stage::Outside(offering) => {
+                    offering.condition_mut().linger(cx);
+                    match Pin::new(offering).poll(cx)? {
+                        Poll::Ready(reply) => self.stage = Stage::Inside(reply),
+                        Poll::Pending => return Poll::Pending,
+                    }
+                }
                 Stage::Inside(reply) => {
                     return Pin::new(reply).poll(cx).map_err(SubmitError::Failed);
                 }

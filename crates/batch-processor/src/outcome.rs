@@ -1,0 +1,63 @@
+//! What came of each item of a batch.
+
+use alloc::{vec, vec::Vec};
+
+use crate::error::BatchError;
+
+/// A result or an error for each item, by its index.
+pub(crate) struct Outcome<R, E> {
+    /// How many items of the front were dropped before the batch started.
+    dropped: usize,
+    /// `None` where there is no result, or once its owner has taken it.
+    results: Vec<Option<R>>,
+    // INVARIANT: in the order of their items, which do not overlap. Nearly always none, or one for all.
+    failures: Vec<Failure<E>>,
+}
+
+/// An error of `len` items from `first` on.
+struct Failure<E> {
+    first: usize,
+    len: usize,
+    error: BatchError<E>,
+}
+
+impl<R, E> Outcome<R, E> {
+    pub(crate) const fn new() -> Self {
+        Self { dropped: 0, results: Vec::new(), failures: Vec::new() }
+    }
+
+    /// Returns the outcome of `len` items that have failed together.
+    pub(crate) fn failed(len: usize, error: BatchError<E>) -> Self {
+        let failures = vec![Failure { first: 0, len, error }];
+        Self { dropped: 0, results: Vec::new(), failures }
+    }
+
+    /// Adds the outcome of the next `len` items: their results, as many, or their error.
+    pub(crate) fn add(&mut self, len: usize, outcome: Result<Vec<R>, BatchError<E>>) {
+        let first = self.results.len();
+        match outcome {
+            Ok(results) => self.results.extend(results.into_iter().map(Some)),
+            Err(error) => {
+                self.failures.push(Failure { first, len, error });
+                self.results.resize_with(first + len, || None);
+            }
+        }
+    }
+
+    /// Says how many items were dropped before those whose outcomes were added.
+    pub(crate) fn behind(self, dropped: usize) -> Self {
+        Self { dropped, ..self }
+    }
+
+    /// Takes what came of an item, `None` if it was dropped before the batch started.
+    #[inline]
+    pub(crate) fn take(&mut self, index: usize) -> Option<Result<R, BatchError<E>>> {
+        let index = index.checked_sub(self.dropped)?;
+        if let Some(result) = self.results.get_mut(index).and_then(Option::take) {
+            return Some(Ok(result));
+        }
+        let is_in =
+            |failure: &&Failure<E>| (failure.first..failure.first + failure.len).contains(&index);
+        self.failures.iter().find(is_in).map(|failure| Err(failure.error.clone()))
+    }
+}

@@ -1,0 +1,80 @@
+//! When a batch is handed over, and what happens to an item for which there is no room.
+
+/// When a batch that is not full is handed over.
+///
+/// Whatever the policy, a batch is due when it has enough items or weight, and when a flush, the close, or an item
+/// without room asks for it.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_batch_processor::{Batcher, Policy, Wait};
+///
+/// // Alone, an item is handed over at once; while a batch runs, the next one gathers.
+/// let (batcher, driver) = Batcher::builder()
+///     .policy(Policy::Immediate)
+///     .build_on_thread(|items: Vec<u8>| Ok::<_, ()>(items))?;
+/// assert_eq!(batcher.submit(1).wait().unwrap(), 1);
+/// assert_eq!(batcher.stats().by_idle, 1);
+/// # drop(batcher);
+/// # driver.join();
+/// # Ok::<(), tidegate_batch_processor::BuildError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Policy {
+    /// Never: batches are as large as they may be, however long that takes.
+    Size,
+    /// When its first item has waited for [`max_delay`](crate::Builder::max_delay).
+    #[default]
+    Delay,
+    /// As soon as a handler is free. Batches are as large as the load makes them: an item alone waits for nothing, and
+    /// what comes while every handler is busy shares a batch. Reads no timer.
+    Immediate,
+    /// At once if no batch runs, like Nagle's algorithm for small packets; while some run, when it has `min` items, or its
+    /// first one has waited for [`max_delay`](crate::Builder::max_delay).
+    ///
+    /// With one batch in flight this is [`Immediate`](Self::Immediate): nothing can start while one runs.
+    Balanced {
+        /// The least number of items for a batch beside others: from 1 to `max_items`.
+        min: usize,
+    },
+}
+
+/// What happens to an item for which there is no room.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_batch_processor::{BatchError, Batcher, OnFull, Wait};
+///
+/// // The newest readings matter most.
+/// let (batcher, driver) = Batcher::builder()
+///     .max_items(2)
+///     .capacity(2)
+///     .on_full(OnFull::DropOldest)
+///     .build(|readings: Vec<u32>| Ok::<_, ()>(readings))?;
+/// let replies = [1, 2, 3].map(|reading| batcher.try_submit(reading).unwrap());
+/// batcher.close();
+/// driver.wait();
+/// let [oldest, middle, newest] = replies.map(Wait::wait);
+/// assert!(matches!(oldest, Err(BatchError::Dropped)));
+/// assert_eq!((middle.unwrap(), newest.unwrap()), (2, 3));
+/// assert_eq!(batcher.stats().dropped, 1);
+/// # Ok::<(), tidegate_batch_processor::BuildError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnFull {
+    /// Its caller waits; the methods that never wait give it back.
+    #[default]
+    Wait,
+    /// It comes back as [`PushError::Full`](crate::PushError::Full), also where its caller would wait.
+    Reject,
+    /// It is let in, and the items that have waited longest are dropped until it fits. Their callers get
+    /// [`BatchError::Dropped`](crate::BatchError::Dropped), and those of the same batch that wait are woken to look.
+    DropOldest,
+    /// It is dropped, and its caller gets [`BatchError::Dropped`](crate::BatchError::Dropped); for a push that is a
+    /// success.
+    DropNewest,
+}
