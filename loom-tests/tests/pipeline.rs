@@ -3,7 +3,7 @@
 //! A flow is polled by one thread at a time. What others do is wake its futures, feed its source, cancel its token, and
 //! look at its monitor.
 
-use std::{future::poll_fn, num::NonZeroUsize, sync::Arc, task::Poll};
+use std::{convert::Infallible, future::poll_fn, num::NonZeroUsize, sync::Arc, task::Poll};
 
 use loom_tests::{CallingWaker, CountingWaker, model, poll, poll_quietly, thread};
 use tidegate_core::{
@@ -11,7 +11,8 @@ use tidegate_core::{
     lock::Lock,
     primitive::atomic::{AtomicU8, Ordering},
 };
-use tidegate_pipeline::{AfterStop, CancelToken, OnError, Pipeline, Wait};
+use tidegate_pipeline::{AfterStop, CancelToken, OnError, Pipeline, Stage, Wait};
+use tidegate_worker_pool::WorkerPool;
 
 const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
@@ -273,5 +274,61 @@ fn a_monitor_shows_sums_of_one_instant() {
         assert_eq!(flow.run().wait().unwrap().done, 2);
         watcher.join().unwrap();
         assert_eq!(monitor.summary().leftover(), 0);
+    });
+}
+
+/// A flow, and the pool whose worker has a thread of its own.
+fn on_a_pool<R>(
+    items: usize,
+    drive: impl FnOnce(Pipeline<'static, Box<dyn Stage<Item = usize> + Send>>, &WorkerPool) -> R,
+) -> R {
+    let pool = WorkerPool::detached(2);
+    let worker = {
+        let worker = pool.worker();
+        thread::spawn(|| worker.wait())
+    };
+    let flow = Pipeline::from_iter(0..items)
+        .map_on(&pool, "work", NonZeroUsize::MIN, Ok::<usize, Infallible>)
+        .boxed();
+    let driven = drive(flow, &pool);
+    pool.close();
+    worker.join().unwrap();
+    driven
+}
+
+#[test]
+fn a_chunk_that_is_done_wakes_the_flow_and_the_next_finds_a_worker() {
+    model(|| {
+        let collected = on_a_pool(2, |flow, _| flow.collect().wait());
+        assert_eq!(collected.unwrap(), [0, 1]);
+    });
+}
+
+#[test]
+fn a_flow_that_is_dropped_against_the_worker_of_its_chunk() {
+    model(|| {
+        on_a_pool(1, |flow, _| {
+            let mut run = flow.run();
+            let _ = poll_quietly(&mut run);
+        });
+    });
+}
+
+#[test]
+fn a_pool_that_closes_under_a_flow_fails_its_items_or_works_on_them() {
+    model(|| {
+        let stopped = on_a_pool(1, |flow, pool| {
+            let closer = {
+                let pool = pool.clone();
+                thread::spawn(move || pool.close())
+            };
+            let ended = flow.run().wait();
+            closer.join().unwrap();
+            ended
+        });
+        match stopped {
+            Ok(summary) => assert_eq!(summary.done, 1),
+            Err(stopped) => assert_eq!(stopped.summary().failed, 1),
+        }
     });
 }

@@ -215,7 +215,7 @@ fn an_item_that_is_dropped_tells_its_caller_at_once() {
 #[test]
 fn what_makes_no_sense_is_named() {
     let build = |builder: tidegate_batch_processor::Builder<u8>| {
-        builder.build(|items| Ok::<_, ()>(items)).map(drop).unwrap_err()
+        builder.build(Ok::<Vec<u8>, ()>).map(drop).unwrap_err()
     };
     assert!(matches!(build(Batcher::builder().max_in_flight(0)), BuildError::NoneInFlight));
     let error = build(Batcher::builder().max_items(5).policy(Policy::Balanced { min: 6 }));
