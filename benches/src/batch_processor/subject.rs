@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use tidegate_batch_processor::{Batcher, Builder, Reply, Wait};
+use tidegate_batch_processor::{Batcher, Builder, Policy, Reply, Wait};
 
 use crate::roll_call::RollCall;
 
@@ -91,9 +91,12 @@ pub(super) trait TaskService: Clone + Send + 'static {
 type Ours<R> = Batcher<u64, R, Infallible>;
 
 fn settings(trigger: Trigger, room: usize) -> Builder<u64> {
-    // Zero: with what has gathered while the handler was busy.
-    let delay = trigger.delay().unwrap_or(Duration::ZERO);
-    Batcher::builder().max_items(BATCH).max_delay(delay).capacity(room)
+    let builder = Batcher::builder().max_items(BATCH).capacity(room);
+    match trigger.delay() {
+        Some(delay) => builder.max_delay(delay),
+        // With what has gathered while the handler was busy.
+        None => builder.policy(Policy::Immediate),
+    }
 }
 
 fn take(roll: Roll, numbers: &[u64]) {

@@ -3,17 +3,17 @@
 //! # How it works
 //!
 //! ```text
-//! submit ─▶ room? ──no──▶ wait for room            worker: make room ─▶ job? ──no──▶ sleep
-//!             │ yes: reserved                                            │ yes
-//!             ▼                                                          ▼
-//!          the queue ─────────────────────────────────────────────▶ run it, contain its panic
-//!                                                                        ▼
-//!          handle ◀──────────── result, panic or "cancelled" ─────── settle the job's cell
+//! submit ─▶ room? ──no──▶ look for a while, wait        worker: job? ──no──▶ look for a while, sleep
+//!             │ yes                                                │ yes
+//!             ▼                                                    ▼
+//!          the queue, a ring ──────────────────────────────▶ run it, contain its panic
+//!                                                                  ▼
+//!          handle ◀──────── result, panic or "cancelled" ──── settle the job's cell
 //! ```
 //!
-//! A worker that comes for a job makes room for one, so the room at any time is the queue's capacity plus the workers
-//! that wait. That makes a queue of capacity 0 a hand-off, and says exactly when
-//! [`try_submit`](WorkerPool::try_submit) succeeds, however late a woken worker gets to run.
+//! A queue has room for as many jobs as it was made for, whoever waits for them. A queue of capacity 0 is a hand-off: a worker
+//! that comes for a job makes room for one, which says exactly when [`try_submit`](WorkerPool::try_submit) succeeds, however
+//! late a woken worker gets to run.
 //!
 //! # Submitting from inside a job
 //!
@@ -47,6 +47,9 @@ mod panic;
 mod pause;
 mod pending;
 mod pool;
+#[cfg(feature = "std")]
+#[allow(unsafe_code, reason = "jobs that borrow; the argument stands there")]
+mod scope;
 mod shared;
 mod shutdown;
 mod stats;
@@ -59,6 +62,8 @@ pub use tidegate_core::{
     CancelToken, Cancelled, Clock, Closed, ManualClock, SystemClock, TimedOut, Timer, Wait,
 };
 
+#[cfg(feature = "std")]
+pub use self::scope::Scope;
 pub use self::{
     builder::Builder,
     error::{ExecuteError, JoinError, Panic, TrySubmitError},

@@ -94,7 +94,7 @@ impl WorkerPool {
         self.owner.threads.spawn(number, settings, crate::worker::Seat::new(self.shared()))
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.owner.shared
     }
 

@@ -1,0 +1,107 @@
+//! Laws of jobs that borrow.
+
+mod by_hand;
+
+use std::{
+    num::NonZeroUsize,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use by_hand::quiet_panic;
+use tidegate_worker_pool::WorkerPool;
+
+fn pool(threads: usize) -> WorkerPool {
+    WorkerPool::builder().threads(NonZeroUsize::new(threads).unwrap()).queue(4).build().unwrap()
+}
+
+#[test]
+fn every_job_has_ended_when_the_scope_has() {
+    let (pool, mut numbers) = (pool(2), vec![0_usize; 1000]);
+    pool.scope(|scope| {
+        for (index, number) in numbers.iter_mut().enumerate() {
+            scope.execute(move || *number = index);
+        }
+    });
+    assert!(numbers.into_iter().eq(0..1000));
+}
+
+/// rayon's #446 and ants' #197: with one worker, which waits in the outer scope, the inner ones must end all the same.
+#[test]
+fn scopes_within_scopes_end_with_a_single_worker() {
+    fn count(pool: &WorkerPool, depth: usize, leaves: &AtomicUsize) {
+        if depth == 0 {
+            leaves.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        pool.scope(|scope| {
+            for _ in 0..3 {
+                scope.execute(|| count(pool, depth - 1, leaves));
+            }
+        });
+    }
+    let (pool, leaves) = (pool(1), AtomicUsize::new(0));
+    pool.scope(|scope| scope.execute(|| count(&pool, 5, &leaves)));
+    assert_eq!(leaves.into_inner(), 243);
+}
+
+#[test]
+fn jobs_may_add_jobs_to_their_scope() {
+    let (pool, sum) = (pool(2), AtomicUsize::new(0));
+    pool.scope(|scope| {
+        for n in 0..20 {
+            let sum = &sum;
+            scope.execute(move || {
+                scope.execute(move || _ = sum.fetch_add(n, Ordering::Relaxed));
+            });
+        }
+    });
+    assert_eq!(sum.into_inner(), 190);
+}
+
+#[test]
+fn a_panic_waits_for_the_other_jobs_and_is_the_first_ones() {
+    let (pool, ended) = (pool(2), AtomicUsize::new(0));
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        pool.scope(|scope| {
+            for n in 0..10 {
+                let ended = &ended;
+                scope.execute(move || {
+                    ended.fetch_add(1, Ordering::Relaxed);
+                    if n % 2 == 0 {
+                        quiet_panic();
+                    }
+                });
+            }
+        });
+    }));
+    assert_eq!(panicked.unwrap_err().downcast_ref(), Some(&"quiet"));
+    assert_eq!(ended.into_inner(), 10);
+    // The pool is as good as new.
+    pool.scope(|scope| scope.execute(|| ()));
+}
+
+#[test]
+fn a_closure_that_panics_waits_for_its_jobs() {
+    let (pool, ended) = (pool(1), AtomicUsize::new(0));
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        pool.scope(|scope| {
+            for _ in 0..10 {
+                scope.execute(|| _ = ended.fetch_add(1, Ordering::Relaxed));
+            }
+            quiet_panic();
+        });
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(ended.into_inner(), 10);
+}
+
+#[test]
+fn a_scope_needs_no_worker() {
+    let pool = WorkerPool::detached(2);
+    let mut sum = 0;
+    pool.scope(|scope| scope.execute(|| sum += 1));
+    pool.close();
+    pool.scope(|scope| scope.execute(|| sum += 1));
+    assert_eq!(sum, 2);
+}
