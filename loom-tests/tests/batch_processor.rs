@@ -11,7 +11,8 @@ use std::{
 
 use loom_tests::{laws::Subject, laws_of_waiting, model, poll_quietly, thread};
 use tidegate_batch_processor::{
-    BatchError, Batcher, Blocking, Driver, DriverDropped, ManualClock, PushError, SubmitError, Wait,
+    BatchError, Batcher, Blocking, Driver, DriverDropped, ManualClock, Policy, PushError,
+    SubmitError, Wait,
 };
 use tidegate_core::{Closed, lock::Lock};
 
@@ -276,5 +277,35 @@ fn the_last_handle_closes() {
         let mut driver = Box::pin(driver);
         driver.as_mut().wait();
         other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_dropped_leader_against_a_follower() {
+    model(|| {
+        let builder = Batcher::builder().policy(Policy::Immediate);
+        let led = Arc::new(builder.build_led(Blocking::new(Ok::<Vec<u8>, ()>)).unwrap());
+        let quitter = {
+            let led = led.clone();
+            thread::spawn(move || {
+                let _ = poll_quietly(&mut led.submit(1));
+            })
+        };
+        assert_eq!(led.submit(2).wait().unwrap(), 2);
+        quitter.join().unwrap();
+    });
+}
+
+#[test]
+fn two_callers_lead_each_other() {
+    model(|| {
+        let builder = Batcher::builder().policy(Policy::Immediate).max_items(1);
+        let led = Arc::new(builder.build_led(Blocking::new(Ok::<Vec<u8>, ()>)).unwrap());
+        let other = {
+            let led = led.clone();
+            thread::spawn(move || led.submit(1).wait().unwrap())
+        };
+        assert_eq!(led.submit(2).wait().unwrap(), 2);
+        assert_eq!(other.join().unwrap(), 1);
     });
 }

@@ -14,6 +14,7 @@ mod driver;
 mod error;
 mod gatherer;
 mod handler;
+mod leader;
 mod outcome;
 mod policy;
 mod shared;
@@ -33,6 +34,7 @@ pub use self::{
     driver::Driver,
     error::{BatchError, BuildError, DriverDropped, PushError, SubmitError, Unprocessed},
     handler::{Async, Blocking, Handler},
+    leader::{Lead, LeaderBatcher},
     policy::{OnFull, Policy},
     stats::Stats,
     submit::{Push, Submit},

@@ -1,0 +1,134 @@
+//! Laws of batches that their callers lead.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread,
+    time::Duration,
+};
+
+use tidegate_batch_processor::{Async, Batcher, Blocking, ManualClock, Policy, SubmitError, Wait};
+
+fn poll<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
+    pin!(future).poll(&mut Context::from_waker(waker))
+}
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn waker() -> (Arc<Count>, Waker) {
+    let count = Arc::new(Count::default());
+    (count.clone(), count.into())
+}
+
+#[test]
+fn a_caller_alone_processes_its_item_at_once() {
+    let led = Batcher::builder()
+        .policy(Policy::Immediate)
+        .build_led(Blocking::new(|items: Vec<u32>| Ok::<_, ()>(items)))
+        .unwrap();
+    assert_eq!(led.submit(7).wait().unwrap(), 7);
+    assert_eq!((led.stats().batches, led.stats().done), (1, 1));
+}
+
+#[test]
+fn a_leader_waits_for_company_as_the_policy_says() {
+    let clock = ManualClock::new();
+    let led = Batcher::builder()
+        .max_delay(Duration::from_secs(1))
+        .clock(clock.clone())
+        .build_led(Blocking::new(|items: Vec<u32>| Ok::<_, ()>(vec![items.len(); items.len()])))
+        .unwrap();
+    let [(woken, first_waker), (_, second_waker)] = [waker(), waker()];
+    let (mut first, mut second) = (led.submit(1), led.submit(2));
+    assert!(poll(&mut first, &first_waker).is_pending());
+    assert!(poll(&mut second, &second_waker).is_pending());
+    clock.advance(Duration::from_secs(1));
+    assert!(woken.0.load(Ordering::SeqCst) > 0, "the leader has the timer");
+    assert_eq!(poll(&mut first, &first_waker).map(Result::unwrap), Poll::Ready(2));
+    assert_eq!(poll(&mut second, &second_waker).map(Result::unwrap), Poll::Ready(2));
+}
+
+#[test]
+fn a_dropped_leader_passes_the_lead_on_and_its_item_is_processed_once() {
+    let (gate, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+    let (door, log) = (gate.clone(), seen.clone());
+    let led = Batcher::builder()
+        .policy(Policy::Immediate)
+        .build_led(Async::new(move |items: Vec<u32>| {
+            log.lock().unwrap().extend(items.clone());
+            let door = door.clone();
+            async move {
+                poll_fn(|_| match door.load(Ordering::SeqCst) {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                })
+                .await;
+                Ok::<_, ()>(items)
+            }
+        }))
+        .unwrap();
+    let (woken, next) = waker();
+    let (mut leader, mut follower) = (led.submit(1), led.submit(2));
+    assert!(poll(&mut leader, Waker::noop()).is_pending());
+    assert!(poll(&mut follower, &next).is_pending());
+    drop(leader);
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1, "it leads now");
+    gate.store(true, Ordering::SeqCst);
+    while poll(&mut follower, &next).map(Result::unwrap) != Poll::Ready(2) {}
+    assert_eq!(*seen.lock().unwrap(), [1, 2]);
+    assert_eq!(led.stats().done, 2);
+}
+
+#[test]
+fn threads_that_share_a_log_all_get_their_own_results() {
+    let led = Batcher::builder()
+        .policy(Policy::Immediate)
+        .max_items(8)
+        .capacity(8)
+        .build_led(Blocking::new(|items: Vec<u64>| {
+            Ok::<_, ()>(items.into_iter().map(|n| n * n).collect())
+        }))
+        .unwrap();
+    thread::scope(|s| {
+        for thread in 0..4 {
+            let led = &led;
+            s.spawn(move || {
+                for n in thread * 500..(thread + 1) * 500 {
+                    assert_eq!(led.submit(n).wait().unwrap(), n * n);
+                }
+            });
+        }
+    });
+    assert_eq!(led.stats().done, 2000);
+}
+
+#[test]
+fn a_panic_of_the_handler_reaches_its_batch_and_the_next_is_led() {
+    let mut calls = 0;
+    let led = Batcher::builder()
+        .policy(Policy::Immediate)
+        .build_led(Blocking::new(move |items: Vec<u32>| {
+            calls += 1;
+            if calls == 1 {
+                std::panic::resume_unwind(Box::new("quiet"));
+            }
+            Ok::<_, ()>(items)
+        }))
+        .unwrap();
+    assert!(matches!(led.submit(1).wait(), Err(SubmitError::Failed(_))));
+    assert_eq!(led.submit(2).wait().unwrap(), 2);
+    assert!(led.close() && !led.close());
+    assert!(matches!(led.submit(3).wait(), Err(SubmitError::Refused(_))));
+}
