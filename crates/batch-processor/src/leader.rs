@@ -73,8 +73,11 @@ pub struct LeaderBatcher<T, H: Handler<T>, C: Timer = SystemClock> {
     batcher: Batcher<T, H::Output, H::Error, C>,
     lead: Turnstile,
     // INVARIANT: `None` while somebody leads. Only who has the turn takes it.
-    driver: Lock<Option<Pin<Box<Driver<T, H, C>>>>>,
+    driver: Lock<Option<Passed<T, H, C>>>,
 }
+
+/// A driver that goes from leader to leader.
+type Passed<T, H, C> = Pin<Box<Driver<T, H, C>>>;
 
 impl<T, C: Timer> Builder<T, C> {
     /// Builds a batcher whose callers process the batches themselves.
@@ -137,7 +140,7 @@ pub struct Lead<'a, T, H: Handler<T>, C: Timer> {
 enum Place<'a, T, H: Handler<T>, C: Timer> {
     Outside,
     InLine(Enter<'a>),
-    Leading(Inside<'a>, Pin<Box<Driver<T, H, C>>>),
+    Leading(Inside<'a>, Passed<T, H, C>),
 }
 
 impl<T, H: Handler<T>, C: Timer> Lead<'_, T, H, C> {
