@@ -40,6 +40,7 @@ mod builder;
 mod cell;
 mod crew;
 mod error;
+mod group;
 mod handle;
 mod intake;
 mod overflow;
@@ -67,6 +68,7 @@ pub use self::scope::Scope;
 pub use self::{
     builder::Builder,
     error::{ExecuteError, JoinError, Panic, TrySubmitError},
+    group::{GroupError, JobGroup, Join, TryJoin},
     handle::JobHandle,
     overflow::OnFull,
     panic::Payload,
