@@ -11,9 +11,8 @@
 //!          handle ◀──────── result, panic or "cancelled" ──── settle the job's cell
 //! ```
 //!
-//! A queue has room for as many jobs as it was made for, whoever waits for them. A queue of capacity 0 is a hand-off: a worker
-//! that comes for a job makes room for one, which says exactly when [`try_submit`](WorkerPool::try_submit) succeeds, however
-//! late a woken worker gets to run.
+//! A queue of capacity 0 is a hand-off: a worker that comes for a job makes room for one, which says exactly when
+//! [`try_submit`](WorkerPool::try_submit) succeeds, however late a woken worker gets to run.
 //!
 //! # Submitting from inside a job
 //!
@@ -49,7 +48,6 @@ mod pause;
 mod pending;
 mod pool;
 #[cfg(feature = "std")]
-#[allow(unsafe_code, reason = "jobs that borrow; the argument stands there")]
 mod scope;
 mod shared;
 mod shutdown;

@@ -8,6 +8,7 @@
 //!
 //! What is in the pool's queue is a call, not a job: a call that comes late finds the line empty and does nothing. So the end
 //! of a scope needs no worker, and a scope on a worker of its own pool ends also if every other worker waits, too.
+#![allow(unsafe_code, reason = "what borrows is kept as if it lived for ever")]
 
 use core::{fmt, marker::PhantomData, mem};
 use std::panic::resume_unwind;
