@@ -1,0 +1,125 @@
+//! Threads that do everything at once to one pool, from a seed: `TIDEGATE_SEED=7 cargo test --test stress`.
+
+use std::{
+    env,
+    num::NonZeroUsize,
+    panic::resume_unwind,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tidegate_worker_pool::{JobGroup, OnFull, Wait, WorkerPool};
+
+/// How long one pool is stressed.
+const LONG: Duration = Duration::from_millis(150);
+
+/// Steele, Lea and Flood's SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+fn seed() -> u64 {
+    let from_clock =
+        || SystemTime::UNIX_EPOCH.elapsed().map_or(1, |time| u64::from(time.subsec_nanos()));
+    let seed = env::var("TIDEGATE_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(from_clock);
+    println!("TIDEGATE_SEED={seed}");
+    seed
+}
+
+/// Does one thing at random; returns how many jobs the pool has accepted for certain and will not drop.
+fn act(pool: &WorkerPool, ran: &Arc<AtomicU64>, random: &mut Random) -> u64 {
+    let count = || {
+        let ran = ran.clone();
+        move || _ = ran.fetch_add(1, Ordering::Relaxed)
+    };
+    match random.below(9) {
+        0..=2 => u64::from(pool.execute(count()).wait().is_ok()),
+        3 => u64::from(pool.submit(count()).wait().wait().is_ok()),
+        4 => {
+            let handle = pool.submit(count()).wait();
+            // Either it is cancelled, or it runs.
+            u64::from(!handle.cancel() && handle.wait().is_ok())
+        }
+        5 => {
+            drop(pool.submit(|| resume_unwind(Box::new("quiet"))).wait());
+            0
+        }
+        6 => {
+            let group: JobGroup<_> = (0..3).map(|_| pool.submit(count()).wait()).collect();
+            group.join().wait().iter().filter(|result| result.is_ok()).count() as u64
+        }
+        7 => {
+            let own = AtomicU64::new(0);
+            pool.scope(|scope| {
+                for _ in 0..random.below(4) {
+                    scope.execute(|| _ = own.fetch_add(1, Ordering::Relaxed));
+                }
+            });
+            ran.fetch_add(own.load(Ordering::Relaxed), Ordering::Relaxed);
+            own.into_inner()
+        }
+        _ => {
+            let _pause = pool.pause();
+            thread::yield_now();
+            match pool.try_submit(count()) {
+                // Given up, it runs all the same.
+                Ok(handle) => {
+                    drop(handle);
+                    1
+                }
+                Err(_refused) => 0,
+            }
+        }
+    }
+}
+
+fn stress(queue: usize, on_full: OnFull, random: &mut Random) {
+    let threads = NonZeroUsize::new(2).unwrap();
+    let pool =
+        WorkerPool::builder().threads(threads).queue(queue).on_full(on_full).build().unwrap();
+    let (ran, end) = (Arc::new(AtomicU64::new(0)), Instant::now() + LONG);
+    let accepted: u64 = thread::scope(|s| {
+        let actors: Vec<_> = (0..3)
+            .map(|_| {
+                let (pool, ran, mut random) = (&pool, &ran, Random(random.below(u64::MAX)));
+                s.spawn(move || {
+                    let mut accepted = 0;
+                    while Instant::now() < end {
+                        accepted += act(pool, ran, &mut random);
+                    }
+                    accepted
+                })
+            })
+            .collect();
+        actors.into_iter().map(|actor| actor.join().unwrap()).sum()
+    });
+    pool.shutdown().wait();
+    let stats = pool.stats();
+    assert_eq!(ran.load(Ordering::Relaxed), accepted, "queue of {queue}, {on_full:?}");
+    assert_eq!((stats.queued, stats.running, stats.workers), (0, 0, 0));
+    assert_eq!(stats.submitted, stats.succeeded + stats.panicked + stats.cancelled);
+}
+
+#[test]
+fn nothing_is_lost_whatever_happens_at_once() {
+    let mut random = Random(seed());
+    for queue in [0, 1, 3, 64, 5000] {
+        stress(queue, OnFull::Wait, &mut random);
+    }
+    for queue in [1, 3, 64] {
+        stress(queue, OnFull::CallerRuns, &mut random);
+    }
+}
