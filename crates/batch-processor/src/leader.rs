@@ -20,7 +20,7 @@ use core::{
 use alloc::boxed::Box;
 
 use tidegate_core::{
-    SystemClock, Timer, Turnstile,
+    Timer, Turnstile,
     lock::Lock,
     turnstile::{Enter, Inside},
 };
@@ -69,7 +69,7 @@ use crate::{
 /// assert_eq!(log.stats().done, 8);
 /// # Ok::<(), tidegate_batch_processor::BuildError>(())
 /// ```
-pub struct LeaderBatcher<T, H: Handler<T>, C: Timer = SystemClock> {
+pub struct LeaderBatcher<T, H: Handler<T>, C: Timer> {
     batcher: Batcher<T, H::Output, H::Error, C>,
     lead: Turnstile,
     // INVARIANT: `None` while somebody leads. Only who has the turn takes it.

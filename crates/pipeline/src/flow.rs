@@ -13,7 +13,7 @@ use core::{
 use alloc::{boxed::Box, vec::Vec};
 
 use tidegate_core::{
-    CancelToken, Cancelled, ManualClock, Reason, Timestamp,
+    CancelToken, Cancelled, Reason, Timestamp,
     primitive::{Arc, atomic::AtomicU64},
 };
 
@@ -61,7 +61,8 @@ pub struct Flow<'h> {
     /// Draws lots, in a deterministic run.
     pub(crate) lot: Option<Lot>,
     /// The clock that such a run turns.
-    pub(crate) simulated: Option<ManualClock>,
+    #[cfg(feature = "std")]
+    pub(crate) simulated: Option<tidegate_core::ManualClock>,
     /// Whether the crew has threads.
     pub(crate) is_manned: bool,
     stages: Vec<Entry<'h>>,
@@ -97,6 +98,7 @@ impl<'h> Flow<'h> {
             most_in_flight: u64::MAX,
             is_full: false,
             lot: None,
+            #[cfg(feature = "std")]
             simulated: None,
             is_manned: false,
             stages: Vec::new(),

@@ -9,6 +9,7 @@ pub(crate) struct Lot {
 }
 
 impl Lot {
+    #[cfg(feature = "std")]
     pub(crate) fn new(seed: u64) -> Self {
         Self { state: seed }
     }
