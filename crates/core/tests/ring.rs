@@ -129,7 +129,7 @@ proptest! {
 #[test]
 fn many_threads_lose_nothing_and_keep_each_pushers_order() {
     const ITEMS: u64 = 5_000;
-    const PUSHERS: u64 = 3;
+    const PUSHERS: usize = 3;
     for capacity in [1, 2, 7, 64] {
         let ring = Arc::new(ring(capacity));
         let sum = Arc::new(AtomicU64::new(0));
@@ -137,12 +137,12 @@ fn many_threads_lose_nothing_and_keep_each_pushers_order() {
             .map(|_| {
                 let (ring, sum) = (ring.clone(), sum.clone());
                 thread::spawn(move || {
-                    let mut latest = [0; PUSHERS as usize];
+                    let mut latest = [0; PUSHERS];
                     loop {
                         match ring.pop() {
                             Ok(popped) => {
-                                let (pusher, number): (u64, u64) = popped.item;
-                                let latest = &mut latest[usize::try_from(pusher).unwrap()];
+                                let (pusher, number): (usize, u64) = popped.item;
+                                let latest = &mut latest[pusher];
                                 assert!(*latest < number, "overtaken");
                                 *latest = number;
                                 sum.fetch_add(number, Ordering::Relaxed);
@@ -168,6 +168,6 @@ fn many_threads_lose_nothing_and_keep_each_pushers_order() {
         });
         ring.close();
         poppers.into_iter().for_each(|popper| popper.join().unwrap());
-        assert_eq!(sum.load(Ordering::Relaxed), PUSHERS * ITEMS * (ITEMS + 1) / 2);
+        assert_eq!(sum.load(Ordering::Relaxed), PUSHERS as u64 * ITEMS * (ITEMS + 1) / 2);
     }
 }
