@@ -299,7 +299,7 @@ fn threads_are_gone_when_the_run_has_ended() {
 }
 
 #[test]
-fn the_bottleneck_is_named_also_on_threads() {
+fn work_on_threads_is_charged_to_its_stage() {
     let flow = Pipeline::from_iter(0..200_u64).map("cheap", |item| item + 1).map_on(
         Threads,
         "dear",
@@ -308,5 +308,7 @@ fn the_bottleneck_is_named_also_on_threads() {
     );
     let monitor = flow.monitor();
     flow.run_on_threads(n(2)).unwrap();
-    assert_eq!(monitor.bottleneck().unwrap().name, "dear");
+    let dear = monitor.stages().into_iter().find(|stage| stage.name == "dear").unwrap();
+    assert_eq!((dear.taken, dear.given, dear.in_flight), (200, 200, 0));
+    assert!(!dear.busy.is_zero());
 }
