@@ -77,7 +77,10 @@ fn panic_while_the_result_is_dropped_keeps_the_worker() {
     let pool = threads(1, 2, OnFull::Wait);
     let dropped = pool.submit(|| OnDrop(|| quiet_panic())).wait();
     drop(dropped.wait().map(std::mem::forget));
+    // Dropped before the job begins, so that the result is the worker's to drop.
+    let paused = pool.pause();
     drop(pool.submit(|| OnDrop(|| quiet_panic())).wait());
+    drop(paused);
     assert_eq!(pool.submit(|| 7).wait().wait().unwrap(), 7);
     assert_eq!(pool.stats().workers, 1);
 }
