@@ -1,6 +1,11 @@
 //! The worker pool's wait paths, and the races of its end.
 
-use std::{future::Future, panic::resume_unwind, sync::Arc, time::Duration};
+use std::{
+    future::{Future, pending},
+    panic::resume_unwind,
+    sync::Arc,
+    time::Duration,
+};
 
 use loom_tests::{laws::Subject, laws_of_waiting, model, poll_quietly, thread};
 use tidegate_core::{
@@ -355,6 +360,41 @@ fn panic_against_join() {
         while_it_runs(
             || -> () { resume_unwind(Box::new("quiet")) },
             |handle| assert_eq!(handle.wait().unwrap_err().to_string(), "job panicked: quiet"),
+        );
+    });
+}
+
+#[test]
+fn a_future_that_is_cancelled_while_its_worker_waits_for_it() {
+    model(|| {
+        let pool = WorkerPool::detached(1);
+        let handle = pool.submit_future(pending::<()>()).wait();
+        pool.close();
+        let worker = spawn_worker(&pool);
+        assert!(handle.cancel());
+        assert!(handle.wait().unwrap_err().is_cancelled());
+        worker.join().unwrap();
+        assert_eq!(pool.stats().cancelled, 1);
+    });
+}
+
+#[test]
+fn a_future_that_is_cancelled_while_it_ends() {
+    model(|| {
+        let pool = WorkerPool::detached(1);
+        let handle = pool.submit_future(async { 7 }).wait();
+        pool.close();
+        let worker = spawn_worker(&pool);
+        let cancelled = handle.cancel();
+        match handle.wait() {
+            Ok(value) => assert!(value == 7 && !cancelled),
+            Err(error) => assert!(error.is_cancelled() && cancelled),
+        }
+        worker.join().unwrap();
+        let stats = pool.stats();
+        assert_eq!(
+            (stats.succeeded, stats.cancelled),
+            (u64::from(!cancelled), u64::from(cancelled))
         );
     });
 }

@@ -2,15 +2,13 @@
 
 #[cfg(feature = "std")]
 use core::num::NonZeroUsize;
-use core::{any::Any, fmt};
+use core::{any::Any, fmt, time::Duration};
 
 use alloc::boxed::Box;
 #[cfg(feature = "std")]
 use alloc::string::String;
 
-use tidegate_core::Clock;
-#[cfg(feature = "std")]
-use tidegate_core::primitive::Arc;
+use tidegate_core::{CancelToken, Clock, Timer, primitive::Arc};
 
 #[cfg(feature = "std")]
 use crate::threads::ThreadSettings;
@@ -62,6 +60,8 @@ impl Builder {
                 on_full: OnFull::default(),
                 clock: None,
                 on_panic: None,
+                cancel_token: None,
+                limit: None,
             },
         }
     }
@@ -156,6 +156,57 @@ impl Builder {
         on_panic: impl Fn(&(dyn Any + Send)) + Send + Sync + 'static,
     ) -> Self {
         self.settings.on_panic = Some(Box::new(on_panic));
+        self
+    }
+
+    /// Sets the parent of the tokens of jobs that have one: futures, and closures that
+    /// [take a token](WorkerPool::submit_with_token). Default: they have no parent.
+    ///
+    /// Cancelled, it stops those that run, and those that begin later at once. Other jobs know no token and are run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_worker_pool::{CancelToken, Wait, WorkerPool};
+    ///
+    /// let token = CancelToken::new();
+    /// let pool = WorkerPool::builder().cancel_token(token.clone()).build()?;
+    /// let endless = pool.submit_future(std::future::pending::<()>()).wait();
+    /// token.cancel();
+    /// assert!(endless.wait().unwrap_err().is_cancelled());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn cancel_token(mut self, token: CancelToken) -> Self {
+        self.settings.cancel_token = Some(token);
+        self
+    }
+
+    /// Cancels the token of a job when it has run for `duration`, measured by `timer` from its beginning; of jobs that have
+    /// one, as above. Default: no limit.
+    ///
+    /// A future ends at its next await. A closure has to look at its token: nobody can stop a thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_worker_pool::{SystemClock, Wait, WorkerPool};
+    ///
+    /// let pool = WorkerPool::builder().job_timeout(SystemClock, Duration::from_millis(1)).build()?;
+    /// let endless = pool.submit_future(std::future::pending::<()>()).wait();
+    /// assert!(endless.wait().unwrap_err().is_cancelled());
+    ///
+    /// let patient = pool.submit_with_token(|token| token.cancelled().wait().to_string()).wait();
+    /// assert_eq!(patient.wait().unwrap(), "deadline exceeded");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn job_timeout(
+        mut self,
+        timer: impl Timer + Send + Sync + 'static,
+        duration: Duration,
+    ) -> Self {
+        self.settings.limit =
+            Some(Arc::new(move |token| token.child_with_timeout(&timer, duration)));
         self
     }
 

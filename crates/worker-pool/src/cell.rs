@@ -22,7 +22,7 @@ use core::{
 use alloc::boxed::Box;
 
 use tidegate_core::{
-    Timestamp,
+    CancelToken, Timestamp,
     lock::Lock,
     primitive::{
         Arc, UnsafeCell,
@@ -32,7 +32,7 @@ use tidegate_core::{
 
 use crate::{
     error::{JoinError, Panic},
-    panic::{Payload, catch},
+    panic::{Payload, bury, catch},
 };
 
 /// The closure is out.
@@ -63,27 +63,53 @@ pub(crate) struct Reply<T> {
 }
 
 /// What becomes the handle's end of a job that is accepted.
-pub(crate) struct Draft<F, T> {
+pub(crate) struct Draft<F, T, S = ()> {
     // INVARIANT: there is no `Reply` of this cell.
-    cell: Arc<Cell<F, T>>,
+    cell: Arc<Cell<F, T, S>>,
 }
 
-/// Makes both ends of a job.
+/// Makes both ends of a job that nothing can stop once it has begun.
 pub(crate) fn errand<F, T>(closure: F) -> (Errand, Draft<F, T>)
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
+{
+    errand_with(closure, ())
+}
+
+/// Makes both ends of a job, and says how a handle that cancels tells it so.
+pub(crate) fn errand_with<F, T, S>(closure: F, stop: S) -> (Errand, Draft<F, T, S>)
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+    S: Stop + 'static,
 {
     let cell = Arc::new(Cell {
         state: AtomicU8::new(0),
         content: UnsafeCell::new(Content::Closure(closure)),
         waker: Lock::new(None),
         accepted: AtomicU64::new(NOT_NOTED),
+        stop,
     });
     (Errand { cell: Some(cell.clone()) }, Draft { cell })
 }
 
-impl<F, T> Draft<F, T> {
+/// Tells a job that has begun that its handle cancels it.
+pub(crate) trait Stop: Send + Sync {
+    fn stop(&self);
+}
+
+impl Stop for () {
+    fn stop(&self) {}
+}
+
+impl Stop for CancelToken {
+    fn stop(&self) {
+        self.cancel();
+    }
+}
+
+impl<F, T, S> Draft<F, T, S> {
     /// Takes the closure out of a job that was refused.
     pub(crate) fn take_back(self) -> F {
         let (closure, _never_settled) =
@@ -92,10 +118,11 @@ impl<F, T> Draft<F, T> {
     }
 }
 
-impl<F, T> Draft<F, T>
+impl<F, T, S> Draft<F, T, S>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
+    S: Stop + 'static,
 {
     pub(crate) fn into_reply(self) -> Reply<T> {
         Reply { cell: self.cell }
@@ -125,6 +152,13 @@ impl Errand {
     pub(crate) fn run(mut self, ended: Ended<'_>) -> Result<(), Payload> {
         self.cell.take().map_or(Ok(()), |cell| cell.run(ended))
     }
+
+    /// Settles the cell with a panic of what was to give its result, unless it is settled; `ended` hears of it first.
+    pub(crate) fn fail(mut self, payload: Payload, ended: Ended<'_>) {
+        if let Some(cell) = self.cell.take() {
+            cell.fail(payload, ended);
+        }
+    }
 }
 
 impl Drop for Errand {
@@ -141,7 +175,7 @@ impl<T> Reply<T> {
         self.cell.poll_join(cx)
     }
 
-    /// Takes the closure out of a job that has not begun, and drops it; returns whether it had not.
+    /// Takes the closure out of a job that has not begun, and drops it, or tells the job; returns whether it had not.
     pub(crate) fn cancel(&self) -> bool {
         self.cell.cancel()
     }
@@ -162,6 +196,7 @@ impl<T> Drop for Reply<T> {
 trait Run: Send + Sync {
     fn accepted(&self) -> &AtomicU64;
     fn run(&self, ended: Ended<'_>) -> Result<(), Payload>;
+    fn fail(&self, payload: Payload, ended: Ended<'_>);
     fn discard(&self);
 }
 
@@ -173,7 +208,7 @@ trait Join<T>: Send + Sync {
     fn give_up(&self);
 }
 
-struct Cell<F, T> {
+struct Cell<F, T, S> {
     /// | bit | name | meaning | set by |
     /// | --- | --- | --- | --- |
     /// | 0 | `TAKEN` | who has set it has the content, until it sets `ENDED` | `take_closure` |
@@ -187,6 +222,7 @@ struct Cell<F, T> {
     waker: Lock<Option<Waker>>,
     /// In nanoseconds, or `NOT_NOTED`.
     accepted: AtomicU64,
+    stop: S,
 }
 
 enum Content<F, T> {
@@ -197,16 +233,16 @@ enum Content<F, T> {
 
 // SAFETY: the closure is moved out by one thread and the result by one other (`Send`); nobody ever has a reference to
 // either while another thread may have one.
-unsafe impl<F: Send, T: Send> Sync for Cell<F, T> {}
+unsafe impl<F: Send, T: Send, S: Sync> Sync for Cell<F, T, S> {}
 
 /// The right to put the result in. There is one for each cell.
-struct Taken<'a, F, T> {
-    cell: &'a Cell<F, T>,
+struct Taken<'a, F, T, S> {
+    cell: &'a Cell<F, T, S>,
 }
 
-impl<F, T> Cell<F, T> {
+impl<F, T, S> Cell<F, T, S> {
     /// Takes the closure, with the right to settle, unless somebody else has.
-    fn take_closure(&self) -> Option<(F, Taken<'_, F, T>)> {
+    fn take_closure(&self) -> Option<(F, Taken<'_, F, T, S>)> {
         // ORDERING: Relaxed: the closure came with the cell itself, through the queue or with the handle; only who is first
         // counts.
         if self.state.fetch_or(TAKEN, Ordering::Relaxed) & TAKEN != 0 {
@@ -249,7 +285,7 @@ impl<F, T> Cell<F, T> {
     }
 }
 
-impl<F, T> Taken<'_, F, T> {
+impl<F, T, S> Taken<'_, F, T, S> {
     /// Puts the result in and wakes who waits for it; returns it if nobody wants it.
     fn settle(self, result: Result<T, JoinError>) -> Option<Result<T, JoinError>> {
         let cell = self.cell;
@@ -272,12 +308,12 @@ impl<F, T> Taken<'_, F, T> {
 }
 
 /// Settles a job whose panic unwinds past us, as it does without std.
-struct Unwinding<'a, F, T> {
+struct Unwinding<'a, F, T, S> {
     // `None` once the job has ended in another way.
-    running: Option<(Taken<'a, F, T>, Ended<'a>)>,
+    running: Option<(Taken<'a, F, T, S>, Ended<'a>)>,
 }
 
-impl<F, T> Drop for Unwinding<'_, F, T> {
+impl<F, T, S> Drop for Unwinding<'_, F, T, S> {
     fn drop(&mut self) {
         if let Some((taken, ended)) = self.running.take() {
             let payload: Payload = Box::new("the payload went on to the worker's executor");
@@ -287,10 +323,11 @@ impl<F, T> Drop for Unwinding<'_, F, T> {
     }
 }
 
-impl<F, T> Run for Cell<F, T>
+impl<F, T, S> Run for Cell<F, T, S>
 where
     F: FnOnce() -> T + Send,
     T: Send,
+    S: Stop,
 {
     fn accepted(&self) -> &AtomicU64 {
         &self.accepted
@@ -307,15 +344,23 @@ where
         if unwanted.is_some() { catch(|| drop(unwanted)) } else { Ok(()) }
     }
 
+    fn fail(&self, payload: Payload, ended: Ended<'_>) {
+        // Its own drop may panic, too, and is contained by the caller.
+        let Some((_closure, taken)) = self.take_closure() else { return bury(payload) };
+        ended(Some(&*payload));
+        drop(taken.settle(Err(JoinError::Panicked(Panic::new(payload)))));
+    }
+
     fn discard(&self) {
         self.call_off();
     }
 }
 
-impl<F, T> Join<T> for Cell<F, T>
+impl<F, T, S> Join<T> for Cell<F, T, S>
 where
     F: Send,
     T: Send,
+    S: Stop,
 {
     fn poll_join(&self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         // ORDERING: Acquire: pairs with the Release in `settle`: the result is there.
@@ -344,7 +389,9 @@ where
     }
 
     fn cancel(&self) -> bool {
-        self.call_off()
+        let called_off = self.call_off();
+        self.stop.stop();
+        called_off
     }
 
     fn give_up(&self) {
@@ -371,11 +418,12 @@ mod tests {
 
     #[test]
     fn job_that_unwinds_past_its_cell_settles_it_and_is_counted() {
-        let cell = Cell::<fn(), ()> {
+        let cell = Cell::<fn(), (), ()> {
             state: AtomicU8::new(0),
             content: UnsafeCell::new(Content::Closure(|| ())),
             waker: Lock::new(None),
             accepted: AtomicU64::new(NOT_NOTED),
+            stop: (),
         };
         let mut panics = 0;
         let unwound = catch_unwind(AssertUnwindSafe(|| {

@@ -64,8 +64,12 @@ impl<T> JobHandle<T> {
 
     /// Cancels the job if it has not begun; returns whether it had not.
     ///
-    /// Its closure is dropped at once, and the handle resolves to [`JoinError::Cancelled`]. Its place in the queue is free
-    /// when a worker comes by. A job that has begun goes on: give it a [`CancelToken`](crate::CancelToken) to look at.
+    /// The handle resolves to [`JoinError::Cancelled`], a closure is dropped at once, and its place in the queue is free when a
+    /// worker comes by. A closure that has begun goes on; one that [takes a token](crate::WorkerPool::submit_with_token)
+    /// is told.
+    ///
+    /// A [future](crate::WorkerPool::submit_future) can be cancelled as long as it has not ended. Its worker drops it: at its
+    /// next await, or when it comes by.
     ///
     /// # Examples
     ///

@@ -38,6 +38,7 @@ mod builder;
 )]
 mod cell;
 mod crew;
+mod driven;
 mod error;
 mod group;
 mod handle;

@@ -33,7 +33,8 @@ pub enum OnFull {
     /// The submitting call runs the job itself, in its poll, on whatever thread that is.
     ///
     /// The panics of such a job are contained as on a worker. On a worker it runs within the job that submits it, as a
-    /// call would: a tree of jobs needs as much stack as it is deep, and no room.
+    /// call would: a tree of jobs needs as much stack as it is deep, and no room. A
+    /// [future](crate::WorkerPool::submit_future) waits for room all the same: its submitter would wait longer for its end.
     CallerRuns,
     /// The oldest job in the queue is cancelled, and the new one let in. For news that replaces older news.
     ///

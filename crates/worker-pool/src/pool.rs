@@ -1,14 +1,15 @@
 //! The pool as its users hold it.
 
-use core::fmt;
+use core::{fmt, future::Future};
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
-use tidegate_core::primitive::Arc;
+use tidegate_core::{CancelToken, primitive::Arc};
 
 use crate::{
     builder::Builder,
-    cell::errand,
+    cell::{errand, errand_with},
+    driven::driven,
     error::TrySubmitError,
     handle::JobHandle,
     intake::Refused,
@@ -136,7 +137,78 @@ impl WorkerPool {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        Submit::new(self.shared(), job)
+        let (errand, draft) = errand(job);
+        Submit::new(self.shared(), Job::tracked(errand), draft.into_reply())
+    }
+
+    /// Submits a job that is told when it should stop: [`submit`](Self::submit) for closures that take long.
+    ///
+    /// Its token is cancelled by [`JobHandle::cancel`], by the pool's [`cancel_token`](Builder::cancel_token), and when
+    /// its [time](Builder::job_timeout) is up. It stops by looking at the token, and returns what it likes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_worker_pool::{Wait, WorkerPool};
+    ///
+    /// let pool = WorkerPool::builder().build()?;
+    /// let (begun, begin) = std::sync::mpsc::channel();
+    /// let handle = pool.submit_with_token(move |token| {
+    ///     begun.send(()).unwrap();
+    ///     let mut rounds = 0_u64;
+    ///     while !token.is_cancelled() {
+    ///         rounds += 1;
+    ///     }
+    ///     rounds
+    /// });
+    /// let handle = handle.wait();
+    /// begin.recv()?;
+    /// assert!(!handle.cancel(), "it has begun");
+    /// assert!(handle.wait().is_ok(), "and has stopped");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn submit_with_token<F, T>(&self, job: F) -> Submit<'_, T>
+    where
+        F: FnOnce(&CancelToken) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let shared = self.shared();
+        let (token, limit) = (shared.token(), shared.limit());
+        let heeded = token.clone();
+        let (errand, draft) = errand_with(move || job(&limit(heeded)), token);
+        Submit::new(shared, Job::tracked(errand), draft.into_reply())
+    }
+
+    /// Submits a future: a worker polls it until it has ended, and then takes the next job.
+    ///
+    /// So as many futures are under way as there are workers, and shutdown, back-pressure and order are those of other
+    /// jobs. A worker that is [driven by an executor](Self::worker) waits as that executor's tasks do; a thread
+    /// sleeps. To have many futures wait at once, spawn them in an executor.
+    ///
+    /// It is cancelled at an await by [`JobHandle::cancel`], by the pool's [`cancel_token`](Builder::cancel_token), when its
+    /// [time](Builder::job_timeout) is up, and with its [`Worker`]. Four allocations.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_worker_pool::{SystemClock, Timer, Wait, WorkerPool};
+    ///
+    /// let pool = WorkerPool::builder().build()?;
+    /// let handle = pool.submit_future(async {
+    ///     SystemClock.sleep(Duration::from_millis(1)).await;
+    ///     42
+    /// });
+    /// assert_eq!(handle.wait().wait()?, 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn submit_future<F>(&self, future: F) -> Submit<'_, F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        let shared = self.shared();
+        let (driven, draft) = driven(future, shared.token(), shared.limit());
+        Submit::new(shared, Job::Driven(Box::new(driven)), draft.into_reply())
     }
 
     /// Submits a job if there is room now: a free place in the queue, or a worker that waits.

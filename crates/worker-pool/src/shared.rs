@@ -1,14 +1,20 @@
 //! What the pool, its workers and its pending submissions share.
 
-use core::{any::Any, fmt, time::Duration};
+use core::{
+    any::Any,
+    fmt,
+    future::{Future, poll_fn},
+    time::Duration,
+};
 
 use alloc::{boxed::Box, vec::Vec};
 
-use tidegate_core::{Clock, Timestamp, primitive::Arc};
+use tidegate_core::{CancelToken, Clock, Timestamp, primitive::Arc};
 
 use crate::{
     cell::Errand,
     crew::Crew,
+    driven::{Driven, End},
     intake::{Intake, Refused},
     overflow::OnFull,
     panic::{bury, catch, contain},
@@ -18,6 +24,8 @@ use crate::{
 
 pub(crate) type BoxedClock = Box<dyn Clock + Send + Sync>;
 pub(crate) type OnPanic = Box<dyn Fn(&(dyn Any + Send)) + Send + Sync>;
+/// Makes the token that a job heeds, of the one that its handle cancels, when the job begins.
+pub(crate) type Limit = Arc<dyn Fn(&CancelToken) -> CancelToken + Send + Sync>;
 
 /// What the [`Builder`](crate::Builder) sets of a pool without threads.
 pub(crate) struct Settings {
@@ -25,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) on_full: OnFull,
     pub(crate) clock: Option<BoxedClock>,
     pub(crate) on_panic: Option<OnPanic>,
+    pub(crate) cancel_token: Option<CancelToken>,
+    pub(crate) limit: Option<Limit>,
 }
 
 pub(crate) struct Shared {
@@ -34,11 +44,14 @@ pub(crate) struct Shared {
     pub(crate) on_full: OnFull,
     clock: Option<BoxedClock>,
     on_panic: Option<OnPanic>,
+    /// The parent of the tokens of all jobs that have one.
+    cancel_token: Option<CancelToken>,
+    limit: Option<Limit>,
 }
 
 impl Shared {
     pub(crate) fn new(settings: Settings) -> Arc<Self> {
-        let Settings { queue, on_full, clock, on_panic } = settings;
+        let Settings { queue, on_full, clock, on_panic, cancel_token, limit } = settings;
         Arc::new(Self {
             intake: Intake::new(queue),
             crew: Crew::new(),
@@ -46,6 +59,8 @@ impl Shared {
             on_full,
             clock,
             on_panic,
+            cancel_token,
+            limit,
         })
     }
 
@@ -89,7 +104,14 @@ impl Shared {
         match job {
             Job::Plain(chore) => run.call(|| chore.call()),
             Job::Tracked(errand) => run.settle(errand),
+            Job::Driven(driven) => drive(run.see_through(*driven)),
         }
+    }
+
+    /// Runs a future on a worker that is a future, too, and whose record it is.
+    pub(crate) async fn run_driven(&self, driven: Driven, record: &Record) {
+        let accepted = self.clock.as_ref().and_then(|_| driven.accepted());
+        self.begin(accepted, |count, n| record.add(count, n)).see_through(driven).await;
     }
 
     #[inline]
@@ -100,7 +122,7 @@ impl Shared {
             let waited = started.since(accepted.unwrap_or(started));
             add(Count::QueueNanos, nanos(waited));
         }
-        Run { shared: self, add, started, is_over: false }
+        Run { shared: self, add, started, is_over: false, is_driven: false }
     }
 
     /// Cancels the oldest job in the queue; returns whether it had one.
@@ -181,6 +203,20 @@ impl Shared {
         }
     }
 
+    /// Makes the token that a job's handle cancels.
+    pub(crate) fn token(&self) -> CancelToken {
+        self.cancel_token.as_ref().map_or_else(CancelToken::new, CancelToken::child)
+    }
+
+    /// Makes what makes the token that a job heeds.
+    pub(crate) fn limit(&self) -> impl FnOnce(CancelToken) -> CancelToken + Send + 'static {
+        let limit = self.limit.clone();
+        move |token| match limit {
+            Some(limit) => limit(&token),
+            None => token,
+        }
+    }
+
     fn now(&self) -> Option<Timestamp> {
         self.clock.as_ref().map(|clock| clock.now())
     }
@@ -192,6 +228,8 @@ struct Run<'a, A: Fn(Count, u64)> {
     add: A,
     started: Option<Timestamp>,
     is_over: bool,
+    /// It may be dropped between two polls, and is cancelled then.
+    is_driven: bool,
 }
 
 impl<A: Fn(Count, u64)> Run<'_, A> {
@@ -214,8 +252,26 @@ impl<A: Fn(Count, u64)> Run<'_, A> {
                 bury(payload);
             }
         });
+        self.take_back();
+    }
+
+    /// Polls a future until it has ended. Dropped before, the job is cancelled.
+    async fn see_through(mut self, mut driven: Driven) {
+        self.is_driven = true;
+        let end = poll_fn(|cx| driven.poll_end(cx)).await;
+        let errand = driven.into_errand();
+        match end {
+            End::Output => self.settle(errand),
+            End::Cancelled => contain(|| drop(errand)),
+            End::Panicked(payload) => {
+                contain(|| errand.fail(payload, &mut |panic| self.end(panic)));
+            }
+        }
+    }
+
+    /// Counts a job that has not ended as one that was cancelled.
+    fn take_back(&mut self) {
         if !self.is_over {
-            // Its handle has cancelled it before it came to us.
             self.is_over = true;
             (self.add)(Count::Started, u64::MAX);
             self.shared.counters.cancel();
@@ -241,9 +297,28 @@ impl<A: Fn(Count, u64)> Run<'_, A> {
 
 impl<A: Fn(Count, u64)> Drop for Run<'_, A> {
     fn drop(&mut self) {
+        if self.is_driven {
+            self.take_back();
+        }
         if !self.is_over {
             self.end(Some(&"the payload went on to the worker's executor"));
         }
+    }
+}
+
+/// Polls a future on this thread until it is ready.
+#[cfg(feature = "std")]
+fn drive(future: impl Future<Output = ()>) {
+    tidegate_core::Wait::wait(future);
+}
+
+/// Polls a future on this thread until it is ready. Without std nothing wakes a thread, so it asks again and again.
+#[cfg(not(feature = "std"))]
+fn drive(future: impl Future<Output = ()>) {
+    let mut future = core::pin::pin!(future);
+    let mut cx = core::task::Context::from_waker(core::task::Waker::noop());
+    while future.as_mut().poll(&mut cx).is_pending() {
+        core::hint::spin_loop();
     }
 }
 

@@ -13,7 +13,7 @@ use tidegate_core::event::Waiter;
 use tidegate_core::wait::may_linger;
 
 use crate::{
-    cell::errand, error::ExecuteError, handle::JobHandle, intake::Refused, overflow::OnFull,
+    cell::Reply, error::ExecuteError, handle::JobHandle, intake::Refused, overflow::OnFull,
     shared::Shared, task::Job,
 };
 
@@ -30,7 +30,6 @@ impl<'a> Admission<'a> {
         Self { shared, job, waiter: Waiter::new() }
     }
 
-    /// Lets the job in once there is room.
     /// Lets the job in, if there is room at once.
     #[inline]
     fn begin(&mut self, job: Job, cx: &mut Context<'_>) -> Poll<Result<(), ExecuteError>> {
@@ -84,12 +83,12 @@ impl<'a> Admission<'a> {
     fn overflow(&mut self, job: Job) -> Option<Result<(), ExecuteError>> {
         let shared = self.shared;
         match shared.on_full {
-            OnFull::Wait => {
+            OnFull::CallerRuns if !job.is_driven() => shared.run_here(job),
+            OnFull::Wait | OnFull::CallerRuns => {
                 self.job = Some(job);
                 return None;
             }
             OnFull::Reject => return Some(self.refuse(job, ExecuteError::Full)),
-            OnFull::CallerRuns => shared.run_here(job),
             OnFull::DropNewest => shared.cancel(job),
             OnFull::DropOldest => return Some(self.replace_oldest(job)),
         }
@@ -146,13 +145,10 @@ pub struct Submit<'a, T> {
 }
 
 impl<'a, T: Send + 'static> Submit<'a, T> {
-    pub(crate) fn new<F>(shared: &'a Shared, job: F) -> Self
-    where
-        F: FnOnce() -> T + Send + 'static,
-    {
-        let (errand, draft) = errand(job);
-        let admission = Admission::new(shared, Some(Job::tracked(errand)));
-        Self { admission, handle: Some(JobHandle::new(draft.into_reply())) }
+    #[inline]
+    pub(crate) fn new(shared: &'a Shared, job: Job, reply: Reply<T>) -> Self {
+        let admission = Admission::new(shared, Some(job));
+        Self { admission, handle: Some(JobHandle::new(reply)) }
     }
 }
 

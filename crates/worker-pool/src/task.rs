@@ -4,13 +4,15 @@ use alloc::boxed::Box;
 
 use tidegate_core::Timestamp;
 
-use crate::cell::Errand;
+use crate::{cell::Errand, driven::Driven};
 
-/// A job as its pool sees it: one allocation, whoever wants its result. Dropped unrun, it is cancelled.
+/// A job as its pool sees it: one allocation for a closure, whoever wants its result. Dropped unrun, it is cancelled.
 pub(crate) enum Job {
     /// Nobody has a handle.
     Plain(Box<dyn Chore>),
     Tracked(Errand),
+    /// A future.
+    Driven(Box<Driven>),
 }
 
 /// A closure whose result nobody wants, and when it was accepted.
@@ -47,11 +49,17 @@ impl Job {
         Self::Tracked(errand)
     }
 
+    /// Returns whether it is a future.
+    pub(crate) fn is_driven(&self) -> bool {
+        matches!(self, Self::Driven(_))
+    }
+
     /// Notes when the job was accepted.
     pub(crate) fn accept(&mut self, now: Timestamp) {
         match self {
             Self::Plain(chore) => *chore.accepted() = now,
             Self::Tracked(errand) => errand.accept(now),
+            Self::Driven(driven) => driven.accept(now),
         }
     }
 
@@ -60,6 +68,7 @@ impl Job {
         match self {
             Self::Plain(chore) => Some(*chore.accepted()).filter(|at| *at != Timestamp::NEVER),
             Self::Tracked(errand) => errand.accepted(),
+            Self::Driven(driven) => driven.accepted(),
         }
     }
 }

@@ -18,7 +18,7 @@ use tidegate_core::{
     wait::spin::{Spin, looking_pays},
 };
 
-use crate::{shared::Shared, stats::Record, task::Job};
+use crate::{driven::Driven, shared::Shared, stats::Record, task::Job};
 
 /// A worker of a pool, for an executor to drive: `.await` it in a task or `.wait()` for it on a thread.
 ///
@@ -27,8 +27,9 @@ use crate::{shared::Shared, stats::Record, task::Job};
 ///
 /// # Cancel safety
 ///
-/// A worker can be dropped at any time between two polls, which is between two jobs. A job that had been handed to it,
-/// and not begun, waits for the next worker.
+/// A worker can be dropped at any time between two polls, which is between two jobs, or in a
+/// [future](crate::WorkerPool::submit_future), which is cancelled then. A job that had been handed to it, and not begun,
+/// waits for the next worker.
 ///
 /// # Panics
 ///
@@ -128,7 +129,10 @@ async fn work(mut seat: Seat) {
                 Err(Closed) => return,
             },
         };
-        seat.run(job);
+        match job {
+            Job::Driven(driven) => seat.run_driven(*driven).await,
+            job => seat.run(job),
+        }
         take_turns().await;
     }
 }
@@ -229,6 +233,11 @@ impl Seat {
     fn run(&mut self, job: Job) {
         self.asked = false;
         self.shared.run(job, &self.record);
+    }
+
+    async fn run_driven(&mut self, driven: Driven) {
+        self.asked = false;
+        self.shared.run_driven(driven, &self.record).await;
     }
 }
 

@@ -1,0 +1,89 @@
+//! A future as a job: it has its worker until it ends.
+
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use alloc::boxed::Box;
+
+use tidegate_core::{CancelToken, Timestamp, Wait, lock::Lock, primitive::Arc};
+
+use crate::{
+    cell::{Draft, Errand, errand_with},
+    panic::{Payload, catch, contain},
+};
+
+/// The worker's end of a future. Dropped unrun, the job is cancelled.
+///
+/// The future writes its output where the errand's closure finds it. So its handle is a handle like all others, and a
+/// panic or a cancel settles the same cell.
+pub(crate) struct Driven {
+    errand: Errand,
+    steps: Steps,
+}
+
+/// What a worker polls: the future, with its output put away. Whether there is one: not if it was cancelled.
+type Steps = Pin<Box<dyn Future<Output = bool> + Send>>;
+
+/// How a future ended.
+pub(crate) enum End {
+    /// With an output, which its errand gives to the handle.
+    Output,
+    Cancelled,
+    Panicked(Payload),
+}
+
+/// Makes both ends of a future that `token` can cancel at any of its awaits.
+///
+/// `limit` makes the token that it really heeds, when it begins.
+pub(crate) fn driven<F>(
+    future: F,
+    token: CancelToken,
+    limit: impl FnOnce(CancelToken) -> CancelToken + Send + 'static,
+) -> (Driven, Draft<impl FnOnce() -> F::Output + Send + 'static, F::Output, CancelToken>)
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    let output = Arc::new(Lock::new(None));
+    let slot = output.clone();
+    let heeded = token.clone();
+    let steps: Steps = Box::pin(async move {
+        let output = future.or_cancelled(&limit(heeded)).await.ok();
+        let has_ended = output.is_some();
+        slot.with(|slot| *slot = output);
+        has_ended
+    });
+    let give = move || output.with(Option::take).expect("asked for after the future gave it");
+    let (errand, draft) = errand_with(give, token);
+    (Driven { errand, steps }, draft)
+}
+
+impl Driven {
+    /// Polls the future on.
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        match catch(|| self.steps.as_mut().poll(cx)) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(true)) => Poll::Ready(End::Output),
+            Ok(Poll::Ready(false)) => Poll::Ready(End::Cancelled),
+            Err(payload) => Poll::Ready(End::Panicked(payload)),
+        }
+    }
+    /// Drops what is left of the future, and returns what its handle waits for.
+    pub(crate) fn into_errand(self) -> Errand {
+        let Self { errand, steps } = self;
+        contain(|| drop(steps));
+        errand
+    }
+
+    /// Notes when the job was accepted.
+    pub(crate) fn accept(&self, now: Timestamp) {
+        self.errand.accept(now);
+    }
+
+    /// Returns when it was accepted, if that was noted.
+    pub(crate) fn accepted(&self) -> Option<Timestamp> {
+        self.errand.accepted()
+    }
+}
