@@ -399,3 +399,42 @@ fn a_future_that_is_cancelled_while_it_ends() {
         );
     });
 }
+
+/// A pool of one or two threads of its own, that wait for ever.
+fn growing() -> WorkerPool {
+    WorkerPool::builder().threads(1..=2).queue(2).keep_alive(Duration::MAX).build().unwrap()
+}
+
+#[test]
+fn a_job_that_waits_for_the_next_one_is_not_alone() {
+    model(|| {
+        let pool = growing();
+        let came = Arc::new((AtomicBool::new(false), Event::new()));
+        let (waits, tells) = (came.clone(), came.clone());
+        // A deadlock, unless the thread that begins this one has found another thread for what follows.
+        let waiting = move || {
+            waits.1.wait_until(|| waits.0.load(Ordering::Acquire).then_some(())).wait();
+        };
+        pool.execute(waiting).wait().unwrap();
+        let telling = move || {
+            tells.0.store(true, Ordering::Release);
+            tells.1.notify_all();
+        };
+        pool.execute(telling).wait().unwrap();
+        pool.shutdown().wait();
+        assert_eq!(pool.stats().succeeded, 2);
+        drop(came);
+    });
+}
+
+#[test]
+fn a_thread_too_many_against_a_submit() {
+    model(|| {
+        let pool = WorkerPool::builder().threads(2).queue(2).build().unwrap();
+        pool.execute(|| ()).wait().unwrap();
+        pool.resize(1).unwrap();
+        // Whichever of the two has gone: the job is not its loss.
+        pool.shutdown().wait();
+        assert_eq!(pool.stats().succeeded, 1);
+    });
+}

@@ -113,6 +113,12 @@ pub(crate) use loom::thread::yield_now;
 #[cfg(all(not(loom), feature = "std"))]
 pub(crate) use std::thread::yield_now;
 
+/// Threads of the machine.
+#[cfg(all(loom, feature = "std"))]
+pub use loom::thread;
+#[cfg(all(not(loom), feature = "std"))]
+pub use std::thread;
+
 #[cfg(all(loom, feature = "std"))]
 pub use self::model_once::OnceLock;
 /// A cell written once. Not modelled: for what lives as long as the process.

@@ -1,7 +1,5 @@
 //! The settings of a pool.
 
-#[cfg(feature = "std")]
-use core::num::NonZeroUsize;
 use core::{any::Any, fmt, time::Duration};
 
 use alloc::boxed::Box;
@@ -11,11 +9,12 @@ use alloc::string::String;
 use tidegate_core::{CancelToken, Clock, Timer, primitive::Arc};
 
 #[cfg(feature = "std")]
-use crate::threads::ThreadSettings;
+use crate::{headcount::ThreadCount, threads::ThreadSettings};
 use crate::{
     overflow::OnFull,
     pool::WorkerPool,
     shared::{Settings, Shared},
+    threads::Threads,
 };
 
 /// The capacity of a queue that nobody has set.
@@ -42,7 +41,7 @@ const DEFAULT_QUEUE: usize = 1024;
 #[must_use = "settings do nothing until the pool is built"]
 pub struct Builder {
     #[cfg(feature = "std")]
-    threads: Option<NonZeroUsize>,
+    threads: Option<ThreadCount>,
     #[cfg(feature = "std")]
     thread_settings: ThreadSettings,
     settings: Settings,
@@ -66,10 +65,37 @@ impl Builder {
         }
     }
 
-    /// Sets the number of threads that [`build`](Self::build) starts. Default: as many as can run at once.
+    /// Sets how many threads the pool has, from 1 to 65535: a number, or a range. Default: as many as can run at once.
+    ///
+    /// Within a range it starts with the least, and a thread that begins a job when no other is left for the next one starts
+    /// another, up to the most. If the system refuses that, the threads that are there do the work
+    /// ([`Stats::threads_refused`](crate::Stats::threads_refused)). One that has waited for
+    /// [`keep_alive`](Self::keep_alive) ends, but for the least, and but for one that waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_worker_pool::{Wait, WorkerPool};
+    ///
+    /// // For jobs that block: as many threads as there are such jobs, but not more than 64.
+    /// let pool = WorkerPool::builder().threads(1..=64).build()?;
+    /// let (send, receive) = std::sync::mpsc::channel();
+    /// let waits = pool.submit(move || receive.recv()).wait();
+    /// pool.execute(move || send.send(42).unwrap()).wait().unwrap();
+    /// assert_eq!(waits.wait().unwrap(), Ok(42));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[cfg(feature = "std")]
-    pub fn threads(mut self, threads: NonZeroUsize) -> Self {
-        self.threads = Some(threads);
+    pub fn threads(mut self, threads: impl Into<ThreadCount>) -> Self {
+        self.threads = Some(threads.into());
+        self
+    }
+
+    /// Sets how long a thread waits for a job before it ends, if the pool has more than the least of its
+    /// [`threads`](Self::threads). Default: 10 s; `Duration::MAX` is for ever.
+    #[cfg(feature = "std")]
+    pub fn keep_alive(mut self, duration: Duration) -> Self {
+        self.thread_settings.keep_alive = duration;
         self
     }
 
@@ -214,23 +240,26 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// The operating system's, if it does not start a thread; those that were started have ended then.
+    /// The operating system's, if it does not start a thread; those that were started have ended then. `InvalidInput` if
+    /// [`threads`](Self::threads) are no range from 1 to 65535.
     #[cfg(feature = "std")]
     pub fn build(self) -> std::io::Result<WorkerPool> {
-        let threads = match self.threads {
-            Some(threads) => threads,
-            None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-        };
-        let settings = Arc::new(self.thread_settings);
-        let pool = WorkerPool::new(Shared::new(self.settings));
+        let threads = self.threads.unwrap_or_else(|| {
+            std::thread::available_parallelism().unwrap_or(core::num::NonZeroUsize::MIN).into()
+        });
+        let pool = self.detached();
         // Dropping the pool on the way out closes it and joins what has started.
-        (0..threads.get()).try_for_each(|number| pool.spawn_thread(number, &settings))?;
+        pool.resize(threads)?;
         Ok(pool)
     }
 
     /// Creates a pool without threads: whoever drives its [`worker`](WorkerPool::worker)s runs its jobs.
     pub fn detached(self) -> WorkerPool {
-        WorkerPool::new(Shared::new(self.settings))
+        #[cfg(feature = "std")]
+        let threads = Threads::new(self.thread_settings);
+        #[cfg(not(feature = "std"))]
+        let threads = Threads::new();
+        WorkerPool::new(Shared::new(self.settings), threads)
     }
 }
 

@@ -255,13 +255,27 @@ impl Intake {
         }
     }
 
-    /// Waits for a job.
+    /// Waits for a job, or until `leaves` returns true: then it is as if there would come no more.
     pub(crate) fn poll_take(
         &self,
         waiter: &mut Waiter,
         cx: &mut Context<'_>,
+        leaves: &mut impl FnMut() -> bool,
     ) -> Poll<Result<Job, Closed>> {
-        waiter.poll_until(&self.job_came, cx, &mut Taking { intake: self })
+        waiter.poll_until(&self.job_came, cx, &mut Taking { intake: self, leaves })
+    }
+
+    /// Has every worker that waits for a job look at what it waits for.
+    #[cfg(feature = "std")]
+    pub(crate) fn notify_workers(&self) {
+        self.job_came.notify_all();
+    }
+
+    /// Returns whether a worker looks for a job all the time.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_watched(&self) -> bool {
+        // ORDERING: Relaxed: the caller's fence pairs with the one in `watch`.
+        self.watchers.load(Ordering::Relaxed) > 0
     }
 
     /// Waits until `push`, which tries to push, gives a value.
@@ -363,15 +377,16 @@ impl fmt::Debug for Intake {
     }
 }
 
-struct Taking<'a> {
+struct Taking<'a, L> {
     intake: &'a Intake,
+    leaves: &'a mut L,
 }
 
-impl Condition for Taking<'_> {
+impl<L: FnMut() -> bool> Condition for Taking<'_, L> {
     type Output = Result<Job, Closed>;
 
     fn check(&mut self) -> Option<Self::Output> {
-        self.intake.take().transpose()
+        self.intake.take().transpose().or_else(|| (self.leaves)().then_some(Err(Closed)))
     }
 
     fn begin_to_wait(&mut self) {

@@ -11,18 +11,16 @@
 //!          handle ◀──────── result, panic or "cancelled" ──── settle the job's cell
 //! ```
 //!
-//! A queue of capacity 0 is a hand-off: a worker that comes for a job makes room for one, which says exactly when
-//! [`try_submit`](WorkerPool::try_submit) succeeds, however late a woken worker gets to run.
+//! A queue of capacity 0 is a hand-off: a worker that comes for a job makes room for one, however late it gets to run.
 //!
 //! # Submitting from inside a job
 //!
-//! A job may use its own pool. [`try_submit`](WorkerPool::try_submit) never waits, and where
-//! [`callers run`](OnFull::CallerRuns) what finds no room, neither do `submit` and `execute`. Three waits in a job can be
-//! waits for itself, and are deadlocks if every worker is in one:
+//! A job may use its own pool. [`try_submit`](WorkerPool::try_submit) never waits, nor do `submit` and `execute` where
+//! [`callers run`](OnFull::CallerRuns) what finds no room. Three waits can be for itself, and are deadlocks if all are in one:
 //!
 //! - for room in a full queue, as above;
-//! - for the handle of another job of the pool: a waiting worker never runs other jobs behind your back, which could
-//!   overflow its stack, or wait for a lock that the interrupted job holds;
+//! - for the handle of another job of the pool: a waiting worker never runs other jobs, which could overflow its stack, or
+//!   wait for a lock that the interrupted job holds;
 //! - for [`shutdown`](WorkerPool::shutdown): a job that wants its pool to end calls [`close`](WorkerPool::close).
 #![no_std]
 #![deny(unsafe_code)]
@@ -32,16 +30,15 @@ extern crate alloc;
 extern crate std;
 
 mod builder;
-#[allow(
-    unsafe_code,
-    reason = "a closure and its result in an UnsafeCell; the argument stands there"
-)]
+#[allow(unsafe_code, reason = "a closure and its result in an UnsafeCell, argued there")]
 mod cell;
 mod crew;
 mod driven;
 mod error;
 mod group;
 mod handle;
+#[cfg(feature = "std")]
+mod headcount;
 mod intake;
 mod overflow;
 mod panic;
@@ -62,8 +59,6 @@ pub use tidegate_core::{
     CancelToken, Cancelled, Clock, Closed, ManualClock, SystemClock, TimedOut, Timer, Wait,
 };
 
-#[cfg(feature = "std")]
-pub use self::scope::Scope;
 pub use self::{
     builder::Builder,
     error::{ExecuteError, JoinError, Panic, TrySubmitError},
@@ -79,3 +74,5 @@ pub use self::{
     submit::{Execute, Submit},
     worker::Worker,
 };
+#[cfg(feature = "std")]
+pub use self::{headcount::ThreadCount, scope::Scope};

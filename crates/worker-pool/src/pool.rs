@@ -82,17 +82,8 @@ impl WorkerPool {
         Self::builder().queue(queue).detached()
     }
 
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { owner: Arc::new(Owner { shared, threads: Arc::default() }) }
-    }
-
-    #[cfg(feature = "std")]
-    pub(crate) fn spawn_thread(
-        &self,
-        number: usize,
-        settings: &Arc<crate::threads::ThreadSettings>,
-    ) -> std::io::Result<()> {
-        self.owner.threads.spawn(number, settings, crate::worker::Seat::new(self.shared()))
+    pub(crate) fn new(shared: Arc<Shared>, threads: Arc<Threads>) -> Self {
+        Self { owner: Arc::new(Owner { shared, threads }) }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -368,6 +359,31 @@ impl WorkerPool {
     /// Returns whether a [`PauseGuard`] is alive. A snapshot.
     pub fn is_paused(&self) -> bool {
         self.shared().intake.is_paused()
+    }
+
+    /// Changes how many [threads](Builder::threads) the pool has, from 1 to 65535: a number, or a range.
+    ///
+    /// It starts those that are missing to the least, and a spare one if all are in jobs. Those that are too many end: at
+    /// once, or after the job they are in. A [detached](Self::detached) pool can be given threads so.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's, if it does not start a thread; those that were started stay. `InvalidInput` if `threads`
+    /// are no range from 1 to 65535; then nothing has changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_worker_pool::WorkerPool;
+    ///
+    /// let pool = WorkerPool::builder().threads(2).build()?;
+    /// pool.resize(4)?;
+    /// assert_eq!(pool.stats().workers, 4);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn resize(&self, threads: impl Into<crate::headcount::ThreadCount>) -> std::io::Result<()> {
+        self.owner.threads.resize(threads.into(), self.shared())
     }
 
     /// Returns what the pool has done and is doing.

@@ -198,6 +198,7 @@ impl Shared {
             run_by_callers: guests.get(Count::Started),
             workers,
             idle: workers.saturating_sub(busy),
+            threads_refused: self.counters.threads_refused(),
             queue_time: time(sums.time(Count::QueueNanos)),
             run_time: time(sums.time(Count::RunNanos)),
         }

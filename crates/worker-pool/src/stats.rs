@@ -58,6 +58,9 @@ pub struct Stats {
     pub workers: usize,
     /// Workers without a job.
     pub idle: usize,
+    /// How often the system refused a thread that the pool has asked for to [grow](crate::Builder::threads). The threads that
+    /// are there do its work.
+    pub threads_refused: u64,
     /// How long the jobs that have started had waited, in all. `None` unless the pool has a
     /// [`clock`](crate::Builder::clock).
     pub queue_time: Option<Duration>,
@@ -113,6 +116,7 @@ pub(crate) struct Counters {
     guests: Shards<Record>,
     cancelled: AtomicU64,
     rejected: AtomicU64,
+    threads_refused: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -159,6 +163,7 @@ impl Counters {
             guests: Shards::per_thread(|_| Record::default()),
             cancelled: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
+            threads_refused: AtomicU64::new(0),
         }
     }
 
@@ -199,6 +204,15 @@ impl Counters {
 
     pub(crate) fn reject(&self) {
         self.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn refuse_thread(&self) {
+        self.threads_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn threads_refused(&self) -> u64 {
+        self.threads_refused.load(Ordering::Relaxed)
     }
 
     pub(crate) fn cancelled(&self) -> u64 {

@@ -14,10 +14,12 @@ use crossbeam_utils::CachePadded;
 use tidegate_core::{Closed, event::Waiter, primitive::Arc};
 #[cfg(feature = "std")]
 use tidegate_core::{
-    Wait,
+    TimedOut, Wait,
     wait::spin::{Spin, looking_pays},
 };
 
+#[cfg(feature = "std")]
+use crate::threads::Post;
 use crate::{driven::Driven, shared::Shared, stats::Record, task::Job};
 
 /// A worker of a pool, for an executor to drive: `.await` it in a task or `.wait()` for it on a thread.
@@ -85,7 +87,7 @@ impl Worker {
     #[cfg(feature = "std")]
     pub fn run(self) {
         match self.state {
-            State::Fresh(seat) => work_alone(seat),
+            State::Fresh(seat) => work_alone(seat, None),
             State::Working(work) => work.wait(),
             State::Over => {}
         }
@@ -124,7 +126,7 @@ async fn work(mut seat: Seat) {
         seat.ask();
         let job = match seat.take() {
             Some(job) => job,
-            None => match seat.wait().await {
+            None => match seat.wait(|| false).await {
                 Ok(job) => job,
                 Err(Closed) => return,
             },
@@ -137,20 +139,22 @@ async fn work(mut seat: Seat) {
     }
 }
 
-/// Runs jobs until there are no more, on a thread that has nothing else to do.
+/// Runs jobs until there are no more, on a thread that has nothing else to do; or, if it is the pool's own, until it is one too
+/// many.
 #[cfg(feature = "std")]
-pub(crate) fn work_alone(mut seat: Seat) {
+pub(crate) fn work_alone(mut seat: Seat, mut post: Option<Post<'_>>) {
     seat.start();
     loop {
         seat.ask();
-        let job = match seat.take().or_else(|| seat.watch()) {
-            Some(job) => job,
-            None => match seat.wait().wait() {
-                Ok(job) => job,
-                Err(Closed) => return,
-            },
-        };
+        let found = seat.take().or_else(|| seat.watch());
+        let Some(job) = found.or_else(|| seat.sleep(post.as_mut())) else { return };
+        if let Some(post) = &mut post {
+            post.begin(&seat.shared);
+        }
         seat.run(job);
+        if post.as_ref().is_some_and(Post::yields) {
+            return;
+        }
     }
 }
 
@@ -223,10 +227,29 @@ impl Seat {
         found
     }
 
-    /// Waits for one.
-    fn wait(&self) -> impl Future<Output = Result<Job, Closed>> + '_ {
+    /// Waits for one, or until `leaves` returns true.
+    fn wait<'a>(
+        &'a self,
+        mut leaves: impl FnMut() -> bool + 'a,
+    ) -> impl Future<Output = Result<Job, Closed>> + 'a {
         let mut waiter = Waiter::new();
-        poll_fn(move |cx| self.shared.intake.poll_take(&mut waiter, cx))
+        poll_fn(move |cx| self.shared.intake.poll_take(&mut waiter, cx, &mut leaves))
+    }
+
+    /// Waits for one on a thread; `None` if the thread should end.
+    #[cfg(feature = "std")]
+    fn sleep(&self, post: Option<&mut Post<'_>>) -> Option<Job> {
+        let Some(post) = post else { return self.wait(|| false).wait().ok() };
+        loop {
+            let keep_alive = post.rest();
+            let wait = self.wait(|| post.yields());
+            let Some(keep_alive) = keep_alive else { return wait.wait().ok() };
+            match wait.wait_timeout(keep_alive) {
+                Ok(woken) => return woken.ok(),
+                Err(TimedOut) if post.retires() => return None,
+                Err(TimedOut) => {}
+            }
+        }
     }
 
     #[inline]

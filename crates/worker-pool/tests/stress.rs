@@ -2,7 +2,6 @@
 
 use std::{
     env,
-    num::NonZeroUsize,
     panic::resume_unwind,
     sync::{
         Arc,
@@ -45,7 +44,7 @@ fn act(pool: &WorkerPool, ran: &Arc<AtomicU64>, random: &mut Random) -> u64 {
         let ran = ran.clone();
         move || _ = ran.fetch_add(1, Ordering::Relaxed)
     };
-    match random.below(9) {
+    match random.below(11) {
         0..=2 => u64::from(pool.execute(count()).wait().is_ok()),
         3 => u64::from(pool.submit(count()).wait().wait().is_ok()),
         4 => {
@@ -71,6 +70,17 @@ fn act(pool: &WorkerPool, ran: &Arc<AtomicU64>, random: &mut Random) -> u64 {
             ran.fetch_add(own.load(Ordering::Relaxed), Ordering::Relaxed);
             own.into_inner()
         }
+        8 => {
+            // Cancelled just when it ended, it has run all the same.
+            let handle = pool.submit_future(async { 7 }).wait();
+            assert!(handle.cancel() || handle.wait().unwrap() == 7);
+            0
+        }
+        9 => {
+            let least = usize::try_from(random.below(3)).unwrap() + 1;
+            pool.resize(least..=least + 1).unwrap();
+            0
+        }
         _ => {
             let _pause = pool.pause();
             thread::yield_now();
@@ -87,9 +97,9 @@ fn act(pool: &WorkerPool, ran: &Arc<AtomicU64>, random: &mut Random) -> u64 {
 }
 
 fn stress(queue: usize, on_full: OnFull, random: &mut Random) {
-    let threads = NonZeroUsize::new(2).unwrap();
-    let pool =
-        WorkerPool::builder().threads(threads).queue(queue).on_full(on_full).build().unwrap();
+    let keep_alive = Duration::from_micros(random.below(200));
+    let builder = WorkerPool::builder().threads(1..=3).keep_alive(keep_alive);
+    let pool = builder.queue(queue).on_full(on_full).build().unwrap();
     let (ran, end) = (Arc::new(AtomicU64::new(0)), Instant::now() + LONG);
     let accepted: u64 = thread::scope(|s| {
         let actors: Vec<_> = (0..3)
