@@ -2,6 +2,7 @@
 
 use std::{
     future::{Future, pending},
+    num::NonZeroUsize,
     panic::resume_unwind,
     sync::Arc,
     time::Duration,
@@ -436,5 +437,56 @@ fn a_thread_too_many_against_a_submit() {
         // Whichever of the two has gone: the job is not its loss.
         pool.shutdown().wait();
         assert_eq!(pool.stats().succeeded, 1);
+    });
+}
+
+/// A job of a lane that checks that it is alone, and in order.
+fn alone(
+    place: &Arc<Lock<u32>>,
+    inside: &Arc<AtomicBool>,
+    n: u32,
+) -> impl FnOnce() + Send + 'static {
+    let (place, inside) = (place.clone(), inside.clone());
+    move || {
+        assert!(!inside.swap(true, Ordering::Relaxed), "twice at once");
+        place.with(|place| {
+            assert_eq!(*place, n, "out of order");
+            *place += 1;
+        });
+        inside.store(false, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn two_workers_at_one_lane() {
+    model(|| {
+        let pool = WorkerPool::detached(2);
+        let lanes = pool.lanes(NonZeroUsize::new(2).unwrap());
+        let (place, inside) = (Arc::new(Lock::new(0)), Arc::new(AtomicBool::new(false)));
+        let jobs = [0, 1].map(|n| lanes.try_submit('a', alone(&place, &inside, n)).unwrap());
+        pool.close();
+        let worker = spawn_worker(&pool);
+        pool.worker().wait();
+        worker.join().unwrap();
+        jobs.into_iter().for_each(|job| job.wait().unwrap());
+        assert!(lanes.is_empty());
+    });
+}
+
+#[test]
+fn a_lane_that_ends_against_a_submit_to_it() {
+    model(|| {
+        let pool = WorkerPool::detached(2);
+        let lanes = pool.lanes(NonZeroUsize::MIN);
+        let (place, inside) = (Arc::new(Lock::new(0)), Arc::new(AtomicBool::new(false)));
+        let first = lanes.try_submit('a', alone(&place, &inside, 0)).unwrap();
+        let worker = spawn_worker(&pool);
+        // Waits for room in the lane, if the first one has not begun.
+        let second = lanes.submit('a', alone(&place, &inside, 1)).wait();
+        pool.close();
+        worker.join().unwrap();
+        first.wait().unwrap();
+        second.wait().unwrap();
+        assert!(lanes.is_empty());
     });
 }

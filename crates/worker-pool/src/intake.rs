@@ -91,6 +91,15 @@ impl Intake {
     /// Adds a job if there is room.
     #[inline]
     pub(crate) fn push(&self, job: Job) -> Result<(), Refused<Job>> {
+        if self.push_quietly(job)? {
+            self.wake_worker();
+        }
+        Ok(())
+    }
+
+    /// Adds a job if there is room; returns whether that is to be followed by [`wake_worker`](Self::wake_worker).
+    #[inline(always)]
+    pub(crate) fn push_quietly(&self, job: Job) -> Result<bool, Refused<Job>> {
         if let Some(askers) = &self.askers {
             return self.hand_over(askers, job);
         }
@@ -98,14 +107,9 @@ impl Intake {
     }
 
     #[inline(always)]
-    fn store(&self, job: Job) -> Result<(), Refused<Job>> {
+    fn store(&self, job: Job) -> Result<bool, Refused<Job>> {
         match self.ring.push(job) {
-            Ok(pushed) => {
-                if pushed.is_awaited {
-                    self.wake_worker();
-                }
-                Ok(())
-            }
+            Ok(pushed) => Ok(pushed.is_awaited),
             Err(NotPushed::Closed(job)) => Err(Refused::Closed(job)),
             Err(NotPushed::Full(job)) if self.capacity > self.ring.capacity() => {
                 self.store_behind(job)
@@ -115,8 +119,8 @@ impl Intake {
     }
 
     #[cold]
-    fn store_behind(&self, job: Job) -> Result<(), Refused<Job>> {
-        let stored = self.behind.with(|behind| {
+    fn store_behind(&self, job: Job) -> Result<bool, Refused<Job>> {
+        self.behind.with(|behind| {
             // From here on nobody gets past us into the ring.
             if !self.ring.is_diverted() {
                 self.ring.divert();
@@ -134,16 +138,13 @@ impl Intake {
                 self.ring.resume();
             }
             Err(refuse(job))
-        });
+        })?;
         // A worker that goes to sleep finds the ring diverted, and does not.
-        if stored.is_ok() && self.ring.is_item_awaited() {
-            self.wake_worker();
-        }
-        stored
+        Ok(self.ring.is_item_awaited())
     }
 
     #[cold]
-    fn hand_over(&self, askers: &Askers, job: Job) -> Result<(), Refused<Job>> {
+    fn hand_over(&self, askers: &Askers, job: Job) -> Result<bool, Refused<Job>> {
         if self.is_closed() {
             return Err(Refused::Closed(job));
         }
@@ -152,14 +153,15 @@ impl Intake {
         }
         let stored = self.store(job);
         if stored.is_err() {
-            self.ask();
+            // It was closed meanwhile, which has woken everybody.
+            askers.ask();
         }
         stored
     }
 
     /// Wakes a worker for a job that came, unless one is looking.
     #[cold]
-    fn wake_worker(&self) {
+    pub(crate) fn wake_worker(&self) {
         // ORDERING: the fence pairs with the one in `watch`. If ours comes first, the watcher's look after the watch sees the
         // job; if theirs does, the load sees that it does not watch any more.
         fence(Ordering::SeqCst);

@@ -40,6 +40,7 @@ mod handle;
 #[cfg(feature = "std")]
 mod headcount;
 mod intake;
+mod lanes;
 mod overflow;
 mod panic;
 mod pause;
@@ -64,6 +65,7 @@ pub use self::{
     error::{ExecuteError, JoinError, Panic, TrySubmitError},
     group::{GroupError, JobGroup, Join, TryJoin},
     handle::JobHandle,
+    lanes::{Lanes, SubmitKeyed},
     overflow::OnFull,
     panic::Payload,
     pause::PauseGuard,

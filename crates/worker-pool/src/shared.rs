@@ -19,7 +19,7 @@ use crate::{
     overflow::OnFull,
     panic::{bury, catch, contain},
     stats::{Count, Counters, Record, Stats},
-    task::Job,
+    task::{Job, Turns},
 };
 
 pub(crate) type BoxedClock = Box<dyn Clock + Send + Sync>;
@@ -73,6 +73,13 @@ impl Shared {
         self.intake.push(job)
     }
 
+    /// Notes when a job is accepted that is about to be.
+    pub(crate) fn stamp(&self, errand: &Errand) {
+        if let Some(now) = self.now() {
+            errand.accept(now);
+        }
+    }
+
     /// Runs a job on a worker, whose record it is, whatever it does.
     #[inline]
     pub(crate) fn run(&self, job: Job, record: &Record) {
@@ -99,12 +106,25 @@ impl Shared {
 
     #[inline]
     fn run_counted(&self, mut job: Job, add: impl Fn(Count, u64)) {
+        if let Job::Turn(turn) = job {
+            return self.run_lane(turn, add);
+        }
         let accepted = self.clock.as_ref().and_then(|_| job.accepted());
         let run = self.begin(accepted, add);
         match job {
             Job::Plain(chore) => run.call(|| chore.call()),
             Job::Tracked(errand) => run.settle(errand),
             Job::Driven(driven) => drive(run.see_through(*driven)),
+            Job::Turn(_) => {}
+        }
+    }
+
+    #[cold]
+    fn run_lane(&self, mut turn: Box<dyn Turns>, add: impl Fn(Count, u64)) {
+        let mut next = turn.begin();
+        while let Some(errand) = next {
+            self.begin(errand.accepted(), &add).settle(errand);
+            next = turn.next();
         }
     }
 

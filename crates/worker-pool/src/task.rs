@@ -13,6 +13,18 @@ pub(crate) enum Job {
     Tracked(Errand),
     /// A future.
     Driven(Box<Driven>),
+    /// What runs the next job of a lane.
+    Turn(Box<dyn Turns>),
+}
+
+/// A turn at a lane. Dropped unused, it cancels a job of the lane.
+pub(crate) trait Turns: Send {
+    /// Takes the lane and its oldest job, unless somebody else has the lane, and will see to it.
+    fn begin(&mut self) -> Option<Errand>;
+    /// Takes the next job that others have left, or gives the lane back.
+    fn next(&mut self) -> Option<Errand>;
+    /// Makes it a turn at nothing.
+    fn forget(&mut self);
 }
 
 /// A closure whose result nobody wants, and when it was accepted.
@@ -49,6 +61,13 @@ impl Job {
         Self::Tracked(errand)
     }
 
+    /// Drops a turn whose job has another one.
+    pub(crate) fn forget(self) {
+        if let Self::Turn(mut turn) = self {
+            turn.forget();
+        }
+    }
+
     /// Returns whether it is a future.
     pub(crate) fn is_driven(&self) -> bool {
         matches!(self, Self::Driven(_))
@@ -60,6 +79,8 @@ impl Job {
             Self::Plain(chore) => *chore.accepted() = now,
             Self::Tracked(errand) => errand.accept(now),
             Self::Driven(driven) => driven.accept(now),
+            // Its job was stamped itself.
+            Self::Turn(_) => {}
         }
     }
 
@@ -69,6 +90,7 @@ impl Job {
             Self::Plain(chore) => Some(*chore.accepted()).filter(|at| *at != Timestamp::NEVER),
             Self::Tracked(errand) => errand.accepted(),
             Self::Driven(driven) => driven.accepted(),
+            Self::Turn(_) => None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    num::NonZeroUsize,
     panic::resume_unwind,
     sync::{
         Arc,
@@ -11,7 +12,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tidegate_worker_pool::{JobGroup, OnFull, Wait, WorkerPool};
+use tidegate_worker_pool::{JobGroup, Lanes, OnFull, Wait, WorkerPool};
 
 /// How long one pool is stressed.
 const LONG: Duration = Duration::from_millis(150);
@@ -39,12 +40,12 @@ fn seed() -> u64 {
 }
 
 /// Does one thing at random; returns how many jobs the pool has accepted for certain and will not drop.
-fn act(pool: &WorkerPool, ran: &Arc<AtomicU64>, random: &mut Random) -> u64 {
+fn act(pool: &WorkerPool, lanes: &Lanes<u64>, ran: &Arc<AtomicU64>, random: &mut Random) -> u64 {
     let count = || {
         let ran = ran.clone();
         move || _ = ran.fetch_add(1, Ordering::Relaxed)
     };
-    match random.below(11) {
+    match random.below(12) {
         0..=2 => u64::from(pool.execute(count()).wait().is_ok()),
         3 => u64::from(pool.submit(count()).wait().wait().is_ok()),
         4 => {
@@ -81,6 +82,10 @@ fn act(pool: &WorkerPool, ran: &Arc<AtomicU64>, random: &mut Random) -> u64 {
             pool.resize(least..=least + 1).unwrap();
             0
         }
+        10 => {
+            let key = random.below(3);
+            u64::from(lanes.submit(key, count()).wait().wait().is_ok())
+        }
         _ => {
             let _pause = pool.pause();
             thread::yield_now();
@@ -100,15 +105,17 @@ fn stress(queue: usize, on_full: OnFull, random: &mut Random) {
     let keep_alive = Duration::from_micros(random.below(200));
     let builder = WorkerPool::builder().threads(1..=3).keep_alive(keep_alive);
     let pool = builder.queue(queue).on_full(on_full).build().unwrap();
+    let lanes = pool.lanes(NonZeroUsize::MIN);
     let (ran, end) = (Arc::new(AtomicU64::new(0)), Instant::now() + LONG);
     let accepted: u64 = thread::scope(|s| {
         let actors: Vec<_> = (0..3)
             .map(|_| {
-                let (pool, ran, mut random) = (&pool, &ran, Random(random.below(u64::MAX)));
+                let (pool, lanes, ran) = (&pool, &lanes, &ran);
+                let mut random = Random(random.below(u64::MAX));
                 s.spawn(move || {
                     let mut accepted = 0;
                     while Instant::now() < end {
-                        accepted += act(pool, ran, &mut random);
+                        accepted += act(pool, lanes, ran, &mut random);
                     }
                     accepted
                 })

@@ -1,0 +1,185 @@
+//! Laws of jobs with keys.
+
+mod by_hand;
+
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+};
+
+use by_hand::{Counter, OnDrop, poll, poll_with, quiet_panic, ready};
+use tidegate_worker_pool::{JobGroup, Lanes, TrySubmitError, Wait, Worker, WorkerPool};
+
+fn per_key(number: usize) -> NonZeroUsize {
+    NonZeroUsize::new(number).unwrap()
+}
+
+/// What was done, in order.
+type Log = Arc<Mutex<Vec<u32>>>;
+
+fn note(log: &Log, number: u32) -> impl FnOnce() + Send + 'static {
+    let log = log.clone();
+    move || log.lock().unwrap().push(number)
+}
+
+/// One turn of a worker.
+fn step(worker: &mut Worker) {
+    assert!(poll(worker).is_pending());
+}
+
+#[test]
+fn one_key_never_runs_twice_at_once_and_keeps_its_order() {
+    const KEYS: usize = 3;
+    let pool = WorkerPool::builder().threads(4).queue(8).build().unwrap();
+    let lanes = pool.lanes(per_key(4));
+    let inside: Arc<[AtomicBool; KEYS]> = Arc::default();
+    let next: Arc<[AtomicUsize; KEYS]> = Arc::default();
+    let jobs = (0..600).map(|n| {
+        let (key, place) = (n % KEYS, n / KEYS);
+        let (inside, next) = (inside.clone(), next.clone());
+        let job = move || {
+            assert!(!inside[key].swap(true, Ordering::SeqCst));
+            assert_eq!(next[key].fetch_add(1, Ordering::SeqCst), place);
+            inside[key].store(false, Ordering::SeqCst);
+        };
+        lanes.submit(key, job).wait()
+    });
+    let jobs: JobGroup<_> = jobs.collect();
+    jobs.join().wait().into_iter().for_each(|result| result.unwrap());
+    pool.shutdown().wait();
+    let stats = pool.stats();
+    assert_eq!((stats.submitted, stats.succeeded, lanes.len()), (600, 600, 0));
+}
+
+#[test]
+fn a_worker_whose_key_runs_goes_on_with_other_keys() {
+    let pool = WorkerPool::builder().threads(2).build().unwrap();
+    let lanes = pool.lanes(per_key(4));
+    let (go, wait) = mpsc::channel::<()>();
+    let (begun, begin) = mpsc::channel();
+    let first = move || {
+        begun.send(()).unwrap();
+        wait.recv().unwrap();
+    };
+    let (log, _) = (Log::default(), ());
+    let slow = lanes.submit("a", first).wait();
+    begin.recv().unwrap();
+    let behind = lanes.submit("a", note(&log, 1)).wait();
+    lanes.submit("b", note(&log, 2)).wait().wait().unwrap();
+    assert!(!behind.is_finished());
+    go.send(()).unwrap();
+    slow.wait().unwrap();
+    behind.wait().unwrap();
+    assert_eq!(*log.lock().unwrap(), [2, 1]);
+}
+
+#[test]
+fn submitters_of_a_full_lane_wait_and_others_do_not() {
+    let pool = WorkerPool::detached(8);
+    let lanes = pool.lanes(per_key(1));
+    let (woken, waker) = Counter::new();
+    let log = Log::default();
+    let _first = lanes.try_submit('a', note(&log, 1)).unwrap();
+    let mut second = lanes.submit('a', note(&log, 2));
+    assert!(poll_with(&mut second, &waker).is_pending());
+    assert!(lanes.try_submit('a', || ()).unwrap_err().is_full());
+    let _other = lanes.try_submit('b', note(&log, 3)).unwrap();
+    assert_eq!((lanes.len(), woken.count()), (2, 0));
+    let mut worker = pool.worker();
+    step(&mut worker);
+    assert_eq!(woken.count(), 1);
+    let _second = ready(second);
+    step(&mut worker);
+    step(&mut worker);
+    assert_eq!(*log.lock().unwrap(), [1, 3, 2]);
+    assert!(lanes.is_empty());
+}
+
+#[test]
+fn submitters_wait_for_room_in_the_pool_too() {
+    let pool = WorkerPool::detached(1);
+    let lanes = pool.lanes(per_key(1));
+    let _first = lanes.try_submit('a', || ()).unwrap();
+    let refused = lanes.try_submit('b', || 7).unwrap_err();
+    assert!(refused.is_full() && refused.into_inner()() == 7);
+    let (woken, waker) = Counter::new();
+    let mut other = lanes.submit('b', || 7);
+    assert!(poll_with(&mut other, &waker).is_pending());
+    let mut worker = pool.worker();
+    step(&mut worker);
+    assert_eq!(woken.count(), 1);
+    let other = ready(other);
+    step(&mut worker);
+    assert_eq!(ready(other).unwrap(), 7);
+}
+
+#[test]
+fn a_dropped_submit_leaves_no_trace() {
+    let pool = WorkerPool::detached(1);
+    let lanes = pool.lanes(per_key(1));
+    let (dropped, _) = Counter::new();
+    let guard = {
+        let dropped = dropped.clone();
+        OnDrop(move || dropped.add())
+    };
+    let first = lanes.try_submit('a', || ()).unwrap();
+    let mut second = lanes.submit('a', move || drop(guard));
+    assert!(poll(&mut second).is_pending());
+    drop(second);
+    assert_eq!(dropped.count(), 1);
+    let mut worker = pool.worker();
+    step(&mut worker);
+    ready(first).unwrap();
+    assert_eq!((lanes.len(), pool.stats().submitted), (0, 1));
+}
+
+#[test]
+fn cancelled_and_panicking_jobs_let_the_next_of_their_key_run() {
+    let pool = WorkerPool::detached(8);
+    let lanes = pool.lanes(per_key(8));
+    let panics = lanes.try_submit(1, || quiet_panic()).unwrap();
+    let cancelled = lanes.try_submit(1, || unreachable!()).unwrap();
+    let fine = lanes.try_submit(1, || 7).unwrap();
+    assert!(cancelled.cancel());
+    pool.close();
+    pool.worker().wait();
+    assert!(ready::<tidegate_worker_pool::JobHandle<()>>(panics).unwrap_err().is_panic());
+    assert_eq!(ready(fine).unwrap(), 7);
+    let stats = pool.stats();
+    assert_eq!((stats.succeeded, stats.panicked, stats.cancelled), (1, 1, 1));
+    assert!(lanes.is_empty());
+}
+
+#[test]
+fn what_a_shutdown_left_is_run_in_order_or_cancelled() {
+    let pool = WorkerPool::detached(8);
+    let lanes = pool.lanes(per_key(8));
+    let log = Log::default();
+    let handles: Vec<_> = (0..3).map(|n| lanes.try_submit('a', note(&log, n)).unwrap()).collect();
+    let mut left = pool.shutdown_now().into_iter();
+    left.next().unwrap().run();
+    drop(left);
+    let ends: Vec<_> = handles.into_iter().map(|handle| ready(handle).is_ok()).collect();
+    assert_eq!(ends, [true, false, false]);
+    assert!(lanes.is_empty());
+}
+
+#[test]
+fn a_closed_pool_hands_the_job_back_and_ends_every_wait() {
+    let pool = WorkerPool::detached(8);
+    let lanes: Lanes<u32> = pool.lanes(per_key(1));
+    let first = lanes.try_submit(1, || ()).unwrap();
+    let mut waits = lanes.submit(1, || ());
+    assert!(poll(&mut waits).is_pending());
+    pool.close();
+    let refused = lanes.try_submit(2, || 7).unwrap_err();
+    assert!(matches!(refused, TrySubmitError::Closed(_)));
+    assert_eq!(refused.into_inner()(), 7);
+    drop(pool.shutdown_now());
+    assert!(ready(first).unwrap_err().is_cancelled());
+    assert!(ready(ready(waits)).unwrap_err().is_closed());
+}
