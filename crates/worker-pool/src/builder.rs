@@ -61,6 +61,7 @@ impl Builder {
                 on_panic: None,
                 cancel_token: None,
                 limit: None,
+                max_queue_age: None,
             },
         }
     }
@@ -171,6 +172,37 @@ impl Builder {
     pub fn clock(mut self, clock: impl Clock + Send + Sync + 'static) -> Self {
         self.settings.clock = Some(Box::new(clock));
         self
+    }
+
+    /// Drops jobs that have waited in the queue for longer than `age`, measured by `clock`, instead of running them; so a pool
+    /// that is behind does not spend its time on what nobody waits for any more. Default: it runs them.
+    ///
+    /// Their handles say [`Expired`](crate::JoinError::Expired). The clock measures for the statistics, too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_worker_pool::{ManualClock, Wait, WorkerPool};
+    ///
+    /// let clock = ManualClock::new();
+    /// let pool =
+    ///     WorkerPool::builder().max_queue_age(clock.clone(), Duration::from_secs(1)).detached();
+    /// let stale = pool.submit(|| unreachable!()).wait();
+    /// clock.advance(Duration::from_secs(2));
+    /// let fresh = pool.submit(|| 42).wait();
+    /// pool.close();
+    /// pool.worker().wait();
+    /// assert!(stale.wait().unwrap_err().is_expired());
+    /// assert_eq!(fresh.wait().unwrap(), 42);
+    /// ```
+    pub fn max_queue_age(
+        mut self,
+        clock: impl Clock + Send + Sync + 'static,
+        age: Duration,
+    ) -> Self {
+        self.settings.max_queue_age = Some(age);
+        self.clock(clock)
     }
 
     /// Sets what hears of every panic of a job, with its payload, before the job's handle does. Default: nothing.

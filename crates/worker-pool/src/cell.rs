@@ -153,6 +153,13 @@ impl Errand {
         self.cell.take().map_or(Ok(()), |cell| cell.run(ended))
     }
 
+    /// Drops the closure, because the job has waited too long.
+    pub(crate) fn expire(mut self) {
+        if let Some(cell) = self.cell.take() {
+            cell.discard(JoinError::Expired);
+        }
+    }
+
     /// Settles the cell with a panic of what was to give its result, unless it is settled; `ended` hears of it first.
     pub(crate) fn fail(mut self, payload: Payload, ended: Ended<'_>) {
         if let Some(cell) = self.cell.take() {
@@ -164,7 +171,7 @@ impl Errand {
 impl Drop for Errand {
     fn drop(&mut self) {
         if let Some(cell) = self.cell.take() {
-            cell.discard();
+            cell.discard(JoinError::Cancelled);
         }
     }
 }
@@ -197,7 +204,7 @@ trait Run: Send + Sync {
     fn accepted(&self) -> &AtomicU64;
     fn run(&self, ended: Ended<'_>) -> Result<(), Payload>;
     fn fail(&self, payload: Payload, ended: Ended<'_>);
-    fn discard(&self);
+    fn discard(&self, why: JoinError);
 }
 
 /// The handle's side. Called by the one [`Reply`] of a cell, which lends itself mutably where that matters.
@@ -255,11 +262,11 @@ impl<F, T, S> Cell<F, T, S> {
         }
     }
 
-    /// Cancels the job unless somebody else has taken the closure; returns whether nobody had.
-    fn call_off(&self) -> bool {
+    /// Drops the closure unless somebody else has taken it; returns whether nobody had.
+    fn call_off(&self, why: JoinError) -> bool {
         // The closure's destructor is foreign code: it runs last.
         let Some((_closure, taken)) = self.take_closure() else { return false };
-        taken.settle(Err(JoinError::Cancelled));
+        taken.settle(Err(why));
         true
     }
 
@@ -351,8 +358,8 @@ where
         drop(taken.settle(Err(JoinError::Panicked(Panic::new(payload)))));
     }
 
-    fn discard(&self) {
-        self.call_off();
+    fn discard(&self, why: JoinError) {
+        self.call_off(why);
     }
 }
 
@@ -389,7 +396,7 @@ where
     }
 
     fn cancel(&self) -> bool {
-        let called_off = self.call_off();
+        let called_off = self.call_off(JoinError::Cancelled);
         self.stop.stop();
         called_off
     }

@@ -33,6 +33,8 @@ pub enum JoinError {
     Closed,
     /// The queue was full, and the pool [rejects](crate::OnFull::Reject) jobs then. It did not run.
     Full,
+    /// The job had waited in the queue for longer than [`max_queue_age`](crate::Builder::max_queue_age). It did not run.
+    Expired,
 }
 
 impl JoinError {
@@ -56,6 +58,11 @@ impl JoinError {
         matches!(self, Self::Full)
     }
 
+    /// Returns whether the job had waited for too long.
+    pub fn is_expired(&self) -> bool {
+        matches!(self, Self::Expired)
+    }
+
     /// Returns what the job panicked with, made for `std::panic::resume_unwind`.
     ///
     /// # Errors
@@ -76,6 +83,7 @@ impl fmt::Display for JoinError {
             Self::Cancelled => f.write_str("job cancelled"),
             Self::Closed => f.write_str("worker pool closed"),
             Self::Full => f.write_str("worker pool full"),
+            Self::Expired => f.write_str("job waited too long"),
         }
     }
 }

@@ -45,6 +45,7 @@ mod overflow;
 mod panic;
 mod pause;
 mod pending;
+mod per_worker;
 mod pool;
 #[cfg(feature = "std")]
 mod scope;
@@ -70,6 +71,7 @@ pub use self::{
     panic::Payload,
     pause::PauseGuard,
     pending::Pending,
+    per_worker::PerWorker,
     pool::WorkerPool,
     shutdown::{Shutdown, ShutdownWithin, StillRunning},
     stats::Stats,

@@ -35,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) on_panic: Option<OnPanic>,
     pub(crate) cancel_token: Option<CancelToken>,
     pub(crate) limit: Option<Limit>,
+    pub(crate) max_queue_age: Option<Duration>,
 }
 
 pub(crate) struct Shared {
@@ -47,11 +48,13 @@ pub(crate) struct Shared {
     /// The parent of the tokens of all jobs that have one.
     cancel_token: Option<CancelToken>,
     limit: Option<Limit>,
+    max_queue_age: Option<Duration>,
 }
 
 impl Shared {
     pub(crate) fn new(settings: Settings) -> Arc<Self> {
-        let Settings { queue, on_full, clock, on_panic, cancel_token, limit } = settings;
+        let Settings { queue, on_full, clock, on_panic, cancel_token, limit, max_queue_age } =
+            settings;
         Arc::new(Self {
             intake: Intake::new(queue),
             crew: Crew::new(),
@@ -61,6 +64,7 @@ impl Shared {
             on_panic,
             cancel_token,
             limit,
+            max_queue_age,
         })
     }
 
@@ -105,17 +109,25 @@ impl Shared {
     }
 
     #[inline]
-    fn run_counted(&self, mut job: Job, add: impl Fn(Count, u64)) {
-        if let Job::Turn(turn) = job {
-            return self.run_lane(turn, add);
+    fn run_counted(&self, job: Job, add: impl Fn(Count, u64)) {
+        match job {
+            Job::Turn(turn) => self.run_lane(turn, add),
+            job => self.run_one(job, add),
         }
+    }
+
+    #[inline]
+    fn run_one(&self, mut job: Job, add: impl Fn(Count, u64)) {
         let accepted = self.clock.as_ref().and_then(|_| job.accepted());
+        if accepted.is_some_and(|accepted| self.is_too_old(accepted)) {
+            return self.expire(job);
+        }
         let run = self.begin(accepted, add);
         match job {
             Job::Plain(chore) => run.call(|| chore.call()),
             Job::Tracked(errand) => run.settle(errand),
             Job::Driven(driven) => drive(run.see_through(*driven)),
-            Job::Turn(_) => {}
+            Job::Turn(_) => unreachable!("a turn is not a job"),
         }
     }
 
@@ -123,14 +135,28 @@ impl Shared {
     fn run_lane(&self, mut turn: Box<dyn Turns>, add: impl Fn(Count, u64)) {
         let mut next = turn.begin();
         while let Some(errand) = next {
-            self.begin(errand.accepted(), &add).settle(errand);
+            self.run_one(Job::Tracked(errand), &add);
             next = turn.next();
         }
+    }
+
+    fn is_too_old(&self, accepted: Timestamp) -> bool {
+        let (Some(max), Some(now)) = (self.max_queue_age, self.now()) else { return false };
+        now.since(accepted) > max
+    }
+
+    #[cold]
+    fn expire(&self, job: Job) {
+        self.counters.expire();
+        contain(|| job.expire());
     }
 
     /// Runs a future on a worker that is a future, too, and whose record it is.
     pub(crate) async fn run_driven(&self, driven: Driven, record: &Record) {
         let accepted = self.clock.as_ref().and_then(|_| driven.accepted());
+        if accepted.is_some_and(|accepted| self.is_too_old(accepted)) {
+            return self.expire(Job::Driven(Box::new(driven)));
+        }
         self.begin(accepted, |count, n| record.add(count, n)).see_through(driven).await;
     }
 
@@ -214,6 +240,7 @@ impl Shared {
             succeeded,
             panicked,
             cancelled,
+            expired: self.counters.expired(),
             rejected: self.counters.rejected(),
             run_by_callers: guests.get(Count::Started),
             workers,

@@ -48,6 +48,8 @@ pub struct Stats {
     pub panicked: u64,
     /// Jobs accepted and dropped unrun.
     pub cancelled: u64,
+    /// Those of the cancelled that had waited for longer than [`max_queue_age`](crate::Builder::max_queue_age).
+    pub expired: u64,
     /// Jobs not accepted: the queue was full, or the pool closed.
     pub rejected: u64,
     /// Jobs that were run outside of the workers, and are among the others: by who submitted them
@@ -115,6 +117,7 @@ pub(crate) struct Counters {
     /// What was run outside of the workers.
     guests: Shards<Record>,
     cancelled: AtomicU64,
+    expired: AtomicU64,
     rejected: AtomicU64,
     threads_refused: AtomicU64,
 }
@@ -162,6 +165,7 @@ impl Counters {
             files: Lock::new(Files::default()),
             guests: Shards::per_thread(|_| Record::default()),
             cancelled: AtomicU64::new(0),
+            expired: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
             threads_refused: AtomicU64::new(0),
         }
@@ -200,6 +204,15 @@ impl Counters {
 
     pub(crate) fn cancel(&self) {
         self.cancelled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn expire(&self) {
+        self.cancel();
+        self.expired.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn expired(&self) -> u64 {
+        self.expired.load(Ordering::Relaxed)
     }
 
     pub(crate) fn reject(&self) {

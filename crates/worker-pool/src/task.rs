@@ -61,6 +61,16 @@ impl Job {
         Self::Tracked(errand)
     }
 
+    /// Drops a job that has waited too long.
+    pub(crate) fn expire(self) {
+        match self {
+            Self::Tracked(errand) => errand.expire(),
+            Self::Driven(driven) => driven.into_errand().expire(),
+            // The jobs of a lane are looked at one by one.
+            Self::Plain(_) | Self::Turn(_) => {}
+        }
+    }
+
     /// Drops a turn whose job has another one.
     pub(crate) fn forget(self) {
         if let Self::Turn(mut turn) = self {

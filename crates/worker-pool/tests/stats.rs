@@ -32,6 +32,32 @@ fn nobody_measures_without_a_clock() {
 }
 
 #[test]
+fn jobs_of_every_kind_expire_when_they_waited_too_long() {
+    let (clock, second) = (ManualClock::new(), Duration::from_secs(1));
+    let pool = WorkerPool::builder().max_queue_age(clock.clone(), second).detached();
+    let lanes = pool.lanes(std::num::NonZeroUsize::MIN);
+    let stale = [
+        pool.try_submit(|| unreachable!()).unwrap(),
+        pool.submit_future(async { unreachable!() }).wait(),
+        lanes.try_submit('a', || unreachable!()).unwrap(),
+    ];
+    pool.execute(|| unreachable!()).wait().unwrap();
+    clock.advance(second + Duration::from_nanos(1));
+    let fresh = pool.try_submit(|| 7).unwrap();
+    clock.advance(second);
+    pool.close();
+    pool.worker().wait();
+    assert_eq!(fresh.wait().unwrap(), 7, "as old as may be");
+    for handle in stale {
+        let result: Result<(), _> = handle.wait();
+        assert!(result.unwrap_err().is_expired());
+    }
+    let stats = pool.stats();
+    assert_eq!((stats.succeeded, stats.expired, stats.cancelled), (1, 4, 4));
+    assert!(lanes.is_empty());
+}
+
+#[test]
 fn running_job_sees_itself() {
     let pool = WorkerPool::detached(1);
     let inside = pool.clone();

@@ -1,0 +1,70 @@
+//! Values that jobs borrow for as long as they run.
+
+use core::fmt;
+
+use alloc::{boxed::Box, vec::Vec};
+
+use tidegate_core::{Shards, lock::Lock};
+
+/// A value for each worker: what is dear to make and no two jobs may use at once, such as a parser, a buffer, a connection, or
+/// a partial sum.
+///
+/// A job borrows a value that its thread has used before, or makes one. So there are at most as many as jobs have used it at
+/// once, on whatever workers, and a pool that grows makes them as it needs them. What is shared is locked only to take one out
+/// and to put it back, each thread in a place of its own.
+///
+/// # Panics
+///
+/// A value in whose use a job has panicked is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use tidegate_worker_pool::{PerWorker, Wait, WorkerPool};
+///
+/// let pool = WorkerPool::builder().build()?;
+/// let sums = Arc::new(PerWorker::new(|| 0_u64));
+/// for n in 1..=100 {
+///     let sums = sums.clone();
+///     pool.execute(move || sums.with(|sum| *sum += n)).wait().unwrap();
+/// }
+/// pool.shutdown().wait();
+/// let sums = Arc::into_inner(sums).unwrap();
+/// assert_eq!(sums.into_values().sum::<u64>(), 5050);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct PerWorker<T> {
+    make: Box<dyn Fn() -> T + Send + Sync>,
+    unused: Shards<Lock<Vec<T>>>,
+}
+
+impl<T> PerWorker<T> {
+    /// Creates it without values; `make` makes each of them.
+    pub fn new(make: impl Fn() -> T + Send + Sync + 'static) -> Self {
+        Self { make: Box::new(make), unused: Shards::per_thread(|_| Lock::new(Vec::new())) }
+    }
+
+    /// Calls `job` with a value that nobody else has.
+    ///
+    /// Within `job`, this lends another one.
+    pub fn with<R>(&self, job: impl FnOnce(&mut T) -> R) -> R {
+        let place = self.unused.by_thread();
+        let mut value = place.with(Vec::pop).unwrap_or_else(|| (self.make)());
+        let result = job(&mut value);
+        place.with(|values| values.push(value));
+        result
+    }
+
+    /// Returns the values that were made, in no order.
+    pub fn into_values(self) -> impl Iterator<Item = T> {
+        let take = |place: &Lock<Vec<T>>| place.with(core::mem::take);
+        self.unused.iter().flat_map(take).collect::<Vec<_>>().into_iter()
+    }
+}
+
+impl<T> fmt::Debug for PerWorker<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PerWorker").finish_non_exhaustive()
+    }
+}
