@@ -11,16 +11,14 @@
 //!          handle ◀──────── result, panic or "cancelled" ──── settle the job's cell
 //! ```
 //!
-//! A queue of capacity 0 is a hand-off: a worker that comes for a job makes room for one, however late it gets to run.
+//! A queue of capacity 0 is a hand-off: a worker that comes for a job makes room for one.
 //!
 //! # Submitting from inside a job
 //!
 //! A job may use its own pool. [`try_submit`](WorkerPool::try_submit) never waits, nor do `submit` and `execute` where
 //! [`callers run`](OnFull::CallerRuns) what finds no room. Three waits can be for itself, and are deadlocks if all are in one:
-//!
 //! - for room in a full queue, as above;
-//! - for the handle of another job of the pool: a waiting worker never runs other jobs, which could overflow its stack, or
-//!   wait for a lock that the interrupted job holds;
+//! - for the handle of another job: a waiting worker runs no others, which could need its stack, or a lock that it holds;
 //! - for [`shutdown`](WorkerPool::shutdown): a job that wants its pool to end calls [`close`](WorkerPool::close).
 #![no_std]
 #![deny(unsafe_code)]
