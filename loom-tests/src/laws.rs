@@ -303,7 +303,8 @@ pub fn a_timeout_that_races_a_grant_keeps_one<S: Subject>() {
     });
 }
 
-/// Makes a module with a test of each of the twelve laws for a [`Subject`].
+/// Makes a module with a test of each of the twelve laws for a [`Subject`], and, in `hostile`, of each law of
+/// [hostile executors](crate::hostile).
 ///
 /// ```text
 /// laws_of_waiting!(semaphore: SemaphoreSubject);
@@ -312,18 +313,30 @@ pub fn a_timeout_that_races_a_grant_keeps_one<S: Subject>() {
 macro_rules! laws_of_waiting {
     ($name:ident: $subject:ty) => {
         $crate::laws_of_waiting!(@ $name: $subject;
+            {
+                polls_from_changing_threads_lose_nothing, spurious_polls_take_nothing_and_keep_the_place,
+                who_is_never_polled_again_keeps_one_unit_at_most, a_waker_may_drop_any_future,
+                a_waker_may_poll_its_future
+            }
             nothing_is_lost_or_made_up, nobody_sleeps_beside_what_it_waits_for, two_releases_wake_two,
             cancelled_before_the_grant_leaves_no_trace, cancelled_after_the_grant_passes_it_on,
             a_cancelled_head_lets_the_next_through, close_wakes_all_once_for_ever, order_is_as_promised,
             the_last_registered_waker_is_the_one_woken, no_lock_is_held_in_wake, a_panicking_waker_loses_nobody,
             a_timeout_that_races_a_grant_keeps_one);
     };
-    (@ $name:ident: $subject:ty; $($law:ident),*) => {
+    (@ $name:ident: $subject:ty; { $($abuse:ident),* } $($law:ident),*) => {
         mod $name {
             $(#[test]
             fn $law() {
                 $crate::laws::$law::<$subject>();
             })*
+
+            mod hostile {
+                $(#[test]
+                fn $abuse() {
+                    $crate::hostile::$abuse::<$subject>();
+                })*
+            }
         }
     };
 }

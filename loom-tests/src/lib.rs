@@ -14,6 +14,7 @@
 
 mod waker;
 
+pub mod hostile;
 pub mod laws;
 
 use std::{

@@ -40,7 +40,7 @@ fn end(batches: &Batches, driver: thread::JoinHandle<()>) {
     driver.join().unwrap();
 }
 
-laws_of_waiting!(room: super::Room);
+laws_of_waiting!(room: crate::Room);
 
 /// The places of a batcher, as its pushers wait for them. The driver makes one free for each batch of one.
 struct Room {

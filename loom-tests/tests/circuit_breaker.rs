@@ -18,7 +18,7 @@ use tidegate_circuit_breaker::{
 };
 use tidegate_core::{Closed, primitive};
 
-laws_of_waiting!(probes: super::Probes);
+laws_of_waiting!(probes: crate::Probes);
 
 const OPEN_FOR: Duration = Duration::from_secs(1);
 

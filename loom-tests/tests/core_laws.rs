@@ -15,10 +15,10 @@ use tidegate_core::{
     wait_list::{Line, Supply, Turn},
 };
 
-laws_of_waiting!(event: super::Jar);
-laws_of_waiting!(wait_list: super::Pot);
-laws_of_waiting!(queue_pop: super::Popped);
-laws_of_waiting!(queue_push: super::Pushed);
+laws_of_waiting!(event: crate::Jar);
+laws_of_waiting!(wait_list: crate::Pot);
+laws_of_waiting!(queue_pop: crate::Popped);
+laws_of_waiting!(queue_push: crate::Pushed);
 
 /// Units counted in an atomic, waited for with an [`Event`].
 struct Jar {

@@ -17,8 +17,8 @@ use tidegate_core::{
 };
 use tidegate_semaphore::{Acquire, AcquireError, OwnedPermit, Semaphore, TryAcquireError, Wait};
 
-laws_of_waiting!(borrowed: super::Borrowed);
-laws_of_waiting!(owned: super::Owned);
+laws_of_waiting!(borrowed: crate::Borrowed);
+laws_of_waiting!(owned: crate::Owned);
 
 /// More permits than any law uses.
 const PERMITS: usize = 4;

@@ -18,8 +18,8 @@ use tidegate_core::{
 };
 use tidegate_semaphore::{AcquireError, Fairness, OwnedPermit, Semaphore, TryAcquireError, Wait};
 
-laws_of_waiting!(eventual: super::Overtaken<1>);
-laws_of_waiting!(barging: super::Overtaken<0>);
+laws_of_waiting!(eventual: crate::Overtaken<1>);
+laws_of_waiting!(barging: crate::Overtaken<0>);
 
 /// A semaphore with all its permits taken.
 struct Taken {
