@@ -16,6 +16,8 @@ mod waker;
 
 pub mod hostile;
 pub mod laws;
+#[cfg(not(loom))]
+pub mod simulation;
 
 use std::{
     future::Future,

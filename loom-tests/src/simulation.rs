@@ -1,0 +1,264 @@
+//! A deterministic executor that behaves badly: one thread, a clock turned by hand, and a seed that decides everything.
+//!
+//! What it does to futures, at random: it polls any that is woken, or one that is not; drops one at an await; hands each poll a
+//! new waker and ignores the old ones; lets a wake-up come late; and lets the clock jump. What it never does is forget a wake-up, so
+//! a task that sleeps when nothing is left to happen sleeps for ever, and that is a finding.
+//!
+//! A run is replayed by its seed, and proves that it was by its [`trace`](Report::trace).
+
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+use tidegate_core::{Clock, ManualClock};
+
+/// Steele, Lea and Flood's SplitMix64.
+#[derive(Debug, Clone)]
+pub struct Random(u64);
+
+impl Random {
+    /// Starts a sequence.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Returns the next number.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Returns a number below `bound`, which is not 0.
+    pub fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % bound as u64).expect("below a usize")
+    }
+
+    /// Returns true with a probability of `percent` in a hundred.
+    pub fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+}
+
+/// What the executor does besides its duty, each in percent of its steps.
+#[derive(Debug, Clone, Copy)]
+pub struct Faults {
+    /// A task that is not woken is polled.
+    pub spurious: usize,
+    /// A wake-up comes some steps later.
+    pub late: usize,
+    /// A task that may be is dropped.
+    pub dropped: usize,
+    /// The clock jumps, up to ten seconds.
+    pub jumps: usize,
+}
+
+/// How a simulation ended.
+#[derive(Debug)]
+pub struct Report {
+    /// Tasks that ended by themselves.
+    pub ended: usize,
+    /// Tasks that were dropped at an await.
+    pub dropped: usize,
+    /// Tasks that panicked.
+    pub panicked: usize,
+    /// A hash of everything that was decided: the same seed, the same trace.
+    pub trace: u64,
+}
+
+/// The executor.
+pub struct Simulation {
+    random: Random,
+    faults: Faults,
+    clock: ManualClock,
+    tasks: Vec<Task>,
+    board: Arc<Mutex<Board>>,
+    trace: u64,
+}
+
+struct Task {
+    name: String,
+    // `None` once it is over.
+    future: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    /// Whether it may be dropped.
+    mortal: bool,
+    /// Of its latest poll's waker.
+    generation: usize,
+}
+
+/// Wake-ups on their way.
+#[derive(Default)]
+struct Board {
+    /// Of which task, by which generation of its wakers.
+    calls: Vec<(usize, usize)>,
+    woken: BTreeSet<usize>,
+    /// And after how many steps.
+    late: Vec<(usize, usize)>,
+}
+
+struct Call {
+    board: Arc<Mutex<Board>>,
+    task: usize,
+    generation: usize,
+}
+
+impl Wake for Call {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.board.lock().unwrap().calls.push((self.task, self.generation));
+    }
+}
+
+/// So long nothing may happen but the passing of time.
+const PATIENCE: usize = 10_000;
+
+impl Simulation {
+    /// Creates a simulation without tasks.
+    pub fn new(seed: u64, faults: Faults) -> Self {
+        Self {
+            random: Random::new(seed),
+            faults,
+            clock: ManualClock::new(),
+            tasks: Vec::new(),
+            board: Arc::default(),
+            trace: 0,
+        }
+    }
+
+    /// Returns the clock of the simulation.
+    pub fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    /// Returns the source of everything random.
+    pub fn random(&mut self) -> &mut Random {
+        &mut self.random
+    }
+
+    /// Adds a task that may be dropped at any await.
+    pub fn spawn(&mut self, name: String, future: impl Future<Output = ()> + 'static) {
+        self.add(name, true, future);
+    }
+
+    /// Adds a task that is not dropped: what others rely on.
+    pub fn spawn_immortal(&mut self, name: String, future: impl Future<Output = ()> + 'static) {
+        self.add(name, false, future);
+    }
+
+    fn add(&mut self, name: String, mortal: bool, future: impl Future<Output = ()> + 'static) {
+        self.board.lock().unwrap().woken.insert(self.tasks.len());
+        self.tasks.push(Task { name, future: Some(Box::pin(future)), mortal, generation: 0 });
+    }
+
+    /// Runs until every task is over.
+    ///
+    /// # Errors
+    ///
+    /// The names of the tasks that sleep, when nothing is left that could wake them.
+    pub fn run(mut self) -> Result<Report, Vec<String>> {
+        let (mut report, mut idle) = (Report { ended: 0, dropped: 0, panicked: 0, trace: 0 }, 0);
+        loop {
+            self.deliver();
+            let alive: Vec<_> =
+                (0..self.tasks.len()).filter(|&task| self.tasks[task].future.is_some()).collect();
+            if alive.is_empty() {
+                report.trace = self.trace;
+                return Ok(report);
+            }
+            let woken: Vec<_> = self.board.lock().unwrap().woken.iter().copied().collect();
+            idle = if woken.is_empty() { idle + 1 } else { 0 };
+            if idle > PATIENCE {
+                return Err(alive.into_iter().map(|task| self.tasks[task].name.clone()).collect());
+            }
+            let victim = alive[self.random.below(alive.len())];
+            if self.random.chance(self.faults.dropped) && self.tasks[victim].mortal {
+                self.note(1, victim);
+                drop(self.tasks[victim].future.take());
+                report.dropped += 1;
+            } else if self.random.chance(self.faults.jumps) {
+                let jump = self.random.below(10_000);
+                self.note(2, jump);
+                self.clock.advance(Duration::from_millis(jump as u64));
+            } else if self.random.chance(self.faults.spurious) {
+                self.poll(victim, &mut report);
+            } else if woken.is_empty() {
+                self.pass_time();
+            } else {
+                let task = woken[self.random.below(woken.len())];
+                self.poll(task, &mut report);
+            }
+        }
+    }
+
+    /// Hands out the wake-ups that have come, some of them later.
+    fn deliver(&mut self) {
+        let mut board = self.board.lock().unwrap();
+        let Board { calls, woken, late } = &mut *board;
+        for (task, generation) in calls.drain(..) {
+            if self.tasks[task].generation != generation {
+                continue;
+            }
+            if self.random.chance(self.faults.late) {
+                late.push((task, 1 + self.random.below(50)));
+            } else {
+                woken.insert(task);
+            }
+        }
+        late.retain_mut(|(task, steps)| {
+            *steps -= 1;
+            if *steps == 0 {
+                woken.insert(*task);
+            }
+            *steps > 0
+        });
+        woken.retain(|&task| self.tasks[task].future.is_some());
+    }
+
+    /// Nothing is to be done: time passes, to the next sleeper's or by little.
+    fn pass_time(&mut self) {
+        match self.clock.next_due() {
+            Some(due) if due > self.clock.now() => self.clock.advance_to(due),
+            _ => self.clock.advance(Duration::from_millis(1)),
+        }
+    }
+
+    fn poll(&mut self, task: usize, report: &mut Report) {
+        self.note(3, task);
+        self.board.lock().unwrap().woken.remove(&task);
+        let Task { future, generation, .. } = &mut self.tasks[task];
+        *generation += 1;
+        let call = Call { board: self.board.clone(), task, generation: *generation };
+        let waker = Waker::from(Arc::new(call));
+        let Some(polled) = future else { return };
+        let mut cx = Context::from_waker(&waker);
+        match catch_unwind(AssertUnwindSafe(|| polled.as_mut().poll(&mut cx))) {
+            Ok(Poll::Pending) => return,
+            Ok(Poll::Ready(())) => report.ended += 1,
+            Err(_) => report.panicked += 1,
+        }
+        *future = None;
+    }
+
+    /// Adds a decision to the trace.
+    fn note(&mut self, what: u64, which: usize) {
+        let mixed = self.trace.rotate_left(7) ^ (which as u64) << 3 ^ what;
+        self.trace = Random::new(mixed).next();
+    }
+}
+
+impl std::fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Simulation").field("tasks", &self.tasks.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,343 @@
+//! All seven patterns in one program, on an executor that behaves badly: `TIDEGATE_SEED=7 cargo test -p loom-tests --test simulation`
+//! replays one run, and `TIDEGATE_ROUNDS=100000` makes a long one.
+//!
+//! ```text
+//! request ─▶ semaphore ─▶ limiter ─▶ map, absent? ─▶ breaker ─▶ worker pool ─▶ batch processor ─▶ done
+//! flow    ─▶ pipeline: the same calls, three at once
+//! meddler: resizes, resets, removes, flushes, pauses · workers and driver: as tasks · reaper: shuts down when all are gone
+//! ```
+//!
+//! Requests, flows and the meddler are dropped at any await; jobs, batches and stages panic; wake-ups come late, polls without
+//! cause; the clock jumps. Whatever happens, in the end nothing is lost, nothing was done twice, and nobody sleeps.
+#![cfg(not(loom))]
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashSet,
+    env,
+    future::Future,
+    num::NonZeroUsize,
+    panic::resume_unwind,
+    rc::Rc,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use loom_tests::simulation::{Faults, Random, Report, Simulation};
+use tidegate_batch_processor::{Batcher, Builder};
+use tidegate_circuit_breaker::{Breaker, OpenFor, TripRule};
+use tidegate_concurrent_map::ConcurrentMap;
+use tidegate_core::{Event, ManualClock, Timer};
+use tidegate_pipeline::Pipeline;
+use tidegate_rate_limiter::{Inherit, Quota, RateLimiter};
+use tidegate_semaphore::Semaphore;
+use tidegate_worker_pool::WorkerPool;
+
+/// How many simulations a usual run makes.
+const ROUNDS: u64 = 300;
+
+const FAULTS: Faults = Faults { spurious: 10, late: 20, dropped: 1, jumps: 1 };
+
+const REQUESTS: u32 = 10;
+const KEYS: u32 = 3;
+const PERMITS: usize = 3;
+
+fn quiet_panic() -> ! {
+    resume_unwind(Box::new("quiet"))
+}
+
+/// What all tasks share.
+struct World {
+    clock: ManualClock,
+    random: RefCell<Random>,
+    semaphore: Semaphore,
+    limiter: RateLimiter<ManualClock>,
+    breaker: Breaker<ManualClock>,
+    map: ConcurrentMap<u32, u64>,
+    pool: WorkerPool,
+    batcher: Batcher<u32, u64, &'static str, ManualClock>,
+    /// Items that the batch handler was given.
+    handled: Arc<Mutex<Vec<u32>>>,
+    /// Keys whose value is being computed.
+    computing: RefCell<HashSet<u32>>,
+    /// Items whose submitter got a result, or can not have been in a batch.
+    answered: RefCell<Vec<u32>>,
+    /// Mortal tasks that are alive.
+    alive: Cell<usize>,
+    changed: Event,
+}
+
+/// A mortal task that is alive.
+struct Life(Rc<World>);
+
+impl Life {
+    fn of(world: &Rc<World>) -> Self {
+        world.alive.set(world.alive.get() + 1);
+        Self(world.clone())
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.0.alive.set(self.0.alive.get() - 1);
+        self.0.changed.notify_all();
+    }
+}
+
+/// A key whose value is being computed: by nobody else.
+struct Computing<'a>(&'a World, u32);
+
+impl<'a> Computing<'a> {
+    fn of(world: &'a World, key: u32) -> Self {
+        assert!(world.computing.borrow_mut().insert(key), "computed twice at once");
+        Self(world, key)
+    }
+}
+
+impl Drop for Computing<'_> {
+    fn drop(&mut self) {
+        self.0.computing.borrow_mut().remove(&self.1);
+    }
+}
+
+fn value_of(key: u32) -> u64 {
+    u64::from(key) * 1000
+}
+
+impl World {
+    fn chance(&self, percent: usize) -> bool {
+        self.random.borrow_mut().chance(percent)
+    }
+
+    fn below(&self, bound: usize) -> usize {
+        self.random.borrow_mut().below(bound)
+    }
+
+    async fn sleep(&self, most_ms: usize) {
+        let pause = Duration::from_millis(self.below(most_ms) as u64);
+        self.clock.sleep(pause).await;
+    }
+
+    /// What is dear: behind a breaker, on the pool.
+    async fn compute(&self, key: u32) -> Result<u64, &'static str> {
+        let _alone = Computing::of(self, key);
+        let (panics, fails) = (self.chance(10), self.chance(20));
+        let job = move || {
+            if panics {
+                quiet_panic()
+            }
+            if fails { Err("failed") } else { Ok(value_of(key)) }
+        };
+        let call = async {
+            let handle = self.pool.submit(job).await;
+            handle.await.unwrap_or(Err("panicked or cancelled"))
+        };
+        self.breaker.call_async(call).await.unwrap_or(Err("refused"))
+    }
+
+    async fn request(&self, item: u32, key: u32) {
+        let Ok(_permit) = self.semaphore.acquire(1).await else { return };
+        if self.limiter.acquire(1).await.is_err() {
+            return;
+        }
+        let value = self.map.get_or_try_insert_async(key, self.compute(key)).await;
+        assert!(value.is_err() || value == Ok(value_of(key)));
+        // By the time this ends it is answered; dropped before, it may be done all the same.
+        if let Ok(result) = self.batcher.submit(item).await {
+            assert_eq!(result, u64::from(item) * 2);
+            self.answered.borrow_mut().push(item);
+        }
+    }
+
+    async fn meddle(&self, steps: usize) {
+        for _ in 0..steps {
+            let what = self.below(8);
+            let pausing = (what == 0).then(|| self.pool.pause());
+            match what {
+                1 => self.semaphore.set_capacity(1 + self.below(4)),
+                2 => self.breaker.reset(),
+                3 => drop(self.map.remove(&1)),
+                4 => _ = self.batcher.flush().await,
+                5 => self.limiter.set_quota(quota(20), Inherit::AsIs),
+                6 => {
+                    drop(self.pool.submit_future(self.clock.sleep(Duration::from_millis(20))).await)
+                }
+                _ => {}
+            }
+            self.sleep(40).await;
+            drop(pausing);
+        }
+    }
+
+    /// A pipeline over the same parts; `Some` if it came to its end.
+    async fn flow(self: &Rc<Self>) {
+        let stage = |item: u32| async move {
+            let _permit = self.semaphore.acquire(1).await.map_err(|_| "closed")?;
+            self.sleep(10).await;
+            if self.chance(3) {
+                quiet_panic()
+            }
+            if self.chance(10) { Err("failed") } else { Ok(item) }
+        };
+        let flow =
+            Pipeline::from_iter(0..20_u32).map_async("stage", NonZeroUsize::new(3).unwrap(), stage);
+        let summary = match flow.for_each(|_| ()).await {
+            Ok(summary) => {
+                assert_eq!((summary.read, summary.leftover()), (20, 0));
+                return;
+            }
+            Err(stopped) => stopped.summary(),
+        };
+        assert_eq!(
+            summary.read,
+            summary.done + summary.failed + summary.skipped + summary.leftover()
+        );
+        // The first one stops it; those that were under way end as they do.
+        assert!(summary.failed > 0 && summary.leftover() == 0, "{summary:?}");
+    }
+}
+
+fn quota(per_second: u32) -> Quota {
+    Quota::per_second(per_second).unwrap().burst(2).unwrap()
+}
+
+/// Doubles, and counts what it is given; fails and panics at times.
+fn doubling(
+    handled: Arc<Mutex<Vec<u32>>>,
+    mut random: Random,
+) -> impl FnMut(Vec<u32>) -> Result<Vec<u64>, &'static str> + Send + 'static {
+    move |items| {
+        handled.lock().unwrap().extend(&items);
+        match random.below(10) {
+            0 => Err("failed"),
+            1 => quiet_panic(),
+            2 => Ok(Vec::new()),
+            _ => Ok(items.into_iter().map(|item| u64::from(item) * 2).collect()),
+        }
+    }
+}
+
+fn build(simulation: &mut Simulation) -> (Rc<World>, impl Future<Output = ()> + 'static) {
+    let clock = simulation.clock().clone();
+    let random = Random::new(simulation.random().next());
+    let handled = Arc::new(Mutex::new(Vec::new()));
+    let builder: Builder<u32, ManualClock> = Batcher::builder().clock(clock.clone());
+    let process = doubling(handled.clone(), Random::new(simulation.random().next()));
+    let (batcher, driver) = builder
+        .max_items(3)
+        .capacity(4)
+        .max_delay(Duration::from_millis(20))
+        .build(process)
+        .unwrap();
+    let breaker = Breaker::builder()
+        .clock(clock.clone())
+        .trip_on(TripRule::consecutive(2))
+        .open_for(OpenFor::fixed(Duration::from_millis(30)))
+        .build()
+        .unwrap();
+    let world = World {
+        semaphore: Semaphore::new(PERMITS),
+        limiter: RateLimiter::with_clock(quota(50), clock.clone()),
+        breaker,
+        map: ConcurrentMap::new(),
+        pool: WorkerPool::detached(2),
+        batcher,
+        handled,
+        computing: RefCell::default(),
+        answered: RefCell::default(),
+        alive: Cell::new(0),
+        changed: Event::new(),
+        random: RefCell::new(random),
+        clock,
+    };
+    (Rc::new(world), async { driver.await })
+}
+
+fn run(seed: u64) -> Result<Report, Vec<String>> {
+    let mut simulation = Simulation::new(seed, FAULTS);
+    let (world, driver) = build(&mut simulation);
+    simulation.spawn_immortal(String::from("driver"), driver);
+    for n in 0..2 {
+        simulation.spawn_immortal(format!("worker {n}"), world.pool.worker());
+    }
+    for item in 0..REQUESTS {
+        let (life, key) = (Life::of(&world), item % KEYS);
+        simulation.spawn(format!("request {item}"), async move { life.0.request(item, key).await });
+    }
+    for n in 0..2 {
+        let life = Life::of(&world);
+        simulation.spawn(format!("flow {n}"), async move { life.0.flow().await });
+    }
+    let life = Life::of(&world);
+    simulation.spawn(String::from("meddler"), async move { life.0.meddle(20).await });
+    let reaped = world.clone();
+    simulation.spawn_immortal(String::from("reaper"), async move {
+        reaped.changed.wait_until(|| (reaped.alive.get() == 0).then_some(())).await;
+        reaped.semaphore.set_capacity(PERMITS);
+        reaped.batcher.shutdown().await.unwrap();
+        reaped.pool.shutdown().await;
+    });
+    let report = simulation.run()?;
+    check(&world);
+    Ok(report)
+}
+
+/// What must hold when all is over.
+fn check(world: &World) {
+    let permits = world.semaphore.stats();
+    assert_eq!((permits.available, permits.in_use, permits.waiting), (PERMITS, 0, 0));
+    assert_eq!(world.breaker.stats().probes, 0, "a probe that nobody makes");
+    assert!(world.computing.borrow().is_empty());
+
+    let jobs = world.pool.stats();
+    assert_eq!((jobs.queued, jobs.running, jobs.workers), (0, 0, 0));
+    assert_eq!(jobs.submitted, jobs.succeeded + jobs.panicked + jobs.cancelled);
+
+    let items = world.batcher.stats();
+    assert_eq!((items.waiting, items.running), (0, 0));
+    let handled = world.handled.lock().unwrap();
+    let once: HashSet<_> = handled.iter().copied().collect();
+    assert_eq!(once.len(), handled.len(), "an item twice");
+    assert_eq!(items.pushed, handled.len() as u64, "an item lost, or made up");
+    assert!(world.answered.borrow().iter().all(|item| once.contains(item)));
+}
+
+#[test]
+fn nothing_is_lost_nothing_twice_and_nobody_sleeps_whatever_the_executor_does() {
+    let replay = env::var("TIDEGATE_SEED").ok().and_then(|seed| seed.parse().ok());
+    let rounds = env::var("TIDEGATE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    let seeds = match replay {
+        Some(seed) => seed..seed + 1,
+        None => 0..rounds.unwrap_or(ROUNDS),
+    };
+    let (mut ended, mut dropped, mut panicked) = (0, 0, 0);
+    for seed in seeds {
+        // Printed if the test fails.
+        println!("TIDEGATE_SEED={seed}");
+        let report = run(seed).unwrap_or_else(|asleep| panic!("asleep for ever: {asleep:?}"));
+        ended += report.ended;
+        dropped += report.dropped;
+        panicked += report.panicked;
+    }
+    assert_eq!(panicked, 0, "an assertion in a task failed");
+    assert!(ended > 0 && (replay.is_some() || dropped > 0), "no faults were made");
+}
+
+#[test]
+fn a_seed_is_a_run() {
+    let trace = |seed| run(seed).unwrap().trace;
+    assert_eq!(trace(7), trace(7));
+    assert_ne!(trace(7), trace(8));
+}
+
+#[test]
+fn the_simulation_names_who_sleeps_for_ever() {
+    let mut simulation = Simulation::new(1, FAULTS);
+    let event = Rc::new(Event::new());
+    let waits = event.clone();
+    simulation.spawn_immortal(String::from("sleeper"), async move {
+        waits.wait_until(|| None::<()>).await;
+    });
+    simulation.spawn_immortal(String::from("other"), async {});
+    assert_eq!(simulation.run().unwrap_err(), ["sleeper"]);
+}
