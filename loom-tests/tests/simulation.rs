@@ -36,11 +36,11 @@ use tidegate_worker_pool::WorkerPool;
 /// How many simulations a usual run makes.
 const ROUNDS: u64 = 300;
 
-const FAULTS: Faults = Faults { spurious: 10, late: 20, dropped: 1, jumps: 1 };
+const FAULTS: Faults = Faults { spurious: 10, late: 20, dropped: 2, jumps: 1 };
 
-const REQUESTS: u32 = 10;
-const KEYS: u32 = 3;
-const PERMITS: usize = 3;
+const REQUESTS: u32 = 16;
+const KEYS: u32 = 8;
+const PERMITS: usize = 6;
 
 fn quiet_panic() -> ! {
     resume_unwind(Box::new("quiet"))
@@ -158,7 +158,7 @@ impl World {
                 2 => self.breaker.reset(),
                 3 => drop(self.map.remove(&1)),
                 4 => _ = self.batcher.flush().await,
-                5 => self.limiter.set_quota(quota(20), Inherit::AsIs),
+                5 => self.limiter.set_quota(quota(200), Inherit::AsIs),
                 6 => {
                     drop(self.pool.submit_future(self.clock.sleep(Duration::from_millis(20))).await)
                 }
@@ -237,10 +237,10 @@ fn build(simulation: &mut Simulation) -> (Rc<World>, impl Future<Output = ()> + 
         .unwrap();
     let world = World {
         semaphore: Semaphore::new(PERMITS),
-        limiter: RateLimiter::with_clock(quota(50), clock.clone()),
+        limiter: RateLimiter::with_clock(quota(500), clock.clone()),
         breaker,
         map: ConcurrentMap::new(),
-        pool: WorkerPool::detached(2),
+        pool: WorkerPool::detached(1),
         batcher,
         handled,
         computing: RefCell::default(),
@@ -257,8 +257,9 @@ fn run(seed: u64) -> Result<Report, Vec<String>> {
     let mut simulation = Simulation::new(seed, FAULTS);
     let (world, driver) = build(&mut simulation);
     simulation.spawn_immortal(String::from("driver"), driver);
+    simulation.spawn_immortal(String::from("worker"), world.pool.worker());
     for n in 0..2 {
-        simulation.spawn_immortal(format!("worker {n}"), world.pool.worker());
+        simulation.spawn(format!("guest worker {n}"), world.pool.worker());
     }
     for item in 0..REQUESTS {
         let (life, key) = (Life::of(&world), item % KEYS);
