@@ -181,6 +181,11 @@ impl Simulation {
             if idle > PATIENCE {
                 return Err(alive.into_iter().map(|task| self.tasks[task].name.clone()).collect());
             }
+            // Where nobody is woken only time passes: a fault there would hide a wake-up that was lost.
+            if woken.is_empty() {
+                self.pass_time();
+                continue;
+            }
             let victim = alive[self.random.below(alive.len())];
             if self.random.chance(self.faults.dropped) && self.tasks[victim].mortal {
                 self.note(1, victim);
@@ -192,8 +197,6 @@ impl Simulation {
                 self.clock.advance(Duration::from_millis(jump as u64));
             } else if self.random.chance(self.faults.spurious) {
                 self.poll(victim, &mut report);
-            } else if woken.is_empty() {
-                self.pass_time();
             } else {
                 let task = woken[self.random.below(woken.len())];
                 self.poll(task, &mut report);
