@@ -45,7 +45,9 @@ impl Subject for Borrowed {
 
     fn take(&self) -> impl Future<Output = Result<(), Closed>> + Send + Unpin {
         let mut acquire = self.semaphore.acquire(1);
-        poll_fn(move |cx| Pin::new(&mut acquire).poll(cx).map(used_up))
+        poll_fn(move |cx| {
+            Pin::new(&mut acquire).poll(cx).map(|answer| used_up(answer, mem::forget))
+        })
     }
 
     fn close(&self) {
@@ -58,38 +60,45 @@ impl Subject for Borrowed {
 }
 
 /// The same through futures and permits that own their semaphore.
-struct Owned(Borrowed);
+struct Owned {
+    inner: Borrowed,
+    // Forgotten, a permit of its own would be a leak.
+    used: Mutex<Vec<OwnedPermit>>,
+}
 
 impl Subject for Owned {
     const FIFO: bool = true;
 
     fn new() -> Self {
-        Self(Borrowed::new())
+        Self { inner: Borrowed::new(), used: Mutex::default() }
     }
 
     fn put(&self) {
-        self.0.put();
+        self.inner.put();
     }
 
     fn take(&self) -> impl Future<Output = Result<(), Closed>> + Send + Unpin {
-        let mut acquire = self.0.semaphore.clone().acquire_owned(1);
-        poll_fn(move |cx| Pin::new(&mut acquire).poll(cx).map(used_up))
+        let mut acquire = self.inner.semaphore.clone().acquire_owned(1);
+        poll_fn(move |cx| {
+            let keep = |permit| self.used.lock().unwrap().push(permit);
+            Pin::new(&mut acquire).poll(cx).map(|answer| used_up(answer, keep))
+        })
     }
 
     fn close(&self) {
-        self.0.close();
+        self.inner.close();
     }
 
     fn units(&self) -> usize {
-        self.0.units()
+        self.inner.units()
     }
 }
 
-/// Holds a permit for ever.
-fn used_up<P>(answer: Result<P, AcquireError>) -> Result<(), Closed> {
+/// Holds a permit for as long as the subject is there.
+fn used_up<P>(answer: Result<P, AcquireError>, hold: impl FnOnce(P)) -> Result<(), Closed> {
     match answer {
         Ok(permit) => {
-            mem::forget(permit);
+            hold(permit);
             Ok(())
         }
         Err(AcquireError::Closed) => Err(Closed),

@@ -29,8 +29,9 @@ mod imp {
 
     /// Runs foreign code that nobody wants to hear of.
     pub(crate) fn contain(foreign: impl FnOnce()) {
-        if let Err(payload) = catch(foreign) {
-            // A payload may panic again when it is dropped, and what that panics with, too. Here it ends: with a leak.
+        let Err(payload) = catch(foreign) else { return };
+        // A payload may panic when it is dropped, and what that panics with, too. There it ends: with a leak.
+        if let Err(payload) = catch(|| drop(payload)) {
             mem::forget(payload);
         }
     }

@@ -118,6 +118,23 @@ fn panicking_waker_is_contained() {
     assert_eq!(ready(handle).unwrap(), 1);
 }
 
+/// Found by the leak checker: payloads of contained panics were forgotten, not dropped.
+#[test]
+fn a_contained_panic_leaks_no_payload() {
+    let (dropped, _) = Counter::new();
+    let payload = {
+        let dropped = dropped.clone();
+        move || {
+            let dropped = dropped.clone();
+            OnDrop(move || dropped.add())
+        }
+    };
+    let pool =
+        WorkerPool::builder().on_panic(move |_| resume_unwind(Box::new(payload()))).detached();
+    survives(&pool, |pool| drop(submit_panic(pool)));
+    assert_eq!(dropped.count(), 1);
+}
+
 #[test]
 fn job_that_panics_when_dropped_unrun_keeps_the_others_cancelled() {
     let pool = WorkerPool::detached(2);
