@@ -334,6 +334,12 @@ impl<T, D: Default> Gatherer<T, D> {
         }
     }
 
+    /// Takes note that the handler is called again for a batch that runs: with all of it, or with a half.
+    pub(crate) fn on_again(&mut self, is_split: bool) {
+        let counter = if is_split { &mut self.stats.splits } else { &mut self.stats.retries };
+        *counter += 1;
+    }
+
     /// Takes note that the callers of a batch that is done have been told.
     pub(crate) fn on_told(&mut self, id: BatchId) -> Action {
         self.running.retain(|running| running.id != id);

@@ -52,6 +52,13 @@ pub trait Handler<T> {
 
     /// Starts the work on a batch of at least one item. Its results must be in the order of the items, one for each.
     fn start(&mut self, items: Vec<T>) -> Self::Run;
+
+    /// Returns whether a batch that failed by `error` may do better later, so that [`Builder::retry`](crate::Builder::retry)
+    /// tries it again. Unless a handler says otherwise, yes.
+    fn is_passing(&self, error: &Self::Error) -> bool {
+        let _ = error;
+        true
+    }
 }
 
 /// A handler made of a function that returns the results.

@@ -7,8 +7,10 @@ extern crate alloc;
 extern crate std;
 
 mod answers;
+mod backoff;
 mod batcher;
 mod builder;
+mod desk;
 mod drain;
 mod driver;
 mod error;
@@ -17,6 +19,7 @@ mod handler;
 mod leader;
 mod outcome;
 mod policy;
+mod recovery;
 mod shared;
 mod stats;
 mod submit;
@@ -28,6 +31,7 @@ mod unwind;
 pub use self::thread::DriverThread;
 pub use self::{
     answers::Reply,
+    backoff::{Backoff, backoff},
     batcher::Batcher,
     builder::{Builder, Built},
     drain::{Flush, Shutdown},
@@ -36,6 +40,7 @@ pub use self::{
     handler::{Async, Blocking, Handler},
     leader::{Lead, LeaderBatcher},
     policy::{OnFull, Policy},
+    recovery::OnError,
     stats::Stats,
     submit::{Push, Submit},
 };

@@ -78,7 +78,8 @@ impl<T, R, E, C> Shared<T, R, E, C> {
 
     pub(crate) fn close(&self) -> bool {
         let closed = self.step(|gatherer| match gatherer.close() {
-            Some(action) => (true, action),
+            // Even if it has nothing to hand over: the close ends its pauses.
+            Some(_) => (true, Action::Run),
             None => (false, Action::Rest),
         });
         if closed {

@@ -36,6 +36,10 @@ pub struct Stats {
     pub batches: u64,
     /// Batches of which an item has no result, because the handler failed.
     pub failures: u64,
+    /// Calls of the handler with a whole batch after the first, as [`Builder::retry`](crate::Builder::retry) says.
+    pub retries: u64,
+    /// Times that a batch, or a part of one, was split: [`OnError::Bisect`](crate::OnError::Bisect). Two calls each.
+    pub splits: u64,
     /// Items dropped because there was no room: accepted ones with [`OnFull::DropOldest`](crate::OnFull::DropOldest),
     /// ones never accepted with [`OnFull::DropNewest`](crate::OnFull::DropNewest).
     pub dropped: u64,
@@ -53,7 +57,7 @@ pub struct Stats {
     pub by_close: u64,
     /// For how long batches waited, from their first item until they were handed over, summed.
     pub queue_time: Duration,
-    /// For how long the handler ran, summed over the batches that are done.
+    /// For how long the handler ran, summed over the batches that are done. Pauses before retries count, too.
     pub run_time: Duration,
 }
 

@@ -10,7 +10,9 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tidegate_batch_processor::{BatchError, Batcher, Blocking, OnFull, Policy, SubmitError, Wait};
+use tidegate_batch_processor::{
+    BatchError, Batcher, Blocking, OnError, OnFull, Policy, SubmitError, Wait, backoff,
+};
 
 /// How long one batcher is stressed.
 const LONG: Duration = Duration::from_millis(120);
@@ -142,4 +144,38 @@ fn leaders_come_and_go_and_every_caller_that_stays_has_its_result() {
     let stats = led.stats();
     assert_eq!(seen.load(Ordering::Relaxed), stats.done);
     assert_eq!(stats.pushed, stats.done + stats.waiting as u64);
+}
+
+#[test]
+fn a_poisoned_item_fails_alone_however_often_its_batch_is_tried() {
+    let (mut random, seen) = (Random(seed()), Arc::new(AtomicU64::new(0)));
+    let (batcher, driver) = Batcher::builder()
+        .max_items(8)
+        .capacity(16)
+        .max_delay(Duration::from_micros(200))
+        .retry(backoff(1, Duration::from_micros(50), Duration::from_micros(50)).jitter(1))
+        .on_error(OnError::Bisect)
+        .build_on_thread(squares(&seen))
+        .unwrap();
+    on_three_threads(&mut random, |random| {
+        let item = random.below(1000) + 1;
+        match random.below(8) {
+            0..=2 => assert!(batcher.push(item).wait().is_ok()),
+            3 => drop(batcher.try_submit(item)),
+            4 => batcher.flush().wait().unwrap(),
+            _ => match batcher.submit(item).wait() {
+                Ok(square) => assert_eq!(square, item * item),
+                Err(SubmitError::Failed(BatchError::Handler(poison))) => {
+                    assert_eq!((*poison, item % 64), (item, 0));
+                }
+                Err(other) => panic!("{other}"),
+            },
+        }
+    });
+    batcher.shutdown().wait().unwrap();
+    let stats = batcher.stats();
+    assert_eq!((stats.waiting, stats.running, stats.done), (0, 0, stats.pushed));
+    assert!(stats.retries > 0 && stats.splits > 0);
+    drop(batcher);
+    driver.join();
 }
