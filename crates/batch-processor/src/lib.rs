@@ -10,6 +10,7 @@ mod answers;
 mod backoff;
 mod batcher;
 mod builder;
+mod dedupe;
 mod desk;
 mod drain;
 mod driver;
@@ -34,6 +35,7 @@ pub use self::{
     backoff::{Backoff, backoff},
     batcher::Batcher,
     builder::{Builder, Built},
+    dedupe::{Deduped, RunDeduped},
     drain::{Flush, Shutdown},
     driver::Driver,
     error::{BatchError, BuildError, DriverDropped, PushError, SubmitError, Unprocessed},
