@@ -11,7 +11,7 @@ use crate::{
     batcher::Batcher,
     driver::Driver,
     error::BuildError,
-    gatherer::Limits,
+    gatherer::{Keys, Limits},
     handler::{Async, Blocking, Handler},
     policy::{OnFull, Policy},
     recovery::{OnError, Recovery},
@@ -57,6 +57,7 @@ pub struct Builder<T, C = SystemClock> {
     policy: Policy,
     on_full: OnFull,
     recovery: Option<Recovery<T>>,
+    keys: Option<Box<dyn Keys<T>>>,
     clock: C,
 }
 
@@ -72,6 +73,7 @@ impl<T> Builder<T> {
             policy: Policy::default(),
             on_full: OnFull::default(),
             recovery: None,
+            keys: None,
             clock: SystemClock,
         }
     }
@@ -194,6 +196,10 @@ impl<T, C> Builder<T, C> {
         self.recovering(|recovery| recovery.on_error = on_error)
     }
 
+    pub(crate) fn with_keys(self, keys: Box<dyn Keys<T>>) -> Self {
+        Self { keys: Some(keys), ..self }
+    }
+
     fn recovering(mut self, set: impl FnOnce(&mut Recovery<T>)) -> Self
     where
         T: Clone,
@@ -230,7 +236,7 @@ impl<T, C> Builder<T, C> {
     /// ```
     pub fn clock<D: Timer>(self, clock: D) -> Builder<T, D> {
         let Self { max_items, max_delay, max_weight, weigh, capacity, .. } = self;
-        let Self { max_in_flight, policy, on_full, recovery, .. } = self;
+        let Self { max_in_flight, policy, on_full, recovery, keys, .. } = self;
         Builder {
             max_items,
             max_delay,
@@ -241,6 +247,7 @@ impl<T, C> Builder<T, C> {
             policy,
             on_full,
             recovery,
+            keys,
             clock,
         }
     }
@@ -330,7 +337,8 @@ impl<T, C: Timer> Builder<T, C> {
     /// [`BuildError`] if the settings contradict themselves.
     pub fn build_with<H: Handler<T>>(self, handler: H) -> Result<Built<T, H, C>, BuildError> {
         let limits = self.limits()?;
-        let shared = Arc::new(Shared::new(limits, self.weigh, self.on_full, self.clock));
+        let shared = Shared::new(limits, self.keys, self.weigh, self.on_full, self.clock);
+        let shared = Arc::new(shared);
         Ok((Batcher::new(shared.clone()), Driver::new(shared, handler, self.recovery)))
     }
 }

@@ -20,6 +20,7 @@
 //! down. Every other count is worked out from the length of the batch when it is asked for.
 
 mod batch;
+mod lanes;
 #[cfg(test)]
 mod tests;
 
@@ -29,7 +30,10 @@ use alloc::{collections::VecDeque, vec::Vec};
 
 use tidegate_core::Timestamp;
 
-pub(crate) use self::batch::{Batch, BatchId, Shed};
+pub(crate) use self::{
+    batch::{Batch, BatchId, Shed},
+    lanes::{Keys, Lanes},
+};
 use crate::{
     error::{DriverDropped, Unprocessed},
     policy::Policy,
@@ -219,11 +223,15 @@ impl<T, D: Default> Gatherer<T, D> {
             Some(deadline) if is_first => self.arm_for(deadline),
             _ => self.run_unless(could_start),
         };
-        let joined = match is_last {
-            Some(_) => self.full.back_mut().unwrap_or(&mut self.open),
-            None => &mut self.open,
-        };
-        Ok(Admitted { carried: &mut joined.carried, index, action })
+        Ok(Admitted { carried: self.carried_by_the_last(), index, action })
+    }
+
+    /// Returns what the batch carries that the youngest item is in.
+    fn carried_by_the_last(&mut self) -> &mut D {
+        match self.full.back_mut() {
+            Some(last) if self.open.items.is_empty() => &mut last.carried,
+            _ => &mut self.open.carried,
+        }
     }
 
     fn refusal(&self, now: Option<Timestamp>, weight: usize) -> Option<Refusal> {
@@ -336,8 +344,7 @@ impl<T, D: Default> Gatherer<T, D> {
 
     /// Takes note that the handler is called again for a batch that runs: with all of it, or with a half.
     pub(crate) fn on_again(&mut self, is_split: bool) {
-        let counter = if is_split { &mut self.stats.splits } else { &mut self.stats.retries };
-        *counter += 1;
+        self.stats.count_again(is_split);
     }
 
     /// Takes note that the callers of a batch that is done have been told.
@@ -455,6 +462,11 @@ impl<T, D: Default> Gatherer<T, D> {
     pub(crate) fn stats(&self) -> Stats {
         let Mark(pushed) = self.line_ends_at();
         Stats { pushed, waiting: self.waiting(), running: self.with_the_handler(), ..self.stats }
+    }
+
+    /// Returns how many batches wait to be handed over.
+    fn batches(&self) -> usize {
+        self.full.len() + usize::from(!self.open.items.is_empty())
     }
 
     /// Returns how many items wait to be handed over.

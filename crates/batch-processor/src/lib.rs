@@ -17,7 +17,9 @@ mod driver;
 mod error;
 mod gatherer;
 mod handler;
+mod keyed;
 mod leader;
+mod line;
 mod outcome;
 mod policy;
 mod recovery;
@@ -40,6 +42,7 @@ pub use self::{
     driver::Driver,
     error::{BatchError, BuildError, DriverDropped, PushError, SubmitError, Unprocessed},
     handler::{Async, Blocking, Handler},
+    keyed::KeyedBatcher,
     leader::{Lead, LeaderBatcher},
     policy::{OnFull, Policy},
     recovery::OnError,
