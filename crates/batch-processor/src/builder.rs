@@ -6,6 +6,8 @@ use alloc::{boxed::Box, vec::Vec};
 
 use tidegate_core::{SystemClock, Timer, primitive::Arc};
 
+#[cfg(feature = "stream")]
+use crate::line::Line;
 use crate::{
     backoff::Backoff,
     batcher::Batcher,
@@ -340,6 +342,16 @@ impl<T, C: Timer> Builder<T, C> {
         let shared = Shared::new(limits, self.keys, self.weigh, self.on_full, self.clock);
         let shared = Arc::new(shared);
         Ok((Batcher::new(shared.clone()), Driver::new(shared, handler, self.recovery)))
+    }
+}
+
+#[cfg(feature = "stream")]
+impl<T, C> Builder<T, C> {
+    /// Returns where items wait by these settings, how they are weighed, and the clock.
+    #[allow(clippy::type_complexity, reason = "three parts, each by its name")]
+    pub(crate) fn into_line(self) -> Result<(Line<T, ()>, Option<Weigh<T>>, C), BuildError> {
+        let limits = self.limits()?;
+        Ok((Line::new(limits, self.keys), self.weigh, self.clock))
     }
 }
 

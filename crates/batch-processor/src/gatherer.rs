@@ -381,6 +381,18 @@ impl<T, D: Default> Gatherer<T, D> {
         }
     }
 
+    /// Returns whether nothing waits.
+    #[cfg(feature = "stream")]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting() == 0
+    }
+
+    /// Returns whether a batch waits that nothing can join any more.
+    #[cfg(feature = "stream")]
+    pub(crate) fn has_full(&self) -> bool {
+        !self.full.is_empty()
+    }
+
     /// Drops the item that has waited longest.
     pub(crate) fn shed(&mut self) -> Option<Shed<T, D>>
     where

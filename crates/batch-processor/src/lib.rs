@@ -9,6 +9,8 @@ extern crate std;
 mod answers;
 mod backoff;
 mod batcher;
+#[cfg(feature = "stream")]
+mod batches;
 mod builder;
 mod dedupe;
 mod desk;
@@ -30,6 +32,8 @@ mod submit;
 mod thread;
 mod unwind;
 
+#[cfg(feature = "stream")]
+pub use self::batches::{Batches, IntoBatches};
 #[cfg(feature = "std")]
 pub use self::thread::DriverThread;
 pub use self::{

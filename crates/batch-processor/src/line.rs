@@ -99,6 +99,24 @@ impl<T, D: Default> Line<T, D> {
         }
     }
 
+    /// Returns whether nothing waits.
+    #[cfg(feature = "stream")]
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::One(gatherer) => gatherer.is_empty(),
+            Self::Keyed(lanes) => lanes.is_empty(),
+        }
+    }
+
+    /// Returns whether a batch waits that nothing can join any more.
+    #[cfg(feature = "stream")]
+    pub(crate) fn has_full(&self) -> bool {
+        match self {
+            Self::One(gatherer) => gatherer.has_full(),
+            Self::Keyed(lanes) => lanes.has_full(),
+        }
+    }
+
     pub(crate) fn shed(&mut self) -> Option<Shed<T, D>>
     where
         D: Clone,

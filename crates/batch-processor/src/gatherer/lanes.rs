@@ -261,6 +261,16 @@ impl<T, D: Default> Lanes<T, D> {
         }
     }
 
+    #[cfg(feature = "stream")]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting == 0
+    }
+
+    #[cfg(feature = "stream")]
+    pub(crate) fn has_full(&self) -> bool {
+        self.ready.iter().any(|place| self.lanes[*place].gatherer.has_full())
+    }
+
     /// Drops the first item of the batch that has waited longest.
     pub(crate) fn shed(&mut self) -> Option<Shed<T, D>>
     where
