@@ -141,10 +141,11 @@ where
                     }
                 },
             };
-            let mut pushed = this.line.push(None, item, weight).map(drop);
+            let mut pushed = this.line.push(None, item, weight, |pushed| pushed.map(drop));
             if let Err(Refused { item, why: Refusal::NoTime, .. }) = pushed {
                 // The clock is read for the first item of a batch only.
-                pushed = this.line.push(Some(this.clock.now()), item, weight).map(drop);
+                let now = Some(this.clock.now());
+                pushed = this.line.push(now, item, weight, |pushed| pushed.map(drop));
             }
             match pushed {
                 Ok(()) => {}

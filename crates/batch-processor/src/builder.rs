@@ -32,6 +32,11 @@ pub type Built<T, H, C> =
 /// | [`max_delay`](Self::max_delay) | 10 ms |
 /// | [`max_weight`](Self::max_weight) | items are not weighed |
 /// | [`capacity`](Self::capacity) | ten batches |
+/// | [`max_in_flight`](Self::max_in_flight) | one batch |
+/// | [`policy`](Self::policy) | [`Policy::Delay`] |
+/// | [`on_full`](Self::on_full) | [`OnFull::Wait`] |
+/// | [`retry`](Self::retry), [`on_error`](Self::on_error) | never, [`OnError::Fail`] |
+/// | [`keyed`](Self::keyed) | one batch gathers, whatever is in it |
 /// | [`clock`](Self::clock) | [`SystemClock`] |
 ///
 /// # Examples

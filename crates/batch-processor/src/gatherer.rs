@@ -175,12 +175,18 @@ impl<T, D: Default> Gatherer<T, D> {
         item: T,
         weight: usize,
     ) -> Result<Admitted<'_, D>, Refused<T>> {
-        if self.easy == 0 || weight > 0 {
+        if !self.is_easy(weight) {
             return self.push_slowly(now, item, weight);
         }
         self.easy -= 1;
         let index = self.open.add(item, 0);
         Ok(Admitted { carried: &mut self.open.carried, index, action: Action::Rest })
+    }
+
+    /// Returns whether an item of this weight changes nothing but the open batch.
+    #[inline]
+    pub(crate) fn is_easy(&self, weight: usize) -> bool {
+        self.easy > 0 && weight == 0
     }
 
     #[cold]

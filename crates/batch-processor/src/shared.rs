@@ -138,9 +138,11 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
         // The clock is read with the lock open, and only for the first item of a batch.
         let mut now = None;
         loop {
-            let answer = self.step(|gatherer| match gatherer.push(now, item, weight) {
-                Ok(admitted) => (Ok(A::new(admitted.carried, admitted.index)), admitted.action),
-                Err(refused) => (Err((refused.why, refused.item)), refused.action),
+            let answer = self.step(|line| {
+                line.push(now, item, weight, |pushed| match pushed {
+                    Ok(admitted) => (Ok(A::new(admitted.carried, admitted.index)), admitted.action),
+                    Err(refused) => (Err((refused.why, refused.item)), refused.action),
+                })
             });
             let (why, refused) = match answer {
                 Ok(receipt) => return Ok(receipt),
