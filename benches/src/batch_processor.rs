@@ -13,7 +13,9 @@ use self::{
     crates::{AintOne, aint_one, ultra_batch},
     locked::Locked,
     loops::*,
-    subject::{Trigger, tidegate, tidegate_answers, tidegate_answers_tasks, tidegate_tasks},
+    subject::{
+        Trigger, tidegate, tidegate_answers, tidegate_answers_tasks, tidegate_led, tidegate_tasks,
+    },
 };
 use crate::workload::{Contender, Workload, ours, rival};
 
@@ -78,6 +80,17 @@ macro_rules! submit_much_from_threads {
             rival("tokio recv_many, full", FULL, $loop(answered::<TokioFull, TokioOnce>)),
             rival("batch-aint-one, full", FULL, $loop(|roll| AintOne::start(Trigger::Full, roll))),
         ]);
+        contenders
+    }};
+}
+
+/// The same without a loop: the callers process the batches, each with one item under way.
+macro_rules! submit_one_from_threads {
+    ($threads:literal) => {{
+        let mut contenders: Vec<Contender> =
+            submit_from_threads!($threads, submit_one::<$threads, _>);
+        contenders
+            .insert(1, ours("tidegate, led", AT_ONCE, submit_one::<$threads, _>(tidegate_led)));
         contenders
     }};
 }
@@ -148,6 +161,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
                     FULL,
                     submit_tasks(|roll| tidegate_answers_tasks(Trigger::Full, roll)),
                 ),
+                ours("tidegate, led", AT_ONCE, submit_tasks(tidegate_led)),
                 rival("tokio recv_many", AT_ONCE, submit_tasks(answered_tasks::<Tokio, TokioOnce>)),
                 rival(
                     "tokio recv_many, full",
@@ -181,16 +195,16 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     Workload {
         name: "batch-processor/one result at a time, 1 thread",
         unit: "round trip",
-        contenders: || submit_from_threads!(1, submit_one::<1, _>),
+        contenders: || submit_one_from_threads!(1),
     },
     Workload {
         name: "batch-processor/one result at a time, 2 threads",
         unit: "round trip",
-        contenders: || submit_from_threads!(2, submit_one::<2, _>),
+        contenders: || submit_one_from_threads!(2),
     },
     Workload {
         name: "batch-processor/one result at a time, 64 threads",
         unit: "round trip",
-        contenders: || submit_from_threads!(64, submit_one::<64, _>),
+        contenders: || submit_one_from_threads!(64),
     },
 ];

@@ -1,8 +1,10 @@
 //! What a batcher is to its producers, on threads and in tasks; and tidegate's.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use tidegate_batch_processor::{Batcher, Builder, Policy, Reply, Wait};
+use tidegate_batch_processor::{
+    Batcher, Blocking, Builder, Handler, Lead, LeaderBatcher, Policy, Reply, SystemClock, Wait,
+};
 
 use crate::roll_call::RollCall;
 
@@ -182,5 +184,60 @@ pub(super) fn tidegate_answers_tasks(trigger: Trigger, roll: Roll) -> impl TaskS
 impl TaskService for Ours<u64> {
     async fn submit(&self, number: u64) -> u64 {
         self.submit(number).await.unwrap()
+    }
+}
+
+/// Tidegate's without a driver, answering: its callers lead, each with one item under way.
+pub(super) struct Led<H: Handler<u64>>(Arc<LeaderBatcher<u64, H, SystemClock>>);
+
+/// What answers, in a batch that its callers lead.
+pub(super) trait Answering:
+    Handler<u64, Output = u64, Error = Infallible, Run: Send> + Send
+{
+}
+
+impl<H: Handler<u64, Output = u64, Error = Infallible, Run: Send> + Send> Answering for H {}
+
+/// Starts one.
+pub(super) fn tidegate_led(roll: Roll) -> Led<impl Answering> {
+    let settings = settings(Trigger::AtOnce, ROOM_FOR_ALL);
+    Led(Arc::new(settings.build_led(Blocking::new(submitted(roll))).unwrap()))
+}
+
+impl<H: Answering> Service for Led<H> {
+    type Caller<'a>
+        = &'a Self
+    where
+        Self: 'a;
+
+    fn caller(&self, _thread: usize) -> &Self {
+        self
+    }
+}
+
+impl<'a, H: Answering> Caller for &'a Led<H> {
+    type Reply = Lead<'a, u64, H, SystemClock>;
+
+    /// Hands nothing in: who leads must wait.
+    #[inline]
+    fn submit(&mut self, number: u64) -> Self::Reply {
+        self.0.submit(number)
+    }
+
+    #[inline]
+    fn result(&mut self, reply: Self::Reply) -> u64 {
+        reply.wait().unwrap()
+    }
+}
+
+impl<H: Handler<u64>> Clone for Led<H> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<H: Answering + 'static> TaskService for Led<H> {
+    async fn submit(&self, number: u64) -> u64 {
+        self.0.submit(number).await.unwrap()
     }
 }

@@ -6,13 +6,17 @@ use alloc::{boxed::Box, vec::Vec};
 
 use tidegate_core::{SystemClock, Timer, primitive::Arc};
 
+#[cfg(feature = "stream")]
+use crate::line::Line;
 use crate::{
+    backoff::Backoff,
     batcher::Batcher,
     driver::Driver,
     error::BuildError,
-    gatherer::Limits,
+    gatherer::{Keys, Limits},
     handler::{Async, Blocking, Handler},
     policy::{OnFull, Policy},
+    recovery::{OnError, Recovery},
     shared::{Shared, Weigh},
 };
 
@@ -28,6 +32,11 @@ pub type Built<T, H, C> =
 /// | [`max_delay`](Self::max_delay) | 10 ms |
 /// | [`max_weight`](Self::max_weight) | items are not weighed |
 /// | [`capacity`](Self::capacity) | ten batches |
+/// | [`max_in_flight`](Self::max_in_flight) | one batch |
+/// | [`policy`](Self::policy) | [`Policy::Delay`] |
+/// | [`on_full`](Self::on_full) | [`OnFull::Wait`] |
+/// | [`retry`](Self::retry), [`on_error`](Self::on_error) | never, [`OnError::Fail`] |
+/// | [`keyed`](Self::keyed) | one batch gathers, whatever is in it |
 /// | [`clock`](Self::clock) | [`SystemClock`] |
 ///
 /// # Examples
@@ -54,6 +63,8 @@ pub struct Builder<T, C = SystemClock> {
     max_in_flight: usize,
     policy: Policy,
     on_full: OnFull,
+    recovery: Option<Recovery<T>>,
+    keys: Option<Box<dyn Keys<T>>>,
     clock: C,
 }
 
@@ -68,6 +79,8 @@ impl<T> Builder<T> {
             max_in_flight: 1,
             policy: Policy::default(),
             on_full: OnFull::default(),
+            recovery: None,
+            keys: None,
             clock: SystemClock,
         }
     }
@@ -143,6 +156,69 @@ impl<T, C> Builder<T, C> {
         Self { on_full, ..self }
     }
 
+    /// Tries a batch again for which the handler has returned an error, after a pause. Default: it fails.
+    ///
+    /// The handler gets clones of the same items, in the same order; only the last call gets the items themselves. Put what
+    /// is dear to clone into an `Arc`. What fails by a panic or a wrong number of results is not tried again, nor what
+    /// [`Handler::is_passing`] says is for ever.
+    ///
+    /// A batch that waits for its next call is still in flight: with one batch in flight those behind it wait, so the order
+    /// holds, and a flush waits for all of its calls. The close ends the pauses: a batch that waits is tried once more, at
+    /// once, and none is tried again from then on. So a shutdown never waits for a pause.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_batch_processor::{Batcher, Wait, backoff};
+    ///
+    /// let mut calls = 0;
+    /// let (batcher, driver) = Batcher::builder()
+    ///     .retry(backoff(4, Duration::from_millis(1), Duration::from_secs(1)).jitter(42))
+    ///     .build_on_thread(move |rows: Vec<String>| {
+    ///         calls += 1;
+    ///         if calls < 3 { Err("busy") } else { Ok(vec![calls; rows.len()]) }
+    ///     })?;
+    /// assert_eq!(batcher.submit("row".into()).wait().unwrap(), 3);
+    /// assert_eq!((batcher.stats().batches, batcher.stats().retries), (1, 2));
+    /// # drop(batcher);
+    /// # driver.join();
+    /// # Ok::<(), tidegate_batch_processor::BuildError>(())
+    /// ```
+    pub fn retry(self, backoff: Backoff) -> Self
+    where
+        T: Clone,
+    {
+        self.recovering(|recovery| recovery.backoff = Some(backoff))
+    }
+
+    /// Sets what happens to the items of a batch that failed, after its [retries](Self::retry). Default: they share the
+    /// error.
+    ///
+    /// The items are cloned as for a retry.
+    pub fn on_error(self, on_error: OnError) -> Self
+    where
+        T: Clone,
+    {
+        self.recovering(|recovery| recovery.on_error = on_error)
+    }
+
+    pub(crate) fn with_keys(self, keys: Box<dyn Keys<T>>) -> Self {
+        Self { keys: Some(keys), ..self }
+    }
+
+    fn recovering(mut self, set: impl FnOnce(&mut Recovery<T>)) -> Self
+    where
+        T: Clone,
+    {
+        set(self.recovery.get_or_insert(Recovery {
+            copy: <[T]>::to_vec,
+            backoff: None,
+            on_error: OnError::Fail,
+        }));
+        self
+    }
+
     /// Measures time with `clock`, for example a [`ManualClock`](crate::ManualClock) in tests.
     ///
     /// # Examples
@@ -167,7 +243,7 @@ impl<T, C> Builder<T, C> {
     /// ```
     pub fn clock<D: Timer>(self, clock: D) -> Builder<T, D> {
         let Self { max_items, max_delay, max_weight, weigh, capacity, .. } = self;
-        let Self { max_in_flight, policy, on_full, .. } = self;
+        let Self { max_in_flight, policy, on_full, recovery, keys, .. } = self;
         Builder {
             max_items,
             max_delay,
@@ -177,6 +253,8 @@ impl<T, C> Builder<T, C> {
             max_in_flight,
             policy,
             on_full,
+            recovery,
+            keys,
             clock,
         }
     }
@@ -266,8 +344,19 @@ impl<T, C: Timer> Builder<T, C> {
     /// [`BuildError`] if the settings contradict themselves.
     pub fn build_with<H: Handler<T>>(self, handler: H) -> Result<Built<T, H, C>, BuildError> {
         let limits = self.limits()?;
-        let shared = Arc::new(Shared::new(limits, self.weigh, self.on_full, self.clock));
-        Ok((Batcher::new(shared.clone()), Driver::new(shared, handler)))
+        let shared = Shared::new(limits, self.keys, self.weigh, self.on_full, self.clock);
+        let shared = Arc::new(shared);
+        Ok((Batcher::new(shared.clone()), Driver::new(shared, handler, self.recovery)))
+    }
+}
+
+#[cfg(feature = "stream")]
+impl<T, C> Builder<T, C> {
+    /// Returns where items wait by these settings, how they are weighed, and the clock.
+    #[allow(clippy::type_complexity, reason = "three parts, each by its name")]
+    pub(crate) fn into_line(self) -> Result<(Line<T, ()>, Option<Weigh<T>>, C), BuildError> {
+        let limits = self.limits()?;
+        Ok((Line::new(limits, self.keys), self.weigh, self.clock))
     }
 }
 

@@ -4,7 +4,9 @@
 //!   ┌───────────────────────────────────────────────────────────────┐
 //!   ▼                                                               │
 //! idle ──a batch is due──▶ running ──▶ count ─▶ answers ─▶ progress ┘
-//!   │ closed, everything done              (in this order: what is flushed has its results)
+//!   │                      ▲     │         (in this order: what is flushed has its results)
+//!   │ closed,              │     │ failed, and told to recover
+//!   │ everything done      └─ paused, its part split off
 //!   ▼
 //!  end
 //! ```
@@ -23,10 +25,11 @@ use pin_project_lite::pin_project;
 use tidegate_core::{Timer, Timestamp, event::Waiter, primitive::Arc};
 
 use crate::{
+    desk::Desk,
     error::BatchError,
     gatherer::{Batch, BatchId},
     handler::Handler,
-    outcome::Outcome,
+    recovery::Recovery,
     shared::{Carried, Shared},
     unwind::catch,
 };
@@ -78,27 +81,11 @@ pin_project! {
     }
 }
 
-/// The driver's side of what is shared; dropping it abandons the batcher.
-struct Desk<T, R, E, C> {
-    shared: Arc<Shared<T, R, E, C>>,
-    // INVARIANT: those from the start of a batch until it is done.
-    jobs: Vec<Job<R, E>>,
-    /// How many are done.
-    done: u64,
-}
-
-/// A batch that runs.
-struct Job<R, E> {
-    id: BatchId,
-    sent: usize,
-    /// Items that were dropped before it started.
-    dropped: usize,
-    answers: Carried<R, E>,
-}
-
 /// What an idle driver finds.
 enum Next<T, R, E> {
     Batch(BatchId, Batch<T, Carried<R, E>>),
+    /// The pause of a batch is over.
+    Again,
     End,
 }
 
@@ -107,21 +94,25 @@ where
     H: Handler<T>,
     C: Timer,
 {
-    pub(crate) fn new(shared: Arc<Shared<T, H::Output, H::Error, C>>, handler: H) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared<T, H::Output, H::Error, C>>,
+        handler: H,
+        recovery: Option<Recovery<T>>,
+    ) -> Self {
         Self {
             handler,
             runs: Vec::new(),
             sleep: None,
             deadline: None,
             waiter: Waiter::new(),
-            desk: Desk { shared, jobs: Vec::new(), done: 0 },
+            desk: Desk::new(shared, recovery),
         }
     }
 
-    /// Goes on with the batches that run; returns whether one is done.
+    /// Goes on with the batches that run; returns whether a call has ended.
     fn poll_runs(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         let this = self.project();
-        let before = this.desk.done;
+        let before = this.desk.ended;
         let mut place = 0;
         while let Some(run) = this.runs.get_mut(place) {
             let result = match catch(|| run.as_mut().poll(cx)) {
@@ -133,23 +124,30 @@ where
                 Err(message) => Err(BatchError::Panicked(message)),
             };
             drop(this.runs.remove(place));
-            this.desk.finish(place, result);
+            this.desk.finish(place, result, &*this.handler);
         }
-        this.desk.done != before
+        this.desk.ended != before
     }
 
     /// Waits until a batch is due, or everything is over.
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Next<T, H::Output, H::Error>> {
         let mut this = self.project();
         let shared = &*this.desk.shared;
+        let paused_until = this.desk.paused_until();
         loop {
             let mut deadline = None;
             let next = this.waiter.poll_until(&shared.work, cx, &mut || {
                 let now = shared.clock.now();
                 shared.gatherer.with(|gatherer| {
+                    if paused_until.is_some_and(|until| until <= now || gatherer.is_closed()) {
+                        return Some(Next::Again);
+                    }
                     gatherer.on_timer(now);
                     let started = gatherer.start(now);
                     deadline = gatherer.alarm(now);
+                    if let Some(until) = paused_until {
+                        deadline = Some(deadline.map_or(until, |alarm| alarm.min(until)));
+                    }
                     match started {
                         Some((id, batch)) => Some(Next::Batch(id, batch)),
                         None => gatherer.is_over().then_some(Next::End),
@@ -187,16 +185,22 @@ where
             return Poll::Pending;
         }
         loop {
-            let Next::Batch(id, batch) = ready!(self.as_mut().poll_next(cx)) else {
-                return Poll::Ready(());
-            };
+            let next = ready!(self.as_mut().poll_next(cx));
             let this = self.as_mut().project();
-            let items = this.desk.begin(id, batch);
-            match catch(|| Box::pin(this.handler.start(items))) {
+            let desk = this.desk;
+            let items = match next {
+                Next::Batch(id, batch) => desk.begin(id, batch),
+                Next::Again => desk.begin_again(),
+                Next::End => return Poll::Ready(()),
+            };
+            match items.and_then(|items| catch(|| Box::pin(this.handler.start(items)))) {
                 Ok(run) => this.runs.push(run),
                 Err(message) => {
-                    let last = this.runs.len();
-                    this.desk.finish(last, Err(BatchError::Panicked(message)));
+                    desk.finish(
+                        this.runs.len(),
+                        Err(BatchError::Panicked(message)),
+                        &*this.handler,
+                    );
                 }
             }
             if self.as_mut().poll_runs(cx) {
@@ -214,52 +218,5 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver").field("stats", &self.desk.shared).finish_non_exhaustive()
-    }
-}
-
-impl<T, R, E, C: Timer> Desk<T, R, E, C> {
-    /// Notes that a batch runs; returns its items.
-    fn begin(&mut self, id: BatchId, batch: Batch<T, Carried<R, E>>) -> Vec<T> {
-        let (sent, dropped) = (batch.items.len(), batch.dropped);
-        self.jobs.push(Job { id, sent, dropped, answers: batch.carried });
-        shielded(|| self.shared.make_room(sent));
-        batch.items
-    }
-
-    /// Notes what became of the batch at `place`, and tells its callers.
-    fn finish(&mut self, place: usize, result: Result<Vec<R>, BatchError<E>>) {
-        let Job { id, sent, dropped, answers } = self.jobs.remove(place);
-        self.done += 1;
-        let result = result.and_then(|results| match results.len() {
-            got if got == sent => Ok(results),
-            got => Err(BatchError::WrongLength { sent, got }),
-        });
-        let failed = result.is_err();
-        let now = self.shared.clock.now();
-        // Counted before anybody is told, so whoever has its result finds it in the statistics.
-        self.shared.gatherer.with(|gatherer| gatherer.on_done(id, now, failed));
-        shielded(|| match answers {
-            Some(answers) => {
-                let mut outcome = Outcome::new();
-                outcome.add(sent, result);
-                answers.settle(outcome.behind(dropped));
-            }
-            None => drop(result),
-        });
-        // The driver looks at the gatherer next, whatever there is to do.
-        let _ = self.shared.gatherer.with(|gatherer| gatherer.on_told(id));
-        shielded(|| self.shared.progress.notify_all());
-    }
-}
-
-/// Runs foreign code (wakers, the destructors of results) whose panic must not end the driver. The panic's message has
-/// been printed by the hook.
-fn shielded(code: impl FnOnce()) {
-    let _ = catch(code);
-}
-
-impl<T, R, E, C> Drop for Desk<T, R, E, C> {
-    fn drop(&mut self) {
-        self.shared.abandon(self.jobs.drain(..).map(|job| job.answers));
     }
 }

@@ -20,6 +20,7 @@
 //! down. Every other count is worked out from the length of the batch when it is asked for.
 
 mod batch;
+mod lanes;
 #[cfg(test)]
 mod tests;
 
@@ -29,7 +30,10 @@ use alloc::{collections::VecDeque, vec::Vec};
 
 use tidegate_core::Timestamp;
 
-pub(crate) use self::batch::{Batch, BatchId, Shed};
+pub(crate) use self::{
+    batch::{Batch, BatchId, Shed},
+    lanes::{Keys, Lanes},
+};
 use crate::{
     error::{DriverDropped, Unprocessed},
     policy::Policy,
@@ -171,12 +175,18 @@ impl<T, D: Default> Gatherer<T, D> {
         item: T,
         weight: usize,
     ) -> Result<Admitted<'_, D>, Refused<T>> {
-        if self.easy == 0 || weight > 0 {
+        if !self.is_easy(weight) {
             return self.push_slowly(now, item, weight);
         }
         self.easy -= 1;
         let index = self.open.add(item, 0);
         Ok(Admitted { carried: &mut self.open.carried, index, action: Action::Rest })
+    }
+
+    /// Returns whether an item of this weight changes nothing but the open batch.
+    #[inline]
+    pub(crate) fn is_easy(&self, weight: usize) -> bool {
+        self.easy > 0 && weight == 0
     }
 
     #[cold]
@@ -219,11 +229,15 @@ impl<T, D: Default> Gatherer<T, D> {
             Some(deadline) if is_first => self.arm_for(deadline),
             _ => self.run_unless(could_start),
         };
-        let joined = match is_last {
-            Some(_) => self.full.back_mut().unwrap_or(&mut self.open),
-            None => &mut self.open,
-        };
-        Ok(Admitted { carried: &mut joined.carried, index, action })
+        Ok(Admitted { carried: self.carried_by_the_last(), index, action })
+    }
+
+    /// Returns what the batch carries that the youngest item is in.
+    fn carried_by_the_last(&mut self) -> &mut D {
+        match self.full.back_mut() {
+            Some(last) if self.open.items.is_empty() => &mut last.carried,
+            _ => &mut self.open.carried,
+        }
     }
 
     fn refusal(&self, now: Option<Timestamp>, weight: usize) -> Option<Refusal> {
@@ -334,6 +348,11 @@ impl<T, D: Default> Gatherer<T, D> {
         }
     }
 
+    /// Takes note that the handler is called again for a batch that runs: with all of it, or with a half.
+    pub(crate) fn on_again(&mut self, is_split: bool) {
+        self.stats.count_again(is_split);
+    }
+
     /// Takes note that the callers of a batch that is done have been told.
     pub(crate) fn on_told(&mut self, id: BatchId) -> Action {
         self.running.retain(|running| running.id != id);
@@ -366,6 +385,18 @@ impl<T, D: Default> Gatherer<T, D> {
             Door::Abandoned(mark) => mark,
             _ => self.running.first().map_or_else(|| self.line_starts_at(), |oldest| oldest.from),
         }
+    }
+
+    /// Returns whether nothing waits.
+    #[cfg(feature = "stream")]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting() == 0
+    }
+
+    /// Returns whether a batch waits that nothing can join any more.
+    #[cfg(feature = "stream")]
+    pub(crate) fn has_full(&self) -> bool {
+        !self.full.is_empty()
     }
 
     /// Drops the item that has waited longest.
@@ -449,6 +480,11 @@ impl<T, D: Default> Gatherer<T, D> {
     pub(crate) fn stats(&self) -> Stats {
         let Mark(pushed) = self.line_ends_at();
         Stats { pushed, waiting: self.waiting(), running: self.with_the_handler(), ..self.stats }
+    }
+
+    /// Returns how many batches wait to be handed over.
+    fn batches(&self) -> usize {
+        self.full.len() + usize::from(!self.open.items.is_empty())
     }
 
     /// Returns how many items wait to be handed over.

@@ -7,6 +7,8 @@ use core::{
 
 use alloc::vec::Vec;
 
+use crate::dedupe::Deduped;
+
 /// Processes batches: what the builder's `build` methods make of your function.
 ///
 /// Implement it for a handler with a name or a state of its own; see [`Builder::build_with`](crate::Builder::build_with).
@@ -52,6 +54,51 @@ pub trait Handler<T> {
 
     /// Starts the work on a batch of at least one item. Its results must be in the order of the items, one for each.
     fn start(&mut self, items: Vec<T>) -> Self::Run;
+
+    /// Returns whether a batch that failed by `error` may do better later, so that [`Builder::retry`](crate::Builder::retry)
+    /// tries it again. Unless a handler says otherwise, yes.
+    fn is_passing(&self, error: &Self::Error) -> bool {
+        let _ = error;
+        true
+    }
+
+    /// Lets items of a batch with equal keys share one result: the handler gets the first of them, and its result is cloned
+    /// for the others, which are dropped.
+    ///
+    /// Nothing is remembered from one batch to the next. The items still count for the size of their batch. Costs a sort
+    /// of the keys, and clones of results where there are equal ones.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_batch_processor::{Batcher, Blocking, Handler, Wait};
+    ///
+    /// let mut asked = 0;
+    /// let load = move |ids: Vec<u32>| {
+    ///     asked += ids.len();
+    ///     Ok::<_, ()>(ids.iter().map(|id| format!("user {id}, {asked} asked for")).collect())
+    /// };
+    /// let (batcher, driver) = Batcher::builder()
+    ///     .max_items(3)
+    ///     .build_with(Blocking::new(load).dedupe_by_key(|id: &u32| *id))?;
+    /// let driver = std::thread::spawn(|| driver.wait());
+    /// let replies = [7, 8, 7].map(|id| batcher.try_submit(id).unwrap());
+    /// let users = replies.map(|reply| reply.wait().unwrap());
+    /// assert_eq!(users[0], "user 7, 2 asked for");
+    /// assert_eq!(users[2], users[0]);
+    /// # drop(batcher);
+    /// # driver.join().unwrap();
+    /// # Ok::<(), tidegate_batch_processor::BuildError>(())
+    /// ```
+    fn dedupe_by_key<K, F>(self, key: F) -> Deduped<Self, F>
+    where
+        Self: Sized,
+        Self::Output: Clone,
+        F: FnMut(&T) -> K,
+        K: Ord,
+    {
+        Deduped::new(self, key)
+    }
 }
 
 /// A handler made of a function that returns the results.

@@ -7,16 +7,24 @@ extern crate alloc;
 extern crate std;
 
 mod answers;
+mod backoff;
 mod batcher;
+#[cfg(feature = "stream")]
+mod batches;
 mod builder;
+mod dedupe;
+mod desk;
 mod drain;
 mod driver;
 mod error;
 mod gatherer;
 mod handler;
+mod keyed;
 mod leader;
+mod line;
 mod outcome;
 mod policy;
+mod recovery;
 mod shared;
 mod stats;
 mod submit;
@@ -24,18 +32,24 @@ mod submit;
 mod thread;
 mod unwind;
 
+#[cfg(feature = "stream")]
+pub use self::batches::{Batches, IntoBatches};
 #[cfg(feature = "std")]
 pub use self::thread::DriverThread;
 pub use self::{
     answers::Reply,
+    backoff::{Backoff, backoff},
     batcher::Batcher,
     builder::{Builder, Built},
+    dedupe::{Deduped, RunDeduped},
     drain::{Flush, Shutdown},
     driver::Driver,
     error::{BatchError, BuildError, DriverDropped, PushError, SubmitError, Unprocessed},
     handler::{Async, Blocking, Handler},
+    keyed::KeyedBatcher,
     leader::{Lead, LeaderBatcher},
     policy::{OnFull, Policy},
+    recovery::OnError,
     stats::Stats,
     submit::{Push, Submit},
 };

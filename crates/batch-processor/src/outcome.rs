@@ -32,6 +32,13 @@ impl<R, E> Outcome<R, E> {
         Self { dropped: 0, results: Vec::new(), failures }
     }
 
+    /// Returns the outcome of `len` items that were called for together.
+    pub(crate) fn of(len: usize, outcome: Result<Vec<R>, BatchError<E>>) -> Self {
+        let mut whole = Self::new();
+        whole.add(len, outcome);
+        whole
+    }
+
     /// Adds the outcome of the next `len` items: their results, as many, or their error.
     pub(crate) fn add(&mut self, len: usize, outcome: Result<Vec<R>, BatchError<E>>) {
         let first = self.results.len();
@@ -42,6 +49,11 @@ impl<R, E> Outcome<R, E> {
                 self.results.resize_with(first + len, || None);
             }
         }
+    }
+
+    /// Returns whether an item has failed.
+    pub(crate) fn has_failures(&self) -> bool {
+        !self.failures.is_empty()
     }
 
     /// Says how many items were dropped before those whose outcomes were added.

@@ -15,7 +15,8 @@ use tidegate_core::{
 use crate::{
     answers::{Answers, Reply},
     error::{BatchError, PushError},
-    gatherer::{Action, Gatherer, Limits, Refusal},
+    gatherer::{Action, Keys, Limits, Refusal},
+    line::Line,
     outcome::Outcome,
     policy::OnFull,
 };
@@ -39,7 +40,7 @@ pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
 ///
 /// An item costs one critical section; producers touch `work` twice a batch, when it begins and when it is due.
 pub(crate) struct Shared<T, R, E, C> {
-    pub(crate) gatherer: Lock<Gatherer<T, Carried<R, E>>>,
+    pub(crate) gatherer: Lock<Line<T, Carried<R, E>>>,
     pub(crate) work: Event,
     pub(crate) room: Event,
     pub(crate) progress: Event,
@@ -51,9 +52,15 @@ pub(crate) struct Shared<T, R, E, C> {
 }
 
 impl<T, R, E, C> Shared<T, R, E, C> {
-    pub(crate) fn new(limits: Limits, weigh: Option<Weigh<T>>, on_full: OnFull, clock: C) -> Self {
+    pub(crate) fn new(
+        limits: Limits,
+        keys: Option<Box<dyn Keys<T>>>,
+        weigh: Option<Weigh<T>>,
+        on_full: OnFull,
+        clock: C,
+    ) -> Self {
         Self {
-            gatherer: Lock::new(Gatherer::new(limits)),
+            gatherer: Lock::new(Line::new(limits, keys)),
             work: Event::new(),
             room: Event::new(),
             progress: Event::new(),
@@ -67,7 +74,7 @@ impl<T, R, E, C> Shared<T, R, E, C> {
     /// Runs a step of the gatherer's and lets the driver know of what it has to do.
     pub(crate) fn step<A>(
         &self,
-        step: impl FnOnce(&mut Gatherer<T, Carried<R, E>>) -> (A, Action),
+        step: impl FnOnce(&mut Line<T, Carried<R, E>>) -> (A, Action),
     ) -> A {
         let (answer, action) = self.gatherer.with(step);
         if action != Action::Rest {
@@ -78,7 +85,8 @@ impl<T, R, E, C> Shared<T, R, E, C> {
 
     pub(crate) fn close(&self) -> bool {
         let closed = self.step(|gatherer| match gatherer.close() {
-            Some(action) => (true, action),
+            // Even if it has nothing to hand over: the close ends its pauses.
+            Some(_) => (true, Action::Run),
             None => (false, Action::Rest),
         });
         if closed {
@@ -99,7 +107,7 @@ impl<T, R, E, C> Shared<T, R, E, C> {
 
     /// Tells everybody that there is no driver any more: also those whose batches were `running`.
     pub(crate) fn abandon(&self, running: impl Iterator<Item = Carried<R, E>>) {
-        let batches = self.gatherer.with(Gatherer::abandon);
+        let batches = self.gatherer.with(Line::abandon);
         for answers in batches.into_iter().chain(running).flatten() {
             // However many there are.
             answers.settle(Outcome::failed(usize::MAX, BatchError::DriverDropped));
@@ -130,9 +138,11 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
         // The clock is read with the lock open, and only for the first item of a batch.
         let mut now = None;
         loop {
-            let answer = self.step(|gatherer| match gatherer.push(now, item, weight) {
-                Ok(admitted) => (Ok(A::new(admitted.carried, admitted.index)), admitted.action),
-                Err(refused) => (Err((refused.why, refused.item)), refused.action),
+            let answer = self.step(|line| {
+                line.push(now, item, weight, |pushed| match pushed {
+                    Ok(admitted) => (Ok(A::new(admitted.carried, admitted.index)), admitted.action),
+                    Err(refused) => (Err((refused.why, refused.item)), refused.action),
+                })
             });
             let (why, refused) = match answer {
                 Ok(receipt) => return Ok(receipt),
@@ -147,7 +157,7 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
                 Refusal::Full => match self.on_full {
                     OnFull::Wait | OnFull::Reject => PushError::Full(refused),
                     OnFull::DropNewest => {
-                        self.gatherer.with(Gatherer::count_dropped);
+                        self.gatherer.with(Line::count_dropped);
                         return Ok(A::dropped());
                     }
                     OnFull::DropOldest => {
@@ -163,18 +173,18 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
         }
     }
 
-    /// Waits for room and lets an item in.
     /// Drops the item that has waited longest, and tells its caller.
     #[cold]
     fn drop_oldest(&self) {
         // The item is foreign: it is dropped with the lock open.
-        let Some(shed) = self.gatherer.with(Gatherer::shed) else { return };
+        let Some(shed) = self.gatherer.with(Line::shed) else { return };
         if let Some(answers) = shed.carried {
             answers.drop_below(shed.below);
         }
         drop(shed.item);
     }
 
+    /// Waits for room and lets an item in.
     pub(crate) fn offering<A: Receipt<R, E>>(&self, item: T) -> Offering<'_, T, R, E, C, A> {
         let weight = self.weight_of(&item);
         self.room.wait_until(Offer {

@@ -36,12 +36,16 @@ pub struct Stats {
     pub batches: u64,
     /// Batches of which an item has no result, because the handler failed.
     pub failures: u64,
+    /// Calls of the handler with a whole batch after the first, as [`Builder::retry`](crate::Builder::retry) says.
+    pub retries: u64,
+    /// Times that a batch, or a part of one, was split: [`OnError::Bisect`](crate::OnError::Bisect). Two calls each.
+    pub splits: u64,
     /// Items dropped because there was no room: accepted ones with [`OnFull::DropOldest`](crate::OnFull::DropOldest),
     /// ones never accepted with [`OnFull::DropNewest`](crate::OnFull::DropNewest).
     pub dropped: u64,
     /// Batches handed over because they had enough items.
     pub by_items: u64,
-    /// Batches handed over because they were heavy enough, or the next item was too heavy for them.
+    /// Batches handed over because they were heavy enough, the next item was too heavy for them, or had no room.
     pub by_weight: u64,
     /// Batches handed over because their first item had waited long enough.
     pub by_delay: u64,
@@ -53,7 +57,7 @@ pub struct Stats {
     pub by_close: u64,
     /// For how long batches waited, from their first item until they were handed over, summed.
     pub queue_time: Duration,
-    /// For how long the handler ran, summed over the batches that are done.
+    /// For how long the handler ran, summed over the batches that are done. Pauses before retries count, too.
     pub run_time: Duration,
 }
 
@@ -74,6 +78,34 @@ impl Stats {
     pub fn mean_items(&self) -> f64 {
         let items = self.done + self.running as u64;
         if self.batches == 0 { 0.0 } else { items as f64 / self.batches as f64 }
+    }
+
+    /// Returns the sums of both.
+    pub(crate) fn plus(&self, other: &Self) -> Self {
+        Self {
+            pushed: self.pushed + other.pushed,
+            done: self.done + other.done,
+            waiting: self.waiting + other.waiting,
+            running: self.running + other.running,
+            batches: self.batches + other.batches,
+            failures: self.failures + other.failures,
+            retries: self.retries + other.retries,
+            splits: self.splits + other.splits,
+            dropped: self.dropped + other.dropped,
+            by_items: self.by_items + other.by_items,
+            by_weight: self.by_weight + other.by_weight,
+            by_delay: self.by_delay + other.by_delay,
+            by_idle: self.by_idle + other.by_idle,
+            by_flush: self.by_flush + other.by_flush,
+            by_close: self.by_close + other.by_close,
+            queue_time: self.queue_time.saturating_add(other.queue_time),
+            run_time: self.run_time.saturating_add(other.run_time),
+        }
+    }
+
+    pub(crate) fn count_again(&mut self, is_split: bool) {
+        let counter = if is_split { &mut self.splits } else { &mut self.retries };
+        *counter += 1;
     }
 
     pub(crate) fn count(&mut self, trigger: Trigger) {

@@ -1,16 +1,19 @@
 //! Threads that do everything at once to one batcher, from a seed: `TIDEGATE_SEED=7 cargo test --test stress`.
 
 use std::{
+    collections::BTreeMap,
     env,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     thread,
     time::{Duration, Instant, SystemTime},
 };
 
-use tidegate_batch_processor::{BatchError, Batcher, Blocking, OnFull, Policy, SubmitError, Wait};
+use tidegate_batch_processor::{
+    BatchError, Batcher, Blocking, OnError, OnFull, Policy, SubmitError, Wait, backoff,
+};
 
 /// How long one batcher is stressed.
 const LONG: Duration = Duration::from_millis(120);
@@ -142,4 +145,94 @@ fn leaders_come_and_go_and_every_caller_that_stays_has_its_result() {
     let stats = led.stats();
     assert_eq!(seen.load(Ordering::Relaxed), stats.done);
     assert_eq!(stats.pushed, stats.done + stats.waiting as u64);
+}
+
+#[test]
+fn a_poisoned_item_fails_alone_however_often_its_batch_is_tried() {
+    let (mut random, seen) = (Random(seed()), Arc::new(AtomicU64::new(0)));
+    let (batcher, driver) = Batcher::builder()
+        .max_items(8)
+        .capacity(16)
+        .max_delay(Duration::from_micros(200))
+        .retry(backoff(1, Duration::from_micros(50), Duration::from_micros(50)).jitter(1))
+        .on_error(OnError::Bisect)
+        .build_on_thread(squares(&seen))
+        .unwrap();
+    on_three_threads(&mut random, |random| {
+        let item = random.below(1000) + 1;
+        match random.below(8) {
+            0..=2 => assert!(batcher.push(item).wait().is_ok()),
+            3 => drop(batcher.try_submit(item)),
+            4 => batcher.flush().wait().unwrap(),
+            _ => match batcher.submit(item).wait() {
+                Ok(square) => assert_eq!(square, item * item),
+                Err(SubmitError::Failed(BatchError::Handler(poison))) => {
+                    assert_eq!((*poison, item % 64), (item, 0));
+                }
+                Err(other) => panic!("{other}"),
+            },
+        }
+    });
+    batcher.shutdown().wait().unwrap();
+    let stats = batcher.stats();
+    assert_eq!((stats.waiting, stats.running, stats.done), (0, 0, stats.pushed));
+    assert!(stats.retries > 0 && stats.splits > 0);
+    drop(batcher);
+    driver.join();
+}
+
+#[test]
+fn every_key_has_its_items_in_order_while_keys_come_and_go() {
+    let mut random = Random(seed());
+    // The last item of each key that came out; each thread has keys of its own.
+    let last = Arc::new(Mutex::new(BTreeMap::<u64, u64>::new()));
+    let in_order = {
+        let last = last.clone();
+        move |items: Vec<(u64, u64)>| {
+            let mut last = last.lock().unwrap();
+            for (key, number) in &items {
+                assert_eq!(*key, items[0].0, "one key");
+                assert!(last.insert(*key, *number).is_none_or(|before| before < *number));
+            }
+            Ok::<_, ()>(items.into_iter().map(|(key, number)| key + number).collect())
+        }
+    };
+    let (batcher, driver) = Batcher::builder()
+        .max_items(4)
+        .capacity(8)
+        .max_delay(Duration::from_micros(200))
+        .keyed()
+        .build_on_thread(in_order)
+        .unwrap();
+    let threads = AtomicU64::new(0);
+    let end = Instant::now() + LONG;
+    thread::scope(|s| {
+        for _ in 0..3 {
+            let (batcher, threads, mut random) =
+                (&batcher, &threads, Random(random.below(u64::MAX)));
+            s.spawn(move || {
+                let first = 100 * threads.fetch_add(1, Ordering::Relaxed);
+                for number in 1.. {
+                    let key = first + random.below(5);
+                    match random.below(6) {
+                        0 => {
+                            assert_eq!(batcher.submit((key, number)).wait().unwrap(), key + number)
+                        }
+                        1 => drop(batcher.try_submit((key, number))),
+                        2 => batcher.flush().wait().unwrap(),
+                        _ => assert!(batcher.push((key, number)).wait().is_ok()),
+                    }
+                    if Instant::now() > end {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    batcher.shutdown().wait().unwrap();
+    let stats = batcher.stats();
+    assert_eq!((stats.waiting, stats.running, stats.done), (0, 0, stats.pushed));
+    assert_eq!(stats.failures, 0);
+    drop(batcher);
+    driver.join();
 }

@@ -1,0 +1,220 @@
+//! A stream in batches.
+
+use core::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use alloc::{vec, vec::Vec};
+
+use futures_core::Stream;
+use pin_project_lite::pin_project;
+use tidegate_core::{Timer, Timestamp};
+
+use crate::{
+    builder::Builder,
+    error::BuildError,
+    gatherer::{Refusal, Refused},
+    line::Line,
+    shared::Weigh,
+};
+
+/// Streams that can be taken in batches.
+pub trait IntoBatches: Stream + Sized {
+    /// Gathers the items into batches, by the sizes, weights, delays, [policy](Builder::policy), [keys](Builder::keyed) and clock of
+    /// these settings. What else a [`Builder`] can set has no meaning here.
+    ///
+    /// There is no driver: whoever polls the batches polls the stream, and the next batch is begun only then. So at most one
+    /// batch is gathered ahead (with keys as many as there is [room](Builder::capacity) for).
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if the settings contradict themselves.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::{pin::pin, task::{Context, Poll, Waker}};
+    /// use futures_core::Stream;
+    /// use tidegate_batch_processor::{Batcher, IntoBatches};
+    /// # struct Numbers(std::ops::Range<u32>);
+    /// # impl Stream for Numbers {
+    /// #     type Item = u32;
+    /// #     fn poll_next(mut self: std::pin::Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<u32>> {
+    /// #         Poll::Ready(self.0.next())
+    /// #     }
+    /// # }
+    ///
+    /// let numbers = Numbers(0..5); // a stream of 0, 1, 2, 3 and 4
+    /// let mut batches = pin!(numbers.batches(Batcher::builder().max_items(2))?);
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// assert_eq!(batches.as_mut().poll_next(&mut cx), Poll::Ready(Some(vec![0, 1])));
+    /// assert_eq!(batches.as_mut().poll_next(&mut cx), Poll::Ready(Some(vec![2, 3])));
+    /// assert_eq!(batches.as_mut().poll_next(&mut cx), Poll::Ready(Some(vec![4])));
+    /// assert_eq!(batches.as_mut().poll_next(&mut cx), Poll::Ready(None));
+    /// # Ok::<(), tidegate_batch_processor::BuildError>(())
+    /// ```
+    fn batches<C: Timer>(
+        self,
+        settings: Builder<Self::Item, C>,
+    ) -> Result<Batches<Self, C>, BuildError> {
+        let (line, weigh, clock) = settings.into_line()?;
+        Ok(Batches {
+            stream: self,
+            has_ended: false,
+            line,
+            weigh,
+            held: None,
+            clock,
+            sleep: None,
+            deadline: None,
+        })
+    }
+}
+
+impl<S: Stream> IntoBatches for S {}
+
+pin_project! {
+    /// Stream of the batches of a stream, made by [`IntoBatches::batches`].
+    ///
+    /// What is left when the inner stream ends is the last batch. An item that is heavier than a batch may be is a batch of its
+    /// own, behind those before it.
+    ///
+    /// # Cancel safety
+    ///
+    /// What is gathered stays here: a poll that is given up, or a timeout around one, loses nothing. To stop, take the rest by
+    /// [`into_remainder`](Self::into_remainder).
+    #[must_use = "streams do nothing unless polled"]
+    pub struct Batches<S, C>
+    where
+        S: Stream,
+        C: Timer,
+    {
+        #[pin]
+        stream: S,
+        has_ended: bool,
+        line: Line<S::Item, ()>,
+        weigh: Option<Weigh<S::Item>>,
+        // INVARIANT: younger than what is in the line, which has no room for it; and its weight.
+        held: Option<(S::Item, usize)>,
+        clock: C,
+        #[pin]
+        sleep: Option<C::Sleep>,
+        // When `sleep` ends.
+        deadline: Option<Timestamp>,
+    }
+}
+
+impl<S, C> Batches<S, C>
+where
+    S: Stream,
+    C: Timer,
+{
+    /// Returns the stream, and the items that were taken from it and are in no batch yet, in their order, of each key if
+    /// there are keys.
+    pub fn into_remainder(mut self) -> (S, Vec<S::Item>) {
+        self.line.abandon();
+        let mut items = self.line.leftovers().into_items();
+        items.extend(self.held.map(|(item, _)| item));
+        (self.stream, items)
+    }
+
+    /// Takes items from the stream until a batch is full, there is none now, or no room; or returns one that is too heavy.
+    fn fill(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<S::Item> {
+        let mut this = self.project();
+        // A batch that is merely due grows for as long as there are items.
+        while !this.line.has_full() {
+            let (item, weight) = match this.held.take() {
+                Some(held) => held,
+                None if *this.has_ended => return None,
+                None => match this.stream.as_mut().poll_next(cx) {
+                    Poll::Pending => return None,
+                    Poll::Ready(None) => {
+                        *this.has_ended = true;
+                        this.line.close();
+                        return None;
+                    }
+                    Poll::Ready(Some(item)) => {
+                        let weight = this.weigh.as_ref().map_or(0, |weigh| weigh(&item));
+                        (item, weight)
+                    }
+                },
+            };
+            let mut pushed = this.line.push(None, item, weight, |pushed| pushed.map(drop));
+            if let Err(Refused { item, why: Refusal::NoTime, .. }) = pushed {
+                // The clock is read for the first item of a batch only.
+                let now = Some(this.clock.now());
+                pushed = this.line.push(now, item, weight, |pushed| pushed.map(drop));
+            }
+            match pushed {
+                Ok(()) => {}
+                Err(Refused { item, why: Refusal::TooHeavy, .. }) if this.line.is_empty() => {
+                    return Some(item);
+                }
+                Err(Refused { item, why, .. }) => {
+                    *this.held = Some((item, weight));
+                    if why == Refusal::TooHeavy {
+                        this.line.flush();
+                    }
+                    // Something is due now, if only for want of room.
+                    return None;
+                }
+            }
+        }
+        None
+    }
+}
+
+impl<S, C> Stream for Batches<S, C>
+where
+    S: Stream,
+    C: Timer,
+{
+    type Item = Vec<S::Item>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(heavy) = self.as_mut().fill(cx) {
+                return Poll::Ready(Some(vec![heavy]));
+            }
+            let mut this = self.as_mut().project();
+            let now = this.clock.now();
+            this.line.on_timer(now);
+            if let Some((id, batch)) = this.line.start(now) {
+                // Who takes it is done with the one before.
+                this.line.on_done(id, now, false);
+                this.line.on_told(id);
+                return Poll::Ready(Some(batch.items));
+            }
+            if this.line.is_over() {
+                return Poll::Ready(None);
+            }
+            let deadline = this.line.alarm(now);
+            if deadline != *this.deadline {
+                this.sleep.set(deadline.map(|deadline| this.clock.sleep_until(deadline)));
+                *this.deadline = deadline;
+            }
+            match this.sleep.as_mut().as_pin_mut().map(|sleep| sleep.poll(cx)) {
+                None | Some(Poll::Pending) => return Poll::Pending,
+                // The time has come: look again.
+                Some(Poll::Ready(())) => {
+                    this.sleep.set(None);
+                    *this.deadline = None;
+                }
+            }
+        }
+    }
+}
+
+impl<S, C> fmt::Debug for Batches<S, C>
+where
+    S: Stream,
+    C: Timer,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batches")
+            .field("waiting", &self.line.stats().waiting)
+            .finish_non_exhaustive()
+    }
+}

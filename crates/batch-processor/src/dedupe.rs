@@ -1,0 +1,116 @@
+//! Items of a batch that ask for the same thing.
+
+use core::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use alloc::{collections::BTreeMap, vec::Vec};
+
+use pin_project_lite::pin_project;
+
+use crate::handler::Handler;
+
+/// A handler that gets one of several equal items of a batch: see [`Handler::dedupe_by_key`].
+pub struct Deduped<H, F> {
+    handler: H,
+    key: F,
+}
+
+impl<H, F> Deduped<H, F> {
+    pub(crate) const fn new(handler: H, key: F) -> Self {
+        Self { handler, key }
+    }
+}
+
+impl<T, K, H, F> Handler<T> for Deduped<H, F>
+where
+    H: Handler<T>,
+    H::Output: Clone,
+    F: FnMut(&T) -> K,
+    K: Ord,
+{
+    type Output = H::Output;
+    type Error = H::Error;
+    type Run = RunDeduped<H::Run>;
+
+    fn start(&mut self, items: Vec<T>) -> Self::Run {
+        let sent = items.len();
+        let (mut firsts, mut unique) = (BTreeMap::new(), Vec::with_capacity(sent));
+        let place_of = |item| {
+            let next = unique.len();
+            let place = *firsts.entry((self.key)(&item)).or_insert(next);
+            if place == next {
+                unique.push(item);
+            }
+            place
+        };
+        let places: Vec<_> = items.into_iter().map(place_of).collect();
+        let equals = (unique.len() < sent).then_some(Equals { places, unique: unique.len() });
+        RunDeduped { run: self.handler.start(unique), equals }
+    }
+
+    fn is_passing(&self, error: &H::Error) -> bool {
+        self.handler.is_passing(error)
+    }
+}
+
+impl<H: fmt::Debug, F> fmt::Debug for Deduped<H, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Deduped").field(&self.handler).finish()
+    }
+}
+
+pin_project! {
+    /// The work on a batch without its equal items.
+    #[must_use = "futures do nothing unless awaited or waited for"]
+    pub struct RunDeduped<Run> {
+        #[pin]
+        run: Run,
+        // `None` if no two were equal: then the results are as they should be.
+        equals: Option<Equals>,
+    }
+}
+
+/// Which items were equal.
+struct Equals {
+    /// For each item the place of the one that was sent.
+    places: Vec<usize>,
+    /// How many were sent.
+    unique: usize,
+}
+
+impl Equals {
+    /// Returns a result for each item. A wrong number of results stays wrong, by as much if there are too many.
+    fn spread<R: Clone>(&self, results: Vec<R>) -> Vec<R> {
+        let shared = self.places.iter().filter_map(|place| results.get(*place).cloned());
+        let mut spread: Vec<_> = shared.collect();
+        spread.extend(results.into_iter().skip(self.unique));
+        spread
+    }
+}
+
+impl<R, E, Run> Future for RunDeduped<Run>
+where
+    R: Clone,
+    Run: Future<Output = Result<Vec<R>, E>>,
+{
+    type Output = Result<Vec<R>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let results = ready!(this.run.poll(cx));
+        Poll::Ready(match this.equals {
+            Some(equals) => results.map(|results| equals.spread(results)),
+            None => results,
+        })
+    }
+}
+
+impl<Run> fmt::Debug for RunDeduped<Run> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunDeduped").finish_non_exhaustive()
+    }
+}

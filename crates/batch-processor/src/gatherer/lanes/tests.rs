@@ -1,0 +1,327 @@
+//! The lanes against gatherers that know nothing of each other, one for each key, and a list of all items.
+
+use core::time::Duration;
+
+use alloc::{boxed::Box, collections::BTreeMap, vec, vec::Vec};
+
+use proptest::prelude::*;
+use tidegate_core::Timestamp;
+
+use super::{Keys, Lanes};
+use crate::{
+    gatherer::{Action, BatchId, Gatherer, Limits, Mark, Refusal},
+    policy::Policy,
+    stats::Trigger,
+};
+
+type Item = (u8, usize);
+type Machine = Lanes<Item, Vec<usize>>;
+
+const LIMITS: Limits = Limits {
+    max_items: 3,
+    max_weight: 8,
+    max_delay: Duration::from_nanos(10),
+    max_in_flight: 2,
+    policy: Policy::Delay,
+    keeps_weights: true,
+    capacity: 6,
+    capacity_weight: 16,
+};
+
+/// Of one key alone: there is room whenever the lanes have some.
+const ALONE: Limits = Limits { max_in_flight: 1, capacity: 100, capacity_weight: 1000, ..LIMITS };
+
+#[derive(Default)]
+struct Known(BTreeMap<u8, usize>);
+
+impl Keys<Item> for Known {
+    fn find(&self, item: &Item) -> Option<usize> {
+        self.0.get(&item.0).copied()
+    }
+
+    fn insert(&mut self, item: &Item, place: usize) {
+        assert!(self.0.values().all(|known| *known != place), "a place is one key's");
+        assert_eq!(self.0.insert(item.0, place), None);
+    }
+
+    fn forget(&mut self, place: usize) {
+        let before = self.0.len();
+        self.0.retain(|_, known| *known != place);
+        assert_eq!(self.0.len() + 1, before);
+    }
+}
+
+fn push(
+    machine: &mut Machine,
+    now: u64,
+    item: Item,
+    weight: usize,
+) -> Result<Action, (Refusal, Action)> {
+    let mut time = None;
+    loop {
+        match machine.push(time, item, weight) {
+            Ok(admitted) => {
+                assert_eq!(admitted.carried.len(), admitted.index);
+                admitted.carried.push(item.1);
+                return Ok(admitted.action);
+            }
+            Err(refused) if refused.why == Refusal::NoTime => {
+                time = Some(Timestamp::from_nanos(now));
+            }
+            Err(refused) => {
+                assert_eq!(refused.item, item);
+                return Err((refused.why, refused.action));
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Push(u8, usize),
+    Advance(u64),
+    Look,
+    Done(usize),
+    Flush,
+    Shed,
+    Close,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        9 => (0_u8..4, 0_usize..6).prop_map(|(key, weight)| Step::Push(key, weight)),
+        3 => (0_u64..8).prop_map(Step::Advance),
+        5 => Just(Step::Look),
+        4 => (0_usize..6).prop_map(Step::Done),
+        1 => Just(Step::Flush),
+    ]
+}
+
+/// All items in the order in which they came, and what has become of them.
+#[derive(Default)]
+struct Reference {
+    keys: BTreeMap<u8, Gatherer<Item, Vec<usize>>>,
+    items: Vec<(u8, Fate, usize)>,
+    closed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Waits,
+    Runs,
+    Over,
+}
+
+impl Reference {
+    fn count(&self, fate: Fate) -> usize {
+        self.items.iter().filter(|(_, its, _)| *its == fate).count()
+    }
+
+    fn push(&mut self, now: u64, key: u8, weight: usize) -> Result<(), Refusal> {
+        let waiting = self.items.iter().filter(|(_, fate, _)| *fate == Fate::Waits);
+        let load = waiting.map(|(_, _, weight)| weight).sum::<usize>() + weight;
+        if self.closed {
+            return Err(Refusal::Closed);
+        }
+        if self.count(Fate::Waits) == LIMITS.capacity || load > LIMITS.capacity_weight {
+            let oldest = self.items.iter().find(|(_, fate, _)| *fate == Fate::Waits);
+            if let (Some((oldest, ..)), false) = (oldest, self.keys.values().any(Gatherer::has_due))
+            {
+                self.keys.get_mut(oldest).unwrap().make_due(Trigger::Weight);
+            }
+            return Err(Refusal::Full);
+        }
+        let item = (key, self.items.len());
+        let gatherer = self.keys.entry(key).or_insert_with(|| Gatherer::new(ALONE));
+        assert!(gatherer.push(Some(Timestamp::from_nanos(now)), item, weight).is_ok());
+        self.items.push((key, Fate::Waits, weight));
+        Ok(())
+    }
+
+    fn set(&mut self, items: &[usize], fate: Fate) {
+        items.iter().for_each(|number| self.items[*number].1 = fate);
+    }
+
+    fn can_start(&self) -> bool {
+        self.keys.values().any(Gatherer::can_start)
+    }
+}
+
+/// What a driver knows that looks only when it is told to, or when its alarm goes off.
+#[derive(Debug, Default)]
+struct Driver {
+    will_look: bool,
+    alarm: Option<Timestamp>,
+}
+
+impl Driver {
+    fn hear(&mut self, action: Action, machine: &mut Machine, now: u64) {
+        match action {
+            Action::Rest => {}
+            Action::Arm => self.alarm = machine.alarm(Timestamp::from_nanos(now)),
+            Action::Run => self.will_look = true,
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn each_key_has_what_a_gatherer_of_its_own_would_give_it(
+        steps in prop::collection::vec(step(), 0..150),
+        close_after in 0_usize..150,
+    ) {
+        let mut machine = Machine::new(LIMITS, Box::<Known>::default());
+        let (mut reference, mut driver, mut now) = (Reference::default(), Driver::default(), 0);
+        let mut running: Vec<(BatchId, BatchId, u8, Vec<usize>)> = Vec::new();
+        let mut steps = steps;
+        steps.insert(close_after.min(steps.len()), Step::Close);
+        // In the end everything that was accepted must be done.
+        let last = [Step::Look, Step::Done(0)];
+        steps.extend(last.into_iter().cycle().take(40));
+        for step in steps {
+            let time = Timestamp::from_nanos(now);
+            match step {
+                Step::Push(key, weight) => {
+                    let item = (key, reference.items.len());
+                    let expected = reference.push(now, key, weight);
+                    let action = match push(&mut machine, now, item, weight) {
+                        Ok(action) => { prop_assert_eq!(expected, Ok(())); action }
+                        Err((why, action)) => { prop_assert_eq!(expected, Err(why)); action }
+                    };
+                    driver.hear(action, &mut machine, now);
+                }
+                Step::Advance(nanos) => now += nanos,
+                Step::Look => {
+                    machine.on_timer(time);
+                    reference.keys.values_mut().for_each(|gatherer| _ = gatherer.on_timer(time));
+                    let could_start = reference.can_start() && running.len() < LIMITS.max_in_flight;
+                    let started = machine.start(time);
+                    prop_assert_eq!(started.is_some(), could_start);
+                    let more = started.is_some() && reference.keys.values().filter(|g| g.can_start()).count() > 1;
+                    if let Some((id, batch)) = started {
+                        let key = batch.items[0].0;
+                        let gatherer = reference.keys.get_mut(&key).unwrap();
+                        let (in_lane, alone) = gatherer.start(time).unwrap();
+                        prop_assert_eq!(&batch.items, &alone.items);
+                        let numbers = batch.carried;
+                        prop_assert!(numbers.iter().copied().eq(alone.items.iter().map(|item| item.1)));
+                        reference.set(&numbers, Fate::Runs);
+                        running.push((id, in_lane, key, numbers));
+                    }
+                    // A driver that has begun a batch looks again.
+                    let alarm = machine.alarm(time);
+                    driver = Driver { will_look: more || machine.is_over(), alarm };
+                }
+                Step::Done(which) => {
+                    if !running.is_empty() {
+                        let (id, in_lane, key, items) = running.remove(which % running.len());
+                        machine.on_done(id, time, false);
+                        // A batch is done once.
+                        machine.on_done(id, time, true);
+                        prop_assert!(machine.stats().failures == 0 && !machine.is_over());
+                        let action = machine.on_told(id);
+                        driver.hear(action, &mut machine, now);
+                        let gatherer = reference.keys.get_mut(&key).unwrap();
+                        gatherer.on_done(in_lane, time, false);
+                        gatherer.on_told(in_lane);
+                        reference.set(&items, Fate::Over);
+                    }
+                }
+                Step::Flush => {
+                    let (mark, action) = machine.flush();
+                    prop_assert_eq!(mark, Mark(reference.items.len() as u64));
+                    driver.hear(action, &mut machine, now);
+                    reference.keys.values_mut().for_each(|gatherer| _ = gatherer.flush());
+                }
+                Step::Close => {
+                    if let Some(action) = machine.close() {
+                        driver.hear(action, &mut machine, now);
+                    }
+                    reference.keys.values_mut().for_each(|gatherer| _ = gatherer.close());
+                    reference.closed = true;
+                }
+                Step::Shed => unreachable!("not among these steps"),
+            }
+            let over = reference.items.iter().position(|(_, fate, _)| *fate != Fate::Over);
+            let over = over.unwrap_or(reference.items.len()) as u64;
+            // A batch is over as a whole, but nothing that is not over is said to be.
+            prop_assert_eq!(machine.is_done(Mark(over)), Some(Ok(())));
+            prop_assert_eq!(machine.is_done(Mark(over + 1)), None);
+            prop_assert_eq!(machine.is_over(), reference.closed && over == reference.items.len() as u64);
+            let stats = machine.stats();
+            prop_assert_eq!((stats.pushed, stats.waiting), (reference.items.len() as u64, reference.count(Fate::Waits)));
+            prop_assert_eq!((stats.running, stats.done), (reference.count(Fate::Runs), reference.count(Fate::Over) as u64));
+            // Idle keys are forgotten, and their places taken by others.
+            let busy = |key: &u8| reference.items.iter().any(|(its, fate, _)| its == key && *fate != Fate::Over);
+            let keys: Vec<_> = (0..4_u8).filter(busy).collect();
+            prop_assert!((0..4_u8).all(|key| machine.keys.find(&(key, 0)).is_some() == keys.contains(&key)));
+            prop_assert_eq!(machine.lanes.len() - machine.free.len(), keys.len());
+            let deadline = reference.keys.values().filter_map(Gatherer::deadline).min();
+            prop_assert_eq!(machine.timers.first().map(|(deadline, _)| *deadline), deadline);
+            // Nobody who relies on the actions sleeps beside work.
+            if running.len() < LIMITS.max_in_flight {
+                prop_assert!(driver.will_look || !(reference.can_start() || machine.is_over()));
+                let in_time = driver.alarm.is_some_and(|alarm| Some(alarm) <= deadline);
+                prop_assert!(driver.will_look || deadline.is_none() || in_time);
+            }
+        }
+        prop_assert!(machine.is_over());
+    }
+
+    /// The same steps and drops of the oldest items: nothing is lost but what was dropped, each key keeps its order.
+    #[test]
+    fn what_is_not_dropped_is_handed_over_in_the_order_of_its_key(
+        steps in prop::collection::vec(prop_oneof![4 => step(), 1 => Just(Step::Shed)], 0..150),
+    ) {
+        let mut machine = Machine::new(LIMITS, Box::<Known>::default());
+        let (mut now, mut running) = (0, Vec::new());
+        let mut fates = BTreeMap::<u8, Vec<usize>>::new();
+        let (mut dropped, mut accepted) = (Vec::new(), 0);
+        let last = [Step::Look, Step::Done(0)];
+        let end = vec![Step::Close].into_iter().chain(last.into_iter().cycle().take(40));
+        for step in steps.into_iter().chain(end) {
+            let time = Timestamp::from_nanos(now);
+            match step {
+                Step::Push(key, weight) => {
+                    accepted += usize::from(push_numbered(&mut machine, now, key, weight, accepted));
+                }
+                Step::Advance(nanos) => now += nanos,
+                Step::Look => {
+                    machine.on_timer(time);
+                    if let Some((id, batch)) = machine.start(time) {
+                        let handed = fates.entry(batch.items[0].0).or_default();
+                        prop_assert!(batch.items.iter().all(|item| item.0 == batch.items[0].0));
+                        handed.extend(batch.items.iter().map(|item| item.1));
+                        running.push(id);
+                    }
+                }
+                Step::Done(which) => {
+                    if !running.is_empty() {
+                        let id = running.remove(which % running.len());
+                        machine.on_done(id, time, false);
+                        machine.on_told(id);
+                    }
+                }
+                Step::Flush => _ = machine.flush(),
+                Step::Shed => dropped.extend(machine.shed().map(|shed| shed.item.1)),
+                Step::Close => _ = machine.close(),
+            }
+            prop_assert_eq!(machine.ready.is_empty(), !machine.lanes.iter().any(|lane| lane.gatherer.can_start()));
+        }
+        prop_assert!(machine.is_over());
+        prop_assert!(fates.values().all(|numbers| numbers.is_sorted()));
+        let mut all: Vec<_> = fates.into_values().flatten().chain(dropped.iter().copied()).collect();
+        all.sort_unstable();
+        prop_assert!(all.into_iter().eq(0..accepted));
+        prop_assert_eq!(machine.stats().dropped, dropped.len() as u64);
+        prop_assert_eq!((machine.waiting, machine.weight, machine.free.len()), (0, 0, machine.lanes.len()));
+    }
+}
+
+/// Pushes, and drops what the batch carries, whose numbers a drop would leave behind.
+fn push_numbered(machine: &mut Machine, now: u64, key: u8, weight: usize, number: usize) -> bool {
+    let now = Timestamp::from_nanos(now);
+    machine.push(Some(now), (key, number), weight).is_ok()
+}

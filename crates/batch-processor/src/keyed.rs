@@ -1,0 +1,84 @@
+//! Batches by key.
+
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+
+use tidegate_core::SystemClock;
+
+use crate::{batcher::Batcher, builder::Builder, gatherer::Keys};
+
+/// A [`Batcher`] of items with keys, each of which has a batch, a timer and an order of its own: see [`Builder::keyed`].
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_batch_processor::{Batcher, KeyedBatcher, Wait};
+///
+/// // One insert for each table, of at most 2 rows.
+/// let insert = |rows: Vec<(&'static str, u32)>| {
+///     let table = rows[0].0;
+///     Ok::<_, ()>(rows.iter().map(|(_, row)| format!("{table}: {row} of {}", rows.len())).collect())
+/// };
+/// let (batcher, driver) = Batcher::builder()
+///     .max_items(2)
+///     .max_delay(Duration::from_secs(3600))
+///     .keyed()
+///     .build_on_thread(insert)?;
+/// let batcher: KeyedBatcher<&str, u32, String, ()> = batcher;
+/// let rows = [("users", 1), ("orders", 2), ("users", 3)];
+/// let replies = rows.map(|row| batcher.try_submit(row).unwrap());
+/// batcher.flush().wait().unwrap();
+/// let results = replies.map(|reply| reply.wait().unwrap());
+/// assert_eq!(results, ["users: 1 of 2", "orders: 2 of 1", "users: 3 of 2"]);
+/// # drop(batcher);
+/// # driver.join();
+/// # Ok::<(), tidegate_batch_processor::BuildError>(())
+/// ```
+pub type KeyedBatcher<K, T, R, E, C = SystemClock> = Batcher<(K, T), R, E, C>;
+
+impl<K, T, C> Builder<(K, T), C>
+where
+    K: Ord + Clone + Send + 'static,
+{
+    /// Gathers a batch for each key: the handler gets items of one key only.
+    ///
+    /// Each key has its own batch, which is full, heavy or old on its own; its own order, with at most one batch in flight; and
+    /// its turn, one batch at a time. All else is for all keys together: the [capacity](Self::capacity), the number of batches in
+    /// [flight](Self::max_in_flight), flush, close and shutdown, the statistics, and the driver. Where there is no room and
+    /// nothing is due, the oldest batch is. [`OnFull::DropOldest`](crate::OnFull::DropOldest) drops the first item of the oldest
+    /// batch that waits. What comes back from a shutdown is in order key by key.
+    ///
+    /// A key is cloned twice when it comes, and is forgotten when nothing of it waits or runs. What is kept is the room of as many
+    /// keys as were ever there at once, which the capacity bounds. An item costs a search among the keys that are there. `K::cmp`
+    /// and `K::clone` run while the lock is held, so they must not come back to the batcher.
+    pub fn keyed(self) -> Self {
+        self.with_keys(Box::new(Places { of: BTreeMap::new(), keys: Vec::new() }))
+    }
+}
+
+/// The places of keys.
+struct Places<K> {
+    of: BTreeMap<K, usize>,
+    // INVARIANT: by place; those that are `None` are free.
+    keys: Vec<Option<K>>,
+}
+
+impl<K: Ord + Clone + Send, T> Keys<(K, T)> for Places<K> {
+    fn find(&self, (key, _): &(K, T)) -> Option<usize> {
+        self.of.get(key).copied()
+    }
+
+    fn insert(&mut self, (key, _): &(K, T), place: usize) {
+        if self.keys.len() <= place {
+            self.keys.resize(place + 1, None);
+        }
+        self.keys[place] = Some(key.clone());
+        self.of.insert(key.clone(), place);
+    }
+
+    fn forget(&mut self, place: usize) {
+        if let Some(key) = self.keys[place].take() {
+            self.of.remove(&key);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The one gatherer of a batcher, or one for each key.
+
+use alloc::{boxed::Box, vec::Vec};
+
+use tidegate_core::Timestamp;
+
+use crate::{
+    error::{DriverDropped, Unprocessed},
+    gatherer::{
+        Action, Admitted, Batch, BatchId, Gatherer, Keys, Lanes, Limits, Mark, Refused, Shed,
+    },
+    stats::Stats,
+};
+
+/// Where the items of a batcher wait. Each method is [`Gatherer`]'s.
+pub(crate) struct Line<T, D> {
+    // INVARIANT: with lanes nothing is ever in it, so no push is easy.
+    one: Gatherer<T, D>,
+    lanes: Option<Box<Lanes<T, D>>>,
+}
+
+impl<T, D: Default> Line<T, D> {
+    pub(crate) fn new(limits: Limits, keys: Option<Box<dyn Keys<T>>>) -> Self {
+        Self {
+            one: Gatherer::new(limits),
+            lanes: keys.map(|keys| Box::new(Lanes::new(limits, keys))),
+        }
+    }
+
+    /// Lets an item in, and goes on with what came of it.
+    ///
+    /// The ways do not join again before `then` has picked what it wants: an easy push would take a sixth more instructions.
+    #[inline]
+    pub(crate) fn push<A>(
+        &mut self,
+        now: Option<Timestamp>,
+        item: T,
+        weight: usize,
+        then: impl FnOnce(Result<Admitted<'_, D>, Refused<T>>) -> A,
+    ) -> A {
+        if !self.one.is_easy(weight) {
+            if let Some(lanes) = &mut self.lanes {
+                return then(lanes.push(now, item, weight));
+            }
+        }
+        then(self.one.push(now, item, weight))
+    }
+
+    pub(crate) fn on_timer(&mut self, now: Timestamp) -> Action {
+        match &mut self.lanes {
+            None => self.one.on_timer(now),
+            Some(lanes) => lanes.on_timer(now),
+        }
+    }
+
+    pub(crate) fn alarm(&mut self, now: Timestamp) -> Option<Timestamp> {
+        match &mut self.lanes {
+            None => self.one.alarm(now),
+            Some(lanes) => lanes.alarm(now),
+        }
+    }
+
+    pub(crate) fn start(&mut self, now: Timestamp) -> Option<(BatchId, Batch<T, D>)> {
+        match &mut self.lanes {
+            None => self.one.start(now),
+            Some(lanes) => lanes.start(now),
+        }
+    }
+
+    pub(crate) fn on_done(&mut self, id: BatchId, now: Timestamp, failed: bool) {
+        match &mut self.lanes {
+            None => self.one.on_done(id, now, failed),
+            Some(lanes) => lanes.on_done(id, now, failed),
+        }
+    }
+
+    pub(crate) fn on_again(&mut self, is_split: bool) {
+        match &mut self.lanes {
+            None => self.one.on_again(is_split),
+            Some(lanes) => lanes.on_again(is_split),
+        }
+    }
+
+    pub(crate) fn on_told(&mut self, id: BatchId) -> Action {
+        match &mut self.lanes {
+            None => self.one.on_told(id),
+            Some(lanes) => lanes.on_told(id),
+        }
+    }
+
+    pub(crate) fn flush(&mut self) -> (Mark, Action) {
+        match &mut self.lanes {
+            None => self.one.flush(),
+            Some(lanes) => lanes.flush(),
+        }
+    }
+
+    pub(crate) fn is_done(&self, mark: Mark) -> Option<Result<(), DriverDropped>> {
+        match &self.lanes {
+            None => self.one.is_done(mark),
+            Some(lanes) => lanes.is_done(mark),
+        }
+    }
+
+    /// Returns whether nothing waits.
+    #[cfg(feature = "stream")]
+    pub(crate) fn is_empty(&self) -> bool {
+        match &self.lanes {
+            None => self.one.is_empty(),
+            Some(lanes) => lanes.is_empty(),
+        }
+    }
+
+    /// Returns whether a batch waits that nothing can join any more.
+    #[cfg(feature = "stream")]
+    pub(crate) fn has_full(&self) -> bool {
+        match &self.lanes {
+            None => self.one.has_full(),
+            Some(lanes) => lanes.has_full(),
+        }
+    }
+
+    pub(crate) fn shed(&mut self) -> Option<Shed<T, D>>
+    where
+        D: Clone,
+    {
+        match &mut self.lanes {
+            None => self.one.shed(),
+            Some(lanes) => lanes.shed(),
+        }
+    }
+
+    pub(crate) fn count_dropped(&mut self) {
+        match &mut self.lanes {
+            None => self.one.count_dropped(),
+            Some(lanes) => lanes.count_dropped(),
+        }
+    }
+
+    pub(crate) fn close(&mut self) -> Option<Action> {
+        match &mut self.lanes {
+            None => self.one.close(),
+            Some(lanes) => lanes.close(),
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        match &self.lanes {
+            None => self.one.is_closed(),
+            Some(lanes) => lanes.is_closed(),
+        }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        match &self.lanes {
+            None => self.one.is_over(),
+            Some(lanes) => lanes.is_over(),
+        }
+    }
+
+    pub(crate) fn abandon(&mut self) -> Vec<D> {
+        match &mut self.lanes {
+            None => self.one.abandon(),
+            Some(lanes) => lanes.abandon(),
+        }
+    }
+
+    pub(crate) fn leftovers(&mut self) -> Unprocessed<T> {
+        match &mut self.lanes {
+            None => self.one.leftovers(),
+            Some(lanes) => lanes.leftovers(),
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        match &self.lanes {
+            None => self.one.stats(),
+            Some(lanes) => lanes.stats(),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What is done with a batch that failed: it is tried again, and then split, until none but the items to blame have failed.
+//!
+//! ```text
+//!           ┌────────pause, while there are retries────────┐
+//!           ▼                                              │
+//! batch ─▶ call ──error──▶ a retry left, still open? ──yes─┘
+//!           │                     │ no
+//!           │               more than one item? ──yes──▶ the first half is called, later the second
+//!           │ results             │ no
+//!           ▼                     ▼
+//!         the results or the error of these items; then the part that comes next, or over
+//! ```
+//!
+//! Like the gatherer it has no clock and no lock: it says what comes next.
+
+use core::{mem, time::Duration};
+
+use alloc::vec::Vec;
+
+use crate::{backoff::Backoff, error::BatchError, outcome::Outcome};
+
+/// What happens to the items of a batch for which the handler failed.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_batch_processor::{Batcher, OnError, Wait};
+///
+/// // One bad row makes the transaction fail; the others are written without it.
+/// let insert = |rows: Vec<&'static str>| match rows.contains(&"bad") {
+///     true => Err("constraint violated"),
+///     false => Ok(vec![(); rows.len()]),
+/// };
+/// let (batcher, driver) =
+///     Batcher::builder().max_items(4).on_error(OnError::Bisect).build_on_thread(insert)?;
+/// let replies = ["a", "b", "bad", "c"].map(|row| batcher.try_submit(row).unwrap());
+/// let results = replies.map(|reply| reply.wait().is_ok());
+/// assert_eq!(results, [true, true, false, true]);
+/// # drop(batcher);
+/// # driver.join();
+/// # Ok::<(), tidegate_batch_processor::BuildError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnError {
+    /// They share the error.
+    #[default]
+    Fail,
+    /// The batch is split in halves, for each of which the handler is called, and so on: each item gets its result, or the
+    /// error of a call for it alone.
+    ///
+    /// A batch of n items of which k are to blame costs at most 2k⌈log₂ n⌉ calls beside the first, and never more than
+    /// 2n − 2. A panic and a wrong number of results count as errors.
+    Bisect,
+}
+
+/// How a batcher recovers.
+#[derive(Debug)]
+pub(crate) struct Recovery<T> {
+    // Of a `T` that can be cloned: the builder's methods asked for that.
+    pub(crate) copy: fn(&[T]) -> Vec<T>,
+    pub(crate) backoff: Option<Backoff>,
+    pub(crate) on_error: OnError,
+}
+
+/// A batch that can be called for again.
+pub(crate) struct Effort<T, R, E> {
+    // INVARIANT: the items of the part that is up, unless no other call can follow.
+    items: Vec<T>,
+    /// How many items the part that is up has.
+    sent: usize,
+    // INVARIANT: the parts that come later, the last one first.
+    later: Vec<Vec<T>>,
+    /// Retries are for the whole: not once it was split.
+    is_split: bool,
+    failures: u32,
+    outcome: Outcome<R, E>,
+}
+
+/// What comes next for a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// A call after this pause, the same again.
+    Retry(Duration),
+    /// A call for the first half of what failed.
+    Split,
+    /// A call for the next part.
+    Part,
+    /// Nothing: see [`Effort::into_outcome`].
+    Over,
+}
+
+impl<T> Recovery<T> {
+    /// Returns whether another call may follow the next one for the items that are up.
+    fn may_need<R, E>(&self, effort: &Effort<T, R, E>) -> bool {
+        let has_retries = self.backoff.is_some_and(|backoff| effort.failures < backoff.retries());
+        (has_retries && !effort.is_split) || self.can_split(effort.sent)
+    }
+
+    fn can_split(&self, sent: usize) -> bool {
+        self.on_error == OnError::Bisect && sent > 1
+    }
+}
+
+impl<T, R, E> Effort<T, R, E> {
+    pub(crate) fn new(items: Vec<T>) -> Self {
+        let sent = items.len();
+        Self {
+            items,
+            sent,
+            later: Vec::new(),
+            is_split: false,
+            failures: 0,
+            outcome: Outcome::new(),
+        }
+    }
+
+    /// Returns how many items the next call is for.
+    pub(crate) fn sent(&self) -> usize {
+        self.sent
+    }
+
+    /// Returns the items for the next call: the last one gets them as they are, the others clones.
+    pub(crate) fn items(&mut self, recovery: &Recovery<T>) -> Vec<T> {
+        if recovery.may_need(self) {
+            (recovery.copy)(&self.items)
+        } else {
+            mem::take(&mut self.items)
+        }
+    }
+
+    /// Takes note of what came of a call. `may_retry` unless the error is for ever, or there is no time any more.
+    pub(crate) fn on_result(
+        &mut self,
+        result: Result<Vec<R>, BatchError<E>>,
+        may_retry: bool,
+        recovery: &mut Recovery<T>,
+    ) -> Next {
+        if result.is_err() {
+            if may_retry && !self.is_split {
+                let pause = recovery.backoff.as_mut().and_then(|b| b.pause(self.failures + 1));
+                if let Some(pause) = pause {
+                    self.failures += 1;
+                    return Next::Retry(pause);
+                }
+            }
+            if recovery.can_split(self.sent) {
+                self.later.push(self.items.split_off(self.sent / 2));
+                self.sent /= 2;
+                self.is_split = true;
+                return Next::Split;
+            }
+        }
+        self.outcome.add(self.sent, result);
+        match self.later.pop() {
+            Some(items) => {
+                self.sent = items.len();
+                self.items = items;
+                Next::Part
+            }
+            None => Next::Over,
+        }
+    }
+
+    pub(crate) fn into_outcome(self) -> Outcome<R, E> {
+        self.outcome
+    }
+}
+
+#[cfg(test)]
+mod tests;
