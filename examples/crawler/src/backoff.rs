@@ -2,59 +2,37 @@
 
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tidegate::pipeline::{self, RetryPolicy, backoff};
 
-/// Pauses between the tries for one page: exponential, with full jitter on top.
-#[derive(Debug, Clone, Copy)]
+use crate::fetch::FetchError;
+
+/// Tries after the first.
+const RETRIES: u32 = 4;
+/// The pause before the second try; it doubles from there, up to `LONGEST`.
+const FIRST: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_secs(5);
+/// A server that asks for more than this is given up.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// When to try again: exponential, with full jitter, and never before the server wants it.
+#[derive(Debug)]
 pub struct Backoff {
-    /// Pause before the second try; doubles from there.
-    pub first: Duration,
-    /// No pause of ours is longer (before jitter).
-    pub cap: Duration,
-    /// Tries after the first.
-    pub retries: usize,
-    /// A server that asks for more patience than this is given up.
-    pub patience: Duration,
-}
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Self {
-            first: Duration::from_millis(50),
-            cap: Duration::from_secs(5),
-            retries: 4,
-            patience: Duration::from_secs(120),
-        }
-    }
+    schedule: pipeline::Backoff,
 }
 
 impl Backoff {
-    /// Starts the pauses of one page.
-    pub fn start(&self) -> Pauses {
-        let schedule = ExponentialBuilder::new()
-            .with_min_delay(self.first)
-            .with_max_delay(self.cap)
-            .with_max_times(self.retries)
-            .with_jitter()
-            .build();
-        Pauses { schedule, patience: self.patience }
+    /// A schedule for all pages; the seed is that of the jitter.
+    pub fn new(seed: u64) -> Self {
+        Self { schedule: backoff(RETRIES, FIRST, LONGEST).jitter(seed) }
     }
-}
 
-/// The pauses of one page.
-#[derive(Debug)]
-pub struct Pauses {
-    schedule: ExponentialBackoff,
-    patience: Duration,
-}
-
-impl Pauses {
-    /// How long to wait before the next try, never less than the server asked for; `None` when
-    /// there have been enough tries or the server asks for too much.
-    pub fn next(&mut self, retry_after: Option<Duration>) -> Option<Duration> {
-        let ours = self.schedule.next()?;
-        let asked = retry_after.unwrap_or_default();
-        (asked <= self.patience).then(|| ours.max(asked))
+    /// The pause before the next try of a page after so many failures; `None` if there is none.
+    pub fn pause(&self, failures: u32, error: &FetchError) -> Option<Duration> {
+        let asked = error.retry_after().unwrap_or_default();
+        if !error.is_transient() || asked > PATIENCE {
+            return None;
+        }
+        Some(self.schedule.pause(failures, &(*error).into())?.max(asked))
     }
 }
 
@@ -63,21 +41,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_and_end() {
-        let backoff = Backoff { retries: 3, ..Backoff::default() };
-        let mut pauses = backoff.start();
-        let waited: Vec<_> = core::iter::from_fn(|| pauses.next(None)).collect();
-        assert_eq!(waited.len(), 3);
-        for (n, pause) in waited.iter().enumerate() {
-            assert!(*pause >= backoff.first * (1 << n), "pause {n} is {pause:?}");
-        }
-    }
-
-    #[test]
-    fn the_server_is_heard() {
-        let mut pauses = Backoff::default().start();
-        let asked = Duration::from_secs(7);
-        assert_eq!(pauses.next(Some(asked)), Some(asked));
-        assert_eq!(pauses.next(Some(Duration::from_secs(3600))), None);
+    fn pauses_end_and_the_server_is_heard() {
+        let backoff = Backoff::new(1);
+        let pauses = (1..).map_while(|failures| backoff.pause(failures, &FetchError::Timeout));
+        assert_eq!(pauses.count(), 4);
+        let unavailable = |seconds| FetchError::Status {
+            code: 503,
+            retry_after: Some(Duration::from_secs(seconds)),
+        };
+        assert_eq!(backoff.pause(1, &unavailable(7)), Some(Duration::from_secs(7)));
+        assert_eq!(backoff.pause(1, &unavailable(3600)), None);
+        assert_eq!(backoff.pause(1, &FetchError::NotHtml), None);
     }
 }

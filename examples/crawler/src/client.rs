@@ -12,6 +12,7 @@ use crate::robots::{Permission, Robots};
 pub(crate) struct Client {
     fetcher: Fetcher,
     robots: Robots,
+    backoff: Backoff,
     stop: CancelToken,
 }
 
@@ -29,7 +30,7 @@ pub(crate) enum Asked {
 impl Client {
     /// A client that knows no robots.txt yet, and has no patience once `stop` is cancelled.
     pub(crate) fn new(fetcher: Fetcher, stop: CancelToken) -> Self {
-        Self { fetcher, robots: Robots::new(), stop }
+        Self { fetcher, robots: Robots::new(), backoff: Backoff::new(0), stop }
     }
 
     /// Blocks its thread until there is an answer.
@@ -43,14 +44,14 @@ impl Client {
 
     /// The first answer decides for the whole run, so a bad moment is borne here.
     fn rules(&self, robots: &Url) -> Result<Vec<u8>, FetchError> {
-        let mut pauses = Backoff::default().start();
+        let mut failures = 0;
         loop {
             let error = match self.fetcher.file(robots) {
                 Ok(rules) => return Ok(rules),
                 Err(error) => error,
             };
-            let pause = error.is_transient().then(|| pauses.next(error.retry_after())).flatten();
-            let Some(pause) = pause else { return Err(error) };
+            failures += 1;
+            let Some(pause) = self.backoff.pause(failures, &error) else { return Err(error) };
             if SystemClock.sleep(pause).or_cancelled(&self.stop).wait().is_err() {
                 return Err(error);
             }

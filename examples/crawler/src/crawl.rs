@@ -21,7 +21,7 @@ use tidegate::{Batcher, CancelToken, Pipeline, Wait, WorkerPool};
 use crate::args::Executor;
 use crate::fetch::{FetchSettings, Fetcher};
 use crate::frontier::{Frontier, Left};
-use crate::harvest::Harvest;
+use crate::harvest::{Harvest, NoAnswer};
 use crate::progress::{Live, Progress};
 use crate::record::{Record, Target};
 use crate::report::{Report, Stage};
@@ -35,8 +35,6 @@ const BATCH: usize = 512;
 const IN_BATCHES: NonZeroUsize = NonZeroUsize::new(2 * BATCH).expect("not zero");
 /// Addresses in the hands of visitors for each connection.
 const VISITS_PER_CONNECTION: NonZeroUsize = NonZeroUsize::new(4).expect("not zero");
-/// The longest a page waits for its transaction to fill.
-const MAX_DELAY: Duration = Duration::from_millis(250);
 /// The words in the report.
 const TOP_WORDS: usize = 10;
 
@@ -158,7 +156,7 @@ fn writer(store: Arc<Mutex<Store>>) -> Result<(Writer, DriverThread), String> {
         lock(&store).store_batch(&batch)?;
         Ok(batch.into_iter().map(Settled::from).collect())
     };
-    let builder = Batcher::builder().max_items(BATCH).max_delay(MAX_DELAY);
+    let builder = Batcher::builder().max_items(BATCH);
     builder.build_on_thread(write).map_err(|error| error.to_string())
 }
 
@@ -185,7 +183,11 @@ impl Flow<'_> {
         let Self { plan, frontier, visitor, writer, .. } = *self;
         // An address on whose page we panic stays in the database, for a better version of us.
         let lost = |error: PipelineError| {
-            lock(self.tally).count_reason(format!("{}: {}", error.stage(), error.cause()));
+            let mut tally = lock(self.tally);
+            match error.cause().is::<NoAnswer>() {
+                true => tally.stopped += 1,
+                false => tally.count_reason(format!("{}: {}", error.stage(), error.cause())),
+            }
             frontier.leave(Left::Without);
         };
         // More visits than connections: those that wait for a gate or a second try hold none.
@@ -200,24 +202,14 @@ impl Flow<'_> {
             })
             .unordered()
             .on_error(OnError::divert(lost))
-            .map_on(self.cores, "parse", reapers, move |visit| {
-                Ok::<_, Infallible>(harvest.reap(visit))
-            })
+            .map_on(self.cores, "parse", reapers, move |visit| harvest.reap(visit))
             .unordered()
             .on_error(OnError::divert(lost))
             // Before the page is stored: a chain of pages would else take a transaction a link. What is
             // lost in a crash is found again, as its page is lost with it.
-            .inspect("follow", |record: &Option<Record>| {
-                let found = record.iter().flat_map(|record| record.found.iter().cloned());
-                frontier.extend(found);
-            })
+            .inspect("follow", |record: &Record| frontier.extend(record.found.iter().cloned()))
             .map_async("store", IN_BATCHES, move |record| async move {
-                match record {
-                    Some(record) => {
-                        writer.submit(record).await.map(Some).map_err(|error| cause(&error))
-                    }
-                    None => Ok(None),
-                }
+                writer.submit(record).await.map_err(|error| cause(&error))
             })
             .unordered();
         let monitor = flow.monitor();
@@ -226,11 +218,7 @@ impl Flow<'_> {
     }
 
     /// The end of the flow, and the way back to its start.
-    fn leave(&self, settled: Option<Settled>) {
-        let Some(settled) = settled else {
-            lock(self.tally).stopped += 1;
-            return self.frontier.leave(Left::Without);
-        };
+    fn leave(&self, settled: Settled) {
         let left = lock(self.tally).count(settled);
         match left {
             Left::Stored => self.live.stored.add(1),

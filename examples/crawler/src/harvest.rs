@@ -1,5 +1,7 @@
 //! From an answer to what is kept of it.
 
+use std::fmt;
+
 use tidegate::{ConcurrentMap, ConcurrentSet};
 use url::Url;
 
@@ -13,6 +15,18 @@ use crate::words::count_words;
 const MAX_HOPS: u32 = 20;
 /// Begins the reason of a start that leads to another origin, which follows.
 pub(crate) const MOVED: &str = "redirect to ";
+
+/// There is nothing to keep of a visit.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoAnswer;
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("stopped before there was an answer")
+    }
+}
+
+impl std::error::Error for NoAnswer {}
 
 /// What all pages together tell: every address met so far, and every word.
 #[derive(Debug)]
@@ -40,17 +54,21 @@ impl Harvest {
         self.met.insert(url)
     }
 
-    /// Reads the answer of a visit. Takes a processor's time. `None` if the visit was stopped before there was one.
-    pub fn reap(&self, visit: Visit) -> Option<Record> {
+    /// Reads the answer of a visit. Takes a processor's time.
+    ///
+    /// # Errors
+    ///
+    /// The visit was stopped before there was an answer.
+    pub fn reap(&self, visit: Visit) -> Result<Record, NoAnswer> {
         let Visit { target, url, answer } = visit;
         let (outcome, found) = match answer {
             Ok(Fetched::Page { status, body }) => self.read(&target, &url, status, &body),
             Ok(Fetched::Redirect(to)) => self.redirected(&target, &url, &to),
             Err(Missing::Because(reason)) => (Outcome::Accounted(reason), Vec::new()),
             Err(Missing::ForNow(reason)) => (Outcome::Deferred(reason), Vec::new()),
-            Err(Missing::Stopped) => return None,
+            Err(Missing::Stopped) => return Err(NoAnswer),
         };
-        Some(Record { target, outcome, found })
+        Ok(Record { target, outcome, found })
     }
 
     /// The most frequent words.
@@ -128,8 +146,8 @@ mod tests {
     #[test]
     fn words_of_all_pages_are_counted_together() {
         let harvest = Harvest::new([]);
-        harvest.reap(visit("<p>tide tide gate"));
-        harvest.reap(visit("<p>tide"));
+        harvest.reap(visit("<p>tide tide gate")).unwrap();
+        harvest.reap(visit("<p>tide")).unwrap();
         assert_eq!(harvest.top_words(1), [("tide".to_owned(), 3)]);
     }
 
@@ -169,6 +187,7 @@ mod tests {
     #[test]
     fn a_stopped_visit_leaves_nothing() {
         let harvest = Harvest::new([]);
-        assert!(harvest.reap(Visit { answer: Err(Missing::Stopped), ..visit("") }).is_none());
+        let stopped = Visit { answer: Err(Missing::Stopped), ..visit("") };
+        assert_eq!(harvest.reap(stopped).unwrap_err(), NoAnswer);
     }
 }

@@ -2,11 +2,11 @@
 
 use std::fmt::Display;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tidegate::circuit_breaker::{Observer, OpenFor, Transition, TripRule, Window};
 use tidegate::{
-    Breaker, CancelToken, Gate, KeyedBreaker, KeyedLimiter, Outcome, Permit, Quota, Semaphore,
+    Breaker, CancelToken, Clock, Gate, KeyedBreaker, KeyedLimiter, Outcome, Quota, Semaphore,
     SystemClock, Timer, Wait, WorkerPool,
 };
 use url::Url;
@@ -38,15 +38,8 @@ pub struct Visitor {
     hosts: Hosts,
     live: Arc<Live>,
     stop: CancelToken,
-    nanos: Nanos,
-}
-
-/// Where the time of all visits together went, in nanoseconds.
-#[derive(Debug, Default)]
-struct Nanos {
-    breakers: Count,
-    connections: Count,
-    requests: Count,
+    /// How long visits have waited for a breaker, all together, in nanoseconds.
+    barred: Count,
 }
 
 /// What came of a visit.
@@ -95,15 +88,15 @@ impl Visitor {
         Ok(Self {
             breakers: breakers.expect("the settings are constants in range"),
             limiters: KeyedLimiter::new(quota, max_hosts),
-            connections: Semaphore::new(connections.get()),
+            connections: Semaphore::builder(connections.get()).clock(SystemClock).build(),
             // A thread for each connection: they block while they fetch.
-            pool: WorkerPool::builder().threads(connections).build()?,
+            pool: WorkerPool::builder().threads(connections).clock(SystemClock).build()?,
             client: Arc::new(Client::new(fetcher, stop.clone())),
-            backoff: Backoff::default(),
+            backoff: Backoff::new(1),
             hosts: Hosts::default(),
             live,
             stop,
-            nanos: Nanos::default(),
+            barred: Count::default(),
         })
     }
 
@@ -137,7 +130,7 @@ impl Visitor {
 
     /// How long connections were in use, all together.
     pub fn busy(&self) -> Duration {
-        self.nanos.requests.as_nanos()
+        self.pool.stats().run_time.unwrap_or_default()
     }
 
     /// The gates, for the report.
@@ -156,14 +149,9 @@ impl Visitor {
             waited,
         };
         vec![
-            gate("circuit breaker", entered, refused, self.nanos.breakers.as_nanos()),
+            gate("circuit breaker", entered, refused, self.barred.as_nanos()),
             gate("rate limiter", limiter.allowed, limiter.refused, limiter.wait_time),
-            gate(
-                "connections",
-                semaphore.acquired,
-                semaphore.refused,
-                self.nanos.connections.as_nanos(),
-            ),
+            gate("connections", semaphore.acquired, semaphore.refused, semaphore.waited_for),
         ]
     }
 
@@ -177,15 +165,17 @@ impl Visitor {
 
     async fn fetch(&self, url: &Url) -> Result<Fetched, Missing> {
         let host = host_of(url);
-        let mut pauses = self.backoff.start();
+        let mut failures = 0;
         loop {
             let error = match self.attempt(url, &host).await? {
                 Ok(fetched) => return Ok(fetched),
                 Err(error) => error,
             };
             self.hosts.count_error(&host, &error);
-            let pause = error.is_transient().then(|| pauses.next(error.retry_after())).flatten();
-            let Some(pause) = pause else { return Err(error.into()) };
+            failures += 1;
+            let Some(pause) = self.backoff.pause(failures, &error) else {
+                return Err(error.into());
+            };
             self.hosts.count_retry(&host);
             self.live.retries.add(1);
             SystemClock.sleep(pause).await;
@@ -198,16 +188,15 @@ impl Visitor {
     async fn attempt(&self, url: &Url, host: &str) -> Result<Result<Fetched, FetchError>, Missing> {
         let breaker = self.breakers.gate(host).map_err(for_now)?;
         let limiter = self.limiters.gate(host).map_err(for_now)?;
-        let pass = timed(&self.nanos.breakers, breaker.enter().or_timeout(&SystemClock, PATIENCE));
-        let pass = pass.await.map_err(|_| for_now("circuit open"))?.map_err(for_now)?;
+        let asked = SystemClock.now();
+        let pass = breaker.enter().or_timeout(&SystemClock, PATIENCE).await;
+        self.barred.add(SystemClock.now().since(asked).as_nanos().try_into().unwrap_or(u64::MAX));
+        let pass = pass.map_err(|_| for_now("circuit open"))?.map_err(for_now)?;
         let _admission = limiter.enter().await.map_err(for_now)?;
-        let permit: Permit<'_> = timed(&self.nanos.connections, self.connections.acquire(1))
-            .await
-            .expect("nobody closes the semaphore");
+        let permit = self.connections.acquire(1).await.expect("nobody closes the semaphore");
 
         let (client, address) = (self.client.clone(), url.clone());
-        let request = async { self.pool.submit(move || client.ask(&address)).await.await };
-        let answer = timed(&self.nanos.requests, request).await;
+        let answer = self.pool.submit(move || client.ask(&address)).await.await;
         let answer = answer.map_err(|error| Missing::Because(format!("fetch: {error}")))?;
         drop(permit);
 
@@ -252,13 +241,6 @@ fn for_now(reason: impl Display) -> Missing {
 pub fn host_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-async fn timed<F: Future>(nanos: &Count, future: F) -> F::Output {
-    let start = Instant::now();
-    let output = future.await;
-    nanos.add(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
-    output
 }
 
 /// Puts the state of the breakers on the live line.

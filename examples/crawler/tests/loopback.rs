@@ -41,16 +41,16 @@ fn with_retries(
     server: &Server,
     path: &str,
 ) -> Result<(Vec<u8>, Vec<FetchError>), FetchError> {
-    let (mut pauses, mut met) = (Backoff::default().start(), Vec::new());
+    let (backoff, mut met) = (Backoff::new(0), Vec::<FetchError>::new());
     loop {
         match fetcher.page(&server.url(path)) {
             Ok(Fetched::Page { body, .. }) => return Ok((body, met)),
             Ok(Fetched::Redirect(to)) => panic!("{path} redirects to {to}"),
-            Err(error) if error.is_transient() => {
+            Err(error) => {
                 met.push(error);
-                pauses.next(error.retry_after()).ok_or(error)?;
+                let failures = met.len().try_into().unwrap();
+                backoff.pause(failures, &error).ok_or(error)?;
             }
-            Err(error) => return Err(error),
         }
     }
 }
