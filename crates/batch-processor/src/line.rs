@@ -29,7 +29,8 @@ impl<T, D: Default> Line<T, D> {
 
     /// Lets an item in, and goes on with what came of it.
     ///
-    /// The ways do not join again before `then` has picked what it wants: an easy push would take a sixth more instructions.
+    /// The ways do not join again before `then` has picked what it wants: an easy push would take a sixth more
+    /// instructions.
     #[inline]
     pub(crate) fn push<A>(
         &mut self,
