@@ -195,7 +195,7 @@ impl<T, C> Builder<T, C> {
     /// Sets what happens to the items of a batch that failed, after its [retries](Self::retry). Default: they share the
     /// error.
     ///
-    /// The items are cloned as for a retry.
+    /// The items are cloned as for a retry. A batch is split also after the close, until each item has what is its.
     pub fn on_error(self, on_error: OnError) -> Self
     where
         T: Clone,

@@ -52,7 +52,8 @@ where
     ///
     /// A key is cloned twice when it comes, and is forgotten when nothing of it waits or runs. What is kept is the room
     /// of as many keys as were ever there at once, which the capacity bounds. An item costs a search among the keys
-    /// that are there. `K::cmp` and `K::clone` run while the lock is held, so they must not come back to the batcher.
+    /// that are there. `K::cmp`, `K::clone` and the drop of these clones run while the lock is held, so they must not
+    /// come back to the batcher.
     pub fn keyed(self) -> Self {
         self.with_keys(Box::new(Places { of: BTreeMap::new(), keys: Vec::new() }))
     }
