@@ -16,8 +16,8 @@ fn echo(capacity: usize) -> (Batches, EchoDriver) {
     builder.clock(ManualClock::new()).keyed().build(handler).unwrap()
 }
 
-/// The driver forgets a key as its batch ends, and a producer brings an item of that key: it finds the key's place, or makes
-/// it anew; either way the item is handed over.
+/// The driver forgets a key as its batch ends, and a producer brings an item of that key: it finds the key's place, or
+/// makes it anew; either way the item is handed over.
 #[test]
 fn a_key_that_is_forgotten_against_a_push_of_that_key() {
     model(|| {

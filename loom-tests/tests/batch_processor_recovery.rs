@@ -1,4 +1,5 @@
-//! The batch processor's second calls: what producers, the clock, a flush and the close race for while a batch pauses or is split.
+//! The batch processor's second calls: what producers, the clock, a flush and the close race for while a batch pauses
+//! or is split.
 
 use std::{convert::Infallible, task::Poll, time::Duration};
 
@@ -13,7 +14,8 @@ fn failing_once() -> impl FnMut(Vec<u32>) -> Result<Vec<u32>, ()> + Send {
     move |items| if std::mem::take(&mut is_first) { Err(()) } else { Ok(items) }
 }
 
-/// The close finds the driver before its pause, in it, or on its way to sleep; it is told of it, and the pause without end ends.
+/// The close finds the driver before its pause, in it, or on its way to sleep; it is told of it, and the pause without
+/// end ends.
 #[test]
 fn a_close_against_a_pause() {
     model(|| {
@@ -35,7 +37,8 @@ fn a_close_against_a_pause() {
     });
 }
 
-/// The clock's turn ends both the delay of a batch and the pause of the one before, while the item comes that fills the batch.
+/// The clock's turn ends both the delay of a batch and the pause of the one before, while the item comes that fills the
+/// batch.
 #[test]
 fn the_last_item_and_a_timer_against_a_pause() {
     model(|| {

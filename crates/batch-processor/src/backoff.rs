@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
-/// Makes the pauses for [`Builder::retry`](crate::Builder::retry): up to `retries` calls after the first, with a pause of
-/// `first` that doubles from one to the next and is never longer than `longest`.
+/// Makes the pauses for [`Builder::retry`](crate::Builder::retry): up to `retries` calls after the first, with a pause
+/// of `first` that doubles from one to the next and is never longer than `longest`.
 ///
 /// # Examples
 ///
@@ -36,8 +36,8 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Makes each pause a random part of itself, so that batchers which failed together do not try again together: "full
-    /// jitter" (Brooker, AWS, 2015). The same seed gives the same pauses.
+    /// Makes each pause a random part of itself, so that batchers which failed together do not try again together:
+    /// "full jitter" (Brooker, AWS, 2015). The same seed gives the same pauses.
     pub const fn jitter(self, seed: u64) -> Self {
         Self { jitter: Some(seed), ..self }
     }

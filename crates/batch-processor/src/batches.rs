@@ -22,11 +22,11 @@ use crate::{
 
 /// Streams that can be taken in batches.
 pub trait IntoBatches: Stream + Sized {
-    /// Gathers the items into batches, by the sizes, weights, delays, [policy](Builder::policy), [keys](Builder::keyed) and clock of
-    /// these settings. What else a [`Builder`] can set has no meaning here.
+    /// Gathers the items into batches, by the sizes, weights, delays, [policy](Builder::policy), [keys](Builder::keyed)
+    /// and clock of these settings. What else a [`Builder`] can set has no meaning here.
     ///
-    /// There is no driver: whoever polls the batches polls the stream, and the next batch is begun only then. So at most one
-    /// batch is gathered ahead (with keys as many as there is [room](Builder::capacity) for).
+    /// There is no driver: whoever polls the batches polls the stream, and the next batch is begun only then. So at
+    /// most one batch is gathered ahead (with keys as many as there is [room](Builder::capacity) for).
     ///
     /// # Errors
     ///
@@ -78,13 +78,13 @@ impl<S: Stream> IntoBatches for S {}
 pin_project! {
     /// Stream of the batches of a stream, made by [`IntoBatches::batches`].
     ///
-    /// What is left when the inner stream ends is the last batch. An item that is heavier than a batch may be is a batch of its
-    /// own, behind those before it.
+    /// What is left when the inner stream ends is the last batch. An item that is heavier than a batch may be is a
+    /// batch of its own, behind those before it.
     ///
     /// # Cancel safety
     ///
-    /// What is gathered stays here: a poll that is given up, or a timeout around one, loses nothing. To stop, take the rest by
-    /// [`into_remainder`](Self::into_remainder).
+    /// What is gathered stays here: a poll that is given up, or a timeout around one, loses nothing. To stop, take the
+    /// rest by [`into_remainder`](Self::into_remainder).
     #[must_use = "streams do nothing unless polled"]
     pub struct Batches<S, C>
     where
@@ -111,8 +111,8 @@ where
     S: Stream,
     C: Timer,
 {
-    /// Returns the stream, and the items that were taken from it and are in no batch yet, in their order, of each key if
-    /// there are keys.
+    /// Returns the stream, and the items that were taken from it and are in no batch yet, in their order, of each key
+    /// if there are keys.
     pub fn into_remainder(mut self) -> (S, Vec<S::Item>) {
         self.line.abandon();
         let mut items = self.line.leftovers().into_items();
@@ -120,7 +120,8 @@ where
         (self.stream, items)
     }
 
-    /// Takes items from the stream until a batch is full, there is none now, or no room; or returns one that is too heavy.
+    /// Takes items from the stream until a batch is full, there is none now, or no room; or returns one that is too
+    /// heavy.
     fn fill(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<S::Item> {
         let mut this = self.project();
         // A batch that is merely due grows for as long as there are items.

@@ -140,8 +140,8 @@ impl<T, C> Builder<T, C> {
 
     /// Sets how many batches the handler may have at once. Default: 1.
     ///
-    /// More than one is for asynchronous handlers that wait for something. Batches start in the order of their items, and
-    /// end in any order.
+    /// More than one is for asynchronous handlers that wait for something. Batches start in the order of their items,
+    /// and end in any order.
     pub fn max_in_flight(self, batches: usize) -> Self {
         Self { max_in_flight: batches, ..self }
     }
@@ -158,13 +158,13 @@ impl<T, C> Builder<T, C> {
 
     /// Tries a batch again for which the handler has returned an error, after a pause. Default: it fails.
     ///
-    /// The handler gets clones of the same items, in the same order; only the last call gets the items themselves. Put what
-    /// is dear to clone into an `Arc`. What fails by a panic or a wrong number of results is not tried again, nor what
-    /// [`Handler::is_passing`] says is for ever.
+    /// The handler gets clones of the same items, in the same order; only the last call gets the items themselves. Put
+    /// what is dear to clone into an `Arc`. What fails by a panic or a wrong number of results is not tried again, nor
+    /// what [`Handler::is_passing`] says is for ever.
     ///
-    /// A batch that waits for its next call is still in flight: with one batch in flight those behind it wait, so the order
-    /// holds, and a flush waits for all of its calls. The close ends the pauses: a batch that waits is tried once more, at
-    /// once, and none is tried again from then on. So a shutdown never waits for a pause.
+    /// A batch that waits for its next call is still in flight: with one batch in flight those behind it wait, so the
+    /// order holds, and a flush waits for all of its calls. The close ends the pauses: a batch that waits is tried once
+    /// more, at once, and none is tried again from then on. So a shutdown never waits for a pause.
     ///
     /// # Examples
     ///
@@ -195,7 +195,7 @@ impl<T, C> Builder<T, C> {
     /// Sets what happens to the items of a batch that failed, after its [retries](Self::retry). Default: they share the
     /// error.
     ///
-    /// The items are cloned as for a retry.
+    /// The items are cloned as for a retry. A batch is split also after the close, until each item has what is its.
     pub fn on_error(self, on_error: OnError) -> Self
     where
         T: Clone,
@@ -297,8 +297,8 @@ impl<T, C: Timer> Builder<T, C> {
     /// Builds a batcher whose batches `process` returns the results of.
     ///
     /// The results must be as many as the items, and in their order. A function that has none to give returns
-    /// `vec![(); items.len()]`, which costs nothing. It runs in the driver's poll: if it blocks, give the driver a thread
-    /// of its own, or use [`build_on_thread`](Self::build_on_thread).
+    /// `vec![(); items.len()]`, which costs nothing. It runs in the driver's poll: if it blocks, give the driver a
+    /// thread of its own, or use [`build_on_thread`](Self::build_on_thread).
     ///
     /// # Errors
     ///

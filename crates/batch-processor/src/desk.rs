@@ -84,7 +84,8 @@ impl<T, R, E, C: Timer> Desk<T, R, E, C> {
         items
     }
 
-    /// Notes what came of the call for the batch at `place`: it is over, and its callers are told, or is called for again.
+    /// Notes what came of the call for the batch at `place`: it is over, and its callers are told, or is called for
+    /// again.
     pub(crate) fn finish<H>(
         &mut self,
         place: usize,

@@ -230,7 +230,8 @@ impl<T> Unprocessed<T> {
         Self { items: self.items, interrupted: self.interrupted + other.interrupted }
     }
 
-    /// Returns the items, in the order in which they were accepted, of each key if there are keys. Only the first shutdown gets them.
+    /// Returns the items, in the order in which they were accepted, of each key if there are keys. Only the first
+    /// shutdown gets them.
     pub fn into_items(self) -> Vec<T> {
         self.items
     }

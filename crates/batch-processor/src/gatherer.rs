@@ -12,9 +12,9 @@
 //! batches larger, never smaller. Batches start in the order of their items, so what is over is everything before the
 //! oldest batch that runs, and a flush is a comparison with that.
 //!
-//! A batch has one timer, from its first item. There is no timer to cancel and none can be stale: [`Gatherer::on_timer`]
-//! looks at the time, not at who called it. An alarm that was set for an earlier batch is kept until it rings; while it
-//! is early enough for the next batch, the driver need not be told of that.
+//! A batch has one timer, from its first item. There is no timer to cancel and none can be stale:
+//! [`Gatherer::on_timer`] looks at the time, not at who called it. An alarm that was set for an earlier batch is kept
+//! until it rings; while it is early enough for the next batch, the driver need not be told of that.
 //!
 //! Most pushes change nothing but the open batch: for how many that is so is a number, `easy`, which such a push counts
 //! down. Every other count is worked out from the length of the batch when it is asked for.

@@ -11,7 +11,8 @@ use crate::dedupe::Deduped;
 
 /// Processes batches: what the builder's `build` methods make of your function.
 ///
-/// Implement it for a handler with a name or a state of its own; see [`Builder::build_with`](crate::Builder::build_with).
+/// Implement it for a handler with a name or a state of its own; see
+/// [`Builder::build_with`](crate::Builder::build_with).
 ///
 /// # Examples
 ///
@@ -55,18 +56,18 @@ pub trait Handler<T> {
     /// Starts the work on a batch of at least one item. Its results must be in the order of the items, one for each.
     fn start(&mut self, items: Vec<T>) -> Self::Run;
 
-    /// Returns whether a batch that failed by `error` may do better later, so that [`Builder::retry`](crate::Builder::retry)
-    /// tries it again. Unless a handler says otherwise, yes.
+    /// Returns whether a batch that failed by `error` may do better later, so that
+    /// [`Builder::retry`](crate::Builder::retry) tries it again. Unless a handler says otherwise, yes.
     fn is_passing(&self, error: &Self::Error) -> bool {
         let _ = error;
         true
     }
 
-    /// Lets items of a batch with equal keys share one result: the handler gets the first of them, and its result is cloned
-    /// for the others, which are dropped.
+    /// Lets items of a batch with equal keys share one result: the handler gets the first of them, and its result is
+    /// cloned for the others, which are dropped.
     ///
-    /// Nothing is remembered from one batch to the next. The items still count for the size of their batch. Costs a sort
-    /// of the keys, and clones of results where there are equal ones.
+    /// Nothing is remembered from one batch to the next. The items still count for the size of their batch. Costs a
+    /// sort of the keys, and clones of results where there are equal ones.
     ///
     /// # Examples
     ///

@@ -7,8 +7,8 @@
 //!                                                               └▶ put it back, let the next in line lead
 //! ```
 //!
-//! One leads at a time, and whoever waits for a result is in line, so the driver is polled for as long as anybody waits. A
-//! leader that is dropped puts the driver back as one does whose result is there.
+//! One leads at a time, and whoever waits for a result is in line, so the driver is polled for as long as anybody
+//! waits. A leader that is dropped puts the driver back as one does whose result is there.
 
 use core::{
     fmt,
@@ -37,12 +37,17 @@ use crate::{
 
 /// Gathers items from many callers into batches, which the callers themselves process: no driver to spawn, no thread.
 ///
-/// The first caller of a batch leads: while it waits for its result, it does what a [`Driver`] would do, for all. When it has its
-/// result, the next who waits leads. With [`Policy::Immediate`](crate::Policy::Immediate) a caller that is alone processes its
-/// item at once, and those who come meanwhile share the next batch: the group commit of databases. With
+/// The first caller of a batch leads: while it waits for its result, it does what a [`Driver`] would do, for all. When
+/// it has its result, the next who waits leads. With [`Policy::Immediate`](crate::Policy::Immediate) a caller that is
+/// alone processes its item at once, and those who come meanwhile share the next batch: the group commit of databases.
+/// With
 /// [`Policy::Delay`](crate::Policy::Delay) the leader waits for company first.
 ///
-/// A blocking handler runs in the poll of whoever leads, a caller among others: do not lead in a task that must not block.
+/// The leader also waits out the pauses of [`retry`](Builder::retry), and with [`keyed`](Builder::keyed) leads for all
+/// keys.
+///
+/// A blocking handler runs in the poll of whoever leads, a caller among others: do not lead in a task that must not
+/// block.
 ///
 /// # Fairness
 ///
@@ -100,9 +105,9 @@ impl<T, H: Handler<T>, C: Timer> LeaderBatcher<T, H, C> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before the item was accepted, the future drops the item with it. Dropped after, it gives up the result; the item
-    /// is processed with the batch of the next who waits, or with the future of an asynchronous handler that another goes on
-    /// with. If nobody comes any more, it is dropped with the batcher.
+    /// Dropped before the item was accepted, the future drops the item with it. Dropped after, it gives up the result;
+    /// the item is processed with the batch of the next who waits, or with the future of an asynchronous handler that
+    /// another goes on with. If nobody comes any more, it is dropped with the batcher.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! What is done with a batch that failed: it is tried again, and then split, until none but the items to blame have failed.
+//! What is done with a batch that failed: it is tried again, and then split, until none but the items to blame have
+//! failed.
 //!
 //! ```text
 //!           ┌────────pause, while there are retries────────┐
@@ -46,8 +47,8 @@ pub enum OnError {
     /// They share the error.
     #[default]
     Fail,
-    /// The batch is split in halves, for each of which the handler is called, and so on: each item gets its result, or the
-    /// error of a call for it alone.
+    /// The batch is split in halves, for each of which the handler is called, and so on: each item gets its result, or
+    /// the error of a call for it alone.
     ///
     /// A batch of n items of which k are to blame costs at most 2k⌈log₂ n⌉ calls beside the first, and never more than
     /// 2n − 2. A panic and a wrong number of results count as errors.

@@ -249,8 +249,8 @@ impl<T, R, E, C, A> Offer<'_, T, R, E, C, A> {
         self.item.take()
     }
 
-    /// Lets it look for room a few times before it waits: a batch that leaves makes room for many items, and to be woken
-    /// costs more than to look.
+    /// Lets it look for room a few times before it waits: a batch that leaves makes room for many items, and to be
+    /// woken costs more than to look.
     #[inline]
     pub(crate) fn linger(&mut self, cx: &Context<'_>) {
         self.patience = if may_linger(cx) { LOOKS } else { 0 };

@@ -36,7 +36,7 @@ pub struct Stats {
     pub batches: u64,
     /// Batches of which an item has no result, because the handler failed.
     pub failures: u64,
-    /// Calls of the handler with a whole batch after the first, as [`Builder::retry`](crate::Builder::retry) says.
+    /// Times that a batch was to be tried again as a whole: [`Builder::retry`](crate::Builder::retry). One call each.
     pub retries: u64,
     /// Times that a batch, or a part of one, was split: [`OnError::Bisect`](crate::OnError::Bisect). Two calls each.
     pub splits: u64,

@@ -7,11 +7,12 @@
 //!          └── free ◀───────────────────────────the lane is empty: its key is forgotten──────────────────┘
 //! ```
 //!
-//! A lane is a [`Gatherer`] with one batch in flight, so each key has its order, its timer and its batch. Lanes that can start stand
-//! in line: a key with many items has its turn as often as one with few.
+//! A lane is a [`Gatherer`] with one batch in flight, so each key has its order, its timer and its batch. Lanes that
+//! can start stand in line: a key with many items has its turn as often as one with few.
 //!
-//! All items have a number, in the order in which they came; each batch remembers that of its first. Lanes that hold something
-//! are sorted by that of their oldest batch: everything before the first of these is over, so a mark is a number here, too.
+//! All items have a number, in the order in which they came; each batch remembers that of its first. Lanes that hold
+//! something are sorted by that of their oldest batch: everything before the first of these is over, so a mark is a
+//! number here, too.
 
 use alloc::{
     boxed::Box,
