@@ -65,6 +65,7 @@ fn nothing_is_held_back_for_a_larger_chunk_while_a_worker_is_free() {
     }
 }
 
+/// futures-rs' #2387, for a stage on a pool.
 #[test]
 fn a_stage_on_a_pool_goes_on_while_the_next_is_busy() {
     let (pool, done) = (WorkerPool::detached(4), Arc::new(AtomicUsize::new(0)));

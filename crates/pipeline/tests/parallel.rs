@@ -34,6 +34,7 @@ fn results_come_in_the_order_of_the_source() {
     assert_eq!([(); 3].map(|()| seen.try_pop().unwrap()), [0, 1, 2]);
 }
 
+/// A slow head holds nobody up who does not ask for order.
 #[test]
 fn unordered_results_come_as_they_finish() {
     let (desk, seen) = (Desk::new(3), Queue::unbounded());
@@ -70,6 +71,7 @@ fn concurrency_and_window_bound_what_is_read() {
     assert_eq!((desk.started(), read.load(Ordering::SeqCst)), (5, 5));
 }
 
+/// futures-rs' #2387: a buffered stage stalls while its consumer is busy.
 #[test]
 fn stages_advance_while_the_next_is_busy_up_to_the_window() {
     let (first, second) = (Desk::new(100), Desk::new(100));
@@ -116,6 +118,7 @@ fn a_failed_head_lets_the_rest_through() {
     assert_eq!(run.output().unwrap(), [1, 2]);
 }
 
+/// futures-rs' #2348: a concurrency of zero hangs. It cannot be said here (`NonZeroUsize`); the least there is goes on.
 #[test]
 fn failures_in_a_row_do_not_wedge_the_smallest_window() {
     let flow = Pipeline::from_iter(0..10)
