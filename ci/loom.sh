@@ -20,4 +20,7 @@ trap 'rm -f "$log"' EXIT
 RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p loom-tests --tests 2>&1 | tee "$log" ||
     { echo "loom: a model failed, see above" >&2; exit 1; }
 grep -qE '^running [1-9]' "$log" || { echo "loom: not one model was run" >&2; exit 1; }
+# For the table in docs/testing.md, which loom-coverage.sh writes.
+awk '/Running tests\// { sub(".*tests/", ""); file = $1 } /finished in/ && file { sub("s$", ""); print file, $NF; file = "" }' \
+    "$log" >target/loom/seconds
 echo "loom: ok"

@@ -15,7 +15,7 @@ use loom_tests::{
     model, poll, poll_quietly, thread,
 };
 use tidegate_core::{Clock, Closed, ManualClock, Timer, Timestamp, Wait};
-use tidegate_rate_limiter::{KeyedLimiter, Quota, RateLimiter, SlidingLog};
+use tidegate_rate_limiter::{KeyedLimiter, Limits, Quota, RateLimiter, SlidingLog};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -292,6 +292,25 @@ fn a_sliding_log_hands_out_its_limit() {
         };
         let own = limiter.try_acquire(1).is_ok();
         assert!(own != other.join().unwrap());
+    });
+}
+
+#[test]
+fn who_is_refused_by_one_of_several_limits_takes_from_none() {
+    model(|| {
+        let burst = |n| Quota::per_second(1).and_then(|quota| quota.burst(n)).unwrap();
+        let limits = Arc::new(Limits::of_with_clock([burst(3), burst(4)], Still));
+        let other = {
+            let limits = limits.clone();
+            thread::spawn(move || limits.try_acquire(2).is_ok())
+        };
+        let took = limits.try_acquire(2).is_ok();
+        assert_ne!(took, other.join().unwrap(), "one of the two");
+        // Of the first limit one is left, and of the second, from which the other one has taken nothing, two.
+        limits.try_acquire(1).unwrap();
+        assert!(limits.try_acquire(1).is_err());
+        limits.refund(3);
+        assert_eq!(limits.try_acquire(3).unwrap().remaining(), 0);
     });
 }
 
