@@ -29,7 +29,7 @@ impl Random {
     }
 
     /// Returns the next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -39,7 +39,7 @@ impl Random {
 
     /// Returns a number below `bound`, which is not 0.
     pub fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).expect("below a usize")
+        usize::try_from(self.draw() % bound as u64).expect("below a usize")
     }
 
     /// Returns true with a probability of `percent` in a hundred.
@@ -256,7 +256,7 @@ impl Simulation {
     /// Adds a decision to the trace.
     fn note(&mut self, what: u64, which: usize) {
         let mixed = self.trace.rotate_left(7) ^ (which as u64) << 3 ^ what;
-        self.trace = Random::new(mixed).next();
+        self.trace = Random::new(mixed).draw();
     }
 }
 

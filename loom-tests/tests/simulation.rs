@@ -219,10 +219,10 @@ fn doubling(
 
 fn build(simulation: &mut Simulation) -> (Rc<World>, impl Future<Output = ()> + 'static) {
     let clock = simulation.clock().clone();
-    let random = Random::new(simulation.random().next());
+    let random = Random::new(simulation.random().draw());
     let handled = Arc::new(Mutex::new(Vec::new()));
     let builder: Builder<u32, ManualClock> = Batcher::builder().clock(clock.clone());
-    let process = doubling(handled.clone(), Random::new(simulation.random().next()));
+    let process = doubling(handled.clone(), Random::new(simulation.random().draw()));
     let (batcher, driver) = builder
         .max_items(3)
         .capacity(4)
@@ -250,7 +250,7 @@ fn build(simulation: &mut Simulation) -> (Rc<World>, impl Future<Output = ()> + 
         random: RefCell::new(random),
         clock,
     };
-    (Rc::new(world), async { driver.await })
+    (Rc::new(world), driver)
 }
 
 fn run(seed: u64) -> Result<Report, Vec<String>> {
