@@ -1,0 +1,54 @@
+//! A tiny executor: polls what was woken, and lets the core sleep until an interrupt when nothing was.
+
+use alloc::{boxed::Box, sync::Arc, task::Wake, vec::Vec};
+use core::{
+    future::Future,
+    pin::Pin,
+    sync::atomic::{AtomicBool, Ordering},
+    task::{Context, Waker},
+};
+
+/// Set from the interrupt that wakes, as well as from tasks.
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+struct Task<'a> {
+    future: Pin<Box<dyn Future<Output = ()> + 'a>>,
+    woken: Arc<Flag>,
+}
+
+/// Runs tasks until all are over.
+#[derive(Default)]
+pub struct Executor<'a> {
+    tasks: Vec<Task<'a>>,
+}
+
+impl<'a> Executor<'a> {
+    pub fn spawn(&mut self, future: impl Future<Output = ()> + 'a) {
+        let woken = Arc::new(Flag(AtomicBool::new(true)));
+        self.tasks.push(Task { future: Box::pin(future), woken });
+    }
+
+    pub fn run(mut self) {
+        while !self.tasks.is_empty() {
+            let mut is_idle = true;
+            self.tasks.retain_mut(|task| {
+                if !task.woken.0.swap(false, Ordering::Acquire) {
+                    return true;
+                }
+                is_idle = false;
+                let waker = Waker::from(task.woken.clone());
+                task.future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending()
+            });
+            if is_idle {
+                // The tick comes anyway, so a wake-up between the look and the sleep is late by one tick at most.
+                cortex_m::asm::wfi();
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Firmware for a Cortex-M3 with all seven patterns, under a tiny executor and a clock that the SysTick interrupt turns.
+//!
+//! ```text
+//! SysTick, each millisecond ─▶ the clock advances ─▶ wakers are called, from within the interrupt
+//! main ─▶ executor: polls what was woken, else sleeps until the next interrupt
+//! ```
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod executor;
+
+use alloc::{sync::Arc, vec::Vec};
+use core::{
+    cell::{Cell, RefCell},
+    convert::Infallible,
+    num::NonZeroUsize,
+    panic::PanicInfo,
+    time::Duration,
+};
+
+use cortex_m::peripheral::syst::SystClkSource;
+use cortex_m_rt::{entry, exception};
+use cortex_m_semihosting::{debug, hprintln};
+use embedded_alloc::LlffHeap as Heap;
+use tidegate::{
+    Batcher, Breaker, Clock, ConcurrentMap, ManualClock, Pipeline, Quota, RateLimiter, Semaphore,
+    Timer, Timestamp, WorkerPool,
+    circuit_breaker::{OpenFor, TripRule},
+};
+
+use crate::executor::Executor;
+
+#[global_allocator]
+static HEAP: Heap = Heap::empty();
+const HEAP_SIZE: usize = 40 * 1024;
+
+/// Turned by the interrupt. `None` until there is a heap.
+static CLOCK: critical_section::Mutex<RefCell<Option<ManualClock>>> =
+    critical_section::Mutex::new(RefCell::new(None));
+
+/// So many cycles a millisecond: QEMU's core runs at 12 MHz.
+const CYCLES: u32 = 12_000;
+const MS: Duration = Duration::from_millis(1);
+
+#[exception]
+fn SysTick() {
+    let clock = critical_section::with(|cs| CLOCK.borrow_ref(cs).clone());
+    if let Some(clock) = clock {
+        clock.advance(MS);
+    }
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    hprintln!("{}", info);
+    debug::exit(debug::EXIT_FAILURE);
+    loop {
+        cortex_m::asm::wfi();
+    }
+}
+
+#[entry]
+fn main() -> ! {
+    static mut MEMORY: [u8; HEAP_SIZE] = [0; HEAP_SIZE];
+    // SAFETY: once, before the first allocation; nobody else has this memory.
+    unsafe { HEAP.init(MEMORY.as_mut_ptr() as usize, HEAP_SIZE) };
+    let clock = ManualClock::new();
+    critical_section::with(|cs| *CLOCK.borrow_ref_mut(cs) = Some(clock.clone()));
+    let mut systick = cortex_m::Peripherals::take().expect("taken once").SYST;
+    systick.set_clock_source(SystClkSource::Core);
+    systick.set_reload(CYCLES - 1);
+    systick.clear_current();
+    systick.enable_counter();
+    systick.enable_interrupt();
+
+    semaphore(&clock);
+    rate_limiter(&clock);
+    circuit_breaker(&clock);
+    concurrent_map();
+    worker_pool(&clock);
+    batch_processor(&clock);
+    pipeline(&clock);
+    let wanted = if cfg!(feature = "wrong") { Timestamp::ORIGIN } else { clock.now() };
+    assert!(wanted > Timestamp::ORIGIN, "the clock was turned by interrupts");
+    hprintln!("all seven patterns: ok");
+    debug::exit(debug::EXIT_SUCCESS);
+    loop {
+        cortex_m::asm::wfi();
+    }
+}
+
+/// Three tasks share two permits.
+fn semaphore(clock: &ManualClock) {
+    let semaphore = Semaphore::new(2);
+    let (inside, most) = (Cell::new(0), Cell::new(0));
+    let mut executor = Executor::default();
+    for _ in 0..3 {
+        executor.spawn(async {
+            let _permit = semaphore.acquire(1).await.expect("open");
+            inside.set(inside.get() + 1);
+            most.set(most.get().max(inside.get()));
+            clock.sleep(2 * MS).await;
+            inside.set(inside.get() - 1);
+        });
+    }
+    executor.run();
+    assert_eq!((most.get(), semaphore.available_permits()), (2, 2));
+    hprintln!("semaphore: two of three at once");
+}
+
+/// One at once, and then one in ten milliseconds.
+fn rate_limiter(clock: &ManualClock) {
+    let quota = Quota::per_second(100).and_then(|quota| quota.burst(1)).expect("in range");
+    let limiter = RateLimiter::with_clock(quota, clock.clone());
+    let start = clock.now();
+    let mut executor = Executor::default();
+    executor.spawn(async {
+        for _ in 0..3 {
+            limiter.acquire(1).await.expect("within the burst");
+        }
+    });
+    executor.run();
+    let took = clock.now().since(start);
+    assert!(took >= 20 * MS, "{took:?}");
+    hprintln!("rate limiter: three calls in {} ms", took.as_millis());
+}
+
+/// Two failures open it, and a success closes it again.
+fn circuit_breaker(clock: &ManualClock) {
+    let breaker = Breaker::builder()
+        .clock(clock.clone())
+        .trip_on(TripRule::consecutive(2))
+        .open_for(OpenFor::fixed(10 * MS))
+        .close_after(1)
+        .build()
+        .expect("in range");
+    for _ in 0..2 {
+        let _ = breaker.call(|| Err::<(), _>("no sensor"));
+    }
+    assert!(breaker.call(|| Ok::<_, &str>(1)).is_err(), "open");
+    let mut executor = Executor::default();
+    executor.spawn(async { breaker.enter().await.expect("after its time").success() });
+    executor.run();
+    assert_eq!((breaker.call(|| Ok::<_, &str>(1)), breaker.stats().trips), (Ok(Ok(1)), 1));
+    hprintln!("circuit breaker: opened and closed");
+}
+
+fn concurrent_map() {
+    let map = ConcurrentMap::new();
+    for n in 0..20_u32 {
+        map.upsert(n % 4, || n, |sum| *sum += n);
+    }
+    assert_eq!((map.len(), map.get(&1)), (4, Some(1 + 5 + 9 + 13 + 17)));
+    hprintln!("concurrent map: four sums");
+}
+
+/// Two workers, which are tasks, and a future among the jobs.
+fn worker_pool(clock: &ManualClock) {
+    let pool = WorkerPool::detached(2);
+    let sum = Cell::new(0);
+    let mut executor = Executor::default();
+    executor.spawn(pool.worker());
+    executor.spawn(pool.worker());
+    executor.spawn(async {
+        for n in 1..=5_u32 {
+            sum.set(sum.get() + pool.submit(move || n * n).await.await.expect("it runs"));
+        }
+        let sleep = clock.sleep(2 * MS);
+        pool.submit_future(sleep).await.await.expect("it ends");
+        pool.close();
+    });
+    executor.run();
+    assert_eq!(sum.get(), 55);
+    hprintln!("worker pool: {} jobs", pool.stats().succeeded);
+}
+
+/// Four items are a batch, and the last two go when their time has come.
+fn batch_processor(clock: &ManualClock) {
+    let sizes = Arc::new(critical_section::Mutex::new(RefCell::new(Vec::new())));
+    let seen = sizes.clone();
+    let process = move |items: Vec<u32>| {
+        critical_section::with(|cs| seen.borrow_ref_mut(cs).push(items.len()));
+        Ok::<_, Infallible>(items.iter().map(|n| n * 2).collect::<Vec<_>>())
+    };
+    let builder = Batcher::builder().clock(clock.clone()).max_items(4).max_delay(5 * MS);
+    let (batcher, driver) = builder.build(process).expect("in range");
+    let mut executor = Executor::default();
+    executor.spawn(driver);
+    executor.spawn(async {
+        let replies: Vec<_> =
+            (0..6_u32).map(|n| batcher.try_submit(n).expect("there is room")).collect();
+        for (n, reply) in (0..).zip(replies) {
+            assert_eq!(reply.await.expect("processed"), n * 2);
+        }
+        batcher.close();
+    });
+    executor.run();
+    let sizes = critical_section::with(|cs| sizes.borrow_ref(cs).clone());
+    assert_eq!(sizes, [4, 2]);
+    hprintln!("batch processor: batches of {:?}", sizes);
+}
+
+fn pipeline(clock: &ManualClock) {
+    let two = NonZeroUsize::new(2).expect("not zero");
+    let work = |n: u32| async move {
+        clock.sleep(MS).await;
+        Ok::<_, Infallible>(n * n)
+    };
+    let flow = Pipeline::from_iter(1..=6).map_async("square", two, work);
+    let mut executor = Executor::default();
+    executor.spawn(async {
+        let squares = flow.collect().await.expect("nothing fails");
+        assert_eq!(squares, [1, 4, 9, 16, 25, 36]);
+    });
+    executor.run();
+    hprintln!("pipeline: six items, two at once");
+}
