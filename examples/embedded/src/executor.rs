@@ -1,25 +1,30 @@
 //! A tiny executor: polls what was woken, and lets the core sleep until an interrupt when nothing was.
 
-use alloc::{boxed::Box, sync::Arc, task::Wake, vec::Vec};
+use alloc::{boxed::Box, vec::Vec};
 use core::{
     future::Future,
     pin::Pin,
-    sync::atomic::{AtomicBool, Ordering},
     task::{Context, Waker},
+};
+
+// Not `core`'s and `alloc`'s: a Cortex-M0 has neither a swap nor an `Arc` of theirs.
+use tidegate::ground::primitive::{
+    Arc, OnWake, Wakeable,
+    atomic::{AtomicBool, Ordering},
 };
 
 /// Set from the interrupt that wakes, as well as from tasks.
 struct Flag(AtomicBool);
 
-impl Wake for Flag {
-    fn wake(self: Arc<Self>) {
+impl OnWake for Flag {
+    fn on_wake(&self) {
         self.0.store(true, Ordering::Release);
     }
 }
 
 struct Task<'a> {
     future: Pin<Box<dyn Future<Output = ()> + 'a>>,
-    woken: Arc<Flag>,
+    woken: Arc<Wakeable<Flag>>,
 }
 
 /// Runs tasks until all are over.
@@ -30,7 +35,7 @@ pub struct Executor<'a> {
 
 impl<'a> Executor<'a> {
     pub fn spawn(&mut self, future: impl Future<Output = ()> + 'a) {
-        let woken = Arc::new(Flag(AtomicBool::new(true)));
+        let woken = Arc::new(Wakeable(Flag(AtomicBool::new(true))));
         self.tasks.push(Task { future: Box::pin(future), woken });
     }
 
@@ -38,7 +43,7 @@ impl<'a> Executor<'a> {
         while !self.tasks.is_empty() {
             let mut is_idle = true;
             self.tasks.retain_mut(|task| {
-                if !task.woken.0.swap(false, Ordering::Acquire) {
+                if !task.woken.0.0.swap(false, Ordering::Acquire) {
                     return true;
                 }
                 is_idle = false;

@@ -1,4 +1,5 @@
-//! Firmware for a Cortex-M3 with all seven patterns, under a tiny executor and a clock that the SysTick interrupt turns.
+//! Firmware with the patterns, under a tiny executor and a clock that the SysTick interrupt turns: all seven on a Cortex-M3,
+//! and the five that need no compare-and-swap on a Cortex-M0.
 //!
 //! ```text
 //! SysTick, each millisecond ─▶ the clock advances ─▶ wakers are called, from within the interrupt
@@ -10,12 +11,13 @@
 extern crate alloc;
 
 mod executor;
+#[cfg(target_has_atomic = "ptr")]
+mod queues;
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::vec::Vec;
 use core::{
     cell::{Cell, RefCell},
     convert::Infallible,
-    num::NonZeroUsize,
     panic::PanicInfo,
     time::Duration,
 };
@@ -25,12 +27,22 @@ use cortex_m_rt::{entry, exception};
 use cortex_m_semihosting::{debug, hprintln};
 use embedded_alloc::LlffHeap as Heap;
 use tidegate::{
-    Batcher, Breaker, Clock, ConcurrentMap, ManualClock, Pipeline, Quota, RateLimiter, Semaphore,
-    Timer, Timestamp, WorkerPool,
+    Batcher, Breaker, Clock, ConcurrentMap, ManualClock, Quota, RateLimiter, Semaphore, Timer,
+    Timestamp,
     circuit_breaker::{OpenFor, TripRule},
+    ground::primitive::Arc,
 };
 
 use crate::executor::Executor;
+
+/// One function for each pattern, which asserts what it finds and prints a line.
+const PATTERNS: [fn(&ManualClock); 5] =
+    [semaphore, rate_limiter, circuit_breaker, concurrent_map, batch_processor];
+
+#[cfg(target_has_atomic = "ptr")]
+const WITH_QUEUES: [fn(&ManualClock); 2] = [queues::worker_pool, queues::pipeline];
+#[cfg(not(target_has_atomic = "ptr"))]
+const WITH_QUEUES: [fn(&ManualClock); 0] = [];
 
 #[global_allocator]
 static HEAP: Heap = Heap::empty();
@@ -75,16 +87,10 @@ fn main() -> ! {
     systick.enable_counter();
     systick.enable_interrupt();
 
-    semaphore(&clock);
-    rate_limiter(&clock);
-    circuit_breaker(&clock);
-    concurrent_map();
-    worker_pool(&clock);
-    batch_processor(&clock);
-    pipeline(&clock);
+    PATTERNS.iter().chain(&WITH_QUEUES).for_each(|pattern| pattern(&clock));
     let wanted = if cfg!(feature = "wrong") { Timestamp::ORIGIN } else { clock.now() };
     assert!(wanted > Timestamp::ORIGIN, "the clock was turned by interrupts");
-    hprintln!("all seven patterns: ok");
+    hprintln!("{} patterns: ok", PATTERNS.len() + WITH_QUEUES.len());
     debug::exit(debug::EXIT_SUCCESS);
     loop {
         cortex_m::asm::wfi();
@@ -147,33 +153,14 @@ fn circuit_breaker(clock: &ManualClock) {
     hprintln!("circuit breaker: opened and closed");
 }
 
-fn concurrent_map() {
+/// Twenty numbers add up under four keys.
+fn concurrent_map(_: &ManualClock) {
     let map = ConcurrentMap::new();
     for n in 0..20_u32 {
         map.upsert(n % 4, || n, |sum| *sum += n);
     }
     assert_eq!((map.len(), map.get(&1)), (4, Some(1 + 5 + 9 + 13 + 17)));
     hprintln!("concurrent map: four sums");
-}
-
-/// Two workers, which are tasks, and a future among the jobs.
-fn worker_pool(clock: &ManualClock) {
-    let pool = WorkerPool::detached(2);
-    let sum = Cell::new(0);
-    let mut executor = Executor::default();
-    executor.spawn(pool.worker());
-    executor.spawn(pool.worker());
-    executor.spawn(async {
-        for n in 1..=5_u32 {
-            sum.set(sum.get() + pool.submit(move || n * n).await.await.expect("it runs"));
-        }
-        let sleep = clock.sleep(2 * MS);
-        pool.submit_future(sleep).await.await.expect("it ends");
-        pool.close();
-    });
-    executor.run();
-    assert_eq!(sum.get(), 55);
-    hprintln!("worker pool: {} jobs", pool.stats().succeeded);
 }
 
 /// Four items are a batch, and the last two go when their time has come.
@@ -200,20 +187,4 @@ fn batch_processor(clock: &ManualClock) {
     let sizes = critical_section::with(|cs| sizes.borrow_ref(cs).clone());
     assert_eq!(sizes, [4, 2]);
     hprintln!("batch processor: batches of {:?}", sizes);
-}
-
-fn pipeline(clock: &ManualClock) {
-    let two = NonZeroUsize::new(2).expect("not zero");
-    let work = |n: u32| async move {
-        clock.sleep(MS).await;
-        Ok::<_, Infallible>(n * n)
-    };
-    let flow = Pipeline::from_iter(1..=6).map_async("square", two, work);
-    let mut executor = Executor::default();
-    executor.spawn(async {
-        let squares = flow.collect().await.expect("nothing fails");
-        assert_eq!(squares, [1, 4, 9, 16, 25, 36]);
-    });
-    executor.run();
-    hprintln!("pipeline: six items, two at once");
 }
