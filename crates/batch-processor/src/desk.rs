@@ -6,7 +6,7 @@ use tidegate_core::{Timer, Timestamp, primitive::Arc};
 
 use crate::{
     error::BatchError,
-    gatherer::{Batch, BatchId},
+    gatherer::{Abandoned, Batch, BatchId},
     handler::Handler,
     outcome::Outcome,
     recovery::{Effort, Next, Recovery},
@@ -171,6 +171,9 @@ fn shielded(code: impl FnOnce()) {
 impl<T, R, E, C> Drop for Desk<T, R, E, C> {
     fn drop(&mut self) {
         let paused = self.paused.drain(..).map(|(_, job)| job);
-        self.shared.abandon(self.jobs.drain(..).chain(paused).map(|job| job.answers));
+        let jobs = self.jobs.drain(..).chain(paused);
+        self.shared.abandon(
+            jobs.map(|Job { answers: carried, dropped, .. }| Abandoned { carried, dropped }),
+        );
     }
 }

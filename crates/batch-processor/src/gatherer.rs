@@ -31,7 +31,7 @@ use alloc::{collections::VecDeque, vec::Vec};
 use tidegate_core::Timestamp;
 
 pub(crate) use self::{
-    batch::{Batch, BatchId, Shed},
+    batch::{Abandoned, Batch, BatchId, Shed},
     lanes::{Keys, Lanes},
 };
 use crate::{
@@ -454,8 +454,8 @@ impl<T, D: Default> Gatherer<T, D> {
         self.door == Door::Closed && self.over() == self.line_ends_at()
     }
 
-    /// Takes note that there is no driver any more; returns what the batches carried that will never start.
-    pub(crate) fn abandon(&mut self) -> Vec<D> {
+    /// Takes note that there is no driver any more; returns the batches that will never start.
+    pub(crate) fn abandon(&mut self) -> Vec<Abandoned<D>> {
         if self.is_over() {
             return Vec::new();
         }
@@ -467,7 +467,7 @@ impl<T, D: Default> Gatherer<T, D> {
         batches
             .map(|mut batch| {
                 self.left.append(&mut batch.items);
-                batch.carried
+                Abandoned { carried: batch.carried, dropped: batch.dropped }
             })
             .collect()
     }

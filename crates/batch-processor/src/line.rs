@@ -7,7 +7,8 @@ use tidegate_core::Timestamp;
 use crate::{
     error::{DriverDropped, Unprocessed},
     gatherer::{
-        Action, Admitted, Batch, BatchId, Gatherer, Keys, Lanes, Limits, Mark, Refused, Shed,
+        Abandoned, Action, Admitted, Batch, BatchId, Gatherer, Keys, Lanes, Limits, Mark, Refused,
+        Shed,
     },
     stats::Stats,
 };
@@ -171,7 +172,7 @@ impl<T, D: Default> Line<T, D> {
         }
     }
 
-    pub(crate) fn abandon(&mut self) -> Vec<D> {
+    pub(crate) fn abandon(&mut self) -> Vec<Abandoned<D>> {
         match &mut self.lanes {
             None => self.one.abandon(),
             Some(lanes) => lanes.abandon(),

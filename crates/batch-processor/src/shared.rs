@@ -15,7 +15,7 @@ use tidegate_core::{
 use crate::{
     answers::{Answers, Reply},
     error::{BatchError, PushError},
-    gatherer::{Action, Keys, Limits, Refusal},
+    gatherer::{Abandoned, Action, Keys, Limits, Refusal},
     line::Line,
     outcome::Outcome,
     policy::OnFull,
@@ -106,11 +106,13 @@ impl<T, R, E, C> Shared<T, R, E, C> {
     }
 
     /// Tells everybody that there is no driver any more: also those whose batches were `running`.
-    pub(crate) fn abandon(&self, running: impl Iterator<Item = Carried<R, E>>) {
+    pub(crate) fn abandon(&self, running: impl Iterator<Item = Abandoned<Carried<R, E>>>) {
         let batches = self.gatherer.with(Line::abandon);
-        for answers in batches.into_iter().chain(running).flatten() {
+        for Abandoned { carried, dropped } in batches.into_iter().chain(running) {
+            let Some(answers) = carried else { continue };
             // However many there are.
-            answers.settle(Outcome::failed(usize::MAX, BatchError::DriverDropped));
+            let outcome = Outcome::failed(usize::MAX, BatchError::DriverDropped);
+            answers.settle(outcome.behind(dropped));
         }
         self.room.notify_all();
         self.progress.notify_all();

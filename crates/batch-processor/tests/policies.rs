@@ -213,6 +213,16 @@ fn an_item_that_is_dropped_tells_its_caller_at_once() {
 }
 
 #[test]
+fn an_item_that_was_dropped_stays_so_when_its_batch_is_abandoned() {
+    let builder = Batcher::builder().max_items(2).capacity(2).on_full(OnFull::DropOldest);
+    let (batcher, driver) = builder.build(|items: Vec<u8>| Ok::<_, ()>(items)).unwrap();
+    let [first, second, _third] = [1, 2, 3].map(|item| batcher.try_submit(item).unwrap());
+    drop(driver);
+    assert!(matches!(ready(first), Err(BatchError::Dropped)));
+    assert!(matches!(ready(second), Err(BatchError::DriverDropped)));
+}
+
+#[test]
 fn what_makes_no_sense_is_named() {
     let build = |builder: tidegate_batch_processor::Builder<u8>| {
         builder.build(Ok::<Vec<u8>, ()>).map(drop).unwrap_err()

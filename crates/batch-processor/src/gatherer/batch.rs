@@ -37,6 +37,14 @@ pub(crate) struct Shed<T, D> {
     pub(crate) below: usize,
 }
 
+/// What is left of a batch that will never be done, to tell its callers.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Abandoned<D> {
+    pub(crate) carried: D,
+    /// Every item with an index below this was dropped before.
+    pub(crate) dropped: usize,
+}
+
 impl<T, D> Batch<T, D> {
     /// Takes note of the time of the first item.
     pub(super) fn begin(&mut self, now: Timestamp, limits: &Limits) {

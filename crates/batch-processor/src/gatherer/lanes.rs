@@ -23,7 +23,8 @@ use alloc::{
 use tidegate_core::Timestamp;
 
 use super::{
-    Action, Admitted, Batch, BatchId, Door, Gatherer, Limits, Mark, Refusal, Refused, Shed,
+    Abandoned, Action, Admitted, Batch, BatchId, Door, Gatherer, Limits, Mark, Refusal, Refused,
+    Shed,
 };
 use crate::{
     error::{DriverDropped, Unprocessed},
@@ -314,8 +315,8 @@ impl<T, D: Default> Lanes<T, D> {
         self.door == Door::Closed && self.oldest.is_empty()
     }
 
-    /// Takes note that there is no driver any more; returns what the batches carried that will never start.
-    pub(crate) fn abandon(&mut self) -> Vec<D> {
+    /// Takes note that there is no driver any more; returns the batches that will never start.
+    pub(crate) fn abandon(&mut self) -> Vec<Abandoned<D>> {
         if self.is_over() {
             return Vec::new();
         }
