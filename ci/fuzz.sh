@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Checks sequences of operations that libFuzzer makes up, guided by what they reach, against a reference on paper: semaphore, map,
-# limiter. First with a reference that is wrong, which each fuzzer must find.
+# limiter, breaker, batcher. First with a reference that is wrong, which each fuzzer must find.
 # Why: a sequence of ten steps that nobody thought of is found in seconds.
 # The corpora in fuzz/corpus are replayed first. `fuzz.sh --long MINUTES` fuzzes each target for so long and keeps what reached
 # something new in the corpus. What fails is left in fuzz/, with the command that replays it.
 # Time: 3 minutes, of which 2 build.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-targets=(semaphore concurrent_map rate_limiter)
+targets=(semaphore concurrent_map rate_limiter circuit_breaker batch_processor)
 seconds=5 corpus=
 case "${1-}" in
     "") ;;
