@@ -11,7 +11,7 @@ use crate::{
     outcome::Outcome,
     recovery::{Effort, Next, Recovery},
     shared::{Carried, Shared},
-    unwind::catch,
+    unwind::{catch, shielded},
 };
 
 /// The driver's side of what is shared; dropping it abandons the batcher.
@@ -160,12 +160,6 @@ impl<T, R, E, C: Timer> Desk<T, R, E, C> {
         let _ = self.shared.gatherer.with(|gatherer| gatherer.on_told(id));
         shielded(|| self.shared.progress.notify_all());
     }
-}
-
-/// Runs foreign code (wakers, the destructors of results) whose panic must not end the driver. The panic's message has
-/// been printed by the hook.
-fn shielded(code: impl FnOnce()) {
-    let _ = catch(code);
 }
 
 impl<T, R, E, C> Drop for Desk<T, R, E, C> {

@@ -10,6 +10,7 @@ use tidegate_core::{
     lock::Lock,
     primitive::{Arc, atomic::AtomicUsize, relax},
     wait::may_linger,
+    wake_list::each,
 };
 
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
     line::Line,
     outcome::Outcome,
     policy::OnFull,
+    unwind::shielded,
 };
 
 /// How often a thread looks for room before it sleeps: most often after it has let other threads run.
@@ -84,13 +86,10 @@ impl<T, R, E, C> Shared<T, R, E, C> {
     }
 
     pub(crate) fn close(&self) -> bool {
-        let closed = self.step(|gatherer| match gatherer.close() {
-            // Even if it has nothing to hand over: the close ends its pauses.
-            Some(_) => (true, Action::Run),
-            None => (false, Action::Rest),
-        });
+        let closed = self.gatherer.with(|gatherer| gatherer.close().is_some());
         if closed {
-            self.room.notify_all();
+            // The driver even if it has nothing to hand over: the close ends its pauses. Both also if a waker panics.
+            each([&self.work, &self.room].into_iter(), Event::notify_all);
         }
         closed
     }
@@ -112,10 +111,10 @@ impl<T, R, E, C> Shared<T, R, E, C> {
             let Some(answers) = carried else { continue };
             // However many there are.
             let outcome = Outcome::failed(usize::MAX, BatchError::DriverDropped);
-            answers.settle(outcome.behind(dropped));
+            shielded(|| answers.settle(outcome.behind(dropped)));
         }
-        self.room.notify_all();
-        self.progress.notify_all();
+        shielded(|| self.room.notify_all());
+        shielded(|| self.progress.notify_all());
     }
 
     fn weight_of(&self, item: &T) -> usize {

@@ -22,3 +22,9 @@ pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, Arc<str>> {
 pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, Arc<str>> {
     Ok(code())
 }
+
+/// Runs foreign code (wakers, the destructors of results) whose panic must not end the driver. The panic's message has
+/// been printed by the hook.
+pub(crate) fn shielded(code: impl FnOnce()) {
+    let _ = catch(code);
+}

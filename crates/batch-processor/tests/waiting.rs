@@ -4,7 +4,14 @@ mod by_hand;
 
 use std::{
     future::pending,
-    task::Poll::{self, Ready},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{
+        Context,
+        Poll::{self, Ready},
+        Wake, Waker,
+    },
     time::Duration,
 };
 
@@ -224,19 +231,56 @@ fn a_dropped_driver_with_nothing_to_do_leaves_nothing_undone() {
     assert_eq!(batcher.try_push(1), Err(PushError::DriverDropped(1)));
 }
 
+struct Panicking;
+
+impl Wake for Panicking {
+    fn wake(self: Arc<Self>) {
+        resume_unwind(Box::new("a waker"));
+    }
+}
+
+/// Polls a future that has to wait, with a waker that panics.
+fn let_wait(future: &mut (impl Future + Unpin)) {
+    let waker = Waker::from(Arc::new(Panicking));
+    assert!(Pin::new(future).poll(&mut Context::from_waker(&waker)).is_pending());
+}
+
+#[test]
+fn who_waits_for_room_hears_of_a_close_past_a_panicking_driver() {
+    let (batcher, driver) = Batcher::builder()
+        .max_items(1)
+        .capacity(1)
+        .build_async(|_: Vec<u8>| pending::<Result<Vec<()>, ()>>())
+        .unwrap();
+    let mut driver = Box::pin(driver);
+    batcher.try_push(1).unwrap();
+    let_wait(&mut driver);
+    batcher.try_push(2).unwrap();
+    let mut pusher = Task::new(batcher.push(3));
+    assert!(pusher.poll().is_pending());
+    assert!(catch_unwind(AssertUnwindSafe(|| batcher.close())).is_err());
+    assert_eq!(pusher.wakes(), 1);
+    assert_eq!(pusher.poll(), Ready(Err(PushError::Closed(3))));
+}
+
+#[test]
+fn a_driver_that_is_dropped_tells_all_past_a_panicking_waker() {
+    let (batcher, driver, _log) = batcher_of_two!();
+    let mut first = batcher.try_submit(1).unwrap();
+    let_wait(&mut first);
+    let mut other = Task::new(batcher.try_submit(2).unwrap());
+    let mut flush = Task::new(batcher.flush());
+    let mut pusher = Task::new(batcher.push(3));
+    assert!(other.poll().is_pending() && flush.poll().is_pending() && pusher.poll().is_pending());
+    drop(driver);
+    assert_eq!([other.wakes(), flush.wakes(), pusher.wakes()], [1; 3]);
+}
+
 #[test]
 fn a_panicking_waker_does_not_stop_the_driver() {
-    struct Panicking;
-    impl std::task::Wake for Panicking {
-        fn wake(self: std::sync::Arc<Self>) {
-            std::panic::resume_unwind(Box::new("a waker"));
-        }
-    }
     let (batcher, mut driver, log) = batcher_of_two!();
     let mut replies = [1, 2].map(|n| batcher.try_submit(n).unwrap());
-    let waker = std::task::Waker::from(std::sync::Arc::new(Panicking));
-    let mut cx = std::task::Context::from_waker(&waker);
-    assert!(Future::poll(std::pin::Pin::new(&mut replies[0]), &mut cx).is_pending());
+    let_wait(&mut replies[0]);
     let [first, second] = replies;
     let mut second = Task::new(second);
     assert!(second.poll().is_pending());

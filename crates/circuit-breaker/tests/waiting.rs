@@ -2,11 +2,13 @@
 
 use core::{
     future::Future,
+    panic::AssertUnwindSafe,
     pin::pin,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 use std::{
+    panic::{catch_unwind, resume_unwind},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -137,6 +139,31 @@ fn failing_fast_a_second_time_panics() {
     let mut enter = pin!(breaker.fail_fast().enter());
     assert!(enter.as_mut().poll(&mut cx).is_ready());
     let _ = enter.poll(&mut cx);
+}
+
+#[test]
+fn who_watches_hears_of_a_change_past_a_panicking_waiter() {
+    struct Panicking;
+    impl Wake for Panicking {
+        fn wake(self: Arc<Self>) {
+            resume_unwind(Box::new("a waker"));
+        }
+    }
+    for forced in [true, false] {
+        let (breaker, clock) = tripped(1);
+        clock.advance(OPEN_FOR);
+        let probe = breaker.try_enter().unwrap();
+        let mut enter = pin!(breaker.enter());
+        let panicking = Waker::from(Arc::new(Panicking));
+        assert!(enter.as_mut().poll(&mut Context::from_waker(&panicking)).is_pending());
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let mut closed = pin!(breaker.closed());
+        assert!(closed.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        let change = || if forced { breaker.reset() } else { probe.success() };
+        assert!(catch_unwind(AssertUnwindSafe(change)).is_err());
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1, "forced: {forced}");
+    }
 }
 
 #[test]

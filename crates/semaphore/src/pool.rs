@@ -75,6 +75,20 @@ impl Settings {
         Self { fairness: Fairness::Fifo, max_waiters: usize::MAX, clock: None };
 }
 
+/// Tells those who wait for the last permit, when it is dropped, if that is back.
+struct AllBack<'a> {
+    event: &'a Event,
+    is_true: bool,
+}
+
+impl Drop for AllBack<'_> {
+    fn drop(&mut self) {
+        if self.is_true {
+            self.event.notify_all();
+        }
+    }
+}
+
 impl Pool {
     tidegate_core::const_fn! {
         /// Creates a pool of `n` free permits, at most `MAX_PERMITS`.
@@ -164,7 +178,7 @@ impl Pool {
     /// done with them is seen by whoever gets them: it leaves the line under the line's lock.
     #[cold]
     fn hand_over(&self, mut n: usize) {
-        let is_idle = self.line.with(|line| {
+        self.tend(|line| {
             // ORDERING: Relaxed: the flags change under the lock only. If permits are free, or owed, they are looked at
             // together with these.
             let word = self.word.load(Ordering::Relaxed);
@@ -181,28 +195,32 @@ impl Pool {
             // Where the next one asks for more than there is, it has to be told.
             let is_settled = line.head().is_none_or(|head| head.min <= self.capacity());
             if n == 0 && is_settled {
-                return false;
+                return ((), false);
             }
             // ORDERING: Release: as in `release`.
             self.word.fetch_add(permits(n), Ordering::Release);
-            self.settle(line)
+            ((), self.settle(line))
         });
-        if is_idle {
-            self.all_back.notify_all();
-        }
     }
 
     /// Changes something under the line's lock, then serves the line, and tells those who wait for the last permit.
     #[cold]
     pub(crate) fn attend<R>(&self, change: impl FnOnce(&mut Line<'_, Need>) -> R) -> R {
-        let (result, is_idle) = self.line.with(|line| {
+        self.tend(|line| {
             let result = change(line);
             (result, self.settle(line))
-        });
-        if is_idle {
-            self.all_back.notify_all();
-        }
-        result
+        })
+    }
+
+    /// Runs a section under the line's lock, which also returns whether `all_back` is to be notified: it is, also if a waker of
+    /// the line panics.
+    fn tend<R>(&self, section: impl FnOnce(&mut Line<'_, Need>) -> (R, bool)) -> R {
+        let mut news = AllBack { event: &self.all_back, is_true: false };
+        self.line.with(|line| {
+            let (result, is_idle) = section(line);
+            news.is_true = is_idle;
+            result
+        })
     }
 
     /// Serves the line after a change, and returns whether `all_back` is to be notified. Under the line's lock.

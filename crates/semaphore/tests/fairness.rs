@@ -1,6 +1,13 @@
 //! Whether newcomers may overtake, how often, and who is served first.
 
-use std::{num::NonZeroU32, task::Poll};
+use std::{
+    future::Future,
+    num::NonZeroU32,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+};
 
 use proptest::prelude::*;
 use tidegate_semaphore::{Fairness, Permit, Semaphore, TryAcquireError};
@@ -14,6 +21,24 @@ fn semaphore(permits: usize, fairness: Fairness) -> Semaphore {
 
 fn overtakes(n: u32) -> Fairness {
     Fairness::Eventual { overtakes: NonZeroU32::new(n).unwrap() }
+}
+
+#[test]
+fn who_waits_for_idleness_hears_of_it_past_a_panicking_head() {
+    struct Panicking;
+    impl Wake for Panicking {
+        fn wake(self: Arc<Self>) {
+            resume_unwind(Box::new("a waker"));
+        }
+    }
+    let semaphore = semaphore(1, overtakes(3));
+    let permit = semaphore.try_acquire(1).unwrap();
+    let mut head = pin!(semaphore.acquire(1));
+    let panicking = Waker::from(Arc::new(Panicking));
+    assert!(head.as_mut().poll(&mut Context::from_waker(&panicking)).is_pending());
+    let idle = Task::waiting(semaphore.idle());
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(permit))).is_err());
+    assert_eq!(idle.woken(), 1);
 }
 
 #[test]

@@ -5,6 +5,8 @@ use tidegate_core::{
     primitive::atomic::{AtomicU64, Ordering},
 };
 
+use crate::panic::contain;
+
 /// The pool is gone: no worker will join any more.
 const ORPHANED: u64 = 1;
 /// One worker that exists, whether it was polled or not.
@@ -50,7 +52,7 @@ impl Crew {
         // ORDERING: AcqRel: Release: what the worker has done is seen by who finds it gone (`started`). Acquire: the
         // last one finds all jobs of a pool that is gone.
         let left = self.word.fetch_sub(gone, Ordering::AcqRel) - gone;
-        self.changed.notify_all();
+        contain(|| self.changed.notify_all());
         left == ORPHANED
     }
 

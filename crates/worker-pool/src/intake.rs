@@ -33,7 +33,7 @@ use tidegate_core::{
     ring::{NotPopped, NotPushed},
 };
 
-use crate::task::Job;
+use crate::{panic::contain, task::Job};
 
 /// The most jobs in the ring, which is allocated at once.
 const RING: usize = 1024;
@@ -186,7 +186,10 @@ impl Intake {
             match self.ring.pop() {
                 Ok(popped) => {
                     if popped.is_awaited {
-                        self.made_room.notify_flagged(1, || self.ring.room_is_not_awaited());
+                        // A submitter's waker is foreign, and the job in our hands is not its.
+                        contain(|| {
+                            self.made_room.notify_flagged(1, || self.ring.room_is_not_awaited());
+                        });
                     }
                     return Ok(Some(popped.item));
                 }
@@ -241,7 +244,7 @@ impl Intake {
         }
         // Who pushed meanwhile has relied on us, but we have hands for one job only.
         if found.is_some() && !self.ring.is_empty() && self.ring.is_item_awaited() {
-            self.wake_worker();
+            contain(|| self.wake_worker());
         }
         found
     }
@@ -294,7 +297,7 @@ impl Intake {
     pub(crate) fn ask(&self) {
         if let Some(askers) = &self.askers {
             askers.ask();
-            self.made_room.notify(1);
+            contain(|| self.made_room.notify(1));
         }
     }
 
@@ -341,7 +344,7 @@ impl Intake {
 
     /// Closes it and takes out what is left.
     pub(crate) fn take_all(&self) -> impl Iterator<Item = Job> + '_ {
-        self.close();
+        contain(|| _ = self.close());
         // Closed, it is never empty for now only.
         core::iter::from_fn(|| self.pop().ok().flatten())
     }

@@ -35,6 +35,7 @@ use crate::{
     error::{ExecuteError, TrySubmitError},
     handle::JobHandle,
     intake::Refused,
+    panic::contain,
     pool::WorkerPool,
     shared::Shared,
     task::{Job, Turns},
@@ -188,7 +189,7 @@ where
     fn go_on(&mut self, job: Option<Errand>) -> Option<Errand> {
         if job.is_some() {
             self.stage = Stage::Running;
-            self.hall.room.notify_all();
+            contain(|| self.hall.room.notify_all());
         } else {
             self.stage = Stage::Used;
         }
@@ -248,7 +249,7 @@ where
             }
             _ => lane.jobs.remove(lane.owed).into_iter().collect::<VecDeque<_>>(),
         });
-        self.hall.room.notify_all();
+        contain(|| self.hall.room.notify_all());
         drop(cancelled);
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     error::TrySubmitError,
     handle::JobHandle,
     intake::Refused,
+    panic::contain,
     pause::PauseGuard,
     pending::Pending,
     shared::Shared,
@@ -408,7 +409,7 @@ impl fmt::Debug for WorkerPool {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.shared.intake.close();
+        contain(|| _ = self.shared.intake.close());
         if self.shared.crew.orphan() {
             self.shared.abandon();
         }

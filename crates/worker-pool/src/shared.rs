@@ -200,7 +200,7 @@ impl Shared {
     pub(crate) fn take_all(&self) -> Vec<Job> {
         let jobs = self.intake.take_all().collect();
         // With nothing left to take, a shutdown may be over.
-        self.crew.changed.notify_all();
+        contain(|| self.crew.changed.notify_all());
         jobs
     }
 

@@ -111,7 +111,7 @@ mod imp {
                 return Ok(());
             }
             // Those that sleep and are too many find that out.
-            shared.intake.notify_workers();
+            contain(|| shared.intake.notify_workers());
             while self.headcount.add_up_to_min() {
                 self.start(shared)?;
             }

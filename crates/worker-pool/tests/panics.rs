@@ -3,6 +3,7 @@
 mod by_hand;
 
 use std::{
+    num::NonZeroUsize,
     panic::{panic_any, resume_unwind},
     sync::{Arc, Mutex},
     task::{Wake, Waker},
@@ -101,21 +102,96 @@ fn panicking_payload_is_contained() {
     assert_eq!(pool.stats().panicked, 1);
 }
 
+struct Panicking;
+
+impl Wake for Panicking {
+    fn wake(self: Arc<Self>) {
+        quiet_panic()
+    }
+}
+
+/// Polls a future that has to wait, with a waker that panics.
+fn let_wait(future: &mut (impl Future + Unpin)) {
+    assert!(poll_with(future, &Waker::from(Arc::new(Panicking))).is_pending());
+}
+
 #[test]
 fn panicking_waker_is_contained() {
-    struct Panicking;
-    impl Wake for Panicking {
-        fn wake(self: Arc<Self>) {
-            quiet_panic()
-        }
-    }
     let pool = WorkerPool::detached(2);
     let handle = survives(&pool, |pool| {
         let mut handle = pool.try_submit(|| 1).unwrap();
-        assert!(poll_with(&mut handle, &Waker::from(Arc::new(Panicking))).is_pending());
+        let_wait(&mut handle);
         handle
     });
     assert_eq!(ready(handle).unwrap(), 1);
+}
+
+/// Found by the simulation: the worker that made room ended, and the job that it had taken with it.
+#[test]
+fn a_submitters_panicking_waker_takes_neither_worker_nor_job_along() {
+    let pool = WorkerPool::detached(1);
+    let handle = pool.try_submit(|| 1).unwrap();
+    let mut waits = pool.submit(|| 2);
+    let_wait(&mut waits);
+    let mut worker = pool.worker();
+    assert!(poll(&mut worker).is_pending());
+    assert_eq!(ready(handle).unwrap(), 1);
+    let second = ready(waits);
+    assert!(poll(&mut worker).is_pending());
+    assert_eq!(ready(second).unwrap(), 2);
+}
+
+#[test]
+fn a_submitters_panicking_waker_takes_no_worker_of_a_hand_off_along() {
+    let pool = WorkerPool::detached(0);
+    let mut waits = pool.submit(|| 1);
+    let_wait(&mut waits);
+    let mut worker = pool.worker();
+    assert!(poll(&mut worker).is_pending());
+    let handle = ready(waits);
+    assert!(poll(&mut worker).is_pending());
+    assert_eq!(ready(handle).unwrap(), 1);
+}
+
+#[test]
+fn a_submitters_panicking_waker_takes_no_job_of_its_lane_along() {
+    let pool = WorkerPool::detached(4);
+    let lanes = pool.lanes(NonZeroUsize::MIN);
+    let handle = lanes.try_submit("key", || 1).unwrap();
+    let mut waits = lanes.submit("key", || 2);
+    let_wait(&mut waits);
+    let mut worker = pool.worker();
+    assert!(poll(&mut worker).is_pending());
+    assert_eq!(ready(handle).unwrap(), 1);
+    let second = ready(waits);
+    while poll(&mut worker).is_pending() && !second.is_finished() {}
+    assert_eq!(ready(second).unwrap(), 2);
+}
+
+#[test]
+fn the_panicking_waker_of_a_shutdown_leaves_no_job_without_an_end() {
+    let pool = WorkerPool::detached(4);
+    let worker = pool.worker();
+    let handle = pool.try_submit(|| 1).unwrap();
+    let mut shutdown = pool.shutdown();
+    let_wait(&mut shutdown);
+    drop(pool);
+    drop(worker);
+    assert!(ready(handle).unwrap_err().is_cancelled());
+    ready(shutdown);
+}
+
+#[test]
+fn the_panicking_waker_of_a_worker_does_not_come_out_of_the_pools_drop() {
+    let pool = WorkerPool::detached(4);
+    let [mut first, mut second] = [pool.worker(), pool.worker()];
+    let_wait(&mut first);
+    let (woken, waker) = Counter::new();
+    assert!(poll_with(&mut second, &waker).is_pending());
+    drop(pool);
+    assert_eq!(woken.count(), 1);
+    ready(first);
+    ready(second);
 }
 
 /// Found by the leak checker: payloads of contained panics were forgotten, not dropped.

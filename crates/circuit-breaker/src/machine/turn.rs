@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use tidegate_core::{Clock, Timestamp, primitive::atomic::Ordering};
+use tidegate_core::{Clock, Event, Timestamp, primitive::atomic::Ordering, wake_list::each};
 
 use super::{Machine, Schedule, TRIPS};
 use crate::{Observer, Pass, State, Transition, open_for::scatter, word::Word};
@@ -47,8 +47,12 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             schedule.trips = 0;
             self.next_generation(schedule, state);
         });
-        self.changed.notify_all();
-        self.turned.notify_all();
+        self.notify();
+    }
+
+    /// Wakes who wants to enter and who watches, also if a waker panics on the way.
+    fn notify(&self) {
+        each([&self.changed, &self.turned].into_iter(), Event::notify_all);
     }
 
     /// Trips. Under the schedule's lock.
@@ -125,8 +129,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             self.tally.add(TRIPS, 1);
         }
         // The waiters first: an observer may panic.
-        self.changed.notify_all();
-        self.turned.notify_all();
+        self.notify();
         transition.tell(&self.observer);
     }
 }
