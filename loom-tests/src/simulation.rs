@@ -1,22 +1,24 @@
 //! A deterministic executor that behaves badly: one thread, a clock turned by hand, and a seed that decides everything.
 //!
 //! What it does to futures, at random: it polls any that is woken, or one that is not; drops one at an await; hands each poll a
-//! new waker and ignores the old ones; lets a wake-up come late; and lets the clock jump. What it never does is forget a wake-up, so
-//! a task that sleeps when nothing is left to happen sleeps for ever, and that is a finding.
+//! new waker and ignores the old ones; lets a wake-up come late, or panic once it is made; turns the clock from another thread; and
+//! lets it jump. What it never does is forget a wake-up, so a task that sleeps when nothing is left to happen sleeps for ever, and that
+//! is a finding.
 //!
 //! A run is replayed by its seed, and proves that it was by its [`trace`](Report::trace).
 
 use std::{
     collections::BTreeSet,
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, Wake, Waker},
+    thread,
     time::Duration,
 };
 
-use tidegate_core::{Clock, ManualClock};
+use tidegate_core::{Clock, ManualClock, Timestamp};
 
 /// Steele, Lea and Flood's SplitMix64.
 #[derive(Debug, Clone)]
@@ -59,6 +61,10 @@ pub struct Faults {
     pub dropped: usize,
     /// The clock jumps, up to ten seconds.
     pub jumps: usize,
+    /// A poll's waker panics after it has woken a task that may be dropped, unless a panic is under way.
+    pub panicking: usize,
+    /// The clock is turned by another thread.
+    pub elsewhere: usize,
 }
 
 /// How a simulation ended.
@@ -68,8 +74,10 @@ pub struct Report {
     pub ended: usize,
     /// Tasks that were dropped at an await.
     pub dropped: usize,
-    /// Tasks that panicked.
-    pub panicked: usize,
+    /// Tasks that were ended by the panic of a waker that they called.
+    pub hit: usize,
+    /// The names of tasks that panicked.
+    pub panicked: Vec<String>,
     /// A hash of everything that was decided: the same seed, the same trace.
     pub trace: u64,
 }
@@ -108,7 +116,11 @@ struct Call {
     board: Arc<Mutex<Board>>,
     task: usize,
     generation: usize,
+    panics: bool,
 }
+
+/// What a waker panics with.
+struct Whim;
 
 impl Wake for Call {
     fn wake(self: Arc<Self>) {
@@ -117,6 +129,9 @@ impl Wake for Call {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.board.lock().unwrap().calls.push((self.task, self.generation));
+        if self.panics && !thread::panicking() {
+            resume_unwind(Box::new(Whim));
+        }
     }
 }
 
@@ -167,7 +182,8 @@ impl Simulation {
     ///
     /// The names of the tasks that sleep, when nothing is left that could wake them.
     pub fn run(mut self) -> Result<Report, Vec<String>> {
-        let (mut report, mut idle) = (Report { ended: 0, dropped: 0, panicked: 0, trace: 0 }, 0);
+        let mut idle = 0;
+        let mut report = Report { ended: 0, dropped: 0, hit: 0, panicked: Vec::new(), trace: 0 };
         loop {
             self.deliver();
             let alive: Vec<_> =
@@ -189,12 +205,14 @@ impl Simulation {
             let victim = alive[self.random.below(alive.len())];
             if self.random.chance(self.faults.dropped) && self.tasks[victim].mortal {
                 self.note(1, victim);
-                drop(self.tasks[victim].future.take());
+                let future = self.tasks[victim].future.take();
+                let dropped = catch_unwind(AssertUnwindSafe(|| drop(future)));
                 report.dropped += 1;
+                self.blame(victim, dropped, &mut report);
             } else if self.random.chance(self.faults.jumps) {
                 let jump = self.random.below(10_000);
                 self.note(2, jump);
-                self.clock.advance(Duration::from_millis(jump as u64));
+                self.turn(self.clock.now() + Duration::from_millis(jump as u64));
             } else if self.random.chance(self.faults.spurious) {
                 self.poll(victim, &mut report);
             } else {
@@ -230,27 +248,48 @@ impl Simulation {
 
     /// Nothing is to be done: time passes, to the next sleeper's or by little.
     fn pass_time(&mut self) {
-        match self.clock.next_due() {
-            Some(due) if due > self.clock.now() => self.clock.advance_to(due),
-            _ => self.clock.advance(Duration::from_millis(1)),
+        let due = self.clock.next_due().filter(|due| *due > self.clock.now());
+        self.turn(due.unwrap_or_else(|| self.clock.now() + Duration::from_millis(1)));
+    }
+
+    /// Turns the clock. Those whose wakers it calls are woken, panic or not.
+    fn turn(&mut self, to: Timestamp) {
+        let clock = self.clock.clone();
+        let turned = if self.random.chance(self.faults.elsewhere) {
+            thread::spawn(move || clock.advance_to(to)).join()
+        } else {
+            catch_unwind(AssertUnwindSafe(|| clock.advance_to(to)))
+        };
+        if let Err(panic) = turned.map_err(|panic| panic.downcast::<Whim>()) {
+            panic.expect("nobody panics but a waker");
         }
     }
 
     fn poll(&mut self, task: usize, report: &mut Report) {
         self.note(3, task);
         self.board.lock().unwrap().woken.remove(&task);
-        let Task { future, generation, .. } = &mut self.tasks[task];
+        let Task { name, future, generation, mortal } = &mut self.tasks[task];
         *generation += 1;
-        let call = Call { board: self.board.clone(), task, generation: *generation };
+        let panics = *mortal && self.random.chance(self.faults.panicking);
+        let call = Call { board: self.board.clone(), task, generation: *generation, panics };
         let waker = Waker::from(Arc::new(call));
         let Some(polled) = future else { return };
         let mut cx = Context::from_waker(&waker);
         match catch_unwind(AssertUnwindSafe(|| polled.as_mut().poll(&mut cx))) {
             Ok(Poll::Pending) => return,
             Ok(Poll::Ready(())) => report.ended += 1,
-            Err(_) => report.panicked += 1,
+            Err(panic) if panic.is::<Whim>() && *mortal => report.hit += 1,
+            Err(_) => report.panicked.push(name.clone()),
         }
-        *future = None;
+        let dropped = catch_unwind(AssertUnwindSafe(|| *future = None));
+        self.blame(task, dropped, report);
+    }
+
+    /// Notes whose drop has panicked, if not by a waker's whim.
+    fn blame(&self, task: usize, dropped: thread::Result<()>, report: &mut Report) {
+        if dropped.is_err_and(|panic| !panic.is::<Whim>()) {
+            report.panicked.push(self.tasks[task].name.clone());
+        }
     }
 
     /// Adds a decision to the trace.
