@@ -39,11 +39,13 @@ run() {
 case "${1-}" in
     "") PROPTEST_CASES=${PROPTEST_CASES:-32} run -p loom-tests -p 'tidegate*' --tests ;;
     --long)
-        until=$((SECONDS + ${2:?how many minutes?} * 60))
+        until=$((SECONDS + ${2:?how many minutes?} * 60)) rounds=0
         while [ $SECONDS -lt $until ]; do
             run -p 'tidegate*' --test stress
             TIDEGATE_SEED=$RANDOM$RANDOM TIDEGATE_ROUNDS=2000 run -p loom-tests --test simulation
+            rounds=$((rounds + 1))
         done
+        echo "asan: $rounds rounds"
         ;;
     *) echo "asan: unknown argument $1; usage: ci/asan.sh [--long MINUTES]" >&2; exit 2 ;;
 esac

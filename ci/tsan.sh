@@ -3,6 +3,7 @@
 # without a data race, and, first, that a planted race is reported: that this job can fail.
 # Why: loom sees only what goes through our `primitive`; this sees every access, std's included.
 # std is built with the sanitizer too; without that it reports races that are none.
+# `tsan.sh --long MINUTES` repeats the stress tests with fresh seeds for so long.
 # Time: 4 minutes, of which 1 installs the compiler once and 1 builds std once.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -10,6 +11,12 @@ source ci/debian-rust
 debian_rust clang-19 libclang-rt-19-dev llvm-19
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
+minutes=
+case "${1-}" in
+    "") ;;
+    --long) minutes=${2:?how many minutes?} ;;
+    *) echo "tsan: unknown argument $1; usage: ci/tsan.sh [--long MINUTES]" >&2; exit 2 ;;
+esac
 
 target=x86_64-unknown-linux-gnu
 export CARGO_TARGET_DIR=target/tsan CARGO_PROFILE_DEV_OPT_LEVEL=1
@@ -29,7 +36,19 @@ fi
 grep 'SUMMARY' "$log"
 
 echo "tsan: the laws and the tests of the crates"
-PROPTEST_CASES=${PROPTEST_CASES:-32} /usr/bin/cargo test -Zbuild-std --target $target -p loom-tests -p 'tidegate*' --tests 2>&1 | tee "$log" ||
-    { echo "tsan: a race was reported or a test failed, see above" >&2; exit 1; }
-grep -qE '^running [1-9]' "$log" || { echo "tsan: not one test was run" >&2; exit 1; }
+run() {
+    /usr/bin/cargo test -Zbuild-std --target $target "$@" 2>&1 | tee "$log" ||
+        { echo "tsan: a race was reported or a test failed, see above" >&2; exit 1; }
+    grep -qE '^running [1-9]' "$log" || { echo "tsan: not one test was run" >&2; exit 1; }
+}
+if [ -z "$minutes" ]; then
+    PROPTEST_CASES=${PROPTEST_CASES:-32} run -p loom-tests -p 'tidegate*' --tests
+else
+    until=$((SECONDS + minutes * 60)) rounds=0
+    while [ $SECONDS -lt $until ]; do
+        run -p 'tidegate*' --test stress --test flight_threads
+        rounds=$((rounds + 1))
+    done
+    echo "tsan: $rounds rounds"
+fi
 echo "tsan: ok"
