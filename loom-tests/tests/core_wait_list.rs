@@ -177,6 +177,25 @@ fn a_turn_that_is_not_used_goes_to_the_next() {
 }
 
 #[test]
+fn who_is_refused_at_a_turnstile_gives_no_turn_back() {
+    model(|| {
+        let turnstile = Arc::new(Turnstile::new());
+        let inside = turnstile.try_enter().unwrap();
+        let other = {
+            let turnstile = turnstile.clone();
+            thread::spawn(move || turnstile.try_enter().is_none())
+        };
+        let mut second = turnstile.enter();
+        assert!(poll_quietly(&mut second).is_pending());
+        assert!(other.join().unwrap());
+        assert!(turnstile.try_enter().is_none());
+        assert!(poll_quietly(&mut second).is_pending());
+        drop(inside);
+        assert!(matches!(poll_quietly(&mut second), Poll::Ready(Ok(_))));
+    });
+}
+
+#[test]
 fn closing_a_turnstile_sends_the_line_away_and_leaves_who_is_inside() {
     model(|| {
         let turnstile = Arc::new(Turnstile::new());

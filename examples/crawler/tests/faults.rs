@@ -48,12 +48,27 @@ fn lost_and_twice(directory: &Path) -> (usize, usize) {
     (PAGES - distinct.len(), urls.len() - distinct.len())
 }
 
+/// Demands that docs/testing.md says of this test how often it tried, and that no page was lost and none is there twice.
+fn demand_documented(test: &str, tried: &str) {
+    let page = include_str!("../../../docs/testing.md");
+    let row = page.lines().find(|row| row.starts_with('|') && row.contains(test)).unwrap();
+    let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+    assert_eq!((cells[1], cells[3], cells[4]), (tried, "0", "0"), "docs/testing.md, {test}");
+}
+
+/// How often the crawler is killed.
+const KILLS: usize = 20;
+/// To so much are files limited, in units of 512 bytes or of 1 KiB, as the shell likes: from hardly a file to nearly all of it.
+const ROOM: [u32; 6] = [8, 40, 60, 80, 100, 120];
+/// At least so many connections are cut.
+const CUTS: usize = 20;
+
 #[test]
 fn killed_at_any_moment_it_loses_no_page_and_has_none_twice() {
     let server = server();
     let start = server.url("/index.html").to_string();
     let mut in_the_middle = 0;
-    for round in 0..20 {
+    for round in 0..KILLS {
         let directory = TempDir::new().unwrap();
         let mut child = command(directory.path(), &start).stdout(Stdio::null()).spawn().unwrap();
         // Some time, longer each round; how long does not matter.
@@ -65,6 +80,10 @@ fn killed_at_any_moment_it_loses_no_page_and_has_none_twice() {
         assert_eq!(lost_and_twice(directory.path()), (0, 0));
     }
     assert!(in_the_middle > 0, "it was never killed in time");
+    demand_documented(
+        "killed_at_any_moment_it_loses_no_page_and_has_none_twice",
+        &format!("{KILLS} times"),
+    );
 }
 
 #[test]
@@ -72,8 +91,7 @@ fn a_disk_that_fills_up_is_said_to_and_costs_no_page() {
     let (server, directory) = (server(), TempDir::new().unwrap());
     let start = server.url("/index.html").to_string();
     let mut refused = 0;
-    // In units of 512 bytes or of 1 KiB, as the shell likes: from hardly a file to nearly all of it.
-    for room in [8, 40, 60, 80, 100, 120] {
+    for room in ROOM {
         let limited = format!("trap '' XFSZ; ulimit -f {room}; exec \"$0\" \"$@\"");
         let output = Command::new("sh")
             .args([
@@ -98,6 +116,8 @@ fn a_disk_that_fills_up_is_said_to_and_costs_no_page() {
     assert!(refused > 0, "the disk was never full");
     complete(directory.path(), &start);
     assert_eq!(lost_and_twice(directory.path()), (0, 0));
+    let tried = format!("{} times", ROOM.len());
+    demand_documented("a_disk_that_fills_up_is_said_to_and_costs_no_page", &tried);
 }
 
 /// Passes connections on, and cuts two of three after so many bytes of the answer. Returns its origin.
@@ -151,5 +171,6 @@ fn connections_that_are_cut_cost_no_page() {
         }
         assert_eq!(lost_and_twice(directory.path()), (0, 0), "cut after {after} bytes");
     }
-    assert!(cut.load(Ordering::Relaxed) > 0, "no connection was cut");
+    assert!(cut.load(Ordering::Relaxed) >= CUTS, "too few connections were cut");
+    demand_documented("connections_that_are_cut_cost_no_page", &format!("at least {CUTS} cuts"));
 }
