@@ -68,6 +68,57 @@ fn a_refusal_is_by_one_of_three_quotas() {
     });
 }
 
+/// As before, with every answer that there can be worked out first, and with a thread for each change: or the fence at the end of the
+/// first would do the work of the stores of the second.
+fn a_refusal_mixes_nothing(first: Quota, last: Quota, taken: u32, asked: u32) {
+    model(move || {
+        let now = Timestamp::ORIGIN + 1000 * SECOND;
+        let changes = [quota(4, first.max_burst()), last];
+        let after = |changes: &[Quota]| {
+            let limiter = RateLimiter::with_clock(first, ());
+            limiter.try_acquire_at(taken, now).unwrap();
+            changes.iter().for_each(|to| limiter.set_quota_at(*to, Inherit::AsIs, now));
+            limiter
+        };
+        let refusal =
+            move |limiter: &RateLimiter<()>| limiter.try_acquire_at(asked, now).unwrap_err();
+        let answers = [0, 1, 2].map(|made| refusal(&after(&changes[..made])));
+        let limiter = Arc::new(after(&[]));
+        let taker = {
+            let limiter = limiter.clone();
+            thread::spawn(move || refusal(&limiter))
+        };
+        limiter.set_quota_at(changes[0], Inherit::AsIs, now);
+        let other = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.set_quota_at(last, Inherit::AsIs, now))
+        };
+        let answer = taker.join().unwrap();
+        assert!(answers.contains(&answer), "{answer:?}");
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn no_refusal_has_the_cost_of_another_quota() {
+    a_refusal_mixes_nothing(quota(2, 2), quota(1, 3), 1, 2);
+}
+
+#[test]
+fn no_refusal_has_the_depth_of_another_quota() {
+    a_refusal_mixes_nothing(quota(1, 2), quota(5, 3), 1, 2);
+}
+
+#[test]
+fn no_refusal_has_the_speed_of_another_quota() {
+    a_refusal_mixes_nothing(quota(3, 2), quota(1, 3), 1, 2);
+}
+
+#[test]
+fn no_refusal_has_the_burst_of_another_quota() {
+    a_refusal_mixes_nothing(quota(1, 1), quota(5, 3), 0, 2);
+}
+
 /// The lane of the old quota is filled again while a taker may still be reading it.
 #[test]
 fn two_changes_in_a_row_are_one_after_the_other_for_every_taker() {
