@@ -96,10 +96,10 @@ fn a_withdrawn_push_keeps_its_item_and_its_wake_up_goes_on() {
     });
 }
 
-#[test]
-fn what_came_before_the_close_is_seen_by_who_finds_it() {
-    model(|| {
-        let shared = Arc::new((Queue::<u8>::unbounded(), AtomicU32::new(0)));
+/// Runs a close after a store in one thread, and looks for both in the other.
+fn close_is_found_by(finds: fn(&Queue<u8>) -> bool) {
+    model(move || {
+        let shared = Arc::new((Queue::unbounded(), AtomicU32::new(0)));
         let closer = {
             let shared = shared.clone();
             thread::spawn(move || {
@@ -107,9 +107,24 @@ fn what_came_before_the_close_is_seen_by_who_finds_it() {
                 shared.0.close();
             })
         };
-        if shared.0.try_pop() == Err(TryPopError::Closed) {
+        if finds(&shared.0) {
             assert_eq!(shared.1.load(Ordering::Relaxed), 7);
         }
         closer.join().unwrap();
     });
+}
+
+#[test]
+fn what_came_before_the_close_is_seen_by_who_pops() {
+    close_is_found_by(|queue| queue.try_pop() == Err(TryPopError::Closed));
+}
+
+#[test]
+fn what_came_before_the_close_is_seen_by_who_pushes() {
+    close_is_found_by(|queue| queue.try_push(1) == Err(TryPushError::Closed(1)));
+}
+
+#[test]
+fn what_came_before_the_close_is_seen_by_who_asks() {
+    close_is_found_by(Queue::is_closed);
 }

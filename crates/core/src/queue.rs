@@ -118,10 +118,10 @@ impl<T> Queue<T> {
     /// [`TryPushError`] gives the item back if the queue is full or closed.
     #[inline]
     pub fn try_push(&self, item: T) -> Result<(), TryPushError<T>> {
-        // ORDERING: Acquire: pairs with the Release in `close`. That the count is seen before the item is, is of no
-        // importance; that the bit and the count are one word is: a popper that reads "closed, 0" comes after every
-        // push that was counted, and every later one finds the bit.
-        if self.word.fetch_add(ITEM, Ordering::Acquire) & CLOSED != 0 {
+        // ORDERING: Relaxed: who finds the bit takes its count back, which pairs with the Release in `close`. That the count
+        // is seen before the item is, is of no importance; that the bit and the count are one word is: a popper that reads
+        // "closed, 0" comes after every push that was counted, and every later one finds the bit.
+        if self.word.fetch_add(ITEM, Ordering::Relaxed) & CLOSED != 0 {
             self.uncount();
             return Err(TryPushError::Closed(item));
         }
