@@ -96,10 +96,12 @@ fn a_withdrawn_push_keeps_its_item_and_its_wake_up_goes_on() {
     });
 }
 
-/// Runs a close after a store in one thread, and looks for both in the other.
-fn close_is_found_by(finds: fn(&Queue<u8>) -> bool) {
+/// Runs a close after a store in one thread, and looks for both in the other. With an item in the queue, or the end, and the fence
+/// with which it is told, would come with the close.
+fn close_is_found_by(items: u8, finds: fn(&Queue<u8>) -> bool) {
     model(move || {
         let shared = Arc::new((Queue::unbounded(), AtomicU32::new(0)));
+        (0..items).for_each(|item| shared.0.try_push(item).unwrap());
         let closer = {
             let shared = shared.clone();
             thread::spawn(move || {
@@ -116,15 +118,15 @@ fn close_is_found_by(finds: fn(&Queue<u8>) -> bool) {
 
 #[test]
 fn what_came_before_the_close_is_seen_by_who_pops() {
-    close_is_found_by(|queue| queue.try_pop() == Err(TryPopError::Closed));
+    close_is_found_by(0, |queue| queue.try_pop() == Err(TryPopError::Closed));
 }
 
 #[test]
 fn what_came_before_the_close_is_seen_by_who_pushes() {
-    close_is_found_by(|queue| queue.try_push(1) == Err(TryPushError::Closed(1)));
+    close_is_found_by(1, |queue| queue.try_push(1) == Err(TryPushError::Closed(1)));
 }
 
 #[test]
 fn what_came_before_the_close_is_seen_by_who_asks() {
-    close_is_found_by(Queue::is_closed);
+    close_is_found_by(1, Queue::is_closed);
 }
