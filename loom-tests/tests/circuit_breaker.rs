@@ -205,6 +205,28 @@ fn a_dropped_probe_returns_its_place() {
     });
 }
 
+/// One at a time, probes need no other order: each adds to what it finds.
+#[test]
+fn what_a_probe_did_is_seen_by_the_next_in_its_place() {
+    model(|| {
+        let breaker = expired(1);
+        breaker.try_enter().unwrap().ignore();
+        let sum = Arc::new(primitive::atomic::AtomicU32::new(0));
+        let probe = |breaker: &Breaker<ManualClock>, sum: &primitive::atomic::AtomicU32| {
+            let Ok(pass) = breaker.try_enter() else { return 0 };
+            sum.store(sum.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            pass.ignore();
+            1
+        };
+        let other = {
+            let sum = sum.clone();
+            spawn(&breaker, move |breaker| probe(breaker, &sum))
+        };
+        let probes = probe(&breaker, &sum) + other.join().unwrap();
+        assert_eq!(sum.load(Ordering::Relaxed), probes);
+    });
+}
+
 #[test]
 fn a_stale_result_never_reaches_the_next_generation() {
     let rate = |window| TripRule::failure_rate(1.0, window).minimum_calls(2);

@@ -216,9 +216,10 @@ impl<C: Clock, O: Observer> Machine<C, O> {
 
     /// Replaces `old` by `new`, or returns what is there.
     fn replace(&self, old: Word, new: Word) -> Result<(), Word> {
-        // ORDERING: Release keeps the counts in order with what their callers did before; Acquire as in `load`.
+        // ORDERING: Release and Acquire: a probe sees what the one before it in its place did. Relaxed on failure: what is found
+        // is a new guess, of which only counts and the generation are looked at.
         self.word
-            .compare_exchange_weak(old.bits(), new.bits(), Ordering::AcqRel, Ordering::Acquire)
+            .compare_exchange_weak(old.bits(), new.bits(), Ordering::AcqRel, Ordering::Relaxed)
             .map(|_| ())
             .map_err(Word::from_bits)
     }
