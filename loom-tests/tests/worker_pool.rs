@@ -12,7 +12,7 @@ use loom_tests::{laws::Subject, laws_of_waiting, model, poll_quietly, thread};
 use tidegate_core::{
     Closed, Event, Wait,
     lock::Lock,
-    primitive::atomic::{AtomicBool, Ordering},
+    primitive::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 use tidegate_worker_pool::{Worker, WorkerPool};
 
@@ -227,6 +227,32 @@ fn last_job_against_shutdown() {
         assert!(ran.load(Ordering::Relaxed), "what the job did is seen");
         assert!(handle.is_finished());
         worker.join().unwrap();
+    });
+}
+
+#[test]
+fn what_jobs_did_is_seen_by_who_finds_the_pool_at_rest() {
+    model(|| {
+        let (pool, sum) = (WorkerPool::detached(1), Arc::new(AtomicU32::new(0)));
+        let job = {
+            let sum = sum.clone();
+            move || sum.store(7, Ordering::Relaxed)
+        };
+        pool.execute(job).wait().unwrap();
+        pool.close();
+        let mut worker = pool.worker();
+        let mut shutdown = pool.shutdown();
+        let looker = {
+            let sum = sum.clone();
+            thread::spawn(move || {
+                let is_over = poll_quietly(&mut shutdown).is_ready();
+                assert!(!is_over || sum.load(Ordering::Relaxed) == 7);
+                shutdown
+            })
+        };
+        // By hand: a thread that looks for jobs would bring a fence.
+        while poll_quietly(&mut worker).is_pending() {}
+        drop(looker.join().unwrap());
     });
 }
 

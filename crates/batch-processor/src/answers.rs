@@ -53,8 +53,8 @@ impl<R, E> Answers<R, E> {
     pub(crate) fn settle(&self, outcome: Outcome<R, E>) {
         let _unset = self.outcome.with(|place| core::mem::replace(place, outcome));
         self.line.with(|line| {
-            // ORDERING: Release: who finds it settled without the line's lock (Acquire in `Reply::poll`) finds the outcome.
-            self.settled.store(SETTLED, Ordering::Release);
+            // ORDERING: Relaxed: see `is_settled`.
+            self.settled.store(SETTLED, Ordering::Relaxed);
             self.serve(line);
         });
     }
@@ -77,8 +77,9 @@ impl<R, E> Answers<R, E> {
     }
 
     fn is_settled(&self, index: usize) -> bool {
-        // ORDERING: Acquire: pairs with the Release in `settle`.
-        index < self.settled.load(Ordering::Acquire)
+        // ORDERING: Relaxed: who finds it settled locks the outcome next. That comes after the lock under which `settle` has put it
+        // there: else the store would come after our unlocking, and this load before it could not see it.
+        index < self.settled.load(Ordering::Relaxed)
     }
 }
 

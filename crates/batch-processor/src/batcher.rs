@@ -241,8 +241,9 @@ impl<T, R, E, C> Clone for Batcher<T, R, E, C> {
 
 impl<T, R, E, C> Drop for Batcher<T, R, E, C> {
     fn drop(&mut self) {
-        // ORDERING: AcqRel: the last to go (Acquire) closes after what every other handle has done (Release).
-        if self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+        // ORDERING: Relaxed: what the other handles have put in is behind the gatherer's lock, and the last one's close takes that
+        // after them: else their counting down would come after ours, which has seen it.
+        if self.shared.handles.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.shared.close();
         }
     }
