@@ -49,9 +49,10 @@ impl Crew {
     #[must_use]
     pub(crate) fn leave(&self, started: bool) -> bool {
         let gone = if started { MEMBER + STARTED } else { MEMBER };
-        // ORDERING: AcqRel: Release: what the worker has done is seen by who finds it gone (`started`). Acquire: the
-        // last one finds all jobs of a pool that is gone.
-        let left = self.word.fetch_sub(gone, Ordering::AcqRel) - gone;
+        // ORDERING: Release: what the worker has done is seen by who finds it gone (`started`). The last one of a pool that is
+        // gone finds all its jobs without Acquire: it closes the intake once more (`Intake::take_all`), by a
+        // read-modify-write, which comes after every push that was let in.
+        let left = self.word.fetch_sub(gone, Ordering::Release) - gone;
         contain(|| self.changed.notify_all());
         left == ORPHANED
     }
@@ -59,8 +60,8 @@ impl Crew {
     /// Notes that the pool is gone; returns whether the jobs that are left have nobody.
     #[must_use]
     pub(crate) fn orphan(&self) -> bool {
-        // ORDERING: Release: the close before it is seen by the last worker to leave (Acquire in `leave`).
-        self.word.fetch_or(ORPHANED, Ordering::Release) & MEMBERS == 0
+        // ORDERING: Relaxed: only the number counts; see `leave`.
+        self.word.fetch_or(ORPHANED, Ordering::Relaxed) & MEMBERS == 0
     }
 
     /// Returns how many workers have started and not left.
