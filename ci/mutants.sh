@@ -35,7 +35,7 @@ export CARGO_TARGET_DIR=$PWD/target/mutants
 tree=$CARGO_TARGET_DIR/tree
 rm -rf "$tree"
 mkdir -p "$tree"
-git ls-files -z | xargs -0 tar -cf - | tar -xf - -C "$tree"
+git ls-files -z | xargs -0 tar -cf - | tar -xmf - -C "$tree" # with new times: what an earlier run left is mutated
 # model FILE MODEL: runs one model in the copy.
 model() { (cd "$tree" && timeout 120 cargo test --release -p loom-tests --test "$1" -- --exact "$2") >"$log" 2>&1; }
 
