@@ -165,10 +165,10 @@ impl Paper {
     /// Where there is no room and nothing is due, the oldest batch is.
     fn unblock(&mut self) {
         let (now, policy) = (self.now, self.settings.policy);
-        if !self.lanes.values().any(|lane| lane.is_due(now, policy)) {
-            if let Some(open) = self.oldest().and_then(Lane::open) {
-                open.due = true;
-            }
+        if !self.lanes.values().any(|lane| lane.is_due(now, policy))
+            && let Some(open) = self.oldest().and_then(Lane::open)
+        {
+            open.due = true;
         }
     }
 
@@ -214,10 +214,11 @@ impl Paper {
         let run = self.running.remove(place);
         let lane = self.lanes.get_mut(&run.key).expect("it ran");
         lane.running -= 1;
-        if lane.running == 0 && matches!(self.settings.policy, Policy::Balanced { .. }) {
-            if let Some(open) = lane.open() {
-                open.due = true;
-            }
+        if lane.running == 0
+            && matches!(self.settings.policy, Policy::Balanced { .. })
+            && let Some(open) = lane.open()
+        {
+            open.due = true;
         }
     }
 
