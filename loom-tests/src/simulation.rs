@@ -74,7 +74,7 @@ pub struct Report {
     pub ended: usize,
     /// Tasks that were dropped at an await.
     pub dropped: usize,
-    /// Tasks that were ended by the panic of a waker that they called.
+    /// Tasks that were ended by a [`whim`], of their own or of a waker that they called.
     pub hit: usize,
     /// The names of tasks that panicked.
     pub panicked: Vec<String>,
@@ -119,8 +119,12 @@ struct Call {
     panics: bool,
 }
 
-/// What a waker panics with.
 struct Whim;
+
+/// Panics as what is simulated may: wakers do, and tasks that may be dropped.
+pub fn whim() -> ! {
+    resume_unwind(Box::new(Whim))
+}
 
 impl Wake for Call {
     fn wake(self: Arc<Self>) {
@@ -130,7 +134,7 @@ impl Wake for Call {
     fn wake_by_ref(self: &Arc<Self>) {
         self.board.lock().unwrap().calls.push((self.task, self.generation));
         if self.panics && !thread::panicking() {
-            resume_unwind(Box::new(Whim));
+            whim();
         }
     }
 }
@@ -261,7 +265,7 @@ impl Simulation {
             catch_unwind(AssertUnwindSafe(|| clock.advance_to(to)))
         };
         if let Err(panic) = turned.map_err(|panic| panic.downcast::<Whim>()) {
-            panic.expect("nobody panics but a waker");
+            panic.expect("nobody else panics");
         }
     }
 

@@ -4,11 +4,13 @@
 //! ```text
 //! request ─▶ semaphore ─▶ limiter ─▶ map, absent? ─▶ breaker ─▶ worker pool ─▶ batch processor ─▶ done
 //! flow    ─▶ pipeline: the same calls, three at once
-//! meddler: resizes, resets, removes, flushes, pauses · watcher: waits for idleness, and for closed · workers and driver: as tasks · reaper: shuts down when all are gone
+//! meddler: resizes, resets, removes, flushes, pauses · watcher: waits for idleness, and for closed
+//! workers and driver: as tasks · reaper: shuts down when all are gone
 //! ```
 //!
-//! Requests, flows and the meddler are dropped at any await; jobs, batches, stages and wakers panic; wake-ups come late, or from
-//! another thread, polls without cause; the clock jumps. Whatever happens, in the end nothing is lost, nothing was done twice, and nobody sleeps.
+//! Requests, flows and the meddler are dropped at any await, or panic; so do jobs, batches, stages and wakers; wake-ups come late,
+//! or from another thread, polls without cause; the clock jumps. Whatever happens, in the end nothing is lost, nothing was done
+//! twice, and nobody sleeps.
 #![cfg(not(loom))]
 
 use std::{
@@ -26,7 +28,7 @@ use std::{
     time::Duration,
 };
 
-use loom_tests::simulation::{Faults, Random, Report, Simulation};
+use loom_tests::simulation::{Faults, Random, Report, Simulation, whim};
 use tidegate_batch_processor::{Batcher, Builder, OnFull};
 use tidegate_circuit_breaker::{Breaker, OpenFor, TripRule};
 use tidegate_concurrent_map::ConcurrentMap;
@@ -120,6 +122,13 @@ impl World {
         self.random.borrow_mut().below(bound)
     }
 
+    /// Panics at times: whoever gets here may.
+    fn stumble(&self) {
+        if self.chance(2) {
+            whim()
+        }
+    }
+
     async fn sleep(&self, most_ms: usize) {
         let pause = Duration::from_millis(self.below(most_ms) as u64);
         self.clock.sleep(pause).await;
@@ -136,13 +145,16 @@ impl World {
             if fails { Err("failed") } else { Ok(value_of(key)) }
         };
         let call = async {
+            self.stumble();
             let in_lane = self.chance(50);
             let handle = if in_lane {
                 self.lanes.submit(key, job).await
             } else {
                 self.pool.submit(job).await
             };
-            handle.await.unwrap_or(Err("panicked or cancelled"))
+            let result = handle.await.unwrap_or(Err("panicked or cancelled"));
+            self.stumble();
+            result
         };
         self.breaker.call_async(call).await.unwrap_or(Err("refused"))
     }
@@ -155,6 +167,7 @@ impl World {
         if self.limiter_of_keys.acquire(&key, 1).await.is_err() {
             return;
         }
+        self.stumble();
         if self.chance(20) {
             self.give_back_elsewhere(permit);
         }
@@ -199,6 +212,7 @@ impl World {
                 _ => {}
             }
             self.sleep(40).await;
+            self.stumble();
             drop(pausing);
         }
     }
@@ -215,7 +229,7 @@ impl World {
         };
         let flow =
             Pipeline::from_iter(0..20_u32).map_async("stage", NonZeroUsize::new(3).unwrap(), stage);
-        let summary = match flow.for_each(|_| ()).await {
+        let summary = match flow.for_each(|_| self.stumble()).await {
             Ok(summary) => {
                 assert_eq!((summary.read, summary.leftover()), (20, 0));
                 return;
