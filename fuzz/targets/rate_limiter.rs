@@ -1,11 +1,19 @@
-//! A token bucket against one that is counted in whole numbers.
+//! A token bucket against one that is counted in whole numbers, with a line of those who wait for it.
 #![no_main]
 
-use std::time::Duration;
+#[path = "../../crates/semaphore/tests/by_hand/mod.rs"]
+mod by_hand;
+
+use std::{task::Poll, time::Duration};
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use tidegate::{ManualClock, Quota, RateLimiter};
+use tidegate::{
+    ManualClock, Quota, RateLimiter,
+    rate_limiter::{Acquire, TokenBucket},
+};
+
+use by_hand::Task;
 
 #[derive(Debug, Arbitrary)]
 enum Step {
@@ -13,6 +21,11 @@ enum Step {
     UpTo(u8),
     Refund(u8),
     Advance(u16),
+    /// Makes a request and polls it once.
+    Ask(u8),
+    /// Polls one that waits, woken or not.
+    Poll(u8),
+    GiveUp(u8),
 }
 
 /// Tokens that are there, in parts of which a token has as many as it takes nanoseconds.
@@ -21,9 +34,36 @@ struct Bucket {
     full: u64,
 }
 
+/// A request that waits.
+struct Asked<'a> {
+    task: Task<Acquire<'a, TokenBucket, ManualClock>>,
+    n: u32,
+    /// Wake-ups before its last poll.
+    seen: usize,
+}
+
 /// A token in a microsecond: exact in nanoseconds.
 const PER_SECOND: u32 = 1_000_000;
 const TOKEN: u64 = 1_000;
+
+impl Bucket {
+    fn has(&self, n: u32) -> bool {
+        u64::from(n) * TOKEN <= self.parts
+    }
+
+    fn take(&mut self, n: u32) {
+        self.parts -= u64::from(n) * TOKEN;
+    }
+
+    fn fill(&mut self, parts: u64) {
+        self.parts = (self.parts + parts).min(self.full);
+    }
+}
+
+/// An index into a list, if it has any.
+fn pick(of: u8, len: usize) -> Option<usize> {
+    usize::from(of).checked_rem(len)
+}
 
 fuzz_target!(|input: (u8, Vec<Step>)| {
     let (burst, steps) = input;
@@ -34,23 +74,20 @@ fuzz_target!(|input: (u8, Vec<Step>)| {
     let limiter = RateLimiter::with_clock(quota, clock.clone());
     let full = u64::from(burst) * TOKEN;
     let mut bucket = Bucket { parts: full, full };
+    let mut line: Vec<Asked<'_>> = Vec::new();
     for step in steps {
         match step {
             Step::Acquire(n) => {
                 let n = u32::from(n % 20) + 1;
                 let took = limiter.try_acquire(n).is_ok();
-                let wrong = u64::from(cfg!(feature = "wrong"));
-                assert_eq!(
-                    took,
-                    u64::from(n) * TOKEN + wrong <= bucket.parts,
-                    "acquire {n} of {}",
-                    bucket.parts
-                );
-                bucket.parts -= if took { u64::from(n) * TOKEN } else { 0 };
+                assert_eq!(took, line.is_empty() && bucket.has(n), "{n} of {}", bucket.parts);
+                if took {
+                    bucket.take(n);
+                }
             }
             Step::UpTo(n) => {
                 let n = u32::from(n % 20) + 1;
-                let whole = bucket.parts / TOKEN;
+                let whole = if line.is_empty() { bucket.parts / TOKEN } else { 0 };
                 match limiter.try_acquire_up_to(n) {
                     Ok(grant) => {
                         let taken = whole.min(u64::from(n));
@@ -63,12 +100,47 @@ fuzz_target!(|input: (u8, Vec<Step>)| {
             }
             Step::Refund(n) => {
                 limiter.refund(n.into());
-                bucket.parts = (bucket.parts + u64::from(n) * TOKEN).min(bucket.full);
+                bucket.fill(u64::from(n) * TOKEN + u64::from(cfg!(feature = "wrong")));
             }
             Step::Advance(nanos) => {
                 clock.advance(Duration::from_nanos(nanos.into()));
-                bucket.parts = (bucket.parts + u64::from(nanos)).min(bucket.full);
+                bucket.fill(nanos.into());
+            }
+            Step::Ask(n) => {
+                let n = u32::from(n) % burst + 1;
+                let mut task = Task::new(limiter.acquire(n));
+                match task.poll() {
+                    Poll::Ready(grant) => {
+                        grant.expect("within the burst");
+                        assert!(line.is_empty() && bucket.has(n), "overtook");
+                        bucket.take(n);
+                    }
+                    Poll::Pending => {
+                        assert!(!line.is_empty() || !bucket.has(n), "waits for what is there");
+                        line.push(Asked { task, n, seen: 0 });
+                    }
+                }
+            }
+            Step::Poll(of) => {
+                let Some(at) = pick(of, line.len()) else { continue };
+                let Asked { task, n, seen } = &mut line[at];
+                *seen = task.woken();
+                let polled = task.poll();
+                assert_eq!(polled.is_ready(), at == 0 && bucket.has(*n), "{n} at {at}");
+                if polled.is_ready() {
+                    bucket.take(*n);
+                    line.remove(at);
+                }
+            }
+            Step::GiveUp(of) => {
+                if let Some(at) = pick(of, line.len()) {
+                    line.remove(at);
+                }
             }
         }
+        if let Some(Asked { task, n, seen }) = line.first() {
+            assert!(!bucket.has(*n) || task.woken() > *seen, "asleep beside {n} tokens");
+        }
+        assert_eq!(limiter.stats().waiting, line.len());
     }
 });
