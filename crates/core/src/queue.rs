@@ -154,7 +154,7 @@ impl<T> Queue<T> {
         if let Some(item) = self.take() {
             return Ok(item);
         }
-        // ORDERING: Acquire: pairs with the Releases of `close` and `uncount`. An item on its way in is counted: then
+        // ORDERING: Acquire: pairs with the Release in `close`. An item on its way in is counted: then
         // its push will notify. One that came in after `take` has looked is counted, too.
         match self.word.load(Ordering::Acquire) {
             CLOSED => Err(TryPopError::Closed),
@@ -239,9 +239,9 @@ impl<T> Queue<T> {
     /// Takes an item out of the count; the last one of a closed queue ends every wait.
     #[inline]
     fn uncount(&self) {
-        // ORDERING: AcqRel: Release so that who reads "closed, 0" (Acquire) comes after this item's removal; Acquire so
-        // that finding the bit here is finding the close.
-        if self.word.fetch_sub(ITEM, Ordering::AcqRel) == ITEM | CLOSED {
+        // ORDERING: Acquire: finding the bit here is finding the close. A step of the word, it hands on what the close has
+        // released.
+        if self.word.fetch_sub(ITEM, Ordering::Acquire) == ITEM | CLOSED {
             self.not_empty.notify_all();
         }
     }

@@ -117,9 +117,9 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         }
         let probes = u32::from(to == State::HalfOpen);
         let new = self.load().next(to).with_probes(probes);
-        // ORDERING: AcqRel: Release publishes `open_until`; Acquire as in `load`. The mode and generation it replaces
-        // are those loaded above, because the lock is held; the counts are the latest.
-        let old = Word::from_bits(self.word.swap(new.bits(), Ordering::AcqRel));
+        // ORDERING: Release publishes `open_until`. The mode and generation it replaces are those loaded above, because the lock is
+        // held; the counts are the latest, and numbers only.
+        let old = Word::from_bits(self.word.swap(new.bits(), Ordering::Release));
         (old, new)
     }
 
