@@ -119,25 +119,72 @@ fn a_push_that_races_the_close_is_popped_or_given_back() {
     });
 }
 
-#[test]
-fn what_came_before_the_close_is_seen_by_who_finds_it() {
-    model(|| {
-        let ring = ring::<u8>(1);
+/// Runs `act` after a store in one thread; where `is_seen_by` is true in the other, so is what was stored.
+fn what_came_before(act: fn(&Ring<u8>), is_seen_by: fn(&Ring<u8>) -> bool, items: u8) {
+    model(move || {
+        let ring = ring(1);
+        (0..items).for_each(|item| _ = ring.push(item).unwrap());
         let told = Arc::new(AtomicBool::new(false));
-        let closer = {
+        let actor = {
             let (ring, told) = (ring.clone(), told.clone());
             thread::spawn(move || {
                 told.store(true, Ordering::Relaxed);
-                ring.close();
+                act(&ring);
             })
         };
-        let is_closed = match ring.pop() {
-            Err(why) => why == NotPopped::Closed,
-            Ok(_) => unreachable!("nobody pushes"),
-        };
-        assert!(!is_closed || told.load(Ordering::Relaxed));
-        closer.join().unwrap();
+        assert!(!is_seen_by(&ring) || told.load(Ordering::Relaxed));
+        actor.join().unwrap();
     });
+}
+
+fn close(ring: &Ring<u8>) {
+    ring.close();
+}
+
+#[test]
+fn what_came_before_the_close_is_seen_by_who_pops() {
+    what_came_before(close, |ring| matches!(ring.pop(), Err(NotPopped::Closed)), 0);
+}
+
+#[test]
+fn what_came_before_the_close_is_seen_by_who_pushes() {
+    what_came_before(close, |ring| ring.push(1) == Err(NotPushed::Closed(1)), 1);
+}
+
+#[test]
+fn what_came_before_the_close_is_seen_by_who_asks() {
+    what_came_before(close, Ring::is_closed, 0);
+}
+
+#[test]
+fn what_came_before_the_last_pop_is_seen_by_who_finds_all_gone() {
+    let pop = |ring: &Ring<u8>| _ = ring.pop().unwrap();
+    let is_drained = |ring: &Ring<u8>| {
+        ring.close();
+        ring.is_drained()
+    };
+    what_came_before(pop, is_drained, 1);
+}
+
+/// The flag brings the registration behind it: who finds it needs no fence to find who waits.
+#[test]
+fn what_came_before_the_wait_for_an_item_is_seen_by_who_pushes() {
+    what_came_before(Ring::await_item, |ring| ring.push(1).unwrap().is_awaited, 0);
+}
+
+#[test]
+fn what_came_before_the_wait_for_room_is_seen_by_who_pops() {
+    what_came_before(Ring::await_room, |ring| ring.pop().unwrap().is_awaited, 1);
+}
+
+#[test]
+fn what_came_before_the_wait_for_an_item_is_seen_by_who_asks() {
+    what_came_before(Ring::await_item, Ring::is_item_awaited, 0);
+}
+
+#[test]
+fn what_came_before_a_diversion_is_seen_by_who_asks() {
+    what_came_before(|ring| _ = ring.divert(), Ring::is_diverted, 0);
 }
 
 #[test]
