@@ -125,15 +125,13 @@ fn what_came_before(act: fn(&Ring<u8>), is_seen_by: fn(&Ring<u8>) -> bool, items
         let ring = ring(1);
         (0..items).for_each(|item| _ = ring.push(item).unwrap());
         let told = Arc::new(AtomicBool::new(false));
-        let actor = {
+        let looker = {
             let (ring, told) = (ring.clone(), told.clone());
-            thread::spawn(move || {
-                told.store(true, Ordering::Relaxed);
-                act(&ring);
-            })
+            thread::spawn(move || assert!(!is_seen_by(&ring) || told.load(Ordering::Relaxed)))
         };
-        assert!(!is_seen_by(&ring) || told.load(Ordering::Relaxed));
-        actor.join().unwrap();
+        told.store(true, Ordering::Relaxed);
+        act(&ring);
+        looker.join().unwrap();
     });
 }
 
