@@ -182,12 +182,12 @@ impl<T> Ring<T> {
             // ORDERING: Acquire: pairs with the Release in `pop`: the item of the lap before has been moved out.
             let stamp = slot.stamp.load(Ordering::Acquire);
             if stamp == position {
-                // ORDERING: AcqRel: Acquire: who finds somebody waiting finds the registration behind the flag. Release:
-                // who waits, and sees this claim, comes after what led to it. On failure only a new guess.
+                // ORDERING: Acquire: who finds somebody waiting finds the registration behind the flag. The item itself is
+                // seen by its stamp. On failure only a new guess.
                 let claim = self.tail.compare_exchange_weak(
                     tail,
                     self.next(position) | tail & FLAGS,
-                    Ordering::AcqRel,
+                    Ordering::Acquire,
                     Ordering::Relaxed,
                 );
                 match claim {
@@ -230,7 +230,8 @@ impl<T> Ring<T> {
             // ORDERING: Acquire: pairs with the Release in `push_unless`: the item is there.
             let stamp = slot.stamp.load(Ordering::Acquire);
             if stamp == position | WRITTEN {
-                // ORDERING: AcqRel: as in `push_unless`.
+                // ORDERING: Acquire as in `push_unless`. Release: who finds the last item gone comes after what its popper did
+                // before (`is_drained`).
                 let claim = self.head.compare_exchange_weak(
                     head,
                     self.next(position) | head & FLAGS,
