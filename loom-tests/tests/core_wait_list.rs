@@ -156,6 +156,26 @@ fn what_was_done_inside_a_turnstile_is_seen_by_the_next() {
     });
 }
 
+/// Who has given up its place in line may come again as fast as anybody.
+#[test]
+fn what_was_done_inside_a_turnstile_is_seen_by_who_has_left_the_line() {
+    model(|| {
+        // Its threads borrow it.
+        let (turnstile, work): &'static _ =
+            Box::leak(Box::new((Turnstile::new(), AtomicU32::new(0))));
+        let inside = turnstile.try_enter().unwrap();
+        let mut enter = turnstile.enter();
+        assert!(poll_quietly(&mut enter).is_pending());
+        let other = thread::spawn(move || {
+            drop(enter);
+            assert!(turnstile.try_enter().is_none() || work.load(Ordering::Relaxed) == 7);
+        });
+        work.store(7, Ordering::Relaxed);
+        drop(inside);
+        other.join().unwrap();
+    });
+}
+
 #[test]
 fn a_turn_that_is_not_used_goes_to_the_next() {
     model(|| {

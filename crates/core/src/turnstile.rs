@@ -85,7 +85,7 @@ impl Turnstile {
     /// Sends everybody in line away and refuses all who come, for ever. Who is inside stays until it leaves.
     pub fn close(&self) {
         self.line.with(|line| {
-            // ORDERING: Release: what happened before the close is seen by those who find it closed (Acquire in `ask`).
+            // ORDERING: Release: what happened before the close is seen by those who find it closed (`is_closed`).
             self.word.fetch_or(CLOSED, Ordering::Release);
             line.dismiss_all();
             self.forget_waiters();
@@ -136,11 +136,8 @@ impl Supply for Turnstile {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             let (new, answer) = match word {
-                _ if word & CLOSED != 0 => {
-                    // ORDERING: Acquire: pairs with the Release in `close`.
-                    crate::primitive::atomic::fence(Ordering::Acquire);
-                    return Poll::Ready(Err(Closed));
-                }
+                // The list's lock orders us with `close`.
+                _ if word & CLOSED != 0 => return Poll::Ready(Err(Closed)),
                 _ if word & TAKEN == 0 && line.is_empty() => (word | TAKEN, Poll::Ready(Ok(()))),
                 _ => (word | WAITERS, Poll::Pending),
             };
@@ -158,8 +155,9 @@ impl Supply for Turnstile {
             self.forget_waiters();
             return;
         }
-        // ORDERING: AcqRel: Acquire as in `ask`, on behalf of the head, which learns of it through the list's lock.
-        let before = self.word.fetch_or(TAKEN, Ordering::AcqRel);
+        // ORDERING: Relaxed: with somebody in line, the turn is given back under the list's lock only (`hand_over`), through which
+        // the head learns of it.
+        let before = self.word.fetch_or(TAKEN, Ordering::Relaxed);
         if before & TAKEN == 0 {
             line.grant_head(());
             if line.is_empty() {
