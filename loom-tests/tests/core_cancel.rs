@@ -3,7 +3,10 @@
 use std::{sync::Arc, task::Poll, time::Duration};
 
 use loom_tests::{CallingWaker, CountingWaker, model, poll, poll_quietly, thread};
-use tidegate_core::{CancelToken, Clock, ManualClock, Queue, Reason, Wait};
+use tidegate_core::{
+    CancelToken, Clock, ManualClock, Queue, Reason, Timestamp, Wait,
+    primitive::atomic::{AtomicU32, Ordering},
+};
 
 #[test]
 fn a_waiting_thread_learns_of_the_cancel() {
@@ -13,6 +16,22 @@ fn a_waiting_thread_learns_of_the_cancel() {
         let waiter = thread::spawn(move || clone.cancelled().wait());
         token.cancel_because("enough");
         assert_eq!(waiter.join().unwrap(), Reason::Because("enough".into()));
+    });
+}
+
+#[test]
+fn what_came_before_a_turn_of_the_clock_is_seen_by_who_reads_the_new_time() {
+    model(|| {
+        let (clock, told) = (ManualClock::new(), Arc::new(AtomicU32::new(0)));
+        let looker = {
+            let (clock, told) = (clock.clone(), told.clone());
+            thread::spawn(move || {
+                assert!(clock.now() == Timestamp::ORIGIN || told.load(Ordering::Relaxed) == 7);
+            })
+        };
+        told.store(7, Ordering::Relaxed);
+        clock.advance(Duration::from_secs(1));
+        looker.join().unwrap();
     });
 }
 

@@ -486,11 +486,8 @@ mod model_ring {
             self.with(|state| state.room_awaited = false);
         }
 
-        pub fn divert(&self) -> bool {
-            self.with(|state| {
-                state.diverted = true;
-                state.item_awaited
-            })
+        pub fn divert(&self) {
+            self.with(|state| state.diverted = true);
         }
 
         pub fn resume(&self) {

@@ -269,9 +269,9 @@ impl<T> Ring<T> {
 
     /// Notes that somebody waits for an item. To be followed by another try.
     pub fn await_item(&self) {
-        // ORDERING: AcqRel: Acquire: the pushes before are seen. Release: the registration before is seen by the pushes
-        // after, which find the flag.
-        self.tail.fetch_or(AWAITED, Ordering::AcqRel);
+        // ORDERING: Release: the registration before is seen by the pushes after, which find the flag. The pushes before have
+        // moved this word, so the next try sees that they were.
+        self.tail.fetch_or(AWAITED, Ordering::Release);
     }
 
     /// Notes that nobody waits for an item any more.
@@ -288,8 +288,8 @@ impl<T> Ring<T> {
 
     /// Notes that somebody waits for room. To be followed by another try.
     pub fn await_room(&self) {
-        // ORDERING: AcqRel: as in `await_item`.
-        self.head.fetch_or(AWAITED, Ordering::AcqRel);
+        // ORDERING: Release: as in `await_item`.
+        self.head.fetch_or(AWAITED, Ordering::Release);
     }
 
     /// Notes that nobody waits for room any more.
@@ -298,10 +298,10 @@ impl<T> Ring<T> {
         self.head.fetch_and(!AWAITED, Ordering::Relaxed);
     }
 
-    /// Refuses pushes as if the ring were full, until [`resume`](Self::resume); returns whether somebody waits for an item.
-    pub fn divert(&self) -> bool {
-        // ORDERING: AcqRel: as in `await_item`, the other way round.
-        self.tail.fetch_or(DIVERTED, Ordering::AcqRel) & AWAITED != 0
+    /// Refuses pushes as if the ring were full, until [`resume`](Self::resume).
+    pub fn divert(&self) {
+        // ORDERING: Release: what happened before is seen by who finds it diverted (`is_diverted`).
+        self.tail.fetch_or(DIVERTED, Ordering::Release);
     }
 
     /// Ends what [`divert`](Self::divert) has begun.
