@@ -28,7 +28,7 @@ if [ "${1-}" = --write ]; then
     cat "$scratch/page" >"$page"
 fi
 
-git ls-files --cached --others --exclude-standard | sort >"$scratch/files"
+git ls-files --cached --others --exclude-standard | while read -r file; do [ ! -f "$file" ] || echo "$file"; done | sort >"$scratch/files"
 sed 'p; s|/src/|/|' "$scratch/files" >"$scratch/paths"
 mapfile -t pages < <(grep -E '\.md$' "$scratch/files" | grep -v '^fuzz/')
 # Every word of what is no document.
