@@ -171,23 +171,54 @@ fn a_free_permit_brings_what_was_done_with_it() {
     });
 }
 
-#[test]
-fn a_close_brings_what_was_done_before_it() {
-    model(|| {
+/// Closes a semaphore after a store, and looks for both in another thread.
+fn a_close_is_found_by(finds: fn(&Semaphore) -> bool) {
+    model(move || {
         let semaphore = Arc::new(Semaphore::new(1));
         let written = Arc::new(AtomicUsize::new(0));
-        let closer = {
+        let looker = {
             let written = written.clone();
             spawn(&semaphore, move |semaphore| {
-                written.store(1, Ordering::Relaxed);
-                semaphore.close();
+                assert!(!finds(semaphore) || written.load(Ordering::Relaxed) == 1);
             })
         };
-        if semaphore.try_acquire(1).map(drop) == Err(TryAcquireError::Closed) {
-            assert_eq!(written.load(Ordering::Relaxed), 1);
-        }
-        closer.join().unwrap();
+        written.store(1, Ordering::Relaxed);
+        semaphore.close();
+        looker.join().unwrap();
         assert!(semaphore.is_closed());
+    });
+}
+
+#[test]
+fn a_close_brings_what_was_done_before_it() {
+    a_close_is_found_by(|it| it.try_acquire(1).map(drop) == Err(TryAcquireError::Closed));
+}
+
+#[test]
+fn a_close_that_is_asked_for_brings_what_was_done_before_it() {
+    a_close_is_found_by(Semaphore::is_closed);
+}
+
+/// Of two permits one goes to the head, past the word, and one to whoever comes.
+#[test]
+fn what_the_head_leaves_brings_what_was_done_with_it() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let written = Arc::new(AtomicUsize::new(0));
+        let held = semaphore.clone().try_acquire_owned(2).unwrap();
+        let mut head = semaphore.clone().acquire_owned(1);
+        assert!(poll_quietly(&mut head).is_pending());
+        let newcomer = {
+            let written = written.clone();
+            spawn(&semaphore, move |semaphore| {
+                let came = semaphore.try_acquire(1).is_ok();
+                assert!(!came || written.load(Ordering::Relaxed) == 1);
+            })
+        };
+        written.store(1, Ordering::Relaxed);
+        drop(held);
+        newcomer.join().unwrap();
+        assert!(poll_quietly(&mut head).is_ready());
     });
 }
 

@@ -186,12 +186,12 @@ impl Gcra {
             let next = convert(lane_of(word), word & !LANE);
             // ORDERING: Release: pairs with the Acquire of all who read the word, so that they see the lane's terms.
             // Acquire: pairs with the Release of those who took by the old terms: they have read them before the other
-            // lane is written again.
+            // lane is written again. Relaxed on failure: nobody else changes the terms.
             match self.word.compare_exchange(
                 word,
                 next | (!word & LANE),
                 Ordering::AcqRel,
-                Ordering::Acquire,
+                Ordering::Relaxed,
             ) {
                 Ok(_) => return,
                 Err(found) => word = found,

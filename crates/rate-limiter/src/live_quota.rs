@@ -54,13 +54,13 @@ impl LiveQuota {
     /// Puts terms and a floor down in a lane in which the word is not.
     pub(crate) fn fill(&self, lane: usize, terms: &Terms, floor: u64) {
         let lane = &self.lanes[lane];
-        // ORDERING: Release, all of them: who reads one of these and then confirms its word finds that the word has
-        // moved on. That the word's present readers see them is the work of `Gcra::change`.
+        // ORDERING: Release, all but the floor: who reads one of these and then confirms its word finds that the word has
+        // moved on. Who reads a floor replaces the word, which never succeeds by an old one. That the word's present readers see them is the work of `Gcra::change`.
         lane.cost.store(terms.pace.cost, Ordering::Release);
         lane.speed.store(terms.pace.speed, Ordering::Release);
         lane.depth.store(terms.depth, Ordering::Release);
         lane.burst.store(terms.burst, Ordering::Release);
-        lane.floor.store(floor, Ordering::Release);
+        lane.floor.store(floor, Ordering::Relaxed);
     }
 
     /// Raises or lowers the floor of both lanes: the word is in one of them, and the other's is written by `fill`.
