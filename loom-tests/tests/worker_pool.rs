@@ -256,6 +256,35 @@ fn what_jobs_did_is_seen_by_who_finds_the_pool_at_rest() {
     });
 }
 
+/// Notes when it is dropped what its handle has written before.
+struct Looks(Arc<[AtomicU32; 2]>);
+
+impl Drop for Looks {
+    fn drop(&mut self) {
+        self.0[1].store(self.0[0].load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn what_came_before_a_handle_went_is_seen_by_the_drop_of_its_result() {
+    model(|| {
+        let (pool, notes) = (WorkerPool::detached(1), Arc::new([0, 0].map(AtomicU32::new)));
+        let handle = {
+            let notes = notes.clone();
+            pool.try_submit(|| Looks(notes)).ok().unwrap()
+        };
+        let mut worker = pool.worker();
+        let worker = thread::spawn(move || {
+            assert!(poll_quietly(&mut worker).is_pending());
+            worker
+        });
+        notes[0].store(7, Ordering::Relaxed);
+        drop(handle);
+        drop(worker.join().unwrap());
+        assert_eq!(notes[1].load(Ordering::Relaxed), 7);
+    });
+}
+
 #[test]
 fn refused_submit_against_shutdown() {
     model(|| {

@@ -298,8 +298,8 @@ impl<F, T, S> Taken<'_, F, T, S> {
         let cell = self.cell;
         // SAFETY: whose `Taken` it is has the content until `ENDED` is set, and then no `Taken` is left.
         unsafe { cell.replace(Content::Result(result)) };
-        // ORDERING: AcqRel: Release: the result is seen by who reads `ENDED`. Acquire: a waker that was left is found, and
-        // what the handle did before it gave up comes before the drop of its result.
+        // ORDERING: AcqRel: Release: the result is seen by who reads `ENDED`. Acquire: what the handle did before it
+        // gave up comes before the drop of its result.
         let before = cell.state.fetch_or(ENDED, Ordering::AcqRel);
         if before & GIVEN_UP != 0 {
             // SAFETY: the handle was gone before the result was in: it will not look.
@@ -376,9 +376,10 @@ where
             // A waker's code is foreign: it is cloned before the lock is taken, and a replaced one dropped after.
             let waker = cx.waker().clone();
             drop(self.waker.with(|left| left.replace(waker)));
-            // ORDERING: AcqRel: Release: the waker is found by who ends the job after this; Acquire: or it has, and the
-            // result is there. If the bit was set before, and the job has ended between the two, the lock says so.
-            state = self.state.fetch_or(WAITED, Ordering::AcqRel);
+            // ORDERING: Acquire: if the job has ended, the result is there. If it ends after this, it finds the bit, and the waker
+            // behind its lock, which was taken before. If the bit was set before, and the job has ended between the two,
+            // the lock says so.
+            state = self.state.fetch_or(WAITED, Ordering::Acquire);
             if state & ENDED == 0 {
                 return Poll::Pending;
             }
