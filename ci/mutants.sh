@@ -53,7 +53,7 @@ git ls-files -z | xargs -0 tar -cf - | tar -xmf - -C "$tree" # with new times: w
 # model FILE MODEL: runs one model in the copy.
 model() { (cd "$tree" && timeout 120 cargo test --release -p loom-tests --test "$1" -- --exact "$2") >"$log" 2>&1; }
 # files FILE…: runs all models of these files. One that finds no end has failed.
-files() { (cd "$tree" && timeout 300 cargo test --release -p loom-tests "${@/#/--test=}") >"$log" 2>&1; }
+files() { (cd "$tree" && timeout 200 cargo test --release -p loom-tests "${@/#/--test=}") >"$log" 2>&1; }
 compiled() {
     ! grep -q 'could not compile' "$log" || { cat "$log" >&2; echo "mutants: $1 does not compile" >&2; exit 1; }
 }
