@@ -155,6 +155,11 @@ fn what_came_before_the_close_is_seen_by_who_asks() {
 }
 
 #[test]
+fn what_came_before_the_close_is_seen_by_who_finds_all_gone() {
+    what_came_before(close, Ring::is_drained, 0);
+}
+
+#[test]
 fn what_came_before_the_last_pop_is_seen_by_who_finds_all_gone() {
     let pop = |ring: &Ring<u8>| _ = ring.pop().unwrap();
     let is_drained = |ring: &Ring<u8>| {

@@ -306,13 +306,13 @@ impl<T> Ring<T> {
 
     /// Ends what [`divert`](Self::divert) has begun.
     pub fn resume(&self) {
-        // ORDERING: Release: what was put back in before is in for who finds the ring empty and not diverted.
-        self.tail.fetch_and(!DIVERTED, Ordering::Release);
+        // ORDERING: Relaxed: what was put back in before has moved this word, so nobody finds the ring empty without it.
+        self.tail.fetch_and(!DIVERTED, Ordering::Relaxed);
     }
 
     /// Returns whether pushes are diverted.
     pub fn is_diverted(&self) -> bool {
-        // ORDERING: Acquire: pairs with the Releases of `divert` and `resume`.
+        // ORDERING: Acquire: pairs with the Release in `divert`.
         self.tail.load(Ordering::Acquire) & DIVERTED != 0
     }
 
