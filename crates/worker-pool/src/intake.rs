@@ -186,10 +186,7 @@ impl Intake {
             match self.ring.pop() {
                 Ok(popped) => {
                     if popped.is_awaited {
-                        // A submitter's waker is foreign, and the job in our hands is not its.
-                        contain(|| {
-                            self.made_room.notify_flagged(1, || self.ring.room_is_not_awaited());
-                        });
+                        self.wake_submitter();
                     }
                     return Ok(Some(popped.item));
                 }
@@ -198,6 +195,12 @@ impl Intake {
                 Err(NotPopped::Diverted) => self.refill(),
             }
         }
+    }
+
+    /// Wakes a submitter for the room that a job has left. Its waker is foreign, and that job in our hands.
+    #[cold]
+    fn wake_submitter(&self) {
+        contain(|| self.made_room.notify_flagged(1, || self.ring.room_is_not_awaited()));
     }
 
     #[cold]
