@@ -55,7 +55,8 @@ impl LiveQuota {
     pub(crate) fn fill(&self, lane: usize, terms: &Terms, floor: u64) {
         let lane = &self.lanes[lane];
         // ORDERING: Release, all but the floor: who reads one of these and then confirms its word finds that the word has
-        // moved on. Who reads a floor replaces the word, which never succeeds by an old one. That the word's present readers see them is the work of `Gcra::change`.
+        // moved on. Who reads a floor replaces the word, which never succeeds by an old one. That the word's present readers
+        // see them is the work of `Gcra::change`.
         lane.cost.store(terms.pace.cost, Ordering::Release);
         lane.speed.store(terms.pace.speed, Ordering::Release);
         lane.depth.store(terms.depth, Ordering::Release);
