@@ -160,16 +160,17 @@ fn what_was_done_inside_a_turnstile_is_seen_by_the_next() {
 #[test]
 fn what_was_done_inside_a_turnstile_is_seen_by_who_has_left_the_line() {
     model(|| {
-        // Its threads borrow it.
-        let (turnstile, work): &'static _ =
-            Box::leak(Box::new((Turnstile::new(), AtomicU32::new(0))));
+        let (turnstile, work) = (Arc::new(Turnstile::new()), Arc::new(AtomicU32::new(0)));
         let inside = turnstile.try_enter().unwrap();
-        let mut enter = turnstile.enter();
-        assert!(poll_quietly(&mut enter).is_pending());
-        let other = thread::spawn(move || {
-            drop(enter);
-            assert!(turnstile.try_enter().is_none() || work.load(Ordering::Relaxed) == 7);
-        });
+        let mut turn = Turn::new(turnstile.clone(), ());
+        assert!(poll_quietly(&mut turn).is_pending());
+        let other = {
+            let (turnstile, work) = (turnstile.clone(), work.clone());
+            thread::spawn(move || {
+                drop(turn);
+                assert!(turnstile.try_enter().is_none() || work.load(Ordering::Relaxed) == 7);
+            })
+        };
         work.store(7, Ordering::Relaxed);
         drop(inside);
         other.join().unwrap();
