@@ -22,7 +22,6 @@ if ! command -v c++ >/dev/null; then
     apt-get update -qq </dev/null
     DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends g++ </dev/null >/dev/null
 fi
-cargo clippy --quiet --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz-clippy -- -D warnings
 
 # The instrumentation of cargo-fuzz, with the sanitizer of the toolchain, which a stable compiler opens so.
 export RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$PWD/target/fuzz

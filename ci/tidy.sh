@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks form: rustfmt, clippy and rustdoc, each without a single warning, with every feature on.
+# Checks form: rustfmt, clippy and rustdoc, each without a single warning, with every feature on. Fuzzers, firmware and canaries, which
+# are no members of the workspace, are formatted and linted as well.
 # Why: a warning that may stay is a warning nobody reads. The rules of structure are in structure.sh.
 # Time: about 2 minutes on a fresh clone, seconds afterwards.
 set -euo pipefail
@@ -11,14 +12,26 @@ for tool in fmt clippy; do
 done
 
 cargo fmt --all --check
-# Workspaces of their own, which fmt --all does not see. Clippy looks at fuzz in fuzz.sh, which has its C++; at the firmware it cannot:
-# the toolchain has no core for that machine, and the compiler that builds one has no clippy.
-cargo fmt --manifest-path fuzz/Cargo.toml --check
-cargo fmt --manifest-path examples/embedded/Cargo.toml --check
-rustfmt --check --edition 2024 ci/tsan-canary/main.rs ci/asan-canary.rs
 cargo clippy --workspace --all-targets --all-features -- -D warnings
 # In the libraries `core::` comes before `alloc::` before `std::`; tests may say `std` throughout.
 cargo clippy --package 'tidegate*' --lib --all-features -- -D warnings \
     -D clippy::std_instead_of_core -D clippy::std_instead_of_alloc -D clippy::alloc_instead_of_core
+
+# Workspaces of their own, which --all and --workspace do not see.
+lint() {
+    cargo fmt --manifest-path "$1" --check
+    cargo clippy --locked --target-dir target/tidy --manifest-path "$@" -- -D warnings
+}
+# Nothing is linked, so libFuzzer need not be there, nor a C++ compiler to build it with.
+CUSTOM_LIBFUZZER_PATH=/none/libnone.a lint fuzz/Cargo.toml
+# As if for this machine, as rustup's toolchain has no core for the firmware's. In release a panic aborts; else it would need std.
+lint examples/embedded/Cargo.toml --release
+lint ci/tsan-canary/Cargo.toml
+# A file without a workspace.
+rustfmt --check --edition 2024 ci/asan-canary.rs
+for kind in use-after-free leak; do
+    clippy-driver --edition 2024 --cfg "planted=\"$kind\"" --check-cfg 'cfg(planted, values("use-after-free", "leak"))' \
+        --emit metadata --out-dir target/tidy -D warnings ci/asan-canary.rs
+done
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
 echo "tidy: ok"
