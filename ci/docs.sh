@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks that what the documents name is there: every link to a file, every path, every test, law, type and function by its full name;
-# that the table of mutations in docs/testing.md is that of loom-tests/mutants; that the mistakes in its table of what was found are
+# Checks that what the documents name is there: every link to a file, every path, every test, law and function whose name has three
+# words and more; that the table of mutations in docs/testing.md is that of loom-tests/mutants; that the mistakes in its table of what was found are
 # those of CHANGELOG.md; and that every script and every decision is listed.
 # Why: a table that nobody compares with the tree is wrong within a month.
 # `--write` makes the table of mutations anew.
@@ -10,23 +10,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 page=docs/testing.md
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-# find ARGUMENTS: grep, to which nothing found is no failure.
-find() { grep "$@" || [ $? -eq 1 ]; }
+# matches ARGUMENTS: grep, to which nothing found is no failure.
+matches() { grep "$@" || [ $? -eq 1 ]; }
 fault() { echo "docs: $*" >&2; echo fault >>"$scratch/faults"; }
-
-if [ "${1-}" = --write ]; then
-    {
-        sed '/<!-- mutants -->/q' "$page"
-        printf '| mistake | file | model that fails |\n| --- | --- | --- |\n'
-        for patch in loom-tests/mutants/*.patch; do
-            read -r file model <"$patch"
-            name=$(basename "$patch" .patch)
-            echo "| $name | \`$file.rs\` | \`$model\` |"
-        done
-        sed -n '/<!-- mutants -->/,$p' "$page" | sed -n '/<!-- end -->/,$p'
-    } >"$scratch/page"
-    cat "$scratch/page" >"$page"
-fi
 
 git ls-files --cached --others --exclude-standard | while read -r file; do [ ! -f "$file" ] || echo "$file"; done | sort >"$scratch/files"
 sed 'p; s|/src/|/|' "$scratch/files" >"$scratch/paths"
@@ -36,16 +22,16 @@ grep -vE '\.md$|^fuzz/corpus/|\.lock$' "$scratch/files" | xargs -d '\n' grep -Ih
 
 for file in "${pages[@]}"; do
     # Links to files.
-    find -oE '\]\([^)#:]+(#[^)]*)?\)' "$file" | sed -E 's/^\]\(//; s/(#[^)]*)?\)$//' | sort -u | while read -r link; do
+    matches -oE '\]\([^)#:]+(#[^)]*)?\)' "$file" | sed -E 's/^\]\(//; s/(#[^)]*)?\)$//' | sort -u | while read -r link; do
         [ -e "$(dirname "$file")/$link" ] || fault "$file links to $link, which is not there"
     done
-    find -oE '`[^` ]+`' "$file" | tr -d '`' | sort -u >"$scratch/quoted"
+    matches -oE '`[^` ]+`' "$file" | tr -d '`' | sort -u >"$scratch/quoted"
     # Paths: the end of one is enough, and `src` may be left out.
-    find -E '^[A-Za-z0-9_./-]+\.(rs|sh|md|toml|patch)$' "$scratch/quoted" | while read -r path; do
+    matches -E '^[A-Za-z0-9_./-]+\.(rs|sh|md|toml|patch)$' "$scratch/quoted" | while read -r path; do
         grep -qE "(^|/)${path//./\\.}$" "$scratch/paths" || fault "$file names the file $path, which is not there"
     done
     # Names of three words and more; the rest of one may be left out.
-    find -E '^[a-z0-9]+(_[a-z0-9]+){2,}(_?…)?$' "$scratch/quoted" | while read -r name; do
+    matches -E '^[a-z0-9]+(_[a-z0-9]+){2,}(_?…)?$' "$scratch/quoted" | while read -r name; do
         case $name in
             *…) grep -q "^${name%%…*}" "$scratch/words" || fault "$file names $name, and nothing begins so" ;;
             *) grep -qxF "$name" "$scratch/words" || fault "$file names $name, which is not there" ;;
@@ -53,17 +39,26 @@ for file in "${pages[@]}"; do
     done
 done
 
-rows() { sed -n "/<!-- $1 -->/,/<!-- end -->/p" "$page" | find '^|' | tail -n +3; }
 for patch in loom-tests/mutants/*.patch; do
     read -r file model <"$patch"
     echo "| $(basename "$patch" .patch) | \`$file.rs\` | \`$model\` |"
     grep -qE "fn ${model##*::}\b" "loom-tests/tests/$file.rs" loom-tests/src/{laws,hostile}.rs ||
         fault "$patch names $model, which is not in $file.rs"
 done >"$scratch/mutants"
+if [ "${1-}" = --write ]; then
+    {
+        sed '/<!-- mutants -->/q' "$page"
+        printf '| mistake | file | model that fails |\n| --- | --- | --- |\n'
+        cat "$scratch/mutants"
+        sed -n '/<!-- mutants -->/,$p' "$page" | sed -n '/<!-- end -->/,$p'
+    } >"$scratch/page"
+    cat "$scratch/page" >"$page"
+fi
+rows() { sed -n "/<!-- $1 -->/,/<!-- end -->/p" "$page" | matches '^|' | tail -n +3; }
 rows mutants | diff - "$scratch/mutants" >&2 || fault "the table of mutations in $page is not that of loom-tests/mutants: ci/docs.sh --write"
 
 rows found | cut -d '|' -f 2 | tr -d '` ' | sort >"$scratch/found"
-sed -n '/^### Fixed/,/^##* [^#]/p' CHANGELOG.md | tr '\n' ' ' | sed 's/ - `/\n&/g' | find -oE '`[a-z_]+` *$' | tr -d '` ' | sort >"$scratch/fixed"
+sed -n '/^### Fixed/,/^##* [^#]/p' CHANGELOG.md | tr '\n' ' ' | sed 's/ - `/\n&/g' | matches -oE '`[a-z_]+` *$' | tr -d '` ' | sort >"$scratch/fixed"
 [ -s "$scratch/found" ] || fault "$page has no table of what was found"
 diff "$scratch/found" "$scratch/fixed" >&2 || fault "what was found, in $page, is not what was fixed, in CHANGELOG.md"
 while read -r law; do

@@ -15,7 +15,7 @@ fault() { echo "loom-coverage: $*" >&2; echo fault >>"$found/faults"; }
 # What orders threads, in code: neither in comments, nor in `use` lines alone, nor in the file's unit tests.
 words='Atomic[A-Z][A-Za-z0-9]*|Ordering::(Relaxed|Acquire|Release|AcqRel|SeqCst)|\b(Lock|Event|WaitList|Turnstile|Waiter|UnsafeCell|RingOrModel|RwShards|OnceLock)\b|\bfence\('
 find crates/*/src -name '*.rs' | sort | while read -r file; do
-    code=$(awk '/^#\[cfg\(test\)\]/ { exit } /^(pub )?use / { skip = 1 } !skip && !/^ *(\/\/|#\[)/ { print } /;$/ { skip = 0 }' "$file")
+    code=$(awk '/^mod tests \{/ { exit } /^(pub )?use / { skip = 1 } !skip && !/^ *(\/\/|#\[)/ { print } /;$/ { skip = 0 }' "$file")
     if grep -qE "$words" <<<"$code"; then echo "${file#crates/}"; fi
 done | sed 's|/src/|/|' >"$found/files"
 
