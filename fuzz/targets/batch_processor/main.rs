@@ -285,15 +285,11 @@ where
             let waits = matches!(caller.said, Said::WaitsForRoom | Said::Waits);
             assert!(waits || caller.submit.wakes() > caller.seen, "asleep, and {:?}", caller.said);
         }
-        let first = self.callers.iter().filter(|caller| caller.said == Said::WaitsForRoom);
-        let asleep = first.clone().all(|caller| caller.submit.wakes() == caller.seen);
-        let lightest = first.map(|caller| caller.item.1.weight).min();
-        if let (true, Some(weight)) = (asleep, lightest) {
-            assert!(!self.paper.closed, "asleep, and closed");
-            assert!(
-                !self.paper.is_empty() || weight > self.settings.max_weight,
-                "asleep beside room"
-            );
+        for Caller { submit, item, seen, said } in &self.callers {
+            if *said == Said::WaitsForRoom && submit.wakes() == *seen {
+                assert!(!self.paper.closed, "asleep, and closed");
+                assert!(!self.paper.has_room(item.1.weight), "asleep beside room");
+            }
         }
         let paper = &self.paper;
         self.flushes.retain_mut(|Flushing { flush, mark }| {

@@ -104,11 +104,7 @@ impl Paper {
         self.batches().flat_map(|batch| &batch.items).map(|(_, load)| load.number).collect()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.batches().next().is_none()
-    }
-
-    fn has_room(&self, weight: usize) -> bool {
+    pub fn has_room(&self, weight: usize) -> bool {
         let Settings { max_items, max_weight, capacity, .. } = self.settings;
         let there: usize = self.batches().map(Batch::weight).sum();
         let may_weigh =
