@@ -189,7 +189,7 @@ impl<C: Clock, O: Observer> Breaker<C, O> {
     /// let answer = breaker.call_async(async { Ok::<_, ()>(7) }).wait();
     /// assert_eq!(answer, Ok(Ok(7)));
     /// ```
-    pub fn call_async<F>(&self, future: F) -> RunAsync<'_, FailFast<C, O>, F>
+    pub fn call_async<F>(&self, future: F) -> RunAsync<&FailFast<C, O>, F>
     where
         F: Future<Output: Verdict>,
     {
@@ -300,23 +300,17 @@ impl<C: Clock, O: Observer> Breaker<C, O> {
     }
 }
 
-impl<C: Timer, O: Observer> Gate for Breaker<C, O> {
-    type Pass<'a>
-        = Pass<'a, C, O>
-    where
-        Self: 'a;
+impl<'a, C: Timer, O: Observer> Gate for &'a Breaker<C, O> {
+    type Pass = Pass<'a, C, O>;
     type Refused = Refused;
-    type Enter<'a>
-        = Enter<'a, C, O>
-    where
-        Self: 'a;
+    type Enter = Enter<'a, C, O>;
 
     #[inline]
-    fn try_enter(&self) -> Result<Pass<'_, C, O>, Refused> {
+    fn try_enter(self) -> Result<Pass<'a, C, O>, Refused> {
         Breaker::try_enter(self)
     }
 
-    fn enter(&self) -> Enter<'_, C, O> {
+    fn enter(self) -> Enter<'a, C, O> {
         Breaker::enter(self)
     }
 }

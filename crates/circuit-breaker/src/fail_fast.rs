@@ -17,23 +17,17 @@ pub struct FailFast<C = SystemClock, O = ()> {
     pub(crate) machine: Machine<C, O>,
 }
 
-impl<C: Clock, O: Observer> Gate for FailFast<C, O> {
-    type Pass<'a>
-        = Pass<'a, C, O>
-    where
-        Self: 'a;
+impl<'a, C: Clock, O: Observer> Gate for &'a FailFast<C, O> {
+    type Pass = Pass<'a, C, O>;
     type Refused = Refused;
-    type Enter<'a>
-        = TryEnter<'a, C, O>
-    where
-        Self: 'a;
+    type Enter = TryEnter<'a, C, O>;
 
     #[inline]
-    fn try_enter(&self) -> Result<Pass<'_, C, O>, Refused> {
+    fn try_enter(self) -> Result<Pass<'a, C, O>, Refused> {
         self.machine.enter()
     }
 
-    fn enter(&self) -> TryEnter<'_, C, O> {
+    fn enter(self) -> TryEnter<'a, C, O> {
         TryEnter { machine: Some(&self.machine) }
     }
 }

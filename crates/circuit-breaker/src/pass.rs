@@ -4,7 +4,7 @@ use core::{fmt, mem::ManuallyDrop, time::Duration};
 
 use tidegate_core::{Clock, Outcome, Timestamp, gate};
 
-use crate::{Observer, machine::Machine, word::Word};
+use crate::{Observer, Refused, machine::Machine, word::Word};
 
 /// The right to make one call, to be settled by how it went. Dropped unsettled, it counts as ignored.
 ///
@@ -93,6 +93,8 @@ impl<'a, C: Clock, O: Observer> Pass<'a, C, O> {
 }
 
 impl<C: Clock, O: Observer> gate::Pass for Pass<'_, C, O> {
+    type Refused = Refused;
+
     #[inline]
     fn settle(self, outcome: Outcome) {
         Pass::settle(self, outcome);

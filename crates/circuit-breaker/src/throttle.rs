@@ -181,23 +181,17 @@ impl<C: Clock> Throttle<C> {
     }
 }
 
-impl<C: Clock> Gate for Throttle<C> {
-    type Pass<'a>
-        = ThrottlePass<'a, C>
-    where
-        Self: 'a;
+impl<'a, C: Clock> Gate for &'a Throttle<C> {
+    type Pass = ThrottlePass<'a, C>;
     type Refused = Throttled;
-    type Enter<'a>
-        = Ready<Result<ThrottlePass<'a, C>, Throttled>>
-    where
-        Self: 'a;
+    type Enter = Ready<Result<ThrottlePass<'a, C>, Throttled>>;
 
-    fn try_enter(&self) -> Result<ThrottlePass<'_, C>, Throttled> {
+    fn try_enter(self) -> Result<ThrottlePass<'a, C>, Throttled> {
         Throttle::try_enter(self)
     }
 
     /// Decides at once, at the call.
-    fn enter(&self) -> Self::Enter<'_> {
+    fn enter(self) -> Self::Enter {
         ready(Throttle::try_enter(self))
     }
 }
@@ -209,6 +203,8 @@ pub struct ThrottlePass<'a, C: Clock> {
 }
 
 impl<C: Clock> gate::Pass for ThrottlePass<'_, C> {
+    type Refused = Throttled;
+
     fn settle(self, outcome: Outcome) {
         // Not dropped, which would settle it again.
         ManuallyDrop::new(self).throttle.settle(outcome);

@@ -7,23 +7,29 @@
 //!   └──▶ Refused
 //! ```
 
+mod ending;
 mod pair;
 mod run;
 
 use core::future::Future;
 
-use self::run::FailOnUnwind;
+use self::ending::{Ending, Guarded};
 pub use self::{
     pair::{EnterPair, PairRefused},
     run::RunAsync,
 };
 use crate::primitive::Arc;
 
-/// Something that lets callers in.
+/// A handle by which callers are let in.
+///
+/// A gate is entered by value. `&gate` gives passes that borrow it; an [`Arc`] of it gives passes that keep it alive, for
+/// what moves into a task or a thread. No associated type has a lifetime of its own, so an async block with a gate in it
+/// is `Send` where its parts are, whatever they borrow.
 ///
 /// A pair of gates is a gate: it is entered left to right, and what was entered is given back when the next one refuses
 /// or the wait is cancelled. Pairs nest: `(breaker, (limiter, semaphore))`. Put first what refuses cheaply, last what is
-/// held longest.
+/// held longest. Where a gate further right had to be waited for, the passes further left are [renewed](Pass::renew), so
+/// that a breaker which has opened meanwhile still refuses.
 ///
 /// # Examples
 ///
@@ -36,21 +42,23 @@ use crate::primitive::Arc;
 /// struct Coupons(Cell<u32>);
 /// struct Coupon<'a>(&'a Coupons);
 ///
-/// impl Gate for Coupons {
-///     type Pass<'a> = Coupon<'a>;
+/// impl<'a> Gate for &'a Coupons {
+///     type Pass = Coupon<'a>;
 ///     type Refused = Closed;
-///     type Enter<'a> = Ready<Result<Coupon<'a>, Closed>>;
+///     type Enter = Ready<Result<Coupon<'a>, Closed>>;
 ///
-///     fn try_enter(&self) -> Result<Coupon<'_>, Closed> {
+///     fn try_enter(self) -> Result<Coupon<'a>, Closed> {
 ///         self.0.set(self.0.get().checked_sub(1).ok_or(Closed)?);
 ///         Ok(Coupon(self))
 ///     }
-///     fn enter(&self) -> Self::Enter<'_> {
+///     fn enter(self) -> Self::Enter {
 ///         ready(self.try_enter())
 ///     }
 /// }
 ///
 /// impl Pass for Coupon<'_> {
+///     type Refused = Closed;
+///
 ///     // A coupon is used up by a success only.
 ///     fn settle(self, outcome: Outcome) {
 ///         if outcome != Outcome::Success {
@@ -64,26 +72,33 @@ use crate::primitive::Arc;
 /// assert_eq!(gate.run(|| Judged::new(7, Outcome::Success)).unwrap().value, 7);
 /// assert_eq!(gate.run_or_else(|| Ok(()), |Closed| Err("used up")), Err("used up"));
 /// ```
-pub trait Gate {
+///
+/// A function over any gate takes it by value; `Clone` where it enters more than once (references and `Arc`s are):
+///
+/// ```
+/// use tidegate_core::Gate;
+///
+/// async fn twice<G: Gate + Clone>(gate: G) -> Result<(), G::Refused> {
+///     gate.clone().run_async(async { Ok::<_, ()>(()) }).await?.unwrap();
+///     gate.run_async(async { Ok::<_, ()>(()) }).await.map(|done| done.unwrap())
+/// }
+/// ```
+pub trait Gate: Sized {
     /// The right to act, until it is settled or dropped.
-    type Pass<'a>: Pass
-    where
-        Self: 'a;
+    type Pass: Pass<Refused = Self::Refused>;
 
     /// Why a caller is turned away.
     type Refused: core::error::Error;
 
     /// Future of [`enter`](Self::enter). Named, so that its users can be `Send` where it is.
-    type Enter<'a>: Future<Output = Result<Self::Pass<'a>, Self::Refused>>
-    where
-        Self: 'a;
+    type Enter: Future<Output = Result<Self::Pass, Self::Refused>>;
 
     /// Enters if that is possible now.
     ///
     /// # Errors
     ///
     /// Why not.
-    fn try_enter(&self) -> Result<Self::Pass<'_>, Self::Refused>;
+    fn try_enter(self) -> Result<Self::Pass, Self::Refused>;
 
     /// Waits until it may enter.
     ///
@@ -94,7 +109,7 @@ pub trait Gate {
     /// # Errors
     ///
     /// Why waiting is of no use.
-    fn enter(&self) -> Self::Enter<'_>;
+    fn enter(self) -> Self::Enter;
 
     /// Waits on this thread until it may enter, runs `act`, and settles by what it returns. A panic settles as a failure.
     ///
@@ -102,9 +117,9 @@ pub trait Gate {
     ///
     /// What [`enter`](Self::enter) refuses with; then `act` was not run.
     #[cfg(feature = "std")]
-    fn run<R: Verdict>(&self, act: impl FnOnce() -> R) -> Result<R, Self::Refused> {
+    fn run<R: Verdict>(self, act: impl FnOnce() -> R) -> Result<R, Self::Refused> {
         use crate::wait::Wait;
-        self.enter().wait().map(|pass| FailOnUnwind::new(pass).settle_by(act))
+        self.enter().wait().map(|pass| act_behind(pass, act))
     }
 
     /// Waits until it may enter, then runs `future`, and settles by its output. A panic settles as a failure.
@@ -116,9 +131,12 @@ pub trait Gate {
     /// # Errors
     ///
     /// What [`enter`](Self::enter) refuses with; then `future` was not polled.
-    fn run_async<F>(&self, future: F) -> RunAsync<'_, Self, F>
+    ///
+    /// # Panics
+    ///
+    /// The future panics if it is polled after it was ready, or after `future` has panicked; it runs nothing then.
+    fn run_async<F>(self, future: F) -> RunAsync<Self, F>
     where
-        Self: Sized,
         F: Future<Output: Verdict>,
     {
         RunAsync::new(self, future)
@@ -126,19 +144,164 @@ pub trait Gate {
 
     /// Runs `act` if it may enter now, else `fallback`. Never waits. A panic in `act` settles as a failure.
     fn run_or_else<R: Verdict>(
-        &self,
+        self,
         act: impl FnOnce() -> R,
         fallback: impl FnOnce(Self::Refused) -> R,
     ) -> R {
         match self.try_enter() {
-            Ok(pass) => FailOnUnwind::new(pass).settle_by(act),
+            Ok(pass) => act_behind(pass, act),
             Err(refused) => fallback(refused),
         }
     }
 }
 
+/// Runs `act` and settles `pass` by what it returns. A panic of `act`, or of the verdict on it, settles as a failure.
+fn act_behind<P: Pass, R: Verdict>(pass: P, act: impl FnOnce() -> R) -> R {
+    let guarded = Guarded::new(pass, Ending::Settle(Outcome::Failure));
+    let result = act();
+    guarded.settle_by(&result);
+    result
+}
+
+/// A type whose [`Arc`] is a [`Gate`], with passes that keep it alive and borrow nothing.
+///
+/// A crate implements this for its own type, since only this crate may implement [`Gate`] for `Arc`; callers use the
+/// methods of `Gate`. They are associated functions, so that they exist on targets where `Arc` is not that of `alloc`.
+///
+/// # Examples
+///
+/// ```
+/// use std::{future::{Ready, ready}, sync::{Arc, atomic::{AtomicU32, Ordering}}, thread};
+/// use tidegate_core::{Closed, Gate, Outcome, Pass, gate::OwnedGate};
+///
+/// #[derive(Default)]
+/// struct Visits(AtomicU32);
+/// struct Visit(Arc<Visits>);
+///
+/// impl OwnedGate for Visits {
+///     type Pass = Visit;
+///     type Refused = Closed;
+///     type Enter = Ready<Result<Visit, Closed>>;
+///
+///     fn try_enter_owned(visits: Arc<Self>) -> Result<Visit, Closed> {
+///         Ok(Visit(visits))
+///     }
+///     fn enter_owned(visits: Arc<Self>) -> Self::Enter {
+///         ready(Self::try_enter_owned(visits))
+///     }
+/// }
+///
+/// impl Pass for Visit {
+///     type Refused = Closed;
+///     fn settle(self, _: Outcome) {
+///         self.0.0.fetch_add(1, Ordering::Relaxed);
+///     }
+/// }
+///
+/// let visits = Arc::new(Visits::default());
+/// let gate = visits.clone();
+/// thread::spawn(move || gate.run(|| ()).unwrap()).join().unwrap();
+/// assert_eq!(visits.0.load(Ordering::Relaxed), 1);
+/// ```
+pub trait OwnedGate {
+    /// The right to act, until it is settled or dropped.
+    type Pass: Pass<Refused = Self::Refused>;
+
+    /// Why a caller is turned away.
+    type Refused: core::error::Error;
+
+    /// Future of [`Gate::enter`].
+    type Enter: Future<Output = Result<Self::Pass, Self::Refused>>;
+
+    /// Enters if that is possible now: [`Gate::try_enter`].
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    fn try_enter_owned(gate: Arc<Self>) -> Result<Self::Pass, Self::Refused>;
+
+    /// Waits until it may enter: [`Gate::enter`].
+    ///
+    /// # Errors
+    ///
+    /// Why waiting is of no use.
+    fn enter_owned(gate: Arc<Self>) -> Self::Enter;
+}
+
+impl<G: OwnedGate> Gate for Arc<G> {
+    type Pass = G::Pass;
+    type Refused = G::Refused;
+    type Enter = G::Enter;
+
+    #[inline]
+    fn try_enter(self) -> Result<Self::Pass, Self::Refused> {
+        G::try_enter_owned(self)
+    }
+
+    #[inline]
+    fn enter(self) -> Self::Enter {
+        G::enter_owned(self)
+    }
+}
+
+/// Enters what is in the `Arc` with passes that borrow it.
+impl<'a, G: ?Sized> Gate for &'a Arc<G>
+where
+    &'a G: Gate,
+{
+    type Pass = <&'a G as Gate>::Pass;
+    type Refused = <&'a G as Gate>::Refused;
+    type Enter = <&'a G as Gate>::Enter;
+
+    #[inline]
+    fn try_enter(self) -> Result<Self::Pass, Self::Refused> {
+        <&'a G>::try_enter(self)
+    }
+
+    #[inline]
+    fn enter(self) -> Self::Enter {
+        <&'a G>::enter(self)
+    }
+}
+
+/// Enters what the reference refers to, with its passes.
+impl<'g, G: ?Sized> Gate for &&'g G
+where
+    &'g G: Gate,
+{
+    type Pass = <&'g G as Gate>::Pass;
+    type Refused = <&'g G as Gate>::Refused;
+    type Enter = <&'g G as Gate>::Enter;
+
+    #[inline]
+    fn try_enter(self) -> Result<Self::Pass, Self::Refused> {
+        <&'g G>::try_enter(self)
+    }
+
+    #[inline]
+    fn enter(self) -> Self::Enter {
+        <&'g G>::enter(self)
+    }
+}
+
 /// The right to act that a [`Gate`] has given. Dropped unsettled, it counts as [`Outcome::Ignored`].
-pub trait Pass {
+pub trait Pass: Sized {
+    /// Why it may no longer be used; what its gate refuses with.
+    type Refused: core::error::Error;
+
+    /// Says that the wait for a later gate is over: the action begins only now.
+    ///
+    /// A gate that measures how long actions take counts from here. One that would no longer let the caller in refuses,
+    /// and the pass should then be [given back](Self::give_back). A row of gates does both by itself where a gate
+    /// further right had to be waited for; a pass that is used at once needs no second step.
+    ///
+    /// # Errors
+    ///
+    /// What the gate would refuse with now.
+    fn renew(&mut self) -> Result<(), Self::Refused> {
+        Ok(())
+    }
+
     /// Tells the gate how it went.
     fn settle(self, outcome: Outcome);
 
@@ -146,10 +309,7 @@ pub trait Pass {
     ///
     /// A rate limiter, for example, gets its tokens back here but not from [`Outcome::Ignored`], which may mean a
     /// request that was sent and then no longer awaited.
-    fn give_back(self)
-    where
-        Self: Sized,
-    {
+    fn give_back(self) {
         self.settle(Outcome::Ignored);
     }
 }
@@ -205,45 +365,5 @@ impl<T> Judged<T> {
 impl<T> Verdict for Judged<T> {
     fn outcome(&self) -> Outcome {
         self.outcome
-    }
-}
-
-impl<G: Gate + ?Sized> Gate for &G {
-    type Pass<'a>
-        = G::Pass<'a>
-    where
-        Self: 'a;
-    type Refused = G::Refused;
-    type Enter<'a>
-        = G::Enter<'a>
-    where
-        Self: 'a;
-
-    fn try_enter(&self) -> Result<Self::Pass<'_>, Self::Refused> {
-        (**self).try_enter()
-    }
-
-    fn enter(&self) -> Self::Enter<'_> {
-        (**self).enter()
-    }
-}
-
-impl<G: Gate + ?Sized> Gate for Arc<G> {
-    type Pass<'a>
-        = G::Pass<'a>
-    where
-        Self: 'a;
-    type Refused = G::Refused;
-    type Enter<'a>
-        = G::Enter<'a>
-    where
-        Self: 'a;
-
-    fn try_enter(&self) -> Result<Self::Pass<'_>, Self::Refused> {
-        (**self).try_enter()
-    }
-
-    fn enter(&self) -> Self::Enter<'_> {
-        (**self).enter()
     }
 }

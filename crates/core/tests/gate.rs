@@ -36,16 +36,16 @@ impl Log {
     }
 }
 
-impl Gate for Log {
-    type Pass<'a> = Entry<'a>;
+impl<'a> Gate for &'a Log {
+    type Pass = Entry<'a>;
     type Refused = Closed;
-    type Enter<'a> = std::future::Ready<Result<Entry<'a>, Closed>>;
+    type Enter = std::future::Ready<Result<Entry<'a>, Closed>>;
 
-    fn try_enter(&self) -> Result<Entry<'_>, Closed> {
+    fn try_enter(self) -> Result<Entry<'a>, Closed> {
         if self.open.get() { Ok(Entry(Some(self))) } else { Err(Closed) }
     }
 
-    fn enter(&self) -> Self::Enter<'_> {
+    fn enter(self) -> Self::Enter {
         std::future::ready(self.try_enter())
     }
 }
@@ -59,6 +59,8 @@ impl Entry<'_> {
 }
 
 impl Pass for Entry<'_> {
+    type Refused = Closed;
+
     fn settle(mut self, outcome: Outcome) {
         self.tell(match outcome {
             Outcome::Success => "success",
@@ -83,21 +85,23 @@ struct Wall;
 
 struct NoPass(Infallible);
 
-impl Gate for Wall {
-    type Pass<'a> = NoPass;
+impl Gate for &Wall {
+    type Pass = NoPass;
     type Refused = Closed;
-    type Enter<'a> = Pending<Result<NoPass, Closed>>;
+    type Enter = Pending<Result<NoPass, Closed>>;
 
-    fn try_enter(&self) -> Result<NoPass, Closed> {
+    fn try_enter(self) -> Result<NoPass, Closed> {
         Err(Closed)
     }
 
-    fn enter(&self) -> Self::Enter<'_> {
+    fn enter(self) -> Self::Enter {
         pending()
     }
 }
 
 impl Pass for NoPass {
+    type Refused = Closed;
+
     fn settle(self, _outcome: Outcome) {
         match self.0 {}
     }

@@ -78,6 +78,8 @@ impl<'a, A: Algorithm, C> Admission<'a, A, C> {
 }
 
 impl<A: Algorithm, C> Pass for Admission<'_, A, C> {
+    type Refused = Refused;
+
     fn settle(self, _outcome: Outcome) {}
 
     fn give_back(self) {
@@ -103,22 +105,16 @@ impl<A: Algorithm, C> fmt::Debug for Admission<'_, A, C> {
 /// assert_eq!(limiter.run_or_else(|| Ok(()), |refused| Err(refused.is_too_many())), Err(false));
 /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
-impl<A: Algorithm, C: Timer> Gate for Limiter<A, C> {
-    type Pass<'a>
-        = Admission<'a, A, C>
-    where
-        Self: 'a;
+impl<'a, A: Algorithm, C: Timer> Gate for &'a Limiter<A, C> {
+    type Pass = Admission<'a, A, C>;
     type Refused = Refused;
-    type Enter<'a>
-        = Enter<'a, A, C>
-    where
-        Self: 'a;
+    type Enter = Enter<'a, A, C>;
 
-    fn try_enter(&self) -> Result<Self::Pass<'_>, Refused> {
+    fn try_enter(self) -> Result<Self::Pass, Refused> {
         Admission::try_new(&self.shared, &self.cell)
     }
 
-    fn enter(&self) -> Self::Enter<'_> {
+    fn enter(self) -> Self::Enter {
         Enter::new(&self.shared, &self.cell)
     }
 }

@@ -285,6 +285,6 @@ fn futures_and_limiters_go_to_other_threads() {
     is_shared::<SlidingLog>();
     is_shared::<SlidingWindow>();
     goes::<Waits<'_>>();
-    goes::<<Limiter<TokenBucket, ManualClock> as Gate>::Enter<'_>>();
-    goes::<<Limiter<TokenBucket, ManualClock> as Gate>::Pass<'_>>();
+    goes::<<&Limiter<TokenBucket, ManualClock> as Gate>::Enter>();
+    goes::<<&Limiter<TokenBucket, ManualClock> as Gate>::Pass>();
 }

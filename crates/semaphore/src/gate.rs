@@ -26,16 +26,16 @@ use crate::{
 /// assert_eq!((workers.available_permits(), sockets.available_permits()), (4, 100));
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
-impl Gate for Semaphore {
-    type Pass<'a> = Permit<'a>;
+impl<'a> Gate for &'a Semaphore {
+    type Pass = Permit<'a>;
     type Refused = TryAcquireError;
-    type Enter<'a> = Enter<'a>;
+    type Enter = Enter<'a>;
 
-    fn try_enter(&self) -> Result<Permit<'_>, TryAcquireError> {
+    fn try_enter(self) -> Result<Permit<'a>, TryAcquireError> {
         self.try_acquire(1)
     }
 
-    fn enter(&self) -> Enter<'_> {
+    fn enter(self) -> Enter<'a> {
         Enter { acquire: self.acquire(1) }
     }
 }
@@ -54,21 +54,15 @@ impl<'s> PermitGate<'s> {
 }
 
 impl<'s> Gate for PermitGate<'s> {
-    type Pass<'a>
-        = Permit<'s>
-    where
-        Self: 'a;
+    type Pass = Permit<'s>;
     type Refused = TryAcquireError;
-    type Enter<'a>
-        = Enter<'s>
-    where
-        Self: 'a;
+    type Enter = Enter<'s>;
 
-    fn try_enter(&self) -> Result<Permit<'s>, TryAcquireError> {
+    fn try_enter(self) -> Result<Permit<'s>, TryAcquireError> {
         self.pool.try_take(Need::exactly(self.count)).map(|n| Permit::new(self.pool, n))
     }
 
-    fn enter(&self) -> Enter<'s> {
+    fn enter(self) -> Enter<'s> {
         Enter { acquire: Acquire::new(self.pool, Need::exactly(self.count)) }
     }
 }

@@ -25,7 +25,7 @@ pub use tidegate_core::{
 };
 
 #[cfg(target_has_atomic = "ptr")]
-pub use self::owned::{AcquireOwned, OwnedPermit};
+pub use self::owned::{AcquireOwned, EnterOwned, OwnedPermit};
 pub use self::{
     acquire::Acquire,
     adaptive::AdaptiveSemaphore,

@@ -8,7 +8,7 @@ use core::{
     task::{Context, Poll},
 };
 
-use tidegate_core::{Outcome, Pass, primitive::Arc};
+use tidegate_core::{Outcome, Pass, gate::OwnedGate, primitive::Arc};
 
 use crate::{
     acquire::Request,
@@ -179,8 +179,56 @@ impl fmt::Debug for OwnedPermit {
 
 /// How it went is of no interest to a semaphore: settling gives the permits back.
 impl Pass for OwnedPermit {
+    type Refused = TryAcquireError;
+
     #[inline]
     fn settle(self, _outcome: Outcome) {}
+}
+
+/// Entering takes one permit that keeps the semaphore alive.
+///
+/// # Examples
+///
+/// ```
+/// use std::{sync::Arc, thread};
+/// use tidegate_semaphore::{Gate, Semaphore};
+///
+/// let semaphore = Arc::new(Semaphore::new(1));
+/// let gate = semaphore.clone();
+/// let inside = thread::spawn(move || gate.run(|| Ok::<_, ()>("inside")));
+/// assert_eq!(inside.join().unwrap()?, Ok("inside"));
+/// assert_eq!(semaphore.available_permits(), 1);
+/// # Ok::<(), tidegate_semaphore::TryAcquireError>(())
+/// ```
+impl OwnedGate for Semaphore {
+    type Pass = OwnedPermit;
+    type Refused = TryAcquireError;
+    type Enter = EnterOwned;
+
+    fn try_enter_owned(gate: Arc<Self>) -> Result<OwnedPermit, TryAcquireError> {
+        gate.try_acquire_owned(1)
+    }
+
+    fn enter_owned(gate: Arc<Self>) -> EnterOwned {
+        EnterOwned { acquire: gate.acquire_owned(1) }
+    }
+}
+
+/// Future of the [`enter`](tidegate_core::Gate::enter) of a semaphore in an `Arc`. Never refuses with
+/// [`NoPermits`](TryAcquireError::NoPermits).
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited or waited for"]
+pub struct EnterOwned {
+    acquire: AcquireOwned,
+}
+
+impl Future for EnterOwned {
+    type Output = Result<OwnedPermit, TryAcquireError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.acquire).poll(cx).map_err(TryAcquireError::from)
+    }
 }
 
 /// A share in a semaphore that leads to its pool.

@@ -4,7 +4,7 @@ use core::{fmt, mem, ops::Deref, ptr};
 
 use tidegate_core::{Outcome, Pass};
 
-use crate::pool::Pool;
+use crate::{error::TryAcquireError, pool::Pool};
 
 /// Permits taken from a pool, whoever owns it. Dropping gives them back.
 pub(crate) struct Held<P: Deref<Target = Pool>> {
@@ -130,6 +130,8 @@ impl fmt::Debug for Permit<'_> {
 
 /// How it went is of no interest to a semaphore: settling gives the permits back.
 impl Pass for Permit<'_> {
+    type Refused = TryAcquireError;
+
     #[inline]
     fn settle(self, _outcome: Outcome) {}
 }

@@ -9,12 +9,13 @@ use core::{
 
 use pin_project_lite::pin_project;
 
-use super::{Gate, Outcome, Pass};
+use super::{Ending, Gate, Guarded, Outcome, Pass};
 
 /// Which gate of a pair refused, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PairRefused<A, B> {
-    /// The first gate; the second was not asked.
+    /// The first gate: the second was not asked, or its pass was given back because the first would no longer let the
+    /// caller in when the wait for the second was over.
     First(A),
     /// The second gate; the pass of the first was given back.
     Second(B),
@@ -32,109 +33,137 @@ impl<A: fmt::Display, B: fmt::Display> fmt::Display for PairRefused<A, B> {
 impl<A: core::error::Error, B: core::error::Error> core::error::Error for PairRefused<A, B> {}
 
 impl<A: Pass, B: Pass> Pass for (A, B) {
+    type Refused = PairRefused<A::Refused, B::Refused>;
+
+    fn renew(&mut self) -> Result<(), Self::Refused> {
+        self.0.renew().map_err(PairRefused::First)?;
+        self.1.renew().map_err(PairRefused::Second)
+    }
+
     fn settle(self, outcome: Outcome) {
+        // Settled when it is dropped, so also if the first one panics.
+        let _second = Guarded::new(self.1, Ending::Settle(outcome));
         self.0.settle(outcome);
-        self.1.settle(outcome);
     }
 
     fn give_back(self) {
+        let _second = Guarded::new(self.1, Ending::GiveBack);
         self.0.give_back();
-        self.1.give_back();
     }
 }
 
 impl<A: Gate, B: Gate> Gate for (A, B) {
-    type Pass<'a>
-        = (A::Pass<'a>, B::Pass<'a>)
-    where
-        Self: 'a;
+    type Pass = (A::Pass, B::Pass);
     type Refused = PairRefused<A::Refused, B::Refused>;
-    type Enter<'a>
-        = EnterPair<'a, A, B>
-    where
-        Self: 'a;
+    type Enter = EnterPair<A, B>;
 
-    fn try_enter(&self) -> Result<Self::Pass<'_>, Self::Refused> {
-        let mut first = Unused { pass: Some(self.0.try_enter().map_err(PairRefused::First)?) };
+    fn try_enter(self) -> Result<Self::Pass, Self::Refused> {
+        let first = self.0.try_enter().map_err(PairRefused::First)?;
+        let first = Guarded::new(first, Ending::GiveBack);
         let second = self.1.try_enter().map_err(PairRefused::Second)?;
-        Ok((first.take(), second))
+        Ok((first.into_pass(), second))
     }
 
-    fn enter(&self) -> Self::Enter<'_> {
-        EnterPair { second_gate: &self.1, stage: Stage::First { enter: self.0.enter() } }
-    }
-}
-
-/// A pass that is given back unless it is taken out.
-struct Unused<P: Pass> {
-    pass: Option<P>,
-}
-
-impl<P: Pass> Unused<P> {
-    fn take(&mut self) -> P {
-        self.pass.take().expect("taken once")
-    }
-}
-
-impl<P: Pass> Drop for Unused<P> {
-    fn drop(&mut self) {
-        if let Some(pass) = self.pass.take() {
-            pass.give_back();
-        }
+    fn enter(self) -> Self::Enter {
+        EnterPair { stage: Stage::First { enter: self.0.enter(), second: self.1 } }
     }
 }
 
 pin_project! {
     /// Future of the [`enter`](Gate::enter) of a pair of gates.
     #[must_use = "futures do nothing unless awaited or waited for"]
-    pub struct EnterPair<'a, A, B>
+    pub struct EnterPair<A, B>
     where
         A: Gate,
-        A: 'a,
         B: Gate,
-        B: 'a,
     {
-        second_gate: &'a B,
         #[pin]
-        stage: Stage<A::Enter<'a>, A::Pass<'a>, B::Enter<'a>>,
+        stage: Stage<A::Enter, A::Pass, B, B::Enter>,
     }
 }
 
 pin_project! {
-    #[project = StageProjection]
-    enum Stage<E, P: Pass, F> {
-        First { #[pin] enter: E },
-        Second { first: Unused<P>, #[pin] enter: F },
+    /// | stage | meaning | left by |
+    /// | --- | --- | --- |
+    /// | `First` | the first gate has not answered | its answer |
+    /// | `Second` | the first pass is held, the second gate has not answered | its answer |
+    /// | `Done` | inside both, or refused | nothing |
+    #[project = StageNow]
+    #[project_replace = StageLeft]
+    enum Stage<E, P: Pass, G, F> {
+        First { #[pin] enter: E, second: G },
+        Second { first: Guarded<P>, waited: bool, #[pin] enter: F },
+        Done,
     }
 }
 
-impl<'a, A: Gate + 'a, B: Gate + 'a> Future for EnterPair<'a, A, B> {
-    type Output = Result<(A::Pass<'a>, B::Pass<'a>), PairRefused<A::Refused, B::Refused>>;
+impl<A: Gate, B: Gate> Future for EnterPair<A, B> {
+    type Output = Result<(A::Pass, B::Pass), PairRefused<A::Refused, B::Refused>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        loop {
-            match this.stage.as_mut().project() {
-                StageProjection::First { enter } => {
-                    let pass = ready!(enter.poll(cx)).map_err(PairRefused::First)?;
-                    let first = Unused { pass: Some(pass) };
-                    this.stage.set(Stage::Second { first, enter: this.second_gate.enter() });
+        let mut stage = self.project().stage;
+        if let StageNow::First { enter, .. } = stage.as_mut().project() {
+            let first = match ready!(enter.poll(cx)) {
+                Ok(pass) => Guarded::new(pass, Ending::GiveBack),
+                Err(refused) => {
+                    stage.set(Stage::Done);
+                    return Poll::Ready(Err(PairRefused::First(refused)));
                 }
-                StageProjection::Second { first, enter } => {
-                    let second = ready!(enter.poll(cx));
-                    let mut first = Unused { pass: first.pass.take() };
-                    // Refused, the first pass is given back here and now, however long this future lives on.
-                    let second = second.map_err(PairRefused::Second)?;
-                    return Poll::Ready(Ok((first.take(), second)));
-                }
-            }
+            };
+            let StageLeft::First { second, .. } = stage.as_mut().project_replace(Stage::Done)
+            else {
+                unreachable!("it is at the first gate")
+            };
+            stage.set(Stage::Second { first, waited: false, enter: second.enter() });
         }
+        let StageNow::Second { waited, enter, .. } = stage.as_mut().project() else {
+            panic!("polled after it was ready");
+        };
+        let Poll::Ready(second) = enter.poll(cx) else {
+            *waited = true;
+            return Poll::Pending;
+        };
+        let second = second.map(|pass| Guarded::new(pass, Ending::GiveBack));
+        let StageLeft::Second { mut first, waited, .. } =
+            stage.as_mut().project_replace(Stage::Done)
+        else {
+            unreachable!("it is at the second gate")
+        };
+        // Refused, the first pass is given back here and now, however long this future lives on.
+        let second = second.map_err(PairRefused::Second)?;
+        if waited {
+            first.renew().map_err(PairRefused::First)?;
+        }
+        Poll::Ready(Ok((first.into_pass(), second.into_pass())))
     }
 }
 
-impl<'a, A: Gate + 'a, B: Gate + 'a> fmt::Debug for EnterPair<'a, A, B> {
+impl<A: Gate, B: Gate> fmt::Debug for EnterPair<A, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at_second = matches!(self.stage, Stage::Second { .. });
-        f.debug_struct("EnterPair").field("at_second", &at_second).finish_non_exhaustive()
+        let stage = match self.stage {
+            Stage::First { .. } => "at the first",
+            Stage::Second { .. } => "at the second",
+            Stage::Done => "done",
+        };
+        f.debug_struct("EnterPair").field("stage", &stage).finish_non_exhaustive()
+    }
+}
+
+/// A row that owns its gates, entered by reference.
+impl<'a, A, B> Gate for &'a (A, B)
+where
+    &'a A: Gate,
+    &'a B: Gate,
+{
+    type Pass = <(&'a A, &'a B) as Gate>::Pass;
+    type Refused = <(&'a A, &'a B) as Gate>::Refused;
+    type Enter = <(&'a A, &'a B) as Gate>::Enter;
+
+    fn try_enter(self) -> Result<Self::Pass, Self::Refused> {
+        (&self.0, &self.1).try_enter()
+    }
+
+    fn enter(self) -> Self::Enter {
+        (&self.0, &self.1).enter()
     }
 }

@@ -9,96 +9,83 @@ use core::{
 
 use pin_project_lite::pin_project;
 
-use super::{Gate, Outcome, Pass, Verdict};
-
-/// Settles a pass as a failure if the action unwinds.
-pub(super) struct FailOnUnwind<P: Pass> {
-    // `None` only after it was settled or handed back.
-    pass: Option<P>,
-}
-
-impl<P: Pass> FailOnUnwind<P> {
-    pub(super) fn new(pass: P) -> Self {
-        Self { pass: Some(pass) }
-    }
-
-    pub(super) fn settle_by<R: Verdict>(mut self, act: impl FnOnce() -> R) -> R {
-        let result = act();
-        if let Some(pass) = self.pass.take() {
-            pass.settle(result.outcome());
-        }
-        result
-    }
-}
-
-impl<P: Pass> Drop for FailOnUnwind<P> {
-    fn drop(&mut self) {
-        if let Some(pass) = self.pass.take() {
-            pass.settle(Outcome::Failure);
-        }
-    }
-}
+use super::{Ending, Gate, Guarded, Outcome, Verdict};
 
 pin_project! {
     /// Future of [`Gate::run_async`].
     #[must_use = "futures do nothing unless awaited or waited for"]
-    pub struct RunAsync<'a, G, F>
+    pub struct RunAsync<G, F>
     where
         G: Gate,
-        G: 'a,
     {
-        #[pin]
-        stage: Stage<G::Enter<'a>>,
         // Before the pass: what the future holds is gone when somebody else is let in.
         #[pin]
         future: F,
-        // `Some` while `future` runs.
-        pass: Option<G::Pass<'a>>,
+        #[pin]
+        stage: Stage<G::Enter, G::Pass>,
     }
 }
 
 pin_project! {
-    #[project = StageProjection]
-    enum Stage<E> {
+    /// | stage | meaning | left by |
+    /// | --- | --- | --- |
+    /// | `Entering` | `future` was not polled | the gate's answer |
+    /// | `Inside` | `future` runs | its output, or its panic |
+    /// | `Done` | refused, settled or panicked | nothing |
+    #[project = StageNow]
+    #[project_replace = StageLeft]
+    enum Stage<E, P> {
         Entering { #[pin] enter: E },
-        Inside,
+        Inside { pass: P },
+        Done,
     }
 }
 
-impl<'a, G: Gate + 'a, F> RunAsync<'a, G, F> {
-    pub(super) fn new(gate: &'a G, future: F) -> Self {
-        Self { stage: Stage::Entering { enter: gate.enter() }, pass: None, future }
+impl<G: Gate, F> RunAsync<G, F> {
+    pub(super) fn new(gate: G, future: F) -> Self {
+        Self { future, stage: Stage::Entering { enter: gate.enter() } }
     }
 }
 
-impl<'a, G: Gate + 'a, F: Future<Output: Verdict>> Future for RunAsync<'a, G, F> {
+impl<G: Gate, F: Future<Output: Verdict>> Future for RunAsync<G, F> {
     type Output = Result<F::Output, G::Refused>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let StageProjection::Entering { enter } = this.stage.as_mut().project() {
-            let entered = ready!(enter.poll(cx));
-            this.stage.set(Stage::Inside);
-            *this.pass = Some(entered?);
+        if let StageNow::Entering { enter } = this.stage.as_mut().project() {
+            match ready!(enter.poll(cx)) {
+                Ok(pass) => this.stage.set(Stage::Inside { pass }),
+                Err(refused) => {
+                    this.stage.set(Stage::Done);
+                    return Poll::Ready(Err(refused));
+                }
+            }
         }
-        let mut guard = FailOnUnwind { pass: this.pass.take() };
-        let polled = this.future.poll(cx);
-        let pass = guard.pass.take().expect("polled after it was ready");
-        match polled {
+        // Out of the stage while foreign code runs: a panic settles it, and leaves nothing to be polled.
+        let StageLeft::Inside { pass } = this.stage.as_mut().project_replace(Stage::Done) else {
+            panic!("polled after it was ready");
+        };
+        let pass = Guarded::new(pass, Ending::Settle(Outcome::Failure));
+        match this.future.poll(cx) {
             Poll::Ready(output) => {
-                pass.settle(output.outcome());
+                pass.settle_by(&output);
                 Poll::Ready(Ok(output))
             }
             Poll::Pending => {
-                *this.pass = Some(pass);
+                this.stage.set(Stage::Inside { pass: pass.into_pass() });
                 Poll::Pending
             }
         }
     }
 }
 
-impl<'a, G: Gate + 'a, F> fmt::Debug for RunAsync<'a, G, F> {
+impl<G: Gate, F> fmt::Debug for RunAsync<G, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunAsync").field("inside", &self.pass.is_some()).finish_non_exhaustive()
+        let stage = match self.stage {
+            Stage::Entering { .. } => "entering",
+            Stage::Inside { .. } => "inside",
+            Stage::Done => "done",
+        };
+        f.debug_struct("RunAsync").field("stage", &stage).finish_non_exhaustive()
     }
 }

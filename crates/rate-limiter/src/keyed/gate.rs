@@ -47,22 +47,16 @@ impl<C> KeyGate<'_, C> {
     }
 }
 
-impl<C: Timer> Gate for KeyGate<'_, C> {
-    type Pass<'a>
-        = Admission<'a, KeyBucket, C>
-    where
-        Self: 'a;
+impl<'a, C: Timer> Gate for &'a KeyGate<'_, C> {
+    type Pass = Admission<'a, KeyBucket, C>;
     type Refused = Refused;
-    type Enter<'a>
-        = Enter<'a, KeyBucket, C>
-    where
-        Self: 'a;
+    type Enter = Enter<'a, KeyBucket, C>;
 
-    fn try_enter(&self) -> Result<Self::Pass<'_>, Refused> {
+    fn try_enter(self) -> Result<Self::Pass, Refused> {
         Admission::try_new(self.shared, &self.bucket)
     }
 
-    fn enter(&self) -> Self::Enter<'_> {
+    fn enter(self) -> Self::Enter {
         Enter::new(self.shared, &self.bucket)
     }
 }

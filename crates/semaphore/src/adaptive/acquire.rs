@@ -55,22 +55,16 @@ impl<A: LimitAlgorithm, C> fmt::Debug for Acquire<'_, A, C> {
 /// assert_eq!((limit.stats().succeeded, limit.stats().dropped, limit.limit()), (1, 1, 7));
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
-impl<A: LimitAlgorithm, C: Clock> Gate for AdaptiveSemaphore<A, C> {
-    type Pass<'a>
-        = Permit<'a, A, C>
-    where
-        Self: 'a;
+impl<'a, A: LimitAlgorithm, C: Clock> Gate for &'a AdaptiveSemaphore<A, C> {
+    type Pass = Permit<'a, A, C>;
     type Refused = TryAcquireError;
-    type Enter<'a>
-        = Enter<'a, A, C>
-    where
-        Self: 'a;
+    type Enter = Enter<'a, A, C>;
 
-    fn try_enter(&self) -> Result<Permit<'_, A, C>, TryAcquireError> {
+    fn try_enter(self) -> Result<Permit<'a, A, C>, TryAcquireError> {
         self.try_acquire()
     }
 
-    fn enter(&self) -> Enter<'_, A, C> {
+    fn enter(self) -> Enter<'a, A, C> {
         Enter { acquire: self.acquire() }
     }
 }

@@ -5,6 +5,7 @@ use core::fmt;
 use tidegate_core::{Clock, Outcome, Pass, SystemClock, Timestamp};
 
 use super::{AdaptiveSemaphore, LimitAlgorithm};
+use crate::error::TryAcquireError;
 
 /// A permit for one request of an [`AdaptiveSemaphore`], to be settled by how that went. Dropped unsettled, it counts as
 /// ignored. Either way it is given back.
@@ -64,6 +65,8 @@ impl<'a, A: LimitAlgorithm, C: Clock> Permit<'a, A, C> {
 /// A success is a [`success`](Permit::success), a failure is [`dropped`](Permit::dropped). Where a failure is no sign of
 /// overload, tell so by [`Judged`](tidegate_core::gate::Judged) or by hand.
 impl<A: LimitAlgorithm, C: Clock> Pass for Permit<'_, A, C> {
+    type Refused = TryAcquireError;
+
     fn settle(self, outcome: Outcome) {
         match outcome {
             Outcome::Success => self.success(),

@@ -1,0 +1,50 @@
+//! A pass that ends by itself.
+
+use super::{Outcome, Pass, Verdict};
+
+/// How a [`Guarded`] pass ends if nobody takes it out.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ending {
+    /// Nothing was done behind it.
+    GiveBack,
+    /// Something was.
+    Settle(Outcome),
+}
+
+/// A pass that ends as it was told, whatever unwinds or is dropped, unless it is taken out.
+pub(super) struct Guarded<P: Pass> {
+    // `None` only once it was taken out.
+    pass: Option<P>,
+    ending: Ending,
+}
+
+impl<P: Pass> Guarded<P> {
+    pub(super) fn new(pass: P, ending: Ending) -> Self {
+        Self { pass: Some(pass), ending }
+    }
+
+    pub(super) fn into_pass(mut self) -> P {
+        self.pass.take().expect("taken once")
+    }
+
+    /// Settles by the verdict on `result`; if that panics, as it was told.
+    pub(super) fn settle_by<R: Verdict>(self, result: &R) {
+        let outcome = result.outcome();
+        self.into_pass().settle(outcome);
+    }
+
+    pub(super) fn renew(&mut self) -> Result<(), P::Refused> {
+        self.pass.as_mut().map_or(Ok(()), P::renew)
+    }
+}
+
+impl<P: Pass> Drop for Guarded<P> {
+    fn drop(&mut self) {
+        if let Some(pass) = self.pass.take() {
+            match self.ending {
+                Ending::GiveBack => pass.give_back(),
+                Ending::Settle(outcome) => pass.settle(outcome),
+            }
+        }
+    }
+}
