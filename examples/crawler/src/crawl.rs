@@ -10,6 +10,7 @@
 
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -88,29 +89,27 @@ pub fn crawl(plan: &Plan, mut store: Store) -> Result<Crawled, String> {
     known.visited.iter().chain(pending).for_each(|url| _ = harvest.meet(url.clone()));
 
     let live = Arc::new(Live::default());
-    let frontier = Frontier::new(known.pending, plan.max_pages.map(NonZeroUsize::get));
+    let frontier = Arc::new(Frontier::new(known.pending, plan.max_pages.map(NonZeroUsize::get)));
     let fetcher = Fetcher::new(&plan.fetch);
     let visitor =
         Visitor::new(fetcher, plan.concurrency, plan.rate, live.clone(), plan.stop.clone());
-    let visitor = visitor.map_err(|error| format!("threads: {error}"))?;
+    let visitor = Arc::new(visitor.map_err(|error| format!("threads: {error}"))?);
     let cores = WorkerPool::builder().build().map_err(|error| format!("threads: {error}"))?;
     let store = Arc::new(Mutex::new(store));
     let (writer, writing) = writer(store.clone())?;
-    let tally = Mutex::new(Tally::default());
+    let tally = Arc::new(Mutex::new(Tally::default()));
 
     let progress =
         Progress::start(live.clone(), plan.max_pages.map(|n| n.get() as u64), plan.quiet);
     let flow = Flow {
-        plan,
-        frontier: &frontier,
-        visitor: &visitor,
-        harvest: &harvest,
-        cores: &cores,
-        writer: &writer,
-        tally: &tally,
-        live: &live,
+        frontier,
+        visitor: visitor.clone(),
+        harvest: harvest.clone(),
+        writer: writer.clone(),
+        tally: tally.clone(),
+        live,
     };
-    let (monitor, ended) = flow.run();
+    let (monitor, ended) = flow.run(plan, &cores);
     visitor.close();
     drop(progress);
     writer.shutdown().wait().map_err(|error| error.to_string())?;
@@ -121,7 +120,7 @@ pub fn crawl(plan: &Plan, mut store: Store) -> Result<Crawled, String> {
         Err(stopped) if stopped.is_cancelled() => (stopped.summary(), true),
         Err(stopped) => return Err(stopped.to_string()),
     };
-    let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let tally = lock(&tally);
     let pending = {
         let store = lock(&store);
         let origins = store.followed(&plan.origins).map_err(line)?;
@@ -138,7 +137,7 @@ pub fn crawl(plan: &Plan, mut store: Store) -> Result<Crawled, String> {
         read: summary.read - tally.stopped,
         stored: tally.stored,
         lossy: tally.lossy,
-        accounted: tally.accounted,
+        accounted: tally.accounted.clone(),
         pending,
         stages: stages(&monitor, &visitor, writer.stats().run_time),
         gates: visitor.gates(),
@@ -166,60 +165,62 @@ fn cause(error: &SubmitError<Record, StoreError>) -> String {
     cause.map_or_else(|| error.to_string(), StoreError::to_string)
 }
 
-/// What the flow is made of.
-struct Flow<'a> {
-    plan: &'a Plan,
-    frontier: &'a Frontier,
-    visitor: &'a Visitor,
-    harvest: &'a Arc<Harvest>,
-    cores: &'a WorkerPool,
-    writer: &'a Writer,
-    tally: &'a Mutex<Tally>,
-    live: &'a Live,
+/// What the flow is made of. It shares all of it, so that an executor can have it for its own.
+#[derive(Clone)]
+struct Flow {
+    frontier: Arc<Frontier>,
+    visitor: Arc<Visitor>,
+    harvest: Arc<Harvest>,
+    writer: Writer,
+    tally: Arc<Mutex<Tally>>,
+    live: Arc<Live>,
 }
 
-impl Flow<'_> {
-    fn run(&self) -> (Monitor, Result<Summary, Stopped>) {
-        let Self { plan, frontier, visitor, writer, .. } = *self;
+impl Flow {
+    fn run(self, plan: &Plan, cores: &WorkerPool) -> (Monitor, Result<Summary, Stopped>) {
+        let Self { frontier, visitor, harvest, writer, .. } = self.clone();
         // An address on whose page we panic stays in the database, for a better version of us.
-        let lost = |error: PipelineError| {
-            let mut tally = lock(self.tally);
-            match error.cause().is::<NoAnswer>() {
-                true => tally.stopped += 1,
-                false => tally.count_reason(format!("{}: {}", error.stage(), error.cause())),
+        let lost = |flow: Self| {
+            move |error: PipelineError| {
+                let mut tally = lock(&flow.tally);
+                match error.cause().is::<NoAnswer>() {
+                    true => tally.stopped += 1,
+                    false => tally.count_reason(format!("{}: {}", error.stage(), error.cause())),
+                }
+                flow.frontier.leave(Left::Without);
             }
-            frontier.leave(Left::Without);
         };
         // More visits than connections: those that wait for a gate or a second try hold none.
         let visits = plan.concurrency.saturating_mul(VISITS_PER_CONNECTION);
-        let harvest = self.harvest.clone();
         let reapers = parallelism().try_into().unwrap_or(NonZeroUsize::MIN);
 
-        let flow = Pipeline::from_queue(frontier.queue())
+        let flow = Pipeline::from_queue(frontier.queue().clone())
             .stop_on(&plan.stop)
-            .map_async("fetch", visits, move |target| async move {
-                Ok::<_, Infallible>(visitor.visit(target).await)
+            .map_async("fetch", visits, move |target| {
+                let visitor = visitor.clone();
+                async move { Ok::<_, Infallible>(visitor.visit(target).await) }
             })
             .unordered()
-            .on_error(OnError::divert(lost))
-            .map_on(self.cores, "parse", reapers, move |visit| harvest.reap(visit))
+            .on_error(OnError::divert(lost(self.clone())))
+            .map_on(cores, "parse", reapers, move |visit| harvest.reap(visit))
             .unordered()
-            .on_error(OnError::divert(lost))
+            .on_error(OnError::divert(lost(self.clone())))
             // Before the page is stored: a chain of pages would else take a transaction a link. What is
             // lost in a crash is found again, as its page is lost with it.
-            .inspect("follow", |record: &Record| frontier.extend(record.found.iter().cloned()))
-            .map_async("store", IN_BATCHES, move |record| async move {
-                writer.submit(record).await.map_err(|error| cause(&error))
+            .inspect("follow", move |record: &Record| frontier.extend(record.found.iter().cloned()))
+            .map_async("store", IN_BATCHES, move |record| {
+                let writer = writer.clone();
+                async move { writer.submit(record).await.map_err(|error| cause(&error)) }
             })
             .unordered();
         let monitor = flow.monitor();
-        let run = flow.for_each(|settled| self.leave(settled));
+        let run = flow.for_each(move |settled| self.leave(settled));
         (monitor, drive(plan.executor, run))
     }
 
     /// The end of the flow, and the way back to its start.
     fn leave(&self, settled: Settled) {
-        let left = lock(self.tally).count(settled);
+        let left = lock(&self.tally).count(settled);
         match left {
             Left::Stored => self.live.stored.add(1),
             Left::Without => self.live.accounted.add(1),
@@ -229,15 +230,20 @@ impl Flow<'_> {
     }
 }
 
-/// The same future, three ways.
-fn drive<F: Future>(executor: Executor, flow: F) -> F::Output {
+/// The same future, three ways: on this thread, as a task of tokio, as a task of smol.
+fn drive<F>(executor: Executor, flow: F) -> F::Output
+where
+    F: Future<Output: Send> + Send + 'static,
+{
     match executor {
         Executor::Threads => flow.wait(),
         Executor::Tokio => {
             let runtime = tokio::runtime::Builder::new_multi_thread().build();
-            runtime.expect("a runtime without drivers can be built").block_on(flow)
+            let runtime = runtime.expect("a runtime without drivers can be built");
+            let ended = runtime.block_on(runtime.spawn(flow));
+            ended.unwrap_or_else(|error| resume_unwind(error.into_panic()))
         }
-        Executor::Smol => smol::block_on(flow),
+        Executor::Smol => smol::block_on(smol::spawn(flow)),
     }
 }
 

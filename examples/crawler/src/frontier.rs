@@ -1,7 +1,7 @@
 //! What is left to crawl, and when there is nothing left.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidegate::Queue;
 
@@ -13,7 +13,7 @@ use crate::record::Target;
 /// nothing may go in, and only the frontier knows both.
 #[derive(Debug)]
 pub struct Frontier {
-    queue: Queue<Target>,
+    queue: Arc<Queue<Target>>,
     state: Mutex<State>,
 }
 
@@ -41,13 +41,13 @@ impl Frontier {
     pub fn new(pending: Vec<Target>, budget: Option<usize>) -> Self {
         let state =
             State { backlog: pending.into(), in_flow: 0, budget: budget.unwrap_or(usize::MAX) };
-        let frontier = Self { queue: Queue::unbounded(), state: Mutex::new(state) };
+        let frontier = Self { queue: Arc::new(Queue::unbounded()), state: Mutex::new(state) };
         frontier.feed(frontier.state());
         frontier
     }
 
     /// Where the flow reads from. It is closed when the crawl is over.
-    pub fn queue(&self) -> &Queue<Target> {
+    pub fn queue(&self) -> &Arc<Queue<Target>> {
         &self.queue
     }
 

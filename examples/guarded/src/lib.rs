@@ -2,17 +2,23 @@
 //!
 //! ```text
 //! (breaker.fail_fast(), (&limiter, &semaphore))
-//!   │                     │         └ at most 4 in flight: taken last, so nobody holds a place while it waits for a token
+//!   │                     │         └ at most 4 in flight: taken last, so no call holds a permit while it waits for a token
 //!   │                     └ at most so many a second: waits for its turn
 //!   └ is the server well? first, and refuses at once: to a server that is down nothing is due, neither token nor place
 //! ```
 //!
-//! A pair enters from left to right. Who is refused further right, or gives up waiting, gives back what it got further
-//! left, as if it had never been there. Who was let in settles all three with one outcome: the breaker counts it, the
+//! A row enters from left to right. A call that is refused further right, or gives up waiting, gives back what it got
+//! further left, as if it had never been there. A call that had to wait asks the breaker again before it goes: the server
+//! may have gone down meanwhile. A call that was let in settles all three with one outcome: the breaker counts it, the
 //! semaphore gets its permit back, the token stays spent.
+//!
+//! The row borrows, and a task that has the guards in an `Arc` can still be spawned, in any executor.
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -59,7 +65,7 @@ impl Guards {
     }
 
     /// Returns how many permits nobody holds.
-    pub fn free_places(&self) -> usize {
+    pub fn free_permits(&self) -> usize {
         self.semaphore.available_permits()
     }
 }
@@ -100,7 +106,7 @@ pub struct Tale {
 }
 
 /// Calls `server` behind `guards` until it has answered `answers` times. The same future for a task and a thread.
-pub async fn visit(guards: &Guards, server: &Server, answers: u32) -> Tale {
+pub async fn visit(guards: Arc<Guards>, server: Arc<Server>, answers: u32) -> Tale {
     let mut tale = Tale::default();
     let gates = guards.gates();
     while tale.answered < answers {

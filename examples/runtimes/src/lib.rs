@@ -14,8 +14,8 @@
 #![forbid(unsafe_code)]
 
 use std::{
-    collections::BTreeMap, convert::Infallible, error::Error, fmt, num::NonZeroUsize, pin::Pin,
-    sync::Arc, thread, time::Duration,
+    collections::BTreeMap, convert::Infallible, error::Error, fmt, num::NonZeroUsize,
+    panic::resume_unwind, pin::Pin, sync::Arc, thread, time::Duration,
 };
 
 use tidegate::{
@@ -125,14 +125,14 @@ fn write() -> impl FnMut(Vec<Reading>) -> Result<Vec<usize>, Infallible> {
 /// A survey in a runtime, or in none.
 pub type Way = fn() -> Result<Report, Failure>;
 
-/// A survey in tokio: the flow in its `block_on`, the batcher in a task.
+/// A survey in tokio: a task for the flow, with the row of gates in it, and one for the batcher.
 ///
 /// # Errors
 ///
 /// As [`survey`].
 pub fn in_tokio() -> Result<Report, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build()?;
-    runtime.block_on(survey(|driver| drop(tokio::spawn(driver))))
+    runtime.block_on(runtime.spawn(survey(|driver| drop(tokio::spawn(driver)))))?
 }
 
 /// The same in smol.
@@ -141,7 +141,7 @@ pub fn in_tokio() -> Result<Report, Failure> {
 ///
 /// As [`survey`].
 pub fn in_smol() -> Result<Report, Failure> {
-    smol::block_on(survey(|driver| smol::spawn(driver).detach()))
+    smol::block_on(smol::spawn(survey(|driver| smol::spawn(driver).detach())))
 }
 
 /// The same without a runtime: two threads, each of which waits for one future.
@@ -150,7 +150,8 @@ pub fn in_smol() -> Result<Report, Failure> {
 ///
 /// As [`survey`].
 pub fn on_threads() -> Result<Report, Failure> {
-    survey(|driver| drop(thread::spawn(|| driver.wait()))).wait()
+    let survey = survey(|driver| drop(thread::spawn(|| driver.wait())));
+    thread::spawn(|| survey.wait()).join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 fn count(n: usize) -> NonZeroUsize {
