@@ -182,11 +182,11 @@ where
             let mut this = self.as_mut().project();
             let now = this.clock.now();
             this.line.on_timer(now);
-            if let Some((id, batch)) = this.line.start(now) {
+            if let Some((id, mut batch)) = this.line.start(now) {
                 // Who takes it is done with the one before.
                 this.line.on_done(id, now, false);
                 this.line.on_told(id);
-                return Poll::Ready(Some(batch.items));
+                return Poll::Ready(Some(batch.take_items()));
             }
             if this.line.is_over() {
                 return Poll::Ready(None);

@@ -57,7 +57,9 @@ impl<T, R, E, C: Timer> Desk<T, R, E, C> {
         id: BatchId,
         batch: Batch<T, Carried<R, E>>,
     ) -> Result<Vec<T>, Arc<str>> {
-        let Batch { items, carried: answers, dropped, .. } = batch;
+        let mut batch = batch;
+        let items = batch.take_items();
+        let Batch { carried: answers, dropped, .. } = batch;
         let sent = items.len();
         let mut job = Job { id, sent, dropped, answers, effort: None };
         shielded(|| self.shared.make_room(sent));

@@ -224,12 +224,6 @@ impl<T> Unprocessed<T> {
         Self { items, interrupted }
     }
 
-    /// Returns both.
-    pub(crate) fn and(mut self, other: Self) -> Self {
-        self.items.extend(other.items);
-        Self { items: self.items, interrupted: self.interrupted + other.interrupted }
-    }
-
     /// Returns the items, in the order in which they were accepted, of each key if there are keys. Only the first
     /// shutdown gets them.
     pub fn into_items(self) -> Vec<T> {

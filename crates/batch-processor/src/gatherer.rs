@@ -21,6 +21,7 @@
 
 mod batch;
 mod lanes;
+mod numbered;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use alloc::{collections::VecDeque, vec::Vec};
 
 use tidegate_core::Timestamp;
 
+use self::numbered::Numbered;
 pub(crate) use self::{
     batch::{Abandoned, Batch, BatchId, Shed},
     lanes::{Keys, Lanes},
@@ -71,15 +73,18 @@ pub(crate) struct Gatherer<T, D> {
     weight: usize,
     /// Items that were let in before the open batch.
     before_open: u64,
-    // INVARIANT: in the order of their items; `busy` of them are not done.
-    running: Vec<Running>,
+    // INVARIANT: by their ids, which is the order of their items; `busy` of them are not done, and have so many items.
+    running: Numbered<Running>,
     busy: usize,
+    with_the_handler: usize,
     /// When the driver looks, whatever happens.
     alarm: Option<Timestamp>,
     // INVARIANT: final once it is not `Open`.
     door: Door,
     /// What the driver left behind.
     left: Vec<T>,
+    /// How many batches have started.
+    started: u64,
     /// Length of the batch that started last: the best guess at the next one's.
     usual_len: usize,
     stats: Stats,
@@ -98,7 +103,6 @@ enum Door {
 /// A batch that the handler has, or whose callers are being told.
 #[derive(Debug, Clone, Copy)]
 struct Running {
-    id: BatchId,
     /// Where its items begin.
     from: Mark,
     items: usize,
@@ -157,11 +161,13 @@ impl<T, D: Default> Gatherer<T, D> {
             sealed: 0,
             weight: 0,
             before_open: 0,
-            running: Vec::new(),
+            running: Numbered::new(),
             busy: 0,
+            with_the_handler: 0,
             alarm: None,
             door: Door::Open,
             left: Vec::new(),
+            started: 0,
             usual_len: 0,
             stats: Stats::default(),
         }
@@ -206,15 +212,15 @@ impl<T, D: Default> Gatherer<T, D> {
         if !self.fits(weight) {
             self.seal(Trigger::Weight);
         }
-        let is_first = self.open.items.is_empty();
+        let is_first = self.open.is_empty();
         if is_first {
             self.open.begin(now.unwrap_or(Timestamp::ORIGIN), &self.limits);
-            self.open.items.reserve(self.usual_len.max(1));
+            self.open.reserve(self.usual_len.max(1));
         }
         let index = self.open.add(item, weight);
         self.weight += weight;
 
-        let is_last = if self.open.items.len() == self.limits.max_items {
+        let is_last = if self.open.len() == self.limits.max_items {
             Some(Trigger::Items)
         } else {
             (self.open.weight == self.limits.max_weight).then_some(Trigger::Weight)
@@ -235,14 +241,14 @@ impl<T, D: Default> Gatherer<T, D> {
     /// Returns what the batch carries that the youngest item is in.
     fn carried_by_the_last(&mut self) -> &mut D {
         match self.full.back_mut() {
-            Some(last) if self.open.items.is_empty() => &mut last.carried,
+            Some(last) if self.open.is_empty() => &mut last.carried,
             _ => &mut self.open.carried,
         }
     }
 
     fn refusal(&self, now: Option<Timestamp>, weight: usize) -> Option<Refusal> {
         let Limits { max_weight, capacity, capacity_weight, .. } = self.limits;
-        let is_first = self.open.items.is_empty() || !self.fits(weight);
+        let is_first = self.open.is_empty() || !self.fits(weight);
         match self.door {
             Door::Closed => Some(Refusal::Closed),
             Door::Abandoned(_) => Some(Refusal::Abandoned),
@@ -261,7 +267,7 @@ impl<T, D: Default> Gatherer<T, D> {
     /// Returns for how many items the open batch is certain to be neither full, nor wanted, nor without room.
     fn easy_pushes(&self) -> usize {
         let Limits { max_items, capacity, policy, .. } = self.limits;
-        let len = self.open.items.len();
+        let len = self.open.len();
         if len == 0 || self.door != Door::Open {
             return 0;
         }
@@ -274,7 +280,7 @@ impl<T, D: Default> Gatherer<T, D> {
 
     /// Returns whether the policy wants the open batch to start now.
     fn is_wanted(&self) -> bool {
-        let len = self.open.items.len();
+        let len = self.open.len();
         len > 0
             && match self.limits.policy {
                 Policy::Size | Policy::Delay => false,
@@ -286,7 +292,7 @@ impl<T, D: Default> Gatherer<T, D> {
     /// Returns when the open batch becomes due; `None` where that would change nothing, or never happens.
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
         let is_timed = matches!(self.limits.policy, Policy::Delay | Policy::Balanced { .. });
-        let is_open = !self.open.items.is_empty() && !self.has_due() && !self.is_busy();
+        let is_open = !self.open.is_empty() && !self.has_due() && !self.is_busy();
         let deadline = self.open.deadline;
         (is_timed && is_open && deadline != Timestamp::NEVER).then_some(deadline)
     }
@@ -317,17 +323,19 @@ impl<T, D: Default> Gatherer<T, D> {
         let from = self.line_starts_at();
         let batch = match self.full.pop_front() {
             Some(batch) => {
-                self.sealed -= batch.items.len();
+                self.sealed -= batch.len();
                 batch
             }
             None => self.take_open(),
         };
-        let items = batch.items.len();
-        let id = BatchId(self.stats.batches);
+        let items = batch.len();
+        let id = BatchId(self.started);
+        self.started += 1;
         self.weight -= batch.weight;
         self.usual_len = items;
-        self.running.push(Running { id, from, items, since: now, is_done: false });
+        self.running.push(id.0, Running { from, items, since: now, is_done: false });
         self.busy += 1;
+        self.with_the_handler += items;
         self.stats.batches += 1;
         self.stats.count(batch.due.unwrap_or(Trigger::Items));
         self.stats.queue_time = self.stats.queue_time.saturating_add(now.since(batch.since));
@@ -338,10 +346,11 @@ impl<T, D: Default> Gatherer<T, D> {
 
     /// Takes note that a running batch is done; its callers are told next. Says nothing about any other batch.
     pub(crate) fn on_done(&mut self, id: BatchId, now: Timestamp, failed: bool) {
-        let running = self.running.iter_mut().find(|running| running.id == id);
+        let running = self.running.get_mut(id.0);
         if let Some(running) = running.filter(|running| !running.is_done) {
             running.is_done = true;
             self.busy -= 1;
+            self.with_the_handler -= running.items;
             self.stats.done += running.items as u64;
             self.stats.failures += u64::from(failed);
             self.stats.run_time = self.stats.run_time.saturating_add(now.since(running.since));
@@ -355,7 +364,7 @@ impl<T, D: Default> Gatherer<T, D> {
 
     /// Takes note that the callers of a batch that is done have been told.
     pub(crate) fn on_told(&mut self, id: BatchId) -> Action {
-        self.running.retain(|running| running.id != id);
+        self.running.remove(id.0);
         if self.is_wanted() && self.busy == 0 {
             self.open.due.get_or_insert(Trigger::Idle);
         }
@@ -406,11 +415,11 @@ impl<T, D: Default> Gatherer<T, D> {
     {
         let batch = match self.full.front_mut() {
             Some(oldest) => oldest,
-            None if self.open.items.is_empty() => return None,
+            None if self.open.is_empty() => return None,
             None => &mut self.open,
         };
         let (shed, weight) = batch.shed();
-        let is_empty = batch.items.is_empty();
+        let is_empty = batch.is_empty();
         self.weight -= weight;
         self.stats.dropped += 1;
         if self.full.is_empty() {
@@ -466,7 +475,7 @@ impl<T, D: Default> Gatherer<T, D> {
         let batches = self.full.drain(..).chain([open]);
         batches
             .map(|mut batch| {
-                self.left.append(&mut batch.items);
+                self.left.append(&mut batch.take_items());
                 Abandoned { carried: batch.carried, dropped: batch.dropped }
             })
             .collect()
@@ -474,26 +483,22 @@ impl<T, D: Default> Gatherer<T, D> {
 
     /// Takes what an abandoned line has left behind: the items for the first caller only, and how many the handler had.
     pub(crate) fn leftovers(&mut self) -> Unprocessed<T> {
-        Unprocessed::new(mem::take(&mut self.left), self.with_the_handler())
+        Unprocessed::new(mem::take(&mut self.left), self.with_the_handler)
     }
 
     pub(crate) fn stats(&self) -> Stats {
         let Mark(pushed) = self.line_ends_at();
-        Stats { pushed, waiting: self.waiting(), running: self.with_the_handler(), ..self.stats }
+        Stats { pushed, waiting: self.waiting(), running: self.with_the_handler, ..self.stats }
     }
 
     /// Returns how many batches wait to be handed over.
     fn batches(&self) -> usize {
-        self.full.len() + usize::from(!self.open.items.is_empty())
+        self.full.len() + usize::from(!self.open.is_empty())
     }
 
     /// Returns how many items wait to be handed over.
     fn waiting(&self) -> usize {
-        self.sealed + self.open.items.len()
-    }
-
-    fn with_the_handler(&self) -> usize {
-        self.running.iter().filter(|running| !running.is_done).map(|running| running.items).sum()
+        self.sealed + self.open.len()
     }
 
     fn line_starts_at(&self) -> Mark {
@@ -501,7 +506,7 @@ impl<T, D: Default> Gatherer<T, D> {
     }
 
     fn line_ends_at(&self) -> Mark {
-        Mark(self.before_open + self.open.items.len() as u64)
+        Mark(self.before_open + self.open.len() as u64)
     }
 
     fn has_due(&self) -> bool {
@@ -522,19 +527,19 @@ impl<T, D: Default> Gatherer<T, D> {
         let mut batch = self.take_open();
         // What came first counts.
         batch.due.get_or_insert(trigger);
-        self.sealed += batch.items.len();
+        self.sealed += batch.len();
         self.full.push_back(batch);
     }
 
     fn take_open(&mut self) -> Batch<T, D> {
         self.easy = 0;
-        self.before_open += self.open.items.len() as u64;
+        self.before_open += self.open.len() as u64;
         mem::take(&mut self.open)
     }
 
     fn make_due(&mut self, trigger: Trigger) -> Action {
         let could_start = self.can_start();
-        if !self.open.items.is_empty() {
+        if !self.open.is_empty() {
             self.open.due.get_or_insert(trigger);
             self.easy = self.easy_pushes();
         }

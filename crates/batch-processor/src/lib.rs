@@ -27,6 +27,7 @@ mod policy;
 mod recovery;
 mod shared;
 mod stats;
+mod steps;
 mod submit;
 #[cfg(feature = "std")]
 mod thread;

@@ -2,7 +2,7 @@
 
 use alloc::{vec, vec::Vec};
 
-use crate::error::BatchError;
+use crate::{error::BatchError, steps};
 
 /// A result or an error for each item, by its index.
 pub(crate) struct Outcome<R, E> {
@@ -68,8 +68,39 @@ impl<R, E> Outcome<R, E> {
         if let Some(result) = self.results.get_mut(index).and_then(Option::take) {
             return Some(Ok(result));
         }
-        let is_in =
-            |failure: &&Failure<E>| (failure.first..failure.first + failure.len).contains(&index);
-        self.failures.iter().find(is_in).map(|failure| Err(failure.error.clone()))
+        let begun = self.failures.partition_point(|failure| {
+            steps::step();
+            failure.first <= index
+        });
+        let last = self.failures.get(begun.checked_sub(1)?)?;
+        // However long it is.
+        (index - last.first < last.len).then(|| Err(last.error.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a bisection leaves it: each other item has an error of its own.
+    fn steps_of_all(items: usize) -> usize {
+        let mut outcome = Outcome::<usize, ()>::new();
+        for item in 0..items {
+            let bad = item % 2 == 1;
+            outcome.add(1, if bad { Err(BatchError::Dropped) } else { Ok(vec![item]) });
+        }
+        steps::steps_of(|| {
+            for item in 0..items {
+                let taken = outcome.take(item);
+                assert!(taken.is_some_and(|taken| taken.ok() == (item % 2 == 0).then_some(item)));
+            }
+            assert!(outcome.take(items).is_none());
+        })
+    }
+
+    #[test]
+    fn reading_the_error_of_each_item_of_a_batch_costs_its_logarithm() {
+        let (few, many) = (steps_of_all(1000), steps_of_all(16_000));
+        assert!(many < few * 16 * 3 / 2, "sixteen times as many items: {few} entries, and {many}");
     }
 }

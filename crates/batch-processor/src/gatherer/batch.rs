@@ -1,5 +1,7 @@
 //! Items that are handed over together.
 
+use core::mem;
+
 use alloc::{collections::VecDeque, vec::Vec};
 
 use tidegate_core::Timestamp;
@@ -9,9 +11,13 @@ use crate::stats::Trigger;
 
 #[derive(Debug)]
 pub(crate) struct Batch<T, D> {
-    pub(crate) items: Vec<T>,
+    // INVARIANT: older than `items`. Empty unless an item was dropped: then those that are left of the items that were there.
+    front: VecDeque<T>,
+    items: Vec<T>,
+    /// The index of the first of `items`: an item's index is counted from the first that ever was in the batch.
+    base: usize,
     pub(crate) carried: D,
-    /// How many were dropped from its front: an item's index is counted from the first that ever was in the batch.
+    /// How many were dropped from its front.
     pub(crate) dropped: usize,
     pub(super) weight: usize,
     // INVARIANT: of each item, if `keeps_weights`: so that one can be dropped. Else empty.
@@ -46,6 +52,31 @@ pub(crate) struct Abandoned<D> {
 }
 
 impl<T, D> Batch<T, D> {
+    /// Returns how many items are in it.
+    pub(crate) fn len(&self) -> usize {
+        self.front.len() + self.items.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes the items out, which costs a move of each if some were dropped before them: not for under the lock.
+    pub(crate) fn take_items(&mut self) -> Vec<T> {
+        let mut items = mem::take(&mut self.items);
+        if self.front.is_empty() {
+            return items;
+        }
+        let mut all = Vec::from(mem::take(&mut self.front));
+        all.append(&mut items);
+        all
+    }
+
+    /// Makes room for so many items.
+    pub(super) fn reserve(&mut self, items: usize) {
+        self.items.reserve(items);
+    }
+
     /// Takes note of the time of the first item.
     pub(super) fn begin(&mut self, now: Timestamp, limits: &Limits) {
         self.since = now;
@@ -56,7 +87,7 @@ impl<T, D> Batch<T, D> {
     /// Puts an item in; returns its index.
     #[inline]
     pub(super) fn add(&mut self, item: T, weight: usize) -> usize {
-        let index = self.dropped + self.items.len();
+        let index = self.base + self.items.len();
         self.items.push(item);
         self.weight += weight;
         if self.keeps_weights {
@@ -70,7 +101,12 @@ impl<T, D> Batch<T, D> {
     where
         D: Clone,
     {
-        let item = self.items.remove(0);
+        // Neither of the two moves an item.
+        if self.front.is_empty() {
+            self.base += self.items.len();
+            self.front = VecDeque::from(mem::take(&mut self.items));
+        }
+        let item = self.front.pop_front().expect("the batch is not empty");
         let weight = self.weights.pop_front().unwrap_or(0);
         self.weight -= weight;
         self.dropped += 1;
@@ -81,7 +117,9 @@ impl<T, D> Batch<T, D> {
 impl<T, D: Default> Batch<T, D> {
     pub(super) fn new() -> Self {
         Self {
+            front: VecDeque::new(),
             items: Vec::new(),
+            base: 0,
             carried: D::default(),
             dropped: 0,
             weight: 0,
@@ -97,5 +135,24 @@ impl<T, D: Default> Batch<T, D> {
 impl<T, D: Default> Default for Batch<T, D> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropping_the_oldest_item_moves_none_of_the_others() {
+        let mut batch = Batch::<_, ()>::new();
+        (0..8).for_each(|item| assert_eq!(batch.add(item, 0), item));
+        let place = &raw const batch.items[1];
+        for item in 0..4 {
+            assert_eq!(batch.shed().0.item, item);
+            assert_eq!(batch.add(8 + item, 0), 8 + item);
+        }
+        assert!(core::ptr::eq(place.wrapping_add(3), &raw const batch.front[0]));
+        assert_eq!((batch.len(), batch.dropped), (8, 4));
+        assert!(batch.take_items().into_iter().eq(4..12));
     }
 }

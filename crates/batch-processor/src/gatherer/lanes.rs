@@ -12,23 +12,31 @@
 //!
 //! All items have a number, in the order in which they came; each batch remembers that of its first. Lanes that hold
 //! something are sorted by that of their oldest batch: everything before the first of these is over, so a mark is a
-//! number here, too.
+//! number here, too. Lanes in which something waits are sorted once more by the oldest batch that does.
+//!
+//! No step looks at all keys, but the one that finds the driver gone. What is asked of all of them together is kept as a sum,
+//! a count or an order, and set right lane by lane, when something has changed there ([`Lanes::refresh`]).
+
+use core::{
+    mem,
+    ops::{Index, IndexMut},
+};
 
 use alloc::{
     boxed::Box,
     collections::{BTreeSet, VecDeque},
     vec::Vec,
 };
-
 use tidegate_core::Timestamp;
 
 use super::{
-    Abandoned, Action, Admitted, Batch, BatchId, Door, Gatherer, Limits, Mark, Refusal, Refused,
-    Shed,
+    Abandoned, Action, Admitted, Batch, BatchId, Door, Gatherer, Limits, Mark, Numbered, Refusal,
+    Refused, Shed,
 };
 use crate::{
     error::{DriverDropped, Unprocessed},
     stats::{Stats, Trigger},
+    steps,
 };
 
 /// Knows the places of keys.
@@ -48,43 +56,105 @@ pub(crate) struct Lanes<T, D> {
     limits: Limits,
     keys: Box<dyn Keys<T>>,
     // INVARIANT: those in `free` are empty and have no key; the others are not empty, and have one.
-    lanes: Vec<Lane<T, D>>,
+    lanes: Rows<Lane<T, D>>,
     free: Vec<usize>,
-    // INVARIANT: the lanes that can start.
-    ready: VecDeque<usize>,
+    // INVARIANT: the lanes that can start, in the order of their turns.
+    ready: BTreeSet<(u64, usize)>,
+    /// The number of the last turn.
+    turns: u64,
     // INVARIANT: of each lane that has one, its deadline.
     timers: BTreeSet<(Timestamp, usize)>,
     // INVARIANT: of each lane that is not empty, the number of the first item of its oldest batch.
     oldest: BTreeSet<(u64, usize)>,
-    // INVARIANT: one for each lane at most; `busy` of them are not done.
-    running: Vec<Running>,
+    // INVARIANT: the same of its oldest batch that waits.
+    first_waiting: BTreeSet<(u64, usize)>,
+    // INVARIANT: the same of its open batch, if that holds something and is not due.
+    gathering: BTreeSet<(u64, usize)>,
+    // INVARIANT: by their ids; one for each lane at most; `busy` of them are not done.
+    running: Numbered<Running>,
     busy: usize,
-    // INVARIANT: the sums over the lanes.
+    // INVARIANT: the sums over the lanes: of items, of their weights, and of lanes of which a batch is due, or full.
     waiting: usize,
+    with_the_handler: usize,
     weight: usize,
+    due: usize,
+    #[cfg(feature = "stream")]
+    full: usize,
     pushed: u64,
     started: u64,
     alarm: Option<Timestamp>,
     door: Door,
-    /// What no lane counts.
+    /// What the driver left behind.
+    left: Vec<T>,
+    // INVARIANT: the sums over the lanes, but of what is counted above.
     stats: Stats,
 }
 
 struct Lane<T, D> {
     gatherer: Gatherer<T, D>,
-    is_ready: bool,
-    // INVARIANT: its entry in `timers`.
-    deadline: Option<Timestamp>,
     // INVARIANT: the number of the first item of each batch, also of the one that runs.
     begins: VecDeque<u64>,
+    entries: Entries,
+}
+
+/// What is reached by its place, and only so: nobody goes through all of them.
+struct Rows<V>(Vec<V>);
+
+impl<V> Index<usize> for Rows<V> {
+    type Output = V;
+
+    fn index(&self, place: usize) -> &V {
+        steps::step();
+        &self.0[place]
+    }
+}
+
+impl<V> IndexMut<usize> for Rows<V> {
+    fn index_mut(&mut self, place: usize) -> &mut V {
+        steps::step();
+        &mut self.0[place]
+    }
+}
+
+/// As what a lane stands in the orders and counts of all lanes.
+#[derive(Default)]
+struct Entries {
+    ready: Option<u64>,
+    deadline: Option<Timestamp>,
+    first_waiting: Option<u64>,
+    gathering: Option<u64>,
+    is_due: bool,
+    #[cfg(feature = "stream")]
+    is_full: bool,
 }
 
 /// A batch that the handler has, or whose callers are being told.
 struct Running {
-    id: BatchId,
     place: usize,
     in_lane: BatchId,
+    items: usize,
     is_done: bool,
+}
+
+/// Changes a lane's entry in an order.
+fn enter<V: Ord + Copy>(
+    order: &mut BTreeSet<(V, usize)>,
+    place: usize,
+    entry: &mut Option<V>,
+    new: Option<V>,
+) {
+    if *entry == new {
+        return;
+    }
+    if let Some(old) = mem::replace(entry, new) {
+        order.remove(&(old, place));
+    }
+    order.extend(new.map(|new| (new, place)));
+}
+
+/// Changes a lane's part in a count.
+fn count(number: &mut usize, counted: &mut bool, new: bool) {
+    *number = *number + usize::from(new) - usize::from(mem::replace(counted, new));
 }
 
 impl<T, D: Default> Lanes<T, D> {
@@ -92,19 +162,27 @@ impl<T, D: Default> Lanes<T, D> {
         Self {
             limits,
             keys,
-            lanes: Vec::new(),
+            lanes: Rows(Vec::new()),
             free: Vec::new(),
-            ready: VecDeque::new(),
+            ready: BTreeSet::new(),
+            turns: 0,
             timers: BTreeSet::new(),
             oldest: BTreeSet::new(),
-            running: Vec::new(),
+            first_waiting: BTreeSet::new(),
+            gathering: BTreeSet::new(),
+            running: Numbered::new(),
             busy: 0,
             waiting: 0,
+            with_the_handler: 0,
             weight: 0,
+            due: 0,
+            #[cfg(feature = "stream")]
+            full: 0,
             pushed: 0,
             started: 0,
             alarm: None,
             door: Door::Open,
+            left: Vec::new(),
             stats: Stats::default(),
         }
     }
@@ -119,12 +197,11 @@ impl<T, D: Default> Lanes<T, D> {
         let could_start = self.can_start();
         let known = self.keys.find(&item);
         if let Some(why) = self.refusal(now, weight, known.is_some()) {
-            if let (Refusal::Full, Some(place)) = (why, self.longest_waiting()) {
-                // Nothing can come to any batch before something goes.
-                if !self.has_due() {
-                    self.lanes[place].gatherer.make_due(Trigger::Weight);
-                    self.refresh(place);
-                }
+            // Nothing can come to any batch before something goes.
+            let is_stuck = why == Refusal::Full && self.due == 0;
+            if let Some(place) = self.longest_waiting().filter(|_| is_stuck) {
+                self.lanes[place].gatherer.make_due(Trigger::Weight);
+                self.refresh(place);
             }
             return Err(Refused { item, why, action: self.action(could_start) });
         }
@@ -133,8 +210,8 @@ impl<T, D: Default> Lanes<T, D> {
             self.keys.insert(&item, place);
             place
         });
-        let (index, action) = match self.lanes[place].gatherer.push(now, item, weight) {
-            Ok(Admitted { index, action, .. }) => (index, action),
+        let index = match self.lanes[place].gatherer.push(now, item, weight) {
+            Ok(Admitted { index, .. }) => index,
             // A lane without a key was empty, so this one's is known.
             Err(refused) => return Err(Refused { action: Action::Rest, ..refused }),
         };
@@ -148,9 +225,7 @@ impl<T, D: Default> Lanes<T, D> {
         self.pushed += 1;
         self.waiting += 1;
         self.weight += weight;
-        if action != Action::Rest {
-            self.refresh(place);
-        }
+        self.refresh(place);
         let action = self.action(could_start);
         let carried = self.lanes[place].gatherer.carried_by_the_last();
         Ok(Admitted { carried, index, action })
@@ -171,8 +246,8 @@ impl<T, D: Default> Lanes<T, D> {
     fn add_lane(&mut self) -> usize {
         let gatherer = Gatherer::new(Limits { max_in_flight: 1, ..self.limits });
         let begins = VecDeque::new();
-        self.lanes.push(Lane { gatherer, is_ready: false, deadline: None, begins });
-        self.lanes.len() - 1
+        self.lanes.0.push(Lane { gatherer, begins, entries: Entries::default() });
+        self.lanes.0.len() - 1
     }
 
     /// Looks which batches' time has come.
@@ -203,27 +278,32 @@ impl<T, D: Default> Lanes<T, D> {
         if !self.can_start() {
             return None;
         }
-        let place = self.ready.pop_front()?;
+        let (_, place) = *self.ready.first()?;
         let lane = &mut self.lanes[place];
-        lane.is_ready = false;
         let (in_lane, batch) = lane.gatherer.start(now)?;
         let id = BatchId(self.started);
         self.started += 1;
-        self.waiting -= batch.items.len();
+        let items = batch.len();
+        self.waiting -= items;
         self.weight -= batch.weight;
-        self.running.push(Running { id, place, in_lane, is_done: false });
+        self.running.push(id.0, Running { place, in_lane, items, is_done: false });
         self.busy += 1;
+        self.with_the_handler += items;
+        self.collect(place);
         self.refresh(place);
         Some((id, batch))
     }
 
     /// Takes note that a running batch is done; its callers are told next.
     pub(crate) fn on_done(&mut self, id: BatchId, now: Timestamp, failed: bool) {
-        let running = self.running.iter_mut().find(|running| running.id == id);
+        let running = self.running.get_mut(id.0);
         if let Some(running) = running.filter(|running| !running.is_done) {
             running.is_done = true;
+            let place = running.place;
             self.busy -= 1;
-            self.lanes[running.place].gatherer.on_done(running.in_lane, now, failed);
+            self.with_the_handler -= running.items;
+            self.lanes[place].gatherer.on_done(running.in_lane, now, failed);
+            self.collect(place);
         }
     }
 
@@ -234,8 +314,7 @@ impl<T, D: Default> Lanes<T, D> {
 
     /// Takes note that the callers of a batch that is done have been told. Forgets its key if nothing else is there.
     pub(crate) fn on_told(&mut self, id: BatchId) -> Action {
-        if let Some(index) = self.running.iter().position(|running| running.id == id) {
-            let Running { place, in_lane, .. } = self.running.swap_remove(index);
+        if let Some(Running { place, in_lane, .. }) = self.running.remove(id.0) {
             self.lanes[place].gatherer.on_told(in_lane);
             self.end_batch(place, 0);
             self.refresh(place);
@@ -245,7 +324,7 @@ impl<T, D: Default> Lanes<T, D> {
 
     /// Makes everything that is in due; returns the mark behind it.
     pub(crate) fn flush(&mut self) -> (Mark, Action) {
-        (Mark(self.pushed), self.make_all_due(|gatherer| _ = gatherer.flush()))
+        (Mark(self.pushed), self.make_all_due(Trigger::Flush))
     }
 
     pub(crate) fn is_done(&self, mark: Mark) -> Option<Result<(), DriverDropped>> {
@@ -270,7 +349,7 @@ impl<T, D: Default> Lanes<T, D> {
 
     #[cfg(feature = "stream")]
     pub(crate) fn has_full(&self) -> bool {
-        self.ready.iter().any(|place| self.lanes[*place].gatherer.has_full())
+        self.full > 0
     }
 
     /// Drops the first item of the batch that has waited longest.
@@ -289,6 +368,7 @@ impl<T, D: Default> Lanes<T, D> {
             let is_gone = lane.gatherer.running.len();
             self.end_batch(place, is_gone);
         }
+        self.collect(place);
         self.refresh(place);
         shed
     }
@@ -303,7 +383,7 @@ impl<T, D: Default> Lanes<T, D> {
             return None;
         }
         self.door = Door::Closed;
-        let action = self.make_all_due(|gatherer| _ = gatherer.close());
+        let action = self.make_all_due(Trigger::Close);
         Some(if self.is_over() { Action::Run } else { action })
     }
 
@@ -321,36 +401,34 @@ impl<T, D: Default> Lanes<T, D> {
             return Vec::new();
         }
         self.door = Door::Abandoned(self.over());
-        (self.waiting, self.weight) = (0, 0);
+        self.left.reserve_exact(self.waiting);
+        (self.waiting, self.weight, self.due) = (0, 0, 0);
         self.ready.clear();
         self.timers.clear();
-        self.lanes.iter_mut().flat_map(|lane| lane.gatherer.abandon()).collect()
+        self.first_waiting.clear();
+        self.gathering.clear();
+        let mut batches = Vec::new();
+        for (_, place) in &self.oldest {
+            let gatherer = &mut self.lanes[*place].gatherer;
+            batches.append(&mut gatherer.abandon());
+            self.left.append(&mut gatherer.left);
+        }
+        batches
     }
 
     /// Takes what has been left behind, key by key.
     pub(crate) fn leftovers(&mut self) -> Unprocessed<T> {
-        self.oldest.iter().fold(Unprocessed::new(Vec::new(), 0), |all, (_, place)| {
-            all.and(self.lanes[*place].gatherer.leftovers())
-        })
+        Unprocessed::new(mem::take(&mut self.left), self.with_the_handler)
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        self.lanes.iter().fold(self.stats, |all, lane| all.plus(&lane.gatherer.stats()))
+        let (waiting, running) = (self.waiting, self.with_the_handler);
+        Stats { pushed: self.pushed, waiting, running, ..self.stats }
     }
 
     /// Returns the lane of the batch that has waited longest.
     fn longest_waiting(&self) -> Option<usize> {
-        let waiting = |(place, lane): (usize, &Lane<T, D>)| {
-            lane.begins.get(lane.gatherer.running.len()).map(|first| (*first, place))
-        };
-        let (_, place) = self.lanes.iter().enumerate().filter_map(waiting).min()?;
-        Some(place)
-    }
-
-    /// Returns whether a batch is due, now or when the one before it is done.
-    fn has_due(&self) -> bool {
-        let is_next = |running: &Running| self.lanes[running.place].gatherer.has_due();
-        !self.ready.is_empty() || self.running.iter().any(is_next)
+        self.first_waiting.first().map(|(_, place)| *place)
     }
 
     fn can_start(&self) -> bool {
@@ -368,36 +446,41 @@ impl<T, D: Default> Lanes<T, D> {
         }
     }
 
-    fn make_all_due(&mut self, make_due: impl Fn(&mut Gatherer<T, D>)) -> Action {
+    /// Looks only at the lanes where something is made due: each batch is that once.
+    fn make_all_due(&mut self, trigger: Trigger) -> Action {
         let could_start = self.can_start();
         // In the order in which they came.
-        let places: Vec<_> = self.oldest.iter().map(|(_, place)| *place).collect();
-        for place in places {
-            make_due(&mut self.lanes[place].gatherer);
+        while let Some((_, place)) = self.gathering.first().copied() {
+            self.lanes[place].gatherer.make_due(trigger);
             self.refresh(place);
         }
         self.action(could_start)
     }
 
-    /// Puts a lane in line, and sets its timer, as is due to it.
+    /// Puts a lane where it belongs, in every order and count, after a change of its gatherer or of `begins`.
     fn refresh(&mut self, place: usize) {
-        let lane = &mut self.lanes[place];
-        let can_start = lane.gatherer.can_start();
-        if can_start && !lane.is_ready {
-            self.ready.push_back(place);
-        } else if lane.is_ready && !can_start {
-            // Its only batch was dropped.
-            self.ready.retain(|ready| *ready != place);
-        }
-        lane.is_ready = can_start;
-        let deadline = lane.gatherer.deadline();
-        if deadline != lane.deadline {
-            if let Some(old) = lane.deadline {
-                self.timers.remove(&(old, place));
-            }
-            self.timers.extend(deadline.map(|deadline| (deadline, place)));
-            lane.deadline = deadline;
-        }
+        let Lane { gatherer, begins, entries } = &mut self.lanes[place];
+        let can_start = gatherer.can_start();
+        let turn = entries.ready.filter(|_| can_start).or_else(|| {
+            self.turns += u64::from(can_start);
+            can_start.then_some(self.turns)
+        });
+        let first_waiting = begins.get(gatherer.running.len()).copied();
+        let is_gathering = !gatherer.open.is_empty() && gatherer.open.due.is_none();
+        let gathering = begins.back().copied().filter(|_| is_gathering);
+        enter(&mut self.ready, place, &mut entries.ready, turn);
+        enter(&mut self.timers, place, &mut entries.deadline, gatherer.deadline());
+        enter(&mut self.first_waiting, place, &mut entries.first_waiting, first_waiting);
+        enter(&mut self.gathering, place, &mut entries.gathering, gathering);
+        count(&mut self.due, &mut entries.is_due, gatherer.has_due());
+        #[cfg(feature = "stream")]
+        count(&mut self.full, &mut entries.is_full, gatherer.has_full());
+    }
+
+    /// Adds what a lane has counted to what all have.
+    fn collect(&mut self, place: usize) {
+        let counted = mem::take(&mut self.lanes[place].gatherer.stats);
+        self.stats = self.stats.plus(&counted);
     }
 
     /// Takes note that the batch of a lane with this index is over; a lane without another is free.

@@ -52,9 +52,10 @@ fn push(
 fn start(machine: &mut Machine, now: u64) -> Option<(BatchId, Vec<u64>)> {
     let now = Timestamp::from_nanos(now);
     machine.on_timer(now);
-    machine.start(now).map(|(id, batch)| {
-        assert_eq!(batch.items, batch.carried);
-        (id, batch.items)
+    machine.start(now).map(|(id, mut batch)| {
+        let items = batch.take_items();
+        assert_eq!(items, batch.carried);
+        (id, items)
     })
 }
 

@@ -12,6 +12,7 @@ use crate::{
     gatherer::{Action, BatchId, Gatherer, Limits, Mark, Refusal},
     policy::Policy,
     stats::Trigger,
+    steps::steps_of,
 };
 
 type Item = (u8, usize);
@@ -200,13 +201,15 @@ proptest! {
                     let started = machine.start(time);
                     prop_assert_eq!(started.is_some(), could_start);
                     let more = started.is_some() && reference.keys.values().filter(|g| g.can_start()).count() > 1;
-                    if let Some((id, batch)) = started {
-                        let key = batch.items[0].0;
+                    if let Some((id, mut batch)) = started {
+                        let items = batch.take_items();
+                        let key = items[0].0;
                         let gatherer = reference.keys.get_mut(&key).unwrap();
-                        let (in_lane, alone) = gatherer.start(time).unwrap();
-                        prop_assert_eq!(&batch.items, &alone.items);
+                        let (in_lane, mut alone) = gatherer.start(time).unwrap();
+                        let alone = alone.take_items();
+                        prop_assert_eq!(&items, &alone);
                         let numbers = batch.carried;
-                        prop_assert!(numbers.iter().copied().eq(alone.items.iter().map(|item| item.1)));
+                        prop_assert!(numbers.iter().copied().eq(alone.iter().map(|item| item.1)));
                         reference.set(&numbers, Fate::Runs);
                         running.push((id, in_lane, key, numbers));
                     }
@@ -257,7 +260,7 @@ proptest! {
             let busy = |key: &u8| reference.items.iter().any(|(its, fate, _)| its == key && *fate != Fate::Over);
             let keys: Vec<_> = (0..4_u8).filter(busy).collect();
             prop_assert!((0..4_u8).all(|key| machine.keys.find(&(key, 0)).is_some() == keys.contains(&key)));
-            prop_assert_eq!(machine.lanes.len() - machine.free.len(), keys.len());
+            prop_assert_eq!(machine.lanes.0.len() - machine.free.len(), keys.len());
             let deadline = reference.keys.values().filter_map(Gatherer::deadline).min();
             prop_assert_eq!(machine.timers.first().map(|(deadline, _)| *deadline), deadline);
             // Nobody who relies on the actions sleeps beside work.
@@ -290,10 +293,11 @@ proptest! {
                 Step::Advance(nanos) => now += nanos,
                 Step::Look => {
                     machine.on_timer(time);
-                    if let Some((id, batch)) = machine.start(time) {
-                        let handed = fates.entry(batch.items[0].0).or_default();
-                        prop_assert!(batch.items.iter().all(|item| item.0 == batch.items[0].0));
-                        handed.extend(batch.items.iter().map(|item| item.1));
+                    if let Some((id, mut batch)) = machine.start(time) {
+                        let items = batch.take_items();
+                        let handed = fates.entry(items[0].0).or_default();
+                        prop_assert!(items.iter().all(|item| item.0 == items[0].0));
+                        handed.extend(items.iter().map(|item| item.1));
                         running.push(id);
                     }
                 }
@@ -308,7 +312,7 @@ proptest! {
                 Step::Shed => dropped.extend(machine.shed().map(|shed| shed.item.1)),
                 Step::Close => _ = machine.close(),
             }
-            prop_assert_eq!(machine.ready.is_empty(), !machine.lanes.iter().any(|lane| lane.gatherer.can_start()));
+            prop_assert_eq!(machine.ready.is_empty(), !machine.lanes.0.iter().any(|lane| lane.gatherer.can_start()));
         }
         prop_assert!(machine.is_over());
         prop_assert!(fates.values().all(|numbers| numbers.is_sorted()));
@@ -316,7 +320,7 @@ proptest! {
         all.sort_unstable();
         prop_assert!(all.into_iter().eq(0..accepted));
         prop_assert_eq!(machine.stats().dropped, dropped.len() as u64);
-        prop_assert_eq!((machine.waiting, machine.weight, machine.free.len()), (0, 0, machine.lanes.len()));
+        prop_assert_eq!((machine.waiting, machine.weight, machine.free.len()), (0, 0, machine.lanes.0.len()));
     }
 }
 
@@ -324,4 +328,55 @@ proptest! {
 fn push_numbered(machine: &mut Machine, now: u64, key: u8, weight: usize, number: usize) -> bool {
     let now = Timestamp::from_nanos(now);
     machine.push(Some(now), (key, number), weight).is_ok()
+}
+
+/// Keys that are their own places, so that finding one costs nothing.
+struct Direct;
+
+impl Keys<(usize, usize)> for Direct {
+    fn find(&self, _item: &(usize, usize)) -> Option<usize> {
+        None
+    }
+
+    fn insert(&mut self, _item: &(usize, usize), _place: usize) {}
+
+    fn forget(&mut self, _place: usize) {}
+}
+
+/// How many lanes are looked at where `keys` wait, each with one item, and there is no room: by refusals, by drops of the
+/// oldest and the pushes after them, by snapshots and by flushes that find nothing new.
+fn lanes_looked_at(keys: usize, max_in_flight: usize) -> [usize; 4] {
+    let limits = Limits {
+        capacity: keys,
+        max_weight: usize::MAX,
+        capacity_weight: usize::MAX,
+        max_in_flight,
+        ..LIMITS
+    };
+    let mut machine = Lanes::<(usize, usize), ()>::new(limits, Box::new(Direct));
+    let now = Timestamp::from_nanos(5);
+    (0..keys + max_in_flight).for_each(|key| {
+        assert!(machine.push(Some(now), (key, key), 1).is_ok());
+        if key < max_in_flight {
+            machine.flush();
+            assert!(machine.start(now).is_some());
+        }
+    });
+    machine.flush();
+    let refuse = steps_of(|| assert!(machine.push(Some(now), (0, 0), 1).is_err()));
+    let replace = steps_of(|| {
+        for n in 0..10 {
+            assert_eq!(machine.shed().map(|shed| shed.item.0), Some(max_in_flight + n));
+            assert!(machine.push(Some(now), (n, n), 1).is_ok());
+        }
+    });
+    machine.flush();
+    let look = steps_of(|| assert_eq!((machine.stats().waiting, machine.is_over()), (keys, false)));
+    let flush = steps_of(|| _ = machine.flush());
+    [refuse, replace, look, flush]
+}
+
+#[test]
+fn no_step_looks_at_more_lanes_the_more_keys_there_are() {
+    assert_eq!(lanes_looked_at(100, 10), lanes_looked_at(1600, 160));
 }

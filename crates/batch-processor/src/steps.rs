@@ -1,0 +1,24 @@
+//! Counts what is looked at, in this crate's own tests: that a cost does not grow is shown by counting, not by time.
+
+#[cfg(test)]
+std::thread_local! {
+    static STEPS: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
+}
+
+/// Counts one entry that is looked at.
+#[cfg(test)]
+pub(crate) fn step() {
+    STEPS.set(STEPS.get() + 1);
+}
+
+#[cfg(not(test))]
+#[inline]
+pub(crate) fn step() {}
+
+/// Returns how many entries `code` looks at.
+#[cfg(test)]
+pub(crate) fn steps_of(code: impl FnOnce()) -> usize {
+    let before = STEPS.get();
+    code();
+    STEPS.get() - before
+}
