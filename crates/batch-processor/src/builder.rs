@@ -344,9 +344,10 @@ impl<T, C: Timer> Builder<T, C> {
     /// [`BuildError`] if the settings contradict themselves.
     pub fn build_with<H: Handler<T>>(self, handler: H) -> Result<Built<T, H, C>, BuildError> {
         let limits = self.limits()?;
+        let is_single = limits.max_in_flight == 1;
         let shared = Shared::new(limits, self.keys, self.weigh, self.on_full, self.clock);
         let shared = Arc::new(shared);
-        Ok((Batcher::new(shared.clone()), Driver::new(shared, handler, self.recovery)))
+        Ok((Batcher::new(shared.clone()), Driver::new(shared, handler, self.recovery, is_single)))
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the driver knows of the batches that it has begun, and how their callers are told.
 
-use alloc::{boxed::Box, vec::Vec};
+use core::mem;
+
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
 use tidegate_core::{Timer, Timestamp, primitive::Arc};
 
@@ -19,10 +21,15 @@ pub(crate) struct Desk<T, R, E, C> {
     pub(crate) shared: Arc<Shared<T, R, E, C>>,
     /// What is done with a batch that failed, if anything.
     recovery: Option<Recovery<T>>,
-    // INVARIANT: those that the handler has.
-    jobs: Vec<Job<T, R, E>>,
-    // INVARIANT: those that wait to be called for again, and from when on. In flight, as the gatherer counts.
-    paused: Vec<(Timestamp, Job<T, R, E>)>,
+    /// The one that the handler is about to be called for.
+    in_hand: Option<Job<T, R, E>>,
+    // INVARIANT: those that the handler has, by the slots of its futures.
+    jobs: Vec<Option<Job<T, R, E>>>,
+    // INVARIANT: those that wait to be called for again, by from when on, and in the order in which they came. In flight, as
+    // the gatherer counts.
+    paused: BTreeMap<(Timestamp, u64), Job<T, R, E>>,
+    /// How many pauses there have been.
+    pauses: u64,
     /// How many calls have ended.
     pub(crate) ended: u64,
 }
@@ -41,17 +48,38 @@ struct Job<T, R, E> {
 
 impl<T, R, E, C> Desk<T, R, E, C> {
     pub(crate) fn new(shared: Arc<Shared<T, R, E, C>>, recovery: Option<Recovery<T>>) -> Self {
-        Self { shared, recovery, jobs: Vec::new(), paused: Vec::new(), ended: 0 }
+        Self {
+            shared,
+            recovery,
+            in_hand: None,
+            jobs: Vec::new(),
+            paused: BTreeMap::new(),
+            pauses: 0,
+            ended: 0,
+        }
     }
 
     /// Returns when the first pause ends.
     pub(crate) fn paused_until(&self) -> Option<Timestamp> {
-        self.paused.iter().map(|(until, _)| *until).min()
+        self.paused.first_key_value().map(|((until, _), _)| *until)
+    }
+
+    /// Notes in which slot the batch in hand runs.
+    pub(crate) fn put(&mut self, slot: usize) {
+        if self.jobs.len() <= slot {
+            self.jobs.resize_with(slot + 1, || None);
+        }
+        self.jobs[slot] = self.in_hand.take();
+    }
+
+    /// Takes the batch in hand that runs in a slot.
+    pub(crate) fn take(&mut self, slot: usize) {
+        self.in_hand = self.jobs.get_mut(slot).and_then(Option::take);
     }
 }
 
 impl<T, R, E, C: Timer> Desk<T, R, E, C> {
-    /// Notes that a batch runs; returns its items, or with what message a clone of them has panicked.
+    /// Takes a batch in hand that runs from now on; returns its items, or with what message a clone of them has panicked.
     pub(crate) fn begin(
         &mut self,
         id: BatchId,
@@ -61,42 +89,29 @@ impl<T, R, E, C: Timer> Desk<T, R, E, C> {
         let items = batch.take_items();
         let Batch { carried: answers, dropped, .. } = batch;
         let sent = items.len();
-        let mut job = Job { id, sent, dropped, answers, effort: None };
+        let job = self.in_hand.insert(Job { id, sent, dropped, answers, effort: None });
         shielded(|| self.shared.make_room(sent));
-        let Some(recovery) = &self.recovery else {
-            self.jobs.push(job);
-            return Ok(items);
-        };
-        let mut effort = Box::new(Effort::new(items));
-        let items = catch(|| effort.items(recovery));
-        job.effort = Some(effort);
-        self.jobs.push(job);
-        items
+        let Some(recovery) = &self.recovery else { return Ok(items) };
+        let effort = job.effort.insert(Box::new(Effort::new(items)));
+        catch(|| effort.items(recovery))
     }
 
-    /// Notes that the batch whose pause ends first runs again; returns the items to call for.
+    /// Takes the batch in hand whose pause ends first, to run again; returns the items to call for.
     pub(crate) fn begin_again(&mut self) -> Result<Vec<T>, Arc<str>> {
-        let first = (0..self.paused.len()).min_by_key(|place| self.paused[*place].0);
-        let (_, mut job) = self.paused.remove(first.expect("a pause is over"));
-        let items = match (&mut job.effort, &self.recovery) {
+        self.in_hand = self.paused.pop_first().map(|(_, job)| job);
+        let effort = self.in_hand.as_mut().and_then(|job| job.effort.as_mut());
+        match (effort, &self.recovery) {
             (Some(effort), Some(recovery)) => catch(|| effort.items(recovery)),
-            _ => unreachable!("only who can be called for again pauses"),
-        };
-        self.jobs.push(job);
-        items
+            _ => unreachable!("a pause is over, and only who can be called for again pauses"),
+        }
     }
 
-    /// Notes what came of the call for the batch at `place`: it is over, and its callers are told, or is called for
-    /// again.
-    pub(crate) fn finish<H>(
-        &mut self,
-        place: usize,
-        result: Result<Vec<R>, BatchError<E>>,
-        handler: &H,
-    ) where
+    /// Notes what came of the call for the batch in hand: it is over, and its callers are told, or is called for again.
+    pub(crate) fn finish<H>(&mut self, result: Result<Vec<R>, BatchError<E>>, handler: &H)
+    where
         H: Handler<T, Output = R, Error = E>,
     {
-        let mut job = self.jobs.remove(place);
+        let Some(mut job) = self.in_hand.take() else { return };
         self.ended += 1;
         let now = self.shared.clock.now();
         let result = result.and_then(|results| match results.len() {
@@ -140,7 +155,8 @@ impl<T, R, E, C: Timer> Desk<T, R, E, C> {
         }
         job.sent = effort.sent();
         job.effort = Some(effort);
-        self.paused.push((until, job));
+        self.pauses += 1;
+        self.paused.insert((until, self.pauses), job);
     }
 
     /// Tells the callers of a batch that is over, if there are any.
@@ -166,8 +182,8 @@ impl<T, R, E, C: Timer> Desk<T, R, E, C> {
 
 impl<T, R, E, C> Drop for Desk<T, R, E, C> {
     fn drop(&mut self) {
-        let paused = self.paused.drain(..).map(|(_, job)| job);
-        let jobs = self.jobs.drain(..).chain(paused);
+        let paused = mem::take(&mut self.paused).into_values();
+        let jobs = self.jobs.drain(..).flatten().chain(self.in_hand.take()).chain(paused);
         self.shared.abandon(
             jobs.map(|Job { answers: carried, dropped, .. }| Abandoned { carried, dropped }),
         );

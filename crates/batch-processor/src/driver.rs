@@ -18,11 +18,9 @@ use core::{
     task::{Context, Poll, ready},
 };
 
-use alloc::{boxed::Box, vec::Vec};
-
 use pin_project_lite::pin_project;
 
-use tidegate_core::{Timer, Timestamp, event::Waiter, primitive::Arc};
+use tidegate_core::{Timer, Timestamp, event::Waiter, future_slots::FutureSlots, primitive::Arc};
 
 use crate::{
     desk::Desk,
@@ -31,7 +29,7 @@ use crate::{
     handler::Handler,
     recovery::Recovery,
     shared::{Carried, Shared},
-    unwind::catch,
+    unwind::{catch, shielded},
 };
 
 pin_project! {
@@ -69,8 +67,10 @@ pin_project! {
         C: Timer,
     {
         handler: H,
-        // INVARIANT: of the desk's jobs, in the same order.
-        runs: Vec<Pin<Box<H::Run>>>,
+        // INVARIANT: of the desk's jobs, in the same slots.
+        runs: FutureSlots<(), H::Run>,
+        // Whether there is one run at most. It is polled with the driver's own waker then.
+        is_single: bool,
         #[pin]
         sleep: Option<C::Sleep>,
         // When `sleep` ends.
@@ -98,10 +98,12 @@ where
         shared: Arc<Shared<T, H::Output, H::Error, C>>,
         handler: H,
         recovery: Option<Recovery<T>>,
+        is_single: bool,
     ) -> Self {
         Self {
             handler,
-            runs: Vec::new(),
+            runs: FutureSlots::new(Arc::default()),
+            is_single,
             sleep: None,
             deadline: None,
             waiter: Waiter::new(),
@@ -109,24 +111,38 @@ where
         }
     }
 
-    /// Goes on with the batches that run; returns whether a call has ended.
-    fn poll_runs(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
-        let this = self.project();
-        let before = this.desk.ended;
-        let mut place = 0;
-        while let Some(run) = this.runs.get_mut(place) {
-            let result = match catch(|| run.as_mut().poll(cx)) {
-                Ok(Poll::Pending) => {
-                    place += 1;
-                    continue;
-                }
-                Ok(Poll::Ready(result)) => result.map_err(|e| BatchError::Handler(Arc::new(e))),
-                Err(message) => Err(BatchError::Panicked(message)),
-            };
-            drop(this.runs.remove(place));
-            this.desk.finish(place, result, &*this.handler);
+    /// Goes on with the batches whose futures were woken; returns whether a call has ended.
+    fn poll_runs(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        let before = self.desk.ended;
+        if self.is_single {
+            self.as_mut().poll_run(0, cx);
+            return self.desk.ended != before;
         }
-        this.desk.ended != before
+        let this = self.as_mut().project();
+        this.runs.task().set(cx.waker());
+        this.runs.look();
+        let mut next = this.runs.next_woken().or_else(|| this.runs.next_in_turn());
+        while let Some(slot) = next {
+            self.as_mut().poll_run(slot, cx);
+            next = self.as_mut().project().runs.next_woken();
+        }
+        self.desk.ended != before
+    }
+
+    /// Goes on with the batch in a slot, if there is one.
+    fn poll_run(self: Pin<&mut Self>, slot: usize, cx: &mut Context<'_>) {
+        let this = self.project();
+        let (runs, is_single) = (this.runs, *this.is_single);
+        let polled = catch(|| if is_single { runs.poll_with(slot, cx) } else { runs.poll(slot) });
+        let result = match polled {
+            Ok(None | Some(Poll::Pending)) => return,
+            Ok(Some(Poll::Ready(result))) => result.map_err(|e| BatchError::Handler(Arc::new(e))),
+            Err(message) => Err(BatchError::Panicked(message)),
+        };
+        shielded(|| runs.drop_future(slot));
+        runs.free(slot);
+        this.desk.take(slot);
+        this.desk.finish(result, &*this.handler);
     }
 
     /// Waits until a batch is due, or everything is over.
@@ -187,23 +203,22 @@ where
         loop {
             let next = ready!(self.as_mut().poll_next(cx));
             let this = self.as_mut().project();
-            let desk = this.desk;
+            let (desk, handler) = (this.desk, this.handler);
+            let before = desk.ended;
             let items = match next {
                 Next::Batch(id, batch) => desk.begin(id, batch),
                 Next::Again => desk.begin_again(),
                 Next::End => return Poll::Ready(()),
             };
-            match items.and_then(|items| catch(|| Box::pin(this.handler.start(items)))) {
-                Ok(run) => this.runs.push(run),
-                Err(message) => {
-                    desk.finish(
-                        this.runs.len(),
-                        Err(BatchError::Panicked(message)),
-                        &*this.handler,
-                    );
+            match items.and_then(|items| catch(|| handler.start(items))) {
+                Ok(run) => {
+                    let slot = this.runs.start((), run);
+                    desk.put(slot);
+                    self.as_mut().poll_run(slot, cx);
                 }
+                Err(message) => desk.finish(Err(BatchError::Panicked(message)), &*handler),
             }
-            if self.as_mut().poll_runs(cx) {
+            if self.desk.ended != before {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

@@ -3,10 +3,13 @@
 mod by_hand;
 
 use std::{
-    future::pending,
+    future::{Future, pending, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{
         Context,
         Poll::{self, Ready},
@@ -17,7 +20,8 @@ use std::{
 
 use by_hand::{Task, echo, entries};
 use tidegate_batch_processor::{
-    BatchError, Batcher, CancelToken, DriverDropped, ManualClock, PushError, SubmitError, Wait,
+    BatchError, Batcher, CancelToken, DriverDropped, ManualClock, PushError, SubmitError, Timer,
+    Wait,
 };
 
 /// A batcher of batches of two with room for two, its driver, and what the handler got.
@@ -291,4 +295,40 @@ fn a_panicking_waker_does_not_stop_the_driver() {
     batcher.try_push(4).unwrap();
     assert!(driver.run().is_pending());
     assert_eq!(entries(&log), [[1, 2], [3, 4]]);
+}
+
+/// Polls of handler futures, of which `n` are in flight and end one after the other.
+fn polls_until_all_have_ended(n: usize) -> usize {
+    let (polls, clock) = (Arc::new(AtomicUsize::new(0)), ManualClock::new());
+    let (counted, sleeps) = (polls.clone(), clock.clone());
+    let settings = Batcher::builder().max_items(1).capacity(n).max_in_flight(n);
+    let (batcher, driver) = settings
+        .build_async(move |items: Vec<u64>| {
+            let polls = counted.clone();
+            let mut sleep = Box::pin(sleeps.sleep(Duration::from_millis(items[0] + 1)));
+            poll_fn(move |cx| {
+                polls.fetch_add(1, Ordering::SeqCst);
+                sleep.as_mut().poll(cx).map(|()| Ok::<_, ()>(vec![(); 1]))
+            })
+        })
+        .unwrap();
+    (0..n as u64).for_each(|item| batcher.try_push(item).unwrap());
+    let mut driver = Task::new(driver);
+    while batcher.stats().running < n {
+        assert!(driver.run().is_pending());
+    }
+    let before = polls.load(Ordering::SeqCst);
+    for _ in 0..n {
+        clock.advance(Duration::from_millis(1));
+        assert!(driver.run().is_pending());
+    }
+    assert_eq!(batcher.stats().done, n as u64);
+    polls.load(Ordering::SeqCst) - before
+}
+
+#[test]
+fn a_handler_future_is_polled_when_it_was_woken_not_when_another_was() {
+    let (few, many) = (polls_until_all_have_ended(50), polls_until_all_have_ended(800));
+    // One poll of the driver ends a call, and one more finds nothing.
+    assert!(many <= 3 * 800 && few <= 3 * 50, "{few} polls for 50 futures, {many} for 800");
 }

@@ -9,6 +9,7 @@ extern crate std;
 pub mod cancel;
 pub mod error;
 pub mod event;
+pub mod future_slots;
 pub mod gate;
 pub mod lock;
 pub mod primitive;

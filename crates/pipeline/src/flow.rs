@@ -14,11 +14,11 @@ use alloc::{boxed::Box, vec::Vec};
 
 use tidegate_core::{
     CancelToken, Cancelled, Reason, Timestamp,
+    future_slots::WakerCell,
     primitive::{Arc, atomic::AtomicU64},
 };
 
 use crate::{
-    bell::Bell,
     crew::Crew,
     error::{BoxError, PipelineError},
     figures::{Monitor, Summary},
@@ -49,7 +49,7 @@ impl Site {
 
 /// The shared side of a flow. Every poll of a stage gets it.
 pub struct Flow<'h> {
-    pub(crate) bell: Arc<Bell>,
+    pub(crate) bell: Arc<WakerCell>,
     pub(crate) monitor: Monitor,
     pub(crate) after_stop: AfterStop,
     /// Where stages call the run's own threads; `None` if there is no such stage.
@@ -148,7 +148,7 @@ impl<'h> Flow<'h> {
 
     /// Begins a poll: from here on a ring of the bell is heard.
     pub(crate) fn enter(&mut self, cx: &mut Context<'_>) {
-        self.bell.fit(cx.waker());
+        self.bell.set(cx.waker());
         self.budget = self.full_budget;
         self.is_full = false;
         self.turn += 1;

@@ -12,11 +12,10 @@ use core::{fmt, mem, num::NonZeroUsize, time::Duration};
 
 use alloc::{collections::VecDeque, vec::Vec};
 
-use tidegate_core::{lock::Lock, primitive::Arc};
+use tidegate_core::{future_slots::WakerCell, lock::Lock, primitive::Arc};
 use tidegate_worker_pool::JoinError;
 
 use crate::{
-    bell::Bell,
     crew::Workplace,
     error::BoxError,
     flow::{Site, caught, now},
@@ -73,7 +72,7 @@ pub struct Hatch<In, L: Labour<In>> {
     labour: L,
     sides: Lock<Sides<In, L::Out>>,
     most_workers: NonZeroUsize,
-    bell: Arc<Bell>,
+    bell: Arc<WakerCell>,
 }
 
 struct Sides<In, Out> {
@@ -87,7 +86,7 @@ struct Sides<In, Out> {
 }
 
 impl<In, L: Labour<In>> Hatch<In, L> {
-    pub(crate) fn new(labour: L, most_workers: NonZeroUsize, bell: Arc<Bell>) -> Self {
+    pub(crate) fn new(labour: L, most_workers: NonZeroUsize, bell: Arc<WakerCell>) -> Self {
         let sides = Sides { waiting: VecDeque::new(), workers: 0, vacancies: 0, done: Vec::new() };
         Self { labour, sides: Lock::new(sides), most_workers, bell }
     }
@@ -152,7 +151,7 @@ impl<In, L: Labour<In>> Hatch<In, L> {
             sides.done.push(done);
             sides.stay_or_leave()
         });
-        self.bell.ring();
+        self.bell.wake();
         has_more
     }
 
@@ -162,7 +161,7 @@ impl<In, L: Labour<In>> Hatch<In, L> {
             sides.workers -= 1;
             sides.vacancies += 1;
         });
-        self.bell.ring();
+        self.bell.wake();
     }
 
     /// Leaves without having come: what waits is lost.
@@ -174,7 +173,7 @@ impl<In, L: Labour<In>> Hatch<In, L> {
         });
         let lost: Vec<_> = lost.into_iter().map(|chunk| Done::lost(chunk, why)).collect();
         self.sides.with(|sides| sides.done.extend(lost));
-        self.bell.ring();
+        self.bell.wake();
     }
 
     fn work(&self, Chunk { seq, tickets, items }: Chunk<In>) -> Done<L::Out> {

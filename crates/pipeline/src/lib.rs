@@ -11,7 +11,6 @@ extern crate alloc;
 extern crate std;
 
 mod batch;
-mod bell;
 mod chunked;
 mod crew;
 #[cfg(feature = "std")]
@@ -23,7 +22,6 @@ mod flow;
 mod hatch;
 mod inline;
 mod labour;
-mod lanes;
 mod lot;
 mod map_async;
 mod map_on;

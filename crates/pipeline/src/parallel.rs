@@ -6,12 +6,13 @@ use core::{
     task::{Context, Poll},
 };
 
-use tidegate_core::primitive::Arc;
+use tidegate_core::{
+    future_slots::{FutureSlots, WakerCell},
+    primitive::Arc,
+};
 
 use crate::{
-    bell::Bell,
-    flow::{Flow, Site},
-    lanes::Lanes,
+    flow::{Flow, Site, caught},
     parcel::{Parcel, Ticket},
     reorder::Reorder,
     stage::Stage,
@@ -27,7 +28,8 @@ pub struct Parallel<S: Stage, W: Work<S::Item>, Q: Turns<S::Item> = AtOnce> {
     upstream: S,
     work: W,
     turns: Q,
-    lanes: Lanes<(u64, Ticket, Q::Key), W::Future>,
+    lanes: FutureSlots<(u64, Ticket, Q::Key), W::Future>,
+    concurrency: NonZeroUsize,
     finished: Reorder<Parcel<W::Out>>,
     pub(crate) site: Site,
 }
@@ -39,11 +41,12 @@ impl<S: Stage, W: Work<S::Item>, Q: Turns<S::Item>> Parallel<S, W, Q> {
         turns: Q,
         n: NonZeroUsize,
         site: Site,
-        bell: Arc<Bell>,
+        bell: Arc<WakerCell>,
     ) -> Self {
         let window = n.saturating_add(n.get());
         let finished = Reorder::new(window, true);
-        Self { upstream, work, turns, lanes: Lanes::new(n, bell), finished, site }
+        let lanes = FutureSlots::new(bell);
+        Self { upstream, work, turns, lanes, concurrency: n, finished, site }
     }
 
     /// Returns the same stage with other work.
@@ -52,7 +55,8 @@ impl<S: Stage, W: Work<S::Item>, Q: Turns<S::Item>> Parallel<S, W, Q> {
             upstream: self.upstream,
             work: make(self.work),
             turns: self.turns,
-            lanes: Lanes::like(&self.lanes),
+            lanes: FutureSlots::new(self.lanes.task().clone()),
+            concurrency: self.concurrency,
             finished: Reorder::like(&self.finished),
             site: self.site,
         }
@@ -68,20 +72,17 @@ impl<S: Stage, W: Work<S::Item>, Q: Turns<S::Item>> Parallel<S, W, Q> {
 
     /// Does all there is to do without giving a result on; returns whether nothing more comes from before.
     fn advance(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> bool {
-        let mut word = 0;
-        while let Some(woken) = self.lanes.take_woken(word) {
-            for lane in woken {
-                // Put off once more, it stays behind those that were woken after it.
-                if flow.draws_one_in(2) {
-                    self.lanes.put_off(lane);
-                    continue;
-                }
-                let left = self.poll_lane(lane, flow);
-                self.end_turns(left, flow);
+        self.lanes.look();
+        while let Some(lane) = self.lanes.next_woken() {
+            // Put off once more, it stays behind those that were woken after it.
+            if flow.draws_one_in(2) {
+                self.lanes.put_off(lane);
+                continue;
             }
-            word += 1;
+            let left = self.poll_lane(lane, flow);
+            self.end_turns(left, flow);
         }
-        while self.lanes.has_room() && self.has_room() {
+        while self.lanes.in_flight() < self.concurrency.get() && self.has_room() {
             match flow.pull(self.site, &mut self.upstream, cx) {
                 Poll::Ready(Some(parcel)) => self.start(parcel, flow),
                 // Whoever has nothing to give has been driven.
@@ -150,13 +151,11 @@ impl<S: Stage, W: Work<S::Item>, Q: Turns<S::Item>> Parallel<S, W, Q> {
         let result = match flow.call(self.site, || self.lanes.poll(lane)) {
             Ok(Some(Poll::Ready(result))) => result,
             Ok(Some(Poll::Pending) | None) => return None,
-            Err(panic) => {
-                // What panics once may panic again when it is dropped, and one error is enough.
-                let _ = flow.call(self.site, || self.lanes.drop_future(lane));
-                Err(panic)
-            }
+            Err(panic) => Err(panic),
         };
-        let (seq, ticket, key) = self.lanes.free(lane);
+        // Its result is there. What panics when it is dropped takes nothing with it.
+        let _ = caught(|| self.lanes.drop_future(lane));
+        let (seq, ticket, key) = self.lanes.free(lane)?;
         flow.meter(self.site).set_in_flight(self.lanes.in_flight(), self.lanes.in_flight());
         match result {
             Ok(value) => self.finished.put(seq, Some(Parcel { ticket, value })),

@@ -1,0 +1,311 @@
+//! Many futures in one task, of which only the woken ones are polled.
+//!
+//! ```text
+//! waker of slot i:  is i in the list? ──no──▶ put it there ──▶ wake the task
+//! the task's poll:  set its waker in the cell ─▶ take the list ─▶ poll those slots
+//! ```
+//!
+//! The cell's lock orders the two: a slot that is put into the list too late to be taken wakes the waker just set. A wake
+//! costs the same however many futures there are, and so does a poll for each future that was woken.
+//!
+//! The idea of a waker for each future is that of `futures`' `FuturesUnordered`; here the futures stay where they are, and
+//! have numbers.
+
+use core::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+
+use crate::{
+    lock::Lock,
+    primitive::{
+        Arc, OnWake, Wakeable,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// The waker of a task's latest poll, until somebody wakes it.
+///
+/// The task sets its waker *before* it looks for work, and whoever makes work for it does so *before* waking. Both go through
+/// one lock: a wake that finds no waker came before the setting, and the look after the setting sees its work.
+///
+/// # Examples
+///
+/// ```
+/// use core::task::Waker;
+/// use tidegate_core::future_slots::WakerCell;
+///
+/// let cell = WakerCell::new();
+/// cell.set(Waker::noop());
+/// cell.wake();
+/// ```
+#[derive(Debug, Default)]
+pub struct WakerCell {
+    waker: Lock<Option<Waker>>,
+}
+
+impl WakerCell {
+    crate::const_fn! {
+        /// Creates a cell without a waker.
+        pub fn new() -> Self {
+            Self { waker: Lock::new(None) }
+        }
+    }
+
+    /// Makes `waker` the one that the next wake calls.
+    pub fn set(&self, waker: &Waker) {
+        let waker = waker.clone();
+        // The old waker is dropped with the lock open: its destructor is foreign code.
+        drop(self.waker.with(|place| place.replace(waker)));
+    }
+
+    /// Calls the waker, with the lock open. Until the next is set, further wakes call nobody.
+    pub fn wake(&self) {
+        if let Some(waker) = self.waker.with(Option::take) {
+            waker.wake();
+        }
+    }
+}
+
+/// Futures by number, each with a note `N` that says what it is for.
+///
+/// A slot is allocated when more futures than ever before are in flight, and used again for the next.
+///
+/// # Examples
+///
+/// ```
+/// use core::{future::ready, task::Poll};
+/// use tidegate_core::future_slots::{FutureSlots, WakerCell};
+/// # use tidegate_core::primitive::Arc;
+///
+/// let mut slots = FutureSlots::new(Arc::new(WakerCell::new()));
+/// let slot = slots.start("seven", ready(7));
+/// assert_eq!(slots.poll(slot), Some(Poll::Ready(7)));
+/// slots.drop_future(slot);
+/// assert_eq!(slots.free(slot), Some("seven"));
+/// ```
+pub struct FutureSlots<N, F> {
+    slots: Vec<Slot<N, F>>,
+    /// Slots without a future.
+    idle: Vec<usize>,
+    // INVARIANT: the slots with a note, each of which knows its place here.
+    busy: Vec<usize>,
+    /// The place of the slot that [`next_in_turn`](Self::next_in_turn) gave last.
+    turn: usize,
+    /// Slots that were woken, and that nobody has polled since. They are not in the list any more.
+    taken: VecDeque<usize>,
+    woken: Arc<Woken>,
+}
+
+struct Slot<N, F> {
+    future: Pin<Box<Option<F>>>,
+    // INVARIANT: `Some` from `start` to `free`; without it there is no future.
+    note: Option<N>,
+    place: usize,
+    state: Arc<Wakeable<SlotWaker>>,
+    // INVARIANT: made of `state`.
+    waker: Waker,
+}
+
+/// Which slots were woken since the task looked. A slot without a future was woken too late, which means nothing.
+struct Woken {
+    list: Lock<Vec<usize>>,
+    task: Arc<WakerCell>,
+}
+
+struct SlotWaker {
+    // Whether the slot is in the list, or about to be.
+    is_listed: AtomicBool,
+    slot: usize,
+    woken: Arc<Woken>,
+}
+
+impl OnWake for SlotWaker {
+    fn on_wake(&self) {
+        // ORDERING: Release: pairs with the Acquire in `next_woken`: what the waking thread did is seen by the poll, also if
+        // another has put the slot into the list, which has not been polled since.
+        if !self.is_listed.swap(true, Ordering::Release) {
+            self.woken.list.with(|list| list.push(self.slot));
+            self.woken.task.wake();
+        }
+    }
+}
+
+impl<N, F> FutureSlots<N, F> {
+    /// Creates no slots. A future that is woken wakes the task in `task`.
+    pub fn new(task: Arc<WakerCell>) -> Self {
+        let woken = Arc::new(Woken { list: Lock::new(Vec::new()), task });
+        Self {
+            slots: Vec::new(),
+            idle: Vec::new(),
+            busy: Vec::new(),
+            turn: 0,
+            taken: VecDeque::new(),
+            woken,
+        }
+    }
+
+    /// Returns the cell of the task that is woken.
+    pub fn task(&self) -> &Arc<WakerCell> {
+        &self.woken.task
+    }
+
+    /// Returns how many slots have a note.
+    pub fn in_flight(&self) -> usize {
+        self.busy.len()
+    }
+
+    /// Puts a future into a slot, unpolled, and returns the slot.
+    pub fn start(&mut self, note: N, future: F) -> usize {
+        let number = self.idle.pop().unwrap_or_else(|| self.add());
+        let slot = &mut self.slots[number];
+        slot.future.set(Some(future));
+        slot.note = Some(note);
+        slot.place = self.busy.len();
+        self.busy.push(number);
+        number
+    }
+
+    fn add(&mut self) -> usize {
+        let slot = self.slots.len();
+        let (is_listed, woken) = (AtomicBool::new(false), self.woken.clone());
+        let state = Arc::new(Wakeable(SlotWaker { is_listed, slot, woken }));
+        let waker = Waker::from(state.clone());
+        self.slots.push(Slot { future: Box::pin(None), note: None, place: 0, state, waker });
+        slot
+    }
+
+    /// Has a slot polled later, as if it had been woken.
+    pub fn put_off(&self, slot: usize) {
+        if let Some(slot) = self.slots.get(slot) {
+            slot.state.0.on_wake();
+        }
+    }
+
+    /// Looks which slots were woken. Call it in each poll of the task, after its waker was set, and then
+    /// [`next_woken`](Self::next_woken) until that gives none: those woken meanwhile are for the next poll.
+    pub fn look(&mut self) {
+        let taken = &mut self.taken;
+        self.woken.list.with(|list| taken.extend(list.drain(..)));
+    }
+
+    /// Returns a slot that was woken when [`look`](Self::look) was called last, in the order of the wakes.
+    pub fn next_woken(&mut self) -> Option<usize> {
+        let slot = self.taken.pop_front()?;
+        // ORDERING: Acquire: pairs with the Release in `on_wake`. A wake from here on puts the slot into the list again.
+        self.slots[slot].state.0.is_listed.swap(false, Ordering::Acquire);
+        Some(slot)
+    }
+
+    /// Returns each slot with a note in turn, `None` if there is none: for a poll that finds no slot woken. So futures that keep
+    /// no waker, as those of tests, get on as often as their task is polled.
+    pub fn next_in_turn(&mut self) -> Option<usize> {
+        self.turn = (self.turn + 1).checked_rem(self.busy.len())?;
+        self.busy.get(self.turn).copied()
+    }
+
+    /// Drops the future of a slot, which has ended or panicked.
+    pub fn drop_future(&mut self, slot: usize) {
+        if let Some(slot) = self.slots.get_mut(slot) {
+            slot.future.set(None);
+        }
+    }
+
+    /// Frees a slot whose future is gone, and returns what it was for; `None` if it was free.
+    pub fn free(&mut self, slot: usize) -> Option<N> {
+        let Slot { note, place, .. } = self.slots.get_mut(slot)?;
+        let (note, place) = (note.take()?, *place);
+        self.busy.swap_remove(place);
+        if let Some(moved) = self.busy.get(place) {
+            self.slots[*moved].place = place;
+        }
+        self.idle.push(slot);
+        Some(note)
+    }
+}
+
+impl<N, F: Future> FutureSlots<N, F> {
+    /// Polls a slot; `None` if it has no future. A future that is ready is to be dropped by
+    /// [`drop_future`](Self::drop_future), as its destructor is code of its own, and then to be [freed](Self::free).
+    pub fn poll(&mut self, slot: usize) -> Option<Poll<F::Output>> {
+        let Slot { future, waker, .. } = self.slots.get_mut(slot)?;
+        let future = future.as_mut().as_pin_mut()?;
+        Some(future.poll(&mut Context::from_waker(waker)))
+    }
+
+    /// Polls a slot with the task's own waker, which is then woken without a look at the list.
+    pub fn poll_with(&mut self, slot: usize, cx: &mut Context<'_>) -> Option<Poll<F::Output>> {
+        Some(self.slots.get_mut(slot)?.future.as_mut().as_pin_mut()?.poll(cx))
+    }
+}
+
+impl<N, F> fmt::Debug for FutureSlots<N, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FutureSlots").field("in_flight", &self.in_flight()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::{cell::RefCell, future::poll_fn};
+
+    use super::*;
+
+    fn woken<N, F>(slots: &mut FutureSlots<N, F>) -> Vec<usize> {
+        slots.look();
+        core::iter::from_fn(|| slots.next_woken()).collect()
+    }
+
+    #[test]
+    fn only_the_woken_slots_are_found_in_the_order_of_their_wakes() {
+        let wakers = RefCell::new(Vec::new());
+        let mut slots = FutureSlots::new(Arc::default());
+        for n in 0..200 {
+            let wakers = &wakers;
+            let slot = slots.start(
+                n,
+                poll_fn(move |cx: &mut Context<'_>| {
+                    wakers.borrow_mut().push(cx.waker().clone());
+                    Poll::<()>::Pending
+                }),
+            );
+            assert_eq!(slots.poll(slot), Some(Poll::Pending));
+        }
+        assert_eq!(woken(&mut slots), []);
+        let wakers = wakers.borrow();
+        wakers[150].wake_by_ref();
+        wakers[5].wake_by_ref();
+        wakers[150].wake_by_ref();
+        assert_eq!(woken(&mut slots), [150, 5]);
+        assert_eq!(woken(&mut slots), []);
+    }
+
+    #[test]
+    fn each_in_flight_has_its_turn() {
+        let mut slots = FutureSlots::new(Arc::default());
+        assert_eq!(slots.next_in_turn(), None);
+        for n in 0..4 {
+            assert_eq!(slots.start(n, core::future::pending::<()>()), n);
+        }
+        assert_eq!((slots.free(1), slots.free(3)), (Some(1), Some(3)));
+        let mut turns: Vec<_> = (0..4).filter_map(|_| slots.next_in_turn()).collect();
+        turns.sort_unstable();
+        assert_eq!(turns, [0, 0, 2, 2]);
+    }
+
+    #[test]
+    fn a_late_waker_finds_an_empty_slot() {
+        let mut slots = FutureSlots::new(Arc::default());
+        let slot = slots.start("job", core::future::ready(7));
+        assert_eq!(slots.poll(slot), Some(Poll::Ready(7)));
+        slots.drop_future(slot);
+        assert_eq!((slots.free(slot), slots.free(slot), slots.in_flight()), (Some("job"), None, 0));
+        slots.put_off(slot);
+        assert_eq!(woken(&mut slots), [slot]);
+        assert_eq!(slots.poll(slot), None);
+    }
+}
