@@ -244,43 +244,22 @@ impl<G: OwnedGate> Gate for Arc<G> {
     }
 }
 
-/// Enters what is in the `Arc` with passes that borrow it.
-impl<'a, G: ?Sized> Gate for &'a Arc<G>
-where
-    &'a G: Gate,
-{
-    type Pass = <&'a G as Gate>::Pass;
-    type Refused = <&'a G as Gate>::Refused;
-    type Enter = <&'a G as Gate>::Enter;
+/// Enters as a clone of the `Arc` does, so that a row can be entered again and again: `(&breaker, &limiter)`.
+// No blanket of `&T` to `&&T` or to pairs of references: with one, the compiler loses its way (E0275) in every function that asks
+// for `&T: Gate`.
+impl<G: OwnedGate> Gate for &Arc<G> {
+    type Pass = G::Pass;
+    type Refused = G::Refused;
+    type Enter = G::Enter;
 
     #[inline]
     fn try_enter(self) -> Result<Self::Pass, Self::Refused> {
-        <&'a G>::try_enter(self)
+        G::try_enter_owned(self.clone())
     }
 
     #[inline]
     fn enter(self) -> Self::Enter {
-        <&'a G>::enter(self)
-    }
-}
-
-/// Enters what the reference refers to, with its passes.
-impl<'g, G: ?Sized> Gate for &&'g G
-where
-    &'g G: Gate,
-{
-    type Pass = <&'g G as Gate>::Pass;
-    type Refused = <&'g G as Gate>::Refused;
-    type Enter = <&'g G as Gate>::Enter;
-
-    #[inline]
-    fn try_enter(self) -> Result<Self::Pass, Self::Refused> {
-        <&'g G>::try_enter(self)
-    }
-
-    #[inline]
-    fn enter(self) -> Self::Enter {
-        <&'g G>::enter(self)
+        G::enter_owned(self.clone())
     }
 }
 

@@ -337,7 +337,7 @@ fn a_row_can_be_spawned_where_its_gates_can() {
     spawn(generic((turn.clone(), (&TURN, turn.clone()))));
     spawn(generic(&TURN));
     let row = (turn.clone(), (turn.clone(), turn.clone()));
-    spawn(async move { (&row.0, &row.1).run_async(async {}).await.unwrap() });
+    spawn(async move { row.run_async(async {}).await.unwrap() });
     spawn((&TURN, turn.clone()).run_async(async {}).map_unwrap());
     std::thread::scope(|scope| {
         let (row, local) = ((&local, (&TURN, &*turn)), &local);
@@ -355,4 +355,20 @@ fn a_row_can_be_spawned_where_its_gates_can() {
             assert!(self.await.is_ok());
         }
     }
+}
+
+/// Compiles, or does not: with a blanket implementation for references, this would have no end.
+#[test]
+fn a_function_may_ask_for_references_that_are_gates() {
+    fn twice<'g, G>(gate: &'g G, mut between: impl FnMut())
+    where
+        &'g G: Gate,
+    {
+        gate.run_or_else(|| (), |_| panic!("refused"));
+        between();
+        (gate, gate).run(|| ()).unwrap();
+    }
+    let (door, mut calls) = (Door::new(true), 0);
+    twice(&door, || calls += 1);
+    assert_eq!((calls, door.told()), (1, vec!["success"; 3]));
 }

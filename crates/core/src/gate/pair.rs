@@ -148,22 +148,3 @@ impl<A: Gate, B: Gate> fmt::Debug for EnterPair<A, B> {
         f.debug_struct("EnterPair").field("stage", &stage).finish_non_exhaustive()
     }
 }
-
-/// A row that owns its gates, entered by reference.
-impl<'a, A, B> Gate for &'a (A, B)
-where
-    &'a A: Gate,
-    &'a B: Gate,
-{
-    type Pass = <(&'a A, &'a B) as Gate>::Pass;
-    type Refused = <(&'a A, &'a B) as Gate>::Refused;
-    type Enter = <(&'a A, &'a B) as Gate>::Enter;
-
-    fn try_enter(self) -> Result<Self::Pass, Self::Refused> {
-        (&self.0, &self.1).try_enter()
-    }
-
-    fn enter(self) -> Self::Enter {
-        (&self.0, &self.1).enter()
-    }
-}
