@@ -21,7 +21,8 @@ esac
 target=x86_64-unknown-linux-gnu
 export CARGO_TARGET_DIR=target/tsan CARGO_PROFILE_DEV_OPT_LEVEL=1
 export RUSTFLAGS="-Zsanitizer=thread -Zexternal-clangrt -Clinker=clang-19 -Clink-arg=-fsanitize=thread"
-export TSAN_OPTIONS="external_symbolizer_path=/usr/bin/llvm-symbolizer-19"
+# A test forks, and its child starts a thread.
+export TSAN_OPTIONS="external_symbolizer_path=/usr/bin/llvm-symbolizer-19 die_after_fork=0"
 # The sanitizer's shadow memory does not fit today's address randomisation: switch that off.
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="setarch -R"
 setarch -R true || { echo "tsan: setarch -R is not permitted here (a container's seccomp filter?)" >&2; exit 1; }

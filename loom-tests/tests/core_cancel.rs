@@ -1,11 +1,18 @@
 //! Models of `core`'s cancellation: tokens, `or_cancelled`, deadlines.
 
-use std::{sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use loom_tests::{CallingWaker, CountingWaker, model, poll, poll_quietly, thread};
 use tidegate_core::{
-    CancelToken, Clock, ManualClock, Queue, Reason, Timestamp, Wait,
-    primitive::atomic::{AtomicU32, Ordering},
+    CancelToken, Clock, ManualClock, Queue, Reason, Timer, Timestamp, Wait,
+    lock::Lock,
+    primitive::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 #[test]
@@ -172,7 +179,6 @@ fn no_lock_is_held_while_a_token_wakes() {
 
 #[test]
 fn a_sleeper_that_registers_while_the_clock_turns_is_woken() {
-    use tidegate_core::Timer;
     model(|| {
         let clock = ManualClock::new();
         let sleeper = {
@@ -189,7 +195,6 @@ fn a_sleeper_that_registers_while_the_clock_turns_is_woken() {
 
 #[test]
 fn a_sleeper_that_changes_its_waker_while_the_clock_turns_is_woken() {
-    use tidegate_core::Timer;
     model(|| {
         let clock = ManualClock::new();
         let [(_, old_waker), (new, new_waker)] = [CountingWaker::new(), CountingWaker::new()];
@@ -207,7 +212,6 @@ fn a_sleeper_that_changes_its_waker_while_the_clock_turns_is_woken() {
 
 #[test]
 fn two_turners_wake_everybody_who_is_due() {
-    use tidegate_core::Timer;
     model(|| {
         let clock = ManualClock::new();
         let [(first, first_waker), (second, second_waker)] =
@@ -225,5 +229,79 @@ fn two_turners_wake_everybody_who_is_due() {
         assert!(clock.now().as_nanos() >= 1);
         clock.advance_to(tidegate_core::Timestamp::from_nanos(2));
         assert_eq!((first.count(), second.count()), (1, 1));
+    });
+}
+
+/// A clock whose one sleeper may be woken before its time.
+#[derive(Clone)]
+struct Early {
+    face: Arc<(AtomicBool, Lock<Option<Waker>>)>,
+}
+
+impl Early {
+    fn ring(&self) {
+        if let Some(waker) = self.face.1.with(Option::take) {
+            waker.wake();
+        }
+    }
+}
+
+impl Clock for Early {
+    fn now(&self) -> Timestamp {
+        Timestamp::ORIGIN
+    }
+}
+
+impl Timer for Early {
+    type Sleep = Self;
+
+    fn sleep_until(&self, _: Timestamp) -> Self {
+        self.clone()
+    }
+}
+
+impl Future for Early {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let waker = cx.waker().clone();
+        drop(self.face.1.with(|held| held.replace(waker)));
+        if self.face.0.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+#[test]
+fn a_deadline_that_comes_while_its_sleep_is_asked_is_not_missed() {
+    model(|| {
+        let clock = Early { face: Arc::new((AtomicBool::new(false), Lock::new(None))) };
+        let deadline = Timestamp::from_nanos(5);
+        let token = CancelToken::new().child_with_deadline(&clock, deadline);
+        let early = {
+            let clock = clock.clone();
+            thread::spawn(move || clock.ring())
+        };
+        clock.face.0.store(true, Ordering::SeqCst);
+        clock.ring();
+        early.join().unwrap();
+        assert_eq!(token.reason(), Some(Reason::DeadlineExceeded));
+        // A model must not leak.
+        clock.face.1.with(Option::take);
+    });
+}
+
+#[test]
+fn a_deadline_that_is_asked_and_a_cancel_leave_no_sleep_behind() {
+    model(|| {
+        let clock = Early { face: Arc::new((AtomicBool::new(false), Lock::new(None))) };
+        let token = CancelToken::new().child_with_deadline(&clock, Timestamp::from_nanos(5));
+        let early = {
+            let clock = clock.clone();
+            thread::spawn(move || clock.ring())
+        };
+        assert!(token.cancel());
+        early.join().unwrap();
+        assert_eq!(token.reason(), Some(Reason::Requested));
+        clock.face.1.with(Option::take);
+        assert_eq!(Arc::strong_count(&clock.face), 1, "the sleep is gone");
     });
 }

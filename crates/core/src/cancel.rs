@@ -9,27 +9,30 @@
 //! ask:    one load of the flag
 //! ```
 
+mod alarm;
+
 use core::{
     fmt,
     future::Future,
-    iter,
+    iter, mem,
     pin::Pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
-use alloc::{borrow::Cow, boxed::Box, collections::BTreeMap, vec::Vec};
+use alloc::{borrow::Cow, collections::BTreeMap, vec::Vec};
 
+use self::alarm::Alarm;
 use crate::{
     Event,
     error::Cancelled,
     event::Waiter,
     lock::Lock,
     primitive::{
-        Arc, OnWake, Wakeable, Weak,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Timer, Timestamp},
+    time::{Timer, Timestamp, keep_deadlines},
     wake_list,
 };
 
@@ -99,8 +102,8 @@ struct Family {
     // INVARIANT: empty once `reason` is set.
     children: BTreeMap<u64, Weak<Node>>,
     next_key: u64,
-    // INVARIANT: `None` once `reason` is set.
-    alarm: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    // INVARIANT: `Off` once `reason` is set.
+    alarm: Alarm,
 }
 
 /// Where a child came from: keeps its parent reachable, and takes itself out of the parent's list in the end.
@@ -122,7 +125,7 @@ impl CancelToken {
 
     /// Creates a child that is cancelled with [`Reason::DeadlineExceeded`] when `deadline` has come on `timer`.
     ///
-    /// The timer wakes the token, nobody has to poll it. With [`SystemClock`](crate::SystemClock) that is done by the
+    /// The timer wakes the token, nobody has to poll it; the token then asks the timer's sleep whether the deadline has come. With [`SystemClock`](crate::SystemClock) that is done by the
     /// process's timer thread.
     ///
     /// # Examples
@@ -139,25 +142,21 @@ impl CancelToken {
     /// ```
     pub fn child_with_deadline<T: Timer>(&self, timer: &T, deadline: Timestamp) -> Self {
         let child = self.child_until(deadline);
-        let mut alarm: Pin<Box<dyn Future<Output = ()> + Send>> =
-            Box::pin(timer.sleep_until(deadline));
-        let waker = Waker::from(Arc::new(Wakeable(Alarm { node: Arc::downgrade(&child.node) })));
-        if alarm.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
-            child.node.cancel(Reason::DeadlineExceeded);
-            return child;
-        }
-        // The alarm may already have gone off, or the parent may be cancelled: then there is nothing left to time.
+        let alarm = Alarm::set(timer.sleep_until(deadline), &child.node);
+        // The parent may be cancelled: then there is nothing left to time.
         let unused = child.node.family.with(|family| match family.reason {
-            None => family.alarm.replace(alarm),
-            Some(_) => Some(alarm),
+            None => mem::replace(&mut family.alarm, alarm),
+            Some(_) => alarm,
         });
         drop(unused);
+        alarm::look(&child.node);
         child
     }
 
-    /// Creates a child that is cancelled when `duration` has passed since this call.
+    /// Creates a child that is cancelled when `duration` has passed since this call, also if the time that `timer` shows lags
+    /// behind.
     pub fn child_with_timeout<T: Timer>(&self, timer: &T, duration: Duration) -> Self {
-        self.child_with_deadline(timer, timer.now() + duration)
+        self.child_with_deadline(timer, timer.deadline_after(duration))
     }
 
     fn child_until(&self, deadline: Timestamp) -> Self {
@@ -260,11 +259,13 @@ impl Node {
     /// Cancels this node and all below it, without recursion: a tree may be deep. Then wakes everybody, so that a waker
     /// that panics finds nothing half done.
     fn cancel(&self, reason: Reason) -> bool {
-        let Some(mut pending) = self.mark(reason.clone()) else { return false };
+        // Alarms are dropped behind everything else: a sleep's destructor is foreign code, as wakers are.
+        let mut alarms = Vec::new();
+        let Some(mut pending) = self.mark(reason.clone(), &mut alarms) else { return false };
         let mut cancelled = Vec::new();
         while let Some(node) = pending.pop() {
             let Some(node) = node.upgrade() else { continue };
-            if let Some(children) = node.mark(reason.clone()) {
+            if let Some(children) = node.mark(reason.clone(), &mut alarms) {
                 pending.extend(children);
                 cancelled.push(node);
             }
@@ -274,17 +275,21 @@ impl Node {
         true
     }
 
-    /// Marks this node as cancelled and wakes nobody; returns its children, or `None` if it was cancelled already.
-    fn mark(&self, reason: Reason) -> Option<Vec<Weak<Node>>> {
-        let (children, _alarm) = self.family.with(|family| {
+    /// Marks this node as cancelled and wakes nobody; returns its children, or `None` if it was cancelled already. What is left
+    /// of its alarm goes to `alarms`.
+    fn mark(&self, reason: Reason, alarms: &mut Vec<Alarm>) -> Option<Vec<Weak<Node>>> {
+        let (children, alarm) = self.family.with(|family| {
             if family.reason.is_some() {
                 return None;
             }
             family.reason = Some(reason);
             // ORDERING: Release: pairs with the Acquire in `is_cancelled`.
             self.cancelled.store(true, Ordering::Release);
-            Some((core::mem::take(&mut family.children), family.alarm.take()))
+            Some((mem::take(&mut family.children), mem::take(&mut family.alarm)))
         })?;
+        if let Alarm::Set(_) = alarm {
+            alarms.push(alarm);
+        }
         Some(children.into_values().collect())
     }
 
@@ -298,24 +303,22 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         // A chain of only children is taken apart by a loop: as destructors within destructors it could be deep.
-        let mut origin = self.origin.take();
-        while let Some(Origin { parent, key }) = origin {
-            drop(parent.family.with(|family| family.children.remove(&key)));
-            origin = Arc::into_inner(parent).and_then(|mut parent| parent.origin.take());
-        }
+        wake_list::each(Lineage(self.origin.take()), drop);
     }
 }
 
-/// The waker of a deadline. A timer does not wake it before its time.
-struct Alarm {
-    node: Weak<Node>,
-}
+/// The ancestors of a node that is gone, as far as nothing else holds them.
+struct Lineage(Option<Origin>);
 
-impl OnWake for Alarm {
-    fn on_wake(&self) {
-        if let Some(node) = self.node.upgrade() {
-            node.cancel(Reason::DeadlineExceeded);
-        }
+impl Iterator for Lineage {
+    type Item = Node;
+
+    fn next(&mut self) -> Option<Node> {
+        let Origin { parent, key } = self.0.take()?;
+        drop(parent.family.with(|family| family.children.remove(&key)));
+        let mut parent = Arc::into_inner(parent)?;
+        self.0 = parent.origin.take();
+        Some(parent)
     }
 }
 
@@ -351,7 +354,11 @@ impl Future for UntilCancelled<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reason> {
         let token = self.token;
-        self.waiter.poll_until(&token.node.changed, cx, &mut || token.reason())
+        let polled = self.waiter.poll_until(&token.node.changed, cx, &mut || token.reason());
+        if polled.is_pending() && token.deadline().is_some() {
+            keep_deadlines();
+        }
+        polled
     }
 }
 

@@ -33,8 +33,12 @@ use crate::{
         Arc, OnWake, Wakeable,
         atomic::{AtomicBool, AtomicUsize, Ordering, fence},
     },
+    unwind::Foreign,
     wake_list::WakeList,
 };
+
+/// So many notifications a poll may see come that its condition makes nothing of, before it lets other tasks run.
+const ROUNDS: u32 = 8;
 
 /// Something that tasks and threads can wait for, woken one by one or all together.
 ///
@@ -170,29 +174,32 @@ impl Event {
     /// Waits until `condition` gives a value.
     ///
     /// The condition is checked once before registering, once after, and once for each time the waiter is woken. It
-    /// runs outside of every lock and may use the event.
+    /// runs outside of every lock and may use the event. One that notifies its own event keeps its task busy, and ends each
+    /// poll after a few checks.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future withdraws it. If it had been notified, the notification goes to the next waiter.
+    /// Dropping the future withdraws it. If it had been notified, the notification goes to the next waiter; so it does if the
+    /// condition panics.
     pub fn wait_until<C: Condition>(&self, condition: C) -> WaitUntil<'_, C> {
         WaitUntil { event: self, waiter: Waiter::new(), condition }
     }
 
     #[cold]
     fn listen(&self, waker: &Waker) -> Registration {
+        // First of all: a waker's clone is foreign code, and may panic.
+        let waker = Lock::new(Some(waker.clone()));
         let desk = self.desk.with(|desk| {
             let desk = desk.get_or_insert_with(Arc::default);
             desk.registered.fetch_add(1, Ordering::Relaxed);
             self.alert.store(true, Ordering::Relaxed);
             desk.clone()
         });
-        let relay = Arc::new(Wakeable(Relay { waker: Lock::new(Some(waker.clone())), desk }));
-        let handle = Waker::from(relay.clone());
+        let relay = Arc::new(Wakeable(Relay { waker, desk }));
         let listener = Some(self.listeners.listen());
         // ORDERING: between the registration and the second check; pairs with the fence in `may_be_waited_for`.
         fence(Ordering::SeqCst);
-        Registration { listener, handle, relay }
+        Registration { listener, relay }
     }
 }
 
@@ -249,7 +256,6 @@ struct Registration {
     // `None` only in `drop`.
     listener: Option<EventListener>,
     relay: Arc<Wakeable<Relay>>,
-    handle: Waker,
 }
 
 impl Registration {
@@ -262,14 +268,16 @@ impl Registration {
             drop(slot.with(|held| held.replace(waker)));
         }
         let listener = self.listener.as_mut().expect("present until drop");
-        Pin::new(listener).poll(&mut Context::from_waker(&self.handle)).is_ready()
+        let handle = Waker::from(self.relay.clone());
+        Pin::new(listener).poll(&mut Context::from_waker(&handle)).is_ready()
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // The relay forgets our waker first: if a notification has taken it already, it will be called, to no effect.
-        drop(self.relay.0.waker.with(Option::take));
+        // The relay forgets our waker first: if a notification has taken it already, it will be called, to no effect. Its
+        // destructor is foreign code and comes last, as other wakers do before it: neither may keep the rest from happening.
+        let _waker = Foreign::new(self.relay.0.waker.with(Option::take));
         // Dropping a notified listener notifies the next one, whose waker is then in the outbox.
         drop(self.listener.take());
         let desk = &self.relay.0.desk;
@@ -344,24 +352,49 @@ impl Waiter {
         condition: &mut C,
         mut checked: bool,
     ) -> Poll<C::Output> {
+        let mut rounds = 0;
         loop {
+            let mut unused = Unused { event: None };
             match self.registration.as_mut().map(|registration| registration.poll(cx.waker())) {
                 None => {
                     self.registration = Some(event.listen(cx.waker()));
                     condition.begin_to_wait();
+                    if rounds == ROUNDS {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                 }
                 // A notification that came before a check is used up by it: one unit, one notification.
-                Some(true) => self.registration = None,
+                Some(true) => {
+                    unused.event = Some(event);
+                    self.registration = None;
+                    rounds += 1;
+                }
                 // Registered, checked since, not notified: sleep.
                 Some(false) if checked => return Poll::Pending,
                 Some(false) => {}
             }
-            if let Some(value) = condition.check() {
+            let found = condition.check();
+            unused.event = None;
+            if let Some(value) = found {
                 // One that comes after the check may stand for another unit: dropping the registration passes it on.
                 self.registration = None;
                 return Poll::Ready(value);
             }
             checked = true;
+        }
+    }
+}
+
+/// A notification that no check has used up yet: if what comes before or the check itself panics, the next waiter gets it.
+struct Unused<'a> {
+    event: Option<&'a Event>,
+}
+
+impl Drop for Unused<'_> {
+    fn drop(&mut self) {
+        if let Some(event) = self.event {
+            event.pass_on(1.additional().relaxed(), || ());
         }
     }
 }
@@ -403,5 +436,37 @@ impl<C: Condition> Future for WaitUntil<'_, C> {
 impl<C> fmt::Debug for WaitUntil<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WaitUntil").field("waiter", &self.waiter).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    use super::*;
+
+    struct Careless;
+
+    impl OnWake for Careless {
+        fn on_wake(&self) {}
+    }
+
+    impl Drop for Careless {
+        fn drop(&mut self) {
+            resume_unwind(alloc::boxed::Box::new("a waker's destructor panicked"));
+        }
+    }
+
+    #[test]
+    fn an_event_is_fast_again_past_a_panicking_waker() {
+        let event = Event::new();
+        let mut wait = event.wait_until(|| None::<()>);
+        let waker = Waker::from(Arc::new(Wakeable(Careless)));
+        assert!(Pin::new(&mut wait).poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        assert!(event.may_be_waited_for());
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(wait))).is_err());
+        event.notify(1);
+        assert!(!event.may_be_waited_for(), "nobody is registered");
     }
 }

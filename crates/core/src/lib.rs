@@ -23,6 +23,7 @@ pub mod shard;
 pub mod tally;
 pub mod time;
 pub mod turnstile;
+pub mod unwind;
 pub mod wait;
 pub mod wait_list;
 pub mod wake_list;

@@ -48,6 +48,12 @@ impl<T> Lock<T> {
         self.inner.with(section)
     }
 
+    /// Returns whether nobody is inside at this moment. Does not wait.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_open(&self) -> bool {
+        self.inner.is_open()
+    }
+
     /// Takes the value out of the lock.
     pub fn into_inner(self) -> T {
         self.inner.into_inner()
@@ -83,7 +89,7 @@ by_machine! {
 
 #[cfg(feature = "std")]
 mod hosted {
-    use crate::primitive::PoisonError;
+    use crate::primitive::{PoisonError, TryLockError};
 
     pub(super) struct Mutex<T>(crate::primitive::Mutex<T>);
 
@@ -97,6 +103,14 @@ mod hosted {
         #[inline]
         pub(super) fn with<R>(&self, section: impl FnOnce(&mut T) -> R) -> R {
             section(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        }
+
+        pub(super) fn is_open(&self) -> bool {
+            // A poisoned lock is open, too.
+            match self.0.try_lock() {
+                Ok(_) | Err(TryLockError::Poisoned(_)) => true,
+                Err(TryLockError::WouldBlock) => false,
+            }
         }
 
         pub(super) fn into_inner(self) -> T {

@@ -102,7 +102,7 @@ pub(crate) use loom::sync::Mutex;
 #[cfg(all(not(loom), feature = "std"))]
 pub(crate) use std::sync::Mutex;
 #[cfg(feature = "std")]
-pub(crate) use std::sync::PoisonError;
+pub(crate) use std::sync::{PoisonError, TryLockError};
 
 #[cfg(not(loom))]
 pub use self::cell::UnsafeCell;

@@ -18,6 +18,8 @@
 use core::{
     fmt,
     future::Future,
+    iter,
+    mem::MaybeUninit,
     num::NonZeroUsize,
     pin::Pin,
     task::{Context, Poll},
@@ -97,8 +99,22 @@ enum Items<T> {
 }
 
 impl<T> Queue<T> {
+    /// The largest capacity of a bounded queue: as many items as an allocation can have, each with a word beside it.
+    pub const MAX_CAPACITY: usize =
+        isize::MAX as usize / size_of::<(AtomicUsize, MaybeUninit<T>)>();
+
     /// Creates an open queue with room for `capacity` items, allocated at once.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the capacity is above [`MAX_CAPACITY`](Self::MAX_CAPACITY).
+    #[track_caller]
     pub fn bounded(capacity: NonZeroUsize) -> Self {
+        let most = Self::MAX_CAPACITY;
+        assert!(
+            capacity.get() <= most,
+            "a queue's capacity of {capacity} is outside of 1..={most}"
+        );
         Self::over(Items::Bounded(ArrayQueue::new(capacity.get())))
     }
 
@@ -225,10 +241,7 @@ impl<T> Queue<T> {
     }
 
     fn take(&self) -> Option<T> {
-        let item = match &self.items {
-            Items::Bounded(items) => items.pop(),
-            Items::Unbounded(items) => items.pop(),
-        }?;
+        let item = self.items.pop()?;
         self.uncount();
         if matches!(self.items, Items::Bounded(_)) {
             self.not_full.notify(1);
@@ -244,6 +257,23 @@ impl<T> Queue<T> {
         if self.word.fetch_sub(ITEM, Ordering::Acquire) == ITEM | CLOSED {
             self.not_empty.notify_all();
         }
+    }
+}
+
+impl<T> Items<T> {
+    #[inline]
+    fn pop(&self) -> Option<T> {
+        match self {
+            Self::Bounded(items) => items.pop(),
+            Self::Unbounded(items) => items.pop(),
+        }
+    }
+}
+
+impl<T> Drop for Items<T> {
+    fn drop(&mut self) {
+        // An item whose destructor panics takes nobody along.
+        each(iter::from_fn(|| self.pop()), drop);
     }
 }
 

@@ -14,7 +14,7 @@
 //! One word, one order: either the look after raising the flag sees the claim, or the claim sees the flag. So while nobody
 //! waits, a push and a pop cost one read-modify-write each, and no fence.
 
-use core::{fmt, mem::MaybeUninit};
+use core::{fmt, iter, mem::MaybeUninit};
 
 use alloc::boxed::Box;
 
@@ -25,6 +25,7 @@ use crate::primitive::{
     atomic::{AtomicUsize, Ordering},
     relax,
 };
+use crate::wake_list::each;
 
 /// In a stamp: the slot holds the item of this position. In the tail: no more pushes.
 const MARK: usize = 1;
@@ -35,6 +36,8 @@ const DIVERTED: usize = 4;
 const FLAGS: usize = MARK | AWAITED | DIVERTED;
 /// One position.
 const STEP: usize = 8;
+/// The bits of a position, flags included, that are no lap and no index.
+const STEP_BITS: u32 = STEP.trailing_zeros();
 
 const WRITTEN: usize = MARK;
 const CLOSED: usize = MARK;
@@ -120,16 +123,38 @@ pub enum NotPopped {
     Closed,
 }
 
+/// Returns the largest capacity of a ring whose positions have `bits` bits: two laps fit into a position, so that those of the
+/// oldest item and of the next push differ although they may be of one slot.
+const fn most_slots(bits: u32) -> usize {
+    ((1_u128 << (bits - 1 - STEP_BITS)) - 1) as usize
+}
+
+/// Returns the distance between two positions of one slot. One more than the capacity, so that a position and the same slot's
+/// next one differ in the lap only.
+const fn lap_of(capacity: usize) -> usize {
+    (capacity + 1).next_power_of_two() * STEP
+}
+
 impl<T> Ring<T> {
+    /// The largest capacity: as many slots as an allocation can have, and as two laps of a position can tell apart.
+    ///
+    /// On 32 bits that is 2²⁸ − 1 of items without a size.
+    pub const MAX_CAPACITY: usize = {
+        let in_memory = isize::MAX as usize / size_of::<Slot<T>>();
+        let in_two_laps = most_slots(usize::BITS);
+        if in_memory < in_two_laps { in_memory } else { in_two_laps }
+    };
+
     /// Creates an open ring, and allocates all of it.
     ///
     /// # Panics
     ///
-    /// Panics if the ring would not fit into memory.
+    /// Panics if the capacity is above [`MAX_CAPACITY`](Self::MAX_CAPACITY).
+    #[track_caller]
     pub fn new(capacity: core::num::NonZeroUsize) -> Self {
-        let capacity = capacity.get();
-        // One more than the capacity, so that a position and the same slot's next one differ in the lap only.
-        let lap = (capacity + 1).next_power_of_two() * STEP;
+        let (capacity, most) = (capacity.get(), Self::MAX_CAPACITY);
+        assert!(capacity <= most, "a ring's capacity of {capacity} is outside of 1..={most}");
+        let lap = lap_of(capacity);
         let slot = |index| Slot {
             stamp: AtomicUsize::new(index * STEP),
             item: UnsafeCell::new(MaybeUninit::uninit()),
@@ -339,9 +364,9 @@ impl<T> Ring<T> {
     /// Returns the number of items, with those on their way in. A snapshot.
     pub fn len(&self) -> usize {
         // ORDERING: Relaxed: a snapshot. The head first: so there are never fewer than it says.
-        let head = self.number(self.head.load(Ordering::Relaxed));
-        let tail = self.number(self.tail.load(Ordering::Relaxed));
-        tail.wrapping_sub(head).min(self.capacity())
+        let head = self.head.load(Ordering::Relaxed);
+        let tail = self.tail.load(Ordering::Relaxed);
+        self.distance(head, tail).min(self.capacity())
     }
 
     /// Returns whether a push would most likely find room, by looking at what it would look at first. A snapshot.
@@ -378,16 +403,20 @@ impl<T> Ring<T> {
         }
     }
 
-    /// Returns how many positions there are before this one.
-    fn number(&self, position: usize) -> usize {
-        let (laps, index) = (position / self.lap, (position & (self.lap - 1)) / STEP);
-        laps.wrapping_mul(self.capacity()).wrapping_add(index)
+    /// Returns how many pushes lead from one position to a later one, also if the word has wrapped in between.
+    fn distance(&self, from: usize, to: usize) -> usize {
+        let within = |position| (position & (self.lap - 1)) / STEP;
+        let start = |position| position & !(self.lap - 1);
+        let laps = start(to).wrapping_sub(start(from)) / self.lap;
+        (laps.saturating_mul(self.capacity()).saturating_add(within(to)))
+            .saturating_sub(within(from))
     }
 }
 
 impl<T> Drop for Ring<T> {
     fn drop(&mut self) {
-        while self.pop().is_ok() {}
+        // An item whose destructor panics takes nobody along.
+        each(iter::from_fn(|| self.pop().ok()), drop);
     }
 }
 
@@ -398,5 +427,67 @@ impl<T> fmt::Debug for Ring<T> {
             .field("capacity", &self.capacity())
             .field("is_closed", &self.is_closed())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::num::NonZeroUsize;
+
+    use super::{FLAGS, NotPushed, Ring, STEP, lap_of, most_slots};
+
+    #[test]
+    fn two_laps_fit_into_a_position_however_wide_it_is() {
+        for bits in [32, 64] {
+            let (most, positions) = (most_slots(bits), 1_u128 << bits);
+            // What `lap_of` says, in more bits than the machine has.
+            let lap = |capacity: usize| (capacity as u128 + 1).next_power_of_two() * STEP as u128;
+            assert_eq!(lap(most) * 2, positions, "{bits} bits");
+            assert!(lap(most + 1) * 2 > positions, "{bits} bits");
+            for capacity in [1, 2, 3, 4, 7, 8, 1000, most / 2, most] {
+                // One index is left over, and laps divide the positions: the last one ends where the first begins.
+                assert!(lap(capacity) > (capacity * STEP) as u128);
+                assert_eq!(positions % lap(capacity), 0);
+                // What docs/unsafe.md says: so many pushes, at least, before a position comes again.
+                let pushes = positions / lap(capacity) * capacity as u128;
+                assert!(pushes >= 1 << (bits - 4), "{pushes} pushes of {capacity} in {bits} bits");
+                assert!(pushes < 1 << (bits - 3), "{pushes} pushes of {capacity} in {bits} bits");
+            }
+        }
+        assert_eq!(lap_of(most_slots(usize::BITS)), 1 << (usize::BITS - 1));
+    }
+
+    #[test]
+    fn a_ring_goes_on_where_its_positions_wrap() {
+        for capacity in [1, 2, 3, 7, 8] {
+            let mut ring = Ring::new(NonZeroUsize::new(capacity).unwrap());
+            // The last lap but one.
+            let start = 0_usize.wrapping_sub(2 * ring.lap);
+            *ring.head.get_mut() = start;
+            *ring.tail.get_mut() = start;
+            for (index, slot) in ring.slots.iter_mut().enumerate() {
+                *slot.stamp.get_mut() = start + index * STEP;
+            }
+            let mut number = 0;
+            for _ in 0..5 * capacity {
+                for fill in 0..capacity {
+                    assert_eq!(ring.len(), fill);
+                    ring.push(number + fill).unwrap();
+                }
+                assert_eq!(ring.push(0), Err(NotPushed::Full(0)));
+                assert_eq!(ring.len(), capacity);
+                // Not all, so that the laps begin at every index.
+                for _ in 0..capacity {
+                    assert_eq!(ring.pop().unwrap().item, number);
+                    number += 1;
+                }
+                assert!(ring.is_empty() && ring.pop().is_err());
+                ring.push(number).unwrap();
+                assert_eq!(ring.pop().unwrap().item, number);
+                number += 1;
+            }
+            let tail = ring.tail.load(super::Ordering::Relaxed) & !FLAGS;
+            assert!(tail < start, "it has wrapped");
+        }
     }
 }

@@ -19,11 +19,15 @@ pub use self::manual::{ManualClock, ManualSleep};
 #[cfg(feature = "std")]
 pub use self::os::SystemSleep;
 #[cfg(feature = "std")]
-pub(crate) use self::os::driven;
+pub(crate) use self::os::{driven, keep_deadlines};
 #[cfg(feature = "std")]
 pub(crate) use self::timers::Timers;
 #[cfg(feature = "quanta")]
 pub use self::tsc::{TscClock, TscSleep};
+
+/// Without std nobody forks.
+#[cfg(not(feature = "std"))]
+pub(crate) const fn keep_deadlines() {}
 
 /// A point in time: nanoseconds since the origin of the clock that gave it.
 ///
@@ -98,6 +102,38 @@ impl fmt::Display for Timestamp {
 pub trait Clock {
     /// Returns the current time.
     fn now(&self) -> Timestamp;
+
+    /// Returns the current time where [`now`](Self::now) may lag behind it: what a duration is measured from that begins with
+    /// a call.
+    ///
+    /// A clock that shows an earlier reading, such as a [`CachedClock`], takes a new one.
+    #[inline]
+    fn fresh_now(&self) -> Timestamp {
+        self.now()
+    }
+
+    /// Returns when `duration` will have passed since this call, however far [`now`](Self::now) lags behind:
+    /// [`fresh_now`](Self::fresh_now) and `duration`.
+    ///
+    /// Every timeout, sleep and open time begins here; a sum with `now` would count what had passed before the call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_core::{CachedClock, Clock, ManualClock, Timestamp};
+    ///
+    /// let hand = ManualClock::new();
+    /// let clock = CachedClock::new(hand.clone());
+    /// hand.advance(Duration::from_secs(60));
+    /// assert_eq!(clock.now(), Timestamp::ORIGIN);
+    /// let deadline = clock.deadline_after(Duration::from_secs(5));
+    /// assert_eq!(deadline, Timestamp::ORIGIN + Duration::from_secs(65));
+    /// ```
+    #[inline]
+    fn deadline_after(&self, duration: Duration) -> Timestamp {
+        self.fresh_now() + duration
+    }
 }
 
 /// A clock that can also be waited for.
@@ -107,12 +143,13 @@ pub trait Timer: Clock {
 
     /// Waits until `time` has come.
     ///
-    /// The future wakes the waker of its latest poll once `time` has come, and not before.
+    /// The future wakes the waker of its latest poll once `time` has come, and not before. When it is ready, the clock shows
+    /// `time` or later.
     fn sleep_until(&self, time: Timestamp) -> Self::Sleep;
 
     /// Waits for `duration`, measured from this call.
     fn sleep(&self, duration: Duration) -> Self::Sleep {
-        self.sleep_until(self.now() + duration)
+        self.sleep_until(self.deadline_after(duration))
     }
 }
 
@@ -120,6 +157,16 @@ impl<C: Clock + ?Sized> Clock for &C {
     #[inline]
     fn now(&self) -> Timestamp {
         (**self).now()
+    }
+
+    #[inline]
+    fn fresh_now(&self) -> Timestamp {
+        (**self).fresh_now()
+    }
+
+    #[inline]
+    fn deadline_after(&self, duration: Duration) -> Timestamp {
+        (**self).deadline_after(duration)
     }
 }
 
@@ -129,12 +176,26 @@ impl<T: Timer + ?Sized> Timer for &T {
     fn sleep_until(&self, time: Timestamp) -> T::Sleep {
         (**self).sleep_until(time)
     }
+
+    fn sleep(&self, duration: Duration) -> T::Sleep {
+        (**self).sleep(duration)
+    }
 }
 
 impl<C: Clock + ?Sized> Clock for crate::primitive::Arc<C> {
     #[inline]
     fn now(&self) -> Timestamp {
         (**self).now()
+    }
+
+    #[inline]
+    fn fresh_now(&self) -> Timestamp {
+        (**self).fresh_now()
+    }
+
+    #[inline]
+    fn deadline_after(&self, duration: Duration) -> Timestamp {
+        (**self).deadline_after(duration)
     }
 }
 
@@ -143,6 +204,10 @@ impl<T: Timer + ?Sized> Timer for crate::primitive::Arc<T> {
 
     fn sleep_until(&self, time: Timestamp) -> T::Sleep {
         (**self).sleep_until(time)
+    }
+
+    fn sleep(&self, duration: Duration) -> T::Sleep {
+        (**self).sleep(duration)
     }
 }
 
@@ -155,7 +220,8 @@ impl<T: Timer + ?Sized> Timer for crate::primitive::Arc<T> {
 /// with the feature `std`.
 ///
 /// A sleep that is waited for with [`Wait::wait`](crate::Wait::wait) is timed by the waiting thread itself. A sleep
-/// polled by an executor uses one thread per process, started by the first such sleep.
+/// polled by an executor uses one thread per process, started by the first such sleep. A child that was forked starts its own
+/// with the first such sleep that it polls, or with a wait for a token with a deadline; it serves those from before the fork, too.
 ///
 /// # Examples
 ///

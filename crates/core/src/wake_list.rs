@@ -4,14 +4,16 @@ use core::{mem, task::Waker};
 
 use alloc::vec::Vec;
 
+use crate::unwind;
+
 /// Wakers kept without allocation; a critical section rarely collects more.
 const INLINE: usize = 4;
 
 /// Wakers to be called once every lock is open.
 ///
 /// Call [`wake`](Self::wake), or drop the list, which wakes too: a list that is lost on an early return or in a panic
-/// still wakes everybody. If one of the wakers panics, the others are woken and the panic goes on; a second panic
-/// among them aborts the process, as a panic in a destructor during unwinding always does.
+/// still wakes everybody. If wakers panic, the others are woken all the same, and the first panic goes on when all are done; in a
+/// list that is lost in a panic, that one goes on. Without std the second panic aborts the process.
 ///
 /// # Examples
 ///
@@ -75,16 +77,20 @@ impl WakeList {
     fn wake_each(&mut self) {
         let rest = mem::take(&mut self.rest);
         self.len = 0;
-        each(self.first.iter_mut().filter_map(Option::take).chain(rest), Waker::wake);
+        let wakers = self.first.iter_mut().filter_map(Option::take).chain(rest);
+        unwind::in_drop(|| each(wakers, Waker::wake));
     }
 }
 
-/// Calls `act` with each item; if one call panics, goes on with the items behind it while the panic unwinds.
+/// Calls `act` with each item, also behind one whose call panics. The first panic goes on when all are done, and is the only
+/// one that does. Without std the second aborts the process.
 pub fn each<I: Iterator>(mut items: I, act: fn(I::Item)) {
+    // Has items left only if a panic unwinds.
     struct Remaining<'a, I: Iterator>(&'a mut I, fn(I::Item));
     impl<I: Iterator> Drop for Remaining<'_, I> {
         fn drop(&mut self) {
-            self.0.for_each(self.1);
+            let act = self.1;
+            self.0.for_each(|item| unwind::contain(|| act(item)));
         }
     }
     let remaining = Remaining(&mut items, act);
@@ -111,7 +117,10 @@ impl Drop for WakeList {
         match self.len {
             0 => {}
             // The common case needs no care for those behind.
-            1 => self.first[0].take().into_iter().for_each(Waker::wake),
+            1 => {
+                let only = self.first[0].take();
+                unwind::in_drop(|| only.into_iter().for_each(Waker::wake));
+            }
             _ => self.wake_each(),
         }
     }

@@ -1,6 +1,7 @@
-//! Law 11 beyond one list: a panicking waker costs nobody else anything.
+//! Law 11 beyond one list: foreign code that panics, be it a waker, a condition, a sleep or an item, costs nobody else anything.
 
 use std::{
+    cell::Cell,
     future::Future,
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -9,11 +10,14 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker},
     time::Duration,
 };
 
-use tidegate_core::{CancelToken, Clock, ManualClock, Queue, Timer};
+use tidegate_core::{
+    CancelToken, Clock, Event, ManualClock, Queue, Reason, SystemClock, Timer, Timestamp,
+    Turnstile, Wait, ring::Ring, wake_list::WakeList,
+};
 
 struct Panicking;
 
@@ -87,4 +91,341 @@ fn a_turn_of_the_clock_reaches_its_end_past_a_panicking_sleeper() {
     assert!(poll(&mut two, &waker).is_pending());
     assert!(panics(|| clock.advance(Duration::from_nanos(2))));
     assert_eq!((count.0.load(Ordering::SeqCst), clock.now().as_nanos()), (1, 2));
+}
+
+/// Unwinds without a message, unless that would abort the process.
+fn unwind() {
+    if !std::thread::panicking() {
+        std::panic::resume_unwind(Box::new("on purpose"));
+    }
+}
+
+thread_local! {
+    /// What a [`careless`] waker panics in on this thread: nothing, its clone (1), or its destructor (2).
+    static PANICS_IN: Cell<u8> = const { Cell::new(0) };
+}
+
+/// A waker that wakes nobody and panics when it is told to.
+fn careless() -> Waker {
+    fn panic_in(what: u8) {
+        if PANICS_IN.get() == what {
+            unwind();
+        }
+    }
+    fn clone(data: *const ()) -> RawWaker {
+        panic_in(1);
+        RawWaker::new(data, &TABLE)
+    }
+    fn drop(_: *const ()) {
+        panic_in(2);
+    }
+    static TABLE: RawWakerVTable = RawWakerVTable::new(clone, |_| (), |_| (), drop);
+    // SAFETY: the table's functions never look behind the pointer, and may be called from any thread.
+    unsafe { Waker::new(std::ptr::null(), &TABLE) }
+}
+
+#[test]
+fn a_notification_survives_a_condition_that_panics() {
+    let (event, armed) = (Event::new(), Cell::new(false));
+    let (count, waker) = counting();
+    let mut first = event.wait_until(|| {
+        if armed.get() {
+            unwind();
+        }
+        None::<()>
+    });
+    let mut second = event.wait_until(|| None::<()>);
+    assert!(poll(&mut first, Waker::noop()).is_pending());
+    assert!(poll(&mut second, &waker).is_pending());
+    event.notify(1);
+    armed.set(true);
+    assert!(panics(|| _ = poll(&mut first, Waker::noop())));
+    assert_eq!(
+        count.0.load(Ordering::SeqCst),
+        1,
+        "the second is notified, though the first lives on"
+    );
+}
+
+#[test]
+fn a_notification_survives_a_waker_that_panics_when_it_is_cloned_or_dropped() {
+    for what in [1, 2] {
+        let event = Event::new();
+        let (count, waker) = counting();
+        let (mut first, mut second) =
+            (event.wait_until(|| None::<()>), event.wait_until(|| None::<()>));
+        let careless = careless();
+        assert!(poll(&mut first, &careless).is_pending());
+        assert!(poll(&mut second, &waker).is_pending());
+        PANICS_IN.set(what);
+        if what == 1 {
+            event.notify(1);
+            assert!(panics(|| _ = poll(&mut first, &careless)), "a clone for the next wait");
+        } else {
+            assert!(panics(|| _ = poll(&mut first, Waker::noop())), "the old one is dropped");
+            event.notify(1);
+        }
+        PANICS_IN.set(0);
+        drop(first);
+        assert_eq!(count.0.load(Ordering::SeqCst), 1, "passed on");
+    }
+}
+
+#[test]
+fn a_condition_that_notifies_its_own_event_ends_its_poll() {
+    let (event, checks) = (Event::new(), Cell::new(0));
+    let mut wait = event.wait_until(|| {
+        checks.set(checks.get() + 1);
+        event.notify_all();
+        (checks.get() > 100).then_some(())
+    });
+    let (woken, waker) = counting();
+    let mut polls = 0;
+    while poll(&mut wait, &waker).is_pending() {
+        polls += 1;
+        assert!(checks.get() <= 40 * polls, "{} checks in {polls} polls", checks.get());
+        assert!(woken.0.load(Ordering::SeqCst) >= polls, "it goes on");
+    }
+    assert!(polls > 2);
+    // Also beside others, who are notified too, and on a thread.
+    let mut other = event.wait_until(|| None::<()>);
+    assert!(poll(&mut other, &waker).is_pending());
+    let rounds = Cell::new(0);
+    event
+        .wait_until(|| {
+            rounds.set(rounds.get() + 1);
+            event.notify(1);
+            (rounds.get() > 100).then_some(())
+        })
+        .wait();
+}
+
+/// A timer whose sleeps do as they are told.
+struct Odd {
+    clock: ManualClock,
+    drop_panics: bool,
+    poll_panics: bool,
+    /// So often a sleep wakes itself and is not ready.
+    restless: usize,
+    polls: Arc<AtomicUsize>,
+}
+
+struct OddSleep {
+    sleep: <ManualClock as Timer>::Sleep,
+    drop_panics: bool,
+    poll_panics: bool,
+    restless: usize,
+    polls: Arc<AtomicUsize>,
+}
+
+impl Odd {
+    fn new() -> Self {
+        Self {
+            clock: ManualClock::new(),
+            drop_panics: false,
+            poll_panics: false,
+            restless: 0,
+            polls: Arc::default(),
+        }
+    }
+}
+
+impl Clock for Odd {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+impl Timer for Odd {
+    type Sleep = OddSleep;
+
+    fn sleep_until(&self, time: Timestamp) -> OddSleep {
+        OddSleep {
+            sleep: self.clock.sleep_until(time),
+            drop_panics: self.drop_panics,
+            poll_panics: self.poll_panics,
+            restless: self.restless,
+            polls: self.polls.clone(),
+        }
+    }
+}
+
+impl Future for OddSleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let polls = self.polls.fetch_add(1, Ordering::SeqCst);
+        if polls < self.restless {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if polls > 0 && self.poll_panics {
+            unwind();
+        }
+        Pin::new(&mut self.sleep).poll(cx)
+    }
+}
+
+impl Drop for OddSleep {
+    fn drop(&mut self) {
+        if self.drop_panics {
+            // Also while another panic unwinds.
+            std::panic::resume_unwind(Box::new("a sleep's destructor panicked"));
+        }
+    }
+}
+
+#[test]
+fn a_cancel_reaches_the_children_past_panicking_sleeps_and_wakers() {
+    let clock = Odd { drop_panics: true, ..Odd::new() };
+    let second = Duration::from_secs(1);
+    let root = CancelToken::new();
+    let token = root.child_with_timeout(&clock, second);
+    let children = [token.child_with_timeout(&clock, second), token.child()];
+    let leaf = children[1].child();
+    let (count, waker) = counting();
+    let mut waits = [token.cancelled(), children[0].cancelled(), children[1].cancelled()];
+    for wait in &mut waits {
+        assert!(poll(wait, &panicking()).is_pending());
+    }
+    let mut last = leaf.cancelled();
+    assert!(poll(&mut last, &waker).is_pending());
+    assert!(panics(|| _ = root.cancel()));
+    assert!(token.is_cancelled() && leaf.is_cancelled());
+    assert!(children.iter().all(CancelToken::is_cancelled));
+    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_family_is_taken_apart_past_panicking_sleeps() {
+    let clock = Odd { drop_panics: true, ..Odd::new() };
+    let root = CancelToken::new();
+    let mut leaf = root.child();
+    for _ in 0..10 {
+        leaf = leaf.child_with_timeout(&clock, Duration::from_secs(1));
+    }
+    assert_eq!(clock.clock.next_due(), Some(Timestamp::from_nanos(1_000_000_000)));
+    assert!(panics(|| drop(leaf)));
+    assert_eq!(clock.clock.next_due(), None, "every sleep is withdrawn");
+}
+
+#[test]
+fn a_deadline_cancels_only_once_it_has_come_on_its_clock() {
+    let clock = Odd { restless: 2, ..Odd::new() };
+    let token = CancelToken::new().child_with_timeout(&clock, Duration::from_secs(1));
+    assert_eq!(clock.polls.load(Ordering::SeqCst), 3, "woken, it asks again");
+    assert_eq!(token.reason(), None);
+    clock.clock.advance(Duration::from_millis(999));
+    assert_eq!(token.reason(), None);
+    clock.clock.advance(Duration::from_millis(1));
+    assert_eq!(token.reason(), Some(Reason::DeadlineExceeded));
+    assert_eq!(clock.polls.load(Ordering::SeqCst), 4);
+}
+
+#[test]
+fn a_sleep_that_wakes_itself_in_every_poll_is_asked_now_and_then() {
+    let clock = Odd { restless: 20, ..Odd::new() };
+    clock.clock.advance(Duration::from_secs(1));
+    let token = CancelToken::new().child_with_deadline(&clock, clock.now());
+    assert!(clock.polls.load(Ordering::SeqCst) < 20 || token.is_cancelled());
+    assert_eq!(token.cancelled().wait(), Reason::DeadlineExceeded);
+    assert_eq!(clock.polls.load(Ordering::SeqCst), 21);
+}
+
+#[test]
+fn a_token_does_not_outlive_a_deadline_whose_sleep_panics() {
+    let clock = Odd { poll_panics: true, ..Odd::new() };
+    let token = CancelToken::new().child_with_timeout(&clock, Duration::from_secs(1));
+    let child = token.child();
+    assert!(panics(|| clock.clock.advance(Duration::from_secs(1))));
+    assert_eq!(child.reason(), Some(Reason::DeadlineExceeded));
+}
+
+#[test]
+fn what_is_left_in_a_ring_or_a_queue_is_dropped_past_panicking_items() {
+    struct Item<'a>(&'a AtomicUsize);
+    impl Drop for Item<'_> {
+        fn drop(&mut self) {
+            if self.0.fetch_add(1, Ordering::SeqCst) % 2 == 0 {
+                std::panic::resume_unwind(Box::new("an item's destructor panicked"));
+            }
+        }
+    }
+    let five = NonZeroUsize::new(5).unwrap();
+    let dropped = AtomicUsize::new(0);
+    let ring = Ring::new(five);
+    (0..5).for_each(|_| assert!(ring.push(Item(&dropped)).is_ok()));
+    assert!(panics(|| drop(ring)));
+    assert_eq!(dropped.swap(0, Ordering::SeqCst), 5);
+    for queue in [Queue::bounded(five), Queue::unbounded()] {
+        (0..5).for_each(|_| assert!(queue.try_push(Item(&dropped)).is_ok()));
+        assert!(panics(|| drop(queue)));
+        assert_eq!(dropped.swap(0, Ordering::SeqCst), 5);
+    }
+}
+
+#[test]
+fn several_wakers_that_panic_in_one_step_unwind_once() {
+    let (count, waker) = counting();
+    let register = |poll_with: &mut dyn FnMut(&Waker)| {
+        (0..6).for_each(|_| poll_with(&panicking()));
+        poll_with(&waker);
+    };
+    // An event, its waiters dropped behind the panic.
+    let event = Event::new();
+    let mut waits: Vec<_> = (0..7).map(|_| event.wait_until(|| None::<()>)).collect();
+    let mut each = waits.iter_mut();
+    register(&mut |waker| assert!(poll(each.next().unwrap(), waker).is_pending()));
+    assert!(panics(|| event.notify_all()));
+    // A clock.
+    let clock = ManualClock::new();
+    let mut sleeps: Vec<_> = (0..7).map(|n| clock.sleep(Duration::from_secs(1 + n))).collect();
+    let mut each = sleeps.iter_mut();
+    register(&mut |waker| assert!(poll(each.next().unwrap(), waker).is_pending()));
+    assert!(panics(|| clock.advance(Duration::from_secs(7))));
+    // A line.
+    let turnstile = Turnstile::new();
+    let _inside = turnstile.try_enter().unwrap();
+    let mut turns: Vec<_> = (0..7).map(|_| turnstile.enter()).collect();
+    let mut each = turns.iter_mut();
+    register(&mut |waker| assert!(poll(each.next().unwrap(), waker).is_pending()));
+    assert!(panics(|| turnstile.close()));
+    // A queue, on both sides.
+    let queue = Queue::bounded(NonZeroUsize::MIN);
+    let mut pops: Vec<_> = (0..7).map(|_| queue.pop()).collect();
+    let mut each = pops.iter_mut();
+    register(&mut |waker| assert!(poll(each.next().unwrap(), waker).is_pending()));
+    assert!(panics(|| _ = queue.try_push(1)));
+    assert!(panics(|| _ = queue.close()));
+    // A list that is lost in a panic: that panic goes on.
+    let mut list = WakeList::new();
+    register(&mut |waker| list.push(waker.clone()));
+    let lost = catch_unwind(AssertUnwindSafe(|| {
+        let _list = list;
+        std::panic::resume_unwind(Box::new("the first"));
+    }));
+    assert_eq!(*lost.unwrap_err().downcast::<&str>().unwrap(), "the first");
+    assert_eq!(count.0.load(Ordering::SeqCst), 5, "whoever is behind them is woken");
+}
+
+#[test]
+fn a_token_whose_guard_is_lost_in_a_panic_wakes_past_panicking_wakers() {
+    let token = CancelToken::new();
+    let mut wait = token.cancelled();
+    assert!(poll(&mut wait, &panicking()).is_pending());
+    assert!(panics(|| {
+        let _guard = token.drop_guard();
+        unwind();
+    }));
+    assert!(token.is_cancelled());
+}
+
+#[test]
+fn the_timers_of_a_thread_outlive_a_wait_that_panics() {
+    assert!(panics(|| std::future::poll_fn(|_| -> Poll<()> {
+        unwind();
+        Poll::Pending
+    })
+    .wait()));
+    SystemClock.sleep(Duration::from_millis(1)).wait();
 }

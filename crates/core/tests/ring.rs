@@ -11,7 +11,10 @@ use std::{
 };
 
 use proptest::prelude::*;
-use tidegate_core::ring::{NotPopped, NotPushed, Ring};
+use tidegate_core::{
+    Queue,
+    ring::{NotPopped, NotPushed, Ring},
+};
 
 fn ring<T>(capacity: usize) -> Ring<T> {
     Ring::new(NonZeroUsize::new(capacity).unwrap())
@@ -34,6 +37,24 @@ fn what_is_left_is_dropped_once() {
     assert_eq!(dropped.load(Ordering::Relaxed), 1);
     drop(ring);
     assert_eq!(dropped.load(Ordering::Relaxed), 3);
+}
+
+#[test]
+fn a_capacity_beyond_what_positions_or_memory_hold_is_refused_by_name() {
+    fn refusal(make: impl FnOnce() + std::panic::UnwindSafe) -> String {
+        *std::panic::catch_unwind(make).unwrap_err().downcast::<String>().unwrap()
+    }
+    let most = Ring::<()>::MAX_CAPACITY;
+    assert!(most < 1 << (usize::BITS - 4));
+    let above = NonZeroUsize::new(most + 1).unwrap();
+    let expected = format!("capacity of {above} is outside of 1..={most}");
+    assert!(refusal(move || drop(Ring::<()>::new(above))).contains(&expected));
+    assert!(
+        refusal(|| drop(Ring::<[u64; 8]>::new(NonZeroUsize::MAX))).contains("a ring's capacity")
+    );
+    assert!(
+        refusal(|| drop(Queue::<()>::bounded(NonZeroUsize::MAX))).contains("a queue's capacity")
+    );
 }
 
 #[test]

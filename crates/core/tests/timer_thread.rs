@@ -53,6 +53,33 @@ fn the_timer_thread_survives_a_panicking_waker() {
 }
 
 #[test]
+fn the_timer_thread_survives_what_a_waker_panics_with() {
+    /// Panics when it is dropped, and so does what it panics with.
+    struct Payload(u32);
+    impl Drop for Payload {
+        fn drop(&mut self) {
+            if self.0 > 0 {
+                std::panic::panic_any(Self(self.0 - 1));
+            }
+        }
+    }
+    struct Malicious;
+    impl Wake for Malicious {
+        fn wake(self: Arc<Self>) {
+            std::panic::resume_unwind(Box::new(Payload(3)));
+        }
+    }
+    let waker = Waker::from(Arc::new(Malicious));
+    let mut doomed = SystemClock.sleep(Duration::from_millis(1));
+    assert!(Pin::new(&mut doomed).poll(&mut Context::from_waker(&waker)).is_pending());
+    let (sender, receiver) = mpsc::channel();
+    let waker = Waker::from(Arc::new(Send(sender)));
+    let mut sleep = SystemClock.sleep(Duration::from_millis(2));
+    assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker)).is_pending());
+    receiver.recv_timeout(Duration::from_secs(60)).unwrap();
+}
+
+#[test]
 fn a_deadline_cancels_a_token_that_nobody_polls() {
     let token = CancelToken::new().child_with_timeout(&SystemClock, Duration::from_millis(1));
     assert!(token.deadline().is_some());

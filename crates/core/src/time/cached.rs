@@ -20,6 +20,9 @@ use crate::{
     time::{Clock, SystemClock, Timer, Timestamp},
 };
 
+/// So often a poll of [`KeepFresh`] refreshes its clock: once when a sleep is over, and once more to begin the next one.
+const ROUNDS: u32 = 2;
+
 /// A clock that shows what another one showed when it was last [refreshed](Self::refresh).
 ///
 /// Reading it is one relaxed load, where the system's clock takes some 20 to 30 ns. That is most of what a limiter
@@ -86,6 +89,9 @@ impl<C: Clock> CachedClock<C> {
 impl<T: Timer> CachedClock<T> {
     /// Refreshes the clock at once and then every `resolution`, for as long as the future is driven.
     ///
+    /// A resolution shorter than a refresh takes is possible, and keeps a task or a thread busy: each poll ends after two
+    /// refreshes.
+    ///
     /// It never ends: `.await` it in a task, or `.wait()` for it on a thread of its own. Dropping it stops it, and with
     /// it the clock.
     ///
@@ -120,11 +126,15 @@ impl<T: Timer> CachedClock<T> {
     }
 }
 
-impl<C> Clock for CachedClock<C> {
+impl<C: Clock> Clock for CachedClock<C> {
     #[inline]
     fn now(&self) -> Timestamp {
         // ORDERING: Relaxed: as in `refresh`.
         Timestamp::from_nanos(self.shown.load(Ordering::Relaxed))
+    }
+
+    fn fresh_now(&self) -> Timestamp {
+        self.refresh()
     }
 }
 
@@ -137,10 +147,6 @@ where
     fn sleep_until(&self, time: Timestamp) -> Self::Sleep {
         CachedSleep { clock: self, sleep: self.clock.sleep_until(time) }
     }
-
-    fn sleep(&self, duration: Duration) -> Self::Sleep {
-        self.sleep_until(self.refresh() + duration)
-    }
 }
 
 impl<T: Timer + Send + Sync + 'static> Timer for Arc<CachedClock<T>> {
@@ -148,10 +154,6 @@ impl<T: Timer + Send + Sync + 'static> Timer for Arc<CachedClock<T>> {
 
     fn sleep_until(&self, time: Timestamp) -> Self::Sleep {
         CachedSleep { clock: self.clone(), sleep: self.clock.sleep_until(time) }
-    }
-
-    fn sleep(&self, duration: Duration) -> Self::Sleep {
-        self.sleep_until(self.refresh() + duration)
     }
 }
 
@@ -199,13 +201,16 @@ impl<T: Timer> Future for KeepFresh<'_, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Infallible> {
         let mut this = self.project();
-        loop {
+        for _ in 0..ROUNDS {
             if let Some(sleep) = this.sleep.as_mut().as_pin_mut() {
                 ready!(sleep.poll(cx));
             }
             this.clock.refresh();
             this.sleep.set(Some(this.clock.clock.sleep(*this.resolution)));
         }
+        // The resolution passes faster than a round: the executor's other tasks come between.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 

@@ -2,8 +2,9 @@
 
 use core::{
     future::Future,
+    iter,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -16,6 +17,7 @@ use crate::{
         Clock, Timer, Timestamp,
         timers::{Entry, Timers},
     },
+    wake_list,
 };
 
 /// A clock that stands still until somebody turns it. Clones are the same clock.
@@ -85,21 +87,22 @@ impl ManualClock {
     }
 
     fn turn(&self, time: Timestamp) {
+        // A waker that panics stops nobody behind it, nor the clock.
+        wake_list::each(iter::from_fn(|| self.turn_to_next(time)), Waker::wake);
+    }
+
+    /// Turns the clock to the time of the first sleeper that is due by `time`, and takes its waker out; else to `time`.
+    fn turn_to_next(&self, time: Timestamp) -> Option<Waker> {
         loop {
             // Shown before anybody is taken out: a sleeper that finds its entry gone finds its time come, too.
             let due = self.face.timers.next().map_or(time, |due| due.min(time));
             self.show(due);
             match self.face.timers.pop_due(due) {
-                Some((_, waker)) => {
-                    // A waker that panics stops nobody behind it, nor the clock.
-                    let onward = Onward { clock: self, time };
-                    waker.wake();
-                    core::mem::forget(onward);
-                }
                 // Nobody was due at `time`, looked up after it was shown: a sleeper registers before it reads the
                 // clock, so whoever was missed here reads the new time.
-                None if due == time => return,
+                None if due == time => return None,
                 None => {}
+                waker => return waker,
             }
         }
     }
@@ -115,18 +118,6 @@ impl ManualClock {
     }
 }
 
-/// Goes on turning while a panic unwinds.
-struct Onward<'a> {
-    clock: &'a ManualClock,
-    time: Timestamp,
-}
-
-impl Drop for Onward<'_> {
-    fn drop(&mut self) {
-        self.clock.turn(self.time);
-    }
-}
-
 impl Clock for ManualClock {
     #[inline]
     fn now(&self) -> Timestamp {
@@ -139,7 +130,7 @@ impl Timer for ManualClock {
     type Sleep = ManualSleep;
 
     fn sleep_until(&self, time: Timestamp) -> ManualSleep {
-        ManualSleep { clock: self.clone(), time, entry: None }
+        ManualSleep { clock: self.clone(), entry: Entry::new(time) }
     }
 }
 
@@ -148,31 +139,30 @@ impl Timer for ManualClock {
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct ManualSleep {
     clock: ManualClock,
-    time: Timestamp,
-    entry: Option<Entry>,
+    entry: Entry,
 }
 
 impl Future for ManualSleep {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.time == Timestamp::NEVER {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { clock, entry } = self.get_mut();
+        if entry.time() == Timestamp::NEVER {
             return Poll::Pending;
         }
-        if self.clock.now() < self.time {
-            let waits = match &self.entry {
-                Some(entry) => entry.refresh(cx.waker()),
-                None => {
-                    self.entry = Some(self.clock.face.timers.register(self.time, cx.waker()).0);
-                    true
-                }
+        if clock.now() < entry.time() {
+            let waits = if entry.is_registered() {
+                entry.refresh(cx.waker())
+            } else {
+                drop(entry.register(&clock.face.timers, cx.waker()));
+                true
             };
             // Registered, now look again: a turn of the clock that missed the entry has already changed the time.
-            if waits && self.clock.now() < self.time {
+            if waits && clock.now() < entry.time() {
                 return Poll::Pending;
             }
         }
-        self.entry = None;
+        entry.withdraw();
         Poll::Ready(())
     }
 }

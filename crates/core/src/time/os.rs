@@ -2,15 +2,15 @@
 
 use core::{
     future::Future,
-    panic::AssertUnwindSafe,
     pin::Pin,
     task::{Context, Poll},
 };
 use std::{
-    panic::catch_unwind,
     thread::{self, Thread},
     time::Instant,
 };
+
+use alloc::boxed::Box;
 
 use crate::{
     primitive::ProcessCell,
@@ -18,6 +18,7 @@ use crate::{
         Clock, SystemClock, Timer, Timestamp,
         timers::{Entry, Timers},
     },
+    unwind,
     wait::driver,
 };
 
@@ -51,7 +52,7 @@ impl Timer for SystemClock {
     type Sleep = SystemSleep;
 
     fn sleep_until(&self, time: Timestamp) -> SystemSleep {
-        SystemSleep { time, entry: None }
+        SystemSleep { entry: Entry::new(time) }
     }
 }
 
@@ -63,39 +64,41 @@ impl Timer for SystemClock {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct SystemSleep {
-    time: Timestamp,
-    entry: Option<Entry>,
+    entry: Entry,
 }
 
 impl Future for SystemSleep {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if SystemClock.now() >= self.time {
-            self.entry = None;
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let entry = &mut self.get_mut().entry;
+        if SystemClock.now() >= entry.time() {
+            entry.withdraw();
             return Poll::Ready(());
         }
         // Nobody can be woken through the probe, and the driver that probes polls again with its own waker.
-        if driver::is_probe(cx.waker()) || self.time == Timestamp::NEVER {
+        if driver::is_probe(cx.waker()) || entry.time() == Timestamp::NEVER {
             return Poll::Pending;
         }
         // A thread that waits keeps its own time; everybody else shares the timer thread.
         let own = driver::timers_of(cx.waker());
-        let timers = own.as_ref().unwrap_or_else(|| &TimerThread::get().timers);
-        match &self.entry {
-            Some(entry) if entry.belongs_to(timers) => {
-                // Whoever took the entry out found its time come, and may have woken an older waker.
-                if !entry.refresh(cx.waker()) {
-                    self.entry = None;
-                    return Poll::Ready(());
-                }
+        let (timers, thread) = match &own {
+            Some(own) => (own, None),
+            None => {
+                let shared = TimerThread::get();
+                (&shared.timers, Some(&shared.thread))
             }
-            _ => {
-                let (entry, is_first) = timers.register(self.time, cx.waker());
-                self.entry = Some(entry);
-                if own.is_none() && is_first {
-                    TimerThread::get().thread.unpark();
-                }
+        };
+        if entry.is_registered_with(timers) {
+            // Whoever took the entry out found its time come, and may have woken an older waker.
+            if !entry.refresh(cx.waker()) {
+                entry.withdraw();
+                return Poll::Ready(());
+            }
+        } else {
+            let registered = entry.register(timers, cx.waker());
+            if let Some(thread) = thread.filter(|_| registered.is_first) {
+                thread.unpark();
             }
         }
         Poll::Pending
@@ -104,29 +107,53 @@ impl Future for SystemSleep {
 
 /// The one helper thread of the process: sleeps until the first waker is due and wakes it.
 struct TimerThread {
+    /// The process that it runs in.
+    process: u32,
     timers: Timers,
     thread: Thread,
+    /// That of a child of the process.
+    next: ProcessCell<Box<TimerThread>>,
+}
+
+/// That of the first process of a line that used one.
+static FIRST_THREAD: ProcessCell<TimerThread> = ProcessCell::new();
+
+/// Sees to it that deadlines from before a fork come in the child, too, for a caller who waits for one and polls no sleep.
+pub(crate) fn keep_deadlines() {
+    if FIRST_THREAD.get().is_some() {
+        TimerThread::get();
+    }
 }
 
 impl TimerThread {
+    /// Returns the thread of this process, and starts it first if there is none.
+    ///
+    /// A child that was forked has its parent's memory, and only one of its threads: it needs another thread for the same
+    /// timers. If the fork came while somebody was in them, they stay locked in the child, which then begins with new ones.
     fn get() -> &'static Self {
-        static THREAD: ProcessCell<TimerThread> = ProcessCell::new();
-        THREAD.get_or_init(|| {
-            let timers = Timers::new();
-            let served = timers.clone();
-            let thread = thread::Builder::new()
-                .name("tidegate-timer".into())
-                .spawn(move || Self::serve(&served))
-                .expect("the timer thread can be started");
-            Self { timers, thread: thread.thread().clone() }
-        })
+        let process = process();
+        let mut found = FIRST_THREAD.get_or_init(|| Self::start(process, Timers::new()));
+        while found.process != process {
+            let timers = || found.timers.inherit();
+            found = found.next.get_or_init(|| Box::new(Self::start(process, timers())));
+        }
+        found
+    }
+
+    fn start(process: u32, timers: Timers) -> Self {
+        let served = timers.clone();
+        let thread = thread::Builder::new()
+            .name("tidegate-timer".into())
+            .spawn(move || Self::serve(&served))
+            .expect("the timer thread can be started");
+        Self { process, timers, thread: thread.thread().clone(), next: ProcessCell::new() }
     }
 
     fn serve(timers: &Timers) {
         loop {
-            while let Some((_, waker)) = timers.pop_due(SystemClock.now()) {
-                // The thread outlives a panicking waker; its panic message has been printed by the hook.
-                drop(catch_unwind(AssertUnwindSafe(|| waker.wake())));
+            while let Some(waker) = timers.pop_due(SystemClock.now()) {
+                // The thread outlives a panicking waker, and what it panics with.
+                unwind::contain(|| waker.wake());
             }
             match timers.next() {
                 None => thread::park(),
@@ -136,11 +163,23 @@ impl TimerThread {
     }
 }
 
+/// Returns what tells a process from those it was forked from.
+#[cfg(unix)]
+fn process() -> u32 {
+    std::process::id()
+}
+
+/// Nobody forks.
+#[cfg(not(unix))]
+const fn process() -> u32 {
+    0
+}
+
 /// Wakes what is due among a driver's timers, and returns when the next one will be.
 ///
 /// A sleep that came due after the driver's last poll has to unpark it: nobody else would.
 pub(crate) fn driven(timers: &Timers) -> Option<Instant> {
-    while let Some((_, waker)) = timers.pop_due(SystemClock.now()) {
+    while let Some(waker) = timers.pop_due(SystemClock.now()) {
         waker.wake();
     }
     timers.next().and_then(instant_of)

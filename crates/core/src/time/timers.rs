@@ -4,7 +4,7 @@ use core::task::Waker;
 
 use alloc::collections::BTreeMap;
 
-use crate::{lock::Lock, primitive::Arc, time::Timestamp};
+use crate::{lock::Lock, primitive::Arc, time::Timestamp, unwind::Foreign};
 
 /// Wakers that wait for a point in time. Cheap to clone: all clones are one store.
 #[derive(Debug, Clone, Default)]
@@ -27,31 +27,24 @@ impl Timers {
         Self::default()
     }
 
-    /// Adds a waker; returns its entry and whether it is now the first of all.
-    pub(crate) fn register(&self, time: Timestamp, waker: &Waker) -> (Entry, bool) {
-        let waker = waker.clone();
-        let (key, is_first) = self.store.with(|store| {
-            let key = (time, store.next_number);
-            store.next_number += 1;
-            let is_first = store.wakers.first_key_value().is_none_or(|(first, _)| key < *first);
-            store.wakers.insert(key, waker);
-            (key, is_first)
-        });
-        (Entry { timers: self.clone(), key }, is_first)
-    }
-
     /// Returns when the first waker is due.
     pub(crate) fn next(&self) -> Option<Timestamp> {
         self.store.with(|store| store.wakers.first_key_value().map(|((time, _), _)| *time))
     }
 
-    /// Takes the first waker that is due at `now`, with its time.
-    pub(crate) fn pop_due(&self, now: Timestamp) -> Option<(Timestamp, Waker)> {
+    /// Takes the first waker that is due at `now`.
+    pub(crate) fn pop_due(&self, now: Timestamp) -> Option<Waker> {
         self.store.with(|store| {
             let first = store.wakers.first_entry()?;
             let (time, _) = *first.key();
-            (time <= now).then(|| (time, first.remove()))
+            (time <= now).then(|| first.remove())
         })
+    }
+
+    /// Returns the same store, unless somebody is in it at this moment: then a new one.
+    #[cfg(feature = "std")]
+    pub(crate) fn inherit(&self) -> Self {
+        if self.store.is_open() { self.clone() } else { Self::new() }
     }
 
     #[cfg(feature = "std")]
@@ -60,17 +53,52 @@ impl Timers {
     }
 }
 
-/// One waker among [`Timers`]; dropping it withdraws the waker.
+/// A point in time, and the waker for it among [`Timers`] once it is registered there. Dropping it withdraws the waker.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    timers: Timers,
+    // `None` while it is registered nowhere.
+    timers: Option<Timers>,
+    // INVARIANT: the number is that of the registration.
     key: Key,
 }
 
 impl Entry {
+    /// Creates an entry that is registered nowhere.
+    pub(crate) const fn new(time: Timestamp) -> Self {
+        Self { timers: None, key: (time, 0) }
+    }
+
+    pub(crate) const fn time(&self) -> Timestamp {
+        self.key.0
+    }
+
+    pub(crate) const fn is_registered(&self) -> bool {
+        self.timers.is_some()
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn is_registered_with(&self, timers: &Timers) -> bool {
+        self.timers.as_ref().is_some_and(|own| own.is_same(timers))
+    }
+
+    /// Registers `waker` with `timers`, and nowhere else.
+    pub(crate) fn register(&mut self, timers: &Timers, waker: &Waker) -> Registered {
+        let waker = waker.clone();
+        let time = self.time();
+        let (key, is_first) = timers.store.with(|store| {
+            let key = (time, store.next_number);
+            store.next_number += 1;
+            let is_first = store.wakers.first_key_value().is_none_or(|(first, _)| key < *first);
+            store.wakers.insert(key, waker);
+            (key, is_first)
+        });
+        let before = core::mem::replace(self, Self { timers: Some(timers.clone()), key });
+        Registered { is_first, _before: before }
+    }
+
     /// Makes `waker` the one that will be woken; returns false if the time has come already.
     pub(crate) fn refresh(&self, waker: &Waker) -> bool {
-        let store = &self.timers.store;
+        let Some(Timers { store }) = &self.timers else { return false };
         match store.with(|store| store.wakers.get(&self.key).map(|held| held.will_wake(waker))) {
             None => false,
             Some(true) => true,
@@ -88,16 +116,29 @@ impl Entry {
         }
     }
 
-    #[cfg(feature = "std")]
-    pub(crate) fn belongs_to(&self, timers: &Timers) -> bool {
-        self.timers.is_same(timers)
+    /// Takes the waker out, if it is still there.
+    pub(crate) fn withdraw(&mut self) {
+        if let Some(timers) = self.timers.take() {
+            // A waker's destructor is foreign code: it runs with the lock open.
+            drop(Foreign::new(timers.store.with(|store| store.wakers.remove(&self.key))));
+        }
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let waker = self.timers.store.with(|store| store.wakers.remove(&self.key));
-        // A waker's destructor is foreign code: it runs with the lock open.
-        drop(waker);
+        self.withdraw();
     }
+}
+
+/// What became of a registration. The one before is withdrawn when this is dropped, which is foreign code's turn.
+#[must_use = "dropping it drops a waker"]
+pub(crate) struct Registered {
+    /// Whether it is now the first of all, as whoever serves the timers has to know.
+    #[cfg_attr(
+        not(feature = "std"),
+        allow(dead_code, reason = "nobody sleeps until the first is due")
+    )]
+    pub(crate) is_first: bool,
+    _before: Entry,
 }

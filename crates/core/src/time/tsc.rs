@@ -8,6 +8,9 @@ use core::{
 
 use crate::time::{Clock, SystemClock, SystemSleep, Timer, Timestamp};
 
+/// So many sleeps a poll may see the end of.
+const ROUNDS: u32 = 8;
+
 /// The processor's time stamp counter, calibrated against the system's clock by [`quanta`]. Its origin is its creation.
 ///
 /// A reading takes about half of what [`SystemClock`] takes. Use it where that is seen in a profile, and where the
@@ -87,7 +90,7 @@ impl Future for TscSleep {
         if self.time == Timestamp::NEVER {
             return Poll::Pending;
         }
-        loop {
+        for _ in 0..ROUNDS {
             let now = self.clock.now();
             if now >= self.time {
                 self.sleep = None;
@@ -101,5 +104,8 @@ impl Future for TscSleep {
             // The two clocks are not of one pace: the rest, which is short, is slept again.
             self.sleep = None;
         }
+        // A counter that stands still must not keep the executor's other tasks waiting.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }

@@ -1,0 +1,192 @@
+//! The sleep until a token's deadline. Nobody polls it but its own wake-ups.
+//!
+//! A wake-up says that the deadline *may* have come. Whether it has, on that clock, the sleep says: it is polled, outside of
+//! every lock.
+//!
+//! ```text
+//! set ──▶ Set ──wake──▶ Polled ──pending──▶ Set, and once more if it was woken meanwhile
+//!                         └──ready──▶ the node is cancelled
+//! cancel, from anywhere ──▶ Off
+//! ```
+
+use core::{
+    future::Future,
+    mem,
+    pin::Pin,
+    task::{Context, Waker},
+};
+
+use alloc::boxed::Box;
+
+use pin_project_lite::pin_project;
+
+use super::{Node, Reason};
+use crate::{
+    primitive::{Arc, OnWake, Wakeable, Weak},
+    unwind::Foreign,
+};
+
+/// So often in a row a sleep is polled that wakes itself within its poll, and is not ready.
+const LOOKS: u32 = 4;
+
+/// What a node has of its deadline.
+#[derive(Default)]
+pub(super) enum Alarm {
+    /// There is none, or it is over.
+    #[default]
+    Off,
+    /// It waits to be woken.
+    Set(Sleep),
+    /// Somebody polls it. Woken meanwhile, it is polled `again`.
+    Polled { again: bool },
+}
+
+/// A sleep whose destructor is foreign code.
+pub(super) struct Sleep(Foreign<Pin<Box<dyn Awaited>>>);
+
+/// A sleep and its waker.
+trait Awaited: Send {
+    /// Polls it; returns whether the time has come.
+    fn is_over(self: Pin<&mut Self>) -> bool;
+
+    /// Sees to it that the sleep is polled once more, a little later.
+    fn postpone(self: Pin<&mut Self>);
+}
+
+pin_project! {
+    struct Armed<S> {
+        #[pin]
+        sleep: S,
+        waker: Waker,
+        retry: Retry,
+    }
+}
+
+impl<S: Future<Output = ()> + Send> Awaited for Armed<S> {
+    fn is_over(self: Pin<&mut Self>) -> bool {
+        let this = self.project();
+        this.sleep.poll(&mut Context::from_waker(this.waker)).is_ready()
+    }
+
+    fn postpone(self: Pin<&mut Self>) {
+        let this = self.project();
+        *this.retry = Retry::after_a_while(this.waker);
+    }
+}
+
+/// Wakes the alarm of a sleep that has woken itself too often: some runtimes' timers do so when a task has used up its turn.
+#[cfg(feature = "std")]
+struct Retry {
+    _sleep: Option<crate::time::SystemSleep>,
+}
+
+#[cfg(feature = "std")]
+impl Retry {
+    const NONE: Self = Self { _sleep: None };
+    const WHILE: core::time::Duration = core::time::Duration::from_millis(1);
+
+    fn after_a_while(waker: &Waker) -> Self {
+        let mut sleep = crate::time::Timer::sleep(&crate::time::SystemClock, Self::WHILE);
+        if Pin::new(&mut sleep).poll(&mut Context::from_waker(waker)).is_ready() {
+            waker.wake_by_ref();
+        }
+        Self { _sleep: Some(sleep) }
+    }
+}
+
+/// Without std nobody else can wake it.
+#[cfg(not(feature = "std"))]
+struct Retry;
+
+#[cfg(not(feature = "std"))]
+impl Retry {
+    const NONE: Self = Self;
+
+    fn after_a_while(_waker: &Waker) -> Self {
+        Self
+    }
+}
+
+impl Alarm {
+    /// Creates the alarm of `node`, which is to be [looked at](look) once it is in its place.
+    pub(super) fn set(sleep: impl Future<Output = ()> + Send + 'static, node: &Arc<Node>) -> Self {
+        let waker = Waker::from(Arc::new(Wakeable(Bell { node: Arc::downgrade(node) })));
+        Self::Set(Sleep(Foreign::new(Box::pin(Armed { sleep, waker, retry: Retry::NONE }))))
+    }
+
+    /// Takes the sleep out to be polled; `None` if there is none to poll, or somebody does, who has been told.
+    fn lend(&mut self) -> Option<Sleep> {
+        match mem::replace(self, Self::Polled { again: true }) {
+            Self::Set(sleep) => {
+                *self = Self::Polled { again: false };
+                Some(sleep)
+            }
+            Self::Polled { .. } => None,
+            Self::Off => {
+                *self = Self::Off;
+                None
+            }
+        }
+    }
+
+    /// Puts a sleep that was lent back; returns whether it was woken meanwhile, or what nobody needs any more.
+    fn put_back(&mut self, sleep: Sleep) -> Result<bool, Sleep> {
+        match self {
+            Self::Polled { again } => {
+                let again = *again;
+                *self = Self::Set(sleep);
+                Ok(again)
+            }
+            Self::Off | Self::Set(_) => Err(sleep),
+        }
+    }
+}
+
+/// Polls the alarm of `node`, and cancels the node if its deadline has come.
+pub(super) fn look(node: &Node) {
+    let mut looks = 0;
+    while let Some(mut sleep) = node.family.with(|family| family.alarm.lend()) {
+        // A sleep that panics will wake nobody, and a token must not outlive its deadline.
+        let mut overdue = Overdue(Some(node));
+        let Some(awaited) = sleep.0.get_mut() else { return };
+        if awaited.as_mut().is_over() {
+            // First the cancel, then the sleep's destructor.
+            return;
+        }
+        looks += 1;
+        if looks == LOOKS {
+            awaited.as_mut().postpone();
+        }
+        overdue.0 = None;
+        match node.family.with(|family| family.alarm.put_back(sleep)) {
+            Ok(true) if looks < LOOKS => {}
+            Ok(_) => return,
+            // Cancelled meanwhile.
+            Err(unused) => return drop(unused),
+        }
+    }
+}
+
+/// Cancels its node when dropped.
+struct Overdue<'a>(Option<&'a Node>);
+
+impl Drop for Overdue<'_> {
+    fn drop(&mut self) {
+        if let Some(node) = self.0 {
+            node.cancel(Reason::DeadlineExceeded);
+        }
+    }
+}
+
+/// The waker of an alarm.
+struct Bell {
+    node: Weak<Node>,
+}
+
+impl OnWake for Bell {
+    fn on_wake(&self) {
+        if let Some(node) = self.node.upgrade() {
+            look(&node);
+        }
+    }
+}
