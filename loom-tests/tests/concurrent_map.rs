@@ -9,7 +9,7 @@ use std::{
 };
 
 use loom_tests::{model, thread};
-use tidegate_concurrent_map::{ConcurrentMap, Keyed, Op};
+use tidegate_concurrent_map::{ConcurrentMap, Keyed, Occupancy, Op};
 use tidegate_core::primitive::atomic::{AtomicBool, AtomicU32, Ordering};
 
 #[derive(Default)]
@@ -190,6 +190,27 @@ fn nobody_is_refused_while_there_is_an_idle_key_for_each() {
         insert(&keyed, 2).unwrap();
         other.join().unwrap().unwrap();
         assert_eq!(keyed.len(), 2);
+    });
+}
+
+#[test]
+fn nobody_is_refused_while_the_time_of_a_key_for_each_has_come() {
+    model(|| {
+        let keyed = keyed(2, || 0);
+        let insert = |keyed: &Keyed<u32, u64, Fixed>, key, now, end| {
+            let occupancy = |end: &mut u64| match *end {
+                end if end <= now => Occupancy::Idle,
+                end => Occupancy::BusyUntil(end),
+            };
+            keyed.with_until(&key, now, || end, occupancy, |_| ())
+        };
+        insert(&keyed, 0, 0, 1).unwrap();
+        insert(&keyed, 3, 0, 2).unwrap();
+        let other = spawn(&keyed, move |keyed| insert(keyed, 1, 2, 9));
+        insert(&keyed, 2, 2, 9).unwrap();
+        other.join().unwrap().unwrap();
+        assert_eq!(keyed.len(), 2);
+        assert!(insert(&keyed, 4, 8, 9).is_err());
     });
 }
 

@@ -158,7 +158,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`TooManyKeys`] if `key` is new and every breaker refuses, was forced or is held.
+    /// [`TooManyKeys`] if `key` is new and every breaker that the search met refuses, was forced or is held: all of them if
+    /// there are no more than 64, else the next 64, as [`Keyed`] says.
     pub fn gate<Q>(&self, key: &Q) -> Result<Arc<Breaker<C, O>>, TooManyKeys>
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,

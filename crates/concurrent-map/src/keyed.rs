@@ -3,34 +3,39 @@
 //! ```text
 //! hit:   lock the key's shard ─▶ found
 //! miss:  unlock ─▶ lock again ─▶ take a place ─▶ make ─▶ insert
-//!        no place ─▶ unlock ─▶ shard by shard: an idle entry? take it out and keep its place ─▶ once more
-//!                                              none at all? ─▶ once more, then refuse
+//!        no place ─▶ unlock ─▶ search: an idle entry? take it out and keep its place ─▶ once more
+//!                                      none? ─▶ once more, then refuse
+//! search, shard by shard:  is a time come by which one may be idle (`dues.rs`)? look at it
+//!                          look at the next 64, from where the last search has ended
 //! ```
+//!
+//! A search looks at a bounded number of entries, or else whoever makes up keys would make each of them cost a look at all
+//! places.
 //!
 //! A place is taken before the entry is there and given back after it is gone, so there are never more entries than
 //! places. No two locks are held at once.
 
+mod dues;
+mod occupancy;
 mod shared;
+mod shelf;
+mod shelves;
 
 use core::{
     fmt,
     hash::{BuildHasher, Hash},
     mem,
     num::NonZeroUsize,
-    ops::ControlFlow,
 };
 
 use alloc::{borrow::ToOwned, vec::Vec};
 
 use equivalent::Equivalent;
-use hashbrown::HashTable;
 use tidegate_core::primitive::atomic::{AtomicUsize, Ordering};
 
-use crate::{
-    hasher::DefaultHashBuilder,
-    room::make_room,
-    striped::{Striped, default_shards},
-};
+pub use self::occupancy::Occupancy;
+use self::shelves::Shelves;
+use crate::hasher::DefaultHashBuilder;
 
 /// A bounded registry of per-key state that cleans itself: one `V` per key, made on first use.
 ///
@@ -44,8 +49,11 @@ use crate::{
 ///
 /// Use a [`ConcurrentMap`](crate::ConcurrentMap) for values that must stay until they are removed.
 ///
-/// A hit costs one lock and no allocation. A new key in a full registry looks at entries, from a random one on, until
-/// it finds an idle one: about `max_keys / idle` looks. A refusal has looked at all of them, one shard's lock at a time.
+/// A hit costs one lock and no allocation. A new key in a full registry costs no more than a bounded search, however many
+/// keys there are and whatever they do: it looks at 64 entries at most, from where the last search has ended. So among 64
+/// keys and fewer the only idle one is found at once; among more, an entry that became idle is found by the
+/// `max_keys / 64`th new key at the latest, and those before it may be refused. Values that know until when they are busy
+/// are found at once: see [`with_until`](Self::with_until).
 ///
 /// # Examples
 ///
@@ -71,7 +79,7 @@ use crate::{
 /// # Ok::<(), tidegate_concurrent_map::TooManyKeys>(())
 /// ```
 pub struct Keyed<K, V, S = DefaultHashBuilder> {
-    entries: Striped<Entry<K, V>>,
+    entries: Shelves<Entry<K, V>>,
     // INVARIANT: entries in the tables + `Place`s alive ≤ `max_keys`.
     taken: AtomicUsize,
     max_keys: NonZeroUsize,
@@ -93,8 +101,7 @@ impl<K: Hash + Eq, V> Keyed<K, V> {
 impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
     /// Creates an empty registry for at most `max_keys` keys that hashes them by `hasher`.
     pub fn with_hasher(max_keys: NonZeroUsize, hasher: S) -> Self {
-        let shards = default_shards().min(max_keys);
-        Self { entries: Striped::new(shards), taken: AtomicUsize::new(0), max_keys, hasher }
+        Self { entries: Shelves::new(max_keys), taken: AtomicUsize::new(0), max_keys, hasher }
     }
 
     /// Runs `f` on the value of `key`, made by `make` if there is none.
@@ -106,13 +113,15 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
     ///
     /// # Errors
     ///
-    /// [`TooManyKeys`] if `key` is new, the registry is full and every entry was found busy. Neither `make` nor `f` has
-    /// run then. A place that another thread is about to fill counts as busy.
+    /// [`TooManyKeys`] if `key` is new, the registry is full and every entry that the search looked at was busy: all of
+    /// them if there are no more than 64, else the next 64. Neither `make` nor `f` has run then. A place that another thread
+    /// is about to fill counts as busy.
     ///
     /// # Panics
     ///
     /// Panics with std if one of the closures calls the registry. Panics of theirs are passed on; the registry stays
-    /// as it was, except that a value already made stays if `f` panics.
+    /// as it was, except that a value already made stays if `f` panics, and that the next search begins behind a value
+    /// at which `is_idle` panicked.
     ///
     /// # Examples
     ///
@@ -137,55 +146,123 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
+        let is_idle = move |value: &mut V| match is_idle(value) {
+            true => Occupancy::Idle,
+            false => Occupancy::Busy,
+        };
+        self.find_or_insert(key, None, make, is_idle, f)
+    }
+
+    /// As [`with`](Self::with), for values that know until when they are busy: then an idle one is found wherever it is.
+    ///
+    /// `occupancy` says whether a value equals a new one at the time `now` and nobody needs it, and else until when it is
+    /// busy, if that is known. It is asked when a value is new or moves, and when its time has come while a new key finds
+    /// the registry full; not on a hit. A value that becomes busy for longer need not be told of; whatever may end the time
+    /// before it was said to end is to be done in [`get_with_until`](Self::get_with_until).
+    ///
+    /// A search looks first at values whose time has come, at 79 at most; it finds those busy that were used meanwhile, so
+    /// that over time it costs a bounded number of looks for each use. Then it goes on as `with` does, which finds those
+    /// that were busy without a time.
+    ///
+    /// One registry has one measure of time. `with` may be used beside this; what it inserts has no time.
+    ///
+    /// # Errors
+    ///
+    /// As `with`.
+    ///
+    /// # Panics
+    ///
+    /// As `with`.
+    ///
+    /// # Examples
+    ///
+    /// See [`Occupancy`].
+    #[inline]
+    pub fn with_until<Q, R>(
+        &self,
+        key: &Q,
+        now: u64,
+        make: impl FnOnce() -> V,
+        occupancy: impl Fn(&mut V) -> Occupancy,
+        f: impl FnOnce(&mut V) -> R,
+    ) -> Result<R, TooManyKeys>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    {
+        self.find_or_insert(key, Some(now), make, occupancy, f)
+    }
+
+    /// `now`: `None` if values know no time.
+    #[inline]
+    fn find_or_insert<Q, R>(
+        &self,
+        key: &Q,
+        now: Option<u64>,
+        make: impl FnOnce() -> V,
+        occupancy: impl Fn(&mut V) -> Occupancy,
+        f: impl FnOnce(&mut V) -> R,
+    ) -> Result<R, TooManyKeys>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    {
         let hash = self.hasher.hash_one(key);
         // Here, so that it is dropped when the lock is open if it does not run.
         let mut f = Some(f);
-        let found = self.entries.edit(hash, |table| {
-            let entry = table.find_mut(hash, |entry| key.equivalent(&entry.key))?;
+        let found = self.entries.edit(hash, |shelf| {
+            let entry = shelf.table.find_mut(hash, |entry| key.equivalent(&entry.key))?;
             f.take().map(|f| f(&mut entry.value))
         });
         match found {
             Some(Some(result)) => Ok(result),
-            _ => self.with_new(hash, key, make, is_idle, f),
+            _ => self.insert(hash, key, now, make, occupancy, f),
         }
     }
 
     /// Goes on with a key that was not found.
     #[cold]
     #[inline(never)]
-    fn with_new<Q, R, F: FnOnce(&mut V) -> R>(
+    fn insert<Q, R, F: FnOnce(&mut V) -> R>(
         &self,
         hash: u64,
         key: &Q,
+        now: Option<u64>,
         make: impl FnOnce() -> V,
-        is_idle: impl Fn(&mut V) -> bool,
+        occupancy: impl Fn(&mut V) -> Occupancy,
         mut f: Option<F>,
     ) -> Result<R, TooManyKeys>
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
+        let look = |entry: &mut Entry<K, V>| occupancy(&mut entry.value);
         let mut make = Some(make);
         let mut place = None;
         let mut has_searched = false;
         loop {
-            let outcome = self.entries.write(hash, |table| {
-                if let Some(entry) = table.find_mut(hash, |entry| key.equivalent(&entry.key)) {
+            let outcome = self.entries.write(hash, |shelf| {
+                if let Some(entry) = shelf.table.find_mut(hash, |entry| key.equivalent(&entry.key))
+                {
                     return f.take().map(|f| f(&mut entry.value));
                 }
                 let place = place.take().or_else(|| self.take_place())?;
-                make_room(table, 1, |entry| self.hasher.hash_one(&entry.key));
+                shelf.make_room(|entry| self.hasher.hash_one(&entry.key), now.and(Some(&look)));
                 let make = make.take()?;
                 let entry = Entry { key: key.to_owned(), value: make() };
-                let mut entry = table.insert_unique(hash, entry, |_| unreachable!("there is room"));
+                let mut entry =
+                    shelf.table.insert_unique(hash, entry, |_| unreachable!("there is room"));
                 place.fill();
-                f.take().map(|f| f(&mut entry.get_mut().value))
+                let result = f.take().map(|f| f(&mut entry.get_mut().value));
+                if now.is_some() {
+                    let (bucket, occupancy) = (entry.bucket_index(), look(entry.get_mut()));
+                    shelf.note(bucket, occupancy);
+                }
+                result
             });
             match outcome {
                 Some(result) => return Ok(result),
                 None if has_searched => return Err(TooManyKeys { max_keys: self.max_keys.get() }),
                 None => {
                     has_searched = true;
-                    place = self.evict_one(hash, &is_idle);
+                    place = self.evict_one(now, look);
                 }
             }
         }
@@ -198,8 +275,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         V: Clone,
     {
         let hash = self.hasher.hash_one(key);
-        let found = self.entries.read(hash, |table| {
-            let entry = table.find(hash, |entry| key.equivalent(&entry.key))?;
+        let found = self.entries.read(hash, |shelf| {
+            let entry = shelf.table.find(hash, |entry| key.equivalent(&entry.key))?;
             Some(entry.value.clone())
         });
         found.flatten()
@@ -219,9 +296,57 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         let hash = self.hasher.hash_one(key);
         // As in `with`.
         let mut f = Some(f);
-        let found = self.entries.edit(hash, |table| {
-            let entry = table.find_mut(hash, |entry| key.equivalent(&entry.key))?;
+        let found = self.entries.edit(hash, |shelf| {
+            let entry = shelf.table.find_mut(hash, |entry| key.equivalent(&entry.key))?;
             f.take().map(|f| f(&mut entry.value))
+        });
+        found.flatten()
+    }
+
+    /// As [`get_with`](Self::get_with), for an `f` that may let the value be idle earlier than was said; `occupancy` is asked
+    /// afterwards, as in [`with_until`](Self::with_until).
+    ///
+    /// # Panics
+    ///
+    /// As `get_with`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::num::NonZeroUsize;
+    /// use tidegate_concurrent_map::{Keyed, Occupancy};
+    ///
+    /// // The time until which each client is blocked.
+    /// let blocked = Keyed::<u32, u64>::new(NonZeroUsize::MIN);
+    /// let occupancy = |end: &mut u64| match *end {
+    ///     end if end <= 5 => Occupancy::Idle,
+    ///     end => Occupancy::BusyUntil(end),
+    /// };
+    /// blocked.with_until(&1, 5, || 1000, occupancy, |_| ())?;
+    /// assert!(blocked.with_until(&2, 5, || 0, occupancy, |_| ()).is_err());
+    /// blocked.get_with_until(&1, occupancy, |end| *end = 0); // a pardon
+    /// assert!(blocked.with_until(&2, 5, || 0, occupancy, |_| ()).is_ok());
+    /// # Ok::<(), tidegate_concurrent_map::TooManyKeys>(())
+    /// ```
+    pub fn get_with_until<Q, R>(
+        &self,
+        key: &Q,
+        occupancy: impl Fn(&mut V) -> Occupancy,
+        f: impl FnOnce(&mut V) -> R,
+    ) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let hash = self.hasher.hash_one(key);
+        // As in `with`.
+        let mut f = Some(f);
+        let found = self.entries.write_existing(hash, |shelf| {
+            let is_it = |entry: &Entry<K, V>| key.equivalent(&entry.key);
+            let mut entry = shelf.table.find_entry(hash, is_it).ok()?;
+            let result = f.take().map(|f| f(&mut entry.get_mut().value));
+            let (bucket, occupancy) = (entry.bucket_index(), occupancy(&mut entry.get_mut().value));
+            shelf.note(bucket, occupancy);
+            result
         });
         found.flatten()
     }
@@ -232,11 +357,16 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hasher.hash_one(key);
-        let removed = self.entries.write_existing(hash, |table| {
-            let found = table.find_entry(hash, |entry| key.equivalent(&entry.key)).ok()?;
+        let removed = self.entries.edit(hash, |shelf| {
+            let found = shelf.table.find_entry(hash, |entry| key.equivalent(&entry.key)).ok()?;
             Some((found.remove().0, self.vacated()))
         });
-        removed.flatten().map(|(entry, _place)| entry.value)
+        let (entry, place) = removed??;
+        // One by one, so that nothing is lost if the key's drop panics.
+        let Entry { key, value } = entry;
+        drop(place);
+        drop(key);
+        Some(value)
     }
 
     /// Keeps only the entries for which `keep` returns true.
@@ -251,24 +381,24 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
     pub fn retain(&self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         // What is removed is dropped when no lock is held.
         let mut removed = Vec::new();
-        self.entries.write_all(|table| {
-            let refused = table.extract_if(|entry| !keep(&entry.key, &mut entry.value));
+        self.entries.edit_all(|shelf| {
+            let refused = shelf.table.extract_if(|entry| !keep(&entry.key, &mut entry.value));
             removed.extend(refused.map(|entry| (entry, self.vacated())));
         });
     }
 
     /// Takes an idle entry out and drops it; its place is left to the caller.
     #[cold]
-    fn evict_one(&self, hash: u64, is_idle: impl Fn(&mut V) -> bool) -> Option<Place<'_>> {
-        // Some bits of the hash choose where to begin, so that the search does not always pass the same busy entries.
-        #[allow(clippy::cast_possible_truncation, reason = "any bits will do")]
-        let start = (hash >> 7) as usize;
-        let evicted =
-            self.entries.write_each(start, |table| match take_idle(table, start, &is_idle) {
-                Some(entry) => ControlFlow::Break((entry, self.vacated())),
-                None => ControlFlow::Continue(()),
-            });
-        evicted.break_value().map(|(_entry, place)| place)
+    fn evict_one(
+        &self,
+        now: Option<u64>,
+        look: impl Fn(&mut Entry<K, V>) -> Occupancy,
+    ) -> Option<Place<'_>> {
+        let removed = |entry| (entry, self.vacated());
+        let (entry, place) = self.entries.take_idle(now, look, removed)?;
+        // Before the place is on its way out, so that it is given back if the drop panics.
+        drop(entry);
+        Some(place)
     }
 }
 
@@ -347,24 +477,7 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Removes the first idle entry of a table, looking once around from `start`.
-fn take_idle<K, V>(
-    table: &mut HashTable<Entry<K, V>>,
-    start: usize,
-    is_idle: impl Fn(&mut V) -> bool,
-) -> Option<Entry<K, V>> {
-    let buckets = table.num_buckets();
-    let start = start % buckets;
-    for index in (start..buckets).chain(0..start) {
-        let Ok(mut entry) = table.get_bucket_entry(index) else { continue };
-        if is_idle(&mut entry.get_mut().value) {
-            return Some(entry.remove().0);
-        }
-    }
-    None
-}
-
-/// A new key was refused: the registry is full of keys in use.
+/// A new key was refused: the registry is full, and its search met keys in use only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TooManyKeys {
     max_keys: usize,

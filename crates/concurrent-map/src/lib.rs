@@ -24,7 +24,7 @@ pub use equivalent::Equivalent;
 pub use self::{
     error::{Occupied, SwapError},
     hasher::{DefaultHashBuilder, DefaultHasher},
-    keyed::{Keyed, TooManyKeys},
+    keyed::{Keyed, Occupancy, TooManyKeys},
     map::{ConcurrentMap, GetOrTryInsert, IntoEntries, Op},
     set::{ConcurrentSet, IntoElements},
 };

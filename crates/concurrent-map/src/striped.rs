@@ -77,7 +77,7 @@ impl<E> Striped<E> {
         &self,
         mut look: impl FnMut(&E) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        self.each(0, |shard| shard.scan(|table| table.iter().try_for_each(&mut look)))
+        self.each(|shard| shard.scan(|table| table.iter().try_for_each(&mut look)))
     }
 
     /// Looks at every entry, one lock at a time.
@@ -90,34 +90,16 @@ impl<E> Striped<E> {
 
     /// Works on every table, one lock at a time.
     pub(crate) fn write_all(&self, mut section: impl FnMut(&mut HashTable<E>)) {
-        let ControlFlow::Continue(()) = self.write_each(0, |table| {
-            section(table);
+        let ControlFlow::Continue(()) = self.each(|shard| {
+            write(shard, &mut section);
             ControlFlow::<Infallible>::Continue(())
         });
     }
 
-    /// Works on every table, one lock at a time, until a section breaks.
-    ///
-    /// It begins with the `first` of them, modulo their number.
-    pub(crate) fn write_each<B>(
-        &self,
-        first: usize,
-        mut section: impl FnMut(&mut HashTable<E>) -> ControlFlow<B>,
-    ) -> ControlFlow<B> {
-        self.each(first, |shard| write(shard, &mut section))
-    }
-
-    fn each<B>(
-        &self,
-        first: usize,
-        mut visit: impl FnMut(Shard<'_, E>) -> ControlFlow<B>,
-    ) -> ControlFlow<B> {
-        let Some(shards) = self.shards.get() else { return ControlFlow::Continue(()) };
-        for offset in 0..shards.len() {
-            let index = first.wrapping_add(offset) & (shards.len() - 1);
-            visit(shards.get(index).expect("the index is wrapped"))?;
-        }
-        ControlFlow::Continue(())
+    fn each<B>(&self, visit: impl FnMut(Shard<'_, E>) -> ControlFlow<B>) -> ControlFlow<B> {
+        self.shards
+            .get()
+            .map_or(ControlFlow::Continue(()), |shards| shards.iter().try_for_each(visit))
     }
 
     /// Returns the number of entries without taking a lock: the sum of the tables' lengths, not all of one instant.
@@ -231,7 +213,7 @@ impl<E> Drop for Counted<'_, E> {
 /// the high ones empty. Multiplying by 2⁶⁴ divided by the golden ratio does both (Knuth, The Art of Computer
 /// Programming, vol. 3, section 6.4).
 #[inline]
-fn spread(hash: u64) -> u64 {
+pub(crate) fn spread(hash: u64) -> u64 {
     hash.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 

@@ -1,0 +1,137 @@
+//! When the entries of a table may be idle at the earliest.
+
+use alloc::vec::Vec;
+
+/// A lower bound for each group of buckets, and the least of them at hand.
+///
+/// A tournament: a complete binary tree whose leaves are the groups and whose inner nodes are the lesser of their two
+/// children. The least is one look, a change as many steps as the tree is high.
+///
+/// A bound may be too low, never too high: an entry that is used stays busy for longer, and nobody has to say so. What is
+/// not bounded by a time is not in here ([`NEVER`](Self::NEVER)); the search finds it by going round.
+#[derive(Debug)]
+pub(super) struct Dues {
+    // The root is at 1, the children of `n` at `2n` and `2n + 1`, the leaves are the second half. Empty means that no
+    // group has a bound.
+    nodes: Vec<u64>,
+}
+
+impl Dues {
+    pub(super) const NEVER: u64 = u64::MAX;
+
+    /// Buckets in a group: looked at together, so that a bound costs one byte a bucket.
+    pub(super) const GROUP: usize = 16;
+
+    pub(super) const fn new() -> Self {
+        Self { nodes: Vec::new() }
+    }
+
+    /// Forgets all bounds. To be called when entries have moved.
+    pub(super) fn clear(&mut self) {
+        self.nodes.clear();
+    }
+
+    /// Returns the least bound.
+    #[inline]
+    pub(super) fn least(&self) -> u64 {
+        self.nodes.get(1).copied().unwrap_or(Self::NEVER)
+    }
+
+    /// Lets the bound of a bucket's group be no more than `due`, in a table of so many buckets.
+    pub(super) fn lower(&mut self, buckets: usize, bucket: usize, due: u64) {
+        if due == Self::NEVER {
+            return;
+        }
+        let leaves = buckets.div_ceil(Self::GROUP).next_power_of_two();
+        if self.nodes.len() != 2 * leaves {
+            self.nodes.clear();
+            self.nodes.resize(2 * leaves, Self::NEVER);
+        }
+        let mut node = leaves + bucket / Self::GROUP;
+        while node > 0 && self.nodes[node] > due {
+            self.nodes[node] = due;
+            node /= 2;
+        }
+    }
+
+    /// Returns the first group whose bound has come at `now`.
+    pub(super) fn first_due(&self, now: u64) -> Option<usize> {
+        // At the end of time what has no bound has not come either.
+        let now = now.min(Self::NEVER - 1);
+        if self.least() > now {
+            return None;
+        }
+        let leaves = self.nodes.len() / 2;
+        let mut node = 1;
+        while node < leaves {
+            node *= 2;
+            // One of the two has come, as their parent has.
+            if self.nodes[node] > now {
+                node += 1;
+            }
+        }
+        Some(node - leaves)
+    }
+
+    /// Replaces the bound of a group that has one.
+    pub(super) fn set(&mut self, group: usize, due: u64) {
+        let mut node = self.nodes.len() / 2 + group;
+        self.nodes[node] = due;
+        while node > 1 {
+            node /= 2;
+            self.nodes[node] = self.nodes[2 * node].min(self.nodes[2 * node + 1]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Dues;
+
+    #[test]
+    fn the_least_bound_is_at_hand_after_any_change() {
+        let buckets = 256;
+        let mut dues = Dues::new();
+        let mut bounds = [Dues::NEVER; 16];
+        let mut random = 7_u64;
+        for _ in 0..2000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let (bucket, due) = ((random >> 40) as usize % buckets, random >> 56);
+            let group = bucket / Dues::GROUP;
+            if random & (1 << 20) == 0 || dues.least() == Dues::NEVER {
+                dues.lower(buckets, bucket, due);
+                bounds[group] = bounds[group].min(due);
+            } else {
+                dues.set(group, due);
+                bounds[group] = due;
+            }
+            assert_eq!(dues.least(), *bounds.iter().min().unwrap());
+            for now in [0, due, 100, 255] {
+                assert_eq!(dues.first_due(now), bounds.iter().position(|bound| *bound <= now));
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_of_any_size_has_a_group_for_every_bucket() {
+        for buckets in [1, 4, 8, 16, 32, 512] {
+            let mut dues = Dues::new();
+            for bucket in 0..buckets {
+                dues.lower(buckets, bucket, 5);
+            }
+            assert_eq!((dues.least(), dues.first_due(4), dues.first_due(5)), (5, None, Some(0)));
+        }
+    }
+
+    #[test]
+    fn the_end_of_time_is_no_bound() {
+        let mut dues = Dues::new();
+        dues.lower(16, 3, Dues::NEVER);
+        assert_eq!((dues.least(), dues.first_due(Dues::NEVER)), (Dues::NEVER, None));
+        dues.lower(16, 3, 5);
+        dues.set(0, Dues::NEVER);
+        assert_eq!(dues.first_due(Dues::NEVER), None);
+        dues.lower(64, 40, 5);
+        assert_eq!(dues.first_due(Dues::NEVER), Some(2));
+    }
+}

@@ -1,0 +1,34 @@
+//! Whether an entry may make room.
+
+/// What a value says when a new key looks for a place; see [`Keyed::with_until`](crate::Keyed::with_until).
+///
+/// Times are numbers of the caller's, such as nanoseconds of a clock; they are only compared.
+///
+/// # Examples
+///
+/// ```
+/// use core::num::NonZeroUsize;
+/// use tidegate_concurrent_map::{Keyed, Occupancy};
+///
+/// // The time until which each client is blocked.
+/// let blocked = Keyed::<u32, u64>::new(NonZeroUsize::MIN);
+/// let block = |client: u32, now: u64, until: u64| {
+///     let occupancy = |end: &mut u64| match *end {
+///         end if end <= now => Occupancy::Idle,
+///         end => Occupancy::BusyUntil(end),
+///     };
+///     blocked.with_until(&client, now, || 0, occupancy, |end| *end = until)
+/// };
+/// assert!(block(1, 0, 10).is_ok());
+/// assert!(block(2, 9, 20).is_err());
+/// assert!(block(2, 10, 20).is_ok());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Occupancy {
+    /// It equals a new one, and nobody needs it: another key may have its place.
+    Idle,
+    /// It is needed, and nobody can say for how long.
+    Busy,
+    /// It is needed, and will not be idle before that time, unless somebody changes it. Above the present time.
+    BusyUntil(u64),
+}
