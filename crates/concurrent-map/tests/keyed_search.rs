@@ -166,10 +166,10 @@ fn a_drop_that_panics_costs_no_place() {
     let enter = |key: &Bomb| keyed.with(key, || 0, |_| true, |_| ());
     for _ in 0..3 {
         enter(&key).unwrap();
-        panics(&|| drop(enter(&Bomb(1))));
+        panics(&|| _ = enter(&Bomb(1)));
         assert_eq!(keyed.len(), 0, "evicted");
         enter(&key).unwrap();
-        panics(&|| drop(keyed.remove(&*key)));
+        panics(&|| _ = keyed.remove(&*key));
         assert_eq!(keyed.len(), 0, "removed");
         enter(&key).unwrap();
         panics(&|| keyed.retain(|_, _| false));
