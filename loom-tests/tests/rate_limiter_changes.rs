@@ -236,3 +236,79 @@ fn racing_keys_of_one_cell_share_its_tokens() {
         assert!(own != other.join().unwrap());
     });
 }
+
+/// What a grant notes of its place is read beside its step on the word.
+#[test]
+fn a_grant_that_races_a_give_back_is_not_younger_than_it_is() {
+    model(|| {
+        let limiter = limiter(1, 3);
+        let start = Timestamp::ORIGIN + 10 * SECOND;
+        let first = limiter.try_acquire_at(2, start).unwrap();
+        let taker = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.try_acquire_at(1, start).unwrap())
+        };
+        limiter.adjust_at(first, 0, start);
+        let second = taker.join().unwrap();
+        // It is the only one that is kept: a second later it has been refilled, whoever came first.
+        let later = start + SECOND;
+        limiter.try_acquire_at(3, later).unwrap();
+        limiter.adjust_at(second, 0, later);
+        assert!(limiter.try_acquire_at(1, later).is_err());
+    });
+}
+
+#[test]
+fn two_that_give_back_at_once_restore_what_both_have_taken() {
+    model(|| {
+        let limiter = limiter(1, 3);
+        let start = Timestamp::ORIGIN + 10 * SECOND;
+        let [first, second] = [1, 2].map(|n| limiter.try_acquire_at(n, start).unwrap());
+        let other = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.adjust_at(first, 0, start))
+        };
+        limiter.adjust_at(second, 0, start);
+        other.join().unwrap();
+        assert!(limiter.try_acquire_at(3, start).is_ok());
+        assert!(limiter.try_acquire_at(1, start).is_err());
+    });
+}
+
+/// The clock is read when the word is known: what was taken later than that would look as if it stood above the grant.
+#[test]
+fn a_give_back_that_races_the_clock_and_a_taker_mints_nothing() {
+    model(|| {
+        let clock = ManualClock::new();
+        let limiter = Arc::new(RateLimiter::with_clock(quota(1, 2), clock.clone()));
+        let old = limiter.try_acquire(2).unwrap();
+        let taker = {
+            let limiter = limiter.clone();
+            thread::spawn(move || {
+                clock.advance(2 * SECOND);
+                limiter.try_acquire(2).is_ok()
+            })
+        };
+        limiter.adjust(old, 0);
+        assert!(taker.join().unwrap());
+        assert!(limiter.try_acquire(1).is_err());
+    });
+}
+
+#[test]
+fn a_reservation_that_is_cancelled_beside_a_new_quota_leaves_nothing_behind() {
+    model(|| {
+        let limiter = limiter(1, 1);
+        let now = Timestamp::ORIGIN + 10 * SECOND;
+        limiter.try_acquire_at(1, now).unwrap();
+        let reservation = limiter.reserve_at(1, now).unwrap();
+        let changer = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.set_quota_at(quota(1, 1), Inherit::Reset, now))
+        };
+        reservation.cancel_at(now);
+        changer.join().unwrap();
+        assert!(limiter.try_acquire_at(1, now).is_ok());
+        assert!(limiter.try_acquire_at(1, now).is_err());
+    });
+}

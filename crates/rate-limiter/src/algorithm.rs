@@ -37,8 +37,14 @@ pub trait Count: fmt::Debug + Sized + 'static {
     /// Takes `n` tokens, whether they are there or not.
     fn owe(&self, rule: &Self::Rule, n: u32, now: Timestamp) -> Grant;
 
-    /// Takes `n` tokens back that were taken at `taken_at`, as far as that is known.
-    fn give_back(&self, rule: &Self::Rule, n: u32, taken_at: Option<Timestamp>);
+    /// Takes `n` tokens back of which nobody knows when they were taken.
+    fn give_back(&self, rule: &Self::Rule, n: u32);
+
+    /// Takes `n` tokens of `grant` back that come at `now`: no more than what a counter that had not granted them would hold
+    /// beyond this one.
+    ///
+    /// `now` is called where no lock is held.
+    fn give_back_of(&self, rule: &Self::Rule, grant: &Grant, n: u32, now: impl Fn() -> Timestamp);
 
     /// Grants nothing before `time`.
     fn block_until(&self, rule: &Self::Rule, time: Timestamp);

@@ -153,16 +153,35 @@ impl<A: Algorithm, C> Shared<A, C> {
     }
 
     /// Corrects what a grant took to what it has cost.
-    pub(crate) fn adjust(&self, cell: &Cell<A>, grant: &Grant, cost: u32, now: Timestamp) {
+    pub(crate) fn adjust(
+        &self,
+        cell: &Cell<A>,
+        grant: &Grant,
+        cost: u32,
+        now: impl Fn() -> Timestamp,
+    ) {
         match cost.checked_sub(grant.tokens) {
-            None => self.refund(cell, grant.tokens - cost, Some(grant.at)),
+            None => self.refund_of(cell, grant, grant.tokens - cost, now),
             Some(0) => {}
-            Some(more) => _ = cell.algorithm.owe(&self.rule, more, now),
+            Some(more) => _ = cell.algorithm.owe(&self.rule, more, now()),
         }
     }
 
-    pub(crate) fn refund(&self, cell: &Cell<A>, n: u32, taken_at: Option<Timestamp>) {
-        cell.algorithm.give_back(&self.rule, n, taken_at);
+    /// Takes `n` tokens back of which nobody knows when they were taken.
+    pub(crate) fn refund(&self, cell: &Cell<A>, n: u32) {
+        cell.algorithm.give_back(&self.rule, n);
+        cell.announce();
+    }
+
+    /// Takes `n` tokens of `grant` back, as far as they would be missing still.
+    pub(crate) fn refund_of(
+        &self,
+        cell: &Cell<A>,
+        grant: &Grant,
+        n: u32,
+        now: impl Fn() -> Timestamp,
+    ) {
+        cell.algorithm.give_back_of(&self.rule, grant, n, now);
         cell.announce();
     }
 

@@ -73,17 +73,18 @@ impl<'a, A: Algorithm, C> Admission<'a, A, C> {
     where
         C: Clock,
     {
-        self.shared.adjust(self.cell, &self.grant, tokens, self.shared.clock.now());
+        self.shared.adjust(self.cell, &self.grant, tokens, || self.shared.clock.now());
     }
 }
 
-impl<A: Algorithm, C> Pass for Admission<'_, A, C> {
+impl<A: Algorithm, C: Clock> Pass for Admission<'_, A, C> {
     type Refused = Refused;
 
     fn settle(self, _outcome: Outcome) {}
 
     fn give_back(self) {
-        self.shared.refund(self.cell, 1, Some(self.grant.at));
+        self.shared
+            .refund_of(self.cell, &self.grant, self.grant.tokens, || self.shared.clock.now());
     }
 }
 

@@ -8,7 +8,6 @@ use tidegate_core::{
 use crate::{
     algorithm::{Ask, Denied},
     grant::Grant,
-    pace::Pace,
     quota::Quota,
     terms::Terms,
 };
@@ -27,8 +26,8 @@ use crate::{
 ///
 /// | bits | meaning | changed by |
 /// | --- | --- | --- |
-/// | 0–62 | units of the lane's pace: at most now means full, [`Pace::END`] blocked for ever | CAS to take, owe, block and give back; only giving back moves it down |
-/// | 63, `LANE` | by which of two quotas the word counts | [`change`](Self::change) alone |
+/// | 0–62 | units of the lane's pace: at most now means full, the last one blocked for ever | CAS to take, owe, block and give back; only giving back moves it down |
+/// | 63, `LANE` | by which of two quotas the word counts; where there is but one, it belongs to the units | [`change`](Self::change) alone |
 ///
 /// Who takes reads the word, then the terms that its lane has, and then replaces the word. If the quota was changed in
 /// between, the word is another one, the replacing fails, and whatever was read of the terms is thrown away. So a step is
@@ -39,32 +38,36 @@ pub(crate) struct Gcra {
     word: AtomicU64,
 }
 
-const LANE: u64 = 1 << 63;
+/// What names the lane where there are two.
+pub(crate) const LANE: u64 = 1 << 63;
 
 /// Where the terms of a word come from.
 pub(crate) trait Source {
+    /// The bits of a word that name its lane.
+    const LANES: u64;
+
     /// Returns the terms of a lane: 0 or 1. Called after the word was read, with Acquire.
     fn terms(&self, lane: usize) -> Terms;
-
-    /// Returns the number below which nothing given back may bring a word of that lane.
-    fn floor(&self, lane: usize) -> u64;
 }
 
 /// A quota that does not change has one lane.
 impl Source for Quota {
+    const LANES: u64 = 0;
+
     #[inline]
     fn terms(&self, _lane: usize) -> Terms {
-        self.terms
-    }
-
-    fn floor(&self, _lane: usize) -> u64 {
-        0
+        self.terms()
     }
 }
 
 #[inline]
-fn lane_of(word: u64) -> usize {
-    usize::from(word & LANE != 0)
+fn lane_of<S: Source>(_source: &S, word: u64) -> usize {
+    usize::from(word & S::LANES != 0)
+}
+
+#[inline]
+fn units_of<S: Source>(_source: &S, word: u64) -> u64 {
+    word & !S::LANES
 }
 
 impl Gcra {
@@ -119,9 +122,9 @@ impl Gcra {
         ask: Ask,
         now: Timestamp,
     ) -> Result<Result<Grant, Denied>, u64> {
-        let terms = source.terms(lane_of(word));
-        match terms.take(word & !LANE, ask, now) {
-            Ok((next, grant)) => self.replace(word, next).map(|()| Ok(grant)),
+        let terms = source.terms(lane_of(source, word));
+        match terms.take(units_of(source, word), ask, now) {
+            Ok((next, grant)) => self.replace(source, word, next).map(|()| Ok(grant)),
             Err(denied) => self.confirm(word).map(|()| Err(denied)),
         }
     }
@@ -137,37 +140,61 @@ impl Gcra {
     ) -> Denied {
         let mut word = self.load();
         loop {
-            let terms = source.terms(lane_of(word));
+            let terms = source.terms(lane_of(source, word));
             match self.confirm(word) {
                 Ok(()) if ask.least > terms.burst => return Denied::Beyond(terms.burst),
                 Ok(()) => {
                     let n = wanted.saturating_add(ask.least.into());
-                    return Denied::Until(terms.ready_at(word & !LANE, n, now));
+                    return Denied::Until(terms.ready_at(units_of(source, word), n, now));
                 }
                 Err(found) => word = found,
             }
         }
     }
 
-    /// Takes `n` tokens, whether they are there or not.
-    pub(crate) fn owe(&self, source: &impl Source, n: u32, now: Timestamp) -> Grant {
-        self.update(source, |terms, full_at| terms.owe(full_at, n, now)).1
+    /// Takes `n` tokens, whether they are there or not. `None` if the word is at the end of time, or does not reach as far as
+    /// `now`.
+    pub(crate) fn owe(&self, source: &impl Source, n: u32, now: Timestamp) -> Option<Grant> {
+        let owe = |terms: &Terms, full_at| {
+            if full_at == terms.end || !terms.reaches(now) {
+                return (full_at, None);
+            }
+            let (next, grant) = terms.owe(full_at, n, now);
+            (next, Some(grant))
+        };
+        self.update(source, owe).1
     }
 
-    /// Takes `n` tokens back, down to the floor; returns how many units that was, and the terms.
+    /// Takes `n` tokens back as if they were the latest.
     ///
     /// A word that falls behind the present means a full bucket, however far: this cannot overfill it. One that is
     /// blocked for ever stays so.
-    pub(crate) fn give_back(&self, source: &impl Source, n: u32) -> (Terms, u64) {
+    pub(crate) fn give_back(&self, source: &impl Source, n: u32) {
+        self.update(source, |terms, full_at| {
+            let price = if full_at == terms.end { 0 } else { terms.price(n) };
+            (full_at.saturating_sub(price), ())
+        });
+    }
+
+    /// Takes `n` tokens of `grant` back that come at `now`, as far as they are still missing; see
+    /// [`Terms::lacking_by_age`].
+    ///
+    /// `now` is asked for when the word is known: what was taken later than that would make the tokens look younger than they
+    /// are.
+    pub(crate) fn give_back_of(
+        &self,
+        source: &impl Source,
+        grant: &Grant,
+        n: u32,
+        now: impl Fn() -> Timestamp,
+    ) {
         let mut word = self.load();
         loop {
-            let (lane, full_at) = (lane_of(word), word & !LANE);
-            let terms = source.terms(lane);
-            // Read after the word: who raises the floor does so before moving the word.
-            let next = full_at.saturating_sub(terms.price(n)).max(source.floor(lane)).min(full_at);
-            let next = if full_at == Pace::END { full_at } else { next };
-            match self.replace(word, next) {
-                Ok(()) => return (terms, full_at - next),
+            let (terms, full_at) = (source.terms(lane_of(source, word)), units_of(source, word));
+            let lacking = terms.lacking_by_age(grant, n, now());
+            let next = if full_at == terms.end { full_at } else { full_at.saturating_sub(lacking) };
+            match self.replace(source, word, next) {
+                Ok(()) => return,
                 Err(found) => word = found,
             }
         }
@@ -178,12 +205,37 @@ impl Gcra {
         self.update(source, |terms, full_at| (full_at.max(terms.blocked_until(time)), ()));
     }
 
+    /// Moves the word up to `full_at`, if it is below.
+    pub(crate) fn raise(&self, source: &impl Source, full_at: u64) {
+        self.update(source, |_, found| (found.max(full_at), ()));
+    }
+
+    /// Returns the units of the word, for a caller that keeps all others from changing its lane.
+    pub(crate) fn units(&self) -> u64 {
+        self.load() & !LANE
+    }
+
+    /// Replaces the units `found`, in the same lane; returns whether they were there.
+    pub(crate) fn exchange(&self, found: u64, full_at: u64) -> bool {
+        let word = self.load();
+        word & !LANE == found && self.replace_units(LANE, word, full_at).is_ok()
+    }
+
+    /// Puts units down in the same lane; returns those that were there.
+    pub(crate) fn put(&self, full_at: u64) -> u64 {
+        let mut word = self.load();
+        while let Err(found) = self.replace_units(LANE, word, full_at) {
+            word = found;
+        }
+        word & !LANE
+    }
+
     /// Lets the word count by the other lane's terms from here on: `convert` is given the present lane and its units,
     /// puts the terms down in the other lane, and returns the units there. For one caller at a time.
     pub(crate) fn change(&self, convert: impl Fn(usize, u64) -> u64) {
         let mut word = self.load();
         loop {
-            let next = convert(lane_of(word), word & !LANE);
+            let next = convert(usize::from(word & LANE != 0), word & !LANE);
             // ORDERING: Release: pairs with the Acquire of all who read the word, so that they see the lane's terms.
             // Acquire: pairs with the Release of those who took by the old terms: they have read them before the other
             // lane is written again. Relaxed on failure: nobody else changes the terms.
@@ -201,7 +253,7 @@ impl Gcra {
 
     pub(crate) fn is_idle(&self, source: &impl Source, now: Timestamp) -> bool {
         let word = self.load();
-        word & !LANE <= source.terms(lane_of(word)).present(now)
+        units_of(source, word) <= source.terms(lane_of(source, word)).present(now)
     }
 
     /// Moves the word within its lane by `step`, which is given the terms and the units, until it is done.
@@ -213,8 +265,8 @@ impl Gcra {
     ) -> (u64, R) {
         let mut word = self.load();
         loop {
-            let (next, result) = step(&source.terms(lane_of(word)), word & !LANE);
-            match self.replace(word, next) {
+            let (next, result) = step(&source.terms(lane_of(source, word)), units_of(source, word));
+            match self.replace(source, word, next) {
                 Ok(()) => return (next, result),
                 Err(found) => word = found,
             }
@@ -229,13 +281,18 @@ impl Gcra {
 
     /// Puts new units down in the same lane.
     #[inline]
-    fn replace(&self, word: u64, full_at: u64) -> Result<(), u64> {
+    fn replace<S: Source>(&self, _source: &S, word: u64, full_at: u64) -> Result<(), u64> {
+        self.replace_units(S::LANES, word, full_at)
+    }
+
+    #[inline]
+    fn replace_units(&self, lanes: u64, word: u64, full_at: u64) -> Result<(), u64> {
         // ORDERING: Release: the terms were read before the word was replaced; pairs with the Acquire in `change`, whose
         // caller overwrites them later. Acquire on failure: as `load`.
         self.word
             .compare_exchange_weak(
                 word,
-                full_at | (word & LANE),
+                full_at | (word & lanes),
                 Ordering::Release,
                 Ordering::Acquire,
             )

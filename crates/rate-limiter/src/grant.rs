@@ -36,9 +36,13 @@ pub struct Grant {
     pub(crate) limit: u32,
     /// Units that can still be spent.
     pub(crate) room: u64,
-    /// Units that will have passed when the limiter is as good as new.
-    pub(crate) full_at: u64,
+    /// Units until the limiter is as good as new.
+    pub(crate) lacking: u64,
     pub(crate) pace: Pace,
+    /// Where the tokens end on the axis of what was granted; see [`Returned`](crate::returned::Returned).
+    pub(crate) place: u64,
+    /// Whose axis that is; zero for none.
+    pub(crate) reign: u32,
 }
 
 impl Grant {
@@ -59,7 +63,7 @@ impl Grant {
 
     /// Returns after how long all tokens are back if nobody takes more.
     pub fn reset_after(&self) -> Duration {
-        Timestamp::from_nanos(self.pace.nanos(self.full_at)).since(self.at)
+        Duration::from_nanos(self.pace.nanos(self.lacking))
     }
 
     /// Returns when the tokens were taken, on the limiter's clock.

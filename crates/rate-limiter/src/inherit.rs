@@ -2,7 +2,7 @@
 
 use tidegate_core::Timestamp;
 
-use crate::{pace::Pace, quota::Quota};
+use crate::{pace::Pace, terms::Terms};
 
 /// What becomes of the tokens that are there, or owed, when a limiter's quota changes.
 ///
@@ -45,7 +45,7 @@ pub enum Inherit {
 /// A bucket's life until now.
 #[derive(Debug)]
 pub(crate) struct Past {
-    pub(crate) quota: Quota,
+    pub(crate) terms: Terms,
     pub(crate) blocked_until: Timestamp,
 }
 
@@ -54,14 +54,14 @@ impl Past {
     pub(crate) fn convert(
         &self,
         full_at: u64,
-        new: &Quota,
+        new: &Terms,
         inherit: Inherit,
         now: Timestamp,
     ) -> u64 {
         if full_at == Pace::END {
             return full_at;
         }
-        let (old, new) = (&self.quota.terms, &new.terms);
+        let old = &self.terms;
         // All numbers have at most 64 bits, so no product below overflows.
         let tokens =
             |units: i128| (units * i128::from(new.pace.cost)).div_euclid(old.pace.cost.into());

@@ -158,7 +158,7 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         self.check(key, n)?;
-        let terms = &self.shared.rule.terms;
+        let terms = &self.shared.rule.terms();
         let take = |slot: &mut Slot| slot.take(terms, n, now);
         let found = match self.buckets.with(key, || self.new_slot(key), self.is_idle(now), take) {
             Ok(found) => found,
@@ -181,7 +181,7 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     {
         let give_back = |slot: &mut Slot| slot.give_back(&self.shared.rule, n);
         if let Some(bucket) = self.buckets.get_with(key, give_back).flatten() {
-            self.shared.refund(&bucket, n, None);
+            self.shared.refund(&bucket, n);
         }
     }
 

@@ -377,7 +377,12 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     /// Corrects what `grant` took to what it has cost, known only afterwards: the rest is refunded, what was too little is
     /// taken as a debt, as by [`consume_now`](Self::consume_now).
     ///
-    /// To be called once for a grant of this limiter. [`Admission::cost`](crate::Admission::cost) does it for a gate.
+    /// A refund restores what would be missing still: a bucket that has been refilled since the grant gets nothing, however
+    /// much is given back, and so does one whose quota was changed or that was penalized since. So no interval sees more than
+    /// `rate·t + burst` of what was granted and kept.
+    ///
+    /// To be called once for a grant of this limiter. [`Admission::cost`](crate::Admission::cost) does it for a gate. The
+    /// grant of a [reservation](Reservation::grant) is corrected after its time.
     ///
     /// # Examples
     ///
@@ -392,7 +397,7 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn adjust(&self, grant: Grant, cost: u32) {
-        self.shared.adjust(&self.cell, &grant, cost, self.shared.clock.now());
+        self.shared.adjust(&self.cell, &grant, cost, || self.shared.clock.now());
     }
 
     /// Grants nothing for `duration` from this call; see [`penalize_until`](Self::penalize_until).
@@ -431,10 +436,20 @@ impl<A: Algorithm, C> Limiter<A, C> {
         self.shared.consume(&self.cell, n, now)
     }
 
-    /// Gives `n` tokens back that were taken and not used, and lets the first in line look again.
+    /// The same as [`adjust`](Self::adjust) at a given time.
+    pub fn adjust_at(&self, grant: Grant, cost: u32, now: Timestamp) {
+        self.shared.adjust(&self.cell, &grant, cost, || now);
+    }
+
+    /// Gives `n` tokens back that were taken just now and not used, and lets the first in line look again.
     ///
-    /// A refund never fills a bucket beyond its burst, and never makes two bursts fall together at the time of a
-    /// reservation. Give back what a grant took and no more: what was never taken would be made up. A window takes the tokens from its oldest entries (an exact log), or from its present window.
+    /// The limiter does not know when they were taken. A bucket counts them as the latest that it granted: it is never
+    /// filled beyond its burst, but tokens from before it was last full come back as if they were new. Where tokens are
+    /// given back later, use [`adjust`](Self::adjust), which knows their age. A window counts them as its oldest, which can
+    /// only restore less.
+    ///
+    /// Give back what was taken, and no more: what was never taken would be made up. A refund does not shorten a penalty, and
+    /// does not make two bursts fall together at the time of a reservation.
     ///
     /// # Examples
     ///
@@ -449,14 +464,13 @@ impl<A: Algorithm, C> Limiter<A, C> {
     /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn refund(&self, n: u32) {
-        self.shared.refund(&self.cell, n, None);
+        self.shared.refund(&self.cell, n);
     }
 
     /// Grants nothing before `time`, a time of the limiter's clock: for a server that says `Retry-After`.
     ///
     /// The later of two penalties counts. A token bucket begins with one token at `time` and then goes on at its rate,
-    /// without a burst; tokens refunded meanwhile shorten the penalty by what they are worth. [`Timestamp::NEVER`] stops
-    /// the limiter for good.
+    /// without a burst. [`Timestamp::NEVER`] stops the limiter for good.
     ///
     /// # Examples
     ///

@@ -2,10 +2,14 @@
 
 use tidegate_core::{
     const_fn,
-    primitive::atomic::{AtomicU32, AtomicU64, Ordering},
+    primitive::atomic::{AtomicU64, Ordering},
 };
 
-use crate::{gcra::Source, pace::Pace, quota::Quota, terms::Terms};
+use crate::{
+    gcra::{LANE, Source},
+    pace::Pace,
+    terms::{Stand, Terms},
+};
 
 /// The terms of a bucket in two lanes, of which the bucket's word names the one that counts.
 ///
@@ -17,64 +21,69 @@ pub(crate) struct LiveQuota {
 
 /// | field | changed |
 /// | --- | --- |
-/// | `cost`, `speed`, `depth`, `burst` | while the word is in the other lane |
-/// | `floor` | the same, and by reservations while the word is in this lane |
+/// | all but `returned` | while the word is in the other lane |
+/// | `returned` | the same, and after each refund while the word is in this lane; it only grows there |
 #[derive(Debug)]
 struct Lane {
     cost: AtomicU64,
     speed: AtomicU64,
     depth: AtomicU64,
-    burst: AtomicU32,
-    // INVARIANT: what is promised to reservations: the word, in its units, is not to be brought below.
-    floor: AtomicU64,
+    origin: AtomicU64,
+    returned: AtomicU64,
+    /// The burst below, the reign above.
+    burst: AtomicU64,
 }
 
 impl Lane {
     const_fn! {
-        fn new(quota: &Quota) -> Self {
-            let terms = quota.terms;
+        fn new(terms: &Terms) -> Self {
             Self {
                 cost: AtomicU64::new(terms.pace.cost),
                 speed: AtomicU64::new(terms.pace.speed),
                 depth: AtomicU64::new(terms.depth),
-                burst: AtomicU32::new(terms.burst),
-                floor: AtomicU64::new(0),
+                origin: AtomicU64::new(terms.stand.origin),
+                returned: AtomicU64::new(terms.stand.returned),
+                burst: AtomicU64::new(packed(terms)),
             }
         }
     }
 }
 
-impl LiveQuota {
-    const_fn! {
-        pub(crate) fn new(quota: &Quota) -> Self {
-            Self { lanes: [Lane::new(quota), Lane::new(quota)] }
-        }
-    }
-
-    /// Puts terms and a floor down in a lane in which the word is not.
-    pub(crate) fn fill(&self, lane: usize, terms: &Terms, floor: u64) {
-        let lane = &self.lanes[lane];
-        // ORDERING: Release, all but the floor: who reads one of these and then confirms its word finds that the word has
-        // moved on. Who reads a floor replaces the word, which never succeeds by an old one. That the word's present readers
-        // see them is the work of `Gcra::change`.
-        lane.cost.store(terms.pace.cost, Ordering::Release);
-        lane.speed.store(terms.pace.speed, Ordering::Release);
-        lane.depth.store(terms.depth, Ordering::Release);
-        lane.burst.store(terms.burst, Ordering::Release);
-        lane.floor.store(floor, Ordering::Relaxed);
-    }
-
-    /// Raises or lowers the floor of both lanes: the word is in one of them, and the other's is written by `fill`.
-    pub(crate) fn set_floor(&self, floor: u64) {
-        for lane in &self.lanes {
-            // ORDERING: Relaxed: what makes a floor binding is the reservation's step on the word, whose Release
-            // publishes it.
-            lane.floor.store(floor, Ordering::Relaxed);
-        }
-    }
+const fn packed(terms: &Terms) -> u64 {
+    (terms.stand.reign as u64) << 32 | terms.burst as u64
 }
 
 impl LiveQuota {
+    const_fn! {
+        pub(crate) fn new(terms: &Terms) -> Self {
+            Self { lanes: [Lane::new(terms), Lane::new(terms)] }
+        }
+    }
+
+    /// Puts terms down in a lane in which the word is not.
+    pub(crate) fn fill(&self, lane: usize, terms: &Terms) {
+        let lane = &self.lanes[lane];
+        // ORDERING: Release: who reads one of these and then confirms its word finds that the word has moved on. That the
+        // word's present readers see them is the work of `Gcra::change`.
+        lane.cost.store(terms.pace.cost, Ordering::Release);
+        lane.speed.store(terms.pace.speed, Ordering::Release);
+        lane.depth.store(terms.depth, Ordering::Release);
+        lane.origin.store(terms.stand.origin, Ordering::Release);
+        lane.returned.store(terms.stand.returned, Ordering::Release);
+        lane.burst.store(packed(terms), Ordering::Release);
+    }
+
+    /// Notes how much was given back in all, after the word was moved down by it.
+    ///
+    /// Written in both lanes: the word is in one of them, and the other's is written by `fill`.
+    pub(crate) fn set_returned(&self, returned: u64) {
+        for lane in &self.lanes {
+            // ORDERING: Release: pairs with the Acquire in `terms`: a grant that reads this comes after the word's step down, so
+            // its place is not above the truth.
+            lane.returned.store(returned, Ordering::Release);
+        }
+    }
+
     /// Returns a lane. A branch, no index: what is in the first lane is read without waiting for the word that names it.
     #[inline]
     fn lane(&self, lane: usize) -> &Lane {
@@ -89,22 +98,32 @@ impl LiveQuota {
 }
 
 impl Source for LiveQuota {
+    const LANES: u64 = LANE;
+
     #[inline]
     fn terms(&self, lane: usize) -> Terms {
         let lane = self.lane(lane);
-        // ORDERING: Relaxed: seen by the Acquire load of the word, or thrown away with it; see `Gcra`.
+        // ORDERING: Relaxed: seen by the Acquire load of the word, or thrown away with it; see `Gcra`. `returned` is Acquire:
+        // pairs with the Release in `set_returned`.
+        let burst = lane.burst.load(Ordering::Relaxed);
         Terms {
             pace: Pace {
                 cost: lane.cost.load(Ordering::Relaxed),
                 speed: lane.speed.load(Ordering::Relaxed),
             },
             depth: lane.depth.load(Ordering::Relaxed),
-            burst: lane.burst.load(Ordering::Relaxed),
+            burst: low(burst),
+            end: Pace::END,
+            stand: Stand {
+                origin: lane.origin.load(Ordering::Relaxed),
+                returned: lane.returned.load(Ordering::Acquire),
+                reign: low(burst >> 32),
+            },
         }
     }
+}
 
-    fn floor(&self, lane: usize) -> u64 {
-        // ORDERING: Relaxed: as in `terms`.
-        self.lanes[lane].floor.load(Ordering::Relaxed)
-    }
+#[allow(clippy::cast_possible_truncation, reason = "the other half is not asked for")]
+const fn low(word: u64) -> u32 {
+    word as u32
 }

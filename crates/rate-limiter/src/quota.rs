@@ -2,7 +2,10 @@
 
 use core::{fmt, num::NonZeroU32, time::Duration};
 
-use crate::{pace::Pace, terms::Terms};
+use crate::{
+    pace::{self, Pace},
+    terms::Terms,
+};
 
 /// Tokens per second, at most.
 const MAX_RATE: u64 = 1_000_000_000;
@@ -42,7 +45,9 @@ pub struct Quota {
     /// Nanoseconds, within `1..=Pace::LONGEST`.
     period: u64,
     burst: NonZeroU32,
-    pub(crate) terms: Terms,
+    /// What a token costs a bucket that is a mere number, and what all of the burst do.
+    pace: Pace,
+    depth: u64,
 }
 
 impl Quota {
@@ -98,8 +103,9 @@ impl Quota {
         if tokens as u64 > nanos {
             return Err(QuotaError::Rate { tokens, period });
         }
-        let terms = Terms::new(Pace::new(tokens as u64, nanos), tokens);
-        Ok(Self { tokens: count, period: nanos, burst: count, terms })
+        let pace = Pace::new(tokens as u64, nanos, pace::COARSE);
+        let depth = pace.cost * tokens as u64;
+        Ok(Self { tokens: count, period: nanos, burst: count, pace, depth })
     }
 
     /// Changes the number of tokens that may be taken at once after a time of rest.
@@ -128,7 +134,7 @@ impl Quota {
         let max = if max > u32::MAX as u128 { u32::MAX } else { max as u32 };
         match NonZeroU32::new(burst) {
             Some(count) if burst <= max => {
-                Ok(Self { burst: count, terms: Terms::new(self.terms.pace, burst), ..self })
+                Ok(Self { burst: count, depth: self.pace.cost * burst as u64, ..self })
             }
             _ => Err(QuotaError::Burst { burst, max }),
         }
@@ -156,6 +162,20 @@ impl Quota {
             Err(QuotaError::Rate { .. }) => panic!("the rate of a quota is zero or above 10^9/s"),
             Err(QuotaError::Burst { .. }) => panic!("the burst of a quota is zero or too large"),
         }
+    }
+
+    /// Returns the terms of a bucket that is a mere number.
+    #[inline]
+    pub(crate) const fn terms(&self) -> Terms {
+        Terms::new(self.pace, self.depth, self.burst.get(), u64::MAX)
+    }
+
+    /// Returns the terms of a bucket that keeps an origin, too.
+    pub(crate) const fn fine_terms(&self) -> Terms {
+        let pace = Pace::new(self.tokens.get() as u64, self.period, pace::FINE);
+        // At most four times 36 years: `burst` has seen to it.
+        let depth = pace.cost * self.burst.get() as u64;
+        Terms::new(pace, depth, self.burst.get(), Pace::END)
     }
 
     /// Returns the number of tokens per [`period`](Self::period).

@@ -47,7 +47,7 @@ impl<'a, C> Reservation<'a, C> {
 
     /// The same as [`cancel`](Self::cancel) at a given time.
     pub fn cancel_at(self, now: Timestamp) -> u32 {
-        let refunded = self.limiter.cell.algorithm.cancel(self.promise.id, now);
+        let refunded = self.limiter.cell.algorithm.cancel(&self.promise, now);
         self.limiter.cell.announce();
         refunded
     }
@@ -56,8 +56,9 @@ impl<'a, C> Reservation<'a, C> {
 impl<C: Clock> Reservation<'_, C> {
     /// Gives the tokens back, and returns how many that was.
     ///
-    /// All of them, as a rule; none once [`ready_at`](Self::ready_at) has passed; and fewer if somebody was promised
-    /// tokens for later meanwhile, so many at once that with the rest they would be more than a burst.
+    /// All of them, as a rule; none once [`ready_at`](Self::ready_at) has passed. Where tokens were promised for later
+    /// meanwhile, those promises keep their times: what is counted is what a next reservation gains behind them. The
+    /// time before them becomes free all the same, for a request that comes in it.
     ///
     /// # Examples
     ///
@@ -66,9 +67,10 @@ impl<C: Clock> Reservation<'_, C> {
     ///
     /// let limiter = RateLimiter::new(Quota::per_hour(1)?);
     /// let (first, second) = (limiter.reserve(1).unwrap(), limiter.reserve(1).unwrap());
-    /// let _third = limiter.reserve(1).unwrap();
-    /// // The third was promised the only token of its hour: a second one must not come in that hour.
+    /// let third = limiter.reserve(1).unwrap();
+    /// // The third keeps its time, so a fourth would come as late as before.
     /// assert_eq!(second.cancel(), 0);
+    /// assert_eq!(third.cancel(), 1);
     /// # drop(first);
     /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```

@@ -7,10 +7,11 @@ use crate::window::{Book, Window};
 /// An exact sliding window: a log of what was taken, from which entries are struck once they are a window old.
 ///
 /// No interval as long as the window, wherever it begins, sees more than the limit. The price is memory, 16 bytes for
-/// each instant at which tokens were taken, at most `limit` of them, and a short lock instead of one atomic step.
+/// each instant at which tokens were taken, at most `limit` of them and one more, and a short lock instead of one atomic step.
 #[derive(Debug, Default)]
 pub struct Log {
-    // INVARIANT: ascending in time, no entry without tokens, and none a window older than the latest turn.
+    // INVARIANT: ascending in time, no entry without tokens, and none a window older than the latest turn. What the first one
+    // holds is owed in part, or all entries together hold no more than the limit.
     entries: VecDeque<Entry>,
     // INVARIANT: the tokens of all entries. Above the limit only after tokens were owed, or the limit was lowered.
     used: u64,
@@ -19,20 +20,33 @@ pub struct Log {
 #[derive(Debug)]
 struct Entry {
     at: u64,
-    tokens: u32,
+    tokens: u64,
 }
 
 impl Log {
     /// Strikes up to `n` tokens from an entry; returns how many it lacked.
     fn strike_from(&mut self, index: usize, n: u32) -> u32 {
         let Some(entry) = self.entries.get_mut(index) else { return n };
-        let struck = entry.tokens.min(n);
-        entry.tokens -= struck;
+        let struck = u32::try_from(entry.tokens).unwrap_or(u32::MAX).min(n);
+        entry.tokens -= u64::from(struck);
         self.used -= u64::from(struck);
         if entry.tokens == 0 {
             self.entries.remove(index);
         }
         n - struck
+    }
+
+    /// Takes tokens for younger than they are that nobody waits for: nothing is granted before the latest `limit` of them
+    /// begin to leave the window, and the older ones have left by then.
+    fn join_debts(&mut self, window: Window) {
+        while let [Some(first), Some(second)] = [0, 1].map(|index| self.entries.get(index)) {
+            if self.used - first.tokens < u64::from(window.limit.get()) {
+                break;
+            }
+            let joined = Entry { at: second.at, tokens: first.tokens + second.tokens };
+            self.entries.pop_front();
+            self.entries[0] = joined;
+        }
     }
 }
 
@@ -43,7 +57,7 @@ impl Book for Log {
             if now - entry.at < window.length {
                 break;
             }
-            self.used -= u64::from(entry.tokens);
+            self.used -= entry.tokens;
             self.entries.pop_front();
         }
     }
@@ -55,21 +69,22 @@ impl Book for Log {
             if in_the_way == 0 {
                 break;
             }
-            in_the_way = in_the_way.saturating_sub(entry.tokens.into());
+            in_the_way = in_the_way.saturating_sub(entry.tokens);
             ready = entry.at.saturating_add(window.length);
         }
         ready
     }
 
-    fn enter(&mut self, now: u64, n: u32) {
+    fn enter(&mut self, window: Window, now: u64, n: u32) {
         if n == 0 {
             return;
         }
         self.used += u64::from(n);
         match self.entries.back_mut() {
-            Some(last) if last.at == now && u32::MAX - last.tokens >= n => last.tokens += n,
-            _ => self.entries.push_back(Entry { at: now, tokens: n }),
+            Some(last) if last.at == now => last.tokens += u64::from(n),
+            _ => self.entries.push_back(Entry { at: now, tokens: n.into() }),
         }
+        self.join_debts(window);
     }
 
     fn used(&self, _window: Window, _now: u64) -> u32 {
@@ -95,5 +110,26 @@ impl Book for Log {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::Log;
+    use crate::window::{Book, Window};
+
+    #[test]
+    fn a_log_of_debts_holds_no_more_than_its_limit() {
+        let window = Window::new(10, Duration::from_secs(3600)).unwrap();
+        let mut log = Log::default();
+        for now in 0..10_000 {
+            log.enter(window, now, 1 + u32::from(now % 3 == 0));
+            assert!(log.entries.len() <= 11);
+        }
+        // What a refusal looks at: the first one.
+        assert!(log.used - log.entries[0].tokens < 10);
+        assert_eq!(log.used, 13_334);
     }
 }

@@ -44,7 +44,7 @@ impl Book for TwoBuckets {
         ready.max(now)
     }
 
-    fn enter(&mut self, _now: u64, n: u32) {
+    fn enter(&mut self, _window: Window, _now: u64, n: u32) {
         self.current = self.current.saturating_add(n);
     }
 
@@ -66,10 +66,10 @@ impl Book for TwoBuckets {
         self.start.saturating_add(window.length.saturating_mul(windows))
     }
 
-    /// Tokens of unknown age are struck from the present window first.
+    /// Tokens of unknown age are struck from the window before first, where they count less: that can only be too strict.
     fn strike(&mut self, window: Window, n: u32, taken_at: Option<u64>) {
         let (of_current, of_previous) = match taken_at {
-            None => (n.min(self.current), n.saturating_sub(self.current)),
+            None => (n.saturating_sub(self.previous), n.min(self.previous)),
             Some(at) if at >= self.start => (n, 0),
             Some(at) if self.start - at <= window.length => (0, n),
             Some(_) => (0, 0),

@@ -39,6 +39,7 @@ pub(crate) enum Count {
     Allowed,
     Refused,
     Waited,
+    WaitSeconds,
     WaitNanos,
     Joined,
     Left,
@@ -50,7 +51,9 @@ impl Counters {
     /// Counts a request that was granted after a wait.
     pub(crate) fn add_wait(&self, waited: Duration) {
         self.add(Count::Waited, 1);
-        self.add(Count::WaitNanos, u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX));
+        // Apart: in nanoseconds, a hundred thousand waiters would fill 64 bits in two days.
+        self.add(Count::WaitSeconds, waited.as_secs());
+        self.add(Count::WaitNanos, waited.subsec_nanos().into());
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -62,7 +65,8 @@ impl Counters {
             refused: self.sum(Count::Refused),
             waiting: usize::try_from(waiting).unwrap_or(usize::MAX),
             waited: self.sum(Count::Waited),
-            wait_time: Duration::from_nanos(self.sum(Count::WaitNanos)),
+            wait_time: Duration::from_secs(self.sum(Count::WaitSeconds))
+                .saturating_add(Duration::from_nanos(self.sum(Count::WaitNanos))),
         }
     }
 }
@@ -128,5 +132,22 @@ mod plain {
             // ORDERING: Relaxed: as above.
             self.counters[counter as usize].load(Ordering::Relaxed)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::Counters;
+
+    #[test]
+    fn what_many_have_waited_for_long_does_not_wrap_around() {
+        let counters = Counters::new();
+        let year = Duration::new(31_556_952, 999_999_999);
+        for _ in 0..100_000 {
+            counters.add_wait(year);
+        }
+        assert_eq!(counters.stats().wait_time, 100_000 * year);
     }
 }

@@ -21,17 +21,64 @@ pub(crate) struct Terms {
     /// What a full bucket holds, in units: the cost of `burst` tokens. At most 2^62.
     pub(crate) depth: u64,
     pub(crate) burst: u32,
+    /// The last number, which stands for the end of time.
+    pub(crate) end: u64,
+    /// What a grant of these terms needs besides.
+    pub(crate) stand: Stand,
+}
+
+/// Where numbers begin to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Stand {
+    /// The time of number zero, in nanoseconds.
+    pub(crate) origin: u64,
+    /// What was given back under these terms: with it, a number becomes a place on the axis of [`Returned`].
+    ///
+    /// [`Returned`]: crate::returned::Returned
+    pub(crate) returned: u64,
+    /// Differs from terms to terms of one bucket; zero where places are not known, as nothing remembers what was given back.
+    pub(crate) reign: u32,
 }
 
 impl Terms {
-    pub(crate) const fn new(pace: Pace, burst: u32) -> Self {
-        // At most four times 36 years: `Quota` has seen to it.
-        Self { pace, depth: pace.cost * burst as u64, burst }
+    pub(crate) const fn new(pace: Pace, depth: u64, burst: u32, end: u64) -> Self {
+        let stand = Stand { origin: 0, returned: 0, reign: 0 };
+        Self { pace, depth, burst, end, stand }
     }
 
     #[inline(always)]
     pub(crate) fn present(&self, now: Timestamp) -> u64 {
-        self.pace.units(now.as_nanos())
+        self.pace.units(now.as_nanos().saturating_sub(self.stand.origin))
+    }
+
+    /// Returns the first time at which `units` have passed.
+    #[inline]
+    pub(crate) fn time(&self, units: u64) -> Timestamp {
+        if units >= self.end {
+            return Timestamp::NEVER;
+        }
+        Timestamp::from_nanos(self.pace.nanos(units).saturating_add(self.stand.origin))
+    }
+
+    /// Returns whether numbers still reach as far as a bucket goes at that time.
+    #[inline]
+    pub(crate) fn reaches(&self, time: Timestamp) -> bool {
+        self.present(time) <= self.end - self.depth
+    }
+
+    /// Returns the same terms with an origin from which numbers reach far to both sides of `time`.
+    pub(crate) fn around(&self, time: Timestamp) -> Self {
+        let origin = time.as_nanos().saturating_sub(Pace::LONGEST / 2);
+        Self { stand: Stand { origin, ..self.stand }, ..*self }
+    }
+
+    /// Returns what a number of these terms is in the same terms with another origin, a later one as a rule. One before that origin is a
+    /// full bucket.
+    pub(crate) fn moved(&self, full_at: u64, to: &Self) -> u64 {
+        if full_at == self.end {
+            return full_at;
+        }
+        full_at.saturating_sub(self.pace.units(to.stand.origin.saturating_sub(self.stand.origin)))
     }
 
     /// Takes what is asked for out of a bucket: returns the new number and what was granted.
@@ -50,56 +97,82 @@ impl Terms {
             return Err(Denied::Beyond(self.burst));
         }
         let present = self.present(now);
-        let horizon = present.wrapping_add(self.depth);
         let least = self.pace.cost.wrapping_mul(u64::from(ask.least));
-        let mut next = full_at.max(present).wrapping_add(least);
-        if next > horizon || next > Pace::END {
-            return Err(Denied::Until(self.paid_at(full_at, next, now)));
+        let start = full_at.max(present);
+        // What is missing then.
+        let mut missing = (start - present).saturating_add(least);
+        if missing > self.depth || present > self.end.wrapping_sub(self.depth) {
+            return Err(Denied::Until(self.paid_at(full_at, start.saturating_add(least), now)));
         }
-        let horizon = horizon.min(Pace::END);
+        let mut next = start.wrapping_add(least);
         let mut tokens = ask.least;
         if ask.most > ask.least {
-            let more = (horizon - next) / self.pace.cost;
+            let more = (self.depth - missing) / self.pace.cost;
             let more = u32::try_from(more).unwrap_or(u32::MAX).min(ask.most - ask.least);
-            next += self.pace.cost * u64::from(more);
+            let price = self.pace.cost.wrapping_mul(u64::from(more));
+            (missing, next) = (missing.wrapping_add(price), next.wrapping_add(price));
             tokens += more;
         }
-        Ok((next, self.grant(tokens, next, horizon - next, now)))
+        Ok((next, self.grant(tokens, next, self.depth.wrapping_sub(missing), now)))
     }
 
     /// Takes `n` tokens, whether they are there or not.
     pub(crate) fn owe(&self, full_at: u64, n: u32, now: Timestamp) -> (u64, Grant) {
         let present = self.present(now);
-        let next = full_at.max(present).saturating_add(self.price(n)).min(Pace::END);
+        let next = full_at.max(present).saturating_add(self.price(n)).min(self.end);
         let room = present.saturating_add(self.depth).saturating_sub(next);
         (next, self.grant(n, next, room, now))
     }
 
     #[inline(always)]
-    fn grant(&self, tokens: u32, full_at: u64, room: u64, at: Timestamp) -> Grant {
-        Grant { at, tokens, limit: self.burst, room, full_at, pace: self.pace }
+    pub(crate) fn grant(&self, tokens: u32, full_at: u64, room: u64, at: Timestamp) -> Grant {
+        let stand = self.stand;
+        Grant {
+            at,
+            tokens,
+            limit: self.burst,
+            room,
+            lacking: full_at.saturating_sub(self.present(at)),
+            pace: self.pace,
+            place: full_at.wrapping_add(stand.returned),
+            reign: stand.reign,
+        }
     }
 
     /// Returns when the last of the tokens is there that bring a bucket from `full_at` to `next`; not before `now`, and
-    /// never if it is blocked for ever, however deep it is.
+    /// never if it is blocked for ever, or if numbers do not reach as far as a bucket goes.
     #[inline(always)]
-    pub(crate) fn paid_at(&self, full_at: u64, next: u64, now: Timestamp) -> Timestamp {
-        if full_at >= Pace::END {
+    fn paid_at(&self, full_at: u64, next: u64, now: Timestamp) -> Timestamp {
+        if full_at >= self.end || !self.reaches(now) {
             return Timestamp::NEVER;
         }
-        Timestamp::from_nanos(self.pace.nanos(next.saturating_sub(self.depth))).max(now)
+        self.time(next.saturating_sub(self.depth)).max(now)
     }
 
     /// Returns when `n` tokens in all can have been taken at the earliest, `n` being as large as it likes.
     pub(crate) fn ready_at(&self, full_at: u64, n: u64, now: Timestamp) -> Timestamp {
         let price = self.pace.cost.saturating_mul(n);
-        self.paid_at(full_at, full_at.max(self.present(now)).saturating_add(price), now)
+        let present = self.present(now);
+        let next = full_at.max(present).saturating_add(price);
+        self.paid_at(full_at, next, now)
+    }
+
+    /// Returns how much of `tokens` that come back at `now` is missing still, for a bucket that does not remember what else came
+    /// back.
+    ///
+    /// At its time a grant stood at the present or above, so it does now, whatever has been given back since.
+    pub(crate) fn lacking_by_age(&self, grant: &Grant, tokens: u32, now: Timestamp) -> u64 {
+        let (taken, present) = (self.present(grant.at), self.present(now));
+        // When the tokens could be used: later than they were taken if they were promised.
+        let used = taken.saturating_add(grant.lacking).saturating_sub(self.depth).max(taken);
+        let (price, missing) = (self.price(tokens), self.price(grant.tokens).saturating_add(used));
+        if used > present { 0 } else { missing.saturating_sub(present).min(price) }
     }
 
     /// Returns the number of a bucket in which exactly one token is there at `time`, and none before: one that has to be
     /// polite does not begin with a burst.
     pub(crate) fn blocked_until(&self, time: Timestamp) -> u64 {
-        self.present(time).saturating_add(self.depth - self.pace.cost).min(Pace::END)
+        self.present(time).saturating_add(self.depth - self.pace.cost).min(self.end)
     }
 
     pub(crate) fn price(&self, n: u32) -> u64 {

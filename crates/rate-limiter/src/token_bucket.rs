@@ -1,23 +1,24 @@
 //! The token bucket of a limiter, with what was promised and what was changed.
 
-use alloc::vec::Vec;
-
 use tidegate_core::{Timestamp, const_fn, lock::Lock};
 
 use crate::{
     algorithm::{Ask, Count, Denied},
+    claims::Claims,
     gcra::Gcra,
     grant::Grant,
-    inherit::{Inherit, Past},
+    inherit::Inherit,
+    ledger::{Ledger, Schedule},
     live_quota::LiveQuota,
     pace::Pace,
     quota::Quota,
+    terms::Terms,
 };
 
 /// A token bucket, kept as the generic cell rate algorithm (GCRA) on one atomic word.
 ///
-/// Taking is one compare-and-swap. Reserving, cancelling, penalties and changes of the quota take a short lock besides:
-/// they keep a ledger of what was promised.
+/// Taking is one compare-and-swap. Giving back, reserving, cancelling, penalties and changes of the quota take a short lock
+/// besides: they keep a ledger of what came back and what was promised. While tokens are promised for later, taking enters that lock, too.
 ///
 /// Source: ITU-T I.371 (1993), annex A, the virtual scheduling algorithm; ATM Forum, Traffic Management 4.0.
 ///
@@ -32,51 +33,11 @@ pub struct TokenBucket {
     ledger: Lock<Ledger>,
 }
 
-#[derive(Debug)]
-struct Ledger {
-    // INVARIANT: the terms of the lane in which the word is.
-    quota: Quota,
-    blocked_until: Timestamp,
-    // INVARIANT: in the order of their times.
-    claims: Vec<Claim>,
-    next_id: u64,
-}
-
-/// Tokens that were promised for a time.
-#[derive(Debug, Clone, Copy)]
-struct Claim {
-    id: u64,
-    tokens: u32,
-    ready_at: Timestamp,
-}
-
-impl Claim {
-    /// Takes the claim's tokens, at its time, out of a bucket.
-    fn take(&self, full_at: u64, quota: &Quota) -> u64 {
-        let terms = &quota.terms;
-        full_at.max(terms.present(self.ready_at)).saturating_add(terms.price(self.tokens))
-    }
-}
-
-impl Ledger {
-    /// Returns the number below which the bucket must not be: that of a bucket which was full, and out of which all claims,
-    /// and `one_more`, were taken at their times.
-    ///
-    /// A request moves the word by its price, and a cancelled one moves it back; that alone would let what comes later in
-    /// the word come earlier in time, and be granted together with a claim in less time than both may take.
-    fn floor(&self, quota: &Quota, one_more: Option<Claim>) -> u64 {
-        let ready_at = one_more.map_or(Timestamp::NEVER, |claim| claim.ready_at);
-        let split = self.claims.partition_point(|claim| claim.ready_at <= ready_at);
-        let (before, after) = self.claims.split_at(split);
-        let in_order = before.iter().chain(&one_more).chain(after);
-        in_order.fold(0, |full_at, claim| claim.take(full_at, quota)).min(Pace::END)
-    }
-}
-
 /// What a reservation got.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Promise {
-    pub(crate) id: u64,
+    /// `None` if it was granted at once.
+    claim: Option<u64>,
     pub(crate) ready_at: Timestamp,
     pub(crate) grant: Grant,
 }
@@ -85,15 +46,12 @@ impl TokenBucket {
     const_fn! {
         /// Creates a full bucket.
         pub(crate) fn new(quota: Quota) -> Self {
+            let mut terms = quota.fine_terms();
+            terms.stand.reign = 1;
             Self {
                 gcra: Gcra::new(0),
-                quota: LiveQuota::new(&quota),
-                ledger: Lock::new(Ledger {
-                    quota,
-                    blocked_until: Timestamp::ORIGIN,
-                    claims: Vec::new(),
-                    next_id: 0,
-                }),
+                quota: LiveQuota::new(&terms),
+                ledger: Lock::new(Ledger::new(quota, terms)),
             }
         }
     }
@@ -105,57 +63,145 @@ impl TokenBucket {
     /// Takes `n` tokens now, and says when they are there.
     pub(crate) fn reserve(&self, n: u32, now: Timestamp) -> Result<Promise, Denied> {
         self.ledger.with(|ledger| {
-            let quota = ledger.quota;
-            if n > quota.max_burst() {
-                return Err(Denied::Beyond(quota.max_burst()));
+            self.catch_up(ledger, now);
+            if n > ledger.terms.burst {
+                return Err(Denied::Beyond(ledger.terms.burst));
             }
-            // One in the past binds nobody: no bucket is fuller than full.
-            ledger.claims.retain(|claim| claim.take(0, &quota) > quota.terms.present(now));
-            // Each try puts the floor down before it moves the word: who sees the word sees the floor.
-            let id = ledger.next_id;
-            let (_, (claim, grant)) = self.gcra.update(&self.quota, |terms, full_at| {
-                let (next, grant) = terms.owe(full_at, n, now);
-                let claim = Claim { id, tokens: n, ready_at: terms.paid_at(next, next, now) };
-                self.quota.set_floor(ledger.floor(&quota, Some(claim)));
-                (next, (claim, grant))
-            });
-            let index = ledger.claims.partition_point(|other| other.ready_at <= claim.ready_at);
-            ledger.claims.insert(index, claim);
+            if ledger.schedule.is_none() {
+                match self.gcra.take(&self.quota, Ask::exactly(n), now) {
+                    Ok(grant) => return Ok(Promise { claim: None, ready_at: grant.at, grant }),
+                    Err(Denied::Until(time)) if time < Timestamp::NEVER => {}
+                    Err(denied) => return Err(denied),
+                }
+                let full_at = self.gcra.put(Pace::END);
+                ledger.schedule = Some(Schedule { full_at, claims: Claims::new() });
+            }
+            let (id, terms) = (ledger.next_id, ledger.terms);
             ledger.next_id += 1;
-            Ok(Promise { id, ready_at: claim.ready_at, grant })
+            let promise =
+                ledger.schedule.as_mut().and_then(|schedule| schedule.promise(&terms, id, n, now));
+            self.release_if_done(ledger);
+            let (grant, ready_at) = promise.ok_or(Denied::Until(Timestamp::NEVER))?;
+            Ok(Promise { claim: Some(id), ready_at, grant })
         })
     }
 
-    /// Takes the tokens of a reservation back, as far as others were not promised what builds on them; returns how many.
-    pub(crate) fn cancel(&self, id: u64, now: Timestamp) -> u32 {
-        self.ledger.with(|ledger| {
-            let Some(index) = ledger.claims.iter().position(|claim| claim.id == id) else {
-                return 0;
-            };
-            let claim = ledger.claims[index];
-            if now > claim.ready_at {
-                return 0;
-            }
-            ledger.claims.remove(index);
-            self.quota.set_floor(ledger.floor(&ledger.quota, None));
-            let (terms, units) = self.gcra.give_back(&self.quota, claim.tokens);
-            // A floor is up to a nanosecond too high, as times are whole ones.
-            let units = units.saturating_add(terms.pace.units(1));
-            u32::try_from(units / terms.pace.cost).unwrap_or(u32::MAX).min(claim.tokens)
-        })
+    /// Takes the tokens of a reservation back; returns how many of them are there again behind what was promised later.
+    pub(crate) fn cancel(&self, promise: &Promise, now: Timestamp) -> u32 {
+        if now > promise.ready_at {
+            return 0;
+        }
+        let removed = self.ledger.with(|ledger| {
+            self.catch_up(ledger, now);
+            let schedule = ledger.schedule.as_mut()?;
+            let before = schedule.claims.after(schedule.full_at);
+            let is_there = promise.claim.is_some_and(|id| schedule.claims.remove(id));
+            let units = before - schedule.claims.after(schedule.full_at).min(before);
+            self.release_if_done(ledger);
+            is_there.then_some((ledger.terms, units))
+        });
+        let (terms, units) = match removed {
+            Some(removed) => removed,
+            // Granted at once, or due in this very nanosecond.
+            None => self.take_back(&promise.grant, promise.grant.tokens, || now),
+        };
+        // Times are whole nanoseconds: up to one is missing.
+        let units = units.saturating_add(terms.pace.units(1));
+        u32::try_from(units / terms.pace.cost).unwrap_or(u32::MAX).min(promise.grant.tokens)
     }
 
     /// Counts by another quota from `now` on.
     pub(crate) fn set_quota(&self, quota: Quota, inherit: Inherit, now: Timestamp) {
         self.ledger.with(|ledger| {
-            let past = Past { quota: ledger.quota, blocked_until: ledger.blocked_until };
-            let floor = ledger.floor(&quota, None);
-            self.gcra.change(|lane, full_at| {
-                self.quota.fill(lane ^ 1, &quota.terms, floor);
-                past.convert(full_at, &quota, inherit, now).max(floor)
-            });
+            self.catch_up(ledger, now);
+            let terms = ledger.terms_of(&quota, now);
+            let past = ledger.past();
+            self.change(ledger, &terms, |full_at| past.convert(full_at, &terms, inherit, now));
             ledger.quota = quota;
         });
+    }
+
+    /// Lets all numbers count by new terms.
+    fn change(&self, ledger: &mut Ledger, terms: &Terms, convert: impl Fn(u64) -> u64) {
+        self.gcra.change(|lane, full_at| {
+            self.quota.fill(lane ^ 1, terms);
+            convert(full_at)
+        });
+        ledger.change(*terms, convert);
+    }
+
+    /// Moves the numbers on if they do not reach as far as `time`.
+    fn reach(&self, ledger: &mut Ledger, time: Timestamp) {
+        if let Some(terms) = ledger.out_of_reach(time) {
+            let old = ledger.terms;
+            self.change(ledger, &terms, |full_at| old.moved(full_at, &terms));
+        }
+    }
+
+    /// Makes the ledger that of `now`: numbers reach there, and what was promised for before was taken.
+    fn catch_up(&self, ledger: &mut Ledger, now: Timestamp) {
+        self.reach(ledger, now);
+        let terms = ledger.terms;
+        if let Some(schedule) = &mut ledger.schedule {
+            schedule.full_at = schedule.claims.settle(terms.present(now), schedule.full_at);
+        }
+        self.release_if_done(ledger);
+    }
+
+    /// Lets the word count again once nothing is promised.
+    fn release_if_done(&self, ledger: &mut Ledger) {
+        if let Some(schedule) = ledger.schedule.take_if(|schedule| schedule.claims.is_empty()) {
+            self.gcra.put(schedule.full_at);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_locked(&self, ask: Ask, now: Timestamp) -> Result<Grant, Denied> {
+        self.ledger.with(|ledger| {
+            self.catch_up(ledger, now);
+            let terms = ledger.terms;
+            match &mut ledger.schedule {
+                Some(schedule) => schedule.take(&terms, ask, now),
+                None => self.gcra.take(&self.quota, ask, now),
+            }
+        })
+    }
+
+    /// Takes `tokens` of `grant` back; returns how many units of them were still missing.
+    fn take_back(&self, grant: &Grant, tokens: u32, now: impl Fn() -> Timestamp) -> (Terms, u64) {
+        loop {
+            let found = self.gcra.units();
+            // When the word is known: whatever is in it was taken before this.
+            let now = now();
+            let done = self.ledger.with(|ledger| {
+                let now = ledger.see(now);
+                self.catch_up(ledger, now);
+                let full_at = ledger.schedule.as_ref().map_or(found, |schedule| schedule.full_at);
+                let units = ledger.lacking(grant, tokens, full_at, now);
+                self.lower(ledger, full_at, units, grant.place).then_some((ledger.terms, units))
+            });
+            if let Some(done) = done {
+                return done;
+            }
+        }
+    }
+
+    /// Moves a bucket that is at `full_at` down by `units` that end at `place`; returns whether it was there.
+    fn lower(&self, ledger: &mut Ledger, full_at: u64, units: u64, place: u64) -> bool {
+        let next = full_at - units;
+        match &mut ledger.schedule {
+            Some(schedule) => schedule.full_at = next,
+            None if !self.gcra.exchange(full_at, next) => return false,
+            None => {}
+        }
+        if units > 0 {
+            self.quota.set_returned(ledger.strike(place, units, next));
+            if let Some(terms) = ledger.worn_out() {
+                self.change(ledger, &terms, |full_at| full_at);
+            }
+        }
+        true
     }
 }
 
@@ -168,29 +214,75 @@ impl Count for TokenBucket {
 
     #[inline(always)]
     fn take(&self, (): &(), ask: Ask, now: Timestamp) -> Result<Grant, Denied> {
-        self.gcra.take(&self.quota, ask, now)
+        match self.gcra.take(&self.quota, ask, now) {
+            Err(Denied::Until(Timestamp::NEVER)) => self.take_locked(ask, now),
+            taken => taken,
+        }
     }
 
     fn behind(&self, (): &(), ask: Ask, wanted: u64, now: Timestamp) -> Denied {
-        self.gcra.behind(&self.quota, ask, wanted, now)
+        match self.gcra.behind(&self.quota, ask, wanted, now) {
+            Denied::Until(Timestamp::NEVER) => self.ledger.with(|ledger| {
+                self.catch_up(ledger, now);
+                let n = wanted.saturating_add(ask.least.into());
+                match &ledger.schedule {
+                    Some(schedule) => Denied::Until(schedule.ready_at(&ledger.terms, n, now)),
+                    None => self.gcra.behind(&self.quota, ask, wanted, now),
+                }
+            }),
+            denied => denied,
+        }
     }
 
     fn owe(&self, (): &(), n: u32, now: Timestamp) -> Grant {
-        self.gcra.owe(&self.quota, n, now)
+        if let Some(grant) = self.gcra.owe(&self.quota, n, now) {
+            return grant;
+        }
+        self.ledger.with(|ledger| {
+            self.catch_up(ledger, now);
+            let terms = ledger.terms;
+            match &mut ledger.schedule {
+                Some(schedule) => schedule.owe(&terms, n, now),
+                None => {
+                    let owed = self.gcra.owe(&self.quota, n, now);
+                    // Blocked for ever, or at the end of time.
+                    owed.unwrap_or_else(|| terms.owe(Pace::END, n, now).1)
+                }
+            }
+        })
     }
 
-    fn give_back(&self, (): &(), n: u32, _taken_at: Option<Timestamp>) {
-        self.gcra.give_back(&self.quota, n);
+    fn give_back(&self, (): &(), n: u32) {
+        let is_done = || {
+            self.ledger.with(|ledger| {
+                let full_at = ledger.schedule.as_ref().map_or(self.gcra.units(), |s| s.full_at);
+                let units = ledger.latest(n, full_at);
+                let place = if full_at == Pace::END { 0 } else { ledger.top(full_at) };
+                self.lower(ledger, full_at, units, place)
+            })
+        };
+        while !is_done() {}
+    }
+
+    fn give_back_of(&self, (): &(), grant: &Grant, n: u32, now: impl Fn() -> Timestamp) {
+        self.take_back(grant, n, now);
     }
 
     fn block_until(&self, (): &(), time: Timestamp) {
         self.ledger.with(|ledger| {
-            ledger.blocked_until = ledger.blocked_until.max(time);
-            self.gcra.block_until(&self.quota, time);
+            self.reach(ledger, time);
+            let number = ledger.block_until(time);
+            match &mut ledger.schedule {
+                Some(schedule) => schedule.full_at = schedule.full_at.max(number),
+                None => self.gcra.raise(&self.quota, number),
+            }
         });
     }
 
     fn is_idle(&self, (): &(), now: Timestamp) -> bool {
-        self.gcra.is_idle(&self.quota, now)
+        self.ledger.with(|ledger| {
+            self.catch_up(ledger, now);
+            ledger.schedule.is_none() && self.gcra.is_idle(&self.quota, now)
+        })
     }
 }

@@ -52,7 +52,7 @@ pub trait Book: fmt::Debug + Default + Send + 'static {
     fn ready_at(&self, window: Window, now: u64, n: u32) -> u64;
 
     /// Enters `n` tokens, whether they fit or not.
-    fn enter(&mut self, now: u64, n: u32);
+    fn enter(&mut self, window: Window, now: u64, n: u32);
 
     /// Returns how many tokens count now.
     fn used(&self, window: Window, now: u64) -> u32;
@@ -104,14 +104,16 @@ impl<B: Book> State<B> {
     }
 
     fn enter(&mut self, n: u32) -> Grant {
-        self.book.enter(self.now, n);
+        self.book.enter(self.window, self.now, n);
         Grant {
             at: Timestamp::from_nanos(self.now),
             tokens: n,
             limit: self.window.limit.get(),
             room: self.room().into(),
-            full_at: self.book.empty_at(self.window, self.now),
+            lacking: self.book.empty_at(self.window, self.now) - self.now,
             pace: Pace::NANOS,
+            place: 0,
+            reign: 0,
         }
     }
 }
@@ -159,9 +161,16 @@ impl<B: Book> Count for Sliding<B> {
         })
     }
 
-    fn give_back(&self, (): &(), n: u32, taken_at: Option<Timestamp>) {
-        let taken_at = taken_at.map(Timestamp::as_nanos);
-        self.state.with(|state| state.book.strike(state.window, n, taken_at));
+    fn give_back(&self, (): &(), n: u32) {
+        self.state.with(|state| state.book.strike(state.window, n, None));
+    }
+
+    fn give_back_of(&self, (): &(), grant: &Grant, n: u32, now: impl Fn() -> Timestamp) {
+        let (now, taken_at) = (now(), grant.at.as_nanos());
+        self.state.with(|state| {
+            state.turn_to(now);
+            state.book.strike(state.window, n, Some(taken_at));
+        });
     }
 
     fn block_until(&self, (): &(), time: Timestamp) {

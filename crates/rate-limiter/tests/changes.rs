@@ -326,3 +326,60 @@ fn a_lower_limit_counts_what_was_taken_before() {
     assert!(buckets.try_acquire_at(2, at(20)).is_ok());
     assert!(log.try_acquire_at(3, at(30)).unwrap_err().is_too_many());
 }
+
+#[test]
+fn a_quota_that_goes_up_and_down_multiplies_no_reservation() {
+    for rates in [vec![1000, 1], vec![1000, 10, 1], vec![7, 1000, 3, 1]] {
+        let limiter = limiter(1, 1);
+        let _due = [limiter.reserve_at(1, at(0)).unwrap(), limiter.reserve_at(1, at(0)).unwrap()];
+        for rate in rates {
+            limiter.set_quota_at(quota(rate, 1), Inherit::AsIs, at(0));
+        }
+        // At the time of the second it would be one too many; a second later it is there.
+        assert!(limiter.try_acquire_at(1, at(SECOND)).is_err());
+        assert!(limiter.try_acquire_at(1, at(2 * SECOND)).is_ok());
+    }
+}
+
+#[test]
+fn reservations_that_are_cancelled_after_a_new_quota_leave_nothing_behind() {
+    for inherit in [Inherit::AsIs, Inherit::Proportional, Inherit::Additive, Inherit::Reset] {
+        let limiter = limiter(1, 1);
+        let all: Vec<_> = (0..100).map(|_| limiter.reserve_at(1, at(0)).unwrap()).collect();
+        limiter.set_quota_at(quota(1, 1), inherit, at(0));
+        for reservation in all.into_iter().skip(1) {
+            reservation.cancel_at(at(0));
+        }
+        let ready = if inherit == Inherit::Reset { 0 } else { SECOND };
+        assert!(ready == 0 || limiter.try_acquire_at(1, at(ready - 1)).is_err(), "{inherit:?}");
+        assert!(limiter.try_acquire_at(1, at(ready)).is_ok(), "{inherit:?}");
+    }
+}
+
+#[test]
+fn a_faster_quota_serves_newcomers_between_old_reservations() {
+    let limiter = limiter(1, 1);
+    let all: Vec<_> = (0..100).map(|_| limiter.reserve_at(1, at(0)).unwrap()).collect();
+    limiter.set_quota_at(quota(1000, 1), Inherit::AsIs, at(0));
+    assert!(limiter.try_acquire_at(1, at(SECOND / 10)).is_ok());
+    let refused = limiter.try_acquire_at(1, at(SECOND / 10)).unwrap_err();
+    assert_eq!(refused.retry_after(), Some(Duration::from_millis(1)));
+    // In the thousandth before a promised token there is none for others: the next comes after it.
+    let close = SECOND - SECOND / 2000;
+    let refused = limiter.try_acquire_at(1, at(close)).unwrap_err();
+    assert_eq!(refused.retry_after(), Some(Duration::from_micros(1500)));
+    assert!(limiter.try_acquire_at(1, at(close) + Duration::from_micros(1500)).is_ok());
+    assert_eq!(all[99].ready_at(), at(99 * SECOND));
+}
+
+#[test]
+fn the_time_of_a_cancelled_reservation_is_free_for_a_newcomer() {
+    let limiter = limiter(1, 1);
+    let [_now, second, third] = [(); 3].map(|()| limiter.reserve_at(1, at(0)).unwrap());
+    second.cancel_at(at(0));
+    assert!(limiter.try_acquire_at(1, at(SECOND - 1)).is_err());
+    assert!(limiter.try_acquire_at(1, at(SECOND)).is_ok());
+    assert_eq!(third.ready_at(), at(2 * SECOND));
+    assert!(limiter.try_acquire_at(1, at(2 * SECOND)).is_err());
+    assert!(limiter.try_acquire_at(1, at(3 * SECOND)).is_ok());
+}

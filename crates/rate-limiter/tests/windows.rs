@@ -180,3 +180,46 @@ fn a_window_of_nothing_is_an_error() {
     assert!(SlidingWindow::new(1, Duration::MAX).is_ok());
     assert!(log(3).try_acquire_at(4, at(0)).unwrap_err().is_too_many());
 }
+
+/// Instawork/llm-proxy #40: what is given back late is struck from what others have taken since.
+#[test]
+fn a_late_refund_is_not_struck_from_the_window_of_others() {
+    let limiter = two_buckets(10);
+    let early = limiter.try_acquire_at(10, at(900)).unwrap();
+    // Half of the window before still counts.
+    assert_eq!(limiter.try_acquire_at(5, at(1500)).unwrap().remaining(), 0);
+    limiter.adjust_at(early, 0, at(1500));
+    // In this window five were used, and in the last one none.
+    assert_eq!(limiter.try_acquire_at(5, at(1500)).unwrap().remaining(), 0);
+    assert!(limiter.try_acquire_at(1, at(1500)).is_err());
+
+    let limiter = two_buckets(10);
+    let early = limiter.try_acquire_at(10, at(900)).unwrap();
+    assert!(limiter.try_acquire_at(10, at(2900)).is_ok());
+    limiter.adjust_at(early, 0, at(2900));
+    assert!(limiter.try_acquire_at(1, at(2900)).is_err());
+
+    // Without an age it is that of the oldest.
+    let limiter = two_buckets(10);
+    limiter.try_acquire_at(10, at(900)).unwrap();
+    limiter.try_acquire_at(5, at(1500)).unwrap();
+    limiter.refund(10);
+    assert_eq!(limiter.try_acquire_at(5, at(1500)).unwrap().remaining(), 0);
+}
+
+#[test]
+fn a_log_of_debts_answers_as_if_it_knew_each_of_them() {
+    let limiter = log(3);
+    let mut now = 0;
+    for _ in 0..50 {
+        now += 7;
+        limiter.consume_at(1, at(now));
+    }
+    // The third before the last leaves first, and lets one in.
+    for (n, leaves) in [(1, now - 14), (2, now - 7), (3, now)] {
+        let refused = limiter.try_acquire_at(n, at(now)).unwrap_err();
+        assert_eq!(refused.retry_after(), Some(Duration::from_nanos(leaves + WINDOW - now)));
+    }
+    assert!(limiter.try_acquire_at(2, at(now - 7 + WINDOW - 1)).is_err());
+    assert_eq!(limiter.try_acquire_at(2, at(now - 7 + WINDOW)).unwrap().remaining(), 0);
+}

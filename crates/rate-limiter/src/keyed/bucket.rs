@@ -24,7 +24,7 @@ impl KeyBucket {
 
     /// Creates a bucket of its own quota that is full at `time` and was not before.
     pub(super) fn exception(own: Quota, time: Timestamp) -> Self {
-        Self { gcra: Gcra::new(own.terms.present(time)), own: Some(own) }
+        Self { gcra: Gcra::new(own.terms().present(time)), own: Some(own) }
     }
 
     #[inline]
@@ -50,11 +50,19 @@ impl Count for KeyBucket {
     }
 
     fn owe(&self, common: &Quota, n: u32, now: Timestamp) -> Grant {
-        self.gcra.owe(self.quota(common), n, now)
+        let quota = self.quota(common);
+        // Blocked for ever, or at the end of time.
+        self.gcra
+            .owe(quota, n, now)
+            .unwrap_or_else(|| quota.terms().owe(quota.terms().end, n, now).1)
     }
 
-    fn give_back(&self, common: &Quota, n: u32, _taken_at: Option<Timestamp>) {
+    fn give_back(&self, common: &Quota, n: u32) {
         self.gcra.give_back(self.quota(common), n);
+    }
+
+    fn give_back_of(&self, common: &Quota, grant: &Grant, n: u32, now: impl Fn() -> Timestamp) {
+        self.gcra.give_back_of(self.quota(common), grant, n, now);
     }
 
     fn block_until(&self, common: &Quota, time: Timestamp) {

@@ -7,7 +7,6 @@ use crate::{
     algorithm::Ask,
     cell::{Cell, Shared},
     grant::{Grant, Refused},
-    pace::Pace,
     quota::Quota,
     terms::Terms,
 };
@@ -28,7 +27,7 @@ impl Slot {
     /// Creates a bucket that is full at `time` and was not before.
     pub(super) fn full_at(common: &Quota, own: Option<Quota>, time: Timestamp) -> Self {
         match own.filter(|own| own != common) {
-            None => Self::Plain(common.terms.present(time)),
+            None => Self::Plain(common.terms().present(time)),
             Some(own) => Self::Shared(Arc::new(Cell::new(KeyBucket::exception(own, time)))),
         }
     }
@@ -72,7 +71,7 @@ impl Slot {
         match self {
             Self::Plain(found) => {
                 // Found wanting before, by the same look.
-                let taken = shared.rule.terms.take(found, ask, now).map(|(_, grant)| grant);
+                let taken = shared.rule.terms().take(found, ask, now).map(|(_, grant)| grant);
                 shared.answer(ask, taken, now)
             }
             Self::Shared(bucket) => shared.try_acquire_at(&bucket, ask, now),
@@ -83,7 +82,7 @@ impl Slot {
     pub(super) fn block_until<C>(&mut self, shared: &Shared<KeyBucket, C>, time: Timestamp) {
         match self {
             Self::Plain(full_at) => {
-                *full_at = (*full_at).max(shared.rule.terms.blocked_until(time));
+                *full_at = (*full_at).max(shared.rule.terms().blocked_until(time));
             }
             Self::Shared(bucket) => shared.block_until(bucket, time),
         }
@@ -95,9 +94,9 @@ impl Slot {
     pub(super) fn give_back(&mut self, common: &Quota, n: u32) -> Option<Arc<Bucket>> {
         match self {
             // One that is blocked for ever stays so.
-            Self::Plain(Pace::END) => None,
+            Self::Plain(full_at) if *full_at == common.terms().end => None,
             Self::Plain(full_at) => {
-                *full_at = full_at.saturating_sub(common.terms.price(n));
+                *full_at = full_at.saturating_sub(common.terms().price(n));
                 None
             }
             Self::Shared(bucket) => Some(bucket.clone()),
@@ -119,7 +118,7 @@ impl Slot {
     /// Returns whether nobody holds the bucket and it is as good as new.
     pub(super) fn is_idle(&mut self, common: &Quota, now: Timestamp) -> bool {
         match self {
-            Self::Plain(full_at) => *full_at <= common.terms.present(now),
+            Self::Plain(full_at) => *full_at <= common.terms().present(now),
             // `get_mut` is exact: under the lock nobody can get what nobody else has, and what was done by those who had
             // it is seen.
             Self::Shared(bucket) => {
