@@ -217,12 +217,12 @@ impl<C: Clock, O: Observer> Breaker<C, O> {
     /// Refuses everybody until [`reset`](Self::reset), [`force_closed`](Self::force_closed) or
     /// [`observe_only`](Self::observe_only), and sends everybody away who waits.
     pub fn force_open(&self) {
-        self.machine().force(State::ForcedOpen);
+        self.machine().force(State::ForcedOpen, O::on_force);
     }
 
     /// Lets everybody through and never trips, until told otherwise.
     pub fn force_closed(&self) {
-        self.machine().force(State::ForcedClosed);
+        self.machine().force(State::ForcedClosed, O::on_force);
     }
 
     /// Lets everybody through and reports when it would have tripped, until told otherwise.
@@ -242,12 +242,12 @@ impl<C: Clock, O: Observer> Breaker<C, O> {
     /// assert_eq!((breaker.state(), breaker.stats().trips), (State::ObserveOnly, 2));
     /// ```
     pub fn observe_only(&self) {
-        self.machine().force(State::ObserveOnly);
+        self.machine().force(State::ObserveOnly, O::on_force);
     }
 
     /// Closes the breaker with fresh counts, whatever it does now. The totals of [`stats`](Self::stats) go on.
     pub fn reset(&self) {
-        self.machine().force(State::Closed);
+        self.machine().force(State::Closed, O::on_reset);
     }
 
     /// Waits until everybody is let through: closed, forced closed or observing only.

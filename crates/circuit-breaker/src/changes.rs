@@ -59,8 +59,9 @@ impl<C, O> fmt::Debug for Closed<'_, C, O> {
 
 /// Sees the changes of a breaker's state, one wait after the other: [`Breaker::state_changes`](crate::Breaker::state_changes).
 ///
-/// It never misses that something has changed, but changes that come faster than it looks become one: what it sees is the
-/// newest state, and [`StateChange::generation`] tells how many there were. Who must hear of each is an
+/// It sees the newest state, once that is another than the one seen last. Changes that come faster than it looks become one, or
+/// none if they lead back to the state that was seen; [`StateChange::generation`] tells how many there were. What must hear of
+/// each change, of a reset that changes nothing but the counts, or of a trip that is only observed, is an
 /// [`Observer`](crate::Observer).
 ///
 /// # Examples
@@ -81,7 +82,7 @@ impl<C, O> fmt::Debug for Closed<'_, C, O> {
 /// ```
 pub struct StateChanges<'a, C = SystemClock, O = ()> {
     machine: &'a Machine<C, O>,
-    seen: u32,
+    seen: State,
 }
 
 /// A breaker's state after it has changed.
@@ -90,19 +91,16 @@ pub struct StateChanges<'a, C = SystemClock, O = ()> {
 pub struct StateChange {
     /// The state.
     pub state: State,
-    /// Its number, modulo 2³²; each change of state takes the next.
+    /// Its number, modulo 2³²; each change of state, each reset and each observed trip takes the next.
     pub generation: u32,
 }
 
 impl<'a, C: Clock, O: Observer> StateChanges<'a, C, O> {
     pub(crate) fn new(machine: &'a Machine<C, O>) -> Self {
-        let (_, seen) = machine.state_and_generation();
-        Self { machine, seen }
+        Self { machine, seen: machine.state() }
     }
 
     /// Waits until the state is another than the one seen last, or than the one when this was made.
-    ///
-    /// A trip that is only observed is a change, too: the state is the same, with the next number.
     ///
     /// # Cancel safety
     ///
@@ -124,13 +122,13 @@ impl<C, O> fmt::Debug for StateChanges<'_, C, O> {
 /// Future of [`StateChanges::next`].
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct NextChange<'s, 'a, C = SystemClock, O = ()> {
-    seen: &'s mut u32,
+    seen: &'s mut State,
     wait: WaitUntil<'a, Differs<'a, C, O>>,
 }
 
 struct Differs<'a, C, O> {
     machine: &'a Machine<C, O>,
-    seen: u32,
+    seen: State,
 }
 
 impl<C: Clock, O: Observer> Condition for Differs<'_, C, O> {
@@ -138,7 +136,7 @@ impl<C: Clock, O: Observer> Condition for Differs<'_, C, O> {
 
     fn check(&mut self) -> Option<StateChange> {
         let (state, generation) = self.machine.state_and_generation();
-        (generation != self.seen).then_some(StateChange { state, generation })
+        (state != self.seen).then_some(StateChange { state, generation })
     }
 }
 
@@ -148,7 +146,7 @@ impl<C: Clock, O: Observer> Future for NextChange<'_, '_, C, O> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<StateChange> {
         let polled = Pin::new(&mut self.wait).poll(cx);
         if let Poll::Ready(change) = &polled {
-            *self.seen = change.generation;
+            *self.seen = change.state;
         }
         polled
     }

@@ -43,17 +43,16 @@ impl<'a, C: Timer, O: Observer> Future for Enter<'a, C, O> {
         let machine = *this.machine;
         loop {
             let mut until = *this.until;
-            let entered =
-                this.waiter.poll_until(&machine.changed, cx, &mut || match machine.admit() {
-                    Ok(pass) => Some(Ok(pass)),
-                    Err(blocked) if blocked.reason == RefusedReason::ForcedOpen => {
-                        Some(Err(blocked))
-                    }
-                    Err(blocked) => {
-                        until = blocked.until;
-                        None
-                    }
-                });
+            let entered = this.waiter.poll_until(&machine.changed, cx, &mut || match machine
+                .admit_woken()
+            {
+                Ok(pass) => Some(Ok(pass)),
+                Err(blocked) if blocked.reason == RefusedReason::ForcedOpen => Some(Err(blocked)),
+                Err(blocked) => {
+                    until = blocked.until;
+                    None
+                }
+            });
             if until != *this.until || entered.is_ready() {
                 *this.until = until;
                 this.sleep.set(None);

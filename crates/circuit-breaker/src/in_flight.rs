@@ -43,11 +43,14 @@ impl InFlight {
         }
     }
 
-    /// Counts a call in and returns its stripe; nothing is counted if a later generation has begun.
-    pub(crate) fn enter(&self, generation: u32, now: Timestamp) -> u32 {
+    /// Counts a call in and returns its stripe and its start, which is not before that of an earlier call; nothing is counted
+    /// if a later generation has begun.
+    pub(crate) fn enter(&self, generation: u32, now: Timestamp) -> (u32, Timestamp) {
         let stripe = self.own_stripe();
-        self.ring(stripe, generation, |ring| ring.enter(self.slice(now)));
-        stripe
+        let slice = self.ring(stripe, generation, |ring| ring.enter(self.slice(now)));
+        // Time that goes backward stands still: the call is no older than those that are here.
+        let start = slice.map_or(now, |slice| now.max(self.start_of(slice)));
+        (stripe, start)
     }
 
     /// Counts a call out again.
@@ -57,11 +60,14 @@ impl InFlight {
 
     /// Returns how many calls of a generation are slow already.
     pub(crate) fn slow(&self, generation: u32, now: Timestamp) -> u64 {
-        let first_quick = self.slice(now - self.threshold);
-        let slow_in = |stripe: &Lock<Tagged<StartRing>>| {
-            stripe.with(|ring| ring.of(generation).map_or(0, |ring| ring.before(first_quick)))
+        let slow_in = |ring: &mut StartRing| {
+            let now = now.max(self.start_of(ring.latest));
+            ring.before(self.slice(now - self.threshold))
         };
-        self.stripes.iter().map(slow_in).sum()
+        let slow_of = |stripe: &Lock<Tagged<StartRing>>| {
+            stripe.with(|ring| ring.of(generation).map_or(0, slow_in))
+        };
+        self.stripes.iter().map(slow_of).sum()
     }
 
     /// Returns whether it is time to look again; only one caller in a slice of time is told so.
@@ -73,6 +79,10 @@ impl InFlight {
         time.as_nanos() / self.slice_nanos
     }
 
+    fn start_of(&self, slice: u64) -> Timestamp {
+        Timestamp::from_nanos(slice * self.slice_nanos)
+    }
+
     #[allow(clippy::cast_possible_truncation, reason = "at most COUNT_MAX")]
     fn own_stripe(&self) -> u32 {
         // The number has to fit a ticket.
@@ -80,10 +90,13 @@ impl InFlight {
         (thread_number().unwrap_or(0) & mask) as u32
     }
 
-    fn ring(&self, stripe: u32, generation: u32, change: impl FnOnce(&mut StartRing)) {
-        if let Some(stripe) = self.stripes.get(stripe as usize) {
-            stripe.with(|ring| ring.of(generation).map(change));
-        }
+    fn ring<R>(
+        &self,
+        stripe: u32,
+        generation: u32,
+        change: impl FnOnce(&mut StartRing) -> R,
+    ) -> Option<R> {
+        self.stripes.get(stripe as usize)?.with(|ring| ring.of(generation).map(change))
     }
 }
 
@@ -93,6 +106,8 @@ struct StartRing {
     places: [Place; PLACES],
     /// Those whose slice has lost its place to a later one.
     old: u64,
+    /// The latest slice that anybody has entered in.
+    latest: u64,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -102,13 +117,16 @@ struct Place {
 }
 
 impl StartRing {
-    fn enter(&mut self, slice: u64) {
-        let place = &mut self.places[Self::at(slice)];
-        if place.slice < slice {
+    /// Counts a call in, in `slice` or the latest; returns which.
+    fn enter(&mut self, slice: u64) -> u64 {
+        self.latest = self.latest.max(slice);
+        let place = &mut self.places[Self::at(self.latest)];
+        if place.slice < self.latest {
             self.old += core::mem::take(&mut place.calls);
-            place.slice = slice;
+            place.slice = self.latest;
         }
-        *self.count_of(slice) += 1;
+        place.calls += 1;
+        self.latest
     }
 
     fn leave(&mut self, slice: u64) {
@@ -150,7 +168,7 @@ mod tests {
     fn a_call_is_slow_within_an_eighth_after_the_threshold_and_never_before() {
         for started in 0..40 {
             let calls = InFlight::new(Duration::from_nanos(80));
-            let stripe = calls.enter(0, at(started));
+            let (stripe, _) = calls.enter(0, at(started));
             for now in started..400 {
                 let (age, slow) = (now - started, calls.slow(0, at(now)));
                 assert!(age > 80 || slow == 0, "{started} {now}");
@@ -165,7 +183,7 @@ mod tests {
     fn a_slice_that_has_lost_its_place_still_counts_and_is_left() {
         let calls = InFlight::new(Duration::from_nanos(80));
         let times = [5, 165, 325, 1000];
-        let stripes = times.map(|time| calls.enter(0, at(time)));
+        let stripes = times.map(|time| calls.enter(0, at(time)).0);
         assert_eq!(calls.slow(0, at(1000)), 3);
         for (time, stripe) in times.into_iter().zip(stripes) {
             calls.leave(0, stripe, at(time));
@@ -176,10 +194,38 @@ mod tests {
     #[test]
     fn a_call_of_an_earlier_generation_is_nobodys() {
         let calls = InFlight::new(Duration::from_nanos(80));
-        let stripe = calls.enter(0, at(0));
+        let (stripe, _) = calls.enter(0, at(0));
         assert_eq!(calls.slow(1, at(1000)), 0);
         calls.enter(1, at(0));
         calls.leave(0, stripe, at(0));
         assert_eq!(calls.slow(1, at(1000)), 1);
+    }
+
+    #[test]
+    fn time_that_goes_backward_stands_still() {
+        let calls = InFlight::new(Duration::from_nanos(80));
+        let (first, began) = calls.enter(0, at(1000));
+        assert_eq!(began, at(1000));
+        // So far back that its slice has lost its place.
+        let (second, began) = calls.enter(0, at(10));
+        assert_eq!(began, at(1000));
+        assert_eq!(
+            (calls.slow(0, at(10)), calls.slow(0, at(1080)), calls.slow(0, at(1091))),
+            (0, 0, 2)
+        );
+        calls.leave(0, first, at(1000));
+        assert_eq!(calls.slow(0, at(2000)), 1);
+        calls.leave(0, second, began);
+        assert_eq!(calls.slow(0, Timestamp::NEVER), 0);
+    }
+
+    #[test]
+    fn the_end_of_time_is_a_time() {
+        for threshold in [Duration::from_nanos(1), Duration::from_nanos(80), Duration::MAX] {
+            let calls = InFlight::new(threshold);
+            let (stripe, began) = calls.enter(0, Timestamp::NEVER);
+            assert_eq!(calls.slow(0, Timestamp::NEVER), 0, "{threshold:?}");
+            calls.leave(0, stripe, began);
+        }
     }
 }

@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
 mod breaker;
 mod builder;
@@ -16,12 +18,14 @@ mod observer;
 mod open_for;
 mod open_share;
 mod pass;
+mod probe_starts;
 mod refused;
 mod rule;
 mod state;
 mod stats;
 mod throttle;
 mod turn_to_look;
+mod unwinding;
 mod window;
 mod word;
 

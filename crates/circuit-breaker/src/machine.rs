@@ -10,12 +10,14 @@
 //!
 //! Mode and generation change only under the schedule's lock, by one swap of the word. What has to be said to others
 //! (waiters, the observer) is said after the lock is open.
+//!
+//! Any foreign code may panic: the clock, a waker, the observer, the predicate. Whatever has begun when it is called is
+//! finished all the same (`unwinding.rs`): a clock that panics while a call settles is replaced by the latest time that is
+//! known, a panic on the way into the breaker drops a pass, which gives its place back.
 
 mod admit;
 mod settle;
 mod turn;
-
-use alloc::vec::Vec;
 
 use tidegate_core::{
     Clock, Event, Tally, Timestamp,
@@ -31,6 +33,7 @@ use crate::{
     builder::Settings,
     in_flight::InFlight,
     open_share::{Membership, OpenShare},
+    probe_starts::ProbeStarts,
     window::Outcomes,
     word::Word,
 };
@@ -64,7 +67,7 @@ struct Schedule {
     /// Open times drawn ever.
     draws: u64,
     // INVARIANT: with a probe timeout, when each of the probes that the word counts began. Else empty.
-    probes: Vec<Timestamp>,
+    probes: ProbeStarts,
     /// For a breaker of a registry that bounds how many are open.
     membership: Option<Membership>,
 }
@@ -164,8 +167,12 @@ impl<C: Clock, O: Observer> Machine<C, O> {
 
     /// Returns the time if the figures depend on it.
     fn time_of_figures(&self) -> Timestamp {
+        if self.figures_need_time() { self.clock.now() } else { Timestamp::ORIGIN }
+    }
+
+    fn figures_need_time(&self) -> bool {
         let by_window = self.window.as_ref().is_some_and(Outcomes::needs_time);
-        if by_window || self.in_flight.is_some() { self.clock.now() } else { Timestamp::ORIGIN }
+        by_window || self.in_flight.is_some()
     }
 
     pub(crate) fn state(&self) -> State {

@@ -6,16 +6,16 @@ use tidegate_core::primitive::Arc;
 
 use crate::{Refused, Snapshot, State};
 
-/// Hears of what a breaker does by itself. The default `()` hears nothing and costs nothing.
+/// Hears of what a breaker does, by itself or because it was told to. The default `()` hears nothing and costs nothing.
 ///
 /// The methods run on the thread that caused the event, after the event, with every lock open and every waiter woken:
 /// they may use the breaker. Two events may be heard out of order by different threads; [`Transition::generation`]
-/// tells which came first. Changes made by `reset` and the `force_…` methods are not events: who calls them knows.
+/// tells which came first.
 ///
 /// # Panics
 ///
 /// A panic goes to the caller whose call caused the event; the breaker has changed all the same. If that caller is
-/// already unwinding, because its call panicked, the process aborts.
+/// already unwinding, because its call panicked, the observer's panic ends there (without `std` it aborts the process).
 ///
 /// # Examples
 ///
@@ -62,6 +62,18 @@ pub trait Observer {
         let _ = transition;
     }
 
+    /// It was told to be closed with fresh counts: [`Breaker::reset`](crate::Breaker::reset), also of a closed breaker.
+    fn on_reset(&self, transition: &Transition) {
+        let _ = transition;
+    }
+
+    /// It was told what to be until told otherwise: [`force_open`](crate::Breaker::force_open),
+    /// [`force_closed`](crate::Breaker::force_closed) or [`observe_only`](crate::Breaker::observe_only). `to` says which; it
+    /// may be the state that it had.
+    fn on_force(&self, transition: &Transition) {
+        let _ = transition;
+    }
+
     /// It has turned a caller away.
     fn on_refuse(&self, refused: &Refused) {
         let _ = refused;
@@ -83,12 +95,20 @@ impl<O: Observer + ?Sized> Observer for Arc<O> {
         (**self).on_close(transition);
     }
 
+    fn on_reset(&self, transition: &Transition) {
+        (**self).on_reset(transition);
+    }
+
+    fn on_force(&self, transition: &Transition) {
+        (**self).on_force(transition);
+    }
+
     fn on_refuse(&self, refused: &Refused) {
         (**self).on_refuse(refused);
     }
 }
 
-/// A change of state that a breaker made by itself.
+/// A change of state, or a fresh start in the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Transition {
@@ -105,7 +125,7 @@ pub struct Transition {
 }
 
 impl Transition {
-    /// Tells `observer` by the method that is meant for this change.
+    /// Tells `observer` by the method that is meant for this change, made by the breaker itself.
     pub(crate) fn tell<O: Observer>(&self, observer: &O) {
         match self.to {
             _ if self.open_for.is_some() => observer.on_trip(self),

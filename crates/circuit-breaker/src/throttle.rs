@@ -16,6 +16,7 @@ use crate::{
     BuildError,
     open_for::scatter,
     turn_to_look::TurnToLook,
+    unwinding::{contain_second, with_or},
     window::{Call, Outcomes, Window},
 };
 
@@ -177,7 +178,12 @@ impl<C: Clock> Throttle<C> {
             Outcome::Failure => self.tally.add(FAILURES, 1),
             Outcome::Ignored => return self.tally.add(IGNORED, 1),
         }
-        self.record(outcome == Outcome::Failure, self.clock.now());
+        // A clock that panics takes no outcome along: it counts as one of the latest. A call that panics is settled while
+        // it unwinds.
+        contain_second(|| {
+            let record = |now| self.record(outcome == Outcome::Failure, now);
+            with_or(|| self.clock.now(), Timestamp::ORIGIN, record);
+        });
     }
 }
 

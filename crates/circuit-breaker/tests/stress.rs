@@ -5,14 +5,14 @@ use core::{mem, num::NonZeroUsize, time::Duration};
 use std::{
     sync::{
         Arc, Barrier,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     thread,
 };
 
 use tidegate_circuit_breaker::{
-    Breaker, KeyedBreaker, ManualClock, Observer, OpenFor, Refused, State, Transition, TripRule,
-    Wait, Window,
+    Breaker, CancelToken, KeyedBreaker, ManualClock, Observer, OpenFor, Refused, State, Transition,
+    TripRule, Wait, Window,
 };
 
 const THREADS: u64 = 4;
@@ -123,12 +123,13 @@ fn every_pass_is_counted_once_and_nothing_gets_stuck() {
             .observer(heard.clone())
             .build()
             .unwrap();
-        let is_over = AtomicBool::new(false);
+        let is_over = CancelToken::new();
         let counts = thread::scope(|s| {
             let watcher = s.spawn(|| {
                 let mut changes = breaker.state_changes();
-                while !is_over.load(Ordering::Acquire) {
-                    changes.next().wait();
+                let mut seen = State::Closed;
+                while let Ok(change) = changes.next().or_cancelled(&is_over).wait() {
+                    assert_ne!(mem::replace(&mut seen, change.state), change.state);
                 }
             });
             let threads: Vec<_> = (0..THREADS)
@@ -140,8 +141,7 @@ fn every_pass_is_counted_once_and_nothing_gets_stuck() {
             let counts = threads.into_iter().map(|thread| thread.join().unwrap());
             let counts = counts.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
             // Whatever it does and whatever was leaked: as time passes somebody gets in, and it closes.
-            is_over.store(true, Ordering::Release);
-            breaker.force_open();
+            is_over.cancel();
             watcher.join().unwrap();
             breaker.reset();
             counts

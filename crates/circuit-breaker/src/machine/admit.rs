@@ -5,7 +5,9 @@ use core::time::Duration;
 use tidegate_core::{Clock, Timestamp, primitive::atomic::Ordering};
 
 use super::{Blocked, Machine, WRITTEN_OFF};
-use crate::{Observer, Pass, Refused, RefusedReason, State, Transition, word::Word};
+use crate::{
+    Observer, Pass, Refused, RefusedReason, State, Transition, unwinding::on_panic, word::Word,
+};
 
 /// A pass, or `None` if the state has changed on the way and has to be looked at again.
 type Answer<'a, C, O> = Option<Pass<'a, C, O>>;
@@ -53,6 +55,11 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         self.look(word)
     }
 
+    /// As [`admit`](Self::admit), for a waiter that was woken, maybe for a probe's place: a panic wakes the next one.
+    pub(crate) fn admit_woken(&self) -> Result<Pass<'_, C, O>, Blocked> {
+        on_panic(|| self.admit(), || self.changed.notify(1))
+    }
+
     /// Lets the caller in by what is found when looking at `word`, and again as long as that changes.
     fn look(&self, mut word: Word) -> Result<Pass<'_, C, O>, Blocked> {
         loop {
@@ -77,11 +84,11 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         };
         let is_watched = word.state() != State::ForcedClosed;
         if is_watched && in_flight.is_due(now) && self.is_met(&self.figures(word, now)) {
-            self.trip(word, None);
+            self.trip(word, now, None);
             return None;
         }
-        let stripe = in_flight.enter(word.generation(), now);
-        Some(Pass::new(self, word.with_stripe(stripe), now))
+        let (stripe, start) = in_flight.enter(word.generation(), now);
+        Some(Pass::new(self, word.with_stripe(stripe), start))
     }
 
     /// Returns the time if it is past that of an open breaker.
@@ -120,21 +127,22 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             if current.generation() != word.generation() {
                 return Found::Changed;
             }
-            let overdue = schedule.probes.iter().filter(|start| **start + timeout <= now).count();
-            if overdue > 0 {
+            let due = schedule.probes.first_due(timeout);
+            if due.is_some_and(|due| due <= now) {
+                let overdue = schedule.probes.overdue(timeout, now);
                 return Found::Overdue(overdue, self.open(schedule, now, None));
             }
             if current.probes() >= self.settings.probes {
-                return Found::Full(schedule.probes.iter().min().map(|start| *start + timeout));
+                return Found::Full(due);
             }
             self.update(|word| word.with_probes(word.probes() + 1));
-            schedule.probes.push(now);
+            schedule.probes.add(now);
             Found::Place
         });
         match found {
             Found::Changed => Ok(None),
             Found::Overdue(probes, transition) => {
-                self.tally.add(WRITTEN_OFF, probes as u64);
+                self.tally.add(WRITTEN_OFF, probes);
                 self.announce(&transition);
                 Ok(None)
             }
@@ -148,7 +156,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
 enum Found {
     Changed,
     /// So many probes have taken too long.
-    Overdue(usize, Transition),
+    Overdue(u64, Transition),
     /// Nothing changes before this time unless a probe ends.
     Full(Option<Timestamp>),
     Place,

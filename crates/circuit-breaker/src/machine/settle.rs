@@ -5,7 +5,12 @@ use core::time::Duration;
 use tidegate_core::{Clock, Outcome, Timestamp, primitive::atomic::Ordering};
 
 use super::{FAILURES, IGNORED, LATE, Machine, SLOW, SUCCESSES};
-use crate::{Observer, State, Transition, window::Call, word::Word};
+use crate::{
+    Observer, State, Transition,
+    unwinding::{contain_second, with_or},
+    window::Call,
+    word::Word,
+};
 
 impl<C: Clock, O: Observer> Machine<C, O> {
     /// Settles the call that entered with `ticket`, at `started` if that matters.
@@ -16,27 +21,32 @@ impl<C: Clock, O: Observer> Machine<C, O> {
                 self.tally.add(SUCCESSES, 1);
             }
             Outcome::Ignored if ticket.admits_plainly() => self.tally.add(IGNORED, 1),
-            _ => self.settle_slowly(ticket, started, outcome),
-        }
-    }
-
-    #[cold]
-    fn settle_slowly(&self, ticket: Word, started: Timestamp, outcome: Outcome) {
-        if ticket.admits_all() {
-            self.settle_call(ticket, started, outcome, None);
-        } else {
-            self.settle_probe(ticket, started, outcome, None);
+            _ => self.settle_slowly(ticket, started, outcome, None),
         }
     }
 
     /// Settles a failure after which the breaker opens for `open_for`, whatever the rule says.
     #[cold]
     pub(crate) fn fail_and_open(&self, ticket: Word, started: Timestamp, open_for: Duration) {
-        if ticket.admits_all() {
-            self.settle_call(ticket, started, Outcome::Failure, Some(open_for));
-        } else {
-            self.settle_probe(ticket, started, Outcome::Failure, Some(open_for));
-        }
+        self.settle_slowly(ticket, started, Outcome::Failure, Some(open_for));
+    }
+
+    #[cold]
+    fn settle_slowly(
+        &self,
+        ticket: Word,
+        started: Timestamp,
+        outcome: Outcome,
+        open_for: Option<Duration>,
+    ) {
+        // A call that panics is settled while it unwinds.
+        contain_second(|| {
+            if ticket.admits_all() {
+                self.settle_call(ticket, started, outcome, open_for);
+            } else {
+                self.settle_probe(ticket, started, outcome, open_for);
+            }
+        });
     }
 
     fn settle_call(
@@ -57,19 +67,39 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         let Some(streak) = self.count_streak(ticket, failed) else {
             return self.tally.add(LATE, 1);
         };
-        let now = if ticket.is_timed() { self.clock.now() } else { self.time_of_figures() };
-        let call = Call { failed, slow: self.was_slow(ticket, started, now) };
+        let settle =
+            |now| self.settle_counted(ticket.with_streak(streak), started, now, failed, open_for);
+        if ticket.is_timed() || self.figures_need_time() {
+            with_or(|| self.clock.now(), started, settle);
+        } else {
+            settle(Timestamp::ORIGIN);
+        }
+    }
+
+    /// Settles a call that the word has counted, with the streak it made.
+    fn settle_counted(
+        &self,
+        counted: Word,
+        started: Timestamp,
+        now: Timestamp,
+        failed: bool,
+        open_for: Option<Duration>,
+    ) {
+        let call = Call { failed, slow: self.was_slow(counted, started, now) };
         self.count(call);
-        if ticket.state() == State::ForcedClosed {
+        if counted.state() == State::ForcedClosed {
             return;
         }
         if let Some(window) = &self.window {
-            window.record(ticket.generation(), call, now);
+            window.record(counted.generation(), call, now);
+        }
+        if open_for.is_some() {
+            return self.trip(counted, now, open_for);
         }
         if failed || call.slow || self.settings.predicate.is_some() {
-            let figures = self.figures(ticket.with_streak(streak), now);
-            if open_for.is_some() || self.is_met(&figures) {
-                self.trip(ticket, open_for);
+            let figures = self.figures(counted, now);
+            if self.is_met(&figures) {
+                self.trip(counted, now, None);
             }
         }
     }
@@ -100,8 +130,25 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         outcome: Outcome,
         open_for: Option<Duration>,
     ) {
+        let settle = |now| self.settle_probe_at(ticket, started, now, outcome, open_for);
+        if outcome == Outcome::Ignored {
+            // It only gives its place back, for which no time is needed.
+            return settle(started);
+        }
+        // ORDERING: Relaxed: at least as new as what the ticket's word made visible.
+        let over = Timestamp::from_nanos(self.open_until.load(Ordering::Relaxed));
         // Foreign code, so before the lock.
-        let now = self.clock.now();
+        with_or(|| self.clock.now(), started.max(over), settle);
+    }
+
+    fn settle_probe_at(
+        &self,
+        ticket: Word,
+        started: Timestamp,
+        now: Timestamp,
+        outcome: Outcome,
+        open_for: Option<Duration>,
+    ) {
         let call = Call {
             failed: outcome == Outcome::Failure,
             slow: outcome != Outcome::Ignored && self.was_slow(ticket, started, now),
@@ -121,9 +168,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
                 self.update(|word| word.with_streak(streak));
                 return Settled::Moved(self.close(schedule, now, None));
             }
-            if let Some(at) = schedule.probes.iter().position(|start| *start == started) {
-                schedule.probes.swap_remove(at);
-            }
+            schedule.probes.remove(started);
             self.update(|word| word.with_probes(word.probes() - 1).with_streak(streak));
             Settled::FreedPlace
         });

@@ -2,24 +2,34 @@
 
 use core::time::Duration;
 
-use tidegate_core::{Clock, Event, Timestamp, primitive::atomic::Ordering, wake_list::each};
+use tidegate_core::{Clock, Timestamp, primitive::atomic::Ordering};
 
 use super::{Machine, Schedule, TRIPS};
-use crate::{Observer, Pass, State, Transition, open_for::scatter, word::Word};
+use crate::{
+    Observer, Pass, State, Transition,
+    open_for::scatter,
+    unwinding::{in_any_case, with_or},
+    word::Word,
+};
 
 impl<C: Clock, O: Observer> Machine<C, O> {
-    /// Trips unless the generation of `ticket` is over.
+    /// Trips unless the generation of `ticket` is over. `known` is the time if the clock panics.
     #[cold]
-    pub(super) fn trip(&self, ticket: Word, open_for: Option<Duration>) {
-        let now = self.clock.now();
-        let moved = self.schedule.with(|schedule| {
-            // Whoever else saw the rule met in this generation may have tripped already.
-            let is_current = self.load().generation() == ticket.generation();
-            is_current.then(|| self.open(schedule, now, open_for))
-        });
-        if let Some(transition) = moved {
-            self.announce(&transition);
-        }
+    pub(super) fn trip(&self, ticket: Word, known: Timestamp, open_for: Option<Duration>) {
+        with_or(
+            || self.clock.now(),
+            known,
+            |now| {
+                let moved = self.schedule.with(|schedule| {
+                    // Whoever else saw the rule met in this generation may have tripped already.
+                    let is_current = self.load().generation() == ticket.generation();
+                    is_current.then(|| self.open(schedule, now, open_for))
+                });
+                if let Some(transition) = moved {
+                    self.announce(&transition);
+                }
+            },
+        );
     }
 
     /// Goes half-open from `open`, whose time is over, and lets the first probe in.
@@ -31,7 +41,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             }
             let transition = self.advance(schedule, State::HalfOpen, now, None);
             if self.settings.probe_timeout.is_some() {
-                schedule.probes.push(now);
+                schedule.probes.add(now);
             }
             Some(transition)
         })?;
@@ -41,18 +51,25 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         Some(pass)
     }
 
-    /// Puts the breaker in `state`, whatever it does now.
-    pub(crate) fn force(&self, state: State) {
-        self.schedule.with(|schedule| {
-            schedule.trips = 0;
-            self.next_generation(schedule, state);
-        });
-        self.notify();
+    /// Puts the breaker in `state`, whatever it does now, and tells the observer by `hear`.
+    pub(crate) fn force(&self, state: State, hear: fn(&O, &Transition)) {
+        // A clock that panics does not keep the breaker from what it is told.
+        with_or(
+            || self.time_of_figures(),
+            Timestamp::ORIGIN,
+            |now| {
+                let transition = self.schedule.with(|schedule| {
+                    schedule.trips = 0;
+                    self.advance(schedule, state, now, None)
+                });
+                in_any_case(|| self.notify(), || hear(&self.observer, &transition));
+            },
+        );
     }
 
     /// Wakes who wants to enter and who watches, also if a waker panics on the way.
     fn notify(&self) {
-        each([&self.changed, &self.turned].into_iter(), Event::notify_all);
+        in_any_case(|| self.changed.notify_all(), || self.turned.notify_all());
     }
 
     /// Trips. Under the schedule's lock.
@@ -92,7 +109,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         self.advance(schedule, State::Closed, now, withheld)
     }
 
-    /// Makes a change of its own accord. Under the schedule's lock.
+    /// Makes a change. Under the schedule's lock.
     fn advance(
         &self,
         schedule: &mut Schedule,
@@ -128,8 +145,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         if transition.open_for.is_some() {
             self.tally.add(TRIPS, 1);
         }
-        // The waiters first: an observer may panic.
-        self.notify();
-        transition.tell(&self.observer);
+        // The waiters first; whoever panics, the others hear of it.
+        in_any_case(|| self.notify(), || transition.tell(&self.observer));
     }
 }

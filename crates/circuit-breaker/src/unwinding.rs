@@ -1,0 +1,111 @@
+//! What is done all the same when foreign code panics: a clock, a waker, an observer, a predicate.
+
+use core::cell::Cell;
+
+pub(crate) use self::imp::contain_second;
+
+/// Calls `foreign`, then `rest`, also if `foreign` panics.
+pub(crate) fn in_any_case(foreign: impl FnOnce(), rest: impl FnOnce()) {
+    let _rest = Rest(Some(rest));
+    foreign();
+}
+
+/// Calls `rest` with what `foreign` returns or, if it panics, with `instead`.
+pub(crate) fn with_or<T: Copy>(foreign: impl FnOnce() -> T, instead: T, rest: impl FnOnce(T)) {
+    let found = Cell::new(instead);
+    in_any_case(|| found.set(foreign()), || rest(found.get()));
+}
+
+/// Calls `foreign`, and `rest` only if it panics.
+pub(crate) fn on_panic<T>(foreign: impl FnOnce() -> T, rest: impl FnOnce()) -> T {
+    let mut rest = Rest(Some(rest));
+    let found = foreign();
+    rest.0 = None;
+    found
+}
+
+/// Calls what it holds when it is dropped.
+struct Rest<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> Drop for Rest<F> {
+    fn drop(&mut self) {
+        if let Some(rest) = self.0.take() {
+            contain_second(rest);
+        }
+    }
+}
+
+#[cfg(feature = "std")]
+mod imp {
+    use core::{mem, panic::AssertUnwindSafe};
+    use std::{panic::catch_unwind, thread::panicking};
+
+    /// Runs `code`; a panic of it ends here if the thread is unwinding already, where it would abort the process. Its
+    /// message has been printed by the panic hook.
+    pub(crate) fn contain_second(code: impl FnOnce()) {
+        if panicking() { contain(code) } else { code() }
+    }
+
+    /// The code's captures are not looked at again after a panic, which is what unwind safety asks for.
+    #[cold]
+    fn contain(code: impl FnOnce()) {
+        let Err(payload) = catch_unwind(AssertUnwindSafe(code)) else { return };
+        // A payload may panic when it is dropped, and what that panics with, too. There it ends: with a leak.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            mem::forget(payload);
+        }
+    }
+}
+
+#[cfg(not(feature = "std"))]
+mod imp {
+    /// Runs `code`. Without std nobody can catch a panic.
+    pub(crate) fn contain_second(code: impl FnOnce()) {
+        code();
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use core::panic::AssertUnwindSafe;
+    use std::panic::{catch_unwind, panic_any, resume_unwind};
+
+    use alloc::boxed::Box;
+
+    use super::*;
+
+    /// A payload that panics when it is dropped, and panics with another such payload `self.0` times.
+    struct Chain(u32);
+
+    impl Drop for Chain {
+        fn drop(&mut self) {
+            if self.0 > 0 {
+                panic_any(Self(self.0 - 1));
+            }
+        }
+    }
+
+    fn panic_quietly() {
+        resume_unwind(Box::new("foreign"));
+    }
+
+    #[test]
+    fn what_is_done_in_any_case_is_done_once() {
+        let calls = Cell::new(0);
+        let count = || calls.set(calls.get() + 1);
+        in_any_case(|| (), count);
+        assert_eq!(calls.get(), 1);
+        catch_unwind(AssertUnwindSafe(|| in_any_case(panic_quietly, count))).unwrap_err();
+        assert_eq!(calls.get(), 2);
+        on_panic(|| (), count);
+        assert_eq!(calls.get(), 2);
+        catch_unwind(AssertUnwindSafe(|| on_panic(panic_quietly, count))).unwrap_err();
+        assert_eq!(calls.get(), 3);
+    }
+
+    #[test]
+    fn a_second_panic_and_its_payloads_end_while_the_first_goes_on() {
+        let unwound = catch_unwind(|| in_any_case(panic_quietly, || panic_any(Chain(3))));
+        assert_eq!(unwound.unwrap_err().downcast_ref(), Some(&"foreign"));
+    }
+}
