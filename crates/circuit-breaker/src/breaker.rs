@@ -1,22 +1,18 @@
 //! The breaker.
 
-use core::future::Future;
+use core::fmt;
 
-use tidegate_core::{
-    Clock, Gate, Outcome, SystemClock, Timer,
-    gate::{RunAsync, Verdict},
-    primitive::Arc,
-};
+use tidegate_core::{Clock, Gate, SystemClock, Timer, gate::OwnedGate, primitive::Arc};
 
 use crate::{
-    Builder, Closed, Enter, FailFast, Observer, Pass, Refused, State, StateChanges, Stats,
-    machine::Machine, open_share::OpenShare,
+    Builder, ByVerdict, Closed, Enter, EnterOwned, FailFast, Observer, OwnedFailFast, OwnedPass,
+    Pass, Refused, State, StateChanges, Stats, machine::Machine, open_share::OpenShare,
 };
 
 /// Lets calls through while they work, refuses them while they fail, and finds out with a few probes when they work
 /// again.
 ///
-/// `C` is the clock it reads, `O` hears of what it does. The [`State`] has a picture of how it goes from one to the
+/// `C` is the clock it reads, `O` hears of what it does, `J` says what counts as a failure. The [`State`] has a picture of how it goes from one to the
 /// next, [`Builder`] what can be set.
 ///
 /// # Fairness
@@ -52,9 +48,9 @@ use crate::{
 /// assert_eq!(breaker.state(), State::Closed);
 /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
 /// ```
-#[derive(Debug)]
-pub struct Breaker<C = SystemClock, O = ()> {
+pub struct Breaker<C = SystemClock, O = (), J = ByVerdict> {
     fail_fast: FailFast<C, O>,
+    pub(crate) classifier: J,
 }
 
 impl Breaker {
@@ -69,7 +65,7 @@ impl Breaker {
     /// Creates a closed breaker with the defaults: trips after 5 failures in a row, opens for 60 s ±20 %, lets one probe
     /// through at a time and closes when one has succeeded.
     pub fn new() -> Self {
-        Self::from_machine(Machine::new(Default::default(), 0, SystemClock, ()))
+        Self::from_machine(Machine::new(Default::default(), 0, SystemClock, ()), ByVerdict)
     }
 }
 
@@ -80,12 +76,13 @@ impl Default for Breaker {
     }
 }
 
-impl<C: Clock, O: Observer> Breaker<C, O> {
-    pub(crate) fn from_machine(machine: Machine<C, O>) -> Self {
-        Self { fail_fast: FailFast { machine } }
+impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
+    pub(crate) fn from_machine(machine: Machine<C, O>, classifier: J) -> Self {
+        Self { fail_fast: FailFast { machine }, classifier }
     }
 
-    fn machine(&self) -> &Machine<C, O> {
+    #[inline]
+    pub(crate) fn machine(&self) -> &Machine<C, O> {
         &self.fail_fast.machine
     }
 
@@ -136,69 +133,10 @@ impl<C: Clock, O: Observer> Breaker<C, O> {
         Enter::new(self.machine())
     }
 
-    /// Runs `act` if the breaker lets it, and settles by what it returns: see [`Verdict`] for what counts as a failure,
-    /// and [`Judged`](crate::gate::Judged) for an opinion of your own. A panic counts as a failure. Never waits.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused`]; then `act` was not run.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use tidegate_circuit_breaker::{Breaker, Outcome, gate::Judged};
-    ///
-    /// let breaker = Breaker::new();
-    /// // The caller's own fault says nothing about the server.
-    /// let status = breaker.call(|| Judged::new(404, Outcome::Ignored)).unwrap().value;
-    /// assert_eq!((status, breaker.stats().ignored), (404, 1));
-    /// ```
-    pub fn call<R: Verdict>(&self, act: impl FnOnce() -> R) -> Result<R, Refused> {
-        let attempt =
-            self.fail_fast.run_or_else(|| Attempt(Ok(act())), |refused| Attempt(Err(refused)));
-        attempt.0
-    }
-
-    /// Runs `act` if the breaker lets it, else `fallback`. Otherwise as [`call`](Self::call).
-    pub fn call_or_else<R: Verdict>(
-        &self,
-        act: impl FnOnce() -> R,
-        fallback: impl FnOnce(Refused) -> R,
-    ) -> R {
-        self.fail_fast.run_or_else(act, fallback)
-    }
-
-    /// Runs `future` if the breaker lets it when first polled, and settles by its output. A panic counts as a failure.
-    ///
-    /// Waits for `future`, never for the breaker; that would be `breaker.run_async(future)`, from [`Gate`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped while `future` runs, the call counts as ignored. Dropped before it is polled, it leaves no trace.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused`]; then `future` was not polled.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use tidegate_circuit_breaker::{Breaker, Wait};
-    ///
-    /// let breaker = Breaker::new();
-    /// let answer = breaker.call_async(async { Ok::<_, ()>(7) }).wait();
-    /// assert_eq!(answer, Ok(Ok(7)));
-    /// ```
-    pub fn call_async<F>(&self, future: F) -> RunAsync<&FailFast<C, O>, F>
-    where
-        F: Future<Output: Verdict>,
-    {
-        self.fail_fast.run_async(future)
-    }
-
     /// Returns the breaker as a gate that refuses at once where the breaker itself would wait.
     ///
-    /// For a row of gates in which the others may be waited for: `(breaker.fail_fast(), &limiter)`.
+    /// For a row of gates in which the others may be waited for: `(breaker.fail_fast(), &limiter)`. For a row that moves into
+    /// a task or a thread there is [`fail_fast_owned`](Self::fail_fast_owned).
     ///
     /// # Examples
     ///
@@ -212,6 +150,26 @@ impl<C: Clock, O: Observer> Breaker<C, O> {
     /// ```
     pub fn fail_fast(&self) -> &FailFast<C, O> {
         &self.fail_fast
+    }
+
+    /// Returns the breaker as a gate that refuses at once and keeps it alive: for what moves into a task or a thread, where an
+    /// `Arc` of the breaker itself would wait. It needs a target with compare-and-swap; elsewhere there is
+    /// [`OwnedFailFast`]'s `From`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{sync::Arc, thread};
+    /// use tidegate_circuit_breaker::{Breaker, Gate};
+    ///
+    /// let breaker = Arc::new(Breaker::new());
+    /// let gate = breaker.clone().fail_fast_owned();
+    /// thread::spawn(|| gate.run(|| Err::<(), _>("no route"))).join().unwrap().unwrap().unwrap_err();
+    /// assert_eq!(breaker.stats().failures, 1);
+    /// ```
+    #[cfg(target_has_atomic = "ptr")]
+    pub fn fail_fast_owned(self: Arc<Self>) -> OwnedFailFast<C, O, J> {
+        self.into()
     }
 
     /// Refuses everybody until [`reset`](Self::reset), [`force_closed`](Self::force_closed) or
@@ -300,7 +258,8 @@ impl<C: Clock, O: Observer> Breaker<C, O> {
     }
 }
 
-impl<'a, C: Timer, O: Observer> Gate for &'a Breaker<C, O> {
+/// Waits where [`Breaker::fail_fast`] refuses.
+impl<'a, C: Timer, O: Observer, J> Gate for &'a Breaker<C, O, J> {
     type Pass = Pass<'a, C, O>;
     type Refused = Refused;
     type Enter = Enter<'a, C, O>;
@@ -315,11 +274,26 @@ impl<'a, C: Timer, O: Observer> Gate for &'a Breaker<C, O> {
     }
 }
 
-/// What [`Breaker::call`] returns, judged by what was called.
-struct Attempt<R>(Result<R, Refused>);
+/// Waits where [`OwnedFailFast`] refuses: the two are different types, so that neither is taken for the
+/// other.
+impl<C: Timer, O: Observer, J> OwnedGate for Breaker<C, O, J> {
+    type Pass = OwnedPass<C, O, J>;
+    type Refused = Refused;
+    type Enter = EnterOwned<C, O, J>;
 
-impl<R: Verdict> Verdict for Attempt<R> {
-    fn outcome(&self) -> Outcome {
-        self.0.as_ref().map_or(Outcome::Ignored, Verdict::outcome)
+    #[inline]
+    fn try_enter_owned(breaker: Arc<Self>) -> Result<OwnedPass<C, O, J>, Refused> {
+        let parts = breaker.machine().enter()?.into_parts();
+        Ok(OwnedPass::new(breaker, parts))
+    }
+
+    fn enter_owned(breaker: Arc<Self>) -> EnterOwned<C, O, J> {
+        EnterOwned::new(breaker)
+    }
+}
+
+impl<C: fmt::Debug, O: fmt::Debug, J> fmt::Debug for Breaker<C, O, J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Breaker").field("fail_fast", &self.fail_fast).finish_non_exhaustive()
     }
 }

@@ -4,11 +4,11 @@ use core::{fmt, time::Duration};
 
 use alloc::{format, string::String};
 
-use tidegate_core::{Clock, SystemClock, primitive::Arc};
+use tidegate_core::{Clock, Outcome, SystemClock, primitive::Arc};
 
 use crate::{
-    Breaker, Observer, OpenFor, Snapshot, TripRule, machine::Machine, rule::Predicate,
-    word::COUNT_MAX,
+    Breaker, ByError, ByVerdict, Observer, OpenFor, Snapshot, TripRule, machine::Machine,
+    rule::Predicate, word::COUNT_MAX,
 };
 
 /// What the machine goes by; checked before it is built.
@@ -56,16 +56,17 @@ impl Default for Settings {
 /// );
 /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 #[must_use = "a builder does nothing until it builds"]
-pub struct Builder<C = SystemClock, O = ()> {
+pub struct Builder<C = SystemClock, O = (), J = ByVerdict> {
     settings: Settings,
     seed: u64,
     clock: C,
     observer: O,
+    classifier: J,
 }
 
-impl<C, O> Builder<C, O> {
+impl<C, O, J> Builder<C, O, J> {
     /// When to trip. Default: 5 failures in a row.
     pub fn trip_on(mut self, rule: TripRule) -> Self {
         self.settings.rule = rule;
@@ -81,7 +82,9 @@ impl<C, O> Builder<C, O> {
     ///
     /// # Panics
     ///
-    /// A panic of the predicate goes to the caller whose call it was asked about; that call has been counted.
+    /// A panic of the predicate goes to the caller whose call it was asked about; that call has been counted. If that caller is
+    /// already unwinding, because its call panicked, the predicate's panic ends there and means no (without `std` it aborts
+    /// the process).
     ///
     /// # Examples
     ///
@@ -168,13 +171,92 @@ impl<C, O> Builder<C, O> {
     }
 
     /// The clock to read. Default: the system's.
-    pub fn clock<D>(self, clock: D) -> Builder<D, O> {
-        Builder { settings: self.settings, seed: self.seed, clock, observer: self.observer }
+    pub fn clock<D>(self, clock: D) -> Builder<D, O, J> {
+        let Self { settings, seed, observer, classifier, .. } = self;
+        Builder { settings, seed, clock, observer, classifier }
     }
 
     /// Who hears of trips and the like. Default: nobody.
-    pub fn observer<P>(self, observer: P) -> Builder<C, P> {
-        Builder { settings: self.settings, seed: self.seed, clock: self.clock, observer }
+    pub fn observer<P>(self, observer: P) -> Builder<C, P, J> {
+        let Self { settings, seed, clock, classifier, .. } = self;
+        Builder { settings, seed, clock, observer, classifier }
+    }
+
+    /// What counts as a failure, by the result of a call: said once here, and not at each call. Default: what the result's own
+    /// [`Verdict`](crate::gate::Verdict) says.
+    ///
+    /// It goes for what is called by the breaker's own methods: [`call`](Breaker::call), [`call_or_else`](Breaker::call_or_else),
+    /// [`call_async`](Breaker::call_async), [`run`](Breaker::run), [`run_async`](Breaker::run_async). A row of gates goes by
+    /// the result's verdict, for all its gates alike: wrap the result by [`Breaker::classify`] there.
+    ///
+    /// The closure names the type of its argument. A breaker that sees several types has a
+    /// [`classifier`](Self::classifier) of a type of its own, or looks at the error only
+    /// ([`classify_errors`](Self::classify_errors)).
+    ///
+    /// # Panics
+    ///
+    /// A panic of the classifier goes to the caller, and the call has failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_circuit_breaker::{Breaker, Outcome};
+    ///
+    /// let breaker = Breaker::builder()
+    ///     .classify(|status: &u16| match status {
+    ///         500.. => Outcome::Failure,
+    ///         400.. => Outcome::Ignored,
+    ///         _ => Outcome::Success,
+    ///     })
+    ///     .build()?;
+    /// assert_eq!(breaker.call(|| 404), Ok(404));
+    /// assert_eq!((breaker.stats().ignored, breaker.stats().failures), (1, 0));
+    /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
+    /// ```
+    pub fn classify<R: ?Sized, F: Fn(&R) -> Outcome>(self, classifier: F) -> Builder<C, O, F> {
+        self.classifier(classifier)
+    }
+
+    /// What counts as a failure, by the error of a call, whatever the type beside it; `Ok` is a success. Otherwise as
+    /// [`classify`](Self::classify).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_circuit_breaker::{Breaker, Outcome};
+    ///
+    /// enum Error {
+    ///     TimedOut,
+    ///     NotFound,
+    ///     NotModified,
+    /// }
+    ///
+    /// let breaker = Breaker::builder()
+    ///     .classify_errors(|error: &Error| match error {
+    ///         Error::TimedOut => Outcome::Failure,
+    ///         Error::NotFound => Outcome::Ignored,
+    ///         Error::NotModified => Outcome::Success,
+    ///     })
+    ///     .build()?;
+    /// let _ = breaker.call(|| Err::<u32, _>(Error::TimedOut));
+    /// let _ = breaker.call(|| Err::<String, _>(Error::NotFound));
+    /// let _ = breaker.call(|| Err::<(), _>(Error::NotModified));
+    /// let stats = breaker.stats();
+    /// assert_eq!((stats.failures, stats.ignored, stats.successes), (1, 1, 1));
+    /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
+    /// ```
+    pub fn classify_errors<E: ?Sized, F>(self, judge: F) -> Builder<C, O, ByError<F>>
+    where
+        F: Fn(&E) -> Outcome,
+    {
+        self.classifier(ByError { judge })
+    }
+
+    /// What counts as a failure, by a type of yours: see [`Classifier`](crate::Classifier). Otherwise as
+    /// [`classify`](Self::classify).
+    pub fn classifier<L>(self, classifier: L) -> Builder<C, O, L> {
+        let Self { settings, seed, clock, observer, .. } = self;
+        Builder { settings, seed, clock, observer, classifier }
     }
 
     /// Builds the breaker, closed.
@@ -182,14 +264,15 @@ impl<C, O> Builder<C, O> {
     /// # Errors
     ///
     /// [`BuildError`] if a setting is out of range.
-    pub fn build(self) -> Result<Breaker<C, O>, BuildError>
+    pub fn build(self) -> Result<Breaker<C, O, J>, BuildError>
     where
         C: Clock,
         O: Observer,
     {
         self.check()?;
         let settings = Arc::new(self.settings);
-        Ok(Breaker::from_machine(Machine::new(settings, self.seed, self.clock, self.observer)))
+        let machine = Machine::new(settings, self.seed, self.clock, self.observer);
+        Ok(Breaker::from_machine(machine, self.classifier))
     }
 
     pub(crate) fn check(&self) -> Result<(), BuildError> {
@@ -210,18 +293,30 @@ impl<C, O> Builder<C, O> {
     }
 
     /// Returns what makes breakers with these settings, which they share; the number of each changes its seed.
-    pub(crate) fn into_maker(self) -> impl Fn(u64) -> Breaker<C, O>
+    pub(crate) fn into_maker(self) -> impl Fn(u64) -> Breaker<C, O, J>
     where
         C: Clock + Clone,
         O: Observer + Clone,
+        J: Clone,
     {
         let settings = Arc::new(self.settings);
-        let (seed, clock, observer) = (self.seed, self.clock, self.observer);
+        let Self { seed, clock, observer, classifier, .. } = self;
         move |number| {
             let seed = seed.wrapping_add(number);
             let machine = Machine::new(settings.clone(), seed, clock.clone(), observer.clone());
-            Breaker::from_machine(machine)
+            Breaker::from_machine(machine, classifier.clone())
         }
+    }
+}
+
+impl<C: fmt::Debug, O: fmt::Debug, J> fmt::Debug for Builder<C, O, J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("settings", &self.settings)
+            .field("seed", &self.seed)
+            .field("clock", &self.clock)
+            .field("observer", &self.observer)
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,18 +8,116 @@ use core::{
 };
 
 use pin_project_lite::pin_project;
-use tidegate_core::{Timer, Timestamp, event::Waiter};
+use tidegate_core::{Timer, Timestamp, event::Waiter, primitive::Arc};
 
-use crate::{Observer, Pass, Refused, RefusedReason, machine::Machine};
+use crate::{
+    Breaker, ByVerdict, Observer, OwnedPass, Pass, Refused, RefusedReason, machine::Machine,
+};
 
 pin_project! {
     /// Future of [`Breaker::enter`](crate::Breaker::enter).
+    ///
+    /// # Panics
+    ///
+    /// The future panics if it is polled after it was ready.
     #[must_use = "futures do nothing unless awaited or waited for"]
     pub struct Enter<'a, C, O = ()>
     where
         C: Timer,
     {
-        machine: &'a Machine<C, O>,
+        // `None` once it was ready.
+        machine: Option<&'a Machine<C, O>>,
+        #[pin]
+        approach: Approach<C>,
+    }
+}
+
+impl<'a, C: Timer, O: Observer> Enter<'a, C, O> {
+    pub(crate) fn new(machine: &'a Machine<C, O>) -> Self {
+        Self { machine: Some(machine), approach: Approach::new() }
+    }
+}
+
+impl<'a, C: Timer, O: Observer> Future for Enter<'a, C, O> {
+    type Output = Result<Pass<'a, C, O>, Refused>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let machine = this.machine.expect("polled after it was ready");
+        let entered = ready!(this.approach.poll(machine, cx));
+        *this.machine = None;
+        Poll::Ready(entered)
+    }
+}
+
+impl<C: Timer, O> fmt::Debug for Enter<'_, C, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Enter").field("approach", &self.approach).finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// Future of the [`enter`](tidegate_core::Gate::enter) of an `Arc<Breaker>`: as [`Enter`], and borrows nothing.
+    ///
+    /// # Panics
+    ///
+    /// The future panics if it is polled after it was ready.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{sync::Arc, thread};
+    /// use tidegate_circuit_breaker::{Breaker, Gate, Wait};
+    ///
+    /// let breaker = Arc::new(Breaker::new());
+    /// let enter = breaker.clone().enter();
+    /// thread::spawn(|| enter.wait().unwrap().success()).join().unwrap();
+    /// assert_eq!(breaker.stats().successes, 1);
+    /// ```
+    #[must_use = "futures do nothing unless awaited or waited for"]
+    pub struct EnterOwned<C, O = (), J = ByVerdict>
+    where
+        C: Timer,
+    {
+        // Before the breaker that it is registered with. `None` once it was ready.
+        #[pin]
+        approach: Approach<C>,
+        breaker: Option<Arc<Breaker<C, O, J>>>,
+    }
+}
+
+impl<C: Timer, O, J> EnterOwned<C, O, J> {
+    pub(crate) fn new(breaker: Arc<Breaker<C, O, J>>) -> Self {
+        Self { approach: Approach::new(), breaker: Some(breaker) }
+    }
+}
+
+impl<C: Timer, O: Observer, J> Future for EnterOwned<C, O, J> {
+    type Output = Result<OwnedPass<C, O, J>, Refused>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let breaker = this.breaker.as_ref().expect("polled after it was ready");
+        let entered = ready!(this.approach.poll(breaker.machine(), cx)).map(Pass::into_parts);
+        let breaker = this.breaker.take();
+        Poll::Ready(
+            entered.map(|parts| OwnedPass::new(breaker.expect("present until ready"), parts)),
+        )
+    }
+}
+
+impl<C: Timer, O, J> fmt::Debug for EnterOwned<C, O, J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnterOwned").field("approach", &self.approach).finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// How far a caller is on its way into a breaker.
+    struct Approach<C>
+    where
+        C: Timer,
+    {
         waiter: Waiter,
         // When the open time ends, as of the latest look; `None` while only a change can help.
         until: Option<Timestamp>,
@@ -29,18 +127,17 @@ pin_project! {
     }
 }
 
-impl<'a, C: Timer, O: Observer> Enter<'a, C, O> {
-    pub(crate) fn new(machine: &'a Machine<C, O>) -> Self {
-        Self { machine, waiter: Waiter::new(), until: None, sleep: None }
+impl<C: Timer> Approach<C> {
+    fn new() -> Self {
+        Self { waiter: Waiter::new(), until: None, sleep: None }
     }
-}
 
-impl<'a, C: Timer, O: Observer> Future for Enter<'a, C, O> {
-    type Output = Result<Pass<'a, C, O>, Refused>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll<'m, O: Observer>(
+        self: Pin<&mut Self>,
+        machine: &'m Machine<C, O>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Pass<'m, C, O>, Refused>> {
         let mut this = self.project();
-        let machine = *this.machine;
         loop {
             let mut until = *this.until;
             let entered = this.waiter.poll_until(&machine.changed, cx, &mut || match machine
@@ -74,9 +171,9 @@ impl<'a, C: Timer, O: Observer> Future for Enter<'a, C, O> {
     }
 }
 
-impl<C: Timer, O> fmt::Debug for Enter<'_, C, O> {
+impl<C: Timer> fmt::Debug for Approach<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Enter")
+        f.debug_struct("Approach")
             .field("waiter", &self.waiter)
             .field("until", &self.until)
             .finish_non_exhaustive()

@@ -7,11 +7,12 @@ use core::{
     task::{Context, Poll},
 };
 
-use tidegate_core::{Clock, Gate, SystemClock};
+use tidegate_core::{Clock, Gate, SystemClock, primitive::Arc};
 
-use crate::{Observer, Pass, Refused, machine::Machine};
+use crate::{Breaker, ByVerdict, Observer, OwnedPass, Pass, Refused, machine::Machine};
 
-/// A [`Breaker`](crate::Breaker) as a gate that never waits: [`Breaker::fail_fast`](crate::Breaker::fail_fast).
+/// A [`Breaker`] as a gate that never waits, borrowed: [`Breaker::fail_fast`]. [`OwnedFailFast`] is its
+/// owned form.
 #[derive(Debug)]
 pub struct FailFast<C = SystemClock, O = ()> {
     pub(crate) machine: Machine<C, O>,
@@ -29,6 +30,89 @@ impl<'a, C: Clock, O: Observer> Gate for &'a FailFast<C, O> {
 
     fn enter(self) -> TryEnter<'a, C, O> {
         TryEnter { machine: Some(&self.machine) }
+    }
+}
+
+/// A [`Breaker`] as a gate that never waits, with a share in it: what moves into a task or a thread.
+///
+/// An `Arc<Breaker>` is a gate, too, and *waits* while the breaker is open. So what shall fail fast is kept, handed on and
+/// asked for as this type, which does not wait by any of its methods; it is made by
+/// [`Breaker::fail_fast_owned`], by [`KeyedBreaker::fail_fast`](crate::KeyedBreaker::fail_fast) and from an `Arc`. Its passes
+/// are [owned](OwnedPass).
+///
+/// # Examples
+///
+/// ```
+/// use std::{sync::Arc, thread};
+/// use tidegate_circuit_breaker::{Breaker, Gate, OwnedFailFast, RefusedReason, Wait};
+///
+/// let breaker = Arc::new(Breaker::new());
+/// let gate: OwnedFailFast = breaker.clone().fail_fast_owned();
+/// breaker.force_open();
+/// let call = gate.clone().run_async(async { Ok::<_, ()>(7) });
+/// let refused = thread::spawn(|| call.wait().unwrap_err()).join().unwrap();
+/// assert_eq!(refused.reason, RefusedReason::ForcedOpen);
+/// gate.breaker().reset();
+/// assert_eq!(gate.run(|| Ok::<_, ()>(7)), Ok(Ok(7)));
+/// ```
+pub struct OwnedFailFast<C = SystemClock, O = (), J = ByVerdict> {
+    breaker: Arc<Breaker<C, O, J>>,
+}
+
+impl<C, O, J> OwnedFailFast<C, O, J> {
+    /// Returns the breaker.
+    pub const fn breaker(&self) -> &Arc<Breaker<C, O, J>> {
+        &self.breaker
+    }
+}
+
+impl<C, O, J> From<Arc<Breaker<C, O, J>>> for OwnedFailFast<C, O, J> {
+    fn from(breaker: Arc<Breaker<C, O, J>>) -> Self {
+        Self { breaker }
+    }
+}
+
+impl<C, O, J> Clone for OwnedFailFast<C, O, J> {
+    fn clone(&self) -> Self {
+        Self { breaker: self.breaker.clone() }
+    }
+}
+
+impl<C: Clock, O: Observer, J> Gate for OwnedFailFast<C, O, J> {
+    type Pass = OwnedPass<C, O, J>;
+    type Refused = Refused;
+    type Enter = TryEnterOwned<C, O, J>;
+
+    #[inline]
+    fn try_enter(self) -> Result<OwnedPass<C, O, J>, Refused> {
+        let parts = self.breaker.machine().enter()?.into_parts();
+        Ok(OwnedPass::new(self.breaker, parts))
+    }
+
+    fn enter(self) -> TryEnterOwned<C, O, J> {
+        TryEnterOwned { gate: Some(self) }
+    }
+}
+
+/// Borrows as [`Breaker::fail_fast`] does.
+impl<'a, C: Clock, O: Observer, J> Gate for &'a OwnedFailFast<C, O, J> {
+    type Pass = Pass<'a, C, O>;
+    type Refused = Refused;
+    type Enter = TryEnter<'a, C, O>;
+
+    #[inline]
+    fn try_enter(self) -> Result<Pass<'a, C, O>, Refused> {
+        self.breaker.fail_fast().try_enter()
+    }
+
+    fn enter(self) -> TryEnter<'a, C, O> {
+        self.breaker.fail_fast().enter()
+    }
+}
+
+impl<C: fmt::Debug, O: fmt::Debug, J> fmt::Debug for OwnedFailFast<C, O, J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnedFailFast").field("breaker", &self.breaker).finish()
     }
 }
 
@@ -69,5 +153,26 @@ impl<'a, C: Clock, O: Observer> Future for TryEnter<'a, C, O> {
 impl<C, O> fmt::Debug for TryEnter<'_, C, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TryEnter").field("is_ready", &self.machine.is_none()).finish()
+    }
+}
+
+/// Future of [`OwnedFailFast`]'s [`enter`](Gate::enter): as [`TryEnter`], and borrows nothing.
+#[must_use = "futures do nothing unless awaited or waited for"]
+pub struct TryEnterOwned<C = SystemClock, O = (), J = ByVerdict> {
+    // `None` once it was ready.
+    gate: Option<OwnedFailFast<C, O, J>>,
+}
+
+impl<C: Clock, O: Observer, J> Future for TryEnterOwned<C, O, J> {
+    type Output = Result<OwnedPass<C, O, J>, Refused>;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(self.gate.take().expect("polled after it was ready").try_enter())
+    }
+}
+
+impl<C, O, J> fmt::Debug for TryEnterOwned<C, O, J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TryEnterOwned").field("is_ready", &self.gate.is_none()).finish()
     }
 }

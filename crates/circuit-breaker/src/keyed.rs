@@ -13,7 +13,9 @@ use tidegate_core::{
     },
 };
 
-use crate::{Breaker, BuildError, Builder, Observer, State, open_share::OpenShare};
+use crate::{
+    Breaker, BuildError, Builder, ByVerdict, Observer, OwnedFailFast, State, open_share::OpenShare,
+};
 
 /// A breaker for each key (a host, a tenant, a shard), made on first use, for no more than `max_keys` of them.
 ///
@@ -44,16 +46,16 @@ use crate::{Breaker, BuildError, Builder, Observer, State, open_share::OpenShare
 /// assert_eq!(hosts.state("down.example"), State::Open);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct KeyedBreaker<K, C = SystemClock, O = ()> {
-    breakers: Keyed<K, Arc<Breaker<C, O>>>,
-    make: Box<Make<K, C, O>>,
+pub struct KeyedBreaker<K, C = SystemClock, O = (), J = ByVerdict> {
+    breakers: Keyed<K, Arc<Breaker<C, O, J>>>,
+    make: Box<Make<K, C, O, J>>,
     // `None`: all of them may be open.
     open_share: Option<Arc<OpenShare>>,
 }
 
-type Make<K, C, O> = dyn Fn(&K) -> Breaker<C, O> + Send + Sync;
+type Make<K, C, O, J> = dyn Fn(&K) -> Breaker<C, O, J> + Send + Sync;
 
-impl<K, C, O> KeyedBreaker<K, C, O>
+impl<K, C, O, J> KeyedBreaker<K, C, O, J>
 where
     K: Hash + Eq,
     C: Clock,
@@ -65,10 +67,11 @@ where
     /// # Errors
     ///
     /// [`BuildError`] if a setting is out of range.
-    pub fn new(max_keys: NonZeroUsize, builder: Builder<C, O>) -> Result<Self, BuildError>
+    pub fn new(max_keys: NonZeroUsize, builder: Builder<C, O, J>) -> Result<Self, BuildError>
     where
         C: Clone + Send + Sync + 'static,
         O: Clone + Send + Sync + 'static,
+        J: Clone + Send + Sync + 'static,
     {
         builder.check()?;
         let (make, made) = (builder.into_maker(), AtomicU64::new(0));
@@ -105,7 +108,7 @@ where
     /// ```
     pub fn from_fn(
         max_keys: NonZeroUsize,
-        make: impl Fn(&K) -> Breaker<C, O> + Send + Sync + 'static,
+        make: impl Fn(&K) -> Breaker<C, O, J> + Send + Sync + 'static,
     ) -> Self {
         Self { breakers: Keyed::new(max_keys), make: Box::new(make), open_share: None }
     }
@@ -156,11 +159,14 @@ where
 
     /// Returns the breaker of `key`, made if there is none. It is the key's for as long as somebody holds it.
     ///
+    /// As a gate the `Arc` waits, and gives passes that own; `&*gate` waits, and gives passes that borrow;
+    /// [`fail_fast`](Self::fail_fast) does not wait.
+    ///
     /// # Errors
     ///
     /// [`TooManyKeys`] if `key` is new and every breaker that the search met refuses, was forced or is held: all of them if
     /// there are no more than 64, else the next 64, as [`Keyed`] says.
-    pub fn gate<Q>(&self, key: &Q) -> Result<Arc<Breaker<C, O>>, TooManyKeys>
+    pub fn gate<Q>(&self, key: &Q) -> Result<Arc<Breaker<C, O, J>>, TooManyKeys>
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
@@ -174,6 +180,32 @@ where
         self.breakers.get_or_insert_with(key, make, Breaker::is_forgettable)
     }
 
+    /// Returns the breaker of `key` as a gate that refuses at once where the `Arc` of [`gate`](Self::gate) would wait in a row
+    /// of gates.
+    ///
+    /// # Errors
+    ///
+    /// As [`gate`](Self::gate).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::num::NonZeroUsize;
+    /// use tidegate_circuit_breaker::{Breaker, Gate, KeyedBreaker};
+    ///
+    /// let hosts = KeyedBreaker::<String>::new(NonZeroUsize::MIN, Breaker::builder())?;
+    /// let gate = hosts.fail_fast("example.org")?;
+    /// hosts.gate("example.org")?.force_open();
+    /// std::thread::spawn(|| gate.run(|| ()).unwrap_err()).join().unwrap();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn fail_fast<Q>(&self, key: &Q) -> Result<OwnedFailFast<C, O, J>, TooManyKeys>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    {
+        self.gate(key).map(OwnedFailFast::from)
+    }
+
     /// Returns what the breaker of `key` does at the moment; `Closed` if there is none.
     pub fn state<Q>(&self, key: &Q) -> State
     where
@@ -183,7 +215,7 @@ where
     }
 
     /// Forgets the breaker of `key`, whatever it does, and returns it if there was one. Who holds it can go on using it.
-    pub fn remove<Q>(&self, key: &Q) -> Option<Arc<Breaker<C, O>>>
+    pub fn remove<Q>(&self, key: &Q) -> Option<Arc<Breaker<C, O, J>>>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
@@ -212,7 +244,7 @@ where
     /// assert_eq!(open, [7]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn for_each(&self, mut f: impl FnMut(&K, &Breaker<C, O>)) {
+    pub fn for_each(&self, mut f: impl FnMut(&K, &Breaker<C, O, J>)) {
         self.breakers.for_each(|key, breaker| f(key, breaker));
     }
 
@@ -232,7 +264,7 @@ where
     }
 }
 
-impl<K, C, O> fmt::Debug for KeyedBreaker<K, C, O> {
+impl<K, C, O, J> fmt::Debug for KeyedBreaker<K, C, O, J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyedBreaker").field("breakers", &self.breakers).finish_non_exhaustive()
     }

@@ -8,7 +8,9 @@ extern crate std;
 
 mod breaker;
 mod builder;
+mod call;
 mod changes;
+mod classifier;
 mod enter;
 mod fail_fast;
 mod in_flight;
@@ -17,6 +19,7 @@ mod machine;
 mod observer;
 mod open_for;
 mod open_share;
+mod owned_pass;
 mod pass;
 mod probe_starts;
 mod refused;
@@ -38,17 +41,20 @@ pub use tidegate_core::{
 pub use self::{
     breaker::Breaker,
     builder::{BuildError, Builder},
+    call::{CallAsync, CallAsyncOwned, RunClassified},
     changes::{Closed, NextChange, StateChange, StateChanges},
-    enter::Enter,
-    fail_fast::{FailFast, TryEnter},
+    classifier::{ByError, ByVerdict, Classifier},
+    enter::{Enter, EnterOwned},
+    fail_fast::{FailFast, OwnedFailFast, TryEnter, TryEnterOwned},
     keyed::KeyedBreaker,
     observer::{Observer, Transition},
     open_for::OpenFor,
+    owned_pass::OwnedPass,
     pass::Pass,
     refused::{Refused, RefusedReason},
     rule::TripRule,
     state::State,
     stats::{Snapshot, Stats},
-    throttle::{Throttle, ThrottlePass, ThrottleStats, Throttled},
+    throttle::{OwnedThrottlePass, Throttle, ThrottlePass, ThrottleStats, Throttled},
     window::Window,
 };

@@ -16,6 +16,7 @@
 //! known, a panic on the way into the breaker drops a pass, which gives its place back.
 
 mod admit;
+mod renew;
 mod settle;
 mod turn;
 

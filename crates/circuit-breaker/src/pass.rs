@@ -95,6 +95,16 @@ impl<'a, C: Clock, O: Observer> Pass<'a, C, O> {
 impl<C: Clock, O: Observer> gate::Pass for Pass<'_, C, O> {
     type Refused = Refused;
 
+    fn pause(&mut self) {
+        self.machine.pause(&mut self.ticket, self.started);
+    }
+
+    /// Looks at the breaker again. If its state has changed, the caller enters anew: an open breaker refuses. The start of
+    /// the call becomes that of this call.
+    fn renew(&mut self) -> Result<(), Refused> {
+        self.machine.renew(&mut self.ticket, &mut self.started)
+    }
+
     #[inline]
     fn settle(self, outcome: Outcome) {
         Pass::settle(self, outcome);

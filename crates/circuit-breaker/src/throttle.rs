@@ -8,8 +8,12 @@ use core::{
 };
 
 use tidegate_core::{
-    Clock, Gate, Outcome, SystemClock, Tally, Timestamp, gate,
-    primitive::atomic::{AtomicU64, Ordering},
+    Clock, Gate, Outcome, SystemClock, Tally, Timestamp,
+    gate::{self, OwnedGate},
+    primitive::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use crate::{
@@ -120,6 +124,10 @@ impl<C: Clock> Throttle<C> {
     ///
     /// [`Throttled`] with the probability that it had.
     pub fn try_enter(&self) -> Result<ThrottlePass<'_, C>, Throttled> {
+        self.admit().map(|()| ThrottlePass { throttle: self })
+    }
+
+    fn admit(&self) -> Result<(), Throttled> {
         let now = self.clock.now();
         let probability = self.probability(now);
         if probability > 0.0 && self.draw(now) < probability {
@@ -127,7 +135,7 @@ impl<C: Clock> Throttle<C> {
             self.tally.add(REFUSED, 1);
             return Err(Throttled { probability });
         }
-        Ok(ThrottlePass { throttle: self })
+        Ok(())
     }
 
     /// Returns what it has seen.
@@ -202,6 +210,23 @@ impl<'a, C: Clock> Gate for &'a Throttle<C> {
     }
 }
 
+/// Gives passes that own.
+impl<C: Clock> OwnedGate for Throttle<C> {
+    type Pass = OwnedThrottlePass<C>;
+    type Refused = Throttled;
+    type Enter = Ready<Result<OwnedThrottlePass<C>, Throttled>>;
+
+    fn try_enter_owned(throttle: Arc<Self>) -> Result<OwnedThrottlePass<C>, Throttled> {
+        throttle.admit()?;
+        Ok(OwnedThrottlePass { throttle: Some(throttle) })
+    }
+
+    /// Decides at once, at the call.
+    fn enter_owned(throttle: Arc<Self>) -> Self::Enter {
+        ready(Self::try_enter_owned(throttle))
+    }
+}
+
 /// The right to make one call, to be settled by how it went. Dropped unsettled, it counts as ignored.
 #[must_use = "dropping it unsettled says nothing about the call"]
 pub struct ThrottlePass<'a, C: Clock> {
@@ -226,6 +251,57 @@ impl<C: Clock> Drop for ThrottlePass<'_, C> {
 impl<C: Clock> fmt::Debug for ThrottlePass<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ThrottlePass")
+    }
+}
+
+/// A [`ThrottlePass`] that keeps its throttle alive and borrows nothing: what an `Arc<Throttle>` lets callers in with.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use std::{sync::Arc, thread};
+/// use tidegate_circuit_breaker::{Gate, ManualClock, Throttle};
+///
+/// let throttle = Throttle::with_clock(2.0, Duration::from_secs(100), ManualClock::new())?;
+/// let throttle = Arc::new(throttle);
+/// let gate = throttle.clone();
+/// thread::spawn(|| gate.run(|| Err::<(), _>("overloaded"))).join().unwrap().unwrap().unwrap_err();
+/// assert_eq!(throttle.stats().failures, 1);
+/// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
+/// ```
+#[must_use = "dropping it unsettled says nothing about the call"]
+pub struct OwnedThrottlePass<C: Clock = SystemClock> {
+    // `None` once it is settled.
+    throttle: Option<Arc<Throttle<C>>>,
+}
+
+impl<C: Clock> OwnedThrottlePass<C> {
+    fn settle_once(&mut self, outcome: Outcome) {
+        // It is settled whatever panics on the way, so it may be taken first.
+        if let Some(throttle) = self.throttle.take() {
+            throttle.settle(outcome);
+        }
+    }
+}
+
+impl<C: Clock> gate::Pass for OwnedThrottlePass<C> {
+    type Refused = Throttled;
+
+    fn settle(mut self, outcome: Outcome) {
+        self.settle_once(outcome);
+    }
+}
+
+impl<C: Clock> Drop for OwnedThrottlePass<C> {
+    fn drop(&mut self) {
+        self.settle_once(Outcome::Ignored);
+    }
+}
+
+impl<C: Clock> fmt::Debug for OwnedThrottlePass<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OwnedThrottlePass")
     }
 }
 

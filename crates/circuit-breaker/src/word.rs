@@ -15,7 +15,7 @@ pub(crate) const COUNT_MAX: u32 = (1 << 13) - 1;
 /// | 2 | `GUARDED` | set in the states that do not let everybody through | the same |
 /// | 3 | `RECORDED` | every success is looked at, not only counted | nobody: a setting |
 /// | 4 | `TIMED` | calls are timed, so `RECORDED` is set, too | nobody: a setting |
-/// | 5 | – | zero | nobody |
+/// | 5 | `PAUSED` | in a ticket: the call is not timed, as it waits for a later gate; else zero | its pass |
 /// | 6–18 | probes | half-open: probes in flight | CAS to enter, or entering under the lock; settling, under the lock |
 /// | 19–31 | streak | half-open: probes that succeeded | settling a probe, under the lock |
 /// |  |  | else: failures since the last success, at most [`COUNT_MAX`] | CAS by whoever settles |
@@ -33,6 +33,7 @@ const MODES: u64 = 0b111;
 const GUARDED: u64 = 0b100;
 const RECORDED: u64 = 0b1000;
 const TIMED: u64 = 0b1_0000;
+const PAUSED: u64 = 0b10_0000;
 const PROBES_AT: u32 = 6;
 const STREAK_AT: u32 = 19;
 const GENERATION_AT: u32 = 32;
@@ -104,10 +105,20 @@ impl Word {
         (self.0 >> STREAK_AT & COUNT) as u32
     }
 
-    /// Returns the word without its counts: what a pass remembers of the state it was given in.
+    /// Returns the word without its counts: what a pass remembers of the state it was given in. It is not paused.
     #[inline]
     pub(crate) const fn ticket(self) -> Self {
-        Self(self.0 & !(COUNT << PROBES_AT | COUNT << STREAK_AT))
+        Self(self.0 & !(COUNT << PROBES_AT | COUNT << STREAK_AT | PAUSED))
+    }
+
+    /// Returns the ticket of a call that is not timed.
+    pub(crate) const fn paused(self) -> Self {
+        Self(self.0 | PAUSED)
+    }
+
+    #[inline]
+    pub(crate) const fn is_paused(self) -> bool {
+        self.0 & PAUSED != 0
     }
 
     pub(crate) const fn with_probes(self, probes: u32) -> Self {
@@ -179,6 +190,8 @@ mod tests {
             let timed = Word::INITIAL.with_settings(false, true).next(state);
             let ticket = timed.with_streak(7).with_stripe(COUNT_MAX);
             assert_eq!((ticket.stripe(), ticket.ticket()), (COUNT_MAX, timed));
+            assert!(ticket.paused().is_paused() && !ticket.is_paused());
+            assert_eq!(ticket.paused().with_stripe(7), timed.with_stripe(7));
         }
     }
 

@@ -268,6 +268,12 @@ pub trait Pass: Sized {
     /// Why it may no longer be used; what its gate refuses with.
     type Refused: core::error::Error;
 
+    /// Says that a later gate has to be waited for: the action does not begin yet.
+    ///
+    /// A gate that measures how long actions take does not count the time until [`renew`](Self::renew). A row of gates calls
+    /// this once, when the wait begins.
+    fn pause(&mut self) {}
+
     /// Says that the wait for a later gate is over: the action begins only now.
     ///
     /// A gate that measures how long actions take counts from here. One that would no longer let the caller in refuses,

@@ -57,7 +57,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         open_for: Option<Duration>,
     ) {
         // Out before it is in the window: seen twice, it might trip the breaker.
-        if let Some(in_flight) = &self.in_flight {
+        if let Some(in_flight) = self.in_flight.as_ref().filter(|_| !ticket.is_paused()) {
             in_flight.leave(ticket.generation(), ticket.stripe(), started);
         }
         if outcome == Outcome::Ignored {
@@ -168,7 +168,9 @@ impl<C: Clock, O: Observer> Machine<C, O> {
                 self.update(|word| word.with_streak(streak));
                 return Settled::Moved(self.close(schedule, now, None));
             }
-            schedule.probes.remove(started);
+            if !ticket.is_paused() {
+                schedule.probes.remove(started);
+            }
             self.update(|word| word.with_probes(word.probes() - 1).with_streak(streak));
             Settled::FreedPlace
         });
@@ -186,7 +188,9 @@ impl<C: Clock, O: Observer> Machine<C, O> {
 
     fn was_slow(&self, ticket: Word, started: Timestamp, now: Timestamp) -> bool {
         let threshold = self.settings.rule.threshold();
-        ticket.is_timed() && threshold.is_some_and(|threshold| now.since(started) > threshold)
+        ticket.is_timed()
+            && !ticket.is_paused()
+            && threshold.is_some_and(|threshold| now.since(started) > threshold)
     }
 
     fn count(&self, call: Call) {

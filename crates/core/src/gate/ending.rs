@@ -33,6 +33,12 @@ impl<P: Pass> Guarded<P> {
         self.into_pass().settle(outcome);
     }
 
+    pub(super) fn pause(&mut self) {
+        if let Some(pass) = &mut self.pass {
+            pass.pause();
+        }
+    }
+
     pub(super) fn renew(&mut self) -> Result<(), P::Refused> {
         self.pass.as_mut().map_or(Ok(()), P::renew)
     }

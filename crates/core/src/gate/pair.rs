@@ -35,6 +35,11 @@ impl<A: core::error::Error, B: core::error::Error> core::error::Error for PairRe
 impl<A: Pass, B: Pass> Pass for (A, B) {
     type Refused = PairRefused<A::Refused, B::Refused>;
 
+    fn pause(&mut self) {
+        self.0.pause();
+        self.1.pause();
+    }
+
     fn renew(&mut self) -> Result<(), Self::Refused> {
         self.0.renew().map_err(PairRefused::First)?;
         self.1.renew().map_err(PairRefused::Second)
@@ -116,11 +121,14 @@ impl<A: Gate, B: Gate> Future for EnterPair<A, B> {
             };
             stage.set(Stage::Second { first, waited: false, enter: second.enter() });
         }
-        let StageNow::Second { waited, enter, .. } = stage.as_mut().project() else {
+        let StageNow::Second { first, waited, enter } = stage.as_mut().project() else {
             panic!("polled after it was ready");
         };
         let Poll::Ready(second) = enter.poll(cx) else {
-            *waited = true;
+            if !*waited {
+                *waited = true;
+                first.pause();
+            }
             return Poll::Pending;
         };
         let second = second.map(|pass| Guarded::new(pass, Ending::GiveBack));

@@ -1,0 +1,287 @@
+//! Calls behind a breaker, settled by its classifier.
+
+use core::{
+    fmt,
+    future::Future,
+    ops::Deref,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use pin_project_lite::pin_project;
+use tidegate_core::{
+    Clock, Gate, Outcome, SystemClock, Timer,
+    gate::{Judged, RunAsync},
+    primitive::Arc,
+};
+
+use crate::{Breaker, ByVerdict, Classifier, FailFast, Observer, OwnedFailFast, Refused};
+
+impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
+    /// Runs `act` if the breaker lets it, and settles by what it returns, as the breaker's [`Classifier`] judges it: without
+    /// one see [`Verdict`](crate::gate::Verdict) for what counts as a failure, and [`Judged`] for an opinion of your own. A panic counts as a
+    /// failure, also one of the classifier. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]; then `act` was not run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_circuit_breaker::{Breaker, Outcome, gate::Judged};
+    ///
+    /// let breaker = Breaker::new();
+    /// // The caller's own fault says nothing about the server.
+    /// let status = breaker.call(|| Judged::new(404, Outcome::Ignored)).unwrap().value;
+    /// assert_eq!((status, breaker.stats().ignored), (404, 1));
+    /// ```
+    pub fn call<R>(&self, act: impl FnOnce() -> R) -> Result<R, Refused>
+    where
+        J: Classifier<R>,
+    {
+        let judged = self.fail_fast().run_or_else(
+            || {
+                let Judged { value, outcome } = self.classify(act());
+                Judged::new(Ok(value), outcome)
+            },
+            |refused| Judged::new(Err(refused), Outcome::Ignored),
+        );
+        judged.value
+    }
+
+    /// Runs `act` if the breaker lets it, else `fallback`. Otherwise as [`call`](Self::call).
+    pub fn call_or_else<R>(&self, act: impl FnOnce() -> R, fallback: impl FnOnce(Refused) -> R) -> R
+    where
+        J: Classifier<R>,
+    {
+        self.call(act).unwrap_or_else(fallback)
+    }
+
+    /// Runs `future` if the breaker lets it when first polled, and settles by its output as [`call`](Self::call) does. A panic
+    /// counts as a failure.
+    ///
+    /// Waits for `future`, never for the breaker; that would be [`run_async`](Self::run_async). It borrows the breaker; for a
+    /// task that outlives it there is [`call_async_owned`](Self::call_async_owned).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped while `future` runs, the call counts as ignored. Dropped before it is polled, it leaves no trace.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]; then `future` was not polled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_circuit_breaker::{Breaker, Wait};
+    ///
+    /// let breaker = Breaker::new();
+    /// let answer = breaker.call_async(async { Ok::<_, ()>(7) }).wait();
+    /// assert_eq!(answer, Ok(Ok(7)));
+    /// ```
+    pub fn call_async<F>(&self, future: F) -> CallAsync<'_, F, C, O, J>
+    where
+        F: Future,
+        J: Classifier<F::Output>,
+    {
+        CallAsync { run: self.fail_fast().run_async(Judging { breaker: self, future }) }
+    }
+
+    /// Waits on this thread until the breaker lets it in, then runs `act`, and settles as [`call`](Self::call) does.
+    ///
+    /// It is [`Gate::run`] with the breaker's classifier.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] when the breaker is forced open; then `act` was not run.
+    #[cfg(feature = "std")]
+    pub fn run<R>(&self, act: impl FnOnce() -> R) -> Result<R, Refused>
+    where
+        C: Timer,
+        J: Classifier<R>,
+    {
+        Gate::run(self, || self.classify(act())).map(|judged| judged.value)
+    }
+
+    /// Waits until the breaker lets it in, then runs `future`, and settles as [`call`](Self::call) does.
+    ///
+    /// It is [`Gate::run_async`] with the breaker's classifier.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped while it waits, it leaves no trace; dropped while `future` runs, the call counts as ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] when the breaker is forced open; then `future` was not polled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_circuit_breaker::{Breaker, Outcome, Wait};
+    ///
+    /// let breaker = Breaker::builder()
+    ///     .classify(|status: &u16| if *status < 500 { Outcome::Success } else { Outcome::Failure })
+    ///     .build()?;
+    /// assert_eq!(breaker.run_async(async { 503 }).wait(), Ok(503));
+    /// assert_eq!(breaker.stats().failures, 1);
+    /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
+    /// ```
+    pub fn run_async<F>(&self, future: F) -> RunClassified<'_, F, C, O, J>
+    where
+        C: Timer,
+        F: Future,
+        J: Classifier<F::Output>,
+    {
+        RunClassified { run: Gate::run_async(self, Judging { breaker: self, future }) }
+    }
+
+    /// As [`call_or_else`](Self::call_or_else), by the name it has in [`Gate`]: whichever is called, the breaker's classifier
+    /// judges.
+    pub fn run_or_else<R>(&self, act: impl FnOnce() -> R, fallback: impl FnOnce(Refused) -> R) -> R
+    where
+        J: Classifier<R>,
+    {
+        self.call_or_else(act, fallback)
+    }
+
+    /// Returns `result` with the opinion of the breaker's [`Classifier`], for a row of gates, which goes by that.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_circuit_breaker::{Breaker, Gate, Outcome};
+    ///
+    /// let breaker = Breaker::builder()
+    ///     .classify(|status: &u16| if *status < 500 { Outcome::Success } else { Outcome::Failure })
+    ///     .build()?;
+    /// let other = Breaker::new();
+    /// let row = (breaker.fail_fast(), other.fail_fast());
+    /// let status = row.run(|| breaker.classify(503)).unwrap().value;
+    /// assert_eq!((status, breaker.stats().failures, other.stats().failures), (503, 1, 1));
+    /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
+    /// ```
+    pub fn classify<R>(&self, result: R) -> Judged<R>
+    where
+        J: Classifier<R>,
+    {
+        let outcome = self.classifier.outcome(&result);
+        Judged::new(result, outcome)
+    }
+}
+
+/// Calls that keep the breaker alive. They need a target with compare-and-swap.
+#[cfg(target_has_atomic = "ptr")]
+impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
+    /// As [`call_async`](Self::call_async), with a future that borrows nothing of the breaker: for a task.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`call_async`](Self::call_async).
+    ///
+    /// # Errors
+    ///
+    /// As [`call_async`](Self::call_async).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{sync::Arc, thread};
+    /// use tidegate_circuit_breaker::{Breaker, Wait};
+    ///
+    /// let breaker = Arc::new(Breaker::new());
+    /// let call = breaker.clone().call_async_owned(async { Err::<(), _>("no route") });
+    /// assert_eq!(thread::spawn(|| call.wait()).join().unwrap(), Ok(Err("no route")));
+    /// assert_eq!(breaker.stats().failures, 1);
+    /// ```
+    pub fn call_async_owned<F>(self: Arc<Self>, future: F) -> CallAsyncOwned<F, C, O, J>
+    where
+        F: Future,
+        J: Classifier<F::Output>,
+    {
+        let judging = Judging { breaker: self.clone(), future };
+        CallAsyncOwned { run: OwnedFailFast::from(self).run_async(judging) }
+    }
+}
+
+pin_project! {
+    /// A future whose output is judged by a breaker's classifier, within the guard of the pass.
+    struct Judging<B, F> {
+        breaker: B,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<B, F, C, O, J> Future for Judging<B, F>
+where
+    B: Deref<Target = Breaker<C, O, J>>,
+    F: Future,
+    C: Clock,
+    O: Observer,
+    J: Classifier<F::Output>,
+{
+    type Output = Judged<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let output = ready!(this.future.poll(cx));
+        Poll::Ready(this.breaker.classify(output))
+    }
+}
+
+macro_rules! judged_future {
+    ($(#[$meta:meta])* $name:ident<$($lifetime:lifetime,)?>($gate:ty, $breaker:ty, $clock:ident)) => {
+        pin_project! {
+            $(#[$meta])*
+            #[must_use = "futures do nothing unless awaited or waited for"]
+            pub struct $name<$($lifetime,)? F, C = SystemClock, O = (), J = ByVerdict>
+            where
+                $(C: $lifetime, O: $lifetime, J: $lifetime,)?
+                C: $clock,
+                O: Observer,
+            {
+                #[pin]
+                run: RunAsync<$gate, Judging<$breaker, F>>,
+            }
+        }
+
+        impl<$($lifetime,)? F, C, O, J> Future for $name<$($lifetime,)? F, C, O, J>
+        where
+            F: Future,
+            C: $clock,
+            O: Observer,
+            J: Classifier<F::Output>,
+        {
+            type Output = Result<F::Output, Refused>;
+
+            fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+                let judged = ready!(self.project().run.poll(cx));
+                Poll::Ready(judged.map(|judged| judged.value))
+            }
+        }
+
+        impl<$($lifetime,)? F, C: $clock, O: Observer, J> fmt::Debug for $name<$($lifetime,)? F, C, O, J> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).field("run", &self.run).finish()
+            }
+        }
+    };
+}
+
+judged_future! {
+    /// Future of [`Breaker::call_async`].
+    CallAsync<'a,>(&'a FailFast<C, O>, &'a Breaker<C, O, J>, Clock)
+}
+
+judged_future! {
+    /// Future of [`Breaker::call_async_owned`](crate::Breaker).
+    CallAsyncOwned<>(OwnedFailFast<C, O, J>, Arc<Breaker<C, O, J>>, Clock)
+}
+
+judged_future! {
+    /// Future of [`Breaker::run_async`].
+    RunClassified<'a,>(&'a Breaker<C, O, J>, &'a Breaker<C, O, J>, Timer)
+}

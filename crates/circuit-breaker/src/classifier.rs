@@ -1,0 +1,71 @@
+//! What counts as a failure, said once for a breaker.
+
+use tidegate_core::{Outcome, gate::Verdict};
+
+/// Says how a call went, by what it returned: set once for a breaker, by [`Builder::classify`](crate::Builder::classify) and
+/// its relatives.
+///
+/// Every `Fn(&R) -> Outcome` is a classifier. Implement it for a type where one breaker guards calls of several result
+/// types, or where the type needs a name. A classifier that panics has seen a failure.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_circuit_breaker::{Breaker, Classifier, Outcome};
+///
+/// /// Statuses of 500 and above are the server's fault, those of 400 and above the caller's.
+/// struct ByStatus;
+///
+/// impl Classifier<u16> for ByStatus {
+///     fn outcome(&self, status: &u16) -> Outcome {
+///         match status {
+///             500.. => Outcome::Failure,
+///             400.. => Outcome::Ignored,
+///             _ => Outcome::Success,
+///         }
+///     }
+/// }
+///
+/// let breaker = Breaker::builder().classifier(ByStatus).build()?;
+/// for status in [200, 404, 503] {
+///     assert_eq!(breaker.call(|| status), Ok(status));
+/// }
+/// let stats = breaker.stats();
+/// assert_eq!((stats.successes, stats.ignored, stats.failures), (1, 1, 1));
+/// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
+/// ```
+pub trait Classifier<R: ?Sized> {
+    /// Returns how it went.
+    fn outcome(&self, result: &R) -> Outcome;
+}
+
+impl<R: ?Sized, F: Fn(&R) -> Outcome> Classifier<R> for F {
+    #[inline]
+    fn outcome(&self, result: &R) -> Outcome {
+        self(result)
+    }
+}
+
+/// The default [`Classifier`]: a result says itself how it went, by its [`Verdict`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ByVerdict;
+
+impl<R: Verdict> Classifier<R> for ByVerdict {
+    #[inline]
+    fn outcome(&self, result: &R) -> Outcome {
+        result.outcome()
+    }
+}
+
+/// A [`Classifier`] that looks at errors only; `Ok` is a success: [`Builder::classify_errors`](crate::Builder::classify_errors).
+#[derive(Debug, Clone, Copy)]
+pub struct ByError<F> {
+    pub(crate) judge: F,
+}
+
+impl<T, E, F: Fn(&E) -> Outcome> Classifier<Result<T, E>> for ByError<F> {
+    #[inline]
+    fn outcome(&self, result: &Result<T, E>) -> Outcome {
+        result.as_ref().err().map_or(Outcome::Success, &self.judge)
+    }
+}

@@ -1,0 +1,104 @@
+//! The right to make one call, with a share in the breaker.
+
+use core::{fmt, time::Duration};
+
+use tidegate_core::{Clock, Outcome, SystemClock, Timestamp, gate, primitive::Arc};
+
+use crate::{Breaker, ByVerdict, Observer, Refused, word::Word};
+
+/// A [`Pass`](crate::Pass) that keeps its breaker alive and borrows nothing: what an `Arc<Breaker>` and an
+/// [`OwnedFailFast`](crate::OwnedFailFast) let callers in with. Dropped unsettled, it counts as ignored.
+///
+/// # Examples
+///
+/// ```
+/// use std::{sync::Arc, thread};
+/// use tidegate_circuit_breaker::{Breaker, Gate};
+///
+/// let breaker = Arc::new(Breaker::new());
+/// let pass = breaker.clone().fail_fast_owned().try_enter().unwrap();
+/// thread::spawn(move || pass.failure()).join().unwrap();
+/// assert_eq!(breaker.stats().failures, 1);
+/// ```
+#[must_use = "dropping it unsettled says nothing about the call"]
+pub struct OwnedPass<C: Clock = SystemClock, O: Observer = (), J = ByVerdict> {
+    // `None` once it is settled.
+    breaker: Option<Arc<Breaker<C, O, J>>>,
+    ticket: Word,
+    started: Timestamp,
+}
+
+impl<C: Clock, O: Observer, J> OwnedPass<C, O, J> {
+    pub(crate) fn new(breaker: Arc<Breaker<C, O, J>>, parts: (Word, Timestamp)) -> Self {
+        let (ticket, started) = parts;
+        Self { breaker: Some(breaker), ticket, started }
+    }
+
+    /// The call worked.
+    pub fn success(self) {
+        self.settle(Outcome::Success);
+    }
+
+    /// The call failed, and that says something about what was called.
+    pub fn failure(self) {
+        self.settle(Outcome::Failure);
+    }
+
+    /// The call says nothing: it was cancelled, or failed by the caller's own fault.
+    pub fn ignore(self) {
+        self.settle(Outcome::Ignored);
+    }
+
+    /// The call failed, and the server said for how long to stay away: see [`Pass::failure_open_for`](crate::Pass::failure_open_for).
+    pub fn failure_open_for(mut self, duration: Duration) {
+        if let Some(breaker) = self.breaker.take() {
+            breaker.machine().fail_and_open(self.ticket, self.started, duration);
+        }
+    }
+
+    /// Settles by an outcome found elsewhere.
+    pub fn settle(mut self, outcome: Outcome) {
+        self.settle_once(outcome);
+    }
+
+    fn settle_once(&mut self, outcome: Outcome) {
+        // It is settled whatever panics on the way, so it may be taken first.
+        if let Some(breaker) = self.breaker.take() {
+            breaker.machine().settle(self.ticket, self.started, outcome);
+        }
+    }
+}
+
+impl<C: Clock, O: Observer, J> gate::Pass for OwnedPass<C, O, J> {
+    type Refused = Refused;
+
+    fn pause(&mut self) {
+        if let Some(breaker) = &self.breaker {
+            breaker.machine().pause(&mut self.ticket, self.started);
+        }
+    }
+
+    fn renew(&mut self) -> Result<(), Refused> {
+        let Some(breaker) = &self.breaker else { return Ok(()) };
+        breaker.machine().renew(&mut self.ticket, &mut self.started)
+    }
+
+    fn settle(self, outcome: Outcome) {
+        OwnedPass::settle(self, outcome);
+    }
+}
+
+impl<C: Clock, O: Observer, J> Drop for OwnedPass<C, O, J> {
+    fn drop(&mut self) {
+        self.settle_once(Outcome::Ignored);
+    }
+}
+
+impl<C: Clock, O: Observer, J> fmt::Debug for OwnedPass<C, O, J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnedPass")
+            .field("state", &self.ticket.state())
+            .field("generation", &self.ticket.generation())
+            .finish()
+    }
+}
