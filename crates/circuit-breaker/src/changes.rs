@@ -7,53 +7,38 @@ use core::{
     task::{Context, Poll},
 };
 
-use tidegate_core::{
-    Clock, SystemClock,
-    event::{Condition, WaitUntil},
-};
+use tidegate_core::{Clock, SystemClock, event::Waiter};
 
 use crate::{Observer, State, machine::Machine};
 
 /// Future of [`Breaker::closed`](crate::Breaker::closed).
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Closed<'a, C = SystemClock, O = ()> {
-    wait: WaitUntil<'a, LetsAllThrough<'a, C, O>>,
+    machine: &'a Machine<C, O>,
+    waiter: Waiter,
 }
 
-struct LetsAllThrough<'a, C, O>(&'a Machine<C, O>);
-
-impl<'a, C, O> Closed<'a, C, O>
-where
-    C: Clock,
-    O: Observer,
-{
-    pub(crate) fn new(machine: &'a Machine<C, O>) -> Self {
-        Self { wait: machine.turned.wait_until(LetsAllThrough(machine)) }
-    }
-}
-
-impl<C: Clock, O: Observer> Condition for LetsAllThrough<'_, C, O> {
-    type Output = ();
-
-    fn check(&mut self) -> Option<()> {
-        match self.0.state() {
-            State::Closed | State::ForcedClosed | State::ObserveOnly => Some(()),
-            State::Open | State::HalfOpen | State::ForcedOpen => None,
-        }
+impl<'a, C, O> Closed<'a, C, O> {
+    pub(crate) const fn new(machine: &'a Machine<C, O>) -> Self {
+        Self { machine, waiter: Waiter::new() }
     }
 }
 
 impl<C: Clock, O: Observer> Future for Closed<'_, C, O> {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.wait).poll(cx)
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        this.waiter.poll_until(&this.machine.turned, cx, &mut || match this.machine.state() {
+            State::Closed | State::ForcedClosed | State::ObserveOnly => Some(()),
+            State::Open | State::HalfOpen | State::ForcedOpen => None,
+        })
     }
 }
 
 impl<C, O> fmt::Debug for Closed<'_, C, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Closed").field("wait", &self.wait).finish()
+        f.debug_struct("Closed").field("waiter", &self.waiter).finish_non_exhaustive()
     }
 }
 
@@ -107,9 +92,7 @@ impl<'a, C: Clock, O: Observer> StateChanges<'a, C, O> {
     /// Dropping the future before it resolves leaves no trace: the next one sees what this one would have seen.
     #[allow(clippy::should_implement_trait, reason = "it waits, as a stream's `next` does")]
     pub fn next(&mut self) -> NextChange<'_, 'a, C, O> {
-        let wait =
-            self.machine.turned.wait_until(Differs { machine: self.machine, seen: self.seen });
-        NextChange { seen: &mut self.seen, wait }
+        NextChange { changes: self, waiter: Waiter::new() }
     }
 }
 
@@ -122,31 +105,22 @@ impl<C, O> fmt::Debug for StateChanges<'_, C, O> {
 /// Future of [`StateChanges::next`].
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct NextChange<'s, 'a, C = SystemClock, O = ()> {
-    seen: &'s mut State,
-    wait: WaitUntil<'a, Differs<'a, C, O>>,
-}
-
-struct Differs<'a, C, O> {
-    machine: &'a Machine<C, O>,
-    seen: State,
-}
-
-impl<C: Clock, O: Observer> Condition for Differs<'_, C, O> {
-    type Output = StateChange;
-
-    fn check(&mut self) -> Option<StateChange> {
-        let (state, generation) = self.machine.state_and_generation();
-        (state != self.seen).then_some(StateChange { state, generation })
-    }
+    changes: &'s mut StateChanges<'a, C, O>,
+    waiter: Waiter,
 }
 
 impl<C: Clock, O: Observer> Future for NextChange<'_, '_, C, O> {
     type Output = StateChange;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<StateChange> {
-        let polled = Pin::new(&mut self.wait).poll(cx);
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<StateChange> {
+        let this = self.get_mut();
+        let StateChanges { machine, seen } = this.changes;
+        let polled = this.waiter.poll_until(&machine.turned, cx, &mut || {
+            let (state, generation) = machine.state_and_generation();
+            (state != *seen).then_some(StateChange { state, generation })
+        });
         if let Poll::Ready(change) = &polled {
-            *self.seen = change.state;
+            *seen = change.state;
         }
         polled
     }
@@ -154,6 +128,6 @@ impl<C: Clock, O: Observer> Future for NextChange<'_, '_, C, O> {
 
 impl<C, O> fmt::Debug for NextChange<'_, '_, C, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NextChange").field("seen", &self.seen).finish_non_exhaustive()
+        f.debug_struct("NextChange").field("seen", &self.changes.seen).finish_non_exhaustive()
     }
 }

@@ -119,8 +119,8 @@ pin_project! {
         C: Timer,
     {
         waiter: Waiter,
-        // When the open time ends, as of the latest look; `None` while only a change can help.
-        until: Option<Timestamp>,
+        // When the open time ends, as of the latest look; `NEVER` while only a change can help.
+        until: Timestamp,
         // INVARIANT: sleeps until `until`.
         #[pin]
         sleep: Option<C::Sleep>,
@@ -129,7 +129,7 @@ pin_project! {
 
 impl<C: Timer> Approach<C> {
     fn new() -> Self {
-        Self { waiter: Waiter::new(), until: None, sleep: None }
+        Self { waiter: Waiter::new(), until: Timestamp::NEVER, sleep: None }
     }
 
     fn poll<'m, O: Observer>(
@@ -146,7 +146,7 @@ impl<C: Timer> Approach<C> {
                 Ok(pass) => Some(Ok(pass)),
                 Err(blocked) if blocked.reason == RefusedReason::ForcedOpen => Some(Err(blocked)),
                 Err(blocked) => {
-                    until = blocked.until;
+                    until = blocked.until.unwrap_or(Timestamp::NEVER);
                     None
                 }
             });
@@ -158,7 +158,9 @@ impl<C: Timer> Approach<C> {
                 // The observer hears of a refusal when nothing is registered and nobody sleeps.
                 return entered.map_err(|blocked| machine.refuse(blocked));
             }
-            let Some(until) = until else { return Poll::Pending };
+            if until == Timestamp::NEVER {
+                return Poll::Pending;
+            }
             if this.sleep.is_none() {
                 this.sleep.set(Some(machine.clock.sleep_until(until)));
             }

@@ -149,3 +149,59 @@ fn an_observer_may_use_the_breaker() {
     breaker.try_enter().unwrap().failure_open_for(OPEN_FOR);
     assert_eq!(breaker.state(), State::Closed);
 }
+
+/// Writes down what it hears of resets and forced states.
+#[derive(Default)]
+struct Told(Mutex<Vec<(&'static str, State, State, u32, u64)>>);
+
+impl Told {
+    fn note(&self, what: &'static str, transition: &Transition) {
+        let Transition { from, to, generation, figures, open_for, .. } = *transition;
+        assert_eq!(open_for, None);
+        self.0.lock().unwrap().push((what, from, to, generation, figures.failures));
+    }
+}
+
+impl Observer for Told {
+    fn on_reset(&self, transition: &Transition) {
+        self.note("reset", transition);
+    }
+
+    fn on_force(&self, transition: &Transition) {
+        self.note("forced", transition);
+    }
+
+    fn on_close(&self, _: &Transition) {
+        panic!("it does not close by itself");
+    }
+}
+
+#[test]
+fn an_observer_hears_of_resets_and_forced_states() {
+    let told = Arc::new(Told::default());
+    let breaker = Breaker::builder()
+        .trip_on(TripRule::failure_rate(1.0, Window::time(OPEN_FOR, 10)))
+        .clock(ManualClock::new())
+        .observer(told.clone())
+        .build()
+        .unwrap();
+    breaker.try_enter().unwrap().failure();
+    breaker.reset();
+    breaker.force_open();
+    breaker.force_open();
+    breaker.force_closed();
+    breaker.observe_only();
+    breaker.try_enter().unwrap().failure();
+    breaker.reset();
+    assert_eq!(
+        *told.0.lock().unwrap(),
+        [
+            ("reset", State::Closed, State::Closed, 1, 1),
+            ("forced", State::Closed, State::ForcedOpen, 2, 0),
+            ("forced", State::ForcedOpen, State::ForcedOpen, 3, 0),
+            ("forced", State::ForcedOpen, State::ForcedClosed, 4, 0),
+            ("forced", State::ForcedClosed, State::ObserveOnly, 5, 0),
+            ("reset", State::ObserveOnly, State::Closed, 6, 1),
+        ]
+    );
+}

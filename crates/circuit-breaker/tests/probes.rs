@@ -135,3 +135,32 @@ fn changes_that_come_faster_than_one_looks_become_one() {
     drop(changes.next());
     assert_eq!(changes.next().wait().state, State::ObserveOnly);
 }
+
+#[test]
+fn state_changes_are_changes_of_the_state() {
+    let (breaker, _clock) = expired(1);
+    breaker.reset();
+    let mut changes = breaker.state_changes();
+    let mut cx = Context::from_waker(Waker::noop());
+    {
+        let mut next = pin!(changes.next());
+        assert!(next.as_mut().poll(&mut cx).is_pending());
+        // A fresh start of a closed breaker, and two changes within one look that lead back.
+        breaker.reset();
+        assert!(next.as_mut().poll(&mut cx).is_pending());
+        breaker.force_open();
+        breaker.reset();
+        assert!(next.as_mut().poll(&mut cx).is_pending());
+        breaker.force_open();
+        breaker.observe_only();
+        let Poll::Ready(change) = next.as_mut().poll(&mut cx) else { panic!("changed") };
+        assert_eq!(change.state, State::ObserveOnly);
+    }
+    // A trip that is only observed is no change either.
+    let mut next = pin!(changes.next());
+    (0..5).for_each(|_| breaker.try_enter().unwrap().failure());
+    assert_eq!(breaker.stats().trips, 2);
+    assert!(next.as_mut().poll(&mut cx).is_pending());
+    breaker.force_closed();
+    assert!(next.as_mut().poll(&mut cx).is_ready());
+}

@@ -1,9 +1,14 @@
 //! Slow calls, rules put together, and predicates.
 
-use core::time::Duration;
+use core::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+use std::sync::Arc;
 
 use tidegate_circuit_breaker::{
-    Breaker, Builder, ManualClock, OpenFor, RefusedReason, State, TripRule, Window,
+    Breaker, Builder, Clock, ManualClock, OpenFor, RefusedReason, State, Timestamp, TripRule,
+    Window,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -149,4 +154,39 @@ fn a_slow_call_leaves_the_flight_when_it_enters_the_window() {
     breaker.force_closed();
     take(&breaker, &clock, SECOND * 2);
     assert_eq!((breaker.stats().slow, breaker.stats().window.calls), (2, 0));
+}
+
+/// A clock that is set by hand, also back.
+#[derive(Clone)]
+struct SetClock(Arc<AtomicU64>);
+
+impl Clock for SetClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
+#[test]
+fn a_clock_that_goes_backward_makes_no_call_slow() {
+    let time = Arc::new(AtomicU64::new(1_000_000));
+    let rule = TripRule::slow_rate(0.1, Duration::from_nanos(80)).count_inflight_slow();
+    let breaker = Breaker::builder()
+        .trip_on(rule.minimum_calls(1))
+        .clock(SetClock(time.clone()))
+        .build()
+        .unwrap();
+    let mut passes = vec![breaker.try_enter().unwrap()];
+    for now in [500_000, 500_040, 3, 20, 999_990, 1_000_070] {
+        time.store(now, Ordering::Relaxed);
+        passes.push(breaker.try_enter().unwrap());
+        assert_eq!((breaker.stats().window.slow_in_flight, breaker.stats().trips), (0, 0), "{now}");
+    }
+    // Every one of them is as old as the latest time that was seen when it began.
+    passes.pop().unwrap().success();
+    time.store(1_000_100, Ordering::Relaxed);
+    assert_eq!(breaker.stats().window.slow_in_flight, 6);
+    for pass in passes {
+        pass.ignore();
+    }
+    assert_eq!((breaker.stats().window.slow_in_flight, breaker.stats().slow), (0, 0));
 }

@@ -62,14 +62,19 @@ impl<C: Clock, O: Observer> Machine<C, O> {
                     schedule.trips = 0;
                     self.advance(schedule, state, now, None)
                 });
-                in_any_case(|| self.notify(), || hear(&self.observer, &transition));
+                in_any_case(|| self.notify(state), || hear(&self.observer, &transition));
             },
         );
     }
 
     /// Wakes who wants to enter and who watches, also if a waker panics on the way.
-    fn notify(&self) {
-        in_any_case(|| self.changed.notify_all(), || self.turned.notify_all());
+    fn notify(&self, to: State) {
+        let wake_waiters = || match to {
+            // They sleep until the open time is over, which it is. Beside the first probe's there are so many places.
+            State::HalfOpen => self.changed.notify(self.settings.probes as usize - 1),
+            _ => self.changed.notify_all(),
+        };
+        in_any_case(wake_waiters, || self.turned.notify_all());
     }
 
     /// Trips. Under the schedule's lock.
@@ -146,6 +151,6 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             self.tally.add(TRIPS, 1);
         }
         // The waiters first; whoever panics, the others hear of it.
-        in_any_case(|| self.notify(), || transition.tell(&self.observer));
+        in_any_case(|| self.notify(transition.to), || transition.tell(&self.observer));
     }
 }

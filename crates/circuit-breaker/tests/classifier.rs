@@ -1,0 +1,101 @@
+//! What counts as a failure, said once.
+
+use core::num::NonZeroUsize;
+
+use tidegate_circuit_breaker::{
+    Breaker, ByVerdict, Classifier, Gate, KeyedBreaker, Outcome, Stats, TripRule, Wait,
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Error {
+    Refused,
+    NotFound,
+    NotModified,
+}
+
+const fn judge(error: &Error) -> Outcome {
+    match error {
+        Error::Refused => Outcome::Failure,
+        Error::NotFound => Outcome::Ignored,
+        Error::NotModified => Outcome::Success,
+    }
+}
+
+const ALL: [Result<u32, Error>; 4] =
+    [Ok(7), Err(Error::Refused), Err(Error::NotFound), Err(Error::NotModified)];
+
+#[track_caller]
+fn expect(stats: Stats, rounds: u64) {
+    let counts = (stats.successes, stats.failures, stats.ignored);
+    assert_eq!(counts, (2 * rounds, rounds, rounds));
+}
+
+#[test]
+fn a_classifier_judges_whatever_way_a_call_goes() {
+    let builder = Breaker::builder().trip_on(TripRule::never());
+    let breaker = builder.classify_errors(judge).build().unwrap();
+    let owned = std::sync::Arc::new(breaker);
+    let breaker = &*owned;
+    for result in ALL {
+        assert_eq!(breaker.call(|| result), Ok(result));
+        assert_eq!(breaker.call_or_else(|| result, |_| panic!("closed")), result);
+        assert_eq!(breaker.run(|| result), Ok(result));
+        // By the name of the trait's method, too.
+        assert_eq!(breaker.run_or_else(|| result, |_| panic!("closed")), result);
+        assert_eq!(breaker.call_async(async { result }).wait(), Ok(result));
+        assert_eq!(breaker.run_async(async { result }).wait(), Ok(result));
+        assert_eq!(owned.clone().call_async_owned(async { result }).wait(), Ok(result));
+        assert_eq!((breaker, breaker).run(|| breaker.classify(result)).unwrap().value, result);
+    }
+    // The row went through twice.
+    expect(breaker.stats(), 9);
+    // Another type beside the same error.
+    assert_eq!(breaker.call(|| Err::<String, _>(Error::Refused)).unwrap(), Err(Error::Refused));
+    assert_eq!(breaker.stats().failures, 10);
+}
+
+#[test]
+fn all_breakers_of_a_registry_have_its_classifier() {
+    let builder = Breaker::builder().classify(|code: &u32| match code {
+        0 => Outcome::Success,
+        1 => Outcome::Failure,
+        _ => Outcome::Ignored,
+    });
+    let hosts = KeyedBreaker::<u32, _, _, _>::new(NonZeroUsize::new(2).unwrap(), builder).unwrap();
+    for host in [1, 2] {
+        let gate = hosts.gate(&host).unwrap();
+        for code in [0, 1, 2, 0] {
+            assert_eq!(gate.call(|| code), Ok(code));
+        }
+        expect(gate.stats(), 1);
+    }
+}
+
+/// A classifier of a type of its own, for results of every type.
+struct Never;
+
+impl<R> Classifier<R> for Never {
+    fn outcome(&self, _: &R) -> Outcome {
+        Outcome::Ignored
+    }
+}
+
+#[test]
+fn a_refused_call_is_not_judged() {
+    let breaker = Breaker::builder().classifier(Never).build().unwrap();
+    breaker.call(|| 7).unwrap();
+    breaker.call(|| "seven").unwrap();
+    assert_eq!(breaker.stats().ignored, 2);
+    breaker.force_open();
+    breaker.call(|| -> u32 { unreachable!("it is open") }).unwrap_err();
+    assert_eq!(breaker.call_or_else(|| 7, |_| 8), 8);
+    assert_eq!((breaker.stats().ignored, breaker.stats().refused), (2, 2));
+}
+
+#[test]
+fn without_one_a_result_says_itself_how_it_went() {
+    let breaker: Breaker<_, (), ByVerdict> = Breaker::new();
+    breaker.call(|| Err::<(), _>(7)).unwrap().unwrap_err();
+    breaker.call(|| ()).unwrap();
+    assert_eq!((breaker.stats().failures, breaker.stats().successes), (1, 1));
+}
