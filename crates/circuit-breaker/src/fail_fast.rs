@@ -94,19 +94,19 @@ impl<C: Clock, O: Observer, J> Gate for OwnedFailFast<C, O, J> {
     }
 }
 
-/// Borrows as [`Breaker::fail_fast`] does.
-impl<'a, C: Clock, O: Observer, J> Gate for &'a OwnedFailFast<C, O, J> {
-    type Pass = Pass<'a, C, O>;
+/// Enters as a clone does, so that a row can be entered again and again.
+impl<C: Clock, O: Observer, J> Gate for &OwnedFailFast<C, O, J> {
+    type Pass = OwnedPass<C, O, J>;
     type Refused = Refused;
-    type Enter = TryEnter<'a, C, O>;
+    type Enter = TryEnterOwned<C, O, J>;
 
     #[inline]
-    fn try_enter(self) -> Result<Pass<'a, C, O>, Refused> {
-        self.breaker.fail_fast().try_enter()
+    fn try_enter(self) -> Result<OwnedPass<C, O, J>, Refused> {
+        self.clone().try_enter()
     }
 
-    fn enter(self) -> TryEnter<'a, C, O> {
-        self.breaker.fail_fast().enter()
+    fn enter(self) -> TryEnterOwned<C, O, J> {
+        self.clone().enter()
     }
 }
 

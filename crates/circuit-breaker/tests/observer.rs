@@ -152,7 +152,10 @@ fn an_observer_may_use_the_breaker() {
 
 /// Writes down what it hears of resets and forced states.
 #[derive(Default)]
-struct Told(Mutex<Vec<(&'static str, State, State, u32, u64)>>);
+struct Told(Mutex<Vec<Event>>);
+
+/// What it is, the states, the generation, and the failures of the old state.
+type Event = (&'static str, State, State, u32, u64);
 
 impl Told {
     fn note(&self, what: &'static str, transition: &Transition) {

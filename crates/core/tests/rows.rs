@@ -372,3 +372,60 @@ fn a_function_may_ask_for_references_that_are_gates() {
     twice(&door, || calls += 1);
     assert_eq!((calls, door.told()), (1, vec!["success"; 3]));
 }
+
+/// A gate whose passes count how often they are paused and renewed.
+#[derive(Default)]
+struct Timed {
+    paused: Cell<u32>,
+    renewed: Cell<u32>,
+}
+
+struct TimedPass<'a>(&'a Timed);
+
+impl<'a> Gate for &'a Timed {
+    type Pass = TimedPass<'a>;
+    type Refused = Closed;
+    type Enter = std::future::Ready<Result<TimedPass<'a>, Closed>>;
+
+    fn try_enter(self) -> Result<TimedPass<'a>, Closed> {
+        Ok(TimedPass(self))
+    }
+
+    fn enter(self) -> Self::Enter {
+        std::future::ready(self.try_enter())
+    }
+}
+
+impl Pass for TimedPass<'_> {
+    type Refused = Closed;
+
+    fn pause(&mut self) {
+        self.0.paused.set(self.0.paused.get() + 1);
+    }
+
+    fn renew(&mut self) -> Result<(), Closed> {
+        self.0.renewed.set(self.0.renewed.get() + 1);
+        Ok(())
+    }
+
+    fn settle(self, _: Outcome) {}
+}
+
+#[test]
+fn passes_are_paused_once_when_a_later_gate_has_to_be_waited_for() {
+    let (outer, inner, door) = (Timed::default(), Timed::default(), Door::new(true));
+    assert!(poll(pin!(((&outer, &inner), &door).enter())).is_ready());
+    assert_eq!((outer.paused.get(), outer.renewed.get()), (0, 0), "no wait");
+    let door = Door::new(false);
+    let mut left = pin!(((&outer, &inner), &door).enter());
+    let mut right = pin!((&outer, (&inner, &door)).enter());
+    for _ in 0..3 {
+        assert!(poll(left.as_mut()).is_pending());
+        assert!(poll(right.as_mut()).is_pending());
+    }
+    let counts = || [&outer, &inner].map(|gate| (gate.paused.get(), gate.renewed.get()));
+    assert_eq!(counts(), [(2, 0); 2]);
+    door.open.set(true);
+    assert!(poll(left).is_ready() && poll(right).is_ready());
+    assert_eq!(counts(), [(2, 2); 2]);
+}
