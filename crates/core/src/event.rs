@@ -277,7 +277,7 @@ impl Drop for Registration {
     fn drop(&mut self) {
         // The relay forgets our waker first: if a notification has taken it already, it will be called, to no effect. Its
         // destructor is foreign code and comes last, as other wakers do before it: neither may keep the rest from happening.
-        let _waker = Foreign::new(self.relay.0.waker.with(Option::take));
+        let _waker = self.relay.0.waker.with(Option::take).map(Foreign::new);
         // Dropping a notified listener notifies the next one, whose waker is then in the outbox.
         drop(self.listener.take());
         let desk = &self.relay.0.desk;

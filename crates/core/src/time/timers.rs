@@ -120,7 +120,8 @@ impl Entry {
     pub(crate) fn withdraw(&mut self) {
         if let Some(timers) = self.timers.take() {
             // A waker's destructor is foreign code: it runs with the lock open.
-            drop(Foreign::new(timers.store.with(|store| store.wakers.remove(&self.key))));
+            let waker = timers.store.with(|store| store.wakers.remove(&self.key));
+            drop(waker.map(Foreign::new));
         }
     }
 }
