@@ -41,12 +41,12 @@ pub mod atomic {
 by_machine! {
     real {
         /// Returns counters at zero.
-        pub(crate) const fn zeros<const N: usize>() -> [atomic::AtomicU64; N] {
+        pub const fn zeros<const N: usize>() -> [atomic::AtomicU64; N] {
             [const { atomic::AtomicU64::new(0) }; N]
         }
     }
     model {
-        pub(crate) fn zeros<const N: usize>() -> [atomic::AtomicU64; N] {
+        pub fn zeros<const N: usize>() -> [atomic::AtomicU64; N] {
             core::array::from_fn(|_| atomic::AtomicU64::new(0))
         }
     }

@@ -21,7 +21,7 @@ use tidegate_core::{
 use crate::{
     algorithm::{Algorithm, Ask, Denied},
     grant::{Grant, Refused},
-    line::LazyLine,
+    line::{LazyLine, Line},
     stats::{Count, Counters},
 };
 
@@ -58,21 +58,33 @@ impl<A> Cell<A> {
         &self.line.get_or_make().changed
     }
 
-    /// Lets the head look again: tokens came back, or the quota changed.
+    /// Returns the line, made if there is none.
+    pub(crate) fn line(&self) -> &Line {
+        self.line.get_or_make()
+    }
+
+    /// Lets the head look again, and all who sleep beside the line: the quota changed, or tokens came back.
     pub(crate) fn announce(&self) {
+        self.announce_to(usize::MAX);
+    }
+
+    /// As [`announce`](Self::announce), for a few tokens: one of those beside the line is enough, as the others have timers of
+    /// their own.
+    pub(crate) fn announce_tokens(&self) {
+        self.announce_to(1);
+    }
+
+    fn announce_to(&self, beside: usize) {
         // ORDERING: pairs with the fence of `Event::listen`, which comes after the line was made: either the line is
         // found here, or the head's check after registering sees what is announced.
         fence(Ordering::SeqCst);
         if let Some(line) = self.line.get() {
             line.changed.notify(1);
+            match beside {
+                usize::MAX => line.eased.notify_all(),
+                few => line.eased.notify(few),
+            }
         }
-    }
-}
-
-impl<A: Algorithm> Cell<A> {
-    /// Returns whether the cell is as good as new. Meant for one that nobody else can reach: then nobody waits.
-    pub(crate) fn is_idle(&self, rule: &A::Rule, now: Timestamp) -> bool {
-        self.wanted() == 0 && self.algorithm.is_idle(rule, now)
     }
 }
 
@@ -170,7 +182,7 @@ impl<A: Algorithm, C> Shared<A, C> {
     /// Takes `n` tokens back of which nobody knows when they were taken.
     pub(crate) fn refund(&self, cell: &Cell<A>, n: u32) {
         cell.algorithm.give_back(&self.rule, n);
-        cell.announce();
+        cell.announce_tokens();
     }
 
     /// Takes `n` tokens of `grant` back, as far as they would be missing still.
@@ -182,7 +194,7 @@ impl<A: Algorithm, C> Shared<A, C> {
         now: impl Fn() -> Timestamp,
     ) {
         cell.algorithm.give_back_of(&self.rule, grant, n, now);
-        cell.announce();
+        cell.announce_tokens();
     }
 
     /// Grants nothing before `time`. The head finds out when its sleep is over.

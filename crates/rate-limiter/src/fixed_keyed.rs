@@ -1,12 +1,17 @@
 //! Limiters for any number of keys in fixed memory.
 
+mod cells;
+
 use core::{
     fmt,
     hash::{BuildHasher, Hash},
 };
 
 use tidegate_concurrent_map::DefaultHashBuilder;
-use tidegate_core::{Clock, SystemClock, Timestamp};
+use tidegate_core::{Clock, SystemClock, Timestamp, const_fn, primitive::atomic::AtomicU64};
+
+use self::cells::Cells;
+pub use self::cells::FixedCells;
 
 use crate::{
     algorithm::Ask,
@@ -23,6 +28,9 @@ use crate::{
 /// its tokens: a request may be refused for what another key has done. A cell never grants more than its quota, so no key
 /// gets more than its own. With `k` keys in use a key shares its cell with a probability of about `k / N`.
 ///
+/// The cells are on the heap, all zero and made one by one: neither a limiter of a million cells nor moving it into a `Box` or an
+/// `Arc` needs the stack for them. For a static without a heap there are [`FixedCells`].
+///
 /// Nobody can wait here. Use a [`KeyedLimiter`](crate::KeyedLimiter) for waits, penalties, quotas per key, and where
 /// no key may suffer for another.
 ///
@@ -34,14 +42,14 @@ use crate::{
 /// ```
 /// use tidegate_rate_limiter::{FixedKeyed, Quota};
 ///
-/// // 64 KiB, for the whole internet.
-/// let clients = Box::new(FixedKeyed::<8192>::new(Quota::per_minute(2)?));
+/// // 8 MiB, for the whole internet.
+/// let clients = FixedKeyed::<1_048_576>::new(Quota::per_minute(2)?);
 /// assert!(clients.try_acquire("203.0.113.9", 2).is_ok());
 /// assert!(clients.try_acquire("203.0.113.9", 1).unwrap_err().retry_after().is_some());
 /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 pub struct FixedKeyed<const N: usize, C = SystemClock, S = DefaultHashBuilder> {
-    cells: [Gcra; N],
+    cells: Cells<N>,
     quota: Quota,
     clock: C,
     hasher: S,
@@ -81,8 +89,36 @@ impl<const N: usize, C, S> FixedKeyed<N, C, S> {
     /// ```
     pub fn with_hasher(quota: Quota, clock: C, hasher: S) -> Self {
         const { assert!(N > 0, "no cells") };
-        let cells = core::array::from_fn(|_| Gcra::new(0));
-        Self { cells, quota, clock, hasher, counters: Counters::new() }
+        Self { cells: Cells::new(), quota, clock, hasher, counters: Counters::new() }
+    }
+
+    const_fn! {
+        /// Creates a limiter over `cells`, which are in a static, that reads `clock` and hashes keys by `hasher`. Does not
+        /// allocate.
+        ///
+        /// The cells are taken as they are. Two limiters over the same cells share their tokens; they must have the same
+        /// quota and the same clock.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use std::hash::{BuildHasherDefault, DefaultHasher};
+        /// use tidegate_rate_limiter::{FixedCells, FixedKeyed, Quota, SystemClock};
+        ///
+        /// static CELLS: FixedCells<1_048_576> = FixedCells::new();
+        /// static PORTS: FixedKeyed<1_048_576, SystemClock, BuildHasherDefault<DefaultHasher>> =
+        ///     FixedKeyed::in_static(
+        ///         &CELLS,
+        ///         Quota::expect(Quota::per_hour(1)),
+        ///         SystemClock,
+        ///         BuildHasherDefault::new(),
+        ///     );
+        /// assert!(PORTS.try_acquire(&80, 1).is_ok());
+        /// assert!(PORTS.try_acquire(&80, 1).is_err());
+        /// ```
+        pub fn in_static(cells: &'static FixedCells<N>, quota: Quota, clock: C, hasher: S) -> Self {
+            Self { cells: Cells::Static(cells), quota, clock, hasher, counters: Counters::new() }
+        }
     }
 
     /// Returns the quota of each cell.
@@ -123,11 +159,11 @@ impl<const N: usize, C, S: BuildHasher> FixedKeyed<N, C, S> {
         self.cell(key).give_back(&self.quota, n);
     }
 
-    fn cell<K: Hash + ?Sized>(&self, key: &K) -> &Gcra {
+    fn cell<K: Hash + ?Sized>(&self, key: &K) -> Gcra<&AtomicU64> {
         // The hash as a fraction of all hashes, times the number of cells (Lemire, "Fast random integer generation in an
         // interval", 2019): below N.
         let index = (u128::from(self.hasher.hash_one(key)) * N as u128) >> 64;
-        &self.cells[usize::try_from(index).unwrap_or(0)]
+        Gcra::of(&self.cells.words()[usize::try_from(index).unwrap_or(0)])
     }
 }
 

@@ -1,5 +1,7 @@
 //! A token bucket on one word.
 
+use core::borrow::Borrow;
+
 use tidegate_core::{
     Timestamp, const_fn,
     primitive::atomic::{AtomicU64, Ordering, fence},
@@ -34,8 +36,8 @@ use crate::{
 /// never half of one quota and half of another. What is left of the ABA problem is
 /// [decision 15](https://github.com/tidegate/tidegate/blob/main/docs/decisions/0015-the-quota-in-two-lanes.md).
 #[derive(Debug, Default)]
-pub(crate) struct Gcra {
-    word: AtomicU64,
+pub(crate) struct Gcra<W = AtomicU64> {
+    word: W,
 }
 
 /// What names the lane where there are two.
@@ -77,7 +79,17 @@ impl Gcra {
             Self { word: AtomicU64::new(full_at) }
         }
     }
+}
 
+impl<'a> Gcra<&'a AtomicU64> {
+    /// Returns the bucket whose word is kept elsewhere; zero is a full one.
+    #[inline(always)]
+    pub(crate) const fn of(word: &'a AtomicU64) -> Self {
+        Self { word }
+    }
+}
+
+impl<W: Borrow<AtomicU64>> Gcra<W> {
     /// Takes what is asked for, if it is there.
     ///
     /// Inlined with what it calls, or else grants and refusals would go through memory on their way to a caller who only
@@ -239,7 +251,7 @@ impl Gcra {
             // ORDERING: Release: pairs with the Acquire of all who read the word, so that they see the lane's terms.
             // Acquire: pairs with the Release of those who took by the old terms: they have read them before the other
             // lane is written again. Relaxed on failure: nobody else changes the terms.
-            match self.word.compare_exchange(
+            match self.word.borrow().compare_exchange(
                 word,
                 next | (!word & LANE),
                 Ordering::AcqRel,
@@ -276,7 +288,7 @@ impl Gcra {
     #[inline]
     fn load(&self) -> u64 {
         // ORDERING: Acquire: pairs with the Release in `change`: who sees a word sees the terms of its lane.
-        self.word.load(Ordering::Acquire)
+        self.word.borrow().load(Ordering::Acquire)
     }
 
     /// Puts new units down in the same lane.
@@ -290,6 +302,7 @@ impl Gcra {
         // ORDERING: Release: the terms were read before the word was replaced; pairs with the Acquire in `change`, whose
         // caller overwrites them later. Acquire on failure: as `load`.
         self.word
+            .borrow()
             .compare_exchange_weak(
                 word,
                 full_at | (word & lanes),
@@ -305,7 +318,7 @@ impl Gcra {
         // ORDERING: the fence pairs with the Release stores to a lane: had one of them been read, then the load would
         // find the word of the change before it. The load is Acquire as in `load`, for the next turn.
         fence(Ordering::Acquire);
-        let found = self.word.load(Ordering::Acquire);
+        let found = self.word.borrow().load(Ordering::Acquire);
         if found == word { Ok(()) } else { Err(found) }
     }
 }

@@ -11,7 +11,7 @@ use core::{fmt, hash::Hash, num::NonZeroUsize, time::Duration};
 
 use alloc::{borrow::ToOwned, boxed::Box};
 
-use tidegate_concurrent_map::{Equivalent, Keyed, TooManyKeys};
+use tidegate_concurrent_map::{Equivalent, Keyed, Occupancy, TooManyKeys};
 use tidegate_core::{
     Clock, SystemClock, Timer, Timestamp,
     primitive::{
@@ -46,8 +46,13 @@ type Exceptions<K> = Box<dyn Fn(&K) -> Option<Quota> + Send + Sync>;
 /// up keys cannot exhaust memory, and no cleaner task is needed. If every key is in use, a new one is refused; choose
 /// `max_keys` well above the number of keys active within the time an empty bucket needs to fill.
 ///
-/// Time that goes backward mints no tokens: a new key's bucket is full at the latest time at which a key made room for
-/// another. A new key that comes with an earlier time finds it that much short of full.
+/// A new key costs the same however many keys there are: a key whose bucket has filled up is found by its time. One that was
+/// held by a wait or a gate, and is not any more, may be found only by the `max_keys / 64`th new key; see
+/// [`Keyed`](tidegate_concurrent_map::Keyed).
+///
+/// Time that goes backward mints no tokens: a new key's bucket is full when the last of the buckets that made room for others
+/// was. A new key that comes with an earlier time finds it that much short of full; with one earlier by more than 36 years,
+/// which no clock goes back, it finds it empty.
 ///
 /// Keys are looked up by any borrowed form, and copied only when they are new.
 ///
@@ -68,8 +73,8 @@ type Exceptions<K> = Box<dyn Fn(&K) -> Option<Quota> + Send + Sync>;
 pub struct KeyedLimiter<K, C = SystemClock> {
     shared: Shared<KeyBucket, C>,
     buckets: Keyed<K, Slot>,
-    // INVARIANT: in nanoseconds, not before the time at which any bucket was evicted: it was full then, but perhaps not
-    // at an earlier time with which its key comes back.
+    // INVARIANT: in nanoseconds, not before the time at which any bucket that was evicted was full again: its key may come
+    // back with an earlier one.
     evicted_at: AtomicU64,
     exceptions: Option<Exceptions<K>>,
     overflow: Overflow,
@@ -127,7 +132,8 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     /// Chooses what happens to a new key when every known key is in use. Without this it is refused.
     #[must_use]
     pub fn with_overflow(self, overflow: Overflow) -> Self {
-        let full = || Slot::full_at(&self.shared.rule, None, Timestamp::ORIGIN);
+        let (rule, start) = (&self.shared.rule, Timestamp::ORIGIN);
+        let full = || Slot::full_at(rule, None, start, start);
         let spill = (overflow == Overflow::Shared).then(|| full().share());
         Self { overflow, spill, ..self }
     }
@@ -160,9 +166,9 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         self.check(key, n)?;
         let terms = &self.shared.rule.terms();
         let take = |slot: &mut Slot| slot.take(terms, n, now);
-        let found = match self.buckets.with(key, || self.new_slot(key), self.is_idle(now), take) {
+        let found = match self.with_slot(key, now, take) {
             Ok(found) => found,
-            Err(full) => self.beyond(key, full)?,
+            Err(full) => self.beyond(key, n, full)?,
         };
         match found.granted(terms, n, now) {
             Some(grant) => {
@@ -180,7 +186,9 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let give_back = |slot: &mut Slot| slot.give_back(&self.shared.rule, n);
-        if let Some(bucket) = self.buckets.get_with(key, give_back).flatten() {
+        // It may be idle earlier than was known: the next new key looks at it.
+        let occupancy = |_: &mut Slot| Occupancy::Idle;
+        if let Some(bucket) = self.buckets.get_with_until(key, occupancy, give_back).flatten() {
             self.shared.refund(&bucket, n);
         }
     }
@@ -217,42 +225,69 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         self.exceptions.as_ref().and_then(|exceptions| exceptions(&key.to_owned()))
     }
 
+    /// Runs `f` on the bucket of a key, made if there is none.
+    #[inline]
+    fn with_slot<Q, R>(
+        &self,
+        key: &Q,
+        now: Timestamp,
+        f: impl FnOnce(&mut Slot) -> R,
+    ) -> Result<R, TooManyKeys>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    {
+        let occupancy = |slot: &mut Slot| self.occupancy(slot, now);
+        self.buckets.with_until(key, now.as_nanos(), || self.new_slot(key, now), occupancy, f)
+    }
+
     #[cold]
-    fn new_slot<Q>(&self, key: &Q) -> Slot
+    fn new_slot<Q>(&self, key: &Q, now: Timestamp) -> Slot
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
         // ORDERING: Relaxed: if this key's own bucket was evicted, that was under the lock of the key's shard, which is
         // held here, too.
         let evicted_at = Timestamp::from_nanos(self.evicted_at.load(Ordering::Relaxed));
-        Slot::full_at(&self.shared.rule, self.exception(key), evicted_at)
+        Slot::full_at(&self.shared.rule, self.exception(key), evicted_at, now)
     }
 
-    /// Returns the bucket of a key that found no place.
+    /// Returns the bucket of a key that found no place and asks for `n` tokens.
     #[cold]
-    fn beyond<Q>(&self, key: &Q, full: TooManyKeys) -> Result<Slot, TooManyKeys>
+    fn beyond<Q>(&self, key: &Q, n: u32, full: TooManyKeys) -> Result<Slot, KeyRefused>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
+        let common = &self.shared.rule;
         match (self.overflow, &self.spill) {
-            (Overflow::Refuse, _) => Err(full),
-            (Overflow::Shared, Some(spill)) => Ok(Slot::Shared(spill.clone())),
+            (Overflow::Refuse, _) => Err(full.into()),
+            (Overflow::Shared, Some(spill)) => {
+                let limit = self.exception(key).map_or(common.max_burst(), |own| own.max_burst());
+                if n > limit {
+                    // Not even with a place of its own.
+                    return Err(KeyRefused::Refused(Refused::TooMany { asked: n, limit }));
+                }
+                // More than the others' bucket ever holds: not now, but as soon as the key has a place.
+                if n > common.max_burst() {
+                    Err(full.into())
+                } else {
+                    Ok(Slot::Shared(spill.clone()))
+                }
+            }
             (Overflow::Allow | Overflow::Shared, _) => {
-                Ok(Slot::full_at(&self.shared.rule, self.exception(key), Timestamp::ORIGIN))
+                let own = self.exception(key);
+                Ok(Slot::full_at(common, own, Timestamp::ORIGIN, Timestamp::ORIGIN))
             }
         }
     }
 
-    /// Returns what tells the idle buckets, to evict them.
-    fn is_idle(&self, now: Timestamp) -> impl Fn(&mut Slot) -> bool + '_ {
-        move |slot| {
-            let is_idle = slot.is_idle(&self.shared.rule, now);
-            if is_idle {
-                // ORDERING: Relaxed: as in `new_slot`; the shard's lock is held here.
-                self.evicted_at.fetch_max(now.as_nanos(), Ordering::Relaxed);
-            }
-            is_idle
+    /// Returns whether a bucket can be evicted at `now`, and else from when on.
+    fn occupancy(&self, slot: &mut Slot, now: Timestamp) -> Occupancy {
+        let (occupancy, full_at) = slot.occupancy(&self.shared.rule, now);
+        if occupancy == Occupancy::Idle {
+            // ORDERING: Relaxed: as in `new_slot`; the shard's lock is held here.
+            self.evicted_at.fetch_max(full_at.as_nanos(), Ordering::Relaxed);
         }
+        occupancy
     }
 }
 
@@ -329,8 +364,7 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         let block = |slot: &mut Slot| slot.block_until(&self.shared, time);
-        let is_idle = self.is_idle(self.shared.clock.now());
-        self.buckets.with(key, || self.new_slot(key), is_idle, block)
+        self.with_slot(key, self.shared.clock.now(), block)
     }
 
     /// Grants nothing to `key` for `duration` from this call; see [`penalize_until`](Self::penalize_until).
@@ -368,17 +402,27 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        Ok(KeyGate { shared: &self.shared, bucket: self.bucket(key)? })
+        let beyond = |full| match self.beyond(key, 1, full) {
+            Ok(mut slot) => Ok(slot.share()),
+            // One token is never too many.
+            Err(_) => Err(full),
+        };
+        Ok(KeyGate { shared: &self.shared, bucket: self.bucket(key).or_else(beyond)? })
     }
 
     fn bucket<Q>(&self, key: &Q) -> Result<Arc<Bucket>, TooManyKeys>
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        let is_idle = self.is_idle(self.shared.clock.now());
-        self.buckets
-            .with(key, || self.new_slot(key), is_idle, Slot::share)
-            .or_else(|full| Ok(self.beyond(key, full)?.share()))
+        self.with_slot(key, self.shared.clock.now(), Slot::share)
+    }
+
+    /// As [`bucket`](Self::bucket), with what becomes of a key too many that asks for `n` tokens.
+    fn bucket_or_beyond<Q>(&self, key: &Q, n: u32) -> Result<Arc<Bucket>, KeyRefused>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    {
+        self.bucket(key).or_else(|full| Ok(self.beyond(key, n, full)?.share()))
     }
 }
 
@@ -414,7 +458,7 @@ impl<K: Hash + Eq, C: Timer> KeyedLimiter<K, C> {
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        let bucket = self.check(key, n).and_then(|()| Ok(self.bucket(key)?));
+        let bucket = self.check(key, n).and_then(|()| self.bucket_or_beyond(key, n));
         AcquireKey::new(&self.shared, bucket, n)
     }
 }

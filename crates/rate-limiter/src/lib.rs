@@ -46,7 +46,7 @@ pub use self::throttled::Throttled;
 pub use self::{
     acquire::Acquire,
     algorithm::Algorithm,
-    fixed_keyed::FixedKeyed,
+    fixed_keyed::{FixedCells, FixedKeyed},
     gate::{Admission, Enter},
     grant::{Grant, Refused},
     inherit::Inherit,

@@ -1,6 +1,11 @@
 //! The line of those who wait for one cell's tokens.
 
-use tidegate_core::{Event, Turnstile, const_fn};
+use core::time::Duration;
+
+use tidegate_core::{
+    Event, Timestamp, Turnstile, const_fn,
+    primitive::atomic::{AtomicU64, Ordering},
+};
 
 /// Who waits, in order.
 #[derive(Debug)]
@@ -9,13 +14,43 @@ pub(crate) struct Line {
     pub(crate) turnstile: Turnstile,
     /// Tokens came back, or the quota changed.
     pub(crate) changed: Event,
+    /// The same, for those who sleep beside the line.
+    pub(crate) eased: Event,
+    /// When the last of those wakes, in nanoseconds.
+    last_due: AtomicU64,
 }
+
+/// How many sleep one behind the other. Those that come then begin anew with the first.
+const ABREAST: u32 = 1024;
 
 impl Line {
     const_fn! {
         fn new() -> Self {
-            Self { turnstile: Turnstile::new(), changed: Event::new() }
+            Self {
+                turnstile: Turnstile::new(),
+                changed: Event::new(),
+                eased: Event::new(),
+                last_due: AtomicU64::new(0),
+            }
         }
+    }
+
+    /// Returns when to wake one who sleeps beside the line until a token is there, at `earliest`: `spacing` behind the last
+    /// one. Those who do not come when they are due are behind nobody any more.
+    #[cfg(any(feature = "futures-io", feature = "stream", feature = "tokio-io"))]
+    pub(crate) fn queue_up(&self, earliest: Timestamp, spacing: Duration) -> Timestamp {
+        if earliest == Timestamp::NEVER {
+            return earliest;
+        }
+        let due = |last: u64| {
+            let last = Timestamp::from_nanos(last);
+            let is_behind = last >= earliest && last.since(earliest) < spacing * ABREAST;
+            if is_behind { last + spacing } else { earliest }
+        };
+        let next = |last| Some(due(last).as_nanos());
+        // ORDERING: Relaxed: only the number counts, and that it differs.
+        let last = self.last_due.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        last.map_or(earliest, due)
     }
 }
 

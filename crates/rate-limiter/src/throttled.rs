@@ -6,6 +6,8 @@
 #[cfg(feature = "futures-io")]
 mod futures_io;
 #[cfg(any(feature = "futures-io", feature = "stream", feature = "tokio-io"))]
+mod pause;
+#[cfg(any(feature = "futures-io", feature = "stream", feature = "tokio-io"))]
 mod poll;
 #[cfg(feature = "std")]
 mod std_io;
@@ -17,9 +19,11 @@ mod tokio_io;
 use core::fmt;
 
 use pin_project_lite::pin_project;
-use tidegate_core::Timer;
+use tidegate_core::{Clock, Timer};
 
-use crate::{acquire::Acquire, algorithm::Algorithm, limiter::Limiter};
+#[cfg(any(feature = "futures-io", feature = "stream", feature = "tokio-io"))]
+use self::pause::Pauses;
+use crate::{algorithm::Algorithm, grant::Grant, limiter::Limiter};
 
 pin_project! {
     /// A reader, a writer or a stream that is kept within the rate of a limiter: a token is a byte, or an item.
@@ -31,12 +35,21 @@ pin_project! {
     /// | `tokio::io::AsyncRead`, `AsyncWrite` | `tokio-io` | a byte |
     /// | `futures_core::Stream` | `stream` | an item |
     ///
-    /// Many of them can share one limiter; they are served in the order in which they came. One operation moves at most a
-    /// burst of bytes, so that a burst of a few kilobytes is a good choice.
+    /// Many of them can share one limiter. One operation moves at most a burst of bytes, so that a burst of a few kilobytes is
+    /// a good choice.
+    ///
+    /// # Fairness
+    ///
+    /// A reader cannot know whether anybody will poll it again: the call that was pending may have been dropped. So the
+    /// asynchronous forms do not stand in line. Each sleeps until its tokens are due, one behind the other in the order in which
+    /// they came; then, and whenever it is polled, it takes what is there. One that is not polled any more keeps nobody from tokens
+    /// that are there, and puts those behind it off by one token's time at most, once. Whoever stands in line
+    /// ([`acquire`](Limiter::acquire), and the blocking forms) goes first.
     ///
     /// # Cancel safety
     ///
-    /// A poll that is pending holds no tokens and no bytes.
+    /// A poll that is pending holds no tokens, no bytes and no place, and binds no later one: the next call may come with
+    /// another buffer, or none. Reading and writing do not wait for each other.
     ///
     /// # Examples
     ///
@@ -61,15 +74,14 @@ pin_project! {
         #[pin]
         inner: T,
         limiter: &'l Limiter<A, C>,
-        #[pin]
-        acquire: Option<Acquire<'l, A, C>>,
+        pauses: Pauses<'l, C>,
     }
 }
 
 impl<'l, T, A: Algorithm, C: Timer> Throttled<'l, T, A, C> {
     /// Keeps `inner` within the rate of `limiter`.
     pub const fn new(inner: T, limiter: &'l Limiter<A, C>) -> Self {
-        Self { inner, limiter, acquire: None }
+        Self { inner, limiter, pauses: Pauses::new() }
     }
 
     /// Returns what is kept within the rate.
@@ -83,33 +95,52 @@ impl<'l, T, A: Algorithm, C: Timer> Throttled<'l, T, A, C> {
     }
 }
 
-fn clamped(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
-}
+/// Only threads wait: each in its call.
+#[cfg(not(any(feature = "futures-io", feature = "stream", feature = "tokio-io")))]
+struct Pauses<'l, C>(core::marker::PhantomData<&'l fn(C)>);
 
-/// Tokens that go back unless they are used: also when the inner one panics.
-struct Refund<'l, A: Algorithm, C> {
-    limiter: &'l Limiter<A, C>,
-    tokens: u32,
-}
-
-impl<A: Algorithm, C> Refund<'_, A, C> {
-    /// Gives back what is more than `used`.
-    fn but(mut self, used: usize) {
-        self.tokens = self.tokens.saturating_sub(clamped(used));
+#[cfg(not(any(feature = "futures-io", feature = "stream", feature = "tokio-io")))]
+impl<C> Pauses<'_, C> {
+    const fn new() -> Self {
+        Self(core::marker::PhantomData)
     }
 }
 
-impl<A: Algorithm, C> Drop for Refund<'_, A, C> {
+/// Tokens that go back unless they are used: also when the inner one panics.
+struct Refund<'l, A: Algorithm, C: Clock> {
+    limiter: &'l Limiter<A, C>,
+    grant: Grant,
+    unused: u32,
+}
+
+impl<'l, A: Algorithm, C: Clock> Refund<'l, A, C> {
+    const fn new(limiter: &'l Limiter<A, C>, grant: Grant) -> Self {
+        Self { limiter, grant, unused: grant.tokens }
+    }
+
+    const fn tokens(&self) -> usize {
+        self.unused as usize
+    }
+
+    /// Gives back what is more than `used`.
+    fn but(mut self, used: usize) {
+        let used = u32::try_from(used).unwrap_or(u32::MAX);
+        self.unused = self.unused.saturating_sub(used);
+    }
+}
+
+impl<A: Algorithm, C: Clock> Drop for Refund<'_, A, C> {
     fn drop(&mut self) {
-        if self.tokens > 0 {
-            self.limiter.refund(self.tokens);
+        if self.unused > 0 {
+            let Limiter { shared, cell } = self.limiter;
+            // With its age: what has come back meanwhile, or belongs to a window that is over, is not given out again.
+            shared.refund_of(cell, &self.grant, self.unused, || shared.clock.now());
         }
     }
 }
 
 impl<T, A: Algorithm, C: Timer> fmt::Debug for Throttled<'_, T, A, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Throttled").field("acquire", &self.acquire).finish_non_exhaustive()
+        f.debug_struct("Throttled").field("limiter", &self.limiter).finish_non_exhaustive()
     }
 }

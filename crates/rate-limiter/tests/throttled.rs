@@ -1,14 +1,21 @@
 //! Readers, writers and streams within a rate.
 
 use std::{
+    future::Future,
     io,
     pin::{Pin, pin},
-    task::{Context, Poll, Waker},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
 use futures_core::Stream;
-use tidegate_rate_limiter::{ManualClock, Quota, RateLimiter, Throttled};
+use tidegate_rate_limiter::{
+    Inherit, ManualClock, Quota, RateLimiter, SlidingWindow, Throttled, TokenBucket, Wait,
+};
 
 /// Hands out what it has, when it is ready.
 struct Source {
@@ -154,6 +161,275 @@ fn an_item_costs_a_token_and_the_end_none() {
     assert_eq!(stream.as_mut().poll_next(&mut cx), Poll::Ready(Some(())));
     assert_eq!(stream.as_mut().poll_next(&mut cx), Poll::Ready(None));
     assert_eq!(left(&limiter), 2);
+}
+
+/// Reads and writes as many bytes as it is asked to.
+struct Endless;
+
+impl futures_io::AsyncRead for Endless {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(buf.len()))
+    }
+}
+
+impl futures_io::AsyncWrite for Endless {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl tokio::io::AsyncRead for Endless {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let n = buf.initialize_unfilled().len();
+        buf.advance(n);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl tokio::io::AsyncWrite for Endless {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+type Form =
+    fn(Pin<&mut Throttled<'_, Endless, TokenBucket, ManualClock>>, &Waker, usize) -> Poll<usize>;
+
+/// A read or a write of so many bytes, in each form; returns how many were moved.
+const FORMS: [Form; 6] = [
+    |io, waker, n| {
+        let (mut cx, mut buf) = (Context::from_waker(waker), vec![0; n]);
+        futures_io::AsyncRead::poll_read(io, &mut cx, &mut buf).map(Result::unwrap)
+    },
+    |io, waker, n| {
+        let (mut cx, mut buf) = (Context::from_waker(waker), vec![0; n]);
+        let mut bufs = [io::IoSliceMut::new(&mut []), io::IoSliceMut::new(&mut buf)];
+        futures_io::AsyncRead::poll_read_vectored(io, &mut cx, &mut bufs).map(Result::unwrap)
+    },
+    |io, waker, n| {
+        let mut cx = Context::from_waker(waker);
+        futures_io::AsyncWrite::poll_write(io, &mut cx, &vec![0; n]).map(Result::unwrap)
+    },
+    |io, waker, n| {
+        let (mut cx, mut buf) = (Context::from_waker(waker), vec![0; n]);
+        let mut buf = tokio::io::ReadBuf::new(&mut buf);
+        tokio::io::AsyncRead::poll_read(io, &mut cx, &mut buf).map(|_| buf.filled().len())
+    },
+    |io, waker, n| {
+        let mut cx = Context::from_waker(waker);
+        tokio::io::AsyncWrite::poll_write(io, &mut cx, &vec![0; n]).map(Result::unwrap)
+    },
+    |io, waker, n| {
+        let (mut cx, buf) = (Context::from_waker(waker), vec![0; n]);
+        let bufs = [io::IoSlice::new(&[]), io::IoSlice::new(&buf)];
+        tokio::io::AsyncWrite::poll_write_vectored(io, &mut cx, &bufs).map(Result::unwrap)
+    },
+];
+
+#[test]
+fn a_call_moves_what_it_asks_for_whatever_an_earlier_one_asked_for() {
+    for earlier in FORMS {
+        for form in FORMS {
+            for (first, second) in [(4, 2), (2, 4), (4, 1), (1, 4)] {
+                let (limiter, clock) = limiter();
+                limiter.try_acquire(4).unwrap();
+                let mut io = pin!(Throttled::new(Endless, &limiter));
+                assert!(earlier(io.as_mut(), Waker::noop(), first).is_pending());
+                clock.advance(Duration::from_secs(1));
+                assert_eq!(form(io.as_mut(), Waker::noop(), second), Poll::Ready(second));
+                assert_eq!(left(&limiter) as usize, 4 - second);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_empty_buffer_says_nothing_of_the_next_one() {
+    for form in FORMS {
+        let (limiter, clock) = limiter();
+        limiter.penalize_for(Duration::from_secs(1));
+        let mut io = pin!(Throttled::new(Endless, &limiter));
+        assert!(form(io.as_mut(), Waker::noop(), 0).is_pending());
+        assert!(form(io.as_mut(), Waker::noop(), 3).is_pending());
+        clock.advance(Duration::from_secs(2));
+        assert_eq!(form(io.as_mut(), Waker::noop(), 3), Poll::Ready(3));
+        assert_eq!(form(io.as_mut(), Waker::noop(), 0), Poll::Ready(0));
+    }
+}
+
+#[test]
+fn a_reader_whose_read_was_given_up_keeps_nobody_from_tokens_that_are_there() {
+    for given_up in FORMS {
+        for form in FORMS {
+            let (limiter, clock) = limiter();
+            limiter.try_acquire(4).unwrap();
+            let mut idle: Vec<_> =
+                (0..5).map(|_| Box::pin(Throttled::new(Endless, &limiter))).collect();
+            for idle in &mut idle {
+                assert!(given_up(idle.as_mut(), Waker::noop(), 4).is_pending());
+            }
+            clock.advance(Duration::from_millis(100));
+            let mut io = pin!(Throttled::new(Endless, &limiter));
+            assert_eq!(form(io.as_mut(), Waker::noop(), 4), Poll::Ready(1));
+            assert!(form(io.as_mut(), Waker::noop(), 4).is_pending());
+            clock.advance(Duration::from_millis(100));
+            assert!(limiter.acquire(1).wait().is_ok(), "nor those in line");
+            clock.advance(Duration::from_millis(100));
+            assert!(limiter.try_acquire(1).is_ok(), "nor those who do not wait");
+        }
+    }
+}
+
+/// Counts how often it wakes.
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Returns how often `n` readers that share a limiter are woken until each has read a byte, and whether that was in order.
+fn wakes_of(n: usize, idle: usize) -> usize {
+    let (limiter, clock) = limiter();
+    limiter.try_acquire(4).unwrap();
+    let reader = || Box::pin(Throttled::new(Endless, &limiter));
+    let mut unpolled: Vec<_> = (0..idle).map(|_| reader()).collect();
+    for reader in &mut unpolled {
+        assert!(FORMS[0](reader.as_mut(), Waker::noop(), 1).is_pending());
+    }
+    let mut readers: Vec<_> =
+        (0..n).map(|_| (reader(), Arc::new(Wakes(AtomicUsize::new(0))), 0, false)).collect();
+    for (reader, wakes, ..) in &mut readers {
+        assert!(FORMS[0](reader.as_mut(), &wakes.clone().into(), 1).is_pending());
+    }
+    // A token a tick; all have read within their own ticks and those of the idle ones.
+    for tick in 1..=n + idle {
+        clock.advance(Duration::from_millis(100));
+        for (index, (reader, wakes, seen, done)) in readers.iter_mut().enumerate() {
+            let woken = wakes.0.load(Ordering::Relaxed);
+            if woken > *seen && !*done {
+                *seen = woken;
+                *done = FORMS[0](reader.as_mut(), &wakes.clone().into(), 1).is_ready();
+                assert!(!*done || idle > 0 || tick == index + 1, "in the order of arrival");
+            }
+        }
+    }
+    assert!(readers.iter().all(|(.., done)| *done));
+    readers.iter().map(|(_, wakes, ..)| wakes.0.load(Ordering::Relaxed)).sum()
+}
+
+#[test]
+fn a_reader_is_woken_when_its_own_token_is_due() {
+    assert_eq!(wakes_of(8, 0), 8);
+    assert_eq!(wakes_of(16 * 8, 0), 16 * 8);
+    assert!(wakes_of(16 * 8, 3) <= 16 * 8 * 2);
+}
+
+#[test]
+fn a_reader_is_woken_when_the_quota_is_raised_or_tokens_come_back() {
+    let (limiter, _clock) = limiter();
+    limiter.consume_now(36_000);
+    let wakes = Arc::new(Wakes(AtomicUsize::new(0)));
+    let woken = || wakes.0.load(Ordering::Relaxed);
+    let mut reader = pin!(Throttled::new(Endless, &limiter));
+    let mut read = || FORMS[0](reader.as_mut(), &wakes.clone().into(), 3);
+    assert!(read().is_pending());
+    limiter.set_quota(Quota::per_second(100).unwrap(), Inherit::Reset);
+    assert_eq!((woken(), read()), (1, Poll::Ready(3)));
+    limiter.consume_now(97);
+    assert!(read().is_pending());
+    limiter.refund(2);
+    assert_eq!((woken(), read()), (2, Poll::Ready(2)));
+}
+
+#[test]
+fn a_reader_and_a_writer_of_one_object_are_both_woken() {
+    let (limiter, clock) = limiter();
+    limiter.try_acquire(4).unwrap();
+    let mut io = pin!(Throttled::new(Endless, &limiter));
+    let wakes = [(); 2].map(|()| Arc::new(Wakes(AtomicUsize::new(0))));
+    for (form, wakes) in [FORMS[0], FORMS[2]].into_iter().zip(&wakes) {
+        assert!(form(io.as_mut(), &wakes.clone().into(), 1).is_pending());
+    }
+    clock.advance(Duration::from_millis(200));
+    assert_eq!([0, 1].map(|n| wakes[n].0.load(Ordering::Relaxed)), [1, 1]);
+    for form in [FORMS[2], FORMS[0]] {
+        assert_eq!(form(io.as_mut(), Waker::noop(), 1), Poll::Ready(1));
+    }
+    assert_eq!((limiter.stats().waiting, limiter.stats().waited), (0, 2));
+}
+
+/// One who waits in line and is not polled again: those beside it are not served before it, and their polls end.
+#[test]
+fn a_poll_ends_while_the_head_of_the_line_is_not_polled() {
+    let (limiter, clock) = limiter();
+    limiter.try_acquire(4).unwrap();
+    let mut head = Box::pin(limiter.acquire(2));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(head.as_mut().poll(&mut cx).is_pending());
+    let wakes = Arc::new(Wakes(AtomicUsize::new(0)));
+    let mut reader = pin!(Throttled::new(Endless, &limiter));
+    let mut read = || FORMS[0](reader.as_mut(), &wakes.clone().into(), 3);
+    assert!(read().is_pending());
+    clock.advance(Duration::from_secs(10));
+    assert!(read().is_pending());
+    drop(head);
+    let woken = wakes.0.load(Ordering::Relaxed);
+    clock.advance(Duration::from_millis(100));
+    assert!(wakes.0.load(Ordering::Relaxed) > woken);
+    assert_eq!(read(), Poll::Ready(3));
+}
+
+/// A blocking reader takes in one window and gives back in the next, where others have taken.
+#[test]
+fn a_late_refund_is_not_struck_from_what_others_took() {
+    struct Slow<'a>(&'a ManualClock, &'a SlidingWindow<ManualClock>);
+    impl io::Read for Slow<'_> {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            self.0.advance(Duration::from_secs(6));
+            assert_eq!(self.1.try_acquire_up_to(10).unwrap().tokens(), 5);
+            Ok(0)
+        }
+    }
+    let clock = ManualClock::new();
+    let window = SlidingWindow::with_clock(10, Duration::from_secs(10), clock.clone()).unwrap();
+    clock.advance(Duration::from_secs(9));
+    let mut reader = Throttled::new(Slow(&clock, &window), &window);
+    assert_eq!(io::Read::read(&mut reader, &mut [0; 10]).unwrap(), 0);
+    assert!(window.try_acquire_up_to(10).is_ok_and(|grant| grant.tokens() == 5));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::{
     gcra::Gcra,
     grant::Grant,
     quota::Quota,
+    terms::Terms,
 };
 
 /// The bucket of one key: by the quota of all keys, or by one of its own.
@@ -25,6 +26,12 @@ impl KeyBucket {
     /// Creates a bucket of its own quota that is full at `time` and was not before.
     pub(super) fn exception(own: Quota, time: Timestamp) -> Self {
         Self { gcra: Gcra::new(own.terms().present(time)), own: Some(own) }
+    }
+
+    /// Returns the terms, and the units at which the bucket is full.
+    pub(super) fn full_at(&self, common: &Quota) -> (Terms, u64) {
+        let quota = self.quota(common);
+        (quota.terms(), self.gcra.update(quota, |_, full_at| (full_at, ())).0)
     }
 
     #[inline]

@@ -1,5 +1,8 @@
 //! What belongs to one key, in the table.
 
+use core::time::Duration;
+
+use tidegate_concurrent_map::Occupancy;
 use tidegate_core::{Timestamp, primitive::Arc};
 
 use super::{Bucket, KeyBucket};
@@ -7,6 +10,7 @@ use crate::{
     algorithm::Ask,
     cell::{Cell, Shared},
     grant::{Grant, Refused},
+    pace::Pace,
     quota::Quota,
     terms::Terms,
 };
@@ -24,10 +28,22 @@ pub(super) enum Slot {
 }
 
 impl Slot {
-    /// Creates a bucket that is full at `time` and was not before.
-    pub(super) fn full_at(common: &Quota, own: Option<Quota>, time: Timestamp) -> Self {
-        match own.filter(|own| own != common) {
-            None => Self::Plain(common.terms().present(time)),
+    /// Creates a bucket, at `now`, that is full at `time` and was not before.
+    ///
+    /// A time that is years ahead is that of a mistaken call: it makes the bucket empty, and no more than that.
+    pub(super) fn full_at(
+        common: &Quota,
+        own: Option<Quota>,
+        time: Timestamp,
+        now: Timestamp,
+    ) -> Self {
+        let own = own.filter(|own| own != common);
+        let terms = own.as_ref().unwrap_or(common).terms();
+        let is_credible = time.since(now) <= Duration::from_nanos(Pace::LONGEST);
+        let empty = || now + Duration::from_nanos(terms.pace.nanos(terms.depth));
+        let time = if is_credible { time } else { empty() };
+        match own {
+            None => Self::Plain(terms.present(time)),
             Some(own) => Self::Shared(Arc::new(Cell::new(KeyBucket::exception(own, time)))),
         }
     }
@@ -115,15 +131,22 @@ impl Slot {
         }
     }
 
-    /// Returns whether nobody holds the bucket and it is as good as new.
-    pub(super) fn is_idle(&mut self, common: &Quota, now: Timestamp) -> bool {
-        match self {
-            Self::Plain(full_at) => *full_at <= common.terms().present(now),
+    /// Returns whether nobody holds the bucket and it is as good as new at `now`, and the time from which on it is full.
+    pub(super) fn occupancy(&mut self, common: &Quota, now: Timestamp) -> (Occupancy, Timestamp) {
+        let (terms, full_at) = match self {
+            Self::Plain(full_at) => (common.terms(), *full_at),
             // `get_mut` is exact: under the lock nobody can get what nobody else has, and what was done by those who had
             // it is seen.
-            Self::Shared(bucket) => {
-                Arc::get_mut(bucket).is_some_and(|bucket| bucket.is_idle(common, now))
-            }
+            Self::Shared(bucket) => match Arc::get_mut(bucket) {
+                Some(bucket) => bucket.algorithm.full_at(common),
+                None => return (Occupancy::Busy, Timestamp::NEVER),
+            },
+        };
+        // One that is blocked for ever is not idle at the end of time either.
+        let time = terms.time(full_at);
+        if full_at <= terms.present(now) && full_at < terms.end {
+            return (Occupancy::Idle, time);
         }
+        (Occupancy::BusyUntil(time.as_nanos()), time)
     }
 }

@@ -1,37 +1,33 @@
 //! What the asynchronous forms have in common.
 
 use core::{
-    future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use tidegate_core::Timer;
 
-use super::{Refund, Throttled, clamped};
+use super::{
+    Throttled,
+    pause::{Pause, Pauses},
+};
 use crate::{algorithm::Algorithm, grant::Refused};
 
-impl<T, A: Algorithm, C: Timer> Throttled<'_, T, A, C> {
+impl<'l, T, A: Algorithm, C: Timer> Throttled<'l, T, A, C> {
     /// Waits for up to `n` tokens, lets `act` use them, and gives back those of which it says that it did not.
     ///
-    /// `act` returns its result, and how many tokens that took.
+    /// `n` is that of this call, whatever an earlier one has asked for. `act` returns its result, and how many tokens that
+    /// took.
     pub(super) fn poll_with<R>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
+        direction: impl for<'p> FnOnce(&'p mut Pauses<'l, C>) -> &'p mut Pause<'l, C>,
         n: usize,
         act: impl FnOnce(Pin<&mut T>, &mut Context<'_>, usize) -> (Poll<R>, usize),
     ) -> Poll<Result<R, Refused>> {
-        let mut this = self.project();
-        if this.acquire.is_none() {
-            this.acquire.set(Some(this.limiter.acquire_up_to(clamped(n))));
-        }
-        let tokens = match this.acquire.as_mut().as_pin_mut() {
-            Some(acquire) => ready!(acquire.poll(cx)),
-            None => unreachable!("it was put there"),
-        };
-        this.acquire.set(None);
-        let refund = Refund { limiter: this.limiter, tokens: tokens?.tokens() };
-        let (result, used) = act(this.inner, cx, refund.tokens as usize);
+        let this = self.project();
+        let refund = ready!(direction(this.pauses).poll_take(this.limiter, cx, n))?;
+        let (result, used) = act(this.inner, cx, refund.tokens());
         refund.but(used);
         result.map(Ok)
     }

@@ -4,13 +4,13 @@ use std::io::{Error, Read, Result, Write};
 
 use tidegate_core::{Timer, Wait};
 
-use super::{Refund, Throttled, clamped};
+use super::{Refund, Throttled};
 use crate::{algorithm::Algorithm, limiter::Limiter};
 
 /// Waits for up to `n` tokens.
 fn pay<A: Algorithm, C: Timer>(limiter: &Limiter<A, C>, n: usize) -> Result<Refund<'_, A, C>> {
-    let grant = limiter.acquire_up_to(clamped(n)).wait().map_err(Error::other)?;
-    Ok(Refund { limiter, tokens: grant.tokens() })
+    let n = u32::try_from(n).unwrap_or(u32::MAX);
+    limiter.acquire_up_to(n).wait().map(|grant| Refund::new(limiter, grant)).map_err(Error::other)
 }
 
 /// The tokens are held while the inner reader blocks. Where many readers of slow peers share a limiter, use one of the
@@ -21,7 +21,7 @@ impl<A: Algorithm, C: Timer, T: Read> Read for Throttled<'_, T, A, C> {
             return self.inner.read(buf);
         }
         let refund = pay(self.limiter, buf.len())?;
-        let read = self.inner.read(&mut buf[..refund.tokens as usize]);
+        let read = self.inner.read(&mut buf[..refund.tokens()]);
         refund.but(*read.as_ref().unwrap_or(&0));
         read
     }
@@ -33,7 +33,7 @@ impl<A: Algorithm, C: Timer, T: Write> Write for Throttled<'_, T, A, C> {
             return self.inner.write(buf);
         }
         let refund = pay(self.limiter, buf.len())?;
-        let written = self.inner.write(&buf[..refund.tokens as usize]);
+        let written = self.inner.write(&buf[..refund.tokens()]);
         refund.but(*written.as_ref().unwrap_or(&0));
         written
     }

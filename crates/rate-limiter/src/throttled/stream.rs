@@ -16,11 +16,16 @@ impl<T: Stream, A: Algorithm, C: Timer> Stream for Throttled<'_, T, A, C> {
     type Item = T::Item;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T::Item>> {
-        let next = self.poll_with(cx, 1, |inner, cx, _| {
-            let item = inner.poll_next(cx);
-            let used = usize::from(matches!(item, Poll::Ready(Some(_))));
-            (item, used)
-        });
+        let next = self.poll_with(
+            cx,
+            |pauses| &mut pauses.reading,
+            1,
+            |inner, cx, _| {
+                let item = inner.poll_next(cx);
+                let used = usize::from(matches!(item, Poll::Ready(Some(_))));
+                (item, used)
+            },
+        );
         // One token without a latest time is never refused.
         next.map(|item| item.unwrap_or(None))
     }

@@ -18,28 +18,38 @@ impl<T: AsyncRead, A: Algorithm, C: Timer> AsyncRead for Throttled<'_, T, A, C> 
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
-        let read = self.poll_with(cx, buf.remaining(), |inner, cx, most| {
-            // A part of the buffer that is as long as what was paid for.
-            let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
-            let result = inner.poll_read(cx, &mut part);
-            let bytes = part.filled().len();
-            buf.advance(bytes);
-            (result, bytes)
-        });
+        let read = self.poll_with(
+            cx,
+            |pauses| &mut pauses.reading,
+            buf.remaining(),
+            |inner, cx, most| {
+                // A part of the buffer that is as long as what was paid for.
+                let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
+                let result = inner.poll_read(cx, &mut part);
+                let bytes = part.filled().len();
+                buf.advance(bytes);
+                (result, bytes)
+            },
+        );
         Poll::Ready(ready!(read).map_err(Error::other)?)
     }
 }
 
 impl<T: AsyncWrite, A: Algorithm, C: Timer> AsyncWrite for Throttled<'_, T, A, C> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
-        let written = self.poll_with(cx, buf.len(), |inner, cx, most| {
-            let result = inner.poll_write(cx, &buf[..most]);
-            let bytes = match &result {
-                Poll::Ready(Ok(bytes)) => *bytes,
-                _ => 0,
-            };
-            (result, bytes)
-        });
+        let written = self.poll_with(
+            cx,
+            |pauses| &mut pauses.writing,
+            buf.len(),
+            |inner, cx, most| {
+                let result = inner.poll_write(cx, &buf[..most]);
+                let bytes = match &result {
+                    Poll::Ready(Ok(bytes)) => *bytes,
+                    _ => 0,
+                };
+                (result, bytes)
+            },
+        );
         Poll::Ready(ready!(written).map_err(Error::other)?)
     }
 

@@ -1,0 +1,59 @@
+//! Where the cells of a fixed keyed limiter are.
+
+use core::fmt;
+
+use alloc::{boxed::Box, vec::Vec};
+
+use tidegate_core::{
+    const_fn,
+    primitive::{atomic::AtomicU64, zeros},
+};
+
+/// The cells of a [`FixedKeyed`](crate::FixedKeyed) that are in a static: 8 bytes each, all zero, and so no part of the binary.
+///
+/// # Examples
+///
+/// See [`FixedKeyed::in_static`](crate::FixedKeyed::in_static).
+pub struct FixedCells<const N: usize> {
+    words: [AtomicU64; N],
+}
+
+impl<const N: usize> FixedCells<N> {
+    const_fn! {
+        /// Creates cells with full buckets. For a static: elsewhere they would be made on the stack.
+        ///
+        /// `N = 0` does not compile.
+        #[allow(clippy::new_without_default, reason = "a default would be made on the stack")]
+        pub fn new() -> Self {
+            const { assert!(N > 0, "no cells") };
+            Self { words: zeros() }
+        }
+    }
+}
+
+impl<const N: usize> fmt::Debug for FixedCells<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FixedCells").field("cells", &N).finish_non_exhaustive()
+    }
+}
+
+/// An array that is never on the stack.
+pub(super) enum Cells<const N: usize> {
+    Heap(Box<[AtomicU64; N]>),
+    Static(&'static FixedCells<N>),
+}
+
+impl<const N: usize> Cells<N> {
+    pub(super) fn new() -> Self {
+        let words: Vec<AtomicU64> = (0..N).map(|_| AtomicU64::new(0)).collect();
+        Self::Heap(words.try_into().expect("as many as were made"))
+    }
+
+    #[inline(always)]
+    pub(super) fn words(&self) -> &[AtomicU64; N] {
+        match self {
+            Self::Heap(words) => words,
+            Self::Static(cells) => &cells.words,
+        }
+    }
+}
