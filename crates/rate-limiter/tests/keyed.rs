@@ -1,16 +1,19 @@
 //! Limiters per key: bounded memory, waits, penalties, gates.
 
 use std::{
+    cell::Cell,
     future::Future,
+    hash::{Hash, Hasher},
     num::NonZeroUsize,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use tidegate_rate_limiter::{
-    Gate, KeyGate, KeyRefused, KeyedLimiter, ManualClock, Outcome, Pass, Quota, Refused, Timestamp,
-    Wait,
+    Gate, KeyGate, KeyRefused, KeyedLimiter, ManualClock, Outcome, Overflow, Pass, Quota, Refused,
+    Timestamp, Wait,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -142,6 +145,166 @@ fn time_going_backward_mints_nothing_for_a_key_that_was_forgotten() {
     }
     assert_eq!(granted, 10);
     assert!(keys.try_acquire_at(&1, 10, late).is_ok());
+}
+
+#[test]
+fn a_call_at_an_extreme_time_shuts_nobody_out() {
+    let extreme = [u64::MAX, u64::MAX - 1, u64::MAX / 2 + 1, u64::MAX / 2, u64::MAX / 4, 1 << 61];
+    for max_keys in [1, 3, 200] {
+        for n in [0, 1, 10] {
+            for time in extreme {
+                let quota = Quota::per_second(10).unwrap();
+                let max_keys = NonZeroUsize::new(max_keys).unwrap();
+                let keys = KeyedLimiter::<usize, _>::with_clock(quota, max_keys, ());
+                let soon = Timestamp::ORIGIN + SECOND;
+                for key in 0..max_keys.get() {
+                    assert!(keys.try_acquire_at(&key, 10, soon).is_ok());
+                }
+                // Makes room for itself, as all others are idle by then.
+                let _ = keys.try_acquire_at(&1000, n, Timestamp::from_nanos(time));
+                keys.forget(&1000);
+                // What a key had spent stays spent, and no longer than until it would have come back.
+                assert!(keys.try_acquire_at(&0, 1, soon).is_err());
+                assert!(
+                    keys.try_acquire_at(&2000, 10, soon + SECOND).is_ok(),
+                    "{max_keys} {n} {time}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn keys_that_come_at_an_extreme_time_put_others_off_by_a_refill_at_most() {
+    let quota = Quota::per_second(10).unwrap();
+    let keys = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, ());
+    let late = Timestamp::from_nanos(1 << 61);
+    assert!(keys.try_acquire_at(&1, 10, late).is_ok());
+    assert!(keys.try_acquire_at(&2, 1, late + SECOND).is_ok());
+    keys.forget(&2);
+    let now = Timestamp::ORIGIN + 5 * SECOND;
+    assert_eq!(keys.try_acquire_at(&3, 1, now).unwrap_err().retry_after(), Some(SECOND / 10));
+    assert!(keys.try_acquire_at(&3, 10, now + SECOND).is_ok());
+}
+
+#[test]
+fn a_key_that_is_blocked_for_ever_is_not_forgotten_at_the_end_of_time() {
+    let (hosts, _clock) = hosts(1);
+    hosts.penalize_until("a", Timestamp::NEVER).unwrap();
+    assert!(hosts.try_acquire_at("b", 1, Timestamp::NEVER).unwrap_err().is_too_many_keys());
+    assert_eq!(hosts.try_acquire("a", 1).unwrap_err().retry_after(), Some(Duration::MAX));
+}
+
+#[test]
+fn the_only_key_that_has_filled_up_is_found_among_many() {
+    let clock = ManualClock::new();
+    let max_keys = NonZeroUsize::new(3000).unwrap();
+    let quota = Quota::per_second(1).and_then(|quota| quota.burst(10_000)).unwrap();
+    let keys = KeyedLimiter::<u32, _>::with_clock(quota, max_keys, clock.clone());
+    // Key `k` is full again after `k + 1` seconds, whether it takes all at once or not.
+    for key in 0..3000 {
+        keys.try_acquire(&key, key.div_ceil(2)).unwrap();
+    }
+    for key in 0..3000 {
+        keys.try_acquire(&key, key + 1 - key.div_ceil(2)).unwrap();
+    }
+    for key in 0..1000 {
+        assert!(keys.try_acquire(&(5000 + key), 1).unwrap_err().is_too_many_keys());
+        clock.advance(SECOND);
+        keys.try_acquire(&(5000 + key), 9999).unwrap();
+    }
+    // What comes back early makes room early.
+    assert!(keys.try_acquire(&9000, 1).unwrap_err().is_too_many_keys());
+    keys.refund(&2500, 3000);
+    keys.try_acquire(&9000, 1).unwrap();
+    assert_eq!(keys.len(), 3000);
+}
+
+#[test]
+fn a_key_without_a_place_is_told_never_only_if_a_place_would_not_help() {
+    let clock = ManualClock::new();
+    let (usual, gold) = (Quota::per_second(10).unwrap(), Quota::per_second(1000).unwrap());
+    let basic = Quota::per_second(2).unwrap();
+    let keys = KeyedLimiter::<u32, _>::with_clock(usual, NonZeroUsize::MIN, clock.clone())
+        .with_exceptions(move |key| match key {
+            7 => Some(gold),
+            8 => Some(basic),
+            _ => None,
+        })
+        .with_overflow(Overflow::Shared);
+    assert!(keys.try_acquire(&1, 10).is_ok());
+    let too_many = |asked, limit| KeyRefused::Refused(Refused::TooMany { asked, limit });
+    // More than the bucket of all others ever holds, and not more than a place of its own would.
+    assert!(keys.try_acquire(&7, 500).unwrap_err().is_too_many_keys());
+    assert!(keys.acquire(&7, 500).wait().unwrap_err().is_too_many_keys());
+    assert_eq!(keys.try_acquire(&7, 1001), Err(too_many(1001, 1000)));
+    assert_eq!(keys.try_acquire(&8, 5), Err(too_many(5, 2)));
+    assert_eq!(keys.acquire(&8, 5).wait(), Err(too_many(5, 2)));
+    assert_eq!(keys.try_acquire(&2, 11), Err(too_many(11, 10)));
+    // What the others' bucket can hold waits for that.
+    assert!(keys.try_acquire(&7, 8).is_ok());
+    assert_eq!(keys.try_acquire(&2, 5).unwrap_err().retry_after(), Some(SECOND * 3 / 10));
+    clock.advance(2 * SECOND);
+    assert!(keys.try_acquire(&7, 500).is_ok());
+}
+
+/// A key whose foreign code panics on demand.
+#[derive(Debug, PartialEq, Eq)]
+struct Fragile(u32);
+
+thread_local!(static FUSE: Cell<usize> = const { Cell::new(usize::MAX) });
+
+fn burn() {
+    FUSE.set(FUSE.get().wrapping_sub(1));
+    assert!(FUSE.get() != 0, "the fuse has blown");
+}
+
+impl Clone for Fragile {
+    fn clone(&self) -> Self {
+        burn();
+        Self(self.0)
+    }
+}
+
+impl Hash for Fragile {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        burn();
+        self.0.hash(state);
+    }
+}
+
+#[test]
+fn a_panic_of_a_key_or_an_exception_costs_neither_places_nor_tokens() {
+    let quota = Quota::per_second(10).unwrap();
+    let clock = ManualClock::new();
+    let max_keys = NonZeroUsize::new(3).unwrap();
+    let keys = KeyedLimiter::<Fragile, _>::with_clock(quota, max_keys, clock.clone())
+        .with_exceptions(|_| {
+            burn();
+            None
+        });
+    let mut blown = 0;
+    for round in 0..200 {
+        clock.advance(2 * SECOND);
+        for fuse in 1..6 {
+            let call = || match round % 4 {
+                0 => _ = keys.try_acquire(&Fragile(round), 1),
+                1 => _ = keys.penalize_for(&Fragile(round), SECOND),
+                2 => drop(keys.gate(&Fragile(round))),
+                _ => drop(keys.acquire(&Fragile(round), 1)),
+            };
+            FUSE.set(fuse);
+            blown += usize::from(catch_unwind(AssertUnwindSafe(call)).is_err());
+            FUSE.set(usize::MAX);
+            assert!(keys.len() <= 3);
+        }
+        clock.advance(2 * SECOND);
+        for key in 1000..1003 {
+            assert!(keys.try_acquire(&Fragile(key), 10).is_ok(), "three places, and all tokens");
+        }
+        assert_eq!(keys.len(), 3);
+    }
+    assert!(blown > 300, "{blown}");
 }
 
 #[test]
