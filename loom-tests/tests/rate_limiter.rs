@@ -4,18 +4,20 @@ use std::{
     future::{Future, Pending, pending},
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
+use futures_core::Stream;
 use loom_tests::{
     CallingWaker, CountingWaker,
     laws::{self, Subject},
     model, poll, poll_quietly, thread,
 };
 use tidegate_core::{Clock, Closed, ManualClock, Timer, Timestamp, Wait};
-use tidegate_rate_limiter::{KeyedLimiter, Limits, Quota, RateLimiter, SlidingLog};
+use tidegate_rate_limiter::{KeyedLimiter, Limits, Quota, RateLimiter, SlidingLog, Throttled};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -368,6 +370,39 @@ fn a_refund_reaches_who_waits_for_the_same_key() {
         if polled.is_pending() {
             assert_eq!(woken.count(), 1);
             assert!(matches!(poll_quietly(&mut wait), Poll::Ready(Ok(_))));
+        }
+    });
+}
+
+/// A stream that always has an item.
+struct Items;
+
+impl Stream for Items {
+    type Item = ();
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<()>> {
+        Poll::Ready(Some(()))
+    }
+}
+
+#[test]
+fn a_refund_reaches_a_throttled_stream() {
+    model(|| {
+        let limiter = RateLimiter::with_clock(Quota::per_second(1).unwrap(), Still);
+        let limiter = Arc::new(limiter);
+        limiter.try_acquire(1).unwrap();
+        let refunder = {
+            let limiter = limiter.clone();
+            thread::spawn(move || limiter.refund(1))
+        };
+        let mut items = pin!(Throttled::new(Items, &*limiter));
+        let (woken, waker) = CountingWaker::new();
+        let polled = items.as_mut().poll_next(&mut Context::from_waker(&waker));
+        refunder.join().unwrap();
+        if polled.is_pending() {
+            assert_eq!(woken.count(), 1);
+            let mut cx = Context::from_waker(&waker);
+            assert_eq!(items.as_mut().poll_next(&mut cx), Poll::Ready(Some(())));
         }
     });
 }
