@@ -14,6 +14,7 @@
 use core::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     task::{Context, Poll, Waker},
 };
@@ -98,6 +99,8 @@ pub struct FutureSlots<N, F> {
     turn: usize,
     /// Slots that were woken, and that nobody has polled since. They are not in the list any more.
     taken: VecDeque<usize>,
+    // INVARIANT: empty; takes the list's place for a look, so that the lock is held for one step however many were woken.
+    spare: Vec<usize>,
     woken: Arc<Woken>,
 }
 
@@ -145,6 +148,7 @@ impl<N, F> FutureSlots<N, F> {
             busy: Vec::new(),
             turn: 0,
             taken: VecDeque::new(),
+            spare: Vec::new(),
             woken,
         }
     }
@@ -189,8 +193,9 @@ impl<N, F> FutureSlots<N, F> {
     /// Looks which slots were woken. Call it in each poll of the task, after its waker was set, and then
     /// [`next_woken`](Self::next_woken) until that gives none: those woken meanwhile are for the next poll.
     pub fn look(&mut self) {
-        let taken = &mut self.taken;
-        self.woken.list.with(|list| taken.extend(list.drain(..)));
+        let spare = &mut self.spare;
+        self.woken.list.with(|list| mem::swap(list, spare));
+        self.taken.extend(spare.drain(..));
     }
 
     /// Returns a slot that was woken when [`look`](Self::look) was called last, in the order of the wakes.

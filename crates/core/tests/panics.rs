@@ -172,6 +172,37 @@ fn a_notification_survives_a_waker_that_panics_when_it_is_cloned_or_dropped() {
 }
 
 #[test]
+fn a_turn_survives_a_waker_that_panics_when_it_is_cloned_or_dropped() {
+    for what in [1, 2] {
+        for is_dropped in [true, false] {
+            let turnstile = Turnstile::new();
+            let inside = turnstile.try_enter();
+            let (mut first, mut second) = (turnstile.enter(), turnstile.enter());
+            let (count, waker) = counting();
+            let [old, new] = [careless(), Waker::noop().clone()];
+            assert!(poll(&mut first, if what == 1 { &new } else { &old }).is_pending());
+            assert!(poll(&mut second, &waker).is_pending());
+            PANICS_IN.set(what);
+            let replaced = panics(|| _ = poll(&mut first, if what == 1 { &old } else { &new }));
+            PANICS_IN.set(0);
+            assert!(replaced);
+            drop(inside);
+            assert!(turnstile.try_enter().is_none(), "the turn is the first one's");
+            if is_dropped {
+                drop(first);
+            } else {
+                let Poll::Ready(Ok(inside)) = poll(&mut first, Waker::noop()) else {
+                    panic!("lost")
+                };
+                drop(inside);
+            }
+            assert_eq!(count.0.load(Ordering::SeqCst), 1);
+            assert!(poll(&mut second, &waker).is_ready());
+        }
+    }
+}
+
+#[test]
 fn a_condition_that_notifies_its_own_event_ends_its_poll() {
     let (event, checks) = (Event::new(), Cell::new(0));
     let mut wait = event.wait_until(|| {
