@@ -140,16 +140,17 @@ impl<C: Timer> Approach<C> {
         let mut this = self.project();
         loop {
             let mut until = *this.until;
-            let entered = this.waiter.poll_until(&machine.changed, cx, &mut || match machine
-                .admit_woken()
-            {
-                Ok(pass) => Some(Ok(pass)),
-                Err(blocked) if blocked.reason == RefusedReason::ForcedOpen => Some(Err(blocked)),
-                Err(blocked) => {
-                    until = blocked.until.unwrap_or(Timestamp::NEVER);
-                    None
-                }
-            });
+            let entered =
+                this.waiter.poll_until(&machine.changed, cx, &mut || match machine.admit() {
+                    Ok(pass) => Some(Ok(pass)),
+                    Err(blocked) if blocked.reason == RefusedReason::ForcedOpen => {
+                        Some(Err(blocked))
+                    }
+                    Err(blocked) => {
+                        until = blocked.until.unwrap_or(Timestamp::NEVER);
+                        None
+                    }
+                });
             if until != *this.until || entered.is_ready() {
                 *this.until = until;
                 this.sleep.set(None);

@@ -11,6 +11,9 @@
 //! Mode and generation change only under the schedule's lock, by one swap of the word. What has to be said to others
 //! (waiters, the observer) is said after the lock is open.
 //!
+//! What is measured from a call, an open time, a probe's timeout, a call's own time, begins at a fresh reading of the clock:
+//! with a cached one, an earlier reading would count what had passed before.
+//!
 //! Any foreign code may panic: the clock, a waker, the observer, the predicate. Whatever has begun when it is called is
 //! finished all the same (`unwinding.rs`): a clock that panics while a call settles is replaced by the latest time that is
 //! known, a panic on the way into the breaker drops a pass, which gives its place back.

@@ -16,14 +16,6 @@ pub(crate) fn with_or<T: Copy>(foreign: impl FnOnce() -> T, instead: T, rest: im
     in_any_case(|| found.set(foreign()), || rest(found.get()));
 }
 
-/// Calls `foreign`, and `rest` only if it panics.
-pub(crate) fn on_panic<T>(foreign: impl FnOnce() -> T, rest: impl FnOnce()) -> T {
-    let mut rest = Rest(Some(rest));
-    let found = foreign();
-    rest.0 = None;
-    found
-}
-
 /// Calls what it holds when it is dropped.
 struct Rest<F: FnOnce()>(Option<F>);
 
@@ -37,23 +29,16 @@ impl<F: FnOnce()> Drop for Rest<F> {
 
 #[cfg(feature = "std")]
 mod imp {
-    use core::{mem, panic::AssertUnwindSafe};
-    use std::{panic::catch_unwind, thread::panicking};
+    use std::thread::panicking;
+
+    use tidegate_core::unwind::contain;
 
     /// Runs `code`; a panic of it ends here if the thread is unwinding already, where it would abort the process. Its
     /// message has been printed by the panic hook.
+    #[inline]
     pub(crate) fn contain_second(code: impl FnOnce()) {
+        // Not core's `in_drop`, which catches in any case: this is on the path of each recorded call.
         if panicking() { contain(code) } else { code() }
-    }
-
-    /// The code's captures are not looked at again after a panic, which is what unwind safety asks for.
-    #[cold]
-    fn contain(code: impl FnOnce()) {
-        let Err(payload) = catch_unwind(AssertUnwindSafe(code)) else { return };
-        // A payload may panic when it is dropped, and what that panics with, too. There it ends: with a leak.
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            mem::forget(payload);
-        }
     }
 }
 
@@ -97,10 +82,6 @@ mod tests {
         assert_eq!(calls.get(), 1);
         catch_unwind(AssertUnwindSafe(|| in_any_case(panic_quietly, count))).unwrap_err();
         assert_eq!(calls.get(), 2);
-        on_panic(|| (), count);
-        assert_eq!(calls.get(), 2);
-        catch_unwind(AssertUnwindSafe(|| on_panic(panic_quietly, count))).unwrap_err();
-        assert_eq!(calls.get(), 3);
     }
 
     #[test]

@@ -5,9 +5,7 @@ use core::time::Duration;
 use tidegate_core::{Clock, Timestamp, primitive::atomic::Ordering};
 
 use super::{Blocked, Machine, WRITTEN_OFF};
-use crate::{
-    Observer, Pass, Refused, RefusedReason, State, Transition, unwinding::on_panic, word::Word,
-};
+use crate::{Observer, Pass, Refused, RefusedReason, State, Transition, word::Word};
 
 /// A pass, or `None` if the state has changed on the way and has to be looked at again.
 type Answer<'a, C, O> = Option<Pass<'a, C, O>>;
@@ -55,16 +53,15 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         self.look(word)
     }
 
-    /// As [`admit`](Self::admit), for a waiter that was woken, maybe for a probe's place: a panic wakes the next one.
-    pub(crate) fn admit_woken(&self) -> Result<Pass<'_, C, O>, Blocked> {
-        on_panic(|| self.admit(), || self.changed.notify(1))
-    }
-
     /// Lets the caller in by what is found when looking at `word`, and again as long as that changes.
     fn look(&self, mut word: Word) -> Result<Pass<'_, C, O>, Blocked> {
         loop {
             let answer = match word.state() {
-                State::Open => self.half_open(word, self.open_is_over()?),
+                State::Open => {
+                    let seen = self.open_is_over()?;
+                    let is_timed = word.is_timed() || self.settings.probe_timeout.is_some();
+                    self.half_open(word, if is_timed { self.clock.fresh_now() } else { seen })
+                }
                 State::HalfOpen => self.probe(word)?,
                 State::ForcedOpen => return Err(Blocked::by(RefusedReason::ForcedOpen)),
                 State::Closed | State::ForcedClosed | State::ObserveOnly => self.admit_timed(word),
@@ -78,7 +75,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
 
     /// Lets the caller in when `word` lets everybody in.
     fn admit_timed(&self, word: Word) -> Answer<'_, C, O> {
-        let now = if word.is_timed() { self.clock.now() } else { Timestamp::ORIGIN };
+        let now = if word.is_timed() { self.clock.fresh_now() } else { Timestamp::ORIGIN };
         let Some(in_flight) = &self.in_flight else {
             return Some(Pass::new(self, word.ticket(), now));
         };
@@ -112,7 +109,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         if word.probes() >= self.settings.probes {
             return Err(Blocked::by(RefusedReason::Probing));
         }
-        let now = if word.is_timed() { self.clock.now() } else { Timestamp::ORIGIN };
+        let now = if word.is_timed() { self.clock.fresh_now() } else { Timestamp::ORIGIN };
         let entered = self.replace(word, word.with_probes(word.probes() + 1));
         Ok(entered.ok().map(|()| Pass::new(self, word.ticket(), now)))
     }
@@ -121,7 +118,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     /// breaker trips.
     fn probe_in_time(&self, word: Word, timeout: Duration) -> Result<Answer<'_, C, O>, Blocked> {
         // Foreign code, so before the lock.
-        let now = self.clock.now();
+        let now = self.clock.fresh_now();
         let found = self.schedule.with(|schedule| {
             let current = self.load();
             if current.generation() != word.generation() {

@@ -31,7 +31,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             return Ok(());
         }
         // Foreign code: if it panics, the pass is as it was.
-        let now = self.clock.now();
+        let now = self.clock.fresh_now();
         if !ticket.is_paused() {
             self.stop_timing(*ticket, *started);
         }

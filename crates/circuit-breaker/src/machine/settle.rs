@@ -69,7 +69,9 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         };
         let settle =
             |now| self.settle_counted(ticket.with_streak(streak), started, now, failed, open_for);
-        if ticket.is_timed() || self.figures_need_time() {
+        if ticket.is_timed() {
+            with_or(|| self.clock.fresh_now(), started, settle);
+        } else if self.figures_need_time() {
             with_or(|| self.clock.now(), started, settle);
         } else {
             settle(Timestamp::ORIGIN);
@@ -138,7 +140,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         // ORDERING: Relaxed: at least as new as what the ticket's word made visible.
         let over = Timestamp::from_nanos(self.open_until.load(Ordering::Relaxed));
         // Foreign code, so before the lock.
-        with_or(|| self.clock.now(), started.max(over), settle);
+        with_or(|| self.clock.fresh_now(), started.max(over), settle);
     }
 
     fn settle_probe_at(

@@ -17,7 +17,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     #[cold]
     pub(super) fn trip(&self, ticket: Word, known: Timestamp, open_for: Option<Duration>) {
         with_or(
-            || self.clock.now(),
+            || self.clock.fresh_now(),
             known,
             |now| {
                 let moved = self.schedule.with(|schedule| {
