@@ -6,6 +6,18 @@
 //!   │                  └──── dropped: Ignored        panicked: Failure
 //!   └──▶ Refused
 //! ```
+//!
+//! In a row each pass is held until the last gate has answered:
+//!
+//! ```text
+//! (breaker, (limiter, semaphore))
+//!   enter ──▶ Pass ·························┐ held
+//!             enter ──▶ Pass ···············┤ held
+//!                       enter ─┬─ at once ──┴──────────────▶ act
+//!                              ├─ after a wait ─▶ renew all held ─┬─▶ act
+//!                              └─ refused, dropped, panicked ──┐  └ refused ┐
+//!                                                              └────────────┴─▶ give all back
+//! ```
 
 mod ending;
 mod pair;

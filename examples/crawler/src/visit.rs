@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidegate::circuit_breaker::{Observer, OpenFor, Transition, TripRule, Window};
 use tidegate::{
-    Breaker, CancelToken, Clock, Gate, KeyedBreaker, KeyedLimiter, Outcome, Quota, Semaphore,
+    Breaker, CancelToken, Clock, Gate, KeyedBreaker, KeyedLimiter, Outcome, Pass, Quota, Semaphore,
     SystemClock, Timer, Wait, WorkerPool,
 };
 use url::Url;
@@ -188,12 +188,20 @@ impl Visitor {
     async fn attempt(&self, url: &Url, host: &str) -> Result<Result<Fetched, FetchError>, Missing> {
         let breaker = self.breakers.gate(host).map_err(for_now)?;
         let limiter = self.limiters.gate(host).map_err(for_now)?;
-        let asked = SystemClock.now();
-        let pass = breaker.enter().or_timeout(&SystemClock, PATIENCE).await;
-        self.barred.add(SystemClock.now().since(asked).as_nanos().try_into().unwrap_or(u64::MAX));
-        let pass = pass.map_err(|_| for_now("circuit open"))?.map_err(for_now)?;
-        let _admission = limiter.enter().await.map_err(for_now)?;
-        let permit = self.connections.acquire(1).await.expect("nobody closes the semaphore");
+        let (pass, (_admission, permit)) = loop {
+            let asked = SystemClock.now();
+            let pass = breaker.enter().or_timeout(&SystemClock, PATIENCE).await;
+            let barred = SystemClock.now().since(asked).as_nanos();
+            self.barred.add(barred.try_into().unwrap_or(u64::MAX));
+            let mut pass = pass.map_err(|_| for_now("circuit open"))?.map_err(for_now)?;
+            let connection = (&limiter, &self.connections).enter().await.map_err(for_now)?;
+            // The host may have gone down while this visit queued for the other two.
+            if pass.renew().is_ok() {
+                break (pass, connection);
+            }
+            connection.give_back();
+            pass.give_back();
+        };
 
         let (client, address) = (self.client.clone(), url.clone());
         let answer = self.pool.submit(move || client.ask(&address)).await.await;
