@@ -190,15 +190,17 @@ impl<N, F> FutureSlots<N, F> {
         }
     }
 
-    /// Looks which slots were woken. Call it in each poll of the task, after its waker was set, and then
-    /// [`next_woken`](Self::next_woken) until that gives none: those woken meanwhile are for the next poll.
+    /// Looks which slots were woken, in the order of their numbers: where several want what only one
+    /// can have, the same ones get it again and come to an end, instead of all making one step each.
+    /// Call it in each poll of the task, after its waker was set, and then [`next_woken`](Self::next_woken) until that gives none: those woken meanwhile are for the next poll.
     pub fn look(&mut self) {
         let spare = &mut self.spare;
         self.woken.list.with(|list| mem::swap(list, spare));
         self.taken.extend(spare.drain(..));
+        self.taken.make_contiguous().sort_unstable();
     }
 
-    /// Returns a slot that was woken when [`look`](Self::look) was called last, in the order of the wakes.
+    /// Returns a slot that was woken when [`look`](Self::look) was called last.
     pub fn next_woken(&mut self) -> Option<usize> {
         let slot = self.taken.pop_front()?;
         // ORDERING: Acquire: pairs with the Release in `on_wake`. A wake from here on puts the slot into the list again.
@@ -266,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_woken_slots_are_found_in_the_order_of_their_wakes() {
+    fn only_the_woken_slots_are_found_in_order() {
         let wakers = RefCell::new(Vec::new());
         let mut slots = FutureSlots::new(Arc::default());
         for n in 0..200 {
@@ -285,7 +287,7 @@ mod tests {
         wakers[150].wake_by_ref();
         wakers[5].wake_by_ref();
         wakers[150].wake_by_ref();
-        assert_eq!(woken(&mut slots), [150, 5]);
+        assert_eq!(woken(&mut slots), [5, 150]);
         assert_eq!(woken(&mut slots), []);
     }
 
