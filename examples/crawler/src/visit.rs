@@ -190,7 +190,7 @@ impl Visitor {
         let limiter = self.limiters.gate(host).map_err(for_now)?;
         let (pass, (_admission, permit)) = loop {
             let asked = SystemClock.now();
-            let pass = breaker.enter().or_timeout(&SystemClock, PATIENCE).await;
+            let pass = Breaker::enter(&breaker).or_timeout(&SystemClock, PATIENCE).await;
             let barred = SystemClock.now().since(asked).as_nanos();
             self.barred.add(barred.try_into().unwrap_or(u64::MAX));
             let mut pass = pass.map_err(|_| for_now("circuit open"))?.map_err(for_now)?;
