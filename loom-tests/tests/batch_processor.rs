@@ -11,10 +11,14 @@ use std::{
 
 use loom_tests::{laws::Subject, laws_of_waiting, model, poll_quietly, thread};
 use tidegate_batch_processor::{
-    BatchError, Batcher, Blocking, Driver, DriverDropped, ManualClock, Policy, PushError,
+    Async, BatchError, Batcher, Blocking, Driver, DriverDropped, ManualClock, Policy, PushError,
     SubmitError, Wait,
 };
-use tidegate_core::{Closed, lock::Lock};
+use tidegate_core::{
+    Closed, Event,
+    lock::Lock,
+    primitive::atomic::{AtomicBool, Ordering},
+};
 
 type Echo = fn(Vec<u32>) -> Result<Vec<u32>, Infallible>;
 type Batches = Batcher<u32, u32, Infallible, ManualClock>;
@@ -307,5 +311,46 @@ fn two_callers_lead_each_other() {
         };
         assert_eq!(led.submit(2).wait().unwrap(), 2);
         assert_eq!(other.join().unwrap(), 1);
+    });
+}
+
+/// Calls on which a batch waits, and that another thread ends.
+#[derive(Default)]
+struct Gate(AtomicBool, Event);
+
+impl Gate {
+    fn open(&self) {
+        self.0.store(true, Ordering::Release);
+        self.1.notify_all();
+    }
+
+    async fn pass(self: Arc<Self>, items: Vec<u8>) -> Result<Vec<u8>, ()> {
+        self.1.wait_until(|| self.0.load(Ordering::Acquire).then_some(())).await;
+        Ok(items)
+    }
+}
+
+/// The leader is kept and not polled: who comes next takes the lead, and hands it on.
+#[test]
+fn a_leader_that_is_not_polled_loses_the_lead() {
+    model(|| {
+        let gate = Arc::new(Gate::default());
+        let handler = {
+            let gate = gate.clone();
+            Async::new(move |items| gate.clone().pass(items))
+        };
+        let builder = Batcher::builder().policy(Policy::Immediate).max_items(1);
+        let led = Arc::new(builder.clock(ManualClock::new()).build_led(handler).unwrap());
+        let mut kept = led.submit(1);
+        assert!(poll_quietly(&mut kept).is_pending());
+        let other = {
+            let led = led.clone();
+            thread::spawn(move || led.submit(2).wait().unwrap())
+        };
+        gate.open();
+        // LOOM: in the place of the clock, by which the other looks again.
+        drop(poll_quietly(&mut led.submit(3)));
+        assert_eq!(other.join().unwrap(), 2);
+        assert_eq!(kept.wait().unwrap(), 1);
     });
 }

@@ -2,7 +2,6 @@
 
 use std::{
     future::{Future, pending},
-    num::NonZeroUsize,
     panic::resume_unwind,
     sync::Arc,
     time::Duration,
@@ -495,53 +494,46 @@ fn a_thread_too_many_against_a_submit() {
     });
 }
 
-/// A job of a lane that checks that it is alone, and in order.
-fn alone(
-    place: &Arc<Lock<u32>>,
-    inside: &Arc<AtomicBool>,
-    n: u32,
-) -> impl FnOnce() + Send + 'static {
-    let (place, inside) = (place.clone(), inside.clone());
-    move || {
-        assert!(!inside.swap(true, Ordering::Relaxed), "twice at once");
-        place.with(|place| {
-            assert_eq!(*place, n, "out of order");
-            *place += 1;
-        });
-        inside.store(false, Ordering::Relaxed);
-    }
-}
-
+/// Two jobs that end only together, on two threads that look for jobs, or sleep.
 #[test]
-fn two_workers_at_one_lane() {
+fn as_many_jobs_run_as_there_are_idle_threads() {
     model(|| {
         let pool = WorkerPool::detached(2);
-        let lanes = pool.lanes(NonZeroUsize::new(2).unwrap());
-        let (place, inside) = (Arc::new(Lock::new(0)), Arc::new(AtomicBool::new(false)));
-        let jobs = [0, 1].map(|n| lanes.try_submit('a', alone(&place, &inside, n)).unwrap());
+        let workers = [(); 2].map(|()| {
+            let worker = pool.worker();
+            thread::spawn(move || worker.run())
+        });
+        let meeting = Arc::new((AtomicU32::new(0), Event::new()));
+        for _ in 0..2 {
+            let meeting = meeting.clone();
+            let job = move || {
+                let (come, changed) = &*meeting;
+                come.fetch_add(1, Ordering::AcqRel);
+                changed.notify_all();
+                changed.wait_until(|| (come.load(Ordering::Acquire) == 2).then_some(())).wait();
+            };
+            assert!(pool.try_submit(job).is_ok());
+        }
         pool.close();
-        let worker = spawn_worker(&pool);
-        pool.worker().wait();
-        worker.join().unwrap();
-        jobs.into_iter().for_each(|job| job.wait().unwrap());
-        assert!(lanes.is_empty());
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
+        assert_eq!(pool.stats().succeeded, 2);
     });
 }
 
+/// A push that finds the ring full goes behind it, and finds the pool closed there.
 #[test]
-fn a_lane_that_ends_against_a_submit_to_it() {
+fn a_push_behind_the_ring_against_shutdown() {
     model(|| {
         let pool = WorkerPool::detached(2);
-        let lanes = pool.lanes(NonZeroUsize::MIN);
-        let (place, inside) = (Arc::new(Lock::new(0)), Arc::new(AtomicBool::new(false)));
-        let first = lanes.try_submit('a', alone(&place, &inside, 0)).unwrap();
+        drop(pool.try_submit(|| 1).unwrap());
         let worker = spawn_worker(&pool);
-        // Waits for room in the lane, if the first one has not begun.
-        let second = lanes.submit('a', alone(&place, &inside, 1)).wait();
-        pool.close();
+        let ender = {
+            let shutdown = pool.shutdown();
+            thread::spawn(move || shutdown.wait())
+        };
+        let pushed = pool.try_submit(|| 2).map(drop).is_ok();
+        ender.join().unwrap();
         worker.join().unwrap();
-        first.wait().unwrap();
-        second.wait().unwrap();
-        assert!(lanes.is_empty());
+        assert_eq!(pool.stats().succeeded, 1 + u64::from(pushed));
     });
 }

@@ -51,6 +51,12 @@ pub struct Batcher<T, R, E, C = SystemClock> {
     shared: Arc<Shared<T, R, E, C>>,
 }
 
+impl<T, R, E, C> Batcher<T, R, E, C> {
+    pub(crate) fn clock(&self) -> &C {
+        &self.shared.clock
+    }
+}
+
 impl<T> Batcher<T, (), ()> {
     /// Returns a builder with the defaults: batches of 100 items or 10 ms, room for ten batches.
     pub fn builder() -> Builder<T> {

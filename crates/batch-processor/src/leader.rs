@@ -1,28 +1,32 @@
 //! No driver of its own: the first caller of a batch drives it.
 //!
 //! ```text
-//! submit ─▶ into the batch ─▶ the result is there? ── yes: done
+//! submit ─▶ into the batch ─▶ the result is there? ── yes: resign, done
 //!                              │ no
-//!                             in line for the lead ──my turn──▶ take the driver and poll it, until my result is there
-//!                                                               └▶ put it back, let the next in line lead
+//!                             the driver is due, or nobody leads? ── yes: lead, which is to take the driver, poll it, put it back
+//!                              │ no
+//!                             wait: for a vacancy, and with patience
 //! ```
 //!
-//! One leads at a time, and whoever waits for a result is in line, so the driver is polled for as long as anybody
-//! waits. A leader that is dropped puts the driver back as one does whose result is there.
+//! One leads at a time: whose waker the driver wakes. The driver is due from that wake until it is polled, by whomever. A
+//! caller that resigns, with its result or because it is dropped, tells the next who waits. A leader that is kept and not polled
+//! cannot do that: so whoever is polled while the driver is due takes the lead, and whoever waits looks again from time to time.
 
 use core::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use alloc::boxed::Box;
 
 use tidegate_core::{
-    Timer, Turnstile,
+    Event, Timer,
+    event::Waiter,
     lock::Lock,
-    turnstile::{Enter, Inside},
+    primitive::{Arc, OnWake, Wakeable, tuned},
 };
 
 use crate::{
@@ -34,6 +38,13 @@ use crate::{
     stats::Stats,
     submit::Submit,
 };
+
+/// How long a caller waits before it looks whether the leader leads, the first time. Each time it waits twice as long, up to the
+/// most.
+///
+/// LOOM: time does not exist in a model. There another caller looks in its place, and none is patient.
+const PATIENCE: Duration = Duration::from_millis(tuned(10, 0) as u64);
+const MOST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Gathers items from many callers into batches, which the callers themselves process: no driver to spawn, no thread.
 ///
@@ -49,9 +60,14 @@ use crate::{
 /// A blocking handler runs in the poll of whoever leads, a caller among others: do not lead in a task that must not
 /// block.
 ///
+/// A leader that is alive and not polled, as a future that a `select!` has left behind, holds nobody up for long: any
+/// other caller that is polled takes the lead over when there is something to do, and callers that wait look for that by the
+/// clock, the first time after 10 ms and then half as often each time, at least once a second.
+///
 /// # Fairness
 ///
-/// Callers lead in the order in which they began to wait.
+/// A caller that has its result tells the one that has waited longest to lead. A newcomer may be faster; who leads makes no
+/// difference to the order of the items.
 ///
 /// # Examples
 ///
@@ -76,13 +92,44 @@ use crate::{
 /// ```
 pub struct LeaderBatcher<T, H: Handler<T>, C: Timer> {
     batcher: Batcher<T, H::Output, H::Error, C>,
-    lead: Turnstile,
-    // INVARIANT: `None` while somebody leads. Only who has the turn takes it.
+    // INVARIANT: `None` while somebody polls it.
     driver: Lock<Option<Passed<T, H, C>>>,
+    relay: Arc<Wakeable<Relay>>,
+    /// What the driver is always polled with: made of `relay`.
+    waker: Waker,
+    /// The driver is due, and nobody leads. One notification for each resignation.
+    vacant: Event,
 }
 
 /// A driver that goes from leader to leader.
 type Passed<T, H, C> = Pin<Box<Driver<T, H, C>>>;
+
+/// What the driver wakes: whoever leads.
+struct Relay {
+    lead: Lock<Role>,
+}
+
+/// The lead.
+struct Role {
+    /// The driver has been woken, or its leader has gone, and it was not polled since.
+    is_due: bool,
+    /// By its number; and the waker of its latest poll, unless it was called.
+    leader: Option<(u64, Option<Waker>)>,
+    /// The number of the caller that asked last.
+    callers: u64,
+}
+
+impl OnWake for Relay {
+    fn on_wake(&self) {
+        let leader = self.lead.with(|role| {
+            role.is_due = true;
+            role.leader.as_mut().and_then(|(_, waker)| waker.take())
+        });
+        if let Some(leader) = leader {
+            leader.wake();
+        }
+    }
+}
 
 impl<T, C: Timer> Builder<T, C> {
     /// Builds a batcher whose callers process the batches themselves.
@@ -96,7 +143,10 @@ impl<T, C: Timer> Builder<T, C> {
     ) -> Result<LeaderBatcher<T, H, C>, BuildError> {
         let (batcher, driver) = self.build_with(handler)?;
         let driver = Lock::new(Some(Box::pin(driver)));
-        Ok(LeaderBatcher { batcher, lead: Turnstile::new(), driver })
+        let lead = Lock::new(Role { is_due: true, leader: None, callers: 0 });
+        let relay = Arc::new(Wakeable(Relay { lead }));
+        let waker = Waker::from(relay.clone());
+        Ok(LeaderBatcher { batcher, driver, relay, waker, vacant: Event::new() })
     }
 }
 
@@ -113,7 +163,23 @@ impl<T, H: Handler<T>, C: Timer> LeaderBatcher<T, H, C> {
     ///
     /// As [`Batcher::submit`].
     pub fn submit(&self, item: T) -> Lead<'_, T, H, C> {
-        Lead { submit: self.batcher.submit(item), place: Place::Outside, led: self }
+        let submit = self.batcher.submit(item);
+        let (waiter, patience) = (Waiter::new(), Patience { sleep: None, next: PATIENCE });
+        Lead { submit, number: 0, waiter, patience, led: self }
+    }
+
+    fn role<A>(&self, with: impl FnOnce(&mut Role) -> A) -> A {
+        self.relay.0.lead.with(with)
+    }
+
+    /// Takes the driver if it is due, nobody leads, or this caller does; and if nobody else polls it.
+    fn take_helm(&self, number: u64) -> Option<Helm<'_, T, H, C>> {
+        let may_lead = self.role(|role| match &role.leader {
+            Some((leader, _)) => role.is_due || *leader == number,
+            None => true,
+        });
+        let driver = may_lead.then(|| self.driver.with(Option::take)).flatten()?;
+        Some(Helm { led: self, driver: Some(driver) })
     }
 
     /// Refuses every item from now on. Returns false if it did already.
@@ -137,24 +203,75 @@ impl<T, H: Handler<T>, C: Timer> fmt::Debug for LeaderBatcher<T, H, C> {
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Lead<'a, T, H: Handler<T>, C: Timer> {
     submit: Submit<'a, T, H::Output, H::Error, C>,
-    // Before the driver is put back nobody else may lead: see `drop`.
-    place: Place<'a, T, H, C>,
+    // 0 until it has waited.
+    number: u64,
+    waiter: Waiter,
+    patience: Patience<C>,
     led: &'a LeaderBatcher<T, H, C>,
 }
 
-enum Place<'a, T, H: Handler<T>, C: Timer> {
-    Outside,
-    InLine(Enter<'a>),
-    Leading(Inside<'a>, Passed<T, H, C>),
+/// The driver, in the hands of the one that polls it.
+struct Helm<'a, T, H: Handler<T>, C: Timer> {
+    led: &'a LeaderBatcher<T, H, C>,
+    // `None` only in `drop`.
+    driver: Option<Passed<T, H, C>>,
+}
+
+impl<T, H: Handler<T>, C: Timer> Helm<'_, T, H, C> {
+    /// Leads from now on, and polls the driver.
+    fn poll(mut self, number: u64, cx: &Context<'_>) {
+        let leader = Some((number, Some(cx.waker().clone())));
+        // The waker before is foreign: it is dropped with the lock open.
+        let _replaced = self.led.role(|role| {
+            role.is_due = false;
+            core::mem::replace(&mut role.leader, leader)
+        });
+        if let Some(driver) = &mut self.driver {
+            // Over, it has told everybody; else it will wake the leader.
+            _ = driver.as_mut().poll(&mut Context::from_waker(&self.led.waker));
+        }
+    }
+}
+
+impl<T, H: Handler<T>, C: Timer> Drop for Helm<'_, T, H, C> {
+    fn drop(&mut self) {
+        let driver = self.driver.take();
+        self.led.driver.with(|place| *place = driver);
+    }
+}
+
+/// A clock's reminder to look whether the leader leads.
+struct Patience<C: Timer> {
+    sleep: Option<Pin<Box<C::Sleep>>>,
+    next: Duration,
+}
+
+impl<C: Timer> Patience<C> {
+    /// Is ready when it is time to look.
+    fn poll(&mut self, clock: &C, cx: &mut Context<'_>) -> Poll<()> {
+        let next = self.next;
+        let sleep =
+            self.sleep.get_or_insert_with(|| Box::pin(clock.sleep_until(clock.now() + next)));
+        let polled = sleep.as_mut().poll(cx);
+        if polled.is_ready() {
+            self.sleep = None;
+            self.next = (2 * next).min(MOST_PATIENCE);
+        }
+        polled
+    }
 }
 
 impl<T, H: Handler<T>, C: Timer> Lead<'_, T, H, C> {
-    /// Lets the next in line lead.
-    fn step_down(&mut self) {
-        if let Place::Leading(_inside, driver) = core::mem::replace(&mut self.place, Place::Outside)
-        {
-            // Before `_inside` goes: whoever has the turn next finds the driver.
-            self.led.driver.with(|place| *place = Some(driver));
+    /// Lets somebody else lead, if it does.
+    fn resign(&mut self) {
+        let (led, number) = (self.led, self.number);
+        let left = led.role(|role| {
+            let left = role.leader.take_if(|(leader, _)| *leader == number);
+            role.is_due |= left.is_some();
+            left
+        });
+        if left.is_some() {
+            led.vacant.notify(1);
         }
     }
 }
@@ -164,33 +281,39 @@ impl<T, H: Handler<T>, C: Timer> Future for Lead<'_, T, H, C> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        let led = this.led;
         loop {
             if let Poll::Ready(result) = Pin::new(&mut this.submit).poll(cx) {
-                this.step_down();
+                // A notification that has come meanwhile goes to the next.
+                this.waiter = Waiter::new();
+                this.resign();
                 return Poll::Ready(result);
             }
-            match &mut this.place {
-                Place::Outside => this.place = Place::InLine(this.led.lead.enter()),
-                Place::InLine(enter) => match Pin::new(enter).poll(cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(inside)) => {
-                        let driver = this.led.driver.with(Option::take);
-                        let driver = driver.expect("who has the turn finds the driver");
-                        this.place = Place::Leading(inside, driver);
-                    }
-                    Poll::Ready(Err(_closed)) => unreachable!("nobody closes the line"),
-                },
-                Place::Leading(_, driver) => {
-                    let polled = driver.as_mut().poll(cx);
-                    // What the poll has done may have been our batch.
-                    if let Poll::Ready(result) = Pin::new(&mut this.submit).poll(cx) {
-                        this.step_down();
-                        return Poll::Ready(result);
-                    }
-                    // Over, it has told everybody; else it will wake us.
-                    debug_assert!(polled.is_pending(), "the driver has ended before our batch");
-                    return Poll::Pending;
+            if this.number == 0 {
+                this.number = led.role(|role| {
+                    role.callers += 1;
+                    role.callers
+                });
+            }
+            let number = this.number;
+            let helm = this.waiter.poll_until(&led.vacant, cx, &mut || led.take_helm(number));
+            if let Poll::Ready(helm) = helm {
+                helm.poll(number, cx);
+                // What the poll has done may have been our batch.
+                if let Poll::Ready(result) = Pin::new(&mut this.submit).poll(cx) {
+                    this.resign();
+                    return Poll::Ready(result);
                 }
+                return Poll::Pending;
+            }
+            if PATIENCE.is_zero() {
+                return Poll::Pending;
+            }
+            let is_armed = this.patience.sleep.is_some();
+            match this.patience.poll(led.batcher.clock(), cx) {
+                Poll::Pending if is_armed => return Poll::Pending,
+                // The clock is set before the last look, or the time has come: look again.
+                Poll::Pending | Poll::Ready(()) => {}
             }
         }
     }
@@ -198,13 +321,15 @@ impl<T, H: Handler<T>, C: Timer> Future for Lead<'_, T, H, C> {
 
 impl<T, H: Handler<T>, C: Timer> Drop for Lead<'_, T, H, C> {
     fn drop(&mut self) {
-        self.step_down();
+        self.resign();
     }
 }
 
 impl<T, H: Handler<T>, C: Timer> fmt::Debug for Lead<'_, T, H, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_leading = matches!(self.place, Place::Leading(..));
+        let is_leading = self
+            .led
+            .role(|role| role.leader.as_ref().is_some_and(|(leader, _)| *leader == self.number));
         f.debug_struct("Lead").field("is_leading", &is_leading).finish_non_exhaustive()
     }
 }

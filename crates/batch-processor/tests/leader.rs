@@ -12,7 +12,9 @@ use std::{
     time::Duration,
 };
 
-use tidegate_batch_processor::{Async, Batcher, Blocking, ManualClock, Policy, SubmitError, Wait};
+use tidegate_batch_processor::{
+    Async, Batcher, Blocking, Handler, ManualClock, Policy, SubmitError, Wait,
+};
 
 fn poll<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(waker))
@@ -131,4 +133,89 @@ fn a_panic_of_the_handler_reaches_its_batch_and_the_next_is_led() {
     assert_eq!(led.submit(2).wait().unwrap(), 2);
     assert!(led.close() && !led.close());
     assert!(matches!(led.submit(3).wait(), Err(SubmitError::Refused(_))));
+}
+
+/// A handler whose batches are done when the gate is open, and which wakes nobody but those it was told to.
+type Wakers = Arc<Mutex<Vec<Waker>>>;
+
+fn gated(gate: &Arc<AtomicBool>, wakers: &Wakers) -> impl Handler<u32, Output = u32, Error = ()> {
+    let (gate, wakers) = (gate.clone(), wakers.clone());
+    Async::new(move |items: Vec<u32>| {
+        let (gate, wakers) = (gate.clone(), wakers.clone());
+        async move {
+            poll_fn(|cx| {
+                if gate.load(Ordering::SeqCst) {
+                    return Poll::Ready(());
+                }
+                wakers.lock().unwrap().push(cx.waker().clone());
+                Poll::Pending
+            })
+            .await;
+            Ok::<_, ()>(items)
+        }
+    })
+}
+
+#[test]
+fn others_go_on_while_any_number_of_leaders_are_kept_and_not_polled() {
+    for unpolled in 1..4 {
+        let (gate, wakers, clock) = (Arc::default(), Wakers::default(), ManualClock::new());
+        let led = Batcher::builder()
+            .policy(Policy::Immediate)
+            .max_items(1)
+            .clock(clock.clone())
+            .build_led(gated(&gate, &wakers))
+            .unwrap();
+        let mut kept: Vec<_> = (0..unpolled).map(|n| led.submit(n)).collect();
+        for kept in &mut kept {
+            assert!(poll(kept, Waker::noop()).is_pending());
+        }
+        let (woken, alive) = waker();
+        let mut last = led.submit(9);
+        assert!(poll(&mut last, &alive).is_pending());
+        gate.store(true, Ordering::SeqCst);
+        wakers.lock().unwrap().drain(..).for_each(Waker::wake);
+        assert_eq!(woken.0.load(Ordering::SeqCst), 0, "it is not the one that leads");
+        // The bound.
+        clock.advance(Duration::from_millis(10));
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+        let mut polls = 0;
+        let done = loop {
+            polls += 1;
+            match poll(&mut last, &alive) {
+                Poll::Ready(result) => break result.unwrap(),
+                Poll::Pending => assert!(woken.0.load(Ordering::SeqCst) > polls),
+            }
+        };
+        assert_eq!(done, 9);
+        // Nothing of those that were not polled is lost.
+        let results = kept.into_iter().map(|lead| lead.wait().unwrap());
+        assert!(results.eq(0..unpolled));
+    }
+}
+
+#[test]
+fn a_leader_that_comes_back_after_it_was_replaced_waits_like_all() {
+    let (gate, wakers) = (Arc::default(), Wakers::default());
+    let led = Batcher::builder()
+        .policy(Policy::Immediate)
+        .max_items(1)
+        .clock(ManualClock::new())
+        .build_led(gated(&gate, &wakers))
+        .unwrap();
+    let [(old_woken, old_waker), (new_woken, new_waker)] = [waker(), waker()];
+    let (mut old, mut new) = (led.submit(1), led.submit(2));
+    assert!(poll(&mut old, &old_waker).is_pending());
+    wakers.lock().unwrap().drain(..).for_each(Waker::wake);
+    assert_eq!(old_woken.0.load(Ordering::SeqCst), 1);
+    // It was woken, and another one is polled before it.
+    assert!(poll(&mut new, &new_waker).is_pending());
+    assert!(format!("{new:?}").contains("is_leading: true"));
+    assert!(poll(&mut old, &old_waker).is_pending());
+    wakers.lock().unwrap().drain(..).for_each(Waker::wake);
+    assert_eq!((old_woken.0.load(Ordering::SeqCst), new_woken.0.load(Ordering::SeqCst)), (1, 1));
+    drop(new);
+    assert_eq!(old_woken.0.load(Ordering::SeqCst), 2, "the lead has come back to it");
+    gate.store(true, Ordering::SeqCst);
+    assert_eq!(poll(&mut old, &old_waker).map(Result::unwrap), Poll::Ready(1));
 }

@@ -236,15 +236,15 @@ pub(crate) fn park_until(_parker: &parking::Parker, _until: std::time::Instant) 
     loom::thread::yield_now();
 }
 
-/// Returns a number that was tuned on real machines.
-#[cfg(all(feature = "std", not(loom)))]
-pub(crate) const fn tuned(real: u32, _in_models: u32) -> u32 {
+/// Returns a number that was tuned on real machines. One that decides which way the code goes is small in models.
+#[cfg(not(loom))]
+pub const fn tuned(real: u32, _in_models: u32) -> u32 {
     real
 }
 
 /// LOOM: a model that has to do something often before it gets where it goes explores nothing more by it.
-#[cfg(all(feature = "std", loom))]
-pub(crate) const fn tuned(_real: u32, in_models: u32) -> u32 {
+#[cfg(loom)]
+pub const fn tuned(_real: u32, in_models: u32) -> u32 {
     in_models
 }
 
@@ -512,6 +512,10 @@ mod model_ring {
 
         pub fn seems_to_have_room(&self) -> bool {
             self.len() < self.capacity
+        }
+
+        pub fn is_full(&self) -> bool {
+            !self.seems_to_have_room()
         }
 
         pub fn len(&self) -> usize {

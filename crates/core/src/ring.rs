@@ -377,6 +377,20 @@ impl<T> Ring<T> {
         self.slot(position).stamp.load(Ordering::Relaxed) == position
     }
 
+    /// Returns whether there was no room at some moment of the call.
+    pub fn is_full(&self) -> bool {
+        // ORDERING: Acquire: the loads come in this order. While the head stays, only pushes change the number of items.
+        let mut head = self.head.load(Ordering::Acquire);
+        loop {
+            let tail = self.tail.load(Ordering::Acquire);
+            let again = self.head.load(Ordering::Acquire);
+            if again & !FLAGS == head & !FLAGS {
+                return self.number(tail).wrapping_sub(self.number(head)) >= self.capacity();
+            }
+            head = again;
+        }
+    }
+
     /// Returns whether there are no items. A snapshot.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -32,7 +32,7 @@ use tidegate_core::{
 
 use crate::{
     error::{JoinError, Panic},
-    panic::{Payload, bury, catch},
+    panic::{Payload, bury, catch, contain},
 };
 
 /// The closure is out.
@@ -130,6 +130,11 @@ where
 }
 
 impl Errand {
+    /// Takes the worker's end out; nothing is left to cancel.
+    pub(crate) fn take(&mut self) -> Self {
+        Self { cell: self.cell.take() }
+    }
+
     /// Notes when the job was accepted.
     pub(crate) fn accept(&self, now: Timestamp) {
         if let Some(cell) = &self.cell {
@@ -171,7 +176,8 @@ impl Errand {
 impl Drop for Errand {
     fn drop(&mut self) {
         if let Some(cell) = self.cell.take() {
-            cell.discard(JoinError::Cancelled);
+            // What the closure has captured is foreign, and may be one of many that are dropped together.
+            contain(|| cell.discard(JoinError::Cancelled));
         }
     }
 }

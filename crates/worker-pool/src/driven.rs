@@ -21,7 +21,8 @@ use crate::{
 /// panic or a cancel settles the same cell.
 pub(crate) struct Driven {
     errand: Errand,
-    steps: Steps,
+    // `None` once it is dropped.
+    steps: Option<Steps>,
 }
 
 /// What a worker polls: the future, with its output put away. Whether there is one: not if it was cancelled.
@@ -57,13 +58,21 @@ where
     });
     let give = move || output.with(Option::take).expect("asked for after the future gave it");
     let (errand, draft) = errand_with(give, token);
-    (Driven { errand, steps }, draft)
+    (Driven { errand, steps: Some(steps) }, draft)
+}
+
+impl Drop for Driven {
+    /// What the future has captured is foreign.
+    fn drop(&mut self) {
+        self.drop_steps();
+    }
 }
 
 impl Driven {
     /// Polls the future on.
     pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        match catch(|| self.steps.as_mut().poll(cx)) {
+        let Some(steps) = &mut self.steps else { return Poll::Ready(End::Cancelled) };
+        match catch(|| steps.as_mut().poll(cx)) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(true)) => Poll::Ready(End::Output),
             Ok(Poll::Ready(false)) => Poll::Ready(End::Cancelled),
@@ -71,10 +80,14 @@ impl Driven {
         }
     }
     /// Drops what is left of the future, and returns what its handle waits for.
-    pub(crate) fn into_errand(self) -> Errand {
-        let Self { errand, steps } = self;
+    pub(crate) fn into_errand(mut self) -> Errand {
+        self.drop_steps();
+        self.errand.take()
+    }
+
+    fn drop_steps(&mut self) {
+        let steps = self.steps.take();
         contain(|| drop(steps));
-        errand
     }
 
     /// Notes when the job was accepted.

@@ -29,6 +29,7 @@ use tidegate_core::{
     primitive::{
         RingOrModel as Ring,
         atomic::{AtomicUsize, Ordering, fence},
+        tuned,
     },
     ring::{NotPopped, NotPushed},
 };
@@ -36,7 +37,9 @@ use tidegate_core::{
 use crate::{panic::contain, task::Job};
 
 /// The most jobs in the ring, which is allocated at once.
-const RING: usize = 1024;
+///
+/// LOOM: one, so that models go behind it.
+const RING: usize = tuned(1024, 1) as usize;
 
 /// The places in the ring of a hand-off, where jobs pass but do not stay.
 const HAND_OFF_RING: NonZeroUsize = NonZeroUsize::new(8).unwrap();
@@ -56,6 +59,8 @@ pub(crate) struct Intake {
     // Apart from what every push and pop reads.
     job_came: CachePadded<Event>,
     made_room: CachePadded<Event>,
+    /// It was closed: for who waits for something else than room.
+    closing: Event,
     /// The number of workers that look at the ring all the time, and will take what comes.
     watchers: CachePadded<AtomicUsize>,
     /// The number of pauses.
@@ -82,6 +87,7 @@ impl Intake {
             capacity: if capacity == 0 { usize::MAX } else { capacity },
             job_came: CachePadded::new(Event::new()),
             made_room: CachePadded::new(Event::new()),
+            closing: Event::new(),
             watchers: CachePadded::new(AtomicUsize::new(0)),
             pauses: AtomicUsize::new(0),
             askers: (capacity == 0).then(Askers::new),
@@ -111,7 +117,9 @@ impl Intake {
         match self.ring.push(job) {
             Ok(pushed) => Ok(pushed.is_awaited),
             Err(NotPushed::Closed(job)) => Err(Refused::Closed(job)),
-            Err(NotPushed::Full(job)) if self.capacity > self.ring.capacity() => {
+            Err(NotPushed::Full(job))
+                if self.capacity > self.ring.capacity() || self.ring.is_diverted() =>
+            {
                 self.store_behind(job)
             }
             Err(NotPushed::Full(job)) => Err(Refused::Full(job)),
@@ -246,10 +254,19 @@ impl Intake {
             found = self.take().ok().flatten();
         }
         // Who pushed meanwhile has relied on us, but we have hands for one job only.
-        if found.is_some() && !self.ring.is_empty() && self.ring.is_item_awaited() {
-            contain(|| self.wake_worker());
+        if found.is_some() {
+            self.pass_wake_on();
         }
         found
+    }
+
+    /// Wakes another worker if there are more jobs: for a worker that has one, and was woken for it, or has watched in the place
+    /// of those that sleep. Whoever pushed meanwhile may have woken nobody else.
+    pub(crate) fn pass_wake_on(&self) {
+        let has_more = !self.ring.is_empty() || self.ring.is_diverted();
+        if has_more && self.ring.is_item_awaited() {
+            contain(|| self.wake_worker());
+        }
     }
 
     /// Lets the workers make room for a while.
@@ -296,6 +313,45 @@ impl Intake {
         waiter.poll_until(&self.made_room, cx, &mut Pushing { intake: self, push })
     }
 
+    /// Waits until it is closed.
+    pub(crate) fn poll_closed(&self, waiter: &mut Waiter, cx: &mut Context<'_>) -> Poll<()> {
+        waiter.poll_until(&self.closing, cx, &mut || self.is_closed().then_some(()))
+    }
+
+    /// Wakes another submitter for the room that one was woken for, and cannot use.
+    pub(crate) fn pass_room_on(&self) {
+        self.wake_submitter();
+    }
+
+    /// Puts back what a worker was about to do: the next one does it first.
+    #[cold]
+    pub(crate) fn put_back(&self, job: Job) {
+        self.put_aside(|behind| behind.push_front(job));
+    }
+
+    /// Adds a job although there may be no room.
+    #[cfg(feature = "std")]
+    #[cold]
+    pub(crate) fn put_behind(&self, job: Job) {
+        self.put_aside(|behind| behind.push_back(job));
+    }
+
+    fn put_aside(&self, put: impl FnOnce(&mut VecDeque<Job>)) {
+        self.behind.with(|behind| {
+            if !self.ring.is_diverted() {
+                self.ring.divert();
+            }
+            put(behind);
+        });
+        contain(|| self.job_came.notify(1));
+    }
+
+    /// Waits until there is no pause, or it is closed.
+    pub(crate) fn poll_resumed(&self, waiter: &mut Waiter, cx: &mut Context<'_>) -> Poll<()> {
+        let may_begin = || (!self.is_paused() || self.is_closed()).then_some(());
+        waiter.poll_until(&self.job_came, cx, &mut { may_begin })
+    }
+
     /// Counts a worker of a hand-off that waits for a job.
     pub(crate) fn ask(&self) {
         if let Some(askers) = &self.askers {
@@ -335,7 +391,7 @@ impl Intake {
         let first = self.ring.close();
         // Both wake everybody, also if a waker panics on the way.
         tidegate_core::wake_list::each(
-            [&*self.job_came, &*self.made_room].into_iter(),
+            [&*self.job_came, &*self.made_room, &self.closing].into_iter(),
             Event::notify_all,
         );
         first
@@ -354,12 +410,19 @@ impl Intake {
 
     /// Returns whether it is closed and every job was taken. Who finds that also finds the last one's taker among the crew.
     pub(crate) fn is_drained(&self) -> bool {
+        // Diverted, it may be by a pusher that finds it closed and will go again.
         self.ring.is_drained()
+            || (self.ring.is_closed()
+                && self.ring.is_empty()
+                && self.behind.with(|behind| self.ring.is_empty() && behind.is_empty()))
     }
 
     /// Returns whether a push would find no room now. A snapshot.
     pub(crate) fn is_full(&self) -> bool {
-        self.capacity <= self.ring.capacity() && !self.ring.seems_to_have_room()
+        // Places that are being emptied seem to be taken.
+        self.capacity <= self.ring.capacity()
+            && !self.ring.seems_to_have_room()
+            && self.ring.is_full()
     }
 
     /// Returns whether at least a quarter of the room is free. A snapshot.

@@ -13,6 +13,19 @@
 //!
 //! There is a turn in the queue, or one owed, for each job in a lane; which is whose does not matter. So workers may be late
 //! with their turns, and the jobs keep the order of the lane.
+//!
+//! A submitter needs room in two places, and waits for one of them at a time. It is told of one place by one notification; what
+//! it is told and cannot use, it passes on:
+//!
+//! ```text
+//!            the lane is full: pass the pool's room on
+//!          ┌──────────────────────────────────────────┐
+//! enter ─▶ waits for the pool                          waits for the lane ─▶ enter
+//!          └──────────────────────────────────────────┘
+//!            the pool is full: pass the lane's room on, but only when giving up
+//! ```
+
+mod lane;
 
 use core::{
     fmt,
@@ -23,22 +36,18 @@ use core::{
     task::{Context, Poll, ready},
 };
 
-use alloc::{
-    boxed::Box,
-    collections::{BTreeMap, VecDeque},
-};
+use alloc::collections::VecDeque;
 
-use tidegate_core::{Event, event::Waiter, lock::Lock, primitive::Arc};
+use tidegate_core::{event::Waiter, primitive::Arc};
 
+use self::lane::{Hall, Lane, NotIn, Use};
 use crate::{
     cell::{Errand, Reply, errand},
     error::{ExecuteError, TrySubmitError},
     handle::JobHandle,
-    intake::Refused,
     panic::contain,
     pool::WorkerPool,
-    shared::Shared,
-    task::{Job, Turns},
+    task::Turns,
 };
 
 /// Submits jobs with keys to a pool: those of one key run one after the other, in order; those of different keys in parallel.
@@ -77,98 +86,12 @@ pub struct Lanes<K: Ord> {
     hall: Arc<Hall<K>>,
 }
 
-/// What the lanes of a pool share with the turns in its queue.
-struct Hall<K: Ord> {
-    // INVARIANT: a lane has jobs, or one of its jobs runs.
-    lanes: Lock<BTreeMap<Arc<K>, Lane>>,
-    /// A lane that was full has room.
-    room: Event,
-    per_key: usize,
-}
-
-struct Lane {
-    /// The oldest first. The first `owed` of them are for who runs the lane.
-    jobs: VecDeque<Errand>,
-    owed: usize,
-    runs: bool,
-}
-
-impl Lane {
-    fn of(errand: Errand) -> Self {
-        Self { jobs: VecDeque::from([errand]), owed: 0, runs: false }
-    }
-}
-
-/// Why a job was not let in.
-enum NotIn {
-    /// Its lane has no room.
-    Lane(Errand),
-    /// The pool has none.
-    Pool(Errand),
-    Closed(Errand),
-}
-
-impl<K> Hall<K>
-where
-    K: Ord + Send + Sync + 'static,
-{
-    /// Puts a job into its lane and a turn into the queue, or neither.
-    fn enter(self: &Arc<Self>, shared: &Shared, key: &Arc<K>, errand: Errand) -> Result<(), NotIn> {
-        shared.stamp(&errand);
-        let turn = Turn { hall: self.clone(), key: key.clone(), stage: Stage::Unused };
-        let turn = Job::Turn(Box::new(turn));
-        let entered = self.lanes.with(|lanes| {
-            let lane = lanes.get_mut(key);
-            if lane.as_ref().is_some_and(|lane| lane.jobs.len() >= self.per_key) {
-                return Err((NotIn::Lane(errand), turn));
-            }
-            // Whom it wakes is woken below, with no lock held.
-            let is_awaited = match shared.intake.push_quietly(turn) {
-                Err(Refused::Full(turn)) => return Err((NotIn::Pool(errand), turn)),
-                Err(Refused::Closed(turn)) => return Err((NotIn::Closed(errand), turn)),
-                Ok(is_awaited) => is_awaited,
-            };
-            match lane {
-                Some(lane) => lane.jobs.push_back(errand),
-                None => drop(lanes.insert(key.clone(), Lane::of(errand))),
-            }
-            Ok(is_awaited)
-        });
-        match entered {
-            Ok(true) => shared.intake.wake_worker(),
-            Ok(false) => {}
-            Err((not_in, turn)) => {
-                turn.forget();
-                return Err(not_in);
-            }
-        }
-        Ok(())
-    }
-
-    fn has_room(&self, key: &K) -> bool {
-        self.lanes.with(|lanes| lanes.get(key).is_none_or(|lane| lane.jobs.len() < self.per_key))
-    }
-
-    /// Changes a lane that has jobs, or runs; frees it if it has none and does not.
-    fn change<R>(&self, key: &K, change: impl FnOnce(&mut Lane) -> R) -> Option<R> {
-        let (changed, freed) = self.lanes.with(|lanes| {
-            let Some(lane) = lanes.get_mut(key) else { return (None, None) };
-            let changed = change(lane);
-            let is_over = lane.jobs.is_empty() && !lane.runs;
-            (Some(changed), if is_over { lanes.remove_entry(key) } else { None })
-        });
-        drop(freed);
-        changed
-    }
-}
-
 /// A worker's turn at a lane, on its way through the queue.
 struct Turn<K>
 where
     K: Ord + Send + Sync + 'static,
 {
-    hall: Arc<Hall<K>>,
-    key: Arc<K>,
+    lane: Arc<Lane<K>>,
     stage: Stage,
 }
 
@@ -185,11 +108,15 @@ impl<K> Turn<K>
 where
     K: Ord + Send + Sync + 'static,
 {
+    fn new(lane: Arc<Lane<K>>) -> Self {
+        Self { lane, stage: Stage::Unused }
+    }
+
     /// Notes whether there was a job.
     fn go_on(&mut self, job: Option<Errand>) -> Option<Errand> {
         if job.is_some() {
             self.stage = Stage::Running;
-            contain(|| self.hall.room.notify_all());
+            contain(|| self.lane.room.notify(1));
         } else {
             self.stage = Stage::Used;
         }
@@ -202,28 +129,36 @@ where
     K: Ord + Send + Sync + 'static,
 {
     fn begin(&mut self) -> Option<Errand> {
-        let first = self.hall.change(&self.key, |lane| {
-            if lane.runs {
-                lane.owed += 1;
+        if self.stage == Stage::Running {
+            // The next of those that it owes.
+            let next = self.lane.change(|state| {
+                state.owed -= 1;
+                state.jobs.pop_front()
+            });
+            return self.go_on(next);
+        }
+        let first = self.lane.change(|state| {
+            if state.runs {
+                state.owed += 1;
                 return None;
             }
-            let job = lane.jobs.pop_front();
-            lane.runs = job.is_some();
+            let job = state.jobs.pop_front();
+            state.runs = job.is_some();
             job
         });
-        self.go_on(first.flatten())
+        self.go_on(first)
     }
 
-    fn next(&mut self) -> Option<Errand> {
-        let next = self.hall.change(&self.key, |lane| {
-            if lane.owed == 0 {
-                lane.runs = false;
-                return None;
-            }
-            lane.owed -= 1;
-            lane.jobs.pop_front()
-        });
-        self.go_on(next.flatten())
+    fn owes(&mut self) -> bool {
+        let owes = self.stage == Stage::Running
+            && self.lane.change(|state| {
+                state.runs = state.owed > 0;
+                state.runs
+            });
+        if !owes {
+            self.stage = Stage::Used;
+        }
+        owes
     }
 
     fn forget(&mut self) {
@@ -235,22 +170,23 @@ impl<K> Drop for Turn<K>
 where
     K: Ord + Send + Sync + 'static,
 {
-    /// Unused, it cancels a job; what is owed is not its. Running, it is left by a panic, as it is without std: then nobody
-    /// else will see to what is owed.
+    /// Unused, it cancels a job; what is owed is not its. Running, it is left by a panic, as it is without std, or was taken out
+    /// of the queue by a shutdown: then nobody else will see to what is owed.
     fn drop(&mut self) {
         let stage = self.stage;
         if stage == Stage::Used {
             return;
         }
-        let cancelled = self.hall.change(&self.key, |lane| match stage {
+        let cancelled: VecDeque<_> = self.lane.change(|state| match stage {
             Stage::Running => {
-                lane.runs = false;
-                lane.jobs.drain(..mem::take(&mut lane.owed)).collect()
+                state.runs = false;
+                state.jobs.drain(..mem::take(&mut state.owed)).collect()
             }
-            _ => lane.jobs.remove(lane.owed).into_iter().collect::<VecDeque<_>>(),
+            _ => state.jobs.remove(state.owed).into_iter().collect(),
         });
-        contain(|| self.hall.room.notify_all());
-        drop(cancelled);
+        contain(|| self.lane.room.notify(cancelled.len()));
+        // Each on its own: what a job has captured is foreign.
+        cancelled.into_iter().for_each(|errand| contain(|| drop(errand)));
     }
 }
 
@@ -262,9 +198,7 @@ impl WorkerPool {
     where
         K: Ord + Send + Sync + 'static,
     {
-        let hall =
-            Hall { lanes: Lock::new(BTreeMap::new()), room: Event::new(), per_key: per_key.get() };
-        Lanes { pool: self.clone(), hall: Arc::new(hall) }
+        Lanes { pool: self.clone(), hall: Arc::new(Hall::new(per_key.get())) }
     }
 }
 
@@ -292,10 +226,13 @@ where
         let (errand, draft) = errand(job);
         SubmitKeyed {
             lanes: self,
-            key: Arc::new(key),
+            key: Some(key),
+            lane: None,
             job: Some((errand, draft.into_reply())),
-            room: Waiter::new(),
-            made_room: Waiter::new(),
+            waits_for: Room::OfPool,
+            waiter: Waiter::new(),
+            closing: Waiter::new(),
+            was_told: false,
         }
     }
 
@@ -310,8 +247,8 @@ where
         T: Send + 'static,
     {
         let (errand, draft) = errand(job);
-        let (is_closed, refused) = match self.hall.enter(self.pool.shared(), &Arc::new(key), errand)
-        {
+        let place = self.hall.lane(key);
+        let (is_closed, refused) = match place.lane.enter(self.pool.shared(), errand) {
             Ok(()) => return Ok(JobHandle::new(draft.into_reply())),
             Err(NotIn::Closed(errand)) => (true, errand),
             Err(NotIn::Lane(errand) | NotIn::Pool(errand)) => (false, errand),
@@ -324,7 +261,7 @@ where
 
     /// Returns how many keys have jobs. A snapshot.
     pub fn len(&self) -> usize {
-        self.hall.lanes.with(|lanes| lanes.len())
+        self.hall.busy()
     }
 
     /// Returns whether no key has a job. A snapshot.
@@ -341,25 +278,105 @@ impl<K: Ord> Clone for Lanes<K> {
 
 impl<K: Ord> fmt::Debug for Lanes<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let len = self.hall.lanes.with(|lanes| lanes.len());
+        let len = self.hall.busy();
         f.debug_struct("Lanes").field("len", &len).finish_non_exhaustive()
     }
 }
 
 /// Future of [`Lanes::submit`].
 #[must_use = "futures do nothing unless awaited or waited for"]
-pub struct SubmitKeyed<'a, K: Ord, T> {
+pub struct SubmitKeyed<'a, K, T>
+where
+    K: Ord + Send + Sync + 'static,
+{
     lanes: &'a Lanes<K>,
-    key: Arc<K>,
+    // Until the first poll, which finds its lane.
+    key: Option<K>,
+    // Until it has ended.
+    lane: Option<Use<K>>,
     // `None` once it was given out.
     job: Option<(Errand, Reply<T>)>,
-    // At most one of the two waits.
-    room: Waiter,
-    made_room: Waiter,
+    waits_for: Room,
+    waiter: Waiter,
+    // Beside the wait for the lane, whose room nobody may ever make once the pool is closed.
+    closing: Waiter,
+    // INVARIANT: the lane has told it of a place that it has neither taken nor passed on.
+    was_told: bool,
+}
+
+/// Whose room a submitter waits for. Where it finds that it needs the other's, it passes on what it was told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    OfLane,
+    OfPool,
+}
+
+impl<K, T> SubmitKeyed<'_, K, T>
+where
+    K: Ord + Send + Sync + 'static,
+{
+    fn poll_entry(&mut self, cx: &mut Context<'_>) -> Poll<JobHandle<T>> {
+        let Self { lanes, key, lane, job, waits_for, waiter, closing, was_told } = self;
+        let shared = lanes.pool.shared();
+        if let Some(key) = key.take() {
+            *lane = Some(lanes.hall.lane(key));
+        }
+        let lane = &lane.as_ref().expect("polled after it was ready").lane;
+        let mut enter = || {
+            let (errand, reply) = job.take().expect("polled after it was ready");
+            let (room, errand) = match lane.enter(shared, errand) {
+                Ok(()) => return Ok(JobHandle::new(reply)),
+                Err(NotIn::Closed(errand)) => {
+                    shared.counters.reject();
+                    // What the job has captured goes with the future, not in the middle of its wait.
+                    drop(errand);
+                    return Ok(JobHandle::refused(ExecuteError::Closed));
+                }
+                Err(NotIn::Lane(errand)) => (Room::OfLane, errand),
+                Err(NotIn::Pool(errand)) => (Room::OfPool, errand),
+            };
+            *job = Some((errand, reply));
+            Err(room)
+        };
+        loop {
+            let room = *waits_for;
+            let has_waited = waiter.is_registered();
+            // Waits as long as it is this room that there is none of.
+            let mut try_enter = || match enter() {
+                Err(missing) if missing == room => None,
+                entered => Some(entered),
+            };
+            let entered = match room {
+                Room::OfPool => shared.intake.poll_room(waiter, cx, try_enter),
+                Room::OfLane => waiter.poll_until(&lane.room, cx, &mut try_enter),
+            };
+            match entered {
+                Poll::Ready(Ok(handle)) => {
+                    *was_told = false;
+                    return Poll::Ready(handle);
+                }
+                Poll::Ready(Err(missing)) => {
+                    if missing == Room::OfPool {
+                        // The place in the lane is for whoever is in the lane's line, if this one gives up.
+                        *was_told |= has_waited;
+                    } else {
+                        *was_told = false;
+                        if has_waited {
+                            shared.intake.pass_room_on();
+                        }
+                    }
+                    *waits_for = missing;
+                }
+                Poll::Pending if room == Room::OfPool => return Poll::Pending,
+                // Closed, it finds that when it tries to enter.
+                Poll::Pending => ready!(shared.intake.poll_closed(closing, cx)),
+            }
+        }
+    }
 }
 
 // Nothing in it is pinned.
-impl<K: Ord, T> Unpin for SubmitKeyed<'_, K, T> {}
+impl<K, T> Unpin for SubmitKeyed<'_, K, T> where K: Ord + Send + Sync + 'static {}
 
 impl<K, T> Future for SubmitKeyed<'_, K, T>
 where
@@ -368,38 +385,27 @@ where
     type Output = JobHandle<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<JobHandle<T>> {
-        let Self { lanes, key, job, room, made_room } = &mut *self;
-        let (hall, shared) = (&lanes.hall, lanes.pool.shared());
-        let mut enter = || {
-            let (errand, reply) = job.take().expect("polled after it was ready");
-            let (is_lane, errand) = match hall.enter(shared, key, errand) {
-                Ok(()) => return Ok(JobHandle::new(reply)),
-                Err(NotIn::Closed(_)) => {
-                    shared.counters.reject();
-                    return Ok(JobHandle::refused(ExecuteError::Closed));
-                }
-                Err(NotIn::Lane(errand)) => (true, errand),
-                Err(NotIn::Pool(errand)) => (false, errand),
-            };
-            *job = Some((errand, reply));
-            Err(is_lane)
-        };
-        loop {
-            // Waits as long as it is the pool that has no room.
-            let entered = shared.intake.poll_room(made_room, cx, || match enter() {
-                Err(false) => None,
-                entered => Some(entered),
-            });
-            if let Ok(handle) = ready!(entered) {
-                return Poll::Ready(handle);
-            }
-            let has_room = || hall.has_room(key) || shared.intake.is_closed();
-            ready!(room.poll_until(&hall.room, cx, &mut || has_room().then_some(())));
+        let handle = ready!(self.poll_entry(cx));
+        self.lane = None;
+        Poll::Ready(handle)
+    }
+}
+
+impl<K, T> Drop for SubmitKeyed<'_, K, T>
+where
+    K: Ord + Send + Sync + 'static,
+{
+    fn drop(&mut self) {
+        if let Some(place) = self.lane.as_ref().filter(|_| self.was_told) {
+            place.lane.room.notify(1);
         }
     }
 }
 
-impl<K: Ord, T> fmt::Debug for SubmitKeyed<'_, K, T> {
+impl<K, T> fmt::Debug for SubmitKeyed<'_, K, T>
+where
+    K: Ord + Send + Sync + 'static,
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SubmitKeyed").finish_non_exhaustive()
     }

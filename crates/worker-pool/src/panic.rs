@@ -9,6 +9,13 @@ pub type Payload = Box<dyn Any + Send + 'static>;
 
 pub(crate) use self::imp::{catch, contain};
 
+/// Runs foreign code whose panic means that it has no answer.
+pub(crate) fn attempt<T>(foreign: impl FnOnce() -> T) -> Option<T> {
+    let mut answer = None;
+    contain(|| answer = Some(foreign()));
+    answer
+}
+
 /// Drops a payload whose destructor is foreign code.
 pub(crate) fn bury(payload: Payload) {
     contain(|| drop(payload));

@@ -1,32 +1,41 @@
 //! Jobs that borrow.
 //!
 //! ```text
-//! execute ─▶ the scope's own line ─▶ a call into the pool's queue ──full──▶ run one here
-//! a worker answers a call:  the oldest of the line ─▶ run, contain its panic ─▶ one less is pending
+//! execute ─▶ the scope's own line ─▶ the line into the pool's list ─▶ a call into the pool's queue, unless there are enough
+//! a worker answers a call:  the first line of the list ─▶ its oldest job: run, contain its panic ─▶ more? another call
 //! the end of the scope:     run what is left in the line ─▶ wait until none is pending
 //! ```
 //!
-//! What is in the pool's queue is a call, not a job: a call that comes late finds the line empty and does nothing. So the end
-//! of a scope needs no worker, and a scope on a worker of its own pool ends also if every other worker waits, too.
+//! What is in the pool's queue is a call, not a job, and not of any scope: a call that comes late finds no line and does
+//! nothing. So the end of a scope needs no worker, and a scope on a worker of its own pool ends also if every other worker
+//! waits, too. There are no more calls than workers at any time, and none that a scope leaves behind is in another one's way.
+//!
+//! Nobody runs a job within another one, unless that one waits for the end of a scope of its own. So what the jobs need of the
+//! stack does not depend on how many there are.
 #![allow(unsafe_code, reason = "what borrows is kept as if it lived for ever")]
 
 use core::{fmt, marker::PhantomData, mem};
 use std::panic::resume_unwind;
 
-use alloc::{boxed::Box, collections::VecDeque};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, VecDeque},
+};
 
 use tidegate_core::{
     Event, Wait,
     lock::Lock,
     primitive::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Weak,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 use crate::{
-    panic::{Payload, bury, catch},
+    intake::Refused,
+    panic::{Payload, bury, catch, contain},
     pool::WorkerPool,
+    shared::Shared,
     task::Job,
 };
 
@@ -42,7 +51,9 @@ pub struct Scope<'scope, 'env: 'scope> {
 /// A closure that says that it may be kept for ever. Its scope sees to it that it is not.
 type Erased = Box<dyn FnOnce() + Send>;
 
-struct Line {
+pub(crate) struct Line {
+    /// Its number in the list, 0 if it is not there. Changed under the list's lock.
+    number: AtomicU64,
     jobs: Lock<VecDeque<Erased>>,
     /// Jobs that were put in and have not ended.
     pending: AtomicUsize,
@@ -67,7 +78,7 @@ impl Line {
         }
         // ORDERING: Release: what the job did, its drop included, is seen by who finds none pending (Acquire in `run`).
         if self.pending.fetch_sub(1, Ordering::Release) == 1 {
-            self.changed.notify_all();
+            contain(|| self.changed.notify_all());
         }
         true
     }
@@ -91,21 +102,118 @@ impl Line {
 }
 
 /// Ends the scope, however it is left.
-struct End<'a>(&'a Line);
+struct End<'a>(&'a Line, &'a Scopes);
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
         self.0.run();
+        self.1.strike(self.0);
+    }
+}
+
+/// The scopes of a pool that have jobs which nobody has begun.
+pub(crate) struct Scopes {
+    list: Lock<List>,
+    /// Calls in the pool's queue.
+    calls: AtomicUsize,
+}
+
+struct List {
+    /// In the order in which they were added, each once at most.
+    lines: BTreeMap<u64, Arc<Line>>,
+    last: u64,
+}
+
+impl Scopes {
+    pub(crate) fn new() -> Self {
+        let list = Lock::new(List { lines: BTreeMap::new(), last: 0 });
+        Self { list, calls: AtomicUsize::new(0) }
+    }
+
+    /// Puts a line at the end of the list, unless it is there.
+    fn enlist(&self, line: &Arc<Line>) {
+        // ORDERING: Relaxed throughout: under the list's lock.
+        self.list.with(|list| {
+            if line.number.load(Ordering::Relaxed) == 0 {
+                list.last += 1;
+                line.number.store(list.last, Ordering::Relaxed);
+                list.lines.insert(list.last, line.clone());
+            }
+        });
+    }
+
+    /// Takes a line out of the list.
+    fn strike(&self, line: &Line) {
+        let number = &line.number;
+        drop(self.list.with(|list| list.lines.remove(&number.swap(0, Ordering::Relaxed))));
+    }
+
+    /// Runs a job of the first line of the list that has one; returns whether there may be more.
+    fn serve(&self) -> bool {
+        while let Some((_, line)) = self.list.with(|list| {
+            let first = list.lines.pop_first();
+            first.inspect(|(_, line)| line.number.store(0, Ordering::Relaxed))
+        }) {
+            if line.run_one() {
+                if line.has_jobs() {
+                    self.enlist(&line);
+                }
+                break;
+            }
+        }
+        self.list.with(|list| !list.lines.is_empty())
+    }
+}
+
+/// A call that is in the queue. Dropped, it is not any more.
+struct Call(Weak<Shared>);
+
+impl Call {
+    fn answer(self) {
+        let Some(shared) = self.0.upgrade() else { return };
+        // Before it looks at the list: who has put a line there and finds enough calls relies on one that has not looked.
+        drop(self);
+        if shared.scopes.serve() {
+            call(&shared);
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            // ORDERING: Relaxed: see `call`.
+            shared.scopes.calls.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Calls a worker to help with the scopes, unless as many are called as there are.
+fn call(shared: &Arc<Shared>) {
+    let most = shared.crew.members().max(1);
+    // ORDERING: Relaxed: the list's lock orders it. If a call has looked there before our line was added, it was taken out of the
+    // count before that.
+    let one_more = |calls| (calls < most).then_some(calls + 1);
+    let calls = &shared.scopes.calls;
+    if calls.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
+        return;
+    }
+    let call = Call(Arc::downgrade(shared));
+    match shared.accept(Job::plain(move || call.answer())) {
+        // There are few of them, and nobody else will call when there is room.
+        Err(Refused::Full(call)) if shared.intake.capacity() > 0 => shared.intake.put_behind(call),
+        // What nobody answers is left to the ends of the scopes.
+        Ok(()) | Err(Refused::Full(_) | Refused::Closed(_)) => {}
     }
 }
 
 impl<'scope> Scope<'scope, '_> {
     /// Has a job run that may borrow what outlives the scope.
     ///
-    /// It never waits: where there is no room in the pool's queue, the calling thread runs the scope's oldest job itself, and
-    /// where the pool is closed, the end of the scope runs them all. A job may use the scope, too. It has no handle; results
-    /// go where the job borrows. In the pool's statistics each is a job, and a job that the end of the scope has run counts once
-    /// more, as one that found nothing to do.
+    /// It never waits, and never runs a job: those that no worker takes are run by the end of the scope, oldest first, all of
+    /// them where the pool is closed. So there is no bound to how many wait, but memory. A job may use the scope, too. It has no
+    /// handle; results go where the job borrows. What counts in the pool's statistics is each time that a worker came to help,
+    /// also if there was nothing left to do.
     pub fn execute(&'scope self, job: impl FnOnce() + Send + 'scope) {
         let job: Box<dyn FnOnce() + Send + 'scope> = Box::new(job);
         // SAFETY: only the lifetime changes. The job is called and dropped before `pending`, which is raised here, is lowered;
@@ -118,16 +226,8 @@ impl<'scope> Scope<'scope, '_> {
         // job, in which this is.
         line.pending.fetch_add(1, Ordering::Relaxed);
         line.jobs.with(|jobs| jobs.push_back(job));
-        let call = {
-            let line = line.clone();
-            Job::plain(move || _ = line.run_one())
-        };
-        match self.pool.shared().accept(call) {
-            Ok(()) => {}
-            Err(crate::intake::Refused::Full(call)) => self.pool.shared().run_here(call),
-            // The end of the scope will run it.
-            Err(crate::intake::Refused::Closed(_)) => {}
-        }
+        self.pool.shared().scopes.enlist(line);
+        call(self.pool.shared());
         // If it waits already, it helps: perhaps nobody answers calls.
         line.changed.notify(1);
     }
@@ -172,6 +272,7 @@ impl WorkerPool {
         let scope = Scope {
             pool: self,
             line: Arc::new(Line {
+                number: AtomicU64::new(0),
                 jobs: Lock::new(VecDeque::new()),
                 pending: AtomicUsize::new(0),
                 changed: Event::new(),
@@ -181,7 +282,7 @@ impl WorkerPool {
             env: PhantomData,
         };
         let result = {
-            let _end = End(&scope.line);
+            let _end = End(&scope.line, &self.shared().scopes);
             jobs(&scope)
         };
         if let Some(payload) = scope.line.panic.with(Option::take) {

@@ -11,13 +11,15 @@ use alloc::{boxed::Box, vec::Vec};
 
 use tidegate_core::{CancelToken, Clock, Timestamp, primitive::Arc};
 
+#[cfg(feature = "std")]
+use crate::scope::Scopes;
 use crate::{
     cell::Errand,
     crew::Crew,
     driven::{Driven, End},
     intake::{Intake, Refused},
     overflow::OnFull,
-    panic::{bury, catch, contain},
+    panic::{attempt, bury, catch, contain},
     stats::{Count, Counters, Record, Stats},
     task::{Job, Turns},
 };
@@ -42,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) intake: Intake,
     pub(crate) crew: Crew,
     pub(crate) counters: Counters,
+    #[cfg(feature = "std")]
+    pub(crate) scopes: Scopes,
     pub(crate) on_full: OnFull,
     clock: Option<BoxedClock>,
     on_panic: Option<OnPanic>,
@@ -59,6 +63,8 @@ impl Shared {
             intake: Intake::new(queue),
             crew: Crew::new(),
             counters: Counters::new(),
+            #[cfg(feature = "std")]
+            scopes: Scopes::new(),
             on_full,
             clock,
             on_panic,
@@ -84,16 +90,19 @@ impl Shared {
         }
     }
 
-    /// Runs a job on a worker, whose record it is, whatever it does.
+    /// Runs a job on a worker, whose record it is, whatever it does. Returns what the worker has to do next, if anything.
     #[inline]
-    pub(crate) fn run(&self, job: Job, record: &Record) {
-        self.run_counted(job, |count, n| record.add(count, n));
+    pub(crate) fn run(&self, job: Job, record: &Record) -> Option<Job> {
+        self.run_counted(job, |count, n| record.add(count, n))
     }
 
     /// Runs a job on whatever thread this is.
     pub(crate) fn run_here(&self, job: Job) {
         let guests = self.counters.guests();
-        self.run_counted(job, |count, n| guests.share(count, n));
+        let mut next = Some(job);
+        while let Some(job) = next {
+            next = self.run_counted(job, |count, n| guests.share(count, n));
+        }
     }
 
     /// Returns whether a job that comes now is run by who brings it. A snapshot.
@@ -109,10 +118,13 @@ impl Shared {
     }
 
     #[inline]
-    fn run_counted(&self, job: Job, add: impl Fn(Count, u64)) {
+    fn run_counted(&self, job: Job, add: impl Fn(Count, u64)) -> Option<Job> {
         match job {
             Job::Turn(turn) => self.run_lane(turn, add),
-            job => self.run_one(job, add),
+            job => {
+                self.run_one(job, add);
+                None
+            }
         }
     }
 
@@ -131,13 +143,18 @@ impl Shared {
         }
     }
 
+    /// Runs one job of a lane; returns the turn if it owes another.
     #[cold]
-    fn run_lane(&self, mut turn: Box<dyn Turns>, add: impl Fn(Count, u64)) {
-        let mut next = turn.begin();
-        while let Some(errand) = next {
-            self.run_one(Job::Tracked(errand), &add);
-            next = turn.next();
+    fn run_lane(&self, mut turn: Box<dyn Turns>, add: impl Fn(Count, u64)) -> Option<Job> {
+        if let Some(errand) = turn.begin() {
+            self.run_one(Job::Tracked(errand), add);
         }
+        if turn.owes() {
+            return Some(Job::Turn(turn));
+        }
+        // With it perhaps goes a key, which is foreign.
+        contain(|| drop(turn));
+        None
     }
 
     fn is_too_old(&self, accepted: Timestamp) -> bool {
@@ -193,7 +210,7 @@ impl Shared {
     /// Drops a job unrun. Its handle, if there is one, says so.
     pub(crate) fn cancel(&self, job: Job) {
         self.counters.cancel();
-        drop(job);
+        contain(|| drop(job));
     }
 
     /// Closes the pool and takes out the jobs that no worker has.
@@ -213,8 +230,8 @@ impl Shared {
 
     /// Returns whether the pool is closed, every job has ended, and no worker that had one is left.
     pub(crate) fn is_at_rest(&self) -> bool {
-        // In this order: a worker that takes the last job was counted before.
-        self.intake.is_drained() && self.crew.started() == 0
+        // In this order: a worker that takes the last job was counted before; and one that has put its next job back went after.
+        self.intake.is_drained() && self.crew.started() == 0 && self.intake.is_drained()
     }
 
     /// Returns how many accepted jobs have not ended. A snapshot.
@@ -266,7 +283,8 @@ impl Shared {
     }
 
     fn now(&self) -> Option<Timestamp> {
-        self.clock.as_ref().map(|clock| clock.now())
+        // A clock that panics measures nothing.
+        attempt(|| self.clock.as_ref().map(|clock| clock.now())).flatten()
     }
 }
 

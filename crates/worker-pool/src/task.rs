@@ -19,10 +19,11 @@ pub(crate) enum Job {
 
 /// A turn at a lane. Dropped unused, it cancels a job of the lane.
 pub(crate) trait Turns: Send {
-    /// Takes the lane and its oldest job, unless somebody else has the lane, and will see to it.
+    /// Takes the lane and its oldest job, unless somebody else has the lane, and will see to it. Of a lane that it has, takes the
+    /// next job that it owes.
     fn begin(&mut self) -> Option<Errand>;
-    /// Takes the next job that others have left, or gives the lane back.
-    fn next(&mut self) -> Option<Errand>;
+    /// Returns whether others have left another job to it; else gives the lane back.
+    fn owes(&mut self) -> bool;
     /// Makes it a turn at nothing.
     fn forget(&mut self);
 }

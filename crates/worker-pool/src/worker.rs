@@ -123,14 +123,23 @@ impl fmt::Debug for Worker {
 async fn work(mut seat: Seat) {
     seat.start();
     loop {
-        seat.ask();
-        let job = match seat.take() {
-            Some(job) => job,
-            None => match seat.wait(|| false).await {
-                Ok(job) => job,
-                Err(Closed) => return,
-            },
+        let job = if seat.next.is_some() {
+            seat.resumed().await;
+            seat.next.take()
+        } else {
+            seat.ask();
+            match seat.take() {
+                Some(job) => Some(job),
+                None => match seat.wait(|| false).await {
+                    Ok(job) => {
+                        seat.shared.intake.pass_wake_on();
+                        Some(job)
+                    }
+                    Err(Closed) => return,
+                },
+            }
         };
+        let Some(job) = job else { continue };
         match job {
             Job::Driven(driven) => seat.run_driven(*driven).await,
             job => seat.run(job),
@@ -145,9 +154,15 @@ async fn work(mut seat: Seat) {
 pub(crate) fn work_alone(mut seat: Seat, mut post: Option<Post<'_>>) {
     seat.start();
     loop {
-        seat.ask();
-        let found = seat.take().or_else(|| seat.watch());
-        let Some(job) = found.or_else(|| seat.sleep(post.as_mut())) else { return };
+        let found = seat.take_next().or_else(|| {
+            seat.ask();
+            seat.take().or_else(|| seat.watch())
+        });
+        let woken = || {
+            let job = seat.sleep(post.as_mut());
+            job.inspect(|_| seat.shared.intake.pass_wake_on())
+        };
+        let Some(job) = found.or_else(woken) else { return };
         if let Some(post) = &mut post {
             post.begin(&seat.shared);
         }
@@ -179,6 +194,8 @@ pub(crate) struct Seat {
     started: bool,
     // INVARIANT: a hand-off counts on it for a job.
     asked: bool,
+    /// What it has to do next: the lane that it runs has another job.
+    next: Option<Job>,
     // How long to look for a job before going to sleep.
     #[cfg(feature = "std")]
     spin: Spin,
@@ -192,6 +209,7 @@ impl Seat {
             record: shared.counters.open(),
             started: false,
             asked: false,
+            next: None,
             #[cfg(feature = "std")]
             spin: Spin::new(),
         }
@@ -208,6 +226,22 @@ impl Seat {
             self.asked = true;
             self.shared.intake.ask();
         }
+    }
+
+    /// Takes what it has to do next, when there is no pause any more.
+    #[cfg(feature = "std")]
+    #[inline]
+    fn take_next(&mut self) -> Option<Job> {
+        if self.next.is_some() {
+            self.resumed().wait();
+        }
+        self.next.take()
+    }
+
+    /// Waits for the end of a pause.
+    fn resumed(&mut self) -> impl Future<Output = ()> + '_ {
+        let mut waiter = Waiter::new();
+        poll_fn(move |cx| self.shared.intake.poll_resumed(&mut waiter, cx))
     }
 
     /// Takes a job if there is one.
@@ -229,7 +263,7 @@ impl Seat {
 
     /// Waits for one, or until `leaves` returns true.
     fn wait<'a>(
-        &'a self,
+        &'a mut self,
         mut leaves: impl FnMut() -> bool + 'a,
     ) -> impl Future<Output = Result<Job, Closed>> + 'a {
         let mut waiter = Waiter::new();
@@ -238,24 +272,23 @@ impl Seat {
 
     /// Waits for one on a thread; `None` if the thread should end.
     #[cfg(feature = "std")]
-    fn sleep(&self, post: Option<&mut Post<'_>>) -> Option<Job> {
+    fn sleep(&mut self, post: Option<&mut Post<'_>>) -> Option<Job> {
         let Some(post) = post else { return self.wait(|| false).wait().ok() };
-        loop {
-            let keep_alive = post.rest();
-            let wait = self.wait(|| post.yields());
-            let Some(keep_alive) = keep_alive else { return wait.wait().ok() };
-            match wait.wait_timeout(keep_alive) {
+        if let Some(keep_alive) = post.rest() {
+            match self.wait(|| post.yields()).wait_timeout(keep_alive) {
                 Ok(woken) => return woken.ok(),
                 Err(TimedOut) if post.retires() => return None,
+                // The only spare one. If another comes to be spare, that one may go, and asks when its own time is up.
                 Err(TimedOut) => {}
             }
         }
+        self.wait(|| post.yields()).wait().ok()
     }
 
     #[inline]
     fn run(&mut self, job: Job) {
         self.asked = false;
-        self.shared.run(job, &self.record);
+        self.next = self.shared.run(job, &self.record);
     }
 
     async fn run_driven(&mut self, driven: Driven) {
@@ -268,6 +301,9 @@ impl Drop for Seat {
     fn drop(&mut self) {
         if self.asked {
             self.shared.intake.withdraw();
+        }
+        if let Some(next) = self.next.take() {
+            self.shared.intake.put_back(next);
         }
         self.shared.counters.close(&self.record);
         if self.shared.crew.leave(self.started) {

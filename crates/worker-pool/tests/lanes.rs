@@ -183,3 +183,86 @@ fn a_closed_pool_hands_the_job_back_and_ends_every_wait() {
     assert!(ready(first).unwrap_err().is_cancelled());
     assert!(ready(ready(waits)).unwrap_err().is_closed());
 }
+
+/// Wake-ups of `n` submitters of one lane with room for one, until the jobs of all have run.
+fn wakes_of(n: usize) -> usize {
+    let pool = WorkerPool::detached(8);
+    let lanes = pool.lanes(per_key(1));
+    let _first = lanes.try_submit('a', || ()).unwrap();
+    let (woken, waker) = Counter::new();
+    let mut waiting: Vec<_> = (0..n).map(|_| Box::pin(lanes.submit('a', || ()))).collect();
+    let mut worker = pool.worker();
+    assert!(waiting.iter_mut().all(|submit| poll_with(submit, &waker).is_pending()));
+    while !waiting.is_empty() {
+        step(&mut worker);
+        waiting.retain_mut(|submit| poll_with(submit, &waker).is_pending());
+    }
+    woken.count()
+}
+
+#[test]
+fn a_free_place_in_a_lane_wakes_one_submitter() {
+    assert_eq!((wakes_of(10), wakes_of(160)), (10, 160));
+}
+
+#[test]
+fn room_in_the_pool_that_a_keyed_submitter_cannot_use_wakes_the_next() {
+    let pool = WorkerPool::detached(1);
+    let lanes = pool.lanes(per_key(1));
+    let _other = pool.try_submit(|| ()).unwrap();
+    let (counters, wakers): (Vec<_>, Vec<_>) = (0..2).map(|_| Counter::new()).unzip();
+    let mut keyed = Box::pin(lanes.submit('a', || ()));
+    assert!(poll_with(&mut keyed, &wakers[0]).is_pending());
+    let mut plain = Box::pin(pool.submit(|| ()));
+    assert!(poll_with(&mut plain, &wakers[1]).is_pending());
+    let mut worker = pool.worker();
+    step(&mut worker);
+    assert_eq!((counters[0].count(), counters[1].count()), (1, 0));
+    // A newcomer fills the lane. Its turn leaves the queue, and the job stays: one of the key runs.
+    let (go, wait) = mpsc::channel::<()>();
+    let (begun, begin) = mpsc::channel();
+    let runs = lanes.try_submit('a', move || {
+        begun.send(()).unwrap();
+        wait.recv().unwrap();
+    });
+    let thread = {
+        let worker = pool.worker();
+        std::thread::spawn(move || worker.wait())
+    };
+    begin.recv().unwrap();
+    let _full = lanes.try_submit('a', || ()).unwrap();
+    assert!(poll_with(&mut plain, &wakers[1]).is_pending());
+    step(&mut worker);
+    // Whichever of the two was told of the place, it goes to the one who can use it.
+    assert!(poll_with(&mut keyed, &wakers[0]).is_pending());
+    assert!(counters[1].count() > 0);
+    let _plain = ready(plain);
+    go.send(()).unwrap();
+    runs.unwrap().wait().unwrap();
+    pool.close();
+    thread.join().unwrap();
+}
+
+#[test]
+fn room_in_a_lane_is_passed_on_by_who_gives_up_at_the_full_pool() {
+    let pool = WorkerPool::detached(2);
+    let lanes = pool.lanes(per_key(1));
+    let _first = lanes.try_submit('a', || ()).unwrap();
+    let (counters, wakers): (Vec<_>, Vec<_>) = (0..2).map(|_| Counter::new()).unzip();
+    let mut waiting = [0, 1].map(|_| Box::pin(lanes.submit('a', || ())));
+    for (submit, waker) in waiting.iter_mut().zip(&wakers) {
+        assert!(poll_with(submit, waker).is_pending());
+    }
+    let mut worker = pool.worker();
+    step(&mut worker);
+    let _filling = [0, 1].map(|_| pool.try_submit(|| ()).unwrap());
+    let [mut told, mut next] = waiting;
+    assert!(poll_with(&mut told, &wakers[0]).is_pending());
+    assert_eq!((counters[0].count(), counters[1].count()), (1, 0));
+    drop(told);
+    assert_eq!(counters[1].count(), 1);
+    assert!(poll_with(&mut next, &wakers[1]).is_pending());
+    step(&mut worker);
+    assert_eq!(counters[1].count(), 2);
+    let _next = ready(next);
+}

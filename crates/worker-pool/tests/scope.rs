@@ -8,8 +8,8 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use by_hand::quiet_panic;
-use tidegate_worker_pool::WorkerPool;
+use by_hand::{poll, quiet_panic};
+use tidegate_worker_pool::{Scope, WorkerPool};
 
 fn pool(threads: usize) -> WorkerPool {
     WorkerPool::builder().threads(NonZeroUsize::new(threads).unwrap()).queue(4).build().unwrap()
@@ -104,4 +104,59 @@ fn a_scope_needs_no_worker() {
     pool.close();
     pool.scope(|scope| scope.execute(|| sum += 1));
     assert_eq!(sum, 2);
+}
+
+/// Runs a scope on a thread with a small stack, whose pool has a queue for four jobs.
+fn on_a_small_stack(threads: usize, jobs: impl for<'s> FnOnce(&'s Scope<'s, '_>) + Send + 'static) {
+    let thread = std::thread::Builder::new().stack_size(64 << 10).spawn(move || {
+        let settings = WorkerPool::builder().threads(threads).queue(4).stack_size(64 << 10);
+        settings.build().unwrap().scope(|scope| jobs(scope));
+    });
+    thread.unwrap().join().unwrap();
+}
+
+fn chain<'s>(scope: &'s Scope<'s, '_>, left: usize) {
+    if left > 0 {
+        scope.execute(move || chain(scope, left - 1));
+    }
+}
+
+fn tree<'s>(scope: &'s Scope<'s, '_>, depth: usize) {
+    if depth > 0 {
+        (0..2).for_each(|_| scope.execute(move || tree(scope, depth - 1)));
+    }
+}
+
+#[test]
+fn jobs_of_a_scope_need_no_stack_of_each_other() {
+    for threads in [1, 2] {
+        on_a_small_stack(threads, |scope| chain(scope, 50_000));
+        on_a_small_stack(threads, |scope| tree(scope, 14));
+    }
+}
+
+#[test]
+fn scopes_that_no_worker_helps_leave_the_queue_free() {
+    let pool = WorkerPool::detached(4);
+    for _ in 0..100 {
+        pool.scope(|scope| (0..10).for_each(|_| scope.execute(|| ())));
+    }
+    assert!(pool.stats().queued <= 1, "{:?}", pool.stats());
+    assert!(pool.try_submit(|| ()).is_ok());
+}
+
+#[test]
+fn workers_help_a_scope_whose_pool_was_full_when_its_jobs_came() {
+    let pool = WorkerPool::detached(1);
+    let _full = pool.try_submit(|| ()).unwrap();
+    let (mut worker, helped) = (pool.worker(), AtomicUsize::new(0));
+    pool.scope(|scope| {
+        for _ in 0..3 {
+            scope.execute(|| _ = helped.fetch_add(1, Ordering::Relaxed));
+        }
+        for done in [0, 1, 2, 3] {
+            assert!(poll(&mut worker).is_pending());
+            assert_eq!(helped.load(Ordering::Relaxed), done);
+        }
+    });
 }

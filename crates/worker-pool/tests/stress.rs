@@ -140,3 +140,23 @@ fn nothing_is_lost_whatever_happens_at_once() {
         stress(queue, OnFull::CallerRuns, &mut random);
     }
 }
+
+/// As many jobs as there are threads meet at a barrier, while one thread looks for jobs and the others sleep.
+#[test]
+fn as_many_jobs_run_as_there_are_idle_threads() {
+    const THREADS: usize = 4;
+    let pool = WorkerPool::builder().threads(THREADS).build().unwrap();
+    for _ in 0..2000 {
+        pool.submit(|| ()).wait().wait().unwrap();
+        let barrier = Arc::new(std::sync::Barrier::new(THREADS));
+        let jobs = [(); THREADS].map(|()| {
+            let barrier = barrier.clone();
+            pool.try_submit(move || barrier.wait().is_leader()).unwrap()
+        });
+        for job in jobs {
+            job.wait_timeout(Duration::from_secs(60))
+                .expect("a thread sleeps while a job waits")
+                .unwrap();
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The worker pool's lanes: jobs of one key, and the two rooms that a keyed submitter needs.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use loom_tests::{model, poll_quietly, thread};
+use tidegate_core::{
+    Wait,
+    lock::Lock,
+    primitive::atomic::{AtomicBool, Ordering},
+};
+use tidegate_worker_pool::WorkerPool;
+
+/// Runs a new worker of the pool to its end on a thread of its own.
+fn spawn_worker(pool: &WorkerPool) -> thread::JoinHandle<()> {
+    let worker = pool.worker();
+    thread::spawn(|| worker.wait())
+}
+
+/// A job of a lane that checks that it is alone, and in order.
+fn alone(
+    place: &Arc<Lock<u32>>,
+    inside: &Arc<AtomicBool>,
+    n: u32,
+) -> impl FnOnce() + Send + 'static {
+    let (place, inside) = (place.clone(), inside.clone());
+    move || {
+        assert!(!inside.swap(true, Ordering::Relaxed), "twice at once");
+        place.with(|place| {
+            assert_eq!(*place, n, "out of order");
+            *place += 1;
+        });
+        inside.store(false, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn two_workers_at_one_lane() {
+    model(|| {
+        let pool = WorkerPool::detached(2);
+        let lanes = pool.lanes(NonZeroUsize::new(2).unwrap());
+        let (place, inside) = (Arc::new(Lock::new(0)), Arc::new(AtomicBool::new(false)));
+        let jobs = [0, 1].map(|n| lanes.try_submit('a', alone(&place, &inside, n)).unwrap());
+        pool.close();
+        let worker = spawn_worker(&pool);
+        pool.worker().wait();
+        worker.join().unwrap();
+        jobs.into_iter().for_each(|job| job.wait().unwrap());
+        assert!(lanes.is_empty());
+    });
+}
+
+#[test]
+fn a_lane_that_ends_against_a_submit_to_it() {
+    model(|| {
+        let pool = WorkerPool::detached(2);
+        let lanes = pool.lanes(NonZeroUsize::MIN);
+        let (place, inside) = (Arc::new(Lock::new(0)), Arc::new(AtomicBool::new(false)));
+        let first = lanes.try_submit('a', alone(&place, &inside, 0)).unwrap();
+        let worker = spawn_worker(&pool);
+        // Waits for room in the lane, if the first one has not begun.
+        let second = lanes.submit('a', alone(&place, &inside, 1)).wait();
+        pool.close();
+        worker.join().unwrap();
+        first.wait().unwrap();
+        second.wait().unwrap();
+        assert!(lanes.is_empty());
+    });
+}
+
+/// A place in the pool goes from a submitter whose lane is full to one who can use it.
+#[test]
+fn room_that_a_keyed_submitter_cannot_use_is_passed_on() {
+    model(|| {
+        let pool = WorkerPool::detached(1);
+        let lanes = pool.lanes::<u8>(NonZeroUsize::MIN);
+        let _first = lanes.try_submit(1, || ()).unwrap();
+        let keyed = {
+            let lanes = lanes.clone();
+            thread::spawn(move || {
+                // It gives up after one look.
+                drop(poll_quietly(&mut lanes.submit(1, || ())));
+            })
+        };
+        let worker = spawn_worker(&pool);
+        assert_eq!(pool.submit(|| 7).wait().wait().unwrap(), 7);
+        keyed.join().unwrap();
+        pool.close();
+        worker.join().unwrap();
+        assert!(lanes.is_empty());
+    });
+}
