@@ -385,7 +385,7 @@ impl<T> Ring<T> {
             let tail = self.tail.load(Ordering::Acquire);
             let again = self.head.load(Ordering::Acquire);
             if again & !FLAGS == head & !FLAGS {
-                return self.number(tail).wrapping_sub(self.number(head)) >= self.capacity();
+                return self.distance(head, tail) >= self.capacity();
             }
             head = again;
         }
