@@ -47,7 +47,7 @@ impl<A> Cell<A> {
 
     /// Returns the tokens asked for by those who wait.
     #[inline]
-    fn wanted(&self) -> u64 {
+    pub(crate) fn wanted(&self) -> u64 {
         // ORDERING: Relaxed: who waits already, in the sense of happens-before, is seen by coherence; between callers at
         // the same time there is no order to keep. The number guards no data.
         self.wanted.load(Ordering::Relaxed)

@@ -14,7 +14,8 @@ use self::cells::Cells;
 pub use self::cells::FixedCells;
 
 use crate::{
-    algorithm::Ask,
+    algorithm::{Ask, Denied},
+    balance::Balance,
     gcra::Gcra,
     grant::{Grant, Refused},
     quota::Quota,
@@ -154,6 +155,17 @@ impl<const N: usize, C, S: BuildHasher> FixedKeyed<N, C, S> {
             })
     }
 
+    /// The same as [`balance`](Self::balance) at a given time.
+    pub fn balance_at<K: Hash + ?Sized>(&self, key: &K, now: Timestamp) -> Balance {
+        let cell = self.cell(key);
+        Balance::look(self.quota.max_burst(), 0, now, |n| {
+            match cell.behind(&self.quota, Ask::exactly(n), 0, now) {
+                Denied::Until(time) => time,
+                _ => Timestamp::NEVER,
+            }
+        })
+    }
+
     /// Gives `n` tokens of `key` back, as [`Limiter::refund`](crate::Limiter::refund) does.
     pub fn refund<K: Hash + ?Sized>(&self, key: &K, n: u32) {
         self.cell(key).give_back(&self.quota, n);
@@ -175,6 +187,23 @@ impl<const N: usize, C: Clock, S: BuildHasher> FixedKeyed<N, C, S> {
     /// As [`Limiter::try_acquire`](crate::Limiter::try_acquire).
     pub fn try_acquire<K: Hash + ?Sized>(&self, key: &K, n: u32) -> Result<Grant, Refused> {
         self.try_acquire_at(key, n, self.clock.now())
+    }
+
+    /// Looks at what is there for `key`, without a request: nothing is taken, and nothing is counted. Never waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_rate_limiter::{FixedKeyed, Quota};
+    ///
+    /// let clients = FixedKeyed::<8192>::new(Quota::per_hour(2)?);
+    /// assert!(clients.try_acquire("203.0.113.9", 2).is_ok());
+    /// assert_eq!(clients.balance("203.0.113.9").remaining(), 0);
+    /// assert!(clients.balance("203.0.113.9").retry_after_secs() > 1700);
+    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+    /// ```
+    pub fn balance<K: Hash + ?Sized>(&self, key: &K) -> Balance {
+        self.balance_at(key, self.clock.now())
     }
 }
 

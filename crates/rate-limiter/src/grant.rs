@@ -4,7 +4,7 @@ use core::{fmt, time::Duration};
 
 use tidegate_core::Timestamp;
 
-use crate::{algorithm::Denied, pace::Pace};
+use crate::{algorithm::Denied, balance::secs_rounded_up, pace::Pace};
 
 /// Tokens were taken; what is left, for those who want to tell their client.
 ///
@@ -13,7 +13,7 @@ use crate::{algorithm::Denied, pace::Pace};
 ///
 /// # Examples
 ///
-/// The response headers of an HTTP server:
+/// The response headers of an HTTP server; for those of a refusal there is [`balance`](crate::Limiter::balance):
 ///
 /// ```
 /// use tidegate_rate_limiter::{Quota, RateLimiter};
@@ -23,10 +23,10 @@ use crate::{algorithm::Denied, pace::Pace};
 /// let headers = [
 ///     ("ratelimit-limit", u64::from(grant.limit())),
 ///     ("ratelimit-remaining", u64::from(grant.remaining())),
-///     ("ratelimit-reset", grant.reset_after().as_secs()),
+///     // Rounded up: who comes earlier is refused.
+///     ("ratelimit-reset", grant.reset_after_secs()),
 /// ];
-/// assert_eq!(headers[0].1, 100);
-/// assert_eq!(headers[1].1, 99);
+/// assert_eq!(headers.map(|(_, value)| value), [100, 99, 1]);
 /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,11 @@ impl Grant {
     /// Returns after how long all tokens are back if nobody takes more.
     pub fn reset_after(&self) -> Duration {
         Duration::from_nanos(self.pace.nanos(self.lacking))
+    }
+
+    /// Returns [`reset_after`](Self::reset_after) in seconds, rounded up.
+    pub fn reset_after_secs(&self) -> u64 {
+        secs_rounded_up(self.reset_after())
     }
 
     /// Returns when the tokens were taken, on the limiter's clock.
@@ -139,6 +144,14 @@ impl Refused {
         match *self {
             Self::NotNow { retry_after } => Some(retry_after),
             Self::TooMany { .. } => None,
+        }
+    }
+
+    /// Returns [`retry_after`](Self::retry_after) in seconds, rounded up: for the header `Retry-After`.
+    pub const fn retry_after_secs(&self) -> Option<u64> {
+        match self.retry_after() {
+            Some(duration) => Some(secs_rounded_up(duration)),
+            None => None,
         }
     }
 

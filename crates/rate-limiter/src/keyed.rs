@@ -25,6 +25,7 @@ pub use self::{
     acquire::AcquireKey, bucket::KeyBucket, gate::KeyGate, overflow::Overflow, refused::KeyRefused,
 };
 use crate::{
+    balance::Balance,
     cell::{Cell, Shared},
     grant::{Grant, Refused},
     quota::Quota,
@@ -177,6 +178,17 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
             }
             None => found.answer(&self.shared, n, now).map_err(KeyRefused::Refused),
         }
+    }
+
+    /// The same as [`balance`](Self::balance) at a given time.
+    pub fn balance_at<Q>(&self, key: &Q, now: Timestamp) -> Balance
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    {
+        // Looked at when the lock is open.
+        let found = self.buckets.get_with(key, |slot| slot.clone());
+        let mut slot = found.unwrap_or_else(|| self.new_slot(key, now));
+        Balance::of(&self.shared, &slot.share(), now)
     }
 
     /// Gives `n` tokens of `key` back, as [`Limiter::refund`](crate::Limiter::refund) does. A key that is not known has a
@@ -336,6 +348,31 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         self.try_acquire_at(key, n, self.shared.clock.now())
+    }
+
+    /// Looks at what is there for `key`, without a request: nothing is taken, nothing is counted, and a new key takes no place.
+    /// Never waits.
+    ///
+    /// A key that is not known has what a new one finds that gets a place.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::num::NonZeroUsize;
+    /// use tidegate_rate_limiter::{KeyedLimiter, Quota};
+    ///
+    /// let users = KeyedLimiter::<String>::new(Quota::per_hour(2)?, NonZeroUsize::new(100).unwrap());
+    /// assert!(users.try_acquire("ann", 2).is_ok());
+    /// assert_eq!(users.balance("ann").remaining(), 0);
+    /// assert_eq!(users.balance("bob").remaining(), 2);
+    /// assert_eq!((users.len(), users.stats().allowed), (1, 1));
+    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+    /// ```
+    pub fn balance<Q>(&self, key: &Q) -> Balance
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    {
+        self.balance_at(key, self.shared.clock.now())
     }
 
     /// Grants nothing to `key` before `time`, as [`Limiter::penalize_until`](crate::Limiter::penalize_until) does. The

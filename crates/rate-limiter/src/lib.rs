@@ -8,6 +8,7 @@ extern crate std;
 
 mod acquire;
 mod algorithm;
+mod balance;
 mod cell;
 mod claims;
 mod fixed_keyed;
@@ -46,6 +47,7 @@ pub use self::throttled::Throttled;
 pub use self::{
     acquire::Acquire,
     algorithm::Algorithm,
+    balance::{Balance, secs_rounded_up},
     fixed_keyed::{FixedCells, FixedKeyed},
     gate::{Admission, Enter},
     grant::{Grant, Refused},

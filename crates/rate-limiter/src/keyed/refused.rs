@@ -25,6 +25,14 @@ impl KeyRefused {
         }
     }
 
+    /// Returns [`retry_after`](Self::retry_after) in seconds, rounded up: for the header `Retry-After`.
+    pub const fn retry_after_secs(&self) -> Option<u64> {
+        match self {
+            Self::Refused(refused) => refused.retry_after_secs(),
+            Self::TooManyKeys(_) => None,
+        }
+    }
+
     /// Returns whether there was no place for another key.
     pub const fn is_too_many_keys(&self) -> bool {
         matches!(self, Self::TooManyKeys(_))

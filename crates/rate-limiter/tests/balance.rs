@@ -1,0 +1,127 @@
+//! Asking for the balance is not a request.
+
+use std::{
+    future::Future,
+    num::NonZeroUsize,
+    pin::pin,
+    task::{Context, Waker},
+    time::Duration,
+};
+
+use proptest::prelude::*;
+use tidegate_rate_limiter::{
+    Algorithm, FixedKeyed, KeyedLimiter, Limiter, Limits, ManualClock, Quota, RateLimiter,
+    SlidingLog, SlidingWindow, Timestamp,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Checks a balance against what a request finds, and that looking changes nothing.
+fn is_what_a_request_finds<A: Algorithm>(
+    limiter: &Limiter<A, ManualClock>,
+    clock: &ManualClock,
+    is_several: bool,
+    steps: &[(u64, u32)],
+) -> Result<(), TestCaseError> {
+    for &(millis, n) in steps {
+        clock.advance(Duration::from_millis(millis));
+        let stats = limiter.stats();
+        let balance = limiter.balance();
+        prop_assert_eq!(balance, limiter.balance());
+        prop_assert_eq!(limiter.stats(), stats);
+        prop_assert_eq!(balance.limit(), limiter.limit());
+        match limiter.try_acquire_up_to(n.max(1)) {
+            Ok(grant) => {
+                prop_assert_eq!(grant.remaining() + grant.tokens(), balance.remaining());
+                prop_assert_eq!(balance.retry_after(), Duration::ZERO);
+                let after = limiter.balance();
+                prop_assert_eq!(grant.remaining(), after.remaining());
+                // A grant reckons from its own time in units, which need not be whole nanoseconds.
+                let apart = grant.reset_after().abs_diff(after.reset_after());
+                // Of several limits a grant says when the tightest is full, a balance when all are full enough.
+                prop_assert!(is_several || apart <= Duration::from_nanos(1), "{grant:?} {after:?}");
+            }
+            Err(refused) => {
+                prop_assert_eq!(balance.remaining(), 0);
+                prop_assert_eq!(refused.retry_after(), Some(balance.retry_after()));
+            }
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn a_balance_is_what_a_request_finds(
+        steps in prop::collection::vec((0..700_u64, 0..6_u32), 1..40),
+    ) {
+        let clock = ManualClock::new();
+        let quota = Quota::per_second(7).and_then(|quota| quota.burst(5)).unwrap();
+        is_what_a_request_finds(&RateLimiter::with_clock(quota, clock.clone()), &clock, false, &steps)?;
+        let both = [quota, Quota::per_minute(20).unwrap()];
+        is_what_a_request_finds(&Limits::of_with_clock(both, clock.clone()), &clock, true, &steps)?;
+        let log = SlidingLog::with_clock(4, SECOND, clock.clone()).unwrap();
+        is_what_a_request_finds(&log, &clock, false, &steps)?;
+        let window = SlidingWindow::with_clock(4, SECOND, clock.clone()).unwrap();
+        for &(millis, n) in &steps {
+            clock.advance(Duration::from_millis(millis));
+            let balance = window.balance();
+            let found = window.try_acquire_up_to(n.max(1)).map_or(0, |grant| grant.tokens() + grant.remaining());
+            prop_assert_eq!(balance.remaining(), found);
+        }
+    }
+}
+
+#[test]
+fn a_balance_of_a_key_takes_no_place_and_counts_nothing() {
+    let clock = ManualClock::new();
+    let quota = Quota::per_second(2).unwrap();
+    let keys = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, clock.clone())
+        .with_exceptions(|key| (*key == 9).then_some(Quota::expect(Quota::per_second(50))));
+    let cells = FixedKeyed::<64, _>::with_clock(quota, clock.clone());
+    keys.try_acquire(&1, 2).unwrap();
+    cells.try_acquire(&1, 2).unwrap();
+    let before = (keys.stats(), cells.stats());
+    for _ in 0..3 {
+        for balance in [keys.balance(&1), cells.balance(&1)] {
+            assert_eq!((balance.limit(), balance.remaining()), (2, 0));
+            assert_eq!((balance.reset_after(), balance.retry_after()), (SECOND, SECOND / 2));
+            assert_eq!((balance.reset_after_secs(), balance.retry_after_secs()), (1, 1));
+        }
+        assert_eq!(keys.balance(&2).remaining(), 2);
+        assert_eq!(keys.balance(&9).limit(), 50);
+        assert_eq!(keys.balance_at(&1, Timestamp::NEVER).limit(), 2);
+    }
+    assert_eq!((keys.len(), (keys.stats(), cells.stats())), (1, before));
+    keys.penalize_until(&1, Timestamp::NEVER).unwrap();
+    assert_eq!(keys.balance(&1).reset_after(), Duration::MAX);
+    assert_eq!(keys.balance(&1).reset_after_secs(), u64::MAX);
+}
+
+#[test]
+fn nothing_remains_while_others_wait() {
+    let clock = ManualClock::new();
+    let limiter = RateLimiter::with_clock(Quota::per_second(4).unwrap(), clock.clone());
+    limiter.try_acquire(4).unwrap();
+    let mut wait = pin!(limiter.acquire(2));
+    assert!(wait.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    clock.advance(SECOND);
+    let balance = limiter.balance();
+    assert_eq!((balance.remaining(), balance.limit()), (0, 4));
+    assert!(wait.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    assert_eq!(limiter.balance().remaining(), 2);
+}
+
+#[test]
+fn who_comes_when_a_header_says_is_not_too_early() {
+    let clock = ManualClock::new();
+    let quota = Quota::per_minute(100).and_then(|quota| quota.burst(1)).unwrap();
+    let limiter = RateLimiter::with_clock(quota, clock.clone());
+    for _ in 0..50 {
+        let grant = limiter.try_acquire(1).unwrap();
+        let refused = limiter.try_acquire(1).unwrap_err();
+        assert_eq!(refused.retry_after_secs(), Some(grant.reset_after_secs()));
+        assert_eq!(limiter.balance().reset_after_secs(), grant.reset_after_secs());
+        clock.advance(Duration::from_secs(grant.reset_after_secs()));
+    }
+}
