@@ -142,7 +142,10 @@ fn an_overtaken_head_that_is_served_by_a_third_sees_what_was_done() {
         let mut head = semaphore.acquire(1);
         assert!(poll_quietly(&mut head).is_pending());
         drop(held);
+        // Overtaken before it was polled in vain for the first time, and once more after that.
+        drop(semaphore.try_acquire(1).unwrap());
         let thief = semaphore.clone().try_acquire_owned(1).unwrap();
+        assert!(poll_quietly(&mut head).is_pending());
         let written = Arc::new(AtomicUsize::new(0));
         let giver = {
             let written = written.clone();
@@ -151,12 +154,53 @@ fn an_overtaken_head_that_is_served_by_a_third_sees_what_was_done() {
                 drop(thief);
             })
         };
-        // Serves the line, and bars newcomers on that occasion.
+        // Serves the line.
         semaphore.set_capacity(1);
         if poll_quietly(&mut head).is_ready() {
             assert_eq!(written.load(Ordering::Relaxed), 1);
         }
         giver.join().unwrap();
+    });
+}
+
+#[test]
+fn one_behind_a_head_that_is_not_polled_does_not_sleep_for_ever() {
+    for fairness in [Fairness::Barging, Fairness::eventual()] {
+        model(move || {
+            let semaphore = Arc::new(Semaphore::builder(1).fairness(fairness).build());
+            let held = semaphore.try_acquire(1).unwrap();
+            let mut unpolled = semaphore.acquire(1);
+            let mut behind = semaphore.clone().acquire_owned(1);
+            assert!(poll_quietly(&mut unpolled).is_pending());
+            assert!(poll_quietly(&mut behind).is_pending());
+            drop(held);
+            let behind = thread::spawn(move || behind.wait().map(drop));
+            // As often as it takes; in models that is less than on real machines.
+            for _ in 0..if cfg!(loom) { 3 } else { 300 } {
+                drop(semaphore.try_acquire(1));
+            }
+            assert_eq!(behind.join().unwrap(), Ok(()));
+        });
+    }
+}
+
+#[test]
+fn two_nudged_waiters_and_a_thief_leave_nobody_asleep() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::builder(2).fairness(Fairness::Barging).build());
+        let held = semaphore.clone().try_acquire_owned(2).unwrap();
+        let waits = [2, 1].map(|n| {
+            let mut acquire = semaphore.clone().acquire_owned(n);
+            assert!(poll_quietly(&mut acquire).is_pending());
+            acquire
+        });
+        drop(held);
+        let waits = waits.map(|acquire| thread::spawn(move || acquire.wait().map(drop)));
+        drop(semaphore.try_acquire(1));
+        for wait in waits {
+            assert_eq!(wait.join().unwrap(), Ok(()));
+        }
+        assert_eq!(semaphore.available_permits(), 2);
     });
 }
 
@@ -169,11 +213,13 @@ fn an_overtaken_head_and_a_newcomer_do_not_get_the_same_permit() {
         let mut head = semaphore.acquire(1);
         assert!(poll_quietly(&mut head).is_pending());
         drop(held);
-        drop(semaphore.try_acquire(1).unwrap());
+        let thief = semaphore.try_acquire(1).unwrap();
+        assert!(poll_quietly(&mut head).is_pending());
         let newcomer = {
             let semaphore = semaphore.clone();
             thread::spawn(move || semaphore.try_acquire_owned(1).ok())
         };
+        drop(thief);
         // Serves the line.
         semaphore.set_capacity(1);
         let served = poll_quietly(&mut head);

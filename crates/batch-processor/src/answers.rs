@@ -65,7 +65,7 @@ impl<R, E> Answers<R, E> {
             // ORDERING: Relaxed: under the line's lock; the index itself is the message.
             if self.settled.load(Ordering::Relaxed) < index {
                 self.settled.store(index, Ordering::Relaxed);
-                line.nudge_while(|_| true);
+                line.nudge_all();
             }
         });
     }
@@ -116,10 +116,10 @@ impl<R, E> Supply for Answers<R, E> {
     fn ask_again(
         &self,
         index: usize,
-        _is_head: bool,
-        _line: &mut Line<'_, usize>,
-    ) -> Option<usize> {
-        self.is_settled(index).then_some(index)
+        _is_first: bool,
+        line: &mut Line<'_, usize>,
+    ) -> Poll<Result<usize, Infallible>> {
+        self.ask(index, line)
     }
 
     fn serve(&self, line: &mut Line<'_, usize>) {

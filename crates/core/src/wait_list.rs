@@ -10,7 +10,7 @@
 //! ```text
 //! Turn::poll, first     lock ─▶ supply.ask: granted? refused? else note "somebody waits" ─▶ ticket at its place
 //! giving back           word: nobody waits ─▶ done.   somebody waits ─▶ lock ─▶ supply.serve ─▶ unlock ─▶ wake
-//! Turn::poll, again     lock ─▶ granted? take the ticket out. nudged? supply.ask_again. else keep the newest waker
+//! Turn::poll, again     lock ─▶ granted? take the ticket out. nudged? supply.ask_again. keep the newest waker
 //! Turn::drop            lock ─▶ ticket out; it was granted: pass it on. it was the head: the next may fit
 //! ```
 //!
@@ -18,23 +18,29 @@
 //! either comes before `ask`, which finds it, or after, and then the giver sees the note and takes the lock.
 //!
 //! A supply that lets newcomers overtake does not grant at once: it *nudges* tickets, which ask again when they are
-//! polled and keep their places if they come too late.
+//! polled and keep their places if they come too late. What is promised to those who were nudged is known as a sum, and those
+//! who sleep are kept in order beside the line, so nobody is looked at twice for one nudge.
+//!
+//! A grant belongs to its ticket at once, also if the owner is not polled for a long time. A nudge does not: the supply
+//! [forgets](Line::forget_promise) one that is not answered, and nudges the next.
 //!
 //! Tickets live in an index arena: a slot is reused, nothing is freed while waiting, and there are no pointers.
 
 mod line;
+mod nudges;
 
 use core::{
     fmt,
     future::Future,
+    mem,
     ops::Deref,
     pin::Pin,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, Waker},
 };
 
 pub use self::line::Line;
 use self::line::{Collected, Index, Left, Tickets};
-use crate::lock::Lock;
+use crate::{lock::Lock, wake_list::WakeList};
 
 /// A line of waiters, each asking for an `N` (an amount, a key, nothing at all).
 ///
@@ -56,15 +62,18 @@ impl<N: Copy> WaitList<N> {
     /// nudged.
     #[inline]
     pub fn with<R>(&self, section: impl FnOnce(&mut Line<'_, N>) -> R) -> R {
-        let (result, woken) = self.tickets.with(|tickets| {
+        let (result, woken) = self.lock(section);
+        wake(woken);
+        result
+    }
+
+    /// As [`with`](Self::with), but leaves it to the caller to wake: only once what the section has granted is safe.
+    #[inline]
+    fn lock<R>(&self, section: impl FnOnce(&mut Line<'_, N>) -> R) -> (R, Woken) {
+        self.tickets.with(|tickets| {
             let result = section(&mut Line { tickets });
             (result, tickets.take_woken())
-        });
-        if let Some((first, _rest)) = woken {
-            // The rest is woken when it is dropped, also if this panics.
-            first.wake();
-        }
-        result
+        })
     }
 
     /// Returns how many wait. A snapshot.
@@ -75,6 +84,18 @@ impl<N: Copy> WaitList<N> {
     /// Returns whether nobody waits. A snapshot.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// Whom to wake with the lock open.
+type Woken = Option<(Waker, Option<WakeList>)>;
+
+/// Wakes whom a section has granted, dismissed or nudged. Runs foreign code.
+#[inline]
+fn wake(woken: Woken) {
+    if let Some((first, _rest)) = woken {
+        // The rest is woken when it is dropped, also if this panics.
+        first.wake();
     }
 }
 
@@ -117,16 +138,26 @@ pub trait Supply {
         false
     }
 
-    /// Decides the request of a ticket that was [nudged](Line::nudge_while): granted (and charged), or `None` to wait on
-    /// in its place. Never called in a supply that does not nudge.
+    /// Returns whether tickets are [nudged in order](Line::nudge_head) instead of being granted at once. Always the same.
+    ///
+    /// Then a ticket [asks again](Self::ask_again) whenever it is polled, nudged or not.
+    fn nudges(&self) -> bool {
+        false
+    }
+
+    /// Decides the request of a ticket that was nudged: granted (and charged), refused, or `Pending` to wait on in its
+    /// place. Never called in a supply that neither [nudges](Self::nudges) nor uses [`Line::nudge_all`].
+    ///
+    /// `is_first`: nobody who sleeps is served before it. The line is [served](Self::serve) after each answer in a supply
+    /// that nudges in order, and after a grant in others.
     fn ask_again(
         &self,
         need: Self::Need,
-        is_head: bool,
+        is_first: bool,
         line: &mut Line<'_, Self::Need>,
-    ) -> Option<Self::Need> {
-        let _ = (need, is_head, line);
-        None
+    ) -> Poll<Result<Self::Need, Self::Refusal>> {
+        let _ = (need, is_first, line);
+        Poll::Pending
     }
 
     /// Grants to the head, and to as many behind it as the supply allows. Takes the note back when nobody is left.
@@ -218,66 +249,113 @@ where
     }
 
     fn join(&mut self, waker: &Waker) -> Poll<Answer<P::Target>> {
-        let (supply, need) = (&**self.supply(), self.need);
+        let supply = &**self.supply.as_ref().expect("polled after it was ready");
+        let need = self.need;
         // Cloned outside of the lock: a waker's code is foreign.
-        let mut waker = Some(waker.clone());
+        let mut spare = Some(waker.clone());
         let (answer, stage) = supply.wait_list().tickets.with(|tickets| {
             match supply.ask(need, &mut Line { tickets }) {
                 Poll::Ready(answer) => (Poll::Ready(answer), Stage::Done),
                 Poll::Pending => {
-                    let waker = waker.take().expect("taken once");
-                    let ticket = tickets.join(need, waker, supply.newest_first());
+                    let waker = spare.take().expect("taken once");
+                    let (in_front, nudges) = (supply.newest_first(), supply.nudges());
+                    let ticket = tickets.join(need, waker, in_front, nudges);
                     (Poll::Pending, Stage::InLine(ticket))
                 }
             }
         });
         self.stage = stage;
-        answer
+        let Poll::Ready(answer) = answer else { return Poll::Pending };
+        let answer = answer.map(|granted| Unclaimed { supply, granted });
+        drop(spare);
+        Poll::Ready(answer.map(Unclaimed::claim))
     }
 
-    /// Looks after the ticket; `None` if its waker has to be replaced.
-    fn collect(
-        &self,
-        ticket: Index,
-        waker: &Waker,
-    ) -> Option<Poll<Left<<P::Target as Supply>::Need>>> {
-        let list = self.supply().wait_list();
-        match list.tickets.with(|tickets| tickets.collect(ticket, waker)) {
-            Collected::Left(left) => Some(Poll::Ready(left)),
-            Collected::Waits => Some(Poll::Pending),
-            Collected::NeedsWaker | Collected::Nudged(_) => None,
+    /// Looks after the ticket; `None` if it has to ask again or to get another waker.
+    #[inline]
+    fn collect(&mut self, ticket: Index, waker: &Waker) -> Option<Poll<Answer<P::Target>>> {
+        let supply = &**self.supply();
+        match supply.wait_list().tickets.with(|tickets| tickets.collect(ticket, waker)) {
+            Collected::Left(left) => {
+                self.stage = Stage::Done;
+                Some(Poll::Ready(match left {
+                    Left::Granted(granted) => Ok(granted),
+                    Left::Dismissed => Err(self.supply().dismissal()),
+                }))
+            }
+            Collected::Waits if !supply.nudges() => Some(Poll::Pending),
+            Collected::Waits | Collected::NeedsWaker | Collected::Nudged => None,
         }
     }
 
-    /// As `collect`, for a ticket that was nudged or has an old waker.
+    /// As `collect`, for a ticket that asks again or has an old waker.
     #[cold]
-    fn collect_again(
-        &self,
-        ticket: Index,
-        waker: &Waker,
-    ) -> Poll<Left<<P::Target as Supply>::Need>> {
-        let supply = &**self.supply();
-        // A waker's code is foreign, cloning and dropping included: it runs with the lock open.
+    fn collect_again(&mut self, ticket: Index, waker: &Waker) -> Poll<Answer<P::Target>> {
+        let supply = &**self.supply.as_ref().expect("polled after it was ready");
+        let need = self.need;
+        // A waker's code is foreign, cloning and dropping included: it runs with the lock open, and once what was granted is
+        // safe.
         let mut spare = Some(waker.clone());
-        supply.wait_list().with(|line| {
-            let found = line.tickets.collect(ticket, waker);
-            if let Collected::Nudged(need) = found {
-                let is_head = line.tickets.is_head(ticket);
-                if let Some(granted) = supply.ask_again(need, is_head, line) {
-                    // Nudged, it has no waker that could be lost here.
-                    let _ = line.tickets.withdraw(ticket);
-                    // The note may be stale, and another is the head.
-                    supply.serve(line);
-                    return Poll::Ready(Left::Granted(granted));
-                }
-            }
-            if let Collected::Left(left) = found {
-                return Poll::Ready(left);
+        let mut old = None;
+        let (answer, woken) = supply.wait_list().lock(|line| {
+            let asks = match line.tickets.collect(ticket, waker) {
+                Collected::Left(Left::Granted(granted)) => return Poll::Ready(Some(Ok(granted))),
+                Collected::Left(Left::Dismissed) => return Poll::Ready(None),
+                Collected::Nudged => true,
+                Collected::Waits | Collected::NeedsWaker => supply.nudges(),
+            };
+            let is_first = line.tickets.is_first(ticket);
+            if let Poll::Ready(answer) = poll_if(asks, || supply.ask_again(need, is_first, line)) {
+                old = line.tickets.withdraw(ticket).err().flatten();
+                // The note may be stale, and another is the head.
+                supply.serve(line);
+                return Poll::Ready(Some(answer));
             }
             let waker = spare.take().expect("taken once");
-            spare = line.tickets.replace_waker(ticket, waker);
+            old = line.tickets.replace_waker(ticket, waker);
+            if supply.nudges() {
+                // What was promised to others may be forgotten with that.
+                supply.serve(line);
+            }
             Poll::Pending
+        });
+        if answer.is_ready() {
+            self.stage = Stage::Done;
+        }
+        let answer = answer
+            .map(|answer| answer.map(|answer| answer.map(|granted| Unclaimed { supply, granted })));
+        wake(woken);
+        drop((spare, old));
+        answer.map(|answer| match answer {
+            Some(answer) => answer.map(Unclaimed::claim),
+            None => Err(supply.dismissal()),
         })
+    }
+}
+
+/// Polls only if `is_due`.
+fn poll_if<T>(is_due: bool, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
+    if is_due { poll() } else { Poll::Pending }
+}
+
+/// A grant that is not in its owner's hands yet: foreign code that panics meanwhile does not cost it.
+struct Unclaimed<'a, S: Supply + ?Sized> {
+    supply: &'a S,
+    granted: S::Need,
+}
+
+impl<S: Supply + ?Sized> Unclaimed<'_, S> {
+    #[inline]
+    fn claim(self) -> S::Need {
+        let granted = self.granted;
+        mem::forget(self);
+        granted
+    }
+}
+
+impl<S: Supply + ?Sized> Drop for Unclaimed<'_, S> {
+    fn drop(&mut self) {
+        self.supply.give_back(self.granted);
     }
 }
 
@@ -298,15 +376,10 @@ where
             Stage::InLine(ticket) => ticket,
             Stage::Done => panic!("polled after it was ready"),
         };
-        let left = match this.collect(ticket, cx.waker()) {
-            Some(left) => ready!(left),
-            None => ready!(this.collect_again(ticket, cx.waker())),
-        };
-        this.stage = Stage::Done;
-        Poll::Ready(match left {
-            Left::Granted(granted) => Ok(granted),
-            Left::Dismissed => Err(this.supply().dismissal()),
-        })
+        match this.collect(ticket, cx.waker()) {
+            Some(answer) => answer,
+            None => this.collect_again(ticket, cx.waker()),
+        }
     }
 }
 
@@ -328,8 +401,7 @@ where
 {
     fn leave(&self, ticket: Index) {
         let supply = &**self.supply();
-        // With its waker, to be dropped outside of the lock.
-        let withdrawn = supply.wait_list().with(|line| {
+        let (withdrawn, woken) = supply.wait_list().lock(|line| {
             let withdrawn = line.tickets.withdraw(ticket);
             if withdrawn.is_err() {
                 // A smaller request behind a large head may fit now, and the note may be stale.
@@ -337,9 +409,13 @@ where
             }
             withdrawn
         });
-        if let Ok(Left::Granted(granted)) = withdrawn {
-            supply.give_back(granted);
-        }
+        let (_waker, _unclaimed) = match withdrawn {
+            Ok(Left::Granted(granted)) => (None, Some(Unclaimed { supply, granted })),
+            Ok(Left::Dismissed) => (None, None),
+            // To be dropped outside of the lock.
+            Err(waker) => (waker, None),
+        };
+        wake(woken);
     }
 }
 

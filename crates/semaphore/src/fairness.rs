@@ -4,6 +4,13 @@ use core::num::NonZeroU32;
 
 /// In which order those who wait are served, and whether a newcomer may overtake them.
 ///
+/// A future that stands in line has to be polled when it is woken, or dropped. Under `Fifo`, and under `Eventual` once the head has
+/// been overtaken too often, permits are *granted*: they belong to the head whether or not it is polled, and one that is kept
+/// and never polled again keeps its permits from everybody. Under `Eventual`, `Barging` and `Lifo` the head is otherwise only
+/// *woken*. One that is not polled loses its turn, though not its place: after 128 acquisitions by others the next one is woken as
+/// well, at a release. Any waiter that is polled takes what is free, woken or not. What no rule can do without a timer: where
+/// nobody acquires, releases or polls any more, nobody notices that the one that was woken does not come.
+///
 /// | | order of the line | a newcomer may take what is free |
 /// | --- | --- | --- |
 /// | `Fifo` | as they came | only if nobody waits |
@@ -35,10 +42,11 @@ pub enum Fairness {
     Eventual {
         /// By how many acquisitions the head of the line may be overtaken before newcomers are barred.
         ///
-        /// Counted from when it was woken first as the head. Checked at each release that finds somebody asleep, and
+        /// Counted from when it was woken first as the head. Checked at each release that finds the head asleep, and
         /// whenever the head, woken, looks in vain. So newcomers are barred at the latest when the head has looked after it
         /// was overtaken so often; those that come while it has been woken and does not run yet do it no harm, as the
-        /// permits would only wait for it. Numbers above 2²⁸ count as that.
+        /// permits would only wait for it. Behind a head that is not polled the next one is protected in the same way, once
+        /// it was woken in its stead. Numbers above 2²⁸ count as that.
         overtakes: NonZeroU32,
     },
     /// In order, but newcomers may always overtake.

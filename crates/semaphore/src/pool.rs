@@ -15,7 +15,9 @@
 //!
 //! Two ways to serve the head. If newcomers are barred, it is *granted* its permits: charged to the word under the lock.
 //! If they may overtake, it is *nudged*: woken to take what is free, if it is still free when it runs; see [`Fairness`].
-//! While everybody in line is nudged and on its way, givers need not attend; who comes too late sets the flag again.
+//! While everybody in line is nudged and on its way, givers need not attend; who comes too late sets the flag again. What is
+//! free is promised to those on their way, but not for ever: after [`PATIENCE`] acquisitions the next ones are nudged, too, and
+//! one that comes too late takes back what was promised to those behind it.
 //!
 //! Permits stay in the word until the head's request fits, so there are no partial grants to undo. That the releaser
 //! hands over under the line's lock and wakes after it is as in tokio's `batch_semaphore`; that a bit of the word sends
@@ -29,7 +31,10 @@ use alloc::boxed::Box;
 
 use tidegate_core::{
     Clock, Event, Timestamp, WaitList,
-    primitive::atomic::{AtomicU64, AtomicUsize, Ordering, fence},
+    primitive::{
+        atomic::{AtomicU64, AtomicUsize, Ordering, fence},
+        tuned,
+    },
     wait_list::{Line, Supply},
 };
 
@@ -61,6 +66,9 @@ pub(crate) struct Pool {
     /// Every permit is back.
     pub(crate) all_back: Event,
 }
+
+/// After so many acquisitions those who were nudged and have not been polled since are not waited for any more.
+const PATIENCE: u64 = tuned(128, 2) as u64;
 
 /// What does not change in the life of a pool.
 pub(crate) struct Settings {
@@ -342,9 +350,32 @@ impl Pool {
         if bound == 0 {
             return true;
         }
+        // One that was nudged comes first, if it comes: permits would only wait for it.
+        let (0, Some(note)) = (line.promised().0, line.head_note()) else { return false };
         let now = acquisitions(word);
-        let since = *line.head_note().get_or_insert(now);
+        let since = *note.get_or_insert(now);
         now.wrapping_sub(since) % ACQUISITIONS >= bound
+    }
+
+    /// Stops counting on those who were nudged long ago. Under the line's lock.
+    fn lose_patience(&self, word: u64, line: &mut Line<'_, Need>) {
+        while let Some(deadline) = line.first_deadline() {
+            if acquisitions(word).wrapping_sub(deadline) % ACQUISITIONS > ACQUISITIONS / 2 {
+                break;
+            }
+            line.forget_promise();
+        }
+    }
+
+    /// Nudges the head if it can be served by what is free and not promised; returns whether it was. Under the line's lock.
+    fn nudge(&self, word: u64, head: Need, line: &mut Line<'_, Need>) -> bool {
+        let (promised, nudged) = line.promised();
+        let promised = usize::try_from(promised).unwrap_or(usize::MAX);
+        let Some(n) = head.of(self.spare(word).saturating_sub(promised)) else { return false };
+        // Those who were nudged before it may come first.
+        let patience = PATIENCE + (nudged as u64).min(ACQUISITIONS / 4);
+        line.nudge_head(n as u64, acquisitions(word) + patience);
+        true
     }
 
     /// Notes in `word`, in the step that confirms what is free in it, that somebody waits, or returns what is there instead.
@@ -364,7 +395,7 @@ impl Pool {
     fn note_line(&self, line: &mut Line<'_, Need>) {
         // ORDERING: Relaxed, here and below: under the line's lock, which orders everybody who acts on the flags.
         let word = self.word.load(Ordering::Relaxed);
-        let comes_first = !line.is_empty() && self.hands_over(word, line);
+        let comes_first = line.head().is_some() && self.hands_over(word, line);
         let flags = match self.debt() > 0 || comes_first {
             true => ATTENDED | BARRED,
             false if line.has_sleepers() || self.awaited() > 0 => ATTENDED,
@@ -453,23 +484,34 @@ impl Supply for Pool {
         Poll::Pending
     }
 
-    fn ask_again(&self, need: Need, is_head: bool, line: &mut Line<'_, Need>) -> Option<Need> {
+    fn nudges(&self) -> bool {
+        self.settings.fairness.bound() != Some(0)
+    }
+
+    fn ask_again(
+        &self,
+        need: Need,
+        is_first: bool,
+        _line: &mut Line<'_, Need>,
+    ) -> Poll<Result<Need, AcquireError>> {
         // ORDERING: Relaxed: a guess, which the exchange confirms.
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
-            // Once newcomers are barred, what is free belongs to the head.
-            let may_take = is_head || word & BARRED == 0;
+            if let Some(objection) = self.objection(word, need) {
+                return Poll::Ready(Err(objection));
+            }
+            // Once newcomers are barred, what is free belongs to the first.
+            let may_take = is_first || word & BARRED == 0;
             if let Some(n) = need.of(self.spare(word)).filter(|_| may_take) {
                 match self.charge(word, n) {
-                    Ok(()) => return Some(Need::exactly(n)),
+                    Ok(()) => return Poll::Ready(Ok(Need::exactly(n))),
                     Err(found) => word = found,
                 }
                 continue;
             }
-            let bars = is_head && self.hands_over(word, line);
-            let flags = if bars { ATTENDED | BARRED } else { ATTENDED };
-            match self.note(word, flags) {
-                Ok(()) => return None,
+            // Whether newcomers are barred is decided when the line is served next, which it is at once.
+            match self.note(word, ATTENDED) {
+                Ok(()) => return Poll::Pending,
                 Err(found) => word = found,
             }
         }
@@ -485,9 +527,11 @@ impl Supply for Pool {
                 line.dismiss_head();
                 continue;
             }
+            self.lose_patience(word, line);
             if !self.hands_over(word, line) {
-                let mut budget = self.spare(word);
-                line.nudge_while(|need| need.of(budget).map(|n| budget -= n).is_some());
+                if self.nudge(word, need, line) {
+                    continue;
+                }
                 break;
             }
             if word & BARRED == 0 {

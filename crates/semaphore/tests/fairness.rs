@@ -104,10 +104,10 @@ fn a_head_that_takes_its_permits_lets_those_behind_it_look_again() {
     let mut head = Task::waiting(semaphore.acquire(2));
     let mut second = Task::waiting(semaphore.acquire(1));
     drop(held);
-    let _thief = semaphore.try_acquire(1).unwrap();
-    // Finds that the head was overtaken, and bars newcomers and the second.
-    let _third = Task::waiting(semaphore.acquire(4));
-    assert!(!second.is_ready());
+    let thief = semaphore.try_acquire(3).unwrap();
+    // The head was overtaken, and finds too little: newcomers and the second are barred.
+    assert!(!head.is_ready() && !second.is_ready());
+    drop(thief);
     let _permit = head.output().unwrap();
     assert_eq!(second.woken(), 2);
     assert!(second.is_ready());

@@ -2,8 +2,9 @@
 
 use core::{fmt, task::Waker};
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
+use super::nudges::Nudges;
 use crate::wake_list::WakeList;
 
 /// The place of a ticket in the arena.
@@ -30,8 +31,8 @@ pub(super) struct Tickets<N> {
     sleepers: u32,
     // INVARIANT: the number of slots that are not `Free`; `len` of them are in line.
     taken: u32,
-    // INVARIANT: what was noted since the present head became the head.
-    head_note: Option<u64>,
+    /// The order of those who sleep; `None` in a supply that does not nudge by it.
+    nudges: Option<Box<Nudges>>,
     woken: Woken,
 }
 
@@ -91,7 +92,7 @@ pub(super) enum Left<N> {
 pub(super) enum Collected<N> {
     Waits,
     NeedsWaker,
-    Nudged(N),
+    Nudged,
     Left(Left<N>),
 }
 
@@ -119,15 +120,17 @@ impl<N: Copy> Line<'_, N> {
         self.tickets.sleepers > 0
     }
 
-    /// Returns what the ticket asks for that is served next.
+    /// Returns what the ticket asks for that is served next. In a supply that [nudges](super::Supply::nudges) those who were
+    /// nudged and have not been polled since do not count.
     #[inline]
     pub fn head(&self) -> Option<&N> {
-        self.tickets.slots.get(self.tickets.head as usize).map(|slot| &slot.need)
+        self.tickets.slots.get(self.tickets.first() as usize).map(|slot| &slot.need)
     }
 
-    /// Returns a place for a note about the present head; it is empty again when another has become the head.
-    pub fn head_note(&mut self) -> &mut Option<u64> {
-        &mut self.tickets.head_note
+    /// Returns a place for a note about the present head, which goes with it; `None` if nobody sleeps, or in a supply that
+    /// does not [nudge](super::Supply::nudges).
+    pub fn head_note(&mut self) -> Option<&mut Option<u64>> {
+        self.tickets.nudges.as_mut()?.note()
     }
 
     /// Grants `granted` to the head. The caller has charged the supply for it.
@@ -141,7 +144,7 @@ impl<N: Copy> Line<'_, N> {
     /// Sends everybody away with [`Supply::dismissal`](super::Supply::dismissal).
     pub fn dismiss_all(&mut self) {
         while !self.is_empty() {
-            self.dismiss_head();
+            self.tickets.settle(self.tickets.head, State::Dismissed, None);
         }
     }
 
@@ -150,22 +153,54 @@ impl<N: Copy> Line<'_, N> {
         self.tickets.settle_head(State::Dismissed, None);
     }
 
-    /// Wakes tickets, from the head on, for as long as `fits` says so, without granting them anything: each
-    /// [asks again](super::Supply::ask_again) when it is polled.
-    ///
-    /// `fits` is asked about those, too, that were woken before and have not been polled since.
-    pub fn nudge_while(&mut self, mut fits: impl FnMut(&N) -> bool) {
+    /// Wakes everybody who sleeps, without granting anything: each [asks again](super::Supply::ask_again) when it is
+    /// polled. Looks at everybody in line. Not for a supply that [nudges](super::Supply::nudges) in order.
+    pub fn nudge_all(&mut self) {
         let Tickets { slots, woken, head, sleepers, .. } = &mut *self.tickets;
         let mut index = *head;
         while let Some(slot) = slots.get_mut(index as usize) {
-            if !fits(&slot.need) {
-                return;
-            }
             if let Some(waker) = slot.waker.take() {
                 *sleepers -= 1;
                 woken.push(waker);
             }
             index = slot.next;
+        }
+    }
+
+    /// Wakes the [head](Self::head) of a supply that [nudges](super::Supply::nudges), without granting anything: it
+    /// [asks again](super::Supply::ask_again) when it is polled. Until then `amount` counts as
+    /// [promised](Self::promised), and the next who sleeps is the head.
+    ///
+    /// `deadline` is by the supply's reckoning; see [`first_deadline`](Self::first_deadline). Takes as many steps as the
+    /// logarithm of those in line.
+    pub fn nudge_head(&mut self, amount: u64, deadline: u64) {
+        let index = self.tickets.first();
+        let Tickets { slots, woken, sleepers, nudges, .. } = &mut *self.tickets;
+        let Some(nudges) = nudges else { return };
+        let slot = slots.get_mut(index as usize);
+        if let Some(waker) = slot.and_then(|slot| slot.waker.take()) {
+            *sleepers -= 1;
+            woken.push(waker);
+            nudges.promise(amount, deadline);
+        }
+    }
+
+    /// Returns how much was promised, and to how many, who were [nudged](Self::nudge_head) and have not been polled since.
+    ///
+    /// Where one of them asks again in vain, nothing counts as promised any more: those behind it must not go first.
+    pub fn promised(&self) -> (u64, usize) {
+        self.tickets.nudges.as_ref().map_or((0, 0), |nudges| (nudges.promised(), nudges.awaited()))
+    }
+
+    /// Returns the deadline of the oldest promise; `None` if there is none.
+    pub fn first_deadline(&self) -> Option<u64> {
+        self.tickets.nudges.as_ref()?.deadline()
+    }
+
+    /// Stops counting the oldest promise. Its ticket still asks again when it is polled, but nobody need wait for it.
+    pub fn forget_promise(&mut self) {
+        if let Some(nudges) = &mut self.tickets.nudges {
+            nudges.forget_oldest();
         }
     }
 }
@@ -180,7 +215,7 @@ impl<N: Copy> Tickets<N> {
             len: 0,
             sleepers: 0,
             taken: 0,
-            head_note: None,
+            nudges: None,
             woken: Woken::new(),
         }
     }
@@ -197,12 +232,21 @@ impl<N: Copy> Tickets<N> {
         Some((first, (!rest.is_empty()).then(|| rest.take())))
     }
 
-    /// Puts a ticket in line: at the tail, or before the head.
+    /// Returns the ticket that is served next.
+    #[inline]
+    fn first(&self) -> Index {
+        match &self.nudges {
+            None => self.head,
+            Some(nudges) => nudges.first_asleep().unwrap_or(NONE),
+        }
+    }
+
+    /// Puts a ticket in line: at the tail, or before the head. `nudges`: it is nudged in the order of service.
     ///
     /// # Panics
     ///
     /// Panics if 2³² − 1 tickets are out.
-    pub(super) fn join(&mut self, need: N, waker: Waker, in_front: bool) -> Index {
+    pub(super) fn join(&mut self, need: N, waker: Waker, in_front: bool, nudges: bool) -> Index {
         let (prev, next) = if in_front { (NONE, self.head) } else { (self.tail, NONE) };
         let slot = Slot { need, waker: Some(waker), prev, next, state: State::Waiting };
         let index = self.free;
@@ -216,7 +260,7 @@ impl<N: Copy> Tickets<N> {
         };
         match self.slots.get_mut(prev as usize) {
             Some(before) => before.next = index,
-            None => (self.head, self.head_note) = (index, None),
+            None => self.head = index,
         }
         match self.slots.get_mut(next as usize) {
             Some(behind) => behind.prev = index,
@@ -225,6 +269,9 @@ impl<N: Copy> Tickets<N> {
         self.len += 1;
         self.sleepers += 1;
         self.taken += 1;
+        if nudges {
+            self.nudges.get_or_insert_with(|| Box::new(Nudges::new())).join(index, in_front);
+        }
         index
     }
 
@@ -240,25 +287,31 @@ impl<N: Copy> Tickets<N> {
         let Slot { prev, next, .. } = self.slots[index as usize];
         match self.slots.get_mut(prev as usize) {
             Some(before) => before.next = next,
-            None => (self.head, self.head_note) = (next, None),
+            None => self.head = next,
         }
         match self.slots.get_mut(next as usize) {
             Some(behind) => behind.prev = prev,
             None => self.tail = prev,
         }
         self.len -= 1;
+        if let Some(nudges) = &mut self.nudges {
+            nudges.leave(index);
+        }
     }
 
     fn settle_head(&mut self, state: State, granted: Option<N>) {
-        let head = self.head;
-        let Some(slot) = self.slots.get_mut(head as usize) else { return };
+        self.settle(self.first(), state, granted);
+    }
+
+    fn settle(&mut self, index: Index, state: State, granted: Option<N>) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
         slot.state = state;
         slot.need = granted.unwrap_or(slot.need);
         if let Some(waker) = slot.waker.take() {
             self.sleepers -= 1;
             self.woken.push(waker);
         }
-        self.unlink(head);
+        self.unlink(index);
     }
 
     /// Frees a slot that is in no chain.
@@ -271,12 +324,16 @@ impl<N: Copy> Tickets<N> {
         if self.taken == 0 && self.slots.len() > KEPT_SLOTS {
             self.slots = Vec::new();
             self.free = NONE;
+            self.nudges = None;
         }
     }
 
-    /// Returns whether a ticket is the one that is served next.
-    pub(super) const fn is_head(&self, index: Index) -> bool {
-        self.head == index
+    /// Returns whether a ticket in line is served before all who sleep.
+    pub(super) fn is_first(&self, index: Index) -> bool {
+        match &self.nudges {
+            None => self.head == index,
+            Some(nudges) => nudges.is_first(index),
+        }
     }
 
     /// Looks after a ticket: frees its slot if it has left the line, else says what it lacks.
@@ -290,7 +347,7 @@ impl<N: Copy> Tickets<N> {
             }
             (State::Waiting, Some(held)) if held.will_wake(waker) => Collected::Waits,
             (State::Waiting, Some(_)) => Collected::NeedsWaker,
-            (State::Waiting, None) => Collected::Nudged(slot.need),
+            (State::Waiting, None) => Collected::Nudged,
             (State::Dismissed | State::Free, _) => {
                 self.release(index);
                 Collected::Left(Left::Dismissed)
@@ -320,8 +377,14 @@ impl<N: Copy> Tickets<N> {
         if slot.state != State::Waiting {
             return Some(waker);
         }
-        self.sleepers += u32::from(slot.waker.is_none());
-        slot.waker.replace(waker)
+        let unneeded = slot.waker.replace(waker);
+        if unneeded.is_none() {
+            self.sleepers += 1;
+            if let Some(nudges) = &mut self.nudges {
+                nudges.sleep_again(index);
+            }
+        }
+        unneeded
     }
 }
 
