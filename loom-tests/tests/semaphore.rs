@@ -453,3 +453,29 @@ fn stats_count_each_request_once() {
         assert_eq!(stats.acquired + stats.refused, 2);
     });
 }
+
+#[test]
+fn one_that_waits_for_the_capacity_is_served_by_added_permits() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::builder(0).wait_for_capacity(true).build());
+        let waits = spawn(&semaphore, |semaphore| semaphore.acquire(2).wait().map(drop));
+        let adds = spawn(&semaphore, |semaphore| semaphore.add_permits(1));
+        semaphore.add_permits(1);
+        assert_eq!(waits.join().unwrap(), Ok(()));
+        adds.join().unwrap();
+        assert_eq!(semaphore.available_permits(), 2);
+    });
+}
+
+#[test]
+fn a_close_reaches_one_that_waits_for_the_capacity() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::builder(0).wait_for_capacity(true).build());
+        let waits = spawn(&semaphore, |semaphore| semaphore.acquire(1).wait().map(drop));
+        let adds = spawn(&semaphore, |semaphore| semaphore.add_permits(1));
+        semaphore.close();
+        assert!(matches!(waits.join().unwrap(), Ok(()) | Err(AcquireError::Closed)));
+        adds.join().unwrap();
+        assert_eq!(semaphore.available_permits(), 1);
+    });
+}

@@ -54,7 +54,21 @@ fn race(initial: usize, dropped: [bool; 2], expected: &'static [usize]) {
 
 #[test]
 fn the_capacity_follows_the_last_of_two_drops() {
-    race(3, [true, true], &[1]);
+    // Two cuts, or one if both were let in before the first.
+    race(3, [true, true], &[1, 2]);
+}
+
+#[test]
+fn two_drops_of_requests_from_before_both_are_one_cut() {
+    model(|| {
+        let limit = limit(3, 4);
+        let permits = [limit.clone(), limit.clone()].map(|limit| limit.try_acquire_owned());
+        let [first, second] = permits.map(Result::unwrap);
+        let other = thread::spawn(move || first.dropped());
+        second.dropped();
+        other.join().unwrap();
+        assert_conserved(&limit, &[2]);
+    });
 }
 
 #[test]

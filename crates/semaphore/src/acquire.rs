@@ -15,62 +15,78 @@ use core::{
 
 use tidegate_core::{Timestamp, wait_list::Turn};
 
-use crate::{error::AcquireError, permit::Permit, pool::Pool, word::Need};
+use crate::{
+    error::AcquireError,
+    permit::{Held, Permit},
+    pool::Pool,
+    word::Need,
+};
 
 /// One request for permits, whoever owns the pool. Dropping it in line is counted as a cancellation.
 pub(crate) struct Request<P: Deref<Target = Pool>> {
     turn: Turn<P>,
-    /// When it joined the line; `None` if nobody measures.
-    since: Option<Timestamp>,
+    /// When it joined the line; [`Timestamp::NEVER`] if nobody measures.
+    since: Timestamp,
 }
 
 impl<P: Deref<Target = Pool>> Request<P> {
     #[inline]
     pub(crate) fn new(pool: P, need: Need) -> Self {
-        Self { turn: Turn::new(pool, need), since: None }
+        Self { turn: Turn::new(pool, need), since: Timestamp::NEVER }
     }
 
-    /// Resolves to the pool, charged for the request, and the number of permits.
+    /// Resolves to what was asked for.
     #[inline(always)]
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(P, usize), AcquireError>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Held<P>, AcquireError>> {
         if self.turn.is_fresh() {
             if let Some(n) = self.turn.supply().take(self.turn.need()) {
-                return Poll::Ready(Ok((self.turn.finish(), n)));
+                return Poll::Ready(Ok(Held::new(self.turn.finish(), n)));
             }
         }
         self.poll_slow(cx)
     }
 
     #[cold]
-    fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<Result<(P, usize), AcquireError>> {
+    fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<Result<Held<P>, AcquireError>> {
         let was_waiting = self.turn.is_waiting();
         let Poll::Ready(answer) = Pin::new(&mut self.turn).poll(cx) else {
             if !was_waiting {
-                self.since = self.turn.supply().now();
+                self.since = self.turn.supply().now().unwrap_or(Timestamp::NEVER);
             }
             return Poll::Pending;
         };
-        self.measure();
         let pool = self.turn.finish();
-        if answer.is_err() {
-            pool.counts().refuse();
-        }
-        Poll::Ready(answer.map(|granted| (pool, granted.max)))
+        Poll::Ready(match answer {
+            // In hands that give it back before the clock is read, which is foreign code.
+            Ok(granted) => {
+                let held = Held::new(pool, granted.granted());
+                measure(held.pool(), self.since);
+                Ok(held)
+            }
+            Err(error) => {
+                pool.counts().refuse();
+                measure(&pool, self.since);
+                Err(error)
+            }
+        })
     }
 
-    /// Adds up how long it stood in line, once that is over.
-    fn measure(&self) {
-        let Some(since) = self.since else { return };
-        let pool = self.turn.supply();
-        if let Some(now) = pool.now() {
-            pool.counts().wait_is_over(now.since(since));
-        }
-    }
-
+    /// The place in line is given up by the turn's own drop, also if the clock panics.
     #[cold]
     fn cancel(&self) {
-        self.turn.supply().counts().cancel();
-        self.measure();
+        let pool = self.turn.supply();
+        pool.counts().cancel();
+        measure(pool, self.since);
+    }
+}
+
+/// Adds up how long a request stood in line, once that is over.
+fn measure(pool: &Pool, since: Timestamp) {
+    if since == Timestamp::NEVER {
+        return;
+    }
+    if let Some(now) = pool.now() {
+        pool.counts().wait_is_over(now.since(since));
     }
 }
 
@@ -110,6 +126,6 @@ impl<'a> Future for Acquire<'a> {
     // Always: a driver polls in two places, the first of which is the fast path.
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.request.poll(cx).map_ok(|(pool, count)| Permit::new(pool, count))
+        self.request.poll(cx).map_ok(Permit::of)
     }
 }

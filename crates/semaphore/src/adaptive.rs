@@ -16,7 +16,8 @@
 //! [`min_samples`](Builder::min_samples)), about one round trip of everything in flight. One slow or lucky request among
 //! them does not matter much. After a change the next round begins, of requests granted since: those before were measured
 //! under another limit. A drop ends the round at once and takes at least one permit away, but a drop of a request
-//! from before the last such cut is no news and changes nothing; so a burst of drops is one cut, as in TCP.
+//! from before the last such cut is no news and changes nothing; so a burst of drops is one cut, as in TCP. What is before
+//! and after goes by the limit under which a request began, not by the clock.
 //!
 //! The limit does not grow unless, at the grant of one of the round's requests, at least half of it was in flight: what
 //! was not tried proves nothing.
@@ -34,6 +35,8 @@ mod algorithm;
 mod builder;
 mod control;
 mod gradient2;
+#[cfg(target_has_atomic = "ptr")]
+mod owned;
 mod permit;
 mod stats;
 mod vegas;
@@ -41,12 +44,13 @@ mod vegas;
 use core::fmt;
 
 use tidegate_core::{
-    Clock, SystemClock, Timestamp,
+    Clock, SystemClock,
     lock::Lock,
-    primitive::atomic::{AtomicUsize, Ordering},
+    primitive::atomic::{AtomicU64, Ordering},
 };
 
-use self::control::{Control, Sample};
+#[cfg(target_has_atomic = "ptr")]
+pub use self::owned::{AcquireOwned, EnterOwned, OwnedPermit};
 pub use self::{
     acquire::{Acquire, Enter},
     aimd::Aimd,
@@ -57,7 +61,11 @@ pub use self::{
     stats::Stats,
     vegas::Vegas,
 };
-use crate::{error::TryAcquireError, idle::Idle, semaphore::Semaphore};
+use self::{
+    control::{Control, Grant, Sample, Version},
+    permit::{Borrowed, InFlight},
+};
+use crate::{error::TryAcquireError, idle::Idle, permit::Held, semaphore::Semaphore, word::Need};
 
 /// A [`Semaphore`] whose number of permits follows the latency and the drops of what is done with them.
 ///
@@ -101,9 +109,9 @@ use crate::{error::TryAcquireError, idle::Idle, semaphore::Semaphore};
 pub struct AdaptiveSemaphore<A: LimitAlgorithm, C = SystemClock> {
     semaphore: Semaphore,
     clock: C,
-    /// What `control` has decided last; the semaphore's capacity follows it.
+    /// A [`LimitWord`]: what `control` has decided last; the semaphore's capacity follows it.
     // INVARIANT: from `min` to `max`; written under the lock of `control` only.
-    limit: AtomicUsize,
+    limit: AtomicU64,
     control: Lock<Control<A>>,
 }
 
@@ -116,7 +124,7 @@ impl<A: LimitAlgorithm> AdaptiveSemaphore<A> {
 
 impl<A: LimitAlgorithm, C> AdaptiveSemaphore<A, C> {
     pub(crate) fn from_parts(semaphore: Semaphore, clock: C, control: Control<A>) -> Self {
-        let limit = AtomicUsize::new(control.limit());
+        let limit = AtomicU64::new(LimitWord::new(control.limit(), control.version()).0);
         Self { semaphore, clock, limit, control: Lock::new(control) }
     }
 
@@ -125,7 +133,7 @@ impl<A: LimitAlgorithm, C> AdaptiveSemaphore<A, C> {
     /// After it shrank there may be more for a while: what is in flight is not stopped.
     pub fn limit(&self) -> usize {
         // ORDERING: Relaxed: a snapshot.
-        self.limit.load(Ordering::Relaxed)
+        LimitWord(self.limit.load(Ordering::Relaxed)).limit()
     }
 
     /// Refuses every request from now on and sends everybody in line away, as [`Semaphore::close`]. Permits that were
@@ -177,12 +185,13 @@ impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
     /// [`Closed`](TryAcquireError::Closed), else [`NoPermits`](TryAcquireError::NoPermits).
     #[inline]
     pub fn try_acquire(&self) -> Result<Permit<'_, A, C>, TryAcquireError> {
-        self.semaphore.try_acquire(1).map(|permit| self.begin(permit))
+        let n = self.semaphore.pool.try_take(Need::exactly(1))?;
+        Ok(Permit { in_flight: InFlight::begin(Held::new(Borrowed(self), n)) })
     }
 
     /// Waits for a permit.
     ///
-    /// The time in line is not part of what is measured.
+    /// The time in line is not part of what is measured, nor is, in a row of gates, the time in line at a later one.
     ///
     /// # Cancel safety
     ///
@@ -212,33 +221,61 @@ impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
     /// ```
     #[inline]
     pub fn acquire(&self) -> Acquire<'_, A, C> {
-        Acquire::new(self, self.semaphore.acquire(1))
+        Acquire::new(self)
     }
 
-    /// Starts the measurement of a request that was let in.
+    /// Says what is known of a request that begins now.
     #[inline]
-    fn begin<'a>(&'a self, permit: crate::Permit<'a>) -> Permit<'a, A, C> {
+    fn begin(&self) -> Grant {
+        // ORDERING: Relaxed: a guess at what is the case now.
+        let word = LimitWord(self.limit.load(Ordering::Relaxed));
         // Of a debt nothing is seen: then as many are in flight as may be, which is all that an algorithm asks.
-        let in_flight = self.limit().saturating_sub(self.semaphore.available_permits());
-        Permit::new(self, permit, in_flight, self.clock.now())
+        let in_flight = word.limit().saturating_sub(self.semaphore.available_permits());
+        let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
+        Grant { started: self.clock.now(), in_flight, version: word.version() }
     }
 
-    /// Learns how a request went. Its permit is given back after that, so that a cut comes before the next grant.
-    fn learn(&self, started: Timestamp, in_flight: usize, is_dropped: bool) {
+    /// Learns how a request went.
+    fn learn(&self, grant: Grant, is_dropped: bool) {
         let ended = self.clock.now();
         let has_changed = self.control.with(|control| {
-            control.learn(Sample { started, ended, in_flight, is_dropped });
+            control.learn(Sample { grant, ended, is_dropped });
+            let word = LimitWord::new(control.limit(), control.version());
             // ORDERING: Relaxed, both: under the lock.
-            let has_changed = self.limit.load(Ordering::Relaxed) != control.limit();
-            self.limit.store(control.limit(), Ordering::Relaxed);
-            has_changed
+            let before = LimitWord(self.limit.load(Ordering::Relaxed));
+            self.limit.store(word.0, Ordering::Relaxed);
+            before.limit() != word.limit()
         });
         if has_changed {
-            // ORDERING: Relaxed: read under the lock of the line. Of two that change the capacity, each has stored its
-            // limit before it took that lock, so the later one reads the latest.
-            let is_set = self.semaphore.pool.resize(|_| Some(self.limit.load(Ordering::Relaxed)));
+            // Read under the lock of the line. Of two that change the capacity, each has stored its limit before it took that
+            // lock, so the later one reads the latest.
+            let is_set = self.semaphore.pool.resize(|_| Some(self.limit()));
             debug_assert!(is_set, "a limit is at most MAX_PERMITS");
         }
+    }
+}
+
+/// | bits | meaning |
+/// | --- | --- |
+/// | 0–31 | the limit |
+/// | 32–63 | its [`Version`] |
+#[derive(Clone, Copy)]
+struct LimitWord(u64);
+
+impl LimitWord {
+    fn new(limit: usize, version: Version) -> Self {
+        Self(u64::from(version.0) << 32 | (limit as u64 & u64::from(u32::MAX)))
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "masked to 32 bits")]
+    #[inline]
+    const fn limit(self) -> usize {
+        (self.0 & u32::MAX as u64) as usize
+    }
+
+    #[inline]
+    const fn version(self) -> Version {
+        Version((self.0 >> 32) as u32)
     }
 }
 

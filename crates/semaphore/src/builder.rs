@@ -62,6 +62,33 @@ impl Builder {
         self
     }
 
+    /// Whether a request for more permits than there are waits until enough of them were
+    /// [added](Semaphore::add_permits). Default: false, it is refused with
+    /// [`TooMany`](crate::AcquireError::TooMany) at once.
+    ///
+    /// For a semaphore that begins with none and is filled by what is produced. A large request is in line as any other is:
+    /// by [`Fairness::Fifo`] those behind it wait until it has been served. One for more than
+    /// [`MAX_PERMITS`](crate::MAX_PERMITS) is refused in any case, and [`Semaphore::try_acquire`] refuses with
+    /// [`NoPermits`](crate::TryAcquireError::NoPermits) what could be served later. Removing permits sends nobody away.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_semaphore::{Semaphore, Wait};
+    ///
+    /// let produced = Semaphore::builder(0).wait_for_capacity(true).build();
+    /// std::thread::scope(|scope| {
+    ///     let consumer = scope.spawn(|| produced.acquire(3).wait().map(|permit| permit.count()));
+    ///     produced.add_permits(1);
+    ///     produced.add_permits(2);
+    ///     assert_eq!(consumer.join().unwrap(), Ok(3));
+    /// });
+    /// ```
+    pub fn wait_for_capacity(mut self, waits: bool) -> Self {
+        self.settings.waits_for_capacity = waits;
+        self
+    }
+
     /// Measures with `clock` how long requests stand in line, for
     /// [`Stats::waited_for`](crate::Stats::waited_for). Default: nothing is measured.
     ///
@@ -83,6 +110,7 @@ impl fmt::Debug for Builder {
             .field("permits", &self.permits)
             .field("fairness", &self.settings.fairness)
             .field("max_waiters", &self.settings.max_waiters)
+            .field("wait_for_capacity", &self.settings.waits_for_capacity)
             .finish_non_exhaustive()
     }
 }

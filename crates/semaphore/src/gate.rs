@@ -13,7 +13,8 @@ use crate::{
     word::Need,
 };
 
-/// Entering takes one permit. [`Semaphore::gate`] gives a gate that takes more.
+/// Entering takes one permit. [`Semaphore::gate`] gives a gate that takes more. An `Arc<Semaphore>` is a gate, too, with passes
+/// that keep the semaphore alive, for what moves into a task or a thread.
 ///
 /// # Examples
 ///

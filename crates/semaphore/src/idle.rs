@@ -7,7 +7,7 @@ use core::{
     task::{Context, Poll},
 };
 
-use tidegate_core::event::{Condition, WaitUntil};
+use tidegate_core::event::{Condition, Waiter};
 
 use crate::pool::Pool;
 
@@ -37,20 +37,24 @@ impl Drop for AllBack<'_> {
 /// Future of [`Semaphore::idle`](crate::Semaphore::idle).
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Idle<'a> {
-    wait: WaitUntil<'a, AllBack<'a>>,
+    // Before the condition: as long as it is registered the pool has to know of it.
+    waiter: Waiter,
+    condition: AllBack<'a>,
 }
 
 impl<'a> Idle<'a> {
     pub(crate) fn new(pool: &'a Pool) -> Self {
-        Self { wait: pool.all_back.wait_until(AllBack { pool, is_noted: false }) }
+        Self { waiter: Waiter::new(), condition: AllBack { pool, is_noted: false } }
     }
 }
 
 impl Future for Idle<'_> {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.wait).poll(cx)
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let event = &this.condition.pool.all_back;
+        this.waiter.poll_until(event, cx, &mut this.condition)
     }
 }
 

@@ -17,6 +17,7 @@ mod permit;
 mod pool;
 mod semaphore;
 mod stats;
+mod with_async;
 mod word;
 
 pub use tidegate_core::{
@@ -25,7 +26,7 @@ pub use tidegate_core::{
 };
 
 #[cfg(target_has_atomic = "ptr")]
-pub use self::owned::{AcquireOwned, EnterOwned, OwnedPermit};
+pub use self::owned::{AcquireOwned, EnterOwned, OwnedPermit, OwnedPermitGate};
 pub use self::{
     acquire::Acquire,
     adaptive::AdaptiveSemaphore,
@@ -37,4 +38,5 @@ pub use self::{
     permit::Permit,
     semaphore::{MAX_PERMITS, Semaphore},
     stats::Stats,
+    with_async::WithAsync,
 };

@@ -8,7 +8,7 @@ use core::{
     task::{Context, Poll},
 };
 
-use tidegate_core::{Outcome, Pass, gate::OwnedGate, primitive::Arc};
+use tidegate_core::{Gate, Outcome, Pass, gate::OwnedGate, primitive::Arc};
 
 use crate::{
     acquire::Request,
@@ -103,6 +103,49 @@ impl Semaphore {
     pub fn acquire_up_to_owned(self: Arc<Self>, range: RangeInclusive<usize>) -> AcquireOwned {
         AcquireOwned { request: Request::new(Owner { semaphore: self }, range.into()) }
     }
+
+    /// Returns a gate that takes `n` permits from each who enters, with passes that keep the semaphore alive, as
+    /// [`gate`](Self::gate).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{sync::Arc, thread};
+    /// use tidegate_semaphore::{Gate, Semaphore};
+    ///
+    /// let megabytes = Arc::new(Semaphore::new(64));
+    /// let gate = megabytes.clone().gate_owned(16);
+    /// let again = gate.clone();
+    /// let pass = gate.try_enter()?;
+    /// thread::spawn(move || again.run(|| Ok::<_, ()>("two of them"))).join().unwrap()?.unwrap();
+    /// assert_eq!((pass.count(), megabytes.available_permits()), (16, 48));
+    /// # Ok::<(), tidegate_semaphore::TryAcquireError>(())
+    /// ```
+    pub fn gate_owned(self: Arc<Self>, n: usize) -> OwnedPermitGate {
+        OwnedPermitGate { semaphore: self, count: n }
+    }
+}
+
+/// A gate that takes the same number of permits from each who enters, with passes that keep the semaphore alive. Made by
+/// [`Semaphore::gate_owned`]. A clone is another handle of the same gate.
+#[derive(Debug, Clone)]
+pub struct OwnedPermitGate {
+    semaphore: Arc<Semaphore>,
+    count: usize,
+}
+
+impl Gate for OwnedPermitGate {
+    type Pass = OwnedPermit;
+    type Refused = TryAcquireError;
+    type Enter = EnterOwned;
+
+    fn try_enter(self) -> Result<OwnedPermit, TryAcquireError> {
+        self.semaphore.try_acquire_owned(self.count)
+    }
+
+    fn enter(self) -> EnterOwned {
+        EnterOwned { acquire: self.semaphore.acquire_owned(self.count) }
+    }
 }
 
 /// Future of [`Semaphore::acquire_owned`] and [`Semaphore::acquire_up_to_owned`].
@@ -117,7 +160,7 @@ impl Future for AcquireOwned {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.request.poll(cx).map_ok(|(pool, count)| OwnedPermit { held: Held::new(pool, count) })
+        self.request.poll(cx).map_ok(|held| OwnedPermit { held })
     }
 }
 
@@ -214,7 +257,7 @@ impl OwnedGate for Semaphore {
     }
 }
 
-/// Future of the [`enter`](tidegate_core::Gate::enter) of a semaphore in an `Arc`. Never refuses with
+/// Future of the [`enter`](Gate::enter) of a semaphore in an `Arc` and of its owned gates. Never refuses with
 /// [`NoPermits`](TryAcquireError::NoPermits).
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited or waited for"]

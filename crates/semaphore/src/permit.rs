@@ -29,6 +29,12 @@ impl<P: Deref<Target = Pool>> Held<P> {
         self.count
     }
 
+    /// Returns whose permits they are.
+    #[inline]
+    pub(crate) fn pool(&self) -> &P {
+        &self.pool
+    }
+
     #[track_caller]
     pub(crate) fn merge(&mut self, mut other: Self) {
         assert!(ptr::eq(&*self.pool, &*other.pool), "permits of different semaphores are merged");
@@ -81,6 +87,11 @@ impl<'a> Permit<'a> {
     #[inline]
     pub(crate) fn new(pool: &'a Pool, count: usize) -> Self {
         Self { held: Held::new(pool, count) }
+    }
+
+    #[inline]
+    pub(crate) fn of(held: Held<&'a Pool>) -> Self {
+        Self { held }
     }
 
     /// Returns how many permits it holds.

@@ -16,7 +16,7 @@
 //! Two ways to serve the head. If newcomers are barred, it is *granted* its permits: charged to the word under the lock.
 //! If they may overtake, it is *nudged*: woken to take what is free, if it is still free when it runs; see [`Fairness`].
 //! While everybody in line is nudged and on its way, givers need not attend; who comes too late sets the flag again. What is
-//! free is promised to those on their way, but not for ever: after [`PATIENCE`] acquisitions the next ones are nudged, too, and
+//! free is promised to those on their way, but not for ever: after some acquisitions the next ones are nudged, too, and
 //! one that comes too late takes back what was promised to those behind it.
 //!
 //! Permits stay in the word until the head's request fits, so there are no partial grants to undo. That the releaser
@@ -24,17 +24,15 @@
 //! it there, and that fairness may be eventual, is as in parking_lot's `RawMutex`.
 
 mod resize;
+mod serve;
 
-use core::{fmt, mem, task::Poll};
+use core::{fmt, mem, time::Duration};
 
 use alloc::boxed::Box;
 
 use tidegate_core::{
     Clock, Event, Timestamp, WaitList,
-    primitive::{
-        atomic::{AtomicU64, AtomicUsize, Ordering, fence},
-        tuned,
-    },
+    primitive::atomic::{AtomicU64, AtomicUsize, Ordering, fence},
     wait_list::{Line, Supply},
 };
 
@@ -42,10 +40,7 @@ use crate::{
     error::{AcquireError, TryAcquireError},
     fairness::Fairness,
     stats::{Counts, Stats},
-    word::{
-        ACQUISITION, ACQUISITIONS, ATTENDED, BARRED, CLOSED, Need, acquisitions, charged, free,
-        permits,
-    },
+    word::{ATTENDED, BARRED, CLOSED, MAX_PERMITS, Need, acquisitions, charged, free, permits},
 };
 
 pub(crate) struct Pool {
@@ -67,20 +62,23 @@ pub(crate) struct Pool {
     pub(crate) all_back: Event,
 }
 
-/// After so many acquisitions those who were nudged and have not been polled since are not waited for any more.
-const PATIENCE: u64 = tuned(128, 2) as u64;
-
 /// What does not change in the life of a pool.
 pub(crate) struct Settings {
     pub(crate) fairness: Fairness,
     pub(crate) max_waiters: usize,
+    /// A request for more than there is waits until there is more.
+    pub(crate) waits_for_capacity: bool,
     /// Measures the waits.
     pub(crate) clock: Option<Box<dyn Clock + Send + Sync>>,
 }
 
 impl Settings {
-    pub(crate) const DEFAULT: Self =
-        Self { fairness: Fairness::Fifo, max_waiters: usize::MAX, clock: None };
+    pub(crate) const DEFAULT: Self = Self {
+        fairness: Fairness::Fifo,
+        max_waiters: usize::MAX,
+        waits_for_capacity: false,
+        clock: None,
+    };
 }
 
 /// Tells those who wait for the last permit, when it is dropped, if that is back.
@@ -117,7 +115,7 @@ impl Pool {
     /// Takes what is needed if it is free and nobody comes first. Nothing can be had of nothing: 0 passes those who wait.
     #[inline]
     pub(crate) fn take(&self, need: Need) -> Option<usize> {
-        let barred = if need.max == 0 { CLOSED } else { CLOSED | BARRED };
+        let barred = if need.is_nothing() { CLOSED } else { CLOSED | BARRED };
         // ORDERING: Relaxed: a guess, which the exchange confirms.
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
@@ -135,7 +133,7 @@ impl Pool {
     /// Takes none where that will do.
     #[cold]
     fn take_nothing(&self, need: Need) -> Option<usize> {
-        if need.min == 0 && need.max > 0 { self.take(Need::exactly(0)) } else { None }
+        if need.is_optional() { self.take(Need::exactly(0)) } else { None }
     }
 
     /// Takes `n` permits out of `word`, in which they are free, or returns what is there instead.
@@ -201,7 +199,7 @@ impl Pool {
                 line.grant_head(Need::exactly(handed));
             }
             // Where the next one asks for more than there is, it has to be told.
-            let is_settled = line.head().is_none_or(|head| head.min <= self.capacity());
+            let is_settled = !line.head().is_some_and(|&head| self.is_out_of_reach(head));
             if n == 0 && is_settled {
                 return ((), false);
             }
@@ -321,11 +319,15 @@ impl Pool {
     }
 
     pub(crate) fn stats(&self) -> Stats {
+        // Before the other lock, so that neither is held for longer than it has to.
+        let clock = self.settings.clock.as_ref();
+        let waited_for = clock.map_or(Duration::ZERO, |_| self.counts.waited_for());
         self.line.with(|line| {
             let available = self.free();
             let in_use = self.capacity() + self.debt() - available;
             let (capacity, waiting) = (self.capacity(), line.len());
-            let stats = Stats { capacity, available, in_use, waiting, ..Stats::default() };
+            let stats =
+                Stats { capacity, available, in_use, waiting, waited_for, ..Stats::default() };
             // ORDERING: Relaxed: `Counts` orders it after its own count.
             self.counts.fill(stats, || acquisitions(self.word.load(Ordering::Relaxed)))
         })
@@ -337,45 +339,18 @@ impl Pool {
             // ORDERING: Acquire: pairs with the Release in `close`.
             fence(Ordering::Acquire);
             Some(AcquireError::Closed)
-        } else if need.min > self.capacity() {
+        } else if self.is_out_of_reach(need) {
             Some(AcquireError::TooMany)
         } else {
             None
         }
     }
 
-    /// Returns whether the head is to be granted what is free, instead of being nudged. Under the line's lock.
-    fn hands_over(&self, word: u64, line: &mut Line<'_, Need>) -> bool {
-        let Some(bound) = self.settings.fairness.bound() else { return false };
-        if bound == 0 {
-            return true;
-        }
-        // One that was nudged comes first, if it comes: permits would only wait for it.
-        let (0, Some(note)) = (line.promised().0, line.head_note()) else { return false };
-        let now = acquisitions(word);
-        let since = *note.get_or_insert(now);
-        now.wrapping_sub(since) % ACQUISITIONS >= bound
-    }
-
-    /// Stops counting on those who were nudged long ago. Under the line's lock.
-    fn lose_patience(&self, word: u64, line: &mut Line<'_, Need>) {
-        while let Some(deadline) = line.first_deadline() {
-            if acquisitions(word).wrapping_sub(deadline) % ACQUISITIONS > ACQUISITIONS / 2 {
-                break;
-            }
-            line.forget_promise();
-        }
-    }
-
-    /// Nudges the head if it can be served by what is free and not promised; returns whether it was. Under the line's lock.
-    fn nudge(&self, word: u64, head: Need, line: &mut Line<'_, Need>) -> bool {
-        let (promised, nudged) = line.promised();
-        let promised = usize::try_from(promised).unwrap_or(usize::MAX);
-        let Some(n) = head.of(self.spare(word).saturating_sub(promised)) else { return false };
-        // Those who were nudged before it may come first.
-        let patience = PATIENCE + (nudged as u64).min(ACQUISITIONS / 4);
-        line.nudge_head(n as u64, acquisitions(word) + patience);
-        true
+    /// Returns whether a request asks for more than there is or, where requests wait for permits to be added, than there can
+    /// be.
+    fn is_out_of_reach(&self, need: Need) -> bool {
+        let waits = self.settings.waits_for_capacity;
+        need.exceeds(if waits { MAX_PERMITS } else { self.capacity() })
     }
 
     /// Notes in `word`, in the step that confirms what is free in it, that somebody waits, or returns what is there instead.
@@ -438,126 +413,6 @@ impl Pool {
     }
 }
 
-impl Supply for Pool {
-    type Need = Need;
-    type Refusal = AcquireError;
-
-    fn wait_list(&self) -> &WaitList<Need> {
-        &self.line
-    }
-
-    fn newest_first(&self) -> bool {
-        self.settings.fairness == Fairness::Lifo
-    }
-
-    fn ask(&self, need: Need, line: &mut Line<'_, Need>) -> Poll<Result<Need, AcquireError>> {
-        // ORDERING: Relaxed: a guess, which the exchange confirms.
-        let mut word = self.word.load(Ordering::Relaxed);
-        loop {
-            if let Some(objection) = self.objection(word, need) {
-                return Poll::Ready(Err(objection));
-            }
-            let may_take = line.is_empty() || !self.hands_over(word, line);
-            let taken = match need.of(self.spare(word)) {
-                taken if may_take => taken,
-                // Nothing can be had of nothing, and takes nothing away from those who come first.
-                _ => need.of(0),
-            };
-            if let Some(n) = taken {
-                match self.charge(word, n) {
-                    Ok(()) => return Poll::Ready(Ok(Need::exactly(n))),
-                    Err(found) => word = found,
-                }
-                continue;
-            }
-            if line.len() >= self.settings.max_waiters {
-                return Poll::Ready(Err(AcquireError::QueueFull));
-            }
-            let bars = !may_take || self.settings.fairness.bound() == Some(0);
-            let flags = if bars { ATTENDED | BARRED } else { ATTENDED };
-            match self.note(word, flags) {
-                Ok(()) => break,
-                Err(found) => word = found,
-            }
-        }
-        self.counts.wait();
-        Poll::Pending
-    }
-
-    fn nudges(&self) -> bool {
-        self.settings.fairness.bound() != Some(0)
-    }
-
-    fn ask_again(
-        &self,
-        need: Need,
-        is_first: bool,
-        _line: &mut Line<'_, Need>,
-    ) -> Poll<Result<Need, AcquireError>> {
-        // ORDERING: Relaxed: a guess, which the exchange confirms.
-        let mut word = self.word.load(Ordering::Relaxed);
-        loop {
-            if let Some(objection) = self.objection(word, need) {
-                return Poll::Ready(Err(objection));
-            }
-            // Once newcomers are barred, what is free belongs to the first.
-            let may_take = is_first || word & BARRED == 0;
-            if let Some(n) = need.of(self.spare(word)).filter(|_| may_take) {
-                match self.charge(word, n) {
-                    Ok(()) => return Poll::Ready(Ok(Need::exactly(n))),
-                    Err(found) => word = found,
-                }
-                continue;
-            }
-            // Whether newcomers are barred is decided when the line is served next, which it is at once.
-            match self.note(word, ATTENDED) {
-                Ok(()) => return Poll::Pending,
-                Err(found) => word = found,
-            }
-        }
-    }
-
-    fn serve(&self, line: &mut Line<'_, Need>) {
-        self.pay();
-        while let Some(&need) = line.head() {
-            // ORDERING: Acquire: pairs with the Release of every giver, on behalf of the head, which learns of it
-            // through the line's lock.
-            let mut word = self.word.load(Ordering::Acquire);
-            if need.min > self.capacity() {
-                line.dismiss_head();
-                continue;
-            }
-            self.lose_patience(word, line);
-            if !self.hands_over(word, line) {
-                if self.nudge(word, need, line) {
-                    continue;
-                }
-                break;
-            }
-            if word & BARRED == 0 {
-                word = self.word.fetch_or(BARRED, Ordering::Acquire);
-            }
-            // Newcomers are barred, so nobody takes but under the line's lock: what is free now stays free.
-            let Some(n) = need.of(self.spare(word)) else { break };
-            // ORDERING: Relaxed: the load above has acquired, and a read-modify-write passes the Releases on.
-            let charge = ACQUISITION.wrapping_sub(permits(n));
-            let before = self.word.fetch_add(charge, Ordering::Relaxed);
-            self.counts.note_lap(before, before.wrapping_add(charge));
-            line.grant_head(Need::exactly(n));
-        }
-        self.note_line(line);
-    }
-
-    fn give_back(&self, granted: Need) {
-        self.counts.leave_unclaimed();
-        self.release(granted.max);
-    }
-
-    fn dismissal(&self) -> AcquireError {
-        if self.is_closed() { AcquireError::Closed } else { AcquireError::TooMany }
-    }
-}
-
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
@@ -571,7 +426,7 @@ impl fmt::Debug for Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::word::MAX_PERMITS;
+    use crate::word::ACQUISITION;
 
     #[test]
     fn zero_permits_pass_those_who_wait() {

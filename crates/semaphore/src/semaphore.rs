@@ -11,6 +11,7 @@ use crate::{
     permit::Permit,
     pool::{Pool, Settings},
     stats::Stats,
+    with_async::WithAsync,
     word::{self, Need},
 };
 
@@ -33,7 +34,9 @@ pub const MAX_PERMITS: usize = word::MAX_PERMITS;
 /// [`try_acquire`](Self::try_acquire) refuses while anybody waits. The exception is a request for 0 permits: it takes
 /// nothing from anybody and is ready at once, whoever waits.
 ///
-/// A permit given back belongs to the head of the line before the head runs.
+/// A permit given back belongs to the head of the line before the head runs. It stays the head's for as long as its future is
+/// kept, polled or not: a future in line has to be polled when it is woken, or dropped. [`Fairness`](crate::Fairness) tells what
+/// the other kinds do about one that is not.
 ///
 /// # Memory ordering
 ///
@@ -67,7 +70,7 @@ impl Semaphore {
         /// Creates an open semaphore with `permits` free permits. Does not allocate.
         ///
         /// There may be none, to be [added](Self::add_permits) later. Until then every request but one for 0 is one for
-        /// too many, and is refused.
+        /// too many, and is refused, unless it [waits for the capacity](crate::Builder::wait_for_capacity).
         ///
         /// # Panics
         ///
@@ -264,6 +267,10 @@ impl Semaphore {
     ///
     /// As [`acquire`](Self::acquire); then `future` was not polled.
     ///
+    /// # Panics
+    ///
+    /// The future panics if it is polled after it was ready, or after `future` has panicked; it runs nothing then.
+    ///
     /// # Examples
     ///
     /// ```
@@ -273,16 +280,12 @@ impl Semaphore {
     /// let available = semaphore.with_async(1, async { semaphore.available_permits() });
     /// assert_eq!(available.wait(), Ok(1));
     /// ```
-    pub async fn with_async<F: Future>(
-        &self,
-        n: usize,
-        future: F,
-    ) -> Result<F::Output, AcquireError> {
-        let _permit = self.acquire(n).await?;
-        Ok(future.await)
+    pub fn with_async<F: Future>(&self, n: usize, future: F) -> WithAsync<'_, F> {
+        WithAsync::new(self.acquire(n), future)
     }
 
-    /// Returns a gate that takes `n` permits from each who enters.
+    /// Returns a gate that takes `n` permits from each who enters. Its passes borrow the semaphore; see
+    /// [`gate_owned`](Self::gate_owned) for ones that do not.
     ///
     /// # Examples
     ///

@@ -2,14 +2,18 @@
 
 use core::time::Duration;
 
-use tidegate_core::primitive::atomic::{AtomicU64, Ordering};
+use tidegate_core::{
+    lock::Lock,
+    primitive::atomic::{AtomicU64, Ordering},
+};
 
 use crate::word::{ACQUISITIONS, acquisitions};
 
 /// A snapshot of a [`Semaphore`](crate::Semaphore), from [`stats`](crate::Semaphore::stats).
 ///
 /// Every request that was tried or polled ends as exactly one of `acquired`, `refused` and `cancelled`; until then it
-/// is in `waiting`, or granted and not yet polled. The counts never wrap in practice: they are 64 bits wide.
+/// is in `waiting`, or granted and not yet polled. The counts never wrap in practice: they are 64 bits wide, and the time is
+/// counted in whole seconds of as many.
 ///
 /// # Examples
 ///
@@ -63,7 +67,9 @@ pub(crate) struct Counts {
     /// Grants that nobody picked up.
     unclaimed: AtomicU64,
     waited: AtomicU64,
-    waited_nanos: AtomicU64,
+    /// Nanoseconds would not do: a hundred thousand that wait for two days exceed 64 bits of them. Locked only where waits are
+    /// measured.
+    waited_for: Lock<Duration>,
 }
 
 impl Counts {
@@ -76,7 +82,7 @@ impl Counts {
                 cancelled: AtomicU64::new(0),
                 unclaimed: AtomicU64::new(0),
                 waited: AtomicU64::new(0),
-                waited_nanos: AtomicU64::new(0),
+                waited_for: Lock::new(Duration::ZERO),
             }
         }
     }
@@ -121,8 +127,12 @@ impl Counts {
 
     /// Adds the time of a wait that is over.
     pub(crate) fn wait_is_over(&self, duration: Duration) {
-        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        self.waited_nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.waited_for.with(|sum| *sum = sum.saturating_add(duration));
+    }
+
+    /// Returns the time of all waits that are over.
+    pub(crate) fn waited_for(&self) -> Duration {
+        self.waited_for.with(|sum| *sum)
     }
 
     /// Extends the count in the word to 64 bits. `in_word` reads it.
@@ -146,7 +156,6 @@ impl Counts {
             refused: self.refused.load(Ordering::Relaxed),
             cancelled: self.cancelled.load(Ordering::Relaxed),
             waited: self.waited.load(Ordering::Relaxed),
-            waited_for: Duration::from_nanos(self.waited_nanos.load(Ordering::Relaxed)),
             ..stats
         }
     }

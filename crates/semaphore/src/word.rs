@@ -50,23 +50,60 @@ pub(crate) const fn charged(word: u64, n: usize) -> u64 {
 }
 
 /// What somebody asks for, and, with both ends alike, what somebody gets.
+///
+/// A start above the end stands for more than any semaphore has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Need {
-    pub(crate) min: usize,
-    pub(crate) max: usize,
+    min: u32,
+    max: u32,
 }
 
 impl Need {
+    /// More than a semaphore can have.
+    const TOO_MANY: Self = Self { min: 1, max: 0 };
+
     #[inline]
     pub(crate) const fn exactly(n: usize) -> Self {
-        Self { min: n, max: n }
+        Self::between(n, n)
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "compared before")]
+    #[inline]
+    const fn between(min: usize, max: usize) -> Self {
+        if min > MAX_PERMITS {
+            return Self::TOO_MANY;
+        }
+        let max = if max < MAX_PERMITS { max } else { MAX_PERMITS };
+        Self { min: min as u32, max: max as u32 }
     }
 
     /// Returns what is taken of `free` permits; `None` if they do not suffice.
     #[inline]
     pub(crate) const fn of(self, free: usize) -> Option<usize> {
-        let n = if self.max < free { self.max } else { free };
-        if n < self.min { None } else { Some(n) }
+        let n = if (self.max as usize) < free { self.max as usize } else { free };
+        if n < self.min as usize { None } else { Some(n) }
+    }
+
+    /// Returns whether there is nothing in it.
+    #[inline]
+    pub(crate) const fn is_nothing(self) -> bool {
+        self.max == 0
+    }
+
+    /// Returns whether it could do with nothing, but may be given more.
+    pub(crate) const fn is_optional(self) -> bool {
+        self.min == 0 && self.max > 0
+    }
+
+    /// Returns whether a semaphore with so many permits can never serve it.
+    pub(crate) const fn exceeds(self, capacity: usize) -> bool {
+        self.min > self.max || self.min as usize > capacity
+    }
+
+    /// Returns how many permits were granted.
+    #[inline]
+    pub(crate) const fn granted(self) -> usize {
+        self.max as usize
     }
 }
 
@@ -75,7 +112,7 @@ impl From<RangeInclusive<usize>> for Need {
     fn from(range: RangeInclusive<usize>) -> Self {
         let (min, max) = range.into_inner();
         assert!(min <= max, "permits were asked for in the empty range {min}..={max}");
-        Self { min, max }
+        Self::between(min, max)
     }
 }
 
@@ -101,5 +138,16 @@ mod tests {
             [None, None, Some(2), Some(4), Some(5), Some(5)]
         );
         assert_eq!(Need::exactly(0).of(0), Some(0));
+    }
+
+    #[test]
+    fn a_need_beyond_the_word_is_served_by_nothing() {
+        assert_eq!(Need::from(3..=usize::MAX).of(MAX_PERMITS), Some(MAX_PERMITS));
+        if let Some(above) = MAX_PERMITS.checked_add(1) {
+            let needs = [Need::exactly(above), Need::from(above..=usize::MAX)];
+            assert_eq!(needs.map(|need| need.of(MAX_PERMITS)), [None; 2]);
+            assert_eq!(needs.map(|need| need.exceeds(MAX_PERMITS)), [true; 2]);
+        }
+        assert!(!Need::exactly(MAX_PERMITS).exceeds(MAX_PERMITS));
     }
 }

@@ -184,6 +184,87 @@ fn a_burst_of_drops_shrinks_it_once() {
     assert_eq!(limit.limit(), 4);
 }
 
+fn a_burst_within_a_tick_is_one_cut<A: LimitAlgorithm + Clone>(algorithm: &A) {
+    let (once, _) = with_clock(algorithm.clone(), |builder| builder.initial(100));
+    once.try_acquire().unwrap().dropped();
+    let (limit, _) = with_clock(algorithm.clone(), |builder| builder.initial(100));
+    let mut permits: Vec<_> = (0..100).map_while(|_| limit.try_acquire().ok()).collect();
+    let late = permits.split_off(50);
+    permits.into_iter().for_each(Permit::dropped);
+    assert_eq!(limit.limit(), once.limit(), "all began before the first of them was cut");
+    // Granted after the cut, in the same tick.
+    let again: Vec<_> = (0..100).map_while(|_| limit.try_acquire().ok()).collect();
+    late.into_iter().for_each(Permit::dropped);
+    assert_eq!(limit.limit(), once.limit());
+    again.into_iter().for_each(Permit::dropped);
+    once.try_acquire().unwrap().dropped();
+    assert_eq!(limit.limit(), once.limit(), "a second cut, and no third");
+}
+
+#[test]
+fn a_burst_of_drops_within_a_tick_is_one_cut() {
+    a_burst_within_a_tick_is_one_cut(&Aimd::new());
+    a_burst_within_a_tick_is_one_cut(&Vegas::new());
+    a_burst_within_a_tick_is_one_cut(&Gradient2::new());
+}
+
+#[test]
+fn successes_of_one_tick_count_for_the_limit_they_began_under() {
+    // In a clock that stands still all take no time.
+    let (limit, _) = with_clock(Aimd::new(), |builder| builder.initial(20));
+    let early: Vec<_> = (0..20).map_while(|_| limit.try_acquire().ok()).collect();
+    early.into_iter().for_each(Permit::success);
+    assert_eq!(limit.limit(), 21);
+    let (mut early, mut rounds) = (Vec::new(), 0);
+    while let Ok(permit) = limit.try_acquire() {
+        early.push(permit);
+    }
+    early.split_off(1).into_iter().for_each(Permit::success);
+    while limit.limit() == 21 && rounds < 9 {
+        limit.try_acquire().unwrap().success();
+        rounds += 1;
+    }
+    assert_eq!((limit.limit(), rounds), (22, 1), "twenty and one more");
+    early.into_iter().for_each(Permit::success);
+    let before = limit.stats().succeeded;
+    for _ in 0..21 {
+        limit.try_acquire().unwrap().success();
+    }
+    assert_eq!((limit.limit(), limit.stats().succeeded), (22, before + 21), "21 of 22");
+}
+
+/// Both passes, and time between them in which a later gate is waited for.
+fn unmoved_by_a_later_gate(is_owned: bool) {
+    let aimd = Aimd::new().timeout(Duration::from_millis(50));
+    let (limit, clock) = with_clock(aimd, |builder| builder.initial(50).min_samples(1));
+    let limit = std::sync::Arc::new(limit);
+    let later = tidegate_semaphore::Semaphore::new(1);
+    for _ in 0..100 {
+        let held = later.try_acquire(1).unwrap();
+        if is_owned {
+            let row = (limit.clone(), &later);
+            let mut call = Task::waiting(row.run_async(async { Ok::<_, ()>(()) }));
+            clock.advance(Duration::from_secs(1));
+            drop(held);
+            assert_eq!(call.output().unwrap(), Ok(()));
+        } else {
+            let row = (&*limit, &later);
+            let mut call = Task::waiting(row.run_async(async { Ok::<_, ()>(()) }));
+            clock.advance(Duration::from_secs(1));
+            drop(held);
+            assert_eq!(call.output().unwrap(), Ok(()));
+        }
+    }
+    assert_eq!(limit.limit(), 50);
+    assert_eq!(limit.stats().max_rtt, Some(Duration::ZERO));
+}
+
+#[test]
+fn what_is_waited_for_at_a_later_gate_is_not_the_servers_time() {
+    unmoved_by_a_later_gate(false);
+    unmoved_by_a_later_gate(true);
+}
+
 #[test]
 fn a_drop_of_a_request_from_before_the_limit_grew_shrinks_it() {
     let (limit, clock) = with_clock(Aimd::new(), |builder| builder.initial(20));

@@ -103,3 +103,16 @@ fn waits_are_measured_from_joining_to_leaving_the_line() {
     let stats = semaphore.stats();
     assert_eq!((stats.waited, stats.cancelled, stats.waited_for), (2, 1, Duration::from_secs(4)));
 }
+
+#[test]
+fn the_time_waited_is_right_beyond_64_bits_of_nanoseconds() {
+    let year = Duration::from_secs(31_556_952);
+    let clock = ManualClock::new();
+    let semaphore = Semaphore::builder(1).clock(clock.clone()).build();
+    let held = semaphore.try_acquire(1).unwrap();
+    let mut waiters: Vec<_> = (0..100).map(|_| Task::waiting(semaphore.acquire(1))).collect();
+    clock.advance(year * 200 + Duration::from_nanos(7));
+    drop(held);
+    assert!(waiters.iter_mut().all(Task::is_ready));
+    assert_eq!(semaphore.stats().waited_for, (year * 200 + Duration::from_nanos(7)) * 100);
+}

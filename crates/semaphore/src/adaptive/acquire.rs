@@ -9,20 +9,26 @@ use core::{
 
 use tidegate_core::{Clock, Gate, SystemClock};
 
-use super::{AdaptiveSemaphore, LimitAlgorithm, Permit};
-use crate::error::{AcquireError, TryAcquireError};
+use super::{
+    AdaptiveSemaphore, LimitAlgorithm, Permit,
+    permit::{Borrowed, InFlight},
+};
+use crate::{
+    acquire::Request,
+    error::{AcquireError, TryAcquireError},
+    word::Need,
+};
 
 /// Future of [`AdaptiveSemaphore::acquire`].
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Acquire<'a, A: LimitAlgorithm, C = SystemClock> {
-    semaphore: &'a AdaptiveSemaphore<A, C>,
-    acquire: crate::Acquire<'a>,
+    request: Request<Borrowed<'a, A, C>>,
 }
 
 impl<'a, A: LimitAlgorithm, C: Clock> Acquire<'a, A, C> {
     #[inline]
-    pub(super) fn new(semaphore: &'a AdaptiveSemaphore<A, C>, acquire: crate::Acquire<'a>) -> Self {
-        Self { semaphore, acquire }
+    pub(super) fn new(semaphore: &'a AdaptiveSemaphore<A, C>) -> Self {
+        Self { request: Request::new(Borrowed(semaphore), Need::exactly(1)) }
     }
 }
 
@@ -31,18 +37,18 @@ impl<'a, A: LimitAlgorithm, C: Clock> Future for Acquire<'a, A, C> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let semaphore = self.semaphore;
-        Pin::new(&mut self.acquire).poll(cx).map_ok(|permit| semaphore.begin(permit))
+        self.request.poll(cx).map_ok(|held| Permit { in_flight: InFlight::begin(held) })
     }
 }
 
 impl<A: LimitAlgorithm, C> fmt::Debug for Acquire<'_, A, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Acquire").field(&self.acquire).finish()
+        f.debug_tuple("Acquire").field(&self.request).finish()
     }
 }
 
-/// Who is inside holds a permit; the outcome of a pass is how the request went.
+/// Who is inside holds a permit; the outcome of a pass is how the request went. In a row, put it where it likes: what is waited
+/// for at a later gate is not taken for the server's time.
 ///
 /// # Examples
 ///

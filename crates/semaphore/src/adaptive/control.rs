@@ -7,20 +7,45 @@ use super::{
     stats::{Counts, Stats},
 };
 
+/// What is known of a request when it begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grant {
+    pub(super) started: Timestamp,
+    /// How many were in flight then, itself among them.
+    pub(super) in_flight: u32,
+    /// Under which version of the limit.
+    pub(super) version: Version,
+}
+
 /// How one request went.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sample {
-    pub(super) started: Timestamp,
+    pub(super) grant: Grant,
     pub(super) ended: Timestamp,
-    /// How many were in flight when it started, itself among them.
-    pub(super) in_flight: usize,
     pub(super) is_dropped: bool,
+}
+
+/// How often the limit was changed or cut; wraps around.
+///
+/// It says what came before what, which a clock does not: it may stand still while much happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Version(pub(super) u32);
+
+impl Version {
+    const fn next(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
+
+    /// Returns whether it is of the half of all versions that came before `other`.
+    const fn is_before(self, other: Self) -> bool {
+        self.0.wrapping_sub(other.0) > u32::MAX / 2
+    }
 }
 
 impl Sample {
     /// As [`Timestamp::since`], without the detour by a `Duration`.
     pub(super) fn rtt_nanos(&self) -> u64 {
-        self.ended.as_nanos().saturating_sub(self.started.as_nanos())
+        self.ended.as_nanos().saturating_sub(self.grant.started.as_nanos())
     }
 }
 
@@ -38,7 +63,7 @@ impl Round {
     fn add(&mut self, sample: Sample) {
         self.samples += 1;
         self.rtt_sum += sample.rtt_nanos() as f64;
-        self.most_in_flight = self.most_in_flight.max(sample.in_flight);
+        self.most_in_flight = self.most_in_flight.max(sample.grant.in_flight as usize);
         self.is_dropped |= sample.is_dropped;
     }
 
@@ -68,10 +93,12 @@ pub(crate) struct Control<A> {
     // INVARIANT: from `min` to `max`, where its whole part is the limit.
     estimate: f64,
     round: Round,
-    /// When the limit changed last: requests from before do not count for the round.
-    changed_at: Timestamp,
-    /// When a drop cut the limit last: drops of requests from before are no news.
-    cut_at: Timestamp,
+    /// The present version.
+    version: Version,
+    /// The version that changed the limit last: requests from before do not count for the round.
+    changed_at: Version,
+    /// The version in which a drop cut the limit last: drops of requests from before are no news.
+    cut_at: Version,
     counts: Counts,
 }
 
@@ -82,8 +109,9 @@ impl<A: LimitAlgorithm> Control<A> {
             bounds,
             estimate: initial as f64,
             round: Round::default(),
-            changed_at: Timestamp::ORIGIN,
-            cut_at: Timestamp::ORIGIN,
+            version: Version::default(),
+            changed_at: Version::default(),
+            cut_at: Version::default(),
             counts: Counts::new(),
         }
     }
@@ -92,31 +120,41 @@ impl<A: LimitAlgorithm> Control<A> {
         whole(self.estimate)
     }
 
+    pub(super) fn version(&self) -> Version {
+        self.version
+    }
+
     pub(super) fn learn(&mut self, sample: Sample) {
         self.counts.add(sample);
         let valid_since = if sample.is_dropped { self.cut_at } else { self.changed_at };
-        if sample.started < valid_since {
+        if sample.grant.version.is_before(valid_since) {
             return;
         }
         self.round.add(sample);
         if sample.is_dropped || self.round.samples >= self.limit().max(self.bounds.min_samples) {
-            self.end_round(sample.ended);
+            self.end_round();
         }
     }
 
-    fn end_round(&mut self, now: Timestamp) {
+    fn end_round(&mut self) {
         let before = self.limit();
         let round = core::mem::take(&mut self.round);
         let (min, max) = (self.bounds.min as f64, self.bounds.max as f64);
         let mut estimate = self.algorithm.steer(self.estimate, &round);
         if round.is_dropped {
             estimate = estimate.min(before as f64 - 1.0);
-            self.cut_at = now;
         }
         // `max` before `min`: they make a number of what is none.
         self.estimate = estimate.max(min).min(max);
-        if self.limit() != before {
-            self.changed_at = now;
+        let has_changed = self.limit() != before;
+        if has_changed || round.is_dropped {
+            self.version = self.version.next();
+        }
+        if has_changed {
+            self.changed_at = self.version;
+        }
+        if round.is_dropped {
+            self.cut_at = self.version;
         }
     }
 

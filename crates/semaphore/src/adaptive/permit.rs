@@ -1,11 +1,80 @@
 //! The right to one request, and the measurement of it.
 
-use core::fmt;
+use core::{fmt, ops::Deref};
 
 use tidegate_core::{Clock, Outcome, Pass, SystemClock, Timestamp};
 
-use super::{AdaptiveSemaphore, LimitAlgorithm};
-use crate::error::TryAcquireError;
+use super::{AdaptiveSemaphore, LimitAlgorithm, control::Grant};
+use crate::{error::TryAcquireError, permit::Held, pool::Pool};
+
+/// A way to an adaptive semaphore, and to its permits.
+pub(super) trait Owner: Deref<Target = Pool> {
+    type Algorithm: LimitAlgorithm;
+    type Clock: Clock;
+
+    fn semaphore(&self) -> &AdaptiveSemaphore<Self::Algorithm, Self::Clock>;
+}
+
+/// A reference to an adaptive semaphore.
+pub(super) struct Borrowed<'a, A: LimitAlgorithm, C>(pub(super) &'a AdaptiveSemaphore<A, C>);
+
+impl<A: LimitAlgorithm, C> Deref for Borrowed<'_, A, C> {
+    type Target = Pool;
+
+    #[inline]
+    fn deref(&self) -> &Pool {
+        &self.0.semaphore.pool
+    }
+}
+
+impl<A: LimitAlgorithm, C: Clock> Owner for Borrowed<'_, A, C> {
+    type Algorithm = A;
+    type Clock = C;
+
+    #[inline]
+    fn semaphore(&self) -> &AdaptiveSemaphore<A, C> {
+        self.0
+    }
+}
+
+/// A request that was let in, whoever owns the semaphore. Dropping it gives the permit back.
+pub(super) struct InFlight<P: Deref<Target = Pool>> {
+    held: Held<P>,
+    grant: Grant,
+}
+
+impl<P: Owner> InFlight<P> {
+    /// Starts the measurement of a request that was let in.
+    #[inline]
+    pub(super) fn begin(held: Held<P>) -> Self {
+        let grant = held.pool().semaphore().begin();
+        Self { held, grant }
+    }
+
+    /// Starts it anew.
+    pub(super) fn begin_again(&mut self) {
+        self.grant = self.held.pool().semaphore().begin();
+    }
+
+    /// Learns how it went. The permit is given back after that, so that a cut comes before the next grant.
+    pub(super) fn learn(self, is_dropped: bool) {
+        self.held.pool().semaphore().learn(self.grant, is_dropped);
+    }
+
+    pub(super) fn settle(self, outcome: Outcome) {
+        match outcome {
+            Outcome::Success => self.learn(false),
+            Outcome::Failure => self.learn(true),
+            Outcome::Ignored => {}
+        }
+    }
+}
+
+impl<P: Deref<Target = Pool>> InFlight<P> {
+    pub(super) fn started(&self) -> Timestamp {
+        self.grant.started
+    }
+}
 
 /// A permit for one request of an [`AdaptiveSemaphore`], to be settled by how that went. Dropped unsettled, it counts as
 /// ignored. Either way it is given back.
@@ -25,59 +94,43 @@ use crate::error::TryAcquireError;
 /// ```
 #[must_use = "dropping it unsettled says nothing about the request"]
 pub struct Permit<'a, A: LimitAlgorithm, C = SystemClock> {
-    semaphore: &'a AdaptiveSemaphore<A, C>,
-    permit: crate::Permit<'a>,
-    in_flight: usize,
-    started: Timestamp,
+    pub(super) in_flight: InFlight<Borrowed<'a, A, C>>,
 }
 
-impl<'a, A: LimitAlgorithm, C: Clock> Permit<'a, A, C> {
-    #[inline]
-    pub(super) fn new(
-        semaphore: &'a AdaptiveSemaphore<A, C>,
-        permit: crate::Permit<'a>,
-        in_flight: usize,
-        started: Timestamp,
-    ) -> Self {
-        Self { semaphore, permit, in_flight, started }
-    }
-
+impl<A: LimitAlgorithm, C: Clock> Permit<'_, A, C> {
     /// The request was answered; the time it took counts.
     pub fn success(self) {
-        self.learn(false);
+        self.in_flight.learn(false);
     }
 
     /// The request was refused for overload, or it timed out: the limit shrinks, unless it has since the request began.
     /// The time it took does not count.
     pub fn dropped(self) {
-        self.learn(true);
+        self.in_flight.learn(true);
     }
 
     /// The request says nothing about the server: it was cancelled, wrong, or answered from a cache.
     pub fn ignore(self) {}
-
-    fn learn(self, is_dropped: bool) {
-        self.semaphore.learn(self.started, self.in_flight, is_dropped);
-        drop(self.permit);
-    }
 }
 
 /// A success is a [`success`](Permit::success), a failure is [`dropped`](Permit::dropped). Where a failure is no sign of
-/// overload, tell so by [`Judged`](tidegate_core::gate::Judged) or by hand.
+/// overload, tell so by [`Judged`](tidegate_core::gate::Judged) or by hand. [Renewed](Pass::renew), the request begins
+/// anew: what was waited for since the grant is not the server's time.
 impl<A: LimitAlgorithm, C: Clock> Pass for Permit<'_, A, C> {
     type Refused = TryAcquireError;
 
+    fn renew(&mut self) -> Result<(), TryAcquireError> {
+        self.in_flight.begin_again();
+        Ok(())
+    }
+
     fn settle(self, outcome: Outcome) {
-        match outcome {
-            Outcome::Success => self.success(),
-            Outcome::Failure => self.dropped(),
-            Outcome::Ignored => self.ignore(),
-        }
+        self.in_flight.settle(outcome);
     }
 }
 
 impl<A: LimitAlgorithm, C> fmt::Debug for Permit<'_, A, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit").field("started", &self.started).finish_non_exhaustive()
+        f.debug_struct("Permit").field("started", &self.in_flight.started()).finish_non_exhaustive()
     }
 }

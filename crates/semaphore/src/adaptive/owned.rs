@@ -1,0 +1,213 @@
+//! Adaptive permits that borrow nothing. Needs an `Arc` as a receiver, and so a target with compare-and-swap.
+
+use core::{
+    fmt,
+    future::Future,
+    ops::Deref,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tidegate_core::{Clock, Outcome, Pass, SystemClock, gate::OwnedGate, primitive::Arc};
+
+use super::{
+    AdaptiveSemaphore, LimitAlgorithm,
+    permit::{InFlight, Owner},
+};
+use crate::{
+    acquire::Request,
+    error::{AcquireError, TryAcquireError},
+    permit::Held,
+    pool::Pool,
+    word::Need,
+};
+
+/// Owned permits. They need a target with compare-and-swap.
+impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
+    /// Takes a permit that keeps the semaphore alive, as [`try_acquire`](Self::try_acquire).
+    ///
+    /// # Errors
+    ///
+    /// As [`try_acquire`](Self::try_acquire).
+    #[inline]
+    pub fn try_acquire_owned(self: Arc<Self>) -> Result<OwnedPermit<A, C>, TryAcquireError> {
+        let n = self.semaphore.pool.try_take(Need::exactly(1))?;
+        Ok(OwnedPermit { in_flight: InFlight::begin(Held::new(Shared(self), n)) })
+    }
+
+    /// Waits for a permit that keeps the semaphore alive, as [`acquire`](Self::acquire).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{sync::Arc, thread};
+    /// use tidegate_semaphore::{Wait, adaptive::{AdaptiveSemaphore, Vegas}};
+    ///
+    /// let limit = Arc::new(AdaptiveSemaphore::builder(Vegas::new()).build()?);
+    /// let permit = limit.clone().acquire_owned().wait()?;
+    /// thread::spawn(move || permit.success()).join().unwrap();
+    /// assert_eq!((limit.stats().succeeded, limit.stats().in_flight), (1, 0));
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn acquire_owned(self: Arc<Self>) -> AcquireOwned<A, C> {
+        AcquireOwned { request: Request::new(Shared(self), Need::exactly(1)) }
+    }
+}
+
+/// A share in an adaptive semaphore that leads to its permits.
+struct Shared<A: LimitAlgorithm, C>(Arc<AdaptiveSemaphore<A, C>>);
+
+impl<A: LimitAlgorithm, C> Deref for Shared<A, C> {
+    type Target = Pool;
+
+    #[inline]
+    fn deref(&self) -> &Pool {
+        &self.0.semaphore.pool
+    }
+}
+
+impl<A: LimitAlgorithm, C: Clock> Owner for Shared<A, C> {
+    type Algorithm = A;
+    type Clock = C;
+
+    #[inline]
+    fn semaphore(&self) -> &AdaptiveSemaphore<A, C> {
+        &self.0
+    }
+}
+
+/// A permit for one request that keeps its [`AdaptiveSemaphore`] alive and borrows nothing; settled as a
+/// [`Permit`](super::Permit). Dropped unsettled, it counts as ignored.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use tidegate_semaphore::adaptive::{AdaptiveSemaphore, Aimd};
+///
+/// let limit = Arc::new(AdaptiveSemaphore::builder(Aimd::new()).initial(10).build()?);
+/// limit.clone().try_acquire_owned()?.ignore();
+/// limit.clone().try_acquire_owned()?.dropped();
+/// assert_eq!((limit.limit(), limit.stats().dropped), (9, 1));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[must_use = "dropping it unsettled says nothing about the request"]
+pub struct OwnedPermit<A: LimitAlgorithm, C = SystemClock> {
+    in_flight: InFlight<Shared<A, C>>,
+}
+
+impl<A: LimitAlgorithm, C: Clock> OwnedPermit<A, C> {
+    /// The request was answered, as [`Permit::success`](super::Permit::success).
+    pub fn success(self) {
+        self.in_flight.learn(false);
+    }
+
+    /// The request was refused for overload, or it timed out, as [`Permit::dropped`](super::Permit::dropped).
+    pub fn dropped(self) {
+        self.in_flight.learn(true);
+    }
+
+    /// The request says nothing about the server, as [`Permit::ignore`](super::Permit::ignore).
+    pub fn ignore(self) {}
+}
+
+/// As the pass of a reference.
+impl<A: LimitAlgorithm, C: Clock> Pass for OwnedPermit<A, C> {
+    type Refused = TryAcquireError;
+
+    fn renew(&mut self) -> Result<(), TryAcquireError> {
+        self.in_flight.begin_again();
+        Ok(())
+    }
+
+    fn settle(self, outcome: Outcome) {
+        self.in_flight.settle(outcome);
+    }
+}
+
+impl<A: LimitAlgorithm, C> fmt::Debug for OwnedPermit<A, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let started = self.in_flight.started();
+        f.debug_struct("OwnedPermit").field("started", &started).finish_non_exhaustive()
+    }
+}
+
+/// Future of [`AdaptiveSemaphore::acquire_owned`].
+#[must_use = "futures do nothing unless awaited or waited for"]
+pub struct AcquireOwned<A: LimitAlgorithm, C = SystemClock> {
+    request: Request<Shared<A, C>>,
+}
+
+impl<A: LimitAlgorithm, C: Clock> Future for AcquireOwned<A, C> {
+    type Output = Result<OwnedPermit<A, C>, AcquireError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.request.poll(cx).map_ok(|held| OwnedPermit { in_flight: InFlight::begin(held) })
+    }
+}
+
+impl<A: LimitAlgorithm, C> fmt::Debug for AcquireOwned<A, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AcquireOwned").field(&self.request).finish()
+    }
+}
+
+/// As of a reference, with passes that keep the semaphore alive.
+///
+/// # Examples
+///
+/// ```
+/// use std::{sync::Arc, thread};
+/// use tidegate_semaphore::{Gate, adaptive::{AdaptiveSemaphore, Aimd}};
+///
+/// let limit = Arc::new(AdaptiveSemaphore::builder(Aimd::new()).initial(8).build()?);
+/// let gate = limit.clone();
+/// let refused = thread::spawn(move || gate.run(|| Err::<(), _>("503"))).join().unwrap()?;
+/// assert_eq!((refused, limit.limit()), (Err("503"), 7));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+impl<A: LimitAlgorithm, C: Clock> OwnedGate for AdaptiveSemaphore<A, C> {
+    type Pass = OwnedPermit<A, C>;
+    type Refused = TryAcquireError;
+    type Enter = EnterOwned<A, C>;
+
+    fn try_enter_owned(gate: Arc<Self>) -> Result<OwnedPermit<A, C>, TryAcquireError> {
+        gate.try_acquire_owned()
+    }
+
+    fn enter_owned(gate: Arc<Self>) -> EnterOwned<A, C> {
+        EnterOwned { acquire: gate.acquire_owned() }
+    }
+}
+
+/// Future of the [`enter`](tidegate_core::Gate::enter) of an [`AdaptiveSemaphore`] in an `Arc`. Never refuses with
+/// [`NoPermits`](TryAcquireError::NoPermits).
+#[must_use = "futures do nothing unless awaited or waited for"]
+pub struct EnterOwned<A: LimitAlgorithm, C = SystemClock> {
+    acquire: AcquireOwned<A, C>,
+}
+
+impl<A: LimitAlgorithm, C: Clock> Future for EnterOwned<A, C> {
+    type Output = Result<OwnedPermit<A, C>, TryAcquireError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.acquire).poll(cx).map_err(TryAcquireError::from)
+    }
+}
+
+impl<A: LimitAlgorithm, C> fmt::Debug for EnterOwned<A, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EnterOwned").field(&self.acquire).finish()
+    }
+}

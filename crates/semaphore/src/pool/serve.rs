@@ -1,0 +1,175 @@
+//! Who gets what is free: the pool as the supply of its line.
+
+use core::task::Poll;
+
+use tidegate_core::{
+    WaitList,
+    primitive::{atomic::Ordering, tuned},
+    wait_list::{Line, Supply},
+};
+
+use super::Pool;
+use crate::{
+    error::AcquireError,
+    fairness::Fairness,
+    word::{ACQUISITION, ACQUISITIONS, ATTENDED, BARRED, Need, acquisitions, permits},
+};
+
+/// After so many acquisitions those who were nudged and have not been polled since are not waited for any more.
+const PATIENCE: u64 = tuned(128, 2) as u64;
+
+impl Pool {
+    /// Returns whether the head is to be granted what is free, instead of being nudged. Under the line's lock.
+    pub(super) fn hands_over(&self, word: u64, line: &mut Line<'_, Need>) -> bool {
+        let Some(bound) = self.settings.fairness.bound() else { return false };
+        if bound == 0 {
+            return true;
+        }
+        // One that was nudged comes first, if it comes: permits would only wait for it.
+        let (0, Some(note)) = (line.promised().0, line.head_note()) else { return false };
+        let now = acquisitions(word);
+        let since = *note.get_or_insert(now);
+        now.wrapping_sub(since) % ACQUISITIONS >= bound
+    }
+
+    /// Stops counting on those who were nudged long ago. Under the line's lock.
+    fn lose_patience(&self, word: u64, line: &mut Line<'_, Need>) {
+        while let Some(deadline) = line.first_deadline() {
+            if acquisitions(word).wrapping_sub(deadline) % ACQUISITIONS > ACQUISITIONS / 2 {
+                break;
+            }
+            line.forget_promise();
+        }
+    }
+
+    /// Nudges the head if it can be served by what is free and not promised; returns whether it was. Under the line's lock.
+    fn nudge(&self, word: u64, head: Need, line: &mut Line<'_, Need>) -> bool {
+        let (promised, nudged) = line.promised();
+        let promised = usize::try_from(promised).unwrap_or(usize::MAX);
+        let Some(n) = head.of(self.spare(word).saturating_sub(promised)) else { return false };
+        // Those who were nudged before it may come first.
+        let patience = PATIENCE + (nudged as u64).min(ACQUISITIONS / 4);
+        line.nudge_head(n as u64, acquisitions(word) + patience);
+        true
+    }
+}
+
+impl Supply for Pool {
+    type Need = Need;
+    type Refusal = AcquireError;
+
+    fn wait_list(&self) -> &WaitList<Need> {
+        &self.line
+    }
+
+    fn newest_first(&self) -> bool {
+        self.settings.fairness == Fairness::Lifo
+    }
+
+    fn ask(&self, need: Need, line: &mut Line<'_, Need>) -> Poll<Result<Need, AcquireError>> {
+        // ORDERING: Relaxed: a guess, which the exchange confirms.
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            if let Some(objection) = self.objection(word, need) {
+                return Poll::Ready(Err(objection));
+            }
+            let may_take = line.is_empty() || !self.hands_over(word, line);
+            let taken = match need.of(self.spare(word)) {
+                taken if may_take => taken,
+                // Nothing can be had of nothing, and takes nothing away from those who come first.
+                _ => need.of(0),
+            };
+            if let Some(n) = taken {
+                match self.charge(word, n) {
+                    Ok(()) => return Poll::Ready(Ok(Need::exactly(n))),
+                    Err(found) => word = found,
+                }
+                continue;
+            }
+            if line.len() >= self.settings.max_waiters {
+                return Poll::Ready(Err(AcquireError::QueueFull));
+            }
+            let bars = !may_take || self.settings.fairness.bound() == Some(0);
+            let flags = if bars { ATTENDED | BARRED } else { ATTENDED };
+            match self.note(word, flags) {
+                Ok(()) => break,
+                Err(found) => word = found,
+            }
+        }
+        self.counts.wait();
+        Poll::Pending
+    }
+
+    fn nudges(&self) -> bool {
+        self.settings.fairness.bound() != Some(0)
+    }
+
+    fn ask_again(
+        &self,
+        need: Need,
+        is_first: bool,
+        _line: &mut Line<'_, Need>,
+    ) -> Poll<Result<Need, AcquireError>> {
+        // ORDERING: Relaxed: a guess, which the exchange confirms.
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            if let Some(objection) = self.objection(word, need) {
+                return Poll::Ready(Err(objection));
+            }
+            // Once newcomers are barred, what is free belongs to the first.
+            let may_take = is_first || word & BARRED == 0;
+            if let Some(n) = need.of(self.spare(word)).filter(|_| may_take) {
+                match self.charge(word, n) {
+                    Ok(()) => return Poll::Ready(Ok(Need::exactly(n))),
+                    Err(found) => word = found,
+                }
+                continue;
+            }
+            // Whether newcomers are barred is decided when the line is served next, which it is at once.
+            match self.note(word, ATTENDED) {
+                Ok(()) => return Poll::Pending,
+                Err(found) => word = found,
+            }
+        }
+    }
+
+    fn serve(&self, line: &mut Line<'_, Need>) {
+        self.pay();
+        while let Some(&need) = line.head() {
+            // ORDERING: Acquire: pairs with the Release of every giver, on behalf of the head, which learns of it
+            // through the line's lock.
+            let mut word = self.word.load(Ordering::Acquire);
+            if self.is_out_of_reach(need) {
+                line.dismiss_head();
+                continue;
+            }
+            self.lose_patience(word, line);
+            if !self.hands_over(word, line) {
+                if self.nudge(word, need, line) {
+                    continue;
+                }
+                break;
+            }
+            if word & BARRED == 0 {
+                word = self.word.fetch_or(BARRED, Ordering::Acquire);
+            }
+            // Newcomers are barred, so nobody takes but under the line's lock: what is free now stays free.
+            let Some(n) = need.of(self.spare(word)) else { break };
+            // ORDERING: Relaxed: the load above has acquired, and a read-modify-write passes the Releases on.
+            let charge = ACQUISITION.wrapping_sub(permits(n));
+            let before = self.word.fetch_add(charge, Ordering::Relaxed);
+            self.counts.note_lap(before, before.wrapping_add(charge));
+            line.grant_head(Need::exactly(n));
+        }
+        self.note_line(line);
+    }
+
+    fn give_back(&self, granted: Need) {
+        self.counts.leave_unclaimed();
+        self.release(granted.granted());
+    }
+
+    fn dismissal(&self) -> AcquireError {
+        if self.is_closed() { AcquireError::Closed } else { AcquireError::TooMany }
+    }
+}
