@@ -148,8 +148,8 @@ pub trait Supply {
     /// Decides the request of a ticket that was nudged: granted (and charged), refused, or `Pending` to wait on in its
     /// place. Never called in a supply that neither [nudges](Self::nudges) nor uses [`Line::nudge_all`].
     ///
-    /// `is_first`: nobody who sleeps is served before it. The line is [served](Self::serve) after each answer in a supply
-    /// that nudges in order, and after a grant in others.
+    /// `is_first`: nobody who sleeps is served before it. The line is [served](Self::serve) after each answer, and after
+    /// `Pending` [looked after](Self::serve_after_miss), when the ticket sleeps again.
     fn ask_again(
         &self,
         need: Self::Need,
@@ -162,6 +162,13 @@ pub trait Supply {
 
     /// Grants to the head, and to as many behind it as the supply allows. Takes the note back when nobody is left.
     fn serve(&self, line: &mut Line<'_, Self::Need>);
+
+    /// Looks after the line when a ticket has [asked again](Self::ask_again) in vain, and what was
+    /// [promised](Line::promised) to others is forgotten. By default nothing is done: right where what a nudged ticket did not
+    /// find cannot be had by others.
+    fn serve_after_miss(&self, line: &mut Line<'_, Self::Need>) {
+        let _ = line;
+    }
 
     /// Takes a grant back whose owner never picked it up.
     fn give_back(&self, granted: Self::Need);
@@ -265,10 +272,10 @@ where
             }
         });
         self.stage = stage;
-        let Poll::Ready(answer) = answer else { return Poll::Pending };
-        let answer = answer.map(|granted| Unclaimed { supply, granted });
-        drop(spare);
-        Poll::Ready(answer.map(Unclaimed::claim))
+        match (answer, spare) {
+            (Poll::Ready(answer), Some(spare)) => Poll::Ready(claim_past(supply, answer, spare)),
+            (answer, _) => answer,
+        }
     }
 
     /// Looks after the ticket; `None` if it has to ask again or to get another waker.
@@ -313,9 +320,8 @@ where
             }
             let waker = spare.take().expect("taken once");
             old = line.tickets.replace_waker(ticket, waker);
-            if supply.nudges() {
-                // What was promised to others may be forgotten with that.
-                supply.serve(line);
+            if asks {
+                supply.serve_after_miss(line);
             }
             Poll::Pending
         });
@@ -331,6 +337,14 @@ where
             None => Err(supply.dismissal()),
         })
     }
+}
+
+/// Returns an answer once a waker is dropped, which is foreign code.
+#[cold]
+fn claim_past<S: Supply + ?Sized>(supply: &S, answer: Answer<S>, spare: Waker) -> Answer<S> {
+    let answer = answer.map(|granted| Unclaimed { supply, granted });
+    drop(spare);
+    answer.map(Unclaimed::claim)
 }
 
 /// Polls only if `is_due`.

@@ -81,10 +81,15 @@ impl<P: Deref<Target = Pool>> Request<P> {
 }
 
 /// Adds up how long a request stood in line, once that is over.
+#[inline]
 fn measure(pool: &Pool, since: Timestamp) {
-    if since == Timestamp::NEVER {
-        return;
+    if since != Timestamp::NEVER {
+        add_up(pool, since);
     }
+}
+
+#[cold]
+fn add_up(pool: &Pool, since: Timestamp) {
     if let Some(now) = pool.now() {
         pool.counts().wait_is_over(now.since(since));
     }

@@ -51,7 +51,7 @@ impl Builder {
 
     /// Who is served first, and whether newcomers may overtake. Default: [`Fairness::Fifo`].
     pub fn fairness(mut self, fairness: Fairness) -> Self {
-        self.settings.fairness = fairness;
+        (self.settings.fairness, self.settings.bound) = (fairness, fairness.bound());
         self
     }
 

@@ -58,6 +58,9 @@ pub enum Fairness {
 /// More than that cannot be told apart by the acquisitions in the word.
 const MOST: u32 = 1 << 28;
 
+/// The bound where there is none.
+pub(crate) const FOR_EVER: u32 = u32::MAX;
+
 impl Fairness {
     /// [`Eventual`](Self::Eventual) with 128 overtakings: a few microseconds under heavy contention.
     pub const fn eventual() -> Self {
@@ -67,14 +70,13 @@ impl Fairness {
         }
     }
 
-    /// Returns how often the head may be overtaken; `None` for ever.
-    #[inline]
-    pub(crate) const fn bound(self) -> Option<u64> {
+    /// Returns how often the head may be overtaken; [`FOR_EVER`] without a bound.
+    pub(crate) const fn bound(self) -> u32 {
         match self {
-            Self::Fifo => Some(0),
-            Self::Eventual { overtakes } if overtakes.get() < MOST => Some(overtakes.get() as u64),
-            Self::Eventual { .. } => Some(MOST as u64),
-            Self::Barging | Self::Lifo => None,
+            Self::Fifo => 0,
+            Self::Eventual { overtakes } if overtakes.get() < MOST => overtakes.get(),
+            Self::Eventual { .. } => MOST,
+            Self::Barging | Self::Lifo => FOR_EVER,
         }
     }
 }

@@ -65,6 +65,8 @@ pub(crate) struct Pool {
 /// What does not change in the life of a pool.
 pub(crate) struct Settings {
     pub(crate) fairness: Fairness,
+    // INVARIANT: that of the fairness.
+    pub(crate) bound: u32,
     pub(crate) max_waiters: usize,
     /// A request for more than there is waits until there is more.
     pub(crate) waits_for_capacity: bool,
@@ -75,6 +77,7 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) const DEFAULT: Self = Self {
         fairness: Fairness::Fifo,
+        bound: Fairness::Fifo.bound(),
         max_waiters: usize::MAX,
         waits_for_capacity: false,
         clock: None,
@@ -349,8 +352,8 @@ impl Pool {
     /// Returns whether a request asks for more than there is or, where requests wait for permits to be added, than there can
     /// be.
     fn is_out_of_reach(&self, need: Need) -> bool {
-        let waits = self.settings.waits_for_capacity;
-        need.exceeds(if waits { MAX_PERMITS } else { self.capacity() })
+        need.exceeds(self.capacity())
+            && (!self.settings.waits_for_capacity || need.exceeds(MAX_PERMITS))
     }
 
     /// Notes in `word`, in the step that confirms what is free in it, that somebody waits, or returns what is there instead.

@@ -11,7 +11,7 @@ use crate::wake_list::WakeList;
 pub(super) type Index = u32;
 
 /// The end of a chain of slots.
-const NONE: Index = Index::MAX;
+pub(super) const NONE: Index = Index::MAX;
 
 /// An emptied arena above this many slots is given back to the allocator.
 const KEPT_SLOTS: usize = 64;
@@ -237,7 +237,7 @@ impl<N: Copy> Tickets<N> {
     fn first(&self) -> Index {
         match &self.nudges {
             None => self.head,
-            Some(nudges) => nudges.first_asleep().unwrap_or(NONE),
+            Some(nudges) => nudges.first_asleep(),
         }
     }
 
@@ -246,6 +246,7 @@ impl<N: Copy> Tickets<N> {
     /// # Panics
     ///
     /// Panics if 2³² − 1 tickets are out.
+    #[inline]
     pub(super) fn join(&mut self, need: N, waker: Waker, in_front: bool, nudges: bool) -> Index {
         let (prev, next) = if in_front { (NONE, self.head) } else { (self.tail, NONE) };
         let slot = Slot { need, waker: Some(waker), prev, next, state: State::Waiting };
@@ -270,9 +271,21 @@ impl<N: Copy> Tickets<N> {
         self.sleepers += 1;
         self.taken += 1;
         if nudges {
-            self.nudges.get_or_insert_with(|| Box::new(Nudges::new())).join(index, in_front);
+            self.join_order(index, in_front);
         }
         index
+    }
+
+    #[cold]
+    fn join_order(&mut self, index: Index, in_front: bool) {
+        self.nudges.get_or_insert_with(|| Box::new(Nudges::new())).join(index, in_front);
+    }
+
+    #[cold]
+    fn leave_order(&mut self, index: Index) {
+        if let Some(nudges) = &mut self.nudges {
+            nudges.leave(index);
+        }
     }
 
     #[cold]
@@ -294,8 +307,8 @@ impl<N: Copy> Tickets<N> {
             None => self.tail = prev,
         }
         self.len -= 1;
-        if let Some(nudges) = &mut self.nudges {
-            nudges.leave(index);
+        if self.nudges.is_some() {
+            self.leave_order(index);
         }
     }
 

@@ -1,139 +1,183 @@
 //! The order of those who sleep, for supplies that nudge, and which nudges are still to be answered.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+mod order;
 
-use super::line::Index;
+use alloc::vec::Vec;
+
+use self::order::{Node, Order};
+use super::line::{Index, NONE};
 
 /// What a line that [nudges](super::Supply::nudges) knows of its tickets beyond the line itself.
 ///
-/// Whoever is nudged keeps its place but is no longer in `asleep`. So the next one to nudge is the first entry there, however
-/// many have been nudged and not been polled since.
+/// Whoever is nudged keeps its place but no longer stands among those `asleep`. So the next one to nudge is found at once,
+/// however many have been nudged and not been polled since.
 pub(super) struct Nudges {
-    // INVARIANT: the tickets in line that have a waker, by their places in the order of service.
-    asleep: BTreeMap<Place, Index>,
-    // INVARIANT: the tickets that were nudged, have not been polled since, and are still counted on; the oldest nudge first.
-    awaited: BTreeMap<u64, Index>,
-    // INVARIANT: what is promised to those in `awaited`.
+    // INVARIANT: the tickets in line that have a waker.
+    asleep: Order,
+    // INVARIANT: `oldest` to `latest`, through `next` and back through `prev`, are the tickets that were nudged, have not been
+    // polled since, and are still counted on; there are `awaited` of them, and `promised` is what was promised to them.
+    oldest: Index,
+    latest: Index,
+    awaited: usize,
     promised: u64,
     /// By the slots of the arena.
     tickets: Vec<Ticket>,
     /// The next place at the tail; with the other sign, the next one in front.
-    next: Place,
-    /// The number of the last nudge.
-    nudges: u64,
+    next_place: i64,
 }
 
-/// A place in the order of service: smaller ones are served first.
-type Place = i64;
+/// | state | meaning | left by |
+/// | --- | --- | --- |
+/// | `Asleep` | in the order of those who sleep | a nudge, or its departure |
+/// | `Awaited` | nudged, and counted on | its next poll, its departure, or lost patience |
+/// | `Forgotten` | nudged, and counted on no more | its next poll |
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Asleep,
+    Awaited,
+    Forgotten,
+}
 
 #[derive(Clone)]
 struct Ticket {
-    place: Place,
+    state: State,
+    node: Node,
     note: Option<u64>,
-    /// The number of its last nudge, what it was nudged for, and how long it is counted on.
-    nudge: u64,
+    /// What its last nudge was for, and how long that is counted on.
     promised: u64,
     deadline: u64,
+}
+
+impl AsMut<Node> for Ticket {
+    fn as_mut(&mut self) -> &mut Node {
+        &mut self.node
+    }
 }
 
 impl Nudges {
     pub(super) const fn new() -> Self {
         Self {
-            asleep: BTreeMap::new(),
-            awaited: BTreeMap::new(),
+            asleep: Order::new(),
+            oldest: NONE,
+            latest: NONE,
+            awaited: 0,
             promised: 0,
             tickets: Vec::new(),
-            next: 1,
-            nudges: 0,
+            next_place: 1,
         }
     }
 
     /// Adds a ticket that sleeps.
     pub(super) fn join(&mut self, index: Index, in_front: bool) {
-        let place = if in_front { -self.next } else { self.next };
-        self.next += 1;
-        let ticket = Ticket { place, note: None, nudge: 0, promised: 0, deadline: 0 };
-        let at = index as usize;
-        if at >= self.tickets.len() {
-            self.tickets.resize(at + 1, ticket.clone());
+        let place = if in_front { -self.next_place } else { self.next_place };
+        self.next_place += 1;
+        let node = Node::new(place);
+        let ticket = Ticket { state: State::Asleep, node, note: None, promised: 0, deadline: 0 };
+        match self.tickets.get_mut(index as usize) {
+            Some(unused) => *unused = ticket,
+            // The slots of the arena are used one after the other.
+            None => self.tickets.push(ticket),
         }
-        self.tickets[at] = ticket;
-        self.asleep.insert(place, index);
+        self.asleep.insert(&mut self.tickets, index);
         if in_front {
             self.forget_all();
         }
     }
 
-    /// Returns the ticket that sleeps and is served next.
-    pub(super) fn first_asleep(&self) -> Option<Index> {
-        self.asleep.first_key_value().map(|(_, &index)| index)
+    /// Returns the ticket that sleeps and is served next; [`NONE`] if nobody sleeps.
+    #[inline]
+    pub(super) const fn first_asleep(&self) -> Index {
+        self.asleep.first()
     }
 
     /// Returns whether nobody who sleeps is served before this ticket.
     pub(super) fn is_first(&self, index: Index) -> bool {
-        let place = self.tickets[index as usize].place;
-        self.asleep.first_key_value().is_none_or(|(&first, _)| place <= first)
+        let place = |index: Index| self.tickets.get(index as usize).map(|ticket| ticket.node.place);
+        place(self.first_asleep()).is_none_or(|first| place(index) <= Some(first))
     }
 
     /// Returns the note about the ticket that sleeps and is served next.
     pub(super) fn note(&mut self) -> Option<&mut Option<u64>> {
-        let first = self.first_asleep()?;
-        Some(&mut self.tickets[first as usize].note)
+        let first = self.first_asleep();
+        self.tickets.get_mut(first as usize).map(|ticket| &mut ticket.note)
     }
 
     /// Promises `amount` to the ticket that sleeps and is served next, which is woken for it.
     pub(super) fn promise(&mut self, amount: u64, deadline: u64) {
-        let Some((_, index)) = self.asleep.pop_first() else { return };
-        self.nudges += 1;
-        self.awaited.insert(self.nudges, index);
-        self.promised += amount;
+        let index = self.first_asleep();
+        self.asleep.remove(&mut self.tickets, index);
+        let latest = self.latest;
         let ticket = &mut self.tickets[index as usize];
-        (ticket.nudge, ticket.promised, ticket.deadline) = (self.nudges, amount, deadline);
+        (ticket.state, ticket.promised, ticket.deadline) = (State::Awaited, amount, deadline);
+        (ticket.node.prev, ticket.node.next) = (latest, NONE);
+        match self.tickets.get_mut(latest as usize) {
+            Some(before) => before.node.next = index,
+            None => self.oldest = index,
+        }
+        self.latest = index;
+        self.awaited += 1;
+        self.promised += amount;
     }
 
     /// Forgets about a ticket: it has left the line.
     pub(super) fn leave(&mut self, index: Index) {
-        let Ticket { place, nudge, .. } = self.tickets[index as usize];
-        if self.asleep.remove(&place).is_none() {
-            self.forget(nudge);
+        match self.tickets[index as usize].state {
+            State::Asleep => self.asleep.remove(&mut self.tickets, index),
+            State::Awaited => self.forget(index),
+            State::Forgotten => {}
         }
     }
 
     /// Notes that a ticket that was nudged sleeps again. Nobody behind it must go first, so nothing is promised any more.
     pub(super) fn sleep_again(&mut self, index: Index) {
-        self.asleep.insert(self.tickets[index as usize].place, index);
         self.forget_all();
+        let ticket = &mut self.tickets[index as usize];
+        ticket.state = State::Asleep;
+        ticket.node = Node::new(ticket.node.place);
+        self.asleep.insert(&mut self.tickets, index);
     }
 
     pub(super) const fn promised(&self) -> u64 {
         self.promised
     }
 
-    pub(super) fn awaited(&self) -> usize {
-        self.awaited.len()
+    pub(super) const fn awaited(&self) -> usize {
+        self.awaited
     }
 
     /// Returns how long the oldest nudge is counted on.
     pub(super) fn deadline(&self) -> Option<u64> {
-        let (_, &oldest) = self.awaited.first_key_value()?;
-        Some(self.tickets[oldest as usize].deadline)
+        self.tickets.get(self.oldest as usize).map(|ticket| ticket.deadline)
     }
 
     /// Counts on the oldest nudge no more.
     pub(super) fn forget_oldest(&mut self) {
-        if let Some((&oldest, _)) = self.awaited.first_key_value() {
-            self.forget(oldest);
+        if self.oldest != NONE {
+            self.forget(self.oldest);
         }
     }
 
-    fn forget(&mut self, nudge: u64) {
-        if let Some(index) = self.awaited.remove(&nudge) {
-            self.promised -= self.tickets[index as usize].promised;
+    /// Takes a ticket out of those that are awaited.
+    fn forget(&mut self, index: Index) {
+        let ticket = &mut self.tickets[index as usize];
+        ticket.state = State::Forgotten;
+        self.promised -= ticket.promised;
+        self.awaited -= 1;
+        let Node { prev, next, .. } = ticket.node;
+        match self.tickets.get_mut(prev as usize) {
+            Some(before) => before.node.next = next,
+            None => self.oldest = next,
+        }
+        match self.tickets.get_mut(next as usize) {
+            Some(behind) => behind.node.prev = prev,
+            None => self.latest = prev,
         }
     }
 
+    /// Counts on nobody any more. Each was nudged once for each time it is forgotten.
     fn forget_all(&mut self) {
-        self.awaited.clear();
-        self.promised = 0;
+        while self.oldest != NONE {
+            self.forget(self.oldest);
+        }
     }
 }

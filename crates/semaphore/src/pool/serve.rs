@@ -11,7 +11,7 @@ use tidegate_core::{
 use super::Pool;
 use crate::{
     error::AcquireError,
-    fairness::Fairness,
+    fairness::{FOR_EVER, Fairness},
     word::{ACQUISITION, ACQUISITIONS, ATTENDED, BARRED, Need, acquisitions, permits},
 };
 
@@ -20,11 +20,16 @@ const PATIENCE: u64 = tuned(128, 2) as u64;
 
 impl Pool {
     /// Returns whether the head is to be granted what is free, instead of being nudged. Under the line's lock.
+    #[inline]
     pub(super) fn hands_over(&self, word: u64, line: &mut Line<'_, Need>) -> bool {
-        let Some(bound) = self.settings.fairness.bound() else { return false };
-        if bound == 0 {
-            return true;
+        match self.settings.bound {
+            0 => true,
+            FOR_EVER => false,
+            bound => Self::is_overtaken(u64::from(bound), word, line),
         }
+    }
+
+    fn is_overtaken(bound: u64, word: u64, line: &mut Line<'_, Need>) -> bool {
         // One that was nudged comes first, if it comes: permits would only wait for it.
         let (0, Some(note)) = (line.promised().0, line.head_note()) else { return false };
         let now = acquisitions(word);
@@ -42,15 +47,17 @@ impl Pool {
         }
     }
 
-    /// Nudges the head if it can be served by what is free and not promised; returns whether it was. Under the line's lock.
-    fn nudge(&self, word: u64, head: Need, line: &mut Line<'_, Need>) -> bool {
+    /// Nudges the head if it can be served by what is free and not promised; returns how much of that is left then, or `None`
+    /// if it cannot. Under the line's lock.
+    fn nudge(&self, word: u64, head: Need, line: &mut Line<'_, Need>) -> Option<usize> {
         let (promised, nudged) = line.promised();
         let promised = usize::try_from(promised).unwrap_or(usize::MAX);
-        let Some(n) = head.of(self.spare(word).saturating_sub(promised)) else { return false };
+        let left = self.spare(word).saturating_sub(promised);
+        let n = head.of(left)?;
         // Those who were nudged before it may come first.
         let patience = PATIENCE + (nudged as u64).min(ACQUISITIONS / 4);
         line.nudge_head(n as u64, acquisitions(word) + patience);
-        true
+        Some(left - n)
     }
 }
 
@@ -63,7 +70,7 @@ impl Supply for Pool {
     }
 
     fn newest_first(&self) -> bool {
-        self.settings.fairness == Fairness::Lifo
+        matches!(self.settings.fairness, Fairness::Lifo)
     }
 
     fn ask(&self, need: Need, line: &mut Line<'_, Need>) -> Poll<Result<Need, AcquireError>> {
@@ -89,7 +96,7 @@ impl Supply for Pool {
             if line.len() >= self.settings.max_waiters {
                 return Poll::Ready(Err(AcquireError::QueueFull));
             }
-            let bars = !may_take || self.settings.fairness.bound() == Some(0);
+            let bars = !may_take || self.settings.bound == 0;
             let flags = if bars { ATTENDED | BARRED } else { ATTENDED };
             match self.note(word, flags) {
                 Ok(()) => break,
@@ -101,7 +108,7 @@ impl Supply for Pool {
     }
 
     fn nudges(&self) -> bool {
-        self.settings.fairness.bound() != Some(0)
+        self.settings.bound != 0
     }
 
     fn ask_again(
@@ -125,7 +132,7 @@ impl Supply for Pool {
                 }
                 continue;
             }
-            // Whether newcomers are barred is decided when the line is served next, which it is at once.
+            // Whether newcomers are barred is decided when it sleeps again, in `serve_after_miss`.
             match self.note(word, ATTENDED) {
                 Ok(()) => return Poll::Pending,
                 Err(found) => word = found,
@@ -145,10 +152,10 @@ impl Supply for Pool {
             }
             self.lose_patience(word, line);
             if !self.hands_over(word, line) {
-                if self.nudge(word, need, line) {
-                    continue;
+                match self.nudge(word, need, line) {
+                    Some(1..) => continue,
+                    _ => break,
                 }
-                break;
             }
             if word & BARRED == 0 {
                 word = self.word.fetch_or(BARRED, Ordering::Acquire);
@@ -162,6 +169,15 @@ impl Supply for Pool {
             line.grant_head(Need::exactly(n));
         }
         self.note_line(line);
+    }
+
+    fn serve_after_miss(&self, line: &mut Line<'_, Need>) {
+        // ORDERING: Relaxed: a guess. Who gives more back after it finds ATTENDED, which was noted in `ask_again`.
+        let word = self.word.load(Ordering::Relaxed);
+        // Something is free for another, or it is time to bar newcomers.
+        if self.spare(word) > 0 || self.hands_over(word, line) {
+            self.serve(line);
+        }
     }
 
     fn give_back(&self, granted: Need) {
