@@ -105,7 +105,7 @@ fn waits_are_measured_from_joining_to_leaving_the_line() {
 }
 
 #[test]
-fn the_time_waited_is_right_beyond_64_bits_of_nanoseconds() {
+fn the_time_waited_is_right_where_nanoseconds_overflow() {
     let year = Duration::from_secs(31_556_952);
     let clock = ManualClock::new();
     let semaphore = Semaphore::builder(1).clock(clock.clone()).build();
