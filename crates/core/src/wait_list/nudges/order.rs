@@ -155,6 +155,7 @@ impl Compared {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation, reason = "a few thousand")]
 mod tests {
     use alloc::{collections::BTreeSet, vec::Vec};
 
