@@ -10,7 +10,7 @@ use alloc::{vec, vec::Vec};
 
 use futures_core::Stream;
 use pin_project_lite::pin_project;
-use tidegate_core::{Timer, Timestamp};
+use tidegate_core::{Timer, Timestamp, time::DueWatch};
 
 use crate::{
     builder::Builder,
@@ -69,6 +69,7 @@ pub trait IntoBatches: Stream + Sized {
             clock,
             sleep: None,
             deadline: None,
+            watch: None,
         })
     }
 }
@@ -103,6 +104,8 @@ pin_project! {
         sleep: Option<C::Sleep>,
         // When `sleep` ends.
         deadline: Option<Timestamp>,
+        // Looks at the clock while the stream is ready, for this deadline.
+        watch: Option<(Timestamp, DueWatch)>,
     }
 }
 
@@ -149,7 +152,21 @@ where
                 pushed = this.line.push(now, item, weight, |pushed| pushed.map(drop));
             }
             match pushed {
-                Ok(()) => {}
+                // A stream that is always ready keeps no batch from its time.
+                Ok(()) => {
+                    let Some(deadline) = this.line.deadline() else { continue };
+                    let clock = &*this.clock;
+                    let watch = match &mut *this.watch {
+                        Some((of, watch)) if *of == deadline => watch,
+                        watch => {
+                            let now = clock.now();
+                            &mut watch.insert((deadline, DueWatch::until(deadline, now))).1
+                        }
+                    };
+                    if watch.is_due(|| clock.now()) {
+                        return None;
+                    }
+                }
                 Err(Refused { item, why: Refusal::TooHeavy, .. }) if this.line.is_empty() => {
                     return Some(item);
                 }

@@ -13,7 +13,7 @@ use crate::{
     outcome::Outcome,
     recovery::{Effort, Next, Recovery},
     shared::{Carried, Shared},
-    unwind::{catch, shielded},
+    unwind::{catch, drop_each, shielded},
 };
 
 /// The driver's side of what is shared; dropping it abandons the batcher.
@@ -116,7 +116,10 @@ impl<T, R, E, C: Timer> Desk<T, R, E, C> {
         let now = self.shared.clock.now();
         let result = result.and_then(|results| match results.len() {
             got if got == job.sent => Ok(results),
-            got => Err(BatchError::WrongLength { sent: job.sent, got }),
+            got => {
+                drop_each(results);
+                Err(BatchError::WrongLength { sent: job.sent, got })
+            }
         });
         let (Some(mut effort), Some(recovery)) = (job.effort.take(), &mut self.recovery) else {
             let (sent, failed) = (job.sent, result.is_err());
@@ -172,7 +175,8 @@ impl<T, R, E, C: Timer> Desk<T, R, E, C> {
         self.shared.gatherer.with(|gatherer| gatherer.on_done(id, now, failed));
         shielded(|| match answers {
             Some(answers) => answers.settle(outcome().behind(dropped)),
-            None => drop(outcome),
+            // What nobody has asked for is dropped one by one.
+            None => drop(outcome()),
         });
         // The driver looks at the gatherer next, whatever there is to do.
         let _ = self.shared.gatherer.with(|gatherer| gatherer.on_told(id));

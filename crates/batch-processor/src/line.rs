@@ -74,6 +74,15 @@ impl<T, D: Default> Line<T, D> {
         }
     }
 
+    /// Returns when a batch becomes due by its time.
+    #[cfg(feature = "stream")]
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        match &self.lanes {
+            None => self.one.deadline(),
+            Some(lanes) => lanes.deadline(),
+        }
+    }
+
     pub(crate) fn start(&mut self, now: Timestamp) -> Option<(BatchId, Batch<T, D>)> {
         match &mut self.lanes {
             None => self.one.start(now),

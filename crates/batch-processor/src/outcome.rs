@@ -1,8 +1,10 @@
 //! What came of each item of a batch.
 
+use core::mem;
+
 use alloc::{vec, vec::Vec};
 
-use crate::{error::BatchError, steps};
+use crate::{error::BatchError, steps, unwind::drop_each};
 
 /// A result or an error for each item, by its index.
 pub(crate) struct Outcome<R, E> {
@@ -57,8 +59,9 @@ impl<R, E> Outcome<R, E> {
     }
 
     /// Says how many items were dropped before those whose outcomes were added.
-    pub(crate) fn behind(self, dropped: usize) -> Self {
-        Self { dropped, ..self }
+    pub(crate) fn behind(mut self, dropped: usize) -> Self {
+        self.dropped = dropped;
+        self
     }
 
     /// Takes what came of an item, `None` if it was dropped before the batch started.
@@ -75,6 +78,14 @@ impl<R, E> Outcome<R, E> {
         let last = self.failures.get(begun.checked_sub(1)?)?;
         // However long it is.
         (index - last.first < last.len).then(|| Err(last.error.clone()))
+    }
+}
+
+impl<R, E> Drop for Outcome<R, E> {
+    /// Results and errors are foreign, and what nobody takes is dropped by whoever is last, perhaps the driver.
+    fn drop(&mut self) {
+        drop_each(mem::take(&mut self.results));
+        drop_each(mem::take(&mut self.failures));
     }
 }
 

@@ -18,7 +18,7 @@ use core::{mem, time::Duration};
 
 use alloc::vec::Vec;
 
-use crate::{backoff::Backoff, error::BatchError, outcome::Outcome};
+use crate::{backoff::Backoff, error::BatchError, outcome::Outcome, unwind::drop_each};
 
 /// What happens to the items of a batch for which the handler failed.
 ///
@@ -163,8 +163,16 @@ impl<T, R, E> Effort<T, R, E> {
         }
     }
 
-    pub(crate) fn into_outcome(self) -> Outcome<R, E> {
-        self.outcome
+    pub(crate) fn into_outcome(mut self) -> Outcome<R, E> {
+        mem::replace(&mut self.outcome, Outcome::new())
+    }
+}
+
+impl<T, R, E> Drop for Effort<T, R, E> {
+    /// Items are foreign.
+    fn drop(&mut self) {
+        drop_each(mem::take(&mut self.items));
+        drop_each(mem::take(&mut self.later).into_iter().flatten());
     }
 }
 

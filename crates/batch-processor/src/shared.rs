@@ -182,7 +182,7 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
         if let Some(answers) = shed.carried {
             answers.drop_below(shed.below);
         }
-        drop(shed.item);
+        shielded(|| drop(shed.item));
     }
 
     /// Waits for room and lets an item in.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -158,4 +158,31 @@ proptest! {
         }
         prop_assert_eq!(out, expected);
     }
+}
+
+/// A stream that is always ready, and takes a while for each item.
+struct Slow(ManualClock, u32);
+
+impl Stream for Slow {
+    type Item = u32;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<u32>> {
+        self.0.advance(Duration::from_millis(1));
+        self.1 += 1;
+        Poll::Ready((self.1 <= 30).then_some(self.1))
+    }
+}
+
+#[test]
+fn a_batch_is_given_at_its_time_although_the_stream_is_always_ready() {
+    let clock = ManualClock::new();
+    let settings = Batcher::builder().max_items(1000).max_delay(Duration::from_millis(5));
+    let stream = Slow(clock.clone(), 0);
+    let mut batches = pin!(stream.batches(settings.clock(clock)).unwrap());
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut lens = Vec::new();
+    while let Poll::Ready(Some(batch)) = batches.as_mut().poll_next(&mut cx) {
+        lens.push(batch.len());
+    }
+    assert_eq!(lens, [6; 5]);
 }

@@ -5,6 +5,7 @@
 //! time-dependent test is instant and deterministic; firmware gives a clock over its own hardware.
 
 mod cached;
+mod due_watch;
 mod manual;
 #[cfg(feature = "std")]
 mod os;
@@ -15,6 +16,7 @@ mod tsc;
 use core::{fmt, future::Future, time::Duration};
 
 pub use self::cached::{CachedClock, CachedSleep, KeepFresh};
+pub use self::due_watch::DueWatch;
 pub use self::manual::{ManualClock, ManualSleep};
 #[cfg(feature = "std")]
 pub use self::os::SystemSleep;

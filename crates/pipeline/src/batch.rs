@@ -12,7 +12,7 @@ use core::{
 
 use alloc::{boxed::Box, vec::Vec};
 
-use tidegate_core::Timer;
+use tidegate_core::{Timer, time::DueWatch};
 
 use crate::{
     flow::{Flow, Site},
@@ -33,6 +33,8 @@ pub struct Batch<S: Stage, T: Timer> {
     /// When the batch is due: `Some` from its first item until that time has come.
     due: Pin<Box<Option<T::Sleep>>>,
     is_due: bool,
+    /// Looks at the clock while what comes before is ready.
+    watch: Option<DueWatch>,
     site: Site,
 }
 
@@ -42,11 +44,19 @@ impl<S: Stage, T: Timer> Batch<S, T> {
         while self.items.len() < self.size {
             match flow.pull(self.site, &mut self.upstream, cx) {
                 Poll::Ready(Some(Parcel { ticket, value })) => {
+                    let now = || self.timer.now();
                     if self.items.is_empty() {
                         self.due.set(Some(self.timer.sleep(self.linger)));
+                        self.watch = Some(DueWatch::new(now(), self.linger));
                     }
                     self.items.push(value);
                     self.tickets.push(ticket);
+                    // What comes before may always be ready.
+                    self.is_due |= self.watch.as_mut().is_some_and(|watch| watch.is_due(now));
+                    if self.is_due {
+                        self.due.set(None);
+                        return Poll::Ready(());
+                    }
                 }
                 Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => {
@@ -131,6 +141,7 @@ impl<'h, S: Stage, T: Timer + Clone> Pipeline<'h, S, T> {
             tickets: Vec::new(),
             due: Box::pin(None),
             is_due: false,
+            watch: None,
             site,
         })
     }

@@ -58,6 +58,8 @@ pub struct Flow<'h> {
     pub(crate) most_in_flight: u64,
     /// Whether the source was refused because they are.
     is_full: bool,
+    /// How often it was found full, after it was not.
+    times_full: u64,
     /// Draws lots, in a deterministic run.
     pub(crate) lot: Option<Lot>,
     /// The clock that such a run turns.
@@ -97,6 +99,7 @@ impl<'h> Flow<'h> {
             crew: None,
             most_in_flight: u64::MAX,
             is_full: false,
+            times_full: 0,
             lot: None,
             #[cfg(feature = "std")]
             simulated: None,
@@ -238,13 +241,20 @@ impl<'h> Flow<'h> {
     /// Returns whether one more item may enter the flow. The answer no is remembered for this poll.
     #[inline]
     pub(crate) fn has_room(&mut self) -> bool {
-        self.is_full = self.summary.leftover() >= self.most_in_flight;
-        !self.is_full
+        let is_full = self.summary.leftover() >= self.most_in_flight;
+        self.times_full += u64::from(is_full && !self.is_full);
+        self.is_full = is_full;
+        !is_full
     }
 
     /// Returns whether nothing was read because the flow is full. Whoever gathers items is not to wait for more then.
     pub(crate) fn is_full(&self) -> bool {
         self.is_full
+    }
+
+    /// Counts how often the flow was found full. Who was asked before that has not heeded it.
+    pub(crate) fn times_full(&self) -> u64 {
+        self.times_full
     }
 
     /// Returns what is decided by lot once in `n` times, in a deterministic run.
@@ -361,7 +371,12 @@ impl<'h> Flow<'h> {
         match caught(|| poll(self)) {
             Ok(result) => Some(result),
             Err(panic) => {
-                let Some(site) = self.at.take() else { unreachable!("nobody's code: {panic}") };
+                let Some(site) = self.at.take() else {
+                    // What a stage drops, or a clock, is no item's: the flow ends with it.
+                    let error = PipelineError::new("flow", self.summary.read, panic);
+                    self.stop(Cause::Failed(error));
+                    return None;
+                };
                 let ticket = mem::replace(&mut self.in_hand, Ticket::item(0));
                 // A panic of the source is the item that it was to give.
                 self.summary.read += u64::from(ticket.index == self.summary.read);
@@ -393,7 +408,10 @@ impl<'h> Flow<'h> {
         let error = PipelineError::new(stage, index, cause);
         let (fate, stop) = match on_error {
             OnError::Stop => (Fate::Failed, Some(error)),
-            OnError::Skip => (Fate::Skipped, None),
+            OnError::Skip => {
+                contain(|| drop(error));
+                (Fate::Skipped, None)
+            }
             OnError::Divert(handler) => {
                 let panic = caught(|| handler(error)).err();
                 (Fate::Failed, panic.map(|panic| PipelineError::new(stage, index, panic)))
@@ -401,7 +419,16 @@ impl<'h> Flow<'h> {
         };
         self.settle(ticket, fate);
         if let Some(error) = stop {
-            self.cause.get_or_insert(Cause::Failed(error));
+            self.stop(Cause::Failed(error));
+        }
+    }
+
+    /// Notes why the flow stops, unless it does already.
+    #[cold]
+    fn stop(&mut self, cause: Cause) {
+        match self.cause {
+            None => self.cause = Some(cause),
+            Some(_) => contain(|| drop(cause)),
         }
     }
 }
@@ -424,13 +451,18 @@ pub(crate) fn now() -> Option<Timestamp> {
     None
 }
 
+pub(crate) use tidegate_core::panic::{contain, drop_each};
+
 /// Runs foreign code, and makes a panic an error.
 #[cfg(feature = "std")]
 #[inline]
 pub(crate) fn caught<R>(code: impl FnOnce() -> R) -> Result<R, BoxError> {
     // What a stage leaves half done is its own: the flow drops the item and, by default, stops.
-    std::panic::catch_unwind(core::panic::AssertUnwindSafe(code))
-        .map_err(|payload| crate::error::Panicked::new(&*payload).into())
+    tidegate_core::panic::catch(code).map_err(|payload| {
+        let error = crate::error::Panicked::new(&*payload).into();
+        tidegate_core::panic::bury(payload);
+        error
+    })
 }
 
 #[cfg(not(feature = "std"))]

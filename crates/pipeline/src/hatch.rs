@@ -18,7 +18,7 @@ use tidegate_worker_pool::JoinError;
 use crate::{
     crew::Workplace,
     error::BoxError,
-    flow::{Site, caught, now},
+    flow::{Site, caught, contain, drop_each, now},
     labour::Labour,
     parcel::Ticket,
 };
@@ -151,7 +151,7 @@ impl<In, L: Labour<In>> Hatch<In, L> {
             sides.done.push(done);
             sides.stay_or_leave()
         });
-        self.bell.wake();
+        contain(|| self.bell.wake());
         has_more
     }
 
@@ -161,7 +161,7 @@ impl<In, L: Labour<In>> Hatch<In, L> {
             sides.workers -= 1;
             sides.vacancies += 1;
         });
-        self.bell.wake();
+        contain(|| self.bell.wake());
     }
 
     /// Leaves without having come: what waits is lost.
@@ -173,7 +173,7 @@ impl<In, L: Labour<In>> Hatch<In, L> {
         });
         let lost: Vec<_> = lost.into_iter().map(|chunk| Done::lost(chunk, why)).collect();
         self.sides.with(|sides| sides.done.extend(lost));
-        self.bell.wake();
+        contain(|| self.bell.wake());
     }
 
     fn work(&self, Chunk { seq, tickets, items }: Chunk<In>) -> Done<L::Out> {
@@ -208,7 +208,7 @@ impl<In, L: Labour<In>> Hatch<In, L> {
                     // No state for the next item: that is the one that fails.
                     position += 1;
                     let item = items.next();
-                    let _ = caught(|| drop(item));
+                    contain(|| drop(item));
                 }
                 done.failures.push(Failure { position: position - 1, site: at, cause });
             }
@@ -235,7 +235,7 @@ impl<In, Out> Sides<In, Out> {
 impl<Out> Done<Out> {
     fn lost<In>(chunk: Chunk<In>, why: Lost) -> Self {
         let Chunk { seq, tickets, items } = chunk;
-        let _ = caught(|| drop(items));
+        drop_each(items);
         Self { seq, tickets, outs: Vec::new(), failures: Vec::new(), time: None, lost: Some(why) }
     }
 }

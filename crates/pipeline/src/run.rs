@@ -77,7 +77,7 @@ fn advance<S: Stage>(
         if flow.is_abandoned() {
             return true;
         }
-        let was_stopping = flow.is_stopping();
+        let before = (flow.is_stopping(), flow.times_full());
         match stages.poll_next(cx, flow) {
             Poll::Ready(Some(Parcel { ticket, value })) => {
                 flow.settle(ticket, Fate::Done);
@@ -87,7 +87,8 @@ fn advance<S: Stage>(
             }
             Poll::Ready(None) => return true,
             // Where a stage has stopped the flow meanwhile, that is heeded at once: abandon, or let the source hear of it.
-            Poll::Pending if flow.is_stopping() == was_stopping => return false,
+            // Nor does anybody wait for more who was asked before the flow was found full.
+            Poll::Pending if (flow.is_stopping(), flow.times_full()) == before => return false,
             Poll::Pending => {}
         }
     }

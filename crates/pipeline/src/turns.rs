@@ -1,6 +1,9 @@
 //! When a parallel stage may begin with an item.
 
-use alloc::collections::{BTreeMap, VecDeque, btree_map::Entry};
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    vec::Vec,
+};
 
 use crate::{parcel::Parcel, stage::debug_by_name};
 
@@ -44,18 +47,47 @@ impl<In> Turns<In> for AtOnce {
 }
 
 /// When no item of the same key is in work.
+///
+/// A key in work has a place, by which it is found again: only an item that arrives, and a key that is forgotten, is compared
+/// with others. Where a comparison panics, a key that is not in work keeps its place, and nothing waits in vain.
 pub struct ByKey<F, K, In> {
     key: F,
-    /// The keys in work, with what waits for each.
-    lines: BTreeMap<K, VecDeque<Parcel<In>>>,
+    places: BTreeMap<K, usize>,
+    // INVARIANT: those in `free` have no key, the others are where their key says.
+    lines: Vec<Line<K, In>>,
+    free: Vec<usize>,
     waiting: usize,
 }
 
 debug_by_name!(ByKey<F, K, In>);
 
+struct Line<K, In> {
+    /// `None` if the place is free.
+    key: Option<K>,
+    in_work: bool,
+    // INVARIANT: empty unless the key is in work.
+    waiting: VecDeque<Parcel<In>>,
+}
+
 impl<F, K, In> ByKey<F, K, In> {
     pub(crate) fn new(key: F) -> Self {
-        Self { key, lines: BTreeMap::new(), waiting: 0 }
+        let (places, lines, free) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Self { key, places, lines, free, waiting: 0 }
+    }
+}
+
+impl<F, K: Ord + Clone, In> ByKey<F, K, In> {
+    /// Gives a key a place.
+    fn add(&mut self, key: K) -> usize {
+        let place = self.free.last().copied().unwrap_or(self.lines.len());
+        // Cloned and compared before anything is changed: both may panic.
+        let kept = key.clone();
+        self.places.insert(key, place);
+        if self.free.pop().is_none() {
+            self.lines.push(Line { key: None, in_work: false, waiting: VecDeque::new() });
+        }
+        self.lines[place].key = Some(kept);
+        place
     }
 }
 
@@ -64,35 +96,38 @@ where
     F: Fn(&In) -> K,
     K: Ord + Clone,
 {
-    type Key = K;
+    type Key = usize;
 
-    fn arrive(&mut self, parcel: &mut Option<Parcel<In>>) -> Option<K> {
+    fn arrive(&mut self, parcel: &mut Option<Parcel<In>>) -> Option<usize> {
         let key = (self.key)(&parcel.as_ref()?.value);
-        match self.lines.entry(key) {
-            Entry::Vacant(free) => {
-                let key = free.key().clone();
-                free.insert(VecDeque::new());
-                Some(key)
-            }
-            Entry::Occupied(mut busy) => {
-                busy.get_mut().extend(parcel.take());
-                self.waiting += 1;
-                None
-            }
+        let place = match self.places.get(&key) {
+            Some(place) => *place,
+            None => self.add(key),
+        };
+        let line = &mut self.lines[place];
+        if line.in_work {
+            line.waiting.extend(parcel.take());
+            self.waiting += 1;
+            return None;
         }
+        line.in_work = true;
+        Some(place)
     }
 
-    fn leave(&mut self, key: K) -> Option<(K, Parcel<In>)> {
-        match self.lines.get_mut(&key)?.pop_front() {
-            Some(next) => {
-                self.waiting -= 1;
-                Some((key, next))
-            }
-            None => {
-                self.lines.remove(&key);
-                None
-            }
+    fn leave(&mut self, place: usize) -> Option<(usize, Parcel<In>)> {
+        let line = &mut self.lines[place];
+        if let Some(next) = line.waiting.pop_front() {
+            self.waiting -= 1;
+            return Some((place, next));
         }
+        line.in_work = false;
+        let removed = line.key.as_ref().and_then(|key| self.places.remove_entry(key));
+        if removed.is_some() {
+            let key = line.key.take();
+            self.free.push(place);
+            drop((removed, key));
+        }
+        None
     }
 
     fn waiting(&self) -> usize {

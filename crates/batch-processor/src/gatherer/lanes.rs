@@ -273,6 +273,11 @@ impl<T, D: Default> Lanes<T, D> {
         self.alarm
     }
 
+    #[cfg(feature = "stream")]
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(deadline, _)| *deadline)
+    }
+
     /// Takes the oldest batch of the lane whose turn it is, if one may run.
     pub(crate) fn start(&mut self, now: Timestamp) -> Option<(BatchId, Batch<T, D>)> {
         if !self.can_start() {

@@ -1,0 +1,59 @@
+//! A deadline that is looked at while there is work, too.
+
+use core::time::Duration;
+
+use super::Timestamp;
+
+/// The most steps between two looks at the clock.
+const MOST: u32 = 64;
+
+/// Says when to look at the clock, for whoever is kept busy by something that is always ready: at each step, unless steps are so
+/// fast that many of them are nothing beside the delay.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_core::{Timestamp, time::DueWatch};
+///
+/// let mut watch = DueWatch::new(Timestamp::from_nanos(0), Duration::from_nanos(100));
+/// // Steps of 40 ns.
+/// let due = (1..).find(|step| watch.is_due(|| Timestamp::from_nanos(40 * step)));
+/// assert_eq!(due, Some(3));
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct DueWatch {
+    deadline: Timestamp,
+    /// Looks that take less than this apart may be fewer.
+    little: Duration,
+    last: Timestamp,
+    stride: u32,
+    left: u32,
+}
+
+impl DueWatch {
+    /// Watches for the end of `delay`, which begins now.
+    pub fn new(now: Timestamp, delay: Duration) -> Self {
+        Self { deadline: now + delay, little: delay / 16, last: now, stride: 1, left: 1 }
+    }
+
+    /// Watches for a deadline.
+    pub fn until(deadline: Timestamp, now: Timestamp) -> Self {
+        Self { deadline, ..Self::new(now, deadline.since(now)) }
+    }
+
+    /// Takes a step; returns whether the time was found to have come.
+    #[inline]
+    pub fn is_due(&mut self, now: impl FnOnce() -> Timestamp) -> bool {
+        self.left -= 1;
+        self.left == 0 && self.look(now())
+    }
+
+    #[cold]
+    fn look(&mut self, now: Timestamp) -> bool {
+        let is_fast = now.since(self.last) < self.little;
+        self.stride = if is_fast { (2 * self.stride).min(MOST) } else { 1 };
+        (self.last, self.left) = (now, self.stride);
+        now >= self.deadline
+    }
+}
