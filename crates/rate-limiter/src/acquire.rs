@@ -9,37 +9,34 @@
 use core::{
     fmt,
     future::Future,
-    ops::Deref,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use pin_project_lite::pin_project;
-use tidegate_core::{Timer, Timestamp, event::Waiter, wait_list::Turn};
+use tidegate_core::{Clock, Timer, Timestamp, event::Waiter, wait_list::Turn};
 
 use crate::{
-    algorithm::{Algorithm, Ask, Denied},
-    cell::{Cell, Door, Head, Shared, Waits},
+    algorithm::{Algorithm, Ask, Count as _, Denied},
+    cell::{Cell, Door, Head, Of, Reach, Shared, Taken, Waits},
     grant::{Grant, Refused},
     stats::Count,
 };
 
 pin_project! {
-    /// The one state machine of every wait, over a cell that is borrowed or shared.
-    pub(crate) struct Waiting<'a, A, C, P>
+    /// The one state machine of every wait, however its cell is reached.
+    pub(crate) struct Waiting<R>
     where
-        A: Algorithm,
-        C: Timer,
-        P: Deref<Target = Cell<A>>,
+        R: Reach,
+        R::Clock: Timer,
     {
-        shared: &'a Shared<A, C>,
-        cell: P,
+        reach: R,
         ask: Ask,
         // When waiting is no longer worth it.
         latest: Timestamp,
         #[pin]
-        stage: Stage<'a, A, C, P>,
+        stage: Stage<R>,
     }
 }
 
@@ -52,16 +49,15 @@ pin_project! {
     /// | `Done` | has resolved | nothing |
     #[project = StageNow]
     #[project_replace = StageLeft]
-    enum Stage<'a, A, C, P>
+    enum Stage<R>
     where
-        A: Algorithm,
-        C: Timer,
-        P: Deref<Target = Cell<A>>,
+        R: Reach,
+        R::Clock: Timer,
     {
         Fresh,
         InLine {
-            turn: Turn<Door<P>>,
-            waits: Waits<'a, A, P>,
+            turn: Turn<Door<R>>,
+            waits: Waits<R>,
             // Since when it stands in line.
             since: Timestamp,
         },
@@ -70,29 +66,30 @@ pin_project! {
             // What it sleeps until, and the sleep.
             ready_at: Timestamp,
             #[pin]
-            sleep: Option<C::Sleep>,
+            sleep: Option<<R::Clock as Timer>::Sleep>,
             // Listens for refunds and new quotas.
             waiter: Waiter,
-            _head: Head<A, P>,
-            _waits: Waits<'a, A, P>,
+            _head: Head<R>,
+            _waits: Waits<R>,
         },
         Done,
     }
 }
 
-impl<'a, A, C, P> Waiting<'a, A, C, P>
-where
-    A: Algorithm,
-    C: Timer,
-    P: Deref<Target = Cell<A>> + Clone,
-{
+impl<R: Reach<Clock: Timer>> Waiting<R> {
     #[inline]
-    pub(crate) fn new(shared: &'a Shared<A, C>, cell: P, ask: Ask) -> Self {
-        Self { shared, cell, ask, latest: Timestamp::NEVER, stage: Stage::Fresh }
+    pub(crate) fn new(reach: R, ask: Ask) -> Self {
+        Self { reach, ask, latest: Timestamp::NEVER, stage: Stage::Fresh }
+    }
+
+    /// Returns the way to the cell.
+    pub(crate) fn reach(self: Pin<&mut Self>) -> &R {
+        self.project().reach
     }
 
     pub(crate) fn or_refuse_after(self, duration: Duration) -> Self {
-        Self { latest: self.shared.clock.now() + duration, ..self }
+        let latest = self.reach.shared().clock.deadline_after(duration);
+        Self { latest, ..self }
     }
 
     /// Goes on after the first poll was denied at `now`: joins the line, unless that is in vain.
@@ -105,13 +102,13 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Result<Grant, Refused>> {
         let mut this = self.as_mut().project();
-        let (shared, ask) = (*this.shared, *this.ask);
+        let ask = *this.ask;
         if worth_waiting(denied, *this.latest).is_none() {
             this.stage.set(Stage::Done);
-            return Poll::Ready(shared.answer(ask, Err(denied), now));
+            return Poll::Ready(this.reach.shared().answer(ask, Err(denied), now));
         }
-        let waits = Waits::new(this.cell.clone(), &shared.counters, ask);
-        let turn = Turn::new(Door(this.cell.clone()), ());
+        let waits = Waits::new(this.reach.clone(), ask);
+        let turn = Turn::new(Door(this.reach.clone()), ());
         this.stage.set(Stage::InLine { turn, waits, since: now });
         self.poll_slow(cx)
     }
@@ -120,14 +117,15 @@ where
     #[inline(never)]
     fn poll_slow(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Grant, Refused>> {
         let mut this = self.project();
-        let (shared, ask, latest) = (*this.shared, *this.ask, *this.latest);
+        let (reach, ask, latest) = (&*this.reach, *this.ask, *this.latest);
+        let shared = reach.shared();
         loop {
             match this.stage.as_mut().project() {
                 StageNow::InLine { turn, .. } => {
                     let Ok(()) = ready!(Pin::new(turn).poll(cx)) else {
                         unreachable!("nobody closes the turnstile of a limiter")
                     };
-                    let head = Head::granted(this.cell.clone());
+                    let head = Head::granted(reach.clone());
                     let in_line = this.stage.as_mut().project_replace(Stage::Done);
                     if let StageLeft::InLine { waits, since, .. } = in_line {
                         this.stage.set(Stage::AtHead {
@@ -142,23 +140,32 @@ where
                 }
                 StageNow::AtHead { since, ready_at: sleeps_until, mut sleep, waiter, .. } => {
                     let mut ready_at = *sleeps_until;
+                    // From the take to the end of the poll: what comes in between runs foreign code.
+                    let mut taken = None;
                     let mut take = || {
                         let now = shared.clock.now();
-                        let taken = this.cell.algorithm.take(&shared.rule, ask, now);
-                        let denied = taken.as_ref().err().copied();
+                        let answer = reach.cell().algorithm.take(&shared.rule, ask, now);
+                        let denied = answer.as_ref().err().copied();
                         if let Some(time) = denied.and_then(|denied| worth_waiting(denied, latest))
                         {
                             ready_at = time;
                             return None;
                         }
-                        Some(shared.answer(ask, taken, now))
+                        if let Ok(grant) = &answer {
+                            taken = Some(Taken::new(reach.clone(), grant.tokens));
+                        }
+                        Some(shared.answer(ask, answer, now))
                     };
-                    let polled = waiter.poll_until(this.cell.changed(), cx, &mut take);
+                    let polled = waiter.poll_until(reach.cell().changed(), cx, &mut take);
                     if let Poll::Ready(answer) = polled {
                         if let Ok(grant) = &answer {
                             shared.counters.add_wait(grant.at.since(*since));
                         }
+                        // Drops the sleep, and wakes the next one.
                         this.stage.set(Stage::Done);
+                        if let Some(taken) = taken {
+                            taken.delivered();
+                        }
                         return Poll::Ready(answer);
                     }
                     if sleep.is_none() || *sleeps_until != ready_at {
@@ -187,12 +194,7 @@ fn worth_waiting(denied: Denied, latest: Timestamp) -> Option<Timestamp> {
     }
 }
 
-impl<A, C, P> Future for Waiting<'_, A, C, P>
-where
-    A: Algorithm,
-    C: Timer,
-    P: Deref<Target = Cell<A>> + Clone,
-{
+impl<R: Reach<Clock: Timer>> Future for Waiting<R> {
     type Output = Result<Grant, Refused>;
 
     #[inline]
@@ -201,10 +203,11 @@ where
         if !matches!(*this.stage, Stage::Fresh) {
             return self.poll_slow(cx);
         }
-        let now = this.shared.clock.now();
-        match this.shared.take(this.cell, *this.ask, now) {
+        let shared = this.reach.shared();
+        let now = shared.clock.now();
+        match shared.take(this.reach.cell(), *this.ask, now) {
             Ok(grant) => {
-                this.shared.counters.add(Count::Allowed, 1);
+                shared.counters.add(Count::Allowed, 1);
                 this.stage.set(Stage::Done);
                 Poll::Ready(Ok(grant))
             }
@@ -213,12 +216,7 @@ where
     }
 }
 
-impl<A, C, P> fmt::Debug for Waiting<'_, A, C, P>
-where
-    A: Algorithm,
-    C: Timer,
-    P: Deref<Target = Cell<A>>,
-{
+impl<R: Reach<Clock: Timer>> fmt::Debug for Waiting<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match self.stage {
             Stage::Fresh => "fresh",
@@ -243,14 +241,20 @@ pin_project! {
         C: Timer,
     {
         #[pin]
-        waiting: Waiting<'a, A, C, &'a Cell<A>>,
+        waiting: Waiting<Of<'a, A, C, &'a Cell<A>>>,
     }
 }
 
 impl<'a, A: Algorithm, C: Timer> Acquire<'a, A, C> {
     #[inline]
     pub(crate) fn new(shared: &'a Shared<A, C>, cell: &'a Cell<A>, ask: Ask) -> Self {
-        Self { waiting: Waiting::new(shared, cell, ask) }
+        Self { waiting: Waiting::new(Of { shared, cell }, ask) }
+    }
+
+    /// Returns the limiter's common part, and its cell.
+    pub(crate) fn of(self: Pin<&mut Self>) -> (&'a Shared<A, C>, &'a Cell<A>) {
+        let Of { shared, cell } = *self.project().waiting.reach();
+        (shared, cell)
     }
 
     /// Refuses as soon as it is clear that the tokens cannot be had within `duration` from this call, instead of waiting

@@ -17,9 +17,9 @@ impl<A: Count> Algorithm for A {}
 ///
 /// `now` may be behind that of another call: threads read the clock and then race. Whoever comes with an older time
 /// counts as coming later; it is never given more than it would be at its own time.
-pub trait Count: fmt::Debug + Sized + 'static {
+pub trait Count: fmt::Debug + Send + Sync + Sized + 'static {
     /// What many cells share, given with each call: the quota of many keys. `()` where each has its own.
-    type Rule: fmt::Debug;
+    type Rule: fmt::Debug + Send + Sync;
 
     /// Returns the most tokens one request can get, at least 1.
     fn limit(&self, rule: &Self::Rule) -> u32;
@@ -77,6 +77,18 @@ impl Ask {
 pub enum Denied {
     /// They can be had at this time, at the earliest.
     Until(Timestamp),
+    /// Never, as far as the numbers tell: it is blocked for ever, or what there is to know is elsewhere.
+    Never,
     /// Nobody can ever have more than this at once.
     Beyond(u32),
+}
+
+impl Denied {
+    /// Says of what there is never that it is there at the end of time, for those who wait.
+    pub(crate) fn timed(self) -> Self {
+        match self {
+            Self::Never => Self::Until(Timestamp::NEVER),
+            denied => denied,
+        }
+    }
 }

@@ -150,7 +150,7 @@ impl<A: Algorithm, C> Shared<A, C> {
                 Ok(grant)
             }
             Err(denied) => {
-                if let Denied::Until(_) = denied {
+                if !matches!(denied, Denied::Beyond(_)) {
                     self.counters.add(Count::Refused, 1);
                 }
                 Err(Refused::denied(denied, ask.least, now))
@@ -203,59 +203,124 @@ impl<A: Algorithm, C> Shared<A, C> {
     }
 }
 
-/// Being counted among those who wait.
-#[derive(Debug)]
-pub(crate) struct Waits<'a, A, P: Deref<Target = Cell<A>>> {
-    cell: P,
-    counters: &'a Counters,
-    wants: u64,
+/// A way to a cell and to what it has in common with others: borrowed, or keeping them alive.
+pub(crate) trait Reach: Clone {
+    type Algorithm: Algorithm;
+    type Clock;
+
+    fn shared(&self) -> &Shared<Self::Algorithm, Self::Clock>;
+
+    fn cell(&self) -> &Cell<Self::Algorithm>;
 }
 
-impl<'a, A, P: Deref<Target = Cell<A>>> Waits<'a, A, P> {
-    pub(crate) fn new(cell: P, counters: &'a Counters, ask: Ask) -> Self {
-        let wants = u64::from(ask.least.max(1));
-        // ORDERING: Relaxed, as in `Cell::wanted`.
-        cell.wanted.fetch_add(wants, Ordering::Relaxed);
-        counters.add(Count::Joined, 1);
-        Self { cell, counters, wants }
+/// The common part is borrowed, the cell reached by whatever points to it.
+#[derive(Debug)]
+pub(crate) struct Of<'a, A: Algorithm, C, P> {
+    pub(crate) shared: &'a Shared<A, C>,
+    pub(crate) cell: P,
+}
+
+impl<A: Algorithm, C> Copy for Of<'_, A, C, &Cell<A>> {}
+
+impl<A: Algorithm, C, P: Clone> Clone for Of<'_, A, C, P> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared, cell: self.cell.clone() }
     }
 }
 
-impl<A, P: Deref<Target = Cell<A>>> Drop for Waits<'_, A, P> {
+impl<A: Algorithm, C, P: Deref<Target = Cell<A>> + Clone> Reach for Of<'_, A, C, P> {
+    type Algorithm = A;
+    type Clock = C;
+
+    #[inline]
+    fn shared(&self) -> &Shared<A, C> {
+        self.shared
+    }
+
+    #[inline]
+    fn cell(&self) -> &Cell<A> {
+        &self.cell
+    }
+}
+
+/// Being counted among those who wait.
+#[derive(Debug)]
+pub(crate) struct Waits<R: Reach> {
+    reach: R,
+    wants: u64,
+}
+
+impl<R: Reach> Waits<R> {
+    pub(crate) fn new(reach: R, ask: Ask) -> Self {
+        let wants = u64::from(ask.least.max(1));
+        // ORDERING: Relaxed, as in `Cell::wanted`.
+        reach.cell().wanted.fetch_add(wants, Ordering::Relaxed);
+        reach.shared().counters.add(Count::Joined, 1);
+        Self { reach, wants }
+    }
+}
+
+impl<R: Reach> Drop for Waits<R> {
     fn drop(&mut self) {
         // ORDERING: Relaxed, as in `Cell::wanted`.
-        self.cell.wanted.fetch_sub(self.wants, Ordering::Relaxed);
-        self.counters.add(Count::Left, 1);
+        self.reach.cell().wanted.fetch_sub(self.wants, Ordering::Relaxed);
+        self.reach.shared().counters.add(Count::Left, 1);
     }
 }
 
 /// The turnstile of a cell, for a [`Turn`](tidegate_core::wait_list::Turn) that points to the cell in its own way.
 #[derive(Debug)]
-pub(crate) struct Door<P>(pub(crate) P);
+pub(crate) struct Door<R>(pub(crate) R);
 
-impl<A: Algorithm, P: Deref<Target = Cell<A>>> Deref for Door<P> {
+impl<R: Reach> Deref for Door<R> {
     type Target = Turnstile;
 
     fn deref(&self) -> &Turnstile {
-        &self.0.line.get_or_make().turnstile
+        &self.0.cell().line.get_or_make().turnstile
     }
 }
 
 /// Being the head. Dropping it makes the next one the head.
 #[derive(Debug)]
-pub(crate) struct Head<A, P: Deref<Target = Cell<A>>> {
-    cell: P,
+pub(crate) struct Head<R: Reach> {
+    reach: R,
 }
 
-impl<A, P: Deref<Target = Cell<A>>> Head<A, P> {
+impl<R: Reach> Head<R> {
     /// Creates the head from a turn of the cell's door that was granted.
-    pub(crate) fn granted(cell: P) -> Self {
-        Self { cell }
+    pub(crate) fn granted(reach: R) -> Self {
+        Self { reach }
     }
 }
 
-impl<A, P: Deref<Target = Cell<A>>> Drop for Head<A, P> {
+impl<R: Reach> Drop for Head<R> {
     fn drop(&mut self) {
-        self.cell.line.get_or_make().turnstile.give_back(());
+        self.reach.cell().line.get_or_make().turnstile.give_back(());
+    }
+}
+
+/// Tokens on their way to a caller: should foreign code panic before they are there, they go back.
+pub(crate) struct Taken<R: Reach> {
+    reach: R,
+    tokens: u32,
+}
+
+impl<R: Reach> Taken<R> {
+    pub(crate) fn new(reach: R, tokens: u32) -> Self {
+        Self { reach, tokens }
+    }
+
+    /// The caller has them.
+    pub(crate) fn delivered(mut self) {
+        self.tokens = 0;
+    }
+}
+
+impl<R: Reach> Drop for Taken<R> {
+    fn drop(&mut self) {
+        if self.tokens > 0 {
+            // The latest there are, or nearly so; without the clock, whose code is foreign.
+            self.reach.shared().refund(self.reach.cell(), self.tokens);
+        }
     }
 }

@@ -128,8 +128,6 @@ pin_project! {
         A: Algorithm,
         C: Timer,
     {
-        shared: &'a Shared<A, C>,
-        cell: &'a Cell<A>,
         #[pin]
         acquire: Acquire<'a, A, C>,
     }
@@ -137,7 +135,7 @@ pin_project! {
 
 impl<'a, A: Algorithm, C: Timer> Enter<'a, A, C> {
     pub(crate) fn new(shared: &'a Shared<A, C>, cell: &'a Cell<A>) -> Self {
-        Self { shared, cell, acquire: Acquire::new(shared, cell, Ask::exactly(1)) }
+        Self { acquire: Acquire::new(shared, cell, Ask::exactly(1)) }
     }
 }
 
@@ -145,9 +143,11 @@ impl<'a, A: Algorithm, C: Timer> Future for Enter<'a, A, C> {
     type Output = Result<Admission<'a, A, C>, Refused>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let (shared, cell) = (*this.shared, *this.cell);
-        this.acquire.poll(cx).map_ok(|grant| Admission { shared, cell, grant })
+        let mut acquire = self.project().acquire;
+        acquire.as_mut().poll(cx).map_ok(|grant| {
+            let (shared, cell) = acquire.of();
+            Admission { shared, cell, grant }
+        })
     }
 }
 

@@ -107,6 +107,17 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
         }
     }
 
+    /// As [`take`](Self::take), but `None` if another caller has come in between.
+    #[inline(always)]
+    pub(crate) fn take_once(
+        &self,
+        source: &impl Source,
+        ask: Ask,
+        now: Timestamp,
+    ) -> Option<Result<Grant, Denied>> {
+        self.try_take(source, self.load(), ask, now).ok()
+    }
+
     /// Goes on with a word that another caller has put down.
     #[cold]
     #[inline(never)]

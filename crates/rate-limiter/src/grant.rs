@@ -127,6 +127,7 @@ impl Refused {
     pub(crate) fn denied(denied: Denied, asked: u32, now: Timestamp) -> Self {
         match denied {
             Denied::Until(ready_at) => Self::not_now(ready_at, now),
+            Denied::Never => Self::not_now(Timestamp::NEVER, now),
             Denied::Beyond(limit) => Self::TooMany { asked, limit },
         }
     }

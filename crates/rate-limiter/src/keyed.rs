@@ -165,13 +165,12 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         self.check(key, n)?;
-        let terms = &self.shared.rule.terms();
-        let take = |slot: &mut Slot| slot.take(terms, n, now);
+        let take = |slot: &mut Slot| slot.take(&self.shared.rule.terms(), n, now);
         let found = match self.with_slot(key, now, take) {
             Ok(found) => found,
             Err(full) => self.beyond(key, n, full)?,
         };
-        match found.granted(terms, n, now) {
+        match found.granted(&self.shared.rule.terms(), n, now) {
             Some(grant) => {
                 self.shared.counters.add(Count::Allowed, 1);
                 Ok(grant)
@@ -413,7 +412,7 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        self.penalize_until(key, self.shared.clock.now() + duration)
+        self.penalize_until(key, self.shared.clock.deadline_after(duration))
     }
 
     /// Returns the gate of one key. The key counts as in use while the gate lives.

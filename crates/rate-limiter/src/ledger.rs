@@ -178,7 +178,8 @@ impl Schedule {
         let more = u32::try_from((most - next) / terms.pace.cost).unwrap_or(u32::MAX);
         let more = more.min(ask.most.saturating_sub(ask.least));
         self.full_at = next + terms.price(more);
-        Ok(terms.grant(ask.least + more, self.full_at, most - self.full_at, now))
+        let lacking = self.full_at - present;
+        Ok(terms.grant(ask.least + more, self.full_at, lacking, most - self.full_at, now))
     }
 
     pub(crate) fn owe(&mut self, terms: &Terms, n: u32, now: Timestamp) -> Grant {
@@ -213,7 +214,7 @@ impl Schedule {
         let units = next.saturating_sub(terms.depth).max(present);
         let ready_at = self.claims.push(terms, id, n, units).max(now);
         let room = present.saturating_add(terms.depth).saturating_sub(next);
-        let mut grant = terms.grant(n, next, room, now);
+        let mut grant = terms.grant(n, next, next - present, room, now);
         // Its place is known at its time only, so it is given back by its age.
         grant.reign = 0;
         Some((grant, ready_at))

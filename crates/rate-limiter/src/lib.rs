@@ -22,6 +22,7 @@ mod limiter;
 mod limits;
 mod line;
 mod live_quota;
+mod owned;
 mod pace;
 pub mod presets;
 mod quota;
@@ -55,6 +56,7 @@ pub use self::{
     keyed::{AcquireKey, KeyBucket, KeyGate, KeyRefused, KeyedLimiter, Overflow},
     limiter::{Limiter, Limits, RateLimiter, SlidingLog, SlidingWindow},
     limits::AllOf,
+    owned::{EnterOwned, OwnedAdmission},
     quota::{Quota, QuotaError},
     reservation::Reservation,
     sliding_log::Log,

@@ -402,7 +402,7 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
 
     /// Grants nothing for `duration` from this call; see [`penalize_until`](Self::penalize_until).
     pub fn penalize_for(&self, duration: Duration) {
-        self.penalize_until(self.shared.clock.now() + duration);
+        self.penalize_until(self.shared.clock.deadline_after(duration));
     }
 }
 
@@ -509,6 +509,11 @@ impl<A: Algorithm, C> Limiter<A, C> {
 
 impl<A: Algorithm, C: Timer> Limiter<A, C> {
     /// Waits for `n` tokens, in line behind those who came before.
+    ///
+    /// Poll it until it is ready, or drop it: the tokens of the first in line are taken in its poll, so one that is kept and
+    /// not polled (in a `select!` that goes on with something else, in a stream that is not asked for its next item) holds
+    /// up all behind it. A wait with a bound, as of [`wait_timeout`](tidegate_core::Wait::wait_timeout) or
+    /// [`or_timeout`](tidegate_core::Wait::or_timeout), gives its place up at its end.
     ///
     /// [`wait_timeout`](tidegate_core::Wait::wait_timeout) waits until its time is over, also where that is in vain, as the
     /// limiter knows nothing of it. [`or_refuse_after`](Acquire::or_refuse_after) tells the limiter, which then refuses at

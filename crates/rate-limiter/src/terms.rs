@@ -100,9 +100,20 @@ impl Terms {
         let least = self.pace.cost.wrapping_mul(u64::from(ask.least));
         let start = full_at.max(present);
         // What is missing then.
-        let mut missing = (start - present).saturating_add(least);
+        let mut missing = start - present;
+        // Only numbers of 64 bits can be so large.
+        missing = if self.end == u64::MAX {
+            missing.saturating_add(least)
+        } else {
+            missing.wrapping_add(least)
+        };
         if missing > self.depth || present > self.end.wrapping_sub(self.depth) {
-            return Err(Denied::Until(self.paid_at(full_at, start.saturating_add(least), now)));
+            return Err(if self.is_beyond(full_at, present) {
+                Denied::Never
+            } else {
+                let next = start.wrapping_add(least);
+                Denied::Until(self.time(next.wrapping_sub(self.depth)).max(now))
+            });
         }
         let mut next = start.wrapping_add(least);
         let mut tokens = ask.least;
@@ -113,7 +124,8 @@ impl Terms {
             (missing, next) = (missing.wrapping_add(price), next.wrapping_add(price));
             tokens += more;
         }
-        Ok((next, self.grant(tokens, next, self.depth.wrapping_sub(missing), now)))
+        let room = self.depth.wrapping_sub(missing);
+        Ok((next, self.grant(tokens, next, missing, room, now)))
     }
 
     /// Takes `n` tokens, whether they are there or not.
@@ -121,40 +133,46 @@ impl Terms {
         let present = self.present(now);
         let next = full_at.max(present).saturating_add(self.price(n)).min(self.end);
         let room = present.saturating_add(self.depth).saturating_sub(next);
-        (next, self.grant(n, next, room, now))
+        (next, self.grant(n, next, next.saturating_sub(present), room, now))
     }
 
     #[inline(always)]
-    pub(crate) fn grant(&self, tokens: u32, full_at: u64, room: u64, at: Timestamp) -> Grant {
+    pub(crate) fn grant(
+        &self,
+        tokens: u32,
+        full_at: u64,
+        lacking: u64,
+        room: u64,
+        at: Timestamp,
+    ) -> Grant {
         let stand = self.stand;
         Grant {
             at,
             tokens,
             limit: self.burst,
             room,
-            lacking: full_at.saturating_sub(self.present(at)),
+            lacking,
             pace: self.pace,
             place: full_at.wrapping_add(stand.returned),
             reign: stand.reign,
         }
     }
 
-    /// Returns when the last of the tokens is there that bring a bucket from `full_at` to `next`; not before `now`, and
-    /// never if it is blocked for ever, or if numbers do not reach as far as a bucket goes.
+    /// Returns whether a bucket is blocked for ever, or numbers do not reach as far as it goes.
     #[inline(always)]
-    fn paid_at(&self, full_at: u64, next: u64, now: Timestamp) -> Timestamp {
-        if full_at >= self.end || !self.reaches(now) {
-            return Timestamp::NEVER;
-        }
-        self.time(next.saturating_sub(self.depth)).max(now)
+    fn is_beyond(&self, full_at: u64, present: u64) -> bool {
+        full_at >= self.end || present > self.end.wrapping_sub(self.depth)
     }
 
     /// Returns when `n` tokens in all can have been taken at the earliest, `n` being as large as it likes.
     pub(crate) fn ready_at(&self, full_at: u64, n: u64, now: Timestamp) -> Timestamp {
         let price = self.pace.cost.saturating_mul(n);
         let present = self.present(now);
+        if self.is_beyond(full_at, present) {
+            return Timestamp::NEVER;
+        }
         let next = full_at.max(present).saturating_add(price);
-        self.paid_at(full_at, next, now)
+        self.time(next.saturating_sub(self.depth)).max(now)
     }
 
     /// Returns how much of `tokens` that come back at `now` is missing still, for a bucket that does not remember what else came

@@ -70,7 +70,7 @@ impl TokenBucket {
             if ledger.schedule.is_none() {
                 match self.gcra.take(&self.quota, Ask::exactly(n), now) {
                     Ok(grant) => return Ok(Promise { claim: None, ready_at: grant.at, grant }),
-                    Err(Denied::Until(time)) if time < Timestamp::NEVER => {}
+                    Err(Denied::Until(_)) => {}
                     Err(denied) => return Err(denied),
                 }
                 let full_at = self.gcra.put(Pace::END);
@@ -81,7 +81,7 @@ impl TokenBucket {
             let promise =
                 ledger.schedule.as_mut().and_then(|schedule| schedule.promise(&terms, id, n, now));
             self.release_if_done(ledger);
-            let (grant, ready_at) = promise.ok_or(Denied::Until(Timestamp::NEVER))?;
+            let (grant, ready_at) = promise.ok_or(Denied::Never)?;
             Ok(Promise { claim: Some(id), ready_at, grant })
         })
     }
@@ -155,8 +155,16 @@ impl TokenBucket {
         }
     }
 
+    /// Takes where others come in between, where numbers do not reach, and while tokens are promised.
     #[cold]
     #[inline(never)]
+    fn take_slowly(&self, ask: Ask, now: Timestamp) -> Result<Grant, Denied> {
+        match self.gcra.take(&self.quota, ask, now) {
+            Err(Denied::Never) => self.take_locked(ask, now).map_err(Denied::timed),
+            taken => taken,
+        }
+    }
+
     fn take_locked(&self, ask: Ask, now: Timestamp) -> Result<Grant, Denied> {
         self.ledger.with(|ledger| {
             self.catch_up(ledger, now);
@@ -214,9 +222,10 @@ impl Count for TokenBucket {
 
     #[inline(always)]
     fn take(&self, (): &(), ask: Ask, now: Timestamp) -> Result<Grant, Denied> {
-        match self.gcra.take(&self.quota, ask, now) {
-            Err(Denied::Until(Timestamp::NEVER)) => self.take_locked(ask, now),
-            taken => taken,
+        match self.gcra.take_once(&self.quota, ask, now) {
+            Some(Ok(grant)) => Ok(grant),
+            Some(Err(denied)) if denied != Denied::Never => Err(denied),
+            _ => self.take_slowly(ask, now),
         }
     }
 

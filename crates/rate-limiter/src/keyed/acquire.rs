@@ -12,7 +12,12 @@ use pin_project_lite::pin_project;
 use tidegate_core::{Timer, primitive::Arc};
 
 use super::{Bucket, KeyBucket, KeyRefused};
-use crate::{acquire::Waiting, algorithm::Ask, cell::Shared, grant::Grant};
+use crate::{
+    acquire::Waiting,
+    algorithm::Ask,
+    cell::{Of, Shared},
+    grant::Grant,
+};
 
 pin_project! {
     /// Future of [`KeyedLimiter::acquire`](crate::KeyedLimiter::acquire).
@@ -23,7 +28,7 @@ pin_project! {
     {
         // `None` if there is nothing to wait for.
         #[pin]
-        waiting: Option<Waiting<'a, KeyBucket, C, Arc<Bucket>>>,
+        waiting: Option<Waiting<Of<'a, KeyBucket, C, Arc<Bucket>>>>,
         refused: Option<KeyRefused>,
     }
 }
@@ -35,9 +40,10 @@ impl<'a, C: Timer> AcquireKey<'a, C> {
         n: u32,
     ) -> Self {
         match bucket {
-            Ok(bucket) => {
-                Self { waiting: Some(Waiting::new(shared, bucket, Ask::exactly(n))), refused: None }
-            }
+            Ok(bucket) => Self {
+                waiting: Some(Waiting::new(Of { shared, cell: bucket }, Ask::exactly(n))),
+                refused: None,
+            },
             Err(refused) => Self { waiting: None, refused: Some(refused) },
         }
     }

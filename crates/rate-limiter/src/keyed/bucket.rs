@@ -49,7 +49,7 @@ impl Count for KeyBucket {
 
     #[inline]
     fn take(&self, common: &Quota, ask: Ask, now: Timestamp) -> Result<Grant, Denied> {
-        self.gcra.take(self.quota(common), ask, now)
+        self.gcra.take(self.quota(common), ask, now).map_err(Denied::timed)
     }
 
     fn behind(&self, common: &Quota, ask: Ask, wanted: u64, now: Timestamp) -> Denied {

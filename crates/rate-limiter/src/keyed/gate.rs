@@ -43,7 +43,7 @@ impl<C> KeyGate<'_, C> {
     where
         C: Clock,
     {
-        self.penalize_until(self.shared.clock.now() + duration);
+        self.penalize_until(self.shared.clock.deadline_after(duration));
     }
 }
 

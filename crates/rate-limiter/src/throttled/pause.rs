@@ -182,7 +182,7 @@ fn spacing<A: Algorithm, C>(
 ) -> Duration {
     match limiter.cell.algorithm.behind(&limiter.shared.rule, ask, 1, now) {
         Denied::Until(ready_at) => ready_at.since(earliest),
-        Denied::Beyond(_) => Duration::ZERO,
+        Denied::Never | Denied::Beyond(_) => Duration::ZERO,
     }
 }
 
