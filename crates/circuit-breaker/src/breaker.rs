@@ -15,6 +15,19 @@ use crate::{
 /// `C` is the clock it reads, `O` hears of what it does, `J` says what counts as a failure. The [`State`] has a picture of how it goes from one to the
 /// next, [`Builder`] what can be set.
 ///
+/// # As a gate
+///
+/// What a [`Gate`] does while the breaker is open, and what its passes hold, is told by its type:
+///
+/// | handle | type | while open | passes |
+/// | --- | --- | --- | --- |
+/// | `&breaker` | `&Breaker` | waits | borrow the breaker |
+/// | `arc`, `&arc` | `Arc<Breaker>` | **waits** | own a share |
+/// | `breaker.fail_fast()` | [`&FailFast`](FailFast) | refuses | borrow the breaker |
+/// | `arc.fail_fast_owned()` | [`OwnedFailFast`] | refuses | own a share |
+///
+/// Code that must not wait asks for one of the latter two by name; no `Arc<Breaker>` becomes one without being told to.
+///
 /// # Fairness
 ///
 /// None among those who wait in [`enter`](Self::enter): whoever comes when a place is free takes it.

@@ -3,6 +3,7 @@
 use core::{
     fmt,
     future::Future,
+    mem::ManuallyDrop,
     ops::Deref,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -10,12 +11,15 @@ use core::{
 
 use pin_project_lite::pin_project;
 use tidegate_core::{
-    Clock, Gate, Outcome, SystemClock, Timer,
+    Clock, Gate, Outcome, Timer, Timestamp,
     gate::{Judged, RunAsync},
     primitive::Arc,
 };
 
-use crate::{Breaker, ByVerdict, Classifier, FailFast, Observer, OwnedFailFast, Refused};
+use crate::{
+    Breaker, ByVerdict, Classifier, FailFast, Observer, OwnedFailFast, Pass, Refused,
+    machine::Machine, word::Word,
+};
 
 impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     /// Runs `act` if the breaker lets it, and settles by what it returns, as the breaker's [`Classifier`] judges it: without
@@ -36,26 +40,28 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     /// let status = breaker.call(|| Judged::new(404, Outcome::Ignored)).unwrap().value;
     /// assert_eq!((status, breaker.stats().ignored), (404, 1));
     /// ```
+    #[inline]
     pub fn call<R>(&self, act: impl FnOnce() -> R) -> Result<R, Refused>
     where
         J: Classifier<R>,
     {
-        let judged = self.fail_fast().run_or_else(
-            || {
-                let Judged { value, outcome } = self.classify(act());
-                Judged::new(Ok(value), outcome)
-            },
-            |refused| Judged::new(Err(refused), Outcome::Ignored),
-        );
-        judged.value
+        let failing = Failing::new(self.try_enter()?);
+        let result = act();
+        let outcome = self.classifier.outcome(&result);
+        failing.settle(outcome);
+        Ok(result)
     }
 
     /// Runs `act` if the breaker lets it, else `fallback`. Otherwise as [`call`](Self::call).
+    #[inline]
     pub fn call_or_else<R>(&self, act: impl FnOnce() -> R, fallback: impl FnOnce(Refused) -> R) -> R
     where
         J: Classifier<R>,
     {
-        self.call(act).unwrap_or_else(fallback)
+        match self.call(act) {
+            Ok(result) => result,
+            Err(refused) => fallback(refused),
+        }
     }
 
     /// Runs `future` if the breaker lets it when first polled, and settles by its output as [`call`](Self::call) does. A panic
@@ -206,6 +212,40 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     }
 }
 
+/// A pass that is settled as a failure by a panic.
+struct Failing<'a, C: Clock, O: Observer> {
+    machine: &'a Machine<C, O>,
+    parts: (Word, Timestamp),
+}
+
+impl<'a, C: Clock, O: Observer> Failing<'a, C, O> {
+    #[inline]
+    fn new(pass: Pass<'a, C, O>) -> Self {
+        Self { machine: pass.machine(), parts: pass.into_parts() }
+    }
+
+    #[inline]
+    fn settle(self, outcome: Outcome) {
+        // Not dropped, which would settle it again.
+        let Self { machine, parts } = &*ManuallyDrop::new(self);
+        machine.settle(parts.0, parts.1, outcome);
+    }
+}
+
+impl<C: Clock, O: Observer> Drop for Failing<'_, C, O> {
+    // By value into what is hardly ever called, so that none of it has to be in memory otherwise.
+    #[inline]
+    fn drop(&mut self) {
+        fail(self.machine, self.parts.0, self.parts.1);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn fail<C: Clock, O: Observer>(machine: &Machine<C, O>, ticket: Word, started: Timestamp) {
+    machine.settle(ticket, started, Outcome::Failure);
+}
+
 pin_project! {
     /// A future whose output is judged by a breaker's classifier, within the guard of the pass.
     struct Judging<B, F> {
@@ -237,7 +277,7 @@ macro_rules! judged_future {
         pin_project! {
             $(#[$meta])*
             #[must_use = "futures do nothing unless awaited or waited for"]
-            pub struct $name<$($lifetime,)? F, C = SystemClock, O = (), J = ByVerdict>
+            pub struct $name<$($lifetime,)? F, C, O = (), J = ByVerdict>
             where
                 $(C: $lifetime, O: $lifetime, J: $lifetime,)?
                 C: $clock,

@@ -2,7 +2,7 @@
 
 use core::{fmt, time::Duration};
 
-use tidegate_core::{Clock, Outcome, SystemClock, Timestamp, gate, primitive::Arc};
+use tidegate_core::{Clock, Outcome, Timestamp, gate, primitive::Arc};
 
 use crate::{Breaker, ByVerdict, Observer, Refused, word::Word};
 
@@ -21,7 +21,7 @@ use crate::{Breaker, ByVerdict, Observer, Refused, word::Word};
 /// assert_eq!(breaker.stats().failures, 1);
 /// ```
 #[must_use = "dropping it unsettled says nothing about the call"]
-pub struct OwnedPass<C: Clock = SystemClock, O: Observer = (), J = ByVerdict> {
+pub struct OwnedPass<C: Clock, O: Observer = (), J = ByVerdict> {
     // `None` once it is settled.
     breaker: Option<Arc<Breaker<C, O, J>>>,
     ticket: Word,

@@ -36,6 +36,11 @@ impl<'a, C: Clock, O: Observer> Pass<'a, C, O> {
         Self { machine, ticket, started }
     }
 
+    #[inline]
+    pub(crate) const fn machine(&self) -> &'a Machine<C, O> {
+        self.machine
+    }
+
     /// Takes the pass apart without settling it.
     #[inline]
     pub(crate) fn into_parts(self) -> (Word, Timestamp) {

@@ -271,7 +271,7 @@ impl<C: Clock> fmt::Debug for ThrottlePass<'_, C> {
 /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
 /// ```
 #[must_use = "dropping it unsettled says nothing about the call"]
-pub struct OwnedThrottlePass<C: Clock = SystemClock> {
+pub struct OwnedThrottlePass<C: Clock> {
     // `None` once it is settled.
     throttle: Option<Arc<Throttle<C>>>,
 }

@@ -2,7 +2,17 @@
 
 use core::cell::Cell;
 
-pub(crate) use self::imp::contain_second;
+use tidegate_core::unwind::contain;
+
+pub(crate) use self::imp::is_unwinding;
+
+/// Runs `code`; a panic of it ends here if the thread is unwinding already, where it would abort the process. Its message has
+/// been printed by the panic hook.
+#[inline]
+pub(crate) fn contain_second(code: impl FnOnce()) {
+    // Not core's `in_drop`, which catches in any case: this is on the path of each recorded call.
+    if is_unwinding() { contain(code) } else { code() }
+}
 
 /// Calls `foreign`, then `rest`, also if `foreign` panics.
 pub(crate) fn in_any_case(foreign: impl FnOnce(), rest: impl FnOnce()) {
@@ -29,24 +39,19 @@ impl<F: FnOnce()> Drop for Rest<F> {
 
 #[cfg(feature = "std")]
 mod imp {
-    use std::thread::panicking;
-
-    use tidegate_core::unwind::contain;
-
-    /// Runs `code`; a panic of it ends here if the thread is unwinding already, where it would abort the process. Its
-    /// message has been printed by the panic hook.
+    /// Returns whether a panic would be the thread's second, and abort the process.
     #[inline]
-    pub(crate) fn contain_second(code: impl FnOnce()) {
-        // Not core's `in_drop`, which catches in any case: this is on the path of each recorded call.
-        if panicking() { contain(code) } else { code() }
+    pub(crate) fn is_unwinding() -> bool {
+        std::thread::panicking()
     }
 }
 
 #[cfg(not(feature = "std"))]
 mod imp {
-    /// Runs `code`. Without std nobody can catch a panic.
-    pub(crate) fn contain_second(code: impl FnOnce()) {
-        code();
+    /// Without std nobody can tell, nor catch a panic.
+    #[inline]
+    pub(crate) const fn is_unwinding() -> bool {
+        false
     }
 }
 

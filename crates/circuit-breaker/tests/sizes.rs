@@ -16,9 +16,9 @@ fn no_type_is_larger_than_the_table_says() {
     let table = [
         ("Pass", size_of::<Pass<'static, SystemClock>>(), 24),
         ("Option<Pass>", size_of::<Option<Pass<'static, SystemClock>>>(), 24),
-        ("OwnedPass", size_of::<OwnedPass>(), 24),
+        ("OwnedPass", size_of::<OwnedPass<SystemClock>>(), 24),
         ("ThrottlePass", size_of::<ThrottlePass<'static, SystemClock>>(), 8),
-        ("OwnedThrottlePass", size_of::<OwnedThrottlePass>(), 8),
+        ("OwnedThrottlePass", size_of::<OwnedThrottlePass<SystemClock>>(), 8),
         ("State", size_of::<State>(), 1),
         ("Refused", size_of::<Refused>(), 24),
         ("Result<Pass, Refused>", size_of::<Result<Pass<'static, SystemClock>, Refused>>(), 32),

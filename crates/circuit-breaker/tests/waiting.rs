@@ -186,3 +186,27 @@ fn a_thread_times_its_own_wait() {
     breaker.enter().wait().unwrap().success();
     assert_eq!(breaker.state(), State::Closed);
 }
+
+#[test]
+fn a_wait_that_has_ended_panics_when_it_is_polled_and_lets_nobody_in() {
+    let breaker = Arc::new(Breaker::builder().clock(ManualClock::new()).build().unwrap());
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut borrowed = pin!(breaker.as_ref().enter());
+    let mut owned = pin!(Gate::enter(breaker.clone()));
+    let mut fast = pin!(breaker.fail_fast().enter());
+    let mut fast_owned = pin!(breaker.clone().fail_fast_owned().enter());
+    let mut run = pin!(breaker.as_ref().run_async(async { Ok::<(), ()>(()) }));
+    let mut polls: [&mut dyn FnMut() -> bool; 5] = [
+        &mut || borrowed.as_mut().poll(&mut cx).is_ready(),
+        &mut || owned.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready(),
+        &mut || fast.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready(),
+        &mut || fast_owned.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready(),
+        &mut || run.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready(),
+    ];
+    for poll in &mut polls {
+        assert!(poll());
+        let calls = breaker.stats().calls();
+        assert!(catch_unwind(AssertUnwindSafe(poll)).is_err());
+        assert_eq!(breaker.stats().calls(), calls);
+    }
+}

@@ -1,13 +1,13 @@
 //! What an outcome changes.
 
-use core::time::Duration;
+use core::{mem::ManuallyDrop, time::Duration};
 
-use tidegate_core::{Clock, Outcome, Timestamp, primitive::atomic::Ordering};
+use tidegate_core::{Clock, Outcome, Timestamp, primitive::atomic::Ordering, unwind::contain};
 
 use super::{FAILURES, IGNORED, LATE, Machine, SLOW, SUCCESSES};
 use crate::{
     Observer, State, Transition,
-    unwinding::{contain_second, with_or},
+    unwinding::{contain_second, is_unwinding, with_or},
     window::Call,
     word::Word,
 };
@@ -21,34 +21,56 @@ impl<C: Clock, O: Observer> Machine<C, O> {
                 self.tally.add(SUCCESSES, 1);
             }
             Outcome::Ignored if ticket.admits_plainly() => self.tally.add(IGNORED, 1),
-            _ => self.settle_slowly(ticket, started, outcome, None),
+            _ => self.settle_slowly(ticket, started, outcome),
         }
     }
 
     /// Settles a failure after which the breaker opens for `open_for`, whatever the rule says.
     #[cold]
     pub(crate) fn fail_and_open(&self, ticket: Word, started: Timestamp, open_for: Duration) {
-        self.settle_slowly(ticket, started, Outcome::Failure, Some(open_for));
+        if is_unwinding() {
+            return self.settle_contained(ticket, started, Outcome::Failure, Some(open_for));
+        }
+        self.settle_any(ticket, started, Outcome::Failure, Some(open_for));
     }
 
     #[cold]
-    fn settle_slowly(
+    fn settle_slowly(&self, ticket: Word, started: Timestamp, outcome: Outcome) {
+        if is_unwinding() {
+            return self.settle_contained(ticket, started, outcome, None);
+        }
+        self.settle_any(ticket, started, outcome, None);
+    }
+
+    /// Settles a call that panics, while it unwinds.
+    #[cold]
+    #[inline(never)]
+    fn settle_contained(
         &self,
         ticket: Word,
         started: Timestamp,
         outcome: Outcome,
         open_for: Option<Duration>,
     ) {
-        // A call that panics is settled while it unwinds.
-        contain_second(|| {
-            if ticket.admits_all() {
-                self.settle_call(ticket, started, outcome, open_for);
-            } else {
-                self.settle_probe(ticket, started, outcome, open_for);
-            }
-        });
+        contain(|| self.settle_any(ticket, started, outcome, open_for));
     }
 
+    #[inline(always)]
+    fn settle_any(
+        &self,
+        ticket: Word,
+        started: Timestamp,
+        outcome: Outcome,
+        open_for: Option<Duration>,
+    ) {
+        if ticket.admits_all() {
+            self.settle_call(ticket, started, outcome, open_for);
+        } else {
+            self.settle_probe(ticket, started, outcome, open_for);
+        }
+    }
+
+    #[inline(always)]
     fn settle_call(
         &self,
         ticket: Word,
@@ -67,43 +89,10 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         let Some(streak) = self.count_streak(ticket, failed) else {
             return self.tally.add(LATE, 1);
         };
-        let settle =
-            |now| self.settle_counted(ticket.with_streak(streak), started, now, failed, open_for);
-        if ticket.is_timed() {
-            with_or(|| self.clock.fresh_now(), started, settle);
-        } else if self.figures_need_time() {
-            with_or(|| self.clock.now(), started, settle);
-        } else {
-            settle(Timestamp::ORIGIN);
-        }
-    }
-
-    /// Settles a call that the word has counted, with the streak it made.
-    fn settle_counted(
-        &self,
-        counted: Word,
-        started: Timestamp,
-        now: Timestamp,
-        failed: bool,
-        open_for: Option<Duration>,
-    ) {
-        let call = Call { failed, slow: self.was_slow(counted, started, now) };
-        self.count(call);
-        if counted.state() == State::ForcedClosed {
-            return;
-        }
-        if let Some(window) = &self.window {
-            window.record(counted.generation(), call, now);
-        }
-        if open_for.is_some() {
-            return self.trip(counted, now, open_for);
-        }
-        if failed || call.slow || self.settings.predicate.is_some() {
-            let figures = self.figures(counted, now);
-            if self.is_met(&figures) {
-                self.trip(counted, now, None);
-            }
-        }
+        let word = ticket.with_streak(streak);
+        let counted = Counted { machine: self, word, started, failed, open_for };
+        let now = if ticket.is_timed() { self.clock.fresh_now() } else { self.time_of_figures() };
+        counted.settle(now);
     }
 
     /// Counts an outcome in the word and returns the streak of failures; `None` if the ticket's generation is over.
@@ -188,6 +177,20 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn settle_without_clock(
+        &self,
+        word: Word,
+        started: Timestamp,
+        failed: bool,
+        open_for: Option<Duration>,
+    ) {
+        let counted = Counted { machine: self, word, started, failed, open_for };
+        contain_second(|| counted.settle(started));
+    }
+
+    #[inline(always)]
     fn was_slow(&self, ticket: Word, started: Timestamp, now: Timestamp) -> bool {
         let threshold = self.settings.rule.threshold();
         ticket.is_timed()
@@ -195,6 +198,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             && threshold.is_some_and(|threshold| now.since(started) > threshold)
     }
 
+    #[inline(always)]
     fn count(&self, call: Call) {
         self.tally.add(if call.failed { FAILURES } else { SUCCESSES }, 1);
         if call.slow {
@@ -217,4 +221,53 @@ enum Settled {
     Late,
     FreedPlace,
     Moved(Transition),
+}
+
+/// A call that the word has counted, with the streak it made, and that is not settled yet. If the clock panics, it is settled
+/// as at its start.
+struct Counted<'a, C: Clock, O: Observer> {
+    machine: &'a Machine<C, O>,
+    word: Word,
+    started: Timestamp,
+    failed: bool,
+    open_for: Option<Duration>,
+}
+
+impl<C: Clock, O: Observer> Counted<'_, C, O> {
+    #[inline(always)]
+    fn settle(self, now: Timestamp) {
+        // Not dropped, which would settle it again.
+        ManuallyDrop::new(self).settle_at(now);
+    }
+
+    #[inline(always)]
+    fn settle_at(&self, now: Timestamp) {
+        let Self { machine, word, started, failed, open_for } = *self;
+        let call = Call { failed, slow: machine.was_slow(word, started, now) };
+        machine.count(call);
+        if word.state() == State::ForcedClosed {
+            return;
+        }
+        if let Some(window) = &machine.window {
+            window.record(word.generation(), call, now);
+        }
+        if open_for.is_some() {
+            return machine.trip(word, now, open_for);
+        }
+        if failed || call.slow || machine.settings.predicate.is_some() {
+            let figures = machine.figures(word, now);
+            if machine.is_met(&figures) {
+                machine.trip(word, now, None);
+            }
+        }
+    }
+}
+
+impl<C: Clock, O: Observer> Drop for Counted<'_, C, O> {
+    // By value into what is hardly ever called, so that none of it has to be in memory otherwise.
+    #[inline(always)]
+    fn drop(&mut self) {
+        let Self { machine, word, started, failed, open_for } = *self;
+        machine.settle_without_clock(word, started, failed, open_for);
+    }
 }
