@@ -166,7 +166,8 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     {
         self.check(key, n)?;
         let take = |slot: &mut Slot| slot.take(&self.shared.rule.terms(), n, now);
-        let found = match self.with_slot(key, now, take) {
+        let found = if n > 0 { self.with_slot(key, now, take) } else { self.found(key, now) };
+        let found = match found {
             Ok(found) => found,
             Err(full) => self.beyond(key, n, full)?,
         };
@@ -249,6 +250,16 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     {
         let occupancy = |slot: &mut Slot| self.occupancy(slot, now);
         self.buckets.with_until(key, now.as_nanos(), || self.new_slot(key, now), occupancy, f)
+    }
+
+    /// Returns the bucket of a key, made if there is none, for a request that takes nothing: it leaves no trace of a mistaken
+    /// time.
+    #[cold]
+    fn found<Q>(&self, key: &Q, now: Timestamp) -> Result<Slot, TooManyKeys>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    {
+        self.with_slot(key, now, |slot| slot.clone())
     }
 
     #[cold]

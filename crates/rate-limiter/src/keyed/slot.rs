@@ -55,10 +55,8 @@ impl Slot {
         match self {
             Self::Plain(full_at) => {
                 let found = *full_at;
-                match terms.take(found, Ask::exactly(n), now) {
-                    // Who takes nothing leaves it alone, or else a mistaken time would stay.
-                    Ok((next, _)) if n > 0 => *full_at = next,
-                    _ => {}
+                if let Ok((next, _)) = terms.take(found, Ask::exactly(n), now) {
+                    *full_at = next;
                 }
                 Self::Plain(found)
             }
