@@ -4,6 +4,7 @@ mod acquire;
 mod bucket;
 mod gate;
 mod overflow;
+mod owned;
 mod refused;
 mod slot;
 
@@ -22,7 +23,12 @@ use tidegate_core::{
 
 use self::slot::Slot;
 pub use self::{
-    acquire::AcquireKey, bucket::KeyBucket, gate::KeyGate, overflow::Overflow, refused::KeyRefused,
+    acquire::AcquireKey,
+    bucket::KeyBucket,
+    gate::KeyGate,
+    overflow::Overflow,
+    owned::{EnterKeyOwned, OwnedKeyAdmission, OwnedKeyGate},
+    refused::KeyRefused,
 };
 use crate::{
     balance::Balance,

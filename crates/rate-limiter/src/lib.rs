@@ -53,7 +53,10 @@ pub use self::{
     gate::{Admission, Enter},
     grant::{Grant, Refused},
     inherit::Inherit,
-    keyed::{AcquireKey, KeyBucket, KeyGate, KeyRefused, KeyedLimiter, Overflow},
+    keyed::{
+        AcquireKey, EnterKeyOwned, KeyBucket, KeyGate, KeyRefused, KeyedLimiter, Overflow,
+        OwnedKeyAdmission, OwnedKeyGate,
+    },
     limiter::{Limiter, Limits, RateLimiter, SlidingLog, SlidingWindow},
     limits::AllOf,
     owned::{EnterOwned, OwnedAdmission},

@@ -17,7 +17,7 @@ fn no_type_is_larger_than_it_need_be() {
         ("KeyRefused", size_of::<KeyRefused>(), 16),
         ("KeyedLimiter<u64>", size_of::<KeyedLimiter<u64>>(), 344),
         ("KeyGate", size_of::<KeyGate<'_, SystemClock>>(), 16),
-        ("AcquireKey", size_of::<AcquireKey<'_, SystemClock>>(), 144),
+        ("AcquireKey", size_of::<AcquireKey<'_, SystemClock>>(), 152),
         ("Overflow", size_of::<Overflow>(), 1),
         ("Throttled<()>", size_of::<Throttled<'_, (), TokenBucket, SystemClock>>(), 24),
     ];

@@ -14,7 +14,8 @@ use std::{
 
 use futures_core::Stream;
 use tidegate_rate_limiter::{
-    Inherit, ManualClock, Quota, RateLimiter, SlidingWindow, Throttled, TokenBucket, Wait,
+    Inherit, ManualClock, Quota, RateLimiter, SlidingWindow, Throttled, Timestamp, TokenBucket,
+    Wait,
 };
 
 /// Hands out what it has, when it is ready.
@@ -373,6 +374,24 @@ fn a_reader_is_woken_when_the_quota_is_raised_or_tokens_come_back() {
     assert!(read().is_pending());
     limiter.refund(2);
     assert_eq!((woken(), read()), (2, Poll::Ready(2)));
+}
+
+#[test]
+fn a_limiter_that_is_stopped_neither_fails_a_reader_nor_ends_a_stream() {
+    let (limiter, clock) = limiter();
+    limiter.penalize_until(Timestamp::NEVER);
+    let wakes = Arc::new(Wakes(AtomicUsize::new(0)));
+    let (mut reader, mut stream) = (
+        pin!(Throttled::new(Endless, &limiter)),
+        pin!(Throttled::new(Source { bytes: 7, is_ready: true }, &limiter)),
+    );
+    let waker = wakes.clone().into();
+    for _ in 0..3 {
+        assert!(FORMS[0](reader.as_mut(), &waker, 3).is_pending());
+        assert!(stream.as_mut().poll_next(&mut Context::from_waker(&waker)).is_pending());
+        clock.advance(Duration::from_secs(1_000_000));
+    }
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 0, "nor wakes them in vain");
 }
 
 #[test]

@@ -123,6 +123,11 @@ impl<'l, C: Timer> Pause<'l, C> {
                         earliest = ready_at;
                         None
                     }
+                    // Stopped; but the quota may change.
+                    Err(Denied::Never) => {
+                        earliest = Timestamp::NEVER;
+                        None
+                    }
                     taken => Some(taken),
                 }
             };
