@@ -290,8 +290,8 @@ where
                     Left::Dismissed => Err(self.supply().dismissal()),
                 }))
             }
-            Collected::Waits if !supply.nudges() => Some(Poll::Pending),
-            Collected::Waits | Collected::NeedsWaker | Collected::Nudged => None,
+            Collected::Waits => Some(Poll::Pending),
+            Collected::NeedsWaker | Collected::Nudged => None,
         }
     }
 
@@ -390,7 +390,12 @@ where
             Stage::InLine(ticket) => ticket,
             Stage::Done => panic!("polled after it was ready"),
         };
-        match this.collect(ticket, cx.waker()) {
+        // Where it asks again in any case, one visit is enough.
+        let collected = match this.supply().nudges() {
+            true => None,
+            false => this.collect(ticket, cx.waker()),
+        };
+        match collected {
             Some(answer) => answer,
             None => this.collect_again(ticket, cx.waker()),
         }
