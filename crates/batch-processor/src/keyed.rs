@@ -4,7 +4,12 @@ use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
 use tidegate_core::SystemClock;
 
-use crate::{batcher::Batcher, builder::Builder, gatherer::Keys};
+use crate::{
+    batcher::Batcher,
+    builder::Builder,
+    gatherer::Keys,
+    unwind::{attempt, shielded},
+};
 
 /// A [`Batcher`] of items with keys, each of which has a batch, a timer and an order of its own: see
 /// [`Builder::keyed`].
@@ -72,16 +77,21 @@ impl<K: Ord + Clone + Send, T> Keys<(K, T)> for Places<K> {
     }
 
     fn insert(&mut self, (key, _): &(K, T), place: usize) {
-        if self.keys.len() <= place {
-            self.keys.resize(place + 1, None);
-        }
-        self.keys[place] = Some(key.clone());
+        // Cloned and compared before anything is changed: both may panic.
+        let kept = key.clone();
         self.of.insert(key.clone(), place);
+        if self.keys.len() <= place {
+            self.keys.resize_with(place + 1, || None);
+        }
+        self.keys[place] = Some(kept);
     }
 
-    fn forget(&mut self, place: usize) {
-        if let Some(key) = self.keys[place].take() {
-            self.of.remove(&key);
-        }
+    fn forget(&mut self, place: usize) -> bool {
+        let Some(key) = &self.keys[place] else { return true };
+        let Some(removed) = attempt(|| self.of.remove_entry(key)) else { return false };
+        let key = self.keys[place].take();
+        shielded(|| drop(removed));
+        shielded(|| drop(key));
+        true
     }
 }

@@ -3,9 +3,14 @@
 mod by_hand;
 
 use std::{
+    cmp::Ordering,
     future::Future,
-    panic::{panic_any, resume_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind},
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     task::{Context, Poll},
     thread,
 };
@@ -112,4 +117,58 @@ fn items_that_panic_when_they_are_dropped_keep_the_driver_and_the_pushers() {
     }
     assert_eq!(batcher.stats().dropped, 2);
     drop(driver);
+}
+
+/// A key whose comparisons panic while there are some left to.
+#[derive(Clone)]
+struct Key(u32, Arc<AtomicUsize>);
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if self.1.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
+            resume_unwind(Box::new("quiet"));
+        }
+        self.0.cmp(&other.0)
+    }
+}
+
+#[test]
+fn keys_that_panic_when_they_are_compared_keep_the_driver_and_their_order() {
+    for panics in [1, 2] {
+        let fuse = Arc::new(AtomicUsize::new(0));
+        let item = |key, n| (Key(key, fuse.clone()), n);
+        let handler = |items: Vec<(Key, u32)>| {
+            assert!(items.iter().all(|item| item.0.0 == items[0].0.0), "of one key");
+            Ok::<_, ()>(items.into_iter().map(|(_, n)| n).collect())
+        };
+        let (batcher, driver) = Batcher::builder().max_items(1).keyed().build(handler).unwrap();
+        let mut driver = by_hand::Task::new(driver);
+        let replies = [1, 2, 3].map(|key| batcher.try_submit(item(key, key)).ok().unwrap());
+        fuse.store(panics, SeqCst);
+        assert!(driver.run().is_pending());
+        assert_eq!(replies.map(|reply| reply.wait().unwrap()), [1, 2, 3]);
+        // A producer's own look.
+        fuse.store(panics, SeqCst);
+        let _own = [4, 5]
+            .map(|key| catch_unwind(AssertUnwindSafe(|| batcher.try_push(item(key, key)).is_ok())));
+        fuse.store(0, SeqCst);
+        let again = [4, 3, 2, 1].map(|key| batcher.try_submit(item(key, 10 * key)).ok().unwrap());
+        assert!(driver.run().is_pending());
+        assert_eq!(again.map(|reply| reply.wait().unwrap()), [40, 30, 20, 10]);
+        assert_eq!(batcher.stats().waiting, 0);
+    }
 }

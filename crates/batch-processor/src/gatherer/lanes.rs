@@ -47,15 +47,16 @@ pub(crate) trait Keys<T>: Send {
     /// Gives the item's key, which has none, this place.
     fn insert(&mut self, item: &T, place: usize);
 
-    /// Forgets the key that has this place.
-    fn forget(&mut self, place: usize);
+    /// Forgets the key that has this place; returns false if it could not, because a comparison panicked.
+    fn forget(&mut self, place: usize) -> bool;
 }
 
 /// Gathers `T`s by key.
 pub(crate) struct Lanes<T, D> {
     limits: Limits,
     keys: Box<dyn Keys<T>>,
-    // INVARIANT: those in `free` are empty and have no key; the others are not empty, and have one.
+    // INVARIANT: those in `free` are empty and have no key; the others have one, and are not empty, unless it could not be
+    // forgotten.
     lanes: Rows<Lane<T, D>>,
     free: Vec<usize>,
     // INVARIANT: the lanes that can start, in the order of their turns.
@@ -206,8 +207,14 @@ impl<T, D: Default> Lanes<T, D> {
             return Err(Refused { item, why, action: self.action(could_start) });
         }
         let place = known.unwrap_or_else(|| {
-            let place = self.free.pop().unwrap_or_else(|| self.add_lane());
+            let place = self.free.last().copied().unwrap_or_else(|| {
+                let place = self.add_lane();
+                self.free.push(place);
+                place
+            });
             self.keys.insert(&item, place);
+            // Not before: the key is foreign.
+            self.free.pop();
             place
         });
         let index = match self.lanes[place].gatherer.push(now, item, weight) {
@@ -498,8 +505,7 @@ impl<T, D: Default> Lanes<T, D> {
             self.oldest.extend(next.map(|first| (first, place)));
             self.oldest.remove(&(oldest.unwrap_or_default(), place));
         }
-        if next.is_none() {
-            self.keys.forget(place);
+        if next.is_none() && self.keys.forget(place) {
             self.free.push(place);
         }
     }

@@ -45,10 +45,11 @@ impl Keys<Item> for Known {
         assert_eq!(self.0.insert(item.0, place), None);
     }
 
-    fn forget(&mut self, place: usize) {
+    fn forget(&mut self, place: usize) -> bool {
         let before = self.0.len();
         self.0.retain(|_, known| *known != place);
         assert_eq!(self.0.len() + 1, before);
+        true
     }
 }
 
@@ -340,7 +341,9 @@ impl Keys<(usize, usize)> for Direct {
 
     fn insert(&mut self, _item: &(usize, usize), _place: usize) {}
 
-    fn forget(&mut self, _place: usize) {}
+    fn forget(&mut self, _place: usize) -> bool {
+        true
+    }
 }
 
 /// How many lanes are looked at where `keys` wait, each with one item, and there is no room: by refusals, by drops of the
