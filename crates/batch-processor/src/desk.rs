@@ -123,7 +123,14 @@ impl<T, R, E, C: Timer> Desk<T, R, E, C> {
         });
         let (Some(mut effort), Some(recovery)) = (job.effort.take(), &mut self.recovery) else {
             let (sent, failed) = (job.sent, result.is_err());
-            return self.settle(job, failed, now, move || Outcome::of(sent, result));
+            return self.settle(job, failed, now, move |is_wanted| {
+                if is_wanted {
+                    return Some(Outcome::of(sent, result));
+                }
+                // What nobody has asked for is dropped one by one.
+                drop_each(result.into_iter().flatten());
+                None
+            });
         };
         let is_passing = match &result {
             Err(BatchError::Handler(error)) => catch(|| handler.is_passing(error)),
@@ -134,7 +141,7 @@ impl<T, R, E, C: Timer> Desk<T, R, E, C> {
         match effort.on_result(result, may_retry, recovery) {
             Next::Over => {
                 let outcome = effort.into_outcome();
-                self.settle(job, outcome.has_failures(), now, move || outcome);
+                self.settle(job, outcome.has_failures(), now, move |_| Some(outcome));
             }
             next => self.pause(job, effort, next, now),
         }
@@ -168,15 +175,16 @@ impl<T, R, E, C: Timer> Desk<T, R, E, C> {
         job: Job<T, R, E>,
         failed: bool,
         now: Timestamp,
-        outcome: impl FnOnce() -> Outcome<R, E>,
+        outcome: impl FnOnce(bool) -> Option<Outcome<R, E>>,
     ) {
         let Job { id, dropped, answers, .. } = job;
         // Counted before anybody is told, so whoever has its result finds it in the statistics.
         self.shared.gatherer.with(|gatherer| gatherer.on_done(id, now, failed));
-        shielded(|| match answers {
-            Some(answers) => answers.settle(outcome().behind(dropped)),
-            // What nobody has asked for is dropped one by one.
-            None => drop(outcome()),
+        shielded(|| {
+            let outcome = outcome(answers.is_some());
+            if let (Some(answers), Some(outcome)) = (answers, outcome) {
+                answers.settle(outcome.behind(dropped));
+            }
         });
         // The driver looks at the gatherer next, whatever there is to do.
         let _ = self.shared.gatherer.with(|gatherer| gatherer.on_told(id));

@@ -35,8 +35,18 @@ pub fn attempt<T>(foreign: impl FnOnce() -> T) -> Option<T> {
 }
 
 /// Drops foreign values, each on its own: the panic of one keeps no other from being dropped, and two abort nothing.
+///
+/// # Examples
+///
+/// ```
+/// tidegate_core::panic::drop_each(vec![String::from("one"), String::from("two")]);
+/// ```
 pub fn drop_each<T>(values: impl IntoIterator<Item = T>) {
-    values.into_iter().for_each(|value| contain(|| drop(value)));
+    let mut values = values.into_iter();
+    // One run through all, or one more after each panic: catching is not free.
+    while let Err(payload) = catch(|| values.by_ref().for_each(drop)) {
+        bury(payload);
+    }
 }
 
 /// Returns what a payload says, if it says it in words.

@@ -2,7 +2,7 @@
 
 use core::mem;
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use tidegate_core::Timestamp;
 
@@ -12,7 +12,7 @@ use crate::stats::Trigger;
 #[derive(Debug)]
 pub(crate) struct Batch<T, D> {
     // INVARIANT: older than `items`. Empty unless an item was dropped: then those that are left of the items that were there.
-    front: VecDeque<T>,
+    front: Option<Box<VecDeque<T>>>,
     items: Vec<T>,
     /// The index of the first of `items`: an item's index is counted from the first that ever was in the batch.
     base: usize,
@@ -54,7 +54,7 @@ pub(crate) struct Abandoned<D> {
 impl<T, D> Batch<T, D> {
     /// Returns how many items are in it.
     pub(crate) fn len(&self) -> usize {
-        self.front.len() + self.items.len()
+        self.front.as_ref().map_or(0, |front| front.len()) + self.items.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -64,10 +64,8 @@ impl<T, D> Batch<T, D> {
     /// Takes the items out, which costs a move of each if some were dropped before them: not for under the lock.
     pub(crate) fn take_items(&mut self) -> Vec<T> {
         let mut items = mem::take(&mut self.items);
-        if self.front.is_empty() {
-            return items;
-        }
-        let mut all = Vec::from(mem::take(&mut self.front));
+        let Some(front) = self.front.take() else { return items };
+        let mut all = Vec::from(*front);
         all.append(&mut items);
         all
     }
@@ -102,11 +100,12 @@ impl<T, D> Batch<T, D> {
         D: Clone,
     {
         // Neither of the two moves an item.
-        if self.front.is_empty() {
+        let front = self.front.get_or_insert_default();
+        if front.is_empty() {
             self.base += self.items.len();
-            self.front = VecDeque::from(mem::take(&mut self.items));
+            **front = VecDeque::from(mem::take(&mut self.items));
         }
-        let item = self.front.pop_front().expect("the batch is not empty");
+        let item = front.pop_front().expect("the batch is not empty");
         let weight = self.weights.pop_front().unwrap_or(0);
         self.weight -= weight;
         self.dropped += 1;
@@ -117,7 +116,7 @@ impl<T, D> Batch<T, D> {
 impl<T, D: Default> Batch<T, D> {
     pub(super) fn new() -> Self {
         Self {
-            front: VecDeque::new(),
+            front: None,
             items: Vec::new(),
             base: 0,
             carried: D::default(),
@@ -151,7 +150,7 @@ mod tests {
             assert_eq!(batch.shed().0.item, item);
             assert_eq!(batch.add(8 + item, 0), 8 + item);
         }
-        assert!(core::ptr::eq(place.wrapping_add(3), &raw const batch.front[0]));
+        assert!(core::ptr::eq(place.wrapping_add(3), &raw const batch.front.as_ref().unwrap()[0]));
         assert_eq!((batch.len(), batch.dropped), (8, 4));
         assert!(batch.take_items().into_iter().eq(4..12));
     }
