@@ -11,10 +11,11 @@ use std::{
 use tidegate::{
     Breaker, Gate, KeyedBreaker, KeyedLimiter, Pass, Pipeline, Quota, RateLimiter, Semaphore, Wait,
     circuit_breaker::Throttle,
-    rate_limiter::{SlidingLog, SlidingWindow},
+    rate_limiter::{Limits, SlidingLog, SlidingWindow},
     semaphore::adaptive::{AdaptiveSemaphore, Aimd},
 };
 
+const MINUTE: Duration = Duration::from_secs(60);
 const MANY: NonZeroUsize = NonZeroUsize::new(1000).unwrap();
 
 /// One gate of each kind. None of them refuses or waits here.
@@ -32,15 +33,14 @@ struct Gates {
 
 impl Gates {
     fn new() -> Self {
-        let minute = Duration::from_secs(60);
         Self {
             semaphore: Semaphore::new(1000),
             adaptive: AdaptiveSemaphore::builder(Aimd::new()).initial(20).build().unwrap(),
             limiter: RateLimiter::new(Quota::expect(Quota::per_second(1000))),
-            log: SlidingLog::new(1000, minute).unwrap(),
-            window: SlidingWindow::new(1000, minute).unwrap(),
+            log: SlidingLog::new(1000, MINUTE).unwrap(),
+            window: SlidingWindow::new(1000, MINUTE).unwrap(),
             breaker: Breaker::new(),
-            throttle: Throttle::new(2.0, minute).unwrap(),
+            throttle: Throttle::new(2.0, MINUTE).unwrap(),
             clients: KeyedLimiter::new(Quota::expect(Quota::per_second(1000)), MANY),
             servers: KeyedBreaker::new(MANY, Breaker::builder()).unwrap(),
         }
@@ -106,6 +106,27 @@ fn every_gate_that_is_borrowed_can_be_spawned() {
 }
 
 #[test]
+fn every_gate_that_is_owned_can_be_spawned() {
+    goes(Arc::new(Semaphore::new(1000)));
+    goes(Arc::new(Semaphore::new(1000)).gate_owned(3));
+    goes(Arc::new(AdaptiveSemaphore::builder(Aimd::new()).initial(20).build().unwrap()));
+    goes(Arc::new(RateLimiter::new(Quota::expect(Quota::per_second(1000)))));
+    goes(Arc::new(SlidingLog::new(1000, MINUTE).unwrap()));
+    goes(Arc::new(SlidingWindow::new(1000, MINUTE).unwrap()));
+    goes(Arc::new(Limits::of([Quota::expect(Quota::per_second(1000)); 2])));
+    goes(Arc::new(Breaker::new()));
+    goes(Arc::new(Breaker::new()).fail_fast_owned());
+    goes(Arc::new(Throttle::new(2.0, MINUTE).unwrap()));
+    let servers = KeyedBreaker::<u32>::new(MANY, Breaker::builder()).unwrap();
+    goes(servers.gate(&7).unwrap());
+    goes(servers.fail_fast(&7).unwrap());
+    // Each with its neighbour's kind of handle, and nested both ways.
+    let (semaphore, breaker) = (Arc::new(Semaphore::new(1000)), Arc::new(Breaker::new()));
+    goes((breaker.clone().fail_fast_owned(), (&GATES.limiter, semaphore.clone())));
+    goes(((breaker.clone(), &GATES.window), (semaphore.gate_owned(2), &GATES.throttle)));
+}
+
+#[test]
 fn rows_can_be_spawned_where_they_borrow_from_their_own_task() {
     let gates = Arc::new(Gates::new());
     everywhere(|| {
@@ -141,4 +162,18 @@ fn pipelines_with_gates_can_be_spawned() {
             assert_eq!(run.await.unwrap(), Vec::from_iter(0..10));
         }
     });
+}
+
+/// As the flow of a service does: with gates that it owns.
+#[test]
+fn pipelines_that_own_their_gates_can_be_spawned() {
+    let (semaphore, breaker) = (Arc::new(Semaphore::new(2)), Arc::new(Breaker::new()));
+    everywhere(|| {
+        let row = (breaker.clone().fail_fast_owned(), semaphore.clone());
+        let run = Pipeline::from_iter(0..10)
+            .gated("call", MANY, row, |n| async move { Ok::<_, String>(n) })
+            .collect();
+        async move { assert_eq!(run.await.unwrap(), Vec::from_iter(0..10)) }
+    });
+    assert_eq!((semaphore.available_permits(), breaker.stats().successes), (2, 30));
 }
