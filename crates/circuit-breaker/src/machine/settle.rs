@@ -122,10 +122,6 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         open_for: Option<Duration>,
     ) {
         let settle = |now| self.settle_probe_at(ticket, started, now, outcome, open_for);
-        if outcome == Outcome::Ignored {
-            // It only gives its place back, for which no time is needed.
-            return settle(started);
-        }
         // ORDERING: Relaxed: at least as new as what the ticket's word made visible.
         let over = Timestamp::from_nanos(self.open_until.load(Ordering::Relaxed));
         // Foreign code, so before the lock.
