@@ -125,10 +125,12 @@ fn every_pass_is_counted_once_and_nothing_gets_stuck() {
             .unwrap();
         let is_over = CancelToken::new();
         let counts = thread::scope(|s| {
-            let watcher = s.spawn(|| {
-                let mut changes = breaker.state_changes();
+            // From before the first change on.
+            let mut changes = breaker.state_changes();
+            let is_over = &is_over;
+            let watcher = s.spawn(move || {
                 let mut seen = State::Closed;
-                while let Ok(change) = changes.next().or_cancelled(&is_over).wait() {
+                while let Ok(change) = changes.next().or_cancelled(is_over).wait() {
                     assert_ne!(mem::replace(&mut seen, change.state), change.state);
                 }
             });
