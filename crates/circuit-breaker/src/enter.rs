@@ -112,6 +112,10 @@ impl<C: Timer, O, J> fmt::Debug for EnterOwned<C, O, J> {
     }
 }
 
+/// So many sleeps may end in one poll before other tasks run: a clock that lags behind its timer would keep it for as long as it
+/// lags.
+const SLEEPS: u32 = 4;
+
 pin_project! {
     /// How far a caller is on its way into a breaker.
     struct Approach<C>
@@ -138,6 +142,7 @@ impl<C: Timer> Approach<C> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Pass<'m, C, O>, Refused>> {
         let mut this = self.project();
+        let mut sleeps = 0;
         loop {
             let mut until = *this.until;
             let entered =
@@ -170,6 +175,11 @@ impl<C: Timer> Approach<C> {
             }
             // The time has come, so look again without being told.
             this.sleep.set(None);
+            sleeps += 1;
+            if sleeps == SLEEPS {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         }
     }
 }

@@ -1,11 +1,22 @@
 //! Clocks that lag, that began long ago, and that come to their end.
 
-use core::time::Duration;
-use std::sync::Arc;
+use core::{
+    future::{Future, Ready, ready},
+    pin::pin,
+    task::{Context, Waker},
+    time::Duration,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Wake,
+};
 
 use tidegate_circuit_breaker::{
     Breaker, Builder, CachedClock, Clock, ManualClock, OpenFor, RefusedReason, State, Throttle,
-    Timestamp, TripRule, Wait, Window, gate::Pass,
+    Timer, Timestamp, TripRule, Wait, Window, gate::Pass,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -141,4 +152,45 @@ fn an_open_time_without_an_end_and_the_end_of_time_stop_nobody_from_being_told()
     // Its end has come with that of time.
     breaker.try_enter().unwrap().success();
     assert_eq!(breaker.state(), State::Closed);
+}
+
+/// Stands still, and its timer does not: each sleep is over at once.
+struct Behind;
+
+impl Clock for Behind {
+    fn now(&self) -> Timestamp {
+        Timestamp::ORIGIN
+    }
+}
+
+impl Timer for Behind {
+    type Sleep = Ready<()>;
+
+    fn sleep_until(&self, _time: Timestamp) -> Ready<()> {
+        ready(())
+    }
+}
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_clock_behind_its_timer_keeps_no_caller_in_its_poll() {
+    let breaker =
+        Breaker::builder().trip_on(TripRule::consecutive(1)).clock(Behind).build().unwrap();
+    breaker.try_enter().unwrap().failure();
+    let woken = Arc::new(Count::default());
+    let waker = Waker::from(woken.clone());
+    let mut entering = pin!(breaker.enter());
+    for polls in 1..4 {
+        assert!(entering.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        // It asks for its next turn.
+        assert_eq!(woken.0.load(Ordering::Relaxed), polls);
+    }
 }

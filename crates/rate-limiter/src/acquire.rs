@@ -107,9 +107,11 @@ impl<R: Reach<Clock: Timer>> Waiting<R> {
             this.stage.set(Stage::Done);
             return Poll::Ready(this.reach.shared().answer(ask, Err(denied), now));
         }
+        // How long it waits is counted from here, whatever passed since a cached clock was read.
+        let since = this.reach.shared().clock.fresh_now();
         let waits = Waits::new(this.reach.clone(), ask);
         let turn = Turn::new(Door(this.reach.clone()), ());
-        this.stage.set(Stage::InLine { turn, waits, since: now });
+        this.stage.set(Stage::InLine { turn, waits, since });
         self.poll_slow(cx)
     }
 
@@ -119,6 +121,7 @@ impl<R: Reach<Clock: Timer>> Waiting<R> {
         let mut this = self.project();
         let (reach, ask, latest) = (&*this.reach, *this.ask, *this.latest);
         let shared = reach.shared();
+        let mut sleeps = 0;
         loop {
             match this.stage.as_mut().project() {
                 StageNow::InLine { turn, .. } => {
@@ -178,6 +181,11 @@ impl<R: Reach<Clock: Timer>> Waiting<R> {
                     sleep.set(None);
                     // No notification announces the time: look again as if newly come.
                     *waiter = Waiter::new();
+                    sleeps += 1;
+                    if sleeps == SLEEPS {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                 }
                 StageNow::Fresh => unreachable!("the first poll is not slow"),
                 StageNow::Done => panic!("polled after it was ready"),
@@ -185,6 +193,10 @@ impl<R: Reach<Clock: Timer>> Waiting<R> {
         }
     }
 }
+
+/// So many sleeps may end in one poll before other tasks run: a clock that lags behind its timer would keep it for as long as it
+/// lags.
+pub(crate) const SLEEPS: u32 = 4;
 
 /// Returns until when to wait for what was denied; `None` if that is in vain.
 fn worth_waiting(denied: Denied, latest: Timestamp) -> Option<Timestamp> {

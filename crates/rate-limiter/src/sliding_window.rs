@@ -17,9 +17,10 @@ use crate::window::{Book, Window};
 pub struct TwoBuckets {
     /// When the present window began; a multiple of the length, not after the latest turn.
     start: u64,
-    // INVARIANT: neither is above the limit, unless tokens were owed or the limit was lowered.
-    previous: u32,
-    current: u32,
+    // INVARIANT: neither is above the limit, unless tokens were owed or the limit was lowered. As wide as no sum of debts: a debt
+    // that is forgotten would be given back out of what others took.
+    previous: u64,
+    current: u64,
 }
 
 impl Book for TwoBuckets {
@@ -33,7 +34,7 @@ impl Book for TwoBuckets {
     }
 
     fn ready_at(&self, window: Window, now: u64, n: u32) -> u64 {
-        let room = window.limit.get().saturating_sub(n);
+        let room = u64::from(window.limit.get().saturating_sub(n));
         let ready = match room.checked_sub(self.current) {
             Some(room) => decayed_at(window, self.start, self.previous, room),
             // Not in this window; in the next, the present counter is what decays.
@@ -45,7 +46,7 @@ impl Book for TwoBuckets {
     }
 
     fn enter(&mut self, _window: Window, _now: u64, n: u32) {
-        self.current = self.current.saturating_add(n);
+        self.current = self.current.saturating_add(n.into());
     }
 
     /// The estimate, rounded up.
@@ -53,8 +54,8 @@ impl Book for TwoBuckets {
         let overlap = u128::from(window.length - (now - self.start));
         let tail = (u128::from(self.previous) * overlap).div_ceil(u128::from(window.length));
         // The tail is not above `previous`.
-        let tail = u32::try_from(tail).unwrap_or(self.previous);
-        self.current.saturating_add(tail)
+        let tail = u64::try_from(tail).unwrap_or(self.previous);
+        u32::try_from(self.current.saturating_add(tail)).unwrap_or(u32::MAX)
     }
 
     fn empty_at(&self, window: Window, now: u64) -> u64 {
@@ -68,6 +69,7 @@ impl Book for TwoBuckets {
 
     /// Tokens of unknown age are struck from the window before first, where they count less: that can only be too strict.
     fn strike(&mut self, window: Window, n: u32, taken_at: Option<u64>) {
+        let n = u64::from(n);
         let (of_current, of_previous) = match taken_at {
             None => (n.saturating_sub(self.previous), n.min(self.previous)),
             Some(at) if at >= self.start => (n, 0),
@@ -80,7 +82,7 @@ impl Book for TwoBuckets {
 }
 
 /// Returns when, in the window that begins at `start`, no more than `room` is left of the `previous` window's tokens.
-fn decayed_at(window: Window, start: u64, previous: u32, room: u32) -> u64 {
+fn decayed_at(window: Window, start: u64, previous: u64, room: u64) -> u64 {
     if previous <= room {
         return start;
     }

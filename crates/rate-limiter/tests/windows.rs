@@ -223,3 +223,18 @@ fn a_log_of_debts_answers_as_if_it_knew_each_of_them() {
     assert!(limiter.try_acquire_at(2, at(now - 7 + WINDOW - 1)).is_err());
     assert_eq!(limiter.try_acquire_at(2, at(now - 7 + WINDOW)).unwrap().remaining(), 0);
 }
+
+#[test]
+fn a_window_forgets_no_debt_however_large_it_is() {
+    let limiter = two_buckets(u32::MAX);
+    let all = limiter.try_acquire_at(u32::MAX, at(100)).unwrap();
+    for _ in 0..2 {
+        limiter.consume_at(u32::MAX, at(200));
+    }
+    // One of the three comes back, and two are owed still.
+    limiter.adjust_at(all, 0, at(300));
+    assert!(limiter.try_acquire_at(1, at(300)).is_err());
+    // In the middle of the next window half of each counts: a limit in all.
+    assert!(limiter.try_acquire_at(1, at(WINDOW + WINDOW / 2)).is_err());
+    assert!(limiter.try_acquire_at(u32::MAX, at(2 * WINDOW)).is_ok());
+}

@@ -232,12 +232,13 @@ impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
         // Of a debt nothing is seen: then as many are in flight as may be, which is all that an algorithm asks.
         let in_flight = word.limit().saturating_sub(self.semaphore.available_permits());
         let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
-        Grant { started: self.clock.now(), in_flight, version: word.version() }
+        // Fresh, and so is the end: of a cached clock, the lag of either would count as the server's.
+        Grant { started: self.clock.fresh_now(), in_flight, version: word.version() }
     }
 
     /// Learns how a request went.
     fn learn(&self, grant: Grant, is_dropped: bool) {
-        let ended = self.clock.now();
+        let ended = self.clock.fresh_now();
         let has_changed = self.control.with(|control| {
             control.learn(Sample { grant, ended, is_dropped });
             let word = LimitWord::new(control.limit(), control.version());

@@ -316,9 +316,9 @@ impl Pool {
         &self.counts
     }
 
-    /// Returns the time, if anybody wants to know how long waits take.
+    /// Returns the time, if anybody wants to know how long waits take: what passed before a cached clock was read is no part of them.
     pub(crate) fn now(&self) -> Option<Timestamp> {
-        self.settings.clock.as_ref().map(|clock| clock.now())
+        self.settings.clock.as_ref().map(|clock| clock.fresh_now())
     }
 
     pub(crate) fn stats(&self) -> Stats {

@@ -14,6 +14,7 @@ use tidegate_core::{Timer, Timestamp, event::Waiter};
 
 use super::Refund;
 use crate::{
+    acquire::SLEEPS,
     algorithm::{Algorithm, Ask, Denied},
     grant::{Grant, Refused},
     limiter::Limiter,
@@ -111,8 +112,9 @@ impl<'l, C: Timer> Pause<'l, C> {
                 waiter: Waiter::new(),
             })
         });
-        sleeping.as_mut().project().waits.get_or_insert_with(|| Waits::new(&shared.counters, now));
-        let mut now = now;
+        let waits = sleeping.as_mut().project().waits;
+        waits.get_or_insert_with(|| Waits::new(&shared.counters, shared.clock.fresh_now()));
+        let (mut now, mut sleeps) = (now, 0);
         loop {
             let this = sleeping.as_mut().project();
             let mut earliest = Timestamp::NEVER;
@@ -155,6 +157,11 @@ impl<'l, C: Timer> Pause<'l, C> {
             this.sleep.set(None);
             // No notification announces the time: look again as if newly come.
             *this.waiter = Waiter::new();
+            sleeps += 1;
+            if sleeps == SLEEPS {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         }
     }
 }

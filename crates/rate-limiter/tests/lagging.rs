@@ -1,0 +1,111 @@
+//! Clocks that lag: behind a refresh, or behind their own timer.
+
+use std::{
+    future::{Future, Ready, ready},
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+use tidegate_rate_limiter::{
+    CachedClock, Clock, KeyedLimiter, ManualClock, Quota, RateLimiter, Throttled, Timer, Timestamp,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Stands still, and its timer does not: each sleep is over at once.
+struct Behind;
+
+impl Clock for Behind {
+    fn now(&self) -> Timestamp {
+        Timestamp::ORIGIN
+    }
+}
+
+impl Timer for Behind {
+    type Sleep = Ready<()>;
+
+    fn sleep_until(&self, _time: Timestamp) -> Ready<()> {
+        ready(())
+    }
+}
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Has bytes for ever.
+struct Endless;
+
+impl futures_io::AsyncRead for Endless {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Poll::Ready(Ok(buf.len()))
+    }
+}
+
+#[test]
+fn a_clock_behind_its_timer_keeps_no_poll_for_as_long_as_it_lags() {
+    let quota = Quota::per_second(1).unwrap();
+    let limiter = RateLimiter::with_clock(quota, Behind);
+    let keyed = KeyedLimiter::with_clock(quota, 4.try_into().unwrap(), Behind);
+    limiter.try_acquire(1).unwrap();
+    keyed.try_acquire(&"key", 1).unwrap();
+
+    let woken = Arc::new(Count::default());
+    let waker = Waker::from(woken.clone());
+    let mut cx = Context::from_waker(&waker);
+    let mut reader = pin!(Throttled::new(Endless, &limiter));
+    for polls in 1..4 {
+        let read = futures_io::AsyncRead::poll_read(reader.as_mut(), &mut cx, &mut [0; 8]);
+        assert!(read.is_pending());
+        // It asks for its next turn.
+        assert_eq!(woken.0.load(Ordering::Relaxed), polls);
+    }
+    let (mut wait, mut of_key) = (pin!(limiter.acquire(1)), pin!(keyed.acquire(&"key", 1)));
+    for polls in 1..4 {
+        assert!(wait.as_mut().poll(&mut cx).is_pending());
+        assert!(of_key.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(woken.0.load(Ordering::Relaxed), 3 + 2 * polls);
+    }
+}
+
+#[test]
+fn a_measured_wait_begins_with_the_wait_however_late_the_clock_is() {
+    let hand = ManualClock::new();
+    let clock = Arc::new(CachedClock::new(hand.clone()));
+    let limiter = RateLimiter::with_clock(Quota::per_second(1).unwrap(), clock.clone());
+    hand.advance(HOUR);
+    limiter.try_acquire_at(1, Timestamp::ORIGIN + HOUR).unwrap();
+    let mut cx = Context::from_waker(Waker::noop());
+    {
+        let mut wait = pin!(limiter.acquire(1));
+        assert!(wait.as_mut().poll(&mut cx).is_pending());
+        hand.advance(SECOND);
+        assert!(wait.as_mut().poll(&mut cx).is_ready());
+    }
+    assert_eq!(limiter.stats().wait_time, SECOND);
+
+    // The same of a reader.
+    hand.advance(HOUR);
+    limiter.try_acquire_at(1, Timestamp::ORIGIN + HOUR * 2 + SECOND).unwrap();
+    let mut reader = pin!(Throttled::new(Endless, &limiter));
+    let mut read = || futures_io::AsyncRead::poll_read(reader.as_mut(), &mut cx, &mut [0; 8]);
+    assert!(read().is_pending());
+    hand.advance(SECOND);
+    assert!(matches!(read(), Poll::Ready(Ok(1))));
+    assert_eq!(limiter.stats().wait_time, SECOND * 2);
+}
