@@ -12,6 +12,7 @@ use crate::stats::Trigger;
 #[derive(Debug)]
 pub(crate) struct Batch<T, D> {
     // INVARIANT: older than `items`. Empty unless an item was dropped: then those that are left of the items that were there.
+    #[expect(clippy::box_collection, reason = "it is rare, and batches are moved")]
     front: Option<Box<VecDeque<T>>>,
     items: Vec<T>,
     /// The index of the first of `items`: an item's index is counted from the first that ever was in the batch.
