@@ -514,6 +514,9 @@ fn as_many_jobs_run_as_there_are_idle_threads() {
             };
             assert!(pool.try_submit(job).is_ok());
         }
+        // The close would wake everybody.
+        let (come, changed) = &*meeting;
+        changed.wait_until(|| (come.load(Ordering::Acquire) == 2).then_some(())).wait();
         pool.close();
         workers.into_iter().for_each(|worker| worker.join().unwrap());
         assert_eq!(pool.stats().succeeded, 2);
