@@ -201,7 +201,7 @@ pub(crate) const SLEEPS: u32 = 4;
 /// Returns until when to wait for what was denied; `None` if that is in vain.
 fn worth_waiting(denied: Denied, latest: Timestamp) -> Option<Timestamp> {
     match denied {
-        Denied::Until(ready_at) if ready_at <= latest => Some(ready_at),
+        Denied::Until(due) if due.ready_at <= latest => Some(due.ready_at),
         _ => None,
     }
 }

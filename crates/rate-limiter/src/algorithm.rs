@@ -75,19 +75,34 @@ impl Ask {
 /// No tokens were taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
-    /// They can be had at this time, at the earliest.
-    Until(Timestamp),
+    /// They can be had later.
+    Until(Due),
     /// Never, as far as the numbers tell: it is blocked for ever, or what there is to know is elsewhere.
     Never,
     /// Nobody can ever have more than this at once.
     Beyond(u32),
 }
 
+/// When tokens that were denied can be had, and what a client is told besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// At the earliest.
+    pub(crate) ready_at: Timestamp,
+    /// When all are back if nobody takes more.
+    pub(crate) reset_at: Timestamp,
+    /// How many all are.
+    pub(crate) limit: u32,
+}
+
 impl Denied {
     /// Says of what there is never that it is there at the end of time, for those who wait.
-    pub(crate) fn timed(self) -> Self {
+    pub(crate) fn timed(self, limit: impl FnOnce() -> u32) -> Self {
         match self {
-            Self::Never => Self::Until(Timestamp::NEVER),
+            Self::Never => Self::Until(Due {
+                ready_at: Timestamp::NEVER,
+                reset_at: Timestamp::NEVER,
+                limit: limit(),
+            }),
             denied => denied,
         }
     }

@@ -90,7 +90,7 @@ impl Balance {
         let (rule, wanted) = (&shared.rule, cell.wanted());
         Self::look(cell.algorithm.limit(rule), wanted, now, |n| {
             match cell.algorithm.behind(rule, Ask::exactly(n), wanted, now) {
-                Denied::Until(time) => time,
+                Denied::Until(due) => due.ready_at,
                 _ => Timestamp::NEVER,
             }
         })

@@ -59,6 +59,10 @@ impl<A> Cell<A> {
     }
 
     /// Returns the line, made if there is none.
+    #[cfg_attr(
+        not(any(feature = "futures-io", feature = "stream", feature = "tokio-io")),
+        allow(dead_code, reason = "only what these features wrap asks for it")
+    )]
     pub(crate) fn line(&self) -> &Line {
         self.line.get_or_make()
     }

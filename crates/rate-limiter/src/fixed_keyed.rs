@@ -147,6 +147,7 @@ impl<const N: usize, C, S: BuildHasher> FixedKeyed<N, C, S> {
         cell.take(&self.quota, Ask::exactly(n), now)
             .inspect(|_| self.counters.add(Count::Allowed, 1))
             .map_err(|denied| {
+                let denied = denied.timed(|| self.quota.max_burst());
                 let refused = Refused::denied(denied, n, now);
                 if !refused.is_too_many() {
                     self.counters.add(Count::Refused, 1);
@@ -160,7 +161,7 @@ impl<const N: usize, C, S: BuildHasher> FixedKeyed<N, C, S> {
         let cell = self.cell(key);
         Balance::look(self.quota.max_burst(), 0, now, |n| {
             match cell.behind(&self.quota, Ask::exactly(n), 0, now) {
-                Denied::Until(time) => time,
+                Denied::Until(due) => due.ready_at,
                 _ => Timestamp::NEVER,
             }
         })

@@ -168,7 +168,7 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
                 Ok(()) if ask.least > terms.burst => return Denied::Beyond(terms.burst),
                 Ok(()) => {
                     let n = wanted.saturating_add(ask.least.into());
-                    return Denied::Until(terms.ready_at(units_of(source, word), n, now));
+                    return Denied::Until(terms.due(units_of(source, word), n, wanted, now));
                 }
                 Err(found) => word = found,
             }

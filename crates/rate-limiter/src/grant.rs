@@ -4,7 +4,11 @@ use core::{fmt, time::Duration};
 
 use tidegate_core::Timestamp;
 
-use crate::{algorithm::Denied, balance::secs_rounded_up, pace::Pace};
+use crate::{
+    algorithm::{Denied, Due},
+    balance::secs_rounded_up,
+    pace::Pace,
+};
 
 /// Tokens were taken; what is left, for those who want to tell their client.
 ///
@@ -13,7 +17,7 @@ use crate::{algorithm::Denied, balance::secs_rounded_up, pace::Pace};
 ///
 /// # Examples
 ///
-/// The response headers of an HTTP server; for those of a refusal there is [`balance`](crate::Limiter::balance):
+/// The response headers of an HTTP server. A [refusal](Refused) has the same numbers, and `retry-after`:
 ///
 /// ```
 /// use tidegate_rate_limiter::{Quota, RateLimiter};
@@ -110,6 +114,10 @@ pub enum Refused {
     NotNow {
         /// After how long the request can be granted at the earliest. [`Duration::MAX`] stands for never.
         retry_after: Duration,
+        /// After how long all tokens are back if nobody takes more. [`Duration::MAX`] stands for never.
+        reset_after: Duration,
+        /// The most tokens that can be taken at once: the burst of a quota, the limit of a window.
+        limit: u32,
     },
     /// Never: more than the limiter grants at once.
     TooMany {
@@ -126,25 +134,46 @@ impl Refused {
     #[inline(always)]
     pub(crate) fn denied(denied: Denied, asked: u32, now: Timestamp) -> Self {
         match denied {
-            Denied::Until(ready_at) => Self::not_now(ready_at, now),
-            Denied::Never => Self::not_now(Timestamp::NEVER, now),
+            Denied::Until(Due { ready_at, reset_at, limit }) => Self::NotNow {
+                retry_after: time_left(ready_at, now),
+                reset_after: time_left(reset_at, now),
+                limit,
+            },
+            Denied::Never => {
+                Self::NotNow { retry_after: Duration::MAX, reset_after: Duration::MAX, limit: 0 }
+            }
             Denied::Beyond(limit) => Self::TooMany { asked, limit },
         }
-    }
-
-    /// Creates the refusal at `now` of what can be had at `ready_at`.
-    #[inline(always)]
-    pub(crate) fn not_now(ready_at: Timestamp, now: Timestamp) -> Self {
-        let retry_after =
-            if ready_at == Timestamp::NEVER { Duration::MAX } else { ready_at.since(now) };
-        Self::NotNow { retry_after }
     }
 
     /// Returns after how long it makes sense to try again; `None` if it never does.
     pub const fn retry_after(&self) -> Option<Duration> {
         match *self {
-            Self::NotNow { retry_after } => Some(retry_after),
+            Self::NotNow { retry_after, .. } => Some(retry_after),
             Self::TooMany { .. } => None,
+        }
+    }
+
+    /// Returns after how long all tokens are back if nobody takes more; `None` for a request that is too large at any time.
+    pub const fn reset_after(&self) -> Option<Duration> {
+        match *self {
+            Self::NotNow { reset_after, .. } => Some(reset_after),
+            Self::TooMany { .. } => None,
+        }
+    }
+
+    /// Returns [`reset_after`](Self::reset_after) in seconds, rounded up: for the header `RateLimit-Reset`.
+    pub const fn reset_after_secs(&self) -> Option<u64> {
+        match self.reset_after() {
+            Some(duration) => Some(secs_rounded_up(duration)),
+            None => None,
+        }
+    }
+
+    /// Returns the most tokens that can be taken at once: for the header `RateLimit-Limit`.
+    pub const fn limit(&self) -> u32 {
+        match *self {
+            Self::NotNow { limit, .. } | Self::TooMany { limit, .. } => limit,
         }
     }
 
@@ -162,11 +191,17 @@ impl Refused {
     }
 }
 
+/// Returns how long it is from `now` to `time`, which may be never.
+#[inline(always)]
+fn time_left(time: Timestamp, now: Timestamp) -> Duration {
+    if time == Timestamp::NEVER { Duration::MAX } else { time.since(now) }
+}
+
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::NotNow { retry_after: Duration::MAX } => f.write_str("rate limited for ever"),
-            Self::NotNow { retry_after } => write!(f, "rate limited for {retry_after:?}"),
+            Self::NotNow { retry_after: Duration::MAX, .. } => f.write_str("rate limited for ever"),
+            Self::NotNow { retry_after, .. } => write!(f, "rate limited for {retry_after:?}"),
             Self::TooMany { asked, limit } => {
                 write!(f, "{asked} tokens asked for, of which {limit} can be granted at once")
             }

@@ -3,7 +3,7 @@
 use tidegate_core::Timestamp;
 
 use crate::{
-    algorithm::{Ask, Denied},
+    algorithm::{Ask, Denied, Due},
     claims::Claims,
     grant::Grant,
     inherit::Past,
@@ -173,7 +173,7 @@ impl Schedule {
         let most = horizon.min(self.claims.room());
         let next = self.full_at.max(present).saturating_add(terms.price(ask.least));
         if next > most || self.full_at >= Pace::END {
-            return Err(Denied::Until(self.ready_at(terms, ask.least.into(), now)));
+            return Err(Denied::Until(self.due(terms, ask.least.into(), 0, now)));
         }
         let more = u32::try_from((most - next) / terms.pace.cost).unwrap_or(u32::MAX);
         let more = more.min(ask.most.saturating_sub(ask.least));
@@ -188,8 +188,18 @@ impl Schedule {
         grant
     }
 
+    /// Returns when `n` tokens in all are due, for those who ask while others want tokens.
+    pub(crate) fn due(&self, terms: &Terms, n: u64, wanted: u64, now: Timestamp) -> Due {
+        let all = wanted.saturating_add(terms.burst.into());
+        Due {
+            ready_at: self.ready_at(terms, n, now),
+            reset_at: self.ready_at(terms, all, now),
+            limit: terms.burst,
+        }
+    }
+
     /// Returns when `n` tokens, as many as they are, can have been taken at the earliest.
-    pub(crate) fn ready_at(&self, terms: &Terms, n: u64, now: Timestamp) -> Timestamp {
+    fn ready_at(&self, terms: &Terms, n: u64, now: Timestamp) -> Timestamp {
         if self.full_at >= Pace::END {
             return Timestamp::NEVER;
         }

@@ -3,7 +3,7 @@
 use tidegate_core::{Timestamp, lock::Lock};
 
 use crate::{
-    algorithm::{Ask, Count, Denied},
+    algorithm::{Ask, Count, Denied, Due},
     grant::Grant,
     quota::Quota,
     returned::Returned,
@@ -97,9 +97,12 @@ impl<const N: usize> State<N> {
         if ask.least > limit {
             return Denied::Beyond(limit);
         }
-        let n = wanted.saturating_add(ask.least.into());
-        let ready = self.buckets.iter().map(|bucket| bucket.terms.ready_at(bucket.full_at, n, now));
-        Denied::Until(ready.max().unwrap_or(now))
+        let ready_at = |n: u32| {
+            let n = wanted.saturating_add(n.into());
+            let ready = self.buckets.iter().map(|it| it.terms.ready_at(it.full_at, n, now));
+            ready.max().unwrap_or(now)
+        };
+        Denied::Until(Due { ready_at: ready_at(ask.least), reset_at: ready_at(limit), limit })
     }
 
     fn owe(&mut self, n: u32, now: Timestamp) -> Option<Grant> {

@@ -37,7 +37,10 @@ impl Line {
 
     /// Returns when to wake one who sleeps beside the line until a token is there, at `earliest`: `spacing` behind the last
     /// one. Those who do not come when they are due are behind nobody any more.
-    #[cfg(any(feature = "futures-io", feature = "stream", feature = "tokio-io"))]
+    #[cfg_attr(
+        not(any(feature = "futures-io", feature = "stream", feature = "tokio-io")),
+        allow(dead_code, reason = "only what these features wrap sleeps there")
+    )]
     pub(crate) fn queue_up(&self, earliest: Timestamp, spacing: Duration) -> Timestamp {
         if earliest == Timestamp::NEVER {
             return earliest;

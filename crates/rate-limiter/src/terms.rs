@@ -3,7 +3,7 @@
 use tidegate_core::Timestamp;
 
 use crate::{
-    algorithm::{Ask, Denied},
+    algorithm::{Ask, Denied, Due},
     grant::Grant,
     pace::Pace,
 };
@@ -112,7 +112,11 @@ impl Terms {
                 Denied::Never
             } else {
                 let next = start.wrapping_add(least);
-                Denied::Until(self.time(next.wrapping_sub(self.depth)).max(now))
+                Denied::Until(Due {
+                    ready_at: self.time(next.wrapping_sub(self.depth)).max(now),
+                    reset_at: self.time(start),
+                    limit: self.burst,
+                })
             });
         }
         let mut next = start.wrapping_add(least);
@@ -173,6 +177,16 @@ impl Terms {
         }
         let next = full_at.max(present).saturating_add(price);
         self.time(next.saturating_sub(self.depth)).max(now)
+    }
+
+    /// Returns when `n` tokens in all are due, for those who ask while others want tokens.
+    pub(crate) fn due(&self, full_at: u64, n: u64, wanted: u64, now: Timestamp) -> Due {
+        let all = wanted.saturating_add(self.burst.into());
+        Due {
+            ready_at: self.ready_at(full_at, n, now),
+            reset_at: self.ready_at(full_at, all, now),
+            limit: self.burst,
+        }
     }
 
     /// Returns how much of `tokens` that come back at `now` is missing still, for a bucket that does not remember what else came

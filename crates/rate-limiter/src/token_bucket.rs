@@ -3,7 +3,7 @@
 use tidegate_core::{Timestamp, const_fn, lock::Lock};
 
 use crate::{
-    algorithm::{Ask, Count, Denied},
+    algorithm::{Ask, Count, Denied, Due},
     claims::Claims,
     gcra::Gcra,
     grant::Grant,
@@ -160,7 +160,9 @@ impl TokenBucket {
     #[inline(never)]
     fn take_slowly(&self, ask: Ask, now: Timestamp) -> Result<Grant, Denied> {
         match self.gcra.take(&self.quota, ask, now) {
-            Err(Denied::Never) => self.take_locked(ask, now).map_err(Denied::timed),
+            Err(Denied::Never) => {
+                self.take_locked(ask, now).map_err(|denied| denied.timed(|| self.limit(&())))
+            }
             taken => taken,
         }
     }
@@ -231,11 +233,11 @@ impl Count for TokenBucket {
 
     fn behind(&self, (): &(), ask: Ask, wanted: u64, now: Timestamp) -> Denied {
         match self.gcra.behind(&self.quota, ask, wanted, now) {
-            Denied::Until(Timestamp::NEVER) => self.ledger.with(|ledger| {
+            Denied::Until(Due { ready_at: Timestamp::NEVER, .. }) => self.ledger.with(|ledger| {
                 self.catch_up(ledger, now);
                 let n = wanted.saturating_add(ask.least.into());
                 match &ledger.schedule {
-                    Some(schedule) => Denied::Until(schedule.ready_at(&ledger.terms, n, now)),
+                    Some(schedule) => Denied::Until(schedule.due(&ledger.terms, n, wanted, now)),
                     None => self.gcra.behind(&self.quota, ask, wanted, now),
                 }
             }),

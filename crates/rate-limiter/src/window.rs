@@ -5,7 +5,7 @@ use core::{fmt, num::NonZeroU32, time::Duration};
 use tidegate_core::{Timestamp, lock::Lock};
 
 use crate::{
-    algorithm::{Ask, Count, Denied},
+    algorithm::{Ask, Count, Denied, Due},
     grant::Grant,
     pace::Pace,
     quota::{QuotaError, saturating_nanos},
@@ -100,7 +100,12 @@ impl<B: Book> State<B> {
             return Denied::Beyond(self.window.limit.get());
         }
         let (later, rest) = self.window.split(wanted.saturating_add(ask.least.into()));
-        Denied::Until(Timestamp::from_nanos(self.ready_at(rest).saturating_add(later)))
+        let limit = self.window.limit.get();
+        Denied::Until(Due {
+            ready_at: Timestamp::from_nanos(self.ready_at(rest).saturating_add(later)),
+            reset_at: Timestamp::from_nanos(self.ready_at(limit)),
+            limit,
+        })
     }
 
     fn enter(&mut self, n: u32) -> Grant {

@@ -44,6 +44,8 @@ fn is_what_a_request_finds<A: Algorithm>(
             Err(refused) => {
                 prop_assert_eq!(balance.remaining(), 0);
                 prop_assert_eq!(refused.retry_after(), Some(balance.retry_after()));
+                prop_assert_eq!(refused.reset_after(), Some(balance.reset_after()));
+                prop_assert_eq!(refused.limit(), balance.limit());
             }
         }
     }
@@ -96,6 +98,39 @@ fn a_balance_of_a_key_takes_no_place_and_counts_nothing() {
     keys.penalize_until(&1, Timestamp::NEVER).unwrap();
     assert_eq!(keys.balance(&1).reset_after(), Duration::MAX);
     assert_eq!(keys.balance(&1).reset_after_secs(), u64::MAX);
+}
+
+#[test]
+fn a_refusal_carries_what_its_headers_need() {
+    let clock = ManualClock::new();
+    let quota = Quota::per_minute(100).and_then(|quota| quota.burst(3)).unwrap();
+    let limiter = RateLimiter::with_clock(quota, clock.clone());
+    limiter.try_acquire(3).unwrap();
+    let refused = limiter.try_acquire(2).unwrap_err();
+    // A token comes every 0.6 s.
+    assert_eq!(refused.retry_after(), Some(Duration::from_millis(1200)));
+    assert_eq!(refused.reset_after(), Some(Duration::from_millis(1800)));
+    assert_eq!((refused.retry_after_secs(), refused.reset_after_secs()), (Some(2), Some(2)));
+    assert_eq!(refused.limit(), 3);
+    // Never: the limit is known, and no time helps.
+    let refused = limiter.try_acquire(4).unwrap_err();
+    assert_eq!((refused.limit(), refused.reset_after(), refused.retry_after()), (3, None, None));
+    // A penalty for ever.
+    limiter.penalize_until(Timestamp::NEVER);
+    let refused = limiter.try_acquire(1).unwrap_err();
+    assert_eq!((refused.limit(), refused.reset_after()), (3, Some(Duration::MAX)));
+
+    // A key has them, and so has a cell.
+    let keys = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, clock.clone());
+    keys.try_acquire(&1, 3).unwrap();
+    let refused = keys.try_acquire(&1, 1).unwrap_err();
+    assert_eq!((refused.limit(), refused.reset_after_secs()), (Some(3), Some(2)));
+    let refused = keys.try_acquire(&2, 1).unwrap_err();
+    assert_eq!((refused.limit(), refused.reset_after_secs()), (None, None));
+    let cells = FixedKeyed::<1, _>::with_clock(quota, clock);
+    cells.try_acquire("a", 3).unwrap();
+    let refused = cells.try_acquire("a", 1).unwrap_err();
+    assert_eq!((refused.limit(), refused.reset_after_secs()), (3, Some(2)));
 }
 
 #[test]

@@ -209,7 +209,7 @@ fn nothing_is_larger_than_it_need_be() {
     for (name, size, most) in [
         ("Quota", size::<Quota>(), 40),
         ("Grant", size::<Grant>(), 64),
-        ("Refused", size::<Refused>(), 16),
+        ("Refused", size::<Refused>(), 40),
         ("Acquire", size::<Acquire<'_, Bucket, SystemClock>>(), 136),
         ("Enter", size::<Enter<'_, Bucket, SystemClock>>(), 136),
         ("EnterOwned", size::<EnterOwned<Bucket, SystemClock>>(), 112),

@@ -32,7 +32,8 @@ fn keys_do_not_share_their_tokens() {
     assert!(hosts.try_acquire("a", 2).is_ok());
     assert!(hosts.try_acquire("b", 2).is_ok());
     let refused = hosts.try_acquire("a", 1).unwrap_err();
-    assert_eq!(refused, KeyRefused::Refused(Refused::NotNow { retry_after: SECOND }));
+    assert_eq!((refused.retry_after(), refused.is_too_many_keys()), (Some(SECOND), false));
+    assert_eq!((refused.limit(), refused.reset_after()), (Some(2), Some(2 * SECOND)));
     let stats = hosts.stats();
     assert_eq!((stats.allowed, stats.refused, hosts.len()), (2, 1, 2));
 }

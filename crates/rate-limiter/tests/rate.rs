@@ -90,7 +90,12 @@ proptest! {
                 Err(Refused::TooMany { asked: n, limit: burst })
             } else if let Some(lacking) = price.checked_sub(level).filter(|lacking| *lacking > 0) {
                 let nanos = u64::try_from(lacking.div_ceil(u128::from(tokens))).unwrap();
-                Err(Refused::NotNow { retry_after: Duration::from_nanos(nanos) })
+                let reset = u64::try_from((full - level).div_ceil(u128::from(tokens))).unwrap();
+                Err(Refused::NotNow {
+                    retry_after: Duration::from_nanos(nanos),
+                    reset_after: Duration::from_nanos(reset),
+                    limit: burst,
+                })
             } else {
                 level -= price;
                 let reset = u64::try_from((full - level).div_ceil(u128::from(tokens))).unwrap();

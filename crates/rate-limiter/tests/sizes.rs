@@ -14,7 +14,7 @@ fn no_type_is_larger_than_it_need_be() {
         ("Balance", size_of::<Balance>(), 40),
         ("FixedCells<1024>", size_of::<FixedCells<1024>>(), 8192),
         ("FixedKeyed<1024>", size_of::<FixedKeyed<1024>>(), 216),
-        ("KeyRefused", size_of::<KeyRefused>(), 16),
+        ("KeyRefused", size_of::<KeyRefused>(), 40),
         ("KeyedLimiter<u64>", size_of::<KeyedLimiter<u64>>(), 344),
         ("KeyGate", size_of::<KeyGate<'_, SystemClock>>(), 16),
         ("AcquireKey", size_of::<AcquireKey<'_, SystemClock>>(), 152),

@@ -26,10 +26,18 @@ pin_project! {
     where
         C: Timer,
     {
-        // `None` if there is nothing to wait for.
         #[pin]
-        waiting: Option<Waiting<Of<'a, KeyBucket, C, Arc<Bucket>>>>,
-        refused: Option<KeyRefused>,
+        inner: Inner<Waiting<Of<'a, KeyBucket, C, Arc<Bucket>>>>,
+    }
+}
+
+pin_project! {
+    #[project = InnerNow]
+    #[derive(Debug)]
+    enum Inner<W> {
+        Waiting { #[pin] waiting: W },
+        // There is nothing to wait for.
+        Refused { refused: KeyRefused },
     }
 }
 
@@ -39,19 +47,26 @@ impl<'a, C: Timer> AcquireKey<'a, C> {
         bucket: Result<Arc<Bucket>, KeyRefused>,
         n: u32,
     ) -> Self {
-        match bucket {
-            Ok(bucket) => Self {
-                waiting: Some(Waiting::new(Of { shared, cell: bucket }, Ask::exactly(n))),
-                refused: None,
-            },
-            Err(refused) => Self { waiting: None, refused: Some(refused) },
-        }
+        let inner = match bucket {
+            Ok(bucket) => {
+                let waiting = Waiting::new(Of { shared, cell: bucket }, Ask::exactly(n));
+                Inner::Waiting { waiting }
+            }
+            Err(refused) => Inner::Refused { refused },
+        };
+        Self { inner }
     }
 
     /// Refuses as soon as it is clear that the tokens cannot be had within `duration` from this call; see
     /// [`Acquire::or_refuse_after`](crate::Acquire::or_refuse_after).
     pub fn or_refuse_after(self, duration: Duration) -> Self {
-        Self { waiting: self.waiting.map(|waiting| waiting.or_refuse_after(duration)), ..self }
+        let inner = match self.inner {
+            Inner::Waiting { waiting } => {
+                Inner::Waiting { waiting: waiting.or_refuse_after(duration) }
+            }
+            refused => refused,
+        };
+        Self { inner }
     }
 }
 
@@ -59,17 +74,15 @@ impl<C: Timer> Future for AcquireKey<'_, C> {
     type Output = Result<Grant, KeyRefused>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        match (this.waiting.as_pin_mut(), *this.refused) {
-            (Some(waiting), _) => waiting.poll(cx).map_err(KeyRefused::Refused),
-            (None, Some(refused)) => Poll::Ready(Err(refused)),
-            (None, None) => unreachable!("made with one of the two"),
+        match self.project().inner.project() {
+            InnerNow::Waiting { waiting } => waiting.poll(cx).map_err(KeyRefused::Refused),
+            InnerNow::Refused { refused } => Poll::Ready(Err(*refused)),
         }
     }
 }
 
 impl<C: Timer> fmt::Debug for AcquireKey<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("AcquireKey").field(&self.waiting).finish()
+        f.debug_tuple("AcquireKey").field(&self.inner).finish()
     }
 }

@@ -49,7 +49,8 @@ impl Count for KeyBucket {
 
     #[inline]
     fn take(&self, common: &Quota, ask: Ask, now: Timestamp) -> Result<Grant, Denied> {
-        self.gcra.take(self.quota(common), ask, now).map_err(Denied::timed)
+        let quota = self.quota(common);
+        self.gcra.take(quota, ask, now).map_err(|denied| denied.timed(|| quota.max_burst()))
     }
 
     fn behind(&self, common: &Quota, ask: Ask, wanted: u64, now: Timestamp) -> Denied {

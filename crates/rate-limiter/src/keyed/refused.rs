@@ -33,6 +33,31 @@ impl KeyRefused {
         }
     }
 
+    /// Returns the most tokens of the key that can be taken at once; `None` if there was no place for it.
+    pub const fn limit(&self) -> Option<u32> {
+        match self {
+            Self::Refused(refused) => Some(refused.limit()),
+            Self::TooManyKeys(_) => None,
+        }
+    }
+
+    /// Returns after how long all tokens of the key are back if nobody takes more; `None` as for
+    /// [`retry_after`](Self::retry_after).
+    pub const fn reset_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refused) => refused.reset_after(),
+            Self::TooManyKeys(_) => None,
+        }
+    }
+
+    /// Returns [`reset_after`](Self::reset_after) in seconds, rounded up: for the header `RateLimit-Reset`.
+    pub const fn reset_after_secs(&self) -> Option<u64> {
+        match self {
+            Self::Refused(refused) => refused.reset_after_secs(),
+            Self::TooManyKeys(_) => None,
+        }
+    }
+
     /// Returns whether there was no place for another key.
     pub const fn is_too_many_keys(&self) -> bool {
         matches!(self, Self::TooManyKeys(_))

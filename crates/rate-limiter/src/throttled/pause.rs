@@ -121,8 +121,8 @@ impl<'l, C: Timer> Pause<'l, C> {
             let mut take = || {
                 now = shared.clock.now();
                 match shared.take(&limiter.cell, ask, now) {
-                    Err(Denied::Until(ready_at)) => {
-                        earliest = ready_at;
+                    Err(Denied::Until(due)) => {
+                        earliest = due.ready_at;
                         None
                     }
                     // Stopped; but the quota may change.
@@ -193,7 +193,7 @@ fn spacing<A: Algorithm, C>(
     now: Timestamp,
 ) -> Duration {
     match limiter.cell.algorithm.behind(&limiter.shared.rule, ask, 1, now) {
-        Denied::Until(ready_at) => ready_at.since(earliest),
+        Denied::Until(due) => due.ready_at.since(earliest),
         Denied::Never | Denied::Beyond(_) => Duration::ZERO,
     }
 }
