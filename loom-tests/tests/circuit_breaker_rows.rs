@@ -48,7 +48,8 @@ fn a_renewal_beside_a_trip_is_refused_or_comes_before_it() {
             let breaker = Arc::new(builder.open_for(open_for).build().unwrap());
             let mut pass = breaker.fail_fast().try_enter().unwrap();
             let mut last = breaker.fail_fast().try_enter().unwrap();
-            (pass.pause(), last.pause());
+            pass.pause();
+            last.pause();
             // Loom would not see that the renewal's load and the trip depend on each other: the loads of the trip hide it.
             let order = Arc::new(primitive::atomic::AtomicUsize::new(0));
             let (failing, last_step) = (breaker.clone(), order.clone());
