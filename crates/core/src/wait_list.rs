@@ -40,7 +40,11 @@ use core::{
 
 pub use self::line::Line;
 use self::line::{Collected, Index, Left, Tickets};
-use crate::{lock::Lock, wake_list::WakeList};
+use crate::{
+    lock::Lock,
+    unwind::{self, Foreign},
+    wake_list::WakeList,
+};
 
 /// A line of waiters, each asking for an `N` (an amount, a key, nothing at all).
 ///
@@ -94,8 +98,8 @@ type Woken = Option<(Waker, Option<WakeList>)>;
 #[inline]
 fn wake(woken: Woken) {
     if let Some((first, _rest)) = woken {
-        // The rest is woken when it is dropped, also if this panics.
-        first.wake();
+        // The rest is woken when it is dropped, also if this panics. Who wakes may be a destructor that runs because of a panic.
+        unwind::in_drop(|| first.wake());
     }
 }
 
@@ -432,7 +436,7 @@ where
             Ok(Left::Granted(granted)) => (None, Some(Unclaimed { supply, granted })),
             Ok(Left::Dismissed) => (None, None),
             // To be dropped outside of the lock.
-            Err(waker) => (waker, None),
+            Err(waker) => (waker.map(Foreign::new), None),
         };
         wake(woken);
     }

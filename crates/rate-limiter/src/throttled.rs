@@ -19,7 +19,7 @@ mod tokio_io;
 use core::fmt;
 
 use pin_project_lite::pin_project;
-use tidegate_core::{Clock, Timer};
+use tidegate_core::{Clock, Timer, unwind};
 
 #[cfg(any(feature = "futures-io", feature = "stream", feature = "tokio-io"))]
 use self::pause::Pauses;
@@ -134,7 +134,10 @@ impl<A: Algorithm, C: Clock> Drop for Refund<'_, A, C> {
         if self.unused > 0 {
             let Limiter { shared, cell } = self.limiter;
             // With its age: what has come back meanwhile, or belongs to a window that is over, is not given out again.
-            shared.refund_of(cell, &self.grant, self.unused, || shared.clock.now());
+            // The clock is foreign code, and this may be the end of a read that panicked.
+            unwind::in_drop(|| {
+                shared.refund_of(cell, &self.grant, self.unused, || shared.clock.now());
+            });
         }
     }
 }

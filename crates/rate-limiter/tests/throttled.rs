@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     io,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -14,8 +15,8 @@ use std::{
 
 use futures_core::Stream;
 use tidegate_rate_limiter::{
-    Inherit, ManualClock, Quota, RateLimiter, SlidingWindow, Throttled, Timestamp, TokenBucket,
-    Wait,
+    Clock, Inherit, ManualClock, Quota, RateLimiter, SlidingWindow, Throttled, Timer, Timestamp,
+    TokenBucket, Wait,
 };
 
 /// Hands out what it has, when it is ready.
@@ -456,4 +457,40 @@ fn a_throttled_future_can_be_sent() {
     fn goes<T: Send>(_: &T) {}
     let (limiter, _clock) = limiter();
     goes(&Throttled::new(Source { bytes: 0, is_ready: true }, &limiter));
+}
+
+/// Panics at every reading from the first on at which it is told to.
+struct Broken(Arc<AtomicUsize>);
+
+impl Clock for Broken {
+    fn now(&self) -> Timestamp {
+        if self.0.load(Ordering::SeqCst) > 0 {
+            resume_unwind(Box::new("clock"));
+        }
+        Timestamp::ORIGIN
+    }
+}
+
+impl Timer for Broken {
+    type Sleep = core::future::Pending<()>;
+
+    fn sleep_until(&self, _time: Timestamp) -> Self::Sleep {
+        core::future::pending()
+    }
+}
+
+#[test]
+fn a_clock_that_panics_while_a_read_is_unwound_leaves_the_reads_panic() {
+    struct Faulty(Arc<AtomicUsize>);
+    impl io::Read for Faulty {
+        fn read(&mut self, _buf: &mut [u8]) -> io::Result<usize> {
+            self.0.store(1, Ordering::SeqCst);
+            resume_unwind(Box::new("read"))
+        }
+    }
+    let is_broken = Arc::new(AtomicUsize::new(0));
+    let limiter = RateLimiter::with_clock(Quota::per_second(9).unwrap(), Broken(is_broken.clone()));
+    let mut reader = Throttled::new(Faulty(is_broken), &limiter);
+    let panicked = catch_unwind(AssertUnwindSafe(|| io::Read::read(&mut reader, &mut [0; 4])));
+    assert_eq!(*panicked.unwrap_err().downcast::<&str>().unwrap(), "read");
 }

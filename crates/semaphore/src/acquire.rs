@@ -13,7 +13,7 @@ use core::{
     task::{Context, Poll},
 };
 
-use tidegate_core::{Timestamp, wait_list::Turn};
+use tidegate_core::{Timestamp, unwind, wait_list::Turn};
 
 use crate::{
     error::AcquireError,
@@ -76,7 +76,8 @@ impl<P: Deref<Target = Pool>> Request<P> {
     fn cancel(&self) {
         let pool = self.turn.supply();
         pool.counts().cancel();
-        measure(pool, self.since);
+        // In a destructor, and the clock is foreign code.
+        unwind::in_drop(|| measure(pool, self.since));
     }
 }
 

@@ -263,3 +263,46 @@ fn a_refused_or_broken_future_runs_nothing_when_it_is_polled_again() {
     assert!(poll(&mut refused).is_none());
     assert_eq!(runs.load(Ordering::SeqCst), 1);
 }
+
+/// Panics at every reading from the one on at which it is told to.
+struct Broken(Arc<AtomicUsize>);
+
+impl Clock for Broken {
+    fn now(&self) -> tidegate_core::Timestamp {
+        if self.0.load(Ordering::SeqCst) > 0 {
+            resume_unwind(Box::new("clock"));
+        }
+        tidegate_core::Timestamp::ORIGIN
+    }
+}
+
+#[test]
+fn a_clock_that_panics_while_a_wait_is_unwound_leaves_its_panic() {
+    let is_broken = Arc::new(AtomicUsize::new(0));
+    let semaphore = Semaphore::builder(1).clock(Broken(is_broken.clone())).build();
+    let held = semaphore.try_acquire(1).unwrap();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let mut wait = Box::pin(semaphore.acquire(1));
+        assert!(wait.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        is_broken.store(1, Ordering::SeqCst);
+        resume_unwind(Box::new("task"));
+    }));
+    assert_eq!(*panicked.unwrap_err().downcast::<&str>().unwrap(), "task");
+    drop(held);
+    assert_eq!((semaphore.available_permits(), semaphore.stats().waiting), (1, 0));
+}
+
+#[test]
+fn a_clock_that_panics_after_the_call_has_leaves_the_calls_panic() {
+    let is_broken = Arc::new(AtomicUsize::new(0));
+    let clock = Broken(is_broken.clone());
+    let limit = AdaptiveSemaphore::builder(Aimd::new()).clock(clock).build().unwrap();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _ = (&limit).run(|| -> Result<(), ()> {
+            is_broken.store(1, Ordering::SeqCst);
+            resume_unwind(Box::new("call"))
+        });
+    }));
+    assert_eq!(*panicked.unwrap_err().downcast::<&str>().unwrap(), "call");
+    assert_eq!(limit.stats().in_flight, 0);
+}

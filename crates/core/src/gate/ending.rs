@@ -1,6 +1,7 @@
 //! A pass that ends by itself.
 
 use super::{Outcome, Pass, Verdict};
+use crate::unwind;
 
 /// How a [`Guarded`] pass ends if nobody takes it out.
 #[derive(Debug, Clone, Copy)]
@@ -9,6 +10,15 @@ pub(super) enum Ending {
     GiveBack,
     /// Something was.
     Settle(Outcome),
+}
+
+impl Ending {
+    fn of<P: Pass>(self, pass: P) {
+        match self {
+            Self::GiveBack => pass.give_back(),
+            Self::Settle(outcome) => pass.settle(outcome),
+        }
+    }
 }
 
 /// A pass that ends as it was told, whatever unwinds or is dropped, unless it is taken out.
@@ -33,6 +43,13 @@ impl<P: Pass> Guarded<P> {
         self.into_pass().settle(outcome);
     }
 
+    /// Ends as it was told.
+    pub(super) fn end(mut self) {
+        if let Some(pass) = self.pass.take() {
+            self.ending.of(pass);
+        }
+    }
+
     pub(super) fn pause(&mut self) {
         if let Some(pass) = &mut self.pass {
             pass.pause();
@@ -47,10 +64,8 @@ impl<P: Pass> Guarded<P> {
 impl<P: Pass> Drop for Guarded<P> {
     fn drop(&mut self) {
         if let Some(pass) = self.pass.take() {
-            match self.ending {
-                Ending::GiveBack => pass.give_back(),
-                Ending::Settle(outcome) => pass.settle(outcome),
-            }
+            // Where something unwinds, a gate whose clock or whose waiter's waker panics, too, must not end the process.
+            unwind::in_drop(|| self.ending.of(pass));
         }
     }
 }

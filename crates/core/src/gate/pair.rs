@@ -47,13 +47,15 @@ impl<A: Pass, B: Pass> Pass for (A, B) {
 
     fn settle(self, outcome: Outcome) {
         // Settled when it is dropped, so also if the first one panics.
-        let _second = Guarded::new(self.1, Ending::Settle(outcome));
+        let second = Guarded::new(self.1, Ending::Settle(outcome));
         self.0.settle(outcome);
+        second.end();
     }
 
     fn give_back(self) {
-        let _second = Guarded::new(self.1, Ending::GiveBack);
+        let second = Guarded::new(self.1, Ending::GiveBack);
         self.0.give_back();
+        second.end();
     }
 }
 
