@@ -1,5 +1,7 @@
 //! Every form of every limiter as a gate, where it may go, how large it is, and that foreign code cannot lose its tokens.
 
+mod executors;
+
 use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -25,11 +27,6 @@ fn quota() -> Quota {
     Quota::per_second(1000).unwrap()
 }
 
-/// What executors and threads ask of a task: to be moved there, for as long as it takes.
-fn goes<F: Future<Output = ()> + Send + 'static>(task: F) {
-    thread::spawn(|| task.wait()).join().unwrap();
-}
-
 async fn use_it<G: Gate + Clone>(gate: G) {
     gate.clone().try_enter().unwrap().give_back();
     gate.clone().enter().await.unwrap().give_back();
@@ -38,12 +35,12 @@ async fn use_it<G: Gate + Clone>(gate: G) {
 
 fn every_form_of<A: Algorithm>(limiter: Limiter<A>) {
     let limiter: &'static _ = Box::leak(Box::new(Arc::new(limiter)));
-    goes(use_it(&**limiter));
-    goes(use_it(limiter.clone()));
-    goes(use_it((&**limiter, limiter.clone())));
-    goes(use_it((limiter.clone(), (&**limiter, limiter.clone()))));
+    executors::spawn(use_it(&**limiter));
+    executors::spawn(use_it(limiter.clone()));
+    executors::spawn(use_it((&**limiter, limiter.clone())));
+    executors::spawn(use_it((limiter.clone(), (&**limiter, limiter.clone()))));
     let (borrowed, owned) = (&**limiter, limiter.clone());
-    goes(async move {
+    executors::spawn(async move {
         for _ in 0..2 {
             borrowed.acquire(1).await.unwrap();
             let row = (borrowed, owned.clone());

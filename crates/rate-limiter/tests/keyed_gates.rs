@@ -1,5 +1,7 @@
 //! Every form of a key as a gate, and where it may go.
 
+mod executors;
+
 use std::{
     future::Future,
     num::NonZeroUsize,
@@ -17,11 +19,6 @@ use tidegate_rate_limiter::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What executors and threads ask of a task: to be moved there, for as long as it takes.
-fn goes<F: Future<Output = ()> + Send + 'static>(task: F) {
-    thread::spawn(|| task.wait()).join().unwrap();
-}
-
 async fn use_it<G: Gate + Clone>(gate: G) {
     gate.clone().try_enter().unwrap().give_back();
     gate.clone().enter().await.unwrap().give_back();
@@ -37,13 +34,13 @@ fn every_form_of_a_key_goes_to_tasks_and_threads() {
     let owned: OwnedKeyGate<String> = hosts.gate_owned("a").unwrap();
     let owned_ref: &'static OwnedKeyGate<String> = Box::leak(Box::new(owned.clone()));
     let limiter = Arc::new(RateLimiter::new(quota));
-    goes(use_it(borrowed));
-    goes(use_it(owned.clone()));
-    goes(use_it(owned_ref));
-    goes(use_it((owned.clone(), limiter.clone())));
-    goes(use_it((limiter, (borrowed, owned.clone()))));
+    executors::spawn(use_it(borrowed));
+    executors::spawn(use_it(owned.clone()));
+    executors::spawn(use_it(owned_ref));
+    executors::spawn(use_it((owned.clone(), limiter.clone())));
+    executors::spawn(use_it((limiter, (borrowed, owned.clone()))));
     let (gate, hosts) = (owned.clone(), hosts.clone());
-    goes(async move {
+    executors::spawn(async move {
         for _ in 0..2 {
             let wait: AcquireKey<'_, SystemClock> = hosts.acquire("b", 1);
             wait.await.unwrap();

@@ -120,6 +120,8 @@ fn every_gate_that_is_owned_can_be_spawned() {
     let servers = KeyedBreaker::<u32>::new(MANY, Breaker::builder()).unwrap();
     goes(servers.gate(&7).unwrap());
     goes(servers.fail_fast(&7).unwrap());
+    let clients = Arc::new(KeyedLimiter::<u32>::new(Quota::expect(Quota::per_second(1000)), MANY));
+    goes(clients.gate_owned(&7).unwrap());
     // Each with its neighbour's kind of handle, and nested both ways.
     let (semaphore, breaker) = (Arc::new(Semaphore::new(1000)), Arc::new(Breaker::new()));
     goes((breaker.clone().fail_fast_owned(), (&GATES.limiter, semaphore.clone())));
