@@ -17,7 +17,7 @@ use crate::{
     error::BuildError,
     gatherer::{Refusal, Refused},
     line::Line,
-    shared::Weigh,
+    shared::{SLEEPS, Weigh},
 };
 
 /// Streams that can be taken in batches.
@@ -192,6 +192,7 @@ where
     type Item = Vec<S::Item>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut sleeps = 0;
         loop {
             if let Some(heavy) = self.as_mut().fill(cx) {
                 return Poll::Ready(Some(vec![heavy]));
@@ -219,6 +220,11 @@ where
                 Some(Poll::Ready(())) => {
                     this.sleep.set(None);
                     *this.deadline = None;
+                    sleeps += 1;
+                    if sleeps == SLEEPS {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                 }
             }
         }

@@ -28,7 +28,7 @@ use crate::{
     gatherer::{Batch, BatchId},
     handler::Handler,
     recovery::Recovery,
-    shared::{Carried, Shared},
+    shared::{Carried, SLEEPS, Shared},
     unwind::{catch, shielded},
 };
 
@@ -150,6 +150,7 @@ where
         let mut this = self.project();
         let shared = &*this.desk.shared;
         let paused_until = this.desk.paused_until();
+        let mut sleeps = 0;
         loop {
             let mut deadline = None;
             let next = this.waiter.poll_until(&shared.work, cx, &mut || {
@@ -183,6 +184,11 @@ where
             // The time has come: look again.
             this.sleep.set(None);
             *this.deadline = None;
+            sleeps += 1;
+            if sleeps == SLEEPS {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         }
     }
 }

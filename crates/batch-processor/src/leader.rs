@@ -250,8 +250,7 @@ impl<C: Timer> Patience<C> {
     /// Is ready when it is time to look.
     fn poll(&mut self, clock: &C, cx: &mut Context<'_>) -> Poll<()> {
         let next = self.next;
-        let sleep =
-            self.sleep.get_or_insert_with(|| Box::pin(clock.sleep_until(clock.now() + next)));
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(clock.sleep(next)));
         let polled = sleep.as_mut().poll(cx);
         if polled.is_ready() {
             self.sleep = None;

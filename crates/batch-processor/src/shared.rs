@@ -26,6 +26,10 @@ use crate::{
 /// How often a thread looks for room before it sleeps: most often after it has let other threads run.
 const LOOKS: u32 = 20;
 
+/// So many sleeps may end in one poll before other tasks run: a clock that lags behind its timer would keep it for as long as it
+/// lags.
+pub(crate) const SLEEPS: u32 = 4;
+
 /// What a batch carries beside its items: its answers, once the first caller wants one.
 pub(crate) type Carried<R, E> = Option<Arc<Answers<R, E>>>;
 
