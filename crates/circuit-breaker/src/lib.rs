@@ -55,6 +55,8 @@ pub use self::{
     rule::TripRule,
     state::State,
     stats::{Snapshot, Stats},
-    throttle::{OwnedThrottlePass, Throttle, ThrottlePass, ThrottleStats, Throttled},
+    throttle::{
+        EnterThrottle, OwnedThrottlePass, Throttle, ThrottlePass, ThrottleStats, Throttled,
+    },
     window::Window,
 };

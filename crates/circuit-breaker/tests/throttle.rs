@@ -1,6 +1,11 @@
 //! The share that a throttle refuses.
 
-use core::time::Duration;
+use core::{
+    future::Future,
+    pin::pin,
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use tidegate_circuit_breaker::{Gate, ManualClock, Outcome, Throttle, Wait};
 use tidegate_core::Pass;
@@ -84,4 +89,36 @@ fn bad_input_names_the_field_the_value_and_its_range() {
         let error = Throttle::with_clock(factor, span, ManualClock::new()).unwrap_err();
         assert_eq!(error.to_string(), message);
     }
+}
+
+#[test]
+fn a_throttle_decides_when_its_enter_is_first_polled() {
+    use std::{
+        panic::{AssertUnwindSafe, catch_unwind},
+        sync::Arc,
+    };
+
+    let (throttle, clock) = throttle(1.0);
+    let throttle = Arc::new(throttle);
+    // Made while nothing is refused, and not polled: no trace, in either form.
+    let (borrowed, owned) = ((&*throttle).enter(), throttle.clone().enter());
+    drop((throttle.clone().enter(), (&*throttle).enter()));
+    assert_eq!(throttle.stats().ignored, 0);
+    for _ in 0..200 {
+        clock.advance(SPAN / 1000);
+        if let Ok(pass) = Throttle::try_enter(&throttle) {
+            pass.settle(Outcome::Failure);
+        }
+    }
+    let refused = throttle.stats().refused;
+    assert!(refused > 0 && throttle.stats().probability > 0.9, "{:?}", throttle.stats());
+    // They are judged by what is known when they are polled, each once.
+    let outcomes = [borrowed.wait().is_err(), owned.wait().is_err()];
+    let told = outcomes.iter().filter(|is_refused| **is_refused).count();
+    assert_eq!(throttle.stats().refused, refused + told as u64);
+    assert_eq!(throttle.stats().ignored, 2 - told as u64);
+    let mut enter = pin!((&*throttle).enter());
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(enter.as_mut().poll(&mut cx).is_ready());
+    assert!(catch_unwind(AssertUnwindSafe(|| enter.as_mut().poll(&mut cx).is_ready())).is_err());
 }
