@@ -201,6 +201,10 @@ fn spacing<A: Algorithm, C>(
 /// The pauses of both directions: they belong to different tasks, and each to be woken.
 pub(super) struct Pauses<'l, C: Timer> {
     pub(super) reading: Pause<'l, C>,
+    #[cfg_attr(
+        not(any(feature = "futures-io", feature = "tokio-io")),
+        allow(dead_code, reason = "a stream is not written to")
+    )]
     pub(super) writing: Pause<'l, C>,
 }
 
