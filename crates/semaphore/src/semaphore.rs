@@ -2,10 +2,12 @@
 
 use core::{fmt, future::Future, ops::RangeInclusive};
 
+#[cfg(feature = "std")]
+use crate::error::AcquireError;
 use crate::{
     acquire::Acquire,
     builder::Builder,
-    error::{AcquireError, TryAcquireError},
+    error::TryAcquireError,
     gate::PermitGate,
     idle::Idle,
     permit::Permit,
