@@ -1,9 +1,9 @@
 //! Panics of foreign code, kept away from the driver where that is possible.
 
-pub(crate) use tidegate_core::panic::{attempt, contain as shielded, drop_each};
+pub(crate) use tidegate_core::unwind::{attempt, contain as shielded, drop_each};
 use tidegate_core::{
-    panic::{bury, words},
     primitive::Arc,
+    unwind::{bury, words},
 };
 
 /// Runs `code`; a panic becomes its message. Without std a panic cannot be caught; where it unwinds, it drops the driver, whose
@@ -11,7 +11,7 @@ use tidegate_core::{
 ///
 /// What `code` leaves behind is foreign too, and as whole as its owner keeps it: a handler that panics is called again.
 pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, Arc<str>> {
-    tidegate_core::panic::catch(code).map_err(|payload| {
+    tidegate_core::unwind::catch(code).map_err(|payload| {
         let message = Arc::from(words(&*payload).unwrap_or("a value that is not text"));
         bury(payload);
         message

@@ -12,7 +12,6 @@ pub mod event;
 pub mod future_slots;
 pub mod gate;
 pub mod lock;
-pub mod panic;
 pub mod primitive;
 #[cfg(target_has_atomic = "ptr")]
 pub mod queue;

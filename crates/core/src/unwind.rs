@@ -1,19 +1,59 @@
 //! Panics of foreign code: of wakers, destructors, and whatever else a caller has brought along.
 //!
-//! The rule of this workspace: *the guard exists before foreign code runs*. What is left for this module are panics that would
-//! meet another one, which aborts the process, and panics that nobody is to learn of.
+//! The rule of this workspace: *the guard exists before foreign code runs*. What is left for this module, the one catcher of
+//! all crates, are panics that would meet another one, which aborts the process, and panics that nobody is to learn of. What a
+//! panic carries is foreign, too, and may panic when it is dropped; so may each of several values that are dropped together.
 
-/// Runs foreign code whose panic ends here. Its message has been printed by the panic hook.
-///
-/// Without std a panic cannot be caught: where it unwinds, it goes on.
+use core::any::Any;
+
+use alloc::boxed::Box;
+
+/// What code has panicked with: the argument of `panic!`, usually a `&'static str` or a `String`.
+pub type Payload = Box<dyn Any + Send + 'static>;
+
+pub use self::imp::{catch, contain};
+
+/// Drops a payload, whose destructor is foreign code.
+pub fn bury(payload: Payload) {
+    contain(|| drop(payload));
+}
+
+/// Runs foreign code whose panic means that it has no answer.
 ///
 /// # Examples
 ///
 /// ```
-/// tidegate_core::unwind::contain(|| std::panic::resume_unwind(Box::new("a waker panicked")));
+/// use tidegate_core::unwind::attempt;
+///
+/// assert_eq!(attempt(|| 6 * 7), Some(42));
+/// # #[cfg(feature = "std")]
+/// assert_eq!(attempt(|| -> u32 { std::panic::resume_unwind(Box::new("quiet")) }), None);
 /// ```
-pub fn contain(foreign: impl FnOnce()) {
-    imp::contain(foreign);
+pub fn attempt<T>(foreign: impl FnOnce() -> T) -> Option<T> {
+    let mut answer = None;
+    contain(|| answer = Some(foreign()));
+    answer
+}
+
+/// Drops foreign values, each on its own: the panic of one keeps no other from being dropped, and two abort nothing.
+///
+/// # Examples
+///
+/// ```
+/// tidegate_core::unwind::drop_each(vec![String::from("one"), String::from("two")]);
+/// ```
+pub fn drop_each<T>(values: impl IntoIterator<Item = T>) {
+    let mut values = values.into_iter();
+    // One run through all, or one more after each panic: catching is not free.
+    while let Err(payload) = catch(|| values.by_ref().for_each(drop)) {
+        bury(payload);
+    }
+}
+
+/// Returns what a payload says, if it says it in words.
+pub fn words(payload: &(dyn Any + Send)) -> Option<&str> {
+    let literal = payload.downcast_ref::<&str>().copied();
+    literal.or_else(|| payload.downcast_ref::<alloc::string::String>().map(|words| words.as_str()))
 }
 
 /// Runs foreign code within a destructor. Its panic goes on, unless the destructor itself runs because of a panic: then that
@@ -68,29 +108,43 @@ impl<T> Drop for Foreign<T> {
 
 #[cfg(feature = "std")]
 mod imp {
-    use core::{any::Any, mem, panic::AssertUnwindSafe};
-    use std::{
-        panic::{catch_unwind, resume_unwind},
-        thread::panicking,
-    };
+    use core::{mem, panic::AssertUnwindSafe};
+    use std::{panic::resume_unwind, thread::panicking};
 
-    use alloc::boxed::Box;
+    use super::Payload;
 
-    pub(super) fn contain(foreign: impl FnOnce()) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(foreign)) {
+    /// Runs foreign code and turns its panic into a value.
+    ///
+    /// The code's captures are not looked at again after a panic, which is what unwind safety asks for.
+    #[inline]
+    pub fn catch<T>(foreign: impl FnOnce() -> T) -> Result<T, Payload> {
+        std::panic::catch_unwind(AssertUnwindSafe(foreign))
+    }
+
+    /// Runs foreign code whose panic ends here. Its message has been printed by the panic hook.
+    ///
+    /// Without std a panic cannot be caught: where it unwinds, it goes on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// tidegate_core::unwind::contain(|| std::panic::resume_unwind(Box::new("a waker panicked")));
+    /// ```
+    pub fn contain(foreign: impl FnOnce()) {
+        if let Err(payload) = catch(foreign) {
             discard(payload);
         }
     }
 
     #[inline]
     pub(super) fn in_drop(foreign: impl FnOnce()) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(foreign)) {
+        if let Err(payload) = catch(foreign) {
             pass_on(payload);
         }
     }
 
     #[cold]
-    fn pass_on(payload: Box<dyn Any + Send>) {
+    fn pass_on(payload: Payload) {
         if panicking() {
             discard(payload);
         } else {
@@ -100,8 +154,8 @@ mod imp {
 
     /// A payload may panic when it is dropped, and what that panics with, too. There it ends: with a leak.
     #[cold]
-    fn discard(payload: Box<dyn Any + Send>) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+    fn discard(payload: Payload) {
+        if let Err(payload) = catch(|| drop(payload)) {
             mem::forget(payload);
         }
     }
@@ -109,7 +163,16 @@ mod imp {
 
 #[cfg(not(feature = "std"))]
 mod imp {
-    pub(super) fn contain(foreign: impl FnOnce()) {
+    use super::Payload;
+
+    /// Runs foreign code. Without std nobody can catch a panic: it aborts, or unwinds through the caller.
+    #[inline]
+    pub fn catch<T>(foreign: impl FnOnce() -> T) -> Result<T, Payload> {
+        Ok(foreign())
+    }
+
+    /// Runs foreign code.
+    pub fn contain(foreign: impl FnOnce()) {
         foreign();
     }
 

@@ -451,16 +451,16 @@ pub(crate) fn now() -> Option<Timestamp> {
     None
 }
 
-pub(crate) use tidegate_core::panic::{contain, drop_each};
+pub(crate) use tidegate_core::unwind::{contain, drop_each};
 
 /// Runs foreign code, and makes a panic an error.
 #[cfg(feature = "std")]
 #[inline]
 pub(crate) fn caught<R>(code: impl FnOnce() -> R) -> Result<R, BoxError> {
     // What a stage leaves half done is its own: the flow drops the item and, by default, stops.
-    tidegate_core::panic::catch(code).map_err(|payload| {
+    tidegate_core::unwind::catch(code).map_err(|payload| {
         let error = crate::error::Panicked::new(&*payload).into();
-        tidegate_core::panic::bury(payload);
+        tidegate_core::unwind::bury(payload);
         error
     })
 }
