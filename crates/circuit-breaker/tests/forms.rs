@@ -85,16 +85,21 @@ impl<F: Future> IntoUnit for F {
     }
 }
 
-fn leak<T>(value: T) -> &'static T {
-    Box::leak(Box::new(value))
+/// Makes a value last for ever, where the leak checker still finds it.
+fn keep<T: Send + Sync + 'static>(value: T) -> &'static T {
+    static KEPT: std::sync::Mutex<Vec<&'static (dyn std::any::Any + Send + Sync)>> =
+        std::sync::Mutex::new(Vec::new());
+    let kept: &'static T = Box::leak(Box::new(value));
+    KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(kept);
+    kept
 }
 
 fn spawn_every_form(spawn: &impl Spawn) {
-    let breaker: &'static Arc<Breaker> = leak(Arc::new(Breaker::new()));
-    let throttle = leak(Arc::new(Throttle::new(2.0, Duration::from_secs(60)).unwrap()));
+    let breaker: &'static Arc<Breaker> = keep(Arc::new(Breaker::new()));
+    let throttle = keep(Arc::new(Throttle::new(2.0, Duration::from_secs(60)).unwrap()));
     let one = NonZeroUsize::MIN;
     let hosts = KeyedBreaker::<String>::new(one, Breaker::builder()).unwrap();
-    let host = leak(hosts.gate("example.org").unwrap());
+    let host = keep(hosts.gate("example.org").unwrap());
     // Waiting.
     go_through(spawn, &**breaker);
     go_through(spawn, breaker);
@@ -102,7 +107,7 @@ fn spawn_every_form(spawn: &impl Spawn) {
     // Failing fast.
     go_through(spawn, breaker.fail_fast());
     go_through(spawn, breaker.clone().fail_fast_owned());
-    go_through(spawn, leak(OwnedFailFast::from(breaker.clone())));
+    go_through(spawn, keep(OwnedFailFast::from(breaker.clone())));
     // Of a key.
     go_through(spawn, host);
     go_through(spawn, host.clone());

@@ -56,6 +56,15 @@ fn assert_all_back(stats: Stats, scene: &str) {
     assert_eq!((stats.available, stats.in_use, stats.waiting), (1, 0, 0), "{scene}");
 }
 
+/// Makes a value last for ever, where the leak checker still finds it.
+fn keep<T: Send + Sync + 'static>(value: T) -> &'static T {
+    static KEPT: std::sync::Mutex<Vec<&'static (dyn std::any::Any + Send + Sync)>> =
+        std::sync::Mutex::new(Vec::new());
+    let kept: &'static T = Box::leak(Box::new(value));
+    KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(kept);
+    kept
+}
+
 /// Puts a request in line, grants it, polls it or drops it, and drops what it got; with a clock that panics at each
 /// reading in turn.
 fn with_each_reading<F>(name: &str, ask: impl Fn(&'static Arc<Semaphore>) -> F)
@@ -67,7 +76,7 @@ where
             for panics_at in 0..3 {
                 let clock = Fragile::at(panics_at);
                 let builder = Semaphore::builder(1).fairness(fairness).clock(clock.clone());
-                let semaphore: &'static _ = Box::leak(Box::new(Arc::new(builder.build())));
+                let semaphore: &'static _ = keep(Arc::new(builder.build()));
                 let held = semaphore.try_acquire(1).unwrap();
                 let mut future = Box::pin(ask(semaphore));
                 drop(poll(&mut future));
@@ -121,7 +130,7 @@ type Limit = AdaptiveSemaphore<Aimd, Fragile>;
 
 fn limit(panics_at: usize) -> &'static Arc<Limit> {
     let builder = AdaptiveSemaphore::builder(Aimd::new()).initial(1).clock(Fragile::at(panics_at));
-    Box::leak(Box::new(Arc::new(builder.build().unwrap())))
+    keep(Arc::new(builder.build().unwrap()))
 }
 
 fn assert_none_in_flight(limit: &Limit, scene: &str) {
