@@ -34,7 +34,7 @@ async fn use_it<G: Gate + Clone>(gate: G) {
 }
 
 fn every_form_of<A: Algorithm>(limiter: Limiter<A>) {
-    let limiter: &'static _ = Box::leak(Box::new(Arc::new(limiter)));
+    let limiter: &'static _ = executors::keep(Arc::new(limiter));
     executors::spawn(use_it(&**limiter));
     executors::spawn(use_it(limiter.clone()));
     executors::spawn(use_it((&**limiter, limiter.clone())));

@@ -30,9 +30,9 @@ fn every_form_of_a_key_goes_to_tasks_and_threads() {
     let quota = Quota::per_second(1000).unwrap();
     let hosts = Arc::new(KeyedLimiter::<String>::new(quota, NonZeroUsize::new(10).unwrap()));
     let kept: &'static Arc<KeyedLimiter<String>> = Box::leak(Box::new(hosts.clone()));
-    let borrowed: &'static KeyGate<'_, SystemClock> = Box::leak(Box::new(kept.gate("a").unwrap()));
+    let borrowed: &'static KeyGate<'_, SystemClock> = executors::keep(kept.gate("a").unwrap());
     let owned: OwnedKeyGate<String> = hosts.gate_owned("a").unwrap();
-    let owned_ref: &'static OwnedKeyGate<String> = Box::leak(Box::new(owned.clone()));
+    let owned_ref: &'static OwnedKeyGate<String> = executors::keep(owned.clone());
     let limiter = Arc::new(RateLimiter::new(quota));
     executors::spawn(use_it(borrowed));
     executors::spawn(use_it(owned.clone()));

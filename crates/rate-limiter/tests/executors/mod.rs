@@ -1,9 +1,10 @@
-//! Where a task of a user's runs.
+//! Where a task of a user's runs, and what outlives it.
 
 use std::{
+    any::Any,
     future::Future,
     sync::{
-        LazyLock,
+        LazyLock, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -22,4 +23,12 @@ pub(crate) fn spawn<F: Future<Output = ()> + Send + 'static>(task: F) {
         1 => smol::block_on(smol::spawn(task)),
         _ => thread::spawn(|| task.wait()).join().unwrap(),
     }
+}
+
+/// Makes a value last for ever, where the leak checker still finds it.
+pub(crate) fn keep<T: Send + Sync + 'static>(value: T) -> &'static T {
+    static KEPT: Mutex<Vec<&'static (dyn Any + Send + Sync)>> = Mutex::new(Vec::new());
+    let kept: &'static T = Box::leak(Box::new(value));
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
+    kept
 }
