@@ -5,11 +5,12 @@
 //! the task's poll:  set its waker in the cell ─▶ take the list ─▶ poll those slots
 //! ```
 //!
-//! The cell's lock orders the two: a slot that is put into the list too late to be taken wakes the waker just set. A wake
-//! costs the same however many futures there are, and so does a poll for each future that was woken.
+//! The cell's lock orders the two: a slot that is put into the list too late to be taken wakes the
+//! waker just set. A wake costs the same however many futures there are, and so does a poll for
+//! each future that was woken.
 //!
-//! The idea of a waker for each future is that of `futures`' `FuturesUnordered`; here the futures stay where they are, and
-//! have numbers.
+//! The idea of a waker for each future is that of `futures`' `FuturesUnordered`; here the futures
+//! stay where they are, and have numbers.
 
 use core::{
     fmt,
@@ -31,8 +32,9 @@ use crate::{
 
 /// The waker of a task's latest poll, until somebody wakes it.
 ///
-/// The task sets its waker *before* it looks for work, and whoever makes work for it does so *before* waking. Both go through
-/// one lock: a wake that finds no waker came before the setting, and the look after the setting sees its work.
+/// The task sets its waker *before* it looks for work, and whoever makes work for it does so
+/// *before* waking. Both go through one lock: a wake that finds no waker came before the setting,
+/// and the look after the setting sees its work.
 ///
 /// # Examples
 ///
@@ -74,7 +76,8 @@ impl WakerCell {
 
 /// Futures by number, each with a note `N` that says what it is for.
 ///
-/// A slot is allocated when more futures than ever before are in flight, and used again for the next.
+/// A slot is allocated when more futures than ever before are in flight, and used again for the
+/// next.
 ///
 /// # Examples
 ///
@@ -99,7 +102,8 @@ pub struct FutureSlots<N, F> {
     turn: usize,
     /// Slots that were woken, and that nobody has polled since. They are not in the list any more.
     taken: VecDeque<usize>,
-    // INVARIANT: empty; takes the list's place for a look, so that the lock is held for one step however many were woken.
+    // INVARIANT: empty; takes the list's place for a look, so that the lock is held for one step
+    // however many were woken.
     spare: Vec<usize>,
     woken: Arc<Woken>,
 }
@@ -114,7 +118,8 @@ struct Slot<N, F> {
     waker: Waker,
 }
 
-/// Which slots were woken since the task looked. A slot without a future was woken too late, which means nothing.
+/// Which slots were woken since the task looked. A slot without a future was woken too late, which
+/// means nothing.
 struct Woken {
     list: Lock<Vec<usize>>,
     task: Arc<WakerCell>,
@@ -129,8 +134,9 @@ struct SlotWaker {
 
 impl OnWake for SlotWaker {
     fn on_wake(&self) {
-        // ORDERING: Release: pairs with the Acquire in `next_woken`: what the waking thread did is seen by the poll, also if
-        // another has put the slot into the list, which has not been polled since.
+        // ORDERING: Release: pairs with the Acquire in `next_woken`: what the waking thread did is
+        // seen by the poll, also if another has put the slot into the list, which has not been
+        // polled since.
         if !self.is_listed.swap(true, Ordering::Release) {
             self.woken.list.with(|list| list.push(self.slot));
             self.woken.task.wake();
@@ -190,9 +196,11 @@ impl<N, F> FutureSlots<N, F> {
         }
     }
 
-    /// Looks which slots were woken, in the order of their numbers: where several want what only one
-    /// can have, the same ones get it again and come to an end, instead of all making one step each.
-    /// Call it in each poll of the task, after its waker was set, and then [`next_woken`](Self::next_woken) until that gives none: those woken meanwhile are for the next poll.
+    /// Looks which slots were woken, in the order of their numbers: where several want what only
+    /// one can have, the same ones get it again and come to an end, instead of all making one step
+    /// each. Call it in each poll of the task, after its waker was set, and then
+    /// [`next_woken`](Self::next_woken) until that gives none: those woken meanwhile are for the
+    /// next poll.
     pub fn look(&mut self) {
         let spare = &mut self.spare;
         self.woken.list.with(|list| mem::swap(list, spare));
@@ -203,13 +211,15 @@ impl<N, F> FutureSlots<N, F> {
     /// Returns a slot that was woken when [`look`](Self::look) was called last.
     pub fn next_woken(&mut self) -> Option<usize> {
         let slot = self.taken.pop_front()?;
-        // ORDERING: Acquire: pairs with the Release in `on_wake`. A wake from here on puts the slot into the list again.
+        // ORDERING: Acquire: pairs with the Release in `on_wake`. A wake from here on puts the slot
+        // into the list again.
         self.slots[slot].state.0.is_listed.swap(false, Ordering::Acquire);
         Some(slot)
     }
 
-    /// Returns each slot with a note in turn, `None` if there is none: for a poll that finds no slot woken. So futures that keep
-    /// no waker, as those of tests, get on as often as their task is polled.
+    /// Returns each slot with a note in turn, `None` if there is none: for a poll that finds no
+    /// slot woken. So futures that keep no waker, as those of tests, get on as often as their task
+    /// is polled.
     pub fn next_in_turn(&mut self) -> Option<usize> {
         self.turn = (self.turn + 1).checked_rem(self.busy.len())?;
         self.busy.get(self.turn).copied()
@@ -237,7 +247,8 @@ impl<N, F> FutureSlots<N, F> {
 
 impl<N, F: Future> FutureSlots<N, F> {
     /// Polls a slot; `None` if it has no future. A future that is ready is to be dropped by
-    /// [`drop_future`](Self::drop_future), as its destructor is code of its own, and then to be [freed](Self::free).
+    /// [`drop_future`](Self::drop_future), as its destructor is code of its own, and then to be
+    /// [freed](Self::free).
     pub fn poll(&mut self, slot: usize) -> Option<Poll<F::Output>> {
         let Slot { future, waker, .. } = self.slots.get_mut(slot)?;
         let future = future.as_mut().as_pin_mut()?;

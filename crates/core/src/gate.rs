@@ -1,5 +1,5 @@
-//! What semaphores, rate limiters and circuit breakers have in common: they let you in before you act, and may want to
-//! hear how it went.
+//! What semaphores, rate limiters and circuit breakers have in common: they let you in before you
+//! act, and may want to hear how it went.
 //!
 //! ```text
 //! enter ──▶ Pass ──▶ act ──▶ settle(Success | Failure | Ignored)
@@ -34,14 +34,16 @@ use crate::primitive::Arc;
 
 /// A handle by which callers are let in.
 ///
-/// A gate is entered by value. `&gate` gives passes that borrow it; an [`Arc`] of it gives passes that keep it alive, for
-/// what moves into a task or a thread. No associated type has a lifetime of its own, so an async block with a gate in it
-/// is `Send` where its parts are, whatever they borrow.
+/// A gate is entered by value. `&gate` gives passes that borrow it; an [`Arc`] of it gives passes
+/// that keep it alive, for what moves into a task or a thread. No associated type has a lifetime of
+/// its own, so an async block with a gate in it is `Send` where its parts are, whatever they
+/// borrow.
 ///
-/// A pair of gates is a gate: it is entered left to right, and what was entered is given back when the next one refuses
-/// or the wait is cancelled. Pairs nest: `(breaker, (limiter, semaphore))`. Put first what refuses cheaply, last what is
-/// held longest. Where a gate further right had to be waited for, the passes further left are [renewed](Pass::renew), so
-/// that a breaker which has opened meanwhile still refuses.
+/// A pair of gates is a gate: it is entered left to right, and what was entered is given back when
+/// the next one refuses or the wait is cancelled. Pairs nest: `(breaker, (limiter, semaphore))`.
+/// Put first what refuses cheaply, last what is held longest. Where a gate further right had to be
+/// waited for, the passes further left are [renewed](Pass::renew), so that a breaker which has
+/// opened meanwhile still refuses.
 ///
 /// # Examples
 ///
@@ -85,7 +87,8 @@ use crate::primitive::Arc;
 /// assert_eq!(gate.run_or_else(|| Ok(()), |Closed| Err("used up")), Err("used up"));
 /// ```
 ///
-/// A function over any gate takes it by value; `Clone` where it enters more than once (references and `Arc`s are):
+/// A function over any gate takes it by value; `Clone` where it enters more than once (references
+/// and `Arc`s are):
 ///
 /// ```
 /// use tidegate_core::Gate;
@@ -123,7 +126,8 @@ pub trait Gate: Sized {
     /// Why waiting is of no use.
     fn enter(self) -> Self::Enter;
 
-    /// Waits on this thread until it may enter, runs `act`, and settles by what it returns. A panic settles as a failure.
+    /// Waits on this thread until it may enter, runs `act`, and settles by what it returns. A panic
+    /// settles as a failure.
     ///
     /// # Errors
     ///
@@ -134,11 +138,13 @@ pub trait Gate: Sized {
         self.enter().wait().map(|pass| act_behind(pass, act))
     }
 
-    /// Waits until it may enter, then runs `future`, and settles by its output. A panic settles as a failure.
+    /// Waits until it may enter, then runs `future`, and settles by its output. A panic settles as
+    /// a failure.
     ///
     /// # Cancel safety
     ///
-    /// Dropped while it waits: no trace. Dropped while `future` runs: settled as [`Outcome::Ignored`].
+    /// Dropped while it waits: no trace. Dropped while `future` runs: settled as
+    /// [`Outcome::Ignored`].
     ///
     /// # Errors
     ///
@@ -146,7 +152,8 @@ pub trait Gate: Sized {
     ///
     /// # Panics
     ///
-    /// The future panics if it is polled after it was ready, or after `future` has panicked; it runs nothing then.
+    /// The future panics if it is polled after it was ready, or after `future` has panicked; it
+    /// runs nothing then.
     fn run_async<F>(self, future: F) -> RunAsync<Self, F>
     where
         F: Future<Output: Verdict>,
@@ -154,7 +161,8 @@ pub trait Gate: Sized {
         RunAsync::new(self, future)
     }
 
-    /// Runs `act` if it may enter now, else `fallback`. Never waits. A panic in `act` settles as a failure.
+    /// Runs `act` if it may enter now, else `fallback`. Never waits. A panic in `act` settles as a
+    /// failure.
     fn run_or_else<R: Verdict>(
         self,
         act: impl FnOnce() -> R,
@@ -167,7 +175,8 @@ pub trait Gate: Sized {
     }
 }
 
-/// Runs `act` and settles `pass` by what it returns. A panic of `act`, or of the verdict on it, settles as a failure.
+/// Runs `act` and settles `pass` by what it returns. A panic of `act`, or of the verdict on it,
+/// settles as a failure.
 fn act_behind<P: Pass, R: Verdict>(pass: P, act: impl FnOnce() -> R) -> R {
     let guarded = Guarded::new(pass, Ending::Settle(Outcome::Failure));
     let result = act();
@@ -177,8 +186,9 @@ fn act_behind<P: Pass, R: Verdict>(pass: P, act: impl FnOnce() -> R) -> R {
 
 /// A type whose [`Arc`] is a [`Gate`], with passes that keep it alive and borrow nothing.
 ///
-/// A crate implements this for its own type, since only this crate may implement [`Gate`] for `Arc`; callers use the
-/// methods of `Gate`. They are associated functions, so that they exist on targets where `Arc` is not that of `alloc`.
+/// A crate implements this for its own type, since only this crate may implement [`Gate`] for
+/// `Arc`; callers use the methods of `Gate`. They are associated functions, so that they exist on
+/// targets where `Arc` is not that of `alloc`.
 ///
 /// # Examples
 ///
@@ -256,9 +266,10 @@ impl<G: OwnedGate> Gate for Arc<G> {
     }
 }
 
-/// Enters as a clone of the `Arc` does, so that a row can be entered again and again: `(&breaker, &limiter)`.
-// No blanket of `&T` to `&&T` or to pairs of references: with one, the compiler loses its way (E0275) in every function that asks
-// for `&T: Gate`.
+/// Enters as a clone of the `Arc` does, so that a row can be entered again and again: `(&breaker,
+/// &limiter)`.
+// No blanket of `&T` to `&&T` or to pairs of references: with one, the compiler loses its way
+// (E0275) in every function that asks for `&T: Gate`.
 impl<G: OwnedGate> Gate for &Arc<G> {
     type Pass = G::Pass;
     type Refused = G::Refused;
@@ -275,22 +286,24 @@ impl<G: OwnedGate> Gate for &Arc<G> {
     }
 }
 
-/// The right to act that a [`Gate`] has given. Dropped unsettled, it counts as [`Outcome::Ignored`].
+/// The right to act that a [`Gate`] has given. Dropped unsettled, it counts as
+/// [`Outcome::Ignored`].
 pub trait Pass: Sized {
     /// Why it may no longer be used; what its gate refuses with.
     type Refused: core::error::Error;
 
     /// Says that a later gate has to be waited for: the action does not begin yet.
     ///
-    /// A gate that measures how long actions take does not count the time until [`renew`](Self::renew). A row of gates calls
-    /// this once, when the wait begins.
+    /// A gate that measures how long actions take does not count the time until
+    /// [`renew`](Self::renew). A row of gates calls this once, when the wait begins.
     fn pause(&mut self) {}
 
     /// Says that the wait for a later gate is over: the action begins only now.
     ///
-    /// A gate that measures how long actions take counts from here. One that would no longer let the caller in refuses,
-    /// and the pass should then be [given back](Self::give_back). A row of gates does both by itself where a gate
-    /// further right had to be waited for; a pass that is used at once needs no second step.
+    /// A gate that measures how long actions take counts from here. One that would no longer let
+    /// the caller in refuses, and the pass should then be [given back](Self::give_back). A row of
+    /// gates does both by itself where a gate further right had to be waited for; a pass that is
+    /// used at once needs no second step.
     ///
     /// # Errors
     ///
@@ -304,8 +317,8 @@ pub trait Pass: Sized {
 
     /// Tells the gate that nothing was done: what can be taken back is taken back.
     ///
-    /// A rate limiter, for example, gets its tokens back here but not from [`Outcome::Ignored`], which may mean a
-    /// request that was sent and then no longer awaited.
+    /// A rate limiter, for example, gets its tokens back here but not from [`Outcome::Ignored`],
+    /// which may mean a request that was sent and then no longer awaited.
     fn give_back(self) {
         self.settle(Outcome::Ignored);
     }
@@ -324,8 +337,8 @@ pub enum Outcome {
 
 /// A result that knows how it went: the classifier of [`Gate::run`] and its relatives.
 ///
-/// `Ok` and `()` are successes, `Err` is a failure. For other opinions wrap the value in [`Judged`], or implement this
-/// for a type of your own.
+/// `Ok` and `()` are successes, `Err` is a failure. For other opinions wrap the value in
+/// [`Judged`], or implement this for a type of your own.
 pub trait Verdict {
     /// Returns how it went.
     fn outcome(&self) -> Outcome;

@@ -1,8 +1,9 @@
 //! Panics of foreign code: of wakers, destructors, and whatever else a caller has brought along.
 //!
-//! The rule of this workspace: *the guard exists before foreign code runs*. What is left for this module, the one catcher of
-//! all crates, are panics that would meet another one, which aborts the process, and panics that nobody is to learn of. What a
-//! panic carries is foreign, too, and may panic when it is dropped; so may each of several values that are dropped together.
+//! The rule of this workspace: *the guard exists before foreign code runs*. What is left for this
+//! module, the one catcher of all crates, are panics that would meet another one, which aborts the
+//! process, and panics that nobody is to learn of. What a panic carries is foreign, too, and may
+//! panic when it is dropped; so may each of several values that are dropped together.
 
 use core::any::Any;
 
@@ -35,7 +36,8 @@ pub fn attempt<T>(foreign: impl FnOnce() -> T) -> Option<T> {
     answer
 }
 
-/// Drops foreign values, each on its own: the panic of one keeps no other from being dropped, and two abort nothing.
+/// Drops foreign values, each on its own: the panic of one keeps no other from being dropped, and
+/// two abort nothing.
 ///
 /// # Examples
 ///
@@ -56,8 +58,9 @@ pub fn words(payload: &(dyn Any + Send)) -> Option<&str> {
     literal.or_else(|| payload.downcast_ref::<alloc::string::String>().map(|words| words.as_str()))
 }
 
-/// Runs foreign code within a destructor. Its panic goes on, unless the destructor itself runs because of a panic: then that
-/// one goes on, and this one ends here. Two panics at once would abort the process.
+/// Runs foreign code within a destructor. Its panic goes on, unless the destructor itself runs
+/// because of a panic: then that one goes on, and this one ends here. Two panics at once would
+/// abort the process.
 ///
 /// Without std the second panic aborts.
 ///
@@ -115,7 +118,8 @@ mod imp {
 
     /// Runs foreign code and turns its panic into a value.
     ///
-    /// The code's captures are not looked at again after a panic, which is what unwind safety asks for.
+    /// The code's captures are not looked at again after a panic, which is what unwind safety asks
+    /// for.
     #[inline]
     pub fn catch<T>(foreign: impl FnOnce() -> T) -> Result<T, Payload> {
         std::panic::catch_unwind(AssertUnwindSafe(foreign))
@@ -152,7 +156,8 @@ mod imp {
         }
     }
 
-    /// A payload may panic when it is dropped, and what that panics with, too. There it ends: with a leak.
+    /// A payload may panic when it is dropped, and what that panics with, too. There it ends: with
+    /// a leak.
     #[cold]
     fn discard(payload: Payload) {
         if let Err(payload) = catch(|| drop(payload)) {
@@ -165,7 +170,8 @@ mod imp {
 mod imp {
     use super::Payload;
 
-    /// Runs foreign code. Without std nobody can catch a panic: it aborts, or unwinds through the caller.
+    /// Runs foreign code. Without std nobody can catch a panic: it aborts, or unwinds through the
+    /// caller.
     #[inline]
     pub fn catch<T>(foreign: impl FnOnce() -> T) -> Result<T, Payload> {
         Ok(foreign())

@@ -12,12 +12,13 @@ use crate::{
 
 /// Tokens were taken; what is left, for those who want to tell their client.
 ///
-/// A plain value: dropping it gives nothing back. The numbers are those of the moment of the grant, and are worked out
-/// when asked for.
+/// A plain value: dropping it gives nothing back. The numbers are those of the moment of the grant,
+/// and are worked out when asked for.
 ///
 /// # Examples
 ///
-/// The response headers of an HTTP server. A [refusal](Refused) has the same numbers, and `retry-after`:
+/// The response headers of an HTTP server. A [refusal](Refused) has the limit and the reset, too, and
+/// the number for `retry-after`; what remains does not suffice:
 ///
 /// ```
 /// use tidegate_rate_limiter::{Quota, RateLimiter};
@@ -43,14 +44,16 @@ pub struct Grant {
     /// Units until the limiter is as good as new.
     pub(crate) lacking: u64,
     pub(crate) pace: Pace,
-    /// Where the tokens end on the axis of what was granted; see [`Returned`](crate::returned::Returned).
+    /// Where the tokens end on the axis of what was granted; see
+    /// [`Returned`](crate::returned::Returned).
     pub(crate) place: u64,
     /// Whose axis that is; zero for none.
     pub(crate) reign: u32,
 }
 
 impl Grant {
-    /// Returns the most tokens that can be taken at once: the burst of a quota, the limit of a window.
+    /// Returns the most tokens that can be taken at once: the burst of a quota, the limit of a
+    /// window.
     pub const fn limit(&self) -> u32 {
         self.limit
     }
@@ -112,9 +115,11 @@ impl fmt::Debug for Grant {
 pub enum Refused {
     /// Not now.
     NotNow {
-        /// After how long the request can be granted at the earliest. [`Duration::MAX`] stands for never.
+        /// After how long the request can be granted at the earliest. [`Duration::MAX`] stands for
+        /// never.
         retry_after: Duration,
-        /// After how long all tokens are back if nobody takes more. [`Duration::MAX`] stands for never.
+        /// After how long all tokens are back if nobody takes more. [`Duration::MAX`] stands for
+        /// never.
         reset_after: Duration,
         /// The most tokens that can be taken at once: the burst of a quota, the limit of a window.
         limit: u32,
@@ -129,8 +134,8 @@ pub enum Refused {
 }
 
 impl Refused {
-    /// Puts into words why `asked` tokens were denied at `now`. Inlined, so that whoever does not ask after how long it
-    /// makes sense to try again does not have it worked out.
+    /// Puts into words why `asked` tokens were denied at `now`. Inlined, so that whoever does not
+    /// ask after how long it makes sense to try again does not have it worked out.
     #[inline(always)]
     pub(crate) fn denied(denied: Denied, asked: u32, now: Timestamp) -> Self {
         match denied {
@@ -154,7 +159,8 @@ impl Refused {
         }
     }
 
-    /// Returns after how long all tokens are back if nobody takes more; `None` for a request that is too large at any time.
+    /// Returns after how long all tokens are back if nobody takes more; `None` for a request that
+    /// is too large at any time.
     pub const fn reset_after(&self) -> Option<Duration> {
         match *self {
             Self::NotNow { reset_after, .. } => Some(reset_after),
@@ -162,7 +168,8 @@ impl Refused {
         }
     }
 
-    /// Returns [`reset_after`](Self::reset_after) in seconds, rounded up: for the header `RateLimit-Reset`.
+    /// Returns [`reset_after`](Self::reset_after) in seconds, rounded up: for the header
+    /// `RateLimit-Reset`.
     pub const fn reset_after_secs(&self) -> Option<u64> {
         match self.reset_after() {
             Some(duration) => Some(secs_rounded_up(duration)),
@@ -177,7 +184,8 @@ impl Refused {
         }
     }
 
-    /// Returns [`retry_after`](Self::retry_after) in seconds, rounded up: for the header `Retry-After`.
+    /// Returns [`retry_after`](Self::retry_after) in seconds, rounded up: for the header
+    /// `Retry-After`.
     pub const fn retry_after_secs(&self) -> Option<u64> {
         match self.retry_after() {
             Some(duration) => Some(secs_rounded_up(duration)),

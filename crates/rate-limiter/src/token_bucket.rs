@@ -62,7 +62,7 @@ impl TokenBucket {
 
     /// Takes `n` tokens now, and says when they are there.
     pub(crate) fn reserve(&self, n: u32, now: Timestamp) -> Result<Promise, Denied> {
-        self.ledger.with(|ledger| {
+        let reserved = self.ledger.with(|ledger| {
             self.catch_up(ledger, now);
             if n > ledger.terms.burst {
                 return Err(Denied::Beyond(ledger.terms.burst));
@@ -83,7 +83,8 @@ impl TokenBucket {
             self.release_if_done(ledger);
             let (grant, ready_at) = promise.ok_or(Denied::Never)?;
             Ok(Promise { claim: Some(id), ready_at, grant })
-        })
+        });
+        reserved.map_err(|denied| denied.timed(|| self.limit(&())))
     }
 
     /// Takes the tokens of a reservation back; returns how many of them are there again behind what was promised later.

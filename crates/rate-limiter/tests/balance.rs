@@ -119,6 +119,8 @@ fn a_refusal_carries_what_its_headers_need() {
     limiter.penalize_until(Timestamp::NEVER);
     let refused = limiter.try_acquire(1).unwrap_err();
     assert_eq!((refused.limit(), refused.reset_after()), (3, Some(Duration::MAX)));
+    let refused = limiter.reserve(1).unwrap_err();
+    assert_eq!((refused.limit(), refused.retry_after()), (3, Some(Duration::MAX)));
 
     // A key has them, and so has a cell.
     let keys = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, clock.clone());

@@ -64,7 +64,8 @@ impl<P: Pass> Guarded<P> {
 impl<P: Pass> Drop for Guarded<P> {
     fn drop(&mut self) {
         if let Some(pass) = self.pass.take() {
-            // Where something unwinds, a gate whose clock or whose waiter's waker panics, too, must not end the process.
+            // Where something unwinds, a gate whose clock or whose waiter's waker panics, too, must
+            // not end the process.
             unwind::in_drop(|| self.ending.of(pass));
         }
     }

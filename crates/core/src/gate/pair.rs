@@ -14,8 +14,8 @@ use super::{Ending, Gate, Guarded, Outcome, Pass};
 /// Which gate of a pair refused, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PairRefused<A, B> {
-    /// The first gate: the second was not asked, or its pass was given back because the first would no longer let the
-    /// caller in when the wait for the second was over.
+    /// The first gate: the second was not asked, or its pass was given back because the first would
+    /// no longer let the caller in when the wait for the second was over.
     First(A),
     /// The second gate; the pass of the first was given back.
     Second(B),

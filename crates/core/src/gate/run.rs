@@ -61,7 +61,8 @@ impl<G: Gate, F: Future<Output: Verdict>> Future for RunAsync<G, F> {
                 }
             }
         }
-        // Out of the stage while foreign code runs: a panic settles it, and leaves nothing to be polled.
+        // Out of the stage while foreign code runs: a panic settles it, and leaves nothing to be
+        // polled.
         let StageLeft::Inside { pass } = this.stage.as_mut().project_replace(Stage::Done) else {
             panic!("polled after it was ready");
         };
