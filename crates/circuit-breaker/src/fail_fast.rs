@@ -1,13 +1,8 @@
 //! A breaker that is not waited for.
 
-use core::{
-    fmt,
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use core::fmt;
 
-use tidegate_core::{Clock, Gate, SystemClock, primitive::Arc};
+use tidegate_core::{Clock, Gate, SystemClock, gate::TryEnter, primitive::Arc};
 
 use crate::{Breaker, ByVerdict, Observer, OwnedPass, Pass, Refused, machine::Machine};
 
@@ -21,15 +16,15 @@ pub struct FailFast<C = SystemClock, O = ()> {
 impl<'a, C: Clock, O: Observer> Gate for &'a FailFast<C, O> {
     type Pass = Pass<'a, C, O>;
     type Refused = Refused;
-    type Enter = TryEnter<'a, C, O>;
+    type Enter = TryEnter<Self>;
 
     #[inline]
     fn try_enter(self) -> Result<Pass<'a, C, O>, Refused> {
         self.machine.enter()
     }
 
-    fn enter(self) -> TryEnter<'a, C, O> {
-        TryEnter { machine: Some(&self.machine) }
+    fn enter(self) -> TryEnter<Self> {
+        TryEnter::new(self)
     }
 }
 
@@ -81,7 +76,7 @@ impl<C, O, J> Clone for OwnedFailFast<C, O, J> {
 impl<C: Clock, O: Observer, J> Gate for OwnedFailFast<C, O, J> {
     type Pass = OwnedPass<C, O, J>;
     type Refused = Refused;
-    type Enter = TryEnterOwned<C, O, J>;
+    type Enter = TryEnter<Self>;
 
     #[inline]
     fn try_enter(self) -> Result<OwnedPass<C, O, J>, Refused> {
@@ -89,8 +84,8 @@ impl<C: Clock, O: Observer, J> Gate for OwnedFailFast<C, O, J> {
         Ok(OwnedPass::new(self.breaker, parts))
     }
 
-    fn enter(self) -> TryEnterOwned<C, O, J> {
-        TryEnterOwned { gate: Some(self) }
+    fn enter(self) -> TryEnter<Self> {
+        TryEnter::new(self)
     }
 }
 
@@ -98,14 +93,14 @@ impl<C: Clock, O: Observer, J> Gate for OwnedFailFast<C, O, J> {
 impl<C: Clock, O: Observer, J> Gate for &OwnedFailFast<C, O, J> {
     type Pass = OwnedPass<C, O, J>;
     type Refused = Refused;
-    type Enter = TryEnterOwned<C, O, J>;
+    type Enter = TryEnter<OwnedFailFast<C, O, J>>;
 
     #[inline]
     fn try_enter(self) -> Result<OwnedPass<C, O, J>, Refused> {
         self.clone().try_enter()
     }
 
-    fn enter(self) -> TryEnterOwned<C, O, J> {
+    fn enter(self) -> TryEnter<OwnedFailFast<C, O, J>> {
         self.clone().enter()
     }
 }
@@ -113,66 +108,5 @@ impl<C: Clock, O: Observer, J> Gate for &OwnedFailFast<C, O, J> {
 impl<C: fmt::Debug, O: fmt::Debug, J> fmt::Debug for OwnedFailFast<C, O, J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OwnedFailFast").field("breaker", &self.breaker).finish()
-    }
-}
-
-/// Future of [`FailFast`]'s [`enter`](Gate::enter): enters or is refused when first polled.
-///
-/// # Cancel safety
-///
-/// Dropped before it is polled, it leaves no trace.
-///
-/// # Panics
-///
-/// The future panics if it is polled after it was ready.
-///
-/// # Examples
-///
-/// ```
-/// use tidegate_circuit_breaker::{Breaker, Gate, Wait};
-///
-/// let breaker = Breaker::new();
-/// let enter = breaker.fail_fast().enter();
-/// breaker.force_open();
-/// assert!(enter.wait().is_err());
-/// ```
-#[must_use = "futures do nothing unless awaited or waited for"]
-pub struct TryEnter<'a, C, O = ()> {
-    // `None` once it was ready.
-    machine: Option<&'a Machine<C, O>>,
-}
-
-impl<'a, C: Clock, O: Observer> Future for TryEnter<'a, C, O> {
-    type Output = Result<Pass<'a, C, O>, Refused>;
-
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(self.machine.take().expect("polled after it was ready").enter())
-    }
-}
-
-impl<C, O> fmt::Debug for TryEnter<'_, C, O> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TryEnter").field("is_ready", &self.machine.is_none()).finish()
-    }
-}
-
-/// Future of [`OwnedFailFast`]'s [`enter`](Gate::enter): as [`TryEnter`], and borrows nothing.
-#[must_use = "futures do nothing unless awaited or waited for"]
-pub struct TryEnterOwned<C = SystemClock, O = (), J = ByVerdict> {
-    // `None` once it was ready.
-    gate: Option<OwnedFailFast<C, O, J>>,
-}
-
-impl<C: Clock, O: Observer, J> Future for TryEnterOwned<C, O, J> {
-    type Output = Result<OwnedPass<C, O, J>, Refused>;
-
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(self.gate.take().expect("polled after it was ready").try_enter())
-    }
-}
-
-impl<C, O, J> fmt::Debug for TryEnterOwned<C, O, J> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TryEnterOwned").field("is_ready", &self.gate.is_none()).finish()
     }
 }

@@ -35,7 +35,8 @@ mod word;
 pub use tidegate_concurrent_map::TooManyKeys;
 pub use tidegate_core::{
     CachedClock, CancelToken, Cancelled, Clock, Gate, ManualClock, Outcome, SystemClock, TimedOut,
-    Timer, Timestamp, Wait, gate,
+    Timer, Timestamp, Wait,
+    gate::{self, TryEnter},
 };
 
 pub use self::{
@@ -45,7 +46,7 @@ pub use self::{
     changes::{Closed, NextChange, StateChange, StateChanges},
     classifier::{ByError, ByVerdict, Classifier},
     enter::{Enter, EnterOwned},
-    fail_fast::{FailFast, OwnedFailFast, TryEnter, TryEnterOwned},
+    fail_fast::{FailFast, OwnedFailFast},
     keyed::KeyedBreaker,
     observer::{Observer, Transition},
     open_for::OpenFor,
@@ -55,8 +56,6 @@ pub use self::{
     rule::TripRule,
     state::State,
     stats::{Snapshot, Stats},
-    throttle::{
-        EnterThrottle, OwnedThrottlePass, Throttle, ThrottlePass, ThrottleStats, Throttled,
-    },
+    throttle::{OwnedThrottlePass, Throttle, ThrottlePass, ThrottleStats, Throttled},
     window::Window,
 };

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use alloc::boxed::Box;
+
 use tidegate_core::primitive::Arc;
 
 use crate::{Refused, Snapshot, State};
@@ -82,31 +84,38 @@ pub trait Observer {
 
 impl Observer for () {}
 
-impl<O: Observer + ?Sized> Observer for Arc<O> {
-    fn on_trip(&self, trip: &Transition) {
-        (**self).on_trip(trip);
-    }
+/// Says that what points to an observer is one.
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        impl<O: Observer + ?Sized> Observer for $pointer {
+            fn on_trip(&self, trip: &Transition) {
+                (**self).on_trip(trip);
+            }
 
-    fn on_half_open(&self, transition: &Transition) {
-        (**self).on_half_open(transition);
-    }
+            fn on_half_open(&self, transition: &Transition) {
+                (**self).on_half_open(transition);
+            }
 
-    fn on_close(&self, transition: &Transition) {
-        (**self).on_close(transition);
-    }
+            fn on_close(&self, transition: &Transition) {
+                (**self).on_close(transition);
+            }
 
-    fn on_reset(&self, transition: &Transition) {
-        (**self).on_reset(transition);
-    }
+            fn on_reset(&self, transition: &Transition) {
+                (**self).on_reset(transition);
+            }
 
-    fn on_force(&self, transition: &Transition) {
-        (**self).on_force(transition);
-    }
+            fn on_force(&self, transition: &Transition) {
+                (**self).on_force(transition);
+            }
 
-    fn on_refuse(&self, refused: &Refused) {
-        (**self).on_refuse(refused);
-    }
+            fn on_refuse(&self, refused: &Refused) {
+                (**self).on_refuse(refused);
+            }
+        }
+    )*};
 }
+
+forward!(&O, Box<O>, Arc<O>);
 
 /// A change of state, or a fresh start in the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,17 +1,10 @@
 //! A client that throttles itself.
 
-use core::{
-    fmt,
-    future::Future,
-    mem::ManuallyDrop,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use core::{fmt, mem::ManuallyDrop, time::Duration};
 
 use tidegate_core::{
     Clock, Gate, Outcome, SystemClock, Tally, Timestamp,
-    gate::{self, OwnedGate},
+    gate::{self, OwnedGate, TryEnter},
     primitive::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -200,14 +193,14 @@ impl<C: Clock> Throttle<C> {
 impl<'a, C: Clock> Gate for &'a Throttle<C> {
     type Pass = ThrottlePass<'a, C>;
     type Refused = Throttled;
-    type Enter = EnterThrottle<Self>;
+    type Enter = TryEnter<Self>;
 
     fn try_enter(self) -> Result<ThrottlePass<'a, C>, Throttled> {
         Throttle::try_enter(self)
     }
 
     fn enter(self) -> Self::Enter {
-        EnterThrottle { gate: Some(self) }
+        TryEnter::new(self)
     }
 }
 
@@ -215,7 +208,7 @@ impl<'a, C: Clock> Gate for &'a Throttle<C> {
 impl<C: Clock> OwnedGate for Throttle<C> {
     type Pass = OwnedThrottlePass<C>;
     type Refused = Throttled;
-    type Enter = EnterThrottle<Arc<Self>>;
+    type Enter = TryEnter<Arc<Self>>;
 
     fn try_enter_owned(throttle: Arc<Self>) -> Result<OwnedThrottlePass<C>, Throttled> {
         throttle.admit()?;
@@ -223,52 +216,7 @@ impl<C: Clock> OwnedGate for Throttle<C> {
     }
 
     fn enter_owned(throttle: Arc<Self>) -> Self::Enter {
-        EnterThrottle { gate: Some(throttle) }
-    }
-}
-
-/// Future of a [`Throttle`]'s [`enter`](Gate::enter), borrowed or owned: enters or is refused when first polled.
-///
-/// # Cancel safety
-///
-/// Dropped before it is polled, it leaves no trace.
-///
-/// # Panics
-///
-/// The future panics if it is polled after it was ready.
-///
-/// # Examples
-///
-/// ```
-/// use core::time::Duration;
-/// use tidegate_circuit_breaker::{Gate, Throttle, Wait};
-///
-/// let throttle = Throttle::new(2.0, Duration::from_secs(60))?;
-/// drop((&throttle).enter());
-/// (&throttle).enter().wait()?;
-/// assert_eq!(throttle.stats().ignored, 1);
-/// # Ok::<(), Box<dyn core::error::Error>>(())
-/// ```
-#[must_use = "futures do nothing unless awaited or waited for"]
-pub struct EnterThrottle<G> {
-    // `None` once it was ready.
-    gate: Option<G>,
-}
-
-// The handle is never pinned.
-impl<G> Unpin for EnterThrottle<G> {}
-
-impl<G: Gate> Future for EnterThrottle<G> {
-    type Output = Result<G::Pass, G::Refused>;
-
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(self.gate.take().expect("polled after it was ready").try_enter())
-    }
-}
-
-impl<G> fmt::Debug for EnterThrottle<G> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EnterThrottle").field("is_ready", &self.gate.is_none()).finish()
+        TryEnter::new(throttle)
     }
 }
 

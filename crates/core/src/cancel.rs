@@ -330,7 +330,11 @@ impl Default for CancelToken {
 
 impl fmt::Debug for CancelToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CancelToken").field("reason", &self.reason()).finish_non_exhaustive()
+        // The reason is behind a lock, and printing must not wait.
+        f.debug_struct("CancelToken")
+            .field("is_cancelled", &self.is_cancelled())
+            .field("deadline", &self.deadline())
+            .finish_non_exhaustive()
     }
 }
 

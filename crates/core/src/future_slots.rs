@@ -46,7 +46,7 @@ use crate::{
 /// cell.set(Waker::noop());
 /// cell.wake();
 /// ```
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct WakerCell {
     waker: Lock<Option<Waker>>,
 }
@@ -71,6 +71,12 @@ impl WakerCell {
         if let Some(waker) = self.waker.with(Option::take) {
             waker.wake();
         }
+    }
+}
+
+impl fmt::Debug for WakerCell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WakerCell").finish_non_exhaustive()
     }
 }
 

@@ -22,6 +22,7 @@
 mod ending;
 mod pair;
 mod run;
+mod try_enter;
 
 use core::future::Future;
 
@@ -29,6 +30,7 @@ use self::ending::{Ending, Guarded};
 pub use self::{
     pair::{EnterPair, PairRefused},
     run::RunAsync,
+    try_enter::TryEnter,
 };
 use crate::primitive::Arc;
 
@@ -325,6 +327,8 @@ pub trait Pass: Sized {
 }
 
 /// How an action went, as far as its gate is concerned.
+///
+/// Exhaustive on purpose: a gate that somebody else writes has to do something for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// It worked.

@@ -12,7 +12,10 @@
 //!
 //! Poison is ignored because every section leaves its data valid before it calls foreign code.
 
-use core::fmt;
+use core::{
+    fmt,
+    panic::{RefUnwindSafe, UnwindSafe},
+};
 
 use crate::primitive::by_machine;
 
@@ -59,6 +62,10 @@ impl<T> Lock<T> {
         self.inner.into_inner()
     }
 }
+
+/// Whatever the lock is made of: every section leaves its data valid before it calls foreign code.
+impl<T> UnwindSafe for Lock<T> {}
+impl<T> RefUnwindSafe for Lock<T> {}
 
 impl<T: Default> Default for Lock<T> {
     fn default() -> Self {

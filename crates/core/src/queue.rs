@@ -401,6 +401,8 @@ impl<T> fmt::Display for PushError<T> {
 impl<T> core::error::Error for PushError<T> {}
 
 /// The item could not be added now; gives it back.
+///
+/// Exhaustive on purpose, as `std::sync::mpsc::TrySendError` is: not now, or never.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TryPushError<T> {
     /// There is no room now.
@@ -443,6 +445,8 @@ impl<T> fmt::Display for TryPushError<T> {
 impl<T> core::error::Error for TryPushError<T> {}
 
 /// There was nothing to pop.
+///
+/// Exhaustive on purpose, as `std::sync::mpsc::TryRecvError` is: not now, or never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TryPopError {
     /// There is no item now.

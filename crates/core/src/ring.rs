@@ -14,7 +14,11 @@
 //! One word, one order: either the look after raising the flag sees the claim, or the claim sees the flag. So while nobody
 //! waits, a push and a pop cost one read-modify-write each, and no fence.
 
-use core::{fmt, iter, mem::MaybeUninit};
+use core::{
+    fmt, iter,
+    mem::MaybeUninit,
+    panic::{RefUnwindSafe, UnwindSafe},
+};
 
 use alloc::boxed::Box;
 
@@ -87,6 +91,10 @@ struct Slot<T> {
 // SAFETY: an item is pushed by one thread and popped by another (`T: Send`); nobody ever has a `&T`.
 unsafe impl<T: Send> Sync for Ring<T> {}
 
+/// No foreign code runs between a claim and its stamp, and nobody has a `&T`: a panic finds an item in or out.
+impl<T> UnwindSafe for Ring<T> {}
+impl<T> RefUnwindSafe for Ring<T> {}
+
 /// An item is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pushed {
@@ -95,6 +103,8 @@ pub struct Pushed {
 }
 
 /// An item is not in; gives it back.
+///
+/// Exhaustive on purpose: what stands on a ring decides for each of its answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotPushed<T> {
     /// There is no room now.
@@ -113,6 +123,8 @@ pub struct Popped<T> {
 }
 
 /// No item is out.
+///
+/// Exhaustive on purpose, as [`NotPushed`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotPopped {
     /// There is none now.

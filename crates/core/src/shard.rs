@@ -1,6 +1,6 @@
 //! A value split into parts that live on cache lines of their own.
 
-use core::num::NonZeroUsize;
+use core::{fmt, num::NonZeroUsize};
 
 use alloc::boxed::Box;
 
@@ -25,7 +25,6 @@ use crate::primitive::{parallelism, thread_number};
 /// assert_eq!(*shards.by_hash(u64::MAX), 7);
 /// assert_eq!(shards.iter().sum::<usize>(), 28);
 /// ```
-#[derive(Debug)]
 pub struct Shards<T> {
     // INVARIANT: the length is a power of two.
     parts: Box<[CachePadded<T>]>,
@@ -85,6 +84,12 @@ impl<T> Shards<T> {
     /// Takes the shards apart, in the order of their indices.
     pub fn into_values(self) -> impl ExactSizeIterator<Item = T> {
         self.parts.into_iter().map(CachePadded::into_inner)
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Shards<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 

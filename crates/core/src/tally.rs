@@ -1,6 +1,6 @@
 //! Counters that many threads increment and few read.
 
-use core::array;
+use core::{array, fmt};
 
 use self::imp::Stripes;
 use crate::primitive::{
@@ -37,7 +37,6 @@ const A_WHILE: u64 = 64;
 /// });
 /// assert_eq!(CALLS.snapshot(), [0, 40]);
 /// ```
-#[derive(Debug)]
 pub struct Tally<const N: usize> {
     /// The number of the thread that writes `own`, and one more; 0 until a thread counts.
     owner: AtomicUsize,
@@ -137,6 +136,12 @@ impl<const N: usize> Default for Tally<N> {
     }
 }
 
+impl<const N: usize> fmt::Debug for Tally<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tally").field(&self.snapshot()).finish()
+    }
+}
+
 #[cfg(not(feature = "std"))]
 use self::single as imp;
 #[cfg(feature = "std")]
@@ -149,7 +154,6 @@ mod striped {
         shard::Shards,
     };
 
-    #[derive(Debug)]
     pub(super) struct Stripes<const N: usize> {
         made: OnceLock<Shards<[AtomicU64; N]>>,
     }
@@ -181,7 +185,6 @@ mod striped {
 mod single {
     use crate::primitive::atomic::AtomicU64;
 
-    #[derive(Debug)]
     pub(super) struct Stripes<const N: usize>;
 
     impl<const N: usize> Stripes<N> {

@@ -1,6 +1,7 @@
 //! One at a time, in order of arrival.
 
 use core::{
+    fmt,
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -41,7 +42,6 @@ const CLOSED: u8 = 4;
 /// assert!(DOOR.try_enter().is_some());
 /// # Ok::<(), tidegate_core::Closed>(())
 /// ```
-#[derive(Debug)]
 pub struct Turnstile {
     /// | bits | meaning | changed by |
     /// | --- | --- | --- |
@@ -175,6 +175,18 @@ impl Supply for Turnstile {
     }
 }
 
+impl fmt::Debug for Turnstile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // ORDERING: Relaxed: a snapshot.
+        let word = self.word.load(Ordering::Relaxed);
+        f.debug_struct("Turnstile")
+            .field("is_taken", &(word & TAKEN != 0))
+            .field("is_waited_for", &(word & WAITERS != 0))
+            .field("is_closed", &(word & CLOSED != 0))
+            .finish()
+    }
+}
+
 /// Future of [`Turnstile::enter`].
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited or waited for"]
@@ -200,7 +212,6 @@ impl<'a> Future for Enter<'a> {
 }
 
 /// The one turn of a [`Turnstile`]; dropping it lets the next in.
-#[derive(Debug)]
 #[must_use = "dropping it leaves at once"]
 pub struct Inside<'a> {
     turnstile: &'a Turnstile,
@@ -215,5 +226,11 @@ impl Drop for Inside<'_> {
         if word.compare_exchange(TAKEN, 0, Ordering::Release, Ordering::Relaxed).is_err() {
             self.turnstile.hand_over();
         }
+    }
+}
+
+impl fmt::Debug for Inside<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inside").finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 //! Wakers collected under a lock and called after it.
 
-use core::{mem, task::Waker};
+use core::{fmt, mem, task::Waker};
 
 use alloc::vec::Vec;
 
@@ -27,7 +27,6 @@ const INLINE: usize = 4;
 /// list.wake();
 /// ```
 #[must_use = "the wakers in the list wait to be called"]
-#[derive(Debug)]
 pub struct WakeList {
     first: [Option<Waker>; INLINE],
     // INVARIANT: empty unless `first` is full.
@@ -108,6 +107,12 @@ impl Default for WakeList {
 impl Extend<Waker> for WakeList {
     fn extend<I: IntoIterator<Item = Waker>>(&mut self, wakers: I) {
         wakers.into_iter().for_each(|waker| self.push(waker));
+    }
+}
+
+impl fmt::Debug for WakeList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WakeList").field("len", &self.len).finish_non_exhaustive()
     }
 }
 

@@ -73,6 +73,8 @@ impl Ask {
 }
 
 /// No tokens were taken.
+///
+/// Exhaustive on purpose: the trait is sealed, nobody outside of this crate meets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
     /// They can be had later.

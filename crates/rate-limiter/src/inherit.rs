@@ -31,6 +31,7 @@ use crate::{pace::Pace, terms::Terms};
 /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Inherit {
     /// As many tokens are there, or owed, as before.
     AsIs,

@@ -117,7 +117,7 @@ pub async fn visit(guards: Arc<Guards>, server: Arc<Server>, answers: u32) -> Ta
                 tale.refused += 1;
                 SystemClock.sleep(refused.retry_after.unwrap_or(Duration::ZERO)).await;
             }
-            Err(PairRefused::Second(_)) => unreachable!("the limiter and the semaphore wait"),
+            Err(_) => unreachable!("the limiter and the semaphore wait"),
         }
     }
     tale

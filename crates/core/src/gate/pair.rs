@@ -12,7 +12,10 @@ use pin_project_lite::pin_project;
 use super::{Ending, Gate, Guarded, Outcome, Pass};
 
 /// Which gate of a pair refused, and why.
+///
+/// A `match` on it has an arm for what is neither, so that a row can be refused for a reason of its own one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PairRefused<A, B> {
     /// The first gate: the second was not asked, or its pass was given back because the first would
     /// no longer let the caller in when the wait for the second was over.

@@ -1,6 +1,7 @@
 //! A clock that is turned by hand.
 
 use core::{
+    fmt,
     future::Future,
     iter,
     pin::Pin,
@@ -37,12 +38,11 @@ use crate::{
 /// clock.advance(Duration::from_secs(3600));
 /// assert!(sleep.as_mut().poll(&mut cx).is_ready());
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct ManualClock {
     face: Arc<Face>,
 }
 
-#[derive(Debug)]
 struct Face {
     // INVARIANT: never decreases.
     now: AtomicU64,
@@ -134,8 +134,13 @@ impl Timer for ManualClock {
     }
 }
 
+impl fmt::Debug for ManualClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ManualClock").field("now", &self.now()).finish()
+    }
+}
+
 /// Future of [`ManualClock`]'s [`Timer::sleep_until`].
-#[derive(Debug)]
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct ManualSleep {
     clock: ManualClock,
@@ -164,5 +169,11 @@ impl Future for ManualSleep {
         }
         entry.withdraw();
         Poll::Ready(())
+    }
+}
+
+impl fmt::Debug for ManualSleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ManualSleep").field("until", &self.entry.time()).finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
 //! The system clock's two ways to wait: by the waiting thread itself, or by the process's timer thread.
 
 use core::{
+    fmt,
     future::Future,
     pin::Pin,
     task::{Context, Poll},
@@ -61,10 +62,15 @@ impl Timer for SystemClock {
 /// # Panics
 ///
 /// Polling panics if the process's timer thread is needed and cannot be started.
-#[derive(Debug)]
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct SystemSleep {
     entry: Entry,
+}
+
+impl fmt::Debug for SystemSleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SystemSleep").field("until", &self.entry.time()).finish_non_exhaustive()
+    }
 }
 
 impl Future for SystemSleep {

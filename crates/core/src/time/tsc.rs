@@ -1,6 +1,7 @@
 //! The processor's time stamp counter, read through `quanta`.
 
 use core::{
+    fmt,
     future::Future,
     pin::Pin,
     task::{Context, Poll},
@@ -38,7 +39,7 @@ const ROUNDS: u32 = 8;
 /// clock.sleep(Duration::from_millis(2)).wait();
 /// assert!(clock.now().since(before) >= Duration::from_millis(2));
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct TscClock {
     counter: quanta::Clock,
     origin: u64,
@@ -59,6 +60,12 @@ impl Default for TscClock {
     }
 }
 
+impl fmt::Debug for TscClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TscClock").finish_non_exhaustive()
+    }
+}
+
 impl Clock for TscClock {
     #[inline]
     fn now(&self) -> Timestamp {
@@ -75,12 +82,17 @@ impl Timer for TscClock {
 }
 
 /// Future of [`TscClock`]'s [`Timer::sleep_until`]. The system's clock does the waiting.
-#[derive(Debug)]
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct TscSleep {
     clock: TscClock,
     time: Timestamp,
     sleep: Option<SystemSleep>,
+}
+
+impl fmt::Debug for TscSleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TscSleep").field("until", &self.time).finish_non_exhaustive()
+    }
 }
 
 impl Future for TscSleep {

@@ -22,6 +22,7 @@
 /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Overflow {
     /// It is refused with [`TooManyKeys`](crate::TooManyKeys): safe, and hard on strangers.
     #[default]
