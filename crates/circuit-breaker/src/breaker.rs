@@ -305,8 +305,8 @@ impl<C: Timer, O: Observer, J> OwnedGate for Breaker<C, O, J> {
     }
 }
 
-impl<C: fmt::Debug, O: fmt::Debug, J> fmt::Debug for Breaker<C, O, J> {
+impl<C, O, J> fmt::Debug for Breaker<C, O, J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Breaker").field("fail_fast", &self.fail_fast).finish_non_exhaustive()
+        self.fail_fast.machine.show("Breaker", f)
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What the machine goes by; checked before it is built.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) rule: TripRule,
     pub(crate) predicate: Option<Predicate>,
@@ -309,13 +309,17 @@ impl<C, O, J> Builder<C, O, J> {
     }
 }
 
-impl<C: fmt::Debug, O: fmt::Debug, J> fmt::Debug for Builder<C, O, J> {
+impl<C, O, J> fmt::Debug for Builder<C, O, J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings { rule, predicate, open_for, probes, close_after, probe_timeout } =
+            &self.settings;
         f.debug_struct("Builder")
-            .field("settings", &self.settings)
-            .field("seed", &self.seed)
-            .field("clock", &self.clock)
-            .field("observer", &self.observer)
+            .field("trip_on", rule)
+            .field("has_trip_when", &predicate.is_some())
+            .field("open_for", open_for)
+            .field("probes", probes)
+            .field("close_after", close_after)
+            .field("probe_timeout", probe_timeout)
             .finish_non_exhaustive()
     }
 }

@@ -65,6 +65,7 @@ impl<C, O> fmt::Debug for Closed<'_, C, O> {
 /// let change = changes.next().wait();
 /// assert_eq!((change.state, change.generation), (State::Closed, 3));
 /// ```
+#[must_use = "it tells of changes only when it is asked"]
 pub struct StateChanges<'a, C = SystemClock, O = ()> {
     machine: &'a Machine<C, O>,
     seen: State,

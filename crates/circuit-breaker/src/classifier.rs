@@ -1,5 +1,7 @@
 //! What counts as a failure, said once for a breaker.
 
+use core::fmt;
+
 use tidegate_core::{Outcome, gate::Verdict};
 
 /// Says how a call went, by what it returned: set once for a breaker, by [`Builder::classify`](crate::Builder::classify) and
@@ -58,9 +60,15 @@ impl<R: Verdict> Classifier<R> for ByVerdict {
 }
 
 /// A [`Classifier`] that looks at errors only; `Ok` is a success: [`Builder::classify_errors`](crate::Builder::classify_errors).
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct ByError<F> {
     pub(crate) judge: F,
+}
+
+impl<F> fmt::Debug for ByError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ByError").finish_non_exhaustive()
+    }
 }
 
 impl<T, E, F: Fn(&E) -> Outcome> Classifier<Result<T, E>> for ByError<F> {

@@ -8,9 +8,15 @@ use crate::{Breaker, ByVerdict, Observer, OwnedPass, Pass, Refused, machine::Mac
 
 /// A [`Breaker`] as a gate that never waits, borrowed: [`Breaker::fail_fast`]. [`OwnedFailFast`] is its
 /// owned form.
-#[derive(Debug)]
+#[must_use = "a gate does nothing until it is entered"]
 pub struct FailFast<C = SystemClock, O = ()> {
     pub(crate) machine: Machine<C, O>,
+}
+
+impl<C, O> fmt::Debug for FailFast<C, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.machine.show("FailFast", f)
+    }
 }
 
 impl<'a, C: Clock, O: Observer> Gate for &'a FailFast<C, O> {
@@ -50,6 +56,7 @@ impl<'a, C: Clock, O: Observer> Gate for &'a FailFast<C, O> {
 /// gate.breaker().reset();
 /// assert_eq!(gate.run(|| Ok::<_, ()>(7)), Ok(Ok(7)));
 /// ```
+#[must_use = "a gate does nothing until it is entered"]
 pub struct OwnedFailFast<C = SystemClock, O = (), J = ByVerdict> {
     breaker: Arc<Breaker<C, O, J>>,
 }
@@ -105,8 +112,8 @@ impl<C: Clock, O: Observer, J> Gate for &OwnedFailFast<C, O, J> {
     }
 }
 
-impl<C: fmt::Debug, O: fmt::Debug, J> fmt::Debug for OwnedFailFast<C, O, J> {
+impl<C, O, J> fmt::Debug for OwnedFailFast<C, O, J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OwnedFailFast").field("breaker", &self.breaker).finish()
+        f.debug_tuple("OwnedFailFast").field(&self.breaker).finish()
     }
 }

@@ -1,6 +1,11 @@
 //! A breaker per key.
 
-use core::{fmt, hash::Hash, num::NonZeroUsize};
+use core::{
+    fmt,
+    hash::Hash,
+    num::NonZeroUsize,
+    panic::{RefUnwindSafe, UnwindSafe},
+};
 
 use alloc::{borrow::ToOwned, boxed::Box};
 
@@ -48,12 +53,18 @@ use crate::{
 /// ```
 pub struct KeyedBreaker<K, C = SystemClock, O = (), J = ByVerdict> {
     breakers: Keyed<K, Arc<Breaker<C, O, J>>>,
-    make: Box<Make<K, C, O, J>>,
+    make: Make<K, C, O, J>,
     // `None`: all of them may be open.
     open_share: Option<Arc<OpenShare>>,
 }
 
-type Make<K, C, O, J> = dyn Fn(&K) -> Breaker<C, O, J> + Send + Sync;
+struct Make<K, C, O, J>(Box<Making<K, C, O, J>>);
+
+type Making<K, C, O, J> = dyn Fn(&K) -> Breaker<C, O, J> + Send + Sync;
+
+/// It is called by reference, from several threads: what it changes is behind atomics or locks of its own.
+impl<K, C, O, J> UnwindSafe for Make<K, C, O, J> {}
+impl<K, C, O, J> RefUnwindSafe for Make<K, C, O, J> {}
 
 impl<K, C, O, J> KeyedBreaker<K, C, O, J>
 where
@@ -110,7 +121,7 @@ where
         max_keys: NonZeroUsize,
         make: impl Fn(&K) -> Breaker<C, O, J> + Send + Sync + 'static,
     ) -> Self {
-        Self { breakers: Keyed::new(max_keys), make: Box::new(make), open_share: None }
+        Self { breakers: Keyed::new(max_keys), make: Make(Box::new(make)), open_share: None }
     }
 
     /// Lets no more than a share of the breakers be open at once; `ratio` is above 0 and at most 1. Default: all of them.
@@ -171,7 +182,7 @@ where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         let make = || {
-            let breaker = (self.make)(&key.to_owned());
+            let breaker = (self.make.0)(&key.to_owned());
             if let Some(share) = &self.open_share {
                 breaker.join(share);
             }
@@ -266,6 +277,9 @@ where
 
 impl<K, C, O, J> fmt::Debug for KeyedBreaker<K, C, O, J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyedBreaker").field("breakers", &self.breakers).finish_non_exhaustive()
+        f.debug_struct("KeyedBreaker")
+            .field("len", &self.breakers.len())
+            .field("max_keys", &self.breakers.max_keys())
+            .finish_non_exhaustive()
     }
 }

@@ -23,6 +23,8 @@ mod renew;
 mod settle;
 mod turn;
 
+use core::fmt;
+
 use tidegate_core::{
     Clock, Event, Tally, Timestamp,
     lock::Lock,
@@ -42,7 +44,6 @@ use crate::{
     word::Word,
 };
 
-#[derive(Debug)]
 pub(crate) struct Machine<C, O> {
     /// See [`Word`]'s table.
     word: AtomicU64,
@@ -179,10 +180,6 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         by_window || self.in_flight.is_some()
     }
 
-    pub(crate) fn state(&self) -> State {
-        self.load().state()
-    }
-
     /// Returns the state and its number, of one instant.
     pub(crate) fn state_and_generation(&self) -> (State, u32) {
         let word = self.load();
@@ -219,12 +216,6 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         }
     }
 
-    #[inline]
-    fn load(&self) -> Word {
-        // ORDERING: Acquire: pairs with the Release in `next_generation`: whoever sees `Open` sees `open_until`.
-        Word::from_bits(self.word.load(Ordering::Acquire))
-    }
-
     /// Replaces `old` by `new`, or returns what is there.
     fn replace(&self, old: Word, new: Word) -> Result<(), Word> {
         // ORDERING: Release and Acquire: a probe sees what the one before it in its place did. Relaxed on failure: what is found
@@ -241,5 +232,33 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         while let Err(found) = self.replace(word, change(word)) {
             word = found;
         }
+    }
+}
+
+/// What needs neither the clock nor the observer.
+impl<C, O> Machine<C, O> {
+    #[inline]
+    fn load(&self) -> Word {
+        // ORDERING: Acquire: pairs with the Release in `next_generation`: whoever sees `Open` sees `open_until`.
+        Word::from_bits(self.word.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.load().state()
+    }
+
+    /// Prints the state and the counts under the name of who has the machine: no window, which is behind locks, and nothing
+    /// foreign.
+    pub(crate) fn show(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = self.tally.snapshot();
+        f.debug_struct(name)
+            .field("state", &self.state())
+            .field("successes", &counts[SUCCESSES])
+            .field("failures", &counts[FAILURES])
+            .field("slow", &counts[SLOW])
+            .field("ignored", &counts[IGNORED])
+            .field("refused", &counts[REFUSED])
+            .field("trips", &counts[TRIPS])
+            .finish_non_exhaustive()
     }
 }

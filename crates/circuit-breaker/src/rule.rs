@@ -1,6 +1,9 @@
 //! When a breaker trips.
 
-use core::{fmt, time::Duration};
+use core::{
+    panic::{RefUnwindSafe, UnwindSafe},
+    time::Duration,
+};
 
 use alloc::{boxed::Box, format};
 
@@ -370,8 +373,6 @@ impl Predicate {
     }
 }
 
-impl fmt::Debug for Predicate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Predicate")
-    }
-}
+/// It is called by reference, from several threads: what it changes is behind atomics or locks of its own.
+impl UnwindSafe for Predicate {}
+impl RefUnwindSafe for Predicate {}

@@ -51,7 +51,6 @@ use crate::{
 /// assert!(stats.failures > 10, "some are: else nobody would learn that it is well again");
 /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
 /// ```
-#[derive(Debug)]
 pub struct Throttle<C = SystemClock> {
     factor: f64,
     window: Outcomes,
@@ -190,6 +189,19 @@ impl<C: Clock> Throttle<C> {
     }
 }
 
+impl<C> fmt::Debug for Throttle<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = self.tally.snapshot();
+        f.debug_struct("Throttle")
+            .field("factor", &self.factor)
+            .field("successes", &counts[SUCCESSES])
+            .field("failures", &counts[FAILURES])
+            .field("ignored", &counts[IGNORED])
+            .field("refused", &counts[REFUSED])
+            .finish_non_exhaustive()
+    }
+}
+
 impl<'a, C: Clock> Gate for &'a Throttle<C> {
     type Pass = ThrottlePass<'a, C>;
     type Refused = Throttled;
@@ -243,7 +255,7 @@ impl<C: Clock> Drop for ThrottlePass<'_, C> {
 
 impl<C: Clock> fmt::Debug for ThrottlePass<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ThrottlePass")
+        f.debug_struct("ThrottlePass").finish_non_exhaustive()
     }
 }
 
@@ -294,7 +306,7 @@ impl<C: Clock> Drop for OwnedThrottlePass<C> {
 
 impl<C: Clock> fmt::Debug for OwnedThrottlePass<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OwnedThrottlePass")
+        f.debug_struct("OwnedThrottlePass").finish_non_exhaustive()
     }
 }
 

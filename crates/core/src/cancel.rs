@@ -119,6 +119,7 @@ impl CancelToken {
     }
 
     /// Creates a token that is cancelled together with this one, and can be cancelled alone.
+    #[must_use = "a token that nobody holds stops nothing"]
     pub fn child(&self) -> Self {
         self.child_until(Timestamp::NEVER)
     }
@@ -140,6 +141,7 @@ impl CancelToken {
     /// clock.advance(Duration::from_secs(1));
     /// assert_eq!(token.reason(), Some(Reason::DeadlineExceeded));
     /// ```
+    #[must_use = "a token that nobody holds stops nothing"]
     pub fn child_with_deadline<T: Timer>(&self, timer: &T, deadline: Timestamp) -> Self {
         let child = self.child_until(deadline);
         let alarm = Alarm::set(timer.sleep_until(deadline), &child.node);
@@ -155,6 +157,7 @@ impl CancelToken {
 
     /// Creates a child that is cancelled when `duration` has passed since this call, also if the time that `timer` shows lags
     /// behind.
+    #[must_use = "a token that nobody holds stops nothing"]
     pub fn child_with_timeout<T: Timer>(&self, timer: &T, duration: Duration) -> Self {
         self.child_with_deadline(timer, timer.deadline_after(duration))
     }

@@ -90,6 +90,11 @@ impl<'a> Gcra<&'a AtomicU64> {
 }
 
 impl<W: Borrow<AtomicU64>> Gcra<W> {
+    /// Returns the burst of the quota that counts. A snapshot.
+    pub(crate) fn burst(&self, source: &impl Source) -> u32 {
+        source.terms(lane_of(source, self.load())).burst
+    }
+
     /// Takes what is asked for, if it is there.
     ///
     /// Inlined with what it calls, or else grants and refusals would go through memory on their way to a caller who only

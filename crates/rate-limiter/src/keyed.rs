@@ -8,7 +8,13 @@ mod owned;
 mod refused;
 mod slot;
 
-use core::{fmt, hash::Hash, num::NonZeroUsize, time::Duration};
+use core::{
+    fmt,
+    hash::Hash,
+    num::NonZeroUsize,
+    panic::{RefUnwindSafe, UnwindSafe},
+    time::Duration,
+};
 
 use alloc::{borrow::ToOwned, boxed::Box};
 
@@ -42,7 +48,11 @@ use crate::{
 type Bucket = Cell<KeyBucket>;
 
 /// Says which keys have a quota of their own.
-type Exceptions<K> = Box<dyn Fn(&K) -> Option<Quota> + Send + Sync>;
+struct Exceptions<K>(Box<dyn Fn(&K) -> Option<Quota> + Send + Sync>);
+
+/// It is called by reference, from several threads: what it changes is behind atomics or locks of its own.
+impl<K> UnwindSafe for Exceptions<K> {}
+impl<K> RefUnwindSafe for Exceptions<K> {}
 
 /// The same quota for each of many keys: users, hosts, addresses.
 ///
@@ -133,7 +143,7 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         self,
         exceptions: impl Fn(&K) -> Option<Quota> + Send + Sync + 'static,
     ) -> Self {
-        Self { exceptions: Some(Box::new(exceptions)), ..self }
+        Self { exceptions: Some(Exceptions(Box::new(exceptions))), ..self }
     }
 
     /// Chooses what happens to a new key when every known key is in use. Without this it is refused.
@@ -240,7 +250,7 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        self.exceptions.as_ref().and_then(|exceptions| exceptions(&key.to_owned()))
+        self.exceptions.as_ref().and_then(|exceptions| (exceptions.0)(&key.to_owned()))
     }
 
     /// Runs `f` on the bucket of a key, made if there is none.

@@ -1,5 +1,7 @@
 //! Several limits at once.
 
+use core::fmt;
+
 use tidegate_core::{Timestamp, lock::Lock};
 
 use crate::{
@@ -13,7 +15,6 @@ use crate::{
 /// Several token buckets that are taken from together or not at all, behind a short lock; see [`Limits`](crate::Limits).
 ///
 /// A request waits for the slowest of them. [`Grant`] tells of the one with the fewest tokens left.
-#[derive(Debug)]
 pub struct AllOf<const N: usize> {
     quotas: [Quota; N],
     state: Lock<State<N>>,
@@ -218,5 +219,11 @@ impl<const N: usize> Count for AllOf<N> {
             let mut buckets = state.buckets.iter();
             buckets.all(|bucket| bucket.full_at <= bucket.terms.present(now))
         })
+    }
+}
+
+impl<const N: usize> fmt::Debug for AllOf<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AllOf").field("quotas", &self.quotas).finish_non_exhaustive()
     }
 }

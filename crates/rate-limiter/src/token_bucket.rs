@@ -1,5 +1,7 @@
 //! The token bucket of a limiter, with what was promised and what was changed.
 
+use core::fmt;
+
 use tidegate_core::{Timestamp, const_fn, lock::Lock};
 
 use crate::{
@@ -26,7 +28,6 @@ use crate::{
 ///
 /// The word is the whole state, and counts: nothing of the caller's is published through it. What keeps two callers from
 /// getting the same token is that they change one word by compare-and-swap.
-#[derive(Debug)]
 pub struct TokenBucket {
     gcra: Gcra,
     quota: LiveQuota,
@@ -296,5 +297,13 @@ impl Count for TokenBucket {
             self.catch_up(ledger, now);
             ledger.schedule.is_none() && self.gcra.is_idle(&self.quota, now)
         })
+    }
+}
+
+impl fmt::Debug for TokenBucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenBucket")
+            .field("burst", &self.gcra.burst(&self.quota))
+            .finish_non_exhaustive()
     }
 }

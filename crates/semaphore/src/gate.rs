@@ -43,6 +43,7 @@ impl<'a> Gate for &'a Semaphore {
 
 /// A gate that takes the same number of permits from each who enters. Made by [`Semaphore::gate`].
 #[derive(Debug, Clone, Copy)]
+#[must_use = "a gate does nothing until it is entered"]
 pub struct PermitGate<'s> {
     pool: &'s Pool,
     count: usize,

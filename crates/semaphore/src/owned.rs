@@ -129,6 +129,7 @@ impl Semaphore {
 /// A gate that takes the same number of permits from each who enters, with passes that keep the semaphore alive. Made by
 /// [`Semaphore::gate_owned`]. A clone is another handle of the same gate.
 #[derive(Debug, Clone)]
+#[must_use = "a gate does nothing until it is entered"]
 pub struct OwnedPermitGate {
     semaphore: Arc<Semaphore>,
     count: usize,

@@ -26,7 +26,11 @@
 mod resize;
 mod serve;
 
-use core::{fmt, mem, time::Duration};
+use core::{
+    fmt, mem,
+    panic::{RefUnwindSafe, UnwindSafe},
+    time::Duration,
+};
 
 use alloc::boxed::Box;
 
@@ -73,6 +77,10 @@ pub(crate) struct Settings {
     /// Measures the waits.
     pub(crate) clock: Option<Box<dyn Clock + Send + Sync>>,
 }
+
+/// The clock is read by reference, from several threads: what it changes is behind atomics or locks of its own.
+impl UnwindSafe for Settings {}
+impl RefUnwindSafe for Settings {}
 
 impl Settings {
     pub(crate) const DEFAULT: Self = Self {

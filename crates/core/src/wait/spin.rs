@@ -49,6 +49,7 @@ impl Spin {
     }
 
     /// Returns what is learned from a wait whose wake-up came, or did not come, while it was polled for.
+    #[must_use]
     pub fn after(self, hit: bool) -> Self {
         if hit {
             return Self { polls: (2 * self.polls).min(MOST), misses: 0 };

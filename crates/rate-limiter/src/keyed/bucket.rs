@@ -1,5 +1,7 @@
 //! The bucket of a key that is held, waited for or an exception.
 
+use core::fmt;
+
 use tidegate_core::Timestamp;
 
 use crate::{
@@ -11,7 +13,6 @@ use crate::{
 };
 
 /// The bucket of one key: by the quota of all keys, or by one of its own.
-#[derive(Debug)]
 pub struct KeyBucket {
     gcra: Gcra,
     own: Option<Quota>,
@@ -79,5 +80,11 @@ impl Count for KeyBucket {
 
     fn is_idle(&self, common: &Quota, now: Timestamp) -> bool {
         self.gcra.is_idle(self.quota(common), now)
+    }
+}
+
+impl fmt::Debug for KeyBucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyBucket").field("own_quota", &self.own).finish_non_exhaustive()
     }
 }

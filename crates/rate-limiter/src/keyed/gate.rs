@@ -12,6 +12,7 @@ use crate::{
 };
 
 /// One key of a [`KeyedLimiter`](crate::KeyedLimiter) as a gate, made by [`KeyedLimiter::gate`](crate::KeyedLimiter::gate). The key counts as in use while this lives.
+#[must_use = "a gate does nothing until it is entered"]
 pub struct KeyGate<'k, C> {
     pub(super) shared: &'k Shared<KeyBucket, C>,
     pub(super) bucket: Arc<Bucket>,
@@ -63,6 +64,6 @@ impl<'a, C: Timer> Gate for &'a KeyGate<'_, C> {
 
 impl<C> fmt::Debug for KeyGate<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyGate").field("bucket", &self.bucket).finish_non_exhaustive()
+        f.debug_struct("KeyGate").finish_non_exhaustive()
     }
 }

@@ -43,6 +43,7 @@ use crate::{
 /// assert_eq!(hosts.balance("doc.example").remaining(), 4);
 /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
+#[must_use = "a gate does nothing until it is entered"]
 pub struct OwnedKeyGate<K, C = SystemClock> {
     limiter: Arc<KeyedLimiter<K, C>>,
     bucket: Arc<Bucket>,
@@ -136,7 +137,7 @@ impl<'a, K, C: Timer> Gate for &'a OwnedKeyGate<K, C> {
 
 impl<K, C> fmt::Debug for OwnedKeyGate<K, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OwnedKeyGate").field("bucket", &self.bucket).finish_non_exhaustive()
+        f.debug_struct("OwnedKeyGate").finish_non_exhaustive()
     }
 }
 
