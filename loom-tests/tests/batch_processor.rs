@@ -11,8 +11,8 @@ use std::{
 
 use loom_tests::{laws::Subject, laws_of_waiting, model, poll_quietly, thread};
 use tidegate_batch_processor::{
-    Async, BatchError, Batcher, Blocking, Driver, DriverDropped, ManualClock, Policy, PushError,
-    SubmitError, Wait,
+    Async, BatchError, Batcher, Blocking, Driver, DriverDropped, ManualClock, OnFull, Policy,
+    PushError, SubmitError, Wait,
 };
 use tidegate_core::{
     Closed, Event,
@@ -198,6 +198,51 @@ fn two_producers(max_items: usize) -> u64 {
     producer.join().unwrap();
     end(&batches, driver);
     batches.stats().batches
+}
+
+/// An item that waits for room is let in, and then has its result, or comes back.
+#[test]
+fn an_item_that_is_enqueued_against_the_close() {
+    model(|| {
+        let (batches, driver) = echo(1);
+        batches.try_push(1).unwrap();
+        let producer = {
+            let batches = batches.clone();
+            thread::spawn(move || match batches.enqueue(2).wait() {
+                Ok(reply) => assert_eq!(reply.wait().unwrap(), 2),
+                Err(refused) => assert_eq!(refused, PushError::Closed(2)),
+            })
+        };
+        let driver = drive(driver);
+        batches.close();
+        producer.join().unwrap();
+        driver.join().unwrap();
+        let stats = batches.stats();
+        assert_eq!((stats.done, stats.waiting), (stats.pushed, 0));
+    });
+}
+
+/// The oldest item is dropped, or handed over: whoever waits for its result is told either way.
+#[test]
+fn a_dropped_item_against_its_waiter_and_the_driver() {
+    model(|| {
+        let handler: Echo = Ok;
+        let builder = Batcher::builder().max_items(2).capacity(2).on_full(OnFull::DropOldest);
+        let (batches, driver) =
+            builder.max_delay(Duration::MAX).clock(ManualClock::new()).build(handler).unwrap();
+        let [oldest, other] = [1, 2].map(|item| batches.try_submit(item).unwrap());
+        let waiter = thread::spawn(move || match oldest.wait() {
+            Ok(item) => assert_eq!(item, 1),
+            Err(error) => assert!(matches!(error, BatchError::Dropped)),
+        });
+        let driver = drive(driver);
+        batches.try_push(3).unwrap();
+        waiter.join().unwrap();
+        assert_eq!(other.wait().unwrap(), 2);
+        end(&batches, driver);
+        let stats = batches.stats();
+        assert_eq!(stats.done + stats.dropped, 3);
+    });
 }
 
 /// Room for one: the producers wait for room and for results, and wake each other through the driver.

@@ -124,7 +124,9 @@ fn submitted(roll: Roll) -> impl FnMut(Vec<u64>) -> Result<Vec<u64>, Infallible>
 
 /// Tidegate's with its driver on a thread.
 pub(super) fn tidegate(trigger: Trigger, roll: Roll) -> impl Intake {
-    settings(trigger, ROOM).build_on_thread(pushed(roll)).unwrap().0
+    let (batcher, driver) = settings(trigger, ROOM).build_on_thread(pushed(roll)).unwrap();
+    driver.detach();
+    batcher
 }
 
 impl Intake for Ours<()> {
@@ -136,7 +138,10 @@ impl Intake for Ours<()> {
 
 /// The same, answering.
 pub(super) fn tidegate_answers(trigger: Trigger, roll: Roll) -> impl Service {
-    settings(trigger, ROOM_FOR_ALL).build_on_thread(submitted(roll)).unwrap().0
+    let (batcher, driver) =
+        settings(trigger, ROOM_FOR_ALL).build_on_thread(submitted(roll)).unwrap();
+    driver.detach();
+    batcher
 }
 
 impl Service for Ours<u64> {

@@ -1,42 +1,74 @@
 //! What came of a batch, shared by everybody who submitted an item of it.
 
 use core::{
-    convert::Infallible,
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker},
 };
 
+use alloc::collections::VecDeque;
+
 use tidegate_core::{
-    WaitList,
     lock::Lock,
     primitive::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    wait_list::{Line, Supply, Turn},
+    unwind::in_drop,
+    wake_list,
 };
 
-use crate::{error::BatchError, outcome::Outcome};
+use crate::{error::BatchError, outcome::Outcome, steps};
 
 /// Every item of the batch has its result or its error.
 const SETTLED: usize = usize::MAX;
 
-/// The results of one batch, and the line of those who wait for them.
+/// The results of one batch, and the wakers of those who wait for them.
 ///
-/// A result is a grant, not a condition: it belongs to one waiter from the start. So waiters stand in a
-/// [`WaitList`], which takes one allocation for all of them. Who comes when the results are there does not enter it.
+/// A result belongs to one waiter from the start, which finds it, and its waker, by the index of its item: nobody is woken
+/// for the result of another. Who comes when the results are there leaves no waker.
 pub(crate) struct Answers<R, E> {
     /// | value | meaning |
     /// | --- | --- |
     /// | [`SETTLED`] | for ever; `outcome` is there |
     /// | n | pending, but for the items with an index below n, which were dropped |
     ///
-    /// Grows only, and is written under the line's lock.
+    /// Grows only, and is written under the wakers' lock.
     settled: AtomicUsize,
     outcome: Lock<Outcome<R, E>>,
-    line: WaitList<usize>,
+    wakers: Lock<Wakers>,
+}
+
+/// Who waits for which item.
+#[derive(Default)]
+struct Wakers {
+    // INVARIANT: everything below it is settled.
+    first: usize,
+    // INVARIANT: by the index of the item, from `first` on; no longer than its last waiter needs.
+    of: VecDeque<Option<Waker>>,
+}
+
+impl Wakers {
+    fn get(&mut self, index: usize) -> Option<&mut Option<Waker>> {
+        self.of.get_mut(index.checked_sub(self.first)?)
+    }
+
+    /// Returns the place for the waker of an item that is not settled.
+    fn place(&mut self, index: usize) -> &mut Option<Waker> {
+        let place = index - self.first;
+        if self.of.len() <= place {
+            self.of.resize_with(place + 1, || None);
+        }
+        &mut self.of[place]
+    }
+
+    /// Takes the wakers of all items below `index` out.
+    fn take_below(&mut self, index: usize) -> VecDeque<Option<Waker>> {
+        let dropped = (index - self.first).min(self.of.len());
+        self.first = index;
+        self.of.drain(..dropped).inspect(|_| steps::step()).collect()
+    }
 }
 
 impl<R, E> Answers<R, E> {
@@ -45,29 +77,32 @@ impl<R, E> Answers<R, E> {
         Self {
             settled: AtomicUsize::new(SETTLED),
             outcome: Lock::new(Outcome::failed(1, error)),
-            line: WaitList::new(),
+            wakers: Lock::default(),
         }
     }
 
     /// Tells everybody. Called once, by whoever has taken the batch out of the gatherer.
     pub(crate) fn settle(&self, outcome: Outcome<R, E>) {
         let _unset = self.outcome.with(|place| core::mem::replace(place, outcome));
-        self.line.with(|line| {
-            // ORDERING: Relaxed: see `is_settled`.
-            self.settled.store(SETTLED, Ordering::Relaxed);
-            self.serve(line);
-        });
+        self.settle_below(SETTLED);
     }
 
-    /// Tells those whose items have an index below `index` that they were dropped.
+    /// Tells those whose items have an index below `index` that they were dropped. Looks at nobody else.
     pub(crate) fn drop_below(&self, index: usize) {
-        self.line.with(|line| {
-            // ORDERING: Relaxed: under the line's lock; the index itself is the message.
-            if self.settled.load(Ordering::Relaxed) < index {
-                self.settled.store(index, Ordering::Relaxed);
-                line.nudge_all();
+        self.settle_below(index);
+    }
+
+    fn settle_below(&self, index: usize) {
+        let woken = self.wakers.with(|wakers| {
+            // ORDERING: Relaxed: under the wakers' lock; and see `is_settled`.
+            if self.settled.load(Ordering::Relaxed) >= index {
+                return VecDeque::new();
             }
+            self.settled.store(index, Ordering::Relaxed);
+            wakers.take_below(index)
         });
+        // Also if a waker panics.
+        wake_list::each(woken.into_iter().flatten(), Waker::wake);
     }
 
     /// Returns what came of an item that [`is_settled`](Self::is_settled). Only its owner asks, once.
@@ -76,10 +111,37 @@ impl<R, E> Answers<R, E> {
         self.outcome.with(|outcome| outcome.take(index)).unwrap_or(Err(BatchError::Dropped))
     }
 
+    #[inline]
     fn is_settled(&self, index: usize) -> bool {
         // ORDERING: Relaxed: who finds it settled locks the outcome next. That comes after the lock under which `settle` has put it
         // there: else the store would come after our unlocking, and this load before it could not see it.
         index < self.settled.load(Ordering::Relaxed)
+    }
+
+    /// Leaves a waker for an item, unless it is settled.
+    fn wait(&self, index: usize, waker: &Waker) -> Poll<()> {
+        let is_known = self.wakers.with(|wakers| {
+            let known = wakers.get(index).and_then(|known| known.as_ref());
+            known.is_some_and(|known| known.will_wake(waker))
+        });
+        if is_known {
+            return Poll::Pending;
+        }
+        // A waker's code is foreign, cloning and dropping included: it runs with the lock open.
+        let mut unused = Some(waker.clone());
+        self.wakers.with(|wakers| {
+            if self.is_settled(index) {
+                return Poll::Ready(());
+            }
+            core::mem::swap(wakers.place(index), &mut unused);
+            Poll::Pending
+        })
+    }
+
+    /// Takes a waker back: nobody waits for the item any more.
+    fn leave(&self, index: usize) {
+        let waker = self.wakers.with(|wakers| wakers.get(index).and_then(Option::take));
+        in_drop(|| drop(waker));
     }
 }
 
@@ -88,7 +150,7 @@ impl<R, E> Default for Answers<R, E> {
         Self {
             settled: AtomicUsize::new(0),
             outcome: Lock::new(Outcome::new()),
-            line: WaitList::new(),
+            wakers: Lock::default(),
         }
     }
 }
@@ -96,44 +158,6 @@ impl<R, E> Default for Answers<R, E> {
 impl<R, E> fmt::Debug for Answers<R, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Answers").finish_non_exhaustive()
-    }
-}
-
-/// What is asked for, and granted, is an index in the batch.
-impl<R, E> Supply for Answers<R, E> {
-    type Need = usize;
-    type Refusal = Infallible;
-
-    fn wait_list(&self) -> &WaitList<usize> {
-        &self.line
-    }
-
-    fn ask(&self, index: usize, _line: &mut Line<'_, usize>) -> Poll<Result<usize, Infallible>> {
-        // No note is left for `settle`: it always takes the lock.
-        if self.is_settled(index) { Poll::Ready(Ok(index)) } else { Poll::Pending }
-    }
-
-    fn ask_again(
-        &self,
-        index: usize,
-        _is_first: bool,
-        line: &mut Line<'_, usize>,
-    ) -> Poll<Result<usize, Infallible>> {
-        self.ask(index, line)
-    }
-
-    fn serve(&self, line: &mut Line<'_, usize>) {
-        // Only all at once: those whose items were dropped are nudged.
-        while let Some(&index) = line.head().filter(|_| self.is_settled(SETTLED - 1)) {
-            line.grant_head(index);
-        }
-    }
-
-    /// The result stays where it is, and goes with the batch.
-    fn give_back(&self, _index: usize) {}
-
-    fn dismissal(&self) -> Infallible {
-        unreachable!("nobody is sent away: a failure is a result")
     }
 }
 
@@ -167,12 +191,16 @@ impl<R, E> Supply for Answers<R, E> {
 /// ```
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Reply<R, E> {
-    turn: Turn<Arc<Answers<R, E>>>,
+    // `None` once it has resolved.
+    answers: Option<Arc<Answers<R, E>>>,
+    index: usize,
+    /// Whether a waker was left.
+    waits: bool,
 }
 
 impl<R, E> Reply<R, E> {
     pub(crate) fn new(answers: Arc<Answers<R, E>>, index: usize) -> Self {
-        Self { turn: Turn::new(answers, index) }
+        Self { answers: Some(answers), index, waits: false }
     }
 }
 
@@ -181,17 +209,60 @@ impl<R, E> Future for Reply<R, E> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let turn = &mut self.turn;
-        let index = turn.need();
-        if !(turn.is_fresh() && turn.supply().is_settled(index)) {
-            let Ok(_) = ready!(Pin::new(&mut *turn).poll(cx));
+        let index = self.index;
+        let answers = self.answers.as_ref().expect("polled after it was ready");
+        if !answers.is_settled(index) && answers.wait(index, cx.waker()).is_pending() {
+            self.waits = true;
+            return Poll::Pending;
         }
-        Poll::Ready(turn.finish().take(index))
+        self.waits = false;
+        let answers = self.answers.take().expect("it is there");
+        Poll::Ready(answers.take(index))
+    }
+}
+
+impl<R, E> Drop for Reply<R, E> {
+    fn drop(&mut self) {
+        if let Some(answers) = self.answers.as_ref().filter(|_| self.waits) {
+            answers.leave(self.index);
+        }
     }
 }
 
 impl<R, E> fmt::Debug for Reply<R, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reply").field("index", &self.turn.need()).finish_non_exhaustive()
+        let is_settled = self.answers.as_ref().is_none_or(|answers| answers.is_settled(self.index));
+        f.debug_struct("Reply").field("is_settled", &is_settled).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    /// Looks at waiters while the items of a batch are dropped one by one, oldest first.
+    fn steps_of_drops(items: usize) -> usize {
+        let answers = Arc::new(Answers::<(), ()>::default());
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut replies: Vec<_> = (0..items).map(|n| Reply::new(answers.clone(), n)).collect();
+        // The youngest waits first.
+        for reply in replies.iter_mut().rev() {
+            assert!(Pin::new(reply).poll(&mut cx).is_pending());
+        }
+        steps::steps_of(|| {
+            for (dropped, reply) in replies.iter_mut().enumerate() {
+                assert!(Pin::new(&mut *reply).poll(&mut cx).is_pending());
+                answers.drop_below(dropped + 1);
+                let polled = Pin::new(reply).poll(&mut cx);
+                assert!(matches!(polled, Poll::Ready(Err(BatchError::Dropped))));
+            }
+        })
+    }
+
+    #[test]
+    fn dropping_the_oldest_item_wakes_its_waiter_and_nobody_else() {
+        assert_eq!((steps_of_drops(100), steps_of_drops(1600)), (100, 1600));
     }
 }

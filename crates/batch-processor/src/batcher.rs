@@ -14,7 +14,7 @@ use crate::{
     error::PushError,
     shared::Shared,
     stats::Stats,
-    submit::{Push, Submit},
+    submit::{Enqueue, Push, Submit},
 };
 
 /// Gathers `T`s from many callers into batches, and gives each caller the `R` that the handler has for its item.
@@ -67,6 +67,13 @@ impl<T> Batcher<T, (), ()> {
 impl<T, R, E, C> Batcher<T, R, E, C> {
     pub(crate) fn new(shared: Arc<Shared<T, R, E, C>>) -> Self {
         Self { shared }
+    }
+
+    /// Returns what closes the batcher, and does not keep it open.
+    #[cfg(feature = "std")]
+    pub(crate) fn closer(&self) -> impl Fn() + use<T, R, E, C> {
+        let shared = self.shared.clone();
+        move || _ = shared.close()
     }
 
     /// Makes everything that was accepted before the first poll due, and waits until it is done.
@@ -185,6 +192,38 @@ impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
     /// ```
     pub fn submit(&self, item: T) -> Submit<'_, T, R, E, C> {
         Submit::new(&self.shared, item)
+    }
+
+    /// Hands an item in, first waiting for room if there is none; resolves to the [`Reply`] that its result is to be waited
+    /// for by, whenever and wherever that is: [`try_submit`](Self::try_submit) with a wait for room, or
+    /// [`submit`](Self::submit) in two steps.
+    ///
+    /// # Cancel safety
+    ///
+    /// The item is accepted when the future resolves, and not at all if it is dropped before: then the item is dropped
+    /// with it, unless [`Enqueue::into_inner`] saves it.
+    ///
+    /// # Errors
+    ///
+    /// [`PushError`] gives the item back: too heavy, closed, or the driver was dropped; full only with
+    /// [`OnFull::Reject`](crate::OnFull::Reject).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_batch_processor::{Batcher, Wait};
+    ///
+    /// let lengths = |texts: Vec<&str>| Ok::<_, ()>(texts.iter().map(|text| text.len()).collect());
+    /// let (batcher, driver) = Batcher::builder().max_items(2).capacity(2).build_on_thread(lengths)?;
+    /// // All are in, two batches of two, before anybody waits for a result.
+    /// let replies = ["a", "bc", "def", "ghij"].map(|text| batcher.enqueue(text).wait().unwrap());
+    /// assert_eq!(replies.map(|reply| reply.wait().unwrap()), [1, 2, 3, 4]);
+    /// # drop(batcher);
+    /// # driver.join();
+    /// # Ok::<(), tidegate_batch_processor::BuildError>(())
+    /// ```
+    pub fn enqueue(&self, item: T) -> Enqueue<'_, T, R, E, C> {
+        Enqueue::new(&self.shared, item)
     }
 
     /// Hands an item in if there is room now; its result is to be waited for.

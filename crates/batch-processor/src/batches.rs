@@ -6,7 +6,7 @@ use core::{
     task::{Context, Poll},
 };
 
-use alloc::{vec, vec::Vec};
+use alloc::{boxed::Box, vec, vec::Vec};
 
 use futures_core::Stream;
 use pin_project_lite::pin_project;
@@ -15,7 +15,7 @@ use tidegate_core::{Timer, Timestamp, time::DueWatch};
 use crate::{
     builder::Builder,
     error::BuildError,
-    gatherer::{Refusal, Refused},
+    gatherer::{ItemKey, Keys, Refusal, Refused},
     line::Line,
     shared::{SLEEPS, Weigh},
 };
@@ -59,11 +59,12 @@ pub trait IntoBatches: Stream + Sized {
         self,
         settings: Builder<Self::Item, C>,
     ) -> Result<Batches<Self, C>, BuildError> {
-        let (line, weigh, clock) = settings.into_line()?;
+        let (line, keys, weigh, clock) = settings.into_line()?;
         Ok(Batches {
             stream: self,
             has_ended: false,
             line,
+            keys,
             weigh,
             held: None,
             clock,
@@ -96,6 +97,7 @@ pin_project! {
         stream: S,
         has_ended: bool,
         line: Line<S::Item, ()>,
+        keys: Option<Box<dyn Keys<S::Item>>>,
         weigh: Option<Weigh<S::Item>>,
         // INVARIANT: younger than what is in the line, which has no room for it; and its weight.
         held: Option<(S::Item, usize)>,
@@ -129,10 +131,11 @@ where
         let mut this = self.project();
         // A batch that is merely due grows for as long as there are items.
         while !this.line.has_full() {
-            let (item, weight) = match this.held.take() {
-                Some(held) => held,
-                None if *this.has_ended => return None,
-                None => match this.stream.as_mut().poll_next(cx) {
+            if this.held.is_none() {
+                if *this.has_ended {
+                    return None;
+                }
+                match this.stream.as_mut().poll_next(cx) {
                     Poll::Pending => return None,
                     Poll::Ready(None) => {
                         *this.has_ended = true;
@@ -141,17 +144,11 @@ where
                     }
                     Poll::Ready(Some(item)) => {
                         let weight = this.weigh.as_ref().map_or(0, |weigh| weigh(&item));
-                        (item, weight)
+                        *this.held = Some((item, weight));
                     }
-                },
-            };
-            let mut pushed = this.line.push(None, item, weight, |pushed| pushed.map(drop));
-            if let Err(Refused { item, why: Refusal::NoTime, .. }) = pushed {
-                // The clock is read for the first item of a batch only.
-                let now = Some(this.clock.now());
-                pushed = this.line.push(now, item, weight, |pushed| pushed.map(drop));
+                }
             }
-            match pushed {
+            match push_held(this.line, this.keys.as_deref(), this.held, this.clock) {
                 // A stream that is always ready keeps no batch from its time.
                 Ok(()) => {
                     let Some(deadline) = this.line.deadline() else { continue };
@@ -167,11 +164,10 @@ where
                         return None;
                     }
                 }
-                Err(Refused { item, why: Refusal::TooHeavy, .. }) if this.line.is_empty() => {
-                    return Some(item);
+                Err(Refusal::TooHeavy) if this.line.is_empty() => {
+                    return this.held.take().map(|(item, _)| item);
                 }
-                Err(Refused { item, why, .. }) => {
-                    *this.held = Some((item, weight));
+                Err(why) => {
                     if why == Refusal::TooHeavy {
                         this.line.flush();
                     }
@@ -182,6 +178,37 @@ where
         }
         None
     }
+}
+
+/// Lets the item that is held in, unless it is refused; it stays held if foreign code panics.
+fn push_held<T, C: Timer>(
+    line: &mut Line<T, ()>,
+    keys: Option<&dyn Keys<T>>,
+    held: &mut Option<(T, usize)>,
+    clock: &C,
+) -> Result<(), Refusal> {
+    let Some((item, _)) = held else { return Ok(()) };
+    let mut key = ItemKey::of(keys, item);
+    let mut now = None;
+    while let Some((item, weight)) = held.take() {
+        let pushed = line.push(now, key.found(), item, weight, |pushed| {
+            pushed.map(|admitted| admitted.keeps_key)
+        });
+        match pushed {
+            Ok(false) => {}
+            Ok(true) => key.keep(),
+            Err(Refused { item, why, .. }) => {
+                let (item, _) = held.insert((item, weight));
+                match why {
+                    // The clock is read for the first item of a batch only.
+                    Refusal::NoTime => now = Some(clock.now()),
+                    Refusal::NoKey => key.claim(item),
+                    why => return Err(why),
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 impl<S, C> Stream for Batches<S, C>
@@ -203,7 +230,11 @@ where
             if let Some((id, mut batch)) = this.line.start(now) {
                 // Who takes it is done with the one before.
                 this.line.on_done(id, now, false);
-                this.line.on_told(id);
+                if let (_, Some(unused)) = this.line.on_told(id) {
+                    if let Some(keys) = &this.keys {
+                        keys.release(unused);
+                    }
+                }
                 return Poll::Ready(Some(batch.take_items()));
             }
             if this.line.is_over() {

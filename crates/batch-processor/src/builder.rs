@@ -353,11 +353,13 @@ impl<T, C: Timer> Builder<T, C> {
 
 #[cfg(feature = "stream")]
 impl<T, C> Builder<T, C> {
-    /// Returns where items wait by these settings, how they are weighed, and the clock.
-    #[allow(clippy::type_complexity, reason = "three parts, each by its name")]
-    pub(crate) fn into_line(self) -> Result<(Line<T, ()>, Option<Weigh<T>>, C), BuildError> {
-        let limits = self.limits()?;
-        Ok((Line::new(limits, self.keys), self.weigh, self.clock))
+    /// Returns where items wait by these settings, their keys, how they are weighed, and the clock.
+    #[allow(clippy::type_complexity, reason = "four parts, each by its name")]
+    pub(crate) fn into_line(
+        self,
+    ) -> Result<(Line<T, ()>, Option<Box<dyn Keys<T>>>, Option<Weigh<T>>, C), BuildError> {
+        let line = Line::new(self.limits()?, self.keys.is_some());
+        Ok((line, self.keys, self.weigh, self.clock))
     }
 }
 

@@ -187,7 +187,8 @@ impl<T, R, E, C: Timer> Desk<T, R, E, C> {
             }
         });
         // The driver looks at the gatherer next, whatever there is to do.
-        let _ = self.shared.gatherer.with(|gatherer| gatherer.on_told(id));
+        let (_, unused) = self.shared.gatherer.with(|gatherer| gatherer.on_told(id));
+        self.shared.release(unused);
         shielded(|| self.shared.progress.notify_all());
     }
 }

@@ -34,7 +34,7 @@ use tidegate_core::Timestamp;
 use self::numbered::Numbered;
 pub(crate) use self::{
     batch::{Abandoned, Batch, BatchId, Shed},
-    lanes::{Keys, Lanes},
+    lanes::{Found, ItemKey, Key, Keys, Lanes},
 };
 use crate::{
     error::{DriverDropped, Unprocessed},
@@ -127,6 +127,8 @@ pub(crate) struct Admitted<'a, D> {
     pub(crate) carried: &'a mut D,
     pub(crate) index: usize,
     pub(crate) action: Action,
+    /// Whether the lane has taken over the key that was claimed for the item.
+    pub(crate) keeps_key: bool,
 }
 
 /// An item was not let in.
@@ -141,6 +143,8 @@ pub(crate) struct Refused<T> {
 pub(crate) enum Refusal {
     /// The item would be the first of its batch, and nobody said what time it is.
     NoTime,
+    /// The item's key has no place, and none was claimed for it.
+    NoKey,
     Full,
     TooHeavy,
     Closed,
@@ -186,7 +190,8 @@ impl<T, D: Default> Gatherer<T, D> {
         }
         self.easy -= 1;
         let index = self.open.add(item, 0);
-        Ok(Admitted { carried: &mut self.open.carried, index, action: Action::Rest })
+        let action = Action::Rest;
+        Ok(Admitted { carried: &mut self.open.carried, index, action, keeps_key: false })
     }
 
     /// Returns whether an item of this weight changes nothing but the open batch.
@@ -235,7 +240,7 @@ impl<T, D: Default> Gatherer<T, D> {
             Some(deadline) if is_first => self.arm_for(deadline),
             _ => self.run_unless(could_start),
         };
-        Ok(Admitted { carried: self.carried_by_the_last(), index, action })
+        Ok(Admitted { carried: self.carried_by_the_last(), index, action, keeps_key: false })
     }
 
     /// Returns what the batch carries that the youngest item is in.

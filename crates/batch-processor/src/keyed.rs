@@ -1,14 +1,14 @@
 //! Batches by key.
 
-use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use alloc::boxed::Box;
 
 use tidegate_core::SystemClock;
 
 use crate::{
     batcher::Batcher,
     builder::Builder,
-    gatherer::Keys,
-    unwind::{attempt, shielded},
+    gatherer::{Key, Keys},
+    key_index::KeyIndex,
 };
 
 /// A [`Batcher`] of items with keys, each of which has a batch, a timer and an order of its own: see
@@ -44,7 +44,7 @@ pub type KeyedBatcher<K, T, R, E, C = SystemClock> = Batcher<(K, T), R, E, C>;
 
 impl<K, T, C> Builder<(K, T), C>
 where
-    K: Ord + Clone + Send + 'static,
+    K: Ord + Clone + Send + Sync + 'static,
 {
     /// Gathers a batch for each key: the handler gets items of one key only.
     ///
@@ -55,43 +55,28 @@ where
     /// [`OnFull::DropOldest`](crate::OnFull::DropOldest) drops the first item of the oldest batch that waits. What
     /// comes back from a shutdown is in order key by key.
     ///
-    /// A key is cloned twice when it comes, and is forgotten when nothing of it waits or runs. What is kept is the room
+    /// A key is cloned once when it comes, and is forgotten when nothing of it waits or runs. What is kept is the room
     /// of as many keys as were ever there at once, which the capacity bounds. An item costs a search among the keys
-    /// that are there. `K::cmp`, `K::clone` and the drop of these clones run while the lock is held, so they must not
-    /// come back to the batcher.
+    /// that are there. `K::cmp`, `K::clone` and the drop of these clones run with no lock held: they may call the batcher. If
+    /// one of them panics, no accepted item is lost: a caller has its panic, and the driver goes on.
     pub fn keyed(self) -> Self {
-        self.with_keys(Box::new(Places { of: BTreeMap::new(), keys: Vec::new() }))
+        self.with_keys(Box::new(KeyIndex::new()))
     }
 }
 
-/// The places of keys.
-struct Places<K> {
-    of: BTreeMap<K, usize>,
-    // INVARIANT: by place; those that are `None` are free.
-    keys: Vec<Option<K>>,
-}
-
-impl<K: Ord + Clone + Send, T> Keys<(K, T)> for Places<K> {
-    fn find(&self, (key, _): &(K, T)) -> Option<usize> {
-        self.of.get(key).copied()
+impl<K, T> Keys<(K, T)> for KeyIndex<K>
+where
+    K: Ord + Clone + Send + Sync,
+{
+    fn find(&self, (key, _): &(K, T)) -> Option<Key> {
+        self.find(key)
     }
 
-    fn insert(&mut self, (key, _): &(K, T), place: usize) {
-        // Cloned and compared before anything is changed: both may panic.
-        let kept = key.clone();
-        self.of.insert(key.clone(), place);
-        if self.keys.len() <= place {
-            self.keys.resize_with(place + 1, || None);
-        }
-        self.keys[place] = Some(kept);
+    fn claim(&self, (key, _): &(K, T)) -> Key {
+        self.claim(key)
     }
 
-    fn forget(&mut self, place: usize) -> bool {
-        let Some(key) = &self.keys[place] else { return true };
-        let Some(removed) = attempt(|| self.of.remove_entry(key)) else { return false };
-        let key = self.keys[place].take();
-        shielded(|| drop(removed));
-        shielded(|| drop(key));
-        true
+    fn release(&self, key: Key) {
+        self.release(key);
     }
 }

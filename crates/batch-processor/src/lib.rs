@@ -19,6 +19,7 @@ mod driver;
 mod error;
 mod gatherer;
 mod handler;
+mod key_index;
 mod keyed;
 mod leader;
 mod line;
@@ -52,7 +53,7 @@ pub use self::{
     policy::{OnFull, Policy},
     recovery::OnError,
     stats::Stats,
-    submit::{Push, Submit},
+    submit::{Enqueue, Push, Submit},
 };
 pub use tidegate_core::{
     CancelToken, Cancelled, Clock, ManualClock, SystemClock, TimedOut, Timer, Timestamp, Wait,

@@ -7,8 +7,8 @@ use tidegate_core::Timestamp;
 use crate::{
     error::{DriverDropped, Unprocessed},
     gatherer::{
-        Abandoned, Action, Admitted, Batch, BatchId, Gatherer, Keys, Lanes, Limits, Mark, Refused,
-        Shed,
+        Abandoned, Action, Admitted, Batch, BatchId, Found, Gatherer, Key, Lanes, Limits, Mark,
+        Refused, Shed,
     },
     stats::Stats,
 };
@@ -21,11 +21,8 @@ pub(crate) struct Line<T, D> {
 }
 
 impl<T, D: Default> Line<T, D> {
-    pub(crate) fn new(limits: Limits, keys: Option<Box<dyn Keys<T>>>) -> Self {
-        Self {
-            one: Gatherer::new(limits),
-            lanes: keys.map(|keys| Box::new(Lanes::new(limits, keys))),
-        }
+    pub(crate) fn new(limits: Limits, is_keyed: bool) -> Self {
+        Self { one: Gatherer::new(limits), lanes: is_keyed.then(|| Box::new(Lanes::new(limits))) }
     }
 
     /// Lets an item in, and goes on with what came of it.
@@ -36,6 +33,7 @@ impl<T, D: Default> Line<T, D> {
     pub(crate) fn push<A>(
         &mut self,
         now: Option<Timestamp>,
+        key: Found,
         item: T,
         weight: usize,
         then: impl FnOnce(Result<Admitted<'_, D>, Refused<T>>) -> A,
@@ -43,7 +41,7 @@ impl<T, D: Default> Line<T, D> {
         if self.one.is_easy(weight) {
             then(self.one.push(now, item, weight))
         } else {
-            then(self.push_slowly(now, item, weight))
+            then(self.push_slowly(now, key, item, weight))
         }
     }
 
@@ -51,12 +49,13 @@ impl<T, D: Default> Line<T, D> {
     fn push_slowly(
         &mut self,
         now: Option<Timestamp>,
+        key: Found,
         item: T,
         weight: usize,
     ) -> Result<Admitted<'_, D>, Refused<T>> {
         match &mut self.lanes {
             None => self.one.push(now, item, weight),
-            Some(lanes) => lanes.push(now, item, weight),
+            Some(lanes) => lanes.push(now, key, item, weight),
         }
     }
 
@@ -104,9 +103,10 @@ impl<T, D: Default> Line<T, D> {
         }
     }
 
-    pub(crate) fn on_told(&mut self, id: BatchId) -> Action {
+    /// Returns a key, too, that is to be released.
+    pub(crate) fn on_told(&mut self, id: BatchId) -> (Action, Option<Key>) {
         match &mut self.lanes {
-            None => self.one.on_told(id),
+            None => (self.one.on_told(id), None),
             Some(lanes) => lanes.on_told(id),
         }
     }
@@ -143,12 +143,13 @@ impl<T, D: Default> Line<T, D> {
         }
     }
 
-    pub(crate) fn shed(&mut self) -> Option<Shed<T, D>>
+    /// Returns a key, too, that is to be released.
+    pub(crate) fn shed(&mut self) -> Option<(Shed<T, D>, Option<Key>)>
     where
         D: Clone,
     {
         match &mut self.lanes {
-            None => self.one.shed(),
+            None => self.one.shed().map(|shed| (shed, None)),
             Some(lanes) => lanes.shed(),
         }
     }

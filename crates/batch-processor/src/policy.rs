@@ -72,7 +72,7 @@ pub enum OnFull {
     /// It comes back as [`PushError::Full`](crate::PushError::Full), also where its caller would wait.
     Reject,
     /// It is let in, and the items that have waited longest are dropped until it fits. Their callers get
-    /// [`BatchError::Dropped`](crate::BatchError::Dropped), and those of the same batch that wait are woken to look.
+    /// [`BatchError::Dropped`](crate::BatchError::Dropped).
     DropOldest,
     /// It is dropped, and its caller gets [`BatchError::Dropped`](crate::BatchError::Dropped); for a push that is a
     /// success.

@@ -16,7 +16,7 @@ use tidegate_core::{
 use crate::{
     answers::{Answers, Reply},
     error::{BatchError, PushError},
-    gatherer::{Abandoned, Action, Keys, Limits, Refusal},
+    gatherer::{Abandoned, Action, ItemKey, Key, Keys, Limits, Refusal},
     line::Line,
     outcome::Outcome,
     policy::OnFull,
@@ -53,6 +53,7 @@ pub(crate) struct Shared<T, R, E, C> {
     pub(crate) clock: C,
     /// The batchers that are this one; the last to go closes it.
     pub(crate) handles: AtomicUsize,
+    keys: Option<Box<dyn Keys<T>>>,
     weigh: Option<Weigh<T>>,
     on_full: OnFull,
 }
@@ -66,12 +67,13 @@ impl<T, R, E, C> Shared<T, R, E, C> {
         clock: C,
     ) -> Self {
         Self {
-            gatherer: Lock::new(Line::new(limits, keys)),
+            gatherer: Lock::new(Line::new(limits, keys.is_some())),
             work: Event::new(),
             room: Event::new(),
             progress: Event::new(),
             clock,
             handles: AtomicUsize::new(1),
+            keys,
             weigh,
             on_full,
         }
@@ -121,6 +123,14 @@ impl<T, R, E, C> Shared<T, R, E, C> {
         shielded(|| self.progress.notify_all());
     }
 
+    /// Forgets a key of which nothing is there, if that is so by now.
+    #[inline]
+    pub(crate) fn release(&self, key: Option<Key>) {
+        if let (Some(key), Some(keys)) = (key, &self.keys) {
+            keys.release(key);
+        }
+    }
+
     fn weight_of(&self, item: &T) -> usize {
         self.weigh.as_ref().map_or(0, |weigh| weigh(item))
     }
@@ -131,32 +141,48 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
     #[inline]
     pub(crate) fn offer<A: Receipt<R, E>>(&self, item: T) -> Result<A, PushError<T>> {
         let weight = self.weight_of(&item);
-        self.offer_weighed(item, weight)
+        self.offer_weighed(&mut Some(item), weight)
     }
 
+    /// Takes the item out, to let it in or to give it back; it stays if foreign code panics.
     #[inline]
     fn offer_weighed<A: Receipt<R, E>>(
         &self,
-        mut item: T,
+        offered: &mut Option<T>,
         weight: usize,
     ) -> Result<A, PushError<T>> {
-        // The clock is read with the lock open, and only for the first item of a batch.
+        const OFFERED: &str = "polled after it was ready";
+        // Keys are looked for and the clock is read with the lock open, the clock only for the first item of a batch.
+        let mut key = ItemKey::of(self.keys.as_deref(), offered.as_ref().expect(OFFERED));
         let mut now = None;
         loop {
+            let (item, found) = (offered.take().expect(OFFERED), key.found());
             let answer = self.step(|line| {
-                line.push(now, item, weight, |pushed| match pushed {
-                    Ok(admitted) => (Ok(A::new(admitted.carried, admitted.index)), admitted.action),
+                line.push(now, found, item, weight, |pushed| match pushed {
+                    Ok(admitted) => {
+                        let receipt = A::new(admitted.carried, admitted.index);
+                        (Ok((receipt, admitted.keeps_key)), admitted.action)
+                    }
                     Err(refused) => (Err((refused.why, refused.item)), refused.action),
                 })
             });
             let (why, refused) = match answer {
-                Ok(receipt) => return Ok(receipt),
+                Ok((receipt, keeps_key)) => {
+                    if keeps_key {
+                        key.keep();
+                    }
+                    return Ok(receipt);
+                }
                 Err(refusal) => refusal,
             };
             return Err(match why {
                 Refusal::NoTime => {
+                    *offered = Some(refused);
                     now = Some(self.clock.now());
-                    item = refused;
+                    continue;
+                }
+                Refusal::NoKey => {
+                    key.claim(offered.insert(refused));
                     continue;
                 }
                 Refusal::Full => match self.on_full {
@@ -166,8 +192,8 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
                         return Ok(A::dropped());
                     }
                     OnFull::DropOldest => {
+                        *offered = Some(refused);
                         self.drop_oldest();
-                        item = refused;
                         continue;
                     }
                 },
@@ -182,9 +208,10 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
     #[cold]
     fn drop_oldest(&self) {
         // The item is foreign: it is dropped with the lock open.
-        let Some(shed) = self.gatherer.with(Line::shed) else { return };
+        let Some((shed, unused)) = self.gatherer.with(Line::shed) else { return };
+        self.release(unused);
         if let Some(answers) = shed.carried {
-            answers.drop_below(shed.below);
+            shielded(|| answers.drop_below(shed.below));
         }
         shielded(|| drop(shed.item));
     }
@@ -269,8 +296,7 @@ impl<T, R, E, C: Clock, A: Receipt<R, E>> Condition for Offer<'_, T, R, E, C, A>
     fn check(&mut self) -> Option<Self::Output> {
         let mut tries = 0;
         loop {
-            let item = self.item.take().expect("polled after it was ready");
-            match self.shared.offer_weighed(item, self.weight) {
+            match self.shared.offer_weighed(&mut self.item, self.weight) {
                 Err(PushError::Full(item)) if self.shared.on_full == OnFull::Wait => {
                     self.item = Some(item);
                 }

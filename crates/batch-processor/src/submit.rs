@@ -48,6 +48,39 @@ impl<T, R, E, C> fmt::Debug for Push<'_, T, R, E, C> {
     }
 }
 
+/// Future of [`Batcher::enqueue`](crate::Batcher::enqueue).
+#[must_use = "futures do nothing unless awaited or waited for"]
+pub struct Enqueue<'a, T, R, E, C> {
+    offering: Offering<'a, T, R, E, C, Reply<R, E>>,
+}
+
+impl<'a, T, R, E, C: Clock> Enqueue<'a, T, R, E, C> {
+    pub(crate) fn new(shared: &'a Shared<T, R, E, C>, item: T) -> Self {
+        Self { offering: shared.offering(item) }
+    }
+
+    /// Withdraws the item and returns it, `None` if it was accepted or given back already.
+    pub fn into_inner(mut self) -> Option<T> {
+        self.offering.condition_mut().take_item()
+    }
+}
+
+impl<T, R, E, C: Clock> Future for Enqueue<'_, T, R, E, C> {
+    type Output = Result<Reply<R, E>, PushError<T>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.offering.condition_mut().linger(cx);
+        Pin::new(&mut self.offering).poll(cx)
+    }
+}
+
+impl<T, R, E, C> fmt::Debug for Enqueue<'_, T, R, E, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Enqueue").finish_non_exhaustive()
+    }
+}
+
 /// Future of [`Batcher::submit`](crate::Batcher::submit).
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Submit<'a, T, R, E, C> {
@@ -60,21 +93,21 @@ pub struct Submit<'a, T, R, E, C> {
 /// ```
 enum Stage<'a, T, R, E, C> {
     /// Waits for room. Polled again after it is ready, it panics.
-    Outside(Offering<'a, T, R, E, C, Reply<R, E>>),
+    Outside(Enqueue<'a, T, R, E, C>),
     /// Waits for the result.
     Inside(Reply<R, E>),
 }
 
 impl<'a, T, R, E, C: Clock> Submit<'a, T, R, E, C> {
     pub(crate) fn new(shared: &'a Shared<T, R, E, C>, item: T) -> Self {
-        Self { stage: Stage::Outside(shared.offering(item)) }
+        Self { stage: Stage::Outside(Enqueue::new(shared, item)) }
     }
 
     /// Withdraws the submission and returns its item, `None` if it was accepted (then it is processed) or given back
     /// already.
     pub fn into_inner(mut self) -> Option<T> {
         match &mut self.stage {
-            Stage::Outside(offering) => offering.condition_mut().take_item(),
+            Stage::Outside(enqueue) => enqueue.offering.condition_mut().take_item(),
             Stage::Inside(_) => None,
         }
     }
@@ -86,13 +119,10 @@ impl<T, R, E, C: Clock> Future for Submit<'_, T, R, E, C> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             match &mut self.stage {
-                Stage::Outside(offering) => {
-                    offering.condition_mut().linger(cx);
-                    match Pin::new(offering).poll(cx)? {
-                        Poll::Ready(reply) => self.stage = Stage::Inside(reply),
-                        Poll::Pending => return Poll::Pending,
-                    }
-                }
+                Stage::Outside(enqueue) => match Pin::new(enqueue).poll(cx)? {
+                    Poll::Ready(reply) => self.stage = Stage::Inside(reply),
+                    Poll::Pending => return Poll::Pending,
+                },
                 Stage::Inside(reply) => {
                     return Pin::new(reply).poll(cx).map_err(SubmitError::Failed);
                 }

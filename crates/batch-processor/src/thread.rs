@@ -1,40 +1,112 @@
 //! A thread for the driver.
 
+use core::fmt;
 use std::{
     panic::resume_unwind,
     thread::{self, JoinHandle},
 };
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use tidegate_core::{Timer, Wait};
 
-use crate::{batcher::Batcher, builder::Builder, error::BuildError};
+use crate::{batcher::Batcher, builder::Builder, error::BuildError, unwind::shielded};
 
-/// The thread that drives a batcher.
+/// The thread that drives a batcher. Dropping this handle closes the batcher and waits until everything that was
+/// accepted is done; a handle that is leaked ([`mem::forget`](core::mem::forget), a `static`, a cycle of `Arc`s) waits
+/// for nothing, and the end of the process loses what is not done by then.
 ///
-/// It ends when the batcher is closed, which dropping the last [`Batcher`] does, and everything is done. Dropping the
-/// handle leaves the thread alone.
-#[derive(Debug)]
+/// The thread ends when the batcher is closed, which dropping the last [`Batcher`] does, too, and everything is done.
+/// So bind the handle to a name, not to `_`, and keep it for as long as items come.
+///
+/// | to | use |
+/// | --- | --- |
+/// | close, drain and join | a drop of the handle |
+/// | wait for the end, and be told of a panic of the thread | [`join`](Self::join) |
+/// | let the thread go on by itself, as long as there are batchers | [`detach`](Self::detach) |
+///
+/// Dropped on the thread that it stands for, as by its handler, the handle closes the batcher and does not wait: that would be
+/// waiting for itself. In a task, `shutdown().await` before, so that the drop has nothing left to wait for.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use tidegate_batch_processor::Batcher;
+///
+/// let written = Arc::new(Mutex::new(Vec::new()));
+/// let file = written.clone();
+/// let (batcher, driver) = Batcher::builder().build_on_thread(move |mut lines: Vec<&str>| {
+///     let results = vec![(); lines.len()];
+///     file.lock().unwrap().append(&mut lines);
+///     Ok::<_, ()>(results)
+/// })?;
+/// batcher.try_push("a line").unwrap();
+/// drop(driver);
+/// assert_eq!(*written.lock().unwrap(), ["a line"]);
+/// assert!(batcher.try_push("another").unwrap_err().is_closed());
+/// # Ok::<(), tidegate_batch_processor::BuildError>(())
+/// ```
+#[must_use = "dropping the handle closes the batcher: keep it, or detach it"]
 pub struct DriverThread {
-    thread: JoinHandle<()>,
+    // `None` once somebody waits for it, or nobody will.
+    thread: Option<JoinHandle<()>>,
+    close: Box<dyn Fn() + Send + Sync>,
 }
 
 impl DriverThread {
-    /// Waits until the thread has ended. Close or drop the batcher first, or this waits for ever.
+    /// Waits until the thread has ended. Close or drop the batcher first, or this waits for ever; a
+    /// [drop](Self#) closes it.
     ///
     /// # Panics
     ///
     /// With the panic of the thread, if it panicked: its clock did, as a panic of the handler is caught.
-    pub fn join(self) {
-        if let Err(panic) = self.thread.join() {
+    pub fn join(mut self) {
+        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
             resume_unwind(panic);
         }
     }
 
+    /// Lets the thread go on by itself, until the batcher is closed, as the drop of the last [`Batcher`] does. Nobody
+    /// waits for it then: what it has not done when the process ends is lost, unless a
+    /// [`shutdown`](Batcher::shutdown) was waited for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_batch_processor::{Batcher, Wait};
+    ///
+    /// let (batcher, driver) = Batcher::builder().build_on_thread(|items: Vec<u8>| Ok::<_, ()>(items))?;
+    /// driver.detach();
+    /// assert_eq!(batcher.submit(1).wait().unwrap(), 1);
+    /// batcher.shutdown().wait().unwrap();
+    /// # Ok::<(), tidegate_batch_processor::BuildError>(())
+    /// ```
+    pub fn detach(mut self) {
+        self.thread = None;
+    }
+
     /// Returns whether the thread has ended.
     pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+}
+
+impl Drop for DriverThread {
+    fn drop(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        // It wakes who waits for room, which is foreign.
+        shielded(|| (self.close)());
+        if thread.thread().id() != thread::current().id() {
+            // A panic was printed where it happened, and a drop has nobody to pass it on to.
+            _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for DriverThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DriverThread").field("is_finished", &self.is_finished()).finish()
     }
 }
 
@@ -44,6 +116,8 @@ where
     C: Timer + Send + Sync + 'static,
 {
     /// Builds a batcher and starts a thread, named `tidegate-batch`, for its driver. `process` may block.
+    ///
+    /// Dropping the [`DriverThread`] closes the batcher, and waits until what was accepted is done.
     ///
     /// # Errors
     ///
@@ -77,6 +151,7 @@ where
         let (batcher, driver) = self.build(process)?;
         let named = thread::Builder::new().name("tidegate-batch".into());
         let thread = named.spawn(|| driver.wait()).map_err(BuildError::Thread)?;
-        Ok((batcher, DriverThread { thread }))
+        let close = batcher.closer();
+        Ok((batcher, DriverThread { thread: Some(thread), close: Box::new(close) }))
     }
 }

@@ -332,3 +332,25 @@ fn a_handler_future_is_polled_when_it_was_woken_not_when_another_was() {
     // One poll of the driver ends a call, and one more finds nothing.
     assert!(many <= 3 * 800 && few <= 3 * 50, "{few} polls for 50 futures, {many} for 800");
 }
+
+#[test]
+fn enqueue_waits_for_room_and_its_reply_for_the_result() {
+    let (batcher, mut driver, log) = batcher_of_two!();
+    let [one, two] = [1, 2].map(|item| batcher.enqueue(item).wait().unwrap());
+    let mut third = Task::new(batcher.enqueue(3));
+    let withdrawn = Task::new(batcher.enqueue(4));
+    assert!(third.run().is_pending());
+    drop(withdrawn);
+    assert!(driver.run().is_pending());
+    assert!(third.wakes() > 0);
+    let Ready(Ok(three)) = third.run() else { panic!("there is room") };
+    // Nobody has waited for a result so far.
+    assert_eq!([one, two].map(|reply| reply.wait().unwrap()), [1, 2]);
+    batcher.close();
+    assert!(driver.run().is_ready());
+    assert_eq!(three.wait().unwrap(), 3);
+    assert_eq!(entries(&log).concat(), [1, 2, 3]);
+    let late = batcher.enqueue(5);
+    assert_eq!(late.wait().unwrap_err(), PushError::Closed(5));
+    assert_eq!(batcher.enqueue(6).into_inner(), Some(6));
+}

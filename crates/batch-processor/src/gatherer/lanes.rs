@@ -4,7 +4,7 @@
 //! push ─▶ the lane of its key ──its first batch──▶ timers ──rings──▶ ready ──start──▶ running ──on_told──┐
 //!          ▲   │                                                       ▲                                 │
 //!          │   └──a batch is full, a flush, the close──────────────────┘◀──another batch is due──────────┤
-//!          └── free ◀───────────────────────────the lane is empty: its key is forgotten──────────────────┘
+//!          └── free ◀──────────────────────────the lane is empty: its key is given back──────────────────┘
 //! ```
 //!
 //! A lane is a [`Gatherer`] with one batch in flight, so each key has its order, its timer and its batch. Lanes that
@@ -23,7 +23,6 @@ use core::{
 };
 
 use alloc::{
-    boxed::Box,
     collections::{BTreeSet, VecDeque},
     vec::Vec,
 };
@@ -39,26 +38,83 @@ use crate::{
     steps,
 };
 
-/// Knows the places of keys.
-pub(crate) trait Keys<T>: Send {
-    /// Returns the place of the item's key, if it has one.
-    fn find(&self, item: &T) -> Option<usize>;
+/// The place of a key, and the number that tells it from those that had the place before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) place: usize,
+    pub(crate) id: u64,
+}
 
-    /// Gives the item's key, which has none, this place.
-    fn insert(&mut self, item: &T, place: usize);
+/// Knows the places of keys. Its code is foreign, and runs with no lock held.
+pub(crate) trait Keys<T>: Send + Sync {
+    /// Returns the place that the item's key had a moment ago.
+    fn find(&self, item: &T) -> Option<Key>;
 
-    /// Forgets the key that has this place; returns false if it could not, because a comparison panicked.
-    fn forget(&mut self, place: usize) -> bool;
+    /// Returns the place of the item's key, which stays its own until it was released as often as claimed.
+    fn claim(&self, item: &T) -> Key;
+
+    /// Ends a claim.
+    fn release(&self, key: Key);
+}
+
+/// What is known of an item's key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Found {
+    Nothing,
+    /// The place that it had a moment ago.
+    Seen(Key),
+    Claimed(Key),
+}
+
+/// The key of an item that is on its way in. A claim that no lane has taken over ends with it.
+pub(crate) struct ItemKey<'a, T> {
+    keys: Option<&'a dyn Keys<T>>,
+    found: Found,
+}
+
+impl<'a, T> ItemKey<'a, T> {
+    /// Looks for the key of an item, if there are keys.
+    #[inline]
+    pub(crate) fn of(keys: Option<&'a dyn Keys<T>>, item: &T) -> Self {
+        let found = match keys.and_then(|keys| keys.find(item)) {
+            Some(key) => Found::Seen(key),
+            None => Found::Nothing,
+        };
+        Self { keys, found }
+    }
+
+    #[inline]
+    pub(crate) fn found(&self) -> Found {
+        self.found
+    }
+
+    pub(crate) fn claim(&mut self, item: &T) {
+        if let Some(keys) = self.keys {
+            self.found = Found::Claimed(keys.claim(item));
+        }
+    }
+
+    /// Leaves the claim to a lane, until its batches are over.
+    #[inline]
+    pub(crate) fn keep(&mut self) {
+        self.found = Found::Nothing;
+    }
+}
+
+impl<T> Drop for ItemKey<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if let (Some(keys), Found::Claimed(key)) = (self.keys, self.found) {
+            keys.release(key);
+        }
+    }
 }
 
 /// Gathers `T`s by key.
 pub(crate) struct Lanes<T, D> {
     limits: Limits,
-    keys: Box<dyn Keys<T>>,
-    // INVARIANT: those in `free` are empty and have no key; the others have one, and are not empty, unless it could not be
-    // forgotten.
+    // INVARIANT: by the places of their keys.
     lanes: Rows<Lane<T, D>>,
-    free: Vec<usize>,
     // INVARIANT: the lanes that can start, in the order of their turns.
     ready: BTreeSet<(u64, usize)>,
     /// The number of the last turn.
@@ -92,6 +148,8 @@ pub(crate) struct Lanes<T, D> {
 }
 
 struct Lane<T, D> {
+    // INVARIANT: the number of the key that the lane has a claim to: there is one if and only if the lane is not empty.
+    key: Option<u64>,
     gatherer: Gatherer<T, D>,
     // INVARIANT: the number of the first item of each batch, also of the one that runs.
     begins: VecDeque<u64>,
@@ -159,12 +217,10 @@ fn count(number: &mut usize, counted: &mut bool, new: bool) {
 }
 
 impl<T, D: Default> Lanes<T, D> {
-    pub(crate) fn new(limits: Limits, keys: Box<dyn Keys<T>>) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
-            keys,
             lanes: Rows(Vec::new()),
-            free: Vec::new(),
             ready: BTreeSet::new(),
             turns: 0,
             timers: BTreeSet::new(),
@@ -188,15 +244,19 @@ impl<T, D: Default> Lanes<T, D> {
         }
     }
 
-    /// Lets an item in. `now` is asked for only where an item is the first of its batch.
+    /// Lets an item in. `now` is asked for only where an item is the first of its batch, a claim where its key has no lane.
     pub(crate) fn push(
         &mut self,
         now: Option<Timestamp>,
+        found: Found,
         item: T,
         weight: usize,
     ) -> Result<Admitted<'_, D>, Refused<T>> {
         let could_start = self.can_start();
-        let known = self.keys.find(&item);
+        let known = match found {
+            Found::Seen(key) | Found::Claimed(key) if self.is_of(key) => Some(key),
+            _ => None,
+        };
         if let Some(why) = self.refusal(now, weight, known.is_some()) {
             // Nothing can come to any batch before something goes.
             let is_stuck = why == Refusal::Full && self.due == 0;
@@ -206,20 +266,20 @@ impl<T, D: Default> Lanes<T, D> {
             }
             return Err(Refused { item, why, action: self.action(could_start) });
         }
-        let place = known.unwrap_or_else(|| {
-            let place = self.free.last().copied().unwrap_or_else(|| {
-                let place = self.add_lane();
-                self.free.push(place);
-                place
-            });
-            self.keys.insert(&item, place);
-            // Not before: the key is foreign.
-            self.free.pop();
-            place
-        });
+        let (Key { place, id }, keeps_key) = match (known, found) {
+            (Some(known), _) => (known, false),
+            (None, Found::Claimed(claimed)) => (claimed, true),
+            (None, _) => return Err(Refused { item, why: Refusal::NoKey, action: Action::Rest }),
+        };
+        if keeps_key {
+            while self.lanes.0.len() <= place {
+                self.add_lane();
+            }
+            self.lanes[place].key = Some(id);
+        }
         let index = match self.lanes[place].gatherer.push(now, item, weight) {
             Ok(Admitted { index, .. }) => index,
-            // A lane without a key was empty, so this one's is known.
+            // An empty lane asks for the time, which is known then.
             Err(refused) => return Err(Refused { action: Action::Rest, ..refused }),
         };
         if index == 0 {
@@ -235,7 +295,13 @@ impl<T, D: Default> Lanes<T, D> {
         self.refresh(place);
         let action = self.action(could_start);
         let carried = self.lanes[place].gatherer.carried_by_the_last();
-        Ok(Admitted { carried, index, action })
+        Ok(Admitted { carried, index, action, keeps_key })
+    }
+
+    /// Returns whether the lane at a key's place is its own.
+    fn is_of(&self, key: Key) -> bool {
+        steps::step();
+        self.lanes.0.get(key.place).is_some_and(|lane| lane.key == Some(key.id))
     }
 
     fn refusal(&self, now: Option<Timestamp>, weight: usize, is_known: bool) -> Option<Refusal> {
@@ -250,11 +316,10 @@ impl<T, D: Default> Lanes<T, D> {
         }
     }
 
-    fn add_lane(&mut self) -> usize {
+    fn add_lane(&mut self) {
         let gatherer = Gatherer::new(Limits { max_in_flight: 1, ..self.limits });
         let begins = VecDeque::new();
-        self.lanes.0.push(Lane { gatherer, begins, entries: Entries::default() });
-        self.lanes.0.len() - 1
+        self.lanes.0.push(Lane { key: None, gatherer, begins, entries: Entries::default() });
     }
 
     /// Looks which batches' time has come.
@@ -324,14 +389,17 @@ impl<T, D: Default> Lanes<T, D> {
         self.stats.count_again(is_split);
     }
 
-    /// Takes note that the callers of a batch that is done have been told. Forgets its key if nothing else is there.
-    pub(crate) fn on_told(&mut self, id: BatchId) -> Action {
+    /// Takes note that the callers of a batch that is done have been told. Returns its key if nothing else of it is there: its
+    /// claim is to be released.
+    pub(crate) fn on_told(&mut self, id: BatchId) -> (Action, Option<Key>) {
+        let mut unused = None;
         if let Some(Running { place, in_lane, .. }) = self.running.remove(id.0) {
             self.lanes[place].gatherer.on_told(in_lane);
-            self.end_batch(place, 0);
+            unused = self.end_batch(place, 0);
             self.refresh(place);
         }
-        if self.can_start() || self.is_over() { Action::Run } else { self.action(false) }
+        let is_due = self.can_start() || self.is_over();
+        (if is_due { Action::Run } else { self.action(false) }, unused)
     }
 
     /// Makes everything that is in due; returns the mark behind it.
@@ -364,25 +432,26 @@ impl<T, D: Default> Lanes<T, D> {
         self.full > 0
     }
 
-    /// Drops the first item of the batch that has waited longest.
-    pub(crate) fn shed(&mut self) -> Option<Shed<T, D>>
+    /// Drops the first item of the batch that has waited longest. Returns its key, too, if nothing else of it is there.
+    pub(crate) fn shed(&mut self) -> Option<(Shed<T, D>, Option<Key>)>
     where
         D: Clone,
     {
         let place = self.longest_waiting()?;
         let lane = &mut self.lanes[place];
         let weight = lane.gatherer.weight;
-        let shed = lane.gatherer.shed();
+        let shed = lane.gatherer.shed()?;
+        let mut unused = None;
         self.waiting -= 1;
         self.weight -= weight - lane.gatherer.weight;
         let batches = lane.gatherer.running.len() + lane.gatherer.batches();
         if batches < lane.begins.len() {
             let is_gone = lane.gatherer.running.len();
-            self.end_batch(place, is_gone);
+            unused = self.end_batch(place, is_gone);
         }
         self.collect(place);
         self.refresh(place);
-        shed
+        Some((shed, unused))
     }
 
     pub(crate) fn count_dropped(&mut self) {
@@ -471,7 +540,7 @@ impl<T, D: Default> Lanes<T, D> {
 
     /// Puts a lane where it belongs, in every order and count, after a change of its gatherer or of `begins`.
     fn refresh(&mut self, place: usize) {
-        let Lane { gatherer, begins, entries } = &mut self.lanes[place];
+        let Lane { gatherer, begins, entries, .. } = &mut self.lanes[place];
         let can_start = gatherer.can_start();
         let turn = entries.ready.filter(|_| can_start).or_else(|| {
             self.turns += u64::from(can_start);
@@ -495,8 +564,8 @@ impl<T, D: Default> Lanes<T, D> {
         self.stats = self.stats.plus(&counted);
     }
 
-    /// Takes note that the batch of a lane with this index is over; a lane without another is free.
-    fn end_batch(&mut self, place: usize, index: usize) {
+    /// Takes note that the batch of a lane with this index is over; a lane without another gives its key back.
+    fn end_batch(&mut self, place: usize, index: usize) -> Option<Key> {
         let lane = &mut self.lanes[place];
         let oldest = lane.begins.front().copied();
         lane.begins.remove(index);
@@ -505,9 +574,8 @@ impl<T, D: Default> Lanes<T, D> {
             self.oldest.extend(next.map(|first| (first, place)));
             self.oldest.remove(&(oldest.unwrap_or_default(), place));
         }
-        if next.is_none() && self.keys.forget(place) {
-            self.free.push(place);
-        }
+        let key = self.lanes[place].key.take_if(|_| next.is_none());
+        key.map(|id| Key { place, id })
     }
 }
 

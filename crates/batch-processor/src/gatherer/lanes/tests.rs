@@ -1,22 +1,80 @@
 //! The lanes against gatherers that know nothing of each other, one for each key, and a list of all items.
 
-use core::time::Duration;
+use core::{
+    ops::{Deref, DerefMut},
+    time::Duration,
+};
 
-use alloc::{boxed::Box, collections::BTreeMap, vec, vec::Vec};
+use alloc::{collections::BTreeMap, vec, vec::Vec};
 
 use proptest::prelude::*;
 use tidegate_core::Timestamp;
 
-use super::{Keys, Lanes};
+use super::{Found, ItemKey, Key, Lanes};
 use crate::{
-    gatherer::{Action, BatchId, Gatherer, Limits, Mark, Refusal},
+    gatherer::{Action, Admitted, BatchId, Gatherer, Limits, Mark, Refusal, Refused, Shed},
+    key_index::KeyIndex,
     policy::Policy,
     stats::Trigger,
     steps::steps_of,
 };
 
 type Item = (u8, usize);
-type Machine = Lanes<Item, Vec<usize>>;
+
+/// The lanes, and the keys beside them, as a batcher has them.
+struct Machine {
+    lanes: Lanes<Item, Vec<usize>>,
+    keys: KeyIndex<u8>,
+}
+
+impl Machine {
+    fn new() -> Self {
+        Self { lanes: Lanes::new(LIMITS), keys: KeyIndex::new() }
+    }
+
+    fn push(
+        &mut self,
+        now: Option<Timestamp>,
+        item: Item,
+        weight: usize,
+    ) -> Result<Admitted<'_, Vec<usize>>, Refused<Item>> {
+        let mut key = ItemKey::of(Some(&self.keys), &item);
+        if !matches!(key.found(), Found::Seen(_)) && now.is_some() {
+            key.claim(&item);
+        }
+        let pushed = self.lanes.push(now, key.found(), item, weight);
+        if pushed.as_ref().is_ok_and(|admitted| admitted.keeps_key) {
+            key.keep();
+        }
+        pushed
+    }
+
+    fn on_told(&mut self, id: BatchId) -> Action {
+        let (action, unused) = self.lanes.on_told(id);
+        unused.into_iter().for_each(|key| self.keys.release(key));
+        action
+    }
+
+    fn shed(&mut self) -> Option<Shed<Item, Vec<usize>>> {
+        let (shed, unused) = self.lanes.shed()?;
+        unused.into_iter().for_each(|key| self.keys.release(key));
+        Some(shed)
+    }
+}
+
+impl Deref for Machine {
+    type Target = Lanes<Item, Vec<usize>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.lanes
+    }
+}
+
+impl DerefMut for Machine {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.lanes
+    }
+}
 
 const LIMITS: Limits = Limits {
     max_items: 3,
@@ -31,27 +89,6 @@ const LIMITS: Limits = Limits {
 
 /// Of one key alone: there is room whenever the lanes have some.
 const ALONE: Limits = Limits { max_in_flight: 1, capacity: 100, capacity_weight: 1000, ..LIMITS };
-
-#[derive(Default)]
-struct Known(BTreeMap<u8, usize>);
-
-impl Keys<Item> for Known {
-    fn find(&self, item: &Item) -> Option<usize> {
-        self.0.get(&item.0).copied()
-    }
-
-    fn insert(&mut self, item: &Item, place: usize) {
-        assert!(self.0.values().all(|known| *known != place), "a place is one key's");
-        assert_eq!(self.0.insert(item.0, place), None);
-    }
-
-    fn forget(&mut self, place: usize) -> bool {
-        let before = self.0.len();
-        self.0.retain(|_, known| *known != place);
-        assert_eq!(self.0.len() + 1, before);
-        true
-    }
-}
 
 fn push(
     machine: &mut Machine,
@@ -174,7 +211,7 @@ proptest! {
         steps in prop::collection::vec(step(), 0..150),
         close_after in 0_usize..150,
     ) {
-        let mut machine = Machine::new(LIMITS, Box::<Known>::default());
+        let mut machine = Machine::new();
         let (mut reference, mut driver, mut now) = (Reference::default(), Driver::default(), 0);
         let mut running: Vec<(BatchId, BatchId, u8, Vec<usize>)> = Vec::new();
         let mut steps = steps;
@@ -260,8 +297,9 @@ proptest! {
             // Idle keys are forgotten, and their places taken by others.
             let busy = |key: &u8| reference.items.iter().any(|(its, fate, _)| its == key && *fate != Fate::Over);
             let keys: Vec<_> = (0..4_u8).filter(busy).collect();
-            prop_assert!((0..4_u8).all(|key| machine.keys.find(&(key, 0)).is_some() == keys.contains(&key)));
-            prop_assert_eq!(machine.lanes.0.len() - machine.free.len(), keys.len());
+            prop_assert!((0..4_u8).all(|key| machine.keys.find(&key).is_some() == keys.contains(&key)));
+            prop_assert_eq!(machine.lanes.lanes.0.iter().filter(|lane| lane.key.is_some()).count(), keys.len());
+            prop_assert!(machine.lanes.lanes.0.len() <= 4);
             let deadline = reference.keys.values().filter_map(Gatherer::deadline).min();
             prop_assert_eq!(machine.timers.first().map(|(deadline, _)| *deadline), deadline);
             // Nobody who relies on the actions sleeps beside work.
@@ -279,7 +317,7 @@ proptest! {
     fn what_is_not_dropped_is_handed_over_in_the_order_of_its_key(
         steps in prop::collection::vec(prop_oneof![4 => step(), 1 => Just(Step::Shed)], 0..150),
     ) {
-        let mut machine = Machine::new(LIMITS, Box::<Known>::default());
+        let mut machine = Machine::new();
         let (mut now, mut running) = (0, Vec::new());
         let mut fates = BTreeMap::<u8, Vec<usize>>::new();
         let (mut dropped, mut accepted) = (Vec::new(), 0);
@@ -313,7 +351,7 @@ proptest! {
                 Step::Shed => dropped.extend(machine.shed().map(|shed| shed.item.1)),
                 Step::Close => _ = machine.close(),
             }
-            prop_assert_eq!(machine.ready.is_empty(), !machine.lanes.0.iter().any(|lane| lane.gatherer.can_start()));
+            prop_assert_eq!(machine.ready.is_empty(), !machine.lanes.lanes.0.iter().any(|lane| lane.gatherer.can_start()));
         }
         prop_assert!(machine.is_over());
         prop_assert!(fates.values().all(|numbers| numbers.is_sorted()));
@@ -321,7 +359,8 @@ proptest! {
         all.sort_unstable();
         prop_assert!(all.into_iter().eq(0..accepted));
         prop_assert_eq!(machine.stats().dropped, dropped.len() as u64);
-        prop_assert_eq!((machine.waiting, machine.weight, machine.free.len()), (0, 0, machine.lanes.0.len()));
+        prop_assert_eq!((machine.waiting, machine.weight), (0, 0));
+        prop_assert!(machine.lanes.lanes.0.iter().all(|lane| lane.key.is_none()));
     }
 }
 
@@ -331,19 +370,9 @@ fn push_numbered(machine: &mut Machine, now: u64, key: u8, weight: usize, number
     machine.push(Some(now), (key, number), weight).is_ok()
 }
 
-/// Keys that are their own places, so that finding one costs nothing.
-struct Direct;
-
-impl Keys<(usize, usize)> for Direct {
-    fn find(&self, _item: &(usize, usize)) -> Option<usize> {
-        None
-    }
-
-    fn insert(&mut self, _item: &(usize, usize), _place: usize) {}
-
-    fn forget(&mut self, _place: usize) -> bool {
-        true
-    }
+/// A key that has never been there, so that to find one costs nothing.
+fn direct(key: usize) -> Found {
+    Found::Claimed(Key { place: key, id: key as u64 })
 }
 
 /// How many lanes are looked at where `keys` wait, each with one item, and there is no room: by refusals, by drops of the
@@ -356,21 +385,24 @@ fn lanes_looked_at(keys: usize, max_in_flight: usize) -> [usize; 4] {
         max_in_flight,
         ..LIMITS
     };
-    let mut machine = Lanes::<(usize, usize), ()>::new(limits, Box::new(Direct));
+    let mut machine = Lanes::<(usize, usize), ()>::new(limits);
     let now = Timestamp::from_nanos(5);
     (0..keys + max_in_flight).for_each(|key| {
-        assert!(machine.push(Some(now), (key, key), 1).is_ok());
+        assert!(machine.push(Some(now), direct(key), (key, key), 1).is_ok());
         if key < max_in_flight {
             machine.flush();
             assert!(machine.start(now).is_some());
         }
     });
     machine.flush();
-    let refuse = steps_of(|| assert!(machine.push(Some(now), (0, 0), 1).is_err()));
+    let refuse = steps_of(|| {
+        assert!(machine.push(Some(now), direct(keys + max_in_flight), (0, 0), 1).is_err())
+    });
     let replace = steps_of(|| {
         for n in 0..10 {
-            assert_eq!(machine.shed().map(|shed| shed.item.0), Some(max_in_flight + n));
-            assert!(machine.push(Some(now), (n, n), 1).is_ok());
+            assert_eq!(machine.shed().map(|(shed, _)| shed.item.0), Some(max_in_flight + n));
+            let key = keys + max_in_flight + n;
+            assert!(machine.push(Some(now), direct(key), (key, key), 1).is_ok());
         }
     });
     machine.flush();
