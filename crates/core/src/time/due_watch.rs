@@ -45,8 +45,12 @@ impl DueWatch {
     /// Takes a step; returns whether the time was found to have come.
     #[inline]
     pub fn is_due(&mut self, now: impl FnOnce() -> Timestamp) -> bool {
-        self.left -= 1;
-        self.left == 0 && self.look(now())
+        if self.left > 1 {
+            self.left -= 1;
+            return false;
+        }
+        // It stays due until the clock has answered: that may panic.
+        self.look(now())
     }
 
     #[cold]
