@@ -48,7 +48,9 @@ use crate::{
 type Bucket = Cell<KeyBucket>;
 
 /// Says which keys have a quota of their own.
-struct Exceptions<K>(Box<dyn Fn(&K) -> Option<Quota> + Send + Sync>);
+struct Exceptions<K>(Box<Excepting<K>>);
+
+type Excepting<K> = dyn Fn(&K) -> Option<Quota> + Send + Sync;
 
 /// It is called by reference, from several threads: what it changes is behind atomics or locks of its own.
 impl<K> UnwindSafe for Exceptions<K> {}

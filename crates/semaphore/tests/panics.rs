@@ -315,3 +315,28 @@ fn a_clock_that_panics_after_the_call_has_leaves_the_calls_panic() {
     assert_eq!(*panicked.unwrap_err().downcast::<&str>().unwrap(), "call");
     assert_eq!(limit.stats().in_flight, 0);
 }
+
+#[test]
+fn a_future_whose_drop_panics_gives_the_permits_back() {
+    struct Mine;
+    impl Drop for Mine {
+        fn drop(&mut self) {
+            std::panic::resume_unwind(Box::new("a future's destructor"));
+        }
+    }
+    let semaphore = Semaphore::new(2);
+    for polls in 0..2 {
+        let mine = Mine;
+        let act = async move {
+            let _mine = mine;
+            std::future::pending::<()>().await;
+        };
+        let mut run = Box::pin(semaphore.with_async(2, act));
+        for _ in 0..polls {
+            assert!(run.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            assert_eq!(semaphore.available_permits(), 0);
+        }
+        assert!(catch_unwind(AssertUnwindSafe(move || drop(run))).is_err());
+        assert_eq!(semaphore.available_permits(), 2);
+    }
+}
