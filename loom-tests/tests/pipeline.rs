@@ -11,7 +11,7 @@ use tidegate_core::{
     lock::Lock,
     primitive::atomic::{AtomicU8, Ordering},
 };
-use tidegate_pipeline::{AfterStop, CancelToken, OnError, Pipeline, Stage, Wait};
+use tidegate_pipeline::{AfterStop, CancelToken, OnError, Pipeline, Stage, Threads, Wait};
 use tidegate_worker_pool::WorkerPool;
 
 const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
@@ -330,5 +330,50 @@ fn a_pool_that_closes_under_a_flow_fails_its_items_or_works_on_them() {
             Ok(summary) => assert_eq!(summary.done, 1),
             Err(stopped) => assert_eq!(stopped.summary().failed, 1),
         }
+    });
+}
+
+/// Runs a flow on two threads, as `run_on_threads` does.
+macro_rules! on_two_threads {
+    ($flow:expr) => {{
+        let team = Arc::new($flow.run().into_team().ok().unwrap());
+        team.expect_one();
+        let other = {
+            let team = team.clone();
+            thread::spawn(move || team.work(&|| ()))
+        };
+        team.work(&|| ());
+        other.join().unwrap();
+        Arc::into_inner(team).unwrap().into_output()
+    }};
+}
+
+#[test]
+fn two_threads_drive_a_flow_by_turns() {
+    model(|| {
+        let flow = Pipeline::from_iter(0..1).map_on(Threads, "pass", TWO, Ok::<i32, Infallible>);
+        assert_eq!(on_two_threads!(flow).unwrap().done, 1);
+    });
+}
+
+/// The first item ends after the last, which is read only when the second has been collected: by the thread that is free.
+#[test]
+fn a_thread_in_a_long_item_keeps_no_other_from_the_flow() {
+    model(|| {
+        let desk = Desk::new();
+        let work = {
+            let desk = desk.clone();
+            move |item| {
+                match item {
+                    0 => drop(desk.clone().work(0).wait()),
+                    1 => {}
+                    _ => desk.end(0, DONE),
+                }
+                Ok::<i32, Infallible>(item)
+            }
+        };
+        let flow =
+            Pipeline::from_iter(0..3).map_on(Threads, "work", TWO, work).unordered().window(TWO);
+        assert_eq!(on_two_threads!(flow).unwrap().done, 3);
     });
 }

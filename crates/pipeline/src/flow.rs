@@ -134,6 +134,13 @@ impl<'h> Flow<'h> {
         }
     }
 
+    /// Has the stages that call the run's own threads do so; returns what those have to do, if there is such a stage.
+    #[cfg(feature = "std")]
+    pub(crate) fn man(&mut self) -> Option<Arc<Crew<'h>>> {
+        self.is_manned = true;
+        self.crew.clone()
+    }
+
     pub(crate) fn set_token(&mut self, token: CancelToken) {
         self.token = Some(Box::pin(async move { token.cancelled().await }));
     }

@@ -43,6 +43,8 @@ mod stage;
 mod stopped;
 mod stream;
 #[cfg(feature = "std")]
+mod team;
+#[cfg(feature = "std")]
 mod threads;
 mod turns;
 mod work;

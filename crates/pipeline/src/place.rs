@@ -2,7 +2,7 @@
 
 use core::{fmt, future::Future, pin::Pin, task::Context};
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque};
 
 use tidegate_core::primitive::Arc;
 use tidegate_worker_pool::WorkerPool;
@@ -103,15 +103,16 @@ where
     type Carrier = OnPool;
 
     fn carrier(self, _flow: &mut Flow<'_>) -> OnPool {
-        OnPool { pool: self.clone(), calls: Vec::new() }
+        OnPool { pool: self.clone(), calls: VecDeque::new() }
     }
 }
 
 /// Calls workers of a pool.
 pub struct OnPool {
     pool: WorkerPool,
-    /// Jobs for which the pool had no room yet. Each borrows from the pool it owns, which only the compiler can write down.
-    calls: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Jobs for which the pool had no room yet, of which only the first is polled: one is as good as another. Each borrows from
+    /// the pool it owns, which only the compiler can write down.
+    calls: VecDeque<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl fmt::Debug for OnPool {
@@ -136,11 +137,14 @@ where
         let call = Call { hatch: Some(hatch.clone()) };
         let pool = self.pool.clone();
         // A job that is refused is dropped, and its call says what is lost by that.
-        self.calls.push(Box::pin(async move { _ = pool.execute(move || call.answer()).await }));
+        self.calls
+            .push_back(Box::pin(async move { _ = pool.execute(move || call.answer()).await }));
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) {
-        self.calls.retain_mut(|call| call.as_mut().poll(cx).is_pending());
+        while self.calls.front_mut().is_some_and(|call| call.as_mut().poll(cx).is_ready()) {
+            self.calls.pop_front();
+        }
     }
 }
 

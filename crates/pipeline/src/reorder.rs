@@ -1,13 +1,13 @@
 //! Brings results back into the order in which their work was begun.
 
-use core::{mem, num::NonZeroUsize};
+use core::num::NonZeroUsize;
 
-use alloc::{boxed::Box, collections::VecDeque};
+use alloc::collections::VecDeque;
 
 /// What was begun and not yet taken: at most a window's worth, in order or as it comes.
 ///
-/// In order, results wait in a ring of a power of two of places; the place of a result is its sequence number modulo
-/// that power. An item that failed leaves its place at once and is passed over.
+/// In order, results wait in a ring, where the place of a result is told by its sequence number. It takes memory for what is in
+/// it, however large the window. An item that failed leaves its place at once and is passed over.
 pub(crate) struct Reorder<T> {
     window: NonZeroUsize,
     /// Begun, and neither taken nor gone.
@@ -17,19 +17,16 @@ pub(crate) struct Reorder<T> {
 
 enum Order<T> {
     Ordered {
-        /// Allocated when the first item is begun. Its length is a power of two.
-        // INVARIANT: the place of `head` is not `Gone`, and those from `tail` to `head`, a lap further, are `Open`.
-        ring: Box<[Place<T>]>,
-        /// Sequence number of the next result to take.
+        // INVARIANT: the first place is not `Gone`.
+        ring: VecDeque<Place<T>>,
+        /// Sequence number of the first place: of the next result to take.
         head: u64,
-        /// Sequence number of the next item to begin.
-        tail: u64,
     },
     Unordered(VecDeque<T>),
 }
 
 enum Place<T> {
-    /// Begun, or free.
+    /// Begun.
     Open,
     Here(T),
     Gone,
@@ -38,7 +35,7 @@ enum Place<T> {
 impl<T> Reorder<T> {
     pub(crate) fn new(window: NonZeroUsize, ordered: bool) -> Self {
         let order = match ordered {
-            true => Order::Ordered { ring: Box::default(), head: 0, tail: 0 },
+            true => Order::Ordered { ring: VecDeque::new(), head: 0 },
             false => Order::Unordered(VecDeque::new()),
         };
         Self { window, outstanding: 0, order }
@@ -73,8 +70,7 @@ impl<T> Reorder<T> {
     pub(crate) fn held(&self) -> usize {
         match &self.order {
             // What has gone from the middle still keeps its place in the ring.
-            #[expect(clippy::cast_possible_truncation, reason = "no more than the window")]
-            Order::Ordered { head, tail, .. } => (tail - head) as usize,
+            Order::Ordered { ring, .. } => ring.len(),
             Order::Unordered(_) => self.outstanding,
         }
     }
@@ -84,13 +80,9 @@ impl<T> Reorder<T> {
         self.outstanding += 1;
         match &mut self.order {
             Order::Unordered(_) => 0,
-            Order::Ordered { ring, tail, .. } => {
-                if ring.is_empty() {
-                    *ring =
-                        (0..self.window.get().next_power_of_two()).map(|_| Place::Open).collect();
-                }
-                *tail += 1;
-                *tail - 1
+            Order::Ordered { ring, head } => {
+                ring.push_back(Place::Open);
+                *head + (ring.len() - 1) as u64
             }
         }
     }
@@ -100,8 +92,10 @@ impl<T> Reorder<T> {
         self.outstanding -= usize::from(result.is_none());
         match &mut self.order {
             Order::Unordered(results) => results.extend(result),
-            Order::Ordered { ring, head, .. } => {
-                *place(ring, seq) = result.map_or(Place::Gone, Place::Here);
+            Order::Ordered { ring, head } => {
+                #[expect(clippy::cast_possible_truncation, reason = "a place of the ring")]
+                let place = &mut ring[(seq - *head) as usize];
+                *place = result.map_or(Place::Gone, Place::Here);
                 pass_over(ring, head);
             }
         }
@@ -111,36 +105,30 @@ impl<T> Reorder<T> {
     pub(crate) fn pop(&mut self) -> Option<T> {
         let result = match &mut self.order {
             Order::Unordered(results) => results.pop_front(),
-            Order::Ordered { ring, head, tail } if head != tail => {
-                match mem::replace(place(ring, *head), Place::Open) {
-                    Place::Here(result) => {
-                        *head += 1;
-                        pass_over(ring, head);
-                        Some(result)
-                    }
-                    Place::Open | Place::Gone => None,
+            Order::Ordered { ring, head } => match ring.pop_front() {
+                Some(Place::Here(result)) => {
+                    *head += 1;
+                    pass_over(ring, head);
+                    Some(result)
                 }
-            }
-            Order::Ordered { .. } => None,
+                Some(not_yet) => {
+                    ring.push_front(not_yet);
+                    None
+                }
+                None => None,
+            },
         };
         self.outstanding -= usize::from(result.is_some());
         result
     }
 }
 
-/// Moves the head past what has gone. Ends at the tail at the latest: a place there is open.
-fn pass_over<T>(ring: &mut [Place<T>], head: &mut u64) {
-    while let gone @ Place::Gone = place(ring, *head) {
-        *gone = Place::Open;
+/// Moves the head past what has gone.
+fn pass_over<T>(ring: &mut VecDeque<Place<T>>, head: &mut u64) {
+    while let Some(Place::Gone) = ring.front() {
+        ring.pop_front();
         *head += 1;
     }
-}
-
-fn place<T>(ring: &mut [Place<T>], seq: u64) -> &mut Place<T> {
-    let mask = ring.len() - 1;
-    // The mask keeps what is cut off out of it.
-    #[expect(clippy::cast_possible_truncation, reason = "only the low bits count")]
-    &mut ring[seq as usize & mask]
 }
 
 #[cfg(test)]
@@ -161,6 +149,15 @@ mod tests {
             reorder.put(seqs[0], Some('a'));
             assert_eq!((reorder.pop(), reorder.pop(), reorder.pop()), (Some('a'), Some('c'), None));
         }
+    }
+
+    #[test]
+    fn the_largest_window_takes_memory_for_what_is_in_it() {
+        let mut reorder = Reorder::new(NonZeroUsize::MAX, true);
+        let seqs = [(); 100].map(|()| reorder.begin());
+        assert!(reorder.has_room() && reorder.held() == 100);
+        seqs.iter().rev().for_each(|seq| reorder.put(*seq, Some(*seq)));
+        assert!(core::iter::from_fn(|| reorder.pop()).eq(seqs));
     }
 
     #[test]

@@ -1,33 +1,35 @@
 //! A flow on threads of its own, without any executor.
 
-use core::{
-    future::{Future, poll_fn},
-    num::NonZeroUsize,
-    pin::pin,
-    task::Poll,
-};
-use std::thread::{Builder, scope};
+use core::num::NonZeroUsize;
+use std::thread::{Builder, Scope, scope};
 
 use alloc::vec::Vec;
 
-use tidegate_core::{Wait, primitive::Arc};
+use tidegate_core::{
+    Wait,
+    primitive::atomic::{AtomicUsize, Ordering},
+};
 
 use crate::{
-    crew::Crew,
     figures::Summary,
-    flow::Flow,
     pipeline::Pipeline,
     run::{Collect, Run},
     stage::Stage,
     stopped::Stopped,
+    team::{SharedRun, Team},
 };
 
-impl<S: Stage, T> Pipeline<'_, S, T> {
-    /// Runs the flow for what its stages do, on `threads` threads, of which the calling one is the first; the others are
-    /// started here and have ended when this returns.
+impl<S: Stage + Send, T> Pipeline<'_, S, T> {
+    /// Runs the flow for what its stages do, on up to `threads` threads, of which the calling one is the first; the others are
+    /// started here, as soon as there is something for them to do, and have ended when this returns.
     ///
-    /// The calling thread drives the flow and, where there is nothing to drive, works in stages on
-    /// [`Threads`](crate::Threads) like the others. If a thread cannot be started, the flow runs on those there are.
+    /// Whichever thread is free drives the flow, and where there is nothing to drive, works in stages on
+    /// [`Threads`](crate::Threads): an item that takes long keeps its own thread, and no other. So the stages are `Send`; a
+    /// flow with one that is not runs on the calling thread alone, by `run().wait()`. If a thread cannot be started, the flow
+    /// runs on those there are.
+    ///
+    /// It returns when every item has ended. So nothing is lost when `main` returns after it; a thread of yours on which it runs
+    /// is to be joined before.
     ///
     /// # Errors
     ///
@@ -49,65 +51,65 @@ impl<S: Stage, T> Pipeline<'_, S, T> {
     }
 }
 
-impl<S: Stage> Run<'_, S> {
+impl<'h, S: Stage + Send> Run<'h, S> {
     /// Runs the flow to its end on `threads` threads: see [`Pipeline::run_on_threads`].
     ///
     /// # Errors
     ///
     /// As the future.
-    pub fn run_on_threads(mut self, threads: NonZeroUsize) -> Result<Summary, Stopped> {
-        let crew = man(&mut self.engine.flow);
-        drive(self, crew, threads)
+    pub fn run_on_threads(self, threads: NonZeroUsize) -> Result<Summary, Stopped> {
+        match self.into_team() {
+            Ok(team) => on_threads(team, threads),
+            Err(run) => run.wait(),
+        }
+    }
+
+    /// Lets several threads run the flow together, if it has stages on them. For the models of `run_on_threads`.
+    #[doc(hidden)]
+    #[expect(clippy::result_large_err, reason = "the run itself")]
+    pub fn into_team(mut self) -> Result<Team<'h, Self>, Self> {
+        match self.engine.flow.man() {
+            Some(crew) => Ok(Team::new(crew, self)),
+            None => Err(self),
+        }
     }
 }
 
-impl<S: Stage> Collect<'_, S> {
+impl<S: Stage<Item: Send> + Send> Collect<'_, S> {
     /// Runs the flow to its end on `threads` threads: see [`Pipeline::run_on_threads`].
     ///
     /// # Errors
     ///
     /// As the future.
     pub fn run_on_threads(mut self, threads: NonZeroUsize) -> Result<Vec<S::Item>, Stopped> {
-        let crew = man(&mut self.engine.flow);
-        drive(self, crew, threads)
-    }
-}
-
-fn man<'h>(flow: &mut Flow<'h>) -> Option<Arc<Crew<'h>>> {
-    flow.is_manned = true;
-    flow.crew.clone()
-}
-
-fn drive<F: Future>(run: F, crew: Option<Arc<Crew<'_>>>, threads: NonZeroUsize) -> F::Output {
-    let Some(crew) = crew else { return run.wait() };
-    scope(|scope| {
-        let crew = Dismissed(&crew);
-        for _ in 1..threads.get() {
-            let crew = crew.0;
-            let worker = Builder::new().name("pipeline".into());
-            // Whoever is missing is missed by nobody: the thread that drives helps.
-            let _ = worker.spawn_scoped(scope, || crew.serve());
+        match self.engine.flow.man() {
+            Some(crew) => on_threads(Team::new(crew, self), threads),
+            None => self.wait(),
         }
-        let mut run = pin!(run);
-        poll_fn(|cx| {
-            loop {
-                if let Poll::Ready(output) = run.as_mut().poll(cx) {
-                    return Poll::Ready(output);
-                }
-                if !crew.0.help() {
-                    return Poll::Pending;
-                }
-            }
-        })
-        .wait()
-    })
+    }
 }
 
-/// Sends the crew home, also after a panic.
-struct Dismissed<'c, 'h>(&'c Crew<'h>);
+fn on_threads<F: SharedRun>(team: Team<'_, F>, threads: NonZeroUsize) -> F::Output {
+    let left = AtomicUsize::new(threads.get() - 1);
+    scope(|scope| work(scope, &team, &left));
+    team.into_output()
+}
 
-impl Drop for Dismissed<'_, '_> {
-    fn drop(&mut self) {
-        self.0.dismiss();
-    }
+/// Does what there is to do until the run is over. A thread that leaves no other to do the next thing starts one before, as long
+/// as some are `left` to be started: so there are no more than can have something to do, however many there may be.
+fn work<'s, F: SharedRun>(scope: &'s Scope<'s, '_>, team: &'s Team<'_, F>, left: &'s AtomicUsize) {
+    team.work(&|| {
+        // ORDERING: Relaxed throughout: a number of threads, which publishes nothing.
+        let one_less = |left: usize| left.checked_sub(1);
+        if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err() {
+            return;
+        }
+        team.expect_one();
+        let thread = Builder::new().name("pipeline".into());
+        if thread.spawn_scoped(scope, || work(scope, team, left)).is_err() {
+            // Nobody misses it: those that are there do what there is to do.
+            team.expect_one_less();
+            left.store(0, Ordering::Relaxed);
+        }
+    });
 }
