@@ -175,6 +175,12 @@ impl<N, F> FutureSlots<N, F> {
         self.busy.len()
     }
 
+    /// Returns the futures that are in flight, in no order.
+    pub fn futures(&self) -> impl Iterator<Item = &F> {
+        let busy = self.busy.iter().filter_map(|slot| self.slots.get(*slot));
+        busy.filter_map(|slot| slot.future.as_ref().get_ref().as_ref())
+    }
+
     /// Puts a future into a slot, unpolled, and returns the slot.
     pub fn start(&mut self, note: N, future: F) -> usize {
         let number = self.idle.pop().unwrap_or_else(|| self.add());

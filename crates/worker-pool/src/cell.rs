@@ -43,6 +43,8 @@ const ENDED: u8 = 2;
 const WAITED: u8 = 4;
 /// The handle is gone.
 const GIVEN_UP: u8 = 8;
+/// A future has a worker, and can still be taken from it.
+const BEGUN: u8 = 16;
 
 /// Nobody has noted when the job was accepted.
 const NOT_NOTED: u64 = u64::MAX;
@@ -158,11 +160,36 @@ impl Errand {
         self.cell.take().map_or(Ok(()), |cell| cell.run(ended))
     }
 
-    /// Drops the closure, because the job has waited too long.
-    pub(crate) fn expire(mut self) {
+    /// Drops the closure, because the job has waited too long; returns false if its handle has called it off before.
+    #[must_use]
+    pub(crate) fn expire(self) -> bool {
+        self.discard(JoinError::Expired)
+    }
+
+    /// Drops the closure; returns false if its handle has called it off before.
+    #[must_use]
+    pub(crate) fn cancel(self) -> bool {
+        self.discard(JoinError::Cancelled)
+    }
+
+    fn discard(mut self, why: JoinError) -> bool {
+        let mut was_there = true;
         if let Some(cell) = self.cell.take() {
-            cell.discard(JoinError::Expired);
+            // What the closure has captured is foreign. If it panics, it was there.
+            contain(|| was_there = cell.discard(why));
         }
+        was_there
+    }
+
+    /// Notes that a worker begins with what gives the result; returns false if its handle has called it off before.
+    #[must_use]
+    pub(crate) fn begin(&self) -> bool {
+        self.cell.as_ref().is_none_or(|cell| cell.begin())
+    }
+
+    /// Returns whether its handle has called it off. Final, of a job that no worker has.
+    pub(crate) fn is_called_off(&self) -> bool {
+        self.cell.as_ref().is_some_and(|cell| cell.is_taken())
     }
 
     /// Settles the cell with a panic of what was to give its result, unless it is settled; `ended` hears of it first.
@@ -177,7 +204,7 @@ impl Drop for Errand {
     fn drop(&mut self) {
         if let Some(cell) = self.cell.take() {
             // What the closure has captured is foreign, and may be one of many that are dropped together.
-            contain(|| cell.discard(JoinError::Cancelled));
+            contain(|| _ = cell.discard(JoinError::Cancelled));
         }
     }
 }
@@ -188,9 +215,10 @@ impl<T> Reply<T> {
         self.cell.poll_join(cx)
     }
 
-    /// Takes the closure out of a job that has not begun, and drops it, or tells the job; returns whether it had not.
-    pub(crate) fn cancel(&self) -> bool {
-        self.cell.cancel()
+    /// Takes the closure out of a job that can be called off, and drops it, or tells the job. `vacate` is called before, if it
+    /// was still where it waited for a worker. Returns whether it was called off.
+    pub(crate) fn cancel(&self, vacate: &mut dyn FnMut()) -> bool {
+        self.cell.cancel(vacate)
     }
 
     /// Returns whether the job has ended, in whatever way.
@@ -210,14 +238,16 @@ trait Run: Send + Sync {
     fn accepted(&self) -> &AtomicU64;
     fn run(&self, ended: Ended<'_>) -> Result<(), Payload>;
     fn fail(&self, payload: Payload, ended: Ended<'_>);
-    fn discard(&self, why: JoinError);
+    fn discard(&self, why: JoinError) -> bool;
+    fn begin(&self) -> bool;
+    fn is_taken(&self) -> bool;
 }
 
 /// The handle's side. Called by the one [`Reply`] of a cell, which lends itself mutably where that matters.
 trait Join<T>: Send + Sync {
     fn poll_join(&self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>>;
     fn is_ended(&self) -> bool;
-    fn cancel(&self) -> bool;
+    fn cancel(&self, vacate: &mut dyn FnMut()) -> bool;
     fn give_up(&self);
 }
 
@@ -228,6 +258,7 @@ struct Cell<F, T, S> {
     /// | 1 | `ENDED` | the result is in, for the handle | `settle` |
     /// | 2 | `WAITED` | the handle has left a waker | `poll_join` |
     /// | 3 | `GIVEN_UP` | the handle is gone: the result is for who comes last | `give_up` |
+    /// | 4 | `BEGUN` | of a future: it has left the queue, though its content can still be taken | `begin` |
     ///
     /// Set once each, and never cleared.
     state: AtomicU8,
@@ -251,6 +282,8 @@ unsafe impl<F: Send, T: Send, S: Sync> Sync for Cell<F, T, S> {}
 /// The right to put the result in. There is one for each cell.
 struct Taken<'a, F, T, S> {
     cell: &'a Cell<F, T, S>,
+    /// A worker had begun with it.
+    had_begun: bool,
 }
 
 impl<F, T, S> Cell<F, T, S> {
@@ -258,12 +291,14 @@ impl<F, T, S> Cell<F, T, S> {
     fn take_closure(&self) -> Option<(F, Taken<'_, F, T, S>)> {
         // ORDERING: Relaxed: the closure came with the cell itself, through the queue or with the handle; only who is first
         // counts.
-        if self.state.fetch_or(TAKEN, Ordering::Relaxed) & TAKEN != 0 {
+        let before = self.state.fetch_or(TAKEN, Ordering::Relaxed);
+        if before & TAKEN != 0 {
             return None;
         }
+        let had_begun = before & BEGUN != 0;
         // SAFETY: we have set `TAKEN`, and nobody has set `ENDED`, which only our `Taken` can.
         match unsafe { self.replace(Content::Nothing) } {
-            Content::Closure(closure) => Some((closure, Taken { cell: self })),
+            Content::Closure(closure) => Some((closure, Taken { cell: self, had_begun })),
             _ => unreachable!("a cell begins with its closure"),
         }
     }
@@ -364,8 +399,18 @@ where
         drop(taken.settle(Err(JoinError::Panicked(Panic::new(payload)))));
     }
 
-    fn discard(&self, why: JoinError) {
-        self.call_off(why);
+    fn discard(&self, why: JoinError) -> bool {
+        self.call_off(why)
+    }
+
+    fn begin(&self) -> bool {
+        // ORDERING: Relaxed: as in `take_closure`: only who is first counts.
+        self.state.fetch_or(BEGUN, Ordering::Relaxed) & TAKEN == 0
+    }
+
+    fn is_taken(&self) -> bool {
+        // ORDERING: Relaxed: it says no more than that.
+        self.state.load(Ordering::Relaxed) & TAKEN != 0
     }
 }
 
@@ -402,8 +447,17 @@ where
         self.state.load(Ordering::Acquire) & ENDED != 0
     }
 
-    fn cancel(&self) -> bool {
-        let called_off = self.call_off(JoinError::Cancelled);
+    fn cancel(&self, vacate: &mut dyn FnMut()) -> bool {
+        // The closure's destructor is foreign code: it runs last.
+        let taken = self.take_closure();
+        let called_off = taken.is_some();
+        let _closure = taken.map(|(closure, taken)| {
+            if !taken.had_begun {
+                vacate();
+            }
+            taken.settle(Err(JoinError::Cancelled));
+            closure
+        });
         self.stop.stop();
         called_off
     }

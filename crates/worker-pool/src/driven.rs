@@ -90,6 +90,17 @@ impl Driven {
         contain(|| drop(steps));
     }
 
+    /// Notes that a worker begins with it; returns false if its handle has called it off before.
+    #[must_use]
+    pub(crate) fn begin(&self) -> bool {
+        self.errand.begin()
+    }
+
+    /// Returns whether its handle has called it off. Final, of a job that no worker has.
+    pub(crate) fn is_called_off(&self) -> bool {
+        self.errand.is_called_off()
+    }
+
     /// Notes when the job was accepted.
     pub(crate) fn accept(&self, now: Timestamp) {
         self.errand.accept(now);

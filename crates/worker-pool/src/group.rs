@@ -3,15 +3,22 @@
 use core::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use alloc::vec::Vec;
 
+use tidegate_core::{
+    future_slots::{FutureSlots, WakerCell},
+    primitive::Arc,
+};
+
 use crate::{error::JoinError, handle::JobHandle};
 
-/// Handles of jobs that belong together. Their results come in the order in which they were added, however they end.
+/// Handles of jobs that belong together. Their results come in the order in which they were added, however they end
+/// ([`join`](Self::join)), or as they end ([`join_next`](Self::join_next)).
 ///
 /// Dropping it gives the results up, not the jobs; [`cancel`](Self::cancel) ends those that have not begun.
 ///
@@ -28,13 +35,16 @@ use crate::{error::JoinError, handle::JobHandle};
 /// ```
 #[must_use = "dropping it gives the results up"]
 pub struct JobGroup<T> {
+    /// Those that were added and are not watched.
     handles: Vec<JobHandle<T>>,
+    // `None` until somebody asks for results as they come: the order of the group needs less.
+    watched: Option<Watched<T>>,
 }
 
 impl<T> JobGroup<T> {
     /// Creates a group without jobs.
     pub const fn new() -> Self {
-        Self { handles: Vec::new() }
+        Self { handles: Vec::new(), watched: None }
     }
 
     /// Adds a job.
@@ -42,24 +52,104 @@ impl<T> JobGroup<T> {
         self.handles.push(handle);
     }
 
-    /// Returns how many jobs were added.
+    /// Returns how many jobs were added whose results nobody has taken.
     pub fn len(&self) -> usize {
-        self.handles.len()
+        self.handles.len() + self.watched.as_ref().map_or(0, |watched| watched.slots.in_flight())
     }
 
-    /// Returns whether no job was added.
+    /// Returns whether no result is left to be taken.
     pub fn is_empty(&self) -> bool {
-        self.handles.is_empty()
+        self.len() == 0
     }
 
     /// Cancels the jobs that have not begun; returns how many that were.
     pub fn cancel(&self) -> usize {
-        self.handles.iter().filter(|handle| handle.cancel()).count()
+        let watched = self.watched.iter().flat_map(|watched| watched.slots.futures());
+        self.handles.iter().chain(watched).filter(|handle| handle.cancel()).count()
     }
 
     /// Waits until every job has ended.
     pub fn join(self) -> Join<T> {
-        Join { waiting: self.handles, ended: Vec::new() }
+        Join { group: self, ended: Vec::new() }
+    }
+
+    /// Waits until a job has ended, and takes its result out: `None` if there is none left. Jobs can be added in between.
+    ///
+    /// A wait costs the same however many jobs there are.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it loses nothing: a result that was not taken is taken by the next call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_worker_pool::{JobGroup, Wait, WorkerPool};
+    ///
+    /// let pool = WorkerPool::builder().threads(2).build()?;
+    /// let (send, receive) = std::sync::mpsc::channel();
+    /// let mut group = JobGroup::new();
+    /// group.push(pool.submit(move || receive.recv().unwrap()).wait());
+    /// group.push(pool.submit(|| "the second ends first").wait());
+    /// assert_eq!(group.join_next().wait().unwrap().unwrap(), "the second ends first");
+    /// send.send("and now the first").unwrap();
+    /// assert_eq!(group.join_next().wait().unwrap().unwrap(), "and now the first");
+    /// assert!(group.join_next().wait().is_none());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn join_next(&mut self) -> JoinNext<'_, T> {
+        JoinNext { group: self }
+    }
+
+    /// Begins to watch those that were added.
+    fn watch(&mut self) -> &mut Watched<T> {
+        let watched = self.watched.get_or_insert_with(Watched::new);
+        self.handles.drain(..).for_each(|handle| watched.add(handle));
+        watched
+    }
+}
+
+/// Handles that are polled when their jobs have ended.
+struct Watched<T> {
+    /// By their places in the group.
+    slots: FutureSlots<usize, JobHandle<T>>,
+    added: usize,
+}
+
+impl<T> Watched<T> {
+    fn new() -> Self {
+        Self { slots: FutureSlots::new(Arc::new(WakerCell::new())), added: 0 }
+    }
+
+    fn add(&mut self, handle: JobHandle<T>) {
+        let slot = self.slots.start(self.added, handle);
+        self.added += 1;
+        // Polled once, it leaves its waker.
+        self.slots.put_off(slot);
+    }
+
+    /// Takes the result of a job that has ended, with its place in the group; `None` if no job is left.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, Result<T, JoinError>)>> {
+        let slots = &mut self.slots;
+        slots.task().set(cx.waker());
+        let mut has_looked = false;
+        loop {
+            let Some(slot) = slots.next_woken() else {
+                if has_looked {
+                    break;
+                }
+                slots.look();
+                has_looked = true;
+                continue;
+            };
+            if let Some(Poll::Ready(result)) = slots.poll(slot) {
+                slots.drop_future(slot);
+                if let Some(place) = slots.free(slot) {
+                    return Poll::Ready(Some((place, result)));
+                }
+            }
+        }
+        if slots.in_flight() == 0 { Poll::Ready(None) } else { Poll::Pending }
     }
 }
 
@@ -90,8 +180,7 @@ impl<T, E> JobGroup<Result<T, E>> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn try_join(self) -> TryJoin<T, E> {
-        let slots = self.handles.into_iter().map(Slot::Waiting).collect();
-        TryJoin { slots }
+        TryJoin { group: self, values: Vec::new() }
     }
 }
 
@@ -103,7 +192,7 @@ impl<T> Default for JobGroup<T> {
 
 impl<T> FromIterator<JobHandle<T>> for JobGroup<T> {
     fn from_iter<I: IntoIterator<Item = JobHandle<T>>>(handles: I) -> Self {
-        Self { handles: handles.into_iter().collect() }
+        Self { handles: handles.into_iter().collect(), watched: None }
     }
 }
 
@@ -119,11 +208,32 @@ impl<T> fmt::Debug for JobGroup<T> {
     }
 }
 
+/// Future of [`JobGroup::join_next`].
+#[must_use = "futures do nothing unless awaited or waited for"]
+pub struct JoinNext<'a, T> {
+    group: &'a mut JobGroup<T>,
+}
+
+impl<T> Future for JoinNext<'_, T> {
+    type Output = Option<Result<T, JoinError>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.group.watch().poll_next(cx).map(|next| next.map(|(_place, result)| result))
+    }
+}
+
+impl<T> fmt::Debug for JoinNext<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinNext").field("len", &self.group.len()).finish()
+    }
+}
+
 /// Future of [`JobGroup::join`].
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Join<T> {
-    waiting: Vec<JobHandle<T>>,
-    ended: Vec<Result<T, JoinError>>,
+    group: JobGroup<T>,
+    /// With their places in the group.
+    ended: Vec<(usize, Result<T, JoinError>)>,
 }
 
 // Nothing in it is pinned: handles are polled through `&mut`.
@@ -133,16 +243,21 @@ impl<T> Future for Join<T> {
     type Output = Vec<Result<T, JoinError>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { waiting, ended } = &mut *self;
-        // One after the other: all must end anyway, so each is waited for only when those before it have.
-        while let Some(handle) = waiting.get_mut(ended.len()) {
-            match Pin::new(handle).poll(cx) {
-                Poll::Ready(result) => ended.push(result),
-                Poll::Pending => return Poll::Pending,
+        let Self { group, ended } = &mut *self;
+        if group.watched.is_some() {
+            while let Some(next) = ready!(group.watch().poll_next(cx)) {
+                ended.push(next);
             }
+            ended.sort_unstable_by_key(|(place, _)| *place);
+        } else {
+            // One after the other: all must end anyway, so each is waited for only when those before it have.
+            while let Some(handle) = group.handles.get_mut(ended.len()) {
+                let result = ready!(Pin::new(handle).poll(cx));
+                ended.push((ended.len(), result));
+            }
+            group.handles.clear();
         }
-        waiting.clear();
-        Poll::Ready(core::mem::take(ended))
+        Poll::Ready(ended.drain(..).map(|(_place, result)| result).collect())
     }
 }
 
@@ -155,12 +270,9 @@ impl<T> fmt::Debug for Join<T> {
 /// Future of [`JobGroup::try_join`].
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct TryJoin<T, E> {
-    slots: Vec<Slot<T, E>>,
-}
-
-enum Slot<T, E> {
-    Waiting(JobHandle<Result<T, E>>),
-    Done(T),
+    group: JobGroup<Result<T, E>>,
+    /// With their places in the group.
+    values: Vec<(usize, T)>,
 }
 
 // Nothing in it is pinned: handles are polled through `&mut`.
@@ -168,11 +280,9 @@ impl<T, E> Unpin for TryJoin<T, E> {}
 
 impl<T, E> TryJoin<T, E> {
     fn fail(&mut self, error: GroupError<E>) -> GroupError<E> {
-        for slot in self.slots.drain(..) {
-            if let Slot::Waiting(handle) = slot {
-                handle.cancel();
-            }
-        }
+        let group = mem::take(&mut self.group);
+        group.cancel();
+        drop((group, mem::take(&mut self.values)));
         error
     }
 }
@@ -181,40 +291,25 @@ impl<T, E> Future for TryJoin<T, E> {
     type Output = Result<Vec<T>, GroupError<E>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut waits = false;
-        let mut failed = None;
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            let Slot::Waiting(handle) = slot else { continue };
-            match Pin::new(handle).poll(cx) {
-                Poll::Pending => waits = true,
-                Poll::Ready(Ok(Ok(value))) => *slot = Slot::Done(value),
-                Poll::Ready(Ok(Err(error))) => {
-                    failed = Some((slot, GroupError::Failed { index, error }));
-                    break;
+        while let Some((index, result)) = ready!(self.group.watch().poll_next(cx)) {
+            let error = match result {
+                Ok(Ok(value)) => {
+                    self.values.push((index, value));
+                    continue;
                 }
-                Poll::Ready(Err(error)) => {
-                    failed = Some((slot, GroupError::Lost { index, error }));
-                    break;
-                }
-            }
-        }
-        if let Some((_slot, error)) = failed {
+                Ok(Err(error)) => GroupError::Failed { index, error },
+                Err(error) => GroupError::Lost { index, error },
+            };
             return Poll::Ready(Err(self.fail(error)));
         }
-        if waits {
-            return Poll::Pending;
-        }
-        let values = self.slots.drain(..).filter_map(|slot| match slot {
-            Slot::Done(value) => Some(value),
-            Slot::Waiting(_) => None,
-        });
-        Poll::Ready(Ok(values.collect()))
+        self.values.sort_unstable_by_key(|(index, _)| *index);
+        Poll::Ready(Ok(self.values.drain(..).map(|(_index, value)| value).collect()))
     }
 }
 
 impl<T, E> fmt::Debug for TryJoin<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TryJoin").field("jobs", &self.slots.len()).finish_non_exhaustive()
+        f.debug_struct("TryJoin").field("jobs", &self.group.len()).finish_non_exhaustive()
     }
 }
 

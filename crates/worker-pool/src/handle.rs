@@ -7,9 +7,12 @@ use core::{
     task::{Context, Poll},
 };
 
+use tidegate_core::primitive::Weak;
+
 use crate::{
     cell::Reply,
     error::{ExecuteError, JoinError},
+    panic::contain,
 };
 
 /// The result of a job that was submitted: a future, to be awaited in a task or waited for on a thread.
@@ -47,15 +50,22 @@ pub struct JobHandle<T> {
 }
 
 enum End<T> {
-    Job(Reply<T>),
+    // Weak: what is gone with the place is foreign, as a key is, and none of the handle's.
+    Job(Reply<T>, Weak<dyn Waiting>),
     /// The pool did not accept the job.
     Refused(ExecuteError),
     Taken,
 }
 
+/// Where an accepted job waits until a worker begins with it.
+pub(crate) trait Waiting: Send + Sync {
+    /// A job was called off that no worker has begun with: its place is free.
+    fn vacate(&self);
+}
+
 impl<T> JobHandle<T> {
-    pub(crate) fn new(reply: Reply<T>) -> Self {
-        Self { end: End::Job(reply) }
+    pub(crate) fn new(reply: Reply<T>, place: Weak<dyn Waiting>) -> Self {
+        Self { end: End::Job(reply, place) }
     }
 
     pub(crate) fn refused(why: ExecuteError) -> Self {
@@ -64,8 +74,8 @@ impl<T> JobHandle<T> {
 
     /// Cancels the job if it has not begun; returns whether it had not.
     ///
-    /// The handle resolves to [`JoinError::Cancelled`], a closure is dropped at once, and its place in the queue is free when a
-    /// worker comes by. A closure that has begun goes on; one that [takes a token](crate::WorkerPool::submit_with_token)
+    /// The handle resolves to [`JoinError::Cancelled`], a closure is dropped at once, and its place in the queue is free at once:
+    /// a submission that waits gets it. A closure that has begun goes on; one that [takes a token](crate::WorkerPool::submit_with_token)
     /// is told.
     ///
     /// A [future](crate::WorkerPool::submit_future) can be cancelled as long as it has not ended. Its worker drops it: at its
@@ -83,7 +93,12 @@ impl<T> JobHandle<T> {
     /// ```
     pub fn cancel(&self) -> bool {
         match &self.end {
-            End::Job(reply) => reply.cancel(),
+            End::Job(reply, place) => reply.cancel(&mut || {
+                if let Some(place) = place.upgrade() {
+                    place.vacate();
+                    contain(|| drop(place));
+                }
+            }),
             End::Refused(..) | End::Taken => false,
         }
     }
@@ -91,7 +106,7 @@ impl<T> JobHandle<T> {
     /// Returns whether the job has ended, in whatever way: the next poll gives its result.
     pub fn is_finished(&self) -> bool {
         match &self.end {
-            End::Job(reply) => reply.is_ended(),
+            End::Job(reply, _) => reply.is_ended(),
             End::Refused(_) | End::Taken => true,
         }
     }
@@ -102,7 +117,7 @@ impl<T> Future for JobHandle<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let result = match &mut self.end {
-            End::Job(reply) => match reply.poll(cx) {
+            End::Job(reply, _) => match reply.poll(cx) {
                 Poll::Ready(result) => result,
                 Poll::Pending => return Poll::Pending,
             },

@@ -12,7 +12,7 @@
 //! Most pools never see what is behind the ring: it is for capacities of more than [`RING`] jobs.
 
 use core::{
-    fmt,
+    fmt, mem,
     num::NonZeroUsize,
     task::{Context, Poll},
 };
@@ -44,6 +44,9 @@ const RING: usize = tuned(1024, 1) as usize;
 /// The places in the ring of a hand-off, where jobs pass but do not stay.
 const HAND_OFF_RING: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
+/// How long the list behind the ring is at least when it is searched for jobs that were called off.
+const SWEEP: usize = 64;
+
 /// The most jobs that go from behind the ring into it while the lock is held.
 const AT_ONCE: usize = 256;
 
@@ -56,6 +59,11 @@ pub(crate) struct Intake {
     // INVARIANT: empty unless the ring is diverted, and younger than what is in the ring.
     behind: CachePadded<Lock<VecDeque<Job>>>,
     capacity: usize,
+    /// Jobs that were called off and still lie here: they take no place. For an instant less than none, where a worker has seen
+    /// one before it was counted.
+    called_off: AtomicUsize,
+    /// How long the list behind the ring is when those are taken out of it.
+    sweep_at: AtomicUsize,
     // Apart from what every push and pop reads.
     job_came: CachePadded<Event>,
     made_room: CachePadded<Event>,
@@ -85,6 +93,8 @@ impl Intake {
             behind: CachePadded::new(Lock::new(VecDeque::new())),
             // A hand-off is bounded by its workers.
             capacity: if capacity == 0 { usize::MAX } else { capacity },
+            called_off: AtomicUsize::new(0),
+            sweep_at: AtomicUsize::new(SWEEP),
             job_came: CachePadded::new(Event::new()),
             made_room: CachePadded::new(Event::new()),
             closing: Event::new(),
@@ -118,7 +128,9 @@ impl Intake {
             Ok(pushed) => Ok(pushed.is_awaited),
             Err(NotPushed::Closed(job)) => Err(Refused::Closed(job)),
             Err(NotPushed::Full(job))
-                if self.capacity > self.ring.capacity() || self.ring.is_diverted() =>
+                if self.capacity > self.ring.capacity()
+                    || self.ring.is_diverted()
+                    || self.called_off() > 0 =>
             {
                 self.store_behind(job)
             }
@@ -128,17 +140,21 @@ impl Intake {
 
     #[cold]
     fn store_behind(&self, job: Job) -> Result<bool, Refused<Job>> {
-        self.behind.with(|behind| {
+        let mut swept = VecDeque::new();
+        let stored = self.behind.with(|behind| {
             // From here on nobody gets past us into the ring.
             if !self.ring.is_diverted() {
                 self.ring.divert();
             }
             let refuse = if self.ring.is_closed() {
                 Refused::Closed
-            } else if self.capacity != usize::MAX && self.ring.len() + behind.len() >= self.capacity
+            } else if self.capacity != usize::MAX
+                && (self.ring.len() + behind.len()).saturating_sub(self.called_off())
+                    >= self.capacity
             {
                 Refused::Full
             } else {
+                self.sweep(behind, &mut swept);
                 behind.push_back(job);
                 return Ok(());
             };
@@ -146,9 +162,48 @@ impl Intake {
                 self.ring.resume();
             }
             Err(refuse(job))
-        })?;
+        });
+        // Called off before, they have nothing foreign left; but to drop them takes its time.
+        drop(swept);
+        stored?;
         // A worker that goes to sleep finds the ring diverted, and does not.
         Ok(self.ring.is_item_awaited())
+    }
+
+    /// Takes out what was called off, when the list is twice as long as it was then: so it is never much longer than what waits
+    /// in it, and no job is looked at often.
+    fn sweep(&self, behind: &mut VecDeque<Job>, swept: &mut VecDeque<Job>) {
+        // ORDERING: Relaxed: under the list's lock.
+        if behind.len() < self.sweep_at.load(Ordering::Relaxed) {
+            return;
+        }
+        if self.called_off() > 0 {
+            let all = mem::take(behind).into_iter();
+            (*swept, *behind) = all.partition(Job::is_called_off);
+            self.called_off.fetch_sub(swept.len(), Ordering::Relaxed);
+        }
+        self.sweep_at.store(2 * behind.len().max(SWEEP), Ordering::Relaxed);
+    }
+
+    /// Frees the place of a job that was called off, and lies here.
+    #[cold]
+    pub(crate) fn vacate(&self) {
+        // ORDERING: Relaxed: the fence in `notify`, behind it, pairs with that of a submitter that registers.
+        self.called_off.fetch_add(1, Ordering::Relaxed);
+        contain(|| self.made_room.notify(1));
+    }
+
+    /// Takes a job out of the count that was called off, and does not lie here any more.
+    pub(crate) fn forget_called_off(&self) {
+        self.called_off.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Returns how many of the jobs here take no place. A snapshot.
+    #[inline]
+    fn called_off(&self) -> usize {
+        // ORDERING: Relaxed: see `vacate`.
+        let number = self.called_off.load(Ordering::Relaxed);
+        if number > usize::MAX / 2 { 0 } else { number }
     }
 
     #[cold]
@@ -423,6 +478,7 @@ impl Intake {
         self.capacity <= self.ring.capacity()
             && !self.ring.seems_to_have_room()
             && self.ring.is_full()
+            && self.called_off() == 0
     }
 
     /// Returns whether at least a quarter of the room is free. A snapshot.
@@ -431,10 +487,10 @@ impl Intake {
         self.askers.is_none() && self.len() <= self.capacity - self.capacity.div_ceil(4)
     }
 
-    /// Returns the number of jobs that nobody has taken. A snapshot.
+    /// Returns the number of jobs that nobody has taken or called off. A snapshot.
     pub(crate) fn len(&self) -> usize {
         let behind = if self.ring.is_diverted() { self.behind.with(|jobs| jobs.len()) } else { 0 };
-        self.ring.len() + behind
+        (self.ring.len() + behind).saturating_sub(self.called_off())
     }
 
     pub(crate) fn capacity(&self) -> usize {

@@ -36,7 +36,7 @@ use core::{
     task::{Context, Poll, ready},
 };
 
-use alloc::collections::VecDeque;
+use alloc::{boxed::Box, collections::VecDeque};
 
 use tidegate_core::{event::Waiter, primitive::Arc};
 
@@ -161,21 +161,30 @@ where
         owes
     }
 
+    fn forget_called_off(&mut self) {
+        self.lane.forget_called_off(1);
+    }
+
+    fn cancel(mut self: Box<Self>) -> u64 {
+        self.cancel_jobs()
+    }
+
     fn forget(&mut self) {
         self.stage = Stage::Used;
     }
 }
 
-impl<K> Drop for Turn<K>
+impl<K> Turn<K>
 where
     K: Ord + Send + Sync + 'static,
 {
     /// Unused, it cancels a job; what is owed is not its. Running, it is left by a panic, as it is without std, or was taken out
-    /// of the queue by a shutdown: then nobody else will see to what is owed.
-    fn drop(&mut self) {
-        let stage = self.stage;
+    /// of the queue by a shutdown: then nobody else will see to what is owed. Returns how many that were that nobody had called
+    /// off.
+    fn cancel_jobs(&mut self) -> u64 {
+        let stage = mem::replace(&mut self.stage, Stage::Used);
         if stage == Stage::Used {
-            return;
+            return 0;
         }
         let cancelled: VecDeque<_> = self.lane.change(|state| match stage {
             Stage::Running => {
@@ -185,8 +194,19 @@ where
             _ => state.jobs.remove(state.owed).into_iter().collect(),
         });
         contain(|| self.lane.room.notify(cancelled.len()));
-        // Each on its own: what a job has captured is foreign.
-        cancelled.into_iter().for_each(|errand| contain(|| drop(errand)));
+        let all = cancelled.len();
+        let live = cancelled.into_iter().filter_map(|errand| errand.cancel().then_some(())).count();
+        self.lane.forget_called_off(all - live);
+        live as u64
+    }
+}
+
+impl<K> Drop for Turn<K>
+where
+    K: Ord + Send + Sync + 'static,
+{
+    fn drop(&mut self) {
+        self.cancel_jobs();
     }
 }
 
@@ -198,7 +218,7 @@ impl WorkerPool {
     where
         K: Ord + Send + Sync + 'static,
     {
-        Lanes { pool: self.clone(), hall: Arc::new(Hall::new(per_key.get())) }
+        Lanes { pool: self.clone(), hall: Arc::new(Hall::new(self.shared(), per_key.get())) }
     }
 }
 
@@ -249,7 +269,9 @@ where
         let (errand, draft) = errand(job);
         let place = self.hall.lane(key);
         let (is_closed, refused) = match place.lane.enter(self.pool.shared(), errand) {
-            Ok(()) => return Ok(JobHandle::new(draft.into_reply())),
+            Ok(()) => {
+                return Ok(JobHandle::new(draft.into_reply(), Arc::downgrade(&place.lane) as _));
+            }
             Err(NotIn::Closed(errand)) => (true, errand),
             Err(NotIn::Lane(errand) | NotIn::Pool(errand)) => (false, errand),
         };
@@ -325,7 +347,7 @@ where
         let mut enter = || {
             let (errand, reply) = job.take().expect("polled after it was ready");
             let (room, errand) = match lane.enter(shared, errand) {
-                Ok(()) => return Ok(JobHandle::new(reply)),
+                Ok(()) => return Ok(JobHandle::new(reply, Arc::downgrade(lane) as _)),
                 Err(NotIn::Closed(errand)) => {
                     shared.counters.reject();
                     // What the job has captured goes with the future, not in the middle of its wait.

@@ -62,7 +62,7 @@ pub use tidegate_core::{
 pub use self::{
     builder::Builder,
     error::{ExecuteError, JoinError, Panic, TrySubmitError},
-    group::{GroupError, JobGroup, Join, TryJoin},
+    group::{GroupError, JobGroup, Join, JoinNext, TryJoin},
     handle::JobHandle,
     lanes::{Lanes, SubmitKeyed},
     overflow::OnFull,
@@ -71,9 +71,9 @@ pub use self::{
     pending::Pending,
     per_worker::PerWorker,
     pool::WorkerPool,
-    shutdown::{Shutdown, ShutdownWithin, StillRunning},
+    shutdown::{Idle, Shutdown, ShutdownWithin, StillRunning},
     stats::Stats,
-    submit::{Execute, Submit},
+    submit::{Execute, RunJob, Submit},
     worker::Worker,
 };
 #[cfg(feature = "std")]

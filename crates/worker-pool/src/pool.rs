@@ -17,9 +17,9 @@ use crate::{
     pause::PauseGuard,
     pending::Pending,
     shared::Shared,
-    shutdown::Shutdown,
+    shutdown::{Idle, Shutdown},
     stats::Stats,
-    submit::{Execute, Submit},
+    submit::{Execute, RunJob, Submit},
     task::Job,
     threads::Threads,
     worker::Worker,
@@ -133,6 +133,35 @@ impl WorkerPool {
         Submit::new(self.shared(), Job::tracked(errand), draft.into_reply())
     }
 
+    /// Runs a job on a worker and waits for its result: [`submit`](Self::submit) and the wait for its handle in one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it cancels the job, unless that has begun: nobody wants its result any more. One that has begun goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`](crate::JoinError): the job panicked, was cancelled, or was not accepted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_worker_pool::{Wait, WorkerPool};
+    ///
+    /// let pool = WorkerPool::builder().build()?;
+    /// assert_eq!(pool.run(|| 6 * 7).wait()?, 42);
+    /// let task = async { pool.run(|| 6 * 7).await };
+    /// assert_eq!(task.wait()?, 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn run<F, T>(&self, job: F) -> RunJob<'_, T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        RunJob::new(self.submit(job))
+    }
+
     /// Submits a job that is told when it should stop: [`submit`](Self::submit) for closures that take long.
     ///
     /// Its token is cancelled by [`JobHandle::cancel`], by the pool's [`cancel_token`](Builder::cancel_token), and when
@@ -232,7 +261,9 @@ impl WorkerPool {
         } else {
             let (errand, draft) = errand(job);
             match shared.accept(Job::tracked(errand)) {
-                Ok(()) => return Ok(JobHandle::new(draft.into_reply())),
+                Ok(()) => {
+                    return Ok(JobHandle::new(draft.into_reply(), Arc::downgrade(shared) as _));
+                }
                 Err(Refused::Full(_)) => TrySubmitError::Full(draft.take_back()),
                 Err(Refused::Closed(_)) => TrySubmitError::Closed(draft.take_back()),
             }
@@ -311,6 +342,41 @@ impl WorkerPool {
     /// ```
     pub fn shutdown(&self) -> Shutdown {
         Shutdown::new(self.shared(), &self.owner.threads)
+    }
+
+    /// Waits for a moment in which no accepted job waits and none runs on a worker. The pool stays open.
+    ///
+    /// While others submit, that moment may never come; and in a pool that nobody works for, or that is
+    /// [paused](Self::pause), only when nothing waits. Jobs that run elsewhere, in
+    /// [their caller](crate::OnFull::CallerRuns), are not waited for. A job must not wait for this: it would wait for itself.
+    ///
+    /// # Memory ordering
+    ///
+    /// What the jobs did happens before what comes after the wait.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it loses nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
+    /// use tidegate_worker_pool::{Wait, WorkerPool};
+    ///
+    /// let (pool, done) = (WorkerPool::builder().threads(2).build()?, Arc::new(AtomicUsize::new(0)));
+    /// for batch in 1..=2 {
+    ///     for _ in 0..10 {
+    ///         let done = done.clone();
+    ///         pool.execute(move || drop(done.fetch_add(1, Ordering::Relaxed))).wait().unwrap();
+    ///     }
+    ///     pool.idle().wait();
+    ///     assert_eq!(done.load(Ordering::Relaxed), 10 * batch);
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn idle(&self) -> Idle {
+        Idle::new(self.shared())
     }
 
     /// Closes the pool and takes the jobs out that no worker has taken, oldest first. Running jobs run on; nothing here

@@ -9,7 +9,13 @@ use core::{
 
 use alloc::{boxed::Box, vec::Vec};
 
-use tidegate_core::{CancelToken, Clock, Timestamp, primitive::Arc};
+use tidegate_core::{
+    CancelToken, Clock, Timestamp,
+    primitive::{
+        Arc,
+        atomic::{Ordering, fence},
+    },
+};
 
 #[cfg(feature = "std")]
 use crate::scope::Scopes;
@@ -17,6 +23,7 @@ use crate::{
     cell::Errand,
     crew::Crew,
     driven::{Driven, End},
+    handle::Waiting,
     intake::{Intake, Refused},
     overflow::OnFull,
     panic::{attempt, bury, catch, contain},
@@ -122,32 +129,44 @@ impl Shared {
         match job {
             Job::Turn(turn) => self.run_lane(turn, add),
             job => {
-                self.run_one(job, add);
+                if !self.run_one(job, add) {
+                    self.intake.forget_called_off();
+                }
                 None
             }
         }
     }
 
+    /// Runs a job that is no turn; returns false if it had been called off before.
     #[inline]
-    fn run_one(&self, mut job: Job, add: impl Fn(Count, u64)) {
+    fn run_one(&self, mut job: Job, add: impl Fn(Count, u64)) -> bool {
         let accepted = self.clock.as_ref().and_then(|_| job.accepted());
         if accepted.is_some_and(|accepted| self.is_too_old(accepted)) {
             return self.expire(job);
         }
-        let run = self.begin(accepted, add);
+        if let Job::Driven(driven) = &job {
+            if !driven.begin() {
+                contain(|| drop(job));
+                return false;
+            }
+        }
+        let mut run = self.begin(accepted, add);
         match job {
             Job::Plain(chore) => run.call(|| chore.call()),
-            Job::Tracked(errand) => run.settle(errand),
+            Job::Tracked(errand) => return run.settle(errand) || run.never_was(),
             Job::Driven(driven) => drive(run.see_through(*driven)),
             Job::Turn(_) => unreachable!("a turn is not a job"),
         }
+        true
     }
 
     /// Runs one job of a lane; returns the turn if it owes another.
     #[cold]
     fn run_lane(&self, mut turn: Box<dyn Turns>, add: impl Fn(Count, u64)) -> Option<Job> {
         if let Some(errand) = turn.begin() {
-            self.run_one(Job::Tracked(errand), add);
+            if !self.run_one(Job::Tracked(errand), add) {
+                turn.forget_called_off();
+            }
         }
         if turn.owes() {
             return Some(Job::Turn(turn));
@@ -162,19 +181,29 @@ impl Shared {
         now.since(accepted) > max
     }
 
+    /// Drops a job that has waited too long; returns false if it had been called off before.
     #[cold]
-    fn expire(&self, job: Job) {
-        self.counters.expire();
-        contain(|| job.expire());
+    fn expire(&self, job: Job) -> bool {
+        let mut was_there = true;
+        contain(|| was_there = job.expire());
+        if was_there {
+            self.counters.expire();
+        }
+        was_there
     }
 
     /// Runs a future on a worker that is a future, too, and whose record it is.
     pub(crate) async fn run_driven(&self, driven: Driven, record: &Record) {
         let accepted = self.clock.as_ref().and_then(|_| driven.accepted());
         if accepted.is_some_and(|accepted| self.is_too_old(accepted)) {
-            return self.expire(Job::Driven(Box::new(driven)));
+            if !self.expire(Job::Driven(Box::new(driven))) {
+                self.intake.forget_called_off();
+            }
+        } else if driven.begin() {
+            self.begin(accepted, |count, n| record.add(count, n)).see_through(driven).await;
+        } else {
+            self.intake.forget_called_off();
         }
-        self.begin(accepted, |count, n| record.add(count, n)).see_through(driven).await;
     }
 
     #[inline]
@@ -209,8 +238,19 @@ impl Shared {
 
     /// Drops a job unrun. Its handle, if there is one, says so.
     pub(crate) fn cancel(&self, job: Job) {
-        self.counters.cancel();
-        contain(|| drop(job));
+        let mut was_there = true;
+        let mut cancelled = 1;
+        contain(|| match job {
+            Job::Plain(chore) => drop(chore),
+            Job::Tracked(errand) => was_there = errand.cancel(),
+            Job::Driven(driven) => was_there = driven.into_errand().cancel(),
+            Job::Turn(turn) => cancelled = turn.cancel(),
+        });
+        if was_there {
+            self.counters.cancel(cancelled);
+        } else {
+            self.intake.forget_called_off();
+        }
     }
 
     /// Closes the pool and takes out the jobs that no worker has.
@@ -232,6 +272,15 @@ impl Shared {
     pub(crate) fn is_at_rest(&self) -> bool {
         // In this order: a worker that takes the last job was counted before; and one that has put its next job back went after.
         self.intake.is_drained() && self.crew.started() == 0 && self.intake.is_drained()
+    }
+
+    /// Returns whether at some moment of the call no job waited, and every worker rested.
+    pub(crate) fn is_idle(&self) -> bool {
+        let Some(turns) = self.counters.turns_at_rest() else { return false };
+        let is_empty = self.intake.len() == 0;
+        // ORDERING: pairs with the one in `Record::rise`. And a worker that has changed its turn twice in between has counted that.
+        fence(Ordering::SeqCst);
+        is_empty && self.counters.turns_at_rest() == Some(turns)
     }
 
     /// Returns how many accepted jobs have not ended. A snapshot.
@@ -309,8 +358,8 @@ impl<A: Fn(Count, u64)> Run<'_, A> {
         }
     }
 
-    /// Runs what has a handle.
-    fn settle(mut self, errand: Errand) {
+    /// Runs what has a handle; returns false if that has called it off before.
+    fn settle(&mut self, errand: Errand) -> bool {
         // What wakes the handle is foreign, too: a panicking waker must not take the worker with it.
         contain(|| {
             if let Err(payload) = errand.run(&mut |panic| self.end(panic)) {
@@ -318,7 +367,14 @@ impl<A: Fn(Count, u64)> Run<'_, A> {
                 bury(payload);
             }
         });
-        self.take_back();
+        self.is_over
+    }
+
+    /// Takes a job out of the counts that was called off, and counted when it was. Returns false.
+    fn never_was(&mut self) -> bool {
+        self.is_over = true;
+        (self.add)(Count::Started, u64::MAX);
+        false
     }
 
     /// Polls a future until it has ended. Dropped before, the job is cancelled.
@@ -327,7 +383,11 @@ impl<A: Fn(Count, u64)> Run<'_, A> {
         let end = poll_fn(|cx| driven.poll_end(cx)).await;
         let errand = driven.into_errand();
         match end {
-            End::Output => self.settle(errand),
+            End::Output => {
+                if !self.settle(errand) {
+                    self.take_back();
+                }
+            }
             End::Cancelled => contain(|| drop(errand)),
             End::Panicked(payload) => {
                 contain(|| errand.fail(payload, &mut |panic| self.end(panic)));
@@ -338,9 +398,8 @@ impl<A: Fn(Count, u64)> Run<'_, A> {
     /// Counts a job that has not ended as one that was cancelled.
     fn take_back(&mut self) {
         if !self.is_over {
-            self.is_over = true;
-            (self.add)(Count::Started, u64::MAX);
-            self.shared.counters.cancel();
+            self.never_was();
+            self.shared.counters.cancel(1);
         }
     }
 
@@ -390,6 +449,16 @@ fn drive(future: impl Future<Output = ()>) {
 
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Waiting for Shared {
+    fn vacate(&self) {
+        self.counters.cancel(1);
+        // What is in a hand-off is promised to a worker, and takes no place.
+        self.intake.vacate();
+        // With nothing left to run, the pool may be idle.
+        contain(|| self.crew.changed.notify_all());
+    }
 }
 
 impl fmt::Debug for Shared {

@@ -1,4 +1,4 @@
-//! Close, then drain.
+//! Waiting for the end of the jobs: of those that are there, or of all there will ever be.
 
 use core::{
     fmt,
@@ -156,3 +156,31 @@ impl fmt::Display for StillRunning {
 }
 
 impl core::error::Error for StillRunning {}
+
+/// Future of [`WorkerPool::idle`](crate::WorkerPool::idle).
+#[must_use = "futures do nothing unless awaited or waited for"]
+pub struct Idle {
+    shared: Arc<Shared>,
+    waiter: Waiter,
+}
+
+impl Idle {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        Self { shared: shared.clone(), waiter: Waiter::new() }
+    }
+}
+
+impl Future for Idle {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { shared, waiter } = &mut *self;
+        waiter.poll_until(&shared.crew.changed, cx, &mut || shared.is_idle().then_some(()))
+    }
+}
+
+impl fmt::Debug for Idle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Idle").field("waiter", &self.waiter).finish_non_exhaustive()
+    }
+}

@@ -10,7 +10,7 @@ use tidegate_core::{
     lock::Lock,
     primitive::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering, fence},
     },
 };
 
@@ -74,6 +74,8 @@ pub struct Stats {
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     counts: [AtomicU64; KINDS],
+    /// Even if the worker rests: it has no job, and looks for none. One more whenever that changes.
+    turns: AtomicU64,
 }
 
 /// The number of [`Count`]s.
@@ -93,6 +95,26 @@ impl Record {
         let count = &self.counts[count as usize];
         // ORDERING: Relaxed: a statistic. Nobody else writes it, so nothing is lost between the two.
         count.store(count.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    /// Notes that the worker rests: it has no job, and takes none.
+    pub(crate) fn rest(&self) {
+        // ORDERING: Release: what its jobs did is seen by who finds it at rest.
+        self.turn(1, Ordering::Release);
+    }
+
+    /// Notes that the worker is about to look for a job.
+    pub(crate) fn rise(&self) {
+        self.turn(0, Ordering::Relaxed);
+        // ORDERING: pairs with the fence in `Shared::is_idle`: who finds a job gone that was taken after this, finds this.
+        fence(Ordering::SeqCst);
+    }
+
+    fn turn(&self, from: u64, ordering: Ordering) {
+        let turns = self.turns.load(Ordering::Relaxed);
+        if turns % 2 == from {
+            self.turns.store(turns + 1, ordering);
+        }
     }
 
     /// Counts in a record that several threads write.
@@ -128,6 +150,8 @@ struct Files {
     records: Vec<Arc<CachePadded<Record>>>,
     /// The sums of those that have left.
     past: [u64; KINDS],
+    /// Workers that came and went, and all that they had counted of their turns.
+    past_turns: u64,
 }
 
 impl Files {
@@ -174,7 +198,10 @@ impl Counters {
     /// Begins the record of a worker.
     pub(crate) fn open(&self) -> Arc<CachePadded<Record>> {
         let record = Arc::<CachePadded<Record>>::default();
-        self.files.with(|files| files.records.push(record.clone()));
+        self.files.with(|files| {
+            files.past_turns += 1;
+            files.records.push(record.clone());
+        });
         record
     }
 
@@ -182,10 +209,27 @@ impl Counters {
     pub(crate) fn close(&self, record: &Arc<CachePadded<Record>>) {
         self.files.with(|files| {
             files.records.retain(|other| !Arc::ptr_eq(other, record));
+            files.past_turns += record.turns.load(Ordering::Relaxed) + 1;
             for (sum, count) in files.past.iter_mut().zip(&record.counts) {
                 *sum = sum.wrapping_add(count.load(Ordering::Relaxed));
             }
         });
+    }
+
+    /// Returns how often workers have come, gone, and changed between rest and work, if all of them rest.
+    pub(crate) fn turns_at_rest(&self) -> Option<u64> {
+        self.files.with(|files| {
+            let mut sum = files.past_turns;
+            for record in &files.records {
+                // ORDERING: Acquire: pairs with the Release in `rest`.
+                let turns = record.turns.load(Ordering::Acquire);
+                if turns % 2 == 1 {
+                    return None;
+                }
+                sum = sum.wrapping_add(turns);
+            }
+            Some(sum)
+        })
     }
 
     /// Returns the record of those on this thread that are no workers, who [`share`](Record::share) it.
@@ -202,12 +246,12 @@ impl Counters {
         (Sums(all), Sums(guests))
     }
 
-    pub(crate) fn cancel(&self) {
-        self.cancelled.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn cancel(&self, jobs: u64) {
+        self.cancelled.fetch_add(jobs, Ordering::Relaxed);
     }
 
     pub(crate) fn expire(&self) {
-        self.cancel();
+        self.cancel(1);
         self.expired.fetch_add(1, Ordering::Relaxed);
     }
 

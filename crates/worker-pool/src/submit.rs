@@ -1,4 +1,4 @@
-//! Waiting for room.
+//! Waiting for room, and for the result, too.
 
 use core::{
     fmt,
@@ -8,25 +8,30 @@ use core::{
     task::{Context, Poll},
 };
 
-use tidegate_core::event::Waiter;
 #[cfg(feature = "std")]
 use tidegate_core::wait::may_linger;
+use tidegate_core::{event::Waiter, primitive::Arc, unwind::in_drop};
 
 use crate::{
-    cell::Reply, error::ExecuteError, handle::JobHandle, intake::Refused, overflow::OnFull,
-    shared::Shared, task::Job,
+    cell::Reply,
+    error::{ExecuteError, JoinError},
+    handle::JobHandle,
+    intake::Refused,
+    overflow::OnFull,
+    shared::Shared,
+    task::Job,
 };
 
 /// A job that waits to be let in. Dropped, the job is cancelled with it.
 struct Admission<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     // `None` once it was accepted or refused.
     job: Option<Job>,
     waiter: Waiter,
 }
 
 impl<'a> Admission<'a> {
-    fn new(shared: &'a Shared, job: Option<Job>) -> Self {
+    fn new(shared: &'a Arc<Shared>, job: Option<Job>) -> Self {
         Self { shared, job, waiter: Waiter::new() }
     }
 
@@ -141,14 +146,13 @@ impl<'a> Admission<'a> {
 pub struct Submit<'a, T> {
     admission: Admission<'a>,
     // `None` once it was given out.
-    handle: Option<JobHandle<T>>,
+    reply: Option<Reply<T>>,
 }
 
 impl<'a, T: Send + 'static> Submit<'a, T> {
     #[inline]
-    pub(crate) fn new(shared: &'a Shared, job: Job, reply: Reply<T>) -> Self {
-        let admission = Admission::new(shared, Some(job));
-        Self { admission, handle: Some(JobHandle::new(reply)) }
+    pub(crate) fn new(shared: &'a Arc<Shared>, job: Job, reply: Reply<T>) -> Self {
+        Self { admission: Admission::new(shared, Some(job)), reply: Some(reply) }
     }
 }
 
@@ -158,9 +162,9 @@ impl<T> Future for Submit<'_, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<JobHandle<T>> {
         let this = &mut *self;
         this.admission.poll(cx).map(|admitted| {
-            let handle = this.handle.take().expect("polled after it was ready");
+            let reply = this.reply.take().expect("polled after it was ready");
             match admitted {
-                Ok(()) => handle,
+                Ok(()) => JobHandle::new(reply, Arc::downgrade(this.admission.shared) as _),
                 Err(why) => JobHandle::refused(why),
             }
         })
@@ -184,7 +188,7 @@ pub struct Execute<'a, F> {
 }
 
 impl<'a, F: FnOnce() + Send + 'static> Execute<'a, F> {
-    pub(crate) fn new(shared: &'a Shared, closure: F) -> Self {
+    pub(crate) fn new(shared: &'a Arc<Shared>, closure: F) -> Self {
         Self { closure: Some(closure), admission: Admission::new(shared, None) }
     }
 }
@@ -212,5 +216,65 @@ impl<F: FnOnce() + Send + 'static> Future for Execute<'_, F> {
 impl<F> fmt::Debug for Execute<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Execute").field("waiter", &self.admission.waiter).finish_non_exhaustive()
+    }
+}
+
+/// Future of [`WorkerPool::run`](crate::WorkerPool::run).
+///
+/// It borrows the pool; a task that has a clone of its own makes the future there.
+#[must_use = "futures do nothing unless awaited or waited for"]
+pub struct RunJob<'a, T> {
+    state: State<'a, T>,
+}
+
+enum State<'a, T> {
+    Submits(Submit<'a, T>),
+    Joins(JobHandle<T>),
+    Over,
+}
+
+impl<'a, T> RunJob<'a, T> {
+    pub(crate) fn new(submit: Submit<'a, T>) -> Self {
+        Self { state: State::Submits(submit) }
+    }
+}
+
+impl<T> Future for RunJob<'_, T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match &mut self.state {
+                State::Submits(submit) => match Pin::new(submit).poll(cx) {
+                    Poll::Ready(handle) => self.state = State::Joins(handle),
+                    Poll::Pending => return Poll::Pending,
+                },
+                State::Joins(handle) => match Pin::new(handle).poll(cx) {
+                    Poll::Ready(result) => {
+                        self.state = State::Over;
+                        return Poll::Ready(result);
+                    }
+                    Poll::Pending => return Poll::Pending,
+                },
+                State::Over => panic!("polled after it was ready"),
+            }
+        }
+    }
+}
+
+impl<T> Drop for RunJob<'_, T> {
+    /// Nobody wants the result any more.
+    fn drop(&mut self) {
+        if let State::Joins(handle) = &self.state {
+            // The closure, which is foreign, is dropped with it.
+            in_drop(|| _ = handle.cancel());
+        }
+    }
+}
+
+impl<T> fmt::Debug for RunJob<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_accepted = !matches!(self.state, State::Submits(_));
+        f.debug_struct("RunJob").field("is_accepted", &is_accepted).finish()
     }
 }

@@ -22,8 +22,12 @@ pub(crate) trait Turns: Send {
     /// Takes the lane and its oldest job, unless somebody else has the lane, and will see to it. Of a lane that it has, takes the
     /// next job that it owes.
     fn begin(&mut self) -> Option<Errand>;
+    /// Notes that the job which it began with had been called off.
+    fn forget_called_off(&mut self);
     /// Returns whether others have left another job to it; else gives the lane back.
     fn owes(&mut self) -> bool;
+    /// Cancels what is its to run; returns how many jobs that were, without those that had been called off.
+    fn cancel(self: Box<Self>) -> u64;
     /// Makes it a turn at nothing.
     fn forget(&mut self);
 }
@@ -62,13 +66,23 @@ impl Job {
         Self::Tracked(errand)
     }
 
-    /// Drops a job that has waited too long.
-    pub(crate) fn expire(self) {
+    /// Drops a job that has waited too long; returns false if it had been called off before.
+    #[must_use]
+    pub(crate) fn expire(self) -> bool {
         match self {
             Self::Tracked(errand) => errand.expire(),
             Self::Driven(driven) => driven.into_errand().expire(),
             // The jobs of a lane are looked at one by one.
-            Self::Plain(_) | Self::Turn(_) => {}
+            Self::Plain(_) | Self::Turn(_) => true,
+        }
+    }
+
+    /// Returns whether its handle has called it off, so that it takes no place.
+    pub(crate) fn is_called_off(&self) -> bool {
+        match self {
+            Self::Tracked(errand) => errand.is_called_off(),
+            Self::Driven(driven) => driven.is_called_off(),
+            Self::Plain(_) | Self::Turn(_) => false,
         }
     }
 

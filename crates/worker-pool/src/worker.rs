@@ -20,7 +20,7 @@ use tidegate_core::{
 
 #[cfg(feature = "std")]
 use crate::threads::Post;
-use crate::{driven::Driven, shared::Shared, stats::Record, task::Job};
+use crate::{driven::Driven, panic::contain, shared::Shared, stats::Record, task::Job};
 
 /// A worker of a pool, for an executor to drive: `.await` it in a task or `.wait()` for it on a thread.
 ///
@@ -216,6 +216,7 @@ impl Seat {
     }
 
     fn start(&mut self) {
+        self.record.rise();
         self.shared.crew.start();
         self.started = true;
     }
@@ -267,7 +268,16 @@ impl Seat {
         mut leaves: impl FnMut() -> bool + 'a,
     ) -> impl Future<Output = Result<Job, Closed>> + 'a {
         let mut waiter = Waiter::new();
-        poll_fn(move |cx| self.shared.intake.poll_take(&mut waiter, cx, &mut leaves))
+        poll_fn(move |cx| {
+            self.record.rise();
+            let polled = self.shared.intake.poll_take(&mut waiter, cx, &mut leaves);
+            if polled.is_pending() {
+                self.record.rest();
+                // Somebody may wait until all of them rest.
+                contain(|| self.shared.crew.changed.notify_all());
+            }
+            polled
+        })
     }
 
     /// Waits for one on a thread; `None` if the thread should end.

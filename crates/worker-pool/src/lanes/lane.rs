@@ -17,7 +17,9 @@ use tidegate_core::{
 };
 
 use super::Turn;
-use crate::{cell::Errand, intake::Refused, panic::contain, shared::Shared, task::Job};
+use crate::{
+    cell::Errand, handle::Waiting, intake::Refused, panic::contain, shared::Shared, task::Job,
+};
 
 /// The lanes of a pool, by their keys.
 pub(super) struct Hall<K> {
@@ -26,11 +28,13 @@ pub(super) struct Hall<K> {
     /// Lanes that have jobs, or run one.
     busy: AtomicUsize,
     per_key: usize,
+    shared: Arc<Shared>,
 }
 
 impl<K> Hall<K> {
-    pub(super) fn new(per_key: usize) -> Self {
-        Self { lanes: Lock::new(BTreeSet::new()), busy: AtomicUsize::new(0), per_key }
+    pub(super) fn new(shared: &Arc<Shared>, per_key: usize) -> Self {
+        let (lanes, shared) = (Lock::new(BTreeSet::new()), shared.clone());
+        Self { lanes, busy: AtomicUsize::new(0), per_key, shared }
     }
 
     /// Returns how many lanes have jobs. A snapshot.
@@ -84,6 +88,12 @@ pub(super) struct LaneState {
     pub(super) jobs: VecDeque<Errand>,
     pub(super) owed: usize,
     pub(super) runs: bool,
+    /// Jobs among them that were called off: they take no place. For an instant less than none, where a worker has seen one
+    /// before it was counted.
+    called_off: isize,
+    /// Places of the pool's queue that were given back for them.
+    // INVARIANT: no more than they are, and than there are turns in the queue.
+    given_back: usize,
     /// Those who submit to it.
     users: usize,
     // INVARIANT: final; then it has neither jobs nor users, nor will it have any.
@@ -93,6 +103,23 @@ pub(super) struct LaneState {
 impl LaneState {
     fn is_busy(&self) -> bool {
         self.runs || !self.jobs.is_empty()
+    }
+
+    /// Returns how many turns the lane has in the pool's queue.
+    fn turns(&self) -> usize {
+        self.jobs.len() - self.owed
+    }
+
+    fn called_off(&self) -> usize {
+        usize::try_from(self.called_off).unwrap_or(0)
+    }
+
+    /// Takes places of the pool's queue that were given back for turns which have left it, or jobs which have.
+    fn take_places(&mut self, shared: &Shared) {
+        while self.given_back > self.turns().min(self.called_off()) {
+            self.given_back -= 1;
+            shared.intake.forget_called_off();
+        }
     }
 
     /// Gives the lane up if nobody needs it; returns whether it is to be forgotten.
@@ -147,7 +174,9 @@ where
         shared.stamp(&errand);
         let turn = Job::Turn(Box::new(Turn::new(self.clone())));
         let entered = self.state.with(|state| {
-            if state.jobs.len() >= self.hall.per_key {
+            // Those that were called off lie there until a worker comes by: not for ever more of them.
+            let per_key = self.hall.per_key;
+            if state.jobs.len().saturating_sub(state.called_off().min(per_key)) >= per_key {
                 return Err((NotIn::Lane(errand), turn));
             }
             // Whom it wakes is woken below, with no lock held.
@@ -182,6 +211,7 @@ where
         let (changed, is_over) = self.state.with(|state| {
             let was_busy = state.is_busy();
             let changed = change(state);
+            state.take_places(&self.hall.shared);
             if was_busy && !state.is_busy() {
                 self.hall.busy.fetch_sub(1, Relaxed);
             }
@@ -191,6 +221,16 @@ where
             self.forget();
         }
         changed
+    }
+
+    /// Takes jobs out of the count that had been called off, and do not lie here any more.
+    pub(super) fn forget_called_off(&self, jobs: usize) {
+        if jobs > 0 {
+            self.state.with(|state| {
+                state.called_off -= jobs.cast_signed();
+                state.take_places(&self.hall.shared);
+            });
+        }
     }
 
     /// Takes the lane out of the hall, unless another one has its key. A comparison that panics leaves it there: who comes next
@@ -206,6 +246,27 @@ where
         });
         // The last reference is somebody else's, who drops the key.
         drop(taken);
+    }
+}
+
+impl<K> Waiting for Lane<K>
+where
+    K: Ord + Send + Sync + 'static,
+{
+    fn vacate(&self) {
+        let shared = &self.hall.shared;
+        shared.counters.cancel(1);
+        let gives_back = self.state.with(|state| {
+            state.called_off += 1;
+            let gives_back = state.given_back < state.turns().min(state.called_off());
+            state.given_back += usize::from(gives_back);
+            gives_back
+        });
+        contain(|| self.room.notify(1));
+        if gives_back {
+            shared.intake.vacate();
+        }
+        contain(|| shared.crew.changed.notify_all());
     }
 }
 

@@ -1,0 +1,375 @@
+//! Which keys are there, found with no lock held.
+//!
+//! ```text
+//! find     root, under the lock ─▶ search, lock open
+//! claim    the same ─▶ there, and in use: one use more, under the lock
+//!                   ─▶ not there: a new tree with it ─▶ the root is still that one? replace it. Else again
+//! release  one use less, under the lock ─▶ the last: its place is free ─▶ a tree without it ─▶ as above
+//! ```
+//!
+//! Keys are foreign: to compare, clone or drop them may call the batcher, block or panic, so none of that happens under a lock. The tree is
+//! persistent: a change copies the nodes on the way to it, and who searches keeps its own root. It is a treap (Seidel and
+//! Aragon, "Randomized Search Trees", Algorithmica 1996): its shape depends on keys' numbers, not on the order in which they came.
+//!
+//! A key that is not in use, but still in the tree, because nobody has taken it out yet, or a comparison has panicked, is dead: who
+//! claims an equal one puts that in its place.
+
+use core::mem;
+
+use alloc::vec::Vec;
+
+use tidegate_core::{
+    lock::Lock,
+    primitive::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use crate::{gatherer::Key, unwind::shielded};
+
+/// The keys of a batcher, each with a place while somebody uses it.
+pub(crate) struct KeyIndex<K> {
+    state: Lock<State<K>>,
+}
+
+struct State<K> {
+    root: Link<K>,
+    // INVARIANT: by place; those that are `None` are in `free`.
+    places: Vec<Option<Used<K>>>,
+    free: Vec<usize>,
+    /// The number of the key that came last.
+    id: u64,
+}
+
+/// A key that has a place.
+struct Used<K> {
+    entry: Arc<Entry<K>>,
+    // INVARIANT: above 0.
+    uses: usize,
+}
+
+struct Entry<K> {
+    // `None` only in `drop`.
+    key: Option<K>,
+    id: u64,
+    /// Written once, under the lock, before anybody else can find it.
+    place: AtomicUsize,
+}
+
+impl<K> Drop for Entry<K> {
+    fn drop(&mut self) {
+        let key = self.key.take();
+        shielded(|| drop(key));
+    }
+}
+
+type Link<K> = Option<Arc<Node<K>>>;
+
+// INVARIANT: keys to the left are less, to the right greater; children have no higher priority.
+struct Node<K> {
+    entry: Arc<Entry<K>>,
+    priority: u64,
+    left: Link<K>,
+    right: Link<K>,
+}
+
+/// The nodes from the root on to where a key is, or would be, each with whether the way goes on to its left.
+type Path<'a, K> = Vec<(&'a Node<K>, bool)>;
+
+/// Puts a number's bits in disorder (the finalizer of MurmurHash3).
+fn priority_of(id: u64) -> u64 {
+    let mut bits = id;
+    for factor in [0xFF51_AFD7_ED55_8CCD, 0xC4CE_B9FE_1A85_EC53] {
+        bits = (bits ^ (bits >> 33)).wrapping_mul(factor);
+    }
+    bits ^ (bits >> 33)
+}
+
+impl<K> Entry<K> {
+    fn as_key(&self) -> Key {
+        // ORDERING: Relaxed: the entry was found in a root, which was taken under the lock under which this was written.
+        Key { place: self.place.load(Ordering::Relaxed), id: self.id }
+    }
+}
+
+impl<K> Node<K> {
+    fn with_child(&self, is_left: bool, child: Link<K>) -> Arc<Self> {
+        let (entry, priority) = (self.entry.clone(), self.priority);
+        Arc::new(match is_left {
+            true => Self { entry, priority, left: child, right: self.right.clone() },
+            false => Self { entry, priority, left: self.left.clone(), right: child },
+        })
+    }
+
+    fn with_entry(&self, entry: Arc<Entry<K>>) -> Arc<Self> {
+        let (left, right) = (self.left.clone(), self.right.clone());
+        Arc::new(Self { entry, priority: self.priority, left, right })
+    }
+}
+
+impl<K: Ord> Node<K> {
+    /// Compares a key with this one; `None` if they are equal, else whether it is to the left.
+    fn side_of(&self, key: &K) -> Option<bool> {
+        let order = self.entry.key.as_ref().map(|own| key.cmp(own));
+        order.filter(|order| order.is_ne()).map(core::cmp::Ordering::is_lt)
+    }
+}
+
+/// Returns the way to a key, and its node if it is there.
+fn search<'a, K: Ord>(root: &'a Link<K>, key: &K) -> (Path<'a, K>, Option<&'a Node<K>>) {
+    let (mut path, mut link) = (Vec::new(), root);
+    while let Some(node) = link {
+        let Some(is_left) = node.side_of(key) else { return (path, Some(node)) };
+        path.push((&**node, is_left));
+        link = if is_left { &node.left } else { &node.right };
+    }
+    (path, None)
+}
+
+/// Returns the root above `child`, which takes the place of what is at the end of the path.
+fn rebuild<K>(path: Path<'_, K>, child: Link<K>) -> Link<K> {
+    path.into_iter().rev().fold(child, |child, (node, is_left)| {
+        Some(node.with_child(is_left, child))
+    })
+}
+
+/// Returns the root of a tree that has `entry`, too, where the path ends.
+fn insert<K>(mut path: Path<'_, K>, entry: Arc<Entry<K>>) -> Link<K> {
+    let priority = priority_of(entry.id);
+    let above = path.iter().take_while(|(node, _)| node.priority >= priority).count();
+    // What was below is split in two: what is less, and what is greater.
+    let (mut left, mut right) = (None, None);
+    for (node, is_left) in path.drain(above..).rev() {
+        let side = if is_left { &mut right } else { &mut left };
+        *side = Some(node.with_child(is_left, mem::take(side)));
+    }
+    rebuild(path, Some(Arc::new(Node { entry, priority, left, right })))
+}
+
+/// Joins two trees; all keys of the first are less than those of the second.
+fn join<K>(less: &Link<K>, greater: &Link<K>) -> Link<K> {
+    let (Some(first), Some(second)) = (less, greater) else { return less.clone().or(greater.clone()) };
+    Some(match first.priority >= second.priority {
+        true => first.with_child(false, join(&first.right, greater)),
+        false => second.with_child(true, join(less, &second.left)),
+    })
+}
+
+fn is_same<K>(one: &Link<K>, other: &Link<K>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+impl<K> State<K> {
+    /// Replaces the root, unless it is not `old` any more. Returns what is to be dropped with the lock open.
+    fn replace(&mut self, old: &Link<K>, new: Link<K>) -> Result<Link<K>, Link<K>> {
+        match is_same(&self.root, old) {
+            true => Ok(mem::replace(&mut self.root, new)),
+            false => Err(new),
+        }
+    }
+
+    /// Uses a key once more, unless it is dead.
+    fn use_again(&mut self, entry: &Arc<Entry<K>>) -> Option<Key> {
+        let key = entry.as_key();
+        let used = self.places.get_mut(key.place)?.as_mut()?;
+        Arc::ptr_eq(&used.entry, entry).then(|| used.uses += 1)?;
+        Some(key)
+    }
+
+    /// Gives a key a place.
+    fn settle(&mut self, entry: &Arc<Entry<K>>) -> Key {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() - 1
+        });
+        // ORDERING: Relaxed: see `as_key`.
+        entry.place.store(place, Ordering::Relaxed);
+        self.places[place] = Some(Used { entry: entry.clone(), uses: 1 });
+        entry.as_key()
+    }
+
+    /// Ends one use of a key; returns its entry after the last.
+    fn end_use(&mut self, key: Key) -> Option<Arc<Entry<K>>> {
+        let place = self.places.get_mut(key.place)?;
+        let used = place.as_mut().filter(|used| used.entry.id == key.id)?;
+        used.uses -= 1;
+        if used.uses > 0 {
+            return None;
+        }
+        self.free.push(key.place);
+        place.take().map(|used| used.entry)
+    }
+}
+
+impl<K> KeyIndex<K> {
+    pub(crate) fn new() -> Self {
+        let state = State { root: None, places: Vec::new(), free: Vec::new(), id: 0 };
+        Self { state: Lock::new(state) }
+    }
+
+    fn root(&self) -> Link<K> {
+        self.state.with(|state| state.root.clone())
+    }
+}
+
+impl<K: Ord> KeyIndex<K> {
+    /// Returns the place that a key had a moment ago.
+    pub(crate) fn find(&self, key: &K) -> Option<Key> {
+        let root = self.root();
+        let mut link = &root;
+        while let Some(node) = link {
+            link = match node.side_of(key) {
+                None => return Some(node.entry.as_key()),
+                Some(true) => &node.left,
+                Some(false) => &node.right,
+            };
+        }
+        None
+    }
+
+    /// Returns the place of a key, which is its own until it was released as often as claimed.
+    pub(crate) fn claim(&self, key: &K) -> Key
+    where
+        K: Clone,
+    {
+        let mut own = None;
+        loop {
+            let root = self.root();
+            let (path, found) = search(&root, key);
+            if let Some(node) = found {
+                if let Some(key) = self.state.with(|state| state.use_again(&node.entry)) {
+                    return key;
+                }
+            }
+            let entry = own.get_or_insert_with(|| {
+                let key = Some(key.clone());
+                let id = self.state.with(|state| {
+                    state.id += 1;
+                    state.id
+                });
+                Arc::new(Entry { key, id, place: AtomicUsize::new(0) })
+            });
+            let new = match found {
+                Some(dead) => rebuild(path, Some(dead.with_entry(entry.clone()))),
+                None => insert(path, entry.clone()),
+            };
+            // What was there, or is not used, is dropped with the lock open.
+            let (settled, _unused) = self.state.with(|state| match state.replace(&root, new) {
+                Ok(old) => (Some(state.settle(entry)), old),
+                Err(new) => (None, new),
+            });
+            if let Some(key) = settled {
+                return key;
+            }
+        }
+    }
+
+    /// Ends one use of a key. One that nobody uses is forgotten, unless a comparison panics: then it stays, dead, until an equal
+    /// one comes.
+    pub(crate) fn release(&self, key: Key) {
+        if let Some(dead) = self.state.with(|state| state.end_use(key)) {
+            shielded(|| self.forget(&dead));
+        }
+    }
+
+    fn forget(&self, dead: &Arc<Entry<K>>) {
+        let Some(key) = &dead.key else { return };
+        loop {
+            let root = self.root();
+            let (path, found) = search(&root, key);
+            let Some(node) = found.filter(|node| Arc::ptr_eq(&node.entry, dead)) else { return };
+            let new = rebuild(path, join(&node.left, &node.right));
+            let replaced = self.state.with(|state| state.replace(&root, new));
+            if replaced.is_ok() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Returns the keys in their order, and the depth.
+    fn contents<K: Copy>(link: &Link<K>, keys: &mut Vec<K>) -> usize {
+        let Some(node) = link else { return 0 };
+        let left = contents(&node.left, keys);
+        keys.extend(node.entry.key);
+        let right = contents(&node.right, keys);
+        for child in [&node.left, &node.right].into_iter().flatten() {
+            assert!(child.priority <= node.priority);
+        }
+        1 + left.max(right)
+    }
+
+    proptest! {
+        #[test]
+        fn keys_have_places_of_their_own_until_they_are_released(
+            steps in prop::collection::vec((any::<bool>(), 0_u8..20), 0..200),
+        ) {
+            let (index, mut known) = (KeyIndex::new(), BTreeMap::<u8, (Key, usize)>::new());
+            for (claims, key) in steps {
+                if claims {
+                    let claimed = index.claim(&key);
+                    let (own, uses) = known.entry(key).or_insert((claimed, 0));
+                    *uses += 1;
+                    prop_assert_eq!(*own, claimed);
+                } else if let Some((own, uses)) = known.get_mut(&key) {
+                    index.release(*own);
+                    *uses -= 1;
+                    if *uses == 0 {
+                        known.remove(&key);
+                    }
+                }
+                for key in 0..20 {
+                    prop_assert_eq!(index.find(&key), known.get(&key).map(|(own, _)| *own));
+                }
+                let mut places: Vec<_> = known.values().map(|(own, _)| own.place).collect();
+                places.sort_unstable();
+                places.dedup();
+                prop_assert_eq!(places.len(), known.len());
+                let mut keys = Vec::new();
+                contents(&index.root(), &mut keys);
+                prop_assert!(keys.iter().eq(known.keys()));
+            }
+        }
+    }
+
+    #[test]
+    fn the_tree_is_flat_in_whatever_order_keys_come_and_keeps_no_more_places_than_were_needed() {
+        let index = KeyIndex::new();
+        for round in 0..3 {
+            let claimed: Vec<_> = (0..4096).map(|key| index.claim(&(round * 4096 + key))).collect();
+            let depth = contents(&index.root(), &mut Vec::new());
+            assert!(depth <= 48, "{depth} levels of 4096 keys");
+            claimed.into_iter().for_each(|key| index.release(key));
+            assert!(index.root().is_none());
+        }
+        assert_eq!(index.state.with(|state| state.places.len()), 4096);
+    }
+
+    #[test]
+    fn who_is_dead_makes_way_for_an_equal_key() {
+        let index = KeyIndex::new();
+        let first = index.claim(&7);
+        // As if a comparison had panicked: it is not taken out of the tree.
+        assert!(index.state.with(|state| state.end_use(first)).is_some());
+        let second = index.claim(&7);
+        assert_eq!((first.place, second.id), (second.place, first.id + 1));
+        // A release of the one before is too late.
+        index.release(first);
+        assert_eq!(index.find(&7), Some(second));
+        index.release(second);
+        assert_eq!(index.find(&7), None);
+    }
+}
