@@ -313,3 +313,18 @@ fn work_on_threads_is_charged_to_its_stage() {
     assert_eq!((dear.taken, dear.given, dear.in_flight), (200, 200, 0));
     assert!(!dear.busy.is_zero());
 }
+
+/// A worker that leaves early has somebody called in its place only if something is left to be done.
+#[test]
+fn nobody_is_called_where_nothing_waits() {
+    let pool = WorkerPool::detached(64);
+    let flow = Pipeline::from_iter(0..10).map_on(&pool, "pass", n(5), Ok::<_, Never>);
+    let (mut run, mut worker) = (Task::new(flow.run()), Task::new(pool.worker()));
+    assert!(run.is_pending());
+    assert_eq!(pool.stats().submitted, 5);
+    // The first job leaves after eight chunks, the second does the other two.
+    work(&mut worker);
+    work(&mut worker);
+    assert_eq!(run.output().unwrap().done, 10);
+    assert_eq!(pool.stats().submitted, 5);
+}

@@ -1,0 +1,243 @@
+//! Laws of what a cancelled job leaves: its place, at once.
+
+mod by_hand;
+
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Mutex},
+};
+
+use by_hand::{Counter, OnDrop, poll, poll_with, quiet_panic, ready};
+use tidegate_worker_pool::{JobHandle, OnFull, Wait, Worker, WorkerPool};
+
+const ONE: NonZeroUsize = NonZeroUsize::MIN;
+
+/// Has a worker do what there is to do.
+fn run_all(worker: &mut Worker, pool: &WorkerPool) {
+    while pool.stats().queued > 0 {
+        assert!(poll(worker).is_pending());
+    }
+    assert!(poll(worker).is_pending());
+}
+
+/// Submits until there is no room; returns the handles.
+fn fill(pool: &WorkerPool) -> Vec<JobHandle<()>> {
+    std::iter::from_fn(|| pool.try_submit(|| ()).ok()).collect()
+}
+
+#[test]
+fn a_queue_holds_exactly_its_capacity() {
+    // Up to 1024 jobs lie in a ring, and more behind it.
+    for capacity in [1, 2, 3, 1023, 1024, 1025, 1500] {
+        let pool = WorkerPool::detached(capacity);
+        assert_eq!(fill(&pool).len(), capacity);
+        let mut worker = pool.worker();
+        assert!(poll(&mut worker).is_pending());
+        assert_eq!(fill(&pool).len(), 1, "one was taken out of {capacity}");
+    }
+}
+
+#[test]
+fn a_cancelled_job_frees_its_place_at_once() {
+    for capacity in [1, 2, 3, 1024, 1025, 1500] {
+        let pool = WorkerPool::detached(capacity);
+        for _ in 0..3 {
+            let jobs = fill(&pool);
+            assert_eq!((jobs.len(), pool.stats().queued), (capacity, capacity));
+            let cancelled = jobs.iter().filter(|job| job.cancel()).count();
+            assert_eq!((cancelled, pool.stats().queued), (capacity, 0));
+        }
+        // And no more than one place for each.
+        let jobs = fill(&pool);
+        assert_eq!(jobs.len(), capacity);
+        assert!(jobs[0].cancel() && !jobs[0].cancel());
+        assert_eq!(fill(&pool).len(), 1);
+        pool.close();
+        pool.worker().run();
+        let stats = pool.stats();
+        assert_eq!((stats.succeeded, stats.cancelled), (capacity as u64, 3 * capacity as u64 + 1));
+        assert_eq!(stats.submitted, stats.succeeded + stats.cancelled);
+    }
+}
+
+#[test]
+fn a_cancelled_future_frees_its_place_at_once() {
+    let pool = WorkerPool::detached(1);
+    let waits = ready(pool.submit_future(std::future::pending::<()>()));
+    assert!(waits.cancel());
+    let runs = ready(pool.submit_future(std::future::pending::<()>()));
+    assert!(pool.try_submit(|| ()).is_err());
+    let mut worker = pool.worker();
+    run_all(&mut worker, &pool);
+    // It has a worker, and no place that it could free a second time.
+    assert_eq!(fill(&pool).len(), 1);
+    assert!(runs.cancel());
+    assert!(pool.try_submit(|| ()).is_err());
+    run_all(&mut worker, &pool);
+    let stats = pool.stats();
+    assert_eq!((stats.succeeded, stats.cancelled, stats.running), (1, 2, 0));
+}
+
+#[test]
+fn a_cancelled_job_of_a_lane_frees_both_its_places_at_once() {
+    let pool = WorkerPool::detached(1);
+    let lanes = pool.lanes(ONE);
+    let first = lanes.try_submit('a', || 1).unwrap();
+    assert!(lanes.try_submit('a', || 2).is_err() && lanes.try_submit('b', || 3).is_err());
+    assert!(first.cancel());
+    let second = lanes.try_submit('a', || 2).unwrap();
+    assert!(lanes.try_submit('a', || 3).is_err() && lanes.try_submit('b', || 3).is_err());
+    let mut worker = pool.worker();
+    run_all(&mut worker, &pool);
+    assert_eq!(second.wait().unwrap(), 2);
+    assert_eq!((pool.stats().cancelled, pool.stats().succeeded), (1, 1));
+    // Nothing is left of it.
+    assert!(lanes.is_empty());
+    assert_eq!(fill(&pool).len(), 1);
+}
+
+#[test]
+fn a_waiting_submit_is_woken_by_a_cancel() {
+    let pool = WorkerPool::detached(1);
+    let lanes = pool.lanes(ONE);
+    let job = pool.try_submit(|| ()).unwrap();
+    let (counter, waker) = Counter::new();
+    let mut submit = pool.submit(|| 7);
+    assert!(poll_with(&mut submit, &waker).is_pending());
+    assert!(job.cancel());
+    assert_eq!(counter.count(), 1);
+    let job = ready(submit);
+
+    let mut keyed = lanes.submit('a', || 8);
+    assert!(poll_with(&mut keyed, &waker).is_pending());
+    assert!(job.cancel());
+    assert_eq!(counter.count(), 2);
+    let job = ready(keyed);
+
+    let mut keyed = lanes.submit('a', || 9);
+    assert!(poll_with(&mut keyed, &waker).is_pending());
+    assert!(job.cancel());
+    assert!(counter.count() > 2);
+    drop(ready(keyed));
+}
+
+#[test]
+fn a_sleeping_worker_is_woken_for_a_job_in_the_place_of_a_cancelled_one() {
+    let pool = WorkerPool::detached(1);
+    let (first, waker_of_first) = Counter::new();
+    let (second, waker_of_second) = Counter::new();
+    let mut workers = [pool.worker(), pool.worker()];
+    assert!(poll_with(&mut workers[0], &waker_of_first).is_pending());
+    assert!(poll_with(&mut workers[1], &waker_of_second).is_pending());
+    assert!(pool.try_submit(|| ()).unwrap().cancel());
+    assert_eq!(first.count() + second.count(), 1);
+    let job = pool.try_submit(|| 7).unwrap();
+    assert_eq!(first.count() + second.count(), 2, "one for each job");
+    workers.iter_mut().for_each(|worker| assert!(poll(worker).is_pending()));
+    assert_eq!(job.wait().unwrap(), 7);
+}
+
+#[test]
+fn jobs_in_the_places_of_cancelled_ones_begin_in_order() {
+    for capacity in [1, 2, 3, 5] {
+        let (pool, log) = (WorkerPool::detached(capacity), Arc::new(Mutex::new(Vec::new())));
+        let note = |n: usize| {
+            let log = log.clone();
+            pool.try_submit(move || log.lock().unwrap().push(n)).unwrap()
+        };
+        for _ in 0..4 {
+            fill(&pool).iter().for_each(|job| assert!(job.cancel()));
+        }
+        let jobs: Vec<_> = (0..capacity).map(note).collect();
+        let mut worker = pool.worker();
+        run_all(&mut worker, &pool);
+        assert!(jobs.iter().all(JobHandle::is_finished));
+        assert!(log.lock().unwrap().iter().copied().eq(0..capacity));
+    }
+}
+
+#[test]
+fn cancelled_jobs_do_not_gather_while_nobody_works() {
+    let held = Arc::new(());
+    let pool = WorkerPool::detached(2);
+    let stays = pool.try_submit(|| ()).unwrap();
+    for _ in 0..10_000 {
+        let hold = held.clone();
+        // The result of a cancelled job is freed with what is left of it.
+        let job = pool.try_submit(move || hold).unwrap();
+        assert!(job.cancel());
+    }
+    assert_eq!((Arc::strong_count(&held), pool.stats().queued), (1, 1));
+    let mut worker = pool.worker();
+    let mut polls = 0;
+    while !stays.is_finished() || pool.stats().queued > 0 {
+        assert!(poll(&mut worker).is_pending());
+        polls += 1;
+    }
+    assert!(polls < 10);
+    // A worker takes out what is left one by one.
+    while poll(&mut worker).is_pending() && polls < 1000 {
+        polls += 1;
+        if pool.stats().idle == 1 && polls > 300 {
+            break;
+        }
+    }
+    assert_eq!(fill(&pool).len(), 2);
+}
+
+#[test]
+fn a_lane_of_cancelled_jobs_is_bounded_too() {
+    let pool = WorkerPool::detached(1000);
+    let lanes = pool.lanes(NonZeroUsize::new(4).unwrap());
+    let submitted = (0..100).map_while(|_| lanes.try_submit('a', || ()).ok());
+    let cancelled = submitted.filter(JobHandle::cancel).count();
+    assert_eq!(cancelled, 8, "as many as may wait, and as many again");
+    run_all(&mut pool.worker(), &pool);
+    assert!(lanes.try_submit('a', || ()).is_ok());
+}
+
+#[test]
+fn a_full_queue_that_drops_the_oldest_counts_no_cancelled_job_twice() {
+    let pool = WorkerPool::builder().queue(2).on_full(OnFull::DropOldest).detached();
+    let first = ready(pool.submit(|| 1));
+    let second = ready(pool.submit(|| 2));
+    assert!(first.cancel());
+    let third = ready(pool.submit(|| 3));
+    assert!(!second.is_finished(), "there was room");
+    let fourth = ready(pool.submit(|| 4));
+    assert_eq!((pool.stats().queued, pool.stats().cancelled), (2, 2));
+    run_all(&mut pool.worker(), &pool);
+    assert!(second.wait().unwrap_err().is_cancelled());
+    assert_eq!((third.wait().unwrap(), fourth.wait().unwrap()), (3, 4));
+    assert_eq!(pool.stats().cancelled, 2);
+}
+
+#[test]
+fn a_closure_that_panics_when_it_is_cancelled_frees_its_place() {
+    let pool = WorkerPool::detached(1);
+    let bomb = OnDrop(|| quiet_panic());
+    let job = pool.try_submit(move || drop(bomb)).unwrap();
+    let cancel = std::panic::AssertUnwindSafe(|| job.cancel());
+    assert!(std::panic::catch_unwind(cancel).is_err());
+    assert_eq!((pool.stats().queued, fill(&pool).len()), (0, 1));
+    assert!(job.wait().unwrap_err().is_cancelled());
+}
+
+/// A turn at a lane that is taken out of the queue cancels a job that waits for it, and not one that another worker has promised.
+#[test]
+fn a_turn_that_is_dropped_cancels_none_that_is_owed() {
+    let pool = WorkerPool::detached(8);
+    let lanes = pool.lanes(NonZeroUsize::new(4).unwrap());
+    let (inside, mut other) = (pool.clone(), pool.worker());
+    let first = lanes.try_submit('a', move || {
+        // Another worker takes the turn of the second job, which the one that runs this owes from then on.
+        assert!(poll(&mut other).is_pending());
+        drop(inside.shutdown_now());
+    });
+    let second = lanes.try_submit('a', || 2).unwrap();
+    let third = lanes.try_submit('a', || 3).unwrap();
+    pool.worker().run();
+    first.unwrap().wait().unwrap();
+    assert_eq!(second.wait().unwrap(), 2);
+    assert!(third.wait().unwrap_err().is_cancelled());
+}
