@@ -19,7 +19,7 @@
 //! [`callers run`](OnFull::CallerRuns) what finds no room. Three waits can be for itself, and are deadlocks if all are in one:
 //! - for room in a full queue, as above;
 //! - for the handle of another job: a waiting worker runs no others, which could need its stack, or a lock that it holds;
-//! - for [`shutdown`](WorkerPool::shutdown): a job that wants its pool to end calls [`close`](WorkerPool::close).
+//! - for [`shutdown`](WorkerPool::shutdown) or [`idle`](WorkerPool::idle): a job that wants its pool to end calls [`close`](WorkerPool::close).
 #![no_std]
 #![deny(unsafe_code)]
 

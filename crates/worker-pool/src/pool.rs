@@ -30,6 +30,11 @@ use crate::{
 /// The workers are threads of the pool's own ([`builder`](Self::builder)), or futures that any executor drives
 /// ([`detached`](Self::detached)), or both. Clones are the same pool and cost one reference count.
 ///
+/// **At the end of the process** nothing that was accepted is lost if the last clone is dropped before, also by a thread-local of
+/// a thread that is joined. One that never is (in a `static`, leaked, with a thread that nobody joins) cannot finish anything:
+/// when `main` returns, the system ends the threads with what they do. There, call
+/// [`shutdown().wait()`](Self::shutdown) at the end of `main`, or [`idle().wait()`](Self::idle).
+///
 /// # Dropping it
 ///
 /// Dropping the last clone is close and drain: every accepted job is run. A pool with threads *waits* for that, and joins

@@ -97,23 +97,23 @@ impl Record {
         count.store(count.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
-    /// Notes that the worker rests: it has no job, and takes none.
-    pub(crate) fn rest(&self) {
-        // ORDERING: Release: what its jobs did is seen by who finds it at rest.
-        self.turn(1, Ordering::Release);
+    /// Notes that the worker rests: it has no job, and takes none. `turns` is its own count.
+    pub(crate) fn rest(&self, turns: &mut u64) {
+        if *turns % 2 == 1 {
+            *turns += 1;
+            // ORDERING: Release: what its jobs did is seen by who finds it at rest.
+            self.turns.store(*turns, Ordering::Release);
+        }
     }
 
     /// Notes that the worker is about to look for a job.
-    pub(crate) fn rise(&self) {
-        self.turn(0, Ordering::Relaxed);
-        // ORDERING: pairs with the fence in `Shared::is_idle`: who finds a job gone that was taken after this, finds this.
-        fence(Ordering::SeqCst);
-    }
-
-    fn turn(&self, from: u64, ordering: Ordering) {
-        let turns = self.turns.load(Ordering::Relaxed);
-        if turns % 2 == from {
-            self.turns.store(turns + 1, ordering);
+    pub(crate) fn rise(&self, turns: &mut u64) {
+        if *turns % 2 == 0 {
+            *turns += 1;
+            // ORDERING: Relaxed: the fence pairs with the one in `Shared::is_idle`: who finds a job gone that was taken after
+            // this, finds this.
+            self.turns.store(*turns, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
         }
     }
 

@@ -191,6 +191,8 @@ async fn take_turns() {
 pub(crate) struct Seat {
     shared: Arc<Shared>,
     record: Arc<CachePadded<Record>>,
+    /// How often it has begun to rest, or to look for a job: odd while it does.
+    turns: u64,
     started: bool,
     // INVARIANT: a hand-off counts on it for a job.
     asked: bool,
@@ -207,6 +209,7 @@ impl Seat {
         Self {
             shared: shared.clone(),
             record: shared.counters.open(),
+            turns: 0,
             started: false,
             asked: false,
             next: None,
@@ -216,7 +219,7 @@ impl Seat {
     }
 
     fn start(&mut self) {
-        self.record.rise();
+        self.record.rise(&mut self.turns);
         self.shared.crew.start();
         self.started = true;
     }
@@ -269,10 +272,10 @@ impl Seat {
     ) -> impl Future<Output = Result<Job, Closed>> + 'a {
         let mut waiter = Waiter::new();
         poll_fn(move |cx| {
-            self.record.rise();
+            self.record.rise(&mut self.turns);
             let polled = self.shared.intake.poll_take(&mut waiter, cx, &mut leaves);
             if polled.is_pending() {
-                self.record.rest();
+                self.record.rest(&mut self.turns);
                 // Somebody may wait until all of them rest.
                 contain(|| self.shared.crew.changed.notify_all());
             }

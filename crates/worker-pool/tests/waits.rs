@@ -33,7 +33,7 @@ fn a_run_waits_for_room_and_then_for_the_result() {
 #[test]
 fn a_run_says_why_there_is_no_result() {
     let pool = WorkerPool::builder().threads(1).build().unwrap();
-    assert!(pool.run(|| quiet_panic()).wait().map(|()| ()).unwrap_err().is_panic());
+    assert!(pool.run(|| -> () { quiet_panic() }).wait().unwrap_err().is_panic());
     pool.close();
     assert!(pool.run(|| ()).wait().unwrap_err().is_closed());
 }

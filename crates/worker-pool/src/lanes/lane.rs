@@ -227,7 +227,7 @@ where
     pub(super) fn forget_called_off(&self, jobs: usize) {
         if jobs > 0 {
             self.state.with(|state| {
-                state.called_off -= jobs.cast_signed();
+                state.called_off -= isize::try_from(jobs).unwrap_or(isize::MAX);
                 state.take_places(&self.hall.shared);
             });
         }
