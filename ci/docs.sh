@@ -62,7 +62,7 @@ sed -n '/^### Fixed/,/^##* [^#]/p' CHANGELOG.md | tr '\n' ' ' | sed 's/ - `/\n&/
 [ -s "$scratch/found" ] || fault "$page has no table of what was found"
 diff "$scratch/found" "$scratch/fixed" >&2 || fault "what was found, in $page, is not what was fixed, in CHANGELOG.md"
 while read -r law; do
-    grep -rqE --include='*.rs' "fn $law\b" crates loom-tests || fault "no test and no law is called $law"
+    grep -rqE --include='*.rs' "fn $law\b" crates loom-tests examples || fault "no test and no law is called $law"
 done <"$scratch/found"
 
 for script in ci/*.sh; do

@@ -42,6 +42,14 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = rate())]
     pub rate: Option<NonZeroU32>,
 
+    /// Follow at most this many links from a start.
+    #[arg(long, value_name = "N", default_value = "2000")]
+    pub max_depth: NonZeroU32,
+
+    /// Of addresses that differ only in numbers and in the values of their queries take this many.
+    #[arg(long, value_name = "N", default_value = "10000")]
+    pub max_alike: NonZeroU32,
+
     /// Whether the loopback site misbehaves: late answers, 429, 503, hangs.
     #[arg(long, value_enum, default_value_t = Switch::On)]
     pub faults: Switch,
@@ -64,6 +72,8 @@ pub enum Action {
         #[arg(required = true)]
         words: Vec<String>,
     },
+    /// Lists every address that has no page, and why.
+    Missing,
 }
 
 /// What drives the flow. The flow is the same.
@@ -146,6 +156,12 @@ mod tests {
     }
 
     #[test]
+    fn the_bounds_are_those_of_the_crawl() {
+        let (args, bounds) = (Args::parse_from(["crawler"]), crate::traps::Bounds::default());
+        assert_eq!((args.max_depth, args.max_alike), (bounds.depth, bounds.alike));
+    }
+
+    #[test]
     fn search_is_not_a_url() {
         let args = args("crawler --db x.db search try lock");
         let Some(Action::Search { words }) = args.action else { panic!("not a search") };
@@ -162,8 +178,15 @@ mod tests {
 
     #[test]
     fn zero_and_what_no_machine_can_do_are_refused() {
-        for bad in ["max-pages 0", "rate 0", "concurrency 0", "rate 1000000001", "concurrency 4097"]
-        {
+        for bad in [
+            "max-pages 0",
+            "max-depth 0",
+            "max-alike 0",
+            "rate 0",
+            "concurrency 0",
+            "rate 1000000001",
+            "concurrency 4097",
+        ] {
             let line = format!("crawler --{bad}");
             assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -19,6 +19,9 @@ use tidegate::ground::primitive::parallelism;
 use tidegate::pipeline::{Monitor, OnError, PipelineError, StageFigures, Stopped, Summary};
 use tidegate::{Batcher, CancelToken, Pipeline, Wait, WorkerPool};
 
+use url::Url;
+
+use crate::address::canonical;
 use crate::args::Executor;
 use crate::fetch::{FetchSettings, Fetcher};
 use crate::frontier::{Frontier, Left};
@@ -28,14 +31,15 @@ use crate::record::{Record, Target};
 use crate::report::{Report, Stage};
 use crate::store::{Store, StoreError};
 use crate::tally::{Settled, Tally};
+use crate::traps::Bounds;
 use crate::visit::Visitor;
 
 /// Pages in one transaction.
 const BATCH: usize = 512;
 /// Pages on their way into a transaction: one is filled while another is written.
 const IN_BATCHES: NonZeroUsize = NonZeroUsize::new(2 * BATCH).expect("not zero");
-/// Addresses in the hands of visitors for each connection.
-const VISITS_PER_CONNECTION: NonZeroUsize = NonZeroUsize::new(4).expect("not zero");
+/// Addresses in the hands of visitors for each connection. A host that is alone has half of them.
+const VISITS_PER_CONNECTION: NonZeroUsize = NonZeroUsize::new(8).expect("not zero");
 /// The words in the report.
 const TOP_WORDS: usize = 10;
 
@@ -44,7 +48,8 @@ const TOP_WORDS: usize = 10;
 pub struct Plan {
     /// `http://host:port` of every site.
     pub origins: Vec<String>,
-    /// The addresses to start from, if nothing is known yet.
+    /// The addresses to start from, if nothing is known yet. A user and password in one are for all of its
+    /// site, and are in no database.
     pub seeds: Vec<Target>,
     /// Stop after this many pages.
     pub max_pages: Option<NonZeroUsize>,
@@ -54,6 +59,8 @@ pub struct Plan {
     pub concurrency: NonZeroUsize,
     /// Pages per second and host.
     pub rate: u32,
+    /// How far to go.
+    pub bounds: Bounds,
     /// How to ask.
     pub fetch: FetchSettings,
     /// No live progress.
@@ -81,16 +88,17 @@ pub struct Crawled {
 pub fn crawl(plan: &Plan, mut store: Store) -> Result<Crawled, String> {
     let started = Instant::now();
     let line = |error: StoreError| error.to_string();
-    store.add(&plan.seeds).map_err(line)?;
+    let mut fetcher = Fetcher::new(&plan.fetch);
+    store.add(&seeds(plan, &mut fetcher)).map_err(line)?;
     let origins = store.followed(&plan.origins).map_err(line)?;
     let known = store.resume(&origins).map_err(line)?;
-    let harvest = Arc::new(Harvest::new(origins));
+    let harvest = Arc::new(Harvest::new(origins, plan.bounds));
     let pending = known.pending.iter().map(|target| &target.url);
-    known.visited.iter().chain(pending).for_each(|url| _ = harvest.meet(url.clone()));
+    known.visited.iter().chain(pending).for_each(|url| harvest.meet(url.clone()));
 
     let live = Arc::new(Live::default());
-    let frontier = Arc::new(Frontier::new(known.pending, plan.max_pages.map(NonZeroUsize::get)));
-    let fetcher = Fetcher::new(&plan.fetch);
+    let (max_pages, visits) = (plan.max_pages.map(NonZeroUsize::get), visits(plan).get());
+    let frontier = Arc::new(Frontier::new(known.pending, max_pages, visits));
     let visitor =
         Visitor::new(fetcher, plan.concurrency, plan.rate, live.clone(), plan.stop.clone());
     let visitor = Arc::new(visitor.map_err(|error| format!("threads: {error}"))?);
@@ -138,6 +146,8 @@ pub fn crawl(plan: &Plan, mut store: Store) -> Result<Crawled, String> {
         stored: tally.stored,
         lossy: tally.lossy,
         accounted: tally.accounted.clone(),
+        without: tally.without.clone(),
+        left_out: harvest.left_out(),
         pending,
         stages: stages(&monitor, &visitor, writer.stats().run_time),
         gates: visitor.gates(),
@@ -145,6 +155,23 @@ pub fn crawl(plan: &Plan, mut store: Store) -> Result<Crawled, String> {
         words: harvest.top_words(TOP_WORDS),
     };
     Ok(Crawled { report, interrupted, unreachable })
+}
+
+/// The addresses to start from. What they say of users is for the fetcher alone.
+fn seeds(plan: &Plan, fetcher: &mut Fetcher) -> Vec<Target> {
+    let seed = |target: &Target| {
+        let Ok(url) = Url::parse(&target.url) else { return target.clone() };
+        fetcher.remember_user(&url);
+        let url = canonical(url).map_or_else(|| target.url.clone(), String::from);
+        Target { url, ..target.clone() }
+    };
+    plan.seeds.iter().map(seed).collect()
+}
+
+/// Addresses in the hands of visitors at once: more than connections, since those that wait for a gate
+/// or a second try hold none.
+fn visits(plan: &Plan) -> NonZeroUsize {
+    plan.concurrency.saturating_mul(VISITS_PER_CONNECTION)
 }
 
 type Writer = Batcher<Record, Settled, StoreError>;
@@ -190,15 +217,18 @@ impl Flow {
                 flow.frontier.leave(Left::Without);
             }
         };
-        // More visits than connections: those that wait for a gate or a second try hold none.
-        let visits = plan.concurrency.saturating_mul(VISITS_PER_CONNECTION);
+        let turns = frontier.clone();
         let reapers = parallelism().try_into().unwrap_or(NonZeroUsize::MIN);
 
         let flow = Pipeline::from_queue(frontier.queue().clone())
             .stop_on(&plan.stop)
-            .map_async("fetch", visits, move |target| {
-                let visitor = visitor.clone();
-                async move { Ok::<_, Infallible>(visitor.visit(target).await) }
+            .map_async("fetch", visits(plan), move |target| {
+                let (visitor, turn) = (visitor.clone(), turns.turn(&target));
+                async move {
+                    let visit = visitor.visit(target).await;
+                    drop(turn);
+                    Ok::<_, Infallible>(visit)
+                }
             })
             .unordered()
             .on_error(OnError::divert(lost(self.clone())))

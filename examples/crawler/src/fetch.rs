@@ -1,13 +1,20 @@
 //! One request for one page, on the calling thread.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::io;
+use std::io::{self, Read};
 use std::time::{Duration, SystemTime};
 
-use ureq::http::Response;
-use ureq::http::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ureq::http::header::{AUTHORIZATION, HeaderMap};
+use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body, Error};
 use url::Url;
+
+use crate::address::user_of;
+use crate::decode::{ACCEPTED, End, decode};
+use crate::head::{Head, codings, is_html, location, retry_after};
 
 /// The name under which the crawler asks, and which robots.txt may address.
 pub const USER_AGENT: &str = "tidegate-crawler";
@@ -17,7 +24,7 @@ pub const USER_AGENT: &str = "tidegate-crawler";
 pub struct FetchSettings {
     /// The whole request, from the name lookup to the last byte of the body.
     pub timeout: Duration,
-    /// A longer body is refused. In bytes.
+    /// A longer body is refused, compressed or not. In bytes.
     pub max_body: u64,
     /// Connections kept open between requests: as many as there are requests at once.
     pub connections: usize,
@@ -36,6 +43,8 @@ impl Default for FetchSettings {
 pub struct Fetcher {
     agent: Agent,
     max_body: u64,
+    /// `Authorization`, by origin.
+    users: HashMap<String, String>,
 }
 
 /// A good answer.
@@ -45,7 +54,9 @@ pub enum Fetched {
     Page {
         /// 200 to 299.
         status: u16,
-        /// As it came.
+        /// What its server says of it.
+        head: Box<Head>,
+        /// As it came, decompressed.
         body: Vec<u8>,
     },
     /// The page is elsewhere. Not followed here: the next hop passes the gates like any page.
@@ -62,11 +73,22 @@ impl Fetcher {
             .max_redirects_will_error(false)
             .max_idle_connections(settings.connections.saturating_mul(2))
             .max_idle_connections_per_host(settings.connections)
+            .accept_encoding(ACCEPTED)
             .user_agent(USER_AGENT);
         if !settings.proxy {
             config = config.proxy(None);
         }
-        Self { agent: config.build().new_agent(), max_body: settings.max_body }
+        let agent = config.build().new_agent();
+        Self { agent, max_body: settings.max_body, users: HashMap::new() }
+    }
+
+    /// Remembers the user and password in `url`, if there are any, for all that is at its origin and
+    /// for nobody else.
+    pub fn remember_user(&mut self, url: &Url) {
+        if let Some((user, password)) = user_of(url) {
+            let word = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+            self.users.insert(url.origin().ascii_serialization(), word);
+        }
     }
 
     /// Asks once for an HTML page.
@@ -76,39 +98,49 @@ impl Fetcher {
     /// Everything but a 2xx answer with HTML, or a redirect; see [`FetchError::is_transient`].
     pub fn page(&self, url: &Url) -> Result<Fetched, FetchError> {
         let answer = self.ask(url)?;
-        if answer.status().is_redirection() {
-            return redirect(url, answer.headers()).map(Fetched::Redirect);
+        if is_redirect(answer.status()) {
+            return location(url, answer.headers()).map(Fetched::Redirect);
         }
         if !is_html(answer.headers()) {
             return Err(FetchError::NotHtml);
         }
         let status = answer.status().as_u16();
-        Ok(Fetched::Page { status, body: self.body(answer)? })
+        let (head, codings) = (Box::new(Head::read(answer.headers())), codings(answer.headers()));
+        let body = answer.into_body().into_with_config().limit(self.max_body).read_to_vec()?;
+        let limit = usize::try_from(self.max_body).unwrap_or(usize::MAX);
+        match decode(body, &codings, limit) {
+            (body, End::Whole) => Ok(Fetched::Page { status, head, body }),
+            (_, end) => Err(end.into()),
+        }
     }
 
-    /// Asks once for a file of any kind, such as robots.txt. Follows up to five redirects, as
-    /// RFC 9309 wants it for robots.txt.
+    /// Asks once for the start of a file of any kind, such as robots.txt: the lines that are whole within
+    /// `limit` bytes. Follows up to five redirects, as RFC 9309 wants it for robots.txt.
     ///
     /// # Errors
     ///
     /// Everything but a 2xx answer in the end.
-    pub fn file(&self, url: &Url) -> Result<Vec<u8>, FetchError> {
+    pub fn file(&self, url: &Url, limit: usize) -> Result<Vec<u8>, FetchError> {
         let mut answer = self.ask(url)?;
         let mut at = url.clone();
         for _ in 0..5 {
-            if !answer.status().is_redirection() {
-                return self.body(answer);
+            if !is_redirect(answer.status()) {
+                return start_of(answer, limit);
             }
-            at = redirect(&at, answer.headers())?;
+            at = location(&at, answer.headers())?;
             answer = self.ask(&at)?;
         }
         Err(FetchError::status(answer.status().as_u16(), answer.headers()))
     }
 
     fn ask(&self, url: &Url) -> Result<Response<Body>, FetchError> {
-        let answer = self.agent.get(url.as_str()).call()?;
+        let mut request = self.agent.get(url.as_str());
+        if let Some(user) = self.user(url) {
+            request = request.header(AUTHORIZATION, user);
+        }
+        let answer = request.call()?;
         let status = answer.status();
-        if status.is_success() || status.is_redirection() {
+        if status.is_success() || is_redirect(status) {
             return Ok(answer);
         }
         let error = FetchError::status(status.as_u16(), answer.headers());
@@ -117,9 +149,37 @@ impl Fetcher {
         Err(error)
     }
 
-    fn body(&self, answer: Response<Body>) -> Result<Vec<u8>, FetchError> {
-        Ok(answer.into_body().into_with_config().limit(self.max_body).read_to_vec()?)
+    fn user(&self, url: &Url) -> Option<&String> {
+        if self.users.is_empty() {
+            return None;
+        }
+        self.users.get(&url.origin().ascii_serialization())
     }
+}
+
+/// Those that the Fetch standard follows; the other 3xx are errors, and so is a redirect to nowhere.
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// What is longer is cut after the last whole line: half a rule might forbid everything.
+fn start_of(answer: Response<Body>, limit: usize) -> Result<Vec<u8>, FetchError> {
+    let codings = codings(answer.headers());
+    let mut body = Vec::new();
+    let mut reader = answer.into_body().into_reader().take(limit as u64 + 1);
+    reader.read_to_end(&mut body).map_err(Error::from)?;
+    let is_cut = body.len() > limit;
+    body.truncate(limit);
+    let (mut body, end) = decode(body, &codings, limit);
+    match end {
+        End::Whole if !is_cut => return Ok(body),
+        End::Whole | End::More => {}
+        End::Broken if is_cut => {}
+        End::Broken | End::Unknown => return Err(end.into()),
+    }
+    let lines = body.iter().rposition(|byte| matches!(byte, b'\n' | b'\r'));
+    body.truncate(lines.ok_or(FetchError::TooLarge)?);
+    Ok(body)
 }
 
 /// Why there is no page. `Display` is the name under which the page is accounted for: few names,
@@ -150,6 +210,16 @@ pub enum FetchError {
     NotHtml,
     /// The body is longer than we take.
     TooLarge,
+    /// The head of the answer is longer than we take.
+    LongHead,
+    /// The body is compressed in a way that we do not know.
+    UnknownCoding,
+    /// The body is not compressed in the way its server says, or breaks off.
+    BadCoding,
+    /// The page is in a character encoding that we do not know.
+    UnknownCharset,
+    /// The body is not text, though its server says so.
+    NotText,
     /// The address, or the one redirected to, cannot be asked for.
     BadUrl,
 }
@@ -189,7 +259,7 @@ impl FetchError {
             Self::Timeout | Self::UnknownHost | Self::Unreachable | Self::Broken | Self::Tls => {
                 true
             }
-            Self::Protocol | Self::NotHtml | Self::TooLarge | Self::BadUrl => false,
+            _ => false,
         }
     }
 
@@ -210,6 +280,11 @@ impl fmt::Display for FetchError {
             Self::Protocol => "not http",
             Self::NotHtml => "not html",
             Self::TooLarge => "too large",
+            Self::LongHead => "headers too large",
+            Self::UnknownCoding => "unknown compression",
+            Self::BadCoding => "broken compression",
+            Self::UnknownCharset => "unknown character encoding",
+            Self::NotText => "not text",
             Self::BadUrl => "bad url",
         };
         f.write_str(name)
@@ -225,6 +300,8 @@ impl From<Error> for FetchError {
             Error::HostNotFound => Self::UnknownHost,
             Error::ConnectionFailed | Error::ConnectProxyFailed(_) => Self::Unreachable,
             Error::BodyExceedsLimit(_) => Self::TooLarge,
+            Error::LargeResponseHeader(..)
+            | Error::Protocol(ureq_proto::Error::HttpParseTooManyHeaders) => Self::LongHead,
             Error::BadUri(_) | Error::Http(_) => Self::BadUrl,
             Error::Tls(_) | Error::Rustls(_) | Error::TlsRequired => Self::Tls,
             Error::Io(error) => error.kind().into(),
@@ -250,29 +327,12 @@ impl From<io::ErrorKind> for FetchError {
     }
 }
 
-fn redirect(from: &Url, headers: &HeaderMap) -> Result<Url, FetchError> {
-    let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
-    let mut to = from.join(location.ok_or(FetchError::Protocol)?).or(Err(FetchError::BadUrl))?;
-    if !matches!(to.scheme(), "http" | "https") {
-        return Err(FetchError::BadUrl);
+impl From<End> for FetchError {
+    fn from(end: End) -> Self {
+        match end {
+            End::More => Self::TooLarge,
+            End::Unknown => Self::UnknownCoding,
+            End::Whole | End::Broken => Self::BadCoding,
+        }
     }
-    to.set_fragment(None);
-    Ok(to)
-}
-
-/// An answer that does not say what it is counts as HTML, as in a browser.
-fn is_html(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE) else { return true };
-    let kind = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("text/html") || kind.eq_ignore_ascii_case("application/xhtml+xml")
-}
-
-/// Whole seconds or a date (RFC 9110, 10.2.3).
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = httpdate::parse_http_date(text).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
 }

@@ -1,6 +1,6 @@
 //! What is left to crawl, and when there is nothing left.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidegate::Queue;
@@ -10,7 +10,8 @@ use crate::record::Target;
 /// Addresses on their way into the flow, and the count that says when the flow is over.
 ///
 /// The flow feeds itself: a page puts its links at the start. It is over when nothing is in it and
-/// nothing may go in, and only the frontier knows both.
+/// nothing may go in, and only the frontier knows both. Hosts take turns, and none has all visits at
+/// once: one that is slow holds up its own pages.
 #[derive(Debug)]
 pub struct Frontier {
     queue: Arc<Queue<Target>>,
@@ -19,12 +20,29 @@ pub struct Frontier {
 
 #[derive(Debug)]
 struct State {
-    /// Known and not yet in the flow, oldest first.
-    backlog: VecDeque<Target>,
+    /// By origin. Those with nothing to do are forgotten.
+    hosts: HashMap<String, Host>,
+    /// The origins with addresses that are known and not yet in the flow, each once; the next to have
+    /// its turn first.
+    turns: VecDeque<String>,
+    /// How many addresses are known and not yet in the flow.
+    waiting: usize,
+    /// In the queue or at a visit.
+    visiting: usize,
+    /// At most so many.
+    visits: usize,
     /// In the queue or in the flow.
     in_flow: usize,
     /// Pages that may still be stored; those in the flow may each become one.
     budget: usize,
+}
+
+#[derive(Debug, Default)]
+struct Host {
+    /// Known and not yet in the flow, oldest first.
+    backlog: VecDeque<Target>,
+    /// In the queue or at a visit.
+    visiting: usize,
 }
 
 /// What became of an address that leaves the flow.
@@ -36,13 +54,42 @@ pub enum Left {
     Without,
 }
 
+/// The visit of an address. When it ends, however it does, the next one begins.
+#[derive(Debug)]
+pub struct Turn {
+    frontier: Arc<Frontier>,
+    origin: String,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut state = self.frontier.state();
+        state.visiting -= 1;
+        if let Some(host) = state.hosts.get_mut(&self.origin) {
+            host.visiting -= 1;
+            if host.visiting == 0 && host.backlog.is_empty() {
+                state.hosts.remove(&self.origin);
+            }
+        }
+        self.frontier.feed(state);
+    }
+}
+
 impl Frontier {
-    /// A frontier of these addresses, of which at most `budget` may become pages.
-    pub fn new(pending: Vec<Target>, budget: Option<usize>) -> Self {
-        let state =
-            State { backlog: pending.into(), in_flow: 0, budget: budget.unwrap_or(usize::MAX) };
+    /// A frontier of these addresses, of which at most `budget` may become pages and `visits` are
+    /// visited at once.
+    pub fn new(pending: Vec<Target>, budget: Option<usize>, visits: usize) -> Self {
+        let state = State {
+            hosts: HashMap::new(),
+            turns: VecDeque::new(),
+            waiting: 0,
+            visiting: 0,
+            visits,
+            in_flow: 0,
+            budget: budget.unwrap_or(usize::MAX),
+        };
         let frontier = Self { queue: Arc::new(Queue::unbounded()), state: Mutex::new(state) };
-        frontier.feed(frontier.state());
+        frontier.extend(pending);
         frontier
     }
 
@@ -51,10 +98,15 @@ impl Frontier {
         &self.queue
     }
 
+    /// The visit of a target that came out of the queue begins.
+    pub fn turn(self: &Arc<Self>, target: &Target) -> Turn {
+        Turn { frontier: self.clone(), origin: origin(&target.url).to_owned() }
+    }
+
     /// A page in the flow has led to these addresses.
     pub fn extend(&self, found: impl IntoIterator<Item = Target>) {
         let mut state = self.state();
-        state.backlog.extend(found);
+        found.into_iter().for_each(|target| state.add(target));
         self.feed(state);
     }
 
@@ -68,13 +120,11 @@ impl Frontier {
 
     /// How many addresses are known and not begun.
     pub fn waiting(&self) -> usize {
-        self.state().backlog.len() + self.queue.len()
+        self.state().waiting + self.queue.len()
     }
 
     fn feed(&self, mut state: MutexGuard<'_, State>) {
-        while state.in_flow < state.budget {
-            let Some(target) = state.backlog.pop_front() else { break };
-            state.in_flow += 1;
+        while let Some(target) = state.next() {
             self.queue.try_push(target).expect("nobody else closes an unbounded queue");
         }
         if state.in_flow == 0 {
@@ -87,6 +137,56 @@ impl Frontier {
     }
 }
 
+impl State {
+    fn add(&mut self, target: Target) {
+        let origin = origin(&target.url);
+        if !self.hosts.contains_key(origin) {
+            self.hosts.insert(origin.to_owned(), Host::default());
+        }
+        let host = self.hosts.get_mut(origin).expect("it was just put there");
+        if host.backlog.is_empty() {
+            self.turns.push_back(origin.to_owned());
+        }
+        host.backlog.push_back(target);
+        self.waiting += 1;
+    }
+
+    /// The next address to visit, if there is one and room for it.
+    fn next(&mut self) -> Option<Target> {
+        if self.in_flow >= self.budget || self.visiting >= self.visits {
+            return None;
+        }
+        // As if there were one host more: it finds room when it comes.
+        let share = (self.visits / (self.hosts.len() + 1)).max(1);
+        for _ in 0..self.turns.len() {
+            let origin = self.turns.pop_front()?;
+            let host = self.hosts.get_mut(&origin)?;
+            if host.visiting >= share {
+                // Each of these has visits, so there are no more of them than visits.
+                self.turns.push_back(origin);
+                continue;
+            }
+            let target = host.backlog.pop_front()?;
+            host.visiting += 1;
+            if !host.backlog.is_empty() {
+                self.turns.push_back(origin);
+            }
+            self.waiting -= 1;
+            self.visiting += 1;
+            self.in_flow += 1;
+            return Some(target);
+        }
+        None
+    }
+}
+
+/// `http://host:port` of an address.
+fn origin(url: &str) -> &str {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let end = url[host..].find(['/', '?', '#']).map_or(url.len(), |at| host + at);
+    &url[..end]
+}
+
 #[cfg(test)]
 mod tests {
     use tidegate::ground::queue::TryPopError;
@@ -97,13 +197,36 @@ mod tests {
         Target::new(format!("http://a.test/{n}"), 0)
     }
 
+    fn frontier(pending: Vec<Target>, budget: Option<usize>) -> Frontier {
+        Frontier::new(pending, budget, 100)
+    }
+
     fn pop(frontier: &Frontier) -> Result<String, TryPopError> {
         frontier.queue().try_pop().map(|target| target.url)
     }
 
     #[test]
+    fn a_host_that_is_slow_leaves_room_for_others() {
+        let slow = (0..100).map(target).collect();
+        let frontier = Arc::new(Frontier::new(slow, None, 8));
+        let mut begun: Vec<_> = std::iter::from_fn(|| frontier.queue().try_pop().ok()).collect();
+        assert_eq!(begun.len(), 4);
+        let turns: Vec<_> = begun.drain(..).map(|target| frontier.turn(&target)).collect();
+        frontier.extend((0..100).map(|n| Target::new(format!("http://b.test/{n}"), 0)));
+        let mut begun = 0;
+        while let Ok(target) = frontier.queue().try_pop() {
+            assert!(target.url.starts_with("http://b.test/"));
+            drop(frontier.turn(&target));
+            begun += 1;
+        }
+        assert_eq!(begun, 100, "the second host is done while the first one has not answered");
+        drop(turns);
+        assert!(pop(&frontier).is_ok());
+    }
+
+    #[test]
     fn it_ends_when_nothing_is_in_the_flow() {
-        let frontier = Frontier::new(vec![target(1)], None);
+        let frontier = frontier(vec![target(1)], None);
         assert!(pop(&frontier).is_ok());
         frontier.extend([target(2)]);
         frontier.leave(Left::Stored);
@@ -115,7 +238,7 @@ mod tests {
 
     #[test]
     fn no_more_pages_than_the_budget() {
-        let frontier = Frontier::new((0..5).map(target).collect(), Some(2));
+        let frontier = frontier((0..5).map(target).collect(), Some(2));
         assert_eq!((pop(&frontier).is_ok(), pop(&frontier).is_ok()), (true, true));
         assert_eq!(pop(&frontier), Err(TryPopError::Empty));
         // What is no page leaves its place to another.
@@ -129,6 +252,6 @@ mod tests {
 
     #[test]
     fn nothing_to_crawl_is_the_end() {
-        assert_eq!(pop(&Frontier::new(vec![], None)), Err(TryPopError::Closed));
+        assert_eq!(pop(&frontier(vec![], None)), Err(TryPopError::Closed));
     }
 }

@@ -1,9 +1,16 @@
 //! Title, text and links out of HTML, in one pass over its tokens and without a tree.
+//!
+//! What the tree would be is followed as far as it matters here: what is in a `<template>` or in SVG, and
+//! whether the head has ended.
 
 use std::convert::Infallible;
 
-use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
-use html5gum::{Span, Tokenizer};
+use html5gum::emitters::callback::{Callback, CallbackEmitter, CallbackEvent};
+use html5gum::{Emitter, ForwardingEmitter, Span, State, Tokenizer, naive_next_state};
+
+use crate::directives::Directives;
+use crate::foreign::Foreign;
+use crate::refresh::{Refresh, refresh};
 
 /// What was found, as it was written.
 #[derive(Debug, Default)]
@@ -11,24 +18,23 @@ pub(crate) struct Extract {
     pub(crate) title: String,
     pub(crate) description: String,
     pub(crate) text: String,
-    /// `href` of every `a` and `area`, without the fragment; empty ones left out.
+    /// `href` of every `a` and `area` but those that say `rel="nofollow"`, without the fragment.
     pub(crate) hrefs: Vec<String>,
     /// The first `<base href>`.
     pub(crate) base: Option<String>,
-    /// Where `<meta http-equiv="refresh">` leads without delay.
-    pub(crate) refresh: Option<String>,
+    /// The first `<meta http-equiv="refresh">`.
+    pub(crate) refresh: Option<Refresh>,
+    /// Every `<meta name="robots">`, together.
+    pub(crate) robots: Directives,
+    /// Every `<link rel="canonical">` in the head.
+    pub(crate) canonical: Vec<String>,
 }
 
 impl Extract {
     pub(crate) fn read(html: &str) -> Extract {
         let mut reader = Reader::default();
-        let mut emitter = CallbackEmitter::new(|event: CallbackEvent<'_>, _: Span<()>| {
-            reader.event(&event);
-            None::<Infallible>
-        });
-        // Scripts, styles and titles have rules of their own for where they end.
-        emitter.naively_switch_states(true);
-        let Ok(()) = Tokenizer::new_with_emitter(html, emitter).finish();
+        let tags = Tags(CallbackEmitter::new(Events(&mut reader)));
+        let Ok(()) = Tokenizer::new_with_emitter(html, tags).finish();
         reader.extract
     }
 }
@@ -39,11 +45,11 @@ const HIDDEN: [&[u8]; 9] = [
     b"script",
     b"style",
     b"noscript",
-    b"template",
-    b"svg",
     b"button",
     b"select",
     b"iframe",
+    b"noframes",
+    b"noembed",
 ];
 
 /// Elements that do not end a word: `Mute<b>x</b>` is one.
@@ -52,17 +58,68 @@ const INLINE: [&[u8]; 17] = [
     b"small", b"span", b"strong", b"u", b"wbr",
 ];
 
+/// Elements that a head may have: the first other one ends it.
+const HEAD: [&[u8]; 10] = [
+    b"html",
+    b"head",
+    b"title",
+    b"meta",
+    b"link",
+    b"base",
+    b"script",
+    b"style",
+    b"noscript",
+    b"template",
+];
+
+/// The tokens on their way to the reader, who knows how to go on after each.
+struct Tags<'r>(CallbackEmitter<Events<'r>>);
+
+impl ForwardingEmitter for Tags<'_> {
+    type Token = Infallible;
+
+    fn inner(&mut self) -> &mut impl Emitter<Token = Infallible> {
+        &mut self.0
+    }
+
+    fn emit_current_tag(&mut self) -> Option<State> {
+        _ = self.0.emit_current_tag();
+        self.0.callback_mut().0.next_state.take()
+    }
+
+    fn adjusted_current_node_present_but_not_in_html_namespace(&mut self) -> bool {
+        self.0.callback_mut().0.foreign.is_inside()
+    }
+}
+
+struct Events<'r>(&'r mut Reader);
+
+impl Callback<Infallible, ()> for Events<'_> {
+    fn handle_event(&mut self, event: CallbackEvent<'_>, _: Span<()>) -> Option<Infallible> {
+        self.0.event(&event);
+        None
+    }
+}
+
 /// Where the reader stands between two tokens.
 #[derive(Debug, Default)]
 struct Reader {
     extract: Extract,
+    /// The name of the start tag that is being read.
+    name: Vec<u8>,
     tag: Tag,
     /// The attribute whose value comes next.
     attribute: Attribute,
-    meta: Meta,
+    attributes: Attributes,
+    /// How the text after this tag is read.
+    next_state: Option<State>,
+    foreign: Foreign,
+    /// How many templates are open. Nothing in there is a part of the page.
+    templates: u32,
     /// The hidden element that we are in, and how often it is open. What else opens and closes in
     /// there does not matter.
     hidden: Option<(&'static [u8], u32)>,
+    is_head_over: bool,
     in_title: bool,
     main: Main,
     /// A space is due before the next word.
@@ -74,11 +131,16 @@ struct Reader {
 enum Tag {
     #[default]
     Other,
+    /// It leads somewhere.
     Link,
     Base,
     Meta,
-    /// A hidden element was just opened by this tag.
-    Hidden,
+    /// `<link>`.
+    Relation,
+    /// It is no tag of HTML.
+    Foreign,
+    /// The same, and leads somewhere.
+    ForeignLink,
 }
 
 /// Where we are with the first `<main>`: if there is one, the text is what is in it.
@@ -95,24 +157,45 @@ enum Attribute {
     #[default]
     Other,
     Href,
+    Rel,
     Name,
     HttpEquiv,
     Content,
 }
 
-/// The attributes of a `<meta>`, which come in any order.
+/// The attributes of one tag, which come in any order. Of two with one name the first counts.
 #[derive(Debug, Default)]
-struct Meta {
-    name: String,
-    http_equiv: String,
-    content: String,
+struct Attributes {
+    href: Option<String>,
+    rel: Option<String>,
+    name: Option<String>,
+    http_equiv: Option<String>,
+    content: Option<String>,
+}
+
+impl Attributes {
+    fn slot(&mut self, attribute: Attribute) -> Option<&mut Option<String>> {
+        match attribute {
+            Attribute::Other => None,
+            Attribute::Href => Some(&mut self.href),
+            Attribute::Rel => Some(&mut self.rel),
+            Attribute::Name => Some(&mut self.name),
+            Attribute::HttpEquiv => Some(&mut self.http_equiv),
+            Attribute::Content => Some(&mut self.content),
+        }
+    }
+
+    fn has_relation(&self, relation: &str) -> bool {
+        let relations = self.rel.as_deref().unwrap_or_default();
+        relations.split_ascii_whitespace().any(|word| word.eq_ignore_ascii_case(relation))
+    }
 }
 
 impl Reader {
     fn event(&mut self, event: &CallbackEvent<'_>) {
         match *event {
             CallbackEvent::OpenStartTag { name } => self.open(name),
-            CallbackEvent::AttributeName { name } => self.attribute = attribute(self.tag, name),
+            CallbackEvent::AttributeName { name } => self.attribute(name),
             CallbackEvent::AttributeValue { value } => self.value(text(value)),
             CallbackEvent::CloseStartTag { self_closing } => self.opened(self_closing),
             CallbackEvent::EndTag { name } => self.close(name),
@@ -123,18 +206,32 @@ impl Reader {
 
     fn open(&mut self, name: &[u8]) {
         self.gap |= !INLINE.contains(&name);
+        self.name.clear();
+        self.name.extend_from_slice(name);
+        self.tag = Tag::Other;
+        if self.templates > 0 {
+            self.templates += u32::from(name == b"template");
+            return;
+        }
+        if !self.foreign.start(name) {
+            self.is_head_over = true;
+            self.tag = if name == b"a" { Tag::ForeignLink } else { Tag::Foreign };
+            return;
+        }
+        self.is_head_over |= !HEAD.contains(&name);
         self.tag = match name {
             b"a" | b"area" => Tag::Link,
             b"base" => Tag::Base,
             b"meta" => Tag::Meta,
+            b"link" => Tag::Relation,
+            b"template" => {
+                self.templates = 1;
+                return;
+            }
             _ => Tag::Other,
         };
         match &mut self.hidden {
-            Some((hidden, depth)) if *hidden == name => {
-                *depth += 1;
-                self.tag = Tag::Hidden;
-            }
-            Some(_) => {}
+            Some((hidden, depth)) => *depth += u32::from(*hidden == name),
             None => {
                 if name == b"main" && self.main == Main::Before {
                     self.main = Main::Inside;
@@ -142,57 +239,90 @@ impl Reader {
                 }
                 self.in_title = name == b"title" && self.extract.title.is_empty();
                 self.hidden = HIDDEN.into_iter().find(|hidden| *hidden == name).map(|h| (h, 1));
-                if self.hidden.is_some() {
-                    self.tag = Tag::Hidden;
-                }
             }
         }
     }
 
-    fn value(&mut self, value: &str) {
-        match self.attribute {
-            Attribute::Other => {}
-            Attribute::Href => self.href(value),
-            Attribute::Name => value.clone_into(&mut self.meta.name),
-            Attribute::HttpEquiv => value.clone_into(&mut self.meta.http_equiv),
-            Attribute::Content => value.clone_into(&mut self.meta.content),
+    fn attribute(&mut self, name: &[u8]) {
+        self.attribute = match (self.tag, name) {
+            (Tag::Link | Tag::Base | Tag::Relation | Tag::ForeignLink, b"href") => Attribute::Href,
+            (Tag::ForeignLink, b"xlink:href") => Attribute::Href,
+            (Tag::Link | Tag::Relation, b"rel") => Attribute::Rel,
+            (Tag::Meta, b"name") => Attribute::Name,
+            (Tag::Meta, b"http-equiv") => Attribute::HttpEquiv,
+            (Tag::Meta, b"content") => Attribute::Content,
+            _ => Attribute::Other,
+        };
+        match self.attributes.slot(self.attribute) {
+            // A value need not follow.
+            Some(slot @ None) => *slot = Some(String::new()),
+            _ => self.attribute = Attribute::Other,
         }
-        self.attribute = Attribute::Other;
     }
 
-    fn href(&mut self, value: &str) {
-        let href = value.split('#').next().unwrap_or_default().trim();
-        if href.is_empty() {
-            return;
-        }
-        match self.tag {
-            Tag::Base => _ = self.extract.base.get_or_insert_with(|| href.to_owned()),
-            _ => self.extract.hrefs.push(href.to_owned()),
+    fn value(&mut self, value: &str) {
+        let attribute = core::mem::take(&mut self.attribute);
+        if let Some(Some(slot)) = self.attributes.slot(attribute) {
+            value.clone_into(slot);
         }
     }
 
     fn opened(&mut self, self_closing: bool) {
-        match core::mem::take(&mut self.tag) {
-            Tag::Meta => self.meta(),
-            Tag::Hidden if self_closing && self.hidden.is_some_and(|(name, _)| name == b"svg") => {
-                self.close(b"svg");
+        let tag = core::mem::take(&mut self.tag);
+        if matches!(tag, Tag::Foreign | Tag::ForeignLink) {
+            self.foreign.started(&self.name, self_closing);
+        } else {
+            self.next_state = match self.name.as_slice() {
+                b"noframes" => Some(State::RawText),
+                name => naive_next_state(name),
+            };
+        }
+        if matches!(tag, Tag::Other | Tag::Foreign) {
+            return;
+        }
+        let attributes = core::mem::take(&mut self.attributes);
+        match tag {
+            Tag::Base => _ = attributes.href.map(|href| self.extract.base.get_or_insert(href)),
+            Tag::Meta => self.meta(&attributes),
+            Tag::Relation if !self.is_head_over && attributes.has_relation("canonical") => {
+                self.extract.canonical.extend(attributes.href);
+            }
+            Tag::Link | Tag::ForeignLink if !attributes.has_relation("nofollow") => {
+                let href = attributes.href.map(|mut href| {
+                    href.truncate(href.find('#').unwrap_or(href.len()));
+                    href
+                });
+                self.extract.hrefs.extend(href);
             }
             _ => {}
         }
     }
 
-    fn meta(&mut self) {
-        let meta = core::mem::take(&mut self.meta);
-        if meta.name.eq_ignore_ascii_case("description") && self.extract.description.is_empty() {
-            self.extract.description = meta.content;
-        } else if meta.http_equiv.eq_ignore_ascii_case("refresh") {
-            self.extract.refresh = refresh(&meta.content).map(str::to_owned);
+    fn meta(&mut self, attributes: &Attributes) {
+        let Some(content) = attributes.content.as_deref() else { return };
+        if let Some(name) = attributes.name.as_deref() {
+            if name.eq_ignore_ascii_case("description") && self.extract.description.is_empty() {
+                content.clone_into(&mut self.extract.description);
+            }
+            self.extract.robots.add_meta(name, content);
+        }
+        let http_equiv = attributes.http_equiv.as_deref().unwrap_or_default();
+        if http_equiv.eq_ignore_ascii_case("refresh") && self.extract.refresh.is_none() {
+            self.extract.refresh = refresh(content);
         }
     }
 
     fn close(&mut self, name: &[u8]) {
         self.gap |= !INLINE.contains(&name);
+        if self.templates > 0 {
+            self.templates -= u32::from(name == b"template");
+            return;
+        }
+        if !self.foreign.end(name) {
+            return;
+        }
         self.in_title = false;
+        self.is_head_over |= name == b"head";
         if let Some((hidden, depth)) = &mut self.hidden
             && *hidden == name
         {
@@ -206,7 +336,7 @@ impl Reader {
     }
 
     fn words(&mut self, words: &str) {
-        if self.hidden.is_some() {
+        if self.hidden.is_some() || self.templates > 0 || self.foreign.is_picture() {
             return;
         }
         if self.in_title {
@@ -219,6 +349,7 @@ impl Reader {
         let text = &mut self.extract.text;
         self.gap |= words.starts_with(char::is_whitespace);
         for word in words.split_whitespace() {
+            self.is_head_over = true;
             if self.gap && !text.is_empty() {
                 text.push(' ');
             }
@@ -232,24 +363,6 @@ impl Reader {
 /// The tokenizer cuts its UTF-8 input at tags and quotes only, so this never replaces.
 fn text(bytes: &[u8]) -> &str {
     core::str::from_utf8(bytes).unwrap_or_default()
-}
-
-fn attribute(tag: Tag, name: &[u8]) -> Attribute {
-    match (tag, name) {
-        (Tag::Link | Tag::Base, b"href") => Attribute::Href,
-        (Tag::Meta, b"name") => Attribute::Name,
-        (Tag::Meta, b"http-equiv") => Attribute::HttpEquiv,
-        (Tag::Meta, b"content") => Attribute::Content,
-        _ => Attribute::Other,
-    }
-}
-
-/// The address in `0; url='address'`; `None` with a delay, which is a page that renews itself.
-fn refresh(content: &str) -> Option<&str> {
-    let (delay, rest) = content.split_once([';', ','])?;
-    let (key, address) = rest.split_once('=')?;
-    let is_signpost = delay.trim() == "0" && key.trim().eq_ignore_ascii_case("url");
-    is_signpost.then(|| address.trim().trim_matches(['\'', '"']))
 }
 
 #[cfg(test)]
@@ -285,5 +398,34 @@ mod tests {
             "<title>A\n title</title><title>B</title><meta content='about' name=Description>";
         let extract = Extract::read(html);
         assert_eq!((extract.title.as_str(), extract.description.as_str()), ("A title", "about"));
+    }
+
+    #[test]
+    fn what_is_in_a_template_or_a_picture_is_not_the_pages() {
+        let html = "<template><template></template><base href=x><a href=x>x</a><nav></template>\
+                    <svg><title/><base href=x><style/><a href=s>s</a><![CDATA[<a href=x>]]></svg>\
+                    <svg><p><base href=b>text<noframes><a href=x></noframes>";
+        let extract = Extract::read(html);
+        assert_eq!((extract.text.as_str(), extract.base.as_deref()), ("text", Some("b")));
+        assert_eq!(extract.hrefs, ["s"]);
+    }
+
+    #[test]
+    fn of_two_attributes_the_first_counts_even_if_it_is_empty() {
+        let extract = Extract::read("<base href><base href=x><a href=1 href=2><meta name=x>");
+        assert_eq!((extract.base.as_deref(), extract.hrefs), (Some(""), vec!["1".to_owned()]));
+    }
+
+    #[test]
+    fn what_a_page_asks_of_robots_is_heard() {
+        let html = "<link rel='x CANONICAL' href=c><meta name=robots content=noindex>\
+                    <p><link rel=canonical href=late><meta name=robots content=nofollow>\
+                    <a rel='external NoFollow' href=x>x</a><a rel=nofollower href=y>y</a>";
+        let extract = Extract::read(html);
+        assert_eq!(
+            (extract.canonical, extract.hrefs),
+            (vec!["c".to_owned()], vec!["y".to_owned()])
+        );
+        assert_eq!(extract.robots, Directives { noindex: true, nofollow: true });
     }
 }

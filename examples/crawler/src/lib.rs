@@ -11,21 +11,27 @@
     reason = "an ordinary program on std"
 )]
 
+mod address;
 pub mod args;
 pub mod backoff;
 pub mod bundle;
-mod client;
+mod charset;
 pub mod crawl;
+mod decode;
+pub mod directives;
 pub mod faults;
 pub mod fetch;
+mod foreign;
 pub mod frontier;
 pub mod harvest;
+pub mod head;
 pub mod hosts;
 mod html;
 mod origin;
 pub mod page;
 pub mod progress;
 pub mod record;
+mod refresh;
 pub mod report;
 mod resume;
 pub mod robots;
@@ -37,5 +43,6 @@ pub mod store;
 mod store_error;
 mod table;
 mod tally;
+pub mod traps;
 pub mod visit;
 pub mod words;

@@ -1,7 +1,7 @@
 //! The crawler: a site becomes a searchable database. `crawler --help` says how.
 #![forbid(unsafe_code)]
 
-use std::io::{ErrorKind, IsTerminal, stdout};
+use std::io::{ErrorKind, IsTerminal, Write, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crawler::record::Target;
 use crawler::server::Server;
 use crawler::site::Site;
 use crawler::store::Store;
+use crawler::traps::Bounds;
 use tidegate::CancelToken;
 use url::Url;
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let result = match &args.action {
         Some(Action::Search { words }) => search(&args, words),
+        Some(Action::Missing) => missing(&args),
         None => run(&args),
     };
     result.unwrap_or_else(|message| {
@@ -88,6 +90,7 @@ fn plan(args: &Args, seeds: Vec<Url>, fetch: FetchSettings, rate: u32, stop: Can
         executor: args.executor,
         concurrency: args.concurrency,
         rate: args.rate.map_or(rate, std::num::NonZero::get),
+        bounds: Bounds { depth: args.max_depth, alike: args.max_alike },
         fetch,
         quiet: args.quiet,
         stop,
@@ -117,7 +120,18 @@ fn search(args: &Args, words: &[String]) -> Result<ExitCode, String> {
     let store = Store::open_existing(&args.db).map_err(|error| error.to_string())?;
     let hits = store.search(words).map_err(|error| error.to_string())?;
     let out = stdout();
-    match hits.print(&mut out.lock(), out.is_terminal()) {
+    printed(hits.print(&mut out.lock(), out.is_terminal()))
+}
+
+fn missing(args: &Args) -> Result<ExitCode, String> {
+    let store = Store::open_existing(&args.db).map_err(|error| error.to_string())?;
+    let missing = store.missing().map_err(|error| error.to_string())?;
+    let mut out = stdout().lock();
+    printed(missing.iter().try_for_each(|(url, reason)| writeln!(out, "{url}\t{reason}")))
+}
+
+fn printed(result: std::io::Result<()>) -> Result<ExitCode, String> {
+    match result {
         // A reader that has seen enough, such as `head`.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         Err(error) => Err(format!("standard output: {error}")),

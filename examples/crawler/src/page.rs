@@ -4,6 +4,11 @@ use std::collections::HashSet;
 
 use url::Url;
 
+use crate::address::canonical;
+use crate::charset;
+use crate::directives::Directives;
+use crate::fetch::FetchError;
+use crate::head::Head;
 use crate::html::Extract;
 
 /// A page, read.
@@ -16,35 +21,71 @@ pub struct Page {
     /// The text, with single spaces: of `<main>` if there is one, else of the body; no scripts, styles
     /// or navigation.
     pub text: String,
-    /// Where it leads: `http` and `https`, absolute, without fragment, each once, in order. Links
-    /// in the navigation are among them.
+    /// Where it leads: `http` and `https`, absolute, as [`canonical`] writes it, each once, in order.
+    /// Links in the navigation are among them, those that say `nofollow` are not.
     pub links: Vec<Url>,
-    /// The page is only a signpost to there (`<meta http-equiv="refresh">` without delay).
+    /// The page is only a signpost to there (a refresh without delay).
     pub refresh: Option<Url>,
-    /// Whether the bytes were not UTF-8 and some were replaced.
+    /// The page says that this address, another one, is the one to keep it under.
+    pub canonical: Option<Url>,
+    /// What it asks of robots.
+    pub robots: Directives,
+    /// Whether some bytes were no letters and were replaced.
     pub lossy: bool,
 }
 
 impl Page {
-    /// Reads a page found at `url`. Any bytes are a page: what is broken is read as browsers do,
-    /// and what is not UTF-8 is replaced.
-    pub fn parse(url: &Url, bytes: &[u8]) -> Page {
-        let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-        let html = String::from_utf8_lossy(bytes);
-        // Borrowed exactly when nothing was replaced.
-        let lossy = matches!(html, std::borrow::Cow::Owned(_));
+    /// Reads a page found at `url`, of which its server says `head`. What is broken is read as browsers do.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError::UnknownCharset`], [`FetchError::NotText`].
+    pub fn read(url: &Url, head: &Head, bytes: &[u8]) -> Result<Page, FetchError> {
+        let (html, lossy) = charset::text(bytes, head.charset.as_deref())?;
         let extract = Extract::read(&html);
-        let base = extract.base.as_deref().and_then(|href| url.join(href).ok());
-        let base = base.as_ref().unwrap_or(url);
-        Page {
-            refresh: extract.refresh.as_deref().and_then(|href| resolve(base, href)),
-            links: links(base, &extract.hrefs),
+        let base = base(url, extract.base.as_deref());
+        let own = canonical(url.clone());
+        let elsewhere = |to: Url| (Some(&to) != own.as_ref()).then_some(to);
+
+        let mut links = links(&base, &extract.hrefs);
+        // The header comes first.
+        let header = head.refresh.as_ref().map(|refresh| (url, refresh));
+        let refresh = header.or(extract.refresh.as_ref().map(|refresh| (&base, refresh)));
+        let to = refresh.filter(|(_, refresh)| !refresh.to.is_empty());
+        let to =
+            to.and_then(|(from, refresh)| Some((resolve(from, &refresh.to)?, refresh.at_once)));
+        let refresh = match to {
+            Some((to, true)) => elsewhere(to),
+            Some((to, false)) if !links.contains(&to) => {
+                links.push(to);
+                None
+            }
+            _ => None,
+        };
+        let of_head = head.canonical.iter().filter_map(|href| resolve(url, href));
+        let of_page = extract.canonical.iter().filter_map(|href| resolve(&base, href));
+        let mut named = of_head.chain(of_page);
+        // Who names two means none.
+        let first = named.next();
+        let canonical = first.filter(|first| named.all(|other| other == *first));
+        Ok(Page {
+            refresh,
+            canonical: canonical.and_then(elsewhere),
+            links,
+            robots: head.robots.and(extract.robots),
             title: extract.title,
             description: extract.description,
             text: extract.text,
             lossy,
-        }
+        })
     }
+}
+
+/// What the links of a page are relative to (HTML standard, 4.2.3).
+fn base(url: &Url, href: Option<&str>) -> Url {
+    let base = href.and_then(|href| url.join(href).ok());
+    let base = base.filter(|base| !matches!(base.scheme(), "data" | "javascript"));
+    base.unwrap_or_else(|| url.clone())
 }
 
 fn links(base: &Url, hrefs: &[String]) -> Vec<Url> {
@@ -58,12 +99,7 @@ fn links(base: &Url, hrefs: &[String]) -> Vec<Url> {
 }
 
 fn resolve(base: &Url, href: &str) -> Option<Url> {
-    let mut link = base.join(href).ok()?;
-    link.set_fragment(None);
-    if link.query() == Some("") {
-        link.set_query(None);
-    }
-    (matches!(link.scheme(), "http" | "https") && link.has_host()).then_some(link)
+    canonical(base.join(href).ok()?)
 }
 
 #[cfg(test)]
@@ -71,7 +107,11 @@ mod tests {
     use super::*;
 
     fn page(html: impl AsRef<[u8]>) -> Page {
-        Page::parse(&Url::parse("http://a.test/b/c.html?q#f").unwrap(), html.as_ref())
+        read(&Head::default(), html.as_ref())
+    }
+
+    fn read(head: &Head, html: &[u8]) -> Page {
+        Page::read(&Url::parse("http://a.test/b/c.html?q#f").unwrap(), head, html).unwrap()
     }
 
     fn links(html: &str) -> Vec<String> {
@@ -85,14 +125,30 @@ mod tests {
              <nav><a href='y.html?p=1&amp;q=2'>4</a></nav><a href='mailto:a@b'>5</a>\
              <a href='//other.test/?'>6</a><a href='http://['>7</a><a name=z>8</a>",
         );
-        let expected =
-            ["http://a.test/x.html", "http://a.test/b/y.html?p=1&q=2", "http://other.test/"];
+        let expected = [
+            "http://a.test/x.html",
+            "http://a.test/b/c.html?q",
+            "http://a.test/b/y.html?p=1&q=2",
+            "http://other.test/",
+        ];
         assert_eq!(found, expected);
     }
 
     #[test]
     fn the_base_element_is_obeyed() {
-        assert_eq!(links("<base href='/d/'><a href=e.html>"), ["http://a.test/d/e.html"]);
+        let table = [
+            ("<base href='/d/'><a href=e>", "http://a.test/d/e"),
+            ("<base href='/d/'><a href='#f'>", "http://a.test/d/"),
+            ("<base href='javascript:x'><base href='/d/'><a href=e>", "http://a.test/b/e"),
+            ("<base href='data:,x'><a href=e>", "http://a.test/b/e"),
+            ("<base href><base href='/d/'><a href=e>", "http://a.test/b/e"),
+            ("<base target=x><base href='//b.test'><a href=e>", "http://b.test/e"),
+            ("<a href=e><base href='http://x:y@b.test/d/'>", "http://b.test/d/e"),
+            ("<base href='http://['><a href=e>", "http://a.test/b/e"),
+        ];
+        for (html, expected) in table {
+            assert_eq!(links(html), [expected], "{html}");
+        }
     }
 
     #[test]
@@ -107,6 +163,25 @@ mod tests {
         let sign = page("<meta http-equiv=Refresh content=\"0; url='../z.html'\">Go on");
         assert_eq!(sign.refresh.unwrap().as_str(), "http://a.test/z.html");
         let news = page("<meta http-equiv=refresh content='300'><meta content='0;url=x'>");
-        assert_eq!(news.refresh, None);
+        assert_eq!((news.refresh, news.links), (None, vec![]));
+        let late = page("<meta http-equiv=refresh content='5;url=x'>");
+        assert_eq!((late.refresh, late.links[0].path()), (None, "/b/x"));
+        let own = page("<meta http-equiv=refresh content='0;url=?q#g'>");
+        assert_eq!(own.refresh, None);
+        let refresh = crate::refresh::refresh("0;/h");
+        let header = read(&Head { refresh, ..Head::default() }, b"<base href='//b.test/'>");
+        assert_eq!(header.refresh.unwrap().as_str(), "http://a.test/h");
+    }
+
+    #[test]
+    fn one_canonical_address_is_heard_and_two_are_none() {
+        let canonical = |html: &str| page(html).canonical.map(String::from);
+        let one = "<link rel=canonical href='/c#x'>";
+        assert_eq!(canonical(one).as_deref(), Some("http://a.test/c"));
+        assert_eq!(canonical(&one.repeat(2)).as_deref(), Some("http://a.test/c"));
+        assert_eq!(canonical(&format!("{one}<link rel=canonical href='/d'>")), None);
+        assert_eq!(canonical("<link rel=canonical href='?q'>"), None);
+        let head = Head { canonical: Some("/h".to_owned()), ..Head::default() };
+        assert_eq!(read(&head, b"x").canonical.unwrap().path(), "/h");
     }
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::table::{Table, bytes, seconds};
+use crate::traps::LeftOut;
 
 /// A crawl, summed up.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +21,10 @@ pub struct Report {
     pub lossy: u64,
     /// How many addresses were accounted for, by reason.
     pub accounted: BTreeMap<String, u64>,
+    /// The first addresses of each reason.
+    pub without: BTreeMap<String, Vec<String>>,
+    /// Links that were not followed, by reason: how many, and the first one.
+    pub left_out: LeftOut,
     /// Addresses left to crawl, by the next run.
     pub pending: u64,
     /// The stages, in the order of the flow.
@@ -183,6 +188,16 @@ impl fmt::Display for Report {
         writeln!(f, ", {} without a page", self.accounted.values().sum::<u64>())?;
         for (reason, count) in &self.accounted {
             writeln!(f, "  {count:>7}  {reason}")?;
+            let named = self.without.get(reason).map(Vec::as_slice).unwrap_or_default();
+            for url in named {
+                writeln!(f, "           {url}")?;
+            }
+            if *count > named.len() as u64 && !named.is_empty() {
+                writeln!(f, "           … (`missing` lists all)")?;
+            }
+        }
+        for (reason, (links, first)) in &self.left_out {
+            writeln!(f, "not followed: {links} links, such as {first}: {reason}")?;
         }
         if !self.is_complete() {
             writeln!(f, "LOST: {} read but neither stored nor accounted for", self.lost())?;
@@ -233,6 +248,8 @@ mod tests {
             read: 5,
             stored: 3,
             accounted: BTreeMap::from([("http 404".to_owned(), 2)]),
+            without: BTreeMap::from([("http 404".to_owned(), vec!["http://a.test/x".to_owned()])]),
+            left_out: LeftOut::from([("a trap".to_owned(), (7, "http://a.test/y".to_owned()))]),
             stages: vec![stage("fetch", 16, 40 * SECOND), stage("parse", 2, 18 * SECOND)],
             ..Report::default()
         }
@@ -265,7 +282,9 @@ mod tests {
     fn every_reason_is_named() {
         let text = report().to_string();
         assert!(
-            text.contains("2  http 404") && text.contains("bottleneck: parse (90% busy)"),
+            text.contains("2  http 404\n           http://a.test/x\n           …")
+                && text.contains("not followed: 7 links, such as http://a.test/y: a trap")
+                && text.contains("bottleneck: parse (90% busy)"),
             "{text}"
         );
     }

@@ -1,8 +1,8 @@
 //! What robots.txt allows (RFC 9309).
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 
+use tidegate::ConcurrentMap;
 use url::Url;
 
 use crate::fetch::{FetchError, USER_AGENT};
@@ -11,7 +11,7 @@ use crate::rules::Rules;
 /// The robots.txt of every host met so far, each fetched once.
 #[derive(Debug, Default)]
 pub struct Robots {
-    origins: Mutex<HashMap<String, Arc<OnceLock<Answer>>>>,
+    origins: ConcurrentMap<String, Arc<Answer>>,
 }
 
 /// Whether a page may be fetched.
@@ -32,7 +32,7 @@ enum Answer {
 }
 
 /// What is longer is cut here; the RFC asks for no more.
-const MAX_BYTES: usize = 500 << 10;
+pub(crate) const MAX_BYTES: usize = 500 << 10;
 
 impl Robots {
     /// A cache that knows no host.
@@ -40,34 +40,47 @@ impl Robots {
         Self::default()
     }
 
-    /// Whether `url` may be fetched. The first to ask about a host calls `fetch` for its
+    /// Whether `url` may be fetched. The first to ask about a host has its `fetch` polled, for the host's
     /// robots.txt, with whatever retries it sees fit; others who ask meanwhile wait for it.
-    pub fn permission(
+    ///
+    /// # Errors
+    ///
+    /// `fetch` did not even ask, for this reason; the next one may.
+    pub async fn permission<F, E>(
         &self,
         url: &Url,
-        fetch: impl FnOnce(&Url) -> Result<Vec<u8>, FetchError>,
-    ) -> Permission {
-        let answer = self.of(url.origin().ascii_serialization());
-        match answer.get_or_init(|| Answer::from(fetch(&robots_txt(url)))) {
+        fetch: impl FnOnce(Url) -> F,
+    ) -> Result<Permission, E>
+    where
+        F: Future<Output = Result<Result<Vec<u8>, FetchError>, E>>,
+    {
+        let origin = url.origin().ascii_serialization();
+        let answer = match self.origins.get(&origin) {
+            Some(answer) => answer,
+            None => {
+                let fetch = fetch(robots_txt(url));
+                let answer = async { Ok(Arc::new(Answer::from(fetch.await?))) };
+                self.origins.get_or_try_insert_async(origin, answer).await?
+            }
+        };
+        Ok(Answer::permission(&answer, url))
+    }
+}
+
+impl Answer {
+    fn permission(&self, url: &Url) -> Permission {
+        match self {
             Answer::Unknown(error) => Permission::Unknown(*error),
             Answer::Rules(rules) if rules.allow(url) => Permission::Allowed,
             Answer::Rules(_) => Permission::Disallowed,
         }
-    }
-
-    fn of(&self, origin: String) -> Arc<OnceLock<Answer>> {
-        let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(origins.entry(origin).or_default())
     }
 }
 
 impl From<Result<Vec<u8>, FetchError>> for Answer {
     fn from(answer: Result<Vec<u8>, FetchError>) -> Self {
         match answer {
-            Ok(mut bytes) => {
-                bytes.truncate(MAX_BYTES);
-                Answer::Rules(Rules::parse(&String::from_utf8_lossy(&bytes), USER_AGENT))
-            }
+            Ok(bytes) => Answer::Rules(Rules::parse(&bytes, USER_AGENT)),
             // "Unavailable" in the RFC's words: there are no rules. A 429 says nothing about them.
             Err(FetchError::Status { code: 300..=428 | 430..=499, .. }) => {
                 Answer::Rules(Rules::default())
@@ -86,38 +99,59 @@ fn robots_txt(url: &Url) -> Url {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::future::ready;
+
+    use tidegate::Wait;
+
     use super::*;
 
     fn url(path: &str) -> Url {
         Url::parse("http://a.test/").unwrap().join(path).unwrap()
     }
 
+    fn ask(robots: &Robots, path: &str, answer: Result<&str, FetchError>) -> Permission {
+        let answer = answer.map(|text| text.as_bytes().to_vec());
+        let Ok(permission) =
+            robots.permission(&url(path), |_| ready(Ok::<_, Infallible>(answer))).wait();
+        permission
+    }
+
     #[test]
     fn rules_are_obeyed_and_fetched_once() {
         let robots = Robots::new();
-        let text = b"User-agent: *\nDisallow: /private\nAllow: /private/not\n".to_vec();
-        let fetched = |address: &Url| {
+        let text = "User-agent: *\nDisallow: /private\nAllow: /private/not\n";
+        let fetched = |address: Url| {
             assert_eq!(address.as_str(), "http://a.test/robots.txt");
-            Ok(text)
+            ready(Ok::<_, Infallible>(Ok(text.as_bytes().to_vec())))
         };
-        assert_eq!(robots.permission(&url("x.html"), fetched), Permission::Allowed);
-        let never = |_: &Url| panic!("fetched twice");
-        assert_eq!(robots.permission(&url("private/x"), never), Permission::Disallowed);
-        assert_eq!(robots.permission(&url("private/not"), never), Permission::Allowed);
+        assert_eq!(robots.permission(&url("x.html?y"), fetched).wait(), Ok(Permission::Allowed));
+        let never = Ok("User-agent: *\nDisallow: /\n");
+        assert_eq!(ask(&robots, "private/x", never), Permission::Disallowed);
+        assert_eq!(ask(&robots, "private/not", never), Permission::Allowed);
+    }
+
+    #[test]
+    fn who_could_not_ask_decides_nothing() {
+        let robots = Robots::new();
+        let barred = |_| ready(Err("circuit open"));
+        assert_eq!(robots.permission(&url("x"), barred).wait(), Err("circuit open"));
+        assert_eq!(ask(&robots, "x", Ok("")), Permission::Allowed);
     }
 
     #[test]
     fn rules_for_our_name_come_first() {
         let text = format!("User-agent: *\nAllow: /\n\nUser-agent: {USER_AGENT}\nDisallow: /\n");
-        let fetch = |_: &Url| Ok(text.into_bytes());
-        assert_eq!(Robots::new().permission(&url("x"), fetch), Permission::Disallowed);
+        assert_eq!(ask(&Robots::new(), "x", Ok(&text)), Permission::Disallowed);
     }
 
     #[test]
     fn no_rules_is_yes_and_no_answer_is_no() {
-        let status = |code| move |_: &Url| Err(FetchError::Status { code, retry_after: None });
-        assert_eq!(Robots::new().permission(&url("x"), status(404)), Permission::Allowed);
-        let unwell = Robots::new().permission(&url("x"), status(503));
-        assert!(matches!(unwell, Permission::Unknown(_)));
+        let status = |code| Err(FetchError::Status { code, retry_after: None });
+        for (code, allowed) in [(404, true), (403, true), (302, true), (429, false), (503, false)] {
+            let permission = ask(&Robots::new(), "x", status(code));
+            assert_eq!(permission == Permission::Allowed, allowed, "{code}");
+            assert_eq!(matches!(permission, Permission::Unknown(_)), !allowed, "{code}");
+        }
     }
 }

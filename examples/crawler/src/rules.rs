@@ -1,11 +1,8 @@
 //! The rules of one robots.txt that are for us (RFC 9309).
-//!
-//! The file is parsed by a port of Google's parser, which knows the usual mistakes. Its matcher is
-//! not used: it parses the file again for each page, and a hostile file keeps it busy for minutes.
 
-use robotstxt::parser::escape_pattern;
-use robotstxt::{RobotsParseHandler, parse_robotstxt};
 use url::{Position, Url};
+
+use crate::address::{is_unreserved, percent_decoded, push_encoded};
 
 /// The rules of one robots.txt for one agent.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -16,21 +13,29 @@ pub(crate) struct Rules {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Rule {
     allow: bool,
-    /// With `*` for any characters and `$` at the end for the end.
+    /// With `*` for any characters and `$` at the end for the end; else [`comparable`].
     pattern: String,
 }
 
 impl Rules {
-    /// The rules for `agent`; those for everybody if it is not named.
-    pub(crate) fn parse(text: &str, agent: &str) -> Rules {
+    /// The rules for `agent`; those for everybody if it is not named. Any bytes are a file: what is no
+    /// rule says nothing.
+    pub(crate) fn parse(text: &[u8], agent: &str) -> Rules {
+        let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
         let mut groups = Groups { agent, ..Groups::default() };
-        parse_robotstxt(text, &mut groups);
+        for line in text.split(|byte| matches!(byte, b'\n' | b'\r')) {
+            groups.line(line);
+        }
         Rules { rules: groups.ours.unwrap_or(groups.everybodys) }
     }
 
     /// The longest rule that matches decides; of two as long the one that allows.
     pub(crate) fn allow(&self, url: &Url) -> bool {
-        let path = escape_pattern(&url[Position::BeforePath..Position::AfterQuery]);
+        let path = &url[Position::BeforePath..Position::AfterQuery];
+        if self.rules.is_empty() || path == "/robots.txt" {
+            return true;
+        }
+        let path = comparable(path.as_bytes(), Side::Address);
         let matching = self.rules.iter().filter(|rule| is_match(&rule.pattern, &path));
         let strongest = matching.max_by_key(|rule| (rule.pattern.len(), rule.allow));
         strongest.is_none_or(|rule| rule.allow)
@@ -51,13 +56,51 @@ struct Groups<'a> {
 }
 
 impl Groups<'_> {
-    fn rule(&mut self, allow: bool, pattern: &str) {
+    fn line(&mut self, line: &[u8]) {
+        let line = line.split(|byte| *byte == b'#').next().unwrap_or_default();
+        let line = line.trim_ascii();
+        // Some forget the colon.
+        let colon = line.iter().position(|byte| *byte == b':');
+        let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+        let Some(end) = colon.or_else(|| line.iter().position(is_blank)) else { return };
+        let (key, value) = (line[..end].trim_ascii(), line[end + 1..].trim_ascii());
+        if colon.is_none() && value.iter().any(is_blank) {
+            return;
+        }
+        let key = key.to_ascii_lowercase();
+        match key.as_slice() {
+            b"user-agent" | b"useragent" | b"user agent" => self.agent(value),
+            b"allow" => self.rule(true, value),
+            // The usual slips, as Google's parser forgives them.
+            b"disallow" | b"dissallow" | b"dissalow" | b"disalow" | b"diasllow" | b"disallaw" => {
+                self.rule(false, value);
+            }
+            _ => {}
+        }
+    }
+
+    fn agent(&mut self, agent: &[u8]) {
+        if core::mem::take(&mut self.has_rules) {
+            (self.is_ours, self.is_everybodys) = (false, false);
+        }
+        if agent.starts_with(b"*") {
+            self.is_everybodys = true;
+        }
+        let is_name = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_');
+        let name = agent.split(|byte| !is_name(byte)).next().unwrap_or_default();
+        if name.eq_ignore_ascii_case(self.agent.as_bytes()) {
+            self.is_ours = true;
+            self.ours.get_or_insert_default();
+        }
+    }
+
+    fn rule(&mut self, allow: bool, pattern: &[u8]) {
         self.has_rules = true;
         // An empty rule says nothing.
         if pattern.is_empty() {
             return;
         }
-        let rule = Rule { allow, pattern: pattern.to_owned() };
+        let rule = Rule { allow, pattern: comparable(pattern, Side::Pattern) };
         if self.is_everybodys {
             self.everybodys.push(rule.clone());
         }
@@ -67,35 +110,41 @@ impl Groups<'_> {
     }
 }
 
-impl RobotsParseHandler for Groups<'_> {
-    fn handle_user_agent(&mut self, _: u32, agent: &str) {
-        if core::mem::take(&mut self.has_rules) {
-            (self.is_ours, self.is_everybodys) = (false, false);
-        }
-        let agent = agent.trim();
-        if agent.starts_with('*') {
-            self.is_everybodys = true;
-        }
-        let is_name = |c: char| c.is_ascii_alphabetic() || c == '-' || c == '_';
-        let name = agent.split(|c| !is_name(c)).next().unwrap_or_default();
-        if name.eq_ignore_ascii_case(self.agent) {
-            self.is_ours = true;
-            self.ours.get_or_insert_default();
-        }
-    }
+/// What is made comparable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    /// The path and query of an address.
+    Address,
+    /// A rule, with `*` and, at its end, `$`.
+    Pattern,
+}
 
-    fn handle_allow(&mut self, _: u32, pattern: &str) {
-        self.rule(true, pattern);
+/// One spelling for all that RFC 9309, 2.2.2, calls the same: what is unreserved stands for itself and
+/// everything that is not ASCII is encoded. `*` and `$` are encoded where they are only letters (2.2.3).
+/// In a query `/` and `:` mean the same encoded or not, as in the RFC's examples.
+fn comparable(text: &[u8], side: Side) -> String {
+    let mut same = String::with_capacity(text.len());
+    let (mut at, mut in_query) = (0, false);
+    while let Some(&byte) = text.get(at) {
+        let encoded = (byte == b'%').then(|| percent_decoded(&text[at + 1..])).flatten();
+        at += if encoded.is_some() { 3 } else { 1 };
+        let is_sign = side == Side::Pattern && (byte == b'*' || byte == b'$' && at == text.len());
+        let is_itself = |byte| match byte {
+            b'*' | b'$' => is_sign,
+            b'/' | b':' => encoded.is_none() || in_query,
+            byte => is_unreserved(byte) || encoded.is_none() && is_reserved(byte),
+        };
+        match encoded.unwrap_or(byte) {
+            byte if is_itself(byte) => same.push(char::from(byte)),
+            byte => push_encoded(byte, &mut same),
+        }
+        in_query |= byte == b'?';
     }
+    same
+}
 
-    fn handle_disallow(&mut self, _: u32, pattern: &str) {
-        self.rule(false, pattern);
-    }
-
-    fn handle_robots_start(&mut self) {}
-    fn handle_robots_end(&mut self) {}
-    fn handle_sitemap(&mut self, _: u32, _: &str) {}
-    fn handle_unknown_action(&mut self, _: u32, _: &str, _: &str) {}
+fn is_reserved(byte: u8) -> bool {
+    b"!&'()+,;=?#[]@".contains(&byte)
 }
 
 /// Whether the path begins with what the pattern says. Each part between stars is taken where it
@@ -122,7 +171,7 @@ mod tests {
 
     fn allows(text: &str, path: &str) -> bool {
         let url = Url::parse("http://a.test/").unwrap().join(path).unwrap();
-        Rules::parse(text, "us").allow(&url)
+        Rules::parse(text.as_bytes(), "us").allow(&url)
     }
 
     #[test]
@@ -161,8 +210,47 @@ mod tests {
     }
 
     #[test]
-    fn escaped_and_plain_letters_are_the_same() {
-        let text = "user-agent: *\ndisallow: /caf\u{E9}\ndisallow: /%7b\n";
-        assert_eq!(["/caf%c3%A9", "/%7B"].map(|path| allows(text, path)), [false, false]);
+    fn what_is_encoded_and_what_is_not_are_compared_as_the_rfc_says() {
+        // The rule, the path, and whether the rule is about the path.
+        let table = [
+            ("/caf\u{E9}", "/caf%c3%A9", true),
+            ("/%7b", "/%7B", true),
+            ("/%7Ejoe", "/~joe/x", true),
+            ("/~joe", "/%7ejoe/x", true),
+            ("/private", "/%70rivate", true),
+            ("/foo/bar/%62%61%7A", "/foo/bar/baz", true),
+            ("/foo?baz=https://foo.bar", "/foo?baz=https%3A%2F%2Ffoo.bar", true),
+            ("/foo?baz=https%3a%2f%2ffoo.bar", "/foo?baz=https://foo.bar", true),
+            ("/a%2Fb", "/a/b", false),
+            ("/a/b", "/a%2Fb", false),
+            ("/a%2Fb", "/a%2fb", true),
+            ("/%2A.html", "/*.html", true),
+            ("/%2A.html", "/x.html", false),
+            ("/a%24", "/a$", true),
+            ("/a%24", "/a", false),
+            ("/a$b", "/a$b", true),
+            ("/100%", "/100%25", true),
+            ("/a b", "/a%20b", true),
+            ("/a%26b", "/a&b", false),
+        ];
+        for (pattern, path, expected) in table {
+            let text = format!("user-agent: *\ndisallow: {pattern}\n");
+            assert_eq!(!allows(&text, path), expected, "{pattern} on {path}");
+        }
+    }
+
+    #[test]
+    fn what_people_write_is_read() {
+        let all = [
+            "\u{FEFF}user-agent: *\ndisallow: /",
+            "User-Agent:*\r\nDisallow:/ # all\r\n",
+            "useragent: *\rdisalow: /\r",
+            "user-agent *\ndisallow /\n",
+            "allow: /\nuser-agent: them\nuser-agent: *\nsitemap: x\ncrawl-delay: 1\ndisallow: /",
+        ];
+        all.iter().for_each(|text| assert!(!allows(text, "/x"), "{text}"));
+        let none =
+            ["disallow: /\n", "user-agent *\ndisallow / me\n", "user-agent: *\nDisallow:\n", ""];
+        none.iter().for_each(|text| assert!(allows(text, "/x"), "{text}"));
     }
 }

@@ -6,14 +6,15 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::bundle;
 
 /// A set of files that the loopback server offers.
 ///
-/// Every file has one address: a directory redirects to its `index.html`, and a file asked for with
-/// a query to itself without. So a crawl meets each file once.
+/// Every file has one address, and all others redirect to it: those of its directory if it is an
+/// `index.html`, those with a query, with letters that need no percent-encoding, with slashes that say
+/// nothing, or through a symbolic link. So a crawl meets each file once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Site {
     /// A directory, as an absolute path without links in it.
@@ -84,31 +85,51 @@ impl Site {
     /// What is under `path` (as in the request line: percent-encoded, absolute).
     pub fn get(&self, path: &str, has_query: bool) -> Found {
         let Some(relative) = decode(path) else { return Found::Nothing };
-        let path = path.trim_matches('/');
-        match self.read(&relative) {
-            Some(_) if has_query => Found::Redirect(format!("/{path}")),
-            Some(bytes) => Found::File(bytes, content_type(&relative)),
-            None if self.has(&relative.join("index.html")) => {
-                let slash = if path.is_empty() { "" } else { "/" };
-                Found::Redirect(format!("/{path}{slash}index.html"))
-            }
+        let Some(file) = self.file(&relative).or_else(|| self.file(&relative.join(INDEX))) else {
+            return Found::Nothing;
+        };
+        let Some(own) = address(&file) else { return Found::Nothing };
+        if own != path || has_query {
+            return Found::Redirect(own);
+        }
+        match self.read(&file) {
+            Some(bytes) => Found::File(bytes, content_type(&file)),
             None => Found::Nothing,
         }
     }
 
-    fn read(&self, relative: &Path) -> Option<Cow<'static, [u8]>> {
+    /// The one path, from the root, of the file that this path is of: without symbolic links.
+    fn file(&self, relative: &Path) -> Option<PathBuf> {
         match self {
-            Site::Bundled => bundle::file(relative.to_str()?).map(Cow::Borrowed),
-            Site::Directory(root) => fs::read(inside(root, relative)?).ok().map(Cow::Owned),
+            Site::Bundled => {
+                let plain: PathBuf = relative.components().collect();
+                bundle::file(plain.to_str()?).map(|_| plain)
+            }
+            Site::Directory(root) => {
+                let real = inside(root, relative)?;
+                real.strip_prefix(root).ok().map(Path::to_owned)
+            }
         }
     }
 
-    fn has(&self, relative: &Path) -> bool {
+    fn read(&self, file: &Path) -> Option<Cow<'static, [u8]>> {
         match self {
-            Site::Bundled => relative.to_str().and_then(bundle::file).is_some(),
-            Site::Directory(root) => inside(root, relative).is_some(),
+            Site::Bundled => bundle::file(file.to_str()?).map(Cow::Borrowed),
+            Site::Directory(root) => fs::read(root.join(file)).ok().map(Cow::Owned),
         }
     }
+}
+
+const INDEX: &str = "index.html";
+
+/// The address of a file, by its path from the root.
+fn address(file: &Path) -> Option<String> {
+    let mut address = String::new();
+    for part in file.components() {
+        address.push('/');
+        address.extend(utf8_percent_encode(part.as_os_str().to_str()?, IN_NAMES));
+    }
+    Some(address)
 }
 
 /// Where rustup put the documentation of the active toolchain.
@@ -146,23 +167,31 @@ fn collect_html(directory: &Path, prefix: &str, found: &mut Vec<String>) {
         let path = format!("{prefix}/{}", utf8_percent_encode(&name, IN_NAMES));
         if kind.is_dir() {
             collect_html(&entry.path(), &path, found);
-        } else if content_type(Path::new(&name)) == HTML {
+        } else if content_type(Path::new(&name)) == HTML && !kind.is_symlink() {
             found.push(path);
         }
     }
 }
 
-/// What a file name may have and a path in a URL may not.
-const IN_NAMES: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'#')
-    .add(b'%')
-    .add(b'<')
-    .add(b'>')
-    .add(b'?')
-    .add(b'\\')
-    .add(b'`');
+/// Everything in a file name but what stands for itself in an address (RFC 3986, 3.3).
+const IN_NAMES: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@');
 
 const HTML: &str = "text/html";
 

@@ -32,12 +32,17 @@ impl From<Record> for Settled {
     }
 }
 
+/// Addresses in the report of each reason; the database has all.
+const NAMED: usize = 5;
+
 /// The sums over all that left the flow.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) stored: u64,
     pub(crate) lossy: u64,
     pub(crate) accounted: BTreeMap<String, u64>,
+    /// The first addresses of each reason.
+    pub(crate) without: BTreeMap<String, Vec<String>>,
     pub(crate) stopped: u64,
     by_origin: BTreeMap<String, Fared>,
 }
@@ -62,14 +67,24 @@ impl Tally {
                 Left::Stored
             }
             Kept::Reason(reason) => {
+                self.name(&reason, url);
                 self.count_reason(reason);
                 Left::Without
             }
             Kept::Deferred(reason) => {
                 self.fared(&url).failure.get_or_insert_with(|| format!("{url}: {reason}"));
+                self.name(&reason, url);
                 self.count_reason(reason);
                 Left::Without
             }
+        }
+    }
+
+    fn name(&mut self, reason: &str, url: String) {
+        match self.without.get_mut(reason) {
+            Some(urls) if urls.len() < NAMED => urls.push(url),
+            Some(_) => {}
+            None => _ = self.without.insert(reason.to_owned(), vec![url]),
         }
     }
 

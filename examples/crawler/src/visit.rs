@@ -12,12 +12,12 @@ use tidegate::{
 use url::Url;
 
 use crate::backoff::Backoff;
-use crate::client::{Asked, Client};
 use crate::fetch::{FetchError, Fetched, Fetcher};
 use crate::hosts::Hosts;
 use crate::progress::{Count, Live};
 use crate::record::Target;
 use crate::report::Gate as Row;
+use crate::robots::{MAX_BYTES, Permission, Robots};
 
 /// Hosts that are remembered at once.
 const MAX_HOSTS: usize = 10_000;
@@ -33,7 +33,8 @@ pub struct Visitor {
     limiters: KeyedLimiter<String>,
     connections: Semaphore,
     pool: WorkerPool,
-    client: Arc<Client>,
+    fetcher: Arc<Fetcher>,
+    robots: Robots,
     backoff: Backoff,
     hosts: Hosts,
     live: Arc<Live>,
@@ -91,7 +92,8 @@ impl Visitor {
             connections: Semaphore::builder(connections.get()).clock(SystemClock).build(),
             // A thread for each connection: they block while they fetch.
             pool: WorkerPool::builder().threads(connections).clock(SystemClock).build()?,
-            client: Arc::new(Client::new(fetcher, stop.clone())),
+            fetcher: Arc::new(fetcher),
+            robots: Robots::new(),
             backoff: Backoff::new(1),
             hosts: Hosts::default(),
             live,
@@ -164,28 +166,53 @@ impl Visitor {
     }
 
     async fn fetch(&self, url: &Url) -> Result<Fetched, Missing> {
-        let host = host_of(url);
+        let host = &host_of(url);
+        let rules = |address| async move {
+            let start = |fetcher: &Fetcher, at: &Url| fetcher.file(at, MAX_BYTES);
+            self.ask(&address, host, start).await
+        };
+        match self.robots.permission(url, rules).await? {
+            Permission::Allowed => {}
+            Permission::Disallowed => return Err(Missing::Because("robots.txt".to_owned())),
+            Permission::Unknown(reason) => {
+                return Err(for_now(format_args!("robots.txt: {reason}")));
+            }
+        }
+        let fetched = self.ask(url, host, Fetcher::page).await??;
+        self.hosts.count_page(host, &fetched);
+        Ok(fetched)
+    }
+
+    /// Asks until there is an answer, or no hope of one. The outer error is final, whatever the server
+    /// would say.
+    async fn ask<T: Send + 'static>(
+        &self,
+        url: &Url,
+        host: &str,
+        ask: fn(&Fetcher, &Url) -> Result<T, FetchError>,
+    ) -> Result<Result<T, FetchError>, Missing> {
         let mut failures = 0;
         loop {
-            let error = match self.attempt(url, &host).await? {
-                Ok(fetched) => return Ok(fetched),
+            let error = match self.attempt(url, host, ask).await? {
+                Ok(answer) => return Ok(Ok(answer)),
                 Err(error) => error,
             };
-            self.hosts.count_error(&host, &error);
+            self.hosts.count_error(host, &error);
             failures += 1;
-            let Some(pause) = self.backoff.pause(failures, &error) else {
-                return Err(error.into());
-            };
-            self.hosts.count_retry(&host);
+            let Some(pause) = self.backoff.pause(failures, &error) else { return Ok(Err(error)) };
+            self.hosts.count_retry(host);
             self.live.retries.add(1);
             SystemClock.sleep(pause).await;
         }
     }
 
     /// Tries once: enters the gates, asks on a thread of the pool, and tells the gates how it went.
-    ///
-    /// The outer error is final, whatever the server would say.
-    async fn attempt(&self, url: &Url, host: &str) -> Result<Result<Fetched, FetchError>, Missing> {
+    async fn attempt<T: Send + 'static>(
+        &self,
+        url: &Url,
+        host: &str,
+        ask: fn(&Fetcher, &Url) -> Result<T, FetchError>,
+    ) -> Result<Result<T, FetchError>, Missing> {
         let breaker = self.breakers.gate(host).map_err(for_now)?;
         let limiter = self.limiters.gate(host).map_err(for_now)?;
         let (pass, (_admission, permit)) = loop {
@@ -203,14 +230,14 @@ impl Visitor {
             pass.give_back();
         };
 
-        let (client, address) = (self.client.clone(), url.clone());
-        let answer = self.pool.submit(move || client.ask(&address)).await.await;
+        let (fetcher, address) = (self.fetcher.clone(), url.clone());
+        let answer = self.pool.submit(move || ask(&fetcher, &address)).await.await;
         let answer = answer.map_err(|error| Missing::Because(format!("fetch: {error}")))?;
         drop(permit);
 
         match &answer {
-            Ok(Asked::Page(_) | Asked::Disallowed) => pass.success(),
-            Ok(Asked::Unsure(error)) | Err(error) => match error.retry_after() {
+            Ok(_) => pass.success(),
+            Err(error) => match error.retry_after() {
                 Some(pause) if error.is_host_failure() => {
                     pass.failure_open_for(pause.min(PATIENCE))
                 }
@@ -222,15 +249,7 @@ impl Visitor {
                 None => pass.settle(Outcome::Success),
             },
         }
-        match answer {
-            Ok(Asked::Page(fetched)) => {
-                self.hosts.count_page(host, &fetched);
-                Ok(Ok(fetched))
-            }
-            Ok(Asked::Disallowed) => Err(Missing::Because("robots.txt".to_owned())),
-            Ok(Asked::Unsure(error)) => Err(for_now(format_args!("robots.txt: {error}"))),
-            Err(error) => Ok(Err(error)),
-        }
+        Ok(answer)
     }
 }
 

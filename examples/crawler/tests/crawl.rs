@@ -12,6 +12,7 @@ use crawler::record::Target;
 use crawler::server::Server;
 use crawler::site::Site;
 use crawler::store::Store;
+use crawler::traps::Bounds;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use tidegate::CancelToken;
@@ -46,6 +47,7 @@ fn plan(server: &Server, executor: Executor, stop: &CancelToken) -> Plan {
         concurrency: 4.try_into().unwrap(),
         rate: 1_000_000,
         // Shorter than the server's hangs, so that each costs little.
+        bounds: Bounds::default(),
         fetch: FetchSettings {
             timeout: Duration::from_millis(200),
             proxy: false,

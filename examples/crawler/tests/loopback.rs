@@ -91,6 +91,28 @@ fn a_file_has_one_address() {
     assert_eq!(to("/patterns/"), "/patterns/index.html");
     assert_eq!(to("//patterns/"), "/patterns/index.html");
     assert_eq!(to("/notes/fairness.html?from=here"), "/notes/fairness.html");
+    assert_eq!(to("/notes//f%61irness.html"), "/notes/fairness.html");
+    assert_eq!(to("/notes/fairness.html/"), "/notes/fairness.html");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_has_one_address_whatever_links_and_letters_lead_to_it() {
+    let (directory, site) = directory(&[("index.html", ""), ("sub/a b|c+d's.html", "x")]);
+    std::os::unix::fs::symlink(".", directory.path().join("loop")).unwrap();
+    let server = server(site, Faults::off());
+    let own = "/sub/a%20b%7Cc+d's.html";
+    for path in [
+        "/sub/a b|c+d's.html",
+        "/loop/sub/a%20b%7cc+d%27s.html",
+        "/loop/loop//sub/a b|c%2Bd's.html",
+    ] {
+        match fetcher().page(&server.url(path)) {
+            Ok(Fetched::Redirect(to)) => assert_eq!(to.path(), own, "{path}"),
+            other => panic!("{path}: {other:?}"),
+        }
+    }
+    assert!(matches!(fetcher().page(&server.url(own)), Ok(Fetched::Page { .. })));
 }
 
 #[test]
@@ -141,8 +163,8 @@ fn a_hung_request_does_not_hold_up_the_end() {
 fn a_page_that_is_not_utf8_is_read_with_replacement() {
     let server = server(Site::Bundled, Faults::off());
     let url = server.url("/notes/latin1.html");
-    let Ok(Fetched::Page { body, .. }) = fetcher().page(&url) else { panic!("no page") };
-    let page = Page::parse(&url, &body);
+    let Ok(Fetched::Page { head, body, .. }) = fetcher().page(&url) else { panic!("no page") };
+    let page = Page::read(&url, &head, &body).unwrap();
     assert!(page.lossy && page.title == "Nebenl\u{FFFD}ufigkeit", "{}", page.title);
     assert_eq!(page.links, [server.url("/index.html")]);
 }

@@ -17,6 +17,7 @@ use crawler::record::Target;
 use crawler::server::Server;
 use crawler::site::Site;
 use crawler::store::Store;
+use crawler::traps::Bounds;
 use tempfile::TempDir;
 use tidegate::CancelToken;
 
@@ -89,6 +90,7 @@ fn stopped(origin: String, asked: &Receiver<()>) -> Duration {
         executor: Executor::Threads,
         concurrency: NonZeroUsize::MIN,
         rate: 1000,
+        bounds: Bounds::default(),
         fetch: FetchSettings { proxy: false, ..FetchSettings::default() },
         quiet: true,
         stop: stop.clone(),

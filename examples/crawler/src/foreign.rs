@@ -1,0 +1,193 @@
+//! Where in a page HTML ends and SVG or MathML begins.
+//!
+//! In there `<title>`, `<style>` and `<base>` are other elements of the same names (HTML standard, 13.2.6.5).
+
+/// What is open, from the outside in. Empty in most pages.
+#[derive(Debug, Default)]
+pub(crate) struct Foreign {
+    open: Vec<Open>,
+}
+
+/// An element between HTML and another language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    /// `<svg>` or `<math>`, and what is in it of the same name.
+    Root(&'static [u8], u32),
+    /// HTML again, in an element of this name.
+    Html(&'static [u8]),
+}
+
+const ROOTS: [&[u8]; 2] = [b"svg", b"math"];
+/// Elements of SVG and MathML that have HTML in them.
+const WITH_HTML: [&[u8]; 9] =
+    [b"foreignobject", b"desc", b"title", b"mi", b"mo", b"mn", b"ms", b"mtext", b"annotation-xml"];
+/// Tags of HTML that end SVG and MathML wherever they are, and are sorted for the search.
+const BREAKING_OUT: [&[u8]; 46] = [
+    b"b",
+    b"big",
+    b"blockquote",
+    b"body",
+    b"br",
+    b"center",
+    b"code",
+    b"dd",
+    b"div",
+    b"dl",
+    b"dt",
+    b"em",
+    b"embed",
+    b"h1",
+    b"h2",
+    b"h3",
+    b"h4",
+    b"h5",
+    b"h6",
+    b"head",
+    b"hr",
+    b"html",
+    b"i",
+    b"img",
+    b"li",
+    b"listing",
+    b"main",
+    b"menu",
+    b"meta",
+    b"nobr",
+    b"ol",
+    b"p",
+    b"pre",
+    b"ruby",
+    b"s",
+    b"small",
+    b"span",
+    b"strike",
+    b"strong",
+    b"sub",
+    b"sup",
+    b"table",
+    b"tt",
+    b"u",
+    b"ul",
+    b"var",
+];
+
+impl Foreign {
+    /// Whether the next tag is one of SVG or MathML, if it does not break out.
+    pub(crate) fn is_inside(&self) -> bool {
+        matches!(self.open.last(), Some(Open::Root(..)))
+    }
+
+    /// Whether what is read is a part of a picture, HTML in it included.
+    pub(crate) fn is_picture(&self) -> bool {
+        self.open.iter().any(|open| matches!(open, Open::Root(b"svg", _)))
+    }
+
+    /// A start tag. Returns whether it is one of HTML.
+    pub(crate) fn start(&mut self, name: &[u8]) -> bool {
+        if self.is_inside() && BREAKING_OUT.binary_search(&name).is_ok() {
+            self.break_out();
+        }
+        !self.is_inside() && !ROOTS.contains(&name)
+    }
+
+    /// The same tag, at its end.
+    pub(crate) fn started(&mut self, name: &[u8], self_closing: bool) {
+        if self_closing {
+            return;
+        }
+        let root = ROOTS.into_iter().find(|root| *root == name);
+        match (self.open.last_mut(), root) {
+            (Some(Open::Root(open, depth)), Some(root)) if *open == root => *depth += 1,
+            (_, Some(root)) => self.open.push(Open::Root(root, 1)),
+            (Some(Open::Root(..)), None) => {
+                let inner = WITH_HTML.into_iter().find(|inner| *inner == name);
+                self.open.extend(inner.map(Open::Html));
+            }
+            (_, None) => {}
+        }
+    }
+
+    /// An end tag. Returns whether it is one of HTML.
+    pub(crate) fn end(&mut self, name: &[u8]) -> bool {
+        match self.open.last_mut() {
+            None => true,
+            Some(Open::Html(open)) => {
+                let is_its_end = *open == name;
+                if is_its_end {
+                    self.open.pop();
+                }
+                !is_its_end
+            }
+            Some(Open::Root(open, depth)) if *open == name => {
+                *depth -= 1;
+                if *depth == 0 {
+                    self.open.pop();
+                }
+                false
+            }
+            // `<div><svg></div>`: the end of what is around it.
+            Some(Open::Root(..)) if BREAKING_OUT.binary_search(&name).is_ok() => {
+                self.break_out();
+                true
+            }
+            Some(Open::Root(..)) => false,
+        }
+    }
+
+    fn break_out(&mut self) {
+        while self.is_inside() {
+            self.open.pop();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_sorted() {
+        assert!(BREAKING_OUT.is_sorted());
+    }
+
+    #[test]
+    fn html_begins_again_where_the_standard_says() {
+        // Each step: a tag, and whether it is one of HTML.
+        let tables: [&[(&str, bool)]; 5] = [
+            &[("svg", false), ("title", false), ("a", true), ("/title", false), ("base", false)],
+            &[
+                ("svg", false),
+                ("svg", false),
+                ("/svg", false),
+                ("base", false),
+                ("/svg", false),
+                ("base", true),
+            ],
+            &[("svg", false), ("meta", true), ("base", true)],
+            &[("svg/", false), ("base", true)],
+            &[
+                ("div", true),
+                ("math", false),
+                ("mi", false),
+                ("svg", false),
+                ("/div", true),
+                ("base", true),
+            ],
+        ];
+        for steps in tables {
+            let mut foreign = Foreign::default();
+            for (tag, expected) in steps {
+                let is_html = match tag.strip_prefix('/') {
+                    Some(name) => foreign.end(name.as_bytes()),
+                    None => {
+                        let name = tag.trim_end_matches('/').as_bytes();
+                        let is_html = foreign.start(name);
+                        foreign.started(name, tag.ends_with('/'));
+                        is_html
+                    }
+                };
+                assert_eq!(is_html, *expected, "{tag} in {steps:?}");
+            }
+        }
+    }
+}
