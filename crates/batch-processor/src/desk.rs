@@ -13,7 +13,7 @@ use crate::{
     outcome::Outcome,
     recovery::{Effort, Next, Recovery},
     shared::{Carried, Shared},
-    unwind::{catch, drop_each, shielded},
+    unwind::{attempt, catch, drop_each, shielded},
 };
 
 /// The driver's side of what is shared; dropping it abandons the batcher.
@@ -113,7 +113,8 @@ impl<T, R, E, C: Timer> Desk<T, R, E, C> {
     {
         let Some(mut job) = self.in_hand.take() else { return };
         self.ended += 1;
-        let now = self.shared.clock.now();
+        // A clock that panics takes no answers along.
+        let now = attempt(|| self.shared.clock.now()).unwrap_or(Timestamp::ORIGIN);
         let result = result.and_then(|results| match results.len() {
             got if got == job.sent => Ok(results),
             got => {

@@ -171,13 +171,15 @@ where
                     }
                 })
             });
-            // A deadline that changes after this look notifies `work`, for which the waiter is registered.
-            if deadline != *this.deadline {
-                this.sleep.set(deadline.map(|deadline| shared.clock.sleep_until(deadline)));
-                *this.deadline = deadline;
-            }
+            // A batch is in the hands of the desk before anything foreign runs; the alarm is set by the next look.
             if next.is_ready() {
                 return next;
+            }
+            // A deadline that changes after this look notifies `work`, for which the waiter is registered.
+            if deadline != *this.deadline {
+                *this.deadline = None;
+                this.sleep.set(deadline.map(|deadline| shared.clock.sleep_until(deadline)));
+                *this.deadline = deadline;
             }
             let Some(sleep) = this.sleep.as_mut().as_pin_mut() else { return Poll::Pending };
             ready!(sleep.poll(cx));

@@ -33,7 +33,7 @@ use crate::{
         Arc, OnWake, Wakeable,
         atomic::{AtomicBool, AtomicUsize, Ordering, fence},
     },
-    unwind::Foreign,
+    unwind::{Foreign, contain},
     wake_list::WakeList,
 };
 
@@ -377,8 +377,10 @@ impl Waiter {
             let found = condition.check();
             unused.event = None;
             if let Some(value) = found {
-                // One that comes after the check may stand for another unit: dropping the registration passes it on.
-                self.registration = None;
+                // One that comes after the check may stand for another unit: dropping the registration passes it on. The
+                // wakers that it calls and drops are foreign: no panic of theirs takes away what was found.
+                let registration = self.registration.take();
+                contain(|| drop(registration));
                 return Poll::Ready(value);
             }
             checked = true;

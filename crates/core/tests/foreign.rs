@@ -17,8 +17,8 @@ use std::{
 };
 
 use tidegate_core::{
-    CachedClock, CancelToken, Clock, Closed, Gate, ManualClock, Outcome, Pass, Queue, RwShards,
-    Shards, Timer, Timestamp, Wait,
+    CachedClock, CancelToken, Clock, Closed, Event, Gate, ManualClock, Outcome, Pass, Queue,
+    RwShards, Shards, Timer, Timestamp, Wait,
     future_slots::{FutureSlots, WakerCell},
     gate::TryEnter,
     time::DueWatch,
@@ -372,4 +372,19 @@ fn a_queue_counts_right_past_items_that_panic_when_they_are_dropped() {
     assert!(queue.try_push(Mine(drops.clone())).is_ok());
     assert!(panics(|| drop(queue.pop().wait())));
     assert_eq!((queue.len(), drops.get()), (0, 4));
+}
+
+#[test]
+fn what_was_found_is_not_lost_to_a_waker_that_panics_when_it_is_dropped() {
+    let (event, place) = (Event::new(), Cell::new(None));
+    let mut wait = event.wait_until(|| place.take());
+    let careless = careless();
+    let mut cx = Context::from_waker(&careless);
+    assert!(Pin::new(&mut wait).poll(&mut cx).is_pending());
+    // Without a notification: it is still registered when it looks.
+    place.set(Some(7));
+    PANICS_IN.set(2);
+    let found = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut wait).poll(&mut cx)));
+    PANICS_IN.set(0);
+    assert_eq!(found.ok(), Some(Poll::Ready(7)));
 }

@@ -1,12 +1,16 @@
 //! What a worker does with the items of a chunk.
 
-use core::marker::PhantomData;
+use core::{marker::PhantomData, mem};
 
 use alloc::vec::Vec;
 
 use tidegate_core::lock::Lock;
 
-use crate::{error::BoxError, flow::Site, stage::debug_by_name};
+use crate::{
+    error::BoxError,
+    flow::{Site, drop_each},
+    stage::debug_by_name,
+};
 
 /// What a worker does with the items of a chunk, one after the other. Implemented by this crate.
 pub trait Labour<In>: Send + Sync {
@@ -77,8 +81,23 @@ pub struct ApplyWith<F, I, State> {
     pub(crate) f: F,
     pub(crate) init: I,
     pub(crate) site: Site,
-    /// States nobody uses now.
-    pub(crate) idle: Lock<Vec<State>>,
+    pub(crate) idle: Idle<State>,
+}
+
+/// States nobody uses now.
+pub(crate) struct Idle<State>(Lock<Vec<State>>);
+
+impl<State> Idle<State> {
+    pub(crate) fn new() -> Self {
+        Self(Lock::new(Vec::new()))
+    }
+}
+
+impl<State> Drop for Idle<State> {
+    fn drop(&mut self) {
+        // Two that panic abort nothing.
+        drop_each(self.0.with(mem::take));
+    }
 }
 
 debug_by_name!(ApplyWith<F, I, State>);
@@ -102,7 +121,7 @@ where
     }
 
     fn enter(&self) -> State {
-        self.idle.with(Vec::pop).unwrap_or_else(&self.init)
+        self.idle.0.with(Vec::pop).unwrap_or_else(&self.init)
     }
 
     #[inline]
@@ -112,7 +131,7 @@ where
     }
 
     fn leave(&self, state: State) {
-        self.idle.with(|idle| idle.push(state));
+        self.idle.0.with(|idle| idle.push(state));
     }
 }
 

@@ -2,16 +2,12 @@
 
 use core::{marker::PhantomData, num::NonZeroUsize};
 
-use alloc::vec::Vec;
-
-use tidegate_core::lock::Lock;
-
 use crate::{
     chunked::Chunked,
     error::BoxError,
     flow::Site,
     hatch::Hatch,
-    labour::{Apply, ApplyWith, Labour, Then},
+    labour::{Apply, ApplyWith, Idle, Labour, Then},
     pipeline::Pipeline,
     place::{Carrier, Place},
     stage::Stage,
@@ -96,7 +92,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         F: Fn(&mut State, S::Item) -> Result<U, E> + Send + Sync,
         E: Into<BoxError>,
     {
-        let idle = Lock::new(Vec::new());
+        let idle = Idle::new();
         self.chunked(place, name, n, |site| ApplyWith { f, init, site, idle })
     }
 

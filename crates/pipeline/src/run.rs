@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use crate::{
     figures::Summary,
-    flow::Flow,
+    flow::{Flow, contain},
     inline::{Inline, Step},
     parcel::{Fate, Parcel},
     pipeline::Pipeline,
@@ -54,7 +54,9 @@ impl<'h, S: Stage> Engine<'h, S> {
         if !is_over {
             return Poll::Pending;
         }
-        self.stages = None;
+        // Closures and states, whose destructors are foreign code: the run has ended all the same.
+        let stages = self.stages.take();
+        contain(|| drop(stages));
         Poll::Ready(self.flow.finish())
     }
 }

@@ -61,7 +61,7 @@ fn errors_go_wherever_errors_go() {
     error(&TryAcquireError::NoPermits, "no permits available");
     let refused: BuildError =
         AdaptiveSemaphore::builder(Aimd::default()).min(0).build().unwrap_err();
-    error(&refused, "min is 0, but must be in 1..=200");
+    error(&refused, "min is 0, and must be in 1..=200");
 }
 
 #[track_caller]

@@ -1,0 +1,319 @@
+//! A panic at each touch of foreign code in turn, once and twice: the run ends, and every item that was read has a fate.
+
+use std::{
+    convert::Infallible,
+    future::{Future, Ready, ready},
+    num::NonZeroUsize,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_core::Stream;
+use tidegate_core::{Clock, Closed, Gate, Outcome, Pass, Timer, Timestamp};
+use tidegate_pipeline::{ManualClock, OnError, Pipeline, Stopped, Summary, Wait, policy};
+use tidegate_worker_pool::WorkerPool;
+
+fn n(n: usize) -> NonZeroUsize {
+    NonZeroUsize::new(n).unwrap()
+}
+
+/// Goes off at the so-many-th touch, and once more at the next if there are two charges.
+#[derive(Clone)]
+struct Fuse(Arc<[AtomicUsize; 2]>, Arc<AtomicUsize>);
+
+impl Fuse {
+    fn lit(touches: usize, charges: usize) -> Self {
+        Self(Arc::new([AtomicUsize::new(touches), AtomicUsize::new(charges)]), Arc::default())
+    }
+
+    fn touch(&self) {
+        let [touches, charges] = &*self.0;
+        if std::thread::panicking() || touches.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        if touches.fetch_sub(1, Ordering::SeqCst) == 1 {
+            touches
+                .store(usize::from(charges.fetch_sub(1, Ordering::SeqCst) > 1), Ordering::SeqCst);
+            self.1.fetch_add(1, Ordering::SeqCst);
+            resume_unwind(Box::new("on purpose"));
+        }
+    }
+
+    fn has_gone_off(&self) -> bool {
+        self.1.load(Ordering::SeqCst) > 0
+    }
+}
+
+/// Runs what `run` makes with fuses of all lengths. A panic that comes out of a run is an end only if `may_panic`.
+fn at_each_touch(may_panic: bool, run: impl Fn(&Fuse) -> Result<Summary, Stopped>) {
+    for charges in [1, 2] {
+        let mut ends = 0;
+        for touches in 1.. {
+            let fuse = Fuse::lit(touches, charges);
+            match catch_unwind(AssertUnwindSafe(|| run(&fuse))) {
+                Ok(Ok(summary)) => assert_eq!(summary.leftover(), 0, "touch {touches}"),
+                Ok(Err(stopped)) => assert!(stopped.error().is_some(), "touch {touches}"),
+                Err(_) => assert!(may_panic, "touch {touches} comes out of the run"),
+            }
+            if !fuse.has_gone_off() {
+                break;
+            }
+            ends += 1;
+            assert!(ends < 2000);
+        }
+        assert!(ends > 3, "{ends}");
+    }
+}
+
+fn ended(run: impl Future<Output = Result<Summary, Stopped>>) -> Result<Summary, Stopped> {
+    let mut run = Box::pin(run);
+    let end = (&mut run).wait_timeout(Duration::from_secs(60)).expect("the run ends");
+    // What the run has left is dropped by its owner.
+    _ = catch_unwind(AssertUnwindSafe(move || drop(run)));
+    end
+}
+
+/// An iterator and a stream of items that are touched for each.
+struct Items(std::ops::Range<u32>, Fuse);
+
+impl Iterator for Items {
+    type Item = Item;
+
+    fn next(&mut self) -> Option<Item> {
+        self.1.touch();
+        self.0.next().map(|n| Item(n, self.1.clone()))
+    }
+}
+
+impl Stream for Items {
+    type Item = Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Item>> {
+        Poll::Ready(self.next())
+    }
+}
+
+/// Clones and drops are touches, too.
+struct Item(u32, Fuse);
+
+impl Clone for Item {
+    fn clone(&self) -> Self {
+        self.1.touch();
+        Self(self.0, self.1.clone())
+    }
+}
+
+impl Drop for Item {
+    fn drop(&mut self) {
+        self.1.touch();
+    }
+}
+
+/// Touched when it is polled and when it is dropped.
+struct Touched<F>(F, Fuse);
+
+impl<F: Future + Unpin> Future for Touched<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.1.touch();
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl<F> Drop for Touched<F> {
+    fn drop(&mut self) {
+        self.1.touch();
+    }
+}
+
+#[test]
+fn a_panic_in_any_closure_iterator_item_or_sink_costs_no_other_item_its_fate() {
+    at_each_touch(false, |fuse| {
+        let touch = || fuse.touch();
+        let flow = Pipeline::from_iter(Items(0..4, fuse.clone()))
+            .map("map", |item| {
+                touch();
+                item
+            })
+            .filter("filter", |item| {
+                touch();
+                item.0 != 2
+            })
+            .inspect("inspect", |_| touch())
+            .try_map("try", |item| {
+                touch();
+                Ok::<_, Infallible>(item)
+            })
+            .when(
+                "when",
+                |_| {
+                    touch();
+                    true
+                },
+                |item| {
+                    touch();
+                    item
+                },
+            )
+            .flat_map("flat", |item| {
+                touch();
+                Items(item.0..item.0 + 2, fuse.clone())
+            })
+            .on_error(OnError::Skip);
+        ended(flow.for_each(|_| touch()))
+    });
+}
+
+#[test]
+fn a_panic_in_any_future_stream_choice_or_policy_costs_no_other_item_its_fate() {
+    at_each_touch(false, |fuse| {
+        let flow = Pipeline::from_stream(Items(0..3, fuse.clone()))
+            .merge("more", Items(3..5, fuse.clone()))
+            .map_async("work", n(2), |item: Item| {
+                fuse.touch();
+                let result = if item.0 == 1 { Err("no") } else { Ok(item) };
+                Touched(ready(result), fuse.clone())
+            })
+            .retry(policy(|attempt, _| {
+                fuse.touch();
+                (attempt < 2).then_some(Duration::ZERO)
+            }))
+            .split(
+                "choose",
+                |item| {
+                    fuse.touch();
+                    item.0 % 2 == 0
+                },
+                |even| even,
+                |odd| odd,
+            )
+            .on_error(OnError::divert(|error| {
+                fuse.touch();
+                drop(error);
+            }));
+        ended(flow.run())
+    });
+}
+
+/// A gate and its passes, touched by all that is done with them.
+struct Door(Fuse);
+struct Inside(Fuse);
+
+impl Clone for Door {
+    fn clone(&self) -> Self {
+        self.0.touch();
+        Self(self.0.clone())
+    }
+}
+
+impl Gate for Door {
+    type Pass = Inside;
+    type Refused = Closed;
+    type Enter = Touched<Ready<Result<Inside, Closed>>>;
+
+    fn try_enter(self) -> Result<Inside, Closed> {
+        self.0.touch();
+        Ok(Inside(self.0.clone()))
+    }
+
+    fn enter(self) -> Self::Enter {
+        self.0.touch();
+        Touched(ready(Ok(Inside(self.0.clone()))), self.0.clone())
+    }
+}
+
+impl Pass for Inside {
+    type Refused = Closed;
+
+    fn settle(self, _: Outcome) {
+        self.0.touch();
+    }
+}
+
+#[test]
+fn a_panic_in_any_gate_or_pass_costs_no_other_item_its_fate() {
+    at_each_touch(false, |fuse| {
+        let flow = Pipeline::from_iter(Items(0..3, fuse.clone()))
+            .gated("gated", n(2), Door(fuse.clone()), |item: Item| async move {
+                Ok::<_, Infallible>(item)
+            })
+            .gate("gate", Door(fuse.clone()))
+            .on_error(OnError::Skip);
+        ended(flow.run())
+    });
+}
+
+#[test]
+fn a_panic_in_any_state_or_work_of_a_pool_costs_no_other_item_its_fate() {
+    let pool = WorkerPool::builder().threads(1).build().unwrap();
+    at_each_touch(false, |fuse| {
+        let [state, work, more] = [fuse.clone(), fuse.clone(), fuse.clone()];
+        let flow = Pipeline::from_iter(Items(0..3, fuse.clone()))
+            .map_init(
+                &pool,
+                "state",
+                n(1),
+                move || {
+                    state.touch();
+                    Item(0, state.clone())
+                },
+                move |_state, item: Item| {
+                    work.touch();
+                    Ok::<_, Infallible>(item)
+                },
+            )
+            .and_map("more", move |item| {
+                more.touch();
+                Ok::<_, Infallible>(item)
+            })
+            .on_error(OnError::Skip);
+        ended(flow.run())
+    });
+}
+
+/// A timer that is touched whenever it is used.
+struct Brittle(ManualClock, Fuse);
+
+impl Clone for Brittle {
+    fn clone(&self) -> Self {
+        self.1.touch();
+        Self(self.0.clone(), self.1.clone())
+    }
+}
+
+impl Clock for Brittle {
+    fn now(&self) -> Timestamp {
+        self.1.touch();
+        self.0.now()
+    }
+}
+
+impl Timer for Brittle {
+    type Sleep = Touched<<ManualClock as Timer>::Sleep>;
+
+    fn sleep_until(&self, time: Timestamp) -> Self::Sleep {
+        self.1.touch();
+        Touched(self.0.sleep_until(time), self.1.clone())
+    }
+}
+
+#[test]
+fn a_timer_that_panics_anywhere_ends_in_an_error_or_at_the_caller_of_the_run() {
+    at_each_touch(true, |fuse| {
+        let flow = Pipeline::from_iter(Items(0..3, fuse.clone()))
+            .timer(Brittle(ManualClock::new(), fuse.clone()))
+            .map_async("work", n(2), |item: Item| ready(Ok::<_, Infallible>(item)))
+            .hedge(Duration::from_secs(1))
+            .timeout(Duration::from_secs(1))
+            .batch("batch", n(2), Duration::from_secs(1))
+            .on_error(OnError::Skip);
+        ended(flow.run())
+    });
+}
