@@ -19,7 +19,9 @@ case "${1-}" in
 esac
 
 target=x86_64-unknown-linux-gnu
-export CARGO_TARGET_DIR=target/tsan CARGO_PROFILE_DEV_OPT_LEVEL=1
+export CARGO_TARGET_DIR=target/tsan CARGO_INCREMENTAL=0
+# Compiling takes longer than running by far, and optimizing makes it three times as long.
+export CARGO_PROFILE_DEV_OPT_LEVEL=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
 export RUSTFLAGS="-Zsanitizer=thread -Zexternal-clangrt -Clinker=clang-19 -Clink-arg=-fsanitize=thread"
 # A test forks, and its child starts a thread.
 export TSAN_OPTIONS="external_symbolizer_path=/usr/bin/llvm-symbolizer-19 die_after_fork=0"

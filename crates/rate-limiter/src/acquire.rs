@@ -92,23 +92,23 @@ impl<R: Reach<Clock: Timer>> Waiting<R> {
         Self { latest, ..self }
     }
 
-    /// Goes on after the first poll was denied at `now`: joins the line, unless that is in vain.
+    /// Goes on with the first poll, at `now`, where nothing was granted at once: joins the line, unless that is in vain.
     #[cold]
     #[inline(never)]
-    fn poll_denied(
+    fn poll_new(
         mut self: Pin<&mut Self>,
-        denied: Denied,
         now: Timestamp,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Grant, Refused>> {
         let mut this = self.as_mut().project();
-        let ask = *this.ask;
-        if worth_waiting(denied, *this.latest).is_none() {
+        let (ask, shared) = (*this.ask, this.reach.shared());
+        let taken = shared.take(this.reach.cell(), ask, now);
+        if !taken.is_err_and(|denied| worth_waiting(denied, *this.latest).is_some()) {
             this.stage.set(Stage::Done);
-            return Poll::Ready(this.reach.shared().answer(ask, Err(denied), now));
+            return Poll::Ready(shared.answer(ask, taken, now));
         }
         // How long it waits is counted from here, whatever passed since a cached clock was read.
-        let since = this.reach.shared().clock.fresh_now();
+        let since = shared.clock.fresh_now();
         let waits = Waits::new(this.reach.clone(), ask);
         let turn = Turn::new(Door(this.reach.clone()), ());
         this.stage.set(Stage::InLine { turn, waits, since });
@@ -217,13 +217,13 @@ impl<R: Reach<Clock: Timer>> Future for Waiting<R> {
         }
         let shared = this.reach.shared();
         let now = shared.clock.now();
-        match shared.take(this.reach.cell(), *this.ask, now) {
-            Ok(grant) => {
+        match shared.take_at_once(this.reach.cell(), *this.ask, now) {
+            Some(Ok(grant)) => {
                 shared.counters.add(Count::Allowed, 1);
                 this.stage.set(Stage::Done);
                 Poll::Ready(Ok(grant))
             }
-            Err(denied) => self.poll_denied(denied, now, cx),
+            _ => self.poll_new(now, cx),
         }
     }
 }

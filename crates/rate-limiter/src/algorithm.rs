@@ -31,6 +31,20 @@ pub trait Count: fmt::Debug + Send + Sync + Sized + 'static {
     /// Why not.
     fn take(&self, rule: &Self::Rule, ask: Ask, now: Timestamp) -> Result<Grant, Denied>;
 
+    /// As [`take`](Self::take); `None` if the answer takes longer, as others come in between or a ledger has to be read.
+    ///
+    /// Apart, so that what is granted or denied at once does not go through memory on its way to a caller who only wants to
+    /// know which it is.
+    #[inline(always)]
+    fn take_at_once(
+        &self,
+        rule: &Self::Rule,
+        ask: Ask,
+        now: Timestamp,
+    ) -> Option<Result<Grant, Denied>> {
+        Some(self.take(rule, ask, now))
+    }
+
     /// Says why `ask` is not granted to a newcomer while `wanted` tokens are waited for.
     fn behind(&self, rule: &Self::Rule, ask: Ask, wanted: u64, now: Timestamp) -> Denied;
 

@@ -115,11 +115,38 @@ impl<A: Algorithm, C> Shared<A, C> {
         ask: Ask,
         now: Timestamp,
     ) -> Result<Grant, Refused> {
+        match self.take_at_once(cell, ask, now) {
+            Some(taken) => self.answer(ask, taken, now),
+            None => self.try_acquire_slowly(cell, ask, now),
+        }
+    }
+
+    /// As [`take`](Self::take); `None` if the answer takes longer.
+    #[inline(always)]
+    pub(crate) fn take_at_once(
+        &self,
+        cell: &Cell<A>,
+        ask: Ask,
+        now: Timestamp,
+    ) -> Option<Result<Grant, Denied>> {
+        if cell.wanted() > 0 {
+            return None;
+        }
+        cell.algorithm.take_at_once(&self.rule, ask, now)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_acquire_slowly(
+        &self,
+        cell: &Cell<A>,
+        ask: Ask,
+        now: Timestamp,
+    ) -> Result<Grant, Refused> {
         self.answer(ask, self.take(cell, ask, now), now)
     }
 
     /// The uncounted take of a newcomer.
-    #[inline(always)]
     pub(crate) fn take(&self, cell: &Cell<A>, ask: Ask, now: Timestamp) -> Result<Grant, Denied> {
         self.unless_waited_for(cell, ask, now)?;
         cell.algorithm.take(&self.rule, ask, now)

@@ -184,17 +184,21 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     {
         self.check(key, n)?;
         let take = |slot: &mut Slot| slot.take(&self.shared.rule.terms(), n, now);
-        let found = if n > 0 { self.with_slot(key, now, take) } else { self.found(key, now) };
-        let found = match found {
-            Ok(found) => found,
-            Err(full) => self.beyond(key, n, full)?,
+        let taken = if n > 0 {
+            self.with_slot(key, now, take)
+        } else {
+            self.found(key, now).map(|mut slot| take(&mut slot))
         };
-        match found.granted(&self.shared.rule.terms(), n, now) {
-            Some(grant) => {
+        let taken = match taken {
+            Ok(taken) => taken,
+            Err(full) => take(&mut self.beyond(key, n, full)?),
+        };
+        match taken {
+            Ok(found) => {
                 self.shared.counters.add(Count::Allowed, 1);
-                Ok(grant)
+                Ok(self.shared.rule.terms().granted(found, n, now))
             }
-            None => found.answer(&self.shared, n, now).map_err(KeyRefused::Refused),
+            Err(found) => found.answer(&self.shared, n, now).map_err(KeyRefused::Refused),
         }
     }
 

@@ -89,7 +89,8 @@ impl Pace {
         self.scaled_nanos(units)
     }
 
-    #[inline(never)]
+    /// Inlined: whoever does not ask after how long to try again has nothing worked out.
+    #[inline]
     fn scaled_nanos(self, units: u64) -> u64 {
         let nanos = (u128::from(units) << FRACTION).div_ceil(u128::from(self.speed));
         u64::try_from(nanos).unwrap_or(u64::MAX)

@@ -51,6 +51,17 @@ impl Terms {
         self.pace.units(now.as_nanos().saturating_sub(self.stand.origin))
     }
 
+    /// As [`present`](Self::present), but out of reach of every number where `now` is before the origin.
+    #[inline(always)]
+    fn present_within_reach(&self, now: Timestamp) -> u64 {
+        self.pace.units(now.as_nanos().wrapping_sub(self.stand.origin))
+    }
+
+    /// Returns a time at which a bucket can be asked: not before the origin.
+    pub(crate) fn not_before_origin(&self, now: Timestamp) -> Timestamp {
+        now.max(Timestamp::from_nanos(self.stand.origin))
+    }
+
     /// Returns the first time at which `units` have passed.
     #[inline]
     pub(crate) fn time(&self, units: u64) -> Timestamp {
@@ -96,7 +107,7 @@ impl Terms {
         if ask.least > self.burst {
             return Err(Denied::Beyond(self.burst));
         }
-        let present = self.present(now);
+        let present = self.present_within_reach(now);
         let least = self.pace.cost.wrapping_mul(u64::from(ask.least));
         let start = full_at.max(present);
         // What is missing then.
@@ -130,6 +141,15 @@ impl Terms {
         }
         let room = self.depth.wrapping_sub(missing);
         Ok((next, self.grant(tokens, next, missing, room, now)))
+    }
+
+    /// Returns what [`take`](Self::take) granted when it took `n` tokens out of a bucket that was at `full_at`.
+    #[inline(always)]
+    pub(crate) fn granted(&self, full_at: u64, n: u32, now: Timestamp) -> Grant {
+        let present = self.present_within_reach(now);
+        let next = full_at.max(present).wrapping_add(self.pace.cost.wrapping_mul(u64::from(n)));
+        let missing = next.wrapping_sub(present);
+        self.grant(n, next, missing, self.depth.wrapping_sub(missing), now)
     }
 
     /// Takes `n` tokens, whether they are there or not.

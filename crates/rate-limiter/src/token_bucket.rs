@@ -157,22 +157,11 @@ impl TokenBucket {
         }
     }
 
-    /// Takes where others come in between, where numbers do not reach, and while tokens are promised.
-    #[cold]
-    #[inline(never)]
-    fn take_slowly(&self, ask: Ask, now: Timestamp) -> Result<Grant, Denied> {
-        match self.gcra.take(&self.quota, ask, now) {
-            Err(Denied::Never) => {
-                self.take_locked(ask, now).map_err(|denied| denied.timed(|| self.limit(&())))
-            }
-            taken => taken,
-        }
-    }
-
     fn take_locked(&self, ask: Ask, now: Timestamp) -> Result<Grant, Denied> {
         self.ledger.with(|ledger| {
             self.catch_up(ledger, now);
             let terms = ledger.terms;
+            let now = terms.not_before_origin(now);
             match &mut ledger.schedule {
                 Some(schedule) => schedule.take(&terms, ask, now),
                 None => self.gcra.take(&self.quota, ask, now),
@@ -225,11 +214,20 @@ impl Count for TokenBucket {
     }
 
     #[inline(always)]
-    fn take(&self, (): &(), ask: Ask, now: Timestamp) -> Result<Grant, Denied> {
+    fn take_at_once(&self, (): &(), ask: Ask, now: Timestamp) -> Option<Result<Grant, Denied>> {
         match self.gcra.take_once(&self.quota, ask, now) {
-            Some(Ok(grant)) => Ok(grant),
-            Some(Err(denied)) if denied != Denied::Never => Err(denied),
-            _ => self.take_slowly(ask, now),
+            // Numbers do not reach, or tokens are promised.
+            Some(Err(Denied::Never)) => None,
+            taken => taken,
+        }
+    }
+
+    fn take(&self, (): &(), ask: Ask, now: Timestamp) -> Result<Grant, Denied> {
+        match self.gcra.take(&self.quota, ask, now) {
+            Err(Denied::Never) => {
+                self.take_locked(ask, now).map_err(|denied| denied.timed(|| self.limit(&())))
+            }
+            taken => taken,
         }
     }
 

@@ -48,30 +48,26 @@ impl Slot {
         }
     }
 
-    /// Takes out of a plain bucket if the tokens are there, and returns what was found, from which the answer is worked
-    /// out when the shard is open again.
+    /// Takes out of a plain bucket if the tokens are there, and returns what its number was; the grant is worked out from it
+    /// when the shard is open again.
+    ///
+    /// # Errors
+    ///
+    /// What was found, from which the answer is worked out then.
     #[inline]
-    pub(super) fn take(&mut self, terms: &Terms, n: u32, now: Timestamp) -> Self {
+    pub(super) fn take(&mut self, terms: &Terms, n: u32, now: Timestamp) -> Result<u64, Self> {
         match self {
             Self::Plain(full_at) => {
                 let found = *full_at;
-                if let Ok((next, _)) = terms.take(found, Ask::exactly(n), now) {
-                    *full_at = next;
+                match terms.take(found, Ask::exactly(n), now) {
+                    Ok((next, _)) => {
+                        *full_at = next;
+                        Ok(found)
+                    }
+                    Err(_) => Err(Self::Plain(found)),
                 }
-                Self::Plain(found)
             }
-            Self::Shared(bucket) => Self::Shared(bucket.clone()),
-        }
-    }
-
-    /// Returns what was granted when this was found, if that was so at once.
-    #[inline]
-    pub(super) fn granted(&self, terms: &Terms, n: u32, now: Timestamp) -> Option<Grant> {
-        match self {
-            Self::Plain(found) => {
-                terms.take(*found, Ask::exactly(n), now).ok().map(|(_, grant)| grant)
-            }
-            Self::Shared(_) => None,
+            Self::Shared(bucket) => Err(Self::Shared(bucket.clone())),
         }
     }
 
