@@ -3,6 +3,7 @@
 use core::{
     fmt,
     future::Future,
+    panic::{RefUnwindSafe, UnwindSafe},
     pin::Pin,
     task::{Context, Poll, Waker},
 };
@@ -220,6 +221,10 @@ impl<R, E> Future for Reply<R, E> {
         Poll::Ready(answers.take(index))
     }
 }
+
+// Its part of the batch is behind locks.
+impl<R, E> UnwindSafe for Reply<R, E> {}
+impl<R, E> RefUnwindSafe for Reply<R, E> {}
 
 impl<R, E> Drop for Reply<R, E> {
     fn drop(&mut self) {

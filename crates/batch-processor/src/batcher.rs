@@ -1,6 +1,9 @@
 //! The handle.
 
-use core::fmt;
+use core::{
+    fmt,
+    panic::{RefUnwindSafe, UnwindSafe},
+};
 
 use tidegate_core::{
     Clock, SystemClock,
@@ -19,7 +22,9 @@ use crate::{
 
 /// Gathers `T`s from many callers into batches, and gives each caller the `R` that the handler has for its item.
 ///
-/// Clones are the same batcher. When the last one is dropped, it is closed: the driver processes what is in, and ends.
+/// Clones are the same batcher, as those of every handle here: what is `Clone` stands for something shared, and what is not, a
+/// driver, its thread, a reply, is the only one. When the last clone is dropped, the batcher is closed: the driver processes
+/// what is in, and ends.
 ///
 /// # Fairness
 ///
@@ -293,6 +298,10 @@ impl<T, R, E, C> Drop for Batcher<T, R, E, C> {
         }
     }
 }
+
+// What is shared is behind locks, and whole whatever panics: foreign code runs beside them.
+impl<T, R, E, C> UnwindSafe for Batcher<T, R, E, C> {}
+impl<T, R, E, C> RefUnwindSafe for Batcher<T, R, E, C> {}
 
 impl<T, R, E, C> fmt::Debug for Batcher<T, R, E, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,9 @@
 //! A thread for the driver.
 
-use core::fmt;
+use core::{
+    fmt,
+    panic::{RefUnwindSafe, UnwindSafe},
+};
 use std::{
     panic::resume_unwind,
     thread::{self, JoinHandle},
@@ -103,6 +106,10 @@ impl Drop for DriverThread {
         }
     }
 }
+
+// It holds no state of the user's.
+impl UnwindSafe for DriverThread {}
+impl RefUnwindSafe for DriverThread {}
 
 impl fmt::Debug for DriverThread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -71,6 +71,59 @@ fn a_failed_batch_is_tried_again_after_its_pause_and_those_behind_it_wait() {
     );
 }
 
+/// A batch pauses for a second; the next one gathers, or does not, and is due before the pause ends, or after it.
+#[test]
+fn the_end_of_a_pause_wakes_the_driver_whatever_gathers() {
+    const NANO: Duration = Duration::from_nanos(1);
+    for (gathers, delay, times) in [
+        (false, PAUSE * 9, vec![PAUSE]),
+        (true, PAUSE * 2, vec![PAUSE, PAUSE * 2]),
+        (true, PAUSE / 2, vec![PAUSE / 2, PAUSE]),
+    ] {
+        let clock = ManualClock::new();
+        let (log, handler) = failing(1);
+        let builder = Batcher::builder().max_items(2).max_delay(delay).max_in_flight(2);
+        let builder = builder.retry(backoff(1, PAUSE, PAUSE)).clock(clock.clone());
+        let (batcher, driver) = builder.build(handler).unwrap();
+        let mut driver = Task::new(driver);
+        (1..=2).for_each(|item| batcher.try_push(item).unwrap());
+        assert!(driver.run().is_pending());
+        if gathers {
+            batcher.try_push(3).unwrap();
+            assert!(driver.run().is_pending());
+        }
+        let mut now = Duration::ZERO;
+        for time in times {
+            clock.advance(time - now - NANO);
+            assert!(driver.run().is_pending());
+            let wakes = driver.wakes();
+            clock.advance(NANO);
+            assert!(driver.wakes() > wakes, "after {time:?}");
+            assert!(driver.run().is_pending());
+            now = time;
+        }
+        let calls = entries(&log);
+        assert_eq!(calls.iter().filter(|items| **items == [1, 2]).count(), 2);
+        assert_eq!(calls.len(), 2 + usize::from(gathers));
+    }
+}
+
+#[test]
+fn the_end_of_a_pause_wakes_the_leader() {
+    let clock = ManualClock::new();
+    let (log, handler) = failing(1);
+    let builder = Batcher::builder().policy(Policy::Immediate).retry(backoff(1, PAUSE, PAUSE));
+    let led = builder.clock(clock.clone()).build_led(Blocking::new(handler)).unwrap();
+    let mut leader = Task::new(led.submit(1));
+    assert!(leader.run().is_pending());
+    clock.advance(PAUSE - Duration::from_nanos(1));
+    assert!(leader.run().is_pending());
+    let wakes = leader.wakes();
+    clock.advance(Duration::from_nanos(1));
+    assert!(leader.wakes() > wakes && leader.run().is_ready());
+    assert_eq!(entries(&log), [[1], [1]]);
+}
+
 #[test]
 fn without_a_retry_left_its_callers_share_the_last_error() {
     let (_, handler) = failing(9);

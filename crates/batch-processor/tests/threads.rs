@@ -78,3 +78,15 @@ fn handles_can_cross_threads() {
     moves(&batcher.flush());
     moves(&batcher.try_submit(0.into()).unwrap());
 }
+
+#[test]
+fn handles_are_unwind_safe_whatever_is_in_them() {
+    use std::panic::{RefUnwindSafe, UnwindSafe};
+    fn safe<T: UnwindSafe + RefUnwindSafe>(_: &T) {}
+    let (batcher, driver) = Batcher::builder()
+        .build_on_thread(|items: Vec<std::cell::Cell<u8>>| Ok::<_, ()>(items))
+        .unwrap();
+    safe(&batcher);
+    safe(&driver);
+    safe(&batcher.try_submit(0.into()).unwrap());
+}

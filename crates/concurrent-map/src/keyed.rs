@@ -26,6 +26,7 @@ use core::{
     hash::{BuildHasher, Hash},
     mem,
     num::NonZeroUsize,
+    panic::{RefUnwindSafe, UnwindSafe},
 };
 
 use alloc::{borrow::ToOwned, vec::Vec};
@@ -448,6 +449,10 @@ impl<K, V, S> Keyed<K, V, S> {
         Place { taken: &self.taken }
     }
 }
+
+// As a map: it stays whole whatever panics, and what a closure has left half done is seen.
+impl<K: RefUnwindSafe, V: RefUnwindSafe, S: RefUnwindSafe> RefUnwindSafe for Keyed<K, V, S> {}
+impl<K: UnwindSafe, V: UnwindSafe, S: UnwindSafe> UnwindSafe for Keyed<K, V, S> {}
 
 impl<K, V, S> fmt::Debug for Keyed<K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -25,6 +25,6 @@ pub use self::{
     error::{Occupied, SwapError},
     hasher::{DefaultHashBuilder, DefaultHasher},
     keyed::{Keyed, Occupancy, TooManyKeys},
-    map::{ConcurrentMap, GetOrTryInsert, IntoEntries, Op},
+    map::{ConcurrentMap, GetOrTryInsert, IntoEntries, MapEntry, Op},
     set::{ConcurrentSet, IntoElements},
 };

@@ -1,6 +1,7 @@
 //! The map: what it is made of, and its operations on one key.
 
 mod bulk;
+mod entry;
 mod flight;
 mod modify;
 mod shape;
@@ -11,6 +12,7 @@ use core::{
     hash::{BuildHasher, Hash},
     mem,
     num::NonZeroUsize,
+    panic::{RefUnwindSafe, UnwindSafe},
 };
 
 use equivalent::Equivalent;
@@ -19,7 +21,7 @@ use hashbrown::{HashTable, hash_table::Entry};
 #[cfg(feature = "rayon")]
 pub(crate) use self::bulk::BATCH;
 use self::flight::Flights;
-pub use self::{flight::GetOrTryInsert, modify::Op, shape::IntoEntries};
+pub use self::{entry::MapEntry, flight::GetOrTryInsert, modify::Op, shape::IntoEntries};
 use crate::{
     error::{Occupied, SwapError},
     hasher::DefaultHashBuilder,
@@ -48,7 +50,7 @@ use crate::{
 /// A closure that looks at values ([`get_with`](Self::get_with), [`for_each`](Self::for_each), [`fold`](Self::fold) and the
 /// like) may call what reads the same map, on whichever keys; it never waits for a writer that waits for it. All other calls of
 /// the same map from one of its closures, those that write and all from a closure that can write
-/// ([`update`](Self::update), [`retain`](Self::retain) and the like), are bugs. With std such a call panics at once,
+/// ([`update`](Self::update), [`entry`](Self::entry), [`retain`](Self::retain) and the like), are bugs. With std such a call panics at once,
 /// always, whether or not it would have met a lock; without std even a read may hang (or panic, with the feature
 /// `critical-section`).
 ///
@@ -89,7 +91,7 @@ use crate::{
 ///
 /// What a thread did before it wrote an entry happens before what another does after it has found that entry.
 ///
-/// The map is `Send` if keys and values are, and `Sync` if they are both `Send` and `Sync`.
+/// The map is `Send` if values are `Send` and keys both `Send` and `Sync`, and `Sync` if both are both.
 ///
 /// ```compile_fail
 /// # fn shared<T: Sync>() {}
@@ -118,7 +120,7 @@ use crate::{
 pub struct ConcurrentMap<K, V, S = DefaultHashBuilder> {
     entries: Striped<(K, V)>,
     hasher: S,
-    flights: Flights,
+    flights: Flights<K>,
 }
 
 impl<K, V> ConcurrentMap<K, V> {
@@ -128,11 +130,8 @@ impl<K, V> ConcurrentMap<K, V> {
         Self::with_hasher(DefaultHashBuilder::default())
     }
 
-    /// Creates an empty map with `shards` shards, rounded up to a power of two; 0 is rounded up to 1.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the power of two exceeds `usize`.
+    /// Creates an empty map with `shards` shards, rounded up to a power of two; 0 is rounded up to 1, and
+    /// more than 16,384 (2 MB) are 16,384.
     pub fn with_shards(shards: usize) -> Self {
         Self::with_shards_and_hasher(shards, DefaultHashBuilder::default())
     }
@@ -153,11 +152,8 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
         Self { entries: Striped::new(default_shards()), hasher, flights: Flights::new() }
     }
 
-    /// Creates an empty map with `shards` shards, rounded up to a power of two (0 to 1), that hashes keys by `hasher`.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the power of two exceeds `usize`.
+    /// Creates an empty map with `shards` shards, from 1 to 16,384 and rounded up to a power of two, that hashes keys
+    /// by `hasher`.
     pub fn with_shards_and_hasher(shards: usize, hasher: S) -> Self {
         let shards = NonZeroUsize::new(shards).unwrap_or(NonZeroUsize::MIN);
         Self { entries: Striped::new(shards), hasher, flights: Flights::new() }
@@ -245,7 +241,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         // is open.
         let (mut key, mut value) = (Some(key), Some(value));
         self.entries.write(hash, |table| {
-            match self.entry(table, hash, |k| Some(k) == key.as_ref()) {
+            match self.entry_in(table, hash, |k| Some(k) == key.as_ref()) {
                 Entry::Occupied(found) => {
                     value.take().map(|value| mem::replace(&mut found.into_mut().1, value))
                 }
@@ -324,10 +320,43 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         removed.flatten().map(|(_key, value)| value)
     }
 
+    /// Removes `key` if `condition`, which may change the value, says so, and returns the value then: to modify in place or to
+    /// remove is one step. `condition` runs under the shard's lock.
+    ///
+    /// # Panics
+    ///
+    /// Panics with std if `condition` calls the map. If it panics, the value stays as far as it has got.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_concurrent_map::ConcurrentMap;
+    ///
+    /// // The last one to leave takes the count along.
+    /// let visitors = ConcurrentMap::from([("hall".to_owned(), 2)]);
+    /// let leave = || visitors.remove_if_mut("hall", |_, count| { *count -= 1; *count == 0 });
+    /// assert_eq!((leave(), leave(), leave()), (None, Some(0), None));
+    /// ```
+    #[inline]
+    pub fn remove_if_mut<Q>(&self, key: &Q, condition: impl FnOnce(&K, &mut V) -> bool) -> Option<V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let hash = self.hash(key);
+        // Here it is dropped when the lock is open, if it does not run.
+        let mut condition = Some(condition);
+        let removed = self.entries.write_existing(hash, |table| {
+            let mut found = table.find_entry(hash, |(k, _)| key.equivalent(k)).ok()?;
+            let (k, v) = found.get_mut();
+            condition.take()?(k, v).then(|| found.remove().0)
+        });
+        removed.flatten().map(|(_key, value)| value)
+    }
+
     /// Finds the entry of a key in its table, or a place for it. A closure compares: the key itself, as an argument, would go
     /// through memory.
     #[inline]
-    fn entry<'a>(
+    fn entry_in<'a>(
         &self,
         table: &'a mut HashTable<(K, V)>,
         hash: u64,
@@ -343,6 +372,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         self.hasher.hash_one(key)
     }
 }
+
+// The map stays whole whatever panics; of a value, what a closure has left half done is seen, as behind a reference.
+impl<K: RefUnwindSafe, V: RefUnwindSafe, S: RefUnwindSafe> RefUnwindSafe
+    for ConcurrentMap<K, V, S>
+{
+}
+impl<K: UnwindSafe, V: UnwindSafe, S: UnwindSafe> UnwindSafe for ConcurrentMap<K, V, S> {}
 
 impl<K, V, S: Default> Default for ConcurrentMap<K, V, S> {
     fn default() -> Self {

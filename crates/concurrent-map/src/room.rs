@@ -18,7 +18,7 @@ use hashbrown::HashTable;
 ///
 /// # Panics
 ///
-/// Panics if the capacity overflows, as std's map does.
+/// Panics if there is no memory for so many: the process does not abort.
 #[inline]
 pub(crate) fn make_room<E>(table: &mut HashTable<E>, additional: usize, hash: impl Fn(&E) -> u64) {
     if additional > table.capacity() - table.len() {
@@ -31,14 +31,31 @@ pub(crate) fn make_room<E>(table: &mut HashTable<E>, additional: usize, hash: im
 fn grow<E>(table: &mut HashTable<E>, additional: usize, hash: impl Fn(&E) -> u64) {
     let full = full_capacity(table.num_buckets());
     if table.len().saturating_add(additional) > full / 2 {
-        table.reserve(additional, hash);
-        return;
+        let room = table.try_reserve(additional, hash);
+        return room.unwrap_or_else(|_| refuse(additional));
     }
     let hashes: Vec<u64> = table.iter().map(hash).collect();
-    let old = mem::replace(table, HashTable::with_capacity(full));
+    let old = mem::replace(table, with_room(full));
     for (hash, entry) in hashes.into_iter().zip(old) {
         table.insert_unique(hash, entry, |_| unreachable!("there is room"));
     }
+}
+
+/// Returns an empty table with room for so many entries.
+///
+/// # Panics
+///
+/// As [`make_room`].
+pub(crate) fn with_room<E>(capacity: usize) -> HashTable<E> {
+    let mut table = HashTable::new();
+    let room = table.try_reserve(capacity, |_| unreachable!("it is empty"));
+    room.unwrap_or_else(|_| refuse(capacity));
+    table
+}
+
+#[cold]
+fn refuse(entries: usize) -> ! {
+    panic!("capacity overflow: there is no memory for {entries} entries in one shard")
 }
 
 /// Returns how many entries a table of so many buckets takes when none of them is blocked by a removed one: seven of

@@ -42,11 +42,8 @@ impl<T> ConcurrentSet<T> {
         Self { map: ConcurrentMap::new() }
     }
 
-    /// Creates an empty set with `shards` shards, rounded up to a power of two; 0 is rounded up to 1.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the power of two exceeds `usize`.
+    /// Creates an empty set with `shards` shards, rounded up to a power of two; 0 is rounded up to 1, and
+    /// more than 16,384 (2 MB) are 16,384.
     pub fn with_shards(shards: usize) -> Self {
         Self { map: ConcurrentMap::with_shards(shards) }
     }
@@ -56,7 +53,7 @@ impl<T> ConcurrentSet<T> {
     ///
     /// # Panics
     ///
-    /// Panics if the capacity overflows, as std's set does.
+    /// Panics if there is no memory for so many elements. It does not abort.
     pub fn with_capacity(capacity: usize) -> Self {
         Self { map: ConcurrentMap::with_capacity(capacity) }
     }
@@ -68,11 +65,8 @@ impl<T, S> ConcurrentSet<T, S> {
         Self { map: ConcurrentMap::with_hasher(hasher) }
     }
 
-    /// Creates an empty set with `shards` shards, rounded up to a power of two (0 to 1), that hashes by `hasher`.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the power of two exceeds `usize`.
+    /// Creates an empty set with `shards` shards, from 1 to 16,384 and rounded up to a power of two, that hashes by
+    /// `hasher`.
     pub fn with_shards_and_hasher(shards: usize, hasher: S) -> Self {
         Self { map: ConcurrentMap::with_shards_and_hasher(shards, hasher) }
     }
@@ -81,7 +75,7 @@ impl<T, S> ConcurrentSet<T, S> {
     ///
     /// # Panics
     ///
-    /// Panics if the capacity overflows, as std's set does.
+    /// Panics if there is no memory for so many elements. It does not abort.
     pub fn with_capacity_and_hasher(capacity: usize, hasher: S) -> Self {
         Self { map: ConcurrentMap::with_capacity_and_hasher(capacity, hasher) }
     }
@@ -215,7 +209,7 @@ impl<T: Hash, S: BuildHasher> ConcurrentSet<T, S> {
     ///
     /// # Panics
     ///
-    /// Panics if the capacity overflows, as std's set does.
+    /// Panics if there is no memory for so many elements. It does not abort.
     pub fn reserve(&self, additional: usize) {
         self.map.reserve(additional);
     }

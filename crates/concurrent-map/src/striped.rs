@@ -27,9 +27,9 @@ pub(crate) struct Striped<E> {
 type Shard<'a, E> = rw_shards::Shard<'a, HashTable<E>, Len>;
 
 impl<E> Striped<E> {
-    /// Creates `count` empty shards, rounded up to a power of two.
+    /// Creates `count` empty shards, rounded up to a power of two, at most [`MOST_SHARDS`].
     pub(crate) fn new(count: NonZeroUsize) -> Self {
-        let count = count.checked_next_power_of_two().expect("the number of shards fits a usize");
+        let count = power_of_two(count);
         Self { shards: Lazy::new(|| empty(count)), count }
     }
 
@@ -215,6 +215,14 @@ impl<E> Drop for Counted<'_, E> {
 #[inline]
 pub(crate) fn spread(hash: u64) -> u64 {
     hash.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// More shards than this are of no use to anybody: sixteen for each of a thousand threads that run at once. They weigh 2 MB.
+pub(crate) const MOST_SHARDS: NonZeroUsize = NonZeroUsize::new(1 << 14).expect("not zero");
+
+/// Returns how many shards there are if so many are asked for.
+pub(crate) fn power_of_two(count: NonZeroUsize) -> NonZeroUsize {
+    count.min(MOST_SHARDS).checked_next_power_of_two().unwrap_or(MOST_SHARDS)
 }
 
 /// The default number of shards: sixteen for each thread that can run at once.

@@ -22,7 +22,7 @@ use std::{
 };
 
 use tidegate_concurrent_map::ConcurrentMap;
-use tidegate_core::{ManualClock, Wait};
+use tidegate_core::{ManualClock, Timer, Wait};
 
 use self::hashers::Constant;
 
@@ -125,17 +125,85 @@ fn keys_do_not_wait_for_one_another() {
 }
 
 #[test]
-fn an_error_goes_to_its_caller_alone_and_wakes_the_next() {
-    let (map, first, second) = (Map::new(), Answer::default(), Answer::with(Err("second")));
+fn an_error_is_shared_by_all_who_waited_for_that_attempt() {
+    let (map, clock, computed) = (Map::new(), ManualClock::new(), Cell::new(0));
+    let call = |n| {
+        map.get_or_try_insert_async(1, {
+            let (clock, computed) = (&clock, &computed);
+            async move {
+                computed.set(computed.get() + 1);
+                clock.sleep(Duration::from_secs(30)).await;
+                Err::<u32, _>(n)
+            }
+        })
+    };
+    let mut leader = Task::waiting(call(0));
+    let mut waiters = [1, 2, 3, 4, 5].map(|n| Task::waiting(call(n)));
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(leader.poll(), Poll::Ready(Err(0)));
+    // Who asks now asks anew.
+    let mut late = Task::waiting(call(6));
+    for waiter in &mut waiters {
+        assert_eq!((waiter.woken(), waiter.poll()), (1, Poll::Ready(Err(0))));
+    }
+    assert_eq!(computed.get(), 2);
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(late.poll(), Poll::Ready(Err(6)));
+}
+
+#[test]
+fn an_error_is_shared_with_no_other_key_and_no_other_type() {
+    let map = ConcurrentMap::<u32, u32, BuildHasherDefault<Constant>>::default();
+    let (first, own) = (Answer::default(), Answer::with(Ok(20)));
     let mut leader = Task::waiting(map.get_or_try_insert_async(1, first.future()));
-    let mut next = Task::waiting(map.get_or_try_insert_async(1, second.future()));
-    let third = Answer::with(Ok(30));
-    let mut last = Task::waiting(map.get_or_try_insert_async(1, third.future()));
-    first.result.set(Some(Err("first")));
-    assert_eq!(leader.poll(), Poll::Ready(Err("first")));
-    assert_eq!((next.woken(), last.woken(), map.len()), (1, 0, 0));
-    assert_eq!(next.poll(), Poll::Ready(Err("second")));
-    assert_eq!((last.woken(), last.poll()), (1, Poll::Ready(Ok(30))));
+    let mut other_key = Task::waiting(map.get_or_try_insert_async(2, own.future()));
+    let other_type = map.get_or_try_insert_async(1, async { Err::<u32, u8>(7) });
+    let mut other_type = Task::waiting(other_type);
+    let mut same = Task::waiting(map.get_or_try_insert_async(1, never()));
+    first.result.set(Some(Err("no")));
+    assert_eq!(leader.poll(), Poll::Ready(Err("no")));
+    assert_eq!(other_key.poll(), Poll::Ready(Ok(20)));
+    assert_eq!(other_type.poll(), Poll::Ready(Err(7)));
+    assert_eq!(same.poll(), Poll::Ready(Err("no")));
+    assert_eq!(own.polls.get(), 1);
+}
+
+#[test]
+fn an_error_whose_clone_panics_goes_to_its_caller_as_a_panic_and_wakes_the_next() {
+    struct Precious;
+    impl Clone for Precious {
+        fn clone(&self) -> Self {
+            panic::resume_unwind(Box::new("quiet"))
+        }
+    }
+    let (map, ends) = (Map::new(), Cell::new(false));
+    let fails = poll_fn(|_| match ends.get() {
+        true => Poll::Ready(Err::<u32, _>(Precious)),
+        false => Poll::Pending,
+    });
+    let mut leader = Task::waiting(map.get_or_try_insert_async(1, fails));
+    let next = map.get_or_try_insert_async(1, async { Ok::<_, Precious>(10) });
+    let mut next = Task::waiting(next);
+    ends.set(true);
+    assert!(catch_unwind(AssertUnwindSafe(|| leader.poll().is_ready())).is_err());
+    assert!(matches!((next.woken(), next.poll()), (1, Poll::Ready(Ok(10)))));
+    // Nobody waits: nobody needs a clone.
+    let mut alone = Task::new(map.get_or_try_insert_async(2, async { Err::<u32, _>(Precious) }));
+    assert!(matches!(alone.poll(), Poll::Ready(Err(Precious))));
+}
+
+#[test]
+fn a_waiter_that_was_told_of_an_error_and_is_dropped_leaves_no_trace() {
+    let (map, first) = (Map::new(), Answer::default());
+    let mut leader = Task::waiting(map.get_or_try_insert_async(1, first.future()));
+    let gone = Task::waiting(map.get_or_try_insert_async(1, never()));
+    let mut last = Task::waiting(map.get_or_try_insert_async(1, never()));
+    first.result.set(Some(Err("no")));
+    assert_eq!(leader.poll(), Poll::Ready(Err("no")));
+    drop(gone);
+    // A value that has come meanwhile is better than an error.
+    map.insert(1, 9);
+    assert_eq!((last.woken(), last.poll()), (1, Poll::Ready(Ok(9))));
 }
 
 #[test]
@@ -452,7 +520,8 @@ fn wakers_are_called_with_no_lock_held() {
 
 #[test]
 fn destructors_run_with_no_lock_held() {
-    struct Error(#[allow(dead_code, reason = "it is there to be dropped")] OnDrop);
+    #[derive(Clone)]
+    struct Error(#[allow(dead_code, reason = "it is there to be dropped")] Arc<OnDrop>);
     let meddler = Meddler::new();
     let map = meddler.map();
     let bait = || OnDrop(meddler.clone());
@@ -465,7 +534,7 @@ fn destructors_run_with_no_lock_held() {
     let captured = bait();
     let mut next = Task::waiting(map.get_or_try_insert_async(1, async move {
         let _captured = captured;
-        Err(Error(bait()))
+        Err(Error(Arc::new(bait())))
     }));
     drop(leader);
     assert_eq!((meddler.calls(), next.woken()), (1, 1));

@@ -93,6 +93,40 @@ fn tasks_and_threads_share_one_computation() {
     }
 }
 
+#[test]
+fn tasks_and_threads_that_wait_share_one_error() {
+    const WAITERS: usize = 4;
+    let (map, computed, polled) =
+        (ConcurrentMap::<u32, u32>::new(), AtomicUsize::new(0), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let mut leader = Box::pin(map.get_or_try_insert_async(1, async {
+            computed.fetch_add(1, Ordering::Relaxed);
+            while polled.load(Ordering::Relaxed) < WAITERS {
+                yield_once().await;
+            }
+            Err::<u32, _>("no")
+        }));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(leader.as_mut().poll(&mut cx).is_pending());
+        for n in 0..WAITERS {
+            let (map, computed, polled) = (&map, &computed, &polled);
+            scope.spawn(move || {
+                let mut waiter = Box::pin(map.get_or_try_insert_async(1, async {
+                    computed.fetch_add(1, Ordering::Relaxed);
+                    Err::<u32, _>("never")
+                }));
+                let first = waiter.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                assert!(first.is_pending());
+                polled.fetch_add(1, Ordering::Relaxed);
+                let heard = if n % 2 == 0 { waiter.wait() } else { async { waiter.await }.wait() };
+                assert_eq!(heard, Err("no"));
+            });
+        }
+        assert_eq!(leader.wait(), Err("no"));
+    });
+    assert_eq!((computed.into_inner(), map.len()), (1, 0));
+}
+
 fn yield_once() -> impl Future<Output = ()> {
     let mut is_second = false;
     poll_fn(move |cx| {

@@ -405,3 +405,12 @@ fn a_panic_of_hash_loses_nobody_where_many_were_removed() {
         }
     }
 }
+
+#[test]
+fn maps_are_unwind_safe_if_keys_and_values_are() {
+    use std::panic::{RefUnwindSafe, UnwindSafe};
+    fn safe<T: UnwindSafe + RefUnwindSafe>(_: &T) {}
+    safe(&ConcurrentMap::<String, Vec<u8>>::new());
+    safe(&tidegate_concurrent_map::ConcurrentSet::<String>::new());
+    safe(&Keyed::<String, u32>::new(NonZeroUsize::MIN));
+}

@@ -24,6 +24,7 @@
 /// assert!(block(2, 10, 20).is_ok());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Occupancy {
     /// It equals a new one, and nobody needs it: another key may have its place.
     Idle,

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     lazy::Lazy,
-    striped::{default_shards, spread},
+    striped::{default_shards, power_of_two, spread},
 };
 
 /// Tables of `E`s, made when the first of them is written to.
@@ -32,8 +32,7 @@ type Shard<'a, E> = rw_shards::Shard<'a, Shelf<E>, Soonest>;
 impl<E> Shelves<E> {
     /// Creates as many tables as suit so many keys.
     pub(super) fn new(max_keys: NonZeroUsize) -> Self {
-        let count = default_shards().min(max_keys);
-        let count = count.checked_next_power_of_two().expect("the number of shards fits a usize");
+        let count = power_of_two(default_shards().min(max_keys));
         Self { shards: Lazy::new(|| empty(count)), count, hand: AtomicUsize::new(0) }
     }
 

@@ -10,14 +10,17 @@
 //!             │ absent
 //!             ├─ inside: lead.    poll the future, with no lock held
 //!             │                    ├─ Ok ─▶ insert, unless a value is there ─▶ land: no entry, turnstile closed
-//!             │                    └─ Err, a panic, a drop ─▶ leave the turnstile
-//!             ├─ in line: wait.   woken when the leader lands (all) or leaves (the next) ─▶ look
-//!             └─ closed: landed and absent again (removed, or it was another key's) ─▶ board
-//! leave      with a clone, or with the error of the own future
+//!             │                    ├─ Err ─▶ fail: the same, with the key and a clone of the error in the flight
+//!             │                    └─ a panic, a drop ─▶ leave the turnstile
+//!             ├─ in line: wait.   woken when the flight is over (all) or the leader leaves (the next) ─▶ look
+//!             └─ closed: failed, with this key and this type of error ─▶ a clone of that
+//!                        else (the value was removed, or it was another key's) ─▶ board
+//! leave      with a clone of the value, or with an error
 //! ```
 //!
-//! Nobody misses a landing: the value is in the map before the entry is taken out. Who boards before that is woken, or finds
-//! the turnstile closed; who boards after it begins another flight, and finds the value when it looks again.
+//! Nobody misses the end of a flight: the value is in the map before the entry is taken out, and the error in the flight before its
+//! turnstile is closed. Who boards before that is woken, or finds the turnstile closed; who boards after it begins another flight,
+//! and finds the value when it looks again.
 //!
 //! Keys are compared by the map alone, so different keys of one hash share a flight and never a value.
 
@@ -32,10 +35,12 @@ use core::{
     task::{Context, Poll},
 };
 
+use alloc::boxed::Box;
+
 use pin_project_lite::pin_project;
 
 pub(super) use self::flights::Flights;
-use self::flights::Seat;
+use self::flights::{Failure, Seat};
 use super::ConcurrentMap;
 
 /// What holds from the creation of a future until it has a value to insert.
@@ -54,9 +59,14 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     ///
     /// # Who computes
     ///
-    /// The first one to be polled *leads*: its own future is polled. If that fails, panics, or is dropped with this
-    /// one, the lead goes to the next in line, which polls its own. So each failure wakes one waiter, and a success all
-    /// of them. Errors are neither kept nor shared.
+    /// The first one to be polled *leads*: its own future is polled. What comes of it is for all who wait by then: a value
+    /// wakes all of them, and so does an error, of which each gets a clone: five who wait for a call that fails after 30 s
+    /// hear of it after 30 s. Who asks later, asks anew: errors are not kept. If the leader's future panics, or is dropped
+    /// with this one, that is no answer: the lead goes to the next in line, which polls its own.
+    ///
+    /// An error is shared among callers of equal keys whose errors are of one type. Who waits with another type of error
+    /// computes by itself when the leader has failed. What is about one caller alone, as a time limit of its own, belongs
+    /// around the returned future, and not into `future`. An error that cannot be cloned goes into an `Arc`.
     ///
     /// The leader's value is inserted unless there is one already, by another method; then that one stays and is what
     /// everybody gets, and the leader's is dropped. Who waits learns of such a value when the leader has ended, or when it
@@ -77,7 +87,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     ///
     /// # Errors
     ///
-    /// What `future` fails with, if this call led.
+    /// What `future` fails with, if this call led; else what the leader's failed with while this call waited for it.
+    ///
+    /// # Panics
+    ///
+    /// Panics of `future` are passed on. If the clone of an error panics, so does the call that clones, and nobody else has
+    /// that error: the next in line leads.
     ///
     /// # Examples
     ///
@@ -118,6 +133,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     where
         F: IntoFuture<Output = Result<V, E>>,
         V: Clone,
+        E: Clone + Send + Sync + 'static,
     {
         let (key, future) = (Some(key), Some(future.into_future()));
         GetOrTryInsert { map: self, key, future, stage: Stage::Fresh }
@@ -134,14 +150,14 @@ pin_project! {
         // `None` once it has ended. Stands before the stage: it is dropped before the lead is handed over.
         #[pin]
         future: Option<F>,
-        stage: Stage<'a>,
+        stage: Stage<'a, K>,
     }
 }
 
-enum Stage<'a> {
+enum Stage<'a, K> {
     Fresh,
-    InLine(Seat<'a>),
-    Leads(Seat<'a>),
+    InLine(Seat<'a, K>),
+    Leads(Seat<'a, K>),
     Done,
 }
 
@@ -151,6 +167,7 @@ where
     V: Clone,
     S: BuildHasher,
     F: Future<Output = Result<V, E>>,
+    E: Clone + Send + Sync + 'static,
 {
     type Output = Result<V, E>;
 
@@ -172,6 +189,7 @@ where
     V: Clone,
     S: BuildHasher,
     F: Future<Output = Result<V, E>>,
+    E: Clone + Send + Sync + 'static,
 {
     /// Goes on after a look that has found nothing.
     #[cold]
@@ -196,7 +214,13 @@ where
                             return Poll::Ready(Ok(value));
                         }
                         (None, Poll::Ready(Ok(()))) => Stage::Leads(seat),
-                        (None, Poll::Ready(Err(_closed))) => Stage::Fresh,
+                        (None, Poll::Ready(Err(_closed))) => {
+                            let key = this.key.as_ref().expect(HELD);
+                            match seat.failure().and_then(|failure| error_of(&failure, key)) {
+                                Some(error) => return Poll::Ready(Err(error)),
+                                None => Stage::Fresh,
+                            }
+                        }
                         (None, Poll::Pending) => {
                             *this.stage = Stage::InLine(seat);
                             return Poll::Pending;
@@ -210,7 +234,18 @@ where
                         return Poll::Pending;
                     };
                     this.future.set(None);
-                    let value = computed?;
+                    let value = match computed {
+                        Ok(value) => value,
+                        Err(error) => {
+                            // For those in line; else, or if the clone panics, the seat's drop leaves the flight.
+                            if seat.has_company() {
+                                let shared = Box::new(error.clone());
+                                let key = this.key.take().expect(HELD);
+                                seat.fail(Failure { key, error: shared });
+                            }
+                            return Poll::Ready(Err(error));
+                        }
+                    };
                     let value = map.get_or_insert_with(this.key.take().expect(HELD), || value);
                     seat.land();
                     return Poll::Ready(Ok(value));
@@ -219,6 +254,12 @@ where
             }
         }
     }
+}
+
+/// Returns the error of a failure that is about this key, and of this type.
+fn error_of<K: Eq, E: Clone + 'static>(failure: &Failure<K>, key: &K) -> Option<E> {
+    let error = failure.error.downcast_ref::<E>()?;
+    (failure.key == *key).then(|| error.clone())
 }
 
 impl<K, V, S, F> fmt::Debug for GetOrTryInsert<'_, K, V, S, F> {

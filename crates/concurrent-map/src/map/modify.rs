@@ -14,6 +14,8 @@ const ONCE: &str = "a closure runs once";
 
 /// What [`ConcurrentMap::compute`] does to its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use = "it is a decision, which somebody has to carry out"]
 pub enum Op<V> {
     /// Sets the value.
     Put(V),
@@ -96,6 +98,43 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         .result
     }
 
+    /// As [`upsert`](Self::upsert), and returns a clone of the value that is there afterwards. `Clone` runs under the shard's
+    /// lock.
+    ///
+    /// # Panics
+    ///
+    /// As `upsert`. If `Clone` panics, what was changed or inserted stays.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_concurrent_map::ConcurrentMap;
+    ///
+    /// let hits = ConcurrentMap::new();
+    /// let hit = || hits.upsert_and_get("/", || 1, |n| *n += 1);
+    /// assert_eq!((hit(), hit()), (1, 2));
+    /// ```
+    #[inline]
+    pub fn upsert_and_get(
+        &self,
+        key: K,
+        insert: impl FnOnce() -> V,
+        update: impl FnOnce(&mut V),
+    ) -> V
+    where
+        V: Clone,
+    {
+        // Here the one that does not run is dropped when the lock is open.
+        let (mut insert, mut update) = (Some(insert), Some(update));
+        self.entry(key, |entry| {
+            match entry.get_mut() {
+                Some(held) => update.take().expect(ONCE)(held),
+                None => _ = entry.insert(insert.take().expect(ONCE)()),
+            }
+            entry.get().cloned().expect("it was updated or inserted")
+        })
+    }
+
     /// Returns a clone of the value of `key`, set to what `make` returns if there is none.
     ///
     /// `make` runs under the shard's lock, so it runs once however many ask at once; the others wait for it. A long
@@ -160,6 +199,41 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         self.alter(key, |found| (decide(found.map(|value| &*value)), ())).old
     }
 
+    /// As [`compute`](Self::compute), and returns a clone of the value that is there afterwards, `None` if there is none: the
+    /// new one, or with [`Op::Keep`] the old. `Clone` runs under the shard's lock.
+    ///
+    /// # Panics
+    ///
+    /// As `compute`. If `Clone` panics, what was decided stays.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_concurrent_map::{ConcurrentMap, Op};
+    ///
+    /// let best = ConcurrentMap::new();
+    /// let record = |time: u32| best.compute_and_get("ann", |best| match best {
+    ///     Some(best) if *best <= time => Op::Keep,
+    ///     _ => Op::Put(time),
+    /// });
+    /// assert_eq!([record(12), record(15), record(9)], [Some(12), Some(12), Some(9)]);
+    /// ```
+    pub fn compute_and_get(&self, key: K, decide: impl FnOnce(Option<&V>) -> Op<V>) -> Option<V>
+    where
+        V: Clone,
+    {
+        // What is replaced or removed is dropped when the lock is open.
+        let mut old = None;
+        self.entry(key, |entry| {
+            match decide(entry.get()) {
+                Op::Put(value) => old = entry.insert(value),
+                Op::Remove => old = entry.remove(),
+                Op::Keep => {}
+            }
+            entry.get().cloned()
+        })
+    }
+
     /// Sets the value of `key` to `new` if it equals `expected`, and returns the old one. `PartialEq` runs under the
     /// shard's lock.
     ///
@@ -209,7 +283,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         let (mut key, mut decide) = (Some(key), Some(decide));
         self.entries.write(hash, |table| {
             let mut decide = |found: Option<&mut V>| decide.take().expect(ONCE)(found);
-            match self.entry(table, hash, |k| Some(k) == key.as_ref()) {
+            match self.entry_in(table, hash, |k| Some(k) == key.as_ref()) {
                 Entry::Occupied(mut found) => {
                     let held = &mut found.get_mut().1;
                     let (op, result) = decide(Some(held));

@@ -12,7 +12,13 @@ use alloc::vec::{self, Vec};
 use hashbrown::HashTable;
 
 use super::ConcurrentMap;
-use crate::{hasher::DefaultHashBuilder, room::make_room};
+use crate::{
+    hasher::DefaultHashBuilder,
+    room::{make_room, with_room},
+};
+
+/// So many entries that are announced by a size hint have room made for them beforehand.
+const BELIEVED: usize = 1 << 16;
 
 impl<K, V> ConcurrentMap<K, V> {
     /// Creates a map with the default number of shards that has room for `capacity` entries. 0 allocates nothing.
@@ -22,7 +28,7 @@ impl<K, V> ConcurrentMap<K, V> {
     ///
     /// # Panics
     ///
-    /// Panics if the capacity overflows, as std's map does.
+    /// Panics if there is no memory for so many entries. It does not abort.
     ///
     /// # Examples
     ///
@@ -44,13 +50,13 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     ///
     /// # Panics
     ///
-    /// Panics if the capacity overflows, as std's map does.
+    /// Panics if there is no memory for so many entries. It does not abort.
     pub fn with_capacity_and_hasher(capacity: usize, hasher: S) -> Self {
         let map = Self::with_hasher(hasher);
         let share = map.share(capacity);
         if share > 0 {
             (0..map.shards()).for_each(|shard| {
-                map.entries.write_at(shard, |table| *table = HashTable::with_capacity(share));
+                map.entries.write_at(shard, |table| *table = with_room(share));
             });
         }
         map
@@ -81,7 +87,7 @@ impl<K: Hash, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     ///
     /// # Panics
     ///
-    /// Panics if the capacity overflows, as std's map does.
+    /// Panics if there is no memory for so many entries. It does not abort.
     ///
     /// # Examples
     ///
@@ -121,7 +127,9 @@ impl<K: Hash, V, S: BuildHasher> ConcurrentMap<K, V, S> {
 
     /// Makes room for an iterator of `at_least` entries, where that pays.
     pub(crate) fn reserve_for(&self, at_least: usize) {
-        // Some of them may be there already, as in std's map. A handful is not worth touching every shard.
+        // Some of them may be there already, as in std's map. A handful is not worth touching every shard, and what an iterator
+        // says of itself may be wrong: so many are believed.
+        let at_least = at_least.min(BELIEVED);
         let new = if self.is_empty() { at_least } else { at_least.div_ceil(2) };
         if new / self.shards() >= 4 {
             self.reserve(new);

@@ -1,6 +1,8 @@
 //! Which computations are under way, and whose turn each is: the part of a flight that knows neither keys nor values.
 
 use core::{
+    any::Any,
+    ops::Deref,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -22,20 +24,55 @@ const KEPT_ROOM: usize = 64;
 ///
 /// One lock for all: its sections are a search and a count, and only those come here who have found a key absent and
 /// have something to compute. No foreign code runs in it.
-pub(in crate::map) struct Flights {
-    // INVARIANT: an entry for each flight that has not landed and that somebody has a seat in.
-    table: Lock<Option<Box<HashTable<Entry>>>>,
+pub(in crate::map) struct Flights<K> {
+    // INVARIANT: an entry for each flight that is not over and that somebody has a seat in.
+    table: Lock<Option<Box<HashTable<Entry<K>>>>>,
 }
 
-struct Entry {
+struct Entry<K> {
     hash: u64,
-    /// Who is inside leads; closed when the flight has landed.
-    flight: Arc<Turnstile>,
+    flight: Flight<K>,
     // INVARIANT: the number of seats.
     seats: usize,
 }
 
-impl Flights {
+/// Who is inside of its turnstile leads; that is closed when the flight is over.
+struct Flight<K>(Arc<Course<K>>);
+
+struct Course<K> {
+    turnstile: Turnstile,
+    // INVARIANT: final once the turnstile is closed; `None` if the flight has landed.
+    failure: Lock<Option<Arc<Failure<K>>>>,
+}
+
+/// What a computation has failed with, for those who waited for it.
+pub(super) struct Failure<K> {
+    /// Whose computation it was: keys of one hash share a flight, and no error.
+    pub(super) key: K,
+    pub(super) error: Box<dyn Any + Send + Sync>,
+}
+
+impl<K> Flight<K> {
+    fn new() -> Self {
+        Self(Arc::new(Course { turnstile: Turnstile::new(), failure: Lock::new(None) }))
+    }
+}
+
+impl<K> Clone for Flight<K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K> Deref for Flight<K> {
+    type Target = Turnstile;
+
+    fn deref(&self) -> &Turnstile {
+        &self.0.turnstile
+    }
+}
+
+impl<K> Flights<K> {
     tidegate_core::const_fn! {
         /// Creates a table without flights. Does not allocate.
         pub(in crate::map) fn new() -> Self {
@@ -44,12 +81,12 @@ impl Flights {
     }
 
     /// Takes a seat in the flight of `hash`, which begins with its first seat.
-    pub(super) fn board(&self, hash: u64) -> Seat<'_> {
+    pub(super) fn board(&self, hash: u64) -> Seat<'_, K> {
         let flight = self.table.with(|table| {
             let entry = table
                 .get_or_insert_default()
                 .entry(hash, |entry| entry.hash == hash, |entry| entry.hash)
-                .or_insert_with(|| Entry { hash, flight: Arc::default(), seats: 0 })
+                .or_insert_with(|| Entry { hash, flight: Flight::new(), seats: 0 })
                 .into_mut();
             entry.seats += 1;
             entry.flight.clone()
@@ -61,12 +98,13 @@ impl Flights {
     fn take_if(
         &self,
         hash: u64,
-        flight: &Arc<Turnstile>,
-        is_over: impl FnOnce(&mut Entry) -> bool,
-    ) -> Option<Entry> {
+        flight: &Flight<K>,
+        is_over: impl FnOnce(&mut Entry<K>) -> bool,
+    ) -> Option<Entry<K>> {
         self.table.with(|place| {
             let table = place.as_mut()?;
-            let is_it = |entry: &Entry| entry.hash == hash && Arc::ptr_eq(&entry.flight, flight);
+            let is_it =
+                |entry: &Entry<K>| entry.hash == hash && Arc::ptr_eq(&entry.flight.0, &flight.0);
             let mut found = table.find_entry(hash, is_it).ok()?;
             if !is_over(found.get_mut()) {
                 return None;
@@ -81,45 +119,65 @@ impl Flights {
 }
 
 /// A place in a flight. Dropping it leaves; who led it hands the lead to the next in line.
-pub(super) struct Seat<'a> {
-    flights: &'a Flights,
+pub(super) struct Seat<'a, K> {
+    flights: &'a Flights<K>,
     hash: u64,
-    turn: Turn<Arc<Turnstile>>,
+    turn: Turn<Flight<K>>,
     role: Role,
 }
 
 /// | role | meaning | ends by |
 /// | --- | --- | --- |
 /// | `InLine` | waits for its turn, or has it and was not polled since | `poll`, drop |
-/// | `Leads` | inside the turnstile | `land`, drop |
-/// | `Landed` | the flight is over, its entry gone | – |
+/// | `Leads` | inside the turnstile | `land`, `fail`, drop |
+/// | `Over` | the flight is over, its entry gone | – |
 enum Role {
     InLine,
     Leads,
-    Landed,
+    Over,
 }
 
-impl Seat<'_> {
+impl<K> Seat<'_, K> {
     /// Waits for the turn to lead.
     ///
     /// # Errors
     ///
-    /// [`Closed`] when the flight has landed.
+    /// [`Closed`] when the flight has landed or [failed](Self::failure).
     pub(super) fn poll_lead(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
         let turn = ready!(Pin::new(&mut self.turn).poll(cx));
-        self.role = if turn.is_ok() { Role::Leads } else { Role::Landed };
+        self.role = if turn.is_ok() { Role::Leads } else { Role::Over };
         Poll::Ready(turn)
     }
 
     /// Ends the flight and wakes everybody in line: the value is in the map. For who leads.
-    pub(super) fn land(mut self) {
-        self.role = Role::Landed;
+    pub(super) fn land(self) {
+        self.end(None);
+    }
+
+    /// Ends the flight and wakes everybody in line: they share the failure. For who leads.
+    pub(super) fn fail(self, failure: Failure<K>) {
+        self.end(Some(Arc::new(failure)));
+    }
+
+    fn end(mut self, failure: Option<Arc<Failure<K>>>) {
+        self.role = Role::Over;
         let flight = self.turn.supply();
         let entry = self.flights.take_if(self.hash, flight, |_| true);
         // Nobody else can get a seat any more.
         if entry.is_some_and(|entry| entry.seats > 1) {
+            flight.0.failure.with(|place| *place = failure);
             flight.close();
         }
+    }
+
+    /// Returns what the flight has failed with, if it is over because of that.
+    pub(super) fn failure(&self) -> Option<Arc<Failure<K>>> {
+        self.turn.supply().0.failure.with(|failure| failure.clone())
+    }
+
+    /// Returns whether others have seats, too. A snapshot.
+    pub(super) fn has_company(&self) -> bool {
+        self.turn.supply().waiting() > 0
     }
 
     fn leave(&self) {
@@ -130,7 +188,7 @@ impl Seat<'_> {
     }
 }
 
-impl Drop for Seat<'_> {
+impl<K> Drop for Seat<'_, K> {
     fn drop(&mut self) {
         match self.role {
             // What is left to do, the turn's own drop does: it steps out of the line, or passes its grant on.
@@ -139,7 +197,7 @@ impl Drop for Seat<'_> {
                 self.leave();
                 self.turn.supply().give_back(());
             }
-            Role::Landed => {}
+            Role::Over => {}
         }
     }
 }
@@ -152,22 +210,22 @@ mod tests {
 
     use super::*;
 
-    fn poll(seat: &mut Seat<'_>) -> Poll<Result<(), Closed>> {
+    fn poll(seat: &mut Seat<'_, u8>) -> Poll<Result<(), Closed>> {
         seat.poll_lead(&mut Context::from_waker(Waker::noop()))
     }
 
-    fn under_way(flights: &Flights) -> usize {
+    fn under_way(flights: &Flights<u8>) -> usize {
         flights.table.with(|table| table.as_ref().map_or(0, |table| table.len()))
     }
 
     #[test]
     fn a_map_that_computes_nothing_pays_two_words() {
-        assert!(size_of::<Flights>() <= 2 * size_of::<u64>());
+        assert!(size_of::<Flights<[u64; 8]>>() <= 2 * size_of::<u64>());
     }
 
     #[test]
     fn nothing_is_left_of_a_flight_however_it_ends() {
-        let flights = Flights::new();
+        let flights = Flights::<u8>::new();
         let leader = || {
             let mut seat = flights.board(7);
             assert_eq!(poll(&mut seat), Poll::Ready(Ok(())));
@@ -195,8 +253,26 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_is_told_to_all_in_line_and_ends_the_flight() {
+        let flights = Flights::<u8>::new();
+        let [mut first, mut second, mut third] = [(); 3].map(|()| flights.board(7));
+        assert!(poll(&mut first).is_ready() && poll(&mut second).is_pending());
+        assert!(first.has_company() && second.failure().is_none());
+        first.fail(Failure { key: 3, error: Box::new("no") });
+        let mut late = flights.board(7);
+        assert!(poll(&mut late).is_ready() && !late.has_company());
+        for seat in [&mut second, &mut third] {
+            assert_eq!(poll(seat), Poll::Ready(Err(Closed)));
+            let failure = seat.failure().expect("it has failed");
+            assert_eq!((failure.key, failure.error.downcast_ref()), (3, Some(&"no")));
+        }
+        drop((second, third, late));
+        assert_eq!(under_way(&flights), 0);
+    }
+
+    #[test]
     fn who_leaves_a_flight_that_has_landed_does_not_end_the_next_one() {
-        let flights = Flights::new();
+        let flights = Flights::<u8>::new();
         let (mut first, late) = (flights.board(7), flights.board(7));
         assert!(poll(&mut first).is_ready());
         first.land();
@@ -209,14 +285,14 @@ mod tests {
 
     #[test]
     fn flights_of_different_hashes_have_different_leaders() {
-        let flights = Flights::new();
+        let flights = Flights::<u8>::new();
         let (mut one, mut other) = (flights.board(1), flights.board(2));
         assert!(poll(&mut one).is_ready() && poll(&mut other).is_ready());
     }
 
     #[test]
     fn the_room_of_many_flights_is_given_back() {
-        let flights = Flights::new();
+        let flights = Flights::<u8>::new();
         drop((0..1000).map(|hash| flights.board(hash)).collect::<Vec<_>>());
         assert!(flights.table.with(|table| table.is_none()));
         drop(flights.board(1));

@@ -1,0 +1,167 @@
+//! One key, worked on in several steps that are one: an entry that is lent to a closure instead of being kept by a guard.
+
+use core::{
+    fmt,
+    hash::{BuildHasher, Hash},
+    mem,
+};
+
+use hashbrown::hash_table::{Entry, OccupiedEntry, VacantEntry};
+
+use super::ConcurrentMap;
+
+/// What holds whenever no method of the entry runs.
+const THERE: &str = "the place of the key is known";
+
+impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
+    /// Lends the entry of `key` to `f`, which may look at its value, change, set, or remove it, in any number of steps; all of
+    /// them are one to everybody else. Returns what `f` returns.
+    ///
+    /// `f` runs under the shard's lock: it must be short and must not call the map. What it takes out of the entry it had better
+    /// return: what it drops is dropped under the lock, where a destructor must not call the map, either. One method for
+    /// one purpose is shorter: [`update`](Self::update), [`upsert`](Self::upsert), [`remove_if_mut`](Self::remove_if_mut),
+    /// [`compute`](Self::compute).
+    ///
+    /// # Panics
+    ///
+    /// Panics with std if `f` calls the map. If `f` panics, what it has done until then stays.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_concurrent_map::ConcurrentMap;
+    ///
+    /// // Pays from a balance, of which nothing is kept when it is empty.
+    /// let balances = ConcurrentMap::from([("ann", 5)]);
+    /// let pay = |name, sum| balances.entry(name, |entry| {
+    ///     let balance = entry.get_mut().filter(|balance| **balance >= sum)?;
+    ///     *balance -= sum;
+    ///     let left = *balance;
+    ///     if left == 0 {
+    ///         entry.remove();
+    ///     }
+    ///     Some(left)
+    /// });
+    /// assert_eq!([pay("ann", 3), pay("ann", 3), pay("ann", 2), pay("bob", 1)], [Some(2), None, Some(0), None]);
+    /// assert!(balances.is_empty());
+    /// ```
+    pub fn entry<R>(&self, key: K, f: impl FnOnce(&mut MapEntry<'_, K, V>) -> R) -> R {
+        let hash = self.hash(&key);
+        // These are dropped when the lock is open, also if `f` or `Eq` panics.
+        let (mut key, mut removed, mut f) = (Some(key), None, Some(f));
+        self.entries.write(hash, |table| {
+            let place = match self.entry_in(table, hash, |k| Some(k) == key.as_ref()) {
+                Entry::Occupied(found) => Place::Occupied(found),
+                Entry::Vacant(absent) => Place::Vacant(absent),
+            };
+            let mut entry = MapEntry { place: Some(place), key: &mut key, removed: &mut removed };
+            f.take().expect("a closure runs once")(&mut entry)
+        })
+    }
+}
+
+/// The entry of one key, lent to a closure by [`ConcurrentMap::entry`].
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_concurrent_map::ConcurrentMap;
+///
+/// let map = ConcurrentMap::new();
+/// let old = map.entry("a", |entry| {
+///     assert_eq!((entry.key(), entry.get()), (&"a", None));
+///     *entry.or_insert_with(|| 1) += 1;
+///     entry.insert(7)
+/// });
+/// assert_eq!((old, map.get("a")), (Some(2), Some(7)));
+/// ```
+pub struct MapEntry<'a, K, V> {
+    // `None` only while a method runs.
+    place: Option<Place<'a, K, V>>,
+    // INVARIANT: there unless the place is occupied by it.
+    key: &'a mut Option<K>,
+    /// A key that was removed and is not needed.
+    removed: &'a mut Option<K>,
+}
+
+enum Place<'a, K, V> {
+    Occupied(OccupiedEntry<'a, (K, V)>),
+    Vacant(VacantEntry<'a, (K, V)>),
+}
+
+impl<'a, K, V> MapEntry<'a, K, V> {
+    /// Returns the key: the map's, if it is there.
+    pub fn key(&self) -> &K {
+        match &self.place {
+            Some(Place::Occupied(found)) => &found.get().0,
+            _ => self.key.as_ref().expect(THERE),
+        }
+    }
+
+    /// Returns the value, `None` if there is none.
+    pub fn get(&self) -> Option<&V> {
+        match &self.place {
+            Some(Place::Occupied(found)) => Some(&found.get().1),
+            _ => None,
+        }
+    }
+
+    /// Returns the value, to be changed, `None` if there is none.
+    pub fn get_mut(&mut self) -> Option<&mut V> {
+        match &mut self.place {
+            Some(Place::Occupied(found)) => Some(&mut found.get_mut().1),
+            _ => None,
+        }
+    }
+
+    /// Sets the value and returns the one that was there.
+    pub fn insert(&mut self, value: V) -> Option<V> {
+        match self.get_mut() {
+            Some(held) => Some(mem::replace(held, value)),
+            None => {
+                self.fill(value);
+                None
+            }
+        }
+    }
+
+    /// Returns the value, set to what `make` returns if there is none.
+    pub fn or_insert_with(&mut self, make: impl FnOnce() -> V) -> &mut V {
+        if self.get().is_none() {
+            self.fill(make());
+        }
+        self.get_mut().expect(THERE)
+    }
+
+    /// Removes the value and returns it. The entry can be filled again.
+    pub fn remove(&mut self) -> Option<V> {
+        match self.place.take() {
+            Some(Place::Occupied(found)) => {
+                let ((key, value), absent) = found.remove();
+                self.place = Some(Place::Vacant(absent));
+                // Keys are dropped when the lock is open.
+                let unneeded = if self.key.is_none() { &mut *self.key } else { &mut *self.removed };
+                *unneeded = Some(key);
+                Some(value)
+            }
+            place => {
+                self.place = place;
+                None
+            }
+        }
+    }
+
+    /// Fills an entry without a value.
+    fn fill(&mut self, value: V) {
+        if let Some(Place::Vacant(absent)) = self.place.take() {
+            let key = self.key.take().expect(THERE);
+            self.place = Some(Place::Occupied(absent.insert((key, value))));
+        }
+    }
+}
+
+impl<K, V> fmt::Debug for MapEntry<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MapEntry").field("is_there", &self.get().is_some()).finish_non_exhaustive()
+    }
+}
