@@ -15,8 +15,10 @@ use std::{
 use by_hand::{Task, echo, entries};
 use tidegate_batch_processor::{Batcher, KeyedBatcher, ManualClock, OnFull, Wait};
 
+type Hook = Rc<dyn Fn(Place)>;
+
 thread_local! {
-    static HOOK: RefCell<Option<Rc<dyn Fn(Place)>>> = const { RefCell::new(None) };
+    static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
 }
 
 /// Where a key's code runs.

@@ -107,10 +107,10 @@ fn a_closure_of_an_entry_that_calls_the_map_panics_and_nothing_is_held() {
     std::panic::set_hook(Box::new(|_| ()));
     let map = ConcurrentMap::from([(1, 10)]);
     let calls: [&dyn Fn(); 4] = [
-        &|| map.entry(1, |_| drop(map.get(&2))),
-        &|| drop(map.remove_if_mut(&1, |_, _| map.insert(2, 2).is_some())),
-        &|| drop(map.upsert_and_get(1, || 0, |_| map.clear())),
-        &|| drop(map.compute_and_get(1, |_| Op::Put(map.get(&1).unwrap_or(0)))),
+        &|| map.entry(1, |_| _ = map.get(&2)),
+        &|| _ = map.remove_if_mut(&1, |_, _| map.insert(2, 2).is_some()),
+        &|| _ = map.upsert_and_get(1, || 0, |_| map.clear()),
+        &|| _ = map.compute_and_get(1, |_| Op::Put(map.get(&1).unwrap_or(0))),
     ];
     for call in calls {
         assert!(catch_unwind(AssertUnwindSafe(call)).is_err());

@@ -45,7 +45,7 @@ impl Robots {
     ///
     /// # Errors
     ///
-    /// `fetch` did not even ask, for this reason; the next one may.
+    /// `fetch` did not even ask, for this reason, which all who waited for it are told; the next one may.
     pub async fn permission<F, E>(
         &self,
         url: &Url,
@@ -53,6 +53,7 @@ impl Robots {
     ) -> Result<Permission, E>
     where
         F: Future<Output = Result<Result<Vec<u8>, FetchError>, E>>,
+        E: Clone + Send + Sync + 'static,
     {
         let origin = url.origin().ascii_serialization();
         let answer = match self.origins.get(&origin) {
