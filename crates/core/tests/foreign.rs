@@ -6,19 +6,18 @@ use std::{
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind},
     pin::{Pin, pin},
-    ptr,
     rc::Rc,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use tidegate_core::{
-    CachedClock, CancelToken, Clock, Closed, Event, Gate, ManualClock, Outcome, Pass, Queue,
-    RwShards, Shards, Timer, Timestamp, Wait,
+    CachedClock, CancelToken, Clock, Closed, Gate, ManualClock, Outcome, Pass, Queue, RwShards,
+    Shards, Timer, Timestamp, Wait,
     future_slots::{FutureSlots, WakerCell},
     gate::TryEnter,
     time::DueWatch,
@@ -270,93 +269,6 @@ fn a_future_that_panics_when_it_is_given_up_is_gone() {
     assert_eq!(clock.next_due(), None);
 }
 
-thread_local! {
-    /// What a [`careless`] waker panics in on this thread: nothing, its clone (1), or its destructor (2).
-    static PANICS_IN: Cell<u8> = const { Cell::new(0) };
-}
-
-fn careless() -> Waker {
-    fn go_off_in(what: u8) {
-        if PANICS_IN.get() == what && !std::thread::panicking() {
-            go_off();
-        }
-    }
-    fn clone(data: *const ()) -> RawWaker {
-        go_off_in(1);
-        RawWaker::new(data, &TABLE)
-    }
-    fn drop(_: *const ()) {
-        go_off_in(2);
-    }
-    static TABLE: RawWakerVTable = RawWakerVTable::new(clone, |_| (), |_| (), drop);
-    // SAFETY: the table's functions never look behind the pointer, and may be called from any thread.
-    unsafe { Waker::new(ptr::null(), &TABLE) }
-}
-
-struct Counting(AtomicUsize);
-
-impl Wake for Counting {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-#[test]
-fn a_sleep_survives_a_waker_that_panics_when_it_is_cloned_or_dropped() {
-    for what in [1, 2] {
-        let clock = ManualClock::new();
-        let mut sleep = clock.sleep(Duration::from_secs(1));
-        let careless = careless();
-        let count = Arc::new(Counting(AtomicUsize::new(0)));
-        let counting = Waker::from(count.clone());
-        let mut poll_with =
-            |waker: &Waker| Pin::new(&mut sleep).poll(&mut Context::from_waker(waker));
-        if what == 2 {
-            assert!(poll_with(&careless).is_pending());
-        }
-        PANICS_IN.set(what);
-        let replaced = panics(|| poll_with(if what == 1 { &careless } else { &counting }));
-        PANICS_IN.set(0);
-        assert!(replaced);
-        assert!(poll_with(&counting).is_pending());
-        clock.advance(Duration::from_secs(1));
-        assert_eq!(count.0.load(Ordering::SeqCst), 1);
-        assert!(poll_with(&counting).is_ready());
-        assert_eq!(clock.next_due(), None);
-    }
-}
-
-#[test]
-fn a_cell_survives_a_waker_that_panics_when_it_is_cloned_dropped_or_called() {
-    struct Bad;
-    impl Wake for Bad {
-        fn wake(self: Arc<Self>) {
-            go_off();
-        }
-    }
-    let cell = WakerCell::new();
-    let careless = careless();
-    let count = Arc::new(Counting(AtomicUsize::new(0)));
-    let counting = Waker::from(count.clone());
-    cell.set(&counting);
-    PANICS_IN.set(1);
-    assert!(panics(|| cell.set(&careless)));
-    PANICS_IN.set(0);
-    cell.wake();
-    assert_eq!(count.0.load(Ordering::SeqCst), 1, "the old one is kept");
-    cell.set(&careless);
-    PANICS_IN.set(2);
-    assert!(panics(|| cell.set(&counting)));
-    PANICS_IN.set(0);
-    cell.wake();
-    assert_eq!(count.0.load(Ordering::SeqCst), 2, "the new one is there");
-    cell.set(&Waker::from(Arc::new(Bad)));
-    assert!(panics(|| cell.wake()));
-    cell.set(&counting);
-    cell.wake();
-    assert_eq!(count.0.load(Ordering::SeqCst), 3);
-}
-
 #[test]
 fn a_queue_counts_right_past_items_that_panic_when_they_are_dropped() {
     let queue = Queue::bounded(NonZeroUsize::MIN);
@@ -372,19 +284,4 @@ fn a_queue_counts_right_past_items_that_panic_when_they_are_dropped() {
     assert!(queue.try_push(Mine(drops.clone())).is_ok());
     assert!(panics(|| drop(queue.pop().wait())));
     assert_eq!((queue.len(), drops.get()), (0, 4));
-}
-
-#[test]
-fn what_was_found_is_not_lost_to_a_waker_that_panics_when_it_is_dropped() {
-    let (event, place) = (Event::new(), Cell::new(None));
-    let mut wait = event.wait_until(|| place.take());
-    let careless = careless();
-    let mut cx = Context::from_waker(&careless);
-    assert!(Pin::new(&mut wait).poll(&mut cx).is_pending());
-    // Without a notification: it is still registered when it looks.
-    place.set(Some(7));
-    PANICS_IN.set(2);
-    let found = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut wait).poll(&mut cx)));
-    PANICS_IN.set(0);
-    assert_eq!(found.ok(), Some(Poll::Ready(7)));
 }

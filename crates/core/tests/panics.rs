@@ -16,7 +16,7 @@ use std::{
 
 use tidegate_core::{
     CancelToken, Clock, Event, ManualClock, Queue, Reason, SystemClock, Timer, Timestamp,
-    Turnstile, Wait, ring::Ring, wake_list::WakeList,
+    Turnstile, Wait, future_slots::WakerCell, ring::Ring, wake_list::WakeList,
 };
 
 struct Panicking;
@@ -459,4 +459,67 @@ fn the_timers_of_a_thread_outlive_a_wait_that_panics() {
     })
     .wait()));
     SystemClock.sleep(Duration::from_millis(1)).wait();
+}
+
+#[test]
+fn a_sleep_survives_a_waker_that_panics_when_it_is_cloned_or_dropped() {
+    for what in [1, 2] {
+        let clock = ManualClock::new();
+        let mut sleep = clock.sleep(Duration::from_secs(1));
+        let careless = careless();
+        let (count, counting) = counting();
+        let mut poll_with =
+            |waker: &Waker| Pin::new(&mut sleep).poll(&mut Context::from_waker(waker));
+        if what == 2 {
+            assert!(poll_with(&careless).is_pending());
+        }
+        PANICS_IN.set(what);
+        let replaced = panics(|| _ = poll_with(if what == 1 { &careless } else { &counting }));
+        PANICS_IN.set(0);
+        assert!(replaced);
+        assert!(poll_with(&counting).is_pending());
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        assert!(poll_with(&counting).is_ready());
+        assert_eq!(clock.next_due(), None);
+    }
+}
+
+#[test]
+fn a_cell_survives_a_waker_that_panics_when_it_is_cloned_dropped_or_called() {
+    let cell = WakerCell::new();
+    let careless = careless();
+    let (count, counting) = counting();
+    cell.set(&counting);
+    PANICS_IN.set(1);
+    assert!(panics(|| cell.set(&careless)));
+    PANICS_IN.set(0);
+    cell.wake();
+    assert_eq!(count.0.load(Ordering::SeqCst), 1, "the old one is kept");
+    cell.set(&careless);
+    PANICS_IN.set(2);
+    assert!(panics(|| cell.set(&counting)));
+    PANICS_IN.set(0);
+    cell.wake();
+    assert_eq!(count.0.load(Ordering::SeqCst), 2, "the new one is there");
+    cell.set(&panicking());
+    assert!(panics(|| cell.wake()));
+    cell.set(&counting);
+    cell.wake();
+    assert_eq!(count.0.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn what_was_found_is_not_lost_to_a_waker_that_panics_when_it_is_dropped() {
+    let (event, place) = (Event::new(), Cell::new(None));
+    let mut wait = event.wait_until(|| place.take());
+    let careless = careless();
+    let mut cx = Context::from_waker(&careless);
+    assert!(Pin::new(&mut wait).poll(&mut cx).is_pending());
+    // Without a notification: it is still registered when it looks.
+    place.set(Some(7));
+    PANICS_IN.set(2);
+    let found = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut wait).poll(&mut cx)));
+    PANICS_IN.set(0);
+    assert_eq!(found.ok(), Some(Poll::Ready(7)));
 }
