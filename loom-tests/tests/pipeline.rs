@@ -3,7 +3,16 @@
 //! A flow is polled by one thread at a time. What others do is wake its futures, feed its source, cancel its token, and
 //! look at its monitor.
 
-use std::{convert::Infallible, future::poll_fn, num::NonZeroUsize, sync::Arc, task::Poll};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    num::NonZeroUsize,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use futures_core::Stream;
 
 use loom_tests::{CallingWaker, CountingWaker, model, poll, poll_quietly, thread};
 use tidegate_core::{
@@ -375,5 +384,52 @@ fn a_thread_in_a_long_item_keeps_no_other_from_the_flow() {
         let flow =
             Pipeline::from_iter(0..3).map_on(Threads, "work", TWO, work).unordered().window(TWO);
         assert_eq!(on_two_threads!(flow).unwrap().done, 3);
+    });
+}
+
+/// Gives one item when its flag is up, and leaves the synchronization to its waker, as it may.
+struct Flagged {
+    flag: Arc<AtomicU8>,
+    kept: Arc<Lock<Option<Waker>>>,
+    has_given: bool,
+    was_polled: bool,
+}
+
+impl Stream for Flagged {
+    type Item = ();
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<()>> {
+        if self.has_given {
+            return Poll::Ready(None);
+        }
+        if !std::mem::replace(&mut self.was_polled, true) {
+            self.kept.with(|kept| *kept = Some(cx.waker().clone()));
+            if self.flag.load(Ordering::Relaxed) == 0 {
+                return Poll::Pending;
+            }
+        }
+        assert_eq!(self.flag.load(Ordering::Relaxed), 1, "polled again, and not for the flag");
+        self.has_given = true;
+        Poll::Ready(Some(()))
+    }
+}
+
+#[test]
+fn what_was_done_before_a_wake_is_seen_by_the_thread_that_drives() {
+    model(|| {
+        let (flag, kept) = (Arc::new(AtomicU8::new(0)), Arc::new(Lock::new(None)));
+        let source =
+            Flagged { flag: flag.clone(), kept: kept.clone(), has_given: false, was_polled: false };
+        let flow = Pipeline::from_stream(source).map_on(Threads, "pass", TWO, Ok::<_, Infallible>);
+        let team = flow.run().into_team().ok().unwrap();
+        let waking = thread::spawn(move || {
+            flag.store(1, Ordering::Relaxed);
+            if let Some(waker) = kept.with(Option::take) {
+                waker.wake();
+            }
+        });
+        team.work(&|| ());
+        assert_eq!(team.into_output().unwrap().done, 1);
+        waking.join().unwrap();
     });
 }

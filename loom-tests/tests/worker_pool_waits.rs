@@ -127,8 +127,8 @@ fn a_cancel_against_the_turn_of_its_lane_frees_one_place() {
 #[test]
 fn jobs_behind_the_ring_begin_in_order() {
     model(|| {
-        let (pool, next) = (WorkerPool::detached(3), Arc::new(AtomicUsize::new(0)));
-        let jobs: Vec<_> = (0..3)
+        let (pool, next) = (WorkerPool::detached(4), Arc::new(AtomicUsize::new(0)));
+        let jobs: Vec<_> = (0..4)
             .map(|n| {
                 let next = next.clone();
                 let job = move || assert_eq!(next.fetch_add(1, Ordering::Relaxed), n);

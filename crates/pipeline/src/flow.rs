@@ -177,11 +177,7 @@ impl<'h> Flow<'h> {
     }
 
     /// Ends a poll.
-    pub(crate) fn leave(&mut self, cx: &mut Context<'_>) {
-        if self.is_full && self.has_room() {
-            // An item has left after the source was refused.
-            cx.waker().wake_by_ref();
-        }
+    pub(crate) fn leave(&mut self) {
         self.asleep_since = self.clock.as_ref().map(|clock| clock());
         let is_spent = self.is_spent() && self.lot.is_none();
         if let (Some(now), Some(since), true) = (self.asleep_since, self.awake_since, is_spent) {

@@ -50,7 +50,7 @@ impl<'h, S: Stage> Engine<'h, S> {
                 break is_over;
             }
         };
-        flow.leave(cx);
+        flow.leave();
         if !is_over {
             return Poll::Pending;
         }
@@ -89,7 +89,8 @@ fn advance<S: Stage>(
             }
             Poll::Ready(None) => return true,
             // Where a stage has stopped the flow meanwhile, that is heeded at once: abandon, or let the source hear of it.
-            // Nor does anybody wait for more who was asked before the flow was found full.
+            // Nor does anybody wait for more that was asked before the flow was found full. And what has left after that has
+            // made room for the source, which is asked again: so a full flow that has room needs no wake of its own.
             Poll::Pending if (flow.is_stopping(), flow.times_full()) == before => return false,
             Poll::Pending => {}
         }
