@@ -11,6 +11,8 @@ use std::{
 use by_hand::{Task, n};
 use tidegate_pipeline::{OnError, Pipeline, Threads};
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 /// Ends in its poll, or wakes itself so many times before; every third item fails.
 async fn work(item: u64, naps: u64) -> Result<u64, &'static str> {
     let mut left = if naps == 0 { 0 } else { item % (naps + 1) };
@@ -78,7 +80,19 @@ fn a_full_flow_is_never_asleep_beside_its_room() {
             )
             .map_keyed("second", n(width), |item| item % 2, move |item| work(item + 1, naps))
             .on_error(OnError::Skip)
-            .batch("rows", n(3), Duration::from_secs(3600));
+            .batch("rows", n(3), HOUR);
+        assert_eq!(finish(run.run()).unwrap().leftover(), 0);
+
+        // What gathers is not to wait for items that have no room, whichever was asked first.
+        let run = flow().split(
+            "even?",
+            |item| item % 2 == 0,
+            |even| even.batch("rows", n(100), HOUR).map("many", |rows| rows.len() as u64),
+            |odd| {
+                let odd = odd.map_async("first", n(width), move |item| work(item, naps));
+                odd.on_error(OnError::Skip)
+            },
+        );
         assert_eq!(finish(run.run()).unwrap().leftover(), 0);
 
         let run = flow()
