@@ -73,6 +73,7 @@ impl<'h> Crew<'h> {
 /// The flow was woken, and is to be driven.
 const WANTED: u8 = 1;
 /// A thread drives it.
+#[cfg(feature = "std")]
 const DRIVEN: u8 = 2;
 /// It has ended.
 #[cfg(feature = "std")]

@@ -198,6 +198,11 @@ impl<'h> Flow<'h> {
         }
     }
 
+    /// Returns what has become of the items so far.
+    pub(crate) fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
     fn publish(&self) {
         self.monitor.publish(self.summary, self.stages.iter().map(|entry| entry.meter.figures()));
     }

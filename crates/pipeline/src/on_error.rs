@@ -22,6 +22,7 @@ use crate::error::PipelineError;
 /// assert_eq!(failed, [1]);
 /// ```
 #[derive(Default)]
+#[non_exhaustive]
 pub enum OnError<'h> {
     /// The flow stops: nothing more is read, and the run ends with the first such error. The default.
     #[default]

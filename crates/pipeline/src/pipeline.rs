@@ -24,6 +24,10 @@ use crate::{
 /// `'h` is what the closures of [`on_error`](Self::on_error) borrow, `S` the stages, `T` the timer of the stages that
 /// need one.
 ///
+/// # Clones
+///
+/// A flow and its run are one thing each, and no `Clone`; a [`Monitor`](crate::Monitor) is, and a clone shows the same flow.
+///
 /// # Cancel safety
 ///
 /// Dropping the run drops the items in it. [`stop_on`](Self::stop_on) brings them to the end first.

@@ -183,7 +183,7 @@ impl<S: Stage> Future for Run<'_, S> {
 
 impl<S> fmt::Debug for Run<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Run").finish_non_exhaustive()
+        f.debug_struct("Run").field("summary", &self.engine.flow.summary()).finish_non_exhaustive()
     }
 }
 
@@ -212,6 +212,9 @@ impl<S: Stage> Future for Collect<'_, S> {
 
 impl<S: Stage> fmt::Debug for Collect<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Collect").field("gathered", &self.items.len()).finish_non_exhaustive()
+        f.debug_struct("Collect")
+            .field("gathered", &self.items.len())
+            .field("summary", &self.engine.flow.summary())
+            .finish_non_exhaustive()
     }
 }

@@ -29,6 +29,7 @@ use crate::{error::PipelineError, figures::Summary};
 /// assert!(stopped_with(AfterStop::Abandon).leftover() > 0);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum AfterStop {
     /// They are brought to the end, with all that they become on the way: a
     /// [`flat_map`](crate::Pipeline::flat_map) that never ends does not end by this. The default.

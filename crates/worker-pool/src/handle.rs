@@ -3,6 +3,7 @@
 use core::{
     fmt,
     future::Future,
+    panic::{RefUnwindSafe, UnwindSafe},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -129,6 +130,10 @@ impl<T> Future for JobHandle<T> {
         Poll::Ready(result)
     }
 }
+
+// A result is there or is not: nobody finds one half done.
+impl<T> UnwindSafe for JobHandle<T> {}
+impl<T> RefUnwindSafe for JobHandle<T> {}
 
 impl<T> fmt::Debug for JobHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,9 @@
 //! Values that jobs borrow for as long as they run.
 
-use core::fmt;
+use core::{
+    fmt,
+    panic::{RefUnwindSafe, UnwindSafe},
+};
 
 use alloc::{boxed::Box, vec::Vec};
 
@@ -38,6 +41,10 @@ pub struct PerWorker<T> {
     make: Box<dyn Fn() -> T + Send + Sync>,
     unused: Shards<Lock<Vec<T>>>,
 }
+
+// A value whose job panics is dropped with it.
+impl<T> UnwindSafe for PerWorker<T> {}
+impl<T> RefUnwindSafe for PerWorker<T> {}
 
 impl<T> PerWorker<T> {
     /// Creates it without values; `make` makes each of them.

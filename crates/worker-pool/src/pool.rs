@@ -43,6 +43,11 @@ use crate::{
 ///
 /// In a task, `shutdown().await` before, so that the drop has nothing left to wait for.
 ///
+/// # Clones
+///
+/// What many share is `Clone`, and a clone is the same pool or the same lanes. What stands for one job, one wait or one pause is
+/// not: a [`JobHandle`], a group, a guard, a future.
+///
 /// # Fairness
 ///
 /// Jobs begin in the order in which they were accepted. Waiting submissions are woken in order, but a newcomer may take
@@ -471,8 +476,13 @@ impl WorkerPool {
 
 impl fmt::Debug for WorkerPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stats = self.stats();
         f.debug_struct("WorkerPool")
             .field("capacity", &self.capacity())
+            .field("queued", &stats.queued)
+            .field("running", &stats.running)
+            .field("workers", &stats.workers)
+            .field("is_paused", &self.is_paused())
             .field("is_closed", &self.is_closed())
             .finish_non_exhaustive()
     }

@@ -4,6 +4,7 @@ use core::{
     any::Any,
     fmt,
     future::{Future, poll_fn},
+    panic::{RefUnwindSafe, UnwindSafe},
     time::Duration,
 };
 
@@ -450,6 +451,10 @@ fn drive(future: impl Future<Output = ()>) {
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
+
+// What a job leaves half done when it panics is the job's. What is the pool's is changed with no foreign code on the way.
+impl UnwindSafe for Shared {}
+impl RefUnwindSafe for Shared {}
 
 impl Waiting for Shared {
     fn vacate(&self) {

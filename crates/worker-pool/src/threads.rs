@@ -6,7 +6,11 @@ pub(crate) use self::imp::{Post, ThreadSettings};
 
 #[cfg(feature = "std")]
 mod imp {
-    use core::{mem, time::Duration};
+    use core::{
+        mem,
+        panic::{RefUnwindSafe, UnwindSafe},
+        time::Duration,
+    };
     use std::io;
 
     use alloc::{boxed::Box, format, string::String, vec::Vec};
@@ -209,6 +213,10 @@ mod imp {
             drop(self.list.with(Option::take));
         }
     }
+
+    // As for what the pool shares: its hooks are foreign, and their panics are contained.
+    impl UnwindSafe for Threads {}
+    impl RefUnwindSafe for Threads {}
 
     /// A thread's place among those of its pool.
     pub(crate) struct Post<'a> {

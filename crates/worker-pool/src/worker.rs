@@ -4,6 +4,7 @@ use core::{
     fmt,
     future::{Future, poll_fn},
     mem,
+    panic::{RefUnwindSafe, UnwindSafe},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -112,6 +113,10 @@ impl Future for Worker {
         polled
     }
 }
+
+// The panics of its jobs are contained.
+impl UnwindSafe for Worker {}
+impl RefUnwindSafe for Worker {}
 
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

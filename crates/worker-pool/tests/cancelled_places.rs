@@ -223,6 +223,30 @@ fn a_closure_that_panics_when_it_is_cancelled_frees_its_place() {
     assert!(job.wait().unwrap_err().is_cancelled());
 }
 
+#[test]
+fn a_submitters_panicking_waker_takes_no_cancel_along() {
+    struct Hostile;
+    impl std::task::Wake for Hostile {
+        fn wake(self: Arc<Self>) {
+            quiet_panic();
+        }
+    }
+    let pool = WorkerPool::detached(1);
+    let lanes = pool.lanes(ONE);
+    let waker = std::task::Waker::from(Arc::new(Hostile));
+    let job = pool.try_submit(|| ()).unwrap();
+    let (mut plain, mut idle) = (pool.submit(|| 7), pool.idle());
+    assert!(
+        poll_with(&mut plain, &waker).is_pending() && poll_with(&mut idle, &waker).is_pending()
+    );
+    assert!(job.cancel() && job.wait().unwrap_err().is_cancelled());
+    drop(ready(plain));
+
+    let job = lanes.try_submit('a', || ()).err();
+    assert!(job.is_some(), "its place was taken");
+    pool.shutdown_now().into_iter().for_each(drop);
+}
+
 /// A turn at a lane that is taken out of the queue cancels a job that waits for it, and not one that another worker has promised.
 #[test]
 fn a_turn_that_is_dropped_cancels_none_that_is_owed() {
