@@ -125,7 +125,7 @@ fn a_cancel_against_the_turn_of_its_lane_frees_one_place() {
 }
 
 #[test]
-fn jobs_behind_the_ring_begin_in_order() {
+fn jobs_behind_the_ring_are_bounded_and_begin_in_order() {
     model(|| {
         let (pool, next) = (WorkerPool::detached(4), Arc::new(AtomicUsize::new(0)));
         let jobs: Vec<_> = (0..4)
@@ -135,6 +135,7 @@ fn jobs_behind_the_ring_begin_in_order() {
                 pool.try_submit(job).unwrap()
             })
             .collect();
+        assert!(pool.try_submit(|| ()).is_err(), "five places for four");
         pool.close();
         let worker = spawn_worker(&pool);
         jobs.into_iter().for_each(|job| job.wait().unwrap());
