@@ -43,7 +43,7 @@ pub struct Args {
     pub rate: Option<NonZeroU32>,
 
     /// Follow at most this many links from a start.
-    #[arg(long, value_name = "N", default_value = "2000")]
+    #[arg(long, value_name = "N", default_value = "1000")]
     pub max_depth: NonZeroU32,
 
     /// Of addresses that differ only in numbers and in the values of their queries take this many.

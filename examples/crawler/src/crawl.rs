@@ -99,8 +99,14 @@ pub fn crawl(plan: &Plan, mut store: Store) -> Result<Crawled, String> {
     let live = Arc::new(Live::default());
     let (max_pages, visits) = (plan.max_pages.map(NonZeroUsize::get), visits(plan).get());
     let frontier = Arc::new(Frontier::new(known.pending, max_pages, visits));
-    let visitor =
-        Visitor::new(fetcher, plan.concurrency, plan.rate, live.clone(), plan.stop.clone());
+    let visitor = Visitor::new(
+        fetcher,
+        plan.origins.len(),
+        plan.concurrency,
+        plan.rate,
+        live.clone(),
+        plan.stop.clone(),
+    );
     let visitor = Arc::new(visitor.map_err(|error| format!("threads: {error}"))?);
     let cores = WorkerPool::builder().build().map_err(|error| format!("threads: {error}"))?;
     let store = Arc::new(Mutex::new(store));

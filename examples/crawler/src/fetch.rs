@@ -140,7 +140,9 @@ impl Fetcher {
         }
         let answer = request.call()?;
         let status = answer.status();
-        if status.is_success() || is_redirect(status) {
+        // What says that it has no content is no page, and no file.
+        let has_content = status.is_success() && !matches!(status.as_u16(), 204 | 205);
+        if has_content || is_redirect(status) {
             return Ok(answer);
         }
         let error = FetchError::status(status.as_u16(), answer.headers());

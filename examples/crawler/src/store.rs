@@ -186,14 +186,16 @@ impl Store {
         reason.map_err(|error| self.error(error))
     }
 
-    /// Every address that was accounted for, and why, in the order in which they were met.
+    /// Every address without a page, and why, in the order in which they were met.
     ///
     /// # Errors
     ///
     /// See [`StoreError`].
     pub fn missing(&self) -> Result<Vec<(String, String)>, StoreError> {
         let read = || {
-            let sql = "SELECT url, reason FROM frontier WHERE state = 2 ORDER BY id";
+            let sql =
+                "SELECT url, coalesce(reason, 'not crawled yet') FROM frontier WHERE state <> 1
+                       ORDER BY id";
             let mut rows = self.connection.prepare(sql)?;
             rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect::<rusqlite::Result<_>>()

@@ -20,13 +20,16 @@ pub struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         let number = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
-        Self { depth: number(2000), alike: number(10_000) }
+        Self { depth: number(1000), alike: number(10_000) }
     }
 }
 
 /// Parts of a path, and how often one of them may be the same.
 const MAX_PARTS: usize = 64;
 const MAX_REPEATS: usize = 5;
+
+/// As much of an address is shown, in bytes: it is ASCII.
+const SHOWN: usize = 200;
 
 /// What was left out, by the reason: how many links, and the first one.
 pub type LeftOut = BTreeMap<String, (u64, String)>;
@@ -56,7 +59,10 @@ impl Traps {
     pub(crate) fn admit(&self, url: &Url, depth: u32) -> bool {
         let reason = self.trap(url, depth);
         if let Some(reason) = &reason {
-            let first = (1, url.as_str().to_owned());
+            // The report has one line for it.
+            let (start, end) = (url.as_str().get(..SHOWN), url.as_str().get(SHOWN..));
+            let mark = if end.is_some_and(|end| !end.is_empty()) { "…" } else { "" };
+            let first = (1, start.unwrap_or(url.as_str()).to_owned() + mark);
             self.left_out.upsert(reason.clone(), || first, |(links, _)| *links += 1);
         }
         reason.is_none()

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tidegate::circuit_breaker::{Observer, OpenFor, Transition, TripRule, Window};
 use tidegate::{
-    Breaker, CancelToken, Clock, Gate, KeyedBreaker, KeyedLimiter, Outcome, Pass, Quota, Semaphore,
-    SystemClock, Timer, Wait, WorkerPool,
+    Breaker, CancelToken, Clock, ConcurrentMap, Gate, KeyedBreaker, KeyedLimiter, Outcome, Pass,
+    Quota, Semaphore, SystemClock, Timer, Wait, WorkerPool,
 };
 use url::Url;
 
@@ -23,6 +23,8 @@ use crate::robots::{MAX_BYTES, Permission, Robots};
 const MAX_HOSTS: usize = 10_000;
 /// A host whose breaker stays open for longer than this is not waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Of many hosts each may have this part of the connections.
+const MOST_SHARES: usize = 4;
 /// What the requests under way have, at the end of the crawl.
 const FAREWELL: Duration = Duration::from_millis(100);
 
@@ -32,6 +34,9 @@ pub struct Visitor {
     breakers: KeyedBreaker<String, SystemClock, Announcer>,
     limiters: KeyedLimiter<String>,
     connections: Semaphore,
+    /// How many of them each host may have, and those of each host.
+    share: usize,
+    shares: ConcurrentMap<String, Arc<Semaphore>>,
     pool: WorkerPool,
     fetcher: Arc<Fetcher>,
     robots: Robots,
@@ -66,14 +71,15 @@ pub enum Missing {
 }
 
 impl Visitor {
-    /// A visitor that opens at most `connections` at once and asks each host at most `rate` times a
-    /// second, until `stop` is cancelled.
+    /// A visitor of so many `hosts` that opens at most `connections` at once and asks each host at most
+    /// `rate` times a second, until `stop` is cancelled.
     ///
     /// # Errors
     ///
     /// The threads could not be started.
     pub fn new(
         fetcher: Fetcher,
+        hosts: usize,
         connections: std::num::NonZeroUsize,
         rate: u32,
         live: Arc<Live>,
@@ -89,6 +95,9 @@ impl Visitor {
         Ok(Self {
             breakers: breakers.expect("the settings are constants in range"),
             limiters: KeyedLimiter::new(quota, max_hosts),
+            // One that is slow must leave some to the others.
+            share: connections.get().div_ceil(hosts.clamp(1, MOST_SHARES)),
+            shares: ConcurrentMap::new(),
             connections: Semaphore::builder(connections.get()).clock(SystemClock).build(),
             // A thread for each connection: they block while they fetch.
             pool: WorkerPool::builder().threads(connections).clock(SystemClock).build()?,
@@ -215,13 +224,17 @@ impl Visitor {
     ) -> Result<Result<T, FetchError>, Missing> {
         let breaker = self.breakers.gate(host).map_err(for_now)?;
         let limiter = self.limiters.gate(host).map_err(for_now)?;
-        let (pass, (_admission, permit)) = loop {
+        let make = || Arc::new(Semaphore::new(self.share));
+        let share = self.shares.get(host);
+        let share = share.unwrap_or_else(|| self.shares.get_or_insert_with(host.to_owned(), make));
+        let (pass, ((_admission, _seat), permit)) = loop {
             let asked = SystemClock.now();
             let pass = Breaker::enter(&breaker).or_timeout(&SystemClock, PATIENCE).await;
             let barred = SystemClock.now().since(asked).as_nanos();
             self.barred.add(barred.try_into().unwrap_or(u64::MAX));
             let mut pass = pass.map_err(|_| for_now("circuit open"))?.map_err(for_now)?;
-            let connection = (&limiter, &self.connections).enter().await.map_err(for_now)?;
+            let connection =
+                ((&limiter, &*share), &self.connections).enter().await.map_err(for_now)?;
             // The host may have gone down while this visit queued for the other two.
             if pass.renew().is_ok() {
                 break (pass, connection);

@@ -55,6 +55,29 @@ fn a_search_shows_rank_title_address_and_place() {
 }
 
 #[test]
+fn every_address_without_a_page_is_listed_with_its_reason() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(&directory.path().join("crawler.db")).unwrap();
+    let outcomes = [
+        Outcome::Stored(Body::default()),
+        Outcome::Accounted("http 404".to_owned()),
+        Outcome::Deferred("timeout".to_owned()),
+    ];
+    let targets = ["http://a/1", "http://a/2", "http://a/3"].map(|url| Target::new(url, 0));
+    store.add(&targets).unwrap();
+    let record = |(target, outcome)| Record { target, outcome, found: Vec::new() };
+    let records: Vec<_> = targets.into_iter().zip(outcomes).map(record).collect();
+    store.store_batch(&records).unwrap();
+    let output = crawler(directory.path(), &["missing"]);
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(shown, "http://a/2\thttp 404\nhttp://a/3\tnot crawled yet\n");
+    assert!(output.status.success());
+    assert!(
+        refusal(directory.path(), &["missing", "--db", "x.db"]).contains("no database at `x.db`")
+    );
+}
+
+#[test]
 fn bad_input_to_a_crawl_is_refused() {
     let directory = TempDir::new().unwrap();
     let path = directory.path();

@@ -217,9 +217,21 @@ pub(crate) fn encodings() -> Vec<Situation> {
         row(
             "errors have their number",
             "RFC 9110, 15",
-            [page("/", links), failed("/1", "410"), failed("/2", "501")],
+            [
+                page("/", links),
+                failed("/1", "410"),
+                failed("/2", "501"),
+                failed("/4", "204"),
+                failed("/5", "205"),
+            ],
             &["/"],
         )
-        .without(&["/1: http 410", "/2: http 501", "/3: http 404"]),
+        .without(&[
+            "/1: http 410",
+            "/2: http 501",
+            "/3: http 404",
+            "/4: http 204",
+            "/5: http 205",
+        ]),
     ]
 }

@@ -52,7 +52,7 @@ fn with_page(page: fn(&mut TcpStream)) -> String {
 #[test]
 fn servers_that_do_harm_cost_their_own_pages_and_each_has_its_reason() {
     type Page = fn(&mut TcpStream);
-    let table: [(&str, Page, &str); 10] = [
+    let table: [(&str, Page, &str); 14] = [
         (
             "headers without end",
             |stream| while say(stream, &format!("{HTML}{}", "X: y\r\n".repeat(1000))) {},
@@ -91,6 +91,28 @@ fn servers_that_do_harm_cost_their_own_pages_and_each_has_its_reason() {
             |stream| _ = say(stream, &format!("{HTML}{CHUNKED}xyz\r\n")),
             "not http",
         ),
+        (
+            "a hundred years of 100 Continue",
+            |stream| while say(stream, "HTTP/1.1 100 Continue\r\n\r\n") {},
+            "headers too large",
+        ),
+        (
+            "a length of a petabyte",
+            |stream| _ = say(stream, &format!("{HTML}Content-Length: 1000000000000000\r\n\r\nx")),
+            "connection broke",
+        ),
+        (
+            "two lengths",
+            |stream| {
+                _ = say(stream, &format!("{HTML}Content-Length: 1\r\nContent-Length: 2\r\n\r\nxy"))
+            },
+            "not http",
+        ),
+        (
+            "a header with a zero in it",
+            |stream| _ = say(stream, &format!("{HTML}X: \0\r\nContent-Length: 1\r\n\r\nx")),
+            "not http",
+        ),
         ("not a word", |_| {}, "connection broke"),
         ("not HTTP", |stream| _ = say(stream, "SSH-2.0-OpenSSH_9.6\r\n"), "not http"),
         (
@@ -111,7 +133,7 @@ fn servers_that_do_harm_cost_their_own_pages_and_each_has_its_reason() {
         let found = report.without.iter().find(|(_, urls)| urls.contains(&url));
         assert_eq!(found.map_or("", |(reason, _)| reason), *reason, "{what}: {report}");
     }
-    assert_eq!((report.read, report.stored), (10, 1), "{report}");
+    assert_eq!((report.read, report.stored), (14, 1), "{report}");
 }
 
 /// A byte now and then, as long as somebody reads.
@@ -223,4 +245,41 @@ fn a_host_that_is_slow_with_its_robots_txt_holds_up_no_other() {
     let starts: Vec<_> = starts.into_iter().chain([format!("{fast}/")]).collect();
     let (report, pages, _) = run(&plan(&starts));
     assert_eq!(pages.len(), 202, "{report}");
+}
+
+#[test]
+fn a_host_that_is_slow_with_its_pages_leaves_connections_to_the_others() {
+    // No page of the slow host is answered before the last one of the other is asked for.
+    let done = Arc::new((Mutex::new(false), Condvar::new()));
+    let (wait, tell) = (done.clone(), done);
+    let slow = hostile(move |path, stream| {
+        if path == "/robots.txt" {
+            _ = say(stream, NOT_FOUND);
+            return;
+        }
+        let (is_done, bell) = &*wait;
+        let mut is_done = is_done.lock().unwrap();
+        while !*is_done {
+            is_done = bell.wait(is_done).unwrap();
+        }
+        _ = say(stream, &format!("{HTML}Content-Length: 4\r\n\r\nslow"));
+    });
+    let fast = hostile(move |path, stream| {
+        let next = path.len();
+        let body = format!("<a href=/{}>fast</a>", "x".repeat(next));
+        match path {
+            "/robots.txt" => _ = say(stream, NOT_FOUND),
+            _ => _ = say(stream, &format!("{HTML}Content-Length: {}\r\n\r\n{body}", body.len())),
+        }
+        if next == 30 {
+            *tell.0.lock().unwrap() = true;
+            tell.1.notify_all();
+        }
+    });
+    let starts: Vec<_> = (0..50).map(|n| format!("{slow}/{}", letters(n))).collect();
+    let starts: Vec<_> = starts.into_iter().chain([format!("{fast}/")]).collect();
+    let mut plan = plan(&starts);
+    plan.bounds.depth = NonZeroU32::new(40).unwrap();
+    let (report, pages, _) = run(&plan);
+    assert_eq!(pages.len(), 50 + 41, "{report}");
 }
