@@ -21,8 +21,8 @@ const ROOTS: [&[u8]; 2] = [b"svg", b"math"];
 /// Elements of SVG and MathML that have HTML in them.
 const WITH_HTML: [&[u8]; 9] =
     [b"foreignobject", b"desc", b"title", b"mi", b"mo", b"mn", b"ms", b"mtext", b"annotation-xml"];
-/// Tags of HTML that end SVG and MathML wherever they are, and are sorted for the search.
-const BREAKING_OUT: [&[u8]; 46] = [
+/// Tags of HTML that end SVG and MathML wherever they are; sorted for the search.
+const BREAKING_OUT: [&[u8]; 44] = [
     b"b",
     b"big",
     b"blockquote",
@@ -44,12 +44,10 @@ const BREAKING_OUT: [&[u8]; 46] = [
     b"h6",
     b"head",
     b"hr",
-    b"html",
     b"i",
     b"img",
     b"li",
     b"listing",
-    b"main",
     b"menu",
     b"meta",
     b"nobr",
@@ -69,6 +67,11 @@ const BREAKING_OUT: [&[u8]; 46] = [
     b"u",
     b"ul",
     b"var",
+];
+/// Elements that are around SVG and never in it: their ends are its end, too.
+const AROUND: [&[u8]; 15] = [
+    b"article", b"aside", b"button", b"figure", b"footer", b"form", b"header", b"html", b"label",
+    b"main", b"nav", b"section", b"td", b"th", b"tr",
 ];
 
 impl Foreign {
@@ -126,7 +129,9 @@ impl Foreign {
                 false
             }
             // `<div><svg></div>`: the end of what is around it.
-            Some(Open::Root(..)) if BREAKING_OUT.binary_search(&name).is_ok() => {
+            Some(Open::Root(..))
+                if BREAKING_OUT.binary_search(&name).is_ok() || AROUND.contains(&name) =>
+            {
                 self.break_out();
                 true
             }
@@ -153,7 +158,7 @@ mod tests {
     #[test]
     fn html_begins_again_where_the_standard_says() {
         // Each step: a tag, and whether it is one of HTML.
-        let tables: [&[(&str, bool)]; 5] = [
+        let tables: [&[(&str, bool)]; 6] = [
             &[("svg", false), ("title", false), ("a", true), ("/title", false), ("base", false)],
             &[
                 ("svg", false),
@@ -165,6 +170,7 @@ mod tests {
             ],
             &[("svg", false), ("meta", true), ("base", true)],
             &[("svg/", false), ("base", true)],
+            &[("svg", false), ("main", false), ("/main", true), ("base", true)],
             &[
                 ("div", true),
                 ("math", false),
