@@ -26,8 +26,10 @@ pub(crate) fn canonical(mut url: Url) -> Option<Url> {
         url.set_path(&path);
     }
     if let Some(query) = url.query() {
-        let query = normalize_query(query);
-        url.set_query(query.as_deref());
+        let normal = normalize_query(query);
+        if normal.as_deref() != Some(query) {
+            url.set_query(normal.as_deref());
+        }
     }
     Some(url)
 }

@@ -87,6 +87,11 @@ impl ForwardingEmitter for Tags<'_> {
         self.0.callback_mut().0.next_state.take()
     }
 
+    /// Nobody asks whether a page is valid, and to find out costs a tenth of the time.
+    fn should_emit_errors(&mut self) -> bool {
+        false
+    }
+
     fn adjusted_current_node_present_but_not_in_html_namespace(&mut self) -> bool {
         self.0.callback_mut().0.foreign.is_inside()
     }
