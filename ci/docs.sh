@@ -42,13 +42,16 @@ done
 for patch in loom-tests/mutants/*.patch; do
     read -r file model <"$patch"
     echo "| $(basename "$patch" .patch) | \`$file.rs\` | \`$model\` |"
-    grep -qE "fn ${model##*::}\b" "loom-tests/tests/$file.rs" loom-tests/src/{laws,hostile}.rs ||
-        fault "$patch names $model, which is not in $file.rs"
+    case $file in
+        */lib) grep -rqE "fn ${model##*::}\b" "crates/${file%/*}/src" ;;
+        */*) grep -rqE "fn ${model##*::}\b" "crates/${file%/*}/tests/${file#*/}.rs" ;;
+        *) grep -qE "fn ${model##*::}\b" "loom-tests/tests/$file.rs" loom-tests/src/{laws,hostile}.rs ;;
+    esac || fault "$patch names $model, which is not in $file"
 done >"$scratch/mutants"
 if [ "${1-}" = --write ]; then
     {
         sed '/<!-- mutants -->/q' "$page"
-        printf '| mistake | file | model that fails |\n| --- | --- | --- |\n'
+        printf '| mistake | file | model or test that fails |\n| --- | --- | --- |\n'
         cat "$scratch/mutants"
         sed -n '/<!-- mutants -->/,$p' "$page" | sed -n '/<!-- end -->/,$p'
     } >"$scratch/page"

@@ -64,5 +64,8 @@ if [ "${1-}" = --write ]; then
     cat "$found/page" >"$page"
 fi
 
+# How many executions each model had in the last run.
+python3 ci/executions.py tables "${1-}" || fault "see above"
+
 [ ! -e "$found/faults" ] || { echo "loom-coverage: $(wc -l <"$found/faults") faults" >&2; exit 1; }
 echo "loom-coverage: $(wc -l <"$found/files") files that order threads, $(wc -l <"$found/models") files of models"

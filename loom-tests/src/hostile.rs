@@ -13,7 +13,11 @@ use std::{
 
 use tidegate_core::{Closed, lock::Lock};
 
-use crate::{CallingWaker, CountingWaker, laws::Subject, model, poll, poll_quietly, thread};
+use crate::{
+    CallingWaker, CountingWaker,
+    laws::{Subject, ask_and_put_back},
+    model, poll, poll_quietly, thread,
+};
 
 /// A taker that goes where it likes.
 type Taker = Pin<Box<dyn Future<Output = Result<(), Closed>> + Send>>;
@@ -143,6 +147,7 @@ pub fn a_waker_may_drop_any_future<S: Subject>() {
             let subject = subject.clone();
             thread::spawn(move || subject.put())
         };
+        ask_and_put_back(&*subject);
         putter.join().unwrap();
         assert!(woken.count() > 0, "the grant of a dropped future stayed with it");
         assert_eq!(poll_quietly(&mut next), Poll::Ready(Ok(())));
@@ -171,7 +176,14 @@ pub fn a_waker_may_poll_its_future<S: Subject>() {
             let subject = subject.clone();
             thread::spawn(move || subject.put())
         };
+        ask_and_put_back(&*subject);
         putter.join().unwrap();
+        // Overtaken, it waits again.
+        if let Some(mut own) = slot.with(Option::take) {
+            assert!(!S::FIFO, "a newcomer overtook it");
+            let took = poll_quietly(&mut own).map(Some);
+            result.with(|result| *result = if let Poll::Ready(took) = took { took } else { None });
+        }
         assert_eq!(result.with(mem::take), Some(Ok(())));
         assert_eq!(subject.units(), 0);
     });

@@ -74,7 +74,9 @@ fn the_cancel_passes_through_a_parent_that_is_dropped_meanwhile() {
         let root = CancelToken::new();
         let middle = root.child();
         let leaf = middle.child();
-        let dropper = thread::spawn(move || drop(middle));
+        // The other leaf takes itself out of the family that the cancel goes through, and nobody else holds its parent.
+        let other_leaf = middle.child();
+        let dropper = thread::spawn(move || drop((middle, other_leaf)));
         root.cancel();
         dropper.join().unwrap();
         assert!(leaf.is_cancelled());
@@ -121,9 +123,18 @@ fn a_cancelled_pop_takes_nothing_or_everything() {
 fn a_cancelled_operation_does_not_start() {
     model(|| {
         let token = CancelToken::new();
-        token.cancel();
-        let untouched = std::future::poll_fn(|_| -> Poll<()> { panic!("polled") });
-        assert!(untouched.or_cancelled(&token).wait().is_err());
+        let clone = token.clone();
+        let canceller = thread::spawn(move || clone.cancel());
+        let is_cancelled = token.is_cancelled();
+        let mut is_started = false;
+        let operation = std::future::poll_fn(|_| {
+            is_started = true;
+            Poll::Ready(())
+        });
+        let is_done = operation.or_cancelled(&token).wait().is_ok();
+        assert_eq!(is_done, is_started);
+        assert!(!is_cancelled || !is_started, "it was cancelled before");
+        assert!(canceller.join().unwrap());
     });
 }
 
@@ -172,7 +183,9 @@ fn no_lock_is_held_while_a_token_wakes() {
         let mut cancelled = token.cancelled();
         assert!(poll(&mut cancelled, &re_enter).is_pending());
         let clone = token.clone();
-        thread::spawn(move || clone.cancel()).join().unwrap();
+        let canceller = thread::spawn(move || clone.cancel());
+        let child = token.child();
+        assert!(canceller.join().unwrap() && child.is_cancelled());
         assert_eq!(poll_quietly(&mut cancelled), Poll::Ready(Reason::Requested));
     });
 }

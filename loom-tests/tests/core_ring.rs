@@ -54,13 +54,12 @@ fn a_slot_is_used_again_only_when_it_is_empty() {
     model(|| {
         let ring = ring(1);
         ring.push(Box::new(1)).unwrap();
-        let popper = {
+        let pusher = {
             let ring = ring.clone();
-            thread::spawn(move || pop(&ring))
+            thread::spawn(move || ring.push(Box::new(2)))
         };
-        let pushed = ring.push(Box::new(2));
-        assert_eq!(popper.join().unwrap(), Some(Box::new(1)));
-        match pushed {
+        assert_eq!(pop(&ring), Some(Box::new(1)));
+        match pusher.join().unwrap() {
             Ok(_) => assert_eq!(pop(&ring), Some(Box::new(2))),
             Err(refused) => assert_eq!(refused, NotPushed::Full(Box::new(2))),
         }

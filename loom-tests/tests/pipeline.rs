@@ -257,7 +257,9 @@ fn no_lock_is_held_in_wake() {
             })
         };
         assert!(poll(&mut run, &re_enter).is_pending());
-        spawn_end(&desk, 0, DONE).join().unwrap();
+        let end = spawn_end(&desk, 0, DONE);
+        let _ = monitor.summary();
+        end.join().unwrap();
         assert!(poll_quietly(&mut run).is_ready());
         assert_eq!((monitor.summary().done, monitor.summary().skipped), (1, 1));
     });

@@ -479,3 +479,22 @@ fn a_close_reaches_one_that_waits_for_the_capacity() {
         assert_eq!(semaphore.available_permits(), 1);
     });
 }
+
+#[test]
+fn a_shrink_leaves_what_came_back_before_it_to_who_waits() {
+    model(|| {
+        let (semaphore, mut held) = all_taken(2);
+        let unit = held.split(1).unwrap();
+        let releaser = thread::spawn(move || drop(unit));
+        let mut acquire = semaphore.acquire(1);
+        let is_in_line = poll_quietly(&mut acquire).is_pending();
+        // Given back, and not yet handed to who waits.
+        let is_back = semaphore.available_permits() == 1;
+        semaphore.set_capacity(1);
+        releaser.join().unwrap();
+        if is_in_line && is_back {
+            let taken = poll_quietly(&mut acquire);
+            assert!(matches!(taken, Poll::Ready(Ok(_))), "the debt was paid with it");
+        }
+    });
+}

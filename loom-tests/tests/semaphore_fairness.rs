@@ -122,7 +122,11 @@ fn a_head_that_was_overtaken_is_handed_the_next_permit() {
         assert!(poll(&mut head, &waker).is_pending());
         let newcomer = {
             let semaphore = semaphore.clone();
-            thread::spawn(move || semaphore.try_acquire(1).map(drop))
+            thread::spawn(move || {
+                let refused = semaphore.try_acquire(1).map(drop);
+                assert!(poll_quietly(&mut semaphore.acquire(1)).is_pending());
+                refused
+            })
         };
         drop(thief);
         assert_eq!(newcomer.join().unwrap(), Err(TryAcquireError::NoPermits));

@@ -59,6 +59,17 @@ fn a_breaker_that_refuses_is_not_forgotten_and_one_whose_time_is_over_is() {
 }
 
 #[test]
+fn a_half_open_breaker_that_nobody_holds_is_forgotten() {
+    let (breakers, clock) = keyed(1);
+    trip(&breakers, 1);
+    clock.advance(OPEN_FOR);
+    breakers.gate(&1).unwrap().try_enter().unwrap().ignore();
+    assert_eq!(breakers.state(&1), State::HalfOpen);
+    breakers.gate(&2).unwrap();
+    assert_eq!((breakers.len(), breakers.state(&1)), (1, State::Closed));
+}
+
+#[test]
 fn a_breaker_in_use_or_forced_is_not_forgotten() {
     let (breakers, _clock) = keyed(2);
     let held = breakers.gate(&1).unwrap();

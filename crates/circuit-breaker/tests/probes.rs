@@ -67,6 +67,30 @@ fn a_probe_that_ended_in_time_is_not_written_off() {
 }
 
 #[test]
+fn a_late_probe_of_an_earlier_half_open_time_decides_nothing_in_a_later_one() {
+    for late_fails in [false, true] {
+        let (breaker, clock) = expired(2);
+        let late = breaker.try_enter().unwrap();
+        breaker.try_enter().unwrap().failure();
+        clock.advance(OPEN_FOR * 2);
+        // Close after two successes, of two probes at once.
+        let probes = [breaker.try_enter().unwrap(), breaker.try_enter().unwrap()];
+        if late_fails {
+            late.failure()
+        } else {
+            late.success()
+        }
+        let stats = breaker.stats();
+        assert_eq!((stats.state, stats.probes, stats.late), (State::HalfOpen, 2, 1));
+        let [first, second] = probes;
+        first.success();
+        assert_eq!(breaker.state(), State::HalfOpen);
+        second.success();
+        assert_eq!(breaker.state(), State::Closed);
+    }
+}
+
+#[test]
 fn a_free_place_does_not_hide_a_lost_probe() {
     let (breaker, clock) = expired(4);
     let lost = [breaker.try_enter().unwrap(), breaker.try_enter().unwrap()];

@@ -90,6 +90,25 @@ fn a_waiter_outlives_a_second_trip_and_sleeps_for_its_time() {
 }
 
 #[test]
+fn a_waiter_sleeps_until_the_end_of_the_latest_trip_also_if_that_is_earlier() {
+    let (breaker, clock) = tripped(1);
+    breaker.reset();
+    breaker.try_enter().unwrap().failure_open_for(OPEN_FOR * 6);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let mut cx = Context::from_waker(&waker);
+    let mut enter = pin!(breaker.enter());
+    assert!(enter.as_mut().poll(&mut cx).is_pending());
+    breaker.reset();
+    breaker.try_enter().unwrap().failure_open_for(OPEN_FOR);
+    assert!(enter.as_mut().poll(&mut cx).is_pending());
+    let before = woken.0.load(Ordering::SeqCst);
+    clock.advance(OPEN_FOR);
+    assert!(woken.0.load(Ordering::SeqCst) > before);
+    assert!(matches!(enter.as_mut().poll(&mut cx), Poll::Ready(Ok(_))));
+}
+
+#[test]
 fn forcing_open_sends_waiters_away_and_closing_lets_them_in() {
     let (breaker, _clock) = tripped(1);
     let mut cx = Context::from_waker(Waker::noop());

@@ -1,7 +1,7 @@
 //! Sleeps that no thread waits for: the process's timer thread. In a file, and so a process, of its own.
 
 use std::{
-    future::Future,
+    future::{self, Future},
     pin::Pin,
     sync::{Arc, mpsc},
     task::{Context, Wake, Waker},
@@ -38,6 +38,45 @@ fn a_sleep_polled_by_a_stranger_is_woken_in_time_also_behind_a_later_one() {
     assert!(Pin::new(&mut short).poll(&mut cx).is_pending());
     assert!(receiver.recv().unwrap() >= due);
     assert!(Pin::new(&mut short).poll(&mut cx).is_ready());
+}
+
+/// Who is not woken for so long is not woken at all.
+const NEVER: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_sleep_that_moves_from_a_thread_to_a_task_is_registered_there() {
+    for millis in [20, 200, 2000] {
+        let mut sleep = SystemClock.sleep(Duration::from_millis(millis));
+        // A thread that waits keeps the time itself.
+        let polled = future::poll_fn(|cx| Pin::new(&mut sleep).poll(cx));
+        if polled.wait_timeout(Duration::ZERO).is_ok() {
+            // The machine was slow.
+            continue;
+        }
+        let (sender, receiver) = mpsc::channel();
+        let waker = Waker::from(Arc::new(Send(sender)));
+        let mut cx = Context::from_waker(&waker);
+        if Pin::new(&mut sleep).poll(&mut cx).is_pending() {
+            assert!(receiver.recv_timeout(NEVER).is_ok(), "nobody wakes the task");
+            assert!(Pin::new(&mut sleep).poll(&mut cx).is_ready());
+            return;
+        }
+    }
+    panic!("the machine is too slow for this test");
+}
+
+#[test]
+fn a_sleep_wakes_the_waker_of_its_latest_poll() {
+    let mut sleep = SystemClock.sleep(Duration::from_millis(20));
+    let [(old, unused), (new, receiver)] = [mpsc::channel(), mpsc::channel()];
+    let wakers = [old, new].map(|sender| Waker::from(Arc::new(Send(sender))));
+    let polled = wakers
+        .each_ref()
+        .map(|waker| Pin::new(&mut sleep).poll(&mut Context::from_waker(waker)).is_pending());
+    if polled == [true, true] {
+        assert!(receiver.recv_timeout(NEVER).is_ok(), "nobody wakes the task");
+        assert!(unused.try_recv().is_err(), "whoever polled it before is woken");
+    }
 }
 
 #[test]

@@ -325,6 +325,19 @@ mod tests {
     }
 
     #[test]
+    fn claims_that_are_gone_take_no_room() {
+        let terms = terms(1);
+        let mut claims = Claims::new();
+        claims.push(&terms, 0, 1, 0);
+        for id in 1..1000 {
+            claims.push(&terms, id, 1, 10 * id);
+            // One of them is always there, and it is not the first.
+            assert!(claims.remove(id - 1));
+            assert!(claims.claims.len() <= 8, "{} places", claims.claims.len());
+        }
+    }
+
+    #[test]
     fn what_is_taken_beside_claims_breaks_no_promise() {
         let terms = terms(3);
         let mut claims = Claims::new();

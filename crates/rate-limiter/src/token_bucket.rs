@@ -305,3 +305,28 @@ impl fmt::Debug for TokenBucket {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_nanos(seconds * 1_000_000_000)
+    }
+
+    #[test]
+    fn a_bucket_counts_by_its_word_again_once_nothing_is_promised() {
+        let bucket = TokenBucket::new(Quota::per_second(1).unwrap());
+        let is_promised = || bucket.ledger.with(|ledger| ledger.schedule.is_some());
+        bucket.take(&(), Ask::exactly(1), at(10)).unwrap();
+        let promise = bucket.reserve(1, at(10)).unwrap();
+        assert!(is_promised());
+        assert!(bucket.take(&(), Ask::exactly(1), promise.ready_at).is_err());
+        assert!(!is_promised(), "its time has come");
+        let promise = bucket.reserve(1, at(11)).unwrap();
+        assert!(is_promised());
+        bucket.cancel(&promise, at(11));
+        assert!(!is_promised(), "it was taken back");
+        assert!(bucket.take(&(), Ask::exactly(1), at(12)).is_ok());
+    }
+}

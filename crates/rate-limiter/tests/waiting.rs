@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    num::NonZeroU32,
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -13,8 +14,8 @@ use std::{
 };
 
 use tidegate_rate_limiter::{
-    Acquire, CancelToken, Clock, Gate, Limiter, ManualClock, Pass, Quota, RateLimiter, Refused,
-    SlidingLog, SlidingWindow, TimedOut, Timestamp, TokenBucket, Wait,
+    Acquire, Algorithm, CancelToken, Clock, Gate, Limiter, ManualClock, Pass, Quota, RateLimiter,
+    Refused, SlidingLog, SlidingWindow, TimedOut, Timestamp, TokenBucket, Wait,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -144,6 +145,77 @@ fn a_refund_wakes_the_head_at_once() {
     limiter.refund(1);
     assert_eq!(woken.count(), 1);
     assert!(head.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+}
+
+#[test]
+fn a_cancelled_reservation_wakes_the_head_for_its_earlier_time() {
+    let (limiter, clock) = empty(1);
+    let reserved = limiter.reserve(1).unwrap();
+    let (woken, waker) = Woken::waker();
+    let mut cx = Context::from_waker(&waker);
+    let mut head = pin!(limiter.acquire(1));
+    assert!(head.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(reserved.cancel(), 1);
+    assert_eq!(woken.count(), 1);
+    assert!(head.as_mut().poll(&mut cx).is_pending());
+    clock.advance(SECOND);
+    assert_eq!(woken.count(), 2);
+    assert!(head.as_mut().poll(&mut cx).is_ready());
+}
+
+#[test]
+fn a_higher_limit_wakes_the_head() {
+    fn raises<A: Algorithm>(
+        limiter: &Limiter<A, ManualClock>,
+        set_limit: fn(&Limiter<A, ManualClock>, NonZeroU32),
+    ) {
+        limiter.try_acquire(1).unwrap();
+        let (woken, waker) = Woken::waker();
+        let mut cx = Context::from_waker(&waker);
+        let mut head = pin!(limiter.acquire(1));
+        assert!(head.as_mut().poll(&mut cx).is_pending());
+        set_limit(limiter, NonZeroU32::new(2).unwrap());
+        assert_eq!(woken.count(), 1);
+        assert!(head.as_mut().poll(&mut cx).is_ready());
+    }
+    let clock = ManualClock::new();
+    raises(&SlidingLog::with_clock(1, SECOND, clock.clone()).unwrap(), SlidingLog::set_limit);
+    raises(&SlidingWindow::with_clock(1, SECOND, clock).unwrap(), SlidingWindow::set_limit);
+}
+
+#[test]
+fn more_than_the_burst_is_refused_for_good_whoever_comes_first() {
+    let refusals = |limiter: &RateLimiter<ManualClock>| {
+        let all = [
+            limiter.try_acquire(3).map(drop),
+            limiter.reserve(3).map(drop),
+            limiter.acquire(3).wait_timeout(Duration::ZERO).unwrap().map(drop),
+        ];
+        all.map(|refused| matches!(refused, Err(Refused::TooMany { .. })))
+    };
+    let (limiter, _clock) = empty(2);
+    assert_eq!(refusals(&limiter), [true; 3], "behind nobody");
+    let _waits = waiting(&limiter, 1);
+    assert_eq!(refusals(&limiter)[..2], [true; 2], "behind one who waits");
+    let (limiter, clock) = empty(2);
+    let _reserved = limiter.reserve(2).unwrap();
+    assert_eq!(refusals(&limiter), [true; 3], "behind a reservation");
+    clock.advance(10 * SECOND);
+    let _later = (limiter.reserve(2).unwrap(), limiter.reserve(2).unwrap());
+    assert_eq!(refusals(&limiter), [true; 3], "behind some that were promised later");
+}
+
+#[test]
+fn the_room_of_cancelled_reservations_comes_no_faster_than_the_rate() {
+    let (limiter, clock) = empty(2);
+    let [first, second, _third] = [(); 3].map(|()| limiter.reserve(2).unwrap());
+    first.cancel();
+    second.cancel();
+    for _ in 0..4 {
+        assert!(limiter.try_acquire(1).is_err());
+        clock.advance(SECOND);
+        assert!(limiter.try_acquire(1).is_ok());
+    }
 }
 
 #[test]

@@ -112,6 +112,16 @@ fn even_traffic_one_below_the_limit_passes_two_buckets() {
 }
 
 #[test]
+fn what_was_taken_before_the_window_before_counts_no_more() {
+    // In the next window it decays, in the one behind that it is gone.
+    for (next, is_free) in [(WINDOW, false), (2 * WINDOW - 1, false), (2 * WINDOW, true)] {
+        let limiter = two_buckets(4);
+        assert!(limiter.try_acquire_at(4, at(0)).is_ok());
+        assert_eq!(limiter.try_acquire_at(4, at(next)).is_ok(), is_free, "{next}");
+    }
+}
+
+#[test]
 fn time_going_backward_mints_nothing() {
     let (log, buckets) = (log(1), two_buckets(1));
     assert!(log.try_acquire_at(1, at(5 * WINDOW)).is_ok());

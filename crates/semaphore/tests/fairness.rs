@@ -181,7 +181,7 @@ fn two_permits_dropped_before_either_waiter_is_polled_wake_both() {
 fn the_latest_is_served_first_under_lifo() {
     let semaphore = semaphore(1, Fairness::Lifo);
     let mut permit = semaphore.try_acquire(1).unwrap();
-    let mut tasks: Vec<_> = (0..3).map(|_| Task::waiting(semaphore.acquire(1))).collect();
+    let mut tasks: Vec<_> = (0..9).map(|_| Task::waiting(semaphore.acquire(1))).collect();
     while let Some(mut latest) = tasks.pop() {
         drop(permit);
         assert!(tasks.iter().all(|earlier| earlier.woken() == 0));

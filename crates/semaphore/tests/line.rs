@@ -127,6 +127,23 @@ fn the_line_is_left_without_a_trace() {
 }
 
 #[test]
+fn a_line_that_was_long_and_has_emptied_serves_the_next_in_order() {
+    let semaphore = Semaphore::new(1);
+    let held = semaphore.try_acquire(1).unwrap();
+    // Long enough for its memory to be given back when all have left.
+    drop((0..100).map(|_| Task::waiting(semaphore.acquire(1))).collect::<Vec<_>>());
+    let mut waiters: Vec<_> = (0..300).map(|_| Task::waiting(semaphore.acquire(1))).collect();
+    assert_eq!(semaphore.stats().waiting, 300);
+    let mut permit = held;
+    for turn in 0..waiters.len() {
+        drop(permit);
+        permit = waiters[turn].output().unwrap();
+        assert!(waiters[turn + 1..].iter().all(|later| later.woken() == 0));
+    }
+    assert_eq!(semaphore.stats().waiting, 0);
+}
+
+#[test]
 fn a_future_takes_its_place_when_it_is_polled_first() {
     let semaphore = Semaphore::new(1);
     let held = semaphore.try_acquire(1).unwrap();

@@ -139,6 +139,7 @@ fn a_release_of_many_wakes_each_of_those_it_suffices_for_once() {
                 waiters.reverse();
             }
             let mut last = waiters.pop().unwrap();
+            assert!(waiters.iter().all(|waiter| waiter.woken() == 1), "all by the release itself");
             let _permits: Vec<_> = waiters.iter_mut().map(|w| w.output().unwrap()).collect();
             assert!(waiters.iter().all(|waiter| waiter.woken() == 1), "one wake-up each");
             assert!(last.woken() == 0 && !last.is_ready());
