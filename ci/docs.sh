@@ -41,7 +41,12 @@ done
 
 for patch in loom-tests/mutants/*.patch; do
     read -r file model <"$patch"
-    echo "| $(basename "$patch" .patch) | \`$file.rs\` | \`$model\` |"
+    case $file in
+        */lib) shown=${file%/*}/src/lib.rs ;;
+        */*) shown=${file%/*}/tests/${file#*/}.rs ;;
+        *) shown=$file.rs ;;
+    esac
+    echo "| $(basename "$patch" .patch) | \`$shown\` | \`$model\` |"
     case $file in
         */lib) grep -rqE "fn ${model##*::}\b" "crates/${file%/*}/src" ;;
         */*) grep -rqE "fn ${model##*::}\b" "crates/${file%/*}/tests/${file#*/}.rs" ;;
