@@ -4,7 +4,8 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use tidegate::{
     Breaker, CachedClock, CancelToken, Cancelled, Closed, KeyedBreaker, KeyedLimiter, ManualClock,
-    Outcome, Permit, Queue, Quota, RateLimiter, Reason, Semaphore, SystemClock, TimedOut, Timestamp,
+    Outcome, Permit, Queue, Quota, RateLimiter, Reason, Semaphore, SystemClock, TimedOut,
+    Timestamp,
 };
 
 #[test]
