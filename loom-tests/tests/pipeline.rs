@@ -431,7 +431,8 @@ fn what_was_done_before_a_wake_is_seen_by_the_thread_that_drives() {
             }
         });
         team.work(&|| ());
-        assert_eq!(team.into_output().unwrap().done, 1);
+        // What its waker was made of goes with the team, and not before.
         waking.join().unwrap();
+        assert_eq!(team.into_output().unwrap().done, 1);
     });
 }
