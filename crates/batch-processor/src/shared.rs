@@ -16,7 +16,7 @@ use tidegate_core::{
 use crate::{
     answers::{Answers, Reply},
     error::{BatchError, PushError},
-    gatherer::{Abandoned, Action, ItemKey, Key, Keys, Limits, Refusal},
+    gatherer::{Abandoned, Action, Found, ItemKey, Key, Keys, Limits, Refusal},
     line::Line,
     outcome::Outcome,
     policy::OnFull,
@@ -29,6 +29,9 @@ const LOOKS: u32 = 20;
 /// So many sleeps may end in one poll before other tasks run: a clock that lags behind its timer would keep it for as long as it
 /// lags.
 pub(crate) const SLEEPS: u32 = 4;
+
+/// An item is taken out of its future once.
+const OFFERED: &str = "polled after it was ready";
 
 /// What a batch carries beside its items: its answers, once the first caller wants one.
 pub(crate) type Carried<R, E> = Option<Arc<Answers<R, E>>>;
@@ -151,11 +154,58 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
         offered: &mut Option<T>,
         weight: usize,
     ) -> Result<A, PushError<T>> {
-        const OFFERED: &str = "polled after it was ready";
-        // Keys are looked for and the clock is read with the lock open, the clock only for the first item of a batch.
+        if self.keys.is_some() {
+            return self.offer_slowly(offered, weight, None);
+        }
+        let item = offered.take().expect(OFFERED);
+        let answer = self.step(|line| {
+            line.push(None, Found::Nothing, item, weight, |pushed| match pushed {
+                Ok(admitted) => (Ok(A::new(admitted.carried, admitted.index)), admitted.action),
+                Err(refused) => (Err((refused.why, refused.item)), refused.action),
+            })
+        });
+        match answer {
+            Ok(receipt) => Ok(receipt),
+            Err((why, item)) => {
+                *offered = Some(item);
+                self.offer_slowly(offered, weight, Some(why))
+            }
+        }
+    }
+
+    /// As `offer_weighed`, for an item with a key, or one that was refused for this reason.
+    ///
+    /// Keys are looked for and the clock is read with the lock open, the clock only for the first item of a batch.
+    #[inline(never)]
+    fn offer_slowly<A: Receipt<R, E>>(
+        &self,
+        offered: &mut Option<T>,
+        weight: usize,
+        mut refusal: Option<Refusal>,
+    ) -> Result<A, PushError<T>> {
         let mut key = ItemKey::of(self.keys.as_deref(), offered.as_ref().expect(OFFERED));
         let mut now = None;
         loop {
+            match refusal {
+                None => {}
+                Some(Refusal::NoTime) => now = Some(self.clock.now()),
+                Some(Refusal::NoKey) => key.claim(offered.as_ref().expect(OFFERED)),
+                Some(Refusal::Full) if self.on_full == OnFull::DropOldest => self.drop_oldest(),
+                Some(Refusal::Full) if self.on_full == OnFull::DropNewest => {
+                    let _dropped = offered.take();
+                    self.gatherer.with(Line::count_dropped);
+                    return Ok(A::dropped());
+                }
+                Some(why) => {
+                    let item = offered.take().expect(OFFERED);
+                    return Err(match why {
+                        Refusal::TooHeavy => PushError::TooHeavy(item),
+                        Refusal::Closed => PushError::Closed(item),
+                        Refusal::Abandoned => PushError::DriverDropped(item),
+                        Refusal::Full | Refusal::NoTime | Refusal::NoKey => PushError::Full(item),
+                    });
+                }
+            }
             let (item, found) = (offered.take().expect(OFFERED), key.found());
             let answer = self.step(|line| {
                 line.push(now, found, item, weight, |pushed| match pushed {
@@ -166,41 +216,18 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
                     Err(refused) => (Err((refused.why, refused.item)), refused.action),
                 })
             });
-            let (why, refused) = match answer {
+            match answer {
                 Ok((receipt, keeps_key)) => {
                     if keeps_key {
                         key.keep();
                     }
                     return Ok(receipt);
                 }
-                Err(refusal) => refusal,
-            };
-            return Err(match why {
-                Refusal::NoTime => {
-                    *offered = Some(refused);
-                    now = Some(self.clock.now());
-                    continue;
+                Err((why, item)) => {
+                    *offered = Some(item);
+                    refusal = Some(why);
                 }
-                Refusal::NoKey => {
-                    key.claim(offered.insert(refused));
-                    continue;
-                }
-                Refusal::Full => match self.on_full {
-                    OnFull::Wait | OnFull::Reject => PushError::Full(refused),
-                    OnFull::DropNewest => {
-                        self.gatherer.with(Line::count_dropped);
-                        return Ok(A::dropped());
-                    }
-                    OnFull::DropOldest => {
-                        *offered = Some(refused);
-                        self.drop_oldest();
-                        continue;
-                    }
-                },
-                Refusal::TooHeavy => PushError::TooHeavy(refused),
-                Refusal::Closed => PushError::Closed(refused),
-                Refusal::Abandoned => PushError::DriverDropped(refused),
-            });
+            }
         }
     }
 

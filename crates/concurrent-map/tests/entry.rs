@@ -88,6 +88,19 @@ fn modify_or_remove_is_one_step_for_many_threads() {
 }
 
 #[test]
+fn what_is_modified_stays_unless_the_condition_says_otherwise() {
+    let map = ConcurrentMap::from([("a", 2)]);
+    let take = |name| {
+        map.remove_if_mut(name, |_, count| {
+            *count -= 1;
+            *count == 0
+        })
+    };
+    assert_eq!((take("a"), map.get("a")), (None, Some(1)));
+    assert_eq!((take("a"), map.get("a"), take("a"), take("b")), (Some(0), None, None, None));
+}
+
+#[test]
 fn computing_tells_the_new_value() {
     let map = ConcurrentMap::from([(1, 10)]);
     let double = |old: Option<&i32>| old.map_or(Op::Put(1), |old| Op::Put(old * 2));
