@@ -14,7 +14,7 @@ const PRESCAN: usize = 1024;
 ///
 /// # Errors
 ///
-/// The encoding is none that we know and the bytes are not UTF-8; or what comes out is no text.
+/// The encoding is none that we know, or nobody names it, and the bytes are not UTF-8; or they are no text.
 pub(crate) fn text<'a>(
     bytes: &'a [u8],
     declared: Option<&str>,
@@ -25,10 +25,10 @@ pub(crate) fn text<'a>(
         return Err(FetchError::UnknownCharset);
     }
     let is_odd = lossy || bytes.iter().take(PRESCAN).any(|byte| is_binary(char::from(*byte)));
-    if is_odd && is_noise(&text) {
-        return Err(FetchError::NotText);
+    match if is_odd { noise(&text) } else { None } {
+        Some(error) => Err(error),
+        None => Ok((text, lossy)),
     }
-    Ok((text, lossy))
 }
 
 /// The encoding, and whether somebody named one that we do not know.
@@ -112,17 +112,20 @@ fn is_binary(c: char) -> bool {
     matches!(c, '\0'..='\x08' | '\x0B' | '\x0E'..='\x1A' | '\x1C'..='\x1F')
 }
 
-/// Whether it is no text but bytes of something else. A letter that was replaced here and there is
-/// borne, since much is declared wrong.
-fn is_noise(text: &str) -> bool {
+/// Why it is no text: it is bytes of something else, or in another encoding. A letter that was replaced
+/// here and there is borne, since much is declared wrong.
+fn noise(text: &str) -> Option<FetchError> {
     let (mut letters, mut binary, mut replaced) = (0_usize, 0_usize, 0_usize);
     for c in text.chars() {
         letters += 1;
         binary += usize::from(is_binary(c));
         replaced += usize::from(c == '\u{FFFD}');
     }
-    let bad = binary + replaced;
-    binary > 0 && bad * 10 > letters || replaced > 3 && bad * 4 > letters
+    match binary + replaced {
+        bad if binary > 0 && bad * 10 > letters => Some(FetchError::NotText),
+        bad if replaced > 3 && bad * 4 > letters => Some(FetchError::UnknownCharset),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -179,6 +182,8 @@ mod tests {
     fn what_cannot_be_read_is_not_read() {
         assert_eq!(read(b"<p>caf\xE9", "klingon"), Err(FetchError::UnknownCharset));
         assert_eq!(read(b"<p>cafe", "hz-gb-2312"), Err(FetchError::UnknownCharset));
+        let cyrillic = b"<p>\xCF\xF0\xE8\xE2\xE5\xF2, \xEC\xE8\xF0";
+        assert_eq!(read(cyrillic, ""), Err(FetchError::UnknownCharset));
         let noise: Vec<u8> = (0..=255).cycle().take(2000).collect();
         assert_eq!(read(&noise, ""), Err(FetchError::NotText));
         assert_eq!(
