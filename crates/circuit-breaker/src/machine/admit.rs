@@ -40,6 +40,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     }
 
     #[cold]
+    #[inline(never)]
     fn enter_slowly(&self, word: Word) -> Result<(Word, Timestamp), Refused> {
         self.look(word).map(Pass::into_parts).map_err(|blocked| self.refuse(blocked))
     }

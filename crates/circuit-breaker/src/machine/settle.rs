@@ -20,7 +20,6 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             Outcome::Success if ticket.settles_plainly() && self.still_is(ticket) => {
                 self.tally.add(SUCCESSES, 1);
             }
-            Outcome::Ignored if ticket.admits_plainly() => self.tally.add(IGNORED, 1),
             _ => self.settle_slowly(ticket, started, outcome),
         }
     }
@@ -35,7 +34,11 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     }
 
     #[cold]
+    #[inline(never)]
     fn settle_slowly(&self, ticket: Word, started: Timestamp, outcome: Outcome) {
+        if outcome == Outcome::Ignored && ticket.admits_plainly() {
+            return self.tally.add(IGNORED, 1);
+        }
         if is_unwinding() {
             return self.settle_contained(ticket, started, outcome, None);
         }
