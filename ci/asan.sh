@@ -34,7 +34,7 @@ done
 
 export RUSTFLAGS=-Zsanitizer=address
 run() {
-    cargo test --target $target "$@" 2>&1 | tee "$log" ||
+    cargo test --no-fail-fast --target $target "$@" 2>&1 | tee "$log" ||
         { echo "asan: an error was reported or a test failed, see above" >&2; exit 1; }
     grep -qE '^running [1-9]' "$log" || { echo "asan: not one test was run" >&2; exit 1; }
 }
