@@ -54,6 +54,23 @@ fn idle_against_a_job_that_submits_another() {
 }
 
 #[test]
+fn idle_against_a_cancel_beside_a_job_that_waits() {
+    model(|| {
+        let pool = WorkerPool::detached(3);
+        let waits = pool.try_submit(|| 1).unwrap();
+        let beside = {
+            let pool = pool.clone();
+            thread::spawn(move || assert!(pool.try_submit(|| 2).unwrap().cancel()))
+        };
+        // No worker is there to run it.
+        assert!(poll_quietly(&mut pool.idle()).is_pending());
+        beside.join().unwrap();
+        assert!(poll_quietly(&mut pool.idle()).is_pending());
+        drop((waits, pool));
+    });
+}
+
+#[test]
 fn idle_against_a_worker_that_leaves() {
     model(|| {
         let pool = WorkerPool::detached(2);

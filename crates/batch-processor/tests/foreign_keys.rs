@@ -220,6 +220,70 @@ fn a_key_is_cloned_once_and_found_by_as_many_comparisons_as_the_logarithm() {
     assert!(many < 3 * few, "{few} comparisons a key, and {many}");
 }
 
+/// Returns a number with its bits in a disorder that everybody knows (the finalizer of MurmurHash3).
+fn disordered(number: u64) -> u64 {
+    let mut bits = number;
+    for factor in [0xFF51_AFD7_ED55_8CCD, 0xC4CE_B9FE_1A85_EC53] {
+        bits = (bits ^ (bits >> 33)).wrapping_mul(factor);
+    }
+    bits ^ (bits >> 33)
+}
+
+#[test]
+fn keys_of_somebody_who_knows_the_code_are_found_as_quickly_as_others() {
+    thread_local!(static COMPARISONS: Cell<u64> = const { Cell::new(0) });
+    #[derive(Clone, PartialEq, Eq)]
+    struct Chosen(u64);
+    impl PartialOrd for Chosen {
+        fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+    impl Ord for Chosen {
+        fn cmp(&self, other: &Self) -> Ordering {
+            COMPARISONS.set(COMPARISONS.get() + 1);
+            self.0.cmp(&other.0)
+        }
+    }
+    let keys = 3000;
+    let builder = Batcher::builder().clock(ManualClock::new()).capacity(10_000).keyed();
+    let handler = |items: Vec<(Chosen, ())>| Ok::<_, ()>(vec![(); items.len()]);
+    let (batcher, _driver) = builder.build(handler).unwrap();
+    (1..=keys).for_each(|n| batcher.try_push((Chosen(disordered(n)), ())).unwrap());
+    let each = COMPARISONS.get() / keys;
+    assert!(each < 150, "{each} comparisons for a key");
+}
+
+#[test]
+fn a_key_whose_comparison_panicked_when_it_was_to_be_forgotten_is_forgotten_later() {
+    let (batcher, mut driver) = keyed(OnFull::Reject);
+    let living = Rc::new(Cell::new(0_i32));
+    let (count, panics) = (living.clone(), Rc::new(Cell::new(false)));
+    let lit = panics.clone();
+    HOOK.set(Some(Rc::new(move |at| match at {
+        Place::Cmp if lit.get() => resume_unwind(Box::new("quiet")),
+        Place::Cmp => {}
+        Place::Clone => count.set(count.get() + 1),
+        Place::Drop => count.set(count.get() - 1),
+    })));
+    for n in 0..50 {
+        // None of them ever comes again. Two, so that there is something to compare.
+        for key in [2 * n, 2 * n + 1] {
+            batcher.try_push((Key(key), n)).unwrap();
+        }
+        panics.set(true);
+        _ = batcher.flush().wait_timeout(Duration::ZERO);
+        assert!(driver.run().is_pending());
+        panics.set(false);
+    }
+    batcher.try_push((Key(1000), 0)).unwrap();
+    _ = batcher.flush().wait_timeout(Duration::ZERO);
+    assert!(driver.run().is_pending());
+    HOOK.set(None);
+    // The items' own keys are the handler's, which forgets them; the clones are the batcher's.
+    assert!(living.get() <= 2, "{} keys are left", living.get());
+}
+
 #[test]
 fn keys_keep_their_order_while_they_come_and_go() {
     let (log, handler) = echo();

@@ -28,6 +28,7 @@ use tidegate_core::{
         Arc, UnsafeCell,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
+    unwind::in_drop,
 };
 
 use crate::{
@@ -355,6 +356,15 @@ impl<F, T, S> Taken<'_, F, T, S> {
     }
 }
 
+/// Runs foreign code when it is dropped.
+struct Afterwards<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Afterwards<F> {
+    fn drop(&mut self) {
+        in_drop(&mut self.0);
+    }
+}
+
 /// Settles a job whose panic unwinds past us, as it does without std.
 struct Unwinding<'a, F, T, S> {
     // `None` once the job has ended in another way.
@@ -448,17 +458,17 @@ where
     }
 
     fn cancel(&self, vacate: &mut dyn FnMut()) -> bool {
-        // The closure's destructor is foreign code: it runs last.
-        let taken = self.take_closure();
+        let (mut closure, taken) = self.take_closure().unzip();
         let called_off = taken.is_some();
-        let _closure = taken.map(|(closure, taken)| {
+        // Wakers and the closure's destructor, which runs last, are foreign: each comes past a panic of those before.
+        let _dropped = Afterwards(|| drop(closure.take()));
+        let _told = Afterwards(|| self.stop.stop());
+        if let Some(taken) = taken {
             if !taken.had_begun {
                 vacate();
             }
             taken.settle(Err(JoinError::Cancelled));
-            closure
-        });
-        self.stop.stop();
+        }
         called_off
     }
 

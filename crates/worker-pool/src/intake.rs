@@ -59,9 +59,11 @@ pub(crate) struct Intake {
     // INVARIANT: empty unless the ring is diverted, and younger than what is in the ring.
     behind: CachePadded<Lock<VecDeque<Job>>>,
     capacity: usize,
-    /// Jobs that were called off and still lie here: they take no place. For an instant less than none, where a worker has seen
-    /// one before it was counted.
+    /// Jobs that were called off while they lay here, in all: they take no place.
     called_off: AtomicUsize,
+    /// Those of them that do not lie here any more. For an instant more than they are, where a worker has seen one before it
+    /// was counted.
+    forgotten: AtomicUsize,
     /// How long the list behind the ring is when those are taken out of it.
     sweep_at: AtomicUsize,
     // Apart from what every push and pop reads.
@@ -94,6 +96,7 @@ impl Intake {
             // A hand-off is bounded by its workers.
             capacity: if capacity == 0 { usize::MAX } else { capacity },
             called_off: AtomicUsize::new(0),
+            forgotten: AtomicUsize::new(0),
             sweep_at: AtomicUsize::new(SWEEP),
             job_came: CachePadded::new(Event::new()),
             made_room: CachePadded::new(Event::new()),
@@ -180,7 +183,7 @@ impl Intake {
         if self.called_off() > 0 {
             let all = mem::take(behind).into_iter();
             (*swept, *behind) = all.partition(Job::is_called_off);
-            self.called_off.fetch_sub(swept.len(), Ordering::Relaxed);
+            self.forgotten.fetch_add(swept.len(), Ordering::Relaxed);
         }
         self.sweep_at.store(2 * behind.len().max(SWEEP), Ordering::Relaxed);
     }
@@ -188,21 +191,29 @@ impl Intake {
     /// Frees the place of a job that was called off, and lies here.
     #[cold]
     pub(crate) fn vacate(&self) {
-        // ORDERING: Relaxed: the fence in `notify`, behind it, pairs with that of a submitter that registers.
-        self.called_off.fetch_add(1, Ordering::Relaxed);
+        // ORDERING: Release: pairs with the Acquire in `len`. The fence in `notify`, behind it, pairs with that of a submitter that
+        // registers.
+        self.called_off.fetch_add(1, Ordering::Release);
         contain(|| self.made_room.notify(1));
     }
 
     /// Takes a job out of the count that was called off, and does not lie here any more.
     pub(crate) fn forget_called_off(&self) {
-        self.called_off.fetch_sub(1, Ordering::Relaxed);
+        self.forgotten.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Returns how many of the jobs here take no place. A snapshot.
     #[inline]
     fn called_off(&self) -> usize {
         // ORDERING: Relaxed: see `vacate`.
-        let number = self.called_off.load(Ordering::Relaxed);
+        self.still_here(self.called_off.load(Ordering::Relaxed))
+    }
+
+    /// Returns how many lie here of the first so many jobs that were called off, or fewer.
+    #[inline]
+    fn still_here(&self, called_off: usize) -> usize {
+        // ORDERING: Relaxed: a snapshot.
+        let number = called_off.wrapping_sub(self.forgotten.load(Ordering::Relaxed));
         if number > usize::MAX / 2 { 0 } else { number }
     }
 
@@ -487,10 +498,19 @@ impl Intake {
         self.askers.is_none() && self.len() <= self.capacity - self.capacity.div_ceil(4)
     }
 
-    /// Returns the number of jobs that nobody has taken or called off. A snapshot.
+    /// Returns the number of jobs that nobody has taken or called off. A snapshot: never none while one lies here, unless a worker
+    /// takes another out.
     pub(crate) fn len(&self) -> usize {
+        // ORDERING: Acquire: pairs with the Release in `vacate`: what was called off by then is among those that are counted next.
+        // What is called off later is not subtracted; what is swept meanwhile is not, either, as that is seen behind the lock.
+        let called_off = self.called_off.load(Ordering::Acquire);
         let behind = if self.ring.is_diverted() { self.behind.with(|jobs| jobs.len()) } else { 0 };
-        (self.ring.len() + behind).saturating_sub(self.called_off())
+        (self.ring.len() + behind).saturating_sub(self.still_here(called_off))
+    }
+
+    /// Returns the most jobs that have places here.
+    pub(crate) fn places(&self) -> usize {
+        self.capacity
     }
 
     pub(crate) fn capacity(&self) -> usize {

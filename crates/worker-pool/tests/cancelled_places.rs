@@ -4,7 +4,9 @@ mod by_hand;
 
 use std::{
     num::NonZeroUsize,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
+    task::{Wake, Waker},
 };
 
 use by_hand::{Counter, OnDrop, poll, poll_with, quiet_panic, ready};
@@ -194,6 +196,46 @@ fn a_lane_of_cancelled_jobs_is_bounded_too() {
     assert_eq!(cancelled, 8, "as many as may wait, and as many again");
     run_all(&mut pool.worker(), &pool);
     assert!(lanes.try_submit('a', || ()).is_ok());
+}
+
+#[test]
+fn cancelled_jobs_of_many_lanes_are_bounded_too() {
+    for capacity in [1, 10, 1500] {
+        let pool = WorkerPool::detached(capacity);
+        let lanes = pool.lanes(ONE);
+        let submitted = (0..100_000).map_while(|key| lanes.try_submit(key, || ()).ok());
+        let cancelled = submitted.filter(JobHandle::cancel).count();
+        assert_eq!(cancelled, 2 * capacity, "as many as may wait, and as many again");
+        let mut worker = pool.worker();
+        while !lanes.is_empty() {
+            assert!(poll(&mut worker).is_pending());
+        }
+        assert_eq!(fill(&pool).len(), capacity);
+    }
+}
+
+#[test]
+fn a_cancel_ends_the_job_past_a_panicking_waker() {
+    struct Bomb;
+    impl Wake for Bomb {
+        fn wake(self: Arc<Self>) {
+            quiet_panic()
+        }
+    }
+    let (pool, dropped) = (WorkerPool::detached(1), Arc::new(Counter::default()));
+    let count = dropped.clone();
+    let guard = OnDrop(move || count.add());
+    let mut job = ready(pool.submit_future(async move {
+        let _guard = guard;
+        std::future::pending::<()>().await;
+    }));
+    let mut worker = pool.worker();
+    run_all(&mut worker, &pool);
+    assert!(poll_with(&mut job, &Waker::from(Arc::new(Bomb))).is_pending());
+    assert!(catch_unwind(AssertUnwindSafe(|| job.cancel())).is_err());
+    assert!(ready(job).unwrap_err().is_cancelled());
+    run_all(&mut worker, &pool);
+    assert_eq!((dropped.count(), pool.stats().running, pool.stats().cancelled), (1, 0, 1));
 }
 
 #[test]

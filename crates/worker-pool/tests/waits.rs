@@ -5,8 +5,9 @@ mod by_hand;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -204,4 +205,26 @@ fn looks(n: usize) -> usize {
 #[test]
 fn a_result_of_a_group_wakes_and_is_looked_at_once() {
     assert_eq!((looks(10), looks(160)), (10, 160));
+}
+
+#[test]
+fn a_pool_in_which_a_job_waits_is_not_idle_whatever_is_cancelled_beside_it() {
+    let pool = WorkerPool::detached(64);
+    let stays = pool.try_submit(|| ()).unwrap();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let cancelling = scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                if let Ok(job) = pool.try_submit(|| ()) {
+                    assert!(job.cancel());
+                }
+            }
+        });
+        // Nobody works: it waits for ever.
+        let was_idle = (0..100_000).any(|_| poll(&mut pool.idle()).is_ready());
+        is_over.store(true, Ordering::Relaxed);
+        cancelling.join().unwrap();
+        assert!(!was_idle);
+    });
+    assert!(!stays.is_finished());
 }

@@ -27,6 +27,8 @@ pub(super) struct Hall<K> {
     lanes: Lock<BTreeSet<Entry<K>>>,
     /// Lanes that have jobs, or run one.
     busy: AtomicUsize,
+    /// Places of the pool's queue that were given back, of all lanes.
+    given_back: AtomicUsize,
     per_key: usize,
     shared: Arc<Shared>,
 }
@@ -34,13 +36,22 @@ pub(super) struct Hall<K> {
 impl<K> Hall<K> {
     pub(super) fn new(shared: &Arc<Shared>, per_key: usize) -> Self {
         let (lanes, shared) = (Lock::new(BTreeSet::new()), shared.clone());
-        Self { lanes, busy: AtomicUsize::new(0), per_key, shared }
+        let (busy, given_back) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { lanes, busy, given_back, per_key, shared }
     }
 
     /// Returns how many lanes have jobs. A snapshot.
     pub(super) fn busy(&self) -> usize {
         // ORDERING: Relaxed: a snapshot.
         self.busy.load(Relaxed)
+    }
+
+    /// Notes that a place of the pool's queue is given back, unless that was so for as many as it has: the turns of those jobs lie
+    /// there until a worker comes by, and not for ever more of them.
+    fn may_give_back(&self) -> bool {
+        // ORDERING: Relaxed: a bound, which publishes nothing.
+        let one_more = |number| (number < self.shared.intake.places()).then(|| number + 1);
+        self.given_back.fetch_update(Relaxed, Relaxed, one_more).is_ok()
     }
 }
 
@@ -115,10 +126,11 @@ impl LaneState {
     }
 
     /// Takes places of the pool's queue that were given back for turns which have left it, or jobs which have.
-    fn take_places(&mut self, shared: &Shared) {
+    fn take_places<K>(&mut self, hall: &Hall<K>) {
         while self.given_back > self.turns().min(self.called_off()) {
             self.given_back -= 1;
-            shared.intake.forget_called_off();
+            hall.given_back.fetch_sub(1, Relaxed);
+            hall.shared.intake.forget_called_off();
         }
     }
 
@@ -211,7 +223,7 @@ where
         let (changed, is_over) = self.state.with(|state| {
             let was_busy = state.is_busy();
             let changed = change(state);
-            state.take_places(&self.hall.shared);
+            state.take_places(&self.hall);
             if was_busy && !state.is_busy() {
                 self.hall.busy.fetch_sub(1, Relaxed);
             }
@@ -228,7 +240,7 @@ where
         if jobs > 0 {
             self.state.with(|state| {
                 state.called_off -= isize::try_from(jobs).unwrap_or(isize::MAX);
-                state.take_places(&self.hall.shared);
+                state.take_places(&self.hall);
             });
         }
     }
@@ -258,7 +270,8 @@ where
         shared.counters.cancel(1);
         let gives_back = self.state.with(|state| {
             state.called_off += 1;
-            let gives_back = state.given_back < state.turns().min(state.called_off());
+            let gives_back = state.given_back < state.turns().min(state.called_off())
+                && self.hall.may_give_back();
             state.given_back += usize::from(gives_back);
             gives_back
         });
