@@ -484,7 +484,9 @@ where
             }
         }
         // SAFETY: the result came before the end of the only `Reply`, whose last act this is.
-        drop(unsafe { self.take_result() });
+        let result = unsafe { self.take_result() };
+        // It may be one of many that are dropped together.
+        in_drop(|| drop(result));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Several jobs and their results together.
 
 use core::{
+    cell::Cell,
     fmt,
     future::Future,
     mem,
@@ -13,9 +14,14 @@ use alloc::vec::Vec;
 use tidegate_core::{
     future_slots::{FutureSlots, WakerCell},
     primitive::Arc,
+    wake_list,
 };
 
-use crate::{error::JoinError, handle::JobHandle};
+use crate::{
+    error::JoinError,
+    handle::JobHandle,
+    panic::{contain, drop_each},
+};
 
 /// Handles of jobs that belong together. Their results come in the order in which they were added, however they end
 /// ([`join`](Self::join)), or as they end ([`join_next`](Self::join_next)).
@@ -65,12 +71,18 @@ impl<T> JobGroup<T> {
     /// Cancels the jobs that have not begun; returns how many that were.
     pub fn cancel(&self) -> usize {
         let watched = self.watched.iter().flat_map(|watched| watched.slots.futures());
-        self.handles.iter().chain(watched).filter(|handle| handle.cancel()).count()
+        // What jobs have captured is foreign: each is cancelled past the panics of others.
+        let cancelled = Cell::new(0);
+        let all = self.handles.iter().chain(watched).map(|handle| (handle, &cancelled));
+        wake_list::each(all, |(handle, cancelled)| {
+            cancelled.set(cancelled.get() + usize::from(handle.cancel()));
+        });
+        cancelled.get()
     }
 
     /// Waits until every job has ended.
     pub fn join(self) -> Join<T> {
-        Join { group: self, ended: Vec::new() }
+        Join { group: self, ended: Kept(Vec::new()) }
     }
 
     /// Waits until a job has ended, and takes its result out: `None` if there is none left. Jobs can be added in between.
@@ -153,6 +165,21 @@ impl<T> Watched<T> {
     }
 }
 
+/// What has come of jobs, by their places, until all is there. It is foreign: each is dropped on its own.
+struct Kept<T>(Vec<(usize, T)>);
+
+impl<T> Kept<T> {
+    fn drop_all(&mut self) {
+        drop_each(mem::take(&mut self.0));
+    }
+}
+
+impl<T> Drop for Kept<T> {
+    fn drop(&mut self) {
+        self.drop_all();
+    }
+}
+
 impl<T, E> JobGroup<Result<T, E>> {
     /// Waits until every job has returned `Ok`, or one has not: then those that have not begun are cancelled, and nobody waits
     /// for those that have.
@@ -180,7 +207,7 @@ impl<T, E> JobGroup<Result<T, E>> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn try_join(self) -> TryJoin<T, E> {
-        TryJoin { group: self, values: Vec::new() }
+        TryJoin { group: self, values: Kept(Vec::new()) }
     }
 }
 
@@ -233,7 +260,7 @@ impl<T> fmt::Debug for JoinNext<'_, T> {
 pub struct Join<T> {
     group: JobGroup<T>,
     /// With their places in the group.
-    ended: Vec<(usize, Result<T, JoinError>)>,
+    ended: Kept<Result<T, JoinError>>,
 }
 
 // Nothing in it is pinned: handles are polled through `&mut`.
@@ -243,7 +270,7 @@ impl<T> Future for Join<T> {
     type Output = Vec<Result<T, JoinError>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { group, ended } = &mut *self;
+        let Self { group, ended: Kept(ended) } = &mut *self;
         if group.watched.is_some() {
             while let Some(next) = ready!(group.watch().poll_next(cx)) {
                 ended.push(next);
@@ -263,7 +290,7 @@ impl<T> Future for Join<T> {
 
 impl<T> fmt::Debug for Join<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Join").field("ended", &self.ended.len()).finish_non_exhaustive()
+        f.debug_struct("Join").field("ended", &self.ended.0.len()).finish_non_exhaustive()
     }
 }
 
@@ -272,7 +299,7 @@ impl<T> fmt::Debug for Join<T> {
 pub struct TryJoin<T, E> {
     group: JobGroup<Result<T, E>>,
     /// With their places in the group.
-    values: Vec<(usize, T)>,
+    values: Kept<T>,
 }
 
 // Nothing in it is pinned: handles are polled through `&mut`.
@@ -281,8 +308,10 @@ impl<T, E> Unpin for TryJoin<T, E> {}
 impl<T, E> TryJoin<T, E> {
     fn fail(&mut self, error: GroupError<E>) -> GroupError<E> {
         let group = mem::take(&mut self.group);
-        group.cancel();
-        drop((group, mem::take(&mut self.values)));
+        // Jobs and results are foreign, and what they panic with when they are dropped is not what the caller is to hear.
+        contain(|| _ = group.cancel());
+        contain(|| drop(group));
+        self.values.drop_all();
         error
     }
 }
@@ -294,7 +323,7 @@ impl<T, E> Future for TryJoin<T, E> {
         while let Some((index, result)) = ready!(self.group.watch().poll_next(cx)) {
             let error = match result {
                 Ok(Ok(value)) => {
-                    self.values.push((index, value));
+                    self.values.0.push((index, value));
                     continue;
                 }
                 Ok(Err(error)) => GroupError::Failed { index, error },
@@ -302,8 +331,9 @@ impl<T, E> Future for TryJoin<T, E> {
             };
             return Poll::Ready(Err(self.fail(error)));
         }
-        self.values.sort_unstable_by_key(|(index, _)| *index);
-        Poll::Ready(Ok(self.values.drain(..).map(|(_index, value)| value).collect()))
+        let Kept(values) = &mut self.values;
+        values.sort_unstable_by_key(|(index, _)| *index);
+        Poll::Ready(Ok(values.drain(..).map(|(_index, value)| value).collect()))
     }
 }
 

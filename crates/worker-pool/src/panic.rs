@@ -1,4 +1,4 @@
 //! Where a job's panic stops.
 
 pub use tidegate_core::unwind::Payload;
-pub(crate) use tidegate_core::unwind::{attempt, bury, catch, contain};
+pub(crate) use tidegate_core::unwind::{attempt, bury, catch, contain, drop_each};

@@ -228,3 +228,25 @@ fn a_pool_in_which_a_job_waits_is_not_idle_whatever_is_cancelled_beside_it() {
     });
     assert!(!stays.is_finished());
 }
+
+#[test]
+fn a_worker_that_leaves_its_future_wakes_who_waits_for_idleness() {
+    let (pool, dropped) = (WorkerPool::detached(2), Arc::new(Counter::default()));
+    let count = dropped.clone();
+    let guard = OnDrop(move || count.add());
+    drop(ready(pool.submit_future(async move {
+        let _guard = guard;
+        std::future::pending::<()>().await;
+    })));
+    let (mut worker, mut idle) = (pool.worker(), pool.idle());
+    let (counter, waker) = Counter::new();
+    while pool.stats().queued > 0 {
+        assert!(poll(&mut worker).is_pending());
+    }
+    assert!(poll(&mut worker).is_pending());
+    assert!(poll_with(&mut idle, &waker).is_pending());
+    drop(worker);
+    assert_eq!(dropped.count(), 1);
+    assert!(counter.count() > 0);
+    ready(idle);
+}
