@@ -63,7 +63,7 @@ tree=$CARGO_TARGET_DIR/tree
 rm -rf "$tree"
 mkdir -p "$tree"
 git ls-files -z | xargs -0 tar -cf - | tar -xmf - -C "$tree" # with new times: what an earlier run left is mutated
-# tests FILE [NAME]: builds tests and runs them in the copy: models of loom-tests, or, where FILE is CRATE/FILE, a crate's own tests. What
+# tests FILE [NAME [OPTION]]: builds tests and runs them in the copy: models of loom-tests, or, where FILE is CRATE/FILE, a crate's own tests. What
 # does not compile is an error.
 tests() {
     local arguments=(-p loom-tests --release "--test=$1")
@@ -74,7 +74,7 @@ tests() {
     fi
     (cd "$tree" && RUSTFLAGS=$flags cargo test "${arguments[@]}" --no-run) >"$log" 2>&1 ||
         { cat "$log" >&2; echo "mutants: $name does not compile" >&2; exit 1; }
-    [ $# -eq 1 ] || arguments+=(-- --exact "$2")
+    [ $# -eq 1 ] || arguments+=(-- --exact "${@:2}")
     (cd "$tree" && RUSTFLAGS=$flags timeout 180 cargo test "${arguments[@]}") >"$log" 2>&1
 }
 # asserts: whether the log has a test that has failed by a panic of its own. Loom panics, too, when it gives a search up.
@@ -85,6 +85,12 @@ asserts() {
         /^test .* \.\.\. FAILED$/ { failed[$2] }
         END { for (name in failed) if (name in gave_up && !gave_up[name]) found = 1; exit !found }' "$log"
 }
+# asserts_first FILE NAME: whether a test that aborted did so while it unwound from a failed assertion, or from the deadlock that loom
+# reports. What an aborted test has printed is lost, so it runs once more.
+asserts_first() {
+    tests "$1" "$2" --nocapture && return 1
+    awk '/panicked at / { getline; found = /^(deadlock; threads|assertion )/; exit } END { exit !found }' "$log"
+}
 declare -A sound
 # outcome FILES [NAME], with the mutation made: says "caught by" what, "survived", or "inconclusive" and why.
 outcome() {
@@ -94,6 +100,10 @@ outcome() {
         tests "$file" "${@:2}" || status=$?
         if asserts; then
             echo "caught by $(grep -oE '^test .* FAILED$' "$log" | head -n 1)"
+            return
+        fi
+        if [ $status -eq 101 ] && [ $# -eq 2 ] && grep -q 'signal: 6' "$log" && asserts_first "$file" "$2"; then
+            echo "caught by $2, which aborts while it unwinds"
             return
         fi
         case $status in

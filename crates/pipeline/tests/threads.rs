@@ -4,7 +4,7 @@ mod by_hand;
 
 use std::{
     convert::Infallible,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::resume_unwind,
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -73,7 +73,7 @@ fn a_run_is_woken_by_its_source_while_every_thread_sleeps() {
 }
 
 #[test]
-fn a_panic_that_no_item_has_reaches_the_caller_of_the_run() {
+fn a_stage_that_panics_when_it_is_dropped_takes_no_summary_along() {
     struct Bomb;
     impl Drop for Bomb {
         fn drop(&mut self) {
@@ -85,9 +85,7 @@ fn a_panic_that_no_item_has_reaches_the_caller_of_the_run() {
         let flow = Pipeline::from_iter(0..10)
             .map_on(Threads, "pass", n(2), Ok::<_, Never>)
             .inspect("hold", move |_| _ = &bomb);
-        let run = catch_unwind(AssertUnwindSafe(|| flow.run_on_threads(n(threads))));
-        let payload = run.map(|_| ()).unwrap_err();
-        assert_eq!(payload.downcast_ref(), Some(&"a stage that cannot be dropped"));
+        assert_eq!(flow.run_on_threads(n(threads)).unwrap().done, 10);
     }
 }
 
