@@ -28,6 +28,7 @@ use crate::{
         Arc, OnWake, Wakeable,
         atomic::{AtomicBool, Ordering},
     },
+    unwind::contain,
 };
 
 /// The waker of a task's latest poll, until somebody wakes it.
@@ -122,6 +123,16 @@ struct Slot<N, F> {
     state: Arc<Wakeable<SlotWaker>>,
     // INVARIANT: made of `state`.
     waker: Waker,
+}
+
+impl<N, F> Drop for Slot<N, F> {
+    fn drop(&mut self) {
+        // Both are foreign, and one of many that are dropped together: two panics would be one too
+        // many.
+        let Self { future, note, .. } = self;
+        contain(|| future.set(None));
+        contain(|| *note = None);
+    }
 }
 
 /// Which slots were woken since the task looked. A slot without a future was woken too late, which

@@ -1,8 +1,10 @@
 //! Brings results back into the order in which their work was begun.
 
-use core::num::NonZeroUsize;
+use core::{mem, num::NonZeroUsize};
 
 use alloc::collections::VecDeque;
+
+use crate::flow::drop_each;
 
 /// What was begun and not yet taken: at most a window's worth, in order or as it comes.
 ///
@@ -23,6 +25,16 @@ enum Order<T> {
         head: u64,
     },
     Unordered(VecDeque<T>),
+}
+
+impl<T> Drop for Order<T> {
+    fn drop(&mut self) {
+        // Results are foreign: two that panic when they are dropped abort nothing.
+        match self {
+            Self::Ordered { ring, .. } => drop_each(mem::take(ring)),
+            Self::Unordered(results) => drop_each(mem::take(results)),
+        }
+    }
 }
 
 enum Place<T> {
