@@ -54,7 +54,10 @@ impl Terms {
     /// As [`present`](Self::present), but out of reach of every number where `now` is before the origin.
     #[inline(always)]
     fn present_within_reach(&self, now: Timestamp) -> u64 {
-        self.pace.units(now.as_nanos().wrapping_sub(self.stand.origin))
+        match now.as_nanos().checked_sub(self.stand.origin) {
+            Some(nanos) => self.pace.units(nanos),
+            None => u64::MAX,
+        }
     }
 
     /// Returns a time at which a bucket can be asked: not before the origin.

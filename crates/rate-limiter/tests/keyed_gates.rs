@@ -29,7 +29,7 @@ async fn use_it<G: Gate + Clone>(gate: G) {
 fn every_form_of_a_key_goes_to_tasks_and_threads() {
     let quota = Quota::per_second(1000).unwrap();
     let hosts = Arc::new(KeyedLimiter::<String>::new(quota, NonZeroUsize::new(10).unwrap()));
-    let kept: &'static Arc<KeyedLimiter<String>> = Box::leak(Box::new(hosts.clone()));
+    let kept: &'static Arc<KeyedLimiter<String>> = executors::keep(hosts.clone());
     let borrowed: &'static KeyGate<'_, SystemClock> = executors::keep(kept.gate("a").unwrap());
     let owned: OwnedKeyGate<String> = hosts.gate_owned("a").unwrap();
     let owned_ref: &'static OwnedKeyGate<String> = executors::keep(owned.clone());

@@ -296,3 +296,25 @@ fn the_longest_period_is_shortened_and_still_has_a_burst_of_one() {
     assert!(limiter.try_acquire_at(1, at((1 << 59) + (1 << 60) - 1)).is_err());
     assert!(limiter.try_acquire_at(1, at((1 << 59) + (1 << 60))).is_ok());
 }
+
+#[test]
+fn a_time_that_is_centuries_behind_mints_nothing() {
+    for behind in [0, 1, 1 << 59, 1 << 62, 1 << 63, u64::MAX - 1_000_000_000] {
+        let limiter = RateLimiter::with_clock(Quota::per_second(1).unwrap(), ());
+        let late = u64::MAX - 10;
+        assert!(limiter.try_acquire_at(1, at(late)).is_ok());
+        for _ in 0..2 {
+            assert!(limiter.try_acquire_at(1, at(behind)).is_err(), "at {behind}");
+        }
+        // Nor does it move the bucket.
+        let refused = limiter.try_acquire_at(1, at(late)).unwrap_err();
+        assert_eq!(refused.retry_after(), Some(Duration::MAX), "the end of time comes first");
+    }
+    for ahead in [1 << 59, 1 << 62, (1 << 63) + 5] {
+        let limiter = RateLimiter::with_clock(Quota::per_second(1).unwrap(), ());
+        assert!(limiter.try_acquire_at(1, at(ahead)).is_ok());
+        assert!(limiter.try_acquire_at(1, at(0)).is_err(), "after {ahead}");
+        assert!(limiter.try_acquire_at(1, at(ahead)).is_err(), "after {ahead}");
+        assert!(limiter.try_acquire_at(1, at(ahead + 1_000_000_000)).is_ok(), "after {ahead}");
+    }
+}
