@@ -21,7 +21,7 @@ pub struct Page {
     /// The text, with single spaces: of `<main>` if there is one, else of the body; no scripts, styles
     /// or navigation.
     pub text: String,
-    /// Where it leads: `http` and `https`, absolute, as [`canonical`] writes it, each once, in order.
+    /// Where it leads: `http` and `https`, absolute, as `canonical` writes it, each once, in order.
     /// Links in the navigation are among them, those that say `nofollow` are not.
     pub links: Vec<Url>,
     /// The page is only a signpost to there (a refresh without delay).
