@@ -114,7 +114,7 @@ impl<T, R, E, C> Batcher<T, R, E, C> {
         Flush::new(&self.shared)
     }
 
-    /// Refuses every item from now on and wakes who waits for room; what was accepted is still processed.
+    /// Refuses every item from now on and wakes all that wait for room; what was accepted is still processed.
     ///
     /// Returns false if it was closed already.
     pub fn close(&self) -> bool {

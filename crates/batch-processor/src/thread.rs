@@ -98,7 +98,7 @@ impl DriverThread {
 impl Drop for DriverThread {
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
-        // It wakes who waits for room, which is foreign.
+        // It wakes all that wait for room, whose wakers are foreign.
         shielded(|| (self.close)());
         if thread.thread().id() != thread::current().id() {
             // A panic was printed where it happened, and a drop has nobody to pass it on to.

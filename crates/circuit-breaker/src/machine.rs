@@ -247,7 +247,7 @@ impl<C, O> Machine<C, O> {
         self.load().state()
     }
 
-    /// Prints the state and the counts under the name of who has the machine: no window, which is behind locks, and nothing
+    /// Prints the state and the counts under the name of the type that has the machine: no window, which is behind locks, and nothing
     /// foreign.
     pub(crate) fn show(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = self.tally.snapshot();

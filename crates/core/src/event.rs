@@ -132,9 +132,9 @@ impl Event {
         }
     }
 
-    /// Wakes `n` waiters more, for who has read in a word of its own that somebody waits.
+    /// Wakes `n` waiters more, for a notifier that has read in a word of its own that somebody waits.
     ///
-    /// A [`Condition`] that raises a flag in the word it looks at ([`begin_to_wait`](Condition::begin_to_wait)) spares who
+    /// A [`Condition`] that raises a flag in the word it looks at ([`begin_to_wait`](Condition::begin_to_wait)) spares the one that
     /// changes that word the fence and the load of [`notify`](Self::notify): it reads the flag with the change, calls this
     /// only if it was up, and `lower` takes it down again when nobody is registered any more.
     ///

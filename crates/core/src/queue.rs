@@ -205,11 +205,11 @@ impl<T> Queue<T> {
         Pop { waiting: self.not_empty.wait_until(Popping { queue: self }) }
     }
 
-    /// Refuses every push from now on and wakes who waits. Pops go on until the queue is empty.
+    /// Refuses every push from now on and wakes all that wait. Pops go on until the queue is empty.
     ///
     /// Returns false if it was closed already.
     pub fn close(&self) -> bool {
-        // ORDERING: Release: what happened before the close is seen by who finds the queue closed.
+        // ORDERING: Release: what happened before the close is seen by a caller that finds the queue closed.
         let before = self.word.fetch_or(CLOSED, Ordering::Release);
         each([&self.not_empty, &self.not_full].into_iter(), Event::notify_all);
         before & CLOSED == 0
