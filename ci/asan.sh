@@ -20,7 +20,8 @@ target=x86_64-unknown-linux-gnu
 # And a payload whose drop panics with another such payload ends in a leak.
 # Some tests make every destructor panic in turn; a box or the buffer of a list is left then, which is not mended yet.
 printf 'leak:%s\n' panics::MAP panics::REGISTRY the_timer_thread_survives_what_a_waker_panics_with::Payload \
-    unwinding::tests::Chain values_are_dropped_each_on_its_own foreign_more >"$planted/suppressions"
+    unwinding::tests::Chain values_are_dropped_each_on_its_own a_panic_at_any_touch_of_keys \
+    foreign_more::at_each_touch tidegate_pipeline::work::Boxing >"$planted/suppressions"
 # A size that nobody has is refused, as the system's allocator does.
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 LSAN_OPTIONS=suppressions=$planted/suppressions:print_suppressions=0
 
