@@ -34,7 +34,7 @@ KINDS = {
     "error": BOUND.format("Error|Display"),
     "waker": r"\bWaker\b|\bwaker\(\)|\bwake_by_ref\b|\.wake\(\)",
     "drop": r"(?<!fn )\bdrop\(",
-    "catcher": r"\b(?:contain|attempt|catch|bury|in_drop|drop_each|each)\(|\bForeign\b",
+    "catcher": r"\b(?:contain|attempt|catch|bury|in_drop|drop_each|each)\(|\b(?:Foreign|DropEach|Contained)\b",
 }
 
 

@@ -5,9 +5,13 @@
 //! process, and panics that nobody is to learn of. What a panic carries is foreign, too, and may
 //! panic when it is dropped; so may each of several values that are dropped together.
 
+mod foreign;
+
 use core::any::Any;
 
 use alloc::boxed::Box;
+
+pub use self::foreign::{DropEach, Foreign};
 
 /// What code has panicked with: the argument of `panic!`, usually a `&'static str` or a `String`.
 pub type Payload = Box<dyn Any + Send + 'static>;
@@ -86,27 +90,6 @@ pub fn words(payload: &(dyn Any + Send)) -> Option<&str> {
 #[inline]
 pub fn in_drop(foreign: impl FnOnce()) {
     imp::in_drop(foreign);
-}
-
-/// A value whose destructor is foreign code, dropped by [`in_drop`].
-#[derive(Debug)]
-pub(crate) struct Foreign<T>(Option<T>);
-
-impl<T> Foreign<T> {
-    pub(crate) const fn new(value: T) -> Self {
-        Self(Some(value))
-    }
-
-    pub(crate) const fn get_mut(&mut self) -> Option<&mut T> {
-        self.0.as_mut()
-    }
-}
-
-impl<T> Drop for Foreign<T> {
-    fn drop(&mut self) {
-        let value = self.0.take();
-        in_drop(|| drop(value));
-    }
 }
 
 #[cfg(feature = "std")]

@@ -1,6 +1,7 @@
 //! Foreign code that panics while another panic unwinds: the first one goes on, and the process lives.
 
 use std::{
+    cell::Cell,
     future::{Future, Ready, ready},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::pin,
@@ -8,7 +9,10 @@ use std::{
     task::{Context, Wake, Waker},
 };
 
-use tidegate_core::{Closed, Gate, Outcome, Pass, Turnstile};
+use tidegate_core::{
+    Closed, Gate, Outcome, Pass, Turnstile,
+    unwind::{DropEach, Foreign},
+};
 
 fn panic_with(words: &'static str) -> ! {
     resume_unwind(Box::new(words))
@@ -80,4 +84,37 @@ fn a_waker_that_panics_while_a_holder_is_unwound_leaves_its_panic() {
     });
     assert_eq!(panicked, "holder");
     assert!(wait.as_mut().poll(&mut cx).is_ready());
+}
+
+/// Counts its drop, and panics.
+struct Bad<'a>(&'a Cell<u32>);
+
+impl Drop for Bad<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() + 1);
+        panic_with("destructor");
+    }
+}
+
+#[test]
+fn what_is_held_while_a_panic_unwinds_is_dropped_each_and_leaves_that_panic() {
+    let dropped = Cell::new(0);
+    let bad = || Bad(&dropped);
+    let panicked = first_panic(|| {
+        let _one = Foreign::new(bad());
+        let _list = [Foreign::new(bad()), Foreign::new(bad())];
+        let _each = DropEach::new(vec![bad(), bad()]);
+        let _rest = DropEach::new(vec![bad(), bad()].into_iter());
+        panic_with("act")
+    });
+    assert_eq!((panicked, dropped.take()), ("act", 7));
+    // Without another one, the first of single values goes on, and those of a collection end there.
+    let list = vec![Foreign::new(bad()), Foreign::new(bad())];
+    assert_eq!((first_panic(|| drop(list)), dropped.take()), ("destructor", 2));
+    drop(DropEach::new(vec![bad(), bad()]));
+    assert_eq!(dropped.take(), 2);
+    // What is given back is not theirs.
+    let (one, two) = (Foreign::new(bad()).into_inner(), DropEach::new(vec![bad()]).into_inner());
+    assert_eq!((dropped.get(), first_panic(|| drop(one))), (0, "destructor"));
+    assert_eq!(first_panic(|| drop(two)), "destructor");
 }

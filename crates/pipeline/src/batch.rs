@@ -15,7 +15,7 @@ use alloc::{boxed::Box, vec::Vec};
 use tidegate_core::{Timer, time::DueWatch};
 
 use crate::{
-    flow::{Flow, Site},
+    flow::{DropEach, Flow, Site},
     parcel::{Parcel, Ticket},
     pipeline::Pipeline,
     stage::Stage,
@@ -27,7 +27,7 @@ pub struct Batch<S: Stage, T: Timer> {
     size: usize,
     linger: Duration,
     timer: T,
-    items: Vec<S::Item>,
+    items: DropEach<Vec<S::Item>>,
     // INVARIANT: as long as `items`.
     tickets: Vec<Ticket>,
     /// When the batch is due: `Some` from its first item until that time has come.
@@ -45,12 +45,13 @@ impl<S: Stage, T: Timer> Batch<S, T> {
             match flow.pull(self.site, &mut self.upstream, cx) {
                 Poll::Ready(Some(Parcel { ticket, value })) => {
                     let now = || self.timer.now();
-                    if self.items.is_empty() {
+                    // First the item is in: a timer that panics costs its batch no more than its time.
+                    self.items.push(value);
+                    self.tickets.push(ticket);
+                    if self.items.len() == 1 {
                         self.due.set(Some(self.timer.sleep(self.linger)));
                         self.watch = Some(DueWatch::new(now(), self.linger));
                     }
-                    self.items.push(value);
-                    self.tickets.push(ticket);
                     // What comes before may always be ready.
                     self.is_due |= self.watch.as_mut().is_some_and(|watch| watch.is_due(now));
                     if self.is_due {
@@ -94,7 +95,7 @@ impl<S: Stage, T: Timer> Stage for Batch<S, T> {
         self.due.set(None);
         self.is_due = false;
         let ticket = Ticket::batch(mem::take(&mut self.tickets));
-        flow.give(self.site, ticket, mem::take(&mut self.items))
+        flow.give(self.site, ticket, mem::take(&mut *self.items))
     }
 
     fn drive(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) {
@@ -137,7 +138,7 @@ impl<'h, S: Stage, T: Timer + Clone> Pipeline<'h, S, T> {
             size: size.get(),
             linger,
             timer,
-            items: Vec::new(),
+            items: DropEach::default(),
             tickets: Vec::new(),
             due: Box::pin(None),
             is_due: false,

@@ -11,7 +11,7 @@ use alloc::vec::{IntoIter, Vec};
 use tidegate_core::primitive::Arc;
 
 use crate::{
-    flow::{Flow, Site},
+    flow::{DropEach, Flow, Site},
     hatch::{Chunk, Done, Hatch},
     labour::Labour,
     pace::Pace,
@@ -30,7 +30,7 @@ pub struct Chunked<S: Stage, L: Labour<S::Item>, C> {
     n: NonZeroUsize,
     pace: Pace,
     /// The next chunk.
-    items: Vec<S::Item>,
+    items: DropEach<Vec<S::Item>>,
     // INVARIANT: as long as `items`.
     tickets: Vec<Ticket>,
     /// Chunks put down and not collected, and the items in them.
@@ -50,7 +50,7 @@ pub struct Chunked<S: Stage, L: Labour<S::Item>, C> {
 /// A chunk that is being given on.
 struct Opened<Out> {
     tickets: IntoIter<Ticket>,
-    outs: IntoIter<Out>,
+    outs: DropEach<IntoIter<Out>>,
 }
 
 impl<S: Stage, L: Labour<S::Item>, C> Chunked<S, L, C> {
@@ -67,7 +67,7 @@ impl<S: Stage, L: Labour<S::Item>, C> Chunked<S, L, C> {
             hatch: FlowSide(Arc::new(Hatch::new(labour, n, flow.bell.clone()))),
             carrier,
             n,
-            items: Vec::new(),
+            items: DropEach::default(),
             tickets: Vec::new(),
             in_work: 0,
             items_in_work: 0,
@@ -189,17 +189,20 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Chunked<S, L, 
         let tickets = if failures.is_empty() {
             tickets
         } else {
-            let mut failures = failures.into_iter().peekable();
+            let mut failures = DropEach::new(failures.into_inner().into_iter());
             let mut left = Vec::with_capacity(outs.len());
             for (position, ticket) in tickets.into_iter().enumerate() {
-                match failures.next_if(|failure| failure.position == position) {
+                let is_next =
+                    failures.as_slice().first().is_some_and(|next| next.position == position);
+                match is_next.then(|| failures.next()).flatten() {
                     Some(failure) => flow.fail(failure.site, ticket, failure.cause),
                     None => left.push(ticket),
                 }
             }
             left
         };
-        let opened = Opened { tickets: tickets.into_iter(), outs: outs.into_iter() };
+        let outs = DropEach::new(outs.into_inner().into_iter());
+        let opened = Opened { tickets: tickets.into_iter(), outs };
         (opened.tickets.len() > 0).then_some(opened)
     }
 
@@ -243,7 +246,7 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Chunked<S, L, 
         let chunk = Chunk {
             seq: self.finished.begin(),
             tickets: mem::replace(&mut self.tickets, Vec::with_capacity(size)),
-            items: mem::replace(&mut self.items, Vec::with_capacity(size)),
+            items: mem::replace(&mut self.items, DropEach::new(Vec::with_capacity(size))),
         };
         if self.hatch.0.put(chunk, flow.lot.is_none()) {
             self.carrier.call(&self.hatch.0);

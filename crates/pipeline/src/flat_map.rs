@@ -3,7 +3,7 @@
 use core::task::{Context, Poll, ready};
 
 use crate::{
-    flow::{Flow, Site},
+    flow::{Flow, Site, contain},
     parcel::{Fate, Parcel, Ticket},
     pipeline::Pipeline,
     stage::{Stage, debug_by_name},
@@ -43,7 +43,10 @@ where
                 if let Ok(Some(value)) = next {
                     return flow.give(self.site, hold.part(), value);
                 }
-                let hold = self.current.take().map(|(_, hold)| hold);
+                let hold = self.current.take().map(|(items, hold)| {
+                    contain(|| drop(items));
+                    hold
+                });
                 match (next, hold) {
                     (Err(panic), Some(hold)) => flow.fail(self.site, hold, panic),
                     (_, Some(hold)) => flow.settle(hold, Fate::Skipped),

@@ -18,7 +18,7 @@ use tidegate_worker_pool::JoinError;
 use crate::{
     crew::Workplace,
     error::BoxError,
-    flow::{Site, caught, contain, drop_each, now},
+    flow::{DropEach, Site, caught, contain, now},
     labour::Labour,
     parcel::Ticket,
 };
@@ -27,7 +27,7 @@ use crate::{
 pub(crate) struct Chunk<In> {
     pub(crate) seq: u64,
     pub(crate) tickets: Vec<Ticket>,
-    pub(crate) items: Vec<In>,
+    pub(crate) items: DropEach<Vec<In>>,
 }
 
 /// What became of a chunk.
@@ -35,9 +35,9 @@ pub(crate) struct Done<Out> {
     pub(crate) seq: u64,
     pub(crate) tickets: Vec<Ticket>,
     /// The results, in order, without the items that failed.
-    pub(crate) outs: Vec<Out>,
+    pub(crate) outs: DropEach<Vec<Out>>,
     /// Which of the items failed, where and why, in order.
-    pub(crate) failures: Vec<Failure>,
+    pub(crate) failures: DropEach<Vec<Failure>>,
     /// How long the work took; `None` without a clock.
     pub(crate) time: Option<Duration>,
     /// Why nobody worked on it, if nobody did.
@@ -181,12 +181,12 @@ impl<In, L: Labour<In>> Hatch<In, L> {
         let mut done = Done {
             seq,
             tickets,
-            outs: Vec::with_capacity(items.len()),
-            failures: Vec::new(),
+            outs: DropEach::new(Vec::with_capacity(items.len())),
+            failures: DropEach::default(),
             time: None,
             lost: None,
         };
-        let (mut items, mut position) = (items.into_iter(), 0);
+        let (mut items, mut position) = (items.into_inner().into_iter(), 0);
         // One run through all, or one more after each panic: catching is not free.
         while items.len() > 0 {
             let (begin, mut at) = (position, self.labour.first());
@@ -235,8 +235,9 @@ impl<In, Out> Sides<In, Out> {
 impl<Out> Done<Out> {
     fn lost<In>(chunk: Chunk<In>, why: Lost) -> Self {
         let Chunk { seq, tickets, items } = chunk;
-        drop_each(items);
-        Self { seq, tickets, outs: Vec::new(), failures: Vec::new(), time: None, lost: Some(why) }
+        drop(items);
+        let (outs, failures) = (DropEach::default(), DropEach::default());
+        Self { seq, tickets, outs, failures, time: None, lost: Some(why) }
     }
 }
 

@@ -4,7 +4,7 @@ use core::task::{Context, Poll};
 
 use crate::{
     error::BoxError,
-    flow::{Flow, Site},
+    flow::{Flow, Foreign, Site},
     meter::Tally,
     parcel::Parcel,
     pipeline::Pipeline,
@@ -126,7 +126,10 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     where
         F: FnMut(&S::Item) -> bool,
     {
-        self.inline(name, move |item| Ok(keep(&item).then_some(item)))
+        self.inline(name, move |item| {
+            let item = Foreign::new(item);
+            Ok(keep(&item).then(|| item.into_inner()))
+        })
     }
 
     /// Adds a stage that looks at each item.
@@ -149,8 +152,9 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         F: FnMut(&S::Item),
     {
         self.map(name, move |item| {
+            let item = Foreign::new(item);
             look(&item);
-            item
+            item.into_inner()
         })
     }
 
@@ -174,6 +178,11 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         P: FnMut(&S::Item) -> bool,
         F: FnMut(S::Item) -> S::Item,
     {
-        self.map(name, move |item| if applies(&item) { f(item) } else { item })
+        self.map(name, move |item| {
+            let item = Foreign::new(item);
+            let applies = applies(&item);
+            let item = item.into_inner();
+            if applies { f(item) } else { item }
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! What a worker does with the items of a chunk.
 
-use core::{marker::PhantomData, mem};
+use core::marker::PhantomData;
 
 use alloc::vec::Vec;
 
@@ -8,7 +8,7 @@ use tidegate_core::lock::Lock;
 
 use crate::{
     error::BoxError,
-    flow::{Site, drop_each},
+    flow::{DropEach, Foreign, Site},
     stage::debug_by_name,
 };
 
@@ -85,18 +85,11 @@ pub struct ApplyWith<F, I, State> {
 }
 
 /// States nobody uses now.
-pub(crate) struct Idle<State>(Lock<Vec<State>>);
+pub(crate) struct Idle<State>(Lock<DropEach<Vec<Foreign<State>>>>);
 
 impl<State> Idle<State> {
     pub(crate) fn new() -> Self {
-        Self(Lock::new(Vec::new()))
-    }
-}
-
-impl<State> Drop for Idle<State> {
-    fn drop(&mut self) {
-        // Two that panic abort nothing.
-        drop_each(self.0.with(mem::take));
+        Self(Lock::new(DropEach::default()))
     }
 }
 
@@ -110,7 +103,8 @@ where
     E: Into<BoxError>,
 {
     type Out = Out;
-    type State = State;
+    // Held while the function runs, and perhaps beside states of other stages.
+    type State = Foreign<State>;
 
     fn first(&self) -> Site {
         self.site
@@ -120,17 +114,17 @@ where
         self.site
     }
 
-    fn enter(&self) -> State {
-        self.idle.0.with(Vec::pop).unwrap_or_else(&self.init)
+    fn enter(&self) -> Foreign<State> {
+        self.idle.0.with(|idle| idle.pop()).unwrap_or_else(|| Foreign::new((self.init)()))
     }
 
     #[inline]
-    fn step(&self, state: &mut State, at: &mut Site, item: In) -> Result<Out, BoxError> {
+    fn step(&self, state: &mut Foreign<State>, at: &mut Site, item: In) -> Result<Out, BoxError> {
         *at = self.site;
         (self.f)(state, item).map_err(Into::into)
     }
 
-    fn leave(&self, state: State) {
+    fn leave(&self, state: Foreign<State>) {
         self.idle.0.with(|idle| idle.push(state));
     }
 }

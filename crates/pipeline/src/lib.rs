@@ -12,6 +12,7 @@ extern crate std;
 
 mod batch;
 mod chunked;
+mod contained;
 mod crew;
 #[cfg(feature = "std")]
 mod deterministic;

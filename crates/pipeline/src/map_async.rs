@@ -5,7 +5,9 @@ use core::{future::Future, num::NonZeroUsize};
 use tidegate_core::Gate;
 
 use crate::{
+    contained::Contained,
     error::BoxError,
+    flow::{Foreign, contain},
     parallel::Parallel,
     pipeline::Pipeline,
     stage::Stage,
@@ -147,9 +149,9 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         E: Into<BoxError>,
     {
         self.map_async(name, n, move |item| {
-            let (gate, future) = (gate.clone(), f(item));
+            let (gate, future) = (gate.clone(), Contained::new(f(item)));
             async move {
-                match gate.run_async(future).await {
+                match Contained::new(gate.run_async(future)).await {
                     Ok(result) => result.map_err(Into::into),
                     Err(refused) => Err(refused.into()),
                 }
@@ -189,11 +191,19 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     where
         G: Gate<Refused: Into<BoxError>> + Clone,
     {
-        let admit = move |item| {
-            let gate = gate.clone();
+        let admit = move |item: S::Item| {
+            let (item, gate) = (Foreign::new(item), gate.clone());
             async move {
-                drop(gate.enter().await?);
-                Ok::<_, G::Refused>(item)
+                match Contained::new(gate.enter()).await {
+                    Ok(pass) => {
+                        drop(pass);
+                        Ok(item.into_inner())
+                    }
+                    Err(refused) => {
+                        contain(|| drop(item));
+                        Err(refused)
+                    }
+                }
             }
         };
         self.map_async(name, NonZeroUsize::MIN, admit).window(NonZeroUsize::MIN)

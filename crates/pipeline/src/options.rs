@@ -14,7 +14,9 @@ use tidegate_core::{
 };
 
 use crate::{
+    contained::Contained,
     error::BoxError,
+    flow::{Foreign, contain},
     parallel::Parallel,
     pipeline::Pipeline,
     retry::RetryPolicy,
@@ -111,7 +113,9 @@ impl<'h, S: Stage, W: Work<S::Item>, Q: Turns<S::Item>, T> Pipeline<'h, Parallel
         let timer = self.timer.clone();
         self.rework(|work| {
             Call(move |item| {
-                let limited = work.start(item).or_timeout(&timer, limit);
+                // Its sleep is foreign, too.
+                let work = Contained::new(work.start(item));
+                let limited = Contained::new(work.or_timeout(&timer, limit));
                 async move { limited.await.unwrap_or_else(|late| Err(late.into())) }
             })
         })
@@ -166,23 +170,29 @@ impl<'h, S: Stage, W: Work<S::Item>, Q: Turns<S::Item>, T> Pipeline<'h, Parallel
         self.rework(|work| {
             let shared = Arc::new((work, policy, timer, retries));
             Call(move |item: S::Item| {
-                let shared = shared.clone();
+                let (shared, item) = (shared.clone(), Foreign::new(item));
                 async move {
                     let (work, policy, timer, retries) = &*shared;
                     policy.begin();
                     let mut failures = 0;
-                    loop {
-                        let error = match work.start(item.clone()).await {
-                            Err(error) => error,
-                            done => return done,
+                    let result = loop {
+                        let start = || work.start(S::Item::clone(&item));
+                        let error = match Contained::new(start()).await {
+                            Err(error) => Foreign::new(error),
+                            done => break done,
                         };
                         failures += 1;
-                        let Some(pause) = policy.pause(failures, &error) else { return Err(error) };
+                        let Some(pause) = policy.pause(failures, &error) else {
+                            break Err(error.into_inner());
+                        };
                         // ORDERING: Relaxed: the futures of a flow are polled by one thread at a time.
                         retries.fetch_add(1, Ordering::Relaxed);
-                        drop(error);
-                        timer.sleep(pause).await;
-                    }
+                        contain(|| drop(error));
+                        Contained::new(timer.sleep(pause)).await;
+                    };
+                    // There is a result: no destructor takes it along.
+                    contain(|| drop(item));
+                    result
                 }
             })
         })
@@ -232,21 +242,22 @@ impl<'h, S: Stage, W: Work<S::Item>, Q: Turns<S::Item>, T> Pipeline<'h, Parallel
         self.rework(|work| {
             let shared = Arc::new((work, timer, hedges));
             Call(move |item: S::Item| {
-                let shared = shared.clone();
+                let (shared, item) = (shared.clone(), Foreign::new(item));
                 async move {
                     let (work, timer, hedges) = &*shared;
-                    let mut first = pin!(work.start(item.clone()));
-                    let mut due = pin!(timer.sleep(delay));
+                    let mut first = pin!(Contained::new(work.start(S::Item::clone(&item))));
+                    let mut due = pin!(Contained::new(timer.sleep(delay)));
                     let early = poll_fn(|cx| match first.as_mut().poll(cx) {
                         Poll::Ready(result) => Poll::Ready(Some(result)),
                         Poll::Pending => due.as_mut().poll(cx).map(|()| None),
                     });
                     if let Some(result) = early.await {
+                        contain(|| drop(item));
                         return result;
                     }
                     // ORDERING: Relaxed: the futures of a flow are polled by one thread at a time.
                     hedges.fetch_add(1, Ordering::Relaxed);
-                    let second = pin!(work.start(item));
+                    let second = pin!(Contained::new(work.start(item.into_inner())));
                     either(first, second).await
                 }
             })
@@ -266,23 +277,28 @@ async fn either<F, U>(mut first: Pin<&mut F>, mut second: Pin<&mut F>) -> Result
 where
     F: Future<Output = Result<U, BoxError>>,
 {
-    let (mut has_failed, mut last) = ([false; 2], None);
+    let (mut has_failed, mut last) = ([false; 2], None::<Foreign<BoxError>>);
     poll_fn(|cx| {
         for (attempt, has_failed) in [&mut first, &mut second].into_iter().zip(&mut has_failed) {
             if *has_failed {
                 continue;
             }
             match attempt.as_mut().poll(cx) {
-                Poll::Ready(Ok(value)) => return Poll::Ready(Ok(value)),
+                Poll::Ready(Ok(value)) => {
+                    let unneeded = last.take();
+                    contain(|| drop(unneeded));
+                    return Poll::Ready(Ok(value));
+                }
                 Poll::Ready(Err(error)) => {
                     *has_failed = true;
-                    last = Some(error);
+                    let earlier = last.replace(Foreign::new(error));
+                    contain(|| drop(earlier));
                 }
                 Poll::Pending => {}
             }
         }
         match last.take_if(|_| has_failed == [true; 2]) {
-            Some(error) => Poll::Ready(Err(error)),
+            Some(error) => Poll::Ready(Err(error.into_inner())),
             None => Poll::Pending,
         }
     })

@@ -12,7 +12,7 @@ use tidegate_core::{
 };
 
 use crate::{
-    flow::{Flow, Site, caught},
+    flow::{Flow, Site, caught, contain},
     parcel::{Parcel, Ticket},
     reorder::Reorder,
     stage::Stage,
@@ -107,7 +107,10 @@ impl<S: Stage, W: Work<S::Item>, Q: Turns<S::Item>> Parallel<S, W, Q> {
                 let left = self.start_at(key, parcel, flow);
                 self.end_turns(left, flow);
             }
-            (Err(panic), Some(Parcel { ticket, .. })) => flow.fail(self.site, ticket, panic),
+            (Err(panic), Some(Parcel { ticket, value })) => {
+                contain(|| drop(value));
+                flow.fail(self.site, ticket, panic);
+            }
             (_, _) => {}
         }
     }

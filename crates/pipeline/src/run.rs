@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use crate::{
     figures::Summary,
-    flow::{Flow, contain},
+    flow::{DropEach, Flow, contain},
     inline::{Inline, Step},
     parcel::{Fate, Parcel},
     pipeline::Pipeline,
@@ -159,7 +159,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// # Ok::<(), tidegate_pipeline::Stopped>(())
     /// ```
     pub fn collect(self) -> Collect<'h, S> {
-        Collect { engine: Engine::new(self), items: Vec::new() }
+        Collect { engine: Engine::new(self), items: DropEach::default() }
     }
 }
 
@@ -191,7 +191,7 @@ impl<S> fmt::Debug for Run<'_, S> {
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Collect<'h, S: Stage> {
     pub(crate) engine: Engine<'h, S>,
-    items: Vec<S::Item>,
+    items: DropEach<Vec<S::Item>>,
 }
 
 // As for `Run`; the items are never pinned either.
@@ -206,7 +206,7 @@ impl<S: Stage> Future for Collect<'_, S> {
             items.push(item);
             Want::More
         }));
-        Poll::Ready(run.map(|_| mem::take(items)))
+        Poll::Ready(run.map(|_| mem::take(&mut **items)))
     }
 }
 

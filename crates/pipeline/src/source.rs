@@ -15,7 +15,7 @@ use tidegate_core::{
 };
 
 use crate::{
-    flow::{Flow, Site},
+    flow::{Flow, Site, contain},
     meter::Tally,
     parcel::Parcel,
     pipeline::Pipeline,
@@ -39,6 +39,13 @@ impl<F> Source<F> {
         flow.meter(site).tally = Tally::Asked;
         Self { poll: Some(poll), is_at_work: false, is_waiting: false, site }
     }
+
+    /// Drops what the source has captured, which is foreign. It has given all it will.
+    #[cold]
+    fn end(&mut self) {
+        let poll = self.poll.take();
+        contain(|| drop(poll));
+    }
 }
 
 impl<F, I> Stage for Source<F>
@@ -51,7 +58,7 @@ where
     fn poll_next(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> Poll<Option<Parcel<I>>> {
         if flow.is_stopping() || self.is_at_work {
             // At work still: it has panicked.
-            self.poll = None;
+            self.end();
         }
         let Some(poll) = &mut self.poll else { return Poll::Ready(None) };
         if !flow.has_room() || !flow.spend(cx) {
@@ -70,7 +77,7 @@ where
             flow.meter(self.site).set_in_flight(waits, waits);
         }
         if let Poll::Ready(None) = polled {
-            self.poll = None;
+            self.end();
         }
         polled
     }

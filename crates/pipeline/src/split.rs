@@ -5,7 +5,7 @@ use core::task::{Context, Poll};
 use tidegate_core::{lock::Lock, primitive::Arc};
 
 use crate::{
-    flow::{Flow, Site},
+    flow::{Flow, Foreign, Site},
     merge::Merge,
     parcel::Parcel,
     pipeline::Pipeline,
@@ -36,7 +36,7 @@ pub struct Way<I> {
 debug_by_name!(Way<I>);
 
 /// Where an item waits until its way takes it. Both sides belong to one flow, so nobody ever waits for the lock.
-struct Door<I>(Arc<Lock<(Option<Parcel<I>>, bool)>>);
+struct Door<I>(Arc<Lock<(Option<Foreign<Parcel<I>>>, bool)>>);
 
 impl<I> Door<I> {
     fn new() -> Self {
@@ -52,7 +52,7 @@ impl<I> Door<I> {
     }
 
     fn put(&self, parcel: Parcel<I>) {
-        self.0.with(|(item, _)| *item = Some(parcel));
+        self.0.with(|(item, _)| *item = Some(Foreign::new(parcel)));
     }
 
     fn end(&self) {
@@ -62,7 +62,7 @@ impl<I> Door<I> {
     fn take(&self) -> Poll<Option<Parcel<I>>> {
         self.0.with(|(item, has_ended)| match item.take() {
             None if !*has_ended => Poll::Pending,
-            item => Poll::Ready(item),
+            item => Poll::Ready(item.map(Foreign::into_inner)),
         })
     }
 }
@@ -92,9 +92,11 @@ where
         while !self.has_ended && self.doors.iter().all(Door::is_free) {
             match flow.pull(self.site, &mut self.upstream, cx) {
                 Poll::Ready(Some(Parcel { ticket, value })) => {
+                    let value = Foreign::new(value);
                     let (ticket, first) =
                         flow.work(self.site, ticket, || (self.goes_first)(&value));
-                    self.doors[usize::from(!first)].put(Parcel { ticket, value });
+                    let parcel = Parcel { ticket, value: value.into_inner() };
+                    self.doors[usize::from(!first)].put(parcel);
                     has_brought = true;
                 }
                 Poll::Ready(None) => {

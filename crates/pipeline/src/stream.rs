@@ -9,6 +9,7 @@ use core::{
 use futures_core::Stream;
 
 use crate::{
+    flow::Foreign,
     pipeline::Pipeline,
     run::{Engine, Want},
     stage::Stage,
@@ -53,14 +54,17 @@ impl<S: Stage> Stream for IntoStream<'_, S> {
         if self.engine.is_over() {
             return Poll::Ready(None);
         }
+        // Held while the clock is read, which is foreign, too.
         let mut next = None;
         let polled = self.engine.poll(cx, |item| {
-            next = Some(Ok(item));
+            next = Some(Foreign::new(item));
             Want::NoMore
         });
         match polled {
-            Poll::Pending if next.is_none() => Poll::Pending,
-            Poll::Pending => Poll::Ready(next),
+            Poll::Pending => match next {
+                Some(item) => Poll::Ready(Some(Ok(item.into_inner()))),
+                None => Poll::Pending,
+            },
             Poll::Ready(end) => Poll::Ready(end.err().map(Err)),
         }
     }

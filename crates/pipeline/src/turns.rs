@@ -5,7 +5,11 @@ use alloc::{
     vec::Vec,
 };
 
-use crate::{parcel::Parcel, stage::debug_by_name};
+use crate::{
+    flow::{DropEach, Foreign, drop_each},
+    parcel::Parcel,
+    stage::debug_by_name,
+};
 
 /// When a parallel stage may begin with an item. Implemented by this crate.
 pub trait Turns<In> {
@@ -52,9 +56,9 @@ impl<In> Turns<In> for AtOnce {
 /// with others. Where a comparison panics, a key that is not in work keeps its place, and nothing waits in vain.
 pub struct ByKey<F, K, In> {
     key: F,
-    places: BTreeMap<K, usize>,
+    places: DropEach<BTreeMap<Foreign<K>, usize>>,
     // INVARIANT: those in `free` have no key, the others are where their key says.
-    lines: Vec<Line<K, In>>,
+    lines: DropEach<Vec<Line<K, In>>>,
     free: Vec<usize>,
     waiting: usize,
 }
@@ -63,28 +67,28 @@ debug_by_name!(ByKey<F, K, In>);
 
 struct Line<K, In> {
     /// `None` if the place is free.
-    key: Option<K>,
+    key: Option<Foreign<K>>,
     in_work: bool,
     // INVARIANT: empty unless the key is in work.
-    waiting: VecDeque<Parcel<In>>,
+    waiting: DropEach<VecDeque<Parcel<In>>>,
 }
 
 impl<F, K, In> ByKey<F, K, In> {
     pub(crate) fn new(key: F) -> Self {
-        let (places, lines, free) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Self { key, places, lines, free, waiting: 0 }
+        let (places, lines) = (DropEach::default(), DropEach::default());
+        Self { key, places, lines, free: Vec::new(), waiting: 0 }
     }
 }
 
 impl<F, K: Ord + Clone, In> ByKey<F, K, In> {
     /// Gives a key a place.
-    fn add(&mut self, key: K) -> usize {
+    fn add(&mut self, key: Foreign<K>) -> usize {
         let place = self.free.last().copied().unwrap_or(self.lines.len());
         // Cloned and compared before anything is changed: both may panic.
-        let kept = key.clone();
+        let kept = Foreign::new(K::clone(&key));
         self.places.insert(key, place);
         if self.free.pop().is_none() {
-            self.lines.push(Line { key: None, in_work: false, waiting: VecDeque::new() });
+            self.lines.push(Line { key: None, in_work: false, waiting: DropEach::default() });
         }
         self.lines[place].key = Some(kept);
         place
@@ -99,9 +103,13 @@ where
     type Key = usize;
 
     fn arrive(&mut self, parcel: &mut Option<Parcel<In>>) -> Option<usize> {
-        let key = (self.key)(&parcel.as_ref()?.value);
-        let place = match self.places.get(&key) {
-            Some(place) => *place,
+        let key = Foreign::new((self.key)(&parcel.as_ref()?.value));
+        let place = match self.places.get(&*key).copied() {
+            Some(place) => {
+                // Before anything is changed: its destructor may panic.
+                drop(key);
+                place
+            }
             None => self.add(key),
         };
         let line = &mut self.lines[place];
@@ -121,11 +129,11 @@ where
             return Some((place, next));
         }
         line.in_work = false;
-        let removed = line.key.as_ref().and_then(|key| self.places.remove_entry(key));
-        if removed.is_some() {
+        let removed = line.key.as_ref().and_then(|key| self.places.remove_entry(&**key));
+        if let Some((removed, _)) = removed {
             let key = line.key.take();
             self.free.push(place);
-            drop((removed, key));
+            drop_each(key.into_iter().chain([removed]));
         }
         None
     }

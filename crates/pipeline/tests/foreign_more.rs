@@ -1,4 +1,8 @@
-//! A panic at each touch of foreign code in turn, once and twice: the run ends, and every item that was read has a fate.
+//! A panic at each touch of foreign code in turn, once and twice: the run ends, every item that was read has a fate, and nothing
+//! is left behind.
+//!
+//! What a function returns is lost by the compiler if a destructor at its end panics (rust-lang/rust#47949). So whoever returns
+//! something here drops what may panic before.
 
 use std::{
     convert::Infallible,
@@ -61,6 +65,7 @@ fn at_each_touch(may_panic: bool, run: impl Fn(&Fuse) -> Result<Summary, Stopped
                 Ok(Err(stopped)) => assert!(stopped.error().is_some(), "touch {touches}"),
                 Err(_) => assert!(may_panic, "touch {touches} comes out of the run"),
             }
+            assert_eq!(Arc::strong_count(&fuse.1), 1, "touch {touches} leaves something behind");
             if !fuse.has_gone_off() {
                 break;
             }
@@ -164,7 +169,9 @@ fn a_panic_in_any_closure_iterator_item_or_sink_costs_no_other_item_its_fate() {
             )
             .flat_map("flat", |item| {
                 touch();
-                Items(item.0..item.0 + 2, fuse.clone())
+                let items = Items(item.0..item.0 + 2, fuse.clone());
+                drop(item);
+                items
             })
             .on_error(OnError::Skip);
         ended(flow.for_each(|_| touch()))
@@ -178,7 +185,12 @@ fn a_panic_in_any_future_stream_choice_or_policy_costs_no_other_item_its_fate() 
             .merge("more", Items(3..5, fuse.clone()))
             .map_async("work", n(2), |item: Item| {
                 fuse.touch();
-                let result = if item.0 == 1 { Err("no") } else { Ok(item) };
+                let result = if item.0 == 1 {
+                    drop(item);
+                    Err("no")
+                } else {
+                    Ok(item)
+                };
                 Touched(ready(result), fuse.clone())
             })
             .retry(policy(|attempt, _| {
@@ -274,7 +286,10 @@ fn a_panic_in_any_state_or_work_of_a_pool_costs_no_other_item_its_fate() {
                 Ok::<_, Infallible>(item)
             })
             .on_error(OnError::Skip);
-        ended(flow.run())
+        let end = ended(flow.run());
+        // Its workers have left.
+        pool.idle().wait();
+        end
     });
 }
 

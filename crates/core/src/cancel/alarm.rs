@@ -148,7 +148,7 @@ pub(super) fn look(node: &Node) {
     while let Some(mut sleep) = node.family.with(|family| family.alarm.lend()) {
         // A sleep that panics will wake nobody, and a token must not outlive its deadline.
         let mut overdue = Overdue(Some(node));
-        let Some(awaited) = sleep.0.get_mut() else { return };
+        let awaited = &mut *sleep.0;
         if awaited.as_mut().is_over() {
             // First the cancel, then the sleep's destructor.
             return;
