@@ -18,10 +18,10 @@ export CARGO_PROFILE_DEV_OPT_LEVEL=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
 target=x86_64-unknown-linux-gnu
 # hashbrown leaves memory behind where a key's `Hash` or a value's `Drop` panics, which these tests make it do.
 # And a payload whose drop panics with another such payload ends in a leak.
-# Some tests make every destructor panic in turn; a box or the buffer of a list is left then, which is not mended yet.
+# What a function or a block gives is lost by the compiler where a destructor at its end panics (rust-lang/rust#47949). No crate of
+# ours leaves that to it, and tests which let every destructor panic drop what may panic before they return.
 printf 'leak:%s\n' panics::MAP panics::REGISTRY the_timer_thread_survives_what_a_waker_panics_with::Payload \
-    unwinding::tests::Chain values_are_dropped_each_on_its_own a_panic_at_any_touch_of_keys \
-    foreign_more::at_each_touch tidegate_pipeline::work::Boxing >"$planted/suppressions"
+    unwinding::tests::Chain values_are_dropped_each_on_its_own >"$planted/suppressions"
 # A size that nobody has is refused, as the system's allocator does.
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 LSAN_OPTIONS=suppressions=$planted/suppressions:print_suppressions=0
 

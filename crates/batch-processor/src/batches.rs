@@ -18,6 +18,7 @@ use crate::{
     gatherer::{ItemKey, Keys, Refusal, Refused},
     line::Line,
     shared::{SLEEPS, Weigh},
+    unwind::{Foreign, shielded},
 };
 
 /// Streams that can be taken in batches.
@@ -99,8 +100,8 @@ pin_project! {
         line: Line<S::Item, ()>,
         keys: Option<Box<dyn Keys<S::Item>>>,
         weigh: Option<Weigh<S::Item>>,
-        // INVARIANT: younger than what is in the line, which has no room for it; and its weight.
-        held: Option<(S::Item, usize)>,
+        // INVARIANT: younger than what is in the line, which has no room for it.
+        held: Option<Held<S::Item>>,
         clock: C,
         #[pin]
         sleep: Option<C::Sleep>,
@@ -121,8 +122,13 @@ where
     pub fn into_remainder(mut self) -> (S, Vec<S::Item>) {
         self.line.abandon();
         let mut items = self.line.leftovers().into_items();
-        items.extend(self.held.map(|(item, _)| item));
-        (self.stream, items)
+        items.extend(self.held.take().map(Held::into_item));
+        // What else there is is foreign, and takes none of them along.
+        let Self { stream, clock, sleep, weigh, .. } = self;
+        shielded(|| drop(sleep));
+        shielded(|| drop(clock));
+        shielded(|| drop(weigh));
+        (stream, items)
     }
 
     /// Takes items from the stream until a batch is full, there is none now, or no room; or returns one that is too
@@ -143,12 +149,12 @@ where
                         return None;
                     }
                     Poll::Ready(Some(item)) => {
-                        let weight = this.weigh.as_ref().map_or(0, |weigh| weigh(&item));
-                        *this.held = Some((item, weight));
+                        *this.held = Some(Held { item: Foreign::new(item), weight: None });
                     }
                 }
             }
-            match push_held(this.line, this.keys.as_deref(), this.held, this.clock) {
+            let (keys, weigh) = (this.keys.as_deref(), this.weigh.as_ref());
+            match push_held(this.line, keys, weigh, this.held, this.clock) {
                 // A stream that is always ready keeps no batch from its time.
                 Ok(()) => {
                     let Some(deadline) = this.line.deadline() else { continue };
@@ -165,7 +171,7 @@ where
                     }
                 }
                 Err(Refusal::TooHeavy) if this.line.is_empty() => {
-                    return this.held.take().map(|(item, _)| item);
+                    return this.held.take().map(Held::into_item);
                 }
                 Err(why) => {
                     if why == Refusal::TooHeavy {
@@ -180,17 +186,32 @@ where
     }
 }
 
+/// An item on its way from the stream into a batch.
+struct Held<T> {
+    item: Foreign<T>,
+    // Once it is weighed.
+    weight: Option<usize>,
+}
+
+impl<T> Held<T> {
+    fn into_item(self) -> T {
+        self.item.into_inner()
+    }
+}
+
 /// Lets the item that is held in, unless it is refused; it stays held if foreign code panics.
 fn push_held<T, C: Timer>(
     line: &mut Line<T, ()>,
     keys: Option<&dyn Keys<T>>,
-    held: &mut Option<(T, usize)>,
+    weigh: Option<&Weigh<T>>,
+    held: &mut Option<Held<T>>,
     clock: &C,
 ) -> Result<(), Refusal> {
-    let Some((item, _)) = held else { return Ok(()) };
+    let Some(Held { item, weight }) = held else { return Ok(()) };
+    let weight = *weight.get_or_insert_with(|| weigh.map_or(0, |weigh| weigh(item)));
     let mut key = ItemKey::of(keys, item);
     let mut now = None;
-    while let Some((item, weight)) = held.take() {
+    while let Some(item) = held.take().map(Held::into_item) {
         let pushed = line.push(now, key.found(), item, weight, |pushed| {
             pushed.map(|admitted| admitted.keeps_key)
         });
@@ -198,7 +219,8 @@ fn push_held<T, C: Timer>(
             Ok(false) => {}
             Ok(true) => key.keep(),
             Err(Refused { item, why, .. }) => {
-                let (item, _) = held.insert((item, weight));
+                let item = Foreign::new(item);
+                let Held { item, .. } = held.insert(Held { item, weight: Some(weight) });
                 match why {
                     // The clock is read for the first item of a batch only.
                     Refusal::NoTime => now = Some(clock.now()),

@@ -16,7 +16,7 @@ use crate::{
     gatherer::{Keys, Limits},
     handler::{Async, Blocking, Handler},
     policy::{OnFull, Policy},
-    recovery::{OnError, Recovery},
+    recovery::{OnError, Recovery, copies},
     shared::{Shared, Weigh},
 };
 
@@ -212,7 +212,7 @@ impl<T, C> Builder<T, C> {
         T: Clone,
     {
         set(self.recovery.get_or_insert(Recovery {
-            copy: <[T]>::to_vec,
+            copy: copies,
             backoff: None,
             on_error: OnError::Fail,
         }));

@@ -11,7 +11,10 @@ use alloc::{collections::BTreeMap, vec::Vec};
 
 use pin_project_lite::pin_project;
 
-use crate::handler::Handler;
+use crate::{
+    handler::Handler,
+    unwind::{DropEach, Foreign, drop_each, shielded},
+};
 
 /// A handler that gets one of several equal items of a batch: see [`Handler::dedupe_by_key`].
 pub struct Deduped<H, F> {
@@ -38,18 +41,23 @@ where
 
     fn start(&mut self, items: Vec<T>) -> Self::Run {
         let sent = items.len();
-        let (mut firsts, mut unique) = (BTreeMap::new(), Vec::with_capacity(sent));
-        let place_of = |item| {
-            let next = unique.len();
-            let place = *firsts.entry((self.key)(&item)).or_insert(next);
-            if place == next {
-                unique.push(item);
+        // Items and keys are foreign, and so is what runs while they are held.
+        let mut items = DropEach::new(items.into_iter());
+        let mut unique = DropEach::new(Vec::with_capacity(sent));
+        let mut firsts = DropEach::new(BTreeMap::new());
+        let mut places = Vec::with_capacity(sent);
+        while let Some(item) = items.next().map(Foreign::new) {
+            let key = DropEach::new(Some((self.key)(&item)));
+            let place = *firsts.entry(key).or_insert(unique.len());
+            places.push(place);
+            if place == unique.len() {
+                unique.push(item.into_inner());
+            } else {
+                shielded(|| drop(item));
             }
-            place
-        };
-        let places: Vec<_> = items.into_iter().map(place_of).collect();
+        }
         let equals = (unique.len() < sent).then_some(Equals { places, unique: unique.len() });
-        RunDeduped { run: self.handler.start(unique), equals }
+        RunDeduped { run: self.handler.start(unique.into_inner()), equals }
     }
 
     fn is_passing(&self, error: &H::Error) -> bool {
@@ -85,10 +93,12 @@ struct Equals {
 impl Equals {
     /// Returns a result for each item. A wrong number of results stays wrong, by as much if there are too many.
     fn spread<R: Clone>(&self, results: Vec<R>) -> Vec<R> {
-        let shared = self.places.iter().filter_map(|place| results.get(*place).cloned());
-        let mut spread: Vec<_> = shared.collect();
-        spread.extend(results.into_iter().skip(self.unique));
-        spread
+        let (results, mut spread) = (DropEach::new(results), DropEach::new(Vec::new()));
+        spread.extend(self.places.iter().filter_map(|place| results.get(*place).cloned()));
+        let mut results = DropEach::new(results.into_inner().into_iter());
+        drop_each(results.by_ref().take(self.unique));
+        spread.extend(results.by_ref());
+        spread.into_inner()
     }
 }
 

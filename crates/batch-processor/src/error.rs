@@ -4,7 +4,7 @@ use core::fmt;
 
 use alloc::vec::Vec;
 
-use tidegate_core::primitive::Arc;
+use tidegate_core::{primitive::Arc, unwind::DropEach};
 
 /// The item was not accepted; gives it back.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -215,19 +215,19 @@ impl core::error::Error for DriverDropped {}
 
 /// The driver was dropped before everything was done; gives back what was never handed to the handler.
 pub struct Unprocessed<T> {
-    items: Vec<T>,
+    items: DropEach<Vec<T>>,
     interrupted: usize,
 }
 
 impl<T> Unprocessed<T> {
     pub(crate) fn new(items: Vec<T>, interrupted: usize) -> Self {
-        Self { items, interrupted }
+        Self { items: DropEach::new(items), interrupted }
     }
 
     /// Returns the items, in the order in which they were accepted, of each key if there are keys. Only the first
     /// shutdown gets them.
     pub fn into_items(self) -> Vec<T> {
-        self.items
+        self.items.into_inner()
     }
 
     /// Returns how many items were with the handler when its future was dropped. What became of them, only the handler

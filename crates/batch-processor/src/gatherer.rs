@@ -40,6 +40,7 @@ use crate::{
     error::{DriverDropped, Unprocessed},
     policy::Policy,
     stats::{Stats, Trigger},
+    unwind::DropEach,
 };
 
 /// What a batch and the line of batches may hold. `usize::MAX` weight means that items are not weighed.
@@ -82,7 +83,7 @@ pub(crate) struct Gatherer<T, D> {
     // INVARIANT: final once it is not `Open`.
     door: Door,
     /// What the driver left behind.
-    left: Vec<T>,
+    left: DropEach<Vec<T>>,
     /// How many batches have started.
     started: u64,
     /// Length of the batch that started last: the best guess at the next one's.
@@ -170,7 +171,7 @@ impl<T, D: Default> Gatherer<T, D> {
             with_the_handler: 0,
             alarm: None,
             door: Door::Open,
-            left: Vec::new(),
+            left: DropEach::default(),
             started: 0,
             usual_len: 0,
             stats: Stats::default(),
@@ -474,7 +475,8 @@ impl<T, D: Default> Gatherer<T, D> {
             return Vec::new();
         }
         self.door = Door::Abandoned(self.over());
-        self.left.reserve_exact(self.waiting());
+        let waiting = self.waiting();
+        self.left.reserve_exact(waiting);
         let open = self.take_open();
         (self.sealed, self.weight) = (0, 0);
         let batches = self.full.drain(..).chain([open]);
@@ -488,7 +490,7 @@ impl<T, D: Default> Gatherer<T, D> {
 
     /// Takes what an abandoned line has left behind: the items for the first caller only, and how many the handler had.
     pub(crate) fn leftovers(&mut self) -> Unprocessed<T> {
-        Unprocessed::new(mem::take(&mut self.left), self.with_the_handler)
+        Unprocessed::new(mem::take(&mut *self.left), self.with_the_handler)
     }
 
     pub(crate) fn stats(&self) -> Stats {

@@ -18,7 +18,12 @@ use core::{mem, time::Duration};
 
 use alloc::vec::Vec;
 
-use crate::{backoff::Backoff, error::BatchError, outcome::Outcome, unwind::drop_each};
+use crate::{
+    backoff::Backoff,
+    error::BatchError,
+    outcome::Outcome,
+    unwind::{DropEach, drop_each, shielded},
+};
 
 /// What happens to the items of a batch for which the handler failed.
 ///
@@ -91,6 +96,13 @@ pub(crate) enum Next {
     Over,
 }
 
+/// Clones items. If a clone panics, those that were made are dropped one by one.
+pub(crate) fn copies<T: Clone>(items: &[T]) -> Vec<T> {
+    let mut copies = DropEach::new(Vec::with_capacity(items.len()));
+    copies.extend(items.iter().cloned());
+    copies.into_inner()
+}
+
 impl<T> Recovery<T> {
     /// Returns whether another call may follow the next one for the items that are up.
     fn may_need<R, E>(&self, effort: &Effort<T, R, E>) -> bool {
@@ -138,18 +150,10 @@ impl<T, R, E> Effort<T, R, E> {
         recovery: &mut Recovery<T>,
     ) -> Next {
         if result.is_err() {
-            if may_retry && !self.is_split {
-                let pause = recovery.backoff.as_mut().and_then(|b| b.pause(self.failures + 1));
-                if let Some(pause) = pause {
-                    self.failures += 1;
-                    return Next::Retry(pause);
-                }
-            }
-            if recovery.can_split(self.sent) {
-                self.later.push(self.items.split_off(self.sent / 2));
-                self.sent /= 2;
-                self.is_split = true;
-                return Next::Split;
+            if let Some(again) = self.again(may_retry, recovery) {
+                // Nobody is told of this error, which is foreign.
+                shielded(|| drop(result));
+                return again;
             }
         }
         self.outcome.add(self.sent, result);
@@ -161,6 +165,24 @@ impl<T, R, E> Effort<T, R, E> {
             }
             None => Next::Over,
         }
+    }
+
+    /// Returns what comes next for items that have failed, if they are called for again.
+    fn again(&mut self, may_retry: bool, recovery: &mut Recovery<T>) -> Option<Next> {
+        if may_retry && !self.is_split {
+            let pause = recovery.backoff.as_mut().and_then(|b| b.pause(self.failures + 1));
+            if let Some(pause) = pause {
+                self.failures += 1;
+                return Some(Next::Retry(pause));
+            }
+        }
+        if !recovery.can_split(self.sent) {
+            return None;
+        }
+        self.later.push(self.items.split_off(self.sent / 2));
+        self.sent /= 2;
+        self.is_split = true;
+        Some(Next::Split)
     }
 
     pub(crate) fn into_outcome(mut self) -> Outcome<R, E> {

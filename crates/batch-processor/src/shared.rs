@@ -20,7 +20,7 @@ use crate::{
     line::Line,
     outcome::Outcome,
     policy::OnFull,
-    unwind::shielded,
+    unwind::{DropEach, shielded},
 };
 
 /// How often a thread looks for room before it sleeps: most often after it has let other threads run.
@@ -134,8 +134,8 @@ impl<T, R, E, C> Shared<T, R, E, C> {
         }
     }
 
-    fn weight_of(&self, item: &T) -> usize {
-        self.weigh.as_ref().map_or(0, |weigh| weigh(item))
+    fn weight_of(&self, item: &Option<T>) -> usize {
+        self.weigh.as_ref().zip(item.as_ref()).map_or(0, |(weigh, item)| weigh(item))
     }
 }
 
@@ -143,8 +143,10 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
     /// Lets an item in if there is room.
     #[inline]
     pub(crate) fn offer<A: Receipt<R, E>>(&self, item: T) -> Result<A, PushError<T>> {
-        let weight = self.weight_of(&item);
-        self.offer_weighed(&mut Some(item), weight)
+        // Held while it is weighed and its key is looked for, which is foreign code.
+        let mut offered = DropEach::new(Some(item));
+        let weight = self.weight_of(&offered);
+        self.offer_weighed(&mut offered, weight)
     }
 
     /// Takes the item out, to let it in or to give it back; it stays if foreign code panics.
@@ -192,8 +194,9 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
                 Some(Refusal::NoKey) => key.claim(offered.as_ref().expect(OFFERED)),
                 Some(Refusal::Full) if self.on_full == OnFull::DropOldest => self.drop_oldest(),
                 Some(Refusal::Full) if self.on_full == OnFull::DropNewest => {
-                    let _dropped = offered.take();
+                    let item = offered.take();
                     self.gatherer.with(Line::count_dropped);
+                    shielded(|| drop(item));
                     return Ok(A::dropped());
                 }
                 Some(why) => {
@@ -245,10 +248,11 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
 
     /// Waits for room and lets an item in.
     pub(crate) fn offering<A: Receipt<R, E>>(&self, item: T) -> Offering<'_, T, R, E, C, A> {
+        let mut item = DropEach::new(Some(item));
         let weight = self.weight_of(&item);
         self.room.wait_until(Offer {
             shared: self,
-            item: Some(item),
+            item: item.take(),
             weight,
             patience: 0,
             receipt: PhantomData,

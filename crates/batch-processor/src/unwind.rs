@@ -1,6 +1,8 @@
 //! Panics of foreign code, kept away from the driver where that is possible.
 
-pub(crate) use tidegate_core::unwind::{attempt, contain as shielded, drop_each};
+pub(crate) use tidegate_core::unwind::{
+    DropEach, Foreign, attempt, contain as shielded, drop_each,
+};
 use tidegate_core::{
     primitive::Arc,
     unwind::{bury, words},

@@ -5,7 +5,7 @@ use core::task::{Context, Poll};
 use tidegate_core::{lock::Lock, primitive::Arc};
 
 use crate::{
-    flow::{Flow, Foreign, Site},
+    flow::{Flow, Foreign, Site, contain},
     merge::Merge,
     parcel::Parcel,
     pipeline::Pipeline,
@@ -36,7 +36,15 @@ pub struct Way<I> {
 debug_by_name!(Way<I>);
 
 /// Where an item waits until its way takes it. Both sides belong to one flow, so nobody ever waits for the lock.
-struct Door<I>(Arc<Lock<(Option<Foreign<Parcel<I>>>, bool)>>);
+struct Door<I>(Arc<Lock<(Option<Parcel<I>>, bool)>>);
+
+impl<I> Drop for Door<I> {
+    /// The item is foreign, and dropped beside the other door's.
+    fn drop(&mut self) {
+        let item = self.0.with(|(item, _)| item.take());
+        contain(|| drop(item));
+    }
+}
 
 impl<I> Door<I> {
     fn new() -> Self {
@@ -52,7 +60,7 @@ impl<I> Door<I> {
     }
 
     fn put(&self, parcel: Parcel<I>) {
-        self.0.with(|(item, _)| *item = Some(Foreign::new(parcel)));
+        self.0.with(|(item, _)| *item = Some(parcel));
     }
 
     fn end(&self) {
@@ -62,7 +70,7 @@ impl<I> Door<I> {
     fn take(&self) -> Poll<Option<Parcel<I>>> {
         self.0.with(|(item, has_ended)| match item.take() {
             None if !*has_ended => Poll::Pending,
-            item => Poll::Ready(item.map(Foreign::into_inner)),
+            item => Poll::Ready(item),
         })
     }
 }

@@ -7,14 +7,13 @@ use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use tidegate_core::Timestamp;
 
 use super::Limits;
-use crate::stats::Trigger;
+use crate::{stats::Trigger, unwind::DropEach};
 
 #[derive(Debug)]
 pub(crate) struct Batch<T, D> {
     // INVARIANT: older than `items`. Empty unless an item was dropped: then those that are left of the items that were there.
-    #[expect(clippy::box_collection, reason = "it is rare, and batches are moved")]
-    front: Option<Box<VecDeque<T>>>,
-    items: Vec<T>,
+    front: Option<Box<DropEach<VecDeque<T>>>>,
+    items: DropEach<Vec<T>>,
     /// The index of the first of `items`: an item's index is counted from the first that ever was in the batch.
     base: usize,
     pub(crate) carried: D,
@@ -64,9 +63,9 @@ impl<T, D> Batch<T, D> {
 
     /// Takes the items out, which costs a move of each if some were dropped before them: not for under the lock.
     pub(crate) fn take_items(&mut self) -> Vec<T> {
-        let mut items = mem::take(&mut self.items);
+        let mut items = mem::take(&mut *self.items);
         let Some(front) = self.front.take() else { return items };
-        let mut all = Vec::from(*front);
+        let mut all = Vec::from(front.into_inner());
         all.append(&mut items);
         all
     }
@@ -104,7 +103,7 @@ impl<T, D> Batch<T, D> {
         let front = self.front.get_or_insert_default();
         if front.is_empty() {
             self.base += self.items.len();
-            **front = VecDeque::from(mem::take(&mut self.items));
+            ***front = VecDeque::from(mem::take(&mut *self.items));
         }
         let item = front.pop_front().expect("the batch is not empty");
         let weight = self.weights.pop_front().unwrap_or(0);
@@ -118,7 +117,7 @@ impl<T, D: Default> Batch<T, D> {
     pub(super) fn new() -> Self {
         Self {
             front: None,
-            items: Vec::new(),
+            items: DropEach::default(),
             base: 0,
             carried: D::default(),
             dropped: 0,

@@ -36,6 +36,7 @@ use crate::{
     error::{DriverDropped, Unprocessed},
     stats::{Stats, Trigger},
     steps,
+    unwind::DropEach,
 };
 
 /// The place of a key, and the number that tells it from those that had the place before.
@@ -142,7 +143,7 @@ pub(crate) struct Lanes<T, D> {
     alarm: Option<Timestamp>,
     door: Door,
     /// What the driver left behind.
-    left: Vec<T>,
+    left: DropEach<Vec<T>>,
     // INVARIANT: the sums over the lanes, but of what is counted above.
     stats: Stats,
 }
@@ -239,7 +240,7 @@ impl<T, D: Default> Lanes<T, D> {
             started: 0,
             alarm: None,
             door: Door::Open,
-            left: Vec::new(),
+            left: DropEach::default(),
             stats: Stats::default(),
         }
     }
@@ -499,7 +500,7 @@ impl<T, D: Default> Lanes<T, D> {
 
     /// Takes what has been left behind, key by key.
     pub(crate) fn leftovers(&mut self) -> Unprocessed<T> {
-        Unprocessed::new(mem::take(&mut self.left), self.with_the_handler)
+        Unprocessed::new(mem::take(&mut *self.left), self.with_the_handler)
     }
 
     pub(crate) fn stats(&self) -> Stats {

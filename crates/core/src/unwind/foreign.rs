@@ -102,7 +102,7 @@ impl<T> Drop for Foreign<T> {
 /// drop(DropEach::new(vec![Bad(&dropped), Bad(&dropped)]));
 /// assert_eq!(dropped.get(), 2);
 /// ```
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DropEach<C: Default + IntoIterator>(C);
 
 impl<C: Default + IntoIterator> DropEach<C> {
