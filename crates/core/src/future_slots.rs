@@ -20,7 +20,7 @@ use core::{
     task::{Context, Poll, Waker},
 };
 
-use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+use alloc::{boxed::Box, vec::Vec};
 
 use crate::{
     lock::Lock,
@@ -101,14 +101,15 @@ impl fmt::Debug for WakerCell {
 /// ```
 pub struct FutureSlots<N, F> {
     slots: Vec<Slot<N, F>>,
-    /// Slots without a future.
-    idle: Vec<usize>,
-    // INVARIANT: the slots with a note, each of which knows its place here.
-    busy: Vec<usize>,
+    // INVARIANT: all slots, each of which knows its place here: those with a note first, as many as
+    // are in flight, and then those without, the one that was freed last first.
+    order: Vec<usize>,
+    in_flight: usize,
     /// The place of the slot that [`next_in_turn`](Self::next_in_turn) gave last.
     turn: usize,
-    /// Slots that were woken, and that nobody has polled since. They are not in the list any more.
-    taken: VecDeque<usize>,
+    /// Slots that were woken, and that nobody has polled since, the first one last. They are not in
+    /// the list any more.
+    taken: Vec<usize>,
     // INVARIANT: empty; takes the list's place for a look, so that the lock is held for one step
     // however many were woken.
     spare: Vec<usize>,
@@ -155,8 +156,14 @@ impl OnWake for SlotWaker {
         // seen by the poll, also if another has put the slot into the list, which has not been
         // polled since.
         if !self.is_listed.swap(true, Ordering::Release) {
-            self.woken.list.with(|list| list.push(self.slot));
-            self.woken.task.wake();
+            let is_first = self.woken.list.with(|list| {
+                list.push(self.slot);
+                list.len() == 1
+            });
+            // The first in the list wakes the task, which then finds the others, too.
+            if is_first {
+                self.woken.task.wake();
+            }
         }
     }
 }
@@ -167,10 +174,10 @@ impl<N, F> FutureSlots<N, F> {
         let woken = Arc::new(Woken { list: Lock::new(Vec::new()), task });
         Self {
             slots: Vec::new(),
-            idle: Vec::new(),
-            busy: Vec::new(),
+            order: Vec::new(),
+            in_flight: 0,
             turn: 0,
-            taken: VecDeque::new(),
+            taken: Vec::new(),
             spare: Vec::new(),
             woken,
         }
@@ -183,33 +190,40 @@ impl<N, F> FutureSlots<N, F> {
 
     /// Returns how many slots have a note.
     pub fn in_flight(&self) -> usize {
-        self.busy.len()
+        self.in_flight
+    }
+
+    fn busy(&self) -> &[usize] {
+        &self.order[..self.in_flight]
     }
 
     /// Returns the futures that are in flight, in no order.
     pub fn futures(&self) -> impl Iterator<Item = &F> {
-        let busy = self.busy.iter().filter_map(|slot| self.slots.get(*slot));
+        let busy = self.busy().iter().filter_map(|slot| self.slots.get(*slot));
         busy.filter_map(|slot| slot.future.as_ref().get_ref().as_ref())
     }
 
     /// Puts a future into a slot, unpolled, and returns the slot.
     pub fn start(&mut self, note: N, future: F) -> usize {
-        let number = self.idle.pop().unwrap_or_else(|| self.add());
+        if self.in_flight == self.slots.len() {
+            self.add();
+        }
+        let number = self.order[self.in_flight];
         let slot = &mut self.slots[number];
         slot.future.set(Some(future));
         slot.note = Some(note);
-        slot.place = self.busy.len();
-        self.busy.push(number);
+        self.in_flight += 1;
         number
     }
 
-    fn add(&mut self) -> usize {
+    #[cold]
+    fn add(&mut self) {
         let slot = self.slots.len();
         let (is_listed, woken) = (AtomicBool::new(false), self.woken.clone());
         let state = Arc::new(Wakeable(SlotWaker { is_listed, slot, woken }));
         let waker = Waker::from(state.clone());
-        self.slots.push(Slot { future: Box::pin(None), note: None, place: 0, state, waker });
-        slot
+        self.slots.push(Slot { future: Box::pin(None), note: None, place: slot, state, waker });
+        self.order.push(slot);
     }
 
     /// Has a slot polled later, as if it had been woken.
@@ -227,13 +241,17 @@ impl<N, F> FutureSlots<N, F> {
     pub fn look(&mut self) {
         let spare = &mut self.spare;
         self.woken.list.with(|list| mem::swap(list, spare));
-        self.taken.extend(spare.drain(..));
-        self.taken.make_contiguous().sort_unstable();
+        if self.taken.is_empty() {
+            mem::swap(&mut self.taken, spare);
+        } else {
+            self.taken.append(spare);
+        }
+        self.taken.sort_unstable_by(|a, b| b.cmp(a));
     }
 
     /// Returns a slot that was woken when [`look`](Self::look) was called last.
     pub fn next_woken(&mut self) -> Option<usize> {
-        let slot = self.taken.pop_front()?;
+        let slot = self.taken.pop()?;
         // ORDERING: Acquire: pairs with the Release in `on_wake`. A wake from here on puts the slot
         // into the list again.
         self.slots[slot].state.0.is_listed.swap(false, Ordering::Acquire);
@@ -244,8 +262,8 @@ impl<N, F> FutureSlots<N, F> {
     /// slot woken. So futures that keep no waker, as those of tests, get on as often as their task
     /// is polled.
     pub fn next_in_turn(&mut self) -> Option<usize> {
-        self.turn = (self.turn + 1).checked_rem(self.busy.len())?;
-        self.busy.get(self.turn).copied()
+        self.turn = (self.turn + 1).checked_rem(self.in_flight)?;
+        self.busy().get(self.turn).copied()
     }
 
     /// Drops the future of a slot, which has ended or panicked.
@@ -259,11 +277,11 @@ impl<N, F> FutureSlots<N, F> {
     pub fn free(&mut self, slot: usize) -> Option<N> {
         let Slot { note, place, .. } = self.slots.get_mut(slot)?;
         let (note, place) = (note.take()?, *place);
-        self.busy.swap_remove(place);
-        if let Some(moved) = self.busy.get(place) {
-            self.slots[*moved].place = place;
-        }
-        self.idle.push(slot);
+        self.in_flight -= 1;
+        let (last, moved) = (self.in_flight, self.order[self.in_flight]);
+        self.order.swap(place, last);
+        self.slots[moved].place = place;
+        self.slots[slot].place = last;
         Some(note)
     }
 }

@@ -151,13 +151,22 @@ impl<S: Stage, W: Work<S::Item>, Q: Turns<S::Item>> Parallel<S, W, Q> {
 
     /// Polls a lane. Returns the key of what it was for if that has ended.
     fn poll_lane(&mut self, lane: usize, flow: &mut Flow<'_>) -> Option<Q::Key> {
-        let result = match flow.call(self.site, || self.lanes.poll(lane)) {
-            Ok(Some(Poll::Ready(result))) => result,
-            Ok(Some(Poll::Pending) | None) => return None,
-            Err(panic) => Err(panic),
+        let mut output = None;
+        let polled = flow.call(self.site, || {
+            if let Some(Poll::Ready(result)) = self.lanes.poll(lane) {
+                output = Some(result);
+                self.lanes.drop_future(lane);
+            }
+        });
+        let result = match (output, polled) {
+            // Its result is there. What panics when it is dropped takes nothing with it.
+            (Some(result), _) => result,
+            (None, Ok(())) => return None,
+            (None, Err(panic)) => {
+                let _ = caught(|| self.lanes.drop_future(lane));
+                Err(panic)
+            }
         };
-        // Its result is there. What panics when it is dropped takes nothing with it.
-        let _ = caught(|| self.lanes.drop_future(lane));
         let (seq, ticket, key) = self.lanes.free(lane)?;
         flow.meter(self.site).set_in_flight(self.lanes.in_flight(), self.lanes.in_flight());
         match result {

@@ -74,11 +74,13 @@ impl<T> Reorder<T> {
     }
 
     /// Returns whether one more may be begun, where `others` share the window.
+    #[inline]
     pub(crate) fn has_room_beside(&self, others: usize) -> bool {
         self.held() + others < self.window.get()
     }
 
     /// Returns how many places are taken.
+    #[inline]
     pub(crate) fn held(&self) -> usize {
         match &self.order {
             // What has gone from the middle still keeps its place in the ring.
@@ -88,6 +90,7 @@ impl<T> Reorder<T> {
     }
 
     /// Begins one: returns the sequence number to [`put`](Self::put) it with.
+    #[inline]
     pub(crate) fn begin(&mut self) -> u64 {
         self.outstanding += 1;
         match &mut self.order {
@@ -100,35 +103,44 @@ impl<T> Reorder<T> {
     }
 
     /// Enters the result of what was begun with `seq`; `None` if there is none.
+    #[inline]
     pub(crate) fn put(&mut self, seq: u64, result: Option<T>) {
         self.outstanding -= usize::from(result.is_none());
         match &mut self.order {
-            Order::Unordered(results) => results.extend(result),
+            Order::Unordered(results) => {
+                if let Some(result) = result {
+                    results.push_back(result);
+                }
+            }
             Order::Ordered { ring, head } => {
                 #[expect(clippy::cast_possible_truncation, reason = "a place of the ring")]
                 let place = &mut ring[(seq - *head) as usize];
-                *place = result.map_or(Place::Gone, Place::Here);
-                pass_over(ring, head);
+                match result {
+                    Some(result) => *place = Place::Here(result),
+                    None => {
+                        *place = Place::Gone;
+                        pass_over(ring, head);
+                    }
+                }
             }
         }
     }
 
     /// Takes the next result.
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<T> {
         let result = match &mut self.order {
             Order::Unordered(results) => results.pop_front(),
-            Order::Ordered { ring, head } => match ring.pop_front() {
-                Some(Place::Here(result)) => {
-                    *head += 1;
-                    pass_over(ring, head);
-                    Some(result)
+            Order::Ordered { ring, head } => {
+                match ring.pop_front_if(|place| matches!(place, Place::Here(_))) {
+                    Some(Place::Here(result)) => {
+                        *head += 1;
+                        pass_over(ring, head);
+                        Some(result)
+                    }
+                    _ => None,
                 }
-                Some(not_yet) => {
-                    ring.push_front(not_yet);
-                    None
-                }
-                None => None,
-            },
+            }
         };
         self.outstanding -= usize::from(result.is_some());
         result
