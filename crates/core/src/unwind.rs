@@ -5,13 +5,17 @@
 //! process, and panics that nobody is to learn of. What a panic carries is foreign, too, and may
 //! panic when it is dropped; so may each of several values that are dropped together.
 
+mod contained;
 mod foreign;
 
 use core::any::Any;
 
 use alloc::boxed::Box;
 
-pub use self::foreign::{DropEach, Foreign};
+pub use self::{
+    contained::Contained,
+    foreign::{DropEach, Foreign},
+};
 
 /// What code has panicked with: the argument of `panic!`, usually a `&'static str` or a `String`.
 pub type Payload = Box<dyn Any + Send + 'static>;

@@ -459,7 +459,7 @@ pub(crate) fn now() -> Option<Timestamp> {
     None
 }
 
-pub(crate) use tidegate_core::unwind::{DropEach, Foreign, contain, drop_each};
+pub(crate) use tidegate_core::unwind::{Contained, DropEach, Foreign, contain, drop_each};
 
 /// Runs foreign code, and makes a panic an error.
 #[cfg(feature = "std")]

@@ -12,7 +12,6 @@ extern crate std;
 
 mod batch;
 mod chunked;
-mod contained;
 mod crew;
 #[cfg(feature = "std")]
 mod deterministic;

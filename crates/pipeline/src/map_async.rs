@@ -5,9 +5,8 @@ use core::{future::Future, num::NonZeroUsize};
 use tidegate_core::Gate;
 
 use crate::{
-    contained::Contained,
     error::BoxError,
-    flow::{Foreign, contain},
+    flow::{Contained, Foreign, contain},
     parallel::Parallel,
     pipeline::Pipeline,
     stage::Stage,

@@ -14,9 +14,8 @@ use tidegate_core::{
 };
 
 use crate::{
-    contained::Contained,
     error::BoxError,
-    flow::{Foreign, contain},
+    flow::{Contained, Foreign, contain},
     parallel::Parallel,
     pipeline::Pipeline,
     retry::RetryPolicy,

@@ -12,7 +12,7 @@ use tidegate_core::{CancelToken, Timestamp, Wait, lock::Lock, primitive::Arc};
 
 use crate::{
     cell::{Draft, Errand, errand_with},
-    panic::{Payload, catch, contain},
+    panic::{Contained, Payload, catch, contain},
 };
 
 /// The worker's end of a future. Dropped unrun, the job is cancelled.
@@ -50,6 +50,7 @@ where
     let output = Arc::new(Lock::new(None));
     let slot = output.clone();
     let heeded = token.clone();
+    let future = Contained::new(future);
     let steps: Steps = Box::pin(async move {
         let output = future.or_cancelled(&limit(heeded)).await.ok();
         let has_ended = output.is_some();

@@ -34,7 +34,10 @@ use tidegate_core::{
     ring::{NotPopped, NotPushed},
 };
 
-use crate::{panic::contain, task::Job};
+use crate::{
+    panic::{DropEach, contain},
+    task::Job,
+};
 
 /// The most jobs in the ring, which is allocated at once.
 ///
@@ -57,7 +60,7 @@ const LINGER: u32 = 20;
 pub(crate) struct Intake {
     ring: Ring<Job>,
     // INVARIANT: empty unless the ring is diverted, and younger than what is in the ring.
-    behind: CachePadded<Lock<VecDeque<Job>>>,
+    behind: CachePadded<Lock<DropEach<VecDeque<Job>>>>,
     capacity: usize,
     /// Jobs that were called off while they lay here, in all: they take no place.
     called_off: AtomicUsize,
@@ -92,7 +95,7 @@ impl Intake {
         let ring = NonZeroUsize::new(capacity.min(RING)).unwrap_or(HAND_OFF_RING);
         Self {
             ring: Ring::new(ring),
-            behind: CachePadded::new(Lock::new(VecDeque::new())),
+            behind: CachePadded::new(Lock::default()),
             // A hand-off is bounded by its workers.
             capacity: if capacity == 0 { usize::MAX } else { capacity },
             called_off: AtomicUsize::new(0),

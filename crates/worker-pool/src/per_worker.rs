@@ -5,9 +5,14 @@ use core::{
     panic::{RefUnwindSafe, UnwindSafe},
 };
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{
+    boxed::Box,
+    vec::{IntoIter, Vec},
+};
 
 use tidegate_core::{Shards, lock::Lock};
+
+use crate::panic::{DropEach, Foreign, contain};
 
 /// A value for each worker: what is dear to make and no two jobs may use at once, such as a parser, a buffer, a connection, or
 /// a partial sum.
@@ -39,7 +44,7 @@ use tidegate_core::{Shards, lock::Lock};
 /// ```
 pub struct PerWorker<T> {
     make: Box<dyn Fn() -> T + Send + Sync>,
-    unused: Shards<Lock<Vec<T>>>,
+    unused: Shards<Lock<DropEach<Vec<T>>>>,
 }
 
 // A value whose job panics is dropped with it.
@@ -49,7 +54,7 @@ impl<T> RefUnwindSafe for PerWorker<T> {}
 impl<T> PerWorker<T> {
     /// Creates it without values; `make` makes each of them.
     pub fn new(make: impl Fn() -> T + Send + Sync + 'static) -> Self {
-        Self { make: Box::new(make), unused: Shards::per_thread(|_| Lock::new(Vec::new())) }
+        Self { make: Box::new(make), unused: Shards::per_thread(|_| Lock::default()) }
     }
 
     /// Calls `job` with a value that nobody else has.
@@ -57,16 +62,37 @@ impl<T> PerWorker<T> {
     /// Within `job`, this lends another one.
     pub fn with<R>(&self, job: impl FnOnce(&mut T) -> R) -> R {
         let place = self.unused.by_thread();
-        let mut value = place.with(Vec::pop).unwrap_or_else(|| (self.make)());
+        let value = place.with(|values| values.pop()).unwrap_or_else(|| (self.make)());
+        // Dropped with it if the job panics.
+        let mut value = Foreign::new(value);
         let result = job(&mut value);
-        place.with(|values| values.push(value));
+        place.with(|values| values.push(value.into_inner()));
         result
     }
 
     /// Returns the values that were made, in no order.
     pub fn into_values(self) -> impl Iterator<Item = T> {
-        let take = |place: &Lock<Vec<T>>| place.with(core::mem::take);
-        self.unused.iter().flat_map(take).collect::<Vec<_>>().into_iter()
+        let Self { make, unused } = self;
+        // What it has captured is foreign, and takes no value along.
+        contain(|| drop(make));
+        let mut all = Vec::new();
+        unused.iter().for_each(|place| place.with(|values| all.append(values)));
+        Values(DropEach::new(all.into_iter()))
+    }
+}
+
+/// Those that are not taken are dropped one by one.
+struct Values<T>(DropEach<IntoIter<T>>);
+
+impl<T> Iterator for Values<T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        self.0.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
     }
 }
 

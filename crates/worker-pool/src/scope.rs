@@ -33,7 +33,7 @@ use tidegate_core::{
 
 use crate::{
     intake::Refused,
-    panic::{Payload, bury, catch, contain},
+    panic::{DropEach, Payload, bury, catch, contain},
     pool::WorkerPool,
     shared::Shared,
     task::Job,
@@ -59,7 +59,7 @@ pub(crate) struct Line {
     pending: AtomicUsize,
     changed: Event,
     /// The first panic of a job.
-    panic: Lock<Option<Payload>>,
+    panic: Lock<DropEach<Option<Payload>>>,
 }
 
 impl Line {
@@ -71,8 +71,7 @@ impl Line {
                 if first.is_some() {
                     return Some(payload);
                 }
-                *first = Some(payload);
-                None
+                first.replace(payload)
             });
             is_first.into_iter().for_each(bury);
         }
@@ -276,7 +275,7 @@ impl WorkerPool {
                 jobs: Lock::new(VecDeque::new()),
                 pending: AtomicUsize::new(0),
                 changed: Event::new(),
-                panic: Lock::new(None),
+                panic: Lock::default(),
             }),
             scope: PhantomData,
             env: PhantomData,
@@ -285,7 +284,8 @@ impl WorkerPool {
             let _end = End(&scope.line, &self.shared().scopes);
             jobs(&scope)
         };
-        if let Some(payload) = scope.line.panic.with(Option::take) {
+        if let Some(payload) = scope.line.panic.with(|first| first.take()) {
+            contain(|| drop(result));
             resume_unwind(payload);
         }
         result

@@ -18,7 +18,12 @@ use tidegate_core::{
 
 use super::Turn;
 use crate::{
-    cell::Errand, handle::Waiting, intake::Refused, panic::contain, shared::Shared, task::Job,
+    cell::Errand,
+    handle::Waiting,
+    intake::Refused,
+    panic::{DropEach, contain},
+    shared::Shared,
+    task::Job,
 };
 
 /// The lanes of a pool, by their keys.
@@ -60,7 +65,7 @@ struct Entry<K>(Arc<Lane<K>>);
 
 impl<K: Ord> Borrow<K> for Entry<K> {
     fn borrow(&self) -> &K {
-        &self.0.key
+        self.0.key()
     }
 }
 
@@ -80,17 +85,27 @@ impl<K: Ord> PartialOrd for Entry<K> {
 
 impl<K: Ord> Ord for Entry<K> {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.0.key.cmp(&other.0.key)
+        self.0.key().cmp(other.0.key())
     }
 }
 
 /// The jobs of a key. Turns have their lane itself, so a worker never compares keys to find one.
 pub(super) struct Lane<K> {
-    key: K,
+    // INVARIANT: there until it is dropped, which may be by anybody, and takes nothing along.
+    key: DropEach<Option<K>>,
     hall: Arc<Hall<K>>,
     state: Lock<LaneState>,
     /// A job has left its place. One notification for each.
     pub(super) room: Event,
+}
+
+/// Why the key of a lane can be compared.
+const THERE: &str = "a lane has a key";
+
+impl<K> Lane<K> {
+    fn key(&self) -> &K {
+        self.key.as_ref().expect(THERE)
+    }
 }
 
 #[derive(Default)]
@@ -156,7 +171,11 @@ where
 {
     /// Finds the lane of a key, or makes one.
     pub(super) fn lane(self: &Arc<Self>, key: K) -> Use<K> {
-        let found = self.lanes.with(|lanes| lanes.get(&key).map(|entry| entry.0.clone()));
+        let key = DropEach::new(Some(key));
+        let found = self.lanes.with(|lanes| {
+            let key = key.as_ref().expect(THERE);
+            lanes.get(key).map(|entry| entry.0.clone())
+        });
         if let Some(lane) = found.and_then(Use::of) {
             return lane;
         }
@@ -164,7 +183,7 @@ where
         let new = Arc::new(Lane { key, hall: self.clone(), state, room: Event::new() });
         loop {
             // What is left over is dropped with the lock open: a key is foreign.
-            let (found, _replaced) = self.lanes.with(|lanes| match lanes.get(&new.key) {
+            let (found, _replaced) = self.lanes.with(|lanes| match lanes.get(new.key()) {
                 Some(entry) if !entry.0.state.with(|state| state.is_gone) => {
                     (entry.0.clone(), None)
                 }
@@ -252,8 +271,8 @@ where
         let mut taken = None;
         contain(|| {
             taken = self.hall.lanes.with(|lanes| {
-                let is_it = lanes.get(&self.key).is_some_and(|entry| ptr::eq(&*entry.0, self));
-                if is_it { lanes.take(&self.key) } else { None }
+                let is_it = lanes.get(self.key()).is_some_and(|entry| ptr::eq(&*entry.0, self));
+                if is_it { lanes.take(self.key()) } else { None }
             });
         });
         // The last reference is somebody else's, who drops the key.
