@@ -17,9 +17,14 @@ use core::{
 
 use equivalent::Equivalent;
 use hashbrown::{HashTable, hash_table::Entry};
+use tidegate_core::{
+    unwind::{DropEach, Foreign},
+    wake_list::each,
+};
 
 #[cfg(feature = "rayon")]
 pub(crate) use self::bulk::BATCH;
+pub(crate) use self::bulk::Unused;
 use self::flight::Flights;
 pub use self::{entry::MapEntry, flight::GetOrTryInsert, modify::Op, shape::IntoEntries};
 use crate::{
@@ -239,7 +244,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         let hash = self.hash(&key);
         // Both are still here if `Eq` or `Hash` panics, and the key if it is not inserted, so they are dropped when the lock
         // is open.
-        let (mut key, mut value) = (Some(key), Some(value));
+        // A key's panic takes no value along.
+        let (mut key, mut value) = (DropEach::new(Some(key)), Some(value));
         self.entries.write(hash, |table| {
             match self.entry_in(table, hash, |k| Some(k) == key.as_ref()) {
                 Entry::Occupied(found) => {
@@ -273,7 +279,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
             Some(_) => (Op::Keep, Some(value)),
             None => (Op::Put(value), None),
         });
-        match (altered.unused_key, altered.result) {
+        match (altered.unused_key.into_inner(), altered.result) {
             (Some(key), Some(value)) => Err(Occupied::new(key, value)),
             _ => Ok(()),
         }
@@ -317,7 +323,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
             let (k, v) = found.get();
             condition.take()?(k, v).then(|| found.remove().0)
         });
-        removed.flatten().map(|(_key, value)| value)
+        value_of(removed.flatten())
     }
 
     /// Removes `key` if `condition`, which may change the value, says so, and returns the value then: to modify in place or to
@@ -350,7 +356,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
             let (k, v) = found.get_mut();
             condition.take()?(k, v).then(|| found.remove().0)
         });
-        removed.flatten().map(|(_key, value)| value)
+        value_of(removed.flatten())
     }
 
     /// Finds the entry of a key in its table, or a place for it. A closure compares: the key itself, as an argument, would go
@@ -371,6 +377,27 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
         self.hasher.hash_one(key)
     }
+}
+
+/// Drops entries, each key and each value on its own: the first panic goes on when all are gone.
+pub(crate) fn drop_entries<K, V>(entries: impl Iterator<Item = (K, V)>) {
+    each(entries, |(key, value)| drop((Foreign::new(key), Foreign::new(value))));
+}
+
+impl<K, V, S> Drop for ConcurrentMap<K, V, S> {
+    fn drop(&mut self) {
+        if mem::needs_drop::<(K, V)>() {
+            self.clear();
+        }
+    }
+}
+
+/// Drops the key of an entry that was removed, whose panic takes no value along.
+#[inline]
+fn value_of<K, V>(entry: Option<(K, V)>) -> Option<V> {
+    let (key, value) = entry?;
+    drop(DropEach::new(Some(key)));
+    Some(value)
 }
 
 // The map stays whole whatever panics; of a value, what a closure has left half done is seen, as behind a reference.

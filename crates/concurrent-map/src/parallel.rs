@@ -9,12 +9,10 @@ use core::{
     ops::ControlFlow::{self, Break, Continue},
 };
 
-use alloc::vec::Vec;
-
 use rayon::iter::{FromParallelIterator, IntoParallelIterator, ParallelExtend, ParallelIterator};
 
 use crate::{
-    map::{BATCH, ConcurrentMap},
+    map::{BATCH, ConcurrentMap, Unused},
     set::ConcurrentSet,
 };
 
@@ -138,15 +136,15 @@ where
         let map = &*self;
         let entries = entries.into_par_iter();
         map.reserve_for(entries.opt_len().unwrap_or(0));
-        let batches = entries.fold(Vec::new, |mut batch, entry| {
-            batch.push(Some(entry));
-            if batch.len() == BATCH {
-                map.insert_batch(&mut batch);
+        let batches = entries.fold(Unused::default, |mut batch, entry| {
+            batch.0.push(Some(entry));
+            if batch.0.len() == BATCH {
+                map.insert_batch(&mut batch.0);
                 batch.clear();
             }
             batch
         });
-        batches.for_each(|mut rest| map.insert_batch(&mut rest));
+        batches.for_each(|mut rest| map.insert_batch(&mut rest.0));
     }
 }
 

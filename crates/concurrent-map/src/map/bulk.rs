@@ -7,7 +7,9 @@ use core::{
 
 use alloc::{vec, vec::Vec};
 
-use super::{ConcurrentMap, Equivalent};
+use tidegate_core::unwind::DropEach;
+
+use super::{ConcurrentMap, Equivalent, drop_entries, value_of};
 use crate::{room::make_room, striped::Striped};
 
 /// How many entries of an iterator are inserted at once: enough for each shard to get some.
@@ -37,7 +39,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     {
         let keys: Vec<&Q> = keys.into_iter().collect();
         let round = Round::new(&self.entries, keys.iter().map(|key| self.hash(*key)));
-        let mut found = none(keys.len());
+        // One by one, if a comparison or a clone panics.
+        let mut found = DropEach::new(none(keys.len()));
         for (shard, stops) in round.shards() {
             self.entries.read_at(shard, |table| {
                 for &Stop { hash, position } in stops {
@@ -46,7 +49,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
                 }
             });
         }
-        found
+        found.into_inner()
     }
 
     /// Sets the values of many keys and returns the values that they had, in the order of `entries`: `None` for a key
@@ -70,9 +73,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// assert_eq!(stock.get_many(["apples", "pears"]), [Some(4), Some(5)]);
     /// ```
     pub fn insert_many(&self, entries: impl IntoIterator<Item = (K, V)>) -> Vec<Option<V>> {
-        let mut batch: Vec<Option<(K, V)>> = entries.into_iter().map(Some).collect();
-        self.insert_batch(&mut batch);
-        batch.into_iter().map(|unused| unused.map(|(_key, old)| old)).collect()
+        let mut batch = Unused(entries.into_iter().map(Some).collect());
+        self.insert_batch(&mut batch.0);
+        batch.into_values()
     }
 
     /// Removes `keys` and returns the values that they had, in their order.
@@ -92,16 +95,16 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     {
         let keys: Vec<&Q> = keys.into_iter().collect();
         let round = Round::new(&self.entries, keys.iter().map(|key| self.hash(*key)));
-        let mut removed: Vec<Option<(K, V)>> = none(keys.len());
+        let mut removed = Unused(none(keys.len()));
         for (shard, stops) in round.shards() {
             self.entries.write_existing_at(shard, |table| {
                 for &Stop { hash, position } in stops {
                     let entry = table.find_entry(hash, |(k, _)| keys[position].equivalent(k));
-                    removed[position] = entry.ok().map(|entry| entry.remove().0);
+                    removed.0[position] = entry.ok().map(|entry| entry.remove().0);
                 }
             });
         }
-        removed.into_iter().map(|entry| entry.map(|(_key, value)| value)).collect()
+        removed.into_values()
     }
 
     /// Inserts a batch, of which no place is empty. What is not in the map afterwards stays in the batch: unused keys
@@ -139,15 +142,44 @@ impl<K: Hash + Eq, V, S: BuildHasher> Extend<(K, V)> for ConcurrentMap<K, V, S> 
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         let mut entries = entries.into_iter().fuse();
         self.reserve_for(entries.size_hint().0);
-        let mut batch = Vec::new();
+        let mut batch = Unused::default();
         loop {
-            batch.extend(entries.by_ref().take(BATCH).map(Some));
-            if batch.is_empty() {
+            batch.0.extend(entries.by_ref().take(BATCH).map(Some));
+            if batch.0.is_empty() {
                 return;
             }
-            self.insert_batch(&mut batch);
+            self.insert_batch(&mut batch.0);
             batch.clear();
         }
+    }
+}
+
+/// Entries that are in no table: those to be inserted, those that were removed, and what was there before. They are dropped one by
+/// one.
+pub(crate) struct Unused<K, V>(pub(crate) Vec<Option<(K, V)>>);
+
+impl<K, V> Default for Unused<K, V> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<K, V> Unused<K, V> {
+    /// Drops all, and keeps the room.
+    pub(crate) fn clear(&mut self) {
+        drop_entries(self.0.drain(..).flatten());
+    }
+
+    fn into_values(mut self) -> Vec<Option<V>> {
+        let mut values = DropEach::new(Vec::with_capacity(self.0.len()));
+        values.extend(self.0.drain(..).map(value_of));
+        values.into_inner()
+    }
+}
+
+impl<K, V> Drop for Unused<K, V> {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

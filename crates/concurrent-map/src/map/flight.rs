@@ -38,6 +38,7 @@ use core::{
 use alloc::boxed::Box;
 
 use pin_project_lite::pin_project;
+use tidegate_core::unwind::{Foreign, contain};
 
 pub(super) use self::flights::Flights;
 use self::flights::{Failure, Seat};
@@ -208,10 +209,11 @@ where
                     let found = map.get(this.key.as_ref().expect(HELD));
                     *this.stage = match (found, turn) {
                         (Some(value), turn) => {
+                            let value = Foreign::new(value);
                             if turn == Poll::Ready(Ok(())) {
                                 seat.land();
                             }
-                            return Poll::Ready(Ok(value));
+                            return Poll::Ready(Ok(value.into_inner()));
                         }
                         (None, Poll::Ready(Ok(()))) => Stage::Leads(seat),
                         (None, Poll::Ready(Err(_closed))) => {
@@ -233,22 +235,25 @@ where
                         *this.stage = Stage::Leads(seat);
                         return Poll::Pending;
                     };
-                    this.future.set(None);
+                    // It has ended, and its destructor takes nothing along.
+                    contain(|| this.future.as_mut().set(None));
                     let value = match computed {
                         Ok(value) => value,
                         Err(error) => {
                             // For those in line; else, or if the clone panics, the seat's drop leaves the flight.
+                            let error = Foreign::new(error);
                             if seat.has_company() {
-                                let shared = Box::new(error.clone());
+                                let shared = Box::new(E::clone(&error));
                                 let key = this.key.take().expect(HELD);
                                 seat.fail(Failure { key, error: shared });
                             }
-                            return Poll::Ready(Err(error));
+                            return Poll::Ready(Err(error.into_inner()));
                         }
                     };
-                    let value = map.get_or_insert_with(this.key.take().expect(HELD), || value);
+                    let key = this.key.take().expect(HELD);
+                    let value = Foreign::new(map.get_or_insert_with(key, || value));
                     seat.land();
-                    return Poll::Ready(Ok(value));
+                    return Poll::Ready(Ok(value.into_inner()));
                 }
                 Stage::Done => panic!("{HELD}"),
             }

@@ -6,6 +6,7 @@ use core::{
 };
 
 use hashbrown::hash_table::Entry;
+use tidegate_core::unwind::DropEach;
 
 use super::{ConcurrentMap, Equivalent, SwapError};
 
@@ -29,10 +30,10 @@ pub enum Op<V> {
 pub(super) struct Altered<K, V, R> {
     pub(super) result: R,
     /// The key, if it was not inserted.
-    pub(super) unused_key: Option<K>,
+    pub(super) unused_key: DropEach<Option<K>>,
     /// The value that was replaced or removed by the decision.
     old: Option<V>,
-    _removed_key: Option<K>,
+    _removed_key: DropEach<Option<K>>,
 }
 
 impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
@@ -160,14 +161,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     where
         V: Clone,
     {
-        // Here it is dropped when the lock is open, if it does not run.
-        let mut make = Some(make);
+        // These are dropped when the lock is open: what does not run, and what was made if its clone panics.
+        let (mut make, mut made) = (Some(make), None);
         self.alter(key, |found| match found {
             Some(held) => (Op::Keep, held.clone()),
             None => {
-                let value = make.take().expect(ONCE)();
-                let clone = value.clone();
-                (Op::Put(value), clone)
+                let clone = made.insert(make.take().expect(ONCE)()).clone();
+                (made.take().map_or(Op::Keep, Op::Put), clone)
             }
         })
         .result
@@ -280,7 +280,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     ) -> Altered<K, V, R> {
         let hash = self.hash(&key);
         // Both are still here if `Eq` or `Hash` panics, so they are dropped when the lock is open.
-        let (mut key, mut decide) = (Some(key), Some(decide));
+        // A key's panic takes no value along.
+        let (mut key, mut decide) = (DropEach::new(Some(key)), Some(decide));
         self.entries.write(hash, |table| {
             let mut decide = |found: Option<&mut V>| decide.take().expect(ONCE)(found);
             match self.entry_in(table, hash, |k| Some(k) == key.as_ref()) {
@@ -295,14 +296,16 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
                         }
                         Op::Keep => (None, None),
                     };
-                    Altered { result, unused_key: key.take(), old, _removed_key: removed_key }
+                    let _removed_key = DropEach::new(removed_key);
+                    Altered { result, unused_key: mem::take(&mut key), old, _removed_key }
                 }
                 Entry::Vacant(absent) => {
                     let (op, result) = decide(None);
                     if let Op::Put(value) = op {
                         absent.insert((key.take().expect("the key is inserted once"), value));
                     }
-                    Altered { result, unused_key: key.take(), old: None, _removed_key: None }
+                    let (unused_key, _removed_key) = (mem::take(&mut key), DropEach::default());
+                    Altered { result, unused_key, old: None, _removed_key }
                 }
             }
         })

@@ -11,7 +11,7 @@ use alloc::vec::{self, Vec};
 
 use hashbrown::HashTable;
 
-use super::ConcurrentMap;
+use super::{ConcurrentMap, drop_entries};
 use crate::{
     hasher::DefaultHashBuilder,
     room::{make_room, with_room},
@@ -179,6 +179,12 @@ pub struct IntoEntries<K, V> {
     entries: Flatten<vec::IntoIter<HashTable<(K, V)>>>,
     // INVARIANT: how many `entries` has yet to give.
     left: usize,
+}
+
+impl<K, V> Drop for IntoEntries<K, V> {
+    fn drop(&mut self) {
+        drop_entries(&mut self.entries);
+    }
 }
 
 impl<K, V> Iterator for IntoEntries<K, V> {

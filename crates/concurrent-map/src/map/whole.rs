@@ -7,7 +7,9 @@ use core::{
 
 use alloc::vec::Vec;
 
-use super::ConcurrentMap;
+use tidegate_core::unwind::DropEach;
+
+use super::{ConcurrentMap, Unused, drop_entries};
 
 /// Operations on every entry, in no particular order, one shard's lock at a time. See
 /// [Consistency](ConcurrentMap#consistency) for what they see. Their closures run under that lock.
@@ -42,8 +44,9 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
         K: Clone,
         V: Clone,
     {
+        let mut pair = Pair::default();
         self.visit(|key, value| match condition(key, value) {
-            true => Break((key.clone(), value.clone())),
+            true => Break(pair.of(key, || value.clone())),
             false => Continue(()),
         })
         .break_value()
@@ -84,7 +87,8 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
         K: Clone,
         V: Clone,
     {
-        self.collect(|key, value| condition(key, value).then(|| (key.clone(), value.clone())))
+        let mut pair = Pair::default();
+        self.collect(|key, value| condition(key, value).then(|| pair.of(key, || value.clone())))
     }
 
     /// Returns every key with what `f` makes of its value. `f` and `Clone` run under a shard's lock.
@@ -92,7 +96,8 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     where
         K: Clone,
     {
-        self.collect(|key, value| Some((key.clone(), f(key, value))))
+        let mut pair = Pair::default();
+        self.collect(|key, value| Some(pair.of(key, || f(key, value))))
     }
 
     /// Returns clones of the keys. `Clone` runs under a shard's lock.
@@ -146,9 +151,9 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     /// assert_eq!(scores.snapshot(), [("bob", 3)]);
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&K, &mut V) -> bool) {
-        let mut removed = Vec::new();
+        let mut removed = Unused::default();
         self.entries.write_all(|table| {
-            removed.extend(table.extract_if(|(key, value)| !keep(key, value)));
+            removed.0.extend(table.extract_if(|(key, value)| !keep(key, value)).map(Some));
         });
     }
 
@@ -156,6 +161,7 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     pub fn clear(&self) {
         let mut emptied = Vec::new();
         self.entries.write_all(|table| emptied.push(mem::take(table)));
+        drop_entries(emptied.into_iter().flatten());
     }
 
     /// Shows every entry to `f` until it breaks.
@@ -179,9 +185,9 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     /// As [`retain`](Self::retain), in one shard.
     #[cfg(feature = "rayon")]
     pub(crate) fn retain_in(&self, shard: usize, mut keep: impl FnMut(&K, &mut V) -> bool) {
-        let mut removed = Vec::new();
+        let mut removed = Unused::default();
         self.entries.write_existing_at(shard, |table| {
-            removed.extend(table.extract_if(|(key, value)| !keep(key, value)));
+            removed.0.extend(table.extract_if(|(key, value)| !keep(key, value)).map(Some));
         });
     }
 
@@ -193,8 +199,26 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
 
     /// Returns what `f` makes of the entries.
     fn collect<R>(&self, mut f: impl FnMut(&K, &V) -> Option<R>) -> Vec<R> {
-        let mut collected = Vec::new();
+        // One by one, if a closure or a clone panics.
+        let mut collected = DropEach::new(Vec::new());
         self.for_each(|key, value| collected.extend(f(key, value)));
-        collected
+        collected.into_inner()
+    }
+}
+
+/// The clone of a key while what belongs to it is made: it outlives the lock if that panics.
+struct Pair<K>(Option<K>);
+
+impl<K> Default for Pair<K> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<K: Clone> Pair<K> {
+    fn of<R>(&mut self, key: &K, make: impl FnOnce() -> R) -> (K, R) {
+        self.0 = Some(key.clone());
+        let made = make();
+        (self.0.take().expect("it was cloned"), made)
     }
 }
