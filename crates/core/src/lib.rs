@@ -15,6 +15,7 @@ pub mod lock;
 pub mod primitive;
 #[cfg(target_has_atomic = "ptr")]
 pub mod queue;
+pub mod random;
 #[cfg(target_has_atomic = "ptr")]
 #[allow(unsafe_code, reason = "its slots are UnsafeCells; the argument stands there")]
 pub mod ring;

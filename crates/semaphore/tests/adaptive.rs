@@ -8,8 +8,7 @@ use tidegate_semaphore::{
     adaptive::{AdaptiveSemaphore, Aimd, Builder, Gradient2, LimitAlgorithm, Permit, Vegas},
 };
 
-mod by_hand;
-use by_hand::Task;
+use test_kit::Task;
 
 type Limit<A> = AdaptiveSemaphore<A, ManualClock>;
 

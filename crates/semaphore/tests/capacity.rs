@@ -2,8 +2,7 @@
 
 use tidegate_semaphore::{AcquireError, Fairness, MAX_PERMITS, Semaphore, TryAcquireError};
 
-mod by_hand;
-use by_hand::Task;
+use test_kit::Task;
 
 fn filled_later(permits: usize, fairness: Fairness) -> Semaphore {
     Semaphore::builder(permits).fairness(fairness).wait_for_capacity(true).build()

@@ -3,17 +3,14 @@
 use std::{
     future::Future,
     num::NonZeroU32,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::pin,
-    sync::Arc,
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll},
 };
 
 use proptest::prelude::*;
 use tidegate_semaphore::{Fairness, Permit, Semaphore, TryAcquireError};
 
-mod by_hand;
-use by_hand::Task;
+use test_kit::{PanickingWaker, Task, panics};
 
 fn semaphore(permits: usize, fairness: Fairness) -> Semaphore {
     Semaphore::builder(permits).fairness(fairness).build()
@@ -25,19 +22,13 @@ fn overtakes(n: u32) -> Fairness {
 
 #[test]
 fn who_waits_for_idleness_hears_of_it_past_a_panicking_head() {
-    struct Panicking;
-    impl Wake for Panicking {
-        fn wake(self: Arc<Self>) {
-            resume_unwind(Box::new("a waker"));
-        }
-    }
     let semaphore = semaphore(1, overtakes(3));
     let permit = semaphore.try_acquire(1).unwrap();
     let mut head = pin!(semaphore.acquire(1));
-    let panicking = Waker::from(Arc::new(Panicking));
+    let panicking = PanickingWaker::in_wake();
     assert!(head.as_mut().poll(&mut Context::from_waker(&panicking)).is_pending());
     let idle = Task::waiting(semaphore.idle());
-    assert!(catch_unwind(AssertUnwindSafe(|| drop(permit))).is_err());
+    assert!(panics(|| drop(permit)));
     assert_eq!(idle.woken(), 1);
 }
 

@@ -2,7 +2,6 @@
 
 use proptest::prelude::*;
 
-mod by_hand;
 mod paper;
 use paper::{Reference, Step, live_through};
 

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use tidegate_semaphore::{AcquireError, Gate, ManualClock, Semaphore, TryAcquireError};
 
-mod by_hand;
-use by_hand::Task;
+use test_kit::Task;
 
 #[test]
 fn a_range_takes_what_there_is_between_its_ends() {

@@ -11,8 +11,7 @@ use std::{
 
 use tidegate_semaphore::{AcquireError, CancelToken, Semaphore, TryAcquireError, Wait};
 
-mod by_hand;
-use by_hand::Task;
+use test_kit::Task;
 
 #[test]
 fn a_task_and_a_thread_stand_in_one_line() {

@@ -8,15 +8,14 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll, Waker},
 };
 
+use test_kit::{PanickingWaker, keep, quietly};
 use tidegate_semaphore::{
     Clock, Fairness, Gate, Pass, Semaphore, Stats,
     adaptive::{AdaptiveSemaphore, Aimd},
 };
-
-mod by_hand;
 
 /// A clock that stands still, and panics at one of its readings.
 #[derive(Clone)]
@@ -44,25 +43,12 @@ impl Clock for Fragile {
     }
 }
 
-fn quietly<R>(act: impl FnOnce() -> R) -> Option<R> {
-    catch_unwind(AssertUnwindSafe(act)).ok()
-}
-
 fn poll<F: Future + ?Sized>(future: &mut Pin<Box<F>>) -> Option<Poll<F::Output>> {
     quietly(|| future.as_mut().poll(&mut Context::from_waker(Waker::noop())))
 }
 
 fn assert_all_back(stats: Stats, scene: &str) {
     assert_eq!((stats.available, stats.in_use, stats.waiting), (1, 0, 0), "{scene}");
-}
-
-/// Makes a value last for ever, where the leak checker still finds it.
-fn keep<T: Send + Sync + 'static>(value: T) -> &'static T {
-    static KEPT: std::sync::Mutex<Vec<&'static (dyn std::any::Any + Send + Sync)>> =
-        std::sync::Mutex::new(Vec::new());
-    let kept: &'static T = Box::leak(Box::new(value));
-    KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(kept);
-    kept
 }
 
 /// Puts a request in line, grants it, polls it or drops it, and drops what it got; with a clock that panics at each
@@ -181,31 +167,6 @@ fn a_clock_that_panics_costs_an_adaptive_limit_no_permit() {
     }
 }
 
-/// Panics when it is dropped, or woken.
-struct Explosive {
-    in_wake: bool,
-}
-
-impl Wake for Explosive {
-    fn wake(self: Arc<Self>) {
-        if self.in_wake {
-            resume_unwind(Box::new("a waker"));
-        }
-    }
-}
-
-impl Drop for Explosive {
-    fn drop(&mut self) {
-        if !self.in_wake {
-            resume_unwind(Box::new("a waker's drop"));
-        }
-    }
-}
-
-fn explosive(in_wake: bool) -> Waker {
-    Waker::from(Arc::new(Explosive { in_wake }))
-}
-
 #[test]
 fn a_waker_whose_drop_panics_costs_no_permit() {
     for fairness in [Fairness::eventual(), Fairness::Barging, Fairness::Lifo] {
@@ -215,7 +176,7 @@ fn a_waker_whose_drop_panics_costs_no_permit() {
         let mut other = Box::pin(semaphore.acquire(1));
         // The one that is not woken has the only handle of its waker.
         let first = if fairness == Fairness::Lifo { &mut asleep } else { &mut other };
-        let waker = explosive(false);
+        let waker = PanickingWaker::in_drop();
         if fairness == Fairness::Lifo {
             assert!(first.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
             assert!(poll(&mut other).unwrap().is_pending());
@@ -241,7 +202,7 @@ fn a_waker_that_panics_costs_neither_the_giver_nor_the_head_anything() {
         let mut held = semaphore.try_acquire(2).unwrap();
         let mut waiters = [1, 1].map(|n| Box::pin(semaphore.acquire(n)));
         for waiter in &mut waiters {
-            let waker = explosive(true);
+            let waker = PanickingWaker::in_wake();
             assert!(waiter.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         }
         let half = held.split(1).unwrap();

@@ -10,8 +10,7 @@ use tidegate_semaphore::{
     Semaphore, TryAcquireError, Wait,
 };
 
-mod by_hand;
-use by_hand::Task;
+use test_kit::Task;
 
 fn panics(act: impl FnOnce()) -> String {
     let payload = catch_unwind(AssertUnwindSafe(act)).unwrap_err();

@@ -2,8 +2,7 @@
 
 use tidegate_semaphore::{AcquireError, MAX_PERMITS, Semaphore};
 
-mod by_hand;
-use by_hand::Task;
+use test_kit::Task;
 
 #[test]
 fn added_permits_go_to_the_head_of_the_line() {

@@ -6,41 +6,20 @@
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use tidegate_semaphore::{AcquireError, CancelToken, Fairness, Semaphore, Wait};
 
-mod by_hand;
-use by_hand::Task;
+use test_kit::{Random, Task, seed};
 
 const CAPACITY: usize = 3;
 const THREADS: u64 = 4;
 const STEPS: usize = 1500;
 
-/// `SplitMix64`.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ mixed >> 31) % n).unwrap()
-    }
-}
-
-fn seed() -> u64 {
-    let seed = std::env::var("TIDEGATE_SEED").ok().map(|seed| seed.parse().expect("a number"));
-    let nanos = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() % 1_000_000;
-    let seed = seed.unwrap_or_else(|| u64::try_from(nanos()).unwrap());
-    println!("TIDEGATE_SEED={seed}");
-    seed
-}
-
 fn live(semaphore: &Semaphore, inside: &AtomicUsize, random: &mut Random) {
     for _ in 0..STEPS {
-        let n = 1 + random.below(CAPACITY as u64);
+        let n = 1 + random.below(CAPACITY);
         let permit = match random.below(8) {
             0 => semaphore.try_acquire(n).ok(),
             1 => semaphore.try_acquire_up_to(1..=n).ok(),
@@ -66,7 +45,7 @@ fn live(semaphore: &Semaphore, inside: &AtomicUsize, random: &mut Random) {
         let Some(mut permit) = permit else { continue };
         let now = inside.fetch_add(permit.count(), Ordering::Relaxed) + permit.count();
         assert!(now <= CAPACITY, "{now} permits are out");
-        let part = permit.split(random.below(permit.count() as u64 + 1));
+        let part = permit.split(random.below(permit.count() + 1));
         for mut permit in part.into_iter().chain([permit]) {
             inside.fetch_sub(permit.count(), Ordering::Relaxed);
             drop(permit.split(0));
@@ -83,7 +62,7 @@ fn any_history_on_threads_conserves_permits_and_serves_everybody() {
         thread::scope(|scope| {
             for thread in 0..THREADS {
                 let (semaphore, inside) = (&semaphore, &inside);
-                scope.spawn(move || live(semaphore, inside, &mut Random(seed + thread)));
+                scope.spawn(move || live(semaphore, inside, &mut Random::new(seed + thread)));
             }
         });
         semaphore.idle().wait();
@@ -103,7 +82,8 @@ fn a_close_sends_everybody_away_whatever_they_do() {
         let semaphore = Semaphore::builder(1).fairness(Fairness::eventual()).build();
         thread::scope(|scope| {
             for thread in 0..THREADS {
-                let (semaphore, mut random) = (&semaphore, Random(seed + round * THREADS + thread));
+                let (semaphore, mut random) =
+                    (&semaphore, Random::new(seed + round * THREADS + thread));
                 scope.spawn(move || {
                     loop {
                         let acquire = semaphore.acquire(1);

@@ -4,8 +4,7 @@ use std::num::NonZeroU32;
 
 use tidegate_semaphore::{Fairness, Semaphore};
 
-mod by_hand;
-use by_hand::Task;
+use test_kit::Task;
 
 /// After so many acquisitions by others the next one is woken: what the docs of `Fairness` say.
 const PATIENCE: usize = 128;

@@ -1,7 +1,5 @@
 //! Laws of what a cancelled job leaves: its place, at once.
 
-mod by_hand;
-
 use std::{
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -9,7 +7,7 @@ use std::{
     task::{Wake, Waker},
 };
 
-use by_hand::{Counter, OnDrop, poll, poll_with, quiet_panic, ready};
+use test_kit::{CountingWaker, OnDrop, poll, poll_with, quiet_panic, ready};
 use tidegate_worker_pool::{JobHandle, OnFull, Wait, Worker, WorkerPool};
 
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
@@ -103,7 +101,7 @@ fn a_waiting_submit_is_woken_by_a_cancel() {
     let pool = WorkerPool::detached(1);
     let lanes = pool.lanes(ONE);
     let job = pool.try_submit(|| ()).unwrap();
-    let (counter, waker) = Counter::new();
+    let (counter, waker) = CountingWaker::new();
     let mut submit = pool.submit(|| 7);
     assert!(poll_with(&mut submit, &waker).is_pending());
     assert!(job.cancel());
@@ -126,8 +124,8 @@ fn a_waiting_submit_is_woken_by_a_cancel() {
 #[test]
 fn a_sleeping_worker_is_woken_for_a_job_in_the_place_of_a_cancelled_one() {
     let pool = WorkerPool::detached(1);
-    let (first, waker_of_first) = Counter::new();
-    let (second, waker_of_second) = Counter::new();
+    let (first, waker_of_first) = CountingWaker::new();
+    let (second, waker_of_second) = CountingWaker::new();
     let mut workers = [pool.worker(), pool.worker()];
     assert!(poll_with(&mut workers[0], &waker_of_first).is_pending());
     assert!(poll_with(&mut workers[1], &waker_of_second).is_pending());
@@ -219,10 +217,10 @@ fn a_cancel_ends_the_job_past_a_panicking_waker() {
     struct Bomb;
     impl Wake for Bomb {
         fn wake(self: Arc<Self>) {
-            quiet_panic()
+            quiet_panic("quiet")
         }
     }
-    let (pool, dropped) = (WorkerPool::detached(1), Arc::new(Counter::default()));
+    let (pool, dropped) = (WorkerPool::detached(1), Arc::new(CountingWaker::default()));
     let count = dropped.clone();
     let guard = OnDrop(move || count.add());
     let mut job = ready(pool.submit_future(async move {
@@ -257,7 +255,7 @@ fn a_full_queue_that_drops_the_oldest_counts_no_cancelled_job_twice() {
 #[test]
 fn a_closure_that_panics_when_it_is_cancelled_frees_its_place() {
     let pool = WorkerPool::detached(1);
-    let bomb = OnDrop(|| quiet_panic());
+    let bomb = OnDrop(|| quiet_panic("quiet"));
     let job = pool.try_submit(move || drop(bomb)).unwrap();
     let cancel = std::panic::AssertUnwindSafe(|| job.cancel());
     assert!(std::panic::catch_unwind(cancel).is_err());
@@ -270,7 +268,7 @@ fn a_submitters_panicking_waker_takes_no_cancel_along() {
     struct Hostile;
     impl std::task::Wake for Hostile {
         fn wake(self: Arc<Self>) {
-            quiet_panic();
+            quiet_panic("quiet");
         }
     }
     let pool = WorkerPool::detached(1);

@@ -1,7 +1,5 @@
 //! Laws of values whose every destructor panics: each is dropped, takes no result along, and the process lives.
 
-mod by_hand;
-
 use std::{
     future::Future,
     num::NonZeroUsize,
@@ -14,7 +12,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use by_hand::{poll, ready};
+use test_kit::{poll, ready};
 use tidegate_worker_pool::{PerWorker, Wait, WorkerPool};
 
 fn quiet() -> ! {

@@ -1,7 +1,5 @@
 //! Laws of pools that grow and shrink.
 
-mod by_hand;
-
 use std::{
     num::NonZeroUsize,
     sync::{
@@ -12,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use by_hand::Counter;
+use test_kit::CountingWaker;
 use tidegate_worker_pool::{JobHandle, Wait, WorkerPool};
 
 /// A job that runs until it is told to end.
@@ -100,7 +98,7 @@ fn a_thread_that_cannot_be_started_orphans_no_job() {
 
 #[test]
 fn a_resized_pool_has_as_many_threads_as_it_was_told() {
-    let (stopped, _) = Counter::new();
+    let (stopped, _) = CountingWaker::new();
     let counts = stopped.clone();
     let pool = WorkerPool::builder().threads(4).on_stop(move |_| counts.add()).build().unwrap();
     pool.resize(1).unwrap();
@@ -147,8 +145,8 @@ fn a_detached_pool_can_be_given_threads() {
 #[test]
 fn shutdown_joins_what_has_grown_meanwhile() {
     for _ in 0..50 {
-        let (stopped, _) = Counter::new();
-        let (started, _) = Counter::new();
+        let (stopped, _) = CountingWaker::new();
+        let (started, _) = CountingWaker::new();
         let (starts, stops) = (started.clone(), stopped.clone());
         let pool = WorkerPool::builder()
             .threads(1..=8)

@@ -1,7 +1,5 @@
 //! Foreign code in every place where the pool runs some, which panics there: the workers live, and nobody hangs.
 
-mod by_hand;
-
 use std::{
     cmp::Ordering,
     num::NonZeroUsize,
@@ -12,7 +10,7 @@ use std::{
     },
 };
 
-use by_hand::{Counter, OnDrop, poll, poll_with, quiet_panic, ready};
+use test_kit::{CountingWaker, OnDrop, poll, poll_with, quiet_panic, ready};
 use tidegate_core::{Clock, Timestamp};
 use tidegate_worker_pool::{Wait, Worker, WorkerPool};
 
@@ -22,7 +20,7 @@ fn step(worker: &mut Worker) {
 
 /// What panics when it is dropped.
 fn bomb() -> OnDrop<impl FnMut()> {
-    OnDrop(|| quiet_panic())
+    OnDrop(|| quiet_panic("quiet"))
 }
 
 #[test]
@@ -49,7 +47,7 @@ struct BadClock(Arc<AtomicUsize>, [usize; 2]);
 impl Clock for BadClock {
     fn now(&self) -> Timestamp {
         if self.1.contains(&self.0.fetch_add(1, SeqCst)) {
-            quiet_panic();
+            quiet_panic("quiet");
         }
         Timestamp::from_nanos(1)
     }
@@ -88,7 +86,7 @@ impl PartialOrd for Key {
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> Ordering {
         if self.1.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
-            quiet_panic();
+            quiet_panic("quiet");
         }
         self.0.cmp(&other.0)
     }
@@ -124,7 +122,7 @@ fn a_key_that_panics_when_it_is_dropped_keeps_the_worker() {
     struct Bomb(u32);
     impl Drop for Bomb {
         fn drop(&mut self) {
-            quiet_panic();
+            quiet_panic("quiet");
         }
     }
     impl PartialEq for Bomb {
@@ -177,7 +175,7 @@ fn a_future_that_panics_when_it_is_dropped_keeps_its_worker() {
 fn a_job_that_waits_for_its_lane_is_run_in_a_turn_of_its_own_and_heeds_a_pause() {
     let pool = WorkerPool::detached(8);
     let lanes = pool.lanes(NonZeroUsize::new(8).unwrap());
-    let count = Arc::new(Counter::default());
+    let count = Arc::new(CountingWaker::default());
     let mut inner = pool.worker();
     // Meanwhile another worker leaves its turns to the one that runs the lane.
     let mut other = pool.worker();
@@ -206,7 +204,7 @@ fn a_submit_into_a_full_lane_of_a_pool_that_closes_ends() {
     let pool = WorkerPool::detached(8);
     let lanes = pool.lanes(NonZeroUsize::MIN);
     let _first = lanes.try_submit('a', || ()).unwrap();
-    let (woken, waker) = Counter::new();
+    let (woken, waker) = CountingWaker::new();
     let mut waits = lanes.submit('a', || ());
     assert!(poll_with(&mut waits, &waker).is_pending());
     pool.close();

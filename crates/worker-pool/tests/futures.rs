@@ -1,7 +1,5 @@
 //! Laws of futures as jobs, and of jobs that can be told to stop.
 
-mod by_hand;
-
 use std::{
     future::{Future, pending},
     num::NonZeroUsize,
@@ -9,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use by_hand::{Counter, OnDrop, poll, poll_with, quiet_panic, ready};
+use test_kit::{CountingWaker, OnDrop, poll, poll_with, quiet_panic, ready};
 use tidegate_worker_pool::{
     CancelToken, Clock, JoinError, ManualClock, OnFull, Stats, Timer, Wait, WorkerPool,
 };
@@ -26,8 +24,8 @@ fn second(clock: &ManualClock) -> impl Future<Output = u32> + Send + 'static {
 }
 
 /// A future that never ends, and what counts its end.
-fn endless() -> (impl Future<Output = ()> + Send + 'static, std::sync::Arc<Counter>) {
-    let (dropped, _) = Counter::new();
+fn endless() -> (impl Future<Output = ()> + Send + 'static, std::sync::Arc<CountingWaker>) {
+    let (dropped, _) = CountingWaker::new();
     let count = dropped.clone();
     let guard = OnDrop(move || count.add());
     let future = async move {
@@ -44,7 +42,7 @@ fn ended(stats: &Stats) -> (u64, u64, u64) {
 #[test]
 fn a_future_has_its_worker_until_it_ends() {
     let (pool, clock) = (WorkerPool::detached(2), ManualClock::new());
-    let (woken, waker) = Counter::new();
+    let (woken, waker) = CountingWaker::new();
     let handle = ready(pool.submit_future(second(&clock)));
     let behind = pool.try_submit(|| 8).unwrap();
     let mut worker = pool.worker();
@@ -109,12 +107,12 @@ fn a_future_that_was_cancelled_in_the_queue_is_not_polled() {
 
 #[test]
 fn a_panic_of_a_future_reaches_its_handle_and_kills_no_worker() {
-    let (heard, _) = Counter::new();
+    let (heard, _) = CountingWaker::new();
     let hears = heard.clone();
     let pool = WorkerPool::builder().on_panic(move |_| hears.add()).detached();
-    let failed = ready(pool.submit_future(async { quiet_panic() }));
+    let failed = ready(pool.submit_future(async { quiet_panic("quiet") }));
     // Its destructor does so, too, after the output is there.
-    let guard = OnDrop(|| quiet_panic());
+    let guard = OnDrop(|| quiet_panic("quiet"));
     let left = ready(pool.submit_future(async move {
         let _guard = guard;
     }));

@@ -1,8 +1,6 @@
 //! Laws of jobs that belong together.
 
-mod by_hand;
-
-use by_hand::{Counter, poll, poll_with, quiet_panic, ready};
+use test_kit::{CountingWaker, poll, poll_with, quiet_panic, ready};
 use tidegate_worker_pool::{GroupError, JobGroup, WorkerPool};
 
 fn run_all(pool: &WorkerPool) {
@@ -18,7 +16,7 @@ fn results_come_in_the_order_in_which_the_jobs_were_added() {
     let mut group = JobGroup::new();
     assert!(group.is_empty());
     for n in 0..3 {
-        group.push(pool.try_submit(move || if n == 1 { quiet_panic() } else { n }).unwrap());
+        group.push(pool.try_submit(move || if n == 1 { quiet_panic("quiet") } else { n }).unwrap());
     }
     assert_eq!(group.len(), 3);
     let mut join = group.join();
@@ -35,7 +33,7 @@ fn the_first_failure_is_told_at_once_and_cancels_what_has_not_begun() {
         .map(|result| pool.try_submit(move || result).unwrap())
         .into_iter()
         .collect();
-    let (woken, waker) = Counter::new();
+    let (woken, waker) = CountingWaker::new();
     let mut join = group.try_join();
     assert!(poll_with(&mut join, &waker).is_pending());
     let mut worker = pool.worker();

@@ -1,22 +1,20 @@
 //! Laws of groups whose jobs and results panic when they are dropped: each is dropped on its own.
 
-mod by_hand;
-
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
-use by_hand::{Counter, poll, quiet_panic, ready};
+use test_kit::{CountingWaker, poll, quiet_panic, ready};
 use tidegate_worker_pool::{GroupError, JobGroup, WorkerPool};
 
 /// Counts its drop, and panics: twice at once would end the process.
-struct Bomb(Arc<Counter>);
+struct Bomb(Arc<CountingWaker>);
 
 impl Drop for Bomb {
     fn drop(&mut self) {
         self.0.add();
-        quiet_panic()
+        quiet_panic("quiet")
     }
 }
 
@@ -34,7 +32,7 @@ fn run(pool: &WorkerPool) {
 #[test]
 fn a_group_is_cancelled_past_jobs_that_panic_when_they_are_dropped() {
     for is_watched in [false, true] {
-        let (pool, dropped) = (WorkerPool::detached(8), Arc::new(Counter::default()));
+        let (pool, dropped) = (WorkerPool::detached(8), Arc::new(CountingWaker::default()));
         let mut group: JobGroup<_> = (0..4)
             .map(|_| {
                 let bomb = Bomb(dropped.clone());
@@ -53,7 +51,7 @@ fn a_group_is_cancelled_past_jobs_that_panic_when_they_are_dropped() {
 #[test]
 fn results_of_a_group_that_panic_when_they_are_dropped_are_dropped_each() {
     for polls in [0, 1, 2] {
-        let (pool, dropped) = (WorkerPool::detached(8), Arc::new(Counter::default()));
+        let (pool, dropped) = (WorkerPool::detached(8), Arc::new(CountingWaker::default()));
         let submit = |n: usize| {
             let bomb = Bomb(dropped.clone());
             pool.try_submit(move || bomb).inspect(|_| assert!(n < 8)).unwrap()
@@ -80,7 +78,7 @@ fn results_of_a_group_that_panic_when_they_are_dropped_are_dropped_each() {
 
 #[test]
 fn a_group_that_fails_says_so_past_results_and_jobs_that_panic_when_they_are_dropped() {
-    let (pool, dropped) = (WorkerPool::detached(8), Arc::new(Counter::default()));
+    let (pool, dropped) = (WorkerPool::detached(8), Arc::new(CountingWaker::default()));
     let bomb = || Bomb(dropped.clone());
     let of = |result: Result<Bomb, &'static str>| pool.try_submit(move || result).unwrap();
     let mut group: JobGroup<_> =

@@ -1,16 +1,14 @@
 //! Laws of waiting for a job.
 
-mod by_hand;
-
 use std::time::Duration;
 
-use by_hand::{Counter, OnDrop, poll, poll_with, ready};
+use test_kit::{CountingWaker, OnDrop, poll, poll_with, ready};
 use tidegate_worker_pool::{TimedOut, Wait, WorkerPool};
 
 #[test]
 fn dropped_handle_lets_its_job_run() {
     let pool = WorkerPool::detached(1);
-    let (ran, _) = Counter::new();
+    let (ran, _) = CountingWaker::new();
     let job = {
         let ran = ran.clone();
         move || ran.add()
@@ -23,7 +21,7 @@ fn dropped_handle_lets_its_job_run() {
 #[test]
 fn result_that_nobody_wants_is_dropped_at_once() {
     let pool = WorkerPool::detached(2);
-    let (dropped, _) = Counter::new();
+    let (dropped, _) = CountingWaker::new();
     let job = || {
         let dropped = dropped.clone();
         move || OnDrop(move || dropped.add())
@@ -42,7 +40,7 @@ fn result_that_nobody_wants_is_dropped_at_once() {
 #[test]
 fn last_waker_is_the_one_woken() {
     let pool = WorkerPool::detached(1);
-    let [(old, old_waker), (new, new_waker)] = [Counter::new(), Counter::new()];
+    let [(old, old_waker), (new, new_waker)] = [CountingWaker::new(), CountingWaker::new()];
     let mut handle = pool.try_submit(|| 7).unwrap();
     assert!(poll_with(&mut handle, &old_waker).is_pending());
     assert!(poll_with(&mut handle, &new_waker).is_pending());

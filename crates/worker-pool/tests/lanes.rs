@@ -1,7 +1,5 @@
 //! Laws of jobs with keys.
 
-mod by_hand;
-
 use std::{
     num::NonZeroUsize,
     sync::{
@@ -11,7 +9,7 @@ use std::{
     },
 };
 
-use by_hand::{Counter, OnDrop, poll, poll_with, quiet_panic, ready};
+use test_kit::{CountingWaker, OnDrop, poll, poll_with, quiet_panic, ready};
 use tidegate_worker_pool::{JobGroup, Lanes, TrySubmitError, Wait, Worker, WorkerPool};
 
 fn per_key(number: usize) -> NonZeroUsize {
@@ -81,7 +79,7 @@ fn a_worker_whose_key_runs_goes_on_with_other_keys() {
 fn submitters_of_a_full_lane_wait_and_others_do_not() {
     let pool = WorkerPool::detached(8);
     let lanes = pool.lanes(per_key(1));
-    let (woken, waker) = Counter::new();
+    let (woken, waker) = CountingWaker::new();
     let log = Log::default();
     let _first = lanes.try_submit('a', note(&log, 1)).unwrap();
     let mut second = lanes.submit('a', note(&log, 2));
@@ -106,7 +104,7 @@ fn submitters_wait_for_room_in_the_pool_too() {
     let _first = lanes.try_submit('a', || ()).unwrap();
     let refused = lanes.try_submit('b', || 7).unwrap_err();
     assert!(refused.is_full() && refused.into_inner()() == 7);
-    let (woken, waker) = Counter::new();
+    let (woken, waker) = CountingWaker::new();
     let mut other = lanes.submit('b', || 7);
     assert!(poll_with(&mut other, &waker).is_pending());
     let mut worker = pool.worker();
@@ -121,7 +119,7 @@ fn submitters_wait_for_room_in_the_pool_too() {
 fn a_dropped_submit_leaves_no_trace() {
     let pool = WorkerPool::detached(1);
     let lanes = pool.lanes(per_key(1));
-    let (dropped, _) = Counter::new();
+    let (dropped, _) = CountingWaker::new();
     let guard = {
         let dropped = dropped.clone();
         OnDrop(move || dropped.add())
@@ -141,7 +139,7 @@ fn a_dropped_submit_leaves_no_trace() {
 fn cancelled_and_panicking_jobs_let_the_next_of_their_key_run() {
     let pool = WorkerPool::detached(8);
     let lanes = pool.lanes(per_key(8));
-    let panics = lanes.try_submit(1, || quiet_panic()).unwrap();
+    let panics = lanes.try_submit(1, || quiet_panic("quiet")).unwrap();
     let cancelled = lanes.try_submit(1, || unreachable!()).unwrap();
     let fine = lanes.try_submit(1, || 7).unwrap();
     assert!(cancelled.cancel());
@@ -189,7 +187,7 @@ fn wakes_of(n: usize) -> usize {
     let pool = WorkerPool::detached(8);
     let lanes = pool.lanes(per_key(1));
     let _first = lanes.try_submit('a', || ()).unwrap();
-    let (woken, waker) = Counter::new();
+    let (woken, waker) = CountingWaker::new();
     let mut waiting: Vec<_> = (0..n).map(|_| Box::pin(lanes.submit('a', || ()))).collect();
     let mut worker = pool.worker();
     assert!(waiting.iter_mut().all(|submit| poll_with(submit, &waker).is_pending()));
@@ -210,7 +208,7 @@ fn room_in_the_pool_that_a_keyed_submitter_cannot_use_wakes_the_next() {
     let pool = WorkerPool::detached(1);
     let lanes = pool.lanes(per_key(1));
     let _other = pool.try_submit(|| ()).unwrap();
-    let (counters, wakers): (Vec<_>, Vec<_>) = (0..2).map(|_| Counter::new()).unzip();
+    let (counters, wakers): (Vec<_>, Vec<_>) = (0..2).map(|_| CountingWaker::new()).unzip();
     let mut keyed = Box::pin(lanes.submit('a', || ()));
     assert!(poll_with(&mut keyed, &wakers[0]).is_pending());
     let mut plain = Box::pin(pool.submit(|| ()));
@@ -248,7 +246,7 @@ fn room_in_a_lane_is_passed_on_by_who_gives_up_at_the_full_pool() {
     let pool = WorkerPool::detached(2);
     let lanes = pool.lanes(per_key(1));
     let _first = lanes.try_submit('a', || ()).unwrap();
-    let (counters, wakers): (Vec<_>, Vec<_>) = (0..2).map(|_| Counter::new()).unzip();
+    let (counters, wakers): (Vec<_>, Vec<_>) = (0..2).map(|_| CountingWaker::new()).unzip();
     let mut waiting = [0, 1].map(|_| Box::pin(lanes.submit('a', || ())));
     for (submit, waker) in waiting.iter_mut().zip(&wakers) {
         assert!(poll_with(submit, waker).is_pending());

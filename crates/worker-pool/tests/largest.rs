@@ -1,8 +1,6 @@
 //! The largest number that a setting takes: what is used bounds it, and nothing is allocated up front; or an error says what may
 //! be.
 
-mod by_hand;
-
 use std::{num::NonZeroUsize, time::Duration};
 
 use tidegate_worker_pool::{JobGroup, SystemClock, Wait, WorkerPool};

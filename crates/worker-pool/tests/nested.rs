@@ -1,10 +1,8 @@
 //! Jobs that use their own pool, and what may not hang on them.
 
-mod by_hand;
-
 use std::num::NonZeroUsize;
 
-use by_hand::{Counter, OnDrop, quiet_panic};
+use test_kit::{CountingWaker, OnDrop, quiet_panic};
 use tidegate_worker_pool::{OnFull, Wait, WorkerPool};
 
 fn threads(n: usize, queue: usize, on_full: OnFull) -> WorkerPool {
@@ -66,7 +64,7 @@ fn waiting_for_a_handle_on_a_worker_runs_no_other_job() {
 fn panicking_job_never_hangs_its_submitter() {
     let pool = threads(1, 1, OnFull::Wait);
     for _ in 0..8 {
-        let handle = pool.submit(|| -> u8 { quiet_panic() }).wait();
+        let handle = pool.submit(|| -> u8 { quiet_panic("quiet") }).wait();
         assert!(handle.wait().unwrap_err().is_panic());
     }
     assert_eq!(pool.submit(|| 7).wait().wait().unwrap(), 7);
@@ -75,11 +73,11 @@ fn panicking_job_never_hangs_its_submitter() {
 #[test]
 fn panic_while_the_result_is_dropped_keeps_the_worker() {
     let pool = threads(1, 2, OnFull::Wait);
-    let dropped = pool.submit(|| OnDrop(|| quiet_panic())).wait();
+    let dropped = pool.submit(|| OnDrop(|| quiet_panic("quiet"))).wait();
     drop(dropped.wait().map(std::mem::forget));
     // Dropped before the job begins, so that the result is the worker's to drop.
     let paused = pool.pause();
-    drop(pool.submit(|| OnDrop(|| quiet_panic())).wait());
+    drop(pool.submit(|| OnDrop(|| quiet_panic("quiet"))).wait());
     drop(paused);
     assert_eq!(pool.submit(|| 7).wait().wait().unwrap(), 7);
     assert_eq!(pool.stats().workers, 1);
@@ -88,7 +86,7 @@ fn panic_while_the_result_is_dropped_keeps_the_worker() {
 #[test]
 fn dropped_handles_leave_jobs_and_workers_alone() {
     let pool = threads(1, 16, OnFull::Wait);
-    let (ran, _) = Counter::new();
+    let (ran, _) = CountingWaker::new();
     for _ in 0..16 {
         let ran = ran.clone();
         drop(pool.submit(move || ran.add()).wait());

@@ -1,13 +1,11 @@
 //! What becomes of a job that finds the queue full.
 
-mod by_hand;
-
 use std::{
     sync::{Arc, Mutex},
     thread,
 };
 
-use by_hand::{Counter, OnDrop, poll, quiet_panic, ready};
+use test_kit::{CountingWaker, OnDrop, poll, quiet_panic, ready};
 use tidegate_worker_pool::{ExecuteError, OnFull, Wait, WorkerPool};
 
 /// A pool without workers whose queue of one is full, and that job's handle.
@@ -27,7 +25,7 @@ fn waiting_is_the_default() {
 #[test]
 fn rejected_jobs_are_dropped_counted_and_reported() {
     let (pool, _first) = full(OnFull::Reject);
-    let (dropped, _) = Counter::new();
+    let (dropped, _) = CountingWaker::new();
     let captured = {
         let dropped = dropped.clone();
         OnDrop(move || dropped.add())
@@ -45,7 +43,7 @@ fn callers_run_what_has_no_room() {
     let here = thread::current().id();
     let second = ready(pool.submit(|| thread::current().id()));
     assert_eq!(ready(second).unwrap(), here);
-    let (ran, _) = Counter::new();
+    let (ran, _) = CountingWaker::new();
     {
         let ran = ran.clone();
         ready(pool.execute(move || ran.add())).unwrap();
@@ -58,7 +56,7 @@ fn callers_run_what_has_no_room() {
 #[test]
 fn nothing_runs_before_it_is_polled() {
     let (pool, _first) = full(OnFull::CallerRuns);
-    let (ran, _) = Counter::new();
+    let (ran, _) = CountingWaker::new();
     let job = || {
         let ran = ran.clone();
         move || ran.add()
@@ -70,14 +68,14 @@ fn nothing_runs_before_it_is_polled() {
 
 #[test]
 fn panic_of_a_job_that_its_caller_runs_is_contained() {
-    let (reported, _) = Counter::new();
+    let (reported, _) = CountingWaker::new();
     let pool = {
         let reported = reported.clone();
         let builder = WorkerPool::builder().queue(0).on_full(OnFull::CallerRuns);
         builder.on_panic(move |_| reported.add()).detached()
     };
-    ready(pool.execute(|| quiet_panic())).unwrap();
-    assert!(ready(ready(pool.submit(|| quiet_panic()))).unwrap_err().is_panic());
+    ready(pool.execute(|| quiet_panic("quiet"))).unwrap();
+    assert!(ready(ready(pool.submit(|| quiet_panic("quiet")))).unwrap_err().is_panic());
     assert_eq!((reported.count(), pool.stats().panicked), (2, 2));
 }
 
@@ -109,7 +107,7 @@ fn oldest_makes_room_for_the_newest() {
 #[test]
 fn dropped_job_that_panics_hurts_nobody() {
     let pool = WorkerPool::builder().queue(1).on_full(OnFull::DropOldest).detached();
-    let captured = OnDrop(|| quiet_panic());
+    let captured = OnDrop(|| quiet_panic("quiet"));
     ready(pool.execute(move || drop(captured))).unwrap();
     ready(pool.execute(|| ())).unwrap();
     assert_eq!((pool.stats().cancelled, pool.stats().queued), (1, 1));

@@ -1,7 +1,5 @@
 //! A panic ends its job and nothing else.
 
-mod by_hand;
-
 use std::{
     num::NonZeroUsize,
     panic::{panic_any, resume_unwind},
@@ -9,7 +7,7 @@ use std::{
     task::{Wake, Waker},
 };
 
-use by_hand::{Counter, OnDrop, poll, poll_with, quiet_panic, ready};
+use test_kit::{CountingWaker, OnDrop, poll, poll_with, quiet_panic, ready};
 use tidegate_worker_pool::{JobHandle, WorkerPool};
 
 /// Runs `submit` on a pool, then one job more, which shows that the worker lives.
@@ -26,7 +24,7 @@ fn survives<R>(pool: &WorkerPool, submit: impl FnOnce(&WorkerPool) -> R) -> R {
 }
 
 fn submit_panic(pool: &WorkerPool) -> JobHandle<()> {
-    pool.try_submit(|| quiet_panic()).unwrap()
+    pool.try_submit(|| quiet_panic("quiet")).unwrap()
 }
 
 #[test]
@@ -75,19 +73,19 @@ fn panic_is_reported_before_the_handle_resolves() {
 
 #[test]
 fn panicking_hook_is_contained() {
-    let pool = WorkerPool::builder().queue(2).on_panic(|_| quiet_panic()).detached();
+    let pool = WorkerPool::builder().queue(2).on_panic(|_| quiet_panic("quiet")).detached();
     let handle = survives(&pool, submit_panic);
     assert!(ready(handle).unwrap_err().is_panic());
 }
 
 #[test]
 fn panicking_result_is_contained_and_reported() {
-    let (reported, _) = Counter::new();
+    let (reported, _) = CountingWaker::new();
     let pool = {
         let reported = reported.clone();
         WorkerPool::builder().queue(2).on_panic(move |_| reported.add()).detached()
     };
-    survives(&pool, |pool| drop(pool.try_submit(|| OnDrop(|| quiet_panic())).unwrap()));
+    survives(&pool, |pool| drop(pool.try_submit(|| OnDrop(|| quiet_panic("quiet"))).unwrap()));
     assert_eq!((reported.count(), pool.stats().succeeded), (1, 2));
 }
 
@@ -95,7 +93,7 @@ fn panicking_result_is_contained_and_reported() {
 fn panicking_payload_is_contained() {
     let pool = WorkerPool::detached(2);
     // The payload's drop panics, and so does the drop of what it panics with.
-    let payload = || OnDrop(|| resume_unwind(Box::new(OnDrop(|| quiet_panic()))));
+    let payload = || OnDrop(|| resume_unwind(Box::new(OnDrop(|| quiet_panic("quiet")))));
     survives(&pool, |pool| {
         drop(pool.try_submit(move || -> () { resume_unwind(Box::new(payload())) }).unwrap());
     });
@@ -106,7 +104,7 @@ struct Panicking;
 
 impl Wake for Panicking {
     fn wake(self: Arc<Self>) {
-        quiet_panic()
+        quiet_panic("quiet")
     }
 }
 
@@ -186,7 +184,7 @@ fn the_panicking_waker_of_a_worker_does_not_come_out_of_the_pools_drop() {
     let pool = WorkerPool::detached(4);
     let [mut first, mut second] = [pool.worker(), pool.worker()];
     let_wait(&mut first);
-    let (woken, waker) = Counter::new();
+    let (woken, waker) = CountingWaker::new();
     assert!(poll_with(&mut second, &waker).is_pending());
     drop(pool);
     assert_eq!(woken.count(), 1);
@@ -197,7 +195,7 @@ fn the_panicking_waker_of_a_worker_does_not_come_out_of_the_pools_drop() {
 /// Found by the leak checker: payloads of contained panics were forgotten, not dropped.
 #[test]
 fn a_contained_panic_leaks_no_payload() {
-    let (dropped, _) = Counter::new();
+    let (dropped, _) = CountingWaker::new();
     let payload = {
         let dropped = dropped.clone();
         move || {
@@ -214,7 +212,7 @@ fn a_contained_panic_leaks_no_payload() {
 #[test]
 fn job_that_panics_when_dropped_unrun_keeps_the_others_cancelled() {
     let pool = WorkerPool::detached(2);
-    let captured = OnDrop(|| quiet_panic());
+    let captured = OnDrop(|| quiet_panic("quiet"));
     let handles =
         [pool.try_submit(move || drop(captured)).unwrap(), pool.try_submit(|| ()).unwrap()];
     drop(pool);

@@ -1,13 +1,11 @@
 //! Laws of pauses, of cancelled jobs, and of the threads' settings.
 
-mod by_hand;
-
 use std::{
     num::NonZeroUsize,
     sync::{Arc, Mutex},
 };
 
-use by_hand::{Counter, OnDrop, poll, poll_with, quiet_panic, ready};
+use test_kit::{CountingWaker, OnDrop, poll, poll_with, quiet_panic, ready};
 use tidegate_worker_pool::{OnFull, Wait, WorkerPool};
 
 const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
@@ -15,7 +13,7 @@ const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 #[test]
 fn paused_workers_begin_nothing_until_the_last_guard_is_gone() {
     let pool = WorkerPool::detached(2);
-    let (woken, waker) = Counter::new();
+    let (woken, waker) = CountingWaker::new();
     let mut worker = pool.worker();
     let guards = [pool.pause(), pool.pause()];
     let handle = pool.try_submit(|| 7).unwrap();
@@ -33,7 +31,7 @@ fn paused_workers_begin_nothing_until_the_last_guard_is_gone() {
 #[test]
 fn a_job_that_comes_in_a_pause_wakes_nobody() {
     let pool = WorkerPool::detached(2);
-    let (woken, waker) = Counter::new();
+    let (woken, waker) = CountingWaker::new();
     let mut worker = pool.worker();
     assert!(poll_with(&mut worker, &waker).is_pending());
     let guard = pool.pause();
@@ -64,7 +62,7 @@ fn a_full_queue_makes_room_for_the_newest_in_a_pause_too() {
 #[test]
 fn a_cancelled_job_drops_its_closure_at_once_and_never_runs() {
     let pool = WorkerPool::detached(2);
-    let (dropped, _) = Counter::new();
+    let (dropped, _) = CountingWaker::new();
     let captured = {
         let dropped = dropped.clone();
         OnDrop(move || dropped.add())
@@ -103,7 +101,7 @@ fn hooks_hear_of_every_thread_and_their_panics_are_contained() {
         .stack_size(256 * 1024)
         .on_start(move |number| {
             started.lock().unwrap().push(('+', number));
-            quiet_panic();
+            quiet_panic("quiet");
         })
         .on_stop(move |number| stopped.lock().unwrap().push(('-', number)))
         .build()

@@ -1,19 +1,17 @@
 //! Laws of values that jobs borrow.
 
-mod by_hand;
-
 use std::{
     num::NonZeroUsize,
     sync::{Arc, Barrier},
 };
 
-use by_hand::{Counter, quiet_panic};
+use test_kit::{CountingWaker, quiet_panic};
 use tidegate_worker_pool::{PerWorker, Wait, WorkerPool};
 
 #[test]
 fn no_two_jobs_have_one_value_and_there_are_no_more_than_at_once() {
     let pool = WorkerPool::builder().threads(2).build().unwrap();
-    let (made, _) = Counter::new();
+    let (made, _) = CountingWaker::new();
     let makes = made.clone();
     let values = Arc::new(PerWorker::new(move || makes.add()));
     let barrier = Arc::new(Barrier::new(2));
@@ -40,7 +38,7 @@ fn a_value_in_whose_use_a_job_panicked_is_dropped() {
             values.with(|value| {
                 *value += 1;
                 if panics {
-                    quiet_panic()
+                    quiet_panic("quiet")
                 }
                 *value
             })

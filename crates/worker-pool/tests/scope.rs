@@ -1,14 +1,12 @@
 //! Laws of jobs that borrow.
 
-mod by_hand;
-
 use std::{
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use by_hand::{poll, quiet_panic};
+use test_kit::{poll, quiet_panic};
 use tidegate_worker_pool::{Scope, WorkerPool};
 
 fn pool(threads: usize) -> WorkerPool {
@@ -69,7 +67,7 @@ fn a_panic_waits_for_the_other_jobs_and_is_the_first_ones() {
                 scope.execute(move || {
                     ended.fetch_add(1, Ordering::Relaxed);
                     if n % 2 == 0 {
-                        quiet_panic();
+                        quiet_panic("quiet");
                     }
                 });
             }
@@ -89,7 +87,7 @@ fn a_closure_that_panics_waits_for_its_jobs() {
             for _ in 0..10 {
                 scope.execute(|| _ = ended.fetch_add(1, Ordering::Relaxed));
             }
-            quiet_panic();
+            quiet_panic("quiet");
         });
     }));
     assert!(panicked.is_err());

@@ -1,10 +1,8 @@
 //! Laws of the end.
 
-mod by_hand;
-
 use std::{num::NonZeroUsize, sync::mpsc, time::Duration};
 
-use by_hand::{Counter, poll, poll_with, ready};
+use test_kit::{CountingWaker, poll, poll_with, ready};
 use tidegate_worker_pool::{ManualClock, Wait, WorkerPool};
 
 fn one_thread(queue: usize) -> WorkerPool {
@@ -24,7 +22,7 @@ fn shutdown_runs_what_was_accepted() {
 #[test]
 fn shutdown_waits_for_the_running_job_and_for_its_worker() {
     let pool = WorkerPool::detached(1);
-    let (woken, waker) = Counter::new();
+    let (woken, waker) = CountingWaker::new();
     let mut shutdown = pool.shutdown();
     let mut worker = pool.worker();
     let _handle = pool.try_submit(|| ()).unwrap();
@@ -51,7 +49,7 @@ fn shutdown_does_not_wait_for_a_worker_that_was_never_polled() {
 fn shutdown_of_a_pool_without_workers_waits_for_one() {
     let pool = WorkerPool::detached(1);
     let _handle = pool.try_submit(|| ()).unwrap();
-    let (woken, waker) = Counter::new();
+    let (woken, waker) = CountingWaker::new();
     let mut shutdown = pool.shutdown();
     assert!(poll_with(&mut shutdown, &waker).is_pending());
     pool.worker().wait();
@@ -63,7 +61,7 @@ fn shutdown_of_a_pool_without_workers_waits_for_one() {
 fn shutdown_now_gives_the_queue_back_oldest_first() {
     let pool = WorkerPool::detached(3);
     let handles = [1, 2, 3].map(|n| pool.try_submit(move || n).unwrap());
-    let (woken, waker) = Counter::new();
+    let (woken, waker) = CountingWaker::new();
     let mut shutdown = pool.shutdown();
     assert!(poll_with(&mut shutdown, &waker).is_pending());
     let mut pending = pool.shutdown_now().into_iter();
@@ -79,7 +77,7 @@ fn shutdown_now_gives_the_queue_back_oldest_first() {
 #[test]
 fn idle_workers_leave_at_close() {
     let pool = WorkerPool::detached(1);
-    let (woken, waker) = Counter::new();
+    let (woken, waker) = CountingWaker::new();
     let mut workers = [pool.worker(), pool.worker()];
     for worker in &mut workers {
         assert!(poll_with(worker, &waker).is_pending());

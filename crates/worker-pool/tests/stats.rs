@@ -1,15 +1,13 @@
 //! What is counted, and that it adds up: a pool polled by hand against a sequential reference.
 
-mod by_hand;
-
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use by_hand::{poll, quiet_panic};
 use proptest::prelude::*;
+use test_kit::{poll, quiet_panic};
 use tidegate_worker_pool::{JobHandle, ManualClock, Wait, Worker, WorkerPool};
 
 #[test]
@@ -166,7 +164,7 @@ proptest! {
                     let submitted = pool.try_submit(move || {
                         begun.lock().unwrap().push(id);
                         if panics {
-                            quiet_panic();
+                            quiet_panic("quiet");
                         }
                     });
                     prop_assert_eq!(submitted.is_ok(), reference.submit(id, panics));

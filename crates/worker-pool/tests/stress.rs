@@ -1,7 +1,6 @@
 //! Threads that do everything at once to one pool, from a seed: `TIDEGATE_SEED=7 cargo test --test stress`.
 
 use std::{
-    env,
     num::NonZeroUsize,
     panic::resume_unwind,
     sync::{
@@ -9,35 +8,14 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
+use test_kit::{Random, random};
 use tidegate_worker_pool::{JobGroup, Lanes, OnFull, Wait, WorkerPool};
 
 /// How long one pool is stressed.
 const LONG: Duration = Duration::from_millis(150);
-
-/// Steele, Lea and Flood's SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
-
-fn seed() -> u64 {
-    let from_clock =
-        || SystemTime::UNIX_EPOCH.elapsed().map_or(1, |time| u64::from(time.subsec_nanos()));
-    let seed = env::var("TIDEGATE_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(from_clock);
-    println!("TIDEGATE_SEED={seed}");
-    seed
-}
 
 /// Does one thing at random; returns how many jobs the pool has accepted for certain and will not drop.
 fn act(pool: &WorkerPool, lanes: &Lanes<u64>, ran: &Arc<AtomicU64>, random: &mut Random) -> u64 {
@@ -78,12 +56,12 @@ fn act(pool: &WorkerPool, lanes: &Lanes<u64>, ran: &Arc<AtomicU64>, random: &mut
             0
         }
         9 => {
-            let least = usize::try_from(random.below(3)).unwrap() + 1;
+            let least = random.below(3) + 1;
             pool.resize(least..=least + 1).unwrap();
             0
         }
         10 => {
-            let key = random.below(3);
+            let key = random.below(3) as u64;
             u64::from(lanes.submit(key, count()).wait().wait().is_ok())
         }
         _ => {
@@ -102,7 +80,7 @@ fn act(pool: &WorkerPool, lanes: &Lanes<u64>, ran: &Arc<AtomicU64>, random: &mut
 }
 
 fn stress(queue: usize, on_full: OnFull, random: &mut Random) {
-    let keep_alive = Duration::from_micros(random.below(200));
+    let keep_alive = Duration::from_micros(random.below(200) as u64);
     let builder = WorkerPool::builder().threads(1..=3).keep_alive(keep_alive);
     let pool = builder.queue(queue).on_full(on_full).build().unwrap();
     let lanes = pool.lanes(NonZeroUsize::MIN);
@@ -111,7 +89,7 @@ fn stress(queue: usize, on_full: OnFull, random: &mut Random) {
         let actors: Vec<_> = (0..3)
             .map(|_| {
                 let (pool, lanes, ran) = (&pool, &lanes, &ran);
-                let mut random = Random(random.below(u64::MAX));
+                let mut random = Random::new(random.next_u64());
                 s.spawn(move || {
                     let mut accepted = 0;
                     while Instant::now() < end {
@@ -132,7 +110,7 @@ fn stress(queue: usize, on_full: OnFull, random: &mut Random) {
 
 #[test]
 fn nothing_is_lost_whatever_happens_at_once() {
-    let mut random = Random(seed());
+    let mut random = random();
     for queue in [0, 1, 3, 64, 5000] {
         stress(queue, OnFull::Wait, &mut random);
     }

@@ -1,10 +1,8 @@
 //! Laws of getting a job in.
 
-mod by_hand;
-
 use std::sync::{Arc, Mutex};
 
-use by_hand::{Counter, OnDrop, poll, poll_with, ready};
+use test_kit::{CountingWaker, OnDrop, poll, poll_with, ready};
 use tidegate_worker_pool::{
     Execute, ExecuteError, JobHandle, JoinError, Pending, Shutdown, Submit, TrySubmitError, Wait,
     Worker, WorkerPool,
@@ -51,7 +49,7 @@ fn closed_pool_hands_the_job_back_or_says_so() {
 fn submit_waits_for_room() {
     let pool = WorkerPool::detached(1);
     let first = pool.try_submit(|| 1).unwrap();
-    let (woken, waker) = Counter::new();
+    let (woken, waker) = CountingWaker::new();
     let mut submit = pool.submit(|| 2);
     assert!(poll_with(&mut submit, &waker).is_pending());
     let mut worker = pool.worker();
@@ -65,7 +63,7 @@ fn submit_waits_for_room() {
 #[test]
 fn close_sends_waiting_submitters_away() {
     let pool = WorkerPool::detached(0);
-    let (woken, waker) = Counter::new();
+    let (woken, waker) = CountingWaker::new();
     let mut submits = [pool.submit(|| 1), pool.submit(|| 2)];
     for submit in &mut submits {
         assert!(poll_with(submit, &waker).is_pending());
@@ -80,13 +78,13 @@ fn close_sends_waiting_submitters_away() {
 #[test]
 fn dropped_submit_leaves_no_trace() {
     let pool = WorkerPool::detached(0);
-    let (dropped, _) = Counter::new();
+    let (dropped, _) = CountingWaker::new();
     let job = {
         let dropped = dropped.clone();
         let captured = OnDrop(move || dropped.add());
         move || drop(captured)
     };
-    let (woken, waker) = Counter::new();
+    let (woken, waker) = CountingWaker::new();
     let (mut first, mut second) = (pool.submit(job), pool.submit(|| 2));
     assert!(poll(&mut first).is_pending());
     assert!(poll_with(&mut second, &waker).is_pending());
@@ -176,7 +174,7 @@ fn job_may_submit_to_its_own_pool() {
 fn worker_gives_its_executor_a_turn_after_each_job() {
     let pool = WorkerPool::detached(2);
     let handles = [1, 2].map(|n| pool.try_submit(move || n).unwrap());
-    let (woken, waker) = Counter::new();
+    let (woken, waker) = CountingWaker::new();
     let mut worker = pool.worker();
     for done in 1..=2 {
         assert!(poll_with(&mut worker, &waker).is_pending());

@@ -1,7 +1,5 @@
 //! Laws of the waits beside a handle's: for a result at once, for idleness, for the next that ends.
 
-mod by_hand;
-
 use std::{
     sync::{
         Arc,
@@ -11,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use by_hand::{Counter, OnDrop, poll, poll_with, quiet_panic, ready};
+use test_kit::{CountingWaker, OnDrop, poll, poll_with, quiet_panic, ready};
 use tidegate_worker_pool::{GroupError, JobGroup, Wait, WorkerPool};
 
 #[test]
@@ -34,7 +32,7 @@ fn a_run_waits_for_room_and_then_for_the_result() {
 #[test]
 fn a_run_says_why_there_is_no_result() {
     let pool = WorkerPool::builder().threads(1).build().unwrap();
-    assert!(pool.run(|| -> () { quiet_panic() }).wait().unwrap_err().is_panic());
+    assert!(pool.run(|| -> () { quiet_panic("quiet") }).wait().unwrap_err().is_panic());
     pool.close();
     assert!(pool.run(|| ()).wait().unwrap_err().is_closed());
 }
@@ -66,7 +64,7 @@ fn a_pool_is_idle_when_the_last_job_has_ended_and_not_before() {
     let mut idle = pool.idle();
     let jobs = [(); 3].map(|()| pool.try_submit(|| ()).unwrap());
     let mut workers = [pool.worker(), pool.worker()];
-    let (counter, waker) = Counter::new();
+    let (counter, waker) = CountingWaker::new();
     assert!(poll_with(&mut idle, &waker).is_pending());
     while jobs.iter().any(|job| !job.is_finished()) {
         assert!(poll_with(&mut idle, &waker).is_pending());
@@ -106,7 +104,7 @@ fn a_pool_with_a_job_that_submits_others_is_idle_after_the_last() {
 fn a_job_that_is_cancelled_or_taken_out_is_not_waited_for() {
     let pool = WorkerPool::detached(2);
     let job = pool.try_submit(|| ()).unwrap();
-    let (counter, waker) = Counter::new();
+    let (counter, waker) = CountingWaker::new();
     let mut idle = pool.idle();
     assert!(poll_with(&mut idle, &waker).is_pending());
     job.cancel();
@@ -126,7 +124,7 @@ fn a_job_that_is_cancelled_or_taken_out_is_not_waited_for() {
 fn a_panic_leaves_the_pool_idle() {
     let pool = WorkerPool::builder().threads(2).build().unwrap();
     for _ in 0..10 {
-        pool.execute(|| quiet_panic()).wait().unwrap();
+        pool.execute(|| quiet_panic("quiet")).wait().unwrap();
     }
     pool.idle().wait();
     assert_eq!(pool.stats().panicked, 10);
@@ -136,7 +134,7 @@ fn a_panic_leaves_the_pool_idle() {
 fn results_come_as_the_jobs_end() {
     let pool = WorkerPool::detached(4);
     let mut group: JobGroup<_> = (0..4).map(|n| pool.try_submit(move || n).unwrap()).collect();
-    let (counter, waker) = Counter::new();
+    let (counter, waker) = CountingWaker::new();
     assert!(poll_with(&mut group.join_next(), &waker).is_pending());
     let mut left = pool.shutdown_now();
     left.remove(2).run();
@@ -188,7 +186,7 @@ fn looks(n: usize) -> usize {
     let pool = WorkerPool::detached(n);
     let job = || pool.try_submit(|| Ok::<_, ()>(())).unwrap();
     let mut join = (0..n).map(|_| job()).collect::<JobGroup<_>>().try_join();
-    let (counter, waker) = Counter::new();
+    let (counter, waker) = CountingWaker::new();
     assert!(poll_with(&mut join, &waker).is_pending());
     let (mut left, mut polls) = (pool.shutdown_now(), 1);
     while left.len() > 1 {
@@ -231,7 +229,7 @@ fn a_pool_in_which_a_job_waits_is_not_idle_whatever_is_cancelled_beside_it() {
 
 #[test]
 fn a_worker_that_leaves_its_future_wakes_who_waits_for_idleness() {
-    let (pool, dropped) = (WorkerPool::detached(2), Arc::new(Counter::default()));
+    let (pool, dropped) = (WorkerPool::detached(2), Arc::new(CountingWaker::default()));
     let count = dropped.clone();
     let guard = OnDrop(move || count.add());
     drop(ready(pool.submit_future(async move {
@@ -239,7 +237,7 @@ fn a_worker_that_leaves_its_future_wakes_who_waits_for_idleness() {
         std::future::pending::<()>().await;
     })));
     let (mut worker, mut idle) = (pool.worker(), pool.idle());
-    let (counter, waker) = Counter::new();
+    let (counter, waker) = CountingWaker::new();
     while pool.stats().queued > 0 {
         assert!(poll(&mut worker).is_pending());
     }

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, task::Poll};
 
 use tidegate_semaphore::{Acquire, AcquireError, Permit, Semaphore, Stats, TryAcquireError};
 
-use crate::by_hand::Task;
+use test_kit::Task;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Step {

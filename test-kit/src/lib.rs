@@ -1,0 +1,17 @@
+//! What the tests of all crates share: futures polled by hand, wakers that count or panic, panics
+//! without a message, and random numbers from a seed that can be had again.
+
+mod fuse;
+mod panics;
+mod random;
+mod task;
+mod waker;
+
+pub use self::{
+    fuse::Fuse,
+    panics::{OnDrop, panics, quiet_panic, quietly},
+    random::{random, seed},
+    task::{Task, poll, poll_with, ready},
+    waker::{CountingWaker, PanickingWaker, keep},
+};
+pub use tidegate_core::random::Random;
