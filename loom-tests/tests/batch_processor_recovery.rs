@@ -5,7 +5,7 @@ use std::{convert::Infallible, task::Poll, time::Duration};
 
 use loom_tests::{model, poll_quietly, thread};
 use tidegate_batch_processor::{
-    BatchError, Batcher, DriverDropped, ManualClock, OnError, Wait, backoff,
+    Backoff, BatchError, Batcher, DriverDropped, ManualClock, OnError, Wait,
 };
 
 /// A handler that fails with its first call.
@@ -21,7 +21,7 @@ fn a_close_against_a_pause() {
     model(|| {
         let (batches, driver) = Batcher::builder()
             .max_items(1)
-            .retry(backoff(1, Duration::MAX, Duration::MAX))
+            .retry(Backoff::fixed(Duration::MAX).jitter(0.0).max_attempts(2))
             .clock(ManualClock::new())
             .build(failing_once())
             .unwrap();
@@ -47,7 +47,7 @@ fn the_last_item_and_a_timer_against_a_pause() {
         let (batches, driver) = Batcher::builder()
             .max_items(2)
             .max_delay(DELAY)
-            .retry(backoff(1, DELAY, DELAY))
+            .retry(Backoff::fixed(DELAY).jitter(0.0).max_attempts(2))
             .clock(clock.clone())
             .build(failing_once())
             .unwrap();
@@ -94,7 +94,7 @@ fn a_dropped_driver_against_a_pause() {
         let fails = |_: Vec<u32>| Err::<Vec<Infallible>, _>(());
         let (batches, driver) = Batcher::builder()
             .max_items(1)
-            .retry(backoff(1, Duration::MAX, Duration::MAX))
+            .retry(Backoff::fixed(Duration::MAX).jitter(0.0).max_attempts(2))
             .clock(ManualClock::new())
             .build(fails)
             .unwrap();

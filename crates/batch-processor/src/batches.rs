@@ -10,11 +10,10 @@ use alloc::{boxed::Box, vec, vec::Vec};
 
 use futures_core::Stream;
 use pin_project_lite::pin_project;
-use tidegate_core::{Timer, Timestamp, time::DueWatch};
+use tidegate_core::{BuildError, Timer, Timestamp, time::DueWatch};
 
 use crate::{
     builder::Builder,
-    error::BuildError,
     gatherer::{ItemKey, Keys, Refusal, Refused},
     line::Line,
     shared::{SLEEPS, Weigh},

@@ -2,17 +2,15 @@
 
 use core::{fmt, future::Future, num::NonZeroUsize, time::Duration};
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, format, vec::Vec};
 
-use tidegate_core::{SystemClock, Timer, primitive::Arc};
+use tidegate_core::{Backoff, BuildError, SystemClock, Timer, backoff::Retries, primitive::Arc};
 
 #[cfg(feature = "stream")]
 use crate::line::Line;
 use crate::{
-    backoff::Backoff,
     batcher::Batcher,
     driver::Driver,
-    error::BuildError,
     gatherer::{Keys, Limits},
     handler::{Async, Blocking, Handler},
     policy::{OnFull, Policy},
@@ -50,7 +48,7 @@ pub type Built<T, H, C> =
 /// assert!(!batcher.is_closed());
 ///
 /// let error = settings().capacity(10).build(|rows: Vec<String>| Ok::<_, ()>(rows)).unwrap_err();
-/// assert!(matches!(error, BuildError::CapacityBelowBatch { capacity: 10, max_items: 500 }));
+/// assert_eq!(error.to_string(), "capacity is 10, but must be at least max_items, 500");
 /// # Ok::<(), BuildError>(())
 /// ```
 #[must_use = "a builder does nothing before it builds"]
@@ -170,11 +168,11 @@ impl<T, C> Builder<T, C> {
     ///
     /// ```
     /// use core::time::Duration;
-    /// use tidegate_batch_processor::{Batcher, Wait, backoff};
+    /// use tidegate_batch_processor::{Batcher, Wait, Backoff};
     ///
     /// let mut calls = 0;
     /// let (batcher, driver) = Batcher::builder()
-    ///     .retry(backoff(4, Duration::from_millis(1), Duration::from_secs(1)).jitter(42))
+    ///     .retry(Backoff::exponential(Duration::from_millis(1), Duration::from_secs(1)).jitter(1.0).seed(42).max_attempts(5))
     ///     .build_on_thread(move |rows: Vec<String>| {
     ///         calls += 1;
     ///         if calls < 3 { Err("busy") } else { Ok(vec![calls; rows.len()]) }
@@ -189,7 +187,7 @@ impl<T, C> Builder<T, C> {
     where
         T: Clone,
     {
-        self.recovering(|recovery| recovery.backoff = Some(backoff))
+        self.recovering(|recovery| recovery.retries = Some(Retries::new(backoff)))
     }
 
     /// Sets what happens to the items of a batch that failed, after its [retries](Self::retry). Default: they share the
@@ -213,7 +211,7 @@ impl<T, C> Builder<T, C> {
     {
         set(self.recovery.get_or_insert(Recovery {
             copy: copies,
-            backoff: None,
+            retries: None,
             on_error: OnError::Fail,
         }));
         self
@@ -261,23 +259,29 @@ impl<T, C> Builder<T, C> {
 
     fn limits(&self) -> Result<Limits, BuildError> {
         let Self { max_items, max_delay, max_weight, .. } = *self;
-        let items_per_batch = NonZeroUsize::new(max_items).ok_or(BuildError::NoItems)?;
+        let above_zero = |setting| BuildError::new(setting, 0, "at least 1");
+        let items_per_batch =
+            NonZeroUsize::new(max_items).ok_or_else(|| above_zero("max_items"))?;
         if max_weight == 0 {
-            return Err(BuildError::NoWeight);
+            return Err(above_zero("max_weight"));
         }
         if self.max_in_flight == 0 {
-            return Err(BuildError::NoneInFlight);
+            return Err(above_zero("max_in_flight"));
         }
         match self.policy {
             Policy::Balanced { min } if min == 0 || min > max_items => {
-                return Err(BuildError::MinOutOfRange { min, max_items });
+                let range = format!("from 1 to max_items, {max_items}");
+                return Err(BuildError::new("policy.min", min, range));
             }
             _ => {}
         }
         let capacity = self.capacity.unwrap_or(max_items.saturating_mul(10));
         if capacity < max_items {
-            return Err(BuildError::CapacityBelowBatch { capacity, max_items });
+            let range = format!("at least max_items, {max_items}");
+            return Err(BuildError::new("capacity", capacity, range));
         }
+        let retries = self.recovery.as_ref().and_then(|recovery| recovery.retries.as_ref());
+        retries.map_or(Ok(()), |retries| retries.backoff().check("retry"))?;
         let batches = capacity.div_ceil(items_per_batch.get());
         let capacity_weight = max_weight.saturating_mul(batches);
         Ok(Limits {
@@ -302,7 +306,7 @@ impl<T, C: Timer> Builder<T, C> {
     ///
     /// # Errors
     ///
-    /// [`BuildError`] if the settings contradict themselves.
+    /// [`BuildError`] if a setting is out of its range.
     pub fn build<R, E, F>(self, process: F) -> Result<Built<T, Blocking<F>, C>, BuildError>
     where
         F: FnMut(Vec<T>) -> Result<Vec<R>, E>,
@@ -314,7 +318,7 @@ impl<T, C: Timer> Builder<T, C> {
     ///
     /// # Errors
     ///
-    /// [`BuildError`] if the settings contradict themselves.
+    /// [`BuildError`] if a setting is out of its range.
     ///
     /// # Examples
     ///
@@ -341,7 +345,7 @@ impl<T, C: Timer> Builder<T, C> {
     ///
     /// # Errors
     ///
-    /// [`BuildError`] if the settings contradict themselves.
+    /// [`BuildError`] if a setting is out of its range.
     pub fn build_with<H: Handler<T>>(self, handler: H) -> Result<Built<T, H, C>, BuildError> {
         let limits = self.limits()?;
         let is_single = limits.max_in_flight == 1;

@@ -92,6 +92,7 @@ impl<T, R, E, C: Timer> Desk<T, R, E, C> {
         let job = self.in_hand.insert(Job { id, sent, dropped, answers, effort: None });
         shielded(|| self.shared.make_room(sent));
         let Some(recovery) = &self.recovery else { return Ok(items) };
+        recovery.begin();
         let effort = job.effort.insert(Box::new(Effort::new(items)));
         catch(|| effort.items(recovery))
     }

@@ -23,20 +23,15 @@ use core::{
 use alloc::boxed::Box;
 
 use tidegate_core::{
-    Event, Timer,
+    BuildError, Event, Timer,
     event::Waiter,
     lock::Lock,
     primitive::{Arc, OnWake, Wakeable, tuned},
 };
 
 use crate::{
-    batcher::Batcher,
-    builder::Builder,
-    driver::Driver,
-    error::{BuildError, SubmitError},
-    handler::Handler,
-    stats::Stats,
-    submit::Submit,
+    batcher::Batcher, builder::Builder, driver::Driver, error::SubmitError, handler::Handler,
+    stats::Stats, submit::Submit,
 };
 
 /// How long a caller waits before it looks whether the leader leads, the first time. Each time it waits twice as long, up to the

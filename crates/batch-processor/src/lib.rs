@@ -7,7 +7,6 @@ extern crate alloc;
 extern crate std;
 
 mod answers;
-mod backoff;
 mod batcher;
 #[cfg(feature = "stream")]
 mod batches;
@@ -40,13 +39,12 @@ pub use self::batches::{Batches, IntoBatches};
 pub use self::thread::DriverThread;
 pub use self::{
     answers::Reply,
-    backoff::{Backoff, backoff},
     batcher::Batcher,
     builder::{Builder, Built},
     dedupe::{Deduped, RunDeduped},
     drain::{Flush, Shutdown},
     driver::Driver,
-    error::{BatchError, BuildError, DriverDropped, PushError, SubmitError, Unprocessed},
+    error::{BatchError, DriverDropped, PushError, SubmitError, Unprocessed},
     handler::{Async, Blocking, Handler},
     keyed::KeyedBatcher,
     leader::{Lead, LeaderBatcher},
@@ -56,5 +54,6 @@ pub use self::{
     submit::{Enqueue, Push, Submit},
 };
 pub use tidegate_core::{
-    CancelToken, Cancelled, Clock, ManualClock, SystemClock, TimedOut, Timer, Timestamp, Wait,
+    Backoff, BuildError, CancelToken, Cancelled, Clock, ManualClock, SystemClock, TimedOut, Timer,
+    Timestamp, Wait,
 };

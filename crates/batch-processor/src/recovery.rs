@@ -18,8 +18,9 @@ use core::{mem, time::Duration};
 
 use alloc::vec::Vec;
 
+use tidegate_core::backoff::Retries;
+
 use crate::{
-    backoff::Backoff,
     error::BatchError,
     outcome::Outcome,
     unwind::{DropEach, drop_each, shielded},
@@ -65,7 +66,7 @@ pub enum OnError {
 pub(crate) struct Recovery<T> {
     // Of a `T` that can be cloned: the builder's methods asked for that.
     pub(crate) copy: fn(&[T]) -> Vec<T>,
-    pub(crate) backoff: Option<Backoff>,
+    pub(crate) retries: Option<Retries>,
     pub(crate) on_error: OnError,
 }
 
@@ -104,9 +105,17 @@ pub(crate) fn copies<T: Clone>(items: &[T]) -> Vec<T> {
 }
 
 impl<T> Recovery<T> {
+    /// Tells the budget for retries of a batch.
+    pub(crate) fn begin(&self) {
+        if let Some(retries) = &self.retries {
+            retries.begin();
+        }
+    }
+
     /// Returns whether another call may follow the next one for the items that are up.
     fn may_need<R, E>(&self, effort: &Effort<T, R, E>) -> bool {
-        let has_retries = self.backoff.is_some_and(|backoff| effort.failures < backoff.retries());
+        let attempts = self.retries.as_ref().map_or(1, |retries| retries.backoff().attempts());
+        let has_retries = effort.failures < attempts - 1;
         (has_retries && !effort.is_split) || self.can_split(effort.sent)
     }
 
@@ -170,7 +179,8 @@ impl<T, R, E> Effort<T, R, E> {
     /// Returns what comes next for items that have failed, if they are called for again.
     fn again(&mut self, may_retry: bool, recovery: &mut Recovery<T>) -> Option<Next> {
         if may_retry && !self.is_split {
-            let pause = recovery.backoff.as_mut().and_then(|b| b.pause(self.failures + 1));
+            let retries = recovery.retries.as_ref();
+            let pause = retries.and_then(|retries| retries.pause(self.failures.saturating_add(1)));
             if let Some(pause) = pause {
                 self.failures += 1;
                 return Some(Next::Retry(pause));

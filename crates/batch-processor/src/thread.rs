@@ -11,9 +11,9 @@ use std::{
 
 use alloc::{boxed::Box, vec::Vec};
 
-use tidegate_core::{Timer, Wait};
+use tidegate_core::{BuildError, Timer, Wait};
 
-use crate::{batcher::Batcher, builder::Builder, error::BuildError, unwind::shielded};
+use crate::{batcher::Batcher, builder::Builder, unwind::shielded};
 
 /// The thread that drives a batcher. Dropping this handle closes the batcher and waits until everything that was
 /// accepted is done; a handle that is leaked ([`mem::forget`](core::mem::forget), a `static`, a cycle of `Arc`s) waits
@@ -128,7 +128,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`BuildError`] if the settings contradict themselves, or the thread could not be started.
+    /// [`BuildError`] if a setting is out of its range, or the operating system does not start the
+    /// thread.
     ///
     /// # Examples
     ///
@@ -157,7 +158,9 @@ where
     {
         let (batcher, driver) = self.build(process)?;
         let named = thread::Builder::new().name("tidegate-batch".into());
-        let thread = named.spawn(|| driver.wait()).map_err(BuildError::Thread)?;
+        let thread = named.spawn(|| driver.wait()).map_err(|error| {
+            BuildError::new("thread", error, "one that the operating system starts")
+        })?;
         let close = batcher.closer();
         Ok((batcher, DriverThread { thread: Some(thread), close: Box::new(close) }))
     }

@@ -143,8 +143,11 @@ fn a_contradiction_is_an_error_of_the_builder() {
     let build = |builder: tidegate_batch_processor::Builder<u8>| {
         builder.build(Ok::<_, ()>).map(|_| ()).unwrap_err()
     };
-    assert!(matches!(build(builder().max_items(0)), BuildError::NoItems));
-    assert!(matches!(build(builder().max_weight(0, |_| 1)), BuildError::NoWeight));
+    assert_eq!(build(builder().max_items(0)), BuildError::new("max_items", 0, "at least 1"));
+    assert_eq!(
+        build(builder().max_weight(0, |_| 1)),
+        BuildError::new("max_weight", 0, "at least 1")
+    );
     let error = build(builder().max_items(5).capacity(4));
-    assert_eq!(error.to_string(), "a capacity of 4 items for batches of 5");
+    assert_eq!(error.to_string(), "capacity is 4, but must be at least max_items, 5");
 }

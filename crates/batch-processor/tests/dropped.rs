@@ -16,8 +16,8 @@ use std::{
 use by_hand::Task;
 use futures_core::Stream;
 use tidegate_batch_processor::{
-    Batcher, Blocking, Clock, Handler, IntoBatches, ManualClock, OnError, OnFull, Timer, Wait,
-    backoff,
+    Backoff, Batcher, Blocking, Clock, Handler, IntoBatches, ManualClock, OnError, OnFull, Timer,
+    Wait,
 };
 use tidegate_core::Timestamp;
 
@@ -181,7 +181,9 @@ fn errors_of_calls_that_are_made_again_may_panic_when_they_are_dropped() {
         calls += 1;
         if calls < 3 || items.len() > 1 { Err(Fault) } else { Ok(items) }
     });
-    let builder = Batcher::builder().max_items(2).retry(backoff(1, Duration::ZERO, Duration::ZERO));
+    let builder = Batcher::builder()
+        .max_items(2)
+        .retry(Backoff::fixed(Duration::ZERO).jitter(0.0).max_attempts(2));
     let (batcher, driver) = builder.on_error(OnError::Bisect).build_with(handler).unwrap();
     let mut driver = Task::new(driver);
     let replies = [1, 2].map(|n| batcher.try_submit(n).ok().unwrap());

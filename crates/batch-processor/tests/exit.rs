@@ -153,13 +153,13 @@ fn a_handler_that_drops_its_own_drivers_handle_does_not_wait_for_itself() {
 
 #[test]
 fn a_dropped_handle_wakes_who_waits_for_room_and_ends_the_pauses() {
-    use tidegate_batch_processor::backoff;
+    use tidegate_batch_processor::Backoff;
     let (called, calls) = mpsc::channel();
     let hour = Duration::from_secs(3600);
     let (batcher, driver) = Batcher::builder()
         .max_items(1)
         .capacity(1)
-        .retry(backoff(2, hour, hour))
+        .retry(Backoff::fixed(hour).jitter(0.0).max_attempts(3))
         .build_on_thread(move |_: Vec<u8>| {
             called.send(()).unwrap();
             Err::<Vec<u8>, _>(())

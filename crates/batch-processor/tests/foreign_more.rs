@@ -21,7 +21,7 @@ use std::{
 use by_hand::Task;
 use futures_core::Stream;
 use tidegate_batch_processor::{
-    Async, Batcher, Blocking, Clock, Handler, IntoBatches, ManualClock, Timer, backoff,
+    Async, Backoff, Batcher, Blocking, Clock, Handler, IntoBatches, ManualClock, Timer,
 };
 use tidegate_core::Timestamp;
 
@@ -195,7 +195,7 @@ fn a_panic_at_any_touch_of_items_weights_and_handlers_keeps_the_driver() {
                 1
             })
             .clock(ManualClock::new())
-            .retry(backoff(2, Duration::from_nanos(1), Duration::from_nanos(1)));
+            .retry(Backoff::fixed(Duration::from_nanos(1)).jitter(0.0).max_attempts(3));
         let clock = ManualClock::new();
         let handler = flaky(fuse).dedupe_by_key({
             let fuse = fuse.clone();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use by_hand::{Task, echo, entries};
 use tidegate_batch_processor::{
-    Batcher, Blocking, Builder, ManualClock, OnError, OnFull, Policy, PushError, Wait, backoff,
+    Backoff, Batcher, Blocking, Builder, ManualClock, OnError, OnFull, Policy, PushError, Wait,
 };
 
 const MOST: usize = usize::MAX;
@@ -41,7 +41,11 @@ fn every_setting_takes_the_largest_number() {
     works(max().max_weight(MOST, |_| MOST / 4).max_items(MOST).on_full(OnFull::DropOldest));
     works(max().max_items(MOST).policy(Policy::Balanced { min: MOST }));
     works(max().policy(Policy::Immediate).max_items(MOST).max_in_flight(MOST));
-    works(max().retry(backoff(u32::MAX, Duration::MAX, Duration::MAX)).on_error(OnError::Bisect));
+    works(
+        max()
+            .retry(Backoff::fixed(Duration::MAX).jitter(0.0).max_attempts(u32::MAX))
+            .on_error(OnError::Bisect),
+    );
 }
 
 #[test]
@@ -67,7 +71,7 @@ fn a_weight_above_all_is_refused_and_a_pause_without_end_ends_with_the_close() {
         Batcher::builder().max_weight(MOST - 1, |weight| *weight).build(handler).unwrap();
     assert_eq!(batcher.try_push(MOST), Err(PushError::TooHeavy(MOST)));
     batcher.try_push(MOST - 1).unwrap();
-    let hours = backoff(u32::MAX, Duration::MAX, Duration::MAX);
+    let hours = Backoff::fixed(Duration::MAX).jitter(0.0).max_attempts(u32::MAX);
     let fails = |_: Vec<u32>| Err::<Vec<u32>, _>("down");
     let builder = Batcher::builder().max_items(1).retry(hours).clock(ManualClock::new());
     let (batcher, driver) = builder.build(fails).unwrap();
@@ -89,5 +93,5 @@ fn what_does_not_fit_together_is_an_error_that_names_it() {
     let below = build(Batcher::builder().max_items(MOST).capacity(MOST - 1));
     assert!(below.contains("capacity") && below.contains(&most), "{below}");
     let min = build(Batcher::builder().policy(Policy::Balanced { min: MOST }));
-    assert!(min.contains(&most) && min.contains("1 to 100"), "{min}");
+    assert!(min.contains(&most) && min.contains("from 1 to max_items, 100"), "{min}");
 }

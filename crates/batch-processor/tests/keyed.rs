@@ -14,7 +14,7 @@ use std::{
 
 use by_hand::{Task, echo, entries};
 use tidegate_batch_processor::{
-    Batcher, Blocking, ManualClock, OnFull, Policy, PushError, Wait, backoff,
+    Backoff, Batcher, Blocking, ManualClock, OnFull, Policy, PushError, Wait,
 };
 
 const DELAY: Duration = Duration::from_millis(10);
@@ -198,7 +198,7 @@ fn a_key_whose_batch_pauses_holds_up_no_other() {
     let (batcher, driver) = Batcher::builder()
         .max_items(1)
         .max_in_flight(2)
-        .retry(backoff(1, DELAY, DELAY))
+        .retry(Backoff::fixed(DELAY).jitter(0.0).max_attempts(2))
         .clock(clock.clone())
         .keyed()
         .build(handler)

@@ -227,8 +227,9 @@ fn what_makes_no_sense_is_named() {
     let build = |builder: tidegate_batch_processor::Builder<u8>| {
         builder.build(Ok::<Vec<u8>, ()>).map(drop).unwrap_err()
     };
-    assert!(matches!(build(Batcher::builder().max_in_flight(0)), BuildError::NoneInFlight));
+    let error = build(Batcher::builder().max_in_flight(0));
+    assert_eq!(error, BuildError::new("max_in_flight", 0, "at least 1"));
     let error = build(Batcher::builder().max_items(5).policy(Policy::Balanced { min: 6 }));
-    assert!(matches!(error, BuildError::MinOutOfRange { min: 6, max_items: 5 }));
-    assert_eq!(error.to_string(), "at least 6 items for a batch of 1 to 5");
+    assert_eq!((error.setting(), error.value()), ("policy.min", "6"));
+    assert_eq!(error.to_string(), "policy.min is 6, but must be from 1 to max_items, 5");
 }

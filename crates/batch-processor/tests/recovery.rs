@@ -12,7 +12,7 @@ use std::{
 
 use by_hand::{Log, Task, entries};
 use tidegate_batch_processor::{
-    BatchError, Batcher, Blocking, Handler, ManualClock, OnError, OnFull, Policy, Reply, backoff,
+    Backoff, BatchError, Batcher, Blocking, Handler, ManualClock, OnError, OnFull, Policy, Reply,
 };
 
 const PAUSE: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ fn a_failed_batch_is_tried_again_after_its_pause_and_those_behind_it_wait() {
     let (log, handler) = failing(2);
     let (batcher, driver) = Batcher::builder()
         .max_items(2)
-        .retry(backoff(2, PAUSE, PAUSE * 9))
+        .retry(Backoff::exponential(PAUSE, PAUSE * 9).jitter(0.0).max_attempts(3))
         .clock(clock.clone())
         .build(handler)
         .unwrap();
@@ -83,7 +83,8 @@ fn the_end_of_a_pause_wakes_the_driver_whatever_gathers() {
         let clock = ManualClock::new();
         let (log, handler) = failing(1);
         let builder = Batcher::builder().max_items(2).max_delay(delay).max_in_flight(2);
-        let builder = builder.retry(backoff(1, PAUSE, PAUSE)).clock(clock.clone());
+        let builder =
+            builder.retry(Backoff::fixed(PAUSE).jitter(0.0).max_attempts(2)).clock(clock.clone());
         let (batcher, driver) = builder.build(handler).unwrap();
         let mut driver = Task::new(driver);
         (1..=2).for_each(|item| batcher.try_push(item).unwrap());
@@ -112,7 +113,9 @@ fn the_end_of_a_pause_wakes_the_driver_whatever_gathers() {
 fn the_end_of_a_pause_wakes_the_leader() {
     let clock = ManualClock::new();
     let (log, handler) = failing(1);
-    let builder = Batcher::builder().policy(Policy::Immediate).retry(backoff(1, PAUSE, PAUSE));
+    let builder = Batcher::builder()
+        .policy(Policy::Immediate)
+        .retry(Backoff::fixed(PAUSE).jitter(0.0).max_attempts(2));
     let led = builder.clock(clock.clone()).build_led(Blocking::new(handler)).unwrap();
     let mut leader = Task::new(led.submit(1));
     assert!(leader.run().is_pending());
@@ -129,7 +132,7 @@ fn without_a_retry_left_its_callers_share_the_last_error() {
     let (_, handler) = failing(9);
     let (batcher, driver) = Batcher::builder()
         .max_items(2)
-        .retry(backoff(2, Duration::ZERO, Duration::ZERO))
+        .retry(Backoff::fixed(Duration::ZERO).jitter(0.0).max_attempts(3))
         .clock(ManualClock::new())
         .build(handler)
         .unwrap();
@@ -146,7 +149,7 @@ fn a_flush_waits_for_the_retries_and_the_close_ends_their_pauses() {
     let (log, handler) = failing(1);
     let (batcher, driver) = Batcher::builder()
         .max_items(1)
-        .retry(backoff(u32::MAX, Duration::MAX, Duration::MAX))
+        .retry(Backoff::fixed(Duration::MAX).jitter(0.0).max_attempts(u32::MAX))
         .clock(ManualClock::new())
         .build(handler)
         .unwrap();
@@ -170,7 +173,7 @@ fn nothing_is_tried_again_after_the_close() {
     let (log, handler) = failing(usize::MAX);
     let (batcher, driver) = Batcher::builder()
         .max_items(1)
-        .retry(backoff(u32::MAX, Duration::ZERO, Duration::ZERO))
+        .retry(Backoff::fixed(Duration::ZERO).jitter(0.0).max_attempts(u32::MAX))
         .clock(ManualClock::new())
         .build(handler)
         .unwrap();
@@ -186,7 +189,7 @@ fn a_driver_dropped_in_a_pause_fails_the_batch() {
     let (_, handler) = failing(9);
     let (batcher, driver) = Batcher::builder()
         .max_items(1)
-        .retry(backoff(9, PAUSE, PAUSE))
+        .retry(Backoff::fixed(PAUSE).jitter(0.0).max_attempts(10))
         .clock(ManualClock::new())
         .build(handler)
         .unwrap();
@@ -208,7 +211,7 @@ fn a_batch_that_pauses_does_not_hold_up_another_in_flight() {
     let (batcher, driver) = Batcher::builder()
         .max_items(1)
         .max_in_flight(2)
-        .retry(backoff(1, PAUSE, PAUSE))
+        .retry(Backoff::fixed(PAUSE).jitter(0.0).max_attempts(2))
         .clock(clock.clone())
         .build(handler)
         .unwrap();
@@ -243,7 +246,7 @@ fn an_error_that_the_handler_calls_lasting_is_not_tried_again() {
     for (item, retries) in [(0, 0), (1, 3)] {
         let (batcher, driver) = Batcher::builder()
             .max_items(1)
-            .retry(backoff(3, Duration::ZERO, Duration::ZERO))
+            .retry(Backoff::fixed(Duration::ZERO).jitter(0.0).max_attempts(4))
             .clock(ManualClock::new())
             .build_with(Moody)
             .unwrap();
@@ -270,7 +273,7 @@ fn a_bisected_batch_gives_each_caller_its_own_result() {
     let (batcher, driver) = Batcher::builder()
         .max_items(10)
         .on_error(OnError::Bisect)
-        .retry(backoff(1, Duration::ZERO, Duration::ZERO))
+        .retry(Backoff::fixed(Duration::ZERO).jitter(0.0).max_attempts(2))
         .clock(ManualClock::new())
         .build(handler)
         .unwrap();
@@ -314,7 +317,7 @@ fn a_batch_that_lost_its_oldest_items_is_recovered_without_them() {
         .capacity(3)
         .on_full(OnFull::DropOldest)
         .on_error(OnError::Bisect)
-        .retry(backoff(1, Duration::ZERO, Duration::ZERO))
+        .retry(Backoff::fixed(Duration::ZERO).jitter(0.0).max_attempts(2))
         .clock(ManualClock::new())
         .build(handler)
         .unwrap();
@@ -356,7 +359,7 @@ fn a_leader_dropped_in_a_pause_passes_it_on() {
     let led = Batcher::builder()
         .policy(Policy::Immediate)
         .max_items(1)
-        .retry(backoff(1, PAUSE, PAUSE))
+        .retry(Backoff::fixed(PAUSE).jitter(0.0).max_attempts(2))
         .clock(clock.clone())
         .build_led(Blocking::new(handler))
         .unwrap();

@@ -12,7 +12,7 @@ use std::{
 };
 
 use tidegate_batch_processor::{
-    BatchError, Batcher, Blocking, OnError, OnFull, Policy, SubmitError, Wait, backoff,
+    Backoff, BatchError, Batcher, Blocking, OnError, OnFull, Policy, SubmitError, Wait,
 };
 
 /// How long one batcher is stressed.
@@ -154,7 +154,7 @@ fn a_poisoned_item_fails_alone_however_often_its_batch_is_tried() {
         .max_items(8)
         .capacity(16)
         .max_delay(Duration::from_micros(200))
-        .retry(backoff(1, Duration::from_micros(50), Duration::from_micros(50)).jitter(1))
+        .retry(Backoff::fixed(Duration::from_micros(50)).jitter(1.0).seed(1).max_attempts(2))
         .on_error(OnError::Bisect)
         .build_on_thread(squares(&seen))
         .unwrap();

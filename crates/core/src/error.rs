@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use alloc::{format, string::String};
+
 use crate::cancel::Reason;
 
 /// The object was closed and will never again grant what was asked for.
@@ -27,6 +29,55 @@ impl fmt::Display for TimedOut {
 }
 
 impl core::error::Error for TimedOut {}
+
+/// A setting of a builder is out of its range. Every `build` of this workspace that can fail does so
+/// with this error.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_core::BuildError;
+///
+/// let error = BuildError::new("max_items", 0, "at least 1");
+/// assert_eq!((error.setting(), error.value(), error.range()), ("max_items", "0", "at least 1"));
+/// assert_eq!(error.to_string(), "max_items is 0, but must be at least 1");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BuildError {
+    setting: &'static str,
+    value: String,
+    range: String,
+}
+
+impl BuildError {
+    /// Creates the error: `setting` is `value`, but must be `range`.
+    pub fn new(setting: &'static str, value: impl fmt::Debug, range: impl Into<String>) -> Self {
+        Self { setting, value: format!("{value:?}"), range: range.into() }
+    }
+
+    /// Returns the name of the setting.
+    pub const fn setting(&self) -> &'static str {
+        self.setting
+    }
+
+    /// Returns what it was set to.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// Returns what it must be.
+    pub fn range(&self) -> &str {
+        &self.range
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}, but must be {}", self.setting, self.value, self.range)
+    }
+}
+
+impl core::error::Error for BuildError {}
 
 /// The operation was withdrawn because its [`CancelToken`](crate::CancelToken) was cancelled.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -6,6 +6,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod backoff;
 pub mod cancel;
 pub mod error;
 pub mod event;
@@ -32,8 +33,9 @@ pub mod wake_list;
 #[cfg(target_has_atomic = "ptr")]
 pub use self::queue::Queue;
 pub use self::{
+    backoff::Backoff,
     cancel::{CancelToken, Reason},
-    error::{Cancelled, Closed, TimedOut},
+    error::{BuildError, Cancelled, Closed, TimedOut},
     event::Event,
     gate::{Gate, Outcome, Pass},
     rw_shards::RwShards,

@@ -133,13 +133,13 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Chunked<S, L, 
         self.turn = flow.turn();
         // What has been given on makes room.
         self.opened.take_if(|opened| opened.tickets.len() == 0);
-        if let Some(lot) = &mut flow.lot {
+        if let Some(rng) = &mut flow.rng {
             // Any that waits may be next, or nobody for now.
-            self.hatch.0.work_here(|waiting| lot.below(waiting + 1).checked_sub(1));
+            self.hatch.0.work_here(|waiting| rng.below(waiting + 1).checked_sub(1));
         }
         self.collect(flow);
         let ended = self.pack(cx, flow);
-        if flow.lot.is_some() && self.in_work > 0 {
+        if flow.rng.is_some() && self.in_work > 0 {
             cx.waker().wake_by_ref();
         }
         self.carrier.poll(cx);
@@ -155,7 +155,7 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Chunked<S, L, 
         for chunk in done.drain(..) {
             self.in_work -= 1;
             self.items_in_work -= chunk.tickets.len();
-            if let (Some(time), None) = (chunk.time, &flow.lot) {
+            if let (Some(time), None) = (chunk.time, &flow.rng) {
                 self.pace.learn(chunk.tickets.len(), time);
                 flow.meter(self.site()).measured(time);
             }
@@ -209,7 +209,7 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Chunked<S, L, 
     fn pack(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> bool {
         let site = self.site();
         while self.has_room() {
-            let size = flow.lot.as_mut().map_or(self.pace.size(), |lot| self.pace.draw(lot));
+            let size = flow.rng.as_mut().map_or(self.pace.size(), |rng| self.pace.draw(rng));
             while self.items.len() < size {
                 match flow.pull(site, &mut self.upstream, cx) {
                     Poll::Ready(Some(Parcel { ticket, value })) => {
@@ -248,7 +248,7 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Chunked<S, L, 
             tickets: mem::replace(&mut self.tickets, Vec::with_capacity(size)),
             items: mem::replace(&mut self.items, DropEach::new(Vec::with_capacity(size))),
         };
-        if self.hatch.0.put(chunk, flow.lot.is_none()) {
+        if self.hatch.0.put(chunk, flow.rng.is_none()) {
             self.carrier.call(&self.hatch.0);
         }
     }
@@ -301,7 +301,7 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Stage for Chun
         cx: &mut Context<'_>,
         flow: &mut Flow<'_>,
     ) -> Poll<Option<Parcel<L::Out>>> {
-        if self.carrier.is_here(flow) && flow.lot.is_none() {
+        if self.carrier.is_here(flow) && flow.rng.is_none() {
             return self.poll_here(cx, flow);
         }
         if self.turn == flow.turn() {
@@ -322,7 +322,7 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Stage for Chun
     }
 
     fn drive(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) {
-        if self.carrier.is_here(flow) && flow.lot.is_none() {
+        if self.carrier.is_here(flow) && flow.rng.is_none() {
             self.upstream.drive(cx, flow);
         } else {
             self.advance(cx, flow);

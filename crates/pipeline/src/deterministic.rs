@@ -1,4 +1,4 @@
-//! A flow whose schedule is drawn by lot.
+//! A flow whose schedule is drawn at random.
 
 use core::{
     future::{Future, poll_fn},
@@ -14,11 +14,11 @@ use tidegate_core::{
         Arc, OnWake, Wakeable,
         atomic::{AtomicBool, Ordering},
     },
+    random::Random,
 };
 
 use crate::{
     figures::Summary,
-    lot::Lot,
     pipeline::Pipeline,
     run::{Collect, Run},
     stage::Stage,
@@ -26,11 +26,11 @@ use crate::{
 };
 
 impl<'h, S: Stage, T> Pipeline<'h, S, T> {
-    /// Runs the flow for what its stages do, on this thread alone, and decides by lot what may come in one order or
+    /// Runs the flow for what its stages do, on this thread alone, and decides at random what may come in one order or
     /// another. The same seed gives the same run; other seeds give others. For tests that search for an order in which
     /// something breaks, and then replay it.
     ///
-    /// By lot are: which futures that were woken are polled first, and which later; when a chunk is worked on, and how
+    /// At random are: which futures that were woken are polled first, and which later; when a chunk is worked on, and how
     /// many items are in it; which side of a [`merge`](Self::merge) or [`split`](Self::split) is asked first. Work
     /// for a pool or [`Threads`](crate::Threads) is done here, too. What the flow cannot decide stays undecided: other
     /// threads, and the system's clock. [`simulated`](Self::simulated) replaces the clock.
@@ -86,26 +86,26 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
 }
 
 impl<S: Stage> Run<'_, S> {
-    /// Runs the flow to its end by lot: see [`Pipeline::run_deterministic`].
+    /// Runs the flow to its end at random: see [`Pipeline::run_deterministic`].
     ///
     /// # Errors
     ///
     /// As the future.
     pub fn run_deterministic(mut self, seed: u64) -> Result<Summary, Stopped> {
-        self.engine.flow.lot = Some(Lot::new(seed));
+        self.engine.flow.rng = Some(Random::new(seed));
         let clock = self.engine.flow.simulated.clone();
         simulate(self, clock)
     }
 }
 
 impl<S: Stage> Collect<'_, S> {
-    /// Runs the flow to its end by lot: see [`Pipeline::run_deterministic`].
+    /// Runs the flow to its end at random: see [`Pipeline::run_deterministic`].
     ///
     /// # Errors
     ///
     /// As the future.
     pub fn run_deterministic(mut self, seed: u64) -> Result<Vec<S::Item>, Stopped> {
-        self.engine.flow.lot = Some(Lot::new(seed));
+        self.engine.flow.rng = Some(Random::new(seed));
         let clock = self.engine.flow.simulated.clone();
         simulate(self, clock)
     }

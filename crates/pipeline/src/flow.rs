@@ -16,13 +16,13 @@ use tidegate_core::{
     CancelToken, Cancelled, Reason, Timestamp,
     future_slots::WakerCell,
     primitive::{Arc, atomic::AtomicU64},
+    random::Random,
 };
 
 use crate::{
     crew::Crew,
     error::{BoxError, PipelineError},
     figures::{Monitor, Summary},
-    lot::Lot,
     meter::Meter,
     on_error::OnError,
     parcel::{Fate, Parcel, Ticket},
@@ -60,8 +60,8 @@ pub struct Flow<'h> {
     is_full: bool,
     /// How often it was found full, after it was not.
     times_full: u64,
-    /// Draws lots, in a deterministic run.
-    pub(crate) lot: Option<Lot>,
+    /// Decides, in a deterministic run.
+    pub(crate) rng: Option<Random>,
     /// The clock that such a run turns.
     #[cfg(feature = "std")]
     pub(crate) simulated: Option<tidegate_core::ManualClock>,
@@ -100,7 +100,7 @@ impl<'h> Flow<'h> {
             most_in_flight: u64::MAX,
             is_full: false,
             times_full: 0,
-            lot: None,
+            rng: None,
             #[cfg(feature = "std")]
             simulated: None,
             is_manned: false,
@@ -179,7 +179,7 @@ impl<'h> Flow<'h> {
     /// Ends a poll.
     pub(crate) fn leave(&mut self) {
         self.asleep_since = self.clock.as_ref().map(|clock| clock());
-        let is_spent = self.is_spent() && self.lot.is_none();
+        let is_spent = self.is_spent() && self.rng.is_none();
         if let (Some(now), Some(since), true) = (self.asleep_since, self.awake_since, is_spent) {
             let fits = now.since(since) < A_POLL;
             let budget = if fits { self.full_budget * 2 } else { self.full_budget / 2 };
@@ -265,9 +265,9 @@ impl<'h> Flow<'h> {
         self.times_full
     }
 
-    /// Returns what is decided by lot once in `n` times, in a deterministic run.
+    /// Returns true once in `n` times, at random, in a deterministic run.
     pub(crate) fn draws_one_in(&mut self, n: usize) -> bool {
-        self.lot.as_mut().is_some_and(|lot| lot.is_one_in(n))
+        self.rng.as_mut().is_some_and(|rng| rng.is_one_in(n))
     }
 
     /// Polls a source, and enters the item that it gives.

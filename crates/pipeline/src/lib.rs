@@ -22,7 +22,6 @@ mod flow;
 mod hatch;
 mod inline;
 mod labour;
-mod lot;
 mod map_async;
 mod map_on;
 mod merge;
@@ -50,8 +49,8 @@ mod turns;
 mod work;
 
 pub use tidegate_core::{
-    CancelToken, Cancelled, Clock, Closed, Gate, ManualClock, Outcome, Pass, Queue, Reason,
-    SystemClock, TimedOut, Timer, Wait,
+    Backoff, CancelToken, Cancelled, Clock, Closed, Gate, ManualClock, Outcome, Pass, Queue,
+    Reason, SystemClock, TimedOut, Timer, Wait,
 };
 
 pub use self::{
@@ -67,7 +66,7 @@ pub use self::{
     parallel::Parallel,
     pipeline::Pipeline,
     place::{Place, Threads},
-    retry::{Backoff, Policy, RetryPolicy, backoff, policy},
+    retry::{IntoRetryPolicy, Policy, RetryPolicy, policy},
     run::{Collect, Run},
     source::Source,
     split::{Split, Way},

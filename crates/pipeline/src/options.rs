@@ -18,7 +18,7 @@ use crate::{
     flow::{Contained, Foreign, contain},
     parallel::Parallel,
     pipeline::Pipeline,
-    retry::RetryPolicy,
+    retry::{IntoRetryPolicy, RetryPolicy},
     stage::Stage,
     turns::Turns,
     work::{Call, Work},
@@ -123,9 +123,13 @@ impl<'h, S: Stage, W: Work<S::Item>, Q: Turns<S::Item>, T> Pipeline<'h, Parallel
     /// Works on an item again when it failed, as long as `policy` says so: it gets the number of failures so far, from 1,
     /// and the error, and returns the pause before the next attempt, or `None` to let the item fail.
     ///
-    /// [`backoff`](crate::backoff) makes the usual policy, with jitter and a budget on demand;
+    /// A [`Backoff`](crate::Backoff) is the usual policy, with jitter and a budget on demand;
     /// [`policy`](crate::policy) makes one of a closure, which can look at the error. A panic is not
     /// tried again. The item keeps its place in the stage during the pause.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a setting of a [`Backoff`](crate::Backoff) is out of its range.
     ///
     /// # Examples
     ///
@@ -147,6 +151,7 @@ impl<'h, S: Stage, W: Work<S::Item>, Q: Turns<S::Item>, T> Pipeline<'h, Parallel
     /// assert_eq!(flow.collect().wait().unwrap(), ["page"]);
     /// assert_eq!(monitor.stages()[1].retried, 2);
     /// ```
+    #[track_caller]
     pub fn retry<P>(
         mut self,
         policy: P,
@@ -161,10 +166,10 @@ impl<'h, S: Stage, W: Work<S::Item>, Q: Turns<S::Item>, T> Pipeline<'h, Parallel
     >
     where
         S::Item: Clone,
-        P: RetryPolicy,
+        P: IntoRetryPolicy,
         T: Timer + Clone,
     {
-        let timer = self.timer.clone();
+        let (policy, timer) = (policy.into_policy(), self.timer.clone());
         let retries = self.flow.retries(self.stages.site);
         self.rework(|work| {
             let shared = Arc::new((work, policy, timer, retries));

@@ -2,7 +2,7 @@
 
 use core::{num::NonZeroUsize, time::Duration};
 
-use crate::lot::Lot;
+use tidegate_core::random::Random;
 
 /// How long a worker is to be busy with a chunk: long against the microseconds that it takes to hand one over and wake
 /// somebody for it, and short against what a caller would notice.
@@ -39,8 +39,8 @@ impl Pace {
     }
 
     /// Draws how many items to put into the next chunk.
-    pub(crate) fn draw(&self, lot: &mut Lot) -> usize {
-        (1 + lot.below(4)).min(self.most)
+    pub(crate) fn draw(&self, rng: &mut Random) -> usize {
+        (1 + rng.below(4)).min(self.most)
     }
 
     pub(crate) fn chunks(&self) -> NonZeroUsize {

@@ -11,7 +11,7 @@ use std::{
 
 use by_hand::{Desk, Task, n, quiet_panic};
 use tidegate_pipeline::{
-    Clock, ManualClock, OnError, Panicked, Pipeline, Queue, Reason, TimedOut, Wait, backoff, policy,
+    Backoff, Clock, ManualClock, OnError, Panicked, Pipeline, Queue, Reason, TimedOut, Wait, policy,
 };
 use tidegate_semaphore::Semaphore;
 use tidegate_worker_pool::WorkerPool;
@@ -170,7 +170,11 @@ fn each_attempt_is_limited_and_repeated_after_its_pause() {
             pending::<Result<(), Infallible>>()
         })
         .timeout(Duration::from_secs(1))
-        .retry(backoff(2, Duration::from_secs(10), Duration::from_secs(15)));
+        .retry(
+            Backoff::exponential(Duration::from_secs(10), Duration::from_secs(15))
+                .jitter(0.0)
+                .max_attempts(3),
+        );
     let monitor = flow.monitor();
     let mut run = Task::new(flow.run());
     let mut log = Vec::new();

@@ -11,8 +11,8 @@ use std::{
 
 use by_hand::{Desk, Task, n, quiet_panic};
 use tidegate_pipeline::{
-    AfterStop, Clock, ManualClock, OnError, Pipeline, Queue, Threads, TimedOut, Timer, Wait,
-    backoff,
+    AfterStop, Backoff, Clock, ManualClock, OnError, Pipeline, Queue, Threads, TimedOut, Timer,
+    Wait,
 };
 
 type Never = Infallible;
@@ -259,7 +259,7 @@ fn a_simulated_run_takes_no_time_and_repeats_itself() {
                 }
             })
             .timeout(Duration::from_secs(7000))
-            .retry(backoff(2, Duration::from_secs(60), Duration::from_secs(60)).jitter(seed))
+            .retry(Backoff::fixed(Duration::from_secs(60)).jitter(1.0).seed(seed).max_attempts(3))
             .unordered()
             .on_error(OnError::Skip)
             .for_each(|item| trace.push((clock.now().as_nanos(), item)));

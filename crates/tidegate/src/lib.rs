@@ -2,14 +2,14 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod sync;
+
 #[cfg(feature = "batch-processor")]
 pub use tidegate_batch_processor as batch_processor;
 #[cfg(feature = "circuit-breaker")]
 pub use tidegate_circuit_breaker as circuit_breaker;
 #[cfg(feature = "concurrent-map")]
 pub use tidegate_concurrent_map as concurrent_map;
-// Not `core`: beside a glob import of this crate that name would be ambiguous with the language's own.
-pub use tidegate_core as ground;
 #[cfg(feature = "pipeline")]
 pub use tidegate_pipeline as pipeline;
 #[cfg(feature = "rate-limiter")]
@@ -28,8 +28,9 @@ pub use tidegate_concurrent_map::{ConcurrentMap, ConcurrentSet, Keyed};
 #[cfg(target_has_atomic = "ptr")]
 pub use tidegate_core::Queue;
 pub use tidegate_core::{
-    CachedClock, CancelToken, Cancelled, Clock, Closed, Gate, ManualClock, Outcome, Pass, Reason,
-    SystemClock, TimedOut, Timer, Timestamp, Wait,
+    Backoff, BuildError, CachedClock, CancelToken, Cancelled, Clock, Closed, Gate, ManualClock,
+    Outcome, Pass, Reason, SystemClock, TimedOut, Timer, Timestamp, Wait, backoff, cancel, gate,
+    primitive, random, time,
 };
 #[cfg(feature = "pipeline")]
 pub use tidegate_pipeline::Pipeline;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use tidegate::pipeline::{self, RetryPolicy, backoff};
+use tidegate::backoff::{self, Retries};
 
 use crate::fetch::FetchError;
 
-/// Tries after the first.
-const RETRIES: u32 = 4;
+/// Tries, with the first.
+const ATTEMPTS: u32 = 5;
 /// The pause before the second try; it doubles from there, up to `LONGEST`.
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(5);
@@ -17,13 +17,14 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// When to try again: exponential, with full jitter, and never before the server wants it.
 #[derive(Debug)]
 pub struct Backoff {
-    schedule: pipeline::Backoff,
+    schedule: Retries,
 }
 
 impl Backoff {
     /// A schedule for all pages; the seed is that of the jitter.
     pub fn new(seed: u64) -> Self {
-        Self { schedule: backoff(RETRIES, FIRST, LONGEST).jitter(seed) }
+        let schedule = backoff::Backoff::exponential(FIRST, LONGEST).jitter(1.0).seed(seed);
+        Self { schedule: Retries::new(schedule.max_attempts(ATTEMPTS)) }
     }
 
     /// The pause before the next try of a page after so many failures; `None` if there is none.
@@ -32,7 +33,7 @@ impl Backoff {
         if !error.is_transient() || asked > PATIENCE {
             return None;
         }
-        Some(self.schedule.pause(failures, &(*error).into())?.max(asked))
+        Some(self.schedule.pause(failures)?.max(asked))
     }
 }
 

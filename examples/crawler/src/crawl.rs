@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tidegate::batch_processor::{BatchError, DriverThread, SubmitError};
-use tidegate::ground::primitive::parallelism;
 use tidegate::pipeline::{Monitor, OnError, PipelineError, StageFigures, Stopped, Summary};
+use tidegate::primitive::parallelism;
 use tidegate::{Batcher, CancelToken, Pipeline, Wait, WorkerPool};
 
 use url::Url;

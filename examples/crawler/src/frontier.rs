@@ -189,7 +189,7 @@ fn origin(url: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use tidegate::ground::queue::TryPopError;
+    use tidegate::sync::queue::TryPopError;
 
     use super::*;
 

@@ -8,7 +8,7 @@ use core::{
 };
 
 // Not `core`'s and `alloc`'s: a Cortex-M0 has neither a swap nor an `Arc` of theirs.
-use tidegate::ground::primitive::{
+use tidegate::primitive::{
     Arc, OnWake, Wakeable,
     atomic::{AtomicBool, Ordering},
 };

@@ -19,9 +19,9 @@ use std::{
 };
 
 use tidegate::{
-    Batcher, Breaker, ConcurrentMap, Pipeline, Quota, RateLimiter, Semaphore, Wait, WorkerPool,
+    Backoff, Batcher, Breaker, ConcurrentMap, Pipeline, Quota, RateLimiter, Semaphore, Wait,
+    WorkerPool,
     circuit_breaker::{OpenFor, TripRule},
-    pipeline::backoff,
 };
 
 mod exchange;
@@ -94,7 +94,11 @@ pub async fn survey(drive: impl FnOnce(Background)) -> Result<Report, Failure> {
 
     let flow = Pipeline::from_iter(0..GAUGES)
         .gated("call", count(8), gates, |gauge| exchange.call(gauge))
-        .retry(backoff(5, Duration::from_millis(1), Duration::from_millis(8)))
+        .retry(
+            Backoff::exponential(Duration::from_millis(1), Duration::from_millis(8))
+                .jitter(0.0)
+                .max_attempts(6),
+        )
         .map_on(&pool, "read", count(2), read)
         .map_async("log", count(16), |reading| log.submit(reading));
     let rows = flow.collect().await?;

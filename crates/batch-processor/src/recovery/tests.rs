@@ -6,11 +6,17 @@ use core::time::Duration;
 use proptest::prelude::*;
 
 use super::{Effort, Next, OnError, Recovery};
-use crate::{backoff::backoff, error::BatchError};
+use tidegate_core::{Backoff, backoff::Retries};
+
+use crate::error::BatchError;
 
 fn recovery(retries: Option<u32>, on_error: OnError) -> Recovery<usize> {
-    let backoff = retries.map(|retries| backoff(retries, Duration::from_secs(1), Duration::MAX));
-    Recovery { copy: <[usize]>::to_vec, backoff, on_error }
+    let backoff = retries.map(|retries| {
+        Backoff::exponential(Duration::from_secs(1), Duration::MAX)
+            .jitter(0.0)
+            .max_attempts(retries + 1)
+    });
+    Recovery { copy: <[usize]>::to_vec, retries: backoff.map(Retries::new), on_error }
 }
 
 /// What a call was for.
@@ -88,9 +94,12 @@ fn the_last_call_gets_the_items_themselves() {
     use alloc::rc::Rc;
 
     let item = Rc::new(());
-    let plan = backoff(1, Duration::ZERO, Duration::ZERO);
-    let mut recovery =
-        Recovery { copy: <[Rc<()>]>::to_vec, backoff: Some(plan), on_error: OnError::Bisect };
+    let plan = Backoff::fixed(Duration::ZERO).jitter(0.0).max_attempts(2);
+    let mut recovery = Recovery {
+        copy: <[Rc<()>]>::to_vec,
+        retries: Some(Retries::new(plan)),
+        on_error: OnError::Bisect,
+    };
     let mut effort = Effort::<_, (), ()>::new([item.clone()].into());
     let first = effort.items(&recovery);
     assert_eq!(Rc::strong_count(&item), 3, "a clone, as it may fail");

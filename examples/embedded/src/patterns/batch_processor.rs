@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::{cell::RefCell, convert::Infallible};
 
 use cortex_m_semihosting::hprintln;
-use tidegate::{Batcher, ManualClock, ground::primitive::Arc};
+use tidegate::{Batcher, ManualClock, primitive::Arc};
 
 use crate::{clock::MS, executor::Executor};
 

@@ -1,0 +1,324 @@
+//! How long to pause before something that failed is tried again.
+
+use core::{fmt, time::Duration};
+
+use alloc::format;
+
+use crate::{
+    error::BuildError,
+    primitive::atomic::{AtomicU64, Ordering},
+    random::Random,
+};
+
+/// How often a call is tried at most, unless [`Backoff::max_attempts`] says otherwise.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// Pauses between attempts: how long, how far spread, and how many.
+///
+/// A breaker stays open for such a time after each trip; a batcher, a pipeline and whoever retries a
+/// call pause for it after each failure.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_core::backoff::{Backoff, Retries};
+///
+/// let second = Duration::from_secs(1);
+/// let backoff = Backoff::exponential(second, 3 * second).jitter(0.0).max_attempts(5);
+/// let retries = Retries::new(backoff);
+/// let pauses = (1..=5).map(|failures| retries.pause(failures));
+/// assert!(pauses.eq([Some(second), Some(2 * second), Some(3 * second), Some(3 * second), None]));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Backoff {
+    initial: Duration,
+    max: Duration,
+    jitter: f64,
+    max_attempts: u32,
+    budget: Option<u32>,
+    seed: Option<u64>,
+}
+
+impl Backoff {
+    /// Pauses for `pause` each time.
+    pub const fn fixed(pause: Duration) -> Self {
+        Self::exponential(pause, pause)
+    }
+
+    /// Pauses for `initial` after the first failure, twice as long after each further one, at most
+    /// for `max`; then spread by [`jitter`](Self::jitter), so `max` may be exceeded by as much as
+    /// that.
+    ///
+    /// `initial` is at most `max`. No pause is above 2⁶⁴ nanoseconds, 584 years.
+    pub const fn exponential(initial: Duration, max: Duration) -> Self {
+        Self { initial, max, jitter: 0.2, max_attempts: MAX_ATTEMPTS, budget: None, seed: None }
+    }
+
+    /// Spreads each pause evenly over ± `ratio` of itself, so that clients of one failed server do
+    /// not come back all at once: 0 to 1, where 0 turns it off. Default: 0.2.
+    ///
+    /// With 1 a pause is anything from nothing to twice as long: "full jitter" (Brooker, AWS, 2015).
+    #[must_use]
+    pub const fn jitter(self, ratio: f64) -> Self {
+        Self { jitter: ratio, ..self }
+    }
+
+    /// Tries a call so often at most, the first attempt counted: 1 or more. Default: 3. A breaker
+    /// trips any number of times, and does not ask.
+    #[must_use]
+    pub const fn max_attempts(self, attempts: u32) -> Self {
+        Self { max_attempts: attempts, ..self }
+    }
+
+    /// Bounds retries to `percent` of the calls, so that a service which fails is not flooded: each
+    /// call earns that part of a retry, 100 retries can be saved, and 10 are there at the beginning
+    /// (Finagle's retry budgets). Default: no bound. A breaker does not ask.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_core::backoff::{Backoff, Retries};
+    ///
+    /// let backoff = Backoff::fixed(Duration::ZERO).max_attempts(u32::MAX).budget(20);
+    /// let (retries, mut granted) = (Retries::new(backoff), 0);
+    /// for _ in 0..1000 {
+    ///     retries.begin();
+    ///     granted += u32::from(retries.pause(1).is_some());
+    /// }
+    /// assert_eq!(granted, 10 + 200);
+    /// ```
+    #[must_use]
+    pub const fn budget(self, percent: u32) -> Self {
+        Self { budget: Some(percent), ..self }
+    }
+
+    /// Draws the jitter from `seed`: the same seed gives the same pauses. Default: another seed for
+    /// each use.
+    #[must_use]
+    pub const fn seed(self, seed: u64) -> Self {
+        Self { seed: Some(seed), ..self }
+    }
+
+    /// Checks the settings, for the `build` of what has them in `setting`.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if `initial` is above `max`, the jitter is not in 0..=1, or no attempt is
+    /// allowed.
+    pub fn check(&self, setting: &'static str) -> Result<(), BuildError> {
+        if self.initial > self.max {
+            let range = format!("at most its maximum of {:?}", self.max);
+            return Err(BuildError::new(setting, self.initial, range));
+        }
+        // NaN is in no range.
+        if !(0.0..=1.0).contains(&self.jitter) {
+            return Err(BuildError::new("jitter", self.jitter, "in 0..=1"));
+        }
+        if self.max_attempts == 0 {
+            return Err(BuildError::new("max_attempts", 0, "at least 1"));
+        }
+        Ok(())
+    }
+
+    /// Returns the pause after the first failure, without jitter.
+    pub const fn initial(&self) -> Duration {
+        self.initial
+    }
+
+    /// Returns how often a call is tried at most.
+    pub const fn attempts(&self) -> u32 {
+        self.max_attempts
+    }
+
+    /// Returns the pause after so many failures, from 1, spread by `noise`, which is any number.
+    pub fn pause(&self, failures: u32, noise: u64) -> Duration {
+        let doublings = 2_u128.saturating_pow(failures.saturating_sub(1));
+        let nanos = self.initial.as_nanos().saturating_mul(doublings).min(self.max.as_nanos());
+        if self.jitter == 0.0 {
+            return Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        }
+        // The upper 53 bits are what an f64 holds: a number from 0 to 1, without the 1.
+        let unit = (noise >> 11) as f64 / (1_u64 << 53) as f64;
+        let spread = 1.0 + self.jitter * (2.0 * unit - 1.0);
+        Duration::from_nanos(saturating_nanos(nanos as f64 * spread))
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "the cast saturates, which is what is wanted")]
+fn saturating_nanos(nanos: f64) -> u64 {
+    nanos as u64
+}
+
+/// What one retry costs in a budget, in hundredths of it.
+const RETRY: u64 = 100;
+/// What a budget begins with, and what it can save.
+const BEGIN: u64 = 10 * RETRY;
+const MOST: u64 = 100 * RETRY;
+
+/// A [`Backoff`] in use: its random numbers, and the balance of its budget. For any number of calls,
+/// tasks and threads.
+///
+/// # Examples
+///
+/// See [`Backoff`].
+pub struct Retries {
+    backoff: Backoff,
+    /// The number of draws.
+    draws: AtomicU64,
+    seed: u64,
+    /// Retries that were earned and not yet made, in hundredths.
+    balance: AtomicU64,
+}
+
+// ORDERING: Relaxed: nothing else is read by these counts.
+impl Retries {
+    /// Begins to use a backoff.
+    pub fn new(backoff: Backoff) -> Self {
+        let seed = backoff.seed.unwrap_or_else(some_seed);
+        Self { backoff, draws: AtomicU64::new(0), seed, balance: AtomicU64::new(BEGIN) }
+    }
+
+    /// Returns the settings.
+    pub fn backoff(&self) -> &Backoff {
+        &self.backoff
+    }
+
+    /// Tells the budget of a call, before its first attempt.
+    pub fn begin(&self) {
+        let Some(percent) = self.backoff.budget else { return };
+        let earn = |balance: u64| Some(balance.saturating_add(percent.into()).min(MOST));
+        _ = self.balance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, earn);
+    }
+
+    /// Returns the pause before the next attempt after so many failures of a call, from 1; `None` if
+    /// there is no other attempt.
+    pub fn pause(&self, failures: u32) -> Option<Duration> {
+        if failures >= self.backoff.max_attempts {
+            return None;
+        }
+        if self.backoff.budget.is_some() {
+            let pay = |balance: u64| balance.checked_sub(RETRY);
+            self.balance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay).ok()?;
+        }
+        let draw = self.draws.fetch_add(1, Ordering::Relaxed);
+        Some(self.backoff.pause(failures, Random::new(self.seed ^ draw).next_u64()))
+    }
+}
+
+impl fmt::Debug for Retries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retries").field("backoff", &self.backoff).finish_non_exhaustive()
+    }
+}
+
+/// Returns another number for each use.
+#[cfg(feature = "std")]
+fn some_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0)
+}
+
+/// Returns another number for each use. Without std there is nothing to draw it from but how many
+/// there were.
+#[cfg(not(feature = "std"))]
+fn some_seed() -> u64 {
+    static USES: AtomicU64 = AtomicU64::new(0);
+    Random::new(USES.fetch_add(1, Ordering::Relaxed)).next_u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    const MILLI: Duration = Duration::from_millis(1);
+
+    fn noise(draw: u64) -> u64 {
+        Random::new(draw).next_u64()
+    }
+
+    #[test]
+    fn jitter_stays_within_its_ratio_and_fills_it() {
+        let backoff = Backoff::fixed(Duration::from_secs(100)).jitter(0.3);
+        let seconds = (0..1000).map(|draw| backoff.pause(1, noise(draw)).as_secs());
+        let (low, high) =
+            seconds.fold((u64::MAX, 0), |(low, high), next| (low.min(next), high.max(next)));
+        assert!((70..=72).contains(&low) && (127..=130).contains(&high), "{low} to {high}");
+    }
+
+    #[test]
+    fn the_maximum_is_one_before_the_spread() {
+        let backoff = Backoff::exponential(Duration::from_secs(1), Duration::from_secs(100));
+        let longest = backoff.jitter(0.3).pause(u32::MAX, u64::MAX);
+        assert!((129..=130).contains(&longest.as_secs()), "{longest:?}");
+    }
+
+    #[test]
+    fn pauses_double_until_they_are_the_maximum() {
+        let max = Duration::from_secs(1 << 33);
+        let backoff = Backoff::exponential(Duration::from_nanos(1), max).jitter(0.0);
+        for failures in 1..64 {
+            assert_eq!(backoff.pause(failures, 0), Duration::from_nanos(1 << (failures - 1)));
+        }
+        assert_eq!([64, 65, 129, u32::MAX].map(|failures| backoff.pause(failures, 0)), [max; 4]);
+    }
+
+    #[test]
+    fn the_longest_pauses_saturate() {
+        let backoff = Backoff::exponential(Duration::from_secs(1), Duration::MAX);
+        assert_eq!(backoff.jitter(0.0).pause(32, 0), Duration::from_secs(1 << 31));
+        for jitter in [0.0, 1.0] {
+            let longest = backoff.jitter(jitter).pause(u32::MAX, u64::MAX);
+            assert_eq!(longest, Duration::from_nanos(u64::MAX));
+        }
+    }
+
+    #[test]
+    fn the_seed_repeats_the_pauses() {
+        let pauses = |seed| {
+            let backoff = Backoff::fixed(8 * MILLI).jitter(1.0).max_attempts(2).seed(seed);
+            let retries = Retries::new(backoff);
+            [(); 100].map(|()| retries.pause(1).unwrap())
+        };
+        assert!(pauses(1).iter().all(|pause| *pause <= 16 * MILLI));
+        // On both sides of the middle.
+        assert!((20..80).contains(&pauses(1).iter().filter(|pause| **pause < 8 * MILLI).count()));
+        assert_eq!(pauses(1), pauses(1));
+        assert_ne!(pauses(1), pauses(2));
+    }
+
+    #[test]
+    fn each_use_has_a_seed_of_its_own() {
+        let pauses = || {
+            let retries = Retries::new(Backoff::fixed(Duration::from_secs(1)).jitter(1.0));
+            [(); 4].map(|()| retries.pause(1).unwrap())
+        };
+        assert_ne!(pauses(), pauses());
+    }
+
+    #[test]
+    fn an_error_names_the_setting() {
+        let backoff = Backoff::exponential(2 * MILLI, MILLI);
+        let error = backoff.check("retry").unwrap_err();
+        assert_eq!(error.to_string(), "retry is 2ms, but must be at most its maximum of 1ms");
+        let error = Backoff::fixed(MILLI).jitter(f64::NAN).check("retry").unwrap_err();
+        assert_eq!(error.to_string(), "jitter is NaN, but must be in 0..=1");
+        let error = Backoff::fixed(MILLI).max_attempts(0).check("retry").unwrap_err();
+        assert_eq!(error.to_string(), "max_attempts is 0, but must be at least 1");
+        assert_eq!(Backoff::fixed(Duration::ZERO).check("retry"), Ok(()));
+    }
+
+    #[test]
+    fn racing_calls_share_one_budget() {
+        let retries = Retries::new(Backoff::fixed(MILLI).max_attempts(u32::MAX).budget(0));
+        let granted: usize = std::thread::scope(|scope| {
+            let threads = [(); 4]
+                .map(|()| scope.spawn(|| (0..10).filter(|_| retries.pause(1).is_some()).count()));
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(granted, 10);
+    }
+}
