@@ -139,23 +139,23 @@ fn racing_trips_make_one_transition_and_one_event() {
             let stats = breaker.stats();
             assert_eq!((stats.state, stats.generation, stats.trips), (State::Open, 1, 1));
             assert_eq!(trips.0.load(Ordering::SeqCst), 1);
-            assert_eq!(stats.failures + stats.late + stats.refused, 2);
-            assert!(stats.failures >= u64::from(failures_needed));
+            assert_eq!(stats.failed + stats.late + stats.refused, 2);
+            assert!(stats.failed >= u64::from(failures_needed));
         });
     }
 }
 
-/// Hears only of trips that have figures.
+/// Accepts only trips whose window has failures.
 struct Figures;
 
 impl Observer for Figures {
     fn on_trip(&self, trip: &Transition) {
-        assert!(trip.figures.failures > 0 && trip.figures.consecutive_failures > 0, "{trip:?}");
+        assert!(trip.window.failed > 0 && trip.window.consecutive_failures > 0, "{trip:?}");
     }
 }
 
 #[test]
-fn a_trip_has_the_figures_of_the_state_it_ends() {
+fn a_trip_has_the_statistics_of_the_state_it_ends() {
     model(|| {
         let breaker = builder(&ManualClock::new(), 1)
             .trip_on(TripRule::failure_rate(1.0, Window::count(1)))
@@ -194,7 +194,7 @@ fn probes_are_never_above_the_limit() {
 }
 
 #[test]
-fn a_dropped_probe_returns_its_place() {
+fn a_dropped_probe_frees_its_slot() {
     model(|| {
         let breaker = expired(1);
         let probe = breaker.try_enter().unwrap();
@@ -207,7 +207,7 @@ fn a_dropped_probe_returns_its_place() {
 
 /// One at a time, probes need no other order: each adds to what it finds.
 #[test]
-fn what_a_probe_did_is_seen_by_the_next_in_its_place() {
+fn what_a_probe_did_is_seen_by_the_next_in_its_slot() {
     model(|| {
         let breaker = expired(1);
         breaker.try_enter().unwrap().ignore();
@@ -249,8 +249,8 @@ fn a_stale_result_never_reaches_the_next_generation() {
             let stats = breaker.stats();
             // The stale failure and this generation's do not make two.
             assert_eq!((stats.state, stats.window.consecutive_failures), (State::Closed, 1));
-            assert_eq!(stats.window.failures, failures_in_window);
-            assert_eq!((stats.failures + stats.late, stats.generation), (2, 1));
+            assert_eq!(stats.window.failed, failures_in_window);
+            assert_eq!((stats.failed + stats.late, stats.generation), (2, 1));
         });
     }
 }
@@ -297,7 +297,7 @@ fn a_probe_that_fails_and_one_that_succeeds_make_one_transition() {
         let stats = breaker.stats();
         assert_eq!(stats.generation, before + 1);
         match stats.state {
-            State::Open => assert_eq!((stats.trips, stats.successes), (2, 0)),
+            State::Open => assert_eq!((stats.trips, stats.succeeded), (2, 0)),
             State::Closed => assert_eq!((stats.trips, stats.late), (1, 1)),
             state => panic!("{state}"),
         }
@@ -331,7 +331,7 @@ fn a_waiter_enters_when_the_open_time_is_over() {
 }
 
 #[test]
-fn a_probe_that_closes_lets_all_who_wait_in() {
+fn a_probe_that_closes_lets_all_waiters_in() {
     model(|| {
         let breaker = expired(1);
         let probe = breaker.try_enter().unwrap();
@@ -341,7 +341,7 @@ fn a_probe_that_closes_lets_all_who_wait_in() {
         for waiter in waiters {
             waiter.join().unwrap();
         }
-        assert_eq!(breaker.stats().successes, 3);
+        assert_eq!(breaker.stats().succeeded, 3);
     });
 }
 
@@ -360,7 +360,7 @@ fn a_probe_that_fails_sends_a_waiter_back_to_the_clock() {
 }
 
 #[test]
-fn forcing_open_sends_a_waiter_away() {
+fn forcing_open_rejects_a_waiter() {
     model(|| {
         let (breaker, _clock) = tripped(1);
         let waiter = spawn(&breaker, |breaker| breaker.enter().wait().unwrap_err().reason);

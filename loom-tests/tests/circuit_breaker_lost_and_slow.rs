@@ -94,9 +94,9 @@ fn a_written_off_probe_that_settles_late_changes_nothing() {
         // Either the result came first and closed, or the write-off came first and it is late.
         match stats.state {
             State::Closed => {
-                assert_eq!((stats.successes, stats.late, stats.written_off), (1, 0, 0))
+                assert_eq!((stats.succeeded, stats.late, stats.written_off), (1, 0, 0))
             }
-            State::Open => assert_eq!((stats.successes, stats.late, stats.written_off), (0, 1, 1)),
+            State::Open => assert_eq!((stats.succeeded, stats.late, stats.written_off), (0, 1, 1)),
             state => panic!("{state}"),
         }
         assert_eq!((entered, stats.probes), (stats.state == State::Closed, 0));
@@ -104,7 +104,7 @@ fn a_written_off_probe_that_settles_late_changes_nothing() {
 }
 
 #[test]
-fn a_lost_probe_is_written_off_once_by_those_who_come() {
+fn a_lost_probe_is_written_off_once_by_racing_callers() {
     model(|| {
         let clock = ManualClock::new();
         let trips = Arc::new(Trips::default());
@@ -157,7 +157,7 @@ fn a_cancelled_probe_never_closes() {
 }
 
 #[test]
-fn who_waits_for_closed_learns_of_it() {
+fn a_waiter_for_closed_is_notified() {
     model(|| {
         let breaker = expired(1);
         let probe = breaker.try_enter().unwrap();
@@ -169,7 +169,7 @@ fn who_waits_for_closed_learns_of_it() {
 }
 
 #[test]
-fn who_watches_sees_the_last_of_all_changes() {
+fn a_watcher_sees_the_last_of_all_changes() {
     model(|| {
         let breaker = Arc::new(builder(&ManualClock::new(), 1).build().unwrap());
         let mut changes = breaker.state_changes();
@@ -188,7 +188,7 @@ fn who_watches_sees_the_last_of_all_changes() {
 }
 
 #[test]
-fn who_only_watches_takes_no_place_from_who_waits() {
+fn a_watcher_takes_no_wake_up_from_a_waiter() {
     model(|| {
         let breaker = expired(1);
         let probe = breaker.try_enter().unwrap();
@@ -202,7 +202,7 @@ fn who_only_watches_takes_no_place_from_who_waits() {
 }
 
 #[test]
-fn two_keys_that_race_for_the_last_open_place_do_not_both_get_it() {
+fn two_keys_that_race_for_the_last_open_slot_do_not_both_get_it() {
     model(|| {
         let settings = builder(&ManualClock::new(), 1);
         let keys = KeyedBreaker::<u32, ManualClock>::new(NonZeroUsize::new(2).unwrap(), settings);
@@ -236,7 +236,7 @@ fn a_slow_call_in_flight_counts_once_however_it_ends() {
 }
 
 #[test]
-fn what_two_threads_tell_a_throttle_is_added_up() {
+fn outcomes_of_two_threads_are_added_up() {
     model(|| {
         let clock = ManualClock::new();
         let throttle = Arc::new(Throttle::with_clock(1.0, OPEN_FOR, clock.clone()).unwrap());
@@ -252,7 +252,7 @@ fn what_two_threads_tell_a_throttle_is_added_up() {
         fail(&throttle);
         other.join().unwrap();
         let stats = throttle.stats();
-        assert_eq!(stats.failures + stats.refused, 2);
+        assert_eq!(stats.failed + stats.refused, 2);
         // Two requests, none of which was accepted.
         assert_eq!(stats.probability, 2.0 / 3.0);
     });

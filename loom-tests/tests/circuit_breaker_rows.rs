@@ -84,7 +84,7 @@ fn a_renewal_beside_a_trip_is_refused_or_comes_before_it() {
 }
 
 #[test]
-fn a_paused_probe_beside_one_who_would_write_it_off_keeps_its_place() {
+fn a_paused_probe_keeps_its_slot_from_a_racing_write_off() {
     let seen = Arc::new(Seen::default());
     let closed = seen.clone();
     model(move || {
@@ -134,7 +134,7 @@ fn a_pass_that_is_renewed_in_a_closed_state_is_not_late() {
         other.join().unwrap();
         let stats = breaker.stats();
         counted.note(stats.late == 0);
-        assert_eq!((stats.failures + stats.late, stats.generation), (1, 1));
+        assert_eq!((stats.failed + stats.late, stats.generation), (1, 1));
         assert_eq!(stats.probes, 0);
     });
     seen.both();

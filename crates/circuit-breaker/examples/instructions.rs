@@ -41,5 +41,5 @@ fn main() {
         refusal(black_box(&breaker));
     }
     let stats = breaker.stats();
-    assert_eq!((stats.successes, stats.refused), (u64::from(CALLS), u64::from(CALLS)));
+    assert_eq!((stats.succeeded, stats.refused), (u64::from(CALLS), u64::from(CALLS)));
 }

@@ -2,35 +2,49 @@
 
 use core::fmt;
 
-use tidegate_core::{Clock, Gate, SystemClock, Timer, gate::OwnedGate, primitive::Arc};
+use tidegate_core::{Clock, Gate, SystemClock, Timer, primitive::Arc};
 
 use crate::{
-    Builder, ByVerdict, Closed, Enter, EnterOwned, FailFast, Observer, OwnedFailFast, OwnedPass,
-    Pass, Refused, State, StateChanges, Stats, machine::Machine, open_share::OpenShare,
+    builder::Builder,
+    changes::{Closed, StateChanges},
+    classifier::ByVerdict,
+    enter::Enter,
+    error::Refused,
+    fail_fast::FailFast,
+    machine::Machine,
+    observer::Observer,
+    open_limit::OpenLimit,
+    pass::Pass,
+    state::State,
+    stats::Stats,
 };
 
-/// Lets calls through while they work, refuses them while they fail, and finds out with a few probes when they work
-/// again.
+/// Lets calls through while they work, refuses them while they fail, and finds out with a few
+/// probes when they work again.
 ///
-/// `C` is the clock it reads, `O` hears of what it does, `J` says what counts as a failure. The [`State`] has a picture of how it goes from one to the
-/// next, [`Builder`] what can be set.
+/// `C` is the clock it reads, `O` is the observer that is notified, `J` classifies results as
+/// successes and failures. The [`State`] has a picture of how it goes from one to the next,
+/// [`Builder`] what can be set.
 ///
 /// # As a gate
 ///
-/// What a [`Gate`] does while the breaker is open, and what its passes hold, is told by its type:
+/// The type of the [`Gate`] decides what it does while the breaker is open, and what its passes
+/// hold:
 ///
 /// | handle | type | while open | passes |
 /// | --- | --- | --- | --- |
 /// | `&breaker` | `&Breaker` | waits | borrow the breaker |
 /// | `arc`, `&arc` | `Arc<Breaker>` | **waits** | own a share |
 /// | `breaker.fail_fast()` | [`&FailFast`](FailFast) | refuses | borrow the breaker |
-/// | `arc.fail_fast_owned()` | [`OwnedFailFast`] | refuses | own a share |
+/// | `arc.fail_fast_owned()` | [`OwnedFailFast`](crate::OwnedFailFast) | refuses | own a share |
 ///
-/// Code that must not wait asks for one of the latter two by name; no `Arc<Breaker>` becomes one without being told to.
+/// Code that must not wait asks for one of the latter two by name; no `Arc<Breaker>` becomes one
+/// without being told to.
 ///
 /// # Fairness
 ///
-/// None among those who wait in [`enter`](Self::enter): whoever comes when a place is free takes it.
+/// None among the waiters in [`enter`](Self::enter): the first caller to poll when a probe slot is
+/// free takes it.
 ///
 /// # Memory ordering
 ///
@@ -75,8 +89,8 @@ impl Breaker {
 
 #[cfg(feature = "std")]
 impl Breaker {
-    /// Creates a closed breaker with the defaults: trips after 5 failures in a row, opens for 60 s ±20 %, lets one probe
-    /// through at a time and closes when one has succeeded.
+    /// Creates a closed breaker with the defaults: trips after 5 failures in a row, opens for 60 s
+    /// ±20 %, lets one probe through at a time and closes when one has succeeded.
     pub fn new() -> Self {
         Self::from_machine(Machine::new(Default::default(), 0, SystemClock, ()), ByVerdict)
     }
@@ -109,9 +123,11 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         self.fail_fast.try_enter()
     }
 
-    /// Waits until the breaker lets it in: until the open time is over, a probe's place is free, or it is closed.
+    /// Waits until the breaker lets it in: until the open time is over, a probe slot is free, or it
+    /// is closed.
     ///
-    /// With a [`probe_timeout`](Builder::probe_timeout) it also writes off a probe that takes longer.
+    /// With a [`probe_timeout`](Builder::probe_timeout) it also writes off a probe that takes
+    /// longer.
     ///
     /// # Cancel safety
     ///
@@ -119,7 +135,8 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     ///
     /// # Errors
     ///
-    /// [`Refused`] when the breaker is forced open, now or while waiting: nobody can say when that ends.
+    /// [`Refused`] when the breaker is forced open, now or while waiting: there is no time at which
+    /// that ends.
     ///
     /// # Examples
     ///
@@ -136,7 +153,7 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     ///     clock.advance(Duration::from_secs(5));
     ///     probe.join().unwrap();
     /// });
-    /// assert_eq!(breaker.stats().successes, 1);
+    /// assert_eq!(breaker.stats().succeeded, 1);
     /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
     /// ```
     pub fn enter(&self) -> Enter<'_, C, O>
@@ -148,8 +165,9 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
 
     /// Returns the breaker as a gate that refuses at once where the breaker itself would wait.
     ///
-    /// For a row of gates in which the others may be waited for: `(breaker.fail_fast(), &limiter)`. For a row that moves into
-    /// a task or a thread there is [`fail_fast_owned`](Self::fail_fast_owned).
+    /// For a row of gates in which the others may be waited for: `(breaker.fail_fast(), &limiter)`.
+    /// For a row that moves into a task or a thread there is
+    /// [`fail_fast_owned`](Self::fail_fast_owned).
     ///
     /// # Examples
     ///
@@ -165,40 +183,21 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         &self.fail_fast
     }
 
-    /// Returns the breaker as a gate that refuses at once and keeps it alive: for what moves into a task or a thread, where an
-    /// `Arc` of the breaker itself would wait. It needs a target with compare-and-swap; elsewhere there is
-    /// [`OwnedFailFast`]'s `From`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::{sync::Arc, thread};
-    /// use tidegate_circuit_breaker::{Breaker, Gate};
-    ///
-    /// let breaker = Arc::new(Breaker::new());
-    /// let gate = breaker.clone().fail_fast_owned();
-    /// thread::spawn(|| gate.run(|| Err::<(), _>("no route"))).join().unwrap().unwrap().unwrap_err();
-    /// assert_eq!(breaker.stats().failures, 1);
-    /// ```
-    #[cfg(target_has_atomic = "ptr")]
-    pub fn fail_fast_owned(self: Arc<Self>) -> OwnedFailFast<C, O, J> {
-        self.into()
-    }
-
-    /// Refuses everybody until [`reset`](Self::reset), [`force_closed`](Self::force_closed) or
-    /// [`observe_only`](Self::observe_only), and sends everybody away who waits.
+    /// Refuses every call until [`reset`](Self::reset), [`force_closed`](Self::force_closed) or
+    /// [`observe_only`](Self::observe_only), and rejects all waiters.
     pub fn force_open(&self) {
         self.machine().force(State::ForcedOpen, O::on_force);
     }
 
-    /// Lets everybody through and never trips, until told otherwise.
+    /// Lets every call through and never trips, until another state is forced.
     pub fn force_closed(&self) {
         self.machine().force(State::ForcedClosed, O::on_force);
     }
 
-    /// Lets everybody through and reports when it would have tripped, until told otherwise.
+    /// Lets every call through and reports when it would have tripped, until another state is
+    /// forced.
     ///
-    /// Such a trip is counted, and heard by [`Observer::on_trip`]; then the counts start afresh.
+    /// Such a trip is counted, and [`Observer::on_trip`] is called; then the counts start afresh.
     ///
     /// # Examples
     ///
@@ -216,14 +215,16 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         self.machine().force(State::ObserveOnly, O::on_force);
     }
 
-    /// Closes the breaker with fresh counts, whatever it does now. The totals of [`stats`](Self::stats) go on.
+    /// Closes the breaker with fresh counts, whatever it does now. The totals of
+    /// [`stats`](Self::stats) go on.
     pub fn reset(&self) {
         self.machine().force(State::Closed, O::on_reset);
     }
 
-    /// Waits until everybody is let through: closed, forced closed or observing only.
+    /// Waits until every call is let through: closed, forced closed or observing only.
     ///
-    /// It does not call, and so it is no probe: an open breaker closes only if others go on calling.
+    /// It does not call, and so it is no probe: an open breaker closes only if others go on
+    /// calling.
     ///
     /// # Cancel safety
     ///
@@ -247,23 +248,23 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         Closed::new(self.machine())
     }
 
-    /// Returns what sees the changes of state from this call on.
+    /// Returns a watcher of the changes of state from this call on.
     pub fn state_changes(&self) -> StateChanges<'_, C, O> {
         StateChanges::new(self.machine())
     }
 
-    /// Returns what it does at the moment.
+    /// Returns the state. A snapshot.
     pub fn state(&self) -> State {
         self.machine().state()
     }
 
-    /// Returns what it has seen.
+    /// Returns the statistics.
     pub fn stats(&self) -> Stats {
         self.machine().stats()
     }
 
-    pub(crate) fn join(&self, share: &Arc<OpenShare>) {
-        self.machine().join(share);
+    pub(crate) fn join(&self, limit: &Arc<OpenLimit>) {
+        self.machine().join(limit);
     }
 
     pub(crate) fn is_forgettable(&self) -> bool {
@@ -284,24 +285,6 @@ impl<'a, C: Timer, O: Observer, J> Gate for &'a Breaker<C, O, J> {
 
     fn enter(self) -> Enter<'a, C, O> {
         Breaker::enter(self)
-    }
-}
-
-/// Waits where [`OwnedFailFast`] refuses: the two are different types, so that neither is taken for the
-/// other.
-impl<C: Timer, O: Observer, J> OwnedGate for Breaker<C, O, J> {
-    type Pass = OwnedPass<C, O, J>;
-    type Refused = Refused;
-    type Enter = EnterOwned<C, O, J>;
-
-    #[inline]
-    fn try_enter_owned(breaker: Arc<Self>) -> Result<OwnedPass<C, O, J>, Refused> {
-        let parts = breaker.machine().enter()?.into_parts();
-        Ok(OwnedPass::new(breaker, parts))
-    }
-
-    fn enter_owned(breaker: Arc<Self>) -> EnterOwned<C, O, J> {
-        EnterOwned::new(breaker)
     }
 }
 

@@ -2,38 +2,19 @@
 
 use core::{fmt, time::Duration};
 
-use alloc::{format, string::String};
-
 use tidegate_core::{Clock, Outcome, SystemClock, primitive::Arc};
 
 use crate::{
-    Breaker, ByError, ByVerdict, Observer, OpenFor, Snapshot, TripRule, machine::Machine,
-    rule::Predicate, word::COUNT_MAX,
+    breaker::Breaker,
+    classifier::{ByError, ByVerdict},
+    error::BuildError,
+    machine::Machine,
+    observer::Observer,
+    open_for::OpenFor,
+    rule::{Predicate, TripRule},
+    settings::Settings,
+    stats::Snapshot,
 };
-
-/// What the machine goes by; checked before it is built.
-#[derive(Clone)]
-pub(crate) struct Settings {
-    pub(crate) rule: TripRule,
-    pub(crate) predicate: Option<Predicate>,
-    pub(crate) open_for: OpenFor,
-    pub(crate) probes: u32,
-    pub(crate) close_after: u32,
-    pub(crate) probe_timeout: Option<Duration>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            rule: TripRule::default(),
-            predicate: None,
-            open_for: OpenFor::default(),
-            probes: 1,
-            close_after: 1,
-            probe_timeout: None,
-        }
-    }
-}
 
 /// Sets a [`Breaker`] up. Made by [`Breaker::builder`].
 ///
@@ -59,7 +40,7 @@ impl Default for Settings {
 #[derive(Clone, Default)]
 #[must_use = "a builder does nothing until it builds"]
 pub struct Builder<C = SystemClock, O = (), J = ByVerdict> {
-    settings: Settings,
+    pub(crate) settings: Settings,
     seed: u64,
     clock: C,
     observer: O,
@@ -73,18 +54,18 @@ impl<C, O, J> Builder<C, O, J> {
         self
     }
 
-    /// Trips also when `predicate` says so of the figures, whatever the rule of [`trip_on`](Self::trip_on) says; that may
-    /// be [`TripRule::never`]. Default: no predicate.
+    /// Trips also when `predicate` returns `true` for the window's statistics, whatever the rule of
+    /// [`trip_on`](Self::trip_on) says; that may be [`TripRule::never`]. Default: no predicate.
     ///
-    /// It is asked after each success and failure of a closed or observing breaker, slow calls in flight included, with no
-    /// lock held, by several threads at once. It must not use the breaker. The figures are added up for each call, which
-    /// takes a look at every thread's part of the window.
+    /// It is asked after each success and failure of a closed or observing breaker, slow calls in
+    /// flight included, with no lock held, by several threads at once. It must not use the breaker.
+    /// The statistics are added up for each call, which reads every thread's part of the window.
     ///
     /// # Panics
     ///
-    /// A panic of the predicate goes to the caller whose call it was asked about; that call has been counted. If that caller is
-    /// already unwinding, because its call panicked, the predicate's panic ends there and means no (without `std` it aborts
-    /// the process).
+    /// A panic of the predicate goes to the caller whose call it was asked about; that call has
+    /// been counted. If that caller is already unwinding, because its call panicked, the
+    /// predicate's panic ends there and means no (without `std` it aborts the process).
     ///
     /// # Examples
     ///
@@ -94,7 +75,7 @@ impl<C, O, J> Builder<C, O, J> {
     /// let rule = TripRule::never().over(Window::count(1000));
     /// let breaker = Breaker::builder()
     ///     .trip_on(rule)
-    ///     .trip_when(|seen| seen.failures >= 3 && seen.failure_rate() > 0.01)
+    ///     .trip_when(|seen| seen.failed >= 3 && seen.failure_rate() > 0.01)
     ///     .build()?;
     /// for _ in 0..3 {
     ///     assert_eq!(breaker.state(), State::Closed);
@@ -132,10 +113,11 @@ impl<C, O, J> Builder<C, O, J> {
 
     /// After how long a probe that is still in flight has failed, above zero. Default: never.
     ///
-    /// A probe that hangs, or whose pass was leaked, would keep its place for ever. With this it is written off: the breaker
-    /// trips as for any failed probe, which frees the places of all its probes, and a result that comes after all is late.
-    /// Whoever enters next does it, or waits in [`enter`](Breaker::enter); there is no thread behind it. Choose a time above
-    /// the call's own timeout.
+    /// A probe that hangs, or whose pass was leaked, would keep its slot for ever. With this it is
+    /// written off: the breaker trips as for any failed probe, which frees the slots of all its
+    /// probes, and a result that comes after all is late. The next caller that enters writes it
+    /// off, or one that waits in [`enter`](Breaker::enter); there is no thread behind it. Choose a
+    /// time above the call's own timeout.
     ///
     /// # Examples
     ///
@@ -161,10 +143,10 @@ impl<C, O, J> Builder<C, O, J> {
         self
     }
 
-    /// What the jitter is made from, besides the time of each trip. Default: 0.
+    /// Seeds the jitter, besides the time of each trip. Default: 0.
     ///
-    /// Equal seeds and equal times give equal jitter: with a clock turned by hand everything is repeatable, while on a
-    /// real clock no two breakers trip at the same nanosecond.
+    /// Equal seeds and equal times give equal jitter: with a clock turned by hand everything is
+    /// repeatable, while on a real clock no two breakers trip at the same nanosecond.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
@@ -176,21 +158,22 @@ impl<C, O, J> Builder<C, O, J> {
         Builder { settings, seed, clock, observer, classifier }
     }
 
-    /// Who hears of trips and the like. Default: nobody.
+    /// The observer that is notified of trips and other changes. Default: none.
     pub fn observer<P>(self, observer: P) -> Builder<C, P, J> {
         let Self { settings, seed, clock, classifier, .. } = self;
         Builder { settings, seed, clock, observer, classifier }
     }
 
-    /// What counts as a failure, by the result of a call: said once here, and not at each call. Default: what the result's own
-    /// [`Verdict`](crate::gate::Verdict) says.
+    /// Classifies the result of every call as a success, a failure or neither. Default: the
+    /// result's own [`Verdict`](crate::gate::Verdict) says.
     ///
-    /// It goes for what is called by the breaker's own methods: [`call`](Breaker::call), [`call_or_else`](Breaker::call_or_else),
-    /// [`call_async`](Breaker::call_async), [`run`](Breaker::run), [`run_async`](Breaker::run_async). A row of gates goes by
-    /// the result's verdict, for all its gates alike: wrap the result by [`Breaker::classify`] there.
+    /// It goes for what is called by the breaker's own methods: [`call`](Breaker::call),
+    /// [`call_or_else`](Breaker::call_or_else), [`call_async`](Breaker::call_async),
+    /// [`run`](Breaker::run), [`run_async`](Breaker::run_async). A row of gates goes by the
+    /// result's verdict, for all its gates alike: wrap the result by [`Breaker::classify`] there.
     ///
     /// The closure names the type of its argument. A breaker that sees several types has a
-    /// [`classifier`](Self::classifier) of a type of its own, or looks at the error only
+    /// [`classifier`](Self::classifier) of a type of its own, or classifies the error only
     /// ([`classify_errors`](Self::classify_errors)).
     ///
     /// # Panics
@@ -210,15 +193,15 @@ impl<C, O, J> Builder<C, O, J> {
     ///     })
     ///     .build()?;
     /// assert_eq!(breaker.call(|| 404), Ok(404));
-    /// assert_eq!((breaker.stats().ignored, breaker.stats().failures), (1, 0));
+    /// assert_eq!((breaker.stats().ignored, breaker.stats().failed), (1, 0));
     /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
     /// ```
     pub fn classify<R: ?Sized, F: Fn(&R) -> Outcome>(self, classifier: F) -> Builder<C, O, F> {
         self.classifier(classifier)
     }
 
-    /// What counts as a failure, by the error of a call, whatever the type beside it; `Ok` is a success. Otherwise as
-    /// [`classify`](Self::classify).
+    /// Classifies calls by their errors, whatever the type of `Ok`, which is a success. Otherwise
+    /// as [`classify`](Self::classify).
     ///
     /// # Examples
     ///
@@ -242,7 +225,7 @@ impl<C, O, J> Builder<C, O, J> {
     /// let _ = breaker.call(|| Err::<String, _>(Error::NotFound));
     /// let _ = breaker.call(|| Err::<(), _>(Error::NotModified));
     /// let stats = breaker.stats();
-    /// assert_eq!((stats.failures, stats.ignored, stats.successes), (1, 1, 1));
+    /// assert_eq!((stats.failed, stats.ignored, stats.succeeded), (1, 1, 1));
     /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
     /// ```
     pub fn classify_errors<E: ?Sized, F>(self, judge: F) -> Builder<C, O, ByError<F>>
@@ -252,8 +235,8 @@ impl<C, O, J> Builder<C, O, J> {
         self.classifier(ByError { judge })
     }
 
-    /// What counts as a failure, by a type of yours: see [`Classifier`](crate::Classifier). Otherwise as
-    /// [`classify`](Self::classify).
+    /// Classifies results by a type of yours: see [`Classifier`](crate::Classifier).
+    /// Otherwise as [`classify`](Self::classify).
     pub fn classifier<L>(self, classifier: L) -> Builder<C, O, L> {
         let Self { settings, seed, clock, observer, .. } = self;
         Builder { settings, seed, clock, observer, classifier }
@@ -269,31 +252,15 @@ impl<C, O, J> Builder<C, O, J> {
         C: Clock,
         O: Observer,
     {
-        self.check()?;
+        self.settings.check()?;
         let settings = Arc::new(self.settings);
         let machine = Machine::new(settings, self.seed, self.clock, self.observer);
         Ok(Breaker::from_machine(machine, self.classifier))
     }
 
-    pub(crate) fn check(&self) -> Result<(), BuildError> {
-        let Settings { rule, open_for, probes, close_after, probe_timeout, .. } = &self.settings;
-        rule.check()?;
-        open_for.check()?;
-        for (field, count) in [("probes", *probes), ("close_after", *close_after)] {
-            if !(1..=COUNT_MAX).contains(&count) {
-                return Err(BuildError::new(field, count, format!("in 1..={COUNT_MAX}")));
-            }
-        }
-        match probe_timeout {
-            Some(Duration::ZERO) => {
-                Err(BuildError::new("probe_timeout", Duration::ZERO, "above zero"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Returns what makes breakers with these settings, which they share; the number of each changes its seed.
-    pub(crate) fn into_maker(self) -> impl Fn(u64) -> Breaker<C, O, J>
+    /// Returns a factory of breakers that share these settings; the number of each changes its
+    /// seed.
+    pub(crate) fn into_factory(self) -> impl Fn(u64) -> Breaker<C, O, J>
     where
         C: Clock + Clone,
         O: Observer + Clone,
@@ -323,53 +290,3 @@ impl<C, O, J> fmt::Debug for Builder<C, O, J> {
             .finish_non_exhaustive()
     }
 }
-
-/// A setting of a [`Builder`] is out of range.
-///
-/// # Examples
-///
-/// ```
-/// use tidegate_circuit_breaker::Breaker;
-///
-/// let error = Breaker::builder().close_after(9000).build().unwrap_err();
-/// assert_eq!((error.field(), error.given(), error.range()), ("close_after", "9000", "in 1..=8191"));
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct BuildError {
-    field: &'static str,
-    given: String,
-    range: String,
-}
-
-impl BuildError {
-    pub(crate) fn new(
-        field: &'static str,
-        given: impl fmt::Debug,
-        range: impl Into<String>,
-    ) -> Self {
-        Self { field, given: format!("{given:?}"), range: range.into() }
-    }
-
-    /// Returns the name of the setting.
-    pub const fn field(&self) -> &'static str {
-        self.field
-    }
-
-    /// Returns what it was set to.
-    pub fn given(&self) -> &str {
-        &self.given
-    }
-
-    /// Returns what the setting must be.
-    pub fn range(&self) -> &str {
-        &self.range
-    }
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {}, but must be {}", self.field, self.given, self.range)
-    }
-}
-
-impl core::error::Error for BuildError {}

@@ -17,14 +17,22 @@ use tidegate_core::{
 };
 
 use crate::{
-    Breaker, ByVerdict, Classifier, FailFast, Observer, OwnedFailFast, Pass, Refused,
-    machine::Machine, word::Word,
+    breaker::Breaker,
+    classifier::{ByVerdict, Classifier},
+    error::Refused,
+    fail_fast::FailFast,
+    machine::Machine,
+    observer::Observer,
+    owned::OwnedFailFast,
+    pass::Pass,
+    word::Word,
 };
 
 impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
-    /// Runs `act` if the breaker lets it, and settles by what it returns, as the breaker's [`Classifier`] judges it: without
-    /// one see [`Verdict`](crate::gate::Verdict) for what counts as a failure, and [`Judged`] for an opinion of your own. A panic counts as a
-    /// failure, also one of the classifier. Never waits.
+    /// Runs `act` if the breaker lets it, and settles by what it returns, as the breaker's
+    /// [`Classifier`] judges it: without one see [`Verdict`](crate::gate::Verdict) for what counts
+    /// as a failure, and [`Judged`] for an opinion of your own. A panic counts as a failure, also
+    /// one of the classifier. Never waits.
     ///
     /// # Errors
     ///
@@ -64,15 +72,17 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         }
     }
 
-    /// Runs `future` if the breaker lets it when first polled, and settles by its output as [`call`](Self::call) does. A panic
-    /// counts as a failure.
+    /// Runs `future` if the breaker lets it when first polled, and settles by its output as
+    /// [`call`](Self::call) does. A panic counts as a failure.
     ///
-    /// Waits for `future`, never for the breaker; that would be [`run_async`](Self::run_async). It borrows the breaker; for a
-    /// task that outlives it there is [`call_async_owned`](Self::call_async_owned).
+    /// Waits for `future`, never for the breaker; that would be [`run_async`](Self::run_async). It
+    /// borrows the breaker; for a task that outlives it there is
+    /// [`call_async_owned`](Self::call_async_owned).
     ///
     /// # Cancel safety
     ///
-    /// Dropped while `future` runs, the call counts as ignored. Dropped before it is polled, it leaves no trace.
+    /// Dropped while `future` runs, the call counts as ignored. Dropped before it is polled, it
+    /// leaves no trace.
     ///
     /// # Errors
     ///
@@ -95,7 +105,8 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         CallAsync { run: self.fail_fast().run_async(Judging { breaker: self, future }) }
     }
 
-    /// Waits on this thread until the breaker lets it in, then runs `act`, and settles as [`call`](Self::call) does.
+    /// Waits on this thread until the breaker lets it in, then runs `act`, and settles as
+    /// [`call`](Self::call) does.
     ///
     /// It is [`Gate::run`] with the breaker's classifier.
     ///
@@ -111,13 +122,15 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         Gate::run(self, || self.classify(act())).map(|judged| judged.value)
     }
 
-    /// Waits until the breaker lets it in, then runs `future`, and settles as [`call`](Self::call) does.
+    /// Waits until the breaker lets it in, then runs `future`, and settles as [`call`](Self::call)
+    /// does.
     ///
     /// It is [`Gate::run_async`] with the breaker's classifier.
     ///
     /// # Cancel safety
     ///
-    /// Dropped while it waits, it leaves no trace; dropped while `future` runs, the call counts as ignored.
+    /// Dropped while it waits, it leaves no trace; dropped while `future` runs, the call counts as
+    /// ignored.
     ///
     /// # Errors
     ///
@@ -132,7 +145,7 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     ///     .classify(|status: &u16| if *status < 500 { Outcome::Success } else { Outcome::Failure })
     ///     .build()?;
     /// assert_eq!(breaker.run_async(async { 503 }).wait(), Ok(503));
-    /// assert_eq!(breaker.stats().failures, 1);
+    /// assert_eq!(breaker.stats().failed, 1);
     /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
     /// ```
     pub fn run_async<F>(&self, future: F) -> RunClassified<'_, F, C, O, J>
@@ -144,8 +157,8 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         RunClassified { run: Gate::run_async(self, Judging { breaker: self, future }) }
     }
 
-    /// As [`call_or_else`](Self::call_or_else), by the name it has in [`Gate`]: whichever is called, the breaker's classifier
-    /// judges.
+    /// As [`call_or_else`](Self::call_or_else), by the name it has in [`Gate`]: whichever is
+    /// called, the breaker's classifier judges.
     pub fn run_or_else<R>(&self, act: impl FnOnce() -> R, fallback: impl FnOnce(Refused) -> R) -> R
     where
         J: Classifier<R>,
@@ -153,7 +166,8 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         self.call_or_else(act, fallback)
     }
 
-    /// Returns `result` with the opinion of the breaker's [`Classifier`], for a row of gates, which goes by that.
+    /// Returns `result` with the opinion of the breaker's [`Classifier`], for a row of gates, which
+    /// goes by that.
     ///
     /// # Examples
     ///
@@ -166,7 +180,7 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     /// let other = Breaker::new();
     /// let row = (breaker.fail_fast(), other.fail_fast());
     /// let status = row.run(|| breaker.classify(503)).unwrap().value;
-    /// assert_eq!((status, breaker.stats().failures, other.stats().failures), (503, 1, 1));
+    /// assert_eq!((status, breaker.stats().failed, other.stats().failed), (503, 1, 1));
     /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
     /// ```
     pub fn classify<R>(&self, result: R) -> Judged<R>
@@ -181,7 +195,8 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
 /// Calls that keep the breaker alive. They need a target with compare-and-swap.
 #[cfg(target_has_atomic = "ptr")]
 impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
-    /// As [`call_async`](Self::call_async), with a future that borrows nothing of the breaker: for a task.
+    /// As [`call_async`](Self::call_async), with a future that borrows nothing of the breaker: for
+    /// a task.
     ///
     /// # Cancel safety
     ///
@@ -200,7 +215,7 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     /// let breaker = Arc::new(Breaker::new());
     /// let call = breaker.clone().call_async_owned(async { Err::<(), _>("no route") });
     /// assert_eq!(thread::spawn(|| call.wait()).join().unwrap(), Ok(Err("no route")));
-    /// assert_eq!(breaker.stats().failures, 1);
+    /// assert_eq!(breaker.stats().failed, 1);
     /// ```
     pub fn call_async_owned<F>(self: Arc<Self>, future: F) -> CallAsyncOwned<F, C, O, J>
     where
@@ -242,8 +257,8 @@ impl<C: Clock, O: Observer> Drop for Failing<'_, C, O> {
 
 #[cold]
 #[inline(never)]
-fn fail<C: Clock, O: Observer>(machine: &Machine<C, O>, ticket: Word, started: Timestamp) {
-    machine.settle(ticket, started, Outcome::Failure);
+fn fail<C: Clock, O: Observer>(machine: &Machine<C, O>, stamp: Word, started: Timestamp) {
+    machine.settle(stamp, started, Outcome::Failure);
 }
 
 pin_project! {

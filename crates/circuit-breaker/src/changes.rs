@@ -9,7 +9,7 @@ use core::{
 
 use tidegate_core::{Clock, SystemClock, event::Waiter};
 
-use crate::{Observer, State, machine::Machine};
+use crate::{machine::Machine, observer::Observer, state::State};
 
 /// Future of [`Breaker::closed`](crate::Breaker::closed).
 #[must_use = "futures do nothing unless awaited or waited for"]
@@ -29,10 +29,14 @@ impl<C: Clock, O: Observer> Future for Closed<'_, C, O> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        this.waiter.poll_until(&this.machine.turned, cx, &mut || match this.machine.state() {
-            State::Closed | State::ForcedClosed | State::ObserveOnly => Some(()),
-            State::Open | State::HalfOpen | State::ForcedOpen => None,
-        })
+        this.waiter.poll_until(
+            &this.machine.state_changed,
+            cx,
+            &mut || match this.machine.state() {
+                State::Closed | State::ForcedClosed | State::ObserveOnly => Some(()),
+                State::Open | State::HalfOpen | State::ForcedOpen => None,
+            },
+        )
     }
 }
 
@@ -42,12 +46,14 @@ impl<C, O> fmt::Debug for Closed<'_, C, O> {
     }
 }
 
-/// Sees the changes of a breaker's state, one wait after the other: [`Breaker::state_changes`](crate::Breaker::state_changes).
+/// Sees the changes of a breaker's state, one wait after the other:
+/// [`Breaker::state_changes`](crate::Breaker::state_changes).
 ///
-/// It sees the newest state, once that is another than the one seen last. Changes that come faster than it looks become one, or
-/// none if they lead back to the state that was seen; [`StateChange::generation`] tells how many there were. What must hear of
-/// each change, of a reset that changes nothing but the counts, or of a trip that is only observed, is an
-/// [`Observer`](crate::Observer).
+/// It sees the newest state, once that is another than the one seen last. Changes that come faster
+/// than it polls become one, or none if they lead back to the state that was seen;
+/// [`StateChange::generation`] tells how many there were. Code that must be notified of each
+/// change, of a reset that changes nothing but the counts, or of a trip that is only observed,
+/// implements [`Observer`](crate::Observer).
 ///
 /// # Examples
 ///
@@ -77,7 +83,8 @@ pub struct StateChanges<'a, C = SystemClock, O = ()> {
 pub struct StateChange {
     /// The state.
     pub state: State,
-    /// Its number, modulo 2³²; each change of state, each reset and each observed trip takes the next.
+    /// Its number, modulo 2³²; each change of state, each reset and each observed trip takes the
+    /// next.
     pub generation: u32,
 }
 
@@ -90,7 +97,8 @@ impl<'a, C: Clock, O: Observer> StateChanges<'a, C, O> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future before it resolves leaves no trace: the next one sees what this one would have seen.
+    /// Dropping the future before it resolves leaves no trace: the next one sees what this one
+    /// would have seen.
     #[allow(clippy::should_implement_trait, reason = "it waits, as a stream's `next` does")]
     pub fn next(&mut self) -> NextChange<'_, 'a, C, O> {
         NextChange { changes: self, waiter: Waiter::new() }
@@ -116,7 +124,7 @@ impl<C: Clock, O: Observer> Future for NextChange<'_, '_, C, O> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<StateChange> {
         let this = self.get_mut();
         let StateChanges { machine, seen } = this.changes;
-        let polled = this.waiter.poll_until(&machine.turned, cx, &mut || {
+        let polled = this.waiter.poll_until(&machine.state_changed, cx, &mut || {
             let (state, generation) = machine.state_and_generation();
             (state != *seen).then_some(StateChange { state, generation })
         });

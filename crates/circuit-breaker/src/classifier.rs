@@ -1,14 +1,15 @@
-//! What counts as a failure, said once for a breaker.
+//! What counts as a failure, set once for a breaker.
 
 use core::fmt;
 
 use tidegate_core::{Outcome, gate::Verdict};
 
-/// Says how a call went, by what it returned: set once for a breaker, by [`Builder::classify`](crate::Builder::classify) and
-/// its relatives.
+/// Says how a call went, by what it returned: set once for a breaker, by
+/// [`Builder::classify`](crate::Builder::classify) and its relatives.
 ///
-/// Every `Fn(&R) -> Outcome` is a classifier. Implement it for a type where one breaker guards calls of several result
-/// types, or where the type needs a name. A classifier that panics has seen a failure.
+/// Every `Fn(&R) -> Outcome` is a classifier. Implement it for a type where one breaker guards
+/// calls of several result types, or where the type needs a name. A classifier that panics has seen
+/// a failure.
 ///
 /// # Examples
 ///
@@ -33,7 +34,7 @@ use tidegate_core::{Outcome, gate::Verdict};
 ///     assert_eq!(breaker.call(|| status), Ok(status));
 /// }
 /// let stats = breaker.stats();
-/// assert_eq!((stats.successes, stats.ignored, stats.failures), (1, 1, 1));
+/// assert_eq!((stats.succeeded, stats.ignored, stats.failed), (1, 1, 1));
 /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
 /// ```
 pub trait Classifier<R: ?Sized> {
@@ -59,7 +60,8 @@ impl<R: Verdict> Classifier<R> for ByVerdict {
     }
 }
 
-/// A [`Classifier`] that looks at errors only; `Ok` is a success: [`Builder::classify_errors`](crate::Builder::classify_errors).
+/// A [`Classifier`] of errors only; `Ok` is a success:
+/// [`Builder::classify_errors`](crate::Builder::classify_errors).
 #[derive(Clone, Copy)]
 pub struct ByError<F> {
     pub(crate) judge: F,

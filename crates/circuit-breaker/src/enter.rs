@@ -1,4 +1,4 @@
-//! Waiting until the breaker lets one in.
+//! Waiting until the breaker lets the caller in.
 
 use core::{
     fmt,
@@ -8,10 +8,13 @@ use core::{
 };
 
 use pin_project_lite::pin_project;
-use tidegate_core::{Timer, Timestamp, event::Waiter, primitive::Arc};
+use tidegate_core::{Timer, Timestamp, event::Waiter};
 
 use crate::{
-    Breaker, ByVerdict, Observer, OwnedPass, Pass, Refused, RefusedReason, machine::Machine,
+    error::{Refused, RefusedReason},
+    machine::Machine,
+    observer::Observer,
+    pass::Pass,
 };
 
 pin_project! {
@@ -28,13 +31,13 @@ pin_project! {
         // `None` once it was ready.
         machine: Option<&'a Machine<C, O>>,
         #[pin]
-        approach: Approach<C>,
+        state: EnterState<C>,
     }
 }
 
 impl<'a, C: Timer, O: Observer> Enter<'a, C, O> {
     pub(crate) fn new(machine: &'a Machine<C, O>) -> Self {
-        Self { machine: Some(machine), approach: Approach::new() }
+        Self { machine: Some(machine), state: EnterState::new() }
     }
 }
 
@@ -44,7 +47,7 @@ impl<'a, C: Timer, O: Observer> Future for Enter<'a, C, O> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let machine = this.machine.expect("polled after it was ready");
-        let entered = ready!(this.approach.poll(machine, cx));
+        let entered = ready!(this.state.poll(machine, cx));
         *this.machine = None;
         Poll::Ready(entered)
     }
@@ -52,78 +55,23 @@ impl<'a, C: Timer, O: Observer> Future for Enter<'a, C, O> {
 
 impl<C: Timer, O> fmt::Debug for Enter<'_, C, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Enter").field("approach", &self.approach).finish_non_exhaustive()
+        f.debug_struct("Enter").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
-pin_project! {
-    /// Future of the [`enter`](tidegate_core::Gate::enter) of an `Arc<Breaker>`: as [`Enter`], and borrows nothing.
-    ///
-    /// # Panics
-    ///
-    /// The future panics if it is polled after it was ready.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::{sync::Arc, thread};
-    /// use tidegate_circuit_breaker::{Breaker, Gate, Wait};
-    ///
-    /// let breaker = Arc::new(Breaker::new());
-    /// let enter = breaker.clone().enter();
-    /// thread::spawn(|| enter.wait().unwrap().success()).join().unwrap();
-    /// assert_eq!(breaker.stats().successes, 1);
-    /// ```
-    #[must_use = "futures do nothing unless awaited or waited for"]
-    pub struct EnterOwned<C, O = (), J = ByVerdict>
-    where
-        C: Timer,
-    {
-        // Before the breaker that it is registered with. `None` once it was ready.
-        #[pin]
-        approach: Approach<C>,
-        breaker: Option<Arc<Breaker<C, O, J>>>,
-    }
-}
-
-impl<C: Timer, O, J> EnterOwned<C, O, J> {
-    pub(crate) fn new(breaker: Arc<Breaker<C, O, J>>) -> Self {
-        Self { approach: Approach::new(), breaker: Some(breaker) }
-    }
-}
-
-impl<C: Timer, O: Observer, J> Future for EnterOwned<C, O, J> {
-    type Output = Result<OwnedPass<C, O, J>, Refused>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let breaker = this.breaker.as_ref().expect("polled after it was ready");
-        let entered = ready!(this.approach.poll(breaker.machine(), cx)).map(Pass::into_parts);
-        let breaker = this.breaker.take();
-        Poll::Ready(
-            entered.map(|parts| OwnedPass::new(breaker.expect("present until ready"), parts)),
-        )
-    }
-}
-
-impl<C: Timer, O, J> fmt::Debug for EnterOwned<C, O, J> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EnterOwned").field("approach", &self.approach).finish_non_exhaustive()
-    }
-}
-
-/// So many sleeps may end in one poll before other tasks run: a clock that lags behind its timer would keep it for as long as it
-/// lags.
+/// How many sleeps may end in one poll. Then other tasks run: a clock that lags behind its timer
+/// would keep the poll for as long as it lags.
 const SLEEPS: u32 = 4;
 
 pin_project! {
-    /// How far a caller is on its way into a breaker.
-    struct Approach<C>
+    /// What a waiter is registered for, and how long it sleeps.
+    pub(crate) struct EnterState<C>
     where
         C: Timer,
     {
         waiter: Waiter,
-        // When the open time ends, as of the latest look; `NEVER` while only a change can help.
+        // When the open time ends, as of the latest poll; `NEVER` while only a change of state can
+        // help.
         until: Timestamp,
         // INVARIANT: sleeps until `until`.
         #[pin]
@@ -131,12 +79,12 @@ pin_project! {
     }
 }
 
-impl<C: Timer> Approach<C> {
-    fn new() -> Self {
+impl<C: Timer> EnterState<C> {
+    pub(crate) fn new() -> Self {
         Self { waiter: Waiter::new(), until: Timestamp::NEVER, sleep: None }
     }
 
-    fn poll<'m, O: Observer>(
+    pub(crate) fn poll<'m, O: Observer>(
         self: Pin<&mut Self>,
         machine: &'m Machine<C, O>,
         cx: &mut Context<'_>,
@@ -145,23 +93,22 @@ impl<C: Timer> Approach<C> {
         let mut sleeps = 0;
         loop {
             let mut until = *this.until;
-            let entered =
-                this.waiter.poll_until(&machine.changed, cx, &mut || match machine.admit() {
-                    Ok(pass) => Some(Ok(pass)),
-                    Err(blocked) if blocked.reason == RefusedReason::ForcedOpen => {
-                        Some(Err(blocked))
-                    }
-                    Err(blocked) => {
-                        until = blocked.until.unwrap_or(Timestamp::NEVER);
-                        None
-                    }
-                });
+            let entered = this.waiter.poll_until(&machine.may_enter, cx, &mut || match machine
+                .admit()
+            {
+                Ok(pass) => Some(Ok(pass)),
+                Err(blocked) if blocked.reason == RefusedReason::ForcedOpen => Some(Err(blocked)),
+                Err(blocked) => {
+                    until = blocked.until.unwrap_or(Timestamp::NEVER);
+                    None
+                }
+            });
             if until != *this.until || entered.is_ready() {
                 *this.until = until;
                 this.sleep.set(None);
             }
             if entered.is_ready() {
-                // The observer hears of a refusal when nothing is registered and nobody sleeps.
+                // The observer is notified when nothing is registered and no sleep is running.
                 return entered.map_err(|blocked| machine.refuse(blocked));
             }
             if until == Timestamp::NEVER {
@@ -173,7 +120,7 @@ impl<C: Timer> Approach<C> {
             if let Some(sleep) = this.sleep.as_mut().as_pin_mut() {
                 ready!(sleep.poll(cx));
             }
-            // The time has come, so look again without being told.
+            // The open time is over, so poll again without a notification.
             this.sleep.set(None);
             sleeps += 1;
             if sleeps == SLEEPS {
@@ -184,9 +131,9 @@ impl<C: Timer> Approach<C> {
     }
 }
 
-impl<C: Timer> fmt::Debug for Approach<C> {
+impl<C: Timer> fmt::Debug for EnterState<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Approach")
+        f.debug_struct("EnterState")
             .field("waiter", &self.waiter)
             .field("until", &self.until)
             .finish_non_exhaustive()

@@ -1,4 +1,4 @@
-//! Calls in flight, by when they began: which of them are slow already.
+//! Calls in flight, by the time they began: which of them are slow already.
 //!
 //! ```text
 //!            threshold
@@ -11,24 +11,25 @@ use core::time::Duration;
 use tidegate_core::{Shards, Timestamp, lock::Lock, primitive::thread_number};
 
 use crate::{
-    turn_to_look::TurnToLook,
-    window::{Ring, Tagged},
+    check_interval::CheckInterval,
+    window::{PerGeneration, Ring},
     word::COUNT_MAX,
 };
 
 /// Slices that a threshold is cut into.
 const SLICES_OF_THRESHOLD: u64 = 8;
 
-/// Places for slices: so many that a slice whose place is taken again is older than the threshold.
-const PLACES: usize = 16;
+/// Slots for slices: so many that a slice whose slot is reused is older than the threshold.
+const SLOTS: usize = 16;
 
-/// Counts the calls in flight, each in the stripe of the thread on which it began and the slice of time in which it did.
+/// Counts the calls in flight, each in the shard of the thread on which it began and the slice of
+/// time in which it did.
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    stripes: Shards<Lock<Tagged<StartRing>>>,
+    shards: Shards<Lock<PerGeneration<StartRing>>>,
     threshold: Duration,
     slice_nanos: u64,
-    turn: TurnToLook,
+    slow_checks: CheckInterval,
 }
 
 impl InFlight {
@@ -36,26 +37,26 @@ impl InFlight {
         let nanos = u64::try_from(threshold.as_nanos()).unwrap_or(u64::MAX);
         let slice_nanos = (nanos / SLICES_OF_THRESHOLD).max(1);
         Self {
-            stripes: Shards::per_thread(|_| Lock::new(Tagged::new(StartRing::default()))),
+            shards: Shards::per_thread(|_| Lock::new(PerGeneration::new(StartRing::default()))),
             threshold,
             slice_nanos,
-            turn: TurnToLook::new(slice_nanos),
+            slow_checks: CheckInterval::new(slice_nanos),
         }
     }
 
-    /// Counts a call in and returns its stripe and its start, which is not before that of an earlier call; nothing is counted
-    /// if a later generation has begun.
+    /// Counts a call in and returns its shard and its start, which is not before that of an earlier
+    /// call; nothing is counted if a later generation has begun.
     pub(crate) fn enter(&self, generation: u32, now: Timestamp) -> (u32, Timestamp) {
-        let stripe = self.own_stripe();
-        let slice = self.ring(stripe, generation, |ring| ring.enter(self.slice(now)));
+        let shard = self.own_shard();
+        let slice = self.ring(shard, generation, |ring| ring.enter(self.slice(now)));
         // Time that goes backward stands still: the call is no older than those that are here.
         let start = slice.map_or(now, |slice| now.max(self.start_of(slice)));
-        (stripe, start)
+        (shard, start)
     }
 
     /// Counts a call out again.
-    pub(crate) fn leave(&self, generation: u32, stripe: u32, started: Timestamp) {
-        self.ring(stripe, generation, |ring| ring.leave(self.slice(started)));
+    pub(crate) fn leave(&self, generation: u32, shard: u32, started: Timestamp) {
+        self.ring(shard, generation, |ring| ring.leave(self.slice(started)));
     }
 
     /// Returns how many calls of a generation are slow already.
@@ -64,15 +65,15 @@ impl InFlight {
             let now = now.max(self.start_of(ring.latest));
             ring.before(self.slice(now - self.threshold))
         };
-        let slow_of = |stripe: &Lock<Tagged<StartRing>>| {
-            stripe.with(|ring| ring.of(generation).map_or(0, slow_in))
+        let slow_of = |shard: &Lock<PerGeneration<StartRing>>| {
+            shard.with(|ring| ring.of(generation).map_or(0, slow_in))
         };
-        self.stripes.iter().map(slow_of).sum()
+        self.shards.iter().map(slow_of).sum()
     }
 
-    /// Returns whether it is time to look again; only one caller in a slice of time is told so.
+    /// Returns whether a check is due: `true` for only one caller in a slice of time.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
-        self.turn.is_due(now)
+        self.slow_checks.is_due(now)
     }
 
     fn slice(&self, time: Timestamp) -> u64 {
@@ -84,34 +85,34 @@ impl InFlight {
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "at most COUNT_MAX")]
-    fn own_stripe(&self) -> u32 {
-        // The number has to fit a ticket.
-        let mask = (self.stripes.len() - 1).min(COUNT_MAX as usize);
+    fn own_shard(&self) -> u32 {
+        // The number has to fit a stamp.
+        let mask = (self.shards.len() - 1).min(COUNT_MAX as usize);
         (thread_number().unwrap_or(0) & mask) as u32
     }
 
     fn ring<R>(
         &self,
-        stripe: u32,
+        shard: u32,
         generation: u32,
         change: impl FnOnce(&mut StartRing) -> R,
     ) -> Option<R> {
-        self.stripes.get(stripe as usize)?.with(|ring| ring.of(generation).map(change))
+        self.shards.get(shard as usize)?.with(|ring| ring.of(generation).map(change))
     }
 }
 
-/// Counts by the slice in which they began. Slice number `s` lives at `s % PLACES`.
+/// Counts by the slice in which they began. Slice number `s` is in slot `s % SLOTS`.
 #[derive(Debug, Default)]
 struct StartRing {
-    places: [Place; PLACES],
-    /// Those whose slice has lost its place to a later one.
+    slots: [Slot; SLOTS],
+    /// Calls whose slice has lost its slot to a later one.
     old: u64,
-    /// The latest slice that anybody has entered in.
+    /// The latest slice in which a call has begun.
     latest: u64,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Place {
+struct Slot {
     slice: u64,
     calls: u64,
 }
@@ -120,12 +121,12 @@ impl StartRing {
     /// Counts a call in, in `slice` or the latest; returns which.
     fn enter(&mut self, slice: u64) -> u64 {
         self.latest = self.latest.max(slice);
-        let place = &mut self.places[Self::at(self.latest)];
-        if place.slice < self.latest {
-            self.old += core::mem::take(&mut place.calls);
-            place.slice = self.latest;
+        let slot = &mut self.slots[Self::at(self.latest)];
+        if slot.slice < self.latest {
+            self.old += core::mem::take(&mut slot.calls);
+            slot.slice = self.latest;
         }
-        place.calls += 1;
+        slot.calls += 1;
         self.latest
     }
 
@@ -135,18 +136,18 @@ impl StartRing {
 
     /// Returns where calls of `slice` are counted as long as no call enters.
     fn count_of(&mut self, slice: u64) -> &mut u64 {
-        let place = &mut self.places[Self::at(slice)];
-        if place.slice == slice { &mut place.calls } else { &mut self.old }
+        let slot = &mut self.slots[Self::at(slice)];
+        if slot.slice == slice { &mut slot.calls } else { &mut self.old }
     }
 
     fn before(&self, slice: u64) -> u64 {
-        let slow = self.places.iter().filter(|place| place.slice < slice);
-        slow.map(|place| place.calls).sum::<u64>() + self.old
+        let slow = self.slots.iter().filter(|slot| slot.slice < slice);
+        slow.map(|slot| slot.calls).sum::<u64>() + self.old
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "a remainder of a usize")]
     fn at(slice: u64) -> usize {
-        (slice % PLACES as u64) as usize
+        (slice % SLOTS as u64) as usize
     }
 }
 
@@ -168,36 +169,36 @@ mod tests {
     fn a_call_is_slow_within_an_eighth_after_the_threshold_and_never_before() {
         for started in 0..40 {
             let calls = InFlight::new(Duration::from_nanos(80));
-            let (stripe, _) = calls.enter(0, at(started));
+            let (shard, _) = calls.enter(0, at(started));
             for now in started..400 {
                 let (age, slow) = (now - started, calls.slow(0, at(now)));
                 assert!(age > 80 || slow == 0, "{started} {now}");
                 assert!(age < 90 || slow == 1, "{started} {now}");
             }
-            calls.leave(0, stripe, at(started));
+            calls.leave(0, shard, at(started));
             assert_eq!(calls.slow(0, at(400)), 0);
         }
     }
 
     #[test]
-    fn a_slice_that_has_lost_its_place_still_counts_and_is_left() {
+    fn a_slice_that_has_lost_its_slot_still_counts_and_is_left() {
         let calls = InFlight::new(Duration::from_nanos(80));
         let times = [5, 165, 325, 1000];
-        let stripes = times.map(|time| calls.enter(0, at(time)).0);
+        let shards = times.map(|time| calls.enter(0, at(time)).0);
         assert_eq!(calls.slow(0, at(1000)), 3);
-        for (time, stripe) in times.into_iter().zip(stripes) {
-            calls.leave(0, stripe, at(time));
+        for (time, shard) in times.into_iter().zip(shards) {
+            calls.leave(0, shard, at(time));
         }
         assert_eq!(calls.slow(0, at(9999)), 0);
     }
 
     #[test]
-    fn a_call_of_an_earlier_generation_is_nobodys() {
+    fn a_call_of_an_earlier_generation_is_not_counted() {
         let calls = InFlight::new(Duration::from_nanos(80));
-        let (stripe, _) = calls.enter(0, at(0));
+        let (shard, _) = calls.enter(0, at(0));
         assert_eq!(calls.slow(1, at(1000)), 0);
         calls.enter(1, at(0));
-        calls.leave(0, stripe, at(0));
+        calls.leave(0, shard, at(0));
         assert_eq!(calls.slow(1, at(1000)), 1);
     }
 
@@ -206,7 +207,7 @@ mod tests {
         let calls = InFlight::new(Duration::from_nanos(80));
         let (first, began) = calls.enter(0, at(1000));
         assert_eq!(began, at(1000));
-        // So far back that its slice has lost its place.
+        // So far back that its slice has lost its slot.
         let (second, began) = calls.enter(0, at(10));
         assert_eq!(began, at(1000));
         assert_eq!(
@@ -223,9 +224,9 @@ mod tests {
     fn the_end_of_time_is_a_time() {
         for threshold in [Duration::from_nanos(1), Duration::from_nanos(80), Duration::MAX] {
             let calls = InFlight::new(threshold);
-            let (stripe, began) = calls.enter(0, Timestamp::NEVER);
+            let (shard, began) = calls.enter(0, Timestamp::NEVER);
             assert_eq!(calls.slow(0, Timestamp::NEVER), 0, "{threshold:?}");
-            calls.leave(0, stripe, began);
+            calls.leave(0, shard, began);
         }
     }
 }

@@ -19,19 +19,23 @@ use tidegate_core::{
 };
 
 use crate::{
-    Breaker, BuildError, Builder, ByVerdict, Observer, OwnedFailFast, State, open_share::OpenShare,
+    breaker::Breaker, builder::Builder, classifier::ByVerdict, error::BuildError,
+    observer::Observer, open_limit::OpenLimit, owned::OwnedFailFast, state::State,
 };
 
-/// A breaker for each key (a host, a tenant, a shard), made on first use, for no more than `max_keys` of them.
+/// A breaker for each key (a host, a tenant, a shard), made on first use, for no more than
+/// `max_keys` of them.
 ///
-/// When all places are taken, a new key takes that of one that nobody holds and that would refuse nobody now: closed, or
-/// open with its open time over. What such a breaker remembered (failures that did not suffice to trip, how often it
-/// tripped, its stats) is forgotten with it. A breaker that refuses, or was forced to be what it is, is never forgotten.
-/// So choose `max_keys` above the number of keys that are in use within an open time.
+/// When there are `max_keys` breakers, a new key evicts one that is not held and would refuse no
+/// call now: closed, or open with its open time over. What that breaker remembered (failures that
+/// did not suffice to trip, how often it tripped, its stats) is forgotten with it. A breaker that
+/// refuses, or was forced to be what it is, is never forgotten. So choose `max_keys` above the
+/// number of keys that are in use within an open time.
 ///
-/// Finding a breaker costs one lock, shared with few other keys, and the count of an `Arc`; whoever calls for the same
-/// key again and again keeps the breaker. A breaker takes a few hundred bytes and a cache line or two for each thread
-/// that can run at once, its window apart; the crate's `tests/memory.rs` counts them.
+/// Finding a breaker costs one lock, shared with few other keys, and the count of an `Arc`; a
+/// caller that uses the same key again and again keeps the breaker. A breaker takes a few hundred
+/// bytes and a cache line or two for each thread that can run at once, its window apart; the
+/// crate's `tests/memory.rs` counts them.
 ///
 /// # Examples
 ///
@@ -53,18 +57,19 @@ use crate::{
 /// ```
 pub struct KeyedBreaker<K, C = SystemClock, O = (), J = ByVerdict> {
     breakers: Keyed<K, Arc<Breaker<C, O, J>>>,
-    make: Make<K, C, O, J>,
-    // `None`: all of them may be open.
-    open_share: Option<Arc<OpenShare>>,
+    make: Factory<K, C, O, J>,
+    // `None`: all of the breakers may be open.
+    open_limit: Option<Arc<OpenLimit>>,
 }
 
-struct Make<K, C, O, J>(Box<Making<K, C, O, J>>);
+struct Factory<K, C, O, J>(Box<MakeBreaker<K, C, O, J>>);
 
-type Making<K, C, O, J> = dyn Fn(&K) -> Breaker<C, O, J> + Send + Sync;
+type MakeBreaker<K, C, O, J> = dyn Fn(&K) -> Breaker<C, O, J> + Send + Sync;
 
-/// It is called by reference, from several threads: what it changes is behind atomics or locks of its own.
-impl<K, C, O, J> UnwindSafe for Make<K, C, O, J> {}
-impl<K, C, O, J> RefUnwindSafe for Make<K, C, O, J> {}
+/// It is called by reference, from several threads: what it changes is behind atomics or locks of
+/// its own.
+impl<K, C, O, J> UnwindSafe for Factory<K, C, O, J> {}
+impl<K, C, O, J> RefUnwindSafe for Factory<K, C, O, J> {}
 
 impl<K, C, O, J> KeyedBreaker<K, C, O, J>
 where
@@ -72,8 +77,8 @@ where
     C: Clock,
     O: Observer,
 {
-    /// Creates an empty registry whose breakers are all built by `builder`, each with its own clone of the clock and of
-    /// the observer, and with a seed of its own.
+    /// Creates an empty registry whose breakers are all built by `builder`, each with its own clone
+    /// of the clock and of the observer, and with a seed of its own.
     ///
     /// # Errors
     ///
@@ -84,14 +89,14 @@ where
         O: Clone + Send + Sync + 'static,
         J: Clone + Send + Sync + 'static,
     {
-        builder.check()?;
-        let (make, made) = (builder.into_maker(), AtomicU64::new(0));
+        builder.settings.check()?;
+        let (make, made) = (builder.into_factory(), AtomicU64::new(0));
         // ORDERING: Relaxed: only that the numbers differ counts.
         Ok(Self::from_fn(max_keys, move |_| make(made.fetch_add(1, Ordering::Relaxed))))
     }
 
-    /// Creates an empty registry whose breakers are made by `make` from their keys: with settings, or an observer, that
-    /// depend on the key.
+    /// Creates an empty registry whose breakers are made by `make` from their keys: with settings,
+    /// or an observer, that depend on the key.
     ///
     /// `make` runs under a lock of the registry: it must be short and must not call the registry.
     ///
@@ -121,18 +126,21 @@ where
         max_keys: NonZeroUsize,
         make: impl Fn(&K) -> Breaker<C, O, J> + Send + Sync + 'static,
     ) -> Self {
-        Self { breakers: Keyed::new(max_keys), make: Make(Box::new(make)), open_share: None }
+        Self { breakers: Keyed::new(max_keys), make: Factory(Box::new(make)), open_limit: None }
     }
 
-    /// Lets no more than a share of the breakers be open at once; `ratio` is above 0 and at most 1. Default: all of them.
+    /// Lets no more than `ratio` of the breakers be open at once; `ratio` is above 0 and at most 1.
+    /// Default: all of them.
     ///
-    /// If half of the hosts fail at the same time, what has failed is more likely on this side of the network, and refusing
-    /// everything helps nobody. A trip that would exceed the share is only observed: it is counted, and heard by
-    /// [`Observer::on_trip`] with [`State::Closed`] as the state it leads to; the breaker is closed and counts afresh.
+    /// If half of the hosts fail at the same time, what has failed is more likely on this side of
+    /// the network, and refusing everything helps nobody. A trip that would exceed the limit is
+    /// only observed: it is counted, and [`Observer::on_trip`] is called with [`State::Closed`] as
+    /// the state it leads to; the breaker is closed and counts afresh.
     ///
-    /// The share is one of the breakers that there are when the trip is due, rounded down, and at least one breaker. Open
-    /// are those whose open time runs: neither those whose time is over, nor those that are half-open or forced. It is
-    /// looked at when one trips, and so the share may be more while breakers are removed.
+    /// The limit is `ratio` times the number of breakers at the time of the trip, rounded down, and
+    /// at least one breaker. Only breakers whose open time runs count as open: neither those whose
+    /// time is over, nor those that are half-open or forced. The limit is checked when a breaker
+    /// trips, so more may be open while breakers are forgotten.
     ///
     /// # Errors
     ///
@@ -162,37 +170,38 @@ where
         if !(ratio > 0.0 && ratio <= 1.0) {
             return Err(BuildError::new("max_open_ratio", ratio, "above 0 and at most 1"));
         }
-        let share = OpenShare::new(ratio);
-        self.breakers.for_each(|_, breaker| breaker.join(&share));
-        self.open_share = Some(share);
+        let limit = OpenLimit::new(ratio);
+        self.breakers.for_each(|_, breaker| breaker.join(&limit));
+        self.open_limit = Some(limit);
         Ok(self)
     }
 
-    /// Returns the breaker of `key`, made if there is none. It is the key's for as long as somebody holds it.
+    /// Returns the breaker of `key`, made if there is none. It stays the key's for as long as a
+    /// caller holds it.
     ///
-    /// As a gate the `Arc` waits, and gives passes that own; `&*gate` waits, and gives passes that borrow;
-    /// [`fail_fast`](Self::fail_fast) does not wait.
+    /// As a gate the `Arc` waits, and gives passes that own; `&*gate` waits, and gives passes that
+    /// borrow; [`fail_fast`](Self::fail_fast) does not wait.
     ///
     /// # Errors
     ///
-    /// [`TooManyKeys`] if `key` is new and every breaker that the search met refuses, was forced or is held: all of them if
-    /// there are no more than 64, else the next 64, as [`Keyed`] says.
+    /// [`TooManyKeys`] if `key` is new and every breaker that the search met refuses, was forced or
+    /// is held: all of them if there are no more than 64, else the next 64, as [`Keyed`] says.
     pub fn gate<Q>(&self, key: &Q) -> Result<Arc<Breaker<C, O, J>>, TooManyKeys>
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         let make = || {
             let breaker = (self.make.0)(&key.to_owned());
-            if let Some(share) = &self.open_share {
-                breaker.join(share);
+            if let Some(limit) = &self.open_limit {
+                breaker.join(limit);
             }
             breaker
         };
         self.breakers.get_or_insert_with(key, make, Breaker::is_forgettable)
     }
 
-    /// Returns the breaker of `key` as a gate that refuses at once where the `Arc` of [`gate`](Self::gate) would wait in a row
-    /// of gates.
+    /// Returns the breaker of `key` as a gate that refuses at once where the `Arc` of
+    /// [`gate`](Self::gate) would wait in a row of gates.
     ///
     /// # Errors
     ///
@@ -217,7 +226,7 @@ where
         self.gate(key).map(OwnedFailFast::from)
     }
 
-    /// Returns what the breaker of `key` does at the moment; `Closed` if there is none.
+    /// Returns the state of the breaker of `key`; `Closed` if there is none.
     pub fn state<Q>(&self, key: &Q) -> State
     where
         Q: Hash + Equivalent<K> + ?Sized,
@@ -225,8 +234,9 @@ where
         self.breakers.get(key).map_or(State::Closed, |breaker| breaker.state())
     }
 
-    /// Forgets the breaker of `key`, whatever it does, and returns it if there was one. Who holds it can go on using it.
-    pub fn remove<Q>(&self, key: &Q) -> Option<Arc<Breaker<C, O, J>>>
+    /// Forgets the breaker of `key`, whatever it does, and returns it if there was one. Callers
+    /// that hold it can go on using it.
+    pub fn forget<Q>(&self, key: &Q) -> Option<Arc<Breaker<C, O, J>>>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
@@ -235,8 +245,8 @@ where
 
     /// Runs `f` on every key and its breaker, in no particular order.
     ///
-    /// `f` runs under a lock of the registry: it must be short and must not call the registry. Keys that come or go
-    /// meanwhile may or may not be seen.
+    /// `f` runs under a lock of the registry: it must be short and must not call the registry. Keys
+    /// that come or go meanwhile may or may not be seen.
     ///
     /// # Examples
     ///

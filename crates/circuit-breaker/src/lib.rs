@@ -10,24 +10,26 @@ mod breaker;
 mod builder;
 mod call;
 mod changes;
+mod check_interval;
 mod classifier;
 mod enter;
+mod error;
 mod fail_fast;
 mod in_flight;
 mod keyed;
 mod machine;
 mod observer;
 mod open_for;
-mod open_share;
+mod open_limit;
+mod owned;
 mod owned_pass;
 mod pass;
 mod probe_starts;
-mod refused;
 mod rule;
+mod settings;
 mod state;
 mod stats;
 mod throttle;
-mod turn_to_look;
 mod unwinding;
 mod window;
 mod word;
@@ -41,21 +43,30 @@ pub use tidegate_core::{
 
 pub use self::{
     breaker::Breaker,
-    builder::{BuildError, Builder},
-    call::{CallAsync, CallAsyncOwned, RunClassified},
-    changes::{Closed, NextChange, StateChange, StateChanges},
+    builder::Builder,
+    changes::{StateChange, StateChanges},
     classifier::{ByError, ByVerdict, Classifier},
-    enter::{Enter, EnterOwned},
-    fail_fast::{FailFast, OwnedFailFast},
+    error::{BuildError, Refused, RefusedReason},
+    fail_fast::FailFast,
     keyed::KeyedBreaker,
     observer::{Observer, Transition},
     open_for::OpenFor,
+    owned::OwnedFailFast,
     owned_pass::OwnedPass,
     pass::Pass,
-    refused::{Refused, RefusedReason},
     rule::TripRule,
     state::State,
     stats::{Snapshot, Stats},
     throttle::{OwnedThrottlePass, Throttle, ThrottlePass, ThrottleStats, Throttled},
     window::Window,
 };
+
+/// The futures of the breaker's methods.
+pub mod future {
+    pub use crate::{
+        call::{CallAsync, CallAsyncOwned, RunClassified},
+        changes::{Closed, NextChange},
+        enter::Enter,
+        owned::EnterOwned,
+    };
+}

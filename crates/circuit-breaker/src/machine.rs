@@ -1,27 +1,28 @@
-//! The state machine: who gets in, what an outcome changes, and who is told.
+//! The state machine: which calls enter, what an outcome changes, and who is notified.
 //!
 //! ```text
-//! enter, closed      one load; timed calls: the clock, and calls in flight: a lock of the thread's stripe
+//! enter, closed      one load; timed calls: the clock, and calls in flight: a lock of the thread's shard
 //! enter, open        one load, the clock; its time is over: lock ─▶ half-open, with the caller as first probe
 //! enter, half-open   CAS: one probe more, up to the limit. with a timeout: lock ─▶ one is overdue: trip
 //! settle, closed     one load; a success after a failure, or a failure: CAS the streak. The rule is met: lock ─▶ trip
-//! settle, half-open  lock ─▶ one probe less ─▶ a failure: trip. enough successes: close
+//! settle, half-open  lock ─▶ one probe less ─▶ a failure: trip. enough succeeded: close
 //! ```
 //!
-//! Mode and generation change only under the schedule's lock, by one swap of the word. What has to be said to others
-//! (waiters, the observer) is said after the lock is open.
+//! Mode and generation change only under the schedule's lock, by one swap of the word. Waiters and
+//! the observer are notified after the lock is released.
 //!
-//! What is measured from a call, an open time, a probe's timeout, a call's own time, begins at a fresh reading of the clock:
-//! with a cached one, an earlier reading would count what had passed before.
+//! Every measured time (an open time, a probe's timeout, the duration of a call) begins at a fresh
+//! reading of the clock: a cached reading would count time that had passed before.
 //!
-//! Any foreign code may panic: the clock, a waker, the observer, the predicate. Whatever has begun when it is called is
-//! finished all the same (`unwinding.rs`): a clock that panics while a call settles is replaced by the latest time that is
-//! known, a panic on the way into the breaker drops a pass, which gives its place back.
+//! Any foreign code may panic: the clock, a waker, the observer, the predicate. A step that has
+//! begun is finished all the same (`unwinding.rs`): a clock that panics while a call settles is
+//! replaced by the latest time that is known, a panic on the way into the breaker drops a pass,
+//! which frees its slot.
 
 mod admit;
 mod renew;
 mod settle;
-mod turn;
+mod transition;
 
 use core::fmt;
 
@@ -35,11 +36,14 @@ use tidegate_core::{
 };
 
 use crate::{
-    Observer, Refused, RefusedReason, Snapshot, State, Stats,
-    builder::Settings,
+    error::{Refused, RefusedReason},
     in_flight::InFlight,
-    open_share::{Membership, OpenShare},
+    observer::Observer,
+    open_limit::{Membership, OpenLimit},
     probe_starts::ProbeStarts,
+    settings::Settings,
+    state::State,
+    stats::{Snapshot, Stats},
     window::Outcomes,
     word::Word,
 };
@@ -47,13 +51,15 @@ use crate::{
 pub(crate) struct Machine<C, O> {
     /// See [`Word`]'s table.
     word: AtomicU64,
-    // INVARIANT: while the word says `Open`, when that ends, in nanoseconds; set before the word, under the lock.
+    // INVARIANT: while the word says `Open`, when that ends, in nanoseconds; set before the word,
+    // under the lock.
     open_until: AtomicU64,
     schedule: Lock<Schedule>,
-    /// Who waits to enter: notified once for a probe's place that became free, and all of them for a change of state.
-    pub(crate) changed: Event,
-    /// Who waits for a change of state: notified, all of them, for that only.
-    pub(crate) turned: Event,
+    /// Waiters that want to enter: one is notified for each freed probe slot, all of them for a
+    /// change of state.
+    pub(crate) may_enter: Event,
+    /// Waiters for a change of state: all are notified, and of nothing else.
+    pub(crate) state_changed: Event,
     window: Option<Outcomes>,
     in_flight: Option<InFlight>,
     tally: Tally<8>,
@@ -64,14 +70,15 @@ pub(crate) struct Machine<C, O> {
     observer: O,
 }
 
-/// What only transitions and probes need.
+/// The part of the state that only transitions and probes need.
 #[derive(Debug, Default)]
 struct Schedule {
     /// Trips since the breaker was closed last.
     trips: u32,
     /// Open times drawn ever.
     draws: u64,
-    // INVARIANT: with a probe timeout, when each of the probes that the word counts began. Else empty.
+    // INVARIANT: with a probe timeout, when each of the probes that the word counts began. Else
+    // empty.
     probes: ProbeStarts,
     /// For a breaker of a registry that bounds how many are open.
     membership: Option<Membership>,
@@ -87,7 +94,7 @@ const WRITTEN_OFF: usize = 5;
 const REFUSED: usize = 6;
 const TRIPS: usize = 7;
 
-/// Why somebody cannot enter now, and when that ends.
+/// Why a caller cannot enter now, and when that ends.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Blocked {
     pub(crate) reason: RefusedReason,
@@ -118,8 +125,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             word: AtomicU64::new(word.bits()),
             open_until: AtomicU64::new(0),
             schedule: Lock::default(),
-            changed: Event::new(),
-            turned: Event::new(),
+            may_enter: Event::new(),
+            state_changed: Event::new(),
             window,
             in_flight: settings.rule.in_flight_threshold().map(InFlight::new),
             tally: Tally::new(),
@@ -130,12 +137,12 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         }
     }
 
-    /// Makes the breaker one of those of which only a share may be open.
-    pub(crate) fn join(&self, share: &Arc<OpenShare>) {
-        self.schedule.with(|schedule| schedule.membership = Some(Membership::of(share)));
+    /// Makes the breaker a member of a registry that limits how many may be open.
+    pub(crate) fn join(&self, limit: &Arc<OpenLimit>) {
+        self.schedule.with(|schedule| schedule.membership = Some(Membership::of(limit)));
     }
 
-    /// Turns a caller away: counts that and tells the observer. No lock may be held.
+    /// Refuses a caller: counts that and notifies the observer. No lock may be held.
     #[inline]
     pub(crate) fn refuse(&self, blocked: Blocked) -> Refused {
         let refused = blocked.into();
@@ -144,8 +151,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         refused
     }
 
-    /// Returns the figures of `word`'s generation, slow calls in flight included.
-    fn figures(&self, word: Word, now: Timestamp) -> Snapshot {
+    /// Returns the statistics of `word`'s generation, slow calls in flight included.
+    fn snapshot(&self, word: Word, now: Timestamp) -> Snapshot {
         let generation = word.generation();
         let totals = match &self.window {
             Some(window) => window.totals(generation, now),
@@ -153,29 +160,30 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         };
         let in_flight = &self.in_flight;
         let slow_in_flight = in_flight.as_ref().map_or(0, |calls| calls.slow(generation, now));
-        let mut figures = Snapshot {
+        let mut snapshot = Snapshot {
             calls: totals.calls + slow_in_flight,
-            failures: totals.failures,
+            failed: totals.failed,
             slow: totals.slow + slow_in_flight,
             slow_in_flight,
             ..Snapshot::default()
         };
-        figures.set_streak(word);
-        figures
+        snapshot.set_streak(word);
+        snapshot
     }
 
-    /// Returns whether a closed breaker with these figures trips. No lock may be held.
-    fn is_met(&self, figures: &Snapshot) -> bool {
+    /// Returns whether a closed breaker with these statistics trips. No lock may be held.
+    fn is_met(&self, snapshot: &Snapshot) -> bool {
         let Settings { rule, predicate, .. } = &*self.settings;
-        rule.trips(figures) || predicate.as_ref().is_some_and(|predicate| predicate.trips(figures))
+        rule.trips(snapshot)
+            || predicate.as_ref().is_some_and(|predicate| predicate.trips(snapshot))
     }
 
-    /// Returns the time if the figures depend on it.
-    fn time_of_figures(&self) -> Timestamp {
-        if self.figures_need_time() { self.clock.now() } else { Timestamp::ORIGIN }
+    /// Returns the time if the statistics depend on it.
+    fn snapshot_time(&self) -> Timestamp {
+        if self.snapshot_needs_time() { self.clock.now() } else { Timestamp::ORIGIN }
     }
 
-    fn figures_need_time(&self) -> bool {
+    fn snapshot_needs_time(&self) -> bool {
         let by_window = self.window.as_ref().is_some_and(Outcomes::needs_time);
         by_window || self.in_flight.is_some()
     }
@@ -192,8 +200,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         Stats {
             state: word.state(),
             generation: word.generation(),
-            successes: counts[SUCCESSES],
-            failures: counts[FAILURES],
+            succeeded: counts[SUCCESSES],
+            failed: counts[FAILURES],
             slow: counts[SLOW],
             ignored: counts[IGNORED],
             late: counts[LATE],
@@ -201,12 +209,12 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             refused: counts[REFUSED],
             trips: counts[TRIPS],
             probes: word.probes(),
-            window: self.figures(word, self.time_of_figures()),
+            window: self.snapshot(word, self.snapshot_time()),
         }
     }
 
-    /// Returns whether it turns nobody away now that a new one would let in, and was not told what to be. Nobody holds
-    /// a pass.
+    /// Returns whether it refuses no call that a new breaker would let in, and was not forced. No
+    /// pass may be held.
     pub(crate) fn is_forgettable(&self) -> bool {
         match self.state() {
             State::Closed | State::HalfOpen => true,
@@ -218,8 +226,9 @@ impl<C: Clock, O: Observer> Machine<C, O> {
 
     /// Replaces `old` by `new`, or returns what is there.
     fn replace(&self, old: Word, new: Word) -> Result<(), Word> {
-        // ORDERING: Release and Acquire: a probe sees what the one before it in its place did. Relaxed on failure: what is found
-        // is a new guess, of which only counts and the generation are looked at.
+        // ORDERING: Release and Acquire: a probe sees what the one before it in its slot did.
+        // Relaxed on failure: what is found is a new guess, of which only the counts and the
+        // generation are read.
         self.word
             .compare_exchange_weak(old.bits(), new.bits(), Ordering::AcqRel, Ordering::Relaxed)
             .map(|_| ())
@@ -235,11 +244,12 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     }
 }
 
-/// What needs neither the clock nor the observer.
+/// Methods that need neither the clock nor the observer.
 impl<C, O> Machine<C, O> {
     #[inline]
     fn load(&self) -> Word {
-        // ORDERING: Acquire: pairs with the Release in `next_generation`: whoever sees `Open` sees `open_until`.
+        // ORDERING: Acquire: pairs with the Release in `next_generation`: a thread that sees `Open`
+        // sees `open_until`.
         Word::from_bits(self.word.load(Ordering::Acquire))
     }
 
@@ -247,14 +257,14 @@ impl<C, O> Machine<C, O> {
         self.load().state()
     }
 
-    /// Prints the state and the counts under the name of the type that has the machine: no window, which is behind locks, and nothing
-    /// foreign.
+    /// Prints the state and the counts under the name of the type that has the machine: no window,
+    /// which is behind locks, and nothing foreign.
     pub(crate) fn show(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = self.tally.snapshot();
         f.debug_struct(name)
             .field("state", &self.state())
-            .field("successes", &counts[SUCCESSES])
-            .field("failures", &counts[FAILURES])
+            .field("succeeded", &counts[SUCCESSES])
+            .field("failed", &counts[FAILURES])
             .field("slow", &counts[SLOW])
             .field("ignored", &counts[IGNORED])
             .field("refused", &counts[REFUSED])

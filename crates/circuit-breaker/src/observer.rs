@@ -1,4 +1,4 @@
-//! Who hears what a breaker does.
+//! Notifications of what a breaker does.
 
 use core::time::Duration;
 
@@ -6,18 +6,20 @@ use alloc::boxed::Box;
 
 use tidegate_core::primitive::Arc;
 
-use crate::{Refused, Snapshot, State};
+use crate::{error::Refused, state::State, stats::Snapshot};
 
-/// Hears of what a breaker does, by itself or because it was told to. The default `()` hears nothing and costs nothing.
+/// Is notified of what a breaker does, by itself or because it was told to. The default `()`
+/// ignores everything and costs nothing.
 ///
-/// The methods run on the thread that caused the event, after the event, with every lock open and every waiter woken:
-/// they may use the breaker. Two events may be heard out of order by different threads; [`Transition::generation`]
-/// tells which came first.
+/// The methods run on the thread that caused the event, after the event, with every lock open and
+/// every waiter woken: they may use the breaker. Two events may arrive out of order on different
+/// threads; [`Transition::generation`] tells which came first.
 ///
 /// # Panics
 ///
-/// A panic goes to the caller whose call caused the event; the breaker has changed all the same. If that caller is
-/// already unwinding, because its call panicked, the observer's panic ends there (without `std` it aborts the process).
+/// A panic goes to the caller whose call caused the event; the breaker has changed all the same. If
+/// that caller is already unwinding, because its call panicked, the observer's panic ends there
+/// (without `std` it aborts the process).
 ///
 /// # Examples
 ///
@@ -30,7 +32,7 @@ use crate::{Refused, Snapshot, State};
 ///
 /// impl Observer for Trips {
 ///     fn on_trip(&self, trip: &Transition) {
-///         assert_eq!(trip.figures.consecutive_failures, 2);
+///         assert_eq!(trip.window.consecutive_failures, 2);
 ///         self.0.fetch_add(1, Ordering::Relaxed);
 ///     }
 /// }
@@ -45,11 +47,12 @@ use crate::{Refused, Snapshot, State};
 /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
 /// ```
 pub trait Observer {
-    /// It has tripped: the rule was met, or a probe failed or was written off, or the server asked for it.
+    /// It has tripped: the rule was met, or a probe failed or was written off, or the server asked
+    /// for it.
     ///
     /// When observing only, `to` is [`State::ObserveOnly`]; when too many of a registry are open
-    /// ([`KeyedBreaker::max_open_ratio`](crate::KeyedBreaker::max_open_ratio)), it is [`State::Closed`]. The next calls are
-    /// let through then.
+    /// ([`KeyedBreaker::max_open_ratio`](crate::KeyedBreaker::max_open_ratio)), it is
+    /// [`State::Closed`]. The next calls are let through then.
     fn on_trip(&self, trip: &Transition) {
         let _ = trip;
     }
@@ -64,19 +67,21 @@ pub trait Observer {
         let _ = transition;
     }
 
-    /// It was told to be closed with fresh counts: [`Breaker::reset`](crate::Breaker::reset), also of a closed breaker.
+    /// It was told to be closed with fresh counts: [`Breaker::reset`](crate::Breaker::reset), also
+    /// of a closed breaker.
     fn on_reset(&self, transition: &Transition) {
         let _ = transition;
     }
 
     /// It was told what to be until told otherwise: [`force_open`](crate::Breaker::force_open),
-    /// [`force_closed`](crate::Breaker::force_closed) or [`observe_only`](crate::Breaker::observe_only). `to` says which; it
-    /// may be the state that it had.
+    /// [`force_closed`](crate::Breaker::force_closed) or
+    /// [`observe_only`](crate::Breaker::observe_only). `to` says which; it may be the state that it
+    /// had.
     fn on_force(&self, transition: &Transition) {
         let _ = transition;
     }
 
-    /// It has turned a caller away.
+    /// It has refused a caller.
     fn on_refuse(&self, refused: &Refused) {
         let _ = refused;
     }
@@ -84,7 +89,7 @@ pub trait Observer {
 
 impl Observer for () {}
 
-/// Says that what points to an observer is one.
+/// Implements `Observer` for pointers to observers.
 macro_rules! forward {
     ($($pointer:ty),*) => {$(
         impl<O: Observer + ?Sized> Observer for $pointer {
@@ -127,15 +132,15 @@ pub struct Transition {
     pub to: State,
     /// The number of the new state, modulo 2³²; each change of state takes the next.
     pub generation: u32,
-    /// The old state's figures.
-    pub figures: Snapshot,
+    /// The statistics of the old state.
+    pub window: Snapshot,
     /// For a trip: how long it will refuse, or would if it did more than observe.
     pub open_for: Option<Duration>,
 }
 
 impl Transition {
-    /// Tells `observer` by the method that is meant for this change, made by the breaker itself.
-    pub(crate) fn tell<O: Observer>(&self, observer: &O) {
+    /// Calls the method of `observer` for this change, which the breaker has made by itself.
+    pub(crate) fn notify<O: Observer>(&self, observer: &O) {
         match self.to {
             _ if self.open_for.is_some() => observer.on_trip(self),
             State::HalfOpen => observer.on_half_open(self),

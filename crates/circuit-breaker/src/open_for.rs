@@ -4,12 +4,13 @@ use core::time::Duration;
 
 use alloc::format;
 
-use crate::builder::BuildError;
+use crate::error::BuildError;
 
 /// How long a breaker stays open after a trip.
 ///
-/// Spread by ±20 % unless [`jitter`](Self::jitter) says otherwise, so that the clients of one failed server do not come
-/// back all at once. [`Pass::failure_open_for`](crate::Pass::failure_open_for) overrides it for one trip.
+/// Spread by ±20 % unless [`jitter`](Self::jitter) says otherwise, so that the clients of one
+/// failed server do not come back all at once.
+/// [`Pass::failure_open_for`](crate::Pass::failure_open_for) overrides it for one trip.
 ///
 /// # Examples
 ///
@@ -44,8 +45,8 @@ impl OpenFor {
         Self::exponential(duration, duration)
     }
 
-    /// `initial` at first, twice as long for each trip since the breaker was closed last, at most `max`; then spread by
-    /// [`jitter`](Self::jitter), so `max` may be exceeded by as much as that.
+    /// `initial` at first, twice as long for each trip since the breaker was closed last, at most
+    /// `max`; then spread by [`jitter`](Self::jitter), so `max` may be exceeded by as much as that.
     ///
     /// `initial` is above zero and at most `max`. No open time is above 2⁶⁴ nanoseconds, 584 years.
     pub const fn exponential(initial: Duration, max: Duration) -> Self {
@@ -96,8 +97,8 @@ fn saturating_nanos(nanos: f64) -> u64 {
     nanos as u64
 }
 
-/// Scatters `seed` over all 64 bits: the output function of `SplitMix64` (Steele, Lea, Flood: "Fast splittable
-/// pseudorandom number generators", OOPSLA 2014).
+/// Scatters `seed` over all 64 bits: the output function of `SplitMix64` (Steele, Lea, Flood: "Fast
+/// splittable pseudorandom number generators", OOPSLA 2014).
 pub(crate) const fn scatter(seed: u64) -> u64 {
     let mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,13 +1,16 @@
-//! The right to make one call, with a share in the breaker.
+//! The right to make one call, which keeps the breaker alive.
 
 use core::{fmt, time::Duration};
 
 use tidegate_core::{Clock, Outcome, Timestamp, gate, primitive::Arc};
 
-use crate::{Breaker, ByVerdict, Observer, Refused, word::Word};
+use crate::{
+    breaker::Breaker, classifier::ByVerdict, error::Refused, observer::Observer, word::Word,
+};
 
-/// A [`Pass`](crate::Pass) that keeps its breaker alive and borrows nothing: what an `Arc<Breaker>` and an
-/// [`OwnedFailFast`](crate::OwnedFailFast) let callers in with. Dropped unsettled, it counts as ignored.
+/// A [`Pass`](crate::Pass) that keeps its breaker alive and borrows nothing: what an `Arc<Breaker>`
+/// and an [`OwnedFailFast`](crate::OwnedFailFast) let callers in with. Dropped unsettled, it counts
+/// as ignored.
 ///
 /// # Examples
 ///
@@ -18,20 +21,20 @@ use crate::{Breaker, ByVerdict, Observer, Refused, word::Word};
 /// let breaker = Arc::new(Breaker::new());
 /// let pass = breaker.clone().fail_fast_owned().try_enter().unwrap();
 /// thread::spawn(move || pass.failure()).join().unwrap();
-/// assert_eq!(breaker.stats().failures, 1);
+/// assert_eq!(breaker.stats().failed, 1);
 /// ```
 #[must_use = "dropping it unsettled says nothing about the call"]
 pub struct OwnedPass<C: Clock, O: Observer = (), J = ByVerdict> {
     // `None` once it is settled.
     breaker: Option<Arc<Breaker<C, O, J>>>,
-    ticket: Word,
+    stamp: Word,
     started: Timestamp,
 }
 
 impl<C: Clock, O: Observer, J> OwnedPass<C, O, J> {
     pub(crate) fn new(breaker: Arc<Breaker<C, O, J>>, parts: (Word, Timestamp)) -> Self {
-        let (ticket, started) = parts;
-        Self { breaker: Some(breaker), ticket, started }
+        let (stamp, started) = parts;
+        Self { breaker: Some(breaker), stamp, started }
     }
 
     /// The call worked.
@@ -49,10 +52,11 @@ impl<C: Clock, O: Observer, J> OwnedPass<C, O, J> {
         self.settle(Outcome::Ignored);
     }
 
-    /// The call failed, and the server said for how long to stay away: see [`Pass::failure_open_for`](crate::Pass::failure_open_for).
+    /// The call failed, and the server said for how long to stay away: see
+    /// [`Pass::failure_open_for`](crate::Pass::failure_open_for).
     pub fn failure_open_for(mut self, duration: Duration) {
         if let Some(breaker) = self.breaker.take() {
-            breaker.machine().fail_and_open(self.ticket, self.started, duration);
+            breaker.machine().fail_and_open(self.stamp, self.started, duration);
         }
     }
 
@@ -64,7 +68,7 @@ impl<C: Clock, O: Observer, J> OwnedPass<C, O, J> {
     fn settle_once(&mut self, outcome: Outcome) {
         // It is settled whatever panics on the way, so it may be taken first.
         if let Some(breaker) = self.breaker.take() {
-            breaker.machine().settle(self.ticket, self.started, outcome);
+            breaker.machine().settle(self.stamp, self.started, outcome);
         }
     }
 }
@@ -74,13 +78,13 @@ impl<C: Clock, O: Observer, J> gate::Pass for OwnedPass<C, O, J> {
 
     fn pause(&mut self) {
         if let Some(breaker) = &self.breaker {
-            breaker.machine().pause(&mut self.ticket, self.started);
+            breaker.machine().pause(&mut self.stamp, self.started);
         }
     }
 
     fn renew(&mut self) -> Result<(), Refused> {
         let Some(breaker) = &self.breaker else { return Ok(()) };
-        breaker.machine().renew(&mut self.ticket, &mut self.started)
+        breaker.machine().renew(&mut self.stamp, &mut self.started)
     }
 
     fn settle(self, outcome: Outcome) {
@@ -97,8 +101,8 @@ impl<C: Clock, O: Observer, J> Drop for OwnedPass<C, O, J> {
 impl<C: Clock, O: Observer, J> fmt::Debug for OwnedPass<C, O, J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OwnedPass")
-            .field("state", &self.ticket.state())
-            .field("generation", &self.ticket.generation())
+            .field("state", &self.stamp.state())
+            .field("generation", &self.stamp.generation())
             .finish()
     }
 }

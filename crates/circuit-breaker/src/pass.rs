@@ -4,12 +4,13 @@ use core::{fmt, mem::ManuallyDrop, time::Duration};
 
 use tidegate_core::{Clock, Outcome, Timestamp, gate};
 
-use crate::{Observer, Refused, machine::Machine, word::Word};
+use crate::{error::Refused, machine::Machine, observer::Observer, word::Word};
 
-/// The right to make one call, to be settled by how it went. Dropped unsettled, it counts as ignored.
+/// The right to make one call, to be settled by how it went. Dropped unsettled, it counts as
+/// ignored.
 ///
-/// It remembers the generation it was given in: settled after the breaker has changed its state, it changes nothing and
-/// is counted as late.
+/// It remembers the generation it was given in: settled after the breaker has changed its state, it
+/// changes nothing and is counted as late.
 ///
 /// # Examples
 ///
@@ -20,20 +21,20 @@ use crate::{Observer, Refused, machine::Machine, word::Word};
 /// let pass = breaker.try_enter().unwrap();
 /// breaker.force_closed();
 /// pass.failure();
-/// assert_eq!((breaker.stats().late, breaker.stats().failures), (1, 0));
+/// assert_eq!((breaker.stats().late, breaker.stats().failed), (1, 0));
 /// ```
 #[must_use = "dropping it unsettled says nothing about the call"]
 pub struct Pass<'a, C: Clock, O: Observer = ()> {
     machine: &'a Machine<C, O>,
-    ticket: Word,
+    stamp: Word,
     // When it was given, where calls are timed or probes have a timeout.
     started: Timestamp,
 }
 
 impl<'a, C: Clock, O: Observer> Pass<'a, C, O> {
     #[inline]
-    pub(crate) fn new(machine: &'a Machine<C, O>, ticket: Word, started: Timestamp) -> Self {
-        Self { machine, ticket, started }
+    pub(crate) fn new(machine: &'a Machine<C, O>, stamp: Word, started: Timestamp) -> Self {
+        Self { machine, stamp, started }
     }
 
     #[inline]
@@ -45,7 +46,7 @@ impl<'a, C: Clock, O: Observer> Pass<'a, C, O> {
     #[inline]
     pub(crate) fn into_parts(self) -> (Word, Timestamp) {
         let pass = ManuallyDrop::new(self);
-        (pass.ticket, pass.started)
+        (pass.stamp, pass.started)
     }
 
     /// The call worked.
@@ -66,10 +67,11 @@ impl<'a, C: Clock, O: Observer> Pass<'a, C, O> {
         self.settle(Outcome::Ignored);
     }
 
-    /// The call failed, and the server said for how long to stay away (`Retry-After`): trips at once, without looking
-    /// at the rule, and stays open for exactly `duration`.
+    /// The call failed, and the server said for how long to stay away (`Retry-After`): trips at
+    /// once, without looking at the rule, and stays open for exactly `duration`.
     ///
-    /// The next exponential open time is as if this trip had not been. Limit what a stranger may ask for before.
+    /// The next exponential open time is as if this trip had not been. Cap a duration that comes
+    /// from an untrusted server.
     ///
     /// # Examples
     ///
@@ -85,7 +87,7 @@ impl<'a, C: Clock, O: Observer> Pass<'a, C, O> {
     /// ```
     pub fn failure_open_for(self, duration: Duration) {
         let pass = ManuallyDrop::new(self);
-        pass.machine.fail_and_open(pass.ticket, pass.started, duration);
+        pass.machine.fail_and_open(pass.stamp, pass.started, duration);
     }
 
     /// Settles by an outcome found elsewhere.
@@ -93,7 +95,7 @@ impl<'a, C: Clock, O: Observer> Pass<'a, C, O> {
     pub fn settle(self, outcome: Outcome) {
         // Not dropped, which would settle it again.
         let pass = ManuallyDrop::new(self);
-        pass.machine.settle(pass.ticket, pass.started, outcome);
+        pass.machine.settle(pass.stamp, pass.started, outcome);
     }
 }
 
@@ -101,13 +103,13 @@ impl<C: Clock, O: Observer> gate::Pass for Pass<'_, C, O> {
     type Refused = Refused;
 
     fn pause(&mut self) {
-        self.machine.pause(&mut self.ticket, self.started);
+        self.machine.pause(&mut self.stamp, self.started);
     }
 
-    /// Looks at the breaker again. If its state has changed, the caller enters anew: an open breaker refuses. The start of
-    /// the call becomes that of this call.
+    /// Looks at the breaker again. If its state has changed, the caller enters anew: an open
+    /// breaker refuses. The start of the call becomes that of this call.
     fn renew(&mut self) -> Result<(), Refused> {
-        self.machine.renew(&mut self.ticket, &mut self.started)
+        self.machine.renew(&mut self.stamp, &mut self.started)
     }
 
     #[inline]
@@ -119,15 +121,15 @@ impl<C: Clock, O: Observer> gate::Pass for Pass<'_, C, O> {
 impl<C: Clock, O: Observer> Drop for Pass<'_, C, O> {
     #[inline]
     fn drop(&mut self) {
-        self.machine.settle(self.ticket, self.started, Outcome::Ignored);
+        self.machine.settle(self.stamp, self.started, Outcome::Ignored);
     }
 }
 
 impl<C: Clock, O: Observer> fmt::Debug for Pass<'_, C, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pass")
-            .field("state", &self.ticket.state())
-            .field("generation", &self.ticket.generation())
+            .field("state", &self.stamp.state())
+            .field("generation", &self.stamp.generation())
             .finish()
     }
 }

@@ -6,8 +6,8 @@ use alloc::collections::BTreeMap;
 
 use tidegate_core::Timestamp;
 
-/// Counts probes by their starts, so that the earliest is found, and one taken out, in a time that grows with the
-/// logarithm of their number.
+/// Counts probes by their starts, so that the earliest is found, and one taken out, in a time that
+/// grows with the logarithm of their number.
 ///
 /// Probes of one start cannot be told apart, and need not be.
 #[derive(Debug)]
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_looks_at_hardly_more_starts_when_sixteen_times_as_many_are_in_flight() {
+    fn a_probe_compares_hardly_more_starts_when_sixteen_times_as_many_are_in_flight() {
         let (few, many) = (most_looked_at(500), most_looked_at(16 * 500));
         assert!(few > 0 && many <= 2 * few, "{few}, then {many}");
     }

@@ -9,13 +9,14 @@ use alloc::{boxed::Box, format};
 
 use tidegate_core::primitive::Arc;
 
-use crate::{builder::BuildError, stats::Snapshot, window::Window, word::COUNT_MAX};
+use crate::{error::BuildError, stats::Snapshot, window::Window, word::COUNT_MAX};
 
-/// When a closed breaker trips: a number of failures in a row, a share of failed or of slow calls, or any of these.
+/// When a closed breaker trips: a number of failures in a row, a share of failed or of slow calls,
+/// or any of these.
 ///
-/// A rule is looked at when a call has failed or was slow; a quick success never trips. A breaker that has tripped starts
-/// with fresh counts once it closes again. What no rule here says can be said by a predicate:
-/// [`Builder::trip_when`](crate::Builder::trip_when).
+/// A rule is checked when a call has failed or was slow; a quick success never trips. A breaker
+/// that has tripped starts with fresh counts once it closes again. What no rule here says can be
+/// said by a predicate: [`Builder::trip_when`](crate::Builder::trip_when).
 ///
 /// # Examples
 ///
@@ -50,7 +51,7 @@ struct Rate {
     minimum_calls: Option<u32>,
 }
 
-/// What was wrong in putting a rule together; reported when the breaker is built.
+/// A mistake in the combination of rules; reported when the breaker is built.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
     MinimumWithoutRate(u32),
@@ -60,11 +61,11 @@ enum Fault {
 /// Calls before a rate means anything, unless the caller or a smaller window says otherwise.
 const MINIMUM_CALLS: u32 = 10;
 
-/// What rates are rates of, unless the caller says otherwise.
+/// The window of a rate, unless the caller sets another.
 const DEFAULT_WINDOW: Window = Window::count(100);
 
 impl TripRule {
-    /// Never trips by itself: the beginning of what a predicate looks at.
+    /// Never trips by itself: the start of a rule whose statistics a predicate reads.
     ///
     /// # Examples
     ///
@@ -73,9 +74,9 @@ impl TripRule {
     /// use tidegate_circuit_breaker::{Breaker, State, TripRule, Window};
     ///
     /// // Either is bad enough if there is some of both.
-    /// let figures = TripRule::never().over(Window::count(50)).slow_after(Duration::from_secs(1));
+    /// let snapshot = TripRule::never().over(Window::count(50)).slow_after(Duration::from_secs(1));
     /// let breaker = Breaker::builder()
-    ///     .trip_on(figures)
+    ///     .trip_on(snapshot)
     ///     .trip_when(|seen| seen.calls >= 4 && seen.failure_rate() + seen.slow_rate() >= 0.5)
     ///     .build()?;
     /// breaker.try_enter().unwrap().failure();
@@ -100,12 +101,14 @@ impl TripRule {
 
     /// Trips at the `n`-th failure in a row; `n` is 1 to 8191.
     ///
-    /// The cheapest rule: nothing is written for a success that follows a success but its own counter.
+    /// The cheapest rule: nothing is written for a success that follows a success but its own
+    /// counter.
     pub const fn consecutive(n: u32) -> Self {
         Self { consecutive: Some(n), ..Self::never() }
     }
 
-    /// Trips when at least `ratio` of the calls in the window failed; `ratio` is above 0 and at most 1.
+    /// Trips when at least `ratio` of the calls in the window failed; `ratio` is above 0 and at
+    /// most 1.
     ///
     /// While the window holds fewer than [`minimum_calls`](Self::minimum_calls), it does not trip.
     pub const fn failure_rate(ratio: f64, window: Window) -> Self {
@@ -113,14 +116,16 @@ impl TripRule {
         Self { failure: Some(rate), window: Some(window), ..Self::never() }
     }
 
-    /// Trips when at least `ratio` of the calls in the window took longer than `threshold`, failed or not; `ratio` is
-    /// above 0 and at most 1, `threshold` above zero.
+    /// Trips when at least `ratio` of the calls in the window took longer than `threshold`, failed
+    /// or not; `ratio` is above 0 and at most 1, `threshold` above zero.
     ///
-    /// The window is that of the rule it is combined with, the last 100 calls if there is none, or what
-    /// [`over`](Self::over) says. Calls are timed then: a clock read to enter and one to settle. A slow call counts when it
-    /// ends, unless [`count_inflight_slow`](Self::count_inflight_slow) is on.
+    /// The window is that of the rule it is combined with, the last 100 calls if there is none, or
+    /// what [`over`](Self::over) says. Calls are timed then: a clock read to enter and one to
+    /// settle. A slow call counts when it ends, unless
+    /// [`count_inflight_slow`](Self::count_inflight_slow) is on.
     ///
-    /// With this rule a probe that succeeds slowly has failed: what was left alone for being slow is not well while it is.
+    /// With this rule a probe that succeeds slowly has failed: a server that was cut off for being
+    /// slow has not recovered while it is slow.
     ///
     /// # Examples
     ///
@@ -145,10 +150,11 @@ impl TripRule {
         Self { slow: Some(rate), ..Self::never().slow_after(threshold) }
     }
 
-    /// How many calls the window must hold before a rate counts: at least 1, and no more than the window can hold.
+    /// How many calls the window must hold before a rate counts: at least 1, and no more than the
+    /// window can hold.
     ///
-    /// The default is 10, or the whole window if that is smaller. It is for the rates that the rule has so far, and only
-    /// for rates.
+    /// The default is 10, or the whole window if that is smaller. It is for the rates that the rule
+    /// has so far, and only for rates.
     #[must_use]
     pub const fn minimum_calls(self, n: u32) -> Self {
         let mut rule = self;
@@ -166,7 +172,7 @@ impl TripRule {
         rule
     }
 
-    /// The window that the rates, and a predicate, look at: one for the whole rule.
+    /// The window of the rates and of a predicate: one for the whole rule.
     #[must_use]
     pub const fn over(self, window: Window) -> Self {
         Self { window: Some(window), ..self }
@@ -174,18 +180,22 @@ impl TripRule {
 
     /// From when on a call is slow: when it takes longer than `threshold`, which is above zero.
     ///
-    /// By itself it only fills [`Snapshot::slow`] and [`Stats::slow`](crate::Stats::slow). Calls are timed then.
+    /// By itself it only fills [`Snapshot::slow`] and [`Stats::slow`](crate::Stats::slow). Calls
+    /// are timed then.
     #[must_use]
     pub const fn slow_after(self, threshold: Duration) -> Self {
         Self { slow_after: Some(threshold), ..self }
     }
 
-    /// Counts calls in flight as slow as soon as they are, and not when they end: what hangs, trips.
+    /// Counts calls in flight as slow as soon as they are, and not when they end: hanging calls
+    /// trip.
     ///
-    /// Whoever enters looks at most once in an eighth of the threshold, and counts a call at the latest an eighth of the
-    /// threshold after it has become slow, and never before. A call in flight that is not slow yet counts nothing.
+    /// Callers that enter check for slow calls, at most once in an eighth of the threshold. A call
+    /// counts at the latest an eighth of the threshold after it has become slow, and never before.
+    /// A call in flight that is not slow yet counts nothing.
     ///
-    /// Costs each call two locks of its thread's stripe, and each look one of every stripe. For a rule that has a threshold.
+    /// Costs each call two locks of its thread's shard, and each check one of every shard. For a
+    /// rule that has a threshold.
     ///
     /// # Examples
     ///
@@ -212,7 +222,8 @@ impl TripRule {
 
     /// Trips when this rule or `other` says so.
     ///
-    /// Each kind of rule may occur once, and there is one window, and one threshold for slow calls, for all of them.
+    /// Each kind of rule may occur once, and there is one window, and one threshold for slow calls,
+    /// for all of them.
     ///
     /// # Examples
     ///
@@ -288,7 +299,7 @@ impl TripRule {
         }
     }
 
-    /// Returns the window that is looked at.
+    /// Returns the window that the rule is checked on.
     pub(crate) fn window(&self) -> Option<Window> {
         let default = self.failure.or(self.slow).map(|_| DEFAULT_WINDOW);
         self.window.or(default)
@@ -304,21 +315,21 @@ impl TripRule {
     }
 
     /// Returns whether a probe that succeeds slowly has failed.
-    pub(crate) const fn minds_slow_probes(&self) -> bool {
+    pub(crate) const fn fails_slow_probes(&self) -> bool {
         self.slow.is_some()
     }
 
-    /// Returns whether a breaker with these figures trips.
-    pub(crate) fn trips(&self, figures: &Snapshot) -> bool {
+    /// Returns whether a breaker with these statistics trips.
+    pub(crate) fn trips(&self, snapshot: &Snapshot) -> bool {
         let most_calls = self.window().map_or(0, Window::most_calls);
         let has = |rate: Option<Rate>, share| {
             rate.is_some_and(|rate| {
-                figures.calls >= u64::from(rate.minimum(most_calls)) && share >= rate.ratio
+                snapshot.calls >= u64::from(rate.minimum(most_calls)) && share >= rate.ratio
             })
         };
-        self.consecutive.is_some_and(|n| figures.consecutive_failures >= n)
-            || has(self.failure, figures.failure_rate())
-            || has(self.slow, figures.slow_rate())
+        self.consecutive.is_some_and(|n| snapshot.consecutive_failures >= n)
+            || has(self.failure, snapshot.failure_rate())
+            || has(self.slow, snapshot.slow_rate())
     }
 }
 
@@ -358,21 +369,22 @@ fn differ<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
 #[derive(Clone)]
 pub(crate) struct Predicate {
     // Boxed, because not every target's `Arc` can hold a `dyn` by itself.
-    says: Arc<Box<Says>>,
+    check: Arc<Box<Check>>,
 }
 
-type Says = dyn Fn(&Snapshot) -> bool + Send + Sync;
+type Check = dyn Fn(&Snapshot) -> bool + Send + Sync;
 
 impl Predicate {
-    pub(crate) fn new(says: impl Fn(&Snapshot) -> bool + Send + Sync + 'static) -> Self {
-        Self { says: Arc::new(Box::new(says)) }
+    pub(crate) fn new(check: impl Fn(&Snapshot) -> bool + Send + Sync + 'static) -> Self {
+        Self { check: Arc::new(Box::new(check)) }
     }
 
-    pub(crate) fn trips(&self, figures: &Snapshot) -> bool {
-        (self.says)(figures)
+    pub(crate) fn trips(&self, snapshot: &Snapshot) -> bool {
+        (self.check)(snapshot)
     }
 }
 
-/// It is called by reference, from several threads: what it changes is behind atomics or locks of its own.
+/// It is called by reference, from several threads: what it changes is behind atomics or locks of
+/// its own.
 impl UnwindSafe for Predicate {}
 impl RefUnwindSafe for Predicate {}

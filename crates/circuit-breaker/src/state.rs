@@ -1,11 +1,11 @@
-//! What a breaker may be doing.
+//! The states of a breaker.
 
 use core::fmt;
 
-/// What a [`Breaker`](crate::Breaker) does with those who come.
+/// What a [`Breaker`](crate::Breaker) does with calls.
 ///
 /// ```text
-///            trip                    open time over, somebody comes
+///            trip                    open time over, a call comes  
 ///  Closed ─────────▶ Open ─────────────────────────────────▶ HalfOpen
 ///    ▲                ▲               a probe fails             │
 ///    │                └─────────────────────────────────────────┤
@@ -13,23 +13,25 @@ use core::fmt;
 ///                      enough probes succeed
 /// ```
 ///
-/// The other three are left only by a call of `reset`, `force_open`, `force_closed` or `observe_only`.
+/// The other three are left only by a call of `reset`, `force_open`, `force_closed` or
+/// `observe_only`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum State {
-    /// Lets everybody through and watches how it goes.
+    /// Lets every call through and counts outcomes.
     Closed,
-    /// Refuses everybody until its open time is over.
+    /// Refuses every call until its open time is over.
     ///
-    /// A breaker whose open time is over still says `Open` until the next caller comes and becomes its first probe.
+    /// A breaker whose open time is over still says `Open` until the next caller comes and becomes
+    /// its first probe.
     Open,
     /// Lets a few probes through and decides by them.
     HalfOpen,
-    /// Refuses everybody until told otherwise.
+    /// Refuses every call until another state is forced.
     ForcedOpen,
-    /// Lets everybody through and never trips.
+    /// Lets every call through and never trips.
     ForcedClosed,
-    /// Lets everybody through and reports trips without acting on them.
+    /// Lets every call through and reports trips without acting on them.
     ObserveOnly,
 }
 

@@ -1,8 +1,8 @@
-//! What a breaker has seen.
+//! The statistics of a breaker.
 
-use crate::{State, word::Word};
+use crate::{state::State, word::Word};
 
-/// The figures that trip rules judge by, at one moment of one generation.
+/// The statistics that trip rules check, at one moment of one generation.
 ///
 /// # Examples
 ///
@@ -15,7 +15,7 @@ use crate::{State, word::Word};
 ///     let _ = breaker.call(|| outcome);
 /// }
 /// let seen = breaker.stats().window;
-/// assert_eq!((seen.calls, seen.failures, seen.failure_rate()), (4, 1, 0.25));
+/// assert_eq!((seen.calls, seen.failed, seen.failure_rate()), (4, 1, 0.25));
 /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,8 +24,9 @@ pub struct Snapshot {
     /// Calls in the window, without the ignored ones; 0 for a rule without a window.
     pub calls: u64,
     /// Calls in the window that failed.
-    pub failures: u64,
-    /// Calls in the window that took longer than the threshold, failed or not; 0 for a rule without a threshold.
+    pub failed: u64,
+    /// Calls in the window that took longer than the threshold, failed or not; 0 for a rule without
+    /// a threshold.
     pub slow: u64,
     /// How many of `calls`, and of `slow`, are still in flight; 0 unless those are counted.
     pub slow_in_flight: u64,
@@ -38,7 +39,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Returns the share of the window's calls that failed, 0 to 1; 0 for an empty window.
     pub fn failure_rate(&self) -> f64 {
-        self.share(self.failures)
+        self.share(self.failed)
     }
 
     /// Returns the share of the window's calls that were slow, 0 to 1; 0 for an empty window.
@@ -58,12 +59,14 @@ impl Snapshot {
         if self.calls == 0 {
             return 0.0;
         }
-        // A quotient is rounded as a literal is: 7 of 100 is not below 0.07, as it would be were 0.07 multiplied.
+        // A quotient is rounded as a literal is: 7 of 100 is not below 0.07, as it would be were
+        // 0.07 multiplied.
         part as f64 / self.calls as f64
     }
 }
 
-/// What a breaker has done since it was made. A snapshot; its counts are not of one instant, and wrap.
+/// What a breaker has done since it was made. A snapshot; its counts are not of one instant, and
+/// wrap.
 ///
 /// Every pass is counted once when it is settled: as a success, a failure, ignored or late.
 ///
@@ -77,7 +80,7 @@ impl Snapshot {
 /// drop(breaker.try_enter().unwrap());
 ///
 /// let stats = breaker.stats();
-/// assert_eq!((stats.calls(), stats.failures, stats.ignored), (2, 1, 1));
+/// assert_eq!((stats.calls(), stats.failed, stats.ignored), (2, 1, 1));
 /// assert_eq!(stats.window.consecutive_failures, 1);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,30 +91,33 @@ pub struct Stats {
     /// How often the state has changed, modulo 2³².
     pub generation: u32,
     /// Calls settled as a success.
-    pub successes: u64,
+    pub succeeded: u64,
     /// Calls settled as a failure.
-    pub failures: u64,
-    /// How many of the successes and failures took longer than the rule's threshold; 0 if it has none.
+    pub failed: u64,
+    /// How many of the successes and failures took longer than the rule's threshold; 0 if it has
+    /// none.
     pub slow: u64,
     /// Calls that said nothing: ignored, cancelled, dropped unsettled.
     pub ignored: u64,
-    /// Successes and failures of calls that began before the latest change of state. They change nothing.
+    /// Successes and failures of calls that began before the latest change of state. They change
+    /// nothing.
     pub late: u64,
-    /// Probes that were written off because they did not end in time. When they end after all, they are late.
+    /// Probes that were written off because they did not end in time. When they end after all, they
+    /// are late.
     pub written_off: u64,
-    /// Callers that were turned away. Waiting in `enter` is not being turned away.
+    /// Callers that were refused. Waiting in `enter` is not a refusal.
     pub refused: u64,
     /// How often it has tripped, also when a probe failed, and when the trip was only observed.
     pub trips: u64,
     /// Probes in flight; 0 unless half-open.
     pub probes: u32,
-    /// The figures that the trip rule judges by.
+    /// The statistics that the trip rule checks.
     pub window: Snapshot,
 }
 
 impl Stats {
     /// Returns the number of passes that were settled.
     pub fn calls(&self) -> u64 {
-        [self.failures, self.ignored, self.late].into_iter().fold(self.successes, u64::wrapping_add)
+        [self.failed, self.ignored, self.late].into_iter().fold(self.succeeded, u64::wrapping_add)
     }
 }

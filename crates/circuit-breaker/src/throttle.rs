@@ -12,26 +12,31 @@ use tidegate_core::{
 };
 
 use crate::{
-    BuildError,
+    check_interval::CheckInterval,
+    error::BuildError,
     open_for::scatter,
-    turn_to_look::TurnToLook,
-    unwinding::{contain_second, with_or},
+    unwinding::{contain_if_unwinding, finally_with},
     window::{Call, Outcomes, Window},
 };
 
-/// Refuses a growing share of the calls as more of them fail, and never all of them: a breaker without states.
+/// Refuses a growing share of the calls as more of them fail, and never all of them: a breaker
+/// without states.
 ///
-/// Use it for one overloaded server that still answers some calls, where a breaker would swing between all and nothing. Use a
-/// [`Breaker`](crate::Breaker) for what is down or up, or where waiting is wanted: this never waits.
+/// Use it for one overloaded server that still answers some calls, where a breaker would swing
+/// between all and nothing. Use a [`Breaker`](crate::Breaker) for what is down or up, or where
+/// waiting is wanted: this never waits.
 ///
-/// Each call is refused with the probability max(0, (requests − *K* · accepts) / (requests + 1)), over a sliding window in
-/// which accepts are successes, and requests are successes, failures and refusals. So with *K* = 2 it begins to refuse when
-/// more than half of the requests fail, and lets about twice as many through as succeed. The probability is worked out anew
-/// every hundredth of the window, by one caller.
+/// Each call is refused with the probability max(0, (requests − *K* · accepts) / (requests + 1)),
+/// over a sliding window in which accepts are successes, and requests are successes, failures and
+/// refusals. So with *K* = 2 it begins to refuse when more than half of the requests fail, and lets
+/// about twice as many through as succeed. The probability is worked out anew every hundredth of
+/// the window, by one caller.
 ///
-/// The algorithm is the adaptive throttling of "Site Reliability Engineering" (Beyer and others, 2016), chapter 21.
+/// The algorithm is the adaptive throttling of "Site Reliability Engineering" (Beyer and others,
+/// 2016), chapter 21.
 ///
-/// A call costs two clock reads and a lock of its thread's stripe; a refusal the same, and a shared counter.
+/// A call costs two clock reads and a lock of its thread's shard; a refusal the same, and a shared
+/// counter.
 ///
 /// # Examples
 ///
@@ -48,15 +53,15 @@ use crate::{
 /// }
 /// let stats = throttle.stats();
 /// assert!(stats.refused > 700, "most are not even sent");
-/// assert!(stats.failures > 10, "some are: else nobody would learn that it is well again");
+/// assert!(stats.failed > 10, "some are: else its recovery would go unnoticed");
 /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
 /// ```
 pub struct Throttle<C = SystemClock> {
     factor: f64,
     window: Outcomes,
-    /// The bits of the probability to refuse, as somebody found it last.
+    /// The bits of the probability to refuse, as computed last.
     probability: AtomicU64,
-    turn: TurnToLook,
+    probability_checks: CheckInterval,
     draws: AtomicU64,
     tally: Tally<4>,
     clock: C,
@@ -75,8 +80,9 @@ const GENERATION: u32 = 0;
 
 #[cfg(feature = "std")]
 impl Throttle {
-    /// Creates a throttle that lets about `factor` times as many calls through as succeed (the book's *K*, usually 2; at
-    /// least 1 and finite), judged by the last `span`, which is at least 100 ns (the book's is two minutes).
+    /// Creates a throttle that lets about `factor` times as many calls through as succeed (the
+    /// book's *K*, usually 2; at least 1 and finite), judged by the last `span`, which is at least
+    /// 100 ns (the book's is two minutes).
     ///
     /// # Errors
     ///
@@ -105,14 +111,14 @@ impl<C: Clock> Throttle<C> {
             factor,
             window: Outcomes::new(Window::time(span, SLICES)),
             probability: AtomicU64::new(0.0_f64.to_bits()),
-            turn: TurnToLook::new(every),
+            probability_checks: CheckInterval::new(every),
             draws: AtomicU64::new(0),
             tally: Tally::new(),
             clock,
         })
     }
 
-    /// Enters, or is refused by chance.
+    /// Enters, or is refused at random.
     ///
     /// # Errors
     ///
@@ -132,12 +138,12 @@ impl<C: Clock> Throttle<C> {
         Ok(())
     }
 
-    /// Returns what it has seen.
+    /// Returns the statistics.
     pub fn stats(&self) -> ThrottleStats {
         let counts = self.tally.snapshot();
         ThrottleStats {
-            successes: counts[SUCCESSES],
-            failures: counts[FAILURES],
+            succeeded: counts[SUCCESSES],
+            failed: counts[FAILURES],
             ignored: counts[IGNORED],
             refused: counts[REFUSED],
             probability: self.find_probability(self.clock.now()),
@@ -145,7 +151,7 @@ impl<C: Clock> Throttle<C> {
     }
 
     fn probability(&self, now: Timestamp) -> f64 {
-        if !self.turn.is_due(now) {
+        if !self.probability_checks.is_due(now) {
             // ORDERING: Relaxed: the number alone counts.
             return f64::from_bits(self.probability.load(Ordering::Relaxed));
         }
@@ -157,7 +163,7 @@ impl<C: Clock> Throttle<C> {
 
     fn find_probability(&self, now: Timestamp) -> f64 {
         let totals = self.window.totals(GENERATION, now);
-        let (requests, accepts) = (totals.calls as f64, (totals.calls - totals.failures) as f64);
+        let (requests, accepts) = (totals.calls as f64, (totals.calls - totals.failed) as f64);
         ((requests - self.factor * accepts) / (requests + 1.0)).max(0.0)
     }
 
@@ -180,11 +186,11 @@ impl<C: Clock> Throttle<C> {
             Outcome::Failure => self.tally.add(FAILURES, 1),
             Outcome::Ignored => return self.tally.add(IGNORED, 1),
         }
-        // A clock that panics takes no outcome along: it counts as one of the latest. A call that panics is settled while
-        // it unwinds.
-        contain_second(|| {
+        // A clock that panics takes no outcome along: it counts as one of the latest. A call that
+        // panics is settled while it unwinds.
+        contain_if_unwinding(|| {
             let record = |now| self.record(outcome == Outcome::Failure, now);
-            with_or(|| self.clock.now(), Timestamp::ORIGIN, record);
+            finally_with(|| self.clock.now(), Timestamp::ORIGIN, record);
         });
     }
 }
@@ -194,8 +200,8 @@ impl<C> fmt::Debug for Throttle<C> {
         let counts = self.tally.snapshot();
         f.debug_struct("Throttle")
             .field("factor", &self.factor)
-            .field("successes", &counts[SUCCESSES])
-            .field("failures", &counts[FAILURES])
+            .field("succeeded", &counts[SUCCESSES])
+            .field("failed", &counts[FAILURES])
             .field("ignored", &counts[IGNORED])
             .field("refused", &counts[REFUSED])
             .finish_non_exhaustive()
@@ -232,7 +238,8 @@ impl<C: Clock> OwnedGate for Throttle<C> {
     }
 }
 
-/// The right to make one call, to be settled by how it went. Dropped unsettled, it counts as ignored.
+/// The right to make one call, to be settled by how it went. Dropped unsettled, it counts as
+/// ignored.
 #[must_use = "dropping it unsettled says nothing about the call"]
 pub struct ThrottlePass<'a, C: Clock> {
     throttle: &'a Throttle<C>,
@@ -259,7 +266,8 @@ impl<C: Clock> fmt::Debug for ThrottlePass<'_, C> {
     }
 }
 
-/// A [`ThrottlePass`] that keeps its throttle alive and borrows nothing: what an `Arc<Throttle>` lets callers in with.
+/// A [`ThrottlePass`] that keeps its throttle alive and borrows nothing: what an `Arc<Throttle>`
+/// lets callers in with.
 ///
 /// # Examples
 ///
@@ -272,7 +280,7 @@ impl<C: Clock> fmt::Debug for ThrottlePass<'_, C> {
 /// let throttle = Arc::new(throttle);
 /// let gate = throttle.clone();
 /// thread::spawn(|| gate.run(|| Err::<(), _>("overloaded"))).join().unwrap().unwrap().unwrap_err();
-/// assert_eq!(throttle.stats().failures, 1);
+/// assert_eq!(throttle.stats().failed, 1);
 /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
 /// ```
 #[must_use = "dropping it unsettled says nothing about the call"]
@@ -326,18 +334,19 @@ impl fmt::Display for Throttled {
 
 impl core::error::Error for Throttled {}
 
-/// What a [`Throttle`] has done since it was made. A snapshot; its counts are not of one instant, and wrap.
+/// What a [`Throttle`] has done since it was made. A snapshot; its counts are not of one instant,
+/// and wrap.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct ThrottleStats {
     /// Calls settled as a success.
-    pub successes: u64,
+    pub succeeded: u64,
     /// Calls settled as a failure.
-    pub failures: u64,
+    pub failed: u64,
     /// Calls that said nothing.
     pub ignored: u64,
-    /// Callers that were turned away.
+    /// Callers that were refused.
     pub refused: u64,
-    /// The probability to be turned away, from 0 on and below 1.
+    /// The probability of a refusal, from 0 on and below 1.
     pub probability: f64,
 }

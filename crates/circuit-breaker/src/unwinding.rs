@@ -1,4 +1,4 @@
-//! What is done all the same when foreign code panics: a clock, a waker, an observer, a predicate.
+//! Steps that run even if foreign code (a clock, a waker, an observer, a predicate) panics.
 
 use core::cell::Cell;
 
@@ -6,33 +6,37 @@ use tidegate_core::unwind::contain;
 
 pub(crate) use self::imp::is_unwinding;
 
-/// Runs `code`; a panic of it ends here if the thread is unwinding already, where it would abort the process. Its message has
-/// been printed by the panic hook.
+/// Runs `code`; a panic of it ends here if the thread is unwinding already, where it would abort
+/// the process. Its message has been printed by the panic hook.
 #[inline]
-pub(crate) fn contain_second(code: impl FnOnce()) {
+pub(crate) fn contain_if_unwinding(code: impl FnOnce()) {
     // Not core's `in_drop`, which catches in any case: this is on the path of each recorded call.
     if is_unwinding() { contain(code) } else { code() }
 }
 
 /// Calls `foreign`, then `rest`, also if `foreign` panics.
-pub(crate) fn in_any_case(foreign: impl FnOnce(), rest: impl FnOnce()) {
-    let _rest = Rest(Some(rest));
+pub(crate) fn finally(foreign: impl FnOnce(), rest: impl FnOnce()) {
+    let _finally = Finally(Some(rest));
     foreign();
 }
 
 /// Calls `rest` with what `foreign` returns or, if it panics, with `instead`.
-pub(crate) fn with_or<T: Copy>(foreign: impl FnOnce() -> T, instead: T, rest: impl FnOnce(T)) {
-    let found = Cell::new(instead);
-    in_any_case(|| found.set(foreign()), || rest(found.get()));
+pub(crate) fn finally_with<T: Copy>(
+    foreign: impl FnOnce() -> T,
+    fallback: T,
+    rest: impl FnOnce(T),
+) {
+    let found = Cell::new(fallback);
+    finally(|| found.set(foreign()), || rest(found.get()));
 }
 
 /// Calls what it holds when it is dropped.
-struct Rest<F: FnOnce()>(Option<F>);
+struct Finally<F: FnOnce()>(Option<F>);
 
-impl<F: FnOnce()> Drop for Rest<F> {
+impl<F: FnOnce()> Drop for Finally<F> {
     fn drop(&mut self) {
         if let Some(rest) = self.0.take() {
-            contain_second(rest);
+            contain_if_unwinding(rest);
         }
     }
 }
@@ -48,7 +52,7 @@ mod imp {
 
 #[cfg(not(feature = "std"))]
 mod imp {
-    /// Without std nobody can tell, nor catch a panic.
+    /// Without std a panic can be neither detected nor caught.
     #[inline]
     pub(crate) const fn is_unwinding() -> bool {
         false
@@ -64,7 +68,8 @@ mod tests {
 
     use super::*;
 
-    /// A payload that panics when it is dropped, and panics with another such payload `self.0` times.
+    /// A payload that panics when it is dropped, and panics with another such payload `self.0`
+    /// times.
     struct Chain(u32);
 
     impl Drop for Chain {
@@ -83,15 +88,15 @@ mod tests {
     fn what_is_done_in_any_case_is_done_once() {
         let calls = Cell::new(0);
         let count = || calls.set(calls.get() + 1);
-        in_any_case(|| (), count);
+        finally(|| (), count);
         assert_eq!(calls.get(), 1);
-        catch_unwind(AssertUnwindSafe(|| in_any_case(panic_quietly, count))).unwrap_err();
+        catch_unwind(AssertUnwindSafe(|| finally(panic_quietly, count))).unwrap_err();
         assert_eq!(calls.get(), 2);
     }
 
     #[test]
     fn a_second_panic_and_its_payloads_end_while_the_first_goes_on() {
-        let unwound = catch_unwind(|| in_any_case(panic_quietly, || panic_any(Chain(3))));
+        let unwound = catch_unwind(|| finally(panic_quietly, || panic_any(Chain(3))));
         assert_eq!(unwound.unwrap_err().downcast_ref(), Some(&"foreign"));
     }
 }

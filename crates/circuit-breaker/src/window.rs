@@ -1,4 +1,4 @@
-//! The latest calls: what a failure rate is a rate of.
+//! The latest calls, of which a rule takes the failure rate.
 
 mod count;
 mod time;
@@ -10,14 +10,15 @@ use alloc::format;
 use tidegate_core::{Shards, Timestamp, lock::Lock};
 
 use self::{count::CountRing, time::TimeRing};
-use crate::builder::BuildError;
+use crate::error::BuildError;
 
-/// The latest calls of a breaker, by number or by time. Both slide: old calls leave as new ones come, or as time passes.
+/// The latest calls of a breaker, by number or by time. Both slide: old calls leave as new ones
+/// come, or as time passes.
 ///
 /// | window | holds | costs a call |
 /// | --- | --- | --- |
 /// | `count(n)` | exactly the last `n` outcomes | a lock that all threads share: one order for all outcomes |
-/// | `time(span, slices)` | the slice that runs and the `slices - 1` before it | a clock read and the lock of the thread's own stripe |
+/// | `time(span, slices)` | the slice that runs and the `slices - 1` before it | a clock read and the lock of the thread's own shard |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     kind: Kind,
@@ -35,10 +36,12 @@ impl Window {
         Self { kind: Kind::Count(n) }
     }
 
-    /// The calls of the last `span`, counted in `slices` parts of it, 1 to 3600. `span` has at least as many nanoseconds.
+    /// The calls of the last `span`, counted in `slices` parts of it, 1 to 3600. `span` has at
+    /// least as many nanoseconds.
     ///
-    /// The window moves on by a slice at a time, so it covers between `span` less a slice and `span`: more slices,
-    /// smoother sliding. Each takes 24 bytes for each thread that can run at once.
+    /// The window moves on by a slice at a time, so it covers between `span` less a slice and
+    /// `span`: more slices, smoother sliding. Each takes 24 bytes for each thread that can run at
+    /// once.
     pub const fn time(span: Duration, slices: u32) -> Self {
         Self { kind: Kind::Time { span, slices } }
     }
@@ -67,24 +70,24 @@ impl Window {
     }
 }
 
-/// What a window holds.
+/// The sums of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Totals {
     pub(crate) calls: u64,
-    pub(crate) failures: u64,
+    pub(crate) failed: u64,
     pub(crate) slow: u64,
 }
 
 impl Totals {
     fn add(&mut self, other: Self) {
         self.calls += other.calls;
-        self.failures += other.failures;
+        self.failed += other.failed;
         self.slow += other.slow;
     }
 
     fn remove(&mut self, other: Self) {
         self.calls -= other.calls;
-        self.failures -= other.failures;
+        self.failed -= other.failed;
         self.slow -= other.slow;
     }
 }
@@ -98,27 +101,27 @@ pub(crate) struct Call {
 
 impl From<Call> for Totals {
     fn from(call: Call) -> Self {
-        Self { calls: 1, failures: u64::from(call.failed), slow: u64::from(call.slow) }
+        Self { calls: 1, failed: u64::from(call.failed), slow: u64::from(call.slow) }
     }
 }
 
 /// The outcomes in a window, each belonging to the generation in which its call began.
 #[derive(Debug)]
 pub(crate) enum Outcomes {
-    Count(Lock<Tagged<CountRing>>),
-    Time { stripes: Shards<Lock<Tagged<TimeRing>>>, slice_nanos: u64 },
+    Count(Lock<PerGeneration<CountRing>>),
+    Time { shards: Shards<Lock<PerGeneration<TimeRing>>>, slice_nanos: u64 },
 }
 
 impl Outcomes {
     /// Creates an empty window that has been checked.
     pub(crate) fn new(window: Window) -> Self {
         match window.kind {
-            Kind::Count(n) => Self::Count(Lock::new(Tagged::new(CountRing::new(n)))),
+            Kind::Count(n) => Self::Count(Lock::new(PerGeneration::new(CountRing::new(n)))),
             Kind::Time { span, slices } => {
-                let ring = || Lock::new(Tagged::new(TimeRing::new(slices)));
+                let ring = || Lock::new(PerGeneration::new(TimeRing::new(slices)));
                 let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
                 Self::Time {
-                    stripes: Shards::per_thread(|_| ring()),
+                    shards: Shards::per_thread(|_| ring()),
                     slice_nanos: nanos / u64::from(slices),
                 }
             }
@@ -138,9 +141,9 @@ impl Outcomes {
                     ring.record(call);
                 }
             }),
-            Self::Time { stripes, slice_nanos } => {
+            Self::Time { shards, slice_nanos } => {
                 let slice = now.as_nanos() / slice_nanos;
-                stripes.by_thread().with(|ring| {
+                shards.by_thread().with(|ring| {
                     if let Some(ring) = ring.of(generation) {
                         ring.record(slice, call);
                     }
@@ -153,12 +156,12 @@ impl Outcomes {
     pub(crate) fn totals(&self, generation: u32, now: Timestamp) -> Totals {
         match self {
             Self::Count(ring) => ring.with(|ring| ring.of(generation).map(|ring| ring.totals())),
-            Self::Time { stripes, slice_nanos } => {
+            Self::Time { shards, slice_nanos } => {
                 let slice = now.as_nanos() / slice_nanos;
                 let mut sum = Totals::default();
-                for stripe in stripes.iter() {
+                for shard in shards.iter() {
                     let part =
-                        stripe.with(|ring| ring.of(generation).map(|ring| ring.totals(slice)));
+                        shard.with(|ring| ring.of(generation).map(|ring| ring.totals(slice)));
                     sum.add(part.unwrap_or_default());
                 }
                 Some(sum)
@@ -175,15 +178,15 @@ pub(crate) trait Ring {
 
 /// A ring and the generation its outcomes belong to.
 ///
-/// A change of state does not touch the windows: who comes first in the new generation clears the ring, and who comes
-/// late from an old one finds that it is not theirs.
+/// A change of state does not touch the windows: the first call of the new generation clears the
+/// ring, and a late call of an old generation finds that the ring is not its own.
 #[derive(Debug)]
-pub(crate) struct Tagged<R> {
+pub(crate) struct PerGeneration<R> {
     generation: u32,
     ring: R,
 }
 
-impl<R: Ring> Tagged<R> {
+impl<R: Ring> PerGeneration<R> {
     pub(crate) fn new(ring: R) -> Self {
         Self { generation: 0, ring }
     }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::State;
+use crate::state::State;
 
 /// Probes in flight, and the longest streak: what 13 bits count to.
 pub(crate) const COUNT_MAX: u32 = (1 << 13) - 1;
@@ -12,20 +12,20 @@ pub(crate) const COUNT_MAX: u32 = (1 << 13) - 1;
 /// | bits | name | meaning | changed by |
 /// | --- | --- | --- | --- |
 /// | 0–1 | mode | which of the states of its kind | a transition, under the schedule's lock |
-/// | 2 | `GUARDED` | set in the states that do not let everybody through | the same |
-/// | 3 | `RECORDED` | every success is looked at, not only counted | nobody: a setting |
-/// | 4 | `TIMED` | calls are timed, so `RECORDED` is set, too | nobody: a setting |
-/// | 5 | `PAUSED` | in a ticket: the call is not timed, as it waits for a later gate; else zero | its pass |
+/// | 2 | `GUARDED` | set in the states that do not let every call through | the same |
+/// | 3 | `RECORDED` | every success is recorded, not only counted | never: a setting |
+/// | 4 | `TIMED` | calls are timed, so `RECORDED` is set, too | never: a setting |
+/// | 5 | `PAUSED` | in a stamp: the call is not timed, as it waits for a later gate; else zero | its pass |
 /// | 6–18 | probes | half-open: probes in flight | CAS to enter, or entering under the lock; settling, under the lock |
 /// | 19–31 | streak | half-open: probes that succeeded | settling a probe, under the lock |
-/// |  |  | else: failures since the last success, at most [`COUNT_MAX`] | CAS by whoever settles |
+/// |  |  | else: failures since the last success, at most [`COUNT_MAX`] | CAS by the call that settles |
 /// | 32–63 | generation | one more for each transition, wrapping | the same step that changes the mode |
 ///
-/// A transition swaps the whole word, so counts that raced it are lost with the generation they belong to, and every
-/// compare-and-swap that comes after fails on the generation.
+/// A transition swaps the whole word, so counts that raced it are lost with the generation they
+/// belong to, and every compare-and-swap that comes after fails on the generation.
 ///
-/// A pass keeps the word as its ticket, without the counts. If calls in flight are counted, the ticket has the number of
-/// the stripe that counts it in place of the streak.
+/// A pass keeps the word as its stamp, without the counts. If calls in flight are counted, the
+/// stamp has the number of the shard that counts it in place of the streak.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Word(u64);
 
@@ -57,21 +57,21 @@ impl Word {
         self.0
     }
 
-    /// Returns whether everybody is let through.
+    /// Returns whether every call is let through.
     #[inline]
     pub(crate) const fn admits_all(self) -> bool {
         self.0 & GUARDED == 0
     }
 
-    /// Returns whether everybody is let through, untimed.
+    /// Returns whether every call is let through, untimed.
     #[inline]
-    pub(crate) const fn admits_plainly(self) -> bool {
+    pub(crate) const fn admits_untimed(self) -> bool {
         self.0 & (GUARDED | TIMED) == 0
     }
 
     /// Returns whether a success is counted and nothing else.
     #[inline]
-    pub(crate) const fn settles_plainly(self) -> bool {
+    pub(crate) const fn settles_by_count(self) -> bool {
         self.0 & (GUARDED | RECORDED) == 0
     }
 
@@ -105,13 +105,14 @@ impl Word {
         (self.0 >> STREAK_AT & COUNT) as u32
     }
 
-    /// Returns the word without its counts: what a pass remembers of the state it was given in. It is not paused.
+    /// Returns the word without its counts: what a pass remembers of the state it was given in. It
+    /// is not paused.
     #[inline]
-    pub(crate) const fn ticket(self) -> Self {
+    pub(crate) const fn stamp(self) -> Self {
         Self(self.0 & !(COUNT << PROBES_AT | COUNT << STREAK_AT | PAUSED))
     }
 
-    /// Returns the ticket of a call that is not timed.
+    /// Returns the stamp of a call that is not timed.
     pub(crate) const fn paused(self) -> Self {
         Self(self.0 | PAUSED)
     }
@@ -131,12 +132,12 @@ impl Word {
         Self(self.0 & !(COUNT << STREAK_AT) | (streak as u64) << STREAK_AT)
     }
 
-    /// Returns a ticket that names its stripe.
-    pub(crate) const fn with_stripe(self, stripe: u32) -> Self {
-        self.ticket().with_streak(stripe)
+    /// Returns a stamp that names its shard.
+    pub(crate) const fn with_shard(self, shard: u32) -> Self {
+        self.stamp().with_streak(shard)
     }
 
-    pub(crate) const fn stripe(self) -> u32 {
+    pub(crate) const fn shard(self) -> u32 {
         self.streak()
     }
 
@@ -186,23 +187,23 @@ mod tests {
             assert_eq!((word.state(), word.generation()), (state, 1));
             assert_eq!((word.probes(), word.streak()), (COUNT_MAX, COUNT_MAX));
             assert_eq!(word.with_probes(3).with_streak(7).with_probes(0).streak(), 7);
-            assert_eq!(word.ticket(), Word::INITIAL.next(state));
+            assert_eq!(word.stamp(), Word::INITIAL.next(state));
             let timed = Word::INITIAL.with_settings(false, true).next(state);
-            let ticket = timed.with_streak(7).with_stripe(COUNT_MAX);
-            assert_eq!((ticket.stripe(), ticket.ticket()), (COUNT_MAX, timed));
-            assert!(ticket.paused().is_paused() && !ticket.is_paused());
-            assert_eq!(ticket.paused().with_stripe(7), timed.with_stripe(7));
+            let stamp = timed.with_streak(7).with_shard(COUNT_MAX);
+            assert_eq!((stamp.shard(), stamp.stamp()), (COUNT_MAX, timed));
+            assert!(stamp.paused().is_paused() && !stamp.is_paused());
+            assert_eq!(stamp.paused().with_shard(7), timed.with_shard(7));
         }
     }
 
     #[test]
     fn settings_outlive_a_generation() {
         let word = Word::INITIAL.with_settings(true, false);
-        assert!(word.admits_plainly() && !word.settles_plainly() && !word.is_timed());
+        assert!(word.admits_untimed() && !word.settles_by_count() && !word.is_timed());
         let timed = Word::INITIAL.with_settings(false, true).next(State::ObserveOnly);
-        assert!(timed.admits_all() && !timed.admits_plainly() && !timed.settles_plainly());
+        assert!(timed.admits_all() && !timed.admits_untimed() && !timed.settles_by_count());
         assert_eq!(timed.state(), State::ObserveOnly);
-        assert!(Word::INITIAL.settles_plainly());
+        assert!(Word::INITIAL.settles_by_count());
     }
 
     #[test]
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn only_guarded_states_turn_anybody_away() {
+    fn only_guarded_states_refuse_calls() {
         let guarded = STATES.into_iter().filter(|&state| !Word::INITIAL.next(state).admits_all());
         assert!(guarded.eq([State::Open, State::HalfOpen, State::ForcedOpen]));
     }

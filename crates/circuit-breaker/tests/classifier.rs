@@ -26,7 +26,7 @@ const ALL: [Result<u32, Error>; 4] =
 
 #[track_caller]
 fn expect(stats: Stats, rounds: u64) {
-    let counts = (stats.successes, stats.failures, stats.ignored);
+    let counts = (stats.succeeded, stats.failed, stats.ignored);
     assert_eq!(counts, (2 * rounds, rounds, rounds));
 }
 
@@ -51,7 +51,7 @@ fn a_classifier_judges_whatever_way_a_call_goes() {
     expect(breaker.stats(), 9);
     // Another type beside the same error.
     assert_eq!(breaker.call(|| Err::<String, _>(Error::Refused)).unwrap(), Err(Error::Refused));
-    assert_eq!(breaker.stats().failures, 10);
+    assert_eq!(breaker.stats().failed, 10);
 }
 
 #[test]
@@ -97,5 +97,5 @@ fn without_one_a_result_says_itself_how_it_went() {
     let breaker: Breaker<_, (), ByVerdict> = Breaker::new();
     breaker.call(|| Err::<(), _>(7)).unwrap().unwrap_err();
     breaker.call(|| ()).unwrap();
-    assert_eq!((breaker.stats().failures, breaker.stats().successes), (1, 1));
+    assert_eq!((breaker.stats().failed, breaker.stats().succeeded), (1, 1));
 }

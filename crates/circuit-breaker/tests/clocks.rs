@@ -136,7 +136,7 @@ fn far_from_its_origin_a_clock_is_a_clock() {
 }
 
 #[test]
-fn an_open_time_without_an_end_and_the_end_of_time_stop_nobody_from_being_told() {
+fn an_open_time_without_an_end_and_the_end_of_time_stop_no_notification() {
     let clock = ManualClock::new();
     let breaker =
         Breaker::builder().probe_timeout(Duration::MAX).clock(clock.clone()).build().unwrap();

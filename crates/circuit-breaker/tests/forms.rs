@@ -129,7 +129,7 @@ fn spawn_every_form(spawn: &impl Spawn) {
         let _row = (breaker.fail_fast(), &Semaphore::new(1)).run_async(act()).await.unwrap();
         breaker.closed().await;
     });
-    assert_eq!(breaker.stats().failures + breaker.stats().ignored, 0);
+    assert_eq!(breaker.stats().failed + breaker.stats().ignored, 0);
 }
 
 #[test]
@@ -160,6 +160,6 @@ fn every_form_can_be_lent_to_a_scoped_thread() {
         let gates = (breaker.clone(), (fast.clone(), throttle.clone()));
         s.spawn(move || gates.run(act).unwrap());
     });
-    assert_eq!((breaker.stats().successes, throttle.stats().successes), (5, 3));
-    assert_eq!(host.stats().successes, 4);
+    assert_eq!((breaker.stats().succeeded, throttle.stats().succeeded), (5, 3));
+    assert_eq!(host.stats().succeeded, 4);
 }

@@ -80,7 +80,7 @@ fn a_breaker_in_use_or_forced_is_not_forgotten() {
     drop(held);
     assert!(breakers.gate(&3).is_ok());
     assert_eq!((breakers.state(&1), breakers.state(&2)), (State::Closed, State::ForcedClosed));
-    assert!(breakers.remove(&2).is_some());
+    assert!(breakers.forget(&2).is_some());
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn breakers_made_alike_draw_different_jitter() {
 fn bad_settings_are_refused_before_the_first_key() {
     let builder = Breaker::builder().close_after(0);
     let error = KeyedBreaker::<u32>::new(NonZeroUsize::MIN, builder).unwrap_err();
-    assert_eq!((error.field(), error.range()), ("close_after", "in 1..=8191"));
+    assert_eq!((error.setting(), error.range()), ("close_after", "in 1..=8191"));
 }
 
 /// A registry with so many keys, of which `ratio` may be open.
@@ -120,7 +120,7 @@ fn open(breakers: &KeyedBreaker<u32, ManualClock>) -> Vec<u32> {
 }
 
 #[test]
-fn no_more_than_a_share_is_open_and_always_one_may_be() {
+fn no_more_than_the_ratio_is_open_and_always_one_may_be() {
     for (keys, most_open) in [(1, 1), (4, 1), (9, 2), (40, 10)] {
         let (breakers, _clock) = shared(keys, 0.25);
         (0..keys).for_each(|key| trip(&breakers, key));
@@ -131,7 +131,7 @@ fn no_more_than_a_share_is_open_and_always_one_may_be() {
 }
 
 #[test]
-fn a_place_in_the_share_is_free_again_when_the_open_time_is_over_or_was_ended() {
+fn an_open_slot_is_free_again_when_the_open_time_is_over_or_was_ended() {
     let (breakers, clock) = shared(4, 0.25);
     trip(&breakers, 0);
     trip(&breakers, 1);
@@ -139,7 +139,7 @@ fn a_place_in_the_share_is_free_again_when_the_open_time_is_over_or_was_ended() 
     breakers.gate(&0).unwrap().reset();
     trip(&breakers, 1);
     assert_eq!(open(&breakers), [1]);
-    breakers.remove(&1);
+    breakers.forget(&1);
     trip(&breakers, 2);
     assert_eq!(open(&breakers), [2]);
     // Nobody comes for key 2, and still its time is over.
@@ -163,7 +163,7 @@ fn a_probe_that_fails_when_too_many_are_open_closes() {
 }
 
 #[test]
-fn a_trip_that_is_withheld_is_told_as_one_that_leads_nowhere() {
+fn a_withheld_trip_is_observed_as_one_to_closed() {
     #[derive(Default)]
     struct Told(Mutex<Vec<State>>);
     impl Observer for Told {
@@ -185,7 +185,7 @@ fn a_trip_that_is_withheld_is_told_as_one_that_leads_nowhere() {
 }
 
 #[test]
-fn a_share_out_of_range_is_refused() {
+fn a_ratio_out_of_range_is_refused() {
     for (ratio, given) in [(0.0, "0.0"), (1.5, "1.5"), (f64::NAN, "NaN")] {
         let error = keyed(1).0.max_open_ratio(ratio).unwrap_err();
         let message = format!("max_open_ratio is {given}, but must be above 0 and at most 1");

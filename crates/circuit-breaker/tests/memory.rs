@@ -1,4 +1,5 @@
-//! What a call and a key cost in memory, counted by the allocator. In a file, and so a process, of its own.
+//! What a call and a key cost in memory, counted by the allocator. In a file, and so a process, of
+//! its own.
 //!
 //! `cargo test -p tidegate-circuit-breaker --test memory -- --nocapture` prints the bytes.
 
@@ -17,7 +18,8 @@ thread_local! {
     static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
-// SAFETY: every call is passed on unchanged to the system's allocator, whose contract is the caller's.
+// SAFETY: every call is passed on unchanged to the system's allocator, whose contract is the
+// caller's.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));

@@ -26,8 +26,8 @@ struct Diary {
 
 impl Diary {
     fn note(&self, transition: &Transition) {
-        let Transition { from, to, figures, .. } = *transition;
-        self.heard.lock().unwrap().push((from, to, figures.failures, figures.probe_successes));
+        let Transition { from, to, window, .. } = *transition;
+        self.heard.lock().unwrap().push((from, to, window.failed, window.probe_successes));
         if self.panics {
             resume_unwind(Box::new("an observer panicked"));
         }
@@ -71,7 +71,7 @@ fn observed(panics: bool) -> (Breaker<ManualClock, Arc<Diary>>, Arc<Diary>, Manu
 }
 
 #[test]
-fn each_automatic_change_is_told_once_with_the_old_figures() {
+fn each_automatic_change_is_observed_once_with_the_old_statistics() {
     let (breaker, diary, clock) = observed(false);
     breaker.try_enter().unwrap().failure();
     breaker.try_enter().unwrap().failure();
@@ -98,7 +98,7 @@ fn each_automatic_change_is_told_once_with_the_old_figures() {
 }
 
 #[test]
-fn who_is_sent_away_from_waiting_is_counted_and_told_once() {
+fn a_rejected_waiter_is_counted_and_notified_once() {
     let (breaker, diary, _clock) = observed(false);
     breaker.try_enter().unwrap().failure_open_for(OPEN_FOR);
     let mut cx = Context::from_waker(Waker::noop());
@@ -159,9 +159,9 @@ type Event = (&'static str, State, State, u32, u64);
 
 impl Told {
     fn note(&self, what: &'static str, transition: &Transition) {
-        let Transition { from, to, generation, figures, open_for, .. } = *transition;
+        let Transition { from, to, generation, window, open_for, .. } = *transition;
         assert_eq!(open_for, None);
-        self.0.lock().unwrap().push((what, from, to, generation, figures.failures));
+        self.0.lock().unwrap().push((what, from, to, generation, window.failed));
     }
 }
 
@@ -180,7 +180,7 @@ impl Observer for Told {
 }
 
 #[test]
-fn an_observer_hears_of_resets_and_forced_states() {
+fn an_observer_is_notified_of_resets_and_forced_states() {
     let told = Arc::new(Told::default());
     let breaker = Breaker::builder()
         .trip_on(TripRule::failure_rate(1.0, Window::time(OPEN_FOR, 10)))

@@ -1,4 +1,5 @@
-//! Foreign code panics at each of its calls, once, twice, and from then on. The breaker goes on, and its counts add up.
+//! Foreign code panics at each of its calls, once, twice, and from then on. The breaker goes on,
+//! and its counts add up.
 
 mod fuse;
 
@@ -140,7 +141,7 @@ impl World {
         if ran {
             self.settled += 1;
             let is_late = after.late > before.late;
-            let has_failed = after.failures > before.failures;
+            let has_failed = after.failed > before.failed;
             assert!(is_late || has_failed || called.is_some() || end == End::Success);
         } else {
             self.settled += after.calls() - before.calls();
@@ -257,7 +258,7 @@ impl World {
 }
 
 #[test]
-fn a_panic_at_any_foreign_call_leaves_the_next_probe_its_place_and_the_counts_whole() {
+fn a_panic_at_any_foreign_call_leaves_the_next_probe_its_slot_and_the_counts_whole() {
     let mut runs = 0;
     for rule in rules() {
         for is_asked in [false, true] {
@@ -290,7 +291,7 @@ fn a_panic_of_the_predicate_while_the_call_panics_does_not_abort() {
         })
         .is_none()
     );
-    assert_eq!((breaker.stats().failures, breaker.stats().ignored), (2, 0));
+    assert_eq!((breaker.stats().failed, breaker.stats().ignored), (2, 0));
 }
 
 struct FailsWhenDropped<'a>(
@@ -315,11 +316,11 @@ fn a_panicking_classifier_has_seen_a_failure() {
     assert!(quietly(|| calls.as_mut().poll(&mut cx)).is_none());
     let mut runs = pin!(breaker.run_async(async { 7 }));
     assert!(quietly(|| runs.as_mut().poll(&mut cx)).is_none());
-    assert_eq!(breaker.stats().failures, 5);
+    assert_eq!(breaker.stats().failed, 5);
     breaker.reset();
     let mut owned = pin!(breaker.clone().call_async_owned(async { 7 }));
     assert!(quietly(|| owned.as_mut().poll(&mut cx)).is_none());
-    assert_eq!((breaker.stats().failures, breaker.stats().ignored), (6, 0));
+    assert_eq!((breaker.stats().failed, breaker.stats().ignored), (6, 0));
 }
 
 #[test]
@@ -375,10 +376,10 @@ fn a_throttles_clock_that_panics_takes_no_outcome_along() {
                     settled[step % 3] += u64::from(settles.is_some());
                 }
                 let stats = fuse.off(|| throttle.stats());
-                assert_eq!([stats.failures, stats.successes, stats.ignored], settled);
+                assert_eq!([stats.failed, stats.succeeded, stats.ignored], settled);
                 // All of them, and those refused, are in the window.
-                let requests = (stats.failures + stats.successes + stats.refused) as f64;
-                let expected = (requests - stats.successes as f64) / (requests + 1.0);
+                let requests = (stats.failed + stats.succeeded + stats.refused) as f64;
+                let expected = (requests - stats.succeeded as f64) / (requests + 1.0);
                 assert!((stats.probability - expected).abs() < 1e-9, "{stats:?}, {expected}");
                 if fuse.is_whole() {
                     break;
@@ -389,7 +390,7 @@ fn a_throttles_clock_that_panics_takes_no_outcome_along() {
 }
 
 #[test]
-fn a_waiter_that_panics_passes_a_freed_place_on() {
+fn a_waiter_that_panics_passes_a_freed_slot_on() {
     for at in 0..10 {
         let (clock, fuse) = (ManualClock::new(), Fuse::new(at, 1));
         let clock_of = FusedClock(clock.clone(), fuse.clone());

@@ -44,7 +44,7 @@ fn a_lost_probe_is_written_off_and_has_failed() {
     // As after any failed probe: twice as long.
     assert_eq!((refused.reason, refused.retry_after), (RefusedReason::Open, Some(OPEN_FOR * 2)));
     let stats = breaker.stats();
-    assert_eq!((stats.written_off, stats.trips, stats.failures), (1, 2, 5));
+    assert_eq!((stats.written_off, stats.trips, stats.failed), (1, 2, 5));
     clock.advance(OPEN_FOR * 2);
     (0..2).for_each(|_| breaker.try_enter().unwrap().success());
     assert_eq!(breaker.state(), State::Closed);
@@ -91,7 +91,7 @@ fn a_late_probe_of_an_earlier_half_open_time_decides_nothing_in_a_later_one() {
 }
 
 #[test]
-fn a_free_place_does_not_hide_a_lost_probe() {
+fn a_free_slot_does_not_hide_a_lost_probe() {
     let (breaker, clock) = expired(4);
     let lost = [breaker.try_enter().unwrap(), breaker.try_enter().unwrap()];
     clock.advance(TIMEOUT);
@@ -102,7 +102,7 @@ fn a_free_place_does_not_hide_a_lost_probe() {
 }
 
 #[test]
-fn who_waits_writes_a_lost_probe_off_and_gets_in_after_the_open_time() {
+fn a_waiter_writes_a_lost_probe_off_and_enters_after_the_open_time() {
     let (breaker, clock) = expired(1);
     mem::forget(breaker.try_enter().unwrap());
     let mut cx = Context::from_waker(Waker::noop());
@@ -145,7 +145,7 @@ fn closed_is_waited_for_until_everybody_is_let_through() {
 }
 
 #[test]
-fn changes_that_come_faster_than_one_looks_become_one() {
+fn changes_faster_than_the_polls_become_one() {
     let (breaker, _clock) = expired(1);
     let mut changes = breaker.state_changes();
     assert!(changes.next().wait_timeout(Duration::ZERO).is_err());

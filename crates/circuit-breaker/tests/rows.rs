@@ -1,4 +1,5 @@
-//! A breaker in a row of gates: what has queued behind it does not pass a breaker that has opened, and is not slow.
+//! A breaker in a row of gates: what has queued behind it does not pass a breaker that has opened,
+//! and is not slow.
 
 use core::{
     future::{Future, poll_fn},
@@ -116,7 +117,7 @@ fn what_queued_behind_a_closed_breaker_does_not_reach_a_server_that_is_down() {
 }
 
 #[test]
-fn a_wait_for_a_later_gate_is_nobodys_slowness() {
+fn a_wait_for_a_later_gate_makes_no_call_slow() {
     for in_flight in [false, true] {
         let clock = ManualClock::new();
         let slow = TripRule::slow_rate(0.5, SECOND).minimum_calls(5);
@@ -141,7 +142,7 @@ fn a_wait_for_a_later_gate_is_nobodys_slowness() {
             clock.advance(HOUR);
         }
         let stats = breaker.stats();
-        assert_eq!((stats.successes, stats.slow, stats.trips), (40, 0, 0), "{stats:?}");
+        assert_eq!((stats.succeeded, stats.slow, stats.trips), (40, 0, 0), "{stats:?}");
         assert_eq!(stats.window.slow_in_flight, 0);
 
         // What takes its time after the wait is slow all the same.
@@ -188,7 +189,7 @@ fn a_probe_that_waits_for_a_later_gate_is_not_written_off() {
 }
 
 #[test]
-fn a_paused_probe_that_is_dropped_gives_its_place_and_no_others_back() {
+fn a_paused_probe_that_is_dropped_frees_its_own_slot_only() {
     let clock = ManualClock::new();
     let breaker = expired(&clock, builder(&clock).probes(2).probe_timeout(SECOND * 10));
     let (mut paused, other) = (breaker.try_enter().unwrap(), breaker.try_enter().unwrap());
@@ -232,7 +233,7 @@ fn a_renewed_pass_is_that_of_the_state_that_is() {
         pass.renew().unwrap();
         pass.success();
         let stats = breaker.stats();
-        assert_eq!((stats.state, stats.late, stats.successes), (State::Closed, 0, 2));
+        assert_eq!((stats.state, stats.late, stats.succeeded), (State::Closed, 0, 2));
         assert_eq!((stats.ignored, stats.calls()), (2, 5));
     }
 }

@@ -22,7 +22,8 @@ impl Wake for Woken {
 
 const OPEN_FOR: Duration = Duration::from_secs(1);
 
-/// The wake-ups of `n` waiters by: the first probe, one that ends without a verdict, and one that closes.
+/// The wake-ups of `n` waiters by: the first probe, one that ends without a verdict, and one that
+/// closes.
 fn wakes(n: usize, probes: u32) -> [usize; 3] {
     let clock = ManualClock::new();
     let breaker = Breaker::builder()
@@ -61,7 +62,7 @@ fn wakes(n: usize, probes: u32) -> [usize; 3] {
 }
 
 #[test]
-fn a_probe_wakes_as_many_as_there_are_places_however_many_wait() {
+fn a_probe_wakes_as_many_as_there_are_slots_however_many_wait() {
     for n in [50, 16 * 50] {
         // One has been woken for the place that was freed, and has not looked yet.
         assert_eq!(wakes(n, 1), [0, 1, n - 1]);

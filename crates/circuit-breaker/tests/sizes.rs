@@ -4,9 +4,10 @@ use core::{future::Future, mem::size_of_val};
 use std::sync::Arc;
 
 use tidegate_circuit_breaker::{
-    Breaker, Closed, Enter, EnterOwned, FailFast, Gate, ManualClock, NextChange, OwnedFailFast,
-    OwnedPass, OwnedThrottlePass, Pass, Refused, Snapshot, State, StateChanges, SystemClock,
-    Throttle, ThrottlePass, Timer, Transition, TryEnter,
+    Breaker, FailFast, Gate, ManualClock, OwnedFailFast, OwnedPass, OwnedThrottlePass, Pass,
+    Refused, Snapshot, State, StateChanges, SystemClock, Throttle, ThrottlePass, Timer, Transition,
+    TryEnter,
+    future::{Closed, Enter, EnterOwned, NextChange},
 };
 
 #[cfg(target_pointer_width = "64")]

@@ -58,7 +58,7 @@ fn slow_successes_trip_and_a_slow_failure_is_both() {
     clock.advance(SECOND * 2);
     pass.failure();
     let stats = breaker.stats();
-    assert_eq!((stats.state, stats.slow, stats.failures), (State::Open, 2, 1));
+    assert_eq!((stats.state, stats.slow, stats.failed), (State::Open, 2, 1));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_slow_probe_has_failed_where_slowness_trips_and_only_there() {
 fn a_predicate_is_asked_after_each_outcome_and_may_trip_on_a_success() {
     let clock = ManualClock::new();
     let builder = builder(TripRule::never().over(Window::count(10)), &clock)
-        .trip_when(|seen| seen.calls >= 3 && seen.failures > 0);
+        .trip_when(|seen| seen.calls >= 3 && seen.failed > 0);
     let breaker = builder.build().unwrap();
     breaker.try_enter().unwrap().failure();
     breaker.try_enter().unwrap().success();
@@ -105,7 +105,7 @@ fn a_predicate_is_asked_after_each_outcome_and_may_trip_on_a_success() {
 }
 
 #[test]
-fn without_a_rule_nothing_trips_but_the_servers_word() {
+fn without_a_rule_only_the_servers_request_trips() {
     let clock = ManualClock::new();
     let breaker = builder(TripRule::never(), &clock).build().unwrap();
     (0..9000).for_each(|_| breaker.try_enter().unwrap().failure());
@@ -118,7 +118,7 @@ fn without_a_rule_nothing_trips_but_the_servers_word() {
 }
 
 #[test]
-fn what_hangs_trips_while_it_hangs() {
+fn hanging_calls_trip_while_they_hang() {
     let clock = ManualClock::new();
     let rule = TripRule::slow_rate(0.5, SECOND * 8).minimum_calls(4).count_inflight_slow();
     let breaker = builder(rule, &clock).build().unwrap();

@@ -72,7 +72,7 @@ fn an_open_breaker_says_how_long_it_refuses() {
 }
 
 #[test]
-fn probes_are_bounded_and_a_lost_one_returns_its_place() {
+fn probes_are_bounded_and_a_dropped_one_frees_its_slot() {
     let clock = ManualClock::new();
     let breaker = expired(builder(&clock).probes(2), &clock);
     let first = breaker.try_enter().unwrap();
@@ -123,7 +123,7 @@ fn a_late_result_never_touches_the_state() {
     assert_eq!((breaker.state(), breaker.stats().probes), (State::HalfOpen, 1));
     probe.success();
     let stats = breaker.stats();
-    assert_eq!((stats.late, stats.ignored, stats.failures, stats.successes), (3, 1, 2, 1));
+    assert_eq!((stats.late, stats.ignored, stats.failed, stats.succeeded), (3, 1, 2, 1));
     assert_eq!(stats.window.consecutive_failures, 0);
 }
 
@@ -231,7 +231,7 @@ fn a_panic_is_a_failure_and_a_dropped_future_is_nothing() {
     let unfinished = breaker.call_async(core::future::pending::<()>());
     assert!(unfinished.wait_timeout(Duration::ZERO).is_err());
     let stats = breaker.stats();
-    assert_eq!((stats.failures, stats.ignored, stats.calls()), (1, 1, 2));
+    assert_eq!((stats.failed, stats.ignored, stats.calls()), (1, 1, 2));
 }
 
 #[test]
@@ -283,11 +283,11 @@ fn a_breaker_is_shared_by_reference_and_by_arc() {
         s.spawn(|| pass.success());
     });
     let _send = shared(breaker.enter());
-    assert_eq!(breaker.stats().successes, 1);
+    assert_eq!(breaker.stats().succeeded, 1);
 }
 
 #[test]
-fn bad_input_names_the_field_the_value_and_its_range() {
+fn bad_input_names_the_setting_the_value_and_its_range() {
     let second = Duration::from_secs(1);
     let build = Breaker::builder;
     let count = |ratio, n| TripRule::failure_rate(ratio, Window::count(n));

@@ -1,5 +1,5 @@
-//! Real threads that enter, wait, cancel, lose probes, force states and turn the clock, from a seed that can be replayed:
-//! `TIDEGATE_SEED=7 cargo test -p tidegate-circuit-breaker --test stress`.
+//! Real threads that enter, wait, cancel, lose probes, force states and turn the clock, from a seed
+//! that can be replayed: `TIDEGATE_SEED=7 cargo test -p tidegate-circuit-breaker --test stress`.
 
 use core::{mem, num::NonZeroUsize, time::Duration};
 use std::{
@@ -142,7 +142,8 @@ fn every_pass_is_counted_once_and_nothing_gets_stuck() {
                 .collect();
             let counts = threads.into_iter().map(|thread| thread.join().unwrap());
             let counts = counts.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-            // Whatever it does and whatever was leaked: as time passes somebody gets in, and it closes.
+            // Whatever it does and whatever was leaked: as time passes somebody gets in, and it
+            // closes.
             is_over.cancel();
             watcher.join().unwrap();
             breaker.reset();

@@ -17,8 +17,8 @@ fn throttle(factor: f64) -> (Throttle<ManualClock>, ManualClock) {
     (Throttle::with_clock(factor, SPAN, clock.clone()).unwrap(), clock)
 }
 
-/// Makes `calls` calls of a server that takes the first `capacity` of those sent in the time of 100; returns how many were
-/// sent.
+/// Makes `calls` calls of a server that takes the first `capacity` of those sent in the time of
+/// 100; returns how many were sent.
 fn load(throttle: &Throttle<ManualClock>, clock: &ManualClock, calls: u32, capacity: u32) -> u32 {
     let (mut sent, mut left) = (0, 0);
     for call in 0..calls {
@@ -35,7 +35,7 @@ fn load(throttle: &Throttle<ManualClock>, clock: &ManualClock, calls: u32, capac
 }
 
 #[test]
-fn nobody_is_refused_while_enough_calls_succeed() {
+fn no_call_is_refused_while_enough_calls_succeed() {
     let (throttle, clock) = throttle(2.0);
     assert_eq!(load(&throttle, &clock, 5000, 60), 5000);
     assert_eq!(throttle.stats().probability, 0.0);
@@ -48,7 +48,7 @@ fn it_lets_about_factor_times_as_many_through_as_succeed() {
         load(&throttle, &clock, 2000, 10);
         let before = throttle.stats();
         let sent = load(&throttle, &clock, 5000, 10);
-        let accepts = throttle.stats().successes - before.successes;
+        let accepts = throttle.stats().succeeded - before.succeeded;
         let share = f64::from(sent) / accepts as f64;
         assert!((share / factor - 1.0).abs() < 0.15, "{factor}: {share}");
     }
@@ -75,11 +75,11 @@ fn what_was_refused_is_forgotten_with_the_window() {
     throttle.enter().wait().unwrap().settle(Outcome::Success);
     drop(throttle.try_enter().unwrap());
     let stats = throttle.stats();
-    assert_eq!((stats.successes, stats.ignored, stats.refused), (1, 1, refused));
+    assert_eq!((stats.succeeded, stats.ignored, stats.refused), (1, 1, refused));
 }
 
 #[test]
-fn bad_input_names_the_field_the_value_and_its_range() {
+fn bad_input_names_the_setting_the_value_and_its_range() {
     for (factor, span, message) in [
         (0.5, SPAN, "factor is 0.5, but must be at least 1 and finite"),
         (f64::NAN, SPAN, "factor is NaN, but must be at least 1 and finite"),

@@ -14,14 +14,15 @@ use std::{
 };
 
 use tidegate_circuit_breaker::{
-    Breaker, BuildError, Builder, ByError, CallAsync, CallAsyncOwned, Closed, Enter, EnterOwned,
-    FailFast, Gate, KeyedBreaker, ManualClock, Observer, OpenFor, OwnedFailFast, OwnedPass,
-    OwnedThrottlePass, Pass, Refused, RunClassified, Snapshot, State, StateChange, StateChanges,
-    Stats, SystemClock, Throttle, ThrottlePass, Throttled, Transition, TripRule, TryEnter, Window,
+    Breaker, BuildError, Builder, ByError, FailFast, Gate, KeyedBreaker, ManualClock, Observer,
+    OpenFor, OwnedFailFast, OwnedPass, OwnedThrottlePass, Pass, Refused, Snapshot, State,
+    StateChange, StateChanges, Stats, SystemClock, Throttle, ThrottlePass, Throttled, Transition,
+    TripRule, TryEnter, Window,
+    future::{CallAsync, CallAsyncOwned, Closed, Enter, EnterOwned, RunClassified},
 };
 
-/// A list for the compiler: a value of these may be looked at after a panic passed by, for none of them is left half done.
-/// What is generic is so if its parameters are.
+/// A list for the compiler: a value of these may be looked at after a panic passed by, for none of
+/// them is left half done. What is generic is so if its parameters are.
 #[test]
 fn what_a_panic_passes_by_may_be_used_on() {
     fn safe<T: UnwindSafe + RefUnwindSafe>() {}
@@ -155,24 +156,24 @@ fn debug_shows_names_and_figures() {
     breaker.try_enter().unwrap().success();
     shows(
         breaker,
-        "Breaker { state: Closed, successes: 1, failures: 0, slow: 0, ignored: 0, refused: 0, trips: 0, .. }",
+        "Breaker { state: Closed, succeeded: 1, failed: 0, slow: 0, ignored: 0, refused: 0, trips: 0, .. }",
     );
     shows(
         breaker.fail_fast(),
-        "FailFast { state: Closed, successes: 1, failures: 0, slow: 0, ignored: 0, refused: 0, trips: 0, .. }",
+        "FailFast { state: Closed, succeeded: 1, failed: 0, slow: 0, ignored: 0, refused: 0, trips: 0, .. }",
     );
     shows(
         &shared.clone().fail_fast_owned(),
-        "OwnedFailFast(Breaker { state: Closed, successes: 1, failures: 0, slow: 0, ignored: 0, refused: 0, trips: 0, .. })",
+        "OwnedFailFast(Breaker { state: Closed, succeeded: 1, failed: 0, slow: 0, ignored: 0, refused: 0, trips: 0, .. })",
     );
     shows(&breaker.try_enter(), "Ok(Pass { state: Closed, generation: 0 })");
     shows(
         &breaker.enter(),
-        "Enter { approach: Approach { waiter: Waiter { registered: false }, until: Timestamp(never), .. }, .. }",
+        "Enter { state: EnterState { waiter: Waiter { registered: false }, until: Timestamp(never), .. }, .. }",
     );
     shows(
         &shared.clone().enter(),
-        "EnterOwned { approach: Approach { waiter: Waiter { registered: false }, until: Timestamp(never), .. }, .. }",
+        "EnterOwned { state: EnterState { waiter: Waiter { registered: false }, until: Timestamp(never), .. }, .. }",
     );
     shows(&Gate::try_enter(shared.clone()), "Ok(OwnedPass { state: Closed, generation: 0 })");
     shows(&breaker.fail_fast().enter(), "TryEnter { is_ready: false }");
@@ -196,7 +197,7 @@ fn debug_shows_names_and_figures() {
     shows(&breaker.try_enter(), "Err(Refused { reason: ForcedOpen, retry_after: None })");
     shows(
         &breaker.stats(),
-        "Stats { state: ForcedOpen, generation: 1, successes: 1, failures: 0, slow: 0, ignored: 2, late: 0, written_off: 0, refused: 1, trips: 0, probes: 0, window: Snapshot { calls: 0, failures: 0, slow: 0, slow_in_flight: 0, consecutive_failures: 0, probe_successes: 0 } }",
+        "Stats { state: ForcedOpen, generation: 1, succeeded: 1, failed: 0, slow: 0, ignored: 2, late: 0, written_off: 0, refused: 1, trips: 0, probes: 0, window: Snapshot { calls: 0, failed: 0, slow: 0, slow_in_flight: 0, consecutive_failures: 0, probe_successes: 0 } }",
     );
     let keyed = KeyedBreaker::<u8>::new(NonZeroUsize::MIN, Breaker::builder()).unwrap();
     shows(&keyed, "KeyedBreaker { len: 0, max_keys: 1, .. }");
@@ -204,13 +205,13 @@ fn debug_shows_names_and_figures() {
     shows(&Throttle::try_enter(&throttle), "Ok(ThrottlePass { .. })");
     shows(
         &throttle,
-        "Throttle { factor: 2.0, successes: 0, failures: 0, ignored: 1, refused: 0, .. }",
+        "Throttle { factor: 2.0, succeeded: 0, failed: 0, ignored: 1, refused: 0, .. }",
     );
     shows(&Gate::try_enter(throttle.clone()), "Ok(OwnedThrottlePass { .. })");
     shows(&(&*throttle).enter(), "TryEnter { is_ready: false }");
     shows(
         &throttle.stats(),
-        "ThrottleStats { successes: 0, failures: 0, ignored: 2, refused: 0, probability: 0.0 }",
+        "ThrottleStats { succeeded: 0, failed: 0, ignored: 2, refused: 0, probability: 0.0 }",
     );
     shows(
         &TripRule::failure_rate(0.5, Window::count(10)),

@@ -51,7 +51,7 @@ fn a_closed_breaker_is_entered_at_once() {
     let breaker = Breaker::new();
     breaker.enter().wait().unwrap().success();
     Gate::run(&breaker, || ()).unwrap();
-    assert_eq!(breaker.stats().successes, 2);
+    assert_eq!(breaker.stats().succeeded, 2);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_waiter_sleeps_until_the_end_of_the_latest_trip_also_if_that_is_earlier() {
 }
 
 #[test]
-fn forcing_open_sends_waiters_away_and_closing_lets_them_in() {
+fn forcing_open_rejects_waiters_and_closing_lets_them_in() {
     let (breaker, _clock) = tripped(1);
     let mut cx = Context::from_waker(Waker::noop());
     let mut first = pin!(breaker.enter());
@@ -135,7 +135,7 @@ fn a_call_enters_when_first_polled() {
     let enter = breaker.fail_fast().enter();
     breaker.reset();
     enter.wait().unwrap().success();
-    assert_eq!((breaker.stats().successes, breaker.stats().refused), (1, 1));
+    assert_eq!((breaker.stats().succeeded, breaker.stats().refused), (1, 1));
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn failing_fast_a_second_time_panics() {
 }
 
 #[test]
-fn who_watches_hears_of_a_change_past_a_panicking_waiter() {
+fn a_watcher_is_notified_past_a_panicking_waiter() {
     struct Panicking;
     impl Wake for Panicking {
         fn wake(self: Arc<Self>) {

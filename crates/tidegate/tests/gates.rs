@@ -177,5 +177,5 @@ fn pipelines_that_own_their_gates_can_be_spawned() {
             .collect();
         async move { assert_eq!(run.await.unwrap(), Vec::from_iter(0..10)) }
     });
-    assert_eq!((semaphore.available_permits(), breaker.stats().successes), (2, 30));
+    assert_eq!((semaphore.available_permits(), breaker.stats().succeeded), (2, 30));
 }

@@ -1,23 +1,30 @@
-//! Who gets in.
+//! Which calls enter.
 
 use core::time::Duration;
 
 use tidegate_core::{Clock, Timestamp, primitive::atomic::Ordering};
 
 use super::{Blocked, Machine, WRITTEN_OFF};
-use crate::{Observer, Pass, Refused, RefusedReason, State, Transition, word::Word};
+use crate::{
+    error::{Refused, RefusedReason},
+    observer::{Observer, Transition},
+    pass::Pass,
+    state::State,
+    word::Word,
+};
 
-/// A pass, or `None` if the state has changed on the way and has to be looked at again.
+/// A pass, or `None` if the state has changed on the way and has to be read again.
 type Answer<'a, C, O> = Option<Pass<'a, C, O>>;
 
 impl<C: Clock, O: Observer> Machine<C, O> {
-    /// Lets the caller in, or turns it away, counts that and tells the observer.
+    /// Lets the caller in, or refuses it, counts that and notifies the observer.
     #[inline]
     pub(crate) fn enter(&self) -> Result<Pass<'_, C, O>, Refused> {
         let word = self.load();
-        // The pass is put together here from its parts, so that it never leaves the registers of a plain call.
-        let (ticket, started) = if word.admits_plainly() {
-            (word.ticket(), Timestamp::ORIGIN)
+        // The pass is put together here from its parts, so that it never leaves the registers of a
+        // plain call.
+        let (stamp, started) = if word.admits_untimed() {
+            (word.stamp(), Timestamp::ORIGIN)
         } else {
             if word.state() == State::Open {
                 if let Some(left) = self.refuse_while_open() {
@@ -26,11 +33,12 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             }
             self.enter_slowly(word)?
         };
-        Ok(Pass::new(self, ticket, started))
+        Ok(Pass::new(self, stamp, started))
     }
 
-    /// Turns a caller away as [`refuse`](Self::refuse) does, and returns how long the breaker stays open; `None` if that
-    /// is over. A number and not a [`Refused`], as that would come back through memory.
+    /// Refuses a caller as [`refuse`](Self::refuse) does, and returns how long the breaker stays
+    /// open; `None` if that is over. A number and not a [`Refused`], as that would come back
+    /// through memory.
     #[inline(never)]
     fn refuse_while_open(&self) -> Option<Duration> {
         match self.open_is_over() {
@@ -42,20 +50,20 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     #[cold]
     #[inline(never)]
     fn enter_slowly(&self, word: Word) -> Result<(Word, Timestamp), Refused> {
-        self.look(word).map(Pass::into_parts).map_err(|blocked| self.refuse(blocked))
+        self.admit_slowly(word).map(Pass::into_parts).map_err(|blocked| self.refuse(blocked))
     }
 
     /// Lets the caller in, or says why not.
     pub(crate) fn admit(&self) -> Result<Pass<'_, C, O>, Blocked> {
         let word = self.load();
-        if word.admits_plainly() {
-            return Ok(Pass::new(self, word.ticket(), Timestamp::ORIGIN));
+        if word.admits_untimed() {
+            return Ok(Pass::new(self, word.stamp(), Timestamp::ORIGIN));
         }
-        self.look(word)
+        self.admit_slowly(word)
     }
 
-    /// Lets the caller in by what is found when looking at `word`, and again as long as that changes.
-    fn look(&self, mut word: Word) -> Result<Pass<'_, C, O>, Blocked> {
+    /// Lets the caller in by the state in `word`, and tries again as long as that changes.
+    fn admit_slowly(&self, mut word: Word) -> Result<Pass<'_, C, O>, Blocked> {
         loop {
             let answer = match word.state() {
                 State::Open => {
@@ -74,26 +82,27 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         }
     }
 
-    /// Lets the caller in when `word` lets everybody in.
+    /// Lets the caller in when `word` lets every call in.
     fn admit_timed(&self, word: Word) -> Answer<'_, C, O> {
         let now = if word.is_timed() { self.clock.fresh_now() } else { Timestamp::ORIGIN };
         let Some(in_flight) = &self.in_flight else {
-            return Some(Pass::new(self, word.ticket(), now));
+            return Some(Pass::new(self, word.stamp(), now));
         };
         let is_watched = word.state() != State::ForcedClosed;
-        if is_watched && in_flight.is_due(now) && self.is_met(&self.figures(word, now)) {
+        if is_watched && in_flight.is_due(now) && self.is_met(&self.snapshot(word, now)) {
             self.trip(word, now, None);
             return None;
         }
-        let (stripe, start) = in_flight.enter(word.generation(), now);
-        Some(Pass::new(self, word.with_stripe(stripe), start))
+        let (shard, start) = in_flight.enter(word.generation(), now);
+        Some(Pass::new(self, word.with_shard(shard), start))
     }
 
     /// Returns the time if it is past that of an open breaker.
     #[inline]
     fn open_is_over(&self) -> Result<Timestamp, Blocked> {
-        // ORDERING: Relaxed: at least as new as the word, whose Acquire load made it visible. If a later trip has set it
-        // already, it is right for that one, and `half_open` finds another generation.
+        // ORDERING: Relaxed: at least as new as the word, whose Acquire load made it visible. If a
+        // later trip has set it already, it is right for that one, and `half_open` finds another
+        // generation.
         let until = Timestamp::from_nanos(self.open_until.load(Ordering::Relaxed));
         let seen = self.clock.now();
         if seen < until {
@@ -102,7 +111,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         Ok(seen)
     }
 
-    /// Lets the caller in as a probe if there is a place.
+    /// Lets the caller in as a probe if there is a free slot.
     fn probe(&self, word: Word) -> Result<Answer<'_, C, O>, Blocked> {
         if let Some(timeout) = self.settings.probe_timeout {
             return self.probe_in_time(word, timeout);
@@ -112,11 +121,11 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         }
         let now = if word.is_timed() { self.clock.fresh_now() } else { Timestamp::ORIGIN };
         let entered = self.replace(word, word.with_probes(word.probes() + 1));
-        Ok(entered.ok().map(|()| Pass::new(self, word.ticket(), now)))
+        Ok(entered.ok().map(|()| Pass::new(self, word.stamp(), now)))
     }
 
-    /// Lets the caller in as a probe that may take `timeout`, unless one that may no longer is still in flight: then the
-    /// breaker trips.
+    /// Lets the caller in as a probe that may take `timeout`, unless one that may no longer is
+    /// still in flight: then the breaker trips.
     fn probe_in_time(&self, word: Word, timeout: Duration) -> Result<Answer<'_, C, O>, Blocked> {
         // Foreign code, so before the lock.
         let now = self.clock.fresh_now();
@@ -135,7 +144,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             }
             self.update(|word| word.with_probes(word.probes() + 1));
             schedule.probes.add(now);
-            Found::Place
+            Found::Slot
         });
         match found {
             Found::Changed => Ok(None),
@@ -145,17 +154,17 @@ impl<C: Clock, O: Observer> Machine<C, O> {
                 Ok(None)
             }
             Found::Full(until) => Err(Blocked { reason: RefusedReason::Probing, until, seen: now }),
-            Found::Place => Ok(Some(Pass::new(self, word.ticket(), now))),
+            Found::Slot => Ok(Some(Pass::new(self, word.stamp(), now))),
         }
     }
 }
 
-/// What somebody finds who wants to be a probe.
+/// What a caller finds that wants to be a probe.
 enum Found {
     Changed,
     /// So many probes have taken too long.
     Overdue(u64, Transition),
     /// Nothing changes before this time unless a probe ends.
     Full(Option<Timestamp>),
-    Place,
+    Slot,
 }

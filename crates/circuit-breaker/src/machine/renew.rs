@@ -3,49 +3,50 @@
 use tidegate_core::{Clock, Timestamp};
 
 use super::Machine;
-use crate::{Observer, Pass, Refused, word::Word};
+use crate::{error::Refused, observer::Observer, pass::Pass, word::Word};
 
 impl<C: Clock, O: Observer> Machine<C, O> {
-    /// Takes the call that entered with `ticket` out of all that is timed, until it is renewed. Reads no clock.
-    pub(crate) fn pause(&self, ticket: &mut Word, started: Timestamp) {
-        if ticket.admits_plainly() || ticket.is_paused() {
+    /// Takes the call that entered with `stamp` out of all that is timed, until it is renewed.
+    /// Reads no clock.
+    pub(crate) fn pause(&self, stamp: &mut Word, started: Timestamp) {
+        if stamp.admits_untimed() || stamp.is_paused() {
             return;
         }
-        self.stop_timing(*ticket, started);
-        *ticket = ticket.paused();
+        self.stop_timing(*stamp, started);
+        *stamp = stamp.paused();
     }
 
-    /// Looks again whether the call that entered with `ticket` may be made, and begins to time it.
-    pub(crate) fn renew(&self, ticket: &mut Word, started: &mut Timestamp) -> Result<(), Refused> {
-        if self.load().generation() != ticket.generation() {
-            // What it entered is over: nothing of it counts any more, and its place has been freed.
+    /// Looks again whether the call that entered with `stamp` may be made, and begins to time it.
+    pub(crate) fn renew(&self, stamp: &mut Word, started: &mut Timestamp) -> Result<(), Refused> {
+        if self.load().generation() != stamp.generation() {
+            // What it entered is over: nothing of it counts any more, and its slot has been freed.
             let pass = self.admit().map_err(|blocked| self.refuse(blocked))?;
-            (*ticket, *started) = Pass::into_parts(pass);
+            (*stamp, *started) = Pass::into_parts(pass);
             return Ok(());
         }
-        if ticket.admits_plainly() {
+        if stamp.admits_untimed() {
             return Ok(());
         }
-        let probe_timeout = self.settings.probe_timeout.filter(|_| !ticket.admits_all());
-        if !ticket.is_timed() && probe_timeout.is_none() {
+        let probe_timeout = self.settings.probe_timeout.filter(|_| !stamp.admits_all());
+        if !stamp.is_timed() && probe_timeout.is_none() {
             return Ok(());
         }
         // Foreign code: if it panics, the pass is as it was.
         let now = self.clock.fresh_now();
-        if !ticket.is_paused() {
-            self.stop_timing(*ticket, *started);
+        if !stamp.is_paused() {
+            self.stop_timing(*stamp, *started);
         }
         *started = now;
         match &self.in_flight {
-            Some(in_flight) if ticket.admits_all() => {
-                let (stripe, start) = in_flight.enter(ticket.generation(), now);
-                (*ticket, *started) = (ticket.with_stripe(stripe), start);
+            Some(in_flight) if stamp.admits_all() => {
+                let (shard, start) = in_flight.enter(stamp.generation(), now);
+                (*stamp, *started) = (stamp.with_shard(shard), start);
             }
-            _ => *ticket = ticket.ticket(),
+            _ => *stamp = stamp.stamp(),
         }
         if probe_timeout.is_some() {
             self.schedule.with(|schedule| {
-                if self.load().generation() == ticket.generation() {
+                if self.load().generation() == stamp.generation() {
                     schedule.probes.add(now);
                 }
             });
@@ -53,14 +54,14 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         Ok(())
     }
 
-    fn stop_timing(&self, ticket: Word, started: Timestamp) {
-        if ticket.admits_all() {
+    fn stop_timing(&self, stamp: Word, started: Timestamp) {
+        if stamp.admits_all() {
             if let Some(in_flight) = &self.in_flight {
-                in_flight.leave(ticket.generation(), ticket.stripe(), started);
+                in_flight.leave(stamp.generation(), stamp.shard(), started);
             }
         } else if self.settings.probe_timeout.is_some() {
             self.schedule.with(|schedule| {
-                if self.load().generation() == ticket.generation() {
+                if self.load().generation() == stamp.generation() {
                     schedule.probes.remove(started);
                 }
             });

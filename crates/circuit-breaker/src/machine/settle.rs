@@ -6,43 +6,44 @@ use tidegate_core::{Clock, Outcome, Timestamp, primitive::atomic::Ordering, unwi
 
 use super::{FAILURES, IGNORED, LATE, Machine, SLOW, SUCCESSES};
 use crate::{
-    Observer, State, Transition,
-    unwinding::{contain_second, is_unwinding, with_or},
+    observer::{Observer, Transition},
+    state::State,
+    unwinding::{contain_if_unwinding, finally_with, is_unwinding},
     window::Call,
     word::Word,
 };
 
 impl<C: Clock, O: Observer> Machine<C, O> {
-    /// Settles the call that entered with `ticket`, at `started` if that matters.
+    /// Settles the call that entered with `stamp`, at `started` if that matters.
     #[inline]
-    pub(crate) fn settle(&self, ticket: Word, started: Timestamp, outcome: Outcome) {
+    pub(crate) fn settle(&self, stamp: Word, started: Timestamp, outcome: Outcome) {
         match outcome {
-            Outcome::Success if ticket.settles_plainly() && self.still_is(ticket) => {
+            Outcome::Success if stamp.settles_by_count() && self.still_is(stamp) => {
                 self.tally.add(SUCCESSES, 1);
             }
-            _ => self.settle_slowly(ticket, started, outcome),
+            _ => self.settle_slowly(stamp, started, outcome),
         }
     }
 
     /// Settles a failure after which the breaker opens for `open_for`, whatever the rule says.
     #[cold]
-    pub(crate) fn fail_and_open(&self, ticket: Word, started: Timestamp, open_for: Duration) {
+    pub(crate) fn fail_and_open(&self, stamp: Word, started: Timestamp, open_for: Duration) {
         if is_unwinding() {
-            return self.settle_contained(ticket, started, Outcome::Failure, Some(open_for));
+            return self.settle_contained(stamp, started, Outcome::Failure, Some(open_for));
         }
-        self.settle_any(ticket, started, Outcome::Failure, Some(open_for));
+        self.settle_any(stamp, started, Outcome::Failure, Some(open_for));
     }
 
     #[cold]
     #[inline(never)]
-    fn settle_slowly(&self, ticket: Word, started: Timestamp, outcome: Outcome) {
-        if outcome == Outcome::Ignored && ticket.admits_plainly() {
+    fn settle_slowly(&self, stamp: Word, started: Timestamp, outcome: Outcome) {
+        if outcome == Outcome::Ignored && stamp.admits_untimed() {
             return self.tally.add(IGNORED, 1);
         }
         if is_unwinding() {
-            return self.settle_contained(ticket, started, outcome, None);
+            return self.settle_contained(stamp, started, outcome, None);
         }
-        self.settle_any(ticket, started, outcome, None);
+        self.settle_any(stamp, started, outcome, None);
     }
 
     /// Settles a call that panics, while it unwinds.
@@ -50,59 +51,60 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     #[inline(never)]
     fn settle_contained(
         &self,
-        ticket: Word,
+        stamp: Word,
         started: Timestamp,
         outcome: Outcome,
         open_for: Option<Duration>,
     ) {
-        contain(|| self.settle_any(ticket, started, outcome, open_for));
+        contain(|| self.settle_any(stamp, started, outcome, open_for));
     }
 
     #[inline(always)]
     fn settle_any(
         &self,
-        ticket: Word,
+        stamp: Word,
         started: Timestamp,
         outcome: Outcome,
         open_for: Option<Duration>,
     ) {
-        if ticket.admits_all() {
-            self.settle_call(ticket, started, outcome, open_for);
+        if stamp.admits_all() {
+            self.settle_call(stamp, started, outcome, open_for);
         } else {
-            self.settle_probe(ticket, started, outcome, open_for);
+            self.settle_probe(stamp, started, outcome, open_for);
         }
     }
 
     #[inline(always)]
     fn settle_call(
         &self,
-        ticket: Word,
+        stamp: Word,
         started: Timestamp,
         outcome: Outcome,
         open_for: Option<Duration>,
     ) {
         // Out before it is in the window: seen twice, it might trip the breaker.
-        if let Some(in_flight) = self.in_flight.as_ref().filter(|_| !ticket.is_paused()) {
-            in_flight.leave(ticket.generation(), ticket.stripe(), started);
+        if let Some(in_flight) = self.in_flight.as_ref().filter(|_| !stamp.is_paused()) {
+            in_flight.leave(stamp.generation(), stamp.shard(), started);
         }
         if outcome == Outcome::Ignored {
             return self.tally.add(IGNORED, 1);
         }
         let failed = outcome == Outcome::Failure;
-        let Some(streak) = self.count_streak(ticket, failed) else {
+        let Some(streak) = self.count_streak(stamp, failed) else {
             return self.tally.add(LATE, 1);
         };
-        let word = ticket.with_streak(streak);
+        let word = stamp.with_streak(streak);
         let counted = Counted { machine: self, word, started, failed, open_for };
-        let now = if ticket.is_timed() { self.clock.fresh_now() } else { self.time_of_figures() };
+        let now = if stamp.is_timed() { self.clock.fresh_now() } else { self.snapshot_time() };
         counted.settle(now);
     }
 
-    /// Counts an outcome in the word and returns the streak of failures; `None` if the ticket's generation is over.
-    fn count_streak(&self, ticket: Word, failed: bool) -> Option<u32> {
+    /// Counts an outcome in the word and returns the streak of failures; `None` if the stamp's
+    /// generation is over.
+    fn count_streak(&self, stamp: Word, failed: bool) -> Option<u32> {
         let mut word = self.load();
         loop {
-            if word.generation() != ticket.generation() {
+            if word.generation() != stamp.generation() {
                 return None;
             }
             let streak = if failed { word.streak() + 1 } else { 0 };
@@ -119,21 +121,21 @@ impl<C: Clock, O: Observer> Machine<C, O> {
 
     fn settle_probe(
         &self,
-        ticket: Word,
+        stamp: Word,
         started: Timestamp,
         outcome: Outcome,
         open_for: Option<Duration>,
     ) {
-        let settle = |now| self.settle_probe_at(ticket, started, now, outcome, open_for);
-        // ORDERING: Relaxed: at least as new as what the ticket's word made visible.
+        let settle = |now| self.settle_probe_at(stamp, started, now, outcome, open_for);
+        // ORDERING: Relaxed: at least as new as what the stamp's word made visible.
         let over = Timestamp::from_nanos(self.open_until.load(Ordering::Relaxed));
         // Foreign code, so before the lock.
-        with_or(|| self.clock.fresh_now(), started.max(over), settle);
+        finally_with(|| self.clock.fresh_now(), started.max(over), settle);
     }
 
     fn settle_probe_at(
         &self,
-        ticket: Word,
+        stamp: Word,
         started: Timestamp,
         now: Timestamp,
         outcome: Outcome,
@@ -141,16 +143,17 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     ) {
         let call = Call {
             failed: outcome == Outcome::Failure,
-            slow: outcome != Outcome::Ignored && self.was_slow(ticket, started, now),
+            slow: outcome != Outcome::Ignored && self.was_slow(stamp, started, now),
         };
-        let has_failed = call.failed || call.slow && self.settings.rule.minds_slow_probes();
+        let has_failed = call.failed || call.slow && self.settings.rule.fails_slow_probes();
         let settled = self.schedule.with(|schedule| {
             let word = self.load();
-            if word.generation() != ticket.generation() {
+            if word.generation() != stamp.generation() {
                 return Settled::Late;
             }
             if has_failed {
-                // A probe that decides keeps its place until it has: nobody becomes a probe of a state that is over.
+                // A probe that decides keeps its slot until it has: no caller becomes a probe of a
+                // state that is over.
                 return Settled::Moved(self.open(schedule, now, open_for));
             }
             let streak = word.streak() + u32::from(outcome == Outcome::Success);
@@ -158,11 +161,11 @@ impl<C: Clock, O: Observer> Machine<C, O> {
                 self.update(|word| word.with_streak(streak));
                 return Settled::Moved(self.close(schedule, now, None));
             }
-            if !ticket.is_paused() {
+            if !stamp.is_paused() {
                 schedule.probes.remove(started);
             }
             self.update(|word| word.with_probes(word.probes() - 1).with_streak(streak));
-            Settled::FreedPlace
+            Settled::FreedSlot
         });
         match (outcome, &settled) {
             (Outcome::Ignored, _) => self.tally.add(IGNORED, 1),
@@ -171,7 +174,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         }
         match settled {
             Settled::Late => {}
-            Settled::FreedPlace => self.changed.notify(1),
+            Settled::FreedSlot => self.may_enter.notify(1),
             Settled::Moved(transition) => self.announce(&transition),
         }
     }
@@ -186,14 +189,14 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         open_for: Option<Duration>,
     ) {
         let counted = Counted { machine: self, word, started, failed, open_for };
-        contain_second(|| counted.settle(started));
+        contain_if_unwinding(|| counted.settle(started));
     }
 
     #[inline(always)]
-    fn was_slow(&self, ticket: Word, started: Timestamp, now: Timestamp) -> bool {
+    fn was_slow(&self, stamp: Word, started: Timestamp, now: Timestamp) -> bool {
         let threshold = self.settings.rule.threshold();
-        ticket.is_timed()
-            && !ticket.is_paused()
+        stamp.is_timed()
+            && !stamp.is_paused()
             && threshold.is_some_and(|threshold| now.since(started) > threshold)
     }
 
@@ -205,25 +208,26 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         }
     }
 
-    /// Returns whether the word is what it was when `ticket` was given, with nothing counted since.
+    /// Returns whether the word is what it was when `stamp` was given, with nothing counted since.
     ///
-    /// It is not for a probe's ticket: that probe is counted.
+    /// It is not for a probe's stamp: that probe is counted.
     #[inline]
-    fn still_is(&self, ticket: Word) -> bool {
-        // ORDERING: Relaxed: nothing is read that the word publishes, and the caller sees its own past anyway.
-        self.word.load(Ordering::Relaxed) == ticket.bits()
+    fn still_is(&self, stamp: Word) -> bool {
+        // ORDERING: Relaxed: nothing is read that the word publishes, and the caller sees its own
+        // past anyway.
+        self.word.load(Ordering::Relaxed) == stamp.bits()
     }
 }
 
 /// How a settled probe left the machine.
 enum Settled {
     Late,
-    FreedPlace,
+    FreedSlot,
     Moved(Transition),
 }
 
-/// A call that the word has counted, with the streak it made, and that is not settled yet. If the clock panics, it is settled
-/// as at its start.
+/// A call that the word has counted, with the streak it made, and that is not settled yet. If the
+/// clock panics, it is settled as at its start.
 struct Counted<'a, C: Clock, O: Observer> {
     machine: &'a Machine<C, O>,
     word: Word,
@@ -254,8 +258,8 @@ impl<C: Clock, O: Observer> Counted<'_, C, O> {
             return machine.trip(word, now, open_for);
         }
         if failed || call.slow || machine.settings.predicate.is_some() {
-            let figures = machine.figures(word, now);
-            if machine.is_met(&figures) {
+            let snapshot = machine.snapshot(word, now);
+            if machine.is_met(&snapshot) {
                 machine.trip(word, now, None);
             }
         }

@@ -7,8 +7,8 @@ use super::{Call, Ring, Totals};
 /// A ring of outcomes that overwrites its oldest.
 #[derive(Debug)]
 pub(crate) struct CountRing {
-    /// For 32 outcomes a word: their failures in its lower half, which of them were slow in its upper. Bits from
-    /// `totals.calls` on mean nothing.
+    /// For 32 outcomes a word: their failures in its lower half, which of them were slow in its
+    /// upper. Bits from `totals.calls` on mean nothing.
     words: Box<[u64]>,
     capacity: usize,
     /// Where the next outcome goes; in a full ring that is the oldest.

@@ -7,9 +7,10 @@ use super::{Call, Ring, Totals};
 /// Totals of the latest slices. Slice number `s` lives at `s % slices`.
 #[derive(Debug)]
 pub(crate) struct TimeRing {
-    // INVARIANT: holds the slices `latest - slices + 1` to `latest`; those in which nothing happened are zero.
+    // INVARIANT: holds the slices `latest - slices + 1` to `latest`; those in which nothing
+    // happened are zero.
     slices: Box<[Totals]>,
-    /// The latest slice anybody has come in. Time that goes backward stands still here.
+    /// The latest slice with a call. Time that goes backward stands still here.
     latest: u64,
     // INVARIANT: the sum of `slices`.
     sum: Totals,
@@ -23,7 +24,7 @@ impl TimeRing {
 
     pub(super) fn record(&mut self, slice: u64, call: Call) {
         self.move_on(slice);
-        let at = self.place(self.latest);
+        let at = self.slot(self.latest);
         self.slices[at].add(call.into());
         self.sum.add(call.into());
     }
@@ -33,18 +34,18 @@ impl TimeRing {
         self.sum
     }
 
-    /// Makes `slice` the latest and empties those that reuse the place of one that has left the window.
+    /// Makes `slice` the latest and empties each slot whose slice has left the window.
     fn move_on(&mut self, slice: u64) {
         let passed = slice.saturating_sub(self.latest).min(self.slices.len() as u64);
         self.latest = self.latest.max(slice);
         for entered in 0..passed {
-            let at = self.place(self.latest - entered);
+            let at = self.slot(self.latest - entered);
             self.sum.remove(core::mem::take(&mut self.slices[at]));
         }
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "a remainder of a usize")]
-    fn place(&self, slice: u64) -> usize {
+    fn slot(&self, slice: u64) -> usize {
         (slice % self.slices.len() as u64) as usize
     }
 }
@@ -69,8 +70,8 @@ mod tests {
         let mut ring = TimeRing::new(3);
         ring.record(10, FAILURE);
         ring.record(11, SUCCESS);
-        assert_eq!(ring.totals(12), Totals { calls: 2, failures: 1, slow: 1 });
-        assert_eq!(ring.totals(13), Totals { calls: 1, failures: 0, slow: 0 });
+        assert_eq!(ring.totals(12), Totals { calls: 2, failed: 1, slow: 1 });
+        assert_eq!(ring.totals(13), Totals { calls: 1, failed: 0, slow: 0 });
         ring.record(13, FAILURE);
         assert_eq!(ring.totals(u64::MAX), Totals::default());
     }
@@ -80,8 +81,8 @@ mod tests {
         let mut ring = TimeRing::new(2);
         ring.record(5, FAILURE);
         ring.record(1, FAILURE);
-        assert_eq!(ring.totals(0), Totals { calls: 2, failures: 2, slow: 2 });
-        assert_eq!(ring.totals(6), Totals { calls: 2, failures: 2, slow: 2 });
+        assert_eq!(ring.totals(0), Totals { calls: 2, failed: 2, slow: 2 });
+        assert_eq!(ring.totals(6), Totals { calls: 2, failed: 2, slow: 2 });
         assert_eq!(ring.totals(7), Totals::default());
     }
 }

@@ -1,5 +1,5 @@
-//! A sequential reference that keeps every outcome with its time and looks at all of them: late results, lost probes and
-//! their write-offs, slow calls, ended and in flight, forced states.
+//! A sequential reference that keeps every outcome with its time and looks at all of them: late
+//! results, lost probes and their write-offs, slow calls, ended and in flight, forced states.
 
 use core::time::Duration;
 
@@ -72,7 +72,7 @@ struct Seen {
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Figures {
     calls: u64,
-    failures: u64,
+    failed: u64,
     slow: u64,
     slow_in_flight: u64,
 }
@@ -260,28 +260,28 @@ impl Reference {
         } as u64;
         Figures {
             calls: window.len() as u64 + slow_in_flight,
-            failures: window.iter().filter(|seen| seen.failed).count() as u64,
+            failed: window.iter().filter(|seen| seen.failed).count() as u64,
             slow: window.iter().filter(|seen| seen.slow).count() as u64 + slow_in_flight,
             slow_in_flight,
         }
     }
 
     fn is_met(&self) -> bool {
-        let Figures { calls, failures, slow, .. } = self.figures();
+        let Figures { calls, failed, slow, .. } = self.figures();
         let exceeds = |part: u64, ratio, minimum: u32| {
             calls >= u64::from(minimum) && part as f64 / calls as f64 >= ratio
         };
         let by_rule = match self.settings.rule {
             Rule::Consecutive(n) => self.streak >= n,
             Rule::LastCalls { ratio, minimum, .. } | Rule::LastSeconds { ratio, minimum, .. } => {
-                exceeds(failures, ratio, minimum)
+                exceeds(failed, ratio, minimum)
             }
         };
         let by_slow = self
             .settings
             .slow
             .is_some_and(|rule| exceeds(slow, rule.ratio, minimum_of_slow(self.settings.rule)));
-        by_rule || by_slow || self.settings.predicate && failures + slow >= MANY
+        by_rule || by_slow || self.settings.predicate && failed + slow >= MANY
     }
 }
 
@@ -316,7 +316,7 @@ fn build(settings: Settings, clock: &ManualClock) -> Breaker<ManualClock> {
     let max = if settings.exponential { max } else { first };
     let mut builder = Breaker::builder();
     if settings.predicate {
-        builder = builder.trip_when(|seen| seen.failures + seen.slow >= MANY);
+        builder = builder.trip_when(|seen| seen.failed + seen.slow >= MANY);
     }
     if let Some(timeout) = settings.probe_timeout {
         builder = builder.probe_timeout(Duration::from_nanos(timeout));
@@ -380,8 +380,8 @@ pub(crate) fn compare(
         let stats = breaker.stats();
         assert_eq!((stats.state, stats.generation), (reference.state, reference.generation));
         let counts = [
-            stats.successes,
-            stats.failures,
+            stats.succeeded,
+            stats.failed,
             stats.ignored,
             stats.late,
             stats.refused,
@@ -394,7 +394,7 @@ pub(crate) fn compare(
         let seen = stats.window;
         let figures = Figures {
             calls: seen.calls,
-            failures: seen.failures,
+            failed: seen.failed,
             slow: seen.slow,
             slow_in_flight: seen.slow_in_flight,
         };

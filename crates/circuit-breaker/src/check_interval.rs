@@ -1,28 +1,28 @@
-//! One caller in a while looks.
+//! Of all callers, one in each interval checks.
 
 use tidegate_core::{
     Timestamp,
     primitive::atomic::{AtomicU64, Ordering},
 };
 
-/// Picks one caller in each interval, for what would be too dear to do in each call.
+/// Picks one caller in each interval, for a check that would be too expensive in each call.
 #[derive(Debug)]
-pub(crate) struct TurnToLook {
-    /// When somebody looks next, in nanoseconds.
+pub(crate) struct CheckInterval {
+    /// When the next check is due, in nanoseconds.
     next: AtomicU64,
     every: u64,
 }
 
-impl TurnToLook {
-    /// One turn in `every` nanoseconds, at least one; the first is due at once.
+impl CheckInterval {
+    /// One check in `every` nanoseconds, at least one; the first is due at once.
     pub(crate) fn new(every: u64) -> Self {
         Self { next: AtomicU64::new(0), every: every.max(1) }
     }
 
-    /// Returns whether it is the caller's turn.
+    /// Returns whether the caller has to check.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         let now = now.as_nanos();
-        // ORDERING: Relaxed: the number alone counts; what is looked at is under locks.
+        // ORDERING: Relaxed: the number alone counts; what is checked is under locks.
         let next = self.next.load(Ordering::Relaxed);
         let later = now.saturating_add(self.every);
         now >= next
@@ -35,9 +35,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_caller_in_an_interval_looks() {
-        let turn = TurnToLook::new(10);
-        let due = [0, 9, 10, 10, 30, 39, 40].map(|now| turn.is_due(Timestamp::from_nanos(now)));
+    fn one_caller_in_an_interval_checks() {
+        let checks = CheckInterval::new(10);
+        let due = [0, 9, 10, 10, 30, 39, 40].map(|now| checks.is_due(Timestamp::from_nanos(now)));
         assert_eq!(due, [true, false, true, false, true, false, true]);
     }
 }

@@ -1,4 +1,4 @@
-//! How the state changes, and who is told.
+//! How the state changes, and who is notified.
 
 use core::time::Duration;
 
@@ -6,23 +6,26 @@ use tidegate_core::{Clock, Timestamp, primitive::atomic::Ordering};
 
 use super::{Machine, Schedule, TRIPS};
 use crate::{
-    Observer, Pass, State, Transition,
+    observer::{Observer, Transition},
     open_for::scatter,
-    unwinding::{in_any_case, with_or},
+    pass::Pass,
+    state::State,
+    unwinding::{finally, finally_with},
     word::Word,
 };
 
 impl<C: Clock, O: Observer> Machine<C, O> {
-    /// Trips unless the generation of `ticket` is over. `known` is the time if the clock panics.
+    /// Trips unless the generation of `stamp` is over. `known` is the time if the clock panics.
     #[cold]
-    pub(super) fn trip(&self, ticket: Word, known: Timestamp, open_for: Option<Duration>) {
-        with_or(
+    pub(super) fn trip(&self, stamp: Word, known: Timestamp, open_for: Option<Duration>) {
+        finally_with(
             || self.clock.fresh_now(),
             known,
             |now| {
                 let moved = self.schedule.with(|schedule| {
-                    // Whoever else saw the rule met in this generation may have tripped already.
-                    let is_current = self.load().generation() == ticket.generation();
+                    // Another caller that saw the rule met in this generation may have tripped
+                    // already.
+                    let is_current = self.load().generation() == stamp.generation();
                     is_current.then(|| self.open(schedule, now, open_for))
                 });
                 if let Some(transition) = moved {
@@ -45,36 +48,37 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             }
             Some(transition)
         })?;
-        // Before anybody is told: if a waker or the observer panics, the probe's place is given back.
+        // Before any notification: if a waker or the observer panics, the probe's slot is freed.
         let pass = Pass::new(self, open.next(State::HalfOpen), now);
         self.announce(&transition);
         Some(pass)
     }
 
-    /// Puts the breaker in `state`, whatever it does now, and tells the observer by `hear`.
-    pub(crate) fn force(&self, state: State, hear: fn(&O, &Transition)) {
+    /// Puts the breaker in `state`, whatever it does now, and notifies the observer by `notify`.
+    pub(crate) fn force(&self, state: State, notify: fn(&O, &Transition)) {
         // A clock that panics does not keep the breaker from what it is told.
-        with_or(
-            || self.time_of_figures(),
+        finally_with(
+            || self.snapshot_time(),
             Timestamp::ORIGIN,
             |now| {
                 let transition = self.schedule.with(|schedule| {
                     schedule.trips = 0;
                     self.advance(schedule, state, now, None)
                 });
-                in_any_case(|| self.notify(state), || hear(&self.observer, &transition));
+                finally(|| self.notify(state), || notify(&self.observer, &transition));
             },
         );
     }
 
-    /// Wakes who wants to enter and who watches, also if a waker panics on the way.
+    /// Wakes callers that want to enter and watchers, even if a waker panics on the way.
     fn notify(&self, to: State) {
         let wake_waiters = || match to {
-            // They sleep until the open time is over, which it is. Beside the first probe's there are so many places.
-            State::HalfOpen => self.changed.notify(self.settings.probes as usize - 1),
-            _ => self.changed.notify_all(),
+            // They sleep until the open time is over, which it is. Beside the first probe's there
+            // are so many slots.
+            State::HalfOpen => self.may_enter.notify(self.settings.probes as usize - 1),
+            _ => self.may_enter.notify_all(),
         };
-        in_any_case(wake_waiters, || self.turned.notify_all());
+        finally(wake_waiters, || self.state_changed.notify_all());
     }
 
     /// Trips. Under the schedule's lock.
@@ -122,11 +126,17 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         now: Timestamp,
         open_for: Option<Duration>,
     ) -> Transition {
-        // Before the swap: whoever comes first in the next generation clears the window.
-        let mut figures = self.figures(self.load(), now);
+        // Before the swap: the first call of the next generation clears the window.
+        let mut snapshot = self.snapshot(self.load(), now);
         let (old, new) = self.next_generation(schedule, to);
-        figures.set_streak(old);
-        Transition { from: old.state(), to, generation: new.generation(), figures, open_for }
+        snapshot.set_streak(old);
+        Transition {
+            from: old.state(),
+            to,
+            generation: new.generation(),
+            window: snapshot,
+            open_for,
+        }
     }
 
     /// Enters the next generation; returns the old word and the new. Under the schedule's lock.
@@ -139,18 +149,18 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         }
         let probes = u32::from(to == State::HalfOpen);
         let new = self.load().next(to).with_probes(probes);
-        // ORDERING: Release publishes `open_until`. The mode and generation it replaces are those loaded above, because the lock is
-        // held; the counts are the latest, and numbers only.
+        // ORDERING: Release publishes `open_until`. The mode and generation it replaces are those
+        // loaded above, because the lock is held; the counts are the latest, and numbers only.
         let old = Word::from_bits(self.word.swap(new.bits(), Ordering::Release));
         (old, new)
     }
 
-    /// Says to everybody what has changed. No lock may be held.
+    /// Notifies waiters and the observer of a change. No lock may be held.
     pub(super) fn announce(&self, transition: &Transition) {
         if transition.open_for.is_some() {
             self.tally.add(TRIPS, 1);
         }
-        // The waiters first; whoever panics, the others hear of it.
-        in_any_case(|| self.notify(transition.to), || transition.tell(&self.observer));
+        // The waiters first; even if a waker panics, the observer is notified.
+        finally(|| self.notify(transition.to), || transition.notify(&self.observer));
     }
 }

@@ -1,0 +1,108 @@
+//! The errors: a refused call, and a bad setting.
+
+use core::{fmt, time::Duration};
+
+use alloc::{format, string::String};
+
+/// The breaker did not let the call through.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_circuit_breaker::{Breaker, RefusedReason};
+///
+/// let breaker = Breaker::new();
+/// breaker.force_open();
+/// let refused = breaker.try_enter().unwrap_err();
+/// assert_eq!((refused.reason, refused.retry_after), (RefusedReason::ForcedOpen, None));
+/// assert_eq!(refused.to_string(), "circuit forced open");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Refused {
+    /// Why.
+    pub reason: RefusedReason,
+    /// How long until trying again may help; `None` if that is not known. For
+    /// [`Probing`](RefusedReason::Probing) that is when the first of the probes is written off, if
+    /// it does not end before.
+    pub retry_after: Option<Duration>,
+}
+
+/// Why a breaker refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RefusedReason {
+    /// The breaker has tripped and its open time is not over.
+    Open,
+    /// The breaker is half-open and as many probes as it allows are in flight.
+    Probing,
+    /// The breaker was forced open. Waiting is of no use.
+    ForcedOpen,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.reason {
+            RefusedReason::Open => "circuit open",
+            RefusedReason::Probing => "circuit half-open and probed by others",
+            RefusedReason::ForcedOpen => "circuit forced open",
+        })?;
+        match self.retry_after {
+            Some(duration) => write!(f, ", retry after {duration:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl core::error::Error for Refused {}
+
+/// A setting of a [`Builder`](crate::Builder) is out of range.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_circuit_breaker::Breaker;
+///
+/// let error = Breaker::builder().close_after(9000).build().unwrap_err();
+/// assert_eq!((error.setting(), error.value()), ("close_after", "9000"));
+/// assert_eq!(error.range(), "in 1..=8191");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BuildError {
+    setting: &'static str,
+    value: String,
+    range: String,
+}
+
+impl BuildError {
+    pub(crate) fn new(
+        setting: &'static str,
+        value: impl fmt::Debug,
+        range: impl Into<String>,
+    ) -> Self {
+        Self { setting, value: format!("{value:?}"), range: range.into() }
+    }
+
+    /// Returns the name of the setting.
+    pub const fn setting(&self) -> &'static str {
+        self.setting
+    }
+
+    /// Returns what it was set to.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// Returns what the setting must be.
+    pub fn range(&self) -> &str {
+        &self.range
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}, but must be {}", self.setting, self.value, self.range)
+    }
+}
+
+impl core::error::Error for BuildError {}

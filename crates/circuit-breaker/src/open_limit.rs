@@ -1,0 +1,129 @@
+//! How many breakers of a registry may be open at once.
+
+use alloc::collections::BTreeSet;
+
+use tidegate_core::{Timestamp, lock::Lock, primitive::Arc};
+
+/// The breakers of one registry share it: which of them are open, and how many may be.
+#[derive(Debug)]
+pub(crate) struct OpenLimit {
+    ratio: f64,
+    state: Lock<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The number of members now.
+    members: usize,
+    /// The number of members ever, which numbers the next.
+    joined: u64,
+    /// Until when each is open, and its number. One whose time is over is not open; the next trip
+    /// takes it out.
+    open: BTreeSet<(Timestamp, u64)>,
+}
+
+impl OpenLimit {
+    /// `ratio` has been checked.
+    pub(crate) fn new(ratio: f64) -> Arc<Self> {
+        Arc::new(Self { ratio, state: Lock::default() })
+    }
+
+    /// Returns how many of `members` may be open: at least one.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to `members`")]
+    fn max_open(&self, members: usize) -> usize {
+        ((members as f64 * self.ratio) as usize).max(1)
+    }
+}
+
+/// A breaker's membership in its registry; ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    limit: Arc<OpenLimit>,
+    number: u64,
+    // INVARIANT: `Some` while `open` may have it.
+    open_until: Option<Timestamp>,
+}
+
+impl Membership {
+    /// Counts a breaker in.
+    pub(crate) fn of(limit: &Arc<OpenLimit>) -> Self {
+        let number = limit.state.with(|state| {
+            state.members += 1;
+            state.joined += 1;
+            state.joined
+        });
+        Self { limit: limit.clone(), number, open_until: None }
+    }
+
+    /// Opens until `until` unless too many are open.
+    pub(crate) fn try_open(&mut self, now: Timestamp, until: Timestamp) -> bool {
+        let opened = self.limit.state.with(|state| {
+            while state.open.first().is_some_and(|(until, _)| *until <= now) {
+                state.open.pop_first();
+            }
+            let has_room = state.open.len() < self.limit.max_open(state.members);
+            if has_room {
+                state.open.insert((until, self.number));
+            }
+            has_room
+        });
+        if opened {
+            self.open_until = Some(until);
+        }
+        opened
+    }
+
+    /// Counts the breaker as open no more.
+    pub(crate) fn leave_open(&mut self) {
+        if let Some(until) = self.open_until.take() {
+            self.limit.state.with(|state| state.open.remove(&(until, self.number)));
+        }
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.leave_open();
+        self.limit.state.with(|state| state.members -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_nanos(10);
+    const LATER: Timestamp = Timestamp::from_nanos(20);
+
+    #[test]
+    fn the_limit_is_rounded_down_and_at_least_one() {
+        let limit = OpenLimit::new(0.3);
+        let allowed = [0, 1, 3, 4, 6, 7, 10].map(|members| limit.max_open(members));
+        assert_eq!(allowed, [1, 1, 1, 1, 1, 2, 3]);
+    }
+
+    #[test]
+    fn an_open_slot_is_free_when_its_time_is_over_or_it_was_left() {
+        let limit = OpenLimit::new(0.5);
+        let mut members: [Membership; 3] = core::array::from_fn(|_| Membership::of(&limit));
+        assert!(members[0].try_open(NOW, LATER));
+        assert!(!members[1].try_open(NOW, LATER));
+        members[0].leave_open();
+        assert!(members[1].try_open(NOW, LATER));
+        assert!(members[2].try_open(LATER, Timestamp::NEVER));
+        // Its time is over; what it leaves is not another's.
+        members[1].leave_open();
+        assert!(!members[0].try_open(LATER, Timestamp::NEVER));
+    }
+
+    #[test]
+    fn a_dropped_member_counts_no_more() {
+        let limit = OpenLimit::new(0.5);
+        let (mut first, mut second) = (Membership::of(&limit), Membership::of(&limit));
+        assert!(first.try_open(NOW, LATER));
+        assert!(!second.try_open(NOW, LATER));
+        drop(first);
+        assert!(second.try_open(NOW, LATER));
+        assert_eq!(limit.state.with(|state| state.members), 1);
+    }
+}

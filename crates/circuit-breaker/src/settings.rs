@@ -1,0 +1,56 @@
+//! The settings of a state machine.
+
+use core::time::Duration;
+
+use alloc::format;
+
+use crate::{
+    error::BuildError,
+    open_for::OpenFor,
+    rule::{Predicate, TripRule},
+    word::COUNT_MAX,
+};
+
+/// What the state machine obeys; checked before it is built.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) rule: TripRule,
+    pub(crate) predicate: Option<Predicate>,
+    pub(crate) open_for: OpenFor,
+    pub(crate) probes: u32,
+    pub(crate) close_after: u32,
+    pub(crate) probe_timeout: Option<Duration>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            rule: TripRule::default(),
+            predicate: None,
+            open_for: OpenFor::default(),
+            probes: 1,
+            close_after: 1,
+            probe_timeout: None,
+        }
+    }
+}
+
+impl Settings {
+    /// Returns the first setting that is out of range as an error.
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
+        let Settings { rule, open_for, probes, close_after, probe_timeout, .. } = self;
+        rule.check()?;
+        open_for.check()?;
+        for (setting, count) in [("probes", *probes), ("close_after", *close_after)] {
+            if !(1..=COUNT_MAX).contains(&count) {
+                return Err(BuildError::new(setting, count, format!("in 1..={COUNT_MAX}")));
+            }
+        }
+        match probe_timeout {
+            Some(Duration::ZERO) => {
+                Err(BuildError::new("probe_timeout", Duration::ZERO, "above zero"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
