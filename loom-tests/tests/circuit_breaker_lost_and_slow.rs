@@ -1,4 +1,5 @@
-//! A breaker's slow calls, lost probes and registry, and those who wait for its changes, raced against each other.
+//! A breaker's slow calls, lost probes and registry, and those who wait for its changes, raced
+//! against each other.
 
 use std::{
     mem,

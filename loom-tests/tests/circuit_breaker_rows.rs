@@ -50,7 +50,8 @@ fn a_renewal_beside_a_trip_is_refused_or_comes_before_it() {
             let mut last = breaker.fail_fast().try_enter().unwrap();
             pass.pause();
             last.pause();
-            // Loom would not see that the renewal's load and the trip depend on each other: the loads of the trip hide it.
+            // Loom would not see that the renewal's load and the trip depend on each other: the
+            // loads of the trip hide it.
             let order = Arc::new(primitive::atomic::AtomicUsize::new(0));
             let (failing, last_step) = (breaker.clone(), order.clone());
             let other = thread::spawn(move || {

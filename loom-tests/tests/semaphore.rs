@@ -389,7 +389,8 @@ fn permits_given_back_go_to_the_line_before_they_can_be_forgotten() {
                 assert_eq!(head.wait().map(drop), Ok(()));
             }
         });
-        // The giver is this thread: it may have looked at the word before the head joined, and that is one preemption less.
+        // The giver is this thread: it may have looked at the word before the head joined, and that
+        // is one preemption less.
         drop(held);
         forgetter.join().unwrap();
         assert_eq!((semaphore.available_permits(), semaphore.capacity()), (1, 1));
@@ -417,7 +418,8 @@ fn stats_are_of_one_instant() {
             semaphore.add_permits(1);
             assert_eq!(semaphore.forget_permits(1), 1);
         });
-        // The capacity and the free permits are read one after the other; what is held is between them all the time.
+        // The capacity and the free permits are read one after the other; what is held is between
+        // them all the time.
         let stats = semaphore.stats();
         assert_eq!(stats.in_use, held.count());
         changer.join().unwrap();

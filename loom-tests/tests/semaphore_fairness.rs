@@ -1,4 +1,5 @@
-//! The laws of waiting for semaphores whose newcomers may overtake, and models of resizing and of idleness.
+//! The laws of waiting for semaphores whose newcomers may overtake, and models of resizing and of
+//! idleness.
 
 use std::{
     future::{Future, poll_fn},
@@ -284,7 +285,8 @@ fn a_release_meets_a_head_that_comes_too_late() {
         assert!(poll(&mut head, &waker).is_pending());
         drop(held);
         let thief = semaphore.clone().try_acquire_owned(1).unwrap();
-        // Everybody in line is on its way, so the thief need not look after the line, unless the head was faster.
+        // Everybody in line is on its way, so the thief need not look after the line, unless the
+        // head was faster.
         let giver = thread::spawn(move || drop(thief));
         let ready = poll(&mut head, &waker).is_ready();
         giver.join().unwrap();

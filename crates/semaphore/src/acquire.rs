@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! fresh ──poll: take──▶ done                      (one CAS; no lock, no allocation)
-//!   └───poll: refused──▶ in line ──poll…──▶ done  (`Turn`: until granted or sent away)
+//!   └───poll: refused──▶ in the queue ──poll…──▶ done  (`Turn`: until granted or rejected)
 //! ```
 
 use core::{
@@ -22,10 +22,11 @@ use crate::{
     word::Need,
 };
 
-/// One request for permits, whoever owns the pool. Dropping it in line is counted as a cancellation.
+/// One request for permits, whoever owns the pool. Dropping it in the queue is counted as a
+/// cancellation.
 pub(crate) struct Request<P: Deref<Target = Pool>> {
     turn: Turn<P>,
-    /// When it joined the line; [`Timestamp::NEVER`] if nobody measures.
+    /// When it joined the queue; [`Timestamp::NEVER`] if nobody measures.
     since: Timestamp,
 }
 
@@ -35,7 +36,7 @@ impl<P: Deref<Target = Pool>> Request<P> {
         Self { turn: Turn::new(pool, need), since: Timestamp::NEVER }
     }
 
-    /// Resolves to what was asked for.
+    /// Resolves to the permits.
     #[inline(always)]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Held<P>, AcquireError>> {
         if self.turn.is_fresh() {
@@ -57,7 +58,7 @@ impl<P: Deref<Target = Pool>> Request<P> {
         };
         let pool = self.turn.finish();
         Poll::Ready(match answer {
-            // In hands that give it back before the clock is read, which is foreign code.
+            // Into a guard that releases them, before the clock, which is foreign code, is read.
             Ok(granted) => {
                 let held = Held::new(pool, granted.granted());
                 measure(held.pool(), self.since);
@@ -71,7 +72,7 @@ impl<P: Deref<Target = Pool>> Request<P> {
         })
     }
 
-    /// The place in line is given up by the turn's own drop, also if the clock panics.
+    /// The place in the queue is given up by the turn's own drop, also if the clock panics.
     #[cold]
     fn cancel(&self) {
         let pool = self.turn.supply();
@@ -81,7 +82,7 @@ impl<P: Deref<Target = Pool>> Request<P> {
     }
 }
 
-/// Adds up how long a request stood in line, once that is over.
+/// Adds the time that a request waited in the queue, once that is over.
 #[inline]
 fn measure(pool: &Pool, since: Timestamp) {
     if since != Timestamp::NEVER {

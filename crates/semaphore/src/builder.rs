@@ -33,7 +33,7 @@ use crate::{
 ///     drop(held);
 ///     assert_eq!(waits.join().unwrap(), Ok(()));
 /// });
-/// assert_eq!(semaphore.stats().waited_for, Duration::from_millis(7));
+/// assert_eq!(semaphore.stats().wait_time, Duration::from_millis(7));
 /// # Ok::<(), tidegate_semaphore::TryAcquireError>(())
 /// ```
 #[must_use = "a builder does nothing until it builds"]
@@ -49,14 +49,15 @@ impl Builder {
         Self { permits, settings: Settings::DEFAULT }
     }
 
-    /// Who is served first, and whether newcomers may overtake. Default: [`Fairness::Fifo`].
+    /// The order in which waiters are served, and whether newcomers may overtake. Default:
+    /// [`Fairness::Fifo`].
     pub fn fairness(mut self, fairness: Fairness) -> Self {
         (self.settings.fairness, self.settings.bound) = (fairness, fairness.bound());
         self
     }
 
-    /// How many may stand in line; 0 means that nobody waits. Who comes when the line is full is refused with
-    /// [`QueueFull`](crate::AcquireError::QueueFull). Default: no limit.
+    /// How many requests may wait in the queue; with 0 no request waits. A request that finds the
+    /// queue full is refused with [`QueueFull`](crate::AcquireError::QueueFull). Default: no limit.
     pub fn max_waiters(mut self, n: usize) -> Self {
         self.settings.max_waiters = n;
         self
@@ -66,10 +67,12 @@ impl Builder {
     /// [added](Semaphore::add_permits). Default: false, it is refused with
     /// [`TooMany`](crate::AcquireError::TooMany) at once.
     ///
-    /// For a semaphore that begins with none and is filled by what is produced. A large request is in line as any other is:
-    /// by [`Fairness::Fifo`] those behind it wait until it has been served. One for more than
-    /// [`MAX_PERMITS`](crate::MAX_PERMITS) is refused in any case, and [`Semaphore::try_acquire`] refuses with
-    /// [`NoPermits`](crate::TryAcquireError::NoPermits) what could be served later. Removing permits sends nobody away.
+    /// For a semaphore that begins with no permits and gets one for each item that is produced. A
+    /// large request waits in the queue like any other: by [`Fairness::Fifo`] those behind it wait
+    /// until it has been served. One for more than [`MAX_PERMITS`](crate::MAX_PERMITS) is refused
+    /// in any case, and [`Semaphore::try_acquire`] refuses with
+    /// [`NoPermits`](crate::TryAcquireError::NoPermits) what could be served later. Removing
+    /// permits rejects no waiter.
     ///
     /// # Examples
     ///
@@ -89,10 +92,11 @@ impl Builder {
         self
     }
 
-    /// Measures with `clock` how long requests stand in line, for
-    /// [`Stats::waited_for`](crate::Stats::waited_for). Default: nothing is measured.
+    /// Measures with `clock` how long requests wait in the queue, for
+    /// [`Stats::wait_time`](crate::Stats::wait_time). Default: nothing is measured.
     ///
-    /// The clock is read when a request joins the line and when its wait is over; never for one that need not wait.
+    /// The clock is read when a request joins the queue and when its wait is over; never for a
+    /// request that does not wait.
     pub fn clock(mut self, clock: impl Clock + Send + Sync + 'static) -> Self {
         self.settings.clock = Some(Box::new(clock));
         self

@@ -1,4 +1,4 @@
-//! Why permits were not given.
+//! Why a request got no permits.
 
 use core::fmt;
 
@@ -41,9 +41,10 @@ impl fmt::Display for AcquireError {
 
 impl core::error::Error for AcquireError {}
 
-/// Why permits could not be had without waiting.
+/// Why permits could not be acquired without waiting.
 ///
-/// Of several reasons it is the first: `Closed`, `TooMany`, `NoPermits` or `QueueFull`. Only the last two may pass.
+/// Of several reasons it is the first: `Closed`, `TooMany`, `NoPermits` or `QueueFull`. Only the
+/// last two may pass.
 ///
 /// # Examples
 ///
@@ -61,13 +62,14 @@ impl core::error::Error for AcquireError {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TryAcquireError {
-    /// Too few permits are free now, or somebody waits and must not be overtaken.
+    /// Too few permits are free now, or a request waits and must not be overtaken.
     NoPermits,
     /// The semaphore is closed.
     Closed,
     /// More permits were asked for than the semaphore has, in use or not.
     TooMany,
-    /// As many wait as the semaphore lets wait. Only of a gate that is waited for: `try_acquire` does not join the line.
+    /// As many wait as the semaphore lets wait. Only of a gate that is waited for: `try_acquire`
+    /// does not join the queue.
     QueueFull,
 }
 

@@ -1,4 +1,4 @@
-//! The semaphore as a gate: who is inside holds permits.
+//! The semaphore as a gate, whose passes are permits.
 
 use core::{
     future::Future,
@@ -13,8 +13,9 @@ use crate::{
     word::Need,
 };
 
-/// Entering takes one permit. [`Semaphore::gate`] gives a gate that takes more. An `Arc<Semaphore>` is a gate, too, with passes
-/// that keep the semaphore alive, for what moves into a task or a thread.
+/// Entering takes one permit. [`Semaphore::gate`] gives a gate that takes more. An `Arc<Semaphore>`
+/// is a gate, too, with passes that keep the semaphore alive, for what moves into a task or a
+/// thread.
 ///
 /// # Examples
 ///
@@ -41,7 +42,28 @@ impl<'a> Gate for &'a Semaphore {
     }
 }
 
-/// A gate that takes the same number of permits from each who enters. Made by [`Semaphore::gate`].
+impl Semaphore {
+    /// Returns a gate that takes `n` permits for each caller that enters. Its passes borrow the
+    /// semaphore; see [`gate_owned`](Self::gate_owned) for ones that do not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_semaphore::{Gate, Semaphore};
+    ///
+    /// let megabytes = Semaphore::new(64);
+    /// let gate = megabytes.gate(16);
+    /// let pass = gate.try_enter()?;
+    /// assert_eq!(pass.count(), 16);
+    /// # Ok::<(), tidegate_semaphore::TryAcquireError>(())
+    /// ```
+    pub fn gate(&self, n: usize) -> PermitGate<'_> {
+        PermitGate::new(&self.pool, n)
+    }
+}
+
+/// A gate that takes the same number of permits for each caller that enters. Made by
+/// [`Semaphore::gate`].
 #[derive(Debug, Clone, Copy)]
 #[must_use = "a gate does nothing until it is entered"]
 pub struct PermitGate<'s> {

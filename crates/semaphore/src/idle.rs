@@ -14,7 +14,7 @@ use crate::pool::Pool;
 /// "Every permit is back."
 struct AllBack<'a> {
     pool: &'a Pool,
-    /// The pool knows that somebody waits for it.
+    /// The pool has counted this waiter.
     is_noted: bool,
 }
 
@@ -37,7 +37,7 @@ impl Drop for AllBack<'_> {
 /// Future of [`Semaphore::idle`](crate::Semaphore::idle).
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Idle<'a> {
-    // Before the condition: as long as it is registered the pool has to know of it.
+    // Before the condition: as long as it is registered the pool has to count it.
     waiter: Waiter,
     condition: AllBack<'a>,
 }

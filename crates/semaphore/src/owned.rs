@@ -1,4 +1,5 @@
-//! Permits that borrow nothing. Needs an `Arc` as a receiver, and so a target with compare-and-swap.
+//! Permits that borrow nothing. Needs an `Arc` as a receiver, and so a target with
+//! compare-and-swap.
 
 use core::{
     fmt,
@@ -32,7 +33,8 @@ impl Semaphore {
         Ok(OwnedPermit { held: Held::new(Owner { semaphore: self }, n) })
     }
 
-    /// Takes permits that keep the semaphore alive, as [`try_acquire_up_to`](Self::try_acquire_up_to).
+    /// Takes permits that keep the semaphore alive, as
+    /// [`try_acquire_up_to`](Self::try_acquire_up_to).
     ///
     /// # Errors
     ///
@@ -104,8 +106,8 @@ impl Semaphore {
         AcquireOwned { request: Request::new(Owner { semaphore: self }, range.into()) }
     }
 
-    /// Returns a gate that takes `n` permits from each who enters, with passes that keep the semaphore alive, as
-    /// [`gate`](Self::gate).
+    /// Returns a gate that takes `n` permits for each caller that enters, with passes that keep the
+    /// semaphore alive, as [`gate`](Self::gate).
     ///
     /// # Examples
     ///
@@ -126,8 +128,9 @@ impl Semaphore {
     }
 }
 
-/// A gate that takes the same number of permits from each who enters, with passes that keep the semaphore alive. Made by
-/// [`Semaphore::gate_owned`]. A clone is another handle of the same gate.
+/// A gate that takes the same number of permits for each caller that enters, with passes that keep
+/// the semaphore alive. Made by [`Semaphore::gate_owned`]. A clone is another handle of the same
+/// gate.
 #[derive(Debug, Clone)]
 #[must_use = "a gate does nothing until it is entered"]
 pub struct OwnedPermitGate {
@@ -165,10 +168,10 @@ impl Future for AcquireOwned {
     }
 }
 
-/// Permits that keep their [`Semaphore`] alive and borrow nothing; given back when dropped.
+/// Permits that keep their [`Semaphore`] alive and borrow nothing; released when dropped.
 ///
-/// For what moves into a task or a thread. Where there is a `static` semaphore, its [`Permit<'static>`](crate::Permit) does the
-/// same without counting references.
+/// For what moves into a task or a thread. Where there is a `static` semaphore, its
+/// [`Permit<'static>`](crate::Permit) does the same without counting references.
 ///
 /// # Examples
 ///
@@ -183,7 +186,7 @@ impl Future for AcquireOwned {
 /// # thread.join().unwrap();
 /// # Ok::<(), tidegate_semaphore::TryAcquireError>(())
 /// ```
-#[must_use = "dropping it gives the permits back at once"]
+#[must_use = "dropping it releases the permits at once"]
 pub struct OwnedPermit {
     held: Held<Owner>,
 }
@@ -209,7 +212,8 @@ impl OwnedPermit {
         self.held.merge(other.held);
     }
 
-    /// Removes the permits from the semaphore for good, as [`Permit::forget`](crate::Permit::forget).
+    /// Removes the permits from the semaphore for good, as
+    /// [`Permit::forget`](crate::Permit::forget).
     pub fn forget(self) {
         self.held.forget();
     }
@@ -221,7 +225,7 @@ impl fmt::Debug for OwnedPermit {
     }
 }
 
-/// How it went is of no interest to a semaphore: settling gives the permits back.
+/// A semaphore ignores the outcome: settling releases the permits.
 impl Pass for OwnedPermit {
     type Refused = TryAcquireError;
 
@@ -258,8 +262,8 @@ impl OwnedGate for Semaphore {
     }
 }
 
-/// Future of the [`enter`](Gate::enter) of a semaphore in an `Arc` and of its owned gates. Never refuses with
-/// [`NoPermits`](TryAcquireError::NoPermits).
+/// Future of the [`enter`](Gate::enter) of a semaphore in an `Arc` and of its owned gates. Never
+/// refuses with [`NoPermits`](TryAcquireError::NoPermits).
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct EnterOwned {

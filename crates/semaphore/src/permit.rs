@@ -1,4 +1,4 @@
-//! What a holder holds.
+//! Permits that are held.
 
 use core::{fmt, mem, ops::Deref, ptr};
 
@@ -6,7 +6,7 @@ use tidegate_core::{Outcome, Pass};
 
 use crate::{error::TryAcquireError, pool::Pool};
 
-/// Permits taken from a pool, whoever owns it. Dropping gives them back.
+/// Permits taken from a pool, whoever owns it. Dropping releases them.
 pub(crate) struct Held<P: Deref<Target = Pool>> {
     pool: P,
     count: usize,
@@ -58,9 +58,10 @@ impl<P: Deref<Target = Pool>> Drop for Held<P> {
     }
 }
 
-/// Permits of a [`Semaphore`](crate::Semaphore), given back when dropped.
+/// Permits of a [`Semaphore`](crate::Semaphore), released when dropped.
 ///
-/// They can be taken apart and put together: one request for a batch, one release for each of its items.
+/// They can be taken apart and put together: one request for a batch, one release for each of its
+/// items.
 ///
 /// # Examples
 ///
@@ -78,7 +79,7 @@ impl<P: Deref<Target = Pool>> Drop for Held<P> {
 /// assert_eq!(both.count(), 2);
 /// # Ok::<(), tidegate_semaphore::TryAcquireError>(())
 /// ```
-#[must_use = "dropping it gives the permits back at once"]
+#[must_use = "dropping it releases the permits at once"]
 pub struct Permit<'a> {
     held: Held<&'a Pool>,
 }
@@ -99,7 +100,8 @@ impl<'a> Permit<'a> {
         self.held.count()
     }
 
-    /// Takes `n` of the permits out; `None`, and no effect, if it holds fewer. Either part may be left with none.
+    /// Takes `n` of the permits out; `None`, and no effect, if it holds fewer. Either part may be
+    /// left with none.
     pub fn split(&mut self, n: usize) -> Option<Self> {
         self.held.split(n).map(|held| Self { held })
     }
@@ -108,7 +110,7 @@ impl<'a> Permit<'a> {
     ///
     /// # Panics
     ///
-    /// Panics if `other` is of another semaphore. Both then are given back to their own.
+    /// Panics if `other` is of another semaphore. Both then are released to their own.
     #[track_caller]
     pub fn merge(&mut self, other: Self) {
         self.held.merge(other.held);
@@ -116,7 +118,8 @@ impl<'a> Permit<'a> {
 
     /// Removes the permits from the semaphore for good: its capacity shrinks.
     ///
-    /// See [`Semaphore::forget_permits`](crate::Semaphore::forget_permits) for what that means to those who wait.
+    /// See [`Semaphore::forget_permits`](crate::Semaphore::forget_permits) for its effect on
+    /// waiters.
     ///
     /// # Examples
     ///
@@ -139,7 +142,7 @@ impl fmt::Debug for Permit<'_> {
     }
 }
 
-/// How it went is of no interest to a semaphore: settling gives the permits back.
+/// A semaphore ignores the outcome: settling releases the permits.
 impl Pass for Permit<'_> {
     type Refused = TryAcquireError;
 

@@ -1,27 +1,32 @@
-//! The permits: one atomic word, and the line of those who wait for more than it holds.
+//! The permits: one atomic word, and the wait queue of requests for more than is free.
 //!
 //! ```text
 //! take:     CAS: open, not barred, n are free ─▶ n fewer, one acquisition more
-//! ask:      (under the line's lock) the same CAS, or a CAS that sets ATTENDED, and BARRED if nobody may overtake
+//! ask:      (under the queue's lock) the same CAS, or a CAS that sets ATTENDED, and BARRED if no newcomer may overtake
 //! release:  not ATTENDED: add n
-//!           ATTENDED: lock ─▶ hand n to the head, or add n, pay what is owed and serve the line ─▶ unlock ─▶ wake
+//!           ATTENDED: lock ─▶ hand n to the head, or add n, pay what is owed and serve the queue ─▶ unlock ─▶ wake
 //! ```
 //!
-//! What is free and whether somebody waits are one word. So a release either comes before the CAS in `ask`, which then
-//! finds its permits, or after it, and then finds ATTENDED. There is no moment between a look and a note.
+//! What is free and whether a request waits are one word. So a release either comes before the CAS
+//! in `ask`, which then finds its permits, or after it, and then finds ATTENDED. There is no moment
+//! between the check and the flag.
 //!
-//! The flags may stay for a while when nobody waits any more, until permits are free again: whoever comes meanwhile takes
-//! the lock in vain, once. So two that take turns with one permit do not write the word at all.
+//! The flags may stay set after the last waiter has left, until permits are free again: the next
+//! caller takes the lock in vain, once. So two callers that alternate on one permit do not write
+//! the word at all.
 //!
-//! Two ways to serve the head. If newcomers are barred, it is *granted* its permits: charged to the word under the lock.
-//! If they may overtake, it is *nudged*: woken to take what is free, if it is still free when it runs; see [`Fairness`].
-//! While everybody in line is nudged and on its way, givers need not attend; who comes too late sets the flag again. What is
-//! free is promised to those on their way, but not for ever: after some acquisitions the next ones are nudged, too, and
-//! one that comes too late takes back what was promised to those behind it.
+//! Two ways to serve the head. If newcomers are barred, it is *granted* its permits: charged to the
+//! word under the lock. If they may overtake, it is *nudged*: woken to take what is free, if it is
+//! still free when it runs; see [`Fairness`]. While every waiter in the queue is nudged and about
+//! to run, releasers need not take the lock; a waiter that runs too late sets the flag again. Free
+//! permits are promised to nudged waiters, but not for ever: after some acquisitions the next
+//! waiters are nudged, too, and a waiter that runs too late takes permits that were promised to
+//! those behind it.
 //!
-//! Permits stay in the word until the head's request fits, so there are no partial grants to undo. That the releaser
-//! hands over under the line's lock and wakes after it is as in tokio's `batch_semaphore`; that a bit of the word sends
-//! it there, and that fairness may be eventual, is as in parking_lot's `RawMutex`.
+//! Permits stay in the word until the head's request fits, so there are no partial grants to undo.
+//! That the releaser hands over under the queue's lock and wakes after it is as in tokio's
+//! `batch_semaphore`; that a bit of the word sends it there, and that fairness may be eventual, is
+//! as in parking_lot's `RawMutex`.
 
 mod resize;
 mod serve;
@@ -50,17 +55,18 @@ use crate::{
 pub(crate) struct Pool {
     /// See the table in `word.rs`.
     word: AtomicU64,
-    // INVARIANT: at most MAX_PERMITS; written under the line's lock only.
+    // INVARIANT: at most MAX_PERMITS; written under the queue's lock only.
     capacity: AtomicUsize,
     /// Permits above the capacity that are still out: what the next releases pay.
-    // INVARIANT: none are free while some are owed, but between a release and its payment, when newcomers are barred.
-    // Written under the line's lock only. Capacity and debt are what there is: free, held or granted.
+    // INVARIANT: none are free while some are owed, but between a release and its payment, when
+    // newcomers are barred. Written under the queue's lock only. Capacity and debt are what there
+    // is: free, held or granted.
     debt: AtomicUsize,
     line: WaitList<Need>,
     counts: Counts,
     pub(crate) settings: Settings,
     /// How many wait for `all_back`.
-    // INVARIANT: ATTENDED is set while there are any. Written under the line's lock only.
+    // INVARIANT: ATTENDED is set while there are any. Written under the queue's lock only.
     awaited: AtomicUsize,
     /// Every permit is back.
     pub(crate) all_back: Event,
@@ -78,7 +84,8 @@ pub(crate) struct Settings {
     pub(crate) clock: Option<Box<dyn Clock + Send + Sync>>,
 }
 
-/// The clock is read by reference, from several threads: what it changes is behind atomics or locks of its own.
+/// The clock is read by reference, from several threads: what it changes is behind atomics or locks
+/// of its own.
 impl UnwindSafe for Settings {}
 impl RefUnwindSafe for Settings {}
 
@@ -92,7 +99,7 @@ impl Settings {
     };
 }
 
-/// Tells those who wait for the last permit, when it is dropped, if that is back.
+/// Tells the waiters for the last permit, when it is dropped, if that is back.
 struct AllBack<'a> {
     event: &'a Event,
     is_true: bool,
@@ -123,7 +130,8 @@ impl Pool {
         }
     }
 
-    /// Takes what is needed if it is free and nobody comes first. Nothing can be had of nothing: 0 passes those who wait.
+    /// Takes what is needed if it is free and no waiter comes first. A request for 0 permits passes
+    /// the waiters.
     #[inline]
     pub(crate) fn take(&self, need: Need) -> Option<usize> {
         let barred = if need.is_nothing() { CLOSED } else { CLOSED | BARRED };
@@ -151,8 +159,8 @@ impl Pool {
     #[inline]
     fn charge(&self, word: u64, n: usize) -> Result<(), u64> {
         let taken = charged(word, n);
-        // ORDERING: Acquire: pairs with the Release of every `release` before: what their holders did is seen. Relaxed on
-        // failure: a new guess.
+        // ORDERING: Acquire: pairs with the Release of every `release` before: what their holders
+        // did is seen. Relaxed on failure: a new guess.
         self.word.compare_exchange_weak(word, taken, Ordering::Acquire, Ordering::Relaxed)?;
         self.counts.note_lap(word, taken);
         Ok(())
@@ -176,14 +184,15 @@ impl Pool {
         self.objection(word, need).map_or(TryAcquireError::NoPermits, TryAcquireError::from)
     }
 
-    /// Gives `n` permits back.
+    /// Releases `n` permits.
     #[inline]
     pub(crate) fn release(&self, n: usize) {
-        // ORDERING: Relaxed: a guess. If it is right, the permits need not be added for the next holder to take them.
+        // ORDERING: Relaxed: a guess. If it is right, the permits need not be added for the next
+        // holder to take them.
         let is_attended = self.word.load(Ordering::Relaxed) & ATTENDED != 0;
-        // ORDERING: Release: what was done with the permits is seen by whoever takes them (Acquire in `charge` and
-        // `serve`). All other writes to the word are read-modify-writes, which pass it on. Acquire is not needed: whom
-        // to wake is read under the line's lock.
+        // ORDERING: Release: what was done with the permits is seen by the request that takes them
+        // (Acquire in `charge` and `serve`). All other writes to the word are read-modify-writes,
+        // which pass it on. Acquire is not needed: whom to wake is read under the queue's lock.
         if is_attended {
             self.hand_over(n);
         } else if self.word.fetch_add(permits(n), Ordering::Release) & ATTENDED != 0 {
@@ -191,13 +200,14 @@ impl Pool {
         }
     }
 
-    /// Gives `n` permits to the head, and to those behind it, past the word, as far as they fit; adds the rest. What was
-    /// done with them is seen by whoever gets them: it leaves the line under the line's lock.
+    /// Gives `n` permits to the head, and to those behind it, past the word, as far as they fit;
+    /// adds the rest. What was done with them is seen by the waiter that gets them: it leaves the
+    /// queue under the queue's lock.
     #[cold]
     fn hand_over(&self, mut n: usize) {
         self.tend(|line| {
-            // ORDERING: Relaxed: the flags change under the lock only. If permits are free, or owed, they are looked at
-            // together with these.
+            // ORDERING: Relaxed: the flags change under the lock only. If permits are free, or
+            // owed, they are looked at together with these.
             let word = self.word.load(Ordering::Relaxed);
             while free(word) == 0 && self.debt() == 0 && n > 0 {
                 let Some(&need) = line.head() else { break };
@@ -209,7 +219,7 @@ impl Pool {
                 self.counts.hand_over();
                 line.grant_head(Need::exactly(handed));
             }
-            // Where the next one asks for more than there is, it has to be told.
+            // A next request for more than the capacity has to be rejected.
             let is_settled = !line.head().is_some_and(|&head| self.is_out_of_reach(head));
             if n == 0 && is_settled {
                 return ((), false);
@@ -220,7 +230,8 @@ impl Pool {
         });
     }
 
-    /// Changes something under the line's lock, then serves the line, and tells those who wait for the last permit.
+    /// Changes something under the queue's lock, then serves the queue, and tells the waiters for
+    /// the last permit.
     #[cold]
     pub(crate) fn attend<R>(&self, change: impl FnOnce(&mut Line<'_, Need>) -> R) -> R {
         self.tend(|line| {
@@ -229,8 +240,8 @@ impl Pool {
         })
     }
 
-    /// Runs a section under the line's lock, which also returns whether `all_back` is to be notified: it is, also if a waker of
-    /// the line panics.
+    /// Runs a section under the queue's lock, which also returns whether `all_back` is to be
+    /// notified: it is, also if a waker of the queue panics.
     fn tend<R>(&self, section: impl FnOnce(&mut Line<'_, Need>) -> (R, bool)) -> R {
         let mut news = AllBack { event: &self.all_back, is_true: false };
         self.line.with(|line| {
@@ -240,29 +251,31 @@ impl Pool {
         })
     }
 
-    /// Serves the line after a change, and returns whether `all_back` is to be notified. Under the line's lock.
+    /// Serves the queue after a change, and returns whether `all_back` is to be notified. Under the
+    /// queue's lock.
     fn settle(&self, line: &mut Line<'_, Need>) -> bool {
         self.serve(line);
         self.awaited() > 0 && self.in_use() == 0
     }
 
     fn awaited(&self) -> usize {
-        // ORDERING: Relaxed: under the line's lock.
+        // ORDERING: Relaxed: under the queue's lock.
         self.awaited.load(Ordering::Relaxed)
     }
 
-    /// Returns whether no permit is out. If some are, that is noted, once, and the release of the last one notifies
-    /// `all_back`.
+    /// Returns whether no permit is out. If some are, that is noted, once, and the release of the
+    /// last one notifies `all_back`.
     pub(crate) fn is_idle_or_awaited(&self, is_noted: &mut bool) -> bool {
         self.line.with(|line| {
             if self.in_use() != 0 && !mem::replace(is_noted, true) {
-                // ORDERING: Relaxed: under the line's lock.
+                // ORDERING: Relaxed: under the queue's lock.
                 self.awaited.store(self.awaited() + 1, Ordering::Relaxed);
                 self.note_line(line);
             }
             // Again: a release that came before the note does not know that it is awaited.
             let is_idle = self.in_use() == 0;
-            // ORDERING: Acquire: pairs with the Release of every `release`: what the last holders did is seen.
+            // ORDERING: Acquire: pairs with the Release of every `release`: what the last holders
+            // did is seen.
             fence(Ordering::Acquire);
             is_idle
         })
@@ -271,17 +284,17 @@ impl Pool {
     /// Takes a note of `is_idle_or_awaited` back.
     pub(crate) fn is_not_awaited(&self) {
         self.line.with(|line| {
-            // ORDERING: Relaxed: under the line's lock.
+            // ORDERING: Relaxed: under the queue's lock.
             self.awaited.store(self.awaited() - 1, Ordering::Relaxed);
             self.note_line(line);
         });
     }
 
-    /// Refuses everybody from now on; returns false if it did so already.
+    /// Refuses every request from now on; returns false if it was closed already.
     pub(crate) fn close(&self) -> bool {
         self.attend(|line| {
-            // ORDERING: Release: what happened before the close is seen by those who find it closed (`objection`,
-            // `is_closed`).
+            // ORDERING: Release: what happened before the close is seen by callers that find it
+            // closed (`objection`, `is_closed`).
             let before = self.word.fetch_or(CLOSED, Ordering::Release);
             line.dismiss_all();
             before & CLOSED == 0
@@ -299,23 +312,24 @@ impl Pool {
     }
 
     pub(crate) fn capacity(&self) -> usize {
-        // ORDERING: Relaxed: a snapshot, or under the line's lock, which orders it.
+        // ORDERING: Relaxed: a snapshot, or under the queue's lock, which orders it.
         self.capacity.load(Ordering::Relaxed)
     }
 
     fn debt(&self) -> usize {
-        // ORDERING: Relaxed: under the line's lock.
+        // ORDERING: Relaxed: under the queue's lock.
         self.debt.load(Ordering::Relaxed)
     }
 
-    /// Returns the free permits of `word` that nobody is owed. Under the line's lock.
+    /// Returns the free permits of `word` beyond the debt. Under the queue's lock.
     ///
-    /// A release that adds while another one pays leaves some free for the moment until it pays, too.
+    /// A release that adds while another one pays leaves some free for the moment until it pays,
+    /// too.
     fn spare(&self, word: u64) -> usize {
         free(word).saturating_sub(self.debt())
     }
 
-    /// Returns the permits that are held or granted. Under the line's lock.
+    /// Returns the permits that are held or granted. Under the queue's lock.
     fn in_use(&self) -> usize {
         self.capacity() + self.debt() - self.free()
     }
@@ -324,7 +338,8 @@ impl Pool {
         &self.counts
     }
 
-    /// Returns the time, if anybody wants to know how long waits take: what passed before a cached clock was read is no part of them.
+    /// Returns the time if waits are measured. It is fresh: a cached reading would add time that
+    /// passed before the wait.
     pub(crate) fn now(&self) -> Option<Timestamp> {
         self.settings.clock.as_ref().map(|clock| clock.fresh_now())
     }
@@ -332,13 +347,13 @@ impl Pool {
     pub(crate) fn stats(&self) -> Stats {
         // Before the other lock, so that neither is held for longer than it has to.
         let clock = self.settings.clock.as_ref();
-        let waited_for = clock.map_or(Duration::ZERO, |_| self.counts.waited_for());
+        let wait_time = clock.map_or(Duration::ZERO, |_| self.counts.wait_time());
         self.line.with(|line| {
             let available = self.free();
             let in_use = self.capacity() + self.debt() - available;
             let (capacity, waiting) = (self.capacity(), line.len());
             let stats =
-                Stats { capacity, available, in_use, waiting, waited_for, ..Stats::default() };
+                Stats { capacity, available, in_use, waiting, wait_time, ..Stats::default() };
             // ORDERING: Relaxed: `Counts` orders it after its own count.
             self.counts.fill(stats, || acquisitions(self.word.load(Ordering::Relaxed)))
         })
@@ -357,29 +372,32 @@ impl Pool {
         }
     }
 
-    /// Returns whether a request asks for more than there is or, where requests wait for permits to be added, than there can
-    /// be.
+    /// Returns whether a request asks for more than there is or, where requests wait for permits to
+    /// be added, than there can be.
     fn is_out_of_reach(&self, need: Need) -> bool {
         need.exceeds(self.capacity())
             && (!self.settings.waits_for_capacity || need.exceeds(MAX_PERMITS))
     }
 
-    /// Notes in `word`, in the step that confirms what is free in it, that somebody waits, or returns what is there instead.
-    /// Under the line's lock.
+    /// Notes in `word`, in the step that confirms what is free in it, that a request waits, or
+    /// returns what is there instead. Under the queue's lock.
     fn note(&self, word: u64, flags: u64) -> Result<(), u64> {
-        // A note that is there already was made under this lock, so a giver that we do not see yet has seen it.
+        // A note that is there already was made under this lock, so a releaser that we do not see
+        // yet has seen it.
         if word & flags != flags {
-            // ORDERING: Relaxed: who takes what is in the word acquires then. That it is one step is what matters: each
-            // giver comes before, and is seen, or after, and sees ATTENDED.
+            // ORDERING: Relaxed: a request that takes permits acquires then. That it is one step
+            // is what matters: each releaser comes before, and is seen, or after, and sees
+            // ATTENDED.
             let noted = word | flags;
             self.word.compare_exchange_weak(word, noted, Ordering::Relaxed, Ordering::Relaxed)?;
         }
         Ok(())
     }
 
-    /// Sets the flags by the line, what is owed and who is awaited. Under the line's lock.
+    /// Sets the flags by the queue, the debt, and the waiters for idleness. Under the queue's lock.
     fn note_line(&self, line: &mut Line<'_, Need>) {
-        // ORDERING: Relaxed, here and below: under the line's lock, which orders everybody who acts on the flags.
+        // ORDERING: Relaxed, here and below: under the queue's lock, which orders all changes of
+        // the flags.
         let word = self.word.load(Ordering::Relaxed);
         let comes_first = line.head().is_some() && self.hands_over(word, line);
         let flags = match self.debt() > 0 || comes_first {
@@ -401,12 +419,13 @@ impl Pool {
     /// Removes `n` permits from `word`, in which they are free, or returns what is there instead.
     fn withdraw(&self, word: u64, n: usize) -> Result<(), u64> {
         let rest = word - permits(n);
-        // ORDERING: Relaxed: what the last holders did concerns nobody: no one will hold these again.
+        // ORDERING: Relaxed: what the last holders did need not be seen: these permits are never
+        // held again.
         self.word.compare_exchange_weak(word, rest, Ordering::Relaxed, Ordering::Relaxed)?;
         Ok(())
     }
 
-    /// Pays what is owed with what is free. Under the line's lock.
+    /// Pays what is owed with what is free. Under the queue's lock.
     fn pay(&self) {
         let debt = self.debt();
         if debt == 0 {
@@ -416,7 +435,7 @@ impl Pool {
         let mut word = self.word.load(Ordering::Relaxed);
         while let paid @ 1.. = debt.min(free(word)) {
             match self.withdraw(word, paid) {
-                // ORDERING: Relaxed: under the line's lock.
+                // ORDERING: Relaxed: under the queue's lock.
                 Ok(()) => return self.debt.store(debt - paid, Ordering::Relaxed),
                 Err(found) => word = found,
             }

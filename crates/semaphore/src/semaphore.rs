@@ -1,4 +1,4 @@
-//! The semaphore as its users see it. How it works is in `pool.rs`.
+//! The semaphore's public methods. How it works is in `pool.rs`.
 
 use core::{fmt, future::Future, ops::RangeInclusive};
 
@@ -8,7 +8,6 @@ use crate::{
     acquire::Acquire,
     builder::Builder,
     error::TryAcquireError,
-    gate::PermitGate,
     idle::Idle,
     permit::Permit,
     pool::{Pool, Settings},
@@ -22,32 +21,35 @@ pub const MAX_PERMITS: usize = word::MAX_PERMITS;
 
 /// Hands out a number of permits to tasks and threads, in the order in which they ask.
 ///
-/// Use it to bound how much happens at once: requests, open files, bytes in memory (a permit per byte or kilobyte, and
-/// requests by weight). For one at a time and a value to guard, a mutex is simpler. A semaphore bounds how many, not how
-/// often: for a number per second use a rate limiter.
+/// Use it to bound how much happens at once: requests, open files, bytes in memory (a permit per
+/// byte or kilobyte, and requests by weight). For one at a time and a value to guard, a mutex is
+/// simpler. A semaphore bounds how many, not how often: for a number per second use a rate limiter.
 ///
-/// Taking free permits is one compare-and-swap, giving them back one addition. The lock of the line is taken only where
-/// somebody waits.
+/// Taking free permits is one compare-and-swap, releasing them one addition. The lock of the
+/// queue is taken only where a request waits.
 ///
 /// # Fairness
 ///
-/// By default strictly first in, first out, by the first poll of the futures; [`.wait()`](crate::Wait::wait) polls at
-/// once. [`Fairness`](crate::Fairness) tells what else can be had, and why this is the default. Nobody overtakes: a request is served when those before it have been, also if it is small and they are large, and
-/// [`try_acquire`](Self::try_acquire) refuses while anybody waits. The exception is a request for 0 permits: it takes
-/// nothing from anybody and is ready at once, whoever waits.
+/// By default strictly first in, first out, by the first poll of the futures;
+/// [`.wait()`](crate::Wait::wait) polls at once. [`Fairness`](crate::Fairness) lists the
+/// alternatives, and why this is the default. No request overtakes: it is served when those before
+/// it have been, also if it is small and they are large, and [`try_acquire`](Self::try_acquire)
+/// refuses while any request waits. The exception is a request for 0 permits: it takes no permits
+/// from any waiter and is ready at once.
 ///
-/// A permit given back belongs to the head of the line before the head runs. It stays the head's for as long as its future is
-/// kept, polled or not: a future in line has to be polled when it is woken, or dropped. [`Fairness`](crate::Fairness) tells what
-/// the other kinds do about one that is not.
+/// A permit released belongs to the head of the queue before the head runs. It stays the head's for
+/// as long as its future is kept, polled or not: a future in the queue has to be polled when it is
+/// woken, or dropped. [`Fairness`](crate::Fairness) says what the other kinds do about one that is
+/// not polled.
 ///
 /// # Memory ordering
 ///
-/// Everything before a permit is given back happens before what is done with it by the next holder. Everything before
-/// [`close`](Self::close) happens before what follows an error that says so.
+/// Everything before a permit is released happens before what is done with it by the next holder.
+/// Everything before [`close`](Self::close) happens before what follows an error that says so.
 ///
 /// # Examples
 ///
-/// A task and a thread in one line:
+/// A task and a thread in one wait queue:
 ///
 /// ```
 /// use std::thread;
@@ -71,8 +73,9 @@ impl Semaphore {
     tidegate_core::const_fn! {
         /// Creates an open semaphore with `permits` free permits. Does not allocate.
         ///
-        /// There may be none, to be [added](Self::add_permits) later. Until then every request but one for 0 is one for
-        /// too many, and is refused, unless it [waits for the capacity](crate::Builder::wait_for_capacity).
+        /// There may be none, to be [added](Self::add_permits) later. Until then every request but
+        /// one for 0 is one for too many, and is refused, unless it [waits for the
+        /// capacity](crate::Builder::wait_for_capacity).
         ///
         /// # Panics
         ///
@@ -112,8 +115,9 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// [`Closed`](TryAcquireError::Closed), also for `n` = 0; else [`TooMany`](TryAcquireError::TooMany) if `n` is above
-    /// the [`capacity`](Self::capacity); else [`NoPermits`](TryAcquireError::NoPermits).
+    /// [`Closed`](TryAcquireError::Closed), also for `n` = 0; else
+    /// [`TooMany`](TryAcquireError::TooMany) if `n` is above the [`capacity`](Self::capacity); else
+    /// [`NoPermits`](TryAcquireError::NoPermits).
     ///
     /// # Examples
     ///
@@ -132,8 +136,8 @@ impl Semaphore {
         self.pool.try_take(Need::exactly(n)).map(|n| Permit::new(&self.pool, n))
     }
 
-    /// Takes as many permits of the range as there are, at least its start, if that is possible without waiting and
-    /// without overtaking.
+    /// Takes as many permits of the range as there are, at least its start, if that is possible
+    /// without waiting and without overtaking.
     ///
     /// # Errors
     ///
@@ -167,15 +171,15 @@ impl Semaphore {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives the place in line up, and those behind move up at once. If it had been granted its
-    /// permits already, they go to the next in line.
+    /// Dropping the future takes its request out of the wait queue, and those behind it move up at
+    /// once. If it had been granted its permits already, they go to the next waiter.
     ///
     /// # Errors
     ///
-    /// [`Closed`](AcquireError::Closed), also for `n` = 0; else [`TooMany`](AcquireError::TooMany) if `n` is above the
-    /// [`capacity`](Self::capacity): nobody waits for permits that do not exist; else
-    /// [`QueueFull`](AcquireError::QueueFull) if it would have to wait and as many wait as
-    /// [may](crate::Builder::max_waiters). All come at once.
+    /// [`Closed`](AcquireError::Closed), also for `n` = 0; else [`TooMany`](AcquireError::TooMany)
+    /// if `n` is above the [`capacity`](Self::capacity): a request does not wait for permits that
+    /// do not exist; else [`QueueFull`](AcquireError::QueueFull) if it would have to wait and as
+    /// many wait as [may](crate::Builder::max_waiters). All come at once.
     ///
     /// # Panics
     ///
@@ -202,10 +206,11 @@ impl Semaphore {
         Acquire::new(&self.pool, Need::exactly(n))
     }
 
-    /// Waits for as many permits as the start of the range, and takes as many up to its end as there are then.
+    /// Waits for as many permits as the start of the range, and takes as many up to its end as
+    /// there are then.
     ///
-    /// It waits in line as a request for the start of the range does. When its turn comes it takes what is free then, also
-    /// if that leaves those behind it waiting.
+    /// It waits in the queue as a request for the start of the range does. When its turn comes it
+    /// takes what is free then, also if that leaves those behind it waiting.
     ///
     /// # Cancel safety
     ///
@@ -236,7 +241,8 @@ impl Semaphore {
         Acquire::new(&self.pool, range.into())
     }
 
-    /// Waits on this thread for `n` permits and runs `act` with them held. They are given back also if `act` panics.
+    /// Waits on this thread for `n` permits and runs `act` with them held. They are released also
+    /// if `act` panics.
     ///
     /// # Errors
     ///
@@ -258,12 +264,13 @@ impl Semaphore {
         Ok(act())
     }
 
-    /// Waits for `n` permits and then for `future` with them held. They are given back also if `future` panics.
+    /// Waits for `n` permits and then for `future` with them held. They are released also if
+    /// `future` panics.
     ///
     /// # Cancel safety
     ///
-    /// Dropped while it waits for permits: as [`acquire`](Self::acquire), and `future` was not polled. Dropped later: the
-    /// permits are given back once `future` has been dropped.
+    /// Dropped while it waits for permits: as [`acquire`](Self::acquire), and `future` was not
+    /// polled. Dropped later: the permits are released once `future` has been dropped.
     ///
     /// # Errors
     ///
@@ -271,7 +278,8 @@ impl Semaphore {
     ///
     /// # Panics
     ///
-    /// The future panics if it is polled after it was ready, or after `future` has panicked; it runs nothing then.
+    /// The future panics if it is polled after it was ready, or after `future` has panicked; it
+    /// runs nothing then.
     ///
     /// # Examples
     ///
@@ -286,28 +294,11 @@ impl Semaphore {
         WithAsync::new(self.acquire(n), future)
     }
 
-    /// Returns a gate that takes `n` permits from each who enters. Its passes borrow the semaphore; see
-    /// [`gate_owned`](Self::gate_owned) for ones that do not.
+    /// Refuses every request from now on and rejects all waiters with [`AcquireError::Closed`], for
+    /// ever.
     ///
-    /// # Examples
-    ///
-    /// ```
-    /// use tidegate_semaphore::{Gate, Semaphore};
-    ///
-    /// let megabytes = Semaphore::new(64);
-    /// let gate = megabytes.gate(16);
-    /// let pass = gate.try_enter()?;
-    /// assert_eq!(pass.count(), 16);
-    /// # Ok::<(), tidegate_semaphore::TryAcquireError>(())
-    /// ```
-    pub fn gate(&self, n: usize) -> PermitGate<'_> {
-        PermitGate::new(&self.pool, n)
-    }
-
-    /// Refuses every request from now on and sends everybody in line away with [`AcquireError::Closed`], for ever.
-    ///
-    /// Permits that were given stay valid, also those of a request that was granted and not polled since. Returns false
-    /// if it was closed already.
+    /// Permits that were given stay valid, also those of a request that was granted and not polled
+    /// since. Returns false if it was closed already.
     ///
     /// # Examples
     ///
@@ -331,7 +322,7 @@ impl Semaphore {
         self.pool.is_closed()
     }
 
-    /// Returns how many permits nobody holds. A snapshot.
+    /// Returns how many permits are free. A snapshot.
     pub fn available_permits(&self) -> usize {
         self.pool.free()
     }
@@ -341,7 +332,7 @@ impl Semaphore {
         self.pool.capacity()
     }
 
-    /// Adds `n` permits, which go to those who wait first.
+    /// Adds `n` permits, which go to the waiters first.
     ///
     /// # Panics
     ///
@@ -364,9 +355,10 @@ impl Semaphore {
 
     /// Sets the number of permits, in use or not, to `n`. Never waits.
     ///
-    /// More permits go to those who wait first. Of fewer, the free ones are gone at once; what is in use beyond `n` is
-    /// owed, and the next permits given back pay for it. A request in line that asks for more than there will be gets
-    /// [`AcquireError::TooMany`] as soon as it is at the head.
+    /// More permits go to the waiters first. Of fewer, the free ones are gone at once; what is in
+    /// use beyond `n` is owed, and the next permits released pay for it. A request in the queue
+    /// that asks for more than there will be gets [`AcquireError::TooMany`] as soon as it is at the
+    /// head.
     ///
     /// # Panics
     ///
@@ -393,11 +385,13 @@ impl Semaphore {
         assert!(set, "a semaphore has at most MAX_PERMITS = {MAX_PERMITS} permits, not {n}");
     }
 
-    /// Waits until every permit is back: nobody holds one, and none is granted to somebody who has not been polled since.
+    /// Waits until every permit is released: none is held, and none is granted to a future that has
+    /// not been polled since.
     ///
-    /// What was done before the last permit was given back is seen afterwards. A moment of idleness that is over before the
-    /// waiter looks is missed, and it waits for the next. Permits may be taken again at once, unless
-    /// the semaphore is [closed](Self::close): `close` and then `idle` is an orderly end.
+    /// What was done before the last permit was released is seen afterwards. A moment of idleness
+    /// that is over before the waiter polls is missed, and it waits for the next. Permits may be
+    /// taken again at once, unless the semaphore is [closed](Self::close): `close` and then `idle`
+    /// is an orderly end.
     ///
     /// # Cancel safety
     ///
@@ -423,10 +417,11 @@ impl Semaphore {
 
     /// Removes up to `n` of the free permits for good and returns how many. Never waits.
     ///
-    /// Permits given back before go to those in line first. Free ones beside a head that waits for more may be removed.
+    /// Permits released before go to the waiters first. Free ones beside a head that waits for more
+    /// may be removed.
     ///
-    /// The capacity shrinks by as many. A request in line that now asks for more than there is gets
-    /// [`AcquireError::TooMany`] as soon as it is at the head: it would never be served.
+    /// The capacity shrinks by as many. A request in the queue that now asks for more than there is
+    /// gets [`AcquireError::TooMany`] as soon as it is at the head: it would never be served.
     ///
     /// # Examples
     ///
@@ -443,8 +438,8 @@ impl Semaphore {
         self.pool.forget_free(n)
     }
 
-    /// Returns what it has been doing: a snapshot of one instant as far as permits and the line are concerned, and of
-    /// about that instant for the counts. Takes the lock of the line.
+    /// Returns the statistics: permits and the queue as of one instant, the counts as of about that
+    /// instant. Takes the lock of the queue.
     pub fn stats(&self) -> Stats {
         self.pool.stats()
     }

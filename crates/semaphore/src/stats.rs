@@ -1,4 +1,4 @@
-//! What a semaphore has been doing.
+//! The statistics of a semaphore.
 
 use core::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::word::{ACQUISITIONS, acquisitions};
 
 /// A snapshot of a [`Semaphore`](crate::Semaphore), from [`stats`](crate::Semaphore::stats).
 ///
-/// Every request that was tried or polled ends as exactly one of `acquired`, `refused` and `cancelled`; until then it
-/// is in `waiting`, or granted and not yet polled. The counts never wrap in practice: they are 64 bits wide, and the time is
-/// counted in whole seconds of as many.
+/// Every request that was tried or polled ends as exactly one of `acquired`, `refused` and
+/// `cancelled`; until then it is in `waiting`, or granted and not yet polled. The counts never wrap
+/// in practice: they are 64 bits wide, and the time is counted in whole seconds of as many.
 ///
 /// # Examples
 ///
@@ -32,24 +32,26 @@ use crate::word::{ACQUISITIONS, acquisitions};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Permits there are meant to be. More may be in use for a while after the capacity was lowered.
+    /// Permits there are meant to be. More may be in use for a while after the capacity was
+    /// lowered.
     pub capacity: usize,
-    /// Permits nobody holds. Not zero beside somebody who waits for more.
+    /// Free permits. May be above zero while a request waits for more.
     pub available: usize,
-    /// Permits that are held, or granted to somebody who has not been polled since.
+    /// Permits that are held, or granted to a future that has not been polled since.
     pub in_use: usize,
-    /// Requests in line.
+    /// Requests in the queue.
     pub waiting: usize,
     /// Requests that got their permits, be it one or many, since the semaphore was made.
     pub acquired: u64,
     /// Requests that got an error.
     pub refused: u64,
-    /// Futures dropped after they had joined the line and before they learned what became of their requests.
+    /// Futures dropped after they had joined the queue and before they were polled to an end.
     pub cancelled: u64,
-    /// Requests that had to stand in line, whatever became of them.
+    /// Requests that had to wait in the queue, whatever their outcome.
     pub waited: u64,
-    /// How long those stood in line, in all, whose waits are over. Zero without a [clock](crate::Builder::clock).
-    pub waited_for: Duration,
+    /// How long those waited in the queue, in all, whose waits are over. Zero without a
+    /// [clock](crate::Builder::clock).
+    pub wait_time: Duration,
 }
 
 /// Acquisitions in a lap: a sixteenth of what the word counts to.
@@ -58,18 +60,19 @@ const LAP: u64 = ACQUISITIONS / 16;
 /// The counts that are not in the word. Nothing here is written on the fast path.
 #[derive(Debug)]
 pub(crate) struct Counts {
-    /// Laps that the count in the word has made; lags behind for as long as who completed one has not run on.
+    /// Laps that the count in the word has made; lags behind until the thread that completed one
+    /// has run on.
     laps: AtomicU64,
     /// Acquisitions of permits that never came back to the word.
     handed_over: AtomicU64,
     refused: AtomicU64,
     cancelled: AtomicU64,
-    /// Grants that nobody picked up.
+    /// Grants whose futures were dropped without a poll.
     unclaimed: AtomicU64,
     waited: AtomicU64,
-    /// Nanoseconds would not do: a hundred thousand that wait for two days exceed 64 bits of them. Locked only where waits are
-    /// measured.
-    waited_for: Lock<Duration>,
+    /// Nanoseconds would not do: a hundred thousand that wait for two days exceed 64 bits of them.
+    /// Locked only where waits are measured.
+    wait_time: Lock<Duration>,
 }
 
 impl Counts {
@@ -82,12 +85,13 @@ impl Counts {
                 cancelled: AtomicU64::new(0),
                 unclaimed: AtomicU64::new(0),
                 waited: AtomicU64::new(0),
-                waited_for: Lock::new(Duration::ZERO),
+                wait_time: Lock::new(Duration::ZERO),
             }
         }
     }
 
-    /// Counts a lap if an acquisition, which took the word from `before` to `after`, has completed one.
+    /// Counts a lap if an acquisition, which took the word from `before` to `after`, has completed
+    /// one.
     #[inline]
     pub(crate) fn note_lap(&self, before: u64, after: u64) {
         if acquisitions(before ^ after) >= LAP {
@@ -97,7 +101,8 @@ impl Counts {
 
     #[cold]
     fn count_lap(&self) {
-        // ORDERING: Release: who reads this count (Acquire in `acquired`) reads the word of that lap, too.
+        // ORDERING: Release: a thread that reads this count (Acquire in `acquired`) reads the word
+        // of that lap, too.
         self.laps.fetch_add(1, Ordering::Release);
     }
 
@@ -115,32 +120,35 @@ impl Counts {
         self.unclaimed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts one who joins the line. Under the line's lock, so without a read-modify-write.
+    /// Counts a waiter that joins the queue. Under the queue's lock, so without a
+    /// read-modify-write.
     pub(crate) fn wait(&self) {
         self.waited.store(self.waited.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
-    /// Counts an acquisition that the word does not know of. Under the line's lock.
+    /// Counts an acquisition that the word does not know of. Under the queue's lock.
     pub(crate) fn hand_over(&self) {
         self.handed_over.store(self.handed_over.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     /// Adds the time of a wait that is over.
     pub(crate) fn wait_is_over(&self, duration: Duration) {
-        self.waited_for.with(|sum| *sum = sum.saturating_add(duration));
+        self.wait_time.with(|sum| *sum = sum.saturating_add(duration));
     }
 
     /// Returns the time of all waits that are over.
-    pub(crate) fn waited_for(&self) -> Duration {
-        self.waited_for.with(|sum| *sum)
+    pub(crate) fn wait_time(&self) -> Duration {
+        self.wait_time.with(|sum| *sum)
     }
 
     /// Extends the count in the word to 64 bits. `in_word` reads it.
     ///
-    /// A lap is counted a moment after it was made. The lap that the word says it is in, modulo 16, tells how many are
-    /// missing, as long as those who made them run on within the next fifteen.
+    /// A lap is counted a moment after it was made. The lap that the word says it is in, modulo 16,
+    /// tells how many are missing, as long as the threads that made them run on within the next
+    /// fifteen.
     fn acquired(&self, in_word: impl FnOnce() -> u64) -> u64 {
-        // ORDERING: Acquire: pairs with `count_lap`. The word is read after it, so it is never behind the laps.
+        // ORDERING: Acquire: pairs with `count_lap`. The word is read after it, so it is never
+        // behind the laps.
         let laps = self.laps.load(Ordering::Acquire);
         let in_word = in_word();
         let missing = (in_word / LAP).wrapping_sub(laps) % 16;

@@ -13,7 +13,8 @@ use pin_project_lite::pin_project;
 use crate::{acquire::Acquire, error::AcquireError, permit::Permit};
 
 pin_project! {
-    /// Future of [`Semaphore::with_async`](crate::Semaphore::with_async). Stores the future it runs once.
+    /// Future of [`Semaphore::with_async`](crate::Semaphore::with_async). Stores the future it runs
+    /// once.
     #[must_use = "futures do nothing unless awaited or waited for"]
     pub struct WithAsync<'a, F> {
         #[pin]

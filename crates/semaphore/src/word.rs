@@ -1,12 +1,12 @@
-//! The word: what is free, whether it may be taken, and how often it was.
+//! The word: the free permits, whether they may be taken, and how often permits were taken.
 //!
 //! | bits | name | meaning | changed by |
 //! | --- | --- | --- | --- |
-//! | 0 | `CLOSED` | nothing is granted any more; final | `close`, under the line's lock |
-//! | 1 | `ATTENDED` | givers take the lock: somebody in line sleeps, or waits for the last permit, or permits are owed | under the lock |
-//! | 2 | `BARRED` | newcomers take the lock: the line comes first, or permits are owed | under the lock; implies `ATTENDED` |
-//! | 3–34 | free | permits nobody holds | takers subtract, by CAS; givers add |
-//! | 35–63 | acquisitions | how often permits were taken, modulo 2²⁹ | whoever subtracts for a request |
+//! | 0 | `CLOSED` | nothing is granted any more; final | `close`, under the queue's lock |
+//! | 1 | `ATTENDED` | releasers take the lock: a waiter sleeps, or waits for the last permit, or permits are owed | under the lock |
+//! | 2 | `BARRED` | newcomers take the lock: the queue comes first, or permits are owed | under the lock; implies `ATTENDED` |
+//! | 3–34 | free | permits that are not held | acquirers subtract, by CAS; releasers add |
+//! | 35–63 | acquisitions | how often permits were taken, modulo 2²⁹ | the same subtraction |
 //!
 //! What overflows the acquisitions leaves the word.
 
@@ -49,7 +49,7 @@ pub(crate) const fn charged(word: u64, n: usize) -> u64 {
     word.wrapping_add(ACQUISITION) - permits(n)
 }
 
-/// What somebody asks for, and, with both ends alike, what somebody gets.
+/// The permits that a request asks for, and, with both ends alike, those it gets.
 ///
 /// A start above the end stands for more than any semaphore has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

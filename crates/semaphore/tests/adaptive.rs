@@ -31,7 +31,8 @@ fn round<A: LimitAlgorithm>(limit: &Limit<A>, clock: &ManualClock, n: usize, mil
     limit.limit()
 }
 
-/// How a server does with a number of requests at once: the latency in nanoseconds, or that it refuses.
+/// How a server does with a number of requests at once: the latency in nanoseconds, or that it
+/// refuses.
 type Load = fn(usize) -> Option<u64>;
 
 /// Without a queue up to 20, in 10 ms; above it the latency rises with the load.
@@ -40,7 +41,8 @@ const KNEE_AT_60: Load = |n| Some(10 * MILLISECOND * n.max(60) as u64 / 60);
 const KNEE_AT_20_SLOW: Load = |n| Some(40 * MILLISECOND * n.max(20) as u64 / 20);
 const FULL_AT_20: Load = |n| (n <= 20).then_some(10 * MILLISECOND);
 
-/// Sends as many requests as the limit lets in, until `total` have come back; returns the limits on the way.
+/// Sends as many requests as the limit lets in, until `total` have come back; returns the limits on
+/// the way.
 fn serve<A: LimitAlgorithm>(
     limit: &Limit<A>,
     clock: &ManualClock,
@@ -460,31 +462,31 @@ fn what_is_out_of_range_is_refused_with_its_name_and_range() {
         builder.build().unwrap_err().to_string()
     }
     let vegas = || AdaptiveSemaphore::builder(Vegas::new());
-    assert_eq!(error(vegas().max(0)), "max is 0, and must be in 1..=4294967295");
+    assert_eq!(error(vegas().max(0)), "max is 0, but must be in 1..=4294967295");
     assert_eq!(
         error(vegas().max(MAX_PERMITS + 1)),
-        "max is 4294967296, and must be in 1..=4294967295"
+        "max is 4294967296, but must be in 1..=4294967295"
     );
-    assert_eq!(error(vegas().min(0)), "min is 0, and must be in 1..=200");
-    assert_eq!(error(vegas().min(9).max(8)), "min is 9, and must be in 1..=8");
-    assert_eq!(error(vegas().min(5).initial(4)), "initial is 4, and must be in 5..=200");
-    assert_eq!(error(vegas().min_samples(0)), "min_samples is 0, and must be in 1..=4294967295");
+    assert_eq!(error(vegas().min(0)), "min is 0, but must be in 1..=200");
+    assert_eq!(error(vegas().min(9).max(8)), "min is 9, but must be in 1..=8");
+    assert_eq!(error(vegas().min(5).initial(4)), "initial is 4, but must be in 5..=200");
+    assert_eq!(error(vegas().min_samples(0)), "min_samples is 0, but must be in 1..=4294967295");
     let probe = AdaptiveSemaphore::builder(Vegas::new().probe_every(1));
-    assert_eq!(error(probe), "probe_every is 1, and must be in 2..=1000000");
+    assert_eq!(error(probe), "probe_every is 1, but must be in 2..=1000000");
     for (aimd, message) in [
-        (Aimd::new().increase(0), "increase is 0, and must be in 1..=1000"),
-        (Aimd::new().backoff(1.0), "backoff is 1.0, and must be in 0.1..=0.99"),
-        (Aimd::new().backoff(f64::NAN), "backoff is NaN, and must be in 0.1..=0.99"),
+        (Aimd::new().increase(0), "increase is 0, but must be in 1..=1000"),
+        (Aimd::new().backoff(1.0), "backoff is 1.0, but must be in 0.1..=0.99"),
+        (Aimd::new().backoff(f64::NAN), "backoff is NaN, but must be in 0.1..=0.99"),
     ] {
         assert_eq!(error(AdaptiveSemaphore::builder(aimd)), message);
     }
     let timeout = AdaptiveSemaphore::builder(Aimd::new().timeout(Duration::ZERO));
-    assert!(error(timeout).starts_with("timeout is 0ns, and must be in 1ns..="));
+    assert!(error(timeout).starts_with("timeout is 0ns, but must be in 1ns..="));
     for (gradient, message) in [
-        (Gradient2::new().tolerance(0.9), "tolerance is 0.9, and must be in 1.0..=10.0"),
-        (Gradient2::new().smoothing(0.0), "smoothing is 0.0, and must be in 0.01..=1.0"),
-        (Gradient2::new().queue(0), "queue is 0, and must be in 1..=1000"),
-        (Gradient2::new().long_window(9), "long_window is 9, and must be in 10..=1000000"),
+        (Gradient2::new().tolerance(0.9), "tolerance is 0.9, but must be in 1.0..=10.0"),
+        (Gradient2::new().smoothing(0.0), "smoothing is 0.0, but must be in 0.01..=1.0"),
+        (Gradient2::new().queue(0), "queue is 0, but must be in 1..=1000"),
+        (Gradient2::new().long_window(9), "long_window is 9, but must be in 10..=1000000"),
     ] {
         assert_eq!(error(AdaptiveSemaphore::builder(gradient)), message);
     }

@@ -184,8 +184,9 @@ fn the_latest_is_served_first_under_lifo() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
-    /// Thieves take what is released before those in line, who are polled whenever they are woken, can: the head is
-    /// overtaken no more often than the bound and the permits there are, and everybody is served in the end.
+    /// Thieves take what is released before those in line, who are polled whenever they are woken,
+    /// can: the head is overtaken no more often than the bound and the permits there are, and
+    /// everybody is served in the end.
     #[test]
     fn the_bound_holds_for_any_history(
         permits in 1..4_usize,

@@ -1,5 +1,5 @@
-//! Every form in which permits are had can be moved into a task of tokio and of smol, and into a scoped thread; alone and in
-//! rows. That it compiles is most of what is tested.
+//! Every form in which permits are had can be moved into a task of tokio and of smol, and into a
+//! scoped thread; alone and in rows. That it compiles is most of what is tested.
 
 use std::{
     future::Future,

@@ -57,5 +57,5 @@ fn what_passed_before_a_late_clock_was_read_is_no_wait() {
     hand.advance(SECOND);
     drop(held);
     assert!(wait.as_mut().poll(&mut cx).is_ready());
-    assert_eq!(semaphore.stats().waited_for, SECOND);
+    assert_eq!(semaphore.stats().wait_time, SECOND);
 }

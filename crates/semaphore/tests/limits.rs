@@ -100,7 +100,7 @@ fn waits_are_measured_from_joining_to_leaving_the_line() {
     drop(held);
     assert!(served.is_ready());
     let stats = semaphore.stats();
-    assert_eq!((stats.waited, stats.cancelled, stats.waited_for), (2, 1, Duration::from_secs(4)));
+    assert_eq!((stats.waited, stats.cancelled, stats.wait_time), (2, 1, Duration::from_secs(4)));
 }
 
 #[test]
@@ -113,5 +113,5 @@ fn the_time_waited_is_right_where_nanoseconds_overflow() {
     clock.advance(year * 200 + Duration::from_nanos(7));
     drop(held);
     assert!(waiters.iter_mut().all(Task::is_ready));
-    assert_eq!(semaphore.stats().waited_for, (year * 200 + Duration::from_nanos(7)) * 100);
+    assert_eq!(semaphore.stats().wait_time, (year * 200 + Duration::from_nanos(7)) * 100);
 }

@@ -1,7 +1,8 @@
-//! Random histories on real threads: waits that are cancelled and time out, resizes, a close at the end.
+//! Random histories on real threads: waits that are cancelled and time out, resizes, a close at the
+//! end.
 //!
-//! The seed is printed; `TIDEGATE_SEED=… cargo test -p tidegate-semaphore --test stress` does the same again, as far as
-//! the scheduler lets it.
+//! The seed is printed; `TIDEGATE_SEED=… cargo test -p tidegate-semaphore --test stress` does the
+//! same again, as far as the scheduler lets it.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},

@@ -15,8 +15,8 @@ use tidegate_semaphore::{
     adaptive::{self, Aimd, BuildError, Gradient2, Vegas},
 };
 
-/// A list for the compiler: a value of these may be looked at after a panic passed by, for none of them is left half done.
-/// What is generic is so if its parameters are.
+/// A list for the compiler: a value of these may be looked at after a panic passed by, for none of
+/// them is left half done. What is generic is so if its parameters are.
 #[test]
 fn what_a_panic_passes_by_may_be_used_on() {
     fn safe<T: UnwindSafe + RefUnwindSafe>() {}
@@ -61,7 +61,7 @@ fn errors_go_wherever_errors_go() {
     error(&TryAcquireError::NoPermits, "no permits available");
     let refused: BuildError =
         AdaptiveSemaphore::builder(Aimd::default()).min(0).build().unwrap_err();
-    error(&refused, "min is 0, and must be in 1..=200");
+    error(&refused, "min is 0, but must be in 1..=200");
 }
 
 #[track_caller]
@@ -101,7 +101,7 @@ fn debug_shows_names_and_figures() {
     shows(&semaphore.with_async(1, async {}), r#"WithAsync { stage: "waiting", .. }"#);
     shows(
         &semaphore.stats(),
-        "Stats { capacity: 3, available: 1, in_use: 2, waiting: 0, acquired: 2, refused: 0, cancelled: 0, waited: 0, waited_for: 0ns }",
+        "Stats { capacity: 3, available: 1, in_use: 2, waiting: 0, acquired: 2, refused: 0, cancelled: 0, waited: 0, wait_time: 0ns }",
     );
     shows(
         &Semaphore::builder(1).fairness(Fairness::Lifo),

@@ -162,7 +162,7 @@ impl Visitor {
         vec![
             gate("circuit breaker", entered, refused, self.barred.as_nanos()),
             gate("rate limiter", limiter.allowed, limiter.refused, limiter.wait_time),
-            gate("connections", semaphore.acquired, semaphore.refused, semaphore.waited_for),
+            gate("connections", semaphore.acquired, semaphore.refused, semaphore.wait_time),
         ]
     }
 

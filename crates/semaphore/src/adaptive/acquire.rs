@@ -10,14 +10,65 @@ use core::{
 use tidegate_core::{Clock, Gate, SystemClock};
 
 use super::{
-    AdaptiveSemaphore, LimitAlgorithm, Permit,
-    permit::{Borrowed, InFlight},
+    algorithm::LimitAlgorithm,
+    permit::{Borrowed, InFlight, Permit},
+    semaphore::AdaptiveSemaphore,
 };
 use crate::{
     acquire::Request,
     error::{AcquireError, TryAcquireError},
+    permit::Held,
     word::Need,
 };
+
+impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
+    /// Takes a permit if that is possible without waiting and without overtaking.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](TryAcquireError::Closed), else [`NoPermits`](TryAcquireError::NoPermits).
+    #[inline]
+    pub fn try_acquire(&self) -> Result<Permit<'_, A, C>, TryAcquireError> {
+        let n = self.semaphore.pool.try_take(Need::exactly(1))?;
+        Ok(Permit { in_flight: InFlight::begin(Held::new(Borrowed(self), n)) })
+    }
+
+    /// Waits for a permit.
+    ///
+    /// The time in the queue is not part of the measured latency; nor is, in a row of gates, the
+    /// time in the queue of a later gate.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Semaphore::acquire`].
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::AcquireError::Closed), else [`QueueFull`](crate::AcquireError::QueueFull)
+    /// if as many wait as [may](Builder::max_waiters).
+    ///
+    /// # Panics
+    ///
+    /// The future panics if it is polled after it was ready.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_semaphore::{Wait, adaptive::{AdaptiveSemaphore, Vegas}};
+    ///
+    /// let limit = AdaptiveSemaphore::builder(Vegas::new()).initial(1).build()?;
+    /// let permit = limit.acquire().wait()?;
+    /// assert!(limit.acquire().wait_timeout(Duration::from_millis(1)).is_err());
+    /// permit.success();
+    /// assert!(limit.acquire().wait().is_ok());
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn acquire(&self) -> Acquire<'_, A, C> {
+        Acquire::new(self)
+    }
+}
 
 /// Future of [`AdaptiveSemaphore::acquire`].
 #[must_use = "futures do nothing unless awaited or waited for"]
@@ -47,8 +98,8 @@ impl<A: LimitAlgorithm, C> fmt::Debug for Acquire<'_, A, C> {
     }
 }
 
-/// Who is inside holds a permit; the outcome of a pass is how the request went. In a row, put it where it likes: what is waited
-/// for at a later gate is not taken for the server's time.
+/// A pass is a permit, and its outcome is that of the request. In a row of gates it may stand
+/// anywhere: the wait at a later gate does not count as the server's latency.
 ///
 /// # Examples
 ///

@@ -4,19 +4,20 @@ use core::time::Duration;
 
 use super::{
     algorithm::Steer,
-    builder::{BuildError, check},
-    control::Round,
+    error::{BuildError, check},
+    round::Round,
 };
 
-/// Adds a little to the limit for each round that went well, and takes a share of it away for one that did not.
+/// Adds a little to the limit for each round that went well, and takes a share of it away for one
+/// that did not.
 ///
 /// A round did not go well if a request was dropped or the mean time of the others was above a
-/// [timeout](Self::timeout). Right for a server that says when it is full. One that only becomes slow is loaded until
-/// the timeout; [`Vegas`](super::Vegas) stays below that.
+/// [timeout](Self::timeout). Right for a server that says when it is full. One that only becomes
+/// slow is loaded until the timeout; [`Vegas`](super::Vegas) stays below that.
 ///
-/// After Chiu and Jain, "Analysis of the increase and decrease algorithms for congestion avoidance" (1989), and
-/// Netflix's `AIMDLimit`. Netflix's adds one for each request, and so doubles in a round trip; here it is additive: one
-/// for each round.
+/// After Chiu and Jain, "Analysis of the increase and decrease algorithms for congestion avoidance"
+/// (1989), and Netflix's `AIMDLimit`. Netflix's adds one for each request, and so doubles in a
+/// round trip; here it is additive: one for each round.
 ///
 /// # Examples
 ///

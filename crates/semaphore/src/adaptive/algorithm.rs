@@ -1,8 +1,11 @@
-//! What moves a limit.
+//! The algorithms' interface.
 
 use core::fmt;
 
-use super::{builder::BuildError, control::Round};
+use super::{
+    error::BuildError,
+    round::{Round, whole},
+};
 
 /// Decides how many requests may be in flight: [`Aimd`](super::Aimd), [`Vegas`](super::Vegas) or
 /// [`Gradient2`](super::Gradient2). Sealed: it runs under a lock, where no foreign code may.
@@ -29,20 +32,14 @@ pub trait Steer {
     /// Checks the settings.
     fn check(&self) -> Result<(), BuildError>;
 
-    /// Returns the limit after a round under `limit`. The result may have a fraction, which is kept for the next round,
-    /// and may be out of bounds, into which it is put. Without a drop it is not above `limit` if the round
-    /// [is app-limited](Round::is_app_limited).
+    /// Returns the limit after a round under `limit`. The result may have a fraction, which is kept
+    /// for the next round, and may be out of bounds, into which it is put. Without a drop it is not
+    /// above `limit` if the round [is app-limited](Round::is_app_limited).
     fn steer(&mut self, limit: f64, round: &Round) -> f64;
 }
 
-/// Returns log₁₀ of a limit, rounded down, at least 1: by how much a limit moves that shall neither crawl when it is
-/// large nor leap when it is small.
+/// Returns log₁₀ of a limit, rounded down, at least 1: by how much a limit moves that shall neither
+/// crawl when it is large nor leap when it is small.
 pub(super) fn step_of(limit: f64) -> f64 {
     f64::from(whole(limit).max(1).ilog10().max(1))
-}
-
-/// Returns a limit without its fraction.
-#[allow(clippy::cast_possible_truncation, reason = "that is what it is for; it saturates")]
-pub(super) fn whole(limit: f64) -> usize {
-    limit as usize
 }

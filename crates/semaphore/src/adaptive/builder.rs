@@ -1,17 +1,12 @@
 //! An adaptive semaphore's settings.
 
-use core::{
-    fmt::{self, Debug},
-    ops::RangeInclusive,
-};
-
-use alloc::{format, string::String};
-
 use tidegate_core::{Clock, SystemClock};
 
 use super::{
-    AdaptiveSemaphore, LimitAlgorithm,
+    algorithm::LimitAlgorithm,
     control::{Bounds, Control},
+    error::{BuildError, check},
+    semaphore::AdaptiveSemaphore,
 };
 use crate::{
     fairness::Fairness,
@@ -32,7 +27,7 @@ use crate::{
 /// assert_eq!(limit.acquire().wait().unwrap_err(), AcquireError::QueueFull);
 ///
 /// let error = AdaptiveSemaphore::builder(Vegas::new()).max(10).initial(11).build().unwrap_err();
-/// assert_eq!(error.to_string(), "initial is 11, and must be in 1..=10");
+/// assert_eq!(error.to_string(), "initial is 11, but must be in 1..=10");
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -64,27 +59,30 @@ impl<A: LimitAlgorithm> Builder<A> {
 }
 
 impl<A: LimitAlgorithm, C> Builder<A, C> {
-    /// What the limit never falls below, from 1 to the maximum. Default: 1.
+    /// The lower bound of the limit, from 1 to the maximum. Default: 1.
     pub fn min(mut self, n: usize) -> Self {
         self.min = n;
         self
     }
 
-    /// What the limit never exceeds, from 1 to [`MAX_PERMITS`]. Default: 200.
+    /// The upper bound of the limit, from 1 to [`MAX_PERMITS`]. Default: 200.
     pub fn max(mut self, n: usize) -> Self {
         self.max = n;
         self
     }
 
-    /// The limit to begin with, from the minimum to the maximum. Default: 20, or the nearest to it that is allowed.
+    /// The limit to begin with, from the minimum to the maximum. Default: 20, or the nearest to it
+    /// that is allowed.
     pub fn initial(mut self, n: usize) -> Self {
         self.initial = Some(n);
         self
     }
 
-    /// The fewest samples by which the limit changes without a drop, from 1 to [`MAX_PERMITS`]. Default: 10.
+    /// The fewest samples by which the limit changes without a drop, from 1 to [`MAX_PERMITS`].
+    /// Default: 10.
     ///
-    /// While the limit is higher, a round has as many samples as that. More make a small limit steadier, and slower.
+    /// While the limit is higher, a round has as many samples as that. More make a small limit
+    /// steadier, and slower.
     pub fn min_samples(mut self, n: usize) -> Self {
         self.min_samples = n;
         self
@@ -97,13 +95,15 @@ impl<A: LimitAlgorithm, C> Builder<A, C> {
         Builder { algorithm, clock, min, max, initial, min_samples, fairness, max_waiters }
     }
 
-    /// Who is served first, and whether newcomers may overtake. Default: [`Fairness::Fifo`].
+    /// The order in which waiters are served, and whether newcomers may overtake. Default:
+    /// [`Fairness::Fifo`].
     pub fn fairness(mut self, fairness: Fairness) -> Self {
         self.fairness = fairness;
         self
     }
 
-    /// How many may stand in line, as [`crate::Builder::max_waiters`]. Default: no limit.
+    /// How many requests may wait in the queue, as [`crate::Builder::max_waiters`]. Default: no
+    /// limit.
     pub fn max_waiters(mut self, n: usize) -> Self {
         self.max_waiters = n;
         self
@@ -131,48 +131,3 @@ impl<A: LimitAlgorithm, C> Builder<A, C> {
         Ok(AdaptiveSemaphore::from_parts(semaphore, clock, control))
     }
 }
-
-/// Checks a setting. What is not a number is in no range.
-pub(super) fn check<T: PartialOrd + Debug>(
-    field: &'static str,
-    value: &T,
-    range: &RangeInclusive<T>,
-) -> Result<(), BuildError> {
-    if range.contains(value) {
-        return Ok(());
-    }
-    Err(BuildError { field, value: format!("{value:?}"), range: format!("{range:?}") })
-}
-
-/// A setting of a [`Builder`] or of its algorithm is out of range.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct BuildError {
-    field: &'static str,
-    value: String,
-    range: String,
-}
-
-impl BuildError {
-    /// Returns the name of the setting.
-    pub fn field(&self) -> &'static str {
-        self.field
-    }
-
-    /// Returns what it was set to.
-    pub fn value(&self) -> &str {
-        &self.value
-    }
-
-    /// Returns the range that is allowed.
-    pub fn range(&self) -> &str {
-        &self.range
-    }
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {}, and must be in {}", self.field, self.value, self.range)
-    }
-}
-
-impl core::error::Error for BuildError {}

@@ -2,8 +2,8 @@
 
 use super::{
     algorithm::Steer,
-    builder::{BuildError, check},
-    control::Round,
+    error::{BuildError, check},
+    round::Round,
 };
 
 /// Rounds whose plain mean the long average starts from.
@@ -12,13 +12,14 @@ const WARM_UP: usize = 10;
 /// Shrinks the limit by as much as the latency is above its long average, beyond a tolerance.
 ///
 /// `gradient = tolerance × long average ÷ latency`, from 0.5 to 1; after a round the limit moves by
-/// [`smoothing`](Self::smoothing) towards `limit × gradient + queue`. For latencies that have no fixed minimum: different
-/// requests, a server with moods. The price: under a load that is steadily too high the average follows the latency, and
-/// after [`long_window`](Self::long_window) rounds the limit has crept up; where that can be, set
-/// [`max`](super::Builder::max) with care or use [`Vegas`](super::Vegas).
+/// [`smoothing`](Self::smoothing) towards `limit × gradient + queue`. For latencies that have no
+/// fixed minimum: different requests, a server with moods. The price: under a load that is steadily
+/// too high the average follows the latency, and after [`long_window`](Self::long_window) rounds
+/// the limit has crept up; where that can be, set [`max`](super::Builder::max) with care or use
+/// [`Vegas`](super::Vegas).
 ///
-/// After Netflix's `Gradient2Limit`. That one takes the latency of a drop for a latency and does not react to the drop
-/// itself; here a drop counts as a gradient of 0.5 and adds no queue.
+/// After Netflix's `Gradient2Limit`. That one takes the latency of a drop for a latency and does
+/// not react to the drop itself; here a drop counts as a gradient of 0.5 and adds no queue.
 ///
 /// # Examples
 ///
@@ -64,19 +65,22 @@ impl Gradient2 {
         }
     }
 
-    /// How many times its long average the latency may be without shrinking the limit, from 1 to 10. Default: 1.5.
+    /// How many times its long average the latency may be without shrinking the limit, from 1 to
+    /// 10. Default: 1.5.
     pub const fn tolerance(mut self, times: f64) -> Self {
         self.tolerance = times;
         self
     }
 
-    /// How much of its way to the new value the limit goes in a round, from 0.01 to 1. Default: 0.2.
+    /// How much of its way to the new value the limit goes in a round, from 0.01 to 1. Default:
+    /// 0.2.
     pub const fn smoothing(mut self, share: f64) -> Self {
         self.smoothing = share;
         self
     }
 
-    /// How many may queue at the server, and so how fast the limit grows, from 1 to 1000. Default: 4.
+    /// How many may queue at the server, and so how fast the limit grows, from 1 to 1000. Default:
+    /// 4.
     pub const fn queue(mut self, n: usize) -> Self {
         self.queue = n;
         self

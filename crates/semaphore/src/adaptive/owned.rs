@@ -1,4 +1,5 @@
-//! Adaptive permits that borrow nothing. Needs an `Arc` as a receiver, and so a target with compare-and-swap.
+//! Adaptive permits that borrow nothing. Needs an `Arc` as a receiver, and so a target with
+//! compare-and-swap.
 
 use core::{
     fmt,
@@ -11,8 +12,9 @@ use core::{
 use tidegate_core::{Clock, Outcome, Pass, SystemClock, gate::OwnedGate, primitive::Arc};
 
 use super::{
-    AdaptiveSemaphore, LimitAlgorithm,
+    algorithm::LimitAlgorithm,
     permit::{InFlight, Owner},
+    semaphore::AdaptiveSemaphore,
 };
 use crate::{
     acquire::Request,
@@ -85,8 +87,8 @@ impl<A: LimitAlgorithm, C: Clock> Owner for Shared<A, C> {
     }
 }
 
-/// A permit for one request that keeps its [`AdaptiveSemaphore`] alive and borrows nothing; settled as a
-/// [`Permit`](super::Permit). Dropped unsettled, it counts as ignored.
+/// A permit for one request that keeps its [`AdaptiveSemaphore`] alive and borrows nothing; settled
+/// as a [`Permit`](super::Permit). Dropped unsettled, it counts as ignored.
 ///
 /// # Examples
 ///
@@ -111,7 +113,8 @@ impl<A: LimitAlgorithm, C: Clock> OwnedPermit<A, C> {
         self.in_flight.learn(false);
     }
 
-    /// The request was refused for overload, or it timed out, as [`Permit::dropped`](super::Permit::dropped).
+    /// The request was refused for overload, or it timed out, as
+    /// [`Permit::dropped`](super::Permit::dropped).
     pub fn dropped(self) {
         self.in_flight.learn(true);
     }
@@ -190,8 +193,8 @@ impl<A: LimitAlgorithm, C: Clock> OwnedGate for AdaptiveSemaphore<A, C> {
     }
 }
 
-/// Future of the [`enter`](tidegate_core::Gate::enter) of an [`AdaptiveSemaphore`] in an `Arc`. Never refuses with
-/// [`NoPermits`](TryAcquireError::NoPermits).
+/// Future of the [`enter`](tidegate_core::Gate::enter) of an [`AdaptiveSemaphore`] in an `Arc`.
+/// Never refuses with [`NoPermits`](TryAcquireError::NoPermits).
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct EnterOwned<A: LimitAlgorithm, C = SystemClock> {
     acquire: AcquireOwned<A, C>,

@@ -4,10 +4,10 @@ use core::{fmt, ops::Deref};
 
 use tidegate_core::{Clock, Outcome, Pass, SystemClock, Timestamp};
 
-use super::{AdaptiveSemaphore, LimitAlgorithm, control::Grant};
+use super::{algorithm::LimitAlgorithm, round::Grant, semaphore::AdaptiveSemaphore};
 use crate::{error::TryAcquireError, permit::Held, pool::Pool};
 
-/// A way to an adaptive semaphore, and to its permits.
+/// A reference, borrowed or shared, to an adaptive semaphore and its permits.
 pub(super) trait Owner: Deref<Target = Pool> {
     type Algorithm: LimitAlgorithm;
     type Clock: Clock;
@@ -56,7 +56,8 @@ impl<P: Owner> InFlight<P> {
         self.grant = self.held.pool().semaphore().begin();
     }
 
-    /// Learns how it went. The permit is given back after that, so that a cut comes before the next grant.
+    /// Records the outcome. The permit is released after that, so that a cut comes before the next
+    /// grant.
     pub(super) fn learn(self, is_dropped: bool) {
         self.held.pool().semaphore().learn(self.grant, is_dropped);
     }
@@ -76,8 +77,8 @@ impl<P: Deref<Target = Pool>> InFlight<P> {
     }
 }
 
-/// A permit for one request of an [`AdaptiveSemaphore`], to be settled by how that went. Dropped unsettled, it counts as
-/// ignored. Either way it is given back.
+/// A permit for one request of an [`AdaptiveSemaphore`], to be settled by how that went. Dropped
+/// unsettled, it counts as ignored. Either way it is released.
 ///
 /// # Examples
 ///
@@ -103,19 +104,21 @@ impl<A: LimitAlgorithm, C: Clock> Permit<'_, A, C> {
         self.in_flight.learn(false);
     }
 
-    /// The request was refused for overload, or it timed out: the limit shrinks, unless it has since the request began.
-    /// The time it took does not count.
+    /// The request was refused for overload, or it timed out: the limit shrinks, unless it has
+    /// since the request began. The time it took does not count.
     pub fn dropped(self) {
         self.in_flight.learn(true);
     }
 
-    /// The request says nothing about the server: it was cancelled, wrong, or answered from a cache.
+    /// The request says nothing about the server: it was cancelled, wrong, or answered from a
+    /// cache.
     pub fn ignore(self) {}
 }
 
-/// A success is a [`success`](Permit::success), a failure is [`dropped`](Permit::dropped). Where a failure is no sign of
-/// overload, tell so by [`Judged`](tidegate_core::gate::Judged) or by hand. [Renewed](Pass::renew), the request begins
-/// anew: what was waited for since the grant is not the server's time.
+/// A success is a [`success`](Permit::success), a failure is [`dropped`](Permit::dropped). Where a
+/// failure is no sign of overload, say so by [`Judged`](tidegate_core::gate::Judged) or by hand.
+/// [Renewed](Pass::renew), the request begins anew: a wait since the grant does not count as the
+/// server's latency.
 impl<A: LimitAlgorithm, C: Clock> Pass for Permit<'_, A, C> {
     type Refused = TryAcquireError;
 

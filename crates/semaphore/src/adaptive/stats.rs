@@ -1,8 +1,8 @@
-//! What an adaptive semaphore has been doing.
+//! The statistics of an adaptive semaphore.
 
 use core::time::Duration;
 
-use super::control::Sample;
+use super::round::Sample;
 
 /// A snapshot of an [`AdaptiveSemaphore`](super::AdaptiveSemaphore), from
 /// [`stats`](super::AdaptiveSemaphore::stats).
@@ -34,7 +34,7 @@ pub struct Stats {
     pub limit: usize,
     /// How many are; more than may be, for a while after the limit shrank.
     pub in_flight: usize,
-    /// Requests in line.
+    /// Requests in the queue.
     pub waiting: usize,
     /// Requests that got an error instead of a permit.
     pub refused: u64,

@@ -2,25 +2,28 @@
 
 use super::{
     algorithm::{Steer, step_of},
-    builder::{BuildError, check},
-    control::Round,
+    error::{BuildError, check},
+    round::Round,
 };
 
-/// Keeps a short queue at the server: as the latency tells, of the requests in flight a few wait there, and not many.
+/// Keeps a short queue at the server: by the latency, a few of the requests in flight wait there,
+/// and not many.
 ///
-/// Of `limit` requests in flight, `limit × (1 − no-load latency ÷ latency)` wait in a queue. Fewer than 3·log₁₀(limit):
-/// the limit grows. More than 6·log₁₀(limit): it shrinks. (The logarithm is rounded down, and at least 1.) A drop takes a
-/// quarter away.
+/// Of `limit` requests in flight, `limit × (1 − no-load latency ÷ latency)` wait in a queue. Fewer
+/// than 3·log₁₀(limit): the limit grows. More than 6·log₁₀(limit): it shrinks. (The logarithm is
+/// rounded down, and at least 1.) A drop takes a quarter away.
 ///
-/// The no-load latency is the lowest mean of a round. Since a server may become slower for good, it is measured anew
-/// whenever less than half of the limit was in flight and, under a steady load, every [`probe_every`](Self::probe_every)
-/// rounds: then the limit is halved for one round.
+/// The no-load latency is the lowest mean of a round. Since a server may become slower for good, it
+/// is measured anew whenever less than half of the limit was in flight and, under a steady load,
+/// every [`probe_every`](Self::probe_every) rounds: then the limit is halved for one round.
 ///
-/// After Brakmo and Peterson, "TCP Vegas" (1995), and Netflix's `VegasLimit`, with these differences. Netflix's takes any
-/// sample as the new no-load latency when it is time to; under a steady load that includes the queue, and the limit
-/// creeps up ([its issue 165](https://github.com/Netflix/concurrency-limits/issues/165)). It takes the one fastest
-/// request ever, which may be a lucky one ([issue 37](https://github.com/Netflix/concurrency-limits/issues/37)). It
-/// shrinks by a constant step; here by half of what is too much, if that is more. A drop takes as much as in TCP Vegas.
+/// After Brakmo and Peterson, "TCP Vegas" (1995), and Netflix's `VegasLimit`, with these
+/// differences. Netflix's takes any sample as the new no-load latency when it is time to; under a
+/// steady load that includes the queue, and the limit creeps up ([its issue
+/// 165](https://github.com/Netflix/concurrency-limits/issues/165)). It takes the one fastest
+/// request ever, which may be a lucky one ([issue
+/// 37](https://github.com/Netflix/concurrency-limits/issues/37)). It shrinks by a constant step;
+/// here by half of what is too much, if that is more. A drop takes as much as in TCP Vegas.
 ///
 /// # Examples
 ///
@@ -58,8 +61,8 @@ impl Vegas {
         Self { probe_every: 30, no_load: f64::INFINITY, rounds: 0, after_probe: None }
     }
 
-    /// After how many rounds under load the limit is halved for one, to measure the latency without a queue; from 2 to
-    /// 1,000,000. Default: 30, as in Netflix's.
+    /// After how many rounds under load the limit is halved for one, to measure the latency without
+    /// a queue; from 2 to 1,000,000. Default: 30, as in Netflix's.
     pub const fn probe_every(mut self, rounds: usize) -> Self {
         self.probe_every = rounds;
         self
@@ -98,8 +101,8 @@ impl Steer for Vegas {
             self.after_probe = None;
             return limit * 0.75;
         };
-        // Measured without a queue, be it that few came or that a probe let few in. A probe lasts until somebody needs
-        // more than it lets in.
+        // Measured without a queue, be it that few came or that a probe let few in. A probe lasts
+        // until somebody needs more than it lets in.
         let is_app_limited = round.is_app_limited(limit);
         if is_app_limited || self.after_probe.is_some() {
             (self.no_load, self.rounds) = (rtt, 0);

@@ -6,24 +6,27 @@ use super::Pool;
 use crate::word::{ATTENDED, BARRED, MAX_PERMITS, permits};
 
 impl Pool {
-    /// Sets the capacity to what `target` makes of it; false, and no effect, if that is above `MAX_PERMITS`.
+    /// Sets the capacity to what `target` makes of it; false, and no effect, if that is above
+    /// `MAX_PERMITS`.
     pub(crate) fn resize(&self, target: impl FnOnce(usize) -> Option<usize>) -> bool {
         self.attend(|line| {
-            // Permits given back belong to who waits for them, not to those who remove some.
+            // Released permits belong to the waiters, not to the caller that removes some.
             self.serve(line);
             let Some(capacity) = target(self.capacity()).filter(|&n| n <= MAX_PERMITS) else {
                 return false;
             };
             let existing = self.capacity() + self.debt();
-            // ORDERING: Relaxed, both: under the line's lock.
+            // ORDERING: Relaxed, both: under the queue's lock.
             self.capacity.store(capacity, Ordering::Relaxed);
             self.debt.store(existing.saturating_sub(capacity), Ordering::Relaxed);
             if capacity > existing {
-                // ORDERING: Release: as in `release`. After the capacity: there are never more free than there are.
+                // ORDERING: Release: as in `release`. After the capacity: there are never more free
+                // than there are.
                 self.word.fetch_add(permits(capacity - existing), Ordering::Release);
             } else if capacity < existing {
-                // ORDERING: Relaxed: the lock orders what is done about the flags. Before the debt is paid: a release comes
-                // before this, and its permits pay, or after it, and sees that it has to.
+                // ORDERING: Relaxed: the lock orders what is done about the flags. Before the debt
+                // is paid: a release comes before this, and its permits pay, or after it, and sees
+                // that it has to.
                 self.word.fetch_or(ATTENDED | BARRED, Ordering::Relaxed);
             }
             true
@@ -34,17 +37,17 @@ impl Pool {
     pub(crate) fn forget(&self, n: usize) {
         self.attend(|_| {
             let paid = n.min(self.debt());
-            // ORDERING: Relaxed, both: under the line's lock.
+            // ORDERING: Relaxed, both: under the queue's lock.
             self.debt.store(self.debt() - paid, Ordering::Relaxed);
             self.capacity.store(self.capacity() - (n - paid), Ordering::Relaxed);
         });
     }
 
-    /// Removes up to `n` free permits that nobody in line is due; returns how many.
+    /// Removes up to `n` free permits that are due to no waiter; returns how many.
     pub(crate) fn forget_free(&self, n: usize) -> usize {
         self.attend(|line| {
             let removed = loop {
-                // What was given back by somebody who now waits for this lock is handed to the head first.
+                // Permits of a releaser that now waits for this lock are handed to the head first.
                 self.serve(line);
                 // ORDERING: Relaxed: a guess, which the exchange confirms.
                 let word = self.word.load(Ordering::Relaxed);
@@ -57,7 +60,7 @@ impl Pool {
                     break removed;
                 }
             };
-            // ORDERING: Relaxed: under the line's lock.
+            // ORDERING: Relaxed: under the queue's lock.
             self.capacity.store(self.capacity() - removed, Ordering::Relaxed);
             removed
         })

@@ -1,4 +1,4 @@
-//! Who gets what is free: the pool as the supply of its line.
+//! Which waiter gets free permits: the pool as the supply of its wait queue.
 
 use core::task::Poll;
 
@@ -15,11 +15,12 @@ use crate::{
     word::{ACQUISITION, ACQUISITIONS, ATTENDED, BARRED, Need, acquisitions, permits},
 };
 
-/// After so many acquisitions those who were nudged and have not been polled since are not waited for any more.
+/// After so many acquisitions a nudged waiter that has not been polled since loses its promise.
 const PATIENCE: u64 = tuned(128, 2) as u64;
 
 impl Pool {
-    /// Returns whether the head is to be granted what is free, instead of being nudged. Under the line's lock.
+    /// Returns whether the head is to be granted what is free, instead of being nudged. Under the
+    /// queue's lock.
     #[inline]
     pub(super) fn hands_over(&self, word: u64, line: &mut Line<'_, Need>) -> bool {
         match self.settings.bound {
@@ -37,7 +38,7 @@ impl Pool {
         now.wrapping_sub(since) % ACQUISITIONS >= bound
     }
 
-    /// Stops counting on those who were nudged long ago. Under the line's lock.
+    /// Withdraws the promises to waiters that were nudged long ago. Under the queue's lock.
     fn lose_patience(&self, word: u64, line: &mut Line<'_, Need>) {
         while let Some(deadline) = line.first_deadline() {
             if acquisitions(word).wrapping_sub(deadline) % ACQUISITIONS > ACQUISITIONS / 2 {
@@ -47,14 +48,14 @@ impl Pool {
         }
     }
 
-    /// Nudges the head if it can be served by what is free and not promised; returns how much of that is left then, or `None`
-    /// if it cannot. Under the line's lock.
+    /// Nudges the head if it can be served by what is free and not promised; returns how much of
+    /// that is left then, or `None` if it cannot. Under the queue's lock.
     fn nudge(&self, word: u64, head: Need, line: &mut Line<'_, Need>) -> Option<usize> {
         let (promised, nudged) = line.promised();
         let promised = usize::try_from(promised).unwrap_or(usize::MAX);
         let left = self.spare(word).saturating_sub(promised);
         let n = head.of(left)?;
-        // Those who were nudged before it may come first.
+        // Waiters that were nudged before it may come first.
         let patience = PATIENCE + (nudged as u64).min(ACQUISITIONS / 4);
         line.nudge_head(n as u64, acquisitions(word) + patience);
         Some(left - n)
@@ -83,7 +84,7 @@ impl Supply for Pool {
             let may_take = line.is_empty() || !self.hands_over(word, line);
             let taken = match need.of(self.spare(word)) {
                 taken if may_take => taken,
-                // Nothing can be had of nothing, and takes nothing away from those who come first.
+                // A request for 0 permits takes nothing away from waiters that come first.
                 _ => need.of(0),
             };
             if let Some(n) = taken {
@@ -143,8 +144,8 @@ impl Supply for Pool {
     fn serve(&self, line: &mut Line<'_, Need>) {
         self.pay();
         while let Some(&need) = line.head() {
-            // ORDERING: Acquire: pairs with the Release of every giver, on behalf of the head, which learns of it
-            // through the line's lock.
+            // ORDERING: Acquire: pairs with the Release of every releaser, on behalf of the head,
+            // which learns of it through the queue's lock.
             let mut word = self.word.load(Ordering::Acquire);
             if self.is_out_of_reach(need) {
                 line.dismiss_head();
@@ -160,9 +161,11 @@ impl Supply for Pool {
             if word & BARRED == 0 {
                 word = self.word.fetch_or(BARRED, Ordering::Acquire);
             }
-            // Newcomers are barred, so nobody takes but under the line's lock: what is free now stays free.
+            // Newcomers are barred, so permits are taken only under the queue's lock: what is free
+            // now stays free.
             let Some(n) = need.of(self.spare(word)) else { break };
-            // ORDERING: Relaxed: the load above has acquired, and a read-modify-write passes the Releases on.
+            // ORDERING: Relaxed: the load above has acquired, and a read-modify-write passes the
+            // Releases on.
             let charge = ACQUISITION.wrapping_sub(permits(n));
             let before = self.word.fetch_add(charge, Ordering::Relaxed);
             self.counts.note_lap(before, before.wrapping_add(charge));
@@ -172,7 +175,8 @@ impl Supply for Pool {
     }
 
     fn serve_after_miss(&self, line: &mut Line<'_, Need>) {
-        // ORDERING: Relaxed: a guess. Who gives more back after it finds ATTENDED, which was noted in `ask_again`.
+        // ORDERING: Relaxed: a guess. A later release finds ATTENDED, which was noted
+        // in `ask_again`.
         let word = self.word.load(Ordering::Relaxed);
         // Something is free for another, or it is time to bar newcomers.
         if self.spare(word) > 0 || self.hands_over(word, line) {

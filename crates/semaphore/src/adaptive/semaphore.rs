@@ -1,0 +1,200 @@
+//! The adaptive semaphore.
+
+use core::fmt;
+
+use tidegate_core::{
+    Clock, SystemClock,
+    lock::Lock,
+    primitive::atomic::{AtomicU64, Ordering},
+};
+
+use super::{
+    algorithm::LimitAlgorithm,
+    builder::Builder,
+    control::Control,
+    round::{Grant, Sample, Version},
+    stats::Stats,
+};
+use crate::{idle::Idle, semaphore::Semaphore};
+
+/// A [`Semaphore`] whose number of permits follows the latency and the drops of the requests that
+/// hold them.
+///
+/// Use it in front of a server (or a database, a disk, a pool) whose capacity is unknown or
+/// changes. A request that comes when the limit is reached waits, in the order of the
+/// [fairness](Builder::fairness), or is refused by [`try_acquire`](Self::try_acquire) and
+/// [`max_waiters`](Builder::max_waiters). Where the right number is known, a [`Semaphore`] does
+/// with less; where calls must be spaced in time, use a rate limiter. It does not help where
+/// latency says nothing about load, as with long polls.
+///
+/// A request takes one permit. Tell how it went by [`success`](Permit::success),
+/// [`dropped`](Permit::dropped) or [`ignore`](Permit::ignore); [`Gate::run`](crate::Gate::run) does
+/// so by the result. It costs what a semaphore's permit does, two loads, two clock reads, and a
+/// short lock when it is settled; an ignored one, neither the second clock read nor the lock.
+///
+/// # Memory ordering
+///
+/// As of [`Semaphore`].
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_semaphore::{Gate, ManualClock, adaptive::{AdaptiveSemaphore, Aimd}};
+///
+/// let clock = ManualClock::new();
+/// let limit = AdaptiveSemaphore::builder(Aimd::new()).initial(10).max(50).clock(clock.clone()).build()?;
+///
+/// // Ten at once, and all went well: there may be more.
+/// let permits: Vec<_> = (0..10).map(|_| limit.try_acquire()).collect::<Result<_, _>>()?;
+/// assert!(limit.try_acquire().is_err());
+/// clock.advance(Duration::from_millis(20));
+/// permits.into_iter().for_each(|permit| permit.success());
+/// assert_eq!(limit.limit(), 11);
+///
+/// // One was refused by the server: there may be fewer.
+/// let result = limit.run(|| Err::<(), _>("503 service unavailable"))?;
+/// assert!(result.is_err());
+/// assert_eq!(limit.limit(), 9);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+pub struct AdaptiveSemaphore<A: LimitAlgorithm, C = SystemClock> {
+    pub(super) semaphore: Semaphore,
+    clock: C,
+    /// A [`LimitWord`]: what `control` has decided last; the semaphore's capacity follows it.
+    // INVARIANT: from `min` to `max`; written under the lock of `control` only.
+    limit: AtomicU64,
+    control: Lock<Control<A>>,
+}
+
+impl<A: LimitAlgorithm> AdaptiveSemaphore<A> {
+    /// Starts a semaphore whose limit is moved by `algorithm`.
+    pub fn builder(algorithm: A) -> Builder<A> {
+        Builder::new(algorithm)
+    }
+}
+
+impl<A: LimitAlgorithm, C> AdaptiveSemaphore<A, C> {
+    pub(super) fn from_parts(semaphore: Semaphore, clock: C, control: Control<A>) -> Self {
+        let limit = AtomicU64::new(LimitWord::new(control.limit(), control.version()).0);
+        Self { semaphore, clock, limit, control: Lock::new(control) }
+    }
+
+    /// Returns how many requests may be in flight. A snapshot.
+    ///
+    /// After it shrank there may be more for some time: requests in flight are not stopped.
+    pub fn limit(&self) -> usize {
+        // ORDERING: Relaxed: a snapshot.
+        LimitWord(self.limit.load(Ordering::Relaxed)).limit()
+    }
+
+    /// Refuses every request from now on and rejects all waiters, as [`Semaphore::close`]. Permits
+    /// that were given stay valid. Returns false if it was closed already.
+    pub fn close(&self) -> bool {
+        self.semaphore.close()
+    }
+
+    /// Returns whether [`close`](Self::close) was called.
+    pub fn is_closed(&self) -> bool {
+        self.semaphore.is_closed()
+    }
+
+    /// Waits until nothing is in flight, as [`Semaphore::idle`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves no trace.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_semaphore::{Wait, adaptive::{AdaptiveSemaphore, Vegas}};
+    ///
+    /// let limit = AdaptiveSemaphore::builder(Vegas::new()).build()?;
+    /// let permit = limit.try_acquire()?;
+    /// limit.close();
+    /// permit.success();
+    /// limit.idle().wait();
+    /// assert_eq!(limit.stats().in_flight, 0);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub fn idle(&self) -> Idle<'_> {
+        self.semaphore.idle()
+    }
+
+    /// Returns the statistics. Takes the two locks, one after the other.
+    pub fn stats(&self) -> Stats {
+        let permits = self.semaphore.stats();
+        self.control.with(|control| control.stats(permits))
+    }
+}
+
+impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
+    /// Returns the start, the limit's version and the requests in flight of a request that begins
+    /// now.
+    #[inline]
+    pub(super) fn begin(&self) -> Grant {
+        // ORDERING: Relaxed: an estimate.
+        let word = LimitWord(self.limit.load(Ordering::Relaxed));
+        // Of a debt nothing is seen: then as many are in flight as may be, which is all that an
+        // algorithm asks.
+        let in_flight = word.limit().saturating_sub(self.semaphore.available_permits());
+        let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
+        // Fresh, and so is the end: of a cached clock, the lag of either would count as the
+        // server's.
+        Grant { started: self.clock.fresh_now(), in_flight, version: word.version() }
+    }
+
+    /// Records the outcome of a request and moves the limit by it.
+    pub(super) fn learn(&self, grant: Grant, is_dropped: bool) {
+        let ended = self.clock.fresh_now();
+        let has_changed = self.control.with(|control| {
+            control.learn(Sample { grant, ended, is_dropped });
+            let word = LimitWord::new(control.limit(), control.version());
+            // ORDERING: Relaxed, both: under the lock.
+            let before = LimitWord(self.limit.load(Ordering::Relaxed));
+            self.limit.store(word.0, Ordering::Relaxed);
+            before.limit() != word.limit()
+        });
+        if has_changed {
+            // Read under the lock of the queue. Of two that change the capacity, each has stored
+            // its limit before it took that lock, so the later one reads the latest.
+            let is_set = self.semaphore.pool.resize(|_| Some(self.limit()));
+            debug_assert!(is_set, "a limit is at most MAX_PERMITS");
+        }
+    }
+}
+
+/// | bits | meaning |
+/// | --- | --- |
+/// | 0–31 | the limit |
+/// | 32–63 | its [`Version`] |
+#[derive(Clone, Copy)]
+struct LimitWord(u64);
+
+impl LimitWord {
+    fn new(limit: usize, version: Version) -> Self {
+        Self(u64::from(version.0) << 32 | (limit as u64 & u64::from(u32::MAX)))
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "masked to 32 bits")]
+    #[inline]
+    const fn limit(self) -> usize {
+        (self.0 & u32::MAX as u64) as usize
+    }
+
+    #[inline]
+    const fn version(self) -> Version {
+        Version((self.0 >> 32) as u32)
+    }
+}
+
+impl<A: LimitAlgorithm, C> fmt::Debug for AdaptiveSemaphore<A, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdaptiveSemaphore")
+            .field("limit", &self.limit())
+            .field("available_permits", &self.semaphore.available_permits())
+            .field("is_closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}
