@@ -15,7 +15,9 @@ use tidegate_core::{
     Closed,
     primitive::atomic::{AtomicUsize, Ordering},
 };
-use tidegate_semaphore::{Acquire, AcquireError, OwnedPermit, Semaphore, TryAcquireError, Wait};
+use tidegate_semaphore::{
+    AcquireError, OwnedPermit, Semaphore, TryAcquireError, Wait, future::Acquire,
+};
 
 laws_of_waiting!(borrowed: crate::Borrowed);
 laws_of_waiting!(owned: crate::Owned);
@@ -311,7 +313,7 @@ fn a_close_meets_a_half_served_head() {
 }
 
 #[test]
-fn a_task_and_a_thread_stand_in_one_line() {
+fn a_task_and_a_thread_wait_in_one_queue() {
     model(|| {
         let (semaphore, held) = all_taken(1);
         let (mut task, woken) = in_line(&semaphore, 1);
@@ -347,7 +349,7 @@ fn a_waker_may_give_permits_back() {
 }
 
 #[test]
-fn added_permits_reach_one_who_is_about_to_wait() {
+fn added_permits_reach_a_request_that_is_about_to_wait() {
     model(|| {
         let semaphore = Arc::new(Semaphore::new(1));
         let _held = semaphore.try_acquire(1).unwrap();
@@ -367,7 +369,7 @@ fn added_permits_reach_one_who_is_about_to_wait() {
 }
 
 #[test]
-fn one_who_asks_for_permits_that_are_being_forgotten_does_not_wait_for_ever() {
+fn a_request_for_permits_that_are_being_forgotten_does_not_wait_for_ever() {
     model(|| {
         let semaphore = Arc::new(Semaphore::new(2));
         let held = semaphore.clone().try_acquire_owned(1).unwrap();
@@ -379,7 +381,7 @@ fn one_who_asks_for_permits_that_are_being_forgotten_does_not_wait_for_ever() {
 }
 
 #[test]
-fn permits_given_back_go_to_the_line_before_they_can_be_forgotten() {
+fn released_permits_go_to_the_queue_before_they_can_be_forgotten() {
     model(|| {
         let (semaphore, held) = all_taken(1);
         let forgetter = spawn(&semaphore, |semaphore| {
@@ -427,7 +429,7 @@ fn stats_are_of_one_instant() {
 }
 
 #[test]
-fn stats_show_nobody_waiting_for_permits_that_do_not_exist() {
+fn stats_show_no_waiter_for_permits_that_do_not_exist() {
     model(|| {
         let semaphore = Arc::new(Semaphore::new(2));
         let held = semaphore.clone().try_acquire_owned(1).unwrap();
@@ -483,7 +485,7 @@ fn a_close_reaches_one_that_waits_for_the_capacity() {
 }
 
 #[test]
-fn a_shrink_leaves_what_came_back_before_it_to_who_waits() {
+fn a_shrink_leaves_permits_released_before_it_to_waiters() {
     model(|| {
         let (semaphore, mut held) = all_taken(2);
         let unit = held.split(1).unwrap();

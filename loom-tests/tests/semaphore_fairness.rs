@@ -207,7 +207,7 @@ fn what_one_does_not_find_enough_of_is_for_the_one_behind_an_unpolled_head() {
 }
 
 #[test]
-fn two_nudged_waiters_and_a_thief_leave_nobody_asleep() {
+fn two_nudged_waiters_and_a_thief_leave_no_waiter_asleep() {
     model(|| {
         let semaphore = Arc::new(Semaphore::builder(2).fairness(Fairness::Barging).build());
         let held = semaphore.clone().try_acquire_owned(2).unwrap();
@@ -253,7 +253,7 @@ fn an_overtaken_head_and_a_newcomer_do_not_get_the_same_permit() {
 }
 
 #[test]
-fn a_permit_given_back_beside_a_line_brings_what_was_done_with_it() {
+fn a_permit_released_beside_a_queue_brings_what_was_done_with_it() {
     model(|| {
         let semaphore = Arc::new(Semaphore::builder(2).fairness(Fairness::Barging).build());
         let mut held = semaphore.try_acquire(2).unwrap();
@@ -354,7 +354,7 @@ fn what_is_owed_is_paid_before_a_newcomer_takes_it() {
 }
 
 #[test]
-fn what_is_owed_is_not_for_one_who_asks_or_is_at_the_head() {
+fn owed_permits_go_to_no_request_and_no_head() {
     for fairness in [Fairness::Fifo, Fairness::Barging] {
         model(move || {
             let semaphore = Arc::new(Semaphore::builder(2).fairness(fairness).build());
@@ -397,7 +397,7 @@ fn newcomers_are_barred_until_all_is_paid() {
 }
 
 #[test]
-fn what_is_owed_is_not_for_one_who_was_nudged() {
+fn owed_permits_go_to_no_nudged_waiter() {
     model(|| {
         let semaphore = Arc::new(Semaphore::builder(2).fairness(Fairness::Barging).build());
         let held = semaphore.try_acquire(1).unwrap();
@@ -415,7 +415,7 @@ fn what_is_owed_is_not_for_one_who_was_nudged() {
 }
 
 #[test]
-fn the_last_release_wakes_who_waits_for_idleness_and_brings_what_was_done() {
+fn the_last_release_wakes_a_waiter_for_idleness_and_brings_what_was_done() {
     model(|| {
         let semaphore = Arc::new(Semaphore::new(2));
         let written = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
@@ -453,7 +453,7 @@ fn idleness_is_not_reported_while_a_permit_is_handed_on() {
 }
 
 #[test]
-fn a_full_line_refuses_and_an_emptied_one_does_not() {
+fn a_full_queue_refuses_and_an_emptied_one_does_not() {
     model(|| {
         let semaphore = Arc::new(Semaphore::builder(1).max_waiters(1).build());
         let held = semaphore.clone().try_acquire_owned(1).unwrap();

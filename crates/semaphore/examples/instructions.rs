@@ -17,7 +17,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use tidegate_semaphore::{Acquire, Permit, Semaphore};
+use tidegate_semaphore::{Permit, Semaphore, future::Acquire};
 
 /// How often each path is gone.
 const CALLS: u32 = 1000;

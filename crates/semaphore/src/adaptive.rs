@@ -48,16 +48,15 @@ mod stats;
 mod vegas;
 
 #[cfg(target_has_atomic = "ptr")]
-pub use self::owned::{AcquireOwned, EnterOwned, OwnedPermit};
+pub use self::owned::OwnedPermit;
 pub use self::{
-    acquire::{Acquire, Enter},
-    aimd::Aimd,
-    algorithm::LimitAlgorithm,
-    builder::Builder,
-    error::BuildError,
-    gradient2::Gradient2,
-    permit::Permit,
-    semaphore::AdaptiveSemaphore,
-    stats::Stats,
-    vegas::Vegas,
+    aimd::Aimd, algorithm::LimitAlgorithm, builder::Builder, error::BuildError,
+    gradient2::Gradient2, permit::Permit, semaphore::AdaptiveSemaphore, stats::Stats, vegas::Vegas,
 };
+
+/// The futures of the adaptive semaphore's methods.
+pub mod future {
+    pub use super::acquire::{Acquire, Enter};
+    #[cfg(target_has_atomic = "ptr")]
+    pub use super::owned::{AcquireOwned, EnterOwned};
+}

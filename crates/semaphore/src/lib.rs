@@ -26,17 +26,21 @@ pub use tidegate_core::{
 };
 
 #[cfg(target_has_atomic = "ptr")]
-pub use self::owned::{AcquireOwned, EnterOwned, OwnedPermit, OwnedPermitGate};
+pub use self::owned::{OwnedPermit, OwnedPermitGate};
 pub use self::{
-    acquire::Acquire,
     adaptive::AdaptiveSemaphore,
     builder::Builder,
     error::{AcquireError, TryAcquireError},
     fairness::Fairness,
-    gate::{Enter, PermitGate},
-    idle::Idle,
+    gate::PermitGate,
     permit::Permit,
     semaphore::{MAX_PERMITS, Semaphore},
     stats::Stats,
-    with_async::WithAsync,
 };
+
+/// The futures of the semaphore's methods.
+pub mod future {
+    #[cfg(target_has_atomic = "ptr")]
+    pub use crate::owned::{AcquireOwned, EnterOwned};
+    pub use crate::{acquire::Acquire, gate::Enter, idle::Idle, with_async::WithAsync};
+}

@@ -459,7 +459,7 @@ mod tests {
     use crate::word::ACQUISITION;
 
     #[test]
-    fn zero_permits_pass_those_who_wait() {
+    fn zero_permits_pass_the_waiters() {
         let pool = Pool::new(1, Settings::DEFAULT);
         pool.word.fetch_or(ATTENDED | BARRED, Ordering::Relaxed);
         assert_eq!(pool.take(Need::exactly(0)), Some(0));

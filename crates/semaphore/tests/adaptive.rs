@@ -301,7 +301,7 @@ fn a_cut_comes_before_the_next_grant() {
 }
 
 #[test]
-fn a_limit_that_grows_lets_those_in_who_wait() {
+fn a_limit_that_grows_lets_waiters_in() {
     let (limit, clock) = with_clock(Aimd::new(), |builder| builder.initial(2).min_samples(1));
     let (first, _second) = (limit.try_acquire().unwrap(), limit.try_acquire().unwrap());
     let (mut third, mut fourth) = (Task::waiting(limit.acquire()), Task::waiting(limit.acquire()));
@@ -338,7 +338,7 @@ fn a_pass_tells_how_it_went() {
 }
 
 #[test]
-fn it_waits_in_line_and_is_closed_like_a_semaphore() {
+fn it_waits_in_a_queue_and_is_closed_like_a_semaphore() {
     let (limit, _) = with_clock(Vegas::new(), |builder| builder.initial(1).max_waiters(1));
     let held = limit.try_acquire().unwrap();
     assert_eq!(limit.try_acquire().unwrap_err(), TryAcquireError::NoPermits);

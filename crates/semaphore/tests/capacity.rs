@@ -26,7 +26,7 @@ fn a_request_beyond_the_capacity_waits_for_added_permits() {
 }
 
 #[test]
-fn a_set_capacity_and_permits_given_back_serve_it_too() {
+fn a_set_capacity_and_released_permits_serve_it_too() {
     for fairness in ALL {
         let semaphore = filled_later(1, fairness);
         let held = semaphore.try_acquire(1).unwrap();
@@ -42,7 +42,7 @@ fn a_set_capacity_and_permits_given_back_serve_it_too() {
 }
 
 #[test]
-fn fewer_permits_send_nobody_away_who_waits_for_the_capacity() {
+fn fewer_permits_reject_no_waiter_for_the_capacity() {
     for fairness in ALL {
         let semaphore = filled_later(3, fairness);
         let held = semaphore.try_acquire(2).unwrap();
@@ -73,7 +73,7 @@ fn those_behind_one_that_waits_for_the_capacity_are_not_overtaken_by_it_nor_it_b
 }
 
 #[test]
-fn a_close_sends_away_who_waits_for_the_capacity() {
+fn a_close_rejects_a_waiter_for_the_capacity() {
     let semaphore = filled_later(0, Fairness::Fifo);
     let mut large = Task::waiting(semaphore.acquire(1));
     semaphore.close();

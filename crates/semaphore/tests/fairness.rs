@@ -21,7 +21,7 @@ fn overtakes(n: u32) -> Fairness {
 }
 
 #[test]
-fn who_waits_for_idleness_hears_of_it_past_a_panicking_head() {
+fn a_waiter_for_idleness_is_notified_past_a_panicking_head() {
     let semaphore = semaphore(1, overtakes(3));
     let permit = semaphore.try_acquire(1).unwrap();
     let mut head = pin!(semaphore.acquire(1));
@@ -63,7 +63,7 @@ fn newcomers_are_not_barred_by_a_head_that_is_on_its_way() {
 }
 
 #[test]
-fn an_overtaken_head_that_looks_in_vain_keeps_what_is_left() {
+fn an_overtaken_head_that_polls_in_vain_keeps_what_is_left() {
     let semaphore = semaphore(2, overtakes(1));
     let held = semaphore.try_acquire(2).unwrap();
     let mut head = Task::waiting(semaphore.acquire(2));

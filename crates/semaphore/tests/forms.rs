@@ -9,9 +9,9 @@ use std::{
 
 use smol::Executor;
 use tidegate_semaphore::{
-    Acquire, AcquireOwned, Gate, Idle, OwnedPermit, OwnedPermitGate, Pass, Permit, PermitGate,
-    Semaphore, SystemClock, Wait, WithAsync,
+    Gate, OwnedPermit, OwnedPermitGate, Pass, Permit, PermitGate, Semaphore, SystemClock, Wait,
     adaptive::{self, AdaptiveSemaphore, Aimd, Vegas},
+    future::{Acquire, AcquireOwned, Idle, WithAsync},
 };
 
 type Limit = AdaptiveSemaphore<Aimd>;
@@ -161,8 +161,8 @@ fn what_is_owned_is_send_and_static() {
     owned::<OwnedPermitGate>();
     owned::<<Arc<Semaphore> as Gate>::Enter>();
     owned::<adaptive::OwnedPermit<Vegas, SystemClock>>();
-    owned::<adaptive::AcquireOwned<Vegas>>();
-    owned::<adaptive::EnterOwned<Vegas>>();
+    owned::<adaptive::future::AcquireOwned<Vegas>>();
+    owned::<adaptive::future::EnterOwned<Vegas>>();
     owned::<Permit<'static>>();
     owned::<adaptive::Permit<'static, Vegas>>();
     movable::<Permit<'_>>();
@@ -170,6 +170,6 @@ fn what_is_owned_is_send_and_static() {
     movable::<PermitGate<'_>>();
     movable::<Idle<'_>>();
     movable::<adaptive::Permit<'_, Aimd>>();
-    movable::<adaptive::Acquire<'_, Aimd>>();
+    movable::<adaptive::future::Acquire<'_, Aimd>>();
     movable::<WithAsync<'_, std::future::Ready<()>>>();
 }

@@ -20,7 +20,7 @@ fn a_range_takes_what_there_is_between_its_ends() {
 }
 
 #[test]
-fn a_range_from_nothing_takes_nothing_from_those_who_wait() {
+fn a_range_from_zero_takes_nothing_from_waiters() {
     let semaphore = Semaphore::new(2);
     let _held = semaphore.try_acquire(1).unwrap();
     let _large = Task::waiting(semaphore.acquire(2));
@@ -36,7 +36,7 @@ fn an_empty_range_is_refused_by_name() {
 }
 
 #[test]
-fn who_comes_to_a_full_line_is_sent_away_at_once() {
+fn a_request_that_finds_the_queue_full_is_rejected_at_once() {
     let semaphore = Semaphore::builder(1).max_waiters(2).build();
     let held = semaphore.try_acquire(1).unwrap();
     let mut first = Task::waiting(semaphore.acquire(1));
@@ -53,7 +53,7 @@ fn who_comes_to_a_full_line_is_sent_away_at_once() {
 }
 
 #[test]
-fn nobody_waits_where_nobody_may() {
+fn no_request_waits_where_none_may() {
     let semaphore = Semaphore::builder(1).max_waiters(0).build();
     let held = Task::new(semaphore.acquire(1)).output().unwrap();
     assert!(Task::new(semaphore.acquire(1)).output().unwrap_err().is_queue_full());
@@ -87,7 +87,7 @@ fn a_wait_for_idleness_that_is_given_up_leaves_no_trace() {
 }
 
 #[test]
-fn waits_are_measured_from_joining_to_leaving_the_line() {
+fn waits_are_measured_from_joining_to_leaving_the_queue() {
     let clock = ManualClock::new();
     let semaphore = Semaphore::builder(1).clock(clock.clone()).build();
     let held = semaphore.try_acquire(1).unwrap();

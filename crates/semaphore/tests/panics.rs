@@ -97,7 +97,7 @@ fn a_clock_that_panics_costs_no_permit() {
 }
 
 #[test]
-fn a_clock_that_panics_when_a_request_is_sent_away_leaves_nobody_in_line() {
+fn a_clock_that_panics_when_a_request_is_rejected_leaves_no_waiter() {
     for panics_at in 0..3 {
         let clock = Fragile::at(panics_at);
         let semaphore = Semaphore::builder(1).clock(clock).build();
@@ -278,7 +278,7 @@ fn a_clock_that_panics_after_the_call_has_leaves_the_calls_panic() {
 }
 
 #[test]
-fn a_future_whose_drop_panics_gives_the_permits_back() {
+fn a_future_whose_drop_panics_releases_the_permits() {
     struct Mine;
     impl Drop for Mine {
         fn drop(&mut self) {

@@ -6,8 +6,9 @@ use std::{
 };
 
 use tidegate_semaphore::{
-    Acquire, AcquireError, AcquireOwned, Gate, MAX_PERMITS, Outcome, OwnedPermit, Pass, Permit,
-    Semaphore, TryAcquireError, Wait,
+    AcquireError, Gate, MAX_PERMITS, Outcome, OwnedPermit, Pass, Permit, Semaphore,
+    TryAcquireError, Wait,
+    future::{Acquire, AcquireOwned},
 };
 
 use test_kit::Task;
@@ -21,7 +22,7 @@ fn panics(act: impl FnOnce()) -> String {
 }
 
 #[test]
-fn permits_are_given_back_when_dropped() {
+fn permits_are_released_when_dropped() {
     let semaphore = Arc::new(Semaphore::new(3));
     let borrowed = semaphore.try_acquire(1).unwrap();
     let owned = semaphore.clone().acquire_owned(2).wait().unwrap();
@@ -135,7 +136,7 @@ fn capacity_is_at_most_max_permits() {
 }
 
 #[test]
-fn a_panic_gives_the_permits_back() {
+fn a_panic_releases_the_permits() {
     let semaphore = Semaphore::new(2);
     let unwind = || -> () { resume_unwind(Box::new(())) };
     catch_unwind(AssertUnwindSafe(|| semaphore.with(2, unwind))).unwrap_err();
@@ -197,7 +198,7 @@ fn a_gate_takes_as_many_permits_as_it_was_made_for() {
 }
 
 #[test]
-fn a_pair_of_gates_gives_back_what_it_took_when_the_second_refuses() {
+fn a_pair_of_gates_releases_the_first_when_the_second_refuses() {
     let (first, second) = (Semaphore::new(1), Semaphore::new(1));
     second.close();
     assert!((&first, &second).try_enter().is_err());

@@ -5,7 +5,7 @@ use tidegate_semaphore::{AcquireError, MAX_PERMITS, Semaphore};
 use test_kit::Task;
 
 #[test]
-fn added_permits_go_to_the_head_of_the_line() {
+fn added_permits_go_to_the_head_of_the_queue() {
     let semaphore = Semaphore::new(1);
     let held = semaphore.try_acquire(1).unwrap();
     let mut first = Task::waiting(semaphore.acquire(1));
@@ -39,7 +39,7 @@ fn only_free_permits_are_forgotten() {
 }
 
 #[test]
-fn a_waiter_that_asks_for_more_than_is_left_is_sent_away() {
+fn a_waiter_that_asks_for_more_than_is_left_is_rejected() {
     let semaphore = Semaphore::new(3);
     let mut held = semaphore.try_acquire(2).unwrap();
     let mut large = Task::waiting(semaphore.acquire(3));

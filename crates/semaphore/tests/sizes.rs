@@ -4,9 +4,10 @@
 use std::mem::{size_of, size_of_val};
 
 use tidegate_semaphore::{
-    Acquire, AcquireError, AcquireOwned, Builder, Enter, EnterOwned, Fairness, Gate, Idle,
-    OwnedPermit, OwnedPermitGate, Permit, PermitGate, Semaphore, Stats, TryAcquireError, WithAsync,
+    AcquireError, Builder, Fairness, Gate, OwnedPermit, OwnedPermitGate, Permit, PermitGate,
+    Semaphore, Stats, TryAcquireError,
     adaptive::{self, AdaptiveSemaphore, Aimd, Gradient2, Vegas},
+    future::{Acquire, AcquireOwned, Enter, EnterOwned, Idle, WithAsync},
 };
 
 /// Fails, with all of them, if types are larger than the table says.
@@ -44,10 +45,10 @@ fn no_type_is_larger_than_the_table_says() {
         56 WithAsync<'static, [u64; 2]>
         32 adaptive::Permit<'static, Vegas>
         32 adaptive::OwnedPermit<Vegas>
-        32 adaptive::Acquire<'static, Vegas>
-        32 adaptive::AcquireOwned<Vegas>
-        32 adaptive::Enter<'static, Vegas>
-        32 adaptive::EnterOwned<Vegas>
+        32 adaptive::future::Acquire<'static, Vegas>
+        32 adaptive::future::AcquireOwned<Vegas>
+        32 adaptive::future::Enter<'static, Vegas>
+        32 adaptive::future::EnterOwned<Vegas>
         80 adaptive::Stats
         64 adaptive::BuildError
         32 Aimd

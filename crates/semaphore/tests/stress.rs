@@ -55,7 +55,7 @@ fn live(semaphore: &Semaphore, inside: &AtomicUsize, random: &mut Random) {
 }
 
 #[test]
-fn any_history_on_threads_conserves_permits_and_serves_everybody() {
+fn any_history_on_threads_conserves_permits_and_serves_every_request() {
     let seed = seed();
     for fairness in [Fairness::Fifo, Fairness::eventual(), Fairness::Barging, Fairness::Lifo] {
         let semaphore = Semaphore::builder(CAPACITY).fairness(fairness).build();
@@ -77,7 +77,7 @@ fn any_history_on_threads_conserves_permits_and_serves_everybody() {
 }
 
 #[test]
-fn a_close_sends_everybody_away_whatever_they_do() {
+fn a_close_rejects_every_waiter_whatever_it_does() {
     let seed = seed();
     for round in 0..60 {
         let semaphore = Semaphore::builder(1).fairness(Fairness::eventual()).build();

@@ -9,10 +9,10 @@ use std::{
 };
 
 use tidegate_semaphore::{
-    Acquire, AcquireError, AcquireOwned, AdaptiveSemaphore, Builder, Enter, EnterOwned, Fairness,
-    Gate, Idle, ManualClock, OwnedPermit, OwnedPermitGate, Permit, PermitGate, Semaphore, Stats,
-    TryAcquireError, WithAsync,
+    AcquireError, AdaptiveSemaphore, Builder, Fairness, Gate, ManualClock, OwnedPermit,
+    OwnedPermitGate, Permit, PermitGate, Semaphore, Stats, TryAcquireError,
     adaptive::{self, Aimd, BuildError, Gradient2, Vegas},
+    future::{Acquire, AcquireOwned, Enter, EnterOwned, Idle, WithAsync},
 };
 
 /// A list for the compiler: a value of these may be looked at after a panic passed by, for none of
@@ -39,10 +39,10 @@ fn what_a_panic_passes_by_may_be_used_on() {
     safe::<adaptive::Builder<Gradient2>>();
     safe::<adaptive::Permit<'_, Aimd>>();
     safe::<adaptive::OwnedPermit<Aimd>>();
-    safe::<adaptive::Acquire<'_, Aimd>>();
-    safe::<adaptive::AcquireOwned<Aimd>>();
-    safe::<adaptive::Enter<'_, Aimd>>();
-    safe::<adaptive::EnterOwned<Aimd>>();
+    safe::<adaptive::future::Acquire<'_, Aimd>>();
+    safe::<adaptive::future::AcquireOwned<Aimd>>();
+    safe::<adaptive::future::Enter<'_, Aimd>>();
+    safe::<adaptive::future::EnterOwned<Aimd>>();
     safe::<adaptive::Stats>();
 }
 

@@ -40,12 +40,12 @@ impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
     ///
     /// # Cancel safety
     ///
-    /// As [`Semaphore::acquire`].
+    /// As [`Semaphore::acquire`](crate::Semaphore::acquire).
     ///
     /// # Errors
     ///
     /// [`Closed`](crate::AcquireError::Closed), else [`QueueFull`](crate::AcquireError::QueueFull)
-    /// if as many wait as [may](Builder::max_waiters).
+    /// if as many wait as [may](super::Builder::max_waiters).
     ///
     /// # Panics
     ///

@@ -27,8 +27,8 @@ use crate::{idle::Idle, semaphore::Semaphore};
 /// with less; where calls must be spaced in time, use a rate limiter. It does not help where
 /// latency says nothing about load, as with long polls.
 ///
-/// A request takes one permit. Tell how it went by [`success`](Permit::success),
-/// [`dropped`](Permit::dropped) or [`ignore`](Permit::ignore); [`Gate::run`](crate::Gate::run) does
+/// A request takes one permit. Tell how it went by [`success`](super::Permit::success),
+/// [`dropped`](super::Permit::dropped) or [`ignore`](super::Permit::ignore); [`Gate::run`](crate::Gate::run) does
 /// so by the result. It costs what a semaphore's permit does, two loads, two clock reads, and a
 /// short lock when it is settled; an ignored one, neither the second clock read nor the lock.
 ///

@@ -2,7 +2,9 @@
 
 use std::{collections::VecDeque, task::Poll};
 
-use tidegate_semaphore::{Acquire, AcquireError, Permit, Semaphore, Stats, TryAcquireError};
+use tidegate_semaphore::{
+    AcquireError, Permit, Semaphore, Stats, TryAcquireError, future::Acquire,
+};
 
 use test_kit::Task;
 

@@ -1,4 +1,4 @@
-//! Who is served when.
+//! The order in which waiters are served.
 
 use std::{
     sync::{
@@ -14,7 +14,7 @@ use tidegate_semaphore::{AcquireError, CancelToken, Semaphore, TryAcquireError, 
 use test_kit::Task;
 
 #[test]
-fn a_task_and_a_thread_stand_in_one_line() {
+fn a_task_and_a_thread_wait_in_one_queue() {
     let semaphore = Semaphore::new(1);
     let order = Mutex::new(Vec::new());
     let held = semaphore.try_acquire(1).unwrap();
@@ -109,7 +109,7 @@ fn a_cancelled_waiter_passes_its_grant_on() {
 }
 
 #[test]
-fn the_line_is_left_without_a_trace() {
+fn the_queue_is_left_without_a_trace() {
     let semaphore = Semaphore::new(1);
     let held = semaphore.try_acquire(1).unwrap();
     drop(Task::waiting(semaphore.acquire(1)));
@@ -126,7 +126,7 @@ fn the_line_is_left_without_a_trace() {
 }
 
 #[test]
-fn a_line_that_was_long_and_has_emptied_serves_the_next_in_order() {
+fn a_queue_that_was_long_and_has_emptied_serves_the_next_in_order() {
     let semaphore = Semaphore::new(1);
     let held = semaphore.try_acquire(1).unwrap();
     // Long enough for its memory to be given back when all have left.
@@ -156,7 +156,7 @@ fn a_future_takes_its_place_when_it_is_polled_first() {
 }
 
 #[test]
-fn a_close_sends_everybody_away_once_and_for_ever() {
+fn a_close_rejects_all_waiters_once_and_for_ever() {
     let semaphore = Arc::new(Semaphore::new(1));
     let held = semaphore.try_acquire(1).unwrap();
     let mut borrowed = Task::waiting(semaphore.acquire(1));
