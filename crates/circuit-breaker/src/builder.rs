@@ -2,12 +2,11 @@
 
 use core::{fmt, time::Duration};
 
-use tidegate_core::{Clock, Outcome, SystemClock, primitive::Arc};
+use tidegate_core::{BuildError, Clock, Outcome, SystemClock, primitive::Arc};
 
 use crate::{
     breaker::Breaker,
     classifier::{ByError, ByVerdict},
-    error::BuildError,
     machine::Machine,
     observer::Observer,
     open_for::OpenFor,

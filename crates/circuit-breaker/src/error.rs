@@ -1,8 +1,6 @@
-//! The errors: a refused call, and a bad setting.
+//! A refused call, and the reason.
 
 use core::{fmt, time::Duration};
-
-use alloc::{format, string::String};
 
 /// The breaker did not let the call through.
 ///
@@ -55,54 +53,3 @@ impl fmt::Display for Refused {
 }
 
 impl core::error::Error for Refused {}
-
-/// A setting of a [`Builder`](crate::Builder) is out of range.
-///
-/// # Examples
-///
-/// ```
-/// use tidegate_circuit_breaker::Breaker;
-///
-/// let error = Breaker::builder().close_after(9000).build().unwrap_err();
-/// assert_eq!((error.setting(), error.value()), ("close_after", "9000"));
-/// assert_eq!(error.range(), "in 1..=8191");
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct BuildError {
-    setting: &'static str,
-    value: String,
-    range: String,
-}
-
-impl BuildError {
-    pub(crate) fn new(
-        setting: &'static str,
-        value: impl fmt::Debug,
-        range: impl Into<String>,
-    ) -> Self {
-        Self { setting, value: format!("{value:?}"), range: range.into() }
-    }
-
-    /// Returns the name of the setting.
-    pub const fn setting(&self) -> &'static str {
-        self.setting
-    }
-
-    /// Returns what it was set to.
-    pub fn value(&self) -> &str {
-        &self.value
-    }
-
-    /// Returns what the setting must be.
-    pub fn range(&self) -> &str {
-        &self.range
-    }
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {}, but must be {}", self.setting, self.value, self.range)
-    }
-}
-
-impl core::error::Error for BuildError {}

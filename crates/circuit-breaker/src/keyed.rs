@@ -11,7 +11,7 @@ use alloc::{borrow::ToOwned, boxed::Box};
 
 use tidegate_concurrent_map::{Equivalent, Keyed, TooManyKeys};
 use tidegate_core::{
-    Clock, SystemClock,
+    BuildError, Clock, SystemClock,
     primitive::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -19,8 +19,8 @@ use tidegate_core::{
 };
 
 use crate::{
-    breaker::Breaker, builder::Builder, classifier::ByVerdict, error::BuildError,
-    observer::Observer, open_limit::OpenLimit, owned::OwnedFailFast, state::State,
+    breaker::Breaker, builder::Builder, classifier::ByVerdict, observer::Observer,
+    open_limit::OpenLimit, owned::OwnedFailFast, state::State,
 };
 
 /// A breaker for each key (a host, a tenant, a shard), made on first use, for no more than

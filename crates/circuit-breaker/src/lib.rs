@@ -36,8 +36,8 @@ mod word;
 
 pub use tidegate_concurrent_map::TooManyKeys;
 pub use tidegate_core::{
-    CachedClock, CancelToken, Cancelled, Clock, Gate, ManualClock, Outcome, SystemClock, TimedOut,
-    Timer, Timestamp, Wait,
+    BuildError, CachedClock, CancelToken, Cancelled, Clock, Gate, ManualClock, Outcome,
+    SystemClock, TimedOut, Timer, Timestamp, Wait,
     gate::{self, TryEnter},
 };
 
@@ -46,7 +46,7 @@ pub use self::{
     builder::Builder,
     changes::{StateChange, StateChanges},
     classifier::{ByError, ByVerdict, Classifier},
-    error::{BuildError, Refused, RefusedReason},
+    error::{Refused, RefusedReason},
     fail_fast::FailFast,
     keyed::KeyedBreaker,
     observer::{Observer, Transition},

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use alloc::format;
 
-use crate::error::BuildError;
+use tidegate_core::BuildError;
 
 /// How long a breaker stays open after a trip.
 ///

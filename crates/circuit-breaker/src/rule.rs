@@ -7,9 +7,9 @@ use core::{
 
 use alloc::{boxed::Box, format};
 
-use tidegate_core::primitive::Arc;
+use tidegate_core::{BuildError, primitive::Arc};
 
-use crate::{error::BuildError, stats::Snapshot, window::Window, word::COUNT_MAX};
+use crate::{stats::Snapshot, window::Window, word::COUNT_MAX};
 
 /// When a closed breaker trips: a number of failures in a row, a share of failed or of slow calls,
 /// or any of these.

@@ -4,8 +4,9 @@ use core::time::Duration;
 
 use alloc::format;
 
+use tidegate_core::BuildError;
+
 use crate::{
-    error::BuildError,
     open_for::OpenFor,
     rule::{Predicate, TripRule},
     word::COUNT_MAX,

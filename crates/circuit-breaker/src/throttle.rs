@@ -3,7 +3,7 @@
 use core::{fmt, mem::ManuallyDrop, time::Duration};
 
 use tidegate_core::{
-    Clock, Gate, Outcome, SystemClock, Tally, Timestamp,
+    BuildError, Clock, Gate, Outcome, SystemClock, Tally, Timestamp,
     gate::{self, OwnedGate, TryEnter},
     primitive::{
         Arc,
@@ -13,7 +13,6 @@ use tidegate_core::{
 
 use crate::{
     check_interval::CheckInterval,
-    error::BuildError,
     open_for::scatter,
     unwinding::{contain_if_unwinding, finally_with},
     window::{Call, Outcomes, Window},

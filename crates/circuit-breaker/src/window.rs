@@ -10,7 +10,7 @@ use alloc::format;
 use tidegate_core::{Shards, Timestamp, lock::Lock};
 
 use self::{count::CountRing, time::TimeRing};
-use crate::error::BuildError;
+use tidegate_core::BuildError;
 
 /// The latest calls of a breaker, by number or by time. Both slide: old calls leave as new ones
 /// come, or as time passes.

@@ -38,7 +38,6 @@ mod aimd;
 mod algorithm;
 mod builder;
 mod control;
-mod error;
 mod gradient2;
 #[cfg(target_has_atomic = "ptr")]
 mod owned;
@@ -47,11 +46,13 @@ mod round;
 mod stats;
 mod vegas;
 
+pub use tidegate_core::BuildError;
+
 #[cfg(target_has_atomic = "ptr")]
 pub use self::owned::OwnedPermit;
 pub use self::{
-    aimd::Aimd, algorithm::LimitAlgorithm, builder::Builder, error::BuildError,
-    gradient2::Gradient2, permit::Permit, semaphore::AdaptiveSemaphore, stats::Stats, vegas::Vegas,
+    aimd::Aimd, algorithm::LimitAlgorithm, builder::Builder, gradient2::Gradient2, permit::Permit,
+    semaphore::AdaptiveSemaphore, stats::Stats, vegas::Vegas,
 };
 
 /// The futures of the adaptive semaphore's methods.

@@ -2,9 +2,10 @@
 
 use core::time::Duration;
 
+use tidegate_core::BuildError;
+
 use super::{
-    algorithm::Steer,
-    error::{BuildError, check},
+    algorithm::{Steer, check},
     round::Round,
 };
 

@@ -1,11 +1,15 @@
 //! The algorithms' interface.
 
-use core::fmt;
-
-use super::{
-    error::BuildError,
-    round::{Round, whole},
+use core::{
+    fmt::{self, Debug},
+    ops::RangeInclusive,
 };
+
+use alloc::format;
+
+use tidegate_core::BuildError;
+
+use super::round::{Round, whole};
 
 /// Decides how many requests may be in flight: [`Aimd`](super::Aimd), [`Vegas`](super::Vegas) or
 /// [`Gradient2`](super::Gradient2). Sealed: it runs under a lock, where no foreign code may.
@@ -42,4 +46,16 @@ pub trait Steer {
 /// crawl when it is large nor leap when it is small.
 pub(super) fn step_of(limit: f64) -> f64 {
     f64::from(whole(limit).max(1).ilog10().max(1))
+}
+
+/// Checks a setting. NaN is in no range.
+pub(super) fn check<T: PartialOrd + Debug>(
+    setting: &'static str,
+    value: &T,
+    range: &RangeInclusive<T>,
+) -> Result<(), BuildError> {
+    if range.contains(value) {
+        return Ok(());
+    }
+    Err(BuildError::new(setting, value, format!("in {range:?}")))
 }

@@ -1,11 +1,10 @@
 //! An adaptive semaphore's settings.
 
-use tidegate_core::{Clock, SystemClock};
+use tidegate_core::{BuildError, Clock, SystemClock};
 
 use super::{
-    algorithm::LimitAlgorithm,
+    algorithm::{LimitAlgorithm, check},
     control::{Bounds, Control},
-    error::{BuildError, check},
     semaphore::AdaptiveSemaphore,
 };
 use crate::{

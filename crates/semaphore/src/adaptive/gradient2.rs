@@ -1,8 +1,9 @@
 //! The latency against its long average.
 
+use tidegate_core::BuildError;
+
 use super::{
-    algorithm::Steer,
-    error::{BuildError, check},
+    algorithm::{Steer, check},
     round::Round,
 };
 

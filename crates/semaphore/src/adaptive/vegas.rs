@@ -1,8 +1,9 @@
 //! The queue that the latency shows.
 
+use tidegate_core::BuildError;
+
 use super::{
-    algorithm::{Steer, step_of},
-    error::{BuildError, check},
+    algorithm::{Steer, check, step_of},
     round::Round,
 };
 
