@@ -489,16 +489,21 @@ fn a_shrink_leaves_permits_released_before_it_to_waiters() {
     model(|| {
         let (semaphore, mut held) = all_taken(2);
         let unit = held.split(1).unwrap();
-        let releaser = thread::spawn(move || drop(unit));
-        let mut acquire = semaphore.acquire(1);
-        let is_in_line = poll_quietly(&mut acquire).is_pending();
-        // Given back, and not yet handed to who waits.
-        let is_back = semaphore.available_permits() == 1;
-        semaphore.set_capacity(1);
-        releaser.join().unwrap();
-        if is_in_line && is_back {
-            let taken = poll_quietly(&mut acquire);
-            assert!(matches!(taken, Poll::Ready(Ok(_))), "the debt was paid with it");
-        }
+        let shared = semaphore.clone();
+        let shrinks = thread::spawn(move || {
+            let mut acquire = shared.acquire(1);
+            let is_in_line = poll_quietly(&mut acquire).is_pending();
+            // Lets the releaser go on, which has perhaps looked before somebody waited.
+            thread::yield_now();
+            // Given back, and not yet handed to the waiter.
+            let is_back = shared.available_permits() == 1;
+            shared.set_capacity(1);
+            if is_in_line && is_back {
+                let taken = poll_quietly(&mut acquire);
+                assert!(matches!(taken, Poll::Ready(Ok(_))), "the debt was paid with it");
+            }
+        });
+        drop(unit);
+        shrinks.join().unwrap();
     });
 }

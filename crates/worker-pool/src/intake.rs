@@ -239,7 +239,7 @@ impl Intake {
     /// Wakes a worker for a job that came, unless one is looking.
     #[cold]
     pub(crate) fn wake_worker(&self) {
-        // ORDERING: the fence pairs with the one in `watch`. If ours comes first, the watcher's look after the watch sees the
+        // ORDERING: the fence pairs with the one in `watch`. If ours comes first, the watcher's look before it sleeps sees the
         // job; if theirs does, the load sees that it does not watch any more.
         fence(Ordering::SeqCst);
         // The same holds for a pause and its end.
@@ -317,11 +317,9 @@ impl Intake {
             }
         }
         self.watchers.fetch_sub(1, Ordering::Relaxed);
-        // ORDERING: pairs with the fence in `wake_worker`, as said there.
+        // ORDERING: pairs with the fence in `wake_worker`, as said there. A watcher that has found nothing looks once more before it
+        // sleeps, in `poll_take`.
         fence(Ordering::SeqCst);
-        if found.is_none() {
-            found = self.take().ok().flatten();
-        }
         // Who pushed meanwhile has relied on us, but we have hands for one job only.
         if found.is_some() {
             self.pass_wake_on();

@@ -281,7 +281,8 @@ where
         Err(if is_closed { TrySubmitError::Closed(job) } else { TrySubmitError::Full(job) })
     }
 
-    /// Returns how many keys have jobs. A snapshot.
+    /// Returns how many keys have jobs. A snapshot. A key whose jobs were all cancelled is among them until a worker has come by and
+    /// thrown them away.
     pub fn len(&self) -> usize {
         self.hall.busy()
     }

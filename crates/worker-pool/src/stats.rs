@@ -38,7 +38,8 @@ use tidegate_core::{
 pub struct Stats {
     /// Jobs accepted.
     pub submitted: u64,
-    /// Jobs accepted that no worker has taken.
+    /// Jobs accepted that no worker has taken and nobody has cancelled. While one is cancelled, or a worker meets one that was, it may be
+    /// one more or one fewer for an instant; it is never 0 while a job waits, unless a worker takes another at that moment.
     pub queued: usize,
     /// Jobs that run.
     pub running: usize,

@@ -185,3 +185,26 @@ fn worker_gives_its_executor_a_turn_after_each_job() {
     assert_eq!(woken.count(), 2, "without a job it sleeps");
     drop(handles);
 }
+
+#[test]
+fn a_submit_that_has_ended_and_is_kept_swallows_no_room_of_those_that_wait() {
+    let pool = WorkerPool::detached(1);
+    pool.execute(|| ()).wait().unwrap();
+    let (woken, waker) = Counter::new();
+    let (mut first, mut second) = (pool.submit(|| 1), pool.submit(|| 2));
+    assert!(poll_with(&mut first, &waker).is_pending());
+    assert!(poll(&mut second).is_pending());
+    let mut worker = pool.worker();
+    assert!(poll(&mut worker).is_pending());
+    assert_eq!(woken.count(), 1);
+    // Polled for another reason, the second is faster, and its future lives on.
+    let kept = ready(&mut second);
+    assert!(poll_with(&mut first, &waker).is_pending());
+    assert!(poll(&mut worker).is_pending());
+    assert_eq!(woken.count(), 2, "the next room is for the one that waits");
+    assert_eq!(ready(kept).unwrap(), 2);
+    let first = ready(first);
+    assert!(poll(&mut worker).is_pending());
+    assert_eq!(ready(first).unwrap(), 1);
+    drop(second);
+}
