@@ -190,7 +190,7 @@ fn worker_gives_its_executor_a_turn_after_each_job() {
 fn a_submit_that_has_ended_and_is_kept_swallows_no_room_of_those_that_wait() {
     let pool = WorkerPool::detached(1);
     pool.execute(|| ()).wait().unwrap();
-    let (woken, waker) = Counter::new();
+    let (woken, waker) = CountingWaker::new();
     let (mut first, mut second) = (pool.submit(|| 1), pool.submit(|| 2));
     assert!(poll_with(&mut first, &waker).is_pending());
     assert!(poll(&mut second).is_pending());
