@@ -1,9 +1,6 @@
 //! A token bucket against one that is counted in whole numbers, with a line of those who wait for it.
 #![no_main]
 
-#[path = "../../crates/semaphore/tests/by_hand/mod.rs"]
-mod by_hand;
-
 use std::{task::Poll, time::Duration};
 
 use arbitrary::Arbitrary;
@@ -13,7 +10,7 @@ use tidegate::{
     rate_limiter::{Acquire, TokenBucket},
 };
 
-use by_hand::Task;
+use test_kit::Task;
 
 #[derive(Debug, Arbitrary)]
 enum Step {

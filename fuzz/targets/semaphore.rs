@@ -1,8 +1,6 @@
 //! A fair semaphore against the reference of its own tests.
 #![no_main]
 
-#[path = "../../crates/semaphore/tests/by_hand/mod.rs"]
-mod by_hand;
 #[path = "../../crates/semaphore/tests/paper/mod.rs"]
 mod paper;
 

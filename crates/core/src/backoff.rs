@@ -216,7 +216,8 @@ impl fmt::Debug for Retries {
 /// Returns another number for each use.
 #[cfg(feature = "std")]
 fn some_seed() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
+    use core::hash::BuildHasher;
+    use std::hash::RandomState;
     RandomState::new().hash_one(0)
 }
 

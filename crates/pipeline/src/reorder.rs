@@ -132,7 +132,8 @@ impl<T> Reorder<T> {
         let result = match &mut self.order {
             Order::Unordered(results) => results.pop_front(),
             Order::Ordered { ring, head } => {
-                match ring.pop_front_if(|place| matches!(place, Place::Here(_))) {
+                let is_here = matches!(ring.front(), Some(Place::Here(_)));
+                match is_here.then(|| ring.pop_front()).flatten() {
                     Some(Place::Here(result)) => {
                         *head += 1;
                         pass_over(ring, head);
