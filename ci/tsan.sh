@@ -24,7 +24,7 @@ export CARGO_TARGET_DIR=target/tsan CARGO_INCREMENTAL=0
 export CARGO_PROFILE_DEV_OPT_LEVEL=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
 export RUSTFLAGS="-Zsanitizer=thread -Zexternal-clangrt -Clinker=clang-19 -Clink-arg=-fsanitize=thread"
 # A test forks, and its child starts a thread. Others end their process while the handle of a thread is still there.
-export TSAN_OPTIONS="external_symbolizer_path=/usr/bin/llvm-symbolizer-19 die_after_fork=0 report_thread_leaks=0"
+export TSAN_OPTIONS="external_symbolizer_path=/usr/bin/llvm-symbolizer-19 die_after_fork=0 report_thread_leaks=0 allocator_may_return_null=1"
 # The sanitizer's shadow memory does not fit today's address randomisation: switch that off.
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="setarch -R"
 setarch -R true || { echo "tsan: setarch -R is not permitted here (a container's seccomp filter?)" >&2; exit 1; }
