@@ -25,7 +25,7 @@ if ! command -v python3 >/dev/null; then
     DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends python3 </dev/null >/dev/null
 fi
 
-# tokio and its like do not compile under --cfg loom: loom-tests depends on crates/* alone.
+# tokio and its like do not compile under --cfg loom: loom-tests depends on crates/* and test-kit alone.
 log=$(mktemp)
 export LOOM_EXECUTIONS=$log.executions
 trap 'rm -f "$log" "$log.executions"' EXIT

@@ -99,6 +99,7 @@ cargo metadata --no-deps --format-version 1 |
             floor["tidegate-rate-limiter"] = floor["tidegate-circuit-breaker"] = 2
             floor["tidegate-pipeline"] = 3
             floor["tidegate"] = 4
+            floor["test-kit"] = 1
         }
         function height(name) { return (name in floor) ? floor[name] : 5 }
         $6 == "version" {

@@ -27,7 +27,10 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-pub use self::waker::{CallingWaker, CountingWaker};
+pub use self::waker::CallingWaker;
+/// Its count is not part of a model: nothing may be concluded from it but by the thread that has joined
+/// the others.
+pub use test_kit::CountingWaker;
 
 /// How often a model runs on real threads.
 #[cfg(not(loom))]

@@ -1,43 +1,9 @@
-//! Wakers for polling by hand.
+//! A waker that calls.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     task::{Wake, Waker},
 };
-
-/// A waker that counts how often it was woken.
-///
-/// The count is not part of the model: nothing may be concluded from it but by the thread that has joined the others.
-#[derive(Debug, Default)]
-pub struct CountingWaker {
-    woken: AtomicUsize,
-}
-
-impl CountingWaker {
-    /// Creates a count of zero and a waker for it.
-    pub fn new() -> (Arc<Self>, Waker) {
-        let count = Arc::new(Self::default());
-        (count.clone(), Waker::from(count))
-    }
-
-    /// Returns how often the waker was woken.
-    pub fn count(&self) -> usize {
-        self.woken.load(Ordering::SeqCst)
-    }
-}
-
-impl Wake for CountingWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.woken.fetch_add(1, Ordering::SeqCst);
-    }
-}
 
 /// A waker that runs a closure when it is woken.
 pub struct CallingWaker<F>(F);

@@ -1,6 +1,7 @@
 //! What the tests of all crates share: futures polled by hand, wakers that count or panic, panics
-//! without a message, and random numbers from a seed that can be had again.
+//! without a message, values whose destructors panic, and random numbers from a seed that can be had again.
 
+mod bomb;
 mod fuse;
 mod panics;
 mod random;
@@ -8,6 +9,7 @@ mod task;
 mod waker;
 
 pub use self::{
+    bomb::Bomb,
     fuse::Fuse,
     panics::{OnDrop, panics, quiet_panic, quietly},
     random::{random, seed},

@@ -12,9 +12,9 @@ pub fn quietly<R>(act: impl FnOnce() -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(act)).ok()
 }
 
-/// Returns whether `act` panics.
+/// Returns whether `act` panics, or the drop of what it returns.
 pub fn panics<R>(act: impl FnOnce() -> R) -> bool {
-    quietly(act).is_none()
+    quietly(|| drop(act())).is_none()
 }
 
 /// Calls a closure when it is dropped.

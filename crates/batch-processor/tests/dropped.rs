@@ -3,7 +3,6 @@
 mod by_hand;
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
     sync::{
         Arc,
@@ -15,61 +14,12 @@ use std::{
 
 use by_hand::Task;
 use futures_core::Stream;
+use test_kit::{Bomb, panics, quiet_panic};
 use tidegate_batch_processor::{
     Backoff, Batcher, Blocking, Clock, Handler, IntoBatches, ManualClock, OnError, OnFull, Timer,
     Wait,
 };
 use tidegate_core::Timestamp;
-
-fn quiet() -> ! {
-    resume_unwind(Box::new("quiet"));
-}
-
-fn panics<R>(act: impl FnOnce() -> R) -> bool {
-    catch_unwind(AssertUnwindSafe(|| drop(act()))).is_err()
-}
-
-/// Counts its drop, and panics: twice at once would end the process.
-struct Bomb(u32, Arc<AtomicUsize>);
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        self.1.fetch_add(1, Ordering::SeqCst);
-        quiet();
-    }
-}
-
-impl PartialEq for Bomb {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-}
-
-impl Eq for Bomb {}
-
-impl PartialOrd for Bomb {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Bomb {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        if self.0 == 13 {
-            quiet();
-        }
-        self.0.cmp(&other.0)
-    }
-}
-
-impl Clone for Bomb {
-    fn clone(&self) -> Self {
-        if self.0 == 13 {
-            quiet();
-        }
-        Self(self.0, self.1.clone())
-    }
-}
 
 /// Makes bombs, and says how many have gone off.
 #[derive(Clone, Default)]
@@ -123,8 +73,8 @@ fn what_a_shutdown_gives_back_is_dropped_each() {
 #[test]
 fn an_item_that_panics_when_the_panic_of_its_weight_or_key_drops_it_aborts_nothing() {
     let maker = Maker::default();
-    let weighed =
-        Batcher::builder().max_weight(9, |bomb: &Bomb| if bomb.0 == 13 { quiet() } else { 1 });
+    let weighed = Batcher::builder()
+        .max_weight(9, |bomb: &Bomb| if bomb.0 == 13 { quiet_panic("quiet") } else { 1 });
     let (batcher, driver) = weighed.build(|items: Vec<Bomb>| Ok::<_, ()>(items)).unwrap();
     assert!(panics(|| batcher.try_push(maker.bomb(13)).is_ok()));
     assert!(panics(|| drop(batcher.push(maker.bomb(13)))));
@@ -170,7 +120,7 @@ struct Fault;
 
 impl Drop for Fault {
     fn drop(&mut self) {
-        quiet();
+        quiet_panic("quiet");
     }
 }
 
@@ -210,7 +160,7 @@ fn a_key_or_a_clone_that_panics_among_equal_items_drops_each_of_them() {
     });
     let handler = handler.dedupe_by_key({
         let keys = keys.clone();
-        move |item: &Bomb| if item.0 == 13 { quiet() } else { keys.bomb(item.0) }
+        move |item: &Bomb| if item.0 == 13 { quiet_panic("quiet") } else { keys.bomb(item.0) }
     });
     let (batcher, driver) = Batcher::builder().max_items(4).build_with(handler).unwrap();
     let mut driver = Task::new(driver);
@@ -260,7 +210,7 @@ impl Timer for Fragile {
 
 impl Drop for Fragile {
     fn drop(&mut self) {
-        quiet();
+        quiet_panic("quiet");
     }
 }
 
@@ -280,7 +230,7 @@ fn batches_of_a_stream_drop_each_of_their_items_and_lose_none_by_a_weight_or_a_c
     let settings =
         settings().clock(Fragile(ManualClock::new())).max_weight(9, move |bomb: &Bomb| {
             let mut first = weigh.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if bomb.0 == 3 && first() { quiet() } else { 1 }
+            if bomb.0 == 3 && first() { quiet_panic("quiet") } else { 1 }
         });
     let mut batches = Bombs(0, maker.clone()).batches(settings).unwrap();
     assert!(panics(|| Pin::new(&mut batches).poll_next(&mut cx).is_pending()));

@@ -5,7 +5,6 @@ use std::{
     future::Future,
     hash::{Hash, Hasher},
     mem::ManuallyDrop,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
     sync::{
         Arc,
@@ -14,16 +13,9 @@ use std::{
     task::{Context, Poll},
 };
 
+use test_kit::{Bomb, panics, quiet_panic};
 use tidegate_concurrent_map::{ConcurrentMap, Op};
 use tidegate_core::Wait;
-
-fn quiet() -> ! {
-    resume_unwind(Box::new("quiet"));
-}
-
-fn panics<R>(act: impl FnOnce() -> R) -> bool {
-    catch_unwind(AssertUnwindSafe(|| drop(act()))).is_err()
-}
 
 type Meddled = ConcurrentMap<Meddler, Meddler>;
 
@@ -35,7 +27,7 @@ const UNIQUE: u32 = 13;
 impl Clone for Meddler {
     fn clone(&self) -> Self {
         if self.0 == UNIQUE {
-            quiet();
+            quiet_panic("quiet");
         }
         Self(self.0, self.1.clone(), self.2.clone())
     }
@@ -78,35 +70,10 @@ fn what_a_clone_that_panics_leaves_is_dropped_with_the_lock_open() {
     assert!(panics(|| map.find(|_, _| true)));
     assert!(panics(|| map.filter(|_, _| true)));
     assert!(panics(|| map.snapshot()));
-    assert!(panics(|| map.map_values(|_, _| quiet())));
+    assert!(panics(|| map.map_values(|_, _| quiet_panic("quiet"))));
     assert_eq!((calls(), map.len()), (4, 1));
     map.clear();
     assert_eq!(calls(), 2);
-}
-
-/// Counts its drop, and panics: twice at once would end the process.
-#[derive(Debug)]
-struct Bomb(u32, Arc<AtomicUsize>);
-
-impl PartialEq for Bomb {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-}
-
-impl Eq for Bomb {}
-
-impl Hash for Bomb {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
-    }
-}
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        self.1.fetch_add(1, Ordering::SeqCst);
-        quiet();
-    }
 }
 
 type Bombs = ConcurrentMap<Bomb, Bomb>;
@@ -127,17 +94,17 @@ fn keys_and_values_of_a_map_are_dropped_each_whoever_drops_them() {
     assert_eq!(gone(20, |map, _| map.into_iter().take(0).for_each(drop)), 40);
     let cleared = |map: Bombs, _: &dyn Fn(u32) -> Bomb| {
         assert!(panics(|| map.clear()) && map.is_empty());
-        quiet()
+        quiet_panic("quiet")
     };
     assert_eq!(gone(20, cleared), 40);
     let retained = |map: Bombs, _: &dyn Fn(u32) -> Bomb| {
         assert!(panics(|| map.retain(|_, _| false)) && map.is_empty());
-        quiet()
+        quiet_panic("quiet")
     };
     assert_eq!(gone(20, retained), 40);
     let unwound = |map: Bombs, _: &dyn Fn(u32) -> Bomb| {
         let _map = map;
-        quiet()
+        quiet_panic("quiet")
     };
     assert_eq!(gone(20, unwound), 40);
 }
@@ -152,7 +119,7 @@ fn a_key_that_panics_when_it_is_dropped_takes_no_value_along() {
         pass(map.insert(bomb(0), bomb(100)), Some(0));
         pass(map.compute(bomb(1), |_| Op::Put(bomb(101))), Some(1));
         pass(map.compute(bomb(2), |_| Op::Remove), Some(2));
-        assert!(!map.upsert(bomb(3), || quiet(), |_| ()));
+        assert!(!map.upsert(bomb(3), || quiet_panic("quiet"), |_| ()));
         for (old, n) in
             map.insert_many((0..5).map(|n| (bomb(n), bomb(n)))).into_iter().zip([100, 101, 0, 3, 4])
         {

@@ -15,8 +15,8 @@ const MAX_ATTEMPTS: u32 = 3;
 
 /// Pauses between attempts: how long, how far spread, and how many.
 ///
-/// A breaker stays open for such a time after each trip; a batcher, a pipeline and whoever retries a
-/// call pause for it after each failure.
+/// A batcher and a pipeline pause for such a time after each failure, and so may any caller that
+/// retries.
 ///
 /// # Examples
 ///
@@ -64,8 +64,7 @@ impl Backoff {
         Self { jitter: ratio, ..self }
     }
 
-    /// Tries a call so often at most, the first attempt counted: 1 or more. Default: 3. A breaker
-    /// trips any number of times, and does not ask.
+    /// Tries a call so often at most, the first attempt counted: 1 or more. Default: 3.
     #[must_use]
     pub const fn max_attempts(self, attempts: u32) -> Self {
         Self { max_attempts: attempts, ..self }
@@ -73,7 +72,7 @@ impl Backoff {
 
     /// Bounds retries to `percent` of the calls, so that a service which fails is not flooded: each
     /// call earns that part of a retry, 100 retries can be saved, and 10 are there at the beginning
-    /// (Finagle's retry budgets). Default: no bound. A breaker does not ask.
+    /// (Finagle's retry budgets). Default: no bound.
     ///
     /// # Examples
     ///

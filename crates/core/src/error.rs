@@ -30,8 +30,8 @@ impl fmt::Display for TimedOut {
 
 impl core::error::Error for TimedOut {}
 
-/// A setting of a builder is out of its range. Every `build` of this workspace that can fail does so
-/// with this error.
+/// A setting of a builder is out of its range. Every `build` of this workspace that refuses a setting
+/// does so with this error.
 ///
 /// # Examples
 ///

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     future::{Future, pending, poll_fn, ready},
     num::NonZeroUsize,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
         Arc,
@@ -15,20 +15,11 @@ use std::{
 };
 
 use futures_core::Stream;
+use test_kit::{Bomb, quiet_panic};
 use tidegate_pipeline::{ManualClock, OnError, Pipeline, Wait, Way, policy};
 use tidegate_worker_pool::WorkerPool;
 
 const FOUR: NonZeroUsize = NonZeroUsize::new(4).unwrap();
-
-/// Counts its drop, and panics: twice at once would end the process.
-struct Bomb(Arc<AtomicUsize>);
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        resume_unwind(Box::new("quiet"));
-    }
-}
 
 /// Polls a run once, and drops it; returns how many bombs were dropped.
 fn dropped<F: Future + Unpin>(run: impl FnOnce(Arc<AtomicUsize>) -> F) -> usize {
@@ -44,7 +35,7 @@ fn dropped<F: Future + Unpin>(run: impl FnOnce(Arc<AtomicUsize>) -> F) -> usize 
 fn futures_of_a_run_that_panic_when_they_are_dropped_are_dropped_each() {
     let futures = |count: Arc<AtomicUsize>| {
         let hold = move |_: usize| {
-            let bomb = Bomb(count.clone());
+            let bomb = Bomb(0, count.clone());
             async move {
                 pending::<()>().await;
                 drop(bomb);
@@ -65,7 +56,7 @@ fn items_of_a_run_that_panic_when_they_are_dropped_are_dropped_each() {
                 if n == 0 {
                     pending::<()>().await;
                 }
-                Ok::<_, Infallible>(Bomb(count))
+                Ok::<_, Infallible>(Bomb(0, count))
             }
         };
         // In order: three wait for the first.
@@ -85,7 +76,7 @@ impl Stream for Bombs {
             return Poll::Pending;
         }
         self.0 -= 1;
-        Poll::Ready(Some(Bomb(self.1.clone())))
+        Poll::Ready(Some(Bomb(0, self.1.clone())))
     }
 }
 
@@ -116,37 +107,6 @@ fn items_that_wait_for_their_key_are_dropped_each() {
     assert_eq!(dropped(keyed), 4);
 }
 
-/// A key that compares as all others do, and panics when it is dropped.
-#[derive(Clone)]
-struct Key(u32, Arc<AtomicUsize>);
-
-impl PartialEq for Key {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-}
-
-impl Eq for Key {}
-
-impl PartialOrd for Key {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Key {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.cmp(&other.0)
-    }
-}
-
-impl Drop for Key {
-    fn drop(&mut self) {
-        self.1.fetch_add(1, Ordering::SeqCst);
-        resume_unwind(Box::new("quiet"));
-    }
-}
-
 #[test]
 fn keys_whose_every_drop_panics_are_dropped_each_and_keep_no_item_from_its_turn() {
     let keys = Arc::new(AtomicUsize::new(0));
@@ -156,7 +116,7 @@ fn keys_whose_every_drop_panics_are_dropped_each_and_keep_no_item_from_its_turn(
     };
     let of = keys.clone();
     let run =
-        Pipeline::from_iter([1, 2, 3]).map_keyed("hold", FOUR, move |k| Key(*k, of.clone()), hold);
+        Pipeline::from_iter([1, 2, 3]).map_keyed("hold", FOUR, move |k| Bomb(*k, of.clone()), hold);
     let mut run = run.run();
     assert!(Pin::new(&mut run).poll(&mut Context::from_waker(Waker::noop())).is_pending());
     _ = catch_unwind(AssertUnwindSafe(|| drop(run)));
@@ -167,7 +127,7 @@ fn keys_whose_every_drop_panics_are_dropped_each_and_keep_no_item_from_its_turn(
     let flow = flow.map_keyed(
         "key",
         FOUR,
-        move |k| Key(*k, of.clone()),
+        move |k| Bomb(*k, of.clone()),
         |k| ready(Ok::<_, Infallible>(k)),
     );
     let summary = flow.on_error(OnError::Skip).run().wait().unwrap();
@@ -221,7 +181,7 @@ fn results_of_a_chunk_that_are_not_taken_are_dropped_each() {
         let (made, gone) = (made.clone(), gone.clone());
         move |_: u32| {
             made.fetch_add(1, Ordering::SeqCst);
-            Ok::<_, Infallible>(Bomb(gone.clone()))
+            Ok::<_, Infallible>(Bomb(0, gone.clone()))
         }
     };
     let mut stream = Pipeline::from_iter(0..9000).map_on(&pool, "make", FOUR, make).into_stream();
@@ -242,19 +202,20 @@ fn a_state_that_panics_when_it_is_dropped_by_a_panic_of_its_work_aborts_nothing(
     let state = gone.clone();
     let work = |_: &mut Bomb, n: u32| -> Result<u32, Infallible> {
         if n % 2 == 0 {
-            resume_unwind(Box::new("quiet"));
+            quiet_panic("quiet");
         }
         Ok(n)
     };
-    let flow =
-        Pipeline::from_iter(0..40).map_init(&pool, "work", FOUR, move || Bomb(state.clone()), work);
+    let flow = Pipeline::from_iter(0..40).map_init(
+        &pool,
+        "work",
+        FOUR,
+        move || Bomb(0, state.clone()),
+        work,
+    );
     let summary = flow.on_error(OnError::Skip).run().wait().unwrap();
     assert_eq!((summary.done, summary.skipped), (20, 20));
     assert!(gone.load(Ordering::SeqCst) >= 20);
-}
-
-fn quiet() -> ! {
-    resume_unwind(Box::new("quiet"));
 }
 
 #[test]
@@ -262,15 +223,28 @@ fn an_item_that_panics_when_it_is_dropped_by_the_panic_of_who_looks_at_it_aborts
     let gone = Arc::new(AtomicUsize::new(0));
     let bombs = |n| {
         let gone = gone.clone();
-        Pipeline::from_iter((0..n).map(move |_| Bomb(gone.clone())))
+        Pipeline::from_iter((0..n).map(move |_| Bomb(0, gone.clone())))
     };
     let ends = [
-        bombs(3).filter("look", |_| quiet()).on_error(OnError::Skip).run().wait(),
-        bombs(3).inspect("look", |_| quiet()).on_error(OnError::Skip).run().wait(),
-        bombs(3).when("look", |_| quiet(), |bomb| bomb).on_error(OnError::Skip).run().wait(),
-        bombs(3).split("look", |_| quiet(), |a| a, |b| b).on_error(OnError::Skip).run().wait(),
+        bombs(3).filter("look", |_| quiet_panic("quiet")).on_error(OnError::Skip).run().wait(),
+        bombs(3).inspect("look", |_| quiet_panic("quiet")).on_error(OnError::Skip).run().wait(),
         bombs(3)
-            .map_keyed("look", FOUR, |_| -> u32 { quiet() }, |b| ready(Ok::<_, Infallible>(b)))
+            .when("look", |_| quiet_panic("quiet"), |bomb| bomb)
+            .on_error(OnError::Skip)
+            .run()
+            .wait(),
+        bombs(3)
+            .split("look", |_| quiet_panic("quiet"), |a| a, |b| b)
+            .on_error(OnError::Skip)
+            .run()
+            .wait(),
+        bombs(3)
+            .map_keyed(
+                "look",
+                FOUR,
+                |_| -> u32 { quiet_panic("quiet") },
+                |b| ready(Ok::<_, Infallible>(b)),
+            )
             .on_error(OnError::Skip)
             .run()
             .wait(),
@@ -299,7 +273,7 @@ impl<T: Unpin> Future for Fragile<T> {
 #[test]
 fn futures_that_panic_when_they_are_dropped_take_no_result_along() {
     let gone = Arc::new(AtomicUsize::new(0));
-    let fragile = |n: u32| Fragile(Some(Ok::<_, Infallible>(n)), false, Bomb(gone.clone()));
+    let fragile = |n: u32| Fragile(Some(Ok::<_, Infallible>(n)), false, Bomb(0, gone.clone()));
     let hour = Duration::from_secs(3600);
     let flow =
         || Pipeline::from_iter(0..3).timer(ManualClock::new()).map_async("work", FOUR, fragile);
@@ -316,7 +290,7 @@ fn futures_that_panic_when_they_are_dropped_take_no_result_along() {
 fn attempts_of_a_run_that_panic_when_they_are_dropped_are_dropped_each() {
     let attempts = |count: Arc<AtomicUsize>| {
         let hold = move |_: u32| {
-            let bomb = Bomb(count.clone());
+            let bomb = Bomb(0, count.clone());
             async move {
                 pending::<()>().await;
                 drop(bomb);

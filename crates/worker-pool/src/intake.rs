@@ -72,7 +72,7 @@ pub(crate) struct Intake {
     // Apart from what every push and pop reads.
     job_came: CachePadded<Event>,
     made_room: CachePadded<Event>,
-    /// It was closed: for who waits for something else than room.
+    /// It was closed: for a submitter that waits for something else than room.
     closing: Event,
     /// The number of workers that look at the ring all the time, and will take what comes.
     watchers: CachePadded<AtomicUsize>,
@@ -441,7 +441,8 @@ impl Intake {
     }
 
     pub(crate) fn resume(&self) {
-        // ORDERING: Relaxed: the fence in `notify_all`, behind it, pairs with those of who registers and of `wake_worker`.
+        // ORDERING: Relaxed: the fence in `notify_all`, behind it, pairs with those of
+        // a worker that registers and of `wake_worker`.
         if self.pauses.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.job_came.notify_all();
         }

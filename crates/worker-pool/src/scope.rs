@@ -75,7 +75,8 @@ impl Line {
             });
             is_first.into_iter().for_each(bury);
         }
-        // ORDERING: Release: what the job did, its drop included, is seen by who finds none pending (Acquire in `run`).
+        // ORDERING: Release: what the job did, its drop included, is seen by the caller that finds none
+        // pending (Acquire in `run`).
         if self.pending.fetch_sub(1, Ordering::Release) == 1 {
             contain(|| self.changed.notify_all());
         }

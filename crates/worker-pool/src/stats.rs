@@ -53,8 +53,8 @@ pub struct Stats {
     pub expired: u64,
     /// Jobs not accepted: the queue was full, or the pool closed.
     pub rejected: u64,
-    /// Jobs that were run outside of the workers, and are among the others: by who submitted them
-    /// ([`OnFull::CallerRuns`](crate::OnFull::CallerRuns)) or has taken them out
+    /// Jobs that were run outside of the workers, and are among the others: by a caller that
+    /// submitted them ([`OnFull::CallerRuns`](crate::OnFull::CallerRuns)) or has taken them out
     /// ([`Pending::run`](crate::Pending::run)).
     pub run_by_callers: u64,
     /// Workers that exist: threads of the pool's own, and [`Worker`](crate::Worker) futures.
@@ -102,7 +102,7 @@ impl Record {
     pub(crate) fn rest(&self, turns: &mut u64) {
         if *turns % 2 == 1 {
             *turns += 1;
-            // ORDERING: Release: what its jobs did is seen by who finds it at rest.
+            // ORDERING: Release: what its jobs did is seen by a caller that finds it at rest.
             self.turns.store(*turns, Ordering::Release);
         }
     }

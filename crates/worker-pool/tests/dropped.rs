@@ -12,26 +12,8 @@ use std::{
     task::{Context, Poll},
 };
 
-use test_kit::{poll, ready};
+use test_kit::{Bomb, panics, poll, quiet_panic, ready};
 use tidegate_worker_pool::{PerWorker, Wait, WorkerPool};
-
-fn quiet() -> ! {
-    resume_unwind(Box::new("quiet"));
-}
-
-fn panics<R>(act: impl FnOnce() -> R) -> bool {
-    catch_unwind(AssertUnwindSafe(|| drop(act()))).is_err()
-}
-
-/// Counts its drop, and panics: twice at once would end the process.
-struct Bomb(u32, Arc<AtomicUsize>);
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        self.1.fetch_add(1, Ordering::SeqCst);
-        quiet();
-    }
-}
 
 #[test]
 fn jobs_behind_the_ring_are_dropped_each_with_their_pool() {
@@ -66,7 +48,7 @@ fn values_of_workers_are_dropped_each_whoever_drops_them() {
     assert_eq!(gone.swap(0, Ordering::SeqCst), 3);
     // The panic of a job drops what it was lent.
     let values = make();
-    assert!(panics(|| values.with(|_| quiet())));
+    assert!(panics(|| values.with(|_| quiet_panic("quiet"))));
     assert_eq!(gone.load(Ordering::SeqCst), 1);
 }
 
@@ -77,7 +59,7 @@ fn a_scope_passes_the_first_panic_on_past_a_result_and_payloads_that_panic_when_
     let pool = WorkerPool::detached(3);
     let result = || {
         pool.scope(|scope| {
-            scope.execute(|| quiet());
+            scope.execute(|| quiet_panic("quiet"));
             bomb()
         })
     };
@@ -115,26 +97,6 @@ fn a_future_that_panics_when_it_is_dropped_takes_no_output_along() {
     let job = pool.submit_future(Fragile(Bomb(0, gone.clone()))).wait();
     assert_eq!(job.wait().unwrap(), 7);
     assert_eq!(gone.load(Ordering::SeqCst), 1);
-}
-
-impl PartialEq for Bomb {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-}
-
-impl Eq for Bomb {}
-
-impl PartialOrd for Bomb {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Bomb {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.cmp(&other.0)
-    }
 }
 
 #[test]

@@ -110,7 +110,7 @@ impl<K> Lane<K> {
 
 #[derive(Default)]
 pub(super) struct LaneState {
-    /// The oldest first. The first `owed` of them are for who runs the lane.
+    /// The oldest first. The first `owed` of them are for the worker that runs the lane.
     pub(super) jobs: VecDeque<Errand>,
     pub(super) owed: usize,
     pub(super) runs: bool,
