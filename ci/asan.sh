@@ -48,7 +48,7 @@ case "${1-}" in
     --long)
         until=$((SECONDS + ${2:?how many minutes?} * 60)) rounds=0
         while [ $SECONDS -lt $until ]; do
-            run -p 'tidegate*' --test stress
+            run -p 'tidegate*' --test it -- stress::
             TIDEGATE_SEED=$RANDOM$RANDOM TIDEGATE_ROUNDS=2000 run -p loom-tests --test simulation
             rounds=$((rounds + 1))
         done

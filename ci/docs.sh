@@ -43,13 +43,16 @@ for patch in loom-tests/mutants/*.patch; do
     read -r file model <"$patch"
     case $file in
         */lib) shown=${file%/*}/src/lib.rs ;;
-        */*) shown=${file%/*}/tests/${file#*/}.rs ;;
+        */*)
+            shown=${file%/*}/tests/it/${file#*/}.rs
+            [ -f "crates/$shown" ] || shown=${file%/*}/tests/${file#*/}.rs
+            ;;
         *) shown=$file.rs ;;
     esac
     echo "| $(basename "$patch" .patch) | \`$shown\` | \`$model\` |"
     case $file in
         */lib) grep -rqE "fn ${model##*::}\b" "crates/${file%/*}/src" ;;
-        */*) grep -rqE "fn ${model##*::}\b" "crates/${file%/*}/tests/${file#*/}.rs" ;;
+        */*) grep -rqE "fn ${model##*::}\b" "crates/$shown" ;;
         *) grep -qE "fn ${model##*::}\b" "loom-tests/tests/$file.rs" loom-tests/src/{laws,hostile}.rs ;;
     esac || fault "$patch names $model, which is not in $file"
 done >"$scratch/mutants"

@@ -10,10 +10,10 @@
 # `mutants.sh NAME…` runs single ones: a patch by its name, the orderings of a file by a part of its path.
 # `mutants.sh --logic CRATE [FILE [SHARD]]` makes every mutation of logic that cargo-mutants knows, in a crate, or in a file of it, or in a
 # part of both (like 2/8), and runs the tests of that crate: loom-tests/mutants/logic.txt has those that survive, with their reasons.
-# Time: 3 minutes.
+# Time: 4 minutes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-patches=loom-tests/mutants sample=2
+patches=loom-tests/mutants sample=1
 log=$(mktemp)
 trap 'rm -f "$log" "$log.rs"' EXIT
 
@@ -68,13 +68,21 @@ git ls-files -z | xargs -0 tar -cf - | tar -xmf - -C "$tree" # with new times: w
 tests() {
     local arguments=(-p loom-tests --release "--test=$1")
     local flags="--cfg loom"
+    local names=("${@:2}")
     if [[ $1 == */* ]]; then
-        arguments=(-p "tidegate-${1%/*}" "--test=${1#*/}") flags=
-        [[ $1 != */lib ]] || arguments=(-p "tidegate-${1%/*}" --lib)
+        local crate=${1%/*} file=${1#*/}
+        flags=
+        arguments=(-p "tidegate-$crate" "--test=$file")
+        if [ "$file" = lib ]; then
+            arguments[2]=--lib
+        elif [ -f "$tree/crates/$crate/tests/it/$file.rs" ]; then
+            arguments[2]=--test=it
+            [ $# -eq 1 ] || names[0]=$file::$2
+        fi
     fi
     (cd "$tree" && RUSTFLAGS=$flags cargo test "${arguments[@]}" --no-run) >"$log" 2>&1 ||
         { cat "$log" >&2; echo "mutants: $name does not compile" >&2; exit 1; }
-    [ $# -eq 1 ] || arguments+=(-- --exact "${@:2}")
+    [ $# -eq 1 ] || arguments+=(-- --exact "${names[@]}")
     (cd "$tree" && RUSTFLAGS=$flags timeout 180 cargo test "${arguments[@]}") >"$log" 2>&1
 }
 # asserts: whether the log has a test that has failed by a panic of its own. Loom panics, too, when it gives a search up.

@@ -49,7 +49,7 @@ if [ -z "$minutes" ]; then
 else
     until=$((SECONDS + minutes * 60)) rounds=0
     while [ $SECONDS -lt $until ]; do
-        run -p 'tidegate*' --test stress --test flight_threads
+        run -p 'tidegate*' --test it -- stress:: flight_threads::
         rounds=$((rounds + 1))
     done
     echo "tsan: $rounds rounds"

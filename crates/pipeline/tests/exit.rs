@@ -2,6 +2,7 @@
 //!
 //! Each case runs in a process of its own: this test binary, which a variable of the environment tells what to do.
 
+#[path = "it/by_hand.rs"]
 mod by_hand;
 
 use std::{

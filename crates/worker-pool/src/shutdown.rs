@@ -136,8 +136,8 @@ impl<T: Timer> fmt::Debug for ShutdownWithin<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StillRunning {
-    /// Jobs accepted that have neither ended nor been cancelled: those that run, and those behind them. 0 if the last one
-    /// ended just then.
+    /// Jobs accepted that have neither ended nor been cancelled: those that run, and those behind
+    /// them. A snapshot: a job that ends or that a worker takes just then may be missing.
     pub jobs: usize,
 }
 

@@ -1,0 +1,22 @@
+//! The tests of tidegate-batch-processor, one binary: a module for each subject.
+
+mod batches;
+mod by_hand;
+mod dedupe;
+mod dropped;
+mod exactly_once;
+mod foreign;
+mod foreign_keys;
+mod foreign_more;
+mod huge;
+mod keyed;
+mod lagging;
+mod leader;
+mod policies;
+mod recovery;
+mod results;
+mod rivals;
+mod streams;
+mod stress;
+mod threads;
+mod waiting;

@@ -1,0 +1,374 @@
+//! What happens to a batch that failed.
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use crate::by_hand::{Log, Task, entries};
+use tidegate_batch_processor::{
+    Backoff, BatchError, Batcher, Blocking, Handler, ManualClock, OnError, OnFull, Policy, Reply,
+};
+
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A handler that fails so many times, and a log of what it was called for.
+#[allow(clippy::type_complexity, reason = "a handler has no name")]
+fn failing(times: usize) -> (Log<u32>, impl FnMut(Vec<u32>) -> Result<Vec<u32>, usize>) {
+    let log: Log<u32> = Arc::default();
+    let handler = {
+        let log = log.clone();
+        move |items: Vec<u32>| {
+            let mut log = log.lock().unwrap();
+            log.push(items.clone());
+            if log.len() <= times { Err(log.len()) } else { Ok(items) }
+        }
+    };
+    (log, handler)
+}
+
+fn result<R, E>(reply: &mut Reply<R, E>) -> Option<Result<R, BatchError<E>>> {
+    match pin!(reply).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => Some(result),
+        Poll::Pending => None,
+    }
+}
+
+#[test]
+fn a_failed_batch_is_tried_again_after_its_pause_and_those_behind_it_wait() {
+    let clock = ManualClock::new();
+    let (log, handler) = failing(2);
+    let (batcher, driver) = Batcher::builder()
+        .max_items(2)
+        .retry(Backoff::exponential(PAUSE, PAUSE * 9).jitter(0.0).max_attempts(3))
+        .clock(clock.clone())
+        .build(handler)
+        .unwrap();
+    let mut driver = Task::new(driver);
+    let mut replies = [1, 2, 3, 4].map(|item| batcher.try_submit(item).unwrap());
+    assert!(driver.run().is_pending());
+    assert_eq!(entries(&log), [[1, 2]]);
+    for (pause, calls) in [(PAUSE, 2), (PAUSE * 2, 4)] {
+        clock.advance(pause - Duration::from_nanos(1));
+        assert!(driver.run().is_pending());
+        assert_eq!(entries(&log).len(), calls - calls / 2);
+        assert!(result(&mut replies[0]).is_none());
+        clock.advance(Duration::from_nanos(1));
+        assert!(driver.run().is_pending());
+        assert_eq!(entries(&log).len(), calls);
+    }
+    assert_eq!(entries(&log), [[1, 2], [1, 2], [1, 2], [3, 4]]);
+    assert!(replies.iter_mut().zip(1..).all(|(reply, n)| result(reply).unwrap().unwrap() == n));
+    let stats = batcher.stats();
+    assert_eq!(
+        (stats.batches, stats.retries, stats.failures, stats.run_time),
+        (2, 2, 0, PAUSE * 3)
+    );
+}
+
+/// A batch pauses for a second; the next one gathers, or does not, and is due before the pause ends, or after it.
+#[test]
+fn the_end_of_a_pause_wakes_the_driver_whatever_gathers() {
+    const NANO: Duration = Duration::from_nanos(1);
+    for (gathers, delay, times) in [
+        (false, PAUSE * 9, vec![PAUSE]),
+        (true, PAUSE * 2, vec![PAUSE, PAUSE * 2]),
+        (true, PAUSE / 2, vec![PAUSE / 2, PAUSE]),
+    ] {
+        let clock = ManualClock::new();
+        let (log, handler) = failing(1);
+        let builder = Batcher::builder().max_items(2).max_delay(delay).max_in_flight(2);
+        let builder =
+            builder.retry(Backoff::fixed(PAUSE).jitter(0.0).max_attempts(2)).clock(clock.clone());
+        let (batcher, driver) = builder.build(handler).unwrap();
+        let mut driver = Task::new(driver);
+        (1..=2).for_each(|item| batcher.try_push(item).unwrap());
+        assert!(driver.run().is_pending());
+        if gathers {
+            batcher.try_push(3).unwrap();
+            assert!(driver.run().is_pending());
+        }
+        let mut now = Duration::ZERO;
+        for time in times {
+            clock.advance(time - now - NANO);
+            assert!(driver.run().is_pending());
+            let wakes = driver.wakes();
+            clock.advance(NANO);
+            assert!(driver.wakes() > wakes, "after {time:?}");
+            assert!(driver.run().is_pending());
+            now = time;
+        }
+        let calls = entries(&log);
+        assert_eq!(calls.iter().filter(|items| **items == [1, 2]).count(), 2);
+        assert_eq!(calls.len(), 2 + usize::from(gathers));
+    }
+}
+
+#[test]
+fn the_end_of_a_pause_wakes_the_leader() {
+    let clock = ManualClock::new();
+    let (log, handler) = failing(1);
+    let builder = Batcher::builder()
+        .policy(Policy::Immediate)
+        .retry(Backoff::fixed(PAUSE).jitter(0.0).max_attempts(2));
+    let led = builder.clock(clock.clone()).build_led(Blocking::new(handler)).unwrap();
+    let mut leader = Task::new(led.submit(1));
+    assert!(leader.run().is_pending());
+    clock.advance(PAUSE - Duration::from_nanos(1));
+    assert!(leader.run().is_pending());
+    let wakes = leader.wakes();
+    clock.advance(Duration::from_nanos(1));
+    assert!(leader.wakes() > wakes && leader.run().is_ready());
+    assert_eq!(entries(&log), [[1], [1]]);
+}
+
+#[test]
+fn without_a_retry_left_its_callers_share_the_last_error() {
+    let (_, handler) = failing(9);
+    let (batcher, driver) = Batcher::builder()
+        .max_items(2)
+        .retry(Backoff::fixed(Duration::ZERO).jitter(0.0).max_attempts(3))
+        .clock(ManualClock::new())
+        .build(handler)
+        .unwrap();
+    let mut replies = [1, 2].map(|item| batcher.try_submit(item).unwrap());
+    assert!(Task::new(driver).run().is_pending());
+    for reply in &mut replies {
+        assert_eq!(result(reply).unwrap().unwrap_err().handler_error(), Some(&3));
+    }
+    assert_eq!((batcher.stats().retries, batcher.stats().failures), (2, 1));
+}
+
+#[test]
+fn a_flush_waits_for_the_retries_and_the_close_ends_their_pauses() {
+    let (log, handler) = failing(1);
+    let (batcher, driver) = Batcher::builder()
+        .max_items(1)
+        .retry(Backoff::fixed(Duration::MAX).jitter(0.0).max_attempts(u32::MAX))
+        .clock(ManualClock::new())
+        .build(handler)
+        .unwrap();
+    let mut driver = Task::new(driver);
+    let mut reply = batcher.try_submit(1).unwrap();
+    let mut flush = Task::new(batcher.flush());
+    assert!(driver.run().is_pending());
+    assert!(flush.run().is_pending(), "it pauses for ever");
+    let before = driver.wakes();
+    let mut shutdown = Task::new(batcher.shutdown());
+    assert!(shutdown.run().is_pending());
+    assert!(driver.wakes() > before, "told of the close");
+    assert!(driver.run().is_ready());
+    assert!(shutdown.run().is_ready() && flush.run().is_ready());
+    assert_eq!(result(&mut reply).unwrap().unwrap(), 1);
+    assert_eq!(entries(&log), [[1], [1]]);
+}
+
+#[test]
+fn nothing_is_tried_again_after_the_close() {
+    let (log, handler) = failing(usize::MAX);
+    let (batcher, driver) = Batcher::builder()
+        .max_items(1)
+        .retry(Backoff::fixed(Duration::ZERO).jitter(0.0).max_attempts(u32::MAX))
+        .clock(ManualClock::new())
+        .build(handler)
+        .unwrap();
+    let mut replies = [1, 2].map(|item| batcher.try_submit(item).unwrap());
+    batcher.close();
+    assert!(Task::new(driver).run().is_ready());
+    assert_eq!(entries(&log), [[1], [2]]);
+    assert!(replies.iter_mut().all(|reply| result(reply).unwrap().is_err()));
+}
+
+#[test]
+fn a_driver_dropped_in_a_pause_fails_the_batch() {
+    let (_, handler) = failing(9);
+    let (batcher, driver) = Batcher::builder()
+        .max_items(1)
+        .retry(Backoff::fixed(PAUSE).jitter(0.0).max_attempts(10))
+        .clock(ManualClock::new())
+        .build(handler)
+        .unwrap();
+    let mut driver = Task::new(driver);
+    let mut replies = [1, 2].map(|item| batcher.try_submit(item).unwrap());
+    assert!(driver.run().is_pending());
+    drop(driver);
+    for reply in &mut replies {
+        assert!(matches!(result(reply), Some(Err(BatchError::DriverDropped))));
+    }
+    let Poll::Ready(Err(left)) = Task::new(batcher.shutdown()).run() else { panic!("dropped") };
+    assert_eq!((left.interrupted(), left.into_items()), (1, vec![2]));
+}
+
+#[test]
+fn a_batch_that_pauses_does_not_hold_up_another_in_flight() {
+    let clock = ManualClock::new();
+    let (log, handler) = failing(1);
+    let (batcher, driver) = Batcher::builder()
+        .max_items(1)
+        .max_in_flight(2)
+        .retry(Backoff::fixed(PAUSE).jitter(0.0).max_attempts(2))
+        .clock(clock.clone())
+        .build(handler)
+        .unwrap();
+    let mut driver = Task::new(driver);
+    let mut replies = [1, 2, 3].map(|item| batcher.try_submit(item).unwrap());
+    assert!(driver.run().is_pending());
+    assert_eq!(entries(&log), [[1], [2], [3]]);
+    clock.advance(PAUSE);
+    assert!(driver.run().is_pending());
+    assert!(replies.iter_mut().zip(1..).all(|(reply, n)| result(reply).unwrap().unwrap() == n));
+}
+
+/// Says which of its errors pass.
+struct Moody;
+
+impl Handler<u32> for Moody {
+    type Output = u32;
+    type Error = &'static str;
+    type Run = std::future::Ready<Result<Vec<u32>, &'static str>>;
+
+    fn start(&mut self, items: Vec<u32>) -> Self::Run {
+        std::future::ready(Err(if items[0] == 0 { "for ever" } else { "busy" }))
+    }
+
+    fn is_passing(&self, error: &&'static str) -> bool {
+        *error == "busy"
+    }
+}
+
+#[test]
+fn an_error_that_the_handler_calls_lasting_is_not_tried_again() {
+    for (item, retries) in [(0, 0), (1, 3)] {
+        let (batcher, driver) = Batcher::builder()
+            .max_items(1)
+            .retry(Backoff::fixed(Duration::ZERO).jitter(0.0).max_attempts(4))
+            .clock(ManualClock::new())
+            .build_with(Moody)
+            .unwrap();
+        batcher.try_push(item).unwrap();
+        assert!(Task::new(driver).run().is_pending());
+        assert_eq!((batcher.stats().retries, batcher.stats().failures), (retries, 1));
+    }
+}
+
+#[test]
+fn a_bisected_batch_gives_each_caller_its_own_result() {
+    let calls = Arc::new(Mutex::new(0_u64));
+    let handler = {
+        let calls = calls.clone();
+        move |items: Vec<u32>| {
+            *calls.lock().unwrap() += 1;
+            match items.iter().find(|item| **item % 5 == 4) {
+                Some(9) => std::panic::resume_unwind(Box::new("nine")),
+                Some(poison) => Err(*poison),
+                None => Ok(items),
+            }
+        }
+    };
+    let (batcher, driver) = Batcher::builder()
+        .max_items(10)
+        .on_error(OnError::Bisect)
+        .retry(Backoff::fixed(Duration::ZERO).jitter(0.0).max_attempts(2))
+        .clock(ManualClock::new())
+        .build(handler)
+        .unwrap();
+    let mut replies: Vec<_> = (0..10).map(|item| batcher.try_submit(item).unwrap()).collect();
+    assert!(Task::new(driver).run().is_pending());
+    for (item, reply) in (0..).zip(&mut replies) {
+        match (item, result(reply).unwrap()) {
+            (4, Err(BatchError::Handler(poison))) => assert_eq!(*poison, 4),
+            (9, Err(BatchError::Panicked(message))) => assert_eq!(&*message, "nine"),
+            (_, outcome) => assert_eq!(outcome.unwrap(), item),
+        }
+    }
+    let stats = batcher.stats();
+    assert_eq!((stats.failures, stats.done, stats.retries), (1, 10, 1));
+    assert_eq!(*calls.lock().unwrap(), stats.batches + stats.retries + 2 * stats.splits);
+}
+
+#[test]
+fn a_wrong_number_of_results_is_bisected_too() {
+    // It leaves out what is odd.
+    let handler = |items: Vec<u32>| Ok::<_, ()>(items.into_iter().filter(|n| n % 2 == 0).collect());
+    let (batcher, driver) = Batcher::builder()
+        .max_items(3)
+        .on_error(OnError::Bisect)
+        .clock(ManualClock::new())
+        .build(handler)
+        .unwrap();
+    let mut replies = [2, 3, 4].map(|item| batcher.try_submit(item).unwrap());
+    assert!(Task::new(driver).run().is_pending());
+    assert!(matches!(result(&mut replies[0]), Some(Ok(2))));
+    let wrong = result(&mut replies[1]).unwrap().unwrap_err();
+    assert!(matches!(wrong, BatchError::WrongLength { sent: 1, got: 0 }));
+    assert!(matches!(result(&mut replies[2]), Some(Ok(4))));
+}
+
+#[test]
+fn a_batch_that_lost_its_oldest_items_is_recovered_without_them() {
+    let (log, handler) = failing(2);
+    let (batcher, driver) = Batcher::builder()
+        .max_items(3)
+        .capacity(3)
+        .on_full(OnFull::DropOldest)
+        .on_error(OnError::Bisect)
+        .retry(Backoff::fixed(Duration::ZERO).jitter(0.0).max_attempts(2))
+        .clock(ManualClock::new())
+        .build(handler)
+        .unwrap();
+    let mut replies = [1, 2, 3, 4].map(|item| batcher.try_submit(item).unwrap());
+    assert!(Task::new(driver).run().is_pending());
+    assert_eq!(entries(&log), [vec![2, 3], vec![2, 3], vec![2], vec![3]]);
+    let [oldest, second, third, _waits] = &mut replies;
+    assert!(matches!(result(oldest), Some(Err(BatchError::Dropped))));
+    assert_eq!((result(second).unwrap().unwrap(), result(third).unwrap().unwrap()), (2, 3));
+}
+
+/// Cloning it panics.
+struct Dear(u32);
+
+impl Clone for Dear {
+    fn clone(&self) -> Self {
+        std::panic::resume_unwind(Box::new("too dear"))
+    }
+}
+
+#[test]
+fn a_clone_that_panics_counts_as_a_panic_of_the_handler() {
+    let (batcher, driver) = Batcher::builder()
+        .max_items(2)
+        .on_error(OnError::Bisect)
+        .clock(ManualClock::new())
+        .build(|items: Vec<Dear>| Ok::<_, ()>(items.into_iter().map(|item| item.0).collect()))
+        .unwrap();
+    let mut replies = [1, 2].map(|item| batcher.try_submit(Dear(item)).unwrap());
+    assert!(Task::new(driver).run().is_pending());
+    // Alone, an item need not be cloned.
+    assert!(replies.iter_mut().zip(1..).all(|(reply, n)| result(reply).unwrap().unwrap() == n));
+}
+
+#[test]
+fn a_leader_dropped_in_a_pause_passes_it_on() {
+    let clock = ManualClock::new();
+    let (log, handler) = failing(1);
+    let led = Batcher::builder()
+        .policy(Policy::Immediate)
+        .max_items(1)
+        .retry(Backoff::fixed(PAUSE).jitter(0.0).max_attempts(2))
+        .clock(clock.clone())
+        .build_led(Blocking::new(handler))
+        .unwrap();
+    let (mut first, mut second) = (Task::new(led.submit(1)), Task::new(led.submit(2)));
+    assert!(first.run().is_pending());
+    assert!(second.run().is_pending());
+    drop(first);
+    assert!(second.run().is_pending(), "leads, and waits for the pause");
+    let before = second.wakes();
+    clock.advance(PAUSE);
+    assert!(second.wakes() > before);
+    assert!(matches!(second.run(), Poll::Ready(Ok(2))));
+    assert_eq!(entries(&log), [[1], [1], [2]]);
+}

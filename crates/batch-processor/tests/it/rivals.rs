@@ -1,0 +1,102 @@
+//! Laws named after bugs of other batchers.
+
+use std::time::Duration;
+
+use crate::by_hand::{Task, echo, entries};
+use tidegate_batch_processor::{Batcher, ManualClock};
+
+const DELAY: Duration = Duration::from_millis(10);
+
+/// akka/akka-core #20232: as the last item fills a group (of one, there), the timer's turn and the end race, and the
+/// item is never handed on. reactor/reactor-core #3634: the same of a timeout and a full buffer.
+#[test]
+fn a_timer_against_a_full_batch_loses_no_item() {
+    // The driver looks after the item, after the timer, after both or after none; the timer rings before or after the
+    // item that fills the batch; the end comes right behind.
+    for (max_items, looks, rings_first) in
+        (1..4).flat_map(|items| (0..8).map(move |n| (items, n / 2, n % 2 == 0)))
+    {
+        let clock = ManualClock::new();
+        let (log, handler) = echo();
+        let builder = Batcher::builder().max_items(max_items).clock(clock.clone());
+        let (batcher, driver) = builder.build(handler).unwrap();
+        let mut driver = Task::new(driver);
+        for item in 1..max_items {
+            batcher.try_push(item).unwrap();
+        }
+        assert!(driver.run().is_pending());
+        for is_item in [!rings_first, rings_first] {
+            if is_item {
+                batcher.try_push(max_items).unwrap();
+            } else {
+                clock.advance(DELAY);
+            }
+            if looks & (1 << u8::from(is_item)) != 0 {
+                assert!(driver.run().is_pending());
+            }
+        }
+        batcher.close();
+        assert!(driver.run().is_ready());
+        assert_eq!(entries(&log).concat(), (1..=max_items).collect::<Vec<_>>());
+    }
+}
+
+/// The same: the timer that was set for a batch which became full rings for no other.
+#[test]
+fn the_timer_of_a_full_batch_does_not_cut_the_next_short() {
+    let clock = ManualClock::new();
+    let (log, handler) = echo();
+    let (batcher, driver) =
+        Batcher::builder().max_items(2).clock(clock.clone()).build(handler).unwrap();
+    let mut driver = Task::new(driver);
+    batcher.try_push(1).unwrap();
+    assert!(driver.run().is_pending());
+    clock.advance(DELAY - Duration::from_nanos(1));
+    batcher.try_push(2).unwrap();
+    batcher.try_push(3).unwrap();
+    clock.advance(Duration::from_nanos(1));
+    assert!(driver.run().is_pending());
+    assert_eq!(entries(&log), [[1, 2]]);
+}
+
+/// open-telemetry/opentelemetry-rust #3453: an item is counted after it was enqueued, so a flush between the two finds
+/// nothing to do. Here both are one step; the model `a_flush_against_a_push` has the race.
+#[test]
+fn a_flush_covers_an_item_pushed_just_before() {
+    let (log, handler) = echo();
+    let (batcher, driver) = Batcher::builder()
+        .max_delay(Duration::MAX)
+        .clock(ManualClock::new())
+        .build(handler)
+        .unwrap();
+    let mut driver = Task::new(driver);
+    for item in 0..3 {
+        // The driver sleeps, has just begun, or has just been told.
+        batcher.try_push(item).unwrap();
+        let mut flush = Task::new(batcher.flush());
+        assert!(flush.poll().is_pending(), "an item is in");
+        assert!(driver.run().is_pending());
+        assert_eq!(entries(&log).concat().last(), Some(&item));
+        assert!(flush.poll().is_ready());
+    }
+}
+
+/// open-telemetry/opentelemetry-rust #3116: a shutdown drops what is queued.
+#[test]
+fn a_shutdown_hands_over_all_that_is_queued() {
+    let (log, handler) = echo();
+    let (batcher, driver) = Batcher::builder()
+        .max_items(2)
+        .capacity(7)
+        .clock(ManualClock::new())
+        .build(handler)
+        .unwrap();
+    for item in 0..7 {
+        batcher.try_push(item).unwrap();
+    }
+    let mut shutdown = Task::new(batcher.shutdown());
+    assert!(shutdown.poll().is_pending());
+    assert!(Task::new(driver).run().is_ready());
+    assert_eq!(entries(&log).concat(), [0, 1, 2, 3, 4, 5, 6]);
+    assert!(matches!(shutdown.poll(), std::task::Poll::Ready(Ok(()))));
+}

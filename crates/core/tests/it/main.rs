@@ -1,0 +1,17 @@
+//! The tests of tidegate-core, one binary: a module for each subject.
+
+mod cached_clock;
+mod cancel;
+mod foreign;
+mod gate;
+mod panics;
+mod ring;
+mod rows;
+mod rw_shards;
+mod second_panics;
+mod sizes;
+mod timer_thread;
+mod traits;
+mod wait;
+mod wait_list_cost;
+mod wait_list_panics;

@@ -1,0 +1,16 @@
+//! The tests of tidegate-pipeline, one binary: a module for each subject.
+
+mod any_mix;
+mod by_hand;
+mod caps;
+mod chunks;
+mod dropped;
+mod flow;
+mod foreign;
+mod foreign_more;
+mod largest;
+mod parallel;
+mod stress;
+mod threads;
+mod traits;
+mod ways;

@@ -1,0 +1,101 @@
+//! What a run on threads promises.
+
+use std::{
+    convert::Infallible,
+    panic::resume_unwind,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use crate::by_hand::n;
+use tidegate_pipeline::{Pipeline, Queue, Threads};
+
+type Never = Infallible;
+
+/// After so long what should come has not, and the test fails instead of hanging.
+const HOPELESS: Duration = Duration::from_secs(60);
+
+/// The calling thread is in an item until the others have worked on 500 more, for which the flow has to be driven.
+#[test]
+fn a_thread_in_a_long_item_keeps_no_other_from_work() {
+    let here = thread::current().id();
+    let (come, comes) = mpsc::channel();
+    let (tell, told) = mpsc::channel();
+    let (comes, told) = (Mutex::new(comes), Mutex::new(told));
+    let (others, has_come) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let work = |_| {
+        if thread::current().id() == here {
+            if !has_come.swap(true, Ordering::SeqCst) {
+                (0..2).for_each(|_| come.send(()).unwrap());
+                told.lock().unwrap().recv_timeout(HOPELESS).map_err(|_| "the others ran dry")?;
+            }
+        } else {
+            // Nobody works before the calling thread has come.
+            let first_of_thread = others.fetch_add(1, Ordering::SeqCst) < 2;
+            if first_of_thread && !has_come.load(Ordering::SeqCst) {
+                let comes = comes.lock().unwrap();
+                comes.recv_timeout(HOPELESS).map_err(|_| "the calling thread did not come")?;
+            }
+            if others.load(Ordering::SeqCst) == 500 {
+                let _ = tell.send(());
+            }
+        }
+        Ok::<_, &str>(())
+    };
+    let flow = Pipeline::from_iter(0..2000).map_on(Threads, "work", n(3), work).unordered();
+    assert_eq!(flow.run_on_threads(n(3)).unwrap().done, 2000);
+    assert!(has_come.into_inner());
+}
+
+#[test]
+fn a_run_is_woken_by_its_source_while_every_thread_sleeps() {
+    let (queue, results) = (Queue::unbounded(), Queue::unbounded());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let flow = Pipeline::from_queue(&queue).map_on(Threads, "pass", n(2), Ok::<_, Never>);
+            let flow = flow.for_each(|item| results.try_push(item).unwrap());
+            assert_eq!(flow.run_on_threads(n(3)).unwrap().done, 100);
+        });
+        for item in 0..100 {
+            queue.try_push(item).unwrap();
+            // One by one: the flow has nothing to do before the next.
+            assert_eq!(tidegate_pipeline::Wait::wait(results.pop()), Ok(item));
+        }
+        queue.close();
+    });
+}
+
+#[test]
+fn a_stage_that_panics_when_it_is_dropped_takes_no_summary_along() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            resume_unwind(Box::new("a stage that cannot be dropped"));
+        }
+    }
+    for threads in 1..4 {
+        let bomb = Bomb;
+        let flow = Pipeline::from_iter(0..10)
+            .map_on(Threads, "pass", n(2), Ok::<_, Never>)
+            .inspect("hold", move |_| _ = &bomb);
+        assert_eq!(flow.run_on_threads(n(threads)).unwrap().done, 10);
+    }
+}
+
+#[test]
+fn no_more_threads_are_started_than_find_something_to_do() {
+    let by = Mutex::new(std::collections::BTreeSet::new());
+    let ids = |_| {
+        by.lock().unwrap().insert(format!("{:?}", thread::current().id()));
+        Ok::<_, Never>(())
+    };
+    let flow = Pipeline::from_iter(0..1000).map_on(Threads, "who", n(1), ids);
+    assert_eq!(flow.run_on_threads(n(usize::MAX)).unwrap().done, 1000);
+    // One is in the stage, one drives, and one looks for the next.
+    assert!(by.into_inner().unwrap().len() <= 3);
+}

@@ -1,0 +1,291 @@
+//! What keys, forks, second attempts and the cap promise.
+
+use std::{
+    cell::Cell,
+    convert::Infallible,
+    future::{pending, ready},
+    time::Duration,
+};
+
+use crate::by_hand::{Desk, Task, n, quiet_panic};
+use tidegate_pipeline::{
+    AfterStop, Backoff, Clock, ManualClock, OnError, Pipeline, Queue, Threads, TimedOut, Timer,
+    Wait,
+};
+
+type Never = Infallible;
+
+#[test]
+fn items_of_one_key_are_worked_on_one_by_one_and_in_order() {
+    let desk = Desk::new(4);
+    let flow =
+        Pipeline::from_iter(0..4).map_keyed("work", n(4), |item| item % 2, |item| desk.work(item));
+    let mut run = Task::new(flow.collect());
+    assert!(run.is_pending());
+    assert_eq!(desk.started(), 2);
+    // Item 3 could end, had it begun.
+    desk.done(3);
+    assert!(run.is_pending());
+    assert_eq!(desk.started(), 2);
+    desk.done(1);
+    assert!(run.is_pending());
+    assert_eq!(desk.started(), 3);
+    desk.done(0);
+    desk.done(2);
+    assert_eq!(run.output().unwrap(), [1, 3, 0, 2]);
+}
+
+#[test]
+fn a_slow_key_holds_up_no_other_up_to_the_window() {
+    let desk = Desk::new(10);
+    let flow = Pipeline::from_iter(0..10)
+        .map_keyed("work", n(2), |item| item % 2, |item| desk.work(item))
+        .window(n(4));
+    let monitor = flow.monitor();
+    let mut run = Task::new(flow.run());
+    // Key 0 never moves; key 1 goes on as long as there is room beside what waits for key 0.
+    (0..5).for_each(|odd| desk.done(2 * odd + 1));
+    assert!(run.is_pending());
+    let summary = monitor.summary();
+    assert_eq!((summary.done, summary.leftover()), (3, 4));
+}
+
+#[test]
+fn a_failure_lets_the_next_of_its_key_begin() {
+    let flow = Pipeline::from_iter(0..6)
+        .map_keyed(
+            "work",
+            n(2),
+            |_| (),
+            |item| {
+                if item == 1 {
+                    quiet_panic("no future");
+                }
+                ready(if item == 2 { Err("no") } else { Ok(item) })
+            },
+        )
+        .on_error(OnError::Skip);
+    assert_eq!(flow.collect().wait().unwrap(), [0, 3, 4, 5]);
+}
+
+#[test]
+fn a_key_that_panics_fails_its_item() {
+    let flow = Pipeline::from_iter(0..4)
+        .map_keyed(
+            "work",
+            n(2),
+            |item| if *item == 2 { quiet_panic("key") } else { 0 },
+            |item| ready(Ok::<_, Never>(item)),
+        )
+        .on_error(OnError::divert(|error| assert!(error.is_panic() && error.index() == 2)));
+    assert_eq!(flow.collect().wait().unwrap(), [0, 1, 3]);
+}
+
+#[test]
+fn a_long_line_behind_one_key_is_no_deep_recursion() {
+    let desk = Desk::new(100_000);
+    let flow = Pipeline::from_iter(0..100_000)
+        .map_keyed("work", n(1), |_| (), |item| desk.work(item))
+        .window(n(100_000));
+    let mut run = Task::new(flow.run());
+    assert!(run.is_pending());
+    (1..100_000).for_each(|item| desk.done(item));
+    desk.done(0);
+    while run.is_pending() {
+        assert_ne!(desk.started(), 0);
+        if desk.started() == 100_000 {
+            break;
+        }
+    }
+}
+
+#[test]
+fn the_whole_flow_holds_no_more_than_its_cap() {
+    let desk = Desk::new(10);
+    let flow = Pipeline::from_iter(0..10)
+        .max_in_flight(n(3))
+        .map_async("first", n(8), |item| ready(Ok::<_, Never>(item)))
+        .map_async("second", n(8), |item| desk.work(item));
+    let monitor = flow.monitor();
+    let mut run = Task::new(flow.run());
+    for item in 0..10 {
+        assert!(run.is_pending());
+        assert_eq!(monitor.summary().leftover(), 3.min(10 - item as u64));
+        desk.done(item);
+    }
+    assert_eq!(run.output().unwrap().done, 10);
+}
+
+#[test]
+fn a_capped_flow_waits_for_no_larger_batch() {
+    let flow = Pipeline::from_iter(0..5).max_in_flight(n(2)).batch("rows", n(100), Duration::MAX);
+    assert_eq!(flow.collect().wait().unwrap(), [vec![0, 1], vec![2, 3], vec![4]]);
+    let flow = Pipeline::from_iter(0..5)
+        .max_in_flight(n(2))
+        .map_on(Threads, "pass", n(1), Ok::<_, Never>)
+        .batch("rows", n(100), Duration::MAX)
+        .flat_map("row", |rows| rows);
+    assert_eq!(flow.collect().run_on_threads(n(2)).unwrap(), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn an_item_that_fails_makes_room_in_a_capped_flow() {
+    let flow = Pipeline::from_iter(0..100)
+        .max_in_flight(n(1))
+        .map_async("odd", n(4), |item| ready(if item % 2 == 1 { Ok(item) } else { Err("even") }))
+        .on_error(OnError::Skip)
+        .filter("none", |_| false);
+    assert_eq!(flow.run().wait().unwrap().skipped, 100);
+}
+
+#[test]
+fn the_two_ways_of_a_fork_are_bounded_and_meet_again() {
+    let desk = Desk::new(100);
+    let flow = Pipeline::from_iter(0..100).split(
+        "even?",
+        |item| item % 2 == 0,
+        |even| even.map_async("slow", n(1), |item| desk.work(item)).window(n(1)),
+        |odd| odd.map("fast", |item| item),
+    );
+    let monitor = flow.monitor();
+    let mut run = Task::new(flow.collect());
+    assert!(run.is_pending());
+    // Item 0 is being worked on, 1 has passed, 2 waits at the door, and 3 behind it.
+    assert_eq!(monitor.summary().read, 3);
+    (0..100).for_each(|item| desk.done(item));
+    let mut items = loop {
+        if let std::task::Poll::Ready(items) = run.poll() {
+            break items.unwrap();
+        }
+    };
+    items.sort_unstable();
+    assert!(items.into_iter().eq(0..100));
+}
+
+#[test]
+fn a_failure_on_one_way_stops_both() {
+    let flow = Pipeline::from_iter(0..).split(
+        "even?",
+        |item| item % 2 == 0,
+        |even| even.try_map("fail", |item| if item < 6 { Ok(item) } else { Err("large") }),
+        |odd| odd,
+    );
+    let stopped = flow.run().wait().unwrap_err();
+    assert_eq!((stopped.error().unwrap().stage(), stopped.error().unwrap().index()), ("fail", 6));
+    assert_eq!(stopped.summary().leftover(), 0);
+}
+
+#[test]
+fn a_choice_that_panics_fails_its_item() {
+    let flow = Pipeline::from_iter(0..4)
+        .split("choose", |item| *item != 2 || quiet_panic("choice"), |all| all, |none| none)
+        .on_error(OnError::Skip);
+    // The policy is that of the stage added last, the fork itself here: nothing was added on its ways.
+    assert_eq!(flow.collect().wait().unwrap(), [0, 1, 3]);
+}
+
+#[test]
+fn a_flow_ends_when_both_its_sources_have() {
+    let (queue, other) = (Queue::unbounded(), Queue::unbounded());
+    let stream = Pipeline::from_queue(&other).into_stream();
+    let flow = Pipeline::from_queue(&queue).map("ok", Ok).merge("other", stream);
+    let mut run = Task::new(flow.try_map("check", |item| item).collect());
+    other.try_push(2).unwrap();
+    other.close();
+    assert!(run.is_pending());
+    queue.try_push(1).unwrap();
+    queue.close();
+    assert_eq!(run.output().unwrap(), [2, 1]);
+}
+
+#[test]
+fn a_second_attempt_begins_after_the_delay_and_the_first_success_wins() {
+    for winner in 0..2 {
+        let (clock, desk, next) = (ManualClock::new(), Desk::new(2), Cell::new(0));
+        let flow = Pipeline::from_iter(["page"])
+            .timer(clock.clone())
+            .map_async("fetch", n(1), |_| desk.work(next.replace(next.get() + 1)))
+            .hedge(Duration::from_secs(5));
+        let monitor = flow.monitor();
+        let mut run = Task::new(flow.collect());
+        assert!(run.is_pending());
+        clock.advance(Duration::from_secs(4));
+        assert!(run.is_pending());
+        assert_eq!(desk.started(), 1);
+        clock.advance(Duration::from_secs(1));
+        assert!(run.is_pending());
+        assert_eq!(desk.started(), 2);
+        desk.failed(1 - winner);
+        assert!(run.is_pending());
+        desk.done(winner);
+        assert_eq!(run.output().unwrap(), [winner]);
+        assert_eq!(monitor.stages()[1].retried, 1);
+    }
+}
+
+#[test]
+fn a_hedged_item_fails_early_or_when_both_attempts_have() {
+    let (clock, desk, next) = (ManualClock::new(), Desk::new(3), Cell::new(0));
+    let flow = Pipeline::from_iter(["a", "b"])
+        .timer(clock.clone())
+        .map_async("fetch", n(1), |_| desk.work(next.replace(next.get() + 1)))
+        .hedge(Duration::from_secs(5))
+        .on_error(OnError::Skip);
+    let mut run = Task::new(flow.run());
+    desk.failed(0);
+    assert!(run.is_pending());
+    clock.advance(Duration::from_secs(5));
+    assert!(run.is_pending());
+    desk.failed(1);
+    assert!(run.is_pending());
+    desk.failed(2);
+    assert_eq!(run.output().unwrap().skipped, 2);
+}
+
+#[test]
+fn a_simulated_run_takes_no_time_and_repeats_itself() {
+    let trace = |seed| {
+        let clock = ManualClock::new();
+        let mut trace = Vec::new();
+        let flow = Pipeline::from_iter(0..20_u64)
+            .simulated(&clock)
+            .map_async("nap", n(4), |item| {
+                let nap = clock.sleep(Duration::from_secs(3600 * (item % 3)));
+                async move {
+                    nap.await;
+                    if item % 7 == 6 { Err("no") } else { Ok(item) }
+                }
+            })
+            .timeout(Duration::from_secs(7000))
+            .retry(Backoff::fixed(Duration::from_secs(60)).jitter(1.0).seed(seed).max_attempts(3))
+            .unordered()
+            .on_error(OnError::Skip)
+            .for_each(|item| trace.push((clock.now().as_nanos(), item)));
+        flow.run_deterministic(seed).unwrap();
+        trace
+    };
+    assert_eq!(trace(3), trace(3));
+    assert!((0..20).any(|seed| trace(seed) != trace(3)));
+}
+
+#[test]
+fn a_deterministic_run_finds_the_orders_that_threads_may_take() {
+    let orders = (0..200).map(|seed| {
+        let flow =
+            Pipeline::from_iter(0..3).map_async("pass", n(3), |item| ready(Ok::<_, Never>(item)));
+        flow.unordered().collect().run_deterministic(seed).unwrap()
+    });
+    let orders: std::collections::BTreeSet<_> = orders.collect();
+    assert_eq!(orders.len(), 6);
+}
+
+#[test]
+fn a_deterministic_run_that_is_abandoned_ends() {
+    let flow = Pipeline::from_iter(0..100)
+        .map_async("hang", n(2), |_| pending::<Result<(), TimedOut>>())
+        .map_on(Threads, "pass", n(2), Ok::<_, Never>);
+    let token = tidegate_pipeline::CancelToken::new();
+    token.cancel();
+    let run = flow.stop_on(&token).after_stop(AfterStop::Abandon);
+    assert!(run.run_deterministic(1).unwrap_err().is_cancelled());
+}

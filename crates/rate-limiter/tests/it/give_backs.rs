@@ -1,0 +1,329 @@
+//! Giving back is never minting: every way to give back, in random histories, against a reference that knows when each
+//! token was taken.
+//!
+//! `TIDEGATE_ROUNDS=1000000` makes a long run, `TIDEGATE_SEED=7` repeats one.
+
+use std::{pin::pin, time::Duration};
+
+use crate::paper::{Random, Reference, SECOND, Shut, poll_once, quota, run};
+use tidegate_rate_limiter::{
+    Admission, Algorithm, Clock, Gate, Grant, Inherit, Limiter, Limits, ManualClock, Pass,
+    RateLimiter, Reservation, SlidingLog, Timestamp,
+};
+
+/// What came of a step, to be told to the references.
+enum Step<'a, A: Algorithm> {
+    Granted(Grant),
+    Entered(Admission<'a, A, ManualClock>),
+}
+
+/// A limiter, what it has granted and not settled, and the references, one for each of its limits.
+struct History<'a, A: Algorithm> {
+    limiter: &'a Limiter<A, ManualClock>,
+    clock: ManualClock,
+    references: Vec<Reference>,
+    open: Vec<(u64, u64, Step<'a, A>)>,
+    next: u64,
+    given_back: u64,
+    /// When tokens of unknown age came back last: whatever was used by then may be among them.
+    anonymous: u64,
+}
+
+impl<'a, A: Algorithm> History<'a, A> {
+    fn new(
+        limiter: &'a Limiter<A, ManualClock>,
+        clock: &ManualClock,
+        quotas: &[(u32, u32)],
+    ) -> Self {
+        let now = clock.now().as_nanos();
+        let references = quotas.iter().map(|(rate, burst)| Reference::new(*rate, *burst, now));
+        let (references, open) = (references.collect(), Vec::new());
+        Self {
+            limiter,
+            clock: clock.clone(),
+            references,
+            open,
+            next: 0,
+            given_back: 0,
+            anonymous: 0,
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.now().as_nanos()
+    }
+
+    fn take(&mut self, at: u64, tokens: u32) -> u64 {
+        self.next += 1;
+        self.references.iter_mut().for_each(|reference| reference.take(self.next, at, tokens));
+        self.next
+    }
+
+    /// Notes a grant, and checks that a bucket of what was kept has it.
+    fn granted(&mut self, tokens: u32, what: &str) -> u64 {
+        let now = self.now();
+        let id = self.take(now, tokens);
+        for reference in &mut self.references {
+            let level = reference.level(now);
+            assert!(
+                level >= 0,
+                "{what}: {tokens} tokens at {now}, of which {level} were not there"
+            );
+        }
+        id
+    }
+
+    fn give_back(&mut self, id: u64, tokens: u32) {
+        self.given_back += u64::from(tokens);
+        self.references.iter_mut().for_each(|reference| reference.give_back(id, tokens));
+    }
+
+    fn step(&mut self, random: &mut Random) {
+        let limit = self.limiter.limit();
+        let now = self.now();
+        match random.below(12) {
+            0 | 1 => {
+                let n = random.tokens(limit);
+                if let Ok(grant) = self.limiter.try_acquire(n) {
+                    let id = self.granted(n, "try_acquire");
+                    self.open.push((id, now, Step::Granted(grant)));
+                }
+            }
+            2 => {
+                if let Ok(grant) = self.limiter.try_acquire_up_to(random.tokens(limit)) {
+                    let id = self.granted(grant.tokens(), "try_acquire_up_to");
+                    self.open.push((id, now, Step::Granted(grant)));
+                }
+            }
+            3 => {
+                if let Ok(pass) = self.limiter.try_enter() {
+                    let id = self.granted(1, "try_enter");
+                    self.open.push((id, now, Step::Entered(pass)));
+                }
+            }
+            // A wait, given up; or not needed.
+            4 => {
+                let n = random.tokens(limit);
+                if poll_once(pin!(self.limiter.acquire(n))) {
+                    self.granted(n, "acquire");
+                }
+            }
+            // A row of which the second gate refuses, or is waited for in vain.
+            5 => assert!((self.limiter, &Shut).try_enter().is_err()),
+            6 => {
+                let mut row = Box::pin((self.limiter, &Shut).enter());
+                assert!(!poll_once(row.as_mut()));
+                if random.below(2) == 0 {
+                    self.clock.advance(Duration::from_nanos(random.below(SECOND)));
+                }
+            }
+            7 => {
+                let n = random.tokens(limit);
+                self.limiter.refund(n);
+                let now = self.now();
+                self.references.iter_mut().for_each(|r| r.give_back_latest(now, n));
+                self.open.clear();
+                self.anonymous = now;
+            }
+            8 if random.below(4) == 0 => {
+                let n = random.tokens(limit);
+                self.limiter.consume_now(n);
+                self.take(now, n);
+            }
+            _ if self.open.is_empty() => {}
+            _ => {
+                let index = usize::try_from(random.below(self.open.len() as u64)).unwrap();
+                match self.open.swap_remove(index) {
+                    (id, _, Step::Granted(grant)) => {
+                        let cost =
+                            u32::try_from(random.below(u64::from(grant.tokens()) + 2)).unwrap();
+                        self.limiter.adjust(grant, cost);
+                        match grant.tokens().checked_sub(cost) {
+                            Some(less) => self.give_back(id, less),
+                            None => _ = self.take(now, cost - grant.tokens()),
+                        }
+                    }
+                    (id, _, Step::Entered(pass)) if random.below(3) > 0 => {
+                        pass.give_back();
+                        self.give_back(id, 1);
+                    }
+                    (id, _, Step::Entered(pass)) => {
+                        pass.cost(0);
+                        self.give_back(id, 1);
+                    }
+                }
+            }
+        }
+        let passed = [0, 0, SECOND / 7, SECOND / 2, SECOND, 3 * SECOND, 20 * SECOND];
+        let passed = passed[usize::try_from(random.below(7)).unwrap()];
+        self.clock.advance(Duration::from_nanos(random.below(passed + 1)));
+    }
+}
+
+#[test]
+fn nothing_given_back_to_a_bucket_is_minted() {
+    let mut given_back = 0;
+    run(|random, steps| {
+        let clock = ManualClock::new();
+        let (rate, burst) = (random.tokens(4), random.tokens(9));
+        let limiter = RateLimiter::with_clock(quota(rate, burst), clock.clone());
+        let mut history = History::new(&limiter, &clock, &[(rate, burst)]);
+        for _ in 0..steps {
+            history.step(random);
+        }
+        given_back += history.given_back;
+    });
+    assert!(given_back > 1000);
+}
+
+#[test]
+fn nothing_given_back_to_several_limits_is_minted() {
+    run(|random, steps| {
+        let clock = ManualClock::new();
+        let quotas = [0, 1].map(|_| (random.tokens(4), random.tokens(9)));
+        let limits =
+            Limits::of_with_clock(quotas.map(|(rate, burst)| quota(rate, burst)), clock.clone());
+        let mut history = History::new(&limits, &clock, &quotas);
+        for _ in 0..steps {
+            history.step(random);
+        }
+    });
+}
+
+/// As long as the quota is the same; a new one begins with what is left of the old.
+#[test]
+fn nothing_given_back_across_quotas_and_reservations_is_minted() {
+    run(|random, steps| {
+        let clock = ManualClock::new();
+        let (mut rate, mut burst) = (random.tokens(4), random.tokens(9));
+        let limiter = RateLimiter::with_clock(quota(rate, burst), clock.clone());
+        let mut history = History::new(&limiter, &clock, &[(rate, burst)]);
+        let mut reserved: Vec<(u64, u32, Reservation<'_, ManualClock>)> = Vec::new();
+        for _ in 0..steps {
+            history.step(random);
+            let now = history.now();
+            reserved.retain(|(_, _, claim)| claim.ready_at().as_nanos() > history.anonymous);
+            match random.below(12) {
+                0..=2 => {
+                    let n = random.tokens(burst);
+                    if let Ok(reservation) = limiter.reserve(n) {
+                        let id = history.take(reservation.ready_at().as_nanos(), n);
+                        reserved.push((id, n, reservation));
+                    }
+                }
+                3..=5 if !reserved.is_empty() => {
+                    let index = usize::try_from(random.below(reserved.len() as u64)).unwrap();
+                    let (id, n, reservation) = reserved.swap_remove(index);
+                    let in_time = clock.now() <= reservation.ready_at();
+                    let refunded = reservation.cancel();
+                    assert!(refunded <= n && (in_time || refunded == 0));
+                    if in_time {
+                        history.give_back(id, n);
+                    }
+                }
+                6 if random.below(8) == 0 => {
+                    (rate, burst) = (random.tokens(9), random.tokens(9));
+                    let is_reset = random.below(4) == 0;
+                    let inherit = if is_reset { Inherit::Reset } else { Inherit::AsIs };
+                    limiter.set_quota(quota(rate, burst), inherit);
+                    history.references[0].change(rate, burst, now, is_reset);
+                }
+                _ => {}
+            }
+        }
+    });
+}
+
+/// Whatever the order in which they come back.
+#[test]
+fn what_comes_back_in_time_is_all_there_again() {
+    let orders: [fn(usize, usize) -> usize; 3] = [|_, _| 0, |_, len| len - 1, |i, len| i * 7 % len];
+    for order in orders {
+        let clock = ManualClock::new();
+        let limiter = RateLimiter::with_clock(quota(1, 100), clock.clone());
+        let limits = Limits::of_with_clock([quota(1, 100), quota(10, 120)], clock.clone());
+        let log = SlidingLog::with_clock(100, Duration::from_secs(100), clock.clone()).unwrap();
+        // Half of it was kept before, so nothing is refilled meanwhile.
+        limiter.try_acquire(50).unwrap();
+        limits.try_acquire(50).unwrap();
+        log.try_acquire(50).unwrap();
+        let mut taken: Vec<_> = (0..25)
+            .map(|_| {
+                [limiter.try_acquire(2), limits.try_acquire(2), log.try_acquire(2)]
+                    .map(Result::unwrap)
+            })
+            .collect();
+        clock.advance(Duration::from_secs(40));
+        for i in 0..25 {
+            let [one, several, logged] = taken.remove(order(i, taken.len()));
+            limiter.adjust(one, 0);
+            limits.adjust(several, 0);
+            log.adjust(logged, 0);
+        }
+        assert_eq!(limiter.try_acquire(0).unwrap().remaining(), 90);
+        assert_eq!(limits.try_acquire(0).unwrap().remaining(), 90);
+        assert_eq!(log.try_acquire(0).unwrap().remaining(), 50);
+    }
+}
+
+#[test]
+fn what_was_refilled_since_restores_nothing() {
+    let clock = ManualClock::new();
+    let limiter = RateLimiter::with_clock(quota(1, 10), clock.clone());
+    let limits = Limits::of_with_clock([quota(1, 10), quota(1, 20)], clock.clone());
+    let old = [limiter.try_acquire(10).unwrap(), limits.try_acquire(10).unwrap()];
+    clock.advance(Duration::from_secs(5));
+    let [_, _] = [limiter.try_acquire(5).unwrap(), limits.try_acquire(5).unwrap()];
+    limiter.adjust(old[0], 0);
+    limits.adjust(old[1], 0);
+    // Five of ten have been refilled; without the first ten, the bucket would be full but for the other five.
+    assert_eq!(limiter.try_acquire(0).unwrap().remaining(), 5);
+    assert_eq!(limits.try_acquire(0).unwrap().remaining(), 5);
+    clock.advance(Duration::from_secs(100));
+    let late = [limiter.try_acquire(10).unwrap(), limits.try_acquire(10).unwrap()];
+    limiter.adjust(old[0], 0);
+    limits.adjust(old[1], 0);
+    assert!(limiter.try_acquire(1).is_err() && limits.try_acquire(1).is_err());
+    // What comes back twice is there once.
+    limiter.adjust(late[0], 0);
+    limiter.adjust(late[0], 0);
+    limits.adjust(late[1], 0);
+    limits.adjust(late[1], 0);
+    assert_eq!(limiter.try_acquire(10).unwrap().remaining(), 0);
+    assert_eq!(limits.try_acquire(10).unwrap().remaining(), 0);
+}
+
+#[test]
+fn what_comes_back_does_not_shorten_a_penalty() {
+    let clock = ManualClock::new();
+    let limiter = RateLimiter::with_clock(quota(1, 10), clock.clone());
+    let limits = Limits::of_with_clock([quota(1, 10), quota(1, 20)], clock.clone());
+    let taken = [limiter.try_acquire(10).unwrap(), limits.try_acquire(10).unwrap()];
+    limiter.penalize_for(Duration::from_secs(30));
+    limits.penalize_for(Duration::from_secs(30));
+    limiter.adjust(taken[0], 0);
+    limits.adjust(taken[1], 0);
+    limiter.refund(10);
+    limits.refund(10);
+    clock.advance(Duration::from_secs(30) - Duration::from_nanos(1));
+    assert!(limiter.try_acquire(1).is_err() && limits.try_acquire(1).is_err());
+    clock.advance(Duration::from_nanos(1));
+    assert!(limiter.try_acquire(1).is_ok() && limits.try_acquire(1).is_ok());
+}
+
+/// Waits at a gate behind the limiter that are all given up at once.
+#[test]
+fn a_wave_of_cancelled_rows_lets_no_wave_through() {
+    let clock = ManualClock::new();
+    let limiter = RateLimiter::with_clock(quota(1, 1), clock.clone());
+    let mut rows = Vec::new();
+    for _ in 0..100 {
+        let mut row = Box::pin((&limiter, &Shut).enter());
+        assert!(!poll_once(row.as_mut()));
+        rows.push(row);
+        clock.advance(Duration::from_secs(1));
+    }
+    let sent = rows.into_iter().filter(|_| limiter.try_acquire(1).is_ok()).count();
+    assert_eq!(sent, 1);
+    assert_eq!(clock.now(), Timestamp::ORIGIN + Duration::from_secs(100));
+}

@@ -1,0 +1,22 @@
+//! The tests of tidegate-rate-limiter, one binary: a module for each subject.
+
+mod balance;
+mod changes;
+mod clocks;
+mod executors;
+mod fixed_keyed;
+mod foreign;
+mod gates;
+mod give_backs;
+mod give_backs_of_keys_and_io;
+mod keyed;
+mod keyed_gates;
+mod lagging;
+mod paper;
+mod rate;
+mod sizes;
+mod stress;
+mod throttled;
+mod traits;
+mod waiting;
+mod windows;

@@ -1,0 +1,158 @@
+//! A reference that knows when each token was taken, and what random histories are made of.
+
+use std::{
+    collections::VecDeque,
+    env,
+    future::Future,
+    pin::Pin,
+    task::{Context, Waker},
+};
+
+use tidegate_rate_limiter::{Gate, Outcome, Pass, Quota, Refused};
+
+pub(crate) const SECOND: u64 = 1_000_000_000;
+
+/// SplitMix64 (Steele, Lea, Flood, 2014).
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % end
+    }
+
+    pub(crate) fn tokens(&mut self, most: u32) -> u32 {
+        1 + u32::try_from(self.below(most.into())).unwrap()
+    }
+}
+
+pub(crate) fn number(name: &str, default: u64) -> u64 {
+    env::var(name).map_or(default, |value| value.parse().expect("a number"))
+}
+
+pub(crate) fn poll_once<F: Future>(future: Pin<&mut F>) -> bool {
+    future.poll(&mut Context::from_waker(Waker::noop())).is_ready()
+}
+
+pub(crate) fn quota(rate: u32, burst: u32) -> Quota {
+    Quota::per_second(rate).and_then(|quota| quota.burst(burst)).unwrap()
+}
+
+/// Tokens that were taken, and not given back.
+pub(crate) struct Kept {
+    id: u64,
+    at: u64,
+    nanotokens: i128,
+}
+
+pub(crate) fn nanotokens(tokens: u32) -> i128 {
+    i128::from(tokens) * i128::from(SECOND)
+}
+
+/// What was kept since a bucket of only that was full, in the order of its times.
+///
+/// A bucket from which only that is taken is above its bottom if and only if no interval that ends now sees more than
+/// `rate·t + burst`.
+pub(crate) struct Reference {
+    rate: u64,
+    /// Nanotokens that are there at most, and were at the beginning.
+    full: i128,
+    since: u64,
+    kept: VecDeque<Kept>,
+}
+
+impl Reference {
+    pub(crate) fn new(rate: u32, burst: u32, now: u64) -> Self {
+        let kept = VecDeque::new();
+        Self { rate: rate.into(), full: nanotokens(burst), since: now, kept }
+    }
+
+    /// Returns the level at `now`; forgets what was taken before the bucket was last full.
+    pub(crate) fn level(&mut self, now: u64) -> i128 {
+        let (mut level, mut time, mut refilled) = (self.full, self.since, 0);
+        let earned = |from: u64, to: u64| i128::from(to - from) * i128::from(self.rate);
+        for (index, kept) in self.kept.iter().enumerate().take_while(|(_, kept)| kept.at <= now) {
+            level = (level + earned(time, kept.at)).min(self.full);
+            if level == self.full {
+                refilled = index;
+            }
+            level -= kept.nanotokens;
+            time = kept.at;
+        }
+        if refilled > 0 {
+            let first = self.kept[refilled].at;
+            self.kept.drain(..refilled);
+            self.since = first;
+        }
+        (level + earned(time, now)).min(self.full)
+    }
+
+    pub(crate) fn take(&mut self, id: u64, at: u64, tokens: u32) {
+        let index = self.kept.partition_point(|kept| kept.at <= at);
+        self.kept.insert(index, Kept { id, at, nanotokens: nanotokens(tokens) });
+    }
+
+    pub(crate) fn give_back(&mut self, id: u64, tokens: u32) {
+        if let Some(kept) = self.kept.iter_mut().find(|kept| kept.id == id) {
+            kept.nanotokens -= nanotokens(tokens);
+            assert!(kept.nanotokens >= 0, "given back once");
+        }
+    }
+
+    /// Gives back the latest that were used.
+    pub(crate) fn give_back_latest(&mut self, now: u64, tokens: u32) {
+        let mut left = nanotokens(tokens);
+        for kept in self.kept.iter_mut().rev().filter(|kept| kept.at <= now) {
+            let part = kept.nanotokens.min(left);
+            kept.nanotokens -= part;
+            left -= part;
+        }
+    }
+
+    /// Changes the quota: as many tokens are there as before. What else was taken is as if it had been now.
+    pub(crate) fn change(&mut self, rate: u32, burst: u32, now: u64, is_reset: bool) {
+        let level = self.level(now);
+        self.kept.retain(|kept| kept.at > now);
+        (self.rate, self.full, self.since) = (rate.into(), nanotokens(burst), now);
+        if !is_reset && level < self.full {
+            self.kept.push_front(Kept { id: 0, at: now, nanotokens: self.full - level });
+        }
+    }
+}
+
+/// A gate that lets nobody in.
+pub(crate) struct Shut;
+
+pub(crate) struct Nobody;
+
+impl Pass for Nobody {
+    type Refused = Refused;
+
+    fn settle(self, _outcome: Outcome) {}
+}
+
+impl Gate for &Shut {
+    type Pass = Nobody;
+    type Refused = Refused;
+    type Enter = std::future::Pending<Result<Nobody, Refused>>;
+
+    fn try_enter(self) -> Result<Nobody, Refused> {
+        Err(Refused::TooMany { asked: 1, limit: 0 })
+    }
+
+    fn enter(self) -> Self::Enter {
+        std::future::pending()
+    }
+}
+
+pub(crate) fn run(mut history: impl FnMut(&mut Random, u64)) {
+    let (seed, rounds) = (number("TIDEGATE_SEED", 1), number("TIDEGATE_ROUNDS", 40_000));
+    println!("TIDEGATE_SEED={seed}");
+    let mut random = Random(seed);
+    for _ in 0..rounds.div_ceil(500) {
+        history(&mut random, 500.min(rounds));
+    }
+}
