@@ -6,10 +6,11 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+export CARGO_PROFILE_RELEASE_DEBUG=0 # as in crawler.sh, which uses what is built here
 # Warnings are found in the output, not denied by RUSTFLAGS, which would build every dependency twice.
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-cargo bench --workspace --no-run 2>&1 | tee "$log"
+cargo bench -p benches --no-run 2>&1 | tee "$log"
 cargo build --release -p benches 2>&1 | tee -a "$log"
 if grep -qE '^warning' "$log"; then
     echo "benches: there are warnings above" >&2

@@ -6,6 +6,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+export CARGO_PROFILE_RELEASE_DEBUG=0 # as in benches.sh, whose dependencies these are
 cargo build --release -p crawler
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
