@@ -4,7 +4,6 @@
 //! look at its monitor.
 
 use std::{
-    convert::Infallible,
     future::poll_fn,
     num::NonZeroUsize,
     pin::Pin,
@@ -74,8 +73,9 @@ fn a_future_woken_by_another_thread_is_polled() {
     model(|| {
         let desk = Desk::new();
         let ender = spawn_end(&desk, 0, DONE);
-        let flow = Pipeline::from_iter([0]).map_async("work", TWO, |item| desk.clone().work(item));
-        assert_eq!(flow.run().wait().unwrap().done, 1);
+        let flow =
+            Pipeline::from_iter([0]).try_map_async("work", TWO, |item| desk.clone().work(item));
+        assert_eq!(flow.run().wait().unwrap().succeeded, 1);
         ender.join().unwrap();
     });
 }
@@ -86,9 +86,9 @@ fn two_futures_woken_by_two_threads_are_both_polled() {
         let desk = Desk::new();
         let enders = [0, 1].map(|item| spawn_end(&desk, item, DONE));
         let flow = Pipeline::from_iter([0, 1])
-            .map_async("work", TWO, |item| desk.clone().work(item))
+            .try_map_async("work", TWO, |item| desk.clone().work(item))
             .unordered();
-        assert_eq!(flow.run().wait().unwrap().done, 2);
+        assert_eq!(flow.run().wait().unwrap().succeeded, 2);
         enders.into_iter().for_each(|ender| ender.join().unwrap());
     });
 }
@@ -109,7 +109,7 @@ fn what_was_done_before_a_wake_is_seen_by_the_poll() {
                 Poll::Pending
             })
         };
-        let mut run = Pipeline::from_iter([()]).map_async("work", TWO, work).run();
+        let mut run = Pipeline::from_iter([()]).try_map_async("work", TWO, work).run();
         assert!(poll_quietly(&mut run).is_pending());
         let waker = kept.with(|kept| kept.clone().unwrap());
         let waking = {
@@ -119,7 +119,7 @@ fn what_was_done_before_a_wake_is_seen_by_the_poll() {
                 waker.wake();
             })
         };
-        assert_eq!(run.wait().unwrap().done, 1);
+        assert_eq!(run.wait().unwrap().succeeded, 1);
         waking.join().unwrap();
     });
 }
@@ -136,7 +136,7 @@ fn the_last_item_is_not_lost_at_the_end_of_input() {
             })
         };
         let flow = Pipeline::from_queue(&*queue)
-            .map_async("pass", TWO, |item| async move { Ok::<_, &str>(item) });
+            .try_map_async("pass", TWO, |item| async move { Ok::<_, &str>(item) });
         assert_eq!(flow.collect().wait().unwrap(), [7]);
         feeder.join().unwrap();
     });
@@ -157,11 +157,11 @@ fn a_cancel_brings_a_parked_item_to_the_end() {
         };
         let flow = Pipeline::from_iter([0, 1])
             .stop_on(&token)
-            .map_async("work", TWO, |item| desk.clone().work(item));
+            .try_map_async("work", TWO, |item| desk.clone().work(item));
         let monitor = flow.monitor();
         let run = flow.run().wait();
-        let summary = monitor.summary();
-        assert_eq!(summary.done, summary.read);
+        let summary = monitor.stats().summary;
+        assert_eq!(summary.succeeded, summary.read);
         // The end of the input and the cancel race; cancelled early, nothing or not all was read.
         assert!(run.is_err() || summary.read == 2);
         other.join().unwrap();
@@ -181,11 +181,11 @@ fn a_cancel_abandons_a_parked_item_and_counts_it() {
         let flow = Pipeline::from_iter([0, 1])
             .stop_on(&token)
             .after_stop(AfterStop::Abandon)
-            .map_async("work", TWO, |item| desk.clone().work(item));
+            .try_map_async("work", TWO, |item| desk.clone().work(item));
         let stopped = flow.run().wait().unwrap_err();
         assert!(stopped.is_cancelled());
         let summary = stopped.summary();
-        assert_eq!((summary.done, summary.leftover()), (0, summary.read));
+        assert_eq!((summary.succeeded, summary.leftover()), (0, summary.read));
         canceller.join().unwrap();
     });
 }
@@ -197,13 +197,13 @@ fn an_error_at_the_head_lets_the_parked_item_through() {
         let enders = [(0, FAILED), (1, DONE)].map(|(item, end)| spawn_end(&desk, item, end));
         let mut out = Vec::new();
         let run = Pipeline::from_iter([0, 1])
-            .map_async("work", TWO, |item| desk.clone().work(item))
+            .try_map_async("work", TWO, |item| desk.clone().work(item))
             .for_each(|item| out.push(item));
         let stopped = run.wait().unwrap_err();
         assert_eq!(stopped.error().unwrap().index(), 0);
         // Failed at once, nothing more is read.
         let summary = stopped.summary();
-        assert_eq!((summary.failed, summary.done), (1, summary.read - 1));
+        assert_eq!((summary.failed, summary.succeeded), (1, summary.read - 1));
         assert_eq!(out, vec![1; usize::from(summary.read == 2)]);
         enders.into_iter().for_each(|ender| ender.join().unwrap());
     });
@@ -216,8 +216,8 @@ fn an_error_while_the_source_waits_ends_the_run() {
         queue.try_push(0).unwrap();
         let ender = spawn_end(&desk, 0, FAILED);
         // The queue stays open: only the error can end this.
-        let flow =
-            Pipeline::from_queue(&*queue).map_async("work", TWO, |item| desk.clone().work(item));
+        let flow = Pipeline::from_queue(&*queue)
+            .try_map_async("work", TWO, |item| desk.clone().work(item));
         assert_eq!(flow.run().wait().unwrap_err().summary().failed, 1);
         ender.join().unwrap();
     });
@@ -227,8 +227,9 @@ fn an_error_while_the_source_waits_ends_the_run() {
 fn the_last_registered_waker_is_the_one_woken() {
     model(|| {
         let desk = Desk::new();
-        let mut run =
-            Pipeline::from_iter([0]).map_async("work", TWO, |item| desk.clone().work(item)).run();
+        let mut run = Pipeline::from_iter([0])
+            .try_map_async("work", TWO, |item| desk.clone().work(item))
+            .run();
         let [(_, old_waker), (new, new_waker)] = [CountingWaker::new(), CountingWaker::new()];
         assert!(poll(&mut run, &old_waker).is_pending());
         let ender = spawn_end(&desk, 0, DONE);
@@ -244,7 +245,7 @@ fn no_lock_is_held_in_wake() {
     model(|| {
         let desk = Desk::new();
         let flow = Pipeline::from_iter([0, 1])
-            .map_async("work", TWO, |item| desk.clone().work(item))
+            .try_map_async("work", TWO, |item| desk.clone().work(item))
             .on_error(OnError::Skip);
         let monitor = flow.monitor();
         let mut run = flow.run();
@@ -252,16 +253,16 @@ fn no_lock_is_held_in_wake() {
         let re_enter = {
             let (desk, monitor) = (desk.clone(), monitor.clone());
             CallingWaker::new(move || {
-                let _ = monitor.summary();
+                let _ = monitor.stats().summary;
                 desk.end(1, FAILED);
             })
         };
         assert!(poll(&mut run, &re_enter).is_pending());
         let end = spawn_end(&desk, 0, DONE);
-        let _ = monitor.summary();
+        let _ = monitor.stats().summary;
         end.join().unwrap();
         assert!(poll_quietly(&mut run).is_ready());
-        assert_eq!((monitor.summary().done, monitor.summary().skipped), (1, 1));
+        assert_eq!((monitor.stats().summary.succeeded, monitor.stats().summary.skipped), (1, 1));
     });
 }
 
@@ -270,21 +271,21 @@ fn a_monitor_shows_sums_of_one_instant() {
     model(|| {
         let desk = Desk::new();
         let flow = Pipeline::from_iter([0, 1])
-            .map_async("work", TWO, |item| desk.clone().work(item))
+            .try_map_async("work", TWO, |item| desk.clone().work(item))
             .unordered();
         let monitor = flow.monitor();
         let watcher = {
             let (desk, monitor) = (desk.clone(), monitor.clone());
             thread::spawn(move || {
                 desk.end(0, DONE);
-                let summary = monitor.summary();
-                assert!(summary.done <= summary.read);
+                let summary = monitor.stats().summary;
+                assert!(summary.succeeded <= summary.read);
                 desk.end(1, DONE);
             })
         };
-        assert_eq!(flow.run().wait().unwrap().done, 2);
+        assert_eq!(flow.run().wait().unwrap().succeeded, 2);
         watcher.join().unwrap();
-        assert_eq!(monitor.summary().leftover(), 0);
+        assert_eq!(monitor.stats().summary.leftover(), 0);
     });
 }
 
@@ -298,9 +299,8 @@ fn on_a_pool<R>(
         let worker = pool.worker();
         thread::spawn(|| worker.wait())
     };
-    let flow = Pipeline::from_iter(0..items)
-        .map_on(&pool, "work", NonZeroUsize::MIN, Ok::<usize, Infallible>)
-        .boxed();
+    let flow =
+        Pipeline::from_iter(0..items).map_on(&pool, "work", NonZeroUsize::MIN, |item| item).boxed();
     let driven = drive(flow, &pool);
     pool.close();
     worker.join().unwrap();
@@ -338,7 +338,7 @@ fn a_pool_that_closes_under_a_flow_fails_its_items_or_works_on_them() {
             ended
         });
         match stopped {
-            Ok(summary) => assert_eq!(summary.done, 1),
+            Ok(summary) => assert_eq!(summary.succeeded, 1),
             Err(stopped) => assert_eq!(stopped.summary().failed, 1),
         }
     });
@@ -347,23 +347,23 @@ fn a_pool_that_closes_under_a_flow_fails_its_items_or_works_on_them() {
 /// Runs a flow on two threads, as `run_on_threads` does.
 macro_rules! on_two_threads {
     ($flow:expr) => {{
-        let team = Arc::new($flow.run().into_team().ok().unwrap());
-        team.expect_one();
+        let shared = Arc::new($flow.run().into_shared_run().ok().unwrap());
+        shared.expect_one();
         let other = {
-            let team = team.clone();
-            thread::spawn(move || team.work(&|| ()))
+            let shared = shared.clone();
+            thread::spawn(move || shared.work(&|| ()))
         };
-        team.work(&|| ());
+        shared.work(&|| ());
         other.join().unwrap();
-        Arc::into_inner(team).unwrap().into_output()
+        Arc::into_inner(shared).unwrap().into_output()
     }};
 }
 
 #[test]
 fn two_threads_drive_a_flow_by_turns() {
     model(|| {
-        let flow = Pipeline::from_iter(0..1).map_on(Threads, "pass", TWO, Ok::<i32, Infallible>);
-        assert_eq!(on_two_threads!(flow).unwrap().done, 1);
+        let flow = Pipeline::from_iter(0..1).map_on(Threads, "pass", TWO, |item| item);
+        assert_eq!(on_two_threads!(flow).unwrap().succeeded, 1);
     });
 }
 
@@ -380,12 +380,12 @@ fn a_thread_in_a_long_item_keeps_no_other_from_the_flow() {
                     1 => {}
                     _ => desk.end(0, DONE),
                 }
-                Ok::<i32, Infallible>(item)
+                item
             }
         };
         let flow =
             Pipeline::from_iter(0..3).map_on(Threads, "work", TWO, work).unordered().window(TWO);
-        assert_eq!(on_two_threads!(flow).unwrap().done, 3);
+        assert_eq!(on_two_threads!(flow).unwrap().succeeded, 3);
     });
 }
 
@@ -422,17 +422,17 @@ fn what_was_done_before_a_wake_is_seen_by_the_thread_that_drives() {
         let (flag, kept) = (Arc::new(AtomicU8::new(0)), Arc::new(Lock::new(None)));
         let source =
             Flagged { flag: flag.clone(), kept: kept.clone(), has_given: false, was_polled: false };
-        let flow = Pipeline::from_stream(source).map_on(Threads, "pass", TWO, Ok::<_, Infallible>);
-        let team = flow.run().into_team().ok().unwrap();
+        let flow = Pipeline::from_stream(source).map_on(Threads, "pass", TWO, |item| item);
+        let shared = flow.run().into_shared_run().ok().unwrap();
         let waking = thread::spawn(move || {
             flag.store(1, Ordering::Relaxed);
             if let Some(waker) = kept.with(Option::take) {
                 waker.wake();
             }
         });
-        team.work(&|| ());
-        // What its waker was made of goes with the team, and not before.
+        shared.work(&|| ());
+        // The state that its waker was made of is dropped with the shared run, and not before.
         waking.join().unwrap();
-        assert_eq!(team.into_output().unwrap().done, 1);
+        assert_eq!(shared.into_output().unwrap().succeeded, 1);
     });
 }

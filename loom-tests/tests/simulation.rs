@@ -227,8 +227,11 @@ impl World {
             }
             if self.chance(10) { Err("failed") } else { Ok(item) }
         };
-        let flow =
-            Pipeline::from_iter(0..20_u32).map_async("stage", NonZeroUsize::new(3).unwrap(), stage);
+        let flow = Pipeline::from_iter(0..20_u32).try_map_async(
+            "stage",
+            NonZeroUsize::new(3).unwrap(),
+            stage,
+        );
         let summary = match flow.for_each(|_| self.stumble()).await {
             Ok(summary) => {
                 assert_eq!((summary.read, summary.leftover()), (20, 0));
@@ -238,7 +241,7 @@ impl World {
         };
         assert_eq!(
             summary.read,
-            summary.done + summary.failed + summary.skipped + summary.leftover()
+            summary.succeeded + summary.failed + summary.skipped + summary.leftover()
         );
         // The first one stops it; those that were under way end as they do.
         assert!(summary.failed > 0 && summary.leftover() == 0, "{summary:?}");

@@ -1,6 +1,6 @@
 //! The flows, each as one would write it: numbers from an iterator, a stage for two threads, and a sink.
 
-use std::{cell::LazyCell, convert::Infallible, iter, num::NonZeroUsize, time::Duration};
+use std::{cell::LazyCell, iter, num::NonZeroUsize, time::Duration};
 
 use futures_lite::future::{block_on, yield_now};
 use futures_util::{StreamExt as _, stream};
@@ -100,8 +100,8 @@ fn pool() -> WorkerPool {
 pub(super) fn map_on<const STEPS: u32>() -> impl FnMut(u64) -> Duration {
     let pool = LazyCell::new(pool);
     ordered::<STEPS>(move |n, sink| {
-        let flow = Pipeline::from_iter(0..n)
-            .map_on(&*pool, "stage", count(THREADS), |n| Ok::<_, Infallible>(stage::<STEPS>(n)));
+        let flow =
+            Pipeline::from_iter(0..n).map_on(&*pool, "stage", count(THREADS), stage::<STEPS>);
         flow.for_each(|result| sink.take(result)).wait().unwrap();
     })
 }
@@ -109,8 +109,8 @@ pub(super) fn map_on<const STEPS: u32>() -> impl FnMut(u64) -> Duration {
 /// The same on threads that the run starts, of which the calling one is the first.
 pub(super) fn run_on_threads<const STEPS: u32>() -> impl FnMut(u64) -> Duration {
     ordered::<STEPS>(|n, sink| {
-        let flow = Pipeline::from_iter(0..n)
-            .map_on(Threads, "stage", count(THREADS), |n| Ok::<_, Infallible>(stage::<STEPS>(n)));
+        let flow =
+            Pipeline::from_iter(0..n).map_on(Threads, "stage", count(THREADS), stage::<STEPS>);
         flow.for_each(|result| sink.take(result)).run_on_threads(count(THREADS)).unwrap();
     })
 }
@@ -259,9 +259,7 @@ pub(super) fn async_loop() -> impl FnMut(u64) -> Duration {
 /// Tidegate's, in order.
 pub(super) fn map_async() -> impl FnMut(u64) -> Duration {
     ordered::<CHEAP>(|n, sink| {
-        let flow = Pipeline::from_iter(0..n).map_async("later", count(IN_FLIGHT), |n| async move {
-            Ok::<_, Infallible>(later(n).await)
-        });
+        let flow = Pipeline::from_iter(0..n).map_async("later", count(IN_FLIGHT), later);
         block_on(flow.for_each(|result| sink.take(result))).unwrap();
     })
 }
@@ -270,11 +268,7 @@ pub(super) fn map_async() -> impl FnMut(u64) -> Duration {
 pub(super) fn map_async_unordered() -> impl FnMut(u64) -> Duration {
     unordered::<CHEAP>(|n, sink| {
         let flow =
-            Pipeline::from_iter(0..n)
-                .map_async("later", count(IN_FLIGHT), |n| async move {
-                    Ok::<_, Infallible>(later(n).await)
-                })
-                .unordered();
+            Pipeline::from_iter(0..n).map_async("later", count(IN_FLIGHT), later).unordered();
         block_on(flow.for_each(|result| sink.take(result))).unwrap();
     })
 }

@@ -15,8 +15,8 @@ use alloc::{boxed::Box, vec::Vec};
 use tidegate_core::{Timer, time::DueWatch};
 
 use crate::{
-    flow::{DropEach, Flow, Site},
-    parcel::{Parcel, Ticket},
+    flow::{DropEach, Flow, StageId},
+    item::{Item, Lineage},
     pipeline::Pipeline,
     stage::Stage,
 };
@@ -29,25 +29,25 @@ pub struct Batch<S: Stage, T: Timer> {
     timer: T,
     items: DropEach<Vec<S::Item>>,
     // INVARIANT: as long as `items`.
-    tickets: Vec<Ticket>,
+    lineages: Vec<Lineage>,
     /// When the batch is due: `Some` from its first item until that time has come.
     due: Pin<Box<Option<T::Sleep>>>,
     is_due: bool,
     /// Looks at the clock while what comes before is ready.
     watch: Option<DueWatch>,
-    site: Site,
+    id: StageId,
 }
 
 impl<S: Stage, T: Timer> Batch<S, T> {
     /// Gathers what there is room for; returns whether the batch is to be given as it is.
     fn gather(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> Poll<()> {
         while self.items.len() < self.size {
-            match flow.pull(self.site, &mut self.upstream, cx) {
-                Poll::Ready(Some(Parcel { ticket, value })) => {
+            match flow.pull(self.id, &mut self.upstream, cx) {
+                Poll::Ready(Some(Item { lineage, value })) => {
                     let now = || self.timer.now();
                     // First the item is in: a timer that panics costs its batch no more than its time.
                     self.items.push(value);
-                    self.tickets.push(ticket);
+                    self.lineages.push(lineage);
                     if self.items.len() == 1 {
                         self.due.set(Some(self.timer.sleep(self.linger)));
                         self.watch = Some(DueWatch::new(now(), self.linger));
@@ -85,7 +85,7 @@ impl<S: Stage, T: Timer> Stage for Batch<S, T> {
         &mut self,
         cx: &mut Context<'_>,
         flow: &mut Flow<'_>,
-    ) -> Poll<Option<Parcel<Vec<S::Item>>>> {
+    ) -> Poll<Option<Item<Vec<S::Item>>>> {
         if self.gather(cx, flow).is_pending() {
             return Poll::Pending;
         }
@@ -94,13 +94,13 @@ impl<S: Stage, T: Timer> Stage for Batch<S, T> {
         }
         self.due.set(None);
         self.is_due = false;
-        let ticket = Ticket::batch(mem::take(&mut self.tickets));
-        flow.give(self.site, ticket, mem::take(&mut *self.items))
+        let lineage = Lineage::batch(mem::take(&mut self.lineages));
+        flow.emit(self.id, lineage, mem::take(&mut *self.items))
     }
 
     fn drive(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) {
         let ready = self.gather(cx, flow).is_ready();
-        flow.meter(self.site).is_blocked = ready;
+        flow.meter(self.id).is_blocked = ready;
     }
 }
 
@@ -133,17 +133,17 @@ impl<'h, S: Stage, T: Timer + Clone> Pipeline<'h, S, T> {
         linger: Duration,
     ) -> Pipeline<'h, Batch<S, T>, T> {
         let timer = self.timer.clone();
-        self.then(name, 1, |upstream, site| Batch {
+        self.then(name, 1, |upstream, id| Batch {
             upstream,
             size: size.get(),
             linger,
             timer,
             items: DropEach::default(),
-            tickets: Vec::new(),
+            lineages: Vec::new(),
             due: Box::pin(None),
             is_due: false,
             watch: None,
-            site,
+            id,
         })
     }
 }

@@ -11,28 +11,28 @@ use alloc::vec::{IntoIter, Vec};
 use tidegate_core::primitive::Arc;
 
 use crate::{
-    flow::{DropEach, Flow, Site},
-    hatch::{Chunk, Done, Hatch},
-    labour::Labour,
-    pace::Pace,
-    parcel::{Parcel, Ticket},
-    place::Carrier,
+    chunk_size::ChunkSize,
+    chunk_work::ChunkWork,
+    exchange::{Chunk, ChunkExchange, Done},
+    executor::Dispatcher,
+    flow::{DropEach, Flow, StageId},
+    item::{Item, Lineage},
     reorder::Reorder,
     stage::Stage,
 };
 
 /// A stage whose work is done by other threads. Consecutive items travel as chunks, whose size is learnt from the time
 /// they take; what is there is not held back while a worker is free.
-pub struct Chunked<S: Stage, L: Labour<S::Item>, C> {
+pub struct Chunked<S: Stage, L: ChunkWork<S::Item>, C> {
     pub(crate) upstream: S,
-    hatch: FlowSide<S::Item, L>,
-    pub(crate) carrier: C,
+    exchange: FlowSide<S::Item, L>,
+    pub(crate) dispatcher: C,
     n: NonZeroUsize,
-    pace: Pace,
+    chunk_size: ChunkSize,
     /// The next chunk.
     items: DropEach<Vec<S::Item>>,
     // INVARIANT: as long as `items`.
-    tickets: Vec<Ticket>,
+    lineages: Vec<Lineage>,
     /// Chunks put down and not collected, and the items in them.
     in_work: usize,
     items_in_work: usize,
@@ -42,60 +42,65 @@ pub struct Chunked<S: Stage, L: Labour<S::Item>, C> {
     /// For the collection; empty between two.
     done: Vec<Done<L::Out>>,
     /// The poll of the flow in which it advanced last.
-    turn: u64,
+    advanced_at: u64,
     /// The flow's own, where it does the work itself.
     state: Option<L::State>,
 }
 
 /// A chunk that is being given on.
 struct Opened<Out> {
-    tickets: IntoIter<Ticket>,
+    lineages: IntoIter<Lineage>,
     outs: DropEach<IntoIter<Out>>,
 }
 
-impl<S: Stage, L: Labour<S::Item>, C> Chunked<S, L, C> {
+impl<S: Stage, L: ChunkWork<S::Item>, C> Chunked<S, L, C> {
     pub(crate) fn new(
         upstream: S,
-        labour: L,
-        carrier: C,
+        chunk_work: L,
+        dispatcher: C,
         n: NonZeroUsize,
         flow: &Flow<'_>,
     ) -> Self {
-        let pace = Pace::new(n);
+        let chunk_size = ChunkSize::new(n);
         Self {
             upstream,
-            hatch: FlowSide(Arc::new(Hatch::new(labour, n, flow.bell.clone()))),
-            carrier,
+            exchange: FlowSide(Arc::new(ChunkExchange::new(
+                chunk_work,
+                n,
+                flow.waker_cell.clone(),
+            ))),
+            dispatcher,
             n,
             items: DropEach::default(),
-            tickets: Vec::new(),
+            lineages: Vec::new(),
             in_work: 0,
             items_in_work: 0,
-            finished: Reorder::new(pace.chunks(), true),
+            finished: Reorder::new(chunk_size.chunks(), true),
             opened: None,
             done: Vec::new(),
-            turn: 0,
+            advanced_at: 0,
             state: None,
-            pace,
+            chunk_size,
         }
     }
 
     /// Returns the same stage with other work, for the same workers.
-    pub(crate) fn rework<M: Labour<S::Item>>(
+    pub(crate) fn rework<M: ChunkWork<S::Item>>(
         self,
         flow: &Flow<'_>,
         make: impl FnOnce(L) -> M,
     ) -> Chunked<S, M, C> {
-        let labour = self.hatch.into_labour();
-        let mut stage = Chunked::new(self.upstream, make(labour), self.carrier, self.n, flow);
+        let chunk_work = self.exchange.into_chunk_work();
+        let mut stage =
+            Chunked::new(self.upstream, make(chunk_work), self.dispatcher, self.n, flow);
         stage.finished = Reorder::like(&self.finished);
-        stage.pace = self.pace;
+        stage.chunk_size = self.chunk_size;
         stage
     }
 
     pub(crate) fn set_window(&mut self, window: NonZeroUsize) {
-        self.pace.set_window(self.n, window);
-        self.finished = self.finished.with_window(self.pace.chunks());
+        self.chunk_size.set_window(self.n, window);
+        self.finished = self.finished.with_window(self.chunk_size.chunks());
     }
 
     pub(crate) fn set_unordered(&mut self) {
@@ -106,58 +111,58 @@ impl<S: Stage, L: Labour<S::Item>, C> Chunked<S, L, C> {
         self.n
     }
 
-    fn site(&self) -> Site {
-        self.hatch.0.labour().first()
+    fn id(&self) -> StageId {
+        self.exchange.0.chunk_work().first()
     }
 
     fn has_room(&self) -> bool {
-        self.finished.held() + usize::from(self.opened.is_some()) < self.pace.chunks().get()
+        self.finished.held() + usize::from(self.opened.is_some()) < self.chunk_size.chunks().get()
     }
 
     /// Takes the next result out of the chunk that is open.
     #[inline]
-    fn next(&mut self, flow: &mut Flow<'_>) -> Option<Parcel<L::Out>> {
-        let Opened { tickets, outs } = self.opened.as_mut()?;
-        if let (Some(ticket), Some(value)) = (tickets.next(), outs.next()) {
-            flow.given(self.hatch.0.labour().last());
-            return Some(Parcel { ticket, value });
+    fn next(&mut self, flow: &mut Flow<'_>) -> Option<Item<L::Out>> {
+        let Opened { lineages, outs } = self.opened.as_mut()?;
+        if let (Some(lineage), Some(value)) = (lineages.next(), outs.next()) {
+            flow.count_emitted(self.exchange.0.chunk_work().last());
+            return Some(Item { lineage, value });
         }
         self.opened = None;
         None
     }
 }
 
-impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Chunked<S, L, C> {
+impl<S: Stage, L: ChunkWork<S::Item>, C: Dispatcher<ChunkExchange<S::Item, L>>> Chunked<S, L, C> {
     /// Does all there is to do without giving a result on; returns whether nothing more comes from before.
     fn advance(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> bool {
-        self.turn = flow.turn();
+        self.advanced_at = flow.poll_count();
         // What has been given on makes room.
-        self.opened.take_if(|opened| opened.tickets.len() == 0);
+        self.opened.take_if(|opened| opened.lineages.len() == 0);
         if let Some(rng) = &mut flow.rng {
             // Any that waits may be next, or nobody for now.
-            self.hatch.0.work_here(|waiting| rng.below(waiting + 1).checked_sub(1));
+            self.exchange.0.work_here(|waiting| rng.below(waiting + 1).checked_sub(1));
         }
         self.collect(flow);
         let ended = self.pack(cx, flow);
         if flow.rng.is_some() && self.in_work > 0 {
             cx.waker().wake_by_ref();
         }
-        self.carrier.poll(cx);
+        self.dispatcher.poll(cx);
         let in_work = self.in_work.min(self.n.get());
-        flow.meter(self.site()).set_in_flight(self.items_in_work, in_work);
+        flow.meter(self.id()).set_in_flight(self.items_in_work, in_work);
         ended
     }
 
     fn collect(&mut self, flow: &mut Flow<'_>) {
         let mut done = mem::take(&mut self.done);
-        let calls = self.hatch.0.collect(&mut done);
-        (0..calls).for_each(|_| self.carrier.call(&self.hatch.0));
+        let calls = self.exchange.0.collect(&mut done);
+        (0..calls).for_each(|_| self.dispatcher.call(&self.exchange.0));
         for chunk in done.drain(..) {
             self.in_work -= 1;
-            self.items_in_work -= chunk.tickets.len();
+            self.items_in_work -= chunk.lineages.len();
             if let (Some(time), None) = (chunk.time, &flow.rng) {
-                self.pace.learn(chunk.tickets.len(), time);
-                flow.meter(self.site()).measured(time);
+                self.chunk_size.learn(chunk.lineages.len(), time);
+                flow.meter(self.id()).measured(time);
             }
             let seq = chunk.seq;
             let opened = self.settle(chunk, flow);
@@ -168,53 +173,54 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Chunked<S, L, 
 
     /// Enters what failed, and returns the rest.
     fn settle(&self, chunk: Done<L::Out>, flow: &mut Flow<'_>) -> Option<Opened<L::Out>> {
-        let Done { tickets, outs, failures, lost, .. } = chunk;
+        let Done { lineages, outs, failures, lost, .. } = chunk;
         if let Some(why) = lost {
-            for ticket in tickets {
-                flow.fail(self.site(), ticket, why.error().into());
+            for lineage in lineages {
+                flow.fail(self.id(), lineage, why.error().into());
             }
             return None;
         }
-        let labour = self.hatch.0.labour();
-        let mut entered = tickets.len() as u64;
-        for site in labour.first().through(labour.last()) {
-            if site != labour.first() {
-                flow.meter(site).figures.taken += entered;
+        let chunk_work = self.exchange.0.chunk_work();
+        let mut entered = lineages.len() as u64;
+        for id in chunk_work.first().through(chunk_work.last()) {
+            if id != chunk_work.first() {
+                flow.meter(id).stats.received += entered;
             }
-            entered -= failures.iter().filter(|failure| failure.site == site).count() as u64;
-            if site != labour.last() {
-                flow.meter(site).figures.given += entered;
+            entered -= failures.iter().filter(|failure| failure.id == id).count() as u64;
+            if id != chunk_work.last() {
+                flow.meter(id).stats.emitted += entered;
             }
         }
-        let tickets = if failures.is_empty() {
-            tickets
+        let lineages = if failures.is_empty() {
+            lineages
         } else {
             let mut failures = DropEach::new(failures.into_inner().into_iter());
             let mut left = Vec::with_capacity(outs.len());
-            for (position, ticket) in tickets.into_iter().enumerate() {
+            for (position, lineage) in lineages.into_iter().enumerate() {
                 let is_next =
                     failures.as_slice().first().is_some_and(|next| next.position == position);
                 match is_next.then(|| failures.next()).flatten() {
-                    Some(failure) => flow.fail(failure.site, ticket, failure.cause),
-                    None => left.push(ticket),
+                    Some(failure) => flow.fail(failure.id, lineage, failure.cause),
+                    None => left.push(lineage),
                 }
             }
             left
         };
         let outs = DropEach::new(outs.into_inner().into_iter());
-        let opened = Opened { tickets: tickets.into_iter(), outs };
-        (opened.tickets.len() > 0).then_some(opened)
+        let opened = Opened { lineages: lineages.into_iter(), outs };
+        (opened.lineages.len() > 0).then_some(opened)
     }
 
     fn pack(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> bool {
-        let site = self.site();
+        let id = self.id();
         while self.has_room() {
-            let size = flow.rng.as_mut().map_or(self.pace.size(), |rng| self.pace.draw(rng));
+            let size =
+                flow.rng.as_mut().map_or(self.chunk_size.size(), |rng| self.chunk_size.draw(rng));
             while self.items.len() < size {
-                match flow.pull(site, &mut self.upstream, cx) {
-                    Poll::Ready(Some(Parcel { ticket, value })) => {
+                match flow.pull(id, &mut self.upstream, cx) {
+                    Poll::Ready(Some(Item { lineage, value })) => {
                         self.items.push(value);
-                        self.tickets.push(ticket);
+                        self.lineages.push(lineage);
                     }
                     Poll::Ready(None) => {
                         self.put(flow);
@@ -230,7 +236,7 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Chunked<S, L, 
             }
             self.put(flow);
         }
-        flow.meter(site).is_blocked = true;
+        flow.meter(id).is_blocked = true;
         self.upstream.drive(cx, flow);
         false
     }
@@ -242,14 +248,14 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Chunked<S, L, 
         }
         self.in_work += 1;
         self.items_in_work += self.items.len();
-        let size = self.pace.size();
+        let size = self.chunk_size.size();
         let chunk = Chunk {
             seq: self.finished.begin(),
-            tickets: mem::replace(&mut self.tickets, Vec::with_capacity(size)),
+            lineages: mem::replace(&mut self.lineages, Vec::with_capacity(size)),
             items: mem::replace(&mut self.items, DropEach::new(Vec::with_capacity(size))),
         };
-        if self.hatch.0.put(chunk, flow.rng.is_none()) {
-            self.carrier.call(&self.hatch.0);
+        if self.exchange.0.put(chunk, flow.rng.is_none()) {
+            self.dispatcher.call(&self.exchange.0);
         }
     }
 
@@ -258,41 +264,43 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Chunked<S, L, 
         &mut self,
         cx: &mut Context<'_>,
         flow: &mut Flow<'_>,
-    ) -> Poll<Option<Parcel<L::Out>>> {
-        let labour = self.hatch.0.labour();
-        let site = labour.first();
+    ) -> Poll<Option<Item<L::Out>>> {
+        let chunk_work = self.exchange.0.chunk_work();
+        let id = chunk_work.first();
         loop {
-            let Some(Parcel { ticket, value }) = ready!(flow.pull(site, &mut self.upstream, cx))
+            let Some(Item { lineage, value }) = ready!(flow.pull(id, &mut self.upstream, cx))
             else {
                 return Poll::Ready(None);
             };
-            let (mut at, state) = (site, &mut self.state);
-            let step = flow.call(site, || {
-                labour.step(state.get_or_insert_with(|| labour.enter()), &mut at, value)
+            let (mut at, state) = (id, &mut self.state);
+            let step = flow.call(id, || {
+                chunk_work.step(state.get_or_insert_with(|| chunk_work.enter()), &mut at, value)
             });
-            for between in site.through(labour.last()) {
-                if between != site {
-                    flow.meter(between).figures.taken += 1;
+            for between in id.through(chunk_work.last()) {
+                if between != id {
+                    flow.meter(between).stats.received += 1;
                 }
                 if between == at && step.as_ref().map_or(true, |step| step.is_err()) {
                     break;
                 }
-                flow.given(between);
+                flow.count_emitted(between);
             }
             match step {
-                Ok(Ok(value)) => return Poll::Ready(Some(Parcel { ticket, value })),
-                Ok(Err(error)) => flow.fail(at, ticket, error),
+                Ok(Ok(value)) => return Poll::Ready(Some(Item { lineage, value })),
+                Ok(Err(error)) => flow.fail(at, lineage, error),
                 Err(panic) => {
                     // What the state is after a panic nobody knows.
-                    let _ = flow.call(site, || self.state = None);
-                    flow.fail(at, ticket, panic);
+                    let _ = flow.call(id, || self.state = None);
+                    flow.fail(at, lineage, panic);
                 }
             }
         }
     }
 }
 
-impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Stage for Chunked<S, L, C> {
+impl<S: Stage, L: ChunkWork<S::Item>, C: Dispatcher<ChunkExchange<S::Item, L>>> Stage
+    for Chunked<S, L, C>
+{
     type Item = L::Out;
 
     #[inline]
@@ -300,19 +308,19 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Stage for Chun
         &mut self,
         cx: &mut Context<'_>,
         flow: &mut Flow<'_>,
-    ) -> Poll<Option<Parcel<L::Out>>> {
-        if self.carrier.is_here(flow) && flow.rng.is_none() {
+    ) -> Poll<Option<Item<L::Out>>> {
+        if self.dispatcher.is_here(flow) && flow.rng.is_none() {
             return self.poll_here(cx, flow);
         }
-        if self.turn == flow.turn() {
-            if let Some(parcel) = self.next(flow) {
-                return Poll::Ready(Some(parcel));
+        if self.advanced_at == flow.poll_count() {
+            if let Some(item) = self.next(flow) {
+                return Poll::Ready(Some(item));
             }
         }
         let ended = self.advance(cx, flow);
         loop {
-            if let Some(parcel) = self.next(flow) {
-                return Poll::Ready(Some(parcel));
+            if let Some(item) = self.next(flow) {
+                return Poll::Ready(Some(item));
             }
             self.opened = self.finished.pop();
             if self.opened.is_none() {
@@ -322,7 +330,7 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Stage for Chun
     }
 
     fn drive(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) {
-        if self.carrier.is_here(flow) && flow.rng.is_none() {
+        if self.dispatcher.is_here(flow) && flow.rng.is_none() {
             self.upstream.drive(cx, flow);
         } else {
             self.advance(cx, flow);
@@ -330,25 +338,25 @@ impl<S: Stage, L: Labour<S::Item>, C: Carrier<Hatch<S::Item, L>>> Stage for Chun
     }
 }
 
-impl<S: Stage, L: Labour<S::Item>, C> fmt::Debug for Chunked<S, L, C> {
+impl<S: Stage, L: ChunkWork<S::Item>, C> fmt::Debug for Chunked<S, L, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Chunked").field("in_work", &self.in_work).finish_non_exhaustive()
     }
 }
 
-/// The flow's hold on a hatch: without it, what waits there is not wanted.
-struct FlowSide<In, L: Labour<In>>(Arc<Hatch<In, L>>);
+/// The flow's hold on a exchange: without it, what waits there is not wanted.
+struct FlowSide<In, L: ChunkWork<In>>(Arc<ChunkExchange<In, L>>);
 
-impl<In, L: Labour<In>> FlowSide<In, L> {
-    fn into_labour(self) -> L {
-        let hatch = self.0.clone();
+impl<In, L: ChunkWork<In>> FlowSide<In, L> {
+    fn into_chunk_work(self) -> L {
+        let exchange = self.0.clone();
         drop(self);
-        let hatch = Arc::into_inner(hatch);
-        hatch.expect("a flow that is not yet run has no workers").into_labour()
+        let exchange = Arc::into_inner(exchange);
+        exchange.expect("a flow that is not yet run has no workers").into_chunk_work()
     }
 }
 
-impl<In, L: Labour<In>> Drop for FlowSide<In, L> {
+impl<In, L: ChunkWork<In>> Drop for FlowSide<In, L> {
     fn drop(&mut self) {
         self.0.clear();
     }

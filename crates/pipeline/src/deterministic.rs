@@ -18,10 +18,10 @@ use tidegate_core::{
 };
 
 use crate::{
-    figures::Summary,
     pipeline::Pipeline,
     run::{Collect, Run},
     stage::Stage,
+    stats::Summary,
     stopped::Stopped,
 };
 
@@ -42,12 +42,12 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// # Examples
     ///
     /// ```
-    /// use core::{convert::Infallible, num::NonZeroUsize};
+    /// use core::{num::NonZeroUsize};
     /// use tidegate_pipeline::{Pipeline, Threads};
     ///
     /// let order = |seed| {
     ///     let four = NonZeroUsize::new(4).unwrap();
-    ///     let flow = Pipeline::from_iter(0..20).map_on(Threads, "pass", four, Ok::<_, Infallible>).unordered();
+    ///     let flow = Pipeline::from_iter(0..20).map_on(Threads, "pass", four, |item| item).unordered();
     ///     flow.collect().run_deterministic(seed).unwrap()
     /// };
     /// assert_eq!(order(7), order(7));
@@ -70,7 +70,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// let clock = ManualClock::new();
     /// let flow = Pipeline::from_iter([3, 1, 2])
     ///     .simulated(&clock)
-    ///     .map_async("nap", NonZeroUsize::new(3).unwrap(), |hours| {
+    ///     .try_map_async("nap", NonZeroUsize::new(3).unwrap(), |hours| {
     ///         let nap = clock.sleep(Duration::from_secs(3600 * hours));
     ///         async move { Ok::<_, TimedOut>((nap.await, hours).1) }
     ///     })
@@ -116,16 +116,18 @@ fn simulate<F: Future>(run: F, clock: Option<ManualClock>) -> F::Output {
     let Some(clock) = clock else { return run.wait() };
     let mut run = pin!(run);
     poll_fn(|cx| {
-        let ear =
-            Arc::new(Wakeable(Ear { woken: AtomicBool::new(false), waker: cx.waker().clone() }));
-        let waker = Waker::from(ear.clone());
+        let relay = Arc::new(Wakeable(WakeRelay {
+            woken: AtomicBool::new(false),
+            waker: cx.waker().clone(),
+        }));
+        let waker = Waker::from(relay.clone());
         loop {
             // ORDERING: Relaxed: wakes by other threads are passed on, and only this one's own have to be seen here.
-            ear.0.woken.store(false, Ordering::Relaxed);
+            relay.0.woken.store(false, Ordering::Relaxed);
             if let Poll::Ready(output) = run.as_mut().poll(&mut Context::from_waker(&waker)) {
                 return Poll::Ready(output);
             }
-            if !ear.0.woken.load(Ordering::Relaxed) {
+            if !relay.0.woken.load(Ordering::Relaxed) {
                 let Some(due) = clock.next_due() else { return Poll::Pending };
                 clock.advance_to(due);
             }
@@ -135,12 +137,12 @@ fn simulate<F: Future>(run: F, clock: Option<ManualClock>) -> F::Output {
 }
 
 /// Hears of wakes, and passes them on.
-struct Ear {
+struct WakeRelay {
     woken: AtomicBool,
     waker: Waker,
 }
 
-impl OnWake for Ear {
+impl OnWake for WakeRelay {
     fn on_wake(&self) {
         self.woken.store(true, Ordering::Relaxed);
         self.waker.wake_by_ref();

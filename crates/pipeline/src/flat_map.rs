@@ -3,8 +3,8 @@
 use core::task::{Context, Poll, ready};
 
 use crate::{
-    flow::{Flow, Site, contain},
-    parcel::{Fate, Parcel, Ticket},
+    flow::{Flow, StageId, contain},
+    item::{Item, ItemOutcome, Lineage},
     pipeline::Pipeline,
     stage::{Stage, debug_by_name},
 };
@@ -13,9 +13,9 @@ use crate::{
 pub struct FlatMap<S, F, I> {
     upstream: S,
     f: F,
-    /// What the current item is turned into, and the part of its ticket that ends with it.
-    current: Option<(I, Ticket)>,
-    site: Site,
+    /// What the current item is turned into, and the part of its lineage that ends with it.
+    current: Option<(I, Lineage)>,
+    id: StageId,
 }
 
 debug_by_name!(FlatMap<S, F, I>);
@@ -33,34 +33,33 @@ where
         &mut self,
         cx: &mut Context<'_>,
         flow: &mut Flow<'_>,
-    ) -> Poll<Option<Parcel<I::Item>>> {
+    ) -> Poll<Option<Item<I::Item>>> {
         loop {
             if let Some((items, hold)) = &mut self.current {
                 if !flow.spend(cx) {
                     return Poll::Pending;
                 }
-                let next = flow.call(self.site, || items.next());
+                let next = flow.call(self.id, || items.next());
                 if let Ok(Some(value)) = next {
-                    return flow.give(self.site, hold.part(), value);
+                    return flow.emit(self.id, hold.part(), value);
                 }
                 let hold = self.current.take().map(|(items, hold)| {
                     contain(|| drop(items));
                     hold
                 });
                 match (next, hold) {
-                    (Err(panic), Some(hold)) => flow.fail(self.site, hold, panic),
-                    (_, Some(hold)) => flow.settle(hold, Fate::Skipped),
+                    (Err(panic), Some(hold)) => flow.fail(self.id, hold, panic),
+                    (_, Some(hold)) => flow.settle(hold, ItemOutcome::Skipped),
                     (_, None) => {}
                 }
             }
-            let Some(Parcel { ticket, value }) =
-                ready!(flow.pull(self.site, &mut self.upstream, cx))
+            let Some(Item { lineage, value }) = ready!(flow.pull(self.id, &mut self.upstream, cx))
             else {
                 return Poll::Ready(None);
             };
-            match flow.call(self.site, || (self.f)(value).into_iter()) {
-                Ok(items) => self.current = Some((items, ticket.divide())),
-                Err(panic) => flow.fail(self.site, ticket, panic),
+            match flow.call(self.id, || (self.f)(value).into_iter()) {
+                Ok(items) => self.current = Some((items, lineage.divide())),
+                Err(panic) => flow.fail(self.id, lineage, panic),
             }
         }
     }
@@ -94,6 +93,6 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         F: FnMut(S::Item) -> I,
         I: IntoIterator,
     {
-        self.then(name, 1, |upstream, site| FlatMap { upstream, f, current: None, site })
+        self.then(name, 1, |upstream, id| FlatMap { upstream, f, current: None, id })
     }
 }

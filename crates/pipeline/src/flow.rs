@@ -20,13 +20,13 @@ use tidegate_core::{
 };
 
 use crate::{
-    crew::Crew,
     error::{BoxError, PipelineError},
-    figures::{Monitor, Summary},
+    item::{Item, ItemOutcome, Lineage},
     meter::Meter,
     on_error::OnError,
-    parcel::{Fate, Parcel, Ticket},
+    run_threads::RunThreads,
     stage::Stage,
+    stats::{Monitor, Summary},
     stopped::{AfterStop, Cause, Stopped},
 };
 
@@ -38,9 +38,9 @@ const A_POLL: Duration = Duration::from_micros(100);
 
 /// Which stage of the flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Site(usize);
+pub struct StageId(usize);
 
-impl Site {
+impl StageId {
     /// Returns it and those added after it, up to `last`.
     pub(crate) fn through(self, last: Self) -> impl Iterator<Item = Self> {
         (self.0..=last.0).map(Self)
@@ -49,13 +49,13 @@ impl Site {
 
 /// The shared side of a flow. Every poll of a stage gets it.
 pub struct Flow<'h> {
-    pub(crate) bell: Arc<WakerCell>,
+    pub(crate) waker_cell: Arc<WakerCell>,
     pub(crate) monitor: Monitor,
     pub(crate) after_stop: AfterStop,
     /// Where stages call the run's own threads; `None` if there is no such stage.
-    pub(crate) crew: Option<Arc<Crew<'h>>>,
+    pub(crate) run_threads: Option<Arc<RunThreads<'h>>>,
     /// How many items may be in the flow.
-    pub(crate) most_in_flight: u64,
+    pub(crate) max_in_flight: u64,
     /// Whether the source was refused because they are.
     is_full: bool,
     /// How often it was found full, after it was not.
@@ -65,8 +65,8 @@ pub struct Flow<'h> {
     /// The clock that such a run turns.
     #[cfg(feature = "std")]
     pub(crate) simulated: Option<tidegate_core::ManualClock>,
-    /// Whether the crew has threads.
-    pub(crate) is_manned: bool,
+    /// Whether the run_threads has threads.
+    pub(crate) has_threads: bool,
     stages: Vec<Entry<'h>>,
     summary: Summary,
     /// Why the flow stops, once it does.
@@ -78,11 +78,11 @@ pub struct Flow<'h> {
     budget: usize,
     full_budget: usize,
     awake_since: Option<Timestamp>,
-    /// Whose code is at work, and the ticket of what it works on, so that its panic is the right item's error.
-    at: Option<Site>,
-    in_hand: Ticket,
+    /// Whose code is at work, and the lineage of what it works on, so that its panic is the right item's error.
+    at: Option<StageId>,
+    in_hand: Lineage,
     /// Counts the polls.
-    turn: u64,
+    poll_count: u64,
 }
 
 struct Entry<'h> {
@@ -93,17 +93,17 @@ struct Entry<'h> {
 impl<'h> Flow<'h> {
     pub(crate) fn new() -> Self {
         Self {
-            bell: Arc::default(),
+            waker_cell: Arc::default(),
             monitor: Monitor::default(),
             after_stop: AfterStop::Drain,
-            crew: None,
-            most_in_flight: u64::MAX,
+            run_threads: None,
+            max_in_flight: u64::MAX,
             is_full: false,
             times_full: 0,
             rng: None,
             #[cfg(feature = "std")]
             simulated: None,
-            is_manned: false,
+            has_threads: false,
             stages: Vec::new(),
             summary: Summary::default(),
             cause: None,
@@ -114,17 +114,17 @@ impl<'h> Flow<'h> {
             full_budget: BUDGET,
             awake_since: None,
             at: None,
-            in_hand: Ticket::item(0),
-            turn: 0,
+            in_hand: Lineage::item(0),
+            poll_count: 0,
         }
     }
 
     // Building.
 
-    pub(crate) fn add_stage(&mut self, name: &'static str, width: usize) -> Site {
+    pub(crate) fn add_stage(&mut self, name: &'static str, width: usize) -> StageId {
         self.stages.push(Entry { meter: Meter::new(name, width), on_error: OnError::Stop });
         self.publish();
-        Site(self.stages.len() - 1)
+        StageId(self.stages.len() - 1)
     }
 
     /// Sets what the stage added last does about errors.
@@ -136,9 +136,9 @@ impl<'h> Flow<'h> {
 
     /// Has the stages that call the run's own threads do so; returns what those have to do, if there is such a stage.
     #[cfg(feature = "std")]
-    pub(crate) fn man(&mut self) -> Option<Arc<Crew<'h>>> {
-        self.is_manned = true;
-        self.crew.clone()
+    pub(crate) fn enable_threads(&mut self) -> Option<Arc<RunThreads<'h>>> {
+        self.has_threads = true;
+        self.run_threads.clone()
     }
 
     pub(crate) fn set_token(&mut self, token: CancelToken) {
@@ -150,18 +150,18 @@ impl<'h> Flow<'h> {
     }
 
     /// Returns where the repeated attempts of a stage are counted.
-    pub(crate) fn retries(&mut self, site: Site) -> Arc<AtomicU64> {
-        self.meter(site).retries()
+    pub(crate) fn retries(&mut self, id: StageId) -> Arc<AtomicU64> {
+        self.meter(id).retries()
     }
 
     // Each poll of the run.
 
-    /// Begins a poll: from here on a ring of the bell is heard.
+    /// Begins a poll: from here on a ring of the waker_cell is heard.
     pub(crate) fn enter(&mut self, cx: &mut Context<'_>) {
-        self.bell.set(cx.waker());
+        self.waker_cell.set(cx.waker());
         self.budget = self.full_budget;
         self.is_full = false;
-        self.turn += 1;
+        self.poll_count += 1;
         self.awake_since = self.clock.as_ref().map(|clock| clock());
         if let (Some(now), Some(since)) = (self.awake_since, self.asleep_since) {
             let slept = now.since(since);
@@ -190,7 +190,7 @@ impl<'h> Flow<'h> {
 
     /// Ends the run.
     pub(crate) fn finish(&mut self) -> Result<Summary, Stopped> {
-        self.stages.iter_mut().for_each(|entry| entry.meter.figures.in_flight = 0);
+        self.stages.iter_mut().for_each(|entry| entry.meter.stats.in_flight = 0);
         self.publish();
         match self.cause.take() {
             None => Ok(self.summary),
@@ -204,7 +204,7 @@ impl<'h> Flow<'h> {
     }
 
     fn publish(&self) {
-        self.monitor.publish(self.summary, self.stages.iter().map(|entry| entry.meter.figures()));
+        self.monitor.publish(self.summary, self.stages.iter().map(|entry| entry.meter.stats()));
     }
 
     /// Returns whether the source is to be read no more.
@@ -220,8 +220,8 @@ impl<'h> Flow<'h> {
     // For the stages.
 
     #[inline]
-    pub(crate) fn meter(&mut self, site: Site) -> &mut Meter {
-        &mut self.stages[site.0].meter
+    pub(crate) fn meter(&mut self, id: StageId) -> &mut Meter {
+        &mut self.stages[id.0].meter
     }
 
     /// Takes one item's worth from this poll's budget. Where nothing is left the answer is false, and the flow is
@@ -242,14 +242,14 @@ impl<'h> Flow<'h> {
     }
 
     /// Returns which poll of the run this is.
-    pub(crate) fn turn(&self) -> u64 {
-        self.turn
+    pub(crate) fn poll_count(&self) -> u64 {
+        self.poll_count
     }
 
     /// Returns whether one more item may enter the flow. The answer no is remembered for this poll.
     #[inline]
     pub(crate) fn has_room(&mut self) -> bool {
-        let is_full = self.summary.leftover() >= self.most_in_flight;
+        let is_full = self.summary.leftover() >= self.max_in_flight;
         self.times_full += u64::from(is_full && !self.is_full);
         self.is_full = is_full;
         !is_full
@@ -274,63 +274,63 @@ impl<'h> Flow<'h> {
     #[inline]
     pub(crate) fn read<R>(
         &mut self,
-        site: Site,
+        id: StageId,
         code: impl FnOnce() -> Poll<Option<R>>,
-    ) -> Poll<Option<Parcel<R>>> {
-        let (ticket, polled) = self.work(site, Ticket::item(self.summary.read), code);
+    ) -> Poll<Option<Item<R>>> {
+        let (lineage, polled) = self.work(id, Lineage::item(self.summary.read), code);
         polled.map(|item| {
             item.map(|value| {
                 self.summary.read += 1;
-                Parcel { ticket, value }
+                Item { lineage, value }
             })
         })
     }
 
-    /// Enters that `site` was asked for an item and got none from those before it.
-    pub(crate) fn starved(&mut self, site: Site) {
-        self.meter(site).is_blocked = false;
+    /// Enters that `id` was asked for an item and got none from those before it.
+    pub(crate) fn starved(&mut self, id: StageId) {
+        self.meter(id).is_blocked = false;
     }
 
-    /// Asks the stages before `site` for an item on its behalf.
+    /// Asks the stages before `id` for an item on its behalf.
     #[inline]
     pub(crate) fn pull<S: Stage>(
         &mut self,
-        site: Site,
+        id: StageId,
         upstream: &mut S,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Parcel<S::Item>>> {
+    ) -> Poll<Option<Item<S::Item>>> {
         let polled = upstream.poll_next(cx, self);
         match &polled {
-            Poll::Ready(Some(_)) => self.meter(site).figures.taken += 1,
-            Poll::Ready(None) | Poll::Pending => self.starved(site),
+            Poll::Ready(Some(_)) => self.meter(id).stats.received += 1,
+            Poll::Ready(None) | Poll::Pending => self.starved(id),
         }
         polled
     }
 
-    /// Counts an item that `site` gives to the next stage.
+    /// Counts an item that `id` gives to the next stage.
     #[inline]
-    pub(crate) fn given(&mut self, site: Site) {
-        self.meter(site).figures.given += 1;
+    pub(crate) fn count_emitted(&mut self, id: StageId) {
+        self.meter(id).stats.emitted += 1;
     }
 
-    /// Enters an item that `site` gives to the next stage.
+    /// Enters an item that `id` gives to the next stage.
     #[inline]
-    pub(crate) fn give<T>(
+    pub(crate) fn emit<T>(
         &mut self,
-        site: Site,
-        ticket: Ticket,
+        id: StageId,
+        lineage: Lineage,
         value: T,
-    ) -> Poll<Option<Parcel<T>>> {
-        self.given(site);
-        Poll::Ready(Some(Parcel { ticket, value }))
+    ) -> Poll<Option<Item<T>>> {
+        self.count_emitted(id);
+        Poll::Ready(Some(Item { lineage, value }))
     }
 
     /// Runs a stage's own code: times it now and then, and makes a panic an error.
     #[inline]
-    pub(crate) fn call<R>(&mut self, site: Site, code: impl FnOnce() -> R) -> Result<R, BoxError> {
-        let start = self.begin(site);
-        let result = caught(code);
-        self.end(site, start);
+    pub(crate) fn call<R>(&mut self, id: StageId, code: impl FnOnce() -> R) -> Result<R, BoxError> {
+        let start = self.begin(id);
+        let result = catch_panic(code);
+        self.end(id, start);
         result
     }
 
@@ -339,93 +339,93 @@ impl<'h> Flow<'h> {
     #[inline]
     pub(crate) fn work<R>(
         &mut self,
-        site: Site,
-        ticket: Ticket,
+        id: StageId,
+        lineage: Lineage,
         code: impl FnOnce() -> R,
-    ) -> (Ticket, R) {
-        self.at = Some(site);
+    ) -> (Lineage, R) {
+        self.at = Some(id);
         // What is replaced here owns nothing, and to forget it is to know that.
-        mem::forget(mem::replace(&mut self.in_hand, ticket));
-        let start = self.begin(site);
+        mem::forget(mem::replace(&mut self.in_hand, lineage));
+        let start = self.begin(id);
         let result = code();
-        self.end(site, start);
+        self.end(id, start);
         self.at = None;
-        (mem::replace(&mut self.in_hand, Ticket::item(0)), result)
+        (mem::replace(&mut self.in_hand, Lineage::item(0)), result)
     }
 
     #[inline]
-    fn begin(&mut self, site: Site) -> Option<Timestamp> {
-        if self.meter(site).call() { self.clock.as_ref().map(|clock| clock()) } else { None }
+    fn begin(&mut self, id: StageId) -> Option<Timestamp> {
+        if self.meter(id).call() { self.clock.as_ref().map(|clock| clock()) } else { None }
     }
 
     #[inline]
-    fn end(&mut self, site: Site, start: Option<Timestamp>) {
+    fn end(&mut self, id: StageId, start: Option<Timestamp>) {
         if let Some(start) = start {
-            self.sample(site, start);
+            self.sample(id, start);
         }
     }
 
     #[cold]
-    fn sample(&mut self, site: Site, start: Timestamp) {
+    fn sample(&mut self, id: StageId, start: Timestamp) {
         if let Some(clock) = &self.clock {
             let time = clock().since(start);
-            self.meter(site).sample(time);
+            self.meter(id).sample(time);
         }
     }
 
     /// Polls stages. A panic of one's own code fails the item in its hands, and the answer is `None`: they can be polled
     /// on. The stages after it have only asked for an item then, and lose nothing.
     pub(crate) fn guarded<R>(&mut self, mut poll: impl FnMut(&mut Self) -> R) -> Option<R> {
-        match caught(|| poll(self)) {
+        match catch_panic(|| poll(self)) {
             Ok(result) => Some(result),
             Err(panic) => {
-                let Some(site) = self.at.take() else {
+                let Some(id) = self.at.take() else {
                     // What a stage drops, or a clock, is no item's: the flow ends with it.
                     let error = PipelineError::new("flow", self.summary.read, panic);
                     self.stop(Cause::Failed(error));
                     return None;
                 };
-                let ticket = mem::replace(&mut self.in_hand, Ticket::item(0));
+                let lineage = mem::replace(&mut self.in_hand, Lineage::item(0));
                 // A panic of the source is the item that it was to give.
-                self.summary.read += u64::from(ticket.index == self.summary.read);
-                self.fail(site, ticket, panic);
+                self.summary.read += u64::from(lineage.index == self.summary.read);
+                self.fail(id, lineage, panic);
                 None
             }
         }
     }
 
-    /// Enters the fate of the items a ticket stands for.
+    /// Enters the outcome of the items a lineage stands for.
     #[inline]
-    pub(crate) fn settle(&mut self, ticket: Ticket, fate: Fate) {
-        ticket.settle(fate, &mut self.summary);
+    pub(crate) fn settle(&mut self, lineage: Lineage, outcome: ItemOutcome) {
+        lineage.settle(outcome, &mut self.summary);
     }
 
-    /// Enters an item that `site` leaves out on purpose.
-    pub(crate) fn leave_out(&mut self, site: Site, ticket: Ticket) {
-        self.meter(site).left_out += 1;
-        self.settle(ticket, Fate::Skipped);
+    /// Enters an item that `id` leaves out on purpose.
+    pub(crate) fn skip(&mut self, id: StageId, lineage: Lineage) {
+        self.meter(id).skipped += 1;
+        self.settle(lineage, ItemOutcome::Skipped);
     }
 
-    /// Enters an item that `site` failed on, and does what is to be done about it.
+    /// Enters an item that `id` failed on, and does what is to be done about it.
     #[cold]
-    pub(crate) fn fail(&mut self, site: Site, ticket: Ticket, cause: BoxError) {
-        let Entry { meter, on_error } = &mut self.stages[site.0];
-        meter.figures.failed += 1;
-        let stage = meter.figures.name;
-        let index = ticket.index;
+    pub(crate) fn fail(&mut self, id: StageId, lineage: Lineage, cause: BoxError) {
+        let Entry { meter, on_error } = &mut self.stages[id.0];
+        meter.stats.failed += 1;
+        let stage = meter.stats.name;
+        let index = lineage.index;
         let error = PipelineError::new(stage, index, cause);
-        let (fate, stop) = match on_error {
-            OnError::Stop => (Fate::Failed, Some(error)),
+        let (outcome, stop) = match on_error {
+            OnError::Stop => (ItemOutcome::Failed, Some(error)),
             OnError::Skip => {
                 contain(|| drop(error));
-                (Fate::Skipped, None)
+                (ItemOutcome::Skipped, None)
             }
             OnError::Divert(handler) => {
-                let panic = caught(|| handler(error)).err();
-                (Fate::Failed, panic.map(|panic| PipelineError::new(stage, index, panic)))
+                let panic = catch_panic(|| handler(error)).err();
+                (ItemOutcome::Failed, panic.map(|panic| PipelineError::new(stage, index, panic)))
             }
         };
-        self.settle(ticket, fate);
+        self.settle(lineage, outcome);
         if let Some(error) = stop {
             self.stop(Cause::Failed(error));
         }
@@ -464,7 +464,7 @@ pub(crate) use tidegate_core::unwind::{Contained, DropEach, Foreign, contain, dr
 /// Runs foreign code, and makes a panic an error.
 #[cfg(feature = "std")]
 #[inline]
-pub(crate) fn caught<R>(code: impl FnOnce() -> R) -> Result<R, BoxError> {
+pub(crate) fn catch_panic<R>(code: impl FnOnce() -> R) -> Result<R, BoxError> {
     // What a stage leaves half done is its own: the flow drops the item and, by default, stops.
     tidegate_core::unwind::catch(code).map_err(|payload| {
         let error = crate::error::Panicked::new(&*payload).into();
@@ -475,6 +475,6 @@ pub(crate) fn caught<R>(code: impl FnOnce() -> R) -> Result<R, BoxError> {
 
 #[cfg(not(feature = "std"))]
 #[expect(clippy::unnecessary_wraps, reason = "with std it fails")]
-pub(crate) fn caught<R>(code: impl FnOnce() -> R) -> Result<R, BoxError> {
+pub(crate) fn catch_panic<R>(code: impl FnOnce() -> R) -> Result<R, BoxError> {
     Ok(code())
 }

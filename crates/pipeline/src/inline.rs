@@ -4,9 +4,9 @@ use core::task::{Context, Poll};
 
 use crate::{
     error::BoxError,
-    flow::{Flow, Foreign, Site},
-    meter::Tally,
-    parcel::Parcel,
+    flow::{Flow, Foreign, StageId},
+    item::Item,
+    meter::Counting,
     pipeline::Pipeline,
     stage::{Stage, debug_by_name},
 };
@@ -18,7 +18,7 @@ pub type Step<T> = Result<Option<T>, BoxError>;
 pub struct Inline<S, F> {
     upstream: S,
     step: F,
-    site: Site,
+    id: StageId,
 }
 
 debug_by_name!(Inline<S, F>);
@@ -31,20 +31,20 @@ where
     type Item = T;
 
     #[inline]
-    fn poll_next(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> Poll<Option<Parcel<T>>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> Poll<Option<Item<T>>> {
         loop {
-            let Parcel { ticket, value } = match self.upstream.poll_next(cx, flow) {
-                Poll::Ready(Some(parcel)) => parcel,
+            let Item { lineage, value } = match self.upstream.poll_next(cx, flow) {
+                Poll::Ready(Some(item)) => item,
                 nothing => {
-                    flow.starved(self.site);
+                    flow.starved(self.id);
                     return nothing.map(|_| None);
                 }
             };
-            let (ticket, step) = flow.work(self.site, ticket, || (self.step)(value));
+            let (lineage, step) = flow.work(self.id, lineage, || (self.step)(value));
             match step {
-                Ok(Some(value)) => return Poll::Ready(Some(Parcel { ticket, value })),
-                Ok(None) => flow.leave_out(self.site, ticket),
-                Err(error) => flow.fail(self.site, ticket, error),
+                Ok(Some(value)) => return Poll::Ready(Some(Item { lineage, value })),
+                Ok(None) => flow.skip(self.id, lineage),
+                Err(error) => flow.fail(self.id, lineage, error),
             }
         }
     }
@@ -59,8 +59,8 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     where
         F: FnMut(S::Item) -> Step<U>,
     {
-        let mut flow = self.then(name, 1, |upstream, site| Inline { upstream, step, site });
-        flow.flow.meter(flow.stages.site).tally = Tally::Calls;
+        let mut flow = self.then(name, 1, |upstream, id| Inline { upstream, step, id });
+        flow.flow.meter(flow.stages.id).counting = Counting::Calls;
         flow
     }
 
@@ -165,10 +165,10 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// ```
     /// use tidegate_pipeline::{Pipeline, Wait};
     ///
-    /// let halved = Pipeline::from_iter([3, 8]).when("halve", |n| n % 2 == 0, |n| n / 2);
+    /// let halved = Pipeline::from_iter([3, 8]).map_if("halve", |n| n % 2 == 0, |n| n / 2);
     /// assert_eq!(halved.collect().wait().unwrap(), [3, 4]);
     /// ```
-    pub fn when<P, F>(
+    pub fn map_if<P, F>(
         self,
         name: &'static str,
         mut applies: P,

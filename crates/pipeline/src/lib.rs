@@ -11,41 +11,42 @@ extern crate alloc;
 extern crate std;
 
 mod batch;
+mod chunk_size;
+mod chunk_work;
 mod chunked;
-mod crew;
 #[cfg(feature = "std")]
 mod deterministic;
 mod error;
-mod figures;
+mod exchange;
+mod executor;
 mod flat_map;
 mod flow;
-mod hatch;
 mod inline;
-mod labour;
+mod item;
+mod keys;
 mod map_async;
 mod map_on;
 mod merge;
 mod meter;
 mod on_error;
 mod options;
-mod pace;
 mod parallel;
-mod parcel;
 mod pipeline;
-mod place;
 mod reorder;
 mod retry;
+mod returns;
 mod run;
+mod run_threads;
+#[cfg(feature = "std")]
+mod shared_run;
 mod source;
 mod split;
 mod stage;
+mod stats;
 mod stopped;
 mod stream;
 #[cfg(feature = "std")]
-mod team;
-#[cfg(feature = "std")]
 mod threads;
-mod turns;
 mod work;
 
 pub use tidegate_core::{
@@ -55,24 +56,25 @@ pub use tidegate_core::{
 
 pub use self::{
     batch::Batch,
+    chunk_work::{Apply, ApplyWith, ChunkWork, Then},
     chunked::Chunked,
     error::{BoxError, Panicked, PipelineError},
-    figures::{Monitor, StageFigures, Summary},
+    executor::{Executor, Threads},
     flat_map::FlatMap,
     inline::{Inline, Step},
-    labour::{Apply, ApplyWith, Labour, Then},
+    keys::{KeyPolicy, PerKey, Unkeyed},
     merge::Merge,
     on_error::OnError,
     parallel::Parallel,
     pipeline::Pipeline,
-    place::{Place, Threads},
     retry::{IntoRetryPolicy, Policy, RetryPolicy, policy},
+    returns::{Plain, Returns, Try},
     run::{Collect, Run},
     source::Source,
-    split::{Split, Way},
+    split::{Branch, Split},
     stage::Stage,
+    stats::{Monitor, StageStats, Stats, Summary},
     stopped::{AfterStop, Stopped},
     stream::IntoStream,
-    turns::{AtOnce, ByKey, Turns},
     work::{Call, Work},
 };

@@ -7,94 +7,140 @@ use tidegate_core::Gate;
 use crate::{
     error::BoxError,
     flow::{Contained, Foreign, contain},
+    keys::{KeyPolicy, PerKey, Unkeyed},
     parallel::Parallel,
     pipeline::Pipeline,
+    returns::{Plain, Try},
     stage::Stage,
-    turns::{AtOnce, ByKey, Turns},
     work::{Call, Work},
 };
 
 impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// Adds a parallel stage.
-    pub(crate) fn parallel<W: Work<S::Item>, Q: Turns<S::Item>>(
+    pub(crate) fn parallel<W: Work<S::Item>, K: KeyPolicy<S::Item>>(
         self,
         name: &'static str,
         n: NonZeroUsize,
         work: W,
-        turns: Q,
-    ) -> Pipeline<'h, Parallel<S, W, Q>, T> {
-        let bell = self.flow.bell.clone();
-        self.then(name, n.get(), |upstream, site| {
-            Parallel::new(upstream, work, turns, n, site, bell)
+        keys: K,
+    ) -> Pipeline<'h, Parallel<S, W, K>, T> {
+        let waker_cell = self.flow.waker_cell.clone();
+        self.then(name, n.get(), |upstream, id| {
+            Parallel::new(upstream, work, keys, n, id, waker_cell)
         })
     }
 
-    /// Adds a stage that turns each item into another by an asynchronous function, up to `n` at a time, or fails.
+    /// Adds a stage that turns each item into another by an asynchronous function, up to `n` items
+    /// at a time.
     ///
-    /// Results are given on in order, unless the stage is [`unordered`](Pipeline::unordered). The stage holds at most
-    /// twice `n` items; [`window`](Pipeline::window) sets that number. Its futures run in the task or thread that
-    /// drives the flow; each is polled only when it was woken.
-    ///
-    /// A function that cannot fail returns `Ok::<_, Infallible>`.
+    /// Results are emitted in order, unless the stage is [`unordered`](Pipeline::unordered). The
+    /// stage holds at most twice `n` items; [`window`](Pipeline::window) sets that number. Its
+    /// futures run in the task or thread that drives the flow; each is polled only when it was
+    /// woken. [`try_map_async`](Self::try_map_async) takes a function that can fail.
     ///
     /// # Panics
     ///
-    /// Panics if the memory for `n` places cannot be allocated.
+    /// Panics if the memory for `n` futures cannot be allocated.
     ///
     /// # Examples
     ///
     /// ```
     /// use core::{num::NonZeroUsize, time::Duration};
-    /// use tidegate_pipeline::{Pipeline, SystemClock, TimedOut, Timer, Wait};
+    /// use tidegate_pipeline::{Pipeline, SystemClock, Timer, Wait};
     ///
     /// // The first takes longest, and is still the first.
-    /// let flow = Pipeline::from_iter([3, 2, 1]).map_async("nap", NonZeroUsize::new(3).unwrap(), |n| async move {
+    /// let three = NonZeroUsize::new(3).unwrap();
+    /// let flow = Pipeline::from_iter([3, 2, 1]).map_async("nap", three, |n| async move {
     ///     SystemClock.sleep(Duration::from_millis(n)).await;
-    ///     Ok::<_, TimedOut>(n)
+    ///     n
     /// });
     /// assert_eq!(flow.collect().wait().unwrap(), [3, 2, 1]);
     /// ```
-    pub fn map_async<F, Fut, U, E>(
+    pub fn map_async<F, Fut>(
         self,
         name: &'static str,
         n: NonZeroUsize,
         f: F,
-    ) -> Pipeline<'h, Parallel<S, Call<F>>, T>
+    ) -> Pipeline<'h, Parallel<S, Call<F, Plain>>, T>
+    where
+        F: Fn(S::Item) -> Fut,
+        Fut: Future,
+    {
+        self.parallel(name, n, Call::new(f), Unkeyed)
+    }
+
+    /// Adds a stage like [`map_async`](Self::map_async) whose function can fail.
+    /// [`on_error`](Self::on_error) sets what happens then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::num::NonZeroUsize;
+    /// use tidegate_pipeline::{Pipeline, Wait};
+    ///
+    /// let fetch = |page| async move { if page < 2 { Ok(page) } else { Err("not found") } };
+    /// let flow = Pipeline::from_iter(1..).try_map_async("fetch", NonZeroUsize::MIN, fetch);
+    /// assert_eq!(flow.run().wait().unwrap_err().summary().succeeded, 1);
+    /// ```
+    pub fn try_map_async<F, Fut, U, E>(
+        self,
+        name: &'static str,
+        n: NonZeroUsize,
+        f: F,
+    ) -> Pipeline<'h, Parallel<S, Call<F, Try>>, T>
     where
         F: Fn(S::Item) -> Fut,
         Fut: Future<Output = Result<U, E>>,
         E: Into<BoxError>,
     {
-        self.parallel(name, n, Call(f), AtOnce)
+        self.parallel(name, n, Call::new(f), Unkeyed)
     }
 
-    /// Adds a stage like [`map_async`](Self::map_async) that works on items of the same key one after the other, in their
-    /// order, and on up to `n` of different keys at a time.
+    /// Adds a stage like [`map_async`](Self::map_async) that works on items of the same key one
+    /// after the other, in their order, and on up to `n` of different keys at a time.
     ///
-    /// Results leave as they finish, so in order within each key. Items that wait for their key's turn count in the
-    /// [`window`](Pipeline::window); where one key fills it, the others wait, too.
+    /// Results leave as they finish, so in order within each key. Items that wait for another of
+    /// their key count in the [`window`](Pipeline::window); where one key fills it, the others
+    /// wait, too.
     ///
     /// # Examples
     ///
     /// ```
-    /// use core::{convert::Infallible, num::NonZeroUsize};
+    /// use core::num::NonZeroUsize;
     /// use tidegate_pipeline::{Pipeline, Wait};
     ///
     /// let deposits = [("ann", 1), ("bob", 5), ("ann", 2), ("ann", 3)];
+    /// let two = NonZeroUsize::new(2).unwrap();
+    /// let book = |deposit| async move { deposit };
     /// let flow = Pipeline::from_iter(deposits)
-    ///     .map_keyed("book", NonZeroUsize::new(2).unwrap(), |(who, _)| *who, |deposit| async move {
-    ///         Ok::<_, Infallible>(deposit)
-    ///     })
-    ///     .filter("ann", |(who, _)| *who == "ann");
+    ///     .map_keyed("book", two, |(name, _)| *name, book)
+    ///     .filter("ann", |(name, _)| *name == "ann");
     /// assert_eq!(flow.collect().wait().unwrap(), [("ann", 1), ("ann", 2), ("ann", 3)]);
     /// ```
-    pub fn map_keyed<G, K, F, Fut, U, E>(
+    pub fn map_keyed<G, K, F, Fut>(
         self,
         name: &'static str,
         n: NonZeroUsize,
         key: G,
         f: F,
-    ) -> Pipeline<'h, Parallel<S, Call<F>, ByKey<G, K, S::Item>>, T>
+    ) -> Pipeline<'h, Parallel<S, Call<F, Plain>, PerKey<G, K, S::Item>>, T>
+    where
+        G: Fn(&S::Item) -> K,
+        K: Ord + Clone,
+        F: Fn(S::Item) -> Fut,
+        Fut: Future,
+    {
+        self.parallel(name, n, Call::new(f), PerKey::new(key)).unordered()
+    }
+
+    /// Adds a stage like [`map_keyed`](Self::map_keyed) whose function can fail.
+    pub fn try_map_keyed<G, K, F, Fut, U, E>(
+        self,
+        name: &'static str,
+        n: NonZeroUsize,
+        key: G,
+        f: F,
+    ) -> Pipeline<'h, Parallel<S, Call<F, Try>, PerKey<G, K, S::Item>>, T>
     where
         G: Fn(&S::Item) -> K,
         K: Ord + Clone,
@@ -102,12 +148,10 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         Fut: Future<Output = Result<U, E>>,
         E: Into<BoxError>,
     {
-        let mut flow = self.parallel(name, n, Call(f), ByKey::new(key));
-        flow.stages.set_unordered();
-        flow
+        self.parallel(name, n, Call::new(f), PerKey::new(key)).unordered()
     }
 
-    /// Adds a stage like [`map_async`](Self::map_async) whose futures run inside a gate: a semaphore, a rate limiter, a
+    /// Adds a stage like [`try_map_async`](Self::try_map_async) whose futures run inside a gate: a semaphore, a rate limiter, a
     /// circuit breaker, or a tuple of them, by reference or as an `Arc`.
     ///
     /// Each future is polled once the gate has let it in, and its result settles the pass: `Ok` as a success, `Err` and
@@ -147,7 +191,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         Fut: Future<Output = Result<U, E>>,
         E: Into<BoxError>,
     {
-        self.map_async(name, n, move |item| {
+        self.try_map_async(name, n, move |item| {
             let (gate, future) = (gate.clone(), Contained::new(f(item)));
             async move {
                 match Contained::new(gate.run_async(future)).await {
@@ -205,6 +249,6 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
                 }
             }
         };
-        self.map_async(name, NonZeroUsize::MIN, admit).window(NonZeroUsize::MIN)
+        self.try_map_async(name, NonZeroUsize::MIN, admit).window(NonZeroUsize::MIN)
     }
 }

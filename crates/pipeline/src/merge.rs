@@ -11,7 +11,7 @@ use futures_core::Stream;
 
 use crate::{
     flow::Flow,
-    parcel::Parcel,
+    item::Item,
     pipeline::Pipeline,
     source::Source,
     stage::{Stage, debug_by_name},
@@ -40,7 +40,7 @@ impl<A: Stage, B: Stage<Item = A::Item>> Stage for Merge<A, B> {
         &mut self,
         cx: &mut Context<'_>,
         flow: &mut Flow<'_>,
-    ) -> Poll<Option<Parcel<A::Item>>> {
+    ) -> Poll<Option<Item<A::Item>>> {
         let mut is_pending = false;
         self.is_seconds_turn ^= flow.draws_one_in(2);
         for _ in 0..2 {
@@ -50,7 +50,7 @@ impl<A: Stage, B: Stage<Item = A::Item>> Stage for Merge<A, B> {
             };
             self.is_seconds_turn = !self.is_seconds_turn;
             match polled {
-                Poll::Ready(Some(parcel)) => return Poll::Ready(Some(parcel)),
+                Poll::Ready(Some(item)) => return Poll::Ready(Some(item)),
                 Poll::Ready(None) => {}
                 Poll::Pending => is_pending = true,
             }

@@ -1,4 +1,4 @@
-//! One stage's figures in the making.
+//! One stage's stats in the making.
 
 use core::time::Duration;
 
@@ -7,7 +7,7 @@ use tidegate_core::primitive::{
     atomic::{AtomicU64, Ordering},
 };
 
-use crate::figures::StageFigures;
+use crate::stats::StageStats;
 
 /// One call of a stage's code in so many is timed, if they take long, and if they take less than [`SHORT`], for which
 /// looking at the clock is dear.
@@ -15,19 +15,19 @@ const SAMPLE: u64 = 32;
 const SAMPLE_OF_SHORT: u64 = 256;
 const SHORT: Duration = Duration::from_micros(1);
 
-/// Counts, and charges times, in plain fields. [`StageFigures`] says how.
+/// Counts, and charges times, in plain fields. [`StageStats`] says how.
 pub(crate) struct Meter {
-    pub(crate) figures: StageFigures,
-    /// What it waits for when it sleeps with places free: room for its output, or input.
+    pub(crate) stats: StageStats,
+    /// What it waits for when it sleeps with slots free: room for its output, or input.
     pub(crate) is_blocked: bool,
     /// Places in use, of the stage's width.
-    places: usize,
+    slots: usize,
     /// Whether it is told how long its work takes.
     is_measured: bool,
     /// Items it left out on purpose.
-    pub(crate) left_out: u64,
+    pub(crate) skipped: u64,
     /// How taken and given follow from the calls; nothing else is counted for each item then.
-    pub(crate) tally: Tally,
+    pub(crate) counting: Counting,
     calls: u64,
     /// The call to be timed next.
     next_sample: u64,
@@ -39,7 +39,7 @@ pub(crate) struct Meter {
 
 /// What a call of a stage's code means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tally {
+pub(crate) enum Counting {
     /// Nothing: taken and given are counted by themselves.
     Own,
     /// An item was taken, and is given unless it fails or is left out.
@@ -51,12 +51,12 @@ pub(crate) enum Tally {
 impl Meter {
     pub(crate) fn new(name: &'static str, width: usize) -> Self {
         Self {
-            figures: StageFigures::new(name, width),
+            stats: StageStats::new(name, width),
             is_blocked: false,
-            places: 0,
+            slots: 0,
             is_measured: false,
-            left_out: 0,
-            tally: Tally::Own,
+            skipped: 0,
+            counting: Counting::Own,
             calls: 0,
             next_sample: 1,
             sampled_calls: 0,
@@ -70,16 +70,16 @@ impl Meter {
         self.retries.get_or_insert_default().clone()
     }
 
-    /// Sets how many items it works on, in how many of its places.
-    pub(crate) fn set_in_flight(&mut self, items: usize, places: usize) {
-        self.figures.in_flight = items;
-        self.places = places;
+    /// Sets how many items it works on, in how many of its slots.
+    pub(crate) fn set_in_flight(&mut self, items: usize, slots: usize) {
+        self.stats.in_flight = items;
+        self.slots = slots;
     }
 
     /// Enters the time of work done elsewhere.
     pub(crate) fn measured(&mut self, time: Duration) {
         self.is_measured = true;
-        self.figures.busy = self.figures.busy.saturating_add(time);
+        self.stats.busy = self.stats.busy.saturating_add(time);
     }
 
     /// Counts a call of the stage's code; returns whether it is one to be timed.
@@ -97,35 +97,34 @@ impl Meter {
 
     /// Enters a time in which the flow slept.
     pub(crate) fn slept(&mut self, time: Duration) {
-        let figures = &mut self.figures;
+        let stats = &mut self.stats;
         if !self.is_measured {
-            let places = u32::try_from(self.places).unwrap_or(u32::MAX);
-            figures.busy = figures.busy.saturating_add(time.saturating_mul(places));
+            let slots = u32::try_from(self.slots).unwrap_or(u32::MAX);
+            stats.busy = stats.busy.saturating_add(time.saturating_mul(slots));
         }
-        if self.places < figures.width {
+        if self.slots < stats.capacity {
             match self.is_blocked {
-                true => figures.waiting_on_output += time,
-                false => figures.waiting_on_input += time,
+                true => stats.waiting_on_output += time,
+                false => stats.waiting_on_input += time,
             }
         }
     }
 
-    /// Returns the figures for others to see.
-    pub(crate) fn figures(&self) -> StageFigures {
-        let mut figures = self.figures;
-        if self.tally != Tally::Own {
-            let lost = self.left_out + figures.failed;
-            figures.taken = self.calls - if self.tally == Tally::Asked { lost } else { 0 };
-            figures.given = self.calls - lost;
+    /// Returns the stats for others to see.
+    pub(crate) fn stats(&self) -> StageStats {
+        let mut stats = self.stats;
+        if self.counting != Counting::Own {
+            let lost = self.skipped + stats.failed;
+            stats.received = self.calls - if self.counting == Counting::Asked { lost } else { 0 };
+            stats.emitted = self.calls - lost;
         }
         if self.sampled_calls > 0 {
             let nanos =
                 self.sampled.as_nanos() * u128::from(self.calls) / u128::from(self.sampled_calls);
-            figures.busy += Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+            stats.busy += Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         }
         // ORDERING: Relaxed: counted by futures that the flow polls itself.
-        figures.retried =
-            self.retries.as_ref().map_or(0, |retries| retries.load(Ordering::Relaxed));
-        figures
+        stats.retried = self.retries.as_ref().map_or(0, |retries| retries.load(Ordering::Relaxed));
+        stats
     }
 }

@@ -16,16 +16,17 @@ use tidegate_core::{
 use crate::{
     error::BoxError,
     flow::{Contained, Foreign, contain},
+    keys::KeyPolicy,
     parallel::Parallel,
     pipeline::Pipeline,
     retry::{IntoRetryPolicy, RetryPolicy},
+    returns::Try,
     stage::Stage,
-    turns::Turns,
     work::{Call, Work},
 };
 
 /// What a parallel stage can be told. Each of these is about the stage added last.
-impl<'h, S: Stage, W: Work<S::Item>, Q: Turns<S::Item>, T> Pipeline<'h, Parallel<S, W, Q>, T> {
+impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Parallel<S, W, K>, T> {
     /// Lets the stage give its results on as they come, so that a slow item holds nobody up.
     ///
     /// # Examples
@@ -35,7 +36,7 @@ impl<'h, S: Stage, W: Work<S::Item>, Q: Turns<S::Item>, T> Pipeline<'h, Parallel
     /// use tidegate_pipeline::{Pipeline, Timer, SystemClock, TimedOut, Wait};
     ///
     /// let flow = Pipeline::from_iter([200, 1])
-    ///     .map_async("nap", NonZeroUsize::new(2).unwrap(), |n| async move {
+    ///     .try_map_async("nap", NonZeroUsize::new(2).unwrap(), |n| async move {
     ///         SystemClock.sleep(core::time::Duration::from_millis(n)).await;
     ///         Ok::<_, TimedOut>(n)
     ///     })
@@ -63,11 +64,11 @@ impl<'h, S: Stage, W: Work<S::Item>, Q: Turns<S::Item>, T> Pipeline<'h, Parallel
     /// // The first item never ends; the others go on behind it until the window is full.
     /// let work = |n| async move { if n == 0 { pending().await } else { Ok::<_, String>(n) } };
     /// let flow = Pipeline::from_iter(0..100)
-    ///     .map_async("work", NonZeroUsize::new(2).unwrap(), work)
+    ///     .try_map_async("work", NonZeroUsize::new(2).unwrap(), work)
     ///     .window(NonZeroUsize::new(8).unwrap());
     /// let monitor = flow.monitor();
     /// assert!(flow.run().wait_timeout(core::time::Duration::from_millis(1)).is_err());
-    /// assert_eq!(monitor.summary().read, 8);
+    /// assert_eq!(monitor.stats().summary.read, 8);
     /// ```
     pub fn window(mut self, window: NonZeroUsize) -> Self {
         self.stages.set_window(window);
@@ -88,7 +89,7 @@ impl<'h, S: Stage, W: Work<S::Item>, Q: Turns<S::Item>, T> Pipeline<'h, Parallel
     ///
     /// let mut late = 0;
     /// let flow = Pipeline::from_iter(0..3)
-    ///     .map_async("hang", NonZeroUsize::MIN, |_| pending::<Result<(), TimedOut>>())
+    ///     .try_map_async("hang", NonZeroUsize::MIN, |_| pending::<Result<(), TimedOut>>())
     ///     .timeout(Duration::from_millis(1))
     ///     .on_error(OnError::divert(|error| late += u32::from(error.cause().is::<TimedOut>())));
     /// flow.run().wait().unwrap();
@@ -102,7 +103,7 @@ impl<'h, S: Stage, W: Work<S::Item>, Q: Turns<S::Item>, T> Pipeline<'h, Parallel
         Parallel<
             S,
             impl Work<S::Item, Out = W::Out, Future = impl Future<Output = Result<W::Out, BoxError>>>,
-            Q,
+            K,
         >,
         T,
     >
@@ -111,7 +112,7 @@ impl<'h, S: Stage, W: Work<S::Item>, Q: Turns<S::Item>, T> Pipeline<'h, Parallel
     {
         let timer = self.timer.clone();
         self.rework(|work| {
-            Call(move |item| {
+            Call::<_, Try>::new(move |item| {
                 // Its sleep is foreign, too.
                 let work = Contained::new(work.start(item));
                 let limited = Contained::new(work.or_timeout(&timer, limit));
@@ -139,7 +140,7 @@ impl<'h, S: Stage, W: Work<S::Item>, Q: Turns<S::Item>, T> Pipeline<'h, Parallel
     ///
     /// let calls = Cell::new(0);
     /// let flow = Pipeline::from_iter(["page"])
-    ///     .map_async("fetch", NonZeroUsize::MIN, |page| {
+    ///     .try_map_async("fetch", NonZeroUsize::MIN, |page| {
     ///         calls.set(calls.get() + 1);
     ///         let attempt = calls.get();
     ///         async move { if attempt < 3 { Err("busy") } else { Ok(page) } }
@@ -149,7 +150,7 @@ impl<'h, S: Stage, W: Work<S::Item>, Q: Turns<S::Item>, T> Pipeline<'h, Parallel
     ///     }));
     /// let monitor = flow.monitor();
     /// assert_eq!(flow.collect().wait().unwrap(), ["page"]);
-    /// assert_eq!(monitor.stages()[1].retried, 2);
+    /// assert_eq!(monitor.stats().stages[1].retried, 2);
     /// ```
     #[track_caller]
     pub fn retry<P>(
@@ -160,7 +161,7 @@ impl<'h, S: Stage, W: Work<S::Item>, Q: Turns<S::Item>, T> Pipeline<'h, Parallel
         Parallel<
             S,
             impl Work<S::Item, Out = W::Out, Future = impl Future<Output = Result<W::Out, BoxError>>>,
-            Q,
+            K,
         >,
         T,
     >
@@ -170,10 +171,10 @@ impl<'h, S: Stage, W: Work<S::Item>, Q: Turns<S::Item>, T> Pipeline<'h, Parallel
         T: Timer + Clone,
     {
         let (policy, timer) = (policy.into_policy(), self.timer.clone());
-        let retries = self.flow.retries(self.stages.site);
+        let retries = self.flow.retries(self.stages.id);
         self.rework(|work| {
             let shared = Arc::new((work, policy, timer, retries));
-            Call(move |item: S::Item| {
+            Call::<_, Try>::new(move |item: S::Item| {
                 let (shared, item) = (shared.clone(), Foreign::new(item));
                 async move {
                     let (work, policy, timer, retries) = &*shared;
@@ -217,7 +218,7 @@ impl<'h, S: Stage, W: Work<S::Item>, Q: Turns<S::Item>, T> Pipeline<'h, Parallel
     ///
     /// let calls = Cell::new(0);
     /// let flow = Pipeline::from_iter(["page"])
-    ///     .map_async("fetch", NonZeroUsize::MIN, |page| {
+    ///     .try_map_async("fetch", NonZeroUsize::MIN, |page| {
     ///         let first = calls.replace(calls.get() + 1) == 0;
     ///         async move { if first { pending().await } else { Ok::<_, String>(page) } }
     ///     })
@@ -233,7 +234,7 @@ impl<'h, S: Stage, W: Work<S::Item>, Q: Turns<S::Item>, T> Pipeline<'h, Parallel
         Parallel<
             S,
             impl Work<S::Item, Out = W::Out, Future = impl Future<Output = Result<W::Out, BoxError>>>,
-            Q,
+            K,
         >,
         T,
     >
@@ -242,10 +243,10 @@ impl<'h, S: Stage, W: Work<S::Item>, Q: Turns<S::Item>, T> Pipeline<'h, Parallel
         T: Timer + Clone,
     {
         let timer = self.timer.clone();
-        let hedges = self.flow.retries(self.stages.site);
+        let hedges = self.flow.retries(self.stages.id);
         self.rework(|work| {
             let shared = Arc::new((work, timer, hedges));
-            Call(move |item: S::Item| {
+            Call::<_, Try>::new(move |item: S::Item| {
                 let (shared, item) = (shared.clone(), Foreign::new(item));
                 async move {
                     let (work, timer, hedges) = &*shared;
@@ -271,7 +272,7 @@ impl<'h, S: Stage, W: Work<S::Item>, Q: Turns<S::Item>, T> Pipeline<'h, Parallel
     fn rework<V: Work<S::Item>>(
         self,
         make: impl FnOnce(W) -> V,
-    ) -> Pipeline<'h, Parallel<S, V, Q>, T> {
+    ) -> Pipeline<'h, Parallel<S, V, K>, T> {
         Pipeline { stages: self.stages.rework(make), flow: self.flow, timer: self.timer }
     }
 }

@@ -12,11 +12,11 @@ use tidegate_core::{
 };
 
 use crate::{
-    flow::{Flow, Site, caught, contain},
-    parcel::{Parcel, Ticket},
+    flow::{Flow, StageId, catch_panic, contain},
+    item::{Item, Lineage},
+    keys::{KeyPolicy, Unkeyed},
     reorder::Reorder,
     stage::Stage,
-    turns::{AtOnce, Turns},
     work::Work,
 };
 
@@ -24,41 +24,41 @@ use crate::{
 ///
 /// Two numbers bound it: the *concurrency*, how many items it works on, and the *window*, how many it has taken and not
 /// given on. Up to the window it goes on while the next stage is busy, and while an item at the head takes long.
-pub struct Parallel<S: Stage, W: Work<S::Item>, Q: Turns<S::Item> = AtOnce> {
+pub struct Parallel<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item> = Unkeyed> {
     upstream: S,
     work: W,
-    turns: Q,
-    lanes: FutureSlots<(u64, Ticket, Q::Key), W::Future>,
+    keys: K,
+    future_slots: FutureSlots<(u64, Lineage, K::Key), W::Future>,
     concurrency: NonZeroUsize,
-    finished: Reorder<Parcel<W::Out>>,
-    pub(crate) site: Site,
+    finished: Reorder<Item<W::Out>>,
+    pub(crate) id: StageId,
 }
 
-impl<S: Stage, W: Work<S::Item>, Q: Turns<S::Item>> Parallel<S, W, Q> {
+impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> Parallel<S, W, K> {
     pub(crate) fn new(
         upstream: S,
         work: W,
-        turns: Q,
+        keys: K,
         n: NonZeroUsize,
-        site: Site,
-        bell: Arc<WakerCell>,
+        id: StageId,
+        waker_cell: Arc<WakerCell>,
     ) -> Self {
         let window = n.saturating_add(n.get());
         let finished = Reorder::new(window, true);
-        let lanes = FutureSlots::new(bell);
-        Self { upstream, work, turns, lanes, concurrency: n, finished, site }
+        let future_slots = FutureSlots::new(waker_cell);
+        Self { upstream, work, keys, future_slots, concurrency: n, finished, id }
     }
 
     /// Returns the same stage with other work.
-    pub(crate) fn rework<V: Work<S::Item>>(self, make: impl FnOnce(W) -> V) -> Parallel<S, V, Q> {
+    pub(crate) fn rework<V: Work<S::Item>>(self, make: impl FnOnce(W) -> V) -> Parallel<S, V, K> {
         Parallel {
             upstream: self.upstream,
             work: make(self.work),
-            turns: self.turns,
-            lanes: FutureSlots::new(self.lanes.task().clone()),
+            keys: self.keys,
+            future_slots: FutureSlots::new(self.future_slots.task().clone()),
             concurrency: self.concurrency,
             finished: Reorder::like(&self.finished),
-            site: self.site,
+            id: self.id,
         }
     }
 
@@ -72,44 +72,44 @@ impl<S: Stage, W: Work<S::Item>, Q: Turns<S::Item>> Parallel<S, W, Q> {
 
     /// Does all there is to do without giving a result on; returns whether nothing more comes from before.
     fn advance(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> bool {
-        self.lanes.look();
-        while let Some(lane) = self.lanes.next_woken() {
+        self.future_slots.look();
+        while let Some(slot) = self.future_slots.next_woken() {
             // Put off once more, it stays behind those that were woken after it.
             if flow.draws_one_in(2) {
-                self.lanes.put_off(lane);
+                self.future_slots.put_off(slot);
                 continue;
             }
-            let left = self.poll_lane(lane, flow);
-            self.end_turns(left, flow);
+            let left = self.poll_slot(slot, flow);
+            self.end_keys(left, flow);
         }
-        while self.lanes.in_flight() < self.concurrency.get() && self.has_room() {
-            match flow.pull(self.site, &mut self.upstream, cx) {
-                Poll::Ready(Some(parcel)) => self.start(parcel, flow),
+        while self.future_slots.in_flight() < self.concurrency.get() && self.has_room() {
+            match flow.pull(self.id, &mut self.upstream, cx) {
+                Poll::Ready(Some(item)) => self.start(item, flow),
                 // Whoever has nothing to give has been driven.
                 Poll::Ready(None) => return true,
                 Poll::Pending => return false,
             }
         }
-        flow.meter(self.site).is_blocked = !self.has_room();
+        flow.meter(self.id).is_blocked = !self.has_room();
         self.upstream.drive(cx, flow);
         false
     }
 
     /// Returns whether the window has room for one more item.
     fn has_room(&self) -> bool {
-        self.finished.has_room_beside(self.turns.waiting())
+        self.finished.has_room_beside(self.keys.waiting())
     }
 
-    fn start(&mut self, parcel: Parcel<S::Item>, flow: &mut Flow<'_>) {
-        let mut parcel = Some(parcel);
-        match (flow.call(self.site, || self.turns.arrive(&mut parcel)), parcel) {
-            (Ok(Some(key)), Some(parcel)) => {
-                let left = self.start_at(key, parcel, flow);
-                self.end_turns(left, flow);
+    fn start(&mut self, item: Item<S::Item>, flow: &mut Flow<'_>) {
+        let mut item = Some(item);
+        match (flow.call(self.id, || self.keys.arrive(&mut item)), item) {
+            (Ok(Some(key)), Some(item)) => {
+                let left = self.start_at(key, item, flow);
+                self.end_keys(left, flow);
             }
-            (Err(panic), Some(Parcel { ticket, value })) => {
+            (Err(panic), Some(Item { lineage, value })) => {
                 contain(|| drop(value));
-                flow.fail(self.site, ticket, panic);
+                flow.fail(self.id, lineage, panic);
             }
             (_, _) => {}
         }
@@ -118,44 +118,45 @@ impl<S: Stage, W: Work<S::Item>, Q: Turns<S::Item>> Parallel<S, W, Q> {
     /// Begins with an item. Returns its key if the work has ended already.
     fn start_at(
         &mut self,
-        key: Q::Key,
-        Parcel { ticket, value }: Parcel<S::Item>,
+        key: K::Key,
+        Item { lineage, value }: Item<S::Item>,
         flow: &mut Flow<'_>,
-    ) -> Option<Q::Key> {
-        match flow.call(self.site, || self.work.start(value)) {
+    ) -> Option<K::Key> {
+        match flow.call(self.id, || self.work.start(value)) {
             Ok(future) => {
-                let lane = self.lanes.start((self.finished.begin(), ticket, key), future);
-                flow.meter(self.site).set_in_flight(self.lanes.in_flight(), self.lanes.in_flight());
+                let slot = self.future_slots.start((self.finished.begin(), lineage, key), future);
+                flow.meter(self.id)
+                    .set_in_flight(self.future_slots.in_flight(), self.future_slots.in_flight());
                 if flow.draws_one_in(2) {
-                    self.lanes.put_off(lane);
+                    self.future_slots.put_off(slot);
                     return None;
                 }
-                self.poll_lane(lane, flow)
+                self.poll_slot(slot, flow)
             }
             Err(panic) => {
-                flow.fail(self.site, ticket, panic);
+                flow.fail(self.id, lineage, panic);
                 Some(key)
             }
         }
     }
 
     /// Lets those begin whose turn it is when the work on an item of a key has ended.
-    fn end_turns(&mut self, mut left: Option<Q::Key>, flow: &mut Flow<'_>) {
+    fn end_keys(&mut self, mut left: Option<K::Key>, flow: &mut Flow<'_>) {
         while let Some(key) = left {
-            left = match flow.call(self.site, || self.turns.leave(key)) {
-                Ok(Some((key, parcel))) => self.start_at(key, parcel, flow),
+            left = match flow.call(self.id, || self.keys.leave(key)) {
+                Ok(Some((key, item))) => self.start_at(key, item, flow),
                 Ok(None) | Err(_) => None,
             };
         }
     }
 
-    /// Polls a lane. Returns the key of what it was for if that has ended.
-    fn poll_lane(&mut self, lane: usize, flow: &mut Flow<'_>) -> Option<Q::Key> {
+    /// Polls a slot. Returns the key of what it was for if that has ended.
+    fn poll_slot(&mut self, slot: usize, flow: &mut Flow<'_>) -> Option<K::Key> {
         let mut output = None;
-        let polled = flow.call(self.site, || {
-            if let Some(Poll::Ready(result)) = self.lanes.poll(lane) {
+        let polled = flow.call(self.id, || {
+            if let Some(Poll::Ready(result)) = self.future_slots.poll(slot) {
                 output = Some(result);
-                self.lanes.drop_future(lane);
+                self.future_slots.drop_future(slot);
             }
         });
         let result = match (output, polled) {
@@ -163,36 +164,37 @@ impl<S: Stage, W: Work<S::Item>, Q: Turns<S::Item>> Parallel<S, W, Q> {
             (Some(result), _) => result,
             (None, Ok(())) => return None,
             (None, Err(panic)) => {
-                let _ = caught(|| self.lanes.drop_future(lane));
+                let _ = catch_panic(|| self.future_slots.drop_future(slot));
                 Err(panic)
             }
         };
-        let (seq, ticket, key) = self.lanes.free(lane)?;
-        flow.meter(self.site).set_in_flight(self.lanes.in_flight(), self.lanes.in_flight());
+        let (seq, lineage, key) = self.future_slots.free(slot)?;
+        flow.meter(self.id)
+            .set_in_flight(self.future_slots.in_flight(), self.future_slots.in_flight());
         match result {
-            Ok(value) => self.finished.put(seq, Some(Parcel { ticket, value })),
+            Ok(value) => self.finished.put(seq, Some(Item { lineage, value })),
             Err(error) => {
                 self.finished.put(seq, None);
-                flow.fail(self.site, ticket, error);
+                flow.fail(self.id, lineage, error);
             }
         }
         Some(key)
     }
 }
 
-impl<S: Stage, W: Work<S::Item>, Q: Turns<S::Item>> Stage for Parallel<S, W, Q> {
+impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> Stage for Parallel<S, W, K> {
     type Item = W::Out;
 
     fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
         flow: &mut Flow<'_>,
-    ) -> Poll<Option<Parcel<W::Out>>> {
+    ) -> Poll<Option<Item<W::Out>>> {
         let ended = self.advance(cx, flow);
         match self.finished.pop() {
-            Some(Parcel { ticket, value }) => flow.give(self.site, ticket, value),
+            Some(Item { lineage, value }) => flow.emit(self.id, lineage, value),
             // Nothing finished and nothing in flight: what may still stand in the order has gone.
-            None if ended && self.lanes.in_flight() == 0 => Poll::Ready(None),
+            None if ended && self.future_slots.in_flight() == 0 => Poll::Ready(None),
             None => Poll::Pending,
         }
     }
@@ -202,10 +204,10 @@ impl<S: Stage, W: Work<S::Item>, Q: Turns<S::Item>> Stage for Parallel<S, W, Q> 
     }
 }
 
-impl<S: Stage, W: Work<S::Item>, Q: Turns<S::Item>> fmt::Debug for Parallel<S, W, Q> {
+impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> fmt::Debug for Parallel<S, W, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Parallel")
-            .field("in_flight", &self.lanes.in_flight())
+            .field("in_flight", &self.future_slots.in_flight())
             .finish_non_exhaustive()
     }
 }

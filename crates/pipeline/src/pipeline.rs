@@ -7,10 +7,10 @@ use alloc::boxed::Box;
 use tidegate_core::{CancelToken, SystemClock, Timer};
 
 use crate::{
-    figures::Monitor,
-    flow::{Flow, Site},
+    flow::{Flow, StageId},
     on_error::OnError,
     stage::Stage,
+    stats::Monitor,
     stopped::AfterStop,
 };
 
@@ -46,10 +46,10 @@ use crate::{
 ///
 /// let mut pages = String::new();
 /// let summary = Pipeline::from_iter(["a", "b", "c"])
-///     .map_async("fetch", FOUR, fetch)
+///     .try_map_async("fetch", FOUR, fetch)
 ///     .for_each(|page| pages.push_str(&page))
 ///     .wait()?;
-/// assert_eq!((summary.read, summary.done), (3, 3));
+/// assert_eq!((summary.read, summary.succeeded), (3, 3));
 /// assert_eq!(pages, "<a><b><c>");
 /// # Ok::<(), tidegate_pipeline::Stopped>(())
 /// ```
@@ -85,10 +85,10 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         mut self,
         name: &'static str,
         width: usize,
-        make: impl FnOnce(S, Site) -> N,
+        make: impl FnOnce(S, StageId) -> N,
     ) -> Pipeline<'h, N, T> {
-        let site = self.flow.add_stage(name, width);
-        Pipeline { stages: make(self.stages, site), flow: self.flow, timer: self.timer }
+        let id = self.flow.add_stage(name, width);
+        Pipeline { stages: make(self.stages, id), flow: self.flow, timer: self.timer }
     }
 
     /// Sets what the stage before does about items it fails on. The default is to stop.
@@ -108,7 +108,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         self
     }
 
-    /// Stops the flow when `token` is cancelled: nothing more is read, and what is in the flow meets the fate set by
+    /// Stops the flow when `token` is cancelled: nothing more is read, and what is in the flow meets the outcome set by
     /// [`after_stop`](Self::after_stop). A second call replaces the token; give it a child of several where needed.
     ///
     /// # Examples
@@ -152,13 +152,13 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     ///
     /// let flow = Pipeline::from_iter(0..100)
     ///     .max_in_flight(NonZeroUsize::new(3).unwrap())
-    ///     .map_async("hang", NonZeroUsize::new(50).unwrap(), |_| pending::<Result<(), String>>());
+    ///     .try_map_async("hang", NonZeroUsize::new(50).unwrap(), |_| pending::<Result<(), String>>());
     /// let monitor = flow.monitor();
     /// assert!(flow.run().wait_timeout(core::time::Duration::from_millis(1)).is_err());
-    /// assert_eq!(monitor.summary().leftover(), 3);
+    /// assert_eq!(monitor.stats().summary.leftover(), 3);
     /// ```
     pub fn max_in_flight(mut self, n: NonZeroUsize) -> Self {
-        self.flow.most_in_flight = n.get() as u64;
+        self.flow.max_in_flight = n.get() as u64;
         self
     }
 
@@ -206,7 +206,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         Pipeline { stages: Box::new(self.stages), flow: self.flow, timer: self.timer }
     }
 
-    /// Returns a view of the flow's figures for other tasks and threads.
+    /// Returns a view of the flow's stats for other tasks and threads.
     pub fn monitor(&self) -> Monitor {
         self.flow.monitor.clone()
     }

@@ -8,8 +8,8 @@ use crate::flow::drop_each;
 
 /// What was begun and not yet taken: at most a window's worth, in order or as it comes.
 ///
-/// In order, results wait in a ring, where the place of a result is told by its sequence number. It takes memory for what is in
-/// it, however large the window. An item that failed leaves its place at once and is passed over.
+/// In order, results wait in a ring, where the slot of a result is told by its sequence number. It takes memory for what is in
+/// it, however large the window. An item that failed leaves its slot at once and is passed over.
 pub(crate) struct Reorder<T> {
     window: NonZeroUsize,
     /// Begun, and neither taken nor gone.
@@ -19,9 +19,9 @@ pub(crate) struct Reorder<T> {
 
 enum Order<T> {
     Ordered {
-        // INVARIANT: the first place is not `Gone`.
-        ring: VecDeque<Place<T>>,
-        /// Sequence number of the first place: of the next result to take.
+        // INVARIANT: the first slot is not `Gone`.
+        ring: VecDeque<Slot<T>>,
+        /// Sequence number of the first slot: of the next result to take.
         head: u64,
     },
     Unordered(VecDeque<T>),
@@ -37,7 +37,7 @@ impl<T> Drop for Order<T> {
     }
 }
 
-enum Place<T> {
+enum Slot<T> {
     /// Begun.
     Open,
     Here(T),
@@ -79,11 +79,11 @@ impl<T> Reorder<T> {
         self.held() + others < self.window.get()
     }
 
-    /// Returns how many places are taken.
+    /// Returns how many slots are taken.
     #[inline]
     pub(crate) fn held(&self) -> usize {
         match &self.order {
-            // What has gone from the middle still keeps its place in the ring.
+            // What has gone from the middle still keeps its slot in the ring.
             Order::Ordered { ring, .. } => ring.len(),
             Order::Unordered(_) => self.outstanding,
         }
@@ -96,7 +96,7 @@ impl<T> Reorder<T> {
         match &mut self.order {
             Order::Unordered(_) => 0,
             Order::Ordered { ring, head } => {
-                ring.push_back(Place::Open);
+                ring.push_back(Slot::Open);
                 *head + (ring.len() - 1) as u64
             }
         }
@@ -113,12 +113,12 @@ impl<T> Reorder<T> {
                 }
             }
             Order::Ordered { ring, head } => {
-                #[expect(clippy::cast_possible_truncation, reason = "a place of the ring")]
-                let place = &mut ring[(seq - *head) as usize];
+                #[expect(clippy::cast_possible_truncation, reason = "a slot of the ring")]
+                let slot = &mut ring[(seq - *head) as usize];
                 match result {
-                    Some(result) => *place = Place::Here(result),
+                    Some(result) => *slot = Slot::Here(result),
                     None => {
-                        *place = Place::Gone;
+                        *slot = Slot::Gone;
                         pass_over(ring, head);
                     }
                 }
@@ -132,9 +132,9 @@ impl<T> Reorder<T> {
         let result = match &mut self.order {
             Order::Unordered(results) => results.pop_front(),
             Order::Ordered { ring, head } => {
-                let is_here = matches!(ring.front(), Some(Place::Here(_)));
+                let is_here = matches!(ring.front(), Some(Slot::Here(_)));
                 match is_here.then(|| ring.pop_front()).flatten() {
-                    Some(Place::Here(result)) => {
+                    Some(Slot::Here(result)) => {
                         *head += 1;
                         pass_over(ring, head);
                         Some(result)
@@ -149,8 +149,8 @@ impl<T> Reorder<T> {
 }
 
 /// Moves the head past what has gone.
-fn pass_over<T>(ring: &mut VecDeque<Place<T>>, head: &mut u64) {
-    while let Some(Place::Gone) = ring.front() {
+fn pass_over<T>(ring: &mut VecDeque<Slot<T>>, head: &mut u64) {
+    while let Some(Slot::Gone) = ring.front() {
         ring.pop_front();
         *head += 1;
     }

@@ -11,12 +11,12 @@ use core::{
 use alloc::vec::Vec;
 
 use crate::{
-    figures::Summary,
     flow::{DropEach, Flow, contain},
     inline::{Inline, Step},
-    parcel::{Fate, Parcel},
+    item::{Item, ItemOutcome},
     pipeline::Pipeline,
     stage::Stage,
+    stats::Summary,
     stopped::Stopped,
 };
 
@@ -81,8 +81,8 @@ fn advance<S: Stage>(
         }
         let before = (flow.is_stopping(), flow.times_full());
         match stages.poll_next(cx, flow) {
-            Poll::Ready(Some(Parcel { ticket, value })) => {
-                flow.settle(ticket, Fate::Done);
+            Poll::Ready(Some(Item { lineage, value })) => {
+                flow.settle(lineage, ItemOutcome::Succeeded);
                 if sink(value) == Want::NoMore {
                     return false;
                 }
@@ -110,13 +110,13 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// use tidegate_pipeline::{Pipeline, Wait};
     ///
     /// let summary = Pipeline::from_iter(0..5).map("double", |n| 2 * n).run().wait().unwrap();
-    /// assert_eq!(summary.done, 5);
+    /// assert_eq!(summary.succeeded, 5);
     /// ```
     pub fn run(self) -> Run<'h, S> {
         Run { engine: Engine::new(self) }
     }
 
-    /// Runs the flow and calls `f` with each item that comes out. In the figures it is a stage called `for_each`.
+    /// Runs the flow and calls `f` with each item that comes out. In the stats it is a stage called `for_each`.
     ///
     /// Nothing else of the flow's task runs while `f` does; what takes long or waits belongs in a stage.
     ///
@@ -131,7 +131,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     ///
     /// let mut sum = 0;
     /// let summary = Pipeline::from_iter(1..=4).for_each(|n| sum += n).wait()?;
-    /// assert_eq!((sum, summary.done), (10, 4));
+    /// assert_eq!((sum, summary.succeeded), (10, 4));
     /// # Ok::<(), tidegate_pipeline::Stopped>(())
     /// ```
     pub fn for_each<F>(

@@ -15,9 +15,9 @@ use tidegate_core::{
 };
 
 use crate::{
-    flow::{Flow, Site, contain},
-    meter::Tally,
-    parcel::Parcel,
+    flow::{Flow, StageId, contain},
+    item::Item,
+    meter::Counting,
     pipeline::Pipeline,
     stage::{Stage, debug_by_name},
 };
@@ -28,16 +28,16 @@ pub struct Source<F> {
     poll: Option<F>,
     is_at_work: bool,
     is_waiting: bool,
-    site: Site,
+    id: StageId,
 }
 
 debug_by_name!(Source<F>);
 
 impl<F> Source<F> {
     pub(crate) fn new(flow: &mut Flow<'_>, name: &'static str, poll: F) -> Self {
-        let site = flow.add_stage(name, 1);
-        flow.meter(site).tally = Tally::Asked;
-        Self { poll: Some(poll), is_at_work: false, is_waiting: false, site }
+        let id = flow.add_stage(name, 1);
+        flow.meter(id).counting = Counting::Asked;
+        Self { poll: Some(poll), is_at_work: false, is_waiting: false, id }
     }
 
     /// Drops what the source has captured, which is foreign. It has given all it will.
@@ -55,7 +55,7 @@ where
     type Item = I;
 
     #[inline]
-    fn poll_next(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> Poll<Option<Parcel<I>>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> Poll<Option<Item<I>>> {
         if flow.is_stopping() || self.is_at_work {
             // At work still: it has panicked.
             self.end();
@@ -65,16 +65,16 @@ where
             return Poll::Pending;
         }
         self.is_at_work = true;
-        let polled = flow.read(self.site, || poll(cx));
+        let polled = flow.read(self.id, || poll(cx));
         self.is_at_work = false;
         if !matches!(polled, Poll::Ready(Some(_))) {
             // Counted as given, which it was not.
-            flow.meter(self.site).left_out += 1;
+            flow.meter(self.id).skipped += 1;
         }
         if polled.is_pending() != self.is_waiting {
             self.is_waiting = polled.is_pending();
             let waits = usize::from(self.is_waiting);
-            flow.meter(self.site).set_in_flight(waits, waits);
+            flow.meter(self.id).set_in_flight(waits, waits);
         }
         if let Poll::Ready(None) = polled {
             self.end();
@@ -140,7 +140,7 @@ impl<'h> Pipeline<'h, ()> {
     ///     twice @ ..=8 => drop(frontier.try_push(twice)),
     ///     _ => drop(frontier.close()),
     /// });
-    /// assert_eq!(run.wait().unwrap().done, 4);
+    /// assert_eq!(run.wait().unwrap().succeeded, 4);
     /// ```
     pub fn from_queue<I, Q>(
         queue: Q,

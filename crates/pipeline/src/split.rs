@@ -1,25 +1,25 @@
-//! One way into two, which meet again.
+//! One branch into two, which meet again.
 
 use core::task::{Context, Poll};
 
 use tidegate_core::{lock::Lock, primitive::Arc};
 
 use crate::{
-    flow::{Flow, Foreign, Site, contain},
+    flow::{Flow, Foreign, StageId, contain},
+    item::Item,
     merge::Merge,
-    parcel::Parcel,
     pipeline::Pipeline,
     stage::{Stage, debug_by_name},
 };
 
-/// A stage that sends each item one of two ways, and gives on what comes out of them.
+/// A stage that sends each item one of two branches, and gives on what comes out of them.
 pub struct Split<S: Stage, F, A, B> {
     upstream: S,
     goes_first: F,
-    ways: Merge<A, B>,
-    doors: [Door<S::Item>; 2],
+    branches: Merge<A, B>,
+    slots: [BranchSlot<S::Item>; 2],
     has_ended: bool,
-    site: Site,
+    id: StageId,
 }
 
 impl<S: Stage, F, A, B> core::fmt::Debug for Split<S, F, A, B> {
@@ -28,25 +28,25 @@ impl<S: Stage, F, A, B> core::fmt::Debug for Split<S, F, A, B> {
     }
 }
 
-/// The begin of one of the two ways.
-pub struct Way<I> {
-    door: Door<I>,
+/// The begin of one of the two branches.
+pub struct Branch<I> {
+    slot: BranchSlot<I>,
 }
 
-debug_by_name!(Way<I>);
+debug_by_name!(Branch<I>);
 
-/// Where an item waits until its way takes it. Both sides belong to one flow, so nobody ever waits for the lock.
-struct Door<I>(Arc<Lock<(Option<Parcel<I>>, bool)>>);
+/// Where an item waits until its branch takes it. Both sides belong to one flow, so nobody ever waits for the lock.
+struct BranchSlot<I>(Arc<Lock<(Option<Item<I>>, bool)>>);
 
-impl<I> Drop for Door<I> {
-    /// The item is foreign, and dropped beside the other door's.
+impl<I> Drop for BranchSlot<I> {
+    /// The item is foreign, and dropped beside the other slot's.
     fn drop(&mut self) {
         let item = self.0.with(|(item, _)| item.take());
         contain(|| drop(item));
     }
 }
 
-impl<I> Door<I> {
+impl<I> BranchSlot<I> {
     fn new() -> Self {
         Self(Arc::new(Lock::new((None, false))))
     }
@@ -59,15 +59,15 @@ impl<I> Door<I> {
         self.0.with(|(item, _)| item.is_none())
     }
 
-    fn put(&self, parcel: Parcel<I>) {
-        self.0.with(|(item, _)| *item = Some(parcel));
+    fn put(&self, item: Item<I>) {
+        self.0.with(|(place, _)| *place = Some(item));
     }
 
     fn end(&self) {
         self.0.with(|(_, has_ended)| *has_ended = true);
     }
 
-    fn take(&self) -> Poll<Option<Parcel<I>>> {
+    fn take(&self) -> Poll<Option<Item<I>>> {
         self.0.with(|(item, has_ended)| match item.take() {
             None if !*has_ended => Poll::Pending,
             item => Poll::Ready(item),
@@ -75,15 +75,11 @@ impl<I> Door<I> {
     }
 }
 
-impl<I> Stage for Way<I> {
+impl<I> Stage for Branch<I> {
     type Item = I;
 
-    fn poll_next(
-        &mut self,
-        _cx: &mut Context<'_>,
-        _flow: &mut Flow<'_>,
-    ) -> Poll<Option<Parcel<I>>> {
-        self.door.take()
+    fn poll_next(&mut self, _cx: &mut Context<'_>, _flow: &mut Flow<'_>) -> Poll<Option<Item<I>>> {
+        self.slot.take()
     }
 
     fn drive(&mut self, _cx: &mut Context<'_>, _flow: &mut Flow<'_>) {}
@@ -94,22 +90,22 @@ where
     S: Stage,
     F: FnMut(&S::Item) -> bool,
 {
-    /// Brings items to the doors as long as both are free. Returns whether it has brought any.
+    /// Brings items to the slots as long as both are free. Returns whether it has brought any.
     fn fill(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> bool {
         let mut has_brought = false;
-        while !self.has_ended && self.doors.iter().all(Door::is_free) {
-            match flow.pull(self.site, &mut self.upstream, cx) {
-                Poll::Ready(Some(Parcel { ticket, value })) => {
+        while !self.has_ended && self.slots.iter().all(BranchSlot::is_free) {
+            match flow.pull(self.id, &mut self.upstream, cx) {
+                Poll::Ready(Some(Item { lineage, value })) => {
                     let value = Foreign::new(value);
-                    let (ticket, first) =
-                        flow.work(self.site, ticket, || (self.goes_first)(&value));
-                    let parcel = Parcel { ticket, value: value.into_inner() };
-                    self.doors[usize::from(!first)].put(parcel);
+                    let (lineage, first) =
+                        flow.work(self.id, lineage, || (self.goes_first)(&value));
+                    let item = Item { lineage, value: value.into_inner() };
+                    self.slots[usize::from(!first)].put(item);
                     has_brought = true;
                 }
                 Poll::Ready(None) => {
                     self.has_ended = true;
-                    self.doors.iter().for_each(Door::end);
+                    self.slots.iter().for_each(BranchSlot::end);
                     has_brought = true;
                 }
                 Poll::Pending => break,
@@ -132,14 +128,14 @@ where
         &mut self,
         cx: &mut Context<'_>,
         flow: &mut Flow<'_>,
-    ) -> Poll<Option<Parcel<A::Item>>> {
+    ) -> Poll<Option<Item<A::Item>>> {
         self.fill(cx, flow);
         loop {
-            match self.ways.poll_next(cx, flow) {
-                Poll::Ready(Some(Parcel { ticket, value })) => {
-                    return flow.give(self.site, ticket, value);
+            match self.branches.poll_next(cx, flow) {
+                Poll::Ready(Some(Item { lineage, value })) => {
+                    return flow.emit(self.id, lineage, value);
                 }
-                // What the ways have taken makes room for more, and that may be for either.
+                // What the branches have taken makes room for more, and that may be for either.
                 Poll::Pending if self.fill(cx, flow) => {}
                 nothing => return nothing,
             }
@@ -149,7 +145,7 @@ where
     fn drive(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) {
         loop {
             let has_brought = self.fill(cx, flow);
-            self.ways.drive(cx, flow);
+            self.branches.drive(cx, flow);
             if !has_brought {
                 return self.upstream.drive(cx, flow);
             }
@@ -161,7 +157,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// Adds a fork: items for which `goes_first` is true go through the stages that `first` adds, the others through those
     /// that `second` adds, and they go on together, each as it comes.
     ///
-    /// An item that its way has no room for holds up those behind it, whichever way they go.
+    /// An item that its branch has no room for holds up those behind it, whichever branch they go.
     ///
     /// # Examples
     ///
@@ -182,24 +178,24 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         mut self,
         name: &'static str,
         goes_first: F,
-        first: impl FnOnce(Pipeline<'h, Way<S::Item>, T>) -> Pipeline<'h, A, T>,
-        second: impl FnOnce(Pipeline<'h, Way<S::Item>, T>) -> Pipeline<'h, B, T>,
+        first: impl FnOnce(Pipeline<'h, Branch<S::Item>, T>) -> Pipeline<'h, A, T>,
+        second: impl FnOnce(Pipeline<'h, Branch<S::Item>, T>) -> Pipeline<'h, B, T>,
     ) -> Pipeline<'h, Split<S, F, A, B>, T>
     where
         F: FnMut(&S::Item) -> bool,
         A: Stage,
         B: Stage<Item = A::Item>,
     {
-        let site = self.flow.add_stage(name, 1);
-        let doors = [Door::new(), Door::new()];
-        let way = |door: &Door<_>| Way { door: door.clone() };
+        let id = self.flow.add_stage(name, 1);
+        let slots = [BranchSlot::new(), BranchSlot::new()];
+        let branch = |slot: &BranchSlot<_>| Branch { slot: slot.clone() };
         let Self { stages: upstream, flow, timer } = self;
         let Pipeline { stages: a, flow, timer } =
-            first(Pipeline { stages: way(&doors[0]), flow, timer });
+            first(Pipeline { stages: branch(&slots[0]), flow, timer });
         let Pipeline { stages: b, flow, timer } =
-            second(Pipeline { stages: way(&doors[1]), flow, timer });
-        let ways = Merge::new(a, b);
-        let stages = Split { upstream, goes_first, ways, doors, has_ended: false, site };
+            second(Pipeline { stages: branch(&slots[1]), flow, timer });
+        let branches = Merge::new(a, b);
+        let stages = Split { upstream, goes_first, branches, slots, has_ended: false, id };
         Pipeline { stages, flow, timer }
     }
 }

@@ -4,7 +4,7 @@ use core::task::{Context, Poll};
 
 use alloc::boxed::Box;
 
-use crate::{flow::Flow, parcel::Parcel};
+use crate::{flow::Flow, item::Item};
 
 /// The stages of a flow so far, as the next one sees them. Implemented by this crate's stages only.
 ///
@@ -37,7 +37,7 @@ pub trait Stage {
         &mut self,
         cx: &mut Context<'_>,
         flow: &mut Flow<'_>,
-    ) -> Poll<Option<Parcel<Self::Item>>>;
+    ) -> Poll<Option<Item<Self::Item>>>;
 
     /// Goes on as far as possible while nobody has room for an item.
     #[doc(hidden)]
@@ -51,7 +51,7 @@ impl<S: Stage + ?Sized> Stage for Box<S> {
         &mut self,
         cx: &mut Context<'_>,
         flow: &mut Flow<'_>,
-    ) -> Poll<Option<Parcel<S::Item>>> {
+    ) -> Poll<Option<Item<S::Item>>> {
         (**self).poll_next(cx, flow)
     }
 

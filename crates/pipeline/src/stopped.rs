@@ -4,7 +4,7 @@ use core::fmt;
 
 use tidegate_core::{Cancelled, Reason};
 
-use crate::{error::PipelineError, figures::Summary};
+use crate::{error::PipelineError, stats::Summary};
 
 /// What becomes of the items in the flow when it stops, by an error or by its token.
 ///
@@ -16,7 +16,7 @@ use crate::{error::PipelineError, figures::Summary};
 ///
 /// let stopped_with = |after_stop| {
 ///     Pipeline::from_iter(0..10)
-///         .map_async("all", NonZeroUsize::new(2).unwrap(), |n| async move { Ok::<_, String>(n) })
+///         .try_map_async("all", NonZeroUsize::new(2).unwrap(), |n| async move { Ok::<_, String>(n) })
 ///         .try_map("one", |n| if n == 0 { Err("no") } else { Ok(n) })
 ///         .after_stop(after_stop)
 ///         .run()
@@ -25,7 +25,7 @@ use crate::{error::PipelineError, figures::Summary};
 ///         .summary()
 /// };
 /// // The first stage had taken four items, twice its concurrency, when the second failed.
-/// assert_eq!(stopped_with(AfterStop::Drain).done, 3);
+/// assert_eq!(stopped_with(AfterStop::Drain).succeeded, 3);
 /// assert!(stopped_with(AfterStop::Abandon).leftover() > 0);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,7 +52,7 @@ pub enum AfterStop {
 ///     .run();
 /// let stopped = run.wait().unwrap_err();
 /// assert_eq!(stopped.to_string(), "pipeline stopped: stage limit failed on item 3: too large");
-/// assert_eq!((stopped.summary().done, stopped.summary().failed), (3, 1));
+/// assert_eq!((stopped.summary().succeeded, stopped.summary().failed), (3, 1));
 /// ```
 #[derive(Debug)]
 pub struct Stopped {

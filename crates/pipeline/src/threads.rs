@@ -11,12 +11,12 @@ use tidegate_core::{
 };
 
 use crate::{
-    figures::Summary,
     pipeline::Pipeline,
     run::{Collect, Run},
+    shared_run::{SendRun, SharedRun},
     stage::Stage,
+    stats::Summary,
     stopped::Stopped,
-    team::{SharedRun, Team},
 };
 
 impl<S: Stage + Send, T> Pipeline<'_, S, T> {
@@ -38,13 +38,13 @@ impl<S: Stage + Send, T> Pipeline<'_, S, T> {
     /// # Examples
     ///
     /// ```
-    /// use core::{convert::Infallible, num::NonZeroUsize};
+    /// use core::{num::NonZeroUsize};
     /// use tidegate_pipeline::{Pipeline, Threads};
     ///
     /// const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
     ///
-    /// let flow = Pipeline::from_iter(0..1000_u64).map_on(Threads, "square", TWO, |n| Ok::<_, Infallible>(n * n));
-    /// assert_eq!(flow.run_on_threads(TWO).unwrap().done, 1000);
+    /// let flow = Pipeline::from_iter(0..1000_u64).map_on(Threads, "square", TWO, |n| n * n);
+    /// assert_eq!(flow.run_on_threads(TWO).unwrap().succeeded, 1000);
     /// ```
     pub fn run_on_threads(self, threads: NonZeroUsize) -> Result<Summary, Stopped> {
         self.run().run_on_threads(threads)
@@ -58,8 +58,8 @@ impl<'h, S: Stage + Send> Run<'h, S> {
     ///
     /// As the future.
     pub fn run_on_threads(self, threads: NonZeroUsize) -> Result<Summary, Stopped> {
-        match self.into_team() {
-            Ok(team) => on_threads(team, threads),
+        match self.into_shared_run() {
+            Ok(shared_run) => on_threads(shared_run, threads),
             Err(run) => run.wait(),
         }
     }
@@ -67,9 +67,9 @@ impl<'h, S: Stage + Send> Run<'h, S> {
     /// Lets several threads run the flow together, if it has stages on them. For the models of `run_on_threads`.
     #[doc(hidden)]
     #[expect(clippy::result_large_err, reason = "the run itself")]
-    pub fn into_team(mut self) -> Result<Team<'h, Self>, Self> {
-        match self.engine.flow.man() {
-            Some(crew) => Ok(Team::new(crew, self)),
+    pub fn into_shared_run(mut self) -> Result<SharedRun<'h, Self>, Self> {
+        match self.engine.flow.enable_threads() {
+            Some(run_threads) => Ok(SharedRun::new(run_threads, self)),
             None => Err(self),
         }
     }
@@ -82,33 +82,37 @@ impl<S: Stage<Item: Send> + Send> Collect<'_, S> {
     ///
     /// As the future.
     pub fn run_on_threads(mut self, threads: NonZeroUsize) -> Result<Vec<S::Item>, Stopped> {
-        match self.engine.flow.man() {
-            Some(crew) => on_threads(Team::new(crew, self), threads),
+        match self.engine.flow.enable_threads() {
+            Some(run_threads) => on_threads(SharedRun::new(run_threads, self), threads),
             None => self.wait(),
         }
     }
 }
 
-fn on_threads<F: SharedRun>(team: Team<'_, F>, threads: NonZeroUsize) -> F::Output {
+fn on_threads<F: SendRun>(shared_run: SharedRun<'_, F>, threads: NonZeroUsize) -> F::Output {
     let left = AtomicUsize::new(threads.get() - 1);
-    scope(|scope| work(scope, &team, &left));
-    team.into_output()
+    scope(|scope| work(scope, &shared_run, &left));
+    shared_run.into_output()
 }
 
 /// Does what there is to do until the run is over. A thread that leaves no other to do the next thing starts one before, as long
 /// as some are `left` to be started: so there are no more than can have something to do, however many there may be.
-fn work<'s, F: SharedRun>(scope: &'s Scope<'s, '_>, team: &'s Team<'_, F>, left: &'s AtomicUsize) {
-    team.work(&|| {
+fn work<'s, F: SendRun>(
+    scope: &'s Scope<'s, '_>,
+    shared_run: &'s SharedRun<'_, F>,
+    left: &'s AtomicUsize,
+) {
+    shared_run.work(&|| {
         // ORDERING: Relaxed throughout: a number of threads, which publishes nothing.
         let one_less = |left: usize| left.checked_sub(1);
         if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err() {
             return;
         }
-        team.expect_one();
+        shared_run.expect_one();
         let thread = Builder::new().name("pipeline".into());
-        if thread.spawn_scoped(scope, || work(scope, team, left)).is_err() {
+        if thread.spawn_scoped(scope, || work(scope, shared_run, left)).is_err() {
             // Nobody misses it: those that are there do what there is to do.
-            team.expect_one_less();
+            shared_run.expect_one_less();
             left.store(0, Ordering::Relaxed);
         }
     });

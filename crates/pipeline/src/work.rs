@@ -2,13 +2,14 @@
 
 use core::{
     future::Future,
+    marker::PhantomData,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use pin_project_lite::pin_project;
 
-use crate::{error::BoxError, stage::debug_by_name};
+use crate::{error::BoxError, returns::Returns, stage::debug_by_name};
 
 /// What a parallel stage does with an item: starts a future that gives a value or fails. Implemented by this crate.
 pub trait Work<In> {
@@ -25,42 +26,48 @@ pub trait Work<In> {
 }
 
 /// Work by an asynchronous function: what [`map_async`](crate::Pipeline::map_async) does.
-pub struct Call<F>(pub(crate) F);
+pub struct Call<F, R> {
+    f: F,
+    returns: PhantomData<fn() -> R>,
+}
 
-debug_by_name!(Call<F>);
+debug_by_name!(Call<F, R>);
 
-impl<F, In, Fut, Out, E> Work<In> for Call<F>
+impl<F, R> Call<F, R> {
+    pub(crate) fn new(f: F) -> Self {
+        Self { f, returns: PhantomData }
+    }
+}
+
+impl<F, In, Fut, R> Work<In> for Call<F, R>
 where
     F: Fn(In) -> Fut,
-    Fut: Future<Output = Result<Out, E>>,
-    E: Into<BoxError>,
+    Fut: Future,
+    R: Returns<Fut::Output>,
 {
-    type Out = Out;
-    type Future = Boxing<Fut>;
+    type Out = R::Out;
+    type Future = Calling<Fut, R>;
 
-    fn start(&self, item: In) -> Boxing<Fut> {
-        Boxing { future: (self.0)(item) }
+    fn start(&self, item: In) -> Calling<Fut, R> {
+        Calling { future: (self.f)(item), returns: PhantomData }
     }
 }
 
 pin_project! {
-    /// A future whose error is boxed.
-    pub struct Boxing<F> {
+    /// The future of a [`Call`]: the function's own, whose result is read as `R` says.
+    pub struct Calling<F, R> {
         #[pin]
         future: F,
+        returns: PhantomData<fn() -> R>,
     }
 }
 
-impl<F, Out, E> Future for Boxing<F>
-where
-    F: Future<Output = Result<Out, E>>,
-    E: Into<BoxError>,
-{
-    type Output = Result<Out, BoxError>;
+impl<F: Future, R: Returns<F::Output>> Future for Calling<F, R> {
+    type Output = Result<R::Out, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().future.poll(cx).map_err(Into::into)
+        self.project().future.poll(cx).map(R::result)
     }
 }
 
-debug_by_name!(Boxing<F>);
+debug_by_name!(Calling<F, R>);

@@ -8,14 +8,13 @@
 //!  └────── links never met (concurrent set) ◀───┘
 //! ```
 
-use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tidegate::batch_processor::{BatchError, DriverThread, SubmitError};
-use tidegate::pipeline::{Monitor, OnError, PipelineError, StageFigures, Stopped, Summary};
+use tidegate::pipeline::{Monitor, OnError, PipelineError, StageStats, Stopped, Summary};
 use tidegate::primitive::parallelism;
 use tidegate::{Batcher, CancelToken, Pipeline, Wait, WorkerPool};
 
@@ -233,18 +232,18 @@ impl Flow {
                 async move {
                     let visit = visitor.visit(target).await;
                     drop(turn);
-                    Ok::<_, Infallible>(visit)
+                    visit
                 }
             })
             .unordered()
             .on_error(OnError::divert(lost(self.clone())))
-            .map_on(cores, "parse", reapers, move |visit| harvest.reap(visit))
+            .try_map_on(cores, "parse", reapers, move |visit| harvest.reap(visit))
             .unordered()
             .on_error(OnError::divert(lost(self.clone())))
             // Before the page is stored: a chain of pages would else take a transaction a link. What is
             // lost in a crash is found again, as its page is lost with it.
             .inspect("follow", move |record: &Record| frontier.extend(record.found.iter().cloned()))
-            .map_async("store", IN_BATCHES, move |record| {
+            .try_map_async("store", IN_BATCHES, move |record| {
                 let writer = writer.clone();
                 async move { writer.submit(record).await.map_err(|error| cause(&error)) }
             })
@@ -285,26 +284,26 @@ where
 
 /// The stages by what they are short of: connections, processors, and the one writer of the database.
 fn stages(monitor: &Monitor, visitor: &Visitor, writing: Duration) -> Vec<Stage> {
-    let stage = |figures: StageFigures| {
-        let (workers, busy) = match figures.name {
+    let stage = |stats: StageStats| {
+        let (workers, busy) = match stats.name {
             "fetch" => (visitor.connections(), visitor.busy()),
-            "parse" => (figures.width, figures.busy),
+            "parse" => (stats.capacity, stats.busy),
             "store" => (1, writing),
             // The frontier and the way back to it take no time.
             _ => return None,
         };
         Some(Stage {
-            name: figures.name.to_owned(),
+            name: stats.name.to_owned(),
             workers: workers as u64,
-            input: figures.taken,
-            output: figures.given,
-            failed: figures.failed,
+            input: stats.received,
+            output: stats.emitted,
+            failed: stats.failed,
             busy,
-            waiting_input: figures.waiting_on_input,
-            waiting_output: figures.waiting_on_output,
+            waiting_input: stats.waiting_on_input,
+            waiting_output: stats.waiting_on_output,
         })
     };
-    monitor.stages().into_iter().filter_map(stage).collect()
+    monitor.stats().stages.into_iter().filter_map(stage).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -99,8 +99,8 @@ pub async fn survey(drive: impl FnOnce(Background)) -> Result<Report, Failure> {
                 .jitter(0.0)
                 .max_attempts(6),
         )
-        .map_on(&pool, "read", count(2), read)
-        .map_async("log", count(16), |reading| log.submit(reading));
+        .try_map_on(&pool, "read", count(2), read)
+        .try_map_async("log", count(16), |reading| log.submit(reading));
     let rows = flow.collect().await?;
 
     log.shutdown().await?;

@@ -187,13 +187,13 @@ fn add<'h>(flow: Flow<'h>, part: &Part, on_error: OnError<'h>) -> Flow<'h> {
             .boxed(),
         Part::Work { n: width, window, ordered, fails, yields } => {
             let flow = flow
-                .map_async("work", n(width), move |item| work(item, fails, yields))
+                .try_map_async("work", n(width), move |item| work(item, fails, yields))
                 .window(n(window))
                 .on_error(on_error);
             if ordered { flow.boxed() } else { flow.unordered().boxed() }
         }
         Part::Keyed { n: width, keys, fails, yields } => flow
-            .map_keyed(
+            .try_map_keyed(
                 "keyed",
                 n(width),
                 move |item| item % keys,
@@ -203,7 +203,7 @@ fn add<'h>(flow: Flow<'h>, part: &Part, on_error: OnError<'h>) -> Flow<'h> {
             .boxed(),
         Part::OnThreads { n: width, window, ordered, fails, panics } => {
             let flow = flow
-                .map_on(Threads, "threads", n(width), move |item| {
+                .try_map_on(Threads, "threads", n(width), move |item| {
                     if every(panics, item) {
                         quiet_panic("threads");
                     }
@@ -218,7 +218,7 @@ fn add<'h>(flow: Flow<'h>, part: &Part, on_error: OnError<'h>) -> Flow<'h> {
                 "split",
                 move |item| item % nth == 0,
                 |first| first.map("one more", |item| item + 1),
-                |second| second.map_async("second", n(2), move |item| work(item, u64::MAX, 2)),
+                |second| second.try_map_async("second", n(2), move |item| work(item, u64::MAX, 2)),
             )
             .boxed(),
         Part::Batch(size) => {
@@ -258,7 +258,7 @@ proptest! {
             Run::OnThreads(threads) => flow.run_on_threads(n(threads)),
             Run::Deterministic(seed) => flow.run_deterministic(seed),
         };
-        let summary = monitor.summary();
+        let summary = monitor.stats().summary;
 
         let mut expected = sequential(items, &mix);
         let is_ordered = mix.iter().all(|(part, _)| part.keeps_order());
@@ -280,12 +280,12 @@ proptest! {
                 prop_assert!(!is_ordered || out.iter().all(|item| rest.any(|other| other == *item)));
             }
         }
-        prop_assert_eq!(summary.read, summary.done + summary.failed + summary.skipped + summary.leftover());
+        prop_assert_eq!(summary.read, summary.succeeded + summary.failed + summary.skipped + summary.leftover());
         if mix.iter().all(|(part, policy)| *policy == Policy::Skip && !matches!(part, Part::Copies(_) | Part::Batch(_))) {
-            prop_assert_eq!((summary.done, summary.failed), (out.len() as u64, 0));
+            prop_assert_eq!((summary.succeeded, summary.failed), (out.len() as u64, 0));
         }
         if mix.iter().all(|(_, policy)| *policy == Policy::Divert) {
-            let failed: u64 = monitor.stages().iter().map(|stage| stage.failed).sum();
+            let failed: u64 = monitor.stats().stages.iter().map(|stage| stage.failed).sum();
             prop_assert_eq!(failed, diverted.into_inner());
         }
     }

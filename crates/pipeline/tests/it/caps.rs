@@ -47,21 +47,21 @@ fn a_full_flow_is_never_asleep_beside_its_room() {
     {
         let flow = || Pipeline::from_iter(0..40_u64).max_in_flight(n(cap));
         let run = flow()
-            .map_async("first", n(width), move |item| work(item, naps))
+            .try_map_async("first", n(width), move |item| work(item, naps))
             .on_error(OnError::Skip)
-            .map_async("second", n(width), move |item| work(item + 1, naps))
+            .try_map_async("second", n(width), move |item| work(item + 1, naps))
             .unordered()
             .on_error(OnError::Skip);
         assert_eq!(finish(run.run()).unwrap().leftover(), 0);
 
         let other = Pipeline::from_iter(0..20_u64).into_stream();
         let run = flow()
-            .map_async("first", n(width), move |item| work(item, naps))
+            .try_map_async("first", n(width), move |item| work(item, naps))
             .on_error(OnError::Skip)
             .map("low", Ok)
             .merge("other", other)
             .try_map("check", |item| item)
-            .map_async("second", n(width), move |item| work(item + 1, naps))
+            .try_map_async("second", n(width), move |item| work(item + 1, naps))
             .window(n(width))
             .on_error(OnError::Skip);
         assert_eq!(finish(run.run()).unwrap().leftover(), 0);
@@ -71,12 +71,12 @@ fn a_full_flow_is_never_asleep_beside_its_room() {
                 "even?",
                 |item| item % 2 == 0,
                 |even| {
-                    let even = even.map_async("first", n(width), move |item| work(item, naps));
+                    let even = even.try_map_async("first", n(width), move |item| work(item, naps));
                     even.on_error(OnError::Skip)
                 },
                 |odd| odd.filter("small", |item| item % 5 != 0),
             )
-            .map_keyed("second", n(width), |item| item % 2, move |item| work(item + 1, naps))
+            .try_map_keyed("second", n(width), |item| item % 2, move |item| work(item + 1, naps))
             .on_error(OnError::Skip)
             .batch("rows", n(3), HOUR);
         assert_eq!(finish(run.run()).unwrap().leftover(), 0);
@@ -87,18 +87,18 @@ fn a_full_flow_is_never_asleep_beside_its_room() {
             |item| item % 2 == 0,
             |even| even.batch("rows", n(100), HOUR).map("many", |rows| rows.len() as u64),
             |odd| {
-                let odd = odd.map_async("first", n(width), move |item| work(item, naps));
+                let odd = odd.try_map_async("first", n(width), move |item| work(item, naps));
                 odd.on_error(OnError::Skip)
             },
         );
         assert_eq!(finish(run.run()).unwrap().leftover(), 0);
 
         let run = flow()
-            .map_on(Threads, "here", n(width), |item| {
+            .try_map_on(Threads, "here", n(width), |item| {
                 if item % 4 == 0 { Err("a fourth") } else { Ok(item) }
             })
             .on_error(OnError::Skip)
-            .map_async("second", n(width), move |item| work(item, naps))
+            .try_map_async("second", n(width), move |item| work(item, naps))
             .on_error(OnError::Skip);
         assert_eq!(finish(run.collect()).unwrap().len(), 20);
     }

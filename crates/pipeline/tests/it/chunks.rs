@@ -1,7 +1,6 @@
 //! What stages on other threads promise.
 
 use std::{
-    convert::Infallible,
     future::Future,
     sync::{
         Arc,
@@ -14,8 +13,6 @@ use std::{
 use crate::by_hand::{Task, n, quiet_panic};
 use tidegate_pipeline::{AfterStop, CancelToken, OnError, Pipeline, Queue, Threads, Wait};
 use tidegate_worker_pool::{JoinError, Worker, WorkerPool};
-
-type Never = Infallible;
 
 /// Polls a pool's worker: it does all there is to do.
 fn work(worker: &mut Task<Worker>) {
@@ -36,8 +33,7 @@ fn finish<F: Future>(run: &mut Task<F>, worker: &mut Task<Worker>) -> F::Output 
 fn chunks_come_back_in_the_order_of_the_source() {
     let pool =
         WorkerPool::builder().threads(std::num::NonZeroUsize::new(3).unwrap()).build().unwrap();
-    let flow = Pipeline::from_iter(0..10_000_u64)
-        .map_on(&pool, "square", n(3), |item| Ok::<_, Never>(item * item));
+    let flow = Pipeline::from_iter(0..10_000_u64).map_on(&pool, "square", n(3), |item| item * item);
     assert!(flow.collect().wait().unwrap().into_iter().eq((0..10_000).map(|item| item * item)));
 }
 
@@ -45,7 +41,7 @@ fn chunks_come_back_in_the_order_of_the_source() {
 fn nothing_is_held_back_for_a_larger_chunk_while_a_worker_is_free() {
     let (pool, queue, out) = (WorkerPool::detached(4), Queue::unbounded(), Queue::unbounded());
     let mut worker = Task::new(pool.worker());
-    let flow = Pipeline::from_queue(&queue).map_on(&pool, "pass", n(1), Ok::<_, Never>);
+    let flow = Pipeline::from_queue(&queue).map_on(&pool, "pass", n(1), |item| item);
     let mut run = Task::new(flow.for_each(|item| out.try_push(item).unwrap()));
     // Learnt from a crowd, chunks are large.
     (0..1000).for_each(|item| queue.try_push(item).unwrap());
@@ -72,10 +68,10 @@ fn a_stage_on_a_pool_goes_on_while_the_next_is_busy() {
     let flow = Pipeline::from_iter(0..100)
         .map_on(&pool, "count", n(1), move |item| {
             count.fetch_add(1, Ordering::SeqCst);
-            Ok::<_, Never>(item)
+            item
         })
         .window(n(8))
-        .map_async("busy", n(1), |_| std::future::pending::<Result<(), Never>>())
+        .map_async("busy", n(1), |_| std::future::pending::<()>())
         .window(n(1));
     let mut run = Task::new(flow.run());
     for _ in 0..30 {
@@ -90,22 +86,21 @@ fn a_stage_on_a_pool_goes_on_while_the_next_is_busy() {
 fn no_more_is_read_than_the_window_holds() {
     for window in 1..20 {
         let pool = WorkerPool::detached(64);
-        let flow = Pipeline::from_iter(0..100)
-            .map_on(&pool, "pass", n(2), Ok::<_, Never>)
-            .window(n(window));
+        let flow =
+            Pipeline::from_iter(0..100).map_on(&pool, "pass", n(2), |item| item).window(n(window));
         let monitor = flow.monitor();
         let mut run = Task::new(flow.run());
         assert!(run.is_pending());
-        let read = monitor.summary().read;
+        let read = monitor.stats().summary.read;
         assert!((1..=window as u64).contains(&read), "{read} of {window}");
-        assert_eq!(finish(&mut run, &mut Task::new(pool.worker())).unwrap().done, 100);
+        assert_eq!(finish(&mut run, &mut Task::new(pool.worker())).unwrap().succeeded, 100);
     }
 }
 
 #[test]
 fn no_more_workers_are_called_than_the_stage_may_have() {
     let pool = WorkerPool::detached(64);
-    let flow = Pipeline::from_iter(0..1000).map_on(&pool, "pass", n(3), Ok::<_, Never>);
+    let flow = Pipeline::from_iter(0..1000).map_on(&pool, "pass", n(3), |item| item);
     let mut run = Task::new(flow.run());
     for _ in 0..10 {
         assert!(run.is_pending());
@@ -118,7 +113,7 @@ fn errors_and_panics_in_a_chunk_have_their_items_index() {
     let (mut failed, mut worker) = (Vec::new(), None);
     let pool = WorkerPool::detached(4);
     let flow = Pipeline::from_iter(0..1000_u64)
-        .map_on(&pool, "odd", n(1), |item| match item % 100 {
+        .try_map_on(&pool, "odd", n(1), |item| match item % 100 {
             13 => Err("unlucky"),
             17 => quiet_panic("prime"),
             _ => Ok(item),
@@ -135,21 +130,21 @@ fn errors_and_panics_in_a_chunk_have_their_items_index() {
     let expected =
         (0..10).flat_map(|hundred| [(100 * hundred + 13, false), (100 * hundred + 17, true)]);
     assert!(failed.into_iter().eq(expected));
-    let summary = monitor.summary();
-    assert_eq!((summary.done, summary.failed, summary.leftover()), (980, 20, 0));
-    let stage = monitor.stages()[1];
-    assert_eq!((stage.taken, stage.given, stage.failed, stage.in_flight), (1000, 980, 20, 0));
+    let summary = monitor.stats().summary;
+    assert_eq!((summary.succeeded, summary.failed, summary.leftover()), (980, 20, 0));
+    let stage = monitor.stats().stages[1];
+    assert_eq!((stage.received, stage.emitted, stage.failed, stage.in_flight), (1000, 980, 20, 0));
 }
 
 #[test]
 fn the_first_error_in_a_chunk_stops_the_source_and_drains() {
-    let flow = Pipeline::from_iter(0..).map_on(Threads, "limit", n(2), |item| {
+    let flow = Pipeline::from_iter(0..).try_map_on(Threads, "limit", n(2), |item| {
         if item < 500 { Ok(item) } else { Err("too large") }
     });
     let stopped = flow.run_on_threads(n(2)).unwrap_err();
     assert!(stopped.error().is_some_and(|error| error.index() >= 500));
     let summary = stopped.summary();
-    assert_eq!((summary.done, summary.leftover()), (500, 0));
+    assert_eq!((summary.succeeded, summary.leftover()), (500, 0));
 }
 
 #[test]
@@ -157,7 +152,7 @@ fn what_waits_for_a_worker_is_dropped_when_abandoned() {
     let (pool, token, held) = (WorkerPool::detached(4), CancelToken::new(), Arc::new(()));
     let items = std::iter::repeat_with(|| held.clone());
     let flow = Pipeline::from_iter(items)
-        .map_on(&pool, "hold", n(2), Ok::<_, Never>)
+        .map_on(&pool, "hold", n(2), |item| item)
         .stop_on(&token)
         .after_stop(AfterStop::Abandon);
     let mut run = Task::new(flow.run());
@@ -165,7 +160,7 @@ fn what_waits_for_a_worker_is_dropped_when_abandoned() {
     assert!(Arc::strong_count(&held) > 1);
     token.cancel();
     let summary = run.output().unwrap_err().summary();
-    assert_eq!((summary.done, summary.leftover()), (0, summary.read));
+    assert_eq!((summary.succeeded, summary.leftover()), (0, summary.read));
     assert_eq!(Arc::strong_count(&held), 1);
     // The workers that were called find nothing.
     work(&mut Task::new(pool.worker()));
@@ -176,7 +171,7 @@ fn a_cancelled_job_fails_its_items() {
     let pool = WorkerPool::detached(4);
     let mut errors = Vec::new();
     let flow = Pipeline::from_iter(0..3)
-        .map_on(&pool, "work", n(1), Ok::<_, Never>)
+        .map_on(&pool, "work", n(1), |item| item)
         .on_error(OnError::divert(|error| errors.push(error)));
     let mut run = Task::new(flow.run());
     assert!(run.is_pending());
@@ -200,8 +195,8 @@ fn a_full_pool_is_waited_for() {
     let pool = WorkerPool::detached(1);
     let mut worker = Task::new(pool.worker());
     let other = pool.try_submit(|| ()).unwrap();
-    let flow = Pipeline::from_iter(0..10).map_on(&pool, "work", n(2), Ok::<_, Never>);
-    assert_eq!(finish(&mut Task::new(flow.run()), &mut worker).unwrap().done, 10);
+    let flow = Pipeline::from_iter(0..10).map_on(&pool, "work", n(2), |item| item);
+    assert_eq!(finish(&mut Task::new(flow.run()), &mut worker).unwrap().succeeded, 10);
     assert!(other.is_finished());
 }
 
@@ -215,7 +210,7 @@ fn each_worker_has_a_state_and_no_more_are_made() {
         || (made.fetch_add(1, Ordering::SeqCst), 0),
         |(worker, seen), _item| {
             *seen += 1;
-            Ok::<_, Never>((*worker, *seen))
+            (*worker, *seen)
         },
     );
     let seen = flow.collect().run_on_threads(n(2)).unwrap();
@@ -235,37 +230,34 @@ fn a_state_that_cannot_be_made_fails_the_item() {
             }
         };
         let flow = Pipeline::from_iter(0..10)
-            .map_init(Threads, "work", n(1), init, |(), item| Ok::<_, Never>(item))
+            .map_init(Threads, "work", n(1), init, |(), item| item)
             .on_error(OnError::Skip);
         let summary = flow.run_on_threads(n(threads)).unwrap();
-        assert_eq!((summary.done, summary.skipped), (9, 1));
+        assert_eq!((summary.succeeded, summary.skipped), (9, 1));
     }
 }
 
 #[test]
 fn stages_of_one_worker_are_accounted_for_one_by_one() {
     for on_threads in [false, true] {
-        let flow =
-            Pipeline::from_iter(0..100)
-                .map_on(Threads, "first", n(2), |item| {
-                    if item % 10 == 0 { Err("first") } else { Ok(item) }
-                })
-                .on_error(OnError::Skip)
-                .and_map("second", |item| {
-                    if item % 10 == 1 { quiet_panic("second") } else { Ok::<_, Never>(item) }
-                })
-                .on_error(OnError::divert(|error| {
-                    assert_eq!((error.stage(), error.index() % 10), ("second", 1))
-                }))
-                .and_map("third", Ok::<_, Never>);
+        let flow = Pipeline::from_iter(0..100)
+            .try_map_on(Threads, "first", n(2), |item| {
+                if item % 10 == 0 { Err("first") } else { Ok(item) }
+            })
+            .on_error(OnError::Skip)
+            .and_map("second", |item| if item % 10 == 1 { quiet_panic("second") } else { item })
+            .on_error(OnError::divert(|error| {
+                assert_eq!((error.stage(), error.index() % 10), ("second", 1))
+            }))
+            .and_map("third", |item| item);
         let monitor = flow.monitor();
         let run = flow.run();
         let summary = if on_threads { run.run_on_threads(n(2)) } else { run.wait() }.unwrap();
-        assert_eq!((summary.done, summary.failed, summary.skipped), (80, 10, 10));
-        let [_, first, second, third] = monitor.stages().try_into().unwrap();
-        assert_eq!((first.taken, first.given, first.failed), (100, 90, 10));
-        assert_eq!((second.taken, second.given, second.failed), (90, 80, 10));
-        assert_eq!((third.taken, third.given, third.failed), (80, 80, 0));
+        assert_eq!((summary.succeeded, summary.failed, summary.skipped), (80, 10, 10));
+        let [_, first, second, third] = monitor.stats().stages.try_into().unwrap();
+        assert_eq!((first.received, first.emitted, first.failed), (100, 90, 10));
+        assert_eq!((second.received, second.emitted, second.failed), (90, 80, 10));
+        assert_eq!((third.received, third.emitted, third.failed), (80, 80, 0));
     }
 }
 
@@ -273,16 +265,15 @@ fn stages_of_one_worker_are_accounted_for_one_by_one() {
 fn work_on_threads_may_borrow_and_is_done_here_without_them() {
     let here = thread::current().id();
     let words = ["tide".to_owned(), "gate".to_owned()];
-    let flow = Pipeline::from_iter(&words).map_on(Threads, "where", n(2), |word: &String| {
-        Ok::<_, Never>((word.len(), thread::current().id()))
-    });
+    let flow = Pipeline::from_iter(&words)
+        .map_on(Threads, "where", n(2), |word: &String| (word.len(), thread::current().id()));
     assert_eq!(flow.collect().wait().unwrap(), [(4, here); 2]);
 }
 
 #[test]
 fn one_thread_is_enough_for_a_run_on_threads() {
-    let flow = Pipeline::from_iter(0..1000).map_on(Threads, "pass", n(4), Ok::<_, Never>);
-    assert_eq!(flow.run_on_threads(n(1)).unwrap().done, 1000);
+    let flow = Pipeline::from_iter(0..1000).map_on(Threads, "pass", n(4), |item| item);
+    assert_eq!(flow.run_on_threads(n(1)).unwrap().succeeded, 1000);
 }
 
 #[test]
@@ -291,7 +282,7 @@ fn threads_are_gone_when_the_run_has_ended() {
     let hold = held.clone();
     let flow = Pipeline::from_iter(0..100).map_on(Threads, "hold", n(2), move |item| {
         let _hold = &hold;
-        Ok::<_, Never>(item)
+        item
     });
     flow.run_on_threads(n(3)).unwrap();
     assert_eq!(Arc::strong_count(&held), 1);
@@ -303,12 +294,12 @@ fn work_on_threads_is_charged_to_its_stage() {
         Threads,
         "dear",
         n(2),
-        |item| Ok::<_, Never>((0..10_000).fold(item, |sum, n| std::hint::black_box(sum ^ n))),
+        |item| (0..10_000).fold(item, |sum, n| std::hint::black_box(sum ^ n)),
     );
     let monitor = flow.monitor();
     flow.run_on_threads(n(2)).unwrap();
-    let dear = monitor.stages().into_iter().find(|stage| stage.name == "dear").unwrap();
-    assert_eq!((dear.taken, dear.given, dear.in_flight), (200, 200, 0));
+    let dear = monitor.stats().stages.into_iter().find(|stage| stage.name == "dear").unwrap();
+    assert_eq!((dear.received, dear.emitted, dear.in_flight), (200, 200, 0));
     assert!(!dear.busy.is_zero());
 }
 
@@ -316,13 +307,13 @@ fn work_on_threads_is_charged_to_its_stage() {
 #[test]
 fn nobody_is_called_where_nothing_waits() {
     let pool = WorkerPool::detached(64);
-    let flow = Pipeline::from_iter(0..10).map_on(&pool, "pass", n(5), Ok::<_, Never>);
+    let flow = Pipeline::from_iter(0..10).map_on(&pool, "pass", n(5), |item| item);
     let (mut run, mut worker) = (Task::new(flow.run()), Task::new(pool.worker()));
     assert!(run.is_pending());
     assert_eq!(pool.stats().submitted, 5);
     // The first job leaves after eight chunks, the second does the other two.
     work(&mut worker);
     work(&mut worker);
-    assert_eq!(run.output().unwrap().done, 10);
+    assert_eq!(run.output().unwrap().succeeded, 10);
     assert_eq!(pool.stats().submitted, 5);
 }

@@ -16,7 +16,7 @@ use std::{
 
 use futures_core::Stream;
 use test_kit::{Bomb, quiet_panic};
-use tidegate_pipeline::{ManualClock, OnError, Pipeline, Wait, Way, policy};
+use tidegate_pipeline::{Branch, ManualClock, OnError, Pipeline, Wait, policy};
 use tidegate_worker_pool::WorkerPool;
 
 const FOUR: NonZeroUsize = NonZeroUsize::new(4).unwrap();
@@ -39,7 +39,7 @@ fn futures_of_a_run_that_panic_when_they_are_dropped_are_dropped_each() {
             async move {
                 pending::<()>().await;
                 drop(bomb);
-                Ok::<_, Infallible>(())
+                ()
             }
         };
         Pipeline::from_iter(0..9).map_async("hold", FOUR, hold).run()
@@ -56,7 +56,7 @@ fn items_of_a_run_that_panic_when_they_are_dropped_are_dropped_each() {
                 if n == 0 {
                     pending::<()>().await;
                 }
-                Ok::<_, Infallible>(Bomb(0, count))
+                Bomb(0, count)
             }
         };
         // In order: three wait for the first.
@@ -100,7 +100,7 @@ fn items_that_wait_for_their_key_are_dropped_each() {
     let keyed = |count| {
         let hold = |bomb: Bomb| async move {
             pending::<()>().await;
-            Ok::<_, Infallible>(bomb)
+            bomb
         };
         Pipeline::from_stream(Bombs(4, count)).map_keyed("hold", FOUR, |_| 1, hold).run()
     };
@@ -112,7 +112,7 @@ fn keys_whose_every_drop_panics_are_dropped_each_and_keep_no_item_from_its_turn(
     let keys = Arc::new(AtomicUsize::new(0));
     let hold = |item: u32| async move {
         pending::<()>().await;
-        Ok::<_, Infallible>(item)
+        item
     };
     let of = keys.clone();
     let run =
@@ -124,12 +124,7 @@ fn keys_whose_every_drop_panics_are_dropped_each_and_keep_no_item_from_its_turn(
     assert_eq!(keys.load(Ordering::SeqCst), 6);
     let of = keys.clone();
     let flow = Pipeline::from_iter([1, 1, 2, 2, 2]);
-    let flow = flow.map_keyed(
-        "key",
-        FOUR,
-        move |k| Bomb(*k, of.clone()),
-        |k| ready(Ok::<_, Infallible>(k)),
-    );
+    let flow = flow.map_keyed("key", FOUR, move |k| Bomb(*k, of.clone()), |k| ready(k));
     let summary = flow.on_error(OnError::Skip).run().wait().unwrap();
     assert_eq!((summary.read, summary.leftover()), (5, 0));
 }
@@ -141,9 +136,9 @@ fn items_before_both_ways_of_a_split_are_dropped_each() {
         let mut n = 0;
         let hold = |bomb: Bomb| async move {
             pending::<()>().await;
-            Ok::<_, Infallible>(bomb)
+            bomb
         };
-        let way = move |way: Pipeline<'static, Way<Bomb>>| {
+        let way = move |way: Pipeline<'static, Branch<Bomb>>| {
             way.map_async("hold", NonZeroUsize::MIN, hold).window(NonZeroUsize::MIN)
         };
         let flow = Pipeline::from_stream(Bombs(8, count)).split(
@@ -166,9 +161,7 @@ fn chunks_that_wait_for_a_worker_are_dropped_each() {
     // Nobody works in this pool.
     let pool = WorkerPool::detached(8);
     let waiting = |count| {
-        Pipeline::from_stream(Bombs(8, count))
-            .map_on(&pool, "pass", FOUR, Ok::<_, Infallible>)
-            .run()
+        Pipeline::from_stream(Bombs(8, count)).map_on(&pool, "pass", FOUR, |item| item).run()
     };
     assert_eq!(dropped(waiting), 8);
 }
@@ -181,7 +174,7 @@ fn results_of_a_chunk_that_are_not_taken_are_dropped_each() {
         let (made, gone) = (made.clone(), gone.clone());
         move |_: u32| {
             made.fetch_add(1, Ordering::SeqCst);
-            Ok::<_, Infallible>(Bomb(0, gone.clone()))
+            Bomb(0, gone.clone())
         }
     };
     let mut stream = Pipeline::from_iter(0..9000).map_on(&pool, "make", FOUR, make).into_stream();
@@ -206,7 +199,7 @@ fn a_state_that_panics_when_it_is_dropped_by_a_panic_of_its_work_aborts_nothing(
         }
         Ok(n)
     };
-    let flow = Pipeline::from_iter(0..40).map_init(
+    let flow = Pipeline::from_iter(0..40).try_map_init(
         &pool,
         "work",
         FOUR,
@@ -214,7 +207,7 @@ fn a_state_that_panics_when_it_is_dropped_by_a_panic_of_its_work_aborts_nothing(
         work,
     );
     let summary = flow.on_error(OnError::Skip).run().wait().unwrap();
-    assert_eq!((summary.done, summary.skipped), (20, 20));
+    assert_eq!((summary.succeeded, summary.skipped), (20, 20));
     assert!(gone.load(Ordering::SeqCst) >= 20);
 }
 
@@ -229,7 +222,7 @@ fn an_item_that_panics_when_it_is_dropped_by_the_panic_of_who_looks_at_it_aborts
         bombs(3).filter("look", |_| quiet_panic("quiet")).on_error(OnError::Skip).run().wait(),
         bombs(3).inspect("look", |_| quiet_panic("quiet")).on_error(OnError::Skip).run().wait(),
         bombs(3)
-            .when("look", |_| quiet_panic("quiet"), |bomb| bomb)
+            .map_if("look", |_| quiet_panic("quiet"), |bomb| bomb)
             .on_error(OnError::Skip)
             .run()
             .wait(),
@@ -239,12 +232,7 @@ fn an_item_that_panics_when_it_is_dropped_by_the_panic_of_who_looks_at_it_aborts
             .run()
             .wait(),
         bombs(3)
-            .map_keyed(
-                "look",
-                FOUR,
-                |_| -> u32 { quiet_panic("quiet") },
-                |b| ready(Ok::<_, Infallible>(b)),
-            )
+            .map_keyed("look", FOUR, |_| -> u32 { quiet_panic("quiet") }, |b| ready(b))
             .on_error(OnError::Skip)
             .run()
             .wait(),
@@ -273,7 +261,7 @@ impl<T: Unpin> Future for Fragile<T> {
 #[test]
 fn futures_that_panic_when_they_are_dropped_take_no_result_along() {
     let gone = Arc::new(AtomicUsize::new(0));
-    let fragile = |n: u32| Fragile(Some(Ok::<_, Infallible>(n)), false, Bomb(0, gone.clone()));
+    let fragile = |n: u32| Fragile(Some(n), false, Bomb(0, gone.clone()));
     let hour = Duration::from_secs(3600);
     let flow =
         || Pipeline::from_iter(0..3).timer(ManualClock::new()).map_async("work", FOUR, fragile);
@@ -294,7 +282,7 @@ fn attempts_of_a_run_that_panic_when_they_are_dropped_are_dropped_each() {
             async move {
                 pending::<()>().await;
                 drop(bomb);
-                Ok::<_, Infallible>(())
+                ()
             }
         };
         Pipeline::from_iter(0..2)

@@ -1,7 +1,6 @@
 //! What a flow as a whole promises: accounts, errors, ends.
 
 use std::{
-    convert::Infallible,
     future::{Future, pending},
     num::NonZeroUsize,
     sync::Arc,
@@ -15,14 +14,14 @@ use tidegate_pipeline::{
 };
 
 fn counts(summary: Summary) -> [u64; 5] {
-    [summary.read, summary.done, summary.failed, summary.skipped, summary.leftover()]
+    [summary.read, summary.succeeded, summary.failed, summary.skipped, summary.leftover()]
 }
 
 #[test]
 fn the_first_error_stops_the_source_and_drains() {
     let desk = Desk::new(100);
     let mut run = Task::new(
-        Pipeline::from_iter(0..100).map_async("work", n(4), |item| desk.work(item)).run(),
+        Pipeline::from_iter(0..100).try_map_async("work", n(4), |item| desk.work(item)).run(),
     );
     assert!(run.is_pending());
     desk.failed(2);
@@ -39,7 +38,7 @@ fn the_first_error_stops_the_source_and_drains() {
 fn abandoned_items_are_dropped_at_once_and_counted_as_left_over() {
     let desk = Desk::new(100);
     let held = Arc::new(());
-    let flow = Pipeline::from_iter(0..100).after_stop(AfterStop::Abandon).map_async(
+    let flow = Pipeline::from_iter(0..100).after_stop(AfterStop::Abandon).try_map_async(
         "work",
         n(4),
         |item| {
@@ -65,7 +64,7 @@ fn abandoned_items_are_dropped_at_once_and_counted_as_left_over() {
 #[test]
 fn a_cancelled_flow_brings_what_it_has_to_the_end() {
     let (desk, token) = (Desk::new(100), CancelToken::new());
-    let flow = Pipeline::from_iter(0..100).map_async("work", n(2), |item| desk.work(item));
+    let flow = Pipeline::from_iter(0..100).try_map_async("work", n(2), |item| desk.work(item));
     let mut run = Task::new(flow.stop_on(&token).run());
     assert!(run.is_pending());
     desk.done(1);
@@ -97,7 +96,7 @@ fn a_source_that_waits_hears_of_the_stop() {
     assert!(run.output().unwrap_err().is_cancelled());
 
     queue.try_push(0).unwrap();
-    let flow = Pipeline::from_queue(&queue).map_async("work", n(2), |item| desk.work(item));
+    let flow = Pipeline::from_queue(&queue).try_map_async("work", n(2), |item| desk.work(item));
     let mut run = Task::new(flow.run());
     assert!(run.is_pending());
     desk.failed(0);
@@ -110,7 +109,7 @@ fn a_late_failure_behind_a_full_stage_ends_the_run() {
     let (queue, desk) = (Arc::new(Queue::unbounded()), Desk::new(2));
     let flow = Pipeline::from_queue(queue.clone())
         .map("first", |item| item)
-        .map_async("work", n(1), |item| desk.work(item))
+        .try_map_async("work", n(1), |item| desk.work(item))
         .window(n(2))
         .try_map("last", |_| Err::<(), _>("no"));
     let mut run = Task::new(flow.run());
@@ -159,7 +158,7 @@ fn a_whole_is_failed_if_one_of_its_parts_is() {
         .on_error(OnError::divert(drop));
     let monitor = flow.monitor();
     assert_eq!(flow.collect().wait().unwrap(), [1, 2, 3, 4]);
-    assert_eq!(counts(monitor.summary()), [4, 2, 1, 1, 0]);
+    assert_eq!(counts(monitor.stats().summary), [4, 2, 1, 1, 0]);
 }
 
 #[test]
@@ -253,7 +252,7 @@ fn figures_say_who_works_and_who_waits() {
     let (clock, queue, desk) = (ManualClock::new(), Queue::unbounded(), Desk::new(9));
     let flow = Pipeline::from_queue(&queue)
         .timer(clock.clone())
-        .map_async("work", n(2), |item| desk.work(item))
+        .try_map_async("work", n(2), |item| desk.work(item))
         .inspect("look", |_| clock.advance(Duration::from_secs(1)));
     let monitor = flow.monitor();
     let mut run = Task::new(flow.run());
@@ -268,10 +267,13 @@ fn figures_say_who_works_and_who_waits() {
     sleep(10); // a second in `look`, two in flight
     assert!(run.is_pending());
 
-    let [source, work, look] = monitor.stages().try_into().unwrap();
+    let [source, work, look] = monitor.stats().stages.try_into().unwrap();
     let seconds = |time: Duration| time.as_secs();
     assert_eq!((source.name, work.name, look.name), ("source", "work", "look"));
-    assert_eq!((source.given, work.taken, work.given, look.taken, work.in_flight), (3, 3, 1, 1, 2));
+    assert_eq!(
+        (source.emitted, work.received, work.emitted, look.received, work.in_flight),
+        (3, 3, 1, 1, 2)
+    );
     assert_eq!((seconds(source.busy), seconds(source.waiting_on_output)), (3, 15));
     assert_eq!((seconds(work.busy), seconds(work.waiting_on_input)), (2 * 15, 3));
     assert_eq!((seconds(look.busy), seconds(look.waiting_on_input)), (1, 18));
@@ -292,17 +294,17 @@ fn a_run_can_be_sent_and_outlive_its_maker() {
     let run = Pipeline::from_queue(queue)
         .stop_on(&token)
         .gate("enter", gate.clone())
-        .gated("call", n(2), gate, |item| async move { Ok::<_, Infallible>(item) })
+        .gated("call", n(2), gate, |item| async move { Ok::<_, String>(item) })
         .timeout(Duration::from_secs(60))
         .retry(policy(|_, _| None))
-        .map_on(&pool, "double", n(2), |item| Ok::<_, Infallible>(2 * item))
+        .map_on(&pool, "double", n(2), |item| 2 * item)
         .unordered()
         .batch("rows", n(4), Duration::MAX)
         .flat_map("row", |rows| rows)
         .on_error(OnError::Skip)
         .for_each(drop);
     let thread = std::thread::spawn(|| spawnable(run).wait());
-    assert_eq!(thread.join().unwrap().unwrap().done, 9);
+    assert_eq!(thread.join().unwrap().unwrap().succeeded, 9);
 }
 
 #[test]
@@ -311,7 +313,7 @@ fn a_flow_may_borrow_and_need_not_be_sent() {
     let add = |n| cell.set(cell.get() + n);
     let flow = Pipeline::from_iter(1..=3).map_async("add", NonZeroUsize::MIN, |n| {
         add(n);
-        async { Ok::<_, Infallible>(()) }
+        async { () }
     });
     flow.run().wait().unwrap();
     assert_eq!(cell.get(), 6);
@@ -332,7 +334,7 @@ fn a_dropped_run_drops_what_is_in_it() {
     let held = Arc::new(());
     let hold = |held: Arc<()>| async move {
         let _held = held;
-        pending::<Result<(), Infallible>>().await
+        pending::<()>().await
     };
     let items = std::iter::repeat_with(|| held.clone());
     let flow = Pipeline::from_iter(items).map_async("hold", n(3), hold);
@@ -342,5 +344,5 @@ fn a_dropped_run_drops_what_is_in_it() {
     assert_eq!(Arc::strong_count(&held), 4);
     drop(run);
     assert_eq!(Arc::strong_count(&held), 1);
-    assert_eq!(monitor.summary().leftover(), 3);
+    assert_eq!(monitor.stats().summary.leftover(), 3);
 }

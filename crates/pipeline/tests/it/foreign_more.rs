@@ -5,7 +5,6 @@
 //! something here drops what may panic before.
 
 use std::{
-    convert::Infallible,
     future::{Future, Ready, ready},
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -154,10 +153,10 @@ fn a_panic_in_any_closure_iterator_item_or_sink_costs_no_other_item_its_fate() {
             .inspect("inspect", |_| touch())
             .try_map("try", |item| {
                 touch();
-                Ok::<_, Infallible>(item)
+                Ok::<_, String>(item)
             })
-            .when(
-                "when",
+            .map_if(
+                "map_if",
                 |_| {
                     touch();
                     true
@@ -183,7 +182,7 @@ fn a_panic_in_any_future_stream_choice_or_policy_costs_no_other_item_its_fate() 
     at_each_touch(false, |fuse| {
         let flow = Pipeline::from_stream(Items(0..3, fuse.clone()))
             .merge("more", Items(3..5, fuse.clone()))
-            .map_async("work", n(2), |item: Item| {
+            .try_map_async("work", n(2), |item: Item| {
                 fuse.touch();
                 let result = if item.0 == 1 {
                     drop(item);
@@ -252,12 +251,13 @@ impl Pass for Inside {
 #[test]
 fn a_panic_in_any_gate_or_pass_costs_no_other_item_its_fate() {
     at_each_touch(false, |fuse| {
-        let flow = Pipeline::from_iter(Items(0..3, fuse.clone()))
-            .gated("gated", n(2), Door(fuse.clone()), |item: Item| async move {
-                Ok::<_, Infallible>(item)
-            })
-            .gate("gate", Door(fuse.clone()))
-            .on_error(OnError::Skip);
+        let flow =
+            Pipeline::from_iter(Items(0..3, fuse.clone()))
+                .gated("gated", n(2), Door(fuse.clone()), |item: Item| async move {
+                    Ok::<_, String>(item)
+                })
+                .gate("gate", Door(fuse.clone()))
+                .on_error(OnError::Skip);
         ended(flow.run())
     });
 }
@@ -278,12 +278,12 @@ fn a_panic_in_any_state_or_work_of_a_pool_costs_no_other_item_its_fate() {
                 },
                 move |_state, item: Item| {
                     work.touch();
-                    Ok::<_, Infallible>(item)
+                    item
                 },
             )
             .and_map("more", move |item| {
                 more.touch();
-                Ok::<_, Infallible>(item)
+                item
             })
             .on_error(OnError::Skip);
         let end = ended(flow.run());
@@ -324,7 +324,7 @@ fn a_timer_that_panics_anywhere_ends_in_an_error_or_at_the_caller_of_the_run() {
     at_each_touch(true, |fuse| {
         let flow = Pipeline::from_iter(Items(0..3, fuse.clone()))
             .timer(Brittle(ManualClock::new(), fuse.clone()))
-            .map_async("work", n(2), |item: Item| ready(Ok::<_, Infallible>(item)))
+            .map_async("work", n(2), |item: Item| ready(item))
             .hedge(Duration::from_secs(1))
             .timeout(Duration::from_secs(1))
             .batch("batch", n(2), Duration::from_secs(1))

@@ -1,7 +1,6 @@
 //! The largest number that a setting takes: what is used bounds it, and nothing is allocated up front.
 
 use std::{
-    convert::Infallible,
     future::{Future, poll_fn},
     num::NonZeroUsize,
     pin::pin,
@@ -14,10 +13,9 @@ use tidegate_pipeline::{CancelToken, Pipeline, Threads, Wait};
 use tidegate_semaphore::Semaphore;
 use tidegate_worker_pool::WorkerPool;
 
-type Never = Infallible;
 const MOST: NonZeroUsize = NonZeroUsize::MAX;
 
-async fn pass(item: u64) -> Result<u64, Never> {
+async fn pass(item: u64) -> Result<u64, String> {
     Ok(item)
 }
 
@@ -27,18 +25,18 @@ fn all() -> impl Iterator<Item = u64> {
 
 #[test]
 fn the_largest_concurrency_is_bounded_by_what_is_used() {
-    let flow = Pipeline::from_iter(all()).map_async("pass", MOST, pass);
+    let flow = Pipeline::from_iter(all()).try_map_async("pass", MOST, pass);
     assert!(flow.collect().wait().unwrap().into_iter().eq(all()));
-    let flow = Pipeline::from_iter(all()).map_keyed("pass", MOST, |item| item % 3, pass);
+    let flow = Pipeline::from_iter(all()).try_map_keyed("pass", MOST, |item| item % 3, pass);
     assert!(flow.collect().wait().unwrap().into_iter().eq(all()));
     let pool = WorkerPool::builder().threads(2).queue(usize::MAX).build().unwrap();
-    let flow = Pipeline::from_iter(all()).map_on(&pool, "pass", MOST, Ok::<_, Never>);
+    let flow = Pipeline::from_iter(all()).map_on(&pool, "pass", MOST, |item| item);
     assert!(flow.collect().wait().unwrap().into_iter().eq(all()));
     let flow = Pipeline::from_iter(all())
-        .map_init(&pool, "pass", MOST, || (), |(), item| Ok::<_, Never>(item))
-        .and_map("pass on", Ok::<_, Never>);
+        .map_init(&pool, "pass", MOST, || (), |(), item| item)
+        .and_map("pass on", |item| item);
     assert!(flow.collect().wait().unwrap().into_iter().eq(all()));
-    let flow = Pipeline::from_iter(all()).map_on(Threads, "pass", MOST, Ok::<_, Never>);
+    let flow = Pipeline::from_iter(all()).map_on(Threads, "pass", MOST, |item| item);
     assert!(flow.collect().run_on_threads(n(3)).unwrap().into_iter().eq(all()));
     let calls = Semaphore::new(2);
     let flow = Pipeline::from_iter(all()).gated("pass", MOST, &calls, pass);
@@ -48,23 +46,23 @@ fn the_largest_concurrency_is_bounded_by_what_is_used() {
 #[test]
 fn the_largest_window_is_bounded_by_what_is_used() {
     for concurrency in [n(1), n(3), MOST] {
-        let flow = Pipeline::from_iter(all()).map_async("pass", concurrency, pass).window(MOST);
+        let flow = Pipeline::from_iter(all()).try_map_async("pass", concurrency, pass).window(MOST);
         assert!(flow.collect().wait().unwrap().into_iter().eq(all()));
-        let flow = Pipeline::from_iter(all()).map_async("pass", concurrency, pass).window(n(1));
+        let flow = Pipeline::from_iter(all()).try_map_async("pass", concurrency, pass).window(n(1));
         assert!(flow.collect().wait().unwrap().into_iter().eq(all()));
         let flow = Pipeline::from_iter(all())
-            .map_on(Threads, "pass", concurrency, Ok::<_, Never>)
+            .map_on(Threads, "pass", concurrency, |item| item)
             .window(MOST);
         assert!(flow.collect().run_on_threads(n(2)).unwrap().into_iter().eq(all()));
         let flow = Pipeline::from_iter(all())
-            .map_on(Threads, "pass", concurrency, Ok::<_, Never>)
+            .map_on(Threads, "pass", concurrency, |item| item)
             .window(n(1));
         assert!(flow.collect().run_on_threads(n(2)).unwrap().into_iter().eq(all()));
         let flow = Pipeline::from_iter(all())
-            .map_async("pass", concurrency, pass)
+            .try_map_async("pass", concurrency, pass)
             .window(MOST)
             .unordered();
-        assert_eq!(flow.run().wait().unwrap().done, 1000);
+        assert_eq!(flow.run().wait().unwrap().succeeded, 1000);
     }
 }
 
@@ -76,14 +74,14 @@ fn the_largest_batch_is_bounded_by_what_is_used() {
 
 #[test]
 fn the_largest_number_in_flight_bounds_nothing() {
-    let flow = Pipeline::from_iter(all()).max_in_flight(MOST).map_async("pass", n(3), pass);
-    assert_eq!(flow.run().wait().unwrap().done, 1000);
+    let flow = Pipeline::from_iter(all()).max_in_flight(MOST).try_map_async("pass", n(3), pass);
+    assert_eq!(flow.run().wait().unwrap().succeeded, 1000);
 }
 
 #[test]
 fn the_largest_number_of_threads_is_bounded_by_what_is_used() {
     for concurrency in [n(1), n(4)] {
-        let flow = Pipeline::from_iter(all()).map_on(Threads, "pass", concurrency, Ok::<_, Never>);
+        let flow = Pipeline::from_iter(all()).map_on(Threads, "pass", concurrency, |item| item);
         assert!(flow.collect().run_on_threads(MOST).unwrap().into_iter().eq(all()));
     }
 }
@@ -92,9 +90,9 @@ fn the_largest_number_of_threads_is_bounded_by_what_is_used() {
 fn the_largest_numbers_hold_in_a_deterministic_run() {
     for seed in 0..10 {
         let flow = Pipeline::from_iter(all())
-            .map_on(Threads, "pass", MOST, Ok::<_, Never>)
-            .map_async("pass on", MOST, pass);
-        assert_eq!(flow.run_deterministic(seed).unwrap().done, 1000);
+            .map_on(Threads, "pass", MOST, |item| item)
+            .try_map_async("pass on", MOST, pass);
+        assert_eq!(flow.run_deterministic(seed).unwrap().succeeded, 1000);
     }
 }
 
@@ -111,7 +109,7 @@ fn a_wake_among_a_hundred_thousand_in_flight_polls_one() {
                 cancelled.as_mut().poll(cx)
             });
             counted.await;
-            Ok::<_, Never>(())
+            ()
         };
         let flow = Pipeline::from_iter(0..many).map_async("wait", MOST, work).unordered();
         let mut run = crate::by_hand::Task::new(flow.run());

@@ -1,7 +1,6 @@
 //! What parallel stages promise.
 
 use std::{
-    convert::Infallible,
     future::pending,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
@@ -19,7 +18,7 @@ fn results_come_in_the_order_of_the_source() {
     let (desk, seen) = (Desk::new(3), Queue::unbounded());
     let mut run = Task::new(
         Pipeline::from_iter(0..3)
-            .map_async("work", n(3), |item| desk.work(item))
+            .try_map_async("work", n(3), |item| desk.work(item))
             .for_each(|item| seen.try_push(item).unwrap()),
     );
     assert!(run.is_pending());
@@ -28,7 +27,7 @@ fn results_come_in_the_order_of_the_source() {
     assert!(run.is_pending());
     assert!(seen.is_empty());
     desk.done(0);
-    assert_eq!(run.output().unwrap().done, 3);
+    assert_eq!(run.output().unwrap().succeeded, 3);
     assert_eq!([(); 3].map(|()| seen.try_pop().unwrap()), [0, 1, 2]);
 }
 
@@ -38,7 +37,7 @@ fn unordered_results_come_as_they_finish() {
     let (desk, seen) = (Desk::new(3), Queue::unbounded());
     let mut run = Task::new(
         Pipeline::from_iter(0..3)
-            .map_async("work", n(3), |item| desk.work(item))
+            .try_map_async("work", n(3), |item| desk.work(item))
             .unordered()
             .for_each(|item| seen.try_push(item).unwrap()),
     );
@@ -55,7 +54,7 @@ fn concurrency_and_window_bound_what_is_read() {
     let (desk, read) = (Desk::new(100), AtomicUsize::new(0));
     let mut run = Task::new(
         Pipeline::from_iter((0..100).map(|item| (read.fetch_add(1, Ordering::SeqCst), item).1))
-            .map_async("work", n(2), |item| desk.work(item))
+            .try_map_async("work", n(2), |item| desk.work(item))
             .window(n(5))
             .run(),
     );
@@ -75,9 +74,9 @@ fn stages_advance_while_the_next_is_busy_up_to_the_window() {
     let (first, second) = (Desk::new(100), Desk::new(100));
     let mut run = Task::new(
         Pipeline::from_iter(0..100)
-            .map_async("first", n(2), |item| first.work(item))
+            .try_map_async("first", n(2), |item| first.work(item))
             .window(n(4))
-            .map_async("second", n(1), |item| second.work(item))
+            .try_map_async("second", n(1), |item| second.work(item))
             .window(n(1))
             .run(),
     );
@@ -93,8 +92,9 @@ fn stages_advance_while_the_next_is_busy_up_to_the_window() {
 #[test]
 fn only_woken_futures_are_polled() {
     let desk = Desk::new(3);
-    let mut run =
-        Task::new(Pipeline::from_iter(0..3).map_async("work", n(3), |item| desk.work(item)).run());
+    let mut run = Task::new(
+        Pipeline::from_iter(0..3).try_map_async("work", n(3), |item| desk.work(item)).run(),
+    );
     assert!(run.is_pending());
     assert!(run.is_pending());
     desk.done(1);
@@ -107,7 +107,7 @@ fn only_woken_futures_are_polled() {
 fn a_failed_head_lets_the_rest_through() {
     let desk = Desk::new(3);
     let flow = Pipeline::from_iter(0..3)
-        .map_async("work", n(3), |item| desk.work(item))
+        .try_map_async("work", n(3), |item| desk.work(item))
         .on_error(OnError::Skip);
     let mut run = Task::new(flow.collect());
     desk.done(1);
@@ -119,10 +119,13 @@ fn a_failed_head_lets_the_rest_through() {
 /// futures-rs' #2348: a concurrency of zero hangs. It cannot be said here (`NonZeroUsize`); the least there is goes on.
 #[test]
 fn failures_in_a_row_do_not_wedge_the_smallest_window() {
-    let flow = Pipeline::from_iter(0..10)
-        .map_async("work", n(1), |item| async move { if item == 9 { Ok(item) } else { Err("no") } })
-        .window(n(1))
-        .on_error(OnError::Skip);
+    let flow =
+        Pipeline::from_iter(0..10)
+            .try_map_async("work", n(1), |item| async move {
+                if item == 9 { Ok(item) } else { Err("no") }
+            })
+            .window(n(1))
+            .on_error(OnError::Skip);
     assert_eq!(flow.collect().wait().unwrap(), [9]);
 }
 
@@ -132,7 +135,7 @@ fn a_panic_is_an_error_with_stage_and_index_and_frees_its_place() {
     let mut errors = Vec::new();
     let mut run = Task::new(
         Pipeline::from_iter(0..3)
-            .map_async("work", n(1), |item| desk.work(item))
+            .try_map_async("work", n(1), |item| desk.work(item))
             .on_error(OnError::divert(|error| errors.push(error)))
             .collect(),
     );
@@ -151,11 +154,11 @@ fn a_panic_before_the_future_is_an_error_too() {
         if item == 1 {
             quiet_panic("no future");
         }
-        async move { Ok::<_, Infallible>(item) }
+        async move { item }
     });
     let stopped = flow.run().wait().unwrap_err();
     assert!(stopped.error().is_some_and(|error| error.is_panic() && error.index() == 1));
-    assert_eq!((stopped.summary().done, stopped.summary().leftover()), (1, 0));
+    assert_eq!((stopped.summary().succeeded, stopped.summary().leftover()), (1, 0));
 }
 
 #[test]
@@ -165,7 +168,7 @@ fn each_attempt_is_limited_and_repeated_after_its_pause() {
         .timer(clock.clone())
         .map_async("fetch", n(1), |_| {
             attempts.fetch_add(1, Ordering::SeqCst);
-            pending::<Result<(), Infallible>>()
+            pending::<()>()
         })
         .timeout(Duration::from_secs(1))
         .retry(
@@ -186,7 +189,7 @@ fn each_attempt_is_limited_and_repeated_after_its_pause() {
     // Attempts at 0, 11 and 27, each for a second; then the error is final.
     assert_eq!(log, [(0, 1), (1, 1), (11, 2), (12, 2), (27, 3)]);
     assert!(stopped.error().unwrap().cause().is::<TimedOut>());
-    assert_eq!(monitor.stages()[1].retried, 2);
+    assert_eq!(monitor.stats().stages[1].retried, 2);
 }
 
 #[test]
@@ -194,18 +197,18 @@ fn a_limit_after_the_retries_is_for_all_of_them() {
     let clock = ManualClock::new();
     let flow = Pipeline::from_iter([()])
         .timer(clock.clone())
-        .map_async("fetch", n(1), |()| async { Err::<(), _>("busy") })
+        .try_map_async("fetch", n(1), |()| async { Err::<(), _>("busy") })
         .retry(policy(|_, _| Some(Duration::from_secs(1))))
         .timeout(Duration::from_millis(2500));
     let monitor = flow.monitor();
     let mut run = Task::new(flow.run());
     while run.is_pending() {
         clock.advance_to(clock.next_due().unwrap());
-        if monitor.summary().failed > 0 {
+        if monitor.stats().summary.failed > 0 {
             break;
         }
     }
-    assert_eq!(monitor.stages()[1].retried, 3);
+    assert_eq!(monitor.stats().stages[1].retried, 3);
     assert_eq!(clock.now().as_nanos(), 2_500_000_000);
 }
 
@@ -232,7 +235,7 @@ fn a_gate_admits_bounds_and_hears_how_it_went() {
 fn a_gate_that_refuses_fails_the_item_with_its_error() {
     let gate = Semaphore::new(1);
     gate.close();
-    let never = |()| pending::<Result<(), Infallible>>();
+    let never = |()| pending::<Result<(), String>>();
     let stopped =
         Pipeline::from_iter([()]).gated("call", n(1), &gate, never).run().wait().unwrap_err();
     assert!(!stopped.error().unwrap().is_panic());
@@ -254,8 +257,7 @@ fn dropping_the_run_gives_passes_back() {
 #[test]
 fn work_on_a_pool_comes_back_in_order() {
     let pool = WorkerPool::builder().build().unwrap();
-    let flow = Pipeline::from_iter(0..100_u64)
-        .map_on(&pool, "square", n(4), |item| Ok::<_, Infallible>(item * item));
+    let flow = Pipeline::from_iter(0..100_u64).map_on(&pool, "square", n(4), |item| item * item);
     let squares = flow.collect().wait().unwrap();
     assert!(squares.into_iter().eq((0..100).map(|item| item * item)));
 }
@@ -265,7 +267,7 @@ fn a_panic_on_a_pool_is_the_items_error() {
     let pool = WorkerPool::builder().build().unwrap();
     let flow = Pipeline::from_iter(0..3).map_on(&pool, "odd", n(2), |item| match item {
         1 => quiet_panic("odd"),
-        even => Ok::<_, Infallible>(even),
+        even => even,
     });
     let stopped = flow.run().wait().unwrap_err();
     let error = stopped.error().unwrap();
@@ -278,8 +280,7 @@ fn a_panic_on_a_pool_is_the_items_error() {
 fn a_closed_pool_fails_the_items() {
     let pool = WorkerPool::detached(1);
     pool.close();
-    let flow = Pipeline::from_iter(0..3)
-        .map_on(&pool, "work", n(2), Ok::<_, Infallible>)
-        .on_error(OnError::Skip);
+    let flow =
+        Pipeline::from_iter(0..3).map_on(&pool, "work", n(2), |item| item).on_error(OnError::Skip);
     assert_eq!(flow.run().wait().unwrap().skipped, 3);
 }

@@ -89,9 +89,9 @@ fn hits(item: usize, stage: usize, percent: usize) -> bool {
 fn watch(monitor: &Monitor, is_over: &AtomicBool) {
     let mut last = Summary::default();
     while !is_over.load(Ordering::Acquire) {
-        let now = monitor.summary();
-        assert!(now.read >= now.done + now.failed + now.skipped, "{now:?}");
-        assert!(now.read >= last.read && now.done >= last.done, "{now:?} after {last:?}");
+        let now = monitor.stats().summary;
+        assert!(now.read >= now.succeeded + now.failed + now.skipped, "{now:?}");
+        assert!(now.read >= last.read && now.succeeded >= last.succeeded, "{now:?} after {last:?}");
         last = now;
         thread::yield_now();
     }
@@ -110,7 +110,7 @@ fn flow(house: &House, plan: &Plan) -> Option<Result<Summary, Stopped>> {
         })
         .window(n(plan.window))
         .on_error(on_error())
-        .map_on(&house.pool, "work", n(2), move |item| {
+        .try_map_on(&house.pool, "work", n(2), move |item| {
             worked[item].fetch_add(1, Ordering::Relaxed);
             if hits(item, 1, fails) {
                 quiet_panic("it panics")
@@ -142,9 +142,9 @@ fn flow(house: &House, plan: &Plan) -> Option<Result<Summary, Stopped>> {
         ended
     });
     let left = std::iter::from_fn(|| queue.try_pop().ok()).count();
-    let summary = monitor.summary();
+    let summary = monitor.stats().summary;
     assert_eq!(summary.read + left as u64, plan.items as u64, "{summary:?}, {left} left");
-    assert_eq!(summary.done, done.len() as u64);
+    assert_eq!(summary.succeeded, done.len() as u64);
     assert!(plan.unordered || done.is_sorted(), "{done:?}");
     assert_eq!(done.iter().collect::<HashSet<_>>().len(), done.len(), "an item twice");
     assert!(done.iter().all(|item| seen[*item].load(Ordering::Relaxed) == 1));

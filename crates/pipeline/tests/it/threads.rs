@@ -1,7 +1,6 @@
 //! What a run on threads promises.
 
 use std::{
-    convert::Infallible,
     panic::resume_unwind,
     sync::{
         Mutex,
@@ -14,8 +13,6 @@ use std::{
 
 use crate::by_hand::n;
 use tidegate_pipeline::{Pipeline, Queue, Threads};
-
-type Never = Infallible;
 
 /// After so long what should come has not, and the test fails instead of hanging.
 const HOPELESS: Duration = Duration::from_secs(60);
@@ -47,8 +44,8 @@ fn a_thread_in_a_long_item_keeps_no_other_from_work() {
         }
         Ok::<_, &str>(())
     };
-    let flow = Pipeline::from_iter(0..2000).map_on(Threads, "work", n(3), work).unordered();
-    assert_eq!(flow.run_on_threads(n(3)).unwrap().done, 2000);
+    let flow = Pipeline::from_iter(0..2000).try_map_on(Threads, "work", n(3), work).unordered();
+    assert_eq!(flow.run_on_threads(n(3)).unwrap().succeeded, 2000);
     assert!(has_come.into_inner());
 }
 
@@ -57,9 +54,9 @@ fn a_run_is_woken_by_its_source_while_every_thread_sleeps() {
     let (queue, results) = (Queue::unbounded(), Queue::unbounded());
     thread::scope(|scope| {
         scope.spawn(|| {
-            let flow = Pipeline::from_queue(&queue).map_on(Threads, "pass", n(2), Ok::<_, Never>);
+            let flow = Pipeline::from_queue(&queue).map_on(Threads, "pass", n(2), |item| item);
             let flow = flow.for_each(|item| results.try_push(item).unwrap());
-            assert_eq!(flow.run_on_threads(n(3)).unwrap().done, 100);
+            assert_eq!(flow.run_on_threads(n(3)).unwrap().succeeded, 100);
         });
         for item in 0..100 {
             queue.try_push(item).unwrap();
@@ -81,9 +78,9 @@ fn a_stage_that_panics_when_it_is_dropped_takes_no_summary_along() {
     for threads in 1..4 {
         let bomb = Bomb;
         let flow = Pipeline::from_iter(0..10)
-            .map_on(Threads, "pass", n(2), Ok::<_, Never>)
+            .map_on(Threads, "pass", n(2), |item| item)
             .inspect("hold", move |_| _ = &bomb);
-        assert_eq!(flow.run_on_threads(n(threads)).unwrap().done, 10);
+        assert_eq!(flow.run_on_threads(n(threads)).unwrap().succeeded, 10);
     }
 }
 
@@ -92,10 +89,10 @@ fn no_more_threads_are_started_than_find_something_to_do() {
     let by = Mutex::new(std::collections::BTreeSet::new());
     let ids = |_| {
         by.lock().unwrap().insert(format!("{:?}", thread::current().id()));
-        Ok::<_, Never>(())
+        ()
     };
     let flow = Pipeline::from_iter(0..1000).map_on(Threads, "who", n(1), ids);
-    assert_eq!(flow.run_on_threads(n(usize::MAX)).unwrap().done, 1000);
+    assert_eq!(flow.run_on_threads(n(usize::MAX)).unwrap().succeeded, 1000);
     // One is in the stage, one drives, and one looks for the next.
     assert!(by.into_inner().unwrap().len() <= 3);
 }

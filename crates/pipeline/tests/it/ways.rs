@@ -2,7 +2,6 @@
 
 use std::{
     cell::Cell,
-    convert::Infallible,
     future::{pending, ready},
     time::Duration,
 };
@@ -13,13 +12,15 @@ use tidegate_pipeline::{
     Wait,
 };
 
-type Never = Infallible;
-
 #[test]
 fn items_of_one_key_are_worked_on_one_by_one_and_in_order() {
     let desk = Desk::new(4);
-    let flow =
-        Pipeline::from_iter(0..4).map_keyed("work", n(4), |item| item % 2, |item| desk.work(item));
+    let flow = Pipeline::from_iter(0..4).try_map_keyed(
+        "work",
+        n(4),
+        |item| item % 2,
+        |item| desk.work(item),
+    );
     let mut run = Task::new(flow.collect());
     assert!(run.is_pending());
     assert_eq!(desk.started(), 2);
@@ -39,21 +40,21 @@ fn items_of_one_key_are_worked_on_one_by_one_and_in_order() {
 fn a_slow_key_holds_up_no_other_up_to_the_window() {
     let desk = Desk::new(10);
     let flow = Pipeline::from_iter(0..10)
-        .map_keyed("work", n(2), |item| item % 2, |item| desk.work(item))
+        .try_map_keyed("work", n(2), |item| item % 2, |item| desk.work(item))
         .window(n(4));
     let monitor = flow.monitor();
     let mut run = Task::new(flow.run());
     // Key 0 never moves; key 1 goes on as long as there is room beside what waits for key 0.
     (0..5).for_each(|odd| desk.done(2 * odd + 1));
     assert!(run.is_pending());
-    let summary = monitor.summary();
-    assert_eq!((summary.done, summary.leftover()), (3, 4));
+    let summary = monitor.stats().summary;
+    assert_eq!((summary.succeeded, summary.leftover()), (3, 4));
 }
 
 #[test]
 fn a_failure_lets_the_next_of_its_key_begin() {
     let flow = Pipeline::from_iter(0..6)
-        .map_keyed(
+        .try_map_keyed(
             "work",
             n(2),
             |_| (),
@@ -75,7 +76,7 @@ fn a_key_that_panics_fails_its_item() {
             "work",
             n(2),
             |item| if *item == 2 { quiet_panic("key") } else { 0 },
-            |item| ready(Ok::<_, Never>(item)),
+            |item| ready(item),
         )
         .on_error(OnError::divert(|error| assert!(error.is_panic() && error.index() == 2)));
     assert_eq!(flow.collect().wait().unwrap(), [0, 1, 3]);
@@ -85,7 +86,7 @@ fn a_key_that_panics_fails_its_item() {
 fn a_long_line_behind_one_key_is_no_deep_recursion() {
     let desk = Desk::new(100_000);
     let flow = Pipeline::from_iter(0..100_000)
-        .map_keyed("work", n(1), |_| (), |item| desk.work(item))
+        .try_map_keyed("work", n(1), |_| (), |item| desk.work(item))
         .window(n(100_000));
     let mut run = Task::new(flow.run());
     assert!(run.is_pending());
@@ -104,16 +105,16 @@ fn the_whole_flow_holds_no_more_than_its_cap() {
     let desk = Desk::new(10);
     let flow = Pipeline::from_iter(0..10)
         .max_in_flight(n(3))
-        .map_async("first", n(8), |item| ready(Ok::<_, Never>(item)))
-        .map_async("second", n(8), |item| desk.work(item));
+        .map_async("first", n(8), |item| ready(item))
+        .try_map_async("second", n(8), |item| desk.work(item));
     let monitor = flow.monitor();
     let mut run = Task::new(flow.run());
     for item in 0..10 {
         assert!(run.is_pending());
-        assert_eq!(monitor.summary().leftover(), 3.min(10 - item as u64));
+        assert_eq!(monitor.stats().summary.leftover(), 3.min(10 - item as u64));
         desk.done(item);
     }
-    assert_eq!(run.output().unwrap().done, 10);
+    assert_eq!(run.output().unwrap().succeeded, 10);
 }
 
 #[test]
@@ -122,7 +123,7 @@ fn a_capped_flow_waits_for_no_larger_batch() {
     assert_eq!(flow.collect().wait().unwrap(), [vec![0, 1], vec![2, 3], vec![4]]);
     let flow = Pipeline::from_iter(0..5)
         .max_in_flight(n(2))
-        .map_on(Threads, "pass", n(1), Ok::<_, Never>)
+        .map_on(Threads, "pass", n(1), |item| item)
         .batch("rows", n(100), Duration::MAX)
         .flat_map("row", |rows| rows);
     assert_eq!(flow.collect().run_on_threads(n(2)).unwrap(), [0, 1, 2, 3, 4]);
@@ -132,7 +133,9 @@ fn a_capped_flow_waits_for_no_larger_batch() {
 fn an_item_that_fails_makes_room_in_a_capped_flow() {
     let flow = Pipeline::from_iter(0..100)
         .max_in_flight(n(1))
-        .map_async("odd", n(4), |item| ready(if item % 2 == 1 { Ok(item) } else { Err("even") }))
+        .try_map_async("odd", n(4), |item| {
+            ready(if item % 2 == 1 { Ok(item) } else { Err("even") })
+        })
         .on_error(OnError::Skip)
         .filter("none", |_| false);
     assert_eq!(flow.run().wait().unwrap().skipped, 100);
@@ -144,14 +147,14 @@ fn the_two_ways_of_a_fork_are_bounded_and_meet_again() {
     let flow = Pipeline::from_iter(0..100).split(
         "even?",
         |item| item % 2 == 0,
-        |even| even.map_async("slow", n(1), |item| desk.work(item)).window(n(1)),
+        |even| even.try_map_async("slow", n(1), |item| desk.work(item)).window(n(1)),
         |odd| odd.map("fast", |item| item),
     );
     let monitor = flow.monitor();
     let mut run = Task::new(flow.collect());
     assert!(run.is_pending());
     // Item 0 is being worked on, 1 has passed, 2 waits at the door, and 3 behind it.
-    assert_eq!(monitor.summary().read, 3);
+    assert_eq!(monitor.stats().summary.read, 3);
     (0..100).for_each(|item| desk.done(item));
     let mut items = loop {
         if let std::task::Poll::Ready(items) = run.poll() {
@@ -204,7 +207,7 @@ fn a_second_attempt_begins_after_the_delay_and_the_first_success_wins() {
         let (clock, desk, next) = (ManualClock::new(), Desk::new(2), Cell::new(0));
         let flow = Pipeline::from_iter(["page"])
             .timer(clock.clone())
-            .map_async("fetch", n(1), |_| desk.work(next.replace(next.get() + 1)))
+            .try_map_async("fetch", n(1), |_| desk.work(next.replace(next.get() + 1)))
             .hedge(Duration::from_secs(5));
         let monitor = flow.monitor();
         let mut run = Task::new(flow.collect());
@@ -219,7 +222,7 @@ fn a_second_attempt_begins_after_the_delay_and_the_first_success_wins() {
         assert!(run.is_pending());
         desk.done(winner);
         assert_eq!(run.output().unwrap(), [winner]);
-        assert_eq!(monitor.stages()[1].retried, 1);
+        assert_eq!(monitor.stats().stages[1].retried, 1);
     }
 }
 
@@ -228,7 +231,7 @@ fn a_hedged_item_fails_early_or_when_both_attempts_have() {
     let (clock, desk, next) = (ManualClock::new(), Desk::new(3), Cell::new(0));
     let flow = Pipeline::from_iter(["a", "b"])
         .timer(clock.clone())
-        .map_async("fetch", n(1), |_| desk.work(next.replace(next.get() + 1)))
+        .try_map_async("fetch", n(1), |_| desk.work(next.replace(next.get() + 1)))
         .hedge(Duration::from_secs(5))
         .on_error(OnError::Skip);
     let mut run = Task::new(flow.run());
@@ -249,7 +252,7 @@ fn a_simulated_run_takes_no_time_and_repeats_itself() {
         let mut trace = Vec::new();
         let flow = Pipeline::from_iter(0..20_u64)
             .simulated(&clock)
-            .map_async("nap", n(4), |item| {
+            .try_map_async("nap", n(4), |item| {
                 let nap = clock.sleep(Duration::from_secs(3600 * (item % 3)));
                 async move {
                     nap.await;
@@ -271,8 +274,7 @@ fn a_simulated_run_takes_no_time_and_repeats_itself() {
 #[test]
 fn a_deterministic_run_finds_the_orders_that_threads_may_take() {
     let orders = (0..200).map(|seed| {
-        let flow =
-            Pipeline::from_iter(0..3).map_async("pass", n(3), |item| ready(Ok::<_, Never>(item)));
+        let flow = Pipeline::from_iter(0..3).map_async("pass", n(3), |item| ready(item));
         flow.unordered().collect().run_deterministic(seed).unwrap()
     });
     let orders: std::collections::BTreeSet<_> = orders.collect();
@@ -282,8 +284,8 @@ fn a_deterministic_run_finds_the_orders_that_threads_may_take() {
 #[test]
 fn a_deterministic_run_that_is_abandoned_ends() {
     let flow = Pipeline::from_iter(0..100)
-        .map_async("hang", n(2), |_| pending::<Result<(), TimedOut>>())
-        .map_on(Threads, "pass", n(2), Ok::<_, Never>);
+        .try_map_async("hang", n(2), |_| pending::<Result<(), TimedOut>>())
+        .map_on(Threads, "pass", n(2), |item| item);
     let token = tidegate_pipeline::CancelToken::new();
     token.cancel();
     let run = flow.stop_on(&token).after_stop(AfterStop::Abandon);

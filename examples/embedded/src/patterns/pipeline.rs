@@ -1,6 +1,6 @@
 //! Pipeline: six items through a stage that works on two at once.
 
-use core::{convert::Infallible, num::NonZeroUsize};
+use core::num::NonZeroUsize;
 
 use cortex_m_semihosting::hprintln;
 use tidegate::{ManualClock, Pipeline, Timer};
@@ -11,7 +11,7 @@ pub fn run(clock: &ManualClock) {
     let two = NonZeroUsize::new(2).expect("not zero");
     let work = |n: u32| async move {
         clock.sleep(MS).await;
-        Ok::<_, Infallible>(n * n)
+        n * n
     };
     let flow = Pipeline::from_iter(1..=6).map_async("square", two, work);
     let mut executor = Executor::default();

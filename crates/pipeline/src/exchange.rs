@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! the flow:   put a chunk down ─▶ fewer workers than allowed? ─▶ call one
-//! a worker:   take a chunk ─▶ work ─▶ put the result down ─▶ ring the bell ─▶ more? ─▶ again, or leave
+//! a worker:   take a chunk ─▶ work ─▶ put the result down ─▶ ring the waker_cell ─▶ more? ─▶ again, or leave
 //! ```
 //!
 //! Chunks that wait, workers that are there and results stand under one lock, so a worker that finds nothing and leaves
@@ -16,24 +16,24 @@ use tidegate_core::{future_slots::WakerCell, lock::Lock, primitive::Arc};
 use tidegate_worker_pool::JoinError;
 
 use crate::{
-    crew::Workplace,
+    chunk_work::ChunkWork,
     error::BoxError,
-    flow::{DropEach, Site, caught, contain, now},
-    labour::Labour,
-    parcel::Ticket,
+    flow::{DropEach, StageId, catch_panic, contain, now},
+    item::Lineage,
+    run_threads::WorkQueue,
 };
 
 /// Consecutive items on their way to a worker.
 pub(crate) struct Chunk<In> {
     pub(crate) seq: u64,
-    pub(crate) tickets: Vec<Ticket>,
+    pub(crate) lineages: Vec<Lineage>,
     pub(crate) items: DropEach<Vec<In>>,
 }
 
 /// What became of a chunk.
 pub(crate) struct Done<Out> {
     pub(crate) seq: u64,
-    pub(crate) tickets: Vec<Ticket>,
+    pub(crate) lineages: Vec<Lineage>,
     /// The results, in order, without the items that failed.
     pub(crate) outs: DropEach<Vec<Out>>,
     /// Which of the items failed, where and why, in order.
@@ -63,60 +63,65 @@ impl Lost {
 /// An item of a chunk that failed.
 pub(crate) struct Failure {
     pub(crate) position: usize,
-    pub(crate) site: Site,
+    pub(crate) id: StageId,
     pub(crate) cause: BoxError,
 }
 
 /// The exchange of one stage.
-pub struct Hatch<In, L: Labour<In>> {
-    labour: L,
-    sides: Lock<Sides<In, L::Out>>,
-    most_workers: NonZeroUsize,
-    bell: Arc<WakerCell>,
+pub struct ChunkExchange<In, L: ChunkWork<In>> {
+    chunk_work: L,
+    state: Lock<ExchangeState<In, L::Out>>,
+    max_workers: NonZeroUsize,
+    waker_cell: Arc<WakerCell>,
 }
 
-struct Sides<In, Out> {
+struct ExchangeState<In, Out> {
     waiting: VecDeque<Chunk<In>>,
     /// Workers that were called and have not left.
-    // INVARIANT: while a chunk waits, there is a worker, or a vacancy and the bell has been rung for it.
+    // INVARIANT: while a chunk waits, there is a worker, or a vacancy and the waker_cell has been rung for it.
     workers: usize,
     /// Workers that left early.
     vacancies: usize,
     done: Vec<Done<Out>>,
 }
 
-impl<In, L: Labour<In>> Hatch<In, L> {
-    pub(crate) fn new(labour: L, most_workers: NonZeroUsize, bell: Arc<WakerCell>) -> Self {
-        let sides = Sides { waiting: VecDeque::new(), workers: 0, vacancies: 0, done: Vec::new() };
-        Self { labour, sides: Lock::new(sides), most_workers, bell }
+impl<In, L: ChunkWork<In>> ChunkExchange<In, L> {
+    pub(crate) fn new(
+        chunk_work: L,
+        max_workers: NonZeroUsize,
+        waker_cell: Arc<WakerCell>,
+    ) -> Self {
+        let state =
+            ExchangeState { waiting: VecDeque::new(), workers: 0, vacancies: 0, done: Vec::new() };
+        Self { chunk_work, state: Lock::new(state), max_workers, waker_cell }
     }
 
-    pub(crate) fn labour(&self) -> &L {
-        &self.labour
+    pub(crate) fn chunk_work(&self) -> &L {
+        &self.chunk_work
     }
 
-    pub(crate) fn into_labour(self) -> L {
-        self.labour
+    pub(crate) fn into_chunk_work(self) -> L {
+        self.chunk_work
     }
 
     // The flow's side.
 
     /// Puts a chunk down. Returns whether the flow is to call a worker, if it ever does.
     pub(crate) fn put(&self, chunk: Chunk<In>, calls: bool) -> bool {
-        self.sides.with(|sides| {
-            sides.waiting.push_back(chunk);
-            let is_short = calls && sides.workers < self.most_workers.get();
-            sides.workers += usize::from(is_short);
+        self.state.with(|state| {
+            state.waiting.push_back(chunk);
+            let is_short = calls && state.workers < self.max_workers.get();
+            state.workers += usize::from(is_short);
             is_short
         })
     }
 
     /// Takes what is done, into `done`, which is empty. Returns how many workers the flow is to call.
     pub(crate) fn collect(&self, done: &mut Vec<Done<L::Out>>) -> usize {
-        self.sides.with(|sides| {
-            mem::swap(&mut sides.done, done);
-            let vacancies = mem::take(&mut sides.vacancies).min(sides.waiting.len());
-            sides.workers += vacancies;
+        self.state.with(|state| {
+            mem::swap(&mut state.done, done);
+            let vacancies = mem::take(&mut state.vacancies).min(state.waiting.len());
+            state.workers += vacancies;
             vacancies
         })
     }
@@ -125,62 +130,62 @@ impl<In, L: Labour<In>> Hatch<In, L> {
     /// it picks none.
     pub(crate) fn work_here(&self, mut pick: impl FnMut(usize) -> Option<usize>) {
         loop {
-            let waiting = self.sides.with(|sides| sides.waiting.len());
+            let waiting = self.state.with(|state| state.waiting.len());
             let Some(chunk) = pick(waiting)
-                .and_then(|place| self.sides.with(|sides| sides.waiting.remove(place)))
+                .and_then(|place| self.state.with(|state| state.waiting.remove(place)))
             else {
                 return;
             };
             let done = self.work(chunk);
-            self.sides.with(|sides| sides.done.push(done));
+            self.state.with(|state| state.done.push(done));
         }
     }
 
     /// Drops what waits: its results are not wanted.
     pub(crate) fn clear(&self) {
-        drop(self.sides.with(|sides| mem::take(&mut sides.waiting)));
+        drop(self.state.with(|state| mem::take(&mut state.waiting)));
     }
 
     // The workers' side.
 
     /// Works on a chunk. Once called, a worker calls this until the answer is false, and has left then.
     pub(crate) fn work_one(&self) -> bool {
-        let Some(chunk) = self.sides.with(Sides::take_or_leave) else { return false };
+        let Some(chunk) = self.state.with(ExchangeState::take_or_leave) else { return false };
         let done = self.work(chunk);
-        let has_more = self.sides.with(|sides| {
-            sides.done.push(done);
-            sides.stay_or_leave()
+        let has_more = self.state.with(|state| {
+            state.done.push(done);
+            state.stay_or_leave()
         });
-        contain(|| self.bell.wake());
+        contain(|| self.waker_cell.wake());
         has_more
     }
 
     /// Leaves early. Somebody else is to be called for what waits.
     pub(crate) fn leave(&self) {
-        self.sides.with(|sides| {
-            sides.workers -= 1;
-            sides.vacancies += 1;
+        self.state.with(|state| {
+            state.workers -= 1;
+            state.vacancies += 1;
         });
-        contain(|| self.bell.wake());
+        contain(|| self.waker_cell.wake());
     }
 
     /// Leaves without having come: what waits is lost.
     #[cold]
     pub(crate) fn lose(&self, why: Lost) {
-        let lost = self.sides.with(|sides| {
-            sides.workers -= 1;
-            mem::take(&mut sides.waiting)
+        let lost = self.state.with(|state| {
+            state.workers -= 1;
+            mem::take(&mut state.waiting)
         });
         let lost: Vec<_> = lost.into_iter().map(|chunk| Done::lost(chunk, why)).collect();
-        self.sides.with(|sides| sides.done.extend(lost));
-        contain(|| self.bell.wake());
+        self.state.with(|state| state.done.extend(lost));
+        contain(|| self.waker_cell.wake());
     }
 
-    fn work(&self, Chunk { seq, tickets, items }: Chunk<In>) -> Done<L::Out> {
+    fn work(&self, Chunk { seq, lineages, items }: Chunk<In>) -> Done<L::Out> {
         let start = now();
         let mut done = Done {
             seq,
-            tickets,
+            lineages,
             outs: DropEach::new(Vec::with_capacity(items.len())),
             failures: DropEach::default(),
             time: None,
@@ -189,19 +194,19 @@ impl<In, L: Labour<In>> Hatch<In, L> {
         let (mut items, mut position) = (items.into_inner().into_iter(), 0);
         // One run through all, or one more after each panic: catching is not free.
         while items.len() > 0 {
-            let (begin, mut at) = (position, self.labour.first());
-            let run = caught(|| {
-                let mut state = self.labour.enter();
+            let (begin, mut at) = (position, self.chunk_work.first());
+            let run = catch_panic(|| {
+                let mut state = self.chunk_work.enter();
                 for item in items.by_ref() {
                     position += 1;
-                    match self.labour.step(&mut state, &mut at, item) {
+                    match self.chunk_work.step(&mut state, &mut at, item) {
                         Ok(out) => done.outs.push(out),
                         Err(cause) => {
-                            done.failures.push(Failure { position: position - 1, site: at, cause })
+                            done.failures.push(Failure { position: position - 1, id: at, cause })
                         }
                     }
                 }
-                self.labour.leave(state);
+                self.chunk_work.leave(state);
             });
             if let Err(cause) = run {
                 if position == begin {
@@ -210,7 +215,7 @@ impl<In, L: Labour<In>> Hatch<In, L> {
                     let item = items.next();
                     contain(|| drop(item));
                 }
-                done.failures.push(Failure { position: position - 1, site: at, cause });
+                done.failures.push(Failure { position: position - 1, id: at, cause });
             }
         }
         done.time = start.and_then(|start| Some(now()?.since(start)));
@@ -218,7 +223,7 @@ impl<In, L: Labour<In>> Hatch<In, L> {
     }
 }
 
-impl<In, Out> Sides<In, Out> {
+impl<In, Out> ExchangeState<In, Out> {
     fn take_or_leave(&mut self) -> Option<Chunk<In>> {
         let chunk = self.waiting.pop_front();
         self.workers -= usize::from(chunk.is_none());
@@ -234,25 +239,25 @@ impl<In, Out> Sides<In, Out> {
 
 impl<Out> Done<Out> {
     fn lost<In>(chunk: Chunk<In>, why: Lost) -> Self {
-        let Chunk { seq, tickets, items } = chunk;
+        let Chunk { seq, lineages, items } = chunk;
         drop(items);
         let (outs, failures) = (DropEach::default(), DropEach::default());
-        Self { seq, tickets, outs, failures, time: None, lost: Some(why) }
+        Self { seq, lineages, outs, failures, time: None, lost: Some(why) }
     }
 }
 
-impl<In, L> Workplace for Hatch<In, L>
+impl<In, L> WorkQueue for ChunkExchange<In, L>
 where
     In: Send,
-    L: Labour<In, Out: Send>,
+    L: ChunkWork<In, Out: Send>,
 {
     fn work_one(&self) -> bool {
         self.work_one()
     }
 }
 
-impl<In, L: Labour<In>> fmt::Debug for Hatch<In, L> {
+impl<In, L: ChunkWork<In>> fmt::Debug for ChunkExchange<In, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hatch").finish_non_exhaustive()
+        f.debug_struct("ChunkExchange").finish_non_exhaustive()
     }
 }

@@ -19,16 +19,16 @@ use tidegate_core::{
     unwind::{Payload, bury, catch, contain},
 };
 
-use crate::crew::{Crew, Duty, Workplace};
+use crate::run_threads::{RunThreads, ThreadTask, WorkQueue};
 
 /// A run that can go from thread to thread between two polls.
-pub trait SharedRun: Future<Output: Send> + Unpin + Send {}
+pub trait SendRun: Future<Output: Send> + Unpin + Send {}
 
-impl<F: Future<Output: Send> + Unpin + Send> SharedRun for F {}
+impl<F: Future<Output: Send> + Unpin + Send> SendRun for F {}
 
 /// A run and the threads that share it.
-pub struct Team<'h, F: Future> {
-    crew: Arc<Crew<'h>>,
+pub struct SharedRun<'h, F: Future> {
+    run_threads: Arc<RunThreads<'h>>,
     // INVARIANT: `None` while the thread that has the turn drives it, and once it is over.
     run: Lock<Option<Box<F>>>,
     output: Lock<Option<Result<F::Output, Payload>>>,
@@ -37,11 +37,11 @@ pub struct Team<'h, F: Future> {
     looking: AtomicUsize,
 }
 
-impl<'h, F: SharedRun> Team<'h, F> {
-    pub(crate) fn new(crew: Arc<Crew<'h>>, run: F) -> Self {
-        let waker = Waker::from(crew.turn.clone());
+impl<'h, F: SendRun> SharedRun<'h, F> {
+    pub(crate) fn new(run_threads: Arc<RunThreads<'h>>, run: F) -> Self {
+        let waker = Waker::from(run_threads.drive.clone());
         let (run, output) = (Lock::new(Some(Box::new(run))), Lock::new(None));
-        Self { crew, run, output, waker, looking: AtomicUsize::new(1) }
+        Self { run_threads, run, output, waker, looking: AtomicUsize::new(1) }
     }
 
     /// Counts a thread that will call [`work`](Self::work). The first one is counted already.
@@ -58,27 +58,27 @@ impl<'h, F: SharedRun> Team<'h, F> {
     /// thread looks for the next.
     pub fn work(&self, grow: &dyn Fn()) {
         loop {
-            let duty = self.crew.duty().unwrap_or_else(|| self.crew.wait());
-            if matches!(duty, Duty::GoHome) {
+            let next_task = self.run_threads.next_task().unwrap_or_else(|| self.run_threads.wait());
+            if matches!(next_task, ThreadTask::Exit) {
                 return;
             }
             if self.looking.fetch_sub(1, Ordering::Relaxed) == 1 {
                 grow();
             }
-            match duty {
-                Duty::Drive => self.drive(),
-                Duty::Work(place) => self.work_at(place),
-                Duty::GoHome => {}
+            match next_task {
+                ThreadTask::Drive => self.drive(),
+                ThreadTask::Work(queue) => self.work_at(queue),
+                ThreadTask::Exit => {}
             }
             self.looking.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Works on chunks until there are none, or the flow wants to be driven: then somebody else can have the place.
-    fn work_at(&self, place: Arc<dyn Workplace + 'h>) {
-        while place.work_one() {
-            if self.crew.turn.0.is_wanted() {
-                return self.crew.call(place);
+    /// Works on chunks until there are none, or the flow wants to be driven: then somebody else can have the queue.
+    fn work_at(&self, queue: Arc<dyn WorkQueue + 'h>) {
+        while queue.work_one() {
+            if self.run_threads.drive.0.is_woken() {
+                return self.run_threads.call(queue);
             }
         }
     }
@@ -89,8 +89,8 @@ impl<'h, F: SharedRun> Team<'h, F> {
         let mut cx = Context::from_waker(&self.waker);
         let polled = match catch(|| Pin::new(&mut *run).poll(&mut cx)) {
             Ok(Poll::Pending) => {
-                self.run.with(|place| *place = Some(run));
-                return self.crew.turn.0.pass();
+                self.run.with(|queue| *queue = Some(run));
+                return self.run_threads.drive.0.release();
             }
             Ok(Poll::Ready(output)) => Ok(output),
             Err(payload) => Err(payload),
@@ -107,8 +107,8 @@ impl<'h, F: SharedRun> Team<'h, F> {
                 Err(payload)
             }
         };
-        self.output.with(|place| *place = Some(output));
-        self.crew.turn.0.end();
+        self.output.with(|queue| *queue = Some(output));
+        self.run_threads.drive.0.finish();
     }
 
     /// Returns what the run has ended with, once every [`work`](Self::work) has returned.
@@ -123,8 +123,8 @@ impl<'h, F: SharedRun> Team<'h, F> {
     }
 }
 
-impl<F: Future> fmt::Debug for Team<'_, F> {
+impl<F: Future> fmt::Debug for SharedRun<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Team").finish_non_exhaustive()
+        f.debug_struct("SharedRun").finish_non_exhaustive()
     }
 }

@@ -14,14 +14,14 @@ const MOST: usize = 1024;
 /// Learns from finished chunks how large the next should be: begins with one item, and at most doubles from chunk to
 /// chunk. What takes longer than expected makes it smaller at once.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct ChunkSize {
     size: usize,
     most: usize,
     /// How many chunks there may be.
     chunks: usize,
 }
 
-impl Pace {
+impl ChunkSize {
     /// For `n` workers: one chunk in work, and one that waits, for each.
     pub(crate) fn new(n: NonZeroUsize) -> Self {
         Self { size: 1, most: MOST, chunks: n.get().saturating_mul(2) }
@@ -65,10 +65,10 @@ mod tests {
 
     #[test]
     fn cheap_items_make_chunks_that_double_up_to_the_target() {
-        let mut pace = Pace::new(N);
+        let mut chunk_size = ChunkSize::new(N);
         let sizes = core::array::from_fn::<_, 12, _>(|_| {
-            let size = pace.size();
-            pace.learn(size, Duration::from_nanos(100 * size as u64));
+            let size = chunk_size.size();
+            chunk_size.learn(size, Duration::from_nanos(100 * size as u64));
             size
         });
         assert_eq!(sizes, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000, 1000]);
@@ -76,25 +76,25 @@ mod tests {
 
     #[test]
     fn a_slow_chunk_makes_the_next_smaller_at_once() {
-        let mut pace = Pace { size: 500, ..Pace::new(N) };
-        pace.learn(500, Duration::from_millis(50));
-        assert_eq!(pace.size(), 1);
+        let mut chunk_size = ChunkSize { size: 500, ..ChunkSize::new(N) };
+        chunk_size.learn(500, Duration::from_millis(50));
+        assert_eq!(chunk_size.size(), 1);
     }
 
     #[test]
     fn chunks_that_are_not_full_do_not_grow() {
-        let mut pace = Pace { size: 4, ..Pace::new(N) };
-        pace.learn(2, Duration::ZERO);
-        assert_eq!(pace.size(), 4);
+        let mut chunk_size = ChunkSize { size: 4, ..ChunkSize::new(N) };
+        chunk_size.learn(2, Duration::ZERO);
+        assert_eq!(chunk_size.size(), 4);
     }
 
     #[test]
     fn no_window_is_exceeded_by_all_chunks_together() {
         for window in 1..100 {
-            let mut pace = Pace::new(N);
-            pace.set_window(N, NonZeroUsize::new(window).unwrap());
-            assert!(pace.most * pace.chunks().get() <= window);
-            assert!(pace.chunks().get() >= window.min(4));
+            let mut chunk_size = ChunkSize::new(N);
+            chunk_size.set_window(N, NonZeroUsize::new(window).unwrap());
+            assert!(chunk_size.most * chunk_size.chunks().get() <= window);
+            assert!(chunk_size.chunks().get() >= window.min(4));
         }
     }
 }

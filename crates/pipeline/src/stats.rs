@@ -9,13 +9,13 @@ use alloc::vec::Vec;
 
 use tidegate_core::{lock::Lock, primitive::Arc};
 
-use crate::parcel::Fate;
+use crate::item::ItemOutcome;
 
 /// What became of the items that were read. The counts are items of the source, whatever the stages made of them.
 ///
 /// An item that a [`flat_map`](crate::Pipeline::flat_map) turned into several is failed if one of them failed, else
 /// done if one of them reached the end, else skipped; until the last of them has left, it is in the flow. The items of a
-/// batch share its fate.
+/// batch share its outcome.
 ///
 /// # Examples
 ///
@@ -23,7 +23,7 @@ use crate::parcel::Fate;
 /// use tidegate_pipeline::{Pipeline, Wait};
 ///
 /// let summary = Pipeline::from_iter(0..10).filter("even", |n| n % 2 == 0).run().wait().unwrap();
-/// assert_eq!((summary.read, summary.done, summary.skipped), (10, 5, 5));
+/// assert_eq!((summary.read, summary.succeeded, summary.skipped), (10, 5, 5));
 /// assert_eq!(summary.leftover(), 0);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,7 +31,7 @@ pub struct Summary {
     /// Read from the source.
     pub read: u64,
     /// Reached the end.
-    pub done: u64,
+    pub succeeded: u64,
     /// Failed in a stage that stops or diverts.
     pub failed: u64,
     /// Left out on purpose: filtered out, or failed in a stage that skips.
@@ -42,15 +42,15 @@ impl Summary {
     /// Returns how many were read and have not left the flow: while it runs those in it, afterwards those that were
     /// abandoned.
     pub fn leftover(&self) -> u64 {
-        self.read - self.done - self.failed - self.skipped
+        self.read - self.succeeded - self.failed - self.skipped
     }
 
-    /// Enters the fate of one item.
-    pub(crate) fn enter(&mut self, fate: Fate) {
-        match fate {
-            Fate::Skipped => self.skipped += 1,
-            Fate::Done => self.done += 1,
-            Fate::Failed => self.failed += 1,
+    /// Enters the outcome of one item.
+    pub(crate) fn enter(&mut self, outcome: ItemOutcome) {
+        match outcome {
+            ItemOutcome::Skipped => self.skipped += 1,
+            ItemOutcome::Succeeded => self.succeeded += 1,
+            ItemOutcome::Failed => self.failed += 1,
         }
     }
 }
@@ -62,15 +62,15 @@ impl Summary {
 /// (see [`Pipeline::timer`](crate::Pipeline::timer)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct StageFigures {
+pub struct StageStats {
     /// The stage's name.
     pub name: &'static str,
     /// How many items it can work on at once.
-    pub width: usize,
+    pub capacity: usize,
     /// Items it took from the stage before it.
-    pub taken: u64,
+    pub received: u64,
     /// Items it gave to the next.
-    pub given: u64,
+    pub emitted: u64,
     /// Items it failed on, whatever became of them.
     pub failed: u64,
     /// Attempts after the first of an item.
@@ -85,13 +85,13 @@ pub struct StageFigures {
     pub waiting_on_output: Duration,
 }
 
-impl StageFigures {
-    pub(crate) fn new(name: &'static str, width: usize) -> Self {
+impl StageStats {
+    pub(crate) fn new(name: &'static str, capacity: usize) -> Self {
         Self {
             name,
-            width,
-            taken: 0,
-            given: 0,
+            capacity,
+            received: 0,
+            emitted: 0,
             failed: 0,
             retried: 0,
             in_flight: 0,
@@ -103,7 +103,7 @@ impl StageFigures {
 
     /// Returns the busy time per place.
     fn load(&self) -> Duration {
-        self.busy / u32::try_from(self.width).unwrap_or(u32::MAX).max(1)
+        self.busy / u32::try_from(self.capacity).unwrap_or(u32::MAX).max(1)
     }
 }
 
@@ -121,47 +121,46 @@ impl StageFigures {
 ///     .map("dear", |n| (0..20_000 * n).fold(0, |sum, n| std::hint::black_box(sum ^ n)));
 /// let monitor = flow.monitor();
 /// flow.run().wait()?;
-/// assert_eq!(monitor.summary().done, 100);
-/// assert_eq!(monitor.stages().iter().map(|stage| stage.name).collect::<Vec<_>>(), ["source", "cheap", "dear"]);
+/// assert_eq!(monitor.stats().summary.succeeded, 100);
+/// assert_eq!(monitor.stats().stages.iter().map(|stage| stage.name).collect::<Vec<_>>(), ["source", "cheap", "dear"]);
 /// assert_eq!(monitor.bottleneck().unwrap().name, "dear");
 /// # Ok::<(), tidegate_pipeline::Stopped>(())
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Monitor {
-    board: Arc<Lock<Board>>,
+    stats: Arc<Lock<Stats>>,
 }
 
-#[derive(Debug, Default)]
-struct Board {
-    summary: Summary,
-    stages: Vec<StageFigures>,
+/// The statistics of a flow at one instant: see [`Monitor::stats`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// What became of the items so far.
+    pub summary: Summary,
+    /// The statistics of every stage, the source first.
+    pub stages: Vec<StageStats>,
 }
 
 impl Monitor {
-    /// Returns what became of the items so far.
-    pub fn summary(&self) -> Summary {
-        self.board.with(|board| board.summary)
-    }
-
-    /// Returns the figures of every stage, the source first.
-    pub fn stages(&self) -> Vec<StageFigures> {
-        self.board.with(|board| board.stages.clone())
+    /// Returns the statistics, all of one instant.
+    pub fn stats(&self) -> Stats {
+        self.stats.with(|stats| stats.clone())
     }
 
     /// Returns the stage that was busy for the largest share of its places' time; `None` while no stage was, and
     /// without a clock.
     ///
     /// The source is busy while it lets the flow wait.
-    pub fn bottleneck(&self) -> Option<StageFigures> {
-        let busy = self.stages().into_iter().filter(|stage| !stage.busy.is_zero());
-        busy.max_by_key(StageFigures::load)
+    pub fn bottleneck(&self) -> Option<StageStats> {
+        let busy = self.stats().stages.into_iter().filter(|stage| !stage.busy.is_zero());
+        busy.max_by_key(StageStats::load)
     }
 
-    pub(crate) fn publish(&self, summary: Summary, stages: impl Iterator<Item = StageFigures>) {
-        self.board.with(|board| {
-            board.summary = summary;
-            board.stages.clear();
-            board.stages.extend(stages);
+    pub(crate) fn publish(&self, summary: Summary, stages: impl Iterator<Item = StageStats>) {
+        self.stats.with(|published| {
+            published.summary = summary;
+            published.stages.clear();
+            published.stages.extend(stages);
         });
     }
 }

@@ -8,33 +8,33 @@ use tidegate_core::primitive::Arc;
 use tidegate_worker_pool::WorkerPool;
 
 use crate::{
-    crew::{Crew, Workplace},
+    chunk_work::ChunkWork,
+    exchange::{ChunkExchange, Lost},
     flow::Flow,
-    hatch::{Hatch, Lost},
-    labour::Labour,
+    run_threads::{RunThreads, WorkQueue},
 };
 
 /// How many chunks a job does before it makes room for other jobs of the pool.
 const CHUNKS_PER_JOB: usize = 8;
 
 /// Where the work of a stage is done: a [`WorkerPool`], or the run's own [`Threads`]. Implemented by this crate.
-pub trait Place<'h, H> {
+pub trait Executor<'h, H> {
     /// How workers get there.
     #[doc(hidden)]
-    type Carrier: Carrier<H>;
+    type Dispatcher: Dispatcher<H>;
 
     #[doc(hidden)]
-    fn carrier(self, flow: &mut Flow<'h>) -> Self::Carrier;
+    fn dispatcher(self, flow: &mut Flow<'h>) -> Self::Dispatcher;
 }
 
-/// Calls workers to a hatch.
+/// Calls workers to a exchange.
 #[doc(hidden)]
-pub trait Carrier<H> {
+pub trait Dispatcher<H> {
     /// Whether the flow does the work itself.
     fn is_here(&self, flow: &Flow<'_>) -> bool;
 
     /// Calls a worker.
-    fn call(&mut self, hatch: &Arc<H>);
+    fn call(&mut self, exchange: &Arc<H>);
 
     /// Goes on with calls that are not through.
     fn poll(&mut self, cx: &mut Context<'_>);
@@ -49,14 +49,14 @@ pub trait Carrier<H> {
 /// # Examples
 ///
 /// ```
-/// use core::{convert::Infallible, num::NonZeroUsize};
+/// use core::{num::NonZeroUsize};
 /// use tidegate_pipeline::{Pipeline, Threads};
 ///
 /// const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 ///
 /// let words = ["tide".to_owned(), "gate".to_owned()];
 /// let lengths = Pipeline::from_iter(&words)
-///     .map_on(Threads, "measure", TWO, |word: &String| Ok::<_, Infallible>(word.len()))
+///     .map_on(Threads, "measure", TWO, |word: &String| word.len())
 ///     .collect()
 ///     .run_on_threads(TWO);
 /// assert_eq!(lengths.unwrap(), [4, 4]);
@@ -64,17 +64,22 @@ pub trait Carrier<H> {
 #[derive(Debug, Clone, Copy)]
 pub struct Threads;
 
-impl<'h, H: Workplace + 'h> Place<'h, H> for Threads {
-    type Carrier = OnThreads<'h>;
+impl<'h, H: WorkQueue + 'h> Executor<'h, H> for Threads {
+    type Dispatcher = OnThreads<'h>;
 
-    fn carrier(self, flow: &mut Flow<'h>) -> OnThreads<'h> {
-        OnThreads { crew: flow.crew.get_or_insert_with(|| Arc::new(Crew::new())).clone() }
+    fn dispatcher(self, flow: &mut Flow<'h>) -> OnThreads<'h> {
+        OnThreads {
+            run_threads: flow
+                .run_threads
+                .get_or_insert_with(|| Arc::new(RunThreads::new()))
+                .clone(),
+        }
     }
 }
 
 /// Calls the run's own threads.
 pub struct OnThreads<'h> {
-    crew: Arc<Crew<'h>>,
+    run_threads: Arc<RunThreads<'h>>,
 }
 
 impl fmt::Debug for OnThreads<'_> {
@@ -83,26 +88,26 @@ impl fmt::Debug for OnThreads<'_> {
     }
 }
 
-impl<'h, H: Workplace + 'h> Carrier<H> for OnThreads<'h> {
+impl<'h, H: WorkQueue + 'h> Dispatcher<H> for OnThreads<'h> {
     fn is_here(&self, flow: &Flow<'_>) -> bool {
-        !flow.is_manned
+        !flow.has_threads
     }
 
-    fn call(&mut self, hatch: &Arc<H>) {
-        self.crew.call(hatch.clone());
+    fn call(&mut self, exchange: &Arc<H>) {
+        self.run_threads.call(exchange.clone());
     }
 
     fn poll(&mut self, _cx: &mut Context<'_>) {}
 }
 
-impl<In, L> Place<'_, Hatch<In, L>> for &WorkerPool
+impl<In, L> Executor<'_, ChunkExchange<In, L>> for &WorkerPool
 where
     In: Send + 'static,
-    L: Labour<In, Out: Send> + 'static,
+    L: ChunkWork<In, Out: Send> + 'static,
 {
-    type Carrier = OnPool;
+    type Dispatcher = OnPool;
 
-    fn carrier(self, _flow: &mut Flow<'_>) -> OnPool {
+    fn dispatcher(self, _flow: &mut Flow<'_>) -> OnPool {
         OnPool { pool: self.clone(), calls: VecDeque::new() }
     }
 }
@@ -121,20 +126,20 @@ impl fmt::Debug for OnPool {
     }
 }
 
-impl<In, L> Carrier<Hatch<In, L>> for OnPool
+impl<In, L> Dispatcher<ChunkExchange<In, L>> for OnPool
 where
     In: Send + 'static,
-    L: Labour<In, Out: Send> + 'static,
+    L: ChunkWork<In, Out: Send> + 'static,
 {
     fn is_here(&self, _flow: &Flow<'_>) -> bool {
         false
     }
 
-    fn call(&mut self, hatch: &Arc<Hatch<In, L>>) {
+    fn call(&mut self, exchange: &Arc<ChunkExchange<In, L>>) {
         if self.pool.is_closed() {
-            return hatch.lose(Lost::Closed);
+            return exchange.lose(Lost::Closed);
         }
-        let call = Call { hatch: Some(hatch.clone()) };
+        let call = Call { exchange: Some(exchange.clone()) };
         let pool = self.pool.clone();
         // A job that is refused is dropped, and its call says what is lost by that.
         self.calls
@@ -148,28 +153,28 @@ where
     }
 }
 
-/// A worker's way to a hatch.
-struct Call<In, L: Labour<In>> {
+/// A worker's way to a exchange.
+struct Call<In, L: ChunkWork<In>> {
     // `None` once it was answered.
-    hatch: Option<Arc<Hatch<In, L>>>,
+    exchange: Option<Arc<ChunkExchange<In, L>>>,
 }
 
-impl<In, L: Labour<In>> Call<In, L> {
+impl<In, L: ChunkWork<In>> Call<In, L> {
     fn answer(mut self) {
-        let Some(hatch) = self.hatch.take() else { return };
+        let Some(exchange) = self.exchange.take() else { return };
         for _ in 0..CHUNKS_PER_JOB {
-            if !hatch.work_one() {
+            if !exchange.work_one() {
                 return;
             }
         }
-        hatch.leave();
+        exchange.leave();
     }
 }
 
-impl<In, L: Labour<In>> Drop for Call<In, L> {
+impl<In, L: ChunkWork<In>> Drop for Call<In, L> {
     fn drop(&mut self) {
-        if let Some(hatch) = self.hatch.take() {
-            hatch.lose(Lost::Cancelled);
+        if let Some(exchange) = self.exchange.take() {
+            exchange.lose(Lost::Cancelled);
         }
     }
 }
