@@ -7,7 +7,6 @@ mod by_hand;
 
 use std::{
     cell::RefCell,
-    convert::Infallible,
     env,
     process::{self, Command},
     thread,
@@ -24,19 +23,18 @@ thread_local! {
     static KEPT: RefCell<Option<WorkerPool>> = const { RefCell::new(None) };
 }
 
-fn say(_item: usize) -> Result<(), Infallible> {
+fn say(_item: usize) {
     (0..100).for_each(|_| thread::yield_now());
     println!("item done");
-    Ok(())
 }
 
 fn on_threads() -> Result<Summary, Stopped> {
-    Pipeline::from_iter(0..ITEMS).try_map_on(Threads, "say", n(3), say).run_on_threads(n(3))
+    Pipeline::from_iter(0..ITEMS).map_on(Threads, "say", n(3), say).run_on_threads(n(3))
 }
 
 fn on_a_pool() -> WorkerPool {
     let pool = WorkerPool::builder().threads(2).build().unwrap();
-    Pipeline::from_iter(0..ITEMS).try_map_on(&pool, "say", n(2), say).run().wait().unwrap();
+    Pipeline::from_iter(0..ITEMS).map_on(&pool, "say", n(2), say).run().wait().unwrap();
     pool
 }
 

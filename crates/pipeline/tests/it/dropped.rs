@@ -1,7 +1,6 @@
 //! Laws of runs that are dropped before their end: what is in them is dropped piece by piece.
 
 use std::{
-    convert::Infallible,
     future::{Future, pending, poll_fn, ready},
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -193,13 +192,13 @@ fn a_state_that_panics_when_it_is_dropped_by_a_panic_of_its_work_aborts_nothing(
     let gone = Arc::new(AtomicUsize::new(0));
     let pool = WorkerPool::builder().threads(1).build().unwrap();
     let state = gone.clone();
-    let work = |_: &mut Bomb, n: u32| -> Result<u32, Infallible> {
+    let work = |_: &mut Bomb, n: u32| {
         if n % 2 == 0 {
             quiet_panic("quiet");
         }
-        Ok(n)
+        n
     };
-    let flow = Pipeline::from_iter(0..40).try_map_init(
+    let flow = Pipeline::from_iter(0..40).map_init(
         &pool,
         "work",
         FOUR,
