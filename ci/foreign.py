@@ -26,7 +26,7 @@ KINDS = {
     "clock": BOUND.format("Clock|Timer"),
     "observer": BOUND.format("Observer"),
     "gate": BOUND.format("Gate|OwnedGate|Pass"),
-    "verdict": BOUND.format("Verdict|Classifier"),
+    "classification": BOUND.format("Classify|Classifier"),
     "condition": BOUND.format("Condition"),
     "handler": BOUND.format("Handler"),
     "io": BOUND.format("AsyncRead|AsyncWrite|Read|Write"),

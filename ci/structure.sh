@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks the rules of structure that a script can check: sizes, doors, the one file that knows the
-# machine, unsafe, names, leftovers, and that dependencies point down only.
+# machine, unsafe, names, leftovers, that dependencies point down only, and what structure.py knows.
 # Why: these are what keeps the workspace readable, and the first things a hurried change breaks.
 # Every breach is printed as file:line: rule. Code is searched without its `//` comments.
 # Time: 2 seconds.
@@ -71,8 +71,9 @@ in_text 'only crates/core may depend on this crate' '^(event-listener|crossbeam-
 in_text 'only crates/concurrent-map may depend on hashbrown' '^hashbrown' '^crates/.*Cargo\.toml$' '^crates/concurrent-map/'
 
 # The machine: one file chooses between std, portable-atomic and loom; the others import from it.
-primitive='^crates/core/src/primitive\.rs$'
-in_code 'cfg(loom) belongs in crates/core/src/primitive.rs' '\bcfg.*\bloom\b|^[[:space:]]*(loom|not\(loom\)),?$' '^crates/[^/]*/src/.*\.rs$' "$primitive"
+# The ring and the queue have a model beside them, and say which of the two is used.
+primitive='^crates/core/src/primitive\.rs$' modelled='^crates/core/src/(primitive|ring|queue)\.rs$'
+in_code 'cfg(loom) belongs in crates/core/src/primitive.rs' '\bcfg.*\bloom\b|^[[:space:]]*(loom|not\(loom\)),?$' '^crates/[^/]*/src/.*\.rs$' "$modelled"
 in_code 'portable_atomic belongs in crates/core/src/primitive.rs' '\bportable_atomic' '^crates/[^/]*/src/.*\.rs$' "$primitive"
 in_code 'sync types come from tidegate_core::primitive' '\b(std|core|alloc)::(sync\b|\{.*\bsync\b)|^[[:space:]]*sync::' '^crates/[^/]*/src/.*\.rs$' "$primitive"
 in_code 'unsafe in a file that docs/unsafe.md does not list' '\bunsafe\b' '\.rs$' "^ci/${listed:+|^(${listed//$'\n'/|})\$}"

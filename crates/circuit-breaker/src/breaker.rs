@@ -6,8 +6,8 @@ use tidegate_core::{Clock, Gate, SystemClock, Timer, primitive::Arc};
 
 use crate::{
     builder::Builder,
-    changes::{Closed, StateChanges},
-    classifier::ByVerdict,
+    changes::{StateChanges, UntilClosed},
+    classifier::ByResult,
     enter::Enter,
     error::Refused,
     fail_fast::FailFast,
@@ -75,7 +75,7 @@ use crate::{
 /// assert_eq!(breaker.state(), State::Closed);
 /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
 /// ```
-pub struct Breaker<C = SystemClock, O = (), J = ByVerdict> {
+pub struct Breaker<C = SystemClock, O = (), J = ByResult> {
     fail_fast: FailFast<C, O>,
     pub(crate) classifier: J,
 }
@@ -92,7 +92,7 @@ impl Breaker {
     /// Creates a closed breaker with the defaults: trips after 5 failures in a row, opens for 60 s
     /// ±20 %, lets one probe through at a time and closes when one has succeeded.
     pub fn new() -> Self {
-        Self::from_machine(Machine::new(Default::default(), 0, SystemClock, ()), ByVerdict)
+        Self::from_machine(Machine::new(Default::default(), 0, SystemClock, ()), ByResult)
     }
 }
 
@@ -244,8 +244,8 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     /// });
     /// assert_eq!(breaker.state(), State::Closed);
     /// ```
-    pub fn closed(&self) -> Closed<'_, C, O> {
-        Closed::new(self.machine())
+    pub fn closed(&self) -> UntilClosed<'_, C, O> {
+        UntilClosed::new(self.machine())
     }
 
     /// Returns a watcher of the changes of state from this call on.

@@ -6,7 +6,7 @@ use tidegate_core::{BuildError, Clock, Outcome, SystemClock, primitive::Arc};
 
 use crate::{
     breaker::Breaker,
-    classifier::{ByError, ByVerdict},
+    classifier::{ByError, ByResult},
     machine::Machine,
     observer::Observer,
     open_for::OpenFor,
@@ -38,7 +38,7 @@ use crate::{
 /// ```
 #[derive(Clone, Default)]
 #[must_use = "a builder does nothing until it builds"]
-pub struct Builder<C = SystemClock, O = (), J = ByVerdict> {
+pub struct Builder<C = SystemClock, O = (), J = ByResult> {
     pub(crate) settings: Settings,
     seed: u64,
     clock: C,
@@ -164,12 +164,13 @@ impl<C, O, J> Builder<C, O, J> {
     }
 
     /// Classifies the result of every call as a success, a failure or neither. Default: the
-    /// result's own [`Verdict`](crate::gate::Verdict) says.
+    /// result's own [`Classify`](crate::gate::Classify) decides.
     ///
     /// It goes for what is called by the breaker's own methods: [`call`](Breaker::call),
     /// [`call_or_else`](Breaker::call_or_else), [`call_async`](Breaker::call_async),
     /// [`run`](Breaker::run), [`run_async`](Breaker::run_async). A row of gates goes by the
-    /// result's verdict, for all its gates alike: wrap the result by [`Breaker::classify`] there.
+    /// result's own `Classify`, for all its gates alike: wrap the result by [`Breaker::classify`]
+    /// there.
     ///
     /// The closure names the type of its argument. A breaker that sees several types has a
     /// [`classifier`](Self::classifier) of a type of its own, or classifies the error only
@@ -227,11 +228,11 @@ impl<C, O, J> Builder<C, O, J> {
     /// assert_eq!((stats.failed, stats.ignored, stats.succeeded), (1, 1, 1));
     /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
     /// ```
-    pub fn classify_errors<E: ?Sized, F>(self, judge: F) -> Builder<C, O, ByError<F>>
+    pub fn classify_errors<E: ?Sized, F>(self, classify: F) -> Builder<C, O, ByError<F>>
     where
         F: Fn(&E) -> Outcome,
     {
-        self.classifier(ByError { judge })
+        self.classifier(ByError { classify })
     }
 
     /// Classifies results by a type of yours: see [`Classifier`](crate::Classifier).

@@ -12,13 +12,13 @@ use core::{
 use pin_project_lite::pin_project;
 use tidegate_core::{
     Clock, Gate, Outcome, Timer, Timestamp,
-    gate::{Judged, RunAsync},
+    gate::{Classified, RunAsync},
     primitive::Arc,
 };
 
 use crate::{
     breaker::Breaker,
-    classifier::{ByVerdict, Classifier},
+    classifier::{ByResult, Classifier},
     error::Refused,
     fail_fast::FailFast,
     machine::Machine,
@@ -30,9 +30,9 @@ use crate::{
 
 impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     /// Runs `act` if the breaker lets it, and settles by what it returns, as the breaker's
-    /// [`Classifier`] judges it: without one see [`Verdict`](crate::gate::Verdict) for what counts
-    /// as a failure, and [`Judged`] for an opinion of your own. A panic counts as a failure, also
-    /// one of the classifier. Never waits.
+    /// [`Classifier`] says: without one, [`Classify`](crate::gate::Classify) says what counts as a
+    /// failure, and [`Classified`] carries the caller's own opinion. A panic counts as a failure,
+    /// also one of the classifier. Never waits.
     ///
     /// # Errors
     ///
@@ -41,11 +41,11 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     /// # Examples
     ///
     /// ```
-    /// use tidegate_circuit_breaker::{Breaker, Outcome, gate::Judged};
+    /// use tidegate_circuit_breaker::{Breaker, Outcome, gate::Classified};
     ///
     /// let breaker = Breaker::new();
     /// // The caller's own fault says nothing about the server.
-    /// let status = breaker.call(|| Judged::new(404, Outcome::Ignored)).unwrap().value;
+    /// let status = breaker.call(|| Classified::new(404, Outcome::Ignored)).unwrap().value;
     /// assert_eq!((status, breaker.stats().ignored), (404, 1));
     /// ```
     #[inline]
@@ -102,7 +102,7 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         F: Future,
         J: Classifier<F::Output>,
     {
-        CallAsync { run: self.fail_fast().run_async(Judging { breaker: self, future }) }
+        CallAsync { run: self.fail_fast().run_async(Classifying { breaker: self, future }) }
     }
 
     /// Waits on this thread until the breaker lets it in, then runs `act`, and settles as
@@ -119,7 +119,7 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         C: Timer,
         J: Classifier<R>,
     {
-        Gate::run(self, || self.classify(act())).map(|judged| judged.value)
+        Gate::run(self, || self.classify(act())).map(|classified| classified.value)
     }
 
     /// Waits until the breaker lets it in, then runs `future`, and settles as [`call`](Self::call)
@@ -154,11 +154,11 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         F: Future,
         J: Classifier<F::Output>,
     {
-        RunClassified { run: Gate::run_async(self, Judging { breaker: self, future }) }
+        RunClassified { run: Gate::run_async(self, Classifying { breaker: self, future }) }
     }
 
     /// As [`call_or_else`](Self::call_or_else), by the name it has in [`Gate`]: whichever is
-    /// called, the breaker's classifier judges.
+    /// called, the breaker's classifier decides.
     pub fn run_or_else<R>(&self, act: impl FnOnce() -> R, fallback: impl FnOnce(Refused) -> R) -> R
     where
         J: Classifier<R>,
@@ -183,12 +183,12 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     /// assert_eq!((status, breaker.stats().failed, other.stats().failed), (503, 1, 1));
     /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
     /// ```
-    pub fn classify<R>(&self, result: R) -> Judged<R>
+    pub fn classify<R>(&self, result: R) -> Classified<R>
     where
         J: Classifier<R>,
     {
         let outcome = self.classifier.outcome(&result);
-        Judged::new(result, outcome)
+        Classified::new(result, outcome)
     }
 }
 
@@ -222,7 +222,7 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         F: Future,
         J: Classifier<F::Output>,
     {
-        let judging = Judging { breaker: self.clone(), future };
+        let judging = Classifying { breaker: self.clone(), future };
         CallAsyncOwned { run: OwnedFailFast::from(self).run_async(judging) }
     }
 }
@@ -262,15 +262,15 @@ fn fail<C: Clock, O: Observer>(machine: &Machine<C, O>, stamp: Word, started: Ti
 }
 
 pin_project! {
-    /// A future whose output is judged by a breaker's classifier, within the guard of the pass.
-    struct Judging<B, F> {
+    /// A future whose output is classified by a breaker's classifier, within the guard of the pass.
+    struct Classifying<B, F> {
         breaker: B,
         #[pin]
         future: F,
     }
 }
 
-impl<B, F, C, O, J> Future for Judging<B, F>
+impl<B, F, C, O, J> Future for Classifying<B, F>
 where
     B: Deref<Target = Breaker<C, O, J>>,
     F: Future,
@@ -278,7 +278,7 @@ where
     O: Observer,
     J: Classifier<F::Output>,
 {
-    type Output = Judged<F::Output>;
+    type Output = Classified<F::Output>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
@@ -287,19 +287,19 @@ where
     }
 }
 
-macro_rules! judged_future {
+macro_rules! classified_future {
     ($(#[$meta:meta])* $name:ident<$($lifetime:lifetime,)?>($gate:ty, $breaker:ty, $clock:ident)) => {
         pin_project! {
             $(#[$meta])*
             #[must_use = "futures do nothing unless awaited or waited for"]
-            pub struct $name<$($lifetime,)? F, C, O = (), J = ByVerdict>
+            pub struct $name<$($lifetime,)? F, C, O = (), J = ByResult>
             where
                 $(C: $lifetime, O: $lifetime, J: $lifetime,)?
                 C: $clock,
                 O: Observer,
             {
                 #[pin]
-                run: RunAsync<$gate, Judging<$breaker, F>>,
+                run: RunAsync<$gate, Classifying<$breaker, F>>,
             }
         }
 
@@ -313,8 +313,8 @@ macro_rules! judged_future {
             type Output = Result<F::Output, Refused>;
 
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-                let judged = ready!(self.project().run.poll(cx));
-                Poll::Ready(judged.map(|judged| judged.value))
+                let classified = ready!(self.project().run.poll(cx));
+                Poll::Ready(classified.map(|classified| classified.value))
             }
         }
 
@@ -326,17 +326,17 @@ macro_rules! judged_future {
     };
 }
 
-judged_future! {
+classified_future! {
     /// Future of [`Breaker::call_async`].
     CallAsync<'a,>(&'a FailFast<C, O>, &'a Breaker<C, O, J>, Clock)
 }
 
-judged_future! {
+classified_future! {
     /// Future of [`Breaker::call_async_owned`](crate::Breaker).
     CallAsyncOwned<>(OwnedFailFast<C, O, J>, Arc<Breaker<C, O, J>>, Clock)
 }
 
-judged_future! {
+classified_future! {
     /// Future of [`Breaker::run_async`].
     RunClassified<'a,>(&'a Breaker<C, O, J>, &'a Breaker<C, O, J>, Timer)
 }

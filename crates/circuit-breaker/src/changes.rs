@@ -13,18 +13,18 @@ use crate::{machine::Machine, observer::Observer, state::State};
 
 /// Future of [`Breaker::closed`](crate::Breaker::closed).
 #[must_use = "futures do nothing unless awaited or waited for"]
-pub struct Closed<'a, C = SystemClock, O = ()> {
+pub struct UntilClosed<'a, C = SystemClock, O = ()> {
     machine: &'a Machine<C, O>,
     waiter: Waiter,
 }
 
-impl<'a, C, O> Closed<'a, C, O> {
+impl<'a, C, O> UntilClosed<'a, C, O> {
     pub(crate) const fn new(machine: &'a Machine<C, O>) -> Self {
         Self { machine, waiter: Waiter::new() }
     }
 }
 
-impl<C: Clock, O: Observer> Future for Closed<'_, C, O> {
+impl<C: Clock, O: Observer> Future for UntilClosed<'_, C, O> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -40,9 +40,9 @@ impl<C: Clock, O: Observer> Future for Closed<'_, C, O> {
     }
 }
 
-impl<C, O> fmt::Debug for Closed<'_, C, O> {
+impl<C, O> fmt::Debug for UntilClosed<'_, C, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Closed").field("waiter", &self.waiter).finish_non_exhaustive()
+        f.debug_struct("UntilClosed").field("waiter", &self.waiter).finish_non_exhaustive()
     }
 }
 

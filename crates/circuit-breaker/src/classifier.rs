@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use tidegate_core::{Outcome, gate::Verdict};
+use tidegate_core::{Outcome, gate::Classify};
 
 /// Says how a call went, by what it returned: set once for a breaker, by
 /// [`Builder::classify`](crate::Builder::classify) and its relatives.
@@ -49,11 +49,11 @@ impl<R: ?Sized, F: Fn(&R) -> Outcome> Classifier<R> for F {
     }
 }
 
-/// The default [`Classifier`]: a result says itself how it went, by its [`Verdict`].
+/// The default [`Classifier`]: a result classifies itself, by [`Classify`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ByVerdict;
+pub struct ByResult;
 
-impl<R: Verdict> Classifier<R> for ByVerdict {
+impl<R: Classify> Classifier<R> for ByResult {
     #[inline]
     fn outcome(&self, result: &R) -> Outcome {
         result.outcome()
@@ -64,7 +64,7 @@ impl<R: Verdict> Classifier<R> for ByVerdict {
 /// [`Builder::classify_errors`](crate::Builder::classify_errors).
 #[derive(Clone, Copy)]
 pub struct ByError<F> {
-    pub(crate) judge: F,
+    pub(crate) classify: F,
 }
 
 impl<F> fmt::Debug for ByError<F> {
@@ -76,6 +76,6 @@ impl<F> fmt::Debug for ByError<F> {
 impl<T, E, F: Fn(&E) -> Outcome> Classifier<Result<T, E>> for ByError<F> {
     #[inline]
     fn outcome(&self, result: &Result<T, E>) -> Outcome {
-        result.as_ref().err().map_or(Outcome::Success, &self.judge)
+        result.as_ref().err().map_or(Outcome::Success, &self.classify)
     }
 }

@@ -19,7 +19,7 @@ use tidegate_core::{
 };
 
 use crate::{
-    breaker::Breaker, builder::Builder, classifier::ByVerdict, observer::Observer,
+    breaker::Breaker, builder::Builder, classifier::ByResult, observer::Observer,
     open_limit::OpenLimit, owned::OwnedFailFast, state::State,
 };
 
@@ -55,7 +55,7 @@ use crate::{
 /// assert_eq!(hosts.state("down.example"), State::Open);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct KeyedBreaker<K, C = SystemClock, O = (), J = ByVerdict> {
+pub struct KeyedBreaker<K, C = SystemClock, O = (), J = ByResult> {
     breakers: Keyed<K, Arc<Breaker<C, O, J>>>,
     make: Factory<K, C, O, J>,
     // `None`: all of the breakers may be open.

@@ -45,7 +45,7 @@ pub use self::{
     breaker::Breaker,
     builder::Builder,
     changes::{StateChange, StateChanges},
-    classifier::{ByError, ByVerdict, Classifier},
+    classifier::{ByError, ByResult, Classifier},
     error::{Refused, RefusedReason},
     fail_fast::FailFast,
     keyed::KeyedBreaker,
@@ -57,7 +57,7 @@ pub use self::{
     rule::TripRule,
     state::State,
     stats::{Snapshot, Stats},
-    throttle::{OwnedThrottlePass, Throttle, ThrottlePass, ThrottleStats, Throttled},
+    throttle::{OwnedThrottlePass, Throttle, ThrottlePass, ThrottleRefused, ThrottleStats},
     window::Window,
 };
 
@@ -65,7 +65,7 @@ pub use self::{
 pub mod future {
     pub use crate::{
         call::{CallAsync, CallAsyncOwned, RunClassified},
-        changes::{Closed, NextChange},
+        changes::{NextChange, UntilClosed},
         enter::Enter,
         owned::EnterOwned,
     };

@@ -15,7 +15,7 @@ use tidegate_core::{
 };
 
 use crate::{
-    breaker::Breaker, classifier::ByVerdict, enter::EnterState, error::Refused, observer::Observer,
+    breaker::Breaker, classifier::ByResult, enter::EnterState, error::Refused, observer::Observer,
     owned_pass::OwnedPass, pass::Pass,
 };
 
@@ -82,7 +82,7 @@ impl<C: Timer, O: Observer, J> OwnedGate for Breaker<C, O, J> {
 /// assert_eq!(gate.run(|| Ok::<_, ()>(7)), Ok(Ok(7)));
 /// ```
 #[must_use = "a gate does nothing until it is entered"]
-pub struct OwnedFailFast<C = SystemClock, O = (), J = ByVerdict> {
+pub struct OwnedFailFast<C = SystemClock, O = (), J = ByResult> {
     breaker: Arc<Breaker<C, O, J>>,
 }
 
@@ -163,7 +163,7 @@ pin_project! {
     /// assert_eq!(breaker.stats().succeeded, 1);
     /// ```
     #[must_use = "futures do nothing unless awaited or waited for"]
-    pub struct EnterOwned<C, O = (), J = ByVerdict>
+    pub struct EnterOwned<C, O = (), J = ByResult>
     where
         C: Timer,
     {

@@ -5,7 +5,7 @@ use core::{fmt, time::Duration};
 use tidegate_core::{Clock, Outcome, Timestamp, gate, primitive::Arc};
 
 use crate::{
-    breaker::Breaker, classifier::ByVerdict, error::Refused, observer::Observer, word::Word,
+    breaker::Breaker, classifier::ByResult, error::Refused, observer::Observer, word::Word,
 };
 
 /// A [`Pass`](crate::Pass) that keeps its breaker alive and borrows nothing: what an `Arc<Breaker>`
@@ -24,7 +24,7 @@ use crate::{
 /// assert_eq!(breaker.stats().failed, 1);
 /// ```
 #[must_use = "dropping it unsettled says nothing about the call"]
-pub struct OwnedPass<C: Clock, O: Observer = (), J = ByVerdict> {
+pub struct OwnedPass<C: Clock, O: Observer = (), J = ByResult> {
     // `None` once it is settled.
     breaker: Option<Arc<Breaker<C, O, J>>>,
     stamp: Word,

@@ -5,7 +5,7 @@ use core::fmt;
 /// What a [`Breaker`](crate::Breaker) does with calls.
 ///
 /// ```text
-///            trip                    open time over, a call comes  
+///            trip                    open time over, a call comes
 ///  Closed ─────────▶ Open ─────────────────────────────────▶ HalfOpen
 ///    ▲                ▲               a probe fails             │
 ///    │                └─────────────────────────────────────────┤

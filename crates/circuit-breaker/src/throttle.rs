@@ -121,18 +121,18 @@ impl<C: Clock> Throttle<C> {
     ///
     /// # Errors
     ///
-    /// [`Throttled`] with the probability that it had.
-    pub fn try_enter(&self) -> Result<ThrottlePass<'_, C>, Throttled> {
+    /// [`ThrottleRefused`] with the probability that it had.
+    pub fn try_enter(&self) -> Result<ThrottlePass<'_, C>, ThrottleRefused> {
         self.admit().map(|()| ThrottlePass { throttle: self })
     }
 
-    fn admit(&self) -> Result<(), Throttled> {
+    fn admit(&self) -> Result<(), ThrottleRefused> {
         let now = self.clock.now();
         let probability = self.probability(now);
         if probability > 0.0 && self.draw(now) < probability {
             self.record(true, now);
             self.tally.add(REFUSED, 1);
-            return Err(Throttled { probability });
+            return Err(ThrottleRefused { probability });
         }
         Ok(())
     }
@@ -209,10 +209,10 @@ impl<C> fmt::Debug for Throttle<C> {
 
 impl<'a, C: Clock> Gate for &'a Throttle<C> {
     type Pass = ThrottlePass<'a, C>;
-    type Refused = Throttled;
+    type Refused = ThrottleRefused;
     type Enter = TryEnter<Self>;
 
-    fn try_enter(self) -> Result<ThrottlePass<'a, C>, Throttled> {
+    fn try_enter(self) -> Result<ThrottlePass<'a, C>, ThrottleRefused> {
         Throttle::try_enter(self)
     }
 
@@ -224,10 +224,10 @@ impl<'a, C: Clock> Gate for &'a Throttle<C> {
 /// Gives passes that own.
 impl<C: Clock> OwnedGate for Throttle<C> {
     type Pass = OwnedThrottlePass<C>;
-    type Refused = Throttled;
+    type Refused = ThrottleRefused;
     type Enter = TryEnter<Arc<Self>>;
 
-    fn try_enter_owned(throttle: Arc<Self>) -> Result<OwnedThrottlePass<C>, Throttled> {
+    fn try_enter_owned(throttle: Arc<Self>) -> Result<OwnedThrottlePass<C>, ThrottleRefused> {
         throttle.admit()?;
         Ok(OwnedThrottlePass { throttle: Some(throttle) })
     }
@@ -245,7 +245,7 @@ pub struct ThrottlePass<'a, C: Clock> {
 }
 
 impl<C: Clock> gate::Pass for ThrottlePass<'_, C> {
-    type Refused = Throttled;
+    type Refused = ThrottleRefused;
 
     fn settle(self, outcome: Outcome) {
         // Not dropped, which would settle it again.
@@ -298,7 +298,7 @@ impl<C: Clock> OwnedThrottlePass<C> {
 }
 
 impl<C: Clock> gate::Pass for OwnedThrottlePass<C> {
-    type Refused = Throttled;
+    type Refused = ThrottleRefused;
 
     fn settle(mut self, outcome: Outcome) {
         self.settle_once(outcome);
@@ -320,18 +320,18 @@ impl<C: Clock> fmt::Debug for OwnedThrottlePass<C> {
 /// A throttle did not let the call through.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
-pub struct Throttled {
+pub struct ThrottleRefused {
     /// The probability with which it was refused, above 0 and below 1.
     pub probability: f64,
 }
 
-impl fmt::Display for Throttled {
+impl fmt::Display for ThrottleRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "throttled, as {:.0} of 100 calls are", self.probability * 100.0)
     }
 }
 
-impl core::error::Error for Throttled {}
+impl core::error::Error for ThrottleRefused {}
 
 /// What a [`Throttle`] has done since it was made. A snapshot; its counts are not of one instant,
 /// and wrap.

@@ -58,7 +58,8 @@ impl Backoff {
     /// Spreads each pause evenly over ± `ratio` of itself, so that clients of one failed server do
     /// not come back all at once: 0 to 1, where 0 turns it off. Default: 0.2.
     ///
-    /// With 1 a pause is anything from nothing to twice as long: "full jitter" (Brooker, AWS, 2015).
+    /// With 1 a pause is anything from nothing to twice as long: "full jitter" (Brooker, AWS,
+    /// 2015).
     #[must_use]
     pub const fn jitter(self, ratio: f64) -> Self {
         Self { jitter: ratio, ..self }
@@ -156,8 +157,8 @@ const RETRY: u64 = 100;
 const BEGIN: u64 = 10 * RETRY;
 const MOST: u64 = 100 * RETRY;
 
-/// A [`Backoff`] in use: its random numbers, and the balance of its budget. For any number of calls,
-/// tasks and threads.
+/// A [`Backoff`] in use: its random numbers, and the balance of its budget. For any number of
+/// calls, tasks and threads.
 ///
 /// # Examples
 ///
@@ -191,8 +192,8 @@ impl Retries {
         _ = self.balance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, earn);
     }
 
-    /// Returns the pause before the next attempt after so many failures of a call, from 1; `None` if
-    /// there is no other attempt.
+    /// Returns the pause before the next attempt after so many failures of a call, from 1; `None`
+    /// if there is no other attempt.
     pub fn pause(&self, failures: u32) -> Option<Duration> {
         if failures >= self.backoff.max_attempts {
             return None;

@@ -1,7 +1,7 @@
 //! Cancellation that travels down a tree of tokens.
 //!
-//! A [`CancelToken`] is this workspace's context: it says whether the work it belongs to is still wanted, why not, and
-//! by when it must be done.
+//! A [`CancelToken`] is this workspace's context: it says whether the work it belongs to is still
+//! wanted, why not, and by when it must be done.
 //!
 //! ```text
 //! cancel: lock the node ─▶ first? set reason and flag, take the children ─▶ unlock ─▶ the same for each child ─▶ wake all
@@ -25,7 +25,7 @@ use alloc::{borrow::Cow, collections::BTreeMap, vec::Vec};
 use self::alarm::Alarm;
 use crate::{
     Event,
-    error::Cancelled,
+    error::{Cancelled, Reason},
     event::Waiter,
     lock::Lock,
     primitive::{
@@ -36,32 +36,11 @@ use crate::{
     wake_list,
 };
 
-/// Why a token was cancelled.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Reason {
-    /// Somebody called [`CancelToken::cancel`], or dropped a [`DropGuard`].
-    Requested,
-    /// The token's deadline, or one of its ancestors', has come.
-    DeadlineExceeded,
-    /// Somebody called [`CancelToken::cancel_because`] with these words.
-    Because(Cow<'static, str>),
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Requested => "requested",
-            Self::DeadlineExceeded => "deadline exceeded",
-            Self::Because(words) => words,
-        })
-    }
-}
-
-/// Says whether work is still wanted. Clones are the same token; children are cancelled with their parent.
+/// Says whether work is still wanted. Clones are the same token; children are cancelled with their
+/// parent.
 ///
-/// Give one to whatever may have to stop early, and give a [`child`](Self::child) to a part that may have to stop alone.
-/// Cancelling is final and reaches every descendant. Asking costs one load.
+/// Give one to whatever may have to stop early, and give a [`child`](Self::child) to a part that
+/// may have to stop alone. Cancelling is final and reaches every descendant. Asking costs one load.
 ///
 /// Works in tasks and threads, with and without std.
 ///
@@ -106,7 +85,8 @@ struct Family {
     alarm: Alarm,
 }
 
-/// Where a child came from: keeps its parent reachable, and takes itself out of the parent's list in the end.
+/// Where a child came from: keeps its parent reachable, and takes itself out of the parent's list
+/// in the end.
 struct Origin {
     parent: Arc<Node>,
     key: u64,
@@ -124,9 +104,11 @@ impl CancelToken {
         self.child_until(Timestamp::NEVER)
     }
 
-    /// Creates a child that is cancelled with [`Reason::DeadlineExceeded`] when `deadline` has come on `timer`.
+    /// Creates a child that is cancelled with [`Reason::DeadlineExceeded`] when `deadline` has come
+    /// on `timer`.
     ///
-    /// The timer wakes the token, nobody has to poll it; the token then asks the timer's sleep whether the deadline has come. With [`SystemClock`](crate::SystemClock) that is done by the
+    /// The timer wakes the token, nobody has to poll it; the token then asks the timer's sleep
+    /// whether the deadline has come. With [`SystemClock`](crate::SystemClock) that is done by the
     /// process's timer thread.
     ///
     /// # Examples
@@ -155,8 +137,8 @@ impl CancelToken {
         child
     }
 
-    /// Creates a child that is cancelled when `duration` has passed since this call, also if the time that `timer` shows lags
-    /// behind.
+    /// Creates a child that is cancelled when `duration` has passed since this call, also if the
+    /// time that `timer` shows lags behind.
     #[must_use = "a token that nobody holds stops nothing"]
     pub fn child_with_timeout<T: Timer>(&self, timer: &T, duration: Duration) -> Self {
         self.child_with_deadline(timer, timer.deadline_after(duration))
@@ -164,7 +146,8 @@ impl CancelToken {
 
     fn child_until(&self, deadline: Timestamp) -> Self {
         let deadline = deadline.min(self.node.deadline);
-        // The parent's list wants a `Weak` of a node that wants its key in that list, so the key comes first.
+        // The parent's list wants a `Weak` of a node that wants its key in that list, so the key
+        // comes first.
         let key = self.node.family.with(|family| {
             family.next_key += 1;
             family.next_key
@@ -182,14 +165,16 @@ impl CancelToken {
         Self { node }
     }
 
-    /// Cancels the token and its descendants with [`Reason::Requested`]; returns false if it was cancelled already.
+    /// Cancels the token and its descendants with [`Reason::Requested`]; returns false if it was
+    /// cancelled already.
     ///
     /// Wakers are called with no lock held.
     pub fn cancel(&self) -> bool {
         self.node.cancel(Reason::Requested)
     }
 
-    /// Cancels the token and its descendants for a reason in words; returns false if it was cancelled already.
+    /// Cancels the token and its descendants for a reason in words; returns false if it was
+    /// cancelled already.
     pub fn cancel_because(&self, words: impl Into<Cow<'static, str>>) -> bool {
         self.node.cancel(Reason::Because(words.into()))
     }
@@ -259,10 +244,11 @@ impl Node {
         }
     }
 
-    /// Cancels this node and all below it, without recursion: a tree may be deep. Then wakes everybody, so that a waker
-    /// that panics finds nothing half done.
+    /// Cancels this node and all below it, without recursion: a tree may be deep. Then wakes
+    /// everybody, so that a waker that panics finds nothing half done.
     fn cancel(&self, reason: Reason) -> bool {
-        // Alarms are dropped behind everything else: a sleep's destructor is foreign code, as wakers are.
+        // Alarms are dropped behind everything else: a sleep's destructor is foreign code, as
+        // wakers are.
         let mut alarms = Vec::new();
         let Some(mut pending) = self.mark(reason.clone(), &mut alarms) else { return false };
         let mut cancelled = Vec::new();
@@ -278,8 +264,8 @@ impl Node {
         true
     }
 
-    /// Marks this node as cancelled and wakes nobody; returns its children, or `None` if it was cancelled already. What is left
-    /// of its alarm goes to `alarms`.
+    /// Marks this node as cancelled and wakes nobody; returns its children, or `None` if it was
+    /// cancelled already. What is left of its alarm goes to `alarms`.
     fn mark(&self, reason: Reason, alarms: &mut Vec<Alarm>) -> Option<Vec<Weak<Node>>> {
         let (children, alarm) = self.family.with(|family| {
             if family.reason.is_some() {
@@ -305,7 +291,8 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // A chain of only children is taken apart by a loop: as destructors within destructors it could be deep.
+        // A chain of only children is taken apart by a loop: as destructors within destructors it
+        // could be deep.
         wake_list::each(Lineage(self.origin.take()), drop);
     }
 }

@@ -2,9 +2,7 @@
 
 use core::fmt;
 
-use alloc::{format, string::String};
-
-use crate::cancel::Reason;
+use alloc::{borrow::Cow, format, string::String};
 
 /// The object was closed and will never again grant what was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,8 +28,8 @@ impl fmt::Display for TimedOut {
 
 impl core::error::Error for TimedOut {}
 
-/// A setting of a builder is out of its range. Every `build` of this workspace that refuses a setting
-/// does so with this error.
+/// A setting of a builder is out of its range. Every `build` of this workspace that refuses a
+/// setting does so with this error.
 ///
 /// # Examples
 ///
@@ -78,6 +76,29 @@ impl fmt::Display for BuildError {
 }
 
 impl core::error::Error for BuildError {}
+
+/// Why a token was cancelled.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Somebody called [`cancel`](crate::CancelToken::cancel), or dropped a
+    /// [`DropGuard`](crate::cancel::DropGuard).
+    Requested,
+    /// The token's deadline, or one of its ancestors', has come.
+    DeadlineExceeded,
+    /// Somebody called [`cancel_because`](crate::CancelToken::cancel_because) with these words.
+    Because(Cow<'static, str>),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Requested => "requested",
+            Self::DeadlineExceeded => "deadline exceeded",
+            Self::Because(words) => words,
+        })
+    }
+}
 
 /// The operation was withdrawn because its [`CancelToken`](crate::CancelToken) was cancelled.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

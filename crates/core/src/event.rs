@@ -1,22 +1,24 @@
 //! Conditions: "not empty now?", "closed now?".
 //!
-//! An [`Event`] carries no state of its own. A waiter names a condition over somebody else's state; whoever changes
-//! that state notifies, and the woken waiter looks again. Newcomers may win the race, so an event suits conditions
-//! that anybody may consume; what must be handed out in order is a [`WaitList`](crate::wait_list::WaitList).
+//! An [`Event`] carries no state of its own. A waiter names a condition over somebody else's state;
+//! whoever changes that state notifies, and the woken waiter looks again. Newcomers may win the
+//! race, so an event suits conditions that anybody may consume; what must be handed out in order is
+//! a [`WaitList`](crate::wait_list::WaitList).
 //!
 //! ```text
 //! waiter:   check ──no──▶ register ──▶ check again ──no──▶ sleep ──▶ (woken) check …
 //! notifier: change the state ──▶ notify(n)
 //! ```
 //!
-//! Between registering and the second check, and between the change and looking for waiters, stands a sequentially
-//! consistent fence; so either the second check sees the change or the notifier sees the registration. This file is the
-//! only one that knows `event-listener`.
+//! Between registering and the second check, and between the change and looking for waiters, stands
+//! a sequentially consistent fence; so either the second check sees the change or the notifier sees
+//! the registration. This file is the only one that knows `event-listener`.
 //!
-//! `event-listener` calls wakers while it holds its own lock. A waker that drops the last reference to a task, and with
-//! it another listener of the same event, would deadlock there. So what is registered is a *relay*: it moves the real
-//! waker to the event's outbox, and the outbox is emptied after `event-listener` has let go of its lock. The price is
-//! one small allocation for each wait that really waits.
+//! `event-listener` calls wakers while it holds its own lock. A waker that drops the last reference
+//! to a task, and with it another listener of the same event, would deadlock there. So what is
+//! registered is a *relay*: it moves the real waker to the event's outbox, and the outbox is
+//! emptied after `event-listener` has let go of its lock. The price is one small allocation for
+//! each wait that really waits.
 
 use core::{
     fmt,
@@ -37,21 +39,23 @@ use crate::{
     wake_list::WakeList,
 };
 
-/// So many notifications a poll may see come that its condition makes nothing of, before it lets other tasks run.
+/// So many notifications a poll may see come that its condition makes nothing of, before it lets
+/// other tasks run.
 const ROUNDS: u32 = 8;
 
 /// Something that tasks and threads can wait for, woken one by one or all together.
 ///
-/// Use it when the state lives elsewhere (an atomic, a queue) and a waiter can tell by looking whether to go on. Use a
-/// [`WaitList`](crate::wait_list::WaitList) when somebody has to decide whose turn it is.
+/// Use it when the state lives elsewhere (an atomic, a queue) and a waiter can tell by looking
+/// whether to go on. Use a [`WaitList`](crate::wait_list::WaitList) when somebody has to decide
+/// whose turn it is.
 ///
-/// A notification costs one fence and one load while nobody waits. A wait that has to sleep costs two allocations, the
-/// first one of an event four.
+/// A notification costs one fence and one load while nobody waits. A wait that has to sleep costs
+/// two allocations, the first one of an event four.
 ///
 /// # Fairness
 ///
-/// Waiters are woken in the order of their registration, but a newcomer may take what a woken waiter was woken for; the
-/// woken one then waits again, at the end of the line.
+/// Waiters are woken in the order of their registration, but a newcomer may take what a woken
+/// waiter was woken for; the woken one then waits again, at the end of the line.
 ///
 /// # Examples
 ///
@@ -107,15 +111,16 @@ impl Event {
 
     /// Wakes `n` waiters more, or all of them if fewer wait.
     ///
-    /// Two calls with 1 wake two waiters, also when the first of them has not run yet. A notification is used up by the
-    /// waiter whose condition gives a value, so notify one for each unit that can be consumed; where a condition
-    /// consumes nothing, [`notify_all`](Self::notify_all).
+    /// Two calls with 1 wake two waiters, also when the first of them has not run yet. A
+    /// notification is used up by the waiter whose condition gives a value, so notify one for each
+    /// unit that can be consumed; where a condition consumes nothing,
+    /// [`notify_all`](Self::notify_all).
     ///
     /// # Memory ordering
     ///
-    /// Everything before the call happens before the woken waiter's check. The call begins with a sequentially
-    /// consistent fence: a change made before it with any ordering is seen by a waiter that registers too late to be
-    /// woken.
+    /// Everything before the call happens before the woken waiter's check. The call begins with a
+    /// sequentially consistent fence: a change made before it with any ordering is seen by a waiter
+    /// that registers too late to be woken.
     #[inline]
     pub fn notify(&self, n: usize) {
         if self.may_be_waited_for() {
@@ -132,11 +137,13 @@ impl Event {
         }
     }
 
-    /// Wakes `n` waiters more, for a notifier that has read in a word of its own that somebody waits.
+    /// Wakes `n` waiters more, for a notifier that has read in a word of its own that somebody
+    /// waits.
     ///
-    /// A [`Condition`] that raises a flag in the word it looks at ([`begin_to_wait`](Condition::begin_to_wait)) spares the one that
-    /// changes that word the fence and the load of [`notify`](Self::notify): it reads the flag with the change, calls this
-    /// only if it was up, and `lower` takes it down again when nobody is registered any more.
+    /// A [`Condition`] that raises a flag in the word it looks at
+    /// ([`begin_to_wait`](Condition::begin_to_wait)) spares the one that changes that word the
+    /// fence and the load of [`notify`](Self::notify): it reads the flag with the change, calls
+    /// this only if it was up, and `lower` takes it down again when nobody is registered any more.
     ///
     /// `lower` is called under a lock, and must be no more than a step on an atomic.
     #[cold]
@@ -147,9 +154,9 @@ impl Event {
     /// Begins a notification.
     #[inline]
     fn may_be_waited_for(&self) -> bool {
-        // ORDERING: the fence pairs with the one in `listen`. If ours comes first, the waiter's second check sees the
-        // caller's change; if theirs does, the load sees the alert. It serves `event-listener`, too: `relaxed` leaves
-        // its own fence out, and its lock orders the rest.
+        // ORDERING: the fence pairs with the one in `listen`. If ours comes first, the waiter's
+        // second check sees the caller's change; if theirs does, the load sees the alert. It serves
+        // `event-listener`, too: `relaxed` leaves its own fence out, and its lock orders the rest.
         fence(Ordering::SeqCst);
         self.alert.load(Ordering::Relaxed)
     }
@@ -159,7 +166,8 @@ impl Event {
         let notified = self.listeners.notify(notification) > 0;
         let desk = self.desk.with(|desk| {
             let desk = desk.as_ref()?;
-            // ORDERING: Relaxed: counted up inside of this lock, and counting down late only keeps the alert longer.
+            // ORDERING: Relaxed: counted up inside of this lock, and counting down late only keeps
+            // the alert longer.
             if desk.registered.load(Ordering::Relaxed) == 0 {
                 self.alert.store(false, Ordering::Relaxed);
                 lower();
@@ -173,14 +181,14 @@ impl Event {
 
     /// Waits until `condition` gives a value.
     ///
-    /// The condition is checked once before registering, once after, and once for each time the waiter is woken. It
-    /// runs outside of every lock and may use the event. One that notifies its own event keeps its task busy, and ends each
-    /// poll after a few checks.
+    /// The condition is checked once before registering, once after, and once for each time the
+    /// waiter is woken. It runs outside of every lock and may use the event. One that notifies its
+    /// own event keeps its task busy, and ends each poll after a few checks.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future withdraws it. If it had been notified, the notification goes to the next waiter; so it does if the
-    /// condition panics.
+    /// Dropping the future withdraws it. If it had been notified, the notification goes to the next
+    /// waiter; so it does if the condition panics.
     pub fn wait_until<C: Condition>(&self, condition: C) -> WaitUntil<'_, C> {
         WaitUntil { event: self, waiter: Waiter::new(), condition }
     }
@@ -197,7 +205,8 @@ impl Event {
         });
         let relay = Arc::new(Wakeable(Relay { waker, desk }));
         let listener = Some(self.listeners.listen());
-        // ORDERING: between the registration and the second check; pairs with the fence in `may_be_waited_for`.
+        // ORDERING: between the registration and the second check; pairs with the fence in
+        // `may_be_waited_for`.
         fence(Ordering::SeqCst);
         Registration { listener, relay }
     }
@@ -215,7 +224,8 @@ impl fmt::Debug for Event {
     }
 }
 
-/// What a waiter of an [`Event`] waits for: any closure returning an `Option`, or a type with a name.
+/// What a waiter of an [`Event`] waits for: any closure returning an `Option`, or a type with a
+/// name.
 pub trait Condition {
     /// What the waiter gets.
     type Output;
@@ -223,8 +233,8 @@ pub trait Condition {
     /// Returns the value if the condition holds now. May consume what it finds.
     fn check(&mut self) -> Option<Self::Output>;
 
-    /// Called after each registration, before the check that follows it: the place to raise a flag for those who will
-    /// [notify](Event::notify_flagged).
+    /// Called after each registration, before the check that follows it: the place to raise a flag
+    /// for those who will [notify](Event::notify_flagged).
     fn begin_to_wait(&mut self) {}
 }
 
@@ -275,8 +285,9 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // The relay forgets our waker first: if a notification has taken it already, it will be called, to no effect. Its
-        // destructor is foreign code and comes last, as other wakers do before it: neither may keep the rest from happening.
+        // The relay forgets our waker first: if a notification has taken it already, it will be
+        // called, to no effect. Its destructor is foreign code and comes last, as other wakers do
+        // before it: neither may keep the rest from happening.
         let _waker = self.relay.0.waker.with(Option::take).map(Foreign::new);
         // Dropping a notified listener notifies the next one, whose waker is then in the outbox.
         drop(self.listener.take());
@@ -288,7 +299,8 @@ impl Drop for Registration {
 
 /// One waiter's place among the listeners of an event, without a borrow of it.
 ///
-/// For futures that own what they wait for, for example through an `Arc`, and so cannot hold a [`WaitUntil`].
+/// For futures that own what they wait for, for example through an `Arc`, and so cannot hold a
+/// [`WaitUntil`].
 ///
 /// # Examples
 ///
@@ -317,8 +329,9 @@ impl Waiter {
         Self { registration: None }
     }
 
-    /// Returns whether it is registered: then it may have been notified, and only [`poll_until`](Self::poll_until) or a drop
-    /// may end its wait, or a notification would stand for two units.
+    /// Returns whether it is registered: then it may have been notified, and only
+    /// [`poll_until`](Self::poll_until) or a drop may end its wait, or a notification would stand
+    /// for two units.
     #[inline]
     pub const fn is_registered(&self) -> bool {
         self.registration.is_some()
@@ -326,8 +339,8 @@ impl Waiter {
 
     /// Checks `condition`, and registers with `event` if it does not hold.
     ///
-    /// The condition is checked in each poll, so it may also depend on what no notification announces, if something else
-    /// polls. One waiter belongs to one event for as long as it waits.
+    /// The condition is checked in each poll, so it may also depend on what no notification
+    /// announces, if something else polls. One waiter belongs to one event for as long as it waits.
     #[inline]
     pub fn poll_until<C: Condition>(
         &mut self,
@@ -364,7 +377,8 @@ impl Waiter {
                         return Poll::Pending;
                     }
                 }
-                // A notification that came before a check is used up by it: one unit, one notification.
+                // A notification that came before a check is used up by it: one unit, one
+                // notification.
                 Some(true) => {
                     unused.event = Some(event);
                     self.registration = None;
@@ -377,8 +391,9 @@ impl Waiter {
             let found = condition.check();
             unused.event = None;
             if let Some(value) = found {
-                // One that comes after the check may stand for another unit: dropping the registration passes it on. The
-                // wakers that it calls and drops are foreign: no panic of theirs takes away what was found.
+                // One that comes after the check may stand for another unit: dropping the
+                // registration passes it on. The wakers that it calls and drops are foreign: no
+                // panic of theirs takes away what was found.
                 let registration = self.registration.take();
                 contain(|| drop(registration));
                 return Poll::Ready(value);
@@ -388,7 +403,8 @@ impl Waiter {
     }
 }
 
-/// A notification that no check has used up yet: if what comes before or the check itself panics, the next waiter gets it.
+/// A notification that no check has used up yet: if what comes before or the check itself panics,
+/// the next waiter gets it.
 struct Unused<'a> {
     event: Option<&'a Event>,
 }

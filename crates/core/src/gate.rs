@@ -53,7 +53,7 @@ use crate::primitive::Arc;
 ///
 /// ```
 /// use core::{cell::Cell, future::{Ready, ready}};
-/// use tidegate_core::{Closed, Gate, Outcome, Pass, gate::Judged};
+/// use tidegate_core::{Closed, Gate, Outcome, Pass, gate::Classified};
 ///
 /// struct Coupons(Cell<u32>);
 /// struct Coupon<'a>(&'a Coupons);
@@ -85,7 +85,7 @@ use crate::primitive::Arc;
 ///
 /// let gate = Coupons(Cell::new(1));
 /// assert_eq!(gate.run_or_else(|| Err("no luck"), |_| Ok(())), Err("no luck"));
-/// assert_eq!(gate.run(|| Judged::new(7, Outcome::Success)).unwrap().value, 7);
+/// assert_eq!(gate.run(|| Classified::new(7, Outcome::Success)).unwrap().value, 7);
 /// assert_eq!(gate.run_or_else(|| Ok(()), |Closed| Err("used up")), Err("used up"));
 /// ```
 ///
@@ -135,7 +135,7 @@ pub trait Gate: Sized {
     ///
     /// What [`enter`](Self::enter) refuses with; then `act` was not run.
     #[cfg(feature = "std")]
-    fn run<R: Verdict>(self, act: impl FnOnce() -> R) -> Result<R, Self::Refused> {
+    fn run<R: Classify>(self, act: impl FnOnce() -> R) -> Result<R, Self::Refused> {
         use crate::wait::Wait;
         self.enter().wait().map(|pass| act_behind(pass, act))
     }
@@ -158,14 +158,14 @@ pub trait Gate: Sized {
     /// runs nothing then.
     fn run_async<F>(self, future: F) -> RunAsync<Self, F>
     where
-        F: Future<Output: Verdict>,
+        F: Future<Output: Classify>,
     {
         RunAsync::new(self, future)
     }
 
     /// Runs `act` if it may enter now, else `fallback`. Never waits. A panic in `act` settles as a
     /// failure.
-    fn run_or_else<R: Verdict>(
+    fn run_or_else<R: Classify>(
         self,
         act: impl FnOnce() -> R,
         fallback: impl FnOnce(Self::Refused) -> R,
@@ -177,9 +177,9 @@ pub trait Gate: Sized {
     }
 }
 
-/// Runs `act` and settles `pass` by what it returns. A panic of `act`, or of the verdict on it,
-/// settles as a failure.
-fn act_behind<P: Pass, R: Verdict>(pass: P, act: impl FnOnce() -> R) -> R {
+/// Runs `act` and settles `pass` by what it returns. A panic of `act`, or of its result's
+/// [`Classify`], settles as a failure.
+fn act_behind<P: Pass, R: Classify>(pass: P, act: impl FnOnce() -> R) -> R {
     let guarded = Guarded::new(pass, Ending::Settle(Outcome::Failure));
     let result = act();
     guarded.settle_by(&result);
@@ -339,44 +339,44 @@ pub enum Outcome {
     Ignored,
 }
 
-/// A result that knows how it went: the classifier of [`Gate::run`] and its relatives.
+/// A result that classifies itself: what [`Gate::run`] and its relatives settle by.
 ///
 /// `Ok` and `()` are successes, `Err` is a failure. For other opinions wrap the value in
-/// [`Judged`], or implement this for a type of your own.
-pub trait Verdict {
+/// [`Classified`], or implement this for a type of your own.
+pub trait Classify {
     /// Returns how it went.
     fn outcome(&self) -> Outcome;
 }
 
-impl<T, E> Verdict for Result<T, E> {
+impl<T, E> Classify for Result<T, E> {
     fn outcome(&self) -> Outcome {
         if self.is_ok() { Outcome::Success } else { Outcome::Failure }
     }
 }
 
-impl Verdict for () {
+impl Classify for () {
     fn outcome(&self) -> Outcome {
         Outcome::Success
     }
 }
 
-/// A value with a verdict of the caller's.
+/// A value with an outcome of the caller's choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Judged<T> {
+pub struct Classified<T> {
     /// What the action returned.
     pub value: T,
     /// How it went.
     pub outcome: Outcome,
 }
 
-impl<T> Judged<T> {
+impl<T> Classified<T> {
     /// Creates a value that counts as `outcome`.
     pub const fn new(value: T, outcome: Outcome) -> Self {
         Self { value, outcome }
     }
 }
 
-impl<T> Verdict for Judged<T> {
+impl<T> Classify for Classified<T> {
     fn outcome(&self) -> Outcome {
         self.outcome
     }

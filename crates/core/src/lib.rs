@@ -34,8 +34,8 @@ pub mod wake_list;
 pub use self::queue::Queue;
 pub use self::{
     backoff::Backoff,
-    cancel::{CancelToken, Reason},
-    error::{BuildError, Cancelled, Closed, TimedOut},
+    cancel::CancelToken,
+    error::{BuildError, Cancelled, Closed, Reason, TimedOut},
     event::Event,
     gate::{Gate, Outcome, Pass},
     rw_shards::RwShards,

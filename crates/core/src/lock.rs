@@ -1,7 +1,8 @@
 //! A lock for critical sections of a few lines.
 //!
-//! Its only way in is a closure, which keeps sections short, visible and free of `await`. By convention the closure
-//! *returns* the wakers to call; the caller calls them once the lock is open again.
+//! Its only way in is a closure, which keeps sections short, visible and free of `await`. By
+//! convention the closure *returns* the wakers to call; the caller calls them once the lock is open
+//! again.
 //!
 //! | build | what it is |
 //! | --- | --- |
@@ -21,8 +22,8 @@ use crate::primitive::by_machine;
 
 /// A value that is reached through a short critical section.
 ///
-/// The lock is not re-entrant: a section must not enter its own lock. No user code runs in a section of this
-/// workspace, except where the docs of a method say so.
+/// The lock is not re-entrant: a section must not enter its own lock. No user code runs in a
+/// section of this workspace, except where the docs of a method say so.
 ///
 /// # Examples
 ///
@@ -165,7 +166,8 @@ mod spin {
         value: UnsafeCell<T>,
     }
 
-    // SAFETY: `with` hands out `&mut T` to one thread at a time (see there), which is sharing by sending: `T: Send`.
+    // SAFETY: `with` hands out `&mut T` to one thread at a time (see there), which is sharing by
+    // sending: `T: Send`.
     unsafe impl<T: Send> Sync for Mutex<T> {}
 
     /// Opens the lock also when the section panics.
@@ -190,8 +192,9 @@ mod spin {
                 backoff.spin();
             }
             let _open = Open(&self.taken);
-            // SAFETY: only the thread whose `swap` returned false gets here, and `_open`, dropped after `section` has
-            // returned, is the only one who stores false. So no second reference exists while this one lives.
+            // SAFETY: only the thread whose `swap` returned false gets here, and `_open`, dropped
+            // after `section` has returned, is the only one who stores false. So no second
+            // reference exists while this one lives.
             section(unsafe { &mut *self.value.get() })
         }
 

@@ -1,8 +1,8 @@
 //! The machine this workspace runs on: atomics, `Arc`, the mutex, parking and thread-locals.
 //!
-//! Everything that synchronizes comes from here, so that one switch replaces the real machine by loom's model, and a
-//! target without 64-bit atomics or compare-and-swap gets `portable-atomic`'s. This is the only file that knows of
-//! those three worlds.
+//! Everything that synchronizes comes from here, so that one switch replaces the real machine by
+//! loom's model, and a target without 64-bit atomics or compare-and-swap gets `portable-atomic`'s.
+//! This is the only file that knows of those three worlds.
 //!
 //! | world | atomics | `Arc` | mutex | parking |
 //! | --- | --- | --- | --- | --- |
@@ -10,8 +10,9 @@
 //! | no 64-bit atomics or no CAS | `portable-atomic` | `portable-atomic-util` where CAS is missing | same | same |
 //! | `--cfg loom` | `loom` | `alloc` | `loom` | `parking` over loom |
 //!
-//! `Arc` is never loom's: loom has no `Weak`, and wakers need `alloc`'s. So a model does not see what only a reference
-//! count orders; where a count decides something (`Arc::get_mut`, `Arc::into_inner`), nothing else may rest on it.
+//! `Arc` is never loom's: loom has no `Weak`, and wakers need `alloc`'s. So a model does not see
+//! what only a reference count orders; where a count decides something (`Arc::get_mut`,
+//! `Arc::into_inner`), nothing else may rest on it.
 
 /// Picks items for the real machine or for loom's model of it.
 macro_rules! by_machine {
@@ -65,8 +66,8 @@ pub trait OnWake: Send + Sync + 'static {
 
 /// A value that wakers can be made of: `Waker::from(Arc<Wakeable<T>>)`.
 ///
-/// It stands between `T` and the two traits named `Wake`, the library's and `portable-atomic-util`'s, whose methods
-/// differ in their receivers.
+/// It stands between `T` and the two traits named `Wake`, the library's and
+/// `portable-atomic-util`'s, whose methods differ in their receivers.
 #[derive(Debug)]
 pub struct Wakeable<T>(pub T);
 
@@ -132,8 +133,8 @@ pub(crate) use loom::{thread::LocalKey, thread_local};
 #[cfg(all(not(loom), feature = "std"))]
 pub(crate) use std::{thread::LocalKey, thread_local};
 
-/// Declares a thread-local without a destructor whose first value is a constant: reading it is a plain load. Loom's has no
-/// constants.
+/// Declares a thread-local without a destructor whose first value is a constant: reading it is a
+/// plain load. Loom's has no constants.
 #[cfg(feature = "std")]
 macro_rules! thread_constant {
     ($(#[$meta:meta])* static $name:ident: $type:ty = $value:expr;) => {
@@ -209,7 +210,8 @@ pub fn relax(tries: &mut u32) {
     yield_now();
 }
 
-/// Declares a function that is `const` on the real machine and plain under loom, whose types have no const constructor.
+/// Declares a function that is `const` on the real machine and plain under loom, whose types have
+/// no const constructor.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! const_fn {
@@ -229,20 +231,23 @@ pub(crate) fn park_until(parker: &parking::Parker, until: std::time::Instant) {
     parker.park_deadline(until);
 }
 
-/// LOOM: time does not exist in a model. A timed park lets every other thread run, and then the time has come; whether
-/// the thread was unparked meanwhile, its last poll finds out. That covers both orders of a wake and an expiry.
+/// LOOM: time does not exist in a model. A timed park lets every other thread run, and then the
+/// time has come; whether the thread was unparked meanwhile, its last poll finds out. That covers
+/// both orders of a wake and an expiry.
 #[cfg(all(feature = "std", loom))]
 pub(crate) fn park_until(_parker: &parking::Parker, _until: std::time::Instant) {
     loom::thread::yield_now();
 }
 
-/// Returns a number that was tuned on real machines. One that decides which way the code goes is small in models.
+/// Returns a number that was tuned on real machines. One that decides which way the code goes is
+/// small in models.
 #[cfg(not(loom))]
 pub const fn tuned(real: u32, _in_models: u32) -> u32 {
     real
 }
 
-/// LOOM: a model that has to do something often before it gets where it goes explores nothing more by it.
+/// LOOM: a model that has to do something often before it gets where it goes explores nothing more
+/// by it.
 #[cfg(loom)]
 pub const fn tuned(_real: u32, in_models: u32) -> u32 {
     in_models
@@ -253,8 +258,9 @@ pub const fn tuned(_real: u32, in_models: u32) -> u32 {
 #[inline]
 pub(crate) fn sequentially_consistent_in_models() {}
 
-/// LOOM: takes `SeqCst` accesses for AcqRel, but knows such fences. One between two `SeqCst` accesses of a thread says what
-/// C++20 says of them without it: that they are in one order with those of other threads.
+/// LOOM: takes `SeqCst` accesses for AcqRel, but knows such fences. One between two `SeqCst`
+/// accesses of a thread says what C++20 says of them without it: that they are in one order with
+/// those of other threads.
 #[cfg(all(feature = "std", loom))]
 pub(crate) fn sequentially_consistent_in_models() {
     loom::sync::atomic::fence(atomic::Ordering::SeqCst);
@@ -273,7 +279,8 @@ pub(crate) fn may_spin() -> bool {
     parallelism() > 1
 }
 
-/// LOOM: a model explores when a thread is woken anyway; polling for it would only make more of the same.
+/// LOOM: a model explores when a thread is woken anyway; polling for it would only make more of the
+/// same.
 #[cfg(all(feature = "std", loom))]
 pub(crate) fn may_spin() -> bool {
     false
@@ -304,8 +311,8 @@ pub(crate) fn has_passed(_deadline: std::time::Instant) -> bool {
     true
 }
 
-/// A number for the calling thread that no other thread of the process has, `None` where threads cannot be told apart
-/// (without std, in a model, and in a thread whose locals are already gone).
+/// A number for the calling thread that no other thread of the process has, `None` where threads
+/// cannot be told apart (without std, in a model, and in a thread whose locals are already gone).
 #[cfg(all(feature = "std", not(loom)))]
 #[inline]
 pub fn thread_number() -> Option<usize> {
@@ -315,7 +322,8 @@ pub fn thread_number() -> Option<usize> {
     };
     static NEXT: AtomicUsize = AtomicUsize::new(1);
     std::thread_local! {
-        // Zero until it is asked for. A constant without a destructor, so that reading it is one plain load.
+        // Zero until it is asked for. A constant without a destructor, so that reading it is one
+        // plain load.
         static NUMBER: Cell<usize> = const { Cell::new(0) };
     }
     #[cold]
@@ -331,14 +339,16 @@ pub fn thread_number() -> Option<usize> {
     NUMBER.try_with(number).ok()
 }
 
-/// LOOM: a number handed out once per thread would differ between the executions of a model, which must be alike.
+/// LOOM: a number handed out once per thread would differ between the executions of a model, which
+/// must be alike.
 #[cfg(any(not(feature = "std"), loom))]
 #[inline]
 pub fn thread_number() -> Option<usize> {
     None
 }
 
-/// The number of threads that can run at once, as the system said when it was asked first; 1 where nobody can say.
+/// The number of threads that can run at once, as the system said when it was asked first; 1 where
+/// nobody can say.
 #[cfg(all(feature = "std", not(loom)))]
 pub fn parallelism() -> usize {
     static ANSWER: ProcessCell<usize> = ProcessCell::new();
@@ -351,204 +361,8 @@ pub fn parallelism() -> usize {
     if cfg!(loom) { 2 } else { 1 }
 }
 
-/// LOOM: `crossbeam-queue` is invisible to the model, so a locked deque with the same interface stands in for it.
-#[cfg(loom)]
-pub(crate) mod model_queue {
-    use alloc::collections::VecDeque;
-
-    #[derive(Debug)]
-    pub(crate) struct ArrayQueue<T> {
-        items: loom::sync::Mutex<VecDeque<T>>,
-        capacity: usize,
-    }
-
-    impl<T> ArrayQueue<T> {
-        pub(crate) fn new(capacity: usize) -> Self {
-            Self { items: loom::sync::Mutex::new(VecDeque::new()), capacity }
-        }
-        pub(crate) fn push(&self, item: T) -> Result<(), T> {
-            let mut items = self.items.lock().unwrap();
-            if items.len() == self.capacity {
-                return Err(item);
-            }
-            items.push_back(item);
-            Ok(())
-        }
-        pub(crate) fn pop(&self) -> Option<T> {
-            self.items.lock().unwrap().pop_front()
-        }
-        pub(crate) fn capacity(&self) -> usize {
-            self.capacity
-        }
-    }
-
-    #[derive(Debug)]
-    pub(crate) struct SegQueue<T>(ArrayQueue<T>);
-
-    impl<T> SegQueue<T> {
-        pub(crate) fn new() -> Self {
-            Self(ArrayQueue::new(usize::MAX))
-        }
-        pub(crate) fn push(&self, item: T) {
-            assert!(self.0.push(item).is_ok(), "an unbounded queue has room");
-        }
-        pub(crate) fn pop(&self) -> Option<T> {
-            self.0.pop()
-        }
-    }
-}
-
-/// The ring, for what stands on it.
-#[cfg(all(not(loom), target_has_atomic = "ptr"))]
-pub use crate::ring::Ring as RingOrModel;
-#[cfg(loom)]
-pub use model_ring::Ring as RingOrModel;
-
-/// LOOM: the ring has models of its own, so models of what stands on it may have a locked deque in its place, which promises
-/// the same: a change and the flag that says who waits for it are one step.
-#[cfg(loom)]
-mod model_ring {
-    use core::num::NonZeroUsize;
-
-    use alloc::collections::VecDeque;
-
-    use crate::ring::{NotPopped, NotPushed, Popped, Pushed};
-
-    /// A locked deque with the interface of [`Ring`](crate::ring::Ring).
-    pub struct Ring<T> {
-        state: loom::sync::Mutex<State<T>>,
-        capacity: usize,
-    }
-
-    struct State<T> {
-        items: VecDeque<T>,
-        item_awaited: bool,
-        room_awaited: bool,
-        closed: bool,
-        diverted: bool,
-    }
-
-    #[allow(missing_docs, reason = "as the ring's own")]
-    impl<T> Ring<T> {
-        pub fn new(capacity: NonZeroUsize) -> Self {
-            let state = State {
-                items: VecDeque::new(),
-                item_awaited: false,
-                room_awaited: false,
-                closed: false,
-                diverted: false,
-            };
-            Self { state: loom::sync::Mutex::new(state), capacity: capacity.get() }
-        }
-
-        fn with<R>(&self, section: impl FnOnce(&mut State<T>) -> R) -> R {
-            section(&mut self.state.lock().unwrap())
-        }
-
-        pub fn push(&self, item: T) -> Result<Pushed, NotPushed<T>> {
-            self.with(|state| match () {
-                () if state.closed => Err(NotPushed::Closed(item)),
-                () if state.diverted => Err(NotPushed::Full(item)),
-                () => state.push(item, self.capacity),
-            })
-        }
-
-        pub fn push_diverted(&self, item: T) -> Result<Pushed, NotPushed<T>> {
-            self.with(|state| state.push(item, self.capacity))
-        }
-
-        pub fn pop(&self) -> Result<Popped<T>, NotPopped> {
-            self.with(|state| match state.items.pop_front() {
-                Some(item) => Ok(Popped { item, is_awaited: state.room_awaited }),
-                None if state.diverted => Err(NotPopped::Diverted),
-                None if state.closed => Err(NotPopped::Closed),
-                None => Err(NotPopped::Empty),
-            })
-        }
-
-        pub fn await_item(&self) {
-            self.with(|state| state.item_awaited = true);
-        }
-
-        pub fn item_is_not_awaited(&self) {
-            self.with(|state| state.item_awaited = false);
-        }
-
-        pub fn is_item_awaited(&self) -> bool {
-            self.with(|state| state.item_awaited)
-        }
-
-        pub fn await_room(&self) {
-            self.with(|state| state.room_awaited = true);
-        }
-
-        pub fn room_is_not_awaited(&self) {
-            self.with(|state| state.room_awaited = false);
-        }
-
-        pub fn divert(&self) {
-            self.with(|state| state.diverted = true);
-        }
-
-        pub fn resume(&self) {
-            self.with(|state| state.diverted = false);
-        }
-
-        pub fn is_diverted(&self) -> bool {
-            self.with(|state| state.diverted)
-        }
-
-        pub fn close(&self) -> bool {
-            self.with(|state| !core::mem::replace(&mut state.closed, true))
-        }
-
-        pub fn is_closed(&self) -> bool {
-            self.with(|state| state.closed)
-        }
-
-        pub fn is_drained(&self) -> bool {
-            self.with(|state| state.closed && !state.diverted && state.items.is_empty())
-        }
-
-        pub fn seems_to_have_room(&self) -> bool {
-            self.len() < self.capacity
-        }
-
-        pub fn is_full(&self) -> bool {
-            !self.seems_to_have_room()
-        }
-
-        pub fn len(&self) -> usize {
-            self.with(|state| state.items.len())
-        }
-
-        pub fn is_empty(&self) -> bool {
-            self.len() == 0
-        }
-
-        pub fn capacity(&self) -> usize {
-            self.capacity
-        }
-    }
-
-    impl<T> core::fmt::Debug for Ring<T> {
-        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-            f.debug_struct("Ring").finish_non_exhaustive()
-        }
-    }
-
-    impl<T> State<T> {
-        fn push(&mut self, item: T, capacity: usize) -> Result<Pushed, NotPushed<T>> {
-            if self.items.len() == capacity {
-                return Err(NotPushed::Full(item));
-            }
-            self.items.push_back(item);
-            Ok(Pushed { is_awaited: self.item_awaited })
-        }
-    }
-}
-
-/// LOOM: std's `OnceLock` is invisible to the model, which would miss that its readers see what its writer did.
+/// LOOM: std's `OnceLock` is invisible to the model, which would miss that its readers see what its
+/// writer did.
 #[cfg(all(loom, feature = "std"))]
 mod model_once {
     use loom::sync::{

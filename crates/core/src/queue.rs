@@ -1,7 +1,7 @@
 //! A queue between many producers and many consumers, with an end.
 //!
-//! The items lie in `crossbeam-queue`'s lock-free queues, which know no close and no waiting. Two [`Event`]s bring the
-//! waiting, one word brings the close:
+//! The items lie in `crossbeam-queue`'s lock-free queues, which know no close and no waiting. Two
+//! [`Event`]s bring the waiting, one word brings the close:
 //!
 //! ```text
 //! push: count += 1 ─▶ closed? take it back, refuse ─▶ into the queue (full? take it back) ─▶ wake a popper
@@ -10,10 +10,13 @@
 //! close: set the bit ─▶ wake all
 //! ```
 //!
-//! An item is counted before it is in the queue and until it is out, so "closed and count 0" means that no item is in
-//! the queue *and none is on its way*: nothing can slip in behind the end.
+//! An item is counted before it is in the queue and until it is out, so "closed and count 0" means
+//! that no item is in the queue *and none is on its way*: nothing can slip in behind the end.
 //!
 //! This file is the only one that knows `crossbeam-queue`. It needs a target with compare-and-swap.
+
+#[cfg(loom)]
+mod model;
 
 use core::{
     fmt,
@@ -37,7 +40,7 @@ use crate::{
 
 by_machine! {
     real { use crossbeam_queue::{ArrayQueue, SegQueue}; }
-    model { use crate::primitive::model_queue::{ArrayQueue, SegQueue}; }
+    model { use self::model::{ArrayQueue, SegQueue}; }
 }
 
 /// The queue accepts no more items.
@@ -47,8 +50,8 @@ const ITEM: usize = 2;
 
 /// A bounded or unbounded queue for tasks and threads that can be closed.
 ///
-/// What was pushed before the close can still be popped; then every pop returns [`Closed`]. Items leave in the order in
-/// which they came in.
+/// What was pushed before the close can still be popped; then every pop returns [`Closed`]. Items
+/// leave in the order in which they came in.
 ///
 /// A push and a pop each cost two read-modify-writes and a fence while nobody waits.
 ///
@@ -58,8 +61,8 @@ const ITEM: usize = 2;
 ///
 /// # Panics
 ///
-/// If a waker panics, so does the call that woke it. Everybody else is woken all the same, but an item that this very
-/// call has popped is dropped in the panic.
+/// If a waker panics, so does the call that woke it. Everybody else is woken all the same, but an
+/// item that this very call has popped is dropped in the panic.
 ///
 /// # Examples
 ///
@@ -99,7 +102,8 @@ enum Items<T> {
 }
 
 impl<T> Queue<T> {
-    /// The largest capacity of a bounded queue: as many items as an allocation can have, each with a word beside it.
+    /// The largest capacity of a bounded queue: as many items as an allocation can have, each with
+    /// a word beside it.
     pub const MAX_CAPACITY: usize =
         isize::MAX as usize / size_of::<(AtomicUsize, MaybeUninit<T>)>();
 
@@ -134,9 +138,10 @@ impl<T> Queue<T> {
     /// [`TryPushError`] gives the item back if the queue is full or closed.
     #[inline]
     pub fn try_push(&self, item: T) -> Result<(), TryPushError<T>> {
-        // ORDERING: Relaxed: who finds the bit takes its count back, which pairs with the Release in `close`. That the count
-        // is seen before the item is, is of no importance; that the bit and the count are one word is: a popper that reads
-        // "closed, 0" comes after every push that was counted, and every later one finds the bit.
+        // ORDERING: Relaxed: who finds the bit takes its count back, which pairs with the Release
+        // in `close`. That the count is seen before the item is, is of no importance; that the bit
+        // and the count are one word is: a popper that reads "closed, 0" comes after every push
+        // that was counted, and every later one finds the bit.
         if self.word.fetch_add(ITEM, Ordering::Relaxed) & CLOSED != 0 {
             self.uncount();
             return Err(TryPushError::Closed(item));
@@ -164,14 +169,15 @@ impl<T> Queue<T> {
     ///
     /// # Errors
     ///
-    /// [`TryPopError::Empty`] if there is none now, [`TryPopError::Closed`] if there will never be one.
+    /// [`TryPopError::Empty`] if there is none now, [`TryPopError::Closed`] if there will never be
+    /// one.
     #[inline]
     pub fn try_pop(&self) -> Result<T, TryPopError> {
         if let Some(item) = self.take() {
             return Ok(item);
         }
-        // ORDERING: Acquire: pairs with the Release in `close`. An item on its way in is counted: then
-        // its push will notify. One that came in after `take` has looked is counted, too.
+        // ORDERING: Acquire: pairs with the Release in `close`. An item on its way in is counted:
+        // then its push will notify. One that came in after `take` has looked is counted, too.
         match self.word.load(Ordering::Acquire) {
             CLOSED => Err(TryPopError::Closed),
             _ => self.take().ok_or(TryPopError::Empty),
@@ -182,8 +188,8 @@ impl<T> Queue<T> {
     ///
     /// # Cancel safety
     ///
-    /// The item is added when the future resolves, and not at all if it is dropped before: then the item is dropped
-    /// with it, unless [`Push::into_inner`] saves it.
+    /// The item is added when the future resolves, and not at all if it is dropped before: then the
+    /// item is dropped with it, unless [`Push::into_inner`] saves it.
     ///
     /// # Errors
     ///
@@ -209,7 +215,8 @@ impl<T> Queue<T> {
     ///
     /// Returns false if it was closed already.
     pub fn close(&self) -> bool {
-        // ORDERING: Release: what happened before the close is seen by a caller that finds the queue closed.
+        // ORDERING: Release: what happened before the close is seen by a caller that finds the
+        // queue closed.
         let before = self.word.fetch_or(CLOSED, Ordering::Release);
         each([&self.not_empty, &self.not_full].into_iter(), Event::notify_all);
         before & CLOSED == 0
@@ -252,8 +259,8 @@ impl<T> Queue<T> {
     /// Takes an item out of the count; the last one of a closed queue ends every wait.
     #[inline]
     fn uncount(&self) {
-        // ORDERING: Acquire: finding the bit here is finding the close. A step of the word, it hands on what the close has
-        // released.
+        // ORDERING: Acquire: finding the bit here is finding the close. A step of the word, it
+        // hands on what the close has released.
         if self.word.fetch_sub(ITEM, Ordering::Acquire) == ITEM | CLOSED {
             self.not_empty.notify_all();
         }

@@ -1,7 +1,8 @@
 //! A bounded queue whose two positions also say who waits.
 //!
-//! The algorithm is Dmitry Vyukov's bounded queue for many producers and consumers: a slot's stamp says whose turn it is,
-//! a position is claimed by one compare-and-swap. The flags in the low bits of the positions are ours:
+//! The algorithm is Dmitry Vyukov's bounded queue for many producers and consumers: a slot's stamp
+//! says whose turn it is, a position is claimed by one compare-and-swap. The flags in the low bits
+//! of the positions are ours:
 //!
 //! ```text
 //! tail: position of the next push │ closed │ diverted │ a popper waits        head: position of the next pop │ a pusher waits
@@ -11,8 +12,11 @@
 //! wait: register ─▶ raise the flag in the other side's word ─▶ look again
 //! ```
 //!
-//! One word, one order: either the look after raising the flag sees the claim, or the claim sees the flag. So while nobody
-//! waits, a push and a pop cost one read-modify-write each, and no fence.
+//! One word, one order: either the look after raising the flag sees the claim, or the claim sees
+//! the flag. So while nobody waits, a push and a pop cost one read-modify-write each, and no fence.
+
+#[cfg(loom)]
+mod model;
 
 use core::{
     fmt, iter,
@@ -31,6 +35,12 @@ use crate::primitive::{
 };
 use crate::wake_list::each;
 
+/// The ring, for what stands on it: its model under loom.
+#[cfg(not(loom))]
+pub use self::Ring as RingOrModel;
+#[cfg(loom)]
+pub use self::model::Ring as RingOrModel;
+
 /// In a stamp: the slot holds the item of this position. In the tail: no more pushes.
 const MARK: usize = 1;
 /// Somebody waits for the owner of this word to move it.
@@ -48,8 +58,8 @@ const CLOSED: usize = MARK;
 
 /// A bounded queue for many pushers and poppers, none of which waits in it.
 ///
-/// Who has to wait registers elsewhere (see [`Event`](crate::Event)), raises the flag of what it waits for and tries once
-/// more; whoever changes that next is told that it is awaited.
+/// Who has to wait registers elsewhere (see [`Event`](crate::Event)), raises the flag of what it
+/// waits for and tries once more; whoever changes that next is told that it is awaited.
 ///
 /// # Examples
 ///
@@ -84,14 +94,17 @@ pub struct Ring<T> {
 struct Slot<T> {
     /// The position that may be pushed here next, or, with `WRITTEN`, the one that may be popped.
     stamp: AtomicUsize,
-    // INVARIANT: initialized while the stamp has `WRITTEN`. Accessed only by who has claimed the stamp's position.
+    // INVARIANT: initialized while the stamp has `WRITTEN`. Accessed only by who has claimed the
+    // stamp's position.
     item: UnsafeCell<MaybeUninit<T>>,
 }
 
-// SAFETY: an item is pushed by one thread and popped by another (`T: Send`); nobody ever has a `&T`.
+// SAFETY: an item is pushed by one thread and popped by another (`T: Send`); nobody ever has a
+// `&T`.
 unsafe impl<T: Send> Sync for Ring<T> {}
 
-/// No foreign code runs between a claim and its stamp, and nobody has a `&T`: a panic finds an item in or out.
+/// No foreign code runs between a claim and its stamp, and nobody has a `&T`: a panic finds an item
+/// in or out.
 impl<T> UnwindSafe for Ring<T> {}
 impl<T> RefUnwindSafe for Ring<T> {}
 
@@ -135,20 +148,22 @@ pub enum NotPopped {
     Closed,
 }
 
-/// Returns the largest capacity of a ring whose positions have `bits` bits: two laps fit into a position, so that those of the
-/// oldest item and of the next push differ although they may be of one slot.
+/// Returns the largest capacity of a ring whose positions have `bits` bits: two laps fit into a
+/// position, so that those of the oldest item and of the next push differ although they may be of
+/// one slot.
 const fn most_slots(bits: u32) -> usize {
     ((1_u128 << (bits - 1 - STEP_BITS)) - 1) as usize
 }
 
-/// Returns the distance between two positions of one slot. One more than the capacity, so that a position and the same slot's
-/// next one differ in the lap only.
+/// Returns the distance between two positions of one slot. One more than the capacity, so that a
+/// position and the same slot's next one differ in the lap only.
 const fn lap_of(capacity: usize) -> usize {
     (capacity + 1).next_power_of_two() * STEP
 }
 
 impl<T> Ring<T> {
-    /// The largest capacity: as many slots as an allocation can have, and as two laps of a position can tell apart.
+    /// The largest capacity: as many slots as an allocation can have, and as two laps of a position
+    /// can tell apart.
     ///
     /// On 32 bits that is 2²⁸ − 1 of items without a size.
     pub const MAX_CAPACITY: usize = {
@@ -189,7 +204,8 @@ impl<T> Ring<T> {
         self.push_unless(CLOSED | DIVERTED, item)
     }
 
-    /// Adds an item although pushes are diverted, or closed: for who puts back in what was diverted.
+    /// Adds an item although pushes are diverted, or closed: for who puts back in what was
+    /// diverted.
     ///
     /// # Errors
     ///
@@ -200,7 +216,8 @@ impl<T> Ring<T> {
 
     #[inline(always)]
     fn push_unless(&self, forbidden: usize, item: T) -> Result<Pushed, NotPushed<T>> {
-        // ORDERING: Relaxed: a position is only a guess until it is claimed; the flags are read again with the claim.
+        // ORDERING: Relaxed: a position is only a guess until it is claimed; the flags are read
+        // again with the claim.
         let mut tail = self.tail.load(Ordering::Relaxed);
         let mut tries = 0;
         loop {
@@ -216,11 +233,12 @@ impl<T> Ring<T> {
             }
             let position = tail & !FLAGS;
             let slot = self.slot(position);
-            // ORDERING: Acquire: pairs with the Release in `pop`: the item of the lap before has been moved out.
+            // ORDERING: Acquire: pairs with the Release in `pop`: the item of the lap before has
+            // been moved out.
             let stamp = slot.stamp.load(Ordering::Acquire);
             if stamp == position {
-                // ORDERING: Acquire: who finds somebody waiting finds the registration behind the flag. The item itself is
-                // seen by its stamp. On failure only a new guess.
+                // ORDERING: Acquire: who finds somebody waiting finds the registration behind the
+                // flag. The item itself is seen by its stamp. On failure only a new guess.
                 let claim = self.tail.compare_exchange_weak(
                     tail,
                     self.next(position) | tail & FLAGS,
@@ -229,8 +247,8 @@ impl<T> Ring<T> {
                 );
                 match claim {
                     Ok(_) => {
-                        // SAFETY: the position is claimed by us alone, and its stamp said that the slot is empty; nobody
-                        // else accesses it until the stamp changes.
+                        // SAFETY: the position is claimed by us alone, and its stamp said that the
+                        // slot is empty; nobody else accesses it until the stamp changes.
                         slot.item.with_mut(|place| unsafe { (*place).write(item) });
                         // ORDERING: Release: the item is seen by its popper (Acquire in `pop`).
                         slot.stamp.store(position | WRITTEN, Ordering::Release);
@@ -240,7 +258,8 @@ impl<T> Ring<T> {
                 }
                 continue;
             }
-            // The item of the lap before is still there, or its popper has not stamped yet; or the guess was old.
+            // The item of the lap before is still there, or its popper has not stamped yet; or the
+            // guess was old.
             // ORDERING: Relaxed: who has raised the flag in this word sees every claim before that.
             let head = self.head.load(Ordering::Relaxed) & !FLAGS;
             if head.wrapping_add(self.lap) == position {
@@ -267,8 +286,8 @@ impl<T> Ring<T> {
             // ORDERING: Acquire: pairs with the Release in `push_unless`: the item is there.
             let stamp = slot.stamp.load(Ordering::Acquire);
             if stamp == position | WRITTEN {
-                // ORDERING: Acquire as in `push_unless`. Release: who finds the last item gone comes after what its popper did
-                // before (`is_drained`).
+                // ORDERING: Acquire as in `push_unless`. Release: who finds the last item gone
+                // comes after what its popper did before (`is_drained`).
                 let claim = self.head.compare_exchange_weak(
                     head,
                     self.next(position) | head & FLAGS,
@@ -277,11 +296,12 @@ impl<T> Ring<T> {
                 );
                 match claim {
                     Ok(_) => {
-                        // SAFETY: the position is claimed by us alone, and its stamp said that the item is there; nobody
-                        // else accesses the slot until the stamp changes.
+                        // SAFETY: the position is claimed by us alone, and its stamp said that the
+                        // item is there; nobody else accesses the slot until the stamp changes.
                         let item =
                             slot.item.with_mut(|place| unsafe { (*place).assume_init_read() });
-                        // ORDERING: Release: the slot is seen empty by its next pusher (Acquire in `push_unless`).
+                        // ORDERING: Release: the slot is seen empty by its next pusher (Acquire in
+                        // `push_unless`).
                         slot.stamp.store(position.wrapping_add(self.lap), Ordering::Release);
                         return Ok(Popped { item, is_awaited: head & AWAITED != 0 });
                     }
@@ -289,8 +309,8 @@ impl<T> Ring<T> {
                 }
                 continue;
             }
-            // ORDERING: Acquire: who finds it closed and empty comes after the close; who has raised the flag in this word
-            // sees every claim before that.
+            // ORDERING: Acquire: who finds it closed and empty comes after the close; who has
+            // raised the flag in this word sees every claim before that.
             let tail = self.tail.load(Ordering::Acquire);
             if tail & !FLAGS == position {
                 return Err(match tail & (CLOSED | DIVERTED) {
@@ -306,8 +326,8 @@ impl<T> Ring<T> {
 
     /// Notes that somebody waits for an item. To be followed by another try.
     pub fn await_item(&self) {
-        // ORDERING: Release: the registration before is seen by the pushes after, which find the flag. The pushes before have
-        // moved this word, so the next try sees that they were.
+        // ORDERING: Release: the registration before is seen by the pushes after, which find the
+        // flag. The pushes before have moved this word, so the next try sees that they were.
         self.tail.fetch_or(AWAITED, Ordering::Release);
     }
 
@@ -343,7 +363,8 @@ impl<T> Ring<T> {
 
     /// Ends what [`divert`](Self::divert) has begun.
     pub fn resume(&self) {
-        // ORDERING: Relaxed: what was put back in before has moved this word, so nobody finds the ring empty without it.
+        // ORDERING: Relaxed: what was put back in before has moved this word, so nobody finds the
+        // ring empty without it.
         self.tail.fetch_and(!DIVERTED, Ordering::Relaxed);
     }
 
@@ -381,7 +402,8 @@ impl<T> Ring<T> {
         self.distance(head, tail).min(self.capacity())
     }
 
-    /// Returns whether a push would most likely find room, by looking at what it would look at first. A snapshot.
+    /// Returns whether a push would most likely find room, by looking at what it would look at
+    /// first. A snapshot.
     #[inline]
     pub fn seems_to_have_room(&self) -> bool {
         // ORDERING: Relaxed: a guess.
@@ -391,7 +413,8 @@ impl<T> Ring<T> {
 
     /// Returns whether there was no room at some moment of the call.
     pub fn is_full(&self) -> bool {
-        // ORDERING: Acquire: the loads come in this order. While the head stays, only pushes change the number of items.
+        // ORDERING: Acquire: the loads come in this order. While the head stays, only pushes change
+        // the number of items.
         let mut head = self.head.load(Ordering::Acquire);
         loop {
             let tail = self.tail.load(Ordering::Acquire);
@@ -415,7 +438,8 @@ impl<T> Ring<T> {
 
     #[inline]
     fn slot(&self, position: usize) -> &Slot<T> {
-        // The index is in range, which the compiler cannot know; a check costs less than the argument would.
+        // The index is in range, which the compiler cannot know; a check costs less than the
+        // argument would.
         &self.slots[(position & (self.lap - 1)) / STEP]
     }
 
@@ -429,7 +453,8 @@ impl<T> Ring<T> {
         }
     }
 
-    /// Returns how many pushes lead from one position to a later one, also if the word has wrapped in between.
+    /// Returns how many pushes lead from one position to a later one, also if the word has wrapped
+    /// in between.
     fn distance(&self, from: usize, to: usize) -> usize {
         let within = |position| (position & (self.lap - 1)) / STEP;
         let start = |position| position & !(self.lap - 1);
@@ -471,10 +496,12 @@ mod tests {
             assert_eq!(lap(most) * 2, positions, "{bits} bits");
             assert!(lap(most + 1) * 2 > positions, "{bits} bits");
             for capacity in [1, 2, 3, 4, 7, 8, 1000, most / 2, most] {
-                // One index is left over, and laps divide the positions: the last one ends where the first begins.
+                // One index is left over, and laps divide the positions: the last one ends where
+                // the first begins.
                 assert!(lap(capacity) > (capacity * STEP) as u128);
                 assert_eq!(positions % lap(capacity), 0);
-                // What docs/unsafe.md says: so many pushes, at least, before a position comes again.
+                // What docs/unsafe.md says: so many pushes, at least, before a position comes
+                // again.
                 let pushes = positions / lap(capacity) * capacity as u128;
                 assert!(pushes >= 1 << (bits - 4), "{pushes} pushes of {capacity} in {bits} bits");
                 assert!(pushes < 1 << (bits - 3), "{pushes} pushes of {capacity} in {bits} bits");

@@ -8,11 +8,11 @@ use crossbeam_utils::CachePadded;
 
 use crate::primitive::{parallelism, thread_number};
 
-/// A power-of-two array of `T`s, each padded to a cache line of its own, so that writers of different shards do not
-/// slow each other down.
+/// A power-of-two array of `T`s, each padded to a cache line of its own, so that writers of
+/// different shards do not slow each other down.
 ///
-/// The shared core of the concurrent map (a shard by key), the keyed limiters and breakers, and [`Tally`](crate::Tally)
-/// (a shard by thread).
+/// The shared core of the concurrent map (a shard by key), the keyed limiters and breakers, and
+/// [`Tally`](crate::Tally) (a shard by thread).
 ///
 /// # Examples
 ///
@@ -31,7 +31,8 @@ pub struct Shards<T> {
 }
 
 impl<T> Shards<T> {
-    /// Creates at least `count` shards, rounded up to a power of two, each made by `make` from its index.
+    /// Creates at least `count` shards, rounded up to a power of two, each made by `make` from its
+    /// index.
     ///
     /// # Panics
     ///
@@ -47,13 +48,15 @@ impl<T> Shards<T> {
         Self::new(NonZeroUsize::new(parallelism()).unwrap_or(NonZeroUsize::MIN), make)
     }
 
-    /// Returns the shard that the *high* bits of `hash` choose. The low bits are left to the table in the shard.
+    /// Returns the shard that the *high* bits of `hash` choose. The low bits are left to the table
+    /// in the shard.
     #[inline]
     pub fn by_hash(&self, hash: u64) -> &T {
         &self.parts[index_of(hash, self.parts.len())]
     }
 
-    /// Returns the shard of the calling thread: always the same, and one that few other threads use.
+    /// Returns the shard of the calling thread: always the same, and one that few other threads
+    /// use.
     #[inline]
     pub fn by_thread(&self) -> &T {
         self.get_wrapped(thread_number().unwrap_or(0))
@@ -93,7 +96,8 @@ impl<T: fmt::Debug> fmt::Debug for Shards<T> {
     }
 }
 
-/// Returns the index, below `count`, of the shard that [`Shards::by_hash`] returns for `hash` if there are `count`.
+/// Returns the index, below `count`, of the shard that [`Shards::by_hash`] returns for `hash` if
+/// there are `count`.
 #[allow(clippy::cast_possible_truncation, reason = "the product's high half is below the count")]
 #[inline]
 pub fn index_of(hash: u64, count: usize) -> usize {

@@ -13,15 +13,17 @@ const A_WHILE: u64 = 64;
 
 /// `N` counters that threads increment without slowing each other down.
 ///
-/// For statistics that must not slow a fast path down. Reading sums: the sum is exact for everything that happened
-/// before the reading, and may or may not contain what happens during it. Counters wrap around.
+/// For statistics that must not slow a fast path down. Reading sums: the sum is exact for
+/// everything that happened before the reading, and may or may not contain what happens during it.
+/// Counters wrap around.
 ///
-/// A tally is two sets of counters, 8 bytes each: one of the thread that counts first, which needs no read-modify-write as
-/// nobody else writes it, and one of all others. When two threads meet in one of the latter, or others have counted a
-/// while, it allocates stripes, a cache line or more for each thread that can run at once, and a thread keeps to its
-/// stripe. So a million tallies that hardly anybody uses stay small, and a new one costs nothing and can be a static.
-/// Without std there are no stripes, and nobody owns a set. The idea of stripes on demand is that of Java's `LongAdder`
-/// (Doug Lea's `Striped64`).
+/// A tally is two sets of counters, 8 bytes each: one of the thread that counts first, which needs
+/// no read-modify-write as nobody else writes it, and one of all others. When two threads meet in
+/// one of the latter, or others have counted a while, it allocates stripes, a cache line or more
+/// for each thread that can run at once, and a thread keeps to its stripe. So a million tallies
+/// that hardly anybody uses stay small, and a new one costs nothing and can be a static. Without
+/// std there are no stripes, and nobody owns a set. The idea of stripes on demand is that of Java's
+/// `LongAdder` (Doug Lea's `Striped64`).
 ///
 /// # Examples
 ///
@@ -42,7 +44,8 @@ pub struct Tally<const N: usize> {
     owner: AtomicUsize,
     // INVARIANT: written by the owner only.
     own: [AtomicU64; N],
-    // What others counted before the stripes were made, and what was on its way here when they were.
+    // What others counted before the stripes were made, and what was on its way here when they
+    // were.
     first: [AtomicU64; N],
     stripes: Stripes<N>,
 }
@@ -97,8 +100,9 @@ impl<const N: usize> Tally<N> {
         let count = &self.first[counter];
         let old = count.load(Ordering::Relaxed);
         let new = old.wrapping_add(n);
-        // A failure is how threads learn that they meet here; `_weak` would report meetings that there were none of. Who
-        // shares the tally with its owner alone does not meet anybody, and still slows it down: the sets are neighbours.
+        // A failure is how threads learn that they meet here; `_weak` would report meetings that
+        // there were none of. Who shares the tally with its owner alone does not meet anybody, and
+        // still slows it down: the sets are neighbours.
         let has_counted_a_while = new / A_WHILE != old / A_WHILE && thread_number().is_some();
         if has_counted_a_while
             || count.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed).is_err()

@@ -1,14 +1,17 @@
 //! Points in time, the clocks that read them, and the timers that wait for them.
 //!
-//! Nothing in this workspace reads the time by itself: an object that needs it is given a [`Clock`], and one that has
-//! to wait for a point in time is given a [`Timer`]. Tests give a [`ManualClock`] and turn it by hand, so that every
-//! time-dependent test is instant and deterministic; firmware gives a clock over its own hardware.
+//! Nothing in this workspace reads the time by itself: an object that needs it is given a
+//! [`Clock`], and one that has to wait for a point in time is given a [`Timer`]. Tests give a
+//! [`ManualClock`] and turn it by hand, so that every time-dependent test is instant and
+//! deterministic; firmware gives a clock over its own hardware.
 
 mod cached;
 mod due_watch;
 mod manual;
 #[cfg(feature = "std")]
 mod os;
+#[cfg(feature = "std")]
+mod system;
 mod timers;
 #[cfg(feature = "quanta")]
 mod tsc;
@@ -21,11 +24,11 @@ pub use self::manual::{ManualClock, ManualSleep};
 #[cfg(feature = "std")]
 pub use self::os::SystemSleep;
 #[cfg(feature = "std")]
-pub(crate) use self::os::{driven, keep_deadlines};
-#[cfg(feature = "std")]
 pub(crate) use self::timers::Timers;
 #[cfg(feature = "quanta")]
 pub use self::tsc::{TscClock, TscSleep};
+#[cfg(feature = "std")]
+pub(crate) use self::{os::keep_deadlines, system::driven};
 
 /// Without std nobody forks.
 #[cfg(not(feature = "std"))]
@@ -33,8 +36,8 @@ pub(crate) const fn keep_deadlines() {}
 
 /// A point in time: nanoseconds since the origin of the clock that gave it.
 ///
-/// Timestamps of different clocks must not be compared. Sums saturate: the latest timestamp, 584 years after the
-/// origin, means *never*.
+/// Timestamps of different clocks must not be compared. Sums saturate: the latest timestamp, 584
+/// years after the origin, means *never*.
 ///
 /// # Examples
 ///
@@ -68,7 +71,8 @@ impl Timestamp {
         self.0
     }
 
-    /// Returns the time from `earlier` to `self`; zero if `earlier` is later. Time going backward mints nothing.
+    /// Returns the time from `earlier` to `self`; zero if `earlier` is later. Time going backward
+    /// mints nothing.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -105,8 +109,8 @@ pub trait Clock {
     /// Returns the current time.
     fn now(&self) -> Timestamp;
 
-    /// Returns the current time where [`now`](Self::now) may lag behind it: what a duration is measured from that begins with
-    /// a call.
+    /// Returns the current time where [`now`](Self::now) may lag behind it: what a duration is
+    /// measured from that begins with a call.
     ///
     /// A clock that shows an earlier reading, such as a [`CachedClock`], takes a new one.
     #[inline]
@@ -114,10 +118,11 @@ pub trait Clock {
         self.now()
     }
 
-    /// Returns when `duration` will have passed since this call, however far [`now`](Self::now) lags behind:
-    /// [`fresh_now`](Self::fresh_now) and `duration`.
+    /// Returns when `duration` will have passed since this call, however far [`now`](Self::now)
+    /// lags behind: [`fresh_now`](Self::fresh_now) and `duration`.
     ///
-    /// Every timeout, sleep and open time begins here; a sum with `now` would count what had passed before the call.
+    /// Every timeout, sleep and open time begins here; a sum with `now` would count what had passed
+    /// before the call.
     ///
     /// # Examples
     ///
@@ -154,8 +159,8 @@ pub trait Timer: Clock {
 
     /// Waits until `time` has come.
     ///
-    /// The future wakes the waker of its latest poll once `time` has come, and not before. When it is ready, the clock shows
-    /// `time` or later.
+    /// The future wakes the waker of its latest poll once `time` has come, and not before. When it
+    /// is ready, the clock shows `time` or later.
     fn sleep_until(&self, time: Timestamp) -> Self::Sleep;
 
     /// Waits for `duration`, measured from this call.
@@ -224,15 +229,17 @@ impl<T: Timer + ?Sized> Timer for crate::primitive::Arc<T> {
 
 /// The operating system's monotonic clock. Its origin is the process's first look at it.
 ///
-/// The default of every pattern: right on every machine, at some 20 to 30 ns a reading. [`CachedClock`] is read
-/// in less than one, at the price of its resolution; the feature `quanta` adds a clock in between.
+/// The default of every pattern: right on every machine, at some 20 to 30 ns a reading.
+/// [`CachedClock`] is read in less than one, at the price of its resolution; the feature `quanta`
+/// adds a clock in between.
 ///
-/// The type exists everywhere, so that it can be the default clock of the patterns; it is a [`Clock`] and a [`Timer`]
-/// with the feature `std`.
+/// The type exists everywhere, so that it can be the default clock of the patterns; it is a
+/// [`Clock`] and a [`Timer`] with the feature `std`.
 ///
-/// A sleep that is waited for with [`Wait::wait`](crate::Wait::wait) is timed by the waiting thread itself. A sleep
-/// polled by an executor uses one thread per process, started by the first such sleep. A child that was forked starts its own
-/// with the first such sleep that it polls, or with a wait for a token with a deadline; it serves those from before the fork, too.
+/// A sleep that is waited for with [`Wait::wait`](crate::Wait::wait) is timed by the waiting thread
+/// itself. A sleep polled by an executor uses one thread per process, started by the first such
+/// sleep. A child that was forked starts its own with the first such sleep that it polls, or with a
+/// wait for a token with a deadline; it serves those from before the fork, too.
 ///
 /// # Examples
 ///

@@ -22,12 +22,13 @@ const CLOSED: u8 = 4;
 
 /// Lets one caller in at a time, first come, first served: a fair mutex without data.
 ///
-/// It guards *turns*, not values: the head of a line that waits for time, the leader of a batch. For values use a
-/// mutex; for more than one at a time use a semaphore.
+/// It guards *turns*, not values: the head of a line that waits for time, the leader of a batch.
+/// For values use a mutex; for more than one at a time use a semaphore.
 ///
 /// # Fairness
 ///
-/// Strictly in the order of the first polls. [`try_enter`](Self::try_enter) refuses while anybody waits.
+/// Strictly in the order of the first polls. [`try_enter`](Self::try_enter) refuses while anybody
+/// waits.
 ///
 /// # Examples
 ///
@@ -63,8 +64,8 @@ impl Turnstile {
     /// Enters if nobody is inside and nobody waits.
     #[inline]
     pub fn try_enter(&self) -> Option<Inside<'_>> {
-        // ORDERING: Acquire: pairs with the Release in `Inside::drop`: the last one's work is seen. Relaxed on failure:
-        // nothing is concluded from the word but "not now".
+        // ORDERING: Acquire: pairs with the Release in `Inside::drop`: the last one's work is seen.
+        // Relaxed on failure: nothing is concluded from the word but "not now".
         let taken = self.word.compare_exchange(0, TAKEN, Ordering::Acquire, Ordering::Relaxed);
         taken.is_ok().then(|| Inside { turnstile: self })
     }
@@ -82,10 +83,12 @@ impl Turnstile {
         Enter { turn: Some(Turn::new(self, ())) }
     }
 
-    /// Sends everybody in line away and refuses all who come, for ever. Who is inside stays until it leaves.
+    /// Sends everybody in line away and refuses all who come, for ever. Who is inside stays until
+    /// it leaves.
     pub fn close(&self) {
         self.line.with(|line| {
-            // ORDERING: Release: what happened before the close is seen by those who find it closed (`is_closed`).
+            // ORDERING: Release: what happened before the close is seen by those who find it closed
+            // (`is_closed`).
             self.word.fetch_or(CLOSED, Ordering::Release);
             line.dismiss_all();
             self.forget_waiters();
@@ -104,14 +107,16 @@ impl Turnstile {
     }
 
     fn forget_waiters(&self) {
-        // ORDERING: Relaxed: under the list's lock, which orders everybody who reads the bit to act on the line.
+        // ORDERING: Relaxed: under the list's lock, which orders everybody who reads the bit to act
+        // on the line.
         self.word.fetch_and(!WAITERS, Ordering::Relaxed);
     }
 
     #[cold]
     fn hand_over(&self) {
         self.line.with(|line| {
-            // ORDERING: Release: as the fast path in `Inside::drop`; the RMW also keeps the release sequence unbroken.
+            // ORDERING: Release: as the fast path in `Inside::drop`; the RMW also keeps the release
+            // sequence unbroken.
             self.word.fetch_and(!TAKEN, Ordering::Release);
             self.serve(line);
         });
@@ -141,8 +146,9 @@ impl Supply for Turnstile {
                 _ if word & TAKEN == 0 && line.is_empty() => (word | TAKEN, Poll::Ready(Ok(()))),
                 _ => (word | WAITERS, Poll::Pending),
             };
-            // ORDERING: Acquire on success: pairs with the Release of the last one inside. The check and the note are
-            // one step on the word that leavers write, so a leaver is either seen here or sees WAITERS.
+            // ORDERING: Acquire on success: pairs with the Release of the last one inside. The
+            // check and the note are one step on the word that leavers write, so a leaver is either
+            // seen here or sees WAITERS.
             match self.word.compare_exchange_weak(word, new, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return answer,
                 Err(found) => word = found,
@@ -155,8 +161,8 @@ impl Supply for Turnstile {
             self.forget_waiters();
             return;
         }
-        // ORDERING: Relaxed: with somebody in line, the turn is given back under the list's lock only (`hand_over`), through which
-        // the head learns of it.
+        // ORDERING: Relaxed: with somebody in line, the turn is given back under the list's lock
+        // only (`hand_over`), through which the head learns of it.
         let before = self.word.fetch_or(TAKEN, Ordering::Relaxed);
         if before & TAKEN == 0 {
             line.grant_head(());
@@ -221,8 +227,8 @@ impl Drop for Inside<'_> {
     #[inline]
     fn drop(&mut self) {
         let word = &self.turnstile.word;
-        // ORDERING: Release: what was done inside is seen by the next (Acquire in `try_enter` and `ask`). Relaxed on
-        // failure: the slow path looks again under the lock.
+        // ORDERING: Release: what was done inside is seen by the next (Acquire in `try_enter` and
+        // `ask`). Relaxed on failure: the slow path looks again under the lock.
         if word.compare_exchange(TAKEN, 0, Ordering::Release, Ordering::Relaxed).is_err() {
             self.turnstile.hand_over();
         }

@@ -1,6 +1,7 @@
 //! How to wait: the same words for every operation.
 //!
-//! Every operation of this workspace is one future, and [`Wait`] is implemented for every future. So the caller picks:
+//! Every operation of this workspace is one future, and [`Wait`] is implemented for every future.
+//! So the caller picks:
 //!
 //! ```text
 //! operation()   .or_cancelled(&token)    .await               in any runtime
@@ -9,7 +10,8 @@
 //!                                        .wait_deadline(t)
 //! ```
 //!
-//! A blocked thread is an executor of one future. Dropping a future cancels it, and a timed-out one is dropped.
+//! A blocked thread is an executor of one future. Dropping a future cancels it, and a timed-out one
+//! is dropped.
 
 #[cfg(feature = "std")]
 pub(crate) mod driver;
@@ -22,10 +24,11 @@ use core::{future::Future, task::Context, time::Duration};
 pub use self::or::{OrCancelled, OrTimeout};
 use crate::{cancel::CancelToken, time::Timer};
 
-/// Returns whether this poll may take its time: it is the first one of a thread that has nothing else to do, and another
-/// thread may run meanwhile.
+/// Returns whether this poll may take its time: it is the first one of a thread that has nothing
+/// else to do, and another thread may run meanwhile.
 ///
-/// A future may look for what it waits for a few times more before it registers anywhere, which saves its wake-up.
+/// A future may look for what it waits for a few times more before it registers anywhere, which
+/// saves its wake-up.
 #[cfg(feature = "std")]
 pub fn may_linger(cx: &Context<'_>) -> bool {
     driver::is_probe(cx.waker()) && crate::primitive::may_spin()
@@ -43,19 +46,20 @@ pub fn may_linger(_cx: &Context<'_>) -> bool {
 ///
 /// # Inside an async runtime
 ///
-/// The waiting methods never panic there, but they block the thread they are called on, and with it every task that
-/// runs on it. Calling them in a task is a mistake unless the runtime was told that the thread may block
-/// (`block_in_place`, `spawn_blocking`, `unblock`). On a single-threaded runtime, waiting for another task of the same
-/// runtime is a deadlock.
+/// The waiting methods never panic there, but they block the thread they are called on, and with it
+/// every task that runs on it. Calling them in a task is a mistake unless the runtime was told that
+/// the thread may block (`block_in_place`, `spawn_blocking`, `unblock`). On a single-threaded
+/// runtime, waiting for another task of the same runtime is a deadlock.
 ///
-/// The other way round, a future that uses a runtime's own I/O or timers needs that runtime to run somewhere; the
-/// futures of this workspace need none.
+/// The other way round, a future that uses a runtime's own I/O or timers needs that runtime to run
+/// somewhere; the futures of this workspace need none.
 ///
 /// # Cost
 ///
-/// A future that is ready at its first poll costs no parker, no clock read and no allocation. One that is not takes a
-/// parker that its thread keeps for the next time. Before it parks, the thread spins for as long as that has paid lately: at
-/// most some 50 µs, and hardly ever if its waits are longer. On one processor it never spins.
+/// A future that is ready at its first poll costs no parker, no clock read and no allocation. One
+/// that is not takes a parker that its thread keeps for the next time. Before it parks, the thread
+/// spins for as long as that has paid lately: at most some 50 µs, and hardly ever if its waits are
+/// longer. On one processor it never spins.
 ///
 /// # Examples
 ///
@@ -84,14 +88,15 @@ pub trait Wait: Future + Sized {
 
     /// Blocks the calling thread until the future is ready or `duration` has passed.
     ///
-    /// The future is polled first, which reads no clock if it is ready, and the time is measured from then on; zero means
-    /// "only if it is ready now". A duration that reaches beyond the
-    /// end of time means for ever.
+    /// The future is polled first, which reads no clock if it is ready, and the time is measured
+    /// from then on; zero means "only if it is ready now". A duration that reaches beyond the end
+    /// of time means for ever.
     ///
     /// # Errors
     ///
-    /// [`TimedOut`](crate::TimedOut) when the time is up. The future has been dropped then, which is how an operation
-    /// is cancelled. If a grant and the expiry race, exactly one of them counts.
+    /// [`TimedOut`](crate::TimedOut) when the time is up. The future has been dropped then, which
+    /// is how an operation is cancelled. If a grant and the expiry race, exactly one of them
+    /// counts.
     #[cfg(feature = "std")]
     #[inline]
     fn wait_timeout(self, duration: Duration) -> Result<Self::Output, crate::TimedOut> {
@@ -127,9 +132,11 @@ pub trait Wait: Future + Sized {
         OrCancelled::new(self, token)
     }
 
-    /// Gives up with [`TimedOut`](crate::TimedOut) when `duration` has passed since this call, measured by `timer`.
+    /// Gives up with [`TimedOut`](crate::TimedOut) when `duration` has passed since this call,
+    /// measured by `timer`.
     ///
-    /// For tasks, and where there is no std; a thread needs no timer for [`wait_timeout`](Self::wait_timeout).
+    /// For tasks, and where there is no std; a thread needs no timer for
+    /// [`wait_timeout`](Self::wait_timeout).
     ///
     /// # Examples
     ///

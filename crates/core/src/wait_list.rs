@@ -1,11 +1,11 @@
 //! Grants: "my turn for n?".
 //!
-//! A [`WaitList`] is a line of tickets, first in, first out unless its supply says otherwise. Whoever gives something back
-//! decides, under the list's lock, whose ticket is granted; a granted waiter has what it asked for before it runs again,
-//! so nobody can overtake it.
+//! A [`WaitList`] is a line of tickets, first in, first out unless its supply says otherwise.
+//! Whoever gives something back decides, under the list's lock, whose ticket is granted; a granted
+//! waiter has what it asked for before it runs again, so nobody can overtake it.
 //!
-//! The list does not know *what* it hands out. That is a [`Supply`]: usually one atomic word that says how much is free
-//! and whether anybody waits. [`Turn`] is the future that connects the two:
+//! The list does not know *what* it hands out. That is a [`Supply`]: usually one atomic word that
+//! says how much is free and whether anybody waits. [`Turn`] is the future that connects the two:
 //!
 //! ```text
 //! Turn::poll, first     lock ─▶ supply.ask: granted? refused? else note "somebody waits" ─▶ ticket at its place
@@ -14,17 +14,21 @@
 //! Turn::drop            lock ─▶ ticket out; it was granted: pass it on. it was the head: the next may fit
 //! ```
 //!
-//! `ask` runs under the same lock as `serve`, and notes "somebody waits" in the very word a giver writes to. So a gift
-//! either comes before `ask`, which finds it, or after, and then the giver sees the note and takes the lock.
+//! `ask` runs under the same lock as `serve`, and notes "somebody waits" in the very word a giver
+//! writes to. So a gift either comes before `ask`, which finds it, or after, and then the giver
+//! sees the note and takes the lock.
 //!
-//! A supply that lets newcomers overtake does not grant at once: it *nudges* tickets, which ask again when they are
-//! polled and keep their places if they come too late. What is promised to those who were nudged is known as a sum, and those
-//! who sleep are kept in order beside the line, so nobody is looked at twice for one nudge.
+//! A supply that lets newcomers overtake does not grant at once: it *nudges* tickets, which ask
+//! again when they are polled and keep their places if they come too late. What is promised to
+//! those who were nudged is known as a sum, and those who sleep are kept in order beside the line,
+//! so nobody is looked at twice for one nudge.
 //!
-//! A grant belongs to its ticket at once, also if the owner is not polled for a long time. A nudge does not: the supply
-//! [forgets](Line::forget_promise) one that is not answered, and nudges the next.
+//! A grant belongs to its ticket at once, also if the owner is not polled for a long time. A nudge
+//! does not: the supply [forgets](Line::forget_promise) one that is not answered, and nudges the
+//! next.
 //!
-//! Tickets live in an index arena: a slot is reused, nothing is freed while waiting, and there are no pointers.
+//! Tickets live in an index arena: a slot is reused, nothing is freed while waiting, and there are
+//! no pointers.
 
 mod line;
 mod nudges;
@@ -39,7 +43,10 @@ use core::{
 };
 
 pub use self::line::Line;
-use self::line::{Collected, Index, Left, Tickets};
+use self::{
+    line::{Collected, Left, Tickets},
+    nudges::Index,
+};
 use crate::{
     lock::Lock,
     unwind::{self, Foreign},
@@ -48,8 +55,8 @@ use crate::{
 
 /// A line of waiters, each asking for an `N` (an amount, a key, nothing at all).
 ///
-/// Allocates for the first waiter and whenever more wait at once than ever before. Its memory is never above what the
-/// longest line needed, and is given back when a long line has emptied.
+/// Allocates for the first waiter and whenever more wait at once than ever before. Its memory is
+/// never above what the longest line needed, and is given back when a long line has emptied.
 pub struct WaitList<N> {
     tickets: Lock<Tickets<N>>,
 }
@@ -62,8 +69,8 @@ impl<N: Copy> WaitList<N> {
         }
     }
 
-    /// Runs `section` on the line with the lock held; then opens the lock and wakes whom the section granted, dismissed or
-    /// nudged.
+    /// Runs `section` on the line with the lock held; then opens the lock and wakes whom the
+    /// section granted, dismissed or nudged.
     #[inline]
     pub fn with<R>(&self, section: impl FnOnce(&mut Line<'_, N>) -> R) -> R {
         let (result, woken) = self.lock(section);
@@ -71,7 +78,8 @@ impl<N: Copy> WaitList<N> {
         result
     }
 
-    /// As [`with`](Self::with), but leaves it to the caller to wake: only once what the section has granted is safe.
+    /// As [`with`](Self::with), but leaves it to the caller to wake: only once what the section has
+    /// granted is safe.
     #[inline]
     fn lock<R>(&self, section: impl FnOnce(&mut Line<'_, N>) -> R) -> (R, Woken) {
         self.tickets.with(|tickets| {
@@ -98,7 +106,8 @@ type Woken = Option<(Waker, Option<WakeList>)>;
 #[inline]
 fn wake(woken: Woken) {
     if let Some((first, _rest)) = woken {
-        // The rest is woken when it is dropped, also if this panics. Who wakes may be a destructor that runs because of a panic.
+        // The rest is woken when it is dropped, also if this panics. Who wakes may be a destructor
+        // that runs because of a panic.
         unwind::in_drop(|| first.wake());
     }
 }
@@ -117,8 +126,8 @@ impl<N> fmt::Debug for WaitList<N> {
 
 /// What a [`WaitList`] hands out.
 ///
-/// The methods that get a [`Line`] run under the list's lock: they must be short, must not enter the list again, and
-/// run no foreign code. Wakers are called after the lock is open.
+/// The methods that get a [`Line`] run under the list's lock: they must be short, must not enter
+/// the list again, and run no foreign code. Wakers are called after the lock is open.
 pub trait Supply {
     /// What one waiter asks for, and what it gets: the two may differ where it asks for a range.
     type Need: Copy;
@@ -130,30 +139,35 @@ pub trait Supply {
 
     /// Decides a newcomer's request: granted (and charged), refused, or `Pending` to join the line.
     ///
-    /// Before it returns `Pending` it must have noted, in the word that givers write to, that somebody waits.
+    /// Before it returns `Pending` it must have noted, in the word that givers write to, that
+    /// somebody waits.
     fn ask(
         &self,
         need: Self::Need,
         line: &mut Line<'_, Self::Need>,
     ) -> Poll<Result<Self::Need, Self::Refusal>>;
 
-    /// Returns whether a newcomer that has to wait goes before all others, instead of to the tail. Always the same.
+    /// Returns whether a newcomer that has to wait goes before all others, instead of to the tail.
+    /// Always the same.
     fn newest_first(&self) -> bool {
         false
     }
 
-    /// Returns whether tickets are [nudged in order](Line::nudge_head) instead of being granted at once. Always the same.
+    /// Returns whether tickets are [nudged in order](Line::nudge_head) instead of being granted at
+    /// once. Always the same.
     ///
     /// Then a ticket [asks again](Self::ask_again) whenever it is polled, nudged or not.
     fn nudges(&self) -> bool {
         false
     }
 
-    /// Decides the request of a ticket that was nudged: granted (and charged), refused, or `Pending` to wait on in its
-    /// place. Never called in a supply that neither [nudges](Self::nudges) nor uses [`Line::nudge_all`].
+    /// Decides the request of a ticket that was nudged: granted (and charged), refused, or
+    /// `Pending` to wait on in its place. Never called in a supply that neither
+    /// [nudges](Self::nudges) nor uses [`Line::nudge_all`].
     ///
-    /// `is_first`: nobody who sleeps is served before it. The line is [served](Self::serve) after each answer, and after
-    /// `Pending` [looked after](Self::serve_after_miss), when the ticket sleeps again.
+    /// `is_first`: nobody who sleeps is served before it. The line is [served](Self::serve) after
+    /// each answer, and after `Pending` [looked after](Self::serve_after_miss), when the ticket
+    /// sleeps again.
     fn ask_again(
         &self,
         need: Self::Need,
@@ -164,12 +178,13 @@ pub trait Supply {
         Poll::Pending
     }
 
-    /// Grants to the head, and to as many behind it as the supply allows. Takes the note back when nobody is left.
+    /// Grants to the head, and to as many behind it as the supply allows. Takes the note back when
+    /// nobody is left.
     fn serve(&self, line: &mut Line<'_, Self::Need>);
 
     /// Looks after the line when a ticket has [asked again](Self::ask_again) in vain, and what was
-    /// [promised](Line::promised) to others is forgotten. By default nothing is done: right where what a nudged ticket did not
-    /// find cannot be had by others.
+    /// [promised](Line::promised) to others is forgotten. By default nothing is done: right where
+    /// what a nudged ticket did not find cannot be had by others.
     fn serve_after_miss(&self, line: &mut Line<'_, Self::Need>) {
         let _ = line;
     }
@@ -187,8 +202,8 @@ pub trait Supply {
 ///
 /// # Cancel safety
 ///
-/// Dropped before the grant, it leaves no trace. Dropped after the grant, [`Supply::give_back`] gets it. Once it has
-/// resolved, the grant belongs to the caller.
+/// Dropped before the grant, it leaves no trace. Dropped after the grant, [`Supply::give_back`]
+/// gets it. Once it has resolved, the grant belongs to the caller.
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Turn<P>
 where
@@ -247,7 +262,8 @@ where
         matches!(self.stage, Stage::InLine(_))
     }
 
-    /// Takes the supply out of a request that is over: it was answered, or granted elsewhere before it was polled.
+    /// Takes the supply out of a request that is over: it was answered, or granted elsewhere before
+    /// it was polled.
     ///
     /// # Panics
     ///
@@ -304,8 +320,8 @@ where
     fn collect_again(&mut self, ticket: Index, waker: &Waker) -> Poll<Answer<P::Target>> {
         let supply = &**self.supply.as_ref().expect("polled after it was ready");
         let need = self.need;
-        // A waker's code is foreign, cloning and dropping included: it runs with the lock open, and once what was granted is
-        // safe.
+        // A waker's code is foreign, cloning and dropping included: it runs with the lock open, and
+        // once what was granted is safe.
         let mut spare = Some(waker.clone());
         let mut old = None;
         let (answer, woken) = supply.wait_list().lock(|line| {
@@ -356,7 +372,8 @@ fn poll_if<T>(is_due: bool, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
     if is_due { poll() } else { Poll::Pending }
 }
 
-/// A grant that is not in its owner's hands yet: foreign code that panics meanwhile does not cost it.
+/// A grant that is not in its owner's hands yet: foreign code that panics meanwhile does not cost
+/// it.
 struct Unclaimed<'a, S: Supply + ?Sized> {
     supply: &'a S,
     granted: S::Need,

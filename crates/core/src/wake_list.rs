@@ -11,9 +11,10 @@ const INLINE: usize = 4;
 
 /// Wakers to be called once every lock is open.
 ///
-/// Call [`wake`](Self::wake), or drop the list, which wakes too: a list that is lost on an early return or in a panic
-/// still wakes everybody. If wakers panic, the others are woken all the same, and the first panic goes on when all are done; in a
-/// list that is lost in a panic, that one goes on. Without std the second panic aborts the process.
+/// Call [`wake`](Self::wake), or drop the list, which wakes too: a list that is lost on an early
+/// return or in a panic still wakes everybody. If wakers panic, the others are woken all the same,
+/// and the first panic goes on when all are done; in a list that is lost in a panic, that one goes
+/// on. Without std the second panic aborts the process.
 ///
 /// # Examples
 ///
@@ -65,7 +66,8 @@ impl WakeList {
         self.len == 0
     }
 
-    /// Wakes everybody, first come, first woken. No lock may be held: a waker may call back into its primitive.
+    /// Wakes everybody, first come, first woken. No lock may be held: a waker may call back into
+    /// its primitive.
     #[inline]
     pub fn wake(self) {
         // Dropping is waking, which is what makes a panicking waker harmless to those behind it.
@@ -81,8 +83,8 @@ impl WakeList {
     }
 }
 
-/// Calls `act` with each item, also behind one whose call panics. The first panic goes on when all are done, and is the only
-/// one that does. Without std the second aborts the process.
+/// Calls `act` with each item, also behind one whose call panics. The first panic goes on when all
+/// are done, and is the only one that does. Without std the second aborts the process.
 pub fn each<I: Iterator>(mut items: I, act: fn(I::Item)) {
     // Has items left only if a panic unwinds.
     struct Remaining<'a, I: Iterator>(&'a mut I, fn(I::Item));

@@ -27,11 +27,10 @@ use tidegate_core::{
     event::{Condition, Waiter},
     lock::Lock,
     primitive::{
-        RingOrModel as Ring,
         atomic::{AtomicUsize, Ordering, fence},
         tuned,
     },
-    ring::{NotPopped, NotPushed},
+    ring::{NotPopped, NotPushed, RingOrModel as Ring},
 };
 
 use crate::{

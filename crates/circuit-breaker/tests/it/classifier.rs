@@ -3,7 +3,7 @@
 use core::num::NonZeroUsize;
 
 use tidegate_circuit_breaker::{
-    Breaker, ByVerdict, Classifier, Gate, KeyedBreaker, Outcome, Stats, TripRule, Wait,
+    Breaker, ByResult, Classifier, Gate, KeyedBreaker, Outcome, Stats, TripRule, Wait,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +94,7 @@ fn a_refused_call_is_not_judged() {
 
 #[test]
 fn without_one_a_result_says_itself_how_it_went() {
-    let breaker: Breaker<_, (), ByVerdict> = Breaker::new();
+    let breaker: Breaker<_, (), ByResult> = Breaker::new();
     breaker.call(|| Err::<(), _>(7)).unwrap().unwrap_err();
     breaker.call(|| ()).unwrap();
     assert_eq!((breaker.stats().failed, breaker.stats().succeeded), (1, 1));

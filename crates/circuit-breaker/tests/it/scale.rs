@@ -22,7 +22,7 @@ impl Wake for Woken {
 
 const OPEN_FOR: Duration = Duration::from_secs(1);
 
-/// The wake-ups of `n` waiters by: the first probe, one that ends without a verdict, and one that
+/// The wake-ups of `n` waiters by: the first probe, one that ends without an outcome, and one that
 /// closes.
 fn wakes(n: usize, probes: u32) -> [usize; 3] {
     let clock = ManualClock::new();

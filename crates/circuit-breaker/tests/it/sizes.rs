@@ -7,7 +7,7 @@ use tidegate_circuit_breaker::{
     Breaker, FailFast, Gate, ManualClock, OwnedFailFast, OwnedPass, OwnedThrottlePass, Pass,
     Refused, Snapshot, State, StateChanges, SystemClock, Throttle, ThrottlePass, Timer, Transition,
     TryEnter,
-    future::{Closed, Enter, EnterOwned, NextChange},
+    future::{Enter, EnterOwned, NextChange, UntilClosed},
 };
 
 #[cfg(target_pointer_width = "64")]
@@ -29,7 +29,7 @@ fn no_type_is_larger_than_the_table_says() {
         ("TryEnterOwned", size_of::<TryEnter<OwnedFailFast>>(), 8),
         ("Enter", size_of::<Enter<'static, SystemClock>>(), 32 + sleep),
         ("EnterOwned", size_of::<EnterOwned<SystemClock>>(), 32 + sleep),
-        ("Closed", size_of::<Closed<'static>>(), 24),
+        ("UntilClosed", size_of::<UntilClosed<'static>>(), 24),
         ("NextChange", size_of::<NextChange<'static, 'static>>(), 24),
         ("StateChanges", size_of::<StateChanges<'static>>(), 16),
         ("Breaker", size_of::<Breaker>(), 472),

@@ -8,7 +8,7 @@ use std::{
 
 use tidegate_circuit_breaker::{
     Breaker, Builder, ManualClock, OpenFor, Outcome, Refused, RefusedReason, State, TripRule, Wait,
-    Window, gate::Judged,
+    Window, gate::Classified,
 };
 
 const OPEN_FOR: Duration = Duration::from_secs(10);
@@ -251,7 +251,7 @@ fn an_open_breaker_runs_the_fallback_and_not_the_call() {
 fn the_caller_says_what_a_failure_is() {
     let breaker = breaker(&ManualClock::new());
     for outcome in [Outcome::Failure, Outcome::Ignored, Outcome::Failure] {
-        breaker.call(|| Judged::new((), outcome)).unwrap();
+        breaker.call(|| Classified::new((), outcome)).unwrap();
     }
     assert_eq!(breaker.state(), State::Open);
 }

@@ -16,9 +16,9 @@ use std::{
 use tidegate_circuit_breaker::{
     Breaker, BuildError, Builder, ByError, FailFast, Gate, KeyedBreaker, ManualClock, Observer,
     OpenFor, OwnedFailFast, OwnedPass, OwnedThrottlePass, Pass, Refused, Snapshot, State,
-    StateChange, StateChanges, Stats, SystemClock, Throttle, ThrottlePass, Throttled, Transition,
-    TripRule, TryEnter, Window,
-    future::{CallAsync, CallAsyncOwned, Closed, Enter, EnterOwned, RunClassified},
+    StateChange, StateChanges, Stats, SystemClock, Throttle, ThrottlePass, ThrottleRefused,
+    Transition, TripRule, TryEnter, Window,
+    future::{CallAsync, CallAsyncOwned, Enter, EnterOwned, RunClassified, UntilClosed},
 };
 
 /// A list for the compiler: a value of these may be looked at after a panic passed by, for none of
@@ -41,7 +41,7 @@ fn what_a_panic_passes_by_may_be_used_on() {
     safe::<CallAsync<'_, Ready<()>, SystemClock>>();
     safe::<CallAsyncOwned<Ready<()>, SystemClock>>();
     safe::<RunClassified<'_, Ready<()>, SystemClock>>();
-    safe::<Closed<'_>>();
+    safe::<UntilClosed<'_>>();
     safe::<StateChanges<'_>>();
     safe::<(State, StateChange, Transition, Snapshot, Stats)>();
     safe::<(TripRule, OpenFor, Window)>();
@@ -135,7 +135,7 @@ fn errors_go_wherever_errors_go() {
         E: Error + Clone + PartialEq + Send + Sync + UnwindSafe + RefUnwindSafe + 'static,
     >() {
     }
-    is_error::<Throttled>();
+    is_error::<ThrottleRefused>();
 }
 
 #[track_caller]
@@ -189,7 +189,7 @@ fn debug_shows_names_and_figures() {
         &shared.clone().call_async_owned(ready(())),
         r#"CallAsyncOwned { run: RunAsync { stage: "entering", .. } }"#,
     );
-    shows(&breaker.closed(), "Closed { waiter: Waiter { registered: false }, .. }");
+    shows(&breaker.closed(), "UntilClosed { waiter: Waiter { registered: false }, .. }");
     let mut changes = breaker.state_changes();
     shows(&changes, "StateChanges { seen: Closed, .. }");
     shows(&changes.next(), "NextChange { seen: Closed, .. }");

@@ -1,7 +1,7 @@
 //! The sleep until a token's deadline. Nobody polls it but its own wake-ups.
 //!
-//! A wake-up says that the deadline *may* have come. Whether it has, on that clock, the sleep says: it is polled, outside of
-//! every lock.
+//! A wake-up says that the deadline *may* have come. Whether it has, on that clock, the sleep says:
+//! it is polled, outside of every lock.
 //!
 //! ```text
 //! set ──▶ Set ──wake──▶ Polled ──pending──▶ Set, and once more if it was woken meanwhile
@@ -20,8 +20,9 @@ use alloc::boxed::Box;
 
 use pin_project_lite::pin_project;
 
-use super::{Node, Reason};
+use super::Node;
 use crate::{
+    error::Reason,
     primitive::{Arc, OnWake, Wakeable, Weak},
     unwind::Foreign,
 };
@@ -74,7 +75,8 @@ impl<S: Future<Output = ()> + Send> Awaited for Armed<S> {
     }
 }
 
-/// Wakes the alarm of a sleep that has woken itself too often: some runtimes' timers do so when a task has used up its turn.
+/// Wakes the alarm of a sleep that has woken itself too often: some runtimes' timers do so when a
+/// task has used up its turn.
 #[cfg(feature = "std")]
 struct Retry {
     _sleep: Option<crate::time::SystemSleep>,
@@ -114,7 +116,8 @@ impl Alarm {
         Self::Set(Sleep(Foreign::new(Box::pin(Armed { sleep, waker, retry: Retry::NONE }))))
     }
 
-    /// Takes the sleep out to be polled; `None` if there is none to poll, or somebody does, who has been told.
+    /// Takes the sleep out to be polled; `None` if there is none to poll, or somebody does, who has
+    /// been told.
     fn lend(&mut self) -> Option<Sleep> {
         match mem::replace(self, Self::Polled { again: true }) {
             Self::Set(sleep) => {
@@ -129,7 +132,8 @@ impl Alarm {
         }
     }
 
-    /// Puts a sleep that was lent back; returns whether it was woken meanwhile, or what nobody needs any more.
+    /// Puts a sleep that was lent back; returns whether it was woken meanwhile, or what nobody
+    /// needs any more.
     fn put_back(&mut self, sleep: Sleep) -> Result<bool, Sleep> {
         match self {
             Self::Polled { again } => {

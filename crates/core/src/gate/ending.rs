@@ -1,6 +1,6 @@
 //! A pass that ends by itself.
 
-use super::{Outcome, Pass, Verdict};
+use super::{Classify, Outcome, Pass};
 use crate::unwind;
 
 /// How a [`Guarded`] pass ends if nobody takes it out.
@@ -37,8 +37,8 @@ impl<P: Pass> Guarded<P> {
         self.pass.take().expect("taken once")
     }
 
-    /// Settles by the verdict on `result`; if that panics, as it was told.
-    pub(super) fn settle_by<R: Verdict>(self, result: &R) {
+    /// Settles as `result` classifies itself; if that panics, as it was told.
+    pub(super) fn settle_by<R: Classify>(self, result: &R) {
         let outcome = result.outcome();
         self.into_pass().settle(outcome);
     }

@@ -9,7 +9,7 @@ use core::{
 
 use pin_project_lite::pin_project;
 
-use super::{Ending, Gate, Guarded, Outcome, Verdict};
+use super::{Classify, Ending, Gate, Guarded, Outcome};
 
 pin_project! {
     /// Future of [`Gate::run_async`].
@@ -47,7 +47,7 @@ impl<G: Gate, F> RunAsync<G, F> {
     }
 }
 
-impl<G: Gate, F: Future<Output: Verdict>> Future for RunAsync<G, F> {
+impl<G: Gate, F: Future<Output: Classify>> Future for RunAsync<G, F> {
     type Output = Result<F::Output, G::Refused>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

@@ -20,25 +20,27 @@ use crate::{
     time::{Clock, SystemClock, Timer, Timestamp},
 };
 
-/// So often a poll of [`KeepFresh`] refreshes its clock: once when a sleep is over, and once more to begin the next one.
+/// So often a poll of [`KeepFresh`] refreshes its clock: once when a sleep is over, and once more
+/// to begin the next one.
 const ROUNDS: u32 = 2;
 
 /// A clock that shows what another one showed when it was last [refreshed](Self::refresh).
 ///
-/// Reading it is one relaxed load, where the system's clock takes some 20 to 30 ns. That is most of what a limiter
-/// costs. Use it where a limiter or breaker is asked millions of times a second, and the time may lag by a millisecond.
-/// Do not use it to measure short durations, or where nobody sees to it that it is refreshed.
+/// Reading it is one relaxed load, where the system's clock takes some 20 to 30 ns. That is most of
+/// what a limiter costs. Use it where a limiter or breaker is asked millions of times a second, and
+/// the time may lag by a millisecond. Do not use it to measure short durations, or where nobody
+/// sees to it that it is refreshed.
 ///
-/// Its resolution is the interval between refreshes: it lags by at most that (and by what delays the refresher), and
-/// never goes backward. [`keep_fresh`](Self::keep_fresh) refreshes it in a task or a thread of yours. Before the first
-/// refresh it shows [`Timestamp::ORIGIN`].
+/// Its resolution is the interval between refreshes: it lags by at most that (and by what delays
+/// the refresher), and never goes backward. [`keep_fresh`](Self::keep_fresh) refreshes it in a task
+/// or a thread of yours. Before the first refresh it shows [`Timestamp::ORIGIN`].
 ///
-/// While nobody refreshes it, time stands still: a limiter mints nothing and refuses once its burst is spent, an open
-/// breaker stays open. That is the safe side, and still an outage. Who *waits* is not stuck: a sleep is timed by the
-/// inner clock, and refreshes this one when it ends.
+/// While nobody refreshes it, time stands still: a limiter mints nothing and refuses once its burst
+/// is spent, an open breaker stays open. That is the safe side, and still an outage. Who *waits* is
+/// not stuck: a sleep is timed by the inner clock, and refreshes this one when it ends.
 ///
-/// A sleeper must reach the clock for as long as it sleeps. So what is a [`Timer`] is a `&'static CachedClock` or an
-/// `Arc<CachedClock>`; both can be the clock of a limiter.
+/// A sleeper must reach the clock for as long as it sleeps. So what is a [`Timer`] is a
+/// `&'static CachedClock` or an `Arc<CachedClock>`; both can be the clock of a limiter.
 ///
 /// # Examples
 ///
@@ -77,23 +79,26 @@ impl<C> CachedClock<C> {
 }
 
 impl<C: Clock> CachedClock<C> {
-    /// Reads the inner clock and shows its time, unless a later one is shown already; returns what is shown then.
+    /// Reads the inner clock and shows its time, unless a later one is shown already; returns what
+    /// is shown then.
     pub fn refresh(&self) -> Timestamp {
         let now = self.clock.now().as_nanos();
-        // ORDERING: Relaxed: a number. What must not be seen before its time is ordered by other means.
+        // ORDERING: Relaxed: a number. What must not be seen before its time is ordered by other
+        // means.
         let before = self.shown.fetch_max(now, Ordering::Relaxed);
         Timestamp::from_nanos(before.max(now))
     }
 }
 
 impl<T: Timer> CachedClock<T> {
-    /// Refreshes the clock at once and then every `resolution`, for as long as the future is driven.
+    /// Refreshes the clock at once and then every `resolution`, for as long as the future is
+    /// driven.
     ///
-    /// A resolution shorter than a refresh takes is possible, and keeps a task or a thread busy: each poll ends after two
-    /// refreshes.
+    /// A resolution shorter than a refresh takes is possible, and keeps a task or a thread busy:
+    /// each poll ends after two refreshes.
     ///
-    /// It never ends: `.await` it in a task, or `.wait()` for it on a thread of its own. Dropping it stops it, and with
-    /// it the clock.
+    /// It never ends: `.await` it in a task, or `.wait()` for it on a thread of its own. Dropping
+    /// it stops it, and with it the clock.
     ///
     /// # Cancel safety
     ///
@@ -181,7 +186,8 @@ impl<P: Deref<Target = CachedClock<T>>, T: Timer> Future for CachedSleep<P, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         ready!(this.sleep.poll(cx));
-        // Who has slept until a time finds it come. Otherwise it would sleep again, for no time at all, again and again.
+        // Who has slept until a time finds it come. Otherwise it would sleep again, for no time at
+        // all, again and again.
         this.clock.refresh();
         Poll::Ready(())
     }

@@ -63,11 +63,12 @@ impl ManualClock {
         Self::default()
     }
 
-    /// Turns the clock forward by `duration` and wakes every sleeper whose time has come, earliest first, equal times
-    /// in the order of their first polls.
+    /// Turns the clock forward by `duration` and wakes every sleeper whose time has come, earliest
+    /// first, equal times in the order of their first polls.
     ///
-    /// While a sleeper is woken the clock shows its time or later, as it would if time had passed steadily. Turns by
-    /// several threads at once add up; each returns when everybody due by its own has been woken.
+    /// While a sleeper is woken the clock shows its time or later, as it would if time had passed
+    /// steadily. Turns by several threads at once add up; each returns when everybody due by its
+    /// own has been woken.
     pub fn advance(&self, duration: Duration) {
         let later = |from| (Timestamp::from_nanos(from) + duration).as_nanos();
         // ORDERING: Relaxed: a number that is handed out; `show` publishes.
@@ -79,7 +80,8 @@ impl ManualClock {
         self.turn(Timestamp::from_nanos(later(from)));
     }
 
-    /// Turns the clock forward to `time`; does nothing to a clock that is already past it, except waking who is due.
+    /// Turns the clock forward to `time`; does nothing to a clock that is already past it, except
+    /// waking who is due.
     pub fn advance_to(&self, time: Timestamp) {
         // ORDERING: Relaxed: as above.
         self.face.turned_to.fetch_max(time.as_nanos(), Ordering::Relaxed);
@@ -91,15 +93,17 @@ impl ManualClock {
         wake_list::each(iter::from_fn(|| self.turn_to_next(time)), Waker::wake);
     }
 
-    /// Turns the clock to the time of the first sleeper that is due by `time`, and takes its waker out; else to `time`.
+    /// Turns the clock to the time of the first sleeper that is due by `time`, and takes its waker
+    /// out; else to `time`.
     fn turn_to_next(&self, time: Timestamp) -> Option<Waker> {
         loop {
-            // Shown before anybody is taken out: a sleeper that finds its entry gone finds its time come, too.
+            // Shown before anybody is taken out: a sleeper that finds its entry gone finds its time
+            // come, too.
             let due = self.face.timers.next().map_or(time, |due| due.min(time));
             self.show(due);
             match self.face.timers.pop_due(due) {
-                // Nobody was due at `time`, looked up after it was shown: a sleeper registers before it reads the
-                // clock, so whoever was missed here reads the new time.
+                // Nobody was due at `time`, looked up after it was shown: a sleeper registers
+                // before it reads the clock, so whoever was missed here reads the new time.
                 None if due == time => return None,
                 None => {}
                 waker => return waker,
@@ -107,13 +111,15 @@ impl ManualClock {
         }
     }
 
-    /// Returns when the first sleeper is due; `None` while nobody sleeps. A simulation jumps there next.
+    /// Returns when the first sleeper is due; `None` while nobody sleeps. A simulation jumps there
+    /// next.
     pub fn next_due(&self) -> Option<Timestamp> {
         self.face.timers.next()
     }
 
     fn show(&self, time: Timestamp) {
-        // ORDERING: Release: what happened before the turn is seen by who reads the new time (Acquire in `now`).
+        // ORDERING: Release: what happened before the turn is seen by who reads the new time
+        // (Acquire in `now`).
         self.face.now.fetch_max(time.as_nanos(), Ordering::Release);
     }
 }
@@ -162,7 +168,8 @@ impl Future for ManualSleep {
                 drop(entry.register(&clock.face.timers, cx.waker()));
                 true
             };
-            // Registered, now look again: a turn of the clock that missed the entry has already changed the time.
+            // Registered, now look again: a turn of the clock that missed the entry has already
+            // changed the time.
             if waits && clock.now() < entry.time() {
                 return Poll::Pending;
             }

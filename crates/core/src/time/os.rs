@@ -1,4 +1,5 @@
-//! The system clock's two ways to wait: by the waiting thread itself, or by the process's timer thread.
+//! The system clock's two ways to sleep: by the waiting thread itself, or by the process's timer
+//! thread.
 
 use core::{
     fmt,
@@ -6,10 +7,7 @@ use core::{
     pin::Pin,
     task::{Context, Poll},
 };
-use std::{
-    thread::{self, Thread},
-    time::Instant,
-};
+use std::thread::{self, Thread};
 
 use alloc::boxed::Box;
 
@@ -22,32 +20,6 @@ use crate::{
     unwind,
     wait::driver,
 };
-
-#[inline]
-fn origin() -> Instant {
-    static ORIGIN: ProcessCell<Instant> = ProcessCell::new();
-    *ORIGIN.get_or_init(Instant::now)
-}
-
-/// Returns the instant of a system timestamp, `None` for one that does not come.
-fn instant_of(time: Timestamp) -> Option<Instant> {
-    if time == Timestamp::NEVER {
-        return None;
-    }
-    origin().checked_add(time.since(Timestamp::ORIGIN))
-}
-
-impl Clock for SystemClock {
-    #[inline]
-    fn now(&self) -> Timestamp {
-        let (now, origin) = (Instant::now(), origin());
-        let elapsed = now.saturating_duration_since(origin);
-        // In 64 bits all the way: the process does not get 584 years old.
-        let nanos =
-            elapsed.as_secs().wrapping_mul(1_000_000_000) + u64::from(elapsed.subsec_nanos());
-        Timestamp::from_nanos(nanos)
-    }
-}
 
 impl Timer for SystemClock {
     type Sleep = SystemSleep;
@@ -82,7 +54,8 @@ impl Future for SystemSleep {
             entry.withdraw();
             return Poll::Ready(());
         }
-        // Nobody can be woken through the probe, and the driver that probes polls again with its own waker.
+        // Nobody can be woken through the probe, and the driver that probes polls again with its
+        // own waker.
         if driver::is_probe(cx.waker()) || entry.time() == Timestamp::NEVER {
             return Poll::Pending;
         }
@@ -124,7 +97,8 @@ struct TimerThread {
 /// That of the first process of a line that used one.
 static FIRST_THREAD: ProcessCell<TimerThread> = ProcessCell::new();
 
-/// Sees to it that deadlines from before a fork come in the child, too, for a caller who waits for one and polls no sleep.
+/// Sees to it that deadlines from before a fork come in the child, too, for a caller who waits for
+/// one and polls no sleep.
 pub(crate) fn keep_deadlines() {
     if FIRST_THREAD.get().is_some() {
         TimerThread::get();
@@ -134,8 +108,9 @@ pub(crate) fn keep_deadlines() {
 impl TimerThread {
     /// Returns the thread of this process, and starts it first if there is none.
     ///
-    /// A child that was forked has its parent's memory, and only one of its threads: it needs another thread for the same
-    /// timers. If the fork came while somebody was in them, they stay locked in the child, which then begins with new ones.
+    /// A child that was forked has its parent's memory, and only one of its threads: it needs
+    /// another thread for the same timers. If the fork came while somebody was in them, they stay
+    /// locked in the child, which then begins with new ones.
     fn get() -> &'static Self {
         let process = process();
         let mut found = FIRST_THREAD.get_or_init(|| Self::start(process, Timers::new()));
@@ -179,14 +154,4 @@ fn process() -> u32 {
 #[cfg(not(unix))]
 const fn process() -> u32 {
     0
-}
-
-/// Wakes what is due among a driver's timers, and returns when the next one will be.
-///
-/// A sleep that came due after the driver's last poll has to unpark it: nobody else would.
-pub(crate) fn driven(timers: &Timers) -> Option<Instant> {
-    while let Some(waker) = timers.pop_due(SystemClock.now()) {
-        waker.wake();
-    }
-    timers.next().and_then(instant_of)
 }

@@ -53,7 +53,8 @@ impl Timers {
     }
 }
 
-/// A point in time, and the waker for it among [`Timers`] once it is registered there. Dropping it withdraws the waker.
+/// A point in time, and the waker for it among [`Timers`] once it is registered there. Dropping it
+/// withdraws the waker.
 #[derive(Debug)]
 pub(crate) struct Entry {
     // `None` while it is registered nowhere.
@@ -132,7 +133,8 @@ impl Drop for Entry {
     }
 }
 
-/// What became of a registration. The one before is withdrawn when this is dropped, which is foreign code's turn.
+/// What became of a registration. The one before is withdrawn when this is dropped, which is
+/// foreign code's turn.
 #[must_use = "dropping it drops a waker"]
 pub(crate) struct Registered {
     /// Whether it is now the first of all, as whoever serves the timers has to know.

@@ -12,19 +12,23 @@ use crate::time::{Clock, SystemClock, SystemSleep, Timer, Timestamp};
 /// So many sleeps a poll may see the end of.
 const ROUNDS: u32 = 8;
 
-/// The processor's time stamp counter, calibrated against the system's clock by [`quanta`]. Its origin is its creation.
+/// The processor's time stamp counter, calibrated against the system's clock by [`quanta`]. Its
+/// origin is its creation.
 ///
-/// A reading takes about half of what [`SystemClock`] takes. Use it where that is seen in a profile, and where the
-/// counter is sound:
+/// A reading takes about half of what [`SystemClock`] takes. Use it where that is seen in a
+/// profile, and where the counter is sound:
 ///
-/// - on x86-64 with an invariant counter and `rdtscp` (`constant_tsc nonstop_tsc` in `/proc/cpuinfo`), which `quanta`
-///   looks for; where it finds none, and on other processors, it reads the system's monotonic clock instead;
-/// - with counters that are in step on all cores, which `quanta` cannot check. Where they are not, the clock may step
-///   back as a thread moves, and the patterns then treat it as standing still;
-/// - on a machine that is not suspended or moved to another host meanwhile, which changes the counter's rate or value.
+/// - on x86-64 with an invariant counter and `rdtscp` (`constant_tsc nonstop_tsc` in
+///   `/proc/cpuinfo`), which `quanta` looks for; where it finds none, and on other processors, it
+///   reads the system's monotonic clock instead;
+/// - with counters that are in step on all cores, which `quanta` cannot check. Where they are not,
+///   the clock may step back as a thread moves, and the patterns then treat it as standing still;
+/// - on a machine that is not suspended or moved to another host meanwhile, which changes the
+///   counter's rate or value.
 ///
-/// It is calibrated once per process, by the first clock, which takes up to 200 ms of a busy processor, and is not
-/// adjusted afterwards: a limiter's rate is then off by as much as the calibration was.
+/// It is calibrated once per process, by the first clock, which takes up to 200 ms of a busy
+/// processor, and is not adjusted afterwards: a limiter's rate is then off by as much as the
+/// calibration was.
 ///
 /// A clone shows the same time; clocks created separately have different origins.
 ///

@@ -11,7 +11,8 @@ use super::{drop_each, in_drop};
 /// What holds until the end of a value.
 const THERE: &str = "it is there until it is dropped";
 
-/// A value whose destructor is foreign code, dropped by [`in_drop`]: while a panic unwinds, the panic of its destructor ends there.
+/// A value whose destructor is foreign code, dropped by [`in_drop`]: while a panic unwinds, the
+/// panic of its destructor ends there.
 ///
 /// For what is held while other foreign code runs, and for what several are dropped of.
 ///
@@ -81,9 +82,11 @@ impl<T> Drop for Foreign<T> {
     }
 }
 
-/// A collection of foreign values, dropped by [`drop_each`]: the panics of their destructors end there.
+/// A collection of foreign values, dropped by [`drop_each`]: the panics of their destructors end
+/// there.
 ///
-/// A list of std's drops the others when a destructor panics, and aborts the process when a second one does.
+/// A list of std's drops the others when a destructor panics, and aborts the process when a second
+/// one does.
 ///
 /// # Examples
 ///

@@ -46,7 +46,8 @@ const POLLS_ALONE: u32 = 128;
 /// The waker of the first poll: wakes nobody. A static, so that there is one copy to compare with.
 static PROBE: &Waker = Waker::noop();
 
-/// Returns whether `waker` belongs to a first poll, after which the driver polls again with its own waker.
+/// Returns whether `waker` belongs to a first poll, after which the driver polls again with its own
+/// waker.
 pub(crate) fn is_probe(waker: &Waker) -> bool {
     waker.will_wake(PROBE)
 }
@@ -111,13 +112,15 @@ struct Driver {
 }
 
 thread_local! {
-    /// The driver this thread used last and may use again. A wait within a wait finds it gone and makes another.
+    /// The driver this thread used last and may use again. A wait within a wait finds it gone and
+    /// makes another.
     static SPARE: RefCell<Option<Rc<Driver>>> = RefCell::default();
     /// The driver whose poll runs on this thread.
     static CURRENT: RefCell<Option<Rc<Driver>>> = RefCell::default();
 }
 
-/// Puts `driver` where the thread keeps it and returns what was there; a thread that is ending keeps nothing.
+/// Puts `driver` where the thread keeps it and returns what was there; a thread that is ending
+/// keeps nothing.
 fn swap(
     place: &'static LocalKey<RefCell<Option<Rc<Driver>>>>,
     driver: Option<Rc<Driver>>,
@@ -138,7 +141,8 @@ impl Driver {
         swap(&SPARE, Some(self));
     }
 
-    /// Runs one poll during which this driver is the thread's current one, also when the poll waits for something else.
+    /// Runs one poll during which this driver is the thread's current one, also when the poll waits
+    /// for something else.
     fn poll<R>(self: &Rc<Self>, poll: impl FnOnce(&mut Context<'_>) -> R) -> R {
         struct Restore(Option<Rc<Driver>>);
         impl Drop for Restore {
@@ -150,7 +154,8 @@ impl Driver {
         poll(&mut Context::from_waker(&self.waker))
     }
 
-    /// Parks until woken, or the first sleep is due, or the deadline has come; returns whether that has.
+    /// Parks until woken, or the first sleep is due, or the deadline has come; returns whether that
+    /// has.
     fn park(&self, deadline: Option<Instant>) -> bool {
         let sleep = driven(&self.timers);
         let until = deadline.into_iter().chain(sleep).min();

@@ -20,7 +20,8 @@ pin_project! {
     /// Future of [`Wait::or_cancelled`](crate::Wait::or_cancelled).
     #[must_use = "futures do nothing unless awaited or waited for"]
     pub struct OrCancelled<'a, F> {
-        // `None` once it was given up: dropping is what withdraws it, however long this wrapper lives on.
+        // `None` once it was given up: dropping is what withdraws it, however long this wrapper
+        // lives on.
         #[pin]
         future: Option<F>,
         cancelled: UntilCancelled<'a>,
@@ -38,7 +39,8 @@ impl<F: Future> Future for OrCancelled<'_, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        // First the token: a cancelled operation must not start, nor count a grant that came too late.
+        // First the token: a cancelled operation must not start, nor count a grant that came too
+        // late.
         let cancelled = match this.cancelled.token().check() {
             Err(cancelled) => cancelled,
             Ok(()) => {

@@ -2,7 +2,8 @@
 
 use crate::primitive::{parallelism, tuned};
 
-/// Returns whether a thread that looks for something may see it come: whether another thread can run meanwhile.
+/// Returns whether a thread that looks for something may see it come: whether another thread can
+/// run meanwhile.
 pub fn looking_pays() -> bool {
     parallelism() > 1
 }
@@ -17,9 +18,10 @@ const RETRY: u32 = 32;
 
 /// How many polls for a wake-up pay, learned from how often they did.
 ///
-/// Two context switches cost more than a short spin, so a thread spins first. It begins with the most, because two
-/// threads that answer each other must both be awake for it to pay at all. Each hit doubles the polls, each miss leaves
-/// a quarter, down to none: a thread that waits for long times parks at once, but for one wait in 32.
+/// Two context switches cost more than a short spin, so a thread spins first. It begins with the
+/// most, because two threads that answer each other must both be awake for it to pay at all. Each
+/// hit doubles the polls, each miss leaves a quarter, down to none: a thread that waits for long
+/// times parks at once, but for one wait in 32.
 ///
 /// # Examples
 ///
@@ -48,7 +50,8 @@ impl Spin {
         self.polls
     }
 
-    /// Returns what is learned from a wait whose wake-up came, or did not come, while it was polled for.
+    /// Returns what is learned from a wait whose wake-up came, or did not come, while it was polled
+    /// for.
     #[must_use]
     pub fn after(self, hit: bool) -> Self {
         if hit {

@@ -4,14 +4,8 @@ use core::{fmt, task::Waker};
 
 use alloc::{boxed::Box, vec::Vec};
 
-use super::nudges::Nudges;
+use super::nudges::{Index, NONE, Nudges};
 use crate::wake_list::WakeList;
-
-/// The place of a ticket in the arena.
-pub(super) type Index = u32;
-
-/// The end of a chain of slots.
-pub(super) const NONE: Index = Index::MAX;
 
 /// An emptied arena above this many slots is given back to the allocator.
 const KEPT_SLOTS: usize = 64;
@@ -21,9 +15,9 @@ pub(super) struct Tickets<N> {
     slots: Vec<Slot<N>>,
     /// Head of the chain of free slots, linked by `next`.
     free: Index,
-    // INVARIANT: `head` to `tail` through `next`, and back through `prev`, are the tickets in state `Waiting`, in the
-    // order in which they are served, and there are `len` of them. A granted or dismissed ticket is in no chain until its
-    // owner collects it.
+    // INVARIANT: `head` to `tail` through `next`, and back through `prev`, are the tickets in state
+    // `Waiting`, in the order in which they are served, and there are `len` of them. A granted or
+    // dismissed ticket is in no chain until its owner collects it.
     head: Index,
     tail: Index,
     len: u32,
@@ -60,8 +54,8 @@ impl Woken {
 struct Slot<N> {
     /// What is asked for; what is given, once granted.
     need: N,
-    // INVARIANT: present only while `Waiting`. A waiting ticket without one was nudged: woken to ask again, and not polled
-    // since.
+    // INVARIANT: present only while `Waiting`. A waiting ticket without one was nudged: woken to
+    // ask again, and not polled since.
     waker: Option<Waker>,
     prev: Index,
     next: Index,
@@ -120,15 +114,16 @@ impl<N: Copy> Line<'_, N> {
         self.tickets.sleepers > 0
     }
 
-    /// Returns what the ticket asks for that is served next. In a supply that [nudges](super::Supply::nudges) those who were
-    /// nudged and have not been polled since do not count.
+    /// Returns what the ticket asks for that is served next. In a supply that
+    /// [nudges](super::Supply::nudges) those who were nudged and have not been polled since do not
+    /// count.
     #[inline]
     pub fn head(&self) -> Option<&N> {
         self.tickets.slots.get(self.tickets.first() as usize).map(|slot| &slot.need)
     }
 
-    /// Returns a place for a note about the present head, which goes with it; `None` if nobody sleeps, or in a supply that
-    /// does not [nudge](super::Supply::nudges).
+    /// Returns a place for a note about the present head, which goes with it; `None` if nobody
+    /// sleeps, or in a supply that does not [nudge](super::Supply::nudges).
     pub fn head_note(&mut self) -> Option<&mut Option<u64>> {
         self.tickets.nudges.as_mut()?.note()
     }
@@ -148,13 +143,15 @@ impl<N: Copy> Line<'_, N> {
         }
     }
 
-    /// Sends the head away with [`Supply::dismissal`](super::Supply::dismissal). Does nothing if nobody waits.
+    /// Sends the head away with [`Supply::dismissal`](super::Supply::dismissal). Does nothing if
+    /// nobody waits.
     pub fn dismiss_head(&mut self) {
         self.tickets.settle_head(State::Dismissed, None);
     }
 
-    /// Wakes everybody who sleeps, without granting anything: each [asks again](super::Supply::ask_again) when it is
-    /// polled. Looks at everybody in line. Not for a supply that [nudges](super::Supply::nudges) in order.
+    /// Wakes everybody who sleeps, without granting anything: each
+    /// [asks again](super::Supply::ask_again) when it is polled. Looks at everybody in line. Not
+    /// for a supply that [nudges](super::Supply::nudges) in order.
     pub fn nudge_all(&mut self) {
         let Tickets { slots, woken, head, sleepers, .. } = &mut *self.tickets;
         let mut index = *head;
@@ -167,12 +164,12 @@ impl<N: Copy> Line<'_, N> {
         }
     }
 
-    /// Wakes the [head](Self::head) of a supply that [nudges](super::Supply::nudges), without granting anything: it
-    /// [asks again](super::Supply::ask_again) when it is polled. Until then `amount` counts as
-    /// [promised](Self::promised), and the next who sleeps is the head.
+    /// Wakes the [head](Self::head) of a supply that [nudges](super::Supply::nudges), without
+    /// granting anything: it [asks again](super::Supply::ask_again) when it is polled. Until then
+    /// `amount` counts as [promised](Self::promised), and the next who sleeps is the head.
     ///
-    /// `deadline` is by the supply's reckoning; see [`first_deadline`](Self::first_deadline). Takes as many steps as the
-    /// logarithm of those in line.
+    /// `deadline` is by the supply's reckoning; see [`first_deadline`](Self::first_deadline). Takes
+    /// as many steps as the logarithm of those in line.
     pub fn nudge_head(&mut self, amount: u64, deadline: u64) {
         let index = self.tickets.first();
         let Tickets { slots, woken, sleepers, nudges, .. } = &mut *self.tickets;
@@ -185,9 +182,11 @@ impl<N: Copy> Line<'_, N> {
         }
     }
 
-    /// Returns how much was promised, and to how many, who were [nudged](Self::nudge_head) and have not been polled since.
+    /// Returns how much was promised, and to how many, who were [nudged](Self::nudge_head) and have
+    /// not been polled since.
     ///
-    /// Where one of them asks again in vain, nothing counts as promised any more: those behind it must not go first.
+    /// Where one of them asks again in vain, nothing counts as promised any more: those behind it
+    /// must not go first.
     pub fn promised(&self) -> (u64, usize) {
         self.tickets.nudges.as_ref().map_or((0, 0), |nudges| (nudges.promised(), nudges.awaited()))
     }
@@ -197,7 +196,8 @@ impl<N: Copy> Line<'_, N> {
         self.tickets.nudges.as_ref()?.deadline()
     }
 
-    /// Stops counting the oldest promise. Its ticket still asks again when it is polled, but nobody need wait for it.
+    /// Stops counting the oldest promise. Its ticket still asks again when it is polled, but nobody
+    /// need wait for it.
     pub fn forget_promise(&mut self) {
         if let Some(nudges) = &mut self.tickets.nudges {
             nudges.forget_oldest();
@@ -224,7 +224,8 @@ impl<N: Copy> Tickets<N> {
         self.len as usize
     }
 
-    /// Takes out whom to wake, to be done with the lock open: the first one, and, dropped or woken, the rest.
+    /// Takes out whom to wake, to be done with the lock open: the first one, and, dropped or woken,
+    /// the rest.
     #[inline]
     pub(super) fn take_woken(&mut self) -> Option<(Waker, Option<WakeList>)> {
         let first = self.woken.first.take()?;
@@ -241,7 +242,8 @@ impl<N: Copy> Tickets<N> {
         }
     }
 
-    /// Puts a ticket in line: at the tail, or before the head. `nudges`: it is nudged in the order of service.
+    /// Puts a ticket in line: at the tail, or before the head. `nudges`: it is nudged in the order
+    /// of service.
     ///
     /// # Panics
     ///
@@ -368,7 +370,8 @@ impl<N: Copy> Tickets<N> {
         }
     }
 
-    /// Takes a ticket out for good. Returns how it had left the line, or its waker: `Err` if it was still in line.
+    /// Takes a ticket out for good. Returns how it had left the line, or its waker: `Err` if it was
+    /// still in line.
     pub(super) fn withdraw(&mut self, index: Index) -> Result<Left<N>, Option<Waker>> {
         let slot = &mut self.slots[index as usize];
         let left = match slot.state {

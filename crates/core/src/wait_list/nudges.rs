@@ -1,21 +1,28 @@
-//! The order of those who sleep, for supplies that nudge, and which nudges are still to be answered.
+//! The order of those who sleep, for supplies that nudge, and which nudges are still to be
+//! answered.
 
 mod order;
 
 use alloc::vec::Vec;
 
 use self::order::{Node, Order};
-use super::line::{Index, NONE};
+
+/// The place of a ticket in the arena.
+pub(super) type Index = u32;
+
+/// The end of a chain of slots.
+pub(super) const NONE: Index = Index::MAX;
 
 /// What a line that [nudges](super::Supply::nudges) knows of its tickets beyond the line itself.
 ///
-/// Whoever is nudged keeps its place but no longer stands among those `asleep`. So the next one to nudge is found at once,
-/// however many have been nudged and not been polled since.
+/// Whoever is nudged keeps its place but no longer stands among those `asleep`. So the next one to
+/// nudge is found at once, however many have been nudged and not been polled since.
 pub(super) struct Nudges {
     // INVARIANT: the tickets in line that have a waker.
     asleep: Order,
-    // INVARIANT: `oldest` to `latest`, through `next` and back through `prev`, are the tickets that were nudged, have not been
-    // polled since, and are still counted on; there are `awaited` of them, and `promised` is what was promised to them.
+    // INVARIANT: `oldest` to `latest`, through `next` and back through `prev`, are the tickets that
+    // were nudged, have not been polled since, and are still counted on; there are `awaited` of
+    // them, and `promised` is what was promised to them.
     oldest: Index,
     latest: Index,
     awaited: usize,
@@ -128,7 +135,8 @@ impl Nudges {
         }
     }
 
-    /// Notes that a ticket that was nudged sleeps again. Nobody behind it must go first, so nothing is promised any more.
+    /// Notes that a ticket that was nudged sleeps again. Nobody behind it must go first, so nothing
+    /// is promised any more.
     pub(super) fn sleep_again(&mut self, index: Index) {
         self.forget_all();
         let ticket = &mut self.tickets[index as usize];

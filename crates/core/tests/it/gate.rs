@@ -11,7 +11,7 @@ use std::{
 
 use tidegate_core::{
     Closed, Gate, Outcome, Pass, Wait,
-    gate::{Judged, PairRefused},
+    gate::{Classified, PairRefused},
 };
 
 /// Lets everybody in while open, and writes down what it is told.
@@ -112,7 +112,7 @@ fn a_run_settles_by_its_result() {
     let gate = Log::open();
     assert_eq!(gate.run(|| Ok::<_, ()>(1)), Ok(Ok(1)));
     assert_eq!(gate.run(|| Err::<(), _>("no")), Ok(Err("no")));
-    assert_eq!(gate.run(|| Judged::new(404, Outcome::Ignored)).unwrap().value, 404);
+    assert_eq!(gate.run(|| Classified::new(404, Outcome::Ignored)).unwrap().value, 404);
     gate.run(|| ()).unwrap();
     assert_eq!(gate.told(), ["success", "failure", "ignored", "success"]);
 }

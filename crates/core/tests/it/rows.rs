@@ -11,7 +11,7 @@ use std::{
 
 use tidegate_core::{
     Closed, Gate, Outcome, Pass, Wait,
-    gate::{PairRefused, Verdict},
+    gate::{Classify, PairRefused},
 };
 
 /// Makes callers wait while it is shut, and writes down what its passes are told.
@@ -198,9 +198,9 @@ fn a_panic_in_the_settling_of_one_gate_hides_the_outcome_from_none() {
 }
 
 #[test]
-fn a_verdict_that_panics_is_a_failure() {
+fn a_classification_that_panics_is_a_failure() {
     struct Undecided;
-    impl Verdict for Undecided {
+    impl Classify for Undecided {
         fn outcome(&self) -> Outcome {
             resume_unwind(Box::new("on purpose"))
         }

@@ -18,7 +18,7 @@ use tidegate_core::{
     cancel::{DropGuard, UntilCancelled},
     event::{WaitUntil, Waiter},
     future_slots::{FutureSlots, WakerCell},
-    gate::{EnterPair, Judged, PairRefused, RunAsync, TryEnter},
+    gate::{Classified, EnterPair, PairRefused, RunAsync, TryEnter},
     lock::Lock,
     queue::{Pop, Push, PushError, TryPopError, TryPushError},
     ring::{NotPopped, NotPushed, Ring},
@@ -72,7 +72,7 @@ fn what_a_panic_passes_by_may_be_used_on() {
     safe::<OrTimeout<ManualClock, Ready<()>>>();
     safe::<OrTimeout<SystemClock, Pop<'_, u8>>>();
     safe::<Outcome>();
-    safe::<Judged<u8>>();
+    safe::<Classified<u8>>();
 }
 
 /// A gate for the signatures: nobody enters it here.
@@ -225,5 +225,5 @@ fn debug_shows_names_and_figures() {
     shows(&TryEnter::new(Shut), "TryEnter { is_ready: false }");
     shows(&(Shut, Shut).enter(), r#"EnterPair { stage: "at the first", .. }"#);
     shows(&Shut.run_async(async {}), r#"RunAsync { stage: "entering", .. }"#);
-    shows(&Judged::new(1, Outcome::Ignored), "Judged { value: 1, outcome: Ignored }");
+    shows(&Classified::new(1, Outcome::Ignored), "Classified { value: 1, outcome: Ignored }");
 }

@@ -116,9 +116,9 @@ impl<A: LimitAlgorithm, C: Clock> Permit<'_, A, C> {
 }
 
 /// A success is a [`success`](Permit::success), a failure is [`dropped`](Permit::dropped). Where a
-/// failure is no sign of overload, say so by [`Judged`](tidegate_core::gate::Judged) or by hand.
-/// [Renewed](Pass::renew), the request begins anew: a wait since the grant does not count as the
-/// server's latency.
+/// failure is no sign of overload, say so by [`Classified`](tidegate_core::gate::Classified) or by
+/// hand. [Renewed](Pass::renew), the request begins anew: a wait since the grant does not count as
+/// the server's latency.
 impl<A: LimitAlgorithm, C: Clock> Pass for Permit<'_, A, C> {
     type Refused = TryAcquireError;
 

@@ -28,9 +28,10 @@ use crate::{idle::Idle, semaphore::Semaphore};
 /// latency says nothing about load, as with long polls.
 ///
 /// A request takes one permit. Tell how it went by [`success`](super::Permit::success),
-/// [`dropped`](super::Permit::dropped) or [`ignore`](super::Permit::ignore); [`Gate::run`](crate::Gate::run) does
-/// so by the result. It costs what a semaphore's permit does, two loads, two clock reads, and a
-/// short lock when it is settled; an ignored one, neither the second clock read nor the lock.
+/// [`dropped`](super::Permit::dropped) or [`ignore`](super::Permit::ignore);
+/// [`Gate::run`](crate::Gate::run) does so by the result. It costs what a semaphore's permit does,
+/// two loads, two clock reads, and a short lock when it is settled; an ignored one, neither the
+/// second clock read nor the lock.
 ///
 /// # Memory ordering
 ///

@@ -1,8 +1,10 @@
-//! An order from which the first is taken, and from which anybody may leave: a pairing heap in an arena.
+//! An order from which the first is taken, and from which anybody may leave: a pairing heap in an
+//! arena.
 //!
-//! After Fredman, Sedgewick, Sleator and Tarjan, "The pairing heap" (1986). Joining compares two places. Taking the first
-//! out, or one that leaves, compares as many as the logarithm of those there, over the long run. Whoever is taken out first
-//! and comes back first, as one that was nudged in vain, costs two comparisons.
+//! After Fredman, Sedgewick, Sleator and Tarjan, "The pairing heap" (1986). Joining compares two
+//! places. Taking the first out, or one that leaves, compares as many as the logarithm of those
+//! there, over the long run. Whoever is taken out first and comes back first, as one that was
+//! nudged in vain, costs two comparisons.
 
 use super::{Index, NONE};
 
@@ -102,7 +104,8 @@ impl Order {
         parent
     }
 
-    /// Makes one tree of siblings: of pairs from the first to the last, and of these from the last to the first.
+    /// Makes one tree of siblings: of pairs from the first to the last, and of these from the last
+    /// to the first.
     #[cold]
     fn meld_all<T: AsMut<Node>>(&mut self, arena: &mut [T], first: Index) -> Index {
         let (mut rest, mut pairs) = (first, NONE);
