@@ -104,3 +104,21 @@ impl fmt::Display for Panicked {
 }
 
 impl core::error::Error for Panicked {}
+
+/// Runs foreign code, and makes a panic an error.
+#[cfg(feature = "std")]
+#[inline]
+pub(crate) fn catch_panic<R>(code: impl FnOnce() -> R) -> Result<R, BoxError> {
+    // What a stage leaves half done is its own: the flow drops the item and, by default, stops.
+    tidegate_core::unwind::catch(code).map_err(|payload| {
+        let error = Panicked::new(&*payload).into();
+        tidegate_core::unwind::bury(payload);
+        error
+    })
+}
+
+#[cfg(not(feature = "std"))]
+#[expect(clippy::unnecessary_wraps, reason = "with std it fails")]
+pub(crate) fn catch_panic<R>(code: impl FnOnce() -> R) -> Result<R, BoxError> {
+    Ok(code())
+}

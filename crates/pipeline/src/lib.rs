@@ -10,44 +10,21 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
-mod batch;
-mod chunk_size;
-mod chunk_work;
-mod chunked;
-#[cfg(feature = "std")]
-mod deterministic;
-mod error;
-mod exchange;
-mod executor;
-mod flat_map;
-mod flow;
-mod inline;
-mod item;
-mod keys;
-mod map_async;
-mod map_on;
-mod merge;
-mod meter;
-mod on_error;
-mod options;
-mod parallel;
+// In the order in which the docs of `Pipeline` show its methods: sources and stages, what can be set,
+// and how it is run.
+pub mod stage;
+
+mod concurrent;
+
+mod offload;
+
 mod pipeline;
-mod reorder;
-mod retry;
-mod returns;
+
 mod run;
-mod run_threads;
-#[cfg(feature = "std")]
-mod shared_run;
-mod source;
-mod split;
-mod stage;
-mod stats;
-mod stopped;
-mod stream;
-#[cfg(feature = "std")]
-mod threads;
-mod work;
+
+mod debug;
+mod error;
+mod flow;
 
 pub use tidegate_core::{
     Backoff, CancelToken, Cancelled, Clock, Closed, Gate, ManualClock, Outcome, Pass, Queue,
@@ -55,26 +32,14 @@ pub use tidegate_core::{
 };
 
 pub use self::{
-    batch::Batch,
-    chunk_work::{Apply, ApplyWith, ChunkWork, Then},
-    chunked::Chunked,
+    concurrent::{IntoRetryPolicy, Policy, RetryPolicy, policy},
     error::{BoxError, Panicked, PipelineError},
-    executor::{Executor, Threads},
-    flat_map::FlatMap,
-    inline::{Inline, Step},
-    keys::{KeyPolicy, PerKey, Unkeyed},
-    merge::Merge,
-    on_error::OnError,
-    parallel::Parallel,
+    flow::{AfterStop, Monitor, OnError, Stage, StageStats, Stats, Stopped, Summary},
+    offload::Threads,
     pipeline::Pipeline,
-    retry::{IntoRetryPolicy, Policy, RetryPolicy, policy},
-    returns::{Plain, Returns, Try},
-    run::{Collect, Run},
-    source::Source,
-    split::{Branch, Split},
-    stage::Stage,
-    stats::{Monitor, StageStats, Stats, Summary},
-    stopped::{AfterStop, Stopped},
-    stream::IntoStream,
-    work::{Call, Work},
 };
+
+/// The futures of a flow, and its stream.
+pub mod future {
+    pub use crate::run::{Collect, IntoStream, Run};
+}

@@ -6,13 +6,7 @@ use alloc::boxed::Box;
 
 use tidegate_core::{CancelToken, SystemClock, Timer};
 
-use crate::{
-    flow::{Flow, StageId},
-    on_error::OnError,
-    stage::Stage,
-    stats::Monitor,
-    stopped::AfterStop,
-};
+use crate::flow::{AfterStop, Flow, Monitor, OnError, Stage, StageId};
 
 /// A flow of items through stages, to be run once.
 ///
@@ -87,7 +81,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         width: usize,
         make: impl FnOnce(S, StageId) -> N,
     ) -> Pipeline<'h, N, T> {
-        let id = self.flow.add_stage(name, width);
+        let id = self.flow.ledger.add_stage(name, width);
         Pipeline { stages: make(self.stages, id), flow: self.flow, timer: self.timer }
     }
 
@@ -104,7 +98,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// assert_eq!(numbers.run().wait().unwrap().skipped, 1);
     /// ```
     pub fn on_error(mut self, on_error: OnError<'h>) -> Self {
-        self.flow.set_on_error(on_error);
+        self.flow.ledger.set_on_error(on_error);
         self
     }
 
@@ -134,7 +128,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// Sets what becomes of the items in the flow when it stops, by an error or by its token. The default is to bring
     /// them to the end.
     pub fn after_stop(mut self, after_stop: AfterStop) -> Self {
-        self.flow.after_stop = after_stop;
+        self.flow.ledger.after_stop = after_stop;
         self
     }
 
@@ -158,7 +152,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// assert_eq!(monitor.stats().summary.leftover(), 3);
     /// ```
     pub fn max_in_flight(mut self, n: NonZeroUsize) -> Self {
-        self.flow.max_in_flight = n.get() as u64;
+        self.flow.ledger.max_in_flight = n.get() as u64;
         self
     }
 
@@ -208,12 +202,14 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
 
     /// Returns a view of the flow's stats for other tasks and threads.
     pub fn monitor(&self) -> Monitor {
-        self.flow.monitor.clone()
+        self.flow.ledger.monitor.clone()
     }
 }
 
 impl<S, T> fmt::Debug for Pipeline<'_, S, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pipeline").field("monitor", &self.flow.monitor).finish_non_exhaustive()
+        f.debug_struct("Pipeline")
+            .field("monitor", &self.flow.ledger.monitor)
+            .finish_non_exhaustive()
     }
 }

@@ -15,7 +15,7 @@ use std::{
 
 use futures_core::Stream;
 use test_kit::{Bomb, quiet_panic};
-use tidegate_pipeline::{Branch, ManualClock, OnError, Pipeline, Wait, policy};
+use tidegate_pipeline::{ManualClock, OnError, Pipeline, Wait, policy, stage::Branch};
 use tidegate_worker_pool::WorkerPool;
 
 const FOUR: NonZeroUsize = NonZeroUsize::new(4).unwrap();

@@ -1,0 +1,142 @@
+//! When a parallel stage may begin with an item.
+
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    vec::Vec,
+};
+
+use tidegate_core::unwind::{DropEach, Foreign, drop_each};
+
+use crate::{debug::debug_by_name, flow::Item};
+
+/// When a parallel stage may begin with an item. Implemented by this crate.
+pub trait KeyPolicy<In> {
+    /// What an item in work keeps others from.
+    #[doc(hidden)]
+    type Key;
+
+    /// Returns the key of an item that may begin, or takes the item and keeps it for later.
+    #[doc(hidden)]
+    fn arrive(&mut self, item: &mut Option<Item<In>>) -> Option<Self::Key>;
+
+    /// Ends an item's work; returns the next that may begin for that.
+    #[doc(hidden)]
+    fn leave(&mut self, key: Self::Key) -> Option<(Self::Key, Item<In>)>;
+
+    /// Returns how many items are kept for later.
+    #[doc(hidden)]
+    fn waiting(&self) -> usize;
+}
+
+/// At once.
+#[derive(Debug)]
+pub struct Unkeyed;
+
+impl<In> KeyPolicy<In> for Unkeyed {
+    type Key = ();
+
+    fn arrive(&mut self, _parcel: &mut Option<Item<In>>) -> Option<()> {
+        Some(())
+    }
+
+    fn leave(&mut self, (): ()) -> Option<((), Item<In>)> {
+        None
+    }
+
+    fn waiting(&self) -> usize {
+        0
+    }
+}
+
+/// When no item of the same key is in work.
+///
+/// A key in work has a slot, by which it is found again: only an item that arrives, and a key that is forgotten, is compared
+/// with others. Where a comparison panics, a key that is not in work keeps its slot, and nothing waits in vain.
+pub struct PerKey<F, K, In> {
+    key: F,
+    index: DropEach<BTreeMap<Foreign<K>, usize>>,
+    // INVARIANT: those in `free` have no key, the others are where their key says.
+    queues: DropEach<Vec<KeyQueue<K, In>>>,
+    free: Vec<usize>,
+    waiting: usize,
+}
+
+debug_by_name!(PerKey<F, K, In>);
+
+struct KeyQueue<K, In> {
+    /// `None` if the slot is free.
+    key: Option<Foreign<K>>,
+    in_work: bool,
+    // INVARIANT: empty unless the key is in work.
+    waiting: DropEach<VecDeque<Item<In>>>,
+}
+
+impl<F, K, In> PerKey<F, K, In> {
+    pub(crate) fn new(key: F) -> Self {
+        let (index, queues) = (DropEach::default(), DropEach::default());
+        Self { key, index, queues, free: Vec::new(), waiting: 0 }
+    }
+}
+
+impl<F, K: Ord + Clone, In> PerKey<F, K, In> {
+    /// Gives a key a slot.
+    fn add(&mut self, key: Foreign<K>) -> usize {
+        let slot = self.free.last().copied().unwrap_or(self.queues.len());
+        // Cloned and compared before anything is changed: both may panic.
+        let kept = Foreign::new(K::clone(&key));
+        self.index.insert(key, slot);
+        if self.free.pop().is_none() {
+            self.queues.push(KeyQueue { key: None, in_work: false, waiting: DropEach::default() });
+        }
+        self.queues[slot].key = Some(kept);
+        slot
+    }
+}
+
+impl<F, K, In> KeyPolicy<In> for PerKey<F, K, In>
+where
+    F: Fn(&In) -> K,
+    K: Ord + Clone,
+{
+    type Key = usize;
+
+    fn arrive(&mut self, item: &mut Option<Item<In>>) -> Option<usize> {
+        let key = Foreign::new((self.key)(&item.as_ref()?.value));
+        let slot = match self.index.get(&*key).copied() {
+            Some(slot) => {
+                // Before anything is changed: its destructor may panic.
+                drop(key);
+                slot
+            }
+            None => self.add(key),
+        };
+        let queue = &mut self.queues[slot];
+        if queue.in_work {
+            queue.waiting.extend(item.take());
+            self.waiting += 1;
+            return None;
+        }
+        queue.in_work = true;
+        Some(slot)
+    }
+
+    fn leave(&mut self, slot: usize) -> Option<(usize, Item<In>)> {
+        let queue = &mut self.queues[slot];
+        if let Some(next) = queue.waiting.pop_front() {
+            self.waiting -= 1;
+            return Some((slot, next));
+        }
+        queue.in_work = false;
+        let removed = queue.key.as_ref().and_then(|key| self.index.remove_entry(&**key));
+        if let Some((removed, _)) = removed {
+            let key = queue.key.take();
+            self.free.push(slot);
+            drop_each(key.into_iter().chain([removed]));
+        }
+        None
+    }
+
+    fn waiting(&self) -> usize {
+        self.waiting
+    }
+}

@@ -1,0 +1,313 @@
+//! What parallel stages can be told.
+
+use core::{
+    future::{Future, poll_fn},
+    num::NonZeroUsize,
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
+
+use tidegate_core::{
+    Timer, Wait,
+    primitive::{Arc, atomic::Ordering},
+    unwind::{Contained, Foreign, contain},
+};
+
+use crate::{
+    error::BoxError,
+    flow::{Stage, Try},
+    pipeline::Pipeline,
+};
+
+use super::{
+    keys::KeyPolicy,
+    parallel::Parallel,
+    retry::{IntoRetryPolicy, RetryPolicy},
+    work::{Call, Work},
+};
+
+/// What a parallel stage can be told. Each of these is about the stage added last.
+impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Parallel<S, W, K>, T> {
+    /// Lets the stage give its results on as they come, so that a slow item holds nobody up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::num::NonZeroUsize;
+    /// use tidegate_pipeline::{Pipeline, Timer, SystemClock, TimedOut, Wait};
+    ///
+    /// let flow = Pipeline::from_iter([200, 1])
+    ///     .try_map_async("nap", NonZeroUsize::new(2).unwrap(), |n| async move {
+    ///         SystemClock.sleep(core::time::Duration::from_millis(n)).await;
+    ///         Ok::<_, TimedOut>(n)
+    ///     })
+    ///     .unordered();
+    /// assert_eq!(flow.collect().wait().unwrap(), [1, 200]);
+    /// ```
+    pub fn unordered(mut self) -> Self {
+        self.stages.set_unordered();
+        self
+    }
+
+    /// Sets how many items the stage may hold: in work, finished before their turn, and not yet taken by the next stage.
+    /// The default is twice its concurrency. A window below the concurrency bounds that, too.
+    ///
+    /// # Panics
+    ///
+    /// The run panics if the memory for the window, rounded up to a power of two, cannot be allocated.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::{future::pending, num::NonZeroUsize};
+    /// use tidegate_pipeline::{Pipeline, Wait};
+    ///
+    /// // The first item never ends; the others go on behind it until the window is full.
+    /// let work = |n| async move { if n == 0 { pending().await } else { Ok::<_, String>(n) } };
+    /// let flow = Pipeline::from_iter(0..100)
+    ///     .try_map_async("work", NonZeroUsize::new(2).unwrap(), work)
+    ///     .window(NonZeroUsize::new(8).unwrap());
+    /// let monitor = flow.monitor();
+    /// assert!(flow.run().wait_timeout(core::time::Duration::from_millis(1)).is_err());
+    /// assert_eq!(monitor.stats().summary.read, 8);
+    /// ```
+    pub fn window(mut self, window: NonZeroUsize) -> Self {
+        self.stages.set_window(window);
+        self
+    }
+
+    /// Gives each item `limit` to be worked on; one that takes longer is dropped, and fails with
+    /// [`TimedOut`](crate::TimedOut).
+    ///
+    /// Timed by the flow's [`timer`](Self::timer); the system's clock uses the process's timer thread for this. Before
+    /// [`retry`](Self::retry) this limits each attempt, after it all attempts together.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::{future::pending, num::NonZeroUsize, time::Duration};
+    /// use tidegate_pipeline::{OnError, Pipeline, TimedOut, Wait};
+    ///
+    /// let mut late = 0;
+    /// let flow = Pipeline::from_iter(0..3)
+    ///     .try_map_async("hang", NonZeroUsize::MIN, |_| pending::<Result<(), TimedOut>>())
+    ///     .timeout(Duration::from_millis(1))
+    ///     .on_error(OnError::divert(|error| late += u32::from(error.cause().is::<TimedOut>())));
+    /// flow.run().wait().unwrap();
+    /// assert_eq!(late, 3);
+    /// ```
+    pub fn timeout(
+        self,
+        limit: Duration,
+    ) -> Pipeline<
+        'h,
+        Parallel<
+            S,
+            impl Work<S::Item, Out = W::Out, Future = impl Future<Output = Result<W::Out, BoxError>>>,
+            K,
+        >,
+        T,
+    >
+    where
+        T: Timer + Clone,
+    {
+        let timer = self.timer.clone();
+        self.rework(|work| {
+            Call::<_, Try>::new(move |item| {
+                // Its sleep is foreign, too.
+                let work = Contained::new(work.start(item));
+                let limited = Contained::new(work.or_timeout(&timer, limit));
+                async move { limited.await.unwrap_or_else(|late| Err(late.into())) }
+            })
+        })
+    }
+
+    /// Works on an item again when it failed, as long as `policy` says so: it gets the number of failures so far, from 1,
+    /// and the error, and returns the pause before the next attempt, or `None` to let the item fail.
+    ///
+    /// A [`Backoff`](crate::Backoff) is the usual policy, with jitter and a budget on demand;
+    /// [`policy`](crate::policy) makes one of a closure, which can look at the error. A panic is not
+    /// tried again. The item keeps its place in the stage during the pause.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a setting of a [`Backoff`](crate::Backoff) is out of its range.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::{cell::Cell, num::NonZeroUsize, time::Duration};
+    /// use tidegate_pipeline::{Pipeline, Wait, policy};
+    ///
+    /// let calls = Cell::new(0);
+    /// let flow = Pipeline::from_iter(["page"])
+    ///     .try_map_async("fetch", NonZeroUsize::MIN, |page| {
+    ///         calls.set(calls.get() + 1);
+    ///         let attempt = calls.get();
+    ///         async move { if attempt < 3 { Err("busy") } else { Ok(page) } }
+    ///     })
+    ///     .retry(policy(|failures, error| {
+    ///         (failures <= 5 && error.to_string() == "busy").then_some(Duration::from_millis(1))
+    ///     }));
+    /// let monitor = flow.monitor();
+    /// assert_eq!(flow.collect().wait().unwrap(), ["page"]);
+    /// assert_eq!(monitor.stats().stages[1].retried, 2);
+    /// ```
+    #[track_caller]
+    pub fn retry<P>(
+        mut self,
+        policy: P,
+    ) -> Pipeline<
+        'h,
+        Parallel<
+            S,
+            impl Work<S::Item, Out = W::Out, Future = impl Future<Output = Result<W::Out, BoxError>>>,
+            K,
+        >,
+        T,
+    >
+    where
+        S::Item: Clone,
+        P: IntoRetryPolicy,
+        T: Timer + Clone,
+    {
+        let (policy, timer) = (policy.into_policy(), self.timer.clone());
+        let retries = self.flow.ledger.meter(self.stages.id).retries();
+        self.rework(|work| {
+            let shared = Arc::new((work, policy, timer, retries));
+            Call::<_, Try>::new(move |item: S::Item| {
+                let (shared, item) = (shared.clone(), Foreign::new(item));
+                async move {
+                    let (work, policy, timer, retries) = &*shared;
+                    policy.begin();
+                    let mut failures = 0;
+                    let result = loop {
+                        let start = || work.start(S::Item::clone(&item));
+                        let error = match Contained::new(start()).await {
+                            Err(error) => Foreign::new(error),
+                            done => break done,
+                        };
+                        failures += 1;
+                        let Some(pause) = policy.pause(failures, &error) else {
+                            break Err(error.into_inner());
+                        };
+                        // ORDERING: Relaxed: the futures of a flow are polled by one thread at a time.
+                        retries.fetch_add(1, Ordering::Relaxed);
+                        contain(|| drop(error));
+                        Contained::new(timer.sleep(pause)).await;
+                    };
+                    // There is a result: no destructor takes it along.
+                    contain(|| drop(item));
+                    result
+                }
+            })
+        })
+    }
+
+    /// Starts a second attempt on an item whose first has not ended after `delay`, and takes what succeeds first; the
+    /// other is dropped. For work that is safe to do twice, and slow now and then: with a delay that only the slowest few
+    /// in a hundred exceed, it costs as many attempts more ("The Tail at Scale", Dean and Barroso, 2013).
+    ///
+    /// A second attempt counts as retried. If the first fails before it is due, the item fails at once; later, the item
+    /// fails when both have.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::{cell::Cell, future::pending, num::NonZeroUsize, time::Duration};
+    /// use tidegate_pipeline::{Pipeline, Wait};
+    ///
+    /// let calls = Cell::new(0);
+    /// let flow = Pipeline::from_iter(["page"])
+    ///     .try_map_async("fetch", NonZeroUsize::MIN, |page| {
+    ///         let first = calls.replace(calls.get() + 1) == 0;
+    ///         async move { if first { pending().await } else { Ok::<_, String>(page) } }
+    ///     })
+    ///     .hedge(Duration::from_millis(1));
+    /// assert_eq!(flow.collect().wait().unwrap(), ["page"]);
+    /// assert_eq!(calls.get(), 2);
+    /// ```
+    pub fn hedge(
+        mut self,
+        delay: Duration,
+    ) -> Pipeline<
+        'h,
+        Parallel<
+            S,
+            impl Work<S::Item, Out = W::Out, Future = impl Future<Output = Result<W::Out, BoxError>>>,
+            K,
+        >,
+        T,
+    >
+    where
+        S::Item: Clone,
+        T: Timer + Clone,
+    {
+        let timer = self.timer.clone();
+        let hedges = self.flow.ledger.meter(self.stages.id).retries();
+        self.rework(|work| {
+            let shared = Arc::new((work, timer, hedges));
+            Call::<_, Try>::new(move |item: S::Item| {
+                let (shared, item) = (shared.clone(), Foreign::new(item));
+                async move {
+                    let (work, timer, hedges) = &*shared;
+                    let mut first = pin!(Contained::new(work.start(S::Item::clone(&item))));
+                    let mut due = pin!(Contained::new(timer.sleep(delay)));
+                    let early = poll_fn(|cx| match first.as_mut().poll(cx) {
+                        Poll::Ready(result) => Poll::Ready(Some(result)),
+                        Poll::Pending => due.as_mut().poll(cx).map(|()| None),
+                    });
+                    if let Some(result) = early.await {
+                        contain(|| drop(item));
+                        return result;
+                    }
+                    // ORDERING: Relaxed: the futures of a flow are polled by one thread at a time.
+                    hedges.fetch_add(1, Ordering::Relaxed);
+                    let second = pin!(Contained::new(work.start(item.into_inner())));
+                    either(first, second).await
+                }
+            })
+        })
+    }
+
+    fn rework<V: Work<S::Item>>(
+        self,
+        make: impl FnOnce(W) -> V,
+    ) -> Pipeline<'h, Parallel<S, V, K>, T> {
+        Pipeline { stages: self.stages.rework(make), flow: self.flow, timer: self.timer }
+    }
+}
+
+/// Waits for the first success of two, or for the second failure.
+async fn either<F, U>(mut first: Pin<&mut F>, mut second: Pin<&mut F>) -> Result<U, BoxError>
+where
+    F: Future<Output = Result<U, BoxError>>,
+{
+    let (mut has_failed, mut last) = ([false; 2], None::<Foreign<BoxError>>);
+    poll_fn(|cx| {
+        for (attempt, has_failed) in [&mut first, &mut second].into_iter().zip(&mut has_failed) {
+            if *has_failed {
+                continue;
+            }
+            match attempt.as_mut().poll(cx) {
+                Poll::Ready(Ok(value)) => {
+                    let unneeded = last.take();
+                    contain(|| drop(unneeded));
+                    return Poll::Ready(Ok(value));
+                }
+                Poll::Ready(Err(error)) => {
+                    *has_failed = true;
+                    let earlier = last.replace(Foreign::new(error));
+                    contain(|| drop(earlier));
+                }
+                Poll::Pending => {}
+            }
+        }
+        match last.take_if(|_| has_failed == [true; 2]) {
+            Some(error) => Poll::Ready(Err(error.into_inner())),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}

@@ -1,0 +1,13 @@
+//! `Debug` of types whose content is foreign, or too much to show.
+
+/// Implements `Debug` by the type's name.
+macro_rules! debug_by_name {
+    ($($name:ident<$($param:tt),+>),+ $(,)?) => {
+        $(impl<$($param),+> core::fmt::Debug for $name<$($param),+> {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        })+
+    };
+}
+pub(crate) use debug_by_name;

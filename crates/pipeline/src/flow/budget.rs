@@ -1,0 +1,50 @@
+//! How many items one poll of the flow moves before the executor's other tasks run.
+
+use core::{ops::RangeInclusive, task::Context, time::Duration};
+
+/// The budget of the first poll, and the range of later ones.
+const FIRST: usize = 256;
+const RANGE: RangeInclusive<usize> = 32..=4096;
+
+/// How long a poll should take: the budget grows and shrinks until it does.
+const TARGET: Duration = Duration::from_micros(100);
+
+/// The budget of a poll, in items.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    left: usize,
+    /// The budget of a whole poll.
+    full: usize,
+}
+
+impl Budget {
+    pub(crate) fn new() -> Self {
+        Self { left: 0, full: FIRST }
+    }
+
+    pub(crate) fn refill(&mut self) {
+        self.left = self.full;
+    }
+
+    /// Takes one item's worth. Returns false, and has the flow polled again soon, if nothing is left.
+    #[inline]
+    pub(crate) fn spend(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.left == 0 {
+            cx.waker().wake_by_ref();
+            return false;
+        }
+        self.left -= 1;
+        true
+    }
+
+    /// Returns whether nothing is left: the flow is polled again soon.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Learns that the poll that has spent the budget took `time`.
+    pub(crate) fn adapt(&mut self, time: Duration) {
+        let full = if time < TARGET { self.full * 2 } else { self.full / 2 };
+        self.full = full.clamp(*RANGE.start(), *RANGE.end());
+    }
+}

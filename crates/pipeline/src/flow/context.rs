@@ -1,0 +1,214 @@
+//! The context of a flow, which every poll of a stage gets.
+
+use core::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use alloc::boxed::Box;
+
+use tidegate_core::{
+    CancelToken, Cancelled, Reason, Timestamp, future_slots::WakerCell, primitive::Arc,
+    random::Random,
+};
+
+use crate::error::{BoxError, PipelineError, catch_panic};
+
+use super::{
+    budget::Budget,
+    guard::PanicGuard,
+    item::{Item, Lineage},
+    ledger::{Ledger, StageId},
+    run_threads::RunThreads,
+    stopped::Cause,
+};
+
+/// What the stages of a flow share. The ledger and the budget are used in place; here is what needs
+/// several of the parts at once.
+pub struct Flow<'h> {
+    pub(crate) ledger: Ledger<'h>,
+    pub(crate) budget: Budget,
+    guard: PanicGuard,
+    pub(crate) waker_cell: Arc<WakerCell>,
+    /// Where stages call the run's own threads; `None` if there is no such stage.
+    pub(crate) run_threads: Option<Arc<RunThreads<'h>>>,
+    /// Whether the run has threads of its own.
+    pub(crate) has_threads: bool,
+    /// Decides, in a deterministic run.
+    pub(crate) rng: Option<Random>,
+    /// The clock that such a run advances.
+    #[cfg(feature = "std")]
+    pub(crate) simulated: Option<tidegate_core::ManualClock>,
+    token: Option<Pin<Box<dyn Future<Output = Reason> + Send>>>,
+    clock: Option<Box<dyn Fn() -> Timestamp + Send + 'h>>,
+    asleep_since: Option<Timestamp>,
+    awake_since: Option<Timestamp>,
+    /// How often the run was polled.
+    pub(crate) polls: u64,
+}
+
+impl<'h> Flow<'h> {
+    pub(crate) fn new() -> Self {
+        Self {
+            ledger: Ledger::new(),
+            budget: Budget::new(),
+            guard: PanicGuard::new(),
+            waker_cell: Arc::default(),
+            run_threads: None,
+            has_threads: false,
+            rng: None,
+            #[cfg(feature = "std")]
+            simulated: None,
+            token: None,
+            clock: None,
+            asleep_since: None,
+            awake_since: None,
+            polls: 0,
+        }
+    }
+
+    pub(crate) fn set_token(&mut self, token: CancelToken) {
+        self.token = Some(Box::pin(async move { token.cancelled().await }));
+    }
+
+    pub(crate) fn set_clock(&mut self, clock: impl Fn() -> Timestamp + Send + 'h) {
+        self.clock = Some(Box::new(clock));
+    }
+
+    /// Lets stages call the run's own threads. Returns where they do; `None` if no stage does.
+    #[cfg(feature = "std")]
+    pub(crate) fn enable_threads(&mut self) -> Option<Arc<RunThreads<'h>>> {
+        self.has_threads = true;
+        self.run_threads.clone()
+    }
+
+    // A poll of the run.
+
+    /// Begins a poll: from here on a wake has the flow polled again.
+    pub(crate) fn begin_poll(&mut self, cx: &mut Context<'_>) {
+        self.waker_cell.set(cx.waker());
+        self.budget.refill();
+        self.polls += 1;
+        self.awake_since = self.now();
+        let slept = self.awake_since.zip(self.asleep_since).map(|(now, since)| now.since(since));
+        self.ledger.begin_poll(slept);
+        let Some(token) = self.token.as_mut() else { return };
+        if let Poll::Ready(reason) = token.as_mut().poll(cx) {
+            self.token = None;
+            self.ledger.stop(Cause::Cancelled(Cancelled::new(reason)));
+        }
+    }
+
+    /// Ends a poll.
+    pub(crate) fn end_poll(&mut self) {
+        self.asleep_since = self.now();
+        if self.budget.is_spent() && self.rng.is_none() {
+            if let Some((now, since)) = self.asleep_since.zip(self.awake_since) {
+                self.budget.adapt(now.since(since));
+            }
+        }
+        self.ledger.publish();
+    }
+
+    /// Polls stages. A panic of a stage's own code fails the item it works on, and the result is
+    /// `None`: they can be polled on. The stages after it have only asked for an item, and lose none.
+    pub(crate) fn guarded<R>(&mut self, mut poll: impl FnMut(&mut Self) -> R) -> Option<R> {
+        match catch_panic(|| poll(self)) {
+            Ok(result) => Some(result),
+            Err(panic) => {
+                let read = self.ledger.summary().read;
+                let Some((id, lineage)) = self.guard.panicked() else {
+                    // The panic of a clock, or of something a stage drops, is no item's: it ends the flow.
+                    self.ledger.stop(Cause::Failed(PipelineError::new("flow", read, panic)));
+                    return None;
+                };
+                if lineage.index == read {
+                    // The source has panicked: that counts as the item that it was to give.
+                    self.ledger.count_read();
+                }
+                self.ledger.fail(id, lineage, panic);
+                None
+            }
+        }
+    }
+
+    // The code of stages.
+
+    /// Polls a source, and counts the item that it gives.
+    #[inline]
+    pub(crate) fn read<R>(
+        &mut self,
+        id: StageId,
+        code: impl FnOnce() -> Poll<Option<R>>,
+    ) -> Poll<Option<Item<R>>> {
+        let (lineage, polled) = self.work(id, Lineage::item(self.ledger.summary().read), code);
+        polled.map(|item| {
+            item.map(|value| {
+                self.ledger.count_read();
+                Item { lineage, value }
+            })
+        })
+    }
+
+    /// Runs a stage's own code: times it now and then, and makes a panic an error.
+    #[inline]
+    pub(crate) fn call<R>(&mut self, id: StageId, code: impl FnOnce() -> R) -> Result<R, BoxError> {
+        let start = self.start_sample(id);
+        let result = catch_panic(code);
+        self.end_sample(id, start);
+        result
+    }
+
+    /// Runs a stage's own code on an item, like [`call`](Self::call). But [`guarded`](Self::guarded)
+    /// catches its panic, so that an item need not pay for it.
+    #[inline]
+    pub(crate) fn work<R>(
+        &mut self,
+        id: StageId,
+        lineage: Lineage,
+        code: impl FnOnce() -> R,
+    ) -> (Lineage, R) {
+        self.guard.enter(id, lineage);
+        let start = self.start_sample(id);
+        let result = code();
+        self.end_sample(id, start);
+        (self.guard.exit(), result)
+    }
+
+    /// Returns true once in `n` times, at random, in a deterministic run.
+    pub(crate) fn draws_one_in(&mut self, n: usize) -> bool {
+        self.rng.as_mut().is_some_and(|rng| rng.is_one_in(n))
+    }
+
+    #[inline]
+    fn now(&self) -> Option<Timestamp> {
+        self.clock.as_ref().map(|clock| clock())
+    }
+
+    #[inline]
+    fn start_sample(&mut self, id: StageId) -> Option<Timestamp> {
+        if self.ledger.meter(id).call() { self.now() } else { None }
+    }
+
+    #[inline]
+    fn end_sample(&mut self, id: StageId, start: Option<Timestamp>) {
+        if let Some(start) = start {
+            self.sample(id, start);
+        }
+    }
+
+    #[cold]
+    fn sample(&mut self, id: StageId, start: Timestamp) {
+        if let Some(now) = self.now() {
+            self.ledger.meter(id).sample(now.since(start));
+        }
+    }
+}
+
+impl fmt::Debug for Flow<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flow").field("summary", self.ledger.summary()).finish_non_exhaustive()
+    }
+}

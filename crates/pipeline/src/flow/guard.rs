@@ -1,0 +1,40 @@
+//! Finds the item whose stage has panicked.
+
+use core::mem;
+
+use super::{item::Lineage, ledger::StageId};
+
+/// Remembers which stage's code runs, and on which item, so that its panic is the right item's error.
+#[derive(Debug)]
+pub(crate) struct PanicGuard {
+    at: Option<StageId>,
+    /// Owns nothing unless `at` is `Some`.
+    lineage: Lineage,
+}
+
+impl PanicGuard {
+    pub(crate) fn new() -> Self {
+        Self { at: None, lineage: Lineage::item(0) }
+    }
+
+    /// Keeps `lineage` while code of stage `id` runs.
+    #[inline]
+    pub(crate) fn enter(&mut self, id: StageId, lineage: Lineage) {
+        self.at = Some(id);
+        // The lineage that is replaced owns nothing; `forget` lets the compiler know.
+        mem::forget(mem::replace(&mut self.lineage, lineage));
+    }
+
+    /// Gives the lineage back after code that did not panic.
+    #[inline]
+    pub(crate) fn exit(&mut self) -> Lineage {
+        self.at = None;
+        mem::replace(&mut self.lineage, Lineage::item(0))
+    }
+
+    /// Returns the stage that has panicked and the item it worked on; `None` if it was no stage's code.
+    pub(crate) fn panicked(&mut self) -> Option<(StageId, Lineage)> {
+        let id = self.at?;
+        Some((id, self.exit()))
+    }
+}

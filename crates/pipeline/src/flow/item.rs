@@ -1,0 +1,141 @@
+//! What travels through the flow: a value, and the lineage that says which items read from the source it stands for.
+//!
+//! A lineage is settled once, wherever its value leaves the flow. A stage may make several values of one (then the item
+//! meets its outcome with the last of them) or one value of several (then they share its outcome), so the sums of the
+//! [`Summary`](crate::Summary) are always in items read, and a value that is merely dropped is found as left over.
+
+use alloc::{boxed::Box, vec::Vec};
+
+use tidegate_core::primitive::{
+    Arc,
+    atomic::{AtomicU8, Ordering},
+};
+
+use super::stats::{ItemOutcome, Summary};
+
+/// A value on its way.
+#[derive(Debug)]
+pub struct Item<T> {
+    pub(crate) lineage: Lineage,
+    pub(crate) value: T,
+}
+
+/// Which item, or items, of the source a value stands for.
+#[derive(Debug)]
+pub(crate) struct Lineage {
+    /// Position in the source, from 0; of the first item, where it stands for several.
+    pub(crate) index: u64,
+    /// `None` for one item, which is what most lineages are: so they are two words, and cheap to move.
+    more: Option<Box<More>>,
+}
+
+#[derive(Debug)]
+enum More {
+    /// One of the values that a stage made of the whole.
+    Part(Arc<Whole>),
+    /// All of these.
+    Batch(Vec<Lineage>),
+}
+
+/// A lineage whose value was replaced by parts. The last part to be settled settles it.
+#[derive(Debug)]
+struct Whole {
+    lineage: Lineage,
+    /// The outcomes of the settled parts, as bits.
+    outcomes: AtomicU8,
+}
+
+impl Lineage {
+    pub(crate) fn item(index: u64) -> Self {
+        Self { index, more: None }
+    }
+
+    /// Makes one lineage of several.
+    pub(crate) fn batch(lineages: Vec<Lineage>) -> Self {
+        let index = lineages.first().map_or(0, |lineage| lineage.index);
+        Self { index, more: Some(Box::new(More::Batch(lineages))) }
+    }
+
+    /// Turns the lineage into the first part of itself; [`part`](Self::part) makes more.
+    pub(crate) fn divide(self) -> Self {
+        let index = self.index;
+        let whole = Arc::new(Whole { lineage: self, outcomes: AtomicU8::new(0) });
+        Self { index, more: Some(Box::new(More::Part(whole))) }
+    }
+
+    /// Makes another part of the same whole.
+    pub(crate) fn part(&self) -> Self {
+        match self.more.as_deref() {
+            Some(More::Part(whole)) => {
+                Self { index: self.index, more: Some(Box::new(More::Part(whole.clone()))) }
+            }
+            _ => unreachable!("only a divided lineage has parts"),
+        }
+    }
+
+    /// Enters the outcome of the items it stands for, unless parts of them are still on their way.
+    #[inline]
+    pub(crate) fn settle(self, outcome: ItemOutcome, summary: &mut Summary) {
+        match self.more {
+            None => summary.enter(outcome),
+            Some(more) => more.settle(outcome, summary),
+        }
+    }
+}
+
+impl More {
+    #[cold]
+    fn settle(self, outcome: ItemOutcome, summary: &mut Summary) {
+        match self {
+            Self::Part(whole) => {
+                // ORDERING: Relaxed: lineages are settled by whoever polls the flow, one after the other.
+                whole.outcomes.fetch_or(outcome as u8, Ordering::Relaxed);
+                if let Some(whole) = Arc::into_inner(whole) {
+                    let outcomes = whole.outcomes.load(Ordering::Relaxed);
+                    let worst = [ItemOutcome::Failed, ItemOutcome::Succeeded]
+                        .into_iter()
+                        .find(|&outcome| outcomes & outcome as u8 != 0);
+                    whole.lineage.settle(worst.unwrap_or(ItemOutcome::Skipped), summary);
+                }
+            }
+            Self::Batch(lineages) => {
+                lineages.into_iter().for_each(|lineage| lineage.settle(outcome, summary));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    fn settled(settle: impl FnOnce(&mut Summary)) -> (u64, u64, u64) {
+        let mut summary = Summary::default();
+        settle(&mut summary);
+        (summary.succeeded, summary.failed, summary.skipped)
+    }
+
+    #[test]
+    fn a_whole_meets_its_fate_with_its_last_part() {
+        let hold = Lineage::item(3).divide();
+        let (first, second) = (hold.part(), hold.part());
+        assert_eq!(settled(|summary| first.settle(ItemOutcome::Failed, summary)), (0, 0, 0));
+        assert_eq!(settled(|summary| hold.settle(ItemOutcome::Skipped, summary)), (0, 0, 0));
+        assert_eq!(settled(|summary| second.settle(ItemOutcome::Succeeded, summary)), (0, 1, 0));
+    }
+
+    #[test]
+    fn a_whole_without_parts_is_skipped() {
+        let hold = Lineage::item(0).divide();
+        assert_eq!(settled(|summary| hold.settle(ItemOutcome::Skipped, summary)), (0, 0, 1));
+    }
+
+    #[test]
+    fn a_batch_shares_its_fate_and_has_its_firsts_index() {
+        let batch = Lineage::batch(vec![Lineage::item(5), Lineage::item(6).divide()]);
+        assert_eq!(batch.index, 5);
+        assert_eq!(settled(|summary| batch.settle(ItemOutcome::Succeeded, summary)), (2, 0, 0));
+    }
+}

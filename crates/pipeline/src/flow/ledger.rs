@@ -1,0 +1,223 @@
+//! What has become of the items of a flow, and whether it takes more of them.
+
+use core::{task::Poll, time::Duration};
+
+use alloc::vec::Vec;
+
+use tidegate_core::unwind::contain;
+
+use crate::error::{BoxError, PipelineError, catch_panic};
+
+use super::{
+    item::{Item, Lineage},
+    meter::Meter,
+    on_error::OnError,
+    stats::{ItemOutcome, Monitor, Summary},
+    stopped::{AfterStop, Cause, Stopped},
+};
+
+/// Which stage of the flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StageId(usize);
+
+impl StageId {
+    /// Returns it and those added after it, up to `last`.
+    pub(crate) fn through(self, last: Self) -> impl Iterator<Item = Self> {
+        (self.0..=last.0).map(Self)
+    }
+}
+
+/// Counts the items, stage by stage and in all, and decides when the flow stops.
+pub(crate) struct Ledger<'h> {
+    stages: Vec<Entry<'h>>,
+    summary: Summary,
+    pub(crate) monitor: Monitor,
+    /// Why the flow stops, once it does.
+    cause: Option<Cause>,
+    pub(crate) after_stop: AfterStop,
+    /// How many items may be in the flow.
+    pub(crate) max_in_flight: u64,
+    /// Whether the source was last refused because that many are.
+    is_full: bool,
+    /// How often the flow was found full, after it was not.
+    times_full: u64,
+}
+
+struct Entry<'h> {
+    meter: Meter,
+    on_error: OnError<'h>,
+}
+
+impl<'h> Ledger<'h> {
+    pub(crate) fn new() -> Self {
+        Self {
+            stages: Vec::new(),
+            summary: Summary::default(),
+            monitor: Monitor::default(),
+            cause: None,
+            after_stop: AfterStop::Drain,
+            max_in_flight: u64::MAX,
+            is_full: false,
+            times_full: 0,
+        }
+    }
+
+    pub(crate) fn add_stage(&mut self, name: &'static str, capacity: usize) -> StageId {
+        self.stages.push(Entry { meter: Meter::new(name, capacity), on_error: OnError::Stop });
+        self.publish();
+        StageId(self.stages.len() - 1)
+    }
+
+    /// Sets what the stage added last does about errors.
+    pub(crate) fn set_on_error(&mut self, on_error: OnError<'h>) {
+        if let Some(last) = self.stages.last_mut() {
+            last.on_error = on_error;
+        }
+    }
+
+    /// Begins a poll of the flow, which has slept so long.
+    pub(crate) fn begin_poll(&mut self, slept: Option<Duration>) {
+        self.is_full = false;
+        for Entry { meter, .. } in &mut self.stages {
+            if let Some(slept) = slept {
+                meter.slept(slept);
+            }
+            // Until it asks for an item in vain.
+            meter.is_blocked = true;
+        }
+    }
+
+    /// Ends the run.
+    pub(crate) fn finish(&mut self) -> Result<Summary, Stopped> {
+        self.stages.iter_mut().for_each(|entry| entry.meter.stats.in_flight = 0);
+        self.publish();
+        match self.cause.take() {
+            None => Ok(self.summary),
+            Some(cause) => Err(Stopped::new(cause, self.summary)),
+        }
+    }
+
+    pub(crate) fn publish(&self) {
+        self.monitor.publish(self.summary, self.stages.iter().map(|entry| entry.meter.stats()));
+    }
+
+    /// Returns what has become of the items so far.
+    pub(crate) fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    #[inline]
+    pub(crate) fn meter(&mut self, id: StageId) -> &mut Meter {
+        &mut self.stages[id.0].meter
+    }
+
+    // What may enter.
+
+    /// Returns whether the source is to be read no more.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.cause.is_some()
+    }
+
+    /// Returns whether what is in flight is not wanted any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.is_stopping() && self.after_stop == AfterStop::Abandon
+    }
+
+    /// Returns whether one more item may enter the flow. The answer no is remembered for this poll.
+    #[inline]
+    pub(crate) fn has_room(&mut self) -> bool {
+        let is_full = self.summary.leftover() >= self.max_in_flight;
+        self.times_full += u64::from(is_full && !self.is_full);
+        self.is_full = is_full;
+        !is_full
+    }
+
+    /// Returns whether nothing was read because the flow is full. A stage that gathers items must not
+    /// wait for more then.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// Counts how often the flow was found full. A stage that was polled before that does not know it.
+    pub(crate) fn times_full(&self) -> u64 {
+        self.times_full
+    }
+
+    /// Counts an item that the source has given.
+    #[inline]
+    pub(crate) fn count_read(&mut self) {
+        self.summary.read += 1;
+    }
+
+    // What passes.
+
+    /// Notes that stage `id` asked for an item and got none from the stages before it.
+    pub(crate) fn starved(&mut self, id: StageId) {
+        self.meter(id).is_blocked = false;
+    }
+
+    /// Counts an item that stage `id` hands to the next.
+    #[inline]
+    pub(crate) fn count_emitted(&mut self, id: StageId) {
+        self.meter(id).stats.emitted += 1;
+    }
+
+    /// Hands an item of stage `id` to the next.
+    #[inline]
+    pub(crate) fn emit<T>(
+        &mut self,
+        id: StageId,
+        lineage: Lineage,
+        value: T,
+    ) -> Poll<Option<Item<T>>> {
+        self.count_emitted(id);
+        Poll::Ready(Some(Item { lineage, value }))
+    }
+
+    // What leaves.
+
+    /// Counts the outcome of the items that a lineage stands for.
+    #[inline]
+    pub(crate) fn settle(&mut self, lineage: Lineage, outcome: ItemOutcome) {
+        lineage.settle(outcome, &mut self.summary);
+    }
+
+    /// Counts an item that stage `id` leaves out on purpose.
+    pub(crate) fn skip(&mut self, id: StageId, lineage: Lineage) {
+        self.meter(id).skipped += 1;
+        self.settle(lineage, ItemOutcome::Skipped);
+    }
+
+    /// Counts an item that stage `id` failed on, and does what its `on_error` says.
+    #[cold]
+    pub(crate) fn fail(&mut self, id: StageId, lineage: Lineage, cause: BoxError) {
+        let Entry { meter, on_error } = &mut self.stages[id.0];
+        meter.stats.failed += 1;
+        let (stage, index) = (meter.stats.name, lineage.index);
+        let error = PipelineError::new(stage, index, cause);
+        let (outcome, stop) = match on_error {
+            OnError::Stop => (ItemOutcome::Failed, Some(error)),
+            OnError::Skip => {
+                contain(|| drop(error));
+                (ItemOutcome::Skipped, None)
+            }
+            OnError::Divert(handler) => {
+                let panic = catch_panic(|| handler(error)).err();
+                (ItemOutcome::Failed, panic.map(|panic| PipelineError::new(stage, index, panic)))
+            }
+        };
+        self.settle(lineage, outcome);
+        if let Some(error) = stop {
+            self.stop(Cause::Failed(error));
+        }
+    }
+
+    /// Stops the flow, unless it stops already.
+    #[cold]
+    pub(crate) fn stop(&mut self, cause: Cause) {
+        match self.cause {
+            None => self.cause = Some(cause),
+            Some(_) => contain(|| drop(cause)),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Brings results back into the order in which their work was begun.
+
+use core::{mem, num::NonZeroUsize};
+
+use alloc::collections::VecDeque;
+
+use tidegate_core::unwind::drop_each;
+
+/// What was begun and not yet taken: at most a window's worth, in order or as it comes.
+///
+/// In order, results wait in a ring, where the slot of a result is told by its sequence number. It takes memory for what is in
+/// it, however large the window. An item that failed leaves its slot at once and is passed over.
+pub(crate) struct Reorder<T> {
+    window: NonZeroUsize,
+    /// Begun, and neither taken nor gone.
+    outstanding: usize,
+    order: Order<T>,
+}
+
+enum Order<T> {
+    Ordered {
+        // INVARIANT: the first slot is not `Gone`.
+        ring: VecDeque<Slot<T>>,
+        /// Sequence number of the first slot: of the next result to take.
+        head: u64,
+    },
+    Unordered(VecDeque<T>),
+}
+
+impl<T> Drop for Order<T> {
+    fn drop(&mut self) {
+        // Results are foreign: two that panic when they are dropped abort nothing.
+        match self {
+            Self::Ordered { ring, .. } => drop_each(mem::take(ring)),
+            Self::Unordered(results) => drop_each(mem::take(results)),
+        }
+    }
+}
+
+enum Slot<T> {
+    /// Begun.
+    Open,
+    Here(T),
+    Gone,
+}
+
+impl<T> Reorder<T> {
+    pub(crate) fn new(window: NonZeroUsize, ordered: bool) -> Self {
+        let order = match ordered {
+            true => Order::Ordered { ring: VecDeque::new(), head: 0 },
+            false => Order::Unordered(VecDeque::new()),
+        };
+        Self { window, outstanding: 0, order }
+    }
+
+    /// Creates the same for other results, empty.
+    pub(crate) fn like<U>(other: &Reorder<U>) -> Self {
+        Self::new(other.window, matches!(other.order, Order::Ordered { .. }))
+    }
+
+    /// Returns the same, empty, with a window of its own.
+    pub(crate) fn with_window(&self, window: NonZeroUsize) -> Self {
+        Self { window, ..Self::like(self) }
+    }
+
+    /// Returns the same, empty, with results as they finish.
+    pub(crate) fn without_order(&self) -> Self {
+        Self::new(self.window, false)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn has_room(&self) -> bool {
+        self.has_room_beside(0)
+    }
+
+    /// Returns whether one more may be begun, where `others` share the window.
+    #[inline]
+    pub(crate) fn has_room_beside(&self, others: usize) -> bool {
+        self.held() + others < self.window.get()
+    }
+
+    /// Returns how many slots are taken.
+    #[inline]
+    pub(crate) fn held(&self) -> usize {
+        match &self.order {
+            // What has gone from the middle still keeps its slot in the ring.
+            Order::Ordered { ring, .. } => ring.len(),
+            Order::Unordered(_) => self.outstanding,
+        }
+    }
+
+    /// Begins one: returns the sequence number to [`put`](Self::put) it with.
+    #[inline]
+    pub(crate) fn begin(&mut self) -> u64 {
+        self.outstanding += 1;
+        match &mut self.order {
+            Order::Unordered(_) => 0,
+            Order::Ordered { ring, head } => {
+                ring.push_back(Slot::Open);
+                *head + (ring.len() - 1) as u64
+            }
+        }
+    }
+
+    /// Enters the result of what was begun with `seq`; `None` if there is none.
+    #[inline]
+    pub(crate) fn put(&mut self, seq: u64, result: Option<T>) {
+        self.outstanding -= usize::from(result.is_none());
+        match &mut self.order {
+            Order::Unordered(results) => {
+                if let Some(result) = result {
+                    results.push_back(result);
+                }
+            }
+            Order::Ordered { ring, head } => {
+                #[expect(clippy::cast_possible_truncation, reason = "a slot of the ring")]
+                let slot = &mut ring[(seq - *head) as usize];
+                match result {
+                    Some(result) => *slot = Slot::Here(result),
+                    None => {
+                        *slot = Slot::Gone;
+                        pass_over(ring, head);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the next result.
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let result = match &mut self.order {
+            Order::Unordered(results) => results.pop_front(),
+            Order::Ordered { ring, head } => {
+                let is_here = matches!(ring.front(), Some(Slot::Here(_)));
+                match is_here.then(|| ring.pop_front()).flatten() {
+                    Some(Slot::Here(result)) => {
+                        *head += 1;
+                        pass_over(ring, head);
+                        Some(result)
+                    }
+                    _ => None,
+                }
+            }
+        };
+        self.outstanding -= usize::from(result.is_some());
+        result
+    }
+}
+
+/// Moves the head past what has gone.
+fn pass_over<T>(ring: &mut VecDeque<Slot<T>>, head: &mut u64) {
+    while let Some(Slot::Gone) = ring.front() {
+        ring.pop_front();
+        *head += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_come_in_order_whatever_finishes_first() {
+        let mut reorder = Reorder::new(NonZeroUsize::new(3).unwrap(), true);
+        for lap in 0..4 {
+            let seqs = [(); 3].map(|()| reorder.begin());
+            assert_eq!(seqs, [0, 1, 2].map(|n| 3 * lap + n));
+            assert!(!reorder.has_room());
+            reorder.put(seqs[2], Some('c'));
+            reorder.put(seqs[1], None);
+            assert_eq!(reorder.pop(), None);
+            assert!(!reorder.has_room());
+            reorder.put(seqs[0], Some('a'));
+            assert_eq!((reorder.pop(), reorder.pop(), reorder.pop()), (Some('a'), Some('c'), None));
+        }
+    }
+
+    #[test]
+    fn the_largest_window_takes_memory_for_what_is_in_it() {
+        let mut reorder = Reorder::new(NonZeroUsize::MAX, true);
+        let seqs = [(); 100].map(|()| reorder.begin());
+        assert!(reorder.has_room() && reorder.held() == 100);
+        seqs.iter().rev().for_each(|seq| reorder.put(*seq, Some(*seq)));
+        assert!(core::iter::from_fn(|| reorder.pop()).eq(seqs));
+    }
+
+    #[test]
+    fn a_failure_at_the_head_lets_the_rest_through() {
+        let mut reorder = Reorder::new(NonZeroUsize::new(2).unwrap(), true);
+        let (first, second) = (reorder.begin(), reorder.begin());
+        reorder.put(second, Some(2));
+        reorder.put(first, None);
+        assert_eq!(reorder.pop(), Some(2));
+        assert!(reorder.has_room());
+    }
+
+    #[test]
+    fn unordered_results_come_as_they_finish() {
+        let mut reorder = Reorder::new(NonZeroUsize::new(2).unwrap(), false);
+        let (first, second) = (reorder.begin(), reorder.begin());
+        reorder.put(second, Some(2));
+        assert!(!reorder.has_room());
+        assert_eq!(reorder.pop(), Some(2));
+        reorder.put(first, None);
+        assert_eq!(reorder.pop(), None);
+        assert!(reorder.has_room());
+    }
+}

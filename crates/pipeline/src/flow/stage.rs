@@ -1,0 +1,81 @@
+//! What every stage is to the next.
+
+use core::task::{Context, Poll};
+
+use alloc::boxed::Box;
+
+use super::{context::Flow, item::Item, ledger::StageId};
+
+/// The stages of a flow so far, as the next one sees them. Implemented by this crate's stages only.
+///
+/// A stage owns those before it, so a flow is one value, and its run one future. Asked for an item, a stage asks those
+/// before it; a poll that is answered "not now" has given *every* stage its chance to go on.
+///
+/// # Examples
+///
+/// A part of a flow, as a function:
+///
+/// ```
+/// use tidegate_pipeline::{Pipeline, Stage, Wait};
+///
+/// fn doubled<'h>(
+///     numbers: Pipeline<'h, impl Stage<Item = u32>>,
+/// ) -> Pipeline<'h, impl Stage<Item = u32>> {
+///     numbers.map("double", |n| 2 * n)
+/// }
+///
+/// assert_eq!(doubled(Pipeline::from_iter([1, 2])).collect().wait().unwrap(), [2, 4]);
+/// ```
+pub trait Stage {
+    /// What the stage gives to the next.
+    type Item;
+
+    /// Gives the next item. `Pending` and the end mean that everything before has been driven, too. The end is given
+    /// again and again.
+    #[doc(hidden)]
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        flow: &mut Flow<'_>,
+    ) -> Poll<Option<Item<Self::Item>>>;
+
+    /// Goes on as far as possible while no later stage has room for an item.
+    #[doc(hidden)]
+    fn drive(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>);
+
+    /// Polls for the next item on behalf of stage `id`, which is the next, and counts it there.
+    #[doc(hidden)]
+    #[inline]
+    fn pull(
+        &mut self,
+        id: StageId,
+        cx: &mut Context<'_>,
+        flow: &mut Flow<'_>,
+    ) -> Poll<Option<Item<Self::Item>>>
+    where
+        Self: Sized,
+    {
+        let polled = self.poll_next(cx, flow);
+        match &polled {
+            Poll::Ready(Some(_)) => flow.ledger.meter(id).stats.received += 1,
+            Poll::Ready(None) | Poll::Pending => flow.ledger.starved(id),
+        }
+        polled
+    }
+}
+
+impl<S: Stage + ?Sized> Stage for Box<S> {
+    type Item = S::Item;
+
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        flow: &mut Flow<'_>,
+    ) -> Poll<Option<Item<S::Item>>> {
+        (**self).poll_next(cx, flow)
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) {
+        (**self).drive(cx, flow);
+    }
+}

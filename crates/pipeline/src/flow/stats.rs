@@ -1,0 +1,175 @@
+//! What a flow tells about itself while it runs and afterwards.
+//!
+//! The flow counts in plain fields, without atomics, and publishes a copy whenever it goes to sleep; so counting costs
+//! an addition, and what a [`Monitor`] shows is consistent: every sum in it is of one instant.
+
+use core::time::Duration;
+
+use alloc::vec::Vec;
+
+use tidegate_core::{lock::Lock, primitive::Arc};
+
+/// What became of the items that were read. The counts are items of the source, whatever the stages made of them.
+///
+/// An item that a [`flat_map`](crate::Pipeline::flat_map) turned into several is failed if one of them failed, else
+/// done if one of them reached the end, else skipped; until the last of them has left, it is in the flow. The items of a
+/// batch share its outcome.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_pipeline::{Pipeline, Wait};
+///
+/// let summary = Pipeline::from_iter(0..10).filter("even", |n| n % 2 == 0).run().wait().unwrap();
+/// assert_eq!((summary.read, summary.succeeded, summary.skipped), (10, 5, 5));
+/// assert_eq!(summary.leftover(), 0);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Read from the source.
+    pub read: u64,
+    /// Reached the end.
+    pub succeeded: u64,
+    /// Failed in a stage that stops or diverts.
+    pub failed: u64,
+    /// Left out on purpose: filtered out, or failed in a stage that skips.
+    pub skipped: u64,
+}
+
+impl Summary {
+    /// Returns how many were read and have not left the flow: while it runs those in it, afterwards those that were
+    /// abandoned.
+    pub fn leftover(&self) -> u64 {
+        self.read - self.succeeded - self.failed - self.skipped
+    }
+
+    /// Enters the outcome of one item.
+    pub(crate) fn enter(&mut self, outcome: ItemOutcome) {
+        match outcome {
+            ItemOutcome::Skipped => self.skipped += 1,
+            ItemOutcome::Succeeded => self.succeeded += 1,
+            ItemOutcome::Failed => self.failed += 1,
+        }
+    }
+}
+
+/// How an item left the flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ItemOutcome {
+    /// Left out on purpose. The least: a whole is skipped if all of its parts are.
+    Skipped = 0,
+    /// Reached the end.
+    Succeeded = 1,
+    /// A stage failed on it. The worst: a whole fails if one of its parts does.
+    Failed = 2,
+}
+
+/// What one stage has done so far.
+///
+/// Times are charged like this: while the flow sleeps, a stage is charged with what it has in flight; while it is
+/// awake, with the time that the stage's own code takes, measured on every 32nd call. They are zero without a clock
+/// (see [`Pipeline::timer`](crate::Pipeline::timer)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StageStats {
+    /// The stage's name.
+    pub name: &'static str,
+    /// How many items it can work on at once.
+    pub capacity: usize,
+    /// Items it took from the stage before it.
+    pub received: u64,
+    /// Items it gave to the next.
+    pub emitted: u64,
+    /// Items it failed on, whatever became of them.
+    pub failed: u64,
+    /// Attempts after the first of an item.
+    pub retried: u64,
+    /// Items it works on.
+    pub in_flight: usize,
+    /// Time spent working, summed over the items.
+    pub busy: Duration,
+    /// Time in which it had room, and nothing came.
+    pub waiting_on_input: Duration,
+    /// Time in which it could not go on until the next stage took something.
+    pub waiting_on_output: Duration,
+}
+
+impl StageStats {
+    pub(crate) fn new(name: &'static str, capacity: usize) -> Self {
+        Self {
+            name,
+            capacity,
+            received: 0,
+            emitted: 0,
+            failed: 0,
+            retried: 0,
+            in_flight: 0,
+            busy: Duration::ZERO,
+            waiting_on_input: Duration::ZERO,
+            waiting_on_output: Duration::ZERO,
+        }
+    }
+
+    /// Returns the busy time per place.
+    fn load(&self) -> Duration {
+        self.busy / u32::try_from(self.capacity).unwrap_or(u32::MAX).max(1)
+    }
+}
+
+/// Shows how a flow is doing, from any thread, while it runs and afterwards. Clones show the same flow.
+///
+/// What it shows is what was true when the flow last went to sleep.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_pipeline::{Pipeline, Wait};
+///
+/// let flow = Pipeline::from_iter(0..100u64)
+///     .map("cheap", |n| n + 1)
+///     .map("dear", |n| (0..20_000 * n).fold(0, |sum, n| std::hint::black_box(sum ^ n)));
+/// let monitor = flow.monitor();
+/// flow.run().wait()?;
+/// assert_eq!(monitor.stats().summary.succeeded, 100);
+/// assert_eq!(monitor.stats().stages.iter().map(|stage| stage.name).collect::<Vec<_>>(), ["source", "cheap", "dear"]);
+/// assert_eq!(monitor.bottleneck().unwrap().name, "dear");
+/// # Ok::<(), tidegate_pipeline::Stopped>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Monitor {
+    stats: Arc<Lock<Stats>>,
+}
+
+/// The statistics of a flow at one instant: see [`Monitor::stats`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// What became of the items so far.
+    pub summary: Summary,
+    /// The statistics of every stage, the source first.
+    pub stages: Vec<StageStats>,
+}
+
+impl Monitor {
+    /// Returns the statistics, all of one instant.
+    pub fn stats(&self) -> Stats {
+        self.stats.with(|stats| stats.clone())
+    }
+
+    /// Returns the stage that was busy for the largest share of its places' time; `None` while no stage was, and
+    /// without a clock.
+    ///
+    /// The source is busy while it lets the flow wait.
+    pub fn bottleneck(&self) -> Option<StageStats> {
+        let busy = self.stats().stages.into_iter().filter(|stage| !stage.busy.is_zero());
+        busy.max_by_key(StageStats::load)
+    }
+
+    pub(crate) fn publish(&self, summary: Summary, stages: impl Iterator<Item = StageStats>) {
+        self.stats.with(|published| {
+            published.summary = summary;
+            published.stages.clear();
+            published.stages.extend(stages);
+        });
+    }
+}

@@ -1,0 +1,121 @@
+//! How a run that did not reach the end of its source ended.
+
+use core::fmt;
+
+use tidegate_core::{Cancelled, Reason};
+
+use crate::error::PipelineError;
+
+use super::stats::Summary;
+
+/// What becomes of the items in the flow when it stops, by an error or by its token.
+///
+/// # Examples
+///
+/// ```
+/// use core::num::NonZeroUsize;
+/// use tidegate_pipeline::{AfterStop, Pipeline, Wait};
+///
+/// let stopped_with = |after_stop| {
+///     Pipeline::from_iter(0..10)
+///         .try_map_async("all", NonZeroUsize::new(2).unwrap(), |n| async move { Ok::<_, String>(n) })
+///         .try_map("one", |n| if n == 0 { Err("no") } else { Ok(n) })
+///         .after_stop(after_stop)
+///         .run()
+///         .wait()
+///         .unwrap_err()
+///         .summary()
+/// };
+/// // The first stage had taken four items, twice its concurrency, when the second failed.
+/// assert_eq!(stopped_with(AfterStop::Drain).succeeded, 3);
+/// assert!(stopped_with(AfterStop::Abandon).leftover() > 0);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum AfterStop {
+    /// They are brought to the end, with all that they become on the way: a
+    /// [`flat_map`](crate::Pipeline::flat_map) that never ends does not end by this. The default.
+    #[default]
+    Drain,
+    /// They are dropped where they are, with the work in progress on them, and counted as left over. Only what is already
+    /// on its way out reaches the end.
+    Abandon,
+}
+
+/// The run ended before its source did: a stage failed, or the token was cancelled.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_pipeline::{Pipeline, Wait};
+///
+/// let run = Pipeline::from_iter(0..)
+///     .try_map("limit", |n| if n < 3 { Ok(n) } else { Err("too large") })
+///     .run();
+/// let stopped = run.wait().unwrap_err();
+/// assert_eq!(stopped.to_string(), "pipeline stopped: stage limit failed on item 3: too large");
+/// assert_eq!((stopped.summary().succeeded, stopped.summary().failed), (3, 1));
+/// ```
+#[derive(Debug)]
+pub struct Stopped {
+    cause: Cause,
+    summary: Summary,
+}
+
+#[derive(Debug)]
+pub(crate) enum Cause {
+    Failed(PipelineError),
+    Cancelled(Cancelled),
+}
+
+impl Stopped {
+    pub(crate) fn new(cause: Cause, summary: Summary) -> Self {
+        Self { cause, summary }
+    }
+
+    /// Returns what became of every item that was read.
+    pub fn summary(&self) -> Summary {
+        self.summary
+    }
+
+    /// Returns the first error of a stage that stops on errors, `None` if the flow was cancelled.
+    pub fn error(&self) -> Option<&PipelineError> {
+        match &self.cause {
+            Cause::Failed(error) => Some(error),
+            Cause::Cancelled(_) => None,
+        }
+    }
+
+    /// Takes that error out.
+    pub fn into_error(self) -> Option<PipelineError> {
+        match self.cause {
+            Cause::Failed(error) => Some(error),
+            Cause::Cancelled(_) => None,
+        }
+    }
+
+    /// Returns why the flow's token was cancelled, `None` if a stage failed.
+    pub fn reason(&self) -> Option<&Reason> {
+        match &self.cause {
+            Cause::Failed(_) => None,
+            Cause::Cancelled(cancelled) => Some(cancelled.reason()),
+        }
+    }
+
+    /// Returns whether the flow was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.reason().is_some()
+    }
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("pipeline ")?;
+        match &self.cause {
+            Cause::Failed(error) => write!(f, "stopped: {error}"),
+            Cause::Cancelled(cancelled) => cancelled.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Stopped {}

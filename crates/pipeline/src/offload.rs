@@ -1,0 +1,15 @@
+//! Stages whose work is done by other threads.
+
+mod map_on;
+
+mod chunk_size;
+mod chunk_work;
+mod chunked;
+mod exchange;
+mod executor;
+
+pub use self::{
+    chunk_work::{Apply, ApplyWith, ChunkWork, Then},
+    chunked::Chunked,
+    executor::{Executor, Threads},
+};

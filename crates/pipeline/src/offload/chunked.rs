@@ -1,0 +1,360 @@
+//! Stages whose work is done by other threads, in chunks.
+
+use core::{
+    fmt, mem,
+    num::NonZeroUsize,
+    task::{Context, Poll, ready},
+};
+
+use alloc::vec::{IntoIter, Vec};
+
+use tidegate_core::{primitive::Arc, unwind::DropEach};
+
+use crate::flow::{Flow, Item, Lineage, Reorder, Stage, StageId};
+
+use super::{
+    chunk_size::ChunkSize,
+    chunk_work::ChunkWork,
+    exchange::{Chunk, ChunkExchange, Done},
+    executor::Dispatcher,
+};
+
+/// A stage whose work is done by other threads. Consecutive items travel as chunks, whose size is learnt from the time
+/// they take; what is there is not held back while a worker is free.
+pub struct Chunked<S: Stage, L: ChunkWork<S::Item>, C> {
+    pub(crate) upstream: S,
+    exchange: FlowSide<S::Item, L>,
+    pub(crate) dispatcher: C,
+    n: NonZeroUsize,
+    chunk_size: ChunkSize,
+    /// The next chunk.
+    items: DropEach<Vec<S::Item>>,
+    // INVARIANT: as long as `items`.
+    lineages: Vec<Lineage>,
+    /// Chunks put down and not collected, and the items in them.
+    in_work: usize,
+    items_in_work: usize,
+    /// Chunks collected and not opened.
+    finished: Reorder<Opened<L::Out>>,
+    opened: Option<Opened<L::Out>>,
+    /// For the collection; empty between two.
+    done: Vec<Done<L::Out>>,
+    /// The poll of the flow in which it advanced last.
+    advanced_at: u64,
+    /// The flow's own, where it does the work itself.
+    state: Option<L::State>,
+}
+
+/// A chunk that is being given on.
+struct Opened<Out> {
+    lineages: IntoIter<Lineage>,
+    outs: DropEach<IntoIter<Out>>,
+}
+
+impl<S: Stage, L: ChunkWork<S::Item>, C> Chunked<S, L, C> {
+    pub(crate) fn new(
+        upstream: S,
+        chunk_work: L,
+        dispatcher: C,
+        n: NonZeroUsize,
+        flow: &Flow<'_>,
+    ) -> Self {
+        let chunk_size = ChunkSize::new(n);
+        Self {
+            upstream,
+            exchange: FlowSide(Arc::new(ChunkExchange::new(
+                chunk_work,
+                n,
+                flow.waker_cell.clone(),
+            ))),
+            dispatcher,
+            n,
+            items: DropEach::default(),
+            lineages: Vec::new(),
+            in_work: 0,
+            items_in_work: 0,
+            finished: Reorder::new(chunk_size.chunks(), true),
+            opened: None,
+            done: Vec::new(),
+            advanced_at: 0,
+            state: None,
+            chunk_size,
+        }
+    }
+
+    /// Returns the same stage with other work, for the same workers.
+    pub(crate) fn rework<M: ChunkWork<S::Item>>(
+        self,
+        flow: &Flow<'_>,
+        make: impl FnOnce(L) -> M,
+    ) -> Chunked<S, M, C> {
+        let chunk_work = self.exchange.into_chunk_work();
+        let mut stage =
+            Chunked::new(self.upstream, make(chunk_work), self.dispatcher, self.n, flow);
+        stage.finished = Reorder::like(&self.finished);
+        stage.chunk_size = self.chunk_size;
+        stage
+    }
+
+    pub(crate) fn set_window(&mut self, window: NonZeroUsize) {
+        self.chunk_size.set_window(self.n, window);
+        self.finished = self.finished.with_window(self.chunk_size.chunks());
+    }
+
+    pub(crate) fn set_unordered(&mut self) {
+        self.finished = self.finished.without_order();
+    }
+
+    pub(crate) fn width(&self) -> NonZeroUsize {
+        self.n
+    }
+
+    fn id(&self) -> StageId {
+        self.exchange.0.chunk_work().first()
+    }
+
+    fn has_room(&self) -> bool {
+        self.finished.held() + usize::from(self.opened.is_some()) < self.chunk_size.chunks().get()
+    }
+
+    /// Takes the next result out of the chunk that is open.
+    #[inline]
+    fn next(&mut self, flow: &mut Flow<'_>) -> Option<Item<L::Out>> {
+        let Opened { lineages, outs } = self.opened.as_mut()?;
+        if let (Some(lineage), Some(value)) = (lineages.next(), outs.next()) {
+            flow.ledger.count_emitted(self.exchange.0.chunk_work().last());
+            return Some(Item { lineage, value });
+        }
+        self.opened = None;
+        None
+    }
+}
+
+impl<S: Stage, L: ChunkWork<S::Item>, C: Dispatcher<ChunkExchange<S::Item, L>>> Chunked<S, L, C> {
+    /// Does all there is to do without giving a result on; returns whether nothing more comes from before.
+    fn advance(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> bool {
+        self.advanced_at = flow.polls;
+        // What has been given on makes room.
+        self.opened.take_if(|opened| opened.lineages.len() == 0);
+        if let Some(rng) = &mut flow.rng {
+            // Any that waits may be next, or nobody for now.
+            self.exchange.0.work_here(|waiting| rng.below(waiting + 1).checked_sub(1));
+        }
+        self.collect(flow);
+        let ended = self.pack(cx, flow);
+        if flow.rng.is_some() && self.in_work > 0 {
+            cx.waker().wake_by_ref();
+        }
+        self.dispatcher.poll(cx);
+        let in_work = self.in_work.min(self.n.get());
+        flow.ledger.meter(self.id()).set_in_flight(self.items_in_work, in_work);
+        ended
+    }
+
+    fn collect(&mut self, flow: &mut Flow<'_>) {
+        let mut done = mem::take(&mut self.done);
+        let calls = self.exchange.0.collect(&mut done);
+        (0..calls).for_each(|_| self.dispatcher.call(&self.exchange.0));
+        for chunk in done.drain(..) {
+            self.in_work -= 1;
+            self.items_in_work -= chunk.lineages.len();
+            if let (Some(time), None) = (chunk.time, &flow.rng) {
+                self.chunk_size.learn(chunk.lineages.len(), time);
+                flow.ledger.meter(self.id()).measured(time);
+            }
+            let seq = chunk.seq;
+            let opened = self.settle(chunk, flow);
+            self.finished.put(seq, opened);
+        }
+        self.done = done;
+    }
+
+    /// Enters what failed, and returns the rest.
+    fn settle(&self, chunk: Done<L::Out>, flow: &mut Flow<'_>) -> Option<Opened<L::Out>> {
+        let Done { lineages, outs, failures, lost, .. } = chunk;
+        if let Some(why) = lost {
+            for lineage in lineages {
+                flow.ledger.fail(self.id(), lineage, why.error().into());
+            }
+            return None;
+        }
+        let chunk_work = self.exchange.0.chunk_work();
+        let mut entered = lineages.len() as u64;
+        for id in chunk_work.first().through(chunk_work.last()) {
+            if id != chunk_work.first() {
+                flow.ledger.meter(id).stats.received += entered;
+            }
+            entered -= failures.iter().filter(|failure| failure.id == id).count() as u64;
+            if id != chunk_work.last() {
+                flow.ledger.meter(id).stats.emitted += entered;
+            }
+        }
+        let lineages = if failures.is_empty() {
+            lineages
+        } else {
+            let mut failures = DropEach::new(failures.into_inner().into_iter());
+            let mut left = Vec::with_capacity(outs.len());
+            for (position, lineage) in lineages.into_iter().enumerate() {
+                let is_next =
+                    failures.as_slice().first().is_some_and(|next| next.position == position);
+                match is_next.then(|| failures.next()).flatten() {
+                    Some(failure) => flow.ledger.fail(failure.id, lineage, failure.cause),
+                    None => left.push(lineage),
+                }
+            }
+            left
+        };
+        let outs = DropEach::new(outs.into_inner().into_iter());
+        let opened = Opened { lineages: lineages.into_iter(), outs };
+        (opened.lineages.len() > 0).then_some(opened)
+    }
+
+    fn pack(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> bool {
+        let id = self.id();
+        while self.has_room() {
+            let size =
+                flow.rng.as_mut().map_or(self.chunk_size.size(), |rng| self.chunk_size.draw(rng));
+            while self.items.len() < size {
+                match self.upstream.pull(id, cx, flow) {
+                    Poll::Ready(Some(Item { lineage, value })) => {
+                        self.items.push(value);
+                        self.lineages.push(lineage);
+                    }
+                    Poll::Ready(None) => {
+                        self.put(flow);
+                        return true;
+                    }
+                    Poll::Pending => {
+                        if self.in_work < self.n.get() && !flow.budget.is_spent() {
+                            self.put(flow);
+                        }
+                        return false;
+                    }
+                }
+            }
+            self.put(flow);
+        }
+        flow.ledger.meter(id).is_blocked = true;
+        self.upstream.drive(cx, flow);
+        false
+    }
+
+    /// Puts the next chunk down, if there is anything in it.
+    fn put(&mut self, flow: &Flow<'_>) {
+        if self.items.is_empty() {
+            return;
+        }
+        self.in_work += 1;
+        self.items_in_work += self.items.len();
+        let size = self.chunk_size.size();
+        let chunk = Chunk {
+            seq: self.finished.begin(),
+            lineages: mem::replace(&mut self.lineages, Vec::with_capacity(size)),
+            items: mem::replace(&mut self.items, DropEach::new(Vec::with_capacity(size))),
+        };
+        if self.exchange.0.put(chunk, flow.rng.is_none()) {
+            self.dispatcher.call(&self.exchange.0);
+        }
+    }
+
+    /// Gives the next item on after working on it here.
+    fn poll_here(
+        &mut self,
+        cx: &mut Context<'_>,
+        flow: &mut Flow<'_>,
+    ) -> Poll<Option<Item<L::Out>>> {
+        let chunk_work = self.exchange.0.chunk_work();
+        let id = chunk_work.first();
+        loop {
+            let Some(Item { lineage, value }) = ready!(self.upstream.pull(id, cx, flow)) else {
+                return Poll::Ready(None);
+            };
+            let (mut at, state) = (id, &mut self.state);
+            let step = flow.call(id, || {
+                chunk_work.step(state.get_or_insert_with(|| chunk_work.enter()), &mut at, value)
+            });
+            for between in id.through(chunk_work.last()) {
+                if between != id {
+                    flow.ledger.meter(between).stats.received += 1;
+                }
+                if between == at && step.as_ref().map_or(true, |step| step.is_err()) {
+                    break;
+                }
+                flow.ledger.count_emitted(between);
+            }
+            match step {
+                Ok(Ok(value)) => return Poll::Ready(Some(Item { lineage, value })),
+                Ok(Err(error)) => flow.ledger.fail(at, lineage, error),
+                Err(panic) => {
+                    // What the state is after a panic nobody knows.
+                    let _ = flow.call(id, || self.state = None);
+                    flow.ledger.fail(at, lineage, panic);
+                }
+            }
+        }
+    }
+}
+
+impl<S: Stage, L: ChunkWork<S::Item>, C: Dispatcher<ChunkExchange<S::Item, L>>> Stage
+    for Chunked<S, L, C>
+{
+    type Item = L::Out;
+
+    #[inline]
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        flow: &mut Flow<'_>,
+    ) -> Poll<Option<Item<L::Out>>> {
+        if self.dispatcher.is_here(flow) && flow.rng.is_none() {
+            return self.poll_here(cx, flow);
+        }
+        if self.advanced_at == flow.polls {
+            if let Some(item) = self.next(flow) {
+                return Poll::Ready(Some(item));
+            }
+        }
+        let ended = self.advance(cx, flow);
+        loop {
+            if let Some(item) = self.next(flow) {
+                return Poll::Ready(Some(item));
+            }
+            self.opened = self.finished.pop();
+            if self.opened.is_none() {
+                return if ended && self.in_work == 0 { Poll::Ready(None) } else { Poll::Pending };
+            }
+        }
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) {
+        if self.dispatcher.is_here(flow) && flow.rng.is_none() {
+            self.upstream.drive(cx, flow);
+        } else {
+            self.advance(cx, flow);
+        }
+    }
+}
+
+impl<S: Stage, L: ChunkWork<S::Item>, C> fmt::Debug for Chunked<S, L, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chunked").field("in_work", &self.in_work).finish_non_exhaustive()
+    }
+}
+
+/// The flow's hold on a exchange: without it, what waits there is not wanted.
+struct FlowSide<In, L: ChunkWork<In>>(Arc<ChunkExchange<In, L>>);
+
+impl<In, L: ChunkWork<In>> FlowSide<In, L> {
+    fn into_chunk_work(self) -> L {
+        let exchange = self.0.clone();
+        drop(self);
+        let exchange = Arc::into_inner(exchange);
+        exchange.expect("a flow that is not yet run has no workers").into_chunk_work()
+    }
+}
+
+impl<In, L: ChunkWork<In>> Drop for FlowSide<In, L> {
+    fn drop(&mut self) {
+        self.0.clear();
+    }
+}

@@ -1,0 +1,263 @@
+//! Stages whose work is done by other threads.
+
+use core::{marker::PhantomData, num::NonZeroUsize};
+
+use crate::{
+    error::BoxError,
+    flow::{Plain, Stage, StageId, Try},
+    pipeline::Pipeline,
+};
+
+use super::{
+    chunk_work::{Apply, ApplyWith, ChunkWork, Then},
+    chunked::Chunked,
+    exchange::ChunkExchange,
+    executor::Executor,
+};
+
+impl<'h, S: Stage, T> Pipeline<'h, S, T> {
+    /// Adds a stage that turns each item into another on other threads, up to `n` at a time. For
+    /// work that keeps a processor busy, or blocks its thread.
+    ///
+    /// `executor` says where: on a [`WorkerPool`](tidegate_worker_pool::WorkerPool), given by
+    /// reference, or on the run's own [`Threads`](crate::Threads).
+    ///
+    /// Consecutive items travel in chunks. A chunk has one item at first, and as many as make 100 µs
+    /// of work, at most 1024, once that is known. Items are not held back for a chunk while a worker
+    /// is free. Results are emitted in order, unless the stage is
+    /// [`unordered`](Pipeline::unordered): then chunk by chunk. The stage holds at most twice `n`
+    /// chunks; [`window`](Pipeline::window) bounds the items in them instead.
+    ///
+    /// An item fails with [`JoinError`](tidegate_worker_pool::JoinError) if the pool is closed. A
+    /// chunk that is being worked on when the flow is dropped or abandons its items is finished, and
+    /// its results are dropped. [`try_map_on`](Self::try_map_on) takes a function that can fail.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::num::NonZeroUsize;
+    /// use tidegate_pipeline::{Pipeline, Wait};
+    /// use tidegate_worker_pool::WorkerPool;
+    ///
+    /// let (four, pool) = (NonZeroUsize::new(4).unwrap(), WorkerPool::builder().build()?);
+    /// let lengths = Pipeline::from_iter(["tide", "gate", "!"])
+    ///     .map_on(&pool, "measure", four, str::len);
+    /// assert_eq!(lengths.collect().wait()?, [4, 4, 1]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn map_on<P, F, U>(
+        self,
+        executor: P,
+        name: &'static str,
+        n: NonZeroUsize,
+        f: F,
+    ) -> Pipeline<'h, Chunked<S, Apply<F, Plain>, P::Dispatcher>, T>
+    where
+        P: Executor<'h, ChunkExchange<S::Item, Apply<F, Plain>>>,
+        F: Fn(S::Item) -> U + Send + Sync,
+    {
+        self.chunked(executor, name, n, |id| Apply::new(f, id))
+    }
+
+    /// Adds a stage like [`map_on`](Self::map_on) whose function can fail.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::num::NonZeroUsize;
+    /// use tidegate_pipeline::{Pipeline, Threads, Wait};
+    ///
+    /// let numbers = Pipeline::from_iter(["1", "x"])
+    ///     .try_map_on(Threads, "parse", NonZeroUsize::MIN, str::parse::<i8>);
+    /// assert_eq!(numbers.run().wait().unwrap_err().error().unwrap().stage(), "parse");
+    /// ```
+    pub fn try_map_on<P, F, U, E>(
+        self,
+        executor: P,
+        name: &'static str,
+        n: NonZeroUsize,
+        f: F,
+    ) -> Pipeline<'h, Chunked<S, Apply<F, Try>, P::Dispatcher>, T>
+    where
+        P: Executor<'h, ChunkExchange<S::Item, Apply<F, Try>>>,
+        F: Fn(S::Item) -> Result<U, E> + Send + Sync,
+        E: Into<BoxError>,
+    {
+        self.chunked(executor, name, n, |id| Apply::new(f, id))
+    }
+
+    /// Adds a stage like [`map_on`](Self::map_on) whose function has a state, of which each worker
+    /// has its own: a buffer, a parser, a connection.
+    ///
+    /// `init` makes one when more workers than ever before are at work, and after a panic, which
+    /// drops it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::num::NonZeroUsize;
+    /// use tidegate_pipeline::{Pipeline, Threads};
+    ///
+    /// const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+    ///
+    /// let reverse = |letters: &mut Vec<char>, word: &str| {
+    ///     letters.clear();
+    ///     letters.extend(word.chars().rev());
+    ///     letters.iter().collect::<String>()
+    /// };
+    /// let reversed = Pipeline::from_iter(["tide", "gate"])
+    ///     .map_init(Threads, "reverse", TWO, Vec::new, reverse);
+    /// assert_eq!(reversed.collect().run_on_threads(TWO).unwrap(), ["edit", "etag"]);
+    /// ```
+    pub fn map_init<P, I, State, F, U>(
+        self,
+        executor: P,
+        name: &'static str,
+        n: NonZeroUsize,
+        init: I,
+        f: F,
+    ) -> Pipeline<'h, Chunked<S, ApplyWith<F, I, State, Plain>, P::Dispatcher>, T>
+    where
+        P: Executor<'h, ChunkExchange<S::Item, ApplyWith<F, I, State, Plain>>>,
+        I: Fn() -> State + Send + Sync,
+        State: Send,
+        F: Fn(&mut State, S::Item) -> U + Send + Sync,
+    {
+        self.chunked(executor, name, n, |id| ApplyWith::new(f, init, id))
+    }
+
+    /// Adds a stage like [`map_init`](Self::map_init) whose function can fail.
+    pub fn try_map_init<P, I, State, F, U, E>(
+        self,
+        executor: P,
+        name: &'static str,
+        n: NonZeroUsize,
+        init: I,
+        f: F,
+    ) -> Pipeline<'h, Chunked<S, ApplyWith<F, I, State, Try>, P::Dispatcher>, T>
+    where
+        P: Executor<'h, ChunkExchange<S::Item, ApplyWith<F, I, State, Try>>>,
+        I: Fn() -> State + Send + Sync,
+        State: Send,
+        F: Fn(&mut State, S::Item) -> Result<U, E> + Send + Sync,
+        E: Into<BoxError>,
+    {
+        self.chunked(executor, name, n, |id| ApplyWith::new(f, init, id))
+    }
+
+    fn chunked<P, L>(
+        mut self,
+        executor: P,
+        name: &'static str,
+        n: NonZeroUsize,
+        chunk_work: impl FnOnce(StageId) -> L,
+    ) -> Pipeline<'h, Chunked<S, L, P::Dispatcher>, T>
+    where
+        P: Executor<'h, ChunkExchange<S::Item, L>>,
+        L: ChunkWork<S::Item>,
+    {
+        let dispatcher = executor.dispatcher(&mut self.flow);
+        let chunk_work = chunk_work(self.flow.ledger.add_stage(name, n.get()));
+        let stages = Chunked::new(self.stages, chunk_work, dispatcher, n, &self.flow);
+        Pipeline { stages, flow: self.flow, timer: self.timer }
+    }
+}
+
+/// What a stage on other threads can be told. Each of these is about the stage added last.
+impl<'h, S: Stage, W: ChunkWork<S::Item>, D, T> Pipeline<'h, Chunked<S, W, D>, T> {
+    /// Lets the stage give its chunks on as they come, so that a slow one holds nobody up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::{num::NonZeroUsize};
+    /// use tidegate_pipeline::{Pipeline, Threads};
+    ///
+    /// const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+    ///
+    /// let flow = Pipeline::from_iter(0..100).map_on(Threads, "pass", TWO, |item| item).unordered();
+    /// let mut passed = flow.collect().run_on_threads(TWO).unwrap();
+    /// passed.sort_unstable();
+    /// assert!(passed.into_iter().eq(0..100));
+    /// ```
+    pub fn unordered(mut self) -> Self {
+        self.stages.set_unordered();
+        self
+    }
+
+    /// Sets how many items the stage may hold: gathered for a chunk, in work, finished before their turn, and not yet
+    /// taken by the next stage. Chunks are then no larger than lets `n` of them be in work and `n` wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::{num::NonZeroUsize};
+    /// use tidegate_pipeline::{Pipeline, Wait};
+    /// use tidegate_worker_pool::WorkerPool;
+    ///
+    /// // A pool that nobody works for: the stage takes what it may hold, and waits.
+    /// let flow = Pipeline::from_iter(0..100)
+    ///     .map_on(&WorkerPool::detached(8), "work", NonZeroUsize::MIN, |item| item)
+    ///     .window(NonZeroUsize::new(8).unwrap());
+    /// let monitor = flow.monitor();
+    /// assert!(flow.run().wait_timeout(core::time::Duration::from_millis(1)).is_err());
+    /// assert!((1..=8).contains(&monitor.stats().summary.read));
+    /// ```
+    pub fn window(mut self, window: NonZeroUsize) -> Self {
+        self.stages.set_window(window);
+        self
+    }
+
+    /// Adds a stage whose work the same worker does right after that of the stage before, while the
+    /// item is in its processor's cache. It has a name and errors of its own, but shares the other's
+    /// `n`, window and order, and in the statistics its time is the other's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::num::NonZeroUsize;
+    /// use tidegate_pipeline::{OnError, Pipeline, Threads};
+    ///
+    /// const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+    ///
+    /// let flow = Pipeline::from_iter(["2", "x", "3"])
+    ///     .try_map_on(Threads, "parse", TWO, str::parse::<u32>)
+    ///     .on_error(OnError::Skip)
+    ///     .and_map("square", |n| n * n);
+    /// assert_eq!(flow.collect().run_on_threads(TWO).unwrap(), [4, 9]);
+    /// ```
+    pub fn and_map<F, U>(
+        self,
+        name: &'static str,
+        f: F,
+    ) -> Pipeline<'h, Chunked<S, Then<S::Item, W, Apply<F, Plain>>, D>, T>
+    where
+        F: Fn(W::Out) -> U + Send + Sync,
+    {
+        self.chain(name, |id| Apply::new(f, id))
+    }
+
+    /// Adds a stage like [`and_map`](Self::and_map) whose function can fail.
+    pub fn try_and_map<F, U, E>(
+        self,
+        name: &'static str,
+        f: F,
+    ) -> Pipeline<'h, Chunked<S, Then<S::Item, W, Apply<F, Try>>, D>, T>
+    where
+        F: Fn(W::Out) -> Result<U, E> + Send + Sync,
+        E: Into<BoxError>,
+    {
+        self.chain(name, |id| Apply::new(f, id))
+    }
+
+    fn chain<A: ChunkWork<W::Out>>(
+        mut self,
+        name: &'static str,
+        second: impl FnOnce(StageId) -> A,
+    ) -> Pipeline<'h, Chunked<S, Then<S::Item, W, A>, D>, T> {
+        let second = second(self.flow.ledger.add_stage(name, self.stages.width().get()));
+        let then = |first| Then { first, second, of: PhantomData };
+        let stages = self.stages.rework(&self.flow, then);
+        Pipeline { stages, flow: self.flow, timer: self.timer }
+    }
+}

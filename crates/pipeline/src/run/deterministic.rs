@@ -1,0 +1,149 @@
+//! A flow whose schedule is drawn at random.
+
+use core::{
+    future::{Future, poll_fn},
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use alloc::vec::Vec;
+
+use tidegate_core::{
+    ManualClock, Wait,
+    primitive::{
+        Arc, OnWake, Wakeable,
+        atomic::{AtomicBool, Ordering},
+    },
+    random::Random,
+};
+
+use crate::{
+    flow::{Stage, Stopped, Summary},
+    pipeline::Pipeline,
+};
+
+use super::future::{Collect, Run};
+
+impl<'h, S: Stage, T> Pipeline<'h, S, T> {
+    /// Runs the flow for what its stages do, on this thread alone, and decides at random what may come in one order or
+    /// another. The same seed gives the same run; other seeds give others. For tests that search for an order in which
+    /// something breaks, and then replay it.
+    ///
+    /// At random are: which futures that were woken are polled first, and which later; when a chunk is worked on, and how
+    /// many items are in it; which side of a [`merge`](Self::merge) or [`split`](Self::split) is asked first. Work
+    /// for a pool or [`Threads`](crate::Threads) is done here, too. What the flow cannot decide stays undecided: other
+    /// threads, and the system's clock. [`simulated`](Self::simulated) replaces the clock.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`] if the flow stopped before the end of its source.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::{num::NonZeroUsize};
+    /// use tidegate_pipeline::{Pipeline, Threads};
+    ///
+    /// let order = |seed| {
+    ///     let four = NonZeroUsize::new(4).unwrap();
+    ///     let flow = Pipeline::from_iter(0..20).map_on(Threads, "pass", four, |item| item).unordered();
+    ///     flow.collect().run_deterministic(seed).unwrap()
+    /// };
+    /// assert_eq!(order(7), order(7));
+    /// assert!((0..10).any(|seed| order(seed) != order(7)));
+    /// ```
+    pub fn run_deterministic(self, seed: u64) -> Result<Summary, Stopped> {
+        self.run().run_deterministic(seed)
+    }
+
+    /// Makes `clock` the timer of the stages added from here on, like [`timer`](Self::timer), and lets
+    /// [`run_deterministic`](Self::run_deterministic) turn it to the next time that somebody sleeps for whenever nothing
+    /// else can be done.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::{num::NonZeroUsize, time::Duration};
+    /// use tidegate_pipeline::{Clock, ManualClock, Pipeline, TimedOut, Timer};
+    ///
+    /// let clock = ManualClock::new();
+    /// let flow = Pipeline::from_iter([3, 1, 2])
+    ///     .simulated(&clock)
+    ///     .try_map_async("nap", NonZeroUsize::new(3).unwrap(), |hours| {
+    ///         let nap = clock.sleep(Duration::from_secs(3600 * hours));
+    ///         async move { Ok::<_, TimedOut>((nap.await, hours).1) }
+    ///     })
+    ///     .unordered();
+    /// assert_eq!(flow.collect().run_deterministic(1).unwrap(), [1, 2, 3]);
+    /// assert_eq!(clock.now().as_nanos(), 3 * 3600 * 1_000_000_000);
+    /// ```
+    pub fn simulated(self, clock: &ManualClock) -> Pipeline<'h, S, ManualClock> {
+        let mut flow = self.timer(clock.clone());
+        flow.flow.simulated = Some(clock.clone());
+        flow
+    }
+}
+
+impl<S: Stage> Run<'_, S> {
+    /// Runs the flow to its end at random: see [`Pipeline::run_deterministic`].
+    ///
+    /// # Errors
+    ///
+    /// As the future.
+    pub fn run_deterministic(mut self, seed: u64) -> Result<Summary, Stopped> {
+        self.engine.flow.rng = Some(Random::new(seed));
+        let clock = self.engine.flow.simulated.clone();
+        simulate(self, clock)
+    }
+}
+
+impl<S: Stage> Collect<'_, S> {
+    /// Runs the flow to its end at random: see [`Pipeline::run_deterministic`].
+    ///
+    /// # Errors
+    ///
+    /// As the future.
+    pub fn run_deterministic(mut self, seed: u64) -> Result<Vec<S::Item>, Stopped> {
+        self.engine.flow.rng = Some(Random::new(seed));
+        let clock = self.engine.flow.simulated.clone();
+        simulate(self, clock)
+    }
+}
+
+/// Drives a run, and turns the clock when nothing else can be done.
+fn simulate<F: Future>(run: F, clock: Option<ManualClock>) -> F::Output {
+    let Some(clock) = clock else { return run.wait() };
+    let mut run = pin!(run);
+    poll_fn(|cx| {
+        let relay = Arc::new(Wakeable(WakeRelay {
+            woken: AtomicBool::new(false),
+            waker: cx.waker().clone(),
+        }));
+        let waker = Waker::from(relay.clone());
+        loop {
+            // ORDERING: Relaxed: wakes by other threads are passed on, and only this one's own have to be seen here.
+            relay.0.woken.store(false, Ordering::Relaxed);
+            if let Poll::Ready(output) = run.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return Poll::Ready(output);
+            }
+            if !relay.0.woken.load(Ordering::Relaxed) {
+                let Some(due) = clock.next_due() else { return Poll::Pending };
+                clock.advance_to(due);
+            }
+        }
+    })
+    .wait()
+}
+
+/// Hears of wakes, and passes them on.
+struct WakeRelay {
+    woken: AtomicBool,
+    waker: Waker,
+}
+
+impl OnWake for WakeRelay {
+    fn on_wake(&self) {
+        self.woken.store(true, Ordering::Relaxed);
+        self.waker.wake_by_ref();
+    }
+}

@@ -1,0 +1,130 @@
+//! A run that several threads share: whichever is free drives it.
+
+use core::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+use std::panic::resume_unwind;
+
+use alloc::boxed::Box;
+
+use tidegate_core::{
+    lock::Lock,
+    primitive::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    unwind::{Payload, bury, catch, contain},
+};
+
+use crate::flow::{RunThreads, ThreadTask, WorkQueue};
+
+/// A run that can go from thread to thread between two polls.
+pub trait SendRun: Future<Output: Send> + Unpin + Send {}
+
+impl<F: Future<Output: Send> + Unpin + Send> SendRun for F {}
+
+/// A run and the threads that share it.
+pub struct SharedRun<'h, F: Future> {
+    run_threads: Arc<RunThreads<'h>>,
+    // INVARIANT: `None` while the thread that has the turn drives it, and once it is over.
+    run: Lock<Option<Box<F>>>,
+    output: Lock<Option<Result<F::Output, Payload>>>,
+    waker: Waker,
+    /// Threads that look for something to do, or will when they have started.
+    looking: AtomicUsize,
+}
+
+impl<'h, F: SendRun> SharedRun<'h, F> {
+    pub(crate) fn new(run_threads: Arc<RunThreads<'h>>, run: F) -> Self {
+        let waker = Waker::from(run_threads.drive.clone());
+        let (run, output) = (Lock::new(Some(Box::new(run))), Lock::new(None));
+        Self { run_threads, run, output, waker, looking: AtomicUsize::new(1) }
+    }
+
+    /// Counts a thread that will call [`work`](Self::work). The first one is counted already.
+    pub fn expect_one(&self) {
+        // ORDERING: Relaxed: whoever finds itself the last to look starts another, which it hands all there is to know.
+        self.looking.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn expect_one_less(&self) {
+        self.looking.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Does what there is to do until the run is over. `grow` is called before something that may take long, where no other
+    /// thread looks for the next.
+    pub fn work(&self, grow: &dyn Fn()) {
+        loop {
+            let next_task = self.run_threads.next_task().unwrap_or_else(|| self.run_threads.wait());
+            if matches!(next_task, ThreadTask::Exit) {
+                return;
+            }
+            if self.looking.fetch_sub(1, Ordering::Relaxed) == 1 {
+                grow();
+            }
+            match next_task {
+                ThreadTask::Drive => self.drive(),
+                ThreadTask::Work(queue) => self.work_at(queue),
+                ThreadTask::Exit => {}
+            }
+            self.looking.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Works on chunks until there are none, or the flow wants to be driven: then somebody else can have the queue.
+    fn work_at(&self, queue: Arc<dyn WorkQueue + 'h>) {
+        while queue.work_one() {
+            if self.run_threads.drive.0.is_woken() {
+                return self.run_threads.call(queue);
+            }
+        }
+    }
+
+    /// Polls the run, on the thread that has the turn.
+    fn drive(&self) {
+        let Some(mut run) = self.run.with(Option::take) else { return };
+        let mut cx = Context::from_waker(&self.waker);
+        let polled = match catch(|| Pin::new(&mut *run).poll(&mut cx)) {
+            Ok(Poll::Pending) => {
+                self.run.with(|queue| *queue = Some(run));
+                return self.run_threads.drive.0.release();
+            }
+            Ok(Poll::Ready(output)) => Ok(output),
+            Err(payload) => Err(payload),
+        };
+        // What the stages have captured is foreign, and gone before anybody hears of the end.
+        let output = match (polled, catch(|| drop(run))) {
+            (Ok(output), Ok(())) => Ok(output),
+            (Ok(output), Err(payload)) => {
+                contain(|| drop(output));
+                Err(payload)
+            }
+            (Err(payload), dropped) => {
+                dropped.unwrap_or_else(bury);
+                Err(payload)
+            }
+        };
+        self.output.with(|queue| *queue = Some(output));
+        self.run_threads.drive.0.finish();
+    }
+
+    /// Returns what the run has ended with, once every [`work`](Self::work) has returned.
+    ///
+    /// # Panics
+    ///
+    /// As the run has, on whichever thread that was.
+    pub fn into_output(self) -> F::Output {
+        let output =
+            self.output.with(Option::take).expect("every thread has seen the end of the run");
+        output.unwrap_or_else(|payload| resume_unwind(payload))
+    }
+}
+
+impl<F: Future> fmt::Debug for SharedRun<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedRun").finish_non_exhaustive()
+    }
+}

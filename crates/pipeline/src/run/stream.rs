@@ -1,0 +1,79 @@
+//! The flow as a stream.
+
+use core::{
+    fmt,
+    ops::ControlFlow,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures_core::Stream;
+
+use tidegate_core::unwind::Foreign;
+
+use crate::{
+    flow::{Stage, Stopped},
+    pipeline::Pipeline,
+};
+
+use super::engine::Engine;
+
+impl<'h, S: Stage, T> Pipeline<'h, S, T> {
+    /// Runs the flow as a stream of what comes out.
+    ///
+    /// The last item is an error if the flow stopped before the end of its source. The flow moves only while the stream
+    /// is polled: whoever takes long between two items had better be a stage.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::{future::poll_fn, pin::Pin};
+    /// use futures_core::Stream;
+    /// use tidegate_pipeline::{Pipeline, Wait};
+    ///
+    /// let mut stream = Pipeline::from_iter([1, 2]).map("double", |n| 2 * n).into_stream();
+    /// let mut next = || poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).wait().map(Result::unwrap);
+    /// assert_eq!((next(), next(), next()), (Some(2), Some(4), None));
+    /// ```
+    pub fn into_stream(self) -> IntoStream<'h, S> {
+        IntoStream { engine: Engine::new(self) }
+    }
+}
+
+/// Stream of [`Pipeline::into_stream`].
+#[must_use = "streams do nothing unless polled"]
+pub struct IntoStream<'h, S> {
+    engine: Engine<'h, S>,
+}
+
+// Stages are never pinned where they are: what has to be pinned lies in boxes.
+impl<S> Unpin for IntoStream<'_, S> {}
+
+impl<S: Stage> Stream for IntoStream<'_, S> {
+    type Item = Result<S::Item, Stopped>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.engine.is_over() {
+            return Poll::Ready(None);
+        }
+        // Held while the clock is read, which is foreign, too.
+        let mut next = None;
+        let polled = self.engine.poll(cx, |item| {
+            next = Some(Foreign::new(item));
+            ControlFlow::Break(())
+        });
+        match polled {
+            Poll::Pending => match next {
+                Some(item) => Poll::Ready(Some(Ok(item.into_inner()))),
+                None => Poll::Pending,
+            },
+            Poll::Ready(end) => Poll::Ready(end.err().map(Err)),
+        }
+    }
+}
+
+impl<S> fmt::Debug for IntoStream<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IntoStream").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,120 @@
+//! A flow on threads of its own, without any executor.
+
+use core::num::NonZeroUsize;
+use std::thread::{Builder, Scope, scope};
+
+use alloc::vec::Vec;
+
+use tidegate_core::{
+    Wait,
+    primitive::atomic::{AtomicUsize, Ordering},
+};
+
+use crate::{
+    flow::{Stage, Stopped, Summary},
+    pipeline::Pipeline,
+};
+
+use super::{
+    future::{Collect, Run},
+    shared_run::{SendRun, SharedRun},
+};
+
+impl<S: Stage + Send, T> Pipeline<'_, S, T> {
+    /// Runs the flow for what its stages do, on up to `threads` threads, of which the calling one is the first; the others are
+    /// started here, as soon as there is something for them to do, and have ended when this returns.
+    ///
+    /// Whichever thread is free drives the flow, and where there is nothing to drive, works in stages on
+    /// [`Threads`](crate::Threads): an item that takes long keeps its own thread, and no other. So the stages are `Send`; a
+    /// flow with one that is not runs on the calling thread alone, by `run().wait()`. If a thread cannot be started, the flow
+    /// runs on those there are.
+    ///
+    /// It returns when every item has ended. So nothing is lost when `main` returns after it; a thread of yours on which it runs
+    /// is to be joined before.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`] if the flow stopped before the end of its source.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::{num::NonZeroUsize};
+    /// use tidegate_pipeline::{Pipeline, Threads};
+    ///
+    /// const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+    ///
+    /// let flow = Pipeline::from_iter(0..1000_u64).map_on(Threads, "square", TWO, |n| n * n);
+    /// assert_eq!(flow.run_on_threads(TWO).unwrap().succeeded, 1000);
+    /// ```
+    pub fn run_on_threads(self, threads: NonZeroUsize) -> Result<Summary, Stopped> {
+        self.run().run_on_threads(threads)
+    }
+}
+
+impl<'h, S: Stage + Send> Run<'h, S> {
+    /// Runs the flow to its end on `threads` threads: see [`Pipeline::run_on_threads`].
+    ///
+    /// # Errors
+    ///
+    /// As the future.
+    pub fn run_on_threads(self, threads: NonZeroUsize) -> Result<Summary, Stopped> {
+        match self.into_shared_run() {
+            Ok(shared_run) => on_threads(shared_run, threads),
+            Err(run) => run.wait(),
+        }
+    }
+
+    /// Lets several threads run the flow together, if it has stages on them. For the models of `run_on_threads`.
+    #[doc(hidden)]
+    #[expect(clippy::result_large_err, reason = "the run itself")]
+    pub fn into_shared_run(mut self) -> Result<SharedRun<'h, Self>, Self> {
+        match self.engine.flow.enable_threads() {
+            Some(run_threads) => Ok(SharedRun::new(run_threads, self)),
+            None => Err(self),
+        }
+    }
+}
+
+impl<S: Stage<Item: Send> + Send> Collect<'_, S> {
+    /// Runs the flow to its end on `threads` threads: see [`Pipeline::run_on_threads`].
+    ///
+    /// # Errors
+    ///
+    /// As the future.
+    pub fn run_on_threads(mut self, threads: NonZeroUsize) -> Result<Vec<S::Item>, Stopped> {
+        match self.engine.flow.enable_threads() {
+            Some(run_threads) => on_threads(SharedRun::new(run_threads, self), threads),
+            None => self.wait(),
+        }
+    }
+}
+
+fn on_threads<F: SendRun>(shared_run: SharedRun<'_, F>, threads: NonZeroUsize) -> F::Output {
+    let left = AtomicUsize::new(threads.get() - 1);
+    scope(|scope| work(scope, &shared_run, &left));
+    shared_run.into_output()
+}
+
+/// Does what there is to do until the run is over. A thread that leaves no other to do the next thing starts one before, as long
+/// as some are `left` to be started: so there are no more than can have something to do, however many there may be.
+fn work<'s, F: SendRun>(
+    scope: &'s Scope<'s, '_>,
+    shared_run: &'s SharedRun<'_, F>,
+    left: &'s AtomicUsize,
+) {
+    shared_run.work(&|| {
+        // ORDERING: Relaxed throughout: a number of threads, which publishes nothing.
+        let one_less = |left: usize| left.checked_sub(1);
+        if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err() {
+            return;
+        }
+        shared_run.expect_one();
+        let thread = Builder::new().name("pipeline".into());
+        if thread.spawn_scoped(scope, || work(scope, shared_run, left)).is_err() {
+            // Nobody misses it: those that are there do what there is to do.
+            shared_run.expect_one_less();
+            left.store(0, Ordering::Relaxed);
+        }
+    });
+}

@@ -1,0 +1,147 @@
+//! Several items into one.
+
+use core::{
+    fmt,
+    future::Future,
+    mem,
+    num::NonZeroUsize,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use alloc::{boxed::Box, vec::Vec};
+
+use tidegate_core::{Timer, time::DueWatch, unwind::DropEach};
+
+use crate::{
+    flow::{Flow, Item, Lineage, Stage, StageId},
+    pipeline::Pipeline,
+};
+
+/// A stage that gathers items into batches.
+pub struct Batch<S: Stage, T: Timer> {
+    upstream: S,
+    size: usize,
+    linger: Duration,
+    timer: T,
+    items: DropEach<Vec<S::Item>>,
+    // INVARIANT: as long as `items`.
+    lineages: Vec<Lineage>,
+    /// When the batch is due: `Some` from its first item until that time has come.
+    due: Pin<Box<Option<T::Sleep>>>,
+    is_due: bool,
+    /// Looks at the clock while what comes before is ready.
+    watch: Option<DueWatch>,
+    id: StageId,
+}
+
+impl<S: Stage, T: Timer> Batch<S, T> {
+    /// Gathers what there is room for; returns whether the batch is to be given as it is.
+    fn gather(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> Poll<()> {
+        while self.items.len() < self.size {
+            match self.upstream.pull(self.id, cx, flow) {
+                Poll::Ready(Some(Item { lineage, value })) => {
+                    let now = || self.timer.now();
+                    // First the item is in: a timer that panics costs its batch no more than its time.
+                    self.items.push(value);
+                    self.lineages.push(lineage);
+                    if self.items.len() == 1 {
+                        self.due.set(Some(self.timer.sleep(self.linger)));
+                        self.watch = Some(DueWatch::new(now(), self.linger));
+                    }
+                    // What comes before may always be ready.
+                    self.is_due |= self.watch.as_mut().is_some_and(|watch| watch.is_due(now));
+                    if self.is_due {
+                        self.due.set(None);
+                        return Poll::Ready(());
+                    }
+                }
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending => {
+                    if let Some(due) = self.due.as_mut().as_pin_mut() {
+                        self.is_due |= due.poll(cx).is_ready();
+                    }
+                    // A flow that is full has nothing more for this batch until it has left.
+                    if self.is_due || (flow.ledger.is_full() && !self.items.is_empty()) {
+                        self.due.set(None);
+                        return Poll::Ready(());
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.upstream.drive(cx, flow);
+        Poll::Ready(())
+    }
+}
+
+impl<S: Stage, T: Timer> Stage for Batch<S, T> {
+    type Item = Vec<S::Item>;
+
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        flow: &mut Flow<'_>,
+    ) -> Poll<Option<Item<Vec<S::Item>>>> {
+        if self.gather(cx, flow).is_pending() {
+            return Poll::Pending;
+        }
+        if self.items.is_empty() {
+            return Poll::Ready(None);
+        }
+        self.due.set(None);
+        self.is_due = false;
+        let lineage = Lineage::batch(mem::take(&mut self.lineages));
+        flow.ledger.emit(self.id, lineage, mem::take(&mut *self.items))
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) {
+        let ready = self.gather(cx, flow).is_ready();
+        flow.ledger.meter(self.id).is_blocked = ready;
+    }
+}
+
+impl<S: Stage, T: Timer> fmt::Debug for Batch<S, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("gathered", &self.items.len()).finish_non_exhaustive()
+    }
+}
+
+impl<'h, S: Stage, T: Timer + Clone> Pipeline<'h, S, T> {
+    /// Adds a stage that gathers up to `size` items into a `Vec`, and gives it on when it is full, when `linger` has
+    /// passed since its first item, or when there are no more items.
+    ///
+    /// While nobody takes it, a batch that is due goes on gathering until it is full.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::{num::NonZeroUsize, time::Duration};
+    /// use tidegate_pipeline::{Pipeline, Wait};
+    ///
+    /// let three = NonZeroUsize::new(3).unwrap();
+    /// let rows = Pipeline::from_iter(1..=4).batch("rows", three, Duration::from_millis(100));
+    /// assert_eq!(rows.collect().wait().unwrap(), [vec![1, 2, 3], vec![4]]);
+    /// ```
+    pub fn batch(
+        self,
+        name: &'static str,
+        size: NonZeroUsize,
+        linger: Duration,
+    ) -> Pipeline<'h, Batch<S, T>, T> {
+        let timer = self.timer.clone();
+        self.then(name, 1, |upstream, id| Batch {
+            upstream,
+            size: size.get(),
+            linger,
+            timer,
+            items: DropEach::default(),
+            lineages: Vec::new(),
+            due: Box::pin(None),
+            is_due: false,
+            watch: None,
+            id,
+        })
+    }
+}

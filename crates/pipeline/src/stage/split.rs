@@ -1,0 +1,205 @@
+//! One branch into two, which meet again.
+
+use core::task::{Context, Poll};
+
+use tidegate_core::{
+    lock::Lock,
+    primitive::Arc,
+    unwind::{Foreign, contain},
+};
+
+use crate::{
+    debug::debug_by_name,
+    flow::{Flow, Item, Stage, StageId},
+    pipeline::Pipeline,
+};
+
+use super::merge::Merge;
+
+/// A stage that sends each item one of two branches, and gives on what comes out of them.
+pub struct Split<S: Stage, F, A, B> {
+    upstream: S,
+    goes_first: F,
+    branches: Merge<A, B>,
+    slots: [BranchSlot<S::Item>; 2],
+    has_ended: bool,
+    id: StageId,
+}
+
+impl<S: Stage, F, A, B> core::fmt::Debug for Split<S, F, A, B> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Split").finish_non_exhaustive()
+    }
+}
+
+/// The begin of one of the two branches.
+pub struct Branch<I> {
+    slot: BranchSlot<I>,
+}
+
+debug_by_name!(Branch<I>);
+
+/// Where an item waits until its branch takes it. Both sides belong to one flow, so nobody ever waits for the lock.
+struct BranchSlot<I>(Arc<Lock<(Option<Item<I>>, bool)>>);
+
+impl<I> Drop for BranchSlot<I> {
+    /// The item is foreign, and dropped beside the other slot's.
+    fn drop(&mut self) {
+        let item = self.0.with(|(item, _)| item.take());
+        contain(|| drop(item));
+    }
+}
+
+impl<I> BranchSlot<I> {
+    fn new() -> Self {
+        Self(Arc::new(Lock::new((None, false))))
+    }
+
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    fn is_free(&self) -> bool {
+        self.0.with(|(item, _)| item.is_none())
+    }
+
+    fn put(&self, item: Item<I>) {
+        self.0.with(|(place, _)| *place = Some(item));
+    }
+
+    fn end(&self) {
+        self.0.with(|(_, has_ended)| *has_ended = true);
+    }
+
+    fn take(&self) -> Poll<Option<Item<I>>> {
+        self.0.with(|(item, has_ended)| match item.take() {
+            None if !*has_ended => Poll::Pending,
+            item => Poll::Ready(item),
+        })
+    }
+}
+
+impl<I> Stage for Branch<I> {
+    type Item = I;
+
+    fn poll_next(&mut self, _cx: &mut Context<'_>, _flow: &mut Flow<'_>) -> Poll<Option<Item<I>>> {
+        self.slot.take()
+    }
+
+    fn drive(&mut self, _cx: &mut Context<'_>, _flow: &mut Flow<'_>) {}
+}
+
+impl<S, F, A, B> Split<S, F, A, B>
+where
+    S: Stage,
+    F: FnMut(&S::Item) -> bool,
+{
+    /// Brings items to the slots as long as both are free. Returns whether it has brought any.
+    fn fill(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> bool {
+        let mut has_brought = false;
+        while !self.has_ended && self.slots.iter().all(BranchSlot::is_free) {
+            match self.upstream.pull(self.id, cx, flow) {
+                Poll::Ready(Some(Item { lineage, value })) => {
+                    let value = Foreign::new(value);
+                    let (lineage, first) =
+                        flow.work(self.id, lineage, || (self.goes_first)(&value));
+                    let item = Item { lineage, value: value.into_inner() };
+                    self.slots[usize::from(!first)].put(item);
+                    has_brought = true;
+                }
+                Poll::Ready(None) => {
+                    self.has_ended = true;
+                    self.slots.iter().for_each(BranchSlot::end);
+                    has_brought = true;
+                }
+                Poll::Pending => break,
+            }
+        }
+        has_brought
+    }
+}
+
+impl<S, F, A, B> Stage for Split<S, F, A, B>
+where
+    S: Stage,
+    F: FnMut(&S::Item) -> bool,
+    A: Stage,
+    B: Stage<Item = A::Item>,
+{
+    type Item = A::Item;
+
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        flow: &mut Flow<'_>,
+    ) -> Poll<Option<Item<A::Item>>> {
+        self.fill(cx, flow);
+        loop {
+            match self.branches.poll_next(cx, flow) {
+                Poll::Ready(Some(Item { lineage, value })) => {
+                    return flow.ledger.emit(self.id, lineage, value);
+                }
+                // What the branches have taken makes room for more, and that may be for either.
+                Poll::Pending if self.fill(cx, flow) => {}
+                nothing => return nothing,
+            }
+        }
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) {
+        loop {
+            let has_brought = self.fill(cx, flow);
+            self.branches.drive(cx, flow);
+            if !has_brought {
+                return self.upstream.drive(cx, flow);
+            }
+        }
+    }
+}
+
+impl<'h, S: Stage, T> Pipeline<'h, S, T> {
+    /// Adds a fork: items for which `goes_first` is true go through the stages that `first` adds, the others through those
+    /// that `second` adds, and they go on together, each as it comes.
+    ///
+    /// An item that its branch has no room for holds up those behind it, whichever branch they go.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_pipeline::{Pipeline, Wait};
+    ///
+    /// let flow = Pipeline::from_iter(1..=4).split(
+    ///     "even?",
+    ///     |n| n % 2 == 0,
+    ///     |even| even.map("halve", |n| n / 2),
+    ///     |odd| odd.map("negate", |n| -n).filter("small", |n| *n > -3),
+    /// );
+    /// let mut items = flow.collect().wait().unwrap();
+    /// items.sort_unstable();
+    /// assert_eq!(items, [-1, 1, 2]);
+    /// ```
+    pub fn split<F, A, B>(
+        mut self,
+        name: &'static str,
+        goes_first: F,
+        first: impl FnOnce(Pipeline<'h, Branch<S::Item>, T>) -> Pipeline<'h, A, T>,
+        second: impl FnOnce(Pipeline<'h, Branch<S::Item>, T>) -> Pipeline<'h, B, T>,
+    ) -> Pipeline<'h, Split<S, F, A, B>, T>
+    where
+        F: FnMut(&S::Item) -> bool,
+        A: Stage,
+        B: Stage<Item = A::Item>,
+    {
+        let id = self.flow.ledger.add_stage(name, 1);
+        let slots = [BranchSlot::new(), BranchSlot::new()];
+        let branch = |slot: &BranchSlot<_>| Branch { slot: slot.clone() };
+        let Self { stages: upstream, flow, timer } = self;
+        let Pipeline { stages: a, flow, timer } =
+            first(Pipeline { stages: branch(&slots[0]), flow, timer });
+        let Pipeline { stages: b, flow, timer } =
+            second(Pipeline { stages: branch(&slots[1]), flow, timer });
+        let branches = Merge::new(a, b);
+        let stages = Split { upstream, goes_first, branches, slots, has_ended: false, id };
+        Pipeline { stages, flow, timer }
+    }
+}
