@@ -7,7 +7,7 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use tidegate::{
     ManualClock, Quota, RateLimiter,
-    rate_limiter::{Acquire, TokenBucket},
+    rate_limiter::{TokenBucket, future::Acquire},
 };
 
 use test_kit::Task;

@@ -1,4 +1,5 @@
-//! Models of the rate limiters: the laws of waiting with refunds as releases, and the races with time.
+//! Models of the rate limiters: the laws of waiting with refunds as releases, and the races with
+//! time.
 
 use std::{
     future::{Future, Pending, pending},
@@ -30,7 +31,7 @@ fn empty(burst: u32) -> (Arc<RateLimiter<ManualClock>>, ManualClock) {
     (Arc::new(limiter), clock)
 }
 
-/// A clock that nobody turns. It takes no steps of the model.
+/// A clock that stands still. It takes no steps of the model.
 struct Still;
 
 impl Clock for Still {
@@ -83,7 +84,8 @@ fn nothing_is_lost_or_made_up() {
     laws::nothing_is_lost_or_made_up::<Refunds>();
 }
 
-/// Law 2. The kit's version with two threads that take takes twenty seconds here; one of them is polled by hand instead.
+/// Law 2. The kit's version, with two threads that take tokens, needs twenty seconds here; one of
+/// them is polled by hand instead.
 #[test]
 fn nobody_sleeps_beside_what_it_waits_for() {
     let take = |subject: &Arc<Refunds>| {
@@ -145,7 +147,8 @@ fn a_timeout_that_races_a_grant_keeps_one() {
     laws::a_timeout_that_races_a_grant_keeps_one::<Refunds>();
 }
 
-/// Law 3 as a limiter keeps it: the head is woken, and taking its token makes the next one the head.
+/// Law 3 as a limiter keeps it: the head is woken, and taking its token makes the next one the
+/// head.
 #[test]
 fn two_refunds_let_two_through() {
     model(|| {
@@ -168,7 +171,7 @@ fn two_refunds_let_two_through() {
     });
 }
 
-/// Law 11 for what never closes: who stands behind a waiter whose waker panics gets through.
+/// Law 11 for what never closes: a waiter behind one whose waker panics gets its token.
 #[test]
 fn a_panicking_waker_loses_nobody() {
     model(|| {
@@ -203,7 +206,7 @@ fn racing_callers_share_the_tokens_that_are_there() {
 }
 
 #[test]
-fn the_head_does_not_sleep_beside_its_time() {
+fn the_head_does_not_miss_its_time() {
     model(|| {
         let (limiter, clock) = empty(1);
         let taker = {
@@ -250,7 +253,7 @@ fn a_head_that_is_cancelled_at_its_time_leaves_the_token_to_the_next() {
 }
 
 #[test]
-fn who_waits_is_not_overtaken_by_a_newcomer() {
+fn a_waiter_is_not_overtaken_by_a_newcomer() {
     model(|| {
         let (limiter, clock) = empty(1);
         let mut head = limiter.acquire(1);
@@ -277,7 +280,7 @@ fn a_penalty_that_races_a_caller_comes_before_or_after_it() {
         limiter.penalize_for(9 * SECOND);
         let refused = caller.join().unwrap();
         assert!(refused.is_none_or(|refused| refused.retry_after() == Some(9 * SECOND)));
-        // In either order the penalty is there, and not shortened.
+        // In either order the penalty holds and is not shortened.
         let refused = limiter.try_acquire(1).unwrap_err();
         assert_eq!(refused.retry_after(), Some(9 * SECOND));
     });
@@ -298,7 +301,7 @@ fn a_sliding_log_hands_out_its_limit() {
 }
 
 #[test]
-fn who_is_refused_by_one_of_several_limits_takes_from_none() {
+fn a_refusal_by_one_of_several_limits_takes_from_none() {
     model(|| {
         let burst = |n| Quota::per_second(1).and_then(|quota| quota.burst(n)).unwrap();
         let limits = Arc::new(Limits::of_with_clock([burst(3), burst(4)], Still));
@@ -308,7 +311,8 @@ fn who_is_refused_by_one_of_several_limits_takes_from_none() {
         };
         let took = limits.try_acquire(2).is_ok();
         assert_ne!(took, other.join().unwrap(), "one of the two");
-        // Of the first limit one is left, and of the second, from which the other one has taken nothing, two.
+        // The first limit has one token left. The refused caller has taken none from the second,
+        // which has two.
         limits.try_acquire(1).unwrap();
         assert!(limits.try_acquire(1).is_err());
         limits.refund(3);
@@ -346,14 +350,14 @@ fn a_key_that_was_evicted_at_a_later_time_gets_nothing_for_an_earlier_one() {
                 keys.forget(&8);
             })
         };
-        // Its old bucket, no place, or a new bucket: none has a token at that time.
+        // Its old bucket, no slot, or a new bucket: none has a token at that time.
         assert!(keys.try_acquire_at(&7, 1, Timestamp::ORIGIN).is_err());
         evicter.join().unwrap();
     });
 }
 
 #[test]
-fn a_refund_reaches_who_waits_for_the_same_key() {
+fn a_refund_reaches_the_waiter_for_the_same_key() {
     model(|| {
         let quota = Quota::per_second(1).unwrap();
         let keys = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, ManualClock::new());

@@ -4,7 +4,7 @@ use std::{sync::Arc, task::Poll, time::Duration};
 
 use loom_tests::{CountingWaker, model, poll, poll_quietly, thread};
 use tidegate_core::{ManualClock, Timestamp, Wait};
-use tidegate_rate_limiter::{FixedKeyed, Inherit, Quota, RateLimiter};
+use tidegate_rate_limiter::{FixedKeyedLimiter, Inherit, Quota, RateLimiter};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -16,7 +16,7 @@ fn limiter(tokens: u32, burst: u32) -> Arc<RateLimiter<()>> {
     Arc::new(RateLimiter::with_clock(quota(tokens, burst), ()))
 }
 
-/// At different paces a number of the one quota is nonsense in the other.
+/// In different units a number of the one quota is nonsense in the other.
 #[test]
 fn no_taker_counts_half_by_the_old_quota_and_half_by_the_new() {
     model(|| {
@@ -28,7 +28,8 @@ fn no_taker_counts_half_by_the_old_quota_and_half_by_the_new() {
         };
         limiter.set_quota_at(quota(3, 4), Inherit::AsIs, now);
         let grant = taker.join().unwrap();
-        // Before the change one of two is left, after it one of two that were taken over into a bucket of four.
+        // Before the change one token of two is left, after it one of two that were inherited by a
+        // bucket of four.
         assert!([(2, 1), (4, 1)].contains(&(grant.limit(), grant.remaining())), "{grant:?}");
         let left = limiter.try_acquire_at(0, now).unwrap();
         assert_eq!((left.limit(), left.remaining()), (4, 1));
@@ -68,8 +69,8 @@ fn a_refusal_is_by_one_of_three_quotas() {
     });
 }
 
-/// As before, with every answer that there can be worked out first, and with a thread for each change: or the fence at the end of the
-/// first would do the work of the stores of the second.
+/// As before, with all possible answers computed first, and with a thread for each change:
+/// otherwise the fence at the end of the first would do the work of the stores of the second.
 fn a_refusal_mixes_nothing(first: Quota, last: Quota, taken: u32, asked: u32) {
     model(move || {
         let now = Timestamp::ORIGIN + 1000 * SECOND;
@@ -139,7 +140,7 @@ fn two_changes_in_a_row_are_one_after_the_other_for_every_taker() {
 }
 
 #[test]
-fn a_new_quota_arms_the_head_anew() {
+fn a_new_quota_restarts_the_timer_of_the_head() {
     model(|| {
         let clock = ManualClock::new();
         let limiter = Arc::new(RateLimiter::with_clock(quota(1, 1), clock.clone()));
@@ -160,7 +161,7 @@ fn a_new_quota_arms_the_head_anew() {
 }
 
 #[test]
-fn a_refund_wakes_the_head_that_makes_the_line() {
+fn a_refund_wakes_the_head_that_makes_the_wait_queue() {
     model(|| {
         let limiter = Arc::new(RateLimiter::with_clock(quota(1, 1), ManualClock::new()));
         limiter.try_acquire(1).unwrap();
@@ -202,14 +203,14 @@ fn a_refund_that_races_a_reservation_does_not_join_it() {
         };
         let ready_at = limiter.reserve_at(1, now).unwrap().ready_at();
         refunder.join().unwrap();
-        // The refund came first, and was reserved; or it came too late to be of use.
+        // The refund came first, and was reserved; or it came too late.
         assert!(limiter.try_acquire_at(1, ready_at).is_err());
         assert!(limiter.try_acquire_at(1, ready_at + SECOND).is_ok());
     });
 }
 
 #[test]
-fn a_cancel_that_races_a_taker_gives_its_token_to_one() {
+fn a_cancel_that_races_a_taker_frees_its_token_once() {
     model(|| {
         let limiter = limiter(1, 1);
         let now = Timestamp::ORIGIN + 10 * SECOND;
@@ -227,7 +228,7 @@ fn a_cancel_that_races_a_taker_gives_its_token_to_one() {
 #[test]
 fn racing_keys_of_one_cell_share_its_tokens() {
     model(|| {
-        let cells = Arc::new(FixedKeyed::<1, ()>::with_clock(quota(1, 1), ()));
+        let cells = Arc::new(FixedKeyedLimiter::<1, ()>::with_clock(quota(1, 1), ()));
         let other = {
             let cells = cells.clone();
             thread::spawn(move || cells.try_acquire_at(&1, 1, Timestamp::ORIGIN).is_ok())
@@ -237,9 +238,9 @@ fn racing_keys_of_one_cell_share_its_tokens() {
     });
 }
 
-/// What a grant notes of its place is read beside its step on the word.
+/// The position of a grant is read beside its step on the word.
 #[test]
-fn a_grant_that_races_a_give_back_is_not_younger_than_it_is() {
+fn a_grant_that_races_a_refund_is_not_younger_than_it_is() {
     model(|| {
         let limiter = limiter(1, 3);
         let start = Timestamp::ORIGIN + 10 * SECOND;
@@ -250,7 +251,7 @@ fn a_grant_that_races_a_give_back_is_not_younger_than_it_is() {
         };
         limiter.adjust_at(first, 0, start);
         let second = taker.join().unwrap();
-        // It is the only one that is kept: a second later it has been refilled, whoever came first.
+        // It is the only one that is kept: a second later it has been refilled, in either order.
         let later = start + SECOND;
         limiter.try_acquire_at(3, later).unwrap();
         limiter.adjust_at(second, 0, later);
@@ -259,7 +260,7 @@ fn a_grant_that_races_a_give_back_is_not_younger_than_it_is() {
 }
 
 #[test]
-fn two_that_give_back_at_once_restore_what_both_have_taken() {
+fn two_refunds_at_once_restore_what_both_callers_took() {
     model(|| {
         let limiter = limiter(1, 3);
         let start = Timestamp::ORIGIN + 10 * SECOND;
@@ -275,9 +276,10 @@ fn two_that_give_back_at_once_restore_what_both_have_taken() {
     });
 }
 
-/// The clock is read when the word is known: what was taken later than that would look as if it stood above the grant.
+/// The clock is read when the word is known: tokens taken later would look as if they were above
+/// the grant.
 #[test]
-fn a_give_back_that_races_the_clock_and_a_taker_mints_nothing() {
+fn a_refund_that_races_the_clock_and_a_taker_mints_nothing() {
     model(|| {
         let clock = ManualClock::new();
         let limiter = Arc::new(RateLimiter::with_clock(quota(1, 2), clock.clone()));

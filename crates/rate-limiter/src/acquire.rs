@@ -1,9 +1,9 @@
 //! Waiting for tokens.
 //!
 //! ```text
-//! fresh ──poll: take──▶ done                          (as `try_acquire`: no lock, no allocation)
-//!   ├───poll: denied──▶ in line ──▶ at the head ──▶ done
-//!   └───poll: denied, and in vain ─────────────────▶ done
+//! fresh ──poll: granted──▶ done                      (as `try_acquire`: no lock, no allocation)
+//!   ├───poll: denied──▶ queued ──▶ at the head ──▶ done
+//!   └───poll: denied, and a wait would be in vain ──▶ done
 //! ```
 
 use core::{
@@ -18,22 +18,22 @@ use pin_project_lite::pin_project;
 use tidegate_core::{Clock, Timer, Timestamp, event::Waiter, wait_list::Turn};
 
 use crate::{
-    algorithm::{Algorithm, Ask, Count as _, Denied},
-    cell::{Cell, Door, Head, Of, Reach, Shared, Taken, Waits},
-    grant::{Grant, Refused},
-    stats::Count,
+    algorithm::{Algorithm, TokenCounter as _},
+    grant::{Denied, Grant, Refused, Request},
+    state::{CountedWaiter, LimiterRef, QueueHead, QueueRef, StateRef, Undelivered},
+    stats::Counter,
 };
 
 pin_project! {
-    /// The one state machine of every wait, however its cell is reached.
+    /// The one state machine of every wait.
     pub(crate) struct Waiting<R>
     where
-        R: Reach,
+        R: LimiterRef,
         R::Clock: Timer,
     {
-        reach: R,
-        ask: Ask,
-        // When waiting is no longer worth it.
+        limiter: R,
+        request: Request,
+        // After this time the caller has no use for the tokens.
         latest: Timestamp,
         #[pin]
         stage: Stage<R>,
@@ -44,55 +44,56 @@ pin_project! {
     /// | stage | meaning | left by |
     /// | --- | --- | --- |
     /// | `Fresh` | not polled | the first poll |
-    /// | `InLine` | others are before it | the turnstile |
-    /// | `AtHead` | the next tokens are its own | taking them, or refusing |
+    /// | `Queued` | other waiters are before it | its turn at the turnstile |
+    /// | `AtHead` | the next tokens are its own | a grant or a refusal |
     /// | `Done` | has resolved | nothing |
     #[project = StageNow]
     #[project_replace = StageLeft]
     enum Stage<R>
     where
-        R: Reach,
+        R: LimiterRef,
         R::Clock: Timer,
     {
         Fresh,
-        InLine {
-            turn: Turn<Door<R>>,
-            waits: Waits<R>,
-            // Since when it stands in line.
+        Queued {
+            turn: Turn<QueueRef<R>>,
+            counted: CountedWaiter<R>,
+            // When it joined the queue.
             since: Timestamp,
         },
         AtHead {
             since: Timestamp,
-            // What it sleeps until, and the sleep.
+            // When the sleep ends, and the sleep.
             ready_at: Timestamp,
             #[pin]
             sleep: Option<<R::Clock as Timer>::Sleep>,
             // Listens for refunds and new quotas.
             waiter: Waiter,
-            _head: Head<R>,
-            _waits: Waits<R>,
+            _head: QueueHead<R>,
+            _counted: CountedWaiter<R>,
         },
         Done,
     }
 }
 
-impl<R: Reach<Clock: Timer>> Waiting<R> {
+impl<R: LimiterRef<Clock: Timer>> Waiting<R> {
     #[inline]
-    pub(crate) fn new(reach: R, ask: Ask) -> Self {
-        Self { reach, ask, latest: Timestamp::NEVER, stage: Stage::Fresh }
+    pub(crate) fn new(limiter: R, request: Request) -> Self {
+        Self { limiter, request, latest: Timestamp::NEVER, stage: Stage::Fresh }
     }
 
-    /// Returns the way to the cell.
-    pub(crate) fn reach(self: Pin<&mut Self>) -> &R {
-        self.project().reach
+    /// Returns the limiter that it waits for.
+    pub(crate) fn limiter(self: Pin<&mut Self>) -> &R {
+        self.project().limiter
     }
 
     pub(crate) fn or_refuse_after(self, duration: Duration) -> Self {
-        let latest = self.reach.shared().clock.deadline_after(duration);
+        let latest = self.limiter.shared().clock.deadline_after(duration);
         Self { latest, ..self }
     }
 
-    /// Goes on with the first poll, at `now`, where nothing was granted at once: joins the line, unless that is in vain.
+    /// Goes on with the first poll, at `now`, if nothing was granted at once: joins the queue,
+    /// unless that is in vain.
     #[cold]
     #[inline(never)]
     fn poll_new(
@@ -101,17 +102,17 @@ impl<R: Reach<Clock: Timer>> Waiting<R> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Grant, Refused>> {
         let mut this = self.as_mut().project();
-        let (ask, shared) = (*this.ask, this.reach.shared());
-        let taken = shared.take(this.reach.cell(), ask, now);
+        let (request, shared) = (*this.request, this.limiter.shared());
+        let taken = shared.take(this.limiter.state(), request, now);
         if !taken.is_err_and(|denied| worth_waiting(denied, *this.latest).is_some()) {
             this.stage.set(Stage::Done);
-            return Poll::Ready(shared.answer(ask, taken, now));
+            return Poll::Ready(shared.counted(request, taken, now));
         }
-        // How long it waits is counted from here, whatever passed since a cached clock was read.
+        // The wait is measured from here, however late a cached clock is.
         let since = shared.clock.fresh_now();
-        let waits = Waits::new(this.reach.clone(), ask);
-        let turn = Turn::new(Door(this.reach.clone()), ());
-        this.stage.set(Stage::InLine { turn, waits, since });
+        let counted = CountedWaiter::new(this.limiter.clone(), request);
+        let turn = Turn::new(QueueRef(this.limiter.clone()), ());
+        this.stage.set(Stage::Queued { turn, counted, since });
         self.poll_slow(cx)
     }
 
@@ -119,35 +120,35 @@ impl<R: Reach<Clock: Timer>> Waiting<R> {
     #[inline(never)]
     fn poll_slow(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Grant, Refused>> {
         let mut this = self.project();
-        let (reach, ask, latest) = (&*this.reach, *this.ask, *this.latest);
-        let shared = reach.shared();
+        let (limiter, request, latest) = (&*this.limiter, *this.request, *this.latest);
+        let shared = limiter.shared();
         let mut sleeps = 0;
         loop {
             match this.stage.as_mut().project() {
-                StageNow::InLine { turn, .. } => {
+                StageNow::Queued { turn, .. } => {
                     let Ok(()) = ready!(Pin::new(turn).poll(cx)) else {
                         unreachable!("nobody closes the turnstile of a limiter")
                     };
-                    let head = Head::granted(reach.clone());
-                    let in_line = this.stage.as_mut().project_replace(Stage::Done);
-                    if let StageLeft::InLine { waits, since, .. } = in_line {
+                    let head = QueueHead::granted(limiter.clone());
+                    let queued = this.stage.as_mut().project_replace(Stage::Done);
+                    if let StageLeft::Queued { counted, since, .. } = queued {
                         this.stage.set(Stage::AtHead {
                             since,
                             ready_at: Timestamp::NEVER,
                             sleep: None,
                             waiter: Waiter::new(),
                             _head: head,
-                            _waits: waits,
+                            _counted: counted,
                         });
                     }
                 }
                 StageNow::AtHead { since, ready_at: sleeps_until, mut sleep, waiter, .. } => {
                     let mut ready_at = *sleeps_until;
-                    // From the take to the end of the poll: what comes in between runs foreign code.
+                    // Guards the tokens until the end of the poll, as foreign code runs before it.
                     let mut taken = None;
                     let mut take = || {
                         let now = shared.clock.now();
-                        let answer = reach.cell().algorithm.take(&shared.rule, ask, now);
+                        let answer = limiter.state().algorithm.take(&shared.rule, request, now);
                         let denied = answer.as_ref().err().copied();
                         if let Some(time) = denied.and_then(|denied| worth_waiting(denied, latest))
                         {
@@ -155,16 +156,17 @@ impl<R: Reach<Clock: Timer>> Waiting<R> {
                             return None;
                         }
                         if let Ok(grant) = &answer {
-                            taken = Some(Taken::new(reach.clone(), grant.tokens));
+                            taken = Some(Undelivered::new(limiter.clone(), grant.tokens));
                         }
-                        Some(shared.answer(ask, answer, now))
+                        Some(shared.counted(request, answer, now))
                     };
-                    let polled = waiter.poll_until(reach.cell().changed(), cx, &mut take);
+                    let polled =
+                        waiter.poll_until(&limiter.state().wait_queue().head, cx, &mut take);
                     if let Poll::Ready(answer) = polled {
                         if let Ok(grant) = &answer {
                             shared.counters.add_wait(grant.at.since(*since));
                         }
-                        // Drops the sleep, and wakes the next one.
+                        // Drops the sleep, and wakes the next waiter.
                         this.stage.set(Stage::Done);
                         if let Some(taken) = taken {
                             taken.delivered();
@@ -179,10 +181,10 @@ impl<R: Reach<Clock: Timer>> Waiting<R> {
                         ready!(sleep.poll(cx));
                     }
                     sleep.set(None);
-                    // No notification announces the time: look again as if newly come.
+                    // No notification announces the time: check again like a newcomer.
                     *waiter = Waiter::new();
                     sleeps += 1;
-                    if sleeps == SLEEPS {
+                    if sleeps == MAX_SLEEPS {
                         cx.waker().wake_by_ref();
                         return Poll::Pending;
                     }
@@ -194,11 +196,11 @@ impl<R: Reach<Clock: Timer>> Waiting<R> {
     }
 }
 
-/// So many sleeps may end in one poll before other tasks run: a clock that lags behind its timer would keep it for as long as it
-/// lags.
-pub(crate) const SLEEPS: u32 = 4;
+/// After so many sleeps a poll ends, so that other tasks run: with a clock that lags behind its
+/// timer it would go on for as long as the clock lags.
+pub(crate) const MAX_SLEEPS: u32 = 4;
 
-/// Returns until when to wait for what was denied; `None` if that is in vain.
+/// Returns until when to wait for a denied request; `None` if a wait is in vain.
 fn worth_waiting(denied: Denied, latest: Timestamp) -> Option<Timestamp> {
     match denied {
         Denied::Until(due) if due.ready_at <= latest => Some(due.ready_at),
@@ -206,7 +208,7 @@ fn worth_waiting(denied: Denied, latest: Timestamp) -> Option<Timestamp> {
     }
 }
 
-impl<R: Reach<Clock: Timer>> Future for Waiting<R> {
+impl<R: LimiterRef<Clock: Timer>> Future for Waiting<R> {
     type Output = Result<Grant, Refused>;
 
     #[inline]
@@ -215,11 +217,11 @@ impl<R: Reach<Clock: Timer>> Future for Waiting<R> {
         if !matches!(*this.stage, Stage::Fresh) {
             return self.poll_slow(cx);
         }
-        let shared = this.reach.shared();
+        let shared = this.limiter.shared();
         let now = shared.clock.now();
-        match shared.take_at_once(this.reach.cell(), *this.ask, now) {
+        match shared.take_at_once(this.limiter.state(), *this.request, now) {
             Some(Ok(grant)) => {
-                shared.counters.add(Count::Allowed, 1);
+                shared.counters.add(Counter::Allowed, 1);
                 this.stage.set(Stage::Done);
                 Poll::Ready(Ok(grant))
             }
@@ -228,16 +230,16 @@ impl<R: Reach<Clock: Timer>> Future for Waiting<R> {
     }
 }
 
-impl<R: Reach<Clock: Timer>> fmt::Debug for Waiting<R> {
+impl<R: LimiterRef<Clock: Timer>> fmt::Debug for Waiting<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match self.stage {
             Stage::Fresh => "fresh",
-            Stage::InLine { .. } => "in line",
+            Stage::Queued { .. } => "queued",
             Stage::AtHead { .. } => "at the head",
             Stage::Done => "done",
         };
         f.debug_struct("Waiting")
-            .field("ask", &self.ask)
+            .field("request", &self.request)
             .field("stage", &stage)
             .finish_non_exhaustive()
     }
@@ -253,33 +255,32 @@ pin_project! {
         C: Timer,
     {
         #[pin]
-        waiting: Waiting<Of<'a, A, C, &'a Cell<A>>>,
+        waiting: Waiting<StateRef<'a, A, C>>,
     }
 }
 
 impl<'a, A: Algorithm, C: Timer> Acquire<'a, A, C> {
     #[inline]
-    pub(crate) fn new(shared: &'a Shared<A, C>, cell: &'a Cell<A>, ask: Ask) -> Self {
-        Self { waiting: Waiting::new(Of { shared, cell }, ask) }
+    pub(crate) fn new(limiter: StateRef<'a, A, C>, request: Request) -> Self {
+        Self { waiting: Waiting::new(limiter, request) }
     }
 
-    /// Returns the limiter's common part, and its cell.
-    pub(crate) fn of(self: Pin<&mut Self>) -> (&'a Shared<A, C>, &'a Cell<A>) {
-        let Of { shared, cell } = *self.project().waiting.reach();
-        (shared, cell)
+    pub(crate) fn limiter(self: Pin<&mut Self>) -> StateRef<'a, A, C> {
+        *self.project().waiting.limiter()
     }
 
-    /// Refuses as soon as it is clear that the tokens cannot be had within `duration` from this call, instead of waiting
-    /// in vain.
+    /// Refuses the request as soon as it is clear that its tokens will not be available within
+    /// `duration` from this call, instead of waiting in vain.
     ///
-    /// What the request will have to wait for is known when it joins the line: the tokens of those before it and its own.
-    /// So it is refused at its first poll, or, if the limiter was penalized meanwhile, when its turn comes. This is no
-    /// timeout: a head that nobody polls holds up those behind it. Combine it with
+    /// How long a request has to wait is known when it joins the queue: it waits for the tokens of
+    /// the waiters before it and for its own. So it is refused at its first poll, or, if the
+    /// limiter was penalized meanwhile, when its turn comes. This is no timeout: a head that nobody
+    /// polls holds up the waiters behind it. Combine it with
     /// [`wait_timeout`](tidegate_core::Wait::wait_timeout) for a bound in every case.
     ///
     /// # Errors
     ///
-    /// [`Refused::NotNow`] with the time that would have been needed.
+    /// [`Refused::NotNow`] says how long the wait would have been.
     ///
     /// # Examples
     ///
@@ -289,7 +290,8 @@ impl<'a, A: Algorithm, C: Timer> Acquire<'a, A, C> {
     ///
     /// let limiter = RateLimiter::new(Quota::per_hour(1)?);
     /// assert!(limiter.acquire(1).wait().is_ok());
-    /// let refused = limiter.acquire(1).or_refuse_after(Duration::from_secs(60)).wait().unwrap_err();
+    /// let acquire = limiter.acquire(1).or_refuse_after(Duration::from_secs(60));
+    /// let refused = acquire.wait().unwrap_err();
     /// assert!(refused.retry_after() > Some(Duration::from_secs(3500)));
     /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```

@@ -1,125 +1,68 @@
-//! What the limiters differ in.
+//! What the kinds of limiters differ in.
 
 use core::fmt;
 
 use tidegate_core::Timestamp;
 
-use crate::grant::Grant;
+use crate::grant::{Denied, Grant, Request};
 
-/// How a [`Limiter`](crate::Limiter) counts: as a [`TokenBucket`](crate::TokenBucket), as several of them
-/// ([`AllOf`](crate::AllOf)), or as a [`Sliding`](crate::Sliding) window that keeps a [`Log`](crate::Log) or
-/// [`TwoBuckets`](crate::TwoBuckets). Sealed.
-pub trait Algorithm: Count {}
+/// How a [`Limiter`](crate::Limiter) counts: as a [`TokenBucket`](crate::TokenBucket), as several
+/// of them ([`AllOf`](crate::AllOf)), or as a [`Sliding`](crate::Sliding) window with a
+/// [`WindowLog`](crate::WindowLog) or a [`WindowCounter`](crate::WindowCounter). Sealed.
+pub trait Algorithm: TokenCounter {}
 
-impl<A: Count> Algorithm for A {}
+impl<A: TokenCounter> Algorithm for A {}
 
-/// The counting itself.
+/// The methods of an [`Algorithm`].
 ///
-/// `now` may be behind that of another call: threads read the clock and then race. Whoever comes with an older time
-/// counts as coming later; it is never given more than it would be at its own time.
-pub trait Count: fmt::Debug + Send + Sync + Sized + 'static {
-    /// What many cells share, given with each call: the quota of many keys. `()` where each has its own.
+/// `now` may be earlier than that of a previous call, as threads read the clock and then race. A
+/// caller with an earlier time is never given more than it would be at that time alone.
+pub trait TokenCounter: fmt::Debug + Send + Sync + Sized + 'static {
+    /// What many counters share and each call passes: the quota of many keys. `()` where each
+    /// counter has its own.
     type Rule: fmt::Debug + Send + Sync;
 
-    /// Returns the most tokens one request can get, at least 1.
+    /// Returns the most tokens that one request can get, at least 1.
     fn limit(&self, rule: &Self::Rule) -> u32;
 
-    /// Takes tokens if at least as many are there as are asked for.
-    ///
-    /// # Errors
-    ///
-    /// Why not.
-    fn take(&self, rule: &Self::Rule, ask: Ask, now: Timestamp) -> Result<Grant, Denied>;
+    /// Takes tokens if at least as many are available as the request needs.
+    fn take(&self, rule: &Self::Rule, request: Request, now: Timestamp) -> Result<Grant, Denied>;
 
-    /// As [`take`](Self::take); `None` if the answer takes longer, as others come in between or a ledger has to be read.
+    /// As [`take`](Self::take); `None` if the answer takes longer, because another caller has come
+    /// in between or because a ledger has to be read.
     ///
-    /// Apart, so that what is granted or denied at once does not go through memory on its way to a caller who only wants to
-    /// know which it is.
+    /// A method of its own, so that an immediate answer stays in registers.
     #[inline(always)]
     fn take_at_once(
         &self,
         rule: &Self::Rule,
-        ask: Ask,
+        request: Request,
         now: Timestamp,
     ) -> Option<Result<Grant, Denied>> {
-        Some(self.take(rule, ask, now))
+        Some(self.take(rule, request, now))
     }
 
-    /// Says why `ask` is not granted to a newcomer while `wanted` tokens are waited for.
-    fn behind(&self, rule: &Self::Rule, ask: Ask, wanted: u64, now: Timestamp) -> Denied;
+    /// Returns why a newcomer's request is denied while `queued` tokens are waited for.
+    fn deny_behind(
+        &self,
+        rule: &Self::Rule,
+        request: Request,
+        queued: u64,
+        now: Timestamp,
+    ) -> Denied;
 
-    /// Takes `n` tokens, whether they are there or not.
-    fn owe(&self, rule: &Self::Rule, n: u32, now: Timestamp) -> Grant;
+    /// Takes `n` tokens even if they are not available: what is missing becomes a debt.
+    fn force_take(&self, rule: &Self::Rule, n: u32, now: Timestamp) -> Grant;
 
-    /// Takes `n` tokens back of which nobody knows when they were taken.
-    fn give_back(&self, rule: &Self::Rule, n: u32);
+    /// Refunds `n` tokens that were taken at an unknown time.
+    fn refund(&self, rule: &Self::Rule, n: u32);
 
-    /// Takes `n` tokens of `grant` back that come at `now`: no more than what a counter that had not granted them would hold
-    /// beyond this one.
+    /// Refunds `n` tokens of `grant` at `now`: no more than what a counter that had not granted
+    /// them would hold beyond this one.
     ///
     /// `now` is called where no lock is held.
-    fn give_back_of(&self, rule: &Self::Rule, grant: &Grant, n: u32, now: impl Fn() -> Timestamp);
+    fn refund_grant(&self, rule: &Self::Rule, grant: &Grant, n: u32, now: impl Fn() -> Timestamp);
 
     /// Grants nothing before `time`.
     fn block_until(&self, rule: &Self::Rule, time: Timestamp);
-
-    /// Returns whether it is as good as new.
-    fn is_idle(&self, rule: &Self::Rule, now: Timestamp) -> bool;
-}
-
-/// A request: for so many tokens, or for as many as there are within a range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ask {
-    pub(crate) least: u32,
-    pub(crate) most: u32,
-}
-
-impl Ask {
-    #[inline]
-    pub(crate) const fn exactly(n: u32) -> Self {
-        Self { least: n, most: n }
-    }
-
-    #[inline]
-    pub(crate) const fn up_to(n: u32) -> Self {
-        Self { least: if n == 0 { 0 } else { 1 }, most: n }
-    }
-}
-
-/// No tokens were taken.
-///
-/// Exhaustive on purpose: the trait is sealed, nobody outside of this crate meets it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Denied {
-    /// They can be had later.
-    Until(Due),
-    /// Never, as far as the numbers tell: it is blocked for ever, or what there is to know is elsewhere.
-    Never,
-    /// Nobody can ever have more than this at once.
-    Beyond(u32),
-}
-
-/// When tokens that were denied can be had, and what a client is told besides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Due {
-    /// At the earliest.
-    pub(crate) ready_at: Timestamp,
-    /// When all are back if nobody takes more.
-    pub(crate) reset_at: Timestamp,
-    /// How many all are.
-    pub(crate) limit: u32,
-}
-
-impl Denied {
-    /// Says of what there is never that it is there at the end of time, for those who wait.
-    pub(crate) fn timed(self, limit: impl FnOnce() -> u32) -> Self {
-        match self {
-            Self::Never => Self::Until(Due {
-                ready_at: Timestamp::NEVER,
-                reset_at: Timestamp::NEVER,
-                limit: limit(),
-            }),
-            denied => denied,
-        }
-    }
 }

@@ -1,38 +1,23 @@
-//! What is there, without asking for it.
+//! What a limiter would grant, without a request.
 
 use core::{fmt, time::Duration};
 
 use tidegate_core::{Clock, Timestamp};
 
 use crate::{
-    algorithm::{Algorithm, Ask, Denied},
-    cell::{Cell, Shared},
+    algorithm::Algorithm,
+    grant::{Denied, Request, secs_rounded_up},
     limiter::Limiter,
+    state::{LimiterState, Shared},
 };
 
-/// Returns the seconds of a duration, rounded up: for headers such as `Retry-After`, whose readers must not come too early.
+/// What a limiter would answer to a request. Computing it takes no tokens and counts nothing.
+///
+/// A plain value: the numbers are those of the moment of the call.
 ///
 /// # Examples
 ///
-/// ```
-/// use core::time::Duration;
-/// use tidegate_rate_limiter::secs_rounded_up;
-///
-/// assert_eq!(secs_rounded_up(Duration::from_millis(1)), 1);
-/// assert_eq!(secs_rounded_up(Duration::from_secs(2)), 2);
-/// assert_eq!(secs_rounded_up(Duration::MAX), u64::MAX);
-/// ```
-pub const fn secs_rounded_up(duration: Duration) -> u64 {
-    duration.as_secs().saturating_add((duration.subsec_nanos() > 0) as u64)
-}
-
-/// What a limiter would answer, looked at without a request: nothing is taken, and nothing is counted.
-///
-/// A plain value; the numbers are those of the moment of the look.
-///
-/// # Examples
-///
-/// The response headers of an HTTP server, also of a request that was refused:
+/// The response headers of an HTTP server, for a granted or a refused request:
 ///
 /// ```
 /// use tidegate_rate_limiter::{ManualClock, Quota, RateLimiter};
@@ -60,10 +45,10 @@ pub struct Balance {
 }
 
 impl Balance {
-    /// Looks at a counter of which `ready_at` says when so many tokens can be taken at the earliest.
-    pub(crate) fn look(
+    /// Computes the balance of a counter. `ready_at(n)` says when `n` tokens are available.
+    pub(crate) fn search(
         limit: u32,
-        wanted: u64,
+        queued: u64,
         now: Timestamp,
         ready_at: impl Fn(u32) -> Timestamp,
     ) -> Self {
@@ -71,9 +56,9 @@ impl Balance {
             Timestamp::NEVER => Duration::MAX,
             time => time.since(now),
         };
-        // The most that are ready: between none and all, halved until it is found. Nobody overtakes those who wait.
+        // A binary search for the most available tokens. A newcomer does not overtake waiters.
         let (mut remaining, mut too_many) =
-            (0, if wanted > 0 { 1 } else { limit.saturating_add(1) });
+            (0, if queued > 0 { 1 } else { limit.saturating_add(1) });
         while too_many - remaining > 1 {
             let n = remaining + (too_many - remaining) / 2;
             if after(n).is_zero() { remaining = n } else { too_many = n }
@@ -81,33 +66,32 @@ impl Balance {
         Self { limit, remaining, reset_after: after(limit), retry_after: after(1) }
     }
 
-    /// Looks at the cell of a limiter.
-    pub(crate) fn of<A: Algorithm, C>(
-        shared: &Shared<A, C>,
-        cell: &Cell<A>,
-        now: Timestamp,
-    ) -> Self {
-        let (rule, wanted) = (&shared.rule, cell.wanted());
-        Self::look(cell.algorithm.limit(rule), wanted, now, |n| {
-            match cell.algorithm.behind(rule, Ask::exactly(n), wanted, now) {
+    pub(crate) fn of<A, C>(shared: &Shared<A, C>, state: &LimiterState<A>, now: Timestamp) -> Self
+    where
+        A: Algorithm,
+    {
+        let (rule, queued) = (&shared.rule, state.queued());
+        Self::search(state.algorithm.limit(rule), queued, now, |n| {
+            match state.algorithm.deny_behind(rule, Request::exactly(n), queued, now) {
                 Denied::Until(due) => due.ready_at,
                 _ => Timestamp::NEVER,
             }
         })
     }
 
-    /// Returns the most tokens that can be taken at once: the burst of a quota, the limit of a window, the least of several.
+    /// Returns the most tokens that can be taken at once: the burst of a quota, the limit of a
+    /// window, the least of several limits.
     pub const fn limit(&self) -> u32 {
         self.limit
     }
 
-    /// Returns how many tokens a request would get; none while others wait.
+    /// Returns how many tokens a request would get: none while others wait.
     pub const fn remaining(&self) -> u32 {
         self.remaining
     }
 
-    /// Returns after how long [`limit`](Self::limit) tokens can be taken at once if nobody takes any. [`Duration::MAX`] stands for
-    /// never.
+    /// Returns after how long [`limit`](Self::limit) tokens are available at once if nobody takes
+    /// any. [`Duration::MAX`] stands for never.
     pub const fn reset_after(&self) -> Duration {
         self.reset_after
     }
@@ -117,7 +101,8 @@ impl Balance {
         secs_rounded_up(self.reset_after)
     }
 
-    /// Returns after how long one token can be had at the earliest; zero if one is there. [`Duration::MAX`] stands for never.
+    /// Returns after how long one token is available: zero if one is now. [`Duration::MAX`] stands
+    /// for never.
     pub const fn retry_after(&self) -> Duration {
         self.retry_after
     }
@@ -140,9 +125,10 @@ impl fmt::Debug for Balance {
 }
 
 impl<A: Algorithm, C> Limiter<A, C> {
-    /// Looks at what is there, without a request: nothing is taken, and nothing is counted. Never waits.
+    /// Returns what a request would get, takes no tokens and counts nothing. Never waits.
     ///
-    /// For a number of tokens it looks a few times, so beside other callers the numbers are not all of one instant.
+    /// The state is read several times, so while other callers take tokens the numbers are not all
+    /// of one instant.
     ///
     /// # Examples
     ///
@@ -156,6 +142,6 @@ impl<A: Algorithm, C> Limiter<A, C> {
 
     /// The same as [`balance`](Self::balance) at a given time.
     pub fn balance_at(&self, now: Timestamp) -> Balance {
-        Balance::of(&self.shared, &self.cell, now)
+        Balance::of(&self.shared, &self.state, now)
     }
 }

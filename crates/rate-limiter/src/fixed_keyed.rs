@@ -1,4 +1,4 @@
-//! Limiters for any number of keys in fixed memory.
+//! A limiter for any number of keys in fixed memory.
 
 mod cells;
 
@@ -14,42 +14,42 @@ use self::cells::Cells;
 pub use self::cells::FixedCells;
 
 use crate::{
-    algorithm::{Ask, Denied},
     balance::Balance,
     gcra::Gcra,
-    grant::{Grant, Refused},
+    grant::{Denied, Grant, Refused, Request},
     quota::Quota,
-    stats::{Count, Counters, Stats},
+    stats::{Counter, Counters, Stats},
 };
 
-/// The same quota for each of any number of keys, in `N` cells of 8 bytes, whatever comes.
+/// The same quota for each of any number of keys, in `N` cells of 8 bytes.
 ///
-/// A key is hashed to a cell, and the cell is a token bucket. Keys are not stored, so nothing grows, nothing is evicted,
-/// no lock is taken, and who makes up keys gains nothing. The price is that two keys may fall into one cell and then share
-/// its tokens: a request may be refused for what another key has done. A cell never grants more than its quota, so no key
-/// gets more than its own. With `k` keys in use a key shares its cell with a probability of about `k / N`.
+/// A key is hashed to a cell, and each cell is a token bucket. Keys are not stored, so nothing
+/// grows or is evicted, no lock is taken, and a client that makes up keys gains nothing. The price
+/// is that two keys may share a cell and its tokens: a request may be refused for what another key
+/// has done. A cell never grants more than its quota, so no key gets more than its own. With `k`
+/// keys in use, a key shares its cell with a probability of about `k / N`.
 ///
-/// The cells are on the heap, all zero and made one by one: neither a limiter of a million cells nor moving it into a `Box` or an
-/// `Arc` needs the stack for them. For a static without a heap there are [`FixedCells`].
+/// The cells are on the heap, and are never on the stack, also while a limiter of a million cells
+/// is created or moved into a `Box` or an `Arc`. [`FixedCells`] are for a static without a heap.
 ///
-/// Nobody can wait here. Use a [`KeyedLimiter`](crate::KeyedLimiter) for waits, penalties, quotas per key, and where
-/// no key may suffer for another.
+/// Callers cannot wait for these tokens. Use a [`KeyedLimiter`](crate::KeyedLimiter) for waits,
+/// penalties, quotas per key, and if no key may suffer from another.
 ///
-/// The default hasher has a random key with std, so that nobody can look for keys that fall together; without std, give
-/// one of your own to [`with_hasher`](Self::with_hasher).
+/// With std, the default hasher has a random key, so that clients cannot search for keys that share
+/// a cell. Without std, pass such a hasher to [`with_hasher`](Self::with_hasher).
 ///
 /// # Examples
 ///
 /// ```
-/// use tidegate_rate_limiter::{FixedKeyed, Quota};
+/// use tidegate_rate_limiter::{FixedKeyedLimiter, Quota};
 ///
 /// // 8 MiB, for the whole internet.
-/// let clients = FixedKeyed::<1_048_576>::new(Quota::per_minute(2)?);
+/// let clients = FixedKeyedLimiter::<1_048_576>::new(Quota::per_minute(2)?);
 /// assert!(clients.try_acquire("203.0.113.9", 2).is_ok());
 /// assert!(clients.try_acquire("203.0.113.9", 1).unwrap_err().retry_after().is_some());
 /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
-pub struct FixedKeyed<const N: usize, C = SystemClock, S = DefaultHashBuilder> {
+pub struct FixedKeyedLimiter<const N: usize, C = SystemClock, S = DefaultHashBuilder> {
     cells: Cells<N>,
     quota: Quota,
     clock: C,
@@ -57,21 +57,21 @@ pub struct FixedKeyed<const N: usize, C = SystemClock, S = DefaultHashBuilder> {
     counters: Counters,
 }
 
-impl<const N: usize> FixedKeyed<N> {
+impl<const N: usize> FixedKeyedLimiter<N> {
     /// Creates a limiter with full buckets that reads the system's clock.
     pub fn new(quota: Quota) -> Self {
         Self::with_clock(quota, SystemClock)
     }
 }
 
-impl<const N: usize, C> FixedKeyed<N, C> {
+impl<const N: usize, C> FixedKeyedLimiter<N, C> {
     /// Creates a limiter with full buckets that reads `clock`.
     pub fn with_clock(quota: Quota, clock: C) -> Self {
         Self::with_hasher(quota, clock, DefaultHashBuilder::default())
     }
 }
 
-impl<const N: usize, C, S> FixedKeyed<N, C, S> {
+impl<const N: usize, C, S> FixedKeyedLimiter<N, C, S> {
     /// Creates a limiter with full buckets that reads `clock` and hashes keys by `hasher`.
     ///
     /// `N = 0` does not compile.
@@ -80,11 +80,13 @@ impl<const N: usize, C, S> FixedKeyed<N, C, S> {
     ///
     /// ```
     /// use std::{hash::RandomState, sync::LazyLock};
-    /// use tidegate_rate_limiter::{FixedKeyed, Quota, SystemClock};
+    /// use tidegate_rate_limiter::{FixedKeyedLimiter, Quota, SystemClock};
     ///
-    /// static PORTS: LazyLock<FixedKeyed<256, SystemClock, RandomState>> = LazyLock::new(|| {
-    ///     FixedKeyed::with_hasher(Quota::expect(Quota::per_hour(1)), SystemClock, RandomState::new())
-    /// });
+    /// const QUOTA: Quota = Quota::expect(Quota::per_hour(1));
+    /// static PORTS: LazyLock<FixedKeyedLimiter<256, SystemClock, RandomState>> =
+    ///     LazyLock::new(|| {
+    ///         FixedKeyedLimiter::with_hasher(QUOTA, SystemClock, RandomState::new())
+    ///     });
     /// assert!(PORTS.try_acquire(&80, 1).is_ok());
     /// assert!(PORTS.try_acquire(&80, 1).is_err());
     /// ```
@@ -94,26 +96,23 @@ impl<const N: usize, C, S> FixedKeyed<N, C, S> {
     }
 
     const_fn! {
-        /// Creates a limiter over `cells`, which are in a static, that reads `clock` and hashes keys by `hasher`. Does not
-        /// allocate.
+        /// Creates a limiter over `cells` in a static that reads `clock` and hashes keys by
+        /// `hasher`. Does not allocate.
         ///
-        /// The cells are taken as they are. Two limiters over the same cells share their tokens; they must have the same
-        /// quota and the same clock.
+        /// The cells keep what they contain. Two limiters over the same cells share their tokens
+        /// and must have the same quota and clock.
         ///
         /// # Examples
         ///
         /// ```
         /// use std::hash::{BuildHasherDefault, DefaultHasher};
-        /// use tidegate_rate_limiter::{FixedCells, FixedKeyed, Quota, SystemClock};
+        /// use tidegate_rate_limiter::{FixedCells, FixedKeyedLimiter, Quota, SystemClock};
         ///
-        /// static CELLS: FixedCells<1_048_576> = FixedCells::new();
-        /// static PORTS: FixedKeyed<1_048_576, SystemClock, BuildHasherDefault<DefaultHasher>> =
-        ///     FixedKeyed::in_static(
-        ///         &CELLS,
-        ///         Quota::expect(Quota::per_hour(1)),
-        ///         SystemClock,
-        ///         BuildHasherDefault::new(),
-        ///     );
+        /// const QUOTA: Quota = Quota::expect(Quota::per_hour(1));
+        /// type Hasher = BuildHasherDefault<DefaultHasher>;
+        /// static CELLS: FixedCells<1024> = FixedCells::new();
+        /// static PORTS: FixedKeyedLimiter<1024, SystemClock, Hasher> =
+        ///     FixedKeyedLimiter::in_static(&CELLS, QUOTA, SystemClock, Hasher::new());
         /// assert!(PORTS.try_acquire(&80, 1).is_ok());
         /// assert!(PORTS.try_acquire(&80, 1).is_err());
         /// ```
@@ -127,13 +126,13 @@ impl<const N: usize, C, S> FixedKeyed<N, C, S> {
         self.quota
     }
 
-    /// Returns what the limiter has done so far, for all keys together. A snapshot.
+    /// Returns the statistics of the limiter, for all keys together. A snapshot.
     pub fn stats(&self) -> Stats {
         self.counters.stats()
     }
 }
 
-impl<const N: usize, C, S: BuildHasher> FixedKeyed<N, C, S> {
+impl<const N: usize, C, S: BuildHasher> FixedKeyedLimiter<N, C, S> {
     /// The same as [`try_acquire`](Self::try_acquire) at a given time.
     ///
     /// # Errors
@@ -144,13 +143,13 @@ impl<const N: usize, C, S: BuildHasher> FixedKeyed<N, C, S> {
         K: Hash + ?Sized,
     {
         let cell = self.cell(key);
-        cell.take(&self.quota, Ask::exactly(n), now)
-            .inspect(|_| self.counters.add(Count::Allowed, 1))
+        cell.take(&self.quota, Request::exactly(n), now)
+            .inspect(|_| self.counters.add(Counter::Allowed, 1))
             .map_err(|denied| {
-                let denied = denied.timed(|| self.quota.max_burst());
+                let denied = denied.never_as_time(|| self.quota.max_burst());
                 let refused = Refused::denied(denied, n, now);
                 if !refused.is_too_many() {
-                    self.counters.add(Count::Refused, 1);
+                    self.counters.add(Counter::Refused, 1);
                 }
                 refused
             })
@@ -159,29 +158,29 @@ impl<const N: usize, C, S: BuildHasher> FixedKeyed<N, C, S> {
     /// The same as [`balance`](Self::balance) at a given time.
     pub fn balance_at<K: Hash + ?Sized>(&self, key: &K, now: Timestamp) -> Balance {
         let cell = self.cell(key);
-        Balance::look(self.quota.max_burst(), 0, now, |n| {
-            match cell.behind(&self.quota, Ask::exactly(n), 0, now) {
+        Balance::search(self.quota.max_burst(), 0, now, |n| {
+            match cell.deny_behind(&self.quota, Request::exactly(n), 0, now) {
                 Denied::Until(due) => due.ready_at,
                 _ => Timestamp::NEVER,
             }
         })
     }
 
-    /// Gives `n` tokens of `key` back, as [`Limiter::refund`](crate::Limiter::refund) does.
+    /// Refunds `n` tokens of `key`, as [`Limiter::refund`](crate::Limiter::refund) does.
     pub fn refund<K: Hash + ?Sized>(&self, key: &K, n: u32) {
-        self.cell(key).give_back(&self.quota, n);
+        self.cell(key).refund(&self.quota, n);
     }
 
     fn cell<K: Hash + ?Sized>(&self, key: &K) -> Gcra<&AtomicU64> {
-        // The hash as a fraction of all hashes, times the number of cells (Lemire, "Fast random integer generation in an
-        // interval", 2019): below N.
+        // The hash as a fraction of all hashes, times N (Lemire, "Fast random integer generation in
+        // an interval", 2019): below N.
         let index = (u128::from(self.hasher.hash_one(key)) * N as u128) >> 64;
         Gcra::of(&self.cells.words()[usize::try_from(index).unwrap_or(0)])
     }
 }
 
-impl<const N: usize, C: Clock, S: BuildHasher> FixedKeyed<N, C, S> {
-    /// Takes `n` tokens of `key` if they are there. Never waits.
+impl<const N: usize, C: Clock, S: BuildHasher> FixedKeyedLimiter<N, C, S> {
+    /// Takes `n` tokens of `key` if they are available. Never waits.
     ///
     /// # Errors
     ///
@@ -190,14 +189,14 @@ impl<const N: usize, C: Clock, S: BuildHasher> FixedKeyed<N, C, S> {
         self.try_acquire_at(key, n, self.clock.now())
     }
 
-    /// Looks at what is there for `key`, without a request: nothing is taken, and nothing is counted. Never waits.
+    /// Returns what a request for `key` would get, takes no tokens and counts nothing. Never waits.
     ///
     /// # Examples
     ///
     /// ```
-    /// use tidegate_rate_limiter::{FixedKeyed, Quota};
+    /// use tidegate_rate_limiter::{FixedKeyedLimiter, Quota};
     ///
-    /// let clients = FixedKeyed::<8192>::new(Quota::per_hour(2)?);
+    /// let clients = FixedKeyedLimiter::<8192>::new(Quota::per_hour(2)?);
     /// assert!(clients.try_acquire("203.0.113.9", 2).is_ok());
     /// assert_eq!(clients.balance("203.0.113.9").remaining(), 0);
     /// assert!(clients.balance("203.0.113.9").retry_after_secs() > 1700);
@@ -208,9 +207,9 @@ impl<const N: usize, C: Clock, S: BuildHasher> FixedKeyed<N, C, S> {
     }
 }
 
-impl<const N: usize, C, S> fmt::Debug for FixedKeyed<N, C, S> {
+impl<const N: usize, C, S> fmt::Debug for FixedKeyedLimiter<N, C, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FixedKeyed")
+        f.debug_struct("FixedKeyedLimiter")
             .field("cells", &N)
             .field("quota", &self.quota)
             .field("stats", &self.stats())

@@ -12,16 +12,17 @@ use tidegate_core::{Clock, Gate, Outcome, Pass, Timer};
 
 use crate::{
     acquire::Acquire,
-    algorithm::{Algorithm, Ask},
-    cell::{Cell, Shared},
-    grant::{Grant, Refused},
+    algorithm::Algorithm,
+    grant::{Grant, Refused, Request},
     limiter::Limiter,
+    state::StateRef,
 };
 
-/// The right to act once: one token of a limiter, taken.
+/// The right to act once, for one token of a limiter.
 ///
-/// However it is settled, and also when it is dropped, the token stays spent: a request that was sent counts, whatever
-/// came of it. Only [`give_back`](Pass::give_back), which says that nothing was done, refunds it.
+/// The token stays spent however the pass is settled, and also when it is dropped: a request that
+/// was sent counts, whatever its outcome. Only [`give_back`](Pass::give_back), which says that
+/// nothing was done, refunds the token.
 ///
 /// # Examples
 ///
@@ -37,19 +38,19 @@ use crate::{
 /// ```
 #[must_use = "dropping it leaves the token spent"]
 pub struct Admission<'a, A: Algorithm, C> {
-    shared: &'a Shared<A, C>,
-    cell: &'a Cell<A>,
+    limiter: StateRef<'a, A, C>,
     grant: Grant,
 }
 
 impl<'a, A: Algorithm, C> Admission<'a, A, C> {
-    /// Enters by way of a cell, without a wait.
-    pub(crate) fn try_new(shared: &'a Shared<A, C>, cell: &'a Cell<A>) -> Result<Self, Refused>
+    /// Enters without a wait.
+    pub(crate) fn try_new(limiter: StateRef<'a, A, C>) -> Result<Self, Refused>
     where
         C: Clock,
     {
-        let grant = shared.try_acquire_at(cell, Ask::exactly(1), shared.clock.now())?;
-        Ok(Self { shared, cell, grant })
+        let StateRef { shared, state } = limiter;
+        let grant = shared.try_acquire_at(state, Request::exactly(1), shared.clock.now())?;
+        Ok(Self { limiter, grant })
     }
 
     /// Returns what was left after the token was taken.
@@ -57,7 +58,8 @@ impl<'a, A: Algorithm, C> Admission<'a, A, C> {
         self.grant
     }
 
-    /// Settles by what the act has cost, known only afterwards: less than a token refunds it, more is taken as a debt.
+    /// Settles the pass by the cost of the act, which is known only afterwards. A cost of zero
+    /// refunds the token; more than one token is taken as a debt.
     ///
     /// # Examples
     ///
@@ -73,7 +75,8 @@ impl<'a, A: Algorithm, C> Admission<'a, A, C> {
     where
         C: Clock,
     {
-        self.shared.adjust(self.cell, &self.grant, tokens, || self.shared.clock.now());
+        let StateRef { shared, state } = self.limiter;
+        shared.adjust(state, &self.grant, tokens, || shared.clock.now());
     }
 }
 
@@ -83,8 +86,7 @@ impl<A: Algorithm, C: Clock> Pass for Admission<'_, A, C> {
     fn settle(self, _outcome: Outcome) {}
 
     fn give_back(self) {
-        self.shared
-            .refund_of(self.cell, &self.grant, self.grant.tokens, || self.shared.clock.now());
+        self.cost(0);
     }
 }
 
@@ -112,11 +114,11 @@ impl<'a, A: Algorithm, C: Timer> Gate for &'a Limiter<A, C> {
     type Enter = Enter<'a, A, C>;
 
     fn try_enter(self) -> Result<Self::Pass, Refused> {
-        Admission::try_new(&self.shared, &self.cell)
+        Admission::try_new(self.state_ref())
     }
 
     fn enter(self) -> Self::Enter {
-        Enter::new(&self.shared, &self.cell)
+        Enter::new(self.state_ref())
     }
 }
 
@@ -134,8 +136,8 @@ pin_project! {
 }
 
 impl<'a, A: Algorithm, C: Timer> Enter<'a, A, C> {
-    pub(crate) fn new(shared: &'a Shared<A, C>, cell: &'a Cell<A>) -> Self {
-        Self { acquire: Acquire::new(shared, cell, Ask::exactly(1)) }
+    pub(crate) fn new(limiter: StateRef<'a, A, C>) -> Self {
+        Self { acquire: Acquire::new(limiter, Request::exactly(1)) }
     }
 }
 
@@ -144,10 +146,8 @@ impl<'a, A: Algorithm, C: Timer> Future for Enter<'a, A, C> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut acquire = self.project().acquire;
-        acquire.as_mut().poll(cx).map_ok(|grant| {
-            let (shared, cell) = acquire.of();
-            Admission { shared, cell, grant }
-        })
+        let polled = acquire.as_mut().poll(cx);
+        polled.map_ok(|grant| Admission { limiter: acquire.limiter(), grant })
     }
 }
 

@@ -8,17 +8,16 @@ use tidegate_core::{
 };
 
 use crate::{
-    algorithm::{Ask, Denied},
-    grant::Grant,
+    bucket_math::BucketMath,
+    grant::{Denied, Grant, Request},
     quota::Quota,
-    terms::Terms,
 };
 
 /// The generic cell rate algorithm on one atomic word.
 ///
-/// The bucket is not filled by anybody. Its word is the *theoretical arrival time*: when the bucket would be full again
-/// if nobody took more. Taking tokens moves it into the future by their cost; a request that would move it further than
-/// a full bucket's worth beyond the present is refused.
+/// Nobody fills the bucket. Its word is the *theoretical arrival time*: when the bucket would be
+/// full again if nobody took more. Taking tokens moves it into the future by their cost; a request
+/// that would move it further than a full bucket's worth beyond the present is denied.
 ///
 /// ```text
 ///        now        word                now + depth
@@ -28,48 +27,45 @@ use crate::{
 ///
 /// | bits | meaning | changed by |
 /// | --- | --- | --- |
-/// | 0–62 | units of the lane's pace: at most now means full, the last one blocked for ever | CAS to take, owe, block and give back; only giving back moves it down |
-/// | 63, `LANE` | by which of two quotas the word counts; where there is but one, it belongs to the units | [`change`](Self::change) alone |
+/// | 0–62 | units of time: at most now means full, the last one blocked for ever | CAS to take, block and refund; only a refund moves it down |
+/// | 63, `LANE` | by which of two quotas the word counts; where there is only one, it belongs to the units | [`change`](Self::change) alone |
 ///
-/// Who takes reads the word, then the terms that its lane has, and then replaces the word. If the quota was changed in
-/// between, the word is another one, the replacing fails, and whatever was read of the terms is thrown away. So a step is
-/// never half of one quota and half of another. What is left of the ABA problem is
-/// [decision 15](https://github.com/tidegate/tidegate/blob/main/docs/decisions/0015-the-quota-in-two-lanes.md).
+/// A caller that takes reads the word, then the quota of the word's lane, and then replaces the
+/// word. If the quota was changed in between, the word is another one, replacing it fails, and what
+/// was read of the quota is thrown away. So a step is never half of one quota and half of another.
+/// What is left of the ABA problem is [decision
+/// 15](https://github.com/tidegate/tidegate/blob/main/docs/decisions/0015-the-quota-in-two-lanes.md).
 #[derive(Debug, Default)]
 pub(crate) struct Gcra<W = AtomicU64> {
     word: W,
 }
 
-/// What names the lane where there are two.
+/// The bit that names the lane where there are two.
 pub(crate) const LANE: u64 = 1 << 63;
 
-/// Where the terms of a word come from.
-pub(crate) trait Source {
+/// Where the quota of a word comes from.
+pub(crate) trait QuotaSource {
     /// The bits of a word that name its lane.
     const LANES: u64;
 
-    /// Returns the terms of a lane: 0 or 1. Called after the word was read, with Acquire.
-    fn terms(&self, lane: usize) -> Terms;
-}
+    /// Returns the quota of lane 0 or 1. Called after the word was read, with Acquire.
+    fn lane_math(&self, lane: usize) -> BucketMath;
 
-/// A quota that does not change has one lane.
-impl Source for Quota {
-    const LANES: u64 = 0;
-
-    #[inline]
-    fn terms(&self, _lane: usize) -> Terms {
-        self.terms()
+    /// Splits a word into the quota of its lane and the units at which the bucket is full.
+    #[inline(always)]
+    fn split(&self, word: u64) -> (BucketMath, u64) {
+        (self.lane_math(usize::from(word & Self::LANES != 0)), word & !Self::LANES)
     }
 }
 
-#[inline]
-fn lane_of<S: Source>(_source: &S, word: u64) -> usize {
-    usize::from(word & S::LANES != 0)
-}
+/// A quota that does not change has one lane.
+impl QuotaSource for Quota {
+    const LANES: u64 = 0;
 
-#[inline]
-fn units_of<S: Source>(_source: &S, word: u64) -> u64 {
-    word & !S::LANES
+    #[inline]
+    fn lane_math(&self, _lane: usize) -> BucketMath {
+        self.math()
+    }
 }
 
 impl Gcra {
@@ -82,7 +78,7 @@ impl Gcra {
 }
 
 impl<'a> Gcra<&'a AtomicU64> {
-    /// Returns the bucket whose word is kept elsewhere; zero is a full one.
+    /// Returns the bucket whose word is kept elsewhere; zero is a full bucket.
     #[inline(always)]
     pub(crate) const fn of(word: &'a AtomicU64) -> Self {
         Self { word }
@@ -90,151 +86,135 @@ impl<'a> Gcra<&'a AtomicU64> {
 }
 
 impl<W: Borrow<AtomicU64>> Gcra<W> {
-    /// Returns the burst of the quota that counts. A snapshot.
-    pub(crate) fn burst(&self, source: &impl Source) -> u32 {
-        source.terms(lane_of(source, self.load())).burst
+    /// Returns the burst of the present quota. A snapshot.
+    pub(crate) fn burst(&self, source: &impl QuotaSource) -> u32 {
+        source.split(self.load()).0.burst
     }
 
-    /// Takes what is asked for, if it is there.
+    /// Takes what is requested, if it is available.
     ///
-    /// Inlined with what it calls, or else grants and refusals would go through memory on their way to a caller who only
-    /// wants to know which it is.
+    /// Inlined with all that it calls, so that a grant or a denial stays in registers.
     #[inline(always)]
     pub(crate) fn take(
         &self,
-        source: &impl Source,
-        ask: Ask,
+        source: &impl QuotaSource,
+        request: Request,
         now: Timestamp,
     ) -> Result<Grant, Denied> {
-        match self.try_take(source, self.load(), ask, now) {
-            Ok(taken) => taken,
-            Err(found) => self.take_again(source, found, ask, now),
+        match self.try_take(source, request, now) {
+            Some(taken) => taken,
+            None => self.retry_take(source, request, now),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn retry_take(
+        &self,
+        source: &impl QuotaSource,
+        request: Request,
+        now: Timestamp,
+    ) -> Result<Grant, Denied> {
+        loop {
+            if let Some(taken) = self.try_take(source, request, now) {
+                return taken;
+            }
         }
     }
 
     /// As [`take`](Self::take), but `None` if another caller has come in between.
     #[inline(always)]
-    pub(crate) fn take_once(
+    pub(crate) fn try_take<S: QuotaSource>(
         &self,
-        source: &impl Source,
-        ask: Ask,
+        source: &S,
+        request: Request,
         now: Timestamp,
     ) -> Option<Result<Grant, Denied>> {
-        self.try_take(source, self.load(), ask, now).ok()
-    }
-
-    /// Goes on with a word that another caller has put down.
-    #[cold]
-    #[inline(never)]
-    fn take_again(
-        &self,
-        source: &impl Source,
-        mut word: u64,
-        ask: Ask,
-        now: Timestamp,
-    ) -> Result<Grant, Denied> {
-        loop {
-            match self.try_take(source, word, ask, now) {
-                Ok(taken) => return taken,
-                Err(found) => word = found,
-            }
+        let word = self.load();
+        let (math, full_at) = source.split(word);
+        match math.take(full_at, request, now) {
+            Ok((next, grant)) => self.replace(S::LANES, word, next).ok().map(|()| Ok(grant)),
+            Err(denied) => self.confirm(word).ok().map(|()| Err(denied)),
         }
     }
 
-    /// Takes by `word`, or returns what is there instead of it.
-    #[inline(always)]
-    fn try_take(
-        &self,
-        source: &impl Source,
-        word: u64,
-        ask: Ask,
-        now: Timestamp,
-    ) -> Result<Result<Grant, Denied>, u64> {
-        let terms = source.terms(lane_of(source, word));
-        match terms.take(units_of(source, word), ask, now) {
-            Ok((next, grant)) => self.replace(source, word, next).map(|()| Ok(grant)),
-            Err(denied) => self.confirm(word).map(|()| Err(denied)),
-        }
-    }
-
-    /// Says why `ask` is not granted while `wanted` tokens are waited for.
+    /// Returns why a newcomer's request is denied while `queued` tokens are waited for.
     #[cold]
-    pub(crate) fn behind(
+    pub(crate) fn deny_behind(
         &self,
-        source: &impl Source,
-        ask: Ask,
-        wanted: u64,
+        source: &impl QuotaSource,
+        request: Request,
+        queued: u64,
         now: Timestamp,
     ) -> Denied {
         let mut word = self.load();
         loop {
-            let terms = source.terms(lane_of(source, word));
+            let (math, full_at) = source.split(word);
             match self.confirm(word) {
-                Ok(()) if ask.least > terms.burst => return Denied::Beyond(terms.burst),
+                Ok(()) if request.least > math.burst => return Denied::TooMany(math.burst),
                 Ok(()) => {
-                    let n = wanted.saturating_add(ask.least.into());
-                    return Denied::Until(terms.due(units_of(source, word), n, wanted, now));
+                    let n = queued.saturating_add(request.least.into());
+                    return Denied::Until(math.due(full_at, n, queued, now));
                 }
                 Err(found) => word = found,
             }
         }
     }
 
-    /// Takes `n` tokens, whether they are there or not. `None` if the word is at the end of time, or does not reach as far as
-    /// `now`.
-    pub(crate) fn owe(&self, source: &impl Source, n: u32, now: Timestamp) -> Option<Grant> {
-        let owe = |terms: &Terms, full_at| {
-            if full_at == terms.end || !terms.reaches(now) {
+    /// Takes `n` tokens even if they are not available. `None` if the word is at the end of time,
+    /// or its numbers do not cover `now`.
+    pub(crate) fn force_take(
+        &self,
+        source: &impl QuotaSource,
+        n: u32,
+        now: Timestamp,
+    ) -> Option<Grant> {
+        let step = |math: &BucketMath, full_at| {
+            if full_at == math.end || !math.covers(now) {
                 return (full_at, None);
             }
-            let (next, grant) = terms.owe(full_at, n, now);
+            let (next, grant) = math.force_take(full_at, n, now);
             (next, Some(grant))
         };
-        self.update(source, owe).1
+        self.update(source, step).1
     }
 
-    /// Takes `n` tokens back as if they were the latest.
+    /// Refunds `n` tokens as if they were the latest.
     ///
-    /// A word that falls behind the present means a full bucket, however far: this cannot overfill it. One that is
-    /// blocked for ever stays so.
-    pub(crate) fn give_back(&self, source: &impl Source, n: u32) {
-        self.update(source, |terms, full_at| {
-            let price = if full_at == terms.end { 0 } else { terms.price(n) };
+    /// A word that falls behind the present means a full bucket, however far: this cannot overfill
+    /// it. A bucket that is blocked for ever stays so.
+    pub(crate) fn refund(&self, source: &impl QuotaSource, n: u32) {
+        self.update(source, |math, full_at| {
+            let price = if full_at == math.end { 0 } else { math.price(n) };
             (full_at.saturating_sub(price), ())
         });
     }
 
-    /// Takes `n` tokens of `grant` back that come at `now`, as far as they are still missing; see
-    /// [`Terms::lacking_by_age`].
+    /// Refunds `n` tokens of `grant` at `now`, except those that were refilled since; see
+    /// [`BucketMath::refundable_by_age`].
     ///
-    /// `now` is asked for when the word is known: what was taken later than that would make the tokens look younger than they
-    /// are.
-    pub(crate) fn give_back_of(
+    /// `now` is called when the word is known: a later time would make the tokens look younger than
+    /// they are.
+    pub(crate) fn refund_grant(
         &self,
-        source: &impl Source,
+        source: &impl QuotaSource,
         grant: &Grant,
         n: u32,
         now: impl Fn() -> Timestamp,
     ) {
-        let mut word = self.load();
-        loop {
-            let (terms, full_at) = (source.terms(lane_of(source, word)), units_of(source, word));
-            let lacking = terms.lacking_by_age(grant, n, now());
-            let next = if full_at == terms.end { full_at } else { full_at.saturating_sub(lacking) };
-            match self.replace(source, word, next) {
-                Ok(()) => return,
-                Err(found) => word = found,
-            }
-        }
+        self.update(source, |math, full_at| {
+            let missing = math.refundable_by_age(grant, n, now());
+            (if full_at == math.end { full_at } else { full_at.saturating_sub(missing) }, ())
+        });
     }
 
     /// Grants nothing before `time`.
-    pub(crate) fn block_until(&self, source: &impl Source, time: Timestamp) {
-        self.update(source, |terms, full_at| (full_at.max(terms.blocked_until(time)), ()));
+    pub(crate) fn block_until(&self, source: &impl QuotaSource, time: Timestamp) {
+        self.update(source, |math, full_at| (full_at.max(math.blocked_until(time)), ()));
     }
 
     /// Moves the word up to `full_at`, if it is below.
-    pub(crate) fn raise(&self, source: &impl Source, full_at: u64) {
+    pub(crate) fn raise(&self, source: &impl QuotaSource, full_at: u64) {
         self.update(source, |_, found| (found.max(full_at), ()));
     }
 
@@ -243,30 +223,31 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
         self.load() & !LANE
     }
 
-    /// Replaces the units `found`, in the same lane; returns whether they were there.
+    /// Replaces the units in the same lane if they are `found`. Returns whether they were.
     pub(crate) fn exchange(&self, found: u64, full_at: u64) -> bool {
         let word = self.load();
-        word & !LANE == found && self.replace_units(LANE, word, full_at).is_ok()
+        word & !LANE == found && self.replace(LANE, word, full_at).is_ok()
     }
 
-    /// Puts units down in the same lane; returns those that were there.
-    pub(crate) fn put(&self, full_at: u64) -> u64 {
+    /// Writes units in the same lane. Returns the old ones.
+    pub(crate) fn swap(&self, full_at: u64) -> u64 {
         let mut word = self.load();
-        while let Err(found) = self.replace_units(LANE, word, full_at) {
+        while let Err(found) = self.replace(LANE, word, full_at) {
             word = found;
         }
         word & !LANE
     }
 
-    /// Lets the word count by the other lane's terms from here on: `convert` is given the present lane and its units,
-    /// puts the terms down in the other lane, and returns the units there. For one caller at a time.
+    /// Moves the word to the other lane: `convert` is given the present lane and its units, writes
+    /// the quota of the other lane, and returns the units there. For one caller at a time.
     pub(crate) fn change(&self, convert: impl Fn(usize, u64) -> u64) {
         let mut word = self.load();
         loop {
             let next = convert(usize::from(word & LANE != 0), word & !LANE);
-            // ORDERING: Release: pairs with the Acquire of all who read the word, so that they see the lane's terms.
-            // Acquire: pairs with the Release of those who took by the old terms: they have read them before the other
-            // lane is written again. Relaxed on failure: nobody else changes the terms.
+            // ORDERING: Release: pairs with the Acquire of all readers of the word, so that they
+            // see the lane's quota. Acquire: pairs with the Release of the callers that took by the
+            // old quota: they have read it before the other lane is written again. Relaxed on
+            // failure: nobody else changes the quota.
             match self.word.borrow().compare_exchange(
                 word,
                 next | (!word & LANE),
@@ -279,22 +260,19 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
         }
     }
 
-    pub(crate) fn is_idle(&self, source: &impl Source, now: Timestamp) -> bool {
-        let word = self.load();
-        units_of(source, word) <= source.terms(lane_of(source, word)).present(now)
-    }
-
-    /// Moves the word within its lane by `step`, which is given the terms and the units, until it is done.
+    /// Moves the word within its lane by `step`, which is given the quota and the units, and
+    /// repeats that until no other caller has come in between.
     #[inline]
-    pub(crate) fn update<R>(
+    pub(crate) fn update<S: QuotaSource, R>(
         &self,
-        source: &impl Source,
-        step: impl Fn(&Terms, u64) -> (u64, R),
+        source: &S,
+        step: impl Fn(&BucketMath, u64) -> (u64, R),
     ) -> (u64, R) {
         let mut word = self.load();
         loop {
-            let (next, result) = step(&source.terms(lane_of(source, word)), units_of(source, word));
-            match self.replace(source, word, next) {
+            let (math, full_at) = source.split(word);
+            let (next, result) = step(&math, full_at);
+            match self.replace(S::LANES, word, next) {
                 Ok(()) => return (next, result),
                 Err(found) => word = found,
             }
@@ -303,20 +281,16 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
 
     #[inline]
     fn load(&self) -> u64 {
-        // ORDERING: Acquire: pairs with the Release in `change`: who sees a word sees the terms of its lane.
+        // ORDERING: Acquire: pairs with the Release in `change`: a reader of the word sees the
+        // quota of its lane.
         self.word.borrow().load(Ordering::Acquire)
     }
 
-    /// Puts new units down in the same lane.
+    /// Writes new units in the same lane. `lanes` are the bits that name it.
     #[inline]
-    fn replace<S: Source>(&self, _source: &S, word: u64, full_at: u64) -> Result<(), u64> {
-        self.replace_units(S::LANES, word, full_at)
-    }
-
-    #[inline]
-    fn replace_units(&self, lanes: u64, word: u64, full_at: u64) -> Result<(), u64> {
-        // ORDERING: Release: the terms were read before the word was replaced; pairs with the Acquire in `change`, whose
-        // caller overwrites them later. Acquire on failure: as `load`.
+    fn replace(&self, lanes: u64, word: u64, full_at: u64) -> Result<(), u64> {
+        // ORDERING: Release: the quota was read before the word is replaced; pairs with the Acquire
+        // in `change`, whose caller overwrites the quota later. Acquire on failure: as `load`.
         self.word
             .borrow()
             .compare_exchange_weak(
@@ -328,11 +302,12 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
             .map(drop)
     }
 
-    /// Makes sure that the terms that were read belong to `word`, without replacing it.
+    /// Makes sure that the quota that was read belongs to `word`, without replacing the word.
     #[inline]
     fn confirm(&self, word: u64) -> Result<(), u64> {
-        // ORDERING: the fence pairs with the Release stores to a lane: had one of them been read, then the load would
-        // find the word of the change before it. The load is Acquire as in `load`, for the next turn.
+        // ORDERING: the fence pairs with the Release stores to a lane: had one of them been read,
+        // then the load would find the word of the change before it. The load is Acquire as in
+        // `load`, for the next attempt.
         fence(Ordering::Acquire);
         let found = self.word.borrow().load(Ordering::Acquire);
         if found == word { Ok(()) } else { Err(found) }

@@ -1,24 +1,40 @@
-//! The two answers: granted, refused.
+//! A request for tokens and its answers: granted, denied, refused.
 
 use core::{fmt, time::Duration};
 
 use tidegate_core::Timestamp;
 
-use crate::{
-    algorithm::{Denied, Due},
-    balance::secs_rounded_up,
-    pace::Pace,
-};
+use crate::time_units::TimeUnits;
 
-/// Tokens were taken; what is left, for those who want to tell their client.
+/// A request for a number of tokens, or for as many as are available within a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    pub(crate) least: u32,
+    pub(crate) most: u32,
+}
+
+impl Request {
+    #[inline]
+    pub(crate) const fn exactly(n: u32) -> Self {
+        Self { least: n, most: n }
+    }
+
+    #[inline]
+    pub(crate) const fn up_to(n: u32) -> Self {
+        Self { least: if n == 0 { 0 } else { 1 }, most: n }
+    }
+}
+
+/// Tokens were taken. Says how many are left and when all are back, for a server that tells its
+/// clients.
 ///
-/// A plain value: dropping it gives nothing back. The numbers are those of the moment of the grant,
-/// and are worked out when asked for.
+/// A plain value: dropping it refunds nothing. The numbers are those of the moment of the grant and
+/// are computed when a getter is called.
 ///
 /// # Examples
 ///
-/// The response headers of an HTTP server. A [refusal](Refused) has the limit and the reset, too, and
-/// the number for `retry-after`; what remains does not suffice:
+/// The response headers of an HTTP server. A [refusal](Refused) has the limit, the reset and the
+/// number for `retry-after`:
 ///
 /// ```
 /// use tidegate_rate_limiter::{Quota, RateLimiter};
@@ -28,7 +44,7 @@ use crate::{
 /// let headers = [
 ///     ("ratelimit-limit", u64::from(grant.limit())),
 ///     ("ratelimit-remaining", u64::from(grant.remaining())),
-///     // Rounded up: who comes earlier is refused.
+///     // Rounded up: a client that comes earlier is refused.
 ///     ("ratelimit-reset", grant.reset_after_secs()),
 /// ];
 /// assert_eq!(headers.map(|(_, value)| value), [100, 99, 1]);
@@ -40,15 +56,15 @@ pub struct Grant {
     pub(crate) tokens: u32,
     pub(crate) limit: u32,
     /// Units that can still be spent.
-    pub(crate) room: u64,
-    /// Units until the limiter is as good as new.
-    pub(crate) lacking: u64,
-    pub(crate) pace: Pace,
-    /// Where the tokens end on the axis of what was granted; see
-    /// [`Returned`](crate::returned::Returned).
-    pub(crate) place: u64,
-    /// Whose axis that is; zero for none.
-    pub(crate) reign: u32,
+    pub(crate) left: u64,
+    /// Units until all tokens are back.
+    pub(crate) until_full: u64,
+    pub(crate) time_units: TimeUnits,
+    /// Where the tokens end on the axis of all granted tokens; see
+    /// [`Refunded`](crate::refunded::Refunded).
+    pub(crate) position: u64,
+    /// Which axis that is; zero for none.
+    pub(crate) epoch: u32,
 }
 
 impl Grant {
@@ -65,12 +81,12 @@ impl Grant {
 
     /// Returns how many tokens were left.
     pub fn remaining(&self) -> u32 {
-        u32::try_from(self.room / self.pace.cost).unwrap_or(u32::MAX)
+        u32::try_from(self.left / self.time_units.cost).unwrap_or(u32::MAX)
     }
 
     /// Returns after how long all tokens are back if nobody takes more.
     pub fn reset_after(&self) -> Duration {
-        Duration::from_nanos(self.pace.nanos(self.lacking))
+        Duration::from_nanos(self.time_units.to_nanos(self.until_full))
     }
 
     /// Returns [`reset_after`](Self::reset_after) in seconds, rounded up.
@@ -95,7 +111,7 @@ impl fmt::Debug for Grant {
     }
 }
 
-/// No tokens were taken, and why.
+/// Why no tokens were taken.
 ///
 /// # Examples
 ///
@@ -126,7 +142,7 @@ pub enum Refused {
     },
     /// Never: more than the limiter grants at once.
     TooMany {
-        /// The tokens asked for.
+        /// The requested tokens.
         asked: u32,
         /// The most that can be granted at once.
         limit: u32,
@@ -134,8 +150,9 @@ pub enum Refused {
 }
 
 impl Refused {
-    /// Puts into words why `asked` tokens were denied at `now`. Inlined, so that whoever does not
-    /// ask after how long it makes sense to try again does not have it worked out.
+    /// Translates an internal denial of `asked` tokens at `now`.
+    ///
+    /// Inlined, so that a caller who ignores `retry_after` does not pay for computing it.
     #[inline(always)]
     pub(crate) fn denied(denied: Denied, asked: u32, now: Timestamp) -> Self {
         match denied {
@@ -147,7 +164,7 @@ impl Refused {
             Denied::Never => {
                 Self::NotNow { retry_after: Duration::MAX, reset_after: Duration::MAX, limit: 0 }
             }
-            Denied::Beyond(limit) => Self::TooMany { asked, limit },
+            Denied::TooMany(limit) => Self::TooMany { asked, limit },
         }
     }
 
@@ -197,6 +214,61 @@ impl Refused {
     pub const fn is_too_many(&self) -> bool {
         matches!(self, Self::TooMany { .. })
     }
+}
+
+/// Why a [`TokenCounter`](crate::algorithm::TokenCounter) took no tokens.
+///
+/// Exhaustive on purpose: the trait is sealed, so nobody outside of this crate matches on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// They are available later.
+    Until(Due),
+    /// Never, by the word alone: it is blocked for ever, or the answer is in the ledger.
+    Never,
+    /// More than this is never granted at once.
+    TooMany(u32),
+}
+
+/// When denied tokens are available, and what a client is told besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// When the request can be granted at the earliest.
+    pub(crate) ready_at: Timestamp,
+    /// When all tokens are back if nobody takes more.
+    pub(crate) reset_at: Timestamp,
+    /// How many all tokens are.
+    pub(crate) limit: u32,
+}
+
+impl Denied {
+    /// Turns `Never` into a wait until the end of time, which a waiter can sleep for.
+    pub(crate) fn never_as_time(self, limit: impl FnOnce() -> u32) -> Self {
+        match self {
+            Self::Never => Self::Until(Due {
+                ready_at: Timestamp::NEVER,
+                reset_at: Timestamp::NEVER,
+                limit: limit(),
+            }),
+            denied => denied,
+        }
+    }
+}
+
+/// Returns the seconds of a duration, rounded up: for headers such as `Retry-After`, whose readers
+/// must not come too early.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_rate_limiter::secs_rounded_up;
+///
+/// assert_eq!(secs_rounded_up(Duration::from_millis(1)), 1);
+/// assert_eq!(secs_rounded_up(Duration::from_secs(2)), 2);
+/// assert_eq!(secs_rounded_up(Duration::MAX), u64::MAX);
+/// ```
+pub const fn secs_rounded_up(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add((duration.subsec_nanos() > 0) as u64)
 }
 
 /// Returns how long it is from `now` to `time`, which may be never.

@@ -1,13 +1,13 @@
-//! What a new quota takes over from the old one.
+//! What a new quota inherits from the old one.
 
 use tidegate_core::Timestamp;
 
-use crate::{pace::Pace, terms::Terms};
+use crate::{bucket_math::BucketMath, time_units::TimeUnits};
 
-/// What becomes of the tokens that are there, or owed, when a limiter's quota changes.
+/// What becomes of available tokens, or of a debt, when a limiter's quota changes.
 ///
-/// Whatever is chosen, no more than the new burst is there afterwards; a penalty that runs ends when it would have ended;
-/// and what was reserved stays reserved for the same time.
+/// With every strategy, at most the new burst is available afterwards, a running penalty ends when
+/// it would have ended, and reservations keep their times.
 ///
 /// Source: the strategies are those of bucket4j's `TokensInheritanceStrategy`.
 ///
@@ -33,41 +33,42 @@ use crate::{pace::Pace, terms::Terms};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Inherit {
-    /// As many tokens are there, or owed, as before.
+    /// Keeps the number of available tokens, or the debt.
     AsIs,
-    /// The bucket is as full as before: half full stays half full.
+    /// Keeps the part of the bucket that is full: half full stays half full.
     Proportional,
-    /// As many tokens are there as before, and those by which the burst has grown.
+    /// Keeps the available tokens and adds those by which the burst has grown.
     Additive,
-    /// The bucket is full, and no debt is left.
+    /// Fills the bucket, and cancels a debt.
     Reset,
 }
 
-/// A bucket's life until now.
+/// The quota before a change, and the penalty.
 #[derive(Debug)]
-pub(crate) struct Past {
-    pub(crate) terms: Terms,
+pub(crate) struct OldQuota {
+    pub(crate) math: BucketMath,
     pub(crate) blocked_until: Timestamp,
 }
 
-impl Past {
-    /// Returns, in the units of the `new` quota, when a bucket will be full that until `now` would have been at `full_at`.
+impl OldQuota {
+    /// Converts the number of a bucket at `now` to the `new` quota.
     pub(crate) fn convert(
         &self,
         full_at: u64,
-        new: &Terms,
+        new: &BucketMath,
         inherit: Inherit,
         now: Timestamp,
     ) -> u64 {
-        if full_at == Pace::END {
+        if full_at == TimeUnits::END {
             return full_at;
         }
-        let old = &self.terms;
+        let old = &self.math;
         // All numbers have at most 64 bits, so no product below overflows.
-        let tokens =
-            |units: i128| (units * i128::from(new.pace.cost)).div_euclid(old.pace.cost.into());
+        let tokens = |units: i128| {
+            (units * i128::from(new.time_units.cost)).div_euclid(old.time_units.cost.into())
+        };
         let converted = if self.blocked_until > now {
-            // What was spent beyond what the penalty took.
+            // The tokens taken in addition to the penalty.
             let spent = full_at.saturating_sub(old.blocked_until(self.blocked_until));
             let spent = if inherit == Inherit::Reset { 0 } else { -tokens(-i128::from(spent)) };
             i128::from(new.blocked_until(self.blocked_until)) + spent
@@ -86,6 +87,6 @@ impl Past {
             };
             i128::from(new.present(now)) + i128::from(new.depth) - left.min(new.depth.into())
         };
-        u64::try_from(converted).unwrap_or(Pace::END).min(Pace::END)
+        u64::try_from(converted).unwrap_or(TimeUnits::END).min(TimeUnits::END)
     }
 }

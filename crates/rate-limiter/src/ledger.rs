@@ -1,157 +1,158 @@
-//! What a token bucket's word does not say: what came back, and what was promised.
+//! What a token bucket's word does not contain: refunds and reservations.
 
 use tidegate_core::Timestamp;
 
 use crate::{
-    algorithm::{Ask, Denied, Due},
+    bucket_math::{BucketMath, Epoch},
     claims::Claims,
-    grant::Grant,
-    inherit::Past,
-    pace::Pace,
+    grant::{Denied, Due, Grant, Request},
+    inherit::OldQuota,
     quota::Quota,
-    returned::Returned,
-    terms::{Stand, Terms},
+    refunded::Refunded,
+    time_units::TimeUnits,
 };
 
 /// The part of a token bucket behind a lock.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) quota: Quota,
-    // INVARIANT: those of the lane in which the word is.
-    pub(crate) terms: Terms,
+    // INVARIANT: that of the lane in which the word is.
+    pub(crate) math: BucketMath,
     blocked_until: Timestamp,
-    /// The place on the axis up to which nothing comes back.
-    fence: u64,
-    returned: Returned,
-    /// The latest time at which the lock was entered with one.
-    latest: Timestamp,
-    /// There while tokens are promised for later; then the word is held at the end of time, and the bucket's number is here.
+    /// The position on the axis up to which nothing is refunded.
+    refund_floor: u64,
+    refunded: Refunded,
+    /// The latest time of a refund.
+    latest_time: Timestamp,
+    /// Present while tokens are reserved. Then it has the bucket's number, and the word is at the
+    /// end of time.
     pub(crate) schedule: Option<Schedule>,
     pub(crate) next_id: u64,
 }
 
 impl Ledger {
-    pub(crate) const fn new(quota: Quota, terms: Terms) -> Self {
+    pub(crate) const fn new(quota: Quota, math: BucketMath) -> Self {
         Self {
             quota,
-            terms,
+            math,
             blocked_until: Timestamp::ORIGIN,
-            fence: 0,
-            returned: Returned::new(),
-            latest: Timestamp::ORIGIN,
+            refund_floor: 0,
+            refunded: Refunded::new(),
+            latest_time: Timestamp::ORIGIN,
             schedule: None,
             next_id: 0,
         }
     }
 
-    /// Returns the later of `now` and the latest time before.
-    pub(crate) fn see(&mut self, now: Timestamp) -> Timestamp {
-        self.latest = self.latest.max(now);
-        self.latest
+    /// Returns `now`, or the latest time before if that is later.
+    pub(crate) fn observe(&mut self, now: Timestamp) -> Timestamp {
+        self.latest_time = self.latest_time.max(now);
+        self.latest_time
     }
 
-    /// Takes `tokens` of `grant` off a bucket that is at `full_at`, as far as they are still missing at `now`; returns how many units that is.
-    ///
-    /// The caller moves the bucket down by that, and then calls [`strike`](Self::strike).
-    pub(crate) fn lacking(&self, grant: &Grant, tokens: u32, full_at: u64, now: Timestamp) -> u64 {
-        let terms = &self.terms;
-        if full_at == Pace::END {
+    /// Returns how many units of `n` tokens of `grant` are still missing at `now` in a bucket that
+    /// is at `full_at`. The caller moves the bucket down by them and calls
+    /// [`note_refund`](Self::note_refund).
+    pub(crate) fn refundable(&self, grant: &Grant, n: u32, full_at: u64, now: Timestamp) -> u64 {
+        let math = &self.math;
+        if full_at == TimeUnits::END {
             return 0;
         }
-        if grant.reign == 0 {
-            return terms.lacking_by_age(grant, tokens, now).min(full_at);
+        if grant.epoch == 0 {
+            return math.refundable_by_age(grant, n, now).min(full_at);
         }
         let top = self.top(full_at);
-        if grant.reign != terms.stand.reign || grant.place <= self.fence || grant.place > top {
+        let is_on_axis = grant.position > self.refund_floor && grant.position <= top;
+        if grant.epoch != math.epoch.id || !is_on_axis {
             return 0;
         }
-        let above = (top - grant.place) - self.returned.above(grant.place);
-        let price = terms.price(grant.tokens);
-        let low = grant.place.saturating_sub(price);
-        let left = price - self.returned.within(low, grant.place).min(price);
-        let missing = full_at.saturating_sub(above).saturating_sub(terms.present(now));
-        terms.price(tokens).min(left).min(missing)
+        let above = (top - grant.position) - self.refunded.above(grant.position);
+        let price = math.price(grant.tokens);
+        let low = grant.position.saturating_sub(price);
+        let left = price - self.refunded.within(low, grant.position).min(price);
+        let missing = full_at.saturating_sub(above).saturating_sub(math.present(now));
+        math.price(n).min(left).min(missing)
     }
 
-    /// Returns how many units of the latest `n` tokens can be taken off a bucket that is at `full_at`.
-    pub(crate) fn latest(&self, n: u32, full_at: u64) -> u64 {
-        if full_at == Pace::END {
+    /// Returns how many units of the latest `n` tokens can be refunded to a bucket at `full_at`.
+    pub(crate) fn refundable_latest(&self, n: u32, full_at: u64) -> u64 {
+        if full_at == TimeUnits::END {
             return 0;
         }
-        self.terms.price(n).min(full_at).min(self.top(full_at).saturating_sub(self.fence))
+        self.math.price(n).min(full_at).min(self.top(full_at).saturating_sub(self.refund_floor))
     }
 
-    /// Notes that a bucket was moved down to `full_at` by `units`, which ended at `place`, and the caller publishes what is
-    /// returned then.
-    pub(crate) fn strike(&mut self, place: u64, units: u64, full_at: u64) -> u64 {
-        self.returned.strike(place, units);
-        self.terms.stand.returned += units;
-        // Below, everything has been refilled, whatever came back above.
-        let missing = full_at.saturating_sub(self.terms.present(self.latest));
+    /// Notes that a bucket was moved down to `full_at` by `units`, which ended at `position`.
+    /// Returns the sum of all refunds, which the caller publishes.
+    pub(crate) fn note_refund(&mut self, position: u64, units: u64, full_at: u64) -> u64 {
+        self.refunded.add(position, units);
+        self.math.epoch.refunded += units;
+        // Everything below has been refilled, whatever was refunded above.
+        let missing = full_at.saturating_sub(self.math.present(self.latest_time));
         let refilled =
-            self.top(full_at).saturating_sub(missing).saturating_sub(self.returned.above(0));
-        self.returned.forget_up_to(refilled.max(self.fence));
-        self.terms.stand.returned
+            self.top(full_at).saturating_sub(missing).saturating_sub(self.refunded.above(0));
+        self.refunded.forget_up_to(refilled.max(self.refund_floor));
+        self.math.epoch.refunded
     }
 
-    /// Returns the place of a bucket that is at `full_at`.
+    /// Returns the position on the axis of a bucket that is at `full_at`.
     pub(crate) fn top(&self, full_at: u64) -> u64 {
-        full_at + self.terms.stand.returned
+        full_at + self.math.epoch.refunded
     }
 
-    /// Grants nothing before `time`: what was taken before comes back no more, as it would make the time shorter.
+    /// Grants nothing before `time`, and refunds nothing that was taken until now, as that would
+    /// shorten the penalty. Returns the number of a bucket with that penalty.
     pub(crate) fn block_until(&mut self, time: Timestamp) -> u64 {
         self.blocked_until = self.blocked_until.max(time);
-        let number = self.terms.blocked_until(time);
-        self.fence = self.fence.max(self.top(number));
+        let number = self.math.blocked_until(time);
+        self.refund_floor = self.refund_floor.max(self.top(number));
         number
     }
 
-    /// Returns terms that reach as far as a bucket goes at `time`, if those that count do not.
-    pub(crate) fn out_of_reach(&self, time: Timestamp) -> Option<Terms> {
-        (!self.terms.reaches(time) && time != Timestamp::NEVER)
-            .then(|| self.terms.around(time))
-            .map(|terms| self.anew(terms))
+    /// Returns the same quota with an origin nearer to `time`, if its numbers do not cover that
+    /// time.
+    pub(crate) fn rebased(&self, time: Timestamp) -> Option<BucketMath> {
+        (!self.math.covers(time) && time != Timestamp::NEVER)
+            .then(|| self.math.around(time))
+            .map(|math| self.next_epoch(math))
     }
 
-    /// Returns the same terms under a new reign if much has come back.
-    pub(crate) fn worn_out(&self) -> Option<Terms> {
-        (self.terms.stand.returned > Pace::LONGEST).then(|| self.anew(self.terms))
+    /// Returns the same quota in a new epoch if very much was refunded in this one.
+    pub(crate) fn epoch_used_up(&self) -> Option<BucketMath> {
+        (self.math.epoch.refunded > TimeUnits::LONGEST).then(|| self.next_epoch(self.math))
     }
 
-    fn anew(&self, terms: Terms) -> Terms {
-        // Zero is left out: it has no axis.
-        let reign = self.terms.stand.reign.checked_add(1).unwrap_or(1);
-        Terms { stand: Stand { reign, returned: 0, ..terms.stand }, ..terms }
+    fn next_epoch(&self, math: BucketMath) -> BucketMath {
+        // Never zero, which stands for no axis.
+        let id = self.math.epoch.id.checked_add(1).unwrap_or(1);
+        BucketMath { epoch: Epoch { id, refunded: 0, ..math.epoch }, ..math }
     }
 
-    /// Returns the terms of a new quota.
-    pub(crate) fn terms_of(&self, quota: &Quota, now: Timestamp) -> Terms {
-        self.anew(quota.fine_terms().around(now))
+    pub(crate) fn math_of(&self, quota: &Quota, now: Timestamp) -> BucketMath {
+        self.next_epoch(quota.fine_math().around(now))
     }
 
-    /// Returns what a change of the quota takes over.
-    pub(crate) const fn past(&self) -> Past {
-        Past { terms: self.terms, blocked_until: self.blocked_until }
+    pub(crate) const fn old_quota(&self) -> OldQuota {
+        OldQuota { math: self.math, blocked_until: self.blocked_until }
     }
 
-    /// Counts by new terms, of whose axis nothing has come back. `convert` is what becomes of the bucket's number.
-    pub(crate) fn change(&mut self, terms: Terms, convert: impl FnOnce(u64) -> u64) {
-        self.terms = terms;
-        self.returned = Returned::new();
+    /// Counts by another quota, in a new epoch. `convert` converts the bucket's number.
+    pub(crate) fn change(&mut self, math: BucketMath, convert: impl FnOnce(u64) -> u64) {
+        self.math = math;
+        self.refunded = Refunded::new();
         let is_penalized = self.blocked_until > Timestamp::ORIGIN;
-        self.fence = if is_penalized { terms.blocked_until(self.blocked_until) } else { 0 };
+        self.refund_floor = if is_penalized { math.blocked_until(self.blocked_until) } else { 0 };
         if let Some(schedule) = &mut self.schedule {
             schedule.full_at = convert(schedule.full_at);
-            schedule.claims.convert(&terms);
+            schedule.claims.convert(&math);
         }
     }
 }
 
-/// A bucket of which tokens are promised for later.
+/// A bucket of which tokens are reserved.
 ///
-/// Claims are taken out of the bucket at their times. Before, a newcomer gets what breaks no promise: in the order of
-/// reservations there is nothing before the last of them, but there is where one was cancelled, and where the quota has become faster.
+/// Reserved tokens are taken out of the bucket at their times. Until then, a newcomer gets tokens
+/// that no reservation needs: those of cancelled reservations, and those that a faster quota adds.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     pub(crate) full_at: u64,
@@ -161,72 +162,73 @@ pub(crate) struct Schedule {
 impl Schedule {
     pub(crate) fn take(
         &mut self,
-        terms: &Terms,
-        ask: Ask,
+        math: &BucketMath,
+        request: Request,
         now: Timestamp,
     ) -> Result<Grant, Denied> {
-        if ask.least > terms.burst {
-            return Err(Denied::Beyond(terms.burst));
+        if request.least > math.burst {
+            return Err(Denied::TooMany(math.burst));
         }
-        let present = terms.present(now);
-        let horizon = present.saturating_add(terms.depth).min(Pace::END);
-        let most = horizon.min(self.claims.room());
-        let next = self.full_at.max(present).saturating_add(terms.price(ask.least));
-        if next > most || self.full_at >= Pace::END {
-            return Err(Denied::Until(self.due(terms, ask.least.into(), 0, now)));
+        let present = math.present(now);
+        let horizon = present.saturating_add(math.depth).min(TimeUnits::END);
+        let most = horizon.min(self.claims.max_before());
+        let next = self.full_at.max(present).saturating_add(math.price(request.least));
+        if next > most || self.full_at >= TimeUnits::END {
+            return Err(Denied::Until(self.due(math, request.least.into(), 0, now)));
         }
-        let more = u32::try_from((most - next) / terms.pace.cost).unwrap_or(u32::MAX);
-        let more = more.min(ask.most.saturating_sub(ask.least));
-        self.full_at = next + terms.price(more);
-        let lacking = self.full_at - present;
-        Ok(terms.grant(ask.least + more, self.full_at, lacking, most - self.full_at, now))
+        let more = u32::try_from((most - next) / math.time_units.cost).unwrap_or(u32::MAX);
+        let more = more.min(request.most.saturating_sub(request.least));
+        self.full_at = next + math.price(more);
+        let until_full = self.full_at - present;
+        Ok(math.grant(request.least + more, self.full_at, until_full, most - self.full_at, now))
     }
 
-    pub(crate) fn owe(&mut self, terms: &Terms, n: u32, now: Timestamp) -> Grant {
-        let (next, grant) = terms.owe(self.full_at, n, now);
+    pub(crate) fn force_take(&mut self, math: &BucketMath, n: u32, now: Timestamp) -> Grant {
+        let (next, grant) = math.force_take(self.full_at, n, now);
         self.full_at = next;
         grant
     }
 
-    /// Returns when `n` tokens in all are due, for those who ask while others want tokens.
-    pub(crate) fn due(&self, terms: &Terms, n: u64, wanted: u64, now: Timestamp) -> Due {
-        let all = wanted.saturating_add(terms.burst.into());
+    /// Returns when a newcomer gets its tokens while waiters want `queued` tokens, if `n` is the
+    /// number of both.
+    pub(crate) fn due(&self, math: &BucketMath, n: u64, queued: u64, now: Timestamp) -> Due {
+        let all = queued.saturating_add(math.burst.into());
         Due {
-            ready_at: self.ready_at(terms, n, now),
-            reset_at: self.ready_at(terms, all, now),
-            limit: terms.burst,
+            ready_at: self.ready_at(math, n, now),
+            reset_at: self.ready_at(math, all, now),
+            limit: math.burst,
         }
     }
 
-    /// Returns when `n` tokens, as many as they are, can have been taken at the earliest.
-    fn ready_at(&self, terms: &Terms, n: u64, now: Timestamp) -> Timestamp {
-        if self.full_at >= Pace::END {
+    /// Returns when `n` tokens in all can have been taken. `n` may be above the burst.
+    fn ready_at(&self, math: &BucketMath, n: u64, now: Timestamp) -> Timestamp {
+        if self.full_at >= TimeUnits::END {
             return Timestamp::NEVER;
         }
-        let price = terms.pace.cost.saturating_mul(n);
-        let units = self.claims.ready_at(terms, self.full_at, price, terms.present(now));
-        terms.time(units).max(now)
+        let price = math.time_units.cost.saturating_mul(n);
+        let units = self.claims.ready_at(math, self.full_at, price, math.present(now));
+        math.time(units).max(now)
     }
 
-    /// Promises `n` tokens, behind everything that was promised before.
-    pub(crate) fn promise(
+    /// Reserves `n` tokens, after all reserved before.
+    pub(crate) fn reserve(
         &mut self,
-        terms: &Terms,
+        math: &BucketMath,
         id: u64,
         n: u32,
         now: Timestamp,
     ) -> Option<(Grant, Timestamp)> {
-        let present = terms.present(now);
-        let next = self.claims.after(self.full_at).max(present).saturating_add(terms.price(n));
-        if next >= Pace::END {
+        let present = math.present(now);
+        let next = self.claims.after(self.full_at).max(present).saturating_add(math.price(n));
+        if next >= TimeUnits::END {
             return None;
         }
-        let units = next.saturating_sub(terms.depth).max(present);
-        let ready_at = self.claims.push(terms, id, n, units).max(now);
-        let room = present.saturating_add(terms.depth).saturating_sub(next);
-        let mut grant = terms.grant(n, next, next - present, room, now);
-        // Its place is known at its time only, so it is given back by its age.
-        grant.reign = 0;
+        let units = next.saturating_sub(math.depth).max(present);
+        let ready_at = self.claims.push(math, id, n, units).max(now);
+        let left = present.saturating_add(math.depth).saturating_sub(next);
+        let mut grant = math.grant(n, next, next - present, left, now);
+        // Its position is known only at its time, so it is refunded by its age.
+        grant.epoch = 0;
         Some((grant, ready_at))
     }
 }

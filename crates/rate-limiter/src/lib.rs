@@ -6,65 +6,72 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+// In the order in which rustdoc shows the methods of `Limiter`: constructors first.
+mod rate_limiter;
+
+mod limiter;
+mod sliding;
+
+mod limits;
+
 mod acquire;
 mod algorithm;
 mod balance;
-mod cell;
+mod bucket_math;
 mod claims;
 mod fixed_keyed;
+pub mod future;
 mod gate;
 mod gcra;
 mod grant;
 mod inherit;
 mod keyed;
 mod ledger;
-mod limiter;
-mod limits;
-mod line;
 mod live_quota;
 mod owned;
-mod pace;
 pub mod presets;
 mod quota;
+mod refunded;
 mod reservation;
-mod returned;
-mod sliding_log;
-mod sliding_window;
+mod state;
 mod stats;
-mod terms;
 #[cfg(any(feature = "std", feature = "stream"))]
 mod throttled;
+mod time_units;
 mod token_bucket;
+mod wait_queue;
 mod window;
+mod window_counter;
+mod window_log;
 
 pub use tidegate_concurrent_map::TooManyKeys;
 pub use tidegate_core::{
-    CachedClock, CancelToken, Cancelled, Clock, Gate, ManualClock, Outcome, Pass, SystemClock,
-    TimedOut, Timer, Timestamp, Wait,
+    BuildError, CachedClock, CancelToken, Cancelled, Clock, Gate, ManualClock, Outcome, Pass,
+    SystemClock, TimedOut, Timer, Timestamp, Wait,
 };
 
 #[cfg(any(feature = "std", feature = "stream"))]
 pub use self::throttled::Throttled;
 pub use self::{
-    acquire::Acquire,
     algorithm::Algorithm,
-    balance::{Balance, secs_rounded_up},
-    fixed_keyed::{FixedCells, FixedKeyed},
-    gate::{Admission, Enter},
-    grant::{Grant, Refused},
+    balance::Balance,
+    fixed_keyed::{FixedCells, FixedKeyedLimiter},
+    gate::Admission,
+    grant::{Grant, Refused, secs_rounded_up},
     inherit::Inherit,
     keyed::{
-        AcquireKey, EnterKeyOwned, KeyBucket, KeyGate, KeyRefused, KeyedLimiter, Overflow,
-        OwnedKeyAdmission, OwnedKeyGate,
+        KeyBucket, KeyGate, KeyRefused, KeyedLimiter, Overflow, OwnedKeyAdmission, OwnedKeyGate,
     },
-    limiter::{Limiter, Limits, RateLimiter, SlidingLog, SlidingWindow},
-    limits::AllOf,
-    owned::{EnterOwned, OwnedAdmission},
+    limiter::Limiter,
+    limits::{AllOf, Limits},
+    owned::OwnedAdmission,
     quota::{Quota, QuotaError},
+    rate_limiter::RateLimiter,
     reservation::Reservation,
-    sliding_log::Log,
-    sliding_window::TwoBuckets,
+    sliding::{SlidingLog, SlidingWindow},
     stats::Stats,
     token_bucket::TokenBucket,
     window::Sliding,
+    window_counter::WindowCounter,
+    window_log::WindowLog,
 };

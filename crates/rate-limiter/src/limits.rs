@@ -2,130 +2,175 @@
 
 use core::fmt;
 
-use tidegate_core::{Timestamp, lock::Lock};
+use tidegate_core::{SystemClock, Timestamp, lock::Lock};
 
 use crate::{
-    algorithm::{Ask, Count, Denied, Due},
-    grant::Grant,
+    algorithm::TokenCounter,
+    bucket_math::BucketMath,
+    grant::{Denied, Due, Grant, Request},
+    limiter::Limiter,
     quota::Quota,
-    returned::Returned,
-    terms::Terms,
+    refunded::Refunded,
+    state::{LimiterState, Shared},
 };
 
-/// Several token buckets that are taken from together or not at all, behind a short lock; see [`Limits`](crate::Limits).
+/// Several limits on one object, all or nothing: 10 a second, and 500 an hour, and 5000 a day.
 ///
-/// A request waits for the slowest of them. [`Grant`] tells of the one with the fewest tokens left.
+/// A request is granted if every limit grants it; otherwise it takes tokens from none. It waits for
+/// the slowest limit. The answer is that of the limit with the fewest tokens left. A call takes a
+/// short lock instead of one atomic step.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use tidegate_rate_limiter::{Limits, ManualClock, Quota};
+///
+/// let clock = ManualClock::new();
+/// let quotas = [Quota::per_second(2)?, Quota::per_hour(3)?];
+/// let limits = Limits::of_with_clock(quotas, clock.clone());
+/// assert_eq!(limits.try_acquire(2).unwrap().remaining(), 0);
+/// clock.advance(Duration::from_secs(1));
+/// // The hour has one left, the second two.
+/// assert_eq!(limits.try_acquire(1).unwrap().limit(), 3);
+/// assert_eq!(limits.try_acquire(1).unwrap_err().retry_after(), Some(Duration::from_secs(1199)));
+/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+/// ```
+pub type Limits<const N: usize, C = SystemClock> = Limiter<AllOf<N>, C>;
+
+impl<const N: usize> Limits<N> {
+    /// Creates a limiter with one full bucket per quota that reads the system's clock.
+    ///
+    /// `N = 0` does not compile.
+    pub fn of(quotas: [Quota; N]) -> Self {
+        Self::of_with_clock(quotas, SystemClock)
+    }
+}
+
+impl<const N: usize, C> Limits<N, C> {
+    /// Creates a limiter with one full bucket per quota that reads `clock`.
+    pub fn of_with_clock(quotas: [Quota; N], clock: C) -> Self {
+        Self { shared: Shared::new((), clock), state: LimiterState::new(AllOf::new(quotas)) }
+    }
+
+    /// Returns the quotas.
+    pub fn quotas(&self) -> [Quota; N] {
+        self.state.algorithm.quotas()
+    }
+}
+
+/// Several token buckets behind a short lock. A request takes tokens from all of them or from none;
+/// see [`Limits`].
 pub struct AllOf<const N: usize> {
     quotas: [Quota; N],
     state: Lock<State<N>>,
 }
 
-/// The buckets. As they are taken from together, one axis is enough for all of them: that of the tokens.
+/// The buckets. A request takes as many tokens from each, so they share one axis of granted tokens.
 #[derive(Debug)]
 struct State<const N: usize> {
     buckets: [Bucket; N],
     /// How many tokens were taken: the top of the axis.
     taken: u64,
-    /// Which of them came back.
-    returned: Returned,
-    /// The latest time seen.
+    refunded: Refunded,
+    /// The latest time of a call.
     now: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
-    terms: Terms,
-    /// When it will be full.
+    math: BucketMath,
     full_at: u64,
-    /// The token up to which nothing is missing any more, as the bucket has been full since, or was penalized.
+    /// The position on the axis up to which nothing can be refunded, as the bucket has been full or
+    /// was penalized since.
     refilled: u64,
 }
 
 impl Bucket {
     const fn new(quota: &Quota) -> Self {
-        Self { terms: quota.fine_terms(), full_at: 0, refilled: 0 }
+        Self { math: quota.fine_math(), full_at: 0, refilled: 0 }
     }
 
-    /// Moves the numbers on if they do not reach as far as `time`.
-    fn reach(&mut self, time: Timestamp) {
-        if !self.terms.reaches(time) && time != Timestamp::NEVER {
-            let terms = self.terms.around(time);
-            self.full_at = self.terms.moved(self.full_at, &terms);
-            self.terms = terms;
+    /// Moves the origin if the numbers do not cover `time`.
+    fn extend_to(&mut self, time: Timestamp) {
+        if !self.math.covers(time) && time != Timestamp::NEVER {
+            let math = self.math.around(time);
+            self.full_at = self.math.rebase(self.full_at, &math);
+            self.math = math;
         }
     }
 
-    /// Takes `n` tokens out, whether they are there or not. `before` have been taken before them.
-    fn owe(&mut self, n: u32, before: u64, now: Timestamp) -> Grant {
-        if self.full_at <= self.terms.present(now) {
+    /// Takes `n` tokens even if they are not available. `before` tokens were taken before them.
+    fn force_take(&mut self, n: u32, before: u64, now: Timestamp) -> Grant {
+        if self.full_at <= self.math.present(now) {
             self.refilled = before;
         }
-        let (next, mut grant) = self.terms.owe(self.full_at, n, now);
+        let (next, mut grant) = self.math.force_take(self.full_at, n, now);
         self.full_at = next;
-        (grant.place, grant.reign) = (before + u64::from(n), 1);
+        (grant.position, grant.epoch) = (before + u64::from(n), 1);
         grant
     }
 
-    /// Takes `n` tokens back, of which the last is the token `place`, while `above` were taken later and not given back.
-    fn give_back(&mut self, place: u64, n: u64, above: u64, now: Timestamp) {
-        if self.full_at == self.terms.end || place <= self.refilled {
+    /// Refunds `n` tokens that end at `position`. `above` tokens were taken later and not refunded.
+    fn refund(&mut self, position: u64, n: u64, above: u64, now: Timestamp) {
+        if self.full_at == self.math.end || position <= self.refilled {
             return;
         }
-        let price = |n: u64| self.terms.pace.cost.saturating_mul(n);
+        let price = |n: u64| self.math.time_units.cost.saturating_mul(n);
         let number = self.full_at.saturating_sub(price(above));
-        let missing = number.saturating_sub(self.terms.present(now));
+        let missing = number.saturating_sub(self.math.present(now));
         if missing >= price(n) {
             self.full_at -= price(n);
         } else {
-            // A part has been refilled, and so has all that was taken before.
+            // Time has refilled a part of them, and all tokens taken before.
             self.full_at -= missing;
-            self.refilled = place;
+            self.refilled = position;
         }
     }
 }
 
 impl<const N: usize> State<N> {
-    fn reach(&mut self, time: Timestamp) {
-        self.buckets.iter_mut().for_each(|bucket| bucket.reach(time));
+    fn extend_to(&mut self, time: Timestamp) {
+        self.buckets.iter_mut().for_each(|bucket| bucket.extend_to(time));
     }
 
-    fn see(&mut self, now: Timestamp) {
+    fn observe(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
-        self.reach(now);
+        self.extend_to(now);
     }
 
-    fn denied(&self, ask: Ask, limit: u32, wanted: u64, now: Timestamp) -> Denied {
-        if ask.least > limit {
-            return Denied::Beyond(limit);
+    fn denied(&self, request: Request, limit: u32, queued: u64, now: Timestamp) -> Denied {
+        if request.least > limit {
+            return Denied::TooMany(limit);
         }
         let ready_at = |n: u32| {
-            let n = wanted.saturating_add(n.into());
-            let ready = self.buckets.iter().map(|it| it.terms.ready_at(it.full_at, n, now));
+            let n = queued.saturating_add(n.into());
+            let ready = self.buckets.iter().map(|it| it.math.ready_at(it.full_at, n, now));
             ready.max().unwrap_or(now)
         };
-        Denied::Until(Due { ready_at: ready_at(ask.least), reset_at: ready_at(limit), limit })
+        Denied::Until(Due { ready_at: ready_at(request.least), reset_at: ready_at(limit), limit })
     }
 
-    fn owe(&mut self, n: u32, now: Timestamp) -> Option<Grant> {
+    fn force_take(&mut self, n: u32, now: Timestamp) -> Option<Grant> {
         let before = self.taken;
         self.taken += u64::from(n);
         let mut tightest: Option<Grant> = None;
         for bucket in &mut self.buckets {
-            let grant = bucket.owe(n, before, now);
+            let grant = bucket.force_take(n, before, now);
             let tighter = tightest.filter(|other| other.remaining() <= grant.remaining());
             tightest = Some(tighter.unwrap_or(grant));
         }
         tightest
     }
 
-    /// Takes `n` of the tokens up to `place` back, the latest of those that were not given back before.
-    fn give_back(&mut self, place: u64, n: u64) {
-        let above = (self.taken - place) - self.returned.above(place);
+    /// Refunds the latest `n` tokens up to `position` that were not refunded before.
+    fn refund(&mut self, position: u64, n: u64) {
+        let above = (self.taken - position) - self.refunded.above(position);
         let now = self.now;
-        self.buckets.iter_mut().for_each(|bucket| bucket.give_back(place, n, above, now));
-        self.returned.strike(place, n);
+        self.buckets.iter_mut().for_each(|bucket| bucket.refund(position, n, above, now));
+        self.refunded.add(position, n);
         let refilled = self.buckets.iter().map(|bucket| bucket.refilled).min();
-        self.returned.forget_up_to(refilled.unwrap_or(0));
+        self.refunded.forget_up_to(refilled.unwrap_or(0));
     }
 }
 
@@ -133,8 +178,8 @@ impl<const N: usize> AllOf<N> {
     pub(crate) fn new(quotas: [Quota; N]) -> Self {
         const { assert!(N > 0, "no limit is no limiter") };
         let buckets = quotas.map(|quota| Bucket::new(&quota));
-        let returned = Returned::new();
-        let state = State { buckets, taken: 0, returned, now: Timestamp::ORIGIN };
+        let refunded = Refunded::new();
+        let state = State { buckets, taken: 0, refunded, now: Timestamp::ORIGIN };
         Self { quotas, state: Lock::new(state) }
     }
 
@@ -143,82 +188,74 @@ impl<const N: usize> AllOf<N> {
     }
 }
 
-impl<const N: usize> Count for AllOf<N> {
+impl<const N: usize> TokenCounter for AllOf<N> {
     type Rule = ();
 
     fn limit(&self, (): &()) -> u32 {
         self.quotas.iter().map(Quota::max_burst).min().unwrap_or(u32::MAX)
     }
 
-    fn take(&self, (): &(), ask: Ask, now: Timestamp) -> Result<Grant, Denied> {
+    fn take(&self, (): &(), request: Request, now: Timestamp) -> Result<Grant, Denied> {
         let limit = self.limit(&());
         self.state.with(|state| {
-            state.see(now);
-            // The most that each of them has; then as much from all.
-            let granted = state.buckets.iter().try_fold(ask.most, |most, bucket| {
-                let taken = bucket.terms.take(bucket.full_at, Ask { most, ..ask }, now);
+            state.observe(now);
+            // First the most that every bucket has, then as much from each.
+            let granted = state.buckets.iter().try_fold(request.most, |most, bucket| {
+                let taken = bucket.math.take(bucket.full_at, Request { most, ..request }, now);
                 taken.ok().map(|(_, grant)| grant.tokens)
             });
-            let grant = granted.and_then(|tokens| state.owe(tokens, now));
-            grant.ok_or_else(|| state.denied(ask, limit, 0, now))
+            let grant = granted.and_then(|tokens| state.force_take(tokens, now));
+            grant.ok_or_else(|| state.denied(request, limit, 0, now))
         })
     }
 
-    fn behind(&self, (): &(), ask: Ask, wanted: u64, now: Timestamp) -> Denied {
+    fn deny_behind(&self, (): &(), request: Request, queued: u64, now: Timestamp) -> Denied {
         let limit = self.limit(&());
         self.state.with(|state| {
-            state.see(now);
-            state.denied(ask, limit, wanted, now)
+            state.observe(now);
+            state.denied(request, limit, queued, now)
         })
     }
 
-    fn owe(&self, (): &(), n: u32, now: Timestamp) -> Grant {
+    fn force_take(&self, (): &(), n: u32, now: Timestamp) -> Grant {
         let owed = self.state.with(|state| {
-            state.see(now);
-            state.owe(n, now)
+            state.observe(now);
+            state.force_take(n, now)
         });
         owed.expect("there is at least one limit")
     }
 
-    fn give_back(&self, (): &(), n: u32) {
+    fn refund(&self, (): &(), n: u32) {
         self.state.with(|state| {
-            // Without a time: as if no time had passed.
+            // The time is unknown: as if no time had passed.
             let now = core::mem::replace(&mut state.now, Timestamp::ORIGIN);
-            state.give_back(state.taken, n.into());
+            state.refund(state.taken, n.into());
             state.now = now;
         });
     }
 
-    fn give_back_of(&self, (): &(), grant: &Grant, n: u32, now: impl Fn() -> Timestamp) {
+    fn refund_grant(&self, (): &(), grant: &Grant, n: u32, now: impl Fn() -> Timestamp) {
         let now = now();
         self.state.with(|state| {
-            state.see(now);
-            if grant.place <= state.taken {
-                let low = grant.place.saturating_sub(grant.tokens.into());
-                let left = u64::from(grant.tokens) - state.returned.within(low, grant.place);
-                state.give_back(grant.place, left.min(n.into()));
+            state.observe(now);
+            if grant.position <= state.taken {
+                let low = grant.position.saturating_sub(grant.tokens.into());
+                let left = u64::from(grant.tokens) - state.refunded.within(low, grant.position);
+                state.refund(grant.position, left.min(n.into()));
             }
         });
     }
 
     fn block_until(&self, (): &(), time: Timestamp) {
         self.state.with(|state| {
-            state.reach(time);
+            state.extend_to(time);
             for bucket in &mut state.buckets {
-                let number = bucket.terms.blocked_until(time);
+                let number = bucket.math.blocked_until(time);
                 if number > bucket.full_at {
                     (bucket.full_at, bucket.refilled) = (number, state.taken);
                 }
             }
         });
-    }
-
-    fn is_idle(&self, (): &(), now: Timestamp) -> bool {
-        self.state.with(|state| {
-            state.see(now);
-            let mut buckets = state.buckets.iter();
-            buckets.all(|bucket| bucket.full_at <= bucket.terms.present(now))
-        })
     }
 }
 

@@ -6,14 +6,15 @@ use tidegate_core::{
 };
 
 use crate::{
-    gcra::{LANE, Source},
-    pace::Pace,
-    terms::{Stand, Terms},
+    bucket_math::{BucketMath, Epoch},
+    gcra::{LANE, QuotaSource},
+    time_units::TimeUnits,
 };
 
-/// The terms of a bucket in two lanes, of which the bucket's word names the one that counts.
+/// The quota of a bucket in two lanes. The bucket's word names the lane that counts.
 ///
-/// Changing the quota fills the other lane and then moves the word over to it, both under a lock of the caller's.
+/// To change the quota, the caller fills the other lane and then moves the word over to it, both
+/// under one lock.
 #[derive(Debug)]
 pub(crate) struct LiveQuota {
     lanes: [Lane; 2],
@@ -21,70 +22,70 @@ pub(crate) struct LiveQuota {
 
 /// | field | changed |
 /// | --- | --- |
-/// | all but `returned` | while the word is in the other lane |
-/// | `returned` | the same, and after each refund while the word is in this lane; it only grows there |
+/// | all but `refunded` | while the word is in the other lane |
+/// | `refunded` | the same, and after each refund while the word is in this lane; it only grows there |
 #[derive(Debug)]
 struct Lane {
     cost: AtomicU64,
     speed: AtomicU64,
     depth: AtomicU64,
     origin: AtomicU64,
-    returned: AtomicU64,
-    /// The burst below, the reign above.
+    refunded: AtomicU64,
+    /// The burst in the low half, the id of the epoch in the high half.
     burst: AtomicU64,
 }
 
 impl Lane {
     const_fn! {
-        fn new(terms: &Terms) -> Self {
+        fn new(math: &BucketMath) -> Self {
             Self {
-                cost: AtomicU64::new(terms.pace.cost),
-                speed: AtomicU64::new(terms.pace.speed),
-                depth: AtomicU64::new(terms.depth),
-                origin: AtomicU64::new(terms.stand.origin),
-                returned: AtomicU64::new(terms.stand.returned),
-                burst: AtomicU64::new(packed(terms)),
+                cost: AtomicU64::new(math.time_units.cost),
+                speed: AtomicU64::new(math.time_units.speed),
+                depth: AtomicU64::new(math.depth),
+                origin: AtomicU64::new(math.epoch.origin),
+                refunded: AtomicU64::new(math.epoch.refunded),
+                burst: AtomicU64::new(packed(math)),
             }
         }
     }
 }
 
-const fn packed(terms: &Terms) -> u64 {
-    (terms.stand.reign as u64) << 32 | terms.burst as u64
+const fn packed(math: &BucketMath) -> u64 {
+    (math.epoch.id as u64) << 32 | math.burst as u64
 }
 
 impl LiveQuota {
     const_fn! {
-        pub(crate) fn new(terms: &Terms) -> Self {
-            Self { lanes: [Lane::new(terms), Lane::new(terms)] }
+        pub(crate) fn new(math: &BucketMath) -> Self {
+            Self { lanes: [Lane::new(math), Lane::new(math)] }
         }
     }
 
-    /// Puts terms down in a lane in which the word is not.
-    pub(crate) fn fill(&self, lane: usize, terms: &Terms) {
+    /// Writes a quota to the lane in which the word is not.
+    pub(crate) fn fill(&self, lane: usize, math: &BucketMath) {
         let lane = &self.lanes[lane];
-        // ORDERING: Release: who reads one of these and then confirms its word finds that the word has moved on. That the
-        // word's present readers see them is the work of `Gcra::change`.
-        lane.cost.store(terms.pace.cost, Ordering::Release);
-        lane.speed.store(terms.pace.speed, Ordering::Release);
-        lane.depth.store(terms.depth, Ordering::Release);
-        lane.origin.store(terms.stand.origin, Ordering::Release);
-        lane.returned.store(terms.stand.returned, Ordering::Release);
-        lane.burst.store(packed(terms), Ordering::Release);
+        // ORDERING: Release: pairs with the fence in `Gcra::confirm`: a caller that has read one of
+        // these finds there that the word has moved on. `Gcra::change` publishes them to the
+        // readers of the new word.
+        lane.cost.store(math.time_units.cost, Ordering::Release);
+        lane.speed.store(math.time_units.speed, Ordering::Release);
+        lane.depth.store(math.depth, Ordering::Release);
+        lane.origin.store(math.epoch.origin, Ordering::Release);
+        lane.refunded.store(math.epoch.refunded, Ordering::Release);
+        lane.burst.store(packed(math), Ordering::Release);
     }
 
-    /// Notes how much was given back in all, after the word was moved down by it.
-    ///
-    /// Written in both lanes: the word is in one of them, and the other's is written by `fill`.
-    pub(crate) fn set_returned(&self, returned: u64) {
+    /// Publishes the sum of all refunds, after the word was moved down by them. Writes both lanes,
+    /// as the word may be in either.
+    pub(crate) fn set_refunded(&self, refunded: u64) {
         for lane in &self.lanes {
-            // ORDERING: Release: pairs with the Acquire in `terms`: a grant that reads this comes after the word's step down, so
-            // its place is not above the truth.
-            lane.returned.store(returned, Ordering::Release);
+            // ORDERING: Release: pairs with the Acquire in `lane_math`: a grant that reads this
+            // comes after the word was moved down, so its position is not too high.
+            lane.refunded.store(refunded, Ordering::Release);
         }
     }
 
-    /// Returns a lane. A branch, no index: what is in the first lane is read without waiting for the word that names it.
+    /// Returns a lane, by a branch: the first lane is then read without waiting for the word.
     #[inline]
     fn lane(&self, lane: usize) -> &Lane {
         if lane == 0 { &self.lanes[0] } else { self.second() }
@@ -97,33 +98,33 @@ impl LiveQuota {
     }
 }
 
-impl Source for LiveQuota {
+impl QuotaSource for LiveQuota {
     const LANES: u64 = LANE;
 
     #[inline]
-    fn terms(&self, lane: usize) -> Terms {
+    fn lane_math(&self, lane: usize) -> BucketMath {
         let lane = self.lane(lane);
-        // ORDERING: Relaxed: seen by the Acquire load of the word, or thrown away with it; see `Gcra`. `returned` is Acquire:
-        // pairs with the Release in `set_returned`.
+        // ORDERING: Relaxed: published by the Acquire load of the word, or else thrown away; see
+        // `Gcra`. `refunded` is Acquire: pairs with the Release in `set_refunded`.
         let burst = lane.burst.load(Ordering::Relaxed);
-        Terms {
-            pace: Pace {
+        BucketMath {
+            time_units: TimeUnits {
                 cost: lane.cost.load(Ordering::Relaxed),
                 speed: lane.speed.load(Ordering::Relaxed),
             },
             depth: lane.depth.load(Ordering::Relaxed),
             burst: low(burst),
-            end: Pace::END,
-            stand: Stand {
+            end: TimeUnits::END,
+            epoch: Epoch {
                 origin: lane.origin.load(Ordering::Relaxed),
-                returned: lane.returned.load(Ordering::Acquire),
-                reign: low(burst >> 32),
+                refunded: lane.refunded.load(Ordering::Acquire),
+                id: low(burst >> 32),
             },
         }
     }
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "the other half is not asked for")]
+#[allow(clippy::cast_possible_truncation, reason = "only the low half is wanted")]
 const fn low(word: u64) -> u32 {
     word as u32
 }

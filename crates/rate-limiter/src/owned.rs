@@ -1,4 +1,4 @@
-//! Limiters as gates that passes keep alive.
+//! Limiters in an `Arc` as gates, whose passes keep the limiter alive.
 
 use core::{
     fmt,
@@ -12,13 +12,13 @@ use tidegate_core::{Clock, Outcome, Pass, Timer, gate::OwnedGate, primitive::Arc
 
 use crate::{
     acquire::Waiting,
-    algorithm::{Algorithm, Ask},
-    cell::{Cell, Reach, Shared},
-    grant::{Grant, Refused},
+    algorithm::Algorithm,
+    grant::{Grant, Refused, Request},
     limiter::Limiter,
+    state::{LimiterRef, LimiterState, Shared},
 };
 
-impl<A: Algorithm, C> Reach for Arc<Limiter<A, C>> {
+impl<A: Algorithm, C> LimiterRef for Arc<Limiter<A, C>> {
     type Algorithm = A;
     type Clock = C;
 
@@ -28,12 +28,13 @@ impl<A: Algorithm, C> Reach for Arc<Limiter<A, C>> {
     }
 
     #[inline]
-    fn cell(&self) -> &Cell<A> {
-        &self.cell
+    fn state(&self) -> &LimiterState<A> {
+        &self.state
     }
 }
 
-/// The right to act once, as an [`Admission`](crate::Admission) that keeps its limiter alive: for tasks and threads.
+/// The right to act once: an [`Admission`](crate::Admission) that keeps its limiter alive, for
+/// tasks and threads.
 ///
 /// # Examples
 ///
@@ -59,7 +60,7 @@ impl<A: Algorithm, C> OwnedAdmission<A, C> {
         self.grant
     }
 
-    /// Settles by what the act has cost; see [`Admission::cost`](crate::Admission::cost).
+    /// Settles the pass by the cost of the act; see [`Admission::cost`](crate::Admission::cost).
     ///
     /// # Examples
     ///
@@ -96,7 +97,7 @@ impl<A: Algorithm, C> fmt::Debug for OwnedAdmission<A, C> {
     }
 }
 
-/// Enters for one token, by an `Arc` that the pass keeps.
+/// Enters for one token. The pass keeps the `Arc`.
 ///
 /// # Examples
 ///
@@ -122,7 +123,7 @@ impl<A: Algorithm, C: Timer> OwnedGate for Limiter<A, C> {
     }
 
     fn enter_owned(limiter: Arc<Self>) -> Self::Enter {
-        EnterOwned { waiting: Waiting::new(limiter, Ask::exactly(1)) }
+        EnterOwned { waiting: Waiting::new(limiter, Request::exactly(1)) }
     }
 }
 
@@ -144,10 +145,8 @@ impl<A: Algorithm, C: Timer> Future for EnterOwned<A, C> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut waiting = self.project().waiting;
-        waiting.as_mut().poll(cx).map_ok(|grant| {
-            let limiter = waiting.reach().clone();
-            OwnedAdmission { limiter, grant }
-        })
+        let polled = waiting.as_mut().poll(cx);
+        polled.map_ok(|grant| OwnedAdmission { limiter: waiting.limiter().clone(), grant })
     }
 }
 

@@ -1,11 +1,11 @@
 //! Quotas of well-known services, as their public pages state them.
 //!
-//! Each says which page, and when that page was last known to state it. Services change their limits, and grant other ones
-//! to single customers: look at the page, and at what its answers tell ([`Limiter::penalize_until`] for `Retry-After`,
-//! [`RateLimiter::set_quota`] for a limit that a header names).
+//! Each names the page, and when the page was last known to state the limit. Services change their
+//! limits, and grant single customers others: check the page, and the headers of the answers
+//! ([`Limiter::penalize_until`] for `Retry-After`, [`RateLimiter::set_quota`] for another limit).
 //!
-//! A limit *per day* is meant by most services as a fixed window: so much between two midnights. [`within`] makes a quota
-//! that stays below it wherever the window begins.
+//! By a limit *per day*, most services mean a fixed window between two midnights. [`within`]
+//! creates a quota that stays below the limit wherever the window begins.
 //!
 //! [`Limiter::penalize_until`]: crate::Limiter::penalize_until
 //! [`RateLimiter::set_quota`]: crate::RateLimiter::set_quota
@@ -34,14 +34,16 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Creates a quota by which no interval as long as `period` sees more than `limit` tokens, at most `burst` of them at once.
+/// Creates a quota with which no interval as long as `period` sees more than `limit` tokens, and at
+/// most `burst` of them at once.
 ///
-/// A token bucket admits `rate·t + burst`; so the burst is taken out of what comes at the rate. A larger burst means a
-/// lower rate.
+/// A token bucket admits `rate·t + burst`, so the burst is subtracted from the rate: a larger burst
+/// means a lower rate.
 ///
 /// # Errors
 ///
-/// [`QuotaError`] as of [`Quota::per`] for `limit - burst` tokens, so also if `burst` is not below `limit`.
+/// [`QuotaError`] as of [`Quota::per`] for `limit - burst` tokens, so also if `burst` is not below
+/// `limit`.
 ///
 /// # Examples
 ///
@@ -60,24 +62,26 @@ pub const fn within(limit: u32, period: Duration, burst: u32) -> Result<Quota, Q
     }
 }
 
-/// YouTube Data API v3: 10 000 units a day and project; a search costs 100 units, most reads 1, most writes 50.
+/// YouTube Data API v3: 10 000 units per day and project. A search costs 100 units, most reads cost
+/// 1, most writes 50.
 ///
 /// <https://developers.google.com/youtube/v3/determine_quota_cost>, as known in mid-2025.
 pub const YOUTUBE_DATA_API: Quota = Quota::expect(within(10_000, DAY, 1000));
 
 /// GitHub's REST API with a token: 5000 requests an hour.
 ///
-/// <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api>, as known in mid-2025. Secondary limits
-/// (100 requests at the same time, 900 points a minute) come on top.
+/// <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api>, as known in
+/// mid-2025. There are secondary limits, too: 100 concurrent requests, and 900 points a minute.
 pub const GITHUB_REST_AUTHENTICATED: Quota = Quota::expect(within(5000, HOUR, 100));
 
-/// GitHub's REST API without a token: 60 requests an hour and address. The page is the same.
+/// GitHub's REST API without a token: 60 requests per hour and address. The page is the same.
 pub const GITHUB_REST_UNAUTHENTICATED: Quota = Quota::expect(within(60, HOUR, 10));
 
 /// Gemini API, free tier, 2.5 Flash: 10 requests a minute, and 250 a day, per project.
 ///
-/// <https://ai.google.dev/gemini-api/docs/rate-limits>, as stated until autumn 2025. The free tier was cut in December 2025,
-/// and what applies to a project is shown to its owner only: secondary sources of 2026 name 20 to 500 a day. Look it up.
+/// <https://ai.google.dev/gemini-api/docs/rate-limits>, as stated until autumn 2025. The free tier was
+/// cut in December 2025, and only the owner of a project sees its limits: secondary sources of 2026
+/// name 20 to 500 a day. Check yours.
 pub const GEMINI_FREE_FLASH: [Quota; 2] =
     [Quota::expect(within(10, MINUTE, 2)), Quota::expect(within(250, DAY, 10))];
 
@@ -92,7 +96,8 @@ pub const GEMINI_TIER_1_FLASH: [Quota; 2] =
 /// <https://api.nasa.gov>, as known in mid-2025.
 pub const NASA: Quota = Quota::expect(within(1000, HOUR, 50));
 
-/// NASA's open APIs with `DEMO_KEY`: 30 requests an hour, and 50 a day, per address. The page is the same.
+/// NASA's open APIs with `DEMO_KEY`: 30 requests an hour, and 50 a day, per address. The page is
+/// the same.
 pub const NASA_DEMO_KEY: [Quota; 2] =
     [Quota::expect(within(30, HOUR, 5)), Quota::expect(within(50, DAY, 5))];
 
@@ -114,7 +119,7 @@ pub const SEC_EDGAR: Quota = Quota::expect(within(10, Duration::from_secs(1), 2)
 /// <https://operations.osmfoundation.org/policies/nominatim/>, as known in mid-2025.
 pub const NOMINATIM: Quota = Quota::expect(Quota::every(Duration::from_secs(1)));
 
-/// The API of crates.io: 1 request a second, with a user agent that names who asks.
+/// The API of crates.io: 1 request a second, with a user agent that names the client.
 ///
 /// <https://crates.io/data-access>, as known in mid-2025.
 pub const CRATES_IO: Quota = Quota::expect(Quota::every(Duration::from_secs(1)));

@@ -1,29 +1,32 @@
-//! How much may pass.
+//! A rate and a burst.
 
 use core::{fmt, num::NonZeroU32, time::Duration};
 
+use alloc::format;
+
+use tidegate_core::BuildError;
+
 use crate::{
-    pace::{self, Pace},
-    terms::Terms,
+    bucket_math::BucketMath,
+    time_units::{self, TimeUnits},
 };
 
-/// Tokens per second, at most.
-const MAX_RATE: u64 = 1_000_000_000;
-
-/// A rate and a burst: so many tokens per period, of which so many may be taken at once.
+/// A rate, in tokens per period, and a burst: how many tokens may be taken at once.
 ///
-/// A value: two equal quotas behave alike. The rate is exact: 7 tokens a second stay 7 tokens a second for years, not 7
-/// tokens per 999 999 994 ns or so.
+/// The rate is exact: 7 tokens a second stay 7 tokens a second for years, and do not become 7
+/// tokens per 999 999 994 ns.
 ///
-/// The burst is the depth of the token bucket. Unless [`burst`](Self::burst) changes it, it is the number of tokens in
-/// the period: `per_minute(60)` allows a minute's worth of tokens at once, then one a second. `every(d)` has a burst of 1.
+/// The burst is the depth of the token bucket. It is the number of tokens per period unless
+/// [`burst`](Self::burst) changes it: `per_minute(60)` allows 60 tokens at once, and then one a
+/// second. `every(d)` has a burst of 1.
 ///
 /// Every constructor is `const`. [`Quota::expect`] turns its result into a constant.
 ///
 /// # Errors
 ///
-/// What every constructor refuses, see [`QuotaError`]: zero tokens, a period of zero, more than 10⁹ tokens a second.
-/// Periods above 2⁶⁰ ns (36 years) are shortened to that.
+/// Every constructor refuses zero tokens, a period of zero, and more than 10⁹ tokens a second with
+/// a
+/// [`QuotaError`]. Periods above 2⁶⁰ ns (36 years) are shortened to that.
 ///
 /// # Examples
 ///
@@ -32,21 +35,23 @@ const MAX_RATE: u64 = 1_000_000_000;
 /// use tidegate_rate_limiter::Quota;
 ///
 /// const API: Quota = Quota::expect(Quota::per_minute(600));
-/// assert_eq!((API.tokens(), API.period(), API.max_burst()), (600, Duration::from_secs(60), 600));
+/// assert_eq!((API.tokens(), API.period()), (600, Duration::from_secs(60)));
+/// assert_eq!(API.max_burst(), 600);
 ///
 /// let gentle = Quota::every(Duration::from_millis(250))?.burst(2)?;
 /// assert_eq!(gentle, Quota::per(1, Duration::from_millis(250))?.burst(2)?);
-/// assert_eq!(Quota::per_second(0).unwrap_err().to_string(), "0 tokens are not within 1..=1000000000 a second");
+/// let error = Quota::per_second(0).unwrap_err();
+/// assert_eq!(error.to_string(), "tokens is 0, but must be in 1..=1000000000 per 1s");
 /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Quota {
     tokens: NonZeroU32,
-    /// Nanoseconds, within `1..=Pace::LONGEST`.
+    /// Nanoseconds, within `1..=TimeUnits::LONGEST`.
     period: u64,
     burst: NonZeroU32,
-    /// What a token costs a bucket that is a mere number, and what all of the burst do.
-    pace: Pace,
+    /// The coarse units, and the cost of the burst in them.
+    time_units: TimeUnits,
     depth: u64,
 }
 
@@ -103,20 +108,20 @@ impl Quota {
         if tokens as u64 > nanos {
             return Err(QuotaError::Rate { tokens, period });
         }
-        let pace = Pace::new(tokens as u64, nanos, pace::COARSE);
-        let depth = pace.cost * tokens as u64;
-        Ok(Self { tokens: count, period: nanos, burst: count, pace, depth })
+        let time_units = TimeUnits::new(tokens as u64, nanos, time_units::COARSE);
+        let depth = time_units.cost * tokens as u64;
+        Ok(Self { tokens: count, period: nanos, burst: count, time_units, depth })
     }
 
-    /// Changes the number of tokens that may be taken at once after a time of rest.
+    /// Changes the number of tokens that may be taken at once after an idle time.
     ///
-    /// The burst is also what makes up for lateness. With a burst of 1 the time by which a token is taken late, by a busy
-    /// thread or a coarse timer, is lost, and the caller stays below the rate; with 2 or more it catches up.
+    /// The burst also makes up for lateness. With a burst of 1, a caller that takes its token late,
+    /// in a busy thread or with a coarse timer, stays below the rate; with 2 or more it catches up.
     ///
     /// # Errors
     ///
-    /// [`QuotaError::Burst`] if `burst` is zero, or so large that an empty bucket would take more than 2⁶⁰ ns (36 years)
-    /// to fill.
+    /// [`QuotaError::Burst`] if `burst` is zero, or so large that an empty bucket would take more
+    /// than 2⁶⁰ ns (36 years) to fill.
     ///
     /// # Examples
     ///
@@ -129,18 +134,18 @@ impl Quota {
     /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub const fn burst(self, burst: u32) -> Result<Self, QuotaError> {
-        let max = Pace::LONGEST as u128 * self.tokens.get() as u128 / self.period as u128;
+        let max = TimeUnits::LONGEST as u128 * self.tokens.get() as u128 / self.period as u128;
         #[allow(clippy::cast_possible_truncation, reason = "compared before")]
         let max = if max > u32::MAX as u128 { u32::MAX } else { max as u32 };
         match NonZeroU32::new(burst) {
             Some(count) if burst <= max => {
-                Ok(Self { burst: count, depth: self.pace.cost * burst as u64, ..self })
+                Ok(Self { burst: count, depth: self.time_units.cost * burst as u64, ..self })
             }
             _ => Err(QuotaError::Burst { burst, max }),
         }
     }
 
-    /// Returns the quota of a constructor's result, for constants and statics.
+    /// Returns the quota of a result, for constants and statics.
     ///
     /// # Panics
     ///
@@ -164,18 +169,18 @@ impl Quota {
         }
     }
 
-    /// Returns the terms of a bucket that is a mere number.
+    /// Returns this quota in coarse units, for a bucket that stores no origin.
     #[inline]
-    pub(crate) const fn terms(&self) -> Terms {
-        Terms::new(self.pace, self.depth, self.burst.get(), u64::MAX)
+    pub(crate) const fn math(&self) -> BucketMath {
+        BucketMath::new(self.time_units, self.depth, self.burst.get(), u64::MAX)
     }
 
-    /// Returns the terms of a bucket that keeps an origin, too.
-    pub(crate) const fn fine_terms(&self) -> Terms {
-        let pace = Pace::new(self.tokens.get() as u64, self.period, pace::FINE);
-        // At most four times 36 years: `burst` has seen to it.
-        let depth = pace.cost * self.burst.get() as u64;
-        Terms::new(pace, depth, self.burst.get(), Pace::END)
+    /// Returns this quota in fine units.
+    pub(crate) const fn fine_math(&self) -> BucketMath {
+        let time_units = TimeUnits::new(self.tokens.get() as u64, self.period, time_units::FINE);
+        // At most four times 36 years, as `burst` checks.
+        let depth = time_units.cost * self.burst.get() as u64;
+        BucketMath::new(time_units, depth, self.burst.get(), TimeUnits::END)
     }
 
     /// Returns the number of tokens per [`period`](Self::period).
@@ -204,50 +209,54 @@ impl fmt::Debug for Quota {
     }
 }
 
-/// Returns the nanoseconds of a duration, at most [`Pace::LONGEST`].
+/// Returns the nanoseconds of a duration, at most [`TimeUnits::LONGEST`].
 #[allow(clippy::cast_possible_truncation, reason = "compared before")]
 pub(crate) const fn saturating_nanos(duration: Duration) -> u64 {
     let nanos = duration.as_nanos();
-    if nanos > Pace::LONGEST as u128 { Pace::LONGEST } else { nanos as u64 }
+    if nanos > TimeUnits::LONGEST as u128 { TimeUnits::LONGEST } else { nanos as u64 }
 }
 
-/// A quota that cannot be.
+/// A setting of a quota is out of its range.
+///
+/// It is `Copy` and does not allocate, as constructors of quotas are `const`. It converts into a
+/// [`BuildError`], for functions that build several objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum QuotaError {
     /// The rate is zero or above 10⁹ tokens a second.
     Rate {
-        /// The tokens asked for.
+        /// The given tokens.
         tokens: u32,
-        /// The period asked for.
+        /// The given period.
         period: Duration,
     },
     /// The period is zero.
     ZeroPeriod,
     /// The burst is zero, or too large to be refilled in 36 years.
     Burst {
-        /// The burst asked for.
+        /// The given burst.
         burst: u32,
         /// The largest burst at this rate.
         max: u32,
     },
 }
 
+impl From<QuotaError> for BuildError {
+    fn from(error: QuotaError) -> Self {
+        match error {
+            QuotaError::Rate { tokens, period } => {
+                let max = u64::from(u32::MAX).min(saturating_nanos(period));
+                Self::new("tokens", tokens, format!("in 1..={max} per {period:?}"))
+            }
+            QuotaError::ZeroPeriod => Self::new("period", Duration::ZERO, "at least 1ns"),
+            QuotaError::Burst { burst, max } => Self::new("burst", burst, format!("in 1..={max}")),
+        }
+    }
+}
+
 impl fmt::Display for QuotaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Rate { tokens, period } if period == Duration::from_secs(1) => {
-                write!(f, "{tokens} tokens are not within 1..={MAX_RATE} a second")
-            }
-            Self::Rate { tokens, period } => {
-                let max = u64::from(u32::MAX).min(saturating_nanos(period));
-                write!(f, "{tokens} tokens are not within 1..={max} per {period:?}")
-            }
-            Self::ZeroPeriod => f.write_str("a period of 0ns is not within 1ns..=36 years"),
-            Self::Burst { burst, max } => {
-                write!(f, "a burst of {burst} tokens is not within 1..={max}")
-            }
-        }
+        BuildError::from(*self).fmt(f)
     }
 }
 

@@ -4,12 +4,16 @@ use core::fmt;
 
 use tidegate_core::{Clock, Timer, Timestamp};
 
-use crate::{grant::Grant, limiter::RateLimiter, token_bucket::Promise};
+use crate::{
+    grant::{Grant, Refused, Request},
+    rate_limiter::RateLimiter,
+    token_bucket::Reserved,
+};
 
 /// Tokens of a [`RateLimiter`] that may be used from [`ready_at`](Self::ready_at) on.
 ///
-/// A plain claim: dropping it keeps the tokens taken, as a drop cannot tell whether they were used.
-/// [`cancel`](Self::cancel) gives them back.
+/// Dropping it leaves the tokens taken, as a drop does not know whether they were used.
+/// [`cancel`](Self::cancel) refunds them.
 ///
 /// # Examples
 ///
@@ -27,38 +31,34 @@ use crate::{grant::Grant, limiter::RateLimiter, token_bucket::Promise};
 #[must_use = "dropping it leaves the tokens taken"]
 pub struct Reservation<'a, C> {
     limiter: &'a RateLimiter<C>,
-    promise: Promise,
+    reserved: Reserved,
 }
 
-impl<'a, C> Reservation<'a, C> {
-    pub(crate) fn new(limiter: &'a RateLimiter<C>, promise: Promise) -> Self {
-        Self { limiter, promise }
-    }
-
+impl<C> Reservation<'_, C> {
     /// Returns when the tokens may be used, on the limiter's clock.
     pub const fn ready_at(&self) -> Timestamp {
-        self.promise.ready_at
+        self.reserved.ready_at
     }
 
     /// Returns what was taken, and what was left.
     pub const fn grant(&self) -> Grant {
-        self.promise.grant
+        self.reserved.grant
     }
 
     /// The same as [`cancel`](Self::cancel) at a given time.
     pub fn cancel_at(self, now: Timestamp) -> u32 {
-        let refunded = self.limiter.cell.algorithm.cancel(&self.promise, now);
-        self.limiter.cell.announce();
+        let refunded = self.limiter.state.algorithm.cancel(&self.reserved, now);
+        self.limiter.state.notify_change();
         refunded
     }
 }
 
 impl<C: Clock> Reservation<'_, C> {
-    /// Gives the tokens back, and returns how many that was.
+    /// Refunds the tokens, and returns how many tokens a next reservation gains by that.
     ///
-    /// All of them, as a rule; none once [`ready_at`](Self::ready_at) has passed. Where tokens were promised for later
-    /// meanwhile, those promises keep their times: what is counted is what a next reservation gains behind them. The
-    /// time before them becomes free all the same, for a request that comes in it.
+    /// Usually these are all of them, and none after [`ready_at`](Self::ready_at). Later
+    /// reservations keep their times, so a next reservation, which comes after them, may gain
+    /// fewer. A newcomer that comes before them can have the tokens all the same.
     ///
     /// # Examples
     ///
@@ -88,6 +88,51 @@ impl<C: Timer> Reservation<'_, C> {
     /// Dropping the future changes nothing: the tokens stay taken.
     pub fn ready(&self) -> C::Sleep {
         self.limiter.clock().sleep_until(self.ready_at())
+    }
+}
+
+impl<C> RateLimiter<C> {
+    /// The same as [`reserve`](Self::reserve) at a given time.
+    ///
+    /// # Errors
+    ///
+    /// As `reserve`.
+    pub fn reserve_at(&self, n: u32, now: Timestamp) -> Result<Reservation<'_, C>, Refused> {
+        let request = Request::exactly(n);
+        let unqueued = self.shared.deny_if_queued(&self.state, request, now);
+        let reserved = unqueued.and_then(|()| self.state.algorithm.reserve(n, now));
+        let reserved = self.shared.counted(request, reserved, now)?;
+        Ok(Reservation { limiter: self, reserved })
+    }
+}
+
+impl<C: Clock> RateLimiter<C> {
+    /// Takes `n` tokens in advance, and returns when the caller may use them. Never waits.
+    ///
+    /// Reservations and waiters share one order. A reservation is refused while a caller waits, as
+    /// it would take the tokens of the waiters, and a request after a reservation is served after
+    /// the reservation's time.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::TooMany`] if `n` is above [`limit`](Self::limit); [`Refused::NotNow`] while other
+    /// callers wait, with the time after which the tokens would be available.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_rate_limiter::{ManualClock, Quota, RateLimiter, Timestamp};
+    ///
+    /// let limiter = RateLimiter::with_clock(Quota::per_second(1)?, ManualClock::new());
+    /// let [first, second] = [limiter.reserve(1).unwrap(), limiter.reserve(1).unwrap()];
+    /// assert_eq!(first.ready_at(), Timestamp::ORIGIN);
+    /// assert_eq!(second.ready_at(), Timestamp::ORIGIN + Duration::from_secs(1));
+    /// assert_eq!(second.cancel(), 1);
+    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+    /// ```
+    pub fn reserve(&self, n: u32) -> Result<Reservation<'_, C>, Refused> {
+        self.reserve_at(n, self.shared.clock.now())
     }
 }
 

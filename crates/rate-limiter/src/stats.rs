@@ -1,9 +1,9 @@
-//! What a limiter has done.
+//! The statistics of a limiter.
 
 use core::time::Duration;
 
-/// What a limiter, or all keys of a keyed limiter together, has done so far. A snapshot, whose numbers are not of one
-/// instant. Counters wrap around.
+/// The statistics of a limiter, or of all keys of a keyed limiter together. A snapshot, whose
+/// numbers are not all of one instant. Counters wrap around.
 ///
 /// # Examples
 ///
@@ -23,19 +23,19 @@ use core::time::Duration;
 pub struct Stats {
     /// Requests granted, at once or after a wait.
     pub allowed: u64,
-    /// Requests refused for lack of tokens. Requests for more than can ever be granted are not counted.
+    /// Requests refused for lack of tokens, without those for more than can ever be granted.
     pub refused: u64,
     /// Requests that wait.
     pub waiting: usize,
-    /// Requests that had to wait and were granted.
+    /// Requests granted after a wait.
     pub waited: u64,
-    /// How long those waited, all together.
+    /// The sum of the waits of those requests.
     pub wait_time: Duration,
 }
 
 /// The counters behind [`Stats`].
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Count {
+pub(crate) enum Counter {
     Allowed,
     Refused,
     Waited,
@@ -45,28 +45,28 @@ pub(crate) enum Count {
     Left,
 }
 
-const COUNTERS: usize = Count::Left as usize + 1;
+const COUNTERS: usize = Counter::Left as usize + 1;
 
 impl Counters {
     /// Counts a request that was granted after a wait.
     pub(crate) fn add_wait(&self, waited: Duration) {
-        self.add(Count::Waited, 1);
-        // Apart: in nanoseconds, a hundred thousand waiters would fill 64 bits in two days.
-        self.add(Count::WaitSeconds, waited.as_secs());
-        self.add(Count::WaitNanos, waited.subsec_nanos().into());
+        self.add(Counter::Waited, 1);
+        // Two counters: a hundred thousand waiters would fill 64 bits of nanoseconds in two days.
+        self.add(Counter::WaitSeconds, waited.as_secs());
+        self.add(Counter::WaitNanos, waited.subsec_nanos().into());
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        // Left first: whoever is seen to have left is then seen to have joined.
-        let left = self.sum(Count::Left);
-        let waiting = self.sum(Count::Joined).saturating_sub(left);
+        // `Left` first: a waiter that is seen to have left is then seen to have joined.
+        let left = self.sum(Counter::Left);
+        let waiting = self.sum(Counter::Joined).saturating_sub(left);
         Stats {
-            allowed: self.sum(Count::Allowed),
-            refused: self.sum(Count::Refused),
+            allowed: self.sum(Counter::Allowed),
+            refused: self.sum(Counter::Refused),
             waiting: usize::try_from(waiting).unwrap_or(usize::MAX),
-            waited: self.sum(Count::Waited),
-            wait_time: Duration::from_secs(self.sum(Count::WaitSeconds))
-                .saturating_add(Duration::from_nanos(self.sum(Count::WaitNanos))),
+            waited: self.sum(Counter::Waited),
+            wait_time: Duration::from_secs(self.sum(Counter::WaitSeconds))
+                .saturating_add(Duration::from_nanos(self.sum(Counter::WaitNanos))),
         }
     }
 }
@@ -76,12 +76,12 @@ pub(crate) use self::plain::Counters;
 #[cfg(feature = "std")]
 pub(crate) use self::striped::Counters;
 
-/// Threads can be told apart, so those that meet get counters of their own.
+/// Threads that contend get counters of their own.
 #[cfg(feature = "std")]
 mod striped {
     use tidegate_core::{Tally, const_fn};
 
-    use super::{COUNTERS, Count};
+    use super::{COUNTERS, Counter};
 
     #[derive(Debug)]
     pub(crate) struct Counters {
@@ -96,11 +96,11 @@ mod striped {
         }
 
         #[inline]
-        pub(crate) fn add(&self, counter: Count, n: u64) {
+        pub(crate) fn add(&self, counter: Counter, n: u64) {
             self.tally.add(counter as usize, n);
         }
 
-        pub(super) fn sum(&self, counter: Count) -> u64 {
+        pub(super) fn sum(&self, counter: Counter) -> u64 {
             self.tally.sum(counter as usize)
         }
     }
@@ -110,7 +110,7 @@ mod striped {
 mod plain {
     use tidegate_core::primitive::atomic::{AtomicU64, Ordering};
 
-    use super::{COUNTERS, Count};
+    use super::{COUNTERS, Counter};
 
     #[derive(Debug)]
     pub(crate) struct Counters {
@@ -123,12 +123,12 @@ mod plain {
         }
 
         #[inline]
-        pub(crate) fn add(&self, counter: Count, n: u64) {
+        pub(crate) fn add(&self, counter: Counter, n: u64) {
             // ORDERING: Relaxed: a counter publishes nothing but itself.
             self.counters[counter as usize].fetch_add(n, Ordering::Relaxed);
         }
 
-        pub(super) fn sum(&self, counter: Count) -> u64 {
+        pub(super) fn sum(&self, counter: Counter) -> u64 {
             // ORDERING: Relaxed: as above.
             self.counters[counter as usize].load(Ordering::Relaxed)
         }

@@ -1,7 +1,8 @@
 //! Bytes per second, items per second.
 //!
-//! Each operation takes the tokens that it may need, tries, and gives back what it did not use. So the rate is kept at
-//! every instant, nobody holds tokens while it waits for its peer, and a dropped future loses neither bytes nor tokens.
+//! Each operation takes the tokens that it may need, tries to read or write, and refunds the tokens
+//! that it did not use. So the rate is kept at every instant, no operation holds tokens while it
+//! waits for its peer, and a dropped future loses neither bytes nor tokens.
 
 #[cfg(feature = "futures-io")]
 mod futures_io;
@@ -9,6 +10,7 @@ mod futures_io;
 mod pause;
 #[cfg(any(feature = "futures-io", feature = "stream", feature = "tokio-io"))]
 mod poll;
+mod refund;
 #[cfg(feature = "std")]
 mod std_io;
 #[cfg(feature = "stream")]
@@ -19,14 +21,15 @@ mod tokio_io;
 use core::fmt;
 
 use pin_project_lite::pin_project;
-use tidegate_core::{Clock, Timer, unwind};
+use tidegate_core::Timer;
 
 #[cfg(any(feature = "futures-io", feature = "stream", feature = "tokio-io"))]
 use self::pause::Pauses;
-use crate::{algorithm::Algorithm, grant::Grant, limiter::Limiter};
+use crate::{algorithm::Algorithm, limiter::Limiter};
 
 pin_project! {
-    /// A reader, a writer or a stream that is kept within the rate of a limiter: a token is a byte, or an item.
+    /// A reader, a writer or a stream that a limiter keeps within a rate: a token is a byte or an
+    /// item.
     ///
     /// | inner | feature | a token is |
     /// | --- | --- | --- |
@@ -35,21 +38,22 @@ pin_project! {
     /// | `tokio::io::AsyncRead`, `AsyncWrite` | `tokio-io` | a byte |
     /// | `futures_core::Stream` | `stream` | an item |
     ///
-    /// Many of them can share one limiter. One operation moves at most a burst of bytes, so that a burst of a few kilobytes is
-    /// a good choice.
+    /// Many of them can share one limiter. One operation moves at most a burst of bytes, so a burst
+    /// of a few kilobytes is a good choice.
     ///
     /// # Fairness
     ///
-    /// A reader cannot know whether anybody will poll it again: the call that was pending may have been dropped. So the
-    /// asynchronous forms do not stand in line. Each sleeps until its tokens are due, one behind the other in the order in which
-    /// they came; then, and whenever it is polled, it takes what is there. One that is not polled any more keeps nobody from tokens
-    /// that are there, and puts those behind it off by one token's time at most, once. Whoever stands in line
-    /// ([`acquire`](Limiter::acquire), and the blocking forms) goes first.
+    /// A reader does not know whether it will be polled again, as its pending call may have been
+    /// dropped. So the asynchronous forms do not join the wait queue. Each sleeps until its tokens
+    /// are due, in the order of arrival; then, and at every other poll, it takes the available
+    /// tokens. A reader that is not polled any more keeps no other from available tokens, and
+    /// delays those after it once, by the time of one token. Waiters in the queue
+    /// ([`acquire`](Limiter::acquire), and the blocking forms) go first.
     ///
     /// # Cancel safety
     ///
-    /// A poll that is pending holds no tokens, no bytes and no place, and binds no later one: the next call may come with
-    /// another buffer, or none. Reading and writing do not wait for each other.
+    /// A pending poll holds no tokens, no bytes and no slot in the queue. The next call may have
+    /// another buffer, or none. Reads and writes do not wait for each other.
     ///
     /// # Examples
     ///
@@ -84,18 +88,18 @@ impl<'l, T, A: Algorithm, C: Timer> Throttled<'l, T, A, C> {
         Self { inner, limiter, pauses: Pauses::new() }
     }
 
-    /// Returns what is kept within the rate.
+    /// Returns the inner reader, writer or stream.
     pub const fn get_ref(&self) -> &T {
         &self.inner
     }
 
-    /// Takes it out.
+    /// Returns the inner reader, writer or stream by value.
     pub fn into_inner(self) -> T {
         self.inner
     }
 }
 
-/// Only threads wait: each in its call.
+/// Without asynchronous forms there are no pauses: threads wait in their calls.
 #[cfg(not(any(feature = "futures-io", feature = "stream", feature = "tokio-io")))]
 struct Pauses<'l, C>(core::marker::PhantomData<&'l fn(C)>);
 
@@ -103,42 +107,6 @@ struct Pauses<'l, C>(core::marker::PhantomData<&'l fn(C)>);
 impl<C> Pauses<'_, C> {
     const fn new() -> Self {
         Self(core::marker::PhantomData)
-    }
-}
-
-/// Tokens that go back unless they are used: also when the inner one panics.
-struct Refund<'l, A: Algorithm, C: Clock> {
-    limiter: &'l Limiter<A, C>,
-    grant: Grant,
-    unused: u32,
-}
-
-impl<'l, A: Algorithm, C: Clock> Refund<'l, A, C> {
-    const fn new(limiter: &'l Limiter<A, C>, grant: Grant) -> Self {
-        Self { limiter, grant, unused: grant.tokens }
-    }
-
-    const fn tokens(&self) -> usize {
-        self.unused as usize
-    }
-
-    /// Gives back what is more than `used`.
-    fn but(mut self, used: usize) {
-        let used = u32::try_from(used).unwrap_or(u32::MAX);
-        self.unused = self.unused.saturating_sub(used);
-    }
-}
-
-impl<A: Algorithm, C: Clock> Drop for Refund<'_, A, C> {
-    fn drop(&mut self) {
-        if self.unused > 0 {
-            let Limiter { shared, cell } = self.limiter;
-            // With its age: what has come back meanwhile, or belongs to a window that is over, is not given out again.
-            // The clock is foreign code, and this may be the end of a read that panicked.
-            unwind::in_drop(|| {
-                shared.refund_of(cell, &self.grant, self.unused, || shared.clock.now());
-            });
-        }
     }
 }
 

@@ -1,26 +1,25 @@
-//! What the two sliding windows have in common: a rule, and a book behind a lock.
+//! The algorithm of both sliding windows: a limit, and a record of what was taken, behind a lock.
 
 use core::{fmt, num::NonZeroU32, time::Duration};
 
 use tidegate_core::{Timestamp, lock::Lock};
 
 use crate::{
-    algorithm::{Ask, Count, Denied, Due},
-    grant::Grant,
-    pace::Pace,
+    algorithm::TokenCounter,
+    grant::{Denied, Due, Grant, Request},
     quota::{QuotaError, saturating_nanos},
+    time_units::TimeUnits,
 };
 
-/// So many tokens in any window of that length.
+/// At most `limit` tokens in any window of that length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Window {
+pub struct WindowLimit {
     pub(crate) limit: NonZeroU32,
     /// Nanoseconds, at least 1.
     pub(crate) length: u64,
 }
 
-impl Window {
-    /// Creates the rule of at most `limit` tokens, at least 1, in a window of `length`, at least 1 ns.
+impl WindowLimit {
     pub(crate) const fn new(limit: u32, length: Duration) -> Result<Self, QuotaError> {
         let nanos = saturating_nanos(length);
         match NonZeroU32::new(limit) {
@@ -30,9 +29,9 @@ impl Window {
         }
     }
 
-    /// Splits a request for `n` tokens, of whatever size, into the nanoseconds of its full windows and a rest of 1 to
-    /// `limit` tokens. Nobody gets more than `limit` tokens in a window, so the whole comes at the earliest that long
-    /// after the rest alone could.
+    /// Splits a request for any number of tokens into full windows, in nanoseconds, and a rest of 1
+    /// to `limit` tokens. As a window has only `limit` tokens, the request is granted that much
+    /// later than the rest alone.
     fn split(self, n: u64) -> (u64, u32) {
         let limit = u64::from(self.limit.get());
         let windows = n.saturating_sub(1) / limit;
@@ -41,64 +40,66 @@ impl Window {
     }
 }
 
-/// What was taken in a window and shortly before it: a [`Log`](crate::Log) or [`TwoBuckets`](crate::TwoBuckets).
+/// What was taken in a window and shortly before it: a [`WindowLog`](crate::WindowLog) or a
+/// [`WindowCounter`](crate::WindowCounter).
 ///
-/// Times are nanoseconds, and never go backward: the book is always turned to `now` first.
-pub trait Book: fmt::Debug + Default + Send + 'static {
+/// Times are nanoseconds and never go backward: each call first advances the record to `now`.
+pub trait WindowRecord: fmt::Debug + Default + Send + 'static {
     /// Forgets what has left the window that ends at `now`.
-    fn turn_to(&mut self, window: Window, now: u64);
+    fn advance_to(&mut self, window: WindowLimit, now: u64);
 
-    /// Returns when `n` tokens, at most the limit, fit beside those that still count then. Not before `now`.
-    fn ready_at(&self, window: Window, now: u64, n: u32) -> u64;
+    /// Returns when, from `now` on, `n` tokens (at most the limit) fit beside those that still
+    /// count.
+    fn ready_at(&self, window: WindowLimit, now: u64, n: u32) -> u64;
 
-    /// Enters `n` tokens, whether they fit or not.
-    fn enter(&mut self, window: Window, now: u64, n: u32);
+    /// Records `n` tokens even if they do not fit.
+    fn add(&mut self, window: WindowLimit, now: u64, n: u32);
 
-    /// Returns how many tokens count now.
-    fn used(&self, window: Window, now: u64) -> u32;
+    /// Returns how many tokens count at `now`.
+    fn used(&self, window: WindowLimit, now: u64) -> u32;
 
-    /// Returns when none counts any more if nobody takes more.
-    fn empty_at(&self, window: Window, now: u64) -> u64;
+    /// Returns when no token counts any more if nobody takes more.
+    fn empty_at(&self, window: WindowLimit, now: u64) -> u64;
 
-    /// Strikes `n` tokens that were taken at `taken_at`, as far as that is known.
-    fn strike(&mut self, window: Window, n: u32, taken_at: Option<u64>);
+    /// Removes `n` tokens that were taken at `taken_at`, or at an unknown time.
+    fn refund(&mut self, window: WindowLimit, n: u32, taken_at: Option<u64>);
 }
 
-/// A sliding window of either kind: a rule and a book behind a short lock.
+/// A sliding window of either kind, behind a short lock.
 pub struct Sliding<B> {
     state: Lock<State<B>>,
 }
 
 #[derive(Debug)]
 struct State<B> {
-    window: Window,
-    book: B,
-    /// The latest time seen. Whoever comes with an earlier one is served as of this.
+    window: WindowLimit,
+    record: B,
+    /// The latest time of a call. A call with an earlier time is answered as of this time.
     now: u64,
-    /// Nothing is granted before.
+    /// Nothing is granted before this time.
     blocked_until: u64,
 }
 
-impl<B: Book> State<B> {
-    fn turn_to(&mut self, now: Timestamp) {
+impl<B: WindowRecord> State<B> {
+    fn advance_to(&mut self, now: Timestamp) {
         self.now = self.now.max(now.as_nanos());
-        self.book.turn_to(self.window, self.now);
+        self.record.advance_to(self.window, self.now);
     }
 
     fn ready_at(&self, n: u32) -> u64 {
-        self.book.ready_at(self.window, self.now, n).max(self.blocked_until)
+        self.record.ready_at(self.window, self.now, n).max(self.blocked_until)
     }
 
     /// Returns how many tokens are left.
-    fn room(&self) -> u32 {
-        self.window.limit.get().saturating_sub(self.book.used(self.window, self.now))
+    fn left(&self) -> u32 {
+        self.window.limit.get().saturating_sub(self.record.used(self.window, self.now))
     }
 
-    fn denied(&self, ask: Ask, wanted: u64) -> Denied {
-        if ask.least > self.window.limit.get() {
-            return Denied::Beyond(self.window.limit.get());
+    fn denied(&self, request: Request, queued: u64) -> Denied {
+        if request.least > self.window.limit.get() {
+            return Denied::TooMany(self.window.limit.get());
         }
-        let (later, rest) = self.window.split(wanted.saturating_add(ask.least.into()));
+        let (later, rest) = self.window.split(queued.saturating_add(request.least.into()));
         let limit = self.window.limit.get();
         Denied::Until(Due {
             ready_at: Timestamp::from_nanos(self.ready_at(rest).saturating_add(later)),
@@ -107,24 +108,24 @@ impl<B: Book> State<B> {
         })
     }
 
-    fn enter(&mut self, n: u32) -> Grant {
-        self.book.enter(self.window, self.now, n);
+    fn force_take(&mut self, n: u32) -> Grant {
+        self.record.add(self.window, self.now, n);
         Grant {
             at: Timestamp::from_nanos(self.now),
             tokens: n,
             limit: self.window.limit.get(),
-            room: self.room().into(),
-            lacking: self.book.empty_at(self.window, self.now) - self.now,
-            pace: Pace::NANOS,
-            place: 0,
-            reign: 0,
+            left: self.left().into(),
+            until_full: self.record.empty_at(self.window, self.now) - self.now,
+            time_units: TimeUnits::NANOS,
+            position: 0,
+            epoch: 0,
         }
     }
 }
 
-impl<B: Book> Sliding<B> {
-    pub(crate) fn new(window: Window) -> Self {
-        let state = State { window, book: B::default(), now: 0, blocked_until: 0 };
+impl<B: WindowRecord> Sliding<B> {
+    pub(crate) fn new(window: WindowLimit) -> Self {
+        let state = State { window, record: B::default(), now: 0, blocked_until: 0 };
         Self { state: Lock::new(state) }
     }
 
@@ -133,59 +134,53 @@ impl<B: Book> Sliding<B> {
     }
 }
 
-impl<B: Book> Count for Sliding<B> {
+impl<B: WindowRecord> TokenCounter for Sliding<B> {
     type Rule = ();
 
     fn limit(&self, (): &()) -> u32 {
         self.state.with(|state| state.window.limit.get())
     }
 
-    fn take(&self, (): &(), ask: Ask, now: Timestamp) -> Result<Grant, Denied> {
+    fn take(&self, (): &(), request: Request, now: Timestamp) -> Result<Grant, Denied> {
         self.state.with(|state| {
-            state.turn_to(now);
-            if ask.least > state.window.limit.get() || state.ready_at(ask.least) > state.now {
-                return Err(state.denied(ask, 0));
+            state.advance_to(now);
+            let limit = state.window.limit.get();
+            if request.least > limit || state.ready_at(request.least) > state.now {
+                return Err(state.denied(request, 0));
             }
-            let tokens = state.room().clamp(ask.least, ask.most);
-            Ok(state.enter(tokens))
+            let tokens = state.left().clamp(request.least, request.most);
+            Ok(state.force_take(tokens))
         })
     }
 
-    fn behind(&self, (): &(), ask: Ask, wanted: u64, now: Timestamp) -> Denied {
+    fn deny_behind(&self, (): &(), request: Request, queued: u64, now: Timestamp) -> Denied {
         self.state.with(|state| {
-            state.turn_to(now);
-            state.denied(ask, wanted)
+            state.advance_to(now);
+            state.denied(request, queued)
         })
     }
 
-    fn owe(&self, (): &(), n: u32, now: Timestamp) -> Grant {
+    fn force_take(&self, (): &(), n: u32, now: Timestamp) -> Grant {
         self.state.with(|state| {
-            state.turn_to(now);
-            state.enter(n)
+            state.advance_to(now);
+            state.force_take(n)
         })
     }
 
-    fn give_back(&self, (): &(), n: u32) {
-        self.state.with(|state| state.book.strike(state.window, n, None));
+    fn refund(&self, (): &(), n: u32) {
+        self.state.with(|state| state.record.refund(state.window, n, None));
     }
 
-    fn give_back_of(&self, (): &(), grant: &Grant, n: u32, now: impl Fn() -> Timestamp) {
+    fn refund_grant(&self, (): &(), grant: &Grant, n: u32, now: impl Fn() -> Timestamp) {
         let (now, taken_at) = (now(), grant.at.as_nanos());
         self.state.with(|state| {
-            state.turn_to(now);
-            state.book.strike(state.window, n, Some(taken_at));
+            state.advance_to(now);
+            state.record.refund(state.window, n, Some(taken_at));
         });
     }
 
     fn block_until(&self, (): &(), time: Timestamp) {
         self.state.with(|state| state.blocked_until = state.blocked_until.max(time.as_nanos()));
-    }
-
-    fn is_idle(&self, (): &(), now: Timestamp) -> bool {
-        self.state.with(|state| {
-            state.turn_to(now);
-            state.book.used(state.window, state.now) == 0 && state.blocked_until <= state.now
-        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! A million strangers, and the memory they take.
+//! A million unknown clients, and the memory that they take.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -6,17 +6,18 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use tidegate_rate_limiter::{FixedKeyed, KeyedLimiter, ManualClock, Quota, Timestamp};
+use tidegate_rate_limiter::{FixedKeyedLimiter, KeyedLimiter, ManualClock, Quota, Timestamp};
 
-const STRANGERS: u64 = 1_000_000;
-const PLACES: usize = 4096;
+const CLIENTS: u64 = 1_000_000;
+const SLOTS: usize = 4096;
 
 static BYTES: AtomicUsize = AtomicUsize::new(0);
 
 /// The system's allocator, which counts the bytes in use.
 struct Counting;
 
-// SAFETY: both methods pass their arguments on unchanged to the system's allocator, whose contract is the caller's.
+// SAFETY: both methods pass their arguments on unchanged to the system's allocator, whose contract
+// is the caller's.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         BYTES.fetch_add(layout.size(), Ordering::Relaxed);
@@ -42,28 +43,29 @@ fn quota() -> Quota {
     Quota::per_second(1000).and_then(|quota| quota.burst(1)).unwrap()
 }
 
-/// governor #170 and #171: the map of keys grows without end. One test: the counter is the whole process's.
+/// governor #170 and #171: the map of keys grows without end. One test: the counter is the whole
+/// process's.
 #[test]
-fn a_million_strangers_take_no_more_memory_than_agreed() {
+fn a_million_unknown_clients_take_no_more_memory_than_agreed() {
     let before = bytes();
     let ids = KeyedLimiter::<u64, _>::with_clock(
         quota(),
-        NonZeroUsize::new(PLACES).unwrap(),
+        NonZeroUsize::new(SLOTS).unwrap(),
         ManualClock::new(),
     );
-    for id in 0..STRANGERS {
-        // A token is back after a millisecond, in which two thousand other keys come.
+    for id in 0..CLIENTS {
+        // A token is refilled after a millisecond, in which two thousand other keys come.
         assert!(ids.try_acquire_at(&id, 1, Timestamp::from_nanos(id * 500)).is_ok());
-        assert!(ids.len() <= PLACES);
+        assert!(ids.len() <= SLOTS);
     }
     let end = bytes() - before;
-    // 16 are the key and its bucket, in entries of 24; the rest is the hash tables' room for their churn.
+    // 16 are the key and its bucket, in entries of 24; the rest is the hash tables' room for churn.
     // Before anything is printed: what is printed is kept in memory, too.
-    drop(ids.gate(&(STRANGERS - 1)).unwrap());
+    drop(ids.gate(&(CLIENTS - 1)).unwrap());
     let held = bytes() - before - end;
-    let per_key = end / PLACES;
+    let per_key = end / SLOTS;
     println!(
-        "KeyedLimiter<u64>: {per_key} bytes a key ({end} for {PLACES}), tables and counters included"
+        "KeyedLimiter<u64>: {per_key} bytes a key ({end} for {SLOTS}), tables and counters included"
     );
     println!("a key that was held or waited for: {held} bytes more");
     assert!(per_key <= 192, "{per_key} bytes a key");
@@ -71,13 +73,13 @@ fn a_million_strangers_take_no_more_memory_than_agreed() {
     drop(ids);
 
     let before = bytes();
-    let cells = Box::new(FixedKeyed::<PLACES, ()>::with_clock(quota(), ()));
+    let cells = Box::new(FixedKeyedLimiter::<SLOTS, ()>::with_clock(quota(), ()));
     let _ = cells.try_acquire_at(&0, 1, Timestamp::ORIGIN);
     let start = bytes() - before;
-    for id in 0..STRANGERS {
+    for id in 0..CLIENTS {
         let _ = cells.try_acquire_at(&id, 1, Timestamp::from_nanos(id * 500));
     }
     assert_eq!(bytes() - before, start);
-    println!("FixedKeyed: {} bytes a cell, counters included", start / PLACES);
-    assert!(start < 8 * PLACES + 2048);
+    println!("FixedKeyedLimiter: {} bytes a cell, counters included", start / SLOTS);
+    assert!(start < 8 * SLOTS + 2048);
 }

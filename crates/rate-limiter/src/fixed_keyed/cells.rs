@@ -1,4 +1,4 @@
-//! Where the cells of a fixed keyed limiter are.
+//! The cells of a fixed keyed limiter, on the heap or in a static.
 
 use core::fmt;
 
@@ -9,21 +9,22 @@ use tidegate_core::{
     primitive::{atomic::AtomicU64, zeros},
 };
 
-/// The cells of a [`FixedKeyed`](crate::FixedKeyed) that are in a static: 8 bytes each, all zero, and so no part of the binary.
+/// The cells of a [`FixedKeyedLimiter`](crate::FixedKeyedLimiter) in a static: 8 bytes each, all
+/// zero, so the binary does not contain them.
 ///
 /// # Examples
 ///
-/// See [`FixedKeyed::in_static`](crate::FixedKeyed::in_static).
+/// See [`FixedKeyedLimiter::in_static`](crate::FixedKeyedLimiter::in_static).
 pub struct FixedCells<const N: usize> {
     words: [AtomicU64; N],
 }
 
 impl<const N: usize> FixedCells<N> {
     const_fn! {
-        /// Creates cells with full buckets. For a static: elsewhere they would be made on the stack.
+        /// Creates cells with full buckets. For a static: elsewhere they would be on the stack.
         ///
         /// `N = 0` does not compile.
-        #[allow(clippy::new_without_default, reason = "a default would be made on the stack")]
+        #[allow(clippy::new_without_default, reason = "a default would be on the stack")]
         pub fn new() -> Self {
             const { assert!(N > 0, "no cells") };
             Self { words: zeros() }
@@ -46,7 +47,7 @@ pub(super) enum Cells<const N: usize> {
 impl<const N: usize> Cells<N> {
     pub(super) fn new() -> Self {
         let words: Vec<AtomicU64> = (0..N).map(|_| AtomicU64::new(0)).collect();
-        Self::Heap(words.try_into().expect("as many as were made"))
+        Self::Heap(words.try_into().expect("there are N words"))
     }
 
     #[inline(always)]

@@ -11,13 +11,18 @@ use core::{
 use pin_project_lite::pin_project;
 use tidegate_core::{Timer, primitive::Arc};
 
-use super::{Bucket, KeyBucket, KeyRefused};
+use super::{
+    bucket::{KeyBucket, KeyState},
+    refused::KeyRefused,
+};
 use crate::{
     acquire::Waiting,
-    algorithm::Ask,
-    cell::{Of, Shared},
-    grant::Grant,
+    grant::{Grant, Request},
+    state::StateRef,
 };
+
+/// A reference to a key's state that keeps the key in use.
+pub(super) type KeyRef<'a, C> = StateRef<'a, KeyBucket, C, Arc<KeyState>>;
 
 pin_project! {
     /// Future of [`KeyedLimiter::acquire`](crate::KeyedLimiter::acquire).
@@ -27,7 +32,7 @@ pin_project! {
         C: Timer,
     {
         #[pin]
-        inner: Inner<Waiting<Of<'a, KeyBucket, C, Arc<Bucket>>>>,
+        inner: Inner<Waiting<KeyRef<'a, C>>>,
     }
 }
 
@@ -36,29 +41,23 @@ pin_project! {
     #[derive(Debug)]
     enum Inner<W> {
         Waiting { #[pin] waiting: W },
-        // There is nothing to wait for.
+        // A wait would be in vain.
         Refused { refused: KeyRefused },
     }
 }
 
 impl<'a, C: Timer> AcquireKey<'a, C> {
-    pub(super) fn new(
-        shared: &'a Shared<KeyBucket, C>,
-        bucket: Result<Arc<Bucket>, KeyRefused>,
-        n: u32,
-    ) -> Self {
-        let inner = match bucket {
-            Ok(bucket) => {
-                let waiting = Waiting::new(Of { shared, cell: bucket }, Ask::exactly(n));
-                Inner::Waiting { waiting }
-            }
+    pub(super) fn new(key: Result<KeyRef<'a, C>, KeyRefused>, n: u32) -> Self {
+        let inner = match key {
+            Ok(key) => Inner::Waiting { waiting: Waiting::new(key, Request::exactly(n)) },
             Err(refused) => Inner::Refused { refused },
         };
         Self { inner }
     }
 
-    /// Refuses as soon as it is clear that the tokens cannot be had within `duration` from this call; see
-    /// [`Acquire::or_refuse_after`](crate::Acquire::or_refuse_after).
+    /// Refuses the request as soon as it is clear that its tokens will not be available within
+    /// `duration` from this call; see
+    /// [`Acquire::or_refuse_after`](crate::future::Acquire::or_refuse_after).
     pub fn or_refuse_after(self, duration: Duration) -> Self {
         let inner = match self.inner {
             Inner::Waiting { waiting } => {

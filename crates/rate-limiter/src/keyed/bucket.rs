@@ -1,18 +1,22 @@
-//! The bucket of a key that is held, waited for or an exception.
+//! The bucket of a key that a gate holds, that a caller waits for, or that has its own quota.
 
 use core::fmt;
 
 use tidegate_core::Timestamp;
 
 use crate::{
-    algorithm::{Ask, Count, Denied},
+    algorithm::TokenCounter,
+    bucket_math::BucketMath,
     gcra::Gcra,
-    grant::Grant,
+    grant::{Denied, Grant, Request},
     quota::Quota,
-    terms::Terms,
+    state::LimiterState,
 };
 
-/// The bucket of one key: by the quota of all keys, or by one of its own.
+/// The state of such a key.
+pub(crate) type KeyState = LimiterState<KeyBucket>;
+
+/// The bucket of one key: by the quota of all keys, or by its own.
 pub struct KeyBucket {
     gcra: Gcra,
     own: Option<Quota>,
@@ -24,15 +28,15 @@ impl KeyBucket {
         Self { gcra: Gcra::new(full_at), own: None }
     }
 
-    /// Creates a bucket of its own quota that is full at `time` and was not before.
+    /// Creates a bucket with its own quota that is full at `time` and not before.
     pub(super) fn exception(own: Quota, time: Timestamp) -> Self {
-        Self { gcra: Gcra::new(own.terms().present(time)), own: Some(own) }
+        Self { gcra: Gcra::new(own.math().present(time)), own: Some(own) }
     }
 
-    /// Returns the terms, and the units at which the bucket is full.
-    pub(super) fn full_at(&self, common: &Quota) -> (Terms, u64) {
+    /// Returns the quota, and the units at which the bucket is full.
+    pub(super) fn full_at(&self, common: &Quota) -> (BucketMath, u64) {
         let quota = self.quota(common);
-        (quota.terms(), self.gcra.update(quota, |_, full_at| (full_at, ())).0)
+        (quota.math(), self.gcra.update(quota, |_, full_at| (full_at, ())).0)
     }
 
     #[inline]
@@ -41,7 +45,7 @@ impl KeyBucket {
     }
 }
 
-impl Count for KeyBucket {
+impl TokenCounter for KeyBucket {
     type Rule = Quota;
 
     fn limit(&self, common: &Quota) -> u32 {
@@ -49,37 +53,35 @@ impl Count for KeyBucket {
     }
 
     #[inline]
-    fn take(&self, common: &Quota, ask: Ask, now: Timestamp) -> Result<Grant, Denied> {
+    fn take(&self, common: &Quota, request: Request, now: Timestamp) -> Result<Grant, Denied> {
         let quota = self.quota(common);
-        self.gcra.take(quota, ask, now).map_err(|denied| denied.timed(|| quota.max_burst()))
+        self.gcra
+            .take(quota, request, now)
+            .map_err(|denied| denied.never_as_time(|| quota.max_burst()))
     }
 
-    fn behind(&self, common: &Quota, ask: Ask, wanted: u64, now: Timestamp) -> Denied {
-        self.gcra.behind(self.quota(common), ask, wanted, now)
+    fn deny_behind(&self, common: &Quota, request: Request, queued: u64, now: Timestamp) -> Denied {
+        self.gcra.deny_behind(self.quota(common), request, queued, now)
     }
 
-    fn owe(&self, common: &Quota, n: u32, now: Timestamp) -> Grant {
+    fn force_take(&self, common: &Quota, n: u32, now: Timestamp) -> Grant {
         let quota = self.quota(common);
         // Blocked for ever, or at the end of time.
         self.gcra
-            .owe(quota, n, now)
-            .unwrap_or_else(|| quota.terms().owe(quota.terms().end, n, now).1)
+            .force_take(quota, n, now)
+            .unwrap_or_else(|| quota.math().force_take(quota.math().end, n, now).1)
     }
 
-    fn give_back(&self, common: &Quota, n: u32) {
-        self.gcra.give_back(self.quota(common), n);
+    fn refund(&self, common: &Quota, n: u32) {
+        self.gcra.refund(self.quota(common), n);
     }
 
-    fn give_back_of(&self, common: &Quota, grant: &Grant, n: u32, now: impl Fn() -> Timestamp) {
-        self.gcra.give_back_of(self.quota(common), grant, n, now);
+    fn refund_grant(&self, common: &Quota, grant: &Grant, n: u32, now: impl Fn() -> Timestamp) {
+        self.gcra.refund_grant(self.quota(common), grant, n, now);
     }
 
     fn block_until(&self, common: &Quota, time: Timestamp) {
         self.gcra.block_until(self.quota(common), time);
-    }
-
-    fn is_idle(&self, common: &Quota, now: Timestamp) -> bool {
-        self.gcra.is_idle(self.quota(common), now)
     }
 }
 

@@ -2,29 +2,31 @@
 
 use core::{fmt, time::Duration};
 
-use tidegate_core::{Clock, Gate, Timer, Timestamp, primitive::Arc};
+use tidegate_core::{Clock, Gate, Timer, Timestamp};
 
-use super::{Bucket, KeyBucket};
+use super::{acquire::KeyRef, bucket::KeyBucket};
 use crate::{
-    cell::Shared,
     gate::{Admission, Enter},
     grant::Refused,
+    state::StateRef,
 };
 
-/// One key of a [`KeyedLimiter`](crate::KeyedLimiter) as a gate, made by [`KeyedLimiter::gate`](crate::KeyedLimiter::gate). The key counts as in use while this lives.
+/// One key of a [`KeyedLimiter`](crate::KeyedLimiter) as a gate, returned by
+/// [`KeyedLimiter::gate`](crate::KeyedLimiter::gate). The key counts as in use while the gate lives.
 #[must_use = "a gate does nothing until it is entered"]
 pub struct KeyGate<'k, C> {
-    pub(super) shared: &'k Shared<KeyBucket, C>,
-    pub(super) bucket: Arc<Bucket>,
+    pub(super) key: KeyRef<'k, C>,
 }
 
 impl<C> KeyGate<'_, C> {
-    /// Grants nothing to this key before `time`; see [`KeyedLimiter::penalize_until`](crate::KeyedLimiter::penalize_until).
+    /// Grants nothing to this key before `time`; see
+    /// [`KeyedLimiter::penalize_until`](crate::KeyedLimiter::penalize_until).
     pub fn penalize_until(&self, time: Timestamp) {
-        self.shared.block_until(&self.bucket, time);
+        self.key.shared.block_until(&self.key.state, time);
     }
 
-    /// Grants nothing to this key for `duration` from this call; see [`KeyedLimiter::penalize_until`](crate::KeyedLimiter::penalize_until).
+    /// Grants nothing to this key for `duration` from this call; see
+    /// [`KeyedLimiter::penalize_until`](crate::KeyedLimiter::penalize_until).
     ///
     /// # Examples
     ///
@@ -32,7 +34,8 @@ impl<C> KeyGate<'_, C> {
     /// use core::{num::NonZeroUsize, time::Duration};
     /// use tidegate_rate_limiter::{Gate, KeyedLimiter, ManualClock, Quota};
     ///
-    /// let hosts = KeyedLimiter::<u32, _>::with_clock(Quota::per_second(5)?, NonZeroUsize::MIN, ManualClock::new());
+    /// let (quota, clock) = (Quota::per_second(5)?, ManualClock::new());
+    /// let hosts = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, clock);
     /// let gate = hosts.gate(&1).unwrap();
     /// let _sent = gate.try_enter().unwrap();
     /// // The answer was 429, with Retry-After: 7.
@@ -44,7 +47,11 @@ impl<C> KeyGate<'_, C> {
     where
         C: Clock,
     {
-        self.penalize_until(self.shared.clock.deadline_after(duration));
+        self.penalize_until(self.key.shared.clock.deadline_after(duration));
+    }
+
+    fn state_ref(&self) -> StateRef<'_, KeyBucket, C> {
+        StateRef { shared: self.key.shared, state: &self.key.state }
     }
 }
 
@@ -54,11 +61,11 @@ impl<'a, C: Timer> Gate for &'a KeyGate<'_, C> {
     type Enter = Enter<'a, KeyBucket, C>;
 
     fn try_enter(self) -> Result<Self::Pass, Refused> {
-        Admission::try_new(self.shared, &self.bucket)
+        Admission::try_new(self.state_ref())
     }
 
     fn enter(self) -> Self::Enter {
-        Enter::new(self.shared, &self.bucket)
+        Enter::new(self.state_ref())
     }
 }
 

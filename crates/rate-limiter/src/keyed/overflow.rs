@@ -1,8 +1,8 @@
-//! What becomes of a key too many.
+//! What happens to a new key when there is no slot for it.
 
 /// What happens to a new key while `max_keys` keys are in use.
 ///
-/// A penalty is never put on a key that has no place: that is refused in any case.
+/// A key without a slot cannot be penalized: that is refused in any case.
 ///
 /// # Examples
 ///
@@ -14,7 +14,8 @@
 ///     let clients = KeyedLimiter::<u32>::new(Quota::per_hour(1)?, NonZeroUsize::MIN);
 ///     let clients = clients.with_overflow(overflow);
 ///     assert!(clients.try_acquire(&1, 1).is_ok());
-///     Ok::<_, tidegate_rate_limiter::QuotaError>([2, 2, 3].map(|key| clients.try_acquire(&key, 1).is_ok()))
+///     let granted = [2, 2, 3].map(|key| clients.try_acquire(&key, 1).is_ok());
+///     Ok::<_, tidegate_rate_limiter::QuotaError>(granted)
 /// };
 /// assert_eq!(with(Overflow::Refuse)?, [false, false, false]);
 /// assert_eq!(with(Overflow::Allow)?, [true, true, true]);
@@ -24,11 +25,13 @@
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// It is refused with [`TooManyKeys`](crate::TooManyKeys): safe, and hard on strangers.
+    /// Refuses it with [`TooManyKeys`](crate::TooManyKeys): safe, and hard on unknown clients.
     #[default]
     Refuse,
-    /// Each of its requests finds a full bucket: nobody is turned away, and who makes up keys is not limited.
+    /// Gives each of its requests a full bucket: no client is rejected, and a client that makes up
+    /// keys is not limited.
     Allow,
-    /// All keys without a place share one bucket, of the common quota: strangers are limited together.
+    /// Lets all keys without a slot share one bucket with the common quota: unknown clients are
+    /// limited together.
     Shared,
 }

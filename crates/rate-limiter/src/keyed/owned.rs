@@ -1,4 +1,4 @@
-//! One key as a gate that its passes keep alive.
+//! One key of a limiter in an `Arc` as a gate, whose passes keep the limiter alive.
 
 use core::{
     fmt,
@@ -15,19 +15,22 @@ use pin_project_lite::pin_project;
 use tidegate_concurrent_map::{Equivalent, TooManyKeys};
 use tidegate_core::{Clock, Gate, Outcome, Pass, SystemClock, Timer, Timestamp, primitive::Arc};
 
-use super::{Bucket, KeyBucket, KeyedLimiter};
+use super::{
+    bucket::{KeyBucket, KeyState},
+    limiter::KeyedLimiter,
+};
 use crate::{
     acquire::Waiting,
-    algorithm::Ask,
-    cell::{Cell, Reach, Shared},
     gate::{Admission, Enter},
-    grant::{Grant, Refused},
+    grant::{Grant, Refused, Request},
+    state::{LimiterRef, Shared, StateRef},
 };
 
-/// One key of an `Arc` of a [`KeyedLimiter`], as a gate that keeps the limiter alive, made by [`KeyedLimiter::gate_owned`]: for tasks
-/// and threads. The key counts as in use while this, a clone of it or a pass lives.
+/// One key of an `Arc<KeyedLimiter>` as a gate that keeps the limiter alive, for tasks and threads;
+/// returned by [`KeyedLimiter::gate_owned`]. The key counts as in use while the gate, a clone of it
+/// or a pass lives.
 ///
-/// Entered by value it gives passes that own; by reference, passes that borrow it.
+/// Entered by value, it returns passes that own it; by reference, passes that borrow it.
 ///
 /// # Examples
 ///
@@ -46,11 +49,12 @@ use crate::{
 #[must_use = "a gate does nothing until it is entered"]
 pub struct OwnedKeyGate<K, C = SystemClock> {
     limiter: Arc<KeyedLimiter<K, C>>,
-    bucket: Arc<Bucket>,
+    bucket: Arc<KeyState>,
 }
 
 impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
-    /// Returns the gate of one key that keeps the limiter alive. The key counts as in use while the gate or a pass lives.
+    /// Returns the gate of one key that keeps the limiter alive. The key counts as in use while the
+    /// gate or a pass lives.
     ///
     /// # Errors
     ///
@@ -64,7 +68,7 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        let bucket = self.gate(key)?.bucket;
+        let bucket = self.gate(key)?.key.state;
         Ok(OwnedKeyGate { limiter: self.clone(), bucket })
     }
 }
@@ -75,7 +79,8 @@ impl<K, C> OwnedKeyGate<K, C> {
         self.limiter.shared.block_until(&self.bucket, time);
     }
 
-    /// Grants nothing to this key for `duration` from this call; see [`KeyedLimiter::penalize_until`].
+    /// Grants nothing to this key for `duration` from this call; see
+    /// [`KeyedLimiter::penalize_until`].
     pub fn penalize_for(&self, duration: Duration)
     where
         C: Clock,
@@ -90,7 +95,7 @@ impl<K, C> Clone for OwnedKeyGate<K, C> {
     }
 }
 
-impl<K, C> Reach for OwnedKeyGate<K, C> {
+impl<K, C> LimiterRef for OwnedKeyGate<K, C> {
     type Algorithm = KeyBucket;
     type Clock = C;
 
@@ -100,7 +105,7 @@ impl<K, C> Reach for OwnedKeyGate<K, C> {
     }
 
     #[inline]
-    fn cell(&self) -> &Cell<KeyBucket> {
+    fn state(&self) -> &KeyState {
         &self.bucket
     }
 }
@@ -112,12 +117,12 @@ impl<K, C: Timer> Gate for OwnedKeyGate<K, C> {
 
     fn try_enter(self) -> Result<Self::Pass, Refused> {
         let shared = &self.limiter.shared;
-        let grant = shared.try_acquire_at(&self.bucket, Ask::exactly(1), shared.clock.now())?;
+        let grant = shared.try_acquire_at(&self.bucket, Request::exactly(1), shared.clock.now())?;
         Ok(OwnedKeyAdmission { gate: self, grant })
     }
 
     fn enter(self) -> Self::Enter {
-        EnterKeyOwned { waiting: Waiting::new(self, Ask::exactly(1)) }
+        EnterKeyOwned { waiting: Waiting::new(self, Request::exactly(1)) }
     }
 }
 
@@ -127,11 +132,11 @@ impl<'a, K, C: Timer> Gate for &'a OwnedKeyGate<K, C> {
     type Enter = Enter<'a, KeyBucket, C>;
 
     fn try_enter(self) -> Result<Self::Pass, Refused> {
-        Admission::try_new(&self.limiter.shared, &self.bucket)
+        Admission::try_new(StateRef { shared: self.shared(), state: self.state() })
     }
 
     fn enter(self) -> Self::Enter {
-        Enter::new(&self.limiter.shared, &self.bucket)
+        Enter::new(StateRef { shared: self.shared(), state: self.state() })
     }
 }
 
@@ -141,7 +146,8 @@ impl<K, C> fmt::Debug for OwnedKeyGate<K, C> {
     }
 }
 
-/// The right to act once, as an [`Admission`] that keeps its limiter alive and its key in use: for tasks and threads.
+/// The right to act once: an [`Admission`] that keeps its limiter alive and its key in use, for
+/// tasks and threads.
 ///
 /// # Examples
 ///
@@ -168,7 +174,7 @@ impl<K, C> OwnedKeyAdmission<K, C> {
         self.grant
     }
 
-    /// Settles by what the act has cost; see [`Admission::cost`].
+    /// Settles the pass by the cost of the act; see [`Admission::cost`].
     ///
     /// # Examples
     ///
@@ -223,10 +229,8 @@ impl<K, C: Timer> Future for EnterKeyOwned<K, C> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut waiting = self.project().waiting;
-        waiting.as_mut().poll(cx).map_ok(|grant| {
-            let gate = waiting.reach().clone();
-            OwnedKeyAdmission { gate, grant }
-        })
+        let polled = waiting.as_mut().poll(cx);
+        polled.map_ok(|grant| OwnedKeyAdmission { gate: waiting.limiter().clone(), grant })
     }
 }
 

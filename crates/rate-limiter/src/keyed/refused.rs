@@ -6,59 +6,59 @@ use tidegate_concurrent_map::TooManyKeys;
 
 use crate::grant::Refused;
 
-/// No tokens of a key were taken, and why.
+/// Why no tokens of a key were taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeyRefused {
-    /// The key's own limit.
+    /// By the limit of the key.
     Refused(Refused),
     /// The key is new, and every known key is in use.
     TooManyKeys(TooManyKeys),
 }
 
 impl KeyRefused {
-    /// Returns after how long it makes sense to try again; `None` if nobody can say, or it never does.
+    const fn own(&self) -> Option<&Refused> {
+        match self {
+            Self::Refused(refused) => Some(refused),
+            Self::TooManyKeys(_) => None,
+        }
+    }
+
+    /// Returns after how long it makes sense to try again: `None` if that is unknown, or never.
     pub const fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Refused(refused) => refused.retry_after(),
-            Self::TooManyKeys(_) => None,
-        }
+        let Some(own) = self.own() else { return None };
+        own.retry_after()
     }
 
-    /// Returns [`retry_after`](Self::retry_after) in seconds, rounded up: for the header `Retry-After`.
+    /// Returns [`retry_after`](Self::retry_after) in seconds, rounded up, for the header
+    /// `Retry-After`.
     pub const fn retry_after_secs(&self) -> Option<u64> {
-        match self {
-            Self::Refused(refused) => refused.retry_after_secs(),
-            Self::TooManyKeys(_) => None,
-        }
+        let Some(own) = self.own() else { return None };
+        own.retry_after_secs()
     }
 
-    /// Returns the most tokens of the key that can be taken at once; `None` if there was no place for it.
+    /// Returns the most tokens of the key that can be taken at once: `None` if it has no slot.
     pub const fn limit(&self) -> Option<u32> {
-        match self {
-            Self::Refused(refused) => Some(refused.limit()),
-            Self::TooManyKeys(_) => None,
-        }
+        let Some(own) = self.own() else { return None };
+        Some(own.limit())
     }
 
-    /// Returns after how long all tokens of the key are back if nobody takes more; `None` as for
+    /// Returns after how long all tokens of the key are available if nobody takes more: `None` as
+    /// for
     /// [`retry_after`](Self::retry_after).
     pub const fn reset_after(&self) -> Option<Duration> {
-        match self {
-            Self::Refused(refused) => refused.reset_after(),
-            Self::TooManyKeys(_) => None,
-        }
+        let Some(own) = self.own() else { return None };
+        own.reset_after()
     }
 
-    /// Returns [`reset_after`](Self::reset_after) in seconds, rounded up: for the header `RateLimit-Reset`.
+    /// Returns [`reset_after`](Self::reset_after) in seconds, rounded up, for the header
+    /// `RateLimit-Reset`.
     pub const fn reset_after_secs(&self) -> Option<u64> {
-        match self {
-            Self::Refused(refused) => refused.reset_after_secs(),
-            Self::TooManyKeys(_) => None,
-        }
+        let Some(own) = self.own() else { return None };
+        own.reset_after_secs()
     }
 
-    /// Returns whether there was no place for another key.
+    /// Returns whether there was no slot for another key.
     pub const fn is_too_many_keys(&self) -> bool {
         matches!(self, Self::TooManyKeys(_))
     }

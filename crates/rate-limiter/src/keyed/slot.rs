@@ -1,36 +1,36 @@
-//! What belongs to one key, in the table.
+//! The entry of one key in the table.
 
 use core::time::Duration;
 
 use tidegate_concurrent_map::Occupancy;
 use tidegate_core::{Timestamp, primitive::Arc};
 
-use super::{Bucket, KeyBucket};
+use super::bucket::{KeyBucket, KeyState};
 use crate::{
-    algorithm::Ask,
-    cell::{Cell, Shared},
-    grant::{Grant, Refused},
-    pace::Pace,
+    bucket_math::BucketMath,
+    grant::{Grant, Refused, Request},
     quota::Quota,
-    terms::Terms,
+    state::Shared,
+    time_units::TimeUnits,
 };
 
 /// The bucket of one key, reached under the lock of the key's shard.
 ///
 /// | state | what it is | left by |
 /// | --- | --- | --- |
-/// | `Plain` | a bucket of the common quota that nobody holds: the number of a [`Gcra`](crate::gcra::Gcra), without the atomic | [`share`](Self::share) |
-/// | `Shared` | a bucket that somebody holds or held, or one with a quota of its own | nothing |
+/// | `Plain` | a bucket of the common quota without a holder: the number of a [`Gcra`](crate::gcra::Gcra) | [`share`](Self::share) |
+/// | `Shared` | a bucket that has or had holders, or one with its own quota | nothing |
 #[derive(Debug, Clone)]
 pub(super) enum Slot {
     Plain(u64),
-    Shared(Arc<Bucket>),
+    Shared(Arc<KeyState>),
 }
 
 impl Slot {
-    /// Creates a bucket, at `now`, that is full at `time` and was not before.
+    /// Creates a bucket, at `now`, that is full at `time` and not before.
     ///
-    /// A time that is years ahead is that of a mistaken call: it makes the bucket empty, and no more than that.
+    /// A time that is many years ahead comes from a mistaken call: the bucket is empty then, but
+    /// not in debt.
     pub(super) fn full_at(
         common: &Quota,
         own: Option<Quota>,
@@ -38,28 +38,25 @@ impl Slot {
         now: Timestamp,
     ) -> Self {
         let own = own.filter(|own| own != common);
-        let terms = own.as_ref().unwrap_or(common).terms();
-        let is_credible = time.since(now) <= Duration::from_nanos(Pace::LONGEST);
-        let empty = || now + Duration::from_nanos(terms.pace.nanos(terms.depth));
+        let math = own.as_ref().unwrap_or(common).math();
+        let is_credible = time.since(now) <= Duration::from_nanos(TimeUnits::LONGEST);
+        let empty = || now + Duration::from_nanos(math.time_units.to_nanos(math.depth));
         let time = if is_credible { time } else { empty() };
         match own {
-            None => Self::Plain(terms.present(time)),
-            Some(own) => Self::Shared(Arc::new(Cell::new(KeyBucket::exception(own, time)))),
+            None => Self::Plain(math.present(time)),
+            Some(own) => Self::Shared(Arc::new(KeyState::new(KeyBucket::exception(own, time)))),
         }
     }
 
-    /// Takes out of a plain bucket if the tokens are there, and returns what its number was; the grant is worked out from it
-    /// when the shard is open again.
-    ///
-    /// # Errors
-    ///
-    /// What was found, from which the answer is worked out then.
+    /// Takes tokens out of a plain bucket if they are available, and returns its old number, or
+    /// else a copy of the entry. The caller computes the answer from that after the lock is
+    /// released.
     #[inline]
-    pub(super) fn take(&mut self, terms: &Terms, n: u32, now: Timestamp) -> Result<u64, Self> {
+    pub(super) fn take(&mut self, math: &BucketMath, n: u32, now: Timestamp) -> Result<u64, Self> {
         match self {
             Self::Plain(full_at) => {
                 let found = *full_at;
-                match terms.take(found, Ask::exactly(n), now) {
+                match math.take(found, Request::exactly(n), now) {
                     Ok((next, _)) => {
                         *full_at = next;
                         Ok(found)
@@ -71,7 +68,8 @@ impl Slot {
         }
     }
 
-    /// Returns what came of finding this when nothing was granted at once: takes it if the bucket is shared.
+    /// Answers a request that found this entry under the lock, and takes the tokens of a shared
+    /// bucket.
     #[inline(never)]
     pub(super) fn answer<C>(
         self,
@@ -79,14 +77,14 @@ impl Slot {
         n: u32,
         now: Timestamp,
     ) -> Result<Grant, Refused> {
-        let ask = Ask::exactly(n);
+        let request = Request::exactly(n);
         match self {
             Self::Plain(found) => {
-                // Found wanting before, by the same look.
-                let taken = shared.rule.terms().take(found, ask, now).map(|(_, grant)| grant);
-                shared.answer(ask, taken, now)
+                // Denied under the lock already, for the same number.
+                let taken = shared.rule.math().take(found, request, now).map(|(_, grant)| grant);
+                shared.counted(request, taken, now)
             }
-            Self::Shared(bucket) => shared.try_acquire_at(&bucket, ask, now),
+            Self::Shared(bucket) => shared.try_acquire_at(&bucket, request, now),
         }
     }
 
@@ -94,32 +92,32 @@ impl Slot {
     pub(super) fn block_until<C>(&mut self, shared: &Shared<KeyBucket, C>, time: Timestamp) {
         match self {
             Self::Plain(full_at) => {
-                *full_at = (*full_at).max(shared.rule.terms().blocked_until(time));
+                *full_at = (*full_at).max(shared.rule.math().blocked_until(time));
             }
             Self::Shared(bucket) => shared.block_until(bucket, time),
         }
     }
 
-    /// Takes `n` tokens back. Returns the bucket if that is still to be done, as it wakes who waits for it, and that not
-    /// under the lock.
+    /// Refunds `n` tokens to a plain bucket. Returns a shared bucket instead: its refund wakes
+    /// waiters and so must not run under the lock.
     #[must_use]
-    pub(super) fn give_back(&mut self, common: &Quota, n: u32) -> Option<Arc<Bucket>> {
+    pub(super) fn refund(&mut self, common: &Quota, n: u32) -> Option<Arc<KeyState>> {
         match self {
-            // One that is blocked for ever stays so.
-            Self::Plain(full_at) if *full_at == common.terms().end => None,
+            // A bucket that is blocked for ever stays so.
+            Self::Plain(full_at) if *full_at == common.math().end => None,
             Self::Plain(full_at) => {
-                *full_at = full_at.saturating_sub(common.terms().price(n));
+                *full_at = full_at.saturating_sub(common.math().price(n));
                 None
             }
             Self::Shared(bucket) => Some(bucket.clone()),
         }
     }
 
-    /// Returns the bucket to hold or to wait for.
-    pub(super) fn share(&mut self) -> Arc<Bucket> {
+    /// Returns the bucket for a holder or a waiter.
+    pub(super) fn share(&mut self) -> Arc<KeyState> {
         match self {
             Self::Plain(full_at) => {
-                let bucket = Arc::new(Cell::new(KeyBucket::common(*full_at)));
+                let bucket = Arc::new(KeyState::new(KeyBucket::common(*full_at)));
                 *self = Self::Shared(bucket.clone());
                 bucket
             }
@@ -127,20 +125,21 @@ impl Slot {
         }
     }
 
-    /// Returns whether nobody holds the bucket and it is as good as new at `now`, and the time from which on it is full.
+    /// Returns whether the bucket has no holder and is full at `now`, and the time at which it is
+    /// full.
     pub(super) fn occupancy(&mut self, common: &Quota, now: Timestamp) -> (Occupancy, Timestamp) {
-        let (terms, full_at) = match self {
-            Self::Plain(full_at) => (common.terms(), *full_at),
-            // `get_mut` is exact: under the lock nobody can get what nobody else has, and what was done by those who had
-            // it is seen.
+        let (math, full_at) = match self {
+            Self::Plain(full_at) => (common.math(), *full_at),
+            // `get_mut` is exact: under the lock no caller can get another `Arc`, and what former
+            // holders did is seen.
             Self::Shared(bucket) => match Arc::get_mut(bucket) {
                 Some(bucket) => bucket.algorithm.full_at(common),
                 None => return (Occupancy::Busy, Timestamp::NEVER),
             },
         };
-        // One that is blocked for ever is not idle at the end of time either.
-        let time = terms.time(full_at);
-        if full_at <= terms.present(now) && full_at < terms.end {
+        // A bucket that is blocked for ever is not idle at the end of time either.
+        let time = math.time(full_at);
+        if full_at <= math.present(now) && full_at < math.end {
             return (Occupancy::Idle, time);
         }
         (Occupancy::BusyUntil(time.as_nanos()), time)

@@ -1,4 +1,4 @@
-//! A wait for tokens that holds no place in line.
+//! A wait for tokens beside the wait queue.
 
 use alloc::boxed::Box;
 
@@ -12,21 +12,20 @@ use core::{
 use pin_project_lite::pin_project;
 use tidegate_core::{Timer, Timestamp, event::Waiter};
 
-use super::Refund;
+use super::refund::Refund;
 use crate::{
-    acquire::SLEEPS,
-    algorithm::{Algorithm, Ask, Denied},
-    grant::{Grant, Refused},
+    acquire::MAX_SLEEPS,
+    algorithm::Algorithm,
+    grant::{Denied, Grant, Refused, Request},
     limiter::Limiter,
-    stats::{Count, Counters},
+    stats::{Counter, Counters},
 };
 
-/// One direction of a reader or writer: what it sleeps on while the tokens are not there.
+/// The wait for tokens in one direction of a reader or writer.
 ///
-/// Nothing of it belongs to the call that made it. Each poll asks anew for what it needs, and takes it or not. What is kept
-/// from poll to poll only says when to be polled again.
+/// Each poll is a new request. What is kept from poll to poll only says when to poll again.
 pub(super) struct Pause<'l, C: Timer> {
-    // Made by the first wait, and used again.
+    // Allocated by the first wait, and reused.
     sleeping: Option<Pin<Box<Sleeping<'l, C>>>>,
 }
 
@@ -36,10 +35,10 @@ pin_project! {
         C: Timer,
     {
         // `None` if it does not wait.
-        waits: Option<Waits<'l>>,
-        // When the tokens could be there at the earliest, when this was last asked.
+        counted: Option<CountedSleeper<'l>>,
+        // When the tokens are available, as of the last check.
         earliest: Timestamp,
-        // What it sleeps until, and the sleep.
+        // When the sleep ends, and the sleep.
         due: Timestamp,
         #[pin]
         sleep: Option<C::Sleep>,
@@ -53,19 +52,19 @@ impl<'l, C: Timer> Pause<'l, C> {
         Self { sleeping: None }
     }
 
-    /// Takes up to `n` tokens, at least one unless `n` is zero; or else sees to it that the task is woken when they may be
-    /// there.
+    /// Takes up to `n` tokens, and at least one unless `n` is zero. If none is available, arranges
+    /// to wake the task when one may be.
     pub(super) fn poll_take<A: Algorithm>(
         &mut self,
         limiter: &'l Limiter<A, C>,
         cx: &mut Context<'_>,
         n: usize,
     ) -> Poll<Result<Refund<'l, A, C>, Refused>> {
-        let ask = Ask::up_to(u32::try_from(n).unwrap_or(u32::MAX));
+        let request = Request::up_to(u32::try_from(n).unwrap_or(u32::MAX));
         let now = limiter.shared.clock.now();
-        match limiter.shared.take(&limiter.cell, ask, now) {
+        match limiter.shared.take(&limiter.state, request, now) {
             Ok(grant) => Poll::Ready(Ok(self.taken(limiter, grant))),
-            Err(denied) => self.poll_denied(limiter, cx, ask, denied, now),
+            Err(denied) => self.poll_denied(limiter, cx, request, denied, now),
         }
     }
 
@@ -75,13 +74,13 @@ impl<'l, C: Timer> Pause<'l, C> {
         limiter: &'l Limiter<A, C>,
         grant: Grant,
     ) -> Refund<'l, A, C> {
-        // First, so that the tokens go back if the drop of a sleep panics.
+        // First, so that the tokens are refunded if the drop of a sleep panics.
         let refund = Refund::new(limiter, grant);
-        limiter.shared.counters.add(Count::Allowed, 1);
+        limiter.shared.counters.add(Counter::Allowed, 1);
         if let Some(sleeping) = &mut self.sleeping {
             let mut sleeping = sleeping.as_mut().project();
-            if let Some(waits) = sleeping.waits.take() {
-                limiter.shared.counters.add_wait(grant.at.since(waits.since));
+            if let Some(counted) = sleeping.counted.take() {
+                limiter.shared.counters.add_wait(grant.at.since(counted.since));
                 *sleeping.waiter = Waiter::new();
                 sleeping.sleep.set(None);
             }
@@ -94,33 +93,33 @@ impl<'l, C: Timer> Pause<'l, C> {
         &mut self,
         limiter: &'l Limiter<A, C>,
         cx: &mut Context<'_>,
-        ask: Ask,
+        request: Request,
         denied: Denied,
         now: Timestamp,
     ) -> Poll<Result<Refund<'l, A, C>, Refused>> {
         let shared = &limiter.shared;
-        if let Denied::Beyond(_) = denied {
-            return Poll::Ready(Err(Refused::denied(denied, ask.least, now)));
+        if let Denied::TooMany(_) = denied {
+            return Poll::Ready(Err(Refused::denied(denied, request.least, now)));
         }
-        let line = limiter.cell.line();
+        let wait_queue = limiter.state.wait_queue();
         let sleeping = self.sleeping.get_or_insert_with(|| {
             Box::pin(Sleeping {
-                waits: None,
+                counted: None,
                 earliest: Timestamp::NEVER,
                 due: Timestamp::NEVER,
                 sleep: None,
                 waiter: Waiter::new(),
             })
         });
-        let waits = sleeping.as_mut().project().waits;
-        waits.get_or_insert_with(|| Waits::new(&shared.counters, shared.clock.fresh_now()));
+        let count = || CountedSleeper::new(&shared.counters, shared.clock.fresh_now());
+        sleeping.as_mut().project().counted.get_or_insert_with(count);
         let (mut now, mut sleeps) = (now, 0);
         loop {
             let this = sleeping.as_mut().project();
             let mut earliest = Timestamp::NEVER;
             let mut take = || {
                 now = shared.clock.now();
-                match shared.take(&limiter.cell, ask, now) {
+                match shared.take(&limiter.state, request, now) {
                     Err(Denied::Until(due)) => {
                         earliest = due.ready_at;
                         None
@@ -133,20 +132,21 @@ impl<'l, C: Timer> Pause<'l, C> {
                     taken => Some(taken),
                 }
             };
-            if let Poll::Ready(taken) = this.waiter.poll_until(&line.eased, cx, &mut take) {
+            if let Poll::Ready(taken) = this.waiter.poll_until(&wait_queue.sleepers, cx, &mut take)
+            {
                 return Poll::Ready(match taken {
                     Ok(grant) => Ok(self.taken(limiter, grant)),
-                    Err(denied) => Err(Refused::denied(denied, ask.least, now)),
+                    Err(denied) => Err(Refused::denied(denied, request.least, now)),
                 });
             }
             let mut this = sleeping.as_mut().project();
-            // Anew if that was too early, or if tokens have come back.
+            // Sleep again if that was too early, or if tokens were refunded.
             if this.sleep.is_none() || *this.due < earliest || earliest < *this.earliest {
                 *this.earliest = earliest;
-                let spacing = spacing(limiter, ask, earliest, now);
+                let spacing = spacing(limiter, request, earliest, now);
                 *this.due = match earliest > now {
-                    true => line.queue_up(earliest, spacing),
-                    // The tokens are there, for the head of the line, which has not been polled yet.
+                    true => wait_queue.stagger(earliest, spacing),
+                    // The tokens are available to the head of the queue, which was not polled yet.
                     false => now + spacing.max(Duration::from_millis(1)),
                 };
                 this.sleep.set(Some(shared.clock.sleep_until(*this.due)));
@@ -155,10 +155,10 @@ impl<'l, C: Timer> Pause<'l, C> {
                 ready!(sleep.poll(cx));
             }
             this.sleep.set(None);
-            // No notification announces the time: look again as if newly come.
+            // No notification announces the time: check again like a newcomer.
             *this.waiter = Waiter::new();
             sleeps += 1;
-            if sleeps == SLEEPS {
+            if sleeps == MAX_SLEEPS {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -166,39 +166,40 @@ impl<'l, C: Timer> Pause<'l, C> {
     }
 }
 
-/// Being counted among those who wait: until the tokens are taken, or the reader is dropped.
-struct Waits<'l> {
+/// Counts a sleeper as waiting until it takes tokens or is dropped.
+struct CountedSleeper<'l> {
     counters: &'l Counters,
     since: Timestamp,
 }
 
-impl<'l> Waits<'l> {
+impl<'l> CountedSleeper<'l> {
     fn new(counters: &'l Counters, since: Timestamp) -> Self {
-        counters.add(Count::Joined, 1);
+        counters.add(Counter::Joined, 1);
         Self { counters, since }
     }
 }
 
-impl Drop for Waits<'_> {
+impl Drop for CountedSleeper<'_> {
     fn drop(&mut self) {
-        self.counters.add(Count::Left, 1);
+        self.counters.add(Counter::Left, 1);
     }
 }
 
-/// Returns how long after the first token there is one more, so that those who sleep for one each do not all wake for it.
+/// Returns how long after the first token the next one is available, so that several sleepers do
+/// not all wake for the first.
 fn spacing<A: Algorithm, C>(
     limiter: &Limiter<A, C>,
-    ask: Ask,
+    request: Request,
     earliest: Timestamp,
     now: Timestamp,
 ) -> Duration {
-    match limiter.cell.algorithm.behind(&limiter.shared.rule, ask, 1, now) {
+    match limiter.state.algorithm.deny_behind(&limiter.shared.rule, request, 1, now) {
         Denied::Until(due) => due.ready_at.since(earliest),
-        Denied::Never | Denied::Beyond(_) => Duration::ZERO,
+        Denied::Never | Denied::TooMany(_) => Duration::ZERO,
     }
 }
 
-/// The pauses of both directions: they belong to different tasks, and each to be woken.
+/// The pauses of both directions: different tasks may wait for them, and each is woken.
 pub(super) struct Pauses<'l, C: Timer> {
     pub(super) reading: Pause<'l, C>,
     #[cfg_attr(

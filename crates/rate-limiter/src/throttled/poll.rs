@@ -1,4 +1,4 @@
-//! What the asynchronous forms have in common.
+//! The step that all asynchronous forms share.
 
 use core::{
     pin::Pin,
@@ -14,10 +14,11 @@ use super::{
 use crate::{algorithm::Algorithm, grant::Refused};
 
 impl<'l, T, A: Algorithm, C: Timer> Throttled<'l, T, A, C> {
-    /// Waits for up to `n` tokens, lets `act` use them, and gives back those of which it says that it did not.
+    /// Waits for up to `n` tokens, calls `act` with their number, and refunds those that it did not
+    /// use.
     ///
-    /// `n` is that of this call, whatever an earlier one has asked for. `act` returns its result, and how many tokens that
-    /// took.
+    /// `n` is that of this call, whatever an earlier call requested. `act` returns its result and
+    /// how many tokens it used.
     pub(super) fn poll_with<R>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -28,7 +29,7 @@ impl<'l, T, A: Algorithm, C: Timer> Throttled<'l, T, A, C> {
         let this = self.project();
         let refund = ready!(direction(this.pauses).poll_take(this.limiter, cx, n))?;
         let (result, used) = act(this.inner, cx, refund.tokens());
-        refund.but(used);
+        refund.settle(used);
         result.map(Ok)
     }
 }

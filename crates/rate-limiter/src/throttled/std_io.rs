@@ -4,7 +4,7 @@ use std::io::{Error, Read, Result, Write};
 
 use tidegate_core::{Timer, Wait};
 
-use super::{Refund, Throttled};
+use super::{Throttled, refund::Refund};
 use crate::{algorithm::Algorithm, limiter::Limiter};
 
 /// Waits for up to `n` tokens.
@@ -13,8 +13,8 @@ fn pay<A: Algorithm, C: Timer>(limiter: &Limiter<A, C>, n: usize) -> Result<Refu
     limiter.acquire_up_to(n).wait().map(|grant| Refund::new(limiter, grant)).map_err(Error::other)
 }
 
-/// The tokens are held while the inner reader blocks. Where many readers of slow peers share a limiter, use one of the
-/// asynchronous forms.
+/// A call holds its tokens while the inner reader blocks. If many readers of slow peers share a
+/// limiter, use one of the asynchronous forms.
 impl<A: Algorithm, C: Timer, T: Read> Read for Throttled<'_, T, A, C> {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
         if buf.is_empty() {
@@ -22,7 +22,7 @@ impl<A: Algorithm, C: Timer, T: Read> Read for Throttled<'_, T, A, C> {
         }
         let refund = pay(self.limiter, buf.len())?;
         let read = self.inner.read(&mut buf[..refund.tokens()]);
-        refund.but(*read.as_ref().unwrap_or(&0));
+        refund.settle(*read.as_ref().unwrap_or(&0));
         read
     }
 }
@@ -34,7 +34,7 @@ impl<A: Algorithm, C: Timer, T: Write> Write for Throttled<'_, T, A, C> {
         }
         let refund = pay(self.limiter, buf.len())?;
         let written = self.inner.write(&buf[..refund.tokens()]);
-        refund.but(*written.as_ref().unwrap_or(&0));
+        refund.settle(*written.as_ref().unwrap_or(&0));
         written
     }
 

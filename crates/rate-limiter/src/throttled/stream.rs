@@ -11,7 +11,7 @@ use tidegate_core::Timer;
 use super::Throttled;
 use crate::algorithm::Algorithm;
 
-/// An item is taken from the inner stream only once its token is there.
+/// Polls the inner stream only when a token for its item is available.
 impl<T: Stream, A: Algorithm, C: Timer> Stream for Throttled<'_, T, A, C> {
     type Item = T::Item;
 
@@ -26,7 +26,7 @@ impl<T: Stream, A: Algorithm, C: Timer> Stream for Throttled<'_, T, A, C> {
                 (item, used)
             },
         );
-        // One token without a latest time is never refused.
+        // A request for one token is never refused.
         next.map(|item| item.unwrap_or(None))
     }
 

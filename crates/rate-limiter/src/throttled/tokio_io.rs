@@ -23,7 +23,7 @@ impl<T: AsyncRead, A: Algorithm, C: Timer> AsyncRead for Throttled<'_, T, A, C> 
             |pauses| &mut pauses.reading,
             buf.remaining(),
             |inner, cx, most| {
-                // A part of the buffer that is as long as what was paid for.
+                // A part of the buffer as long as the number of tokens.
                 let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
                 let result = inner.poll_read(cx, &mut part);
                 let bytes = part.filled().len();

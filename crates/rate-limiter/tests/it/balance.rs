@@ -1,4 +1,4 @@
-//! Asking for the balance is not a request.
+//! A balance is not a request.
 
 use std::{
     future::Future,
@@ -10,13 +10,13 @@ use std::{
 
 use proptest::prelude::*;
 use tidegate_rate_limiter::{
-    Algorithm, FixedKeyed, KeyedLimiter, Limiter, Limits, ManualClock, Quota, RateLimiter,
+    Algorithm, FixedKeyedLimiter, KeyedLimiter, Limiter, Limits, ManualClock, Quota, RateLimiter,
     SlidingLog, SlidingWindow, Timestamp,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Checks a balance against what a request finds, and that looking changes nothing.
+/// Checks a balance against what a request finds, and that reading it changes nothing.
 fn is_what_a_request_finds<A: Algorithm>(
     limiter: &Limiter<A, ManualClock>,
     clock: &ManualClock,
@@ -36,9 +36,10 @@ fn is_what_a_request_finds<A: Algorithm>(
                 prop_assert_eq!(balance.retry_after(), Duration::ZERO);
                 let after = limiter.balance();
                 prop_assert_eq!(grant.remaining(), after.remaining());
-                // A grant reckons from its own time in units, which need not be whole nanoseconds.
+                // A grant counts from its own time in units, which need not be whole nanoseconds.
                 let apart = grant.reset_after().abs_diff(after.reset_after());
-                // Of several limits a grant says when the tightest is full, a balance when all are full enough.
+                // Of several limits a grant says when the tightest is full, a balance when all are
+                // full enough.
                 prop_assert!(is_several || apart <= Duration::from_nanos(1), "{grant:?} {after:?}");
             }
             Err(refused) => {
@@ -75,12 +76,12 @@ proptest! {
 }
 
 #[test]
-fn a_balance_of_a_key_takes_no_place_and_counts_nothing() {
+fn a_balance_of_a_key_takes_no_slot_and_counts_nothing() {
     let clock = ManualClock::new();
     let quota = Quota::per_second(2).unwrap();
     let keys = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, clock.clone())
         .with_exceptions(|key| (*key == 9).then_some(Quota::expect(Quota::per_second(50))));
-    let cells = FixedKeyed::<64, _>::with_clock(quota, clock.clone());
+    let cells = FixedKeyedLimiter::<64, _>::with_clock(quota, clock.clone());
     keys.try_acquire(&1, 2).unwrap();
     cells.try_acquire(&1, 2).unwrap();
     let before = (keys.stats(), cells.stats());
@@ -122,14 +123,14 @@ fn a_refusal_carries_what_its_headers_need() {
     let refused = limiter.reserve(1).unwrap_err();
     assert_eq!((refused.limit(), refused.retry_after()), (3, Some(Duration::MAX)));
 
-    // A key has them, and so has a cell.
+    // A key has a balance, and so has a cell.
     let keys = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, clock.clone());
     keys.try_acquire(&1, 3).unwrap();
     let refused = keys.try_acquire(&1, 1).unwrap_err();
     assert_eq!((refused.limit(), refused.reset_after_secs()), (Some(3), Some(2)));
     let refused = keys.try_acquire(&2, 1).unwrap_err();
     assert_eq!((refused.limit(), refused.reset_after_secs()), (None, None));
-    let cells = FixedKeyed::<1, _>::with_clock(quota, clock);
+    let cells = FixedKeyedLimiter::<1, _>::with_clock(quota, clock);
     cells.try_acquire("a", 3).unwrap();
     let refused = cells.try_acquire("a", 1).unwrap_err();
     assert_eq!((refused.limit(), refused.reset_after_secs()), (3, Some(2)));
@@ -150,7 +151,7 @@ fn nothing_remains_while_others_wait() {
 }
 
 #[test]
-fn who_comes_when_a_header_says_is_not_too_early() {
+fn a_client_that_comes_when_a_header_says_is_not_too_early() {
     let clock = ManualClock::new();
     let quota = Quota::per_minute(100).and_then(|quota| quota.burst(1)).unwrap();
     let limiter = RateLimiter::with_clock(quota, clock.clone());

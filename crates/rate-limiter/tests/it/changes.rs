@@ -1,4 +1,4 @@
-//! Reservations, debts and new quotas, with a time that is given.
+//! Reservations, debts and new quotas, at given times.
 
 use std::{
     future::Future,
@@ -27,14 +27,14 @@ fn limiter(tokens: u32, burst: u32) -> RateLimiter<()> {
     RateLimiter::with_clock(quota(tokens, burst), ())
 }
 
-/// What every interval sees: at most `rate·t + burst`.
+/// Every interval sees at most `rate·t + burst`.
 fn check_intervals(mut admitted: Vec<(u64, u64)>, rate: u64, burst: u64) {
     admitted.sort_unstable();
     for first in 0..admitted.len() {
         let mut sum = 0;
         for (time, n) in &admitted[first..] {
             sum += u128::from(*n) * u128::from(SECOND);
-            // Promised times are whole nanoseconds, each rounded up by itself.
+            // Times of reservations are whole nanoseconds, each rounded up by itself.
             let length = u128::from(time - admitted[first].0 + 1);
             let most = u128::from(rate) * length + u128::from(burst * SECOND);
             assert!(sum <= most, "{sum} nanotokens in {length} ns: {admitted:?}");
@@ -43,7 +43,8 @@ fn check_intervals(mut admitted: Vec<(u64, u64)>, rate: u64, burst: u64) {
 }
 
 proptest! {
-    /// golang/go #69419: cancelling gave too much back. Here a reservation counts at its time, a cancelled one not at all.
+    /// golang/go #69419: a cancel refunded too much. Here a reservation counts at its time, and a
+    /// cancelled one does not count.
     #[test]
     fn reservations_and_cancels_keep_the_rate_in_every_interval(
         rate in 1..=4u32,
@@ -133,7 +134,7 @@ proptest! {
     }
 
     #[test]
-    fn each_reign_of_a_quota_keeps_its_own_rate_in_every_interval(
+    fn each_quota_in_turn_keeps_its_own_rate_in_every_interval(
         quotas in prop::collection::vec((1..=9u32, 1..=5u32), 2..5),
         inherit in prop::sample::select(vec![
             Inherit::AsIs, Inherit::Proportional, Inherit::Additive, Inherit::Reset,
@@ -208,7 +209,7 @@ fn a_refund_does_not_join_what_was_promised_for_later() {
 }
 
 #[test]
-fn a_reservation_does_not_overtake_those_who_wait() {
+fn a_reservation_does_not_overtake_waiters() {
     let clock = ManualClock::new();
     let limiter = RateLimiter::with_clock(quota(1, 2), clock.clone());
     limiter.try_acquire(2).unwrap();
@@ -223,7 +224,7 @@ fn a_reservation_does_not_overtake_those_who_wait() {
 }
 
 #[test]
-fn who_comes_after_a_reservation_comes_after_its_time() {
+fn a_newcomer_after_a_reservation_comes_after_its_time() {
     let limiter = limiter(1, 3);
     let first = limiter.reserve_at(3, at(0)).unwrap();
     let second = limiter.reserve_at(2, at(0)).unwrap();
@@ -234,7 +235,7 @@ fn who_comes_after_a_reservation_comes_after_its_time() {
 }
 
 #[test]
-fn a_dropped_reservation_keeps_its_tokens_and_a_late_cancel_gives_none() {
+fn a_dropped_reservation_keeps_its_tokens_and_a_late_cancel_refunds_none() {
     let limiter = limiter(1, 1);
     drop(limiter.reserve_at(1, at(0)).unwrap());
     assert!(limiter.try_acquire_at(1, at(SECOND - 1)).is_err());
@@ -270,7 +271,7 @@ fn a_limiter_that_is_blocked_for_ever_stays_so_under_a_new_quota() {
 }
 
 #[test]
-fn a_new_quota_arms_the_head_anew() {
+fn a_new_quota_restarts_the_timer_of_the_head() {
     let clock = ManualClock::new();
     let limiter = RateLimiter::with_clock(quota(1, 1), clock.clone());
     limiter.try_acquire(1).unwrap();
@@ -307,7 +308,7 @@ fn a_debt_beyond_the_burst_is_paid_before_anybody_gets_more() {
     buckets.consume_now(5);
     assert!(log.try_acquire(1).is_err() && buckets.try_acquire(1).is_err());
     clock.advance(Duration::from_secs(1));
-    // The log forgets them at once, two buckets only bit by bit.
+    // The log forgets them at once, the counter only bit by bit.
     assert!(log.try_acquire(2).is_ok() && buckets.try_acquire(1).is_err());
     clock.advance(Duration::from_secs(1));
     assert!(buckets.try_acquire(2).is_ok());
@@ -335,7 +336,7 @@ fn a_quota_that_goes_up_and_down_multiplies_no_reservation() {
         for rate in rates {
             limiter.set_quota_at(quota(rate, 1), Inherit::AsIs, at(0));
         }
-        // At the time of the second it would be one too many; a second later it is there.
+        // At the time of the second it would be one too many; a second later it is available.
         assert!(limiter.try_acquire_at(1, at(SECOND)).is_err());
         assert!(limiter.try_acquire_at(1, at(2 * SECOND)).is_ok());
     }
@@ -364,7 +365,7 @@ fn a_faster_quota_serves_newcomers_between_old_reservations() {
     assert!(limiter.try_acquire_at(1, at(SECOND / 10)).is_ok());
     let refused = limiter.try_acquire_at(1, at(SECOND / 10)).unwrap_err();
     assert_eq!(refused.retry_after(), Some(Duration::from_millis(1)));
-    // In the thousandth before a promised token there is none for others: the next comes after it.
+    // In the thousandth before a reserved token none is available: the next comes after it.
     let close = SECOND - SECOND / 2000;
     let refused = limiter.try_acquire_at(1, at(close)).unwrap_err();
     assert_eq!(refused.retry_after(), Some(Duration::from_micros(1500)));

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tidegate_rate_limiter::{
-    FixedKeyed, Inherit, KeyedLimiter, Limits, ManualClock, Quota, RateLimiter, SlidingLog,
+    FixedKeyedLimiter, Inherit, KeyedLimiter, Limits, ManualClock, Quota, RateLimiter, SlidingLog,
     SlidingWindow, Timestamp,
 };
 
@@ -34,7 +34,7 @@ fn quotas() -> [Quota; 7] {
     .map(Result::unwrap)
 }
 
-/// One burst, not more; and it is there again when the answer said.
+/// Grants one burst and not more, and the next one when the answer said.
 fn serves(
     quota: Quota,
     time: u64,
@@ -62,9 +62,9 @@ fn a_limiter_works_at_every_time_of_its_clock() {
         let (one, limits) =
             (RateLimiter::with_clock(quota, ()), Limits::of_with_clock([quota], ()));
         let keys = KeyedLimiter::<u8, _>::with_clock(quota, NonZeroUsize::MIN, ());
-        let cells = FixedKeyed::<1, ()>::with_clock(quota, ());
+        let cells = FixedKeyedLimiter::<1, ()>::with_clock(quota, ());
         let mut time = 0;
-        // A new one at that time, and one that has been there since the origin.
+        // A new limiter at that time, and one that was used since the origin.
         while time + 2 * refill.max(YEAR) < 570 * YEAR {
             let new = RateLimiter::with_clock(quota, ());
             serves(quota, time, |n, now| {
@@ -102,9 +102,9 @@ fn windows_work_at_every_time_of_their_clock() {
     }
 }
 
-/// The first thing that such a limiter hears of the time.
+/// The first call that tells such a limiter the time.
 #[test]
-fn whatever_comes_first_far_from_the_origin_is_as_at_the_origin() {
+fn any_first_call_far_from_the_origin_is_as_at_the_origin() {
     let now = at(425 * YEAR);
     let clock = ManualClock::new();
     clock.advance(now.since(Timestamp::ORIGIN));
@@ -153,7 +153,7 @@ fn a_wait_far_from_the_origin_ends_its_poll() {
     assert!(wait.as_mut().poll(&mut cx).is_ready());
 }
 
-/// What was promised and taken before numbers begin anew holds after it.
+/// What was reserved and taken before a later origin counts after it.
 #[test]
 fn a_later_origin_changes_no_answer() {
     for quota in [Quota::per_second(3), Quota::per_second(7)].map(Result::unwrap) {

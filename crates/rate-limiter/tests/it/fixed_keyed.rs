@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use tidegate_rate_limiter::{FixedCells, FixedKeyed, ManualClock, Quota, SystemClock, Timestamp};
+use tidegate_rate_limiter::{
+    FixedCells, FixedKeyedLimiter, ManualClock, Quota, SystemClock, Timestamp,
+};
 
 const MILLION: usize = 1 << 20;
 
@@ -16,16 +18,19 @@ const QUOTA: Quota = Quota::expect(Quota::per_minute(2));
 type Hasher = BuildHasherDefault<DefaultHasher>;
 
 static CELLS: FixedCells<MILLION> = FixedCells::new();
-static IN_STATIC: FixedKeyed<MILLION, SystemClock, Hasher> =
-    FixedKeyed::in_static(&CELLS, QUOTA, SystemClock, Hasher::new());
-static LATER: LazyLock<FixedKeyed<MILLION>> = LazyLock::new(|| FixedKeyed::new(QUOTA));
+static IN_STATIC: FixedKeyedLimiter<MILLION, SystemClock, Hasher> =
+    FixedKeyedLimiter::in_static(&CELLS, QUOTA, SystemClock, Hasher::new());
+static LATER: LazyLock<FixedKeyedLimiter<MILLION>> =
+    LazyLock::new(|| FixedKeyedLimiter::new(QUOTA));
 
 #[test]
 fn a_million_cells_need_no_stack() {
     let small = thread::Builder::new().stack_size(256 * 1024).spawn(|| {
-        let boxed = Box::new(FixedKeyed::<MILLION>::new(QUOTA));
-        let shared = Arc::new(FixedKeyed::<MILLION, _>::with_clock(QUOTA, ManualClock::new()));
-        let moved = FixedKeyed::<MILLION, _, _>::with_hasher(QUOTA, SystemClock, Hasher::new());
+        let boxed = Box::new(FixedKeyedLimiter::<MILLION>::new(QUOTA));
+        let shared =
+            Arc::new(FixedKeyedLimiter::<MILLION, _>::with_clock(QUOTA, ManualClock::new()));
+        let moved =
+            FixedKeyedLimiter::<MILLION, _, _>::with_hasher(QUOTA, SystemClock, Hasher::new());
         let granted = [
             boxed.try_acquire("ann", 2).is_ok(),
             shared.try_acquire("ann", 2).is_ok(),
@@ -43,8 +48,8 @@ fn a_million_cells_need_no_stack() {
 fn cells_in_a_static_are_like_those_on_the_heap() {
     static FEW: FixedCells<64> = FixedCells::new();
     let clock = ManualClock::new();
-    let here = FixedKeyed::in_static(&FEW, QUOTA, clock.clone(), Hasher::new());
-    let there = FixedKeyed::<64, _, _>::with_hasher(QUOTA, clock.clone(), Hasher::new());
+    let here = FixedKeyedLimiter::in_static(&FEW, QUOTA, clock.clone(), Hasher::new());
+    let there = FixedKeyedLimiter::<64, _, _>::with_hasher(QUOTA, clock.clone(), Hasher::new());
     for step in 0..1000_u32 {
         clock.advance(Duration::from_secs(u64::from(step % 7)));
         let key = step % 13;
@@ -59,7 +64,7 @@ fn cells_in_a_static_are_like_those_on_the_heap() {
 
 #[test]
 fn a_call_at_an_extreme_time_shuts_no_other_key_out() {
-    let keys = FixedKeyed::<4096, _, _>::with_hasher(QUOTA, (), Hasher::new());
+    let keys = FixedKeyedLimiter::<4096, _, _>::with_hasher(QUOTA, (), Hasher::new());
     for time in [u64::MAX, u64::MAX - 1, u64::MAX / 2, 0] {
         let now = Timestamp::from_nanos(time);
         let _ = keys.try_acquire_at(&1, 0, now);

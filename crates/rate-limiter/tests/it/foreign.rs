@@ -1,11 +1,11 @@
-//! Foreign code that panics in a limiter, at each place where it runs: no token is lost or minted, and the line moves on.
+//! Foreign code that panics in a limiter, at each point where it runs: no token is lost or minted,
+//! and the wait queue moves on.
 
 use std::{
     future::Future,
     hash::{BuildHasher, Hash, Hasher},
     io::{self, Read, Write},
     num::NonZeroUsize,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -16,14 +16,15 @@ use std::{
 };
 
 use futures_core::Stream;
+use test_kit::{panics, quiet_panic, quietly};
 use tidegate_rate_limiter::{
-    Clock, FixedKeyed, Gate, KeyedLimiter, Limits, ManualClock, Pass, Quota, RateLimiter,
+    Clock, FixedKeyedLimiter, Gate, KeyedLimiter, Limits, ManualClock, Pass, Quota, RateLimiter,
     SlidingLog, SlidingWindow, Throttled, Timer, Timestamp,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Goes off when it is touched for the so-many-th time.
+/// Panics when it is touched for the `n`th time.
 #[derive(Clone, Default)]
 struct Fuse(Arc<AtomicUsize>);
 
@@ -39,12 +40,12 @@ impl Fuse {
         }
         self.0.store(left - 1, Ordering::Relaxed);
         if left == 1 {
-            resume_unwind(Box::new("on purpose"));
+            quiet_panic("on purpose");
         }
     }
 }
 
-/// A clock whose readings, sleeps, polls of sleeps and drops of sleeps are foreign code that may panic.
+/// A clock that may panic when it is read, and when its sleeps are created, polled or dropped.
 #[derive(Clone, Default)]
 struct Brittle {
     clock: ManualClock,
@@ -87,20 +88,17 @@ impl Drop for BrittleSleep {
     }
 }
 
-fn panics<R>(act: impl FnOnce() -> R) -> bool {
-    catch_unwind(AssertUnwindSafe(act)).is_err()
-}
-
-/// Polls until it is ready or panics; turns the clock meanwhile. Dropped in the end, which may panic, too.
+/// Polls a future until it is ready or panics, while the clock advances. Then drops it, which may
+/// panic, too. Returns whether anything has panicked.
 fn finish<F: Future>(clock: &ManualClock, future: F) -> bool {
     let mut future = Box::pin(future);
     let mut cx = Context::from_waker(Waker::noop());
     let mut panicked = false;
     for _ in 0..50 {
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut cx).is_ready())) {
-            Ok(true) => break,
-            Ok(false) => clock.advance(SECOND / 4),
-            Err(_) => {
+        match quietly(|| future.as_mut().poll(&mut cx).is_ready()) {
+            Some(true) => break,
+            Some(false) => clock.advance(SECOND / 4),
+            None => {
                 panicked = true;
                 break;
             }
@@ -109,7 +107,7 @@ fn finish<F: Future>(clock: &ManualClock, future: F) -> bool {
     panics(move || drop(future)) || panicked
 }
 
-/// Runs `act` with fuses of all lengths until none goes off; `check` looks at what is left each time.
+/// Runs `act` with a panic at the first touch, the second, and so on, until none panics.
 fn at_each_touch(act: impl Fn(&Brittle, usize) -> bool) {
     for touches in 1..200 {
         let brittle = Brittle::default();
@@ -126,7 +124,7 @@ macro_rules! a_wait_costs_nothing {
         at_each_touch(|brittle, touches| {
             let limiter = Arc::new($make(brittle.clone()));
             assert!(limiter.try_acquire(2).is_ok());
-            // One that waits behind the one that is cut off.
+            // A waiter behind the one that panics.
             let mut next = Box::pin(limiter.acquire(1));
             brittle.fuse.light(touches);
             let panicked = finish(&brittle.clock, $get(&limiter));
@@ -173,8 +171,9 @@ fn a_clock_that_panics_anywhere_in_a_wait_loses_no_token_and_no_turn() {
     );
 }
 
-/// A token comes back while one waits that is cut off at each touch: it is that one's, or still there.
-macro_rules! a_token_on_its_way_is_not_lost {
+/// A token is refunded while a caller waits, whose clock panics at each touch in turn: the caller
+/// gets the token, or it is still available.
+macro_rules! a_refunded_token_is_not_lost {
     ($limiter:expr) => {
         at_each_touch(|brittle, touches| {
             let limiter = $limiter(brittle.clone());
@@ -182,20 +181,20 @@ macro_rules! a_token_on_its_way_is_not_lost {
             let mut wait = Box::pin(limiter.acquire(1));
             let mut cx = Context::from_waker(Waker::noop());
             brittle.fuse.light(touches);
-            let (mut came_back, mut panicked, mut granted) = (0, false, false);
+            let (mut refunded, mut panicked, mut granted) = (0, false, false);
             for _ in 0..3 {
                 let poll = || wait.as_mut().poll(&mut cx).map(|answer| answer.is_ok());
-                match catch_unwind(AssertUnwindSafe(poll)) {
-                    Ok(Poll::Pending) if came_back == 0 => {
-                        came_back = 1;
+                match quietly(poll) {
+                    Some(Poll::Pending) if refunded == 0 => {
+                        refunded = 1;
                         limiter.refund(1);
                     }
-                    Ok(Poll::Pending) => {}
-                    Ok(Poll::Ready(answer)) => {
+                    Some(Poll::Pending) => {}
+                    Some(Poll::Ready(answer)) => {
                         granted = answer;
                         break;
                     }
-                    Err(_) => {
+                    None => {
                         panicked = true;
                         break;
                     }
@@ -204,23 +203,23 @@ macro_rules! a_token_on_its_way_is_not_lost {
             panicked |= panics(move || drop(wait));
             brittle.fuse.light(0);
             let left = limiter.try_acquire_up_to(2).map_or(0, |grant| grant.tokens());
-            assert_eq!(left, came_back - u32::from(granted), "after {touches} touches");
+            assert_eq!(left, refunded - u32::from(granted), "after {touches} touches");
             panicked
         });
     };
 }
 
 #[test]
-fn a_token_on_its_way_to_one_whose_clock_panics_is_there_for_the_next() {
+fn a_token_for_a_waiter_whose_clock_panics_goes_to_the_next() {
     let (quota, hour) = (Quota::per_hour(2).unwrap(), 3600 * SECOND);
-    a_token_on_its_way_is_not_lost!(|clock| RateLimiter::with_clock(quota, clock));
-    a_token_on_its_way_is_not_lost!(|clock| SlidingLog::with_clock(2, hour, clock).unwrap());
-    a_token_on_its_way_is_not_lost!(|clock| SlidingWindow::with_clock(2, hour, clock).unwrap());
-    a_token_on_its_way_is_not_lost!(|clock| Limits::of_with_clock([quota, quota], clock));
+    a_refunded_token_is_not_lost!(|clock| RateLimiter::with_clock(quota, clock));
+    a_refunded_token_is_not_lost!(|clock| SlidingLog::with_clock(2, hour, clock).unwrap());
+    a_refunded_token_is_not_lost!(|clock| SlidingWindow::with_clock(2, hour, clock).unwrap());
+    a_refunded_token_is_not_lost!(|clock| Limits::of_with_clock([quota, quota], clock));
 }
 
 #[test]
-fn a_clock_that_panics_in_a_wait_for_a_key_loses_no_token_and_no_place() {
+fn a_clock_that_panics_in_a_wait_for_a_key_loses_no_token_and_no_slot() {
     at_each_touch(|brittle, touches| {
         let keys = KeyedLimiter::with_clock(quota(), NonZeroUsize::MIN, brittle.clone());
         let keys = Arc::new(keys);
@@ -237,7 +236,7 @@ fn a_clock_that_panics_in_a_wait_for_a_key_loses_no_token_and_no_place() {
         brittle.fuse.light(0);
         assert_eq!(keys.stats().waiting, 0);
         brittle.clock.advance(10 * SECOND);
-        assert_eq!(keys.try_acquire(&2, 2).unwrap().remaining(), 0, "the place is free again");
+        assert_eq!(keys.try_acquire(&2, 2).unwrap().remaining(), 0, "the slot is free again");
         panicked || again
     });
 }
@@ -270,23 +269,19 @@ fn a_clock_that_panics_outside_of_waits_leaves_the_limiter_as_it_was() {
 /// A reader, a writer and a stream that panic.
 struct Faulty;
 
-fn go_off() -> ! {
-    resume_unwind(Box::new("on purpose"))
-}
-
 impl Read for Faulty {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        go_off()
+        quiet_panic("on purpose")
     }
 }
 
 impl Write for Faulty {
     fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        go_off()
+        quiet_panic("on purpose")
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        go_off()
+        quiet_panic("on purpose")
     }
 }
 
@@ -294,7 +289,7 @@ impl Stream for Faulty {
     type Item = ();
 
     fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<()>> {
-        go_off()
+        quiet_panic("on purpose")
     }
 }
 
@@ -304,21 +299,21 @@ impl futures_io::AsyncRead for Faulty {
         _: &mut Context<'_>,
         _: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        go_off()
+        quiet_panic("on purpose")
     }
 }
 
 impl futures_io::AsyncWrite for Faulty {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
-        go_off()
+        quiet_panic("on purpose")
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        go_off()
+        quiet_panic("on purpose")
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        go_off()
+        quiet_panic("on purpose")
     }
 }
 
@@ -328,21 +323,21 @@ impl tokio::io::AsyncRead for Faulty {
         _: &mut Context<'_>,
         _: &mut tokio::io::ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        go_off()
+        quiet_panic("on purpose")
     }
 }
 
 impl tokio::io::AsyncWrite for Faulty {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
-        go_off()
+        quiet_panic("on purpose")
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        go_off()
+        quiet_panic("on purpose")
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        go_off()
+        quiet_panic("on purpose")
     }
 }
 
@@ -403,7 +398,7 @@ fn a_key_or_a_hasher_that_panics_takes_nothing_of_a_fixed_limiter() {
     struct Key;
     impl Hash for Key {
         fn hash<H: Hasher>(&self, _: &mut H) {
-            go_off()
+            quiet_panic("on purpose")
         }
     }
     struct Builder;
@@ -411,13 +406,13 @@ fn a_key_or_a_hasher_that_panics_takes_nothing_of_a_fixed_limiter() {
         type Hasher = std::hash::DefaultHasher;
 
         fn build_hasher(&self) -> Self::Hasher {
-            go_off()
+            quiet_panic("on purpose")
         }
     }
-    let limiter = FixedKeyed::<1, _>::with_clock(quota(), ManualClock::new());
+    let limiter = FixedKeyedLimiter::<1, _>::with_clock(quota(), ManualClock::new());
     assert!(panics(|| limiter.try_acquire(&Key, 1).is_ok()));
     assert!(panics(|| limiter.balance(&Key)));
     assert_eq!(limiter.try_acquire(&7, 2).unwrap().remaining(), 0, "there is one cell");
-    let broken = FixedKeyed::<1, _, _>::with_hasher(quota(), ManualClock::new(), Builder);
+    let broken = FixedKeyedLimiter::<1, _, _>::with_hasher(quota(), ManualClock::new(), Builder);
     assert!(panics(|| broken.try_acquire(&7, 1).is_ok()));
 }

@@ -1,22 +1,24 @@
-//! Every form of every limiter as a gate, where it may go, how large it is, and that foreign code cannot lose its tokens.
+//! Every form of every limiter as a gate, where it may go, how large it is, and that foreign code
+//! cannot lose its tokens.
 
 use std::{
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll, Waker},
     thread,
     time::Duration,
 };
 
+use test_kit::{PanickingWaker, keep, panics, quiet_panic};
 use tidegate_rate_limiter::{
-    Acquire, Algorithm, CachedClock, Clock, Enter, EnterOwned, Gate, Grant, Limiter, Limits,
-    ManualClock, OwnedAdmission, Pass, Quota, RateLimiter, Refused, SlidingLog, SlidingWindow,
-    SystemClock, Timer, Timestamp, TokenBucket, Wait,
+    Algorithm, CachedClock, Clock, Gate, Grant, Limiter, Limits, ManualClock, OwnedAdmission, Pass,
+    Quota, RateLimiter, Refused, SlidingLog, SlidingWindow, SystemClock, Timer, Timestamp,
+    TokenBucket, Wait,
+    future::{Acquire, Enter, EnterOwned},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -32,7 +34,7 @@ async fn use_it<G: Gate + Clone>(gate: G) {
 }
 
 fn every_form_of<A: Algorithm>(limiter: Limiter<A>) {
-    let limiter: &'static _ = crate::executors::keep(Arc::new(limiter));
+    let limiter: &'static _ = keep(Arc::new(limiter));
     crate::executors::spawn(use_it(&**limiter));
     crate::executors::spawn(use_it(limiter.clone()));
     crate::executors::spawn(use_it((&**limiter, limiter.clone())));
@@ -65,7 +67,7 @@ fn every_form_of_a_limiter_goes_to_tasks_and_threads() {
 }
 
 #[test]
-fn an_owned_pass_gives_back_what_is_missing_still() {
+fn an_owned_pass_refunds_what_is_still_missing() {
     let clock = ManualClock::new();
     let quota = Quota::per_second(1).unwrap();
     let limiter = Arc::new(RateLimiter::with_clock(quota, clock.clone()));
@@ -134,17 +136,8 @@ impl Future for BrittleSleep {
 impl Drop for BrittleSleep {
     fn drop(&mut self) {
         if self.panics.swap(0, Ordering::SeqCst) > 0 {
-            panic!("a sleep");
+            quiet_panic("a sleep");
         }
-    }
-}
-
-/// Panics when it wakes.
-struct Bad;
-
-impl Wake for Bad {
-    fn wake(self: Arc<Self>) {
-        panic!("a waker");
     }
 }
 
@@ -159,16 +152,15 @@ fn a_panic_between_the_grant_and_its_caller_loses_no_token() {
         let mut cx = Context::from_waker(Waker::noop());
         assert!(wait.as_mut().poll(&mut cx).is_pending());
         let mut next = Box::pin(limiter.acquire(1));
-        let bad = Waker::from(Arc::new(Bad));
+        let bad = PanickingWaker::in_wake();
         if next_panics {
             assert!(next.as_mut().poll(&mut Context::from_waker(&bad)).is_pending());
         } else {
             brittle.panics.store(1, Ordering::SeqCst);
         }
-        // A refund, so that the sleep is there still when the tokens are.
+        // A refund, so that the sleep still exists when the tokens are available.
         limiter.refund(2);
-        let polled = catch_unwind(AssertUnwindSafe(|| wait.as_mut().poll(&mut cx)));
-        assert!(polled.is_err(), "the panic is the caller's");
+        assert!(panics(|| wait.as_mut().poll(&mut cx)), "the panic is the caller's");
         drop(wait);
         drop(next);
         assert_eq!(limiter.stats().waiting, 0);

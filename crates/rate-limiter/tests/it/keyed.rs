@@ -5,12 +5,12 @@ use std::{
     future::Future,
     hash::{Hash, Hasher},
     num::NonZeroUsize,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
+use test_kit::{panics, quiet_panic};
 use tidegate_rate_limiter::{
     Gate, KeyGate, KeyRefused, KeyedLimiter, ManualClock, Outcome, Overflow, Pass, Quota, Refused,
     Timestamp, Wait,
@@ -18,7 +18,7 @@ use tidegate_rate_limiter::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// One token a second, burst 2, for so many keys.
+/// One token a second, burst 2, for `max_keys` keys.
 fn hosts(max_keys: usize) -> (KeyedLimiter<String, ManualClock>, ManualClock) {
     let clock = ManualClock::new();
     let quota = Quota::per_second(1).and_then(|quota| quota.burst(2)).unwrap();
@@ -39,7 +39,7 @@ fn keys_do_not_share_their_tokens() {
 }
 
 #[test]
-fn passing_keys_take_no_more_places_than_agreed() {
+fn passing_keys_take_no_more_slots_than_agreed() {
     let quota = Quota::per_second(1000).and_then(|quota| quota.burst(1)).unwrap();
     let ids = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::new(64).unwrap(), ());
     for id in 0..100_000u32 {
@@ -58,7 +58,7 @@ fn a_key_is_refused_only_when_every_other_is_in_use() {
     let refused = hosts.try_acquire("c", 1).unwrap_err();
     assert!(refused.is_too_many_keys() && refused.retry_after().is_none());
     assert_eq!(refused.to_string(), "too many keys: 2 of 2 in use");
-    // A full bucket is as good as none: "a" makes room, "b" does not.
+    // A full bucket is the same as none: "a" frees its slot, "b" does not.
     clock.advance(SECOND);
     assert!(hosts.try_acquire("c", 1).is_ok());
     assert!(hosts.try_acquire("b", 2).is_err());
@@ -90,7 +90,7 @@ fn a_key_that_is_waited_for_or_penalized_or_held_is_not_forgotten() {
 }
 
 #[test]
-fn waits_for_one_key_are_in_line_and_other_keys_are_not_concerned() {
+fn waits_for_one_key_are_queued_and_other_keys_are_not_concerned() {
     let (hosts, clock) = hosts(10);
     hosts.try_acquire("a", 2).unwrap();
     let (mut first, mut second) = (pin!(hosts.acquire("a", 1)), pin!(hosts.acquire("a", 1)));
@@ -108,7 +108,7 @@ fn waits_for_one_key_are_in_line_and_other_keys_are_not_concerned() {
 }
 
 #[test]
-fn a_wait_without_a_place_or_a_chance_is_refused_at_once() {
+fn a_wait_without_a_slot_or_a_chance_is_refused_at_once() {
     let (hosts, _clock) = hosts(1);
     hosts.try_acquire("a", 2).unwrap();
     assert!(hosts.acquire("b", 1).wait().unwrap_err().is_too_many_keys());
@@ -120,7 +120,7 @@ fn a_wait_without_a_place_or_a_chance_is_refused_at_once() {
 }
 
 #[test]
-fn more_than_the_burst_takes_no_place() {
+fn more_than_the_burst_takes_no_slot() {
     let (hosts, _clock) = hosts(1);
     let too_many = KeyRefused::Refused(Refused::TooMany { asked: 3, limit: 2 });
     assert_eq!(hosts.try_acquire("a", 3), Err(too_many));
@@ -140,7 +140,7 @@ fn time_going_backward_mints_nothing_for_a_key_that_was_forgotten() {
     let mut granted = 0;
     for _ in 0..5 {
         granted += (0..20).filter(|_| keys.try_acquire_at(&1, 1, early).is_ok()).count();
-        // Another key takes its place and leaves.
+        // Another key takes its slot and leaves.
         assert!(keys.try_acquire_at(&2, 1, late).is_ok());
         keys.forget(&2);
     }
@@ -161,10 +161,10 @@ fn a_call_at_an_extreme_time_shuts_nobody_out() {
                 for key in 0..max_keys.get() {
                     assert!(keys.try_acquire_at(&key, 10, soon).is_ok());
                 }
-                // Makes room for itself, as all others are idle by then.
+                // Takes the slot of another key, as all are idle by then.
                 let _ = keys.try_acquire_at(&1000, n, Timestamp::from_nanos(time));
                 keys.forget(&1000);
-                // What a key had spent stays spent, and no longer than until it would have come back.
+                // What a key had spent stays spent, until time would have refilled it.
                 assert!(keys.try_acquire_at(&0, 1, soon).is_err());
                 assert!(
                     keys.try_acquire_at(&2000, 10, soon + SECOND).is_ok(),
@@ -176,7 +176,7 @@ fn a_call_at_an_extreme_time_shuts_nobody_out() {
 }
 
 #[test]
-fn keys_that_come_at_an_extreme_time_put_others_off_by_a_refill_at_most() {
+fn keys_with_an_extreme_time_delay_others_by_a_refill_at_most() {
     let quota = Quota::per_second(10).unwrap();
     let keys = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, ());
     let late = Timestamp::from_nanos(1 << 61);
@@ -214,7 +214,7 @@ fn the_only_key_that_has_filled_up_is_found_among_many() {
         clock.advance(SECOND);
         keys.try_acquire(&(5000 + key), 9999).unwrap();
     }
-    // What comes back early makes room early.
+    // A refund frees the slot earlier.
     assert!(keys.try_acquire(&9000, 1).unwrap_err().is_too_many_keys());
     keys.refund(&2500, 3000);
     keys.try_acquire(&9000, 1).unwrap();
@@ -222,7 +222,7 @@ fn the_only_key_that_has_filled_up_is_found_among_many() {
 }
 
 #[test]
-fn a_key_without_a_place_is_told_never_only_if_a_place_would_not_help() {
+fn a_key_without_a_slot_is_told_never_only_if_a_slot_would_not_help() {
     let clock = ManualClock::new();
     let (usual, gold) = (Quota::per_second(10).unwrap(), Quota::per_second(1000).unwrap());
     let basic = Quota::per_second(2).unwrap();
@@ -235,14 +235,14 @@ fn a_key_without_a_place_is_told_never_only_if_a_place_would_not_help() {
         .with_overflow(Overflow::Shared);
     assert!(keys.try_acquire(&1, 10).is_ok());
     let too_many = |asked, limit| KeyRefused::Refused(Refused::TooMany { asked, limit });
-    // More than the bucket of all others ever holds, and not more than a place of its own would.
+    // More than the shared bucket ever holds, but less than a slot of its own would.
     assert!(keys.try_acquire(&7, 500).unwrap_err().is_too_many_keys());
     assert!(keys.acquire(&7, 500).wait().unwrap_err().is_too_many_keys());
     assert_eq!(keys.try_acquire(&7, 1001), Err(too_many(1001, 1000)));
     assert_eq!(keys.try_acquire(&8, 5), Err(too_many(5, 2)));
     assert_eq!(keys.acquire(&8, 5).wait(), Err(too_many(5, 2)));
     assert_eq!(keys.try_acquire(&2, 11), Err(too_many(11, 10)));
-    // What the others' bucket can hold waits for that.
+    // A request that the shared bucket can hold waits for it.
     assert!(keys.try_acquire(&7, 8).is_ok());
     assert_eq!(keys.try_acquire(&2, 5).unwrap_err().retry_after(), Some(SECOND * 3 / 10));
     clock.advance(2 * SECOND);
@@ -257,7 +257,9 @@ thread_local!(static FUSE: Cell<usize> = const { Cell::new(usize::MAX) });
 
 fn burn() {
     FUSE.set(FUSE.get().wrapping_sub(1));
-    assert!(FUSE.get() != 0, "the fuse has blown");
+    if FUSE.get() == 0 {
+        quiet_panic("the fuse has blown");
+    }
 }
 
 impl Clone for Fragile {
@@ -275,7 +277,7 @@ impl Hash for Fragile {
 }
 
 #[test]
-fn a_panic_of_a_key_or_an_exception_costs_neither_places_nor_tokens() {
+fn a_panic_of_a_key_or_an_exception_costs_neither_slots_nor_tokens() {
     let quota = Quota::per_second(10).unwrap();
     let clock = ManualClock::new();
     let max_keys = NonZeroUsize::new(3).unwrap();
@@ -295,13 +297,13 @@ fn a_panic_of_a_key_or_an_exception_costs_neither_places_nor_tokens() {
                 _ => drop(keys.acquire(&Fragile(round), 1)),
             };
             FUSE.set(fuse);
-            blown += usize::from(catch_unwind(AssertUnwindSafe(call)).is_err());
+            blown += usize::from(panics(call));
             FUSE.set(usize::MAX);
             assert!(keys.len() <= 3);
         }
         clock.advance(2 * SECOND);
         for key in 1000..1003 {
-            assert!(keys.try_acquire(&Fragile(key), 10).is_ok(), "three places, and all tokens");
+            assert!(keys.try_acquire(&Fragile(key), 10).is_ok(), "three slots, and all tokens");
         }
         assert_eq!(keys.len(), 3);
     }
@@ -322,7 +324,7 @@ fn refunds_and_forgetting_concern_one_key() {
 }
 
 #[test]
-fn what_a_key_has_spent_does_not_depend_on_who_holds_it() {
+fn what_a_key_has_spent_does_not_depend_on_its_holders() {
     let (hosts, clock) = hosts(10);
     hosts.try_acquire("a", 1).unwrap();
     let gate = hosts.gate("a").unwrap();
@@ -344,7 +346,7 @@ fn what_a_key_has_spent_does_not_depend_on_who_holds_it() {
 }
 
 #[test]
-fn the_gate_of_a_key_spends_its_tokens_and_takes_unused_passes_back() {
+fn the_gate_of_a_key_spends_its_tokens_and_refunds_unused_passes() {
     let (hosts, clock) = hosts(10);
     let gate: KeyGate<'_, _> = hosts.gate("a").unwrap();
     gate.try_enter().unwrap().settle(Outcome::Failure);
@@ -363,7 +365,7 @@ fn the_gate_of_a_key_spends_its_tokens_and_takes_unused_passes_back() {
 }
 
 #[test]
-fn a_pair_of_gates_gives_the_token_back_when_the_second_refuses() {
+fn a_pair_of_gates_refunds_the_token_when_the_second_refuses() {
     let (hosts, _clock) = hosts(10);
     let (host, full) = (hosts.gate("a").unwrap(), hosts.gate("b").unwrap());
     let _all = (full.try_enter().unwrap(), full.try_enter().unwrap());

@@ -10,9 +10,11 @@ use std::{
     time::Duration,
 };
 
+use test_kit::keep;
 use tidegate_rate_limiter::{
-    AcquireKey, EnterKeyOwned, Gate, KeyGate, KeyedLimiter, ManualClock, OwnedKeyAdmission,
-    OwnedKeyGate, Pass, Quota, RateLimiter, SystemClock, Wait,
+    Gate, KeyGate, KeyedLimiter, ManualClock, OwnedKeyAdmission, OwnedKeyGate, Pass, Quota,
+    RateLimiter, SystemClock, Wait,
+    future::{AcquireKey, EnterKeyOwned},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -27,11 +29,10 @@ async fn use_it<G: Gate + Clone>(gate: G) {
 fn every_form_of_a_key_goes_to_tasks_and_threads() {
     let quota = Quota::per_second(1000).unwrap();
     let hosts = Arc::new(KeyedLimiter::<String>::new(quota, NonZeroUsize::new(10).unwrap()));
-    let kept: &'static Arc<KeyedLimiter<String>> = crate::executors::keep(hosts.clone());
-    let borrowed: &'static KeyGate<'_, SystemClock> =
-        crate::executors::keep(kept.gate("a").unwrap());
+    let kept: &'static Arc<KeyedLimiter<String>> = keep(hosts.clone());
+    let borrowed: &'static KeyGate<'_, SystemClock> = keep(kept.gate("a").unwrap());
     let owned: OwnedKeyGate<String> = hosts.gate_owned("a").unwrap();
-    let owned_ref: &'static OwnedKeyGate<String> = crate::executors::keep(owned.clone());
+    let owned_ref: &'static OwnedKeyGate<String> = keep(owned.clone());
     let limiter = Arc::new(RateLimiter::new(quota));
     crate::executors::spawn(use_it(borrowed));
     crate::executors::spawn(use_it(owned.clone()));
@@ -60,7 +61,7 @@ fn every_form_of_a_key_goes_to_tasks_and_threads() {
 }
 
 #[test]
-fn an_owned_pass_of_a_key_keeps_it_in_use_and_gives_back_what_is_missing_still() {
+fn an_owned_pass_of_a_key_keeps_it_in_use_and_refunds_what_is_still_missing() {
     let clock = ManualClock::new();
     let quota = Quota::per_second(1).unwrap();
     let hosts = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, clock.clone());

@@ -1,27 +1,17 @@
-//! A reference that knows when each token was taken, and what random histories are made of.
+//! A reference that knows when each token was taken, and the parts of random histories.
 
-use std::{
-    collections::VecDeque,
-    env,
-    future::Future,
-    pin::Pin,
-    task::{Context, Waker},
-};
+use std::{collections::VecDeque, env, future::Future, pin::Pin};
 
 use tidegate_rate_limiter::{Gate, Outcome, Pass, Quota, Refused};
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
 
-/// SplitMix64 (Steele, Lea, Flood, 2014).
-pub(crate) struct Random(u64);
+/// Random numbers from a seed.
+pub(crate) struct Random(test_kit::Random);
 
 impl Random {
     pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % end
+        self.0.next_u64() % end
     }
 
     pub(crate) fn tokens(&mut self, most: u32) -> u32 {
@@ -33,15 +23,15 @@ pub(crate) fn number(name: &str, default: u64) -> u64 {
     env::var(name).map_or(default, |value| value.parse().expect("a number"))
 }
 
-pub(crate) fn poll_once<F: Future>(future: Pin<&mut F>) -> bool {
-    future.poll(&mut Context::from_waker(Waker::noop())).is_ready()
+pub(crate) fn poll_once<F: Future>(mut future: Pin<&mut F>) -> bool {
+    test_kit::poll(&mut future).is_ready()
 }
 
 pub(crate) fn quota(rate: u32, burst: u32) -> Quota {
     Quota::per_second(rate).and_then(|quota| quota.burst(burst)).unwrap()
 }
 
-/// Tokens that were taken, and not given back.
+/// Tokens that were taken and not refunded.
 pub(crate) struct Kept {
     id: u64,
     at: u64,
@@ -52,13 +42,13 @@ pub(crate) fn nanotokens(tokens: u32) -> i128 {
     i128::from(tokens) * i128::from(SECOND)
 }
 
-/// What was kept since a bucket of only that was full, in the order of its times.
+/// The tokens that were kept since a bucket with only those was full, in the order of their times.
 ///
-/// A bucket from which only that is taken is above its bottom if and only if no interval that ends now sees more than
-/// `rate·t + burst`.
+/// A bucket from which only those are taken is not empty if and only if no interval that ends now
+/// sees more than `rate·t + burst`.
 pub(crate) struct Reference {
     rate: u64,
-    /// Nanotokens that are there at most, and were at the beginning.
+    /// Nanotokens of a full bucket, which it was at the beginning.
     full: i128,
     since: u64,
     kept: VecDeque<Kept>,
@@ -95,15 +85,15 @@ impl Reference {
         self.kept.insert(index, Kept { id, at, nanotokens: nanotokens(tokens) });
     }
 
-    pub(crate) fn give_back(&mut self, id: u64, tokens: u32) {
+    pub(crate) fn refund(&mut self, id: u64, tokens: u32) {
         if let Some(kept) = self.kept.iter_mut().find(|kept| kept.id == id) {
             kept.nanotokens -= nanotokens(tokens);
-            assert!(kept.nanotokens >= 0, "given back once");
+            assert!(kept.nanotokens >= 0, "refunded once");
         }
     }
 
-    /// Gives back the latest that were used.
-    pub(crate) fn give_back_latest(&mut self, now: u64, tokens: u32) {
+    /// Refunds the latest tokens that were used.
+    pub(crate) fn refund_latest(&mut self, now: u64, tokens: u32) {
         let mut left = nanotokens(tokens);
         for kept in self.kept.iter_mut().rev().filter(|kept| kept.at <= now) {
             let part = kept.nanotokens.min(left);
@@ -112,7 +102,7 @@ impl Reference {
         }
     }
 
-    /// Changes the quota: as many tokens are there as before. What else was taken is as if it had been now.
+    /// Changes the quota. As many tokens are available as before; the others count as taken now.
     pub(crate) fn change(&mut self, rate: u32, burst: u32, now: u64, is_reset: bool) {
         let level = self.level(now);
         self.kept.retain(|kept| kept.at > now);
@@ -123,7 +113,7 @@ impl Reference {
     }
 }
 
-/// A gate that lets nobody in.
+/// A gate that refuses every caller.
 pub(crate) struct Shut;
 
 pub(crate) struct Nobody;
@@ -151,7 +141,7 @@ impl Gate for &Shut {
 pub(crate) fn run(mut history: impl FnMut(&mut Random, u64)) {
     let (seed, rounds) = (number("TIDEGATE_SEED", 1), number("TIDEGATE_ROUNDS", 40_000));
     println!("TIDEGATE_SEED={seed}");
-    let mut random = Random(seed);
+    let mut random = Random(test_kit::Random::new(seed));
     for _ in 0..rounds.div_ceil(500) {
         history(&mut random, 500.min(rounds));
     }

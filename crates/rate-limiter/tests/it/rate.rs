@@ -27,7 +27,8 @@ fn quotas() -> impl Strategy<Value = (u32, u64, u32)> {
     (rates, 1..=12u32).prop_map(|((tokens, period), burst)| (tokens, period, burst))
 }
 
-/// Requests: how long after the one before, in tenths of a token's interval, and for how much.
+/// Requests: how long after the one before, in tenths of a token's interval, and for how many
+/// tokens.
 fn schedules() -> impl Strategy<Value = Vec<(u64, u32)>> {
     prop::collection::vec((prop_oneof![0..=2u64, 0..=40u64, 0..=400u64], 0..=4u32), 1..80)
 }
@@ -57,7 +58,8 @@ proptest! {
                 admitted.push((now, n));
             }
         }
-        // A token may come up to a nanosecond early where its interval has no end in quarters or coarser parts.
+        // A token may come up to a nanosecond early where its interval has no end in quarters or
+        // coarser parts.
         let early = u128::from(!is_exact(tokens, period));
         for first in 0..admitted.len() {
             let mut sum = 0;
@@ -145,7 +147,8 @@ proptest! {
 #[test]
 fn a_greedy_caller_gets_the_exact_rate() {
     for rate in [1, 3, 7, 60, 97, 1000, 1013, 44_100, 1_000_003, 999_999_937, 1_000_000_000] {
-        // With a burst of 1 the rest of the nanosecond in which a token is taken would be lost, as any lateness is.
+        // With a burst of 1 the rest of the nanosecond in which a token is taken would be lost, as
+        // any lateness is.
         let limiter = limiter(rate, SECOND, 2);
         limiter.try_acquire_at(1, at(0)).unwrap();
         let mut now = 0;
@@ -188,13 +191,13 @@ fn time_going_backward_mints_nothing() {
 }
 
 #[test]
-fn more_than_the_burst_is_never_granted_and_said_to_be_so() {
+fn more_than_the_burst_is_never_granted_and_the_refusal_says_so() {
     let limiter = limiter(5, SECOND, 3);
     let refused = limiter.try_acquire_at(4, at(0)).unwrap_err();
     assert_eq!(refused, Refused::TooMany { asked: 4, limit: 3 });
     assert!(refused.is_too_many() && refused.retry_after().is_none());
     assert_eq!(refused.to_string(), "4 tokens asked for, of which 3 can be granted at once");
-    // It is a mistake of the caller's, no refusal for lack of tokens.
+    // It is a mistake of the caller, and not a refusal for lack of tokens.
     assert_eq!(limiter.stats().refused, 0);
 }
 
@@ -272,19 +275,19 @@ fn racing_threads_share_one_burst() {
 }
 
 #[test]
-fn a_quota_that_cannot_be_is_an_error_that_names_the_value_and_the_range() {
+fn an_invalid_quota_is_an_error_that_names_setting_value_and_range() {
     let of = |error: Result<Quota, QuotaError>| error.unwrap_err().to_string();
-    assert_eq!(of(Quota::per_second(0)), "0 tokens are not within 1..=1000000000 a second");
+    assert_eq!(of(Quota::per_second(0)), "tokens is 0, but must be in 1..=1000000000 per 1s");
     let too_fast = Quota::per_second(1_000_000_001);
-    assert_eq!(of(too_fast), "1000000001 tokens are not within 1..=1000000000 a second");
+    assert_eq!(of(too_fast), "tokens is 1000000001, but must be in 1..=1000000000 per 1s");
     assert_eq!(
         of(Quota::per(11, Duration::from_nanos(10))),
-        "11 tokens are not within 1..=10 per 10ns"
+        "tokens is 11, but must be in 1..=10 per 10ns"
     );
-    assert_eq!(of(Quota::every(Duration::ZERO)), "a period of 0ns is not within 1ns..=36 years");
+    assert_eq!(of(Quota::every(Duration::ZERO)), "period is 0ns, but must be at least 1ns");
     let hourly = Quota::per_hour(1).unwrap();
-    assert_eq!(of(hourly.burst(0)), "a burst of 0 tokens is not within 1..=320255");
-    assert_eq!(of(hourly.burst(320_256)), "a burst of 320256 tokens is not within 1..=320255");
+    assert_eq!(of(hourly.burst(0)), "burst is 0, but must be in 1..=320255");
+    assert_eq!(of(hourly.burst(320_256)), "burst is 320256, but must be in 1..=320255");
     assert!(hourly.burst(320_255).is_ok());
 }
 

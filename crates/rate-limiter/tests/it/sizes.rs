@@ -4,8 +4,8 @@
 use std::mem::size_of;
 
 use tidegate_rate_limiter::{
-    AcquireKey, Balance, FixedCells, FixedKeyed, KeyGate, KeyRefused, KeyedLimiter, Overflow,
-    SystemClock, Throttled, TokenBucket,
+    Balance, FixedCells, FixedKeyedLimiter, KeyGate, KeyRefused, KeyedLimiter, Overflow,
+    SystemClock, Throttled, TokenBucket, future::AcquireKey,
 };
 
 #[test]
@@ -13,7 +13,7 @@ fn no_type_is_larger_than_it_need_be() {
     let table = [
         ("Balance", size_of::<Balance>(), 40),
         ("FixedCells<1024>", size_of::<FixedCells<1024>>(), 8192),
-        ("FixedKeyed<1024>", size_of::<FixedKeyed<1024>>(), 216),
+        ("FixedKeyedLimiter<1024>", size_of::<FixedKeyedLimiter<1024>>(), 216),
         ("KeyRefused", size_of::<KeyRefused>(), 40),
         ("KeyedLimiter<u64>", size_of::<KeyedLimiter<u64>>(), 344),
         ("KeyGate", size_of::<KeyGate<'_, SystemClock>>(), 16),

@@ -3,23 +3,24 @@
 use std::{
     future::Future,
     io,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use futures_core::Stream;
+use test_kit::{CountingWaker, quiet_panic};
 use tidegate_rate_limiter::{
     Clock, Inherit, ManualClock, Quota, RateLimiter, SlidingWindow, Throttled, Timer, Timestamp,
     TokenBucket, Wait,
 };
 
-/// Hands out what it has, when it is ready.
+/// Has some bytes, or items, when it is ready.
 struct Source {
     bytes: usize,
     is_ready: bool,
@@ -90,7 +91,7 @@ fn a_read_takes_what_it_reads_and_no_more_than_a_burst() {
     clock.advance(Duration::from_millis(100));
     assert_eq!(read(100), Poll::Ready(1));
     clock.advance(Duration::from_secs(1));
-    // Two bytes are left, and two tokens come back.
+    // Two bytes are left, and two tokens are refunded.
     assert_eq!(read(100), Poll::Ready(2));
     assert_eq!(left(&limiter), 2);
     assert_eq!(read(100), Poll::Ready(0));
@@ -98,7 +99,7 @@ fn a_read_takes_what_it_reads_and_no_more_than_a_burst() {
 }
 
 #[test]
-fn who_waits_for_its_peer_holds_no_tokens() {
+fn a_read_that_waits_for_its_peer_holds_no_tokens() {
     let (limiter, _clock) = limiter();
     let mut cx = Context::from_waker(Waker::noop());
     let source = || Source { bytes: 7, is_ready: false };
@@ -115,7 +116,7 @@ fn who_waits_for_its_peer_holds_no_tokens() {
 }
 
 #[test]
-fn a_dropped_read_leaves_the_line() {
+fn a_dropped_read_leaves_the_wait_queue() {
     let (limiter, clock) = limiter();
     limiter.try_acquire(4).unwrap();
     let mut cx = Context::from_waker(Waker::noop());
@@ -165,7 +166,7 @@ fn an_item_costs_a_token_and_the_end_none() {
     assert_eq!(left(&limiter), 2);
 }
 
-/// Reads and writes as many bytes as it is asked to.
+/// Reads and writes any number of bytes.
 struct Endless;
 
 impl futures_io::AsyncRead for Endless {
@@ -261,7 +262,7 @@ const FORMS: [Form; 6] = [
 ];
 
 #[test]
-fn a_call_moves_what_it_asks_for_whatever_an_earlier_one_asked_for() {
+fn a_call_moves_what_it_requests_whatever_an_earlier_call_requested() {
     for earlier in FORMS {
         for form in FORMS {
             for (first, second) in [(4, 2), (2, 4), (4, 1), (1, 4)] {
@@ -292,7 +293,7 @@ fn an_empty_buffer_says_nothing_of_the_next_one() {
 }
 
 #[test]
-fn a_reader_whose_read_was_given_up_keeps_nobody_from_tokens_that_are_there() {
+fn a_reader_whose_read_was_abandoned_keeps_nobody_from_available_tokens() {
     for given_up in FORMS {
         for form in FORMS {
             let (limiter, clock) = limiter();
@@ -314,16 +315,8 @@ fn a_reader_whose_read_was_given_up_keeps_nobody_from_tokens_that_are_there() {
     }
 }
 
-/// Counts how often it wakes.
-struct Wakes(AtomicUsize);
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Returns how often `n` readers that share a limiter are woken until each has read a byte, and whether that was in order.
+/// Counts how often it wakes. Returns how often `n` readers that share a limiter are woken until
+/// each has read a byte. Checks that they read in order.
 fn wakes_of(n: usize, idle: usize) -> usize {
     let (limiter, clock) = limiter();
     limiter.try_acquire(4).unwrap();
@@ -332,25 +325,23 @@ fn wakes_of(n: usize, idle: usize) -> usize {
     for reader in &mut unpolled {
         assert!(FORMS[0](reader.as_mut(), Waker::noop(), 1).is_pending());
     }
-    let mut readers: Vec<_> =
-        (0..n).map(|_| (reader(), Arc::new(Wakes(AtomicUsize::new(0))), 0, false)).collect();
-    for (reader, wakes, ..) in &mut readers {
-        assert!(FORMS[0](reader.as_mut(), &wakes.clone().into(), 1).is_pending());
+    let mut readers: Vec<_> = (0..n).map(|_| (reader(), CountingWaker::new(), 0, false)).collect();
+    for (reader, (_, waker), ..) in &mut readers {
+        assert!(FORMS[0](reader.as_mut(), waker, 1).is_pending());
     }
     // A token a tick; all have read within their own ticks and those of the idle ones.
     for tick in 1..=n + idle {
         clock.advance(Duration::from_millis(100));
-        for (index, (reader, wakes, seen, done)) in readers.iter_mut().enumerate() {
-            let woken = wakes.0.load(Ordering::Relaxed);
-            if woken > *seen && !*done {
-                *seen = woken;
-                *done = FORMS[0](reader.as_mut(), &wakes.clone().into(), 1).is_ready();
+        for (index, (reader, (woken, waker), seen, done)) in readers.iter_mut().enumerate() {
+            if woken.count() > *seen && !*done {
+                *seen = woken.count();
+                *done = FORMS[0](reader.as_mut(), waker, 1).is_ready();
                 assert!(!*done || idle > 0 || tick == index + 1, "in the order of arrival");
             }
         }
     }
     assert!(readers.iter().all(|(.., done)| *done));
-    readers.iter().map(|(_, wakes, ..)| wakes.0.load(Ordering::Relaxed)).sum()
+    readers.iter().map(|(_, (woken, _), ..)| woken.count()).sum()
 }
 
 #[test]
@@ -364,35 +355,33 @@ fn a_reader_is_woken_when_its_own_token_is_due() {
 fn a_reader_is_woken_when_the_quota_is_raised_or_tokens_come_back() {
     let (limiter, _clock) = limiter();
     limiter.consume_now(36_000);
-    let wakes = Arc::new(Wakes(AtomicUsize::new(0)));
-    let woken = || wakes.0.load(Ordering::Relaxed);
+    let (woken, waker) = CountingWaker::new();
     let mut reader = pin!(Throttled::new(Endless, &limiter));
-    let mut read = || FORMS[0](reader.as_mut(), &wakes.clone().into(), 3);
+    let mut read = || FORMS[0](reader.as_mut(), &waker, 3);
     assert!(read().is_pending());
     limiter.set_quota(Quota::per_second(100).unwrap(), Inherit::Reset);
-    assert_eq!((woken(), read()), (1, Poll::Ready(3)));
+    assert_eq!((woken.count(), read()), (1, Poll::Ready(3)));
     limiter.consume_now(97);
     assert!(read().is_pending());
     limiter.refund(2);
-    assert_eq!((woken(), read()), (2, Poll::Ready(2)));
+    assert_eq!((woken.count(), read()), (2, Poll::Ready(2)));
 }
 
 #[test]
 fn a_limiter_that_is_stopped_neither_fails_a_reader_nor_ends_a_stream() {
     let (limiter, clock) = limiter();
     limiter.penalize_until(Timestamp::NEVER);
-    let wakes = Arc::new(Wakes(AtomicUsize::new(0)));
+    let (woken, waker) = CountingWaker::new();
     let (mut reader, mut stream) = (
         pin!(Throttled::new(Endless, &limiter)),
         pin!(Throttled::new(Source { bytes: 7, is_ready: true }, &limiter)),
     );
-    let waker = wakes.clone().into();
     for _ in 0..3 {
         assert!(FORMS[0](reader.as_mut(), &waker, 3).is_pending());
         assert!(stream.as_mut().poll_next(&mut Context::from_waker(&waker)).is_pending());
         clock.advance(Duration::from_secs(1_000_000));
     }
-    assert_eq!(wakes.0.load(Ordering::Relaxed), 0, "nor wakes them in vain");
+    assert_eq!(woken.count(), 0, "nor wakes them in vain");
 }
 
 #[test]
@@ -400,42 +389,44 @@ fn a_reader_and_a_writer_of_one_object_are_both_woken() {
     let (limiter, clock) = limiter();
     limiter.try_acquire(4).unwrap();
     let mut io = pin!(Throttled::new(Endless, &limiter));
-    let wakes = [(); 2].map(|()| Arc::new(Wakes(AtomicUsize::new(0))));
-    for (form, wakes) in [FORMS[0], FORMS[2]].into_iter().zip(&wakes) {
-        assert!(form(io.as_mut(), &wakes.clone().into(), 1).is_pending());
+    let wakers = [(); 2].map(|()| CountingWaker::new());
+    for (form, (_, waker)) in [FORMS[0], FORMS[2]].into_iter().zip(&wakers) {
+        assert!(form(io.as_mut(), waker, 1).is_pending());
     }
     clock.advance(Duration::from_millis(200));
-    assert_eq!([0, 1].map(|n| wakes[n].0.load(Ordering::Relaxed)), [1, 1]);
+    assert_eq!([0, 1].map(|n| wakers[n].0.count()), [1, 1]);
     for form in [FORMS[2], FORMS[0]] {
         assert_eq!(form(io.as_mut(), Waker::noop(), 1), Poll::Ready(1));
     }
     assert_eq!((limiter.stats().waiting, limiter.stats().waited), (0, 2));
 }
 
-/// One who waits in line and is not polled again: those beside it are not served before it, and their polls end.
+/// A waiter in the queue is not polled again: sleepers beside the queue do not overtake it, and
+/// their polls end.
 #[test]
-fn a_poll_ends_while_the_head_of_the_line_is_not_polled() {
+fn a_poll_ends_while_the_head_of_the_queue_is_not_polled() {
     let (limiter, clock) = limiter();
     limiter.try_acquire(4).unwrap();
     let mut head = Box::pin(limiter.acquire(2));
     let mut cx = Context::from_waker(Waker::noop());
     assert!(head.as_mut().poll(&mut cx).is_pending());
-    let wakes = Arc::new(Wakes(AtomicUsize::new(0)));
+    let (woken, waker) = CountingWaker::new();
     let mut reader = pin!(Throttled::new(Endless, &limiter));
-    let mut read = || FORMS[0](reader.as_mut(), &wakes.clone().into(), 3);
+    let mut read = || FORMS[0](reader.as_mut(), &waker, 3);
     assert!(read().is_pending());
     clock.advance(Duration::from_secs(10));
     assert!(read().is_pending());
     drop(head);
-    let woken = wakes.0.load(Ordering::Relaxed);
+    let before = woken.count();
     clock.advance(Duration::from_millis(100));
-    assert!(wakes.0.load(Ordering::Relaxed) > woken);
+    assert!(woken.count() > before);
     assert_eq!(read(), Poll::Ready(3));
 }
 
-/// A blocking reader takes in one window and gives back in the next, where others have taken.
+/// A blocking reader takes tokens in one window and refunds them in the next, in which others took
+/// some.
 #[test]
-fn a_late_refund_is_not_struck_from_what_others_took() {
+fn a_late_refund_is_not_deducted_from_what_others_took() {
     struct Slow<'a>(&'a ManualClock, &'a SlidingWindow<ManualClock>);
     impl io::Read for Slow<'_> {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
@@ -459,13 +450,13 @@ fn a_throttled_future_can_be_sent() {
     goes(&Throttled::new(Source { bytes: 0, is_ready: true }, &limiter));
 }
 
-/// Panics at every reading from the first on at which it is told to.
+/// A clock that panics when it is read after it was told to.
 struct Broken(Arc<AtomicUsize>);
 
 impl Clock for Broken {
     fn now(&self) -> Timestamp {
         if self.0.load(Ordering::SeqCst) > 0 {
-            resume_unwind(Box::new("clock"));
+            quiet_panic("clock");
         }
         Timestamp::ORIGIN
     }
@@ -485,7 +476,7 @@ fn a_clock_that_panics_while_a_read_is_unwound_leaves_the_reads_panic() {
     impl io::Read for Faulty {
         fn read(&mut self, _buf: &mut [u8]) -> io::Result<usize> {
             self.0.store(1, Ordering::SeqCst);
-            resume_unwind(Box::new("read"))
+            quiet_panic("read")
         }
     }
     let is_broken = Arc::new(AtomicUsize::new(0));

@@ -10,15 +10,15 @@ use std::{
 };
 
 use tidegate_rate_limiter::{
-    Acquire, AcquireKey, Admission, AllOf, Balance, Enter, EnterKeyOwned, EnterOwned, FixedCells,
-    FixedKeyed, Gate, Grant, Inherit, KeyGate, KeyRefused, KeyedLimiter, Limits, ManualClock,
-    Overflow, OwnedAdmission, OwnedKeyAdmission, OwnedKeyGate, Quota, QuotaError, RateLimiter,
-    Refused, Reservation, SlidingLog, SlidingWindow, Stats, SystemClock, Throttled, TokenBucket,
-    TooManyKeys,
+    Admission, AllOf, Balance, FixedCells, FixedKeyedLimiter, Gate, Grant, Inherit, KeyGate,
+    KeyRefused, KeyedLimiter, Limits, ManualClock, Overflow, OwnedAdmission, OwnedKeyAdmission,
+    OwnedKeyGate, Quota, QuotaError, RateLimiter, Refused, Reservation, SlidingLog, SlidingWindow,
+    Stats, SystemClock, Throttled, TokenBucket, TooManyKeys,
+    future::{Acquire, AcquireKey, Enter, EnterKeyOwned, EnterOwned},
 };
 
-/// A list for the compiler: a value of these may be looked at after a panic passed by, for none of them is left half done.
-/// What is generic is so if its parameters are.
+/// A list for the compiler: a value of these may be looked at after a panic passed by, for none of
+/// them is left half done. What is generic is so if its parameters are.
 #[test]
 fn what_a_panic_passes_by_may_be_used_on() {
     fn safe<T: UnwindSafe + RefUnwindSafe>() {}
@@ -28,7 +28,7 @@ fn what_a_panic_passes_by_may_be_used_on() {
     safe::<SlidingLog>();
     safe::<SlidingWindow>();
     safe::<KeyedLimiter<String>>();
-    safe::<FixedKeyed<16>>();
+    safe::<FixedKeyedLimiter<16>>();
     safe::<FixedCells<16>>();
     safe::<Quota>();
     safe::<Balance>();
@@ -76,7 +76,7 @@ fn errors_go_wherever_errors_go() {
     error::<TooManyKeys>(&keyed.gate(&2).unwrap_err(), "too many keys: 1 of 1 in use");
     error::<QuotaError>(
         &Quota::per_second(0).unwrap_err(),
-        "0 tokens are not within 1..=1000000000 a second",
+        "tokens is 0, but must be in 1..=1000000000 per 1s",
     );
 }
 
@@ -100,7 +100,7 @@ fn debug_shows_names_and_figures() {
     );
     shows(
         &limiter.acquire(1),
-        r#"Acquire(Waiting { ask: Ask { least: 1, most: 1 }, stage: "fresh", .. })"#,
+        r#"Acquire(Waiting { request: Request { least: 1, most: 1 }, stage: "fresh", .. })"#,
     );
     shows(
         &limiter.reserve(1),
@@ -112,11 +112,11 @@ fn debug_shows_names_and_figures() {
     );
     shows(
         &(&*limiter).enter(),
-        r#"Enter(Acquire(Waiting { ask: Ask { least: 1, most: 1 }, stage: "fresh", .. }))"#,
+        r#"Enter(Acquire(Waiting { request: Request { least: 1, most: 1 }, stage: "fresh", .. }))"#,
     );
     shows(
         &limiter.clone().enter(),
-        r#"EnterOwned(Waiting { ask: Ask { least: 1, most: 1 }, stage: "fresh", .. })"#,
+        r#"EnterOwned(Waiting { request: Request { least: 1, most: 1 }, stage: "fresh", .. })"#,
     );
     shows(
         &limiter.clone().try_enter(),
@@ -156,28 +156,28 @@ fn debug_shows_names_and_figures() {
     );
     shows(
         &keyed.acquire(&1, 1),
-        r#"AcquireKey(Waiting { waiting: Waiting { ask: Ask { least: 1, most: 1 }, stage: "fresh", .. } })"#,
+        r#"AcquireKey(Waiting { waiting: Waiting { request: Request { least: 1, most: 1 }, stage: "fresh", .. } })"#,
     );
     let gate = keyed.gate(&1).unwrap();
     shows(&gate, "KeyGate { .. }");
     shows(
         &(&gate).enter(),
-        r#"Enter(Acquire(Waiting { ask: Ask { least: 1, most: 1 }, stage: "fresh", .. }))"#,
+        r#"Enter(Acquire(Waiting { request: Request { least: 1, most: 1 }, stage: "fresh", .. }))"#,
     );
     drop(gate);
     let gate = keyed.clone().gate_owned(&1).unwrap();
     shows(&gate, "OwnedKeyGate { .. }");
     shows(
         &gate.clone().enter(),
-        r#"EnterKeyOwned(Waiting { ask: Ask { least: 1, most: 1 }, stage: "fresh", .. })"#,
+        r#"EnterKeyOwned(Waiting { request: Request { least: 1, most: 1 }, stage: "fresh", .. })"#,
     );
     shows(
         &gate.try_enter(),
         "Ok(OwnedKeyAdmission(Grant { tokens: 1, limit: 3, remaining: 2, reset_after: 20s }))",
     );
     shows(
-        &FixedKeyed::<16, _>::with_clock(minute, clock),
-        "FixedKeyed { cells: 16, quota: Quota { tokens: 3, period: 60s, burst: 3 }, stats: Stats { allowed: 0, refused: 0, waiting: 0, waited: 0, wait_time: 0ns }, .. }",
+        &FixedKeyedLimiter::<16, _>::with_clock(minute, clock),
+        "FixedKeyedLimiter { cells: 16, quota: Quota { tokens: 3, period: 60s, burst: 3 }, stats: Stats { allowed: 0, refused: 0, waiting: 0, waited: 0, wait_time: 0ns }, .. }",
     );
     shows(&FixedCells::<16>::new(), "FixedCells { cells: 16, .. }");
 }

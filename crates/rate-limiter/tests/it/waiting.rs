@@ -3,19 +3,16 @@
 use std::{
     future::Future,
     num::NonZeroU32,
-    pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker},
+    pin::pin,
+    task::{Context, Poll, Waker},
     thread,
     time::Duration,
 };
 
+use test_kit::Task;
 use tidegate_rate_limiter::{
-    Acquire, Algorithm, CancelToken, Clock, Gate, Limiter, ManualClock, Pass, Quota, RateLimiter,
-    Refused, SlidingLog, SlidingWindow, TimedOut, Timestamp, TokenBucket, Wait,
+    Algorithm, CancelToken, Clock, Gate, Limiter, ManualClock, Pass, Quota, RateLimiter, Refused,
+    SlidingLog, SlidingWindow, TimedOut, Timestamp, TokenBucket, Wait, future::Acquire,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -31,35 +28,9 @@ fn empty(burst: u32) -> (RateLimiter<ManualClock>, ManualClock) {
     (limiter, clock)
 }
 
-fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
-    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
-}
-
 /// A wait that has been polled and is pending.
-fn waiting(limiter: &RateLimiter<ManualClock>, n: u32) -> Pin<Box<Waits<'_>>> {
-    let mut wait = Box::pin(limiter.acquire(n));
-    assert!(poll(&mut wait).is_pending());
-    wait
-}
-
-#[derive(Default)]
-struct Woken(AtomicUsize);
-
-impl Woken {
-    fn waker() -> (Arc<Self>, Waker) {
-        let woken = Arc::new(Self::default());
-        (woken.clone(), woken.into())
-    }
-
-    fn count(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
+fn waiting(limiter: &RateLimiter<ManualClock>, n: u32) -> Task<Waits<'_>> {
+    Task::waiting(limiter.acquire(n))
 }
 
 #[test]
@@ -68,27 +39,27 @@ fn tokens_go_out_in_the_order_of_arrival() {
     // The large request is not passed by the small one behind it.
     let (mut large, mut small) = (waiting(&limiter, 3), waiting(&limiter, 1));
     clock.advance(2 * SECOND);
-    assert!(poll(&mut small).is_pending());
-    assert!(poll(&mut large).is_pending());
+    assert!(small.poll().is_pending());
+    assert!(large.poll().is_pending());
     clock.advance(SECOND);
-    assert!(poll(&mut small).is_pending());
-    assert_eq!(poll(&mut large).map(|grant| grant.unwrap().remaining()), Poll::Ready(0));
-    assert!(poll(&mut small).is_pending());
+    assert!(small.poll().is_pending());
+    assert_eq!(large.poll().map(|grant| grant.unwrap().remaining()), Poll::Ready(0));
+    assert!(small.poll().is_pending());
     clock.advance(SECOND);
-    assert!(poll(&mut small).is_ready());
+    assert!(small.poll().is_ready());
 }
 
 #[test]
-fn a_newcomer_does_not_overtake_those_who_wait() {
+fn a_newcomer_does_not_overtake_waiters() {
     let (limiter, clock) = empty(3);
     let mut head = waiting(&limiter, 3);
     clock.advance(2 * SECOND);
-    // Two tokens are there, and belong to the head.
+    // Two tokens are available, for the head.
     let refused = limiter.try_acquire(1).unwrap_err();
     assert_eq!(refused.retry_after(), Some(2 * SECOND));
     assert!(limiter.try_acquire(0).is_err());
     clock.advance(SECOND);
-    assert!(poll(&mut head).is_ready());
+    assert!(head.poll().is_ready());
     clock.advance(SECOND);
     assert!(limiter.try_acquire(1).is_ok());
 }
@@ -97,14 +68,12 @@ fn a_newcomer_does_not_overtake_those_who_wait() {
 fn a_cancelled_head_lets_the_next_through() {
     let (limiter, clock) = empty(3);
     let head = waiting(&limiter, 3);
-    let (woken, waker) = Woken::waker();
-    let mut next = pin!(limiter.acquire(1));
-    assert!(next.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let mut next = waiting(&limiter, 1);
     clock.advance(SECOND);
-    assert_eq!(woken.count(), 0);
+    assert_eq!(next.woken(), 0);
     drop(head);
-    assert_eq!(woken.count(), 1);
-    assert!(next.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+    assert_eq!(next.woken(), 1);
+    assert!(next.is_ready());
 }
 
 #[test]
@@ -116,7 +85,7 @@ fn a_cancelled_wait_leaves_no_trace() {
     drop(last);
     drop(head);
     clock.advance(SECOND);
-    assert!(poll(&mut middle).is_ready());
+    assert!(middle.poll().is_ready());
     assert_eq!(limiter.stats().waiting, 0);
     assert_eq!(clock.next_due(), None);
     clock.advance(SECOND);
@@ -131,36 +100,31 @@ fn only_the_head_keeps_a_timer_until_its_tokens_are_there() {
     assert_eq!(clock.next_due(), Some(Timestamp::ORIGIN + 2 * SECOND));
     clock.advance(2 * SECOND);
     assert_eq!(clock.next_due(), None);
-    assert!(poll(&mut head).is_ready());
-    assert!(poll(&mut next).is_pending());
+    assert!(head.poll().is_ready());
+    assert!(next.poll().is_pending());
     assert_eq!(clock.next_due(), Some(Timestamp::ORIGIN + 3 * SECOND));
 }
 
 #[test]
 fn a_refund_wakes_the_head_at_once() {
     let (limiter, _clock) = empty(2);
-    let (woken, waker) = Woken::waker();
-    let mut head = pin!(limiter.acquire(1));
-    assert!(head.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let mut head = waiting(&limiter, 1);
     limiter.refund(1);
-    assert_eq!(woken.count(), 1);
-    assert!(head.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+    assert_eq!(head.woken(), 1);
+    assert!(head.is_ready());
 }
 
 #[test]
 fn a_cancelled_reservation_wakes_the_head_for_its_earlier_time() {
     let (limiter, clock) = empty(1);
     let reserved = limiter.reserve(1).unwrap();
-    let (woken, waker) = Woken::waker();
-    let mut cx = Context::from_waker(&waker);
-    let mut head = pin!(limiter.acquire(1));
-    assert!(head.as_mut().poll(&mut cx).is_pending());
+    let mut head = waiting(&limiter, 1);
     assert_eq!(reserved.cancel(), 1);
-    assert_eq!(woken.count(), 1);
-    assert!(head.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(head.woken(), 1);
+    assert!(head.is_pending());
     clock.advance(SECOND);
-    assert_eq!(woken.count(), 2);
-    assert!(head.as_mut().poll(&mut cx).is_ready());
+    assert_eq!(head.woken(), 2);
+    assert!(head.is_ready());
 }
 
 #[test]
@@ -170,13 +134,10 @@ fn a_higher_limit_wakes_the_head() {
         set_limit: fn(&Limiter<A, ManualClock>, NonZeroU32),
     ) {
         limiter.try_acquire(1).unwrap();
-        let (woken, waker) = Woken::waker();
-        let mut cx = Context::from_waker(&waker);
-        let mut head = pin!(limiter.acquire(1));
-        assert!(head.as_mut().poll(&mut cx).is_pending());
+        let mut head = Task::waiting(limiter.acquire(1));
         set_limit(limiter, NonZeroU32::new(2).unwrap());
-        assert_eq!(woken.count(), 1);
-        assert!(head.as_mut().poll(&mut cx).is_ready());
+        assert_eq!(head.woken(), 1);
+        assert!(head.is_ready());
     }
     let clock = ManualClock::new();
     raises(&SlidingLog::with_clock(1, SECOND, clock.clone()).unwrap(), SlidingLog::set_limit);
@@ -184,7 +145,7 @@ fn a_higher_limit_wakes_the_head() {
 }
 
 #[test]
-fn more_than_the_burst_is_refused_for_good_whoever_comes_first() {
+fn more_than_the_burst_is_refused_for_good_whatever_comes_first() {
     let refusals = |limiter: &RateLimiter<ManualClock>| {
         let all = [
             limiter.try_acquire(3).map(drop),
@@ -206,7 +167,7 @@ fn more_than_the_burst_is_refused_for_good_whoever_comes_first() {
 }
 
 #[test]
-fn the_room_of_cancelled_reservations_comes_no_faster_than_the_rate() {
+fn the_tokens_of_cancelled_reservations_come_no_faster_than_the_rate() {
     let (limiter, clock) = empty(2);
     let [first, second, _third] = [(); 3].map(|()| limiter.reserve(2).unwrap());
     first.cancel();
@@ -219,18 +180,18 @@ fn the_room_of_cancelled_reservations_comes_no_faster_than_the_rate() {
 }
 
 #[test]
-fn a_refund_that_is_too_small_arms_the_timer_anew() {
+fn a_refund_that_is_too_small_restarts_the_timer() {
     let (limiter, clock) = empty(3);
     let mut head = waiting(&limiter, 3);
     limiter.refund(1);
-    assert!(poll(&mut head).is_pending());
+    assert!(head.poll().is_pending());
     assert_eq!(clock.next_due(), Some(Timestamp::ORIGIN + 2 * SECOND));
     clock.advance(2 * SECOND);
-    assert!(poll(&mut head).is_ready());
+    assert!(head.poll().is_ready());
 }
 
 #[test]
-fn a_pass_given_back_serves_the_next_and_a_settled_one_stays_spent() {
+fn a_refunded_pass_serves_the_next_and_a_settled_one_stays_spent() {
     let (limiter, clock) = empty(1);
     clock.advance(SECOND);
     let pass = limiter.try_enter().unwrap();
@@ -251,10 +212,10 @@ fn a_penalty_holds_the_head_back() {
     let mut head = waiting(&limiter, 1);
     limiter.penalize_for(10 * SECOND);
     clock.advance(SECOND);
-    assert!(poll(&mut head).is_pending());
+    assert!(head.poll().is_pending());
     assert_eq!(clock.next_due(), Some(Timestamp::ORIGIN + 10 * SECOND));
     clock.advance(9 * SECOND);
-    assert!(poll(&mut head).is_ready());
+    assert!(head.poll().is_ready());
 }
 
 #[test]
@@ -273,11 +234,10 @@ fn a_wait_that_would_come_too_late_is_refused_at_once() {
 #[test]
 fn a_penalty_makes_the_head_refuse_what_would_come_too_late() {
     let (limiter, clock) = empty(1);
-    let mut head = Box::pin(limiter.acquire(1).or_refuse_after(5 * SECOND));
-    assert!(poll(&mut head).is_pending());
+    let mut head = Task::waiting(limiter.acquire(1).or_refuse_after(5 * SECOND));
     limiter.penalize_for(60 * SECOND);
     clock.advance(SECOND);
-    let Poll::Ready(Err(refused)) = poll(&mut head) else { panic!("not refused") };
+    let Poll::Ready(Err(refused)) = head.poll() else { panic!("not refused") };
     assert_eq!(refused.retry_after(), Some(59 * SECOND));
     assert_eq!(limiter.stats().waiting, 0);
 }
@@ -302,7 +262,7 @@ fn a_timeout_and_a_cancellation_leave_the_tokens_there() {
 }
 
 #[test]
-fn threads_and_tasks_wait_in_one_line() {
+fn threads_and_tasks_wait_in_one_queue() {
     let (limiter, clock) = empty(1);
     let mut task = waiting(&limiter, 1);
     thread::scope(|s| {
@@ -311,7 +271,7 @@ fn threads_and_tasks_wait_in_one_line() {
             thread::yield_now();
         }
         clock.advance(SECOND);
-        assert!(poll(&mut task).is_ready());
+        assert!(task.poll().is_ready());
         // The thread is the head: it arms its own timer, whenever it gets there.
         while clock.next_due().is_none() {
             thread::yield_now();

@@ -56,7 +56,7 @@ proptest! {
     }
 
     #[test]
-    fn two_buckets_admit_less_than_twice_the_limit_in_any_window(
+    fn a_window_counter_admits_less_than_twice_the_limit_in_any_window(
         schedule in schedules(),
         limit in 3..=9u32,
     ) {
@@ -103,7 +103,7 @@ proptest! {
 }
 
 #[test]
-fn even_traffic_one_below_the_limit_passes_two_buckets() {
+fn even_traffic_one_below_the_limit_passes_a_window_counter() {
     let limiter = two_buckets(10);
     // Nine in each window, and never more.
     for step in 0..1000 {
@@ -112,8 +112,8 @@ fn even_traffic_one_below_the_limit_passes_two_buckets() {
 }
 
 #[test]
-fn what_was_taken_before_the_window_before_counts_no_more() {
-    // In the next window it decays, in the one behind that it is gone.
+fn what_was_taken_before_the_previous_window_counts_no_more() {
+    // It decays in the next window, and is gone in the one after that.
     for (next, is_free) in [(WINDOW, false), (2 * WINDOW - 1, false), (2 * WINDOW, true)] {
         let limiter = two_buckets(4);
         assert!(limiter.try_acquire_at(4, at(0)).is_ok());
@@ -155,7 +155,7 @@ fn a_refund_of_unknown_age_never_lets_more_than_the_limit_into_a_window() {
     let limiter = log(2);
     limiter.try_acquire_at(1, at(0)).unwrap();
     limiter.try_acquire_at(1, at(900)).unwrap();
-    // As if the older one had been meant: the younger still counts until 1900.
+    // The refund removed the older one: the younger still counts until 1900.
     limiter.refund(1);
     assert!(limiter.try_acquire_at(1, at(900)).is_ok());
     assert!(limiter.try_acquire_at(1, at(1899)).is_err());
@@ -164,7 +164,7 @@ fn a_refund_of_unknown_age_never_lets_more_than_the_limit_into_a_window() {
 }
 
 #[test]
-fn a_pass_given_back_undoes_its_own_entry() {
+fn a_refunded_pass_undoes_its_own_entry() {
     let clock = ManualClock::new();
     let log = SlidingLog::with_clock(2, Duration::from_nanos(WINDOW), clock.clone()).unwrap();
     let buckets =
@@ -191,12 +191,12 @@ fn a_window_of_nothing_is_an_error() {
     assert!(log(3).try_acquire_at(4, at(0)).unwrap_err().is_too_many());
 }
 
-/// Instawork/llm-proxy #40: what is given back late is struck from what others have taken since.
+/// Instawork/llm-proxy #40: a late refund was deducted from what others had taken since.
 #[test]
-fn a_late_refund_is_not_struck_from_the_window_of_others() {
+fn a_late_refund_is_not_deducted_from_the_window_of_others() {
     let limiter = two_buckets(10);
     let early = limiter.try_acquire_at(10, at(900)).unwrap();
-    // Half of the window before still counts.
+    // Half of the previous window still counts.
     assert_eq!(limiter.try_acquire_at(5, at(1500)).unwrap().remaining(), 0);
     limiter.adjust_at(early, 0, at(1500));
     // In this window five were used, and in the last one none.
@@ -209,7 +209,7 @@ fn a_late_refund_is_not_struck_from_the_window_of_others() {
     limiter.adjust_at(early, 0, at(2900));
     assert!(limiter.try_acquire_at(1, at(2900)).is_err());
 
-    // Without an age it is that of the oldest.
+    // A refund of unknown age removes the oldest.
     let limiter = two_buckets(10);
     limiter.try_acquire_at(10, at(900)).unwrap();
     limiter.try_acquire_at(5, at(1500)).unwrap();
@@ -241,7 +241,7 @@ fn a_window_forgets_no_debt_however_large_it_is() {
     for _ in 0..2 {
         limiter.consume_at(u32::MAX, at(200));
     }
-    // One of the three comes back, and two are owed still.
+    // One of the three is refunded, and two are still a debt.
     limiter.adjust_at(all, 0, at(300));
     assert!(limiter.try_acquire_at(1, at(300)).is_err());
     // In the middle of the next window half of each counts: a limit in all.

@@ -1,5 +1,5 @@
-//! Giving back is never minting: every way to give back, in random histories, against a reference that knows when each
-//! token was taken.
+//! No refund mints a token: every kind of refund, in random histories, against a reference that
+//! knows when each token was taken.
 //!
 //! `TIDEGATE_ROUNDS=1000000` makes a long run, `TIDEGATE_SEED=7` repeats one.
 
@@ -11,7 +11,7 @@ use tidegate_rate_limiter::{
     RateLimiter, Reservation, SlidingLog, Timestamp,
 };
 
-/// What came of a step, to be told to the references.
+/// A grant that was not settled yet.
 enum Step<'a, A: Algorithm> {
     Granted(Grant),
     Entered(Admission<'a, A, ManualClock>),
@@ -24,8 +24,8 @@ struct History<'a, A: Algorithm> {
     references: Vec<Reference>,
     open: Vec<(u64, u64, Step<'a, A>)>,
     next: u64,
-    given_back: u64,
-    /// When tokens of unknown age came back last: whatever was used by then may be among them.
+    refunded: u64,
+    /// The latest refund of tokens of unknown age: those may be any that were used before.
     anonymous: u64,
 }
 
@@ -38,15 +38,7 @@ impl<'a, A: Algorithm> History<'a, A> {
         let now = clock.now().as_nanos();
         let references = quotas.iter().map(|(rate, burst)| Reference::new(*rate, *burst, now));
         let (references, open) = (references.collect(), Vec::new());
-        Self {
-            limiter,
-            clock: clock.clone(),
-            references,
-            open,
-            next: 0,
-            given_back: 0,
-            anonymous: 0,
-        }
+        Self { limiter, clock: clock.clone(), references, open, next: 0, refunded: 0, anonymous: 0 }
     }
 
     fn now(&self) -> u64 {
@@ -59,7 +51,7 @@ impl<'a, A: Algorithm> History<'a, A> {
         self.next
     }
 
-    /// Notes a grant, and checks that a bucket of what was kept has it.
+    /// Notes a grant, and checks that a bucket of the kept tokens has it.
     fn granted(&mut self, tokens: u32, what: &str) -> u64 {
         let now = self.now();
         let id = self.take(now, tokens);
@@ -73,9 +65,9 @@ impl<'a, A: Algorithm> History<'a, A> {
         id
     }
 
-    fn give_back(&mut self, id: u64, tokens: u32) {
-        self.given_back += u64::from(tokens);
-        self.references.iter_mut().for_each(|reference| reference.give_back(id, tokens));
+    fn refund(&mut self, id: u64, tokens: u32) {
+        self.refunded += u64::from(tokens);
+        self.references.iter_mut().for_each(|reference| reference.refund(id, tokens));
     }
 
     fn step(&mut self, random: &mut Random) {
@@ -101,14 +93,14 @@ impl<'a, A: Algorithm> History<'a, A> {
                     self.open.push((id, now, Step::Entered(pass)));
                 }
             }
-            // A wait, given up; or not needed.
+            // A wait that is cancelled, or not needed.
             4 => {
                 let n = random.tokens(limit);
                 if poll_once(pin!(self.limiter.acquire(n))) {
                     self.granted(n, "acquire");
                 }
             }
-            // A row of which the second gate refuses, or is waited for in vain.
+            // A row whose second gate refuses, or is awaited in vain.
             5 => assert!((self.limiter, &Shut).try_enter().is_err()),
             6 => {
                 let mut row = Box::pin((self.limiter, &Shut).enter());
@@ -121,7 +113,7 @@ impl<'a, A: Algorithm> History<'a, A> {
                 let n = random.tokens(limit);
                 self.limiter.refund(n);
                 let now = self.now();
-                self.references.iter_mut().for_each(|r| r.give_back_latest(now, n));
+                self.references.iter_mut().for_each(|r| r.refund_latest(now, n));
                 self.open.clear();
                 self.anonymous = now;
             }
@@ -139,17 +131,17 @@ impl<'a, A: Algorithm> History<'a, A> {
                             u32::try_from(random.below(u64::from(grant.tokens()) + 2)).unwrap();
                         self.limiter.adjust(grant, cost);
                         match grant.tokens().checked_sub(cost) {
-                            Some(less) => self.give_back(id, less),
+                            Some(less) => self.refund(id, less),
                             None => _ = self.take(now, cost - grant.tokens()),
                         }
                     }
                     (id, _, Step::Entered(pass)) if random.below(3) > 0 => {
                         pass.give_back();
-                        self.give_back(id, 1);
+                        self.refund(id, 1);
                     }
                     (id, _, Step::Entered(pass)) => {
                         pass.cost(0);
-                        self.give_back(id, 1);
+                        self.refund(id, 1);
                     }
                 }
             }
@@ -161,8 +153,8 @@ impl<'a, A: Algorithm> History<'a, A> {
 }
 
 #[test]
-fn nothing_given_back_to_a_bucket_is_minted() {
-    let mut given_back = 0;
+fn refunds_to_a_bucket_mint_nothing() {
+    let mut refunded = 0;
     run(|random, steps| {
         let clock = ManualClock::new();
         let (rate, burst) = (random.tokens(4), random.tokens(9));
@@ -171,13 +163,13 @@ fn nothing_given_back_to_a_bucket_is_minted() {
         for _ in 0..steps {
             history.step(random);
         }
-        given_back += history.given_back;
+        refunded += history.refunded;
     });
-    assert!(given_back > 1000);
+    assert!(refunded > 1000);
 }
 
 #[test]
-fn nothing_given_back_to_several_limits_is_minted() {
+fn refunds_to_several_limits_mint_nothing() {
     run(|random, steps| {
         let clock = ManualClock::new();
         let quotas = [0, 1].map(|_| (random.tokens(4), random.tokens(9)));
@@ -190,9 +182,9 @@ fn nothing_given_back_to_several_limits_is_minted() {
     });
 }
 
-/// As long as the quota is the same; a new one begins with what is left of the old.
+/// While the quota is the same. A new one begins with what is left of the old one.
 #[test]
-fn nothing_given_back_across_quotas_and_reservations_is_minted() {
+fn refunds_across_quotas_and_reservations_mint_nothing() {
     run(|random, steps| {
         let clock = ManualClock::new();
         let (mut rate, mut burst) = (random.tokens(4), random.tokens(9));
@@ -218,7 +210,7 @@ fn nothing_given_back_across_quotas_and_reservations_is_minted() {
                     let refunded = reservation.cancel();
                     assert!(refunded <= n && (in_time || refunded == 0));
                     if in_time {
-                        history.give_back(id, n);
+                        history.refund(id, n);
                     }
                 }
                 6 if random.below(8) == 0 => {
@@ -234,9 +226,9 @@ fn nothing_given_back_across_quotas_and_reservations_is_minted() {
     });
 }
 
-/// Whatever the order in which they come back.
+/// In any order of the refunds.
 #[test]
-fn what_comes_back_in_time_is_all_there_again() {
+fn a_refund_in_time_restores_all_tokens() {
     let orders: [fn(usize, usize) -> usize; 3] = [|_, _| 0, |_, len| len - 1, |i, len| i * 7 % len];
     for order in orders {
         let clock = ManualClock::new();
@@ -267,7 +259,7 @@ fn what_comes_back_in_time_is_all_there_again() {
 }
 
 #[test]
-fn what_was_refilled_since_restores_nothing() {
+fn a_refund_of_refilled_tokens_restores_nothing() {
     let clock = ManualClock::new();
     let limiter = RateLimiter::with_clock(quota(1, 10), clock.clone());
     let limits = Limits::of_with_clock([quota(1, 10), quota(1, 20)], clock.clone());
@@ -276,7 +268,8 @@ fn what_was_refilled_since_restores_nothing() {
     let [_, _] = [limiter.try_acquire(5).unwrap(), limits.try_acquire(5).unwrap()];
     limiter.adjust(old[0], 0);
     limits.adjust(old[1], 0);
-    // Five of ten have been refilled; without the first ten, the bucket would be full but for the other five.
+    // Five of ten have been refilled; without the first ten, the bucket would be full but for the
+    // other five.
     assert_eq!(limiter.try_acquire(0).unwrap().remaining(), 5);
     assert_eq!(limits.try_acquire(0).unwrap().remaining(), 5);
     clock.advance(Duration::from_secs(100));
@@ -284,7 +277,7 @@ fn what_was_refilled_since_restores_nothing() {
     limiter.adjust(old[0], 0);
     limits.adjust(old[1], 0);
     assert!(limiter.try_acquire(1).is_err() && limits.try_acquire(1).is_err());
-    // What comes back twice is there once.
+    // A second refund of the same tokens restores nothing.
     limiter.adjust(late[0], 0);
     limiter.adjust(late[0], 0);
     limits.adjust(late[1], 0);
@@ -294,7 +287,7 @@ fn what_was_refilled_since_restores_nothing() {
 }
 
 #[test]
-fn what_comes_back_does_not_shorten_a_penalty() {
+fn a_refund_does_not_shorten_a_penalty() {
     let clock = ManualClock::new();
     let limiter = RateLimiter::with_clock(quota(1, 10), clock.clone());
     let limits = Limits::of_with_clock([quota(1, 10), quota(1, 20)], clock.clone());
@@ -311,7 +304,7 @@ fn what_comes_back_does_not_shorten_a_penalty() {
     assert!(limiter.try_acquire(1).is_ok() && limits.try_acquire(1).is_ok());
 }
 
-/// Waits at a gate behind the limiter that are all given up at once.
+/// Waits at a gate behind the limiter that are all cancelled at once.
 #[test]
 fn a_wave_of_cancelled_rows_lets_no_wave_through() {
     let clock = ManualClock::new();

@@ -1,10 +1,10 @@
-//! Giving back is never minting, for keys and for throttled readers: random histories, as in `give_backs.rs`.
+//! No refund mints a token, for keys and for throttled readers: random histories, as in
+//! `refunds.rs`.
 
 use std::{
     cell::Cell,
     io,
     num::NonZeroUsize,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::{Pin, pin},
     rc::Rc,
     sync::Arc,
@@ -14,6 +14,7 @@ use std::{
 
 use crate::paper::{Random, Reference, SECOND, Shut, poll_once, quota, run};
 use futures_io::AsyncRead;
+use test_kit::{quiet_panic, quietly};
 use tidegate_rate_limiter::{
     Clock, Gate, KeyedLimiter, ManualClock, OwnedKeyAdmission, Pass, RateLimiter, Throttled,
 };
@@ -39,8 +40,8 @@ impl Key {
 }
 
 #[test]
-fn nothing_given_back_to_a_key_is_minted() {
-    let mut given_back = 0;
+fn refunds_to_a_key_mint_nothing() {
+    let mut refunded = 0;
     run(|random, steps| {
         let clock = ManualClock::new();
         let (rate, burst) = (random.tokens(4), random.tokens(9));
@@ -82,7 +83,7 @@ fn nothing_given_back_to_a_key_is_minted() {
                 6 => {
                     let n = random.tokens(burst);
                     clients.refund(&number, n);
-                    key.reference.give_back_latest(now, n);
+                    key.reference.refund_latest(now, n);
                     // Theirs may have been among them.
                     key.open.clear();
                 }
@@ -91,14 +92,14 @@ fn nothing_given_back_to_a_key_is_minted() {
                     let index = usize::try_from(random.below(key.open.len() as u64)).unwrap();
                     let (id, pass) = key.open.swap_remove(index);
                     pass.give_back();
-                    key.reference.give_back(id, 1);
-                    given_back += 1;
+                    key.reference.refund(id, 1);
+                    refunded += 1;
                 }
             }
             pass_time(&clock, random);
         }
     });
-    assert!(given_back > 1000);
+    assert!(refunded > 1000);
 }
 
 /// What the peer does with a buffer, the length of which it notes.
@@ -130,14 +131,14 @@ impl AsyncRead for Peer {
             Answer::Bytes(n) => Poll::Ready(Ok(n.min(buf.len()))),
             Answer::Later => Poll::Pending,
             Answer::Error => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-            Answer::Panic => resume_unwind(Box::new("on purpose")),
+            Answer::Panic => quiet_panic("on purpose"),
         }
     }
 }
 
 #[test]
-fn nothing_given_back_by_a_throttled_reader_is_minted() {
-    let mut given_back = 0;
+fn refunds_of_a_throttled_reader_mint_nothing() {
+    let mut refunded = 0;
     run(|random, steps| {
         let clock = ManualClock::new();
         let (rate, burst) = (random.tokens(4), random.tokens(9));
@@ -166,22 +167,20 @@ fn nothing_given_back_by_a_throttled_reader_is_minted() {
                 });
                 let reader = &mut readers[usize::try_from(random.below(3)).unwrap()];
                 let mut cx = Context::from_waker(Waker::noop());
-                let read = catch_unwind(AssertUnwindSafe(|| {
-                    reader.as_mut().poll_read(&mut cx, &mut buffer[..length])
-                }));
-                // What the peer was asked for was taken at `now`, and what it did not give came back later.
+                let read = quietly(|| reader.as_mut().poll_read(&mut cx, &mut buffer[..length]));
+                // The tokens for the buffer were taken at `now`, and the rest was refunded later.
                 let taken = u32::try_from(peer.asked.get()).unwrap();
                 let used = match read {
-                    Ok(Poll::Ready(Ok(n))) => u32::try_from(n).unwrap(),
+                    Some(Poll::Ready(Ok(n))) => u32::try_from(n).unwrap(),
                     _ => 0,
                 };
                 reference.take(id, now, taken);
                 assert!(reference.level(now) >= 0, "{taken} tokens at {now} were not there");
-                reference.give_back(id, taken - used);
-                given_back += taken - used;
+                reference.refund(id, taken - used);
+                refunded += taken - used;
             }
             pass_time(&clock, random);
         }
     });
-    assert!(given_back > 1000);
+    assert!(refunded > 1000);
 }

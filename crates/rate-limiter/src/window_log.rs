@@ -4,18 +4,20 @@ use core::fmt;
 
 use alloc::collections::VecDeque;
 
-use crate::window::{Book, Window};
+use crate::window::{WindowLimit, WindowRecord};
 
-/// An exact sliding window: a log of what was taken, from which entries are struck once they are a window old.
+/// An exact sliding window: a log of what was taken, without the entries that are a window old.
 ///
-/// No interval as long as the window, wherever it begins, sees more than the limit. The price is memory, 16 bytes for
-/// each instant at which tokens were taken, at most `limit` of them and one more, and a short lock instead of one atomic step.
+/// No interval as long as the window sees more than the limit, wherever it begins. The price is
+/// memory, 16 bytes for each instant at which tokens were taken and at most `limit + 1` of them,
+/// and a short lock instead of one atomic step.
 #[derive(Default)]
-pub struct Log {
-    // INVARIANT: ascending in time, no entry without tokens, and none a window older than the latest turn. What the first one
-    // holds is owed in part, or all entries together hold no more than the limit.
+pub struct WindowLog {
+    // INVARIANT: ascending in time, no entry without tokens, and none a window older than the
+    // latest call. The entries hold no more than the limit, unless a part of the first one is a
+    // debt.
     entries: VecDeque<Entry>,
-    // INVARIANT: the tokens of all entries. Above the limit only after tokens were owed, or the limit was lowered.
+    // INVARIANT: the tokens of all entries. Above the limit only with a debt or a lowered limit.
     used: u64,
 }
 
@@ -25,22 +27,23 @@ struct Entry {
     tokens: u64,
 }
 
-impl Log {
-    /// Strikes up to `n` tokens from an entry; returns how many it lacked.
-    fn strike_from(&mut self, index: usize, n: u32) -> u32 {
+impl WindowLog {
+    /// Removes up to `n` tokens from an entry. Returns how many it lacked.
+    fn remove_from(&mut self, index: usize, n: u32) -> u32 {
         let Some(entry) = self.entries.get_mut(index) else { return n };
-        let struck = u32::try_from(entry.tokens).unwrap_or(u32::MAX).min(n);
-        entry.tokens -= u64::from(struck);
-        self.used -= u64::from(struck);
+        let removed = u32::try_from(entry.tokens).unwrap_or(u32::MAX).min(n);
+        entry.tokens -= u64::from(removed);
+        self.used -= u64::from(removed);
         if entry.tokens == 0 {
             self.entries.remove(index);
         }
-        n - struck
+        n - removed
     }
 
-    /// Takes tokens for younger than they are that nobody waits for: nothing is granted before the latest `limit` of them
-    /// begin to leave the window, and the older ones have left by then.
-    fn join_debts(&mut self, window: Window) {
+    /// Joins old entries of a debt to the next one, as if their tokens were younger. That changes
+    /// no answer: nothing is granted before the latest `limit` tokens begin to leave the window,
+    /// and the older tokens have left by then.
+    fn join_debts(&mut self, window: WindowLimit) {
         while let [Some(first), Some(second)] = [0, 1].map(|index| self.entries.get(index)) {
             if self.used - first.tokens < u64::from(window.limit.get()) {
                 break;
@@ -52,8 +55,8 @@ impl Log {
     }
 }
 
-impl Book for Log {
-    fn turn_to(&mut self, window: Window, now: u64) {
+impl WindowRecord for WindowLog {
+    fn advance_to(&mut self, window: WindowLimit, now: u64) {
         while let Some(entry) = self.entries.front() {
             // Written so that it cannot overflow: no entry is ahead of the time.
             if now - entry.at < window.length {
@@ -64,7 +67,7 @@ impl Book for Log {
         }
     }
 
-    fn ready_at(&self, window: Window, now: u64, n: u32) -> u64 {
+    fn ready_at(&self, window: WindowLimit, now: u64, n: u32) -> u64 {
         let mut in_the_way = (self.used + u64::from(n)).saturating_sub(window.limit.get().into());
         let mut ready = now;
         for entry in &self.entries {
@@ -77,7 +80,7 @@ impl Book for Log {
         ready
     }
 
-    fn enter(&mut self, window: Window, now: u64, n: u32) {
+    fn add(&mut self, window: WindowLimit, now: u64, n: u32) {
         if n == 0 {
             return;
         }
@@ -89,35 +92,36 @@ impl Book for Log {
         self.join_debts(window);
     }
 
-    fn used(&self, _window: Window, _now: u64) -> u32 {
+    fn used(&self, _window: WindowLimit, _now: u64) -> u32 {
         u32::try_from(self.used).unwrap_or(u32::MAX)
     }
 
-    fn empty_at(&self, window: Window, now: u64) -> u64 {
+    fn empty_at(&self, window: WindowLimit, now: u64) -> u64 {
         self.entries.back().map_or(now, |last| last.at.saturating_add(window.length))
     }
 
-    /// Tokens of unknown age are struck from the oldest entries, which would leave first: that can only be too strict.
-    fn strike(&mut self, _window: Window, mut n: u32, taken_at: Option<u64>) {
+    /// Removes tokens of unknown age from the oldest entries, which leave first: that can only be
+    /// too strict.
+    fn refund(&mut self, _window: WindowLimit, mut n: u32, taken_at: Option<u64>) {
         match taken_at {
             Some(at) => {
-                // Not found: it has left the window, and the tokens are back already.
+                // An entry that is not found has left the window: its tokens no longer count.
                 if let Ok(index) = self.entries.binary_search_by_key(&at, |entry| entry.at) {
-                    self.strike_from(index, n);
+                    self.remove_from(index, n);
                 }
             }
             None => {
                 while n > 0 && !self.entries.is_empty() {
-                    n = self.strike_from(0, n);
+                    n = self.remove_from(0, n);
                 }
             }
         }
     }
 }
 
-impl fmt::Debug for Log {
+impl fmt::Debug for WindowLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Log").field("used", &self.used).finish_non_exhaustive()
+        f.debug_struct("WindowLog").field("used", &self.used).finish_non_exhaustive()
     }
 }
 
@@ -125,18 +129,18 @@ impl fmt::Debug for Log {
 mod tests {
     use core::time::Duration;
 
-    use super::Log;
-    use crate::window::{Book, Window};
+    use super::WindowLog;
+    use crate::window::{WindowLimit, WindowRecord};
 
     #[test]
     fn a_log_of_debts_holds_no_more_than_its_limit() {
-        let window = Window::new(10, Duration::from_secs(3600)).unwrap();
-        let mut log = Log::default();
+        let window = WindowLimit::new(10, Duration::from_secs(3600)).unwrap();
+        let mut log = WindowLog::default();
         for now in 0..10_000 {
-            log.enter(window, now, 1 + u32::from(now % 3 == 0));
+            log.add(window, now, 1 + u32::from(now % 3 == 0));
             assert!(log.entries.len() <= 11);
         }
-        // What a refusal looks at: the first one.
+        // A refusal reads only the first entry.
         assert!(log.used - log.entries[0].tokens < 10);
         assert_eq!(log.used, 13_334);
     }

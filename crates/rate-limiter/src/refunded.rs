@@ -1,0 +1,158 @@
+//! Which of the granted tokens were refunded.
+//!
+//! The grants of a bucket lie on an axis, each above the one before it. A unit of the axis is
+//! granted once and never again. A position on it is the number of the bucket plus all units ever
+//! refunded: a refund moves the number down, but not the position of the next grant.
+//!
+//! ```text
+//!                     now                                     top of the axis
+//! ─────────┬───────────┼──────┬───────┬────────┬───────────────┼──▶
+//!  refilled by now     │  A   │▒▒ B ▒▒│   C    │       D       │           ▒ refunded
+//! ```
+//!
+//! A refund moves the bucket down only by units above the present: time has refilled the units
+//! below, so their refund restores nothing. Each unit that counts is at or above the time at which
+//! it was used, and at most a burst above it. So no interval sees more than `rate·t + burst`,
+//! whatever is refunded, in any order.
+
+use alloc::vec::Vec;
+
+/// The most spans. Beyond that, the two closest are joined at the position of the lower one, as if
+/// the tokens between them were older: their refund can only restore less.
+const MAX_SPANS: usize = 32;
+
+/// The refunded parts of an axis.
+#[derive(Debug, Default)]
+pub(crate) struct Refunded {
+    // INVARIANT: ascending, not touching, at most `MAX_SPANS`.
+    spans: Vec<Span>,
+}
+
+/// From `low`, exclusive, to `high`.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    low: u64,
+    high: u64,
+}
+
+impl Span {
+    const fn len(self) -> u64 {
+        self.high - self.low
+    }
+}
+
+impl Refunded {
+    pub(crate) const fn new() -> Self {
+        Self { spans: Vec::new() }
+    }
+
+    /// Returns how many units above `position` were refunded.
+    pub(crate) fn above(&self, position: u64) -> u64 {
+        self.within(position, u64::MAX)
+    }
+
+    /// Returns how many units from `low` to `high` were refunded.
+    pub(crate) fn within(&self, low: u64, high: u64) -> u64 {
+        let clipped = |span: &Span| span.high.min(high).saturating_sub(span.low.max(low));
+        self.spans.iter().rev().take_while(|span| span.high > low).map(clipped).sum()
+    }
+
+    /// Notes the refund of the uppermost `n` units below `high` that were not refunded before.
+    pub(crate) fn add(&mut self, mut high: u64, mut n: u64) {
+        while n > 0 && high > 0 {
+            let index = self.spans.partition_point(|span| span.low < high);
+            let below = index.checked_sub(1).map(|index| self.spans[index]);
+            match below {
+                Some(span) if span.high >= high => high = span.low,
+                _ => {
+                    let low = below.map_or(0, |span| span.high).max(high - n.min(high));
+                    self.insert(index, Span { low, high });
+                    n -= high - low;
+                    high = low;
+                }
+            }
+        }
+    }
+
+    /// Forgets the spans that end at or below `position`.
+    pub(crate) fn forget_up_to(&mut self, position: u64) {
+        let gone = self.spans.partition_point(|span| span.high <= position);
+        self.spans.drain(..gone);
+    }
+
+    /// Inserts a span at `index`. It overlaps with no other span.
+    fn insert(&mut self, index: usize, span: Span) {
+        let touches_next = self.spans.get(index).is_some_and(|next| next.low == span.high);
+        let touches_last = index > 0 && self.spans[index - 1].high == span.low;
+        match (touches_last, touches_next) {
+            (true, true) => {
+                self.spans[index - 1].high = self.spans[index].high;
+                self.spans.remove(index);
+            }
+            (true, false) => self.spans[index - 1].high = span.high,
+            (false, true) => self.spans[index].low = span.low,
+            (false, false) => self.spans.insert(index, span),
+        }
+        if self.spans.len() > MAX_SPANS {
+            self.join_closest();
+        }
+    }
+
+    #[cold]
+    fn join_closest(&mut self) {
+        let gaps = self.spans.windows(2).map(|pair| pair[1].low - pair[0].high);
+        if let Some((index, _)) = gaps.enumerate().min_by_key(|(_, gap)| *gap) {
+            let upper = self.spans.remove(index + 1);
+            self.spans[index].high += upper.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{MAX_SPANS, Refunded};
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn spans_know_each_refunded_unit(
+            refunds in prop::collection::vec((1..100usize, 1..9usize), 1..60),
+        ) {
+            let mut refunded = Refunded::new();
+            let mut marked = [false; 101];
+            for (high, n) in refunds {
+                refunded.add(high as u64, n as u64);
+                let free = marked[1..=high].iter_mut().rev().filter(|marked| !**marked);
+                free.take(n).for_each(|marked| *marked = true);
+                if refunded.spans.len() == MAX_SPANS {
+                    break;
+                }
+                for position in 0..100 {
+                    let above = marked[position + 1..].iter().filter(|marked| **marked).count();
+                    prop_assert_eq!(refunded.above(position as u64), above as u64);
+                }
+            }
+        }
+
+        #[test]
+        fn joined_spans_never_count_more_than_was_refunded_above(
+            refunds in prop::collection::vec(1..200u64, 1..200),
+        ) {
+            let mut refunded = Refunded::new();
+            let mut marked = std::collections::BTreeSet::new();
+            for high in refunds {
+                // Each unit once: a unit that counts as refunded is not refunded again.
+                if refunded.within(3 * high - 1, 3 * high) == 0 && marked.insert(3 * high) {
+                    refunded.add(3 * high, 1);
+                }
+                prop_assert!(refunded.spans.len() <= MAX_SPANS);
+                for position in (0..600).step_by(11) {
+                    let above = marked.range(position + 1..).count();
+                    prop_assert!(refunded.above(position) <= above as u64);
+                }
+            }
+        }
+    }
+}
