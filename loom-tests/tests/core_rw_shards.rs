@@ -197,3 +197,64 @@ fn a_reader_within_an_announced_reader_goes_before_a_writer_that_waits() {
         writer.join().unwrap();
     });
 }
+
+/// Closes the shard, having added 2 in two steps. Returns whether it was open.
+fn close(shards: &RwShards<u32>) -> bool {
+    let add = |value: &mut u32| {
+        *value += 1;
+        *value += 1;
+    };
+    shards.get(0).unwrap().close(add).is_some()
+}
+
+#[test]
+fn who_comes_while_a_shard_is_closed_is_in_before_or_finds_it_closed() {
+    model(|| {
+        let shards = shards(1);
+        let closer = spawn(&shards, close);
+        let shard = shards.get(0).unwrap();
+        match shard.begin_read() {
+            Some(reading) => assert_eq!(reading.run(|value| *value), 0),
+            None => assert!(shard.is_closed()),
+        }
+        let writing = shard.begin_write();
+        let is_written = writing.map(|writing| writing.run(|value, ()| *value += 4)).is_some();
+        assert!(closer.join().unwrap());
+        assert!(shard.is_closed() && shard.begin_read().is_none());
+        let value = Arc::into_inner(shards).unwrap().into_values().next();
+        assert_eq!(value, Some(if is_written { 6 } else { 2 }));
+    });
+}
+
+#[test]
+fn a_shard_is_closed_by_one_of_two_and_what_it_did_is_seen() {
+    model(|| {
+        let shards = shards(1);
+        let did = Arc::new(AtomicBool::new(false));
+        let other = {
+            let did = did.clone();
+            spawn(&shards, move |shards| {
+                did.store(true, Ordering::Relaxed);
+                close(shards)
+            })
+        };
+        let is_closed = shards.get(0).unwrap().is_closed();
+        assert!(!is_closed || did.load(Ordering::Relaxed));
+        let mine = close(&shards);
+        assert!(mine != other.join().unwrap());
+        assert_eq!(Arc::into_inner(shards).unwrap().into_values().next(), Some(2));
+    });
+}
+
+#[test]
+fn an_announced_reader_is_out_before_a_shard_is_closed() {
+    model(|| {
+        let shards = biased();
+        let reader = spawn(&shards, |shards| {
+            let reading = shards.get(0).unwrap().begin_read();
+            reading.map(|reading| reading.run(|value| *value))
+        });
+        assert!(close(&shards));
+        assert!(matches!(reader.join().unwrap(), None | Some(0)));
+    });
+}

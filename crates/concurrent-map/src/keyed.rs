@@ -209,7 +209,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         let hash = self.hasher.hash_one(key);
         // Here, so that it is dropped when the lock is open if it does not run.
         let mut f = Some(f);
-        let found = self.entries.edit(hash, |shelf| {
+        let found = self.entries.shards.edit(hash, self.rehash(), |shelf| {
             let entry = shelf.table.find_mut(hash, |entry| key.equivalent(&entry.key))?;
             f.take().map(|f| f(&mut entry.value))
         });
@@ -239,13 +239,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         let mut place = None;
         let mut has_searched = false;
         loop {
-            let outcome = self.entries.write(hash, |shelf| {
+            let outcome = self.entries.shards.write(hash, self.rehash(), |shelf| {
                 if let Some(entry) = shelf.table.find_mut(hash, |entry| key.equivalent(&entry.key))
                 {
                     return f.take().map(|f| f(&mut entry.value));
                 }
                 let place = place.take().or_else(|| self.take_place())?;
-                shelf.make_room(|entry| self.hasher.hash_one(&entry.key), now.and(Some(&look)));
+                shelf.make_room(self.rehash(), now.and(Some(&look)));
                 let make = make.take()?;
                 let entry = Entry { key: key.to_owned(), value: make() };
                 let mut entry =
@@ -276,7 +276,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         V: Clone,
     {
         let hash = self.hasher.hash_one(key);
-        let found = self.entries.read(hash, |shelf| {
+        let found = self.entries.shards.read(hash, self.rehash(), |shelf| {
             let entry = shelf.table.find(hash, |entry| key.equivalent(&entry.key))?;
             Some(entry.value.clone())
         });
@@ -297,7 +297,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         let hash = self.hasher.hash_one(key);
         // As in `with`.
         let mut f = Some(f);
-        let found = self.entries.edit(hash, |shelf| {
+        let found = self.entries.shards.edit(hash, self.rehash(), |shelf| {
             let entry = shelf.table.find_mut(hash, |entry| key.equivalent(&entry.key))?;
             f.take().map(|f| f(&mut entry.value))
         });
@@ -341,7 +341,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         let hash = self.hasher.hash_one(key);
         // As in `with`.
         let mut f = Some(f);
-        let found = self.entries.write_existing(hash, |shelf| {
+        let found = self.entries.shards.write_existing(hash, self.rehash(), |shelf| {
             let is_it = |entry: &Entry<K, V>| key.equivalent(&entry.key);
             let mut entry = shelf.table.find_entry(hash, is_it).ok()?;
             let result = f.take().map(|f| f(&mut entry.get_mut().value));
@@ -358,7 +358,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hasher.hash_one(key);
-        let removed = self.entries.edit(hash, |shelf| {
+        let removed = self.entries.shards.edit(hash, self.rehash(), |shelf| {
             let found = shelf.table.find_entry(hash, |entry| key.equivalent(&entry.key)).ok()?;
             Some((found.remove().0, self.vacated()))
         });
@@ -382,10 +382,16 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
     pub fn retain(&self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         // What is removed is dropped when no lock is held.
         let mut removed = Vec::new();
-        self.entries.edit_all(|shelf| {
+        self.entries.shards.write_all(|shelf, _| {
             let refused = shelf.table.extract_if(|entry| !keep(&entry.key, &mut entry.value));
             removed.extend(refused.map(|entry| (entry, self.vacated())));
         });
+    }
+
+    /// Returns what hashes an entry anew that moves.
+    #[inline]
+    fn rehash(&self) -> impl Fn(&Entry<K, V>) -> u64 {
+        |entry| self.hasher.hash_one(&entry.key)
     }
 
     /// Takes an idle entry out and drops it; its place is left to the caller.

@@ -7,6 +7,7 @@ extern crate alloc;
 extern crate std;
 
 mod error;
+mod growing;
 mod hasher;
 mod keyed;
 mod lazy;

@@ -31,7 +31,7 @@ use crate::{
     error::{Occupied, SwapError},
     hasher::DefaultHashBuilder,
     room::make_room,
-    striped::{Striped, default_shards},
+    striped::{Striped, default_shards, power_of_two},
 };
 
 /// A hash map that many threads and tasks use at once through `&self`, with no guards to hold and no deadlocks by
@@ -89,8 +89,12 @@ use crate::{
 /// alone: when it is full, its entries move to one of twice the size under that shard's lock, and the other shards go on.
 /// So one insertion moves a shard's part of the entries at most; [`with_capacity`](ConcurrentMap::with_capacity) and
 /// [`reserve`](Self::reserve) do so beforehand. Nothing shrinks by itself: see [`shrink_to_fit`](Self::shrink_to_fit)
-/// and [`clear`](Self::clear). Beside its tables a map that is not empty has 128 bytes for each shard, and twice as many for
-/// each thread that can run at once.
+/// and [`clear`](Self::clear).
+///
+/// Beside its tables a map has 1.2 KB for eight shards at first (with std). When it has twice as many entries as
+/// [shards](Self::shards), or when threads have often waited for each other in the eight, all entries move to all shards, which
+/// weigh 128 bytes each, and twice as many for each thread that can run at once. A map
+/// [with a number of shards](ConcurrentMap::with_shards) has them from the first insertion on, as has one made for so many entries.
 ///
 /// # Memory ordering
 ///
@@ -129,13 +133,13 @@ pub struct ConcurrentMap<K, V, S = DefaultHashBuilder> {
 }
 
 impl<K, V> ConcurrentMap<K, V> {
-    /// Creates an empty map with the default number of shards: sixteen for each thread that can run at once (one, without
-    /// std), rounded up to a power of two.
+    /// Creates an empty map that grows to the default number of shards: sixteen for each thread that can run at once (one,
+    /// without std), rounded up to a power of two.
     pub fn new() -> Self {
         Self::with_hasher(DefaultHashBuilder::default())
     }
 
-    /// Creates an empty map with `shards` shards, rounded up to a power of two; 0 is rounded up to 1, and
+    /// Creates an empty map with `shards` shards from the first insertion on, rounded up to a power of two; 0 is rounded up to 1, and
     /// more than 16,384 (2 MB) are 16,384.
     pub fn with_shards(shards: usize) -> Self {
         Self::with_shards_and_hasher(shards, DefaultHashBuilder::default())
@@ -154,17 +158,21 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     /// assert_eq!(sessions.insert("ann", 1), None);
     /// ```
     pub fn with_hasher(hasher: S) -> Self {
-        Self { entries: Striped::new(default_shards()), hasher, flights: Flights::new() }
+        Self::of(Striped::growing(power_of_two(default_shards())), hasher)
     }
 
     /// Creates an empty map with `shards` shards, from 1 to 16,384 and rounded up to a power of two, that hashes keys
     /// by `hasher`.
     pub fn with_shards_and_hasher(shards: usize, hasher: S) -> Self {
         let shards = NonZeroUsize::new(shards).unwrap_or(NonZeroUsize::MIN);
-        Self { entries: Striped::new(shards), hasher, flights: Flights::new() }
+        Self::of(Striped::fixed(power_of_two(shards)), hasher)
     }
 
-    /// Returns the number of shards, a power of two.
+    fn of(entries: Striped<(K, V)>, hasher: S) -> Self {
+        Self { entries, hasher, flights: Flights::new() }
+    }
+
+    /// Returns the number of shards, a power of two: of a map that is small yet, how many it grows to.
     pub fn shards(&self) -> usize {
         self.entries.count()
     }
@@ -222,7 +230,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         let hash = self.hash(key);
         // Here it is dropped when the lock is open, if it does not run.
         let mut f = Some(f);
-        let found = self.entries.read(hash, |table| {
+        let found = self.entries.read(hash, self.rehash(), |table| {
             let (_, value) = table.find(hash, |(k, _)| key.equivalent(k))?;
             f.take().map(|f| f(value))
         });
@@ -246,7 +254,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         // is open.
         // A key's panic takes no value along.
         let (mut key, mut value) = (DropEach::new(Some(key)), Some(value));
-        self.entries.write(hash, |table| {
+        self.entries.write(hash, self.rehash(), |table| {
             match self.entry_in(table, hash, |k| Some(k) == key.as_ref()) {
                 Entry::Occupied(found) => {
                     value.take().map(|value| mem::replace(&mut found.into_mut().1, value))
@@ -318,7 +326,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         let hash = self.hash(key);
         // Here it is dropped when the lock is open, if it does not run.
         let mut condition = Some(condition);
-        let removed = self.entries.write_existing(hash, |table| {
+        let removed = self.entries.write_existing(hash, self.rehash(), |table| {
             let found = table.find_entry(hash, |(k, _)| key.equivalent(k)).ok()?;
             let (k, v) = found.get();
             condition.take()?(k, v).then(|| found.remove().0)
@@ -351,7 +359,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         let hash = self.hash(key);
         // Here it is dropped when the lock is open, if it does not run.
         let mut condition = Some(condition);
-        let removed = self.entries.write_existing(hash, |table| {
+        let removed = self.entries.write_existing(hash, self.rehash(), |table| {
             let mut found = table.find_entry(hash, |(k, _)| key.equivalent(k)).ok()?;
             let (k, v) = found.get_mut();
             condition.take()?(k, v).then(|| found.remove().0)
@@ -369,8 +377,14 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         is_it: impl Fn(&K) -> bool,
     ) -> Entry<'a, (K, V)> {
         // Room first, in our way: what can fail fails before anything has changed.
-        make_room(table, 1, |(k, _)| self.hash(k));
+        make_room(table, 1, self.rehash());
         table.entry(hash, |(k, _)| is_it(k), |_| unreachable!("there is room"))
+    }
+
+    /// Returns what hashes an entry anew that moves.
+    #[inline]
+    fn rehash(&self) -> impl Fn(&(K, V)) -> u64 {
+        |(key, _)| self.hash(key)
     }
 
     #[inline]

@@ -6,8 +6,13 @@
 use core::{
     convert::Infallible,
     hash::{BuildHasher, Hash},
-    ops::ControlFlow::{self, Break, Continue},
+    ops::{
+        ControlFlow::{self, Break, Continue},
+        Range,
+    },
 };
+
+use alloc::vec::Vec;
 
 use rayon::iter::{FromParallelIterator, IntoParallelIterator, ParallelExtend, ParallelIterator};
 
@@ -42,8 +47,8 @@ impl<K: Send + Sync, V: Send + Sync, S: Sync> ConcurrentMap<K, V, S> {
     /// assert_eq!(sum.into_inner(), 332_833_500);
     /// ```
     pub fn par_for_each(&self, f: impl Fn(&K, &V) + Send + Sync) {
-        self.par_shards().for_each(|shard| {
-            let ControlFlow::Continue(()) = self.visit_in(shard, |key, value| {
+        self.par_ranges().for_each(|range| {
+            let ControlFlow::Continue(()) = self.visit_in(range, |key, value| {
                 f(key, value);
                 ControlFlow::<Infallible>::Continue(())
             });
@@ -63,10 +68,10 @@ impl<K: Send + Sync, V: Send + Sync, S: Sync> ConcurrentMap<K, V, S> {
     /// assert!(!squares.par_any(|_, square| *square == 50));
     /// ```
     pub fn par_any(&self, condition: impl Fn(&K, &V) -> bool + Send + Sync) -> bool {
-        self.par_shards().any(|shard| {
+        self.par_ranges().any(|range| {
             let visit =
                 |key: &K, value: &V| if condition(key, value) { Break(()) } else { Continue(()) };
-            self.visit_in(shard, visit).is_break()
+            self.visit_in(range, visit).is_break()
         })
     }
 
@@ -89,16 +94,16 @@ impl<K: Send + Sync, V: Send + Sync, S: Sync> ConcurrentMap<K, V, S> {
         fold: impl Fn(A, &K, &V) -> A + Send + Sync,
         reduce: impl Fn(A, A) -> A + Send + Sync,
     ) -> A {
-        let fold_shard = |folded: A, shard| {
+        let fold_range = |folded: A, range| {
             // Here it outlives the lock if `fold` does not take it.
             let mut folded = Some(folded);
-            let ControlFlow::Continue(()) = self.visit_in(shard, |key, value| {
+            let ControlFlow::Continue(()) = self.visit_in(range, |key, value| {
                 folded = folded.take().map(|folded| fold(folded, key, value));
                 ControlFlow::<Infallible>::Continue(())
             });
             folded.expect("a panic of `fold` does not come here")
         };
-        self.par_shards().fold(&identity, fold_shard).reduce(&identity, reduce)
+        self.par_ranges().fold(&identity, fold_range).reduce(&identity, reduce)
     }
 
     /// Removes the entries for which `keep` returns false; they are dropped by the threads that have removed them, when
@@ -114,14 +119,14 @@ impl<K: Send + Sync, V: Send + Sync, S: Sync> ConcurrentMap<K, V, S> {
     /// assert_eq!(squares.len(), 500);
     /// ```
     pub fn par_retain(&self, keep: impl Fn(&K, &mut V) -> bool + Send + Sync) {
-        self.par_shards().for_each(|shard| self.retain_in(shard, &keep));
+        self.par_ranges().for_each(|range| self.retain_in(range, &keep));
     }
 
-    /// Returns the indices of the shards, to be shared out.
-    fn par_shards(&self) -> impl ParallelIterator<Item = usize> + use<K, V, S> {
+    /// Returns the ranges of shards, to be shared out.
+    fn par_ranges(&self) -> impl ParallelIterator<Item = Range<usize>> + use<K, V, S> {
         // A pool's thread might wait for the lock that this one holds, or for a writer that waits for this one.
         self.assert_outside();
-        (0..self.shards()).into_par_iter()
+        self.ranges().collect::<Vec<_>>().into_par_iter()
     }
 }
 

@@ -1,185 +1,64 @@
 //! Many small tables instead of one, each behind a lock of its own.
 
-use core::{convert::Infallible, fmt, num::NonZeroUsize, ops::ControlFlow};
-
-use hashbrown::HashTable;
-use tidegate_core::{
-    RwShards,
-    primitive::{
-        atomic::{AtomicUsize, Ordering},
-        parallelism,
-    },
-    rw_shards, shard,
+use core::{
+    convert::Infallible,
+    mem,
+    num::NonZeroUsize,
+    ops::ControlFlow::{self, Break, Continue},
 };
 
-use crate::lazy::Lazy;
+use alloc::{vec, vec::Vec};
 
-/// Tables of `E`s, made when the first of them is written to.
-///
-/// Hashes, keys and what an entry is are its user's business.
-pub(crate) struct Striped<E> {
-    shards: Lazy<RwShards<HashTable<E>, Len>>,
-    // INVARIANT: a power of two.
-    count: NonZeroUsize,
-}
+use hashbrown::HashTable;
+use tidegate_core::primitive::{
+    atomic::{AtomicUsize, Ordering},
+    parallelism, tuned,
+};
 
-/// A table behind its lock, with its length beside it.
-type Shard<'a, E> = rw_shards::Shard<'a, HashTable<E>, Len>;
+use crate::{
+    growing::{GrowingShards, Table},
+    room::with_room,
+};
+
+/// Tables of `E`s. Hashes, keys and what an entry is are their user's business.
+pub(crate) type Striped<E> = GrowingShards<HashTable<E>>;
 
 impl<E> Striped<E> {
-    /// Creates `count` empty shards, rounded up to a power of two, at most [`MOST_SHARDS`].
-    pub(crate) fn new(count: NonZeroUsize) -> Self {
-        let count = power_of_two(count);
-        Self { shards: Lazy::new(|| empty(count)), count }
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        self.count.get()
-    }
-
-    /// Looks into the table that `hash` belongs to; `None` if nothing was ever written to any.
-    #[inline]
-    pub(crate) fn read<R>(&self, hash: u64, section: impl FnOnce(&HashTable<E>) -> R) -> Option<R> {
-        Some(self.existing(hash)?.read(section))
-    }
-
-    /// Works on the table that `hash` belongs to.
-    #[inline]
-    pub(crate) fn write<R>(&self, hash: u64, section: impl FnOnce(&mut HashTable<E>) -> R) -> R {
-        let shards = self.shards.get_or_make(|| empty(self.count));
-        write(shards.by_hash(spread(hash)), section)
-    }
-
-    /// Works on the table that `hash` belongs to; `None` if nothing was ever written to any. For sections that do not
-    /// insert.
-    #[inline]
-    pub(crate) fn write_existing<R>(
-        &self,
-        hash: u64,
-        section: impl FnOnce(&mut HashTable<E>) -> R,
-    ) -> Option<R> {
-        Some(write(self.existing(hash)?, section))
-    }
-
-    /// Works on an entry of the table that `hash` belongs to; `None` if nothing was ever written to any. For sections that
-    /// neither insert nor remove.
-    #[inline]
-    pub(crate) fn edit<R>(
-        &self,
-        hash: u64,
-        section: impl FnOnce(&mut HashTable<E>) -> R,
-    ) -> Option<R> {
-        Some(self.existing(hash)?.write(section))
-    }
-
     /// Looks at every entry, one lock at a time, until `look` breaks.
     pub(crate) fn read_each<B>(
         &self,
         mut look: impl FnMut(&E) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        self.each(|shard| shard.scan(|table| table.iter().try_for_each(&mut look)))
+        self.ranges()
+            .try_for_each(|range| self.scan(range, |table| table.iter().try_for_each(&mut look)))
     }
 
     /// Looks at every entry, one lock at a time.
     pub(crate) fn read_all(&self, mut look: impl FnMut(&E)) {
-        let ControlFlow::Continue(()) = self.read_each(|entry| {
+        let Continue(()) = self.read_each(|entry| {
             look(entry);
             ControlFlow::<Infallible>::Continue(())
         });
     }
 
-    /// Works on every table, one lock at a time.
-    pub(crate) fn write_all(&self, mut section: impl FnMut(&mut HashTable<E>)) {
-        let ControlFlow::Continue(()) = self.each(|shard| {
-            write(shard, &mut section);
-            ControlFlow::<Infallible>::Continue(())
-        });
-    }
-
-    fn each<B>(&self, visit: impl FnMut(Shard<'_, E>) -> ControlFlow<B>) -> ControlFlow<B> {
-        self.shards
-            .get()
-            .map_or(ControlFlow::Continue(()), |shards| shards.iter().try_for_each(visit))
-    }
-
     /// Returns the number of entries without taking a lock: the sum of the tables' lengths, not all of one instant.
     pub(crate) fn len(&self) -> usize {
-        self.shards.get().map_or(0, |shards| shards.iter().map(|shard| shard.beside().get()).sum())
+        let mut sum = 0;
+        let Continue(()) = self.beside_each(|len| {
+            sum += len.get();
+            ControlFlow::<Infallible>::Continue(())
+        });
+        sum
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.shards.get().is_none_or(|shards| shards.iter().all(|shard| shard.beside().get() == 0))
+        let look = |len: &Len| if len.get() == 0 { Continue(()) } else { Break(()) };
+        self.beside_each(look).is_continue()
     }
-
-    /// Panics with std if the calling thread is in a section.
-    #[cfg(feature = "rayon")]
-    pub(crate) fn assert_outside(&self) {
-        if let Some(shards) = self.shards.get() {
-            shards.assert_outside();
-        }
-    }
-
-    #[inline]
-    fn existing(&self, hash: u64) -> Option<Shard<'_, E>> {
-        Some(self.shards.get()?.by_hash(spread(hash)))
-    }
-
-    /// Returns the index, below `count`, of the table that `hash` belongs to.
-    #[inline]
-    pub(crate) fn index_of(&self, hash: u64) -> usize {
-        shard::index_of(spread(hash), self.count.get())
-    }
-
-    /// As [`read`](Self::read), by the table's index, and for as long as it takes.
-    pub(crate) fn read_at<R>(
-        &self,
-        index: usize,
-        section: impl FnOnce(&HashTable<E>) -> R,
-    ) -> Option<R> {
-        Some(self.shards.get()?.get(index)?.scan(section))
-    }
-
-    /// As [`write`](Self::write), by the table's index.
-    pub(crate) fn write_at<R>(
-        &self,
-        index: usize,
-        section: impl FnOnce(&mut HashTable<E>) -> R,
-    ) -> R {
-        let shards = self.shards.get_or_make(|| empty(self.count));
-        write(shards.get(index).expect("the index is below the count"), section)
-    }
-
-    /// As [`write_existing`](Self::write_existing), by the table's index.
-    pub(crate) fn write_existing_at<R>(
-        &self,
-        index: usize,
-        section: impl FnOnce(&mut HashTable<E>) -> R,
-    ) -> Option<R> {
-        Some(write(self.shards.get()?.get(index)?, section))
-    }
-}
-
-impl<E> fmt::Debug for Striped<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Striped").field("count", &self.count).finish_non_exhaustive()
-    }
-}
-
-fn empty<E>(count: NonZeroUsize) -> RwShards<HashTable<E>, Len> {
-    RwShards::new(count, |_| (HashTable::new(), Len(AtomicUsize::new(0))))
-}
-
-/// Works on a table and publishes its new length, also when the section panics.
-#[inline]
-fn write<E, R>(shard: Shard<'_, E>, section: impl FnOnce(&mut HashTable<E>) -> R) -> R {
-    shard.write(|table| {
-        let counted = Counted { table, len: shard.beside() };
-        section(&mut *counted.table)
-    })
 }
 
 /// The length of a table while nobody writes to it, to be had without its lock.
-struct Len(AtomicUsize);
+pub(crate) struct Len(AtomicUsize);
 
 impl Len {
     #[inline]
@@ -189,32 +68,42 @@ impl Len {
     }
 }
 
-/// A table that is being written to.
-struct Counted<'a, E> {
-    table: &'a mut HashTable<E>,
-    len: &'a Len,
-}
+impl<E> Table for HashTable<E> {
+    type Entry = E;
+    type Beside = Len;
 
-impl<E> Drop for Counted<'_, E> {
+    fn empty() -> (Self, Len) {
+        (Self::new(), Len(AtomicUsize::new(0)))
+    }
+
     #[inline]
-    fn drop(&mut self) {
-        let len = self.table.len();
-        if len != self.len.get() {
+    fn publish(&self, beside: &Len) {
+        let len = self.len();
+        if len != beside.get() {
             // ORDERING: Relaxed: as in `Len::get`; the lock is still held, so the stores are in the order of the writes.
-            self.len.0.store(len, Ordering::Relaxed);
+            beside.0.store(len, Ordering::Relaxed);
         }
     }
-}
 
-/// Turns a hash into one whose high bits pick a shard.
-///
-/// They must say nothing about the bits that the table in the shard goes by (the lowest, and the seven highest for its
-/// tags), else every entry of a shard would have the same; and they must depend on all bits, for hashers that leave
-/// the high ones empty. Multiplying by 2⁶⁴ divided by the golden ratio does both (Knuth, The Art of Computer
-/// Programming, vol. 3, section 6.4).
-#[inline]
-pub(crate) fn spread(hash: u64) -> u64 {
-    hash.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    fn entries(beside: &Len) -> usize {
+        beside.get()
+    }
+
+    fn split(
+        &mut self,
+        parts: usize,
+        hash_of: impl Fn(&E) -> u64,
+        part_of: impl Fn(u64) -> usize,
+    ) -> Vec<Self> {
+        let hashes: Vec<u64> = self.iter().map(hash_of).collect();
+        let mut lens = vec![0; parts];
+        hashes.iter().for_each(|hash| lens[part_of(*hash)] += 1);
+        let mut tables: Vec<Self> = lens.into_iter().map(with_room).collect();
+        for (hash, entry) in hashes.into_iter().zip(mem::take(self)) {
+            tables[part_of(hash)].insert_unique(hash, entry, |_| unreachable!("there is room"));
+        }
+        tables
+    }
 }
 
 /// More shards than this are of no use to anybody: sixteen for each of a thousand threads that run at once. They weigh 2 MB.
@@ -230,13 +119,14 @@ pub(crate) fn default_shards() -> NonZeroUsize {
     SIXTEEN.saturating_mul(NonZeroUsize::new(parallelism()).unwrap_or(NonZeroUsize::MIN))
 }
 
-const SIXTEEN: NonZeroUsize = NonZeroUsize::new(16).expect("not zero");
+const SIXTEEN: NonZeroUsize = NonZeroUsize::new(tuned(16, 2) as usize).expect("not zero");
 
 #[cfg(test)]
 mod tests {
     use tidegate_core::Shards;
 
     use super::*;
+    use crate::growing::spread;
 
     /// Counts how many of the shards the hashes of `numbers` fall into, and how unevenly.
     fn fullest(hashes: impl Iterator<Item = u64>) -> usize {
@@ -257,13 +147,18 @@ mod tests {
     #[test]
     fn a_table_is_the_same_by_index_and_by_hash() {
         for count in [1, 2, 8, 64] {
-            let striped = Striped::<u64>::new(NonZeroUsize::new(count).expect("not zero"));
-            for hash in (0..200_u64).map(|n| n.wrapping_mul(0xBF58_476D_1CE4_E5B9)) {
-                striped.write(hash, |table| _ = table.insert_unique(hash, hash, |hash| *hash));
-                let found = striped.read_at(striped.index_of(hash), |table| {
-                    table.find(hash, |held| *held == hash).copied()
-                });
-                assert_eq!(found, Some(Some(hash)));
+            let count = NonZeroUsize::new(count).expect("not zero");
+            for striped in [Striped::<u64>::fixed(count), Striped::growing(count)] {
+                for hash in (0..200_u64).map(|n| n.wrapping_mul(0xBF58_476D_1CE4_E5B9)) {
+                    let insert = |table: &mut HashTable<u64>| {
+                        table.insert_unique(hash, hash, |hash| *hash);
+                    };
+                    striped.write(hash, |hash| *hash, insert);
+                    let found = striped.read_at(striped.index_of(hash), |table| {
+                        table.find(hash, |held| *held == hash).copied()
+                    });
+                    assert_eq!(found, Some(Some(hash)));
+                }
             }
         }
     }
@@ -271,11 +166,11 @@ mod tests {
     #[cfg(feature = "std")]
     #[test]
     fn nothing_is_allocated_before_the_first_write() {
-        let striped = Striped::<u8>::new(SIXTEEN);
-        assert_eq!(striped.read(0, HashTable::len), None);
-        assert_eq!(striped.write_existing(0, |table| table.len()), None);
+        let striped = Striped::<u8>::growing(SIXTEEN);
+        assert_eq!(striped.read(0, |_| 0, HashTable::len), None);
+        assert_eq!(striped.write_existing(0, |_| 0, |table| table.len()), None);
         assert!(striped.is_empty());
-        striped.write(0, |table| _ = table.insert_unique(0, 1, |_| 0));
+        striped.write(0, |_| 0, |table| _ = table.insert_unique(0, 1, |_| 0));
         assert_eq!(striped.len(), 1);
     }
 }

@@ -1,11 +1,15 @@
-//! What maps weigh: nothing, while nothing is in them; a bounded number of bytes for each entry; nothing again.
+//! What maps weigh: nothing, while nothing is in them; a bounded number of bytes for each entry; nothing again. On a machine of
+//! 64 processors, whatever this one has.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
+    num::NonZeroUsize,
+    thread,
 };
 
-use tidegate_concurrent_map::{ConcurrentMap, ConcurrentSet};
+use tidegate_concurrent_map::{ConcurrentMap, ConcurrentSet, Keyed, Occupancy};
+use tidegate_core::primitive::assume_parallelism;
 
 thread_local! {
     /// Allocated and not freed by this thread, so that tests beside each other do not count each other's.
@@ -50,6 +54,7 @@ fn measured<R>(f: impl FnOnce() -> R) -> (R, isize, usize) {
 
 /// What a process or a thread has only once is made here, and not counted.
 fn warm_up() {
+    assert!(assume_parallelism(64), "each test begins with this");
     let map = ConcurrentMap::<u64, u64>::new();
     map.insert(1, 1);
     map.get(&1);
@@ -149,4 +154,88 @@ fn an_overwrite_a_read_and_a_removal_allocate_nothing() {
         }
     });
     assert_eq!((bytes, allocations), (0, 0));
+}
+
+/// high-scale-lib and dashmap: a map with one entry has all its shards.
+#[test]
+fn one_entry_weighs_little_on_many_processors() {
+    warm_up();
+    let keyed = || Keyed::<u64, u64>::new(NonZeroUsize::new(100_000).unwrap());
+    let weigh = |what: &str, bytes: isize| {
+        println!("{what} with one entry: {bytes} bytes");
+        assert!((100..=2560).contains(&bytes), "{what}: {bytes} bytes");
+    };
+    let (map, bytes, _) = measured(|| ConcurrentMap::from([(1_u64, 1_u64)]));
+    assert_eq!(map.shards(), 1024);
+    weigh("a map", bytes);
+    weigh("a map made for one", {
+        let (_map, bytes, _) = measured(|| {
+            let map = ConcurrentMap::with_capacity(1);
+            map.insert(1_u64, 1_u64);
+            map
+        });
+        bytes
+    });
+    let (_copy, bytes, _) = measured(|| map.clone());
+    weigh("a copy", bytes);
+    let (_set, bytes, _) = measured(|| ConcurrentSet::from(["a"]));
+    weigh("a set", bytes);
+    let (_keyed, bytes, _) = measured(|| {
+        let keyed = keyed();
+        keyed.with(&1, || 1, |_| true, |_| ()).unwrap();
+        keyed
+    });
+    weigh("a registry", bytes);
+    let (_keyed, bytes, _) = measured(|| {
+        let keyed = keyed();
+        keyed.with_until(&1, 0, || 1, |end| Occupancy::BusyUntil(*end), |_| ()).unwrap();
+        keyed
+    });
+    weigh("a registry with times", bytes);
+}
+
+#[test]
+fn entries_weigh_in_proportion_to_their_number_on_many_processors() {
+    warm_up();
+    let keys = NonZeroUsize::new(1 << 20).unwrap();
+    for power in 0..16 {
+        let entries = 1_u64 << power;
+        let map = || (0..entries).map(|n| (n, n)).collect::<ConcurrentMap<u64, u64>>();
+        let one_by_one = || {
+            let map = ConcurrentMap::<u64, u64>::new();
+            (0..entries).for_each(|n| _ = map.insert(n, n));
+            map
+        };
+        let keyed = || {
+            let keyed = Keyed::<u64, u64>::new(keys);
+            (0..entries).for_each(|n| keyed.with(&n, || n, |_| true, |_| ()).unwrap());
+            keyed
+        };
+        let room = || ConcurrentMap::<u64, u64>::with_capacity(usize::try_from(entries).unwrap());
+        let weights =
+            [measured(map).1, measured(one_by_one).1, measured(keyed).1, measured(room).1];
+        println!("{entries} entries: {weights:?} bytes");
+        let most = 2560 + 160 * isize::try_from(entries).unwrap();
+        assert!(weights.iter().all(|bytes| *bytes <= most), "{entries}: {weights:?} of {most}");
+    }
+}
+
+#[test]
+fn threads_that_meet_often_get_all_shards_on_many_processors() {
+    warm_up();
+    let map = ConcurrentMap::from([(1_u64, 1_u64)]);
+    let rounds = |rounds: u32| {
+        for _ in 0..rounds {
+            // A reader that finds another one in.
+            map.for_each(|_, _| {
+                thread::scope(|s| s.spawn(|| map.for_each(|_, _| ())).join().unwrap());
+            });
+        }
+    };
+    rounds(63);
+    assert_eq!(measured(|| map.get(&1)), (Some(1), 0, 0), "not yet");
+    rounds(1);
+    let (found, bytes, _) = measured(|| map.get(&1));
+    assert!(found == Some(1) && bytes > 100_000, "{bytes} bytes");
+    assert_eq!((map.len(), map.keys()), (1, vec![1]));
 }

@@ -347,13 +347,10 @@ pub fn thread_number() -> Option<usize> {
     None
 }
 
-/// The number of threads that can run at once, as the system said when it was asked first; 1 where
-/// nobody can say.
 #[cfg(all(feature = "std", not(loom)))]
-pub fn parallelism() -> usize {
-    static ANSWER: ProcessCell<usize> = ProcessCell::new();
-    *ANSWER.get_or_init(|| std::thread::available_parallelism().map_or(1, core::num::NonZero::get))
-}
+mod parallelism;
+#[cfg(all(feature = "std", not(loom)))]
+pub use self::parallelism::{assume_parallelism, parallelism};
 
 /// LOOM: two stripes are enough to sum over.
 #[cfg(any(not(feature = "std"), loom))]

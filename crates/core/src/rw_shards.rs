@@ -33,11 +33,11 @@ mod state;
 
 use core::{fmt, num::NonZeroUsize};
 
-#[cfg(not(feature = "std"))]
-use self::exclusive as imp;
 use self::imp::{Readers, RwLock};
 #[cfg(feature = "std")]
 use self::lock as imp;
+#[cfg(not(feature = "std"))]
+use self::{exclusive as imp, exclusive as inside};
 use crate::shard::Shards;
 
 /// A power-of-two array of `T`s on cache lines of their own, each behind a read-write lock, with a `P` beside the lock.
@@ -78,13 +78,8 @@ use crate::shard::Shards;
 /// assert_eq!(words.iter().map(|shard| shard.read(Vec::len)).sum::<usize>(), 1);
 /// ```
 pub struct RwShards<T, P = ()> {
-    parts: Shards<Part<T, P>>,
+    parts: Shards<RwLock<T, P>>,
     readers: Readers,
-}
-
-struct Part<T, P> {
-    lock: RwLock<T>,
-    beside: P,
 }
 
 impl<T, P> RwShards<T, P> {
@@ -93,12 +88,33 @@ impl<T, P> RwShards<T, P> {
     /// # Panics
     ///
     /// Panics if the power of two exceeds `usize`, or its memory cannot be allocated.
-    pub fn new(count: NonZeroUsize, mut make: impl FnMut(usize) -> (T, P)) -> Self {
-        let part = |index| {
+    pub fn new(count: NonZeroUsize, make: impl FnMut(usize) -> (T, P)) -> Self {
+        Self::with(count, Readers::new(), make)
+    }
+
+    /// As [`new`](Self::new), but readers are always counted: the shards have no slots for them, and so weigh 256 bytes less for
+    /// each thread that can run at once. For shards that few threads read at a time.
+    ///
+    /// # Panics
+    ///
+    /// As `new`.
+    pub fn counted(count: NonZeroUsize, make: impl FnMut(usize) -> (T, P)) -> Self {
+        Self::with(count, Readers::counted(), make)
+    }
+
+    fn with(count: NonZeroUsize, readers: Readers, mut make: impl FnMut(usize) -> (T, P)) -> Self {
+        let lock = |index| {
             let (value, beside) = make(index);
-            Part { lock: RwLock::new(value), beside }
+            RwLock::new(value, beside)
         };
-        Self { parts: Shards::new(count, part), readers: Readers::new() }
+        Self { parts: Shards::new(count, lock), readers }
+    }
+
+    /// Returns whether threads have met in these shards often, some 64 times, since this last returned true: a write or a
+    /// read found the shard taken, or an announcement its slot. Never without std.
+    #[inline]
+    pub fn take_contention(&self) -> bool {
+        self.readers.take_contention()
     }
 
     /// Returns the shard that the *high* bits of `hash` choose. The low bits are left to what is in the shard.
@@ -130,17 +146,17 @@ impl<T, P> RwShards<T, P> {
     ///
     /// With std, as said. Without, never.
     pub fn assert_outside(&self) {
-        self.readers.assert_outside();
+        inside::assert_outside(self.readers.address());
     }
 
     /// Takes the values out, in the order of their indices.
     pub fn into_values(self) -> impl Iterator<Item = T> {
-        self.parts.into_values().map(|part| part.lock.into_inner())
+        self.parts.into_values().map(RwLock::into_inner)
     }
 
     #[inline]
-    fn shard<'a>(&'a self, part: &'a Part<T, P>) -> Shard<'a, T, P> {
-        Shard { part, readers: &self.readers }
+    fn shard<'a>(&'a self, lock: &'a RwLock<T, P>) -> Shard<'a, T, P> {
+        Shard { lock, readers: &self.readers, owner: self.readers.address() }
     }
 }
 
@@ -149,6 +165,31 @@ impl<T, P> fmt::Debug for RwShards<T, P> {
         // The values are not shown: printing must neither wait nor run foreign code in a section.
         f.debug_struct("RwShards").field("len", &self.len()).finish_non_exhaustive()
     }
+}
+
+/// Panics if the calling thread is in a section of shards that are [owned by](Shard::owned_by) `owner`.
+///
+/// # Panics
+///
+/// With std, as said. Without, never.
+pub fn assert_outside_of<O>(owner: &O) {
+    inside::assert_outside(address(owner));
+}
+
+/// Returns how many sections the calling thread is in, those of the same shards in a row counted once; 0 without std. It may
+/// be in [`MOST_SECTIONS`].
+pub fn sections_around() -> usize {
+    inside::depth()
+}
+
+/// So many sections may stand within each other.
+pub const MOST_SECTIONS: usize = 8;
+
+/// What tells an owner from all others, also with a word's size added.
+#[inline]
+fn address<O>(owner: &O) -> usize {
+    const { assert!(size_of::<O>() > size_of::<usize>(), "two addresses of its own") };
+    core::ptr::from_ref(owner).addr()
 }
 
 /// One shard of [`RwShards`], borrowed.
@@ -165,11 +206,33 @@ impl<T, P> fmt::Debug for RwShards<T, P> {
 /// assert_eq!((shard.read(|number| *number), *shard.beside()), (5, "first"));
 /// ```
 pub struct Shard<'a, T, P = ()> {
-    part: &'a Part<T, P>,
+    lock: &'a RwLock<T, P>,
     readers: &'a Readers,
+    // The address of what counts as "the same shards".
+    owner: usize,
 }
 
 impl<'a, T, P> Shard<'a, T, P> {
+    /// Lets sections count as those of `owner`: all shards with one owner are "the same" for what may stand within what,
+    /// however many [`RwShards`] they belong to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::num::NonZeroUsize;
+    /// use tidegate_core::{RwShards, rw_shards};
+    ///
+    /// let pair = [(); 2].map(|()| RwShards::new(NonZeroUsize::MIN, |_| (7_u64, ())));
+    /// let [first, second] = pair.each_ref().map(|shards| shards.get(0).unwrap().owned_by(&pair));
+    /// // A reading section within a reading one of the same shards.
+    /// assert_eq!(first.read(|a| second.read(|b| (a + b, rw_shards::sections_around()))), (14, 1));
+    /// ```
+    #[inline]
+    #[must_use = "it is a shard, on which nothing was done"]
+    pub fn owned_by<O>(self, owner: &'a O) -> Self {
+        Self { owner: address(owner), ..self }
+    }
+
     /// Looks at the value while nobody writes to it.
     ///
     /// For sections of at most some microseconds: a writer waits for them awake at first, and then looks for their end every
@@ -178,10 +241,10 @@ impl<'a, T, P> Shard<'a, T, P> {
     /// # Panics
     ///
     /// Panics with std if the calling thread is in a writing section of the same shards, or if it is the ninth within
-    /// each other.
+    /// each other; and if the shard is [closed](Self::close).
     #[inline]
     pub fn read<R>(self, section: impl FnOnce(&T) -> R) -> R {
-        self.part.lock.read(self.readers, section)
+        self.begin_read().unwrap_or_else(refuse_closed).run(section)
     }
 
     /// Looks at the value while nobody writes to it, for as long as it takes: a writer sleeps until the end. It writes to the
@@ -191,23 +254,182 @@ impl<'a, T, P> Shard<'a, T, P> {
     ///
     /// As [`read`](Self::read).
     pub fn scan<R>(self, section: impl FnOnce(&T) -> R) -> R {
-        self.part.lock.scan(self.readers, section)
+        Reading::from(self.begin_scan().unwrap_or_else(refuse_closed)).run(section)
     }
 
     /// Works on the value while nobody else looks at it.
     ///
     /// # Panics
     ///
-    /// Panics with std if the calling thread is in any section of the same shards, or if it is the ninth within each other.
+    /// Panics with std if the calling thread is in any section of the same shards, or if it is the ninth within each other;
+    /// and if the shard is [closed](Self::close).
     #[inline]
     pub fn write<R>(self, section: impl FnOnce(&mut T) -> R) -> R {
-        self.part.lock.write(self.readers, section)
+        self.begin_write().unwrap_or_else(refuse_closed).run(|value, _| section(value))
+    }
+
+    /// Begins what [`read`](Self::read) does; `None` if the shard is [closed](Self::close).
+    ///
+    /// What a caller has to run in one section of this shard or of another one, whichever is open, stands in one place so.
+    ///
+    /// # Panics
+    ///
+    /// As `read`, but not if the shard is closed.
+    #[inline]
+    pub fn begin_read(self) -> Option<Reading<'a, T, P>> {
+        self.lock.read(self.readers, self.owner).map(|inner| Reading { inner })
+    }
+
+    /// Begins what [`scan`](Self::scan) does; `None` if the shard is [closed](Self::close).
+    ///
+    /// # Panics
+    ///
+    /// As [`begin_read`](Self::begin_read).
+    pub fn begin_scan(self) -> Option<Scanning<'a, T, P>> {
+        self.lock.scan(self.readers, self.owner).map(|inner| Scanning { inner })
+    }
+
+    /// Begins what [`write`](Self::write) does; `None` if the shard is [closed](Self::close).
+    ///
+    /// # Panics
+    ///
+    /// As `write`, but not if the shard is closed.
+    #[inline]
+    pub fn begin_write(self) -> Option<Writing<'a, T, P>> {
+        self.lock.write(self.readers, self.owner).map(|inner| Writing { inner })
+    }
+
+    /// Works on the value for the last time: when `section` has returned, the shard is closed, and nobody comes in any more.
+    /// What it has done happens before what others do who find the shard closed. If it panics the shard stays open. `None` if the
+    /// shard is closed already. Without std, where nothing closes, this is a write.
+    ///
+    /// # Panics
+    ///
+    /// As [`begin_write`](Self::begin_write).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::num::NonZeroUsize;
+    /// use tidegate_core::RwShards;
+    ///
+    /// let shards = RwShards::new(NonZeroUsize::MIN, |_| (vec![1], ()));
+    /// let shard = shards.get(0).unwrap();
+    /// assert_eq!(shard.close(std::mem::take), Some(vec![1]));
+    /// assert!(shard.is_closed() && shard.begin_read().is_none());
+    /// ```
+    pub fn close<R>(self, section: impl FnOnce(&mut T) -> R) -> Option<R> {
+        let writing = self.lock.write(self.readers, self.owner)?;
+        Some(writing.run_and_close(section))
+    }
+
+    /// Returns whether the shard is [closed](Self::close). Once it is, it stays so.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.lock.is_closed()
     }
 
     /// Returns what lies beside the lock.
     #[inline]
     pub fn beside(&self) -> &'a P {
-        &self.part.beside
+        &self.lock.beside
+    }
+}
+
+#[cold]
+fn refuse_closed<S>() -> S {
+    panic!("the shard is closed")
+}
+
+/// A reading section that has begun, see [`Shard::begin_read`]. It ends when this is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use core::num::NonZeroUsize;
+/// use tidegate_core::RwShards;
+///
+/// let shards = RwShards::new(NonZeroUsize::MIN, |_| (7, ()));
+/// assert_eq!(shards.by_hash(0).begin_read().map(|reading| reading.run(|n| *n)), Some(7));
+/// ```
+#[must_use = "nobody can write until it is dropped"]
+pub struct Reading<'a, T, P = ()> {
+    inner: imp::Reading<'a, T, P>,
+}
+
+impl<T, P> Reading<'_, T, P> {
+    /// Looks at the value, and ends.
+    #[inline]
+    pub fn run<R>(self, section: impl FnOnce(&T) -> R) -> R {
+        self.inner.run(section)
+    }
+}
+
+impl<'a, T, P> From<Scanning<'a, T, P>> for Reading<'a, T, P> {
+    #[inline]
+    fn from(scanning: Scanning<'a, T, P>) -> Self {
+        Self { inner: scanning.inner.into() }
+    }
+}
+
+impl<T, P> fmt::Debug for Reading<'_, T, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reading").finish_non_exhaustive()
+    }
+}
+
+/// A long reading section that has begun, see [`Shard::begin_scan`]. It ends when this is dropped; to be run it is turned into a
+/// [`Reading`].
+///
+/// # Examples
+///
+/// ```
+/// use core::num::NonZeroUsize;
+/// use tidegate_core::{RwShards, rw_shards::Reading};
+///
+/// let shards = RwShards::new(NonZeroUsize::MIN, |_| (7, ()));
+/// let scanning = shards.by_hash(0).begin_scan().unwrap();
+/// assert_eq!(Reading::from(scanning).run(|n| *n), 7);
+/// ```
+#[must_use = "nobody can write until it is dropped"]
+pub struct Scanning<'a, T, P = ()> {
+    inner: imp::Counted<'a, T, P>,
+}
+
+impl<T, P> fmt::Debug for Scanning<'_, T, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scanning").finish_non_exhaustive()
+    }
+}
+
+/// A writing section that has begun, see [`Shard::begin_write`]. It ends when this is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use core::num::NonZeroUsize;
+/// use tidegate_core::RwShards;
+///
+/// let shards = RwShards::new(NonZeroUsize::MIN, |_| (7, "beside"));
+/// let writing = shards.by_hash(0).begin_write().unwrap();
+/// assert_eq!(writing.run(|n, beside| { *n += 1; (*n, *beside) }), (8, "beside"));
+/// ```
+#[must_use = "nobody comes in until it is dropped"]
+pub struct Writing<'a, T, P = ()> {
+    inner: imp::Writing<'a, T, P>,
+}
+
+impl<T, P> Writing<'_, T, P> {
+    /// Works on the value, beside which lies a `P`, and ends.
+    #[inline]
+    pub fn run<R>(self, section: impl FnOnce(&mut T, &P) -> R) -> R {
+        self.inner.run(section)
+    }
+}
+
+impl<T, P> fmt::Debug for Writing<'_, T, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writing").finish_non_exhaustive()
     }
 }
 
@@ -222,7 +444,10 @@ impl<T, P> Copy for Shard<'_, T, P> {}
 
 impl<T, P: fmt::Debug> fmt::Debug for Shard<'_, T, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Part { lock, beside } = self.part;
-        f.debug_struct("Shard").field("lock", lock).field("beside", beside).finish_non_exhaustive()
+        let Self { lock, .. } = self;
+        f.debug_struct("Shard")
+            .field("lock", lock)
+            .field("beside", &lock.beside)
+            .finish_non_exhaustive()
     }
 }

@@ -54,6 +54,12 @@ impl Dues {
         }
     }
 
+    /// Returns the bound of a bucket's group.
+    pub(super) fn bound(&self, bucket: usize) -> u64 {
+        let leaf = self.nodes.len() / 2 + bucket / Self::GROUP;
+        self.nodes.get(leaf).copied().unwrap_or(Self::NEVER)
+    }
+
     /// Returns the first group whose bound has come at `now`.
     pub(super) fn first_due(&self, now: u64) -> Option<usize> {
         // At the end of time what has no bound has not come either.

@@ -1,9 +1,15 @@
 //! A table whose idle entries are found in few looks.
 
+use alloc::{vec, vec::Vec};
+
 use hashbrown::HashTable;
+use tidegate_core::primitive::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::{dues::Dues, occupancy::Occupancy};
-use crate::room::make_room;
+use crate::{
+    growing::Table,
+    room::{make_room, with_room},
+};
 
 /// How many entries one search looks at.
 #[derive(Debug)]
@@ -40,13 +46,8 @@ pub(super) struct Shelf<E> {
 }
 
 impl<E> Shelf<E> {
-    pub(super) const fn new() -> Self {
-        Self { table: HashTable::new(), dues: Dues::new(), hand: 0 }
-    }
-
-    /// Returns the earliest time at which an entry may be idle, of those that have one.
-    pub(super) fn soonest(&self) -> u64 {
-        self.dues.least()
+    const fn new(table: HashTable<E>) -> Self {
+        Self { table, dues: Dues::new(), hand: 0 }
     }
 
     /// Makes room for one more entry. `look` is asked about all of them if they move and times are kept.
@@ -141,5 +142,66 @@ impl<E> Shelf<E> {
     /// Returns whether the search has been at every bucket since it came to this table.
     pub(super) fn is_passed(&self) -> bool {
         self.hand >= self.table.num_buckets()
+    }
+}
+
+/// What is known of a table without its lock. The length is as of the last change of times: removals do not count.
+pub(crate) struct Known {
+    soonest: AtomicU64,
+    len: AtomicUsize,
+}
+
+impl Known {
+    /// Returns whether the earliest time at which an entry may be idle, of those that have one, has come.
+    pub(super) fn has_come(&self, now: u64) -> bool {
+        // ORDERING: Relaxed: a snapshot. A thread sees its own writes, and those that happened before.
+        let soonest = self.soonest.load(Ordering::Relaxed);
+        soonest <= now && soonest != Dues::NEVER
+    }
+}
+
+impl<E> Table for Shelf<E> {
+    type Entry = E;
+    type Beside = Known;
+
+    fn empty() -> (Self, Known) {
+        let (soonest, len) = (AtomicU64::new(Dues::NEVER), AtomicUsize::new(0));
+        (Self::new(HashTable::new()), Known { soonest, len })
+    }
+
+    fn publish(&self, beside: &Known) {
+        // ORDERING: Relaxed: as in `Known::has_come`; the lock is still held, so the stores are in the order of the changes.
+        beside.soonest.store(self.dues.least(), Ordering::Relaxed);
+        beside.len.store(self.table.len(), Ordering::Relaxed);
+    }
+
+    fn entries(beside: &Known) -> usize {
+        beside.len.load(Ordering::Relaxed)
+    }
+
+    /// Times go along: each entry's is its group's, or earlier.
+    fn split(
+        &mut self,
+        parts: usize,
+        hash_of: impl Fn(&E) -> u64,
+        part_of: impl Fn(u64) -> usize,
+    ) -> Vec<Self> {
+        let hash = |bucket| Some((bucket, hash_of(self.table.get_bucket(bucket)?)));
+        let hashes: Vec<(usize, u64)> = (0..self.table.num_buckets()).filter_map(hash).collect();
+        let mut lens = vec![0; parts];
+        hashes.iter().for_each(|(_, hash)| lens[part_of(*hash)] += 1);
+        let mut shelves: Vec<Self> =
+            lens.into_iter().map(|len| Self::new(with_room(len))).collect();
+        for (bucket, hash) in hashes {
+            let Ok(entry) = self.table.get_bucket_entry(bucket) else { continue };
+            let shelf = &mut shelves[part_of(hash)];
+            let moved = shelf
+                .table
+                .insert_unique(hash, entry.remove().0, |_| unreachable!("there is room"));
+            let to = moved.bucket_index();
+            shelf.dues.lower(shelf.table.num_buckets(), to, self.dues.bound(bucket));
+        }
+        *self = Self::new(HashTable::new());
+        shelves
     }
 }

@@ -97,7 +97,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         let round = Round::new(&self.entries, keys.iter().map(|key| self.hash(*key)));
         let mut removed = Unused(none(keys.len()));
         for (shard, stops) in round.shards() {
-            self.entries.write_existing_at(shard, |table| {
+            self.entries.write_existing_at(shard, self.rehash(), |table| {
                 for &Stop { hash, position } in stops {
                     let entry = table.find_entry(hash, |(k, _)| keys[position].equivalent(k));
                     removed.0[position] = entry.ok().map(|entry| entry.remove().0);
@@ -113,7 +113,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         let hashes = batch.iter().flatten().map(|(key, _)| self.hash(key));
         let round = Round::new(&self.entries, hashes);
         for (shard, stops) in round.shards() {
-            self.entries.write_at(shard, |table| {
+            self.entries.write_at(shard, self.rehash(), |table| {
                 // An empty table gets room for all at once; in another some of them may be there already.
                 let share = if table.is_empty() { 1 } else { 2 };
                 for (done, &Stop { hash, position }) in stops.iter().enumerate() {
@@ -125,7 +125,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
                     }
                     let left = (stops.len() - done).div_ceil(share);
                     if table.len() == table.capacity() {
-                        make_room(table, left, |(k, _)| self.hash(k));
+                        make_room(table, left, self.rehash());
                     }
                     if let Some(new) = entry.take() {
                         table.insert_unique(hash, new, |_| unreachable!("there is room"));

@@ -49,7 +49,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         let hash = self.hash(&key);
         // These are dropped when the lock is open, also if `f` or `Eq` panics.
         let (mut key, mut removed, mut f) = (Some(key), None, Some(f));
-        self.entries.write(hash, |table| {
+        self.entries.write(hash, self.rehash(), |table| {
             let place = match self.entry_in(table, hash, |k| Some(k) == key.as_ref()) {
                 Entry::Occupied(found) => Place::Occupied(found),
                 Entry::Vacant(absent) => Place::Vacant(absent),

@@ -60,7 +60,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         let hash = self.hash(key);
         // Here it is dropped when the lock is open, if it does not run.
         let mut f = Some(f);
-        let found = self.entries.edit(hash, |table| {
+        let found = self.entries.edit(hash, self.rehash(), |table| {
             let (_, value) = table.find_mut(hash, |(k, _)| key.equivalent(k))?;
             f.take().map(|f| f(value))
         });
@@ -282,7 +282,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         // Both are still here if `Eq` or `Hash` panics, so they are dropped when the lock is open.
         // A key's panic takes no value along.
         let (mut key, mut decide) = (DropEach::new(Some(key)), Some(decide));
-        self.entries.write(hash, |table| {
+        self.entries.write(hash, self.rehash(), |table| {
             let mut decide = |found: Option<&mut V>| decide.take().expect(ONCE)(found);
             match self.entry_in(table, hash, |k| Some(k) == key.as_ref()) {
                 Entry::Occupied(mut found) => {

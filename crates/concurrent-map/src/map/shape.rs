@@ -1,10 +1,12 @@
 //! How large the map is made, and the forms it is turned into.
 
 use core::{
+    convert::Infallible,
     fmt,
     hash::{BuildHasher, Hash},
     iter::{Flatten, FusedIterator},
     mem,
+    ops::ControlFlow::{self, Continue},
 };
 
 use alloc::vec::{self, Vec};
@@ -15,6 +17,7 @@ use super::{ConcurrentMap, drop_entries};
 use crate::{
     hasher::DefaultHashBuilder,
     room::{make_room, with_room},
+    striped::{Striped, default_shards, power_of_two},
 };
 
 /// So many entries that are announced by a size hint have room made for them beforehand.
@@ -52,11 +55,12 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     ///
     /// Panics if there is no memory for so many entries. It does not abort.
     pub fn with_capacity_and_hasher(capacity: usize, hasher: S) -> Self {
-        let map = Self::with_hasher(hasher);
-        let share = map.share(capacity);
-        if share > 0 {
-            (0..map.shards()).for_each(|shard| {
-                map.entries.write_at(shard, |table| *table = with_room(share));
+        let shards = power_of_two(default_shards());
+        let map = Self::of(Striped::growing_with(shards, capacity), hasher);
+        if capacity > 0 {
+            let no_entries = |_: &(K, V)| unreachable!("it is empty");
+            map.entries.prepare(0, &no_entries, |table, shards| {
+                *table = with_room(share(capacity, shards));
             });
         }
         map
@@ -65,19 +69,24 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     /// Returns for how many entries there is room: the sum of the shards' capacities, each read under its lock. Since
     /// entries do not spread evenly, some shard grows before so many are there.
     pub fn capacity(&self) -> usize {
-        (0..self.shards())
-            .filter_map(|shard| self.entries.read_at(shard, HashTable::capacity))
-            .fold(0, usize::saturating_add)
+        let mut sum = 0_usize;
+        let Continue(()) = self.entries.ranges().try_for_each(|range| {
+            self.entries.scan(range, |table| {
+                sum = sum.saturating_add(table.capacity());
+                ControlFlow::<Infallible>::Continue(())
+            })
+        });
+        sum
     }
+}
 
-    /// Returns how many of so many entries a shard must have room for.
-    fn share(&self, entries: usize) -> usize {
-        let mean = entries.div_ceil(self.shards());
-        match self.shards() {
-            1 => mean,
-            // Hashing is drawing lots: the number in a shard is within four standard deviations of the mean.
-            _ => mean.saturating_add(4 * mean.isqrt()),
-        }
+/// Returns for how many of so many entries each of so many shards must have room.
+fn share(entries: usize, shards: usize) -> usize {
+    let mean = entries.div_ceil(shards);
+    match shards {
+        1 => mean,
+        // Hashing is drawing lots: the number in a shard is within four standard deviations of the mean.
+        _ => mean.saturating_add(4 * mean.isqrt()),
     }
 }
 
@@ -99,11 +108,10 @@ impl<K: Hash, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// assert!(map.capacity() >= 1000);
     /// ```
     pub fn reserve(&self, additional: usize) {
-        let share = self.share(additional);
-        if share > 0 {
-            (0..self.shards()).for_each(|shard| {
-                let hash = |(key, _): &(K, V)| self.hasher.hash_one(key);
-                self.entries.write_at(shard, |table| make_room(table, share, hash));
+        if additional > 0 {
+            let hash = |(key, _): &(K, V)| self.hasher.hash_one(key);
+            self.entries.prepare(additional, &hash, |table, shards| {
+                make_room(table, share(additional, shards), hash);
             });
         }
     }
@@ -122,7 +130,8 @@ impl<K: Hash, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// assert!((1..100).contains(&map.capacity()));
     /// ```
     pub fn shrink_to_fit(&self) {
-        self.entries.write_all(|table| table.shrink_to_fit(|(key, _)| self.hasher.hash_one(key)));
+        let hash = |(key, _): &(K, V)| self.hasher.hash_one(key);
+        self.entries.write_all(|table, _| table.shrink_to_fit(hash));
     }
 
     /// Makes room for an iterator of `at_least` entries, where that pays.
@@ -142,13 +151,8 @@ impl<K: Clone, V: Clone, S: Clone> Clone for ConcurrentMap<K, V, S> {
     /// [Consistency](ConcurrentMap#consistency)). `Clone` of keys and values runs under a shard's lock, no key is hashed,
     /// and the copy has the same room.
     fn clone(&self) -> Self {
-        let copy = Self::with_shards_and_hasher(self.shards(), self.hasher.clone());
-        for shard in 0..self.shards() {
-            if let Some(table) = self.entries.read_at(shard, HashTable::clone) {
-                copy.entries.write_at(shard, |empty| *empty = table);
-            }
-        }
-        copy
+        let hasher = self.hasher.clone();
+        Self::of(self.entries.copied(HashTable::clone), hasher)
     }
 }
 
@@ -158,7 +162,7 @@ impl<K, V, S> IntoIterator for ConcurrentMap<K, V, S> {
 
     fn into_iter(self) -> IntoEntries<K, V> {
         let mut tables = Vec::new();
-        self.entries.write_all(|table| tables.push(mem::take(table)));
+        self.entries.write_all(|table, _| tables.push(mem::take(table)));
         let left = tables.iter().map(HashTable::len).sum();
         IntoEntries { entries: tables.into_iter().flatten(), left }
     }

@@ -1,5 +1,7 @@
 //! Operations on every entry.
 
+#[cfg(feature = "rayon")]
+use core::ops::Range;
 use core::{
     mem,
     ops::ControlFlow::{self, Break, Continue},
@@ -152,7 +154,7 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         let mut removed = Unused::default();
-        self.entries.write_all(|table| {
+        self.entries.write_all(|table, _| {
             removed.0.extend(table.extract_if(|(key, value)| !keep(key, value)).map(Some));
         });
     }
@@ -160,7 +162,7 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     /// Removes every entry and gives their memory back. What is inserted meanwhile may stay.
     pub fn clear(&self) {
         let mut emptied = Vec::new();
-        self.entries.write_all(|table| emptied.push(mem::take(table)));
+        self.entries.write_all(|table, _| emptied.push(mem::take(table)));
         drop_entries(emptied.into_iter().flatten());
     }
 
@@ -169,26 +171,29 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
         self.entries.read_each(|(key, value)| f(key, value))
     }
 
-    /// Shows every entry of one shard to `f` until it breaks.
+    /// Shows every entry of a range of shards to `f` until it breaks.
     #[cfg(feature = "rayon")]
     pub(crate) fn visit_in<B>(
         &self,
-        shard: usize,
+        range: Range<usize>,
         mut f: impl FnMut(&K, &V) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        let visited = self
-            .entries
-            .read_at(shard, |table| table.iter().try_for_each(|(key, value)| f(key, value)));
-        visited.unwrap_or(Continue(()))
+        self.entries.scan(range, |table| table.iter().try_for_each(|(key, value)| f(key, value)))
     }
 
-    /// As [`retain`](Self::retain), in one shard.
+    /// As [`retain`](Self::retain), in a range of shards.
     #[cfg(feature = "rayon")]
-    pub(crate) fn retain_in(&self, shard: usize, mut keep: impl FnMut(&K, &mut V) -> bool) {
+    pub(crate) fn retain_in(&self, range: Range<usize>, mut keep: impl FnMut(&K, &mut V) -> bool) {
         let mut removed = Unused::default();
-        self.entries.write_existing_at(shard, |table| {
+        self.entries.write_range(range, |table, _| {
             removed.0.extend(table.extract_if(|(key, value)| !keep(key, value)).map(Some));
         });
+    }
+
+    /// Returns the ranges of shards.
+    #[cfg(feature = "rayon")]
+    pub(crate) fn ranges(&self) -> impl ExactSizeIterator<Item = Range<usize>> + use<K, V, S> {
+        self.entries.ranges()
     }
 
     /// Panics with std if the calling thread runs a closure of this map.

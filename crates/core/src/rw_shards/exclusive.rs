@@ -13,30 +13,56 @@ impl Readers {
         Self
     }
 
-    pub(super) fn assert_outside(&self) {}
+    pub(super) fn counted() -> Self {
+        Self
+    }
+
+    pub(super) fn address(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+
+    pub(super) fn take_contention(&self) -> bool {
+        false
+    }
 }
 
-pub(super) struct RwLock<T> {
+/// Threads cannot be told apart.
+pub(super) fn assert_outside(_owner: usize) {}
+
+pub(super) fn depth() -> usize {
+    0
+}
+
+pub(super) struct RwLock<T, P> {
+    pub(super) beside: P,
     value: Lock<T>,
     // As with std, it is `Sync` only if `T` is: a feature must not take away what another build promises.
     looked_at: PhantomData<T>,
 }
 
-impl<T> RwLock<T> {
-    pub(super) fn new(value: T) -> Self {
-        Self { value: Lock::new(value), looked_at: PhantomData }
+impl<T, P> RwLock<T, P> {
+    pub(super) fn new(value: T, beside: P) -> Self {
+        Self { beside, value: Lock::new(value), looked_at: PhantomData }
     }
 
-    pub(super) fn read<R>(&self, _readers: &Readers, section: impl FnOnce(&T) -> R) -> R {
-        self.value.with(|value| section(value))
+    pub(super) fn read<'a>(
+        &'a self,
+        readers: &'a Readers,
+        owner: usize,
+    ) -> Option<Reading<'a, T, P>> {
+        self.scan(readers, owner).map(Reading::from)
     }
 
-    pub(super) fn scan<R>(&self, readers: &Readers, section: impl FnOnce(&T) -> R) -> R {
-        self.read(readers, section)
+    pub(super) fn scan<'a>(&'a self, _: &'a Readers, _owner: usize) -> Option<Counted<'a, T, P>> {
+        Some(Counted { lock: self })
     }
 
-    pub(super) fn write<R>(&self, _readers: &Readers, section: impl FnOnce(&mut T) -> R) -> R {
-        self.value.with(section)
+    pub(super) fn write<'a>(&'a self, _: &'a Readers, _owner: usize) -> Option<Writing<'a, T, P>> {
+        Some(Writing { lock: self })
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        false
     }
 
     pub(super) fn into_inner(self) -> T {
@@ -44,7 +70,45 @@ impl<T> RwLock<T> {
     }
 }
 
-impl<T> fmt::Debug for RwLock<T> {
+/// A reader that comes in when its section runs.
+pub(super) struct Reading<'a, T, P> {
+    lock: &'a RwLock<T, P>,
+}
+
+impl<T, P> Reading<'_, T, P> {
+    pub(super) fn run<R>(self, section: impl FnOnce(&T) -> R) -> R {
+        self.lock.value.with(|value| section(value))
+    }
+}
+
+impl<'a, T, P> From<Counted<'a, T, P>> for Reading<'a, T, P> {
+    fn from(counted: Counted<'a, T, P>) -> Self {
+        Self { lock: counted.lock }
+    }
+}
+
+/// As [`Reading`].
+pub(super) struct Counted<'a, T, P> {
+    lock: &'a RwLock<T, P>,
+}
+
+/// A writer that comes in when its section runs.
+pub(super) struct Writing<'a, T, P> {
+    lock: &'a RwLock<T, P>,
+}
+
+impl<T, P> Writing<'_, T, P> {
+    pub(super) fn run<R>(self, section: impl FnOnce(&mut T, &P) -> R) -> R {
+        self.lock.value.with(|value| section(value, &self.lock.beside))
+    }
+
+    /// Nothing closes here.
+    pub(super) fn run_and_close<R>(self, section: impl FnOnce(&mut T) -> R) -> R {
+        self.run(|value, _| section(value))
+    }
+}
+
+impl<T, P> fmt::Debug for RwLock<T, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RwLock").finish_non_exhaustive()
     }

@@ -5,18 +5,27 @@
 //! reader must not queue behind a waiting writer, who may be waiting for this very thread: it is
 //! [`Nested`](Arrival::Nested), and is let in unless somebody writes at this moment.
 //!
-//! Maps are told apart by the addresses of their tables of readers. A thread that is in no section at all, which is the
+//! Maps are told apart by addresses: those of their tables of readers, or of what owns several such tables. A thread that is in no section at all, which is the
 //! usual case, finds a zero, and leaves a zero.
 
-use core::cell::Cell;
+use core::{cell::Cell, marker::PhantomData};
 
 use crate::primitive::thread_constant;
 
 /// So many sections may stand within each other. Those of the same map in a row count once.
-const DEEPEST: usize = 8;
+const DEEPEST: usize = super::MOST_SECTIONS;
 
-/// A map that the thread is in: its address, and one more for a section that writes.
+/// A section that the thread is in: the address of its map, with [`WRITES`] added if it writes.
 type Mark = usize;
+
+/// A map is larger than this, so no other one is there. One would do, but is not added by the processor's addressing.
+const WRITES: usize = size_of::<usize>();
+
+/// Returns the mark of writing sections.
+#[inline]
+fn writing(address: usize) -> Mark {
+    address.wrapping_add(WRITES)
+}
 
 struct Inside {
     // Of the innermost section; 0 outside of all.
@@ -44,9 +53,9 @@ pub(super) enum Arrival {
     Nested,
 }
 
-/// A thread is in a section until this is dropped: the innermost one, as closures end before those that run them.
+/// A thread is in a section until this is dropped, by itself: the innermost one, as closures end before those that run them.
 #[derive(Debug)]
-pub(super) struct Stay(());
+pub(super) struct Stay(PhantomData<*const ()>);
 
 impl Drop for Stay {
     #[inline]
@@ -70,10 +79,10 @@ pub(super) fn read(address: usize) -> (Stay, Arrival) {
     INSIDE.with(|inside| {
         let arrival = match inside.innermost.get() {
             0 => Arrival::First,
-            outer => inside.nest(outer, address),
+            outer => inside.nest(outer, address, address),
         };
         inside.innermost.set(address);
-        (Stay(()), arrival)
+        (Stay(PhantomData), arrival)
     })
 }
 
@@ -85,14 +94,13 @@ pub(super) fn read(address: usize) -> (Stay, Arrival) {
 #[inline]
 pub(super) fn write(address: usize) -> Stay {
     INSIDE.with(|inside| {
-        // The address is even.
-        let mark = address.wrapping_add(1);
+        let mark = writing(address);
         match inside.innermost.get() {
             0 => {}
-            outer => _ = inside.nest(outer, mark),
+            outer => _ = inside.nest(outer, address, mark),
         }
         inside.innermost.set(mark);
-        Stay(())
+        Stay(PhantomData)
     })
 }
 
@@ -102,10 +110,23 @@ pub(super) fn write(address: usize) -> Stay {
 ///
 /// Panics if it is.
 pub(super) fn assert_outside(address: usize) {
-    let is_inside = INSIDE.with(|inside| inside.marks().any(|mark| mark & !1 == address));
+    let is_inside = INSIDE
+        .with(|inside| inside.marks().any(|mark| mark == address || mark == writing(address)));
     if is_inside {
         refuse();
     }
+}
+
+/// Returns how many sections the thread is in, those of the same map in a row counted once.
+pub(super) fn depth() -> usize {
+    INSIDE.with(|inside| match inside.innermost.get() {
+        0 => 0,
+        innermost => {
+            let depth = inside.depth.get();
+            let is_in_a_row = depth > 0 && inside.around[depth - 1].get().0 == innermost;
+            depth + usize::from(!is_in_a_row)
+        }
+    })
 }
 
 impl Inside {
@@ -117,10 +138,13 @@ impl Inside {
 
     /// Remembers the innermost section, which is about to be an outer one, unless the new one must not stand in it.
     #[cold]
-    fn nest(&self, outer: Mark, mark: Mark) -> Arrival {
+    fn nest(&self, outer: Mark, address: usize, mark: Mark) -> Arrival {
         let depth = self.depth.get();
-        let mut of_this_map = self.marks().filter(|other| other >> 1 == mark >> 1);
-        if of_this_map.any(|other| (other | mark) & 1 == 1) {
+        let is_in_the_way = |other| match other == address {
+            true => mark == writing(address),
+            false => other == writing(address),
+        };
+        if self.marks().any(is_in_the_way) {
             refuse();
         }
         let (last, times) = depth.checked_sub(1).map_or((0, 0), |last| self.around[last].get());

@@ -1,93 +1,208 @@
 //! A value behind a read-write lock whose readers need not write to it.
 
 use core::{
-    fmt,
+    fmt, mem,
     panic::{RefUnwindSafe, UnwindSafe},
 };
 
 use super::{
-    inside::{self, Arrival},
+    inside::{self, Arrival, Stay},
     readers::Announcement,
-    state::{Counted, State},
+    state::State,
 };
 use crate::primitive::UnsafeCell;
 
 pub(super) use super::readers::Readers;
 
 /// Always to be used with the same [`Readers`], or a writer would not know who reads: the owner of both sees to it.
-pub(super) struct RwLock<T> {
+pub(super) struct RwLock<T, P> {
+    pub(super) beside: P,
     state: State,
     // INVARIANT: written to by who has taken the state, read by who is counted in or announced.
     value: UnsafeCell<T>,
 }
 
 // SAFETY: sections get `&T`, several threads at once (`T: Sync`), or `&mut T`, one thread at a time (`T: Send`).
-unsafe impl<T: Send + Sync> Sync for RwLock<T> {}
+unsafe impl<T: Send + Sync, P: Sync> Sync for RwLock<T, P> {}
 
 /// As std's mutex. Who panics in a section leaves the value as valid as its type's methods do, and the lock open.
-impl<T> UnwindSafe for RwLock<T> {}
-impl<T> RefUnwindSafe for RwLock<T> {}
+impl<T, P: UnwindSafe> UnwindSafe for RwLock<T, P> {}
+impl<T, P: RefUnwindSafe> RefUnwindSafe for RwLock<T, P> {}
 
-impl<T> RwLock<T> {
-    pub(super) fn new(value: T) -> Self {
-        Self { state: State::new(), value: UnsafeCell::new(value) }
+impl<T, P> RwLock<T, P> {
+    pub(super) fn new(value: T, beside: P) -> Self {
+        Self { beside, state: State::new(), value: UnsafeCell::new(value) }
     }
 
-    /// Runs `section` while nobody writes.
+    /// Begins a section of `owner` in which nobody writes; `None` if the lock is closed.
     #[inline]
-    pub(super) fn read<R>(&self, readers: &Readers, section: impl FnOnce(&T) -> R) -> R {
-        let (_stay, arrival) = inside::read(readers.address());
+    pub(super) fn read<'a>(
+        &'a self,
+        readers: &'a Readers,
+        owner: usize,
+    ) -> Option<Reading<'a, T, P>> {
+        let (stay, arrival) = inside::read(owner);
         let announcement = match arrival {
             Arrival::First => self.state.announce(readers),
             Arrival::Nested => None,
         };
-        let reading = match announcement {
-            Some(announcement) => Reading::Announced(announcement),
-            None => Reading::Counted(self.state.count_in(readers, arrival)),
-        };
-        self.look(&reading, section)
+        if announcement.is_none() && !self.state.count_in(readers, arrival) {
+            return None;
+        }
+        Some(Reading { known: Known { lock: self, readers, announcement }, _stay: stay })
     }
 
-    /// Runs `section` while nobody writes, always counted: who waits for its end can sleep.
-    pub(super) fn scan<R>(&self, readers: &Readers, section: impl FnOnce(&T) -> R) -> R {
-        let (_stay, arrival) = inside::read(readers.address());
-        self.look(&Reading::Counted(self.state.count_in(readers, arrival)), section)
+    /// As [`read`](Self::read), always counted: who waits for its end can sleep.
+    pub(super) fn scan<'a>(
+        &'a self,
+        readers: &'a Readers,
+        owner: usize,
+    ) -> Option<Counted<'a, T, P>> {
+        let (stay, arrival) = inside::read(owner);
+        let is_in = self.state.count_in(readers, arrival);
+        if is_in { Some(Counted { known: CountedIn { lock: self, readers }, stay }) } else { None }
     }
 
-    /// Runs `section` while nobody else is in.
+    /// Begins a section of `owner` in which nobody else is in; `None` if the lock is closed.
     #[inline]
-    pub(super) fn write<R>(&self, readers: &Readers, section: impl FnOnce(&mut T) -> R) -> R {
-        let _stay = inside::write(readers.address());
-        let _taken = self.state.take(readers);
-        // SAFETY: the state is taken until `_taken` is dropped, after `section` has returned or unwound. When it was taken
-        // nobody was counted in and nobody was announced, and nobody comes in while it is. So this is the only reference to
-        // the value. What others did in their sections happens before: by the word for writers and the counted, by the slots
-        // for the announced.
-        self.value.with_mut(|value| section(unsafe { &mut *value }))
+    pub(super) fn write<'a>(
+        &'a self,
+        readers: &'a Readers,
+        owner: usize,
+    ) -> Option<Writing<'a, T, P>> {
+        let stay = inside::write(owner);
+        if self.state.take(readers) {
+            Some(Writing { taken: Taken { lock: self, readers }, stay })
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.is_closed()
     }
 
     pub(super) fn into_inner(self) -> T {
         self.value.into_inner()
     }
-
-    #[inline]
-    fn look<R>(&self, _reading: &Reading<'_>, section: impl FnOnce(&T) -> R) -> R {
-        // SAFETY: while `_reading` exists, which is borrowed for longer than `section` runs, nobody takes the state, so no
-        // mutable reference exists. What the last writer did happens before: by the word.
-        self.value.with(|value| section(unsafe { &*value }))
-    }
 }
 
-impl<T> fmt::Debug for RwLock<T> {
+impl<T, P> fmt::Debug for RwLock<T, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_biased = self.state.is_biased();
         f.debug_struct("RwLock").field("is_biased", &is_biased).finish_non_exhaustive()
     }
 }
 
-/// How a reader is known to writers.
-#[allow(dead_code, reason = "the guards are dropped, and that is all they are for")]
-enum Reading<'a> {
-    Announced(Announcement<'a>),
-    Counted(Counted<'a>),
+/// A reader is in, and known to writers, until this is dropped.
+pub(super) struct Reading<'a, T, P> {
+    known: Known<'a, T, P>,
+    // Dropped last.
+    _stay: Stay,
+}
+
+impl<T, P> Reading<'_, T, P> {
+    #[inline]
+    pub(super) fn run<R>(self, section: impl FnOnce(&T) -> R) -> R {
+        // SAFETY: `self` is dropped after `section` has returned or unwound. Until then nobody takes the state, as the caller is
+        // announced or counted, so no mutable reference exists. What the last writer did happens before: by the word.
+        self.known.lock.value.with(|value| section(unsafe { &*value }))
+    }
+}
+
+impl<'a, T, P> From<Counted<'a, T, P>> for Reading<'a, T, P> {
+    #[inline]
+    fn from(Counted { known, stay }: Counted<'a, T, P>) -> Self {
+        let CountedIn { lock, readers } = known;
+        mem::forget(known);
+        Self { known: Known { lock, readers, announcement: None }, _stay: stay }
+    }
+}
+
+/// A reader is announced, or else counted in, until this is dropped.
+struct Known<'a, T, P> {
+    lock: &'a RwLock<T, P>,
+    readers: &'a Readers,
+    announcement: Option<Announcement<'a>>,
+}
+
+impl<T, P> Drop for Known<'_, T, P> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.announcement.is_none() {
+            self.lock.state.count_out(self.readers);
+        }
+    }
+}
+
+/// A reader is counted in until this is dropped.
+pub(super) struct Counted<'a, T, P> {
+    known: CountedIn<'a, T, P>,
+    // Dropped last.
+    stay: Stay,
+}
+
+struct CountedIn<'a, T, P> {
+    lock: &'a RwLock<T, P>,
+    readers: &'a Readers,
+}
+
+impl<T, P> Drop for CountedIn<'_, T, P> {
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.state.count_out(self.readers);
+    }
+}
+
+/// A writer is in until this is dropped.
+pub(super) struct Writing<'a, T, P> {
+    taken: Taken<'a, T, P>,
+    // Dropped last.
+    stay: Stay,
+}
+
+impl<T, P> Writing<'_, T, P> {
+    #[inline]
+    pub(super) fn run<R>(self, section: impl FnOnce(&mut T, &P) -> R) -> R {
+        self.taken.work(|value| section(value, &self.taken.lock.beside))
+    }
+
+    /// Closes the lock when `section` has returned.
+    pub(super) fn run_and_close<R>(self, section: impl FnOnce(&mut T) -> R) -> R {
+        let Self { taken, stay: _stay } = self;
+        let result = taken.work(section);
+        taken.close();
+        result
+    }
+}
+
+/// The state is taken until this is dropped.
+struct Taken<'a, T, P> {
+    lock: &'a RwLock<T, P>,
+    readers: &'a Readers,
+}
+
+impl<T, P> Taken<'_, T, P> {
+    /// To be called once at a time: `section` must not get at `self`.
+    #[inline]
+    fn work<R>(&self, section: impl FnOnce(&mut T) -> R) -> R {
+        // SAFETY: `self` lives until `section` has returned or unwound, and its two callers have it to themselves. When the state
+        // was taken nobody was counted in and nobody was announced, and nobody comes in while it is. So this is the only
+        // reference to the value. What others did in their sections happens before: by the word for writers and the counted, by
+        // the slots for the announced.
+        self.lock.value.with_mut(|value| section(unsafe { &mut *value }))
+    }
+
+    fn close(self) {
+        let Self { lock, readers } = self;
+        mem::forget(self);
+        lock.state.close(readers);
+    }
+}
+
+impl<T, P> Drop for Taken<'_, T, P> {
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.state.release(self.readers);
+    }
 }

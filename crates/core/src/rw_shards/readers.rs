@@ -2,11 +2,10 @@
 
 use core::{cell::Cell, num::NonZeroUsize, time::Duration};
 
-use super::inside;
 use crate::{
     event::Event,
     primitive::{
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
         may_spin, nap, parallelism, sequentially_consistent_in_models, spin_loop, thread_constant,
         thread_number, tuned, yield_now,
     },
@@ -16,6 +15,12 @@ use crate::{
 /// A look at a slot costs a writer about as much as so many reads gain by being announced.
 const READS_PER_SLOT: u32 = tuned(4, 1);
 
+/// So many reads, and announcements never pay.
+const NEVER: u32 = u32::MAX;
+
+/// So often somebody found a lock or a slot taken before that is called contention.
+const MUCH_CONTENTION: u32 = tuned(64, 1);
+
 /// Two slots for each thread that can run at once, so threads seldom meet in one. Who finds its slot taken is counted in by the
 /// lock this time, and uses the next slot from then on.
 #[derive(Debug)]
@@ -24,23 +29,54 @@ pub(super) struct Readers {
     slots: Shards<AtomicUsize>,
     // Notified when one of the locks opens to somebody who sleeps: seldom, so one is enough for all locks.
     changed: Event,
+    many_reads: u32,
+    // About how often a lock or a slot was found taken, up to `MUCH_CONTENTION`.
+    found_taken: AtomicU32,
 }
 
 impl Readers {
     pub(super) fn new() -> Self {
         let slots = NonZeroUsize::new(tuned(2, 1) as usize * parallelism());
-        let slots = slots.unwrap_or(NonZeroUsize::MIN);
-        Self { slots: Shards::new(slots, |_| AtomicUsize::new(0)), changed: Event::new() }
+        let slots = Shards::new(slots.unwrap_or(NonZeroUsize::MIN), |_| AtomicUsize::new(0));
+        let many_reads = u32::try_from(slots.len()).unwrap_or(NEVER).saturating_mul(READS_PER_SLOT);
+        Self { slots, changed: Event::new(), many_reads, found_taken: AtomicU32::new(0) }
     }
 
-    /// Returns what tells these readers from all others, an even number.
+    /// Readers who never announce themselves.
+    pub(super) fn counted() -> Self {
+        Self {
+            slots: Shards::new(NonZeroUsize::MIN, |_| AtomicUsize::new(0)),
+            changed: Event::new(),
+            many_reads: NEVER,
+            found_taken: AtomicU32::new(0),
+        }
+    }
+
+    /// Returns what tells these readers from all others.
     #[inline]
     pub(super) fn address(&self) -> usize {
         core::ptr::from_ref(self).addr()
     }
 
-    pub(super) fn assert_outside(&self) {
-        inside::assert_outside(self.address());
+    /// Counts who found a lock or a slot taken.
+    #[cold]
+    pub(super) fn note_contention(&self) {
+        // ORDERING: Relaxed, and in two steps, here and below: about how often. What is enough is not counted on: locks that
+        // many want for ever should not write to a line that all of them read.
+        let times = self.found_taken.load(Ordering::Relaxed);
+        if times < MUCH_CONTENTION {
+            self.found_taken.store(times + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns whether locks and slots were often found taken since this last returned true.
+    #[inline]
+    pub(super) fn take_contention(&self) -> bool {
+        let is_much = self.found_taken.load(Ordering::Relaxed) >= MUCH_CONTENTION;
+        if is_much {
+            self.found_taken.store(0, Ordering::Relaxed);
+        }
+        is_much
     }
 
     /// Returns what those wait for who sleep until a lock opens.
@@ -48,10 +84,14 @@ impl Readers {
         &self.changed
     }
 
-    /// Returns how many reads without a write are so many that announcements pay.
+    /// Returns how many reads without a write are so many that announcements pay, if they ever do.
     #[inline]
     pub(super) fn many_reads(&self) -> u32 {
-        u32::try_from(self.slots.len()).unwrap_or(u32::MAX).saturating_mul(READS_PER_SLOT)
+        self.many_reads
+    }
+
+    pub(super) fn may_announce(&self) -> bool {
+        self.many_reads != NEVER
     }
 
     /// Says that the calling thread reads the lock at `lock`, until the announcement is dropped. The caller has to look
@@ -69,6 +109,7 @@ impl Readers {
         match announced {
             Ok(_) => Some(Announcement { slot }),
             Err(_) => {
+                self.note_contention();
                 move_on();
                 None
             }

@@ -6,7 +6,8 @@
 //! | 1 | `WRITING` | that writer is in: nobody is counted or announced | the writer that has claimed |
 //! | 2 | `BIASED` | readers may announce themselves instead of being counted, while nobody has claimed | set by a counted reader, cleared by a writer that has claimed |
 //! | 3 | `ASLEEP` | somebody may sleep | set by who is about to sleep, cleared by who wakes |
-//! | 4.. | readers | how many are counted in | readers |
+//! | 4 | `CLOSED` | nobody comes in any more; `CLAIMED` and `WRITING` stay set | the last writer |
+//! | 5.. | readers | how many are counted in | readers |
 //!
 //! The word is changed by read-modify-writes only, so each of them goes on with the release sequence of those before.
 
@@ -27,7 +28,8 @@ const CLAIMED: usize = 1;
 const WRITING: usize = 2;
 const BIASED: usize = 4;
 const ASLEEP: usize = 8;
-const READER: usize = 16;
+const CLOSED: usize = 16;
+const READER: usize = 32;
 
 /// So often a thread looks at the word before it goes to sleep.
 const SPINS: u32 = 100;
@@ -61,21 +63,34 @@ impl State {
         is_open_to_announced(self.word.load(Ordering::SeqCst)).then_some(announcement)
     }
 
-    /// Waits until the caller is counted in as a reader. A nested reader overtakes writers that wait.
+    /// Waits until the caller is counted in as a reader, and returns true, or false if the lock is closed. A nested reader
+    /// overtakes writers that wait. Who is in must count out.
     #[inline]
-    pub(super) fn count_in<'a>(&'a self, readers: &'a Readers, arrival: Arrival) -> Counted<'a> {
+    pub(super) fn count_in(&self, readers: &Readers, arrival: Arrival) -> bool {
         // ORDERING: Acquire: pairs with the Release of the last writer.
         let is_in = self.word.compare_exchange(FREE, READER, Ordering::Acquire, Ordering::Relaxed);
-        if is_in.is_err() {
-            self.count_in_slow(readers, arrival);
+        match is_in {
+            Err(word) if !self.count_in_slow(readers, arrival, word) => return false,
+            _ => {}
         }
         self.note_read(readers);
-        Counted { state: self, readers }
+        true
     }
 
-    /// Waits until the caller is the only one in.
+    /// Lets a counted reader out.
     #[inline]
-    pub(super) fn take<'a>(&'a self, readers: &'a Readers) -> Taken<'a> {
+    pub(super) fn count_out(&self, readers: &Readers) {
+        // ORDERING: Release: what was read is not read later than this; pairs with the Acquire of writers.
+        let before = self.word.fetch_sub(READER, Ordering::Release);
+        if before & ASLEEP != 0 && before < 2 * READER {
+            self.wake(readers);
+        }
+    }
+
+    /// Waits until the caller is the only one in, and returns true, or false if the lock is closed. Who is in must release or
+    /// close.
+    #[inline]
+    pub(super) fn take(&self, readers: &Readers) -> bool {
         // ORDERING: Acquire: pairs with the Releases of those who were in before.
         let taken = self.word.compare_exchange(
             FREE,
@@ -83,12 +98,39 @@ impl State {
             Ordering::Acquire,
             Ordering::Relaxed,
         );
-        if taken.is_err() {
-            self.take_slow(readers);
+        match taken {
+            Err(word) if !self.take_slow(readers, word) => return false,
+            _ => {}
         }
         // ORDERING: Relaxed: a number that decides when a bias begins, no more.
         self.reads.store(0, Ordering::Relaxed);
-        Taken { state: self, readers }
+        true
+    }
+
+    /// Lets the writer out.
+    #[inline]
+    pub(super) fn release(&self, readers: &Readers) {
+        // ORDERING: Release: what was written is seen by who comes next.
+        let before = self.word.fetch_sub(CLAIMED | WRITING, Ordering::Release);
+        if before & ASLEEP != 0 {
+            self.wake(readers);
+        }
+    }
+
+    /// Lets the writer out, and nobody in any more.
+    pub(super) fn close(&self, readers: &Readers) {
+        // ORDERING: Release: what was written is seen by who finds the lock closed.
+        let before = self.word.fetch_or(CLOSED, Ordering::Release);
+        if before & ASLEEP != 0 {
+            self.wake(readers);
+        }
+    }
+
+    /// Returns whether the lock is closed. Once it is, it stays so, and what its last writer did is seen.
+    #[inline]
+    pub(super) fn is_closed(&self) -> bool {
+        // ORDERING: Acquire: pairs with the Release in `close`.
+        self.word.load(Ordering::Acquire) & CLOSED != 0
     }
 
     /// Returns whether the lock is biased. A snapshot.
@@ -102,13 +144,23 @@ impl State {
         core::ptr::from_ref(self).addr()
     }
 
+    /// `word`: as it was found. Returns whether the caller is in.
     #[cold]
-    fn count_in_slow(&self, readers: &Readers, arrival: Arrival) {
-        let closed = match arrival {
+    fn count_in_slow(&self, readers: &Readers, arrival: Arrival, word: usize) -> bool {
+        let in_the_way = match arrival {
             Arrival::First => CLAIMED,
+            // It may have met its own thread's reader, which is no contention.
             Arrival::Nested => WRITING,
         };
-        self.change_when(readers, |word| (word & closed == 0).then_some(word + READER));
+        if in_the_way == CLAIMED {
+            note_contention(readers, word);
+        }
+        let before = self.change_when(readers, |word| match word {
+            // As it is: the caller looks what it was.
+            closed if closed & CLOSED != 0 => Some(closed),
+            open => (open & in_the_way == 0).then_some(open + READER),
+        });
+        before & CLOSED == 0
     }
 
     /// Counts a read, and makes the lock biased after many. For a reader that is counted in.
@@ -118,24 +170,32 @@ impl State {
         let reads = self.reads.load(Ordering::Relaxed) + 1;
         self.reads.store(reads, Ordering::Relaxed);
         if reads >= readers.many_reads() {
-            self.bias();
+            self.bias(readers);
         }
     }
 
     #[cold]
-    fn bias(&self) {
+    fn bias(&self, readers: &Readers) {
         self.reads.store(0, Ordering::Relaxed);
-        // ORDERING: Relaxed: nothing of ours is published, and the release sequence goes on.
-        self.word.fetch_or(BIASED, Ordering::Relaxed);
+        if readers.may_announce() {
+            // ORDERING: Relaxed: nothing of ours is published, and the release sequence goes on.
+            self.word.fetch_or(BIASED, Ordering::Relaxed);
+        }
     }
 
+    /// `word`: as it was found. Returns whether the caller is in.
     #[cold]
-    fn take_slow(&self, readers: &Readers) {
+    fn take_slow(&self, readers: &Readers, word: usize) -> bool {
+        note_contention(readers, word);
         // Only one writer at a time gets past this.
-        let before = self.change_when(readers, |word| {
-            let claim = if word & !ASLEEP == FREE { CLAIMED | WRITING } else { CLAIMED };
-            (word & CLAIMED == 0).then_some(word | claim)
+        let before = self.change_when(readers, |word| match word {
+            closed if closed & CLOSED != 0 => Some(closed),
+            free if free & !ASLEEP == FREE => Some(free | CLAIMED | WRITING),
+            open => (open & CLAIMED == 0).then_some(open | CLAIMED),
         });
+        if before & CLOSED != 0 {
+            return false;
+        }
         if before & BIASED != 0 {
             readers.wait_for_none(self.address());
             self.note_write();
@@ -143,6 +203,7 @@ impl State {
         if before & !ASLEEP != FREE {
             self.change_when(readers, |word| (word < READER).then_some(word | WRITING));
         }
+        true
     }
 
     /// Counts a write, and ends the bias after so many. For a writer that has claimed.
@@ -157,7 +218,7 @@ impl State {
 
     /// Changes the word as soon as `change` gives a new one; returns what it was before.
     fn change_when(&self, readers: &Readers, change: impl Fn(usize) -> Option<usize>) -> usize {
-        // ORDERING: Acquire: pairs with the Releases of `Counted` and `Taken`. SeqCst for the claim of a biased lock: see
+        // ORDERING: Acquire: pairs with the Releases of `count_out` and `release`. SeqCst for the claim of a biased lock: see
         // `Readers::announce`.
         let attempt = || self.word.fetch_update(Ordering::SeqCst, Ordering::Relaxed, &change);
         for _ in 0..if may_spin() { SPINS } else { 0 } {
@@ -195,44 +256,17 @@ impl State {
     }
 }
 
+/// Counts who finds somebody else in, or on the way in.
+fn note_contention(readers: &Readers, word: usize) {
+    if word & CLOSED == 0 && (word & CLAIMED != 0 || word >= READER) {
+        readers.note_contention();
+    }
+}
+
 /// Whether readers may announce themselves.
 #[inline]
 fn is_open_to_announced(word: usize) -> bool {
     word & (BIASED | CLAIMED) == BIASED
-}
-
-/// A reader is counted in until this is dropped.
-pub(super) struct Counted<'a> {
-    state: &'a State,
-    readers: &'a Readers,
-}
-
-impl Drop for Counted<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        // ORDERING: Release: what was read is not read later than this; pairs with the Acquire of writers.
-        let before = self.state.word.fetch_sub(READER, Ordering::Release);
-        if before & ASLEEP != 0 && before < 2 * READER {
-            self.state.wake(self.readers);
-        }
-    }
-}
-
-/// A writer is in until this is dropped.
-pub(super) struct Taken<'a> {
-    state: &'a State,
-    readers: &'a Readers,
-}
-
-impl Drop for Taken<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        // ORDERING: Release: what was written is seen by who comes next.
-        let before = self.state.word.fetch_sub(CLAIMED | WRITING, Ordering::Release);
-        if before & ASLEEP != 0 {
-            self.state.wake(self.readers);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -245,20 +279,25 @@ mod tests {
     fn who_wakes_the_sleepers_leaves_the_word_free() {
         let (state, readers) = (State::new(), Readers::new());
         for is_writer in [false, true] {
-            let (mut taken, mut counted) = (None, None);
             if is_writer {
-                taken = Some(state.take(&readers));
+                assert!(state.take(&readers));
             } else {
-                counted = Some(state.count_in(&readers, Arrival::First));
+                assert!(state.count_in(&readers, Arrival::First));
             }
             thread::scope(|s| {
-                s.spawn(|| drop(state.take(&readers)));
+                s.spawn(|| {
+                    assert!(state.take(&readers));
+                    state.release(&readers);
+                });
                 while state.word.load(Ordering::Relaxed) & ASLEEP == 0 {
                     thread::yield_now();
                 }
-                (taken, counted) = (None, None);
+                if is_writer {
+                    state.release(&readers);
+                } else {
+                    state.count_out(&readers);
+                }
             });
-            assert!(taken.is_none() && counted.is_none());
             assert_eq!(state.word.load(Ordering::Relaxed), FREE);
         }
     }

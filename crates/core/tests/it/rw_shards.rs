@@ -16,7 +16,10 @@ use std::{
     thread,
 };
 
-use tidegate_core::{RwShards, Wait, rw_shards::Shard};
+use tidegate_core::{
+    RwShards, Wait,
+    rw_shards::{self, Reading, Shard},
+};
 
 fn one() -> RwShards<u32> {
     RwShards::new(NonZeroUsize::MIN, |_| (0, ()))
@@ -123,4 +126,114 @@ fn assert_outside_refuses_who_is_inside() {
     let other = one();
     refused(&|| only(&shards).read(|_| only(&other).read(|_| shards.assert_outside())));
     only(&other).read(|_| shards.assert_outside());
+}
+
+#[test]
+fn a_closed_shard_lets_nobody_in() {
+    let shards = one();
+    let shard = only(&shards);
+    let set = |n: &mut u32| {
+        *n = 7;
+        *n
+    };
+    assert_eq!(shard.close(set), Some(7));
+    assert!(shard.is_closed());
+    assert!(shard.begin_read().is_none() && shard.begin_scan().is_none());
+    assert!(shard.begin_write().is_none());
+    assert_eq!(shard.close(|_| unreachable!("it is closed")), None::<()>);
+    let panics = |section: &dyn Fn()| catch_unwind(AssertUnwindSafe(section)).is_err();
+    assert!(panics(&|| shard.read(|_| ())) && panics(&|| shard.scan(|_| ())));
+    assert!(panics(&|| shard.write(|_| ())));
+    assert_eq!(rw_shards::sections_around(), 0);
+    assert_eq!(shards.into_values().collect::<Vec<_>>(), [7]);
+}
+
+#[test]
+fn a_section_that_has_begun_and_does_not_run_ends_when_it_is_dropped() {
+    let shards = one();
+    let shard = only(&shards);
+    drop((shard.begin_read(), shard.begin_scan()));
+    drop(shard.begin_write());
+    assert_eq!(rw_shards::sections_around(), 0);
+    shard.write(|n| *n += 1);
+    assert_eq!(Reading::from(shard.begin_scan().unwrap()).run(|n| *n), 1);
+}
+
+#[test]
+fn readers_of_counted_shards_never_announce_themselves() {
+    let shards = RwShards::counted(NonZeroUsize::MIN, |_| (0, ()));
+    for _ in 0..100_000 {
+        only(&shards).read(|_| ());
+    }
+    assert!(!is_biased(&shards));
+}
+
+#[test]
+fn a_section_that_panics_leaves_its_shard_open() {
+    let shards = one();
+    let shard = only(&shards);
+    let closing = catch_unwind(AssertUnwindSafe(|| shard.close(|_| panic!("no"))));
+    assert!(closing.is_err() && !shard.is_closed());
+    assert_eq!(shard.read(|n| *n), 0);
+}
+
+#[test]
+fn who_sleeps_before_a_shard_that_is_closed_is_woken() {
+    let shards = one();
+    let are_here = &Barrier::new(3);
+    thread::scope(|s| {
+        let sleepers = only(&shards)
+            .close(|_| {
+                let sleepers = [false, true].map(|writes| {
+                    let shards = &shards;
+                    s.spawn(move || {
+                        are_here.wait();
+                        match writes {
+                            true => only(shards).begin_write().is_none(),
+                            false => only(shards).begin_read().is_none(),
+                        }
+                    })
+                });
+                are_here.wait();
+                // Long enough for most of them to be asleep; right, whether or not they are.
+                (0..1000).for_each(|_| thread::yield_now());
+                sleepers
+            })
+            .expect("it is open");
+        assert!(sleepers.into_iter().all(|sleeper| sleeper.join().unwrap()));
+    });
+}
+
+#[test]
+fn shards_of_one_owner_are_the_same_for_what_stands_within_what() {
+    let pair = [one(), one()];
+    let [first, second] = pair.each_ref().map(|shards| only(shards).owned_by(&pair));
+    assert_eq!(first.read(|_| second.read(|_| rw_shards::sections_around())), 1);
+    let panics = |f: &dyn Fn()| catch_unwind(AssertUnwindSafe(f)).is_err();
+    assert!(panics(&|| first.read(|_| second.write(|_| ()))));
+    assert!(panics(&|| first.write(|_| second.read(|_| ()))));
+    assert!(panics(&|| first.write(|_| _ = second.close(|_| ()))));
+    assert!(panics(&|| first.read(|_| rw_shards::assert_outside_of(&pair))));
+    rw_shards::assert_outside_of(&pair);
+    // Without an owner each is its own.
+    assert_eq!(only(&pair[0]).write(|_| only(&pair[1]).write(|_| rw_shards::sections_around())), 2);
+    assert_eq!(rw_shards::sections_around(), 0);
+}
+
+#[test]
+fn threads_that_meet_often_are_contention_once() {
+    let shards = one();
+    for _ in 0..63 {
+        meet(&shards);
+    }
+    assert!(!shards.take_contention());
+    meet(&shards);
+    assert!(shards.take_contention());
+    assert!(!shards.take_contention(), "it is counted anew");
+}
+
+/// Lets a reader find another one in.
+fn meet(shards: &RwShards<u32>) {
+    let read = || only(shards).scan(|_| ());
+    only(shards).scan(|_| thread::scope(|s| s.spawn(read).join().unwrap()));
 }

@@ -1,0 +1,405 @@
+//! Shards that are few while few are enough.
+//!
+//! ```text
+//! small     a few shards, each for a range of those that there may be
+//! grows     when one of the few has its part of many entries, or when threads have met in them often: shard by shard,
+//!           its entries move to its range of all shards, and it is closed
+//! grown     all shards; the few are closed, and have no tables any more
+//!
+//! one key   grown? ─▶ its shard of all
+//!           else its shard of the few ─▶ closed? ─▶ its shard of all
+//! every key range by range: the one of the few, or else the range of all
+//! ```
+//!
+//! Both choose by the high bits of a hash, so a range stays together: whoever goes from range to range meets an entry that
+//! stays exactly once, whether it has moved or not. A shard is closed in the writing section that has moved its entries, so
+//! nobody finds it open and empty, and nobody comes to the range before.
+//!
+//! To move is to hash anew, which is foreign code. All of a shard is hashed before the first entry moves: if that panics, the
+//! shard stays as it was, and what has moved stays moved.
+
+mod ranges;
+
+use core::num::NonZeroUsize;
+
+use alloc::{boxed::Box, vec::Vec};
+
+use tidegate_core::{
+    RwShards,
+    primitive::{
+        atomic::{AtomicBool, Ordering},
+        tuned,
+    },
+    rw_shards::{self, MOST_SECTIONS, Scanning, Writing},
+    shard,
+};
+
+use crate::lazy::Lazy;
+
+/// With up to so many shards there is nothing to grow to.
+const FEW: NonZeroUsize = NonZeroUsize::new(tuned(8, 2) as usize).expect("not zero");
+
+/// Why one of all shards is open.
+const NEVER_CLOSED: &str = "only the few are closed";
+
+/// Shards are worth their memory when there are so many entries for each.
+const ENTRIES_PER_SHARD: usize = 2;
+
+/// What is in a shard.
+pub(crate) trait Table: Sized {
+    type Entry;
+
+    /// What is known of a table without its lock.
+    type Beside;
+
+    fn empty() -> (Self, Self::Beside);
+
+    /// Lets be known what a section has changed.
+    fn publish(&self, beside: &Self::Beside);
+
+    /// Returns about how many entries there are, without the lock.
+    fn entries(beside: &Self::Beside) -> usize;
+
+    /// Moves all entries to so many tables, each to the one that `part_of` says of its hash. If `hash_of` panics, the table is as it
+    /// was.
+    fn split(
+        &mut self,
+        parts: usize,
+        hash_of: impl Fn(&Self::Entry) -> u64,
+        part_of: impl Fn(u64) -> usize,
+    ) -> Vec<Self>;
+}
+
+/// Shards of one kind, with what is beside their locks.
+type Shards<T> = RwShards<T, <T as Table>::Beside>;
+
+type Shard<'a, T> = rw_shards::Shard<'a, T, <T as Table>::Beside>;
+
+/// What hashes an entry anew, if it moves.
+type HashOf<'a, T> = &'a dyn Fn(&<T as Table>::Entry) -> u64;
+
+/// Tables behind locks, made when the first of them is written to: a few at first, then all.
+///
+/// Sections of all of them count as sections of the same shards.
+pub(crate) struct GrowingShards<T: Table> {
+    // INVARIANT: once it is set, all of `few` are closed, or there never were any.
+    is_grown: AtomicBool,
+    all: Lazy<Shards<T>>,
+    // `None` where nothing grows.
+    few: Lazy<Option<Box<Shards<T>>>>,
+    // INVARIANT: a power of two; larger than `FEW` unless `is_grown`.
+    count: NonZeroUsize,
+}
+
+impl<T: Table> GrowingShards<T> {
+    /// Creates `count` shards, a power of two, which are there at once, when they are needed.
+    pub(crate) fn fixed(count: NonZeroUsize) -> Self {
+        Self {
+            is_grown: AtomicBool::new(true),
+            all: Lazy::new(|| empty(count)),
+            few: Lazy::new(|| None),
+            count,
+        }
+    }
+
+    /// Creates a few shards that grow to `count`, a power of two. Without std they are all there at once.
+    pub(crate) fn growing(count: NonZeroUsize) -> Self {
+        let is_grown = count <= FEW || cfg!(not(feature = "std"));
+        Self { is_grown: AtomicBool::new(is_grown), ..Self::fixed(count) }
+    }
+
+    /// Returns how many shards there are when all are there.
+    pub(crate) fn count(&self) -> usize {
+        self.count.get()
+    }
+
+    /// Returns the index, below [`count`](Self::count), of the shard that `hash` belongs to when all are there.
+    #[inline]
+    pub(crate) fn index_of(&self, hash: u64) -> usize {
+        shard::index_of(spread(hash), self.count.get())
+    }
+
+    /// Looks into the table that `hash` belongs to; `None` if nothing was ever written to any.
+    #[inline]
+    pub(crate) fn read<R>(
+        &self,
+        hash: u64,
+        hash_of: impl Fn(&T::Entry) -> u64,
+        section: impl FnOnce(&T) -> R,
+    ) -> Option<R> {
+        let spread = spread(hash);
+        let begun = match self.grown() {
+            Some(all) => all.by_hash(spread).owned_by(self).begin_read(),
+            None => None,
+        };
+        let reading = match begun {
+            Some(reading) => reading,
+            None => self.begin_read(spread, hash_of)?.into(),
+        };
+        Some(reading.run(section))
+    }
+
+    /// Works on the table that `hash` belongs to, and lets be known what has changed, also if the section panics.
+    #[inline]
+    pub(crate) fn write<R>(
+        &self,
+        hash: u64,
+        hash_of: impl Fn(&T::Entry) -> u64,
+        section: impl FnOnce(&mut T) -> R,
+    ) -> R {
+        self.write_spread(spread(hash), hash_of, section)
+    }
+
+    /// As [`write`](Self::write), by an index below [`count`](Self::count).
+    pub(crate) fn write_at<R>(
+        &self,
+        index: usize,
+        hash_of: impl Fn(&T::Entry) -> u64,
+        section: impl FnOnce(&mut T) -> R,
+    ) -> R {
+        self.write_spread(self.least_spread(index), hash_of, section)
+    }
+
+    #[inline]
+    fn write_spread<R>(
+        &self,
+        spread: u64,
+        hash_of: impl Fn(&T::Entry) -> u64,
+        section: impl FnOnce(&mut T) -> R,
+    ) -> R {
+        let begun = match self.grown() {
+            Some(all) => all.by_hash(spread).owned_by(self).begin_write(),
+            None => None,
+        };
+        let writing = match begun {
+            Some(writing) => writing,
+            None => self.begin_insert(spread, hash_of),
+        };
+        writing.run(publishing(section))
+    }
+
+    /// As [`write`](Self::write), for sections that do not insert; `None` if nothing was ever written to any table.
+    #[inline]
+    pub(crate) fn write_existing<R>(
+        &self,
+        hash: u64,
+        hash_of: impl Fn(&T::Entry) -> u64,
+        section: impl FnOnce(&mut T) -> R,
+    ) -> Option<R> {
+        self.edit_spread(spread(hash), hash_of, publishing(section))
+    }
+
+    /// As [`write_existing`](Self::write_existing), by an index below [`count`](Self::count).
+    pub(crate) fn write_existing_at<R>(
+        &self,
+        index: usize,
+        hash_of: impl Fn(&T::Entry) -> u64,
+        section: impl FnOnce(&mut T) -> R,
+    ) -> Option<R> {
+        self.edit_spread(self.least_spread(index), hash_of, publishing(section))
+    }
+
+    /// Works on an entry of the table that `hash` belongs to; `None` if nothing was ever written to any. For sections that
+    /// change nothing that is to be known without the lock.
+    #[inline]
+    pub(crate) fn edit<R>(
+        &self,
+        hash: u64,
+        hash_of: impl Fn(&T::Entry) -> u64,
+        section: impl FnOnce(&mut T) -> R,
+    ) -> Option<R> {
+        self.edit_spread(spread(hash), hash_of, |table: &mut T, _: &T::Beside| section(table))
+    }
+
+    #[inline]
+    fn edit_spread<R>(
+        &self,
+        spread: u64,
+        hash_of: impl Fn(&T::Entry) -> u64,
+        section: impl FnOnce(&mut T, &T::Beside) -> R,
+    ) -> Option<R> {
+        let begun = match self.grown() {
+            Some(all) => all.by_hash(spread).owned_by(self).begin_write(),
+            None => None,
+        };
+        let writing = match begun {
+            Some(writing) => writing,
+            None => self.begin_edit(spread, hash_of)?,
+        };
+        Some(writing.run(section))
+    }
+
+    /// Returns all shards, if nothing is in the few.
+    #[inline]
+    fn grown(&self) -> Option<&Shards<T>> {
+        if self.is_grown() { self.all.get() } else { None }
+    }
+
+    #[inline]
+    fn is_grown(&self) -> bool {
+        // ORDERING: Acquire: pairs with the Release in `grow`: what has moved is found.
+        self.is_grown.load(Ordering::Acquire)
+    }
+
+    /// Begins to read where `hash` belongs to; `None` if nothing was ever written to any table.
+    #[inline(never)]
+    fn begin_read(
+        &self,
+        spread: u64,
+        hash_of: impl Fn(&T::Entry) -> u64,
+    ) -> Option<Scanning<'_, T, T::Beside>> {
+        if let Some(few) = self.few() {
+            // Who only reads may hold other maps' locks in any order, and so must not wait for ours.
+            if few.take_contention() && rw_shards::sections_around() == 0 {
+                self.grow(few, &hash_of);
+            }
+            let begun = few.by_hash(spread).owned_by(self).begin_scan();
+            if begun.is_some() {
+                return begun;
+            }
+        }
+        self.all.get()?.by_hash(spread).owned_by(self).begin_scan()
+    }
+
+    /// Begins to work where `hash` belongs to; `None` if nothing was ever written to any table.
+    #[inline(never)]
+    fn begin_edit(
+        &self,
+        spread: u64,
+        hash_of: impl Fn(&T::Entry) -> u64,
+    ) -> Option<Writing<'_, T, T::Beside>> {
+        if let Some(few) = self.few() {
+            if few.take_contention() && may_grow() {
+                self.grow(few, &hash_of);
+            }
+            let begun = few.by_hash(spread).owned_by(self).begin_write();
+            if begun.is_some() {
+                return begun;
+            }
+        }
+        self.all.get()?.by_hash(spread).owned_by(self).begin_write()
+    }
+
+    /// Begins to insert where `hash` belongs to.
+    #[inline(never)]
+    fn begin_insert(
+        &self,
+        spread: u64,
+        hash_of: impl Fn(&T::Entry) -> u64,
+    ) -> Writing<'_, T, T::Beside> {
+        self.make();
+        if let Some(few) = self.few() {
+            let shard = few.by_hash(spread).owned_by(self);
+            let is_full = T::entries(shard.beside()) >= ENTRIES_PER_SHARD * self.range_len();
+            if !shard.is_closed() && (is_full || few.take_contention()) && may_grow() {
+                self.grow(few, &hash_of);
+            }
+            if let Some(begun) = shard.begin_write() {
+                return begun;
+            }
+        }
+        let begun = self.make_all().by_hash(spread).owned_by(self).begin_write();
+        begun.expect(NEVER_CLOSED)
+    }
+
+    /// Returns the few, if there are any, open or closed.
+    fn few(&self) -> Option<&Shards<T>> {
+        self.few.get()?.as_deref()
+    }
+
+    /// Makes the first shards.
+    fn make(&self) {
+        if self.is_grown() {
+            self.make_all();
+        } else {
+            let empty = || RwShards::counted(FEW, |_| T::empty());
+            self.few.get_or_make(|| Some(Box::new(empty())));
+        }
+    }
+
+    fn make_all(&self) -> &Shards<T> {
+        self.all.get_or_make(|| empty(self.count))
+    }
+
+    /// Returns how many of all shards each of the few is for.
+    fn range_len(&self) -> usize {
+        self.count.get() / FEW
+    }
+
+    /// Returns the least of the spread hashes that belong to the shard of an index when all are there.
+    fn least_spread(&self, index: usize) -> u64 {
+        (index as u64).checked_shl(64 - self.count.trailing_zeros()).unwrap_or(0)
+    }
+
+    /// Moves all entries to all shards. If `hash_of` panics, some have moved and others not, and all are found.
+    #[cold]
+    fn grow(&self, few: &Shards<T>, hash_of: HashOf<'_, T>) {
+        let all = self.make_all();
+        let len = self.range_len();
+        let part_of = |hash| self.index_of(hash) % len;
+        for (range, shard) in few.iter().enumerate() {
+            // One that is closed has been moved by somebody else.
+            _ = shard.owned_by(self).close(|table| {
+                let parts = table.split(len, hash_of, part_of);
+                for (part, index) in parts.into_iter().zip(range * len..) {
+                    let shard = all.get(index).expect("as many as the ranges say");
+                    // Nobody else is there yet. An owner of its own, as this is a section within a section.
+                    replace(shard.owned_by(few), part);
+                }
+            });
+        }
+        // ORDERING: Release: pairs with the Acquire in `is_grown`. What others have moved happens before: they have closed.
+        self.is_grown.store(true, Ordering::Release);
+    }
+}
+
+fn empty<T: Table>(count: NonZeroUsize) -> Shards<T> {
+    RwShards::new(count, |_| T::empty())
+}
+
+/// Puts a table into an open shard.
+fn replace<T: Table>(shard: Shard<'_, T>, table: T) {
+    let writing = shard.begin_write().expect("it is open");
+    writing.run(publishing(|old: &mut T| *old = table));
+}
+
+/// Returns whether the calling thread, which is about to write, may grow: two more sections stand within those that it is in.
+/// If it is in a section of the same shards, it panics.
+fn may_grow() -> bool {
+    rw_shards::sections_around() + 2 <= MOST_SECTIONS
+}
+
+/// Makes a section that lets be known what it has changed, also when it panics.
+#[inline]
+fn publishing<T: Table, R>(
+    section: impl FnOnce(&mut T) -> R,
+) -> impl FnOnce(&mut T, &T::Beside) -> R {
+    |table, beside| {
+        let published = Published { table, beside };
+        section(&mut *published.table)
+    }
+}
+
+/// A table that is being written to.
+struct Published<'a, T: Table> {
+    table: &'a mut T,
+    beside: &'a T::Beside,
+}
+
+impl<T: Table> Drop for Published<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.table.publish(self.beside);
+    }
+}
+
+/// Turns a hash into one whose high bits pick a shard.
+///
+/// They must say nothing about the bits that the table in the shard goes by (the lowest, and the seven highest for its
+/// tags), else every entry of a shard would have the same; and they must depend on all bits, for hashers that leave
+/// the high ones empty. Multiplying by 2⁶⁴ divided by the golden ratio does both (Knuth, The Art of Computer
+/// Programming, vol. 3, section 6.4).
+#[inline]
+pub(crate) fn spread(hash: u64) -> u64 {
+    hash.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}

@@ -1,0 +1,199 @@
+//! Every shard, range by range.
+
+use core::{
+    convert::Infallible,
+    num::NonZeroUsize,
+    ops::{
+        ControlFlow::{self, Continue},
+        Range,
+    },
+};
+
+use tidegate_core::{
+    primitive::atomic::{AtomicBool, Ordering},
+    rw_shards::{Reading, Writing},
+};
+
+use super::{
+    ENTRIES_PER_SHARD, FEW, GrowingShards, HashOf, Shard, Table, may_grow, publishing, replace,
+};
+
+/// A range of indices below [`count`](Self::count) stands for one of the few shards, or for all of these if its entries have
+/// moved.
+impl<T: Table> GrowingShards<T> {
+    /// Creates shards in which so many entries will be: a few that grow to `count`, or all at once.
+    pub(crate) fn growing_with(count: NonZeroUsize, entries: usize) -> Self {
+        if entries >= ENTRIES_PER_SHARD * count.get() {
+            Self::fixed(count)
+        } else {
+            Self::growing(count)
+        }
+    }
+
+    /// Returns the ranges in which all shards are visited.
+    pub(crate) fn ranges(&self) -> impl ExactSizeIterator<Item = Range<usize>> + use<T> {
+        self.ranges_if(self.is_grown())
+    }
+
+    fn ranges_if(&self, is_grown: bool) -> impl ExactSizeIterator<Item = Range<usize>> + use<T> {
+        let len = if is_grown { 1 } else { self.range_len() };
+        (0..self.count() / len).map(move |range| range * len..(range + 1) * len)
+    }
+
+    /// As [`read`](Self::read), by an index below [`count`](Self::count), and for as long as it takes.
+    pub(crate) fn read_at<R>(&self, index: usize, section: impl FnOnce(&T) -> R) -> Option<R> {
+        let begun = self.few_at(index).and_then(Shard::<T>::begin_scan);
+        let begun = begun.or_else(|| self.all_at(index)?.begin_scan())?;
+        Some(Reading::from(begun).run(section))
+    }
+
+    /// Looks at the tables of a range, one lock at a time and for as long as it takes, until `look` breaks.
+    pub(crate) fn scan<B>(
+        &self,
+        range: Range<usize>,
+        mut look: impl FnMut(&T) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        match self.one_for(&range).and_then(Shard::<T>::begin_scan) {
+            Some(begun) => Reading::from(begun).run(look),
+            None => self.each_of_all(range).try_for_each(|shard| shard.scan(&mut look)),
+        }
+    }
+
+    /// Works on every table, one lock at a time, and lets be known what has changed. `work` is told for how many shards like this
+    /// one all entries are.
+    pub(crate) fn write_all(&self, mut work: impl FnMut(&mut T, usize)) {
+        self.ranges().for_each(|range| self.write_range(range, &mut work));
+    }
+
+    /// As [`write_all`](Self::write_all), in one range.
+    pub(crate) fn write_range(&self, range: Range<usize>, mut work: impl FnMut(&mut T, usize)) {
+        if let Some(begun) = self.one_for(&range).and_then(Shard::<T>::begin_write) {
+            return begun.run(publishing(|table: &mut T| work(table, FEW.get())));
+        }
+        for begun in self.each_of_all(range).filter_map(Shard::<T>::begin_write) {
+            begun.run(publishing(|table: &mut T| work(table, self.count())));
+        }
+    }
+
+    /// As [`write_all`](Self::write_all), of those tables of which `condition` is true, until `work` breaks.
+    pub(crate) fn write_if<B>(
+        &self,
+        condition: impl Fn(&T::Beside) -> bool,
+        mut work: impl FnMut(&mut T) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let mut work_in = |begun: Writing<'_, T, T::Beside>| begun.run(publishing(&mut work));
+        self.ranges().try_for_each(|range| {
+            if let Some(shard) = self.one_for(&range).filter(|shard| !shard.is_closed()) {
+                if !condition(shard.beside()) {
+                    return Continue(());
+                }
+                if let Some(begun) = shard.begin_write() {
+                    return work_in(begun);
+                }
+            }
+            let meant = self.each_of_all(range).filter(|shard| condition(shard.beside()));
+            meant.filter_map(Shard::<T>::begin_write).try_for_each(&mut work_in)
+        })
+    }
+
+    /// Works on the table for an index below [`count`](Self::count), and returns for how many indices, from this one on, the
+    /// table is. `None` if nothing was ever written to any. For sections that change nothing that is to be known without the
+    /// lock.
+    pub(crate) fn edit_at<R>(
+        &self,
+        index: usize,
+        section: impl FnOnce(&mut T) -> R,
+    ) -> Option<(usize, R)> {
+        let (begun, len) = match self.few_at(index).and_then(Shard::<T>::begin_write) {
+            Some(begun) => (begun, self.range_len() - index % self.range_len()),
+            None => (self.all_at(index)?.begin_write()?, 1),
+        };
+        Some((len, begun.run(|table, _| section(table))))
+    }
+
+    /// As [`write_all`](Self::write_all), and makes the shards first if nothing was ever written to any: all at once or a few, as
+    /// so many more entries will be there.
+    pub(crate) fn prepare(
+        &self,
+        additional: usize,
+        hash_of: HashOf<'_, T>,
+        work: impl FnMut(&mut T, usize),
+    ) {
+        self.make();
+        let mut entries = additional;
+        let Continue(()) = self.beside_each(|beside| {
+            entries = entries.saturating_add(T::entries(beside));
+            ControlFlow::<Infallible>::Continue(())
+        });
+        if let Some(few) = self.few() {
+            if !self.is_grown() && entries >= ENTRIES_PER_SHARD * self.count() && may_grow() {
+                self.grow(few, hash_of);
+            }
+        }
+        self.write_all(work);
+    }
+
+    /// Looks at what is beside each lock, until `look` breaks.
+    pub(crate) fn beside_each<B>(
+        &self,
+        mut look: impl FnMut(&T::Beside) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        self.ranges().try_for_each(|range| {
+            match self.one_for(&range).filter(|shard| !shard.is_closed()) {
+                Some(shard) => look(shard.beside()),
+                None => self.each_of_all(range).try_for_each(|shard| look(shard.beside())),
+            }
+        })
+    }
+
+    /// Returns shards with a copy of each table, as `copy` makes it, in the same places.
+    pub(crate) fn copied(&self, copy: impl Fn(&T) -> T) -> Self {
+        let is_grown = self.is_grown();
+        let copied = Self { is_grown: AtomicBool::new(is_grown), ..Self::fixed(self.count) };
+        for range in self.ranges_if(is_grown) {
+            if let Some(shard) = self.one_for(&range) {
+                copied.make();
+                let place = copied.one_for(&range).expect("it was made");
+                if let Some(begun) = shard.begin_scan() {
+                    replace(place, Reading::from(begun).run(&copy));
+                    continue;
+                }
+                _ = place.close(|_| ());
+            }
+            for (index, shard) in range.clone().zip(self.each_of_all(range)) {
+                let table = shard.scan(&copy);
+                replace(copied.make_all().get(index).expect("as many as here"), table);
+            }
+        }
+        if copied.few().is_some_and(|few| few.iter().all(|shard| shard.is_closed())) {
+            // ORDERING: Relaxed: nobody else has it yet.
+            copied.is_grown.store(true, Ordering::Relaxed);
+        }
+        copied
+    }
+
+    /// Panics with std if the calling thread is in a section.
+    #[cfg(feature = "rayon")]
+    pub(crate) fn assert_outside(&self) {
+        tidegate_core::rw_shards::assert_outside_of(self);
+    }
+
+    /// Returns the one of the few, open or closed, that is for an index.
+    fn few_at(&self, index: usize) -> Option<Shard<'_, T>> {
+        let few = self.few()?;
+        Some(few.get(index / self.range_len())?.owned_by(self))
+    }
+
+    fn all_at(&self, index: usize) -> Option<Shard<'_, T>> {
+        Some(self.all.get()?.get(index)?.owned_by(self))
+    }
+
+    /// Returns the one of the few, open or closed, that is for a range.
+    fn one_for(&self, range: &Range<usize>) -> Option<Shard<'_, T>> {
+        if range.len() == 1 { None } else { self.few_at(range.start) }
+    }
+
+    fn each_of_all(&self, range: Range<usize>) -> impl Iterator<Item = Shard<'_, T>> {
+        range.filter_map(|index| self.all_at(index))
+    }
+}
