@@ -152,6 +152,25 @@ fn growth_against_a_copy() {
 }
 
 #[test]
+fn growth_of_a_map_that_was_empty_when_its_copy_began() {
+    model(|| {
+        let map = Arc::new(Map::default());
+        let mut keys = of_shard(0);
+        let (key, other) = (keys.next().unwrap(), keys.next().unwrap());
+        let copier = spawn(&map, move |map| {
+            let copy = Map::clone(map);
+            let has_key = copy.contains_key(&key);
+            assert_eq!(copy.insert(other, other), None);
+            assert_contains(&copy, has_key.then_some(key).into_iter().chain([other]));
+        });
+        map.insert(key, key);
+        map.reserve(2 * limit(map.shards()) * FEW);
+        copier.join().unwrap();
+        assert_contains(&map, [key]);
+    });
+}
+
+#[test]
 fn threads_that_meet_let_their_map_grow() {
     model(|| {
         let map = Map::default();

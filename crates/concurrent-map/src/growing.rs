@@ -248,17 +248,15 @@ impl<T: Table> GrowingShards<T> {
         spread: u64,
         hash_of: impl Fn(&T::Entry) -> u64,
     ) -> Option<Scanning<'_, T, T::Beside>> {
-        if let Some(few) = self.few() {
-            // Who only reads may hold other maps' locks in any order, and so must not wait for ours.
-            if few.take_contention() && rw_shards::sections_around() == 0 {
-                self.grow(few, &hash_of);
-            }
-            let begun = few.by_hash(spread).owned_by(self).begin_scan();
-            if begun.is_some() {
-                return begun;
-            }
+        let Some(few) = self.few() else {
+            return self.grown()?.by_hash(spread).owned_by(self).begin_scan();
+        };
+        // A caller that only reads may hold other maps' locks in any order, and so must not wait for all of ours.
+        if rw_shards::sections_around() == 0 && few.take_contention() {
+            self.grow(few, &hash_of);
         }
-        self.all.get()?.by_hash(spread).owned_by(self).begin_scan()
+        let begun = few.by_hash(spread).owned_by(self).begin_scan();
+        begun.or_else(|| self.all.get()?.by_hash(spread).owned_by(self).begin_scan())
     }
 
     /// Begins to work where `hash` belongs to; `None` if nothing was ever written to any table.
@@ -268,16 +266,14 @@ impl<T: Table> GrowingShards<T> {
         spread: u64,
         hash_of: impl Fn(&T::Entry) -> u64,
     ) -> Option<Writing<'_, T, T::Beside>> {
-        if let Some(few) = self.few() {
-            if few.take_contention() && may_grow() {
-                self.grow(few, &hash_of);
-            }
-            let begun = few.by_hash(spread).owned_by(self).begin_write();
-            if begun.is_some() {
-                return begun;
-            }
+        let Some(few) = self.few() else {
+            return self.grown()?.by_hash(spread).owned_by(self).begin_write();
+        };
+        if may_grow() && few.take_contention() {
+            self.grow(few, &hash_of);
         }
-        self.all.get()?.by_hash(spread).owned_by(self).begin_write()
+        let begun = few.by_hash(spread).owned_by(self).begin_write();
+        begun.or_else(|| self.all.get()?.by_hash(spread).owned_by(self).begin_write())
     }
 
     /// Begins to insert where `hash` belongs to.
@@ -291,7 +287,7 @@ impl<T: Table> GrowingShards<T> {
         if let Some(few) = self.few() {
             let shard = few.by_hash(spread).owned_by(self);
             let is_full = T::entries(shard.beside()) >= ENTRIES_PER_SHARD * self.range_len();
-            if !shard.is_closed() && (is_full || few.take_contention()) && may_grow() {
+            if !shard.is_closed() && may_grow() && (is_full || few.take_contention()) {
                 self.grow(few, &hash_of);
             }
             if let Some(begun) = shard.begin_write() {

@@ -75,7 +75,8 @@ use crate::{
 /// What visits many keys ([`for_each`](Self::for_each) and its relatives, [`len`](Self::len), [`clear`](Self::clear),
 /// [`get_many`](Self::get_many)) goes from shard to shard and is not of one instant: an entry that is there all the time is seen
 /// exactly once, one that comes or goes meanwhile once or not at all. It holds one shard's lock at a time, so it
-/// blocks writers of that shard only, and readers not at all unless it writes.
+/// blocks writers of that shard only, and readers not at all unless it writes; but whoever is about to move all entries
+/// of a small map (see [Memory](ConcurrentMap#memory)) waits for it.
 ///
 /// What is replaced or removed is returned, or dropped by the caller's thread before the operation returns, when no
 /// lock is held: a value's destructor may use the map. So is a closure that did not run, with what it has captured.
@@ -93,8 +94,9 @@ use crate::{
 ///
 /// Beside its tables a map has 1.2 KB for eight shards at first (with std). When it has twice as many entries as
 /// [shards](Self::shards), or when threads have often waited for each other in the eight, all entries move to all shards, which
-/// weigh 128 bytes each, and twice as many for each thread that can run at once. A map
-/// [with a number of shards](ConcurrentMap::with_shards) has them from the first insertion on, as has one made for so many entries.
+/// weigh 128 bytes each, and twice as many for each thread that can run at once. One call, of whichever operation, moves them,
+/// under the lock of one of the eight after the other. A map [with a number of shards](ConcurrentMap::with_shards) has
+/// them from the first insertion on, as has one made for so many entries.
 ///
 /// # Memory ordering
 ///

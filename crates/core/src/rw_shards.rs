@@ -271,6 +271,7 @@ impl<'a, T, P> Shard<'a, T, P> {
     /// Begins what [`read`](Self::read) does; `None` if the shard is [closed](Self::close).
     ///
     /// What a caller has to run in one section of this shard or of another one, whichever is open, stands in one place so.
+    /// Sections that a thread has begun must end in the opposite order.
     ///
     /// # Panics
     ///

@@ -30,21 +30,25 @@ impl<T: Table> GrowingShards<T> {
         }
     }
 
-    /// Returns the ranges in which all shards are visited.
+    /// Returns the ranges in which all shards are visited; none if nothing was ever written to any.
     pub(crate) fn ranges(&self) -> impl ExactSizeIterator<Item = Range<usize>> + use<T> {
         self.ranges_if(self.is_grown())
     }
 
     fn ranges_if(&self, is_grown: bool) -> impl ExactSizeIterator<Item = Range<usize>> + use<T> {
         let len = if is_grown { 1 } else { self.range_len() };
-        (0..self.count() / len).map(move |range| range * len..(range + 1) * len)
+        // Who visits a range of several must find the one for it, as it may be moved from when the others are there.
+        let count = if is_grown || self.few().is_some() { self.count() / len } else { 0 };
+        (0..count).map(move |range| range * len..(range + 1) * len)
     }
 
     /// As [`read`](Self::read), by an index below [`count`](Self::count), and for as long as it takes.
     pub(crate) fn read_at<R>(&self, index: usize, section: impl FnOnce(&T) -> R) -> Option<R> {
-        let begun = self.few_at(index).and_then(Shard::<T>::begin_scan);
-        let begun = begun.or_else(|| self.all_at(index)?.begin_scan())?;
-        Some(Reading::from(begun).run(section))
+        let begun = match self.few_at(index) {
+            Some(shard) => shard.begin_scan().or_else(|| self.all_at(index)?.begin_scan()),
+            None => self.grown_at(index)?.begin_scan(),
+        };
+        Some(Reading::from(begun?).run(section))
     }
 
     /// Looks at the tables of a range, one lock at a time and for as long as it takes, until `look` breaks.
@@ -104,9 +108,11 @@ impl<T: Table> GrowingShards<T> {
         index: usize,
         section: impl FnOnce(&mut T) -> R,
     ) -> Option<(usize, R)> {
-        let (begun, len) = match self.few_at(index).and_then(Shard::<T>::begin_write) {
+        let few = self.few_at(index);
+        let (begun, len) = match few.and_then(Shard::<T>::begin_write) {
             Some(begun) => (begun, self.range_len() - index % self.range_len()),
-            None => (self.all_at(index)?.begin_write()?, 1),
+            None if few.is_some() => (self.all_at(index)?.begin_write()?, 1),
+            None => (self.grown_at(index)?.begin_write()?, 1),
         };
         Some((len, begun.run(|table, _| section(table))))
     }
@@ -188,7 +194,11 @@ impl<T: Table> GrowingShards<T> {
         Some(self.all.get()?.get(index)?.owned_by(self))
     }
 
-    /// Returns the one of the few, open or closed, that is for a range.
+    fn grown_at(&self, index: usize) -> Option<Shard<'_, T>> {
+        Some(self.grown()?.get(index)?.owned_by(self))
+    }
+
+    /// Returns the one of the few, open or closed, that is for a range of several.
     fn one_for(&self, range: &Range<usize>) -> Option<Shard<'_, T>> {
         if range.len() == 1 { None } else { self.few_at(range.start) }
     }

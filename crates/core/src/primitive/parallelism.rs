@@ -13,6 +13,7 @@ pub fn parallelism() -> usize {
 
 /// Lets [`parallelism`] be `threads` in this process, for tests that are about machines of that size; returns whether it is, which
 /// it is not if another answer was given before.
+#[doc(hidden)]
 pub fn assume_parallelism(threads: usize) -> bool {
     *ANSWER.get_or_init(|| threads) == threads
 }

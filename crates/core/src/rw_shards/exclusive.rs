@@ -54,11 +54,11 @@ impl<T, P> RwLock<T, P> {
     }
 
     pub(super) fn scan<'a>(&'a self, _: &'a Readers, _owner: usize) -> Option<Counted<'a, T, P>> {
-        Some(Counted { lock: self })
+        Some(Counted { lock: self, stay: PhantomData })
     }
 
     pub(super) fn write<'a>(&'a self, _: &'a Readers, _owner: usize) -> Option<Writing<'a, T, P>> {
-        Some(Writing { lock: self })
+        Some(Writing { lock: self, _stay: PhantomData })
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -70,9 +70,13 @@ impl<T, P> RwLock<T, P> {
     }
 }
 
+/// As with std, a section that has begun stays with its thread.
+type Stay = PhantomData<*const ()>;
+
 /// A reader that comes in when its section runs.
 pub(super) struct Reading<'a, T, P> {
     lock: &'a RwLock<T, P>,
+    _stay: Stay,
 }
 
 impl<T, P> Reading<'_, T, P> {
@@ -83,18 +87,20 @@ impl<T, P> Reading<'_, T, P> {
 
 impl<'a, T, P> From<Counted<'a, T, P>> for Reading<'a, T, P> {
     fn from(counted: Counted<'a, T, P>) -> Self {
-        Self { lock: counted.lock }
+        Self { lock: counted.lock, _stay: counted.stay }
     }
 }
 
 /// As [`Reading`].
 pub(super) struct Counted<'a, T, P> {
     lock: &'a RwLock<T, P>,
+    stay: Stay,
 }
 
 /// A writer that comes in when its section runs.
 pub(super) struct Writing<'a, T, P> {
     lock: &'a RwLock<T, P>,
+    _stay: Stay,
 }
 
 impl<T, P> Writing<'_, T, P> {

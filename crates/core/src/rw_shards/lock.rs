@@ -169,7 +169,8 @@ impl<T, P> Writing<'_, T, P> {
 
     /// Closes the lock when `section` has returned.
     pub(super) fn run_and_close<R>(self, section: impl FnOnce(&mut T) -> R) -> R {
-        let Self { taken, stay: _stay } = self;
+        // Dropped in the opposite order if `section` panics.
+        let Self { stay: _stay, taken } = self;
         let result = taken.work(section);
         taken.close();
         result

@@ -147,6 +147,10 @@ impl State {
     /// `word`: as it was found. Returns whether the caller is in.
     #[cold]
     fn count_in_slow(&self, readers: &Readers, arrival: Arrival, word: usize) -> bool {
+        // Without writing to the word of a lock that is closed: many may pass by it at once.
+        if self.is_closed() {
+            return false;
+        }
         let in_the_way = match arrival {
             Arrival::First => CLAIMED,
             // It may have met its own thread's reader, which is no contention.
@@ -186,6 +190,9 @@ impl State {
     /// `word`: as it was found. Returns whether the caller is in.
     #[cold]
     fn take_slow(&self, readers: &Readers, word: usize) -> bool {
+        if self.is_closed() {
+            return false;
+        }
         note_contention(readers, word);
         // Only one writer at a time gets past this.
         let before = self.change_when(readers, |word| match word {
