@@ -333,7 +333,7 @@ fn the_last_handle_closes() {
 fn a_dropped_leader_against_a_follower() {
     model(|| {
         let builder = Batcher::builder().policy(Policy::Immediate);
-        let led = Arc::new(builder.build_led(Blocking::new(Ok::<Vec<u8>, ()>)).unwrap());
+        let led = Arc::new(builder.build_leader(Blocking::new(Ok::<Vec<u8>, ()>)).unwrap());
         let quitter = {
             let led = led.clone();
             thread::spawn(move || {
@@ -349,7 +349,7 @@ fn a_dropped_leader_against_a_follower() {
 fn two_callers_lead_each_other() {
     model(|| {
         let builder = Batcher::builder().policy(Policy::Immediate).max_items(1);
-        let led = Arc::new(builder.build_led(Blocking::new(Ok::<Vec<u8>, ()>)).unwrap());
+        let led = Arc::new(builder.build_leader(Blocking::new(Ok::<Vec<u8>, ()>)).unwrap());
         let other = {
             let led = led.clone();
             thread::spawn(move || led.submit(1).wait().unwrap())
@@ -385,7 +385,7 @@ fn a_leader_that_is_not_polled_loses_the_lead() {
             Async::new(move |items| gate.clone().pass(items))
         };
         let builder = Batcher::builder().policy(Policy::Immediate).max_items(1);
-        let led = Arc::new(builder.clock(ManualClock::new()).build_led(handler).unwrap());
+        let led = Arc::new(builder.clock(ManualClock::new()).build_leader(handler).unwrap());
         let mut kept = led.submit(1);
         assert!(poll_quietly(&mut kept).is_pending());
         let other = {

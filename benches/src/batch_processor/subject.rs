@@ -3,7 +3,8 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use tidegate_batch_processor::{
-    Batcher, Blocking, Builder, Handler, Lead, LeaderBatcher, Policy, Reply, SystemClock, Wait,
+    Batcher, Blocking, Builder, Handler, LeaderBatcher, Policy, Reply, SystemClock, Wait,
+    future::Leader,
 };
 
 use crate::roll_call::RollCall;
@@ -206,7 +207,7 @@ impl<H: Handler<u64, Output = u64, Error = Infallible, Run: Send> + Send> Answer
 /// Starts one.
 pub(super) fn tidegate_led(roll: Roll) -> Led<impl Answering> {
     let settings = settings(Trigger::AtOnce, ROOM_FOR_ALL);
-    Led(Arc::new(settings.build_led(Blocking::new(submitted(roll))).unwrap()))
+    Led(Arc::new(settings.build_leader(Blocking::new(submitted(roll))).unwrap()))
 }
 
 impl<H: Answering> Service for Led<H> {
@@ -221,7 +222,7 @@ impl<H: Answering> Service for Led<H> {
 }
 
 impl<'a, H: Answering> Caller for &'a Led<H> {
-    type Reply = Lead<'a, u64, H, SystemClock>;
+    type Reply = Leader<'a, u64, H, SystemClock>;
 
     /// Hands nothing in: who leads must wait.
     #[inline]

@@ -11,25 +11,26 @@ use tidegate_core::{
 };
 
 use crate::{
-    answers::Reply,
     builder::Builder,
     drain::{Flush, Shutdown},
     error::PushError,
+    results::Reply,
     shared::Shared,
     stats::Stats,
     submit::{Enqueue, Push, Submit},
 };
 
-/// Gathers `T`s from many callers into batches, and gives each caller the `R` that the handler has for its item.
+/// Gathers `T`s from many callers into batches, and gives each caller the `R` that the handler has
+/// for its item.
 ///
-/// Clones are the same batcher, as those of every handle here: what is `Clone` stands for something shared, and what is not, a
-/// driver, its thread, a reply, is the only one. When the last clone is dropped, the batcher is closed: the driver processes
-/// what is in, and ends.
+/// Clones are the same batcher, as those of every handle here: what is `Clone` stands for something
+/// shared, and what is not, a driver, its thread, a reply, is the only one. When the last clone is
+/// dropped, the batcher is closed: the driver processes what is in, and ends.
 ///
 /// # Fairness
 ///
-/// Items are processed in the order in which they were accepted. Callers that wait for room are woken in order, but a
-/// newcomer may take the room first.
+/// Items are processed in the order in which they were accepted. Callers that wait for room are
+/// woken in order, but a newcomer may take the room first.
 ///
 /// # Examples
 ///
@@ -83,8 +84,9 @@ impl<T, R, E, C> Batcher<T, R, E, C> {
 
     /// Makes everything that was accepted before the first poll due, and waits until it is done.
     ///
-    /// "Done" means that the handler has returned, with whatever result: when the flush is ready, so is every earlier
-    /// submission. A batch that gathers is handed over as soon as none runs, and may still grow until then.
+    /// "Done" means that the handler has returned, with whatever result: when the flush is ready,
+    /// so is every earlier submission. A batch that gathers is handed over as soon as none runs,
+    /// and may still grow until then.
     ///
     /// # Cancel safety
     ///
@@ -92,7 +94,8 @@ impl<T, R, E, C> Batcher<T, R, E, C> {
     ///
     /// # Errors
     ///
-    /// [`DriverDropped`](crate::DriverDropped) if the driver was dropped before everything was done.
+    /// [`DriverDropped`](crate::DriverDropped) if the driver was dropped before everything was
+    /// done.
     ///
     /// # Examples
     ///
@@ -114,7 +117,8 @@ impl<T, R, E, C> Batcher<T, R, E, C> {
         Flush::new(&self.shared)
     }
 
-    /// Refuses every item from now on and wakes all that wait for room; what was accepted is still processed.
+    /// Refuses every item from now on and wakes all that wait for room; what was accepted is still
+    /// processed.
     ///
     /// Returns false if it was closed already.
     pub fn close(&self) -> bool {
@@ -126,7 +130,8 @@ impl<T, R, E, C> Batcher<T, R, E, C> {
         self.shared.gatherer.with(|gatherer| gatherer.is_closed())
     }
 
-    /// Closes the batcher, with the first poll, and waits until everything that was accepted is done.
+    /// Closes the batcher, with the first poll, and waits until everything that was accepted is
+    /// done.
     ///
     /// # Cancel safety
     ///
@@ -134,8 +139,8 @@ impl<T, R, E, C> Batcher<T, R, E, C> {
     ///
     /// # Errors
     ///
-    /// [`Unprocessed`](crate::Unprocessed) gives back what was never handed to the handler, if the driver was dropped
-    /// before the end.
+    /// [`Unprocessed`](crate::Unprocessed) gives back what was never handed to the handler, if the
+    /// driver was dropped before the end.
     ///
     /// # Examples
     ///
@@ -163,23 +168,25 @@ impl<T, R, E, C> Batcher<T, R, E, C> {
 impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
     /// Hands an item in and waits for its result, first for room if there is none.
     ///
-    /// Nothing happens before the first poll. To have several items in one batch from one thread, use
-    /// [`try_submit`](Self::try_submit), which hands in at once, or poll the futures together.
+    /// Nothing happens before the first poll. To have several items in one batch from one thread,
+    /// use [`try_submit`](Self::try_submit), which hands in at once, or poll the futures together.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before the item was accepted, the future drops the item with it, unless [`Submit::into_inner`] saves it.
-    /// Dropped after, it gives up the result only: the item is processed exactly once.
+    /// Dropped before the item was accepted, the future drops the item with it, unless
+    /// [`Submit::into_inner`] saves it. Dropped after, it gives up the result only: the item is
+    /// processed exactly once.
     ///
     /// # Errors
     ///
-    /// [`SubmitError::Refused`](crate::SubmitError::Refused) gives the item back: too heavy, closed, or the driver was
-    /// dropped. [`SubmitError::Failed`](crate::SubmitError::Failed) says what happened to its batch.
+    /// [`SubmitError::Refused`](crate::SubmitError::Refused) gives the item back: too heavy,
+    /// closed, or the driver was dropped. [`SubmitError::Failed`](crate::SubmitError::Failed) says
+    /// what happened to its batch.
     ///
     /// # Panics
     ///
-    /// Panics if the function given to [`Builder::max_weight`] does, as do the other ways to hand an item in. Called in
-    /// the handler and waited for there, it waits for itself.
+    /// Panics if the function given to [`Builder::max_weight`] does, as do the other ways to hand
+    /// an item in. Called in the handler and waited for there, it waits for itself.
     ///
     /// # Examples
     ///
@@ -199,19 +206,20 @@ impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
         Submit::new(&self.shared, item)
     }
 
-    /// Hands an item in, first waiting for room if there is none; resolves to the [`Reply`] that its result is to be waited
-    /// for by, whenever and wherever that is: [`try_submit`](Self::try_submit) with a wait for room, or
-    /// [`submit`](Self::submit) in two steps.
+    /// Hands an item in, first waiting for room if there is none; resolves to the [`Reply`] that
+    /// its result is to be waited for by, whenever and wherever that is:
+    /// [`try_submit`](Self::try_submit) with a wait for room, or [`submit`](Self::submit) in two
+    /// steps.
     ///
     /// # Cancel safety
     ///
-    /// The item is accepted when the future resolves, and not at all if it is dropped before: then the item is dropped
-    /// with it, unless [`Enqueue::into_inner`] saves it.
+    /// The item is accepted when the future resolves, and not at all if it is dropped before: then
+    /// the item is dropped with it, unless [`Enqueue::into_inner`] saves it.
     ///
     /// # Errors
     ///
-    /// [`PushError`] gives the item back: too heavy, closed, or the driver was dropped; full only with
-    /// [`OnFull::Reject`](crate::OnFull::Reject).
+    /// [`PushError`] gives the item back: too heavy, closed, or the driver was dropped; full only
+    /// with [`OnFull::Reject`](crate::OnFull::Reject).
     ///
     /// # Examples
     ///
@@ -246,8 +254,8 @@ impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
     ///
     /// # Cancel safety
     ///
-    /// The item is accepted when the future resolves, and not at all if it is dropped before: then the item is dropped
-    /// with it, unless [`Push::into_inner`] saves it.
+    /// The item is accepted when the future resolves, and not at all if it is dropped before: then
+    /// the item is dropped with it, unless [`Push::into_inner`] saves it.
     ///
     /// # Errors
     ///
@@ -291,8 +299,9 @@ impl<T, R, E, C> Clone for Batcher<T, R, E, C> {
 
 impl<T, R, E, C> Drop for Batcher<T, R, E, C> {
     fn drop(&mut self) {
-        // ORDERING: Relaxed: what the other handles have put in is behind the gatherer's lock, and the last one's close takes that
-        // after them: else their counting down would come after ours, which has seen it.
+        // ORDERING: Relaxed: what the other handles have put in is behind the gatherer's lock, and
+        // the last one's close takes that after them: else their counting down would come after
+        // ours, which has seen it.
         if self.shared.handles.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.shared.close();
         }

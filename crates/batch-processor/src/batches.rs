@@ -15,18 +15,20 @@ use tidegate_core::{BuildError, Timer, Timestamp, time::DueWatch};
 use crate::{
     builder::Builder,
     gatherer::{ItemKey, Keys, Refusal, Refused},
-    line::Line,
+    gatherers::Gatherers,
     shared::{SLEEPS, Weigh},
     unwind::{Foreign, shielded},
 };
 
 /// Streams that can be taken in batches.
 pub trait IntoBatches: Stream + Sized {
-    /// Gathers the items into batches, by the sizes, weights, delays, [policy](Builder::policy), [keys](Builder::keyed)
-    /// and clock of these settings. What else a [`Builder`] can set has no meaning here.
+    /// Gathers the items into batches, by the sizes, weights, delays, [policy](Builder::policy),
+    /// [keys](Builder::keyed) and clock of these settings. What else a [`Builder`] can set has no
+    /// meaning here.
     ///
-    /// There is no driver: whoever polls the batches polls the stream, and the next batch is begun only then. So at
-    /// most one batch is gathered ahead (with keys as many as there is [room](Builder::capacity) for).
+    /// There is no driver: whoever polls the batches polls the stream, and the next batch is begun
+    /// only then. So at most one batch is gathered ahead (with keys as many as there is
+    /// [room](Builder::capacity) for).
     ///
     /// # Errors
     ///
@@ -59,11 +61,11 @@ pub trait IntoBatches: Stream + Sized {
         self,
         settings: Builder<Self::Item, C>,
     ) -> Result<Batches<Self, C>, BuildError> {
-        let (line, keys, weigh, clock) = settings.into_line()?;
+        let (gatherers, keys, weigh, clock) = settings.into_gatherers()?;
         Ok(Batches {
             stream: self,
             has_ended: false,
-            line,
+            gatherers,
             keys,
             weigh,
             held: None,
@@ -80,13 +82,13 @@ impl<S: Stream> IntoBatches for S {}
 pin_project! {
     /// Stream of the batches of a stream, made by [`IntoBatches::batches`].
     ///
-    /// What is left when the inner stream ends is the last batch. An item that is heavier than a batch may be is a
-    /// batch of its own, behind those before it.
+    /// What is left when the inner stream ends is the last batch. An item that is heavier than a
+    /// batch may be is a batch of its own, behind those before it.
     ///
     /// # Cancel safety
     ///
-    /// What is gathered stays here: a poll that is given up, or a timeout around one, loses nothing. To stop, take the
-    /// rest by [`into_remainder`](Self::into_remainder).
+    /// What is gathered stays here: a poll that is given up, or a timeout around one, loses
+    /// nothing. To stop, take the rest by [`into_remainder`](Self::into_remainder).
     #[must_use = "streams do nothing unless polled"]
     pub struct Batches<S, C>
     where
@@ -96,10 +98,10 @@ pin_project! {
         #[pin]
         stream: S,
         has_ended: bool,
-        line: Line<S::Item, ()>,
+        gatherers: Gatherers<S::Item, ()>,
         keys: Option<Box<dyn Keys<S::Item>>>,
         weigh: Option<Weigh<S::Item>>,
-        // INVARIANT: younger than what is in the line, which has no room for it.
+        // INVARIANT: younger than what is in the gatherers, which have no room for it.
         held: Option<Held<S::Item>>,
         clock: C,
         #[pin]
@@ -116,11 +118,11 @@ where
     S: Stream,
     C: Timer,
 {
-    /// Returns the stream, and the items that were taken from it and are in no batch yet, in their order, of each key
-    /// if there are keys.
+    /// Returns the stream, and the items that were taken from it and are in no batch yet, in their
+    /// order, of each key if there are keys.
     pub fn into_remainder(mut self) -> (S, Vec<S::Item>) {
-        self.line.abandon();
-        let mut items = self.line.leftovers().into_items();
+        self.gatherers.abandon();
+        let mut items = self.gatherers.leftovers().into_items();
         items.extend(self.held.take().map(Held::into_item));
         // What else there is is foreign, and takes none of them along.
         let Self { stream, clock, sleep, weigh, .. } = self;
@@ -130,12 +132,12 @@ where
         (stream, items)
     }
 
-    /// Takes items from the stream until a batch is full, there is none now, or no room; or returns one that is too
-    /// heavy.
+    /// Takes items from the stream until a batch is full, there is none now, or no room; or returns
+    /// one that is too heavy.
     fn fill(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<S::Item> {
         let mut this = self.project();
         // A batch that is merely due grows for as long as there are items.
-        while !this.line.has_full() {
+        while !this.gatherers.has_full() {
             if this.held.is_none() {
                 if *this.has_ended {
                     return None;
@@ -144,7 +146,7 @@ where
                     Poll::Pending => return None,
                     Poll::Ready(None) => {
                         *this.has_ended = true;
-                        this.line.close();
+                        this.gatherers.close();
                         return None;
                     }
                     Poll::Ready(Some(item)) => {
@@ -153,10 +155,10 @@ where
                 }
             }
             let (keys, weigh) = (this.keys.as_deref(), this.weigh.as_ref());
-            match push_held(this.line, keys, weigh, this.held, this.clock) {
+            match push_held(this.gatherers, keys, weigh, this.held, this.clock) {
                 // A stream that is always ready keeps no batch from its time.
                 Ok(()) => {
-                    let Some(deadline) = this.line.deadline() else { continue };
+                    let Some(deadline) = this.gatherers.deadline() else { continue };
                     let clock = &*this.clock;
                     let watch = match &mut *this.watch {
                         Some((of, watch)) if *of == deadline => watch,
@@ -169,12 +171,12 @@ where
                         return None;
                     }
                 }
-                Err(Refusal::TooHeavy) if this.line.is_empty() => {
+                Err(Refusal::TooHeavy) if this.gatherers.is_empty() => {
                     return this.held.take().map(Held::into_item);
                 }
                 Err(why) => {
                     if why == Refusal::TooHeavy {
-                        this.line.flush();
+                        this.gatherers.flush();
                     }
                     // Something is due now, if only for want of room.
                     return None;
@@ -200,7 +202,7 @@ impl<T> Held<T> {
 
 /// Lets the item that is held in, unless it is refused; it stays held if foreign code panics.
 fn push_held<T, C: Timer>(
-    line: &mut Line<T, ()>,
+    gatherers: &mut Gatherers<T, ()>,
     keys: Option<&dyn Keys<T>>,
     weigh: Option<&Weigh<T>>,
     held: &mut Option<Held<T>>,
@@ -211,7 +213,7 @@ fn push_held<T, C: Timer>(
     let mut key = ItemKey::of(keys, item);
     let mut now = None;
     while let Some(item) = held.take().map(Held::into_item) {
-        let pushed = line.push(now, key.found(), item, weight, |pushed| {
+        let pushed = gatherers.push(now, key.found(), item, weight, |pushed| {
             pushed.map(|admitted| admitted.keeps_key)
         });
         match pushed {
@@ -247,21 +249,21 @@ where
             }
             let mut this = self.as_mut().project();
             let now = this.clock.now();
-            this.line.on_timer(now);
-            if let Some((id, mut batch)) = this.line.start(now) {
+            this.gatherers.on_timer(now);
+            if let Some((id, mut batch)) = this.gatherers.start(now) {
                 // Who takes it is done with the one before.
-                this.line.on_done(id, now, false);
-                if let (_, Some(unused)) = this.line.on_told(id) {
+                this.gatherers.on_done(id, now, false);
+                if let (_, Some(unused)) = this.gatherers.on_told(id) {
                     if let Some(keys) = &this.keys {
                         keys.release(unused);
                     }
                 }
                 return Poll::Ready(Some(batch.take_items()));
             }
-            if this.line.is_over() {
+            if this.gatherers.is_over() {
                 return Poll::Ready(None);
             }
-            let deadline = this.line.alarm(now);
+            let deadline = this.gatherers.alarm(now);
             if deadline != *this.deadline {
                 this.sleep.set(deadline.map(|deadline| this.clock.sleep_until(deadline)));
                 *this.deadline = deadline;
@@ -290,7 +292,7 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batches")
-            .field("waiting", &self.line.stats().waiting)
+            .field("waiting", &self.gatherers.stats().waiting)
             .finish_non_exhaustive()
     }
 }

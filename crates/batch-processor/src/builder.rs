@@ -7,7 +7,7 @@ use alloc::{boxed::Box, format, vec::Vec};
 use tidegate_core::{Backoff, BuildError, SystemClock, Timer, backoff::Retries, primitive::Arc};
 
 #[cfg(feature = "stream")]
-use crate::line::Line;
+use crate::gatherers::Gatherers;
 use crate::{
     batcher::Batcher,
     driver::Driver,
@@ -90,18 +90,22 @@ impl<T, C> Builder<T, C> {
         Self { max_items: items, ..self }
     }
 
-    /// A batch is handed over when its first item has waited for `delay`, if the handler is free by then.
+    /// A batch is handed over when its first item has waited for `delay`, if the handler is free by
+    /// then.
     ///
-    /// Zero hands over at once what has gathered while the handler was busy: the least latency, and batches as large as
-    /// the load makes them. [`Duration::MAX`] waits for a full batch, a flush or the close.
+    /// Zero hands over at once what has gathered while the handler was busy: the least latency, and
+    /// batches as large as the load makes them. [`Duration::MAX`] waits for a full batch, a flush
+    /// or the close.
     pub fn max_delay(self, delay: Duration) -> Self {
         Self { max_delay: delay, ..self }
     }
 
-    /// The items of a batch weigh at most `weight` together, in units of your choice; `weigh` tells an item's.
+    /// The items of a batch weigh at most `weight` together, in units of your choice; `weigh` tells
+    /// an item's.
     ///
-    /// A batch is handed over when it weighs that much, or the next item would make it heavier. An item that alone is
-    /// heavier comes back as [`PushError::TooHeavy`](crate::PushError::TooHeavy). `weigh` is called once for each item.
+    /// A batch is handed over when it weighs that much, or the next item would make it heavier. An
+    /// item that alone is heavier comes back as
+    /// [`PushError::TooHeavy`](crate::PushError::TooHeavy). `weigh` is called once for each item.
     /// `weight` is at least 1; an item may weigh nothing.
     ///
     /// # Examples
@@ -128,18 +132,19 @@ impl<T, C> Builder<T, C> {
         Self { max_weight: weight, weigh: Some(Box::new(weigh)), ..self }
     }
 
-    /// At most `items` items wait to be handed over, and, where items have weights, as many batches' weight as that
-    /// makes batches. At least [`max_items`](Self::max_items).
+    /// At most `items` items wait to be handed over, and, where items have weights, as many
+    /// batches' weight as that makes batches. At least [`max_items`](Self::max_items).
     ///
-    /// The batch that the handler has does not count: all in all, a batcher holds up to `capacity + max_items` items.
+    /// The batch that the handler has does not count: all in all, a batcher holds up to
+    /// `capacity + max_items` items.
     pub fn capacity(self, items: usize) -> Self {
         Self { capacity: Some(items), ..self }
     }
 
     /// Sets how many batches the handler may have at once. Default: 1.
     ///
-    /// More than one is for asynchronous handlers that wait for something. Batches start in the order of their items,
-    /// and end in any order.
+    /// More than one is for asynchronous handlers that wait for something. Batches start in the
+    /// order of their items, and end in any order.
     pub fn max_in_flight(self, batches: usize) -> Self {
         Self { max_in_flight: batches, ..self }
     }
@@ -154,15 +159,17 @@ impl<T, C> Builder<T, C> {
         Self { on_full, ..self }
     }
 
-    /// Tries a batch again for which the handler has returned an error, after a pause. Default: it fails.
+    /// Tries a batch again for which the handler has returned an error, after a pause. Default: it
+    /// fails.
     ///
-    /// The handler gets clones of the same items, in the same order; only the last call gets the items themselves. Put
-    /// what is dear to clone into an `Arc`. What fails by a panic or a wrong number of results is not tried again, nor
-    /// what [`Handler::is_passing`] says is for ever.
+    /// The handler gets clones of the same items, in the same order; only the last call gets the
+    /// items themselves. Put what is dear to clone into an `Arc`. What fails by a panic or a wrong
+    /// number of results is not tried again, nor what [`Handler::is_transient`] says is for ever.
     ///
-    /// A batch that waits for its next call is still in flight: with one batch in flight those behind it wait, so the
-    /// order holds, and a flush waits for all of its calls. The close ends the pauses: a batch that waits is tried once
-    /// more, at once, and none is tried again from then on. So a shutdown never waits for a pause.
+    /// A batch that waits for its next call is still in flight: with one batch in flight those
+    /// behind it wait, so the order holds, and a flush waits for all of its calls. The close ends
+    /// the pauses: a batch that waits is tried once more, at once, and none is tried again from
+    /// then on. So a shutdown never waits for a pause.
     ///
     /// # Examples
     ///
@@ -190,10 +197,11 @@ impl<T, C> Builder<T, C> {
         self.recovering(|recovery| recovery.retries = Some(Retries::new(backoff)))
     }
 
-    /// Sets what happens to the items of a batch that failed, after its [retries](Self::retry). Default: they share the
-    /// error.
+    /// Sets what happens to the items of a batch that failed, after its [retries](Self::retry).
+    /// Default: they share the error.
     ///
-    /// The items are cloned as for a retry. A batch is split also after the close, until each item has what is its.
+    /// The items are cloned as for a retry. A batch is split also after the close, until each item
+    /// has what is its.
     pub fn on_error(self, on_error: OnError) -> Self
     where
         T: Clone,
@@ -300,9 +308,10 @@ impl<T, C> Builder<T, C> {
 impl<T, C: Timer> Builder<T, C> {
     /// Builds a batcher whose batches `process` returns the results of.
     ///
-    /// The results must be as many as the items, and in their order. A function that has none to give returns
-    /// `vec![(); items.len()]`, which costs nothing. It runs in the driver's poll: if it blocks, give the driver a
-    /// thread of its own, or use [`build_on_thread`](Self::build_on_thread).
+    /// The results must be as many as the items, and in their order. A function that has none to
+    /// give returns `vec![(); items.len()]`, which costs nothing. It runs in the driver's poll: if
+    /// it blocks, give the driver a thread of its own, or use
+    /// [`build_on_thread`](Self::build_on_thread).
     ///
     /// # Errors
     ///
@@ -359,10 +368,10 @@ impl<T, C: Timer> Builder<T, C> {
 impl<T, C> Builder<T, C> {
     /// Returns where items wait by these settings, their keys, how they are weighed, and the clock.
     #[allow(clippy::type_complexity, reason = "four parts, each by its name")]
-    pub(crate) fn into_line(
+    pub(crate) fn into_gatherers(
         self,
-    ) -> Result<(Line<T, ()>, Option<Box<dyn Keys<T>>>, Option<Weigh<T>>, C), BuildError> {
-        let line = Line::new(self.limits()?, self.keys.is_some());
+    ) -> Result<(Gatherers<T, ()>, Option<Box<dyn Keys<T>>>, Option<Weigh<T>>, C), BuildError> {
+        let line = Gatherers::new(self.limits()?, self.keys.is_some());
         Ok((line, self.keys, self.weigh, self.clock))
     }
 }

@@ -60,8 +60,8 @@ where
         RunDeduped { run: self.handler.start(unique.into_inner()), equals }
     }
 
-    fn is_passing(&self, error: &H::Error) -> bool {
-        self.handler.is_passing(error)
+    fn is_transient(&self, error: &H::Error) -> bool {
+        self.handler.is_transient(error)
     }
 }
 
@@ -91,7 +91,8 @@ struct Equals {
 }
 
 impl Equals {
-    /// Returns a result for each item. A wrong number of results stays wrong, by as much if there are too many.
+    /// Returns a result for each item. A wrong number of results stays wrong, by as much if there
+    /// are too many.
     fn spread<R: Clone>(&self, results: Vec<R>) -> Vec<R> {
         let (results, mut spread) = (DropEach::new(results), DropEach::new(Vec::new()));
         spread.extend(self.places.iter().filter_map(|place| results.get(*place).cloned()));

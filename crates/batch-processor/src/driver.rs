@@ -3,7 +3,7 @@
 //! ```text
 //!   ┌───────────────────────────────────────────────────────────────┐
 //!   ▼                                                               │
-//! idle ──a batch is due──▶ running ──▶ count ─▶ answers ─▶ progress ┘
+//! idle ──a batch is due──▶ running ──▶ count ─▶ results ─▶ progress ┘
 //!   │                      ▲     │         (in this order: what is flushed has its results)
 //!   │ closed,              │     │ failed, and told to recover
 //!   │ everything done      └─ paused, its part split off
@@ -23,30 +23,33 @@ use pin_project_lite::pin_project;
 use tidegate_core::{Timer, Timestamp, event::Waiter, future_slots::FutureSlots, primitive::Arc};
 
 use crate::{
-    desk::Desk,
     error::BatchError,
     gatherer::{Batch, BatchId},
     handler::Handler,
+    in_flight::InFlight,
     recovery::Recovery,
     shared::{Carried, SLEEPS, Shared},
     unwind::{catch, shielded},
 };
 
 pin_project! {
-    /// Future that hands batches to the handler, until the batcher is closed and everything is done.
+    /// Future that hands batches to the handler, until the batcher is closed and everything is
+    /// done.
     ///
-    /// Spawn it in any executor, or [`wait`](crate::Wait::wait) for it on a thread. It yields after each batch, so a
-    /// busy batcher does not keep an executor's thread to itself. A blocking handler blocks whoever polls the driver.
+    /// Spawn it in any executor, or [`wait`](crate::Wait::wait) for it on a thread. It yields after
+    /// each batch, so a busy batcher does not keep an executor's thread to itself. A blocking
+    /// handler blocks whoever polls the driver.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before its end, it fails everybody who waits, with an error that names it. What was not handed over
-    /// comes back from [`Batcher::shutdown`](crate::Batcher::shutdown). The future of an asynchronous handler is
-    /// dropped with it.
+    /// Dropped before its end, it fails everybody who waits, with an error that names it. What was
+    /// not handed over comes back from [`Batcher::shutdown`](crate::Batcher::shutdown). The future
+    /// of an asynchronous handler is dropped with it.
     ///
     /// # Panics
     ///
-    /// With the feature `std` a panic of the handler is caught, and fails its batch only. Without, it goes through.
+    /// With the feature `std` a panic of the handler is caught, and fails its batch only. Without,
+    /// it goes through.
     ///
     /// # Examples
     ///
@@ -67,7 +70,7 @@ pin_project! {
         C: Timer,
     {
         handler: H,
-        // INVARIANT: of the desk's jobs, in the same slots.
+        // INVARIANT: of the jobs in flight, in the same slots.
         runs: FutureSlots<(), H::Run>,
         // Whether there is one run at most. It is polled with the driver's own waker then.
         is_single: bool,
@@ -77,7 +80,7 @@ pin_project! {
         deadline: Option<Timestamp>,
         waiter: Waiter,
         // Last, so that the handler's future is gone before its callers hear of it.
-        desk: Desk<T, H::Output, H::Error, C>,
+        in_flight: InFlight<T, H::Output, H::Error, C>,
     }
 }
 
@@ -107,16 +110,16 @@ where
             sleep: None,
             deadline: None,
             waiter: Waiter::new(),
-            desk: Desk::new(shared, recovery),
+            in_flight: InFlight::new(shared, recovery),
         }
     }
 
     /// Goes on with the batches whose futures were woken; returns whether a call has ended.
     fn poll_runs(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
-        let before = self.desk.ended;
+        let before = self.in_flight.ended;
         if self.is_single {
             self.as_mut().poll_run(0, cx);
-            return self.desk.ended != before;
+            return self.in_flight.ended != before;
         }
         let this = self.as_mut().project();
         this.runs.task().set(cx.waker());
@@ -126,7 +129,7 @@ where
             self.as_mut().poll_run(slot, cx);
             next = self.as_mut().project().runs.next_woken();
         }
-        self.desk.ended != before
+        self.in_flight.ended != before
     }
 
     /// Goes on with the batch in a slot, if there is one.
@@ -141,15 +144,15 @@ where
         };
         shielded(|| runs.drop_future(slot));
         runs.free(slot);
-        this.desk.take(slot);
-        this.desk.finish(result, &*this.handler);
+        this.in_flight.take(slot);
+        this.in_flight.finish(result, &*this.handler);
     }
 
     /// Waits until a batch is due, or everything is over.
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Next<T, H::Output, H::Error>> {
         let mut this = self.project();
-        let shared = &*this.desk.shared;
-        let paused_until = this.desk.paused_until();
+        let shared = &*this.in_flight.shared;
+        let paused_until = this.in_flight.paused_until();
         let mut sleeps = 0;
         loop {
             let mut deadline = None;
@@ -171,11 +174,13 @@ where
                     }
                 })
             });
-            // A batch is in the hands of the desk before anything foreign runs; the alarm is set by the next look.
+            // A batch is among those in flight before anything foreign runs; the alarm is set by
+            // the next look.
             if next.is_ready() {
                 return next;
             }
-            // A deadline that changes after this look notifies `work`, for which the waiter is registered.
+            // A deadline that changes after this look notifies `work`, for which the waiter is
+            // registered.
             if deadline != *this.deadline {
                 *this.deadline = None;
                 this.sleep.set(deadline.map(|deadline| shared.clock.sleep_until(deadline)));
@@ -211,22 +216,22 @@ where
         loop {
             let next = ready!(self.as_mut().poll_next(cx));
             let this = self.as_mut().project();
-            let (desk, handler) = (this.desk, this.handler);
-            let before = desk.ended;
+            let (in_flight, handler) = (this.in_flight, this.handler);
+            let before = in_flight.ended;
             let items = match next {
-                Next::Batch(id, batch) => desk.begin(id, batch),
-                Next::Again => desk.begin_again(),
+                Next::Batch(id, batch) => in_flight.begin(id, batch),
+                Next::Again => in_flight.begin_again(),
                 Next::End => return Poll::Ready(()),
             };
             match items.and_then(|items| catch(|| handler.start(items))) {
                 Ok(run) => {
                     let slot = this.runs.start((), run);
-                    desk.put(slot);
+                    in_flight.put(slot);
                     self.as_mut().poll_run(slot, cx);
                 }
-                Err(message) => desk.finish(Err(BatchError::Panicked(message)), &*handler),
+                Err(message) => in_flight.finish(Err(BatchError::Panicked(message)), &*handler),
             }
-            if self.desk.ended != before {
+            if self.in_flight.ended != before {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -240,6 +245,6 @@ where
     C: Timer,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Driver").field("stats", &self.desk.shared).finish_non_exhaustive()
+        f.debug_struct("Driver").field("stats", &self.in_flight.shared).finish_non_exhaustive()
     }
 }

@@ -10,7 +10,8 @@ use tidegate_core::{primitive::Arc, unwind::DropEach};
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PushError<T> {
-    /// There is no room now. From the methods that never wait, or with [`OnFull::Reject`](crate::OnFull::Reject).
+    /// There is no room now. From the methods that never wait, or with
+    /// [`OnFull::Reject`](crate::OnFull::Reject).
     Full(T),
     /// The item alone is heavier than a batch may be.
     TooHeavy(T),
@@ -70,9 +71,11 @@ impl<T> fmt::Display for PushError<T> {
 
 impl<T> core::error::Error for PushError<T> {}
 
-/// There is no result for an item. Every caller of a batch that failed as a whole gets the same error.
+/// There is no result for an item. Every caller of a batch that failed as a whole gets the same
+/// error.
 ///
-/// An error of a single item is not a failure of its batch: let the handler give a `Result` for each item.
+/// An error of a single item is not a failure of its batch: let the handler give a `Result` for
+/// each item.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BatchError<E> {
@@ -213,7 +216,8 @@ impl fmt::Display for DriverDropped {
 
 impl core::error::Error for DriverDropped {}
 
-/// The driver was dropped before everything was done; gives back what was never handed to the handler.
+/// The driver was dropped before everything was done; gives back what was never handed to the
+/// handler.
 pub struct Unprocessed<T> {
     items: DropEach<Vec<T>>,
     interrupted: usize,
@@ -224,14 +228,14 @@ impl<T> Unprocessed<T> {
         Self { items: DropEach::new(items), interrupted }
     }
 
-    /// Returns the items, in the order in which they were accepted, of each key if there are keys. Only the first
-    /// shutdown gets them.
+    /// Returns the items, in the order in which they were accepted, of each key if there are keys.
+    /// Only the first shutdown gets them.
     pub fn into_items(self) -> Vec<T> {
         self.items.into_inner()
     }
 
-    /// Returns how many items were with the handler when its future was dropped. What became of them, only the handler
-    /// knows.
+    /// Returns how many items were with the handler when its future was dropped. What became of
+    /// them, only the handler knows.
     pub fn interrupted(&self) -> usize {
         self.interrupted
     }

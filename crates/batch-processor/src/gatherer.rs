@@ -5,22 +5,25 @@
 //!           └──due: its time, an idle handler, a flush, a close, no room──start──▶┘
 //! ```
 //!
-//! It is told the time and says what to do; who drives it brings the lock, the clock and the wakers. So a test drives
-//! it step by step, and nothing in it can block.
+//! It is told the time and says what to do; who drives it brings the lock, the clock and the
+//! wakers. So a test drives it step by step, and nothing in it can block.
 //!
-//! A batch that is *due* starts as soon as fewer run than may, and grows until then: waiting for the handler makes
-//! batches larger, never smaller. Batches start in the order of their items, so what is over is everything before the
-//! oldest batch that runs, and a flush is a comparison with that.
+//! A batch that is *due* starts as soon as fewer run than may, and grows until then: waiting for
+//! the handler makes batches larger, never smaller. Batches start in the order of their items, so
+//! what is over is everything before the oldest batch that runs, and a flush is a comparison with
+//! that.
 //!
 //! A batch has one timer, from its first item. There is no timer to cancel and none can be stale:
-//! [`Gatherer::on_timer`] looks at the time, not at who called it. An alarm that was set for an earlier batch is kept
-//! until it rings; while it is early enough for the next batch, the driver need not be told of that.
+//! [`Gatherer::on_timer`] looks at the time, not at who called it. An alarm that was set for an
+//! earlier batch is kept until it rings; while it is early enough for the next batch, the driver
+//! need not be told of that.
 //!
-//! Most pushes change nothing but the open batch: for how many that is so is a number, `easy`, which such a push counts
-//! down. Every other count is worked out from the length of the batch when it is asked for.
+//! Most pushes change nothing but the open batch: for how many that is so is a number,
+//! `fast_pushes`, which such a push counts down. Every other count is worked out from the length of
+//! the batch when it is asked for.
 
 mod batch;
-mod lanes;
+mod keyed;
 mod numbered;
 #[cfg(test)]
 mod tests;
@@ -34,7 +37,7 @@ use tidegate_core::Timestamp;
 use self::numbered::Numbered;
 pub(crate) use self::{
     batch::{Abandoned, Batch, BatchId, Shed},
-    lanes::{Found, ItemKey, Key, Keys, Lanes},
+    keyed::{Found, ItemKey, Key, KeyedGatherer, Keys},
 };
 use crate::{
     error::{DriverDropped, Unprocessed},
@@ -43,7 +46,8 @@ use crate::{
     unwind::DropEach,
 };
 
-/// What a batch and the line of batches may hold. `usize::MAX` weight means that items are not weighed.
+/// What a batch and the line of batches may hold. `usize::MAX` weight means that items are not
+/// weighed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) max_items: usize,
@@ -62,8 +66,9 @@ pub(crate) struct Limits {
 /// Gathers `T`s; each batch carries a `D` for whoever waits for it.
 #[derive(Debug)]
 pub(crate) struct Gatherer<T, D> {
-    // INVARIANT: so many more items may be pushed, if they weigh nothing, without any change but to `open`.
-    easy: usize,
+    // INVARIANT: so many more items may be pushed, if they weigh nothing, without any change but to
+    // `open`.
+    fast_pushes: usize,
     // INVARIANT: younger than all of `full`.
     open: Batch<T, D>,
     limits: Limits,
@@ -74,7 +79,8 @@ pub(crate) struct Gatherer<T, D> {
     weight: usize,
     /// Items that were let in before the open batch.
     before_open: u64,
-    // INVARIANT: by their ids, which is the order of their items; `busy` of them are not done, and have so many items.
+    // INVARIANT: by their ids, which is the order of their items; `busy` of them are not done, and
+    // have so many items.
     running: Numbered<Running>,
     busy: usize,
     with_the_handler: usize,
@@ -159,7 +165,7 @@ pub(crate) struct Mark(u64);
 impl<T, D: Default> Gatherer<T, D> {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
-            easy: 0,
+            fast_pushes: 0,
             open: Batch::new(),
             limits,
             full: VecDeque::new(),
@@ -186,10 +192,10 @@ impl<T, D: Default> Gatherer<T, D> {
         item: T,
         weight: usize,
     ) -> Result<Admitted<'_, D>, Refused<T>> {
-        if !self.is_easy(weight) {
+        if !self.is_fast(weight) {
             return self.push_slowly(now, item, weight);
         }
-        self.easy -= 1;
+        self.fast_pushes -= 1;
         let index = self.open.add(item, 0);
         let action = Action::Rest;
         Ok(Admitted { carried: &mut self.open.carried, index, action, keeps_key: false })
@@ -197,8 +203,8 @@ impl<T, D: Default> Gatherer<T, D> {
 
     /// Returns whether an item of this weight changes nothing but the open batch.
     #[inline]
-    pub(crate) fn is_easy(&self, weight: usize) -> bool {
-        self.easy > 0 && weight == 0
+    pub(crate) fn is_fast(&self, weight: usize) -> bool {
+        self.fast_pushes > 0 && weight == 0
     }
 
     #[cold]
@@ -209,7 +215,8 @@ impl<T, D: Default> Gatherer<T, D> {
         weight: usize,
     ) -> Result<Admitted<'_, D>, Refused<T>> {
         if let Some(why) = self.refusal(now, weight) {
-            // What fills the line is not heavy enough for a batch, and nothing can come to it before something goes.
+            // What fills the line is not heavy enough for a batch, and nothing can come to it
+            // before something goes.
             let stuck = why == Refusal::Full && !self.has_due();
             let action = if stuck { self.make_due(Trigger::Weight) } else { Action::Rest };
             return Err(Refused { item, why, action });
@@ -236,7 +243,7 @@ impl<T, D: Default> Gatherer<T, D> {
             None if self.is_wanted() => _ = self.open.due.get_or_insert(Trigger::Idle),
             None => {}
         }
-        self.easy = self.easy_pushes();
+        self.fast_pushes = self.fast_pushes_now();
         let action = match self.deadline() {
             Some(deadline) if is_first => self.arm_for(deadline),
             _ => self.run_unless(could_start),
@@ -270,8 +277,9 @@ impl<T, D: Default> Gatherer<T, D> {
         weight <= self.limits.max_weight - self.open.weight
     }
 
-    /// Returns for how many items the open batch is certain to be neither full, nor wanted, nor without room.
-    fn easy_pushes(&self) -> usize {
+    /// Returns for how many items the open batch is certain to be neither full, nor wanted, nor
+    /// without room.
+    fn fast_pushes_now(&self) -> usize {
         let Limits { max_items, capacity, policy, .. } = self.limits;
         let len = self.open.len();
         if len == 0 || self.door != Door::Open {
@@ -295,7 +303,8 @@ impl<T, D: Default> Gatherer<T, D> {
             }
     }
 
-    /// Returns when the open batch becomes due; `None` where that would change nothing, or never happens.
+    /// Returns when the open batch becomes due; `None` where that would change nothing, or never
+    /// happens.
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
         let is_timed = matches!(self.limits.policy, Policy::Delay | Policy::Balanced { .. });
         let is_open = !self.open.is_empty() && !self.has_due() && !self.is_busy();
@@ -346,11 +355,12 @@ impl<T, D: Default> Gatherer<T, D> {
         self.stats.count(batch.due.unwrap_or(Trigger::Items));
         self.stats.queue_time = self.stats.queue_time.saturating_add(now.since(batch.since));
         // There is more room for the open batch.
-        self.easy = self.easy_pushes();
+        self.fast_pushes = self.fast_pushes_now();
         Some((id, batch))
     }
 
-    /// Takes note that a running batch is done; its callers are told next. Says nothing about any other batch.
+    /// Takes note that a running batch is done; its callers are told next. Says nothing about any
+    /// other batch.
     pub(crate) fn on_done(&mut self, id: BatchId, now: Timestamp, failed: bool) {
         let running = self.running.get_mut(id.0);
         if let Some(running) = running.filter(|running| !running.is_done) {
@@ -363,7 +373,8 @@ impl<T, D: Default> Gatherer<T, D> {
         }
     }
 
-    /// Takes note that the handler is called again for a batch that runs: with all of it, or with a half.
+    /// Takes note that the handler is called again for a batch that runs: with all of it, or with a
+    /// half.
     pub(crate) fn on_again(&mut self, is_split: bool) {
         self.stats.count_again(is_split);
     }
@@ -386,7 +397,8 @@ impl<T, D: Default> Gatherer<T, D> {
         (self.line_ends_at(), self.make_due(Trigger::Flush))
     }
 
-    /// Returns `Ok` once everything before the mark is over, an error once it is clear that it never will be.
+    /// Returns `Ok` once everything before the mark is over, an error once it is clear that it
+    /// never will be.
     pub(crate) fn is_done(&self, mark: Mark) -> Option<Result<(), DriverDropped>> {
         if self.over() >= mark {
             return Some(Ok(()));
@@ -439,7 +451,7 @@ impl<T, D: Default> Gatherer<T, D> {
                 self.full.pop_front();
             }
         }
-        self.easy = self.easy_pushes();
+        self.fast_pushes = self.fast_pushes_now();
         Some(shed)
     }
 
@@ -448,13 +460,14 @@ impl<T, D: Default> Gatherer<T, D> {
         self.stats.dropped += 1;
     }
 
-    /// Refuses items from now on; those that are in become due. Returns `None` if that was so already.
+    /// Refuses items from now on; those that are in become due. Returns `None` if that was so
+    /// already.
     pub(crate) fn close(&mut self) -> Option<Action> {
         if self.door != Door::Open {
             return None;
         }
         self.door = Door::Closed;
-        self.easy = 0;
+        self.fast_pushes = 0;
         let action = self.make_due(Trigger::Close);
         Some(if self.is_over() { Action::Run } else { action })
     }
@@ -488,7 +501,8 @@ impl<T, D: Default> Gatherer<T, D> {
             .collect()
     }
 
-    /// Takes what an abandoned line has left behind: the items for the first caller only, and how many the handler had.
+    /// Takes what an abandoned line has left behind: the items for the first caller only, and how
+    /// many the handler had.
     pub(crate) fn leftovers(&mut self) -> Unprocessed<T> {
         Unprocessed::new(mem::take(&mut *self.left), self.with_the_handler)
     }
@@ -539,7 +553,7 @@ impl<T, D: Default> Gatherer<T, D> {
     }
 
     fn take_open(&mut self) -> Batch<T, D> {
-        self.easy = 0;
+        self.fast_pushes = 0;
         self.before_open += self.open.len() as u64;
         mem::take(&mut self.open)
     }
@@ -548,7 +562,7 @@ impl<T, D: Default> Gatherer<T, D> {
         let could_start = self.can_start();
         if !self.open.is_empty() {
             self.open.due.get_or_insert(trigger);
-            self.easy = self.easy_pushes();
+            self.fast_pushes = self.fast_pushes_now();
         }
         self.run_unless(could_start)
     }

@@ -53,21 +53,23 @@ pub trait Handler<T> {
     /// The work on one batch.
     type Run: Future<Output = Result<Vec<Self::Output>, Self::Error>>;
 
-    /// Starts the work on a batch of at least one item. Its results must be in the order of the items, one for each.
+    /// Starts the work on a batch of at least one item. Its results must be in the order of the
+    /// items, one for each.
     fn start(&mut self, items: Vec<T>) -> Self::Run;
 
     /// Returns whether a batch that failed by `error` may do better later, so that
-    /// [`Builder::retry`](crate::Builder::retry) tries it again. Unless a handler says otherwise, yes.
-    fn is_passing(&self, error: &Self::Error) -> bool {
+    /// [`Builder::retry`](crate::Builder::retry) tries it again. Unless a handler says otherwise,
+    /// yes.
+    fn is_transient(&self, error: &Self::Error) -> bool {
         let _ = error;
         true
     }
 
-    /// Lets items of a batch with equal keys share one result: the handler gets the first of them, and its result is
-    /// cloned for the others, which are dropped.
+    /// Lets items of a batch with equal keys share one result: the handler gets the first of them,
+    /// and its result is cloned for the others, which are dropped.
     ///
-    /// Nothing is remembered from one batch to the next. The items still count for the size of their batch. Costs a
-    /// sort of the keys, and clones of results where there are equal ones.
+    /// Nothing is remembered from one batch to the next. The items still count for the size of
+    /// their batch. Costs a sort of the keys, and clones of results where there are equal ones.
     ///
     /// # Examples
     ///
@@ -107,7 +109,8 @@ pub trait Handler<T> {
 pub struct Blocking<F>(F);
 
 impl<F> Blocking<F> {
-    /// Creates the handler. The function runs in the driver's poll and may block if the driver has a thread of its own.
+    /// Creates the handler. The function runs in the driver's poll and may block if the driver has
+    /// a thread of its own.
     pub const fn new(function: F) -> Self {
         Self(function)
     }

@@ -7,13 +7,16 @@
 //! release  one use less, under the lock ─▶ the last: its place is free ─▶ a tree without it ─▶ as above
 //! ```
 //!
-//! Keys are foreign: to compare, clone or drop them may call the batcher, block or panic, so none of that happens under a lock. The tree is
-//! persistent: a change copies the nodes on the way to it, and who searches keeps its own root. It is a treap (Seidel and
-//! Aragon, "Randomized Search Trees", Algorithmica 1996): its shape depends on keys' numbers and on a seed, not on the order in which
-//! they came, so nobody can choose keys that make it deep. (Without std there is no source of randomness, and the seed is fixed.)
+//! Keys are foreign: to compare, clone or drop them may call the batcher, block or panic, so none
+//! of that happens under a lock. The tree is persistent: a change copies the nodes on the way to
+//! it, and who searches keeps its own root. It is a treap (Seidel and Aragon, "Randomized Search
+//! Trees", Algorithmica 1996): its shape depends on keys' numbers and on a seed, not on the order
+//! in which they came, so nobody can choose keys that make it deep. (Without std there is no source
+//! of randomness, and the seed is fixed.)
 //!
-//! A key that is not in use, but still in the tree, because nobody has taken it out yet, or a comparison has panicked, is dead: who
-//! claims an equal one puts that in its place, and who releases another takes it out.
+//! A key that is not in use, but still in the tree, because nobody has taken it out yet, or a
+//! comparison has panicked, is dead: who claims an equal one puts that in its place, and who
+//! releases another takes it out.
 
 use core::mem;
 
@@ -81,7 +84,8 @@ struct Node<K> {
     right: Link<K>,
 }
 
-/// The nodes from the root on to where a key is, or would be, each with whether the way goes on to its left.
+/// The nodes from the root on to where a key is, or would be, each with whether the way goes on to
+/// its left.
 type Path<'a, K> = Vec<(&'a Node<K>, bool)>;
 
 /// Puts a number's bits in disorder (the finalizer of MurmurHash3).
@@ -107,7 +111,8 @@ fn seed() -> u64 {
 
 impl<K> Entry<K> {
     fn as_key(&self) -> Key {
-        // ORDERING: Relaxed: the entry was found in a root, which was taken under the lock under which this was written.
+        // ORDERING: Relaxed: the entry was found in a root, which was taken under the lock under
+        // which this was written.
         Key { place: self.place.load(Ordering::Relaxed), id: self.id }
     }
 }
@@ -185,7 +190,8 @@ fn is_same<K>(one: &Link<K>, other: &Link<K>) -> bool {
 }
 
 impl<K> State<K> {
-    /// Replaces the root, unless it is not `old` any more. Returns what is to be dropped with the lock open.
+    /// Replaces the root, unless it is not `old` any more. Returns what is to be dropped with the
+    /// lock open.
     fn replace(&mut self, old: &Link<K>, new: Link<K>) -> Result<Link<K>, Link<K>> {
         match is_same(&self.root, old) {
             true => Ok(mem::replace(&mut self.root, new)),
@@ -290,8 +296,8 @@ impl<K: Ord> KeyIndex<K> {
         }
     }
 
-    /// Ends one use of a key. One that nobody uses is forgotten, unless a comparison panics: then it stays, dead, until an equal
-    /// one comes, or another is forgotten.
+    /// Ends one use of a key. One that nobody uses is forgotten, unless a comparison panics: then
+    /// it stays, dead, until an equal one comes, or another is forgotten.
     pub(crate) fn release(&self, key: Key) {
         let mut next = self.state.with(|state| state.end_use(key));
         while let Some(dead) = next.take() {

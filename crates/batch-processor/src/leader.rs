@@ -8,9 +8,10 @@
 //!                             wait: for a vacancy, and with patience
 //! ```
 //!
-//! One leads at a time: whose waker the driver wakes. The driver is due from that wake until it is polled, by whomever. A
-//! caller that resigns, with its result or because it is dropped, tells the next who waits. A leader that is kept and not polled
-//! cannot do that: so whoever is polled while the driver is due takes the lead, and whoever waits looks again from time to time.
+//! One leads at a time: whose waker the driver wakes. The driver is due from that wake until it is
+//! polled, by whomever. A caller that resigns, with its result or because it is dropped, tells the
+//! next who waits. A leader that is kept and not polled cannot do that: so whoever is polled while
+//! the driver is due takes the lead, and whoever waits looks again from time to time.
 
 use core::{
     fmt,
@@ -34,35 +35,38 @@ use crate::{
     stats::Stats, submit::Submit,
 };
 
-/// How long a caller waits before it looks whether the leader leads, the first time. Each time it waits twice as long, up to the
-/// most.
+/// How long a caller waits before it looks whether the leader leads, the first time. Each time it
+/// waits twice as long, up to the most.
 ///
-/// LOOM: time does not exist in a model. There another caller looks in its place, and none is patient.
+/// LOOM: time does not exist in a model. There another caller looks in its place, and none is
+/// patient.
 const PATIENCE: Duration = Duration::from_millis(tuned(10, 0) as u64);
 const MOST_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Gathers items from many callers into batches, which the callers themselves process: no driver to spawn, no thread.
+/// Gathers items from many callers into batches, which the callers themselves process: no driver to
+/// spawn, no thread.
 ///
-/// The first caller of a batch leads: while it waits for its result, it does what a [`Driver`] would do, for all. When
-/// it has its result, the next who waits leads. With [`Policy::Immediate`](crate::Policy::Immediate) a caller that is
-/// alone processes its item at once, and those who come meanwhile share the next batch: the group commit of databases.
-/// With
+/// The first caller of a batch leads: while it waits for its result, it does what a [`Driver`]
+/// would do, for all. When it has its result, the next who waits leads. With
+/// [`Policy::Immediate`](crate::Policy::Immediate) a caller that is alone processes its item at
+/// once, and those who come meanwhile share the next batch: the group commit of databases. With
 /// [`Policy::Delay`](crate::Policy::Delay) the leader waits for company first.
 ///
-/// The leader also waits out the pauses of [`retry`](Builder::retry), and with [`keyed`](Builder::keyed) leads for all
-/// keys.
+/// The leader also waits out the pauses of [`retry`](Builder::retry), and with
+/// [`keyed`](Builder::keyed) leads for all keys.
 ///
-/// A blocking handler runs in the poll of whoever leads, a caller among others: do not lead in a task that must not
-/// block.
+/// A blocking handler runs in the poll of whoever leads, a caller among others: do not lead in a
+/// task that must not block.
 ///
-/// A leader that is alive and not polled, as a future that a `select!` has left behind, holds nobody up for long: any
-/// other caller that is polled takes the lead over when there is something to do, and callers that wait look for that by the
-/// clock, the first time after 10 ms and then half as often each time, at least once a second.
+/// A leader that is alive and not polled, as a future that a `select!` has left behind, holds
+/// nobody up for long: any other caller that is polled takes the lead over when there is something
+/// to do, and callers that wait look for that by the clock, the first time after 10 ms and then
+/// half as often each time, at least once a second.
 ///
 /// # Fairness
 ///
-/// A caller that has its result tells the one that has waited longest to lead. A newcomer may be faster; who leads makes no
-/// difference to the order of the items.
+/// A caller that has its result tells the one that has waited longest to lead. A newcomer may be
+/// faster; who leads makes no difference to the order of the items.
 ///
 /// # Examples
 ///
@@ -72,7 +76,7 @@ const MOST_PATIENCE: Duration = Duration::from_secs(1);
 /// let mut commits = 0;
 /// let log = Batcher::builder()
 ///     .policy(Policy::Immediate)
-///     .build_led(Blocking::new(move |lines: Vec<String>| {
+///     .build_leader(Blocking::new(move |lines: Vec<String>| {
 ///         commits += 1; // one write for all of them
 ///         Ok::<_, ()>(vec![commits; lines.len()])
 ///     }))?;
@@ -132,7 +136,7 @@ impl<T, C: Timer> Builder<T, C> {
     /// # Errors
     ///
     /// [`BuildError`] if the settings contradict themselves.
-    pub fn build_led<H: Handler<T>>(
+    pub fn build_leader<H: Handler<T>>(
         self,
         handler: H,
     ) -> Result<LeaderBatcher<T, H, C>, BuildError> {
@@ -150,24 +154,26 @@ impl<T, H: Handler<T>, C: Timer> LeaderBatcher<T, H, C> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before the item was accepted, the future drops the item with it. Dropped after, it gives up the result;
-    /// the item is processed with the batch of the next who waits, or with the future of an asynchronous handler that
-    /// another goes on with. If nobody comes any more, it is dropped with the batcher.
+    /// Dropped before the item was accepted, the future drops the item with it. Dropped after, it
+    /// gives up the result; the item is processed with the batch of the next who waits, or with the
+    /// future of an asynchronous handler that another goes on with. If nobody comes any more, it is
+    /// dropped with the batcher.
     ///
     /// # Errors
     ///
     /// As [`Batcher::submit`].
-    pub fn submit(&self, item: T) -> Lead<'_, T, H, C> {
+    pub fn submit(&self, item: T) -> Leader<'_, T, H, C> {
         let submit = self.batcher.submit(item);
         let (waiter, patience) = (Waiter::new(), Patience { sleep: None, next: PATIENCE });
-        Lead { submit, number: 0, waiter, patience, led: self }
+        Leader { submit, number: 0, waiter, patience, led: self }
     }
 
     fn role<A>(&self, with: impl FnOnce(&mut Role) -> A) -> A {
         self.relay.0.lead.with(with)
     }
 
-    /// Takes the driver if it is due, nobody leads, or this caller does; and if nobody else polls it.
+    /// Takes the driver if it is due, nobody leads, or this caller does; and if nobody else polls
+    /// it.
     fn take_helm(&self, number: u64) -> Option<Helm<'_, T, H, C>> {
         let may_lead = self.role(|role| match &role.leader {
             Some((leader, _)) => role.is_due || *leader == number,
@@ -196,7 +202,7 @@ impl<T, H: Handler<T>, C: Timer> fmt::Debug for LeaderBatcher<T, H, C> {
 
 /// Future of [`LeaderBatcher::submit`].
 #[must_use = "futures do nothing unless awaited or waited for"]
-pub struct Lead<'a, T, H: Handler<T>, C: Timer> {
+pub struct Leader<'a, T, H: Handler<T>, C: Timer> {
     submit: Submit<'a, T, H::Output, H::Error, C>,
     // 0 until it has waited.
     number: u64,
@@ -255,7 +261,7 @@ impl<C: Timer> Patience<C> {
     }
 }
 
-impl<T, H: Handler<T>, C: Timer> Lead<'_, T, H, C> {
+impl<T, H: Handler<T>, C: Timer> Leader<'_, T, H, C> {
     /// Lets somebody else lead, if it does.
     fn resign(&mut self) {
         let (led, number) = (self.led, self.number);
@@ -270,7 +276,7 @@ impl<T, H: Handler<T>, C: Timer> Lead<'_, T, H, C> {
     }
 }
 
-impl<T, H: Handler<T>, C: Timer> Future for Lead<'_, T, H, C> {
+impl<T, H: Handler<T>, C: Timer> Future for Leader<'_, T, H, C> {
     type Output = Result<H::Output, SubmitError<T, H::Error>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -313,17 +319,17 @@ impl<T, H: Handler<T>, C: Timer> Future for Lead<'_, T, H, C> {
     }
 }
 
-impl<T, H: Handler<T>, C: Timer> Drop for Lead<'_, T, H, C> {
+impl<T, H: Handler<T>, C: Timer> Drop for Leader<'_, T, H, C> {
     fn drop(&mut self) {
         self.resign();
     }
 }
 
-impl<T, H: Handler<T>, C: Timer> fmt::Debug for Lead<'_, T, H, C> {
+impl<T, H: Handler<T>, C: Timer> fmt::Debug for Leader<'_, T, H, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_leading = self
             .led
             .role(|role| role.leader.as_ref().is_some_and(|(leader, _)| *leader == self.number));
-        f.debug_struct("Lead").field("is_leading", &is_leading).finish_non_exhaustive()
+        f.debug_struct("Leader").field("is_leading", &is_leading).finish_non_exhaustive()
     }
 }

@@ -6,25 +6,25 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
-mod answers;
 mod batcher;
 #[cfg(feature = "stream")]
 mod batches;
 mod builder;
 mod dedupe;
-mod desk;
 mod drain;
 mod driver;
 mod error;
 mod gatherer;
+mod gatherers;
 mod handler;
+mod in_flight;
 mod key_index;
 mod keyed;
 mod leader;
-mod line;
 mod outcome;
 mod policy;
 mod recovery;
+mod results;
 mod shared;
 mod stats;
 mod steps;
@@ -34,26 +34,36 @@ mod thread;
 mod unwind;
 
 #[cfg(feature = "stream")]
-pub use self::batches::{Batches, IntoBatches};
+pub use self::batches::IntoBatches;
 #[cfg(feature = "std")]
 pub use self::thread::DriverThread;
 pub use self::{
-    answers::Reply,
     batcher::Batcher,
     builder::{Builder, Built},
-    dedupe::{Deduped, RunDeduped},
-    drain::{Flush, Shutdown},
+    dedupe::Deduped,
     driver::Driver,
     error::{BatchError, DriverDropped, PushError, SubmitError, Unprocessed},
     handler::{Async, Blocking, Handler},
     keyed::KeyedBatcher,
-    leader::{Lead, LeaderBatcher},
+    leader::LeaderBatcher,
     policy::{OnFull, Policy},
     recovery::OnError,
+    results::Reply,
     stats::Stats,
-    submit::{Enqueue, Push, Submit},
 };
 pub use tidegate_core::{
     Backoff, BuildError, CancelToken, Cancelled, Clock, ManualClock, SystemClock, TimedOut, Timer,
     Timestamp, Wait,
 };
+
+/// The futures and streams of the batcher's methods.
+pub mod future {
+    #[cfg(feature = "stream")]
+    pub use crate::batches::Batches;
+    pub use crate::{
+        dedupe::RunDeduped,
+        drain::{Flush, Shutdown},
+        leader::Leader,
+        submit::{Enqueue, Push, Submit},
+    };
+}

@@ -12,7 +12,8 @@ pub(crate) struct Outcome<R, E> {
     dropped: usize,
     /// `None` where there is no result, or once its owner has taken it.
     results: Vec<Option<R>>,
-    // INVARIANT: in the order of their items, which do not overlap. Nearly always none, or one for all.
+    // INVARIANT: in the order of their items, which do not overlap. Nearly always none, or one for
+    // all.
     failures: Vec<Failure<E>>,
 }
 
@@ -82,7 +83,8 @@ impl<R, E> Outcome<R, E> {
 }
 
 impl<R, E> Drop for Outcome<R, E> {
-    /// Results and errors are foreign, and what nobody takes is dropped by whoever is last, perhaps the driver.
+    /// Results and errors are foreign, and what nobody takes is dropped by whoever is last, perhaps
+    /// the driver.
     fn drop(&mut self) {
         drop_each(mem::take(&mut self.results));
         drop_each(mem::take(&mut self.failures));

@@ -2,8 +2,8 @@
 
 /// When a batch that is not full is handed over.
 ///
-/// Whatever the policy, a batch is due when it has enough items or weight, and when a flush, the close, or an item
-/// without room asks for it.
+/// Whatever the policy, a batch is due when it has enough items or weight, and when a flush, the
+/// close, or an item without room asks for it.
 ///
 /// # Examples
 ///
@@ -28,13 +28,15 @@ pub enum Policy {
     /// When its first item has waited for [`max_delay`](crate::Builder::max_delay).
     #[default]
     Delay,
-    /// As soon as a handler is free. Batches are as large as the load makes them: an item alone waits for nothing, and
-    /// what comes while every handler is busy shares a batch. Reads no timer.
+    /// As soon as a handler is free. Batches are as large as the load makes them: an item alone
+    /// waits for nothing, and what comes while every handler is busy shares a batch. Reads no
+    /// timer.
     Immediate,
-    /// At once if no batch runs, like Nagle's algorithm for small packets; while some run, when it has `min` items, or its
-    /// first one has waited for [`max_delay`](crate::Builder::max_delay).
+    /// At once if no batch runs, like Nagle's algorithm for small packets; while some run, when it
+    /// has `min` items, or its first one has waited for [`max_delay`](crate::Builder::max_delay).
     ///
-    /// With one batch in flight this is [`Immediate`](Self::Immediate): nothing can start while one runs.
+    /// With one batch in flight this is [`Immediate`](Self::Immediate): nothing can start while one
+    /// runs.
     Balanced {
         /// The least number of items for a batch beside others: from 1 to `max_items`.
         min: usize,
@@ -69,12 +71,13 @@ pub enum OnFull {
     /// Its caller waits; the methods that never wait give it back.
     #[default]
     Wait,
-    /// It comes back as [`PushError::Full`](crate::PushError::Full), also where its caller would wait.
+    /// It comes back as [`PushError::Full`](crate::PushError::Full), also where its caller would
+    /// wait.
     Reject,
-    /// It is let in, and the items that have waited longest are dropped until it fits. Their callers get
-    /// [`BatchError::Dropped`](crate::BatchError::Dropped).
+    /// It is let in, and the items that have waited longest are dropped until it fits. Their
+    /// callers get [`BatchError::Dropped`](crate::BatchError::Dropped).
     DropOldest,
-    /// It is dropped, and its caller gets [`BatchError::Dropped`](crate::BatchError::Dropped); for a push that is a
-    /// success.
+    /// It is dropped, and its caller gets [`BatchError::Dropped`](crate::BatchError::Dropped); for
+    /// a push that is a success.
     DropNewest,
 }

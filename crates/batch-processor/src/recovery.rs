@@ -1,5 +1,5 @@
-//! What is done with a batch that failed: it is tried again, and then split, until none but the items to blame have
-//! failed.
+//! What is done with a batch that failed: it is tried again, and then split, until none but the
+//! items to blame have failed.
 //!
 //! ```text
 //!           ┌────────pause, while there are retries────────┐
@@ -53,11 +53,11 @@ pub enum OnError {
     /// They share the error.
     #[default]
     Fail,
-    /// The batch is split in halves, for each of which the handler is called, and so on: each item gets its result, or
-    /// the error of a call for it alone.
+    /// The batch is split in halves, for each of which the handler is called, and so on: each item
+    /// gets its result, or the error of a call for it alone.
     ///
-    /// A batch of n items of which k are to blame costs at most 2k⌈log₂ n⌉ calls beside the first, and never more than
-    /// 2n − 2. A panic and a wrong number of results count as errors.
+    /// A batch of n items of which k are to blame costs at most 2k⌈log₂ n⌉ calls beside the first,
+    /// and never more than 2n − 2. A panic and a wrong number of results count as errors.
     Bisect,
 }
 
@@ -151,7 +151,8 @@ impl<T, R, E> Effort<T, R, E> {
         }
     }
 
-    /// Takes note of what came of a call. `may_retry` unless the error is for ever, or there is no time any more.
+    /// Takes note of what came of a call. `may_retry` unless the error is for ever, or there is no
+    /// time any more.
     pub(crate) fn on_result(
         &mut self,
         result: Result<Vec<R>, BatchError<E>>,

@@ -14,27 +14,28 @@ use tidegate_core::{
 };
 
 use crate::{
-    answers::{Answers, Reply},
     error::{BatchError, PushError},
     gatherer::{Abandoned, Action, Found, ItemKey, Key, Keys, Limits, Refusal},
-    line::Line,
+    gatherers::Gatherers,
     outcome::Outcome,
     policy::OnFull,
+    results::{Reply, Results},
     unwind::{DropEach, shielded},
 };
 
-/// How often a thread looks for room before it sleeps: most often after it has let other threads run.
+/// How often a thread looks for room before it sleeps: most often after it has let other threads
+/// run.
 const LOOKS: u32 = 20;
 
-/// So many sleeps may end in one poll before other tasks run: a clock that lags behind its timer would keep it for as long as it
-/// lags.
+/// So many sleeps may end in one poll before other tasks run: a clock that lags behind its timer
+/// would keep it for as long as it lags.
 pub(crate) const SLEEPS: u32 = 4;
 
 /// An item is taken out of its future once.
 const OFFERED: &str = "polled after it was ready";
 
-/// What a batch carries beside its items: its answers, once the first caller wants one.
-pub(crate) type Carried<R, E> = Option<Arc<Answers<R, E>>>;
+/// What a batch carries beside its items: its results, once the first caller wants one.
+pub(crate) type Carried<R, E> = Option<Arc<Results<R, E>>>;
 
 /// How heavy an item is.
 pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
@@ -47,9 +48,10 @@ pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
 /// | `room` | an item fits | the driver when it takes a batch out; close |
 /// | `progress` | a mark is done | the driver when a batch is done |
 ///
-/// An item costs one critical section; producers touch `work` twice a batch, when it begins and when it is due.
+/// An item costs one critical section; producers touch `work` twice a batch, when it begins and
+/// when it is due.
 pub(crate) struct Shared<T, R, E, C> {
-    pub(crate) gatherer: Lock<Line<T, Carried<R, E>>>,
+    pub(crate) gatherer: Lock<Gatherers<T, Carried<R, E>>>,
     pub(crate) work: Event,
     pub(crate) room: Event,
     pub(crate) progress: Event,
@@ -70,7 +72,7 @@ impl<T, R, E, C> Shared<T, R, E, C> {
         clock: C,
     ) -> Self {
         Self {
-            gatherer: Lock::new(Line::new(limits, keys.is_some())),
+            gatherer: Lock::new(Gatherers::new(limits, keys.is_some())),
             work: Event::new(),
             room: Event::new(),
             progress: Event::new(),
@@ -85,7 +87,7 @@ impl<T, R, E, C> Shared<T, R, E, C> {
     /// Runs a step of the gatherer's and lets the driver know of what it has to do.
     pub(crate) fn step<A>(
         &self,
-        step: impl FnOnce(&mut Line<T, Carried<R, E>>) -> (A, Action),
+        step: impl FnOnce(&mut Gatherers<T, Carried<R, E>>) -> (A, Action),
     ) -> A {
         let (answer, action) = self.gatherer.with(step);
         if action != Action::Rest {
@@ -97,7 +99,8 @@ impl<T, R, E, C> Shared<T, R, E, C> {
     pub(crate) fn close(&self) -> bool {
         let closed = self.gatherer.with(|gatherer| gatherer.close().is_some());
         if closed {
-            // The driver even if it has nothing to hand over: the close ends its pauses. Both also if a waker panics.
+            // The driver even if it has nothing to hand over: the close ends its pauses. Both also
+            // if a waker panics.
             each([&self.work, &self.room].into_iter(), Event::notify_all);
         }
         closed
@@ -106,7 +109,8 @@ impl<T, R, E, C> Shared<T, R, E, C> {
     /// Wakes who waits for the room that `items` have left.
     pub(crate) fn make_room(&self, items: usize) {
         if self.weigh.is_some() {
-            // The room of one heavy item may be that of many light ones, and the first in line may still not fit.
+            // The room of one heavy item may be that of many light ones, and the first in line may
+            // still not fit.
             self.room.notify_all();
         } else {
             self.room.notify(items);
@@ -115,12 +119,12 @@ impl<T, R, E, C> Shared<T, R, E, C> {
 
     /// Tells everybody that there is no driver any more: also those whose batches were `running`.
     pub(crate) fn abandon(&self, running: impl Iterator<Item = Abandoned<Carried<R, E>>>) {
-        let batches = self.gatherer.with(Line::abandon);
+        let batches = self.gatherer.with(Gatherers::abandon);
         for Abandoned { carried, dropped } in batches.into_iter().chain(running) {
-            let Some(answers) = carried else { continue };
+            let Some(results) = carried else { continue };
             // However many there are.
             let outcome = Outcome::failed(usize::MAX, BatchError::DriverDropped);
-            shielded(|| answers.settle(outcome.behind(dropped)));
+            shielded(|| results.settle(outcome.behind(dropped)));
         }
         shielded(|| self.room.notify_all());
         shielded(|| self.progress.notify_all());
@@ -177,7 +181,8 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
 
     /// As `offer_weighed`, for an item with a key, or one that was refused for this reason.
     ///
-    /// Keys are looked for and the clock is read with the lock open, the clock only for the first item of a batch.
+    /// Keys are looked for and the clock is read with the lock open, the clock only for the first
+    /// item of a batch.
     #[inline(never)]
     fn offer_slowly<A: Receipt<R, E>>(
         &self,
@@ -195,7 +200,7 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
                 Some(Refusal::Full) if self.on_full == OnFull::DropOldest => self.drop_oldest(),
                 Some(Refusal::Full) if self.on_full == OnFull::DropNewest => {
                     let item = offered.take();
-                    self.gatherer.with(Line::count_dropped);
+                    self.gatherer.with(Gatherers::count_dropped);
                     shielded(|| drop(item));
                     return Ok(A::dropped());
                 }
@@ -238,10 +243,10 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
     #[cold]
     fn drop_oldest(&self) {
         // The item is foreign: it is dropped with the lock open.
-        let Some((shed, unused)) = self.gatherer.with(Line::shed) else { return };
+        let Some((shed, unused)) = self.gatherer.with(Gatherers::shed) else { return };
         self.release(unused);
-        if let Some(answers) = shed.carried {
-            shielded(|| answers.drop_below(shed.below));
+        if let Some(results) = shed.carried {
+            shielded(|| results.drop_below(shed.below));
         }
         shielded(|| drop(shed.item));
     }
@@ -289,7 +294,7 @@ impl<R, E> Receipt<R, E> for Reply<R, E> {
     }
 
     fn dropped() -> Self {
-        Self::new(Arc::new(Answers::of_failure(BatchError::Dropped)), 0)
+        Self::new(Arc::new(Results::of_failure(BatchError::Dropped)), 0)
     }
 }
 
@@ -312,8 +317,8 @@ impl<T, R, E, C, A> Offer<'_, T, R, E, C, A> {
         self.item.take()
     }
 
-    /// Lets it look for room a few times before it waits: a batch that leaves makes room for many items, and to be
-    /// woken costs more than to look.
+    /// Lets it look for room a few times before it waits: a batch that leaves makes room for many
+    /// items, and to be woken costs more than to look.
     #[inline]
     pub(crate) fn linger(&mut self, cx: &Context<'_>) {
         self.patience = if may_linger(cx) { LOOKS } else { 0 };

@@ -36,16 +36,20 @@ pub struct Stats {
     pub batches: u64,
     /// Batches of which an item has no result, because the handler failed.
     pub failures: u64,
-    /// Times that a batch was to be tried again as a whole: [`Builder::retry`](crate::Builder::retry). One call each.
+    /// Times that a batch was to be tried again as a whole:
+    /// [`Builder::retry`](crate::Builder::retry). One call each.
     pub retries: u64,
-    /// Times that a batch, or a part of one, was split: [`OnError::Bisect`](crate::OnError::Bisect). Two calls each.
+    /// Times that a batch, or a part of one, was split:
+    /// [`OnError::Bisect`](crate::OnError::Bisect). Two calls each.
     pub splits: u64,
-    /// Items dropped because there was no room: accepted ones with [`OnFull::DropOldest`](crate::OnFull::DropOldest),
-    /// ones never accepted with [`OnFull::DropNewest`](crate::OnFull::DropNewest).
+    /// Items dropped because there was no room: accepted ones with
+    /// [`OnFull::DropOldest`](crate::OnFull::DropOldest), ones never accepted with
+    /// [`OnFull::DropNewest`](crate::OnFull::DropNewest).
     pub dropped: u64,
     /// Batches handed over because they had enough items.
     pub by_items: u64,
-    /// Batches handed over because they were heavy enough, the next item was too heavy for them, or had no room.
+    /// Batches handed over because they were heavy enough, the next item was too heavy for them, or
+    /// had no room.
     pub by_weight: u64,
     /// Batches handed over because their first item had waited long enough.
     pub by_delay: u64,
@@ -57,7 +61,8 @@ pub struct Stats {
     pub by_close: u64,
     /// For how long batches waited, from their first item until they were handed over, summed.
     pub queue_time: Duration,
-    /// For how long the handler ran, summed over the batches that are done. Pauses before retries count, too.
+    /// For how long the handler ran, summed over the batches that are done. Pauses before retries
+    /// count, too.
     pub run_time: Duration,
 }
 

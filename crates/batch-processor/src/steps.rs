@@ -1,4 +1,5 @@
-//! Counts what is looked at, in this crate's own tests: that a cost does not grow is shown by counting, not by time.
+//! Counts what is looked at, in this crate's own tests: that a cost does not grow is shown by
+//! counting, not by time.
 
 #[cfg(test)]
 std::thread_local! {

@@ -10,8 +10,8 @@ use core::{
 use tidegate_core::Clock;
 
 use crate::{
-    answers::Reply,
     error::{PushError, SubmitError},
+    results::Reply,
     shared::{Offering, Shared},
 };
 
@@ -103,8 +103,8 @@ impl<'a, T, R, E, C: Clock> Submit<'a, T, R, E, C> {
         Self { stage: Stage::Outside(Enqueue::new(shared, item)) }
     }
 
-    /// Withdraws the submission and returns its item, `None` if it was accepted (then it is processed) or given back
-    /// already.
+    /// Withdraws the submission and returns its item, `None` if it was accepted (then it is
+    /// processed) or given back already.
     pub fn into_inner(mut self) -> Option<T> {
         match &mut self.stage {
             Stage::Outside(enqueue) => enqueue.offering.condition_mut().take_item(),

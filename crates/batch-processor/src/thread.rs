@@ -15,12 +15,14 @@ use tidegate_core::{BuildError, Timer, Wait};
 
 use crate::{batcher::Batcher, builder::Builder, unwind::shielded};
 
-/// The thread that drives a batcher. Dropping this handle closes the batcher and waits until everything that was
-/// accepted is done; a handle that is leaked ([`mem::forget`](core::mem::forget), a `static`, a cycle of `Arc`s) waits
-/// for nothing, and the end of the process loses what is not done by then.
+/// The thread that drives a batcher. Dropping this handle closes the batcher and waits until
+/// everything that was accepted is done; a handle that is leaked
+/// ([`mem::forget`](core::mem::forget), a `static`, a cycle of `Arc`s) waits for nothing, and the
+/// end of the process loses what is not done by then.
 ///
-/// The thread ends when the batcher is closed, which dropping the last [`Batcher`] does, too, and everything is done.
-/// So bind the handle to a name, not to `_`, and keep it for as long as items come.
+/// The thread ends when the batcher is closed, which dropping the last [`Batcher`] does, too, and
+/// everything is done. So bind the handle to a name, not to `_`, and keep it for as long as items
+/// come.
 ///
 /// | to | use |
 /// | --- | --- |
@@ -28,8 +30,9 @@ use crate::{batcher::Batcher, builder::Builder, unwind::shielded};
 /// | wait for the end, and be told of a panic of the thread | [`join`](Self::join) |
 /// | let the thread go on by itself, as long as there are batchers | [`detach`](Self::detach) |
 ///
-/// Dropped on the thread that it stands for, as by its handler, the handle closes the batcher and does not wait: that would be
-/// waiting for itself. In a task, `shutdown().await` before, so that the drop has nothing left to wait for.
+/// Dropped on the thread that it stands for, as by its handler, the handle closes the batcher and
+/// does not wait: that would be waiting for itself. In a task, `shutdown().await` before, so that
+/// the drop has nothing left to wait for.
 ///
 /// # Examples
 ///
@@ -63,16 +66,17 @@ impl DriverThread {
     ///
     /// # Panics
     ///
-    /// With the panic of the thread, if it panicked: its clock did, as a panic of the handler is caught.
+    /// With the panic of the thread, if it panicked: its clock did, as a panic of the handler is
+    /// caught.
     pub fn join(mut self) {
         if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
             resume_unwind(panic);
         }
     }
 
-    /// Lets the thread go on by itself, until the batcher is closed, as the drop of the last [`Batcher`] does. Nobody
-    /// waits for it then: what it has not done when the process ends is lost, unless a
-    /// [`shutdown`](Batcher::shutdown) was waited for.
+    /// Lets the thread go on by itself, until the batcher is closed, as the drop of the last
+    /// [`Batcher`] does. Nobody waits for it then: what it has not done when the process ends is
+    /// lost, unless a [`shutdown`](Batcher::shutdown) was waited for.
     ///
     /// # Examples
     ///
@@ -122,7 +126,8 @@ where
     T: Send + 'static,
     C: Timer + Send + Sync + 'static,
 {
-    /// Builds a batcher and starts a thread, named `tidegate-batch`, for its driver. `process` may block.
+    /// Builds a batcher and starts a thread, named `tidegate-batch`, for its driver. `process` may
+    /// block.
     ///
     /// Dropping the [`DriverThread`] closes the batcher, and waits until what was accepted is done.
     ///

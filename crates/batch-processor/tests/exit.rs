@@ -1,4 +1,5 @@
-//! What was accepted is processed before the process ends. The tests run this program again, as a child, which ends right after.
+//! What was accepted is processed before the process ends. The tests run this program again, as a
+//! child, which ends right after.
 
 use std::{
     cell::RefCell,
@@ -99,7 +100,8 @@ fn moves_the_handle_into_a_thread_local() {
     thread::spawn(move || HELD.set(Some(driver))).join().unwrap();
 }
 
-/// What its first lines say of a leaked handle: nobody waits for the thread, so somebody has to wait for the shutdown.
+/// What its first lines say of a leaked handle: nobody waits for the thread, so somebody has to
+/// wait for the shutdown.
 fn keeps_the_handle_in_a_static() {
     static HELD: Mutex<Option<DriverThread>> = Mutex::new(None);
     let (batcher, driver, signal) = full();

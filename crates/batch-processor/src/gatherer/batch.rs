@@ -11,10 +11,12 @@ use crate::{stats::Trigger, unwind::DropEach};
 
 #[derive(Debug)]
 pub(crate) struct Batch<T, D> {
-    // INVARIANT: older than `items`. Empty unless an item was dropped: then those that are left of the items that were there.
+    // INVARIANT: older than `items`. Empty unless an item was dropped: then those that are left of
+    // the items that were there.
     front: Option<Box<DropEach<VecDeque<T>>>>,
     items: DropEach<Vec<T>>,
-    /// The index of the first of `items`: an item's index is counted from the first that ever was in the batch.
+    /// The index of the first of `items`: an item's index is counted from the first that ever was
+    /// in the batch.
     base: usize,
     pub(crate) carried: D,
     /// How many were dropped from its front.
@@ -61,7 +63,8 @@ impl<T, D> Batch<T, D> {
         self.len() == 0
     }
 
-    /// Takes the items out, which costs a move of each if some were dropped before them: not for under the lock.
+    /// Takes the items out, which costs a move of each if some were dropped before them: not for
+    /// under the lock.
     pub(crate) fn take_items(&mut self) -> Vec<T> {
         let mut items = mem::take(&mut *self.items);
         let Some(front) = self.front.take() else { return items };

@@ -1,4 +1,5 @@
-//! The machine against a reference that keeps one list of items and works everything out from it each time.
+//! The machine against a reference that keeps one list of items and works everything out from it
+//! each time.
 
 use core::time::Duration;
 
@@ -23,7 +24,8 @@ const LIMITS: Limits = Limits {
 
 type Machine = Gatherer<u64, Vec<u64>>;
 
-/// Pushes an item, as a producer does: telling the time only when asked. The batch carries its items' numbers.
+/// Pushes an item, as a producer does: telling the time only when asked. The batch carries its
+/// items' numbers.
 fn push(
     machine: &mut Machine,
     now: u64,

@@ -1,4 +1,4 @@
-//! Efforts against a reference: each item's fate is its own, whatever else is in the batch.
+//! Efforts against a reference: each item's progress is its own, whatever else is in the batch.
 
 use alloc::{collections::BTreeSet, vec::Vec};
 use core::time::Duration;

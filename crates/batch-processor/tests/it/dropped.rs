@@ -1,4 +1,5 @@
-//! Laws of values whose every destructor panics: each is dropped, nothing is lost with them, and the process lives.
+//! Laws of values whose every destructor panics: each is dropped, nothing is lost with them, and
+//! the process lives.
 
 use std::{
     pin::Pin,
@@ -105,8 +106,8 @@ fn clones_for_another_call_that_panic_are_dropped_each_and_their_batch_is_split(
     let mut driver = Task::new(driver);
     let replies = [1, 2, 13, 4, 5, 6].map(|n| batcher.try_submit(maker.bomb(n)).ok().unwrap());
     assert!((0..3).all(|_| driver.run().is_pending()));
-    let answers = replies.map(|reply| Task::new(reply).run());
-    for (answer, n) in answers.into_iter().zip([1, 2, 13, 4, 5, 6]) {
+    let results = replies.map(|reply| Task::new(reply).run());
+    for (answer, n) in results.into_iter().zip([1, 2, 13, 4, 5, 6]) {
         let Poll::Ready(answer) = answer else { panic!("no answer") };
         assert_eq!(answer.ok(), Some(n));
     }

@@ -1,4 +1,5 @@
-//! Anything at any time, through the public interface: items, cancels, flushes, time, and the driver's turns.
+//! Anything at any time, through the public interface: items, cancels, flushes, time, and the
+//! driver's turns.
 
 use std::{task::Poll, time::Duration};
 

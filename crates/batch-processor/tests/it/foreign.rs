@@ -1,4 +1,5 @@
-//! Foreign code in the places where the driver runs some, which panics there: the driver lives, and nobody hangs.
+//! Foreign code in the places where the driver runs some, which panics there: the driver lives, and
+//! nobody hangs.
 
 use std::{
     cmp::Ordering,
@@ -27,7 +28,8 @@ impl Drop for Bomb {
     }
 }
 
-/// Drives `handler` through a bad batch of two, and then through a good one, whose result must come.
+/// Drives `handler` through a bad batch of two, and then through a good one, whose result must
+/// come.
 #[track_caller]
 fn survives<T: Send + 'static, H>(builder: Builder<T>, handler: H, items: [T; 4])
 where

@@ -1,4 +1,5 @@
-//! Keys whose code calls the batcher, or panics, wherever it runs: no lock is held there, and nothing accepted is lost.
+//! Keys whose code calls the batcher, or panics, wherever it runs: no lock is held there, and
+//! nothing accepted is lost.
 
 use std::{
     cell::{Cell, RefCell},
@@ -104,7 +105,8 @@ fn a_key_that_calls_its_batcher_back_deadlocks_nobody() {
             let calls = Rc::new(Cell::new(0));
             let (back, counted) = (batcher.clone(), calls.clone());
             HOOK.set(Some(Rc::new(move |at| {
-                // A callback that put something in whenever something is dropped would never come to an end.
+                // A callback that put something in whenever something is dropped would never come
+                // to an end.
                 if at == place && counted.get() < 60 {
                     counted.set(counted.get() + 1);
                     let n = 100 + counted.get() % 7;
@@ -218,7 +220,8 @@ fn a_key_is_cloned_once_and_found_by_as_many_comparisons_as_the_logarithm() {
     assert!(many < 3 * few, "{few} comparisons a key, and {many}");
 }
 
-/// Returns a number with its bits in a disorder that everybody knows (the finalizer of MurmurHash3).
+/// Returns a number with its bits in a disorder that everybody knows (the finalizer of
+/// MurmurHash3).
 fn disordered(number: u64) -> u64 {
     let mut bits = number;
     for factor in [0xFF51_AFD7_ED55_8CCD, 0xC4CE_B9FE_1A85_EC53] {

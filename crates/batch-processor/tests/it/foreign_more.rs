@@ -1,8 +1,8 @@
-//! A panic at each touch of foreign code in turn, once and twice: the driver, or the next one, goes on, nobody hangs, and nothing is
-//! left behind.
+//! A panic at each touch of foreign code in turn, once and twice: the driver, or the next one, goes
+//! on, nobody hangs, and nothing is left behind.
 //!
-//! What a function returns is lost by the compiler if a destructor at its end panics (rust-lang/rust#47949). So whoever returns
-//! something here drops what may panic before.
+//! What a function returns is lost by the compiler if a destructor at its end panics
+//! (rust-lang/rust#47949). So whoever returns something here drops what may panic before.
 
 use std::{
     future::Future,
@@ -149,7 +149,8 @@ impl<F> Drop for Touched<F> {
     }
 }
 
-/// Starts runs of a function that are touched at the start, at each poll, at the drop, and when a failure is judged.
+/// Starts runs of a function that are touched at the start, at each poll, at the drop, and when a
+/// failure is judged.
 struct Hand<F>(F, Fuse);
 
 impl<F: FnMut(Vec<Touchy>) -> Result<Vec<Touchy>, u32>> Handler<Touchy> for Hand<F> {
@@ -162,7 +163,7 @@ impl<F: FnMut(Vec<Touchy>) -> Result<Vec<Touchy>, u32>> Handler<Touchy> for Hand
         Touched(std::future::ready((self.0)(items)), self.1.clone())
     }
 
-    fn is_passing(&self, _: &u32) -> bool {
+    fn is_transient(&self, _: &u32) -> bool {
         self.1.touch();
         true
     }
@@ -303,7 +304,7 @@ fn a_clock_that_panics_anywhere_passes_the_lead_on() {
         let clock = ManualClock::new();
         let echo = Async::new(|items: Vec<u32>| async { Ok::<_, ()>(items) });
         let builder = Batcher::builder().max_items(9).max_delay(SECOND);
-        let led = builder.clock(Brittle(clock.clone(), fuse.clone())).build_led(echo).unwrap();
+        let led = builder.clock(Brittle(clock.clone(), fuse.clone())).build_leader(echo).unwrap();
         let mut leads: Vec<_> = (0..3).map(|n| Some(Task::new(led.submit(n)))).collect();
         let mut left = 0;
         for _ in 0..12 {

@@ -58,7 +58,7 @@ fn keys_and_leaders_take_the_largest_numbers_too() {
     assert_eq!(entries(&log).concat().len(), 20);
     let builder = Batcher::builder().max_items(MOST).capacity(MOST).max_in_flight(MOST);
     let builder = builder.policy(Policy::Immediate);
-    let led = builder.build_led(Blocking::new(|items: Vec<u32>| Ok::<_, ()>(items))).unwrap();
+    let led = builder.build_leader(Blocking::new(|items: Vec<u32>| Ok::<_, ()>(items))).unwrap();
     assert_eq!(led.submit(1).wait().unwrap(), 1);
 }
 

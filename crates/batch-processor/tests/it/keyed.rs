@@ -218,7 +218,7 @@ fn keys_can_be_led_by_their_callers() {
     let led = Batcher::builder()
         .policy(Policy::Immediate)
         .keyed()
-        .build_led(Blocking::new(|items: Vec<(char, u32)>| Ok::<_, ()>(items)))
+        .build_leader(Blocking::new(|items: Vec<(char, u32)>| Ok::<_, ()>(items)))
         .unwrap();
     assert_eq!(led.submit(('a', 1)).wait().unwrap(), ('a', 1));
     assert_eq!(led.submit(('b', 2)).wait().unwrap(), ('b', 2));

@@ -38,7 +38,7 @@ fn waker() -> (Arc<Count>, Waker) {
 fn a_caller_alone_processes_its_item_at_once() {
     let led = Batcher::builder()
         .policy(Policy::Immediate)
-        .build_led(Blocking::new(|items: Vec<u32>| Ok::<_, ()>(items)))
+        .build_leader(Blocking::new(|items: Vec<u32>| Ok::<_, ()>(items)))
         .unwrap();
     assert_eq!(led.submit(7).wait().unwrap(), 7);
     assert_eq!((led.stats().batches, led.stats().done), (1, 1));
@@ -50,7 +50,7 @@ fn a_leader_waits_for_company_as_the_policy_says() {
     let led = Batcher::builder()
         .max_delay(Duration::from_secs(1))
         .clock(clock.clone())
-        .build_led(Blocking::new(|items: Vec<u32>| Ok::<_, ()>(vec![items.len(); items.len()])))
+        .build_leader(Blocking::new(|items: Vec<u32>| Ok::<_, ()>(vec![items.len(); items.len()])))
         .unwrap();
     let [(woken, first_waker), (_, second_waker)] = [waker(), waker()];
     let (mut first, mut second) = (led.submit(1), led.submit(2));
@@ -68,7 +68,7 @@ fn a_dropped_leader_passes_the_lead_on_and_its_item_is_processed_once() {
     let (door, log) = (gate.clone(), seen.clone());
     let led = Batcher::builder()
         .policy(Policy::Immediate)
-        .build_led(Async::new(move |items: Vec<u32>| {
+        .build_leader(Async::new(move |items: Vec<u32>| {
             log.lock().unwrap().extend(items.clone());
             let door = door.clone();
             async move {
@@ -99,7 +99,7 @@ fn threads_that_share_a_log_all_get_their_own_results() {
         .policy(Policy::Immediate)
         .max_items(8)
         .capacity(8)
-        .build_led(Blocking::new(|items: Vec<u64>| {
+        .build_leader(Blocking::new(|items: Vec<u64>| {
             Ok::<_, ()>(items.into_iter().map(|n| n * n).collect())
         }))
         .unwrap();
@@ -121,7 +121,7 @@ fn a_panic_of_the_handler_reaches_its_batch_and_the_next_is_led() {
     let mut calls = 0;
     let led = Batcher::builder()
         .policy(Policy::Immediate)
-        .build_led(Blocking::new(move |items: Vec<u32>| {
+        .build_leader(Blocking::new(move |items: Vec<u32>| {
             calls += 1;
             if calls == 1 {
                 std::panic::resume_unwind(Box::new("quiet"));
@@ -135,7 +135,8 @@ fn a_panic_of_the_handler_reaches_its_batch_and_the_next_is_led() {
     assert!(matches!(led.submit(3).wait(), Err(SubmitError::Refused(_))));
 }
 
-/// A handler whose batches are done when the gate is open, and which wakes nobody but those it was told to.
+/// A handler whose batches are done when the gate is open, and which wakes nobody but those it was
+/// told to.
 type Wakers = Arc<Mutex<Vec<Waker>>>;
 
 fn gated(gate: &Arc<AtomicBool>, wakers: &Wakers) -> impl Handler<u32, Output = u32, Error = ()> {
@@ -164,7 +165,7 @@ fn others_go_on_while_any_number_of_leaders_are_kept_and_not_polled() {
             .policy(Policy::Immediate)
             .max_items(1)
             .clock(clock.clone())
-            .build_led(gated(&gate, &wakers))
+            .build_leader(gated(&gate, &wakers))
             .unwrap();
         let mut kept: Vec<_> = (0..unpolled).map(|n| led.submit(n)).collect();
         for kept in &mut kept {
@@ -201,7 +202,7 @@ fn a_leader_that_comes_back_after_it_was_replaced_waits_like_all() {
         .policy(Policy::Immediate)
         .max_items(1)
         .clock(ManualClock::new())
-        .build_led(gated(&gate, &wakers))
+        .build_leader(gated(&gate, &wakers))
         .unwrap();
     let [(old_woken, old_waker), (new_woken, new_waker)] = [waker(), waker()];
     let (mut old, mut new) = (led.submit(1), led.submit(2));

@@ -69,7 +69,8 @@ fn a_failed_batch_is_tried_again_after_its_pause_and_those_behind_it_wait() {
     );
 }
 
-/// A batch pauses for a second; the next one gathers, or does not, and is due before the pause ends, or after it.
+/// A batch pauses for a second; the next one gathers, or does not, and is due before the pause
+/// ends, or after it.
 #[test]
 fn the_end_of_a_pause_wakes_the_driver_whatever_gathers() {
     const NANO: Duration = Duration::from_nanos(1);
@@ -114,7 +115,7 @@ fn the_end_of_a_pause_wakes_the_leader() {
     let builder = Batcher::builder()
         .policy(Policy::Immediate)
         .retry(Backoff::fixed(PAUSE).jitter(0.0).max_attempts(2));
-    let led = builder.clock(clock.clone()).build_led(Blocking::new(handler)).unwrap();
+    let led = builder.clock(clock.clone()).build_leader(Blocking::new(handler)).unwrap();
     let mut leader = Task::new(led.submit(1));
     assert!(leader.run().is_pending());
     clock.advance(PAUSE - Duration::from_nanos(1));
@@ -234,7 +235,7 @@ impl Handler<u32> for Moody {
         std::future::ready(Err(if items[0] == 0 { "for ever" } else { "busy" }))
     }
 
-    fn is_passing(&self, error: &&'static str) -> bool {
+    fn is_transient(&self, error: &&'static str) -> bool {
         *error == "busy"
     }
 }
@@ -359,7 +360,7 @@ fn a_leader_dropped_in_a_pause_passes_it_on() {
         .max_items(1)
         .retry(Backoff::fixed(PAUSE).jitter(0.0).max_attempts(2))
         .clock(clock.clone())
-        .build_led(Blocking::new(handler))
+        .build_leader(Blocking::new(handler))
         .unwrap();
     let (mut first, mut second) = (Task::new(led.submit(1)), Task::new(led.submit(2)));
     assert!(first.run().is_pending());

@@ -7,12 +7,13 @@ use tidegate_batch_processor::{Batcher, ManualClock};
 
 const DELAY: Duration = Duration::from_millis(10);
 
-/// akka/akka-core #20232: as the last item fills a group (of one, there), the timer's turn and the end race, and the
-/// item is never handed on. reactor/reactor-core #3634: the same of a timeout and a full buffer.
+/// akka/akka-core #20232: as the last item fills a group (of one, there), the timer's turn and the
+/// end race, and the item is never handed on. reactor/reactor-core #3634: the same of a timeout and
+/// a full buffer.
 #[test]
 fn a_timer_against_a_full_batch_loses_no_item() {
-    // The driver looks after the item, after the timer, after both or after none; the timer rings before or after the
-    // item that fills the batch; the end comes right behind.
+    // The driver looks after the item, after the timer, after both or after none; the timer rings
+    // before or after the item that fills the batch; the end comes right behind.
     for (max_items, looks, rings_first) in
         (1..4).flat_map(|items| (0..8).map(move |n| (items, n / 2, n % 2 == 0)))
     {
@@ -59,8 +60,9 @@ fn the_timer_of_a_full_batch_does_not_cut_the_next_short() {
     assert_eq!(entries(&log), [[1, 2]]);
 }
 
-/// open-telemetry/opentelemetry-rust #3453: an item is counted after it was enqueued, so a flush between the two finds
-/// nothing to do. Here both are one step; the model `a_flush_against_a_push` has the race.
+/// open-telemetry/opentelemetry-rust #3453: an item is counted after it was enqueued, so a flush
+/// between the two finds nothing to do. Here both are one step; the model `a_flush_against_a_push`
+/// has the race.
 #[test]
 fn a_flush_covers_an_item_pushed_just_before() {
     let (log, handler) = echo();

@@ -13,7 +13,7 @@ use std::{
 
 use futures_core::Stream;
 use proptest::prelude::*;
-use tidegate_batch_processor::{Batcher, Batches, IntoBatches, ManualClock, Policy};
+use tidegate_batch_processor::{Batcher, IntoBatches, ManualClock, Policy, future::Batches};
 
 const DELAY: Duration = Duration::from_millis(10);
 

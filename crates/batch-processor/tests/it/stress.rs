@@ -1,4 +1,5 @@
-//! Threads that do everything at once to one batcher, from a seed: `TIDEGATE_SEED=7 cargo test --test stress`.
+//! Threads that do everything at once to one batcher, from a seed:
+//! `TIDEGATE_SEED=7 cargo test --test stress`.
 
 use std::{
     collections::BTreeMap,
@@ -128,7 +129,7 @@ fn every_item_is_processed_once_or_dropped_as_told() {
 fn leaders_come_and_go_and_every_caller_that_stays_has_its_result() {
     let (mut random, seen) = (Random(seed()), Arc::new(AtomicU64::new(0)));
     let builder = Batcher::builder().max_items(4).capacity(8).policy(Policy::Immediate);
-    let led = builder.build_led(Blocking::new(squares(&seen))).unwrap();
+    let led = builder.build_leader(Blocking::new(squares(&seen))).unwrap();
     on_three_threads(&mut random, |random| {
         let item = random.below(1000) + 1;
         if random.below(4) == 0 {

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The driver's side of what is shared; dropping it abandons the batcher.
-pub(crate) struct Desk<T, R, E, C> {
+pub(crate) struct InFlight<T, R, E, C> {
     pub(crate) shared: Arc<Shared<T, R, E, C>>,
     /// What is done with a batch that failed, if anything.
     recovery: Option<Recovery<T>>,
@@ -25,8 +25,8 @@ pub(crate) struct Desk<T, R, E, C> {
     in_hand: Option<Job<T, R, E>>,
     // INVARIANT: those that the handler has, by the slots of its futures.
     jobs: Vec<Option<Job<T, R, E>>>,
-    // INVARIANT: those that wait to be called for again, by from when on, and in the order in which they came. In flight, as
-    // the gatherer counts.
+    // INVARIANT: those that wait to be called for again, by from when on, and in the order in which
+    // they came. In flight, as the gatherer counts.
     paused: BTreeMap<(Timestamp, u64), Job<T, R, E>>,
     /// How many pauses there have been.
     pauses: u64,
@@ -41,12 +41,12 @@ struct Job<T, R, E> {
     sent: usize,
     /// Items that were dropped before it started.
     dropped: usize,
-    answers: Carried<R, E>,
+    results: Carried<R, E>,
     /// What it takes to call for it again; `None` if nobody wants that.
     effort: Option<Box<Effort<T, R, E>>>,
 }
 
-impl<T, R, E, C> Desk<T, R, E, C> {
+impl<T, R, E, C> InFlight<T, R, E, C> {
     pub(crate) fn new(shared: Arc<Shared<T, R, E, C>>, recovery: Option<Recovery<T>>) -> Self {
         Self {
             shared,
@@ -78,8 +78,9 @@ impl<T, R, E, C> Desk<T, R, E, C> {
     }
 }
 
-impl<T, R, E, C: Timer> Desk<T, R, E, C> {
-    /// Takes a batch in hand that runs from now on; returns its items, or with what message a clone of them has panicked.
+impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
+    /// Takes a batch in hand that runs from now on; returns its items, or with what message a clone
+    /// of them has panicked.
     pub(crate) fn begin(
         &mut self,
         id: BatchId,
@@ -87,9 +88,9 @@ impl<T, R, E, C: Timer> Desk<T, R, E, C> {
     ) -> Result<Vec<T>, Arc<str>> {
         let mut batch = batch;
         let items = batch.take_items();
-        let Batch { carried: answers, dropped, .. } = batch;
+        let Batch { carried: results, dropped, .. } = batch;
         let sent = items.len();
-        let job = self.in_hand.insert(Job { id, sent, dropped, answers, effort: None });
+        let job = self.in_hand.insert(Job { id, sent, dropped, results, effort: None });
         shielded(|| self.shared.make_room(sent));
         let Some(recovery) = &self.recovery else { return Ok(items) };
         recovery.begin();
@@ -107,14 +108,15 @@ impl<T, R, E, C: Timer> Desk<T, R, E, C> {
         }
     }
 
-    /// Notes what came of the call for the batch in hand: it is over, and its callers are told, or is called for again.
+    /// Notes what came of the call for the batch in hand: it is over, and its callers are told, or
+    /// is called for again.
     pub(crate) fn finish<H>(&mut self, result: Result<Vec<R>, BatchError<E>>, handler: &H)
     where
         H: Handler<T, Output = R, Error = E>,
     {
         let Some(mut job) = self.in_hand.take() else { return };
         self.ended += 1;
-        // A clock that panics takes no answers along.
+        // A clock that panics takes no results along.
         let now = attempt(|| self.shared.clock.now()).unwrap_or(Timestamp::ORIGIN);
         let result = result.and_then(|results| match results.len() {
             got if got == job.sent => Ok(results),
@@ -134,11 +136,11 @@ impl<T, R, E, C: Timer> Desk<T, R, E, C> {
                 None
             });
         };
-        let is_passing = match &result {
-            Err(BatchError::Handler(error)) => catch(|| handler.is_passing(error)),
+        let is_transient = match &result {
+            Err(BatchError::Handler(error)) => catch(|| handler.is_transient(error)),
             _ => Ok(false),
         };
-        let may_retry = is_passing.unwrap_or(false)
+        let may_retry = is_transient.unwrap_or(false)
             && !self.shared.gatherer.with(|gatherer| gatherer.is_closed());
         match effort.on_result(result, may_retry, recovery) {
             Next::Over => {
@@ -179,13 +181,13 @@ impl<T, R, E, C: Timer> Desk<T, R, E, C> {
         now: Timestamp,
         outcome: impl FnOnce(bool) -> Option<Outcome<R, E>>,
     ) {
-        let Job { id, dropped, answers, .. } = job;
+        let Job { id, dropped, results, .. } = job;
         // Counted before anybody is told, so whoever has its result finds it in the statistics.
         self.shared.gatherer.with(|gatherer| gatherer.on_done(id, now, failed));
         shielded(|| {
-            let outcome = outcome(answers.is_some());
-            if let (Some(answers), Some(outcome)) = (answers, outcome) {
-                answers.settle(outcome.behind(dropped));
+            let outcome = outcome(results.is_some());
+            if let (Some(results), Some(outcome)) = (results, outcome) {
+                results.settle(outcome.behind(dropped));
             }
         });
         // The driver looks at the gatherer next, whatever there is to do.
@@ -195,12 +197,12 @@ impl<T, R, E, C: Timer> Desk<T, R, E, C> {
     }
 }
 
-impl<T, R, E, C> Drop for Desk<T, R, E, C> {
+impl<T, R, E, C> Drop for InFlight<T, R, E, C> {
     fn drop(&mut self) {
         let paused = mem::take(&mut self.paused).into_values();
         let jobs = self.jobs.drain(..).flatten().chain(self.in_hand.take()).chain(paused);
         self.shared.abandon(
-            jobs.map(|Job { answers: carried, dropped, .. }| Abandoned { carried, dropped }),
+            jobs.map(|Job { results: carried, dropped, .. }| Abandoned { carried, dropped }),
         );
     }
 }

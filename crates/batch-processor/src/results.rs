@@ -27,9 +27,10 @@ const SETTLED: usize = usize::MAX;
 
 /// The results of one batch, and the wakers of those who wait for them.
 ///
-/// A result belongs to one waiter from the start, which finds it, and its waker, by the index of its item: nobody is woken
-/// for the result of another. Who comes when the results are there leaves no waker.
-pub(crate) struct Answers<R, E> {
+/// A result belongs to one waiter from the start, which finds it, and its waker, by the index of
+/// its item: nobody is woken for the result of another. Who comes when the results are there leaves
+/// no waker.
+pub(crate) struct Results<R, E> {
     /// | value | meaning |
     /// | --- | --- |
     /// | [`SETTLED`] | for ever; `outcome` is there |
@@ -72,8 +73,8 @@ impl Wakers {
     }
 }
 
-impl<R, E> Answers<R, E> {
-    /// Returns answers to one item, which has none but this.
+impl<R, E> Results<R, E> {
+    /// Returns results to one item, which has none but this.
     pub(crate) fn of_failure(error: BatchError<E>) -> Self {
         Self {
             settled: AtomicUsize::new(SETTLED),
@@ -88,7 +89,8 @@ impl<R, E> Answers<R, E> {
         self.settle_below(SETTLED);
     }
 
-    /// Tells those whose items have an index below `index` that they were dropped. Looks at nobody else.
+    /// Tells those whose items have an index below `index` that they were dropped. Looks at nobody
+    /// else.
     pub(crate) fn drop_below(&self, index: usize) {
         self.settle_below(index);
     }
@@ -106,7 +108,8 @@ impl<R, E> Answers<R, E> {
         wake_list::each(woken.into_iter().flatten(), Waker::wake);
     }
 
-    /// Returns what came of an item that [`is_settled`](Self::is_settled). Only its owner asks, once.
+    /// Returns what came of an item that [`is_settled`](Self::is_settled). Only its owner asks,
+    /// once.
     fn take(&self, index: usize) -> Result<R, BatchError<E>> {
         // Dropped items have no place in the outcome, which is not there yet, either.
         self.outcome.with(|outcome| outcome.take(index)).unwrap_or(Err(BatchError::Dropped))
@@ -114,8 +117,9 @@ impl<R, E> Answers<R, E> {
 
     #[inline]
     fn is_settled(&self, index: usize) -> bool {
-        // ORDERING: Relaxed: who finds it settled locks the outcome next. That comes after the lock under which `settle` has put it
-        // there: else the store would come after our unlocking, and this load before it could not see it.
+        // ORDERING: Relaxed: who finds it settled locks the outcome next. That comes after the lock
+        // under which `settle` has put it there: else the store would come after our unlocking, and
+        // this load before it could not see it.
         index < self.settled.load(Ordering::Relaxed)
     }
 
@@ -146,7 +150,7 @@ impl<R, E> Answers<R, E> {
     }
 }
 
-impl<R, E> Default for Answers<R, E> {
+impl<R, E> Default for Results<R, E> {
     fn default() -> Self {
         Self {
             settled: AtomicUsize::new(0),
@@ -156,16 +160,16 @@ impl<R, E> Default for Answers<R, E> {
     }
 }
 
-impl<R, E> fmt::Debug for Answers<R, E> {
+impl<R, E> fmt::Debug for Results<R, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answers").finish_non_exhaustive()
+        f.debug_struct("Results").finish_non_exhaustive()
     }
 }
 
 /// The result of one accepted item, to be awaited or waited for.
 ///
-/// Made by [`Batcher::try_submit`](crate::Batcher::try_submit). It borrows nothing, so it can be stored and sent to
-/// another task.
+/// Made by [`Batcher::try_submit`](crate::Batcher::try_submit). It borrows nothing, so it can be
+/// stored and sent to another task.
 ///
 /// # Cancel safety
 ///
@@ -193,15 +197,15 @@ impl<R, E> fmt::Debug for Answers<R, E> {
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Reply<R, E> {
     // `None` once it has resolved.
-    answers: Option<Arc<Answers<R, E>>>,
+    results: Option<Arc<Results<R, E>>>,
     index: usize,
     /// Whether a waker was left.
     waits: bool,
 }
 
 impl<R, E> Reply<R, E> {
-    pub(crate) fn new(answers: Arc<Answers<R, E>>, index: usize) -> Self {
-        Self { answers: Some(answers), index, waits: false }
+    pub(crate) fn new(results: Arc<Results<R, E>>, index: usize) -> Self {
+        Self { results: Some(results), index, waits: false }
     }
 }
 
@@ -211,14 +215,14 @@ impl<R, E> Future for Reply<R, E> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let index = self.index;
-        let answers = self.answers.as_ref().expect("polled after it was ready");
-        if !answers.is_settled(index) && answers.wait(index, cx.waker()).is_pending() {
+        let results = self.results.as_ref().expect("polled after it was ready");
+        if !results.is_settled(index) && results.wait(index, cx.waker()).is_pending() {
             self.waits = true;
             return Poll::Pending;
         }
         self.waits = false;
-        let answers = self.answers.take().expect("it is there");
-        Poll::Ready(answers.take(index))
+        let results = self.results.take().expect("it is there");
+        Poll::Ready(results.take(index))
     }
 }
 
@@ -228,15 +232,15 @@ impl<R, E> RefUnwindSafe for Reply<R, E> {}
 
 impl<R, E> Drop for Reply<R, E> {
     fn drop(&mut self) {
-        if let Some(answers) = self.answers.as_ref().filter(|_| self.waits) {
-            answers.leave(self.index);
+        if let Some(results) = self.results.as_ref().filter(|_| self.waits) {
+            results.leave(self.index);
         }
     }
 }
 
 impl<R, E> fmt::Debug for Reply<R, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_settled = self.answers.as_ref().is_none_or(|answers| answers.is_settled(self.index));
+        let is_settled = self.results.as_ref().is_none_or(|results| results.is_settled(self.index));
         f.debug_struct("Reply").field("is_settled", &is_settled).finish_non_exhaustive()
     }
 }
@@ -249,9 +253,9 @@ mod tests {
 
     /// Looks at waiters while the items of a batch are dropped one by one, oldest first.
     fn steps_of_drops(items: usize) -> usize {
-        let answers = Arc::new(Answers::<(), ()>::default());
+        let results = Arc::new(Results::<(), ()>::default());
         let mut cx = Context::from_waker(Waker::noop());
-        let mut replies: Vec<_> = (0..items).map(|n| Reply::new(answers.clone(), n)).collect();
+        let mut replies: Vec<_> = (0..items).map(|n| Reply::new(results.clone(), n)).collect();
         // The youngest waits first.
         for reply in replies.iter_mut().rev() {
             assert!(Pin::new(reply).poll(&mut cx).is_pending());
@@ -259,7 +263,7 @@ mod tests {
         steps::steps_of(|| {
             for (dropped, reply) in replies.iter_mut().enumerate() {
                 assert!(Pin::new(&mut *reply).poll(&mut cx).is_pending());
-                answers.drop_below(dropped + 1);
+                results.drop_below(dropped + 1);
                 let polled = Pin::new(reply).poll(&mut cx);
                 assert!(matches!(polled, Poll::Ready(Err(BatchError::Dropped))));
             }

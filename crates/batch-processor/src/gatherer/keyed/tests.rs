@@ -1,4 +1,5 @@
-//! The lanes against gatherers that know nothing of each other, one for each key, and a list of all items.
+//! The lanes against gatherers that know nothing of each other, one for each key, and a list of all
+//! items.
 
 use core::{
     ops::{Deref, DerefMut},
@@ -10,7 +11,7 @@ use alloc::{collections::BTreeMap, vec, vec::Vec};
 use proptest::prelude::*;
 use tidegate_core::Timestamp;
 
-use super::{Found, ItemKey, Key, Lanes};
+use super::{Found, ItemKey, Key, KeyedGatherer};
 use crate::{
     gatherer::{Action, Admitted, BatchId, Gatherer, Limits, Mark, Refusal, Refused, Shed},
     key_index::KeyIndex,
@@ -23,13 +24,13 @@ type Item = (u8, usize);
 
 /// The lanes, and the keys beside them, as a batcher has them.
 struct Machine {
-    lanes: Lanes<Item, Vec<usize>>,
+    keyed: KeyedGatherer<Item, Vec<usize>>,
     keys: KeyIndex<u8>,
 }
 
 impl Machine {
     fn new() -> Self {
-        Self { lanes: Lanes::new(LIMITS), keys: KeyIndex::new() }
+        Self { keyed: KeyedGatherer::new(LIMITS), keys: KeyIndex::new() }
     }
 
     fn push(
@@ -42,7 +43,7 @@ impl Machine {
         if !matches!(key.found(), Found::Seen(_)) && now.is_some() {
             key.claim(&item);
         }
-        let pushed = self.lanes.push(now, key.found(), item, weight);
+        let pushed = self.keyed.push(now, key.found(), item, weight);
         if pushed.as_ref().is_ok_and(|admitted| admitted.keeps_key) {
             key.keep();
         }
@@ -50,29 +51,29 @@ impl Machine {
     }
 
     fn on_told(&mut self, id: BatchId) -> Action {
-        let (action, unused) = self.lanes.on_told(id);
+        let (action, unused) = self.keyed.on_told(id);
         unused.into_iter().for_each(|key| self.keys.release(key));
         action
     }
 
     fn shed(&mut self) -> Option<Shed<Item, Vec<usize>>> {
-        let (shed, unused) = self.lanes.shed()?;
+        let (shed, unused) = self.keyed.shed()?;
         unused.into_iter().for_each(|key| self.keys.release(key));
         Some(shed)
     }
 }
 
 impl Deref for Machine {
-    type Target = Lanes<Item, Vec<usize>>;
+    type Target = KeyedGatherer<Item, Vec<usize>>;
 
     fn deref(&self) -> &Self::Target {
-        &self.lanes
+        &self.keyed
     }
 }
 
 impl DerefMut for Machine {
     fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.lanes
+        &mut self.keyed
     }
 }
 
@@ -140,30 +141,30 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Default)]
 struct Reference {
     keys: BTreeMap<u8, Gatherer<Item, Vec<usize>>>,
-    items: Vec<(u8, Fate, usize)>,
+    items: Vec<(u8, Progress, usize)>,
     closed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum Progress {
     Waits,
     Runs,
     Over,
 }
 
 impl Reference {
-    fn count(&self, fate: Fate) -> usize {
-        self.items.iter().filter(|(_, its, _)| *its == fate).count()
+    fn count(&self, progress: Progress) -> usize {
+        self.items.iter().filter(|(_, its, _)| *its == progress).count()
     }
 
     fn push(&mut self, now: u64, key: u8, weight: usize) -> Result<(), Refusal> {
-        let waiting = self.items.iter().filter(|(_, fate, _)| *fate == Fate::Waits);
+        let waiting = self.items.iter().filter(|(_, progress, _)| *progress == Progress::Waits);
         let load = waiting.map(|(_, _, weight)| weight).sum::<usize>() + weight;
         if self.closed {
             return Err(Refusal::Closed);
         }
-        if self.count(Fate::Waits) == LIMITS.capacity || load > LIMITS.capacity_weight {
-            let oldest = self.items.iter().find(|(_, fate, _)| *fate == Fate::Waits);
+        if self.count(Progress::Waits) == LIMITS.capacity || load > LIMITS.capacity_weight {
+            let oldest = self.items.iter().find(|(_, progress, _)| *progress == Progress::Waits);
             if let (Some((oldest, ..)), false) = (oldest, self.keys.values().any(Gatherer::has_due))
             {
                 self.keys.get_mut(oldest).unwrap().make_due(Trigger::Weight);
@@ -173,12 +174,12 @@ impl Reference {
         let item = (key, self.items.len());
         let gatherer = self.keys.entry(key).or_insert_with(|| Gatherer::new(ALONE));
         assert!(gatherer.push(Some(Timestamp::from_nanos(now)), item, weight).is_ok());
-        self.items.push((key, Fate::Waits, weight));
+        self.items.push((key, Progress::Waits, weight));
         Ok(())
     }
 
-    fn set(&mut self, items: &[usize], fate: Fate) {
-        items.iter().for_each(|number| self.items[*number].1 = fate);
+    fn set(&mut self, items: &[usize], progress: Progress) {
+        items.iter().for_each(|number| self.items[*number].1 = progress);
     }
 
     fn can_start(&self) -> bool {
@@ -248,7 +249,7 @@ proptest! {
                         prop_assert_eq!(&items, &alone);
                         let numbers = batch.carried;
                         prop_assert!(numbers.iter().copied().eq(alone.iter().map(|item| item.1)));
-                        reference.set(&numbers, Fate::Runs);
+                        reference.set(&numbers, Progress::Runs);
                         running.push((id, in_lane, key, numbers));
                     }
                     // A driver that has begun a batch looks again.
@@ -267,7 +268,7 @@ proptest! {
                         let gatherer = reference.keys.get_mut(&key).unwrap();
                         gatherer.on_done(in_lane, time, false);
                         gatherer.on_told(in_lane);
-                        reference.set(&items, Fate::Over);
+                        reference.set(&items, Progress::Over);
                     }
                 }
                 Step::Flush => {
@@ -285,21 +286,21 @@ proptest! {
                 }
                 Step::Shed => unreachable!("not among these steps"),
             }
-            let over = reference.items.iter().position(|(_, fate, _)| *fate != Fate::Over);
+            let over = reference.items.iter().position(|(_, progress, _)| *progress != Progress::Over);
             let over = over.unwrap_or(reference.items.len()) as u64;
             // A batch is over as a whole, but nothing that is not over is said to be.
             prop_assert_eq!(machine.is_done(Mark(over)), Some(Ok(())));
             prop_assert_eq!(machine.is_done(Mark(over + 1)), None);
             prop_assert_eq!(machine.is_over(), reference.closed && over == reference.items.len() as u64);
             let stats = machine.stats();
-            prop_assert_eq!((stats.pushed, stats.waiting), (reference.items.len() as u64, reference.count(Fate::Waits)));
-            prop_assert_eq!((stats.running, stats.done), (reference.count(Fate::Runs), reference.count(Fate::Over) as u64));
+            prop_assert_eq!((stats.pushed, stats.waiting), (reference.items.len() as u64, reference.count(Progress::Waits)));
+            prop_assert_eq!((stats.running, stats.done), (reference.count(Progress::Runs), reference.count(Progress::Over) as u64));
             // Idle keys are forgotten, and their places taken by others.
-            let busy = |key: &u8| reference.items.iter().any(|(its, fate, _)| its == key && *fate != Fate::Over);
+            let busy = |key: &u8| reference.items.iter().any(|(its, progress, _)| its == key && *progress != Progress::Over);
             let keys: Vec<_> = (0..4_u8).filter(busy).collect();
             prop_assert!((0..4_u8).all(|key| machine.keys.find(&key).is_some() == keys.contains(&key)));
-            prop_assert_eq!(machine.lanes.lanes.0.iter().filter(|lane| lane.key.is_some()).count(), keys.len());
-            prop_assert!(machine.lanes.lanes.0.len() <= 4);
+            prop_assert_eq!(machine.keyed.keyed.0.iter().filter(|lane| lane.key.is_some()).count(), keys.len());
+            prop_assert!(machine.keyed.keyed.0.len() <= 4);
             let deadline = reference.keys.values().filter_map(Gatherer::deadline).min();
             prop_assert_eq!(machine.timers.first().map(|(deadline, _)| *deadline), deadline);
             // Nobody who relies on the actions sleeps beside work.
@@ -312,7 +313,8 @@ proptest! {
         prop_assert!(machine.is_over());
     }
 
-    /// The same steps and drops of the oldest items: nothing is lost but what was dropped, each key keeps its order.
+    /// The same steps and drops of the oldest items: nothing is lost but what was dropped, each key
+    /// keeps its order.
     #[test]
     fn what_is_not_dropped_is_handed_over_in_the_order_of_its_key(
         steps in prop::collection::vec(prop_oneof![4 => step(), 1 => Just(Step::Shed)], 0..150),
@@ -351,7 +353,7 @@ proptest! {
                 Step::Shed => dropped.extend(machine.shed().map(|shed| shed.item.1)),
                 Step::Close => _ = machine.close(),
             }
-            prop_assert_eq!(machine.ready.is_empty(), !machine.lanes.lanes.0.iter().any(|lane| lane.gatherer.can_start()));
+            prop_assert_eq!(machine.ready.is_empty(), !machine.keyed.keyed.0.iter().any(|lane| lane.gatherer.can_start()));
         }
         prop_assert!(machine.is_over());
         prop_assert!(fates.values().all(|numbers| numbers.is_sorted()));
@@ -360,7 +362,7 @@ proptest! {
         prop_assert!(all.into_iter().eq(0..accepted));
         prop_assert_eq!(machine.stats().dropped, dropped.len() as u64);
         prop_assert_eq!((machine.waiting, machine.weight), (0, 0));
-        prop_assert!(machine.lanes.lanes.0.iter().all(|lane| lane.key.is_none()));
+        prop_assert!(machine.keyed.keyed.0.iter().all(|lane| lane.key.is_none()));
     }
 }
 
@@ -375,8 +377,9 @@ fn direct(key: usize) -> Found {
     Found::Claimed(Key { place: key, id: key as u64 })
 }
 
-/// How many lanes are looked at where `keys` wait, each with one item, and there is no room: by refusals, by drops of the
-/// oldest and the pushes after them, by snapshots and by flushes that find nothing new.
+/// How many lanes are looked at where `keys` wait, each with one item, and there is no room: by
+/// refusals, by drops of the oldest and the pushes after them, by snapshots and by flushes that
+/// find nothing new.
 fn lanes_looked_at(keys: usize, max_in_flight: usize) -> [usize; 4] {
     let limits = Limits {
         capacity: keys,
@@ -385,7 +388,7 @@ fn lanes_looked_at(keys: usize, max_in_flight: usize) -> [usize; 4] {
         max_in_flight,
         ..LIMITS
     };
-    let mut machine = Lanes::<(usize, usize), ()>::new(limits);
+    let mut machine = KeyedGatherer::<(usize, usize), ()>::new(limits);
     let now = Timestamp::from_nanos(5);
     (0..keys + max_in_flight).for_each(|key| {
         assert!(machine.push(Some(now), direct(key), (key, key), 1).is_ok());

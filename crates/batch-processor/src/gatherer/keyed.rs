@@ -7,15 +7,18 @@
 //!          └── free ◀──────────────────────────the lane is empty: its key is given back──────────────────┘
 //! ```
 //!
-//! A lane is a [`Gatherer`] with one batch in flight, so each key has its order, its timer and its batch. Lanes that
-//! can start stand in line: a key with many items has its turn as often as one with few.
+//! A lane is a [`Gatherer`] with one batch in flight, so each key has its order, its timer and its
+//! batch. Lanes that can start stand in line: a key with many items has its turn as often as one
+//! with few.
 //!
-//! All items have a number, in the order in which they came; each batch remembers that of its first. Lanes that hold
-//! something are sorted by that of their oldest batch: everything before the first of these is over, so a mark is a
-//! number here, too. Lanes in which something waits are sorted once more by the oldest batch that does.
+//! All items have a number, in the order in which they came; each batch remembers that of its
+//! first. Lanes that hold something are sorted by that of their oldest batch: everything before the
+//! first of these is over, so a mark is a number here, too. Lanes in which something waits are
+//! sorted once more by the oldest batch that does.
 //!
-//! No step looks at all keys, but the one that finds the driver gone. What is asked of all of them together is kept as a sum,
-//! a count or an order, and set right lane by lane, when something has changed there ([`Lanes::refresh`]).
+//! No step looks at all keys, but the one that finds the driver gone. What is asked of all of them
+//! together is kept as a sum, a count or an order, and set right lane by lane, when something has
+//! changed there ([`KeyedGatherer::refresh`]).
 
 use core::{
     mem,
@@ -51,7 +54,8 @@ pub(crate) trait Keys<T>: Send + Sync {
     /// Returns the place that the item's key had a moment ago.
     fn find(&self, item: &T) -> Option<Key>;
 
-    /// Returns the place of the item's key, which stays its own until it was released as often as claimed.
+    /// Returns the place of the item's key, which stays its own until it was released as often as
+    /// claimed.
     fn claim(&self, item: &T) -> Key;
 
     /// Ends a claim.
@@ -112,10 +116,10 @@ impl<T> Drop for ItemKey<'_, T> {
 }
 
 /// Gathers `T`s by key.
-pub(crate) struct Lanes<T, D> {
+pub(crate) struct KeyedGatherer<T, D> {
     limits: Limits,
     // INVARIANT: by the places of their keys.
-    lanes: Rows<Lane<T, D>>,
+    keyed: Rows<KeyGatherer<T, D>>,
     // INVARIANT: the lanes that can start, in the order of their turns.
     ready: BTreeSet<(u64, usize)>,
     /// The number of the last turn.
@@ -131,7 +135,8 @@ pub(crate) struct Lanes<T, D> {
     // INVARIANT: by their ids; one for each lane at most; `busy` of them are not done.
     running: Numbered<Running>,
     busy: usize,
-    // INVARIANT: the sums over the lanes: of items, of their weights, and of lanes of which a batch is due, or full.
+    // INVARIANT: the sums over the lanes: of items, of their weights, and of lanes of which a batch
+    // is due, or full.
     waiting: usize,
     with_the_handler: usize,
     weight: usize,
@@ -148,8 +153,9 @@ pub(crate) struct Lanes<T, D> {
     stats: Stats,
 }
 
-struct Lane<T, D> {
-    // INVARIANT: the number of the key that the lane has a claim to: there is one if and only if the lane is not empty.
+struct KeyGatherer<T, D> {
+    // INVARIANT: the number of the key that the lane has a claim to: there is one if and only if
+    // the lane is not empty.
     key: Option<u64>,
     gatherer: Gatherer<T, D>,
     // INVARIANT: the number of the first item of each batch, also of the one that runs.
@@ -217,11 +223,11 @@ fn count(number: &mut usize, counted: &mut bool, new: bool) {
     *number = *number + usize::from(new) - usize::from(mem::replace(counted, new));
 }
 
-impl<T, D: Default> Lanes<T, D> {
+impl<T, D: Default> KeyedGatherer<T, D> {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
-            lanes: Rows(Vec::new()),
+            keyed: Rows(Vec::new()),
             ready: BTreeSet::new(),
             turns: 0,
             timers: BTreeSet::new(),
@@ -245,7 +251,8 @@ impl<T, D: Default> Lanes<T, D> {
         }
     }
 
-    /// Lets an item in. `now` is asked for only where an item is the first of its batch, a claim where its key has no lane.
+    /// Lets an item in. `now` is asked for only where an item is the first of its batch, a claim
+    /// where its key has no lane.
     pub(crate) fn push(
         &mut self,
         now: Option<Timestamp>,
@@ -262,7 +269,7 @@ impl<T, D: Default> Lanes<T, D> {
             // Nothing can come to any batch before something goes.
             let is_stuck = why == Refusal::Full && self.due == 0;
             if let Some(place) = self.longest_waiting().filter(|_| is_stuck) {
-                self.lanes[place].gatherer.make_due(Trigger::Weight);
+                self.keyed[place].gatherer.make_due(Trigger::Weight);
                 self.refresh(place);
             }
             return Err(Refused { item, why, action: self.action(could_start) });
@@ -273,18 +280,18 @@ impl<T, D: Default> Lanes<T, D> {
             (None, _) => return Err(Refused { item, why: Refusal::NoKey, action: Action::Rest }),
         };
         if keeps_key {
-            while self.lanes.0.len() <= place {
+            while self.keyed.0.len() <= place {
                 self.add_lane();
             }
-            self.lanes[place].key = Some(id);
+            self.keyed[place].key = Some(id);
         }
-        let index = match self.lanes[place].gatherer.push(now, item, weight) {
+        let index = match self.keyed[place].gatherer.push(now, item, weight) {
             Ok(Admitted { index, .. }) => index,
             // An empty lane asks for the time, which is known then.
             Err(refused) => return Err(Refused { action: Action::Rest, ..refused }),
         };
         if index == 0 {
-            let lane = &mut self.lanes[place];
+            let lane = &mut self.keyed[place];
             if lane.begins.is_empty() {
                 self.oldest.insert((self.pushed, place));
             }
@@ -295,14 +302,14 @@ impl<T, D: Default> Lanes<T, D> {
         self.weight += weight;
         self.refresh(place);
         let action = self.action(could_start);
-        let carried = self.lanes[place].gatherer.carried_by_the_last();
+        let carried = self.keyed[place].gatherer.carried_by_the_last();
         Ok(Admitted { carried, index, action, keeps_key })
     }
 
     /// Returns whether the lane at a key's place is its own.
     fn is_of(&self, key: Key) -> bool {
         steps::step();
-        self.lanes.0.get(key.place).is_some_and(|lane| lane.key == Some(key.id))
+        self.keyed.0.get(key.place).is_some_and(|lane| lane.key == Some(key.id))
     }
 
     fn refusal(&self, now: Option<Timestamp>, weight: usize, is_known: bool) -> Option<Refusal> {
@@ -320,7 +327,7 @@ impl<T, D: Default> Lanes<T, D> {
     fn add_lane(&mut self) {
         let gatherer = Gatherer::new(Limits { max_in_flight: 1, ..self.limits });
         let begins = VecDeque::new();
-        self.lanes.0.push(Lane { key: None, gatherer, begins, entries: Entries::default() });
+        self.keyed.0.push(KeyGatherer { key: None, gatherer, begins, entries: Entries::default() });
     }
 
     /// Looks which batches' time has come.
@@ -330,7 +337,7 @@ impl<T, D: Default> Lanes<T, D> {
             if deadline > now {
                 break;
             }
-            self.lanes[place].gatherer.on_timer(now);
+            self.keyed[place].gatherer.on_timer(now);
             self.refresh(place);
         }
         self.action(could_start)
@@ -357,7 +364,7 @@ impl<T, D: Default> Lanes<T, D> {
             return None;
         }
         let (_, place) = *self.ready.first()?;
-        let lane = &mut self.lanes[place];
+        let lane = &mut self.keyed[place];
         let (in_lane, batch) = lane.gatherer.start(now)?;
         let id = BatchId(self.started);
         self.started += 1;
@@ -380,7 +387,7 @@ impl<T, D: Default> Lanes<T, D> {
             let place = running.place;
             self.busy -= 1;
             self.with_the_handler -= running.items;
-            self.lanes[place].gatherer.on_done(running.in_lane, now, failed);
+            self.keyed[place].gatherer.on_done(running.in_lane, now, failed);
             self.collect(place);
         }
     }
@@ -390,12 +397,12 @@ impl<T, D: Default> Lanes<T, D> {
         self.stats.count_again(is_split);
     }
 
-    /// Takes note that the callers of a batch that is done have been told. Returns its key if nothing else of it is there: its
-    /// claim is to be released.
+    /// Takes note that the callers of a batch that is done have been told. Returns its key if
+    /// nothing else of it is there: its claim is to be released.
     pub(crate) fn on_told(&mut self, id: BatchId) -> (Action, Option<Key>) {
         let mut unused = None;
         if let Some(Running { place, in_lane, .. }) = self.running.remove(id.0) {
-            self.lanes[place].gatherer.on_told(in_lane);
+            self.keyed[place].gatherer.on_told(in_lane);
             unused = self.end_batch(place, 0);
             self.refresh(place);
         }
@@ -433,13 +440,14 @@ impl<T, D: Default> Lanes<T, D> {
         self.full > 0
     }
 
-    /// Drops the first item of the batch that has waited longest. Returns its key, too, if nothing else of it is there.
+    /// Drops the first item of the batch that has waited longest. Returns its key, too, if nothing
+    /// else of it is there.
     pub(crate) fn shed(&mut self) -> Option<(Shed<T, D>, Option<Key>)>
     where
         D: Clone,
     {
         let place = self.longest_waiting()?;
-        let lane = &mut self.lanes[place];
+        let lane = &mut self.keyed[place];
         let weight = lane.gatherer.weight;
         let shed = lane.gatherer.shed()?;
         let mut unused = None;
@@ -459,7 +467,8 @@ impl<T, D: Default> Lanes<T, D> {
         self.stats.dropped += 1;
     }
 
-    /// Refuses items from now on; those that are in become due. Returns `None` if that was so already.
+    /// Refuses items from now on; those that are in become due. Returns `None` if that was so
+    /// already.
     pub(crate) fn close(&mut self) -> Option<Action> {
         if self.door != Door::Open {
             return None;
@@ -491,7 +500,7 @@ impl<T, D: Default> Lanes<T, D> {
         self.gathering.clear();
         let mut batches = Vec::new();
         for (_, place) in &self.oldest {
-            let gatherer = &mut self.lanes[*place].gatherer;
+            let gatherer = &mut self.keyed[*place].gatherer;
             batches.append(&mut gatherer.abandon());
             self.left.append(&mut gatherer.left);
         }
@@ -533,15 +542,16 @@ impl<T, D: Default> Lanes<T, D> {
         let could_start = self.can_start();
         // In the order in which they came.
         while let Some((_, place)) = self.gathering.first().copied() {
-            self.lanes[place].gatherer.make_due(trigger);
+            self.keyed[place].gatherer.make_due(trigger);
             self.refresh(place);
         }
         self.action(could_start)
     }
 
-    /// Puts a lane where it belongs, in every order and count, after a change of its gatherer or of `begins`.
+    /// Puts a lane where it belongs, in every order and count, after a change of its gatherer or of
+    /// `begins`.
     fn refresh(&mut self, place: usize) {
-        let Lane { gatherer, begins, entries, .. } = &mut self.lanes[place];
+        let KeyGatherer { gatherer, begins, entries, .. } = &mut self.keyed[place];
         let can_start = gatherer.can_start();
         let turn = entries.ready.filter(|_| can_start).or_else(|| {
             self.turns += u64::from(can_start);
@@ -561,13 +571,14 @@ impl<T, D: Default> Lanes<T, D> {
 
     /// Adds what a lane has counted to what all have.
     fn collect(&mut self, place: usize) {
-        let counted = mem::take(&mut self.lanes[place].gatherer.stats);
+        let counted = mem::take(&mut self.keyed[place].gatherer.stats);
         self.stats = self.stats.plus(&counted);
     }
 
-    /// Takes note that the batch of a lane with this index is over; a lane without another gives its key back.
+    /// Takes note that the batch of a lane with this index is over; a lane without another gives
+    /// its key back.
     fn end_batch(&mut self, place: usize, index: usize) -> Option<Key> {
-        let lane = &mut self.lanes[place];
+        let lane = &mut self.keyed[place];
         let oldest = lane.begins.front().copied();
         lane.begins.remove(index);
         let next = lane.begins.front().copied();
@@ -575,7 +586,7 @@ impl<T, D: Default> Lanes<T, D> {
             self.oldest.extend(next.map(|first| (first, place)));
             self.oldest.remove(&(oldest.unwrap_or_default(), place));
         }
-        let key = self.lanes[place].key.take_if(|_| next.is_none());
+        let key = self.keyed[place].key.take_if(|_| next.is_none());
         key.map(|id| Key { place, id })
     }
 }
