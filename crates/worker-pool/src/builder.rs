@@ -1,4 +1,4 @@
-//! The settings of a pool.
+//! The settings of a pool: `Builder`.
 
 use core::{any::Any, fmt, time::Duration};
 
@@ -9,15 +9,15 @@ use alloc::string::String;
 use tidegate_core::{CancelToken, Clock, Timer, primitive::Arc};
 
 #[cfg(feature = "std")]
-use crate::{headcount::ThreadCount, threads::ThreadSettings};
+use crate::workers::{thread_limits::ThreadCount, threads::ThreadSettings};
 use crate::{
-    overflow::OnFull,
+    on_full::OnFull,
     pool::WorkerPool,
-    shared::{Settings, Shared},
-    threads::Threads,
+    state::{PoolSettings, Shared},
+    workers::threads::Threads,
 };
 
-/// The capacity of a queue that nobody has set.
+/// The capacity of the queue if the builder sets none.
 const DEFAULT_QUEUE: usize = 1024;
 
 /// The settings of a [`WorkerPool`], each of which has a default.
@@ -34,8 +34,9 @@ const DEFAULT_QUEUE: usize = 1024;
 ///     .clock(SystemClock)
 ///     .on_panic(|_| eprintln!("a job panicked"))
 ///     .build()?;
-/// let name = pool.submit(|| std::thread::current().name().map(String::from)).wait().wait();
-/// assert_eq!(name.unwrap().as_deref(), Some("tidegate-worker-0"));
+/// let name = || std::thread::current().name().map(String::from);
+/// let name = pool.run(name).wait().unwrap();
+/// assert_eq!(name.as_deref(), Some("tidegate-worker-0"));
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[must_use = "settings do nothing until the pool is built"]
@@ -44,7 +45,7 @@ pub struct Builder {
     threads: Option<ThreadCount>,
     #[cfg(feature = "std")]
     thread_settings: ThreadSettings,
-    settings: Settings,
+    settings: PoolSettings,
 }
 
 impl Builder {
@@ -54,31 +55,33 @@ impl Builder {
             threads: None,
             #[cfg(feature = "std")]
             thread_settings: ThreadSettings::default(),
-            settings: Settings {
+            settings: PoolSettings {
                 queue: DEFAULT_QUEUE,
                 on_full: OnFull::default(),
                 clock: None,
                 on_panic: None,
                 cancel_token: None,
-                limit: None,
+                job_timeout: None,
                 max_queue_age: None,
             },
         }
     }
 
-    /// Sets how many threads the pool has, from 1 to 65535: a number, or a range. Default: as many as can run at once.
+    /// Sets how many threads the pool has, from 1 to 65535: a number, or a range. Default: as many
+    /// as can run at once.
     ///
-    /// Within a range it starts with the least, and a thread that begins a job when no other is left for the next one starts
-    /// another, up to the most. If the system refuses that, the threads that are there do the work
-    /// ([`Stats::threads_refused`](crate::Stats::threads_refused)). One that has waited for
-    /// [`keep_alive`](Self::keep_alive) ends, but for the least, and but for one that waits.
+    /// Within a range it starts with the minimum. A thread that begins a job when no other is left
+    /// for the next one starts another, up to the maximum. If the system refuses that, the existing
+    /// threads do the work ([`Stats::threads_refused`](crate::Stats::threads_refused)). A thread
+    /// that has waited for [`keep_alive`](Self::keep_alive) ends if there are more than the minimum
+    /// and another one waits.
     ///
     /// # Examples
     ///
     /// ```
     /// use tidegate_worker_pool::{Wait, WorkerPool};
     ///
-    /// // For jobs that block: as many threads as there are such jobs, but not more than 64.
+    /// // For jobs that block: a thread for each such job, up to 64.
     /// let pool = WorkerPool::builder().threads(1..=64).build()?;
     /// let (send, receive) = std::sync::mpsc::channel();
     /// let waits = pool.submit(move || receive.recv()).wait();
@@ -92,19 +95,18 @@ impl Builder {
         self
     }
 
-    /// Sets how long a thread waits for a job before it ends, if the pool has more than the least of its
-    /// [`threads`](Self::threads). Default: 10 s; `Duration::MAX` is for ever.
+    /// Sets how long a thread waits for a job before it ends, if the pool has more than the minimum
+    /// of its [`threads`](Self::threads). Default: 10 s; `Duration::MAX` means for ever.
     #[cfg(feature = "std")]
     pub fn keep_alive(mut self, duration: Duration) -> Self {
         self.thread_settings.keep_alive = duration;
         self
     }
 
-    /// Sets the names of the threads, by their numbers from 0. Default: `tidegate-worker-0` and so on.
+    /// Sets the names of the threads, by their numbers from 0. Default: `tidegate-worker-0` and so
+    /// on.
     ///
-    /// # Panics
-    ///
-    /// [`build`](Self::build) does if a name contains a null byte.
+    /// [`build`](Self::build) fails if a name contains a null byte.
     #[cfg(feature = "std")]
     pub fn thread_name(mut self, name: impl Fn(usize) -> String + Send + Sync + 'static) -> Self {
         self.thread_settings.name = Some(Box::new(name));
@@ -120,21 +122,21 @@ impl Builder {
 
     /// Sets what each thread calls with its number before its first job. Default: nothing.
     ///
-    /// A panic of it is contained, and the thread works all the same.
+    /// Its panic is contained, and the thread works all the same.
     ///
     /// # Examples
     ///
     /// ```
-    /// use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
+    /// use std::sync::{Arc, atomic::{AtomicUsize, Ordering::Relaxed}};
     /// use tidegate_worker_pool::{Wait, WorkerPool};
     ///
     /// let alive = Arc::new(AtomicUsize::new(0));
     /// let (born, gone) = (alive.clone(), alive.clone());
     /// let pool = WorkerPool::builder()
-    ///     .on_start(move |_number| drop(born.fetch_add(1, Ordering::Relaxed)))
-    ///     .on_stop(move |_number| drop(gone.fetch_sub(1, Ordering::Relaxed)))
+    ///     .on_start(move |_number| _ = born.fetch_add(1, Relaxed))
+    ///     .on_stop(move |_number| _ = gone.fetch_sub(1, Relaxed))
     ///     .build()?;
-    /// assert!(pool.submit(move || alive.load(Ordering::Relaxed)).wait().wait().unwrap() > 0);
+    /// assert!(pool.run(move || alive.load(Relaxed)).wait().unwrap() > 0);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[cfg(feature = "std")]
@@ -145,17 +147,17 @@ impl Builder {
 
     /// Sets what each thread calls with its number after its last job. Default: nothing.
     ///
-    /// A shutdown, and the drop of the pool, wait for it. A panic of it is contained.
+    /// A shutdown, and the drop of the pool, wait for it. Its panic is contained.
     #[cfg(feature = "std")]
     pub fn on_stop(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
         self.thread_settings.on_stop = Some(Box::new(hook));
         self
     }
 
-    /// Sets how many jobs may wait when no worker does. Default: 1024.
+    /// Sets how many jobs may wait while all workers are busy. Default: 1024.
     ///
-    /// 0 is a hand-off: a job is accepted when a worker is there to take it. The queue takes memory as it fills;
-    /// `usize::MAX` means no bound.
+    /// 0 is a rendezvous: a job is accepted when a worker waits for it. The queue takes memory as
+    /// it fills; `usize::MAX` means no bound.
     pub fn queue(mut self, capacity: usize) -> Self {
         self.settings.queue = capacity;
         self
@@ -167,17 +169,19 @@ impl Builder {
         self
     }
 
-    /// Measures with `clock` how long jobs wait and run, for [`Stats`](crate::Stats). Default: nobody measures, which
-    /// saves three looks at the clock for each job.
+    /// Measures with `clock` how long jobs wait and run, for [`Stats`](crate::Stats). Default: no
+    /// clock, which saves three readings for each job.
     pub fn clock(mut self, clock: impl Clock + Send + Sync + 'static) -> Self {
         self.settings.clock = Some(Box::new(clock));
         self
     }
 
-    /// Drops jobs that have waited in the queue for longer than `age`, measured by `clock`, instead of running them; so a pool
-    /// that is behind does not spend its time on what nobody waits for any more. Default: it runs them.
+    /// Drops jobs that have waited in the queue for longer than `age`, measured by `clock`, instead
+    /// of running them; so an overloaded pool does not spend its time on jobs whose callers have
+    /// given up. Default: it runs them.
     ///
-    /// Their handles say [`Expired`](crate::JoinError::Expired). The clock measures for the statistics, too.
+    /// Their handles resolve to [`Expired`](crate::JoinError::Expired). The clock measures for the
+    /// statistics, too.
     ///
     /// # Examples
     ///
@@ -186,8 +190,9 @@ impl Builder {
     /// use tidegate_worker_pool::{ManualClock, Wait, WorkerPool};
     ///
     /// let clock = ManualClock::new();
-    /// let pool =
-    ///     WorkerPool::builder().max_queue_age(clock.clone(), Duration::from_secs(1)).detached();
+    /// let pool = WorkerPool::builder()
+    ///     .max_queue_age(clock.clone(), Duration::from_secs(1))
+    ///     .detached();
     /// let stale = pool.submit(|| unreachable!()).wait();
     /// clock.advance(Duration::from_secs(2));
     /// let fresh = pool.submit(|| 42).wait();
@@ -205,10 +210,12 @@ impl Builder {
         self.clock(clock)
     }
 
-    /// Sets what hears of every panic of a job, with its payload, before the job's handle does. Default: nothing.
+    /// Sets a hook that is called for every panic of a job, with its payload, before the job's
+    /// handle resolves. Default: none.
     ///
-    /// It runs on the worker. It also hears of a result that nobody wanted and that panics when it is dropped. Its own
-    /// panic is contained. Without std it hears only that there was a panic.
+    /// It runs on the worker. It is also called if a result that nobody wanted panics when it is
+    /// dropped. Its own panic is contained. Without std its argument only says that there was a
+    /// panic.
     pub fn on_panic(
         mut self,
         on_panic: impl Fn(&(dyn Any + Send)) + Send + Sync + 'static,
@@ -220,7 +227,8 @@ impl Builder {
     /// Sets the parent of the tokens of jobs that have one: futures, and closures that
     /// [take a token](WorkerPool::submit_with_token). Default: they have no parent.
     ///
-    /// Cancelled, it stops those that run, and those that begin later at once. Other jobs know no token and are run.
+    /// Cancelling it stops the jobs with a token that run, and each that begins later. Other jobs
+    /// have no token and are run.
     ///
     /// # Examples
     ///
@@ -229,7 +237,8 @@ impl Builder {
     ///
     /// let token = CancelToken::new();
     /// let pool = WorkerPool::builder().cancel_token(token.clone()).build()?;
-    /// let endless = pool.submit_future(std::future::pending::<()>()).wait();
+    /// let endless = std::future::pending::<()>();
+    /// let endless = pool.submit_future(endless).wait();
     /// token.cancel();
     /// assert!(endless.wait().unwrap_err().is_cancelled());
     /// # Ok::<(), std::io::Error>(())
@@ -239,10 +248,10 @@ impl Builder {
         self
     }
 
-    /// Cancels the token of a job when it has run for `duration`, measured by `timer` from its beginning; of jobs that have
-    /// one, as above. Default: no limit.
+    /// Cancels the token of a job when it has run for `duration`, measured by `timer` from its
+    /// beginning. It concerns jobs that have a token, as above. Default: no limit.
     ///
-    /// A future ends at its next await. A closure has to look at its token: nobody can stop a thread.
+    /// A future ends at its next await. A closure has to check its token: nobody can stop a thread.
     ///
     /// # Examples
     ///
@@ -250,11 +259,16 @@ impl Builder {
     /// use core::time::Duration;
     /// use tidegate_worker_pool::{SystemClock, Wait, WorkerPool};
     ///
-    /// let pool = WorkerPool::builder().job_timeout(SystemClock, Duration::from_millis(1)).build()?;
-    /// let endless = pool.submit_future(std::future::pending::<()>()).wait();
+    /// let pool = WorkerPool::builder()
+    ///     .job_timeout(SystemClock, Duration::from_millis(1))
+    ///     .build()?;
+    /// let endless = std::future::pending::<()>();
+    /// let endless = pool.submit_future(endless).wait();
     /// assert!(endless.wait().unwrap_err().is_cancelled());
     ///
-    /// let patient = pool.submit_with_token(|token| token.cancelled().wait().to_string()).wait();
+    /// let patient = pool
+    ///     .submit_with_token(|token| token.cancelled().wait().to_string())
+    ///     .wait();
     /// assert_eq!(patient.wait().unwrap(), "deadline exceeded");
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -263,7 +277,7 @@ impl Builder {
         timer: impl Timer + Send + Sync + 'static,
         duration: Duration,
     ) -> Self {
-        self.settings.limit =
+        self.settings.job_timeout =
             Some(Arc::new(move |token| token.child_with_timeout(&timer, duration)));
         self
     }
@@ -272,8 +286,9 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// The operating system's, if it does not start a thread; those that were started have ended then. `InvalidInput` if
-    /// [`threads`](Self::threads) are no range from 1 to 65535.
+    /// The operating system's, if it does not start a thread; those that were started have ended
+    /// then. `InvalidInput` with a [`BuildError`](crate::BuildError) if [`threads`](Self::threads)
+    /// is not a range from 1 to 65535.
     #[cfg(feature = "std")]
     pub fn build(self) -> std::io::Result<WorkerPool> {
         let threads = self.threads.unwrap_or_else(|| {
@@ -285,7 +300,8 @@ impl Builder {
         Ok(pool)
     }
 
-    /// Creates a pool without threads: whoever drives its [`worker`](WorkerPool::worker)s runs its jobs.
+    /// Creates a pool without threads: its jobs run where its [`worker`](WorkerPool::worker)s are
+    /// driven.
     pub fn detached(self) -> WorkerPool {
         #[cfg(feature = "std")]
         let threads = Threads::new(self.thread_settings);

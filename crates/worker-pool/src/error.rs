@@ -1,4 +1,4 @@
-//! Why a job has no result, and why one was not taken.
+//! Why a job has no result, or was not accepted, or a pool has not ended.
 
 use core::fmt;
 
@@ -16,7 +16,8 @@ use crate::panic::Payload;
 /// use tidegate_worker_pool::{Wait, WorkerPool};
 ///
 /// let pool = WorkerPool::builder().build()?;
-/// let error = pool.submit(|| -> u32 { std::panic::panic_any(7) }).wait().wait().unwrap_err();
+/// let job = pool.submit(|| -> u32 { std::panic::panic_any(7) }).wait();
+/// let error = job.wait().unwrap_err();
 /// assert!(error.is_panic());
 /// assert_eq!(error.into_panic().unwrap().downcast_ref(), Some(&7));
 /// # Ok::<(), std::io::Error>(())
@@ -26,14 +27,16 @@ use crate::panic::Payload;
 pub enum JoinError {
     /// The job panicked.
     Panicked(Panic),
-    /// The job was accepted, but dropped before it ran: by [`shutdown_now`](crate::WorkerPool::shutdown_now), to make room
-    /// ([`OnFull`](crate::OnFull)), or because the pool was gone and its last worker, too.
+    /// The job was cancelled by its handle or token; or it was accepted, but dropped before it ran:
+    /// by [`shutdown_now`](crate::WorkerPool::shutdown_now), to make room
+    /// ([`OnFull`](crate::OnFull)), or because the pool and its last worker were dropped.
     Cancelled,
     /// The pool was closed before the job was accepted. It did not run.
     Closed,
     /// The queue was full, and the pool [rejects](crate::OnFull::Reject) jobs then. It did not run.
     Full,
-    /// The job had waited in the queue for longer than [`max_queue_age`](crate::Builder::max_queue_age). It did not run.
+    /// The job had waited in the queue for longer than
+    /// [`max_queue_age`](crate::Builder::max_queue_age). It did not run.
     Expired,
 }
 
@@ -63,7 +66,7 @@ impl JoinError {
         matches!(self, Self::Expired)
     }
 
-    /// Returns what the job panicked with, made for `std::panic::resume_unwind`.
+    /// Returns what the job panicked with, for `std::panic::resume_unwind`.
     ///
     /// # Errors
     ///
@@ -93,7 +96,7 @@ impl core::error::Error for JoinError {}
 /// The panic of a job: its message, and its payload.
 pub struct Panic {
     message: Cow<'static, str>,
-    // Never entered but by value: the lock lends the payload the `Sync` that an error needs to travel with `?`.
+    // Never locked, only taken by value: the lock makes the payload `Sync`, which an error must be.
     payload: Lock<Payload>,
 }
 
@@ -102,7 +105,7 @@ impl Panic {
         Self { message: message_of(&payload), payload: Lock::new(payload) }
     }
 
-    /// Returns the message, or a stand-in for a payload that is no text.
+    /// Returns the message, or `(no message)` if the payload is no text.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -224,3 +227,53 @@ impl<F> fmt::Display for TrySubmitError<F> {
 }
 
 impl<F> core::error::Error for TrySubmitError<F> {}
+
+/// Why a group of jobs has not all of its results.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum GroupError<E> {
+    /// A job returned an error.
+    Failed {
+        /// The index of the job in the group, from 0.
+        index: usize,
+        /// What it returned.
+        error: E,
+    },
+    /// A job has no result: it panicked, was cancelled, or was not accepted.
+    Lost {
+        /// The index of the job in the group, from 0.
+        index: usize,
+        /// Why.
+        error: JoinError,
+    },
+}
+
+impl<E: fmt::Display> fmt::Display for GroupError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed { index, error } => write!(f, "job {index} of the group failed: {error}"),
+            Self::Lost { index, error } => write!(f, "job {index} of the group: {error}"),
+        }
+    }
+}
+
+// The error is part of the message, so it is not also a source: a report would print it twice.
+impl<E: fmt::Debug + fmt::Display> core::error::Error for GroupError<E> {}
+
+/// The time allowed for a [shutdown](crate::WorkerPool::shutdown) has passed, and the pool has not
+/// ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StillRunning {
+    /// Jobs accepted that have neither ended nor been cancelled: those that run, and those that
+    /// wait. A snapshot: a job that ends or that a worker takes just then may be missing.
+    pub jobs: usize,
+}
+
+impl fmt::Display for StillRunning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} jobs still running", self.jobs)
+    }
+}
+
+impl core::error::Error for StillRunning {}

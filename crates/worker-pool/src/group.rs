@@ -18,15 +18,16 @@ use tidegate_core::{
 };
 
 use crate::{
-    error::JoinError,
-    handle::JobHandle,
+    error::{GroupError, JoinError},
+    job::handle::JobHandle,
     panic::{contain, drop_each},
 };
 
-/// Handles of jobs that belong together. Their results come in the order in which they were added, however they end
-/// ([`join`](Self::join)), or as they end ([`join_next`](Self::join_next)).
+/// Handles of jobs that belong together. Their results come in the order in which they were added
+/// ([`join`](Self::join)), or in the order in which the jobs end ([`join_next`](Self::join_next)).
 ///
-/// Dropping it gives the results up, not the jobs; [`cancel`](Self::cancel) ends those that have not begun.
+/// Dropping it gives the results up and lets the jobs run; [`cancel`](Self::cancel) ends those that
+/// have not begun.
 ///
 /// # Examples
 ///
@@ -34,7 +35,8 @@ use crate::{
 /// use tidegate_worker_pool::{JobGroup, Wait, WorkerPool};
 ///
 /// let pool = WorkerPool::builder().build()?;
-/// let group: JobGroup<_> = (1..=4_u64).map(|n| pool.submit(move || n * n).wait()).collect();
+/// let square = |n: u64| pool.submit(move || n * n).wait();
+/// let group: JobGroup<_> = (1..=4).map(square).collect();
 /// let squares: Result<Vec<_>, _> = group.join().wait().into_iter().collect();
 /// assert_eq!(squares.unwrap(), [1, 4, 9, 16]);
 /// # Ok::<(), std::io::Error>(())
@@ -43,7 +45,7 @@ use crate::{
 pub struct JobGroup<T> {
     /// Those that were added and are not watched.
     handles: Vec<JobHandle<T>>,
-    // `None` until somebody asks for results as they come: the order of the group needs less.
+    // `None` until a caller asks for results as they come: results in order need less.
     watched: Option<Watched<T>>,
 }
 
@@ -58,20 +60,20 @@ impl<T> JobGroup<T> {
         self.handles.push(handle);
     }
 
-    /// Returns how many jobs were added whose results nobody has taken.
+    /// Returns how many results were not yet taken.
     pub fn len(&self) -> usize {
         self.handles.len() + self.watched.as_ref().map_or(0, |watched| watched.slots.in_flight())
     }
 
-    /// Returns whether no result is left to be taken.
+    /// Returns whether all results were taken.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Cancels the jobs that have not begun; returns how many that were.
+    /// Cancels the jobs that have not begun; returns how many of them there were.
     pub fn cancel(&self) -> usize {
         let watched = self.watched.iter().flat_map(|watched| watched.slots.futures());
-        // What jobs have captured is foreign: each is cancelled past the panics of others.
+        // What jobs have captured is foreign: each is cancelled, even if others panic.
         let cancelled = Cell::new(0);
         let all = self.handles.iter().chain(watched).map(|handle| (handle, &cancelled));
         wake_list::each(all, |(handle, cancelled)| {
@@ -82,16 +84,17 @@ impl<T> JobGroup<T> {
 
     /// Waits until every job has ended.
     pub fn join(self) -> Join<T> {
-        Join { group: self, ended: Kept(Vec::new()) }
+        Join { group: self, ended: Results(Vec::new()) }
     }
 
-    /// Waits until a job has ended, and takes its result out: `None` if there is none left. Jobs can be added in between.
+    /// Waits until a job has ended, and takes its result out; `None` if no job is left. Jobs can be
+    /// added in between.
     ///
-    /// A wait costs the same however many jobs there are.
+    /// A wait costs the same, whatever the number of jobs.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it loses nothing: a result that was not taken is taken by the next call.
+    /// Dropping it loses nothing: the next call takes a result that this one has not.
     ///
     /// # Examples
     ///
@@ -103,17 +106,18 @@ impl<T> JobGroup<T> {
     /// let mut group = JobGroup::new();
     /// group.push(pool.submit(move || receive.recv().unwrap()).wait());
     /// group.push(pool.submit(|| "the second ends first").wait());
-    /// assert_eq!(group.join_next().wait().unwrap().unwrap(), "the second ends first");
+    /// let next = group.join_next().wait().unwrap()?;
+    /// assert_eq!(next, "the second ends first");
     /// send.send("and now the first").unwrap();
-    /// assert_eq!(group.join_next().wait().unwrap().unwrap(), "and now the first");
+    /// assert_eq!(group.join_next().wait().unwrap()?, "and now the first");
     /// assert!(group.join_next().wait().is_none());
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn join_next(&mut self) -> JoinNext<'_, T> {
         JoinNext { group: self }
     }
 
-    /// Begins to watch those that were added.
+    /// Begins to watch the jobs that were added.
     fn watch(&mut self) -> &mut Watched<T> {
         let watched = self.watched.get_or_insert_with(Watched::new);
         self.handles.drain(..).for_each(|handle| watched.add(handle));
@@ -123,7 +127,7 @@ impl<T> JobGroup<T> {
 
 /// Handles that are polled when their jobs have ended.
 struct Watched<T> {
-    /// By their places in the group.
+    /// By their indices in the group.
     slots: FutureSlots<usize, JobHandle<T>>,
     added: usize,
 }
@@ -136,28 +140,29 @@ impl<T> Watched<T> {
     fn add(&mut self, handle: JobHandle<T>) {
         let slot = self.slots.start(self.added, handle);
         self.added += 1;
-        // Polled once, it leaves its waker.
+        // The first poll leaves a waker in it.
         self.slots.put_off(slot);
     }
 
-    /// Takes the result of a job that has ended, with its place in the group; `None` if no job is left.
+    /// Takes the result of a job that has ended, with its index in the group; `None` if no job is
+    /// left.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, Result<T, JoinError>)>> {
         let slots = &mut self.slots;
         slots.task().set(cx.waker());
-        let mut has_looked = false;
+        let mut has_checked = false;
         loop {
             let Some(slot) = slots.next_woken() else {
-                if has_looked {
+                if has_checked {
                     break;
                 }
                 slots.look();
-                has_looked = true;
+                has_checked = true;
                 continue;
             };
             if let Some(Poll::Ready(result)) = slots.poll(slot) {
                 slots.drop_future(slot);
-                if let Some(place) = slots.free(slot) {
-                    return Poll::Ready(Some((place, result)));
+                if let Some(index) = slots.free(slot) {
+                    return Poll::Ready(Some((index, result)));
                 }
             }
         }
@@ -165,24 +170,24 @@ impl<T> Watched<T> {
     }
 }
 
-/// What has come of jobs, by their places, until all is there. It is foreign: each is dropped on its own.
-struct Kept<T>(Vec<(usize, T)>);
+/// The results so far, by their indices. They are foreign: each is dropped on its own.
+struct Results<T>(Vec<(usize, T)>);
 
-impl<T> Kept<T> {
+impl<T> Results<T> {
     fn drop_all(&mut self) {
         drop_each(mem::take(&mut self.0));
     }
 }
 
-impl<T> Drop for Kept<T> {
+impl<T> Drop for Results<T> {
     fn drop(&mut self) {
         self.drop_all();
     }
 }
 
 impl<T, E> JobGroup<Result<T, E>> {
-    /// Waits until every job has returned `Ok`, or one has not: then those that have not begun are cancelled, and nobody waits
-    /// for those that have.
+    /// Waits until every job has returned `Ok`, or one has failed: then it cancels the jobs that
+    /// have not begun, and does not wait for those that have.
     ///
     /// # Cancel safety
     ///
@@ -190,7 +195,7 @@ impl<T, E> JobGroup<Result<T, E>> {
     ///
     /// # Errors
     ///
-    /// [`GroupError`] of the first job that was found to have failed.
+    /// The [`GroupError`] of the first job that was found to have failed.
     ///
     /// # Examples
     ///
@@ -199,15 +204,16 @@ impl<T, E> JobGroup<Result<T, E>> {
     ///
     /// let pool = WorkerPool::builder().build()?;
     /// let parse = |text: &'static str| pool.submit(move || text.parse::<u8>()).wait();
-    /// let group: JobGroup<_> = ["1", "2"].into_iter().map(parse).collect();
+    /// let group: JobGroup<_> = ["1", "2"].map(parse).into_iter().collect();
     /// assert_eq!(group.try_join().wait().unwrap(), [1, 2]);
     ///
-    /// let group: JobGroup<_> = ["1", "two", "3"].into_iter().map(parse).collect();
-    /// assert!(matches!(group.try_join().wait(), Err(GroupError::Failed { index: 1, .. })));
+    /// let group: JobGroup<_> = ["1", "two"].map(parse).into_iter().collect();
+    /// let failed = group.try_join().wait().unwrap_err();
+    /// assert!(matches!(failed, GroupError::Failed { index: 1, .. }));
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn try_join(self) -> TryJoin<T, E> {
-        TryJoin { group: self, values: Kept(Vec::new()) }
+        TryJoin { group: self, values: Results(Vec::new()) }
     }
 }
 
@@ -245,7 +251,7 @@ impl<T> Future for JoinNext<'_, T> {
     type Output = Option<Result<T, JoinError>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.group.watch().poll_next(cx).map(|next| next.map(|(_place, result)| result))
+        self.group.watch().poll_next(cx).map(|next| next.map(|(_index, result)| result))
     }
 }
 
@@ -259,8 +265,8 @@ impl<T> fmt::Debug for JoinNext<'_, T> {
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Join<T> {
     group: JobGroup<T>,
-    /// With their places in the group.
-    ended: Kept<Result<T, JoinError>>,
+    /// By their indices in the group.
+    ended: Results<Result<T, JoinError>>,
 }
 
 // Nothing in it is pinned: handles are polled through `&mut`.
@@ -270,21 +276,21 @@ impl<T> Future for Join<T> {
     type Output = Vec<Result<T, JoinError>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { group, ended: Kept(ended) } = &mut *self;
+        let Self { group, ended: Results(ended) } = &mut *self;
         if group.watched.is_some() {
             while let Some(next) = ready!(group.watch().poll_next(cx)) {
                 ended.push(next);
             }
-            ended.sort_unstable_by_key(|(place, _)| *place);
+            ended.sort_unstable_by_key(|(index, _)| *index);
         } else {
-            // One after the other: all must end anyway, so each is waited for only when those before it have.
+            // All must end anyway, so each handle is polled only when those before it have ended.
             while let Some(handle) = group.handles.get_mut(ended.len()) {
                 let result = ready!(Pin::new(handle).poll(cx));
                 ended.push((ended.len(), result));
             }
             group.handles.clear();
         }
-        Poll::Ready(ended.drain(..).map(|(_place, result)| result).collect())
+        Poll::Ready(ended.drain(..).map(|(_index, result)| result).collect())
     }
 }
 
@@ -298,8 +304,8 @@ impl<T> fmt::Debug for Join<T> {
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct TryJoin<T, E> {
     group: JobGroup<Result<T, E>>,
-    /// With their places in the group.
-    values: Kept<T>,
+    /// By their indices in the group.
+    values: Results<T>,
 }
 
 // Nothing in it is pinned: handles are polled through `&mut`.
@@ -308,7 +314,7 @@ impl<T, E> Unpin for TryJoin<T, E> {}
 impl<T, E> TryJoin<T, E> {
     fn fail(&mut self, error: GroupError<E>) -> GroupError<E> {
         let group = mem::take(&mut self.group);
-        // Jobs and results are foreign, and what they panic with when they are dropped is not what the caller is to hear.
+        // Jobs and results are foreign; their panics must not hide the error.
         contain(|| _ = group.cancel());
         contain(|| drop(group));
         self.values.drop_all();
@@ -331,7 +337,7 @@ impl<T, E> Future for TryJoin<T, E> {
             };
             return Poll::Ready(Err(self.fail(error)));
         }
-        let Kept(values) = &mut self.values;
+        let Results(values) = &mut self.values;
         values.sort_unstable_by_key(|(index, _)| *index);
         Poll::Ready(Ok(values.drain(..).map(|(_index, value)| value).collect()))
     }
@@ -342,35 +348,3 @@ impl<T, E> fmt::Debug for TryJoin<T, E> {
         f.debug_struct("TryJoin").field("jobs", &self.group.len()).finish_non_exhaustive()
     }
 }
-
-/// Why a group has not all of its results.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum GroupError<E> {
-    /// A job returned an error.
-    Failed {
-        /// The place of the job in the group, from 0.
-        index: usize,
-        /// What it returned.
-        error: E,
-    },
-    /// A job has no result: it panicked, was cancelled, or was not accepted.
-    Lost {
-        /// The place of the job in the group, from 0.
-        index: usize,
-        /// Why.
-        error: JoinError,
-    },
-}
-
-impl<E: fmt::Display> fmt::Display for GroupError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Failed { index, error } => write!(f, "job {index} of the group failed: {error}"),
-            Self::Lost { index, error } => write!(f, "job {index} of the group: {error}"),
-        }
-    }
-}
-
-// The error is part of the message, so it is not a source, too: a report would print it twice.
-impl<E: fmt::Debug + fmt::Display> core::error::Error for GroupError<E> {}

@@ -1,4 +1,4 @@
-//! Where a job's panic stops.
+//! The catcher of panics of foreign code, which is core's.
 
 pub use tidegate_core::unwind::Payload;
 pub(crate) use tidegate_core::unwind::{

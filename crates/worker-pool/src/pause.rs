@@ -1,12 +1,13 @@
-//! A pool that begins no jobs for a while.
+//! A pause of a pool: `PauseGuard`.
 
 use core::fmt;
 
 use tidegate_core::primitive::Arc;
 
-use crate::shared::Shared;
+use crate::state::Shared;
 
-/// Keeps the workers of a pool from beginning jobs: see [`WorkerPool::pause`](crate::WorkerPool::pause).
+/// Keeps the workers of a pool from beginning jobs: see
+/// [`WorkerPool::pause`](crate::WorkerPool::pause).
 ///
 /// It does not keep the pool open.
 #[must_use = "dropping it ends the pause"]
@@ -16,14 +17,14 @@ pub struct PauseGuard {
 
 impl PauseGuard {
     pub(crate) fn new(shared: &Arc<Shared>) -> Self {
-        shared.intake.pause();
+        shared.job_queue.pause();
         Self { shared: shared.clone() }
     }
 }
 
 impl Drop for PauseGuard {
     fn drop(&mut self) {
-        self.shared.intake.resume();
+        self.shared.job_queue.resume();
     }
 }
 

@@ -14,16 +14,16 @@ use tidegate_core::{Shards, lock::Lock};
 
 use crate::panic::{DropEach, Foreign, contain};
 
-/// A value for each worker: what is dear to make and no two jobs may use at once, such as a parser, a buffer, a connection, or
-/// a partial sum.
+/// A value for each worker: something that is expensive to create and that no two jobs may use at
+/// once, such as a parser, a buffer, a connection, or a partial sum.
 ///
-/// A job borrows a value that its thread has used before, or makes one. So there are at most as many as jobs have used it at
-/// once, on whatever workers, and a pool that grows makes them as it needs them. What is shared is locked only to take one out
-/// and to put it back, each thread in a place of its own.
+/// A job borrows a value that its thread has used before, or creates one. So there are at most as
+/// many as jobs have used it at once, and a growing pool creates them as it needs them. Taking a
+/// value out and putting it back takes a lock for an instant, which each thread has for itself.
 ///
 /// # Panics
 ///
-/// A value in whose use a job has panicked is dropped.
+/// If a job panics while it uses a value, that value is dropped.
 ///
 /// # Examples
 ///
@@ -52,36 +52,36 @@ impl<T> UnwindSafe for PerWorker<T> {}
 impl<T> RefUnwindSafe for PerWorker<T> {}
 
 impl<T> PerWorker<T> {
-    /// Creates it without values; `make` makes each of them.
+    /// Creates it without values; `make` creates each of them when it is needed.
     pub fn new(make: impl Fn() -> T + Send + Sync + 'static) -> Self {
         Self { make: Box::new(make), unused: Shards::per_thread(|_| Lock::default()) }
     }
 
-    /// Calls `job` with a value that nobody else has.
+    /// Calls `job` with a value that no other job has.
     ///
-    /// Within `job`, this lends another one.
+    /// A nested call gets another value.
     pub fn with<R>(&self, job: impl FnOnce(&mut T) -> R) -> R {
-        let place = self.unused.by_thread();
-        let value = place.with(|values| values.pop()).unwrap_or_else(|| (self.make)());
+        let unused = self.unused.by_thread();
+        let value = unused.with(|values| values.pop()).unwrap_or_else(|| (self.make)());
         // Dropped with it if the job panics.
         let mut value = Foreign::new(value);
         let result = job(&mut value);
-        place.with(|values| values.push(value.into_inner()));
+        unused.with(|values| values.push(value.into_inner()));
         result
     }
 
-    /// Returns the values that were made, in no order.
+    /// Returns the values that were created, in no order.
     pub fn into_values(self) -> impl Iterator<Item = T> {
         let Self { make, unused } = self;
-        // What it has captured is foreign, and takes no value along.
+        // What it has captured is foreign; its panic must not cost a value.
         contain(|| drop(make));
         let mut all = Vec::new();
-        unused.iter().for_each(|place| place.with(|values| all.append(values)));
+        unused.iter().for_each(|values| values.with(|values| all.append(values)));
         Values(DropEach::new(all.into_iter()))
     }
 }
 
-/// Those that are not taken are dropped one by one.
+/// Values that are not taken are dropped one by one.
 struct Values<T>(DropEach<IntoIter<T>>);
 
 impl<T> Iterator for Values<T> {

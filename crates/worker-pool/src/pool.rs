@@ -1,4 +1,4 @@
-//! The pool as its users hold it.
+//! `WorkerPool`: what its users hold.
 
 use core::{fmt, future::Future};
 
@@ -8,55 +8,59 @@ use tidegate_core::{CancelToken, primitive::Arc};
 
 use crate::{
     builder::Builder,
-    cell::{errand, errand_with},
-    driven::driven,
     error::TrySubmitError,
-    handle::JobHandle,
-    intake::Refused,
+    job::{
+        Job,
+        future_job::future_job,
+        handle::JobHandle,
+        job_cell::{runnable, runnable_with},
+    },
     panic::contain,
     pause::PauseGuard,
-    pending::Pending,
-    shared::Shared,
     shutdown::{Idle, Shutdown},
+    state::{Shared, job_queue::Refused},
     stats::Stats,
     submit::{Execute, RunJob, Submit},
-    task::Job,
-    threads::Threads,
-    worker::Worker,
+    unstarted::UnstartedJob,
+    workers::{threads::Threads, worker::Worker},
 };
 
 /// Runs jobs on a bounded number of workers, with a bounded queue before them.
 ///
-/// The workers are threads of the pool's own ([`builder`](Self::builder)), or futures that any executor drives
-/// ([`detached`](Self::detached)), or both. Clones are the same pool and cost one reference count.
+/// The workers are threads of the pool's own ([`builder`](Self::builder)), or futures that any
+/// executor drives ([`detached`](Self::detached)), or both. Clones are the same pool and cost one
+/// reference count.
 ///
-/// **At the end of the process** nothing that was accepted is lost if the last clone is dropped before, also by a thread-local of
-/// a thread that is joined. One that never is (in a `static`, leaked, with a thread that nobody joins) cannot finish anything:
-/// when `main` returns, the system ends the threads with what they do. There, call
-/// [`shutdown().wait()`](Self::shutdown) at the end of `main`, or [`idle().wait()`](Self::idle).
+/// **At the end of the process** no accepted job is lost if the last clone is dropped before, even
+/// by a thread-local of a thread that is joined. A pool that is never dropped (in a `static`,
+/// leaked, or owned by a thread that nobody joins) cannot finish its jobs: when `main` returns, the
+/// system ends its threads. In this case call [`shutdown().wait()`](Self::shutdown) at the end of
+/// `main`, or [`idle().wait()`](Self::idle).
 ///
 /// # Dropping it
 ///
-/// Dropping the last clone is close and drain: every accepted job is run. A pool with threads *waits* for that, and joins
-/// them; except after a shutdown that timed out, and on one of its own threads, where that would be waiting for itself.
-/// A detached pool does not wait: its workers finish the jobs. If it has no worker, nobody can, and they are cancelled.
+/// Dropping the last clone closes and drains the pool: every accepted job is run. A pool with
+/// threads *waits* for that, and joins them; except after a shutdown that timed out, and on one of
+/// its own threads, which would wait for itself. A detached pool does not wait: its workers finish
+/// the jobs. If it has no worker, the jobs are cancelled.
 ///
-/// In a task, `shutdown().await` before, so that the drop has nothing left to wait for.
+/// In a task, call `shutdown().await` before, so that the drop has nothing left to wait for.
 ///
 /// # Clones
 ///
-/// What many share is `Clone`, and a clone is the same pool or the same lanes. What stands for one job, one wait or one pause is
-/// not: a [`JobHandle`], a group, a guard, a future.
+/// What many share is `Clone`, and a clone is the same pool or the same
+/// [`KeyedPool`](crate::KeyedPool). What stands for one job, one wait or one pause is not: a
+/// [`JobHandle`], a group, a guard, a future.
 ///
 /// # Fairness
 ///
-/// Jobs begin in the order in which they were accepted. Waiting submissions are woken in order, but a newcomer may take
-/// the room first.
+/// Jobs begin in the order in which they were accepted. Waiting submitters are woken in order, but
+/// a new submitter may take the slot first.
 ///
 /// # Memory ordering
 ///
-/// What happened before a job was submitted happens before the job; and the job before whatever its handle's result, or
-/// the end of a shutdown, is seen by.
+/// What happens before a job is submitted happens before the job; and the job happens before its
+/// result is seen through its handle, and before the end of a shutdown.
 ///
 /// # Examples
 ///
@@ -64,9 +68,10 @@ use crate::{
 /// use tidegate_worker_pool::{Wait, WorkerPool};
 ///
 /// let pool = WorkerPool::builder().queue(4).build()?;
-/// let squares: Vec<_> = (0..8_u64).map(|n| pool.submit(move || n * n).wait()).collect();
-/// let sum: u64 = squares.into_iter().map(|square| square.wait().unwrap()).sum();
-/// assert_eq!(sum, 140);
+/// let square = |n: u64| pool.submit(move || n * n).wait();
+/// let squares: Vec<_> = (0..8).map(square).collect();
+/// let values = squares.into_iter().map(|square| square.wait().unwrap());
+/// assert_eq!(values.sum::<u64>(), 140);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone)]
@@ -74,19 +79,20 @@ pub struct WorkerPool {
     owner: Arc<Owner>,
 }
 
-/// What ends with the last clone.
+/// What is dropped with the last clone.
 struct Owner {
     shared: Arc<Shared>,
     threads: Arc<Threads>,
 }
 
 impl WorkerPool {
-    /// Starts the settings of a pool.
+    /// Creates the settings of a pool, which [`build`](Builder::build) starts.
     pub fn builder() -> Builder {
         Builder::new()
     }
 
-    /// Creates a pool without threads, with a queue for `queue` jobs and otherwise default settings.
+    /// Creates a pool without threads, with a queue for `queue` jobs and otherwise default
+    /// settings.
     ///
     /// Its jobs run wherever its [`worker`](Self::worker)s are driven.
     pub fn detached(queue: usize) -> Self {
@@ -101,25 +107,30 @@ impl WorkerPool {
         &self.owner.shared
     }
 
-    /// Adds a worker, to be driven by the caller: as many as there are live futures from here run jobs at the same time.
+    /// Adds a worker, which the caller drives: the number of such live futures is the number of
+    /// jobs that run at the same time.
     ///
     /// A pool with threads can have them, too.
     pub fn worker(&self) -> Worker {
         Worker::new(self.shared())
     }
 
-    /// Waits for room, or does what else [`on_full`](Builder::on_full) says, and submits a job. The handle it resolves to waits for the job's result.
+    /// Waits for room, and submits a job; resolves to a handle that waits for its result.
+    /// [`on_full`](Builder::on_full) can set that it does not wait.
     ///
     /// Inside a job of the same pool, see [the warning](crate#submitting-from-inside-a-job).
     ///
     /// # Cancel safety
     ///
-    /// The job is submitted when the future resolves. Dropped before, it drops the job and leaves no trace.
+    /// The job is submitted when the future resolves. Dropping the future before drops the job and
+    /// leaves no trace.
     ///
     /// # Errors
     ///
-    /// If the pool is closed, the job is dropped and the handle resolves to [`JoinError::Closed`](crate::JoinError::Closed),
-    /// so that there is one place to look for what went wrong. [`OnFull`](crate::OnFull) says what else may become of it. To get the job back, use [`try_submit`](Self::try_submit).
+    /// If the pool is closed, the job is dropped and the handle resolves to
+    /// [`JoinError::Closed`](crate::JoinError::Closed), so that all errors come from one place.
+    /// [`OnFull`](crate::OnFull) says what else can happen to it. To get the job back, use
+    /// [`try_submit`](Self::try_submit).
     ///
     /// # Examples
     ///
@@ -131,7 +142,8 @@ impl WorkerPool {
     /// assert_eq!(task.wait()?, 42);
     ///
     /// pool.close();
-    /// assert!(pool.submit(|| 6 * 7).wait().wait().unwrap_err().is_closed());
+    /// let error = pool.run(|| 6 * 7).wait().unwrap_err();
+    /// assert!(error.is_closed());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn submit<F, T>(&self, job: F) -> Submit<'_, T>
@@ -139,15 +151,16 @@ impl WorkerPool {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let (errand, draft) = errand(job);
-        Submit::new(self.shared(), Job::tracked(errand), draft.into_reply())
+        let (runnable, unsubmitted) = runnable(job);
+        Submit::new(self.shared(), Job::Tracked(runnable), unsubmitted.into_receiver())
     }
 
-    /// Runs a job on a worker and waits for its result: [`submit`](Self::submit) and the wait for its handle in one.
+    /// Runs a job on a worker and waits for its result: [`submit`](Self::submit) and the wait for
+    /// its handle in one.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it cancels the job, unless that has begun: nobody wants its result any more. One that has begun goes on.
+    /// Dropping the future cancels the job, unless that has begun; a job that has begun goes on.
     ///
     /// # Errors
     ///
@@ -172,10 +185,12 @@ impl WorkerPool {
         RunJob::new(self.submit(job))
     }
 
-    /// Submits a job that is told when it should stop: [`submit`](Self::submit) for closures that take long.
+    /// Submits a closure with a token that tells it to stop: [`submit`](Self::submit) for closures
+    /// that take long.
     ///
-    /// Its token is cancelled by [`JobHandle::cancel`], by the pool's [`cancel_token`](Builder::cancel_token), and when
-    /// its [time](Builder::job_timeout) is up. It stops by looking at the token, and returns what it likes.
+    /// The token is cancelled by [`JobHandle::cancel`], by the pool's
+    /// [`cancel_token`](Builder::cancel_token), and when the job's [time](Builder::job_timeout) is
+    /// up. The closure checks the token and returns when it likes.
     ///
     /// # Examples
     ///
@@ -204,20 +219,22 @@ impl WorkerPool {
         T: Send + 'static,
     {
         let shared = self.shared();
-        let (token, limit) = (shared.token(), shared.limit());
-        let heeded = token.clone();
-        let (errand, draft) = errand_with(move || job(&limit(heeded)), token);
-        Submit::new(shared, Job::tracked(errand), draft.into_reply())
+        let (token, start_token) = (shared.token(), shared.start_token());
+        let parent = token.clone();
+        let (runnable, unsubmitted) = runnable_with(move || job(&start_token(parent)), token);
+        Submit::new(shared, Job::Tracked(runnable), unsubmitted.into_receiver())
     }
 
     /// Submits a future: a worker polls it until it has ended, and then takes the next job.
     ///
-    /// So as many futures are under way as there are workers, and shutdown, back-pressure and order are those of other
-    /// jobs. A worker that is [driven by an executor](Self::worker) waits as that executor's tasks do; a thread
-    /// sleeps. To have many futures wait at once, spawn them in an executor.
+    /// So the number of workers is the number of futures that run at once, and shutdown,
+    /// back-pressure and order are those of other jobs. A worker that is [driven by an
+    /// executor](Self::worker) waits as that executor's tasks do; a thread sleeps. To have many
+    /// futures wait at once, spawn them in an executor.
     ///
-    /// It is cancelled at an await by [`JobHandle::cancel`], by the pool's [`cancel_token`](Builder::cancel_token), when its
-    /// [time](Builder::job_timeout) is up, and with its [`Worker`]. Four allocations.
+    /// It is cancelled at an await by [`JobHandle::cancel`], by the pool's
+    /// [`cancel_token`](Builder::cancel_token), when its [time](Builder::job_timeout) is up, and
+    /// when its [`Worker`] is dropped. It takes four allocations.
     ///
     /// # Examples
     ///
@@ -238,15 +255,15 @@ impl WorkerPool {
         F: Future<Output: Send + 'static> + Send + 'static,
     {
         let shared = self.shared();
-        let (driven, draft) = driven(future, shared.token(), shared.limit());
-        Submit::new(shared, Job::Driven(Box::new(driven)), draft.into_reply())
+        let (future, unsubmitted) = future_job(future, shared.token(), shared.start_token());
+        Submit::new(shared, Job::Future(Box::new(future)), unsubmitted.into_receiver())
     }
 
-    /// Submits a job if there is room now: a free place in the queue, or a worker that waits.
+    /// Submits a job if there is room now: a free slot in the queue, or a worker that waits.
     ///
     /// # Errors
     ///
-    /// [`TrySubmitError`] gives the job back if the queue is full or the pool closed.
+    /// [`TrySubmitError`] gives the job back if the queue is full or the pool is closed.
     ///
     /// # Examples
     ///
@@ -265,25 +282,29 @@ impl WorkerPool {
         T: Send + 'static,
     {
         let shared = self.shared();
-        // A glance, to refuse before anything is allocated.
-        let refused = if shared.intake.is_full() && !shared.intake.is_closed() {
+        // A first check, to refuse before anything is allocated.
+        let refused = if shared.job_queue.is_full() && !shared.job_queue.is_closed() {
             TrySubmitError::Full(job)
         } else {
-            let (errand, draft) = errand(job);
-            match shared.accept(Job::tracked(errand)) {
+            let (runnable, unsubmitted) = runnable(job);
+            match shared.accept(Job::Tracked(runnable)) {
                 Ok(()) => {
-                    return Ok(JobHandle::new(draft.into_reply(), Arc::downgrade(shared) as _));
+                    return Ok(JobHandle::new(
+                        unsubmitted.into_receiver(),
+                        Arc::downgrade(shared) as _,
+                    ));
                 }
-                Err(Refused::Full(_)) => TrySubmitError::Full(draft.take_back()),
-                Err(Refused::Closed(_)) => TrySubmitError::Closed(draft.take_back()),
+                Err(Refused::Full(_)) => TrySubmitError::Full(unsubmitted.into_closure()),
+                Err(Refused::Closed(_)) => TrySubmitError::Closed(unsubmitted.into_closure()),
             }
         };
-        shared.counters.reject();
+        shared.counters.refuse();
         Err(refused)
     }
 
-    /// Waits for room, or does what else [`on_full`](Builder::on_full) says, and submits a job whose end nobody waits for. Only [`stats`](Self::stats) and
-    /// [`on_panic`](Builder::on_panic) tell how it went.
+    /// Waits for room, and submits a job without a handle. Only [`stats`](Self::stats) and
+    /// [`on_panic`](Builder::on_panic) tell how it ended. [`on_full`](Builder::on_full) can set
+    /// that it does not wait.
     ///
     /// # Cancel safety
     ///
@@ -291,8 +312,8 @@ impl WorkerPool {
     ///
     /// # Errors
     ///
-    /// [`ExecuteError`](crate::ExecuteError) if the pool is closed, or full and [rejecting](crate::OnFull::Reject); the
-    /// job was dropped.
+    /// [`ExecuteError`](crate::ExecuteError) if the pool is closed, or full and
+    /// [rejecting](crate::OnFull::Reject); the job was dropped.
     ///
     /// # Examples
     ///
@@ -312,27 +333,29 @@ impl WorkerPool {
         Execute::new(self.shared(), job)
     }
 
-    /// Accepts no more jobs; wakes who waits for room, and idle workers, which leave. Accepted jobs will be run.
+    /// Closes the pool, which accepts no more jobs; returns false if it was closed already.
     ///
-    /// Returns false if it was closed already.
+    /// It wakes submitters that wait for room, and idle workers, which leave. Accepted jobs will be
+    /// run.
     pub fn close(&self) -> bool {
-        self.shared().intake.close()
+        self.shared().job_queue.close()
     }
 
     /// Returns whether the pool is closed. Jobs may still be queued or running.
     pub fn is_closed(&self) -> bool {
-        self.shared().intake.is_closed()
+        self.shared().job_queue.is_closed()
     }
 
-    /// Closes the pool, waits until every accepted job has ended and every worker has left, and joins the pool's
-    /// threads.
+    /// Closes the pool, waits until every accepted job has ended and every worker has left, and
+    /// joins the pool's threads.
     ///
-    /// A worker that was never polled is not waited for. On a pool without workers this waits for one to come and do what
-    /// is left. A job must not wait for this: it would wait for itself.
+    /// It does not wait for a worker that was never polled. On a pool without workers it waits for
+    /// one to come and run the jobs that are left. A job must not wait for this: it would wait for
+    /// itself.
     ///
     /// # Cancel safety
     ///
-    /// The pool is closed by the first poll and stays closed. What is dropped is the wait.
+    /// The first poll closes the pool, which stays closed. Dropping the future ends the wait alone.
     ///
     /// # Errors
     ///
@@ -354,11 +377,13 @@ impl WorkerPool {
         Shutdown::new(self.shared(), &self.owner.threads)
     }
 
-    /// Waits for a moment in which no accepted job waits and none runs on a worker. The pool stays open.
+    /// Waits for a moment in which no accepted job waits and none runs on a worker. The pool stays
+    /// open.
     ///
-    /// While others submit, that moment may never come; and in a pool that nobody works for, or that is
-    /// [paused](Self::pause), only when nothing waits. Jobs that run elsewhere, in
-    /// [their caller](crate::OnFull::CallerRuns), are not waited for. A job must not wait for this: it would wait for itself.
+    /// While other callers submit, that moment may never come; in a pool without workers, or that
+    /// is [paused](Self::pause), it comes only when no job waits. Jobs that run elsewhere, in
+    /// [their caller](crate::OnFull::CallerRuns), are not waited for. A job must not wait for this:
+    /// it would wait for itself.
     ///
     /// # Memory ordering
     ///
@@ -371,17 +396,18 @@ impl WorkerPool {
     /// # Examples
     ///
     /// ```
-    /// use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
+    /// use std::sync::{Arc, Mutex};
     /// use tidegate_worker_pool::{Wait, WorkerPool};
     ///
-    /// let (pool, done) = (WorkerPool::builder().threads(2).build()?, Arc::new(AtomicUsize::new(0)));
+    /// let pool = WorkerPool::builder().threads(2).build()?;
+    /// let done = Arc::new(Mutex::new(0));
     /// for batch in 1..=2 {
     ///     for _ in 0..10 {
     ///         let done = done.clone();
-    ///         pool.execute(move || drop(done.fetch_add(1, Ordering::Relaxed))).wait().unwrap();
+    ///         pool.execute(move || *done.lock().unwrap() += 1).wait().unwrap();
     ///     }
     ///     pool.idle().wait();
-    ///     assert_eq!(done.load(Ordering::Relaxed), 10 * batch);
+    ///     assert_eq!(*done.lock().unwrap(), 10 * batch);
     /// }
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -389,11 +415,11 @@ impl WorkerPool {
         Idle::new(self.shared())
     }
 
-    /// Closes the pool and takes the jobs out that no worker has taken, oldest first. Running jobs run on; nothing here
-    /// waits for them.
+    /// Closes the pool and takes out the jobs that no worker has taken, oldest first. Running jobs
+    /// go on; this does not wait for them.
     ///
-    /// May spin for the few instructions that another thread needs to put a job in which was accepted just then; so it
-    /// is not for interrupt handlers.
+    /// It may spin for the few instructions that another thread needs to store a job that was
+    /// accepted just then; so it is not for interrupt handlers.
     ///
     /// # Examples
     ///
@@ -402,19 +428,20 @@ impl WorkerPool {
     ///
     /// let pool = WorkerPool::detached(4);
     /// let handle = pool.try_submit(|| 42)?;
-    /// assert_eq!(pool.shutdown_now().len(), 1); // and what is not kept is cancelled
+    /// assert_eq!(pool.shutdown_now().len(), 1); // and its drop cancels the job
     /// assert!(handle.wait().unwrap_err().is_cancelled());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn shutdown_now(&self) -> Vec<Pending> {
+    pub fn shutdown_now(&self) -> Vec<UnstartedJob> {
         let shared = self.shared();
-        shared.take_all().into_iter().map(|job| Pending::new(shared, job)).collect()
+        shared.take_all().into_iter().map(|job| UnstartedJob::new(shared, job)).collect()
     }
 
-    /// Keeps the workers from beginning jobs until the guard is dropped; jobs that have begun go on.
+    /// Keeps the workers from beginning jobs until the guard is dropped; jobs that have begun go
+    /// on.
     ///
-    /// Submissions go on too, as long as there is room. Guards add up: the pool goes on when the last one is dropped. A
-    /// closed pool does not heed them, so that no shutdown waits for a guard.
+    /// Submissions go on too, as long as there is room. Several guards pause until the last one is
+    /// dropped. A closed pool ignores them, so that no shutdown waits for a guard.
     ///
     /// # Examples
     ///
@@ -435,18 +462,21 @@ impl WorkerPool {
 
     /// Returns whether a [`PauseGuard`] is alive. A snapshot.
     pub fn is_paused(&self) -> bool {
-        self.shared().intake.is_paused()
+        self.shared().job_queue.is_paused()
     }
 
-    /// Changes how many [threads](Builder::threads) the pool has, from 1 to 65535: a number, or a range.
+    /// Changes how many [threads](Builder::threads) the pool has, from 1 to 65535: a number, or a
+    /// range.
     ///
-    /// It starts those that are missing to the least, and a spare one if all are in jobs. Those that are too many end: at
-    /// once, or after the job they are in. A [detached](Self::detached) pool can be given threads so.
+    /// It starts threads up to the minimum, and a spare one if all are in jobs. Threads beyond the
+    /// maximum end: at once, or after the job they are in. A [detached](Self::detached) pool can be
+    /// given threads this way.
     ///
     /// # Errors
     ///
-    /// The operating system's, if it does not start a thread; those that were started stay. `InvalidInput` if `threads`
-    /// are no range from 1 to 65535; then nothing has changed.
+    /// The operating system's, if it does not start a thread; those that were started stay.
+    /// `InvalidInput` with a [`BuildError`](crate::BuildError) if `threads` is not a range from 1
+    /// to 65535; then nothing has changed.
     ///
     /// # Examples
     ///
@@ -459,18 +489,21 @@ impl WorkerPool {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[cfg(feature = "std")]
-    pub fn resize(&self, threads: impl Into<crate::headcount::ThreadCount>) -> std::io::Result<()> {
+    pub fn resize(
+        &self,
+        threads: impl Into<crate::workers::thread_limits::ThreadCount>,
+    ) -> std::io::Result<()> {
         self.owner.threads.resize(threads.into(), self.shared())
     }
 
-    /// Returns what the pool has done and is doing.
+    /// Returns the statistics of the pool: what it has done and is doing.
     pub fn stats(&self) -> Stats {
         self.shared().stats()
     }
 
-    /// Returns how many jobs may wait when no worker does.
+    /// Returns how many jobs may wait while all workers are busy.
     pub fn capacity(&self) -> usize {
-        self.shared().intake.capacity()
+        self.shared().job_queue.capacity()
     }
 }
 
@@ -479,8 +512,8 @@ impl fmt::Debug for WorkerPool {
         let stats = self.stats();
         f.debug_struct("WorkerPool")
             .field("capacity", &self.capacity())
-            .field("queued", &stats.queued)
-            .field("running", &stats.running)
+            .field("waiting", &stats.waiting)
+            .field("in_flight", &stats.in_flight)
             .field("workers", &stats.workers)
             .field("is_paused", &self.is_paused())
             .field("is_closed", &self.is_closed())
@@ -490,8 +523,8 @@ impl fmt::Debug for WorkerPool {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        contain(|| _ = self.shared.intake.close());
-        if self.shared.crew.orphan() {
+        contain(|| _ = self.shared.job_queue.close());
+        if self.shared.workers.orphan() {
             self.shared.abandon();
         }
         self.threads.join();

@@ -1,4 +1,4 @@
-//! Waiting for the end of the jobs: of those that are there, or of all there will ever be.
+//! The futures of `shutdown` and `idle`, which wait for the end of the jobs.
 
 use core::{
     fmt,
@@ -12,12 +12,12 @@ use alloc::boxed::Box;
 
 use tidegate_core::{Timer, Wait, event::Waiter, primitive::Arc, wait::OrTimeout};
 
-use crate::{shared::Shared, threads::Threads};
+use crate::{error::StillRunning, state::Shared, workers::threads::Threads};
 
 /// Future of [`WorkerPool::shutdown`](crate::WorkerPool::shutdown).
 ///
-/// Its timed forms have the usual names, and say how much was left: [`wait_timeout`](Self::wait_timeout),
-/// `wait_deadline`, [`or_timeout`](Self::or_timeout).
+/// Its timed forms have the usual names, and return how many jobs were left:
+/// [`wait_timeout`](Self::wait_timeout), `wait_deadline`, [`or_timeout`](Self::or_timeout).
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Shutdown {
     shared: Arc<Shared>,
@@ -34,8 +34,8 @@ impl Shutdown {
     ///
     /// # Errors
     ///
-    /// [`StillRunning`] when the time is up. The pool stays closed, its workers go on until nothing is left, and its
-    /// threads are let go: dropping the pool does not wait for them either.
+    /// [`StillRunning`] when the time is up. The pool stays closed, its workers go on until no job
+    /// is left, and dropping the pool does not wait for its threads either.
     ///
     /// # Examples
     ///
@@ -53,8 +53,7 @@ impl Shutdown {
     /// ```
     #[cfg(feature = "std")]
     pub fn wait_timeout(mut self, duration: Duration) -> Result<(), StillRunning> {
-        Wait::wait_timeout(&mut self, duration)
-            .map_err(|_| StillRunning::after(&self.shared, &self.threads))
+        Wait::wait_timeout(&mut self, duration).map_err(|_| give_up(&self.shared, &self.threads))
     }
 
     /// Blocks the calling thread until the pool has ended or `deadline` has come.
@@ -64,12 +63,11 @@ impl Shutdown {
     /// As [`wait_timeout`](Self::wait_timeout).
     #[cfg(feature = "std")]
     pub fn wait_deadline(mut self, deadline: std::time::Instant) -> Result<(), StillRunning> {
-        Wait::wait_deadline(&mut self, deadline)
-            .map_err(|_| StillRunning::after(&self.shared, &self.threads))
+        Wait::wait_deadline(&mut self, deadline).map_err(|_| give_up(&self.shared, &self.threads))
     }
 
-    /// Gives up with [`StillRunning`] when `duration` has passed since this call, measured by `timer`. Otherwise as
-    /// `wait_timeout`, for tasks.
+    /// Returns a future for tasks that gives up with [`StillRunning`] when `duration` has passed
+    /// since this call, measured by `timer`.
     ///
     /// # Examples
     ///
@@ -79,7 +77,8 @@ impl Shutdown {
     ///
     /// let pool = WorkerPool::detached(1);
     /// let nobody_runs_it = pool.try_submit(|| ())?;
-    /// let task = async { pool.shutdown().or_timeout(&SystemClock, Duration::from_millis(1)).await };
+    /// let time = Duration::from_millis(1);
+    /// let task = async { pool.shutdown().or_timeout(&SystemClock, time).await };
     /// assert_eq!(task.wait().unwrap_err().jobs, 1);
     /// # drop(nobody_runs_it);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -95,10 +94,10 @@ impl Future for Shutdown {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { shared, threads, waiter } = &mut *self;
-        shared.intake.close();
+        shared.job_queue.close();
         waiter
-            .poll_until(&shared.crew.changed, cx, &mut || shared.is_at_rest().then_some(()))
-            // Their last act was to leave the crew: this waits for the end of the threads, not of jobs.
+            .poll_until(&shared.workers.changed, cx, &mut || shared.is_terminated().then_some(()))
+            // No worker is left: this waits for the end of the threads, not of jobs.
             .map(|()| threads.join())
     }
 }
@@ -122,7 +121,7 @@ impl<T: Timer> Future for ShutdownWithin<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let ended = self.ended.as_mut().poll(cx);
-        ended.map_err(|_| StillRunning::after(&self.shared, &self.threads))
+        ended.map_err(|_| give_up(&self.shared, &self.threads))
     }
 }
 
@@ -132,30 +131,11 @@ impl<T: Timer> fmt::Debug for ShutdownWithin<T> {
     }
 }
 
-/// The time allowed for a shutdown has passed, and the pool has not ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct StillRunning {
-    /// Jobs accepted that have neither ended nor been cancelled: those that run, and those behind
-    /// them. A snapshot: a job that ends or that a worker takes just then may be missing.
-    pub jobs: usize,
+/// Lets the threads end by themselves, and counts the jobs that are left.
+fn give_up(shared: &Shared, threads: &Threads) -> StillRunning {
+    threads.let_go();
+    StillRunning { jobs: shared.unfinished() }
 }
-
-impl StillRunning {
-    /// Gives a shutdown up.
-    fn after(shared: &Shared, threads: &Threads) -> Self {
-        threads.let_go();
-        Self { jobs: shared.unfinished() }
-    }
-}
-
-impl fmt::Display for StillRunning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} jobs still running", self.jobs)
-    }
-}
-
-impl core::error::Error for StillRunning {}
 
 /// Future of [`WorkerPool::idle`](crate::WorkerPool::idle).
 #[must_use = "futures do nothing unless awaited or waited for"]
@@ -175,7 +155,7 @@ impl Future for Idle {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { shared, waiter } = &mut *self;
-        waiter.poll_until(&shared.crew.changed, cx, &mut || shared.is_idle().then_some(()))
+        waiter.poll_until(&shared.workers.changed, cx, &mut || shared.is_idle().then_some(()))
     }
 }
 

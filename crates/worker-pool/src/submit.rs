@@ -1,4 +1,4 @@
-//! Waiting for room, and for the result, too.
+//! The futures of `submit`, `execute` and `run`, which wait for room.
 
 use core::{
     fmt,
@@ -13,29 +13,27 @@ use tidegate_core::wait::may_linger;
 use tidegate_core::{event::Waiter, primitive::Arc, unwind::in_drop};
 
 use crate::{
-    cell::Reply,
     error::{ExecuteError, JoinError},
-    handle::JobHandle,
-    intake::Refused,
-    overflow::OnFull,
-    shared::Shared,
-    task::Job,
+    job::{Job, handle::JobHandle, job_cell::ResultReceiver},
+    on_full::OnFull,
+    state::{Shared, job_queue::Refused},
 };
 
-/// A job that waits to be let in. Dropped, the job is cancelled with it.
-struct Admission<'a> {
+/// A job that waits for room in the queue. Dropping this cancels the job.
+struct WaitForRoom<'a> {
     shared: &'a Arc<Shared>,
     // `None` once it was accepted or refused.
     job: Option<Job>,
     waiter: Waiter,
 }
 
-impl<'a> Admission<'a> {
+impl<'a> WaitForRoom<'a> {
     fn new(shared: &'a Arc<Shared>, job: Option<Job>) -> Self {
         Self { shared, job, waiter: Waiter::new() }
     }
 
-    /// Lets the job in, if there is room at once.
+    /// Submits the job if there is room at once; otherwise begins to wait, or does what `on_full`
+    /// says.
     #[inline]
     fn begin(&mut self, job: Job, cx: &mut Context<'_>) -> Poll<Result<(), ExecuteError>> {
         match self.shared.accept(job) {
@@ -58,16 +56,16 @@ impl<'a> Admission<'a> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ExecuteError>> {
         if !self.waiter.is_registered() {
-            if let Some(admitted) = self.offer() {
-                return Poll::Ready(admitted);
+            if let Some(accepted) = self.try_submit() {
+                return Poll::Ready(accepted);
             }
         }
         self.poll_slow(cx)
     }
 
-    /// Lets the job in if there is room now, or does what else is to be done with it.
+    /// Submits the job if there is room now, or does what `on_full` says; `None` if the job waits.
     #[inline]
-    fn offer(&mut self) -> Option<Result<(), ExecuteError>> {
+    fn try_submit(&mut self) -> Option<Result<(), ExecuteError>> {
         let job = self.job.take().expect("polled after it was ready");
         match self.shared.accept(job) {
             Ok(()) => Some(Ok(())),
@@ -75,7 +73,7 @@ impl<'a> Admission<'a> {
         }
     }
 
-    /// Does with a refused job what is to be done with it; `None` if it waits.
+    /// Does with a refused job what `on_full` says; `None` if the job waits.
     #[cold]
     fn settle(&mut self, refused: Refused<Job>) -> Option<Result<(), ExecuteError>> {
         match refused {
@@ -87,8 +85,8 @@ impl<'a> Admission<'a> {
     #[cold]
     fn overflow(&mut self, job: Job) -> Option<Result<(), ExecuteError>> {
         let shared = self.shared;
-        match shared.on_full {
-            OnFull::CallerRuns if !job.is_driven() => shared.run_here(job),
+        match shared.on_full() {
+            OnFull::CallerRuns if !job.is_future() => shared.run_on_caller(job),
             OnFull::Wait | OnFull::CallerRuns => {
                 self.job = Some(job);
                 return None;
@@ -100,17 +98,17 @@ impl<'a> Admission<'a> {
         Some(Ok(()))
     }
 
-    /// Lets the job in for an older one.
+    /// Submits the job in the place of the oldest one.
     fn replace_oldest(&mut self, mut job: Job) -> Result<(), ExecuteError> {
         while self.shared.drop_oldest() {
-            // Somebody else may be faster than us in the place that we have made.
+            // Another submitter may take the slot that was freed.
             job = match self.shared.accept(job) {
                 Ok(()) => return Ok(()),
                 Err(Refused::Full(job)) => job,
                 Err(Refused::Closed(job)) => return self.refuse(job, ExecuteError::Closed),
             };
         }
-        // Emptied by others meanwhile, or a hand-off.
+        // The queue was emptied by others meanwhile, or is a rendezvous.
         match self.shared.accept(job) {
             Ok(()) => {}
             Err(Refused::Full(job)) => self.shared.cancel(job),
@@ -121,7 +119,7 @@ impl<'a> Admission<'a> {
 
     #[cold]
     fn refuse(&self, job: Job, why: ExecuteError) -> Result<(), ExecuteError> {
-        self.shared.counters.reject();
+        self.shared.counters.refuse();
         drop(job);
         Err(why)
     }
@@ -130,29 +128,29 @@ impl<'a> Admission<'a> {
     fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ExecuteError>> {
         #[cfg(feature = "std")]
         if may_linger(cx) {
-            self.shared.intake.linger();
+            self.shared.job_queue.spin_for_room();
         }
         let (shared, mut waiter) = (self.shared, mem::take(&mut self.waiter));
-        let admitted = shared.intake.poll_room(&mut waiter, cx, || self.offer());
+        let accepted = shared.job_queue.poll_room(&mut waiter, cx, || self.try_submit());
         self.waiter = waiter;
-        admitted
+        accepted
     }
 }
 
 /// Future of [`WorkerPool::submit`](crate::WorkerPool::submit).
 ///
-/// It borrows the pool; a task that has a clone of its own makes the future there.
+/// It borrows the pool: a task that owns a clone of the pool can create and await it there.
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Submit<'a, T> {
-    admission: Admission<'a>,
+    room: WaitForRoom<'a>,
     // `None` once it was given out.
-    reply: Option<Reply<T>>,
+    receiver: Option<ResultReceiver<T>>,
 }
 
 impl<'a, T: Send + 'static> Submit<'a, T> {
     #[inline]
-    pub(crate) fn new(shared: &'a Arc<Shared>, job: Job, reply: Reply<T>) -> Self {
-        Self { admission: Admission::new(shared, Some(job)), reply: Some(reply) }
+    pub(crate) fn new(shared: &'a Arc<Shared>, job: Job, receiver: ResultReceiver<T>) -> Self {
+        Self { room: WaitForRoom::new(shared, Some(job)), receiver: Some(receiver) }
     }
 }
 
@@ -161,10 +159,10 @@ impl<T> Future for Submit<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<JobHandle<T>> {
         let this = &mut *self;
-        this.admission.poll(cx).map(|admitted| {
-            let reply = this.reply.take().expect("polled after it was ready");
-            match admitted {
-                Ok(()) => JobHandle::new(reply, Arc::downgrade(this.admission.shared) as _),
+        this.room.poll(cx).map(|accepted| {
+            let receiver = this.receiver.take().expect("polled after it was ready");
+            match accepted {
+                Ok(()) => JobHandle::new(receiver, Arc::downgrade(this.room.shared) as _),
                 Err(why) => JobHandle::refused(why),
             }
         })
@@ -173,23 +171,23 @@ impl<T> Future for Submit<'_, T> {
 
 impl<T> fmt::Debug for Submit<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Submit").field("waiter", &self.admission.waiter).finish_non_exhaustive()
+        f.debug_struct("Submit").field("waiter", &self.room.waiter).finish_non_exhaustive()
     }
 }
 
 /// Future of [`WorkerPool::execute`](crate::WorkerPool::execute).
 ///
-/// It borrows the pool; a task that has a clone of its own makes the future there.
+/// It borrows the pool: a task that owns a clone of the pool can create and await it there.
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Execute<'a, F> {
-    // Until the first poll. Who runs it then need not be known before, so it may never have to be a job.
+    // Until the first poll. If the caller runs it then, it never has to become a job.
     closure: Option<F>,
-    admission: Admission<'a>,
+    room: WaitForRoom<'a>,
 }
 
 impl<'a, F: FnOnce() + Send + 'static> Execute<'a, F> {
     pub(crate) fn new(shared: &'a Arc<Shared>, closure: F) -> Self {
-        Self { closure: Some(closure), admission: Admission::new(shared, None) }
+        Self { closure: Some(closure), room: WaitForRoom::new(shared, None) }
     }
 }
 
@@ -203,31 +201,31 @@ impl<F: FnOnce() + Send + 'static> Future for Execute<'_, F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if let Some(closure) = this.closure.take() {
-            if this.admission.shared.is_left_to_callers() {
-                this.admission.shared.call_here(closure);
+            if this.room.shared.caller_runs() {
+                this.room.shared.call_on_caller(closure);
                 return Poll::Ready(Ok(()));
             }
-            return this.admission.begin(Job::plain(closure), cx);
+            return this.room.begin(Job::plain(closure), cx);
         }
-        this.admission.poll(cx)
+        this.room.poll(cx)
     }
 }
 
 impl<F> fmt::Debug for Execute<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Execute").field("waiter", &self.admission.waiter).finish_non_exhaustive()
+        f.debug_struct("Execute").field("waiter", &self.room.waiter).finish_non_exhaustive()
     }
 }
 
 /// Future of [`WorkerPool::run`](crate::WorkerPool::run).
 ///
-/// It borrows the pool; a task that has a clone of its own makes the future there.
+/// It borrows the pool: a task that owns a clone of the pool can create and await it there.
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct RunJob<'a, T> {
-    state: State<'a, T>,
+    state: RunState<'a, T>,
 }
 
-enum State<'a, T> {
+enum RunState<'a, T> {
     Submits(Submit<'a, T>),
     Joins(JobHandle<T>),
     Over,
@@ -235,7 +233,7 @@ enum State<'a, T> {
 
 impl<'a, T> RunJob<'a, T> {
     pub(crate) fn new(submit: Submit<'a, T>) -> Self {
-        Self { state: State::Submits(submit) }
+        Self { state: RunState::Submits(submit) }
     }
 }
 
@@ -245,28 +243,28 @@ impl<T> Future for RunJob<'_, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             match &mut self.state {
-                State::Submits(submit) => match Pin::new(submit).poll(cx) {
-                    Poll::Ready(handle) => self.state = State::Joins(handle),
+                RunState::Submits(submit) => match Pin::new(submit).poll(cx) {
+                    Poll::Ready(handle) => self.state = RunState::Joins(handle),
                     Poll::Pending => return Poll::Pending,
                 },
-                State::Joins(handle) => match Pin::new(handle).poll(cx) {
+                RunState::Joins(handle) => match Pin::new(handle).poll(cx) {
                     Poll::Ready(result) => {
-                        self.state = State::Over;
+                        self.state = RunState::Over;
                         return Poll::Ready(result);
                     }
                     Poll::Pending => return Poll::Pending,
                 },
-                State::Over => panic!("polled after it was ready"),
+                RunState::Over => panic!("polled after it was ready"),
             }
         }
     }
 }
 
 impl<T> Drop for RunJob<'_, T> {
-    /// Nobody wants the result any more.
+    /// Cancels the job, whose result no caller wants any more.
     fn drop(&mut self) {
-        if let State::Joins(handle) = &self.state {
-            // The closure, which is foreign, is dropped with it.
+        if let RunState::Joins(handle) = &self.state {
+            // The closure, which is dropped here, is foreign.
             in_drop(|| _ = handle.cancel());
         }
     }
@@ -274,7 +272,7 @@ impl<T> Drop for RunJob<'_, T> {
 
 impl<T> fmt::Debug for RunJob<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_accepted = !matches!(self.state, State::Submits(_));
+        let is_accepted = !matches!(self.state, RunState::Submits(_));
         f.debug_struct("RunJob").field("is_accepted", &is_accepted).finish()
     }
 }

@@ -1,4 +1,4 @@
-//! The caller's end of a job.
+//! The caller's end of a job: `JobHandle`.
 
 use core::{
     fmt,
@@ -10,20 +10,21 @@ use core::{
 
 use tidegate_core::primitive::Weak;
 
+use super::job_cell::ResultReceiver;
 use crate::{
-    cell::Reply,
     error::{ExecuteError, JoinError},
     panic::contain,
 };
 
-/// The result of a job that was submitted: a future, to be awaited in a task or waited for on a thread.
+/// The result of a job that was submitted: a future, to be awaited in a task or waited for on a
+/// thread.
 ///
 /// Dropping the handle does not cancel the job: it runs, and its result is dropped.
 ///
 /// # Cancel safety
 ///
-/// Polling a handle loses nothing. But `handle.wait_timeout(d)` consumes the handle; to try again later, wait for
-/// `&mut handle`.
+/// Polling a handle loses nothing. But `handle.wait_timeout(d)` consumes the handle; to try again
+/// later, wait for `&mut handle`.
 ///
 /// # Panics
 ///
@@ -47,40 +48,41 @@ use crate::{
 /// ```
 #[must_use = "dropping the handle gives the result up; `execute` says so"]
 pub struct JobHandle<T> {
-    end: End<T>,
+    state: HandleState<T>,
 }
 
-enum End<T> {
-    // Weak: what is gone with the place is foreign, as a key is, and none of the handle's.
-    Job(Reply<T>, Weak<dyn Waiting>),
+enum HandleState<T> {
+    // Weak: the queue may own foreign values, such as a key, and a handle must not drop them.
+    Accepted(ResultReceiver<T>, Weak<dyn ReleaseSlot>),
     /// The pool did not accept the job.
     Refused(ExecuteError),
-    Taken,
+    /// The result was given out.
+    Over,
 }
 
-/// Where an accepted job waits until a worker begins with it.
-pub(crate) trait Waiting: Send + Sync {
-    /// A job was called off that no worker has begun with: its place is free.
-    fn vacate(&self);
+/// The queue in which an accepted job waits for a worker.
+pub(crate) trait ReleaseSlot: Send + Sync {
+    /// Frees the slot of a job that was cancelled before a worker began with it.
+    fn release_slot(&self);
 }
 
 impl<T> JobHandle<T> {
-    pub(crate) fn new(reply: Reply<T>, place: Weak<dyn Waiting>) -> Self {
-        Self { end: End::Job(reply, place) }
+    pub(crate) fn new(receiver: ResultReceiver<T>, queue: Weak<dyn ReleaseSlot>) -> Self {
+        Self { state: HandleState::Accepted(receiver, queue) }
     }
 
     pub(crate) fn refused(why: ExecuteError) -> Self {
-        Self { end: End::Refused(why) }
+        Self { state: HandleState::Refused(why) }
     }
 
     /// Cancels the job if it has not begun; returns whether it had not.
     ///
-    /// The handle resolves to [`JoinError::Cancelled`], a closure is dropped at once, and its place in the queue is free at once:
-    /// a submission that waits gets it. A closure that has begun goes on; one that [takes a token](crate::WorkerPool::submit_with_token)
-    /// is told.
+    /// The handle resolves to [`JoinError::Cancelled`]. The closure is dropped at once, and its
+    /// slot in the queue goes to a submission that waits. A closure that has begun goes on; its
+    /// token is cancelled if it [takes one](crate::WorkerPool::submit_with_token).
     ///
-    /// A [future](crate::WorkerPool::submit_future) can be cancelled as long as it has not ended. Its worker drops it: at its
-    /// next await, or when it comes by.
+    /// A [future](crate::WorkerPool::submit_future) can be cancelled until it has ended. A worker
+    /// drops it: at its next await, or when it takes it out of the queue.
     ///
     /// # Examples
     ///
@@ -93,22 +95,22 @@ impl<T> JobHandle<T> {
     /// assert!(handle.wait().unwrap_err().is_cancelled());
     /// ```
     pub fn cancel(&self) -> bool {
-        match &self.end {
-            End::Job(reply, place) => reply.cancel(&mut || {
-                if let Some(place) = place.upgrade() {
-                    place.vacate();
-                    contain(|| drop(place));
+        match &self.state {
+            HandleState::Accepted(receiver, queue) => receiver.cancel(&mut || {
+                if let Some(queue) = queue.upgrade() {
+                    queue.release_slot();
+                    contain(|| drop(queue));
                 }
             }),
-            End::Refused(..) | End::Taken => false,
+            HandleState::Refused(..) | HandleState::Over => false,
         }
     }
 
     /// Returns whether the job has ended, in whatever way: the next poll gives its result.
     pub fn is_finished(&self) -> bool {
-        match &self.end {
-            End::Job(reply, _) => reply.is_ended(),
-            End::Refused(_) | End::Taken => true,
+        match &self.state {
+            HandleState::Accepted(receiver, _) => receiver.is_ended(),
+            HandleState::Refused(_) | HandleState::Over => true,
         }
     }
 }
@@ -117,21 +119,21 @@ impl<T> Future for JobHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let result = match &mut self.end {
-            End::Job(reply, _) => match reply.poll(cx) {
+        let result = match &mut self.state {
+            HandleState::Accepted(receiver, _) => match receiver.poll(cx) {
                 Poll::Ready(result) => result,
                 Poll::Pending => return Poll::Pending,
             },
-            End::Refused(ExecuteError::Full) => Err(JoinError::Full),
-            End::Refused(ExecuteError::Closed) => Err(JoinError::Closed),
-            End::Taken => panic!("polled after it was ready"),
+            HandleState::Refused(ExecuteError::Full) => Err(JoinError::Full),
+            HandleState::Refused(ExecuteError::Closed) => Err(JoinError::Closed),
+            HandleState::Over => panic!("polled after it was ready"),
         };
-        self.end = End::Taken;
+        self.state = HandleState::Over;
         Poll::Ready(result)
     }
 }
 
-// A result is there or is not: nobody finds one half done.
+// A result is stored or is not: no caller finds one half done.
 impl<T> UnwindSafe for JobHandle<T> {}
 impl<T> RefUnwindSafe for JobHandle<T> {}
 

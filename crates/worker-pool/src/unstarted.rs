@@ -1,14 +1,16 @@
-//! Jobs that a shutdown left undone.
+//! Jobs that a shutdown left unstarted: `UnstartedJob`.
 
 use core::fmt;
 
 use tidegate_core::primitive::Arc;
 
-use crate::{shared::Shared, task::Job};
+use crate::{job::Job, state::Shared};
 
-/// A job that was accepted and not begun, given back by [`WorkerPool::shutdown_now`](crate::WorkerPool::shutdown_now).
+/// A job that was accepted and has not begun, returned by
+/// [`WorkerPool::shutdown_now`](crate::WorkerPool::shutdown_now).
 ///
-/// Dropping it cancels the job: its handle resolves to [`JoinError::Cancelled`](crate::JoinError::Cancelled).
+/// Dropping it cancels the job: its handle resolves to
+/// [`JoinError::Cancelled`](crate::JoinError::Cancelled).
 ///
 /// # Examples
 ///
@@ -25,26 +27,27 @@ use crate::{shared::Shared, task::Job};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use = "dropping it cancels the job"]
-pub struct Pending {
+pub struct UnstartedJob {
     // `None` once it was run.
     job: Option<Job>,
     shared: Arc<Shared>,
 }
 
-impl Pending {
+impl UnstartedJob {
     pub(crate) fn new(shared: &Arc<Shared>, job: Job) -> Self {
         Self { job: Some(job), shared: shared.clone() }
     }
 
-    /// Runs the job here, as a worker would have: its panic is contained, and its handle gets the result.
+    /// Runs the job on the calling thread, as a worker would: its panic is contained, and its
+    /// handle gets the result.
     pub fn run(mut self) {
         if let Some(job) = self.job.take() {
-            self.shared.run_here(job);
+            self.shared.run_on_caller(job);
         }
     }
 }
 
-impl Drop for Pending {
+impl Drop for UnstartedJob {
     fn drop(&mut self) {
         if let Some(job) = self.job.take() {
             self.shared.cancel(job);
@@ -52,8 +55,8 @@ impl Drop for Pending {
     }
 }
 
-impl fmt::Debug for Pending {
+impl fmt::Debug for UnstartedJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pending").finish_non_exhaustive()
+        f.debug_struct("UnstartedJob").finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! How many threads there are, and may be.
+//! How many threads a pool has, and may have.
 
 use core::{fmt, num::NonZeroUsize, ops::RangeInclusive};
 use std::io;
@@ -6,7 +6,10 @@ use std::io;
 use alloc::format;
 
 use crossbeam_utils::CachePadded;
-use tidegate_core::primitive::atomic::{AtomicU64, Ordering};
+use tidegate_core::{
+    BuildError,
+    primitive::atomic::{AtomicU64, Ordering},
+};
 
 /// The most threads a pool can have.
 const MOST: usize = u16::MAX as usize;
@@ -22,7 +25,8 @@ const MOST: usize = u16::MAX as usize;
 ///
 /// assert_eq!(ThreadCount::from(4), ThreadCount::from(4..=4));
 /// let refused = WorkerPool::builder().threads(0..=4).build().unwrap_err();
-/// assert_eq!(refused.to_string(), "thread count 0..=4 is not a range within 1..=65535");
+/// let says = "threads is 0..=4, but must be a range within 1..=65535";
+/// assert_eq!(refused.to_string(), says);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ThreadCount {
@@ -33,8 +37,9 @@ pub struct ThreadCount {
 impl ThreadCount {
     fn check(self) -> io::Result<Self> {
         if self.min == 0 || self.min > self.max || self.max > MOST {
-            let message = format!("thread count {self} is not a range within 1..={MOST}");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            let range = format!("a range within 1..={MOST}");
+            let error = BuildError::new("threads", format_args!("{self}"), range);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
         }
         Ok(self)
     }
@@ -75,13 +80,13 @@ const MAX: u64 = 1 << 48;
 
 /// The threads of a pool in one word, so that no two decisions are made on the same thread.
 ///
-/// A pool grows from within: a thread that begins a job, and leaves no other to begin the next, adds one before. So whoever
-/// submits never starts a thread, nor looks at this.
-pub(crate) struct Headcount {
+/// A pool grows from within: a thread that begins a job, and leaves no other to begin the next,
+/// first adds one. So a submitter never starts a thread, nor reads this.
+pub(crate) struct ThreadLimits {
     /// | bits | name | meaning | changed by |
     /// | --- | --- | --- | --- |
-    /// | 0..16 | `SPARE` | threads without a job: asleep, or not yet begun | `add`, `enter_spare`, `leave_spare`, `retire` |
-    /// | 16..32 | `THREAD` | threads that exist | `add`, `add_up_to_min`, `remove`, `retire`, `yield_place` |
+    /// | 0..16 | `SPARE` | threads without a job: asleep, or not yet begun | `add_spare`, `enter_spare`, `leave_spare`, `retire` |
+    /// | 16..32 | `THREAD` | threads that exist | `add_spare`, `add_up_to_min`, `remove_spare`, `retire`, `remove_surplus` |
     /// | 32..48 | `MIN` | so many stay when there is nothing to do | `set` |
     /// | 48..64 | `MAX` | no more than so many | `set` |
     word: CachePadded<AtomicU64>,
@@ -89,9 +94,9 @@ pub(crate) struct Headcount {
 
 /// One reading of the word.
 #[derive(Clone, Copy)]
-struct Reading(u64);
+struct LimitsWord(u64);
 
-impl Reading {
+impl LimitsWord {
     fn field(self, unit: u64) -> u64 {
         (self.0 / unit) & 0xffff
     }
@@ -105,30 +110,31 @@ impl Reading {
     }
 }
 
-// ORDERING: Relaxed throughout: the word decides who comes and goes, and publishes nothing; threads are started and joined, and
-// jobs go through the queue. Where it must be seen together with another word, fences stand there (`Threads::grow`).
-impl Headcount {
-    /// Of a pool without threads.
+// ORDERING: Relaxed throughout: the word decides which threads come and go, and publishes nothing;
+// threads are started and joined, and jobs go through the queue. Where it must be seen together
+// with another word, there are fences (`Threads::grow`).
+impl ThreadLimits {
+    /// Creates the limits of a pool without threads.
     pub(crate) fn none() -> Self {
         Self { word: CachePadded::new(AtomicU64::new(0)) }
     }
 
-    fn read(&self) -> Reading {
-        Reading(self.word.load(Ordering::Relaxed))
+    fn read(&self) -> LimitsWord {
+        LimitsWord(self.word.load(Ordering::Relaxed))
     }
 
-    fn update(&self, change: impl Fn(Reading) -> Option<u64>) -> Option<Reading> {
+    fn update(&self, change: impl Fn(LimitsWord) -> Option<u64>) -> Option<LimitsWord> {
         let before = self
             .word
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| change(Reading(word)));
-        before.ok().map(Reading)
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| change(LimitsWord(word)));
+        before.ok().map(LimitsWord)
     }
 
     /// Changes the limits.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if they are none.
+    /// `InvalidInput` if `count` is not a range within the allowed one.
     pub(crate) fn set(&self, count: ThreadCount) -> io::Result<()> {
         let limits = count.check()?.bits();
         self.update(|now| Some(now.0 % MIN + limits));
@@ -142,62 +148,64 @@ impl Headcount {
         now.can_grow() && now.field(SPARE) == 0
     }
 
-    /// Counts a thread that is to be started, if there may be one more and none is spare.
+    /// Counts a thread that the caller will start, if there may be one more and none is spare.
     pub(crate) fn add_spare(&self) -> bool {
-        let wants_more = |now: Reading| now.can_grow() && now.field(SPARE) == 0;
+        let wants_more = |now: LimitsWord| now.can_grow() && now.field(SPARE) == 0;
         self.update(|now| wants_more(now).then_some(now.0 + THREAD + SPARE)).is_some()
     }
 
-    /// Counts a thread that is to be started, if there are less than there should be at least.
+    /// Counts a thread that the caller will start, if there are fewer than the minimum.
     pub(crate) fn add_up_to_min(&self) -> bool {
-        let too_few = |now: Reading| now.field(THREAD) < now.field(MIN);
+        let too_few = |now: LimitsWord| now.field(THREAD) < now.field(MIN);
         self.update(|now| too_few(now).then_some(now.0 + THREAD + SPARE)).is_some()
     }
 
-    /// Takes a thread out that was counted, and was not started.
+    /// Removes a thread that was counted and could not be started.
     pub(crate) fn remove_spare(&self) {
         self.word.fetch_sub(THREAD + SPARE, Ordering::Relaxed);
     }
 
-    /// Counts a thread that looks for nothing else than its next job.
+    /// Counts a thread as spare: it waits for its next job.
     pub(crate) fn enter_spare(&self) {
         self.word.fetch_add(SPARE, Ordering::Relaxed);
     }
 
-    /// Takes it out: it has one.
+    /// Counts a thread as no longer spare: it has a job.
     pub(crate) fn leave_spare(&self) {
         self.word.fetch_sub(SPARE, Ordering::Relaxed);
     }
 
-    /// Returns whether spare threads should not wait for ever.
+    /// Returns whether there are more threads than the minimum, so that spare ones may end.
     pub(crate) fn may_shrink(&self) -> bool {
         let now = self.read();
         now.field(THREAD) > now.field(MIN)
     }
 
-    /// Lets a spare thread go that has waited long enough, if there is another one, and there are more than have to stay.
+    /// Removes a spare thread that has waited long enough, if another one is spare and there are
+    /// more than the minimum; returns whether it did.
     pub(crate) fn retire(&self) -> bool {
-        let can = |now: Reading| now.field(SPARE) > 1 && now.field(THREAD) > now.field(MIN);
+        let can = |now: LimitsWord| now.field(SPARE) > 1 && now.field(THREAD) > now.field(MIN);
         self.update(|now| can(now).then(|| now.0 - THREAD - SPARE)).is_some()
     }
 
-    /// Lets a thread go, spare or between two jobs, if there are more than there may be.
+    /// Removes a thread, spare or between two jobs, if there are more than the maximum; returns
+    /// whether it did.
     #[inline]
-    pub(crate) fn yield_place(&self, is_spare: bool) -> bool {
-        self.read().has_surplus() && self.yield_place_slow(is_spare)
+    pub(crate) fn remove_surplus(&self, is_spare: bool) -> bool {
+        self.read().has_surplus() && self.remove_surplus_slow(is_spare)
     }
 
     #[cold]
-    fn yield_place_slow(&self, is_spare: bool) -> bool {
+    fn remove_surplus_slow(&self, is_spare: bool) -> bool {
         let gone = if is_spare { THREAD + SPARE } else { THREAD };
         self.update(|now| now.has_surplus().then(|| now.0 - gone)).is_some()
     }
 }
 
-impl fmt::Debug for Headcount {
+impl fmt::Debug for ThreadLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let now = self.read();
-        f.debug_struct("Headcount")
+        f.debug_struct("ThreadLimits")
             .field("threads", &now.field(THREAD))
             .field("spare", &now.field(SPARE))
             .finish_non_exhaustive()

@@ -1,0 +1,8 @@
+//! The futures that the methods of this crate return. They are awaited, or waited for on a thread.
+
+pub use crate::{
+    group::{Join, JoinNext, TryJoin},
+    keyed::SubmitKeyed,
+    shutdown::{Idle, Shutdown, ShutdownWithin},
+    submit::{Execute, RunJob, Submit},
+};

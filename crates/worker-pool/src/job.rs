@@ -1,0 +1,124 @@
+//! A job as the pool's queue holds it.
+
+pub(crate) mod future_job;
+pub(crate) mod handle;
+#[allow(unsafe_code, reason = "a closure and its result in an UnsafeCell, argued there")]
+pub(crate) mod job_cell;
+
+use alloc::boxed::Box;
+
+use tidegate_core::Timestamp;
+
+use self::{future_job::FutureJob, job_cell::Runnable};
+
+/// One allocation for a closure, with or without a handle. A job that is dropped before it ran is
+/// cancelled.
+pub(crate) enum Job {
+    /// A closure without a handle.
+    Plain(Box<dyn ErasedJob>),
+    /// A closure with a handle.
+    Tracked(Runnable),
+    /// A future.
+    Future(Box<FutureJob>),
+    /// Runs the next job of one key.
+    KeyTurn(Box<dyn ErasedTurn>),
+}
+
+/// The right to run one job of a key's queue. A turn that is dropped unused cancels a job there.
+pub(crate) trait ErasedTurn: Send {
+    /// Starts the key's queue and takes its oldest job, unless another worker runs that queue: then
+    /// the job is owed by that worker. Called again after [`owes`](Self::owes), it takes the next
+    /// one.
+    fn begin(&mut self) -> Option<Runnable>;
+    /// Notes that the job which `begin` returned had been cancelled before.
+    fn note_removed(&mut self);
+    /// Returns whether other workers have left it another job; if not, the key's queue stops.
+    fn owes(&mut self) -> bool;
+    /// Cancels the jobs that it would run; returns how many of them had not been cancelled before.
+    fn cancel(self: Box<Self>) -> u64;
+    /// Marks the turn as used, because its job did not get in.
+    fn forget(&mut self);
+}
+
+/// A closure without a handle, and when it was accepted.
+struct ClosureJob<F> {
+    /// `Timestamp::NEVER` if nobody measures: one word, not two.
+    accepted: Timestamp,
+    closure: F,
+}
+
+/// A [`ClosureJob`] of any type.
+pub(crate) trait ErasedJob: Send {
+    fn accepted(&mut self) -> &mut Timestamp;
+    fn call(self: Box<Self>);
+}
+
+impl<F: FnOnce() + Send> ErasedJob for ClosureJob<F> {
+    fn accepted(&mut self) -> &mut Timestamp {
+        &mut self.accepted
+    }
+
+    fn call(self: Box<Self>) {
+        (self.closure)();
+    }
+}
+
+impl Job {
+    /// Creates a job without a handle.
+    pub(crate) fn plain(closure: impl FnOnce() + Send + 'static) -> Self {
+        Self::Plain(Box::new(ClosureJob { accepted: Timestamp::NEVER, closure }))
+    }
+
+    /// Drops a job that has waited too long; returns false if it had been cancelled before.
+    #[must_use]
+    pub(crate) fn expire(self) -> bool {
+        match self {
+            Self::Tracked(runnable) => runnable.expire(),
+            Self::Future(future) => future.into_runnable().expire(),
+            // The age of a key's jobs is checked one by one.
+            Self::Plain(_) | Self::KeyTurn(_) => true,
+        }
+    }
+
+    /// Returns whether its handle has cancelled it, so that it takes no slot of the queue.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        match self {
+            Self::Tracked(runnable) => runnable.is_cancelled(),
+            Self::Future(future) => future.is_cancelled(),
+            Self::Plain(_) | Self::KeyTurn(_) => false,
+        }
+    }
+
+    /// Drops a turn whose job did not get in.
+    pub(crate) fn forget(self) {
+        if let Self::KeyTurn(mut turn) = self {
+            turn.forget();
+        }
+    }
+
+    /// Returns whether it is a future.
+    pub(crate) fn is_future(&self) -> bool {
+        matches!(self, Self::Future(_))
+    }
+
+    /// Notes when the job was accepted.
+    pub(crate) fn accept(&mut self, now: Timestamp) {
+        match self {
+            Self::Plain(job) => *job.accepted() = now,
+            Self::Tracked(runnable) => runnable.accept(now),
+            Self::Future(future) => future.accept(now),
+            // The turn's job has a time of its own.
+            Self::KeyTurn(_) => {}
+        }
+    }
+
+    /// Returns when it was accepted, if that was noted.
+    pub(crate) fn accepted(&mut self) -> Option<Timestamp> {
+        match self {
+            Self::Plain(job) => Some(*job.accepted()).filter(|at| *at != Timestamp::NEVER),
+            Self::Tracked(runnable) => runnable.accepted(),
+            Self::Future(future) => future.accepted(),
+            Self::KeyTurn(_) => None,
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! A future as a job: it occupies its worker until it ends.
+
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use alloc::boxed::Box;
+
+use tidegate_core::{CancelToken, Timestamp, Wait, lock::Lock, primitive::Arc};
+
+use super::job_cell::{Runnable, Unsubmitted, runnable_with};
+use crate::panic::{Contained, Payload, catch, contain};
+
+/// The worker's end of a future. A job that is dropped before it ran is cancelled.
+///
+/// The future stores its output where the runnable's closure takes it. So its handle is like every
+/// other handle, and a panic or a cancel settles the same cell.
+pub(crate) struct FutureJob {
+    runnable: Runnable,
+    // `None` once it is dropped.
+    future: Option<StoringFuture>,
+}
+
+/// The user's future, which stores its output. It resolves to false if it was cancelled.
+type StoringFuture = Pin<Box<dyn Future<Output = bool> + Send>>;
+
+/// How a future ended.
+pub(crate) enum FutureEnd {
+    /// With an output, which its runnable passes to the handle.
+    Output,
+    Cancelled,
+    Panicked(Payload),
+}
+
+/// Creates both ends of a future that `token` can cancel at any of its awaits.
+///
+/// `start_token` derives the token that the future observes, when it starts.
+pub(crate) fn future_job<F>(
+    future: F,
+    token: CancelToken,
+    start_token: impl FnOnce(CancelToken) -> CancelToken + Send + 'static,
+) -> (FutureJob, Unsubmitted<impl FnOnce() -> F::Output + Send + 'static, F::Output, CancelToken>)
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    let stored = Arc::new(Lock::new(None));
+    let slot = stored.clone();
+    let parent = token.clone();
+    let future = Contained::new(future);
+    let future: StoringFuture = Box::pin(async move {
+        let output = future.or_cancelled(&start_token(parent)).await.ok();
+        let has_ended = output.is_some();
+        slot.with(|slot| *slot = output);
+        has_ended
+    });
+    let take = move || stored.with(Option::take).expect("called after the future stored it");
+    let (runnable, unsubmitted) = runnable_with(take, token);
+    (FutureJob { runnable, future: Some(future) }, unsubmitted)
+}
+
+impl Drop for FutureJob {
+    /// What the future has captured is foreign.
+    fn drop(&mut self) {
+        self.drop_future();
+    }
+}
+
+impl FutureJob {
+    /// Polls the future.
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<FutureEnd> {
+        let Some(future) = &mut self.future else { return Poll::Ready(FutureEnd::Cancelled) };
+        match catch(|| future.as_mut().poll(cx)) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(true)) => Poll::Ready(FutureEnd::Output),
+            Ok(Poll::Ready(false)) => Poll::Ready(FutureEnd::Cancelled),
+            Err(payload) => Poll::Ready(FutureEnd::Panicked(payload)),
+        }
+    }
+
+    /// Drops the future, and returns the runnable that its handle waits for.
+    pub(crate) fn into_runnable(mut self) -> Runnable {
+        self.drop_future();
+        self.runnable.take()
+    }
+
+    fn drop_future(&mut self) {
+        let future = self.future.take();
+        contain(|| drop(future));
+    }
+
+    /// Notes that a worker begins with it; returns false if its handle has cancelled it before.
+    #[must_use]
+    pub(crate) fn begin(&self) -> bool {
+        self.runnable.begin()
+    }
+
+    /// Returns whether its handle has cancelled it. Final for a job that no worker has.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.runnable.is_cancelled()
+    }
+
+    /// Notes when the job was accepted.
+    pub(crate) fn accept(&self, now: Timestamp) {
+        self.runnable.accept(now);
+    }
+
+    /// Returns when it was accepted, if that was noted.
+    pub(crate) fn accepted(&self) -> Option<Timestamp> {
+        self.runnable.accepted()
+    }
+}

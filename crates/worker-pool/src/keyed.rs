@@ -1,0 +1,312 @@
+//! Jobs with keys: those of one key run one after the other.
+//!
+//! A submitter needs room in two queues, the key's and the pool's, and waits for one of them at a
+//! time. A notification tells it of one slot; if it cannot use that, it wakes the next submitter
+//! for it:
+//!
+//! ```text
+//!              the key's queue is full: pass the pool's slot on
+//!          ┌───────────────────────────────────────────────────┐
+//! enter ─▶ waits for the pool                                   waits for the key ─▶ enter
+//!          └───────────────────────────────────────────────────┘
+//!              the pool is full: pass the key's slot on, but only when giving up
+//! ```
+
+mod serial_queue;
+mod turn;
+
+use core::{
+    fmt,
+    future::Future,
+    num::NonZeroUsize,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tidegate_core::{event::Waiter, primitive::Arc};
+
+use self::{
+    serial_queue::{KeyedQueue, QueueUser},
+    turn::{NotEntered, enter},
+};
+use crate::{
+    error::{ExecuteError, TrySubmitError},
+    job::{
+        handle::JobHandle,
+        job_cell::{ResultReceiver, Runnable, runnable},
+    },
+    pool::WorkerPool,
+};
+
+/// Submits jobs with keys to a pool: those of one key run one after the other, in order; those of
+/// different keys run in parallel.
+///
+/// Created by [`WorkerPool::keyed`]. A key is known only as long as it has jobs, so there is
+/// nothing to forget. Clones share their queues, and hold a clone of the pool.
+///
+/// Until it begins, each job takes a slot in the pool's queue, and one in its key's queue. A job
+/// that waits for its key alone is not among the `waiting` of the pool's
+/// [`stats`](WorkerPool::stats).
+///
+/// # Examples
+///
+/// ```
+/// use core::num::NonZeroUsize;
+/// use std::sync::{Arc, Mutex};
+/// use tidegate_worker_pool::{JobGroup, Wait, WorkerPool};
+///
+/// let pool = WorkerPool::builder().threads(2).build()?;
+/// let accounts = pool.keyed(NonZeroUsize::new(16).unwrap());
+/// let book = Arc::new(Mutex::new(Vec::new()));
+/// let entry = |account: &'static str, sum: i32| {
+///     let book = book.clone();
+///     let job = move || book.lock().unwrap().push((account, sum));
+///     accounts.submit(account, job).wait()
+/// };
+/// let entries = [
+///     entry("ann", 10),
+///     entry("bob", 7),
+///     entry("ann", -3),
+///     entry("ann", 5),
+/// ];
+/// entries.into_iter().collect::<JobGroup<_>>().join().wait();
+/// let of_ann = |book: &[(&str, i32)]| -> Vec<i32> {
+///     let entries = book.iter().filter(|entry| entry.0 == "ann");
+///     entries.map(|entry| entry.1).collect()
+/// };
+/// assert_eq!(of_ann(&book.lock().unwrap()), [10, -3, 5]);
+/// assert_eq!(accounts.len(), 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct KeyedPool<K: Ord> {
+    pool: WorkerPool,
+    queues: Arc<KeyedQueue<K>>,
+}
+
+impl WorkerPool {
+    /// Creates a view of the pool for jobs with keys, of each of which `per_key` jobs may wait.
+    ///
+    /// Several `KeyedPool`s of one pool do not share their keys.
+    pub fn keyed<K>(&self, per_key: NonZeroUsize) -> KeyedPool<K>
+    where
+        K: Ord + Send + Sync + 'static,
+    {
+        let queues = Arc::new(KeyedQueue::new(self.shared(), per_key.get()));
+        KeyedPool { pool: self.clone(), queues }
+    }
+}
+
+impl<K> KeyedPool<K>
+where
+    K: Ord + Send + Sync + 'static,
+{
+    /// Waits for room, of the key and in the pool, and submits a job.
+    ///
+    /// It waits even if the pool does something else when it is [full](crate::OnFull). A job must
+    /// not wait for another one of its key: it would wait for itself.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`WorkerPool::submit`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WorkerPool::submit`]: they come from the handle.
+    pub fn submit<F, T>(&self, key: K, job: F) -> SubmitKeyed<'_, K, T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let (runnable, unsubmitted) = runnable(job);
+        SubmitKeyed {
+            keyed: self,
+            key: Some(key),
+            queue: None,
+            job: Some((runnable, unsubmitted.into_receiver())),
+            waits_for: Room::OfPool,
+            waiter: Waiter::new(),
+            closing: Waiter::new(),
+            was_notified: false,
+        }
+    }
+
+    /// Submits a job if there is room now, of the key and in the pool.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySubmitError`] gives the job back.
+    pub fn try_submit<F, T>(&self, key: K, job: F) -> Result<JobHandle<T>, TrySubmitError<F>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let (runnable, unsubmitted) = runnable(job);
+        let user = self.queues.queue_of(key);
+        let (is_closed, refused) = match enter(&user.queue, self.pool.shared(), runnable) {
+            Ok(()) => {
+                let queue = Arc::downgrade(&user.queue) as _;
+                return Ok(JobHandle::new(unsubmitted.into_receiver(), queue));
+            }
+            Err(NotEntered::Closed(runnable)) => (true, runnable),
+            Err(NotEntered::KeyFull(runnable) | NotEntered::PoolFull(runnable)) => {
+                (false, runnable)
+            }
+        };
+        self.pool.shared().counters.refuse();
+        let job = unsubmitted.into_closure();
+        drop(refused);
+        Err(if is_closed { TrySubmitError::Closed(job) } else { TrySubmitError::Full(job) })
+    }
+
+    /// Returns how many keys have jobs. A snapshot. A key whose jobs were all cancelled is counted
+    /// until a worker has dropped them.
+    pub fn len(&self) -> usize {
+        self.queues.busy()
+    }
+
+    /// Returns whether no key has a job. A snapshot.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<K: Ord> Clone for KeyedPool<K> {
+    fn clone(&self) -> Self {
+        Self { pool: self.pool.clone(), queues: self.queues.clone() }
+    }
+}
+
+impl<K: Ord> fmt::Debug for KeyedPool<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedPool").field("len", &self.queues.busy()).finish_non_exhaustive()
+    }
+}
+
+/// Future of [`KeyedPool::submit`].
+#[must_use = "futures do nothing unless awaited or waited for"]
+pub struct SubmitKeyed<'a, K, T>
+where
+    K: Ord + Send + Sync + 'static,
+{
+    keyed: &'a KeyedPool<K>,
+    // Until the first poll, which finds its queue.
+    key: Option<K>,
+    // Until it has ended.
+    queue: Option<QueueUser<K>>,
+    // `None` once it was given out.
+    job: Option<(Runnable, ResultReceiver<T>)>,
+    waits_for: Room,
+    waiter: Waiter,
+    // Beside the wait for the key: once the pool is closed, perhaps no job frees a slot there.
+    closing: Waiter,
+    // INVARIANT: the key's queue has notified it of a slot that it has neither taken nor passed on.
+    was_notified: bool,
+}
+
+/// The queue whose room a submitter waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    OfKey,
+    OfPool,
+}
+
+impl<K, T> SubmitKeyed<'_, K, T>
+where
+    K: Ord + Send + Sync + 'static,
+{
+    fn poll_entry(&mut self, cx: &mut Context<'_>) -> Poll<JobHandle<T>> {
+        let shared = self.keyed.pool.shared();
+        if let Some(key) = self.key.take() {
+            self.queue = Some(self.keyed.queues.queue_of(key));
+        }
+        let queue = &self.queue.as_ref().expect("polled after it was ready").queue;
+        let job = &mut self.job;
+        let mut try_enter = || {
+            let (runnable, receiver) = job.take().expect("polled after it was ready");
+            let (room, runnable) = match enter(queue, shared, runnable) {
+                Ok(()) => return Ok(JobHandle::new(receiver, Arc::downgrade(queue) as _)),
+                Err(NotEntered::Closed(runnable)) => {
+                    shared.counters.refuse();
+                    // What the job has captured is dropped with the future, not in its wait.
+                    drop(runnable);
+                    return Ok(JobHandle::refused(ExecuteError::Closed));
+                }
+                Err(NotEntered::KeyFull(runnable)) => (Room::OfKey, runnable),
+                Err(NotEntered::PoolFull(runnable)) => (Room::OfPool, runnable),
+            };
+            *job = Some((runnable, receiver));
+            Err(room)
+        };
+        loop {
+            let room = self.waits_for;
+            let has_waited = self.waiter.is_registered();
+            // Waits only as long as this room is the one that is missing.
+            let mut entry = || match try_enter() {
+                Err(missing) if missing == room => None,
+                entered => Some(entered),
+            };
+            let entered = match room {
+                Room::OfPool => shared.job_queue.poll_room(&mut self.waiter, cx, entry),
+                Room::OfKey => self.waiter.poll_until(&queue.room_freed, cx, &mut entry),
+            };
+            match entered {
+                Poll::Ready(Ok(handle)) => {
+                    self.was_notified = false;
+                    return Poll::Ready(handle);
+                }
+                Poll::Ready(Err(missing)) => {
+                    if missing == Room::OfPool {
+                        // If this submitter gives up, the key's slot goes to the next one of the
+                        // key.
+                        self.was_notified |= has_waited;
+                    } else {
+                        self.was_notified = false;
+                        if has_waited {
+                            shared.job_queue.wake_submitter();
+                        }
+                    }
+                    self.waits_for = missing;
+                }
+                Poll::Pending if room == Room::OfPool => return Poll::Pending,
+                // If the pool is closed, the next attempt to enter finds that.
+                Poll::Pending => ready!(shared.job_queue.poll_closed(&mut self.closing, cx)),
+            }
+        }
+    }
+}
+
+// Nothing in it is pinned.
+impl<K, T> Unpin for SubmitKeyed<'_, K, T> where K: Ord + Send + Sync + 'static {}
+
+impl<K, T> Future for SubmitKeyed<'_, K, T>
+where
+    K: Ord + Send + Sync + 'static,
+{
+    type Output = JobHandle<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<JobHandle<T>> {
+        let handle = ready!(self.poll_entry(cx));
+        self.queue = None;
+        Poll::Ready(handle)
+    }
+}
+
+impl<K, T> Drop for SubmitKeyed<'_, K, T>
+where
+    K: Ord + Send + Sync + 'static,
+{
+    fn drop(&mut self) {
+        if let Some(user) = self.queue.as_ref().filter(|_| self.was_notified) {
+            user.queue.room_freed.notify(1);
+        }
+    }
+}
+
+impl<K, T> fmt::Debug for SubmitKeyed<'_, K, T>
+where
+    K: Ord + Send + Sync + 'static,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubmitKeyed").finish_non_exhaustive()
+    }
+}

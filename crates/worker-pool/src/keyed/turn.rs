@@ -1,0 +1,190 @@
+//! How the jobs of a key get into the pool's queue, and run one after the other.
+//!
+//! ```text
+//! submit ─▶ room in the key's queue, and in the pool's? ──no──▶ wait
+//!             │ yes, both at once (lock)
+//!             ▼
+//!           the job into the key's queue, a turn into the pool's queue
+//! a worker takes a turn ─▶ does a worker run this key? ──yes──▶ that one owes one more job
+//!                            │ no: this one does
+//!                            ▼
+//!                          run the key's oldest job ─▶ while it owes: run the next ─▶ stop
+//! ```
+//!
+//! For each job of a key there is one turn, in the pool's queue or owed by the worker that runs the
+//! key; it does not matter which turn runs which job. So the jobs keep the order of the key's
+//! queue, however late a worker comes with its turn.
+
+use core::mem;
+
+use alloc::{boxed::Box, collections::VecDeque};
+
+use tidegate_core::primitive::Arc;
+
+use super::serial_queue::SerialQueue;
+use crate::{
+    job::{ErasedTurn, Job, job_cell::Runnable},
+    panic::contain,
+    state::{Shared, job_queue::Refused},
+};
+
+/// Why a job was not accepted; gives it back.
+pub(super) enum NotEntered {
+    /// The key's queue is full.
+    KeyFull(Runnable),
+    /// The pool's queue is full.
+    PoolFull(Runnable),
+    Closed(Runnable),
+}
+
+/// Puts a job into the key's queue and a turn into the pool's queue, or neither.
+pub(super) fn enter<K>(
+    queue: &Arc<SerialQueue<K>>,
+    shared: &Shared,
+    runnable: Runnable,
+) -> Result<(), NotEntered>
+where
+    K: Ord + Send + Sync + 'static,
+{
+    shared.stamp(&runnable);
+    let turn = Job::KeyTurn(Box::new(KeyTurn::new(queue.clone())));
+    let entered = queue.push_with(runnable, |runnable, is_full| {
+        if is_full {
+            return Err((NotEntered::KeyFull(runnable), turn));
+        }
+        // The worker is woken below, with no lock held.
+        match shared.job_queue.push_quietly(turn) {
+            Err(Refused::Full(turn)) => Err((NotEntered::PoolFull(runnable), turn)),
+            Err(Refused::Closed(turn)) => Err((NotEntered::Closed(runnable), turn)),
+            Ok(is_awaited) => Ok((runnable, is_awaited)),
+        }
+    });
+    match entered {
+        Ok(true) => shared.job_queue.wake_worker(),
+        Ok(false) => {}
+        Err((not_entered, turn)) => {
+            turn.forget();
+            return Err(match not_entered {
+                NotEntered::KeyFull(runnable) if shared.job_queue.is_closed() => {
+                    NotEntered::Closed(runnable)
+                }
+                not_entered => not_entered,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The right to run one job of a key.
+struct KeyTurn<K>
+where
+    K: Ord + Send + Sync + 'static,
+{
+    queue: Arc<SerialQueue<K>>,
+    state: TurnState,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TurnState {
+    /// There is a job for it.
+    Unused,
+    /// It runs the key's queue.
+    Running,
+    Used,
+}
+
+impl<K> KeyTurn<K>
+where
+    K: Ord + Send + Sync + 'static,
+{
+    fn new(queue: Arc<SerialQueue<K>>) -> Self {
+        Self { queue, state: TurnState::Unused }
+    }
+
+    /// Cancels an unused turn's job, or the jobs that a running turn owes; returns how many of them
+    /// had not been cancelled before. A turn is still running when it is dropped by a panic, as
+    /// without std, or was taken out of the queue by a shutdown: then no other worker will run the
+    /// owed jobs.
+    fn cancel_jobs(&mut self) -> u64 {
+        let state = mem::replace(&mut self.state, TurnState::Used);
+        if state == TurnState::Used {
+            return 0;
+        }
+        let cancelled: VecDeque<_> = self.queue.change(|queue| match state {
+            TurnState::Running => {
+                queue.runs = false;
+                queue.jobs.drain(..mem::take(&mut queue.owed)).collect()
+            }
+            _ => queue.jobs.remove(queue.owed).into_iter().collect(),
+        });
+        contain(|| self.queue.room_freed.notify(cancelled.len()));
+        let all = cancelled.len();
+        let live =
+            cancelled.into_iter().filter_map(|runnable| runnable.cancel().then_some(())).count();
+        self.queue.note_removed(all - live);
+        live as u64
+    }
+}
+
+impl<K> ErasedTurn for KeyTurn<K>
+where
+    K: Ord + Send + Sync + 'static,
+{
+    fn begin(&mut self) -> Option<Runnable> {
+        let was_running = self.state == TurnState::Running;
+        let job = self.queue.change(|queue| {
+            if was_running {
+                // The next of those that it owes.
+                queue.owed -= 1;
+                return queue.jobs.pop_front();
+            }
+            if queue.runs {
+                queue.owed += 1;
+                return None;
+            }
+            let job = queue.jobs.pop_front();
+            queue.runs = job.is_some();
+            job
+        });
+        if job.is_some() {
+            self.state = TurnState::Running;
+            contain(|| self.queue.room_freed.notify(1));
+        } else {
+            self.state = TurnState::Used;
+        }
+        job
+    }
+
+    fn owes(&mut self) -> bool {
+        let owes = self.state == TurnState::Running
+            && self.queue.change(|queue| {
+                queue.runs = queue.owed > 0;
+                queue.runs
+            });
+        if !owes {
+            self.state = TurnState::Used;
+        }
+        owes
+    }
+
+    fn note_removed(&mut self) {
+        self.queue.note_removed(1);
+    }
+
+    fn cancel(mut self: Box<Self>) -> u64 {
+        self.cancel_jobs()
+    }
+
+    fn forget(&mut self) {
+        self.state = TurnState::Used;
+    }
+}
+
+impl<K> Drop for KeyTurn<K>
+where
+    K: Ord + Send + Sync + 'static,
+{
+    fn drop(&mut self) {
+        self.cancel_jobs();
+    }
+}

@@ -1,0 +1,217 @@
+//! What the pool, its workers and its waiting submissions share: the queue, the counts, the
+//! settings.
+
+pub(crate) mod counters;
+pub(crate) mod job_queue;
+mod run;
+#[cfg(feature = "std")]
+pub(crate) mod scopes;
+mod worker_count;
+
+use core::{
+    any::Any,
+    fmt,
+    panic::{RefUnwindSafe, UnwindSafe},
+    time::Duration,
+};
+
+use alloc::{boxed::Box, vec::Vec};
+
+use tidegate_core::{
+    CancelToken, Clock, Timestamp,
+    primitive::{
+        Arc,
+        atomic::{Ordering, fence},
+    },
+};
+
+#[cfg(feature = "std")]
+use self::scopes::Scopes;
+use self::{
+    counters::PoolCounters,
+    job_queue::{JobQueue, Refused},
+    worker_count::WorkerCount,
+};
+use crate::{
+    job::{Job, handle::ReleaseSlot, job_cell::Runnable},
+    on_full::OnFull,
+    panic::{attempt, contain},
+};
+
+pub(crate) type BoxedClock = Box<dyn Clock + Send + Sync>;
+pub(crate) type OnPanic = Box<dyn Fn(&(dyn Any + Send)) + Send + Sync>;
+/// Derives a child that is cancelled when the job's time is up. Called when the job starts.
+pub(crate) type JobTimeout = Arc<dyn Fn(&CancelToken) -> CancelToken + Send + Sync>;
+
+/// What the [`Builder`](crate::Builder) sets of a pool without threads.
+pub(crate) struct PoolSettings {
+    pub(crate) queue: usize,
+    pub(crate) on_full: OnFull,
+    pub(crate) clock: Option<BoxedClock>,
+    pub(crate) on_panic: Option<OnPanic>,
+    /// The parent of the tokens of all jobs that have one.
+    pub(crate) cancel_token: Option<CancelToken>,
+    pub(crate) job_timeout: Option<JobTimeout>,
+    pub(crate) max_queue_age: Option<Duration>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) job_queue: JobQueue,
+    pub(crate) workers: WorkerCount,
+    pub(crate) counters: PoolCounters,
+    #[cfg(feature = "std")]
+    pub(crate) scopes: Scopes,
+    settings: PoolSettings,
+}
+
+impl Shared {
+    pub(crate) fn new(settings: PoolSettings) -> Arc<Self> {
+        Arc::new(Self {
+            job_queue: JobQueue::new(settings.queue),
+            workers: WorkerCount::new(),
+            counters: PoolCounters::new(),
+            #[cfg(feature = "std")]
+            scopes: Scopes::new(),
+            settings,
+        })
+    }
+
+    /// Accepts a job if there is room.
+    #[inline]
+    pub(crate) fn accept(&self, mut job: Job) -> Result<(), Refused<Job>> {
+        if let Some(now) = self.now() {
+            job.accept(now);
+        }
+        self.job_queue.push(job)
+    }
+
+    /// Notes the time in a job that is about to be accepted.
+    pub(crate) fn stamp(&self, runnable: &Runnable) {
+        if let Some(now) = self.now() {
+            runnable.accept(now);
+        }
+    }
+
+    /// Returns what submissions do while the queue is full.
+    #[inline]
+    pub(crate) fn on_full(&self) -> OnFull {
+        self.settings.on_full
+    }
+
+    /// Returns whether a job that is submitted now is run by its submitter. A snapshot.
+    #[inline]
+    pub(crate) fn caller_runs(&self) -> bool {
+        self.on_full() == OnFull::CallerRuns
+            && self.job_queue.is_full()
+            && !self.job_queue.is_closed()
+    }
+
+    /// Cancels the oldest job in the queue; returns whether there was one.
+    #[cold]
+    pub(crate) fn drop_oldest(&self) -> bool {
+        // What is in a rendezvous has claimed a worker.
+        let oldest =
+            if self.job_queue.capacity() == 0 { None } else { self.job_queue.pop().ok().flatten() };
+        let had_one = oldest.is_some();
+        if let Some(job) = oldest {
+            contain(|| self.cancel(job));
+        }
+        had_one
+    }
+
+    /// Drops a job before it runs. Its handle, if it has one, resolves to `Cancelled`.
+    pub(crate) fn cancel(&self, job: Job) {
+        let mut was_there = true;
+        let mut cancelled = 1;
+        contain(|| match job {
+            Job::Plain(job) => drop(job),
+            Job::Tracked(runnable) => was_there = runnable.cancel(),
+            Job::Future(future) => was_there = future.into_runnable().cancel(),
+            Job::KeyTurn(turn) => cancelled = turn.cancel(),
+        });
+        if was_there {
+            self.counters.cancel(cancelled);
+        } else {
+            self.job_queue.note_removed();
+        }
+    }
+
+    /// Closes the pool and takes out the jobs that no worker has.
+    pub(crate) fn take_all(&self) -> Vec<Job> {
+        let jobs = self.job_queue.take_all().collect();
+        // With nothing left to take, a shutdown may be over.
+        contain(|| self.workers.changed.notify_all());
+        jobs
+    }
+
+    /// Cancels all jobs in the queue, because no worker is left and none will come.
+    pub(crate) fn abandon(&self) {
+        for job in self.take_all() {
+            contain(|| self.cancel(job));
+        }
+    }
+
+    /// Returns whether the pool is closed, every job has ended, and no started worker is left.
+    pub(crate) fn is_terminated(&self) -> bool {
+        // In this order: a worker that takes the last job was counted before; and one that has
+        // returned its next job to the queue left after that.
+        self.job_queue.is_drained() && self.workers.started() == 0 && self.job_queue.is_drained()
+    }
+
+    /// Returns whether at some moment of the call no job waited, and every worker was idle.
+    pub(crate) fn is_idle(&self) -> bool {
+        let Some(transitions) = self.counters.transitions_if_idle() else { return false };
+        let is_empty = self.job_queue.len() == 0;
+        // ORDERING: pairs with the fence in `WorkerCounters::leave_idle`. A worker that took a job
+        // and became idle again in between has counted two transitions.
+        fence(Ordering::SeqCst);
+        is_empty && self.counters.transitions_if_idle() == Some(transitions)
+    }
+
+    /// Creates the token that a job's handle cancels.
+    pub(crate) fn token(&self) -> CancelToken {
+        self.settings.cancel_token.as_ref().map_or_else(CancelToken::new, CancelToken::child)
+    }
+
+    /// Returns a closure that derives the token which a job observes, from the one that its handle
+    /// cancels, when the job starts.
+    pub(crate) fn start_token(&self) -> impl FnOnce(CancelToken) -> CancelToken + Send + 'static {
+        let timeout = self.settings.job_timeout.clone();
+        move |token| match timeout {
+            Some(timeout) => timeout(&token),
+            None => token,
+        }
+    }
+
+    /// Returns whether the pool has a clock.
+    #[inline]
+    pub(crate) fn measures(&self) -> bool {
+        self.settings.clock.is_some()
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        // A clock that panics measures nothing.
+        attempt(|| self.settings.clock.as_ref().map(|clock| clock.now())).flatten()
+    }
+}
+
+// What a job leaves half done when it panics is the job's. The pool's own state is changed with no
+// foreign code in between.
+impl UnwindSafe for Shared {}
+impl RefUnwindSafe for Shared {}
+
+impl ReleaseSlot for Shared {
+    fn release_slot(&self) {
+        self.counters.cancel(1);
+        // A job in a rendezvous has claimed a worker, and takes no slot.
+        self.job_queue.release_slot();
+        // With nothing left to run, the pool may be idle.
+        contain(|| self.workers.changed.notify_all());
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("job_queue", &self.job_queue).finish_non_exhaustive()
+    }
+}

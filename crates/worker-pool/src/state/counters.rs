@@ -1,0 +1,231 @@
+//! What the workers of a pool count, and which of them are idle.
+
+use core::time::Duration;
+
+use alloc::vec::Vec;
+
+use crossbeam_utils::CachePadded;
+use tidegate_core::{
+    Shards,
+    lock::Lock,
+    primitive::{
+        Arc,
+        atomic::{AtomicU64, Ordering, fence},
+    },
+};
+
+/// What one worker counts. Only that worker writes it, so it counts without read-modify-writes.
+#[derive(Debug, Default)]
+pub(crate) struct WorkerCounters {
+    counts: [AtomicU64; KINDS],
+    /// How often the worker became idle or stopped being idle: even while it is idle, which means
+    /// that it has no job and polls for none.
+    transitions: AtomicU64,
+}
+
+/// The number of [`Counter`]s.
+const KINDS: usize = 5;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Counter {
+    Started,
+    Succeeded,
+    Panicked,
+    WaitNanos,
+    RunNanos,
+}
+
+impl WorkerCounters {
+    pub(crate) fn add(&self, counter: Counter, n: u64) {
+        let count = &self.counts[counter as usize];
+        // ORDERING: Relaxed: a statistic. Only this worker writes it, so nothing is lost between
+        // the two.
+        count.store(count.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    /// Counts in counters that several threads write.
+    pub(crate) fn add_shared(&self, counter: Counter, n: u64) {
+        // ORDERING: Relaxed: a statistic.
+        self.counts[counter as usize].fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Notes that the worker is idle: it has no job, and takes none. `transitions` is its own
+    /// count.
+    pub(crate) fn enter_idle(&self, transitions: &mut u64) {
+        if *transitions % 2 == 1 {
+            *transitions += 1;
+            // ORDERING: Release: a caller that finds the worker idle sees what its jobs did.
+            self.transitions.store(*transitions, Ordering::Release);
+        }
+    }
+
+    /// Notes that the worker is about to poll for a job.
+    pub(crate) fn leave_idle(&self, transitions: &mut u64) {
+        if *transitions % 2 == 0 {
+            *transitions += 1;
+            // ORDERING: Relaxed: the fence pairs with the one in `Shared::is_idle`: a caller that
+            // finds a job gone that was taken after this, finds this.
+            self.transitions.store(*transitions, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    fn add_to(&self, sums: &mut [u64; KINDS]) {
+        // The ends before the starts: a job that ends meanwhile is not counted as minus one.
+        for (sum, count) in sums.iter_mut().zip(&self.counts).rev() {
+            // ORDERING: Relaxed: a snapshot.
+            *sum = sum.wrapping_add(count.load(Ordering::Relaxed));
+        }
+    }
+}
+
+/// Everything that a pool counts.
+#[derive(Debug)]
+pub(crate) struct PoolCounters {
+    workers: Lock<Workers>,
+    /// What callers ran outside of the workers.
+    callers: Shards<WorkerCounters>,
+    cancelled: AtomicU64,
+    expired: AtomicU64,
+    refused: AtomicU64,
+    threads_refused: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Workers {
+    /// Of the workers that exist.
+    present: Vec<Arc<CachePadded<WorkerCounters>>>,
+    /// The sums of the workers that have left.
+    past: [u64; KINDS],
+    /// How often workers came and left, plus the transitions of those that have left.
+    past_transitions: u64,
+}
+
+impl Workers {
+    fn sums(&self) -> Sums {
+        let mut sums = self.past;
+        for counters in &self.present {
+            counters.add_to(&mut sums);
+        }
+        Sums(sums)
+    }
+}
+
+/// A snapshot of the sums over all workers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sums([u64; KINDS]);
+
+impl Sums {
+    pub(crate) fn get(self, counter: Counter) -> u64 {
+        self.0[counter as usize]
+    }
+
+    pub(crate) fn time(self, counter: Counter) -> Duration {
+        Duration::from_nanos(self.get(counter))
+    }
+
+    pub(crate) fn in_flight(self) -> u64 {
+        let ended = self.get(Counter::Succeeded) + self.get(Counter::Panicked);
+        self.get(Counter::Started).saturating_sub(ended)
+    }
+}
+
+impl PoolCounters {
+    pub(crate) fn new() -> Self {
+        Self {
+            workers: Lock::new(Workers::default()),
+            callers: Shards::per_thread(|_| WorkerCounters::default()),
+            cancelled: AtomicU64::new(0),
+            expired: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            threads_refused: AtomicU64::new(0),
+        }
+    }
+
+    /// Creates the counters of a new worker.
+    pub(crate) fn open(&self) -> Arc<CachePadded<WorkerCounters>> {
+        let counters = Arc::<CachePadded<WorkerCounters>>::default();
+        self.workers.with(|workers| {
+            workers.past_transitions += 1;
+            workers.present.push(counters.clone());
+        });
+        counters
+    }
+
+    /// Adds the counters of a worker that leaves to the past.
+    pub(crate) fn close(&self, counters: &Arc<CachePadded<WorkerCounters>>) {
+        self.workers.with(|workers| {
+            workers.present.retain(|other| !Arc::ptr_eq(other, counters));
+            workers.past_transitions += counters.transitions.load(Ordering::Relaxed) + 1;
+            for (sum, count) in workers.past.iter_mut().zip(&counters.counts) {
+                *sum = sum.wrapping_add(count.load(Ordering::Relaxed));
+            }
+        });
+    }
+
+    /// Returns how often workers have come, left, become idle and stopped being idle; `None` unless
+    /// all of them are idle.
+    pub(crate) fn transitions_if_idle(&self) -> Option<u64> {
+        self.workers.with(|workers| {
+            let mut sum = workers.past_transitions;
+            for counters in &workers.present {
+                // ORDERING: Acquire: pairs with the Release in `enter_idle`.
+                let transitions = counters.transitions.load(Ordering::Acquire);
+                if transitions % 2 == 1 {
+                    return None;
+                }
+                sum = sum.wrapping_add(transitions);
+            }
+            Some(sum)
+        })
+    }
+
+    /// Returns the counters of the callers on this thread, which write them with
+    /// [`add_shared`](WorkerCounters::add_shared).
+    pub(crate) fn callers(&self) -> &WorkerCounters {
+        self.callers.by_thread()
+    }
+
+    /// Returns the sums over workers and callers, and those over callers alone.
+    pub(crate) fn sums(&self) -> (Sums, Sums) {
+        let mut callers = [0; KINDS];
+        self.callers.iter().for_each(|counters| counters.add_to(&mut callers));
+        let Sums(mut all) = self.workers.with(|workers| workers.sums());
+        all.iter_mut().zip(&callers).for_each(|(sum, n)| *sum = sum.wrapping_add(*n));
+        (Sums(all), Sums(callers))
+    }
+
+    pub(crate) fn cancel(&self, jobs: u64) {
+        self.cancelled.fetch_add(jobs, Ordering::Relaxed);
+    }
+
+    pub(crate) fn expire(&self) {
+        self.cancel(1);
+        self.expired.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn expired(&self) -> u64 {
+        self.expired.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn refuse_thread(&self) {
+        self.threads_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn threads_refused(&self) -> u64 {
+        self.threads_refused.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn cancelled(&self) -> u64 {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,391 @@
+//! Where jobs wait: a ring, and behind it a list for the jobs that the ring has no slot for.
+//!
+//! Only this module knows how jobs are stored.
+//!
+//! ```text
+//! push ─▶ ring ──full──▶ capacity left? ──▶ the backlog (lock) ─▶ the ring is diverted: later pushes
+//!          │ a worker sleeps? wake one, unless one spins             go into the backlog, too
+//! take ◀─ ring ◀──empty, diverted── refill it from the backlog (lock) until that is empty
+//!          │ a submitter waits for room? wake one
+//! ```
+//!
+//! Most pools never use the backlog: it is for capacities of more than [`RING`] jobs.
+
+mod cancelled;
+mod rendezvous;
+mod waits;
+
+use core::{fmt, mem, num::NonZeroUsize};
+
+use alloc::collections::VecDeque;
+
+use crossbeam_utils::CachePadded;
+use tidegate_core::{
+    Closed, Event,
+    lock::Lock,
+    primitive::{
+        atomic::{AtomicUsize, Ordering, fence},
+        tuned,
+    },
+    ring::{NotPopped, NotPushed, RingOrModel as Ring},
+};
+
+use self::{cancelled::CancelledJobs, rendezvous::Rendezvous};
+use crate::{
+    job::Job,
+    panic::{DropEach, contain},
+};
+
+/// The most jobs in the ring, which is allocated at once.
+///
+/// LOOM: one, so that models use the backlog.
+const RING: usize = tuned(1024, 1) as usize;
+
+/// The slots in the ring of a rendezvous, where jobs pass but do not stay.
+const RENDEZVOUS_RING: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+
+/// The backlog is searched for cancelled jobs when it is at least this long.
+const SWEEP: usize = 64;
+
+/// The most jobs that go from the backlog into the ring while the lock is held.
+const AT_ONCE: usize = 256;
+
+pub(crate) struct JobQueue {
+    ring: Ring<Job>,
+    // INVARIANT: empty unless the ring is diverted, and younger than what is in the ring.
+    backlog: CachePadded<Lock<DropEach<VecDeque<Job>>>>,
+    capacity: usize,
+    /// Jobs that were cancelled and are still stored here: they take no slot.
+    cancelled: CancelledJobs,
+    /// The length of the backlog at which cancelled jobs are taken out of it.
+    sweep_at: AtomicUsize,
+    // On lines of their own, apart from what every push and pop reads.
+    job_arrived: CachePadded<Event>,
+    room_freed: CachePadded<Event>,
+    /// It was closed: for a submitter that waits for something else than room.
+    closing: Event,
+    /// The number of workers that poll the ring in a loop, and will take the next job.
+    spinning: CachePadded<AtomicUsize>,
+    /// The number of pauses.
+    pauses: AtomicUsize,
+    /// Only of capacity 0: the workers that wait for a job.
+    rendezvous: Option<Rendezvous>,
+}
+
+/// Why a job was not accepted; gives it back.
+#[derive(Debug)]
+pub(crate) enum Refused<J> {
+    Full(J),
+    Closed(J),
+}
+
+impl JobQueue {
+    pub(crate) fn new(capacity: usize) -> Self {
+        let ring = NonZeroUsize::new(capacity.min(RING)).unwrap_or(RENDEZVOUS_RING);
+        Self {
+            ring: Ring::new(ring),
+            backlog: CachePadded::new(Lock::default()),
+            // A rendezvous is bounded by its workers.
+            capacity: if capacity == 0 { usize::MAX } else { capacity },
+            cancelled: CancelledJobs::new(),
+            sweep_at: AtomicUsize::new(SWEEP),
+            job_arrived: CachePadded::new(Event::new()),
+            room_freed: CachePadded::new(Event::new()),
+            closing: Event::new(),
+            spinning: CachePadded::new(AtomicUsize::new(0)),
+            pauses: AtomicUsize::new(0),
+            rendezvous: (capacity == 0).then(Rendezvous::new),
+        }
+    }
+
+    /// Adds a job if there is room.
+    #[inline]
+    pub(crate) fn push(&self, job: Job) -> Result<(), Refused<Job>> {
+        if self.push_quietly(job)? {
+            self.wake_worker();
+        }
+        Ok(())
+    }
+
+    /// Adds a job if there is room; returns whether the caller must then call
+    /// [`wake_worker`](Self::wake_worker).
+    #[inline(always)]
+    pub(crate) fn push_quietly(&self, job: Job) -> Result<bool, Refused<Job>> {
+        if let Some(rendezvous) = &self.rendezvous {
+            return self.push_to_worker(rendezvous, job);
+        }
+        self.store(job)
+    }
+
+    #[inline(always)]
+    fn store(&self, job: Job) -> Result<bool, Refused<Job>> {
+        match self.ring.push(job) {
+            Ok(pushed) => Ok(pushed.is_awaited),
+            Err(NotPushed::Closed(job)) => Err(Refused::Closed(job)),
+            Err(NotPushed::Full(job))
+                if self.capacity > self.ring.capacity()
+                    || self.ring.is_diverted()
+                    || self.cancelled.count() > 0 =>
+            {
+                self.store_in_backlog(job)
+            }
+            Err(NotPushed::Full(job)) => Err(Refused::Full(job)),
+        }
+    }
+
+    #[cold]
+    fn store_in_backlog(&self, job: Job) -> Result<bool, Refused<Job>> {
+        let mut swept = VecDeque::new();
+        let stored = self.backlog.with(|backlog| {
+            // From here on no push gets past this one into the ring.
+            if !self.ring.is_diverted() {
+                self.ring.divert();
+            }
+            let refuse = if self.ring.is_closed() {
+                Refused::Closed
+            } else if self.capacity != usize::MAX
+                && (self.ring.len() + backlog.len()).saturating_sub(self.cancelled.count())
+                    >= self.capacity
+            {
+                Refused::Full
+            } else {
+                self.sweep(backlog, &mut swept);
+                backlog.push_back(job);
+                return Ok(());
+            };
+            if backlog.is_empty() {
+                self.ring.resume();
+            }
+            Err(refuse(job))
+        });
+        // Cancelled before, they hold nothing foreign; but dropping them takes time.
+        drop(swept);
+        stored?;
+        // A worker that goes to sleep finds the ring diverted, and does not.
+        Ok(self.ring.is_item_awaited())
+    }
+
+    /// Takes the cancelled jobs out of the backlog when it has doubled since the last time. So it
+    /// is never much longer than the jobs that wait in it, and each job is checked only a few
+    /// times.
+    fn sweep(&self, backlog: &mut VecDeque<Job>, swept: &mut VecDeque<Job>) {
+        // ORDERING: Relaxed: under the backlog's lock.
+        if backlog.len() < self.sweep_at.load(Ordering::Relaxed) {
+            return;
+        }
+        if self.cancelled.count() > 0 {
+            let all = mem::take(backlog).into_iter();
+            (*swept, *backlog) = all.partition(Job::is_cancelled);
+            self.cancelled.remove(swept.len());
+        }
+        self.sweep_at.store(2 * backlog.len().max(SWEEP), Ordering::Relaxed);
+    }
+
+    /// Frees the slot of a job that was cancelled and is still stored here.
+    #[cold]
+    pub(crate) fn release_slot(&self) {
+        self.cancelled.add();
+        contain(|| self.room_freed.notify(1));
+    }
+
+    /// Notes that a cancelled job is not stored here any more.
+    pub(crate) fn note_removed(&self) {
+        self.cancelled.remove(1);
+    }
+
+    #[cold]
+    fn push_to_worker(&self, rendezvous: &Rendezvous, job: Job) -> Result<bool, Refused<Job>> {
+        if self.is_closed() {
+            return Err(Refused::Closed(job));
+        }
+        if !rendezvous.claim_worker() {
+            return Err(Refused::Full(job));
+        }
+        let stored = self.store(job);
+        if stored.is_err() {
+            // It was closed meanwhile, which has woken every waiter.
+            rendezvous.add_worker();
+        }
+        stored
+    }
+
+    /// Wakes a worker for a job that was added, unless one spins.
+    #[cold]
+    pub(crate) fn wake_worker(&self) {
+        // ORDERING: the fence pairs with the one in `spin_for_job`. If ours comes first, the worker
+        // that spun sees the job when it polls before it sleeps; if theirs does, the load sees that
+        // it does not spin any more.
+        fence(Ordering::SeqCst);
+        // The same holds for a pause and its end.
+        if self.spinning.load(Ordering::Relaxed) == 0 && !self.is_paused() {
+            self.job_arrived.notify_flagged(1, || self.ring.item_is_not_awaited());
+        }
+    }
+
+    /// Takes the oldest job for a worker; `None` if there is none now, or a pause.
+    #[inline]
+    pub(crate) fn take(&self) -> Result<Option<Job>, Closed> {
+        if self.is_paused() && !self.is_closed() {
+            return Ok(None);
+        }
+        self.pop()
+    }
+
+    /// Takes the oldest job; `None` if there is none now.
+    pub(crate) fn pop(&self) -> Result<Option<Job>, Closed> {
+        loop {
+            match self.ring.pop() {
+                Ok(popped) => {
+                    if popped.is_awaited {
+                        self.wake_submitter();
+                    }
+                    return Ok(Some(popped.item));
+                }
+                Err(NotPopped::Empty) => return Ok(None),
+                Err(NotPopped::Closed) => return Err(Closed),
+                Err(NotPopped::Diverted) => self.refill(),
+            }
+        }
+    }
+
+    /// Wakes a submitter for a slot that was freed, or that a woken submitter cannot use.
+    #[cold]
+    pub(crate) fn wake_submitter(&self) {
+        // Its waker is foreign, and the caller may hold a job.
+        contain(|| self.room_freed.notify_flagged(1, || self.ring.room_is_not_awaited()));
+    }
+
+    #[cold]
+    fn refill(&self) {
+        self.backlog.with(|backlog| {
+            for _ in 0..AT_ONCE {
+                let Some(job) = backlog.pop_front() else {
+                    self.ring.resume();
+                    return;
+                };
+                match self.ring.push_diverted(job) {
+                    Ok(_) => {}
+                    Err(NotPushed::Full(job) | NotPushed::Closed(job)) => {
+                        backlog.push_front(job);
+                        return;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Wakes another worker if there are more jobs. Called by a worker that was woken for a job, or
+    /// has found one while it spun: submitters may have relied on it alone.
+    pub(crate) fn wake_next_worker(&self) {
+        let has_more = !self.ring.is_empty() || self.ring.is_diverted();
+        if has_more && self.ring.is_item_awaited() {
+            contain(|| self.wake_worker());
+        }
+    }
+
+    /// Returns a job that a worker was about to run: it is the next one to be taken.
+    #[cold]
+    pub(crate) fn push_front(&self, job: Job) {
+        self.push_to_backlog(|backlog| backlog.push_front(job));
+    }
+
+    /// Adds a job although there may be no room.
+    #[cfg(feature = "std")]
+    #[cold]
+    pub(crate) fn push_unbounded(&self, job: Job) {
+        self.push_to_backlog(|backlog| backlog.push_back(job));
+    }
+
+    fn push_to_backlog(&self, push: impl FnOnce(&mut VecDeque<Job>)) {
+        self.backlog.with(|backlog| {
+            if !self.ring.is_diverted() {
+                self.ring.divert();
+            }
+            push(backlog);
+        });
+        contain(|| self.job_arrived.notify(1));
+    }
+
+    /// Counts a worker that waits for a job, if this is a rendezvous.
+    pub(crate) fn add_waiting_worker(&self) {
+        if let Some(rendezvous) = &self.rendezvous {
+            rendezvous.add_worker();
+            contain(|| self.room_freed.notify(1));
+        }
+    }
+
+    /// Removes a waiting worker from the count. A job that has claimed it is the next worker's.
+    pub(crate) fn remove_waiting_worker(&self) {
+        if let Some(rendezvous) = &self.rendezvous {
+            rendezvous.remove_worker();
+        }
+    }
+
+    /// Refuses every job from now on; returns false if it did already.
+    pub(crate) fn close(&self) -> bool {
+        let first = self.ring.close();
+        // Each of them wakes all its waiters, even if a waker of another one panics.
+        tidegate_core::wake_list::each(
+            [&*self.job_arrived, &*self.room_freed, &self.closing].into_iter(),
+            Event::notify_all,
+        );
+        first
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.ring.is_closed()
+    }
+
+    /// Closes the queue and takes out all its jobs.
+    pub(crate) fn take_all(&self) -> impl Iterator<Item = Job> + '_ {
+        contain(|| _ = self.close());
+        // A closed queue that is empty stays empty.
+        core::iter::from_fn(|| self.pop().ok().flatten())
+    }
+
+    /// Returns whether it is closed and every job was taken. A caller that finds this also finds
+    /// the taker of the last job among the started workers.
+    pub(crate) fn is_drained(&self) -> bool {
+        // It may be diverted by a push that finds it closed and will undo that.
+        self.ring.is_drained()
+            || (self.ring.is_closed()
+                && self.ring.is_empty()
+                && self.backlog.with(|backlog| self.ring.is_empty() && backlog.is_empty()))
+    }
+
+    /// Returns whether a push would find no room now. A snapshot.
+    pub(crate) fn is_full(&self) -> bool {
+        // A slot that a pop is just emptying counts as taken.
+        self.capacity <= self.ring.capacity()
+            && !self.ring.seems_to_have_room()
+            && self.ring.is_full()
+            && self.cancelled.count() == 0
+    }
+
+    /// Returns the number of jobs that were neither taken nor cancelled. A snapshot: it is never 0
+    /// while a job is stored here, unless a worker takes another one at that moment.
+    pub(crate) fn len(&self) -> usize {
+        // Read first: every job that is subtracted is among those that are counted next. A job that
+        // is cancelled later is not subtracted; neither is one that is swept meanwhile, because the
+        // backlog's lock makes that visible.
+        let cancelled = self.cancelled.total();
+        let backlog =
+            if self.ring.is_diverted() { self.backlog.with(|jobs| jobs.len()) } else { 0 };
+        (self.ring.len() + backlog).saturating_sub(self.cancelled.count_of(cancelled))
+    }
+
+    /// Returns the number of slots, which is unbounded for a rendezvous.
+    pub(crate) fn slots(&self) -> usize {
+        self.capacity
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        if self.rendezvous.is_some() { 0 } else { self.capacity }
+    }
+}
+
+impl fmt::Debug for JobQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobQueue").field("ring", &self.ring).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,36 @@
+//! The workers that wait for a job at a queue of capacity 0.
+
+use tidegate_core::primitive::atomic::{AtomicUsize, Ordering};
+
+pub(super) struct Rendezvous {
+    /// [`ZERO`] plus the workers that wait, less the jobs that have claimed workers which have
+    /// left.
+    workers: AtomicUsize,
+}
+
+const ZERO: usize = usize::MAX / 2;
+
+// ORDERING: Relaxed throughout: the number admits jobs, but publishes nothing; the job goes through
+// the ring. A submitter that finds no worker and registers with `room_freed` meets the fence in
+// `notify`, which follows the increment.
+impl Rendezvous {
+    pub(super) fn new() -> Self {
+        Self { workers: AtomicUsize::new(ZERO) }
+    }
+
+    /// Counts a worker that waits for a job.
+    pub(super) fn add_worker(&self) {
+        self.workers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Removes a worker from the count, which a job may have claimed.
+    pub(super) fn remove_worker(&self) {
+        self.workers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Claims a waiting worker for a job; returns whether there was one.
+    pub(super) fn claim_worker(&self) -> bool {
+        let one_less = |workers| (workers > ZERO).then(|| workers - 1);
+        self.workers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
+    }
+}

@@ -1,0 +1,166 @@
+//! How workers wait for jobs, and submitters for room: both spin for a bounded time, then sleep.
+
+use core::task::{Context, Poll};
+
+#[cfg(feature = "std")]
+use tidegate_core::primitive::{atomic::fence, relax};
+use tidegate_core::{
+    Closed,
+    event::{Condition, Waiter},
+    primitive::atomic::Ordering,
+};
+
+use super::JobQueue;
+use crate::job::Job;
+
+/// How often a submitter polls for room before it sleeps: most often after it has let other threads
+/// run.
+#[cfg(feature = "std")]
+const ROOM_POLLS: u32 = 20;
+
+impl JobQueue {
+    /// Polls for a job up to `polls` times. As long as one worker spins, no sleeping worker is
+    /// woken for a job that is added.
+    #[cfg(feature = "std")]
+    pub(crate) fn spin_for_job(&self, polls: u32) -> Option<Job> {
+        if polls == 0 {
+            return None;
+        }
+        // ORDERING: Relaxed: it only says that a worker spins.
+        self.spinning.fetch_add(1, Ordering::Relaxed);
+        let (mut found, mut polled) = (None, 0);
+        while polled < polls && !self.is_closed() {
+            relax(&mut polled);
+            found = self.take().ok().flatten();
+            if found.is_some() {
+                break;
+            }
+        }
+        self.spinning.fetch_sub(1, Ordering::Relaxed);
+        // ORDERING: pairs with the fence in `wake_worker`, as said there. A worker that has found
+        // nothing polls once more before it sleeps, in `poll_take`.
+        fence(Ordering::SeqCst);
+        // Submitters that pushed meanwhile have relied on this worker, which can run one job only.
+        if found.is_some() {
+            self.wake_next_worker();
+        }
+        found
+    }
+
+    /// Returns whether a worker polls the queue in a loop.
+    #[cfg(feature = "std")]
+    pub(crate) fn has_spinning_worker(&self) -> bool {
+        // ORDERING: Relaxed: the caller's fence pairs with the one in `spin_for_job`.
+        self.spinning.load(Ordering::Relaxed) > 0
+    }
+
+    /// Lets the workers make room for a bounded time. A submitter that is faster than they are
+    /// would be woken for each single slot; after this it finds many.
+    #[cfg(feature = "std")]
+    pub(crate) fn spin_for_room(&self) {
+        let mut polled = 0;
+        while polled < ROOM_POLLS && !self.has_much_room() && !self.is_closed() {
+            relax(&mut polled);
+        }
+    }
+
+    /// Returns whether at least a quarter of the room is free. A snapshot.
+    #[cfg(feature = "std")]
+    fn has_much_room(&self) -> bool {
+        self.rendezvous.is_none() && self.len() <= self.capacity - self.capacity.div_ceil(4)
+    }
+
+    /// Waits for a job. Once `leaves` returns true the worker leaves as if the queue were closed.
+    pub(crate) fn poll_take(
+        &self,
+        waiter: &mut Waiter,
+        cx: &mut Context<'_>,
+        leaves: &mut impl FnMut() -> bool,
+    ) -> Poll<Result<Job, Closed>> {
+        waiter.poll_until(&self.job_arrived, cx, &mut JobOrLeave { queue: self, leaves })
+    }
+
+    /// Waits until `push`, which tries to push, returns a value.
+    pub(crate) fn poll_room<R>(
+        &self,
+        waiter: &mut Waiter,
+        cx: &mut Context<'_>,
+        push: impl FnMut() -> Option<R>,
+    ) -> Poll<R> {
+        waiter.poll_until(&self.room_freed, cx, &mut RoomToPush { queue: self, push })
+    }
+
+    /// Waits until the queue is closed.
+    pub(crate) fn poll_closed(&self, waiter: &mut Waiter, cx: &mut Context<'_>) -> Poll<()> {
+        waiter.poll_until(&self.closing, cx, &mut || self.is_closed().then_some(()))
+    }
+
+    /// Wakes every worker that waits for a job, to check whether it should leave.
+    #[cfg(feature = "std")]
+    pub(crate) fn notify_workers(&self) {
+        self.job_arrived.notify_all();
+    }
+
+    /// Keeps workers from taking jobs until [`resume`](Self::resume) was called as often as this.
+    pub(crate) fn pause(&self) {
+        // ORDERING: Relaxed: a worker that sees it late has begun before.
+        self.pauses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn resume(&self) {
+        // ORDERING: Relaxed: the fence in `notify_all`, which follows, pairs with those of a worker
+        // that registers and of `wake_worker`.
+        if self.pauses.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.job_arrived.notify_all();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_paused(&self) -> bool {
+        // ORDERING: Relaxed: see `pause` and `resume`.
+        self.pauses.load(Ordering::Relaxed) > 0
+    }
+
+    /// Waits until there is no pause, or the queue is closed.
+    pub(crate) fn poll_resumed(&self, waiter: &mut Waiter, cx: &mut Context<'_>) -> Poll<()> {
+        let may_begin = || (!self.is_paused() || self.is_closed()).then_some(());
+        waiter.poll_until(&self.job_arrived, cx, &mut { may_begin })
+    }
+}
+
+struct JobOrLeave<'a, L> {
+    queue: &'a JobQueue,
+    leaves: &'a mut L,
+}
+
+impl<L: FnMut() -> bool> Condition for JobOrLeave<'_, L> {
+    type Output = Result<Job, Closed>;
+
+    fn check(&mut self) -> Option<Self::Output> {
+        self.queue.take().transpose().or_else(|| (self.leaves)().then_some(Err(Closed)))
+    }
+
+    fn begin_to_wait(&mut self) {
+        self.queue.ring.await_item();
+    }
+}
+
+struct RoomToPush<'a, P> {
+    queue: &'a JobQueue,
+    push: P,
+}
+
+impl<R, P: FnMut() -> Option<R>> Condition for RoomToPush<'_, P> {
+    type Output = R;
+
+    fn check(&mut self) -> Option<R> {
+        (self.push)()
+    }
+
+    fn begin_to_wait(&mut self) {
+        // The room of a rendezvous is a worker that waits, which notifies submitters itself.
+        if self.queue.rendezvous.is_none() {
+            self.queue.ring.await_room();
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! How a job runs: counted, measured, and with its panic contained.
+
+use core::{
+    any::Any,
+    future::{Future, poll_fn},
+    time::Duration,
+};
+
+use alloc::boxed::Box;
+
+use tidegate_core::Timestamp;
+
+use super::{
+    Shared,
+    counters::{Counter, WorkerCounters},
+};
+use crate::{
+    job::{
+        ErasedTurn, Job,
+        future_job::{FutureEnd, FutureJob},
+        job_cell::Runnable,
+    },
+    panic::{bury, catch, contain},
+};
+
+impl Shared {
+    /// Runs a job on the worker that writes `counters`, whatever the job does. Returns what that
+    /// worker must run next, if anything.
+    #[inline]
+    pub(crate) fn run(&self, job: Job, counters: &WorkerCounters) -> Option<Job> {
+        self.run_counted(job, |counter, n| counters.add(counter, n))
+    }
+
+    /// Runs a job on the calling thread.
+    pub(crate) fn run_on_caller(&self, job: Job) {
+        let callers = self.counters.callers();
+        let mut next = Some(job);
+        while let Some(job) = next {
+            next = self.run_counted(job, |counter, n| callers.add_shared(counter, n));
+        }
+    }
+
+    /// Runs a closure as a job on the calling thread, without making a job of it.
+    pub(crate) fn call_on_caller(&self, closure: impl FnOnce()) {
+        let callers = self.counters.callers();
+        self.begin(None, |counter, n| callers.add_shared(counter, n)).call(closure);
+    }
+
+    #[inline]
+    fn run_counted(&self, job: Job, add: impl Fn(Counter, u64)) -> Option<Job> {
+        match job {
+            Job::KeyTurn(turn) => self.run_turn(turn, add),
+            job => {
+                if !self.run_one(job, add) {
+                    self.job_queue.note_removed();
+                }
+                None
+            }
+        }
+    }
+
+    /// Runs a job that is no turn; returns false if it had been cancelled before.
+    #[inline]
+    fn run_one(&self, mut job: Job, add: impl Fn(Counter, u64)) -> bool {
+        let accepted = if self.measures() { job.accepted() } else { None };
+        if accepted.is_some_and(|accepted| self.is_too_old(accepted)) {
+            return self.expire(job);
+        }
+        if let Job::Future(future) = &job {
+            if !future.begin() {
+                contain(|| drop(job));
+                return false;
+            }
+        }
+        let mut run = self.begin(accepted, add);
+        match job {
+            Job::Plain(job) => run.call(|| job.call()),
+            Job::Tracked(runnable) => return run.settle(runnable) || run.undo_start(),
+            Job::Future(future) => drive(run.poll_to_end(*future)),
+            Job::KeyTurn(_) => unreachable!("a turn is not a job"),
+        }
+        true
+    }
+
+    /// Runs one job of a key; returns the turn if it owes another.
+    #[cold]
+    fn run_turn(&self, mut turn: Box<dyn ErasedTurn>, add: impl Fn(Counter, u64)) -> Option<Job> {
+        if let Some(runnable) = turn.begin() {
+            if !self.run_one(Job::Tracked(runnable), add) {
+                turn.note_removed();
+            }
+        }
+        if turn.owes() {
+            return Some(Job::KeyTurn(turn));
+        }
+        // It may own the last reference to a key, which is foreign.
+        contain(|| drop(turn));
+        None
+    }
+
+    fn is_too_old(&self, accepted: Timestamp) -> bool {
+        let (Some(max), Some(now)) = (self.settings.max_queue_age, self.now()) else {
+            return false;
+        };
+        now.since(accepted) > max
+    }
+
+    /// Drops a job that has waited too long; returns false if it had been cancelled before.
+    #[cold]
+    fn expire(&self, job: Job) -> bool {
+        let mut was_there = true;
+        contain(|| was_there = job.expire());
+        if was_there {
+            self.counters.expire();
+        }
+        was_there
+    }
+
+    /// Runs a future on a worker that is a future, too, and writes `counters`.
+    pub(crate) async fn run_future(&self, future: FutureJob, counters: &WorkerCounters) {
+        let accepted = if self.measures() { future.accepted() } else { None };
+        if accepted.is_some_and(|accepted| self.is_too_old(accepted)) {
+            if !self.expire(Job::Future(Box::new(future))) {
+                self.job_queue.note_removed();
+            }
+        } else if future.begin() {
+            let add = |counter, n| counters.add(counter, n);
+            self.begin(accepted, add).poll_to_end(future).await;
+        } else {
+            self.job_queue.note_removed();
+        }
+    }
+
+    #[inline]
+    fn begin<A: Fn(Counter, u64)>(&self, accepted: Option<Timestamp>, add: A) -> RunningJob<'_, A> {
+        add(Counter::Started, 1);
+        let started = self.now();
+        if let Some(started) = started {
+            let waited = started.since(accepted.unwrap_or(started));
+            add(Counter::WaitNanos, nanos(waited));
+        }
+        RunningJob { shared: self, add, started, is_over: false, is_future: false }
+    }
+
+    fn report(&self, payload: &(dyn Any + Send)) {
+        if let Some(on_panic) = &self.settings.on_panic {
+            contain(|| on_panic(payload));
+        }
+    }
+}
+
+/// A job that runs. If a panic unwinds through this frame, as it does without std, the drop counts
+/// the job as panicked.
+struct RunningJob<'a, A: Fn(Counter, u64)> {
+    shared: &'a Shared,
+    add: A,
+    started: Option<Timestamp>,
+    is_over: bool,
+    /// It may be dropped between two polls, and is cancelled then.
+    is_future: bool,
+}
+
+impl<A: Fn(Counter, u64)> RunningJob<'_, A> {
+    /// Calls a closure without a handle.
+    #[inline]
+    fn call(mut self, closure: impl FnOnce()) {
+        let panic = catch(closure).err();
+        self.end(panic.as_deref());
+        if let Some(payload) = panic {
+            bury(payload);
+        }
+    }
+
+    /// Runs a closure with a handle; returns false if the handle had cancelled it before.
+    fn settle(&mut self, runnable: Runnable) -> bool {
+        // The handle's waker is foreign, too: its panic must not end the worker.
+        contain(|| {
+            if let Err(payload) = runnable.run(&mut |panic| self.end(panic)) {
+                self.shared.report(&*payload);
+                bury(payload);
+            }
+        });
+        self.is_over
+    }
+
+    /// Takes back that the job has started: it was cancelled before, and counted then. Returns
+    /// false.
+    fn undo_start(&mut self) -> bool {
+        self.is_over = true;
+        (self.add)(Counter::Started, u64::MAX);
+        false
+    }
+
+    /// Polls a future until it has ended. If this is dropped before, the job is cancelled.
+    async fn poll_to_end(mut self, mut future: FutureJob) {
+        self.is_future = true;
+        let end = poll_fn(|cx| future.poll_end(cx)).await;
+        let runnable = future.into_runnable();
+        match end {
+            FutureEnd::Output => {
+                if !self.settle(runnable) {
+                    self.count_cancelled();
+                }
+            }
+            FutureEnd::Cancelled => contain(|| drop(runnable)),
+            FutureEnd::Panicked(payload) => {
+                contain(|| runnable.fail(payload, &mut |panic| self.end(panic)));
+            }
+        }
+    }
+
+    /// Counts a job that has started and not ended as cancelled.
+    fn count_cancelled(&mut self) {
+        if !self.is_over {
+            self.undo_start();
+            self.shared.counters.cancel(1);
+        }
+    }
+
+    /// Counts the end, and reports it if it was a panic.
+    #[inline]
+    fn end(&mut self, panic: Option<&(dyn Any + Send)>) {
+        self.is_over = true;
+        if let (Some(started), Some(now)) = (self.started, self.shared.now()) {
+            (self.add)(Counter::RunNanos, nanos(now.since(started)));
+        }
+        match panic {
+            None => (self.add)(Counter::Succeeded, 1),
+            Some(payload) => {
+                (self.add)(Counter::Panicked, 1);
+                self.shared.report(payload);
+            }
+        }
+    }
+}
+
+impl<A: Fn(Counter, u64)> Drop for RunningJob<'_, A> {
+    fn drop(&mut self) {
+        if self.is_future {
+            self.count_cancelled();
+        }
+        if !self.is_over {
+            self.end(Some(&"the payload went on to the worker's executor"));
+        }
+    }
+}
+
+/// Polls a future on this thread until it is ready.
+#[cfg(feature = "std")]
+fn drive(future: impl Future<Output = ()>) {
+    tidegate_core::Wait::wait(future);
+}
+
+/// Polls a future on this thread until it is ready. Without std nothing wakes a thread, so it polls
+/// in a loop.
+#[cfg(not(feature = "std"))]
+fn drive(future: impl Future<Output = ()>) {
+    let mut future = core::pin::pin!(future);
+    let mut cx = core::task::Context::from_waker(core::task::Waker::noop());
+    while future.as_mut().poll(&mut cx).is_pending() {
+        core::hint::spin_loop();
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

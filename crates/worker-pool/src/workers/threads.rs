@@ -1,0 +1,248 @@
+//! The threads of a pool.
+
+use core::{
+    mem,
+    panic::{RefUnwindSafe, UnwindSafe},
+    time::Duration,
+};
+use std::io;
+
+use alloc::{boxed::Box, format, string::String, vec::Vec};
+
+use tidegate_core::{
+    lock::Lock,
+    primitive::{
+        Arc,
+        atomic::{AtomicUsize, Ordering, fence},
+        thread::{self, JoinHandle, ThreadId},
+    },
+};
+
+use super::{
+    thread_limits::{ThreadCount, ThreadLimits},
+    worker::{LoopHooks, run_on_thread},
+    worker_state::WorkerState,
+};
+use crate::{
+    panic::{catch, contain},
+    state::Shared,
+};
+
+/// Called with the number of a thread.
+type Hook = Box<dyn Fn(usize) + Send + Sync>;
+
+/// How long a spare thread waits before it ends, unless it is needed for the minimum.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// After the system has refused a thread, the pool asks again when this many jobs have begun.
+const JOBS_UNTIL_RETRY: usize = 1024;
+
+/// How threads are started, and when they end.
+pub(crate) struct ThreadSettings {
+    pub(crate) name: Option<Box<dyn Fn(usize) -> String + Send + Sync>>,
+    pub(crate) stack_size: Option<usize>,
+    pub(crate) on_start: Option<Hook>,
+    pub(crate) on_stop: Option<Hook>,
+    pub(crate) keep_alive: Duration,
+}
+
+impl Default for ThreadSettings {
+    fn default() -> Self {
+        Self { name: None, stack_size: None, on_start: None, on_stop: None, keep_alive: KEEP_ALIVE }
+    }
+}
+
+impl ThreadSettings {
+    fn name_of(&self, number: usize) -> String {
+        match &self.name {
+            Some(name) => name(number),
+            None => format!("tidegate-worker-{number}"),
+        }
+    }
+
+    fn call(hook: &Option<Hook>, number: usize) {
+        if let Some(hook) = hook {
+            contain(|| hook(number));
+        }
+    }
+}
+
+pub(crate) struct Threads {
+    settings: ThreadSettings,
+    limits: ThreadLimits,
+    started: AtomicUsize,
+    /// Jobs that will begin before the pool asks the system again for a thread.
+    until_retry: AtomicUsize,
+    // INVARIANT: `None` once the pool has let its threads go: it will join none.
+    list: Lock<Option<ThreadList>>,
+}
+
+#[derive(Default)]
+struct ThreadList {
+    handles: Vec<JoinHandle<()>>,
+    /// The threads that have finished their work.
+    ended: Vec<ThreadId>,
+}
+
+impl Threads {
+    pub(crate) fn new(settings: ThreadSettings) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            limits: ThreadLimits::none(),
+            started: AtomicUsize::new(0),
+            until_retry: AtomicUsize::new(0),
+            list: Lock::new(Some(ThreadList::default())),
+        })
+    }
+
+    /// Sets how many threads there may be, and starts those that are missing.
+    pub(crate) fn resize(
+        self: &Arc<Self>,
+        count: ThreadCount,
+        shared: &Arc<Shared>,
+    ) -> io::Result<()> {
+        self.limits.set(count)?;
+        if shared.job_queue.is_drained() {
+            return Ok(());
+        }
+        // Sleeping threads beyond the maximum wake up and end.
+        contain(|| shared.job_queue.notify_workers());
+        while self.limits.add_up_to_min() {
+            self.start(shared)?;
+        }
+        // If every thread is in a long job, none of them would see that there may be more.
+        if self.limits.add_spare() { self.start(shared) } else { Ok(()) }
+    }
+
+    /// Adds a thread if there may be one more, and none is left to begin the next job. If the
+    /// system refuses it, the existing threads do the work.
+    #[cold]
+    fn grow(self: &Arc<Self>, shared: &Arc<Shared>) {
+        // ORDERING: the fence pairs with the one at the end of `JobQueue::spin_for_job`: of two
+        // threads that begin a job, one after it slept and one after it spun, at least one sees
+        // that the other does so no more.
+        fence(Ordering::SeqCst);
+        if shared.job_queue.has_spinning_worker() || shared.job_queue.is_drained() {
+            return;
+        }
+        // ORDERING: Relaxed: how often the pool asks need not be exact.
+        let until_retry = self.until_retry.load(Ordering::Relaxed);
+        if until_retry > 0 {
+            self.until_retry.store(until_retry - 1, Ordering::Relaxed);
+            return;
+        }
+        if self.limits.add_spare() && self.start(shared).is_err() {
+            self.until_retry.store(JOBS_UNTIL_RETRY, Ordering::Relaxed);
+            shared.counters.refuse_thread();
+        }
+    }
+
+    /// Starts a thread that was counted.
+    fn start(self: &Arc<Self>, shared: &Arc<Shared>) -> io::Result<()> {
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        // A name is foreign code, and one with a null byte is a panic.
+        let started = catch(|| self.spawn(number, WorkerState::new(shared)));
+        let started = started.unwrap_or_else(|_| Err(io::Error::other("a thread's name panicked")));
+        if started.is_err() {
+            self.limits.remove_spare();
+        }
+        started
+    }
+
+    fn spawn(self: &Arc<Self>, number: usize, mut worker: WorkerState) -> io::Result<()> {
+        // Before the thread runs, so that a new pool has room at once.
+        worker.announce();
+        let mut thread = thread::Builder::new().name(self.settings.name_of(number));
+        if let Some(bytes) = self.settings.stack_size {
+            thread = thread.stack_size(bytes);
+        }
+        let threads = self.clone();
+        let handle = thread.spawn(move || {
+            ThreadSettings::call(&threads.settings.on_start, number);
+            run_on_thread(worker, ThreadSlot { threads: &threads, is_spare: true });
+            ThreadSettings::call(&threads.settings.on_stop, number);
+            threads.note_end(thread::current().id());
+        })?;
+        self.list.with(|list| {
+            let Some(ThreadList { handles, ended }) = list else { return };
+            handles.retain(|handle| !ended.contains(&handle.thread().id()));
+            ended.clear();
+            handles.push(handle);
+        });
+        Ok(())
+    }
+
+    fn note_end(&self, thread: ThreadId) {
+        self.list.with(|list| {
+            if let Some(list) = list {
+                list.ended.push(thread);
+            }
+        });
+    }
+
+    /// Waits until every thread has ended. Called on one of them, it lets them go instead.
+    pub(crate) fn join(&self) {
+        // A thread may have added another one before it ended.
+        loop {
+            let handles =
+                self.list.with(|list| list.as_mut().map(mem::take)).unwrap_or_default().handles;
+            if handles.is_empty() {
+                return;
+            }
+            if handles.iter().any(|handle| handle.thread().id() == thread::current().id()) {
+                return self.let_go();
+            }
+            for handle in handles {
+                // An error would be a panic that has left the worker, and was printed there.
+                drop(handle.join());
+            }
+        }
+    }
+
+    /// Lets the threads end by themselves: the pool will not join them.
+    pub(crate) fn let_go(&self) {
+        drop(self.list.with(Option::take));
+    }
+}
+
+// The hooks are foreign, and their panics are contained.
+impl UnwindSafe for Threads {}
+impl RefUnwindSafe for Threads {}
+
+/// One thread of a pool, as the limits count it.
+struct ThreadSlot<'a> {
+    threads: &'a Arc<Threads>,
+    // INVARIANT: counted as spare.
+    is_spare: bool,
+}
+
+impl LoopHooks for ThreadSlot<'_> {
+    #[inline]
+    fn before_job(&mut self, shared: &Arc<Shared>) {
+        if self.is_spare {
+            self.is_spare = false;
+            self.threads.limits.leave_spare();
+        }
+        if self.threads.limits.wants_more() {
+            self.threads.grow(shared);
+        }
+    }
+
+    fn before_sleep(&mut self) -> Option<Duration> {
+        if !self.is_spare {
+            self.is_spare = true;
+            self.threads.limits.enter_spare();
+        }
+        let keep_alive = self.threads.settings.keep_alive;
+        (keep_alive != Duration::MAX && self.threads.limits.may_shrink()).then_some(keep_alive)
+    }
+
+    fn retires(&self) -> bool {
+        self.threads.limits.retire()
+    }
+
+    #[inline]
+    fn is_surplus(&self) -> bool {
+        self.threads.limits.remove_surplus(self.is_spare)
+    }
+}

@@ -1,0 +1,165 @@
+//! What one worker owns: its counters, its place in the pool's counts, and its next job.
+
+use core::future::{Future, poll_fn};
+
+use crossbeam_utils::CachePadded;
+use tidegate_core::{Closed, event::Waiter, primitive::Arc};
+#[cfg(feature = "std")]
+use tidegate_core::{
+    TimedOut, Wait,
+    wait::spin::{Spin, looking_pays},
+};
+
+#[cfg(feature = "std")]
+use super::worker::LoopHooks;
+use crate::{
+    job::{Job, future_job::FutureJob},
+    panic::contain,
+    state::{Shared, counters::WorkerCounters},
+};
+
+/// A worker as the pool counts it. Its drop takes it out of every count.
+pub(crate) struct WorkerState {
+    pub(super) shared: Arc<Shared>,
+    counters: Arc<CachePadded<WorkerCounters>>,
+    /// How often it has become idle or stopped being idle: even while it is idle.
+    transitions: u64,
+    started: bool,
+    // INVARIANT: a rendezvous counts it as a worker that waits.
+    is_waiting: bool,
+    /// What it must run next: the key that it runs has another job.
+    next: Option<Job>,
+    // How long it spins before it sleeps.
+    #[cfg(feature = "std")]
+    spin: Spin,
+}
+
+impl WorkerState {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        shared.workers.join();
+        Self {
+            shared: shared.clone(),
+            counters: shared.counters.open(),
+            transitions: 0,
+            started: false,
+            is_waiting: false,
+            next: None,
+            #[cfg(feature = "std")]
+            spin: Spin::new(),
+        }
+    }
+
+    pub(super) fn start(&mut self) {
+        self.counters.leave_idle(&mut self.transitions);
+        self.shared.workers.start();
+        self.started = true;
+    }
+
+    /// Tells a rendezvous that it waits for a job, once for each job.
+    pub(crate) fn announce(&mut self) {
+        if !self.is_waiting {
+            self.is_waiting = true;
+            self.shared.job_queue.add_waiting_worker();
+        }
+    }
+
+    /// Takes what it must run next, after the end of a pause.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(super) fn take_next(&mut self) -> Option<Job> {
+        if self.next.is_some() {
+            self.resumed().wait();
+        }
+        self.next.take()
+    }
+
+    /// Takes what it must run next, after the end of a pause, for a worker in a task.
+    pub(super) async fn next_resumed(&mut self) -> Option<Job> {
+        if self.next.is_some() {
+            self.resumed().await;
+        }
+        self.next.take()
+    }
+
+    /// Waits for the end of a pause.
+    fn resumed(&mut self) -> impl Future<Output = ()> + '_ {
+        let mut waiter = Waiter::new();
+        poll_fn(move |cx| self.shared.job_queue.poll_resumed(&mut waiter, cx))
+    }
+
+    /// Takes a job if there is one.
+    #[inline]
+    pub(super) fn take(&self) -> Option<Job> {
+        self.shared.job_queue.take().ok().flatten()
+    }
+
+    /// Spins for a bounded time until a job comes.
+    #[cfg(feature = "std")]
+    pub(super) fn spin(&mut self) -> Option<Job> {
+        if !looking_pays() {
+            return None;
+        }
+        let found = self.shared.job_queue.spin_for_job(self.spin.polls().div_ceil(8));
+        self.spin = self.spin.after(found.is_some());
+        found
+    }
+
+    /// Waits for a job, or until `leaves` returns true.
+    pub(super) fn wait<'a>(
+        &'a mut self,
+        mut leaves: impl FnMut() -> bool + 'a,
+    ) -> impl Future<Output = Result<Job, Closed>> + 'a {
+        let mut waiter = Waiter::new();
+        poll_fn(move |cx| {
+            self.counters.leave_idle(&mut self.transitions);
+            let polled = self.shared.job_queue.poll_take(&mut waiter, cx, &mut leaves);
+            if polled.is_pending() {
+                self.counters.enter_idle(&mut self.transitions);
+                // A caller may wait until all workers are idle.
+                contain(|| self.shared.workers.changed.notify_all());
+            }
+            polled
+        })
+    }
+
+    /// Waits for a job on a thread; `None` if the thread should end.
+    #[cfg(feature = "std")]
+    pub(super) fn sleep(&mut self, hooks: &mut impl LoopHooks) -> Option<Job> {
+        if let Some(keep_alive) = hooks.before_sleep() {
+            match self.wait(|| hooks.is_surplus()).wait_timeout(keep_alive) {
+                Ok(woken) => return woken.ok(),
+                Err(TimedOut) if hooks.retires() => return None,
+                // The only spare thread stays. If another one becomes spare, that one may end when
+                // its own time is up.
+                Err(TimedOut) => {}
+            }
+        }
+        self.wait(|| hooks.is_surplus()).wait().ok()
+    }
+
+    #[inline]
+    pub(super) fn run(&mut self, job: Job) {
+        self.is_waiting = false;
+        self.next = self.shared.run(job, &self.counters);
+    }
+
+    pub(super) async fn run_future(&mut self, future: FutureJob) {
+        self.is_waiting = false;
+        self.shared.run_future(future, &self.counters).await;
+    }
+}
+
+impl Drop for WorkerState {
+    fn drop(&mut self) {
+        if self.is_waiting {
+            self.shared.job_queue.remove_waiting_worker();
+        }
+        if let Some(next) = self.next.take() {
+            self.shared.job_queue.push_front(next);
+        }
+        self.shared.counters.close(&self.counters);
+        if self.shared.workers.leave(self.started) {
+            self.shared.abandon();
+        }
+    }
+}
