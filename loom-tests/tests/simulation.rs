@@ -36,7 +36,7 @@ use tidegate_core::{Event, ManualClock, Timer};
 use tidegate_pipeline::Pipeline;
 use tidegate_rate_limiter::{Inherit, KeyedLimiter, Quota, RateLimiter};
 use tidegate_semaphore::{Fairness, Permit, Semaphore};
-use tidegate_worker_pool::{Lanes, WorkerPool};
+use tidegate_worker_pool::{KeyedPool, WorkerPool};
 
 /// How many simulations a usual run makes.
 const ROUNDS: u64 = 300;
@@ -62,7 +62,7 @@ struct World {
     breaker: Breaker<ManualClock>,
     map: ConcurrentMap<u32, u64>,
     pool: WorkerPool,
-    lanes: Lanes<u32>,
+    keyed: KeyedPool<u32>,
     /// Of keys and items, with a batch for each key or one for all.
     batcher: Batcher<(u32, u32), u64, &'static str, ManualClock>,
     /// Items that the batch handler was given.
@@ -148,7 +148,7 @@ impl World {
             self.stumble();
             let in_lane = self.chance(50);
             let handle = if in_lane {
-                self.lanes.submit(key, job).await
+                self.keyed.submit(key, job).await
             } else {
                 self.pool.submit(job).await
             };
@@ -323,7 +323,7 @@ fn build(
         limiter_of_keys: KeyedLimiter::with_clock(quota(500), most, clock.clone()),
         breaker,
         map: ConcurrentMap::new(),
-        lanes: pool.lanes(NonZeroUsize::new(2).unwrap()),
+        keyed: pool.keyed(NonZeroUsize::new(2).unwrap()),
         pool,
         batcher,
         handled,
@@ -378,7 +378,7 @@ fn check(world: &World) {
     assert!(world.computing.borrow().is_empty());
 
     let jobs = world.pool.stats();
-    assert_eq!((jobs.queued, jobs.running, jobs.workers), (0, 0, 0));
+    assert_eq!((jobs.waiting, jobs.in_flight, jobs.workers), (0, 0, 0));
     assert_eq!(jobs.submitted, jobs.succeeded + jobs.panicked + jobs.cancelled);
 
     let items = world.batcher.stats();

@@ -15,7 +15,7 @@ use tidegate_core::{
 };
 use tidegate_worker_pool::{Worker, WorkerPool};
 
-/// Submitters of a hand-off: a unit of room is a worker that waits, and a submission takes it.
+/// Submitters of a rendezvous: a unit of room is a worker that waits, and a submission takes it.
 struct Rooms {
     pool: WorkerPool,
     workers: Lock<Vec<Worker>>,
@@ -51,20 +51,20 @@ impl Subject for Rooms {
 
 laws_of_waiting!(room: crate::Rooms);
 
-/// Submitters of a queue: a unit is a free place, made by a worker that takes a job out.
-struct Places {
+/// Submitters of a queue: a unit is a free slot, made by a worker that takes a job out.
+struct Slots {
     pool: WorkerPool,
 }
 
-/// As many as any law takes.
-const PLACES: usize = 4;
+/// The most that any law takes.
+const SLOTS: usize = 4;
 
-impl Subject for Places {
+impl Subject for Slots {
     const FIFO: bool = false;
 
     fn new() -> Self {
-        let pool = WorkerPool::detached(PLACES);
-        for _ in 0..PLACES {
+        let pool = WorkerPool::detached(SLOTS);
+        for _ in 0..SLOTS {
             pool.execute(|| ()).wait().unwrap();
         }
         Self { pool }
@@ -83,11 +83,11 @@ impl Subject for Places {
     }
 
     fn units(&self) -> usize {
-        PLACES - self.pool.stats().queued
+        SLOTS - self.pool.stats().waiting
     }
 }
 
-laws_of_waiting!(place: crate::Places);
+laws_of_waiting!(slot: crate::Slots);
 
 /// Runs a new worker of the pool to its end on a thread of its own.
 fn spawn_worker(pool: &WorkerPool) -> thread::JoinHandle<()> {
@@ -146,7 +146,7 @@ fn worker_going_to_sleep_against_a_submit() {
 }
 
 #[test]
-fn a_worker_that_looks_against_two_submits() {
+fn a_spinning_worker_against_two_submits() {
     model(|| {
         let pool = WorkerPool::detached(2);
         let sleeper = spawn_worker(&pool);
@@ -157,7 +157,7 @@ fn a_worker_that_looks_against_two_submits() {
         // Kept until all is over: loom does not see what a reference count orders.
         let done = Arc::new((AtomicBool::new(false), Event::new()));
         let (is_done, makes_done) = (done.clone(), done.clone());
-        // Keeps its worker until the other job has run: whoever takes it has no hands for that.
+        // Keeps its worker until the other job has run: the worker that takes it cannot run that.
         pool.execute(move || {
             let (flag, changed) = &*is_done;
             changed.wait_until(|| flag.load(Ordering::Acquire).then_some(())).wait();
@@ -179,7 +179,7 @@ fn a_worker_that_looks_against_two_submits() {
 }
 
 #[test]
-fn worker_going_to_sleep_against_a_hand_off() {
+fn worker_going_to_sleep_against_a_rendezvous() {
     model(|| {
         let pool = WorkerPool::detached(0);
         let worker = spawn_worker(&pool);
@@ -192,7 +192,7 @@ fn worker_going_to_sleep_against_a_hand_off() {
 }
 
 #[test]
-fn worker_that_leaves_against_a_hand_off() {
+fn worker_that_leaves_against_a_rendezvous() {
     model(|| {
         let pool = WorkerPool::detached(0);
         let mut worker = pool.worker();
@@ -230,7 +230,7 @@ fn last_job_against_shutdown() {
 }
 
 #[test]
-fn what_jobs_did_is_seen_by_who_finds_the_pool_at_rest() {
+fn what_jobs_did_is_seen_by_the_caller_that_finds_the_pool_terminated() {
     model(|| {
         let (pool, sum) = (WorkerPool::detached(1), Arc::new(AtomicU32::new(0)));
         let job = {
@@ -249,7 +249,7 @@ fn what_jobs_did_is_seen_by_who_finds_the_pool_at_rest() {
                 shutdown
             })
         };
-        // By hand: a thread that looks for jobs would bring a fence.
+        // Polled by hand: a thread that spins for jobs would bring a fence.
         while poll_quietly(&mut worker).is_pending() {}
         drop(looker.join().unwrap());
     });
@@ -292,8 +292,8 @@ fn refused_submit_against_shutdown() {
             let shutdown = pool.shutdown();
             thread::spawn(|| shutdown.wait())
         };
-        // Refused on its way in, a job is counted for a moment, and nobody else says that it is gone. LOOM: it takes
-        // three preemptions to see that.
+        // Refused on its way in, a job is counted for a moment, and nobody else says that it is
+        // gone. LOOM: it takes three preemptions to see that.
         match pool.try_submit(|| ()) {
             Ok(handle) => {
                 pool.worker().wait();
@@ -327,7 +327,7 @@ fn last_worker_against_the_end_of_the_pool() {
     model(|| {
         let pool = WorkerPool::detached(1);
         let handle = pool.try_submit(|| ()).unwrap();
-        // Keeps the queue, and so the job, in memory: somebody must take it out.
+        // Keeps the queue, and so the job, in memory: it must be taken out.
         let _shutdown = pool.shutdown();
         let worker = pool.worker();
         let leaver = thread::spawn(|| drop(worker));
@@ -466,7 +466,8 @@ fn a_job_that_waits_for_the_next_one_is_not_alone() {
         let pool = growing();
         let came = Arc::new((AtomicBool::new(false), Event::new()));
         let (waits, tells) = (came.clone(), came.clone());
-        // A deadlock, unless the thread that begins this one has found another thread for what follows.
+        // A deadlock, unless the thread that begins this one has found another thread for what
+        // follows.
         let waiting = move || {
             waits.1.wait_until(|| waits.0.load(Ordering::Acquire).then_some(())).wait();
         };
@@ -494,7 +495,7 @@ fn a_thread_too_many_against_a_submit() {
     });
 }
 
-/// Two jobs that end only together, on two threads that look for jobs, or sleep.
+/// Two jobs that end only together, on two threads that spin for jobs, or sleep.
 #[test]
 fn as_many_jobs_run_as_there_are_idle_threads() {
     model(|| {

@@ -1,4 +1,5 @@
-//! The worker pool's waits for idleness and for the next result, and the places that cancelled jobs free.
+//! The worker pool's waits for idleness and for the next result, and the places that cancelled jobs
+//! free.
 
 use std::sync::Arc;
 
@@ -101,7 +102,7 @@ fn a_cancel_makes_room_for_a_submit_that_goes_to_wait() {
 }
 
 #[test]
-fn a_cancel_against_the_worker_that_takes_the_job_frees_one_place() {
+fn a_cancel_against_the_worker_that_takes_the_job_frees_one_slot() {
     model(|| {
         let pool = WorkerPool::detached(1);
         let job = pool.try_submit(|| 1).unwrap();
@@ -113,20 +114,20 @@ fn a_cancel_against_the_worker_that_takes_the_job_frees_one_place() {
         taker.join().unwrap();
         assert_eq!(job.wait().is_err(), cancelled);
         let next = pool.try_submit(|| 2).unwrap();
-        assert!(pool.try_submit(|| 3).is_err(), "two places for one");
+        assert!(pool.try_submit(|| 3).is_err(), "two slots for one");
         let stats = pool.stats();
-        assert_eq!((stats.queued, stats.cancelled), (1, u64::from(cancelled)));
+        assert_eq!((stats.waiting, stats.cancelled), (1, u64::from(cancelled)));
         drop(next);
         drop(pool.shutdown_now());
     });
 }
 
 #[test]
-fn a_cancel_against_the_turn_of_its_lane_frees_one_place() {
+fn a_cancel_against_the_turn_of_its_key_frees_one_slot() {
     model(|| {
         let pool = WorkerPool::detached(1);
-        let lanes = pool.lanes(std::num::NonZeroUsize::MIN);
-        let job = lanes.try_submit('a', || 1).unwrap();
+        let keyed = pool.keyed(std::num::NonZeroUsize::MIN);
+        let job = keyed.try_submit('a', || 1).unwrap();
         let mut worker = pool.worker();
         let taker = thread::spawn(move || {
             let _ = poll_quietly(&mut worker);
@@ -134,8 +135,8 @@ fn a_cancel_against_the_turn_of_its_lane_frees_one_place() {
         let cancelled = job.cancel();
         taker.join().unwrap();
         assert_eq!(job.wait().is_err(), cancelled);
-        let next = lanes.try_submit('a', || 2).unwrap();
-        assert!(pool.try_submit(|| 3).is_err() && lanes.try_submit('a', || 3).is_err());
+        let next = keyed.try_submit('a', || 2).unwrap();
+        assert!(pool.try_submit(|| 3).is_err() && keyed.try_submit('a', || 3).is_err());
         drop(next);
         drop(pool.shutdown_now());
     });
@@ -152,7 +153,7 @@ fn jobs_behind_the_ring_are_bounded_and_begin_in_order() {
                 pool.try_submit(job).unwrap()
             })
             .collect();
-        assert!(pool.try_submit(|| ()).is_err(), "five places for four");
+        assert!(pool.try_submit(|| ()).is_err(), "five slots for four");
         pool.close();
         let worker = spawn_worker(&pool);
         jobs.into_iter().for_each(|job| job.wait().unwrap());

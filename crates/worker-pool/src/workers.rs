@@ -1,6 +1,8 @@
 //! The workers of a pool: the loop that runs jobs, and the threads that drive it.
 
 #[cfg(feature = "std")]
+mod loop_hooks;
+#[cfg(feature = "std")]
 pub(crate) mod thread_limits;
 #[cfg(feature = "std")]
 pub(crate) mod threads;

@@ -1,6 +1,7 @@
 //! Nothing that was accepted is lost when `main` returns.
 //!
-//! Each case runs in a process of its own: this test binary, which a variable of the environment tells what to do.
+//! Each case runs in a process of its own: this test binary, which a variable of the environment
+//! tells what to do.
 
 use std::{
     cell::RefCell,

@@ -510,7 +510,7 @@ mod tests {
 
     #[test]
     fn job_that_unwinds_past_its_cell_settles_it_and_is_counted() {
-        let cell = JobCell::new(|| (), ());
+        let cell = JobCell::<fn(), (), ()>::new(|| (), ());
         let mut panics = 0;
         let unwound = catch_unwind(AssertUnwindSafe(|| {
             let mut on_end =

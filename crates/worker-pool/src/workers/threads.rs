@@ -19,8 +19,9 @@ use tidegate_core::{
 };
 
 use super::{
+    loop_hooks::LoopHooks,
     thread_limits::{ThreadCount, ThreadLimits},
-    worker::{LoopHooks, run_on_thread},
+    worker::run_on_thread,
     worker_state::WorkerState,
 };
 use crate::{

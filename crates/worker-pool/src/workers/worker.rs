@@ -1,7 +1,5 @@
 //! The loop that runs jobs: `Worker`, one future for threads and tasks alike.
 
-#[cfg(feature = "std")]
-use core::time::Duration;
 use core::{
     fmt,
     future::{Future, poll_fn},
@@ -17,6 +15,8 @@ use alloc::boxed::Box;
 use tidegate_core::Wait;
 use tidegate_core::{Closed, primitive::Arc};
 
+#[cfg(feature = "std")]
+use super::loop_hooks::LoopHooks;
 use super::worker_state::WorkerState;
 use crate::{job::Job, state::Shared};
 
@@ -147,39 +147,6 @@ async fn run_in_task(mut worker: WorkerState) {
             job => worker.run(job),
         }
         yield_now().await;
-    }
-}
-
-/// What a worker on a thread tells its pool, and asks it.
-#[cfg(feature = "std")]
-pub(super) trait LoopHooks {
-    /// The worker has a job: another thread must be able to begin the next one.
-    fn before_job(&mut self, shared: &Arc<Shared>);
-    /// The worker goes to sleep; returns how long it may sleep, if not for ever.
-    fn before_sleep(&mut self) -> Option<Duration>;
-    /// Returns whether the worker ends after it has slept as long as it may.
-    fn retires(&self) -> bool;
-    /// Returns whether the worker ends because there are more than there may be.
-    fn is_surplus(&self) -> bool;
-}
-
-/// Of a thread that the pool has not started.
-#[cfg(feature = "std")]
-impl LoopHooks for () {
-    #[inline]
-    fn before_job(&mut self, _shared: &Arc<Shared>) {}
-
-    fn before_sleep(&mut self) -> Option<Duration> {
-        None
-    }
-
-    fn retires(&self) -> bool {
-        false
-    }
-
-    #[inline]
-    fn is_surplus(&self) -> bool {
-        false
     }
 }
 

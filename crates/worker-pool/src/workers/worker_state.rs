@@ -11,7 +11,7 @@ use tidegate_core::{
 };
 
 #[cfg(feature = "std")]
-use super::worker::LoopHooks;
+use super::loop_hooks::LoopHooks;
 use crate::{
     job::{Job, future_job::FutureJob},
     panic::contain,

@@ -1,4 +1,5 @@
-//! Laws of values whose every destructor panics: each is dropped, takes no result along, and the process lives.
+//! Laws of values whose every destructor panics: each is dropped, takes no result along, and the
+//! process lives.
 
 use std::{
     future::Future,
@@ -28,7 +29,7 @@ fn jobs_behind_the_ring_are_dropped_each_with_their_pool() {
 }
 
 #[test]
-fn values_of_workers_are_dropped_each_whoever_drops_them() {
+fn every_value_of_a_worker_is_dropped_although_others_panic() {
     let gone = Arc::new(AtomicUsize::new(0));
     let make = || {
         let gone = gone.clone();
@@ -90,7 +91,7 @@ impl Future for Fragile {
 }
 
 #[test]
-fn a_future_that_panics_when_it_is_dropped_takes_no_output_along() {
+fn a_future_that_panics_when_it_is_dropped_loses_no_output() {
     let gone = Arc::new(AtomicUsize::new(0));
     let pool = WorkerPool::builder().threads(1).build().unwrap();
     let job = pool.submit_future(Fragile(Bomb(0, gone.clone()))).wait();
@@ -99,18 +100,18 @@ fn a_future_that_panics_when_it_is_dropped_takes_no_output_along() {
 }
 
 #[test]
-fn keys_that_panic_when_they_are_dropped_take_no_handle_and_no_lane_along() {
+fn keys_that_panic_when_they_are_dropped_lose_no_handle_and_no_queue() {
     let gone = Arc::new(AtomicUsize::new(0));
     let key = |n| Bomb(n, gone.clone());
     let pool = WorkerPool::detached(16);
-    let lanes = pool.lanes(NonZeroUsize::new(2).unwrap());
+    let keyed = pool.keyed(NonZeroUsize::new(2).unwrap());
     // The second finds its lane, so that its key is not needed; the third is refused.
-    let first = lanes.try_submit(key(1), || 1).unwrap();
-    let second = lanes.try_submit(key(1), || 2).unwrap();
-    assert!(lanes.try_submit(key(1), || 3).is_err());
-    let third = ready(lanes.submit(key(2), || 4));
+    let first = keyed.try_submit(key(1), || 1).unwrap();
+    let second = keyed.try_submit(key(1), || 2).unwrap();
+    assert!(keyed.try_submit(key(1), || 3).is_err());
+    let third = ready(keyed.submit(key(2), || 4));
     let mut worker = pool.worker();
-    while !lanes.is_empty() {
+    while !keyed.is_empty() {
         assert!(poll(&mut worker).is_pending());
     }
     assert_eq!([first, second, third].map(|job| ready(job).unwrap()), [1, 2, 4]);

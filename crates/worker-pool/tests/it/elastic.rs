@@ -49,7 +49,7 @@ fn a_pool_grows_as_long_as_every_thread_is_in_a_job() {
 }
 
 #[test]
-fn a_hand_off_grows_too() {
+fn a_rendezvous_grows_too() {
     let pool = WorkerPool::builder().threads(1..=3).queue(0).build().unwrap();
     let held: Vec<_> = (0..3).map(|_| occupy(&pool)).collect();
     assert!(pool.try_submit(|| ()).unwrap_err().is_full());
@@ -62,12 +62,13 @@ fn a_pool_does_not_grow_for_jobs_one_after_the_other() {
     for _ in 0..100 {
         pool.submit(|| ()).wait().wait().unwrap();
     }
-    // One that works, one that waits; and one more for each that was between two jobs just when another began one.
+    // One that works, one that waits; and one more for each that was between two jobs just when
+    // another began one.
     assert!(pool.stats().workers < 16, "{:?}", pool.stats());
 }
 
 #[test]
-fn a_thread_that_waited_too_long_ends_but_for_the_least() {
+fn a_thread_that_waited_too_long_ends_down_to_the_minimum() {
     let pool =
         WorkerPool::builder().threads(1..=4).keep_alive(Duration::from_millis(1)).build().unwrap();
     let held: Vec<_> = (0..3).map(|_| occupy(&pool)).collect();
@@ -80,10 +81,12 @@ fn a_thread_that_waited_too_long_ends_but_for_the_least() {
     assert_eq!(pool.submit(|| 7).wait().wait().unwrap(), 7);
 }
 
-/// tokio's #8406: a thread that cannot be started leaves the job that wanted it without anybody to run it.
+/// tokio's #8406: a thread that cannot be started leaves the job that wanted it without anybody to
+/// run it.
 #[test]
 fn a_thread_that_cannot_be_started_orphans_no_job() {
-    // The system's refusal, and a name that is none, are the same to the pool: the thread is not started.
+    // The system's refusal, and a name that is none, are the same to the pool: the thread is not
+    // started.
     let name = |number| if number == 0 { String::from("first") } else { String::from("\0") };
     let pool = WorkerPool::builder().threads(1..=4).thread_name(name).build().unwrap();
     let handles: Vec<_> = (0..100).map(|n| pool.submit(move || n).wait()).collect();
@@ -110,12 +113,12 @@ fn a_resized_pool_has_as_many_threads_as_it_was_told() {
 }
 
 #[test]
-fn what_is_too_much_ends_its_job_first() {
+fn a_surplus_thread_ends_its_job_first() {
     let pool = WorkerPool::builder().threads(2).build().unwrap();
     let held = [occupy(&pool), occupy(&pool)];
     pool.resize(1).unwrap();
     let behind = pool.submit(|| 7).wait();
-    assert_eq!(pool.stats().running, 2);
+    assert_eq!(pool.stats().in_flight, 2);
     for (end, handle) in held {
         drop(end);
         handle.wait().unwrap();

@@ -47,7 +47,7 @@ fn a_future_has_its_worker_until_it_ends() {
     let behind = pool.try_submit(|| 8).unwrap();
     let mut worker = pool.worker();
     assert!(poll_with(&mut worker, &waker).is_pending());
-    assert_eq!((pool.stats().running, pool.stats().queued, woken.count()), (1, 1, 0));
+    assert_eq!((pool.stats().in_flight, pool.stats().waiting, woken.count()), (1, 1, 0));
     clock.advance(SECOND);
     assert_eq!(woken.count(), 1);
     assert!(poll(&mut worker).is_pending());
@@ -136,7 +136,7 @@ fn a_dropped_worker_cancels_its_future() {
     drop(worker);
     assert_eq!(dropped.count(), 1);
     assert!(ready(handle).unwrap_err().is_cancelled());
-    assert_eq!((pool.stats().running, ended(&pool.stats())), (0, (0, 0, 1)));
+    assert_eq!((pool.stats().in_flight, ended(&pool.stats())), (0, (0, 0, 1)));
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn time_begins_with_the_job_and_ends_a_future() {
 }
 
 #[test]
-fn a_closure_is_told_by_its_handle_its_pool_and_its_time() {
+fn a_closures_token_is_cancelled_by_its_handle_its_pool_and_its_time() {
     let (parent, clock) = (CancelToken::new(), ManualClock::new());
     let builder = WorkerPool::builder().cancel_token(parent.clone());
     let pool = builder.job_timeout(clock.clone(), SECOND).build().unwrap();

@@ -5,7 +5,7 @@ use tidegate_worker_pool::{GroupError, JobGroup, WorkerPool};
 
 fn run_all(pool: &WorkerPool) {
     let mut worker = pool.worker();
-    while pool.stats().queued > 0 {
+    while pool.stats().waiting > 0 {
         assert!(poll(&mut worker).is_pending());
     }
 }
@@ -27,7 +27,7 @@ fn results_come_in_the_order_in_which_the_jobs_were_added() {
 }
 
 #[test]
-fn the_first_failure_is_told_at_once_and_cancels_what_has_not_begun() {
+fn the_first_failure_is_returned_at_once_and_cancels_what_has_not_begun() {
     let pool = WorkerPool::detached(4);
     let group: JobGroup<Result<u8, &str>> = [Ok(0), Err("no"), Ok(2), Ok(3)]
         .map(|result| pool.try_submit(move || result).unwrap())

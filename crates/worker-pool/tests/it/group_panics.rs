@@ -1,30 +1,16 @@
 //! Laws of groups whose jobs and results panic when they are dropped: each is dropped on its own.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
-use test_kit::{CountingWaker, poll, quiet_panic, ready};
+use test_kit::{Bomb, panics, poll, ready};
 use tidegate_worker_pool::{GroupError, JobGroup, WorkerPool};
-
-/// Counts its drop, and panics: twice at once would end the process.
-struct Bomb(Arc<CountingWaker>);
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        self.0.add();
-        quiet_panic("quiet")
-    }
-}
-
-fn panics(code: impl FnOnce()) -> bool {
-    catch_unwind(AssertUnwindSafe(code)).is_err()
-}
 
 fn run(pool: &WorkerPool) {
     let mut worker = pool.worker();
-    while pool.stats().queued + pool.stats().running > 0 {
+    while pool.stats().waiting + pool.stats().in_flight > 0 {
         assert!(poll(&mut worker).is_pending());
     }
 }
@@ -32,10 +18,10 @@ fn run(pool: &WorkerPool) {
 #[test]
 fn a_group_is_cancelled_past_jobs_that_panic_when_they_are_dropped() {
     for is_watched in [false, true] {
-        let (pool, dropped) = (WorkerPool::detached(8), Arc::new(CountingWaker::default()));
+        let (pool, dropped) = (WorkerPool::detached(8), Arc::<AtomicUsize>::default());
         let mut group: JobGroup<_> = (0..4)
             .map(|_| {
-                let bomb = Bomb(dropped.clone());
+                let bomb = Bomb(0, dropped.clone());
                 pool.try_submit(move || drop(bomb)).unwrap()
             })
             .collect();
@@ -43,7 +29,7 @@ fn a_group_is_cancelled_past_jobs_that_panic_when_they_are_dropped() {
             assert!(poll(&mut group.join_next()).is_pending());
         }
         assert!(panics(|| _ = group.cancel()));
-        assert_eq!((dropped.count(), pool.stats().queued, pool.stats().cancelled), (4, 0, 4));
+        assert_eq!((dropped.load(SeqCst), pool.stats().waiting, pool.stats().cancelled), (4, 0, 4));
         assert!(ready(group.join()).into_iter().all(|end| end.unwrap_err().is_cancelled()));
     }
 }
@@ -51,9 +37,9 @@ fn a_group_is_cancelled_past_jobs_that_panic_when_they_are_dropped() {
 #[test]
 fn results_of_a_group_that_panic_when_they_are_dropped_are_dropped_each() {
     for polls in [0, 1, 2] {
-        let (pool, dropped) = (WorkerPool::detached(8), Arc::new(CountingWaker::default()));
+        let (pool, dropped) = (WorkerPool::detached(8), Arc::<AtomicUsize>::default());
         let submit = |n: usize| {
-            let bomb = Bomb(dropped.clone());
+            let bomb = Bomb(0, dropped.clone());
             pool.try_submit(move || bomb).inspect(|_| assert!(n < 8)).unwrap()
         };
         let mut group: JobGroup<_> = (0..3).map(submit).collect();
@@ -72,14 +58,14 @@ fn results_of_a_group_that_panic_when_they_are_dropped_are_dropped_each() {
             assert!(poll(&mut join).is_pending());
             _ = panics(|| drop(join));
         }
-        assert_eq!(dropped.count(), 3);
+        assert_eq!(dropped.load(SeqCst), 3);
     }
 }
 
 #[test]
 fn a_group_that_fails_says_so_past_results_and_jobs_that_panic_when_they_are_dropped() {
-    let (pool, dropped) = (WorkerPool::detached(8), Arc::new(CountingWaker::default()));
-    let bomb = || Bomb(dropped.clone());
+    let (pool, dropped) = (WorkerPool::detached(8), Arc::<AtomicUsize>::default());
+    let bomb = || Bomb(0, dropped.clone());
     let of = |result: Result<Bomb, &'static str>| pool.try_submit(move || result).unwrap();
     let mut group: JobGroup<_> =
         [of(Ok(bomb())), of(Ok(bomb())), of(Err("no"))].into_iter().collect();
@@ -87,5 +73,5 @@ fn a_group_that_fails_says_so_past_results_and_jobs_that_panic_when_they_are_dro
     group.extend([of(Ok(bomb())), of(Ok(bomb()))]);
     let failed = ready(group.try_join());
     assert!(matches!(failed, Err(GroupError::Failed { index: 2, error: "no" })));
-    assert_eq!((dropped.count(), pool.stats().queued), (4, 0));
+    assert_eq!((dropped.load(SeqCst), pool.stats().waiting), (4, 0));
 }

@@ -1,5 +1,5 @@
-//! The largest number that a setting takes: what is used bounds it, and nothing is allocated up front; or an error says what may
-//! be.
+//! The largest number that a setting takes: what is used bounds it, and nothing is allocated up
+//! front; or an error says what may be.
 
 use std::{num::NonZeroUsize, time::Duration};
 
@@ -26,10 +26,10 @@ fn the_largest_queue_is_bounded_by_what_is_used() {
 }
 
 #[test]
-fn the_largest_lane_is_bounded_by_what_is_used() {
+fn the_largest_key_queue_is_bounded_by_what_is_used() {
     let pool = WorkerPool::builder().threads(2).queue(usize::MAX).build().unwrap();
-    let lanes = pool.lanes(NonZeroUsize::MAX);
-    let jobs: JobGroup<_> = (0..5000).map(|n| lanes.submit(n % 3, move || n).wait()).collect();
+    let keyed = pool.keyed(NonZeroUsize::MAX);
+    let jobs: JobGroup<_> = (0..5000).map(|n| keyed.submit(n % 3, move || n).wait()).collect();
     assert!(jobs.join().wait().into_iter().map(Result::unwrap).eq(0..5000));
 }
 
@@ -43,7 +43,7 @@ fn too_many_threads_are_an_error_that_says_how_many_there_may_be() {
     for threads in [too_many.into(), NonZeroUsize::MAX.into(), (1..=too_many).into(), 65_536.into()]
     {
         let threads: tidegate_worker_pool::ThreadCount = threads;
-        let wanted = format!("thread count {threads} is not a range within 1..=65535");
+        let wanted = format!("threads is {threads}, but must be a range within 1..=65535");
         assert_eq!(says(WorkerPool::builder().threads(threads).build().unwrap_err()), wanted);
         let pool = WorkerPool::detached(1);
         assert_eq!(says(pool.resize(threads).unwrap_err()), wanted);

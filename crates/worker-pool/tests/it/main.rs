@@ -1,15 +1,14 @@
 //! The tests of tidegate-worker-pool, one binary: a module for each subject.
 
-mod cancelled_places;
+mod cancelled_slots;
 mod dropped;
 mod elastic;
 mod foreign;
-mod foreign_more;
 mod futures;
 mod group;
 mod group_panics;
 mod handle;
-mod lanes;
+mod keyed;
 mod largest;
 mod mixed;
 mod nested;

@@ -10,14 +10,15 @@ use std::{
     time::Duration,
 };
 
-use tidegate_worker_pool::{JobHandle, Lanes, OnFull, Wait, WorkerPool};
+use test_kit::Random;
+use tidegate_worker_pool::{JobHandle, KeyedPool, OnFull, Wait, WorkerPool};
 
 /// Long enough that only what hangs needs it.
 const HANGS: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_micros(200);
 
-/// Does something with a pool: what, is told by a number.
-fn act(pool: &WorkerPool, lanes: &Lanes<u64>, number: u64, ran: &Arc<AtomicUsize>) {
+/// Does something with a pool, as a number says.
+fn act(pool: &WorkerPool, keyed: &KeyedPool<u64>, number: u64, ran: &Arc<AtomicUsize>) {
     let (ran, key) = (ran.clone(), number >> 20 & 3);
     let job = move || _ = ran.fetch_add(1, Ordering::SeqCst);
     let cancel_some = |job: Option<JobHandle<()>>| {
@@ -27,8 +28,8 @@ fn act(pool: &WorkerPool, lanes: &Lanes<u64>, number: u64, ran: &Arc<AtomicUsize
     };
     match number % 7 {
         0 => cancel_some(pool.submit(job).wait_timeout(SOON).ok()),
-        1 => cancel_some(lanes.submit(key, job).wait_timeout(SOON).ok()),
-        2 => cancel_some(lanes.try_submit(key, job).ok()),
+        1 => cancel_some(keyed.submit(key, job).wait_timeout(SOON).ok()),
+        2 => cancel_some(keyed.try_submit(key, job).ok()),
         3 => cancel_some(pool.submit_future(thread_switch()).wait_timeout(SOON).ok()),
         4 => drop(pool.run(job).wait_timeout(SOON)),
         5 => drop(pool.idle().wait_timeout(SOON)),
@@ -45,31 +46,28 @@ async fn thread_switch() {
 }
 
 #[test]
-fn after_any_mix_of_submits_and_cancels_the_pool_is_idle_and_all_its_places_are_free() {
+fn after_any_mix_of_submits_and_cancels_the_pool_is_idle_and_all_its_slots_are_free() {
     for (round, on_full) in (0..20).flat_map(|n| [(n, OnFull::Wait), (n, OnFull::DropOldest)]) {
         let builder = WorkerPool::builder().threads(2).queue(3);
         let pool = builder.on_full(on_full).build().unwrap();
-        let lanes = pool.lanes(NonZeroUsize::new(2).unwrap());
+        let keyed = pool.keyed(NonZeroUsize::new(2).unwrap());
         let ran = Arc::new(AtomicUsize::new(0));
         thread::scope(|scope| {
             for thread in 0..3 {
-                let (pool, lanes, ran) = (&pool, &lanes, &ran);
+                let (pool, keyed, ran) = (&pool, &keyed, &ran);
                 scope.spawn(move || {
-                    let mut number = round * 7919 + thread * 104_729 + 1;
+                    let mut random = Random::new(round * 7919 + thread);
                     for _ in 0..200 {
-                        number ^= number << 13;
-                        number ^= number >> 7;
-                        number ^= number << 17;
-                        act(pool, lanes, number, ran);
+                        act(pool, keyed, random.next_u64(), ran);
                     }
                 });
             }
         });
-        pool.idle().wait_timeout(HANGS).expect("it is idle when nobody submits any more");
+        pool.idle().wait_timeout(HANGS).expect("it is idle when no thread submits any more");
         let stats = pool.stats();
-        assert_eq!((stats.queued, stats.running), (0, 0));
-        // What was called off is taken out by the next worker that comes by.
-        while !lanes.is_empty() {
+        assert_eq!((stats.waiting, stats.in_flight), (0, 0));
+        // The next worker takes the cancelled jobs out.
+        while !keyed.is_empty() {
             thread::yield_now();
         }
         assert!(stats.succeeded >= ran.load(Ordering::SeqCst) as u64);

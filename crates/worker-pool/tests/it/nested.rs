@@ -36,7 +36,8 @@ fn job_that_finds_its_pool_full_gets_its_job_back_at_once() {
     assert_eq!(handle.wait().wait().unwrap(), 2);
 }
 
-/// rayon #446: a worker that waits runs other jobs, within the one that waits, and needs a lock that this one holds.
+/// rayon #446: a worker that waits runs other jobs, within the one that waits, and needs a lock
+/// that this one holds.
 #[test]
 fn waiting_for_a_handle_on_a_worker_runs_no_other_job() {
     let pool = threads(2, 8, OnFull::Wait);
@@ -45,10 +46,12 @@ fn waiting_for_a_handle_on_a_worker_runs_no_other_job() {
         .map(|_| {
             let (inside, lock) = (pool.clone(), lock.clone());
             pool.submit(move || {
-                // Run within this job, another one of the same kind would wait for this lock for ever.
+                // Run within this job, another one of the same kind would wait for this lock for
+                // ever.
                 let mut held = lock.lock().unwrap();
                 *held += inside.try_submit(|| 1).map_or(1, |handle| {
-                    // Waits for a moment only: the other worker may be waiting for the lock, and nobody runs the job.
+                    // Waits for a moment only: the other worker may be waiting for the lock, and
+                    // nobody runs the job.
                     handle.wait_timeout(core::time::Duration::ZERO).map_or(1, Result::unwrap)
                 });
             })

@@ -34,7 +34,7 @@ fn rejected_jobs_are_dropped_counted_and_reported() {
     assert_eq!((error.is_full(), error.to_string().as_str()), (true, "worker pool full"));
     assert_eq!(dropped.count(), 1);
     assert_eq!(ready(pool.execute(|| ())), Err(ExecuteError::Full));
-    assert_eq!((pool.stats().rejected, pool.stats().submitted), (2, 1));
+    assert_eq!((pool.stats().refused, pool.stats().submitted), (2, 1));
 }
 
 #[test]
@@ -91,26 +91,26 @@ fn job_within_a_job_sees_one_worker_busy() {
     let mut worker = pool.worker();
     assert!(poll(&mut worker).is_pending());
     let stats = ready(outer).unwrap();
-    assert_eq!((stats.running, stats.workers, stats.idle, stats.run_by_callers), (2, 1, 0, 1));
+    assert_eq!((stats.in_flight, stats.workers, stats.idle, stats.run_by_callers), (2, 1, 0, 1));
 }
 
 #[test]
 fn oldest_makes_room_for_the_newest() {
     let pool = WorkerPool::builder().queue(2).on_full(OnFull::DropOldest).detached();
     let handles = [1, 2, 3, 4].map(|n| ready(pool.submit(move || n)));
-    assert_eq!((pool.stats().cancelled, pool.stats().queued), (2, 2));
+    assert_eq!((pool.stats().cancelled, pool.stats().waiting), (2, 2));
     pool.close();
     pool.worker().wait();
     assert_eq!(handles.map(|handle| ready(handle).ok()), [None, None, Some(3), Some(4)]);
 }
 
 #[test]
-fn dropped_job_that_panics_hurts_nobody() {
+fn dropped_job_that_panics_is_contained() {
     let pool = WorkerPool::builder().queue(1).on_full(OnFull::DropOldest).detached();
     let captured = OnDrop(|| quiet_panic("quiet"));
     ready(pool.execute(move || drop(captured))).unwrap();
     ready(pool.execute(|| ())).unwrap();
-    assert_eq!((pool.stats().cancelled, pool.stats().queued), (1, 1));
+    assert_eq!((pool.stats().cancelled, pool.stats().waiting), (1, 1));
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn newest_is_cancelled() {
 }
 
 #[test]
-fn hand_off_has_no_oldest_to_drop() {
+fn a_rendezvous_has_no_oldest_to_drop() {
     let pool = WorkerPool::builder().queue(0).on_full(OnFull::DropOldest).detached();
     assert!(ready(ready(pool.submit(|| 1))).unwrap_err().is_cancelled());
     let mut worker = pool.worker();

@@ -7,7 +7,7 @@ use std::{
     task::{Wake, Waker},
 };
 
-use test_kit::{CountingWaker, OnDrop, poll, poll_with, quiet_panic, ready};
+use test_kit::{CountingWaker, OnDrop, PanickingWaker, poll, poll_with, quiet_panic, ready};
 use tidegate_worker_pool::{JobHandle, WorkerPool};
 
 /// Runs `submit` on a pool, then one job more, which shows that the worker lives.
@@ -100,17 +100,9 @@ fn panicking_payload_is_contained() {
     assert_eq!(pool.stats().panicked, 1);
 }
 
-struct Panicking;
-
-impl Wake for Panicking {
-    fn wake(self: Arc<Self>) {
-        quiet_panic("quiet")
-    }
-}
-
 /// Polls a future that has to wait, with a waker that panics.
 fn let_wait(future: &mut (impl Future + Unpin)) {
-    assert!(poll_with(future, &Waker::from(Arc::new(Panicking))).is_pending());
+    assert!(poll_with(future, &PanickingWaker::in_wake()).is_pending());
 }
 
 #[test]
@@ -126,7 +118,7 @@ fn panicking_waker_is_contained() {
 
 /// Found by the simulation: the worker that made room ended, and the job that it had taken with it.
 #[test]
-fn a_submitters_panicking_waker_takes_neither_worker_nor_job_along() {
+fn a_submitters_panicking_waker_ends_no_worker_and_loses_no_job() {
     let pool = WorkerPool::detached(1);
     let handle = pool.try_submit(|| 1).unwrap();
     let mut waits = pool.submit(|| 2);
@@ -140,7 +132,7 @@ fn a_submitters_panicking_waker_takes_neither_worker_nor_job_along() {
 }
 
 #[test]
-fn a_submitters_panicking_waker_takes_no_worker_of_a_hand_off_along() {
+fn a_submitters_panicking_waker_ends_no_worker_of_a_rendezvous() {
     let pool = WorkerPool::detached(0);
     let mut waits = pool.submit(|| 1);
     let_wait(&mut waits);
@@ -152,11 +144,11 @@ fn a_submitters_panicking_waker_takes_no_worker_of_a_hand_off_along() {
 }
 
 #[test]
-fn a_submitters_panicking_waker_takes_no_job_of_its_lane_along() {
+fn a_submitters_panicking_waker_loses_no_job_of_its_key() {
     let pool = WorkerPool::detached(4);
-    let lanes = pool.lanes(NonZeroUsize::MIN);
-    let handle = lanes.try_submit("key", || 1).unwrap();
-    let mut waits = lanes.submit("key", || 2);
+    let keyed = pool.keyed(NonZeroUsize::MIN);
+    let handle = keyed.try_submit("key", || 1).unwrap();
+    let mut waits = keyed.submit("key", || 2);
     let_wait(&mut waits);
     let mut worker = pool.worker();
     assert!(poll(&mut worker).is_pending());

@@ -42,7 +42,7 @@ fn a_job_that_comes_in_a_pause_wakes_nobody() {
 }
 
 #[test]
-fn a_closed_pool_does_not_heed_a_pause() {
+fn a_closed_pool_ignores_a_pause() {
     let pool = WorkerPool::builder().threads(TWO).build().unwrap();
     let _guard = pool.pause();
     let handle = pool.try_submit(|| 7).unwrap();
@@ -78,7 +78,7 @@ fn a_cancelled_job_drops_its_closure_at_once_and_never_runs() {
     assert_eq!(ready(other).unwrap(), 7);
     let stats = pool.stats();
     assert_eq!((stats.submitted, stats.succeeded, stats.cancelled), (2, 1, 1));
-    assert_eq!((stats.queued, stats.running, stats.panicked), (0, 0, 0));
+    assert_eq!((stats.waiting, stats.in_flight, stats.panicked), (0, 0, 0));
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_job_that_has_begun_cannot_be_cancelled() {
 }
 
 #[test]
-fn hooks_hear_of_every_thread_and_their_panics_are_contained() {
+fn hooks_are_called_for_every_thread_and_their_panics_are_contained() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let (started, stopped) = (heard.clone(), heard.clone());
     let pool = WorkerPool::builder()

@@ -2,7 +2,10 @@
 
 use std::{
     num::NonZeroUsize,
-    sync::{Arc, Barrier},
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use test_kit::{CountingWaker, quiet_panic};
@@ -60,4 +63,23 @@ fn a_job_within_a_job_borrows_another_value() {
     let mut all: Vec<_> = values.into_values().collect();
     all.sort_unstable();
     assert_eq!(all, [0, 1]);
+}
+
+#[test]
+fn a_value_that_cannot_be_made_fails_its_job_alone() {
+    let pool = WorkerPool::builder().threads(1).build().unwrap();
+    let failures = AtomicUsize::new(2);
+    let values = Arc::new(PerWorker::new(move || {
+        if failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
+            quiet_panic("no value");
+        }
+        7
+    }));
+    let ends: Vec<_> = (0..4)
+        .map(|_| {
+            let values = values.clone();
+            pool.submit(move || values.with(|value| *value)).wait().wait().ok()
+        })
+        .collect();
+    assert_eq!(ends, [None, None, Some(7), Some(7)]);
 }

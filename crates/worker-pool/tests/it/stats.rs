@@ -19,25 +19,25 @@ fn times_are_measured_by_the_pools_clock() {
     clock.advance(Duration::from_secs(5));
     assert!(poll(&mut pool.worker()).is_pending());
     let stats = pool.stats();
-    assert_eq!(stats.queue_time, Some(Duration::from_secs(5)));
+    assert_eq!(stats.wait_time, Some(Duration::from_secs(5)));
     assert_eq!(stats.run_time, Some(Duration::from_secs(3)));
 }
 
 #[test]
-fn nobody_measures_without_a_clock() {
+fn nothing_is_measured_without_a_clock() {
     let stats = WorkerPool::detached(1).stats();
-    assert_eq!((stats.queue_time, stats.run_time), (None, None));
+    assert_eq!((stats.wait_time, stats.run_time), (None, None));
 }
 
 #[test]
 fn jobs_of_every_kind_expire_when_they_waited_too_long() {
     let (clock, second) = (ManualClock::new(), Duration::from_secs(1));
     let pool = WorkerPool::builder().max_queue_age(clock.clone(), second).detached();
-    let lanes = pool.lanes(std::num::NonZeroUsize::MIN);
+    let keyed = pool.keyed(std::num::NonZeroUsize::MIN);
     let stale = [
         pool.try_submit(|| unreachable!()).unwrap(),
         pool.submit_future(async { unreachable!() }).wait(),
-        lanes.try_submit('a', || unreachable!()).unwrap(),
+        keyed.try_submit('a', || unreachable!()).unwrap(),
     ];
     pool.execute(|| unreachable!()).wait().unwrap();
     clock.advance(second + Duration::from_nanos(1));
@@ -52,7 +52,7 @@ fn jobs_of_every_kind_expire_when_they_waited_too_long() {
     }
     let stats = pool.stats();
     assert_eq!((stats.succeeded, stats.expired, stats.cancelled), (1, 4, 4));
-    assert!(lanes.is_empty());
+    assert!(keyed.is_empty());
 }
 
 #[test]
@@ -63,8 +63,8 @@ fn running_job_sees_itself() {
     let mut worker = pool.worker();
     assert!(poll(&mut worker).is_pending());
     let stats = handle.wait().unwrap();
-    assert_eq!((stats.queued, stats.running, stats.workers, stats.idle), (0, 1, 1, 0));
-    assert_eq!((pool.stats().running, pool.stats().idle), (0, 1));
+    assert_eq!((stats.waiting, stats.in_flight, stats.workers, stats.idle), (0, 1, 1, 0));
+    assert_eq!((pool.stats().in_flight, pool.stats().idle), (0, 1));
 }
 
 #[derive(Debug, Clone)]
@@ -107,20 +107,20 @@ struct Reference {
     succeeded: u64,
     panicked: u64,
     cancelled: u64,
-    rejected: u64,
+    refused: u64,
 }
 
 impl Reference {
     fn submit(&mut self, id: usize, panics: bool) -> bool {
         let waiting = self.workers.iter().filter(|waits| **waits).count();
-        // A queue has room for so many jobs; a hand-off, for as many as there are workers waiting.
+        // A queue has room for so many jobs; a rendezvous, for as many as workers wait.
         let room = if self.capacity == 0 { waiting } else { self.capacity };
         let accepted = !self.closed && self.queue.len() < room;
         if accepted {
             self.submitted += 1;
             self.queue.push_back((id, panics));
         } else {
-            self.rejected += 1;
+            self.refused += 1;
         }
         accepted
     }
@@ -204,13 +204,13 @@ proptest! {
                 }
             }
             let stats = pool.stats();
-            prop_assert_eq!(stats.queued, reference.queue.len());
-            prop_assert_eq!(stats.running, 0);
+            prop_assert_eq!(stats.waiting, reference.queue.len());
+            prop_assert_eq!(stats.in_flight, 0);
             prop_assert_eq!(stats.submitted, reference.submitted);
             prop_assert_eq!(stats.succeeded, reference.succeeded);
             prop_assert_eq!(stats.panicked, reference.panicked);
             prop_assert_eq!(stats.cancelled, reference.cancelled);
-            prop_assert_eq!(stats.rejected, reference.rejected);
+            prop_assert_eq!(stats.refused, reference.refused);
             prop_assert_eq!((stats.workers, stats.idle), (workers.len(), workers.len()));
             prop_assert_eq!(&*begun.lock().unwrap(), &reference.begun);
         }

@@ -1,4 +1,5 @@
-//! Threads that do everything at once to one pool, from a seed: `TIDEGATE_SEED=7 cargo test --test stress`.
+//! Threads that do everything at once to one pool, from a seed: `TIDEGATE_SEED=7 cargo test --test
+//! stress`.
 
 use std::{
     num::NonZeroUsize,
@@ -12,13 +13,19 @@ use std::{
 };
 
 use test_kit::{Random, random};
-use tidegate_worker_pool::{JobGroup, Lanes, OnFull, Wait, WorkerPool};
+use tidegate_worker_pool::{JobGroup, KeyedPool, OnFull, Wait, WorkerPool};
 
 /// How long one pool is stressed.
 const LONG: Duration = Duration::from_millis(150);
 
-/// Does one thing at random; returns how many jobs the pool has accepted for certain and will not drop.
-fn act(pool: &WorkerPool, lanes: &Lanes<u64>, ran: &Arc<AtomicU64>, random: &mut Random) -> u64 {
+/// Does one thing at random; returns how many jobs the pool has accepted for certain and will not
+/// drop.
+fn act(
+    pool: &WorkerPool,
+    keyed: &KeyedPool<u64>,
+    ran: &Arc<AtomicU64>,
+    random: &mut Random,
+) -> u64 {
     let count = || {
         let ran = ran.clone();
         move || _ = ran.fetch_add(1, Ordering::Relaxed)
@@ -62,7 +69,7 @@ fn act(pool: &WorkerPool, lanes: &Lanes<u64>, ran: &Arc<AtomicU64>, random: &mut
         }
         10 => {
             let key = random.below(3) as u64;
-            u64::from(lanes.submit(key, count()).wait().wait().is_ok())
+            u64::from(keyed.submit(key, count()).wait().wait().is_ok())
         }
         _ => {
             let _pause = pool.pause();
@@ -83,17 +90,17 @@ fn stress(queue: usize, on_full: OnFull, random: &mut Random) {
     let keep_alive = Duration::from_micros(random.below(200) as u64);
     let builder = WorkerPool::builder().threads(1..=3).keep_alive(keep_alive);
     let pool = builder.queue(queue).on_full(on_full).build().unwrap();
-    let lanes = pool.lanes(NonZeroUsize::MIN);
+    let keyed = pool.keyed(NonZeroUsize::MIN);
     let (ran, end) = (Arc::new(AtomicU64::new(0)), Instant::now() + LONG);
     let accepted: u64 = thread::scope(|s| {
         let actors: Vec<_> = (0..3)
             .map(|_| {
-                let (pool, lanes, ran) = (&pool, &lanes, &ran);
+                let (pool, keyed, ran) = (&pool, &keyed, &ran);
                 let mut random = Random::new(random.next_u64());
                 s.spawn(move || {
                     let mut accepted = 0;
                     while Instant::now() < end {
-                        accepted += act(pool, lanes, ran, &mut random);
+                        accepted += act(pool, keyed, ran, &mut random);
                     }
                     accepted
                 })
@@ -104,7 +111,7 @@ fn stress(queue: usize, on_full: OnFull, random: &mut Random) {
     pool.shutdown().wait();
     let stats = pool.stats();
     assert_eq!(ran.load(Ordering::Relaxed), accepted, "queue of {queue}, {on_full:?}");
-    assert_eq!((stats.queued, stats.running, stats.workers), (0, 0, 0));
+    assert_eq!((stats.waiting, stats.in_flight, stats.workers), (0, 0, 0));
     assert_eq!(stats.submitted, stats.succeeded + stats.panicked + stats.cancelled);
 }
 
@@ -119,7 +126,8 @@ fn nothing_is_lost_whatever_happens_at_once() {
     }
 }
 
-/// As many jobs as there are threads meet at a barrier, while one thread looks for jobs and the others sleep.
+/// As many jobs as there are threads meet at a barrier, while one thread looks for jobs and the
+/// others sleep.
 #[test]
 fn as_many_jobs_run_as_there_are_idle_threads() {
     const THREADS: usize = 4;

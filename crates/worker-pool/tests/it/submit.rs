@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use test_kit::{CountingWaker, OnDrop, poll, poll_with, ready};
 use tidegate_worker_pool::{
-    Execute, ExecuteError, JobHandle, JoinError, Pending, Shutdown, Submit, TrySubmitError, Wait,
-    Worker, WorkerPool,
+    ExecuteError, JobHandle, JoinError, TrySubmitError, UnstartedJob, Wait, Worker, WorkerPool,
+    future::{Execute, Shutdown, Submit},
 };
 
 #[test]
@@ -16,7 +16,7 @@ fn every_future_can_be_sent_and_moved() {
     check::<Execute<'static, fn()>>();
     check::<Worker>();
     check::<Shutdown>();
-    check::<Pending>();
+    check::<UnstartedJob>();
     fn check_error<T: std::error::Error + Send + Sync + 'static>() {}
     check_error::<JoinError>();
     check_error::<ExecuteError>();
@@ -42,7 +42,7 @@ fn closed_pool_hands_the_job_back_or_says_so() {
     assert_eq!(refused.into_inner()(), 2);
     assert!(matches!(ready(ready(pool.submit(|| 3))), Err(JoinError::Closed)));
     assert_eq!(ready(pool.execute(|| ())), Err(ExecuteError::Closed));
-    assert_eq!(pool.stats().rejected, 3);
+    assert_eq!(pool.stats().refused, 3);
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn submit_waits_for_room() {
 }
 
 #[test]
-fn close_sends_waiting_submitters_away() {
+fn close_rejects_waiting_submitters() {
     let pool = WorkerPool::detached(0);
     let (woken, waker) = CountingWaker::new();
     let mut submits = [pool.submit(|| 1), pool.submit(|| 2)];
@@ -100,7 +100,7 @@ fn dropped_submit_leaves_no_trace() {
 }
 
 #[test]
-fn hand_off_accepts_when_a_worker_waits() {
+fn a_rendezvous_accepts_when_a_worker_waits() {
     let pool = WorkerPool::detached(0);
     let mut worker = pool.worker();
     assert!(pool.try_submit(|| ()).is_err());
@@ -115,7 +115,7 @@ fn hand_off_accepts_when_a_worker_waits() {
 }
 
 #[test]
-fn worker_that_leaves_takes_its_room_along() {
+fn a_worker_that_leaves_a_rendezvous_removes_its_room() {
     let pool = WorkerPool::detached(0);
     let mut worker = pool.worker();
     assert!(poll(&mut worker).is_pending());
@@ -124,7 +124,7 @@ fn worker_that_leaves_takes_its_room_along() {
 }
 
 #[test]
-fn job_promised_to_a_worker_that_leaves_waits_for_the_next() {
+fn a_job_that_claimed_a_worker_which_leaves_waits_for_the_next() {
     let pool = WorkerPool::detached(0);
     let mut worker = pool.worker();
     assert!(poll(&mut worker).is_pending());

@@ -3,11 +3,13 @@
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use tidegate_worker_pool::{
-    Idle, JobGroup, JobHandle, Lanes, OnFull, PauseGuard, PerWorker, Shutdown, Stats, StillRunning,
+    JobGroup, JobHandle, KeyedPool, OnFull, PauseGuard, PerWorker, Stats, StillRunning,
     ThreadCount, Wait, Worker, WorkerPool,
+    future::{Idle, Shutdown},
 };
 
-/// A list for the compiler: a value of these may be looked at after a panic passed by, for none of them is left half done.
+/// A list for the compiler: a value of these may be looked at after a panic passed by, for none of
+/// them is left half done.
 #[test]
 fn what_a_panic_passes_by_may_be_used_on() {
     fn safe<T: UnwindSafe + RefUnwindSafe>() {}
@@ -15,7 +17,7 @@ fn what_a_panic_passes_by_may_be_used_on() {
     safe::<Worker>();
     safe::<JobHandle<Box<dyn FnMut() + Send>>>();
     safe::<JobGroup<u8>>();
-    safe::<Lanes<String>>();
+    safe::<KeyedPool<String>>();
     safe::<PerWorker<Vec<u8>>>();
     safe::<PauseGuard>();
     safe::<Shutdown>();
@@ -37,7 +39,10 @@ fn what_is_shared_is_clone_and_what_is_one_of_a_kind_is_not() {
         #[allow(dead_code, reason = "found before the trait's where there is a clone")]
         const CLONE: bool = true;
     }
-    assert_eq!([Is::<WorkerPool>::CLONE, Is::<Lanes<u8>>::CLONE, Is::<Stats>::CLONE], [true; 3]);
+    assert_eq!(
+        [Is::<WorkerPool>::CLONE, Is::<KeyedPool<u8>>::CLONE, Is::<Stats>::CLONE],
+        [true; 3]
+    );
     assert_eq!([Is::<JobHandle<u8>>::CLONE, Is::<JobGroup<u8>>::CLONE], [false; 2]);
     assert_eq!([Is::<PauseGuard>::CLONE, Is::<Worker>::CLONE, Is::<Idle>::CLONE], [false; 3]);
 }
@@ -48,7 +53,7 @@ fn a_pool_shows_what_it_has_to_do() {
     let job = pool.submit(|| ()).wait();
     assert_eq!(
         format!("{pool:?}"),
-        "WorkerPool { capacity: 4, queued: 1, running: 0, workers: 0, is_paused: false, \
+        "WorkerPool { capacity: 4, waiting: 1, in_flight: 0, workers: 0, is_paused: false, \
          is_closed: false, .. }",
     );
     assert_eq!(format!("{job:?}"), "JobHandle { is_finished: false }");

@@ -44,9 +44,9 @@ fn a_run_that_is_dropped_cancels_what_has_not_begun() {
     let guard = OnDrop(move || _ = count.fetch_add(1, Ordering::SeqCst));
     let mut run = pool.run(move || drop(guard));
     assert!(poll(&mut run).is_pending());
-    assert_eq!((pool.stats().queued, dropped.load(Ordering::SeqCst)), (1, 0));
+    assert_eq!((pool.stats().waiting, dropped.load(Ordering::SeqCst)), (1, 0));
     assert!(run.wait_timeout(Duration::ZERO).is_err());
-    assert_eq!((pool.stats().queued, dropped.load(Ordering::SeqCst)), (0, 1));
+    assert_eq!((pool.stats().waiting, dropped.load(Ordering::SeqCst)), (0, 1));
     assert!(pool.try_submit(|| ()).is_ok());
 }
 
@@ -201,7 +201,7 @@ fn looks(n: usize) -> usize {
 }
 
 #[test]
-fn a_result_of_a_group_wakes_and_is_looked_at_once() {
+fn a_result_of_a_group_wakes_and_is_polled_once() {
     assert_eq!((looks(10), looks(160)), (10, 160));
 }
 
@@ -228,7 +228,7 @@ fn a_pool_in_which_a_job_waits_is_not_idle_whatever_is_cancelled_beside_it() {
 }
 
 #[test]
-fn a_worker_that_leaves_its_future_wakes_who_waits_for_idleness() {
+fn a_worker_that_drops_its_future_wakes_the_caller_of_idle() {
     let (pool, dropped) = (WorkerPool::detached(2), Arc::new(CountingWaker::default()));
     let count = dropped.clone();
     let guard = OnDrop(move || count.add());
@@ -238,7 +238,7 @@ fn a_worker_that_leaves_its_future_wakes_who_waits_for_idleness() {
     })));
     let (mut worker, mut idle) = (pool.worker(), pool.idle());
     let (counter, waker) = CountingWaker::new();
-    while pool.stats().queued > 0 {
+    while pool.stats().waiting > 0 {
         assert!(poll(&mut worker).is_pending());
     }
     assert!(poll(&mut worker).is_pending());

@@ -1,4 +1,4 @@
-//! The worker pool's lanes: jobs of one key, and the two rooms that a keyed submitter needs.
+//! The worker pool's keyed form: jobs of one key, and the two slots that a keyed submitter needs.
 
 use std::{num::NonZeroUsize, sync::Arc};
 
@@ -16,7 +16,7 @@ fn spawn_worker(pool: &WorkerPool) -> thread::JoinHandle<()> {
     thread::spawn(|| worker.wait())
 }
 
-/// A job of a lane that checks that it is alone, and in order.
+/// A job of a key that checks that it is alone, and in order.
 fn alone(
     place: &Arc<Lock<u32>>,
     inside: &Arc<AtomicBool>,
@@ -34,58 +34,58 @@ fn alone(
 }
 
 #[test]
-fn two_workers_at_one_lane() {
+fn two_workers_at_one_key() {
     model(|| {
         let pool = WorkerPool::detached(2);
-        let lanes = pool.lanes(NonZeroUsize::new(2).unwrap());
+        let keyed = pool.keyed(NonZeroUsize::new(2).unwrap());
         let (place, inside) = (Arc::new(Lock::new(0)), Arc::new(AtomicBool::new(false)));
-        let jobs = [0, 1].map(|n| lanes.try_submit('a', alone(&place, &inside, n)).unwrap());
+        let jobs = [0, 1].map(|n| keyed.try_submit('a', alone(&place, &inside, n)).unwrap());
         pool.close();
         let worker = spawn_worker(&pool);
         pool.worker().wait();
         worker.join().unwrap();
         jobs.into_iter().for_each(|job| job.wait().unwrap());
-        assert!(lanes.is_empty());
+        assert!(keyed.is_empty());
     });
 }
 
 #[test]
-fn a_lane_that_ends_against_a_submit_to_it() {
+fn a_key_queue_that_ends_against_a_submit_to_it() {
     model(|| {
         let pool = WorkerPool::detached(2);
-        let lanes = pool.lanes(NonZeroUsize::MIN);
+        let keyed = pool.keyed(NonZeroUsize::MIN);
         let (place, inside) = (Arc::new(Lock::new(0)), Arc::new(AtomicBool::new(false)));
-        let first = lanes.try_submit('a', alone(&place, &inside, 0)).unwrap();
+        let first = keyed.try_submit('a', alone(&place, &inside, 0)).unwrap();
         let worker = spawn_worker(&pool);
-        // Waits for room in the lane, if the first one has not begun.
-        let second = lanes.submit('a', alone(&place, &inside, 1)).wait();
+        // Waits for room of the key, if the first job has not begun.
+        let second = keyed.submit('a', alone(&place, &inside, 1)).wait();
         pool.close();
         worker.join().unwrap();
         first.wait().unwrap();
         second.wait().unwrap();
-        assert!(lanes.is_empty());
+        assert!(keyed.is_empty());
     });
 }
 
-/// A place in the pool goes from a submitter whose lane is full to one who can use it.
+/// A slot in the pool goes from a submitter whose key is full to one that can use it.
 #[test]
 fn room_that_a_keyed_submitter_cannot_use_is_passed_on() {
     model(|| {
         let pool = WorkerPool::detached(1);
-        let lanes = pool.lanes::<u8>(NonZeroUsize::MIN);
-        let _first = lanes.try_submit(1, || ()).unwrap();
-        let keyed = {
-            let lanes = lanes.clone();
+        let keyed = pool.keyed::<u8>(NonZeroUsize::MIN);
+        let _first = keyed.try_submit(1, || ()).unwrap();
+        let submitter = {
+            let keyed = keyed.clone();
             thread::spawn(move || {
-                // It gives up after one look.
-                drop(poll_quietly(&mut lanes.submit(1, || ())));
+                // It gives up after one poll.
+                drop(poll_quietly(&mut keyed.submit(1, || ())));
             })
         };
         let worker = spawn_worker(&pool);
         assert_eq!(pool.submit(|| 7).wait().wait().unwrap(), 7);
-        keyed.join().unwrap();
+        submitter.join().unwrap();
         pool.close();
         worker.join().unwrap();
-        assert!(lanes.is_empty());
+        assert!(keyed.is_empty());
     });
 }

@@ -1,20 +1,19 @@
-//! Laws of what a cancelled job leaves: its place, at once.
+//! Laws of cancelled jobs: each frees its slot at once.
 
 use std::{
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
-    task::{Wake, Waker},
 };
 
-use test_kit::{CountingWaker, OnDrop, poll, poll_with, quiet_panic, ready};
+use test_kit::{CountingWaker, OnDrop, PanickingWaker, poll, poll_with, quiet_panic, ready};
 use tidegate_worker_pool::{JobHandle, OnFull, Wait, Worker, WorkerPool};
 
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
 
-/// Has a worker do what there is to do.
+/// Runs all jobs on a worker.
 fn run_all(worker: &mut Worker, pool: &WorkerPool) {
-    while pool.stats().queued > 0 {
+    while pool.stats().waiting > 0 {
         assert!(poll(worker).is_pending());
     }
     assert!(poll(worker).is_pending());
@@ -27,7 +26,7 @@ fn fill(pool: &WorkerPool) -> Vec<JobHandle<()>> {
 
 #[test]
 fn a_queue_holds_exactly_its_capacity() {
-    // Up to 1024 jobs lie in a ring, and more behind it.
+    // Up to 1024 jobs are in a ring, and more behind it.
     for capacity in [1, 2, 3, 1023, 1024, 1025, 1500] {
         let pool = WorkerPool::detached(capacity);
         assert_eq!(fill(&pool).len(), capacity);
@@ -38,16 +37,16 @@ fn a_queue_holds_exactly_its_capacity() {
 }
 
 #[test]
-fn a_cancelled_job_frees_its_place_at_once() {
+fn a_cancelled_job_frees_its_slot_at_once() {
     for capacity in [1, 2, 3, 1024, 1025, 1500] {
         let pool = WorkerPool::detached(capacity);
         for _ in 0..3 {
             let jobs = fill(&pool);
-            assert_eq!((jobs.len(), pool.stats().queued), (capacity, capacity));
+            assert_eq!((jobs.len(), pool.stats().waiting), (capacity, capacity));
             let cancelled = jobs.iter().filter(|job| job.cancel()).count();
-            assert_eq!((cancelled, pool.stats().queued), (capacity, 0));
+            assert_eq!((cancelled, pool.stats().waiting), (capacity, 0));
         }
-        // And no more than one place for each.
+        // And each frees no more than one slot.
         let jobs = fill(&pool);
         assert_eq!(jobs.len(), capacity);
         assert!(jobs[0].cancel() && !jobs[0].cancel());
@@ -61,7 +60,7 @@ fn a_cancelled_job_frees_its_place_at_once() {
 }
 
 #[test]
-fn a_cancelled_future_frees_its_place_at_once() {
+fn a_cancelled_future_frees_its_slot_at_once() {
     let pool = WorkerPool::detached(1);
     let waits = ready(pool.submit_future(std::future::pending::<()>()));
     assert!(waits.cancel());
@@ -69,37 +68,37 @@ fn a_cancelled_future_frees_its_place_at_once() {
     assert!(pool.try_submit(|| ()).is_err());
     let mut worker = pool.worker();
     run_all(&mut worker, &pool);
-    // It has a worker, and no place that it could free a second time.
+    // The future has a worker, and no slot that it could free a second time.
     assert_eq!(fill(&pool).len(), 1);
     assert!(runs.cancel());
     assert!(pool.try_submit(|| ()).is_err());
     run_all(&mut worker, &pool);
     let stats = pool.stats();
-    assert_eq!((stats.succeeded, stats.cancelled, stats.running), (1, 2, 0));
+    assert_eq!((stats.succeeded, stats.cancelled, stats.in_flight), (1, 2, 0));
 }
 
 #[test]
-fn a_cancelled_job_of_a_lane_frees_both_its_places_at_once() {
+fn a_cancelled_job_with_a_key_frees_both_its_slots_at_once() {
     let pool = WorkerPool::detached(1);
-    let lanes = pool.lanes(ONE);
-    let first = lanes.try_submit('a', || 1).unwrap();
-    assert!(lanes.try_submit('a', || 2).is_err() && lanes.try_submit('b', || 3).is_err());
+    let keyed = pool.keyed(ONE);
+    let first = keyed.try_submit('a', || 1).unwrap();
+    assert!(keyed.try_submit('a', || 2).is_err() && keyed.try_submit('b', || 3).is_err());
     assert!(first.cancel());
-    let second = lanes.try_submit('a', || 2).unwrap();
-    assert!(lanes.try_submit('a', || 3).is_err() && lanes.try_submit('b', || 3).is_err());
+    let second = keyed.try_submit('a', || 2).unwrap();
+    assert!(keyed.try_submit('a', || 3).is_err() && keyed.try_submit('b', || 3).is_err());
     let mut worker = pool.worker();
     run_all(&mut worker, &pool);
     assert_eq!(second.wait().unwrap(), 2);
     assert_eq!((pool.stats().cancelled, pool.stats().succeeded), (1, 1));
     // Nothing is left of it.
-    assert!(lanes.is_empty());
+    assert!(keyed.is_empty());
     assert_eq!(fill(&pool).len(), 1);
 }
 
 #[test]
 fn a_waiting_submit_is_woken_by_a_cancel() {
     let pool = WorkerPool::detached(1);
-    let lanes = pool.lanes(ONE);
+    let keyed = pool.keyed(ONE);
     let job = pool.try_submit(|| ()).unwrap();
     let (counter, waker) = CountingWaker::new();
     let mut submit = pool.submit(|| 7);
@@ -108,21 +107,21 @@ fn a_waiting_submit_is_woken_by_a_cancel() {
     assert_eq!(counter.count(), 1);
     let job = ready(submit);
 
-    let mut keyed = lanes.submit('a', || 8);
-    assert!(poll_with(&mut keyed, &waker).is_pending());
+    let mut submit = keyed.submit('a', || 8);
+    assert!(poll_with(&mut submit, &waker).is_pending());
     assert!(job.cancel());
     assert_eq!(counter.count(), 2);
-    let job = ready(keyed);
+    let job = ready(submit);
 
-    let mut keyed = lanes.submit('a', || 9);
-    assert!(poll_with(&mut keyed, &waker).is_pending());
+    let mut submit = keyed.submit('a', || 9);
+    assert!(poll_with(&mut submit, &waker).is_pending());
     assert!(job.cancel());
     assert!(counter.count() > 2);
-    drop(ready(keyed));
+    drop(ready(submit));
 }
 
 #[test]
-fn a_sleeping_worker_is_woken_for_a_job_in_the_place_of_a_cancelled_one() {
+fn a_sleeping_worker_is_woken_for_a_job_in_the_slot_of_a_cancelled_one() {
     let pool = WorkerPool::detached(1);
     let (first, waker_of_first) = CountingWaker::new();
     let (second, waker_of_second) = CountingWaker::new();
@@ -138,7 +137,7 @@ fn a_sleeping_worker_is_woken_for_a_job_in_the_place_of_a_cancelled_one() {
 }
 
 #[test]
-fn jobs_in_the_places_of_cancelled_ones_begin_in_order() {
+fn jobs_in_the_slots_of_cancelled_ones_begin_in_order() {
     for capacity in [1, 2, 3, 5] {
         let (pool, log) = (WorkerPool::detached(capacity), Arc::new(Mutex::new(Vec::new())));
         let note = |n: usize| {
@@ -157,7 +156,7 @@ fn jobs_in_the_places_of_cancelled_ones_begin_in_order() {
 }
 
 #[test]
-fn cancelled_jobs_do_not_gather_while_nobody_works() {
+fn cancelled_jobs_do_not_accumulate_without_a_worker() {
     let held = Arc::new(());
     let pool = WorkerPool::detached(2);
     let stays = pool.try_submit(|| ()).unwrap();
@@ -167,10 +166,10 @@ fn cancelled_jobs_do_not_gather_while_nobody_works() {
         let job = pool.try_submit(move || hold).unwrap();
         assert!(job.cancel());
     }
-    assert_eq!((Arc::strong_count(&held), pool.stats().queued), (1, 1));
+    assert_eq!((Arc::strong_count(&held), pool.stats().waiting), (1, 1));
     let mut worker = pool.worker();
     let mut polls = 0;
-    while !stays.is_finished() || pool.stats().queued > 0 {
+    while !stays.is_finished() || pool.stats().waiting > 0 {
         assert!(poll(&mut worker).is_pending());
         polls += 1;
     }
@@ -186,26 +185,26 @@ fn cancelled_jobs_do_not_gather_while_nobody_works() {
 }
 
 #[test]
-fn a_lane_of_cancelled_jobs_is_bounded_too() {
+fn a_key_with_cancelled_jobs_is_bounded_too() {
     let pool = WorkerPool::detached(1000);
-    let lanes = pool.lanes(NonZeroUsize::new(4).unwrap());
-    let submitted = (0..100).map_while(|_| lanes.try_submit('a', || ()).ok());
+    let keyed = pool.keyed(NonZeroUsize::new(4).unwrap());
+    let submitted = (0..100).map_while(|_| keyed.try_submit('a', || ()).ok());
     let cancelled = submitted.filter(JobHandle::cancel).count();
     assert_eq!(cancelled, 8, "as many as may wait, and as many again");
     run_all(&mut pool.worker(), &pool);
-    assert!(lanes.try_submit('a', || ()).is_ok());
+    assert!(keyed.try_submit('a', || ()).is_ok());
 }
 
 #[test]
-fn cancelled_jobs_of_many_lanes_are_bounded_too() {
+fn cancelled_jobs_of_many_keys_are_bounded_too() {
     for capacity in [1, 10, 1500] {
         let pool = WorkerPool::detached(capacity);
-        let lanes = pool.lanes(ONE);
-        let submitted = (0..100_000).map_while(|key| lanes.try_submit(key, || ()).ok());
+        let keyed = pool.keyed(ONE);
+        let submitted = (0..100_000).map_while(|key| keyed.try_submit(key, || ()).ok());
         let cancelled = submitted.filter(JobHandle::cancel).count();
         assert_eq!(cancelled, 2 * capacity, "as many as may wait, and as many again");
         let mut worker = pool.worker();
-        while !lanes.is_empty() {
+        while !keyed.is_empty() {
             assert!(poll(&mut worker).is_pending());
         }
         assert_eq!(fill(&pool).len(), capacity);
@@ -214,12 +213,6 @@ fn cancelled_jobs_of_many_lanes_are_bounded_too() {
 
 #[test]
 fn a_cancel_ends_the_job_past_a_panicking_waker() {
-    struct Bomb;
-    impl Wake for Bomb {
-        fn wake(self: Arc<Self>) {
-            quiet_panic("quiet")
-        }
-    }
     let (pool, dropped) = (WorkerPool::detached(1), Arc::new(CountingWaker::default()));
     let count = dropped.clone();
     let guard = OnDrop(move || count.add());
@@ -229,11 +222,11 @@ fn a_cancel_ends_the_job_past_a_panicking_waker() {
     }));
     let mut worker = pool.worker();
     run_all(&mut worker, &pool);
-    assert!(poll_with(&mut job, &Waker::from(Arc::new(Bomb))).is_pending());
+    assert!(poll_with(&mut job, &PanickingWaker::in_wake()).is_pending());
     assert!(catch_unwind(AssertUnwindSafe(|| job.cancel())).is_err());
     assert!(ready(job).unwrap_err().is_cancelled());
     run_all(&mut worker, &pool);
-    assert_eq!((dropped.count(), pool.stats().running, pool.stats().cancelled), (1, 0, 1));
+    assert_eq!((dropped.count(), pool.stats().in_flight, pool.stats().cancelled), (1, 0, 1));
 }
 
 #[test]
@@ -245,7 +238,7 @@ fn a_full_queue_that_drops_the_oldest_counts_no_cancelled_job_twice() {
     let third = ready(pool.submit(|| 3));
     assert!(!second.is_finished(), "there was room");
     let fourth = ready(pool.submit(|| 4));
-    assert_eq!((pool.stats().queued, pool.stats().cancelled), (2, 2));
+    assert_eq!((pool.stats().waiting, pool.stats().cancelled), (2, 2));
     run_all(&mut pool.worker(), &pool);
     assert!(second.wait().unwrap_err().is_cancelled());
     assert_eq!((third.wait().unwrap(), fourth.wait().unwrap()), (3, 4));
@@ -253,27 +246,21 @@ fn a_full_queue_that_drops_the_oldest_counts_no_cancelled_job_twice() {
 }
 
 #[test]
-fn a_closure_that_panics_when_it_is_cancelled_frees_its_place() {
+fn a_closure_that_panics_when_it_is_cancelled_frees_its_slot() {
     let pool = WorkerPool::detached(1);
     let bomb = OnDrop(|| quiet_panic("quiet"));
     let job = pool.try_submit(move || drop(bomb)).unwrap();
     let cancel = std::panic::AssertUnwindSafe(|| job.cancel());
     assert!(std::panic::catch_unwind(cancel).is_err());
-    assert_eq!((pool.stats().queued, fill(&pool).len()), (0, 1));
+    assert_eq!((pool.stats().waiting, fill(&pool).len()), (0, 1));
     assert!(job.wait().unwrap_err().is_cancelled());
 }
 
 #[test]
-fn a_submitters_panicking_waker_takes_no_cancel_along() {
-    struct Hostile;
-    impl std::task::Wake for Hostile {
-        fn wake(self: Arc<Self>) {
-            quiet_panic("quiet");
-        }
-    }
+fn a_submitters_panicking_waker_loses_no_cancel() {
     let pool = WorkerPool::detached(1);
-    let lanes = pool.lanes(ONE);
-    let waker = std::task::Waker::from(Arc::new(Hostile));
+    let keyed = pool.keyed(ONE);
+    let waker = PanickingWaker::in_wake();
     let job = pool.try_submit(|| ()).unwrap();
     let (mut plain, mut idle) = (pool.submit(|| 7), pool.idle());
     assert!(
@@ -282,24 +269,26 @@ fn a_submitters_panicking_waker_takes_no_cancel_along() {
     assert!(job.cancel() && job.wait().unwrap_err().is_cancelled());
     drop(ready(plain));
 
-    let job = lanes.try_submit('a', || ()).err();
-    assert!(job.is_some(), "its place was taken");
+    let job = keyed.try_submit('a', || ()).err();
+    assert!(job.is_some(), "its slot was taken");
     pool.shutdown_now().into_iter().for_each(drop);
 }
 
-/// A turn at a lane that is taken out of the queue cancels a job that waits for it, and not one that another worker has promised.
+/// A turn that is taken out of the queue cancels the job that waits for it, and not one that
+/// another worker owes.
 #[test]
-fn a_turn_that_is_dropped_cancels_none_that_is_owed() {
+fn a_dropped_turn_cancels_no_owed_job() {
     let pool = WorkerPool::detached(8);
-    let lanes = pool.lanes(NonZeroUsize::new(4).unwrap());
+    let keyed = pool.keyed(NonZeroUsize::new(4).unwrap());
     let (inside, mut other) = (pool.clone(), pool.worker());
-    let first = lanes.try_submit('a', move || {
-        // Another worker takes the turn of the second job, which the one that runs this owes from then on.
+    let first = keyed.try_submit('a', move || {
+        // Another worker takes the turn of the second job, which the worker that runs this now
+        // owes.
         assert!(poll(&mut other).is_pending());
         drop(inside.shutdown_now());
     });
-    let second = lanes.try_submit('a', || 2).unwrap();
-    let third = lanes.try_submit('a', || 3).unwrap();
+    let second = keyed.try_submit('a', || 2).unwrap();
+    let third = keyed.try_submit('a', || 3).unwrap();
     pool.worker().run();
     first.unwrap().wait().unwrap();
     assert_eq!(second.wait().unwrap(), 2);

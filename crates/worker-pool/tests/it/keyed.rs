@@ -10,13 +10,13 @@ use std::{
 };
 
 use test_kit::{CountingWaker, OnDrop, poll, poll_with, quiet_panic, ready};
-use tidegate_worker_pool::{JobGroup, Lanes, TrySubmitError, Wait, Worker, WorkerPool};
+use tidegate_worker_pool::{JobGroup, KeyedPool, TrySubmitError, Wait, Worker, WorkerPool};
 
 fn per_key(number: usize) -> NonZeroUsize {
     NonZeroUsize::new(number).unwrap()
 }
 
-/// What was done, in order.
+/// The numbers of the jobs that ran, in order.
 type Log = Arc<Mutex<Vec<u32>>>;
 
 fn note(log: &Log, number: u32) -> impl FnOnce() + Send + 'static {
@@ -24,7 +24,7 @@ fn note(log: &Log, number: u32) -> impl FnOnce() + Send + 'static {
     move || log.lock().unwrap().push(number)
 }
 
-/// One turn of a worker.
+/// Runs one job on a worker.
 fn step(worker: &mut Worker) {
     assert!(poll(worker).is_pending());
 }
@@ -33,41 +33,41 @@ fn step(worker: &mut Worker) {
 fn one_key_never_runs_twice_at_once_and_keeps_its_order() {
     const KEYS: usize = 3;
     let pool = WorkerPool::builder().threads(4).queue(8).build().unwrap();
-    let lanes = pool.lanes(per_key(4));
+    let keyed = pool.keyed(per_key(4));
     let inside: Arc<[AtomicBool; KEYS]> = Arc::default();
     let next: Arc<[AtomicUsize; KEYS]> = Arc::default();
     let jobs = (0..600).map(|n| {
-        let (key, place) = (n % KEYS, n / KEYS);
+        let (key, position) = (n % KEYS, n / KEYS);
         let (inside, next) = (inside.clone(), next.clone());
         let job = move || {
             assert!(!inside[key].swap(true, Ordering::SeqCst));
-            assert_eq!(next[key].fetch_add(1, Ordering::SeqCst), place);
+            assert_eq!(next[key].fetch_add(1, Ordering::SeqCst), position);
             inside[key].store(false, Ordering::SeqCst);
         };
-        lanes.submit(key, job).wait()
+        keyed.submit(key, job).wait()
     });
     let jobs: JobGroup<_> = jobs.collect();
     jobs.join().wait().into_iter().for_each(|result| result.unwrap());
     pool.shutdown().wait();
     let stats = pool.stats();
-    assert_eq!((stats.submitted, stats.succeeded, lanes.len()), (600, 600, 0));
+    assert_eq!((stats.submitted, stats.succeeded, keyed.len()), (600, 600, 0));
 }
 
 #[test]
 fn a_worker_whose_key_runs_goes_on_with_other_keys() {
     let pool = WorkerPool::builder().threads(2).build().unwrap();
-    let lanes = pool.lanes(per_key(4));
+    let keyed = pool.keyed(per_key(4));
     let (go, wait) = mpsc::channel::<()>();
     let (begun, begin) = mpsc::channel();
     let first = move || {
         begun.send(()).unwrap();
         wait.recv().unwrap();
     };
-    let (log, _) = (Log::default(), ());
-    let slow = lanes.submit("a", first).wait();
+    let log = Log::default();
+    let slow = keyed.submit("a", first).wait();
     begin.recv().unwrap();
-    let behind = lanes.submit("a", note(&log, 1)).wait();
-    lanes.submit("b", note(&log, 2)).wait().wait().unwrap();
+    let behind = keyed.submit("a", note(&log, 1)).wait();
+    keyed.submit("b", note(&log, 2)).wait().wait().unwrap();
     assert!(!behind.is_finished());
     go.send(()).unwrap();
     slow.wait().unwrap();
@@ -76,17 +76,17 @@ fn a_worker_whose_key_runs_goes_on_with_other_keys() {
 }
 
 #[test]
-fn submitters_of_a_full_lane_wait_and_others_do_not() {
+fn submitters_of_a_full_key_wait_and_others_do_not() {
     let pool = WorkerPool::detached(8);
-    let lanes = pool.lanes(per_key(1));
+    let keyed = pool.keyed(per_key(1));
     let (woken, waker) = CountingWaker::new();
     let log = Log::default();
-    let _first = lanes.try_submit('a', note(&log, 1)).unwrap();
-    let mut second = lanes.submit('a', note(&log, 2));
+    let _first = keyed.try_submit('a', note(&log, 1)).unwrap();
+    let mut second = keyed.submit('a', note(&log, 2));
     assert!(poll_with(&mut second, &waker).is_pending());
-    assert!(lanes.try_submit('a', || ()).unwrap_err().is_full());
-    let _other = lanes.try_submit('b', note(&log, 3)).unwrap();
-    assert_eq!((lanes.len(), woken.count()), (2, 0));
+    assert!(keyed.try_submit('a', || ()).unwrap_err().is_full());
+    let _other = keyed.try_submit('b', note(&log, 3)).unwrap();
+    assert_eq!((keyed.len(), woken.count()), (2, 0));
     let mut worker = pool.worker();
     step(&mut worker);
     assert_eq!(woken.count(), 1);
@@ -94,18 +94,18 @@ fn submitters_of_a_full_lane_wait_and_others_do_not() {
     step(&mut worker);
     step(&mut worker);
     assert_eq!(*log.lock().unwrap(), [1, 3, 2]);
-    assert!(lanes.is_empty());
+    assert!(keyed.is_empty());
 }
 
 #[test]
 fn submitters_wait_for_room_in_the_pool_too() {
     let pool = WorkerPool::detached(1);
-    let lanes = pool.lanes(per_key(1));
-    let _first = lanes.try_submit('a', || ()).unwrap();
-    let refused = lanes.try_submit('b', || 7).unwrap_err();
+    let keyed = pool.keyed(per_key(1));
+    let _first = keyed.try_submit('a', || ()).unwrap();
+    let refused = keyed.try_submit('b', || 7).unwrap_err();
     assert!(refused.is_full() && refused.into_inner()() == 7);
     let (woken, waker) = CountingWaker::new();
-    let mut other = lanes.submit('b', || 7);
+    let mut other = keyed.submit('b', || 7);
     assert!(poll_with(&mut other, &waker).is_pending());
     let mut worker = pool.worker();
     step(&mut worker);
@@ -118,30 +118,30 @@ fn submitters_wait_for_room_in_the_pool_too() {
 #[test]
 fn a_dropped_submit_leaves_no_trace() {
     let pool = WorkerPool::detached(1);
-    let lanes = pool.lanes(per_key(1));
+    let keyed = pool.keyed(per_key(1));
     let (dropped, _) = CountingWaker::new();
     let guard = {
         let dropped = dropped.clone();
         OnDrop(move || dropped.add())
     };
-    let first = lanes.try_submit('a', || ()).unwrap();
-    let mut second = lanes.submit('a', move || drop(guard));
+    let first = keyed.try_submit('a', || ()).unwrap();
+    let mut second = keyed.submit('a', move || drop(guard));
     assert!(poll(&mut second).is_pending());
     drop(second);
     assert_eq!(dropped.count(), 1);
     let mut worker = pool.worker();
     step(&mut worker);
     ready(first).unwrap();
-    assert_eq!((lanes.len(), pool.stats().submitted), (0, 1));
+    assert_eq!((keyed.len(), pool.stats().submitted), (0, 1));
 }
 
 #[test]
 fn cancelled_and_panicking_jobs_let_the_next_of_their_key_run() {
     let pool = WorkerPool::detached(8);
-    let lanes = pool.lanes(per_key(8));
-    let panics = lanes.try_submit(1, || quiet_panic("quiet")).unwrap();
-    let cancelled = lanes.try_submit(1, || unreachable!()).unwrap();
-    let fine = lanes.try_submit(1, || 7).unwrap();
+    let keyed = pool.keyed(per_key(8));
+    let panics = keyed.try_submit(1, || quiet_panic("quiet")).unwrap();
+    let cancelled = keyed.try_submit(1, || unreachable!()).unwrap();
+    let fine = keyed.try_submit(1, || 7).unwrap();
     assert!(cancelled.cancel());
     pool.close();
     pool.worker().wait();
@@ -149,32 +149,32 @@ fn cancelled_and_panicking_jobs_let_the_next_of_their_key_run() {
     assert_eq!(ready(fine).unwrap(), 7);
     let stats = pool.stats();
     assert_eq!((stats.succeeded, stats.panicked, stats.cancelled), (1, 1, 1));
-    assert!(lanes.is_empty());
+    assert!(keyed.is_empty());
 }
 
 #[test]
 fn what_a_shutdown_left_is_run_in_order_or_cancelled() {
     let pool = WorkerPool::detached(8);
-    let lanes = pool.lanes(per_key(8));
+    let keyed = pool.keyed(per_key(8));
     let log = Log::default();
-    let handles: Vec<_> = (0..3).map(|n| lanes.try_submit('a', note(&log, n)).unwrap()).collect();
+    let handles: Vec<_> = (0..3).map(|n| keyed.try_submit('a', note(&log, n)).unwrap()).collect();
     let mut left = pool.shutdown_now().into_iter();
     left.next().unwrap().run();
     drop(left);
     let ends: Vec<_> = handles.into_iter().map(|handle| ready(handle).is_ok()).collect();
     assert_eq!(ends, [true, false, false]);
-    assert!(lanes.is_empty());
+    assert!(keyed.is_empty());
 }
 
 #[test]
 fn a_closed_pool_hands_the_job_back_and_ends_every_wait() {
     let pool = WorkerPool::detached(8);
-    let lanes: Lanes<u32> = pool.lanes(per_key(1));
-    let first = lanes.try_submit(1, || ()).unwrap();
-    let mut waits = lanes.submit(1, || ());
+    let keyed: KeyedPool<u32> = pool.keyed(per_key(1));
+    let first = keyed.try_submit(1, || ()).unwrap();
+    let mut waits = keyed.submit(1, || ());
     assert!(poll(&mut waits).is_pending());
     pool.close();
-    let refused = lanes.try_submit(2, || 7).unwrap_err();
+    let refused = keyed.try_submit(2, || 7).unwrap_err();
     assert!(matches!(refused, TrySubmitError::Closed(_)));
     assert_eq!(refused.into_inner()(), 7);
     drop(pool.shutdown_now());
@@ -182,13 +182,13 @@ fn a_closed_pool_hands_the_job_back_and_ends_every_wait() {
     assert!(ready(ready(waits)).unwrap_err().is_closed());
 }
 
-/// Wake-ups of `n` submitters of one lane with room for one, until the jobs of all have run.
+/// Wake-ups of `n` submitters of one key with room for one, until the jobs of all have run.
 fn wakes_of(n: usize) -> usize {
     let pool = WorkerPool::detached(8);
-    let lanes = pool.lanes(per_key(1));
-    let _first = lanes.try_submit('a', || ()).unwrap();
+    let keyed = pool.keyed(per_key(1));
+    let _first = keyed.try_submit('a', || ()).unwrap();
     let (woken, waker) = CountingWaker::new();
-    let mut waiting: Vec<_> = (0..n).map(|_| Box::pin(lanes.submit('a', || ()))).collect();
+    let mut waiting: Vec<_> = (0..n).map(|_| Box::pin(keyed.submit('a', || ()))).collect();
     let mut worker = pool.worker();
     assert!(waiting.iter_mut().all(|submit| poll_with(submit, &waker).is_pending()));
     while !waiting.is_empty() {
@@ -199,27 +199,28 @@ fn wakes_of(n: usize) -> usize {
 }
 
 #[test]
-fn a_free_place_in_a_lane_wakes_one_submitter() {
+fn a_freed_slot_of_a_key_wakes_one_submitter() {
     assert_eq!((wakes_of(10), wakes_of(160)), (10, 160));
 }
 
 #[test]
 fn room_in_the_pool_that_a_keyed_submitter_cannot_use_wakes_the_next() {
     let pool = WorkerPool::detached(1);
-    let lanes = pool.lanes(per_key(1));
+    let keyed = pool.keyed(per_key(1));
     let _other = pool.try_submit(|| ()).unwrap();
     let (counters, wakers): (Vec<_>, Vec<_>) = (0..2).map(|_| CountingWaker::new()).unzip();
-    let mut keyed = Box::pin(lanes.submit('a', || ()));
-    assert!(poll_with(&mut keyed, &wakers[0]).is_pending());
+    let mut with_key = Box::pin(keyed.submit('a', || ()));
+    assert!(poll_with(&mut with_key, &wakers[0]).is_pending());
     let mut plain = Box::pin(pool.submit(|| ()));
     assert!(poll_with(&mut plain, &wakers[1]).is_pending());
     let mut worker = pool.worker();
     step(&mut worker);
     assert_eq!((counters[0].count(), counters[1].count()), (1, 0));
-    // A newcomer fills the lane. Its turn leaves the queue, and the job stays: one of the key runs.
+    // A newcomer fills the key's queue. Its turn leaves the pool's queue, and the job stays:
+    // another job of the key runs.
     let (go, wait) = mpsc::channel::<()>();
     let (begun, begin) = mpsc::channel();
-    let runs = lanes.try_submit('a', move || {
+    let runs = keyed.try_submit('a', move || {
         begun.send(()).unwrap();
         wait.recv().unwrap();
     });
@@ -228,11 +229,11 @@ fn room_in_the_pool_that_a_keyed_submitter_cannot_use_wakes_the_next() {
         std::thread::spawn(move || worker.wait())
     };
     begin.recv().unwrap();
-    let _full = lanes.try_submit('a', || ()).unwrap();
+    let _full = keyed.try_submit('a', || ()).unwrap();
     assert!(poll_with(&mut plain, &wakers[1]).is_pending());
     step(&mut worker);
-    // Whichever of the two was told of the place, it goes to the one who can use it.
-    assert!(poll_with(&mut keyed, &wakers[0]).is_pending());
+    // Whichever of the two was notified of the slot, it goes to the one that can use it.
+    assert!(poll_with(&mut with_key, &wakers[0]).is_pending());
     assert!(counters[1].count() > 0);
     let _plain = ready(plain);
     go.send(()).unwrap();
@@ -242,22 +243,22 @@ fn room_in_the_pool_that_a_keyed_submitter_cannot_use_wakes_the_next() {
 }
 
 #[test]
-fn room_in_a_lane_is_passed_on_by_who_gives_up_at_the_full_pool() {
+fn a_submitter_that_gives_up_at_the_full_pool_passes_the_keys_slot_on() {
     let pool = WorkerPool::detached(2);
-    let lanes = pool.lanes(per_key(1));
-    let _first = lanes.try_submit('a', || ()).unwrap();
+    let keyed = pool.keyed(per_key(1));
+    let _first = keyed.try_submit('a', || ()).unwrap();
     let (counters, wakers): (Vec<_>, Vec<_>) = (0..2).map(|_| CountingWaker::new()).unzip();
-    let mut waiting = [0, 1].map(|_| Box::pin(lanes.submit('a', || ())));
+    let mut waiting = [0, 1].map(|_| Box::pin(keyed.submit('a', || ())));
     for (submit, waker) in waiting.iter_mut().zip(&wakers) {
         assert!(poll_with(submit, waker).is_pending());
     }
     let mut worker = pool.worker();
     step(&mut worker);
     let _filling = [0, 1].map(|_| pool.try_submit(|| ()).unwrap());
-    let [mut told, mut next] = waiting;
-    assert!(poll_with(&mut told, &wakers[0]).is_pending());
+    let [mut notified, mut next] = waiting;
+    assert!(poll_with(&mut notified, &wakers[0]).is_pending());
     assert_eq!((counters[0].count(), counters[1].count()), (1, 0));
-    drop(told);
+    drop(notified);
     assert_eq!(counters[1].count(), 1);
     assert!(poll_with(&mut next, &wakers[1]).is_pending());
     step(&mut worker);
