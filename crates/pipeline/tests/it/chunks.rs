@@ -105,7 +105,7 @@ fn no_more_workers_are_called_than_the_stage_may_have() {
     for _ in 0..10 {
         assert!(run.is_pending());
     }
-    assert_eq!(pool.stats().queued, 3);
+    assert_eq!(pool.stats().waiting, 3);
 }
 
 #[test]

@@ -181,6 +181,6 @@ fn no_item_is_lost_or_done_twice_whoever_stops_drops_and_watches_flows() {
     });
     house.pool.shutdown().wait();
     let jobs = house.pool.stats();
-    assert_eq!((jobs.queued, jobs.running), (0, 0));
+    assert_eq!((jobs.waiting, jobs.in_flight), (0, 0));
     assert_eq!(house.semaphore.available_permits(), PERMITS);
 }
