@@ -130,9 +130,10 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
         request: Request,
         now: Timestamp,
     ) -> Option<Result<Grant, Denied>> {
+        // Without `split`, so that the compiler keeps more of it in registers.
         let word = self.load();
-        let (math, full_at) = source.split(word);
-        match math.take(full_at, request, now) {
+        let math = source.lane_math(usize::from(word & S::LANES != 0));
+        match math.take(word & !S::LANES, request, now) {
             Ok((next, grant)) => self.replace(S::LANES, word, next).ok().map(|()| Ok(grant)),
             Err(denied) => self.confirm(word).ok().map(|()| Err(denied)),
         }
