@@ -22,7 +22,8 @@ use crate::{
 /// ```
 /// use tidegate_rate_limiter::{ManualClock, Quota, RateLimiter};
 ///
-/// let limiter = RateLimiter::with_clock(Quota::per_minute(100)?.burst(2)?, ManualClock::new());
+/// let quota = Quota::per_minute(100)?.burst(2)?;
+/// let limiter = RateLimiter::with_clock(quota, ManualClock::new());
 /// assert!(limiter.try_acquire(2).is_ok());
 /// assert!(limiter.try_acquire(1).is_err());
 /// let balance = limiter.balance();

@@ -47,14 +47,14 @@ impl BucketMath {
 
     #[inline(always)]
     pub(crate) fn present(&self, now: Timestamp) -> u64 {
-        self.time_units.from_nanos(now.as_nanos().saturating_sub(self.epoch.origin))
+        self.time_units.units(now.as_nanos().saturating_sub(self.epoch.origin))
     }
 
     /// As [`present`](Self::present), but above every number if `now` is before the origin.
     #[inline(always)]
     fn present_or_beyond(&self, now: Timestamp) -> u64 {
         match now.as_nanos().checked_sub(self.epoch.origin) {
-            Some(nanos) => self.time_units.from_nanos(nanos),
+            Some(nanos) => self.time_units.units(nanos),
             None => u64::MAX,
         }
     }
@@ -70,7 +70,7 @@ impl BucketMath {
         if units >= self.end {
             return Timestamp::NEVER;
         }
-        Timestamp::from_nanos(self.time_units.to_nanos(units).saturating_add(self.epoch.origin))
+        Timestamp::from_nanos(self.time_units.nanos(units).saturating_add(self.epoch.origin))
     }
 
     /// Returns whether numbers are large enough for any bucket at that time.
@@ -92,7 +92,7 @@ impl BucketMath {
             return full_at;
         }
         let moved = to.epoch.origin.saturating_sub(self.epoch.origin);
-        full_at.saturating_sub(self.time_units.from_nanos(moved))
+        full_at.saturating_sub(self.time_units.units(moved))
     }
 
     /// Takes the requested tokens out of a bucket. Returns the new number and the grant.

@@ -46,7 +46,8 @@ use crate::{
 /// // 8 MiB, for the whole internet.
 /// let clients = FixedKeyedLimiter::<1_048_576>::new(Quota::per_minute(2)?);
 /// assert!(clients.try_acquire("203.0.113.9", 2).is_ok());
-/// assert!(clients.try_acquire("203.0.113.9", 1).unwrap_err().retry_after().is_some());
+/// let refused = clients.try_acquire("203.0.113.9", 1).unwrap_err();
+/// assert!(refused.retry_after().is_some());
 /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 pub struct FixedKeyedLimiter<const N: usize, C = SystemClock, S = DefaultHashBuilder> {

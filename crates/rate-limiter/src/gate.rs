@@ -105,7 +105,8 @@ impl<A: Algorithm, C> fmt::Debug for Admission<'_, A, C> {
 ///
 /// let limiter = RateLimiter::new(Quota::per_hour(1)?);
 /// assert_eq!(limiter.run(|| "7".parse::<u32>()).unwrap(), Ok(7));
-/// assert_eq!(limiter.run_or_else(|| Ok(()), |refused| Err(refused.is_too_many())), Err(false));
+/// let ran = limiter.run_or_else(|| Ok(()), |refused| Err(refused.is_too_many()));
+/// assert_eq!(ran, Err(false));
 /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 impl<'a, A: Algorithm, C: Timer> Gate for &'a Limiter<A, C> {

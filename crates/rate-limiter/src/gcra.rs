@@ -27,14 +27,15 @@ use crate::{
 ///
 /// | bits | meaning | changed by |
 /// | --- | --- | --- |
-/// | 0–62 | units of time: at most now means full, the last one blocked for ever | CAS to take, block and refund; only a refund moves it down |
-/// | 63, `LANE` | by which of two quotas the word counts; where there is only one, it belongs to the units | [`change`](Self::change) alone |
+/// | 0–62 | units: up to now is a full bucket, the last one is blocked for ever | all, by CAS |
+/// | 63, `LANE` | the lane of the quota; with one lane, part of the units | [`change`](Self::change) |
+///
+/// Only a refund moves the units down.
 ///
 /// A caller that takes reads the word, then the quota of the word's lane, and then replaces the
 /// word. If the quota was changed in between, the word is another one, replacing it fails, and what
 /// was read of the quota is thrown away. So a step is never half of one quota and half of another.
-/// What is left of the ABA problem is [decision
-/// 15](https://github.com/tidegate/tidegate/blob/main/docs/decisions/0015-the-quota-in-two-lanes.md).
+/// docs/decisions/0015-the-quota-in-two-lanes.md says what is left of the ABA problem.
 #[derive(Debug, Default)]
 pub(crate) struct Gcra<W = AtomicU64> {
     word: W,

@@ -86,7 +86,7 @@ impl Grant {
 
     /// Returns after how long all tokens are back if nobody takes more.
     pub fn reset_after(&self) -> Duration {
-        Duration::from_nanos(self.time_units.to_nanos(self.until_full))
+        Duration::from_nanos(self.time_units.nanos(self.until_full))
     }
 
     /// Returns [`reset_after`](Self::reset_after) in seconds, rounded up.
@@ -119,11 +119,13 @@ impl fmt::Debug for Grant {
 /// use core::time::Duration;
 /// use tidegate_rate_limiter::{ManualClock, Quota, RateLimiter, Refused};
 ///
-/// let limiter = RateLimiter::with_clock(Quota::per_second(4)?, ManualClock::new());
+/// let quota = Quota::per_second(4)?;
+/// let limiter = RateLimiter::with_clock(quota, ManualClock::new());
 /// assert!(limiter.try_acquire(3).is_ok());
 /// let refused = limiter.try_acquire(2).unwrap_err();
 /// assert_eq!(refused.retry_after(), Some(Duration::from_millis(250)));
-/// assert_eq!(limiter.try_acquire(5), Err(Refused::TooMany { asked: 5, limit: 4 }));
+/// let too_many = Refused::TooMany { asked: 5, limit: 4 };
+/// assert_eq!(limiter.try_acquire(5), Err(too_many));
 /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -117,7 +117,8 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     /// use core::time::Duration;
     /// use tidegate_rate_limiter::{ManualClock, Quota, RateLimiter};
     ///
-    /// let limiter = RateLimiter::with_clock(Quota::per_second(10)?, ManualClock::new());
+    /// let quota = Quota::per_second(10)?;
+    /// let limiter = RateLimiter::with_clock(quota, ManualClock::new());
     /// assert_eq!(limiter.consume_now(30).remaining(), 0);
     /// let refused = limiter.try_acquire(1).unwrap_err();
     /// assert_eq!(refused.retry_after(), Some(Duration::from_millis(2100)));
@@ -176,9 +177,11 @@ impl<A: Algorithm, C> Limiter<A, C> {
     /// use tidegate_rate_limiter::{Quota, RateLimiter, Timestamp};
     ///
     /// let limiter = RateLimiter::with_clock(Quota::per_second(1)?, ());
-    /// assert!(limiter.try_acquire_at(1, Timestamp::from_nanos(5)).is_ok());
-    /// assert!(limiter.try_acquire_at(1, Timestamp::from_nanos(1_000_000_004)).is_err());
-    /// assert!(limiter.try_acquire_at(1, Timestamp::from_nanos(1_000_000_005)).is_ok());
+    /// let times = [5, 1_000_000_004, 1_000_000_005];
+    /// let [first, early, late] = times.map(Timestamp::from_nanos);
+    /// assert!(limiter.try_acquire_at(1, first).is_ok());
+    /// assert!(limiter.try_acquire_at(1, early).is_err());
+    /// assert!(limiter.try_acquire_at(1, late).is_ok());
     /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     #[inline]
@@ -309,7 +312,8 @@ impl<A: Algorithm, C: Timer> Limiter<A, C> {
     /// assert!(start.elapsed() >= Duration::from_millis(2));
     ///
     /// limiter.penalize_for(Duration::from_secs(3600));
-    /// assert_eq!(limiter.acquire(1).wait_timeout(Duration::from_millis(1)), Err(TimedOut));
+    /// let waited = limiter.acquire(1).wait_timeout(Duration::from_millis(1));
+    /// assert_eq!(waited, Err(TimedOut));
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[inline]

@@ -33,7 +33,8 @@ use crate::{
 /// clock.advance(Duration::from_secs(1));
 /// // The hour has one left, the second two.
 /// assert_eq!(limits.try_acquire(1).unwrap().limit(), 3);
-/// assert_eq!(limits.try_acquire(1).unwrap_err().retry_after(), Some(Duration::from_secs(1199)));
+/// let refused = limits.try_acquire(1).unwrap_err();
+/// assert_eq!(refused.retry_after(), Some(Duration::from_secs(1199)));
 /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 pub type Limits<const N: usize, C = SystemClock> = Limiter<AllOf<N>, C>;

@@ -107,7 +107,8 @@ impl<A: Algorithm, C> fmt::Debug for OwnedAdmission<A, C> {
 ///
 /// let limiter = Arc::new(RateLimiter::new(Quota::per_hour(1)?));
 /// let gate = limiter.clone();
-/// let ran = thread::spawn(move || gate.run(|| "7".parse::<u32>())).join().unwrap();
+/// let thread = thread::spawn(move || gate.run(|| "7".parse::<u32>()));
+/// let ran = thread.join().unwrap();
 /// assert_eq!(ran.unwrap(), Ok(7));
 /// assert!(limiter.try_enter().is_err());
 /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())

@@ -15,7 +15,8 @@
 //! ```
 //! use tidegate_rate_limiter::{Limits, RateLimiter, presets};
 //!
-//! static GITHUB: RateLimiter = RateLimiter::new(presets::GITHUB_REST_AUTHENTICATED);
+//! static GITHUB: RateLimiter =
+//!     RateLimiter::new(presets::GITHUB_REST_AUTHENTICATED);
 //! assert!(GITHUB.try_acquire(1).is_ok());
 //!
 //! // A search costs 100 units, reading a list 1.
@@ -79,8 +80,8 @@ pub const GITHUB_REST_UNAUTHENTICATED: Quota = Quota::expect(within(60, HOUR, 10
 
 /// Gemini API, free tier, 2.5 Flash: 10 requests a minute, and 250 a day, per project.
 ///
-/// <https://ai.google.dev/gemini-api/docs/rate-limits>, as stated until autumn 2025. The free tier was
-/// cut in December 2025, and only the owner of a project sees its limits: secondary sources of 2026
+/// <https://ai.google.dev/gemini-api/docs/rate-limits>, as stated until autumn 2025. The free tier
+/// was cut in December 2025, and only the owner of a project sees its limits: secondary sources of 2026
 /// name 20 to 500 a day. Check yours.
 pub const GEMINI_FREE_FLASH: [Quota; 2] =
     [Quota::expect(within(10, MINUTE, 2)), Quota::expect(within(250, DAY, 10))];

@@ -41,7 +41,8 @@ use crate::{
 /// let gentle = Quota::every(Duration::from_millis(250))?.burst(2)?;
 /// assert_eq!(gentle, Quota::per(1, Duration::from_millis(250))?.burst(2)?);
 /// let error = Quota::per_second(0).unwrap_err();
-/// assert_eq!(error.to_string(), "tokens is 0, but must be in 1..=1000000000 per 1s");
+/// let message = "tokens is 0, but must be in 1..=1000000000 per 1s";
+/// assert_eq!(error.to_string(), message);
 /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

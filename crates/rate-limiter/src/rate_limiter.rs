@@ -23,7 +23,8 @@ use crate::{
 /// use tidegate_rate_limiter::{ManualClock, Quota, RateLimiter};
 ///
 /// let clock = ManualClock::new();
-/// let limiter = RateLimiter::with_clock(Quota::per_second(3)?.burst(2)?, clock.clone());
+/// let quota = Quota::per_second(3)?.burst(2)?;
+/// let limiter = RateLimiter::with_clock(quota, clock.clone());
 /// assert_eq!(limiter.try_acquire(1).unwrap().remaining(), 1);
 /// assert_eq!(limiter.try_acquire(1).unwrap().remaining(), 0);
 /// let refused = limiter.try_acquire(1).unwrap_err();

@@ -66,7 +66,7 @@ impl<C: Clock> Reservation<'_, C> {
     /// use tidegate_rate_limiter::{Quota, RateLimiter};
     ///
     /// let limiter = RateLimiter::new(Quota::per_hour(1)?);
-    /// let (first, second) = (limiter.reserve(1).unwrap(), limiter.reserve(1).unwrap());
+    /// let [first, second] = [(); 2].map(|()| limiter.reserve(1).unwrap());
     /// let third = limiter.reserve(1).unwrap();
     /// // The third keeps its time, so a fourth would come as late as before.
     /// assert_eq!(second.cancel(), 0);
@@ -124,8 +124,9 @@ impl<C: Clock> RateLimiter<C> {
     /// use core::time::Duration;
     /// use tidegate_rate_limiter::{ManualClock, Quota, RateLimiter, Timestamp};
     ///
-    /// let limiter = RateLimiter::with_clock(Quota::per_second(1)?, ManualClock::new());
-    /// let [first, second] = [limiter.reserve(1).unwrap(), limiter.reserve(1).unwrap()];
+    /// let quota = Quota::per_second(1)?;
+    /// let limiter = RateLimiter::with_clock(quota, ManualClock::new());
+    /// let [first, second] = [(); 2].map(|()| limiter.reserve(1).unwrap());
     /// assert_eq!(first.ready_at(), Timestamp::ORIGIN);
     /// assert_eq!(second.ready_at(), Timestamp::ORIGIN + Duration::from_secs(1));
     /// assert_eq!(second.cancel(), 1);

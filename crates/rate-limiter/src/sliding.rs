@@ -24,7 +24,8 @@ use crate::{
 /// use tidegate_rate_limiter::{ManualClock, SlidingLog};
 ///
 /// let clock = ManualClock::new();
-/// let limiter = SlidingLog::with_clock(2, Duration::from_secs(10), clock.clone())?;
+/// let window = Duration::from_secs(10);
+/// let limiter = SlidingLog::with_clock(2, window, clock.clone())?;
 /// assert!(limiter.try_acquire(1).is_ok());
 /// clock.advance(Duration::from_secs(9));
 /// assert!(limiter.try_acquire(1).is_ok());
@@ -44,7 +45,8 @@ pub type SlidingLog<C = SystemClock> = Limiter<Sliding<WindowLog>, C>;
 /// use tidegate_rate_limiter::{ManualClock, SlidingWindow};
 ///
 /// let clock = ManualClock::new();
-/// let limiter = SlidingWindow::with_clock(4, Duration::from_secs(10), clock.clone())?;
+/// let window = Duration::from_secs(10);
+/// let limiter = SlidingWindow::with_clock(4, window, clock.clone())?;
 /// assert!(limiter.try_acquire(4).is_ok());
 /// // A quarter into the next window three of the four still count.
 /// clock.advance(Duration::from_millis(12_500));

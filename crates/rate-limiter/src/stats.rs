@@ -2,6 +2,11 @@
 
 use core::time::Duration;
 
+#[cfg(not(feature = "std"))]
+use tidegate_core::primitive::atomic::{AtomicU64, Ordering};
+#[cfg(feature = "std")]
+use tidegate_core::{Tally, const_fn};
+
 /// The statistics of a limiter, or of all keys of a keyed limiter together. A snapshot, whose
 /// numbers are not all of one instant. Counters wrap around.
 ///
@@ -10,7 +15,8 @@ use core::time::Duration;
 /// ```
 /// use tidegate_rate_limiter::{ManualClock, Quota, RateLimiter};
 ///
-/// let limiter = RateLimiter::with_clock(Quota::per_second(1)?, ManualClock::new());
+/// let quota = Quota::per_second(1)?;
+/// let limiter = RateLimiter::with_clock(quota, ManualClock::new());
 /// for _ in 0..3 {
 ///     let _ = limiter.try_acquire(1);
 /// }
@@ -71,67 +77,52 @@ impl Counters {
     }
 }
 
-#[cfg(not(feature = "std"))]
-pub(crate) use self::plain::Counters;
-#[cfg(feature = "std")]
-pub(crate) use self::striped::Counters;
-
 /// Threads that contend get counters of their own.
 #[cfg(feature = "std")]
-mod striped {
-    use tidegate_core::{Tally, const_fn};
+#[derive(Debug)]
+pub(crate) struct Counters {
+    tally: Tally<COUNTERS>,
+}
 
-    use super::{COUNTERS, Counter};
-
-    #[derive(Debug)]
-    pub(crate) struct Counters {
-        tally: Tally<COUNTERS>,
+#[cfg(feature = "std")]
+impl Counters {
+    const_fn! {
+        pub(crate) fn new() -> Self {
+            Self { tally: Tally::new() }
+        }
     }
 
-    impl Counters {
-        const_fn! {
-            pub(crate) fn new() -> Self {
-                Self { tally: Tally::new() }
-            }
-        }
+    #[inline]
+    pub(crate) fn add(&self, counter: Counter, n: u64) {
+        self.tally.add(counter as usize, n);
+    }
 
-        #[inline]
-        pub(crate) fn add(&self, counter: Counter, n: u64) {
-            self.tally.add(counter as usize, n);
-        }
-
-        pub(super) fn sum(&self, counter: Counter) -> u64 {
-            self.tally.sum(counter as usize)
-        }
+    fn sum(&self, counter: Counter) -> u64 {
+        self.tally.sum(counter as usize)
     }
 }
 
 #[cfg(not(feature = "std"))]
-mod plain {
-    use tidegate_core::primitive::atomic::{AtomicU64, Ordering};
+#[derive(Debug)]
+pub(crate) struct Counters {
+    counters: [AtomicU64; COUNTERS],
+}
 
-    use super::{COUNTERS, Counter};
-
-    #[derive(Debug)]
-    pub(crate) struct Counters {
-        counters: [AtomicU64; COUNTERS],
+#[cfg(not(feature = "std"))]
+impl Counters {
+    pub(crate) const fn new() -> Self {
+        Self { counters: [const { AtomicU64::new(0) }; COUNTERS] }
     }
 
-    impl Counters {
-        pub(crate) const fn new() -> Self {
-            Self { counters: [const { AtomicU64::new(0) }; COUNTERS] }
-        }
+    #[inline]
+    pub(crate) fn add(&self, counter: Counter, n: u64) {
+        // ORDERING: Relaxed: a counter publishes nothing but itself.
+        self.counters[counter as usize].fetch_add(n, Ordering::Relaxed);
+    }
 
-        #[inline]
-        pub(crate) fn add(&self, counter: Counter, n: u64) {
-            // ORDERING: Relaxed: a counter publishes nothing but itself.
-            self.counters[counter as usize].fetch_add(n, Ordering::Relaxed);
-        }
-
-        pub(super) fn sum(&self, counter: Counter) -> u64 {
-            // ORDERING: Relaxed: as above.
-            self.counters[counter as usize].load(Ordering::Relaxed)
-        }
+    fn sum(&self, counter: Counter) -> u64 {
+        // ORDERING: Relaxed: as above.
+        self.counters[counter as usize].load(Ordering::Relaxed)
     }
 }
 

@@ -10,7 +10,7 @@
 //! | `n` | a token costs | a nanosecond is | error |
 //! | --- | --- | --- | --- |
 //! | 1 to 4 | `d` units | `n` units | none |
-//! | above | `⌊4·d/n⌋` units, at least 4 | 3 to 4 units | time is rounded down by less than one unit |
+//! | above | `⌊4·d/n⌋` units, at least 4 | 3 to 4 units | time is late by less than one unit |
 //!
 //! These are fine units. Their numbers have 63 bits, as [`Gcra`](crate::gcra::Gcra) needs the top
 //! bit of its word; they last for 73 years at least, and then count from a later origin. A bucket
@@ -70,33 +70,33 @@ impl TimeUnits {
     /// Returns the units that have passed `nanos` nanoseconds after the origin, or the largest
     /// number.
     #[inline]
-    pub(crate) fn from_nanos(self, nanos: u64) -> u64 {
+    pub(crate) fn units(self, nanos: u64) -> u64 {
         // Most quotas are one token in a whole number of nanoseconds.
         if self.speed == Self::NANOS.speed {
             return nanos;
         }
-        self.scaled_from_nanos(nanos)
+        self.scaled_units(nanos)
     }
 
-    /// Not inlined, so that `from_nanos` has a predictable branch and no conditional move.
+    /// Not inlined, so that `units` has a predictable branch and no conditional move.
     #[inline(never)]
-    fn scaled_from_nanos(self, nanos: u64) -> u64 {
+    fn scaled_units(self, nanos: u64) -> u64 {
         let units = (u128::from(nanos) * u128::from(self.speed)) >> FRACTION;
         u64::try_from(units).unwrap_or(u64::MAX)
     }
 
     /// Returns the first nanosecond at which `units` have passed, or the last nanosecond.
     #[inline]
-    pub(crate) fn to_nanos(self, units: u64) -> u64 {
+    pub(crate) fn nanos(self, units: u64) -> u64 {
         if self.speed == Self::NANOS.speed {
             return units;
         }
-        self.scaled_to_nanos(units)
+        self.scaled_nanos(units)
     }
 
     /// Inlined, so that a caller who ignores `retry_after` does not pay for computing it.
     #[inline]
-    fn scaled_to_nanos(self, units: u64) -> u64 {
+    fn scaled_nanos(self, units: u64) -> u64 {
         let nanos = (u128::from(units) << FRACTION).div_ceil(u128::from(self.speed));
         u64::try_from(nanos).unwrap_or(u64::MAX)
     }
@@ -122,8 +122,8 @@ mod tests {
         for (tokens, cost) in [(1, SECOND), (3, SECOND), (1000, 1_000_000), (60, 50_000_000)] {
             let time_units = TimeUnits::new(tokens, SECOND, FINE);
             assert_eq!(time_units.cost, cost);
-            assert_eq!(time_units.from_nanos(1000 * SECOND), 1000 * tokens * cost);
-            assert_eq!(time_units.to_nanos(1000 * tokens * cost), 1000 * SECOND);
+            assert_eq!(time_units.units(1000 * SECOND), 1000 * tokens * cost);
+            assert_eq!(time_units.nanos(1000 * tokens * cost), 1000 * SECOND);
         }
     }
 
@@ -139,7 +139,7 @@ mod tests {
             let coarse = TimeUnits::new(tokens.min(period), period, COARSE);
             prop_assert!((one / 2..=one).contains(&coarse.speed));
             prop_assert!(fine.cost >= 1 && coarse.cost >= 1);
-            prop_assert!(coarse.from_nanos(u64::MAX) >= u64::MAX / 2);
+            prop_assert!(coarse.units(u64::MAX) >= u64::MAX / 2);
         }
 
         #[test]
@@ -150,7 +150,7 @@ mod tests {
         ) {
             let tokens = tokens.min(period);
             let time_units = TimeUnits::new(tokens, period, FINE);
-            let units = u128::from(time_units.from_nanos(nanos));
+            let units = u128::from(time_units.units(nanos));
             // tokens earned = nanos·tokens/period = units/cost, with nothing rounded on the left.
             let exact = u128::from(nanos) * u128::from(tokens) * u128::from(time_units.cost);
             prop_assert!(units * u128::from(period) <= exact);
@@ -164,9 +164,9 @@ mod tests {
             units in 1..=1u64 << 62,
         ) {
             let time_units = TimeUnits::new(tokens.min(period), period, FINE);
-            let nanos = time_units.to_nanos(units);
-            prop_assert!(time_units.from_nanos(nanos) >= units);
-            prop_assert!(time_units.from_nanos(nanos - 1) < units);
+            let nanos = time_units.nanos(units);
+            prop_assert!(time_units.units(nanos) >= units);
+            prop_assert!(time_units.units(nanos - 1) < units);
         }
     }
 }

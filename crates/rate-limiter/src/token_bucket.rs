@@ -110,7 +110,7 @@ impl TokenBucket {
             None => self.refund_units(&reserved.grant, reserved.grant.tokens, || now),
         };
         // Times are whole nanoseconds: up to one is missing.
-        let units = units.saturating_add(math.time_units.from_nanos(1));
+        let units = units.saturating_add(math.time_units.units(1));
         u32::try_from(units / math.time_units.cost).unwrap_or(u32::MAX).min(reserved.grant.tokens)
     }
 

@@ -2,6 +2,11 @@
 
 use core::time::Duration;
 
+#[cfg(feature = "std")]
+use alloc::boxed::Box;
+
+#[cfg(feature = "std")]
+use tidegate_core::primitive::OnceLock;
 use tidegate_core::{
     Event, Timestamp, Turnstile, const_fn,
     primitive::atomic::{AtomicU64, Ordering},
@@ -72,65 +77,50 @@ impl WaitQueue {
     }
 }
 
-#[cfg(feature = "std")]
-pub(crate) use self::allocated::LazyWaitQueue;
-#[cfg(not(feature = "std"))]
-pub(crate) use self::inline::LazyWaitQueue;
-
 /// Most keys of a keyed limiter are never waited for, so the first waiter allocates the queue.
 #[cfg(feature = "std")]
-mod allocated {
-    use alloc::boxed::Box;
+#[derive(Debug)]
+pub(crate) struct LazyWaitQueue {
+    wait_queue: OnceLock<Box<WaitQueue>>,
+}
 
-    use tidegate_core::{const_fn, primitive::OnceLock};
-
-    use super::WaitQueue;
-
-    #[derive(Debug)]
-    pub(crate) struct LazyWaitQueue {
-        wait_queue: OnceLock<Box<WaitQueue>>,
+#[cfg(feature = "std")]
+impl LazyWaitQueue {
+    const_fn! {
+        pub(crate) fn new() -> Self {
+            Self { wait_queue: OnceLock::new() }
+        }
     }
 
-    impl LazyWaitQueue {
-        const_fn! {
-            pub(crate) fn new() -> Self {
-                Self { wait_queue: OnceLock::new() }
-            }
-        }
+    /// Returns the queue, unless nobody has ever waited.
+    pub(crate) fn get(&self) -> Option<&WaitQueue> {
+        self.wait_queue.get().map(|wait_queue| &**wait_queue)
+    }
 
-        /// Returns the queue, unless nobody has ever waited.
-        pub(crate) fn get(&self) -> Option<&WaitQueue> {
-            self.wait_queue.get().map(|wait_queue| &**wait_queue)
-        }
-
-        pub(crate) fn get_or_make(&self) -> &WaitQueue {
-            self.wait_queue.get_or_init(|| Box::new(WaitQueue::new()))
-        }
+    pub(crate) fn get_or_make(&self) -> &WaitQueue {
+        self.wait_queue.get_or_init(|| Box::new(WaitQueue::new()))
     }
 }
 
 /// Without std there is no `OnceLock`, so the queue is there from the start.
 #[cfg(not(feature = "std"))]
-mod inline {
-    use super::WaitQueue;
+#[derive(Debug)]
+pub(crate) struct LazyWaitQueue {
+    wait_queue: WaitQueue,
+}
 
-    #[derive(Debug)]
-    pub(crate) struct LazyWaitQueue {
-        wait_queue: WaitQueue,
+#[cfg(not(feature = "std"))]
+impl LazyWaitQueue {
+    pub(crate) const fn new() -> Self {
+        Self { wait_queue: WaitQueue::new() }
     }
 
-    impl LazyWaitQueue {
-        pub(crate) const fn new() -> Self {
-            Self { wait_queue: WaitQueue::new() }
-        }
+    #[allow(clippy::unnecessary_wraps, reason = "the allocated one may be missing")]
+    pub(crate) const fn get(&self) -> Option<&WaitQueue> {
+        Some(&self.wait_queue)
+    }
 
-        #[allow(clippy::unnecessary_wraps, reason = "the allocated one may be missing")]
-        pub(crate) fn get(&self) -> Option<&WaitQueue> {
-            Some(&self.wait_queue)
-        }
-
-        pub(crate) fn get_or_make(&self) -> &WaitQueue {
-            &self.wait_queue
-        }
+    pub(crate) const fn get_or_make(&self) -> &WaitQueue {
+        &self.wait_queue
     }
 }

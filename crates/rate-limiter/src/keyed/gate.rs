@@ -40,7 +40,8 @@ impl<C> KeyGate<'_, C> {
     /// let _sent = gate.try_enter().unwrap();
     /// // The answer was 429, with Retry-After: 7.
     /// gate.penalize_for(Duration::from_secs(7));
-    /// assert_eq!(gate.try_enter().unwrap_err().retry_after(), Some(Duration::from_secs(7)));
+    /// let refused = gate.try_enter().unwrap_err();
+    /// assert_eq!(refused.retry_after(), Some(Duration::from_secs(7)));
     /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn penalize_for(&self, duration: Duration)

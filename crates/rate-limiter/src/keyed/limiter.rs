@@ -418,8 +418,9 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     /// use core::{num::NonZeroUsize, time::Duration};
     /// use tidegate_rate_limiter::{KeyedLimiter, ManualClock, Quota};
     ///
-    /// let (max_keys, clock) = (NonZeroUsize::new(100).unwrap(), ManualClock::new());
-    /// let hosts = KeyedLimiter::<String, _>::with_clock(Quota::per_second(5)?, max_keys, clock);
+    /// let (quota, clock) = (Quota::per_second(5)?, ManualClock::new());
+    /// let max_keys = NonZeroUsize::new(100).unwrap();
+    /// let hosts = KeyedLimiter::<String, _>::with_clock(quota, max_keys, clock);
     /// hosts.penalize_for("slow.example", Duration::from_secs(120)).unwrap();
     /// let refused = hosts.try_acquire("slow.example", 1).unwrap_err();
     /// assert_eq!(refused.retry_after(), Some(Duration::from_secs(120)));
@@ -512,7 +513,8 @@ impl<K: Hash + Eq, C: Timer> KeyedLimiter<K, C> {
     /// use tidegate_rate_limiter::{KeyedLimiter, Quota, Wait};
     ///
     /// let max_keys = NonZeroUsize::new(100).unwrap();
-    /// let hosts = KeyedLimiter::<String>::new(Quota::every(Duration::from_millis(1))?, max_keys);
+    /// let quota = Quota::every(Duration::from_millis(1))?;
+    /// let hosts = KeyedLimiter::<String>::new(quota, max_keys);
     /// for _ in 0..3 {
     ///     hosts.acquire("doc.example", 1).wait()?;
     /// }

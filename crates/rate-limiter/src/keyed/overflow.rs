@@ -11,7 +11,8 @@
 /// use tidegate_rate_limiter::{KeyedLimiter, Overflow, Quota};
 ///
 /// let with = |overflow| {
-///     let clients = KeyedLimiter::<u32>::new(Quota::per_hour(1)?, NonZeroUsize::MIN);
+///     let quota = Quota::per_hour(1)?;
+///     let clients = KeyedLimiter::<u32>::new(quota, NonZeroUsize::MIN);
 ///     let clients = clients.with_overflow(overflow);
 ///     assert!(clients.try_acquire(&1, 1).is_ok());
 ///     let granted = [2, 2, 3].map(|key| clients.try_acquire(&key, 1).is_ok());

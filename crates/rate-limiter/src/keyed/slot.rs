@@ -18,7 +18,7 @@ use crate::{
 ///
 /// | state | what it is | left by |
 /// | --- | --- | --- |
-/// | `Plain` | a bucket of the common quota without a holder: the number of a [`Gcra`](crate::gcra::Gcra) | [`share`](Self::share) |
+/// | `Plain` | the number of a bucket of the common quota, without a holder | [`share`](Self::share) |
 /// | `Shared` | a bucket that has or had holders, or one with its own quota | nothing |
 #[derive(Debug, Clone)]
 pub(super) enum Slot {
@@ -40,7 +40,7 @@ impl Slot {
         let own = own.filter(|own| own != common);
         let math = own.as_ref().unwrap_or(common).math();
         let is_credible = time.since(now) <= Duration::from_nanos(TimeUnits::LONGEST);
-        let empty = || now + Duration::from_nanos(math.time_units.to_nanos(math.depth));
+        let empty = || now + Duration::from_nanos(math.time_units.nanos(math.depth));
         let time = if is_credible { time } else { empty() };
         match own {
             None => Self::Plain(math.present(time)),
