@@ -1,7 +1,7 @@
 //! Models of the pipeline: everything that reaches a flow from other threads.
 //!
-//! A flow is polled by one thread at a time. What others do is wake its futures, feed its source, cancel its token, and
-//! look at its monitor.
+//! A flow is polled by one thread at a time. Other threads wake its futures, feed its source,
+//! cancel its token, and read its monitor.
 
 use std::{
     future::poll_fn,
@@ -24,7 +24,7 @@ use tidegate_worker_pool::WorkerPool;
 
 const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
-/// Work on two items, 0 and 1, whose ends other threads decide.
+/// Work on two items, 0 and 1, which other threads end.
 #[derive(Default)]
 struct Desk {
     items: [Item; 2],
@@ -201,7 +201,7 @@ fn an_error_at_the_head_lets_the_parked_item_through() {
             .for_each(|item| out.push(item));
         let stopped = run.wait().unwrap_err();
         assert_eq!(stopped.error().unwrap().index(), 0);
-        // Failed at once, nothing more is read.
+        // If it fails at once, nothing more is read.
         let summary = stopped.summary();
         assert_eq!((summary.failed, summary.succeeded), (1, summary.read - 1));
         assert_eq!(out, vec![1; usize::from(summary.read == 2)]);
@@ -249,7 +249,8 @@ fn no_lock_is_held_in_wake() {
             .on_error(OnError::Skip);
         let monitor = flow.monitor();
         let mut run = flow.run();
-        // The waker looks at the flow, and ends another of its items, which rings the flow's bell from within a ring.
+        // The waker reads the monitor, and ends another item, which wakes the flow from within a
+        // wake.
         let re_enter = {
             let (desk, monitor) = (desk.clone(), monitor.clone());
             CallingWaker::new(move || {
@@ -367,7 +368,8 @@ fn two_threads_drive_a_flow_by_turns() {
     });
 }
 
-/// The first item ends after the last, which is read only when the second has been collected: by the thread that is free.
+/// The first item ends after the last, which is read only when the second has been collected: by
+/// the thread that is free.
 #[test]
 fn a_thread_in_a_long_item_keeps_no_other_from_the_flow() {
     model(|| {
@@ -389,7 +391,7 @@ fn a_thread_in_a_long_item_keeps_no_other_from_the_flow() {
     });
 }
 
-/// Gives one item when its flag is up, and leaves the synchronization to its waker, as it may.
+/// Has one item when its flag is set, and leaves the synchronization to its waker, as it may.
 struct Flagged {
     flag: Arc<AtomicU8>,
     kept: Arc<Lock<Option<Waker>>>,

@@ -1,4 +1,4 @@
-//! What goes wrong on the way.
+//! The errors of a flow.
 
 use core::fmt;
 
@@ -6,8 +6,8 @@ use alloc::{boxed::Box, string::String};
 #[cfg(feature = "std")]
 use core::any::Any;
 
-/// Any error that a stage may fail with. Anything that implements [`Error`](core::error::Error), and any string,
-/// converts into it.
+/// Any error that a stage may fail with. Anything that implements [`Error`](core::error::Error),
+/// and any string, converts into it.
 pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
 
 /// A stage failed on an item.
@@ -17,12 +17,13 @@ pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
 /// ```
 /// use tidegate_pipeline::{Pipeline, Wait};
 ///
-/// let numbers = Pipeline::from_iter(["1", "2", "three"]).try_map("parse", str::parse::<u8>);
+/// let words = ["1", "2", "three"];
+/// let numbers = Pipeline::from_iter(words).try_map("parse", str::parse::<u8>);
 /// let stopped = numbers.collect().wait().unwrap_err();
 /// let error = stopped.error().unwrap();
 /// assert_eq!((error.stage(), error.index()), ("parse", 2));
 /// assert!(error.cause().is::<core::num::ParseIntError>());
-/// assert_eq!(error.to_string(), "stage parse failed on item 2: invalid digit found in string");
+/// assert!(error.to_string().starts_with("stage parse failed on item 2: invalid"));
 /// ```
 #[derive(Debug)]
 pub struct PipelineError {
@@ -41,18 +42,19 @@ impl PipelineError {
         self.stage
     }
 
-    /// Returns the item's position in the source, from 0. Of a batch, that of its first item; of what a
-    /// [`flat_map`](crate::Pipeline::flat_map) made, that of what it was made of.
+    /// Returns the item's position in the source, from 0. For a batch it is that of its first item;
+    /// for an item that a [`flat_map`](crate::Pipeline::flat_map) made, that of the item it was
+    /// made of.
     pub fn index(&self) -> u64 {
         self.index
     }
 
-    /// Returns what the stage failed with; downcast it to ask for more.
+    /// Returns the error of the stage; downcast it to learn more.
     pub fn cause(&self) -> &(dyn core::error::Error + Send + Sync + 'static) {
         &*self.cause
     }
 
-    /// Takes out what the stage failed with.
+    /// Returns the error of the stage, by value.
     pub fn into_cause(self) -> BoxError {
         self.cause
     }
@@ -79,7 +81,7 @@ pub struct Panicked {
 }
 
 impl Panicked {
-    /// Returns what the panic said, empty if it did not say it in words.
+    /// Returns the panic's message, empty if its payload was no string.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -105,11 +107,12 @@ impl fmt::Display for Panicked {
 
 impl core::error::Error for Panicked {}
 
-/// Runs foreign code, and makes a panic an error.
+/// Runs foreign code, and turns a panic into an error.
 #[cfg(feature = "std")]
 #[inline]
 pub(crate) fn catch_panic<R>(code: impl FnOnce() -> R) -> Result<R, BoxError> {
-    // What a stage leaves half done is its own: the flow drops the item and, by default, stops.
+    // Code that panics may leave its own state half changed: the flow drops the item and, by
+    // default, stops.
     tidegate_core::unwind::catch(code).map_err(|payload| {
         let error = Panicked::new(&*payload).into();
         tidegate_core::unwind::bury(payload);

@@ -1,4 +1,4 @@
-//! The flow under construction.
+//! The builder of a flow.
 
 use core::{fmt, num::NonZeroUsize};
 
@@ -10,17 +10,19 @@ use crate::flow::{AfterStop, Flow, Monitor, OnError, Stage, StageId};
 
 /// A flow of items through stages, to be run once.
 ///
-/// It begins with a source ([`from_iter`](Pipeline::from_iter), [`from_stream`](Pipeline::from_stream),
-/// [`from_queue`](Pipeline::from_queue)), goes on with stages, each named, and ends with [`for_each`](Self::for_each),
-/// [`collect`](Self::collect), [`run`](Self::run) or [`into_stream`](Self::into_stream). Nothing happens before that is
-/// polled, and nothing is spawned: the whole flow is one future.
+/// It begins with a source ([`from_iter`](Pipeline::from_iter),
+/// [`from_stream`](Pipeline::from_stream), [`from_queue`](Pipeline::from_queue)), goes on with
+/// stages, each with a name, and ends with [`for_each`](Self::for_each),
+/// [`collect`](Self::collect), [`run`](Self::run) or [`into_stream`](Self::into_stream). Nothing
+/// happens before the result is polled, and nothing is spawned: the whole flow is one future.
 ///
-/// `'h` is what the closures of [`on_error`](Self::on_error) borrow, `S` the stages, `T` the timer of the stages that
-/// need one.
+/// `'h` is what the closures of [`on_error`](Self::on_error) borrow, `S` the stages, `T` the timer
+/// of the stages that need one.
 ///
 /// # Clones
 ///
-/// A flow and its run are one thing each, and no `Clone`; a [`Monitor`](crate::Monitor) is, and a clone shows the same flow.
+/// A flow and its run are not `Clone`. A [`Monitor`](crate::Monitor) is, and its clones show the
+/// same flow.
 ///
 /// # Cancel safety
 ///
@@ -55,7 +57,7 @@ pub struct Pipeline<'h, S, T = SystemClock> {
 }
 
 impl<'h> Pipeline<'h, ()> {
-    /// Begins a flow with the stage that `make` makes.
+    /// Begins a flow with the stage that `make` returns.
     pub(crate) fn begin<S: Stage>(make: impl FnOnce(&mut Flow<'h>) -> S) -> Pipeline<'h, S> {
         let mut flow = Flow::new();
         time_by_the_system(&mut flow);
@@ -74,7 +76,7 @@ fn time_by_the_system(flow: &mut Flow<'_>) {
 fn time_by_the_system(_flow: &mut Flow<'_>) {}
 
 impl<'h, S: Stage, T> Pipeline<'h, S, T> {
-    /// Adds the stage that `make` makes of those so far.
+    /// Adds the stage that `make` returns, over those so far.
     pub(crate) fn then<N: Stage>(
         mut self,
         name: &'static str,
@@ -85,7 +87,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         Pipeline { stages: make(self.stages, id), flow: self.flow, timer: self.timer }
     }
 
-    /// Sets what the stage before does about items it fails on. The default is to stop.
+    /// Sets what the stage added last does about items it fails on. The default is to stop.
     ///
     /// # Examples
     ///
@@ -102,8 +104,9 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         self
     }
 
-    /// Stops the flow when `token` is cancelled: nothing more is read, and what is in the flow meets the outcome set by
-    /// [`after_stop`](Self::after_stop). A second call replaces the token; give it a child of several where needed.
+    /// Stops the flow when `token` is cancelled: nothing more is read, and
+    /// [`after_stop`](Self::after_stop) says what becomes of the items in the flow. A second call
+    /// replaces the token; pass a child of several tokens if there are several.
     ///
     /// # Examples
     ///
@@ -125,18 +128,18 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         self
     }
 
-    /// Sets what becomes of the items in the flow when it stops, by an error or by its token. The default is to bring
-    /// them to the end.
+    /// Sets what becomes of the items in the flow when it stops, by an error or by its token. The
+    /// default is to bring them to the end.
     pub fn after_stop(mut self, after_stop: AfterStop) -> Self {
         self.flow.ledger.after_stop = after_stop;
         self
     }
 
-    /// Bounds how many items of the source may be in the flow, whatever the windows of its stages add up to. The default
-    /// is no such bound.
+    /// Bounds how many items of the source may be in the flow, whatever the windows of its stages
+    /// add up to. By default there is no such bound.
     ///
-    /// An item is in the flow until the last of what it has become has left. Where the bound is reached, a
-    /// [`batch`](Self::batch) waits for no more items.
+    /// An item is in the flow until the last of what it has become has left. When the bound is
+    /// reached, a [`batch`](Self::batch) waits for no more items.
     ///
     /// # Examples
     ///
@@ -146,7 +149,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     ///
     /// let flow = Pipeline::from_iter(0..100)
     ///     .max_in_flight(NonZeroUsize::new(3).unwrap())
-    ///     .try_map_async("hang", NonZeroUsize::new(50).unwrap(), |_| pending::<Result<(), String>>());
+    ///     .map_async("hang", NonZeroUsize::MAX, |_| pending::<()>());
     /// let monitor = flow.monitor();
     /// assert!(flow.run().wait_timeout(core::time::Duration::from_millis(1)).is_err());
     /// assert_eq!(monitor.stats().summary.leftover(), 3);
@@ -156,10 +159,11 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         self
     }
 
-    /// Sets the timer of the stages *added from here on*, and the clock of the [`monitor`](Self::monitor).
+    /// Sets the timer of the stages *added from here on*, and the clock of the
+    /// [`monitor`](Self::monitor).
     ///
-    /// The default is the [`SystemClock`], which needs the feature `std`. Without it, the stages that take a time want
-    /// a timer, and without any clock the monitor counts, but shows no times.
+    /// The default is the [`SystemClock`], which needs the feature `std`. Without it, stages that
+    /// take a duration need a timer, and without any clock the monitor shows counts and no times.
     ///
     /// # Examples
     ///
@@ -178,7 +182,8 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         Pipeline { stages: self.stages, flow: self.flow, timer }
     }
 
-    /// Hides the stages behind a type that can be named, and kept in a variable while stages are added in a loop.
+    /// Hides the stages behind a type that has a name, so that a variable can hold the flow while a
+    /// loop adds stages.
     ///
     /// It costs a virtual call for each item.
     ///
@@ -200,7 +205,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         Pipeline { stages: Box::new(self.stages), flow: self.flow, timer: self.timer }
     }
 
-    /// Returns a view of the flow's stats for other tasks and threads.
+    /// Returns a view of the flow's statistics for other tasks and threads.
     pub fn monitor(&self) -> Monitor {
         self.flow.ledger.monitor.clone()
     }

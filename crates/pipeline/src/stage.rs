@@ -1,4 +1,5 @@
-//! The stages, as types. One seldom names them: `impl Stage<Item = T>` is what most signatures need.
+//! The stages, as types. Their names are seldom needed: `impl Stage<Item = T>` is enough for most
+//! signatures.
 
 mod source;
 

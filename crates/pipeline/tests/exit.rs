@@ -1,18 +1,16 @@
 //! Nothing that was read is lost when `main` returns after a run.
 //!
-//! Each case runs in a process of its own: this test binary, which a variable of the environment tells what to do.
-
-#[path = "it/by_hand.rs"]
-mod by_hand;
+//! Each case runs in a process of its own: this test binary, with the case in an environment
+//! variable.
 
 use std::{
     cell::RefCell,
     env,
+    num::NonZeroUsize,
     process::{self, Command},
     thread,
 };
 
-use by_hand::n;
 use tidegate_pipeline::{Pipeline, Stopped, Summary, Threads, Wait};
 use tidegate_worker_pool::WorkerPool;
 
@@ -21,6 +19,10 @@ const ITEMS: usize = 250;
 
 thread_local! {
     static KEPT: RefCell<Option<WorkerPool>> = const { RefCell::new(None) };
+}
+
+fn n(n: usize) -> NonZeroUsize {
+    NonZeroUsize::new(n).unwrap()
 }
 
 fn say(_item: usize) {
@@ -38,7 +40,7 @@ fn on_a_pool() -> WorkerPool {
     pool
 }
 
-/// Counts the items that a process has worked on in which `case` happens before it exits.
+/// Counts the items on which a process that runs `case` has worked before it exits.
 fn items_done(case: &str) -> usize {
     let this = env::current_exe().unwrap();
     let child = Command::new(this)

@@ -1,4 +1,4 @@
-//! When a parallel stage may begin with an item.
+//! Which items of a parallel stage may run at the same time.
 
 use alloc::{
     collections::{BTreeMap, VecDeque},
@@ -9,17 +9,17 @@ use tidegate_core::unwind::{DropEach, Foreign, drop_each};
 
 use crate::{debug::debug_by_name, flow::Item};
 
-/// When a parallel stage may begin with an item. Implemented by this crate.
+/// Decides which items a parallel stage may start. Implemented by this crate.
 pub trait KeyPolicy<In> {
-    /// What an item in work keeps others from.
+    /// Identifies the items that must not run beside this one.
     #[doc(hidden)]
     type Key;
 
-    /// Returns the key of an item that may begin, or takes the item and keeps it for later.
+    /// Returns the key of an item that may start now, or takes the item and keeps it for later.
     #[doc(hidden)]
     fn arrive(&mut self, item: &mut Option<Item<In>>) -> Option<Self::Key>;
 
-    /// Ends an item's work; returns the next that may begin for that.
+    /// Ends an item's work. Returns the next item of its key, which may start now.
     #[doc(hidden)]
     fn leave(&mut self, key: Self::Key) -> Option<(Self::Key, Item<In>)>;
 
@@ -28,7 +28,7 @@ pub trait KeyPolicy<In> {
     fn waiting(&self) -> usize;
 }
 
-/// At once.
+/// Every item may start at once.
 #[derive(Debug)]
 pub struct Unkeyed;
 
@@ -48,14 +48,15 @@ impl<In> KeyPolicy<In> for Unkeyed {
     }
 }
 
-/// When no item of the same key is in work.
+/// An item may start when no other item of its key is in work.
 ///
-/// A key in work has a slot, by which it is found again: only an item that arrives, and a key that is forgotten, is compared
-/// with others. Where a comparison panics, a key that is not in work keeps its slot, and nothing waits in vain.
+/// A key in work has an entry, and is found by its index: keys are compared only when an item
+/// arrives and when a key is forgotten. If a comparison panics, a key that is not in work keeps its
+/// entry, and no item waits in vain.
 pub struct PerKey<F, K, In> {
     key: F,
     index: DropEach<BTreeMap<Foreign<K>, usize>>,
-    // INVARIANT: those in `free` have no key, the others are where their key says.
+    // INVARIANT: entries in `free` have no key; the others are where `index` says.
     queues: DropEach<Vec<KeyQueue<K, In>>>,
     free: Vec<usize>,
     waiting: usize,
@@ -64,7 +65,7 @@ pub struct PerKey<F, K, In> {
 debug_by_name!(PerKey<F, K, In>);
 
 struct KeyQueue<K, In> {
-    /// `None` if the slot is free.
+    /// `None` if the entry is free.
     key: Option<Foreign<K>>,
     in_work: bool,
     // INVARIANT: empty unless the key is in work.
@@ -79,7 +80,7 @@ impl<F, K, In> PerKey<F, K, In> {
 }
 
 impl<F, K: Ord + Clone, In> PerKey<F, K, In> {
-    /// Gives a key a slot.
+    /// Adds an entry for a key.
     fn add(&mut self, key: Foreign<K>) -> usize {
         let slot = self.free.last().copied().unwrap_or(self.queues.len());
         // Cloned and compared before anything is changed: both may panic.

@@ -1,4 +1,4 @@
-//! Parallel stages in the flow's own task.
+//! Methods that add parallel stages in the flow's own task.
 
 use core::{future::Future, num::NonZeroUsize};
 
@@ -53,11 +53,11 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// use tidegate_pipeline::{Pipeline, SystemClock, Timer, Wait};
     ///
     /// // The first takes longest, and is still the first.
-    /// let three = NonZeroUsize::new(3).unwrap();
-    /// let flow = Pipeline::from_iter([3, 2, 1]).map_async("nap", three, |n| async move {
+    /// let (three, nap) = (NonZeroUsize::new(3).unwrap(), |n| async move {
     ///     SystemClock.sleep(Duration::from_millis(n)).await;
     ///     n
     /// });
+    /// let flow = Pipeline::from_iter([3, 2, 1]).map_async("nap", three, nap);
     /// assert_eq!(flow.collect().wait().unwrap(), [3, 2, 1]);
     /// ```
     pub fn map_async<F, Fut>(
@@ -82,9 +82,10 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// use core::num::NonZeroUsize;
     /// use tidegate_pipeline::{Pipeline, Wait};
     ///
-    /// let fetch = |page| async move { if page < 2 { Ok(page) } else { Err("not found") } };
-    /// let flow = Pipeline::from_iter(1..).try_map_async("fetch", NonZeroUsize::MIN, fetch);
-    /// assert_eq!(flow.run().wait().unwrap_err().summary().succeeded, 1);
+    /// let one = NonZeroUsize::MIN;
+    /// let half = |n: u32| async move { if n % 2 == 0 { Ok(n / 2) } else { Err("odd") } };
+    /// let flow = Pipeline::from_iter([2, 1]).try_map_async("half", one, half);
+    /// assert_eq!(flow.run().wait().unwrap_err().summary().failed, 1);
     /// ```
     pub fn try_map_async<F, Fut, U, E>(
         self,
@@ -115,11 +116,11 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     ///
     /// let deposits = [("ann", 1), ("bob", 5), ("ann", 2), ("ann", 3)];
     /// let two = NonZeroUsize::new(2).unwrap();
-    /// let book = |deposit| async move { deposit };
     /// let flow = Pipeline::from_iter(deposits)
-    ///     .map_keyed("book", two, |(name, _)| *name, book)
-    ///     .filter("ann", |(name, _)| *name == "ann");
-    /// assert_eq!(flow.collect().wait().unwrap(), [("ann", 1), ("ann", 2), ("ann", 3)]);
+    ///     .map_keyed("book", two, |(name, _)| *name, |deposit| async move { deposit })
+    ///     .filter("ann", |(name, _)| *name == "ann")
+    ///     .map("sum", |(_, sum)| sum);
+    /// assert_eq!(flow.collect().wait().unwrap(), [1, 2, 3]);
     /// ```
     pub fn map_keyed<G, K, F, Fut>(
         self,
@@ -155,11 +156,13 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         self.parallel(name, n, Call::new(f), PerKey::new(key)).unordered()
     }
 
-    /// Adds a stage like [`try_map_async`](Self::try_map_async) whose futures run inside a gate: a semaphore, a rate limiter, a
-    /// circuit breaker, or a tuple of them, by reference or as an `Arc`.
+    /// Adds a stage like [`try_map_async`](Self::try_map_async) whose futures run inside a gate: a
+    /// semaphore, a rate limiter, a circuit breaker, or a tuple of them, by reference or as an
+    /// `Arc`.
     ///
-    /// Each future is polled once the gate has let it in, and its result settles the pass: `Ok` as a success, `Err` and
-    /// a panic as a failure. An item that the gate refuses fails with the gate's error.
+    /// Each future is polled once the gate has let it in, and its result settles the pass: `Ok` as
+    /// a success, `Err` and a panic as a failure. An item that the gate refuses fails with the
+    /// gate's error.
     ///
     /// # Examples
     ///
@@ -169,9 +172,9 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// use tidegate_semaphore::Semaphore;
     ///
     /// // Eight items at a time, of which two may call.
-    /// let calls = Semaphore::new(2);
+    /// let (calls, eight) = (Semaphore::new(2), NonZeroUsize::new(8).unwrap());
     /// let flow = Pipeline::from_iter(1..=3)
-    ///     .gated("call", NonZeroUsize::new(8).unwrap(), &calls, |n| async move { Ok::<_, String>(10 * n) });
+    ///     .gated("call", eight, &calls, |n| async move { Ok::<_, String>(10 * n) });
     /// assert_eq!(flow.collect().wait().unwrap(), [10, 20, 30]);
     /// assert_eq!(calls.available_permits(), 2);
     /// ```
@@ -206,8 +209,9 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         })
     }
 
-    /// Adds a stage that lets each item on when a gate has let it in, one by one, in order. The pass is dropped at once,
-    /// so this is for gates that count entries: a rate limiter. Others want [`gated`](Self::gated).
+    /// Adds a stage that lets items through a gate, one by one, in order. The pass is dropped at
+    /// once, so this is for gates that count entries, such as a rate limiter. Others want
+    /// [`gated`](Self::gated).
     ///
     /// An item that the gate refuses fails with the gate's error.
     ///
@@ -218,10 +222,10 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// use tidegate_semaphore::Semaphore;
     ///
     /// let door = Semaphore::new(1);
-    /// assert_eq!(Pipeline::from_iter(1..=3).gate("enter", &door).collect().wait().unwrap(), [1, 2, 3]);
+    /// let enter = || Pipeline::from_iter(1..=3).gate("enter", &door).collect().wait();
+    /// assert_eq!(enter().unwrap(), [1, 2, 3]);
     /// door.close();
-    /// let stopped = Pipeline::from_iter(1..=3).gate("enter", &door).collect().wait().unwrap_err();
-    /// assert_eq!(stopped.error().unwrap().stage(), "enter");
+    /// assert_eq!(enter().unwrap_err().error().unwrap().stage(), "enter");
     /// ```
     pub fn gate<G>(
         self,

@@ -1,4 +1,4 @@
-//! What parallel stages can be told.
+//! Settings of parallel stages.
 
 use core::{
     future::{Future, poll_fn},
@@ -27,22 +27,21 @@ use super::{
     work::{Call, Work},
 };
 
-/// What a parallel stage can be told. Each of these is about the stage added last.
+/// Settings of a parallel stage: each applies to the stage added last.
 impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Parallel<S, W, K>, T> {
-    /// Lets the stage give its results on as they come, so that a slow item holds nobody up.
+    /// Emits results as they finish, so that a slow item holds up no other.
     ///
     /// # Examples
     ///
     /// ```
     /// use core::num::NonZeroUsize;
-    /// use tidegate_pipeline::{Pipeline, Timer, SystemClock, TimedOut, Wait};
+    /// use tidegate_pipeline::{Pipeline, SystemClock, Timer, Wait};
     ///
-    /// let flow = Pipeline::from_iter([200, 1])
-    ///     .try_map_async("nap", NonZeroUsize::new(2).unwrap(), |n| async move {
-    ///         SystemClock.sleep(core::time::Duration::from_millis(n)).await;
-    ///         Ok::<_, TimedOut>(n)
-    ///     })
-    ///     .unordered();
+    /// let (two, nap) = (NonZeroUsize::new(2).unwrap(), |n| async move {
+    ///     SystemClock.sleep(core::time::Duration::from_millis(n)).await;
+    ///     n
+    /// });
+    /// let flow = Pipeline::from_iter([200, 1]).map_async("nap", two, nap).unordered();
     /// assert_eq!(flow.collect().wait().unwrap(), [1, 200]);
     /// ```
     pub fn unordered(mut self) -> Self {
@@ -50,12 +49,14 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
         self
     }
 
-    /// Sets how many items the stage may hold: in work, finished before their turn, and not yet taken by the next stage.
-    /// The default is twice its concurrency. A window below the concurrency bounds that, too.
+    /// Sets how many items the stage may hold: in work, finished out of order, and not yet taken by
+    /// the next stage. The default is twice its concurrency. A window below the concurrency bounds
+    /// that, too.
     ///
     /// # Panics
     ///
-    /// The run panics if the memory for the window, rounded up to a power of two, cannot be allocated.
+    /// The run panics if the memory for the window, rounded up to a power of two, cannot be
+    /// allocated.
     ///
     /// # Examples
     ///
@@ -63,10 +64,10 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
     /// use core::{future::pending, num::NonZeroUsize};
     /// use tidegate_pipeline::{Pipeline, Wait};
     ///
-    /// // The first item never ends; the others go on behind it until the window is full.
-    /// let work = |n| async move { if n == 0 { pending().await } else { Ok::<_, String>(n) } };
+    /// // The first item never ends; the others go on until the window is full.
+    /// let work = |n| async move { if n == 0 { pending().await } else { n } };
     /// let flow = Pipeline::from_iter(0..100)
-    ///     .try_map_async("work", NonZeroUsize::new(2).unwrap(), work)
+    ///     .map_async("work", NonZeroUsize::new(2).unwrap(), work)
     ///     .window(NonZeroUsize::new(8).unwrap());
     /// let monitor = flow.monitor();
     /// assert!(flow.run().wait_timeout(core::time::Duration::from_millis(1)).is_err());
@@ -77,11 +78,12 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
         self
     }
 
-    /// Gives each item `limit` to be worked on; one that takes longer is dropped, and fails with
-    /// [`TimedOut`](crate::TimedOut).
+    /// Limits the time for each item to `limit`. An item that takes longer is dropped, and fails
+    /// with [`TimedOut`](crate::TimedOut).
     ///
-    /// Timed by the flow's [`timer`](Self::timer); the system's clock uses the process's timer thread for this. Before
-    /// [`retry`](Self::retry) this limits each attempt, after it all attempts together.
+    /// The flow's [`timer`](Self::timer) measures the time; the system's clock uses the process's
+    /// timer thread for this. Before [`retry`](Self::retry) this limits each attempt, after it all
+    /// attempts together.
     ///
     /// # Examples
     ///
@@ -91,9 +93,9 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
     ///
     /// let mut late = 0;
     /// let flow = Pipeline::from_iter(0..3)
-    ///     .try_map_async("hang", NonZeroUsize::MIN, |_| pending::<Result<(), TimedOut>>())
+    ///     .map_async("hang", NonZeroUsize::MIN, |_| pending::<()>())
     ///     .timeout(Duration::from_millis(1))
-    ///     .on_error(OnError::divert(|error| late += u32::from(error.cause().is::<TimedOut>())));
+    ///     .on_error(OnError::divert(|e| late += u32::from(e.cause().is::<TimedOut>())));
     /// flow.run().wait().unwrap();
     /// assert_eq!(late, 3);
     /// ```
@@ -123,12 +125,13 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
         })
     }
 
-    /// Works on an item again when it failed, as long as `policy` says so: it gets the number of failures so far, from 1,
-    /// and the error, and returns the pause before the next attempt, or `None` to let the item fail.
+    /// Works on an item again when it has failed, as long as `policy` says so: the policy gets the
+    /// number of failures so far, from 1, and the error, and returns the pause before the next
+    /// attempt, or `None` to let the item fail.
     ///
     /// A [`Backoff`](crate::Backoff) is the usual policy, with jitter and a budget on demand;
-    /// [`policy`](crate::policy) makes one of a closure, which can look at the error. A panic is not
-    /// tried again. The item keeps its place in the stage during the pause.
+    /// [`policy`](crate::policy) makes one of a closure that sees the error. A panic is not
+    /// retried. The item stays in flight during the pause.
     ///
     /// # Panics
     ///
@@ -148,7 +151,8 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
     ///         async move { if attempt < 3 { Err("busy") } else { Ok(page) } }
     ///     })
     ///     .retry(policy(|failures, error| {
-    ///         (failures <= 5 && error.to_string() == "busy").then_some(Duration::from_millis(1))
+    ///         (failures <= 5 && error.to_string() == "busy")
+    ///             .then_some(Duration::from_millis(1))
     ///     }));
     /// let monitor = flow.monitor();
     /// assert_eq!(flow.collect().wait().unwrap(), ["page"]);
@@ -192,12 +196,13 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
                         let Some(pause) = policy.pause(failures, &error) else {
                             break Err(error.into_inner());
                         };
-                        // ORDERING: Relaxed: the futures of a flow are polled by one thread at a time.
+                        // ORDERING: Relaxed: the futures of a flow are polled by one thread at a
+                        // time.
                         retries.fetch_add(1, Ordering::Relaxed);
                         contain(|| drop(error));
                         Contained::new(timer.sleep(pause)).await;
                     };
-                    // There is a result: no destructor takes it along.
+                    // The result is there: a destructor that panics must not lose it.
                     contain(|| drop(item));
                     result
                 }
@@ -205,12 +210,13 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
         })
     }
 
-    /// Starts a second attempt on an item whose first has not ended after `delay`, and takes what succeeds first; the
-    /// other is dropped. For work that is safe to do twice, and slow now and then: with a delay that only the slowest few
-    /// in a hundred exceed, it costs as many attempts more ("The Tail at Scale", Dean and Barroso, 2013).
+    /// Starts a second attempt on an item whose first has not ended after `delay`, takes the first
+    /// success, and drops the other attempt. For work that is safe to do twice, and slow now and
+    /// then: if only the slowest few in a hundred exceed the delay, that is how many more attempts
+    /// it costs ("The Tail at Scale", Dean and Barroso, 2013).
     ///
-    /// A second attempt counts as retried. If the first fails before it is due, the item fails at once; later, the item
-    /// fails when both have.
+    /// A second attempt counts as retried. If the first fails before `delay` has passed, the item
+    /// fails at once; later, the item fails when both have failed.
     ///
     /// # Examples
     ///
@@ -219,11 +225,12 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
     /// use tidegate_pipeline::{Pipeline, Wait};
     ///
     /// let calls = Cell::new(0);
+    /// let fetch = |page| {
+    ///     let first = calls.replace(calls.get() + 1) == 0;
+    ///     async move { if first { pending().await } else { page } }
+    /// };
     /// let flow = Pipeline::from_iter(["page"])
-    ///     .try_map_async("fetch", NonZeroUsize::MIN, |page| {
-    ///         let first = calls.replace(calls.get() + 1) == 0;
-    ///         async move { if first { pending().await } else { Ok::<_, String>(page) } }
-    ///     })
+    ///     .map_async("fetch", NonZeroUsize::MIN, fetch)
     ///     .hedge(Duration::from_millis(1));
     /// assert_eq!(flow.collect().wait().unwrap(), ["page"]);
     /// assert_eq!(calls.get(), 2);

@@ -1,4 +1,4 @@
-//! Stages that work on several items at once.
+//! The stage that works on several items at once.
 
 use core::{
     fmt,
@@ -22,10 +22,11 @@ use super::{
     work::Work,
 };
 
-/// A stage that works on several items at once, and gives them on in order or as they finish.
+/// A stage that works on several items at once, and emits results in order or as they finish.
 ///
-/// Two numbers bound it: the *concurrency*, how many items it works on, and the *window*, how many it has taken and not
-/// given on. Up to the window it goes on while the next stage is busy, and while an item at the head takes long.
+/// Two numbers bound it: the *concurrency*, how many items it works on, and the *window*, how many
+/// it has received and not emitted. Up to the window it goes on while the next stage is busy, and
+/// while an item at the head takes long.
 pub struct Parallel<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item> = Unkeyed> {
     upstream: S,
     work: W,
@@ -72,11 +73,12 @@ impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> Parallel<S, W, K> {
         self.finished = self.finished.without_order();
     }
 
-    /// Does all there is to do without giving a result on; returns whether nothing more comes from before.
+    /// Goes on as far as possible without emitting a result. Returns whether the stages before have
+    /// ended.
     fn advance(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> bool {
         self.future_slots.look();
         while let Some(slot) = self.future_slots.next_woken() {
-            // Put off once more, it stays behind those that were woken after it.
+            // If it is put off again, it stays behind those that were woken after it.
             if flow.draws_one_in(2) {
                 self.future_slots.put_off(slot);
                 continue;
@@ -87,7 +89,7 @@ impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> Parallel<S, W, K> {
         while self.future_slots.in_flight() < self.concurrency.get() && self.has_room() {
             match self.upstream.pull(self.id, cx, flow) {
                 Poll::Ready(Some(item)) => self.start(item, flow),
-                // Whoever has nothing to give has been driven.
+                // A stage that has nothing to emit has been driven.
                 Poll::Ready(None) => return true,
                 Poll::Pending => return false,
             }
@@ -117,7 +119,7 @@ impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> Parallel<S, W, K> {
         }
     }
 
-    /// Begins with an item. Returns its key if the work has ended already.
+    /// Starts work on an item. Returns its key if the work has ended already.
     fn start_at(
         &mut self,
         key: K::Key,
@@ -143,7 +145,7 @@ impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> Parallel<S, W, K> {
         }
     }
 
-    /// Lets those begin whose turn it is when the work on an item of a key has ended.
+    /// Starts the items that waited for the end of an item of their key.
     fn end_keys(&mut self, mut left: Option<K::Key>, flow: &mut Flow<'_>) {
         while let Some(key) = left {
             left = match flow.call(self.id, || self.keys.leave(key)) {
@@ -153,7 +155,7 @@ impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> Parallel<S, W, K> {
         }
     }
 
-    /// Polls a slot. Returns the key of what it was for if that has ended.
+    /// Polls a future. Returns the key of its item if it has ended.
     fn poll_slot(&mut self, slot: usize, flow: &mut Flow<'_>) -> Option<K::Key> {
         let mut output = None;
         let polled = flow.call(self.id, || {
@@ -163,7 +165,7 @@ impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> Parallel<S, W, K> {
             }
         });
         let result = match (output, polled) {
-            // Its result is there. What panics when it is dropped takes nothing with it.
+            // The future has ended with a result. A panic of its destructor must not lose that.
             (Some(result), _) => result,
             (None, Ok(())) => return None,
             (None, Err(panic)) => {
@@ -197,7 +199,7 @@ impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> Stage for Parallel<S, W,
         let ended = self.advance(cx, flow);
         match self.finished.pop() {
             Some(Item { lineage, value }) => flow.ledger.emit(self.id, lineage, value),
-            // Nothing finished and nothing in flight: what may still stand in the order has gone.
+            // Nothing is finished and nothing in flight: what still stands in the order has failed.
             None if ended && self.future_slots.in_flight() == 0 => Poll::Ready(None),
             None => Poll::Pending,
         }

@@ -1,4 +1,4 @@
-//! When to try again.
+//! When to retry an item.
 
 use core::time::Duration;
 
@@ -6,17 +6,18 @@ use tidegate_core::backoff::{Backoff, Retries};
 
 use crate::{debug::debug_by_name, error::BoxError};
 
-/// When [`retry`](crate::Pipeline::retry) tries again: a [`Backoff`], or a [`policy`] for each error.
+/// Decides when [`retry`](crate::Pipeline::retry) tries again: a [`Backoff`], or a [`policy`] for
+/// each error.
 pub trait RetryPolicy {
-    /// Returns the pause before the next attempt after so many failures, from 1, of which the last was by `error`;
-    /// `None` lets the item fail.
+    /// Returns the pause before the next attempt after that many failures, from 1, of which the
+    /// last was by `error`; `None` lets the item fail.
     fn pause(&self, failures: u32, error: &BoxError) -> Option<Duration>;
 
-    /// Hears of each item that is begun with.
+    /// Called for each item before its first attempt.
     fn begin(&self) {}
 }
 
-/// Makes a policy of a function: see [`RetryPolicy::pause`].
+/// Makes a policy of a function that does what [`RetryPolicy::pause`] says.
 ///
 /// # Examples
 ///
@@ -25,7 +26,8 @@ pub trait RetryPolicy {
 /// use tidegate_pipeline::{RetryPolicy, policy};
 ///
 /// let patient = policy(|failures, error| {
-///     (failures < 3 && error.to_string() == "busy").then_some(Duration::from_secs(1))
+///     let pause = Duration::from_secs(1);
+///     (failures < 3 && error.to_string() == "busy").then_some(pause)
 /// });
 /// assert_eq!(patient.pause(1, &"busy".into()), Some(Duration::from_secs(1)));
 /// assert_eq!(patient.pause(1, &"gone".into()), None);
@@ -55,9 +57,9 @@ impl RetryPolicy for Retries {
     }
 }
 
-/// What becomes a [`RetryPolicy`]: each of them, and the settings of a [`Backoff`].
+/// Converts into a [`RetryPolicy`]: each policy, and the settings of a [`Backoff`].
 pub trait IntoRetryPolicy {
-    /// What it becomes.
+    /// The policy.
     type Policy: RetryPolicy;
 
     /// Makes the policy.

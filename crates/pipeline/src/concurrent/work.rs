@@ -11,7 +11,8 @@ use pin_project_lite::pin_project;
 
 use crate::{debug::debug_by_name, error::BoxError, flow::Returns};
 
-/// What a parallel stage does with an item: starts a future that gives a value or fails. Implemented by this crate.
+/// What a parallel stage does with an item: it starts a future that ends with a value or fails.
+/// Implemented by this crate.
 pub trait Work<In> {
     /// The value.
     type Out;
@@ -20,12 +21,12 @@ pub trait Work<In> {
     #[doc(hidden)]
     type Future: Future<Output = Result<Self::Out, BoxError>>;
 
-    /// Starts on an item.
+    /// Starts work on an item.
     #[doc(hidden)]
     fn start(&self, item: In) -> Self::Future;
 }
 
-/// Work by an asynchronous function: what [`map_async`](crate::Pipeline::map_async) does.
+/// Calls an asynchronous function: the work of [`map_async`](crate::Pipeline::map_async).
 pub struct Call<F, R> {
     f: F,
     returns: PhantomData<fn() -> R>,
@@ -54,7 +55,7 @@ where
 }
 
 pin_project! {
-    /// The future of a [`Call`]: the function's own, whose result is read as `R` says.
+    /// The future of a [`Call`]: the function's own, whose output `R` makes a result.
     pub struct Calling<F, R> {
         #[pin]
         future: F,

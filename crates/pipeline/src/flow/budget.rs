@@ -26,7 +26,8 @@ impl Budget {
         self.left = self.full;
     }
 
-    /// Takes one item's worth. Returns false, and has the flow polled again soon, if nothing is left.
+    /// Takes one item's worth. If nothing is left it returns false and has the flow polled again
+    /// soon.
     #[inline]
     pub(crate) fn spend(&mut self, cx: &mut Context<'_>) -> bool {
         if self.left == 0 {
@@ -37,12 +38,12 @@ impl Budget {
         true
     }
 
-    /// Returns whether nothing is left: the flow is polled again soon.
+    /// Returns whether nothing is left. The flow is polled again soon then.
     pub(crate) fn is_spent(&self) -> bool {
         self.left == 0
     }
 
-    /// Learns that the poll that has spent the budget took `time`.
+    /// Adapts the budget to the time that the poll that has spent it took.
     pub(crate) fn adapt(&mut self, time: Duration) {
         let full = if time < TARGET { self.full * 2 } else { self.full / 2 };
         self.full = full.clamp(*RANGE.start(), *RANGE.end());

@@ -25,18 +25,18 @@ use super::{
     stopped::Cause,
 };
 
-/// What the stages of a flow share. The ledger and the budget are used in place; here is what needs
-/// several of the parts at once.
+/// What the stages of a flow share. Stages use the ledger and the budget directly; the methods here
+/// need several of the parts at once.
 pub struct Flow<'h> {
     pub(crate) ledger: Ledger<'h>,
     pub(crate) budget: Budget,
     guard: PanicGuard,
     pub(crate) waker_cell: Arc<WakerCell>,
-    /// Where stages call the run's own threads; `None` if there is no such stage.
+    /// Where stages find the run's own threads; `None` if no stage uses them.
     pub(crate) run_threads: Option<Arc<RunThreads<'h>>>,
     /// Whether the run has threads of its own.
     pub(crate) has_threads: bool,
-    /// Decides, in a deterministic run.
+    /// Draws the schedule of a deterministic run.
     pub(crate) rng: Option<Random>,
     /// The clock that such a run advances.
     #[cfg(feature = "std")]
@@ -77,7 +77,8 @@ impl<'h> Flow<'h> {
         self.clock = Some(Box::new(clock));
     }
 
-    /// Lets stages call the run's own threads. Returns where they do; `None` if no stage does.
+    /// Lets stages use the run's own threads, and returns what those share; `None` if no stage
+    /// does.
     #[cfg(feature = "std")]
     pub(crate) fn enable_threads(&mut self) -> Option<Arc<RunThreads<'h>>> {
         self.has_threads = true;
@@ -86,7 +87,7 @@ impl<'h> Flow<'h> {
 
     // A poll of the run.
 
-    /// Begins a poll: from here on a wake has the flow polled again.
+    /// Begins a poll. From here on a wake has the flow polled again.
     pub(crate) fn begin_poll(&mut self, cx: &mut Context<'_>) {
         self.waker_cell.set(cx.waker());
         self.budget.refill();
@@ -112,20 +113,22 @@ impl<'h> Flow<'h> {
         self.ledger.publish();
     }
 
-    /// Polls stages. A panic of a stage's own code fails the item it works on, and the result is
-    /// `None`: they can be polled on. The stages after it have only asked for an item, and lose none.
+    /// Polls stages. If a stage's own code panics, the item it works on fails and the result is
+    /// `None`; the caller polls again. The stages after it had only asked for an item, and lose
+    /// none.
     pub(crate) fn guarded<R>(&mut self, mut poll: impl FnMut(&mut Self) -> R) -> Option<R> {
         match catch_panic(|| poll(self)) {
             Ok(result) => Some(result),
             Err(panic) => {
                 let read = self.ledger.summary().read;
                 let Some((id, lineage)) = self.guard.panicked() else {
-                    // The panic of a clock, or of something a stage drops, is no item's: it ends the flow.
+                    // A clock has panicked, or a destructor in a stage: no item is to blame, so the
+                    // flow ends.
                     self.ledger.stop(Cause::Failed(PipelineError::new("flow", read, panic)));
                     return None;
                 };
                 if lineage.index == read {
-                    // The source has panicked: that counts as the item that it was to give.
+                    // The source has panicked, which counts as an item.
                     self.ledger.count_read();
                 }
                 self.ledger.fail(id, lineage, panic);
@@ -136,7 +139,7 @@ impl<'h> Flow<'h> {
 
     // The code of stages.
 
-    /// Polls a source, and counts the item that it gives.
+    /// Polls a source, and counts the item it returns.
     #[inline]
     pub(crate) fn read<R>(
         &mut self,
@@ -152,7 +155,7 @@ impl<'h> Flow<'h> {
         })
     }
 
-    /// Runs a stage's own code: times it now and then, and makes a panic an error.
+    /// Runs a stage's own code, times it now and then, and turns a panic into an error.
     #[inline]
     pub(crate) fn call<R>(&mut self, id: StageId, code: impl FnOnce() -> R) -> Result<R, BoxError> {
         let start = self.start_sample(id);
@@ -161,8 +164,8 @@ impl<'h> Flow<'h> {
         result
     }
 
-    /// Runs a stage's own code on an item, like [`call`](Self::call). But [`guarded`](Self::guarded)
-    /// catches its panic, so that an item need not pay for it.
+    /// Runs a stage's own code on an item, like [`call`](Self::call), but leaves panics to
+    /// [`guarded`](Self::guarded), so that not every item pays for catching them.
     #[inline]
     pub(crate) fn work<R>(
         &mut self,

@@ -1,10 +1,11 @@
-//! Finds the item whose stage has panicked.
+//! Which item a stage was working on when it panicked.
 
 use core::mem;
 
 use super::{item::Lineage, ledger::StageId};
 
-/// Remembers which stage's code runs, and on which item, so that its panic is the right item's error.
+/// Remembers which stage's code runs, and on which item, so that a panic becomes the error of that
+/// item.
 #[derive(Debug)]
 pub(crate) struct PanicGuard {
     at: Option<StageId>,
@@ -25,14 +26,15 @@ impl PanicGuard {
         mem::forget(mem::replace(&mut self.lineage, lineage));
     }
 
-    /// Gives the lineage back after code that did not panic.
+    /// Returns the lineage after code that did not panic.
     #[inline]
     pub(crate) fn exit(&mut self) -> Lineage {
         self.at = None;
         mem::replace(&mut self.lineage, Lineage::item(0))
     }
 
-    /// Returns the stage that has panicked and the item it worked on; `None` if it was no stage's code.
+    /// Returns the stage that has panicked and the item it worked on; `None` if no stage's code
+    /// ran.
     pub(crate) fn panicked(&mut self) -> Option<(StageId, Lineage)> {
         let id = self.at?;
         Some((id, self.exit()))

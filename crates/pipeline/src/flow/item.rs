@@ -1,8 +1,10 @@
-//! What travels through the flow: a value, and the lineage that says which items read from the source it stands for.
+//! What travels through the flow: a value, and its lineage, which says which items of the source it
+//! stands for.
 //!
-//! A lineage is settled once, wherever its value leaves the flow. A stage may make several values of one (then the item
-//! meets its outcome with the last of them) or one value of several (then they share its outcome), so the sums of the
-//! [`Summary`](crate::Summary) are always in items read, and a value that is merely dropped is found as left over.
+//! A lineage is settled once, when its value leaves the flow. A stage may make several values of
+//! one item, whose outcome is known when the last of them has left, or one value of several items,
+//! which share its outcome. So the sums of the [`Summary`](crate::Summary) always count items of
+//! the source, and a value that is merely dropped counts as left over.
 
 use alloc::{boxed::Box, vec::Vec};
 
@@ -13,31 +15,31 @@ use tidegate_core::primitive::{
 
 use super::stats::{ItemOutcome, Summary};
 
-/// A value on its way.
+/// A value in the flow, and where it comes from.
 #[derive(Debug)]
 pub struct Item<T> {
     pub(crate) lineage: Lineage,
     pub(crate) value: T,
 }
 
-/// Which item, or items, of the source a value stands for.
+/// Which items of the source a value stands for.
 #[derive(Debug)]
 pub(crate) struct Lineage {
-    /// Position in the source, from 0; of the first item, where it stands for several.
+    /// Position in the source, from 0; that of the first item if it stands for several.
     pub(crate) index: u64,
-    /// `None` for one item, which is what most lineages are: so they are two words, and cheap to move.
+    /// `None` for a single item, the usual case: so most lineages are two words, and cheap to move.
     more: Option<Box<More>>,
 }
 
 #[derive(Debug)]
 enum More {
-    /// One of the values that a stage made of the whole.
+    /// One of the values that a stage made of one.
     Part(Arc<Whole>),
-    /// All of these.
+    /// Several items in one value.
     Batch(Vec<Lineage>),
 }
 
-/// A lineage whose value was replaced by parts. The last part to be settled settles it.
+/// A lineage whose value was replaced by several. Settling the last part settles it.
 #[derive(Debug)]
 struct Whole {
     lineage: Lineage,
@@ -63,7 +65,7 @@ impl Lineage {
         Self { index, more: Some(Box::new(More::Part(whole))) }
     }
 
-    /// Makes another part of the same whole.
+    /// Makes another part of the same item.
     pub(crate) fn part(&self) -> Self {
         match self.more.as_deref() {
             Some(More::Part(whole)) => {
@@ -73,7 +75,8 @@ impl Lineage {
         }
     }
 
-    /// Enters the outcome of the items it stands for, unless parts of them are still on their way.
+    /// Counts the outcome of the items it stands for, unless other parts of them are still in the
+    /// flow.
     #[inline]
     pub(crate) fn settle(self, outcome: ItemOutcome, summary: &mut Summary) {
         match self.more {
@@ -88,7 +91,8 @@ impl More {
     fn settle(self, outcome: ItemOutcome, summary: &mut Summary) {
         match self {
             Self::Part(whole) => {
-                // ORDERING: Relaxed: lineages are settled by whoever polls the flow, one after the other.
+                // ORDERING: Relaxed: lineages are settled in polls of the flow, one after the
+                // other.
                 whole.outcomes.fetch_or(outcome as u8, Ordering::Relaxed);
                 if let Some(whole) = Arc::into_inner(whole) {
                     let outcomes = whole.outcomes.load(Ordering::Relaxed);

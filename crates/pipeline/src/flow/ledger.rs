@@ -1,4 +1,4 @@
-//! What has become of the items of a flow, and whether it takes more of them.
+//! Counts what becomes of the items of a flow, and says whether more may enter.
 
 use core::{task::Poll, time::Duration};
 
@@ -16,30 +16,30 @@ use super::{
     stopped::{AfterStop, Cause, Stopped},
 };
 
-/// Which stage of the flow.
+/// Identifies a stage of the flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StageId(usize);
 
 impl StageId {
-    /// Returns it and those added after it, up to `last`.
+    /// Returns this stage and those added after it, up to `last`.
     pub(crate) fn through(self, last: Self) -> impl Iterator<Item = Self> {
         (self.0..=last.0).map(Self)
     }
 }
 
-/// Counts the items, stage by stage and in all, and decides when the flow stops.
+/// Counts the items, per stage and in all, and decides when the flow stops.
 pub(crate) struct Ledger<'h> {
     stages: Vec<Entry<'h>>,
     summary: Summary,
     pub(crate) monitor: Monitor,
-    /// Why the flow stops, once it does.
+    /// Why the flow stops; `None` while it goes on.
     cause: Option<Cause>,
     pub(crate) after_stop: AfterStop,
     /// How many items may be in the flow.
     pub(crate) max_in_flight: u64,
-    /// Whether the source was last refused because that many are.
+    /// Whether the source was not polled for that reason.
     is_full: bool,
-    /// How often the flow was found full, after it was not.
+    /// How often the flow has become full.
     times_full: u64,
 }
 
@@ -75,14 +75,14 @@ impl<'h> Ledger<'h> {
         }
     }
 
-    /// Begins a poll of the flow, which has slept so long.
+    /// Begins a poll after the flow was asleep for `slept`.
     pub(crate) fn begin_poll(&mut self, slept: Option<Duration>) {
         self.is_full = false;
         for Entry { meter, .. } in &mut self.stages {
             if let Some(slept) = slept {
                 meter.slept(slept);
             }
-            // Until it asks for an item in vain.
+            // Until the stage finds no input.
             meter.is_blocked = true;
         }
     }
@@ -113,17 +113,17 @@ impl<'h> Ledger<'h> {
 
     // What may enter.
 
-    /// Returns whether the source is to be read no more.
+    /// Returns whether the source is not to be read any more.
     pub(crate) fn is_stopping(&self) -> bool {
         self.cause.is_some()
     }
 
-    /// Returns whether what is in flight is not wanted any more.
+    /// Returns whether the items in flight are to be dropped.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.is_stopping() && self.after_stop == AfterStop::Abandon
     }
 
-    /// Returns whether one more item may enter the flow. The answer no is remembered for this poll.
+    /// Returns whether one more item may enter the flow, and remembers the answer for this poll.
     #[inline]
     pub(crate) fn has_room(&mut self) -> bool {
         let is_full = self.summary.leftover() >= self.max_in_flight;
@@ -132,37 +132,38 @@ impl<'h> Ledger<'h> {
         !is_full
     }
 
-    /// Returns whether nothing was read because the flow is full. A stage that gathers items must not
-    /// wait for more then.
+    /// Returns whether nothing was read because the flow is full. A stage that gathers items must
+    /// not wait for more then.
     pub(crate) fn is_full(&self) -> bool {
         self.is_full
     }
 
-    /// Counts how often the flow was found full. A stage that was polled before that does not know it.
+    /// Returns how often the flow has become full. A stage polled before that has not taken it into
+    /// account.
     pub(crate) fn times_full(&self) -> u64 {
         self.times_full
     }
 
-    /// Counts an item that the source has given.
+    /// Counts an item of the source.
     #[inline]
     pub(crate) fn count_read(&mut self) {
         self.summary.read += 1;
     }
 
-    // What passes.
+    // What stages pass on.
 
-    /// Notes that stage `id` asked for an item and got none from the stages before it.
+    /// Notes that stage `id` asked the stages before it for an item and got none.
     pub(crate) fn starved(&mut self, id: StageId) {
         self.meter(id).is_blocked = false;
     }
 
-    /// Counts an item that stage `id` hands to the next.
+    /// Counts an item that stage `id` emits.
     #[inline]
     pub(crate) fn count_emitted(&mut self, id: StageId) {
         self.meter(id).stats.emitted += 1;
     }
 
-    /// Hands an item of stage `id` to the next.
+    /// Emits an item of stage `id`.
     #[inline]
     pub(crate) fn emit<T>(
         &mut self,
@@ -182,13 +183,13 @@ impl<'h> Ledger<'h> {
         lineage.settle(outcome, &mut self.summary);
     }
 
-    /// Counts an item that stage `id` leaves out on purpose.
+    /// Counts an item that stage `id` skips.
     pub(crate) fn skip(&mut self, id: StageId, lineage: Lineage) {
         self.meter(id).skipped += 1;
         self.settle(lineage, ItemOutcome::Skipped);
     }
 
-    /// Counts an item that stage `id` failed on, and does what its `on_error` says.
+    /// Counts an item that stage `id` failed on, and does what the stage's `on_error` says.
     #[cold]
     pub(crate) fn fail(&mut self, id: StageId, lineage: Lineage, cause: BoxError) {
         let Entry { meter, on_error } = &mut self.stages[id.0];
@@ -212,7 +213,7 @@ impl<'h> Ledger<'h> {
         }
     }
 
-    /// Stops the flow, unless it stops already.
+    /// Stops the flow, unless it is stopping already.
     #[cold]
     pub(crate) fn stop(&mut self, cause: Cause) {
         match self.cause {

@@ -1,4 +1,4 @@
-//! One stage's stats in the making.
+//! Measures one stage.
 
 use core::time::Duration;
 
@@ -9,8 +9,8 @@ use tidegate_core::primitive::{
 
 use super::stats::StageStats;
 
-/// One call of a stage's code in so many is timed, if they take long, and if they take less than [`SHORT`], for which
-/// looking at the clock is dear.
+/// One call in so many is timed: of calls that take long, and of calls shorter than [`SHORT`], for
+/// which reading the clock is expensive.
 const SAMPLE: u64 = 32;
 const SAMPLE_OF_SHORT: u64 = 256;
 const SHORT: Duration = Duration::from_micros(1);
@@ -18,33 +18,34 @@ const SHORT: Duration = Duration::from_micros(1);
 /// Counts, and charges times, in plain fields. [`StageStats`] says how.
 pub(crate) struct Meter {
     pub(crate) stats: StageStats,
-    /// What it waits for when it sleeps with slots free: room for its output, or input.
+    /// Whether it waits for room for its output, or else for input, when it sleeps below its
+    /// capacity.
     pub(crate) is_blocked: bool,
-    /// Places in use, of the stage's width.
+    /// How much of the stage's capacity is in use.
     slots: usize,
-    /// Whether it is told how long its work takes.
+    /// Whether the time of its work is measured elsewhere, by [`measured`](Self::measured).
     is_measured: bool,
-    /// Items it left out on purpose.
+    /// Items it skipped.
     pub(crate) skipped: u64,
-    /// How taken and given follow from the calls; nothing else is counted for each item then.
+    /// How `received` and `emitted` follow from the number of calls.
     pub(crate) counting: Counting,
     calls: u64,
     /// The call to be timed next.
     next_sample: u64,
     sampled_calls: u64,
     sampled: Duration,
-    /// Counted by futures in flight, where attempts are repeated.
+    /// Counted by the futures in flight of a stage that retries.
     retries: Option<Arc<AtomicU64>>,
 }
 
-/// What a call of a stage's code means.
+/// What a call of a stage's code says about its items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Counting {
-    /// Nothing: taken and given are counted by themselves.
+    /// Nothing: the stage counts what it receives and emits.
     Own,
-    /// An item was taken, and is given unless it fails or is left out.
+    /// Each call received an item, which was emitted unless it failed or was skipped.
     Calls,
-    /// What the source is asked for it gives, unless it has to wait or ends.
+    /// Each call emitted an item, unless the source had none: those are counted as skipped.
     Asked,
 }
 
@@ -65,37 +66,37 @@ impl Meter {
         }
     }
 
-    /// Returns where repeated attempts are counted.
+    /// Returns the counter of retries.
     pub(crate) fn retries(&mut self) -> Arc<AtomicU64> {
         self.retries.get_or_insert_default().clone()
     }
 
-    /// Sets how many items it works on, in how many of its slots.
+    /// Sets how many items it works on, and how much of its capacity they use.
     pub(crate) fn set_in_flight(&mut self, items: usize, slots: usize) {
         self.stats.in_flight = items;
         self.slots = slots;
     }
 
-    /// Enters the time of work done elsewhere.
+    /// Counts the time of work done elsewhere.
     pub(crate) fn measured(&mut self, time: Duration) {
         self.is_measured = true;
         self.stats.busy = self.stats.busy.saturating_add(time);
     }
 
-    /// Counts a call of the stage's code; returns whether it is one to be timed.
+    /// Counts a call of the stage's code. Returns whether to time it.
     pub(crate) fn call(&mut self) -> bool {
         self.calls += 1;
         self.calls == self.next_sample
     }
 
-    /// Enters the time of a call.
+    /// Counts the time of a call.
     pub(crate) fn sample(&mut self, time: Duration) {
         self.sampled += time;
         self.sampled_calls += 1;
         self.next_sample = self.calls + if time < SHORT { SAMPLE_OF_SHORT } else { SAMPLE };
     }
 
-    /// Enters a time in which the flow slept.
+    /// Counts a time in which the flow slept.
     pub(crate) fn slept(&mut self, time: Duration) {
         let stats = &mut self.stats;
         if !self.is_measured {
@@ -110,7 +111,7 @@ impl Meter {
         }
     }
 
-    /// Returns the stats for others to see.
+    /// Returns the statistics as users see them.
     pub(crate) fn stats(&self) -> StageStats {
         let mut stats = self.stats;
         if self.counting != Counting::Own {
@@ -123,7 +124,7 @@ impl Meter {
                 self.sampled.as_nanos() * u128::from(self.calls) / u128::from(self.sampled_calls);
             stats.busy += Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         }
-        // ORDERING: Relaxed: counted by futures that the flow polls itself.
+        // ORDERING: Relaxed: counted by futures that the flow itself polls.
         stats.retried = self.retries.as_ref().map_or(0, |retries| retries.load(Ordering::Relaxed));
         stats
     }

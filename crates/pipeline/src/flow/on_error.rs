@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 
 use crate::error::PipelineError;
 
-/// What a stage does about an item it fails on, be it by an error or by a panic.
+/// What a stage does about an item it fails on, by an error or by a panic.
 ///
 /// # Examples
 ///
@@ -24,13 +24,14 @@ use crate::error::PipelineError;
 #[derive(Default)]
 #[non_exhaustive]
 pub enum OnError<'h> {
-    /// The flow stops: nothing more is read, and the run ends with the first such error. The default.
+    /// The flow stops: nothing more is read, and the run ends with the first such error. This is
+    /// the default.
     #[default]
     Stop,
-    /// The item is left out and counted as skipped.
+    /// The item is skipped.
     Skip,
-    /// The error is handed to the closure, the item is counted as failed, and the flow goes on. If the closure panics,
-    /// the flow stops.
+    /// The closure gets the error, the item counts as failed, and the flow goes on. If the closure
+    /// panics, the flow stops.
     Divert(Box<dyn FnMut(PipelineError) + Send + 'h>),
 }
 

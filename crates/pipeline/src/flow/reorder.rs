@@ -6,13 +6,15 @@ use alloc::collections::VecDeque;
 
 use tidegate_core::unwind::drop_each;
 
-/// What was begun and not yet taken: at most a window's worth, in order or as it comes.
+/// Work that was begun and whose result was not yet taken: at most a window's worth, in order or as
+/// it finishes.
 ///
-/// In order, results wait in a ring, where the slot of a result is told by its sequence number. It takes memory for what is in
-/// it, however large the window. An item that failed leaves its slot at once and is passed over.
+/// In order, results wait in a ring, in which a sequence number finds the slot of a result. The
+/// ring takes memory for what is in it, however large the window. An item that failed leaves its
+/// slot at once, and is passed over.
 pub(crate) struct Reorder<T> {
     window: NonZeroUsize,
-    /// Begun, and neither taken nor gone.
+    /// Begun, and neither taken nor failed.
     outstanding: usize,
     order: Order<T>,
 }
@@ -21,7 +23,7 @@ enum Order<T> {
     Ordered {
         // INVARIANT: the first slot is not `Gone`.
         ring: VecDeque<Slot<T>>,
-        /// Sequence number of the first slot: of the next result to take.
+        /// Sequence number of the first slot.
         head: u64,
     },
     Unordered(VecDeque<T>),
@@ -38,7 +40,7 @@ impl<T> Drop for Order<T> {
 }
 
 enum Slot<T> {
-    /// Begun.
+    /// In work.
     Open,
     Here(T),
     Gone,
@@ -58,12 +60,12 @@ impl<T> Reorder<T> {
         Self::new(other.window, matches!(other.order, Order::Ordered { .. }))
     }
 
-    /// Returns the same, empty, with a window of its own.
+    /// Returns the same, empty, with another window.
     pub(crate) fn with_window(&self, window: NonZeroUsize) -> Self {
         Self { window, ..Self::like(self) }
     }
 
-    /// Returns the same, empty, with results as they finish.
+    /// Returns the same, empty, without order.
     pub(crate) fn without_order(&self) -> Self {
         Self::new(self.window, false)
     }
@@ -73,7 +75,7 @@ impl<T> Reorder<T> {
         self.has_room_beside(0)
     }
 
-    /// Returns whether one more may be begun, where `others` share the window.
+    /// Returns whether one more may be begun if `others` share the window.
     #[inline]
     pub(crate) fn has_room_beside(&self, others: usize) -> bool {
         self.held() + others < self.window.get()
@@ -83,13 +85,13 @@ impl<T> Reorder<T> {
     #[inline]
     pub(crate) fn held(&self) -> usize {
         match &self.order {
-            // What has gone from the middle still keeps its slot in the ring.
+            // A failed item in the middle still takes a slot of the ring.
             Order::Ordered { ring, .. } => ring.len(),
             Order::Unordered(_) => self.outstanding,
         }
     }
 
-    /// Begins one: returns the sequence number to [`put`](Self::put) it with.
+    /// Begins one. Returns the sequence number to [`put`](Self::put) its result with.
     #[inline]
     pub(crate) fn begin(&mut self) -> u64 {
         self.outstanding += 1;
@@ -102,7 +104,7 @@ impl<T> Reorder<T> {
         }
     }
 
-    /// Enters the result of what was begun with `seq`; `None` if there is none.
+    /// Puts the result of the work begun with `seq`; `None` if it failed.
     #[inline]
     pub(crate) fn put(&mut self, seq: u64, result: Option<T>) {
         self.outstanding -= usize::from(result.is_none());
@@ -148,7 +150,7 @@ impl<T> Reorder<T> {
     }
 }
 
-/// Moves the head past what has gone.
+/// Moves the head past failed items.
 fn pass_over<T>(ring: &mut VecDeque<Slot<T>>, head: &mut u64) {
     while let Some(Slot::Gone) = ring.front() {
         ring.pop_front();

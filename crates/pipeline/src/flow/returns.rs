@@ -2,7 +2,7 @@
 
 use crate::error::BoxError;
 
-/// How a stage reads what its function has returned. Implemented by this crate.
+/// Turns what a stage's function returns into a result. Implemented by this crate.
 pub trait Returns<R> {
     /// The value.
     type Out;

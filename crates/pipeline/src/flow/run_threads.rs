@@ -1,12 +1,12 @@
-//! The threads of a run: what there is to do for them, and how they wait for it.
+//! What the threads of a run do, and how they wait for it.
 //!
 //! ```text
-//! a wake of the flow ─▶ WOKEN ─┐                       ┌─ drive the flow: one of them, whichever is free
-//!                               ├─▶ a thread that waits ┤
-//! a stage calls a worker ───────┘                       └─ work on the stage's chunks, one after the other
+//! a wake of the flow ─▶ WOKEN ─┐                       ┌─ drive the flow, one thread at a time
+//!                              ├─▶ a thread that waits ┤
+//! a stage calls a thread ──────┘                       └─ work on the stage's chunks
 //! ```
 //!
-//! No thread is the flow's own. One that is in a long item is missed by nobody: another drives.
+//! No thread belongs to the flow. While one works on a long item, another drives.
 
 use alloc::collections::VecDeque;
 
@@ -19,19 +19,20 @@ use tidegate_core::{
     },
 };
 
-/// Where workers are wanted.
+/// Chunks that threads of the run work on.
 pub trait WorkQueue: Send + Sync {
-    /// Works on a chunk; returns whether there is more to do. A worker that was called goes on until there is not.
+    /// Works on a chunk. Returns whether there is more to do; a thread that was called goes on
+    /// until there is not.
     fn work_one(&self) -> bool;
 }
 
-/// What the threads of a run have to do.
+/// What the threads of a run share.
 pub(crate) struct RunThreads<'h> {
     calls: Lock<VecDeque<Arc<dyn WorkQueue + 'h>>>,
     pub(crate) drive: Arc<Wakeable<DriveState>>,
 }
 
-/// What a thread has to do next.
+/// What a thread does next.
 #[cfg(feature = "std")]
 pub(crate) enum ThreadTask<'h> {
     Drive,
@@ -45,13 +46,14 @@ impl<'h> RunThreads<'h> {
         Self { calls: Lock::new(VecDeque::new()), drive: Arc::new(Wakeable(drive)) }
     }
 
-    /// Calls a worker to a queue.
+    /// Calls a thread to a queue.
     pub(crate) fn call(&self, queue: Arc<dyn WorkQueue + 'h>) {
         self.calls.with(|calls| calls.push_back(queue));
         self.drive.0.event.notify(1);
     }
 
-    /// Returns what there is to do, `None` if nothing is now. The flow comes first: what it does feeds everybody.
+    /// Returns the next task, `None` if there is none now. Driving the flow comes first, because it
+    /// feeds all threads.
     #[cfg(feature = "std")]
     pub(crate) fn next_task(&self) -> Option<ThreadTask<'h>> {
         if self.drive.0.is_over() {
@@ -63,7 +65,7 @@ impl<'h> RunThreads<'h> {
         self.calls.with(VecDeque::pop_front).map(ThreadTask::Work)
     }
 
-    /// Waits for something to do.
+    /// Waits for the next task.
     #[cfg(feature = "std")]
     pub(crate) fn wait(&self) -> ThreadTask<'h> {
         tidegate_core::Wait::wait(self.drive.0.event.wait_until(|| self.next_task()))
@@ -72,14 +74,14 @@ impl<'h> RunThreads<'h> {
 
 /// The flow was woken, and is to be driven.
 const WOKEN: u8 = 1;
-/// A thread drives it.
+/// A thread drives the flow.
 #[cfg(feature = "std")]
 const DRIVEN: u8 = 2;
-/// It has ended.
+/// The run has ended.
 #[cfg(feature = "std")]
 const OVER: u8 = 4;
 
-/// Whose drive it is to drive the flow. Wakers are made of it.
+/// Which thread may drive the flow. The wakers of the flow are made of it.
 pub(crate) struct DriveState {
     /// | bit | name | meaning | set by | cleared by |
     /// | --- | --- | --- | --- | --- |
@@ -87,14 +89,14 @@ pub(crate) struct DriveState {
     /// | 1 | `DRIVEN` | a thread drives, and looks at `WOKEN` after it | `claim` | `release` |
     /// | 2 | `OVER` | the run has ended, final | `finish` | nobody |
     state: AtomicU8,
-    /// There is something to do, or the run is over.
+    /// Notified when there is something to do, and when the run is over.
     event: Event,
 }
 
 impl OnWake for DriveState {
     fn on_wake(&self) {
-        // ORDERING: Release: what the waking thread did is seen by the thread that claims the drive. A thread that drives finds
-        // the bit when it passes the drive on.
+        // ORDERING: Release: the thread that drives next sees what the waking thread did. A thread
+        // that drives now finds the bit after `release`.
         if self.state.fetch_or(WOKEN, Ordering::Release) == 0 {
             self.event.notify(1);
         }
@@ -103,27 +105,30 @@ impl OnWake for DriveState {
 
 #[cfg(feature = "std")]
 impl DriveState {
-    /// Takes the drive, if the flow was woken and nobody drives it.
+    /// Becomes the thread that drives, if the flow was woken and no thread drives it.
     fn claim(&self) -> bool {
         // ORDERING: Acquire: pairs with the Release in `on_wake`.
         self.state.compare_exchange(WOKEN, DRIVEN, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// Passes the drive on. The thread that calls this looks for something to do next, and so for a wake that event meanwhile.
+    /// Ends driving. The caller looks for its next task afterwards, and so finds a wake that came
+    /// meanwhile.
     pub(crate) fn release(&self) {
-        // ORDERING: Relaxed: the flow itself lies behind a lock, and a wake before this is of this word's release sequence.
+        // ORDERING: Relaxed: the flow itself lies behind a lock, and a wake before this is of this
+        // word's release sequence.
         self.state.fetch_and(!DRIVEN, Ordering::Relaxed);
     }
 
-    /// Returns whether the flow is to be driven, and nobody does.
+    /// Returns whether the flow was woken and no thread drives it.
     pub(crate) fn is_woken(&self) -> bool {
         // ORDERING: Relaxed: a hint; `claim` decides.
         self.state.load(Ordering::Relaxed) == WOKEN
     }
 
-    /// Sends everybody home.
+    /// Ends the run: all threads exit.
     pub(crate) fn finish(&self) {
-        // ORDERING: Relaxed: the output lies behind a lock; the fence in `notify_all` pairs with that of a thread that goes to wait.
+        // ORDERING: Relaxed: the output lies behind a lock; the fence in `notify_all` pairs with
+        // that of a thread that begins to wait.
         self.state.fetch_or(OVER, Ordering::Relaxed);
         self.event.notify_all();
     }

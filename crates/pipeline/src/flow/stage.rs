@@ -6,10 +6,12 @@ use alloc::boxed::Box;
 
 use super::{context::Flow, item::Item, ledger::StageId};
 
-/// The stages of a flow so far, as the next one sees them. Implemented by this crate's stages only.
+/// The stages of a flow so far, as the next stage sees them. Implemented by this crate's stages
+/// only.
 ///
-/// A stage owns those before it, so a flow is one value, and its run one future. Asked for an item, a stage asks those
-/// before it; a poll that is answered "not now" has given *every* stage its chance to go on.
+/// A stage owns the stages before it, so a flow is one value, and its run one future. A stage that
+/// is polled for an item polls those before it; a poll that returns `Pending` has let *every* stage
+/// go on as far as it can.
 ///
 /// # Examples
 ///
@@ -24,14 +26,15 @@ use super::{context::Flow, item::Item, ledger::StageId};
 ///     numbers.map("double", |n| 2 * n)
 /// }
 ///
-/// assert_eq!(doubled(Pipeline::from_iter([1, 2])).collect().wait().unwrap(), [2, 4]);
+/// let flow = doubled(Pipeline::from_iter([1, 2]));
+/// assert_eq!(flow.collect().wait().unwrap(), [2, 4]);
 /// ```
 pub trait Stage {
-    /// What the stage gives to the next.
+    /// What the stage emits.
     type Item;
 
-    /// Gives the next item. `Pending` and the end mean that everything before has been driven, too. The end is given
-    /// again and again.
+    /// Polls for the next item. `Pending` and the end mean that all stages before have been driven,
+    /// too. After the end it returns the end again.
     #[doc(hidden)]
     fn poll_next(
         &mut self,
@@ -43,7 +46,7 @@ pub trait Stage {
     #[doc(hidden)]
     fn drive(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>);
 
-    /// Polls for the next item on behalf of stage `id`, which is the next, and counts it there.
+    /// Polls for the next item on behalf of `id`, the next stage, and counts it there.
     #[doc(hidden)]
     #[inline]
     fn pull(

@@ -1,7 +1,8 @@
-//! What a flow tells about itself while it runs and afterwards.
+//! Statistics of a flow, while it runs and afterwards.
 //!
-//! The flow counts in plain fields, without atomics, and publishes a copy whenever it goes to sleep; so counting costs
-//! an addition, and what a [`Monitor`] shows is consistent: every sum in it is of one instant.
+//! The flow counts in plain fields, without atomics, and publishes a copy whenever it goes to
+//! sleep. So counting costs an addition, and what a [`Monitor`] shows is consistent: all sums are
+//! of one instant.
 
 use core::time::Duration;
 
@@ -9,41 +10,43 @@ use alloc::vec::Vec;
 
 use tidegate_core::{lock::Lock, primitive::Arc};
 
-/// What became of the items that were read. The counts are items of the source, whatever the stages made of them.
+/// What became of the items that were read. All counts are in items of the source, whatever the
+/// stages made of them.
 ///
-/// An item that a [`flat_map`](crate::Pipeline::flat_map) turned into several is failed if one of them failed, else
-/// done if one of them reached the end, else skipped; until the last of them has left, it is in the flow. The items of a
-/// batch share its outcome.
+/// An item that a [`flat_map`](crate::Pipeline::flat_map) turned into several has failed if one of
+/// them failed, else succeeded if one of them reached the end, else it was skipped; until the last
+/// of them has left, it is in the flow. The items of a batch share its outcome.
 ///
 /// # Examples
 ///
 /// ```
 /// use tidegate_pipeline::{Pipeline, Wait};
 ///
-/// let summary = Pipeline::from_iter(0..10).filter("even", |n| n % 2 == 0).run().wait().unwrap();
+/// let even = Pipeline::from_iter(0..10).filter("even", |n| n % 2 == 0);
+/// let summary = even.run().wait().unwrap();
 /// assert_eq!((summary.read, summary.succeeded, summary.skipped), (10, 5, 5));
 /// assert_eq!(summary.leftover(), 0);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Summary {
-    /// Read from the source.
+    /// Items read from the source.
     pub read: u64,
-    /// Reached the end.
+    /// Items that reached the end.
     pub succeeded: u64,
-    /// Failed in a stage that stops or diverts.
+    /// Items that failed in a stage that stops or diverts.
     pub failed: u64,
-    /// Left out on purpose: filtered out, or failed in a stage that skips.
+    /// Items that were filtered out, or failed in a stage that skips.
     pub skipped: u64,
 }
 
 impl Summary {
-    /// Returns how many were read and have not left the flow: while it runs those in it, afterwards those that were
-    /// abandoned.
+    /// Returns how many items were read and have not left the flow. While the flow runs, they are
+    /// in it; afterwards they were abandoned.
     pub fn leftover(&self) -> u64 {
         self.read - self.succeeded - self.failed - self.skipped
     }
 
-    /// Enters the outcome of one item.
+    /// Counts the outcome of an item.
     pub(crate) fn enter(&mut self, outcome: ItemOutcome) {
         match outcome {
             ItemOutcome::Skipped => self.skipped += 1,
@@ -56,19 +59,19 @@ impl Summary {
 /// How an item left the flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ItemOutcome {
-    /// Left out on purpose. The least: a whole is skipped if all of its parts are.
+    /// Skipped. The weakest outcome: an item is skipped if all of its parts are.
     Skipped = 0,
     /// Reached the end.
     Succeeded = 1,
-    /// A stage failed on it. The worst: a whole fails if one of its parts does.
+    /// Failed. The strongest outcome: an item has failed if one of its parts has.
     Failed = 2,
 }
 
-/// What one stage has done so far.
+/// Statistics of one stage.
 ///
-/// Times are charged like this: while the flow sleeps, a stage is charged with what it has in flight; while it is
-/// awake, with the time that the stage's own code takes, measured on every 32nd call. They are zero without a clock
-/// (see [`Pipeline::timer`](crate::Pipeline::timer)).
+/// Times are charged like this: while the flow sleeps, a stage is charged for each item it has in
+/// flight; while the flow is awake, for the time of the stage's own code, measured on every 32nd
+/// call. They are zero without a clock (see [`Pipeline::timer`](crate::Pipeline::timer)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StageStats {
@@ -78,19 +81,19 @@ pub struct StageStats {
     pub capacity: usize,
     /// Items it took from the stage before it.
     pub received: u64,
-    /// Items it gave to the next.
+    /// Items the next stage took from it.
     pub emitted: u64,
-    /// Items it failed on, whatever became of them.
+    /// Items it failed on, whatever `on_error` said.
     pub failed: u64,
     /// Attempts after the first of an item.
     pub retried: u64,
-    /// Items it works on.
+    /// Items it is working on.
     pub in_flight: usize,
     /// Time spent working, summed over the items.
     pub busy: Duration,
-    /// Time in which it had room, and nothing came.
+    /// Time in which it had room and no input.
     pub waiting_on_input: Duration,
-    /// Time in which it could not go on until the next stage took something.
+    /// Time in which it waited for room in the next stage.
     pub waiting_on_output: Duration,
 }
 
@@ -110,29 +113,30 @@ impl StageStats {
         }
     }
 
-    /// Returns the busy time per place.
+    /// Returns the busy time per unit of capacity.
     fn load(&self) -> Duration {
         self.busy / u32::try_from(self.capacity).unwrap_or(u32::MAX).max(1)
     }
 }
 
-/// Shows how a flow is doing, from any thread, while it runs and afterwards. Clones show the same flow.
+/// Shows how a flow is doing, from any thread, while it runs and afterwards. Clones show the same
+/// flow.
 ///
-/// What it shows is what was true when the flow last went to sleep.
+/// It shows the state in which the flow last went to sleep.
 ///
 /// # Examples
 ///
 /// ```
 /// use tidegate_pipeline::{Pipeline, Wait};
 ///
-/// let flow = Pipeline::from_iter(0..100u64)
-///     .map("cheap", |n| n + 1)
-///     .map("dear", |n| (0..20_000 * n).fold(0, |sum, n| std::hint::black_box(sum ^ n)));
+/// let work = |n| (0..20_000 * n).fold(0, |sum, n| std::hint::black_box(sum ^ n));
+/// let flow = Pipeline::from_iter(0..100u64).map("cheap", |n| n + 1).map("costly", work);
 /// let monitor = flow.monitor();
 /// flow.run().wait()?;
-/// assert_eq!(monitor.stats().summary.succeeded, 100);
-/// assert_eq!(monitor.stats().stages.iter().map(|stage| stage.name).collect::<Vec<_>>(), ["source", "cheap", "dear"]);
-/// assert_eq!(monitor.bottleneck().unwrap().name, "dear");
+/// let stats = monitor.stats();
+/// assert_eq!(stats.summary.succeeded, 100);
+/// assert_eq!(stats.stages.len(), 3); // the source is the first
+/// assert_eq!(monitor.bottleneck().unwrap().name, "costly");
 /// # Ok::<(), tidegate_pipeline::Stopped>(())
 /// ```
 #[derive(Debug, Clone, Default)]
@@ -156,10 +160,10 @@ impl Monitor {
         self.stats.with(|stats| stats.clone())
     }
 
-    /// Returns the stage that was busy for the largest share of its places' time; `None` while no stage was, and
-    /// without a clock.
+    /// Returns the stage that used the largest share of its capacity; `None` without a clock, and
+    /// while no stage was busy.
     ///
-    /// The source is busy while it lets the flow wait.
+    /// The source is busy while the flow waits for it.
     pub fn bottleneck(&self) -> Option<StageStats> {
         let busy = self.stats().stages.into_iter().filter(|stage| !stage.busy.is_zero());
         busy.max_by_key(StageStats::load)

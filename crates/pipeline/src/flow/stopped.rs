@@ -1,4 +1,4 @@
-//! How a run that did not reach the end of its source ended.
+//! The end of a run before that of its source.
 
 use core::fmt;
 
@@ -16,9 +16,10 @@ use super::stats::Summary;
 /// use core::num::NonZeroUsize;
 /// use tidegate_pipeline::{AfterStop, Pipeline, Wait};
 ///
+/// let two = NonZeroUsize::new(2).unwrap();
 /// let stopped_with = |after_stop| {
 ///     Pipeline::from_iter(0..10)
-///         .try_map_async("all", NonZeroUsize::new(2).unwrap(), |n| async move { Ok::<_, String>(n) })
+///         .map_async("all", two, |n| async move { n })
 ///         .try_map("one", |n| if n == 0 { Err("no") } else { Ok(n) })
 ///         .after_stop(after_stop)
 ///         .run()
@@ -26,19 +27,20 @@ use super::stats::Summary;
 ///         .unwrap_err()
 ///         .summary()
 /// };
-/// // The first stage had taken four items, twice its concurrency, when the second failed.
+/// // When the second stage fails, the first has taken four, twice its concurrency.
 /// assert_eq!(stopped_with(AfterStop::Drain).succeeded, 3);
 /// assert!(stopped_with(AfterStop::Abandon).leftover() > 0);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum AfterStop {
-    /// They are brought to the end, with all that they become on the way: a
-    /// [`flat_map`](crate::Pipeline::flat_map) that never ends does not end by this. The default.
+    /// They are brought to the end, with all that they become on the way. A
+    /// [`flat_map`](crate::Pipeline::flat_map) that never ends does not end by this. This is the
+    /// default.
     #[default]
     Drain,
-    /// They are dropped where they are, with the work in progress on them, and counted as left over. Only what is already
-    /// on its way out reaches the end.
+    /// They are dropped where they are, with the work in progress on them, and counted as left
+    /// over. Only results that are already leaving reach the end.
     Abandon,
 }
 
@@ -50,10 +52,11 @@ pub enum AfterStop {
 /// use tidegate_pipeline::{Pipeline, Wait};
 ///
 /// let run = Pipeline::from_iter(0..)
-///     .try_map("limit", |n| if n < 3 { Ok(n) } else { Err("too large") })
+///     .try_map("limit", |n| if n < 3 { Ok(n) } else { Err("large") })
 ///     .run();
 /// let stopped = run.wait().unwrap_err();
-/// assert_eq!(stopped.to_string(), "pipeline stopped: stage limit failed on item 3: too large");
+/// let message = "pipeline stopped: stage limit failed on item 3: large";
+/// assert_eq!(stopped.to_string(), message);
 /// assert_eq!((stopped.summary().succeeded, stopped.summary().failed), (3, 1));
 /// ```
 #[derive(Debug)]
@@ -86,7 +89,7 @@ impl Stopped {
         }
     }
 
-    /// Takes that error out.
+    /// Returns that error, by value.
     pub fn into_error(self) -> Option<PipelineError> {
         match self.cause {
             Cause::Failed(error) => Some(error),

@@ -4,15 +4,16 @@ use core::{num::NonZeroUsize, time::Duration};
 
 use tidegate_core::random::Random;
 
-/// How long a worker is to be busy with a chunk: long against the microseconds that it takes to hand one over and wake
-/// somebody for it, and short against what a caller would notice.
+/// How long a chunk should keep a worker busy: long compared with the microseconds that it takes to
+/// hand a chunk over and wake a thread, and short compared with what a caller notices.
 const TARGET: Duration = Duration::from_micros(100);
 
-/// The most items in a chunk, unless a window says less.
+/// The largest chunk, unless a window says less.
 const MOST: usize = 1024;
 
-/// Learns from finished chunks how large the next should be: begins with one item, and at most doubles from chunk to
-/// chunk. What takes longer than expected makes it smaller at once.
+/// Learns from finished chunks how large the next should be. It begins with one item, and at most
+/// doubles from chunk to chunk; a chunk that takes longer than expected makes the next smaller at
+/// once.
 #[derive(Debug)]
 pub(crate) struct ChunkSize {
     size: usize,
@@ -22,7 +23,7 @@ pub(crate) struct ChunkSize {
 }
 
 impl ChunkSize {
-    /// For `n` workers: one chunk in work, and one that waits, for each.
+    /// For `n` workers: one chunk in work and one that waits for each.
     pub(crate) fn new(n: NonZeroUsize) -> Self {
         Self { size: 1, most: MOST, chunks: n.get().saturating_mul(2) }
     }
@@ -38,7 +39,7 @@ impl ChunkSize {
         self.size
     }
 
-    /// Draws how many items to put into the next chunk.
+    /// Draws at random how many items to put into the next chunk.
     pub(crate) fn draw(&self, rng: &mut Random) -> usize {
         (1 + rng.below(4)).min(self.most)
     }
@@ -47,11 +48,11 @@ impl ChunkSize {
         NonZeroUsize::new(self.chunks).unwrap_or(NonZeroUsize::MIN)
     }
 
-    /// Enters that `items` took `time`.
+    /// Learns that `items` took `time`.
     pub(crate) fn learn(&mut self, items: usize, time: Duration) {
         let per_item = (time.as_nanos() / items.max(1) as u128).max(1);
         let fitting = usize::try_from(TARGET.as_nanos() / per_item).unwrap_or(MOST).max(1);
-        // A chunk that was not full has waited for no more, and says nothing about a larger one.
+        // A chunk that was not full waited for no more items, and says nothing about larger ones.
         let reach = if items >= self.size { self.size * 2 } else { self.size };
         self.size = fitting.min(reach).min(self.most);
     }

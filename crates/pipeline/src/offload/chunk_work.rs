@@ -1,4 +1,4 @@
-//! What a worker does with the items of a chunk.
+//! The work on the items of a chunk.
 
 use core::marker::PhantomData;
 
@@ -15,27 +15,27 @@ use crate::{
     flow::{Returns, StageId},
 };
 
-/// What a worker does with the items of a chunk, one after the other. Implemented by this crate.
+/// What a worker does with each item of a chunk. Implemented by this crate.
 pub trait ChunkWork<In>: Send + Sync {
-    /// What becomes of an item.
+    /// The result.
     type Out;
 
-    /// What a worker has of its own while it works.
+    /// What a worker keeps from item to item.
     #[doc(hidden)]
     type State;
 
-    /// The stage whose errors come first.
+    /// The first of the stages whose work this is.
     #[doc(hidden)]
     fn first(&self) -> StageId;
 
-    /// The stage whose results are those of the whole.
+    /// The last of them, whose results are emitted.
     #[doc(hidden)]
     fn last(&self) -> StageId;
 
     #[doc(hidden)]
     fn enter(&self) -> Self::State;
 
-    /// Works on an item. Whatever it fails on, by an error or a panic, is the fault of stage `at`.
+    /// Works on an item, and sets `at` to the stage to which an error or a panic belongs.
     #[doc(hidden)]
     fn step(
         &self,
@@ -48,7 +48,7 @@ pub trait ChunkWork<In>: Send + Sync {
     fn leave(&self, state: Self::State);
 }
 
-/// A function: what [`map_on`](crate::Pipeline::map_on) does.
+/// Calls a function: the work of [`map_on`](crate::Pipeline::map_on).
 pub struct Apply<F, R> {
     f: F,
     id: StageId,
@@ -90,7 +90,8 @@ where
     fn leave(&self, _state: ()) {}
 }
 
-/// A function with a state for each worker: what [`map_init`](crate::Pipeline::map_init) does.
+/// Calls a function with a state of the worker: the work of
+/// [`map_init`](crate::Pipeline::map_init).
 pub struct ApplyWith<F, I, State, R> {
     f: F,
     init: I,
@@ -116,7 +117,7 @@ where
     R: Returns<Returned>,
 {
     type Out = R::Out;
-    // Held while the function runs, and perhaps beside states of other stages.
+    // Held while the function runs, and perhaps together with states of other stages.
     type State = Foreign<State>;
 
     fn first(&self) -> StageId {
@@ -147,7 +148,7 @@ where
     }
 }
 
-/// One after the other, by the same worker: what [`and_map`](crate::Pipeline::and_map) does.
+/// Does one work after the other: that of [`and_map`](crate::Pipeline::and_map).
 pub struct Then<In, A: ChunkWork<In>, B> {
     pub(crate) first: A,
     pub(crate) second: B,

@@ -1,4 +1,4 @@
-//! Stages whose work is done by other threads, in chunks.
+//! The stage whose work is done by other threads.
 
 use core::{
     fmt, mem,
@@ -19,8 +19,9 @@ use super::{
     executor::Dispatcher,
 };
 
-/// A stage whose work is done by other threads. Consecutive items travel as chunks, whose size is learnt from the time
-/// they take; what is there is not held back while a worker is free.
+/// A stage whose work is done by other threads. Consecutive items travel as chunks, whose size is
+/// learnt from the time they take. Items are not held back for a larger chunk while a worker is
+/// free.
 pub struct Chunked<S: Stage, L: ChunkWork<S::Item>, C> {
     pub(crate) upstream: S,
     exchange: FlowSide<S::Item, L>,
@@ -31,21 +32,21 @@ pub struct Chunked<S: Stage, L: ChunkWork<S::Item>, C> {
     items: DropEach<Vec<S::Item>>,
     // INVARIANT: as long as `items`.
     lineages: Vec<Lineage>,
-    /// Chunks put down and not collected, and the items in them.
+    /// Chunks put into the exchange and not collected, and the items in them.
     in_work: usize,
     items_in_work: usize,
-    /// Chunks collected and not opened.
+    /// Chunks collected of which nothing was emitted.
     finished: Reorder<Opened<L::Out>>,
     opened: Option<Opened<L::Out>>,
-    /// For the collection; empty between two.
+    /// Reused by `collect`; empty between two calls.
     done: Vec<Done<L::Out>>,
-    /// The poll of the flow in which it advanced last.
+    /// The poll of the flow in which it last advanced.
     advanced_at: u64,
-    /// The flow's own, where it does the work itself.
+    /// The state of the flow's own thread, where that does the work.
     state: Option<L::State>,
 }
 
-/// A chunk that is being given on.
+/// A chunk that is being emitted.
 struct Opened<Out> {
     lineages: IntoIter<Lineage>,
     outs: DropEach<IntoIter<Out>>,
@@ -117,7 +118,7 @@ impl<S: Stage, L: ChunkWork<S::Item>, C> Chunked<S, L, C> {
         self.finished.held() + usize::from(self.opened.is_some()) < self.chunk_size.chunks().get()
     }
 
-    /// Takes the next result out of the chunk that is open.
+    /// Emits the next result of the open chunk.
     #[inline]
     fn next(&mut self, flow: &mut Flow<'_>) -> Option<Item<L::Out>> {
         let Opened { lineages, outs } = self.opened.as_mut()?;
@@ -131,13 +132,14 @@ impl<S: Stage, L: ChunkWork<S::Item>, C> Chunked<S, L, C> {
 }
 
 impl<S: Stage, L: ChunkWork<S::Item>, C: Dispatcher<ChunkExchange<S::Item, L>>> Chunked<S, L, C> {
-    /// Does all there is to do without giving a result on; returns whether nothing more comes from before.
+    /// Goes on as far as possible without emitting a result. Returns whether the stages before have
+    /// ended.
     fn advance(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> bool {
         self.advanced_at = flow.polls;
-        // What has been given on makes room.
+        // An open chunk that is empty takes no room.
         self.opened.take_if(|opened| opened.lineages.len() == 0);
         if let Some(rng) = &mut flow.rng {
-            // Any that waits may be next, or nobody for now.
+            // Draws one of the waiting chunks, or none for now.
             self.exchange.0.work_here(|waiting| rng.below(waiting + 1).checked_sub(1));
         }
         self.collect(flow);
@@ -169,7 +171,7 @@ impl<S: Stage, L: ChunkWork<S::Item>, C: Dispatcher<ChunkExchange<S::Item, L>>> 
         self.done = done;
     }
 
-    /// Enters what failed, and returns the rest.
+    /// Counts the failures of a chunk, and returns its results.
     fn settle(&self, chunk: Done<L::Out>, flow: &mut Flow<'_>) -> Option<Opened<L::Out>> {
         let Done { lineages, outs, failures, lost, .. } = chunk;
         if let Some(why) = lost {
@@ -239,7 +241,7 @@ impl<S: Stage, L: ChunkWork<S::Item>, C: Dispatcher<ChunkExchange<S::Item, L>>> 
         false
     }
 
-    /// Puts the next chunk down, if there is anything in it.
+    /// Puts the next chunk into the exchange, if it has items.
     fn put(&mut self, flow: &Flow<'_>) {
         if self.items.is_empty() {
             return;
@@ -257,7 +259,7 @@ impl<S: Stage, L: ChunkWork<S::Item>, C: Dispatcher<ChunkExchange<S::Item, L>>> 
         }
     }
 
-    /// Gives the next item on after working on it here.
+    /// Works on the next item in this thread, and emits it.
     fn poll_here(
         &mut self,
         cx: &mut Context<'_>,
@@ -286,7 +288,7 @@ impl<S: Stage, L: ChunkWork<S::Item>, C: Dispatcher<ChunkExchange<S::Item, L>>> 
                 Ok(Ok(value)) => return Poll::Ready(Some(Item { lineage, value })),
                 Ok(Err(error)) => flow.ledger.fail(at, lineage, error),
                 Err(panic) => {
-                    // What the state is after a panic nobody knows.
+                    // The state may be half changed.
                     let _ = flow.call(id, || self.state = None);
                     flow.ledger.fail(at, lineage, panic);
                 }
@@ -341,7 +343,8 @@ impl<S: Stage, L: ChunkWork<S::Item>, C> fmt::Debug for Chunked<S, L, C> {
     }
 }
 
-/// The flow's hold on a exchange: without it, what waits there is not wanted.
+/// The flow's side of an exchange: when it is dropped, the chunks that wait are not wanted any
+/// more.
 struct FlowSide<In, L: ChunkWork<In>>(Arc<ChunkExchange<In, L>>);
 
 impl<In, L: ChunkWork<In>> FlowSide<In, L> {

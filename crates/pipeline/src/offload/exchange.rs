@@ -1,12 +1,13 @@
 //! Where a flow and the threads that work for it exchange chunks of items.
 //!
 //! ```text
-//! the flow:   put a chunk down ─▶ fewer workers than allowed? ─▶ call one
-//! a worker:   take a chunk ─▶ work ─▶ put the result down ─▶ ring the waker_cell ─▶ more? ─▶ again, or leave
+//! the flow:   put a chunk ─▶ fewer workers than allowed? ─▶ call one
+//! a worker:   take a chunk ─▶ work ─▶ put the result ─▶ wake the flow ─▶ again, or leave
 //! ```
 //!
-//! Chunks that wait, workers that are there and results stand under one lock, so a worker that finds nothing and leaves
-//! is either seen to be gone by the flow that brings the next chunk, or finds that chunk.
+//! Waiting chunks, the number of workers and results lie behind one lock. So when a worker finds no
+//! chunk and leaves, either the flow that puts the next chunk sees that it has left, or the worker
+//! finds that chunk.
 
 use core::{fmt, mem, num::NonZeroUsize, time::Duration};
 
@@ -35,17 +36,17 @@ pub(crate) struct Chunk<In> {
     pub(crate) items: DropEach<Vec<In>>,
 }
 
-/// What became of a chunk.
+/// A chunk on which a worker has worked.
 pub(crate) struct Done<Out> {
     pub(crate) seq: u64,
     pub(crate) lineages: Vec<Lineage>,
     /// The results, in order, without the items that failed.
     pub(crate) outs: DropEach<Vec<Out>>,
-    /// Which of the items failed, where and why, in order.
+    /// The items that failed, in order: their stage and error.
     pub(crate) failures: DropEach<Vec<Failure>>,
     /// How long the work took; `None` without a clock.
     pub(crate) time: Option<Duration>,
-    /// Why nobody worked on it, if nobody did.
+    /// Why no worker did; `None` if one did.
     pub(crate) lost: Option<Lost>,
 }
 
@@ -83,9 +84,9 @@ pub struct ChunkExchange<In, L: ChunkWork<In>> {
 struct ExchangeState<In, Out> {
     waiting: VecDeque<Chunk<In>>,
     /// Workers that were called and have not left.
-    // INVARIANT: while a chunk waits, there is a worker, or a vacancy and the waker_cell has been rung for it.
+    // INVARIANT: while a chunk waits, there is a worker, or a vacancy for which the flow was woken.
     workers: usize,
-    /// Workers that left early.
+    /// Workers that left early and are to be replaced.
     vacancies: usize,
     done: Vec<Done<Out>>,
 }
@@ -111,7 +112,8 @@ impl<In, L: ChunkWork<In>> ChunkExchange<In, L> {
 
     // The flow's side.
 
-    /// Puts a chunk down. Returns whether the flow is to call a worker, if it ever does.
+    /// Puts a chunk for the workers. Returns whether the flow is to call one more; never without
+    /// `calls`.
     pub(crate) fn put(&self, chunk: Chunk<In>, calls: bool) -> bool {
         self.state.with(|state| {
             state.waiting.push_back(chunk);
@@ -121,7 +123,8 @@ impl<In, L: ChunkWork<In>> ChunkExchange<In, L> {
         })
     }
 
-    /// Takes what is done, into `done`, which is empty. Returns how many workers the flow is to call.
+    /// Takes the finished chunks into `done`, which is empty. Returns how many workers the flow is
+    /// to call.
     pub(crate) fn collect(&self, done: &mut Vec<Done<L::Out>>) -> usize {
         self.state.with(|state| {
             mem::swap(&mut state.done, done);
@@ -131,8 +134,8 @@ impl<In, L: ChunkWork<In>> ChunkExchange<In, L> {
         })
     }
 
-    /// Works, in the flow's own thread, on chunks that are picked out of those that wait by `pick`, of how many, until
-    /// it picks none.
+    /// Works in the flow's own thread. `pick` gets the number of waiting chunks and returns the
+    /// position of the next, until it returns `None`.
     pub(crate) fn work_here(&self, mut pick: impl FnMut(usize) -> Option<usize>) {
         loop {
             let waiting = self.state.with(|state| state.waiting.len());
@@ -146,14 +149,14 @@ impl<In, L: ChunkWork<In>> ChunkExchange<In, L> {
         }
     }
 
-    /// Drops what waits: its results are not wanted.
+    /// Drops the waiting chunks.
     pub(crate) fn clear(&self) {
         drop(self.state.with(|state| mem::take(&mut state.waiting)));
     }
 
     // The workers' side.
 
-    /// Works on a chunk. Once called, a worker calls this until the answer is false, and has left then.
+    /// Works on a chunk. Returns whether there is another; if not, the worker has left.
     pub(crate) fn work_one(&self) -> bool {
         let Some(chunk) = self.state.with(ExchangeState::take_or_leave) else { return false };
         let done = self.work(chunk);
@@ -165,7 +168,7 @@ impl<In, L: ChunkWork<In>> ChunkExchange<In, L> {
         has_more
     }
 
-    /// Leaves early. Somebody else is to be called for what waits.
+    /// Leaves early. The flow calls another worker if a chunk waits.
     pub(crate) fn leave(&self) {
         self.state.with(|state| {
             state.workers -= 1;
@@ -174,7 +177,7 @@ impl<In, L: ChunkWork<In>> ChunkExchange<In, L> {
         contain(|| self.waker_cell.wake());
     }
 
-    /// Leaves without having come: what waits is lost.
+    /// Leaves without having come: the waiting chunks are lost.
     #[cold]
     pub(crate) fn lose(&self, why: Lost) {
         let lost = self.state.with(|state| {
@@ -197,7 +200,8 @@ impl<In, L: ChunkWork<In>> ChunkExchange<In, L> {
             lost: None,
         };
         let (mut items, mut position) = (items.into_inner().into_iter(), 0);
-        // One run through all, or one more after each panic: catching is not free.
+        // One run through all items, and one more after each panic, because catching panics costs
+        // time.
         while items.len() > 0 {
             let (begin, mut at) = (position, self.chunk_work.first());
             let run = catch_panic(|| {
@@ -215,7 +219,7 @@ impl<In, L: ChunkWork<In>> ChunkExchange<In, L> {
             });
             if let Err(cause) = run {
                 if position == begin {
-                    // No state for the next item: that is the one that fails.
+                    // The next item has no state, and fails.
                     position += 1;
                     let item = items.next();
                     contain(|| drop(item));
@@ -261,7 +265,7 @@ where
     }
 }
 
-/// The system's time, by which chunks are measured; `None` where there is no such clock.
+/// The system's time, which measures chunks; `None` without such a clock.
 #[cfg(feature = "std")]
 fn now() -> Option<Timestamp> {
     Some(tidegate_core::Clock::now(&tidegate_core::SystemClock))

@@ -1,4 +1,4 @@
-//! Where the work of a stage is done.
+//! Which threads do the work of a stage.
 
 use core::{fmt, future::Future, pin::Pin, task::Context};
 
@@ -14,12 +14,13 @@ use super::{
     exchange::{ChunkExchange, Lost},
 };
 
-/// How many chunks a job does before it makes room for other jobs of the pool.
+/// How many chunks a job of a pool works on before other jobs have their turn.
 const CHUNKS_PER_JOB: usize = 8;
 
-/// Where the work of a stage is done: a [`WorkerPool`], or the run's own [`Threads`]. Implemented by this crate.
+/// Does the work of a stage: a [`WorkerPool`], or the run's own [`Threads`]. Implemented by this
+/// crate.
 pub trait Executor<'h, H> {
-    /// How workers get there.
+    /// How workers are called.
     #[doc(hidden)]
     type Dispatcher: Dispatcher<H>;
 
@@ -27,24 +28,24 @@ pub trait Executor<'h, H> {
     fn dispatcher(self, flow: &mut Flow<'h>) -> Self::Dispatcher;
 }
 
-/// Calls workers to a exchange.
+/// Calls workers to an exchange.
 #[doc(hidden)]
 pub trait Dispatcher<H> {
-    /// Whether the flow does the work itself.
+    /// Returns whether the flow does the work itself.
     fn is_here(&self, flow: &Flow<'_>) -> bool;
 
     /// Calls a worker.
     fn call(&mut self, exchange: &Arc<H>);
 
-    /// Goes on with calls that are not through.
+    /// Goes on with calls that wait.
     fn poll(&mut self, cx: &mut Context<'_>);
 }
 
-/// The threads of the run itself: those of [`run_on_threads`](crate::Pipeline::run_on_threads), or the one that drives the
-/// flow, where it is run otherwise.
+/// The threads of the run itself: those of [`run_on_threads`](crate::Pipeline::run_on_threads), or
+/// else the one that drives the flow.
 ///
-/// Work there may borrow what outlives the flow. All stages on `Threads` share them: a thread that is free goes wherever
-/// chunks wait.
+/// Work on them may borrow what outlives the flow. All stages on `Threads` share them: a thread
+/// that is free works wherever chunks wait.
 ///
 /// # Examples
 ///
@@ -115,8 +116,8 @@ where
 /// Calls workers of a pool.
 pub struct OnPool {
     pool: WorkerPool,
-    /// Jobs for which the pool had no room yet, of which only the first is polled: one is as good as another. Each borrows from
-    /// the pool it owns, which only the compiler can write down.
+    /// Jobs for which the pool had no room yet. Only the first is polled, since all are alike. Each
+    /// borrows from the pool it owns, a type that only the compiler can write down.
     calls: VecDeque<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
@@ -141,7 +142,7 @@ where
         }
         let call = Call { exchange: Some(exchange.clone()) };
         let pool = self.pool.clone();
-        // A job that is refused is dropped, and its call says what is lost by that.
+        // A job that is refused is dropped, and dropping its call reports the chunks that are lost.
         self.calls
             .push_back(Box::pin(async move { _ = pool.execute(move || call.answer()).await }));
     }
@@ -153,9 +154,9 @@ where
     }
 }
 
-/// A worker's way to a exchange.
+/// A call of a worker to an exchange.
 struct Call<In, L: ChunkWork<In>> {
-    // `None` once it was answered.
+    // `None` once a worker has come.
     exchange: Option<Arc<ChunkExchange<In, L>>>,
 }
 

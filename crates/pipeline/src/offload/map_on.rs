@@ -1,4 +1,4 @@
-//! Stages whose work is done by other threads.
+//! Methods that add stages on other threads.
 
 use core::{marker::PhantomData, num::NonZeroUsize};
 
@@ -22,15 +22,16 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// `executor` says where: on a [`WorkerPool`](tidegate_worker_pool::WorkerPool), given by
     /// reference, or on the run's own [`Threads`](crate::Threads).
     ///
-    /// Consecutive items travel in chunks. A chunk has one item at first, and as many as make 100 µs
-    /// of work, at most 1024, once that is known. Items are not held back for a chunk while a worker
-    /// is free. Results are emitted in order, unless the stage is
+    /// Consecutive items travel in chunks. A chunk has one item at first, and as many as make 100
+    /// µs of work, at most 1024, once that is known. Items are not held back for a chunk while a
+    /// worker is free. Results are emitted in order, unless the stage is
     /// [`unordered`](Pipeline::unordered): then chunk by chunk. The stage holds at most twice `n`
     /// chunks; [`window`](Pipeline::window) bounds the items in them instead.
     ///
     /// An item fails with [`JoinError`](tidegate_worker_pool::JoinError) if the pool is closed. A
-    /// chunk that is being worked on when the flow is dropped or abandons its items is finished, and
-    /// its results are dropped. [`try_map_on`](Self::try_map_on) takes a function that can fail.
+    /// chunk that is being worked on when the flow is dropped or abandons its items is finished,
+    /// and its results are dropped. [`try_map_on`](Self::try_map_on) takes a function that can
+    /// fail.
     ///
     /// # Examples
     ///
@@ -39,9 +40,9 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// use tidegate_pipeline::{Pipeline, Wait};
     /// use tidegate_worker_pool::WorkerPool;
     ///
-    /// let (four, pool) = (NonZeroUsize::new(4).unwrap(), WorkerPool::builder().build()?);
+    /// let pool = WorkerPool::builder().build()?;
     /// let lengths = Pipeline::from_iter(["tide", "gate", "!"])
-    ///     .map_on(&pool, "measure", four, str::len);
+    ///     .map_on(&pool, "measure", NonZeroUsize::new(4).unwrap(), str::len);
     /// assert_eq!(lengths.collect().wait()?, [4, 4, 1]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -89,8 +90,8 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// Adds a stage like [`map_on`](Self::map_on) whose function has a state, of which each worker
     /// has its own: a buffer, a parser, a connection.
     ///
-    /// `init` makes one when more workers than ever before are at work, and after a panic, which
-    /// drops it.
+    /// `init` makes a state when more workers than ever before are at work, and after a panic,
+    /// which drops the worker's state.
     ///
     /// # Examples
     ///
@@ -163,20 +164,20 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     }
 }
 
-/// What a stage on other threads can be told. Each of these is about the stage added last.
+/// Settings of a stage on other threads: each applies to the stage added last.
 impl<'h, S: Stage, W: ChunkWork<S::Item>, D, T> Pipeline<'h, Chunked<S, W, D>, T> {
-    /// Lets the stage give its chunks on as they come, so that a slow one holds nobody up.
+    /// Emits chunks as they finish, so that a slow one holds up no other.
     ///
     /// # Examples
     ///
     /// ```
-    /// use core::{num::NonZeroUsize};
+    /// use core::num::NonZeroUsize;
     /// use tidegate_pipeline::{Pipeline, Threads};
     ///
     /// const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
     ///
-    /// let flow = Pipeline::from_iter(0..100).map_on(Threads, "pass", TWO, |item| item).unordered();
-    /// let mut passed = flow.collect().run_on_threads(TWO).unwrap();
+    /// let flow = Pipeline::from_iter(0..100).map_on(Threads, "pass", TWO, |n| n);
+    /// let mut passed = flow.unordered().collect().run_on_threads(TWO).unwrap();
     /// passed.sort_unstable();
     /// assert!(passed.into_iter().eq(0..100));
     /// ```
@@ -185,8 +186,9 @@ impl<'h, S: Stage, W: ChunkWork<S::Item>, D, T> Pipeline<'h, Chunked<S, W, D>, T
         self
     }
 
-    /// Sets how many items the stage may hold: gathered for a chunk, in work, finished before their turn, and not yet
-    /// taken by the next stage. Chunks are then no larger than lets `n` of them be in work and `n` wait.
+    /// Sets how many items the stage may hold: gathered for a chunk, in work, finished out of
+    /// order, and not yet taken by the next stage. The window bounds the size of chunks, too, so
+    /// that `n` can be in work while `n` wait.
     ///
     /// # Examples
     ///
@@ -209,8 +211,8 @@ impl<'h, S: Stage, W: ChunkWork<S::Item>, D, T> Pipeline<'h, Chunked<S, W, D>, T
     }
 
     /// Adds a stage whose work the same worker does right after that of the stage before, while the
-    /// item is in its processor's cache. It has a name and errors of its own, but shares the other's
-    /// `n`, window and order, and in the statistics its time is the other's.
+    /// item is in its processor's cache. It has a name and errors of its own, but shares the
+    /// other's `n`, window and order, and in the statistics its time is the other's.
     ///
     /// # Examples
     ///

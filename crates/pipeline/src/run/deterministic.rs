@@ -25,14 +25,15 @@ use crate::{
 use super::future::{Collect, Run};
 
 impl<'h, S: Stage, T> Pipeline<'h, S, T> {
-    /// Runs the flow for what its stages do, on this thread alone, and decides at random what may come in one order or
-    /// another. The same seed gives the same run; other seeds give others. For tests that search for an order in which
-    /// something breaks, and then replay it.
+    /// Runs the flow on this thread alone, and draws a schedule at random. The same seed gives the
+    /// same run; other seeds give others. For tests that search for an order in which something
+    /// breaks, and then replay it.
     ///
-    /// At random are: which futures that were woken are polled first, and which later; when a chunk is worked on, and how
-    /// many items are in it; which side of a [`merge`](Self::merge) or [`split`](Self::split) is asked first. Work
-    /// for a pool or [`Threads`](crate::Threads) is done here, too. What the flow cannot decide stays undecided: other
-    /// threads, and the system's clock. [`simulated`](Self::simulated) replaces the clock.
+    /// The seed decides which woken futures are polled first; when a chunk is worked on, and how
+    /// many items are in it; and which side of a [`merge`](Self::merge) or [`split`](Self::split)
+    /// is polled first. Work for a pool or [`Threads`](crate::Threads) is done on this thread, too.
+    /// The seed does not decide what other threads and the system's clock do;
+    /// [`simulated`](Self::simulated) replaces the clock.
     ///
     /// # Errors
     ///
@@ -41,13 +42,13 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// # Examples
     ///
     /// ```
-    /// use core::{num::NonZeroUsize};
+    /// use core::num::NonZeroUsize;
     /// use tidegate_pipeline::{Pipeline, Threads};
     ///
+    /// let four = NonZeroUsize::new(4).unwrap();
     /// let order = |seed| {
-    ///     let four = NonZeroUsize::new(4).unwrap();
-    ///     let flow = Pipeline::from_iter(0..20).map_on(Threads, "pass", four, |item| item).unordered();
-    ///     flow.collect().run_deterministic(seed).unwrap()
+    ///     let flow = Pipeline::from_iter(0..20).map_on(Threads, "pass", four, |n| n);
+    ///     flow.unordered().collect().run_deterministic(seed).unwrap()
     /// };
     /// assert_eq!(order(7), order(7));
     /// assert!((0..10).any(|seed| order(seed) != order(7)));
@@ -56,22 +57,22 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         self.run().run_deterministic(seed)
     }
 
-    /// Makes `clock` the timer of the stages added from here on, like [`timer`](Self::timer), and lets
-    /// [`run_deterministic`](Self::run_deterministic) turn it to the next time that somebody sleeps for whenever nothing
-    /// else can be done.
+    /// Makes `clock` the timer of the stages added from here on, like [`timer`](Self::timer), and
+    /// lets [`run_deterministic`](Self::run_deterministic) advance it to the next due time of a
+    /// sleep whenever nothing else can be done.
     ///
     /// # Examples
     ///
     /// ```
     /// use core::{num::NonZeroUsize, time::Duration};
-    /// use tidegate_pipeline::{Clock, ManualClock, Pipeline, TimedOut, Timer};
+    /// use tidegate_pipeline::{Clock, ManualClock, Pipeline, Timer};
     ///
     /// let clock = ManualClock::new();
     /// let flow = Pipeline::from_iter([3, 1, 2])
     ///     .simulated(&clock)
-    ///     .try_map_async("nap", NonZeroUsize::new(3).unwrap(), |hours| {
+    ///     .map_async("nap", NonZeroUsize::new(3).unwrap(), |hours| {
     ///         let nap = clock.sleep(Duration::from_secs(3600 * hours));
-    ///         async move { Ok::<_, TimedOut>((nap.await, hours).1) }
+    ///         async move { (nap.await, hours).1 }
     ///     })
     ///     .unordered();
     /// assert_eq!(flow.collect().run_deterministic(1).unwrap(), [1, 2, 3]);
@@ -85,11 +86,11 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
 }
 
 impl<S: Stage> Run<'_, S> {
-    /// Runs the flow to its end at random: see [`Pipeline::run_deterministic`].
+    /// Runs the flow to its end on a random schedule: see [`Pipeline::run_deterministic`].
     ///
     /// # Errors
     ///
-    /// As the future.
+    /// Those of the future.
     pub fn run_deterministic(mut self, seed: u64) -> Result<Summary, Stopped> {
         self.engine.flow.rng = Some(Random::new(seed));
         let clock = self.engine.flow.simulated.clone();
@@ -98,11 +99,11 @@ impl<S: Stage> Run<'_, S> {
 }
 
 impl<S: Stage> Collect<'_, S> {
-    /// Runs the flow to its end at random: see [`Pipeline::run_deterministic`].
+    /// Runs the flow to its end on a random schedule: see [`Pipeline::run_deterministic`].
     ///
     /// # Errors
     ///
-    /// As the future.
+    /// Those of the future.
     pub fn run_deterministic(mut self, seed: u64) -> Result<Vec<S::Item>, Stopped> {
         self.engine.flow.rng = Some(Random::new(seed));
         let clock = self.engine.flow.simulated.clone();
@@ -110,7 +111,7 @@ impl<S: Stage> Collect<'_, S> {
     }
 }
 
-/// Drives a run, and turns the clock when nothing else can be done.
+/// Drives a run, and advances the clock when nothing else can be done.
 fn simulate<F: Future>(run: F, clock: Option<ManualClock>) -> F::Output {
     let Some(clock) = clock else { return run.wait() };
     let mut run = pin!(run);
@@ -121,7 +122,8 @@ fn simulate<F: Future>(run: F, clock: Option<ManualClock>) -> F::Output {
         }));
         let waker = Waker::from(relay.clone());
         loop {
-            // ORDERING: Relaxed: wakes by other threads are passed on, and only this one's own have to be seen here.
+            // ORDERING: Relaxed: wakes by other threads are passed on; only this thread's own wakes
+            // must be seen here.
             relay.0.woken.store(false, Ordering::Relaxed);
             if let Poll::Ready(output) = run.as_mut().poll(&mut Context::from_waker(&waker)) {
                 return Poll::Ready(output);
@@ -135,7 +137,7 @@ fn simulate<F: Future>(run: F, clock: Option<ManualClock>) -> F::Output {
     .wait()
 }
 
-/// Hears of wakes, and passes them on.
+/// Notes wakes, and passes them on.
 struct WakeRelay {
     woken: AtomicBool,
     waker: Waker,

@@ -1,4 +1,4 @@
-//! The flow as a future.
+//! The loop that every run of a flow drives.
 
 use core::{
     ops::ControlFlow,
@@ -14,7 +14,7 @@ use crate::{
 
 /// A flow that runs.
 pub(crate) struct Engine<'h, S> {
-    // `None` once the run is over: what was in flight is dropped with the stages.
+    // `None` once the run is over: the stages were dropped, and the items in flight with them.
     stages: Option<S>,
     pub(crate) flow: Flow<'h>,
 }
@@ -28,7 +28,8 @@ impl<'h, S: Stage> Engine<'h, S> {
         self.stages.is_none()
     }
 
-    /// Moves on and gives `sink` what comes out until it wants no more, nothing comes now, or nothing comes any more.
+    /// Polls the stages and calls `sink` with each item that comes out, until `sink` breaks or no
+    /// item is ready.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -37,7 +38,7 @@ impl<'h, S: Stage> Engine<'h, S> {
         let Self { stages: Some(stages), flow } = self else { panic!("polled after it was ready") };
         flow.begin_poll(cx);
         let is_over = loop {
-            // Nothing comes of it if a stage has panicked: goes on, or heeds the stop.
+            // `None`: a stage has panicked. Poll on, to go on or to stop.
             if let Some(is_over) = flow.guarded(|flow| advance(stages, flow, cx, &mut sink)) {
                 break is_over;
             }
@@ -46,14 +47,16 @@ impl<'h, S: Stage> Engine<'h, S> {
         if !is_over {
             return Poll::Pending;
         }
-        // Closures and states, whose destructors are foreign code: the run has ended all the same.
+        // Closures and states have destructors, which are foreign code: if one panics, the run has
+        // ended all the same.
         let stages = self.stages.take();
         contain(|| drop(stages));
         Poll::Ready(self.flow.ledger.finish())
     }
 }
 
-/// Gives `sink` what comes out until it wants no more or nothing comes now. Returns whether nothing comes any more.
+/// Calls `sink` with each item that comes out, until it breaks or no item is ready. Returns whether
+/// the flow has ended.
 fn advance<S: Stage>(
     stages: &mut S,
     flow: &mut Flow<'_>,
@@ -73,9 +76,10 @@ fn advance<S: Stage>(
                 }
             }
             Poll::Ready(None) => return true,
-            // Where a stage has stopped the flow meanwhile, that is heeded at once: abandon, or let the source hear of it.
-            // Nor does anybody wait for more that was asked before the flow was found full. And what has left after that has
-            // made room for the source, which is asked again: so a full flow that has room needs no wake of its own.
+            // If a stage has stopped the flow or the flow has become full during this poll, stages
+            // polled before that do not know it: poll once more, so that the source ends and
+            // batches stop waiting. That poll also fills the room of items that have left, so a
+            // full flow with room needs no wake of its own.
             Poll::Pending if (flow.ledger.is_stopping(), flow.ledger.times_full()) == before => {
                 return false;
             }

@@ -22,7 +22,7 @@ use crate::{
 use super::engine::Engine;
 
 impl<'h, S: Stage, T> Pipeline<'h, S, T> {
-    /// Runs the flow for what its stages do; what comes out at the end is dropped.
+    /// Runs the flow and drops what comes out at the end.
     ///
     /// # Errors
     ///
@@ -33,20 +33,22 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// ```
     /// use tidegate_pipeline::{Pipeline, Wait};
     ///
-    /// let summary = Pipeline::from_iter(0..5).map("double", |n| 2 * n).run().wait().unwrap();
-    /// assert_eq!(summary.succeeded, 5);
+    /// let flow = Pipeline::from_iter(0..5).map("double", |n| 2 * n);
+    /// assert_eq!(flow.run().wait().unwrap().succeeded, 5);
     /// ```
     pub fn run(self) -> Run<'h, S> {
         Run { engine: Engine::new(self) }
     }
 
-    /// Runs the flow and calls `f` with each item that comes out. In the stats it is a stage called `for_each`.
+    /// Runs the flow and calls `f` with each item that comes out. In the statistics it is a stage
+    /// called `for_each`.
     ///
-    /// Nothing else of the flow's task runs while `f` does; what takes long or waits belongs in a stage.
+    /// Nothing else of the flow's task runs while `f` does. Work that takes long or waits belongs
+    /// in a stage.
     ///
     /// # Errors
     ///
-    /// [`Stopped`] if the flow stopped before the end of its source, which a panic in `f` makes it do, too.
+    /// [`Stopped`] if the flow stopped before the end of its source, also by a panic in `f`.
     ///
     /// # Examples
     ///
@@ -68,11 +70,12 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         self.map("for_each", f).run()
     }
 
-    /// Runs the flow and gathers what comes out.
+    /// Runs the flow and collects what comes out.
     ///
     /// # Errors
     ///
-    /// [`Stopped`] if the flow stopped before the end of its source. What was gathered is dropped then.
+    /// [`Stopped`] if the flow stopped before the end of its source. What was collected is dropped
+    /// then.
     ///
     /// # Examples
     ///
@@ -87,8 +90,8 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     }
 }
 
-/// Future of [`Pipeline::run`] and [`Pipeline::for_each`]: the whole flow. Drive it in any executor or by
-/// [`wait`](crate::Wait::wait).
+/// Future of [`Pipeline::run`] and [`Pipeline::for_each`]: the whole flow. Drive it in any executor
+/// or by [`wait`](crate::Wait::wait).
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Run<'h, S> {
     pub(crate) engine: Engine<'h, S>,

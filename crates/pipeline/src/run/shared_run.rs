@@ -1,4 +1,4 @@
-//! A run that several threads share: whichever is free drives it.
+//! A run that several threads share: any thread that is free drives it.
 
 use core::{
     fmt,
@@ -21,7 +21,7 @@ use tidegate_core::{
 
 use crate::flow::{RunThreads, ThreadTask, WorkQueue};
 
-/// A run that can go from thread to thread between two polls.
+/// A run that can move from thread to thread between two polls.
 pub trait SendRun: Future<Output: Send> + Unpin + Send {}
 
 impl<F: Future<Output: Send> + Unpin + Send> SendRun for F {}
@@ -29,11 +29,11 @@ impl<F: Future<Output: Send> + Unpin + Send> SendRun for F {}
 /// A run and the threads that share it.
 pub struct SharedRun<'h, F: Future> {
     run_threads: Arc<RunThreads<'h>>,
-    // INVARIANT: `None` while the thread that has the turn drives it, and once it is over.
+    // INVARIANT: `None` while a thread drives it, and once it is over.
     run: Lock<Option<Box<F>>>,
     output: Lock<Option<Result<F::Output, Payload>>>,
     waker: Waker,
-    /// Threads that look for something to do, or will when they have started.
+    /// Threads that look for a task, or will when they have started.
     looking: AtomicUsize,
 }
 
@@ -46,7 +46,8 @@ impl<'h, F: SendRun> SharedRun<'h, F> {
 
     /// Counts a thread that will call [`work`](Self::work). The first one is counted already.
     pub fn expect_one(&self) {
-        // ORDERING: Relaxed: whoever finds itself the last to look starts another, which it hands all there is to know.
+        // ORDERING: Relaxed: a thread that finds no other looking for tasks starts one, and hands
+        // it all it needs.
         self.looking.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -54,8 +55,8 @@ impl<'h, F: SendRun> SharedRun<'h, F> {
         self.looking.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Does what there is to do until the run is over. `grow` is called before something that may take long, where no other
-    /// thread looks for the next.
+    /// Does tasks until the run is over. It calls `grow` before a task that may take long if no
+    /// other thread looks for the next.
     pub fn work(&self, grow: &dyn Fn()) {
         loop {
             let next_task = self.run_threads.next_task().unwrap_or_else(|| self.run_threads.wait());
@@ -74,7 +75,8 @@ impl<'h, F: SendRun> SharedRun<'h, F> {
         }
     }
 
-    /// Works on chunks until there are none, or the flow wants to be driven: then somebody else can have the queue.
+    /// Works on chunks until there are none, or until the flow is to be driven: then it leaves the
+    /// queue to another thread.
     fn work_at(&self, queue: Arc<dyn WorkQueue + 'h>) {
         while queue.work_one() {
             if self.run_threads.drive.0.is_woken() {
@@ -83,7 +85,7 @@ impl<'h, F: SendRun> SharedRun<'h, F> {
         }
     }
 
-    /// Polls the run, on the thread that has the turn.
+    /// Polls the run, on the thread that drives.
     fn drive(&self) {
         let Some(mut run) = self.run.with(Option::take) else { return };
         let mut cx = Context::from_waker(&self.waker);
@@ -95,7 +97,8 @@ impl<'h, F: SendRun> SharedRun<'h, F> {
             Ok(Poll::Ready(output)) => Ok(output),
             Err(payload) => Err(payload),
         };
-        // What the stages have captured is foreign, and gone before anybody hears of the end.
+        // What the stages have captured is foreign. It is dropped before any thread learns of the
+        // end.
         let output = match (polled, catch(|| drop(run))) {
             (Ok(output), Ok(())) => Ok(output),
             (Ok(output), Err(payload)) => {
@@ -111,11 +114,11 @@ impl<'h, F: SendRun> SharedRun<'h, F> {
         self.run_threads.drive.0.finish();
     }
 
-    /// Returns what the run has ended with, once every [`work`](Self::work) has returned.
+    /// Returns the output of the run, once every [`work`](Self::work) has returned.
     ///
     /// # Panics
     ///
-    /// As the run has, on whichever thread that was.
+    /// Panics if the run has, on whichever thread that was.
     pub fn into_output(self) -> F::Output {
         let output =
             self.output.with(Option::take).expect("every thread has seen the end of the run");

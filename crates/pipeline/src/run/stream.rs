@@ -21,8 +21,8 @@ use super::engine::Engine;
 impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// Runs the flow as a stream of what comes out.
     ///
-    /// The last item is an error if the flow stopped before the end of its source. The flow moves only while the stream
-    /// is polled: whoever takes long between two items had better be a stage.
+    /// The last item is an error if the flow stopped before the end of its source. The flow moves
+    /// only while the stream is polled: work that takes long between two items belongs in a stage.
     ///
     /// # Examples
     ///
@@ -31,9 +31,10 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// use futures_core::Stream;
     /// use tidegate_pipeline::{Pipeline, Wait};
     ///
-    /// let mut stream = Pipeline::from_iter([1, 2]).map("double", |n| 2 * n).into_stream();
-    /// let mut next = || poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).wait().map(Result::unwrap);
-    /// assert_eq!((next(), next(), next()), (Some(2), Some(4), None));
+    /// let mut stream = Pipeline::from_iter([1, 2]).into_stream();
+    /// let mut next = || poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).wait();
+    /// assert_eq!((next().unwrap().unwrap(), next().unwrap().unwrap()), (1, 2));
+    /// assert!(next().is_none());
     /// ```
     pub fn into_stream(self) -> IntoStream<'h, S> {
         IntoStream { engine: Engine::new(self) }
@@ -56,7 +57,7 @@ impl<S: Stage> Stream for IntoStream<'_, S> {
         if self.engine.is_over() {
             return Poll::Ready(None);
         }
-        // Held while the clock is read, which is foreign, too.
+        // Contained while the clock is read, which is foreign, too.
         let mut next = None;
         let polled = self.engine.poll(cx, |item| {
             next = Some(Foreign::new(item));

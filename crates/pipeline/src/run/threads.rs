@@ -1,4 +1,4 @@
-//! A flow on threads of its own, without any executor.
+//! A flow on its own threads, without an executor.
 
 use core::num::NonZeroUsize;
 use std::thread::{Builder, Scope, scope};
@@ -21,16 +21,16 @@ use super::{
 };
 
 impl<S: Stage + Send, T> Pipeline<'_, S, T> {
-    /// Runs the flow for what its stages do, on up to `threads` threads, of which the calling one is the first; the others are
-    /// started here, as soon as there is something for them to do, and have ended when this returns.
+    /// Runs the flow on up to `threads` threads. The calling thread is the first of them; the
+    /// others are started when there is something for them to do, and have ended when this returns.
     ///
-    /// Whichever thread is free drives the flow, and where there is nothing to drive, works in stages on
-    /// [`Threads`](crate::Threads): an item that takes long keeps its own thread, and no other. So the stages are `Send`; a
-    /// flow with one that is not runs on the calling thread alone, by `run().wait()`. If a thread cannot be started, the flow
-    /// runs on those there are.
+    /// Any thread that is free drives the flow or, if there is nothing to drive, works in stages on
+    /// [`Threads`](crate::Threads): an item that takes long occupies its own thread, and no other.
+    /// So the stages must be `Send`; a flow with one that is not runs on the calling thread alone,
+    /// by `run().wait()`. If a thread cannot be started, the flow runs on those there are.
     ///
-    /// It returns when every item has ended. So nothing is lost when `main` returns after it; a thread of yours on which it runs
-    /// is to be joined before.
+    /// It returns when every item has ended, so nothing is lost when `main` returns after it. If
+    /// you run it on a thread of yours, join that thread before `main` returns.
     ///
     /// # Errors
     ///
@@ -39,12 +39,12 @@ impl<S: Stage + Send, T> Pipeline<'_, S, T> {
     /// # Examples
     ///
     /// ```
-    /// use core::{num::NonZeroUsize};
+    /// use core::num::NonZeroUsize;
     /// use tidegate_pipeline::{Pipeline, Threads};
     ///
     /// const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
     ///
-    /// let flow = Pipeline::from_iter(0..1000_u64).map_on(Threads, "square", TWO, |n| n * n);
+    /// let flow = Pipeline::from_iter(0..1000).map_on(Threads, "square", TWO, |n| n * n);
     /// assert_eq!(flow.run_on_threads(TWO).unwrap().succeeded, 1000);
     /// ```
     pub fn run_on_threads(self, threads: NonZeroUsize) -> Result<Summary, Stopped> {
@@ -57,7 +57,7 @@ impl<'h, S: Stage + Send> Run<'h, S> {
     ///
     /// # Errors
     ///
-    /// As the future.
+    /// Those of the future.
     pub fn run_on_threads(self, threads: NonZeroUsize) -> Result<Summary, Stopped> {
         match self.into_shared_run() {
             Ok(shared_run) => on_threads(shared_run, threads),
@@ -65,7 +65,8 @@ impl<'h, S: Stage + Send> Run<'h, S> {
         }
     }
 
-    /// Lets several threads run the flow together, if it has stages on them. For the models of `run_on_threads`.
+    /// Lets several threads run the flow together, if it has stages on [`Threads`](crate::Threads).
+    /// For the models of `run_on_threads`.
     #[doc(hidden)]
     #[expect(clippy::result_large_err, reason = "the run itself")]
     pub fn into_shared_run(mut self) -> Result<SharedRun<'h, Self>, Self> {
@@ -81,7 +82,7 @@ impl<S: Stage<Item: Send> + Send> Collect<'_, S> {
     ///
     /// # Errors
     ///
-    /// As the future.
+    /// Those of the future.
     pub fn run_on_threads(mut self, threads: NonZeroUsize) -> Result<Vec<S::Item>, Stopped> {
         match self.engine.flow.enable_threads() {
             Some(run_threads) => on_threads(SharedRun::new(run_threads, self), threads),
@@ -96,8 +97,9 @@ fn on_threads<F: SendRun>(shared_run: SharedRun<'_, F>, threads: NonZeroUsize) -
     shared_run.into_output()
 }
 
-/// Does what there is to do until the run is over. A thread that leaves no other to do the next thing starts one before, as long
-/// as some are `left` to be started: so there are no more than can have something to do, however many there may be.
+/// Does tasks until the run is over. Before a task that leaves no thread to look for the next, it
+/// starts another, while some are `left` to start: so no more are started than can have something
+/// to do, however many there may be.
 fn work<'s, F: SendRun>(
     scope: &'s Scope<'s, '_>,
     shared_run: &'s SharedRun<'_, F>,
@@ -112,7 +114,7 @@ fn work<'s, F: SendRun>(
         shared_run.expect_one();
         let thread = Builder::new().name("pipeline".into());
         if thread.spawn_scoped(scope, || work(scope, shared_run, left)).is_err() {
-            // Nobody misses it: those that are there do what there is to do.
+            // The threads that there are do all tasks.
             shared_run.expect_one_less();
             left.store(0, Ordering::Relaxed);
         }

@@ -1,4 +1,4 @@
-//! Several items into one.
+//! The stage that makes one item of several.
 
 use core::{
     fmt,
@@ -28,29 +28,30 @@ pub struct Batch<S: Stage, T: Timer> {
     items: DropEach<Vec<S::Item>>,
     // INVARIANT: as long as `items`.
     lineages: Vec<Lineage>,
-    /// When the batch is due: `Some` from its first item until that time has come.
+    /// When the batch is due: `Some` from its first item until that time.
     due: Pin<Box<Option<T::Sleep>>>,
     is_due: bool,
-    /// Looks at the clock while what comes before is ready.
+    /// Checks the clock while the stages before are ready.
     watch: Option<DueWatch>,
     id: StageId,
 }
 
 impl<S: Stage, T: Timer> Batch<S, T> {
-    /// Gathers what there is room for; returns whether the batch is to be given as it is.
+    /// Gathers items. Ready when the batch is to be emitted as it is.
     fn gather(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> Poll<()> {
         while self.items.len() < self.size {
             match self.upstream.pull(self.id, cx, flow) {
                 Poll::Ready(Some(Item { lineage, value })) => {
                     let now = || self.timer.now();
-                    // First the item is in: a timer that panics costs its batch no more than its time.
+                    // The item is in the batch first: if the timer panics, the batch loses its time
+                    // and no item.
                     self.items.push(value);
                     self.lineages.push(lineage);
                     if self.items.len() == 1 {
                         self.due.set(Some(self.timer.sleep(self.linger)));
                         self.watch = Some(DueWatch::new(now(), self.linger));
                     }
-                    // What comes before may always be ready.
+                    // The stages before may always be ready.
                     self.is_due |= self.watch.as_mut().is_some_and(|watch| watch.is_due(now));
                     if self.is_due {
                         self.due.set(None);
@@ -62,7 +63,7 @@ impl<S: Stage, T: Timer> Batch<S, T> {
                     if let Some(due) = self.due.as_mut().as_pin_mut() {
                         self.is_due |= due.poll(cx).is_ready();
                     }
-                    // A flow that is full has nothing more for this batch until it has left.
+                    // A full flow has no more items for this batch until it has left.
                     if self.is_due || (flow.ledger.is_full() && !self.items.is_empty()) {
                         self.due.set(None);
                         return Poll::Ready(());
@@ -109,10 +110,10 @@ impl<S: Stage, T: Timer> fmt::Debug for Batch<S, T> {
 }
 
 impl<'h, S: Stage, T: Timer + Clone> Pipeline<'h, S, T> {
-    /// Adds a stage that gathers up to `size` items into a `Vec`, and gives it on when it is full, when `linger` has
-    /// passed since its first item, or when there are no more items.
+    /// Adds a stage that gathers up to `size` items into a `Vec`, and emits it when it is full,
+    /// when `linger` has passed since its first item, or when there are no more items.
     ///
-    /// While nobody takes it, a batch that is due goes on gathering until it is full.
+    /// A batch that is due goes on gathering until the next stage takes it or it is full.
     ///
     /// # Examples
     ///
@@ -120,8 +121,8 @@ impl<'h, S: Stage, T: Timer + Clone> Pipeline<'h, S, T> {
     /// use core::{num::NonZeroUsize, time::Duration};
     /// use tidegate_pipeline::{Pipeline, Wait};
     ///
-    /// let three = NonZeroUsize::new(3).unwrap();
-    /// let rows = Pipeline::from_iter(1..=4).batch("rows", three, Duration::from_millis(100));
+    /// let (three, linger) = (NonZeroUsize::new(3).unwrap(), Duration::from_millis(100));
+    /// let rows = Pipeline::from_iter(1..=4).batch("rows", three, linger);
     /// assert_eq!(rows.collect().wait().unwrap(), [vec![1, 2, 3], vec![4]]);
     /// ```
     pub fn batch(

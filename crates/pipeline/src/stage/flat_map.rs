@@ -1,4 +1,4 @@
-//! One item into several.
+//! The stage that makes several items of one.
 
 use core::task::{Context, Poll, ready};
 
@@ -10,11 +10,11 @@ use crate::{
     pipeline::Pipeline,
 };
 
-/// A stage that turns each item into any number of items. It makes them one by one, as there is room.
+/// A stage that turns each item into any number of items, one by one, as there is room.
 pub struct FlatMap<S, F, I> {
     upstream: S,
     f: F,
-    /// What the current item is turned into, and the part of its lineage that ends with it.
+    /// The iterator of the current item, and the lineage that ends with it.
     current: Option<(I, Lineage)>,
     id: StageId,
 }
@@ -71,18 +71,21 @@ where
 }
 
 impl<'h, S: Stage, T> Pipeline<'h, S, T> {
-    /// Adds a stage that turns each item into any number of items. An item that becomes none is counted as skipped.
+    /// Adds a stage that turns each item into any number of items. An item that becomes none is
+    /// counted as skipped.
     ///
-    /// When the flow is stopped, an item under way is brought to the end like any other: all that it becomes is made
-    /// first. Where that is very much or without end, [`take`](Iterator::take) some of it, or stop with
-    /// [`AfterStop::Abandon`](crate::AfterStop::Abandon), which leaves the rest unmade.
+    /// When the flow stops, an item under way is brought to the end like any other: all that it
+    /// becomes is made first. If that is very much or without end, [`take`](Iterator::take) some of
+    /// it, or stop with [`AfterStop::Abandon`](crate::AfterStop::Abandon), which does not make the
+    /// rest.
     ///
     /// # Examples
     ///
     /// ```
     /// use tidegate_pipeline::{Pipeline, Wait};
     ///
-    /// let letters = Pipeline::from_iter(["ti", "", "de"]).flat_map("letters", str::chars);
+    /// let words = Pipeline::from_iter(["ti", "", "de"]);
+    /// let letters = words.flat_map("letters", str::chars);
     /// assert_eq!(letters.collect().wait().unwrap(), ['t', 'i', 'd', 'e']);
     /// ```
     pub fn flat_map<F, I>(

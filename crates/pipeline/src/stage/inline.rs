@@ -1,4 +1,4 @@
-//! Stages that work on one item at a time, at once.
+//! The stages that work on one item at a time, without waiting.
 
 use core::task::{Context, Poll};
 
@@ -14,7 +14,7 @@ use crate::{
 /// What became of an item: a value for the next stage, nothing, or an error.
 pub type Step<T> = Result<Option<T>, BoxError>;
 
-/// A stage that works on one item at a time, at once: it holds no items.
+/// A stage that works on one item at a time, without waiting. It holds no items.
 pub struct Inline<S, F> {
     upstream: S,
     step: F,
@@ -85,15 +85,15 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         self.inline(name, move |item| Ok(Some(f(item))))
     }
 
-    /// Adds a stage that turns each item into another, or fails.
+    /// Adds a stage that turns each item into another by a function that can fail.
     ///
     /// # Examples
     ///
     /// ```
     /// use tidegate_pipeline::{Pipeline, Wait};
     ///
-    /// let numbers = Pipeline::from_iter(["1", "x"]).try_map("parse", str::parse::<i8>);
-    /// let stopped = numbers.run().wait().unwrap_err();
+    /// let words = Pipeline::from_iter(["1", "x"]);
+    /// let stopped = words.try_map("parse", str::parse::<i8>).run().wait().unwrap_err();
     /// assert_eq!(stopped.error().unwrap().stage(), "parse");
     /// ```
     pub fn try_map<F, U, E>(
@@ -108,7 +108,8 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         self.inline(name, move |item| f(item).map(Some).map_err(Into::into))
     }
 
-    /// Adds a stage that lets only those items on for which `keep` is true. The others are counted as skipped.
+    /// Adds a stage that emits only those items for which `keep` returns true, and skips the
+    /// others.
     ///
     /// # Examples
     ///
@@ -132,7 +133,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         })
     }
 
-    /// Adds a stage that looks at each item.
+    /// Adds a stage that calls a function with a reference to each item.
     ///
     /// # Examples
     ///
@@ -158,14 +159,16 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         })
     }
 
-    /// Adds a stage that changes the items for which `applies` is true and lets the others on as they are.
+    /// Adds a stage that changes the items for which `applies` returns true, and emits the others
+    /// as they are.
     ///
     /// # Examples
     ///
     /// ```
     /// use tidegate_pipeline::{Pipeline, Wait};
     ///
-    /// let halved = Pipeline::from_iter([3, 8]).map_if("halve", |n| n % 2 == 0, |n| n / 2);
+    /// let numbers = Pipeline::from_iter([3, 8]);
+    /// let halved = numbers.map_if("halve", |n| n % 2 == 0, |n| n / 2);
     /// assert_eq!(halved.collect().wait().unwrap(), [3, 4]);
     /// ```
     pub fn map_if<P, F>(

@@ -1,4 +1,4 @@
-//! Several ways into one.
+//! The stage that joins two sources or branches.
 
 use core::{
     pin::Pin,
@@ -17,11 +17,11 @@ use crate::{
 
 use super::source::Source;
 
-/// A stage that gives on what comes from two sides, each item as it comes.
+/// A stage that emits what comes from two sides, each item as it comes.
 pub struct Merge<A, B> {
     first: A,
     second: B,
-    /// Which is asked first: the one that gave last waits.
+    /// Which side is polled first: not the one that emitted last.
     is_seconds_turn: bool,
 }
 
@@ -65,10 +65,11 @@ impl<A: Stage, B: Stage<Item = A::Item>> Stage for Merge<A, B> {
 }
 
 impl<'h, S: Stage, T> Pipeline<'h, S, T> {
-    /// Adds a second source, called `name`: items of the flow so far and those of `stream` go on together, each as it
-    /// comes, and the flow ends when both have. Neither is asked twice while the other has something.
+    /// Adds a second source, called `name`. The items of the flow so far and those of `stream` go
+    /// on together, each as it comes, and the flow ends when both have ended. Neither side is
+    /// polled twice while the other has an item.
     ///
-    /// Items are numbered as they are read, whichever they come from. Another flow can be merged as its
+    /// Items are numbered as they are read, from both sides. To merge another flow, pass its
     /// [`into_stream`](Self::into_stream).
     ///
     /// # Examples
@@ -77,7 +78,10 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// use tidegate_pipeline::{Pipeline, Wait};
     ///
     /// let high = Pipeline::from_iter([10, 20, 30]).into_stream();
-    /// let flow = Pipeline::from_iter([1, 2]).map("low", Ok).merge("high", high).try_map("check", |item| item);
+    /// let flow = Pipeline::from_iter([1, 2])
+    ///     .map("low", Ok)
+    ///     .merge("high", high)
+    ///     .try_map("check", |item| item);
     /// assert_eq!(flow.collect().wait().unwrap(), [1, 10, 2, 20, 30]);
     /// ```
     pub fn merge<I: Stream<Item = S::Item>>(

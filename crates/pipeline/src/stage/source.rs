@@ -1,4 +1,4 @@
-//! Where the items come from.
+//! The stage at the beginning: it reads a source.
 
 use core::{
     future::Future,
@@ -23,7 +23,8 @@ use crate::{
 
 /// Reads a source, and ends when the source does or the flow stops.
 pub struct Source<F> {
-    // `None` once ended: what the source holds, such as a place in line, is given up at once.
+    // `None` once ended: what the source holds, such as its place in a wait queue, is dropped at
+    // once.
     poll: Option<F>,
     is_at_work: bool,
     is_waiting: bool,
@@ -39,7 +40,7 @@ impl<F> Source<F> {
         Self { poll: Some(poll), is_at_work: false, is_waiting: false, id }
     }
 
-    /// Drops what the source has captured, which is foreign. It has given all it will.
+    /// Drops what the source has captured, which is foreign.
     #[cold]
     fn end(&mut self) {
         let poll = self.poll.take();
@@ -56,7 +57,7 @@ where
     #[inline]
     fn poll_next(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> Poll<Option<Item<I>>> {
         if flow.ledger.is_stopping() || self.is_at_work {
-            // At work still: it has panicked.
+            // The last poll has panicked.
             self.end();
         }
         let Some(poll) = &mut self.poll else { return Poll::Ready(None) };
@@ -67,7 +68,7 @@ where
         let polled = flow.read(self.id, || poll(cx));
         self.is_at_work = false;
         if !matches!(polled, Poll::Ready(Some(_))) {
-            // Counted as given, which it was not.
+            // Counted as emitted, which it was not.
             flow.ledger.meter(self.id).skipped += 1;
         }
         if polled.is_pending() != self.is_waiting {
@@ -124,8 +125,8 @@ impl<'h> Pipeline<'h, ()> {
 
     /// Begins a flow that pops a queue, and ends when the queue is closed and empty.
     ///
-    /// The queue may be fed by anybody, by the flow's own end, too. It is given by reference or as an `Arc`. What is
-    /// still in it when the flow stops stays there.
+    /// Any thread or task may feed the queue, and so may the end of the flow itself. It is passed
+    /// by reference or as an `Arc`. Items still in the queue when the flow stops stay there.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! One branch into two, which meet again.
+//! The stage that divides a flow into two branches, which meet again.
 
 use core::task::{Context, Poll};
 
@@ -16,7 +16,7 @@ use crate::{
 
 use super::merge::Merge;
 
-/// A stage that sends each item one of two branches, and gives on what comes out of them.
+/// A stage that sends each item to one of two branches, and emits what comes out of them.
 pub struct Split<S: Stage, F, A, B> {
     upstream: S,
     goes_first: F,
@@ -32,18 +32,19 @@ impl<S: Stage, F, A, B> core::fmt::Debug for Split<S, F, A, B> {
     }
 }
 
-/// The begin of one of the two branches.
+/// The beginning of a branch.
 pub struct Branch<I> {
     slot: BranchSlot<I>,
 }
 
 debug_by_name!(Branch<I>);
 
-/// Where an item waits until its branch takes it. Both sides belong to one flow, so nobody ever waits for the lock.
+/// Where an item waits until its branch takes it. Both sides belong to one flow, so the lock is
+/// never contended.
 struct BranchSlot<I>(Arc<Lock<(Option<Item<I>>, bool)>>);
 
 impl<I> Drop for BranchSlot<I> {
-    /// The item is foreign, and dropped beside the other slot's.
+    /// The item is foreign, and another slot may have one, too.
     fn drop(&mut self) {
         let item = self.0.with(|(item, _)| item.take());
         contain(|| drop(item));
@@ -94,7 +95,7 @@ where
     S: Stage,
     F: FnMut(&S::Item) -> bool,
 {
-    /// Brings items to the slots as long as both are free. Returns whether it has brought any.
+    /// Fills the slots as long as both are free. Returns whether anything has changed.
     fn fill(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> bool {
         let mut has_brought = false;
         while !self.has_ended && self.slots.iter().all(BranchSlot::is_free) {
@@ -139,7 +140,8 @@ where
                 Poll::Ready(Some(Item { lineage, value })) => {
                     return flow.ledger.emit(self.id, lineage, value);
                 }
-                // What the branches have taken makes room for more, and that may be for either.
+                // The branches have taken an item, so there is room for the next, which either may
+                // get.
                 Poll::Pending if self.fill(cx, flow) => {}
                 nothing => return nothing,
             }
@@ -158,10 +160,12 @@ where
 }
 
 impl<'h, S: Stage, T> Pipeline<'h, S, T> {
-    /// Adds a fork: items for which `goes_first` is true go through the stages that `first` adds, the others through those
-    /// that `second` adds, and they go on together, each as it comes.
+    /// Adds a fork. Items for which `goes_first` returns true go through the stages that `first`
+    /// adds, the others through those that `second` adds. The branches then join again, each item
+    /// as it comes.
     ///
-    /// An item that its branch has no room for holds up those behind it, whichever branch they go.
+    /// If a branch has no room for its next item, that item holds up those behind it, whichever
+    /// branch they go to.
     ///
     /// # Examples
     ///

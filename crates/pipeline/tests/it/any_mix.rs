@@ -1,4 +1,4 @@
-//! Any mix of stages gives what a sequential loop gives.
+//! Any mix of stages emits what a sequential loop does.
 
 use std::{
     future::poll_fn,
@@ -7,9 +7,11 @@ use std::{
     time::Duration,
 };
 
-use crate::by_hand::{n, quiet_panic};
 use proptest::{collection::vec, prelude::*};
+use test_kit::quiet_panic;
 use tidegate_pipeline::{AfterStop, OnError, Pipeline, Stage, Threads, Wait};
+
+use crate::desk::n;
 
 /// One stage of a mix.
 #[derive(Debug, Clone)]
@@ -19,7 +21,8 @@ enum Part {
     Copies(u64),
     Fail(u64),
     Panic(u64),
-    /// Concurrency, window, in order?, every how many-th item fails and how often a future yields first.
+    /// Concurrency, window, whether in order, which items fail (every how many-th), and how often a
+    /// future yields first.
     Work {
         n: usize,
         window: usize,
@@ -27,7 +30,7 @@ enum Part {
         fails: u64,
         yields: u64,
     },
-    /// By key, the item modulo this.
+    /// By key: the item modulo this.
     Keyed {
         n: usize,
         keys: u64,
@@ -42,7 +45,7 @@ enum Part {
         fails: u64,
         panics: u64,
     },
-    /// Every so-manieth item goes a way of its own.
+    /// Every so many-th item goes through a branch of its own.
     Split(u64),
     /// Batches, taken apart again.
     Batch(usize),
@@ -275,7 +278,7 @@ proptest! {
                 prop_assert!(stopped.error().is_some());
                 prop_assert!(abandon || summary.failed >= 1);
                 prop_assert!(abandon || summary.leftover() == 0);
-                // What came out is a part of what would have.
+                // What came out is a part of the expected items.
                 let mut rest = expected.into_iter();
                 prop_assert!(!is_ordered || out.iter().all(|item| rest.any(|other| other == *item)));
             }

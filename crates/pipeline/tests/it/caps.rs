@@ -1,4 +1,4 @@
-//! A cap on all that is in flight: the flow is never asleep beside its room.
+//! A bound on all that is in flight: the flow never sleeps while it has room.
 
 use std::{
     future::{Future, poll_fn},
@@ -6,12 +6,14 @@ use std::{
     time::Duration,
 };
 
-use crate::by_hand::{Task, n};
+use test_kit::Task;
 use tidegate_pipeline::{OnError, Pipeline, Threads};
+
+use crate::desk::n;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Ends in its poll, or wakes itself so many times before; every third item fails.
+/// Ends in its poll, or wakes itself that many times before; every third item fails.
 async fn work(item: u64, naps: u64) -> Result<u64, &'static str> {
     let mut left = if naps == 0 { 0 } else { item % (naps + 1) };
     poll_fn(|cx| {
@@ -81,7 +83,8 @@ fn a_full_flow_is_never_asleep_beside_its_room() {
             .batch("rows", n(3), HOUR);
         assert_eq!(finish(run.run()).unwrap().leftover(), 0);
 
-        // What gathers is not to wait for items that have no room, whichever was asked first.
+        // A stage that gathers items must not wait for those that have no room, whichever stage is
+        // polled first.
         let run = flow().split(
             "even?",
             |item| item % 2 == 0,

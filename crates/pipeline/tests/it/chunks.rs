@@ -10,11 +10,13 @@ use std::{
     thread,
 };
 
-use crate::by_hand::{Task, n, quiet_panic};
+use test_kit::{Task, quiet_panic};
 use tidegate_pipeline::{AfterStop, CancelToken, OnError, Pipeline, Queue, Threads, Wait};
 use tidegate_worker_pool::{JoinError, Worker, WorkerPool};
 
-/// Polls a pool's worker: it does all there is to do.
+use crate::desk::n;
+
+/// Polls a pool's worker, which does all there is to do.
 fn work(worker: &mut Task<Worker>) {
     let _ = worker.poll();
 }
@@ -43,7 +45,7 @@ fn nothing_is_held_back_for_a_larger_chunk_while_a_worker_is_free() {
     let mut worker = Task::new(pool.worker());
     let flow = Pipeline::from_queue(&queue).map_on(&pool, "pass", n(1), |item| item);
     let mut run = Task::new(flow.for_each(|item| out.try_push(item).unwrap()));
-    // Learnt from a crowd, chunks are large.
+    // Learnt from many items, chunks are large.
     (0..1000).for_each(|item| queue.try_push(item).unwrap());
     for _ in 0..100 {
         assert!(run.is_pending());
@@ -78,7 +80,8 @@ fn a_stage_on_a_pool_goes_on_while_the_next_is_busy() {
         assert!(run.is_pending());
         work(&mut worker);
     }
-    // One is with the busy stage. Behind it there are two chunks, of no more items than the window holds.
+    // One item is in the busy stage. Behind it there are two chunks, of no more items than the
+    // window holds.
     assert!((1 + 2..=1 + 8).contains(&done.load(Ordering::SeqCst)));
 }
 
@@ -176,7 +179,7 @@ fn a_cancelled_job_fails_its_items() {
     let mut run = Task::new(flow.run());
     assert!(run.is_pending());
     drop(pool.shutdown_now());
-    // Each chunk is given up by itself, and wakes the run.
+    // Each chunk is lost on its own, and wakes the run.
     let summary = loop {
         let woken = run.woken();
         match run.poll() {
@@ -292,20 +295,20 @@ fn threads_are_gone_when_the_run_has_ended() {
 fn work_on_threads_is_charged_to_its_stage() {
     let flow = Pipeline::from_iter(0..200_u64).map("cheap", |item| item + 1).map_on(
         Threads,
-        "dear",
+        "costly",
         n(2),
         |item| (0..10_000).fold(item, |sum, n| std::hint::black_box(sum ^ n)),
     );
     let monitor = flow.monitor();
     flow.run_on_threads(n(2)).unwrap();
-    let dear = monitor.stats().stages.into_iter().find(|stage| stage.name == "dear").unwrap();
-    assert_eq!((dear.received, dear.emitted, dear.in_flight), (200, 200, 0));
-    assert!(!dear.busy.is_zero());
+    let costly = monitor.stats().stages.into_iter().find(|stage| stage.name == "costly").unwrap();
+    assert_eq!((costly.received, costly.emitted, costly.in_flight), (200, 200, 0));
+    assert!(!costly.busy.is_zero());
 }
 
-/// A worker that leaves early has somebody called in its place only if something is left to be done.
+/// A worker that leaves early is replaced only if something is left to be done.
 #[test]
-fn nobody_is_called_where_nothing_waits() {
+fn no_worker_is_called_where_nothing_waits() {
     let pool = WorkerPool::detached(64);
     let flow = Pipeline::from_iter(0..10).map_on(&pool, "pass", n(5), |item| item);
     let (mut run, mut worker) = (Task::new(flow.run()), Task::new(pool.worker()));

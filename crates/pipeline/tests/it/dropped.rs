@@ -1,4 +1,4 @@
-//! Laws of runs that are dropped before their end: what is in them is dropped piece by piece.
+//! Laws of runs that are dropped before their end: each value in them is dropped on its own.
 
 use std::{
     future::{Future, pending, poll_fn, ready},
@@ -38,7 +38,6 @@ fn futures_of_a_run_that_panic_when_they_are_dropped_are_dropped_each() {
             async move {
                 pending::<()>().await;
                 drop(bomb);
-                ()
             }
         };
         Pipeline::from_iter(0..9).map_async("hold", FOUR, hold).run()
@@ -64,7 +63,7 @@ fn items_of_a_run_that_panic_when_they_are_dropped_are_dropped_each() {
     assert_eq!(dropped(items), 3);
 }
 
-/// So many bombs, and then nothing for ever.
+/// That many bombs, and then nothing for ever.
 struct Bombs(usize, Arc<AtomicUsize>);
 
 impl Stream for Bombs {
@@ -123,22 +122,22 @@ fn keys_whose_every_drop_panics_are_dropped_each_and_keep_no_item_from_its_turn(
     assert_eq!(keys.load(Ordering::SeqCst), 6);
     let of = keys.clone();
     let flow = Pipeline::from_iter([1, 1, 2, 2, 2]);
-    let flow = flow.map_keyed("key", FOUR, move |k| Bomb(*k, of.clone()), |k| ready(k));
+    let flow = flow.map_keyed("key", FOUR, move |k| Bomb(*k, of.clone()), ready);
     let summary = flow.on_error(OnError::Skip).run().wait().unwrap();
     assert_eq!((summary.read, summary.leftover()), (5, 0));
 }
 
 #[test]
-fn items_before_both_ways_of_a_split_are_dropped_each() {
-    // Neither way takes one: its stage is full.
+fn items_before_both_branches_of_a_split_are_dropped_each() {
+    // Neither branch takes an item: its stage is full.
     let split = |count: Arc<AtomicUsize>| {
         let mut n = 0;
         let hold = |bomb: Bomb| async move {
             pending::<()>().await;
             bomb
         };
-        let way = move |way: Pipeline<'static, Branch<Bomb>>| {
-            way.map_async("hold", NonZeroUsize::MIN, hold).window(NonZeroUsize::MIN)
+        let branch = move |branch: Pipeline<'static, Branch<Bomb>>| {
+            branch.map_async("hold", NonZeroUsize::MIN, hold).window(NonZeroUsize::MIN)
         };
         let flow = Pipeline::from_stream(Bombs(8, count)).split(
             "alternate",
@@ -146,18 +145,18 @@ fn items_before_both_ways_of_a_split_are_dropped_each() {
                 n += 1;
                 n % 2 == 0
             },
-            way,
-            way,
+            branch,
+            branch,
         );
         flow.run()
     };
-    // One in each way, and one before the first of them that has no room.
+    // One in each branch, and one before the first branch that has no room.
     assert_eq!(dropped(split), 3);
 }
 
 #[test]
 fn chunks_that_wait_for_a_worker_are_dropped_each() {
-    // Nobody works in this pool.
+    // A pool without workers.
     let pool = WorkerPool::detached(8);
     let waiting = |count| {
         Pipeline::from_stream(Bombs(8, count)).map_on(&pool, "pass", FOUR, |item| item).run()
@@ -211,7 +210,7 @@ fn a_state_that_panics_when_it_is_dropped_by_a_panic_of_its_work_aborts_nothing(
 }
 
 #[test]
-fn an_item_that_panics_when_it_is_dropped_by_the_panic_of_who_looks_at_it_aborts_nothing() {
+fn an_item_that_panics_when_it_is_dropped_by_the_panic_of_an_inspector_aborts_nothing() {
     let gone = Arc::new(AtomicUsize::new(0));
     let bombs = |n| {
         let gone = gone.clone();
@@ -231,7 +230,7 @@ fn an_item_that_panics_when_it_is_dropped_by_the_panic_of_who_looks_at_it_aborts
             .run()
             .wait(),
         bombs(3)
-            .map_keyed("look", FOUR, |_| -> u32 { quiet_panic("quiet") }, |b| ready(b))
+            .map_keyed("look", FOUR, |_| -> u32 { quiet_panic("quiet") }, ready)
             .on_error(OnError::Skip)
             .run()
             .wait(),
@@ -281,7 +280,6 @@ fn attempts_of_a_run_that_panic_when_they_are_dropped_are_dropped_each() {
             async move {
                 pending::<()>().await;
                 drop(bomb);
-                ()
             }
         };
         Pipeline::from_iter(0..2)

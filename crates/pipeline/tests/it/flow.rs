@@ -1,4 +1,4 @@
-//! What a flow as a whole promises: accounts, errors, ends.
+//! What a flow as a whole promises: counts, errors, ends.
 
 use std::{
     future::{Future, pending},
@@ -8,10 +8,12 @@ use std::{
     time::Duration,
 };
 
-use crate::by_hand::{Desk, Task, n, quiet_panic};
+use test_kit::{Task, quiet_panic};
 use tidegate_pipeline::{
     AfterStop, CancelToken, ManualClock, OnError, Pipeline, Queue, Stage, Summary, Wait, policy,
 };
+
+use crate::desk::{Desk, n};
 
 fn counts(summary: Summary) -> [u64; 5] {
     [summary.read, summary.succeeded, summary.failed, summary.skipped, summary.leftover()]
@@ -51,7 +53,7 @@ fn abandoned_items_are_dropped_at_once_and_counted_as_left_over() {
     );
     let mut run = Task::new(flow.run());
     assert!(run.is_pending());
-    // Item 0 is parked behind nothing and leaves; item 2 is parked behind 1.
+    // Item 0 is parked behind none and leaves; item 2 is parked behind 1.
     desk.done(0);
     desk.done(2);
     assert!(run.is_pending());
@@ -162,7 +164,7 @@ fn a_whole_is_failed_if_one_of_its_parts_is() {
 }
 
 #[test]
-fn the_items_of_a_batch_share_its_fate() {
+fn the_items_of_a_batch_share_its_outcome() {
     let flow = Pipeline::from_iter(0..5)
         .batch("pair", n(2), Duration::MAX)
         .try_map("store", |pair: Vec<i32>| if pair.contains(&2) { Err("no") } else { Ok(pair) })
@@ -171,7 +173,7 @@ fn the_items_of_a_batch_share_its_fate() {
 }
 
 #[test]
-fn a_batch_is_given_when_full_when_due_or_at_the_end() {
+fn a_batch_is_emitted_when_full_when_due_or_at_the_end() {
     let (clock, queue, out) = (ManualClock::new(), Queue::unbounded(), Queue::unbounded());
     let flow = Pipeline::from_queue(&queue)
         .timer(clock.clone())
@@ -248,7 +250,7 @@ fn a_stream_ends_with_the_error() {
 }
 
 #[test]
-fn figures_say_who_works_and_who_waits() {
+fn stats_say_which_stage_works_and_which_waits() {
     let (clock, queue, desk) = (ManualClock::new(), Queue::unbounded(), Desk::new(9));
     let flow = Pipeline::from_queue(&queue)
         .timer(clock.clone())
@@ -313,7 +315,7 @@ fn a_flow_may_borrow_and_need_not_be_sent() {
     let add = |n| cell.set(cell.get() + n);
     let flow = Pipeline::from_iter(1..=3).map_async("add", NonZeroUsize::MIN, |n| {
         add(n);
-        async { () }
+        async {}
     });
     flow.run().wait().unwrap();
     assert_eq!(cell.get(), 6);

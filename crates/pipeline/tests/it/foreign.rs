@@ -1,4 +1,5 @@
-//! Foreign code in the places where a flow runs some, which panics there or takes long: each item has a fate, and each run an end.
+//! Foreign code that panics or takes long, wherever a flow runs some: each item has an outcome, and
+//! each run ends.
 
 use std::{
     cell::Cell,
@@ -11,9 +12,10 @@ use std::{
     time::Duration,
 };
 
-use crate::by_hand::n;
 use tidegate_pipeline::{ManualClock, OnError, Pipeline, Wait};
 use tidegate_worker_pool::WorkerPool;
+
+use crate::desk::n;
 
 fn quiet() {
     if !thread::panicking() {
@@ -23,7 +25,7 @@ fn quiet() {
 
 thread_local! { static FUSE: Cell<i32> = const { Cell::new(i32::MAX) } }
 
-/// A key of which one comparison, or two that follow each other, panic.
+/// A key of which one comparison, or two in a row, panic.
 #[derive(Clone)]
 struct Key(u32, i32);
 
@@ -125,7 +127,7 @@ fn payloads_that_panic_when_they_are_dropped_hang_no_flow_on_a_pool() {
 }
 
 #[test]
-fn a_batch_is_given_at_its_time_although_the_source_is_always_ready() {
+fn a_batch_is_emitted_at_its_time_although_the_source_is_always_ready() {
     let clock = ManualClock::new();
     let slow = (0..30).inspect(|_| clock.advance(Duration::from_millis(1)));
     let rows = Pipeline::from_iter(slow)
@@ -136,7 +138,7 @@ fn a_batch_is_given_at_its_time_although_the_source_is_always_ready() {
 }
 
 #[test]
-fn a_batch_in_a_way_of_a_full_flow_waits_for_no_more() {
+fn a_batch_in_a_branch_of_a_full_flow_waits_for_no_more() {
     let clock = ManualClock::new();
     let hour = Duration::from_secs(3600);
     let flow = Pipeline::from_iter(0..20).max_in_flight(n(3)).timer(clock).split(

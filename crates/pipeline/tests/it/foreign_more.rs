@@ -1,13 +1,12 @@
-//! A panic at each touch of foreign code in turn, once and twice: the run ends, every item that was read has a fate, and nothing
-//! is left behind.
+//! A panic at each touch of foreign code in turn, once and twice: the run ends, every item that was
+//! read has an outcome, and nothing is left behind.
 //!
-//! What a function returns is lost by the compiler if a destructor at its end panics (rust-lang/rust#47949). So whoever returns
-//! something here drops what may panic before.
+//! What a function returns is lost by the compiler if a destructor at its end panics
+//! (rust-lang/rust#47949). So functions that return something here drop what may panic before.
 
 use std::{
     future::{Future, Ready, ready},
-    num::NonZeroUsize,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
         Arc,
@@ -18,15 +17,14 @@ use std::{
 };
 
 use futures_core::Stream;
+use test_kit::quiet_panic;
 use tidegate_core::{Clock, Closed, Gate, Outcome, Pass, Timer, Timestamp};
 use tidegate_pipeline::{ManualClock, OnError, Pipeline, Stopped, Summary, Wait, policy};
 use tidegate_worker_pool::WorkerPool;
 
-fn n(n: usize) -> NonZeroUsize {
-    NonZeroUsize::new(n).unwrap()
-}
+use crate::desk::n;
 
-/// Goes off at the so-many-th touch, and once more at the next if there are two charges.
+/// Panics at the touch of that number, and once more at the next if there are two charges.
 #[derive(Clone)]
 struct Fuse(Arc<[AtomicUsize; 2]>, Arc<AtomicUsize>);
 
@@ -44,7 +42,7 @@ impl Fuse {
             touches
                 .store(usize::from(charges.fetch_sub(1, Ordering::SeqCst) > 1), Ordering::SeqCst);
             self.1.fetch_add(1, Ordering::SeqCst);
-            resume_unwind(Box::new("on purpose"));
+            quiet_panic("on purpose");
         }
     }
 
@@ -53,7 +51,8 @@ impl Fuse {
     }
 }
 
-/// Runs what `run` makes with fuses of all lengths. A panic that comes out of a run is an end only if `may_panic`.
+/// Runs what `run` makes with fuses of all lengths. A panic may come out of a run only if
+/// `may_panic`.
 fn at_each_touch(may_panic: bool, run: impl Fn(&Fuse) -> Result<Summary, Stopped>) {
     for charges in [1, 2] {
         let mut ends = 0;
@@ -83,7 +82,7 @@ fn ended(run: impl Future<Output = Result<Summary, Stopped>>) -> Result<Summary,
     end
 }
 
-/// An iterator and a stream of items that are touched for each.
+/// An iterator and a stream of items, each of which is a touch.
 struct Items(std::ops::Range<u32>, Fuse);
 
 impl Iterator for Items {
@@ -138,7 +137,7 @@ impl<F> Drop for Touched<F> {
 }
 
 #[test]
-fn a_panic_in_any_closure_iterator_item_or_sink_costs_no_other_item_its_fate() {
+fn a_panic_in_any_closure_iterator_item_or_sink_costs_no_other_item_its_outcome() {
     at_each_touch(false, |fuse| {
         let touch = || fuse.touch();
         let flow = Pipeline::from_iter(Items(0..4, fuse.clone()))
@@ -178,7 +177,7 @@ fn a_panic_in_any_closure_iterator_item_or_sink_costs_no_other_item_its_fate() {
 }
 
 #[test]
-fn a_panic_in_any_future_stream_choice_or_policy_costs_no_other_item_its_fate() {
+fn a_panic_in_any_future_stream_choice_or_policy_costs_no_other_item_its_outcome() {
     at_each_touch(false, |fuse| {
         let flow = Pipeline::from_stream(Items(0..3, fuse.clone()))
             .merge("more", Items(3..5, fuse.clone()))
@@ -249,7 +248,7 @@ impl Pass for Inside {
 }
 
 #[test]
-fn a_panic_in_any_gate_or_pass_costs_no_other_item_its_fate() {
+fn a_panic_in_any_gate_or_pass_costs_no_other_item_its_outcome() {
     at_each_touch(false, |fuse| {
         let flow =
             Pipeline::from_iter(Items(0..3, fuse.clone()))
@@ -263,7 +262,7 @@ fn a_panic_in_any_gate_or_pass_costs_no_other_item_its_fate() {
 }
 
 #[test]
-fn a_panic_in_any_state_or_work_of_a_pool_costs_no_other_item_its_fate() {
+fn a_panic_in_any_state_or_work_of_a_pool_costs_no_other_item_its_outcome() {
     let pool = WorkerPool::builder().threads(1).build().unwrap();
     at_each_touch(false, |fuse| {
         let [state, work, more] = [fuse.clone(), fuse.clone(), fuse.clone()];

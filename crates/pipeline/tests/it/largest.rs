@@ -1,4 +1,5 @@
-//! The largest number that a setting takes: what is used bounds it, and nothing is allocated up front.
+//! The largest number that a setting takes: its cost is bounded by what is used, and nothing is
+//! allocated up front.
 
 use std::{
     future::{Future, poll_fn},
@@ -8,10 +9,12 @@ use std::{
     time::Duration,
 };
 
-use crate::by_hand::n;
+use test_kit::Task;
 use tidegate_pipeline::{CancelToken, Pipeline, Threads, Wait};
 use tidegate_semaphore::Semaphore;
 use tidegate_worker_pool::WorkerPool;
+
+use crate::desk::n;
 
 const MOST: NonZeroUsize = NonZeroUsize::MAX;
 
@@ -96,7 +99,7 @@ fn the_largest_numbers_hold_in_a_deterministic_run() {
     }
 }
 
-/// One waiter among very many is woken and polled alone: the others are not looked at.
+/// One waiter among very many is woken and polled alone: the others are not polled.
 #[test]
 fn a_wake_among_a_hundred_thousand_in_flight_polls_one() {
     for many in [6_250, 100_000] {
@@ -109,10 +112,9 @@ fn a_wake_among_a_hundred_thousand_in_flight_polls_one() {
                 cancelled.as_mut().poll(cx)
             });
             counted.await;
-            ()
         };
         let flow = Pipeline::from_iter(0..many).map_async("wait", MOST, work).unordered();
-        let mut run = crate::by_hand::Task::new(flow.run());
+        let mut run = Task::new(flow.run());
         while polls.load(Ordering::Relaxed) < many {
             assert!(run.is_pending());
         }

@@ -1,9 +1,10 @@
 //! The tests of tidegate-pipeline, one binary: a module for each subject.
 
 mod any_mix;
-mod by_hand;
+mod branches;
 mod caps;
 mod chunks;
+mod desk;
 mod dropped;
 mod flow;
 mod foreign;
@@ -13,4 +14,3 @@ mod parallel;
 mod stress;
 mod threads;
 mod traits;
-mod ways;

@@ -6,12 +6,14 @@ use std::{
     time::Duration,
 };
 
-use crate::by_hand::{Desk, Task, n, quiet_panic};
+use test_kit::{Task, quiet_panic};
 use tidegate_pipeline::{
     Backoff, Clock, ManualClock, OnError, Panicked, Pipeline, Queue, Reason, TimedOut, Wait, policy,
 };
 use tidegate_semaphore::Semaphore;
 use tidegate_worker_pool::WorkerPool;
+
+use crate::desk::{Desk, n};
 
 #[test]
 fn results_come_in_the_order_of_the_source() {
@@ -31,7 +33,7 @@ fn results_come_in_the_order_of_the_source() {
     assert_eq!([(); 3].map(|()| seen.try_pop().unwrap()), [0, 1, 2]);
 }
 
-/// A slow head holds nobody up who does not ask for order.
+/// Without order, a slow head holds up no other.
 #[test]
 fn unordered_results_come_as_they_finish() {
     let (desk, seen) = (Desk::new(3), Queue::unbounded());
@@ -85,7 +87,8 @@ fn stages_advance_while_the_next_is_busy_up_to_the_window() {
         first.done(item);
         assert!(run.is_pending());
     }
-    // One in the second stage, which is stuck; and the window of the first is full behind it.
+    // One item is in the second stage, which is stuck; and the window of the first is full behind
+    // it.
     assert_eq!((second.started(), first.started()), (1, 5));
 }
 
@@ -116,7 +119,8 @@ fn a_failed_head_lets_the_rest_through() {
     assert_eq!(run.output().unwrap(), [1, 2]);
 }
 
-/// futures-rs' #2348: a concurrency of zero hangs. It cannot be said here (`NonZeroUsize`); the least there is goes on.
+/// futures-rs' #2348: a concurrency of zero hangs. Here it cannot be written (`NonZeroUsize`), and
+/// one goes on.
 #[test]
 fn failures_in_a_row_do_not_wedge_the_smallest_window() {
     let flow =
@@ -130,7 +134,7 @@ fn failures_in_a_row_do_not_wedge_the_smallest_window() {
 }
 
 #[test]
-fn a_panic_is_an_error_with_stage_and_index_and_frees_its_place() {
+fn a_panic_is_an_error_with_stage_and_index_and_frees_its_slot() {
     let desk = Desk::new(3);
     let mut errors = Vec::new();
     let mut run = Task::new(
@@ -222,7 +226,7 @@ fn a_gate_admits_bounds_and_hears_how_it_went() {
     assert!(run.is_pending());
     assert_eq!((gate.available_permits(), desk.started()), (0, 2));
     desk.failed(0);
-    // The failure frees a permit, which wakes the next in line.
+    // The failure frees a permit, which wakes the next in the wait queue.
     assert!(run.is_pending());
     assert!(run.is_pending());
     assert_eq!((run.woken(), desk.started()), (2, 3));
@@ -243,7 +247,7 @@ fn a_gate_that_refuses_fails_the_item_with_its_error() {
 }
 
 #[test]
-fn dropping_the_run_gives_passes_back() {
+fn dropping_the_run_releases_passes() {
     let (desk, gate) = (Desk::new(2), Semaphore::new(1));
     let mut run = Task::new(
         Pipeline::from_iter(0..2).gated("call", n(2), &gate, |item| desk.work(item)).run(),

@@ -1,54 +1,34 @@
-//! Flows on threads, which others feed, stop, watch and time out, from a seed: `TIDEGATE_SEED=7 cargo test --test stress`.
+//! Flows on threads, which other threads feed, stop, watch and time out, from a seed:
+//! `TIDEGATE_SEED=7 cargo test --test it stress::`.
 
 use std::{
     collections::HashSet,
-    env,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
-use crate::by_hand::{n, quiet_panic};
+use test_kit::{Random, quiet_panic, seed};
 use tidegate_pipeline::{CancelToken, Monitor, OnError, Pipeline, Queue, Stopped, Summary, Wait};
 use tidegate_semaphore::Semaphore;
 use tidegate_worker_pool::WorkerPool;
 
-/// For how long.
+use crate::desk::n;
+
+/// For how long the test runs.
 const LONG: Duration = Duration::from_millis(300);
 
 const PERMITS: usize = 3;
 
-/// Steele, Lea and Flood's SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % bound as u64).unwrap()
-    }
-
-    fn chance(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-}
-
-fn seed() -> u64 {
-    let from_clock =
-        || SystemTime::UNIX_EPOCH.elapsed().map_or(1, |time| u64::from(time.subsec_nanos()));
-    let seed = env::var("TIDEGATE_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(from_clock);
-    println!("TIDEGATE_SEED={seed}");
-    seed
+fn chance(random: &mut Random, percent: usize) -> bool {
+    random.below(100) < percent
 }
 
 /// What all flows of a test share.
-struct House {
+struct Shared {
     pool: WorkerPool,
     semaphore: Semaphore,
 }
@@ -60,7 +40,7 @@ struct Plan {
     skips: bool,
     unordered: bool,
     window: usize,
-    /// After so many items fed the flow is stopped.
+    /// The flow is stopped after that many items were fed.
     stop_at: Option<usize>,
     /// It is dropped if it takes longer.
     patience: Option<Duration>,
@@ -71,21 +51,21 @@ impl Plan {
         Self {
             items: random.below(200),
             fails: [0, 1, 10][random.below(3)],
-            skips: random.chance(50),
-            unordered: random.chance(50),
+            skips: chance(random, 50),
+            unordered: chance(random, 50),
             window: 1 + random.below(8),
-            stop_at: random.chance(30).then(|| random.below(200)),
-            patience: random.chance(30).then(|| Duration::from_micros(random.below(500) as u64)),
+            stop_at: chance(random, 30).then(|| random.below(200)),
+            patience: chance(random, 30).then(|| Duration::from_micros(random.below(500) as u64)),
         }
     }
 }
 
 /// Whether an item fails at a stage, or panics.
 fn hits(item: usize, stage: usize, percent: usize) -> bool {
-    Random((item * 7 + stage) as u64).chance(percent)
+    chance(&mut Random::new((item * 7 + stage) as u64), percent)
 }
 
-/// Looks at the figures as long as the flow runs: what has left was in.
+/// Watches the statistics while the flow runs: no more leave than have entered.
 fn watch(monitor: &Monitor, is_over: &AtomicBool) {
     let mut last = Summary::default();
     while !is_over.load(Ordering::Acquire) {
@@ -98,19 +78,19 @@ fn watch(monitor: &Monitor, is_over: &AtomicBool) {
 }
 
 /// Runs a flow by its plan; `None` if it was dropped before its end.
-fn flow(house: &House, plan: &Plan) -> Option<Result<Summary, Stopped>> {
+fn flow(shared: &Shared, plan: &Plan) -> Option<Result<Summary, Stopped>> {
     let (queue, token) = (Queue::unbounded(), CancelToken::new());
     let seen: Arc<[_]> = (0..plan.items).map(|_| AtomicUsize::new(0)).collect();
     let worked = seen.clone();
     let (fails, is_over) = (plan.fails, AtomicBool::new(false));
     let on_error = || if plan.skips { OnError::Skip } else { OnError::Stop };
     let flow = Pipeline::from_queue(&queue)
-        .gated("call", n(3), &house.semaphore, |item| async move {
+        .gated("call", n(3), &shared.semaphore, |item| async move {
             if hits(item, 0, fails) { Err("it fails") } else { Ok(item) }
         })
         .window(n(plan.window))
         .on_error(on_error())
-        .try_map_on(&house.pool, "work", n(2), move |item| {
+        .try_map_on(&shared.pool, "work", n(2), move |item| {
             worked[item].fetch_add(1, Ordering::Relaxed);
             if hits(item, 1, fails) {
                 quiet_panic("it panics")
@@ -151,11 +131,11 @@ fn flow(house: &House, plan: &Plan) -> Option<Result<Summary, Stopped>> {
     ended
 }
 
-fn run_flows(house: &House, random: &mut Random) {
+fn run_flows(shared: &Shared, random: &mut Random) {
     let until = Instant::now() + LONG;
     while Instant::now() < until {
         let plan = Plan::draw(random);
-        match flow(house, &plan) {
+        match flow(shared, &plan) {
             Some(Ok(summary)) => {
                 assert_eq!((summary.read, summary.leftover()), (plan.items as u64, 0));
             }
@@ -166,21 +146,21 @@ fn run_flows(house: &House, random: &mut Random) {
 }
 
 #[test]
-fn no_item_is_lost_or_done_twice_whoever_stops_drops_and_watches_flows() {
-    let mut random = Random(seed());
-    let house = House {
+fn no_item_is_lost_or_done_twice_while_others_stop_drop_and_watch_flows() {
+    let mut random = Random::new(seed());
+    let shared = Shared {
         pool: WorkerPool::builder().threads(2..=2).queue(4).build().unwrap(),
         semaphore: Semaphore::new(PERMITS),
     };
     thread::scope(|s| {
         for _ in 0..2 {
-            let mut random = Random(random.below(usize::MAX) as u64);
-            let house = &house;
-            s.spawn(move || run_flows(house, &mut random));
+            let mut random = Random::new(random.below(usize::MAX) as u64);
+            let shared = &shared;
+            s.spawn(move || run_flows(shared, &mut random));
         }
     });
-    house.pool.shutdown().wait();
-    let jobs = house.pool.stats();
+    shared.pool.shutdown().wait();
+    let jobs = shared.pool.stats();
     assert_eq!((jobs.waiting, jobs.in_flight), (0, 0));
-    assert_eq!(house.semaphore.available_permits(), PERMITS);
+    assert_eq!(shared.semaphore.available_permits(), PERMITS);
 }

@@ -11,13 +11,15 @@ use std::{
     time::Duration,
 };
 
-use crate::by_hand::n;
 use tidegate_pipeline::{Pipeline, Queue, Threads};
 
-/// After so long what should come has not, and the test fails instead of hanging.
+use crate::desk::n;
+
+/// What has not come after this time fails the test, which would hang otherwise.
 const HOPELESS: Duration = Duration::from_secs(60);
 
-/// The calling thread is in an item until the others have worked on 500 more, for which the flow has to be driven.
+/// The calling thread is in an item until the others have worked on 500 more, for which the flow
+/// has to be driven.
 #[test]
 fn a_thread_in_a_long_item_keeps_no_other_from_work() {
     let here = thread::current().id();
@@ -32,7 +34,7 @@ fn a_thread_in_a_long_item_keeps_no_other_from_work() {
                 told.lock().unwrap().recv_timeout(HOPELESS).map_err(|_| "the others ran dry")?;
             }
         } else {
-            // Nobody works before the calling thread has come.
+            // No other thread works before the calling thread has come.
             let first_of_thread = others.fetch_add(1, Ordering::SeqCst) < 2;
             if first_of_thread && !has_come.load(Ordering::SeqCst) {
                 let comes = comes.lock().unwrap();
@@ -89,10 +91,9 @@ fn no_more_threads_are_started_than_find_something_to_do() {
     let by = Mutex::new(std::collections::BTreeSet::new());
     let ids = |_| {
         by.lock().unwrap().insert(format!("{:?}", thread::current().id()));
-        ()
     };
     let flow = Pipeline::from_iter(0..1000).map_on(Threads, "who", n(1), ids);
     assert_eq!(flow.run_on_threads(n(usize::MAX)).unwrap().succeeded, 1000);
-    // One is in the stage, one drives, and one looks for the next.
+    // One is in the stage, one drives, and one looks for the next task.
     assert!(by.into_inner().unwrap().len() <= 3);
 }

@@ -4,8 +4,8 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use tidegate_pipeline::{AfterStop, Monitor, Pipeline, StageStats, Summary, Threads};
 
-/// A list for the compiler: a value of these may be looked at after a panic passed by. Flows hold code of the user's, and say
-/// nothing.
+/// A list for the compiler: a value of these may be used after a panic passed by. Flows hold the
+/// user's code, and promise nothing.
 #[test]
 fn what_a_panic_passes_by_may_be_used_on() {
     fn safe<T: UnwindSafe + RefUnwindSafe>() {}

@@ -1,4 +1,4 @@
-//! What keys, forks, second attempts and the cap promise.
+//! What keys, forks, second attempts and the bound on all items promise.
 
 use std::{
     cell::Cell,
@@ -6,11 +6,13 @@ use std::{
     time::Duration,
 };
 
-use crate::by_hand::{Desk, Task, n, quiet_panic};
+use test_kit::{Task, quiet_panic};
 use tidegate_pipeline::{
     AfterStop, Backoff, Clock, ManualClock, OnError, Pipeline, Queue, Threads, TimedOut, Timer,
     Wait,
 };
+
+use crate::desk::{Desk, n};
 
 #[test]
 fn items_of_one_key_are_worked_on_one_by_one_and_in_order() {
@@ -24,7 +26,7 @@ fn items_of_one_key_are_worked_on_one_by_one_and_in_order() {
     let mut run = Task::new(flow.collect());
     assert!(run.is_pending());
     assert_eq!(desk.started(), 2);
-    // Item 3 could end, had it begun.
+    // Item 3 could end if it had begun.
     desk.done(3);
     assert!(run.is_pending());
     assert_eq!(desk.started(), 2);
@@ -44,7 +46,8 @@ fn a_slow_key_holds_up_no_other_up_to_the_window() {
         .window(n(4));
     let monitor = flow.monitor();
     let mut run = Task::new(flow.run());
-    // Key 0 never moves; key 1 goes on as long as there is room beside what waits for key 0.
+    // Key 0 never moves; key 1 goes on as long as there is room beside the items that wait for key
+    // 0.
     (0..5).for_each(|odd| desk.done(2 * odd + 1));
     assert!(run.is_pending());
     let summary = monitor.stats().summary;
@@ -72,18 +75,13 @@ fn a_failure_lets_the_next_of_its_key_begin() {
 #[test]
 fn a_key_that_panics_fails_its_item() {
     let flow = Pipeline::from_iter(0..4)
-        .map_keyed(
-            "work",
-            n(2),
-            |item| if *item == 2 { quiet_panic("key") } else { 0 },
-            |item| ready(item),
-        )
+        .map_keyed("work", n(2), |item| if *item == 2 { quiet_panic("key") } else { 0 }, ready)
         .on_error(OnError::divert(|error| assert!(error.is_panic() && error.index() == 2)));
     assert_eq!(flow.collect().wait().unwrap(), [0, 1, 3]);
 }
 
 #[test]
-fn a_long_line_behind_one_key_is_no_deep_recursion() {
+fn a_long_queue_behind_one_key_is_no_deep_recursion() {
     let desk = Desk::new(100_000);
     let flow = Pipeline::from_iter(0..100_000)
         .try_map_keyed("work", n(1), |_| (), |item| desk.work(item))
@@ -105,7 +103,7 @@ fn the_whole_flow_holds_no_more_than_its_cap() {
     let desk = Desk::new(10);
     let flow = Pipeline::from_iter(0..10)
         .max_in_flight(n(3))
-        .map_async("first", n(8), |item| ready(item))
+        .map_async("first", n(8), ready)
         .try_map_async("second", n(8), |item| desk.work(item));
     let monitor = flow.monitor();
     let mut run = Task::new(flow.run());
@@ -142,7 +140,7 @@ fn an_item_that_fails_makes_room_in_a_capped_flow() {
 }
 
 #[test]
-fn the_two_ways_of_a_fork_are_bounded_and_meet_again() {
+fn the_two_branches_of_a_fork_are_bounded_and_meet_again() {
     let desk = Desk::new(100);
     let flow = Pipeline::from_iter(0..100).split(
         "even?",
@@ -153,7 +151,7 @@ fn the_two_ways_of_a_fork_are_bounded_and_meet_again() {
     let monitor = flow.monitor();
     let mut run = Task::new(flow.collect());
     assert!(run.is_pending());
-    // Item 0 is being worked on, 1 has passed, 2 waits at the door, and 3 behind it.
+    // Item 0 is in work, 1 has passed, 2 waits at the beginning of its branch, and 3 behind it.
     assert_eq!(monitor.stats().summary.read, 3);
     (0..100).for_each(|item| desk.done(item));
     let mut items = loop {
@@ -166,7 +164,7 @@ fn the_two_ways_of_a_fork_are_bounded_and_meet_again() {
 }
 
 #[test]
-fn a_failure_on_one_way_stops_both() {
+fn a_failure_in_one_branch_stops_both() {
     let flow = Pipeline::from_iter(0..).split(
         "even?",
         |item| item % 2 == 0,
@@ -183,7 +181,8 @@ fn a_choice_that_panics_fails_its_item() {
     let flow = Pipeline::from_iter(0..4)
         .split("choose", |item| *item != 2 || quiet_panic("choice"), |all| all, |none| none)
         .on_error(OnError::Skip);
-    // The policy is that of the stage added last, the fork itself here: nothing was added on its ways.
+    // The policy is that of the stage added last, the fork itself here: no stage was added in its
+    // branches.
     assert_eq!(flow.collect().wait().unwrap(), [0, 1, 3]);
 }
 
@@ -274,7 +273,7 @@ fn a_simulated_run_takes_no_time_and_repeats_itself() {
 #[test]
 fn a_deterministic_run_finds_the_orders_that_threads_may_take() {
     let orders = (0..200).map(|seed| {
-        let flow = Pipeline::from_iter(0..3).map_async("pass", n(3), |item| ready(item));
+        let flow = Pipeline::from_iter(0..3).map_async("pass", n(3), ready);
         flow.unordered().collect().run_deterministic(seed).unwrap()
     });
     let orders: std::collections::BTreeSet<_> = orders.collect();

@@ -1,64 +1,18 @@
-//! Futures polled by hand, and work that ends when the test says so.
-#![allow(dead_code, reason = "each test file uses its part")]
+//! Work that ends when the test says so.
 
 use std::{
     future::Future,
     num::NonZeroUsize,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
+use test_kit::quiet_panic;
 use tidegate_pipeline::Queue;
 
-/// The number as a type wants it.
+/// Returns the number as a type wants it.
 pub(crate) fn n(n: usize) -> NonZeroUsize {
     NonZeroUsize::new(n).unwrap()
-}
-
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-/// A future, and how often it was woken.
-pub(crate) struct Task<F> {
-    future: Pin<Box<F>>,
-    count: Arc<Count>,
-}
-
-impl<F: Future> Task<F> {
-    pub(crate) fn new(future: F) -> Self {
-        Self { future: Box::pin(future), count: Arc::default() }
-    }
-
-    pub(crate) fn poll(&mut self) -> Poll<F::Output> {
-        let waker = Waker::from(self.count.clone());
-        self.future.as_mut().poll(&mut Context::from_waker(&waker))
-    }
-
-    pub(crate) fn is_pending(&mut self) -> bool {
-        self.poll().is_pending()
-    }
-
-    /// Polls a task that must be ready.
-    pub(crate) fn output(&mut self) -> F::Output {
-        match self.poll() {
-            Poll::Ready(output) => output,
-            Poll::Pending => panic!("not ready"),
-        }
-    }
-
-    pub(crate) fn woken(&self) -> usize {
-        self.count.0.load(Ordering::SeqCst)
-    }
 }
 
 /// Work on items 0, 1, 2… that ends when the test says so, and counts.
@@ -77,7 +31,8 @@ impl Desk {
         }
     }
 
-    /// Works on an item until it is [`done`](Self::done), [`failed`](Self::failed) or [`panicked`](Self::panicked).
+    /// Works on an item until it is [`done`](Self::done), [`failed`](Self::failed) or
+    /// [`panicked`](Self::panicked).
     pub(crate) async fn work(&self, item: usize) -> Result<usize, &'static str> {
         self.started.fetch_add(1, Ordering::SeqCst);
         let mut result = self.results[item].pop();
@@ -108,9 +63,4 @@ impl Desk {
     pub(crate) fn polls(&self, item: usize) -> usize {
         self.polls[item].load(Ordering::SeqCst)
     }
-}
-
-/// Panics without the message that `panic!` prints.
-pub(crate) fn quiet_panic(message: &'static str) -> ! {
-    std::panic::resume_unwind(Box::new(message))
 }
