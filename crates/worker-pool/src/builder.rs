@@ -55,15 +55,7 @@ impl Builder {
             threads: None,
             #[cfg(feature = "std")]
             thread_settings: ThreadSettings::default(),
-            settings: PoolSettings {
-                queue: DEFAULT_QUEUE,
-                on_full: OnFull::default(),
-                clock: None,
-                on_panic: None,
-                cancel_token: None,
-                job_timeout: None,
-                max_queue_age: None,
-            },
+            settings: PoolSettings { queue: DEFAULT_QUEUE, ..PoolSettings::default() },
         }
     }
 
@@ -224,8 +216,8 @@ impl Builder {
         self
     }
 
-    /// Sets the parent of the tokens of jobs that have one: futures, and closures that
-    /// [take a token](WorkerPool::submit_with_token). Default: they have no parent.
+    /// Sets the parent of the tokens of jobs that have one: futures, and closures that [take a
+    /// token](WorkerPool::submit_with_token). Default: they have no parent.
     ///
     /// Cancelling it stops the jobs with a token that run, and each that begins later. Other jobs
     /// have no token and are run.

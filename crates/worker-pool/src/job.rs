@@ -10,6 +10,7 @@ use alloc::boxed::Box;
 use tidegate_core::Timestamp;
 
 use self::{future_job::FutureJob, job_cell::Runnable};
+use crate::error::JoinError;
 
 /// One allocation for a closure, with or without a handle. A job that is dropped before it ran is
 /// cancelled.
@@ -73,8 +74,8 @@ impl Job {
     #[must_use]
     pub(crate) fn expire(self) -> bool {
         match self {
-            Self::Tracked(runnable) => runnable.expire(),
-            Self::Future(future) => future.into_runnable().expire(),
+            Self::Tracked(runnable) => runnable.discard(JoinError::Expired),
+            Self::Future(future) => future.into_runnable().discard(JoinError::Expired),
             // The age of a key's jobs is checked one by one.
             Self::Plain(_) | Self::KeyTurn(_) => true,
         }
@@ -84,21 +85,9 @@ impl Job {
     pub(crate) fn is_cancelled(&self) -> bool {
         match self {
             Self::Tracked(runnable) => runnable.is_cancelled(),
-            Self::Future(future) => future.is_cancelled(),
+            Self::Future(future) => future.runnable.is_cancelled(),
             Self::Plain(_) | Self::KeyTurn(_) => false,
         }
-    }
-
-    /// Drops a turn whose job did not get in.
-    pub(crate) fn forget(self) {
-        if let Self::KeyTurn(mut turn) = self {
-            turn.forget();
-        }
-    }
-
-    /// Returns whether it is a future.
-    pub(crate) fn is_future(&self) -> bool {
-        matches!(self, Self::Future(_))
     }
 
     /// Notes when the job was accepted.
@@ -106,7 +95,7 @@ impl Job {
         match self {
             Self::Plain(job) => *job.accepted() = now,
             Self::Tracked(runnable) => runnable.accept(now),
-            Self::Future(future) => future.accept(now),
+            Self::Future(future) => future.runnable.accept(now),
             // The turn's job has a time of its own.
             Self::KeyTurn(_) => {}
         }
@@ -117,7 +106,7 @@ impl Job {
         match self {
             Self::Plain(job) => Some(*job.accepted()).filter(|at| *at != Timestamp::NEVER),
             Self::Tracked(runnable) => runnable.accepted(),
-            Self::Future(future) => future.accepted(),
+            Self::Future(future) => future.runnable.accepted(),
             Self::KeyTurn(_) => None,
         }
     }

@@ -87,19 +87,13 @@ impl WorkerPool {
     /// Creates a view of the pool for jobs with keys, of each of which `per_key` jobs may wait.
     ///
     /// Several `KeyedPool`s of one pool do not share their keys.
-    pub fn keyed<K>(&self, per_key: NonZeroUsize) -> KeyedPool<K>
-    where
-        K: Ord + Send + Sync + 'static,
-    {
+    pub fn keyed<K: Ord + Send + Sync + 'static>(&self, per_key: NonZeroUsize) -> KeyedPool<K> {
         let queues = Arc::new(KeyedQueue::new(self.shared(), per_key.get()));
         KeyedPool { pool: self.clone(), queues }
     }
 }
 
-impl<K> KeyedPool<K>
-where
-    K: Ord + Send + Sync + 'static,
-{
+impl<K: Ord + Send + Sync + 'static> KeyedPool<K> {
     /// Waits for room, of the key and in the pool, and submits a job.
     ///
     /// It waits even if the pool does something else when it is [full](crate::OnFull). A job must
@@ -184,10 +178,7 @@ impl<K: Ord> fmt::Debug for KeyedPool<K> {
 
 /// Future of [`KeyedPool::submit`].
 #[must_use = "futures do nothing unless awaited or waited for"]
-pub struct SubmitKeyed<'a, K, T>
-where
-    K: Ord + Send + Sync + 'static,
-{
+pub struct SubmitKeyed<'a, K: Ord + Send + Sync + 'static, T> {
     keyed: &'a KeyedPool<K>,
     // Until the first poll, which finds its queue.
     key: Option<K>,
@@ -210,10 +201,7 @@ enum Room {
     OfPool,
 }
 
-impl<K, T> SubmitKeyed<'_, K, T>
-where
-    K: Ord + Send + Sync + 'static,
-{
+impl<K: Ord + Send + Sync + 'static, T> SubmitKeyed<'_, K, T> {
     fn poll_entry(&mut self, cx: &mut Context<'_>) -> Poll<JobHandle<T>> {
         let shared = self.keyed.pool.shared();
         if let Some(key) = self.key.take() {
@@ -276,12 +264,9 @@ where
 }
 
 // Nothing in it is pinned.
-impl<K, T> Unpin for SubmitKeyed<'_, K, T> where K: Ord + Send + Sync + 'static {}
+impl<K: Ord + Send + Sync + 'static, T> Unpin for SubmitKeyed<'_, K, T> {}
 
-impl<K, T> Future for SubmitKeyed<'_, K, T>
-where
-    K: Ord + Send + Sync + 'static,
-{
+impl<K: Ord + Send + Sync + 'static, T> Future for SubmitKeyed<'_, K, T> {
     type Output = JobHandle<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<JobHandle<T>> {
@@ -291,10 +276,7 @@ where
     }
 }
 
-impl<K, T> Drop for SubmitKeyed<'_, K, T>
-where
-    K: Ord + Send + Sync + 'static,
-{
+impl<K: Ord + Send + Sync + 'static, T> Drop for SubmitKeyed<'_, K, T> {
     fn drop(&mut self) {
         if let Some(user) = self.queue.as_ref().filter(|_| self.was_notified) {
             user.queue.room_freed.notify(1);
@@ -302,10 +284,7 @@ where
     }
 }
 
-impl<K, T> fmt::Debug for SubmitKeyed<'_, K, T>
-where
-    K: Ord + Send + Sync + 'static,
-{
+impl<K: Ord + Send + Sync + 'static, T> fmt::Debug for SubmitKeyed<'_, K, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SubmitKeyed").finish_non_exhaustive()
     }

@@ -1,8 +1,8 @@
 //! Jobs that borrow.
 //!
 //! ```text
-//! execute ─▶ the scope's own queue ─▶ the pool's list of scopes ─▶ a request for help into the pool's
-//!                                                                  queue, unless there are enough
+//! execute ─▶ the scope's own queue ─▶ the pool's list of scopes
+//!         ─▶ a request for help into the pool's queue, unless there are enough
 //! a worker takes a request: the first scope of the list ─▶ run its oldest job, contain its panic
 //!                           ─▶ more jobs? another request
 //! the end of the scope:     run what is left in its queue ─▶ wait until no job is unfinished

@@ -46,8 +46,8 @@ impl Shutdown {
     /// let pool = WorkerPool::builder().build()?;
     /// let (stop, stopped) = std::sync::mpsc::channel::<()>();
     /// let endless = pool.submit(move || stopped.recv()).wait();
-    /// let still_running = pool.shutdown().wait_timeout(Duration::from_millis(1)).unwrap_err();
-    /// assert_eq!(still_running.jobs, 1);
+    /// let error = pool.shutdown().wait_timeout(Duration::from_millis(1)).unwrap_err();
+    /// assert_eq!(error.jobs, 1);
     /// # drop((stop, endless));
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -134,7 +134,8 @@ impl<T: Timer> fmt::Debug for ShutdownWithin<T> {
 /// Lets the threads end by themselves, and counts the jobs that are left.
 fn give_up(shared: &Shared, threads: &Threads) -> StillRunning {
     threads.let_go();
-    StillRunning { jobs: shared.unfinished() }
+    let stats = shared.stats();
+    StillRunning { jobs: stats.waiting + stats.in_flight }
 }
 
 /// Future of [`WorkerPool::idle`](crate::WorkerPool::idle).

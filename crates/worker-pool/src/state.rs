@@ -10,7 +10,6 @@ mod worker_count;
 
 use core::{
     any::Any,
-    fmt,
     panic::{RefUnwindSafe, UnwindSafe},
     time::Duration,
 };
@@ -33,6 +32,7 @@ use self::{
     worker_count::WorkerCount,
 };
 use crate::{
+    error::JoinError,
     job::{Job, handle::ReleaseSlot, job_cell::Runnable},
     on_full::OnFull,
     panic::{attempt, contain},
@@ -44,6 +44,7 @@ pub(crate) type OnPanic = Box<dyn Fn(&(dyn Any + Send)) + Send + Sync>;
 pub(crate) type JobTimeout = Arc<dyn Fn(&CancelToken) -> CancelToken + Send + Sync>;
 
 /// What the [`Builder`](crate::Builder) sets of a pool without threads.
+#[derive(Default)]
 pub(crate) struct PoolSettings {
     pub(crate) queue: usize,
     pub(crate) on_full: OnFull,
@@ -122,11 +123,11 @@ impl Shared {
     /// Drops a job before it runs. Its handle, if it has one, resolves to `Cancelled`.
     pub(crate) fn cancel(&self, job: Job) {
         let mut was_there = true;
-        let mut cancelled = 1;
+        let (mut cancelled, why) = (1, JoinError::Cancelled);
         contain(|| match job {
             Job::Plain(job) => drop(job),
-            Job::Tracked(runnable) => was_there = runnable.cancel(),
-            Job::Future(future) => was_there = future.into_runnable().cancel(),
+            Job::Tracked(runnable) => was_there = runnable.discard(why),
+            Job::Future(future) => was_there = future.into_runnable().discard(why),
             Job::KeyTurn(turn) => cancelled = turn.cancel(),
         });
         if was_there {
@@ -207,11 +208,5 @@ impl ReleaseSlot for Shared {
         self.job_queue.release_slot();
         // With nothing left to run, the pool may be idle.
         contain(|| self.workers.changed.notify_all());
-    }
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("job_queue", &self.job_queue).finish_non_exhaustive()
     }
 }

@@ -86,7 +86,7 @@ impl<'a> WaitForRoom<'a> {
     fn overflow(&mut self, job: Job) -> Option<Result<(), ExecuteError>> {
         let shared = self.shared;
         match shared.on_full() {
-            OnFull::CallerRuns if !job.is_future() => shared.run_on_caller(job),
+            OnFull::CallerRuns if !matches!(job, Job::Future(_)) => shared.run_on_caller(job),
             OnFull::Wait | OnFull::CallerRuns => {
                 self.job = Some(job);
                 return None;

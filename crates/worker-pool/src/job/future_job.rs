@@ -8,7 +8,7 @@ use core::{
 
 use alloc::boxed::Box;
 
-use tidegate_core::{CancelToken, Timestamp, Wait, lock::Lock, primitive::Arc};
+use tidegate_core::{CancelToken, Wait, lock::Lock, primitive::Arc};
 
 use super::job_cell::{Runnable, Unsubmitted, runnable_with};
 use crate::panic::{Contained, Payload, catch, contain};
@@ -18,7 +18,7 @@ use crate::panic::{Contained, Payload, catch, contain};
 /// The future stores its output where the runnable's closure takes it. So its handle is like every
 /// other handle, and a panic or a cancel settles the same cell.
 pub(crate) struct FutureJob {
-    runnable: Runnable,
+    pub(crate) runnable: Runnable,
     // `None` once it is dropped.
     future: Option<StoringFuture>,
 }
@@ -88,26 +88,5 @@ impl FutureJob {
     fn drop_future(&mut self) {
         let future = self.future.take();
         contain(|| drop(future));
-    }
-
-    /// Notes that a worker begins with it; returns false if its handle has cancelled it before.
-    #[must_use]
-    pub(crate) fn begin(&self) -> bool {
-        self.runnable.begin()
-    }
-
-    /// Returns whether its handle has cancelled it. Final for a job that no worker has.
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.runnable.is_cancelled()
-    }
-
-    /// Notes when the job was accepted.
-    pub(crate) fn accept(&self, now: Timestamp) {
-        self.runnable.accept(now);
-    }
-
-    /// Returns when it was accepted, if that was noted.
-    pub(crate) fn accepted(&self) -> Option<Timestamp> {
-        self.runnable.accepted()
     }
 }

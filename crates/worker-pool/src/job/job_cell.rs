@@ -2,16 +2,16 @@
 //! the handle.
 //!
 //! ```text
-//! worker ─ Runnable ─▶ dyn WorkerSide ─┐                     ┌─ dyn HandleSide<T> ◀─ ResultReceiver<T>
-//!                                      └─▶ JobCell<F, T, S> ◀┘                        in a JobHandle<T>
+//! worker ─ Runnable ─▶ dyn WorkerSide ─┐                  ┌─ dyn HandleSide<T> ◀ ResultReceiver<T>
+//!                                      └─▶ JobCell<F, T> ◀┘                         of a JobHandle
 //! ```
 //!
 //! The bits of its state say which end owns its content. So a job takes no lock if its handle comes
 //! late, or not at all:
 //!
 //! ```text
-//! worker: TAKEN ─▶ run ─▶ store the result ─▶ ENDED ─▶ HAS_WAKER? wake · HANDLE_DROPPED? drop the result
-//! handle: ENDED? take the result : leave the waker ─▶ HAS_WAKER ─▶ ENDED after all? take the result
+//! worker: TAKEN ─▶ run ─▶ store ─▶ ENDED ─▶ HAS_WAKER? wake · HANDLE_DROPPED? drop the result
+//! handle: ENDED? take the result : leave the waker ─▶ HAS_WAKER ─▶ ENDED after all? take it
 //! drop:   HANDLE_DROPPED ─▶ ENDED? drop the result
 //! ```
 
@@ -158,20 +158,9 @@ impl Runnable {
         self.cell.take().map_or(Ok(()), |cell| cell.run(on_end))
     }
 
-    /// Drops the closure, because the job has waited too long; returns false if its handle has
-    /// cancelled it before.
-    #[must_use]
-    pub(crate) fn expire(self) -> bool {
-        self.discard(JoinError::Expired)
-    }
-
     /// Drops the closure; returns false if its handle has cancelled it before.
     #[must_use]
-    pub(crate) fn cancel(self) -> bool {
-        self.discard(JoinError::Cancelled)
-    }
-
-    fn discard(mut self, why: JoinError) -> bool {
+    pub(crate) fn discard(mut self, why: JoinError) -> bool {
         let mut was_there = true;
         if let Some(cell) = self.cell.take() {
             // What the closure has captured is foreign. If it panics, it was there.
@@ -256,7 +245,7 @@ trait HandleSide<T>: Send + Sync {
 struct JobCell<F, T, S> {
     /// | bit | name | meaning | set by |
     /// | --- | --- | --- | --- |
-    /// | 0 | `TAKEN` | the caller that set it owns the content until it sets `ENDED` | `take_closure` |
+    /// | 0 | `TAKEN` | its setter owns the content until it sets `ENDED` | `take_closure` |
     /// | 1 | `ENDED` | the result is stored, for the handle | `settle` |
     /// | 2 | `HAS_WAKER` | the handle has left a waker | `poll_join` |
     /// | 3 | `HANDLE_DROPPED` | the later of this and `ENDED` drops the result | `drop_handle` |
@@ -386,12 +375,7 @@ impl<F, T, S> Drop for Unwinding<'_, F, T, S> {
     }
 }
 
-impl<F, T, S> WorkerSide for JobCell<F, T, S>
-where
-    F: FnOnce() -> T + Send,
-    T: Send,
-    S: Stop,
-{
+impl<F: FnOnce() -> T + Send, T: Send, S: Stop> WorkerSide for JobCell<F, T, S> {
     fn accepted(&self) -> &AtomicU64 {
         &self.accepted
     }
@@ -432,12 +416,7 @@ where
     }
 }
 
-impl<F, T, S> HandleSide<T> for JobCell<F, T, S>
-where
-    F: Send,
-    T: Send,
-    S: Stop,
-{
+impl<F: Send, T: Send, S: Stop> HandleSide<T> for JobCell<F, T, S> {
     fn poll_join(&self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         // ORDERING: Acquire: pairs with the Release in `settle`: the result is there.
         let mut state = self.state.load(Ordering::Acquire);

@@ -151,10 +151,7 @@ impl QueueState {
     }
 }
 
-impl<K> KeyedQueue<K>
-where
-    K: Ord + Send + Sync + 'static,
-{
+impl<K: Ord + Send + Sync + 'static> KeyedQueue<K> {
     /// Finds the queue of a key, or creates one.
     pub(super) fn queue_of(self: &Arc<Self>, key: K) -> QueueUser<K> {
         let key = DropEach::new(Some(key));
@@ -183,10 +180,7 @@ where
     }
 }
 
-impl<K> SerialQueue<K>
-where
-    K: Ord + Send + Sync + 'static,
-{
+impl<K: Ord + Send + Sync + 'static> SerialQueue<K> {
     /// Adds a job if `admit`, which is told whether there is no room here, returns it again.
     /// Returns what else `admit` returns.
     pub(super) fn push_with<R, E>(
@@ -251,10 +245,7 @@ where
     }
 }
 
-impl<K> ReleaseSlot for SerialQueue<K>
-where
-    K: Ord + Send + Sync + 'static,
-{
+impl<K: Ord + Send + Sync + 'static> ReleaseSlot for SerialQueue<K> {
     fn release_slot(&self) {
         let shared = &self.owner.shared;
         shared.counters.cancel(1);
@@ -274,17 +265,11 @@ where
 }
 
 /// A submitter's use of a queue. When it is dropped, a queue without users and jobs is forgotten.
-pub(super) struct QueueUser<K>
-where
-    K: Ord + Send + Sync + 'static,
-{
+pub(super) struct QueueUser<K: Ord + Send + Sync + 'static> {
     pub(super) queue: Arc<SerialQueue<K>>,
 }
 
-impl<K> QueueUser<K>
-where
-    K: Ord + Send + Sync + 'static,
-{
+impl<K: Ord + Send + Sync + 'static> QueueUser<K> {
     /// Begins to use a queue, unless it is gone.
     fn of(queue: Arc<SerialQueue<K>>) -> Option<Self> {
         let is_there = queue.state.with(|state| {
@@ -295,10 +280,7 @@ where
     }
 }
 
-impl<K> Drop for QueueUser<K>
-where
-    K: Ord + Send + Sync + 'static,
-{
+impl<K: Ord + Send + Sync + 'static> Drop for QueueUser<K> {
     fn drop(&mut self) {
         let is_over = self.queue.state.with(|state| {
             state.users -= 1;

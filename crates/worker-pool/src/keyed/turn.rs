@@ -23,6 +23,7 @@ use tidegate_core::primitive::Arc;
 
 use super::serial_queue::SerialQueue;
 use crate::{
+    error::JoinError,
     job::{ErasedTurn, Job, job_cell::Runnable},
     panic::contain,
     state::{Shared, job_queue::Refused},
@@ -38,14 +39,11 @@ pub(super) enum NotEntered {
 }
 
 /// Puts a job into the key's queue and a turn into the pool's queue, or neither.
-pub(super) fn enter<K>(
+pub(super) fn enter<K: Ord + Send + Sync + 'static>(
     queue: &Arc<SerialQueue<K>>,
     shared: &Shared,
     runnable: Runnable,
-) -> Result<(), NotEntered>
-where
-    K: Ord + Send + Sync + 'static,
-{
+) -> Result<(), NotEntered> {
     shared.stamp(&runnable);
     let turn = Job::KeyTurn(Box::new(KeyTurn::new(queue.clone())));
     let entered = queue.push_with(runnable, |runnable, is_full| {
@@ -63,7 +61,9 @@ where
         Ok(true) => shared.job_queue.wake_worker(),
         Ok(false) => {}
         Err((not_entered, turn)) => {
-            turn.forget();
+            if let Job::KeyTurn(mut turn) = turn {
+                turn.forget();
+            }
             return Err(match not_entered {
                 NotEntered::KeyFull(runnable) if shared.job_queue.is_closed() => {
                     NotEntered::Closed(runnable)
@@ -76,10 +76,7 @@ where
 }
 
 /// The right to run one job of a key.
-struct KeyTurn<K>
-where
-    K: Ord + Send + Sync + 'static,
-{
+struct KeyTurn<K: Ord + Send + Sync + 'static> {
     queue: Arc<SerialQueue<K>>,
     state: TurnState,
 }
@@ -93,10 +90,7 @@ enum TurnState {
     Used,
 }
 
-impl<K> KeyTurn<K>
-where
-    K: Ord + Send + Sync + 'static,
-{
+impl<K: Ord + Send + Sync + 'static> KeyTurn<K> {
     fn new(queue: Arc<SerialQueue<K>>) -> Self {
         Self { queue, state: TurnState::Unused }
     }
@@ -119,17 +113,16 @@ where
         });
         contain(|| self.queue.room_freed.notify(cancelled.len()));
         let all = cancelled.len();
-        let live =
-            cancelled.into_iter().filter_map(|runnable| runnable.cancel().then_some(())).count();
+        let live = cancelled
+            .into_iter()
+            .filter_map(|runnable| runnable.discard(JoinError::Cancelled).then_some(()))
+            .count();
         self.queue.note_removed(all - live);
         live as u64
     }
 }
 
-impl<K> ErasedTurn for KeyTurn<K>
-where
-    K: Ord + Send + Sync + 'static,
-{
+impl<K: Ord + Send + Sync + 'static> ErasedTurn for KeyTurn<K> {
     fn begin(&mut self) -> Option<Runnable> {
         let was_running = self.state == TurnState::Running;
         let job = self.queue.change(|queue| {
@@ -180,10 +173,7 @@ where
     }
 }
 
-impl<K> Drop for KeyTurn<K>
-where
-    K: Ord + Send + Sync + 'static,
-{
+impl<K: Ord + Send + Sync + 'static> Drop for KeyTurn<K> {
     fn drop(&mut self) {
         self.cancel_jobs();
     }

@@ -85,10 +85,10 @@ pub(crate) struct PoolCounters {
     workers: Lock<Workers>,
     /// What callers ran outside of the workers.
     callers: Shards<WorkerCounters>,
-    cancelled: AtomicU64,
-    expired: AtomicU64,
-    refused: AtomicU64,
-    threads_refused: AtomicU64,
+    pub(crate) cancelled: AtomicU64,
+    pub(crate) expired: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) threads_refused: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -204,10 +204,6 @@ impl PoolCounters {
         self.expired.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn expired(&self) -> u64 {
-        self.expired.load(Ordering::Relaxed)
-    }
-
     pub(crate) fn refuse(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
@@ -215,17 +211,5 @@ impl PoolCounters {
     #[cfg(feature = "std")]
     pub(crate) fn refuse_thread(&self) {
         self.threads_refused.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn threads_refused(&self) -> u64 {
-        self.threads_refused.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn cancelled(&self) -> u64 {
-        self.cancelled.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
     }
 }

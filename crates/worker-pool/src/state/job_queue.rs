@@ -3,8 +3,9 @@
 //! Only this module knows how jobs are stored.
 //!
 //! ```text
-//! push ─▶ ring ──full──▶ capacity left? ──▶ the backlog (lock) ─▶ the ring is diverted: later pushes
-//!          │ a worker sleeps? wake one, unless one spins             go into the backlog, too
+//! push ─▶ ring ──full──▶ capacity left? ──▶ the backlog (lock), and the ring is diverted:
+//!          │                                 later pushes go into the backlog, too
+//!          │ a worker sleeps? wake one, unless one spins
 //! take ◀─ ring ◀──empty, diverted── refill it from the backlog (lock) until that is empty
 //!          │ a submitter waits for room? wake one
 //! ```
@@ -15,7 +16,7 @@ mod cancelled;
 mod rendezvous;
 mod waits;
 
-use core::{fmt, mem, num::NonZeroUsize};
+use core::{mem, num::NonZeroUsize};
 
 use alloc::collections::VecDeque;
 
@@ -381,11 +382,5 @@ impl JobQueue {
 
     pub(crate) fn capacity(&self) -> usize {
         if self.rendezvous.is_some() { 0 } else { self.capacity }
-    }
-}
-
-impl fmt::Debug for JobQueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JobQueue").field("ring", &self.ring).finish_non_exhaustive()
     }
 }

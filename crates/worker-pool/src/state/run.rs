@@ -67,7 +67,7 @@ impl Shared {
             return self.expire(job);
         }
         if let Job::Future(future) = &job {
-            if !future.begin() {
+            if !future.runnable.begin() {
                 contain(|| drop(job));
                 return false;
             }
@@ -118,12 +118,12 @@ impl Shared {
 
     /// Runs a future on a worker that is a future, too, and writes `counters`.
     pub(crate) async fn run_future(&self, future: FutureJob, counters: &WorkerCounters) {
-        let accepted = if self.measures() { future.accepted() } else { None };
+        let accepted = if self.measures() { future.runnable.accepted() } else { None };
         if accepted.is_some_and(|accepted| self.is_too_old(accepted)) {
             if !self.expire(Job::Future(Box::new(future))) {
                 self.job_queue.note_removed();
             }
-        } else if future.begin() {
+        } else if future.runnable.begin() {
             let add = |counter, n| counters.add(counter, n);
             self.begin(accepted, add).poll_to_end(future).await;
         } else {

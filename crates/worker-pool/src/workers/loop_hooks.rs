@@ -9,30 +9,22 @@ use crate::state::Shared;
 /// What a worker on a thread tells its pool, and asks it.
 pub(super) trait LoopHooks {
     /// The worker has a job: another thread must be able to begin the next one.
-    fn before_job(&mut self, shared: &Arc<Shared>);
-    /// The worker goes to sleep; returns how long it may sleep, if not for ever.
-    fn before_sleep(&mut self) -> Option<Duration>;
-    /// Returns whether the worker ends after it has slept as long as it may.
-    fn retires(&self) -> bool;
-    /// Returns whether the worker ends because there are more than there may be.
-    fn is_surplus(&self) -> bool;
-}
-
-/// Of a thread that the pool has not started.
-impl LoopHooks for () {
     #[inline]
     fn before_job(&mut self, _shared: &Arc<Shared>) {}
-
+    /// The worker goes to sleep; returns how long it may sleep, if not for ever.
     fn before_sleep(&mut self) -> Option<Duration> {
         None
     }
-
+    /// Returns whether the worker ends after it has slept as long as it may.
     fn retires(&self) -> bool {
         false
     }
-
+    /// Returns whether the worker ends because there are more than there may be.
     #[inline]
     fn is_surplus(&self) -> bool {
         false
     }
 }
+
+/// Of a thread that the pool has not started.
+impl LoopHooks for () {}

@@ -85,8 +85,8 @@ const MAX: u64 = 1 << 48;
 pub(crate) struct ThreadLimits {
     /// | bits | name | meaning | changed by |
     /// | --- | --- | --- | --- |
-    /// | 0..16 | `SPARE` | threads without a job: asleep, or not yet begun | `add_spare`, `enter_spare`, `leave_spare`, `retire` |
-    /// | 16..32 | `THREAD` | threads that exist | `add_spare`, `add_up_to_min`, `remove_spare`, `retire`, `remove_surplus` |
+    /// | 0..16 | `SPARE` | threads without a job: asleep, or not begun | all but `set` |
+    /// | 16..32 | `THREAD` | threads that exist | `add_*`, `remove_*`, `retire` |
     /// | 32..48 | `MIN` | so many stay when there is nothing to do | `set` |
     /// | 48..64 | `MAX` | no more than so many | `set` |
     word: CachePadded<AtomicU64>,
@@ -199,15 +199,5 @@ impl ThreadLimits {
     fn remove_surplus_slow(&self, is_spare: bool) -> bool {
         let gone = if is_spare { THREAD + SPARE } else { THREAD };
         self.update(|now| now.has_surplus().then(|| now.0 - gone)).is_some()
-    }
-}
-
-impl fmt::Debug for ThreadLimits {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let now = self.read();
-        f.debug_struct("ThreadLimits")
-            .field("threads", &now.field(THREAD))
-            .field("spare", &now.field(SPARE))
-            .finish_non_exhaustive()
     }
 }
