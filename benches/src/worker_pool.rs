@@ -8,7 +8,7 @@ use tidegate_worker_pool::OnFull;
 
 use crate::workload::{Contender, REFERENCE, Workload, ours, rival};
 
-/// It holds [`ROOM`] jobs; who submits one more waits.
+/// It holds [`ROOM`] jobs; a submitter of one more waits.
 const BOUNDED: &str = "bounded";
 
 /// It takes all jobs there are, and all memory they need.

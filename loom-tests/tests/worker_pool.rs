@@ -292,7 +292,7 @@ fn refused_submit_against_shutdown() {
             let shutdown = pool.shutdown();
             thread::spawn(|| shutdown.wait())
         };
-        // Refused on its way in, a job is counted for a moment, and nobody else says that it is
+        // Refused on its way in, a job is counted for a moment, and no other thread says that it is
         // gone. LOOM: it takes three preemptions to see that.
         match pool.try_submit(|| ()) {
             Ok(handle) => {
@@ -361,7 +361,7 @@ fn handle_dropped_while_the_job_finishes() {
         let result = Arc::new(());
         let weak = Arc::downgrade(&result);
         while_it_runs(|| result, drop);
-        assert_eq!(weak.strong_count(), 0, "dropped, by whoever had it last");
+        assert_eq!(weak.strong_count(), 0, "dropped, by whichever had it last");
     });
 }
 

@@ -1,4 +1,4 @@
-//! The worker pool's waits for idleness and for the next result, and the places that cancelled jobs
+//! The worker pool's waits for idleness and for the next result, and the slots that cancelled jobs
 //! free.
 
 use std::sync::Arc;

@@ -21,7 +21,7 @@ pub(super) const ROOM: usize = 1024;
 
 /// A pool of [`THREADS`] threads.
 pub(super) trait Pool: Send + Sync + 'static {
-    /// Hands over a job whose result nobody wants. Where there is no room it waits.
+    /// Submits a job without a handle. If there is no room it waits.
     fn execute(&self, job: impl FnOnce() + Send + 'static);
 
     /// Does so from inside a job, which does it itself where it would have to wait.
@@ -156,7 +156,7 @@ impl Pool for rayon::ThreadPool {
     }
 }
 
-/// The threads where tokio lets block who must.
+/// The threads on which tokio runs blocking code.
 pub(super) struct Blocking(Runtime);
 
 impl Blocking {

@@ -2,8 +2,6 @@
 
 use core::time::Duration;
 
-use tidegate_core::primitive::atomic::{AtomicU64, Ordering};
-
 use crate::state::{Shared, counters::Counter};
 
 /// What a pool has done and is doing. A snapshot: the numbers are not of one instant.
@@ -74,10 +72,9 @@ impl Shared {
         let waiting = self.job_queue.len();
         let (sums, callers) = self.counters.sums();
         let (succeeded, panicked) = (sums.get(Counter::Succeeded), sums.get(Counter::Panicked));
-        // ORDERING: Relaxed: a snapshot.
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let [cancelled, expired, refused, threads_refused] = self.counters.rare();
         let time = |time: Duration| self.measures().then_some(time);
-        let (in_flight, cancelled) = (sums.in_flight(), read(&self.counters.cancelled));
+        let in_flight = sums.in_flight();
         let workers = self.workers.total();
         let as_usize = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let busy = as_usize(in_flight.saturating_sub(callers.in_flight()));
@@ -89,12 +86,12 @@ impl Shared {
             succeeded,
             panicked,
             cancelled,
-            expired: read(&self.counters.expired),
-            refused: read(&self.counters.refused),
+            expired,
+            refused,
             run_by_callers: callers.get(Counter::Started),
             workers,
             idle: workers.saturating_sub(busy),
-            threads_refused: read(&self.counters.threads_refused),
+            threads_refused,
             wait_time: time(sums.time(Counter::WaitNanos)),
             run_time: time(sums.time(Counter::RunNanos)),
         }

@@ -85,10 +85,10 @@ pub(crate) struct PoolCounters {
     workers: Lock<Workers>,
     /// What callers ran outside of the workers.
     callers: Shards<WorkerCounters>,
-    pub(crate) cancelled: AtomicU64,
-    pub(crate) expired: AtomicU64,
-    pub(crate) refused: AtomicU64,
-    pub(crate) threads_refused: AtomicU64,
+    cancelled: AtomicU64,
+    expired: AtomicU64,
+    refused: AtomicU64,
+    threads_refused: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -193,6 +193,13 @@ impl PoolCounters {
         let Sums(mut all) = self.workers.with(|workers| workers.sums());
         all.iter_mut().zip(&callers).for_each(|(sum, n)| *sum = sum.wrapping_add(*n));
         (Sums(all), Sums(callers))
+    }
+
+    /// Returns how many jobs were cancelled, expired and refused, and how many threads were refused.
+    pub(crate) fn rare(&self) -> [u64; 4] {
+        let all = [&self.cancelled, &self.expired, &self.refused, &self.threads_refused];
+        // ORDERING: Relaxed: a snapshot.
+        all.map(|count| count.load(Ordering::Relaxed))
     }
 
     pub(crate) fn cancel(&self, jobs: u64) {

@@ -1,5 +1,5 @@
-//! Laws of values whose every destructor panics: each is dropped, takes no result along, and the
-//! process lives.
+//! Laws of values whose destructors all panic: each is dropped, no result is lost, and the process
+//! lives.
 
 use std::{
     future::Future,
@@ -35,7 +35,7 @@ fn every_value_of_a_worker_is_dropped_although_others_panic() {
         let gone = gone.clone();
         PerWorker::new(move || Bomb(0, gone.clone()))
     };
-    // Three are lent at once, and lie unused then.
+    // Three are lent at once, and are unused after that.
     let fill = |values: &PerWorker<Bomb>| values.with(|_| values.with(|_| values.with(|_| ())));
     let values = make();
     fill(&values);
@@ -105,7 +105,8 @@ fn keys_that_panic_when_they_are_dropped_lose_no_handle_and_no_queue() {
     let key = |n| Bomb(n, gone.clone());
     let pool = WorkerPool::detached(16);
     let keyed = pool.keyed(NonZeroUsize::new(2).unwrap());
-    // The second finds its lane, so that its key is not needed; the third is refused.
+    // The second finds the queue of its key, so that its own key is not needed; the third is
+    // refused.
     let first = keyed.try_submit(key(1), || 1).unwrap();
     let second = keyed.try_submit(key(1), || 2).unwrap();
     assert!(keyed.try_submit(key(1), || 3).is_err());
@@ -115,6 +116,6 @@ fn keys_that_panic_when_they_are_dropped_lose_no_handle_and_no_queue() {
         assert!(poll(&mut worker).is_pending());
     }
     assert_eq!([first, second, third].map(|job| ready(job).unwrap()), [1, 2, 4]);
-    // Four keys, of which two were those of their lanes.
+    // Four keys, of which two were those of their queues.
     assert_eq!(gone.load(Ordering::SeqCst), 4);
 }

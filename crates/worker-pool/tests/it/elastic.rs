@@ -62,8 +62,8 @@ fn a_pool_does_not_grow_for_jobs_one_after_the_other() {
     for _ in 0..100 {
         pool.submit(|| ()).wait().wait().unwrap();
     }
-    // One that works, one that waits; and one more for each that was between two jobs just when
-    // another began one.
+    // One thread works and one waits; there is one more for each that was between two jobs just
+    // when another began one.
     assert!(pool.stats().workers < 16, "{:?}", pool.stats());
 }
 
@@ -81,11 +81,11 @@ fn a_thread_that_waited_too_long_ends_down_to_the_minimum() {
     assert_eq!(pool.submit(|| 7).wait().wait().unwrap(), 7);
 }
 
-/// tokio's #8406: a thread that cannot be started leaves the job that wanted it without anybody to
-/// run it.
+/// tokio's #8406: a thread that cannot be started leaves the job that
+/// wanted it without a thread to run it.
 #[test]
 fn a_thread_that_cannot_be_started_orphans_no_job() {
-    // The system's refusal, and a name that is none, are the same to the pool: the thread is not
+    // A refusal by the system and an invalid name are the same to the pool: the thread is not
     // started.
     let name = |number| if number == 0 { String::from("first") } else { String::from("\0") };
     let pool = WorkerPool::builder().threads(1..=4).thread_name(name).build().unwrap();

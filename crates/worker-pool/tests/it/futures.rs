@@ -1,4 +1,4 @@
-//! Laws of futures as jobs, and of jobs that can be told to stop.
+//! Laws of futures as jobs, and of jobs with tokens.
 
 use std::{
     future::{Future, pending},
@@ -23,7 +23,7 @@ fn second(clock: &ManualClock) -> impl Future<Output = u32> + Send + 'static {
     }
 }
 
-/// A future that never ends, and what counts its end.
+/// A future that never ends, and a counter of its drop.
 fn endless() -> (impl Future<Output = ()> + Send + 'static, std::sync::Arc<CountingWaker>) {
     let (dropped, _) = CountingWaker::new();
     let count = dropped.clone();
@@ -111,7 +111,7 @@ fn a_panic_of_a_future_reaches_its_handle_and_kills_no_worker() {
     let hears = heard.clone();
     let pool = WorkerPool::builder().on_panic(move |_| hears.add()).detached();
     let failed = ready(pool.submit_future(async { quiet_panic("quiet") }));
-    // Its destructor does so, too, after the output is there.
+    // Its destructor panics, too, after it has returned its output.
     let guard = OnDrop(|| quiet_panic("quiet"));
     let left = ready(pool.submit_future(async move {
         let _guard = guard;

@@ -49,7 +49,7 @@ fn the_first_failure_is_returned_at_once_and_cancels_what_has_not_begun() {
     assert_eq!((pool.stats().succeeded, pool.stats().cancelled), (2, 2));
 }
 
-/// pond's #138: whoever waits for a group that is cancelled goes on.
+/// pond's #138: the caller that waits for a cancelled group must return.
 #[test]
 fn a_cancelled_group_ends() {
     let pool = WorkerPool::detached(4);

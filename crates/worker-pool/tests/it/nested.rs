@@ -1,4 +1,4 @@
-//! Jobs that use their own pool, and what may not hang on them.
+//! Laws of jobs that use their own pool.
 
 use std::num::NonZeroUsize;
 
@@ -10,14 +10,14 @@ fn threads(n: usize, queue: usize, on_full: OnFull) -> WorkerPool {
     WorkerPool::builder().threads(threads).queue(queue).on_full(on_full).build().unwrap()
 }
 
-/// ants #197: a task that submits to its full pool waits for itself.
+/// ants' #197: a task that submits to its full pool waits for itself.
 #[test]
 fn job_that_submits_to_its_full_pool_does_not_deadlock_where_callers_run() {
     let pool = threads(1, 1, OnFull::CallerRuns);
     let inside = pool.clone();
     let sum = pool.submit(move || {
         (1..=10).for_each(|_| inside.execute(|| ()).wait().unwrap());
-        // The first of the ten has the only place, the worker is here: so this runs here and now.
+        // The first of the ten takes the only slot, and the worker is here: so the others run here.
         inside.submit(|| 45).wait().wait().unwrap()
     });
     assert_eq!(sum.wait().wait().unwrap(), 45);
@@ -62,7 +62,7 @@ fn waiting_for_a_handle_on_a_worker_runs_no_other_job() {
     assert_eq!(*lock.lock().unwrap(), 4);
 }
 
-/// ants #146: who waits for a task that panicked waits for ever.
+/// ants' #146: the caller that waits for a task which panicked waits for ever.
 #[test]
 fn panicking_job_never_hangs_its_submitter() {
     let pool = threads(1, 1, OnFull::Wait);
@@ -78,7 +78,7 @@ fn panic_while_the_result_is_dropped_keeps_the_worker() {
     let pool = threads(1, 2, OnFull::Wait);
     let dropped = pool.submit(|| OnDrop(|| quiet_panic("quiet"))).wait();
     drop(dropped.wait().map(std::mem::forget));
-    // Dropped before the job begins, so that the result is the worker's to drop.
+    // The handle is dropped before the job begins, so that the worker drops the result.
     let paused = pool.pause();
     drop(pool.submit(|| OnDrop(|| quiet_panic("quiet"))).wait());
     drop(paused);

@@ -1,4 +1,4 @@
-//! What becomes of a job that finds the queue full.
+//! Laws of jobs that find the queue full.
 
 use std::{
     sync::{Arc, Mutex},

@@ -76,7 +76,7 @@ fn a_panic_waits_for_the_other_jobs_and_is_the_first_ones() {
     }));
     assert_eq!(panicked.unwrap_err().downcast_ref(), Some(&"quiet"));
     assert_eq!(ended.into_inner(), 10);
-    // The pool is as good as new.
+    // The pool works as before.
     pool.scope(|scope| scope.execute(|| ()));
 }
 

@@ -1,4 +1,4 @@
-//! Laws of the end.
+//! Laws of close, shutdown and the drop of a pool.
 
 use std::{num::NonZeroUsize, sync::mpsc, time::Duration};
 
@@ -153,7 +153,7 @@ fn timed_out_shutdown_reports_in_a_task_too() {
 
 #[test]
 fn no_handle_outlives_its_pool_unresolved() {
-    // Nobody can come: the pool is gone and there is no worker.
+    // No worker can come: the pool was dropped.
     let pool = WorkerPool::detached(1);
     let handle = pool.try_submit(|| 1).unwrap();
     drop(pool);
@@ -167,7 +167,7 @@ fn no_handle_outlives_its_pool_unresolved() {
     worker.wait();
     assert_eq!(ready(handle).unwrap(), 1);
 
-    // Or it never does.
+    // Or it is dropped.
     let pool = WorkerPool::detached(1);
     let (handle, worker) = (pool.try_submit(|| 1).unwrap(), pool.worker());
     let mut polled = pool.worker();

@@ -1,4 +1,4 @@
-//! What is counted, and that it adds up: a pool polled by hand against a sequential reference.
+//! Laws of the statistics: a pool polled by hand against a sequential reference.
 
 use std::{
     collections::VecDeque,
@@ -180,7 +180,7 @@ proptest! {
                 }
                 Step::DropHandle => drop(handles.pop_front()),
                 Step::Settle => {
-                    // A worker that has run a job, or has been told of one, is polled again.
+                    // A worker that has run a job, or was notified of one, is polled again.
                     for _ in 0..=2 * (reference.queue.len() + 1) {
                         workers.retain_mut(|worker| poll(worker).is_pending());
                     }

@@ -35,7 +35,7 @@ fn act(
         3 => u64::from(pool.submit(count()).wait().wait().is_ok()),
         4 => {
             let handle = pool.submit(count()).wait();
-            // Either it is cancelled, or it runs.
+            // It is cancelled or it runs.
             u64::from(!handle.cancel() && handle.wait().is_ok())
         }
         5 => {
@@ -57,7 +57,7 @@ fn act(
             own.into_inner()
         }
         8 => {
-            // Cancelled just when it ended, it has run all the same.
+            // If it was cancelled just when it ended, it has run all the same.
             let handle = pool.submit_future(async { 7 }).wait();
             assert!(handle.cancel() || handle.wait().unwrap() == 7);
             0
@@ -75,7 +75,7 @@ fn act(
             let _pause = pool.pause();
             thread::yield_now();
             match pool.try_submit(count()) {
-                // Given up, it runs all the same.
+                // Its result is given up, and it runs all the same.
                 Ok(handle) => {
                     drop(handle);
                     1
@@ -126,7 +126,7 @@ fn nothing_is_lost_whatever_happens_at_once() {
     }
 }
 
-/// As many jobs as there are threads meet at a barrier, while one thread looks for jobs and the
+/// As many jobs as there are threads meet at a barrier, while one thread spins for jobs and the
 /// others sleep.
 #[test]
 fn as_many_jobs_run_as_there_are_idle_threads() {

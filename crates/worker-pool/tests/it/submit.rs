@@ -1,4 +1,4 @@
-//! Laws of getting a job in.
+//! Laws of submitting a job.
 
 use std::sync::{Arc, Mutex};
 
@@ -90,7 +90,7 @@ fn dropped_submit_leaves_no_trace() {
     assert!(poll_with(&mut second, &waker).is_pending());
     let mut worker = pool.worker();
     assert!(poll(&mut worker).is_pending());
-    // It was the one to be woken. Dropped, it passes the news of room on.
+    // It was woken for the room. Its drop wakes the next submitter instead.
     drop(first);
     assert_eq!((dropped.count(), woken.count()), (1, 1));
     let second = ready(second);
@@ -197,7 +197,7 @@ fn a_submit_that_has_ended_and_is_kept_swallows_no_room_of_those_that_wait() {
     let mut worker = pool.worker();
     assert!(poll(&mut worker).is_pending());
     assert_eq!(woken.count(), 1);
-    // Polled for another reason, the second is faster, and its future lives on.
+    // The second is polled for another reason and takes the room; its future is kept.
     let kept = ready(&mut second);
     assert!(poll_with(&mut first, &waker).is_pending());
     assert!(poll(&mut worker).is_pending());

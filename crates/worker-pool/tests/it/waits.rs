@@ -70,7 +70,7 @@ fn a_pool_is_idle_when_the_last_job_has_ended_and_not_before() {
         assert!(poll_with(&mut idle, &waker).is_pending());
         assert!(workers.iter_mut().all(|worker| poll(worker).is_pending()));
     }
-    // Those that have run one look for the next.
+    // The workers that have run one poll for the next.
     assert!(workers.iter_mut().all(|worker| poll(worker).is_pending()));
     assert!(counter.count() > 0, "asleep in an idle pool");
     ready(idle);
@@ -181,8 +181,8 @@ fn what_is_left_of_a_group_is_cancelled_together() {
     );
 }
 
-/// How many jobs are looked at until a group of `n` has its results, which come one by one.
-fn looks(n: usize) -> usize {
+/// How many jobs are polled until a group of `n` has its results, which come one by one.
+fn polls(n: usize) -> usize {
     let pool = WorkerPool::detached(n);
     let job = || pool.try_submit(|| Ok::<_, ()>(())).unwrap();
     let mut join = (0..n).map(|_| job()).collect::<JobGroup<_>>().try_join();
@@ -202,7 +202,7 @@ fn looks(n: usize) -> usize {
 
 #[test]
 fn a_result_of_a_group_wakes_and_is_polled_once() {
-    assert_eq!((looks(10), looks(160)), (10, 160));
+    assert_eq!((polls(10), polls(160)), (10, 160));
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn a_pool_in_which_a_job_waits_is_not_idle_whatever_is_cancelled_beside_it() {
                 }
             }
         });
-        // Nobody works: it waits for ever.
+        // There is no worker: it waits for ever.
         let was_idle = (0..100_000).any(|_| poll(&mut pool.idle()).is_ready());
         is_over.store(true, Ordering::Relaxed);
         cancelling.join().unwrap();
