@@ -350,7 +350,7 @@ mod tests {
         assert_eq!(claims.max_before(), 100);
         assert_eq!(claims.after(0), 210);
         assert_eq!(claims.ready_at(&math, 80, 20, 70), 70);
-        // One that does not fit before the first fits behind it.
+        // A request that does not fit before the first claim fits after it.
         assert_eq!(claims.ready_at(&math, 90, 20, 70), 120);
         assert_eq!(claims.settle(100, 90), 130);
         assert!(claims.remove(1) && !claims.remove(1) && !claims.remove(0));

@@ -231,7 +231,7 @@ pub enum Denied {
     TooMany(u32),
 }
 
-/// When denied tokens are available, and what a client is told besides.
+/// When denied tokens are available, and what else a client is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
     /// When the request can be granted at the earliest.
