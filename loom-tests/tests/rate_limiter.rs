@@ -304,7 +304,7 @@ fn a_sliding_log_hands_out_its_limit() {
 fn a_refusal_by_one_of_several_limits_takes_from_none() {
     model(|| {
         let burst = |n| Quota::per_second(1).and_then(|quota| quota.burst(n)).unwrap();
-        let limits = Arc::new(Limits::of_with_clock([burst(3), burst(4)], Still));
+        let limits = Arc::new(Limits::with_clock([burst(3), burst(4)], Still));
         let other = {
             let limits = limits.clone();
             thread::spawn(move || limits.try_acquire(2).is_ok())

@@ -9,10 +9,10 @@ extern crate std;
 // In the order in which rustdoc shows the methods of `Limiter`: constructors first.
 mod rate_limiter;
 
-mod limiter;
+mod limits;
 mod sliding;
 
-mod limits;
+mod limiter;
 
 mod acquire;
 mod algorithm;

@@ -28,7 +28,7 @@ use crate::{
 ///
 /// let clock = ManualClock::new();
 /// let quotas = [Quota::per_second(2)?, Quota::per_hour(3)?];
-/// let limits = Limits::of_with_clock(quotas, clock.clone());
+/// let limits = Limits::with_clock(quotas, clock.clone());
 /// assert_eq!(limits.try_acquire(2).unwrap().remaining(), 0);
 /// clock.advance(Duration::from_secs(1));
 /// // The hour has one left, the second two.
@@ -43,14 +43,14 @@ impl<const N: usize> Limits<N> {
     /// Creates a limiter with one full bucket per quota that reads the system's clock.
     ///
     /// `N = 0` does not compile.
-    pub fn of(quotas: [Quota; N]) -> Self {
-        Self::of_with_clock(quotas, SystemClock)
+    pub fn new(quotas: [Quota; N]) -> Self {
+        Self::with_clock(quotas, SystemClock)
     }
 }
 
 impl<const N: usize, C> Limits<N, C> {
     /// Creates a limiter with one full bucket per quota that reads `clock`.
-    pub fn of_with_clock(quotas: [Quota; N], clock: C) -> Self {
+    pub fn with_clock(quotas: [Quota; N], clock: C) -> Self {
         Self { shared: Shared::new((), clock), state: LimiterState::new(AllOf::new(quotas)) }
     }
 

@@ -23,7 +23,7 @@
 //! let youtube = RateLimiter::new(presets::YOUTUBE_DATA_API);
 //! assert!(youtube.try_acquire(100).is_ok());
 //!
-//! let demo = Limits::of(presets::NASA_DEMO_KEY);
+//! let demo = Limits::new(presets::NASA_DEMO_KEY);
 //! assert!(demo.try_acquire(1).is_ok());
 //! ```
 

@@ -62,7 +62,7 @@ proptest! {
         let quota = Quota::per_second(7).and_then(|quota| quota.burst(5)).unwrap();
         is_what_a_request_finds(&RateLimiter::with_clock(quota, clock.clone()), &clock, false, &steps)?;
         let both = [quota, Quota::per_minute(20).unwrap()];
-        is_what_a_request_finds(&Limits::of_with_clock(both, clock.clone()), &clock, true, &steps)?;
+        is_what_a_request_finds(&Limits::with_clock(both, clock.clone()), &clock, true, &steps)?;
         let log = SlidingLog::with_clock(4, SECOND, clock.clone()).unwrap();
         is_what_a_request_finds(&log, &clock, false, &steps)?;
         let window = SlidingWindow::with_clock(4, SECOND, clock.clone()).unwrap();

@@ -183,7 +183,7 @@ proptest! {
         steps in prop::collection::vec((0..=9u64, 1..=4u32), 1..60),
     ) {
         let quotas = [quota(3, 4), quota(1, 9)];
-        let (limits, each) = (Limits::of_with_clock(quotas, ()), quotas.map(|q| RateLimiter::with_clock(q, ())));
+        let (limits, each) = (Limits::with_clock(quotas, ()), quotas.map(|q| RateLimiter::with_clock(q, ())));
         let mut now = 0;
         for (passed, n) in steps {
             now += passed * SECOND / 7;

@@ -59,8 +59,7 @@ fn a_limiter_works_at_every_time_of_its_clock() {
         let refill =
             u64::try_from((quota.period() / quota.tokens() * quota.max_burst()).as_nanos())
                 .unwrap();
-        let (one, limits) =
-            (RateLimiter::with_clock(quota, ()), Limits::of_with_clock([quota], ()));
+        let (one, limits) = (RateLimiter::with_clock(quota, ()), Limits::with_clock([quota], ()));
         let keys = KeyedLimiter::<u8, _>::with_clock(quota, NonZeroUsize::MIN, ());
         let cells = FixedKeyedLimiter::<1, ()>::with_clock(quota, ());
         let mut time = 0;
@@ -115,7 +114,7 @@ fn any_first_call_far_from_the_origin_is_as_at_the_origin() {
         penalized.penalize_for(Duration::from_secs(30));
         let refused = penalized.try_acquire(1).unwrap_err();
         assert_eq!(refused.retry_after(), Some(Duration::from_secs(30)), "{quota:?}");
-        let limits = Limits::of_with_clock([quota], clock.clone());
+        let limits = Limits::with_clock([quota], clock.clone());
         limits.penalize_for(Duration::from_secs(30));
         let refused = limits.try_acquire(1).unwrap_err();
         assert_eq!(refused.retry_after(), Some(Duration::from_secs(30)), "{quota:?}");

@@ -166,7 +166,7 @@ fn a_clock_that_panics_anywhere_in_a_wait_loses_no_token_and_no_turn() {
         |limiter: &Arc<SlidingWindow<Brittle>>| limiter.clone().enter()
     );
     a_wait_costs_nothing!(
-        |clock| Limits::of_with_clock([quota(), quota()], clock),
+        |clock| Limits::with_clock([quota(), quota()], clock),
         |limiter: &Arc<Limits<2, Brittle>>| limiter.clone().enter()
     );
 }
@@ -215,7 +215,7 @@ fn a_token_for_a_waiter_whose_clock_panics_goes_to_the_next() {
     a_refunded_token_is_not_lost!(|clock| RateLimiter::with_clock(quota, clock));
     a_refunded_token_is_not_lost!(|clock| SlidingLog::with_clock(2, hour, clock).unwrap());
     a_refunded_token_is_not_lost!(|clock| SlidingWindow::with_clock(2, hour, clock).unwrap());
-    a_refunded_token_is_not_lost!(|clock| Limits::of_with_clock([quota, quota], clock));
+    a_refunded_token_is_not_lost!(|clock| Limits::with_clock([quota, quota], clock));
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn every_form_of_a_limiter_goes_to_tasks_and_threads() {
     every_form_of(RateLimiter::new(quota()));
     every_form_of(SlidingLog::new(1000, SECOND).unwrap());
     every_form_of(SlidingWindow::new(1000, SECOND).unwrap());
-    every_form_of(Limits::of([quota(), quota()]));
+    every_form_of(Limits::new([quota(), quota()]));
 }
 
 #[test]

@@ -174,7 +174,7 @@ fn refunds_to_several_limits_mint_nothing() {
         let clock = ManualClock::new();
         let quotas = [0, 1].map(|_| (random.tokens(4), random.tokens(9)));
         let limits =
-            Limits::of_with_clock(quotas.map(|(rate, burst)| quota(rate, burst)), clock.clone());
+            Limits::with_clock(quotas.map(|(rate, burst)| quota(rate, burst)), clock.clone());
         let mut history = History::new(&limits, &clock, &quotas);
         for _ in 0..steps {
             history.step(random);
@@ -233,7 +233,7 @@ fn a_refund_in_time_restores_all_tokens() {
     for order in orders {
         let clock = ManualClock::new();
         let limiter = RateLimiter::with_clock(quota(1, 100), clock.clone());
-        let limits = Limits::of_with_clock([quota(1, 100), quota(10, 120)], clock.clone());
+        let limits = Limits::with_clock([quota(1, 100), quota(10, 120)], clock.clone());
         let log = SlidingLog::with_clock(100, Duration::from_secs(100), clock.clone()).unwrap();
         // Half of it was kept before, so nothing is refilled meanwhile.
         limiter.try_acquire(50).unwrap();
@@ -262,7 +262,7 @@ fn a_refund_in_time_restores_all_tokens() {
 fn a_refund_of_refilled_tokens_restores_nothing() {
     let clock = ManualClock::new();
     let limiter = RateLimiter::with_clock(quota(1, 10), clock.clone());
-    let limits = Limits::of_with_clock([quota(1, 10), quota(1, 20)], clock.clone());
+    let limits = Limits::with_clock([quota(1, 10), quota(1, 20)], clock.clone());
     let old = [limiter.try_acquire(10).unwrap(), limits.try_acquire(10).unwrap()];
     clock.advance(Duration::from_secs(5));
     let [_, _] = [limiter.try_acquire(5).unwrap(), limits.try_acquire(5).unwrap()];
@@ -290,7 +290,7 @@ fn a_refund_of_refilled_tokens_restores_nothing() {
 fn a_refund_does_not_shorten_a_penalty() {
     let clock = ManualClock::new();
     let limiter = RateLimiter::with_clock(quota(1, 10), clock.clone());
-    let limits = Limits::of_with_clock([quota(1, 10), quota(1, 20)], clock.clone());
+    let limits = Limits::with_clock([quota(1, 10), quota(1, 20)], clock.clone());
     let taken = [limiter.try_acquire(10).unwrap(), limits.try_acquire(10).unwrap()];
     limiter.penalize_for(Duration::from_secs(30));
     limits.penalize_for(Duration::from_secs(30));

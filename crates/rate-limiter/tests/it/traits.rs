@@ -133,7 +133,7 @@ fn debug_shows_names_and_figures() {
         "Throttled { limiter: Limiter { algorithm: TokenBucket { burst: 3, .. }, stats: Stats { allowed: 3, refused: 3, waiting: 0, waited: 0, wait_time: 0ns }, .. }, .. }",
     );
     shows(
-        &Limits::of_with_clock([minute, minute], clock.clone()),
+        &Limits::with_clock([minute, minute], clock.clone()),
         "Limiter { algorithm: AllOf { quotas: [Quota { tokens: 3, period: 60s, burst: 3 }, Quota { tokens: 3, period: 60s, burst: 3 }], .. }, stats: Stats { allowed: 0, refused: 0, waiting: 0, waited: 0, wait_time: 0ns }, .. }",
     );
     let second = Duration::from_secs(1);

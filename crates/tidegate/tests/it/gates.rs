@@ -113,7 +113,7 @@ fn every_gate_that_is_owned_can_be_spawned() {
     goes(Arc::new(RateLimiter::new(Quota::expect(Quota::per_second(1000)))));
     goes(Arc::new(SlidingLog::new(1000, MINUTE).unwrap()));
     goes(Arc::new(SlidingWindow::new(1000, MINUTE).unwrap()));
-    goes(Arc::new(Limits::of([Quota::expect(Quota::per_second(1000)); 2])));
+    goes(Arc::new(Limits::new([Quota::expect(Quota::per_second(1000)); 2])));
     goes(Arc::new(Breaker::new()));
     goes(Arc::new(Breaker::new()).fail_fast_owned());
     goes(Arc::new(Throttle::new(2.0, MINUTE).unwrap()));
