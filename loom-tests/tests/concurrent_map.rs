@@ -1,4 +1,5 @@
-//! Models of the concurrent map: reading, writing, growing and removing in one shard; `Keyed`'s bound.
+//! Models of the concurrent map: reading, writing, growing and removing in one shard; `Keyed`'s
+//! bound.
 //!
 //! The hash is fixed: a random one would make the executions of a model differ.
 

@@ -123,8 +123,8 @@ fn an_error_is_shared_with_who_waited_and_leaves_nobody_asleep() {
     });
 }
 
-/// The leader fails while one waits, and another comes: the one shares the error unless the other's value is there, the other
-/// shares it or computes.
+/// The leader fails while one waits, and another comes: the one shares the error unless the other's
+/// value is there, the other shares it or computes.
 #[test]
 fn an_error_against_who_waits_and_who_comes() {
     model(|| {

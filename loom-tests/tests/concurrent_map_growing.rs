@@ -1,4 +1,5 @@
-//! Models of a map of few shards that grows to all of them, beside everything else that is done to it; and of a registry.
+//! Models of a map of few shards that grows to all of them, beside everything else that is done to
+//! it; and of a registry.
 //!
 //! The hash is fixed: a random one would make the executions of a model differ.
 
@@ -45,7 +46,8 @@ fn limit(shards: usize) -> usize {
     2 * shards / FEW
 }
 
-/// A map that grows with the next insertion into its first shard; the keys that are there, and one to be inserted.
+/// A map that grows with the next insertion into its first shard; the keys that are there, and one
+/// to be inserted.
 fn full() -> (Arc<Map>, Vec<u32>, u32) {
     let map = Map::default();
     let mut keys = of_shard(0);

@@ -1,4 +1,5 @@
-//! Models of `RwShards`: announced and counted readers, writers beside a bias, readers within readers.
+//! Models of `RwShards`: announced and counted readers, writers beside a bias, readers within
+//! readers.
 //!
 //! Loom's cell fails a model in which somebody looks at a value while another writes to it.
 
@@ -171,7 +172,8 @@ fn what_came_before_a_write_is_seen_by_an_announced_reader() {
 
 #[test]
 fn readers_within_readers_do_not_wait_for_writers_that_wait_for_them() {
-    // Crosswise: each of the two reads in one shard and then in the other, between them come writers.
+    // Crosswise: each of the two reads in one shard and then in the other, between them come
+    // writers.
     model(|| {
         let shards = shards(2);
         let crosswise = |shards: &RwShards<u32>, first: usize| {

@@ -1,9 +1,9 @@
-//! Shards that are few while few are enough.
+//! A small map has few shards, and grows to all of them when it needs them.
 //!
 //! ```text
 //! small     a few shards, each for a range of those that there may be
-//! grows     when one of the few has its part of many entries, or when threads have met in them often: shard by shard,
-//!           its entries move to its range of all shards, and it is closed
+//! grows     when one of the few has its part of many entries, or threads have often met in them:
+//!           shard by shard, its entries move to its range of all shards, and it is closed
 //! grown     all shards; the few are closed, and have no tables any more
 //!
 //! one key   grown? ─▶ its shard of all
@@ -11,12 +11,14 @@
 //! every key range by range: the one of the few, or else the range of all
 //! ```
 //!
-//! Both choose by the high bits of a hash, so a range stays together: whoever goes from range to range meets an entry that
-//! stays exactly once, whether it has moved or not. A shard is closed in the writing section that has moved its entries, so
-//! nobody finds it open and empty, and nobody comes to the range before.
+//! Both choose by the high bits of a hash, so a range stays together: a visitor that goes from
+//! range to range meets an entry that stays exactly once, whether it has moved or not. A shard is
+//! closed in the writing section that has moved its entries, so no caller finds it open and empty,
+//! and none enters the range of all shards before.
 //!
-//! To move is to hash anew, which is foreign code. All of a shard is hashed before the first entry moves: if that panics, the
-//! shard stays as it was, and what has moved stays moved.
+//! To move entries is to hash their keys again, which is foreign code. All keys of a shard are
+//! hashed before the first entry moves: if a hash panics, the shard stays as it was, and the shards
+//! that have moved stay moved.
 
 mod ranges;
 
@@ -39,29 +41,29 @@ use crate::lazy::Lazy;
 /// With up to so many shards there is nothing to grow to.
 const FEW: NonZeroUsize = NonZeroUsize::new(tuned(8, 2) as usize).expect("not zero");
 
-/// Why one of all shards is open.
+/// Why a shard of `all` is always open.
 const NEVER_CLOSED: &str = "only the few are closed";
 
 /// Shards are worth their memory when there are so many entries for each.
 const ENTRIES_PER_SHARD: usize = 2;
 
-/// What is in a shard.
+/// The table in a shard.
 pub(crate) trait Table: Sized {
     type Entry;
 
-    /// What is known of a table without its lock.
-    type Beside;
+    /// What can be read of a table without its lock.
+    type Meta;
 
-    fn empty() -> (Self, Self::Beside);
+    fn empty() -> (Self, Self::Meta);
 
-    /// Lets be known what a section has changed.
-    fn publish(&self, beside: &Self::Beside);
+    /// Publishes what a section has changed.
+    fn publish(&self, meta: &Self::Meta);
 
     /// Returns about how many entries there are, without the lock.
-    fn entries(beside: &Self::Beside) -> usize;
+    fn entries(meta: &Self::Meta) -> usize;
 
-    /// Moves all entries to so many tables, each to the one that `part_of` says of its hash. If `hash_of` panics, the table is as it
-    /// was.
+    /// Moves all entries to so many tables, each to the one that `part_of` says of its hash. If
+    /// `hash_of` panics, the table is as it was.
     fn split(
         &mut self,
         parts: usize,
@@ -70,12 +72,12 @@ pub(crate) trait Table: Sized {
     ) -> Vec<Self>;
 }
 
-/// Shards of one kind, with what is beside their locks.
-type Shards<T> = RwShards<T, <T as Table>::Beside>;
+/// Shards of one kind, each with its table's metadata beside the lock.
+type Shards<T> = RwShards<T, <T as Table>::Meta>;
 
-type Shard<'a, T> = rw_shards::Shard<'a, T, <T as Table>::Beside>;
+type Shard<'a, T> = rw_shards::Shard<'a, T, <T as Table>::Meta>;
 
-/// What hashes an entry anew, if it moves.
+/// Hashes the key of an entry again, when the entry moves.
 type HashOf<'a, T> = &'a dyn Fn(&<T as Table>::Entry) -> u64;
 
 /// Tables behind locks, made when the first of them is written to: a few at first, then all.
@@ -102,7 +104,8 @@ impl<T: Table> GrowingShards<T> {
         }
     }
 
-    /// Creates a few shards that grow to `count`, a power of two. Without std they are all there at once.
+    /// Creates a few shards that grow to `count`, a power of two. Without std they are all there at
+    /// once.
     pub(crate) fn growing(count: NonZeroUsize) -> Self {
         let is_grown = count <= FEW || cfg!(not(feature = "std"));
         Self { is_grown: AtomicBool::new(is_grown), ..Self::fixed(count) }
@@ -113,7 +116,8 @@ impl<T: Table> GrowingShards<T> {
         self.count.get()
     }
 
-    /// Returns the index, below [`count`](Self::count), of the shard that `hash` belongs to when all are there.
+    /// Returns the index, below [`count`](Self::count), of the shard that `hash` belongs to when
+    /// all are there.
     #[inline]
     pub(crate) fn index_of(&self, hash: u64) -> usize {
         shard::index_of(spread(hash), self.count.get())
@@ -139,7 +143,8 @@ impl<T: Table> GrowingShards<T> {
         Some(reading.run(section))
     }
 
-    /// Works on the table that `hash` belongs to, and lets be known what has changed, also if the section panics.
+    /// Works on the table that `hash` belongs to, and publishes what has changed, also if the
+    /// section panics.
     #[inline]
     pub(crate) fn write<R>(
         &self,
@@ -178,7 +183,8 @@ impl<T: Table> GrowingShards<T> {
         writing.run(publishing(section))
     }
 
-    /// As [`write`](Self::write), for sections that do not insert; `None` if nothing was ever written to any table.
+    /// As [`write`](Self::write), for sections that do not insert; `None` if nothing was ever
+    /// written to any table.
     #[inline]
     pub(crate) fn write_existing<R>(
         &self,
@@ -199,8 +205,8 @@ impl<T: Table> GrowingShards<T> {
         self.edit_spread(self.least_spread(index), hash_of, publishing(section))
     }
 
-    /// Works on an entry of the table that `hash` belongs to; `None` if nothing was ever written to any. For sections that
-    /// change nothing that is to be known without the lock.
+    /// Works on an entry of the table that `hash` belongs to; `None` if nothing was ever written to
+    /// any. For sections that change nothing of the metadata.
     #[inline]
     pub(crate) fn edit<R>(
         &self,
@@ -208,7 +214,7 @@ impl<T: Table> GrowingShards<T> {
         hash_of: impl Fn(&T::Entry) -> u64,
         section: impl FnOnce(&mut T) -> R,
     ) -> Option<R> {
-        self.edit_spread(spread(hash), hash_of, |table: &mut T, _: &T::Beside| section(table))
+        self.edit_spread(spread(hash), hash_of, |table: &mut T, _: &T::Meta| section(table))
     }
 
     #[inline]
@@ -216,7 +222,7 @@ impl<T: Table> GrowingShards<T> {
         &self,
         spread: u64,
         hash_of: impl Fn(&T::Entry) -> u64,
-        section: impl FnOnce(&mut T, &T::Beside) -> R,
+        section: impl FnOnce(&mut T, &T::Meta) -> R,
     ) -> Option<R> {
         let begun = match self.grown() {
             Some(all) => all.by_hash(spread).owned_by(self).begin_write(),
@@ -237,7 +243,7 @@ impl<T: Table> GrowingShards<T> {
 
     #[inline]
     fn is_grown(&self) -> bool {
-        // ORDERING: Acquire: pairs with the Release in `grow`: what has moved is found.
+        // ORDERING: Acquire: pairs with the Release in `grow`, so that what has moved is found.
         self.is_grown.load(Ordering::Acquire)
     }
 
@@ -247,11 +253,12 @@ impl<T: Table> GrowingShards<T> {
         &self,
         spread: u64,
         hash_of: impl Fn(&T::Entry) -> u64,
-    ) -> Option<Scanning<'_, T, T::Beside>> {
+    ) -> Option<Scanning<'_, T, T::Meta>> {
         let Some(few) = self.few() else {
             return self.grown()?.by_hash(spread).owned_by(self).begin_scan();
         };
-        // A caller that only reads may hold other maps' locks in any order, and so must not wait for all of ours.
+        // A caller that only reads may hold other maps' locks in any order, and so must not wait
+        // for all of ours.
         if rw_shards::sections_around() == 0 && few.take_contention() {
             self.grow(few, &hash_of);
         }
@@ -265,7 +272,7 @@ impl<T: Table> GrowingShards<T> {
         &self,
         spread: u64,
         hash_of: impl Fn(&T::Entry) -> u64,
-    ) -> Option<Writing<'_, T, T::Beside>> {
+    ) -> Option<Writing<'_, T, T::Meta>> {
         let Some(few) = self.few() else {
             return self.grown()?.by_hash(spread).owned_by(self).begin_write();
         };
@@ -282,11 +289,11 @@ impl<T: Table> GrowingShards<T> {
         &self,
         spread: u64,
         hash_of: impl Fn(&T::Entry) -> u64,
-    ) -> Writing<'_, T, T::Beside> {
+    ) -> Writing<'_, T, T::Meta> {
         self.make();
         if let Some(few) = self.few() {
             let shard = few.by_hash(spread).owned_by(self);
-            let is_full = T::entries(shard.beside()) >= ENTRIES_PER_SHARD * self.range_len();
+            let is_full = T::entries(shard.meta()) >= ENTRIES_PER_SHARD * self.range_len();
             if !shard.is_closed() && may_grow() && (is_full || few.take_contention()) {
                 self.grow(few, &hash_of);
             }
@@ -317,34 +324,38 @@ impl<T: Table> GrowingShards<T> {
         self.all.get_or_make(|| empty(self.count))
     }
 
-    /// Returns how many of all shards each of the few is for.
+    /// Returns the number of shards that each of the few stands for.
     fn range_len(&self) -> usize {
         self.count.get() / FEW
     }
 
-    /// Returns the least of the spread hashes that belong to the shard of an index when all are there.
+    /// Returns the least of the spread hashes that belong to the shard of an index when all are
+    /// there.
     fn least_spread(&self, index: usize) -> u64 {
         (index as u64).checked_shl(64 - self.count.trailing_zeros()).unwrap_or(0)
     }
 
-    /// Moves all entries to all shards. If `hash_of` panics, some have moved and others not, and all are found.
+    /// Moves all entries to all shards. If `hash_of` panics, some have moved and others not, and
+    /// all are found.
     #[cold]
     fn grow(&self, few: &Shards<T>, hash_of: HashOf<'_, T>) {
         let all = self.make_all();
         let len = self.range_len();
         let part_of = |hash| self.index_of(hash) % len;
         for (range, shard) in few.iter().enumerate() {
-            // One that is closed has been moved by somebody else.
+            // A shard that is closed has been moved by another thread.
             _ = shard.owned_by(self).close(|table| {
                 let parts = table.split(len, hash_of, part_of);
                 for (part, index) in parts.into_iter().zip(range * len..) {
                     let shard = all.get(index).expect("as many as the ranges say");
-                    // Nobody else is there yet. An owner of its own, as this is a section within a section.
+                    // No other thread enters it yet. It has an owner of its own, as this section
+                    // runs within another.
                     replace(shard.owned_by(few), part);
                 }
             });
         }
-        // ORDERING: Release: pairs with the Acquire in `is_grown`. What others have moved happens before: they have closed.
+        // ORDERING: Release: pairs with the Acquire in `is_grown`. What other threads have moved
+        // happens before: they have closed the shards.
         self.is_grown.store(true, Ordering::Release);
     }
 }
@@ -359,19 +370,19 @@ fn replace<T: Table>(shard: Shard<'_, T>, table: T) {
     writing.run(publishing(|old: &mut T| *old = table));
 }
 
-/// Returns whether the calling thread, which is about to write, may grow: two more sections stand within those that it is in.
-/// If it is in a section of the same shards, it panics.
+/// Returns whether the calling thread, which is about to write, may grow: it must be allowed to
+/// enter two more nested sections. If it is in a section of the same shards, growing panics.
 fn may_grow() -> bool {
     rw_shards::sections_around() + 2 <= MOST_SECTIONS
 }
 
-/// Makes a section that lets be known what it has changed, also when it panics.
+/// Makes a section that publishes what it has changed, also when it panics.
 #[inline]
 fn publishing<T: Table, R>(
     section: impl FnOnce(&mut T) -> R,
-) -> impl FnOnce(&mut T, &T::Beside) -> R {
-    |table, beside| {
-        let published = Published { table, beside };
+) -> impl FnOnce(&mut T, &T::Meta) -> R {
+    |table, meta| {
+        let published = Published { table, meta };
         section(&mut *published.table)
     }
 }
@@ -379,22 +390,22 @@ fn publishing<T: Table, R>(
 /// A table that is being written to.
 struct Published<'a, T: Table> {
     table: &'a mut T,
-    beside: &'a T::Beside,
+    meta: &'a T::Meta,
 }
 
 impl<T: Table> Drop for Published<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.table.publish(self.beside);
+        self.table.publish(self.meta);
     }
 }
 
 /// Turns a hash into one whose high bits pick a shard.
 ///
-/// They must say nothing about the bits that the table in the shard goes by (the lowest, and the seven highest for its
-/// tags), else every entry of a shard would have the same; and they must depend on all bits, for hashers that leave
-/// the high ones empty. Multiplying by 2⁶⁴ divided by the golden ratio does both (Knuth, The Art of Computer
-/// Programming, vol. 3, section 6.4).
+/// They must say nothing about the bits that the table in the shard goes by (the lowest, and the
+/// seven highest for its tags), else every entry of a shard would have the same; and they must
+/// depend on all bits, for hashers that leave the high ones empty. Multiplying by 2⁶⁴ divided by
+/// the golden ratio does both (Knuth, The Art of Computer Programming, vol. 3, section 6.4).
 #[inline]
 pub(crate) fn spread(hash: u64) -> u64 {
     hash.wrapping_mul(0x9E37_79B9_7F4A_7C15)

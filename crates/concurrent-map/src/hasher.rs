@@ -9,10 +9,11 @@ use foldhash::fast::{FoldHasher, SeedableRandomState};
 
 /// Builds the default hashers: [foldhash](https://github.com/orlp/foldhash), fast and keyed.
 ///
-/// With std the key is random: one part per process, one per builder, both from the source that seeds
-/// [`std::collections::HashMap`](std::hash::RandomState). Who cannot watch your hashes cannot prepare keys that collide.
-/// Foldhash is no cryptographic function, though: against an opponent who can measure single operations, give the map a
-/// `std::hash::RandomState`. Without std there is no source of randomness and the key is fixed.
+/// With std the key is random: one part per process, one per builder, both from the source that
+/// seeds [`std::collections::HashMap`](std::hash::RandomState). An attacker who cannot watch your
+/// hashes cannot prepare keys that collide. Foldhash is no cryptographic function, though: against
+/// an opponent who can measure single operations, give the map a `std::hash::RandomState`. Without
+/// std there is no source of randomness and the key is fixed.
 ///
 /// # Examples
 ///
@@ -22,7 +23,8 @@ use foldhash::fast::{FoldHasher, SeedableRandomState};
 ///
 /// let builder = DefaultHashBuilder::default();
 /// assert_eq!(builder.hash_one("key"), builder.clone().hash_one("key"));
-/// assert_ne!(builder.hash_one("key"), DefaultHashBuilder::default().hash_one("key"));
+/// let other = DefaultHashBuilder::default();
+/// assert_ne!(builder.hash_one("key"), other.hash_one("key"));
 /// ```
 #[derive(Clone)]
 pub struct DefaultHashBuilder {

@@ -2,24 +2,25 @@
 //!
 //! ```text
 //! hit:   lock the key's shard ─▶ found
-//! miss:  unlock ─▶ lock again ─▶ take a place ─▶ make ─▶ insert
-//!        no place ─▶ unlock ─▶ search: an idle entry? take it out and keep its place ─▶ once more
-//!                                      none? ─▶ once more, then refuse
-//! search, shard by shard:  is a time come by which one may be idle (`dues.rs`)? look at it
-//!                          look at the next 64, from where the last search has ended
+//! miss:  unlock ─▶ lock again ─▶ take a slot ─▶ make ─▶ insert
+//!        no slot ─▶ unlock ─▶ search: an idle entry? remove it and keep its slot ─▶ once more
+//!                                     none? ─▶ once more, then refuse
+//! search, shard by shard:
+//!        has a time come by which an entry may be idle (`idle_times.rs`)? check it
+//!        check the next 64, from where the last search has ended
 //! ```
 //!
-//! A search looks at a bounded number of entries, or else whoever makes up keys would make each of them cost a look at all
-//! places.
+//! A search checks a bounded number of entries; otherwise a client that makes up keys would make
+//! each of them cost a check of all slots.
 //!
-//! A place is taken before the entry is there and given back after it is gone, so there are never more entries than
-//! places. No two locks are held at once.
+//! A slot is taken before the entry is there and released after the entry is gone, so there are
+//! never more entries than slots. No two locks are held at once.
 
-mod dues;
+mod idle_times;
+mod key_table;
+mod key_tables;
 mod occupancy;
 mod shared;
-mod shelf;
-mod shelves;
 
 use core::{
     fmt,
@@ -34,27 +35,30 @@ use alloc::{borrow::ToOwned, vec::Vec};
 use equivalent::Equivalent;
 use tidegate_core::primitive::atomic::{AtomicUsize, Ordering};
 
+use self::key_tables::KeyTables;
 pub use self::occupancy::Occupancy;
-use self::shelves::Shelves;
 use crate::hasher::DefaultHashBuilder;
 
 /// A bounded registry of per-key state that cleans itself: one `V` per key, made on first use.
 ///
-/// For state that is equal to "never seen" most of the time: a rate limiter's bucket that has refilled, a circuit
-/// breaker without failures. When the registry is full, a new key takes the place of an *idle* entry: one of which the
-/// caller says that it equals a new one. So a million passing keys cost no more memory than `max_keys` of them, no key in
-/// use is ever forgotten, and no helper task is needed.
+/// For state that is equal to "never seen" most of the time: a rate limiter's bucket that has
+/// refilled, a circuit breaker without failures. When the registry is full, a new key takes the
+/// place of an *idle* entry: one of which the caller says that it equals a new one. So a million
+/// passing keys cost no more memory than `max_keys` of them, no key in use is ever forgotten, and
+/// no background task is needed.
 ///
-/// A value lives in the table itself, and is worked on [there](Self::with). Values that somebody keeps are `Arc`s, got by
-/// [`get_or_insert_with`](Self::get_or_insert_with): those that somebody else holds are not idle, whatever they are.
+/// A value lives in the table itself, and is changed [in place](Self::with). Values that callers
+/// keep are `Arc`s, returned by [`get_or_insert_with`](Self::get_or_insert_with): while a caller
+/// holds one, it is not idle.
 ///
 /// Use a [`ConcurrentMap`](crate::ConcurrentMap) for values that must stay until they are removed.
 ///
-/// A hit costs one lock and no allocation. A new key in a full registry costs no more than a bounded search, however many
-/// keys there are and whatever they do: it looks at 64 entries at most, from where the last search has ended. So among 64
-/// keys and fewer the only idle one is found at once; among more, an entry that became idle is found by the
-/// `max_keys / 64`th new key at the latest, and those before it may be refused. Values that know until when they are busy
-/// are found at once: see [`with_until`](Self::with_until).
+/// A hit costs one lock and no allocation. A new key in a full registry costs no more than a
+/// bounded search, however many keys there are and whatever they do: it checks 64 entries at most,
+/// from where the last search has ended. So among 64 keys and fewer the only idle one is found at
+/// once; among more, an entry that became idle is found by the `max_keys / 64`th new key at the
+/// latest, and those before it may be refused. Values that know until when they are busy are found
+/// at once: see [`with_until`](Self::with_until).
 ///
 /// # Examples
 ///
@@ -76,11 +80,12 @@ use crate::hasher::DefaultHashBuilder;
 /// begin("cid")?; // in bob's place: nothing of his is in flight
 /// assert_eq!(in_flight.get("bob"), None);
 /// assert_eq!(in_flight.get("ann"), Some(2));
-/// assert_eq!(begin("dan").unwrap_err().to_string(), "too many keys: 2 of 2 in use");
+/// let refused = begin("dan").unwrap_err();
+/// assert_eq!(refused.to_string(), "too many keys: 2 of 2 in use");
 /// # Ok::<(), tidegate_concurrent_map::TooManyKeys>(())
 /// ```
 pub struct Keyed<K, V, S = DefaultHashBuilder> {
-    entries: Shelves<Entry<K, V>>,
+    entries: KeyTables<Entry<K, V>>,
     // INVARIANT: entries in the tables + `Place`s alive ≤ `max_keys`.
     taken: AtomicUsize,
     max_keys: NonZeroUsize,
@@ -102,27 +107,27 @@ impl<K: Hash + Eq, V> Keyed<K, V> {
 impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
     /// Creates an empty registry for at most `max_keys` keys that hashes them by `hasher`.
     pub fn with_hasher(max_keys: NonZeroUsize, hasher: S) -> Self {
-        Self { entries: Shelves::new(max_keys), taken: AtomicUsize::new(0), max_keys, hasher }
+        Self { entries: KeyTables::new(max_keys), taken: AtomicUsize::new(0), max_keys, hasher }
     }
 
     /// Runs `f` on the value of `key`, made by `make` if there is none.
     ///
-    /// `is_idle` says whether a value equals a new one and nobody needs it; it is asked only when a new key finds the
-    /// registry full.
+    /// `is_idle` says whether a value equals a new one and is not needed; it runs only when a new
+    /// key finds the registry full.
     ///
     /// The closures run under a shard's lock: they must be short and must not call the registry.
     ///
     /// # Errors
     ///
-    /// [`TooManyKeys`] if `key` is new, the registry is full and every entry that the search looked at was busy: all of
-    /// them if there are no more than 64, else the next 64. Neither `make` nor `f` has run then. A place that another thread
-    /// is about to fill counts as busy.
+    /// [`TooManyKeys`] if `key` is new, the registry is full and every entry that the search
+    /// checked was busy: all of them if there are no more than 64, else the next 64. Neither `make`
+    /// nor `f` has run then. A slot that another thread is about to fill counts as busy.
     ///
     /// # Panics
     ///
-    /// Panics with std if one of the closures calls the registry. Panics of theirs are passed on; the registry stays
-    /// as it was, except that a value already made stays if `f` panics, and that the next search begins behind a value
-    /// at which `is_idle` panicked.
+    /// Panics with std if one of the closures calls the registry. Panics of theirs are passed on;
+    /// the registry stays as it was, except that a value already made stays if `f` panics, and that
+    /// the next search begins behind a value at which `is_idle` panicked.
     ///
     /// # Examples
     ///
@@ -132,7 +137,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
     ///
     /// let visits = Keyed::<u64, u32>::new(NonZeroUsize::MIN);
     /// for expected in 0..3 {
-    ///     let before = visits.with(&7, || 0, |_| false, |n| core::mem::replace(n, *n + 1));
+    ///     let add = |n: &mut u32| core::mem::replace(n, *n + 1);
+    ///     let before = visits.with(&7, || 0, |_| false, add);
     ///     assert_eq!(before, Ok(expected));
     /// }
     /// ```
@@ -154,18 +160,21 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         self.find_or_insert(key, None, make, is_idle, f)
     }
 
-    /// As [`with`](Self::with), for values that know until when they are busy: then an idle one is found wherever it is.
+    /// As [`with`](Self::with), for values that know until when they are busy: then an idle one is
+    /// found wherever it is.
     ///
-    /// `occupancy` says whether a value equals a new one at the time `now` and nobody needs it, and else until when it is
-    /// busy, if that is known. It is asked when a value is new or moves, and when its time has come while a new key finds
-    /// the registry full; not on a hit. A value that becomes busy for longer need not be told of; whatever may end the time
-    /// before it was said to end is to be done in [`get_with_until`](Self::get_with_until).
+    /// `occupancy` says whether a value equals a new one at the time `now` and is not needed, and
+    /// else until when it is busy, if that is known. It runs when a value is new or moves, and when
+    /// its time has come while a new key finds the registry full; not on a hit. A value that
+    /// becomes busy for longer need not be reported; a change that may end its time earlier than
+    /// reported belongs into [`get_with_until`](Self::get_with_until).
     ///
-    /// A search looks first at values whose time has come, at 79 at most; it finds those busy that were used meanwhile, so
-    /// that over time it costs a bounded number of looks for each use. Then it goes on as `with` does, which finds those
-    /// that were busy without a time.
+    /// A search looks first at values whose time has come, at 79 at most; it finds those busy that
+    /// were used meanwhile, so that over time it costs a bounded number of checks for each use.
+    /// Then it goes on as `with` does, which finds those that were busy without a time.
     ///
-    /// One registry has one measure of time. `with` may be used beside this; what it inserts has no time.
+    /// One registry has one measure of time. `with` may be used beside this; what it inserts has no
+    /// time.
     ///
     /// # Errors
     ///
@@ -207,10 +216,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         let hash = self.hasher.hash_one(key);
-        // Here, so that it is dropped when the lock is open if it does not run.
+        // Here, so that it is dropped after the lock is released if it does not run.
         let mut f = Some(f);
-        let found = self.entries.shards.edit(hash, self.rehash(), |shelf| {
-            let entry = shelf.table.find_mut(hash, |entry| key.equivalent(&entry.key))?;
+        let found = self.entries.shards.edit(hash, self.rehash(), |table| {
+            let entry = table.table.find_mut(hash, |entry| key.equivalent(&entry.key))?;
             f.take().map(|f| f(&mut entry.value))
         });
         match found {
@@ -239,22 +248,22 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         let mut place = None;
         let mut has_searched = false;
         loop {
-            let outcome = self.entries.shards.write(hash, self.rehash(), |shelf| {
-                if let Some(entry) = shelf.table.find_mut(hash, |entry| key.equivalent(&entry.key))
+            let outcome = self.entries.shards.write(hash, self.rehash(), |table| {
+                if let Some(entry) = table.table.find_mut(hash, |entry| key.equivalent(&entry.key))
                 {
                     return f.take().map(|f| f(&mut entry.value));
                 }
                 let place = place.take().or_else(|| self.take_place())?;
-                shelf.make_room(self.rehash(), now.and(Some(&look)));
+                table.reserve(self.rehash(), now.and(Some(&look)));
                 let make = make.take()?;
                 let entry = Entry { key: key.to_owned(), value: make() };
                 let mut entry =
-                    shelf.table.insert_unique(hash, entry, |_| unreachable!("there is room"));
+                    table.table.insert_unique(hash, entry, |_| unreachable!("there is room"));
                 place.fill();
                 let result = f.take().map(|f| f(&mut entry.get_mut().value));
                 if now.is_some() {
                     let (bucket, occupancy) = (entry.bucket_index(), look(entry.get_mut()));
-                    shelf.note(bucket, occupancy);
+                    table.note(bucket, occupancy);
                 }
                 result
             });
@@ -276,8 +285,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         V: Clone,
     {
         let hash = self.hasher.hash_one(key);
-        let found = self.entries.shards.read(hash, self.rehash(), |shelf| {
-            let entry = shelf.table.find(hash, |entry| key.equivalent(&entry.key))?;
+        let found = self.entries.shards.read(hash, self.rehash(), |table| {
+            let entry = table.table.find(hash, |entry| key.equivalent(&entry.key))?;
             Some(entry.value.clone())
         });
         found.flatten()
@@ -297,15 +306,15 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         let hash = self.hasher.hash_one(key);
         // As in `with`.
         let mut f = Some(f);
-        let found = self.entries.shards.edit(hash, self.rehash(), |shelf| {
-            let entry = shelf.table.find_mut(hash, |entry| key.equivalent(&entry.key))?;
+        let found = self.entries.shards.edit(hash, self.rehash(), |table| {
+            let entry = table.table.find_mut(hash, |entry| key.equivalent(&entry.key))?;
             f.take().map(|f| f(&mut entry.value))
         });
         found.flatten()
     }
 
-    /// As [`get_with`](Self::get_with), for an `f` that may let the value be idle earlier than was said; `occupancy` is asked
-    /// afterwards, as in [`with_until`](Self::with_until).
+    /// As [`get_with`](Self::get_with), for an `f` that may let the value be idle earlier than was
+    /// said; `occupancy` is asked afterwards, as in [`with_until`](Self::with_until).
     ///
     /// # Panics
     ///
@@ -341,12 +350,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         let hash = self.hasher.hash_one(key);
         // As in `with`.
         let mut f = Some(f);
-        let found = self.entries.shards.write_existing(hash, self.rehash(), |shelf| {
+        let found = self.entries.shards.write_existing(hash, self.rehash(), |table| {
             let is_it = |entry: &Entry<K, V>| key.equivalent(&entry.key);
-            let mut entry = shelf.table.find_entry(hash, is_it).ok()?;
+            let mut entry = table.table.find_entry(hash, is_it).ok()?;
             let result = f.take().map(|f| f(&mut entry.get_mut().value));
             let (bucket, occupancy) = (entry.bucket_index(), occupancy(&mut entry.get_mut().value));
-            shelf.note(bucket, occupancy);
+            table.note(bucket, occupancy);
             result
         });
         found.flatten()
@@ -358,8 +367,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hasher.hash_one(key);
-        let removed = self.entries.shards.edit(hash, self.rehash(), |shelf| {
-            let found = shelf.table.find_entry(hash, |entry| key.equivalent(&entry.key)).ok()?;
+        let removed = self.entries.shards.edit(hash, self.rehash(), |table| {
+            let found = table.table.find_entry(hash, |entry| key.equivalent(&entry.key)).ok()?;
             Some((found.remove().0, self.vacated()))
         });
         let (entry, place) = removed??;
@@ -372,18 +381,18 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
 
     /// Keeps only the entries for which `keep` returns true.
     ///
-    /// One shard at a time is locked; `keep` runs under that lock, must be short and must not call the registry. Keys
-    /// that come meanwhile may or may not be seen.
+    /// One shard at a time is locked; `keep` runs under that lock, must be short and must not call
+    /// the registry. Keys that come meanwhile may or may not be seen.
     ///
     /// # Panics
     ///
-    /// Panics with std if `keep` calls the registry. A panic of its own is passed on; what was refused until then is
-    /// gone.
+    /// Panics with std if `keep` calls the registry. A panic of its own is passed on; what was
+    /// refused until then is gone.
     pub fn retain(&self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         // What is removed is dropped when no lock is held.
         let mut removed = Vec::new();
-        self.entries.shards.write_all(|shelf, _| {
-            let refused = shelf.table.extract_if(|entry| !keep(&entry.key, &mut entry.value));
+        self.entries.shards.write_all(|table, _| {
+            let refused = table.table.extract_if(|entry| !keep(&entry.key, &mut entry.value));
             removed.extend(refused.map(|entry| (entry, self.vacated())));
         });
     }
@@ -428,12 +437,13 @@ impl<K, V, S> Keyed<K, V, S> {
 
     /// Runs `f` on every key and its value, in no particular order.
     ///
-    /// One shard at a time is locked; `f` runs under that lock, must be short and must not call the registry. Keys that
-    /// come or go meanwhile may or may not be seen.
+    /// One shard at a time is locked; `f` runs under that lock, must be short and must not call the
+    /// registry. Keys that come or go meanwhile may or may not be seen.
     ///
     /// # Panics
     ///
-    /// Panics with std if `f` calls the registry to write, as [`get_with`](Self::get_with) does too.
+    /// Panics with std if `f` calls the registry to write, as [`get_with`](Self::get_with) does
+    /// too.
     pub fn for_each(&self, mut f: impl FnMut(&K, &V)) {
         self.entries.read_all(|entry| f(&entry.key, &entry.value));
     }

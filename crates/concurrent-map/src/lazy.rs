@@ -32,7 +32,8 @@ mod when_needed {
     }
 }
 
-/// Without std there is no cell that two threads can fill at once, so the value is made at the start.
+/// Without std there is no cell that two threads can fill at once, so the value is made at the
+/// start.
 #[cfg(not(feature = "std"))]
 mod at_once {
     pub(crate) struct Lazy<T> {

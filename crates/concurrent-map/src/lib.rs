@@ -14,11 +14,11 @@ mod lazy;
 mod map;
 #[cfg(feature = "rayon")]
 mod parallel;
-mod room;
+mod reserve;
 #[cfg(feature = "serde")]
 mod serde;
 mod set;
-mod striped;
+mod sharded_table;
 
 pub use equivalent::Equivalent;
 
@@ -26,6 +26,11 @@ pub use self::{
     error::{Occupied, SwapError},
     hasher::{DefaultHashBuilder, DefaultHasher},
     keyed::{Keyed, Occupancy, TooManyKeys},
-    map::{ConcurrentMap, GetOrTryInsert, IntoEntries, MapEntry, Op},
+    map::{ConcurrentMap, IntoEntries, MapEntry, Op},
     set::{ConcurrentSet, IntoElements},
 };
+
+/// The future of [`ConcurrentMap::get_or_try_insert_async`].
+pub mod future {
+    pub use crate::map::GetOrTryInsert;
+}

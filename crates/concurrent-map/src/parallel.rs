@@ -1,7 +1,8 @@
 //! The map and the set on all threads of a rayon pool: shards are the parts that are shared out.
 //!
-//! While a thread waits for a part of its work it takes up other jobs of the pool. Nothing here waits under a lock, so
-//! no such job enters a map that its thread is inside of; a closure that calls rayon can bring it about.
+//! While a thread waits for a part of its work it takes up other jobs of the pool. Nothing here
+//! waits under a lock, so no such job enters a map that its thread is inside of; a closure that
+//! calls rayon can bring it about.
 
 use core::{
     convert::Infallible,
@@ -21,17 +22,20 @@ use crate::{
     set::ConcurrentSet,
 };
 
-/// Operations on every entry, in no particular order, on the threads of the current rayon pool: each takes one shard
-/// after the other, so more than [`shards`](Self::shards) threads are of no use. With feature `rayon`.
+/// Operations on every entry, in no particular order, on the threads of the current rayon pool:
+/// each takes one shard after the other, so more than [`shards`](Self::shards) threads are of no
+/// use. With feature `rayon`.
 ///
-/// They see what their namesakes without `par_` see, and their closures run under a shard's lock, too. Such a closure
-/// must not call rayon, not even for other data: a thread that waits in `join` or for a parallel iterator takes up other
-/// jobs, and one that enters this map is a call from inside: it panics if one of the two writes.
+/// They see what their namesakes without `par_` see, and their closures run under a shard's lock,
+/// too. Such a closure must not call rayon, not even for other data: a thread that waits in `join`
+/// or for a parallel iterator takes up other jobs, and one that enters this map is a call from
+/// inside: it panics if one of the two writes.
 ///
 /// # Panics
 ///
 /// Panics if called from a closure of the same map, or if a closure calls the map as it may not
-/// (see [Closures](ConcurrentMap#closures)). Panics of the closures are passed on when all threads have stopped.
+/// (see [Closures](ConcurrentMap#closures)). Panics of the closures are passed on when all threads
+/// have stopped.
 impl<K: Send + Sync, V: Send + Sync, S: Sync> ConcurrentMap<K, V, S> {
     /// Runs `f` on every entry.
     ///
@@ -55,8 +59,8 @@ impl<K: Send + Sync, V: Send + Sync, S: Sync> ConcurrentMap<K, V, S> {
         });
     }
 
-    /// Returns whether `condition` returns true for some entry. When it does, the other threads stop at the end of
-    /// their shards.
+    /// Returns whether `condition` returns true for some entry. When it does, the other threads
+    /// stop at the end of their shards.
     ///
     /// # Examples
     ///
@@ -75,9 +79,9 @@ impl<K: Send + Sync, V: Send + Sync, S: Sync> ConcurrentMap<K, V, S> {
         })
     }
 
-    /// Folds every entry into accumulators, of which each begins as `identity()`, by `fold`, and these into one by
-    /// `reduce`. Only `fold` runs under a lock. How many accumulators there are is not said, so `identity()` must be
-    /// neutral: `reduce(identity(), a)` is `a`.
+    /// Folds every entry into accumulators, of which each begins as `identity()`, by `fold`, and
+    /// these into one by `reduce`. Only `fold` runs under a lock. How many accumulators there are
+    /// is not said, so `identity()` must be neutral: `reduce(identity(), a)` is `a`.
     ///
     /// # Examples
     ///
@@ -85,7 +89,8 @@ impl<K: Send + Sync, V: Send + Sync, S: Sync> ConcurrentMap<K, V, S> {
     /// use tidegate_concurrent_map::ConcurrentMap;
     ///
     /// let squares: ConcurrentMap<u64, u64> = (0..1000).map(|n| (n, n * n)).collect();
-    /// let largest = squares.par_fold(|| 0, |max, _, square| max.max(*square), u64::max);
+    /// let largest =
+    ///     squares.par_fold(|| 0, |max, _, square| max.max(*square), u64::max);
     /// assert_eq!(largest, 998_001);
     /// ```
     pub fn par_fold<A: Send>(
@@ -106,8 +111,8 @@ impl<K: Send + Sync, V: Send + Sync, S: Sync> ConcurrentMap<K, V, S> {
         self.par_ranges().fold(&identity, fold_range).reduce(&identity, reduce)
     }
 
-    /// Removes the entries for which `keep` returns false; they are dropped by the threads that have removed them, when
-    /// these hold no lock.
+    /// Removes the entries for which `keep` returns false; they are dropped by the threads that
+    /// have removed them, when these hold no lock.
     ///
     /// # Examples
     ///
@@ -124,7 +129,8 @@ impl<K: Send + Sync, V: Send + Sync, S: Sync> ConcurrentMap<K, V, S> {
 
     /// Returns the ranges of shards, to be shared out.
     fn par_ranges(&self) -> impl ParallelIterator<Item = Range<usize>> + use<K, V, S> {
-        // A pool's thread might wait for the lock that this one holds, or for a writer that waits for this one.
+        // A pool's thread might wait for the lock that this one holds, or for a writer that waits
+        // for this one.
         self.assert_outside();
         self.ranges().collect::<Vec<_>>().into_par_iter()
     }
@@ -167,8 +173,8 @@ where
     }
 }
 
-/// Operations on every element on the threads of the current rayon pool, as those of [`ConcurrentMap`]; what is said
-/// there of closures and panics holds here. With feature `rayon`.
+/// Operations on every element on the threads of the current rayon pool, as those of
+/// [`ConcurrentMap`]; what is said there of closures and panics holds here. With feature `rayon`.
 impl<T: Send + Sync, S: Sync> ConcurrentSet<T, S> {
     /// Runs `f` on every element, under a shard's lock.
     pub fn par_for_each(&self, f: impl Fn(&T) + Send + Sync) {
@@ -180,8 +186,8 @@ impl<T: Send + Sync, S: Sync> ConcurrentSet<T, S> {
         self.map.par_any(|element, ()| condition(element))
     }
 
-    /// Folds every element into accumulators that begin as `identity()` and must be neutral, and these into one by
-    /// `reduce`. Only `fold` runs under a shard's lock.
+    /// Folds every element into accumulators that begin as `identity()` and must be neutral, and
+    /// these into one by `reduce`. Only `fold` runs under a shard's lock.
     ///
     /// # Examples
     ///

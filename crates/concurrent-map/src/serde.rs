@@ -1,6 +1,7 @@
 //! The map and the set in serde's data model: as what std's map and set are.
 //!
-//! A serializer is foreign code, may be slow, and may want the length first. So it gets a snapshot, and no lock is held.
+//! A serializer is foreign code, may be slow, and may want the length first. So it gets a snapshot,
+//! and no lock is held.
 
 use core::{
     fmt,
@@ -23,7 +24,8 @@ where
     K: Serialize + Clone,
     V: Serialize + Clone,
 {
-    /// Writes a [`snapshot`](ConcurrentMap::snapshot) as a map, its length first. With feature `serde`.
+    /// Writes a [`snapshot`](ConcurrentMap::snapshot) as a map, its length first. With feature
+    /// `serde`.
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
         serializer.collect_map(self.snapshot())
     }
@@ -35,8 +37,8 @@ where
     V: Deserialize<'de>,
     S: BuildHasher + Default,
 {
-    /// Reads a map; of equal keys the last one's value stays. Of the length that the input claims to have, room is made
-    /// for one mebibyte at most. With feature `serde`.
+    /// Reads a map; of equal keys the last one's value stays. Of the length that the input claims
+    /// to have, room is made for one mebibyte at most. With feature `serde`.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(MapVisitor(PhantomData))
     }
@@ -67,7 +69,8 @@ where
 }
 
 impl<T: Serialize + Clone, S> Serialize for ConcurrentSet<T, S> {
-    /// Writes a [`snapshot`](ConcurrentSet::snapshot) as a sequence, its length first. With feature `serde`.
+    /// Writes a [`snapshot`](ConcurrentSet::snapshot) as a sequence, its length first. With feature
+    /// `serde`.
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
         serializer.collect_seq(self.snapshot())
     }
@@ -78,8 +81,8 @@ where
     T: Deserialize<'de> + Hash + Eq,
     S: BuildHasher + Default,
 {
-    /// Reads a sequence. Of the length that the input claims to have, room is made for one mebibyte at most. With
-    /// feature `serde`.
+    /// Reads a sequence. Of the length that the input claims to have, room is made for one mebibyte
+    /// at most. With feature `serde`.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_seq(SetVisitor(PhantomData))
     }
@@ -108,7 +111,8 @@ where
     }
 }
 
-/// Returns for how many entries room is made at the start. The input may claim any length, and comes from anywhere.
+/// Returns for how many entries room is made at the start. The input may claim any length, and
+/// comes from anywhere.
 fn trusted<E>(claimed: Option<usize>) -> usize {
     claimed.unwrap_or(0).min(TRUSTED / size_of::<E>().max(1))
 }

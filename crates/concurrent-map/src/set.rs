@@ -1,4 +1,4 @@
-//! A set: a map of nothing.
+//! A set: a map without values.
 
 use core::{
     fmt,
@@ -17,7 +17,8 @@ use crate::{
 
 /// A hash set that many threads and tasks use at once through `&self`.
 ///
-/// A [`ConcurrentMap`] without values: what is said there of closures, consistency and memory ordering holds here.
+/// A [`ConcurrentMap`] without values: what is said there of closures, consistency and memory
+/// ordering holds here.
 ///
 /// # Examples
 ///
@@ -25,8 +26,9 @@ use crate::{
 /// use tidegate_concurrent_map::ConcurrentSet;
 ///
 /// let visited = ConcurrentSet::new();
+/// let pages = ["/", "/about", "/"];
 /// let firsts = std::thread::scope(|s| {
-///     let crawl = || ["/", "/about", "/"].iter().filter(|page| visited.insert(**page)).count();
+///     let crawl = || pages.iter().filter(|page| visited.insert(**page)).count();
 ///     let (one, two) = (s.spawn(crawl), s.spawn(crawl));
 ///     one.join().unwrap() + two.join().unwrap()
 /// });
@@ -42,8 +44,8 @@ impl<T> ConcurrentSet<T> {
         Self { map: ConcurrentMap::new() }
     }
 
-    /// Creates an empty set with `shards` shards, rounded up to a power of two; 0 is rounded up to 1, and
-    /// more than 16,384 (2 MB) are 16,384.
+    /// Creates an empty set with `shards` shards, rounded up to a power of two; 0 is rounded up to
+    /// 1, and more than 16,384 (2 MB) are 16,384.
     pub fn with_shards(shards: usize) -> Self {
         Self { map: ConcurrentMap::with_shards(shards) }
     }
@@ -65,13 +67,14 @@ impl<T, S> ConcurrentSet<T, S> {
         Self { map: ConcurrentMap::with_hasher(hasher) }
     }
 
-    /// Creates an empty set with `shards` shards, from 1 to 16,384 and rounded up to a power of two, that hashes by
-    /// `hasher`.
+    /// Creates an empty set with `shards` shards, from 1 to 16,384 and rounded up to a power of
+    /// two, that hashes by `hasher`.
     pub fn with_shards_and_hasher(shards: usize, hasher: S) -> Self {
         Self { map: ConcurrentMap::with_shards_and_hasher(shards, hasher) }
     }
 
-    /// Creates a set that has room for `capacity` elements, as [`ConcurrentMap::with_capacity`], and hashes by `hasher`.
+    /// Creates a set that has room for `capacity` elements, as [`ConcurrentMap::with_capacity`],
+    /// and hashes by `hasher`.
     ///
     /// # Panics
     ///
@@ -105,7 +108,8 @@ impl<T, S> ConcurrentSet<T, S> {
         self.map.for_each(|element, ()| f(element));
     }
 
-    /// Returns a clone of some element for which `condition` returns true. It runs under a shard's lock.
+    /// Returns a clone of some element for which `condition` returns true. It runs under a shard's
+    /// lock.
     pub fn find(&self, mut condition: impl FnMut(&T) -> bool) -> Option<T>
     where
         T: Clone,
@@ -141,14 +145,15 @@ impl<T, S> ConcurrentSet<T, S> {
         self.map.retain(|element, ()| keep(element));
     }
 
-    /// Removes every element and gives their memory back. What is inserted meanwhile may stay.
+    /// Removes every element and frees their memory. What is inserted meanwhile may stay.
     pub fn clear(&self) {
         self.map.clear();
     }
 }
 
 impl<T: Hash + Eq, S: BuildHasher> ConcurrentSet<T, S> {
-    /// Adds an element; returns whether it was new. One that was there stays, and `element` is dropped.
+    /// Adds an element; returns whether it was new. One that was there stays, and `element` is
+    /// dropped.
     pub fn insert(&self, element: T) -> bool {
         self.map.insert(element, ()).is_none()
     }
@@ -178,7 +183,8 @@ impl<T: Hash + Eq, S: BuildHasher> ConcurrentSet<T, S> {
     /// use tidegate_concurrent_map::ConcurrentSet;
     ///
     /// let visited = ConcurrentSet::from(["/"]);
-    /// assert_eq!(visited.insert_many(["/", "/about", "/about"]), [false, true, false]);
+    /// let were_new = visited.insert_many(["/", "/about", "/about"]);
+    /// assert_eq!(were_new, [false, true, false]);
     /// assert_eq!(visited.contains_many(["/", "/no"]), [true, false]);
     /// assert_eq!(visited.remove_many(["/", "/no"]), [true, false]);
     /// ```
@@ -214,7 +220,7 @@ impl<T: Hash, S: BuildHasher> ConcurrentSet<T, S> {
         self.map.reserve(additional);
     }
 
-    /// Gives back what room is left over, as [`ConcurrentMap::shrink_to_fit`].
+    /// Frees the room that is left over, as [`ConcurrentMap::shrink_to_fit`].
     ///
     /// # Examples
     ///

@@ -1,5 +1,5 @@
-//! A map of few shards that grows to all of them: nothing is lost, nothing is doubled, whatever is done meanwhile and whatever
-//! panics. On a machine of 64 processors, whatever this one has.
+//! A map of few shards that grows to all of them: nothing is lost, nothing is doubled, whatever is
+//! done meanwhile and whatever panics. On a machine of 64 processors, whatever this one has.
 #![allow(clippy::cast_possible_truncation, reason = "the numbers are small")]
 
 #[path = "it/hashers.rs"]
@@ -64,8 +64,8 @@ fn filled(entries: u64) -> Map {
     map
 }
 
-/// Inserts numbers from `from` on until one insertion hashes more than its own key; returns how many numbers there were
-/// before, and how many keys it hashed.
+/// Inserts numbers from `from` on until one insertion hashes more than its own key; returns how
+/// many numbers there were before, and how many keys it hashed.
 fn until_it_grows(map: &Map, from: u64) -> (u64, u32) {
     (from..)
         .find_map(|n| {
@@ -78,8 +78,8 @@ fn until_it_grows(map: &Map, from: u64) -> (u64, u32) {
         .expect("it grows")
 }
 
-/// A map in which a key panicked when so many were hashed to grow: a part of its entries has moved. `None` if it has
-/// grown.
+/// A map in which a key panicked when so many were hashed to grow: a part of its entries has moved.
+/// `None` if it has grown.
 fn half_grown(fuse: u32) -> Option<(Map, u64)> {
     let last = until_it_grows(&map(), 0).0;
     let map = filled(last);

@@ -1,5 +1,5 @@
-//! What maps weigh: nothing, while nothing is in them; a bounded number of bytes for each entry; nothing again. On a machine of
-//! 64 processors, whatever this one has.
+//! What maps weigh: nothing, while nothing is in them; a bounded number of bytes for each entry;
+//! nothing again. On a machine of 64 processors, whatever this one has.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -12,7 +12,8 @@ use tidegate_concurrent_map::{ConcurrentMap, ConcurrentSet, Keyed, Occupancy};
 use tidegate_core::primitive::assume_parallelism;
 
 thread_local! {
-    /// Allocated and not freed by this thread, so that tests beside each other do not count each other's.
+    /// Allocated and not freed by this thread, so that tests beside each other do not count each
+    /// other's.
     static BYTES: Cell<isize> = const { Cell::new(0) };
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
@@ -25,8 +26,9 @@ fn count(bytes: usize, sign: isize) {
     BYTES.set(BYTES.get() + sign * isize::try_from(bytes).unwrap_or(isize::MAX));
 }
 
-// SAFETY: both methods pass their arguments on unchanged to the system's allocator, whose contract is the caller's. The
-// thread-locals have no destructors: touching them neither allocates nor fails.
+// SAFETY: both methods pass their arguments on unchanged to the system's allocator, whose contract
+// is the caller's. The thread-locals have no destructors: touching them neither allocates nor
+// fails.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 1);
@@ -45,7 +47,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Runs `f`; returns its result, how many more bytes are in use after it, and how often it has allocated.
+/// Runs `f`; returns its result, how many more bytes are in use after it, and how often it has
+/// allocated.
 fn measured<R>(f: impl FnOnce() -> R) -> (R, isize, usize) {
     let (bytes, allocations) = (BYTES.get(), ALLOCATIONS.get());
     let result = f();
@@ -103,7 +106,8 @@ fn a_thousand_empty_maps_weigh_less_than_512_kb() {
     assert!(heap < 512 * 1024, "{heap} bytes");
 }
 
-/// 8 + 8 bytes and one of the table's own; the tables double, so they are between 7/16 and 7/8 full.
+/// 8 + 8 bytes and one of the table's own; the tables double, so they are between 7/16 and 7/8
+/// full.
 #[test]
 fn an_entry_of_two_words_weighs_at_most_forty_bytes() {
     const ENTRIES: isize = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
@@ -122,8 +126,8 @@ fn clear_gives_the_memory_back() {
     left_over(|map| (0..10_000).for_each(|n| _ = map.insert(n, n)), ConcurrentMap::clear);
 }
 
-/// high-scale-lib #9: inserting and removing ever new keys ends in an out-of-memory error. papaya, flurry and scc keep what
-/// is removed until an epoch has passed.
+/// high-scale-lib #9: inserting and removing ever new keys ends in an out-of-memory error. papaya,
+/// flurry and scc keep what is removed until an epoch has passed.
 #[test]
 fn keys_that_come_and_go_leave_no_memory_in_use() {
     warm_up();

@@ -2,22 +2,26 @@
 //!
 //! ```text
 //! read   enter      is a section of these shards above us on the stack? (`inside.rs`)
-//!        fast path  the shard is biased: announce it in the thread's slot, look again ─▶ section ─▶ clear the slot
-//!        else       count in: CAS on the shard's word ─▶ section ─▶ count out; many in a row begin a bias
+//!        fast path  the shard is biased: announce it in the thread's slot, check again
+//!                   ─▶ section ─▶ clear the slot
+//!        else       count in: CAS on the shard's word ─▶ section ─▶ count out;
+//!                   many in a row begin a bias
 //! write  enter      as above
 //!        fast path  CAS on the word, free ─▶ taken ─▶ section ─▶ subtract what was set
-//!        slow path  claim the word ─▶ if it is biased, wait until no slot names the shard; after 32 writes the bias ends
-//!                   ─▶ wait until none is counted in
-//!        wait       for the word: spin shortly, then sleep on the event of all shards; `ASLEEP` is in the word
-//!                   for a slot: spin, yield, then nap; nobody wakes
-//! wake              who leaves and finds `ASLEEP` notifies all who sleep
+//!        slow path  claim the word ─▶ if it is biased, wait until no slot names the shard;
+//!                   after 32 writes the bias ends ─▶ wait until none is counted in
+//!        wait       for the word: spin shortly, then sleep on the event of all shards;
+//!                   `ASLEEP` is in the word
+//!                   for a slot: spin, yield, then nap; no notification
+//! wake              a thread that leaves and finds `ASLEEP` notifies all sleepers
 //! ```
 //!
-//! A counted reader writes the shard's cache line twice, and so do all others of that shard, one after the other. An
-//! announced reader writes a line of its own and only reads the shard's: readers of one shard do not slow each other down, on
-//! however many cores. The price is paid by every writer that finds a bias: it looks at all slots. So a shard is biased
-//! only after many reads without a write in between. The idea is BRAVO's (Dice and Kogan, "BRAVO: Biased
-//! Locking for Reader-Writer Locks", USENIX ATC 2019).
+//! A counted reader writes the shard's cache line twice, and so do all others of that shard, one
+//! after the other. An announced reader writes a line of its own and only reads the shard's:
+//! readers of one shard do not slow each other down, on however many cores. The price is paid by
+//! every writer that finds a bias: it looks at all slots. So a shard is biased only after many
+//! reads without a write in between. The idea is BRAVO's (Dice and Kogan, "BRAVO: Biased Locking
+//! for Reader-Writer Locks", USENIX ATC 2019).
 
 #[cfg(not(feature = "std"))]
 mod exclusive;
@@ -40,31 +44,34 @@ use self::lock as imp;
 use self::{exclusive as imp, exclusive as inside};
 use crate::shard::Shards;
 
-/// A power-of-two array of `T`s on cache lines of their own, each behind a read-write lock, with a `P` beside the lock.
+/// A power-of-two array of `T`s on cache lines of their own, each behind a read-write lock, with
+/// metadata `P` that is read without the lock.
 ///
-/// The core of the concurrent map. Sections are closures: they must be short, and must not wait for another thread that enters
-/// the same shards.
+/// The core of the concurrent map. Sections are closures: they must be short, and must not wait for
+/// another thread that enters the same shards.
 ///
 /// # Sections within sections
 ///
-/// A reading section may read the same shards, any of them: it never waits for a writer that waits for it. Every other
-/// section within one of the same shards panics at once, always, whether or not it would have found an open lock this
-/// time; so does the ninth within each other, those of the same shards in a row counted once. Sections of different
-/// `RwShards` may stand within each other; where one of the two is written to, all threads must enter the two in the
-/// same order, or they can wait for each other for ever.
+/// A reading section may read the same shards, any of them: it never waits for a writer that waits
+/// for it. Every other section within one of the same shards panics at once, always, whether or not
+/// it would have found an open lock this time; so does the ninth within each other, those of the
+/// same shards in a row counted once. Sections of different `RwShards` may stand within each other;
+/// where one of the two is written to, all threads must enter the two in the same order, or they
+/// can wait for each other for ever.
 ///
-/// Without std, threads cannot be told apart, and any section within one of the same shard does what
-/// [`Lock`](crate::lock::Lock) does: with feature `critical-section` it panics, else it hangs.
+/// Without std, threads cannot be told apart, and any section within one of the same shard does
+/// what [`Lock`](crate::lock::Lock) does: with feature `critical-section` it panics, else it hangs.
 ///
 /// # Fairness
 ///
-/// None. A writer that waits keeps new readers out, but for those that come from within another section: as long as such
-/// readers overlap, it waits. Who is woken races with newcomers, and writers in a row may keep a reader waiting.
+/// None. A writer that waits keeps new readers out, but for those that come from within another
+/// section: as long as such readers overlap, it waits. A woken thread races with newcomers, and
+/// writers in a row may keep a reader waiting.
 ///
 /// # Memory ordering
 ///
-/// What was done in a writing section happens before every later section of that shard, and what was done in a reading
-/// one before every later writing one.
+/// What was done in a writing section happens before every later section of that shard, and what
+/// was done in a reading one before every later writing one.
 ///
 /// # Examples
 ///
@@ -83,7 +90,8 @@ pub struct RwShards<T, P = ()> {
 }
 
 impl<T, P> RwShards<T, P> {
-    /// Creates at least `count` shards, rounded up to a power of two, each made by `make` from its index.
+    /// Creates at least `count` shards, rounded up to a power of two, each made by `make` from its
+    /// index.
     ///
     /// # Panics
     ///
@@ -92,8 +100,9 @@ impl<T, P> RwShards<T, P> {
         Self::with(count, Readers::new(), make)
     }
 
-    /// As [`new`](Self::new), but readers are always counted: the shards have no slots for them, and so weigh 256 bytes less for
-    /// each thread that can run at once. For shards that few threads read at a time.
+    /// As [`new`](Self::new), but readers are always counted: without slots for them the shards
+    /// take 256 bytes less for each thread that can run at once. For shards that few threads read
+    /// at a time.
     ///
     /// # Panics
     ///
@@ -104,20 +113,22 @@ impl<T, P> RwShards<T, P> {
 
     fn with(count: NonZeroUsize, readers: Readers, mut make: impl FnMut(usize) -> (T, P)) -> Self {
         let lock = |index| {
-            let (value, beside) = make(index);
-            RwLock::new(value, beside)
+            let (value, meta) = make(index);
+            RwLock::new(value, meta)
         };
         Self { parts: Shards::new(count, lock), readers }
     }
 
-    /// Returns whether threads have met in these shards often, some 64 times, since this last returned true: a write or a
-    /// read found the shard taken, or an announcement its slot. Never without std.
+    /// Returns whether threads have met in these shards often, some 64 times, since this last
+    /// returned true: a writer or a reader found the shard taken, or an announced reader its slot.
+    /// Always false without std.
     #[inline]
     pub fn take_contention(&self) -> bool {
         self.readers.take_contention()
     }
 
-    /// Returns the shard that the *high* bits of `hash` choose. The low bits are left to what is in the shard.
+    /// Returns the shard that the *high* bits of `hash` choose. The low bits are left to what is in
+    /// the shard.
     #[inline]
     pub fn by_hash(&self, hash: u64) -> Shard<'_, T, P> {
         self.shard(self.parts.by_hash(hash))
@@ -139,8 +150,8 @@ impl<T, P> RwShards<T, P> {
         self.parts.iter().map(|part| self.shard(part))
     }
 
-    /// Panics if the calling thread is in a section of these shards. Call it before you wait for other threads that enter
-    /// them: they might wait for a writer that waits for your section.
+    /// Panics if the calling thread is in a section of these shards. Call it before you wait for
+    /// other threads that enter them: they might wait for a writer that waits for your section.
     ///
     /// # Panics
     ///
@@ -167,7 +178,8 @@ impl<T, P> fmt::Debug for RwShards<T, P> {
     }
 }
 
-/// Panics if the calling thread is in a section of shards that are [owned by](Shard::owned_by) `owner`.
+/// Panics if the calling thread is in a section of shards that are [owned by](Shard::owned_by)
+/// `owner`.
 ///
 /// # Panics
 ///
@@ -176,8 +188,8 @@ pub fn assert_outside_of<O>(owner: &O) {
     inside::assert_outside(address(owner));
 }
 
-/// Returns how many sections the calling thread is in, those of the same shards in a row counted once; 0 without std. It may
-/// be in [`MOST_SECTIONS`].
+/// Returns how many sections the calling thread is in, those of the same shards in a row counted
+/// once; 0 without std. It may be in [`MOST_SECTIONS`].
 pub fn sections_around() -> usize {
     inside::depth()
 }
@@ -185,7 +197,7 @@ pub fn sections_around() -> usize {
 /// So many sections may stand within each other.
 pub const MOST_SECTIONS: usize = 8;
 
-/// What tells an owner from all others, also with a word's size added.
+/// Returns a number that no other owner has, nor with a word's size added.
 #[inline]
 fn address<O>(owner: &O) -> usize {
     const { assert!(size_of::<O>() > size_of::<usize>(), "two addresses of its own") };
@@ -203,7 +215,7 @@ fn address<O>(owner: &O) -> usize {
 /// let shards = RwShards::new(NonZeroUsize::MIN, |index| (index, "first"));
 /// let shard = shards.get(0).unwrap();
 /// shard.write(|number| *number += 5);
-/// assert_eq!((shard.read(|number| *number), *shard.beside()), (5, "first"));
+/// assert_eq!((shard.read(|number| *number), *shard.meta()), (5, "first"));
 /// ```
 pub struct Shard<'a, T, P = ()> {
     lock: &'a RwLock<T, P>,
@@ -213,8 +225,8 @@ pub struct Shard<'a, T, P = ()> {
 }
 
 impl<'a, T, P> Shard<'a, T, P> {
-    /// Lets sections count as those of `owner`: all shards with one owner are "the same" for what may stand within what,
-    /// however many [`RwShards`] they belong to.
+    /// Attributes sections to `owner`: all shards with one owner are "the same" for which sections
+    /// may run within which, however many [`RwShards`] they belong to.
     ///
     /// # Examples
     ///
@@ -223,9 +235,11 @@ impl<'a, T, P> Shard<'a, T, P> {
     /// use tidegate_core::{RwShards, rw_shards};
     ///
     /// let pair = [(); 2].map(|()| RwShards::new(NonZeroUsize::MIN, |_| (7_u64, ())));
-    /// let [first, second] = pair.each_ref().map(|shards| shards.get(0).unwrap().owned_by(&pair));
+    /// let [first, second] =
+    ///     pair.each_ref().map(|shards| shards.get(0).unwrap().owned_by(&pair));
     /// // A reading section within a reading one of the same shards.
-    /// assert_eq!(first.read(|a| second.read(|b| (a + b, rw_shards::sections_around()))), (14, 1));
+    /// let sum = |a: &u64, b: &u64| (a + b, rw_shards::sections_around());
+    /// assert_eq!(first.read(|a| second.read(|b| sum(a, b))), (14, 1));
     /// ```
     #[inline]
     #[must_use = "it is a shard, on which nothing was done"]
@@ -235,20 +249,20 @@ impl<'a, T, P> Shard<'a, T, P> {
 
     /// Looks at the value while nobody writes to it.
     ///
-    /// For sections of at most some microseconds: a writer waits for them awake at first, and then looks for their end every
-    /// 100 µs.
+    /// For sections of at most some microseconds: a writer waits for them awake at first, and then
+    /// looks for their end every 100 µs.
     ///
     /// # Panics
     ///
-    /// Panics with std if the calling thread is in a writing section of the same shards, or if it is the ninth within
-    /// each other; and if the shard is [closed](Self::close).
+    /// Panics with std if the calling thread is in a writing section of the same shards, or if it
+    /// is the ninth within each other; and if the shard is [closed](Self::close).
     #[inline]
     pub fn read<R>(self, section: impl FnOnce(&T) -> R) -> R {
         self.begin_read().unwrap_or_else(refuse_closed).run(section)
     }
 
-    /// Looks at the value while nobody writes to it, for as long as it takes: a writer sleeps until the end. It writes to the
-    /// shard's line twice, as other readers do not have to.
+    /// Looks at the value while nobody writes to it, for as long as it takes: a writer sleeps until
+    /// the end. It writes to the shard's line twice, as other readers do not have to.
     ///
     /// # Panics
     ///
@@ -261,8 +275,8 @@ impl<'a, T, P> Shard<'a, T, P> {
     ///
     /// # Panics
     ///
-    /// Panics with std if the calling thread is in any section of the same shards, or if it is the ninth within each other;
-    /// and if the shard is [closed](Self::close).
+    /// Panics with std if the calling thread is in any section of the same shards, or if it is the
+    /// ninth within each other; and if the shard is [closed](Self::close).
     #[inline]
     pub fn write<R>(self, section: impl FnOnce(&mut T) -> R) -> R {
         self.begin_write().unwrap_or_else(refuse_closed).run(|value, _| section(value))
@@ -270,8 +284,8 @@ impl<'a, T, P> Shard<'a, T, P> {
 
     /// Begins what [`read`](Self::read) does; `None` if the shard is [closed](Self::close).
     ///
-    /// What a caller has to run in one section of this shard or of another one, whichever is open, stands in one place so.
-    /// Sections that a thread has begun must end in the opposite order.
+    /// So a caller can begin a section of this shard, or else of another one if this is closed, and
+    /// run it in one place. Sections that a thread has begun must end in the opposite order.
     ///
     /// # Panics
     ///
@@ -300,9 +314,10 @@ impl<'a, T, P> Shard<'a, T, P> {
         self.lock.write(self.readers, self.owner).map(|inner| Writing { inner })
     }
 
-    /// Works on the value for the last time: when `section` has returned, the shard is closed, and nobody comes in any more.
-    /// What it has done happens before what others do who find the shard closed. If it panics the shard stays open. `None` if the
-    /// shard is closed already. Without std, where nothing closes, this is a write.
+    /// Works on the value for the last time: when `section` has returned, the shard is closed, and
+    /// no thread enters it any more. What it has done happens before what other threads do that
+    /// find the shard closed. If it panics, the shard stays open. `None` if the shard is closed
+    /// already. Without std, where nothing closes, this is a write.
     ///
     /// # Panics
     ///
@@ -330,10 +345,10 @@ impl<'a, T, P> Shard<'a, T, P> {
         self.lock.is_closed()
     }
 
-    /// Returns what lies beside the lock.
+    /// Returns the metadata, which is not behind the lock.
     #[inline]
-    pub fn beside(&self) -> &'a P {
-        &self.lock.beside
+    pub fn meta(&self) -> &'a P {
+        &self.lock.meta
     }
 }
 
@@ -351,7 +366,8 @@ fn refuse_closed<S>() -> S {
 /// use tidegate_core::RwShards;
 ///
 /// let shards = RwShards::new(NonZeroUsize::MIN, |_| (7, ()));
-/// assert_eq!(shards.by_hash(0).begin_read().map(|reading| reading.run(|n| *n)), Some(7));
+/// let reading = shards.by_hash(0).begin_read();
+/// assert_eq!(reading.map(|reading| reading.run(|n| *n)), Some(7));
 /// ```
 #[must_use = "nobody can write until it is dropped"]
 pub struct Reading<'a, T, P = ()> {
@@ -379,8 +395,8 @@ impl<T, P> fmt::Debug for Reading<'_, T, P> {
     }
 }
 
-/// A long reading section that has begun, see [`Shard::begin_scan`]. It ends when this is dropped; to be run it is turned into a
-/// [`Reading`].
+/// A long reading section that has begun, see [`Shard::begin_scan`]. It ends when this is dropped;
+/// to be run it is turned into a [`Reading`].
 ///
 /// # Examples
 ///
@@ -411,9 +427,9 @@ impl<T, P> fmt::Debug for Scanning<'_, T, P> {
 /// use core::num::NonZeroUsize;
 /// use tidegate_core::RwShards;
 ///
-/// let shards = RwShards::new(NonZeroUsize::MIN, |_| (7, "beside"));
+/// let shards = RwShards::new(NonZeroUsize::MIN, |_| (7, "meta"));
 /// let writing = shards.by_hash(0).begin_write().unwrap();
-/// assert_eq!(writing.run(|n, beside| { *n += 1; (*n, *beside) }), (8, "beside"));
+/// assert_eq!(writing.run(|n, meta| { *n += 1; (*n, *meta) }), (8, "meta"));
 /// ```
 #[must_use = "nobody comes in until it is dropped"]
 pub struct Writing<'a, T, P = ()> {
@@ -421,7 +437,7 @@ pub struct Writing<'a, T, P = ()> {
 }
 
 impl<T, P> Writing<'_, T, P> {
-    /// Works on the value, beside which lies a `P`, and ends.
+    /// Works on the value, given the metadata, and ends.
     #[inline]
     pub fn run<R>(self, section: impl FnOnce(&mut T, &P) -> R) -> R {
         self.inner.run(section)
@@ -448,7 +464,7 @@ impl<T, P: fmt::Debug> fmt::Debug for Shard<'_, T, P> {
         let Self { lock, .. } = self;
         f.debug_struct("Shard")
             .field("lock", lock)
-            .field("beside", &lock.beside)
+            .field("meta", &lock.meta)
             .finish_non_exhaustive()
     }
 }

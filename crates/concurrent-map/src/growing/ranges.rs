@@ -18,8 +18,8 @@ use super::{
     ENTRIES_PER_SHARD, FEW, GrowingShards, HashOf, Shard, Table, may_grow, publishing, replace,
 };
 
-/// A range of indices below [`count`](Self::count) stands for one of the few shards, or for all of these if its entries have
-/// moved.
+/// A range of indices below [`count`](Self::count) stands for one of the few shards, or for all of
+/// these if its entries have moved.
 impl<T: Table> GrowingShards<T> {
     /// Creates shards in which so many entries will be: a few that grow to `count`, or all at once.
     pub(crate) fn growing_with(count: NonZeroUsize, entries: usize) -> Self {
@@ -37,12 +37,14 @@ impl<T: Table> GrowingShards<T> {
 
     fn ranges_if(&self, is_grown: bool) -> impl ExactSizeIterator<Item = Range<usize>> + use<T> {
         let len = if is_grown { 1 } else { self.range_len() };
-        // Who visits a range of several must find the one for it, as it may be moved from when the others are there.
+        // A visitor of a range of several must first find the shard of the few for it: its entries
+        // may be moving to the others.
         let count = if is_grown || self.few().is_some() { self.count() / len } else { 0 };
         (0..count).map(move |range| range * len..(range + 1) * len)
     }
 
-    /// As [`read`](Self::read), by an index below [`count`](Self::count), and for as long as it takes.
+    /// As [`read`](Self::read), by an index below [`count`](Self::count), and for as long as it
+    /// takes.
     pub(crate) fn read_at<R>(&self, index: usize, section: impl FnOnce(&T) -> R) -> Option<R> {
         let begun = match self.few_at(index) {
             Some(shard) => shard.begin_scan().or_else(|| self.all_at(index)?.begin_scan()),
@@ -51,7 +53,8 @@ impl<T: Table> GrowingShards<T> {
         Some(Reading::from(begun?).run(section))
     }
 
-    /// Looks at the tables of a range, one lock at a time and for as long as it takes, until `look` breaks.
+    /// Looks at the tables of a range, one lock at a time and for as long as it takes, until `look`
+    /// breaks.
     pub(crate) fn scan<B>(
         &self,
         range: Range<usize>,
@@ -63,8 +66,8 @@ impl<T: Table> GrowingShards<T> {
         }
     }
 
-    /// Works on every table, one lock at a time, and lets be known what has changed. `work` is told for how many shards like this
-    /// one all entries are.
+    /// Works on every table, one lock at a time, and publishes what has changed. `work` is told
+    /// over how many shards of this kind all entries are spread.
     pub(crate) fn write_all(&self, mut work: impl FnMut(&mut T, usize)) {
         self.ranges().for_each(|range| self.write_range(range, &mut work));
     }
@@ -79,30 +82,31 @@ impl<T: Table> GrowingShards<T> {
         }
     }
 
-    /// As [`write_all`](Self::write_all), of those tables of which `condition` is true, until `work` breaks.
+    /// As [`write_all`](Self::write_all), of those tables of which `condition` is true, until
+    /// `work` breaks.
     pub(crate) fn write_if<B>(
         &self,
-        condition: impl Fn(&T::Beside) -> bool,
+        condition: impl Fn(&T::Meta) -> bool,
         mut work: impl FnMut(&mut T) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        let mut work_in = |begun: Writing<'_, T, T::Beside>| begun.run(publishing(&mut work));
+        let mut work_in = |begun: Writing<'_, T, T::Meta>| begun.run(publishing(&mut work));
         self.ranges().try_for_each(|range| {
             if let Some(shard) = self.one_for(&range).filter(|shard| !shard.is_closed()) {
-                if !condition(shard.beside()) {
+                if !condition(shard.meta()) {
                     return Continue(());
                 }
                 if let Some(begun) = shard.begin_write() {
                     return work_in(begun);
                 }
             }
-            let meant = self.each_of_all(range).filter(|shard| condition(shard.beside()));
+            let meant = self.each_of_all(range).filter(|shard| condition(shard.meta()));
             meant.filter_map(Shard::<T>::begin_write).try_for_each(&mut work_in)
         })
     }
 
-    /// Works on the table for an index below [`count`](Self::count), and returns for how many indices, from this one on, the
-    /// table is. `None` if nothing was ever written to any. For sections that change nothing that is to be known without the
-    /// lock.
+    /// Works on the table for an index below [`count`](Self::count), and returns for how many
+    /// indices, from this one on, the table is. `None` if nothing was ever written to any. For
+    /// sections that change nothing of the metadata.
     pub(crate) fn edit_at<R>(
         &self,
         index: usize,
@@ -117,8 +121,8 @@ impl<T: Table> GrowingShards<T> {
         Some((len, begun.run(|table, _| section(table))))
     }
 
-    /// As [`write_all`](Self::write_all), and makes the shards first if nothing was ever written to any: all at once or a few, as
-    /// so many more entries will be there.
+    /// As [`write_all`](Self::write_all), and makes the shards first if nothing was ever written to
+    /// any: all at once or a few, as so many more entries will be there.
     pub(crate) fn prepare(
         &self,
         additional: usize,
@@ -127,8 +131,8 @@ impl<T: Table> GrowingShards<T> {
     ) {
         self.make();
         let mut entries = additional;
-        let Continue(()) = self.beside_each(|beside| {
-            entries = entries.saturating_add(T::entries(beside));
+        let Continue(()) = self.each_meta(|meta| {
+            entries = entries.saturating_add(T::entries(meta));
             ControlFlow::<Infallible>::Continue(())
         });
         if let Some(few) = self.few() {
@@ -139,15 +143,15 @@ impl<T: Table> GrowingShards<T> {
         self.write_all(work);
     }
 
-    /// Looks at what is beside each lock, until `look` breaks.
-    pub(crate) fn beside_each<B>(
+    /// Looks at the metadata of each table, until `look` breaks.
+    pub(crate) fn each_meta<B>(
         &self,
-        mut look: impl FnMut(&T::Beside) -> ControlFlow<B>,
+        mut look: impl FnMut(&T::Meta) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         self.ranges().try_for_each(|range| {
             match self.one_for(&range).filter(|shard| !shard.is_closed()) {
-                Some(shard) => look(shard.beside()),
-                None => self.each_of_all(range).try_for_each(|shard| look(shard.beside())),
+                Some(shard) => look(shard.meta()),
+                None => self.each_of_all(range).try_for_each(|shard| look(shard.meta())),
             }
         })
     }
@@ -172,7 +176,7 @@ impl<T: Table> GrowingShards<T> {
             }
         }
         if copied.few().is_some_and(|few| few.iter().all(|shard| shard.is_closed())) {
-            // ORDERING: Relaxed: nobody else has it yet.
+            // ORDERING: Relaxed: no other thread has it yet.
             copied.is_grown.store(true, Ordering::Relaxed);
         }
         copied

@@ -1,6 +1,7 @@
-//! Whether an entry may make room.
+//! Whether an entry may be evicted.
 
-/// What a value says when a new key looks for a place; see [`Keyed::with_until`](crate::Keyed::with_until).
+/// What a value reports when a new key searches for a slot; see
+/// [`Keyed::with_until`](crate::Keyed::with_until).
 ///
 /// Times are numbers of the caller's, such as nanoseconds of a clock; they are only compared.
 ///
@@ -26,10 +27,11 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Occupancy {
-    /// It equals a new one, and nobody needs it: another key may have its place.
+    /// It equals a new one and is not needed: another key may take its slot.
     Idle,
-    /// It is needed, and nobody can say for how long.
+    /// It is needed, for an unknown time.
     Busy,
-    /// It is needed, and will not be idle before that time, unless somebody changes it. Above the present time.
+    /// It is needed, and will not be idle before that time, unless it is changed. Later than the
+    /// present time.
     BusyUntil(u64),
 }

@@ -1,4 +1,4 @@
-//! Values that somebody keeps.
+//! Values that callers keep.
 
 use core::hash::{BuildHasher, Hash};
 
@@ -12,10 +12,11 @@ use super::{Keyed, TooManyKeys};
 impl<K: Hash + Eq, T, S: BuildHasher> Keyed<K, Arc<T>, S> {
     /// Returns the value of `key`, made by `make` if there is none.
     ///
-    /// While the returned `Arc` or a `Weak` of it lives, its entry stays: `is_idle` is asked only about values that nobody
-    /// else holds, and only when a new key finds the registry full.
+    /// While the returned `Arc` or a `Weak` of it lives, its entry stays: `is_idle` runs only on
+    /// values that no caller holds, and only when a new key finds the registry full.
     ///
-    /// `make` and `is_idle` run under a shard's lock: they must be short and must not call the registry.
+    /// `make` and `is_idle` run under a shard's lock: they must be short and must not call the
+    /// registry.
     ///
     /// # Errors
     ///
@@ -33,7 +34,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Keyed<K, Arc<T>, S> {
     /// use tidegate_concurrent_map::Keyed;
     ///
     /// let visits = Keyed::<u64, Arc<AtomicU32>>::new(NonZeroUsize::MIN);
-    /// let of = |user: u64| visits.get_or_insert_with(&user, AtomicU32::default, |_| true);
+    /// let of =
+    ///     |user: u64| visits.get_or_insert_with(&user, AtomicU32::default, |_| true);
     /// let held = of(7)?;
     /// held.fetch_add(1, Ordering::Relaxed);
     /// assert_eq!(of(7)?.load(Ordering::Relaxed), 1);
@@ -51,8 +53,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Keyed<K, Arc<T>, S> {
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        // `get_mut` is exact: nobody else has the value, nobody can get it while the shard is locked, and what was done by
-        // those who had it is seen.
+        // `get_mut` is exact: no caller has the value, none can get it while the shard is locked,
+        // and what earlier holders did is seen.
         let is_idle = |value: &mut Arc<T>| Arc::get_mut(value).is_some_and(|value| is_idle(value));
         self.with(key, || Arc::new(make()), is_idle, |value| value.clone())
     }

@@ -10,17 +10,17 @@ use alloc::{vec, vec::Vec};
 use tidegate_core::unwind::DropEach;
 
 use super::{ConcurrentMap, Equivalent, drop_entries, value_of};
-use crate::{room::make_room, striped::Striped};
+use crate::{reserve::reserve, sharded_table::ShardedTable};
 
 /// How many entries of an iterator are inserted at once: enough for each shard to get some.
 pub(crate) const BATCH: usize = 512;
 
-/// Operations on many keys at once. The keys are hashed first, all of them, with nothing locked; then each shard that
-/// holds some of them is locked once, for as long as its part takes.
+/// Operations on many keys at once. The keys are hashed first, all of them, with nothing locked;
+/// then each shard that holds some of them is locked once, for as long as its part takes.
 ///
-/// A batch is not one step: others may see a part of it, and come in between. Equal keys are served in the order in
-/// which they are given. Worth it from a few keys per shard on; with fewer, one call per key costs no more, and reads of
-/// shards that are mostly read cost less.
+/// A batch is not one step: others may see a part of it, and come in between. Equal keys are
+/// processed in the order in which they are given. Worth it from a few keys per shard on; with
+/// fewer, one call per key costs no more, and reads of shards that are mostly read cost less.
 impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// Returns clones of the values of `keys`, in their order. Cloning runs under a shard's lock.
     ///
@@ -29,7 +29,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// ```
     /// use tidegate_concurrent_map::ConcurrentMap;
     ///
-    /// let ages = ConcurrentMap::from([("ann".to_owned(), 41), ("bob".to_owned(), 17)]);
+    /// let ages = ConcurrentMap::new();
+    /// ages.insert_many([("ann".to_owned(), 41), ("bob".to_owned(), 17)]);
     /// assert_eq!(ages.get_many(["bob", "cid", "ann"]), [Some(17), None, Some(41)]);
     /// ```
     pub fn get_many<'q, Q>(&self, keys: impl IntoIterator<Item = &'q Q>) -> Vec<Option<V>>
@@ -38,12 +39,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         V: Clone,
     {
         let keys: Vec<&Q> = keys.into_iter().collect();
-        let round = Round::new(&self.entries, keys.iter().map(|key| self.hash(*key)));
+        let by_shard = ByShard::new(&self.entries, keys.iter().map(|key| self.hash(*key)));
         // One by one, if a comparison or a clone panics.
         let mut found = DropEach::new(none(keys.len()));
-        for (shard, stops) in round.shards() {
+        for (shard, batch_keys) in by_shard.shards() {
             self.entries.read_at(shard, |table| {
-                for &Stop { hash, position } in stops {
+                for &BatchKey { hash, position } in batch_keys {
                     let entry = table.find(hash, |(k, _)| keys[position].equivalent(k));
                     found[position] = entry.map(|(_, value)| value.clone());
                 }
@@ -52,15 +53,17 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         found.into_inner()
     }
 
-    /// Sets the values of many keys and returns the values that they had, in the order of `entries`: `None` for a key
-    /// that was new, as [`insert`](Self::insert) would one by one. Of equal keys the last one's value stays.
+    /// Sets the values of many keys and returns the values that they had, in the order of
+    /// `entries`: `None` for a key that was new, as [`insert`](Self::insert) would one by one. Of
+    /// equal keys the last one's value stays.
     ///
-    /// `entries` is collected before the first lock; of an iterator without an end, take a part at a time.
+    /// `entries` is collected before the first lock; of an iterator without an end, take a part at
+    /// a time.
     ///
     /// # Panics
     ///
-    /// Panics of `Hash` and `Eq` are passed on: what is inserted until then stays, the rest is dropped. A `Hash` that
-    /// panics before the first lock is taken leaves everything as it was.
+    /// Panics of `Hash` and `Eq` are passed on: what is inserted until then stays, the rest is
+    /// dropped. A `Hash` that panics before the first lock is taken leaves everything as it was.
     ///
     /// # Examples
     ///
@@ -94,11 +97,11 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized + 'q,
     {
         let keys: Vec<&Q> = keys.into_iter().collect();
-        let round = Round::new(&self.entries, keys.iter().map(|key| self.hash(*key)));
+        let by_shard = ByShard::new(&self.entries, keys.iter().map(|key| self.hash(*key)));
         let mut removed = Unused(none(keys.len()));
-        for (shard, stops) in round.shards() {
+        for (shard, batch_keys) in by_shard.shards() {
             self.entries.write_existing_at(shard, self.rehash(), |table| {
-                for &Stop { hash, position } in stops {
+                for &BatchKey { hash, position } in batch_keys {
                     let entry = table.find_entry(hash, |(k, _)| keys[position].equivalent(k));
                     removed.0[position] = entry.ok().map(|entry| entry.remove().0);
                 }
@@ -107,25 +110,27 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         removed.into_values()
     }
 
-    /// Inserts a batch, of which no place is empty. What is not in the map afterwards stays in the batch: unused keys
-    /// with the values that were replaced. So nothing is dropped under a lock, also in a panic.
+    /// Inserts a batch without `None`s. What is not in the map afterwards stays in the batch:
+    /// unused keys with the values that were replaced. So nothing is dropped under a lock, not even
+    /// in a panic.
     pub(crate) fn insert_batch(&self, batch: &mut [Option<(K, V)>]) {
         let hashes = batch.iter().flatten().map(|(key, _)| self.hash(key));
-        let round = Round::new(&self.entries, hashes);
-        for (shard, stops) in round.shards() {
+        let by_shard = ByShard::new(&self.entries, hashes);
+        for (shard, batch_keys) in by_shard.shards() {
             self.entries.write_at(shard, self.rehash(), |table| {
-                // An empty table gets room for all at once; in another some of them may be there already.
+                // An empty table gets room for all at once; in another some of them may be there
+                // already.
                 let share = if table.is_empty() { 1 } else { 2 };
-                for (done, &Stop { hash, position }) in stops.iter().enumerate() {
+                for (done, &BatchKey { hash, position }) in batch_keys.iter().enumerate() {
                     let entry = &mut batch[position];
                     let Some((key, value)) = entry else { continue };
                     if let Some((_, held)) = table.find_mut(hash, |(k, _)| k == key) {
                         mem::swap(held, value);
                         continue;
                     }
-                    let left = (stops.len() - done).div_ceil(share);
+                    let left = (batch_keys.len() - done).div_ceil(share);
                     if table.len() == table.capacity() {
-                        make_room(table, left, self.rehash());
+                        reserve(table, left, self.rehash());
                     }
                     if let Some(new) = entry.take() {
                         table.insert_unique(hash, new, |_| unreachable!("there is room"));
@@ -137,8 +142,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
 }
 
 impl<K: Hash + Eq, V, S: BuildHasher> Extend<(K, V)> for ConcurrentMap<K, V, S> {
-    /// Inserts entries; of equal keys the last one's value stays. They go from the iterator to the map in batches of
-    /// some hundred: if the iterator panics, those of the last batch are dropped.
+    /// Inserts entries; of equal keys the last one's value stays. They go from the iterator to the
+    /// map in batches of some hundred: if the iterator panics, those of the last batch are dropped.
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         let mut entries = entries.into_iter().fuse();
         self.reserve_for(entries.size_hint().0);
@@ -154,8 +159,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Extend<(K, V)> for ConcurrentMap<K, V, S> 
     }
 }
 
-/// Entries that are in no table: those to be inserted, those that were removed, and what was there before. They are dropped one by
-/// one.
+/// Entries that are in no table: those to be inserted, those that were removed, and what was there
+/// before. They are dropped one by one.
 pub(crate) struct Unused<K, V>(pub(crate) Vec<Option<(K, V)>>);
 
 impl<K, V> Default for Unused<K, V> {
@@ -184,26 +189,26 @@ impl<K, V> Drop for Unused<K, V> {
 }
 
 /// Which keys of a batch belong to which shard.
-struct Round {
+struct ByShard {
     /// Sorted by shard; those of one shard as they were given.
-    stops: Vec<Stop>,
-    /// For each shard where its stops end, which is where the next one's begin.
+    batch_keys: Vec<BatchKey>,
+    /// For each shard where its batch_keys end, which is where the next one's begin.
     ends: Vec<usize>,
 }
 
 /// A key of a batch.
 #[derive(Clone, Copy)]
-struct Stop {
+struct BatchKey {
     hash: u64,
-    /// Its place in the batch.
+    /// Its position in the batch.
     position: usize,
 }
 
-impl Round {
+impl ByShard {
     /// Sorts by counting: two passes, and no comparison.
-    fn new<E>(entries: &Striped<E>, hashes: impl Iterator<Item = u64>) -> Self {
+    fn new<E>(entries: &ShardedTable<E>, hashes: impl Iterator<Item = u64>) -> Self {
         let given: Vec<u64> = hashes.collect();
-        // First the number of stops of each shard, then where they begin, then where they end.
+        // First the number of batch_keys of each shard, then where they begin, then where they end.
         let mut ends = vec![0; entries.count()];
         for &hash in &given {
             ends[entries.index_of(hash)] += 1;
@@ -212,21 +217,21 @@ impl Round {
         for end in &mut ends {
             begin += mem::replace(end, begin);
         }
-        let mut stops = vec![Stop { hash: 0, position: 0 }; given.len()];
+        let mut batch_keys = vec![BatchKey { hash: 0, position: 0 }; given.len()];
         for (position, hash) in given.into_iter().enumerate() {
             let end = &mut ends[entries.index_of(hash)];
-            stops[*end] = Stop { hash, position };
+            batch_keys[*end] = BatchKey { hash, position };
             *end += 1;
         }
-        Self { stops, ends }
+        Self { batch_keys, ends }
     }
 
-    /// Returns the shards that have stops, with these.
-    fn shards(&self) -> impl Iterator<Item = (usize, &[Stop])> {
+    /// Returns the shards that have batch_keys, with these.
+    fn shards(&self) -> impl Iterator<Item = (usize, &[BatchKey])> {
         let mut begin = 0;
         self.ends.iter().enumerate().filter_map(move |(shard, &end)| {
-            let stops = &self.stops[mem::replace(&mut begin, end)..end];
-            (!stops.is_empty()).then_some((shard, stops))
+            let batch_keys = &self.batch_keys[mem::replace(&mut begin, end)..end];
+            (!batch_keys.is_empty()).then_some((shard, batch_keys))
         })
     }
 }

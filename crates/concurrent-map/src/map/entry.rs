@@ -1,4 +1,5 @@
-//! One key, worked on in several steps that are one: an entry that is lent to a closure instead of being kept by a guard.
+//! Several steps on one key that are one to all other callers: an entry that a closure borrows,
+//! instead of a guard that a caller keeps.
 
 use core::{
     fmt,
@@ -14,12 +15,13 @@ use super::ConcurrentMap;
 const THERE: &str = "the place of the key is known";
 
 impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
-    /// Lends the entry of `key` to `f`, which may look at its value, change, set, or remove it, in any number of steps; all of
-    /// them are one to everybody else. Returns what `f` returns.
+    /// Lends the entry of `key` to `f`, which may look at its value, change, set, or remove it, in
+    /// any number of steps; all of them are one to other callers. Returns what `f` returns.
     ///
-    /// `f` runs under the shard's lock: it must be short and must not call the map. What it takes out of the entry it had better
-    /// return: what it drops is dropped under the lock, where a destructor must not call the map, either. One method for
-    /// one purpose is shorter: [`update`](Self::update), [`upsert`](Self::upsert), [`remove_if_mut`](Self::remove_if_mut),
+    /// `f` runs under the shard's lock: it must be short and must not call the map. Return what you
+    /// take out of the entry: what `f` drops is dropped under the lock, where a destructor must not
+    /// call the map, either. One method for one purpose is shorter: [`update`](Self::update),
+    /// [`upsert`](Self::upsert), [`remove_if_mut`](Self::remove_if_mut),
     /// [`compute`](Self::compute).
     ///
     /// # Panics
@@ -42,7 +44,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     ///     }
     ///     Some(left)
     /// });
-    /// assert_eq!([pay("ann", 3), pay("ann", 3), pay("ann", 2), pay("bob", 1)], [Some(2), None, Some(0), None]);
+    /// let left = [pay("ann", 3), pay("ann", 3), pay("ann", 2), pay("bob", 1)];
+    /// assert_eq!(left, [Some(2), None, Some(0), None]);
     /// assert!(balances.is_empty());
     /// ```
     pub fn entry<R>(&self, key: K, f: impl FnOnce(&mut MapEntry<'_, K, V>) -> R) -> R {
@@ -80,7 +83,7 @@ pub struct MapEntry<'a, K, V> {
     place: Option<Place<'a, K, V>>,
     // INVARIANT: there unless the place is occupied by it.
     key: &'a mut Option<K>,
-    /// A key that was removed and is not needed.
+    /// A removed key that is not needed any more.
     removed: &'a mut Option<K>,
 }
 

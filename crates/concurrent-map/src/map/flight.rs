@@ -1,28 +1,32 @@
 //! Single flight: concurrent callers of one absent key share one computation.
 //!
 //! ```text
-//! enter      get_or_try_insert_async(key, future) ─▶ nothing happens before the first poll
+//! enter      get_or_try_insert_async(key, future): nothing happens before the first poll
 //! fast path  get(key) ── there: a clone; the future is never polled
 //!             │ absent
-//! board      a seat in the flight of the key's hash, whose turnstile lets one in at a time, in order
+//! join       the flight of the key's hash, whose turnstile admits one at a time, in order
 //!             │
-//! look       get(key) ── there: a clone; who is inside lands
+//! check      get(key) ── there: a clone; the leader completes the flight
 //!             │ absent
-//!             ├─ inside: lead.    poll the future, with no lock held
-//!             │                    ├─ Ok ─▶ insert, unless a value is there ─▶ land: no entry, turnstile closed
-//!             │                    ├─ Err ─▶ fail: the same, with the key and a clone of the error in the flight
-//!             │                    └─ a panic, a drop ─▶ leave the turnstile
-//!             ├─ in line: wait.   woken when the flight is over (all) or the leader leaves (the next) ─▶ look
+//!             ├─ inside: lead.  poll the future, with no lock held
+//!             │                  ├─ Ok ─▶ insert, unless a value is there
+//!             │                  │        ─▶ complete: no entry, turnstile closed
+//!             │                  ├─ Err ─▶ fail: the same, with key and error in the flight
+//!             │                  └─ a panic, a drop ─▶ leave the turnstile
+//!             ├─ waiting.       woken when the flight is over (all)
+//!             │                  or the leader leaves (the next) ─▶ check
 //!             └─ closed: failed, with this key and this type of error ─▶ a clone of that
-//!                        else (the value was removed, or it was another key's) ─▶ board
+//!                        else (the value was removed, or was another key's) ─▶ join
 //! leave      with a clone of the value, or with an error
 //! ```
 //!
-//! Nobody misses the end of a flight: the value is in the map before the entry is taken out, and the error in the flight before its
-//! turnstile is closed. Who boards before that is woken, or finds the turnstile closed; who boards after it begins another flight,
-//! and finds the value when it looks again.
+//! No caller misses the end of a flight: the value is in the map before the flight's entry is
+//! removed, and the error in the flight before its turnstile is closed. A caller that joins before
+//! that is woken, or finds the turnstile closed; a caller that joins after it begins another
+//! flight, and finds the value when it checks again.
 //!
-//! Keys are compared by the map alone, so different keys of one hash share a flight and never a value.
+//! Keys are compared by the map alone, so different keys of one hash share a flight and never a
+//! value.
 
 mod flights;
 
@@ -41,59 +45,68 @@ use pin_project_lite::pin_project;
 use tidegate_core::unwind::{Foreign, contain};
 
 pub(super) use self::flights::Flights;
-use self::flights::{Failure, Seat};
+use self::flights::{Failure, Member};
 use super::ConcurrentMap;
 
 /// What holds from the creation of a future until it has a value to insert.
 const HELD: &str = "polled after it was ready";
 
 impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
-    /// Returns a clone of the value of `key`, computed by `future` if there is none; of those who ask for an absent key at
-    /// the same time only one computes it, and the others wait for that.
+    /// Returns a clone of the value of `key`, computed by `future` if there is none; of several
+    /// callers that ask for an absent key at the same time, one computes it, and the others wait
+    /// for its result.
     ///
-    /// For what is slow or fails: a fetch, a query. `future` runs with no lock held and may use the map. It is not polled
-    /// at all if the value is there, or comes from somebody else. A value that is computed quickly and without waiting
-    /// is [`get_or_insert_with`](Self::get_or_insert_with)'s business.
+    /// For what is slow or fails: a fetch, a query. `future` runs with no lock held and may use the
+    /// map. It is not polled at all if the value is there, or another caller computes it. For a
+    /// value that is computed quickly and without waiting use
+    /// [`get_or_insert_with`](Self::get_or_insert_with).
     ///
-    /// Tasks await it, threads [wait](tidegate_core::Wait) for it, also both on one key. A key that is there costs a
-    /// [`get`](Self::get); an absent one is looked up three times, and has one small allocation while it is computed.
+    /// Tasks await it, threads [wait](tidegate_core::Wait) for it, also both on one key. A key that
+    /// is there costs a [`get`](Self::get); an absent one is looked up three times, and has one
+    /// small allocation while it is computed.
     ///
-    /// # Who computes
+    /// # Which caller computes
     ///
-    /// The first one to be polled *leads*: its own future is polled. What comes of it is for all who wait by then: a value
-    /// wakes all of them, and so does an error, of which each gets a clone: five who wait for a call that fails after 30 s
-    /// hear of it after 30 s. Who asks later, asks anew: errors are not kept. If the leader's future panics, or is dropped
-    /// with this one, that is no answer: the lead goes to the next in line, which polls its own.
+    /// The first caller to be polled *leads*: its own future is polled. The result is for all
+    /// callers that wait by then: a value wakes all of them, and so does an error, of which each
+    /// gets a clone: five callers that wait for a request that fails after 30 s are notified after
+    /// 30 s. A later caller computes again: errors are not kept. If the leader's future panics, or
+    /// is dropped with the returned one, there is no result: the next waiter leads, and polls its
+    /// own future.
     ///
-    /// An error is shared among callers of equal keys whose errors are of one type. Who waits with another type of error
-    /// computes by itself when the leader has failed. What is about one caller alone, as a time limit of its own, belongs
-    /// around the returned future, and not into `future`. An error that cannot be cloned goes into an `Arc`.
+    /// An error is shared among callers of equal keys whose errors are of one type. A waiter with
+    /// another type of error computes by itself when the leader has failed. What concerns one
+    /// caller alone, such as its time limit, belongs around the returned future, and not into
+    /// `future`. An error that cannot be cloned goes into an `Arc`.
     ///
-    /// The leader's value is inserted unless there is one already, by another method; then that one stays and is what
-    /// everybody gets, and the leader's is dropped. Who waits learns of such a value when the leader has ended, or when it
-    /// is polled for another reason. A value that is removed before a waiter has looked is computed again, by a new leader.
+    /// The leader's value is inserted unless there is one already, by another method; then that one
+    /// stays, all callers get it, and the leader's is dropped. A waiter finds such a value when the
+    /// leader has ended, or when it is polled for another reason. A value that is removed before a
+    /// waiter has checked is computed again, by a new leader.
     ///
     /// Keys whose 64-bit hashes are equal wait for one another, but never get each other's value.
     ///
     /// # Deadlocks
     ///
-    /// A leader that is neither polled nor dropped blocks its key for those who ask by this method. So does a `future` that
-    /// asks by this method for the very key it computes (or one of the same hash), directly or in a circle of several:
-    /// it waits for itself. A time limit on `future` or on the whole
-    /// ([`or_timeout`](tidegate_core::Wait::or_timeout)) ends that.
+    /// A leader that is neither polled nor dropped blocks its key for all callers of this method.
+    /// So does a `future` that calls this method for the very key it computes (or one of the same
+    /// hash), directly or in a circle of several: it waits for itself. A time limit on `future` or
+    /// on the whole ([`or_timeout`](tidegate_core::Wait::or_timeout)) ends that.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the returned future drops `future` and then, if it led, hands over. A waiter that was woken passes that on.
+    /// Dropping the returned future drops `future` and then, if it led, hands over. A waiter that
+    /// was woken passes that on.
     ///
     /// # Errors
     ///
-    /// What `future` fails with, if this call led; else what the leader's failed with while this call waited for it.
+    /// What `future` fails with, if this call led; else what the leader's failed with while this
+    /// call waited for it.
     ///
     /// # Panics
     ///
-    /// Panics of `future` are passed on. If the clone of an error panics, so does the call that clones, and nobody else has
-    /// that error: the next in line leads.
+    /// Panics of `future` are passed on. If the clone of an error panics, so does the call that
+    /// clones, and no other caller gets that error: the next waiter leads.
     ///
     /// # Examples
     ///
@@ -122,7 +135,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// use std::convert::Infallible;
     ///
     /// let squares = ConcurrentMap::new();
-    /// let Ok(nine) = squares.get_or_try_insert_async(3, async { Ok::<_, Infallible>(3 * 3) }).wait();
+    /// let nine = async { Ok::<_, Infallible>(3 * 3) };
+    /// let Ok(nine) = squares.get_or_try_insert_async(3, nine).wait();
     /// assert_eq!((nine, squares.get(&3)), (9, Some(9)));
     /// ```
     #[inline]
@@ -148,7 +162,8 @@ pin_project! {
         map: &'a ConcurrentMap<K, V, S>,
         // `None` once it was inserted.
         key: Option<K>,
-        // `None` once it has ended. Stands before the stage: it is dropped before the lead is handed over.
+        // `None` once it has ended. Stands before the stage: it is dropped before the lead is
+        // handed over.
         #[pin]
         future: Option<F>,
         stage: Stage<'a, K>,
@@ -157,8 +172,8 @@ pin_project! {
 
 enum Stage<'a, K> {
     Fresh,
-    InLine(Seat<'a, K>),
-    Leads(Seat<'a, K>),
+    Waiting(Member<'a, K>),
+    Leads(Member<'a, K>),
     Done,
 }
 
@@ -192,67 +207,68 @@ where
     F: Future<Output = Result<V, E>>,
     E: Clone + Send + Sync + 'static,
 {
-    /// Goes on after a look that has found nothing.
+    /// Goes on after the first check, which has found no value.
     #[cold]
     fn poll_slow(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<V, E>> {
         let mut this = self.project();
         let map: &ConcurrentMap<K, V, S> = this.map;
         loop {
-            // A seat is held here while foreign code runs: a panic drops it, which hands over.
+            // The member is held here while foreign code runs: a panic drops it, which hands over.
             match mem::replace(this.stage, Stage::Done) {
                 Stage::Fresh => {
                     let hash = map.hash(this.key.as_ref().expect(HELD));
-                    *this.stage = Stage::InLine(map.flights.board(hash));
+                    *this.stage = Stage::Waiting(map.flights.join(hash));
                 }
-                Stage::InLine(mut seat) => {
-                    let turn = seat.poll_lead(cx);
+                Stage::Waiting(mut member) => {
+                    let turn = member.poll_lead(cx);
                     let found = map.get(this.key.as_ref().expect(HELD));
                     *this.stage = match (found, turn) {
                         (Some(value), turn) => {
                             let value = Foreign::new(value);
                             if turn == Poll::Ready(Ok(())) {
-                                seat.land();
+                                member.complete();
                             }
                             return Poll::Ready(Ok(value.into_inner()));
                         }
-                        (None, Poll::Ready(Ok(()))) => Stage::Leads(seat),
+                        (None, Poll::Ready(Ok(()))) => Stage::Leads(member),
                         (None, Poll::Ready(Err(_closed))) => {
                             let key = this.key.as_ref().expect(HELD);
-                            match seat.failure().and_then(|failure| error_of(&failure, key)) {
+                            match member.failure().and_then(|failure| error_of(&failure, key)) {
                                 Some(error) => return Poll::Ready(Err(error)),
                                 None => Stage::Fresh,
                             }
                         }
                         (None, Poll::Pending) => {
-                            *this.stage = Stage::InLine(seat);
+                            *this.stage = Stage::Waiting(member);
                             return Poll::Pending;
                         }
                     };
                 }
-                Stage::Leads(seat) => {
+                Stage::Leads(member) => {
                     let future = this.future.as_mut().as_pin_mut().expect(HELD);
                     let Poll::Ready(computed) = future.poll(cx) else {
-                        *this.stage = Stage::Leads(seat);
+                        *this.stage = Stage::Leads(member);
                         return Poll::Pending;
                     };
-                    // It has ended, and its destructor takes nothing along.
+                    // It has ended, and a panic of its destructor loses nothing.
                     contain(|| this.future.as_mut().set(None));
                     let value = match computed {
                         Ok(value) => value,
                         Err(error) => {
-                            // For those in line; else, or if the clone panics, the seat's drop leaves the flight.
+                            // For the waiters; without any, or if the clone panics, dropping the
+                            // member leaves the flight.
                             let error = Foreign::new(error);
-                            if seat.has_company() {
+                            if member.has_waiters() {
                                 let shared = Box::new(E::clone(&error));
                                 let key = this.key.take().expect(HELD);
-                                seat.fail(Failure { key, error: shared });
+                                member.fail(Failure { key, error: shared });
                             }
                             return Poll::Ready(Err(error.into_inner()));
                         }
                     };
                     let key = this.key.take().expect(HELD);
                     let value = Foreign::new(map.get_or_insert_with(key, || value));
-                    seat.land();
+                    member.complete();
                     return Poll::Ready(Ok(value.into_inner()));
                 }
                 Stage::Done => panic!("{HELD}"),
@@ -269,10 +285,10 @@ fn error_of<K: Eq, E: Clone + 'static>(failure: &Failure<K>, key: &K) -> Option<
 
 impl<K, V, S, F> fmt::Debug for GetOrTryInsert<'_, K, V, S, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (in_line, leads) =
-            (matches!(self.stage, Stage::InLine(_)), matches!(self.stage, Stage::Leads(_)));
+        let (waiting, leads) =
+            (matches!(self.stage, Stage::Waiting(_)), matches!(self.stage, Stage::Leads(_)));
         f.debug_struct("GetOrTryInsert")
-            .field("in_line", &in_line)
+            .field("waiting", &waiting)
             .field("leads", &leads)
             .finish_non_exhaustive()
     }

@@ -10,7 +10,8 @@ use tidegate_core::unwind::DropEach;
 
 use super::{ConcurrentMap, Equivalent, SwapError};
 
-/// Why a closure that a section takes out of its `Option` is there. One that no section takes outlives the lock.
+/// Why a section finds its closure in the `Option`. A closure that did not run is dropped after the
+/// lock is released.
 const ONCE: &str = "a closure runs once";
 
 /// What [`ConcurrentMap::compute`] does to its key.
@@ -37,7 +38,8 @@ pub(super) struct Altered<K, V, R> {
 }
 
 impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
-    /// Runs `f` on the value of `key`, if there is one, and returns what it returns. `f` runs under the shard's lock.
+    /// Runs `f` on the value of `key`, if there is one, and returns what it returns. `f` runs under
+    /// the shard's lock.
     ///
     /// # Panics
     ///
@@ -67,13 +69,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         found.flatten()
     }
 
-    /// Changes the value of `key` by `update`, or sets it to what `insert` returns if there is none; returns whether it
-    /// was inserted. Exactly one of the two runs, under the shard's lock.
+    /// Changes the value of `key` by `update`, or sets it to what `insert` returns if there is
+    /// none; returns whether it was inserted. Exactly one of the two runs, under the shard's lock.
     ///
     /// # Panics
     ///
-    /// Panics with std if a closure calls the map. If `insert` panics, nothing is inserted; if `update` panics, the
-    /// value stays as far as it has got.
+    /// Panics with std if a closure calls the map. If `insert` panics, nothing is inserted; if
+    /// `update` panics, the value stays as far as it has got.
     ///
     /// # Examples
     ///
@@ -99,8 +101,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         .result
     }
 
-    /// As [`upsert`](Self::upsert), and returns a clone of the value that is there afterwards. `Clone` runs under the shard's
-    /// lock.
+    /// As [`upsert`](Self::upsert), and returns a clone of the value that is there afterwards.
+    /// `Clone` runs under the shard's lock.
     ///
     /// # Panics
     ///
@@ -138,12 +140,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
 
     /// Returns a clone of the value of `key`, set to what `make` returns if there is none.
     ///
-    /// `make` runs under the shard's lock, so it runs once however many ask at once; the others wait for it. A long
-    /// computation blocks the keys of the same shard.
+    /// `make` runs under the shard's lock, so it runs once however many ask at once; the others
+    /// wait for it. A long computation blocks the keys of the same shard.
     ///
     /// # Panics
     ///
-    /// Panics with std if `make` calls the map. If `make` panics, nothing is inserted and the next caller tries again.
+    /// Panics with std if `make` calls the map. If `make` panics, nothing is inserted and the next
+    /// caller tries again.
     ///
     /// # Examples
     ///
@@ -152,7 +155,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// use tidegate_concurrent_map::ConcurrentMap;
     ///
     /// let parsed = ConcurrentMap::new();
-    /// let first: Arc<Vec<&str>> = parsed.get_or_insert_with("a b", || Arc::new("a b".split(' ').collect()));
+    /// let parse = || -> Arc<Vec<&str>> { Arc::new("a b".split(' ').collect()) };
+    /// let first = parsed.get_or_insert_with("a b", parse);
     /// let again = parsed.get_or_insert_with("a b", || unreachable!("it is there"));
     /// assert!(Arc::ptr_eq(&first, &again));
     /// ```
@@ -161,7 +165,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     where
         V: Clone,
     {
-        // These are dropped when the lock is open: what does not run, and what was made if its clone panics.
+        // These are dropped when the lock is open: what does not run, and what was made if its
+        // clone panics.
         let (mut make, mut made) = (Some(make), None);
         self.alter(key, |found| match found {
             Some(held) => (Op::Keep, held.clone()),
@@ -173,8 +178,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         .result
     }
 
-    /// Shows the value of `key` to `decide` and does what it says, in one step; returns the value that was replaced or
-    /// removed. `decide` runs under the shard's lock.
+    /// Shows the value of `key` to `decide` and does what it says, in one step; returns the value
+    /// that was replaced or removed. `decide` runs under the shard's lock.
     ///
     /// # Panics
     ///
@@ -199,8 +204,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         self.alter(key, |found| (decide(found.map(|value| &*value)), ())).old
     }
 
-    /// As [`compute`](Self::compute), and returns a clone of the value that is there afterwards, `None` if there is none: the
-    /// new one, or with [`Op::Keep`] the old. `Clone` runs under the shard's lock.
+    /// As [`compute`](Self::compute), and returns a clone of the value that is there afterwards,
+    /// `None` if there is none: the new one, or with [`Op::Keep`] the old. `Clone` runs under the
+    /// shard's lock.
     ///
     /// # Panics
     ///
@@ -234,8 +240,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         })
     }
 
-    /// Sets the value of `key` to `new` if it equals `expected`, and returns the old one. `PartialEq` runs under the
-    /// shard's lock.
+    /// Sets the value of `key` to `new` if it equals `expected`, and returns the old one.
+    /// `PartialEq` runs under the shard's lock.
     ///
     /// # Errors
     ///
@@ -248,8 +254,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     ///
     /// let state = ConcurrentMap::from([("door", "open")]);
     /// assert_eq!(state.compare_and_swap("door", &"open", "shut"), Ok("open"));
-    /// assert!(state.compare_and_swap("door", &"open", "shut").unwrap_err().is_different());
-    /// assert!(state.compare_and_swap("gate", &"open", "shut").unwrap_err().is_absent());
+    /// let shut = |name| state.compare_and_swap(name, &"open", "shut").unwrap_err();
+    /// assert!(shut("door").is_different() && shut("gate").is_absent());
     /// ```
     pub fn compare_and_swap<Q>(&self, key: &Q, expected: &V, new: V) -> Result<V, SwapError<V>>
     where
@@ -271,7 +277,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         }
     }
 
-    /// Finds the value of `key` and does what `decide` says: the one way in for everything that may insert.
+    /// Finds the value of `key` and does what `decide` says: all methods that may insert go through
+    /// here.
     #[inline]
     pub(super) fn alter<R>(
         &self,
@@ -280,7 +287,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     ) -> Altered<K, V, R> {
         let hash = self.hash(&key);
         // Both are still here if `Eq` or `Hash` panics, so they are dropped when the lock is open.
-        // A key's panic takes no value along.
+        // A key's panic does not leak the value.
         let (mut key, mut decide) = (DropEach::new(Some(key)), Some(decide));
         self.entries.write(hash, self.rehash(), |table| {
             let mut decide = |found: Option<&mut V>| decide.take().expect(ONCE)(found);

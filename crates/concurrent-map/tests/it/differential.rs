@@ -1,4 +1,5 @@
-//! What map, set and registry do, compared with what std's do, step by step; and what they hold, counted.
+//! What map, set and registry do, compared with what std's do, step by step; and what they hold,
+//! counted.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

@@ -1,5 +1,5 @@
-//! Laws of keys and values whose destructors do what they should not: nothing foreign is dropped under a lock, and nothing takes
-//! another along.
+//! Laws of keys and values whose destructors do what they should not: nothing foreign is dropped
+//! under a lock, and nothing takes another along.
 
 use std::{
     future::Future,
@@ -19,7 +19,8 @@ use tidegate_core::Wait;
 
 type Meddled = ConcurrentMap<Meddler, Meddler>;
 
-/// Asks its map when it is dropped, which ends the process where a panic drops it under a lock. Some cannot be cloned.
+/// Asks its map when it is dropped, which ends the process where a panic drops it under a lock.
+/// Some cannot be cloned.
 struct Meddler(u32, Option<Arc<Meddled>>, Arc<AtomicUsize>);
 
 const UNIQUE: u32 = 13;
@@ -78,7 +79,8 @@ fn what_a_clone_that_panics_leaves_is_dropped_with_the_lock_open() {
 
 type Bombs = ConcurrentMap<Bomb, Bomb>;
 
-/// Fills a map of several shards with `n` entries, and returns how many bombs have gone off when `act` is through.
+/// Fills a map of several shards with `n` entries, and returns how many bombs have gone off when
+/// `act` is through.
 fn gone(n: u32, act: impl FnOnce(Bombs, &dyn Fn(u32) -> Bomb)) -> usize {
     let count = Arc::new(AtomicUsize::new(0));
     let map = Bombs::with_shards(4);

@@ -1,4 +1,5 @@
-//! When and where destructors run: at once, in the thread that has removed, with nothing locked, and once.
+//! When and where destructors run: at once, in the thread that has removed, with nothing locked,
+//! and once.
 
 use std::{
     hash::{Hash, Hasher},
@@ -52,7 +53,8 @@ fn a_value_that_somebody_looks_at_is_not_removed_under_his_eyes() {
     }
 }
 
-/// papaya, flurry and scc drop what is removed when an epoch has passed, which a reader elsewhere puts off.
+/// papaya, flurry and scc drop what is removed when an epoch has passed, which a reader elsewhere
+/// puts off.
 #[test]
 fn what_is_removed_is_dropped_before_the_operation_returns_whoever_reads() {
     let map = ConcurrentMap::with_shards(64);
@@ -112,7 +114,8 @@ fn a_values_destructor_may_write_to_the_map() {
     assert_eq!(map.len(), 6, "what the destructors have inserted behind the clear");
 }
 
-/// dashmap #300: the map is unusable in a thread that unwinds. And no lock stays closed behind one that did.
+/// dashmap #300: the map is unusable in a thread that unwinds. And no lock stays closed behind one
+/// that did.
 #[test]
 fn a_thread_that_unwinds_may_use_the_map_and_leaves_it_open() {
     struct LastWill<'a>(&'a ConcurrentMap<&'static str, u32>);

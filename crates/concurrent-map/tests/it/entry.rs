@@ -1,4 +1,5 @@
-//! Several steps on one key as one: entries that are lent to closures, and what tells the new value.
+//! Several steps on one key as one: entries that are lent to closures, and what tells the new
+//! value.
 
 use std::{
     cell::Cell,

@@ -10,7 +10,7 @@ use std::{
     future::{self, Future, poll_fn},
     hash::BuildHasherDefault,
     panic::{self, AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
+    pin::pin,
     sync::{
         Arc, OnceLock, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -22,46 +22,11 @@ use std::{
 use tidegate_concurrent_map::ConcurrentMap;
 use tidegate_core::{ManualClock, Timer, Wait};
 
+use test_kit::Task;
+
 use crate::hashers::Constant;
 
 type Map = ConcurrentMap<u32, u32>;
-
-/// A future polled by hand, and how often it was woken.
-struct Task<F> {
-    future: Pin<Box<F>>,
-    count: Arc<Count>,
-}
-
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-impl<F: Future> Task<F> {
-    fn new(future: F) -> Self {
-        Self { future: Box::pin(future), count: Arc::default() }
-    }
-
-    /// Creates a task that has been polled once and has to wait.
-    fn waiting(future: F) -> Self {
-        let mut task = Self::new(future);
-        assert!(task.poll().is_pending());
-        task
-    }
-
-    fn poll(&mut self) -> Poll<F::Output> {
-        let waker = Waker::from(self.count.clone());
-        self.future.as_mut().poll(&mut Context::from_waker(&waker))
-    }
-
-    fn woken(&self) -> usize {
-        self.count.0.load(Ordering::SeqCst)
-    }
-}
 
 /// A computation that ends when it is told how.
 #[derive(Default)]

@@ -1,7 +1,8 @@
 //! Single flight among tasks and threads: one computation for all, and random histories.
 //!
-//! The seed is printed; `TIDEGATE_SEED=… cargo test -p tidegate-concurrent-map --test flight_threads` does the same again,
-//! as far as the scheduler lets it.
+//! The seed is printed;
+//! `TIDEGATE_SEED=… cargo test -p tidegate-concurrent-map --test flight_threads` does the same
+//! again, as far as the scheduler lets it.
 #![allow(
     clippy::std_instead_of_core,
     clippy::std_instead_of_alloc,
@@ -22,10 +23,10 @@ use std::{
     time::Duration,
 };
 
-use tidegate_concurrent_map::{ConcurrentMap, GetOrTryInsert};
-use tidegate_core::Wait;
+use tidegate_concurrent_map::{ConcurrentMap, future::GetOrTryInsert};
+use tidegate_core::{Wait, random::Random};
 
-use crate::random::Random;
+use crate::random::below;
 
 #[test]
 fn it_can_be_sent_and_spawned() {
@@ -188,7 +189,7 @@ async fn compute(inside: &Keys, key: u64, mut luck: u64) -> Result<u64, u64> {
 
 fn live<S: BuildHasher>(map: &ConcurrentMap<u64, u64, S>, inside: &Keys, random: &mut Random) {
     for _ in 0..5000 {
-        let (key, luck) = (u64::from(random.below(4)), u64::from(random.below(u32::MAX)));
+        let (key, luck) = (u64::from(below(random, 4)), u64::from(below(random, u32::MAX)));
         let future = map.get_or_try_insert_async(key, compute(inside, key, luck));
         let answer = catch_unwind(AssertUnwindSafe(|| match random.below(8) {
             0 | 1 => {
@@ -205,7 +206,7 @@ fn live<S: BuildHasher>(map: &ConcurrentMap<u64, u64, S>, inside: &Keys, random:
                 (0..random.below(4)).all(|_| future.as_mut().poll(&mut cx).is_pending());
                 None
             }
-            4 => future.wait_timeout(Duration::from_micros(random.below(30).into())).ok(),
+            4 => future.wait_timeout(Duration::from_micros(below(random, 30).into())).ok(),
             _ => Some(future.wait()),
         }));
         if let Ok(Some(answer)) = answer {
@@ -231,7 +232,7 @@ fn any_history_on_threads_ends_for_everybody_and_computes_one_at_a_time() {
             );
         }
     }
-    let seed = crate::random::seed();
+    let seed = test_kit::seed();
     run(&ConcurrentMap::new(), seed);
     run(&ConcurrentMap::with_hasher(BuildHasherDefault::<Parity>::default()), seed);
 }

@@ -1,4 +1,5 @@
-//! Growing and shrinking beside readers, writers and iterations; and what other maps have lost there.
+//! Growing and shrinking beside readers, writers and iterations; and what other maps have lost
+//! there.
 
 use std::{
     collections::HashSet,
@@ -136,7 +137,8 @@ fn growth_loses_no_update() {
     assert_eq!(map.len(), 5 + 3 * ROUNDS);
 }
 
-/// scc #172: what a thread has written it does not find. xsync #112: removing much beside others panics.
+/// scc #172: what a thread has written it does not find. xsync #112: removing much beside others
+/// panics.
 #[test]
 fn each_thread_finds_what_it_has_written_and_misses_what_it_has_removed() {
     let map = ConcurrentMap::<u32, u32>::with_shards(1);

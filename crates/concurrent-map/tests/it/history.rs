@@ -1,12 +1,14 @@
 //! Recorded histories are linearizable, key by key.
 //!
-//! Threads do random operations on few keys and note what they got, and when each operation began and ended by one
-//! counter. Then a checker looks for an order of each key's operations that a sequential map would answer in the same
-//! way and that keeps operations in order which did not overlap (Wing and Gong, Testing and Verifying Concurrent
-//! Objects, 1993, with Lowe's memory of the configurations seen, Testing for Linearizability, 2017). Operations on one
-//! key are judged without those on others: linearizability is local (Herlihy and Wing, 1990).
+//! Threads do random operations on few keys and note what they got, and when each operation began
+//! and ended by one counter. Then a checker looks for an order of each key's operations that a
+//! sequential map would answer in the same way and that keeps operations in order which did not
+//! overlap (Wing and Gong, Testing and Verifying Concurrent Objects, 1993, with Lowe's memory of
+//! the configurations seen, Testing for Linearizability, 2017). Operations on one key are judged
+//! without those on others: linearizability is local (Herlihy and Wing, 1990).
 //!
-//! What visits every entry is no single operation, but it is one on each key, and is recorded as such.
+//! What visits every entry is no single operation, but it is one on each key, and is recorded as
+//! such.
 
 use std::{
     collections::HashSet,
@@ -18,8 +20,9 @@ use std::{
 };
 
 use tidegate_concurrent_map::{ConcurrentMap, Op};
+use tidegate_core::random::Random;
 
-use crate::random::Random;
+use crate::random::below;
 
 const THREADS: usize = 3;
 const STEPS: u32 = 120;
@@ -110,7 +113,8 @@ struct Event {
 /// What each thread did to one key, in its order.
 type History = Vec<Vec<Event>>;
 
-/// Whether a sequential map could have answered so, each operation at one instant between its start and its end.
+/// Whether a sequential map could have answered so, each operation at one instant between its start
+/// and its end.
 fn is_linearizable(history: &History) -> bool {
     // How many operations of each thread are done, and what the key's value is then.
     let start = (vec![0; history.len()], None);
@@ -144,9 +148,9 @@ fn live(
     let mut last = [0; KEYS as usize];
     let now = || clock.fetch_add(1, Ordering::SeqCst);
     for step in 0..STEPS {
-        let key = random.below(KEYS);
+        let key = below(random, KEYS);
         // No two operations write the same value, so that a value says where it comes from.
-        let new = (step * 4 + thread) * 2 + random.below(2);
+        let new = (step * 4 + thread) * 2 + below(random, 2);
         let expected = last[key as usize];
         let one = match random.below(40) {
             0 => Call::Snapshot,
@@ -232,7 +236,7 @@ fn record(shards: usize, seed: u64) -> Vec<History> {
 
 #[test]
 fn every_recorded_history_is_linearizable_key_by_key() {
-    let seed = crate::random::seed();
+    let seed = test_kit::seed();
     for (round, shards) in (0..200).zip([1, 4, 64].into_iter().cycle()) {
         for (key, history) in record(shards, seed + round).into_iter().enumerate() {
             assert!(is_linearizable(&history), "round {round}, key {key}: {history:#?}");
@@ -242,14 +246,14 @@ fn every_recorded_history_is_linearizable_key_by_key() {
 
 #[test]
 fn a_recorded_history_with_one_answer_changed_is_rejected() {
-    let seed = crate::random::seed();
+    let seed = test_kit::seed();
     let (mut histories, mut random) = (record(1, seed), Random::new(seed));
     for history in &mut histories {
         assert!(is_linearizable(history));
         let events: Vec<&mut Event> =
             history.iter_mut().flatten().filter(|event| matches!(event.call, Call::Get)).collect();
-        let count = u32::try_from(events.len()).unwrap();
-        let changed = events.into_iter().nth(random.below(count) as usize).unwrap();
+        let count = events.len();
+        let changed = events.into_iter().nth(random.below(count)).unwrap();
         changed.answer = Ok(Some(u32::MAX));
         assert!(!is_linearizable(history), "a value that nobody wrote was read");
     }

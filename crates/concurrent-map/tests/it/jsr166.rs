@@ -1,13 +1,16 @@
 //! Scenarios of the tests that Java's `ConcurrentHashMap` has to pass, told anew.
 //!
-//! From the JSR-166 technology compatibility kit (Doug Lea, Martin Buchholz and others): of `ConcurrentHashMapTest` the map
-//! of five and its methods, keys that collide (`testMixedComparable`, `testComparableFamily`), `testPutIfAbsent`,
-//! `testReplaceValue`, `testRemove2`; of `ConcurrentHashMap8Test` `testComputeIfAbsent`, `testComputeIfPresent`,
-//! `testCompute`, `testMerge`, the key sets, `forEach`, `search` and `reduce`. From the JDK's tests beside it: `MapLoops`,
-//! `MapCheck`, `ConcurrentAssociateTest`, `ConcurrentContainsKeyTest` and `ToArray`.
+//! From the JSR-166 technology compatibility kit (Doug Lea, Martin Buchholz and others): of
+//! `ConcurrentHashMapTest` the map of five and its methods, keys that collide
+//! (`testMixedComparable`, `testComparableFamily`), `testPutIfAbsent`, `testReplaceValue`,
+//! `testRemove2`; of `ConcurrentHashMap8Test` `testComputeIfAbsent`, `testComputeIfPresent`,
+//! `testCompute`, `testMerge`, the key sets, `forEach`, `search` and `reduce`. From the JDK's tests
+//! beside it: `MapLoops`, `MapCheck`, `ConcurrentAssociateTest`, `ConcurrentContainsKeyTest` and
+//! `ToArray`.
 //!
-//! What has no counterpart here is left out: null, iterators as objects, views, serialization, comparisons of maps, and
-//! everything that Java's hash codes and trees of colliding keys make necessary.
+//! What has no counterpart here is left out: null, iterators as objects, views, serialization,
+//! comparisons of maps, and everything that Java's hash codes and trees of colliding keys make
+//! necessary.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -20,8 +23,9 @@ use std::{
 };
 
 use tidegate_concurrent_map::{ConcurrentMap, ConcurrentSet, Op};
+use tidegate_core::random::Random;
 
-use crate::random::Random;
+use crate::random::below;
 
 /// The map of five: 1 to 5, "A" to "E".
 fn map5() -> ConcurrentMap<u32, &'static str> {
@@ -130,9 +134,9 @@ impl Hash for Colliding {
 
 #[test]
 fn keys_that_collide_are_all_found() {
-    let (map, mut random) = (ConcurrentMap::new(), Random::new(crate::random::seed()));
+    let (map, mut random) = (ConcurrentMap::new(), Random::new(test_kit::seed()));
     for n in 0..1200 {
-        let key = match random.below(3) {
+        let key = match below(&mut random, 3) {
             0 => Colliding::Text(n.to_string()),
             1 => Colliding::Number(n),
             _ => Colliding::Pair(n, n),
@@ -225,14 +229,14 @@ fn collections_beside_insertions_grow_to_the_full_number() {
 /// `MapLoops`: random puts, gets and removals; who puts and who removes agree on what is left.
 #[test]
 fn puts_minus_removals_are_what_is_left() {
-    let seed = crate::random::seed();
+    let seed = test_kit::seed();
     for keys in [10, 1000] {
         let map = ConcurrentMap::<u32, u32>::new();
         let sums = together(4, |thread| {
             let mut random = Random::new(seed + u64::from(thread));
             let mut sum = 0_i64;
             for _ in 0..5000 {
-                let key = random.below(keys);
+                let key = below(&mut random, keys);
                 match random.below(4) {
                     0 => sum -= map.remove(&key).map_or(0, i64::from),
                     1 => sum += i64::from(key) - map.insert(key, key).map_or(0, i64::from),

@@ -1,6 +1,7 @@
 //! The tests of tidegate-concurrent-map, one binary: a module for each subject.
 
 mod bulk;
+mod capacity;
 mod differential;
 mod dropped;
 mod drops;
@@ -21,6 +22,5 @@ mod parallel;
 mod random;
 mod rivals;
 mod serde;
-mod shape;
 mod sizes;
 mod stress;

@@ -1,14 +1,16 @@
 //! The mixes of xacrimon's conc-map-bench (and of bustle, which runs them), as tests.
 //!
-//! `ReadHeavy`, `Exchange` and `RapidGrow` with their shares of operations and their prefilled parts, smaller. As there,
-//! every thread has keys of its own, so that it knows the answer of every operation; here it also compares them, and at
-//! the end all that the threads believe to be in the map is there, and nothing else.
+//! `ReadHeavy`, `Exchange` and `RapidGrow` with their shares of operations and their prefilled
+//! parts, smaller. As there, every thread has keys of its own, so that it knows the answer of every
+//! operation; here it also compares them, and at the end all that the threads believe to be in the
+//! map is there, and nothing else.
 
 use std::{collections::HashMap, sync::Barrier, thread};
 
 use tidegate_concurrent_map::ConcurrentMap;
+use tidegate_core::random::Random;
 
-use crate::random::Random;
+use crate::random::below;
 
 const THREADS: u64 = 4;
 
@@ -32,8 +34,8 @@ fn live(map: &ConcurrentMap<u64, u64>, mix: &Mix, thread: u64, seed: u64) -> Has
     let mut mine: HashMap<u64, u64> =
         (0..mix.keys).filter(|n| n % 100 < mix.prefilled).map(|n| (key(n), u64::from(n))).collect();
     for step in 0..mix.steps {
-        let key = key(random.below(mix.keys));
-        let mut chance = random.below(100);
+        let key = key(below(&mut random, mix.keys));
+        let mut chance = below(&mut random, 100);
         let mut falls_to = |share: u32| {
             let is_hit = chance < share;
             chance = chance.wrapping_sub(share);
@@ -60,7 +62,7 @@ fn live(map: &ConcurrentMap<u64, u64>, mix: &Mix, thread: u64, seed: u64) -> Has
 
 fn run(mix: &Mix) {
     assert_eq!(mix.read + mix.insert + mix.remove + mix.update + mix.upsert, 100);
-    let seed = crate::random::seed();
+    let seed = test_kit::seed();
     for shards in [1, 8, 256] {
         let map = ConcurrentMap::with_shards(shards);
         for thread in 0..THREADS {

@@ -1,9 +1,10 @@
-//! Panics at every place where foreign code runs: the map stays consistent and loses nothing but what it says.
+//! Panics at every place where foreign code runs: the map stays consistent and loses nothing but
+//! what it says.
 //!
-//! A script of operations is run again and again, each time with a longer fuse: the first call of foreign code panics, then
-//! the second, and so on to the last; calls are those of `Hash`, `Eq`, `PartialEq`, `Clone`, of every closure and, in a run
-//! of its own, of `Drop`. What the panic has cut off may have happened or not, for each key; everything else is as if
-//! nothing had been.
+//! A script of operations is run again and again, each time with a longer fuse: the first call of
+//! foreign code panics, then the second, and so on to the last; calls are those of `Hash`, `Eq`,
+//! `PartialEq`, `Clone`, of every closure and, in a run of its own, of `Drop`. What the panic has
+//! cut off may have happened or not, for each key; everything else is as if nothing had been.
 
 use std::{
     cell::{Cell, RefCell},
@@ -142,7 +143,8 @@ trait Subject {
     fn finds(&self, n: u32) -> bool;
 }
 
-/// Runs the script with a fuse for 0 steps, 1 step, … until none is cut off; returns how long that fuse was.
+/// Runs the script with a fuse for 0 steps, 1 step, … until none is cut off; returns how long that
+/// fuse was.
 fn sweep<M: Subject>(script: &[Act<M>]) -> u32 {
     for fuse in 0.. {
         assert!(fuse < 20_000, "the script never ends well");
@@ -381,7 +383,8 @@ impl Hasher for Row {
     }
 }
 
-/// A place in the midst of a full row cannot be given back: room is made by moving everybody, in a table no larger.
+/// A place in the midst of a full row cannot be given back: room is made by moving everybody, in a
+/// table no larger.
 #[test]
 fn a_panic_of_hash_loses_nobody_where_many_were_removed() {
     REHASHES_ARE_STEPS.set(true);

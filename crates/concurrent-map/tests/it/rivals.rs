@@ -1,8 +1,10 @@
-//! What has gone wrong in other maps, as laws of this one. Issues are named where they were reported.
+//! What has gone wrong in other maps, as laws of this one. Issues are named where they were
+//! reported.
 //!
-//! Most are of one kind: something handed out (a guard, an entry, an iterator) holds a lock, and its holder comes again,
-//! or waits, or meets another who does it the other way round. Here nothing is handed out, and a closure that comes
-//! again panics. How maps fail while they grow is in `growth.rs`, and when they drop what they held in `drops.rs`.
+//! Most are of one kind: something handed out (a guard, an entry, an iterator) holds a lock, and
+//! its holder comes again, or waits, or meets another who does it the other way round. Here nothing
+//! is handed out, and a closure that comes again panics. How maps fail while they grow is in
+//! `growth.rs`, and when they drop what they held in `drops.rs`.
 
 use std::{
     hash::BuildHasherDefault,
@@ -42,7 +44,8 @@ fn what_is_read_locks_nothing_afterwards() {
     }
 }
 
-/// dashmap #369: holding alpha to insert beta, beside another that holds beta to insert alpha, hangs both.
+/// dashmap #369: holding alpha to insert beta, beside another that holds beta to insert alpha,
+/// hangs both.
 #[test]
 fn writing_beta_while_looking_at_alpha_and_the_reverse_is_refused_on_both_sides() {
     let map = ConcurrentMap::from([("alpha", 1), ("beta", 2)]);
@@ -59,7 +62,8 @@ fn writing_beta_while_looking_at_alpha_and_the_reverse_is_refused_on_both_sides(
     assert_eq!((map.get("alpha"), map.get("beta")), (Some(1), Some(2)));
 }
 
-/// dashmap #233, #74; tinygo #5528 (`Range`); caffeine #960 and JDK-8062841 (`computeIfAbsent` in itself goes round for ever).
+/// dashmap #233, #74; tinygo #5528 (`Range`); caffeine #960 and JDK-8062841 (`computeIfAbsent` in
+/// itself goes round for ever).
 #[test]
 fn a_write_from_any_closure_is_refused_and_changes_nothing() {
     let map: ConcurrentMap<u32, u32> = (0..20).map(|n| (n, n)).collect();
@@ -119,7 +123,8 @@ fn a_read_from_a_closure_that_writes_is_refused() {
     assert!(map.len() == 20 && map.all(|key, n| key == n), "nothing has changed");
 }
 
-/// dashmap #79: a task that keeps its guard over an `await`, and another of the same thread, stand still for ever.
+/// dashmap #79: a task that keeps its guard over an `await`, and another of the same thread, stand
+/// still for ever.
 #[test]
 fn a_task_that_waits_with_a_value_stops_no_other() {
     let map = ConcurrentMap::from([("a", 1)]);
@@ -147,7 +152,8 @@ fn a_task_that_waits_with_a_value_stops_no_other() {
     assert_eq!(two.as_mut().poll(&mut context), Poll::Ready(3));
 }
 
-/// dashmap #239 (`len` beside an entry hangs), agave #6978 and #7007 (`is_empty` locks every shard).
+/// dashmap #239 (`len` beside an entry hangs), agave #6978 and #7007 (`is_empty` locks every
+/// shard).
 #[test]
 fn len_and_is_empty_take_no_lock() {
     let map: ConcurrentMap<u32, u32> = (0..100).map(|n| (n, n)).collect();
@@ -168,12 +174,14 @@ fn len_and_is_empty_take_no_lock() {
     });
 }
 
-/// dashmap #233 again, of other threads: an iteration keeps writers out. Here it keeps them out of one shard at a time.
+/// dashmap #233 again, of other threads: an iteration keeps writers out. Here it keeps them out of
+/// one shard at a time.
 #[test]
 fn who_stays_in_one_shard_keeps_nobody_out_of_the_others() {
     let map: ConcurrentMap<u32, u32> = ConcurrentMap::with_shards(64);
     (0..512).for_each(|n| _ = map.insert(n, 0));
-    // Iterations go from shard to shard: the first key that they show and the last hundred are in different ones.
+    // Iterations go from shard to shard: the first key that they show and the last hundred are in
+    // different ones.
     let order = map.keys();
     let (first, others) = (order[0], &order[412..]);
     type Stay<'a> = &'a dyn Fn(&dyn Fn());
@@ -257,8 +265,8 @@ fn all_who_ask_for_a_value_that_is_not_there_get_the_same() {
     }
 }
 
-/// dashmap #23 (`default` panics in every method), #232 (and a single shard does), papaya #20 (collecting under such a hasher
-/// crashes).
+/// dashmap #23 (`default` panics in every method), #232 (and a single shard does), papaya #20
+/// (collecting under such a hasher crashes).
 #[test]
 fn a_map_works_however_it_was_made() {
     type Bare = ConcurrentMap<u64, u64, BuildHasherDefault<Identity>>;

@@ -1,7 +1,7 @@
 //! Random operations of every kind on real threads, some of whose closures panic.
 //!
-//! The seed is printed; `TIDEGATE_SEED=… cargo test -p tidegate-concurrent-map --test stress` does the same again, as far
-//! as the scheduler lets it.
+//! The seed is printed; `TIDEGATE_SEED=… cargo test -p tidegate-concurrent-map --test stress` does
+//! the same again, as far as the scheduler lets it.
 
 use std::{
     hash::{Hash, Hasher},
@@ -11,8 +11,9 @@ use std::{
 };
 
 use tidegate_concurrent_map::{ConcurrentMap, Op};
+use tidegate_core::random::Random;
 
-use crate::random::Random;
+use crate::random::below;
 
 const THREADS: u32 = 4;
 const KEYS: u32 = 50;
@@ -103,8 +104,8 @@ fn blow() -> ! {
 }
 
 fn step<'a>(map: &Map<'a>, living: &'a AtomicIsize, random: &mut Random, ledger: &mut Ledger) {
-    let key = Key { n: random.below(KEYS), _living: Counted::new(living) };
-    let n = i64::from(random.below(1000));
+    let key = Key { n: below(random, KEYS), _living: Counted::new(living) };
+    let n = i64::from(below(random, 1000));
     let value = || Value { n, _living: Counted::new(living) };
     match random.below(30) {
         0..4 => ledger.put(n, map.insert(key, value()).as_ref()),
@@ -217,7 +218,7 @@ fn run(seed: u64, shards: usize, steps: u32, clears: bool) {
 
 #[test]
 fn whatever_threads_do_the_ledgers_agree_with_the_map() {
-    let seed = crate::random::seed();
+    let seed = test_kit::seed();
     for (round, shards) in (0..12).zip([1, 2, 64].into_iter().cycle()) {
         run(seed + round, shards, 4000, false);
     }
@@ -225,7 +226,7 @@ fn whatever_threads_do_the_ledgers_agree_with_the_map() {
 
 #[test]
 fn whatever_threads_do_beside_clears_the_counts_agree_and_nothing_leaks() {
-    let seed = crate::random::seed();
+    let seed = test_kit::seed();
     for (round, shards) in (0..12).zip([1, 2, 64].into_iter().cycle()) {
         run(seed + round, shards, 3000, true);
     }

@@ -1,4 +1,5 @@
-//! Without std nobody can be told to sleep, and a reader is as good as a writer: one lock, one at a time.
+//! Without std nobody can be told to sleep, and a reader is as good as a writer: one lock, one at a
+//! time.
 
 use core::{fmt, marker::PhantomData};
 
@@ -34,15 +35,16 @@ pub(super) fn depth() -> usize {
 }
 
 pub(super) struct RwLock<T, P> {
-    pub(super) beside: P,
+    pub(super) meta: P,
     value: Lock<T>,
-    // As with std, it is `Sync` only if `T` is: a feature must not take away what another build promises.
+    // As with std, it is `Sync` only if `T` is: a feature must not take away what another build
+    // promises.
     looked_at: PhantomData<T>,
 }
 
 impl<T, P> RwLock<T, P> {
-    pub(super) fn new(value: T, beside: P) -> Self {
-        Self { beside, value: Lock::new(value), looked_at: PhantomData }
+    pub(super) fn new(value: T, meta: P) -> Self {
+        Self { meta, value: Lock::new(value), looked_at: PhantomData }
     }
 
     pub(super) fn read<'a>(
@@ -105,7 +107,7 @@ pub(super) struct Writing<'a, T, P> {
 
 impl<T, P> Writing<'_, T, P> {
     pub(super) fn run<R>(self, section: impl FnOnce(&mut T, &P) -> R) -> R {
-        self.lock.value.with(|value| section(value, &self.lock.beside))
+        self.lock.value.with(|value| section(value, &self.lock.meta))
     }
 
     /// Nothing closes here.

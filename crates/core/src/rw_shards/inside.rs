@@ -1,12 +1,14 @@
 //! Which sections the calling thread is in.
 //!
-//! A call from within a section might wait for a lock that its own thread holds; on another shard it would work, until the
-//! day when two threads do it in opposite directions. So it panics, whichever shard it goes to, unless both only read. Such a
-//! reader must not queue behind a waiting writer, who may be waiting for this very thread: it is
-//! [`Nested`](Arrival::Nested), and is let in unless somebody writes at this moment.
+//! A call from within a section might wait for a lock that its own thread holds; on another shard
+//! it would work, until the day when two threads do it in opposite directions. So it panics,
+//! whichever shard it goes to, unless both only read. Such a reader must not queue behind a waiting
+//! writer, which may be waiting for this very thread: it is [`Nested`](Arrival::Nested), and is let
+//! in unless somebody writes at this moment.
 //!
-//! Maps are told apart by addresses: those of their tables of readers, or of what owns several such tables. A thread that is in no section at all, which is the
-//! usual case, finds a zero, and leaves a zero.
+//! Maps are told apart by addresses: those of their tables of readers, or of an owner of several
+//! such tables. A thread that is in no section at all, which is the usual case, finds a zero, and
+//! leaves a zero.
 
 use core::{cell::Cell, marker::PhantomData};
 
@@ -18,7 +20,8 @@ const DEEPEST: usize = super::MOST_SECTIONS;
 /// A section that the thread is in: the address of its map, with [`WRITES`] added if it writes.
 type Mark = usize;
 
-/// A map is larger than this, so no other one is there. One would do, but is not added by the processor's addressing.
+/// A map is larger than this, so no other one is there. One would do, but is not added by the
+/// processor's addressing.
 const WRITES: usize = size_of::<usize>();
 
 /// Returns the mark of writing sections.
@@ -31,8 +34,8 @@ struct Inside {
     // Of the innermost section; 0 outside of all.
     innermost: Cell<Mark>,
     depth: Cell<usize>,
-    // INVARIANT: the first `depth` are of the sections around the innermost one, from the outermost on: marks, and how many
-    // sections in a row have it.
+    // INVARIANT: the first `depth` are of the sections around the innermost one, from the outermost
+    // on: marks, and how many sections in a row have it.
     around: [Cell<(Mark, usize)>; DEEPEST - 1],
 }
 
@@ -53,7 +56,8 @@ pub(super) enum Arrival {
     Nested,
 }
 
-/// A thread is in a section until this is dropped, by itself: the innermost one, as closures end before those that run them.
+/// A thread is in a section until this is dropped, by itself: the innermost one, as closures end
+/// before those that run them.
 #[derive(Debug)]
 pub(super) struct Stay(PhantomData<*const ()>);
 
@@ -136,7 +140,8 @@ impl Inside {
         around.chain([self.innermost.get()])
     }
 
-    /// Remembers the innermost section, which is about to be an outer one, unless the new one must not stand in it.
+    /// Remembers the innermost section, which is about to be an outer one, unless the new one must
+    /// not stand in it.
     #[cold]
     fn nest(&self, outer: Mark, address: usize, mark: Mark) -> Arrival {
         let depth = self.depth.get();

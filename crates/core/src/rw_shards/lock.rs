@@ -14,24 +14,28 @@ use crate::primitive::UnsafeCell;
 
 pub(super) use super::readers::Readers;
 
-/// Always to be used with the same [`Readers`], or a writer would not know who reads: the owner of both sees to it.
+/// Always to be used with the same [`Readers`], or a writer would not find all readers: the owner
+/// of both makes sure.
 pub(super) struct RwLock<T, P> {
-    pub(super) beside: P,
+    pub(super) meta: P,
     state: State,
-    // INVARIANT: written to by who has taken the state, read by who is counted in or announced.
+    // INVARIANT: written to by the thread that has taken the state, read by those that are counted
+    // in or announced.
     value: UnsafeCell<T>,
 }
 
-// SAFETY: sections get `&T`, several threads at once (`T: Sync`), or `&mut T`, one thread at a time (`T: Send`).
+// SAFETY: sections get `&T`, several threads at once (`T: Sync`), or `&mut T`, one thread at a time
+// (`T: Send`).
 unsafe impl<T: Send + Sync, P: Sync> Sync for RwLock<T, P> {}
 
-/// As std's mutex. Who panics in a section leaves the value as valid as its type's methods do, and the lock open.
+/// As std's mutex: a panic in a section leaves the value as valid as its type's methods do, and the
+/// lock open.
 impl<T, P: UnwindSafe> UnwindSafe for RwLock<T, P> {}
 impl<T, P: RefUnwindSafe> RefUnwindSafe for RwLock<T, P> {}
 
 impl<T, P> RwLock<T, P> {
-    pub(super) fn new(value: T, beside: P) -> Self {
-        Self { beside, state: State::new(), value: UnsafeCell::new(value) }
+    pub(super) fn new(value: T, meta: P) -> Self {
+        Self { meta, state: State::new(), value: UnsafeCell::new(value) }
     }
 
     /// Begins a section of `owner` in which nobody writes; `None` if the lock is closed.
@@ -52,7 +56,7 @@ impl<T, P> RwLock<T, P> {
         Some(Reading { known: Known { lock: self, readers, announcement }, _stay: stay })
     }
 
-    /// As [`read`](Self::read), always counted: who waits for its end can sleep.
+    /// As [`read`](Self::read), always counted: a writer that waits for its end can sleep.
     pub(super) fn scan<'a>(
         &'a self,
         readers: &'a Readers,
@@ -104,8 +108,9 @@ pub(super) struct Reading<'a, T, P> {
 impl<T, P> Reading<'_, T, P> {
     #[inline]
     pub(super) fn run<R>(self, section: impl FnOnce(&T) -> R) -> R {
-        // SAFETY: `self` is dropped after `section` has returned or unwound. Until then nobody takes the state, as the caller is
-        // announced or counted, so no mutable reference exists. What the last writer did happens before: by the word.
+        // SAFETY: `self` is dropped after `section` has returned or unwound. Until then nobody
+        // takes the state, as the caller is announced or counted, so no mutable reference exists.
+        // What the last writer did happens before: by the word.
         self.known.lock.value.with(|value| section(unsafe { &*value }))
     }
 }
@@ -164,7 +169,7 @@ pub(super) struct Writing<'a, T, P> {
 impl<T, P> Writing<'_, T, P> {
     #[inline]
     pub(super) fn run<R>(self, section: impl FnOnce(&mut T, &P) -> R) -> R {
-        self.taken.work(|value| section(value, &self.taken.lock.beside))
+        self.taken.work(|value| section(value, &self.taken.lock.meta))
     }
 
     /// Closes the lock when `section` has returned.
@@ -187,10 +192,11 @@ impl<T, P> Taken<'_, T, P> {
     /// To be called once at a time: `section` must not get at `self`.
     #[inline]
     fn work<R>(&self, section: impl FnOnce(&mut T) -> R) -> R {
-        // SAFETY: `self` lives until `section` has returned or unwound, and its two callers have it to themselves. When the state
-        // was taken nobody was counted in and nobody was announced, and nobody comes in while it is. So this is the only
-        // reference to the value. What others did in their sections happens before: by the word for writers and the counted, by
-        // the slots for the announced.
+        // SAFETY: `self` lives until `section` has returned or unwound, and its two callers have it
+        // to themselves. When the state was taken nobody was counted in and nobody was announced,
+        // and nobody comes in while it is. So this is the only reference to the value. What others
+        // did in their sections happens before: by the word for writers and the counted, by the
+        // slots for the announced.
         self.lock.value.with_mut(|value| section(unsafe { &mut *value }))
     }
 

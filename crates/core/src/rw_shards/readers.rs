@@ -1,4 +1,4 @@
-//! Readers who announce themselves where no other reader writes.
+//! Readers that announce themselves where no other reader writes.
 
 use core::{cell::Cell, num::NonZeroUsize, time::Duration};
 
@@ -18,16 +18,17 @@ const READS_PER_SLOT: u32 = tuned(4, 1);
 /// So many reads, and announcements never pay.
 const NEVER: u32 = u32::MAX;
 
-/// So often somebody found a lock or a slot taken before that is called contention.
+/// A lock or a slot found taken this many times is called contention.
 const MUCH_CONTENTION: u32 = tuned(64, 1);
 
-/// Two slots for each thread that can run at once, so threads seldom meet in one. Who finds its slot taken is counted in by the
-/// lock this time, and uses the next slot from then on.
+/// Two slots for each thread that can run at once, so threads seldom meet in one. A thread that
+/// finds its slot taken is counted in by the lock this time, and uses the next slot from then on.
 #[derive(Debug)]
 pub(super) struct Readers {
     // The address of the lock that a reader reads, 0 while nobody does.
     slots: Shards<AtomicUsize>,
-    // Notified when one of the locks opens to somebody who sleeps: seldom, so one is enough for all locks.
+    // Notified when one of the locks opens to a sleeping thread: seldom, so one event is enough for
+    // all locks.
     changed: Event,
     many_reads: u32,
     // About how often a lock or a slot was found taken, up to `MUCH_CONTENTION`.
@@ -42,7 +43,7 @@ impl Readers {
         Self { slots, changed: Event::new(), many_reads, found_taken: AtomicU32::new(0) }
     }
 
-    /// Readers who never announce themselves.
+    /// Creates a table of readers that never announce themselves.
     pub(super) fn counted() -> Self {
         Self {
             slots: Shards::new(NonZeroUsize::MIN, |_| AtomicUsize::new(0)),
@@ -58,11 +59,12 @@ impl Readers {
         core::ptr::from_ref(self).addr()
     }
 
-    /// Counts who found a lock or a slot taken.
+    /// Counts that a thread found a lock or a slot taken.
     #[cold]
     pub(super) fn note_contention(&self) {
-        // ORDERING: Relaxed, and in two steps, here and below: about how often. What is enough is not counted on: locks that
-        // many want for ever should not write to a line that all of them read.
+        // ORDERING: Relaxed, and in two steps, here and below: about how often. The count stops
+        // there: locks that are contended for ever should not write to a line that all threads
+        // read.
         let times = self.found_taken.load(Ordering::Relaxed);
         if times < MUCH_CONTENTION {
             self.found_taken.store(times + 1, Ordering::Relaxed);
@@ -79,7 +81,7 @@ impl Readers {
         is_much
     }
 
-    /// Returns what those wait for who sleep until a lock opens.
+    /// Returns the event that threads wait for that sleep until a lock opens.
     pub(super) fn changed(&self) -> &Event {
         &self.changed
     }
@@ -94,16 +96,18 @@ impl Readers {
         self.many_reads != NEVER
     }
 
-    /// Says that the calling thread reads the lock at `lock`, until the announcement is dropped. The caller has to look
-    /// afterwards, by a `SeqCst` load, whether the lock is still open to it. `None` if the slot is taken by another thread.
+    /// Says that the calling thread reads the lock at `lock`, until the announcement is dropped.
+    /// The caller has to look afterwards, by a `SeqCst` load, whether the lock is still open to it.
+    /// `None` if the slot is taken by another thread.
     #[inline]
     pub(super) fn announce(&self, lock: usize) -> Option<Announcement<'_>> {
         let slot = self.slots.get_wrapped(home());
-        // ORDERING: SeqCst, as the look at the word afterwards, a writer's claim, and its look at the slots after that. They are
-        // in one order: if the writer's look at this slot comes before our announcement, then its claim comes before our
-        // look at the word. Acquire and Release would not do: the slot is cleared by a store, which ends the release
-        // sequence of whatever a writer might leave there. The acquire half hands on what the slot's last tenant has released: a
-        // writer may see only us.
+        // ORDERING: SeqCst, as the look at the word afterwards, a writer's claim, and its look at
+        // the slots after that. They are in one order: if the writer's look at this slot comes
+        // before our announcement, then its claim comes before our look at the word. Acquire and
+        // Release would not do: the slot is cleared by a store, which ends the release sequence of
+        // whatever a writer might leave there. The acquire half hands on what the slot's last
+        // tenant has released: a writer may see only us.
         let announced = slot.compare_exchange(0, lock, Ordering::SeqCst, Ordering::Relaxed);
         sequentially_consistent_in_models();
         match announced {
@@ -116,14 +120,16 @@ impl Readers {
         }
     }
 
-    /// Waits until nobody is announced at the lock, which the caller has claimed by a `SeqCst` access.
+    /// Waits until nobody is announced at the lock, which the caller has claimed by a `SeqCst`
+    /// access.
     #[cold]
     pub(super) fn wait_for_none(&self, lock: usize) {
         sequentially_consistent_in_models();
         for slot in self.slots.iter() {
             let mut patience = Patience::new();
-            // ORDERING: SeqCst: see `announce`; whoever announces the lock after this look finds the claim, so one is
-            // enough. Acquire pairs with the Release in `Announcement::drop`.
+            // ORDERING: SeqCst: see `announce`; a reader that announces the lock after this check
+            // finds the claim, so one check is enough. Acquire pairs with the Release in
+            // `Announcement::drop`.
             while slot.load(Ordering::SeqCst) == lock {
                 patience.wait();
             }
@@ -166,13 +172,14 @@ pub(super) struct Announcement<'a> {
 impl Drop for Announcement<'_> {
     #[inline]
     fn drop(&mut self) {
-        // ORDERING: Release: what was read is not read later than this; pairs with the Acquire in `wait_for_none`.
+        // ORDERING: Release: what was read is not read later than this; pairs with the Acquire in
+        // `wait_for_none`.
         self.slot.store(0, Ordering::Release);
     }
 }
 
-/// Backs off while polling for what takes nanoseconds, unless the thread that does it has no core: spins, yields, then naps. Who
-/// is waited for wakes nobody.
+/// Backs off while polling for what takes nanoseconds, unless the awaited thread has no core:
+/// spins, yields, then naps, as the awaited thread notifies no one.
 struct Patience {
     looks: u32,
 }

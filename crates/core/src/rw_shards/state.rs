@@ -1,15 +1,16 @@
-//! Who is in a lock: the word, and how to wait for it.
+//! Which threads are in a lock: the word, and how to wait for it.
 //!
 //! | bits of the word | name | meaning | who changes it |
 //! | --- | --- | --- | --- |
-//! | 0 | `CLAIMED` | a writer is in or on its way in: no new readers but nested ones | a writer, who clears it when it leaves |
-//! | 1 | `WRITING` | that writer is in: nobody is counted or announced | the writer that has claimed |
+//! | 0 | `CLAIMED` | a writer is in or on its way in: no new readers but nested ones | a writer, which clears it when it leaves |
+//! | 1 | `WRITING` | that writer is in: no reader is counted or announced | the writer that has claimed |
 //! | 2 | `BIASED` | readers may announce themselves instead of being counted, while nobody has claimed | set by a counted reader, cleared by a writer that has claimed |
-//! | 3 | `ASLEEP` | somebody may sleep | set by who is about to sleep, cleared by who wakes |
-//! | 4 | `CLOSED` | nobody comes in any more; `CLAIMED` and `WRITING` stay set | the last writer |
+//! | 3 | `ASLEEP` | a thread may sleep | set by the thread that is about to sleep, cleared by the one that wakes it |
+//! | 4 | `CLOSED` | no thread enters any more; `CLAIMED` and `WRITING` stay set | the last writer |
 //! | 5.. | readers | how many are counted in | readers |
 //!
-//! The word is changed by read-modify-writes only, so each of them goes on with the release sequence of those before.
+//! The word is changed by read-modify-writes only, so each of them goes on with the release
+//! sequence of those before.
 
 use super::{
     inside::Arrival,
@@ -31,10 +32,10 @@ const ASLEEP: usize = 8;
 const CLOSED: usize = 16;
 const READER: usize = 32;
 
-/// So often a thread looks at the word before it goes to sleep.
+/// The number of times that a thread checks the word before it sleeps.
 const SPINS: u32 = 100;
 
-/// So many writes a bias lasts for. Then it has to be earned again.
+/// The number of writes that end a bias. Then it has to be earned again.
 const WRITES_PER_BIAS: u32 = tuned(32, 2);
 
 pub(super) struct State {
@@ -58,13 +59,13 @@ impl State {
             return None;
         }
         let announcement = readers.announce(self.address())?;
-        // ORDERING: SeqCst: see `Readers::announce`. Acquire, because what is set while nobody has claimed goes on with the
-        // release sequence of the last writer, whose section we see.
+        // ORDERING: SeqCst: see `Readers::announce`. Acquire, because what is set while nobody has
+        // claimed goes on with the release sequence of the last writer, whose section we see.
         is_open_to_announced(self.word.load(Ordering::SeqCst)).then_some(announcement)
     }
 
-    /// Waits until the caller is counted in as a reader, and returns true, or false if the lock is closed. A nested reader
-    /// overtakes writers that wait. Who is in must count out.
+    /// Waits until the caller is counted in as a reader, and returns true, or false if the lock is
+    /// closed. A nested reader overtakes writers that wait. The caller must count out then.
     #[inline]
     pub(super) fn count_in(&self, readers: &Readers, arrival: Arrival) -> bool {
         // ORDERING: Acquire: pairs with the Release of the last writer.
@@ -80,18 +81,19 @@ impl State {
     /// Lets a counted reader out.
     #[inline]
     pub(super) fn count_out(&self, readers: &Readers) {
-        // ORDERING: Release: what was read is not read later than this; pairs with the Acquire of writers.
+        // ORDERING: Release: what was read is not read later than this; pairs with the Acquire of
+        // writers.
         let before = self.word.fetch_sub(READER, Ordering::Release);
         if before & ASLEEP != 0 && before < 2 * READER {
             self.wake(readers);
         }
     }
 
-    /// Waits until the caller is the only one in, and returns true, or false if the lock is closed. Who is in must release or
-    /// close.
+    /// Waits until the caller is the only one in, and returns true, or false if the lock is closed.
+    /// The caller must release or close then.
     #[inline]
     pub(super) fn take(&self, readers: &Readers) -> bool {
-        // ORDERING: Acquire: pairs with the Releases of those who were in before.
+        // ORDERING: Acquire: pairs with the Releases of the threads that were in before.
         let taken = self.word.compare_exchange(
             FREE,
             CLAIMED | WRITING,
@@ -110,23 +112,24 @@ impl State {
     /// Lets the writer out.
     #[inline]
     pub(super) fn release(&self, readers: &Readers) {
-        // ORDERING: Release: what was written is seen by who comes next.
+        // ORDERING: Release: the next thread in sees what was written.
         let before = self.word.fetch_sub(CLAIMED | WRITING, Ordering::Release);
         if before & ASLEEP != 0 {
             self.wake(readers);
         }
     }
 
-    /// Lets the writer out, and nobody in any more.
+    /// Lets the writer out, and no thread in any more.
     pub(super) fn close(&self, readers: &Readers) {
-        // ORDERING: Release: what was written is seen by who finds the lock closed.
+        // ORDERING: Release: a thread that finds the lock closed sees what was written.
         let before = self.word.fetch_or(CLOSED, Ordering::Release);
         if before & ASLEEP != 0 {
             self.wake(readers);
         }
     }
 
-    /// Returns whether the lock is closed. Once it is, it stays so, and what its last writer did is seen.
+    /// Returns whether the lock is closed. Once it is, it stays so, and what its last writer did is
+    /// seen.
     #[inline]
     pub(super) fn is_closed(&self) -> bool {
         // ORDERING: Acquire: pairs with the Release in `close`.
@@ -147,7 +150,7 @@ impl State {
     /// `word`: as it was found. Returns whether the caller is in.
     #[cold]
     fn count_in_slow(&self, readers: &Readers, arrival: Arrival, word: usize) -> bool {
-        // Without writing to the word of a lock that is closed: many may pass by it at once.
+        // The word of a closed lock is not written to: many threads may pass by it at once.
         if self.is_closed() {
             return false;
         }
@@ -160,7 +163,7 @@ impl State {
             note_contention(readers, word);
         }
         let before = self.change_when(readers, |word| match word {
-            // As it is: the caller looks what it was.
+            // Unchanged: the caller checks what it was.
             closed if closed & CLOSED != 0 => Some(closed),
             open => (open & in_the_way == 0).then_some(open + READER),
         });
@@ -225,8 +228,8 @@ impl State {
 
     /// Changes the word as soon as `change` gives a new one; returns what it was before.
     fn change_when(&self, readers: &Readers, change: impl Fn(usize) -> Option<usize>) -> usize {
-        // ORDERING: Acquire: pairs with the Releases of `count_out` and `release`. SeqCst for the claim of a biased lock: see
-        // `Readers::announce`.
+        // ORDERING: Acquire: pairs with the Releases of `count_out` and `release`. SeqCst for the
+        // claim of a biased lock: see `Readers::announce`.
         let attempt = || self.word.fetch_update(Ordering::SeqCst, Ordering::Relaxed, &change);
         for _ in 0..if may_spin() { SPINS } else { 0 } {
             match attempt() {
@@ -244,10 +247,10 @@ impl State {
         readers.changed().wait_until(attempt_or_sleep).wait()
     }
 
-    /// Makes the word say that somebody sleeps, if it is still `word`.
+    /// Sets `ASLEEP`, if the word is still `word`.
     fn says_asleep(&self, word: usize) -> bool {
-        // ORDERING: Relaxed: the caller has registered, and passed the event's fence, before it says so; whoever wakes reads this
-        // and then passes that of `notify_all`.
+        // ORDERING: Relaxed: the caller has registered, and passed the event's fence, before it
+        // says so; the waking thread reads this and then passes that of `notify_all`.
         let said = || {
             self.word.compare_exchange(word, word | ASLEEP, Ordering::Relaxed, Ordering::Relaxed)
         };
@@ -256,14 +259,14 @@ impl State {
 
     #[cold]
     fn wake(&self, readers: &Readers) {
-        // ORDERING: Relaxed: `notify_all` begins with a fence. Who sleeps from here on is woken by it too, or finds the word
-        // as it is.
+        // ORDERING: Relaxed: `notify_all` begins with a fence. A thread that sleeps from here on is
+        // woken by it too, or finds the word as it is.
         self.word.fetch_and(!ASLEEP, Ordering::Relaxed);
         readers.changed().notify_all();
     }
 }
 
-/// Counts who finds somebody else in, or on the way in.
+/// Counts that a thread has found another one in, or on the way in.
 fn note_contention(readers: &Readers, word: usize) {
     if word & CLOSED == 0 && (word & CLAIMED != 0 || word >= READER) {
         readers.note_contention();

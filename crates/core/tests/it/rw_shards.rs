@@ -33,7 +33,8 @@ fn is_biased(shards: &RwShards<u32>) -> bool {
     format!("{:?}", only(shards)).contains("is_biased: true")
 }
 
-/// Calls `f` until the shard is biased, or until it is not, as `wanted` says. Fails if that takes too often.
+/// Calls `f` until the shard is biased, or until it is not, as `wanted` says. Fails if that takes
+/// too often.
 fn until(shards: &RwShards<u32>, wanted: bool, mut f: impl FnMut()) {
     let calls = (0..1_000_000).take_while(|_| is_biased(shards) != wanted).map(|_| f()).count();
     assert!((1..1_000_000).contains(&calls));

@@ -1,4 +1,5 @@
-//! Which computations are under way, and whose turn each is: the part of a flight that knows neither keys nor values.
+//! Which computations are in flight, and which caller leads each: the part of a flight that knows
+//! neither keys nor values.
 
 use core::{
     any::Any,
@@ -22,39 +23,39 @@ const KEPT_ROOM: usize = 64;
 
 /// The flights of one map, by the hash of their key. Two words until the first one.
 ///
-/// One lock for all: its sections are a search and a count, and only those come here who have found a key absent and
-/// have something to compute. No foreign code runs in it.
+/// One lock for all: its sections are a search and a count, and only callers come here that have
+/// found a key absent and have something to compute. No foreign code runs under it.
 pub(in crate::map) struct Flights<K> {
-    // INVARIANT: an entry for each flight that is not over and that somebody has a seat in.
+    // INVARIANT: an entry for each flight that is not over and has members.
     table: Lock<Option<Box<HashTable<Entry<K>>>>>,
 }
 
 struct Entry<K> {
     hash: u64,
     flight: Flight<K>,
-    // INVARIANT: the number of seats.
-    seats: usize,
+    // INVARIANT: the number of members.
+    members: usize,
 }
 
-/// Who is inside of its turnstile leads; that is closed when the flight is over.
-struct Flight<K>(Arc<Course<K>>);
+/// The caller inside of its turnstile leads; the turnstile is closed when the flight is over.
+struct Flight<K>(Arc<FlightState<K>>);
 
-struct Course<K> {
+struct FlightState<K> {
     turnstile: Turnstile,
-    // INVARIANT: final once the turnstile is closed; `None` if the flight has landed.
+    // INVARIANT: final once the turnstile is closed; `None` if the flight was completed.
     failure: Lock<Option<Arc<Failure<K>>>>,
 }
 
-/// What a computation has failed with, for those who waited for it.
+/// What a computation has failed with, for the waiters.
 pub(super) struct Failure<K> {
-    /// Whose computation it was: keys of one hash share a flight, and no error.
+    /// The key that was computed: keys of one hash share a flight, and no error.
     pub(super) key: K,
     pub(super) error: Box<dyn Any + Send + Sync>,
 }
 
 impl<K> Flight<K> {
     fn new() -> Self {
-        Self(Arc::new(Course { turnstile: Turnstile::new(), failure: Lock::new(None) }))
+        Self(Arc::new(FlightState { turnstile: Turnstile::new(), failure: Lock::new(None) }))
     }
 }
 
@@ -80,21 +81,22 @@ impl<K> Flights<K> {
         }
     }
 
-    /// Takes a seat in the flight of `hash`, which begins with its first seat.
-    pub(super) fn board(&self, hash: u64) -> Seat<'_, K> {
+    /// Joins the flight of `hash`, which begins with its first member.
+    pub(super) fn join(&self, hash: u64) -> Member<'_, K> {
         let flight = self.table.with(|table| {
             let entry = table
                 .get_or_insert_default()
                 .entry(hash, |entry| entry.hash == hash, |entry| entry.hash)
-                .or_insert_with(|| Entry { hash, flight: Flight::new(), seats: 0 })
+                .or_insert_with(|| Entry { hash, flight: Flight::new(), members: 0 })
                 .into_mut();
-            entry.seats += 1;
+            entry.members += 1;
             entry.flight.clone()
         });
-        Seat { flights: self, hash, turn: Turn::new(flight, ()), role: Role::InLine }
+        Member { flights: self, hash, turn: Turn::new(flight, ()), role: Role::Waiting }
     }
 
-    /// Takes the entry of `flight` out if `is_over` says so. There may be none, or that of a later flight of the same hash.
+    /// Takes the entry of `flight` out if `is_over` says so. There may be none, or that of a later
+    /// flight of the same hash.
     fn take_if(
         &self,
         hash: u64,
@@ -118,8 +120,8 @@ impl<K> Flights<K> {
     }
 }
 
-/// A place in a flight. Dropping it leaves; who led it hands the lead to the next in line.
-pub(super) struct Seat<'a, K> {
+/// A caller in a flight. Dropping it leaves the flight; a leader hands the lead to the next waiter.
+pub(super) struct Member<'a, K> {
     flights: &'a Flights<K>,
     hash: u64,
     turn: Turn<Flight<K>>,
@@ -128,33 +130,33 @@ pub(super) struct Seat<'a, K> {
 
 /// | role | meaning | ends by |
 /// | --- | --- | --- |
-/// | `InLine` | waits for its turn, or has it and was not polled since | `poll`, drop |
-/// | `Leads` | inside the turnstile | `land`, `fail`, drop |
+/// | `Waiting` | waits for its turn, or has it and was not polled since | `poll`, drop |
+/// | `Leads` | inside the turnstile | `complete`, `fail`, drop |
 /// | `Over` | the flight is over, its entry gone | – |
 enum Role {
-    InLine,
+    Waiting,
     Leads,
     Over,
 }
 
-impl<K> Seat<'_, K> {
+impl<K> Member<'_, K> {
     /// Waits for the turn to lead.
     ///
     /// # Errors
     ///
-    /// [`Closed`] when the flight has landed or [failed](Self::failure).
+    /// [`Closed`] when the flight was completed or has [failed](Self::failure).
     pub(super) fn poll_lead(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
         let turn = ready!(Pin::new(&mut self.turn).poll(cx));
         self.role = if turn.is_ok() { Role::Leads } else { Role::Over };
         Poll::Ready(turn)
     }
 
-    /// Ends the flight and wakes everybody in line: the value is in the map. For who leads.
-    pub(super) fn land(self) {
+    /// Ends the flight and wakes all waiters: the value is in the map. For the leader.
+    pub(super) fn complete(self) {
         self.end(None);
     }
 
-    /// Ends the flight and wakes everybody in line: they share the failure. For who leads.
+    /// Ends the flight and wakes all waiters: they share the failure. For the leader.
     pub(super) fn fail(self, failure: Failure<K>) {
         self.end(Some(Arc::new(failure)));
     }
@@ -163,8 +165,8 @@ impl<K> Seat<'_, K> {
         self.role = Role::Over;
         let flight = self.turn.supply();
         let entry = self.flights.take_if(self.hash, flight, |_| true);
-        // Nobody else can get a seat any more.
-        if entry.is_some_and(|entry| entry.seats > 1) {
+        // No caller can join any more.
+        if entry.is_some_and(|entry| entry.members > 1) {
             flight.0.failure.with(|place| *place = failure);
             flight.close();
         }
@@ -175,24 +177,25 @@ impl<K> Seat<'_, K> {
         self.turn.supply().0.failure.with(|failure| failure.clone())
     }
 
-    /// Returns whether others have seats, too. A snapshot.
-    pub(super) fn has_company(&self) -> bool {
+    /// Returns whether other callers wait. A snapshot.
+    pub(super) fn has_waiters(&self) -> bool {
         self.turn.supply().waiting() > 0
     }
 
     fn leave(&self) {
         drop(self.flights.take_if(self.hash, self.turn.supply(), |entry| {
-            entry.seats -= 1;
-            entry.seats == 0
+            entry.members -= 1;
+            entry.members == 0
         }));
     }
 }
 
-impl<K> Drop for Seat<'_, K> {
+impl<K> Drop for Member<'_, K> {
     fn drop(&mut self) {
         match self.role {
-            // What is left to do, the turn's own drop does: it steps out of the line, or passes its grant on.
-            Role::InLine => self.leave(),
+            // What is left to do, the turn's own drop does: it leaves the wait queue, or passes its
+            // grant on.
+            Role::Waiting => self.leave(),
             Role::Leads => {
                 self.leave();
                 self.turn.supply().give_back(());
@@ -210,8 +213,8 @@ mod tests {
 
     use super::*;
 
-    fn poll(seat: &mut Seat<'_, u8>) -> Poll<Result<(), Closed>> {
-        seat.poll_lead(&mut Context::from_waker(Waker::noop()))
+    fn poll(member: &mut Member<'_, u8>) -> Poll<Result<(), Closed>> {
+        member.poll_lead(&mut Context::from_waker(Waker::noop()))
     }
 
     fn under_way(flights: &Flights<u8>) -> usize {
@@ -227,26 +230,26 @@ mod tests {
     fn nothing_is_left_of_a_flight_however_it_ends() {
         let flights = Flights::<u8>::new();
         let leader = || {
-            let mut seat = flights.board(7);
-            assert_eq!(poll(&mut seat), Poll::Ready(Ok(())));
-            seat
+            let mut member = flights.join(7);
+            assert_eq!(poll(&mut member), Poll::Ready(Ok(())));
+            member
         };
-        // Never polled; failed alone; landed alone.
-        drop(flights.board(7));
+        // Never polled; failed alone; completed alone.
+        drop(flights.join(7));
         drop(leader());
-        leader().land();
+        leader().complete();
         assert_eq!(under_way(&flights), 0);
-        // Failed before one who waits, who is granted and leaves.
-        let (first, mut second) = (leader(), flights.board(7));
+        // Failed before a waiter, which is granted the lead and leaves.
+        let (first, mut second) = (leader(), flights.join(7));
         assert_eq!(poll(&mut second), Poll::Pending);
         drop(first);
         assert_eq!(under_way(&flights), 1);
         drop(second);
         assert_eq!(under_way(&flights), 0);
-        // Landed before one who waits and one who was not polled.
-        let (first, mut second, mut third) = (leader(), flights.board(7), flights.board(7));
+        // Completed before a waiter and a member that was not polled.
+        let (first, mut second, mut third) = (leader(), flights.join(7), flights.join(7));
         assert_eq!(poll(&mut second), Poll::Pending);
-        first.land();
+        first.complete();
         assert_eq!(under_way(&flights), 0);
         assert_eq!(poll(&mut second), Poll::Ready(Err(Closed)));
         assert_eq!(poll(&mut third), Poll::Ready(Err(Closed)));
@@ -255,15 +258,15 @@ mod tests {
     #[test]
     fn a_failure_is_told_to_all_in_line_and_ends_the_flight() {
         let flights = Flights::<u8>::new();
-        let [mut first, mut second, mut third] = [(); 3].map(|()| flights.board(7));
+        let [mut first, mut second, mut third] = [(); 3].map(|()| flights.join(7));
         assert!(poll(&mut first).is_ready() && poll(&mut second).is_pending());
-        assert!(first.has_company() && second.failure().is_none());
+        assert!(first.has_waiters() && second.failure().is_none());
         first.fail(Failure { key: 3, error: Box::new("no") });
-        let mut late = flights.board(7);
-        assert!(poll(&mut late).is_ready() && !late.has_company());
-        for seat in [&mut second, &mut third] {
-            assert_eq!(poll(seat), Poll::Ready(Err(Closed)));
-            let failure = seat.failure().expect("it has failed");
+        let mut late = flights.join(7);
+        assert!(poll(&mut late).is_ready() && !late.has_waiters());
+        for member in [&mut second, &mut third] {
+            assert_eq!(poll(member), Poll::Ready(Err(Closed)));
+            let failure = member.failure().expect("it has failed");
             assert_eq!((failure.key, failure.error.downcast_ref()), (3, Some(&"no")));
         }
         drop((second, third, late));
@@ -273,29 +276,29 @@ mod tests {
     #[test]
     fn who_leaves_a_flight_that_has_landed_does_not_end_the_next_one() {
         let flights = Flights::<u8>::new();
-        let (mut first, late) = (flights.board(7), flights.board(7));
+        let (mut first, late) = (flights.join(7), flights.join(7));
         assert!(poll(&mut first).is_ready());
-        first.land();
-        let mut next = flights.board(7);
+        first.complete();
+        let mut next = flights.join(7);
         assert_eq!(poll(&mut next), Poll::Ready(Ok(())));
         drop(late);
-        let mut behind = flights.board(7);
+        let mut behind = flights.join(7);
         assert_eq!(poll(&mut behind), Poll::Pending);
     }
 
     #[test]
     fn flights_of_different_hashes_have_different_leaders() {
         let flights = Flights::<u8>::new();
-        let (mut one, mut other) = (flights.board(1), flights.board(2));
+        let (mut one, mut other) = (flights.join(1), flights.join(2));
         assert!(poll(&mut one).is_ready() && poll(&mut other).is_ready());
     }
 
     #[test]
     fn the_room_of_many_flights_is_given_back() {
         let flights = Flights::<u8>::new();
-        drop((0..1000).map(|hash| flights.board(hash)).collect::<Vec<_>>());
+        drop((0..1000).map(|hash| flights.join(hash)).collect::<Vec<_>>());
         assert!(flights.table.with(|table| table.is_none()));
-        drop(flights.board(1));
+        drop(flights.join(1));
         assert!(flights.table.with(|table| table.is_some()), "a little is kept");
     }
 }

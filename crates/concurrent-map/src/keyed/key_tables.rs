@@ -5,22 +5,22 @@ use core::{convert::Infallible, num::NonZeroUsize, ops::ControlFlow};
 use tidegate_core::primitive::atomic::{AtomicUsize, Ordering};
 
 use super::{
+    key_table::{KeyTable, KeyTableMeta, SearchBudget},
     occupancy::Occupancy,
-    shelf::{Known, Looks, Shelf},
 };
 use crate::{
     growing::GrowingShards,
-    striped::{default_shards, power_of_two},
+    sharded_table::{default_shards, power_of_two},
 };
 
 /// Tables of `E`s.
-pub(super) struct Shelves<E> {
-    pub(super) shards: GrowingShards<Shelf<E>>,
+pub(super) struct KeyTables<E> {
+    pub(super) shards: GrowingShards<KeyTable<E>>,
     /// The table at which the search goes on, by its index when all are there.
     hand: AtomicUsize,
 }
 
-impl<E> Shelves<E> {
+impl<E> KeyTables<E> {
     /// Creates as many tables as suit so many keys, when they are needed.
     pub(super) fn new(max_keys: NonZeroUsize) -> Self {
         let count = power_of_two(default_shards().min(max_keys));
@@ -30,15 +30,15 @@ impl<E> Shelves<E> {
     /// Looks at every entry, one lock at a time.
     pub(super) fn read_all(&self, mut look: impl FnMut(&E)) {
         let ControlFlow::Continue(()) = self.shards.ranges().try_for_each(|range| {
-            self.shards.scan(range, |shelf| {
-                shelf.table.iter().for_each(&mut look);
+            self.shards.scan(range, |table| {
+                table.table.iter().for_each(&mut look);
                 ControlFlow::<Infallible>::Continue(())
             })
         });
     }
 
-    /// Removes an idle entry: one whose time has come, or else the next one of a bounded number. `removed` makes of it, under
-    /// the lock of its table, what is returned.
+    /// Removes an idle entry: one whose time has come, or else the next one of a bounded number.
+    /// `removed` makes of it, under the lock of its table, what is returned.
     pub(super) fn take_idle<R>(
         &self,
         now: Option<u64>,
@@ -46,36 +46,36 @@ impl<E> Shelves<E> {
         removed: impl Fn(E) -> R,
     ) -> Option<R> {
         if let Some(now) = now {
-            let mut looks = Looks::new();
-            let search = |shelf: &mut Shelf<E>| {
-                let taken = shelf.take_due(now, &mut looks, &look).map(&removed);
-                if taken.is_some() || looks.are_spent() {
+            let mut budget = SearchBudget::new();
+            let search = |table: &mut KeyTable<E>| {
+                let taken = table.take_due(now, &mut budget, &look).map(&removed);
+                if taken.is_some() || budget.is_spent() {
                     ControlFlow::Break(taken)
                 } else {
                     ControlFlow::Continue(())
                 }
             };
-            let has_come = |known: &_| Known::has_come(known, now);
+            let has_come = |known: &_| KeyTableMeta::has_come(known, now);
             if let ControlFlow::Break(Some(taken)) = self.shards.write_if(has_come, search) {
                 return Some(taken);
             }
         }
-        let mut looks = Looks::new();
+        let mut budget = SearchBudget::new();
         // ORDERING: Relaxed, here and below: where the search goes on need not be exact.
         let first = self.hand.load(Ordering::Relaxed);
         // Once around, and the first table again, of which the last search had passed a part.
         let mut offset = 0;
         while offset <= self.shards.count() {
             let index = first.wrapping_add(offset) & (self.shards.count() - 1);
-            let (span, (taken, is_passed)) = self.shards.edit_at(index, |shelf| {
-                let taken = shelf.take_next(offset == 0, &mut looks, &look).map(&removed);
-                (taken, shelf.is_passed())
+            let (span, (taken, is_passed)) = self.shards.edit_at(index, |table| {
+                let taken = table.take_next(offset == 0, &mut budget, &look).map(&removed);
+                (taken, table.is_passed())
             })?;
             offset += span;
             if is_passed {
                 self.hand.store(first.wrapping_add(offset), Ordering::Relaxed);
             }
-            if taken.is_some() || looks.are_spent() {
+            if taken.is_some() || budget.is_spent() {
                 return taken;
             }
         }

@@ -1,11 +1,11 @@
-//! Room for entries to come, made so that a key whose `Hash` panics loses nobody.
+//! Reserves room for entries in such a way that a key whose `Hash` panics loses no entry.
 //!
-//! To make room is to hash every key of the table anew, which is foreign code:
+//! To make room is to hash every key of the table again, which is foreign code:
 //!
 //! ```text
-//! more than half full ─▶ hashbrown moves all to a larger table; until the end the old one is whole
-//! else, places are    ─▶ it would shuffle the entries in place, and drop those that are under way when a key panics:
-//! blocked by removals    so all are hashed first, and moved then
+//! more than half full ─▶ hashbrown moves all to a larger table, and keeps the old one until then
+//! else, buckets are   ─▶ it would shuffle the entries in place, and drop those that it moves when
+//! blocked by removals    a key panics: so all are hashed first, and moved then
 //! ```
 
 use core::mem;
@@ -14,13 +14,13 @@ use alloc::vec::Vec;
 
 use hashbrown::HashTable;
 
-/// Makes room for `additional` more entries. If `hash` panics the table is as it was.
+/// Reserves room for `additional` more entries. If `hash` panics the table is as it was.
 ///
 /// # Panics
 ///
 /// Panics if there is no memory for so many: the process does not abort.
 #[inline]
-pub(crate) fn make_room<E>(table: &mut HashTable<E>, additional: usize, hash: impl Fn(&E) -> u64) {
+pub(crate) fn reserve<E>(table: &mut HashTable<E>, additional: usize, hash: impl Fn(&E) -> u64) {
     if additional > table.capacity() - table.len() {
         grow(table, additional, hash);
     }
@@ -35,7 +35,7 @@ fn grow<E>(table: &mut HashTable<E>, additional: usize, hash: impl Fn(&E) -> u64
         return room.unwrap_or_else(|_| refuse(additional));
     }
     let hashes: Vec<u64> = table.iter().map(hash).collect();
-    let old = mem::replace(table, with_room(full));
+    let old = mem::replace(table, with_capacity(full));
     for (hash, entry) in hashes.into_iter().zip(old) {
         table.insert_unique(hash, entry, |_| unreachable!("there is room"));
     }
@@ -45,8 +45,8 @@ fn grow<E>(table: &mut HashTable<E>, additional: usize, hash: impl Fn(&E) -> u64
 ///
 /// # Panics
 ///
-/// As [`make_room`].
-pub(crate) fn with_room<E>(capacity: usize) -> HashTable<E> {
+/// As [`reserve`].
+pub(crate) fn with_capacity<E>(capacity: usize) -> HashTable<E> {
     let mut table = HashTable::new();
     let room = table.try_reserve(capacity, |_| unreachable!("it is empty"));
     room.unwrap_or_else(|_| refuse(capacity));
@@ -58,8 +58,8 @@ fn refuse(entries: usize) -> ! {
     panic!("capacity overflow: there is no memory for {entries} entries in one shard")
 }
 
-/// Returns how many entries a table of so many buckets takes when none of them is blocked by a removed one: seven of
-/// eight, or all but one.
+/// Returns how many entries a table of so many buckets takes when none of them is blocked by a
+/// removed one: seven of eight, or all but one.
 fn full_capacity(buckets: usize) -> usize {
     if buckets < 8 { buckets - 1 } else { buckets / 8 * 7 }
 }
@@ -81,11 +81,11 @@ mod tests {
     fn places_blocked_by_removed_entries_are_freed() {
         for (additional, buckets) in [(1, 128), (46, 128), (47, 256), (300, 512)] {
             let mut table = HashTable::with_capacity(112);
-            // A full table whose hashes are in a row: a place in its midst cannot be given back.
+            // A full table whose hashes are in a row: a bucket in its midst cannot be freed.
             (0..112_u64).for_each(|n| _ = table.insert_unique(n, n, |n| *n));
             (10..112).for_each(|n| _ = table.find_entry(n, |m| *m == n).expect("found").remove());
             assert!(table.capacity() < 56, "most places are blocked");
-            make_room(&mut table, additional, |n| *n);
+            reserve(&mut table, additional, |n| *n);
             assert!(table.capacity() - table.len() >= additional);
             assert_eq!((table.len(), table.num_buckets()), (10, buckets));
             assert!((0..10).all(|n| table.find(n, |m| *m == n).is_some()), "all are found");

@@ -1,4 +1,4 @@
-//! How large the map is made, and the forms it is turned into.
+//! How many entries there is room for, and the forms that a map is turned into.
 
 use core::{
     convert::Infallible,
@@ -14,60 +14,15 @@ use alloc::vec::{self, Vec};
 use hashbrown::HashTable;
 
 use super::{ConcurrentMap, drop_entries};
-use crate::{
-    hasher::DefaultHashBuilder,
-    room::{make_room, with_room},
-    striped::{Striped, default_shards, power_of_two},
-};
+use crate::reserve::reserve;
 
-/// So many entries that are announced by a size hint have room made for them beforehand.
+/// The most entries that room is reserved for because a size hint announces them.
 const BELIEVED: usize = 1 << 16;
 
-impl<K, V> ConcurrentMap<K, V> {
-    /// Creates a map with the default number of shards that has room for `capacity` entries. 0 allocates nothing.
-    ///
-    /// Entries do not spread evenly, so each shard gets more than its share: enough that growth before `capacity` is
-    /// reached is unlikely, not impossible.
-    ///
-    /// # Panics
-    ///
-    /// Panics if there is no memory for so many entries. It does not abort.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use tidegate_concurrent_map::ConcurrentMap;
-    ///
-    /// let map = ConcurrentMap::with_capacity(1000);
-    /// assert!(map.capacity() >= 1000);
-    /// assert_eq!(map.insert("a", 1), None);
-    /// ```
-    pub fn with_capacity(capacity: usize) -> Self {
-        Self::with_capacity_and_hasher(capacity, DefaultHashBuilder::default())
-    }
-}
-
 impl<K, V, S> ConcurrentMap<K, V, S> {
-    /// Creates a map that has room for `capacity` entries, as [`with_capacity`](ConcurrentMap::with_capacity), and
-    /// hashes keys by `hasher`. For a number of shards of your own, [`reserve`](Self::reserve) afterwards.
-    ///
-    /// # Panics
-    ///
-    /// Panics if there is no memory for so many entries. It does not abort.
-    pub fn with_capacity_and_hasher(capacity: usize, hasher: S) -> Self {
-        let shards = power_of_two(default_shards());
-        let map = Self::of(Striped::growing_with(shards, capacity), hasher);
-        if capacity > 0 {
-            let no_entries = |_: &(K, V)| unreachable!("it is empty");
-            map.entries.prepare(0, &no_entries, |table, shards| {
-                *table = with_room(share(capacity, shards));
-            });
-        }
-        map
-    }
-
-    /// Returns for how many entries there is room: the sum of the shards' capacities, each read under its lock. Since
-    /// entries do not spread evenly, some shard grows before so many are there.
+    /// Returns for how many entries there is room: the sum of the shards' capacities, each read
+    /// under its lock. Since entries do not spread evenly, some shard grows before so many are
+    /// there.
     pub fn capacity(&self) -> usize {
         let mut sum = 0_usize;
         let Continue(()) = self.entries.ranges().try_for_each(|range| {
@@ -81,18 +36,19 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
 }
 
 /// Returns for how many of so many entries each of so many shards must have room.
-fn share(entries: usize, shards: usize) -> usize {
+pub(super) fn share(entries: usize, shards: usize) -> usize {
     let mean = entries.div_ceil(shards);
     match shards {
         1 => mean,
-        // Hashing is drawing lots: the number in a shard is within four standard deviations of the mean.
+        // Hashing distributes at random: the number in a shard is within four standard deviations
+        // of the mean.
         _ => mean.saturating_add(4 * mean.isqrt()),
     }
 }
 
 impl<K: Hash, V, S: BuildHasher> ConcurrentMap<K, V, S> {
-    /// Makes room for `additional` more entries, shard by shard, as [`with_capacity`](ConcurrentMap::with_capacity)
-    /// does. Keys are hashed under a shard's lock.
+    /// Makes room for `additional` more entries, shard by shard, as
+    /// [`with_capacity`](ConcurrentMap::with_capacity) does. Keys are hashed under a shard's lock.
     ///
     /// # Panics
     ///
@@ -111,13 +67,13 @@ impl<K: Hash, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         if additional > 0 {
             let hash = |(key, _): &(K, V)| self.hasher.hash_one(key);
             self.entries.prepare(additional, &hash, |table, shards| {
-                make_room(table, share(additional, shards), hash);
+                reserve(table, share(additional, shards), hash);
             });
         }
     }
 
-    /// Gives back what room is left over, as far as the tables can be smaller, shard by shard. Keys are hashed under a
-    /// shard's lock.
+    /// Frees the room that is left over, as far as the tables can be smaller, shard by shard. Keys
+    /// are hashed under a shard's lock.
     ///
     /// # Examples
     ///
@@ -136,8 +92,8 @@ impl<K: Hash, V, S: BuildHasher> ConcurrentMap<K, V, S> {
 
     /// Makes room for an iterator of `at_least` entries, where that pays.
     pub(crate) fn reserve_for(&self, at_least: usize) {
-        // Some of them may be there already, as in std's map. A handful is not worth touching every shard, and what an iterator
-        // says of itself may be wrong: so many are believed.
+        // Some of them may be there already, as in std's map. A handful is not worth touching every
+        // shard, and a size hint may be wrong, so it is limited.
         let at_least = at_least.min(BELIEVED);
         let new = if self.is_empty() { at_least } else { at_least.div_ceil(2) };
         if new / self.shards() >= 4 {
@@ -148,8 +104,8 @@ impl<K: Hash, V, S: BuildHasher> ConcurrentMap<K, V, S> {
 
 impl<K: Clone, V: Clone, S: Clone> Clone for ConcurrentMap<K, V, S> {
     /// Copies the map, shard by shard: while others write, the copy is not of one instant (see
-    /// [Consistency](ConcurrentMap#consistency)). `Clone` of keys and values runs under a shard's lock, no key is hashed,
-    /// and the copy has the same room.
+    /// [Consistency](ConcurrentMap#consistency)). `Clone` of keys and values runs under a shard's
+    /// lock, no key is hashed, and the copy has the same room.
     fn clone(&self) -> Self {
         let hasher = self.hasher.clone();
         Self::of(self.entries.copied(HashTable::clone), hasher)

@@ -4,19 +4,20 @@ use alloc::vec::Vec;
 
 /// A lower bound for each group of buckets, and the least of them at hand.
 ///
-/// A tournament: a complete binary tree whose leaves are the groups and whose inner nodes are the lesser of their two
-/// children. The least is one look, a change as many steps as the tree is high.
+/// A tournament: a complete binary tree whose leaves are the groups and whose inner nodes are the
+/// lesser of their two children. The least is one look, a change as many steps as the tree is high.
 ///
-/// A bound may be too low, never too high: an entry that is used stays busy for longer, and nobody has to say so. What is
-/// not bounded by a time is not in here ([`NEVER`](Self::NEVER)); the search finds it by going round.
+/// A bound may be too low, never too high: an entry that is used stays busy for longer, and nobody
+/// has to say so. What is not bounded by a time is not in here ([`NEVER`](Self::NEVER)); the search
+/// finds it by going round.
 #[derive(Debug)]
-pub(super) struct Dues {
-    // The root is at 1, the children of `n` at `2n` and `2n + 1`, the leaves are the second half. Empty means that no
-    // group has a bound.
+pub(super) struct IdleTimes {
+    // The root is at 1, the children of `n` at `2n` and `2n + 1`, the leaves are the second half.
+    // Empty means that no group has a bound.
     nodes: Vec<u64>,
 }
 
-impl Dues {
+impl IdleTimes {
     pub(super) const NEVER: u64 = u64::MAX;
 
     /// Buckets in a group: looked at together, so that a bound costs one byte a bucket.
@@ -92,28 +93,31 @@ impl Dues {
 
 #[cfg(test)]
 mod tests {
-    use super::Dues;
+    use super::IdleTimes;
 
     #[test]
     fn the_least_bound_is_at_hand_after_any_change() {
         let buckets = 256;
-        let mut dues = Dues::new();
-        let mut bounds = [Dues::NEVER; 16];
+        let mut idle_times = IdleTimes::new();
+        let mut bounds = [IdleTimes::NEVER; 16];
         let mut random = 7_u64;
         for _ in 0..2000 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let (bucket, due) = ((random >> 40) as usize % buckets, random >> 56);
-            let group = bucket / Dues::GROUP;
-            if random & (1 << 20) == 0 || dues.least() == Dues::NEVER {
-                dues.lower(buckets, bucket, due);
+            let group = bucket / IdleTimes::GROUP;
+            if random & (1 << 20) == 0 || idle_times.least() == IdleTimes::NEVER {
+                idle_times.lower(buckets, bucket, due);
                 bounds[group] = bounds[group].min(due);
             } else {
-                dues.set(group, due);
+                idle_times.set(group, due);
                 bounds[group] = due;
             }
-            assert_eq!(dues.least(), *bounds.iter().min().unwrap());
+            assert_eq!(idle_times.least(), *bounds.iter().min().unwrap());
             for now in [0, due, 100, 255] {
-                assert_eq!(dues.first_due(now), bounds.iter().position(|bound| *bound <= now));
+                assert_eq!(
+                    idle_times.first_due(now),
+                    bounds.iter().position(|bound| *bound <= now)
+                );
             }
         }
     }
@@ -121,23 +125,29 @@ mod tests {
     #[test]
     fn a_table_of_any_size_has_a_group_for_every_bucket() {
         for buckets in [1, 4, 8, 16, 32, 512] {
-            let mut dues = Dues::new();
+            let mut idle_times = IdleTimes::new();
             for bucket in 0..buckets {
-                dues.lower(buckets, bucket, 5);
+                idle_times.lower(buckets, bucket, 5);
             }
-            assert_eq!((dues.least(), dues.first_due(4), dues.first_due(5)), (5, None, Some(0)));
+            assert_eq!(
+                (idle_times.least(), idle_times.first_due(4), idle_times.first_due(5)),
+                (5, None, Some(0))
+            );
         }
     }
 
     #[test]
     fn the_end_of_time_is_no_bound() {
-        let mut dues = Dues::new();
-        dues.lower(16, 3, Dues::NEVER);
-        assert_eq!((dues.least(), dues.first_due(Dues::NEVER)), (Dues::NEVER, None));
-        dues.lower(16, 3, 5);
-        dues.set(0, Dues::NEVER);
-        assert_eq!(dues.first_due(Dues::NEVER), None);
-        dues.lower(64, 40, 5);
-        assert_eq!(dues.first_due(Dues::NEVER), Some(2));
+        let mut idle_times = IdleTimes::new();
+        idle_times.lower(16, 3, IdleTimes::NEVER);
+        assert_eq!(
+            (idle_times.least(), idle_times.first_due(IdleTimes::NEVER)),
+            (IdleTimes::NEVER, None)
+        );
+        idle_times.lower(16, 3, 5);
+        idle_times.set(0, IdleTimes::NEVER);
+        assert_eq!(idle_times.first_due(IdleTimes::NEVER), None);
+        idle_times.lower(64, 40, 5);
+        assert_eq!(idle_times.first_due(IdleTimes::NEVER), Some(2));
     }
 }

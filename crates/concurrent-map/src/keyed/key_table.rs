@@ -1,33 +1,35 @@
-//! A table whose idle entries are found in few looks.
+//! A table whose idle entries are found by few checks.
 
 use alloc::{vec, vec::Vec};
 
 use hashbrown::HashTable;
 use tidegate_core::primitive::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::{dues::Dues, occupancy::Occupancy};
+use super::{idle_times::IdleTimes, occupancy::Occupancy};
 use crate::{
     growing::Table,
-    room::{make_room, with_room},
+    reserve::{reserve, with_capacity},
 };
 
-/// How many entries one search looks at.
+/// How many entries one search may still check.
 #[derive(Debug)]
-pub(super) struct Looks {
+pub(super) struct SearchBudget {
     entries: usize,
-    // A table that was once much fuller has many empty buckets, and passing them costs a little, too.
+    // A table that was once much fuller has many empty buckets, and passing them costs a little,
+    // too.
     buckets: usize,
 }
 
-impl Looks {
-    /// The most entries that a search goes round, and the most that it looks up by their time (and the rest of a group).
+impl SearchBudget {
+    /// The most entries that a search checks in turn, and the most that it checks by their time
+    /// (and the rest of a group).
     pub(super) const MOST: usize = 64;
 
     pub(super) const fn new() -> Self {
         Self { entries: Self::MOST, buckets: 32 * Self::MOST }
     }
 
-    pub(super) const fn are_spent(&self) -> bool {
+    pub(super) const fn is_spent(&self) -> bool {
         self.entries == 0 || self.buckets == 0
     }
 
@@ -38,22 +40,24 @@ impl Looks {
 }
 
 /// The table of one shard.
-pub(super) struct Shelf<E> {
+pub(super) struct KeyTable<E> {
     pub(super) table: HashTable<E>,
-    dues: Dues,
+    idle_times: IdleTimes,
     /// The bucket from which the search goes on.
     hand: usize,
 }
 
-impl<E> Shelf<E> {
+impl<E> KeyTable<E> {
     const fn new(table: HashTable<E>) -> Self {
-        Self { table, dues: Dues::new(), hand: 0 }
+        Self { table, idle_times: IdleTimes::new(), hand: 0 }
     }
 
-    /// Makes room for one more entry. `look` is asked about all of them if they move and times are kept.
+    /// Reserves room for one more entry. `look` runs on all entries if they move and times are
+    /// kept.
     ///
-    /// If `hash` panics, the table is as it was. If `look` does, entries are found later than they might be.
-    pub(super) fn make_room(
+    /// If `hash` panics, the table is as it was. If `look` does, entries are found later than they
+    /// might be.
+    pub(super) fn reserve(
         &mut self,
         hash: impl Fn(&E) -> u64,
         look: Option<impl Fn(&mut E) -> Occupancy>,
@@ -61,8 +65,8 @@ impl<E> Shelf<E> {
         if self.table.len() < self.table.capacity() {
             return;
         }
-        make_room(&mut self.table, 1, hash);
-        self.dues.clear();
+        reserve(&mut self.table, 1, hash);
+        self.idle_times.clear();
         let Some(look) = look else { return };
         for bucket in 0..self.table.num_buckets() {
             let Ok(mut entry) = self.table.get_bucket_entry(bucket) else { continue };
@@ -75,63 +79,65 @@ impl<E> Shelf<E> {
     pub(super) fn note(&mut self, bucket: usize, occupancy: Occupancy) {
         let due = match occupancy {
             Occupancy::Idle => 0,
-            Occupancy::Busy => Dues::NEVER,
+            Occupancy::Busy => IdleTimes::NEVER,
             Occupancy::BusyUntil(due) => due,
         };
-        self.dues.lower(self.table.num_buckets(), bucket, due);
+        self.idle_times.lower(self.table.num_buckets(), bucket, due);
     }
 
     /// Removes an idle entry whose time has come at `now`.
     ///
-    /// A group is looked at again only after one of its entries was used or has gone, or when one is idle: so all searches
-    /// together look at no more than a group for each of these.
+    /// A group is checked again only after one of its entries was used or removed, or when one is
+    /// idle: so all searches together check no more than a group for each of these.
     pub(super) fn take_due(
         &mut self,
         now: u64,
-        looks: &mut Looks,
+        budget: &mut SearchBudget,
         look: impl Fn(&mut E) -> Occupancy,
     ) -> Option<E> {
-        while !looks.are_spent() {
-            let group = self.dues.first_due(now)?;
-            let start = group * Dues::GROUP;
-            let end = self.table.num_buckets().min(start + Dues::GROUP);
-            let mut due = Dues::NEVER;
+        while !budget.is_spent() {
+            let group = self.idle_times.first_due(now)?;
+            let start = group * IdleTimes::GROUP;
+            let end = self.table.num_buckets().min(start + IdleTimes::GROUP);
+            let mut due = IdleTimes::NEVER;
             for bucket in start..end {
                 let Ok(mut entry) = self.table.get_bucket_entry(bucket) else { continue };
-                looks.spend(1);
+                budget.spend(1);
                 match look(entry.get_mut()) {
                     // The bound stays: others of the group may be idle, too.
                     Occupancy::Idle => return Some(entry.remove().0),
                     Occupancy::Busy => {}
-                    // What says that it was busy until now is looked at again, but not in this search.
+                    // An entry that says it was busy until now is checked again, but not in this
+                    // search.
                     Occupancy::BusyUntil(time) => due = due.min(time.max(now.saturating_add(1))),
                 }
             }
-            self.dues.set(group, due);
+            self.idle_times.set(group, due);
         }
         None
     }
 
-    /// Removes the next idle entry up to the last bucket, from the first one or from where the last search has ended.
+    /// Removes the next idle entry up to the last bucket, from the first one or from where the last
+    /// search has ended.
     pub(super) fn take_next(
         &mut self,
         goes_on: bool,
-        looks: &mut Looks,
+        budget: &mut SearchBudget,
         look: impl Fn(&mut E) -> Occupancy,
     ) -> Option<E> {
         let buckets = self.table.num_buckets();
         if !goes_on {
             self.hand = 0;
         }
-        while self.hand < buckets && !looks.are_spent() {
+        while self.hand < buckets && !budget.is_spent() {
             let bucket = self.hand;
-            // Before the look: one that panics is passed by the next search.
+            // Before the check: an entry whose check panics is passed by the next search.
             self.hand += 1;
             let Ok(mut entry) = self.table.get_bucket_entry(bucket) else {
-                looks.spend(0);
+                budget.spend(0);
                 continue;
             };
-            looks.spend(1);
+            budget.spend(1);
             if look(entry.get_mut()) == Occupancy::Idle {
                 return Some(entry.remove().0);
             }
@@ -145,41 +151,45 @@ impl<E> Shelf<E> {
     }
 }
 
-/// What is known of a table without its lock. The length is as of the last change of times: removals do not count.
-pub(crate) struct Known {
+/// What can be read of a table without its lock. The length is that of the last change of times:
+/// removals do not update it.
+pub(crate) struct KeyTableMeta {
     soonest: AtomicU64,
     len: AtomicUsize,
 }
 
-impl Known {
-    /// Returns whether the earliest time at which an entry may be idle, of those that have one, has come.
+impl KeyTableMeta {
+    /// Returns whether the earliest time at which an entry may be idle, of those that have one, has
+    /// come.
     pub(super) fn has_come(&self, now: u64) -> bool {
-        // ORDERING: Relaxed: a snapshot. A thread sees its own writes, and those that happened before.
+        // ORDERING: Relaxed: a snapshot. A thread sees its own writes, and those that happened
+        // before.
         let soonest = self.soonest.load(Ordering::Relaxed);
-        soonest <= now && soonest != Dues::NEVER
+        soonest <= now && soonest != IdleTimes::NEVER
     }
 }
 
-impl<E> Table for Shelf<E> {
+impl<E> Table for KeyTable<E> {
     type Entry = E;
-    type Beside = Known;
+    type Meta = KeyTableMeta;
 
-    fn empty() -> (Self, Known) {
-        let (soonest, len) = (AtomicU64::new(Dues::NEVER), AtomicUsize::new(0));
-        (Self::new(HashTable::new()), Known { soonest, len })
+    fn empty() -> (Self, KeyTableMeta) {
+        let (soonest, len) = (AtomicU64::new(IdleTimes::NEVER), AtomicUsize::new(0));
+        (Self::new(HashTable::new()), KeyTableMeta { soonest, len })
     }
 
-    fn publish(&self, beside: &Known) {
-        // ORDERING: Relaxed: as in `Known::has_come`; the lock is still held, so the stores are in the order of the changes.
-        beside.soonest.store(self.dues.least(), Ordering::Relaxed);
-        beside.len.store(self.table.len(), Ordering::Relaxed);
+    fn publish(&self, meta: &KeyTableMeta) {
+        // ORDERING: Relaxed: as in `KeyTableMeta::has_come`; the lock is still held, so the stores
+        // are in the order of the changes.
+        meta.soonest.store(self.idle_times.least(), Ordering::Relaxed);
+        meta.len.store(self.table.len(), Ordering::Relaxed);
     }
 
-    fn entries(beside: &Known) -> usize {
-        beside.len.load(Ordering::Relaxed)
+    fn entries(meta: &KeyTableMeta) -> usize {
+        meta.len.load(Ordering::Relaxed)
     }
 
-    /// Times go along: each entry's is its group's, or earlier.
+    /// Times move along: each entry gets that of its group, which is its own or an earlier one.
     fn split(
         &mut self,
         parts: usize,
@@ -190,18 +200,18 @@ impl<E> Table for Shelf<E> {
         let hashes: Vec<(usize, u64)> = (0..self.table.num_buckets()).filter_map(hash).collect();
         let mut lens = vec![0; parts];
         hashes.iter().for_each(|(_, hash)| lens[part_of(*hash)] += 1);
-        let mut shelves: Vec<Self> =
-            lens.into_iter().map(|len| Self::new(with_room(len))).collect();
+        let mut tables: Vec<Self> =
+            lens.into_iter().map(|len| Self::new(with_capacity(len))).collect();
         for (bucket, hash) in hashes {
             let Ok(entry) = self.table.get_bucket_entry(bucket) else { continue };
-            let shelf = &mut shelves[part_of(hash)];
-            let moved = shelf
+            let table = &mut tables[part_of(hash)];
+            let moved = table
                 .table
                 .insert_unique(hash, entry.remove().0, |_| unreachable!("there is room"));
             let to = moved.bucket_index();
-            shelf.dues.lower(shelf.table.num_buckets(), to, self.dues.bound(bucket));
+            table.idle_times.lower(table.table.num_buckets(), to, self.idle_times.bound(bucket));
         }
         *self = Self::new(HashTable::new());
-        shelves
+        tables
     }
 }

@@ -43,8 +43,8 @@ fn one_shard(keys: u64) -> Map {
     map
 }
 
-/// Lets `make_room` panic at each key that it hashes; nothing of `fill`'s entries may be missing then. Returns how many
-/// keys it hashes.
+/// Lets `make_room` panic at each key that it hashes; nothing of `fill`'s entries may be missing
+/// then. Returns how many keys it hashes.
 fn blow_everywhere(fill: impl Fn() -> Map, make_room: impl Fn(&Map)) -> u32 {
     for fuse in 0.. {
         let (map, kept) = (fill(), fill().keys());
@@ -63,8 +63,8 @@ fn blow_everywhere(fill: impl Fn() -> Map, make_room: impl Fn(&Map)) -> u32 {
 
 #[test]
 fn a_hash_that_panics_while_a_shard_makes_room_loses_nothing() {
-    // A table of 128 places takes 112 entries. Removals from its midst free no place until it is rebuilt: in the same
-    // size up to 56 entries, else in a larger one.
+    // A table of 128 places takes 112 entries. Removals from its midst free no place until it is
+    // rebuilt: in the same size up to 56 entries, else in a larger one.
     for kept in [10, 55, 56, 57, 111, 112] {
         let map = || {
             let map = one_shard(112);

@@ -17,13 +17,13 @@ use tidegate_core::primitive::{
 
 use crate::{
     growing::{GrowingShards, Table},
-    room::with_room,
+    reserve::with_capacity,
 };
 
 /// Tables of `E`s. Hashes, keys and what an entry is are their user's business.
-pub(crate) type Striped<E> = GrowingShards<HashTable<E>>;
+pub(crate) type ShardedTable<E> = GrowingShards<HashTable<E>>;
 
-impl<E> Striped<E> {
+impl<E> ShardedTable<E> {
     /// Looks at every entry, one lock at a time, until `look` breaks.
     pub(crate) fn read_each<B>(
         &self,
@@ -41,10 +41,11 @@ impl<E> Striped<E> {
         });
     }
 
-    /// Returns the number of entries without taking a lock: the sum of the tables' lengths, not all of one instant.
+    /// Returns the number of entries without taking a lock: the sum of the tables' lengths, not all
+    /// of one instant.
     pub(crate) fn len(&self) -> usize {
         let mut sum = 0;
-        let Continue(()) = self.beside_each(|len| {
+        let Continue(()) = self.each_meta(|len| {
             sum += len.get();
             ControlFlow::<Infallible>::Continue(())
         });
@@ -53,7 +54,7 @@ impl<E> Striped<E> {
 
     pub(crate) fn is_empty(&self) -> bool {
         let look = |len: &Len| if len.get() == 0 { Continue(()) } else { Break(()) };
-        self.beside_each(look).is_continue()
+        self.each_meta(look).is_continue()
     }
 }
 
@@ -63,30 +64,32 @@ pub(crate) struct Len(AtomicUsize);
 impl Len {
     #[inline]
     fn get(&self) -> usize {
-        // ORDERING: Relaxed: a snapshot. A thread sees its own writes, and those that happened before.
+        // ORDERING: Relaxed: a snapshot. A thread sees its own writes, and those that happened
+        // before.
         self.0.load(Ordering::Relaxed)
     }
 }
 
 impl<E> Table for HashTable<E> {
     type Entry = E;
-    type Beside = Len;
+    type Meta = Len;
 
     fn empty() -> (Self, Len) {
         (Self::new(), Len(AtomicUsize::new(0)))
     }
 
     #[inline]
-    fn publish(&self, beside: &Len) {
+    fn publish(&self, meta: &Len) {
         let len = self.len();
-        if len != beside.get() {
-            // ORDERING: Relaxed: as in `Len::get`; the lock is still held, so the stores are in the order of the writes.
-            beside.0.store(len, Ordering::Relaxed);
+        if len != meta.get() {
+            // ORDERING: Relaxed: as in `Len::get`; the lock is still held, so the stores are in the
+            // order of the writes.
+            meta.0.store(len, Ordering::Relaxed);
         }
     }
 
-    fn entries(beside: &Len) -> usize {
-        beside.get()
+    fn entries(meta: &Len) -> usize {
+        meta.get()
     }
 
     fn split(
@@ -98,7 +101,7 @@ impl<E> Table for HashTable<E> {
         let hashes: Vec<u64> = self.iter().map(hash_of).collect();
         let mut lens = vec![0; parts];
         hashes.iter().for_each(|hash| lens[part_of(*hash)] += 1);
-        let mut tables: Vec<Self> = lens.into_iter().map(with_room).collect();
+        let mut tables: Vec<Self> = lens.into_iter().map(with_capacity).collect();
         for (hash, entry) in hashes.into_iter().zip(mem::take(self)) {
             tables[part_of(hash)].insert_unique(hash, entry, |_| unreachable!("there is room"));
         }
@@ -106,7 +109,8 @@ impl<E> Table for HashTable<E> {
     }
 }
 
-/// More shards than this are of no use to anybody: sixteen for each of a thousand threads that run at once. They weigh 2 MB.
+/// More shards than this are of no use to anybody: sixteen for each of a thousand threads that run
+/// at once. They weigh 2 MB.
 pub(crate) const MOST_SHARDS: NonZeroUsize = NonZeroUsize::new(1 << 14).expect("not zero");
 
 /// Returns how many shards there are if so many are asked for.
@@ -148,13 +152,13 @@ mod tests {
     fn a_table_is_the_same_by_index_and_by_hash() {
         for count in [1, 2, 8, 64] {
             let count = NonZeroUsize::new(count).expect("not zero");
-            for striped in [Striped::<u64>::fixed(count), Striped::growing(count)] {
+            for table in [ShardedTable::<u64>::fixed(count), ShardedTable::growing(count)] {
                 for hash in (0..200_u64).map(|n| n.wrapping_mul(0xBF58_476D_1CE4_E5B9)) {
                     let insert = |table: &mut HashTable<u64>| {
                         table.insert_unique(hash, hash, |hash| *hash);
                     };
-                    striped.write(hash, |hash| *hash, insert);
-                    let found = striped.read_at(striped.index_of(hash), |table| {
+                    table.write(hash, |hash| *hash, insert);
+                    let found = table.read_at(table.index_of(hash), |table| {
                         table.find(hash, |held| *held == hash).copied()
                     });
                     assert_eq!(found, Some(Some(hash)));
@@ -166,11 +170,11 @@ mod tests {
     #[cfg(feature = "std")]
     #[test]
     fn nothing_is_allocated_before_the_first_write() {
-        let striped = Striped::<u8>::growing(SIXTEEN);
-        assert_eq!(striped.read(0, |_| 0, HashTable::len), None);
-        assert_eq!(striped.write_existing(0, |_| 0, |table| table.len()), None);
-        assert!(striped.is_empty());
-        striped.write(0, |_| 0, |table| _ = table.insert_unique(0, 1, |_| 0));
-        assert_eq!(striped.len(), 1);
+        let table = ShardedTable::<u8>::growing(SIXTEEN);
+        assert_eq!(table.read(0, |_| 0, HashTable::len), None);
+        assert_eq!(table.write_existing(0, |_| 0, |table| table.len()), None);
+        assert!(table.is_empty());
+        table.write(0, |_| 0, |table| _ = table.insert_unique(0, 1, |_| 0));
+        assert_eq!(table.len(), 1);
     }
 }

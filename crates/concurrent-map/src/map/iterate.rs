@@ -16,14 +16,15 @@ use super::{ConcurrentMap, Unused, drop_entries};
 /// Operations on every entry, in no particular order, one shard's lock at a time. See
 /// [Consistency](ConcurrentMap#consistency) for what they see. Their closures run under that lock.
 ///
-/// Those that return many entries return a `Vec`: it can be sorted, searched and collected into any other container.
+/// Those that return many entries return a `Vec`: it can be sorted, searched and collected into any
+/// other container.
 impl<K, V, S> ConcurrentMap<K, V, S> {
     /// Runs `f` on every entry. `f` runs under a shard's lock.
     ///
     /// # Panics
     ///
-    /// Panics with std if `f` calls the map to write, as the closures of all methods below; those of [`retain`](Self::retain)
-    /// must not call it at all.
+    /// Panics with std if `f` calls the map to write, as the closures of all methods below; those
+    /// of [`retain`](Self::retain) must not call it at all.
     ///
     /// # Examples
     ///
@@ -40,7 +41,8 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
         self.entries.read_all(|(key, value)| f(key, value));
     }
 
-    /// Returns a clone of some entry for which `condition` returns true. `condition` runs under a shard's lock.
+    /// Returns a clone of some entry for which `condition` returns true. `condition` runs under a
+    /// shard's lock.
     pub fn find(&self, mut condition: impl FnMut(&K, &V) -> bool) -> Option<(K, V)>
     where
         K: Clone,
@@ -54,15 +56,16 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
         .break_value()
     }
 
-    /// Returns whether `condition` returns true for some entry. It runs under a shard's lock, up to that entry.
+    /// Returns whether `condition` returns true for some entry. It runs under a shard's lock, up to
+    /// that entry.
     pub fn any(&self, mut condition: impl FnMut(&K, &V) -> bool) -> bool {
         let visit =
             |key: &K, value: &V| if condition(key, value) { Break(()) } else { Continue(()) };
         self.visit(visit).is_break()
     }
 
-    /// Returns whether `condition` returns true for every entry. It runs under a shard's lock, up to the first that
-    /// fails.
+    /// Returns whether `condition` returns true for every entry. It runs under a shard's lock, up
+    /// to the first that fails.
     pub fn all(&self, mut condition: impl FnMut(&K, &V) -> bool) -> bool {
         !self.any(|key, value| !condition(key, value))
     }
@@ -83,7 +86,8 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
         folded.expect("a panic of `f` does not come here")
     }
 
-    /// Returns clones of the entries for which `condition` returns true. It and `Clone` run under a shard's lock.
+    /// Returns clones of the entries for which `condition` returns true. It and `Clone` run under a
+    /// shard's lock.
     pub fn filter(&self, mut condition: impl FnMut(&K, &V) -> bool) -> Vec<(K, V)>
     where
         K: Clone,
@@ -93,7 +97,8 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
         self.collect(|key, value| condition(key, value).then(|| pair.of(key, || value.clone())))
     }
 
-    /// Returns every key with what `f` makes of its value. `f` and `Clone` run under a shard's lock.
+    /// Returns every key with what `f` makes of its value. `f` and `Clone` run under a shard's
+    /// lock.
     pub fn map_values<R>(&self, mut f: impl FnMut(&K, &V) -> R) -> Vec<(K, R)>
     where
         K: Clone,
@@ -138,8 +143,8 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
         self.filter(|_, _| true)
     }
 
-    /// Removes the entries for which `keep` returns false. `keep` runs under a shard's lock; what is removed is dropped
-    /// at the end.
+    /// Removes the entries for which `keep` returns false. `keep` runs under a shard's lock; what
+    /// is removed is dropped at the end.
     ///
     /// If `keep` panics, what it has refused until then is gone.
     ///
@@ -159,7 +164,7 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
         });
     }
 
-    /// Removes every entry and gives their memory back. What is inserted meanwhile may stay.
+    /// Removes every entry and frees their memory. What is inserted meanwhile may stay.
     pub fn clear(&self) {
         let mut emptied = Vec::new();
         self.entries.write_all(|table, _| emptied.push(mem::take(table)));
@@ -211,7 +216,8 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     }
 }
 
-/// The clone of a key while what belongs to it is made: it outlives the lock if that panics.
+/// The clone of a key while its value is cloned or computed: it is dropped after the lock is
+/// released if that panics.
 struct Pair<K>(Option<K>);
 
 impl<K> Default for Pair<K> {
