@@ -2,12 +2,12 @@
 
 /// Implements `Debug` by the type's name.
 macro_rules! debug_by_name {
-    ($($name:ident<$($param:tt),+>),+ $(,)?) => {
-        $(impl<$($param),+> core::fmt::Debug for $name<$($param),+> {
+    ($name:ident<$($param:tt $(: $bound:path)?),+>) => {
+        impl<$($param $(: $bound)?),+> core::fmt::Debug for $name<$($param),+> {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 f.debug_struct(stringify!($name)).finish_non_exhaustive()
             }
-        })+
+        }
     };
 }
 pub(crate) use debug_by_name;

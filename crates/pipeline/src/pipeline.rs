@@ -80,10 +80,10 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     pub(crate) fn then<N: Stage>(
         mut self,
         name: &'static str,
-        width: usize,
+        capacity: usize,
         make: impl FnOnce(S, StageId) -> N,
     ) -> Pipeline<'h, N, T> {
-        let id = self.flow.ledger.add_stage(name, width);
+        let id = self.flow.ledger.add_stage(name, capacity);
         Pipeline { stages: make(self.stages, id), flow: self.flow, timer: self.timer }
     }
 

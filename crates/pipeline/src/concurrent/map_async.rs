@@ -83,7 +83,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// use tidegate_pipeline::{Pipeline, Wait};
     ///
     /// let one = NonZeroUsize::MIN;
-    /// let half = |n: u32| async move { if n % 2 == 0 { Ok(n / 2) } else { Err("odd") } };
+    /// let half = async |n: u32| if n % 2 == 0 { Ok(n / 2) } else { Err("odd") };
     /// let flow = Pipeline::from_iter([2, 1]).try_map_async("half", one, half);
     /// assert_eq!(flow.run().wait().unwrap_err().summary().failed, 1);
     /// ```

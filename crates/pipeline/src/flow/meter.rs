@@ -50,9 +50,9 @@ pub(crate) enum Counting {
 }
 
 impl Meter {
-    pub(crate) fn new(name: &'static str, width: usize) -> Self {
+    pub(crate) fn new(name: &'static str, capacity: usize) -> Self {
         Self {
-            stats: StageStats::new(name, width),
+            stats: StageStats::new(name, capacity),
             is_blocked: false,
             slots: 0,
             is_measured: false,

@@ -86,8 +86,8 @@ pub(crate) struct DriveState {
     /// | bit | name | meaning | set by | cleared by |
     /// | --- | --- | --- | --- | --- |
     /// | 0 | `WOKEN` | woken since a thread last began to drive | `on_wake` | `claim` |
-    /// | 1 | `DRIVEN` | a thread drives, and looks at `WOKEN` after it | `claim` | `release` |
-    /// | 2 | `OVER` | the run has ended, final | `finish` | nobody |
+    /// | 1 | `DRIVEN` | a thread drives, and checks `WOKEN` afterwards | `claim` | `release` |
+    /// | 2 | `OVER` | the run has ended, final | `finish` | – |
     state: AtomicU8,
     /// Notified when there is something to do, and when the run is over.
     event: Event,

@@ -30,7 +30,9 @@ pub trait ChunkWork<In>: Send + Sync {
 
     /// The last of them, whose results are emitted.
     #[doc(hidden)]
-    fn last(&self) -> StageId;
+    fn last(&self) -> StageId {
+        self.first()
+    }
 
     #[doc(hidden)]
     fn enter(&self) -> Self::State;
@@ -72,10 +74,6 @@ where
     type State = ();
 
     fn first(&self) -> StageId {
-        self.id
-    }
-
-    fn last(&self) -> StageId {
         self.id
     }
 
@@ -124,10 +122,6 @@ where
         self.id
     }
 
-    fn last(&self) -> StageId {
-        self.id
-    }
-
     fn enter(&self) -> Foreign<State> {
         self.idle.with(|idle| idle.pop()).unwrap_or_else(|| Foreign::new((self.init)()))
     }
@@ -155,11 +149,7 @@ pub struct Then<In, A: ChunkWork<In>, B> {
     pub(crate) of: PhantomData<fn(In) -> A::Out>,
 }
 
-impl<In, A: ChunkWork<In>, B> core::fmt::Debug for Then<In, A, B> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Then").finish_non_exhaustive()
-    }
-}
+debug_by_name!(Then<In, A: ChunkWork<In>, B>);
 
 impl<In, A, B> ChunkWork<In> for Then<In, A, B>
 where

@@ -106,7 +106,7 @@ impl<S: Stage, L: ChunkWork<S::Item>, C> Chunked<S, L, C> {
         self.finished = self.finished.without_order();
     }
 
-    pub(crate) fn width(&self) -> NonZeroUsize {
+    pub(crate) fn capacity(&self) -> NonZeroUsize {
         self.n
     }
 

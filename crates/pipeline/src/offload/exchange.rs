@@ -9,7 +9,7 @@
 //! chunk and leaves, either the flow that puts the next chunk sees that it has left, or the worker
 //! finds that chunk.
 
-use core::{fmt, mem, num::NonZeroUsize, time::Duration};
+use core::{mem, num::NonZeroUsize, time::Duration};
 
 use alloc::{collections::VecDeque, vec::Vec};
 
@@ -23,6 +23,7 @@ use tidegate_core::{
 use tidegate_worker_pool::JoinError;
 
 use crate::{
+    debug::debug_by_name,
     error::{BoxError, catch_panic},
     flow::{Lineage, StageId, WorkQueue},
 };
@@ -139,11 +140,8 @@ impl<In, L: ChunkWork<In>> ChunkExchange<In, L> {
     pub(crate) fn work_here(&self, mut pick: impl FnMut(usize) -> Option<usize>) {
         loop {
             let waiting = self.state.with(|state| state.waiting.len());
-            let Some(chunk) = pick(waiting)
-                .and_then(|place| self.state.with(|state| state.waiting.remove(place)))
-            else {
-                return;
-            };
+            let Some(at) = pick(waiting) else { return };
+            let Some(chunk) = self.state.with(|state| state.waiting.remove(at)) else { return };
             let done = self.work(chunk);
             self.state.with(|state| state.done.push(done));
         }
@@ -276,8 +274,4 @@ fn now() -> Option<Timestamp> {
     None
 }
 
-impl<In, L: ChunkWork<In>> fmt::Debug for ChunkExchange<In, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChunkExchange").finish_non_exhaustive()
-    }
-}
+debug_by_name!(ChunkExchange<In, L: ChunkWork<In>>);

@@ -7,7 +7,10 @@ use alloc::{boxed::Box, collections::VecDeque};
 use tidegate_core::primitive::Arc;
 use tidegate_worker_pool::WorkerPool;
 
-use crate::flow::{Flow, RunThreads, WorkQueue};
+use crate::{
+    debug::debug_by_name,
+    flow::{Flow, RunThreads, WorkQueue},
+};
 
 use super::{
     chunk_work::ChunkWork,
@@ -83,11 +86,7 @@ pub struct OnThreads<'h> {
     run_threads: Arc<RunThreads<'h>>,
 }
 
-impl fmt::Debug for OnThreads<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OnThreads").finish_non_exhaustive()
-    }
-}
+debug_by_name!(OnThreads<'h>);
 
 impl<'h, H: WorkQueue + 'h> Dispatcher<H> for OnThreads<'h> {
     fn is_here(&self, flow: &Flow<'_>) -> bool {

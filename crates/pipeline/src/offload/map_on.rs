@@ -257,7 +257,7 @@ impl<'h, S: Stage, W: ChunkWork<S::Item>, D, T> Pipeline<'h, Chunked<S, W, D>, T
         name: &'static str,
         second: impl FnOnce(StageId) -> A,
     ) -> Pipeline<'h, Chunked<S, Then<S::Item, W, A>, D>, T> {
-        let second = second(self.flow.ledger.add_stage(name, self.stages.width().get()));
+        let second = second(self.flow.ledger.add_stage(name, self.stages.capacity().get()));
         let then = |first| Then { first, second, of: PhantomData };
         let stages = self.stages.rework(&self.flow, then);
         Pipeline { stages, flow: self.flow, timer: self.timer }

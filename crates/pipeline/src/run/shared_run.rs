@@ -1,7 +1,6 @@
 //! A run that several threads share: any thread that is free drives it.
 
 use core::{
-    fmt,
     future::Future,
     pin::Pin,
     task::{Context, Poll, Waker},
@@ -19,7 +18,10 @@ use tidegate_core::{
     unwind::{Payload, bury, catch, contain},
 };
 
-use crate::flow::{RunThreads, ThreadTask, WorkQueue};
+use crate::{
+    debug::debug_by_name,
+    flow::{RunThreads, ThreadTask, WorkQueue},
+};
 
 /// A run that can move from thread to thread between two polls.
 pub trait SendRun: Future<Output: Send> + Unpin + Send {}
@@ -126,8 +128,4 @@ impl<'h, F: SendRun> SharedRun<'h, F> {
     }
 }
 
-impl<F: Future> fmt::Debug for SharedRun<'_, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SharedRun").finish_non_exhaustive()
-    }
-}
+debug_by_name!(SharedRun<'h, F: Future>);

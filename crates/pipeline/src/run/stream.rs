@@ -1,7 +1,6 @@
 //! The flow as a stream.
 
 use core::{
-    fmt,
     ops::ControlFlow,
     pin::Pin,
     task::{Context, Poll},
@@ -12,6 +11,7 @@ use futures_core::Stream;
 use tidegate_core::unwind::Foreign;
 
 use crate::{
+    debug::debug_by_name,
     flow::{Stage, Stopped},
     pipeline::Pipeline,
 };
@@ -73,8 +73,4 @@ impl<S: Stage> Stream for IntoStream<'_, S> {
     }
 }
 
-impl<S> fmt::Debug for IntoStream<'_, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IntoStream").finish_non_exhaustive()
-    }
-}
+debug_by_name!(IntoStream<'h, S>);

@@ -26,11 +26,7 @@ pub struct Split<S: Stage, F, A, B> {
     id: StageId,
 }
 
-impl<S: Stage, F, A, B> core::fmt::Debug for Split<S, F, A, B> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Split").finish_non_exhaustive()
-    }
-}
+debug_by_name!(Split<S: Stage, F, A, B>);
 
 /// The beginning of a branch.
 pub struct Branch<I> {
