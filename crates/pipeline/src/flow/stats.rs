@@ -129,8 +129,8 @@ impl StageStats {
 /// ```
 /// use tidegate_pipeline::{Pipeline, Wait};
 ///
-/// let work = |n: u64| (0..20_000 * n).fold(0, |sum, n| std::hint::black_box(sum ^ n));
-/// let flow = Pipeline::from_iter(0..100).map("cheap", |n| n + 1).map("costly", work);
+/// let work = |n: u64| (0..9999 * n).fold(0, |sum, n| std::hint::black_box(sum ^ n));
+/// let flow = Pipeline::from_iter(0..100).map("add", |n| n + 1).map("costly", work);
 /// let monitor = flow.monitor();
 /// flow.run().wait()?;
 /// let stats = monitor.stats();

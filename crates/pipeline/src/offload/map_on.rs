@@ -197,7 +197,7 @@ impl<'h, S: Stage, W: ChunkWork<S::Item>, D, T> Pipeline<'h, Chunked<S, W, D>, T
     /// use tidegate_pipeline::{Pipeline, Wait};
     /// use tidegate_worker_pool::WorkerPool;
     ///
-    /// // A pool that nobody works for: the stage takes what it may hold, and waits.
+    /// // A pool without workers: the stage takes what it may hold, and waits.
     /// let flow = Pipeline::from_iter(0..100)
     ///     .map_on(&WorkerPool::detached(8), "work", NonZeroUsize::MIN, |item| item)
     ///     .window(NonZeroUsize::new(8).unwrap());

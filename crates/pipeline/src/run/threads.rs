@@ -44,8 +44,8 @@ impl<S: Stage + Send, T> Pipeline<'_, S, T> {
     ///
     /// const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
     ///
-    /// let flow = Pipeline::from_iter(0..1000).map_on(Threads, "square", TWO, |n| n * n);
-    /// assert_eq!(flow.run_on_threads(TWO).unwrap().succeeded, 1000);
+    /// let flow = Pipeline::from_iter(0..99).map_on(Threads, "square", TWO, |n| n * n);
+    /// assert_eq!(flow.run_on_threads(TWO).unwrap().succeeded, 99);
     /// ```
     pub fn run_on_threads(self, threads: NonZeroUsize) -> Result<Summary, Stopped> {
         self.run().run_on_threads(threads)

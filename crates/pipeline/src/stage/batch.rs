@@ -121,7 +121,7 @@ impl<'h, S: Stage, T: Timer + Clone> Pipeline<'h, S, T> {
     /// use core::{num::NonZeroUsize, time::Duration};
     /// use tidegate_pipeline::{Pipeline, Wait};
     ///
-    /// let (three, linger) = (NonZeroUsize::new(3).unwrap(), Duration::from_millis(100));
+    /// let (three, linger) = (NonZeroUsize::new(3).unwrap(), Duration::from_secs(1));
     /// let rows = Pipeline::from_iter(1..=4).batch("rows", three, linger);
     /// assert_eq!(rows.collect().wait().unwrap(), [vec![1, 2, 3], vec![4]]);
     /// ```

@@ -92,8 +92,8 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// ```
     /// use tidegate_pipeline::{Pipeline, Wait};
     ///
-    /// let words = Pipeline::from_iter(["1", "x"]);
-    /// let stopped = words.try_map("parse", str::parse::<i8>).run().wait().unwrap_err();
+    /// let run = Pipeline::from_iter(["1", "x"]).try_map("parse", str::parse::<i8>).run();
+    /// let stopped = run.wait().unwrap_err();
     /// assert_eq!(stopped.error().unwrap().stage(), "parse");
     /// ```
     pub fn try_map<F, U, E>(

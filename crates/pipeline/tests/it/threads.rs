@@ -92,7 +92,7 @@ fn no_more_threads_are_started_than_find_something_to_do() {
     let ids = |_| {
         by.lock().unwrap().insert(format!("{:?}", thread::current().id()));
     };
-    let flow = Pipeline::from_iter(0..1000).map_on(Threads, "who", n(1), ids);
+    let flow = Pipeline::from_iter(0..1000).map_on(Threads, "id", n(1), ids);
     assert_eq!(flow.run_on_threads(n(usize::MAX)).unwrap().succeeded, 1000);
     // One is in the stage, one drives, and one looks for the next task.
     assert!(by.into_inner().unwrap().len() <= 3);
