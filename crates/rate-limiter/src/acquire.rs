@@ -76,6 +76,24 @@ pin_project! {
     }
 }
 
+impl<R: LimiterRef<Clock: Timer>> Stage<R> {
+    /// Makes a queued waiter the head after its turn was granted.
+    fn become_head(mut self: Pin<&mut Self>, limiter: &R) {
+        let head = QueueHead::granted(limiter.clone());
+        let queued = self.as_mut().project_replace(Self::Done);
+        if let StageLeft::Queued { counted, since, .. } = queued {
+            self.set(Self::AtHead {
+                since,
+                ready_at: Timestamp::NEVER,
+                sleep: None,
+                waiter: Waiter::new(),
+                _head: head,
+                _counted: counted,
+            });
+        }
+    }
+}
+
 impl<R: LimiterRef<Clock: Timer>> Waiting<R> {
     #[inline]
     pub(crate) fn new(limiter: R, request: Request) -> Self {
@@ -126,21 +144,9 @@ impl<R: LimiterRef<Clock: Timer>> Waiting<R> {
         loop {
             match this.stage.as_mut().project() {
                 StageNow::Queued { turn, .. } => {
-                    let Ok(()) = ready!(Pin::new(turn).poll(cx)) else {
-                        unreachable!("nobody closes the turnstile of a limiter")
-                    };
-                    let head = QueueHead::granted(limiter.clone());
-                    let queued = this.stage.as_mut().project_replace(Stage::Done);
-                    if let StageLeft::Queued { counted, since, .. } = queued {
-                        this.stage.set(Stage::AtHead {
-                            since,
-                            ready_at: Timestamp::NEVER,
-                            sleep: None,
-                            waiter: Waiter::new(),
-                            _head: head,
-                            _counted: counted,
-                        });
-                    }
+                    let turned = ready!(Pin::new(turn).poll(cx));
+                    turned.expect("nobody closes the turnstile of a limiter");
+                    this.stage.as_mut().become_head(limiter);
                 }
                 StageNow::AtHead { since, ready_at: sleeps_until, mut sleep, waiter, .. } => {
                     let mut ready_at = *sleeps_until;
@@ -160,17 +166,14 @@ impl<R: LimiterRef<Clock: Timer>> Waiting<R> {
                         }
                         Some(shared.counted(request, answer, now))
                     };
-                    let polled =
-                        waiter.poll_until(&limiter.state().wait_queue().head, cx, &mut take);
-                    if let Poll::Ready(answer) = polled {
+                    let refunds = &limiter.state().wait_queue().head;
+                    if let Poll::Ready(answer) = waiter.poll_until(refunds, cx, &mut take) {
                         if let Ok(grant) = &answer {
                             shared.counters.add_wait(grant.at.since(*since));
                         }
                         // Drops the sleep, and wakes the next waiter.
                         this.stage.set(Stage::Done);
-                        if let Some(taken) = taken {
-                            taken.delivered();
-                        }
+                        taken.into_iter().for_each(Undelivered::delivered);
                         return Poll::Ready(answer);
                     }
                     if sleep.is_none() || *sleeps_until != ready_at {

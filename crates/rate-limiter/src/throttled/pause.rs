@@ -47,6 +47,13 @@ pin_project! {
     }
 }
 
+impl<C: Timer> Sleeping<'_, C> {
+    const fn new() -> Self {
+        let (earliest, due) = (Timestamp::NEVER, Timestamp::NEVER);
+        Self { counted: None, earliest, due, sleep: None, waiter: Waiter::new() }
+    }
+}
+
 impl<'l, C: Timer> Pause<'l, C> {
     const fn new() -> Self {
         Self { sleeping: None }
@@ -102,15 +109,7 @@ impl<'l, C: Timer> Pause<'l, C> {
             return Poll::Ready(Err(Refused::denied(denied, request.least, now)));
         }
         let wait_queue = limiter.state.wait_queue();
-        let sleeping = self.sleeping.get_or_insert_with(|| {
-            Box::pin(Sleeping {
-                counted: None,
-                earliest: Timestamp::NEVER,
-                due: Timestamp::NEVER,
-                sleep: None,
-                waiter: Waiter::new(),
-            })
-        });
+        let sleeping = self.sleeping.get_or_insert_with(|| Box::pin(Sleeping::new()));
         let count = || CountedSleeper::new(&shared.counters, shared.clock.fresh_now());
         sleeping.as_mut().project().counted.get_or_insert_with(count);
         let (mut now, mut sleeps) = (now, 0);
@@ -120,17 +119,12 @@ impl<'l, C: Timer> Pause<'l, C> {
             let mut take = || {
                 now = shared.clock.now();
                 match shared.take(&limiter.state, request, now) {
-                    Err(Denied::Until(due)) => {
-                        earliest = due.ready_at;
-                        None
-                    }
+                    Err(Denied::Until(due)) => earliest = due.ready_at,
                     // Stopped; but the quota may change.
-                    Err(Denied::Never) => {
-                        earliest = Timestamp::NEVER;
-                        None
-                    }
-                    taken => Some(taken),
+                    Err(Denied::Never) => earliest = Timestamp::NEVER,
+                    taken => return Some(taken),
                 }
+                None
             };
             if let Poll::Ready(taken) = this.waiter.poll_until(&wait_queue.sleepers, cx, &mut take)
             {
@@ -143,12 +137,7 @@ impl<'l, C: Timer> Pause<'l, C> {
             // Sleep again if that was too early, or if tokens were refunded.
             if this.sleep.is_none() || *this.due < earliest || earliest < *this.earliest {
                 *this.earliest = earliest;
-                let spacing = spacing(limiter, request, earliest, now);
-                *this.due = match earliest > now {
-                    true => wait_queue.stagger(earliest, spacing),
-                    // The tokens are available to the head of the queue, which was not polled yet.
-                    false => now + spacing.max(Duration::from_millis(1)),
-                };
+                *this.due = due(limiter, request, earliest, now);
                 this.sleep.set(Some(shared.clock.sleep_until(*this.due)));
             }
             if let Some(sleep) = this.sleep.as_mut().as_pin_mut() {
@@ -182,6 +171,21 @@ impl<'l> CountedSleeper<'l> {
 impl Drop for CountedSleeper<'_> {
     fn drop(&mut self) {
         self.counters.add(Counter::Left, 1);
+    }
+}
+
+/// Returns when to wake a sleeper whose tokens are available at `earliest`.
+fn due<A: Algorithm, C>(
+    limiter: &Limiter<A, C>,
+    request: Request,
+    earliest: Timestamp,
+    now: Timestamp,
+) -> Timestamp {
+    let spacing = spacing(limiter, request, earliest, now);
+    match earliest > now {
+        true => limiter.state.wait_queue().stagger(earliest, spacing),
+        // The tokens are available to the head of the queue, which was not polled yet.
+        false => now + spacing.max(Duration::from_millis(1)),
     }
 }
 
