@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::by_hand::{Task, echo, entries};
+use crate::echo::{echo, entries};
+use test_kit::Task;
 use tidegate_batch_processor::{Batcher, BuildError, ManualClock, PushError};
 
 const DELAY: Duration = Duration::from_millis(10);
@@ -124,15 +125,15 @@ fn an_idle_driver_is_woken_twice_a_batch() {
         Batcher::builder().max_items(50).clock(ManualClock::new()).build(handler).unwrap();
     let mut driver = Task::new(driver);
     assert!(driver.run().is_pending());
-    let idle = driver.wakes();
+    let idle = driver.woken();
     batcher.try_push(0).unwrap();
-    assert_eq!(driver.wakes() - idle, 1, "to set its timer");
+    assert_eq!(driver.woken() - idle, 1, "to set its timer");
     assert!(driver.run().is_pending());
     for n in 1..50 {
-        assert_eq!(driver.wakes() - idle, 1);
+        assert_eq!(driver.woken() - idle, 1);
         batcher.try_push(n).unwrap();
     }
-    assert_eq!(driver.wakes() - idle, 2, "to hand the batch over");
+    assert_eq!(driver.woken() - idle, 2, "to hand the batch over");
 }
 
 #[test]

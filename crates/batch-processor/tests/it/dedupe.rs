@@ -5,8 +5,9 @@ use std::{
     task::Poll,
 };
 
-use crate::by_hand::{Log, Task, entries};
+use crate::echo::{Log, entries};
 use proptest::prelude::*;
+use test_kit::Task;
 use tidegate_batch_processor::{BatchError, Batcher, Blocking, Handler, ManualClock, OnError};
 
 type Item = (u8, u32);

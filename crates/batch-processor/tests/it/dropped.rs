@@ -11,9 +11,8 @@ use std::{
     time::Duration,
 };
 
-use crate::by_hand::Task;
 use futures_core::Stream;
-use test_kit::{Bomb, panics, quiet_panic};
+use test_kit::{Bomb, Task, panics, quiet_panic};
 use tidegate_batch_processor::{
     Backoff, Batcher, Blocking, Clock, Handler, IntoBatches, ManualClock, OnError, OnFull, Timer,
     Wait,

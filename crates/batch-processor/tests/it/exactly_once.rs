@@ -3,8 +3,9 @@
 
 use std::{task::Poll, time::Duration};
 
-use crate::by_hand::{Task, echo, entries};
+use crate::echo::{echo, entries};
 use proptest::prelude::*;
+use test_kit::Task;
 use tidegate_batch_processor::{Batcher, ManualClock};
 
 #[derive(Debug, Clone)]
@@ -96,7 +97,7 @@ proptest! {
             prop_assert_eq!(batcher.stats().pushed, accepted.len() as u64);
             for (mark, flush, ready) in &mut flushes {
                 if !*ready && batcher.stats().done >= *mark as u64 {
-                    prop_assert!(flush.wakes() > 0);
+                    prop_assert!(flush.woken() > 0);
                     *ready = flush.poll().is_ready();
                     prop_assert!(*ready);
                 }

@@ -155,7 +155,7 @@ fn keys_that_panic_when_they_are_compared_keep_the_driver_and_their_order() {
             Ok::<_, ()>(items.into_iter().map(|(_, n)| n).collect())
         };
         let (batcher, driver) = Batcher::builder().max_items(1).keyed().build(handler).unwrap();
-        let mut driver = crate::by_hand::Task::new(driver);
+        let mut driver = test_kit::Task::new(driver);
         let replies = [1, 2, 3].map(|key| batcher.try_submit(item(key, key)).ok().unwrap());
         fuse.store(panics, SeqCst);
         assert!(driver.run().is_pending());

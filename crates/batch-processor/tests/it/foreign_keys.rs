@@ -11,7 +11,8 @@ use std::{
     time::Duration,
 };
 
-use crate::by_hand::{Task, echo, entries};
+use crate::echo::{echo, entries};
+use test_kit::Task;
 use tidegate_batch_processor::{Batcher, KeyedBatcher, ManualClock, OnFull, Wait};
 
 type Hook = Rc<dyn Fn(Place)>;

@@ -16,8 +16,8 @@ use std::{
     time::Duration,
 };
 
-use crate::by_hand::Task;
 use futures_core::Stream;
+use test_kit::Task;
 use tidegate_batch_processor::{
     Async, Backoff, Batcher, Blocking, Clock, Handler, IntoBatches, ManualClock, Timer,
 };

@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use crate::by_hand::{Task, echo, entries};
+use crate::echo::{echo, entries};
+use test_kit::Task;
 use tidegate_batch_processor::{
     Backoff, Batcher, Blocking, ManualClock, OnFull, Policy, PushError, Wait,
 };
@@ -96,7 +97,7 @@ fn all_keys_share_the_room_and_the_oldest_batch_makes_some() {
     assert!(push.run().is_pending());
     assert!(driver.run().is_pending());
     assert_eq!(entries(&log), [[('b', 1), ('b', 3)]]);
-    assert!(push.wakes() > 0 && push.run().is_ready());
+    assert!(push.woken() > 0 && push.run().is_ready());
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! The tests of tidegate-batch-processor, one binary: a module for each subject.
 
 mod batches;
-mod by_hand;
 mod dedupe;
 mod dropped;
+mod echo;
 mod exactly_once;
 mod foreign;
 mod foreign_keys;

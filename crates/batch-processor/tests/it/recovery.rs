@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use crate::by_hand::{Log, Task, entries};
+use crate::echo::{Log, entries};
+use test_kit::Task;
 use tidegate_batch_processor::{
     Backoff, BatchError, Batcher, Blocking, Handler, ManualClock, OnError, OnFull, Policy, Reply,
 };
@@ -96,9 +97,9 @@ fn the_end_of_a_pause_wakes_the_driver_whatever_gathers() {
         for time in times {
             clock.advance(time - now - NANO);
             assert!(driver.run().is_pending());
-            let wakes = driver.wakes();
+            let wakes = driver.woken();
             clock.advance(NANO);
-            assert!(driver.wakes() > wakes, "after {time:?}");
+            assert!(driver.woken() > wakes, "after {time:?}");
             assert!(driver.run().is_pending());
             now = time;
         }
@@ -120,9 +121,9 @@ fn the_end_of_a_pause_wakes_the_leader() {
     assert!(leader.run().is_pending());
     clock.advance(PAUSE - Duration::from_nanos(1));
     assert!(leader.run().is_pending());
-    let wakes = leader.wakes();
+    let wakes = leader.woken();
     clock.advance(Duration::from_nanos(1));
-    assert!(leader.wakes() > wakes && leader.run().is_ready());
+    assert!(leader.woken() > wakes && leader.run().is_ready());
     assert_eq!(entries(&log), [[1], [1]]);
 }
 
@@ -157,10 +158,10 @@ fn a_flush_waits_for_the_retries_and_the_close_ends_their_pauses() {
     let mut flush = Task::new(batcher.flush());
     assert!(driver.run().is_pending());
     assert!(flush.run().is_pending(), "it pauses for ever");
-    let before = driver.wakes();
+    let before = driver.woken();
     let mut shutdown = Task::new(batcher.shutdown());
     assert!(shutdown.run().is_pending());
-    assert!(driver.wakes() > before, "told of the close");
+    assert!(driver.woken() > before, "told of the close");
     assert!(driver.run().is_ready());
     assert!(shutdown.run().is_ready() && flush.run().is_ready());
     assert_eq!(result(&mut reply).unwrap().unwrap(), 1);
@@ -367,9 +368,9 @@ fn a_leader_dropped_in_a_pause_passes_it_on() {
     assert!(second.run().is_pending());
     drop(first);
     assert!(second.run().is_pending(), "leads, and waits for the pause");
-    let before = second.wakes();
+    let before = second.woken();
     clock.advance(PAUSE);
-    assert!(second.wakes() > before);
+    assert!(second.woken() > before);
     assert!(matches!(second.run(), Poll::Ready(Ok(2))));
     assert_eq!(entries(&log), [[1], [1], [2]]);
 }

@@ -7,7 +7,8 @@ use std::{
     task::Poll::{Pending, Ready},
 };
 
-use crate::by_hand::{Task, echo};
+use crate::echo::echo;
+use test_kit::Task;
 use tidegate_batch_processor::{BatchError, Batcher, ManualClock, PushError, SubmitError};
 
 #[derive(Debug, PartialEq)]
@@ -32,7 +33,7 @@ fn each_caller_gets_its_own_result() {
     }
     assert!(Task::new(driver).run().is_pending());
     for (caller, n) in callers.iter_mut().zip([7, 8, 9]).rev() {
-        assert_eq!(caller.wakes(), 1);
+        assert_eq!(caller.woken(), 1);
         assert!(matches!(caller.poll(), Ready(Ok(result)) if result == n));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::by_hand::{Task, echo, entries};
+use crate::echo::{echo, entries};
+use test_kit::Task;
 use tidegate_batch_processor::{Batcher, ManualClock};
 
 const DELAY: Duration = Duration::from_millis(10);

@@ -16,7 +16,8 @@ use std::{
     time::Duration,
 };
 
-use crate::by_hand::{Task, echo, entries};
+use crate::echo::{echo, entries};
+use test_kit::Task;
 use tidegate_batch_processor::{
     BatchError, Batcher, CancelToken, DriverDropped, ManualClock, PushError, SubmitError, Timer,
     Wait,
@@ -44,7 +45,7 @@ fn a_full_batcher_makes_pushers_wait() {
     }
     assert!(driver.run().is_pending());
     // Two places, two woken, in their order.
-    assert_eq!(pushers.each_ref().map(Task::wakes), [1, 1, 0]);
+    assert_eq!(pushers.each_ref().map(Task::woken), [1, 1, 0]);
     assert!(pushers[0].poll().is_ready());
     assert!(pushers[1].poll().is_ready());
     assert!(pushers[2].poll().is_pending());
@@ -70,7 +71,7 @@ fn a_pusher_without_room_hurries_the_batch() {
     assert!(driver.run().is_pending());
     assert!(heavy.poll().is_pending(), "no room, and a batch that is neither full nor timed");
     assert!(driver.run().is_pending());
-    assert_eq!((entries(&log), heavy.wakes()), (vec![vec![6]], 1));
+    assert_eq!((entries(&log), heavy.woken()), (vec![vec![6]], 1));
     assert!(heavy.poll().is_ready());
 }
 
@@ -120,7 +121,7 @@ fn a_flush_waits_for_everything_before_it() {
     assert!(flush.poll().is_pending());
     assert!(driver.poll().is_pending());
     batcher.try_push(3).unwrap();
-    assert_eq!(flush.wakes(), 1);
+    assert_eq!(flush.woken(), 1);
     assert_eq!(flush.poll(), Ready(Ok(())));
     assert!(matches!(reply.poll(), Ready(Ok(2))), "what is flushed has its result");
     assert!(driver.run().is_pending());
@@ -213,14 +214,14 @@ fn a_dropped_driver_fails_everybody() {
 
     let [running, waiting, outside] = &mut callers[..] else { panic!("three callers") };
     for accepted in [running, waiting] {
-        assert!(accepted.wakes() > 0);
+        assert!(accepted.woken() > 0);
         let Ready(Err(error)) = accepted.poll() else { panic!("failed") };
         assert!(matches!(error.batch_error(), Some(BatchError::DriverDropped)));
     }
-    assert!(outside.wakes() > 0);
+    assert!(outside.woken() > 0);
     let Ready(Err(SubmitError::Refused(error))) = outside.poll() else { panic!("refused") };
     assert_eq!(error, PushError::DriverDropped(2));
-    assert_eq!((flush.wakes(), flush.poll()), (1, Ready(Err(DriverDropped))));
+    assert_eq!((flush.woken(), flush.poll()), (1, Ready(Err(DriverDropped))));
     assert!(batcher.is_closed());
 }
 
@@ -261,7 +262,7 @@ fn who_waits_for_room_hears_of_a_close_past_a_panicking_driver() {
     let mut pusher = Task::new(batcher.push(3));
     assert!(pusher.poll().is_pending());
     assert!(catch_unwind(AssertUnwindSafe(|| batcher.close())).is_err());
-    assert_eq!(pusher.wakes(), 1);
+    assert_eq!(pusher.woken(), 1);
     assert_eq!(pusher.poll(), Ready(Err(PushError::Closed(3))));
 }
 
@@ -275,7 +276,7 @@ fn a_driver_that_is_dropped_tells_all_past_a_panicking_waker() {
     let mut pusher = Task::new(batcher.push(3));
     assert!(other.poll().is_pending() && flush.poll().is_pending() && pusher.poll().is_pending());
     drop(driver);
-    assert_eq!([other.wakes(), flush.wakes(), pusher.wakes()], [1; 3]);
+    assert_eq!([other.woken(), flush.woken(), pusher.woken()], [1; 3]);
 }
 
 #[test]
@@ -287,7 +288,7 @@ fn a_panicking_waker_does_not_stop_the_driver() {
     let mut second = Task::new(second);
     assert!(second.poll().is_pending());
     assert!(driver.run().is_pending());
-    assert_eq!(second.wakes(), 1);
+    assert_eq!(second.woken(), 1);
     assert!(matches!(first.wait(), Ok(1)));
     batcher.try_push(3).unwrap();
     batcher.try_push(4).unwrap();
@@ -340,7 +341,7 @@ fn enqueue_waits_for_room_and_its_reply_for_the_result() {
     assert!(third.run().is_pending());
     drop(withdrawn);
     assert!(driver.run().is_pending());
-    assert!(third.wakes() > 0);
+    assert!(third.woken() > 0);
     let Ready(Ok(three)) = third.run() else { panic!("there is room") };
     // Nobody has waited for a result so far.
     assert_eq!([one, two].map(|reply| reply.wait().unwrap()), [1, 2]);
