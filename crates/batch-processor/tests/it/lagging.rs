@@ -3,15 +3,13 @@
 use std::{
     future::{Future, Ready, ready},
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker},
+    sync::Arc,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use futures_core::Stream;
+use test_kit::CountingWaker;
 use tidegate_batch_processor::{Batcher, Clock, IntoBatches, Timer, Timestamp};
 
 /// Stands still, and its timer does not: each sleep is over at once.
@@ -32,15 +30,6 @@ impl Timer for Behind {
     }
 }
 
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
 /// One item, and then none for a long time.
 struct One(bool);
 
@@ -56,12 +45,12 @@ impl Stream for One {
 fn a_clock_behind_its_timer_keeps_no_stream_of_batches_in_its_poll() {
     let settings = Batcher::builder().max_items(3).max_delay(Duration::from_millis(1));
     let mut batches = pin!(One(true).batches(settings.clock(Behind)).unwrap());
-    let woken = Arc::new(Count::default());
+    let woken = Arc::new(CountingWaker::default());
     let waker = Waker::from(woken.clone());
     for polls in 1..4 {
         assert!(batches.as_mut().poll_next(&mut Context::from_waker(&waker)).is_pending());
         // It asks for its next turn.
-        assert_eq!(woken.0.load(Ordering::SeqCst), polls);
+        assert_eq!(woken.count(), polls);
     }
 }
 
@@ -74,11 +63,11 @@ fn a_clock_behind_its_timer_keeps_no_driver_in_its_poll() {
         .unwrap();
     batcher.try_push(1).unwrap();
     let mut driver = pin!(driver);
-    let woken = Arc::new(Count::default());
+    let woken = Arc::new(CountingWaker::default());
     let waker = Waker::from(woken.clone());
     for polls in 1..4 {
         assert!(driver.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         // It asks for its next turn.
-        assert_eq!(woken.0.load(Ordering::SeqCst), polls);
+        assert_eq!(woken.count(), polls);
     }
 }

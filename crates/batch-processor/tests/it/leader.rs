@@ -5,13 +5,14 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
     thread,
     time::Duration,
 };
 
+use test_kit::CountingWaker;
 use tidegate_batch_processor::{
     Async, Batcher, Blocking, Handler, ManualClock, Policy, SubmitError, Wait,
 };
@@ -20,17 +21,8 @@ fn poll<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(waker))
 }
 
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-fn waker() -> (Arc<Count>, Waker) {
-    let count = Arc::new(Count::default());
+fn waker() -> (Arc<CountingWaker>, Waker) {
+    let count = Arc::new(CountingWaker::default());
     (count.clone(), count.into())
 }
 
@@ -57,7 +49,7 @@ fn a_leader_waits_for_company_as_the_policy_says() {
     assert!(poll(&mut first, &first_waker).is_pending());
     assert!(poll(&mut second, &second_waker).is_pending());
     clock.advance(Duration::from_secs(1));
-    assert!(woken.0.load(Ordering::SeqCst) > 0, "the leader has the timer");
+    assert!(woken.count() > 0, "the leader has the timer");
     assert_eq!(poll(&mut first, &first_waker).map(Result::unwrap), Poll::Ready(2));
     assert_eq!(poll(&mut second, &second_waker).map(Result::unwrap), Poll::Ready(2));
 }
@@ -86,7 +78,7 @@ fn a_dropped_leader_passes_the_lead_on_and_its_item_is_processed_once() {
     assert!(poll(&mut leader, Waker::noop()).is_pending());
     assert!(poll(&mut follower, &next).is_pending());
     drop(leader);
-    assert_eq!(woken.0.load(Ordering::SeqCst), 1, "it leads now");
+    assert_eq!(woken.count(), 1, "it leads now");
     gate.store(true, Ordering::SeqCst);
     while poll(&mut follower, &next).map(Result::unwrap) != Poll::Ready(2) {}
     assert_eq!(*seen.lock().unwrap(), [1, 2]);
@@ -176,16 +168,16 @@ fn others_go_on_while_any_number_of_leaders_are_kept_and_not_polled() {
         assert!(poll(&mut last, &alive).is_pending());
         gate.store(true, Ordering::SeqCst);
         wakers.lock().unwrap().drain(..).for_each(Waker::wake);
-        assert_eq!(woken.0.load(Ordering::SeqCst), 0, "it is not the one that leads");
+        assert_eq!(woken.count(), 0, "it is not the one that leads");
         // The bound.
         clock.advance(Duration::from_millis(10));
-        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+        assert_eq!(woken.count(), 1);
         let mut polls = 0;
         let done = loop {
             polls += 1;
             match poll(&mut last, &alive) {
                 Poll::Ready(result) => break result.unwrap(),
-                Poll::Pending => assert!(woken.0.load(Ordering::SeqCst) > polls),
+                Poll::Pending => assert!(woken.count() > polls),
             }
         };
         assert_eq!(done, 9);
@@ -208,15 +200,15 @@ fn a_leader_that_comes_back_after_it_was_replaced_waits_like_all() {
     let (mut old, mut new) = (led.submit(1), led.submit(2));
     assert!(poll(&mut old, &old_waker).is_pending());
     wakers.lock().unwrap().drain(..).for_each(Waker::wake);
-    assert_eq!(old_woken.0.load(Ordering::SeqCst), 1);
+    assert_eq!(old_woken.count(), 1);
     // It was woken, and another one is polled before it.
     assert!(poll(&mut new, &new_waker).is_pending());
     assert!(format!("{new:?}").contains("is_leading: true"));
     assert!(poll(&mut old, &old_waker).is_pending());
     wakers.lock().unwrap().drain(..).for_each(Waker::wake);
-    assert_eq!((old_woken.0.load(Ordering::SeqCst), new_woken.0.load(Ordering::SeqCst)), (1, 1));
+    assert_eq!((old_woken.count(), new_woken.count()), (1, 1));
     drop(new);
-    assert_eq!(old_woken.0.load(Ordering::SeqCst), 2, "the lead has come back to it");
+    assert_eq!(old_woken.count(), 2, "the lead has come back to it");
     gate.store(true, Ordering::SeqCst);
     assert_eq!(poll(&mut old, &old_waker).map(Result::unwrap), Poll::Ready(1));
 }

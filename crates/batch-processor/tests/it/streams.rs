@@ -3,16 +3,14 @@
 use std::{
     collections::VecDeque,
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker},
+    sync::Arc,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use futures_core::Stream;
 use proptest::prelude::*;
+use test_kit::CountingWaker;
 use tidegate_batch_processor::{Batcher, IntoBatches, ManualClock, Policy, future::Batches};
 
 const DELAY: Duration = Duration::from_millis(10);
@@ -43,29 +41,20 @@ fn next<T: Unpin>(
     Pin::new(batches).poll_next(&mut Context::from_waker(waker))
 }
 
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
 #[test]
 fn a_batch_that_is_not_full_goes_when_its_first_item_has_waited() {
     let clock = ManualClock::new();
     let settings = Batcher::builder().max_items(3).max_delay(DELAY).clock(clock.clone());
     let stream = script([Some(1), None, Some(2), None, None, Some(3)]);
     let mut batches = stream.batches(settings).unwrap();
-    let count = Arc::new(Count::default());
+    let count = Arc::new(CountingWaker::default());
     let waker = count.clone().into();
     assert_eq!(next(&mut batches, &waker), Poll::Pending);
     clock.advance(DELAY / 2);
     assert_eq!(next(&mut batches, &waker), Poll::Pending);
-    let before = count.0.load(Ordering::SeqCst);
+    let before = count.count();
     clock.advance(DELAY / 2);
-    assert!(count.0.load(Ordering::SeqCst) > before, "it has a timer");
+    assert!(count.count() > before, "it has a timer");
     assert_eq!(next(&mut batches, &waker), Poll::Ready(Some(vec![1, 2])));
     assert_eq!(next(&mut batches, &waker), Poll::Ready(Some(vec![3])));
     assert_eq!(next(&mut batches, &waker), Poll::Ready(None));

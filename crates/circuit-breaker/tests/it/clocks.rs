@@ -6,14 +6,9 @@ use core::{
     task::{Context, Waker},
     time::Duration,
 };
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::Wake,
-};
+use std::sync::Arc;
 
+use test_kit::CountingWaker;
 use tidegate_circuit_breaker::{
     Breaker, Builder, CachedClock, Clock, ManualClock, OpenFor, RefusedReason, State, Throttle,
     Timer, Timestamp, TripRule, Wait, Window, gate::Pass,
@@ -171,26 +166,17 @@ impl Timer for Behind {
     }
 }
 
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 #[test]
 fn a_clock_behind_its_timer_keeps_no_caller_in_its_poll() {
     let breaker =
         Breaker::builder().trip_on(TripRule::consecutive(1)).clock(Behind).build().unwrap();
     breaker.try_enter().unwrap().failure();
-    let woken = Arc::new(Count::default());
+    let woken = Arc::new(CountingWaker::default());
     let waker = Waker::from(woken.clone());
     let mut entering = pin!(breaker.enter());
     for polls in 1..4 {
         assert!(entering.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         // It asks for its next turn.
-        assert_eq!(woken.0.load(Ordering::Relaxed), polls);
+        assert_eq!(woken.count(), polls);
     }
 }

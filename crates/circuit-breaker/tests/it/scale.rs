@@ -3,22 +3,13 @@
 use core::{
     future::Future,
     pin::Pin,
-    sync::atomic::{AtomicUsize, Ordering},
     task::{Context, Waker},
     time::Duration,
 };
-use std::{sync::Arc, task::Wake};
+use std::sync::Arc;
 
+use test_kit::CountingWaker;
 use tidegate_circuit_breaker::{Breaker, ManualClock, OpenFor, State, TripRule};
-
-#[derive(Default)]
-struct Woken(AtomicUsize);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
 
 const OPEN_FOR: Duration = Duration::from_secs(1);
 
@@ -34,7 +25,7 @@ fn wakes(n: usize, probes: u32) -> [usize; 3] {
         .build()
         .unwrap();
     breaker.try_enter().unwrap().failure();
-    let woken = Arc::new(Woken::default());
+    let woken = Arc::new(CountingWaker::default());
     let waker = Waker::from(woken.clone());
     let mut cx = Context::from_waker(&waker);
     let mut waiters: Vec<_> = (0..n).map(|_| Box::pin(breaker.enter())).collect();
@@ -42,9 +33,9 @@ fn wakes(n: usize, probes: u32) -> [usize; 3] {
         assert!(waiter.as_mut().poll(&mut cx).is_pending());
     }
     let count = |step: &mut dyn FnMut()| {
-        woken.0.store(0, Ordering::Relaxed);
+        let before = woken.count();
         step();
-        woken.0.load(Ordering::Relaxed)
+        woken.count() - before
     };
     assert_eq!(count(&mut || clock.advance(OPEN_FOR)), n, "each by its own sleep");
     let mut first = None;

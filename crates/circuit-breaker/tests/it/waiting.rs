@@ -9,26 +9,15 @@ use core::{
 };
 use std::{
     panic::{catch_unwind, resume_unwind},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     task::Wake,
 };
 
+use test_kit::CountingWaker;
 use tidegate_circuit_breaker::{
     Breaker, CancelToken, Gate, ManualClock, OpenFor, RefusedReason, State, SystemClock, TripRule,
     Wait,
 };
-
-#[derive(Default)]
-struct Woken(AtomicUsize);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
 
 const OPEN_FOR: Duration = Duration::from_secs(10);
 
@@ -57,16 +46,16 @@ fn a_closed_breaker_is_entered_at_once() {
 #[test]
 fn a_waiter_is_woken_when_the_open_time_is_over_and_not_before() {
     let (breaker, clock) = tripped(1);
-    let woken = Arc::new(Woken::default());
+    let woken = Arc::new(CountingWaker::default());
     let waker = Waker::from(woken.clone());
     let mut cx = Context::from_waker(&waker);
     let mut enter = pin!(breaker.enter());
     assert!(enter.as_mut().poll(&mut cx).is_pending());
     clock.advance(OPEN_FOR - Duration::from_nanos(1));
-    assert_eq!(woken.0.load(Ordering::SeqCst), 0);
+    assert_eq!(woken.count(), 0);
     assert!(enter.as_mut().poll(&mut cx).is_pending());
     clock.advance(Duration::from_nanos(1));
-    assert!(woken.0.load(Ordering::SeqCst) > 0);
+    assert!(woken.count() > 0);
     assert!(matches!(enter.as_mut().poll(&mut cx), Poll::Ready(Ok(_))));
     // Waiting is not being refused.
     assert_eq!(breaker.stats().refused, 0);
@@ -94,7 +83,7 @@ fn a_waiter_sleeps_until_the_end_of_the_latest_trip_also_if_that_is_earlier() {
     let (breaker, clock) = tripped(1);
     breaker.reset();
     breaker.try_enter().unwrap().failure_open_for(OPEN_FOR * 6);
-    let woken = Arc::new(Woken::default());
+    let woken = Arc::new(CountingWaker::default());
     let waker = Waker::from(woken.clone());
     let mut cx = Context::from_waker(&waker);
     let mut enter = pin!(breaker.enter());
@@ -102,9 +91,9 @@ fn a_waiter_sleeps_until_the_end_of_the_latest_trip_also_if_that_is_earlier() {
     breaker.reset();
     breaker.try_enter().unwrap().failure_open_for(OPEN_FOR);
     assert!(enter.as_mut().poll(&mut cx).is_pending());
-    let before = woken.0.load(Ordering::SeqCst);
+    let before = woken.count();
     clock.advance(OPEN_FOR);
-    assert!(woken.0.load(Ordering::SeqCst) > before);
+    assert!(woken.count() > before);
     assert!(matches!(enter.as_mut().poll(&mut cx), Poll::Ready(Ok(_))));
 }
 
@@ -175,13 +164,13 @@ fn a_watcher_is_notified_past_a_panicking_waiter() {
         let mut enter = pin!(breaker.enter());
         let panicking = Waker::from(Arc::new(Panicking));
         assert!(enter.as_mut().poll(&mut Context::from_waker(&panicking)).is_pending());
-        let woken = Arc::new(Woken::default());
+        let woken = Arc::new(CountingWaker::default());
         let waker = Waker::from(woken.clone());
         let mut closed = pin!(breaker.closed());
         assert!(closed.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         let change = || if forced { breaker.reset() } else { probe.success() };
         assert!(catch_unwind(AssertUnwindSafe(change)).is_err());
-        assert_eq!(woken.0.load(Ordering::SeqCst), 1, "forced: {forced}");
+        assert_eq!(woken.count(), 1, "forced: {forced}");
     }
 }
 

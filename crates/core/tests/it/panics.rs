@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use test_kit::CountingWaker;
 use tidegate_core::{
     CancelToken, Clock, Event, ManualClock, Queue, Reason, SystemClock, Timer, Timestamp,
     Turnstile, Wait, future_slots::WakerCell, ring::Ring, wake_list::WakeList,
@@ -32,16 +33,8 @@ fn panicking() -> Waker {
     Waker::from(Arc::new(Panicking))
 }
 
-struct Counting(AtomicUsize);
-
-impl Wake for Counting {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-fn counting() -> (Arc<Counting>, Waker) {
-    let count = Arc::new(Counting(AtomicUsize::new(0)));
+fn counting() -> (Arc<CountingWaker>, Waker) {
+    let count = Arc::new(CountingWaker::default());
     (count.clone(), Waker::from(count))
 }
 
@@ -63,7 +56,7 @@ fn a_cancel_reaches_the_children_past_a_panicking_waker() {
     assert!(poll(&mut second, &waker).is_pending());
     assert!(panics(|| _ = parent.cancel()));
     assert!(children.iter().all(CancelToken::is_cancelled));
-    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    assert_eq!(count.count(), 1);
 }
 
 #[test]
@@ -78,7 +71,7 @@ fn a_close_wakes_pushers_past_a_panicking_popper() {
     let mut push = queue.push(2);
     assert!(poll(&mut push, &waker).is_pending());
     assert!(panics(|| _ = queue.close()));
-    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    assert_eq!(count.count(), 1);
 }
 
 #[test]
@@ -90,7 +83,7 @@ fn a_turn_of_the_clock_reaches_its_end_past_a_panicking_sleeper() {
     assert!(poll(&mut one, &panicking()).is_pending());
     assert!(poll(&mut two, &waker).is_pending());
     assert!(panics(|| clock.advance(Duration::from_nanos(2))));
-    assert_eq!((count.0.load(Ordering::SeqCst), clock.now().as_nanos()), (1, 2));
+    assert_eq!((count.count(), clock.now().as_nanos()), (1, 2));
 }
 
 /// Unwinds without a message, unless that would abort the process.
@@ -140,11 +133,7 @@ fn a_notification_survives_a_condition_that_panics() {
     event.notify(1);
     armed.set(true);
     assert!(panics(|| _ = poll(&mut first, Waker::noop())));
-    assert_eq!(
-        count.0.load(Ordering::SeqCst),
-        1,
-        "the second is notified, though the first lives on"
-    );
+    assert_eq!(count.count(), 1, "the second is notified, though the first lives on");
 }
 
 #[test]
@@ -167,7 +156,7 @@ fn a_notification_survives_a_waker_that_panics_when_it_is_cloned_or_dropped() {
         }
         PANICS_IN.set(0);
         drop(first);
-        assert_eq!(count.0.load(Ordering::SeqCst), 1, "passed on");
+        assert_eq!(count.count(), 1, "passed on");
     }
 }
 
@@ -196,7 +185,7 @@ fn a_turn_survives_a_waker_that_panics_when_it_is_cloned_or_dropped() {
                 };
                 drop(inside);
             }
-            assert_eq!(count.0.load(Ordering::SeqCst), 1);
+            assert_eq!(count.count(), 1);
             assert!(poll(&mut second, &waker).is_ready());
         }
     }
@@ -215,7 +204,7 @@ fn a_condition_that_notifies_its_own_event_ends_its_poll() {
     while poll(&mut wait, &waker).is_pending() {
         polls += 1;
         assert!(checks.get() <= 40 * polls, "{} checks in {polls} polls", checks.get());
-        assert!(woken.0.load(Ordering::SeqCst) >= polls, "it goes on");
+        assert!(woken.count() >= polls, "it goes on");
     }
     assert!(polls > 2);
     // Also beside others, who are notified too, and on a thread.
@@ -324,7 +313,7 @@ fn a_cancel_reaches_the_children_past_panicking_sleeps_and_wakers() {
     assert!(panics(|| _ = root.cancel()));
     assert!(token.is_cancelled() && leaf.is_cancelled());
     assert!(children.iter().all(CancelToken::is_cancelled));
-    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    assert_eq!(count.count(), 1);
 }
 
 #[test]
@@ -436,7 +425,7 @@ fn several_wakers_that_panic_in_one_step_unwind_once() {
         std::panic::resume_unwind(Box::new("the first"));
     }));
     assert_eq!(*lost.unwrap_err().downcast::<&str>().unwrap(), "the first");
-    assert_eq!(count.0.load(Ordering::SeqCst), 5, "whoever is behind them is woken");
+    assert_eq!(count.count(), 5, "whoever is behind them is woken");
 }
 
 #[test]
@@ -479,7 +468,7 @@ fn a_sleep_survives_a_waker_that_panics_when_it_is_cloned_or_dropped() {
         assert!(replaced);
         assert!(poll_with(&counting).is_pending());
         clock.advance(Duration::from_secs(1));
-        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        assert_eq!(count.count(), 1);
         assert!(poll_with(&counting).is_ready());
         assert_eq!(clock.next_due(), None);
     }
@@ -495,18 +484,18 @@ fn a_cell_survives_a_waker_that_panics_when_it_is_cloned_dropped_or_called() {
     assert!(panics(|| cell.set(&careless)));
     PANICS_IN.set(0);
     cell.wake();
-    assert_eq!(count.0.load(Ordering::SeqCst), 1, "the old one is kept");
+    assert_eq!(count.count(), 1, "the old one is kept");
     cell.set(&careless);
     PANICS_IN.set(2);
     assert!(panics(|| cell.set(&counting)));
     PANICS_IN.set(0);
     cell.wake();
-    assert_eq!(count.0.load(Ordering::SeqCst), 2, "the new one is there");
+    assert_eq!(count.count(), 2, "the new one is there");
     cell.set(&panicking());
     assert!(panics(|| cell.wake()));
     cell.set(&counting);
     cell.wake();
-    assert_eq!(count.0.load(Ordering::SeqCst), 3);
+    assert_eq!(count.count(), 3);
 }
 
 #[test]

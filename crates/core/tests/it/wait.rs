@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use test_kit::CountingWaker;
 use tidegate_core::{
     CancelToken, Clock, Event, ManualClock, Queue, SystemClock, TimedOut, Timer, Timestamp,
     Turnstile, Wait,
@@ -145,14 +146,6 @@ fn a_sleep_to_the_end_of_time_does_not_end() {
     );
 }
 
-struct Counting(AtomicUsize);
-
-impl Wake for Counting {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
 #[test]
 fn manual_time_wakes_in_the_order_of_time() {
     let clock = ManualClock::new();
@@ -179,13 +172,13 @@ fn manual_time_wakes_in_the_order_of_time() {
 fn a_dropped_sleep_is_forgotten() {
     let clock = ManualClock::new();
     let mut sleep = clock.sleep(Duration::from_secs(1));
-    let count = Arc::new(Counting(AtomicUsize::new(0)));
+    let count = Arc::new(CountingWaker::default());
     let waker = Waker::from(count.clone());
     assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker)).is_pending());
     drop(sleep);
     assert_eq!(clock.next_due(), None);
     clock.advance(Duration::from_secs(2));
-    assert_eq!(count.0.load(Ordering::SeqCst), 0);
+    assert_eq!(count.count(), 0);
 }
 
 #[test]
@@ -207,13 +200,13 @@ fn a_task_and_a_thread_wait_for_the_same_event() {
     let reached = |round| move || (ROUND.load(Ordering::Acquire) >= round).then_some(());
     let thread = thread::spawn(move || CHANGED.wait_until(reached(1)).wait());
     let mut task = CHANGED.wait_until(reached(1));
-    let count = Arc::new(Counting(AtomicUsize::new(0)));
+    let count = Arc::new(CountingWaker::default());
     let waker = Waker::from(count.clone());
     assert!(Pin::new(&mut task).poll(&mut Context::from_waker(&waker)).is_pending());
     ROUND.store(1, Ordering::Release);
     CHANGED.notify_all();
     thread.join().unwrap();
-    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    assert_eq!(count.count(), 1);
 }
 
 #[test]
