@@ -75,7 +75,7 @@ fn who_waits_for_an_item_sees_it_or_is_seen() {
             let ring = ring.clone();
             thread::spawn(move || ring.push(7).unwrap().is_awaited)
         };
-        ring.await_item();
+        ring.set_consumer_waiting();
         let found = pop(&ring).is_some();
         assert!(pusher.join().unwrap() || found, "asleep beside an item");
     });
@@ -90,7 +90,7 @@ fn who_waits_for_room_sees_it_or_is_seen() {
             let ring = ring.clone();
             thread::spawn(move || ring.pop().unwrap().is_awaited)
         };
-        ring.await_room();
+        ring.set_producer_waiting();
         let pushed = ring.push(2).is_ok();
         assert!(popper.join().unwrap() || pushed, "asleep beside room");
     });
@@ -171,17 +171,17 @@ fn what_came_before_the_last_pop_is_seen_by_who_finds_all_gone() {
 /// The flag brings the registration behind it: who finds it needs no fence to find who waits.
 #[test]
 fn what_came_before_the_wait_for_an_item_is_seen_by_who_pushes() {
-    what_came_before(Ring::await_item, |ring| ring.push(1).unwrap().is_awaited, 0);
+    what_came_before(Ring::set_consumer_waiting, |ring| ring.push(1).unwrap().is_awaited, 0);
 }
 
 #[test]
 fn what_came_before_the_wait_for_room_is_seen_by_who_pops() {
-    what_came_before(Ring::await_room, |ring| ring.pop().unwrap().is_awaited, 1);
+    what_came_before(Ring::set_producer_waiting, |ring| ring.pop().unwrap().is_awaited, 1);
 }
 
 #[test]
 fn what_came_before_the_wait_for_an_item_is_seen_by_who_asks() {
-    what_came_before(Ring::await_item, Ring::is_item_awaited, 0);
+    what_came_before(Ring::set_consumer_waiting, Ring::is_consumer_waiting, 0);
 }
 
 #[test]

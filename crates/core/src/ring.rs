@@ -68,7 +68,7 @@ const CLOSED: usize = MARK;
 /// use tidegate_core::ring::{NotPushed, Ring};
 ///
 /// let ring = Ring::new(NonZeroUsize::MIN);
-/// ring.await_item();
+/// ring.set_consumer_waiting();
 /// assert!(ring.push('a').is_ok_and(|pushed| pushed.is_awaited));
 /// assert_eq!(ring.push('b'), Err(NotPushed::Full('b')));
 /// assert_eq!(ring.pop().unwrap().item, 'a');
@@ -76,13 +76,13 @@ const CLOSED: usize = MARK;
 pub struct Ring<T> {
     /// | bits | name | meaning | changed by |
     /// | --- | --- | --- | --- |
-    /// | 1 | `AWAITED` | somebody waits for room | `await_room`, `room_is_not_awaited` |
+    /// | 1 | `AWAITED` | somebody waits for room | `set_producer_waiting`, `clear_producer_waiting` |
     /// | 3.. | | position of the next pop: the lap, and the index of the slot | `pop` |
     head: CachePadded<AtomicUsize>,
     /// | bits | name | meaning | changed by |
     /// | --- | --- | --- | --- |
     /// | 0 | `CLOSED` | no more pushes, final | `close` |
-    /// | 1 | `AWAITED` | somebody waits for an item | `await_item`, `item_is_not_awaited` |
+    /// | 1 | `AWAITED` | somebody waits for an item | `set_consumer_waiting`, `clear_consumer_waiting` |
     /// | 2 | `DIVERTED` | pushes go elsewhere | `divert`, `resume` |
     /// | 3.. | | position of the next push: the lap, and the index of the slot | `push` |
     tail: CachePadded<AtomicUsize>,
@@ -325,33 +325,33 @@ impl<T> Ring<T> {
     }
 
     /// Notes that somebody waits for an item. To be followed by another try.
-    pub fn await_item(&self) {
+    pub fn set_consumer_waiting(&self) {
         // ORDERING: Release: the registration before is seen by the pushes after, which find the
         // flag. The pushes before have moved this word, so the next try sees that they were.
         self.tail.fetch_or(AWAITED, Ordering::Release);
     }
 
     /// Notes that nobody waits for an item any more.
-    pub fn item_is_not_awaited(&self) {
+    pub fn clear_consumer_waiting(&self) {
         // ORDERING: Relaxed: who calls this holds a lock under which nobody begins to wait.
         self.tail.fetch_and(!AWAITED, Ordering::Relaxed);
     }
 
     /// Returns whether somebody waits for an item.
-    pub fn is_item_awaited(&self) -> bool {
+    pub fn is_consumer_waiting(&self) -> bool {
         // ORDERING: Acquire: the registration behind the flag is seen.
         self.tail.load(Ordering::Acquire) & AWAITED != 0
     }
 
     /// Notes that somebody waits for room. To be followed by another try.
-    pub fn await_room(&self) {
-        // ORDERING: Release: as in `await_item`.
+    pub fn set_producer_waiting(&self) {
+        // ORDERING: Release: as in `set_consumer_waiting`.
         self.head.fetch_or(AWAITED, Ordering::Release);
     }
 
     /// Notes that nobody waits for room any more.
-    pub fn room_is_not_awaited(&self) {
-        // ORDERING: Relaxed: as in `item_is_not_awaited`.
+    pub fn clear_producer_waiting(&self) {
+        // ORDERING: Relaxed: as in `clear_consumer_waiting`.
         self.head.fetch_and(!AWAITED, Ordering::Relaxed);
     }
 

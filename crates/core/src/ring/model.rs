@@ -16,8 +16,8 @@ pub struct Ring<T> {
 
 struct State<T> {
     items: VecDeque<T>,
-    item_awaited: bool,
-    room_awaited: bool,
+    consumer_waiting: bool,
+    producer_waiting: bool,
     closed: bool,
     diverted: bool,
 }
@@ -27,8 +27,8 @@ impl<T> Ring<T> {
     pub fn new(capacity: NonZeroUsize) -> Self {
         let state = State {
             items: VecDeque::new(),
-            item_awaited: false,
-            room_awaited: false,
+            consumer_waiting: false,
+            producer_waiting: false,
             closed: false,
             diverted: false,
         };
@@ -53,31 +53,31 @@ impl<T> Ring<T> {
 
     pub fn pop(&self) -> Result<Popped<T>, NotPopped> {
         self.with(|state| match state.items.pop_front() {
-            Some(item) => Ok(Popped { item, is_awaited: state.room_awaited }),
+            Some(item) => Ok(Popped { item, is_awaited: state.producer_waiting }),
             None if state.diverted => Err(NotPopped::Diverted),
             None if state.closed => Err(NotPopped::Closed),
             None => Err(NotPopped::Empty),
         })
     }
 
-    pub fn await_item(&self) {
-        self.with(|state| state.item_awaited = true);
+    pub fn set_consumer_waiting(&self) {
+        self.with(|state| state.consumer_waiting = true);
     }
 
-    pub fn item_is_not_awaited(&self) {
-        self.with(|state| state.item_awaited = false);
+    pub fn clear_consumer_waiting(&self) {
+        self.with(|state| state.consumer_waiting = false);
     }
 
-    pub fn is_item_awaited(&self) -> bool {
-        self.with(|state| state.item_awaited)
+    pub fn is_consumer_waiting(&self) -> bool {
+        self.with(|state| state.consumer_waiting)
     }
 
-    pub fn await_room(&self) {
-        self.with(|state| state.room_awaited = true);
+    pub fn set_producer_waiting(&self) {
+        self.with(|state| state.producer_waiting = true);
     }
 
-    pub fn room_is_not_awaited(&self) {
-        self.with(|state| state.room_awaited = false);
+    pub fn clear_producer_waiting(&self) {
+        self.with(|state| state.producer_waiting = false);
     }
 
     pub fn divert(&self) {
@@ -137,6 +137,6 @@ impl<T> State<T> {
             return Err(NotPushed::Full(item));
         }
         self.items.push_back(item);
-        Ok(Pushed { is_awaited: self.item_awaited })
+        Ok(Pushed { is_awaited: self.consumer_waiting })
     }
 }

@@ -60,14 +60,14 @@ fn a_capacity_beyond_what_positions_or_memory_hold_is_refused_by_name() {
 #[test]
 fn the_flags_are_read_with_the_step_and_stay_until_they_are_lowered() {
     let ring = ring(2);
-    ring.await_item();
+    ring.set_consumer_waiting();
     assert!(ring.push(1).unwrap().is_awaited);
-    assert!(ring.is_item_awaited() && ring.push(2).unwrap().is_awaited);
-    ring.item_is_not_awaited();
-    ring.await_room();
+    assert!(ring.is_consumer_waiting() && ring.push(2).unwrap().is_awaited);
+    ring.clear_consumer_waiting();
+    ring.set_producer_waiting();
     assert!(ring.pop().unwrap().is_awaited);
     assert!(!ring.push(3).unwrap().is_awaited);
-    ring.room_is_not_awaited();
+    ring.clear_producer_waiting();
     assert!(!ring.pop().unwrap().is_awaited);
 }
 
@@ -131,8 +131,8 @@ proptest! {
                     diverted = false;
                 }
                 Step::Flag => {
-                    ring.await_item();
-                    ring.await_room();
+                    ring.set_consumer_waiting();
+                    ring.set_producer_waiting();
                 }
                 Step::Close => {
                     prop_assert_eq!(ring.close(), !closed);

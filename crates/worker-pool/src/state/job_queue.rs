@@ -163,7 +163,7 @@ impl JobQueue {
         drop(swept);
         stored?;
         // A worker that goes to sleep finds the ring diverted, and does not.
-        Ok(self.ring.is_item_awaited())
+        Ok(self.ring.is_consumer_waiting())
     }
 
     /// Takes the cancelled jobs out of the backlog when it has doubled since the last time. So it
@@ -219,7 +219,7 @@ impl JobQueue {
         fence(Ordering::SeqCst);
         // The same holds for a pause and its end.
         if self.spinning.load(Ordering::Relaxed) == 0 && !self.is_paused() {
-            self.job_arrived.notify_flagged(1, || self.ring.item_is_not_awaited());
+            self.job_arrived.notify_flagged(1, || self.ring.clear_consumer_waiting());
         }
     }
 
@@ -253,7 +253,7 @@ impl JobQueue {
     #[cold]
     pub(crate) fn wake_submitter(&self) {
         // Its waker is foreign, and the caller may hold a job.
-        contain(|| self.room_freed.notify_flagged(1, || self.ring.room_is_not_awaited()));
+        contain(|| self.room_freed.notify_flagged(1, || self.ring.clear_producer_waiting()));
     }
 
     #[cold]
@@ -279,7 +279,7 @@ impl JobQueue {
     /// has found one while it spun: submitters may have relied on it alone.
     pub(crate) fn wake_next_worker(&self) {
         let has_more = !self.ring.is_empty() || self.ring.is_diverted();
-        if has_more && self.ring.is_item_awaited() {
+        if has_more && self.ring.is_consumer_waiting() {
             contain(|| self.wake_worker());
         }
     }

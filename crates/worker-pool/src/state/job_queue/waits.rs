@@ -141,7 +141,7 @@ impl<L: FnMut() -> bool> Condition for JobOrLeave<'_, L> {
     }
 
     fn begin_to_wait(&mut self) {
-        self.queue.ring.await_item();
+        self.queue.ring.set_consumer_waiting();
     }
 }
 
@@ -160,7 +160,7 @@ impl<R, P: FnMut() -> Option<R>> Condition for RoomToPush<'_, P> {
     fn begin_to_wait(&mut self) {
         // The room of a rendezvous is a worker that waits, which notifies submitters itself.
         if self.queue.rendezvous.is_none() {
-            self.queue.ring.await_room();
+            self.queue.ring.set_producer_waiting();
         }
     }
 }
