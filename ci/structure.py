@@ -33,7 +33,6 @@ SAME = {
     "Shutdown": "future of `shutdown`",
     "Stats": "what `stats()` returns",
     "Submit": "future of `submit`",
-    "Window": "the span that is counted",
 }
 # Private words that were replaced by the field's, and must not come back.
 REPLACED = (

@@ -81,8 +81,8 @@ pub const GITHUB_REST_UNAUTHENTICATED: Quota = Quota::expect(within(60, HOUR, 10
 /// Gemini API, free tier, 2.5 Flash: 10 requests a minute, and 250 a day, per project.
 ///
 /// <https://ai.google.dev/gemini-api/docs/rate-limits>, as stated until autumn 2025. The free tier
-/// was cut in December 2025, and only the owner of a project sees its limits: secondary sources of 2026
-/// name 20 to 500 a day. Check yours.
+/// was cut in December 2025, and only the owner of a project sees its limits: secondary sources of
+/// 2026 name 20 to 500 a day. Check yours.
 pub const GEMINI_FREE_FLASH: [Quota; 2] =
     [Quota::expect(within(10, MINUTE, 2)), Quota::expect(within(250, DAY, 10))];
 

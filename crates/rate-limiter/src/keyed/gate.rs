@@ -12,7 +12,8 @@ use crate::{
 };
 
 /// One key of a [`KeyedLimiter`](crate::KeyedLimiter) as a gate, returned by
-/// [`KeyedLimiter::gate`](crate::KeyedLimiter::gate). The key counts as in use while the gate lives.
+/// [`KeyedLimiter::gate`](crate::KeyedLimiter::gate). The key counts as in use while the gate
+/// lives.
 #[must_use = "a gate does nothing until it is entered"]
 pub struct KeyGate<'k, C> {
     pub(super) key: KeyRef<'k, C>,

@@ -195,7 +195,8 @@ impl PoolCounters {
         (Sums(all), Sums(callers))
     }
 
-    /// Returns how many jobs were cancelled, expired and refused, and how many threads were refused.
+    /// Returns how many jobs were cancelled, expired and refused, and how many threads were
+    /// refused.
     pub(crate) fn rare(&self) -> [u64; 4] {
         let all = [&self.cancelled, &self.expired, &self.refused, &self.threads_refused];
         // ORDERING: Relaxed: a snapshot.
