@@ -13,7 +13,7 @@ use std::{
 
 use tidegate_concurrent_map::{ConcurrentMap, Op};
 
-/// Shows whether a value is alive, to those who outlive it.
+/// Shows whether a value is alive, and outlives it.
 struct Guarded(Arc<AtomicBool>);
 
 impl Drop for Guarded {

@@ -104,7 +104,7 @@ fn an_error_is_shared_by_all_who_waited_for_that_attempt() {
     let mut waiters = [1, 2, 3, 4, 5].map(|n| Task::waiting(call(n)));
     clock.advance(Duration::from_secs(30));
     assert_eq!(leader.poll(), Poll::Ready(Err(0)));
-    // Who asks now asks anew.
+    // A caller that comes now computes again.
     let mut late = Task::waiting(call(6));
     for waiter in &mut waiters {
         assert_eq!((waiter.woken(), waiter.poll()), (1, Poll::Ready(Err(0))));

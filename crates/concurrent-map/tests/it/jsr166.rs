@@ -226,7 +226,7 @@ fn collections_beside_insertions_grow_to_the_full_number() {
     });
 }
 
-/// `MapLoops`: random puts, gets and removals; who puts and who removes agree on what is left.
+/// `MapLoops`: random puts, gets and removals; writers and removers agree on what is left.
 #[test]
 fn puts_minus_removals_are_what_is_left() {
     let seed = test_kit::seed();

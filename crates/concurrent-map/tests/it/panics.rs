@@ -306,7 +306,7 @@ impl Subject for Registry {
 }
 
 fn enter(registry: &Registry, n: u32, idle: u32) {
-    // Who is refused has changed nothing.
+    // A refused call has changed nothing.
     let _ = registry.with(
         &key(n),
         || (step(), value(n)).1,
