@@ -1,7 +1,7 @@
 //! A breaker against the reference of its own tests.
 #![no_main]
 
-#[path = "../../crates/circuit-breaker/tests/paper/mod.rs"]
+#[path = "../../crates/circuit-breaker/tests/it/paper.rs"]
 mod paper;
 
 use arbitrary::Arbitrary;

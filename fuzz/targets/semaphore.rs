@@ -1,7 +1,7 @@
 //! A fair semaphore against the reference of its own tests.
 #![no_main]
 
-#[path = "../../crates/semaphore/tests/paper/mod.rs"]
+#[path = "../../crates/semaphore/tests/it/paper.rs"]
 mod paper;
 
 use arbitrary::Arbitrary;

@@ -1,8 +1,6 @@
 //! A batcher, with a line for all or one for each key, against batches on paper: what starts, when, and who hears of it.
 #![no_main]
 
-#[path = "../../../crates/batch-processor/tests/by_hand/mod.rs"]
-mod by_hand;
 mod paper;
 
 use std::{
@@ -14,14 +12,15 @@ use std::{
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
+use test_kit::Task;
 use tidegate::{
     Batcher, ManualClock,
     batch_processor::{
-        BatchError, Driver, Flush, Handler, OnFull, Policy, PushError, Submit, SubmitError,
+        BatchError, Driver, Handler, OnFull, Policy, PushError, SubmitError,
+        future::{Flush, Submit},
     },
 };
 
-use by_hand::Task;
 use paper::{DELAY, Fate, Item, Load, Paper, Settings};
 
 #[derive(Debug, Arbitrary)]
@@ -194,7 +193,7 @@ where
             self.says(fate, item.1.number);
         }
         let Caller { submit, seen, said, .. } = &mut self.callers[at];
-        *seen = submit.wakes();
+        *seen = submit.woken();
         let polled = submit.poll();
         let right = match &polled {
             Poll::Pending => matches!(said, Said::WaitsForRoom | Said::Waits),
@@ -245,12 +244,12 @@ where
 
     /// Runs the driver if somebody has woken it; returns whether it has ended.
     fn drive(&mut self) -> bool {
-        if self.ended || self.followed == Some(self.driver.wakes()) {
+        if self.ended || self.followed == Some(self.driver.woken()) {
             return self.ended;
         }
         let before = self.calls.lock().unwrap().len();
         self.ended = self.driver.run().is_ready();
-        self.followed = Some(self.driver.wakes());
+        self.followed = Some(self.driver.woken());
         let calls = self.calls.clone();
         let calls = calls.lock().unwrap();
         let mut at = 0;
@@ -278,15 +277,15 @@ where
 
     /// Nobody sleeps beside what it waits for.
     fn look(&mut self) {
-        if self.followed == Some(self.driver.wakes()) {
+        if self.followed == Some(self.driver.woken()) {
             assert!(!self.paper.can_start() && !self.has_returned(), "the driver sleeps");
         }
         for caller in &self.callers {
             let waits = matches!(caller.said, Said::WaitsForRoom | Said::Waits);
-            assert!(waits || caller.submit.wakes() > caller.seen, "asleep, and {:?}", caller.said);
+            assert!(waits || caller.submit.woken() > caller.seen, "asleep, and {:?}", caller.said);
         }
         for Caller { submit, item, seen, said } in &self.callers {
-            if *said == Said::WaitsForRoom && submit.wakes() == *seen {
+            if *said == Said::WaitsForRoom && submit.woken() == *seen {
                 assert!(!self.paper.closed, "asleep, and closed");
                 assert!(!self.paper.has_room(item.1.weight), "asleep beside room");
             }
@@ -294,7 +293,7 @@ where
         let paper = &self.paper;
         self.flushes.retain_mut(|Flushing { flush, mark }| {
             let (no_item, no_batch) = paper.is_over(*mark);
-            let ready = (flush.wakes() > 0 || no_batch) && flush.poll().is_ready();
+            let ready = (flush.woken() > 0 || no_batch) && flush.poll().is_ready();
             assert!(if ready { no_item } else { !no_batch }, "flushed: {ready}");
             !ready
         });
@@ -411,7 +410,7 @@ fuzz_target!(|input: (Choice, Vec<Step>, End)| {
                 assert!(flushing.flush.poll().is_ready());
             }
             for Caller { mut submit, said, seen, .. } in callers {
-                let woken = submit.wakes() > seen;
+                let woken = submit.woken() > seen;
                 let polled = submit.poll();
                 assert!(woken && polled.is_ready(), "asleep, and the driver is gone");
                 let refused = matches!(
