@@ -87,8 +87,8 @@ impl<E> KeyTable<E> {
 
     /// Removes an idle entry whose time has come at `now`.
     ///
-    /// A group is checked again only after one of its entries was used or removed, or when one is
-    /// idle: so all searches together check no more than a group for each of these.
+    /// A group is checked again only after one of its entries was used, or when one is idle: so all
+    /// searches together check no more than a group for each of these.
     pub(super) fn take_due(
         &mut self,
         now: u64,
@@ -99,20 +99,28 @@ impl<E> KeyTable<E> {
             let group = self.idle_times.first_due(now)?;
             let start = group * IdleTimes::GROUP;
             let end = self.table.num_buckets().min(start + IdleTimes::GROUP);
-            let mut due = IdleTimes::NEVER;
+            let (mut due, mut idle) = (IdleTimes::NEVER, None);
             for bucket in start..end {
                 let Ok(mut entry) = self.table.get_bucket_entry(bucket) else { continue };
                 budget.spend(1);
                 match look(entry.get_mut()) {
-                    // The bound stays: others of the group may be idle, too.
-                    Occupancy::Idle => return Some(entry.remove().0),
+                    Occupancy::Idle if idle.is_none() => idle = Some(bucket),
+                    Occupancy::Idle => {
+                        due = now;
+                        break;
+                    }
                     Occupancy::Busy => {}
                     // An entry that says it was busy until now is checked again, but not in this
                     // search.
                     Occupancy::BusyUntil(time) => due = due.min(time.max(now.saturating_add(1))),
                 }
             }
+            // Also of a group that is left by its only idle entry: bounds that stayed behind would use
+            // up the budget of a later search.
             self.idle_times.set(group, due);
+            if let Some(entry) = idle.and_then(|bucket| self.table.get_bucket_entry(bucket).ok()) {
+                return Some(entry.remove().0);
+            }
         }
         None
     }
@@ -213,5 +221,39 @@ impl<E> Table for KeyTable<E> {
         }
         *self = Self::new(HashTable::new());
         tables
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{IdleTimes, KeyTable, Occupancy, SearchBudget};
+    use crate::reserve::with_capacity;
+
+    #[test]
+    fn an_entry_whose_time_has_come_is_found_behind_all_groups_that_lost_theirs() {
+        let mut table = KeyTable::new(with_capacity(112));
+        let groups = table.table.num_buckets() / IdleTimes::GROUP;
+        let mut counts = [0_u64; 64];
+        for number in 0..112 {
+            // All groups get some.
+            let hash = number * 8 / 7;
+            let mut entry = table.table.insert_unique(hash, 0, |_| unreachable!("there is room"));
+            let (bucket, group) = (entry.bucket_index(), entry.bucket_index() / IdleTimes::GROUP);
+            counts[group] += 1;
+            // One entry of each group has a time, those of the last groups first, but for the last.
+            let time = if group == groups - 1 { groups } else { groups - 1 - group };
+            let due = if counts[group] == 1 { time as u64 } else { 1000 };
+            *entry.get_mut() = due;
+            table.note(bucket, Occupancy::BusyUntil(due));
+        }
+        let passed: u64 = counts[..groups - 1].iter().sum();
+        assert!(passed > SearchBudget::MOST as u64, "more than one search may check");
+        for now in 1..=groups as u64 {
+            let look = |due: &mut u64| match *due {
+                due if due <= now => Occupancy::Idle,
+                due => Occupancy::BusyUntil(due),
+            };
+            assert_eq!(table.take_due(now, &mut SearchBudget::new(), look), Some(now));
+        }
     }
 }
