@@ -115,8 +115,8 @@ impl<E> KeyTable<E> {
                     Occupancy::BusyUntil(time) => due = due.min(time.max(now.saturating_add(1))),
                 }
             }
-            // Also of a group that is left by its only idle entry: bounds that stayed behind would use
-            // up the budget of a later search.
+            // Also of a group that is left by its only idle entry: bounds that stayed behind would
+            // use up the budget of a later search.
             self.idle_times.set(group, due);
             if let Some(entry) = idle.and_then(|bucket| self.table.get_bucket_entry(bucket).ok()) {
                 return Some(entry.remove().0);
