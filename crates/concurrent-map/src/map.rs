@@ -166,9 +166,17 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         hash: u64,
         is_it: impl Fn(&K) -> bool,
     ) -> Entry<'a, (K, V)> {
-        // Room is reserved first, by our own function: what can fail fails before anything has
-        // changed.
-        reserve(table, 1, self.rehash());
+        if table.len() == table.capacity() {
+            // What is there needs no room.
+            if let Some(bucket) = table.find_bucket_index(hash, |(k, _)| is_it(k)) {
+                match table.get_bucket_entry(bucket) {
+                    Ok(entry) => return Entry::Occupied(entry),
+                    Err(_) => unreachable!("an entry was found there"),
+                }
+            }
+            // Reserved by our own function: what can fail fails before anything has changed.
+            reserve(table, 1, self.rehash());
+        }
         table.entry(hash, |(k, _)| is_it(k), |_| unreachable!("there is room"))
     }
 

@@ -160,6 +160,22 @@ fn an_overwrite_a_read_and_a_removal_allocate_nothing() {
     assert_eq!((bytes, allocations), (0, 0));
 }
 
+#[test]
+fn an_overwrite_in_a_table_without_room_allocates_nothing() {
+    warm_up();
+    for entries in 1..=500 {
+        let mut map = ConcurrentMap::<u64, u64>::with_shards(1);
+        map.extend((0..entries).map(|n| (n, n)));
+        let (_, bytes, allocations) = measured(|| {
+            for n in 0..entries {
+                map.insert(n, 1);
+                map.upsert(n, || 0, |value| *value += 1);
+            }
+        });
+        assert_eq!((bytes, allocations), (0, 0), "with {entries} entries");
+    }
+}
+
 /// high-scale-lib and dashmap: a map with one entry has all its shards.
 #[test]
 fn one_entry_weighs_little_on_many_processors() {
