@@ -197,7 +197,7 @@ fn debug_shows_names_and_figures() {
     shows(&NotPushed::Closed(1), "Closed(1)");
     let shards = RwShards::new(NonZeroUsize::MIN, |n| (n, ()));
     shows(&shards, "RwShards { len: 1, .. }");
-    shows(&shards.by_hash(1), "Shard { lock: RwLock { is_biased: false, .. }, beside: (), .. }");
+    shows(&shards.by_hash(1), "Shard { lock: RwLock { is_biased: false, .. }, meta: (), .. }");
     shows(&Shards::new(NonZeroUsize::MIN, |n| n), "[0]");
     let tally = Tally::<2>::new();
     tally.add(0, 7);
