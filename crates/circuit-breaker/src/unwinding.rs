@@ -20,7 +20,7 @@ pub(crate) fn finally(foreign: impl FnOnce(), rest: impl FnOnce()) {
     foreign();
 }
 
-/// Calls `rest` with what `foreign` returns or, if it panics, with `instead`.
+/// Calls `rest` with what `foreign` returns or, if it panics, with `fallback`.
 pub(crate) fn finally_with<T: Copy>(
     foreign: impl FnOnce() -> T,
     fallback: T,

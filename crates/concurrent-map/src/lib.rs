@@ -6,6 +6,9 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+// First, so that its constructors are the first on the page of `ConcurrentSet`.
+mod set;
+
 mod error;
 mod growing;
 mod hasher;
@@ -17,7 +20,6 @@ mod parallel;
 mod reserve;
 #[cfg(feature = "serde")]
 mod serde;
-mod set;
 mod sharded_table;
 
 pub use equivalent::Equivalent;

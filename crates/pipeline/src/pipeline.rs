@@ -106,7 +106,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
 
     /// Stops the flow when `token` is cancelled: nothing more is read, and
     /// [`after_stop`](Self::after_stop) says what becomes of the items in the flow. A second call
-    /// replaces the token; pass a child of several tokens if there are several.
+    /// replaces the token.
     ///
     /// # Examples
     ///

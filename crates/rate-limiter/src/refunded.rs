@@ -1,4 +1,5 @@
-//! Which of the granted tokens were refunded.
+//! Which of the granted tokens were refunded. How many are refunded is decided in `ledger.rs`; this
+//! is the record.
 //!
 //! The grants of a bucket lie on an axis, each above the one before it. A unit of the axis is
 //! granted once and never again. A position on it is the number of the bucket plus all units ever

@@ -4,6 +4,9 @@
 
 extern crate alloc;
 
+// First, so that its constructors are the first on the page of `Semaphore`.
+mod semaphore;
+
 mod acquire;
 pub mod adaptive;
 mod builder;
@@ -15,7 +18,6 @@ mod idle;
 mod owned;
 mod permit;
 mod pool;
-mod semaphore;
 mod stats;
 mod with_async;
 mod word;

@@ -179,7 +179,9 @@ impl Semaphore {
     /// [`Closed`](AcquireError::Closed), also for `n` = 0; else [`TooMany`](AcquireError::TooMany)
     /// if `n` is above the [`capacity`](Self::capacity): a request does not wait for permits that
     /// do not exist; else [`QueueFull`](AcquireError::QueueFull) if it would have to wait and as
-    /// many wait as [may](crate::Builder::max_waiters). All come at once.
+    /// many wait as [may](crate::Builder::max_waiters). All come at once, but a request that waits
+    /// gets `Closed` when the semaphore is closed, and `TooMany` when it is at the head and the
+    /// capacity has shrunk below `n`.
     ///
     /// # Panics
     ///

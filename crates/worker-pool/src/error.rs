@@ -46,7 +46,7 @@ impl JoinError {
         matches!(self, Self::Panicked(_))
     }
 
-    /// Returns whether the job was dropped before it ran.
+    /// Returns whether the job was cancelled: see [`Cancelled`](Self::Cancelled).
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Cancelled)
     }
@@ -272,7 +272,7 @@ pub struct StillRunning {
 
 impl fmt::Display for StillRunning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} jobs still running", self.jobs)
+        write!(f, "{} jobs have not ended", self.jobs)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The statistics of a pool.
+//! The statistics of a pool, added up from what `state/counters.rs` counts.
 
 use core::time::Duration;
 

@@ -53,11 +53,11 @@ impl<S: Stage + Send, T> Pipeline<'_, S, T> {
 }
 
 impl<'h, S: Stage + Send> Run<'h, S> {
-    /// Runs the flow to its end on `threads` threads: see [`Pipeline::run_on_threads`].
+    /// Runs the flow to its end on up to `threads` threads: see [`Pipeline::run_on_threads`].
     ///
     /// # Errors
     ///
-    /// Those of the future.
+    /// [`Stopped`](crate::Stopped) if the flow stopped before the end of its source.
     pub fn run_on_threads(self, threads: NonZeroUsize) -> Result<Summary, Stopped> {
         match self.into_shared_run() {
             Ok(shared_run) => on_threads(shared_run, threads),
@@ -78,11 +78,11 @@ impl<'h, S: Stage + Send> Run<'h, S> {
 }
 
 impl<S: Stage<Item: Send> + Send> Collect<'_, S> {
-    /// Runs the flow to its end on `threads` threads: see [`Pipeline::run_on_threads`].
+    /// Runs the flow to its end on up to `threads` threads: see [`Pipeline::run_on_threads`].
     ///
     /// # Errors
     ///
-    /// Those of the future.
+    /// [`Stopped`](crate::Stopped) if the flow stopped before the end of its source.
     pub fn run_on_threads(mut self, threads: NonZeroUsize) -> Result<Vec<S::Item>, Stopped> {
         match self.engine.flow.enable_threads() {
             Some(run_threads) => on_threads(SharedRun::new(run_threads, self), threads),

@@ -127,7 +127,7 @@ fn timed_out_shutdown_reports_and_lets_go() {
     let queued = pool.submit(|| 7).wait();
     started.recv().unwrap();
     let error = pool.shutdown().wait_timeout(Duration::ZERO).unwrap_err();
-    assert_eq!((error.jobs, error.to_string().as_str()), (2, "2 jobs still running"));
+    assert_eq!((error.jobs, error.to_string().as_str()), (2, "2 jobs have not ended"));
     assert!(pool.shutdown().wait_deadline(std::time::Instant::now()).is_err());
     // Does not wait for the job, which could not end before the next line.
     drop(pool);

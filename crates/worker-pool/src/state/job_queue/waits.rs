@@ -1,4 +1,5 @@
 //! How workers wait for jobs, and submitters for room: both spin for a bounded time, then sleep.
+//! Who wakes them is in `job_queue.rs`: `wake_worker`, `wake_submitter`.
 
 use core::task::{Context, Poll};
 
