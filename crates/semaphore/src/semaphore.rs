@@ -39,13 +39,14 @@ pub const MAX_PERMITS: usize = word::MAX_PERMITS;
 ///
 /// A permit released belongs to the head of the queue before the head runs. It stays the head's for
 /// as long as its future is kept, polled or not: a future in the queue has to be polled when it is
-/// woken, or dropped. [`Fairness`](crate::Fairness) says what the other kinds do about one that is
-/// not polled.
+/// woken, or dropped. [`Fairness`](crate::Fairness) says what the other orders do about a
+/// waiter that is not polled.
 ///
 /// # Memory ordering
 ///
 /// Everything before a permit is released happens before what is done with it by the next holder.
-/// Everything before [`close`](Self::close) happens before what follows an error that says so.
+/// Everything before [`close`](Self::close) happens before whatever follows an
+/// [`AcquireError::Closed`].
 ///
 /// # Examples
 ///
@@ -73,9 +74,9 @@ impl Semaphore {
     tidegate_core::const_fn! {
         /// Creates an open semaphore with `permits` free permits. Does not allocate.
         ///
-        /// There may be none, to be [added](Self::add_permits) later. Until then every request but
-        /// one for 0 is one for too many, and is refused, unless it [waits for the
-        /// capacity](crate::Builder::wait_for_capacity).
+        /// There may be none, to be [added](Self::add_permits) later. Until then every request
+        /// for one permit or more is refused with [`TooMany`](AcquireError::TooMany), unless it
+        /// [waits for the capacity](crate::Builder::wait_for_capacity).
         ///
         /// # Panics
         ///
@@ -92,7 +93,7 @@ impl Semaphore {
         assert!(permits <= MAX_PERMITS, "a semaphore has at most MAX_PERMITS = 4294967295 permits");
     }
 
-    /// Starts a semaphore of `permits` permits with settings of its own.
+    /// Returns a builder for a semaphore of `permits` permits.
     ///
     /// # Panics
     ///
@@ -136,8 +137,8 @@ impl Semaphore {
         self.pool.try_take(Need::exactly(n)).map(|n| Permit::new(&self.pool, n))
     }
 
-    /// Takes as many permits of the range as there are, at least its start, if that is possible
-    /// without waiting and without overtaking.
+    /// Takes as many free permits as the range allows, if its start can be had without waiting and
+    /// without overtaking.
     ///
     /// # Errors
     ///
@@ -208,8 +209,8 @@ impl Semaphore {
         Acquire::new(&self.pool, Need::exactly(n))
     }
 
-    /// Waits for as many permits as the start of the range, and takes as many up to its end as
-    /// there are then.
+    /// Waits until the start of the range is free, then takes as many free permits as the range
+    /// allows.
     ///
     /// It waits in the queue as a request for the start of the range does. When its turn comes it
     /// takes what is free then, also if that leaves those behind it waiting.
@@ -329,7 +330,8 @@ impl Semaphore {
         self.pool.free()
     }
 
-    /// Returns how many permits there are meant to be, in use or not. A snapshot.
+    /// Returns the capacity: the permits that are free, held or granted, less those still owed
+    /// after it was lowered. A snapshot.
     pub fn capacity(&self) -> usize {
         self.pool.capacity()
     }
@@ -357,8 +359,8 @@ impl Semaphore {
 
     /// Sets the number of permits, in use or not, to `n`. Never waits.
     ///
-    /// More permits go to the waiters first. Of fewer, the free ones are gone at once; what is in
-    /// use beyond `n` is owed, and the next permits released pay for it. A request in the queue
+    /// New permits go to the waiters first. If `n` is lower, free permits are removed at once;
+    /// permits in use beyond `n` are a debt that the next releases pay. A request in the queue
     /// that asks for more than there will be gets [`AcquireError::TooMany`] as soon as it is at the
     /// head.
     ///

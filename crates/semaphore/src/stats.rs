@@ -32,8 +32,7 @@ use crate::word::{ACQUISITIONS, acquisitions};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Permits there are meant to be. More may be in use for a while after the capacity was
-    /// lowered.
+    /// The capacity. More permits may be in use for a while after it was lowered.
     pub capacity: usize,
     /// Free permits. May be above zero while a request waits for more.
     pub available: usize,
@@ -49,7 +48,7 @@ pub struct Stats {
     pub cancelled: u64,
     /// Requests that had to wait in the queue, whatever their outcome.
     pub waited: u64,
-    /// How long those waited in the queue, in all, whose waits are over. Zero without a
+    /// Total time that requests spent in the queue, of the waits that are over. Zero without a
     /// [clock](crate::Builder::clock).
     pub wait_time: Duration,
 }

@@ -1,19 +1,19 @@
-//! A pass that ends by itself.
+//! A guard that ends a pass when it is dropped.
 
 use super::{Classify, Outcome, Pass};
 use crate::unwind;
 
-/// How a [`Guarded`] pass ends if nobody takes it out.
+/// What the drop of a [`Guarded`] does with its pass.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Ending {
-    /// Nothing was done behind it.
+    /// The call was not made.
     GiveBack,
-    /// Something was.
+    /// The call may have been made.
     Settle(Outcome),
 }
 
 impl Ending {
-    fn of<P: Pass>(self, pass: P) {
+    fn end<P: Pass>(self, pass: P) {
         match self {
             Self::GiveBack => pass.give_back(),
             Self::Settle(outcome) => pass.settle(outcome),
@@ -21,7 +21,8 @@ impl Ending {
     }
 }
 
-/// A pass that ends as it was told, whatever unwinds or is dropped, unless it is taken out.
+/// A pass that its drop settles or gives back, also while a panic unwinds, unless it was taken
+/// out.
 pub(super) struct Guarded<P: Pass> {
     // `None` only once it was taken out.
     pass: Option<P>,
@@ -37,7 +38,8 @@ impl<P: Pass> Guarded<P> {
         self.pass.take().expect("taken once")
     }
 
-    /// Settles as `result` classifies itself; if that panics, as it was told.
+    /// Settles with the outcome of `result`. If `outcome()` panics, the drop ends the pass as
+    /// [`Ending`] says.
     pub(super) fn settle_by<R: Classify>(self, result: &R) {
         let outcome = result.outcome();
         self.into_pass().settle(outcome);
@@ -46,7 +48,7 @@ impl<P: Pass> Guarded<P> {
     /// Ends as it was told.
     pub(super) fn end(mut self) {
         if let Some(pass) = self.pass.take() {
-            self.ending.of(pass);
+            self.ending.end(pass);
         }
     }
 
@@ -66,7 +68,7 @@ impl<P: Pass> Drop for Guarded<P> {
         if let Some(pass) = self.pass.take() {
             // Where something unwinds, a gate whose clock or whose waiter's waker panics, too, must
             // not end the process.
-            unwind::in_drop(|| self.ending.of(pass));
+            unwind::in_drop(|| self.ending.end(pass));
         }
     }
 }

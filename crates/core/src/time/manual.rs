@@ -21,7 +21,8 @@ use crate::{
     wake_list,
 };
 
-/// A clock that stands still until somebody turns it. Clones are the same clock.
+/// A clock that stands still until [`advance`](Self::advance) or [`advance_to`](Self::advance_to).
+/// Clones are the same clock.
 ///
 /// For tests and simulations, and for firmware whose tick interrupt turns it.
 ///
@@ -67,8 +68,8 @@ impl ManualClock {
     /// first, equal times in the order of their first polls.
     ///
     /// While a sleeper is woken the clock shows its time or later, as it would if time had passed
-    /// steadily. Turns by several threads at once add up; each returns when everybody due by its
-    /// own has been woken.
+    /// steadily. Turns by several threads at once add up; each call returns when every sleeper due
+    /// by its target time has been woken.
     pub fn advance(&self, duration: Duration) {
         let later = |from| (Timestamp::from_nanos(from) + duration).as_nanos();
         // ORDERING: Relaxed: a number that is handed out; `show` publishes.
@@ -81,7 +82,7 @@ impl ManualClock {
     }
 
     /// Turns the clock forward to `time`; does nothing to a clock that is already past it, except
-    /// waking who is due.
+    /// that it wakes sleepers that are due.
     pub fn advance_to(&self, time: Timestamp) {
         // ORDERING: Relaxed: as above.
         self.face.turned_to.fetch_max(time.as_nanos(), Ordering::Relaxed);
@@ -89,7 +90,8 @@ impl ManualClock {
     }
 
     fn turn(&self, time: Timestamp) {
-        // A waker that panics stops nobody behind it, nor the clock.
+        // A waker that panics keeps neither later sleepers from being woken nor the clock from
+        // advancing.
         wake_list::each(iter::from_fn(|| self.turn_to_next(time)), Waker::wake);
     }
 
@@ -97,13 +99,13 @@ impl ManualClock {
     /// out; else to `time`.
     fn turn_to_next(&self, time: Timestamp) -> Option<Waker> {
         loop {
-            // Shown before anybody is taken out: a sleeper that finds its entry gone finds its time
-            // come, too.
+            // The time is set before an entry is removed: a sleeper that finds its entry gone finds
+            // that its time has come.
             let due = self.face.timers.next().map_or(time, |due| due.min(time));
             self.show(due);
             match self.face.timers.pop_due(due) {
-                // Nobody was due at `time`, looked up after it was shown: a sleeper registers
-                // before it reads the clock, so whoever was missed here reads the new time.
+                // No sleeper was due at `time`, looked up after it was set. A sleeper registers
+                // before it reads the clock, so one that was missed reads the new time.
                 None if due == time => return None,
                 None => {}
                 waker => return waker,

@@ -12,7 +12,7 @@ use crate::{
     pipeline::Pipeline,
 };
 
-/// A flow that runs.
+/// The stages of a run, and what they share.
 pub(crate) struct Engine<'h, S> {
     // `None` once the run is over: the stages were dropped, and the items in flight with them.
     stages: Option<S>,
@@ -29,7 +29,7 @@ impl<'h, S: Stage> Engine<'h, S> {
     }
 
     /// Polls the stages and calls `sink` with each item that comes out, until `sink` breaks or no
-    /// item is ready.
+    /// item is ready. Returns `Pending` in both cases.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -76,10 +76,10 @@ fn advance<S: Stage>(
                 }
             }
             Poll::Ready(None) => return true,
-            // If a stage has stopped the flow or the flow has become full during this poll, stages
-            // polled before that do not know it: poll once more, so that the source ends and
-            // batches stop waiting. That poll also fills the room of items that have left, so a
-            // full flow with room needs no wake of its own.
+            // A stage has stopped the flow, or the flow became full, in this poll. Stages polled
+            // earlier do not know: poll once more, so that the source ends and batches stop
+            // waiting. That poll also uses the room of items that left, so a full flow needs no
+            // wake for it.
             Poll::Pending if (flow.ledger.is_stopping(), flow.ledger.times_full()) == before => {
                 return false;
             }

@@ -26,8 +26,8 @@ impl<S: Stage + Send, T> Pipeline<'_, S, T> {
     ///
     /// Any thread that is free drives the flow or, if there is nothing to drive, works in stages on
     /// [`Threads`](crate::Threads): an item that takes long occupies its own thread, and no other.
-    /// So the stages must be `Send`; a flow with one that is not runs on the calling thread alone,
-    /// by `run().wait()`. If a thread cannot be started, the flow runs on those there are.
+    /// So the stages must be `Send`; a flow with one that is not cannot be run so: use
+    /// `run().wait()`. If a thread cannot be started, the flow runs on those there are.
     ///
     /// It returns when every item has ended, so nothing is lost when `main` returns after it. If
     /// you run it on a thread of yours, join that thread before `main` returns.
@@ -97,9 +97,9 @@ fn on_threads<F: SendRun>(shared_run: SharedRun<'_, F>, threads: NonZeroUsize) -
     shared_run.into_output()
 }
 
-/// Does tasks until the run is over. Before a task that leaves no thread to look for the next, it
-/// starts another, while some are `left` to start: so no more are started than can have something
-/// to do, however many there may be.
+/// Works until the run is over. A thread that takes a task and leaves none looking for the next
+/// first starts another, while `left` allows it: so no more threads start than can have something
+/// to do.
 fn work<'s, F: SendRun>(
     scope: &'s Scope<'s, '_>,
     shared_run: &'s SharedRun<'_, F>,

@@ -18,8 +18,8 @@ use tidegate_core::{
 #[derive(Debug, Default)]
 pub(crate) struct WorkerCounters {
     counts: [AtomicU64; KINDS],
-    /// How often the worker became idle or stopped being idle: even while it is idle, which means
-    /// that it has no job and polls for none.
+    /// How often the worker became idle or stopped being idle. Even: it is idle, has no job and
+    /// polls for none; odd: it is not.
     transitions: AtomicU64,
 }
 
@@ -64,14 +64,14 @@ impl WorkerCounters {
         if *transitions % 2 == 0 {
             *transitions += 1;
             // ORDERING: Relaxed: the fence pairs with the one in `Shared::is_idle`: a caller that
-            // finds a job gone that was taken after this, finds this.
+            // no longer finds a job which this worker took after this step sees the step.
             self.transitions.store(*transitions, Ordering::Relaxed);
             fence(Ordering::SeqCst);
         }
     }
 
     fn add_to(&self, sums: &mut [u64; KINDS]) {
-        // The ends before the starts: a job that ends meanwhile is not counted as minus one.
+        // Read backward, so that ends are read before starts and no job counts as minus one.
         for (sum, count) in sums.iter_mut().zip(&self.counts).rev() {
             // ORDERING: Relaxed: a snapshot.
             *sum = sum.wrapping_add(count.load(Ordering::Relaxed));
