@@ -382,7 +382,7 @@ fn check(world: &World) {
     assert_eq!(jobs.submitted, jobs.succeeded + jobs.panicked + jobs.cancelled);
 
     let items = world.batcher.stats();
-    assert_eq!((items.waiting, items.running), (0, 0));
+    assert_eq!((items.waiting, items.in_flight), (0, 0));
     let handled = world.handled.lock().unwrap();
     let once: HashSet<_> = handled.iter().copied().collect();
     assert_eq!(once.len(), handled.len(), "an item twice");

@@ -353,7 +353,7 @@ impl<T, D: Default> Gatherer<T, D> {
         self.with_the_handler += items;
         self.stats.batches += 1;
         self.stats.count(batch.due.unwrap_or(Trigger::Items));
-        self.stats.queue_time = self.stats.queue_time.saturating_add(now.since(batch.since));
+        self.stats.wait_time = self.stats.wait_time.saturating_add(now.since(batch.since));
         // There is more room for the open batch.
         self.fast_pushes = self.fast_pushes_now();
         Some((id, batch))
@@ -368,7 +368,7 @@ impl<T, D: Default> Gatherer<T, D> {
             self.busy -= 1;
             self.with_the_handler -= running.items;
             self.stats.done += running.items as u64;
-            self.stats.failures += u64::from(failed);
+            self.stats.failed += u64::from(failed);
             self.stats.run_time = self.stats.run_time.saturating_add(now.since(running.since));
         }
     }
@@ -509,7 +509,7 @@ impl<T, D: Default> Gatherer<T, D> {
 
     pub(crate) fn stats(&self) -> Stats {
         let Mark(pushed) = self.line_ends_at();
-        Stats { pushed, waiting: self.waiting(), running: self.with_the_handler, ..self.stats }
+        Stats { pushed, waiting: self.waiting(), in_flight: self.with_the_handler, ..self.stats }
     }
 
     /// Returns how many batches wait to be handed over.

@@ -24,18 +24,18 @@ use core::time::Duration;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Items that were accepted. Each is done, dropped, waiting or running.
+    /// Items that were accepted. Each is done, dropped, waiting or in flight.
     pub pushed: u64,
     /// Items of batches that are done, whatever became of them.
     pub done: u64,
     /// Items that wait to be handed over.
     pub waiting: usize,
     /// Items that the handler has.
-    pub running: usize,
+    pub in_flight: usize,
     /// Batches that were handed over.
     pub batches: u64,
     /// Batches of which an item has no result, because the handler failed.
-    pub failures: u64,
+    pub failed: u64,
     /// Times that a batch was to be tried again as a whole:
     /// [`Builder::retry`](crate::Builder::retry). One call each.
     pub retries: u64,
@@ -60,7 +60,7 @@ pub struct Stats {
     /// Batches handed over because of the close.
     pub by_close: u64,
     /// For how long batches waited, from their first item until they were handed over, summed.
-    pub queue_time: Duration,
+    pub wait_time: Duration,
     /// For how long the handler ran, summed over the batches that are done. Pauses before retries
     /// count, too.
     pub run_time: Duration,
@@ -81,7 +81,7 @@ impl Stats {
     /// Returns the mean number of items in the batches handed over, 0 before the first.
     #[allow(clippy::cast_precision_loss, reason = "a mean is not exact")]
     pub fn mean_items(&self) -> f64 {
-        let items = self.done + self.running as u64;
+        let items = self.done + self.in_flight as u64;
         if self.batches == 0 { 0.0 } else { items as f64 / self.batches as f64 }
     }
 
@@ -91,9 +91,9 @@ impl Stats {
             pushed: self.pushed + other.pushed,
             done: self.done + other.done,
             waiting: self.waiting + other.waiting,
-            running: self.running + other.running,
+            in_flight: self.in_flight + other.in_flight,
             batches: self.batches + other.batches,
-            failures: self.failures + other.failures,
+            failed: self.failed + other.failed,
             retries: self.retries + other.retries,
             splits: self.splits + other.splits,
             dropped: self.dropped + other.dropped,
@@ -103,7 +103,7 @@ impl Stats {
             by_idle: self.by_idle + other.by_idle,
             by_flush: self.by_flush + other.by_flush,
             by_close: self.by_close + other.by_close,
-            queue_time: self.queue_time.saturating_add(other.queue_time),
+            wait_time: self.wait_time.saturating_add(other.wait_time),
             run_time: self.run_time.saturating_add(other.run_time),
         }
     }

@@ -513,8 +513,8 @@ impl<T, D: Default> KeyedGatherer<T, D> {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let (waiting, running) = (self.waiting, self.with_the_handler);
-        Stats { pushed: self.pushed, waiting, running, ..self.stats }
+        let (waiting, in_flight) = (self.waiting, self.with_the_handler);
+        Stats { pushed: self.pushed, waiting, in_flight, ..self.stats }
     }
 
     /// Returns the lane of the batch that has waited longest.

@@ -211,7 +211,7 @@ proptest! {
                         machine.on_done(id, Timestamp::from_nanos(now), false);
                         // A batch is done once.
                         machine.on_done(id, Timestamp::from_nanos(now), true);
-                        prop_assert!(machine.stats().failures == 0 && !machine.is_over());
+                        prop_assert!(machine.stats().failed == 0 && !machine.is_over());
                         let action = machine.on_told(id);
                         driver.hear(action, &mut machine, now);
                         reference.done = reference.started;
@@ -236,7 +236,7 @@ proptest! {
             prop_assert_eq!(machine.is_done(Mark(reference.done as u64 + 1)), None);
             prop_assert_eq!(machine.is_over(), reference.closed && all_done);
             prop_assert_eq!(machine.stats().waiting, reference.items.len() - reference.started);
-            prop_assert_eq!(machine.stats().running, reference.started - reference.done);
+            prop_assert_eq!(machine.stats().in_flight, reference.started - reference.done);
             let deadline = reference.deadline().map(Timestamp::from_nanos);
             prop_assert_eq!(machine.deadline(), deadline);
             // Nobody who relies on the actions sleeps beside work.

@@ -40,7 +40,7 @@ fn the_delay_counts_from_the_first_item() {
     clock.advance(Duration::from_nanos(1));
     assert!(driver.run().is_pending());
     assert_eq!(entries(&log), [[1, 2]]);
-    assert_eq!((batcher.stats().by_delay, batcher.stats().queue_time), (1, DELAY));
+    assert_eq!((batcher.stats().by_delay, batcher.stats().wait_time), (1, DELAY));
     // The next batch has a timer of its own.
     batcher.try_push(3).unwrap();
     assert!(driver.run().is_pending());

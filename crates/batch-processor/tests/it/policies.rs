@@ -60,7 +60,7 @@ fn so_many_batches_run_at_once_and_end_in_any_order() {
     let mut driver = Box::pin(driver);
     let mut replies: Vec<_> = (0..3).map(|item| batcher.try_submit(item).unwrap()).collect();
     assert!(poll(&mut driver).is_pending());
-    assert_eq!((batcher.stats().running, batcher.stats().waiting), (2, 1));
+    assert_eq!((batcher.stats().in_flight, batcher.stats().waiting), (2, 1));
 
     doors.open(1);
     doors.open(2);
@@ -115,11 +115,11 @@ fn immediate_hands_over_what_is_there_as_soon_as_a_handler_is_free() {
     for item in 1..4 {
         batcher.try_push(item).unwrap();
     }
-    assert_eq!((batcher.stats().running, batcher.stats().waiting), (1, 3));
+    assert_eq!((batcher.stats().in_flight, batcher.stats().waiting), (1, 3));
     doors.open(0);
     assert!(poll(&mut driver).is_pending());
     assert!(poll(&mut driver).is_pending());
-    assert_eq!((batcher.stats().running, batcher.stats().waiting), (3, 0));
+    assert_eq!((batcher.stats().in_flight, batcher.stats().waiting), (3, 0));
     assert_eq!(batcher.stats().by_idle, 2);
 }
 

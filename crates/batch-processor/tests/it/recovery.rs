@@ -65,7 +65,7 @@ fn a_failed_batch_is_tried_again_after_its_pause_and_those_behind_it_wait() {
     assert!(replies.iter_mut().zip(1..).all(|(reply, n)| result(reply).unwrap().unwrap() == n));
     let stats = batcher.stats();
     assert_eq!(
-        (stats.batches, stats.retries, stats.failures, stats.run_time),
+        (stats.batches, stats.retries, stats.failed, stats.run_time),
         (2, 2, 0, PAUSE * 3)
     );
 }
@@ -141,7 +141,7 @@ fn without_a_retry_left_its_callers_share_the_last_error() {
     for reply in &mut replies {
         assert_eq!(result(reply).unwrap().unwrap_err().handler_error(), Some(&3));
     }
-    assert_eq!((batcher.stats().retries, batcher.stats().failures), (2, 1));
+    assert_eq!((batcher.stats().retries, batcher.stats().failed), (2, 1));
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn an_error_that_the_handler_calls_lasting_is_not_tried_again() {
             .unwrap();
         batcher.try_push(item).unwrap();
         assert!(Task::new(driver).run().is_pending());
-        assert_eq!((batcher.stats().retries, batcher.stats().failures), (retries, 1));
+        assert_eq!((batcher.stats().retries, batcher.stats().failed), (retries, 1));
     }
 }
 
@@ -287,7 +287,7 @@ fn a_bisected_batch_gives_each_caller_its_own_result() {
         }
     }
     let stats = batcher.stats();
-    assert_eq!((stats.failures, stats.done, stats.retries), (1, 10, 1));
+    assert_eq!((stats.failed, stats.done, stats.retries), (1, 10, 1));
     assert_eq!(*calls.lock().unwrap(), stats.batches + stats.retries + 2 * stats.splits);
 }
 

@@ -107,7 +107,7 @@ fn stress(policy: Policy, on_full: OnFull, random: &mut Random) {
     });
     batcher.shutdown().wait().unwrap();
     let stats = batcher.stats();
-    assert_eq!((stats.waiting, stats.running), (0, 0));
+    assert_eq!((stats.waiting, stats.in_flight), (0, 0));
     assert_eq!(seen.load(Ordering::Relaxed), stats.done, "processed once each");
     let dropped_inside = if on_full == OnFull::DropOldest { stats.dropped } else { 0 };
     assert_eq!(stats.pushed, stats.done + dropped_inside);
@@ -176,7 +176,7 @@ fn a_poisoned_item_fails_alone_however_often_its_batch_is_tried() {
     });
     batcher.shutdown().wait().unwrap();
     let stats = batcher.stats();
-    assert_eq!((stats.waiting, stats.running, stats.done), (0, 0, stats.pushed));
+    assert_eq!((stats.waiting, stats.in_flight, stats.done), (0, 0, stats.pushed));
     assert!(stats.retries > 0 && stats.splits > 0);
     drop(batcher);
     driver.join();
@@ -232,8 +232,8 @@ fn every_key_has_its_items_in_order_while_keys_come_and_go() {
     });
     batcher.shutdown().wait().unwrap();
     let stats = batcher.stats();
-    assert_eq!((stats.waiting, stats.running, stats.done), (0, 0, stats.pushed));
-    assert_eq!(stats.failures, 0);
+    assert_eq!((stats.waiting, stats.in_flight, stats.done), (0, 0, stats.pushed));
+    assert_eq!(stats.failed, 0);
     drop(batcher);
     driver.join();
 }

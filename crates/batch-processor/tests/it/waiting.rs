@@ -313,7 +313,7 @@ fn polls_until_all_have_ended(n: usize) -> usize {
         .unwrap();
     (0..n as u64).for_each(|item| batcher.try_push(item).unwrap());
     let mut driver = Task::new(driver);
-    while batcher.stats().running < n {
+    while batcher.stats().in_flight < n {
         assert!(driver.run().is_pending());
     }
     let before = polls.load(Ordering::SeqCst);

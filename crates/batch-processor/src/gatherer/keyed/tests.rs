@@ -262,7 +262,7 @@ proptest! {
                         machine.on_done(id, time, false);
                         // A batch is done once.
                         machine.on_done(id, time, true);
-                        prop_assert!(machine.stats().failures == 0 && !machine.is_over());
+                        prop_assert!(machine.stats().failed == 0 && !machine.is_over());
                         let action = machine.on_told(id);
                         driver.hear(action, &mut machine, now);
                         let gatherer = reference.keys.get_mut(&key).unwrap();
@@ -294,7 +294,7 @@ proptest! {
             prop_assert_eq!(machine.is_over(), reference.closed && over == reference.items.len() as u64);
             let stats = machine.stats();
             prop_assert_eq!((stats.pushed, stats.waiting), (reference.items.len() as u64, reference.count(Progress::Waits)));
-            prop_assert_eq!((stats.running, stats.done), (reference.count(Progress::Runs), reference.count(Progress::Over) as u64));
+            prop_assert_eq!((stats.in_flight, stats.done), (reference.count(Progress::Runs), reference.count(Progress::Over) as u64));
             // Idle keys are forgotten, and their places taken by others.
             let busy = |key: &u8| reference.items.iter().any(|(its, progress, _)| its == key && *progress != Progress::Over);
             let keys: Vec<_> = (0..4_u8).filter(busy).collect();
