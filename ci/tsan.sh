@@ -48,7 +48,7 @@ if [ -z "$minutes" ]; then
     # Not the programs that count allocations in one thread; and of the random sequences, most in one thread, a few.
     export PROPTEST_CASES=${PROPTEST_CASES:-4}
     run -p loom-tests --tests
-    run -p 'tidegate*' --lib --test it --test exit --test fork
+    run -p 'tidegate*' --lib --test it --test exit --test fork --test few_shards
 else
     until=$((SECONDS + minutes * 60)) rounds=0
     while [ $SECONDS -lt $until ]; do

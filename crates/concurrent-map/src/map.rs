@@ -51,7 +51,8 @@ use crate::{
 /// where everything is written once and then only read, std's map behind an `Arc` costs less.
 ///
 /// An operation hashes its key once and locks one of the [shards](Self::shards). One on many keys
-/// ([`insert_many`](Self::insert_many) and its like) locks each shard once.
+/// ([`insert_many`](Self::insert_many) and its like) locks each shard once, or, while the map has
+/// few of them, once for each range of keys that would have a shard of its own.
 ///
 /// # Closures
 ///
@@ -105,8 +106,8 @@ use crate::{
 /// do so beforehand. Nothing shrinks by itself: see [`shrink_to_fit`](Self::shrink_to_fit) and
 /// [`clear`](Self::clear).
 ///
-/// Meta its tables a map has 1.2 KB for eight shards at first (with std). When it has twice as many
-/// entries as [shards](Self::shards), or when threads have often waited for each other in the
+/// Beside its tables a map has 1.2 KB for eight shards at first (with std). When it has twice as
+/// many entries as [shards](Self::shards), or when threads have often waited for each other in the
 /// eight, all entries move to all shards, which weigh 128 bytes each, and twice as many for each
 /// thread that can run at once. One call, of whichever operation, moves them, under the lock of one
 /// of the eight after the other. A map [with a number of shards](ConcurrentMap::with_shards) has

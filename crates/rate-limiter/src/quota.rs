@@ -25,8 +25,7 @@ use crate::{
 /// # Errors
 ///
 /// Every constructor refuses zero tokens, a period of zero, and more than 10⁹ tokens a second with
-/// a
-/// [`QuotaError`]. Periods above 2⁶⁰ ns (36 years) are shortened to that.
+/// a [`QuotaError`]. Periods above 2⁶⁰ ns (36 years) are shortened to that.
 ///
 /// # Examples
 ///

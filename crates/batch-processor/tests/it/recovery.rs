@@ -64,10 +64,7 @@ fn a_failed_batch_is_tried_again_after_its_pause_and_those_behind_it_wait() {
     assert_eq!(entries(&log), [[1, 2], [1, 2], [1, 2], [3, 4]]);
     assert!(replies.iter_mut().zip(1..).all(|(reply, n)| result(reply).unwrap().unwrap() == n));
     let stats = batcher.stats();
-    assert_eq!(
-        (stats.batches, stats.retries, stats.failed, stats.run_time),
-        (2, 2, 0, PAUSE * 3)
-    );
+    assert_eq!((stats.batches, stats.retries, stats.failed, stats.run_time), (2, 2, 0, PAUSE * 3));
 }
 
 /// A batch pauses for a second; the next one gathers, or does not, and is due before the pause

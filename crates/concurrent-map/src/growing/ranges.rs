@@ -46,9 +46,9 @@ impl<T: Table> GrowingShards<T> {
     /// As [`read`](Self::read), by an index below [`count`](Self::count), and for as long as it
     /// takes.
     pub(crate) fn read_at<R>(&self, index: usize, section: impl FnOnce(&T) -> R) -> Option<R> {
-        let begun = match self.few_at(index) {
-            Some(shard) => shard.begin_scan().or_else(|| self.all_at(index)?.begin_scan()),
-            None => self.grown_at(index)?.begin_scan(),
+        let begun = match self.grown_at(index) {
+            Some(shard) => shard.begin_scan(),
+            None => self.few_at(index)?.begin_scan().or_else(|| self.all_at(index)?.begin_scan()),
         };
         Some(Reading::from(begun?).run(section))
     }
@@ -112,11 +112,12 @@ impl<T: Table> GrowingShards<T> {
         index: usize,
         section: impl FnOnce(&mut T) -> R,
     ) -> Option<(usize, R)> {
-        let few = self.few_at(index);
-        let (begun, len) = match few.and_then(Shard::<T>::begin_write) {
-            Some(begun) => (begun, self.range_len() - index % self.range_len()),
-            None if few.is_some() => (self.all_at(index)?.begin_write()?, 1),
-            None => (self.grown_at(index)?.begin_write()?, 1),
+        let (begun, len) = match self.grown_at(index) {
+            Some(shard) => (shard.begin_write()?, 1),
+            None => match self.few_at(index)?.begin_write() {
+                Some(begun) => (begun, self.range_len() - index % self.range_len()),
+                None => (self.all_at(index)?.begin_write()?, 1),
+            },
         };
         Some((len, begun.run(|table, _| section(table))))
     }
@@ -156,11 +157,15 @@ impl<T: Table> GrowingShards<T> {
         })
     }
 
-    /// Returns shards with a copy of each table, as `copy` makes it, in the same places.
-    pub(crate) fn copied(&self, copy: impl Fn(&T) -> T) -> Self {
-        let is_grown = self.is_grown();
-        let copied = Self { is_grown: AtomicBool::new(is_grown), ..Self::fixed(self.count) };
-        for range in self.ranges_if(is_grown) {
+    /// Returns as many shards, empty, for [`copy_to`](Self::copy_to).
+    pub(crate) fn for_copies(&self) -> Self {
+        Self { is_grown: AtomicBool::new(self.is_grown()), ..Self::fixed(self.count) }
+    }
+
+    /// Puts a copy of each table, as `copy` makes it, in the same place of `copied`, which is
+    /// [for copies](Self::for_copies) and nobody else's.
+    pub(crate) fn copy_to(&self, copied: &Self, copy: impl Fn(&T) -> T) {
+        for range in self.ranges_if(copied.is_grown()) {
             if let Some(shard) = self.one_for(&range) {
                 copied.make();
                 let place = copied.one_for(&range).expect("it was made");
@@ -179,7 +184,6 @@ impl<T: Table> GrowingShards<T> {
             // ORDERING: Relaxed: no other thread has it yet.
             copied.is_grown.store(true, Ordering::Relaxed);
         }
-        copied
     }
 
     /// Panics with std if the calling thread is in a section.

@@ -106,7 +106,7 @@ impl<E> KeyTable<E> {
                 match look(entry.get_mut()) {
                     Occupancy::Idle if idle.is_none() => idle = Some(bucket),
                     Occupancy::Idle => {
-                        due = now;
+                        due = now.min(IdleTimes::NEVER - 1);
                         break;
                     }
                     Occupancy::Busy => {}

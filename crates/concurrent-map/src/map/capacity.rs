@@ -107,8 +107,10 @@ impl<K: Clone, V: Clone, S: Clone> Clone for ConcurrentMap<K, V, S> {
     /// [Consistency](ConcurrentMap#consistency)). `Clone` of keys and values runs under a shard's
     /// lock, no key is hashed, and the copy has the same room.
     fn clone(&self) -> Self {
-        let hasher = self.hasher.clone();
-        Self::of(self.entries.copied(HashTable::clone), hasher)
+        // A map from the start: if a clone panics, it drops the others each on its own.
+        let copied = Self::of(self.entries.for_copies(), self.hasher.clone());
+        self.entries.copy_to(&copied.entries, HashTable::clone);
+        copied
     }
 }
 

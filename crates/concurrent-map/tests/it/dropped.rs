@@ -3,7 +3,7 @@
 
 use std::{
     future::Future,
-    hash::{Hash, Hasher},
+    hash::{BuildHasherDefault, Hash, Hasher},
     mem::ManuallyDrop,
     pin::Pin,
     sync::{
@@ -16,6 +16,8 @@ use std::{
 use test_kit::{Bomb, panics, quiet_panic};
 use tidegate_concurrent_map::{ConcurrentMap, Op};
 use tidegate_core::Wait;
+
+use crate::hashers::Identity;
 
 type Meddled = ConcurrentMap<Meddler, Meddler>;
 
@@ -163,4 +165,44 @@ fn a_map_that_is_a_value_of_another_is_dropped_in_a_section_of_that() {
     let outer = ConcurrentMap::from([("map", inner())]);
     outer.update("map", |map| *map = inner());
     assert_eq!(outer.get_with("map", |map| map.len()), Some(1));
+}
+
+/// Its first clone panics when it is dropped, and there is no second one.
+struct ClonedOnce {
+    clones: Arc<AtomicUsize>,
+    dropped: Arc<AtomicUsize>,
+    is_clone: bool,
+}
+
+impl Clone for ClonedOnce {
+    fn clone(&self) -> Self {
+        if self.clones.fetch_add(1, Ordering::SeqCst) == 1 {
+            quiet_panic("no second clone");
+        }
+        Self { clones: self.clones.clone(), dropped: self.dropped.clone(), is_clone: true }
+    }
+}
+
+impl Drop for ClonedOnce {
+    fn drop(&mut self) {
+        if self.is_clone {
+            self.dropped.fetch_add(1, Ordering::SeqCst);
+            quiet_panic("dropped");
+        }
+    }
+}
+
+#[test]
+fn a_copy_that_a_clone_ends_drops_each_value_that_it_has() {
+    let (clones, dropped) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let hasher = BuildHasherDefault::<Identity>::default();
+    let map = ConcurrentMap::with_shards_and_hasher(2, hasher);
+    // One entry in each of the two shards.
+    for key in [0_u64, 1] {
+        let value =
+            ClonedOnce { clones: clones.clone(), dropped: dropped.clone(), is_clone: false };
+        assert!(map.insert(key, value).is_none());
+    }
+    assert!(panics(|| drop(map.clone())));
+    assert_eq!((clones.load(Ordering::SeqCst), dropped.load(Ordering::SeqCst)), (2, 1));
 }

@@ -174,7 +174,7 @@ impl State {
     #[inline]
     fn note_read(&self, readers: &Readers) {
         // ORDERING: Relaxed, and in two steps: a count that is lost delays a bias by a read.
-        let reads = self.reads.load(Ordering::Relaxed) + 1;
+        let reads = self.reads.load(Ordering::Relaxed).wrapping_add(1);
         self.reads.store(reads, Ordering::Relaxed);
         if reads >= readers.many_reads() {
             self.bias(readers);
