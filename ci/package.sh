@@ -14,8 +14,8 @@ fi
 mapfile -t crates < <(sed -n 's/^name = "\(tidegate.*\)"/\1/p' crates/*/Cargo.toml)
 
 echo "package: ${crates[*]}"
-# What cargo has unpacked of an earlier run from this place, it would take for what is packaged now: versions and path are the same.
-rm -rf "${CARGO_HOME:-$HOME/.cargo}"/registry/src/-*/tidegate*
+# What cargo has unpacked and built of an earlier run from this place, it would take for what is packaged now: versions and path are the same.
+rm -rf target/package "${CARGO_HOME:-$HOME/.cargo}"/registry/src/-*/tidegate*
 cargo package --quiet --allow-dirty --target-dir target/package "${crates[@]/#/-p}"
 for crate in "${crates[@]}"; do
     files=$(cargo package --quiet --allow-dirty --list -p "$crate")
