@@ -4,7 +4,7 @@
 # Why: the queue's ring, the jobs' cells and the scopes are unsafe code; and what waits in a circle of Arcs is a leak that no
 # assertion sees.
 # `asan.sh --long MINUTES` repeats the stress tests and the simulation with fresh seeds for so long.
-# Time: 12 minutes beside other builds; most of it is compiling.
+# Time: 6 minutes; most of it is compiling.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 log=$(mktemp)

@@ -4,7 +4,7 @@
 # Why: loom sees only what goes through our `primitive`; this sees every access, std's included.
 # std is built with the sanitizer too; without that it reports races that are none.
 # `tsan.sh --long MINUTES` repeats the stress tests with fresh seeds for so long.
-# Time: 25 minutes beside other builds; most of it is compiling, and installing the compiler and building std once.
+# Time: 10 minutes; most of it is compiling, and installing the compiler and building std once.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source ci/debian-rust
