@@ -153,9 +153,14 @@ impl<E> KeyTable<E> {
         None
     }
 
-    /// Returns whether the search has been at every bucket since it came to this table.
-    pub(super) fn is_passed(&self) -> bool {
-        self.hand >= self.table.num_buckets()
+    /// Returns whether the search has been at every bucket since it came to this table. Then the
+    /// next one begins at the first bucket again.
+    pub(super) fn pass(&mut self) -> bool {
+        let is_passed = self.hand >= self.table.num_buckets();
+        if is_passed {
+            self.hand = 0;
+        }
+        is_passed
     }
 }
 

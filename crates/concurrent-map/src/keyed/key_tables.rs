@@ -69,7 +69,7 @@ impl<E> KeyTables<E> {
             let index = first.wrapping_add(offset) & (self.shards.count() - 1);
             let (span, (taken, is_passed)) = self.shards.edit_at(index, |table| {
                 let taken = table.take_next(offset == 0, &mut budget, &look).map(&removed);
-                (taken, table.is_passed())
+                (taken, table.pass())
             })?;
             offset += span;
             if is_passed {
@@ -80,5 +80,40 @@ impl<E> KeyTables<E> {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reserve::with_capacity;
+
+    #[test]
+    fn a_search_that_ends_with_a_table_leaves_none_out_in_the_next_round() {
+        let tables = KeyTables::<u64>::new(NonZeroUsize::new(2).unwrap());
+        for index in 0..2 {
+            // As many as one search checks, the last of them in the last bucket.
+            tables.shards.write_at(
+                index,
+                |entry| *entry,
+                |table| {
+                    table.table = with_capacity(112);
+                    for hash in 64..128 {
+                        let entry = hash + 128 * index as u64;
+                        table.table.insert_unique(hash, entry, |_| unreachable!("there is room"));
+                    }
+                },
+            );
+        }
+        let take = |idle: u64| {
+            let look = |entry: &mut u64| match *entry == idle {
+                true => Occupancy::Idle,
+                false => Occupancy::Busy,
+            };
+            tables.take_idle(None, look, |entry| entry)
+        };
+        // A round, and then each table again.
+        assert_eq!((take(0), take(0)), (None, None));
+        assert_eq!((take(100), take(200)), (Some(100), Some(200)));
     }
 }
