@@ -71,9 +71,8 @@ in_text 'only crates/core may depend on this crate' '^(event-listener|crossbeam-
 in_text 'only crates/concurrent-map may depend on hashbrown' '^hashbrown' '^crates/.*Cargo\.toml$' '^crates/concurrent-map/'
 
 # The machine: one file chooses between std, portable-atomic and loom; the others import from it.
-# The ring and the queue have a model beside them, and say which of the two is used.
-primitive='^crates/core/src/primitive\.rs$' modelled='^crates/core/src/(primitive|ring|queue)\.rs$'
-in_code 'cfg(loom) belongs in crates/core/src/primitive.rs' '\bcfg.*\bloom\b|^[[:space:]]*(loom|not\(loom\)),?$' '^crates/[^/]*/src/.*\.rs$' "$modelled"
+primitive='^crates/core/src/primitive\.rs$'
+in_code 'cfg(loom) belongs in crates/core/src/primitive.rs' '\bcfg.*\bloom\b|^[[:space:]]*(loom|not\(loom\)),?$' '^crates/[^/]*/src/.*\.rs$' "$primitive"
 in_code 'portable_atomic belongs in crates/core/src/primitive.rs' '\bportable_atomic' '^crates/[^/]*/src/.*\.rs$' "$primitive"
 in_code 'sync types come from tidegate_core::primitive' '\b(std|core|alloc)::(sync\b|\{.*\bsync\b)|^[[:space:]]*sync::' '^crates/[^/]*/src/.*\.rs$' "$primitive"
 in_code 'unsafe in a file that docs/unsafe.md does not list' '\bunsafe\b' '\.rs$' "^ci/${listed:+|^(${listed//$'\n'/|})\$}"

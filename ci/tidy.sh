@@ -29,6 +29,8 @@ lint examples/embedded/Cargo.toml --release
 lint ci/tsan-canary/Cargo.toml
 # A file without a workspace.
 rustfmt --check --edition 2024 ci/asan-canary.rs
+# Modules that a macro names, which cargo fmt does not find.
+rustfmt --check --edition 2024 crates/core/src/ring/model.rs crates/core/src/queue/model.rs
 for kind in use-after-free leak; do
     clippy-driver --edition 2024 --cfg "planted=\"$kind\"" --check-cfg 'cfg(planted, values("use-after-free", "leak"))' \
         --emit metadata --out-dir target/tidy -D warnings ci/asan-canary.rs

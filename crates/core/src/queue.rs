@@ -15,9 +15,6 @@
 //!
 //! This file is the only one that knows `crossbeam-queue`. It needs a target with compare-and-swap.
 
-#[cfg(loom)]
-mod model;
-
 use core::{
     fmt,
     future::Future,
@@ -40,7 +37,10 @@ use crate::{
 
 by_machine! {
     real { use crossbeam_queue::{ArrayQueue, SegQueue}; }
-    model { use self::model::{ArrayQueue, SegQueue}; }
+    model {
+        mod model;
+        use self::model::{ArrayQueue, SegQueue};
+    }
 }
 
 /// The queue accepts no more items.

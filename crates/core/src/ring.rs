@@ -15,9 +15,6 @@
 //! One word, one order: either the look after raising the flag sees the claim, or the claim sees
 //! the flag. So while nobody waits, a push and a pop cost one read-modify-write each, and no fence.
 
-#[cfg(loom)]
-mod model;
-
 use core::{
     fmt, iter,
     mem::MaybeUninit,
@@ -31,15 +28,18 @@ use crossbeam_utils::CachePadded;
 use crate::primitive::{
     UnsafeCell,
     atomic::{AtomicUsize, Ordering},
-    relax,
+    by_machine, relax,
 };
 use crate::wake_list::each;
 
-/// The ring, for what stands on it: its model under loom.
-#[cfg(not(loom))]
-pub use self::Ring as RingOrModel;
-#[cfg(loom)]
-pub use self::model::Ring as RingOrModel;
+// The ring, for what stands on it: its model under loom.
+by_machine! {
+    real { pub use self::Ring as RingOrModel; }
+    model {
+        mod model;
+        pub use self::model::Ring as RingOrModel;
+    }
+}
 
 /// In a stamp: the slot holds the item of this position. In the tail: no more pushes.
 const MARK: usize = 1;
@@ -94,8 +94,8 @@ pub struct Ring<T> {
 struct Slot<T> {
     /// The position that may be pushed here next, or, with `WRITTEN`, the one that may be popped.
     stamp: AtomicUsize,
-    // INVARIANT: initialized while the stamp has `WRITTEN`. Accessed only by who has claimed the
-    // stamp's position.
+    // INVARIANT: initialized while the stamp has `WRITTEN`. Accessed only by the
+    // caller that has claimed the stamp's position.
     item: UnsafeCell<MaybeUninit<T>>,
 }
 
@@ -204,8 +204,8 @@ impl<T> Ring<T> {
         self.push_unless(CLOSED | DIVERTED, item)
     }
 
-    /// Adds an item although pushes are diverted, or closed: for who puts back in what was
-    /// diverted.
+    /// Adds an item although pushes are diverted, or closed: for the caller that
+    /// puts back in what was diverted.
     ///
     /// # Errors
     ///
@@ -222,7 +222,7 @@ impl<T> Ring<T> {
         let mut tries = 0;
         loop {
             if tail & forbidden != 0 {
-                // ORDERING: Acquire: what happened before the close is seen by who is refused.
+                // ORDERING: Acquire: what happened before the close is seen by the refused caller.
                 let tail = self.tail.load(Ordering::Acquire);
                 let is_closed = tail & CLOSED != 0;
                 return Err(if is_closed {
@@ -357,7 +357,8 @@ impl<T> Ring<T> {
 
     /// Refuses pushes as if the ring were full, until [`resume`](Self::resume).
     pub fn divert(&self) {
-        // ORDERING: Release: what happened before is seen by who finds it diverted (`is_diverted`).
+        // ORDERING: Release: what happened before is seen by a caller that finds it
+        // diverted (`is_diverted`).
         self.tail.fetch_or(DIVERTED, Ordering::Release);
     }
 
@@ -376,7 +377,8 @@ impl<T> Ring<T> {
 
     /// Refuses every push from now on; returns false if it did already.
     pub fn close(&self) -> bool {
-        // ORDERING: Release: what happened before the close is seen by who finds the ring closed.
+        // ORDERING: Release: what happened before the close is seen by a caller that
+        // finds the ring closed.
         self.tail.fetch_or(CLOSED, Ordering::Release) & CLOSED == 0
     }
 

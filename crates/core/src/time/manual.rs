@@ -120,7 +120,8 @@ impl ManualClock {
     }
 
     fn show(&self, time: Timestamp) {
-        // ORDERING: Release: what happened before the turn is seen by who reads the new time
+        // ORDERING: Release: what happened before the turn is seen by a caller that reads
+        // the new time
         // (Acquire in `now`).
         self.face.now.fetch_max(time.as_nanos(), Ordering::Release);
     }
