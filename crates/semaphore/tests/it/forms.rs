@@ -16,8 +16,6 @@ use tidegate_semaphore::{
 
 type Limit = AdaptiveSemaphore<Aimd>;
 
-static PERMITS: Semaphore = Semaphore::new(8);
-static LIMIT: LazyLock<Limit> = LazyLock::new(limit);
 static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime")
 });
@@ -79,6 +77,9 @@ where
 
 #[test]
 fn every_form_can_be_spawned() {
+    // No other test takes of them meanwhile.
+    static PERMITS: Semaphore = Semaphore::new(8);
+    static LIMIT: LazyLock<Limit> = LazyLock::new(limit);
     let permits = Arc::new(Semaphore::new(8));
     let adaptive = Arc::new(limit());
     let owned = || permits.clone().gate_owned(2);
@@ -104,6 +105,8 @@ fn every_form_can_be_spawned() {
 
 #[test]
 fn every_form_that_borrows_can_be_scoped() {
+    // No other test takes of it meanwhile.
+    static PERMITS: Semaphore = Semaphore::new(8);
     let permits = Semaphore::new(8);
     let shared = Arc::new(Semaphore::new(8));
     let adaptive = limit();
@@ -126,6 +129,9 @@ fn every_form_that_borrows_can_be_scoped() {
 
 #[test]
 fn every_way_to_wait_can_be_spawned() {
+    // No other test takes of them meanwhile.
+    static PERMITS: Semaphore = Semaphore::new(8);
+    static LIMIT: LazyLock<Limit> = LazyLock::new(limit);
     let permits = Arc::new(Semaphore::new(8));
     let adaptive = Arc::new(limit());
     assert_eq!(on_tokio(async { PERMITS.acquire(2).await.map(|permit| permit.count()) }), Ok(2));
