@@ -1,6 +1,8 @@
 //! What the tests of all crates share: futures polled by hand, wakers that count or panic, panics
-//! without a message, values whose destructors panic, and random numbers from a seed that can be had again.
+//! without a message, values whose destructors panic, a clock that lags behind its timer, and random
+//! numbers from a seed that can be had again.
 
+mod behind;
 mod bomb;
 mod fuse;
 mod panics;
@@ -9,6 +11,7 @@ mod task;
 mod waker;
 
 pub use self::{
+    behind::Behind,
     bomb::Bomb,
     fuse::Fuse,
     panics::{OnDrop, panics, quiet_panic, quietly},

@@ -1,7 +1,7 @@
 //! A clock that lags behind its timer.
 
 use std::{
-    future::{Future, Ready, ready},
+    future::Future,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -9,26 +9,8 @@ use std::{
 };
 
 use futures_core::Stream;
-use test_kit::CountingWaker;
-use tidegate_batch_processor::{Batcher, Clock, IntoBatches, Timer, Timestamp};
-
-/// Stands still, and its timer does not: each sleep is over at once.
-#[derive(Clone)]
-struct Behind;
-
-impl Clock for Behind {
-    fn now(&self) -> Timestamp {
-        Timestamp::ORIGIN
-    }
-}
-
-impl Timer for Behind {
-    type Sleep = Ready<()>;
-
-    fn sleep_until(&self, _time: Timestamp) -> Ready<()> {
-        ready(())
-    }
-}
+use test_kit::{Behind, CountingWaker};
+use tidegate_batch_processor::{Batcher, IntoBatches};
 
 /// One item, and then none for a long time.
 struct One(bool);

@@ -1,17 +1,17 @@
 //! Clocks that lag, that began long ago, and that come to their end.
 
 use core::{
-    future::{Future, Ready, ready},
+    future::Future,
     pin::pin,
     task::{Context, Waker},
     time::Duration,
 };
 use std::sync::Arc;
 
-use test_kit::CountingWaker;
+use test_kit::{Behind, CountingWaker};
 use tidegate_circuit_breaker::{
     Breaker, Builder, CachedClock, Clock, ManualClock, OpenFor, RefusedReason, State, Throttle,
-    Timer, Timestamp, TripRule, Wait, Window, gate::Pass,
+    Timestamp, TripRule, Wait, Window, gate::Pass,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -147,23 +147,6 @@ fn an_open_time_without_an_end_and_the_end_of_time_stop_no_notification() {
     // Its end has come with that of time.
     breaker.try_enter().unwrap().success();
     assert_eq!(breaker.state(), State::Closed);
-}
-
-/// Stands still, and its timer does not: each sleep is over at once.
-struct Behind;
-
-impl Clock for Behind {
-    fn now(&self) -> Timestamp {
-        Timestamp::ORIGIN
-    }
-}
-
-impl Timer for Behind {
-    type Sleep = Ready<()>;
-
-    fn sleep_until(&self, _time: Timestamp) -> Ready<()> {
-        ready(())
-    }
 }
 
 #[test]

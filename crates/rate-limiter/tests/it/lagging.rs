@@ -1,37 +1,20 @@
 //! Clocks that lag: behind a refresh, or behind their own timer.
 
 use std::{
-    future::{Future, Ready, ready},
+    future::Future,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use test_kit::CountingWaker;
+use test_kit::{Behind, CountingWaker};
 use tidegate_rate_limiter::{
-    CachedClock, Clock, KeyedLimiter, ManualClock, Quota, RateLimiter, Throttled, Timer, Timestamp,
+    CachedClock, KeyedLimiter, ManualClock, Quota, RateLimiter, Throttled, Timestamp,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// Stands still, and its timer does not: each sleep is over at once.
-struct Behind;
-
-impl Clock for Behind {
-    fn now(&self) -> Timestamp {
-        Timestamp::ORIGIN
-    }
-}
-
-impl Timer for Behind {
-    type Sleep = Ready<()>;
-
-    fn sleep_until(&self, _time: Timestamp) -> Ready<()> {
-        ready(())
-    }
-}
 
 /// Has bytes for ever.
 struct Endless;
