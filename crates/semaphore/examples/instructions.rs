@@ -35,7 +35,7 @@ fn ready_acquire(semaphore: &Semaphore, cx: &mut Context<'_>) {
     drop(Pin::new(&mut acquire).poll(cx));
 }
 
-/// Somebody joins the line, is handed the permit, and picks it up. Its waker does nothing.
+/// A request joins the wait queue, is handed the permit, and picks it up. Its waker does nothing.
 #[inline(never)]
 fn wait_and_be_served<'a>(
     semaphore: &'a Semaphore,

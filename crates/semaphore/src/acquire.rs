@@ -18,19 +18,19 @@ use tidegate_core::{Timestamp, unwind, wait_list::Turn};
 use crate::{
     error::AcquireError,
     permit::{Held, Permit},
-    pool::Pool,
+    pool::PermitPool,
     word::Need,
 };
 
-/// One request for permits, whoever owns the pool. Dropping it in the queue is counted as a
+/// One request for permits of a pool that `P` leads to. Dropping it in the queue is counted as a
 /// cancellation.
-pub(crate) struct Request<P: Deref<Target = Pool>> {
+pub(crate) struct Request<P: Deref<Target = PermitPool>> {
     turn: Turn<P>,
-    /// When it joined the queue; [`Timestamp::NEVER`] if nobody measures.
+    /// When it joined the queue; [`Timestamp::NEVER`] without a clock.
     since: Timestamp,
 }
 
-impl<P: Deref<Target = Pool>> Request<P> {
+impl<P: Deref<Target = PermitPool>> Request<P> {
     #[inline]
     pub(crate) fn new(pool: P, need: Need) -> Self {
         Self { turn: Turn::new(pool, need), since: Timestamp::NEVER }
@@ -65,7 +65,7 @@ impl<P: Deref<Target = Pool>> Request<P> {
                 Ok(held)
             }
             Err(error) => {
-                pool.counts().refuse();
+                pool.counts().refused.add_one();
                 measure(&pool, self.since);
                 Err(error)
             }
@@ -76,7 +76,7 @@ impl<P: Deref<Target = Pool>> Request<P> {
     #[cold]
     fn cancel(&self) {
         let pool = self.turn.supply();
-        pool.counts().cancel();
+        pool.counts().cancelled.add_one();
         // In a destructor, and the clock is foreign code.
         unwind::in_drop(|| measure(pool, self.since));
     }
@@ -84,20 +84,20 @@ impl<P: Deref<Target = Pool>> Request<P> {
 
 /// Adds the time that a request waited in the queue, once that is over.
 #[inline]
-fn measure(pool: &Pool, since: Timestamp) {
+fn measure(pool: &PermitPool, since: Timestamp) {
     if since != Timestamp::NEVER {
         add_up(pool, since);
     }
 }
 
 #[cold]
-fn add_up(pool: &Pool, since: Timestamp) {
+fn add_up(pool: &PermitPool, since: Timestamp) {
     if let Some(now) = pool.now() {
-        pool.counts().wait_is_over(now.since(since));
+        pool.counts().add_wait_time(now.since(since));
     }
 }
 
-impl<P: Deref<Target = Pool>> Drop for Request<P> {
+impl<P: Deref<Target = PermitPool>> Drop for Request<P> {
     #[inline]
     fn drop(&mut self) {
         if self.turn.is_waiting() {
@@ -106,7 +106,7 @@ impl<P: Deref<Target = Pool>> Drop for Request<P> {
     }
 }
 
-impl<P: Deref<Target = Pool>> fmt::Debug for Request<P> {
+impl<P: Deref<Target = PermitPool>> fmt::Debug for Request<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.turn.fmt(f)
     }
@@ -117,12 +117,12 @@ impl<P: Deref<Target = Pool>> fmt::Debug for Request<P> {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Acquire<'a> {
-    request: Request<&'a Pool>,
+    request: Request<&'a PermitPool>,
 }
 
 impl<'a> Acquire<'a> {
     #[inline]
-    pub(crate) fn new(pool: &'a Pool, need: Need) -> Self {
+    pub(crate) fn new(pool: &'a PermitPool, need: Need) -> Self {
         Self { request: Request::new(pool, need) }
     }
 }
@@ -133,6 +133,6 @@ impl<'a> Future for Acquire<'a> {
     // Always: a driver polls in two places, the first of which is the fast path.
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.request.poll(cx).map_ok(Permit::of)
+        self.request.poll(cx).map_ok(|held| Permit { held })
     }
 }

@@ -57,7 +57,7 @@ pub use self::{
 
 /// The futures of the adaptive semaphore's methods.
 pub mod future {
-    pub use super::acquire::{Acquire, Enter};
+    pub use super::acquire::Acquire;
     #[cfg(target_has_atomic = "ptr")]
-    pub use super::owned::{AcquireOwned, EnterOwned};
+    pub use super::owned::AcquireOwned;
 }

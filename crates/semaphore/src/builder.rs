@@ -8,7 +8,7 @@ use tidegate_core::Clock;
 
 use crate::{
     fairness::Fairness,
-    pool::{Pool, Settings},
+    pool::{PermitPool, Settings},
     semaphore::Semaphore,
 };
 
@@ -104,7 +104,7 @@ impl Builder {
 
     /// Builds the semaphore, open, with all its permits free.
     pub fn build(self) -> Semaphore {
-        Semaphore { pool: Pool::new(self.permits, self.settings) }
+        Semaphore { pool: PermitPool::new(self.permits, self.settings) }
     }
 }
 

@@ -9,7 +9,11 @@ use core::{
 use tidegate_core::Gate;
 
 use crate::{
-    acquire::Acquire, error::TryAcquireError, permit::Permit, pool::Pool, semaphore::Semaphore,
+    acquire::Acquire,
+    error::{AcquireError, TryAcquireError},
+    permit::Permit,
+    pool::PermitPool,
+    semaphore::Semaphore,
     word::Need,
 };
 
@@ -31,13 +35,13 @@ use crate::{
 impl<'a> Gate for &'a Semaphore {
     type Pass = Permit<'a>;
     type Refused = TryAcquireError;
-    type Enter = Enter<'a>;
+    type Enter = Enter<Acquire<'a>>;
 
     fn try_enter(self) -> Result<Permit<'a>, TryAcquireError> {
         self.try_acquire(1)
     }
 
-    fn enter(self) -> Enter<'a> {
+    fn enter(self) -> Self::Enter {
         Enter { acquire: self.acquire(1) }
     }
 }
@@ -58,7 +62,7 @@ impl Semaphore {
     /// # Ok::<(), tidegate_semaphore::TryAcquireError>(())
     /// ```
     pub fn gate(&self, n: usize) -> PermitGate<'_> {
-        PermitGate::new(&self.pool, n)
+        PermitGate { pool: &self.pool, count: n }
     }
 }
 
@@ -67,40 +71,34 @@ impl Semaphore {
 #[derive(Debug, Clone, Copy)]
 #[must_use = "a gate does nothing until it is entered"]
 pub struct PermitGate<'s> {
-    pool: &'s Pool,
+    pool: &'s PermitPool,
     count: usize,
-}
-
-impl<'s> PermitGate<'s> {
-    pub(crate) fn new(pool: &'s Pool, count: usize) -> Self {
-        Self { pool, count }
-    }
 }
 
 impl<'s> Gate for PermitGate<'s> {
     type Pass = Permit<'s>;
     type Refused = TryAcquireError;
-    type Enter = Enter<'s>;
+    type Enter = Enter<Acquire<'s>>;
 
     fn try_enter(self) -> Result<Permit<'s>, TryAcquireError> {
         self.pool.try_take(Need::exactly(self.count)).map(|n| Permit::new(self.pool, n))
     }
 
-    fn enter(self) -> Enter<'s> {
+    fn enter(self) -> Self::Enter {
         Enter { acquire: Acquire::new(self.pool, Need::exactly(self.count)) }
     }
 }
 
-/// Future of the [`enter`](Gate::enter) of a semaphore and its gates. Never refuses with
-/// [`NoPermits`](TryAcquireError::NoPermits).
+/// Future of the [`enter`](Gate::enter) of every gate of this crate: `F` waits for its permits.
+/// Never refuses with [`NoPermits`](TryAcquireError::NoPermits).
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited or waited for"]
-pub struct Enter<'a> {
-    acquire: Acquire<'a>,
+pub struct Enter<F> {
+    pub(crate) acquire: F,
 }
 
-impl<'a> Future for Enter<'a> {
-    type Output = Result<Permit<'a>, TryAcquireError>;
+impl<P, F: Future<Output = Result<P, AcquireError>> + Unpin> Future for Enter<F> {
+    type Output = Result<P, TryAcquireError>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

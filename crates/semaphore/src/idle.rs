@@ -9,11 +9,11 @@ use core::{
 
 use tidegate_core::event::{Condition, Waiter};
 
-use crate::pool::Pool;
+use crate::pool::PermitPool;
 
 /// "Every permit is back."
 struct AllBack<'a> {
-    pool: &'a Pool,
+    pool: &'a PermitPool,
     /// The pool has counted this waiter.
     is_noted: bool,
 }
@@ -43,7 +43,7 @@ pub struct Idle<'a> {
 }
 
 impl<'a> Idle<'a> {
-    pub(crate) fn new(pool: &'a Pool) -> Self {
+    pub(crate) fn new(pool: &'a PermitPool) -> Self {
         Self { waiter: Waiter::new(), condition: AllBack { pool, is_noted: false } }
     }
 }

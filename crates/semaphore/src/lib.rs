@@ -43,6 +43,6 @@ pub use self::{
 /// The futures of the semaphore's methods.
 pub mod future {
     #[cfg(target_has_atomic = "ptr")]
-    pub use crate::owned::{AcquireOwned, EnterOwned};
+    pub use crate::owned::AcquireOwned;
     pub use crate::{acquire::Acquire, gate::Enter, idle::Idle, with_async::WithAsync};
 }

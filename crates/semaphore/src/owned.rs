@@ -4,7 +4,7 @@
 use core::{
     fmt,
     future::Future,
-    ops::{Deref, RangeInclusive},
+    ops::RangeInclusive,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -14,8 +14,8 @@ use tidegate_core::{Gate, Outcome, Pass, gate::OwnedGate, primitive::Arc};
 use crate::{
     acquire::Request,
     error::{AcquireError, TryAcquireError},
-    permit::Held,
-    pool::Pool,
+    gate::Enter,
+    permit::{Held, PoolOf},
     semaphore::Semaphore,
     word::Need,
 };
@@ -30,7 +30,7 @@ impl Semaphore {
     #[inline]
     pub fn try_acquire_owned(self: Arc<Self>, n: usize) -> Result<OwnedPermit, TryAcquireError> {
         let n = self.pool.try_take(Need::exactly(n))?;
-        Ok(OwnedPermit { held: Held::new(Owner { semaphore: self }, n) })
+        Ok(OwnedPermit { held: Held::new(PoolOf(self), n) })
     }
 
     /// Takes permits that keep the semaphore alive, as
@@ -50,7 +50,7 @@ impl Semaphore {
         range: RangeInclusive<usize>,
     ) -> Result<OwnedPermit, TryAcquireError> {
         let n = self.pool.try_take(range.into())?;
-        Ok(OwnedPermit { held: Held::new(Owner { semaphore: self }, n) })
+        Ok(OwnedPermit { held: Held::new(PoolOf(self), n) })
     }
 
     /// Waits for `n` permits that keep the semaphore alive, as [`acquire`](Self::acquire).
@@ -84,7 +84,7 @@ impl Semaphore {
     /// ```
     #[inline]
     pub fn acquire_owned(self: Arc<Self>, n: usize) -> AcquireOwned {
-        AcquireOwned { request: Request::new(Owner { semaphore: self }, Need::exactly(n)) }
+        AcquireOwned { request: Request::new(PoolOf(self), Need::exactly(n)) }
     }
 
     /// Waits for permits that keep the semaphore alive, as [`acquire_up_to`](Self::acquire_up_to).
@@ -103,7 +103,7 @@ impl Semaphore {
     #[track_caller]
     #[inline]
     pub fn acquire_up_to_owned(self: Arc<Self>, range: RangeInclusive<usize>) -> AcquireOwned {
-        AcquireOwned { request: Request::new(Owner { semaphore: self }, range.into()) }
+        AcquireOwned { request: Request::new(PoolOf(self), range.into()) }
     }
 
     /// Returns a gate that takes `n` permits for each caller that enters, with passes that keep the
@@ -141,14 +141,14 @@ pub struct OwnedPermitGate {
 impl Gate for OwnedPermitGate {
     type Pass = OwnedPermit;
     type Refused = TryAcquireError;
-    type Enter = EnterOwned;
+    type Enter = Enter<AcquireOwned>;
 
     fn try_enter(self) -> Result<OwnedPermit, TryAcquireError> {
         self.semaphore.try_acquire_owned(self.count)
     }
 
-    fn enter(self) -> EnterOwned {
-        EnterOwned { acquire: self.semaphore.acquire_owned(self.count) }
+    fn enter(self) -> Self::Enter {
+        Enter { acquire: self.semaphore.acquire_owned(self.count) }
     }
 }
 
@@ -156,7 +156,7 @@ impl Gate for OwnedPermitGate {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct AcquireOwned {
-    request: Request<Owner>,
+    request: Request<PoolOf<Arc<Semaphore>>>,
 }
 
 impl Future for AcquireOwned {
@@ -188,7 +188,7 @@ impl Future for AcquireOwned {
 /// ```
 #[must_use = "dropping it releases the permits at once"]
 pub struct OwnedPermit {
-    held: Held<Owner>,
+    held: Held<PoolOf<Arc<Semaphore>>>,
 }
 
 impl OwnedPermit {
@@ -251,45 +251,13 @@ impl Pass for OwnedPermit {
 impl OwnedGate for Semaphore {
     type Pass = OwnedPermit;
     type Refused = TryAcquireError;
-    type Enter = EnterOwned;
+    type Enter = Enter<AcquireOwned>;
 
     fn try_enter_owned(gate: Arc<Self>) -> Result<OwnedPermit, TryAcquireError> {
         gate.try_acquire_owned(1)
     }
 
-    fn enter_owned(gate: Arc<Self>) -> EnterOwned {
-        EnterOwned { acquire: gate.acquire_owned(1) }
-    }
-}
-
-/// Future of the [`enter`](Gate::enter) of a semaphore in an `Arc` and of its owned gates. Never
-/// refuses with [`NoPermits`](TryAcquireError::NoPermits).
-#[derive(Debug)]
-#[must_use = "futures do nothing unless awaited or waited for"]
-pub struct EnterOwned {
-    acquire: AcquireOwned,
-}
-
-impl Future for EnterOwned {
-    type Output = Result<OwnedPermit, TryAcquireError>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.acquire).poll(cx).map_err(TryAcquireError::from)
-    }
-}
-
-/// A share in a semaphore that leads to its pool.
-#[derive(Clone)]
-struct Owner {
-    semaphore: Arc<Semaphore>,
-}
-
-impl Deref for Owner {
-    type Target = Pool;
-
-    #[inline]
-    fn deref(&self) -> &Pool {
-        &self.semaphore.pool
+    fn enter_owned(gate: Arc<Self>) -> Self::Enter {
+        Enter { acquire: gate.acquire_owned(1) }
     }
 }

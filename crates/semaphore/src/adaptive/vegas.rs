@@ -103,7 +103,7 @@ impl Steer for Vegas {
             return limit * 0.75;
         };
         // Measured without a queue, be it that few came or that a probe let few in. A probe lasts
-        // until somebody needs more than it lets in.
+        // until more is needed than it lets in.
         let is_app_limited = round.is_app_limited(limit);
         if is_app_limited || self.after_probe.is_some() {
             (self.no_load, self.rounds) = (rtt, 0);

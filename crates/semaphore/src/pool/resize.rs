@@ -2,10 +2,10 @@
 
 use tidegate_core::{primitive::atomic::Ordering, wait_list::Supply};
 
-use super::Pool;
+use super::PermitPool;
 use crate::word::{ATTENDED, BARRED, MAX_PERMITS, permits};
 
-impl Pool {
+impl PermitPool {
     /// Sets the capacity to what `target` makes of it; false, and no effect, if that is above
     /// `MAX_PERMITS`.
     pub(crate) fn resize(&self, target: impl FnOnce(usize) -> Option<usize>) -> bool {

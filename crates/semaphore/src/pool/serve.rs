@@ -8,7 +8,7 @@ use tidegate_core::{
     wait_list::{Line, Supply},
 };
 
-use super::Pool;
+use super::PermitPool;
 use crate::{
     error::AcquireError,
     fairness::{FOR_EVER, Fairness},
@@ -18,7 +18,7 @@ use crate::{
 /// After so many acquisitions a nudged waiter that has not been polled since loses its promise.
 const PATIENCE: u64 = tuned(128, 2) as u64;
 
-impl Pool {
+impl PermitPool {
     /// Returns whether the head is to be granted what is free, instead of being nudged. Under the
     /// queue's lock.
     #[inline]
@@ -62,7 +62,7 @@ impl Pool {
     }
 }
 
-impl Supply for Pool {
+impl Supply for PermitPool {
     type Need = Need;
     type Refusal = AcquireError;
 
@@ -104,7 +104,7 @@ impl Supply for Pool {
                 Err(found) => word = found,
             }
         }
-        self.counts.wait();
+        self.counts.waited.add_one_under_lock();
         Poll::Pending
     }
 
@@ -185,7 +185,7 @@ impl Supply for Pool {
     }
 
     fn give_back(&self, granted: Need) {
-        self.counts.leave_unclaimed();
+        self.counts.unclaimed.add_one();
         self.release(granted.granted());
     }
 

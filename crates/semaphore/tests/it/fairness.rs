@@ -1,4 +1,4 @@
-//! Whether newcomers may overtake, how often, and who is served first.
+//! Whether newcomers may overtake, how often, and which waiter is served first.
 
 use std::{
     future::Future,
@@ -184,9 +184,9 @@ fn the_latest_is_served_first_under_lifo() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
-    /// Thieves take what is released before those in line, who are polled whenever they are woken,
-    /// can: the head is overtaken no more often than the bound and the permits there are, and
-    /// everybody is served in the end.
+    /// Newcomers take what is released before the waiters can, which are polled whenever they are
+    /// woken: the head is overtaken no more often than the bound and the number of permits together
+    /// say, and every waiter is served in the end.
     #[test]
     fn the_bound_holds_for_any_history(
         permits in 1..4_usize,
@@ -217,7 +217,7 @@ proptest! {
                     }
                 }
             }
-            // As an executor does: whoever may have been woken is polled.
+            // As an executor does: a waiter that may have been woken is polled.
             let mut at = 0;
             while at < waiting.len() {
                 match waiting[at].poll() {

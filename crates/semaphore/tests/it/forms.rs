@@ -11,7 +11,7 @@ use smol::Executor;
 use tidegate_semaphore::{
     Gate, OwnedPermit, OwnedPermitGate, Pass, Permit, PermitGate, Semaphore, SystemClock, Wait,
     adaptive::{self, AdaptiveSemaphore, Aimd, Vegas},
-    future::{Acquire, AcquireOwned, Idle, WithAsync},
+    future::{Acquire, AcquireOwned, Enter, Idle, WithAsync},
 };
 
 type Limit = AdaptiveSemaphore<Aimd>;
@@ -168,7 +168,7 @@ fn what_is_owned_is_send_and_static() {
     owned::<<Arc<Semaphore> as Gate>::Enter>();
     owned::<adaptive::OwnedPermit<Vegas, SystemClock>>();
     owned::<adaptive::future::AcquireOwned<Vegas>>();
-    owned::<adaptive::future::EnterOwned<Vegas>>();
+    owned::<Enter<adaptive::future::AcquireOwned<Vegas>>>();
     owned::<Permit<'static>>();
     owned::<adaptive::Permit<'static, Vegas>>();
     movable::<Permit<'_>>();

@@ -1,4 +1,4 @@
-//! Clocks that nobody has refreshed for a while.
+//! Clocks that were not refreshed for a while.
 
 use std::{
     future::Future,
@@ -31,7 +31,7 @@ fn what_passed_before_a_late_clock_was_read_is_no_latency() {
         Arc::new(AdaptiveSemaphore::builder(Vegas::new()).initial(4).clock(clock).build().unwrap());
     for owned in [false, true] {
         hand.advance(HOUR);
-        // Nobody else refreshes: neither at the beginning nor at the end is the lag the server's.
+        // Nothing else refreshes it: neither at the beginning nor at the end is the lag the server's.
         if owned {
             let permit = limit.clone().try_acquire_owned().unwrap();
             hand.advance(SECOND);

@@ -7,7 +7,7 @@ use tidegate_semaphore::{
     AcquireError, Builder, Fairness, Gate, OwnedPermit, OwnedPermitGate, Permit, PermitGate,
     Semaphore, Stats, TryAcquireError,
     adaptive::{self, AdaptiveSemaphore, Aimd, Gradient2, Vegas},
-    future::{Acquire, AcquireOwned, Enter, EnterOwned, Idle, WithAsync},
+    future::{Acquire, AcquireOwned, Enter, Idle, WithAsync},
 };
 
 /// Fails, with all of them, if types are larger than the table says.
@@ -32,8 +32,8 @@ fn no_type_is_larger_than_the_table_says() {
         16 Result<OwnedPermit, TryAcquireError>
         32 Acquire<'static>
         32 AcquireOwned
-        32 Enter<'static>
-        32 EnterOwned
+        32 Enter<Acquire<'static>>
+        32 Enter<AcquireOwned>
         16 PermitGate<'static>
         16 OwnedPermitGate
         48 Idle<'static>
@@ -47,8 +47,8 @@ fn no_type_is_larger_than_the_table_says() {
         32 adaptive::OwnedPermit<Vegas>
         32 adaptive::future::Acquire<'static, Vegas>
         32 adaptive::future::AcquireOwned<Vegas>
-        32 adaptive::future::Enter<'static, Vegas>
-        32 adaptive::future::EnterOwned<Vegas>
+        32 Enter<adaptive::future::Acquire<'static, Vegas>>
+        32 Enter<adaptive::future::AcquireOwned<Vegas>>
         80 adaptive::Stats
         64 adaptive::BuildError
         32 Aimd

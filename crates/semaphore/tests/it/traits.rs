@@ -12,7 +12,7 @@ use tidegate_semaphore::{
     AcquireError, AdaptiveSemaphore, Builder, Fairness, Gate, ManualClock, OwnedPermit,
     OwnedPermitGate, Permit, PermitGate, Semaphore, Stats, TryAcquireError,
     adaptive::{self, Aimd, BuildError, Gradient2, Vegas},
-    future::{Acquire, AcquireOwned, Enter, EnterOwned, Idle, WithAsync},
+    future::{Acquire, AcquireOwned, Enter, Idle, WithAsync},
 };
 
 /// A list for the compiler: a value of these may be looked at after a panic passed by, for none of
@@ -28,8 +28,8 @@ fn what_a_panic_passes_by_may_be_used_on() {
     safe::<OwnedPermit>();
     safe::<Acquire<'_>>();
     safe::<AcquireOwned>();
-    safe::<Enter<'_>>();
-    safe::<EnterOwned>();
+    safe::<Enter<Acquire<'_>>>();
+    safe::<Enter<AcquireOwned>>();
     safe::<PermitGate<'_>>();
     safe::<OwnedPermitGate>();
     safe::<Idle<'_>>();
@@ -41,8 +41,8 @@ fn what_a_panic_passes_by_may_be_used_on() {
     safe::<adaptive::OwnedPermit<Aimd>>();
     safe::<adaptive::future::Acquire<'_, Aimd>>();
     safe::<adaptive::future::AcquireOwned<Aimd>>();
-    safe::<adaptive::future::Enter<'_, Aimd>>();
-    safe::<adaptive::future::EnterOwned<Aimd>>();
+    safe::<Enter<adaptive::future::Acquire<'_, Aimd>>>();
+    safe::<Enter<adaptive::future::AcquireOwned<Aimd>>>();
     safe::<adaptive::Stats>();
 }
 
@@ -78,7 +78,7 @@ fn debug_shows_names_and_figures() {
     shows(&semaphore.acquire(2), "Acquire { request: Turn { waiting: false, .. } }");
     shows(
         &semaphore.gate(2),
-        "PermitGate { pool: Pool { capacity: 3, free: 1, fairness: Fifo, .. }, count: 2 }",
+        "PermitGate { pool: PermitPool { capacity: 3, free: 1, fairness: Fifo, .. }, count: 2 }",
     );
     shows(
         &semaphore.gate(2).enter(),
@@ -95,7 +95,7 @@ fn debug_shows_names_and_figures() {
     );
     shows(
         &semaphore.clone().enter(),
-        "EnterOwned { acquire: AcquireOwned { request: Turn { waiting: false, .. } } }",
+        "Enter { acquire: AcquireOwned { request: Turn { waiting: false, .. } } }",
     );
     shows(&semaphore.idle(), "Idle { .. }");
     shows(&semaphore.with_async(1, async {}), r#"WithAsync { stage: "waiting", .. }"#);
@@ -120,10 +120,13 @@ fn debug_shows_names_and_figures() {
     );
     shows(&adaptive.try_acquire(), "Ok(Permit { started: Timestamp(0ns), .. })");
     shows(&adaptive.acquire(), "Acquire(Turn { waiting: false, .. })");
-    shows(&(&*adaptive).enter(), "Enter(Acquire(Turn { waiting: false, .. }))");
+    shows(&(&*adaptive).enter(), "Enter { acquire: Acquire(Turn { waiting: false, .. }) }");
     shows(&adaptive.clone().try_acquire_owned(), "Ok(OwnedPermit { started: Timestamp(0ns), .. })");
     shows(&adaptive.clone().acquire_owned(), "AcquireOwned(Turn { waiting: false, .. })");
-    shows(&adaptive.clone().enter(), "EnterOwned(AcquireOwned(Turn { waiting: false, .. }))");
+    shows(
+        &adaptive.clone().enter(),
+        "Enter { acquire: AcquireOwned(Turn { waiting: false, .. }) }",
+    );
     shows(
         &adaptive.stats(),
         "Stats { limit: 20, in_flight: 0, waiting: 0, refused: 0, succeeded: 0, dropped: 0, min_rtt: None, max_rtt: None }",

@@ -120,7 +120,7 @@ fn the_queue_is_left_without_a_trace() {
     drop(cancelled);
     assert!(semaphore.acquire(1).wait_timeout(std::time::Duration::ZERO).is_err());
     drop(held);
-    // Nobody waits: the fast path is open again.
+    // No request waits: the fast path is open again.
     assert!(semaphore.try_acquire(1).is_ok());
     assert_eq!((semaphore.stats().waiting, semaphore.stats().cancelled), (0, 3));
 }
