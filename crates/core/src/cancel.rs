@@ -99,7 +99,7 @@ impl CancelToken {
     }
 
     /// Creates a token that is cancelled together with this one, and can be cancelled alone.
-    #[must_use = "a token that nobody holds stops nothing"]
+    #[must_use = "a token that is not kept stops nothing"]
     pub fn child(&self) -> Self {
         self.child_until(Timestamp::NEVER)
     }
@@ -107,8 +107,8 @@ impl CancelToken {
     /// Creates a child that is cancelled with [`Reason::DeadlineExceeded`] when `deadline` has come
     /// on `timer`.
     ///
-    /// The timer wakes the token, nobody has to poll it; the token then asks the timer's sleep
-    /// whether the deadline has come. With [`SystemClock`](crate::SystemClock) that is done by the
+    /// The timer wakes the token, which need not be polled: it then asks the timer's sleep whether
+    /// the deadline has come. With [`SystemClock`](crate::SystemClock) that is done by the
     /// process's timer thread.
     ///
     /// # Examples
@@ -123,7 +123,7 @@ impl CancelToken {
     /// clock.advance(Duration::from_secs(1));
     /// assert_eq!(token.reason(), Some(Reason::DeadlineExceeded));
     /// ```
-    #[must_use = "a token that nobody holds stops nothing"]
+    #[must_use = "a token that is not kept stops nothing"]
     pub fn child_with_deadline<T: Timer>(&self, timer: &T, deadline: Timestamp) -> Self {
         let child = self.child_until(deadline);
         let alarm = Alarm::set(timer.sleep_until(deadline), &child.node);
@@ -139,7 +139,7 @@ impl CancelToken {
 
     /// Creates a child that is cancelled when `duration` has passed since this call, also if the
     /// time that `timer` shows lags behind.
-    #[must_use = "a token that nobody holds stops nothing"]
+    #[must_use = "a token that is not kept stops nothing"]
     pub fn child_with_timeout<T: Timer>(&self, timer: &T, duration: Duration) -> Self {
         self.child_with_deadline(timer, timer.deadline_after(duration))
     }
@@ -244,8 +244,8 @@ impl Node {
         }
     }
 
-    /// Cancels this node and all below it, without recursion: a tree may be deep. Then wakes
-    /// everybody, so that a waker that panics finds nothing half done.
+    /// Cancels this node and all below it, without recursion: a tree may be deep. Then wakes all
+    /// waiters, so that a waker that panics finds nothing half done.
     fn cancel(&self, reason: Reason) -> bool {
         // Alarms are dropped behind everything else: a sleep's destructor is foreign code, as
         // wakers are.
@@ -264,8 +264,8 @@ impl Node {
         true
     }
 
-    /// Marks this node as cancelled and wakes nobody; returns its children, or `None` if it was
-    /// cancelled already. What is left of its alarm goes to `alarms`.
+    /// Marks this node as cancelled, without waking its waiters; returns its children, or `None` if
+    /// it was cancelled already. What is left of its alarm goes to `alarms`.
     fn mark(&self, reason: Reason, alarms: &mut Vec<Alarm>) -> Option<Vec<Weak<Node>>> {
         let (children, alarm) = self.family.with(|family| {
             if family.reason.is_some() {

@@ -81,12 +81,12 @@ impl core::error::Error for BuildError {}
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Somebody called [`cancel`](crate::CancelToken::cancel), or dropped a
-    /// [`DropGuard`](crate::cancel::DropGuard).
+    /// [`cancel`](crate::CancelToken::cancel) was called, or a
+    /// [`DropGuard`](crate::cancel::DropGuard) was dropped.
     Requested,
     /// The token's deadline, or one of its ancestors', has come.
     DeadlineExceeded,
-    /// Somebody called [`cancel_because`](crate::CancelToken::cancel_because) with these words.
+    /// [`cancel_because`](crate::CancelToken::cancel_because) was called with these words.
     Because(Cow<'static, str>),
 }
 

@@ -1,9 +1,9 @@
 //! Conditions: "not empty now?", "closed now?".
 //!
-//! An [`Event`] carries no state of its own. A waiter names a condition over somebody else's state;
-//! whoever changes that state notifies, and the woken waiter looks again. Newcomers may win the
-//! race, so an event suits conditions that anybody may consume; what must be handed out in order is
-//! a [`WaitList`](crate::wait_list::WaitList).
+//! An [`Event`] carries no state of its own. A waiter names a condition over a state that lives
+//! elsewhere; the notifier changes that state and notifies, and the woken waiter checks again.
+//! Newcomers may win the race, so an event suits conditions that any waiter may consume; what must
+//! be handed out in order is a [`WaitList`](crate::wait_list::WaitList).
 //!
 //! ```text
 //! waiter:   check ──no──▶ register ──▶ check again ──no──▶ sleep ──▶ (woken) check …
@@ -46,11 +46,11 @@ const ROUNDS: u32 = 8;
 /// Something that tasks and threads can wait for, woken one by one or all together.
 ///
 /// Use it when the state lives elsewhere (an atomic, a queue) and a waiter can tell by looking
-/// whether to go on. Use a [`WaitList`](crate::wait_list::WaitList) when somebody has to decide
+/// whether to go on. Use a [`WaitList`](crate::wait_list::WaitList) when the releaser has to decide
 /// whose turn it is.
 ///
-/// A notification costs one fence and one load while nobody waits. A wait that has to sleep costs
-/// two allocations, the first one of an event four.
+/// A notification costs one fence and one load while there is no waiter. A wait that has to sleep
+/// costs two allocations, the first one of an event four.
 ///
 /// # Fairness
 ///
@@ -75,7 +75,7 @@ const ROUNDS: u32 = 8;
 /// ```
 pub struct Event {
     listeners: event_listener::Event,
-    // Whether anybody may be registered. False lets a notification end after one load.
+    // Whether a waiter may be registered. False lets a notification end after one load.
     // INVARIANT: written inside of `desk` only; true while `Desk::registered` is above zero.
     alert: AtomicBool,
     // Allocated by the first wait that sleeps, which keeps `new` const.
@@ -86,7 +86,7 @@ pub struct Event {
 #[derive(Default)]
 struct Desk {
     registered: AtomicUsize,
-    /// Wakers whose listeners were notified and which nobody has called yet.
+    /// Wakers whose listeners were notified, and which were not called yet.
     outbox: Lock<WakeList>,
 }
 
@@ -99,7 +99,7 @@ impl Desk {
 
 impl Event {
     crate::const_fn! {
-        /// Creates an event nobody waits for. Does not allocate.
+        /// Creates an event without waiters. Does not allocate.
         pub fn new() -> Self {
             Self {
                 listeners: event_listener::Event::new(),
@@ -128,7 +128,7 @@ impl Event {
         }
     }
 
-    /// Wakes everybody who waits at the time of the call.
+    /// Wakes all that wait at the time of the call.
     #[inline]
     pub fn notify_all(&self) {
         // Plain `notify` means "until at least n are notified", which is right for all of them.
@@ -137,13 +137,13 @@ impl Event {
         }
     }
 
-    /// Wakes `n` waiters more, for a notifier that has read in a word of its own that somebody
-    /// waits.
+    /// Wakes `n` waiters more, for a notifier that has read in a word of its own that there are
+    /// waiters.
     ///
     /// A [`Condition`] that raises a flag in the word it looks at
-    /// ([`begin_to_wait`](Condition::begin_to_wait)) spares the one that changes that word the
-    /// fence and the load of [`notify`](Self::notify): it reads the flag with the change, calls
-    /// this only if it was up, and `lower` takes it down again when nobody is registered any more.
+    /// ([`begin_to_wait`](Condition::begin_to_wait)) spares the notifier the fence and the load of
+    /// [`notify`](Self::notify): the notifier reads the flag with its change, calls this only if
+    /// the flag was up, and `lower` takes it down again when no waiter is registered any more.
     ///
     /// `lower` is called under a lock, and must be no more than a step on an atomic.
     #[cold]
@@ -234,7 +234,7 @@ pub trait Condition {
     fn check(&mut self) -> Option<Self::Output>;
 
     /// Called after each registration, before the check that follows it: the place to raise a flag
-    /// for those who will [notify](Event::notify_flagged).
+    /// for [notifiers](Event::notify_flagged).
     fn begin_to_wait(&mut self) {}
 }
 
@@ -485,6 +485,6 @@ mod tests {
         assert!(event.may_be_waited_for());
         assert!(catch_unwind(AssertUnwindSafe(|| drop(wait))).is_err());
         event.notify(1);
-        assert!(!event.may_be_waited_for(), "nobody is registered");
+        assert!(!event.may_be_waited_for(), "no waiter is registered");
     }
 }

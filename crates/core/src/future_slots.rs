@@ -31,9 +31,9 @@ use crate::{
     unwind::contain,
 };
 
-/// The waker of a task's latest poll, until somebody wakes it.
+/// The waker of a task's latest poll, until it is called.
 ///
-/// The task sets its waker *before* it looks for work, and whoever makes work for it does so
+/// The task sets its waker *before* it looks for work, and a thread that makes work for it does so
 /// *before* waking. Both go through one lock: a wake that finds no waker came before the setting,
 /// and the look after the setting sees its work.
 ///
@@ -67,7 +67,7 @@ impl WakerCell {
         drop(self.waker.with(|place| place.replace(waker)));
     }
 
-    /// Calls the waker, with the lock open. Until the next is set, further wakes call nobody.
+    /// Calls the waker, with the lock open. Until the next is set, further wakes do nothing.
     pub fn wake(&self) {
         if let Some(waker) = self.waker.with(Option::take) {
             waker.wake();
@@ -107,8 +107,8 @@ pub struct FutureSlots<N, F> {
     in_flight: usize,
     /// The place of the slot that [`next_in_turn`](Self::next_in_turn) gave last.
     turn: usize,
-    /// Slots that were woken, and that nobody has polled since, the first one last. They are not in
-    /// the list any more.
+    /// Slots that were woken and not polled since, the first one last. They are not in the list any
+    /// more.
     taken: Vec<usize>,
     // INVARIANT: empty; takes the list's place for a look, so that the lock is held for one step
     // however many were woken.
@@ -305,66 +305,5 @@ impl<N, F: Future> FutureSlots<N, F> {
 impl<N, F> fmt::Debug for FutureSlots<N, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FutureSlots").field("in_flight", &self.in_flight()).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use core::{cell::RefCell, future::poll_fn};
-
-    use super::*;
-
-    fn woken<N, F>(slots: &mut FutureSlots<N, F>) -> Vec<usize> {
-        slots.look();
-        core::iter::from_fn(|| slots.next_woken()).collect()
-    }
-
-    #[test]
-    fn only_the_woken_slots_are_found_in_order() {
-        let wakers = RefCell::new(Vec::new());
-        let mut slots = FutureSlots::new(Arc::default());
-        for n in 0..200 {
-            let wakers = &wakers;
-            let slot = slots.start(
-                n,
-                poll_fn(move |cx: &mut Context<'_>| {
-                    wakers.borrow_mut().push(cx.waker().clone());
-                    Poll::<()>::Pending
-                }),
-            );
-            assert_eq!(slots.poll(slot), Some(Poll::Pending));
-        }
-        assert_eq!(woken(&mut slots), []);
-        let wakers = wakers.borrow();
-        wakers[150].wake_by_ref();
-        wakers[5].wake_by_ref();
-        wakers[150].wake_by_ref();
-        assert_eq!(woken(&mut slots), [5, 150]);
-        assert_eq!(woken(&mut slots), []);
-    }
-
-    #[test]
-    fn each_in_flight_has_its_turn() {
-        let mut slots = FutureSlots::new(Arc::default());
-        assert_eq!(slots.next_in_turn(), None);
-        for n in 0..4 {
-            assert_eq!(slots.start(n, core::future::pending::<()>()), n);
-        }
-        assert_eq!((slots.free(1), slots.free(3)), (Some(1), Some(3)));
-        let mut turns: Vec<_> = (0..4).filter_map(|_| slots.next_in_turn()).collect();
-        turns.sort_unstable();
-        assert_eq!(turns, [0, 0, 2, 2]);
-    }
-
-    #[test]
-    fn a_late_waker_finds_an_empty_slot() {
-        let mut slots = FutureSlots::new(Arc::default());
-        let slot = slots.start("job", core::future::ready(7));
-        assert_eq!(slots.poll(slot), Some(Poll::Ready(7)));
-        slots.drop_future(slot);
-        assert_eq!((slots.free(slot), slots.free(slot), slots.in_flight()), (Some("job"), None, 0));
-        slots.put_off(slot);
-        assert_eq!(woken(&mut slots), [slot]);
-        assert_eq!(slots.poll(slot), None);
     }
 }

@@ -46,13 +46,13 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Runs `section` on the value while nobody else can.
+    /// Runs `section` on the value while no other thread can.
     #[inline]
     pub fn with<R>(&self, section: impl FnOnce(&mut T) -> R) -> R {
         self.inner.with(section)
     }
 
-    /// Returns whether nobody is inside at this moment. Does not wait.
+    /// Returns whether no thread is inside at this moment. Does not wait.
     #[cfg(feature = "std")]
     pub(crate) fn is_open(&self) -> bool {
         self.inner.is_open()
@@ -193,7 +193,7 @@ mod spin {
             }
             let _open = Open(&self.taken);
             // SAFETY: only the thread whose `swap` returned false gets here, and `_open`, dropped
-            // after `section` has returned, is the only one who stores false. So no second
+            // after `section` has returned, is the only one that stores false. So no second
             // reference exists while this one lives.
             section(unsafe { &mut *self.value.get() })
         }

@@ -147,10 +147,10 @@ macro_rules! thread_constant {
 #[cfg(feature = "std")]
 pub(crate) use thread_constant;
 
-/// A cell with loom's interface, by which a model sees who looks at it and who writes.
+/// A cell with loom's interface, by which a model sees which threads read it and which write.
 #[cfg(not(loom))]
 mod cell {
-    /// A cell with loom's interface, by which a model sees who looks at it and who writes.
+    /// A cell with loom's interface, by which a model sees which threads read it and which write.
     #[derive(Debug)]
     pub struct UnsafeCell<T>(core::cell::UnsafeCell<T>);
 
@@ -241,49 +241,40 @@ pub(crate) fn park_until(_parker: &parking::Parker, _until: std::time::Instant) 
 
 /// Returns a number that was tuned on real machines. One that decides which way the code goes is
 /// small in models.
-#[cfg(not(loom))]
-pub const fn tuned(real: u32, _in_models: u32) -> u32 {
-    real
-}
-
+///
 /// LOOM: a model that has to do something often before it gets where it goes explores nothing more
 /// by it.
-#[cfg(loom)]
-pub const fn tuned(_real: u32, in_models: u32) -> u32 {
-    in_models
+pub const fn tuned(real: u32, in_models: u32) -> u32 {
+    if cfg!(loom) { in_models } else { real }
 }
 
-/// Nothing: `SeqCst` accesses before and after it are in one order anyway.
-#[cfg(all(feature = "std", not(loom)))]
-#[inline]
-pub(crate) fn sequentially_consistent_in_models() {}
-
+/// Does nothing but in models: `SeqCst` accesses before and after it are in one order anyway.
+///
 /// LOOM: takes `SeqCst` accesses for AcqRel, but knows such fences. One between two `SeqCst`
 /// accesses of a thread says what C++20 says of them without it: that they are in one order with
 /// those of other threads.
-#[cfg(all(feature = "std", loom))]
+#[cfg(feature = "std")]
+#[inline]
 pub(crate) fn sequentially_consistent_in_models() {
-    loom::sync::atomic::fence(atomic::Ordering::SeqCst);
+    if cfg!(loom) {
+        atomic::fence(atomic::Ordering::SeqCst);
+    }
 }
 
 /// Lets the calling thread rest for a while.
 #[cfg(feature = "std")]
 pub(crate) fn nap(duration: core::time::Duration) {
-    // Nobody has this parker, so nobody wakes it.
+    // No other thread has this parker, so none wakes it.
     park_until(&parking::Parker::new(), std::time::Instant::now() + duration);
 }
 
 /// Whether a thread that spins may be woken by another one that runs meanwhile.
-#[cfg(all(feature = "std", not(loom)))]
+///
+/// LOOM: never: a model explores when a thread is woken anyway; polling for it would only make more
+/// of the same.
+#[cfg(feature = "std")]
 pub(crate) fn may_spin() -> bool {
-    parallelism() > 1
-}
-
-/// LOOM: a model explores when a thread is woken anyway; polling for it would only make more of the
-/// same.
-#[cfg(all(feature = "std", loom))]
-pub(crate) fn may_spin() -> bool {
-    false
+    !cfg!(loom) && parallelism() > 1
 }
 
 /// Takes a wake-up of the calling thread that has come already; returns whether it had.
@@ -300,15 +291,11 @@ pub(crate) fn take_wake_up(_parker: &parking::Parker) -> bool {
 }
 
 /// Whether a deadline has passed.
-#[cfg(all(feature = "std", not(loom)))]
+///
+/// LOOM: always: asked only after [`park_until`] has let the others run.
+#[cfg(feature = "std")]
 pub(crate) fn has_passed(deadline: std::time::Instant) -> bool {
-    std::time::Instant::now() >= deadline
-}
-
-/// LOOM: asked only after [`park_until`] has let the others run, so the deadline has passed.
-#[cfg(all(feature = "std", loom))]
-pub(crate) fn has_passed(_deadline: std::time::Instant) -> bool {
-    true
+    cfg!(loom) || std::time::Instant::now() >= deadline
 }
 
 /// A number for the calling thread that no other thread of the process has, `None` where threads
@@ -391,7 +378,7 @@ mod model_once {
             self.is_set.load(Ordering::Acquire).then(|| self.value.get()).flatten()
         }
 
-        /// Returns the value, written by `make` if nobody has.
+        /// Returns the value, written by `make` if it was not yet.
         pub fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
             if let Some(value) = self.get() {
                 return value;

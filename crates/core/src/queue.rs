@@ -53,7 +53,7 @@ const ITEM: usize = 2;
 /// What was pushed before the close can still be popped; then every pop returns [`Closed`]. Items
 /// leave in the order in which they came in.
 ///
-/// A push and a pop each cost two read-modify-writes and a fence while nobody waits.
+/// A push and a pop each cost two read-modify-writes and a fence while there is no waiter.
 ///
 /// # Fairness
 ///
@@ -61,8 +61,8 @@ const ITEM: usize = 2;
 ///
 /// # Panics
 ///
-/// If a waker panics, so does the call that woke it. Everybody else is woken all the same, but an
-/// item that this very call has popped is dropped in the panic.
+/// If a waker panics, so does the call that woke it. All others are woken all the same, but an item
+/// that this very call has popped is dropped in the panic.
 ///
 /// # Examples
 ///
@@ -138,10 +138,10 @@ impl<T> Queue<T> {
     /// [`TryPushError`] gives the item back if the queue is full or closed.
     #[inline]
     pub fn try_push(&self, item: T) -> Result<(), TryPushError<T>> {
-        // ORDERING: Relaxed: who finds the bit takes its count back, which pairs with the Release
-        // in `close`. That the count is seen before the item is, is of no importance; that the bit
-        // and the count are one word is: a popper that reads "closed, 0" comes after every push
-        // that was counted, and every later one finds the bit.
+        // ORDERING: Relaxed: a pusher that finds the bit takes its count back, which pairs with the
+        // Release in `close`. It does not matter whether the count or the item is seen first. It
+        // does matter that the bit and the count are one word: a popper that reads "closed, 0"
+        // comes after every push that was counted, and every later push finds the bit.
         if self.word.fetch_add(ITEM, Ordering::Relaxed) & CLOSED != 0 {
             self.uncount();
             return Err(TryPushError::Closed(item));
@@ -279,7 +279,7 @@ impl<T> Items<T> {
 
 impl<T> Drop for Items<T> {
     fn drop(&mut self) {
-        // An item whose destructor panics takes nobody along.
+        // An item whose destructor panics does not keep the others from being dropped.
         each(iter::from_fn(|| self.pop()), drop);
     }
 }

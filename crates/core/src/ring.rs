@@ -1,4 +1,4 @@
-//! A bounded queue whose two positions also say who waits.
+//! A bounded queue whose two positions also say whether producers or consumers wait.
 //!
 //! The algorithm is Dmitry Vyukov's bounded queue for many producers and consumers: a slot's stamp
 //! says whose turn it is, a position is claimed by one compare-and-swap. The flags in the low bits
@@ -13,7 +13,8 @@
 //! ```
 //!
 //! One word, one order: either the look after raising the flag sees the claim, or the claim sees
-//! the flag. So while nobody waits, a push and a pop cost one read-modify-write each, and no fence.
+//! the flag. So while there is no waiter, a push and a pop cost one read-modify-write each, and no
+//! fence.
 
 use core::{
     fmt, iter,
@@ -43,7 +44,7 @@ by_machine! {
 
 /// In a stamp: the slot holds the item of this position. In the tail: no more pushes.
 const MARK: usize = 1;
-/// Somebody waits for the owner of this word to move it.
+/// A waiter waits for the next move of this word.
 const AWAITED: usize = 2;
 /// In the tail: pushes are refused as if it were full.
 const DIVERTED: usize = 4;
@@ -58,8 +59,9 @@ const CLOSED: usize = MARK;
 
 /// A bounded queue for many pushers and poppers, none of which waits in it.
 ///
-/// Who has to wait registers elsewhere (see [`Event`](crate::Event)), raises the flag of what it
-/// waits for and tries once more; whoever changes that next is told that it is awaited.
+/// A caller that has to wait registers elsewhere (see [`Event`](crate::Event)), raises the flag of
+/// what it waits for and tries once more; the next push or pop that changes that is told that it is
+/// awaited.
 ///
 /// # Examples
 ///
@@ -76,13 +78,13 @@ const CLOSED: usize = MARK;
 pub struct Ring<T> {
     /// | bits | name | meaning | changed by |
     /// | --- | --- | --- | --- |
-    /// | 1 | `AWAITED` | somebody waits for room | `set_producer_waiting`, `clear_producer_waiting` |
+    /// | 1 | `AWAITED` | a producer waits for room | `set_producer_waiting`, `clear_producer_waiting` |
     /// | 3.. | | position of the next pop: the lap, and the index of the slot | `pop` |
     head: CachePadded<AtomicUsize>,
     /// | bits | name | meaning | changed by |
     /// | --- | --- | --- | --- |
     /// | 0 | `CLOSED` | no more pushes, final | `close` |
-    /// | 1 | `AWAITED` | somebody waits for an item | `set_consumer_waiting`, `clear_consumer_waiting` |
+    /// | 1 | `AWAITED` | a consumer waits for an item | `set_consumer_waiting`, `clear_consumer_waiting` |
     /// | 2 | `DIVERTED` | pushes go elsewhere | `divert`, `resume` |
     /// | 3.. | | position of the next push: the lap, and the index of the slot | `push` |
     tail: CachePadded<AtomicUsize>,
@@ -99,19 +101,19 @@ struct Slot<T> {
     item: UnsafeCell<MaybeUninit<T>>,
 }
 
-// SAFETY: an item is pushed by one thread and popped by another (`T: Send`); nobody ever has a
+// SAFETY: an item is pushed by one thread and popped by another (`T: Send`); no thread ever has a
 // `&T`.
 unsafe impl<T: Send> Sync for Ring<T> {}
 
-/// No foreign code runs between a claim and its stamp, and nobody has a `&T`: a panic finds an item
-/// in or out.
+/// No foreign code runs between a claim and its stamp, and no thread has a `&T`: a panic finds an
+/// item in or out.
 impl<T> UnwindSafe for Ring<T> {}
 impl<T> RefUnwindSafe for Ring<T> {}
 
 /// An item is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pushed {
-    /// Whether somebody waits for it.
+    /// Whether a consumer waits for it.
     pub is_awaited: bool,
 }
 
@@ -131,7 +133,7 @@ pub enum NotPushed<T> {
 pub struct Popped<T> {
     /// The item.
     pub item: T,
-    /// Whether somebody waits for its room.
+    /// Whether a producer waits for its room.
     pub is_awaited: bool,
 }
 
@@ -237,8 +239,8 @@ impl<T> Ring<T> {
             // been moved out.
             let stamp = slot.stamp.load(Ordering::Acquire);
             if stamp == position {
-                // ORDERING: Acquire: who finds somebody waiting finds the registration behind the
-                // flag. The item itself is seen by its stamp. On failure only a new guess.
+                // ORDERING: Acquire: a pusher that finds the flag finds the registration behind it.
+                // The item itself is seen by its stamp. On failure only a new guess.
                 let claim = self.tail.compare_exchange_weak(
                     tail,
                     self.next(position) | tail & FLAGS,
@@ -248,7 +250,7 @@ impl<T> Ring<T> {
                 match claim {
                     Ok(_) => {
                         // SAFETY: the position is claimed by us alone, and its stamp said that the
-                        // slot is empty; nobody else accesses it until the stamp changes.
+                        // slot is empty; no other thread accesses it until the stamp changes.
                         slot.item.with_mut(|place| unsafe { (*place).write(item) });
                         // ORDERING: Release: the item is seen by its popper (Acquire in `pop`).
                         slot.stamp.store(position | WRITTEN, Ordering::Release);
@@ -260,7 +262,8 @@ impl<T> Ring<T> {
             }
             // The item of the lap before is still there, or its popper has not stamped yet; or the
             // guess was old.
-            // ORDERING: Relaxed: who has raised the flag in this word sees every claim before that.
+            // ORDERING: Relaxed: a producer that has raised the flag in this word sees every claim
+            // before that.
             let head = self.head.load(Ordering::Relaxed) & !FLAGS;
             if head.wrapping_add(self.lap) == position {
                 return Err(NotPushed::Full(item));
@@ -286,8 +289,8 @@ impl<T> Ring<T> {
             // ORDERING: Acquire: pairs with the Release in `push_unless`: the item is there.
             let stamp = slot.stamp.load(Ordering::Acquire);
             if stamp == position | WRITTEN {
-                // ORDERING: Acquire as in `push_unless`. Release: who finds the last item gone
-                // comes after what its popper did before (`is_drained`).
+                // ORDERING: Acquire as in `push_unless`. Release: a caller that finds the last item
+                // gone comes after what its popper did before (`is_drained`).
                 let claim = self.head.compare_exchange_weak(
                     head,
                     self.next(position) | head & FLAGS,
@@ -297,7 +300,7 @@ impl<T> Ring<T> {
                 match claim {
                     Ok(_) => {
                         // SAFETY: the position is claimed by us alone, and its stamp said that the
-                        // item is there; nobody else accesses the slot until the stamp changes.
+                        // item is there; no other thread accesses the slot until the stamp changes.
                         let item =
                             slot.item.with_mut(|place| unsafe { (*place).assume_init_read() });
                         // ORDERING: Release: the slot is seen empty by its next pusher (Acquire in
@@ -309,8 +312,8 @@ impl<T> Ring<T> {
                 }
                 continue;
             }
-            // ORDERING: Acquire: who finds it closed and empty comes after the close; who has
-            // raised the flag in this word sees every claim before that.
+            // ORDERING: Acquire: a popper that finds the ring closed and empty comes after the
+            // close; a consumer that has raised the flag in this word sees every claim before that.
             let tail = self.tail.load(Ordering::Acquire);
             if tail & !FLAGS == position {
                 return Err(match tail & (CLOSED | DIVERTED) {
@@ -324,32 +327,32 @@ impl<T> Ring<T> {
         }
     }
 
-    /// Notes that somebody waits for an item. To be followed by another try.
+    /// Notes that a consumer waits for an item. To be followed by another try.
     pub fn set_consumer_waiting(&self) {
         // ORDERING: Release: the registration before is seen by the pushes after, which find the
         // flag. The pushes before have moved this word, so the next try sees that they were.
         self.tail.fetch_or(AWAITED, Ordering::Release);
     }
 
-    /// Notes that nobody waits for an item any more.
+    /// Notes that no consumer waits for an item any more.
     pub fn clear_consumer_waiting(&self) {
-        // ORDERING: Relaxed: who calls this holds a lock under which nobody begins to wait.
+        // ORDERING: Relaxed: the caller holds a lock under which no consumer begins to wait.
         self.tail.fetch_and(!AWAITED, Ordering::Relaxed);
     }
 
-    /// Returns whether somebody waits for an item.
+    /// Returns whether a consumer waits for an item.
     pub fn is_consumer_waiting(&self) -> bool {
         // ORDERING: Acquire: the registration behind the flag is seen.
         self.tail.load(Ordering::Acquire) & AWAITED != 0
     }
 
-    /// Notes that somebody waits for room. To be followed by another try.
+    /// Notes that a producer waits for room. To be followed by another try.
     pub fn set_producer_waiting(&self) {
         // ORDERING: Release: as in `set_consumer_waiting`.
         self.head.fetch_or(AWAITED, Ordering::Release);
     }
 
-    /// Notes that nobody waits for room any more.
+    /// Notes that no producer waits for room any more.
     pub fn clear_producer_waiting(&self) {
         // ORDERING: Relaxed: as in `clear_consumer_waiting`.
         self.head.fetch_and(!AWAITED, Ordering::Relaxed);
@@ -364,8 +367,8 @@ impl<T> Ring<T> {
 
     /// Ends what [`divert`](Self::divert) has begun.
     pub fn resume(&self) {
-        // ORDERING: Relaxed: what was put back in before has moved this word, so nobody finds the
-        // ring empty without it.
+        // ORDERING: Relaxed: what was put back in before has moved this word, so no popper finds
+        // the ring empty without it.
         self.tail.fetch_and(!DIVERTED, Ordering::Relaxed);
     }
 
@@ -390,7 +393,7 @@ impl<T> Ring<T> {
 
     /// Returns whether it is closed, and no item is left and none was diverted.
     pub fn is_drained(&self) -> bool {
-        // ORDERING: Acquire: who finds the last item gone comes after its pop.
+        // ORDERING: Acquire: a caller that finds the last item gone comes after its pop.
         let tail = self.tail.load(Ordering::Acquire);
         let head = self.head.load(Ordering::Acquire);
         tail & (CLOSED | DIVERTED) == CLOSED && tail & !FLAGS == head & !FLAGS
@@ -468,7 +471,7 @@ impl<T> Ring<T> {
 
 impl<T> Drop for Ring<T> {
     fn drop(&mut self) {
-        // An item whose destructor panics takes nobody along.
+        // An item whose destructor panics does not keep the others from being dropped.
         each(iter::from_fn(|| self.pop().ok()), drop);
     }
 }

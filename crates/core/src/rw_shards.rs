@@ -247,7 +247,7 @@ impl<'a, T, P> Shard<'a, T, P> {
         Self { owner: address(owner), ..self }
     }
 
-    /// Looks at the value while nobody writes to it.
+    /// Looks at the value while no thread writes to it.
     ///
     /// For sections of at most some microseconds: a writer waits for them awake at first, and then
     /// looks for their end every 100 µs.
@@ -261,8 +261,8 @@ impl<'a, T, P> Shard<'a, T, P> {
         self.begin_read().unwrap_or_else(refuse_closed).run(section)
     }
 
-    /// Looks at the value while nobody writes to it, for as long as it takes: a writer sleeps until
-    /// the end. It writes to the shard's line twice, as other readers do not have to.
+    /// Looks at the value while no thread writes to it, for as long as it takes: a writer sleeps
+    /// until the end. It writes to the shard's line twice, as other readers do not have to.
     ///
     /// # Panics
     ///
@@ -271,7 +271,7 @@ impl<'a, T, P> Shard<'a, T, P> {
         Reading::from(self.begin_scan().unwrap_or_else(refuse_closed)).run(section)
     }
 
-    /// Works on the value while nobody else looks at it.
+    /// Works on the value while no other thread looks at it.
     ///
     /// # Panics
     ///
@@ -369,7 +369,7 @@ fn refuse_closed<S>() -> S {
 /// let reading = shards.by_hash(0).begin_read();
 /// assert_eq!(reading.map(|reading| reading.run(|n| *n)), Some(7));
 /// ```
-#[must_use = "nobody can write until it is dropped"]
+#[must_use = "no writer comes in until it is dropped"]
 pub struct Reading<'a, T, P = ()> {
     inner: imp::Reading<'a, T, P>,
 }
@@ -408,7 +408,7 @@ impl<T, P> fmt::Debug for Reading<'_, T, P> {
 /// let scanning = shards.by_hash(0).begin_scan().unwrap();
 /// assert_eq!(Reading::from(scanning).run(|n| *n), 7);
 /// ```
-#[must_use = "nobody can write until it is dropped"]
+#[must_use = "no writer comes in until it is dropped"]
 pub struct Scanning<'a, T, P = ()> {
     inner: imp::Counted<'a, T, P>,
 }
@@ -431,7 +431,7 @@ impl<T, P> fmt::Debug for Scanning<'_, T, P> {
 /// let writing = shards.by_hash(0).begin_write().unwrap();
 /// assert_eq!(writing.run(|n, meta| { *n += 1; (*n, *meta) }), (8, "meta"));
 /// ```
-#[must_use = "nobody comes in until it is dropped"]
+#[must_use = "no other thread comes in until it is dropped"]
 pub struct Writing<'a, T, P = ()> {
     inner: imp::Writing<'a, T, P>,
 }

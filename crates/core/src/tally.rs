@@ -18,11 +18,11 @@ const A_WHILE: u64 = 64;
 /// Counters wrap around.
 ///
 /// A tally is two sets of counters, 8 bytes each: one of the thread that counts first, which needs
-/// no read-modify-write as nobody else writes it, and one of all others. When two threads meet in
-/// one of the latter, or others have counted a while, it allocates stripes, a cache line or more
+/// no read-modify-write as no other thread writes it, and one of all others. When two threads meet
+/// in one of the latter, or others have counted a while, it allocates stripes, a cache line or more
 /// for each thread that can run at once, and a thread keeps to its stripe. So a million tallies
-/// that hardly anybody uses stay small, and a new one costs nothing and can be a static. Without
-/// std there are no stripes, and nobody owns a set. The idea of stripes on demand is that of Java's
+/// that are hardly used stay small, and a new one costs nothing and can be a static. Without std
+/// there are no stripes, and no thread owns a set. The idea of stripes on demand is that of Java's
 /// `LongAdder` (Doug Lea's `Striped64`).
 ///
 /// # Examples
@@ -85,7 +85,7 @@ impl<const N: usize> Tally<N> {
         }
     }
 
-    /// Counts for a thread that does not own a set, unless nobody does.
+    /// Counts for a thread that does not own the set; it becomes the owner if there is none.
     #[cold]
     fn add_by_number(&self, thread: usize, counter: usize, n: u64) {
         let owned =
@@ -101,8 +101,8 @@ impl<const N: usize> Tally<N> {
         let old = count.load(Ordering::Relaxed);
         let new = old.wrapping_add(n);
         // A failure is how threads learn that they meet here; `_weak` would report meetings that
-        // there were none of. Who shares the tally with its owner alone does not meet anybody, and
-        // still slows it down: the sets are neighbours.
+        // there were none of. A thread that shares the tally with its owner alone meets no other,
+        // and still slows it down: the sets are neighbours.
         let has_counted_a_while = new / A_WHILE != old / A_WHILE && thread_number().is_some();
         if has_counted_a_while
             || count.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed).is_err()

@@ -30,7 +30,7 @@ pub use self::tsc::{TscClock, TscSleep};
 #[cfg(feature = "std")]
 pub(crate) use self::{os::keep_deadlines, system::driven};
 
-/// Without std nobody forks.
+/// Without std there are no processes that fork.
 #[cfg(not(feature = "std"))]
 pub(crate) const fn keep_deadlines() {}
 

@@ -13,11 +13,11 @@ use crate::{
     wait_list::{Line, Supply, Turn, WaitList},
 };
 
-/// Somebody is inside.
+/// A caller is inside.
 const TAKEN: u8 = 1;
-/// Somebody stands in line. Set and cleared under the list's lock only.
+/// There are waiters. Set and cleared under the list's lock only.
 const WAITERS: u8 = 2;
-/// Nobody gets in any more.
+/// No caller gets in any more.
 const CLOSED: u8 = 4;
 
 /// Lets one caller in at a time, first come, first served: a fair mutex without data.
@@ -27,8 +27,8 @@ const CLOSED: u8 = 4;
 ///
 /// # Fairness
 ///
-/// Strictly in the order of the first polls. [`try_enter`](Self::try_enter) refuses while anybody
-/// waits.
+/// Strictly in the order of the first polls. [`try_enter`](Self::try_enter) refuses while there are
+/// waiters.
 ///
 /// # Examples
 ///
@@ -55,13 +55,13 @@ pub struct Turnstile {
 
 impl Turnstile {
     crate::const_fn! {
-        /// Creates an open turnstile with nobody inside. Does not allocate.
+        /// Creates an open, empty turnstile. Does not allocate.
         pub fn new() -> Self {
             Self { word: AtomicU8::new(0), line: WaitList::new() }
         }
     }
 
-    /// Enters if nobody is inside and nobody waits.
+    /// Enters if no caller is inside and none waits.
     #[inline]
     pub fn try_enter(&self) -> Option<Inside<'_>> {
         // ORDERING: Acquire: pairs with the Release in `Inside::drop`: the last one's work is seen.
@@ -83,12 +83,12 @@ impl Turnstile {
         Enter { turn: Some(Turn::new(self, ())) }
     }
 
-    /// Sends everybody in line away and refuses all who come, for ever. Who is inside stays until
-    /// it leaves.
+    /// Rejects all waiters and refuses all newcomers, for ever. A caller inside stays until it
+    /// leaves.
     pub fn close(&self) {
         self.line.with(|line| {
-            // ORDERING: Release: what happened before the close is seen by those who find it closed
-            // (`is_closed`).
+            // ORDERING: Release: what happened before the close is seen by callers that find it
+            // closed (`is_closed`).
             self.word.fetch_or(CLOSED, Ordering::Release);
             line.dismiss_all();
             self.forget_waiters();
@@ -107,8 +107,8 @@ impl Turnstile {
     }
 
     fn forget_waiters(&self) {
-        // ORDERING: Relaxed: under the list's lock, which orders everybody who reads the bit to act
-        // on the line.
+        // ORDERING: Relaxed: under the list's lock, which orders all that read the bit and then act
+        // on the wait queue.
         self.word.fetch_and(!WAITERS, Ordering::Relaxed);
     }
 
@@ -161,7 +161,7 @@ impl Supply for Turnstile {
             self.forget_waiters();
             return;
         }
-        // ORDERING: Relaxed: with somebody in line, the turn is given back under the list's lock
+        // ORDERING: Relaxed: while there are waiters, the turn is given back under the list's lock
         // only (`hand_over`), through which the head learns of it.
         let before = self.word.fetch_or(TAKEN, Ordering::Relaxed);
         if before & TAKEN == 0 {

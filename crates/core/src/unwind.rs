@@ -2,7 +2,7 @@
 //!
 //! The rule of this workspace: *the guard exists before foreign code runs*. What is left for this
 //! module, the one catcher of all crates, are panics that would meet another one, which aborts the
-//! process, and panics that nobody is to learn of. What a panic carries is foreign, too, and may
+//! process, and panics that no caller is to learn of. What a panic carries is foreign, too, and may
 //! panic when it is dropped; so may each of several values that are dropped together.
 
 mod contained;
@@ -20,7 +20,7 @@ pub use self::{
 /// What code has panicked with: the argument of `panic!`, usually a `&'static str` or a `String`.
 pub type Payload = Box<dyn Any + Send + 'static>;
 
-pub use self::imp::{catch, contain};
+pub use self::imp::{catch, contain, in_drop};
 
 /// Drops a payload, whose destructor is foreign code.
 pub fn bury(payload: Payload) {
@@ -66,36 +66,6 @@ pub fn words(payload: &(dyn Any + Send)) -> Option<&str> {
     literal.or_else(|| payload.downcast_ref::<alloc::string::String>().map(|words| words.as_str()))
 }
 
-/// Runs foreign code within a destructor. Its panic goes on, unless the destructor itself runs
-/// because of a panic: then that one goes on, and this one ends here. Two panics at once would
-/// abort the process.
-///
-/// Without std the second panic aborts.
-///
-/// # Examples
-///
-/// ```
-/// use std::panic::{catch_unwind, resume_unwind};
-/// use tidegate_core::unwind;
-///
-/// struct Careless;
-/// impl Drop for Careless {
-///     fn drop(&mut self) {
-///         unwind::in_drop(|| resume_unwind(Box::new("second")));
-///     }
-/// }
-/// let first = catch_unwind(|| {
-///     let _careless = Careless;
-///     resume_unwind(Box::new("first"));
-/// });
-/// assert_eq!(*first.unwrap_err().downcast::<&str>().unwrap(), "first");
-/// assert_eq!(*catch_unwind(|| drop(Careless)).unwrap_err().downcast::<&str>().unwrap(), "second");
-/// ```
-#[inline]
-pub fn in_drop(foreign: impl FnOnce()) {
-    imp::in_drop(foreign);
-}
-
 #[cfg(feature = "std")]
 mod imp {
     use core::{mem, panic::AssertUnwindSafe};
@@ -127,8 +97,33 @@ mod imp {
         }
     }
 
+    /// Runs foreign code within a destructor. Its panic goes on, unless the destructor itself runs
+    /// because of a panic: then that one goes on, and this one ends here. Two panics at once would
+    /// abort the process.
+    ///
+    /// Without std the second panic aborts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::panic::{catch_unwind, resume_unwind};
+    /// use tidegate_core::unwind;
+    ///
+    /// struct Careless;
+    /// impl Drop for Careless {
+    ///     fn drop(&mut self) {
+    ///         unwind::in_drop(|| resume_unwind(Box::new("second")));
+    ///     }
+    /// }
+    /// let first = catch_unwind(|| {
+    ///     let _careless = Careless;
+    ///     resume_unwind(Box::new("first"));
+    /// });
+    /// assert_eq!(*first.unwrap_err().downcast::<&str>().unwrap(), "first");
+    /// assert_eq!(*catch_unwind(|| drop(Careless)).unwrap_err().downcast::<&str>().unwrap(), "second");
+    /// ```
     #[inline]
-    pub(super) fn in_drop(foreign: impl FnOnce()) {
+    pub fn in_drop(foreign: impl FnOnce()) {
         if let Err(payload) = catch(foreign) {
             pass_on(payload);
         }
@@ -157,7 +152,7 @@ mod imp {
 mod imp {
     use super::Payload;
 
-    /// Runs foreign code. Without std nobody can catch a panic: it aborts, or unwinds through the
+    /// Runs foreign code. Without std a panic cannot be caught: it aborts, or unwinds through the
     /// caller.
     #[inline]
     pub fn catch<T>(foreign: impl FnOnce() -> T) -> Result<T, Payload> {
@@ -169,7 +164,9 @@ mod imp {
         foreign();
     }
 
-    pub(super) fn in_drop(foreign: impl FnOnce()) {
+    /// Runs foreign code within a destructor. Without std a second panic aborts the process.
+    #[inline]
+    pub fn in_drop(foreign: impl FnOnce()) {
         foreign();
     }
 }

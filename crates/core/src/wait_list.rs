@@ -1,27 +1,28 @@
 //! Grants: "my turn for n?".
 //!
-//! A [`WaitList`] is a line of tickets, first in, first out unless its supply says otherwise.
-//! Whoever gives something back decides, under the list's lock, whose ticket is granted; a granted
-//! waiter has what it asked for before it runs again, so nobody can overtake it.
+//! A [`WaitList`] is a line of tickets, first in, first out unless its supply says otherwise. The
+//! releaser decides, under the list's lock, whose ticket is granted; a granted waiter has what it
+//! asked for before it runs again, so it cannot be overtaken.
 //!
 //! The list does not know *what* it hands out. That is a [`Supply`]: usually one atomic word that
-//! says how much is free and whether anybody waits. [`Turn`] is the future that connects the two:
+//! says how much is free and whether there are waiters. [`Turn`] is the future that connects the
+//! two:
 //!
 //! ```text
-//! Turn::poll, first     lock ─▶ supply.ask: granted? refused? else note "somebody waits" ─▶ ticket at its place
-//! giving back           word: nobody waits ─▶ done.   somebody waits ─▶ lock ─▶ supply.serve ─▶ unlock ─▶ wake
+//! Turn::poll, first     lock ─▶ supply.ask: granted? refused? else note "waiters" ─▶ ticket at its place
+//! giving back           word: no waiters ─▶ done.   waiters ─▶ lock ─▶ supply.serve ─▶ unlock ─▶ wake
 //! Turn::poll, again     lock ─▶ granted? take the ticket out. nudged? supply.ask_again. keep the newest waker
 //! Turn::drop            lock ─▶ ticket out; it was granted: pass it on. it was the head: the next may fit
 //! ```
 //!
-//! `ask` runs under the same lock as `serve`, and notes "somebody waits" in the very word a giver
-//! writes to. So a gift either comes before `ask`, which finds it, or after, and then the giver
-//! sees the note and takes the lock.
+//! `ask` runs under the same lock as `serve`, and notes "waiters" in the very word that releasers
+//! write to. So a release either comes before `ask`, which finds it, or after, and then the
+//! releaser sees the note and takes the lock.
 //!
 //! A supply that lets newcomers overtake does not grant at once: it *nudges* tickets, which ask
-//! again when they are polled and keep their places if they come too late. What is promised to
-//! those who were nudged is known as a sum, and those who sleep are kept in order beside the line,
-//! so nobody is looked at twice for one nudge.
+//! again when they are polled and keep their places if they come too late. The sum of what is
+//! promised to nudged tickets is kept, and the tickets that sleep are kept in order beside the
+//! line, so no ticket is looked at twice for one nudge.
 //!
 //! A grant belongs to its ticket at once, also if the owner is not polled for a long time. A nudge
 //! does not: the supply [forgets](Line::forget_promise) one that is not answered, and nudges the
@@ -69,8 +70,8 @@ impl<N: Copy> WaitList<N> {
         }
     }
 
-    /// Runs `section` on the line with the lock held; then opens the lock and wakes whom the
-    /// section granted, dismissed or nudged.
+    /// Runs `section` on the line with the lock held; then opens the lock and wakes the waiters
+    /// that the section granted, dismissed or nudged.
     #[inline]
     pub fn with<R>(&self, section: impl FnOnce(&mut Line<'_, N>) -> R) -> R {
         let (result, woken) = self.lock(section);
@@ -93,21 +94,21 @@ impl<N: Copy> WaitList<N> {
         self.tickets.with(|tickets| tickets.len())
     }
 
-    /// Returns whether nobody waits. A snapshot.
+    /// Returns whether there are no waiters. A snapshot.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Whom to wake with the lock open.
+/// The wakers to call once the lock is open.
 type Woken = Option<(Waker, Option<WakeList>)>;
 
-/// Wakes whom a section has granted, dismissed or nudged. Runs foreign code.
+/// Wakes the waiters that a section has granted, dismissed or nudged. Runs foreign code.
 #[inline]
 fn wake(woken: Woken) {
     if let Some((first, _rest)) = woken {
-        // The rest is woken when it is dropped, also if this panics. Who wakes may be a destructor
-        // that runs because of a panic.
+        // The rest is woken when it is dropped, also if this panics. This may be called by a
+        // destructor that runs because of a panic.
         unwind::in_drop(|| first.wake());
     }
 }
@@ -139,8 +140,8 @@ pub trait Supply {
 
     /// Decides a newcomer's request: granted (and charged), refused, or `Pending` to join the line.
     ///
-    /// Before it returns `Pending` it must have noted, in the word that givers write to, that
-    /// somebody waits.
+    /// Before it returns `Pending` it must have noted, in the word that releasers write to, that
+    /// there is a waiter.
     fn ask(
         &self,
         need: Self::Need,
@@ -165,9 +166,9 @@ pub trait Supply {
     /// `Pending` to wait on in its place. Never called in a supply that neither
     /// [nudges](Self::nudges) nor uses [`Line::nudge_all`].
     ///
-    /// `is_first`: nobody who sleeps is served before it. The line is [served](Self::serve) after
-    /// each answer, and after `Pending` [looked after](Self::serve_after_miss), when the ticket
-    /// sleeps again.
+    /// `is_first`: no ticket that sleeps is served before it. The line is [served](Self::serve)
+    /// after each answer, and after `Pending` [looked after](Self::serve_after_miss), when the
+    /// ticket sleeps again.
     fn ask_again(
         &self,
         need: Self::Need,
@@ -179,7 +180,7 @@ pub trait Supply {
     }
 
     /// Grants to the head, and to as many behind it as the supply allows. Takes the note back when
-    /// nobody is left.
+    /// no waiter is left.
     fn serve(&self, line: &mut Line<'_, Self::Need>);
 
     /// Looks after the line when a ticket has [asked again](Self::ask_again) in vain, and what was
@@ -205,10 +206,7 @@ pub trait Supply {
 /// Dropped before the grant, it leaves no trace. Dropped after the grant, [`Supply::give_back`]
 /// gets it. Once it has resolved, the grant belongs to the caller.
 #[must_use = "futures do nothing unless awaited or waited for"]
-pub struct Turn<P>
-where
-    P: Deref<Target: Supply>,
-{
+pub struct Turn<P: Deref<Target: Supply>> {
     // `None` once it was taken out, which is after the answer.
     supply: Option<P>,
     need: <P::Target as Supply>::Need,
@@ -224,10 +222,7 @@ enum Stage {
 /// What a poll of the future resolves to.
 type Answer<S> = Result<<S as Supply>::Need, <S as Supply>::Refusal>;
 
-impl<P> Turn<P>
-where
-    P: Deref<Target: Supply>,
-{
+impl<P: Deref<Target: Supply>> Turn<P> {
     /// Creates the future; it asks when it is polled first.
     #[inline]
     pub const fn new(supply: P, need: <P::Target as Supply>::Need) -> Self {
@@ -332,7 +327,8 @@ where
                 Collected::Waits | Collected::NeedsWaker => supply.nudges(),
             };
             let is_first = line.tickets.is_first(ticket);
-            if let Poll::Ready(answer) = poll_if(asks, || supply.ask_again(need, is_first, line)) {
+            let asked = if asks { supply.ask_again(need, is_first, line) } else { Poll::Pending };
+            if let Poll::Ready(answer) = asked {
                 old = line.tickets.withdraw(ticket).err().flatten();
                 // The note may be stale, and another is the head.
                 supply.serve(line);
@@ -357,6 +353,25 @@ where
             None => Err(supply.dismissal()),
         })
     }
+
+    fn leave(&self, ticket: Index) {
+        let supply = &**self.supply();
+        let (withdrawn, woken) = supply.wait_list().lock(|line| {
+            let withdrawn = line.tickets.withdraw(ticket);
+            if withdrawn.is_err() {
+                // A smaller request behind a large head may fit now, and the note may be stale.
+                supply.serve(line);
+            }
+            withdrawn
+        });
+        let (_waker, _unclaimed) = match withdrawn {
+            Ok(Left::Granted(granted)) => (None, Some(Unclaimed { supply, granted })),
+            Ok(Left::Dismissed) => (None, None),
+            // To be dropped outside of the lock.
+            Err(waker) => (waker.map(Foreign::new), None),
+        };
+        wake(woken);
+    }
 }
 
 /// Returns an answer once a waker is dropped, which is foreign code.
@@ -365,11 +380,6 @@ fn claim_past<S: Supply + ?Sized>(supply: &S, answer: Answer<S>, spare: Waker) -
     let answer = answer.map(|granted| Unclaimed { supply, granted });
     drop(spare);
     answer.map(Unclaimed::claim)
-}
-
-/// Polls only if `is_due`.
-fn poll_if<T>(is_due: bool, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
-    if is_due { poll() } else { Poll::Pending }
 }
 
 /// A grant that is not in its owner's hands yet: foreign code that panics meanwhile does not cost
@@ -395,12 +405,9 @@ impl<S: Supply + ?Sized> Drop for Unclaimed<'_, S> {
 }
 
 // The supply's pointer is never pinned.
-impl<P> Unpin for Turn<P> where P: Deref<Target: Supply> {}
+impl<P: Deref<Target: Supply>> Unpin for Turn<P> {}
 
-impl<P> Future for Turn<P>
-where
-    P: Deref<Target: Supply>,
-{
+impl<P: Deref<Target: Supply>> Future for Turn<P> {
     type Output = Answer<P::Target>;
 
     #[inline]
@@ -423,10 +430,7 @@ where
     }
 }
 
-impl<P> Drop for Turn<P>
-where
-    P: Deref<Target: Supply>,
-{
+impl<P: Deref<Target: Supply>> Drop for Turn<P> {
     #[inline]
     fn drop(&mut self) {
         if let Stage::InLine(ticket) = self.stage {
@@ -435,34 +439,7 @@ where
     }
 }
 
-impl<P> Turn<P>
-where
-    P: Deref<Target: Supply>,
-{
-    fn leave(&self, ticket: Index) {
-        let supply = &**self.supply();
-        let (withdrawn, woken) = supply.wait_list().lock(|line| {
-            let withdrawn = line.tickets.withdraw(ticket);
-            if withdrawn.is_err() {
-                // A smaller request behind a large head may fit now, and the note may be stale.
-                supply.serve(line);
-            }
-            withdrawn
-        });
-        let (_waker, _unclaimed) = match withdrawn {
-            Ok(Left::Granted(granted)) => (None, Some(Unclaimed { supply, granted })),
-            Ok(Left::Dismissed) => (None, None),
-            // To be dropped outside of the lock.
-            Err(waker) => (waker.map(Foreign::new), None),
-        };
-        wake(woken);
-    }
-}
-
-impl<P> fmt::Debug for Turn<P>
-where
-    P: Deref<Target: Supply>,
-{
+impl<P: Deref<Target: Supply>> fmt::Debug for Turn<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Turn").field("waiting", &self.is_waiting()).finish_non_exhaustive()
     }

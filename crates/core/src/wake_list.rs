@@ -12,9 +12,9 @@ const INLINE: usize = 4;
 /// Wakers to be called once every lock is open.
 ///
 /// Call [`wake`](Self::wake), or drop the list, which wakes too: a list that is lost on an early
-/// return or in a panic still wakes everybody. If wakers panic, the others are woken all the same,
-/// and the first panic goes on when all are done; in a list that is lost in a panic, that one goes
-/// on. Without std the second panic aborts the process.
+/// return or in a panic still calls every waker. If wakers panic, the others are woken all the
+/// same, and the first panic goes on when all are done; in a list that is lost in a panic, that one
+/// goes on. Without std the second panic aborts the process.
 ///
 /// # Examples
 ///
@@ -61,12 +61,12 @@ impl WakeList {
         self.len
     }
 
-    /// Returns whether there is nobody to wake.
+    /// Returns whether there is no waker in it.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Wakes everybody, first come, first woken. No lock may be held: a waker may call back into
+    /// Calls every waker, first come, first woken. No lock may be held: a waker may call back into
     /// its primitive.
     #[inline]
     pub fn wake(self) {

@@ -74,7 +74,7 @@ fn sleeps_and_deadlines_come_in_a_forked_child() {
     assert!(earlier_sleep.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     let earlier = CancelToken::new().child_with_timeout(&SystemClock, SOON);
     let mut everything = || {
-        // First what nobody but a wait tells that there was a fork.
+        // First the token, which only a wait tells that there was a fork.
         let mut holds = earlier.cancelled().wait() == Reason::DeadlineExceeded;
         execute(earlier_sleep.as_mut());
         let start = SystemClock.now();

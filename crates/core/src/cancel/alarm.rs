@@ -1,4 +1,4 @@
-//! The sleep until a token's deadline. Nobody polls it but its own wake-ups.
+//! The sleep until a token's deadline. Only its own wake-ups poll it.
 //!
 //! A wake-up says that the deadline *may* have come. Whether it has, on that clock, the sleep says:
 //! it is polled, outside of every lock.
@@ -38,7 +38,7 @@ pub(super) enum Alarm {
     Off,
     /// It waits to be woken.
     Set(Sleep),
-    /// Somebody polls it. Woken meanwhile, it is polled `again`.
+    /// A thread polls it. Woken meanwhile, it is polled `again`.
     Polled { again: bool },
 }
 
@@ -96,7 +96,7 @@ impl Retry {
     }
 }
 
-/// Without std nobody else can wake it.
+/// Without std there is no timer that could wake it.
 #[cfg(not(feature = "std"))]
 struct Retry;
 
@@ -116,8 +116,8 @@ impl Alarm {
         Self::Set(Sleep(Foreign::new(Box::pin(Armed { sleep, waker, retry: Retry::NONE }))))
     }
 
-    /// Takes the sleep out to be polled; `None` if there is none to poll, or somebody does, who has
-    /// been told.
+    /// Takes the sleep out to be polled; `None` if there is none, or another thread polls it, which
+    /// is told to do so again.
     fn lend(&mut self) -> Option<Sleep> {
         match mem::replace(self, Self::Polled { again: true }) {
             Self::Set(sleep) => {
@@ -132,8 +132,8 @@ impl Alarm {
         }
     }
 
-    /// Puts a sleep that was lent back; returns whether it was woken meanwhile, or what nobody
-    /// needs any more.
+    /// Puts a sleep that was lent back; returns whether it was woken meanwhile, or the sleep if it
+    /// is not needed any more.
     fn put_back(&mut self, sleep: Sleep) -> Result<bool, Sleep> {
         match self {
             Self::Polled { again } => {
@@ -150,7 +150,7 @@ impl Alarm {
 pub(super) fn look(node: &Node) {
     let mut looks = 0;
     while let Some(mut sleep) = node.family.with(|family| family.alarm.lend()) {
-        // A sleep that panics will wake nobody, and a token must not outlive its deadline.
+        // A sleep that panics will not wake its alarm, and a token must not outlive its deadline.
         let mut overdue = Overdue(Some(node));
         let awaited = &mut *sleep.0;
         if awaited.as_mut().is_over() {

@@ -18,7 +18,7 @@ pin_project! {
     where
         G: Gate,
     {
-        // Before the pass: what the future holds is gone when somebody else is let in.
+        // Before the pass: what the future holds is gone when another caller is let in.
         #[pin]
         future: F,
         #[pin]

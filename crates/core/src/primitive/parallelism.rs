@@ -7,7 +7,7 @@ use super::ProcessCell;
 static ANSWER: ProcessCell<usize> = ProcessCell::new();
 
 /// The number of threads that can run at once, as the system said when it was asked first; 1 where
-/// nobody can say.
+/// it does not know.
 pub fn parallelism() -> usize {
     *ANSWER.get_or_init(|| std::thread::available_parallelism().map_or(1, NonZero::get))
 }

@@ -1,11 +1,11 @@
-//! Without std nobody can be told to sleep, and a reader is as good as a writer: one lock, one at a
-//! time.
+//! Without std no thread can be told to sleep, and a reader is as good as a writer: one lock, one
+//! at a time.
 
 use core::{fmt, marker::PhantomData};
 
 use crate::lock::Lock;
 
-/// Nobody is announced here.
+/// No reader is announced here.
 #[derive(Debug)]
 pub(super) struct Readers;
 

@@ -4,7 +4,7 @@
 //! it would work, until the day when two threads do it in opposite directions. So it panics,
 //! whichever shard it goes to, unless both only read. Such a reader must not queue behind a waiting
 //! writer, which may be waiting for this very thread: it is [`Nested`](Arrival::Nested), and is let
-//! in unless somebody writes at this moment.
+//! in unless a writer is inside at this moment.
 //!
 //! Maps are told apart by addresses: those of their tables of readers, or of an owner of several
 //! such tables. A thread that is in no section at all, which is the usual case, finds a zero, and

@@ -38,7 +38,7 @@ impl<T, P> RwLock<T, P> {
         Self { meta, state: State::new(), value: UnsafeCell::new(value) }
     }
 
-    /// Begins a section of `owner` in which nobody writes; `None` if the lock is closed.
+    /// Begins a section of `owner` during which no writer comes in; `None` if the lock is closed.
     #[inline]
     pub(super) fn read<'a>(
         &'a self,
@@ -67,7 +67,8 @@ impl<T, P> RwLock<T, P> {
         if is_in { Some(Counted { known: CountedIn { lock: self, readers }, stay }) } else { None }
     }
 
-    /// Begins a section of `owner` in which nobody else is in; `None` if the lock is closed.
+    /// Begins a section of `owner` during which no other thread is in; `None` if the lock is
+    /// closed.
     #[inline]
     pub(super) fn write<'a>(
         &'a self,
@@ -108,7 +109,7 @@ pub(super) struct Reading<'a, T, P> {
 impl<T, P> Reading<'_, T, P> {
     #[inline]
     pub(super) fn run<R>(self, section: impl FnOnce(&T) -> R) -> R {
-        // SAFETY: `self` is dropped after `section` has returned or unwound. Until then nobody
+        // SAFETY: `self` is dropped after `section` has returned or unwound. Until then no writer
         // takes the state, as the caller is announced or counted, so no mutable reference exists.
         // What the last writer did happens before: by the word.
         self.known.lock.value.with(|value| section(unsafe { &*value }))
@@ -193,10 +194,10 @@ impl<T, P> Taken<'_, T, P> {
     #[inline]
     fn work<R>(&self, section: impl FnOnce(&mut T) -> R) -> R {
         // SAFETY: `self` lives until `section` has returned or unwound, and its two callers have it
-        // to themselves. When the state was taken nobody was counted in and nobody was announced,
-        // and nobody comes in while it is. So this is the only reference to the value. What others
-        // did in their sections happens before: by the word for writers and the counted, by the
-        // slots for the announced.
+        // to themselves. When the state was taken no reader was counted in or announced, and no
+        // thread comes in while it is. So this is the only reference to the value. What others did
+        // in their sections happens before: by the word for writers and the counted, by the slots
+        // for the announced.
         self.lock.value.with_mut(|value| section(unsafe { &mut *value }))
     }
 

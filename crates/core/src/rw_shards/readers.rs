@@ -25,7 +25,7 @@ const MUCH_CONTENTION: u32 = tuned(64, 1);
 /// finds its slot taken is counted in by the lock this time, and uses the next slot from then on.
 #[derive(Debug)]
 pub(super) struct Readers {
-    // The address of the lock that a reader reads, 0 while nobody does.
+    // The address of the lock that a reader reads, 0 while there is none.
     slots: Shards<AtomicUsize>,
     // Notified when one of the locks opens to a sleeping thread: seldom, so one event is enough for
     // all locks.
@@ -120,7 +120,7 @@ impl Readers {
         }
     }
 
-    /// Waits until nobody is announced at the lock, which the caller has claimed by a `SeqCst`
+    /// Waits until no reader is announced at the lock, which the caller has claimed by a `SeqCst`
     /// access.
     #[cold]
     pub(super) fn wait_for_none(&self, lock: usize) {

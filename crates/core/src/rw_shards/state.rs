@@ -1,10 +1,10 @@
 //! Which threads are in a lock: the word, and how to wait for it.
 //!
-//! | bits of the word | name | meaning | who changes it |
+//! | bits of the word | name | meaning | changed by |
 //! | --- | --- | --- | --- |
 //! | 0 | `CLAIMED` | a writer is in or on its way in: no new readers but nested ones | a writer, which clears it when it leaves |
 //! | 1 | `WRITING` | that writer is in: no reader is counted or announced | the writer that has claimed |
-//! | 2 | `BIASED` | readers may announce themselves instead of being counted, while nobody has claimed | set by a counted reader, cleared by a writer that has claimed |
+//! | 2 | `BIASED` | readers may announce themselves instead of being counted, while no writer has claimed | set by a counted reader, cleared by a writer that has claimed |
 //! | 3 | `ASLEEP` | a thread may sleep | set by the thread that is about to sleep, cleared by the one that wakes it |
 //! | 4 | `CLOSED` | no thread enters any more; `CLAIMED` and `WRITING` stay set | the last writer |
 //! | 5.. | readers | how many are counted in | readers |
@@ -59,8 +59,8 @@ impl State {
             return None;
         }
         let announcement = readers.announce(self.address())?;
-        // ORDERING: SeqCst: see `Readers::announce`. Acquire, because what is set while nobody has
-        // claimed goes on with the release sequence of the last writer, whose section we see.
+        // ORDERING: SeqCst: see `Readers::announce`. Acquire, because what is set while no writer
+        // has claimed goes on with the release sequence of the last writer, whose section we see.
         is_open_to_announced(self.word.load(Ordering::SeqCst)).then_some(announcement)
     }
 

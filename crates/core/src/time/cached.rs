@@ -28,16 +28,16 @@ const ROUNDS: u32 = 2;
 ///
 /// Reading it is one relaxed load, where the system's clock takes some 20 to 30 ns. That is most of
 /// what a limiter costs. Use it where a limiter or breaker is asked millions of times a second, and
-/// the time may lag by a millisecond. Do not use it to measure short durations, or where nobody
-/// sees to it that it is refreshed.
+/// the time may lag by a millisecond. Do not use it to measure short durations, or where it is not
+/// refreshed.
 ///
 /// Its resolution is the interval between refreshes: it lags by at most that (and by what delays
 /// the refresher), and never goes backward. [`keep_fresh`](Self::keep_fresh) refreshes it in a task
 /// or a thread of yours. Before the first refresh it shows [`Timestamp::ORIGIN`].
 ///
-/// While nobody refreshes it, time stands still: a limiter mints nothing and refuses once its burst
-/// is spent, an open breaker stays open. That is the safe side, and still an outage. Who *waits* is
-/// not stuck: a sleep is timed by the inner clock, and refreshes this one when it ends.
+/// While it is not refreshed, time stands still: a limiter mints nothing and refuses once its burst
+/// is spent, an open breaker stays open. That is the safe side, and still an outage. What *waits*
+/// is not stuck: a sleep is timed by the inner clock, and refreshes this one when it ends.
 ///
 /// A sleeper must reach the clock for as long as it sleeps. So what is a [`Timer`] is a
 /// `&'static CachedClock` or an `Arc<CachedClock>`; both can be the clock of a limiter.
@@ -186,7 +186,7 @@ impl<P: Deref<Target = CachedClock<T>>, T: Timer> Future for CachedSleep<P, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         ready!(this.sleep.poll(cx));
-        // Who has slept until a time finds it come. Otherwise it would sleep again, for no time at
+        // A sleeper finds that its time has come. Otherwise it would sleep again, for no time at
         // all, again and again.
         this.clock.refresh();
         Poll::Ready(())

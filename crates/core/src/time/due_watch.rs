@@ -7,8 +7,8 @@ use super::Timestamp;
 /// The most steps between two looks at the clock.
 const MOST: u32 = 64;
 
-/// Says when to look at the clock, for whoever is kept busy by something that is always ready: at
-/// each step, unless steps are so fast that many of them are nothing beside the delay.
+/// Says when to look at the clock, for a loop that always finds something ready: at each step,
+/// unless steps are so fast that many of them are nothing beside the delay.
 ///
 /// # Examples
 ///

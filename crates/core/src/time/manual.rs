@@ -41,21 +41,16 @@ use crate::{
 /// ```
 #[derive(Clone, Default)]
 pub struct ManualClock {
-    face: Arc<Face>,
+    state: Arc<State>,
 }
 
-struct Face {
+#[derive(Default)]
+struct State {
     // INVARIANT: never decreases.
     now: AtomicU64,
     // Where the latest turn leads; `now` is on its way there. Two turns at once add up here.
     turned_to: AtomicU64,
     timers: Timers,
-}
-
-impl Default for Face {
-    fn default() -> Self {
-        Self { now: AtomicU64::new(0), turned_to: AtomicU64::new(0), timers: Timers::new() }
-    }
 }
 
 impl ManualClock {
@@ -72,11 +67,11 @@ impl ManualClock {
     /// by its target time has been woken.
     pub fn advance(&self, duration: Duration) {
         let later = |from| (Timestamp::from_nanos(from) + duration).as_nanos();
-        // ORDERING: Relaxed: a number that is handed out; `show` publishes.
-        let from = self
-            .face
-            .turned_to
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |from| Some(later(from)));
+        // ORDERING: Relaxed: a number that is handed out; `set_now` publishes.
+        let from =
+            self.state
+                .turned_to
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |from| Some(later(from)));
         let from = from.unwrap_or_else(|_| unreachable!("every time has a successor"));
         self.turn(Timestamp::from_nanos(later(from)));
     }
@@ -85,7 +80,7 @@ impl ManualClock {
     /// that it wakes sleepers that are due.
     pub fn advance_to(&self, time: Timestamp) {
         // ORDERING: Relaxed: as above.
-        self.face.turned_to.fetch_max(time.as_nanos(), Ordering::Relaxed);
+        self.state.turned_to.fetch_max(time.as_nanos(), Ordering::Relaxed);
         self.turn(time);
     }
 
@@ -101,9 +96,9 @@ impl ManualClock {
         loop {
             // The time is set before an entry is removed: a sleeper that finds its entry gone finds
             // that its time has come.
-            let due = self.face.timers.next().map_or(time, |due| due.min(time));
-            self.show(due);
-            match self.face.timers.pop_due(due) {
+            let due = self.state.timers.next().map_or(time, |due| due.min(time));
+            self.set_now(due);
+            match self.state.timers.pop_due(due) {
                 // No sleeper was due at `time`, looked up after it was set. A sleeper registers
                 // before it reads the clock, so one that was missed reads the new time.
                 None if due == time => return None,
@@ -113,25 +108,24 @@ impl ManualClock {
         }
     }
 
-    /// Returns when the first sleeper is due; `None` while nobody sleeps. A simulation jumps there
-    /// next.
+    /// Returns when the first sleeper is due; `None` if there is no sleeper. A simulation jumps
+    /// there next.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.face.timers.next()
+        self.state.timers.next()
     }
 
-    fn show(&self, time: Timestamp) {
-        // ORDERING: Release: what happened before the turn is seen by a caller that reads
-        // the new time
-        // (Acquire in `now`).
-        self.face.now.fetch_max(time.as_nanos(), Ordering::Release);
+    fn set_now(&self, time: Timestamp) {
+        // ORDERING: Release: what happened before the turn is seen by a caller that reads the new
+        // time (Acquire in `now`).
+        self.state.now.fetch_max(time.as_nanos(), Ordering::Release);
     }
 }
 
 impl Clock for ManualClock {
     #[inline]
     fn now(&self) -> Timestamp {
-        // ORDERING: Acquire: pairs with the Release in `show`.
-        Timestamp::from_nanos(self.face.now.load(Ordering::Acquire))
+        // ORDERING: Acquire: pairs with the Release in `set_now`.
+        Timestamp::from_nanos(self.state.now.load(Ordering::Acquire))
     }
 }
 
@@ -168,7 +162,7 @@ impl Future for ManualSleep {
             let waits = if entry.is_registered() {
                 entry.refresh(cx.waker())
             } else {
-                drop(entry.register(&clock.face.timers, cx.waker()));
+                drop(entry.register(&clock.state.timers, cx.waker()));
                 true
             };
             // Registered, now look again: a turn of the clock that missed the entry has already

@@ -54,12 +54,11 @@ impl Future for SystemSleep {
             entry.withdraw();
             return Poll::Ready(());
         }
-        // Nobody can be woken through the probe, and the driver that probes polls again with its
-        // own waker.
+        // The probe wakes no thread, and the driver that probes polls again with its own waker.
         if driver::is_probe(cx.waker()) || entry.time() == Timestamp::NEVER {
             return Poll::Pending;
         }
-        // A thread that waits keeps its own time; everybody else shares the timer thread.
+        // A thread that waits keeps its own time; all others share the timer thread.
         let own = driver::timers_of(cx.waker());
         let (timers, thread) = match &own {
             Some(own) => (own, None),
@@ -69,7 +68,8 @@ impl Future for SystemSleep {
             }
         };
         if entry.is_registered_with(timers) {
-            // Whoever took the entry out found its time come, and may have woken an older waker.
+            // The thread that took the entry out found that its time had come, and may have called
+            // an older waker.
             if !entry.refresh(cx.waker()) {
                 entry.withdraw();
                 return Poll::Ready(());
@@ -97,7 +97,7 @@ struct TimerThread {
 /// That of the first process of a line that used one.
 static FIRST_THREAD: ProcessCell<TimerThread> = ProcessCell::new();
 
-/// Sees to it that deadlines from before a fork come in the child, too, for a caller who waits for
+/// Sees to it that deadlines from before a fork come in the child, too, for a caller that waits for
 /// one and polls no sleep.
 pub(crate) fn keep_deadlines() {
     if FIRST_THREAD.get().is_some() {
@@ -109,11 +109,11 @@ impl TimerThread {
     /// Returns the thread of this process, and starts it first if there is none.
     ///
     /// A child that was forked has its parent's memory, and only one of its threads: it needs
-    /// another thread for the same timers. If the fork came while somebody was in them, they stay
+    /// another thread for the same timers. If the fork came while a thread was in them, they stay
     /// locked in the child, which then begins with new ones.
     fn get() -> &'static Self {
         let process = process();
-        let mut found = FIRST_THREAD.get_or_init(|| Self::start(process, Timers::new()));
+        let mut found = FIRST_THREAD.get_or_init(|| Self::start(process, Timers::default()));
         while found.process != process {
             let timers = || found.timers.inherit();
             found = found.next.get_or_init(|| Box::new(Self::start(process, timers())));
@@ -150,7 +150,7 @@ fn process() -> u32 {
     std::process::id()
 }
 
-/// Nobody forks.
+/// There is no fork.
 #[cfg(not(unix))]
 const fn process() -> u32 {
     0

@@ -35,7 +35,7 @@ impl Clock for SystemClock {
 
 /// Wakes what is due among a driver's timers, and returns when the next one will be.
 ///
-/// A sleep that came due after the driver's last poll has to unpark it: nobody else would.
+/// A sleep that came due after the driver's last poll has to unpark it: nothing else would.
 pub(crate) fn driven(timers: &Timers) -> Option<Instant> {
     while let Some(waker) = timers.pop_due(SystemClock.now()) {
         waker.wake();

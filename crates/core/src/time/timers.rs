@@ -23,10 +23,6 @@ struct Store {
 type Key = (Timestamp, u64);
 
 impl Timers {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
     /// Returns when the first waker is due.
     pub(crate) fn next(&self) -> Option<Timestamp> {
         self.store.with(|store| store.wakers.first_key_value().map(|((time, _), _)| *time))
@@ -41,10 +37,10 @@ impl Timers {
         })
     }
 
-    /// Returns the same store, unless somebody is in it at this moment: then a new one.
+    /// Returns the same store, unless a thread is in it at this moment: then a new one.
     #[cfg(feature = "std")]
     pub(crate) fn inherit(&self) -> Self {
-        if self.store.is_open() { self.clone() } else { Self::new() }
+        if self.store.is_open() { self.clone() } else { Self::default() }
     }
 
     #[cfg(feature = "std")]
@@ -137,10 +133,10 @@ impl Drop for Entry {
 /// foreign code's turn.
 #[must_use = "dropping it drops a waker"]
 pub(crate) struct Registered {
-    /// Whether it is now the first of all, as whoever serves the timers has to know.
+    /// Whether it is now the first of all, as the thread that serves the timers has to know.
     #[cfg_attr(
         not(feature = "std"),
-        allow(dead_code, reason = "nobody sleeps until the first is due")
+        allow(dead_code, reason = "no thread sleeps until the first is due")
     )]
     pub(crate) is_first: bool,
     _before: Entry,

@@ -152,7 +152,7 @@ impl<C: Default + IntoIterator> Drop for DropEach<C> {
             return;
         }
         let values = mem::take(&mut self.0).into_iter();
-        // Most often somebody has taken them.
+        // Most often they were taken out before.
         if values.size_hint().1 != Some(0) {
             drop_each(values);
         }

@@ -43,7 +43,7 @@ const POLLS_PER_LOOK: u32 = 32;
 /// How many polls of a spin there are before it lets other threads run between two of them.
 const POLLS_ALONE: u32 = 128;
 
-/// The waker of the first poll: wakes nobody. A static, so that there is one copy to compare with.
+/// The waker of the first poll: does nothing. A static, so that there is one copy to compare with.
 static PROBE: &Waker = Waker::noop();
 
 /// Returns whether `waker` belongs to a first poll, after which the driver polls again with its own
@@ -133,7 +133,7 @@ impl Driver {
         swap(&SPARE, None).unwrap_or_else(|| {
             let (parker, unparker) = parking::pair();
             let spin = Cell::new(Spin::new());
-            Rc::new(Self { parker, waker: unparker.into(), timers: Timers::new(), spin })
+            Rc::new(Self { parker, waker: unparker.into(), timers: Timers::default(), spin })
         })
     }
 
@@ -186,7 +186,7 @@ impl Driver {
                     return false;
                 }
                 if poll >= POLLS_ALONE {
-                    // Whoever it waits for may wait for this very processor.
+                    // The thread that it waits for may wait for this very processor.
                     yield_now();
                 }
             }

@@ -25,12 +25,12 @@ pub(super) struct Tickets<N> {
     sleepers: u32,
     // INVARIANT: the number of slots that are not `Free`; `len` of them are in line.
     taken: u32,
-    /// The order of those who sleep; `None` in a supply that does not nudge by it.
+    /// The order of the tickets that sleep; `None` in a supply that does not nudge by it.
     nudges: Option<Box<Nudges>>,
     woken: Woken,
 }
 
-/// Whom to wake once the lock is open: nearly always one.
+/// The wakers to call once the lock is open: nearly always one.
 pub(super) struct Woken {
     first: Option<Waker>,
     // INVARIANT: empty without a first.
@@ -102,27 +102,27 @@ impl<N: Copy> Line<'_, N> {
         self.tickets.len()
     }
 
-    /// Returns whether nobody waits.
+    /// Returns whether there are no waiters.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.tickets.len == 0
     }
 
-    /// Returns whether anybody waits who was not woken since its last poll.
+    /// Returns whether there is a waiter that was not woken since its last poll.
     #[inline]
     pub fn has_sleepers(&self) -> bool {
         self.tickets.sleepers > 0
     }
 
     /// Returns what the ticket asks for that is served next. In a supply that
-    /// [nudges](super::Supply::nudges) those who were nudged and have not been polled since do not
-    /// count.
+    /// [nudges](super::Supply::nudges) tickets that were nudged and have not been polled since do
+    /// not count.
     #[inline]
     pub fn head(&self) -> Option<&N> {
         self.tickets.slots.get(self.tickets.first() as usize).map(|slot| &slot.need)
     }
 
-    /// Returns a place for a note about the present head, which goes with it; `None` if nobody
+    /// Returns a place for a note about the present head, which goes with it; `None` if no ticket
     /// sleeps, or in a supply that does not [nudge](super::Supply::nudges).
     pub fn head_note(&mut self) -> Option<&mut Option<u64>> {
         self.tickets.nudges.as_mut()?.note()
@@ -130,28 +130,28 @@ impl<N: Copy> Line<'_, N> {
 
     /// Grants `granted` to the head. The caller has charged the supply for it.
     ///
-    /// Does nothing if nobody waits.
+    /// Does nothing if there is no waiter.
     #[inline]
     pub fn grant_head(&mut self, granted: N) {
         self.tickets.settle_head(State::Granted, Some(granted));
     }
 
-    /// Sends everybody away with [`Supply::dismissal`](super::Supply::dismissal).
+    /// Rejects all waiters with [`Supply::dismissal`](super::Supply::dismissal).
     pub fn dismiss_all(&mut self) {
         while !self.is_empty() {
             self.tickets.settle(self.tickets.head, State::Dismissed, None);
         }
     }
 
-    /// Sends the head away with [`Supply::dismissal`](super::Supply::dismissal). Does nothing if
-    /// nobody waits.
+    /// Rejects the head with [`Supply::dismissal`](super::Supply::dismissal). Does nothing if there
+    /// is no waiter.
     pub fn dismiss_head(&mut self) {
         self.tickets.settle_head(State::Dismissed, None);
     }
 
-    /// Wakes everybody who sleeps, without granting anything: each
-    /// [asks again](super::Supply::ask_again) when it is polled. Looks at everybody in line. Not
-    /// for a supply that [nudges](super::Supply::nudges) in order.
+    /// Wakes all that sleep, without granting anything: each [asks again](super::Supply::ask_again)
+    /// when it is polled. Looks at every ticket in line. Not for a supply that
+    /// [nudges](super::Supply::nudges) in order.
     pub fn nudge_all(&mut self) {
         let Tickets { slots, woken, head, sleepers, .. } = &mut *self.tickets;
         let mut index = *head;
@@ -166,7 +166,7 @@ impl<N: Copy> Line<'_, N> {
 
     /// Wakes the [head](Self::head) of a supply that [nudges](super::Supply::nudges), without
     /// granting anything: it [asks again](super::Supply::ask_again) when it is polled. Until then
-    /// `amount` counts as [promised](Self::promised), and the next who sleeps is the head.
+    /// `amount` counts as [promised](Self::promised), and the next ticket that sleeps is the head.
     ///
     /// `deadline` is by the supply's reckoning; see [`first_deadline`](Self::first_deadline). Takes
     /// as many steps as the logarithm of those in line.
@@ -182,8 +182,8 @@ impl<N: Copy> Line<'_, N> {
         }
     }
 
-    /// Returns how much was promised, and to how many, who were [nudged](Self::nudge_head) and have
-    /// not been polled since.
+    /// Returns how much was promised to tickets that were [nudged](Self::nudge_head) and have not
+    /// been polled since, and how many these are.
     ///
     /// Where one of them asks again in vain, nothing counts as promised any more: those behind it
     /// must not go first.
@@ -196,8 +196,8 @@ impl<N: Copy> Line<'_, N> {
         self.tickets.nudges.as_ref()?.deadline()
     }
 
-    /// Stops counting the oldest promise. Its ticket still asks again when it is polled, but nobody
-    /// need wait for it.
+    /// Stops counting the oldest promise. Its ticket still asks again when it is polled, but the
+    /// others need not wait for that.
     pub fn forget_promise(&mut self) {
         if let Some(nudges) = &mut self.tickets.nudges {
             nudges.forget_oldest();
@@ -224,8 +224,8 @@ impl<N: Copy> Tickets<N> {
         self.len as usize
     }
 
-    /// Takes out whom to wake, to be done with the lock open: the first one, and, dropped or woken,
-    /// the rest.
+    /// Takes out the wakers to call once the lock is open: the first one, and the rest, which is
+    /// woken when it is dropped.
     #[inline]
     pub(super) fn take_woken(&mut self) -> Option<(Waker, Option<WakeList>)> {
         let first = self.woken.first.take()?;
@@ -343,7 +343,7 @@ impl<N: Copy> Tickets<N> {
         }
     }
 
-    /// Returns whether a ticket in line is served before all who sleep.
+    /// Returns whether a ticket in line is served before all that sleep.
     pub(super) fn is_first(&self, index: Index) -> bool {
         match &self.nudges {
             None => self.head == index,

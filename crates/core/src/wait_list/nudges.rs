@@ -1,4 +1,4 @@
-//! The order of those who sleep, for supplies that nudge, and which nudges are still to be
+//! The order of the tickets that sleep, for supplies that nudge, and which nudges are still to be
 //! answered.
 
 mod order;
@@ -15,7 +15,7 @@ pub(super) const NONE: Index = Index::MAX;
 
 /// What a line that [nudges](super::Supply::nudges) knows of its tickets beyond the line itself.
 ///
-/// Whoever is nudged keeps its place but no longer stands among those `asleep`. So the next one to
+/// A nudged ticket keeps its place but no longer stands among those `asleep`. So the next one to
 /// nudge is found at once, however many have been nudged and not been polled since.
 pub(super) struct Nudges {
     // INVARIANT: the tickets in line that have a waker.
@@ -35,7 +35,7 @@ pub(super) struct Nudges {
 
 /// | state | meaning | left by |
 /// | --- | --- | --- |
-/// | `Asleep` | in the order of those who sleep | a nudge, or its departure |
+/// | `Asleep` | in the order of those that sleep | a nudge, or its departure |
 /// | `Awaited` | nudged, and counted on | its next poll, its departure, or lost patience |
 /// | `Forgotten` | nudged, and counted on no more | its next poll |
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl AsMut<Node> for Ticket {
 }
 
 impl Nudges {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             asleep: Order::new(),
             oldest: NONE,
@@ -91,13 +91,13 @@ impl Nudges {
         }
     }
 
-    /// Returns the ticket that sleeps and is served next; [`NONE`] if nobody sleeps.
+    /// Returns the ticket that sleeps and is served next; [`NONE`] if none sleeps.
     #[inline]
     pub(super) const fn first_asleep(&self) -> Index {
         self.asleep.first()
     }
 
-    /// Returns whether nobody who sleeps is served before this ticket.
+    /// Returns whether no ticket that sleeps is served before this one.
     pub(super) fn is_first(&self, index: Index) -> bool {
         let place = |index: Index| self.tickets.get(index as usize).map(|ticket| ticket.node.place);
         place(self.first_asleep()).is_none_or(|first| place(index) <= Some(first))
@@ -135,8 +135,8 @@ impl Nudges {
         }
     }
 
-    /// Notes that a ticket that was nudged sleeps again. Nobody behind it must go first, so nothing
-    /// is promised any more.
+    /// Notes that a ticket that was nudged sleeps again. No ticket behind it must go first, so
+    /// nothing is promised any more.
     pub(super) fn sleep_again(&mut self, index: Index) {
         self.forget_all();
         let ticket = &mut self.tickets[index as usize];
@@ -182,7 +182,7 @@ impl Nudges {
         }
     }
 
-    /// Counts on nobody any more. Each was nudged once for each time it is forgotten.
+    /// Stops counting on any nudged ticket. Each was nudged once for each time it is forgotten.
     fn forget_all(&mut self) {
         while self.oldest != NONE {
             self.forget(self.oldest);

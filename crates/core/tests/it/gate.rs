@@ -14,7 +14,7 @@ use tidegate_core::{
     gate::{Classified, PairRefused},
 };
 
-/// Lets everybody in while open, and writes down what it is told.
+/// Lets every caller in while open, and writes down what it is told.
 struct Log {
     open: Cell<bool>,
     told: RefCell<Vec<&'static str>>,
@@ -80,7 +80,7 @@ impl Drop for Entry<'_> {
     }
 }
 
-/// Makes everybody wait for ever.
+/// Makes every caller wait for ever.
 struct Wall;
 
 struct NoPass(Infallible);

@@ -1,15 +1,19 @@
 //! The tests of tidegate-core, one binary: a module for each subject.
 
+mod backoff;
 mod cached_clock;
 mod cancel;
 mod foreign;
+mod future_slots;
 mod gate;
 mod panics;
+mod random;
 mod ring;
 mod rows;
 mod rw_shards;
 mod second_panics;
 mod sizes;
+mod spin;
 mod timer_thread;
 mod traits;
 mod wait;

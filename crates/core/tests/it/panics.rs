@@ -1,4 +1,5 @@
-//! Law 11 beyond one list: foreign code that panics, be it a waker, a condition, a sleep or an item, costs nobody else anything.
+//! Law 11 beyond one list: foreign code that panics, be it a waker, a condition, a sleep or an
+//! item, harms no other caller.
 
 use std::{
     cell::Cell,
@@ -98,7 +99,7 @@ thread_local! {
     static PANICS_IN: Cell<u8> = const { Cell::new(0) };
 }
 
-/// A waker that wakes nobody and panics when it is told to.
+/// A waker that does nothing but panic when it is told to.
 fn careless() -> Waker {
     fn panic_in(what: u8) {
         if PANICS_IN.get() == what {
@@ -207,7 +208,7 @@ fn a_condition_that_notifies_its_own_event_ends_its_poll() {
         assert!(woken.count() >= polls, "it goes on");
     }
     assert!(polls > 2);
-    // Also beside others, who are notified too, and on a thread.
+    // Also beside other waiters, which are notified too, and on a thread.
     let mut other = event.wait_until(|| None::<()>);
     assert!(poll(&mut other, &waker).is_pending());
     let rounds = Cell::new(0);
@@ -425,7 +426,7 @@ fn several_wakers_that_panic_in_one_step_unwind_once() {
         std::panic::resume_unwind(Box::new("the first"));
     }));
     assert_eq!(*lost.unwrap_err().downcast::<&str>().unwrap(), "the first");
-    assert_eq!(count.count(), 5, "whoever is behind them is woken");
+    assert_eq!(count.count(), 5, "the waiters behind them are woken");
 }
 
 #[test]

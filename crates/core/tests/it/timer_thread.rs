@@ -40,7 +40,7 @@ fn a_sleep_polled_by_a_stranger_is_woken_in_time_also_behind_a_later_one() {
     assert!(Pin::new(&mut short).poll(&mut cx).is_ready());
 }
 
-/// Who is not woken for so long is not woken at all.
+/// A task that is not woken for so long is not woken at all.
 const NEVER: Duration = Duration::from_secs(20);
 
 #[test]
@@ -57,7 +57,7 @@ fn a_sleep_that_moves_from_a_thread_to_a_task_is_registered_there() {
         let waker = Waker::from(Arc::new(Send(sender)));
         let mut cx = Context::from_waker(&waker);
         if Pin::new(&mut sleep).poll(&mut cx).is_pending() {
-            assert!(receiver.recv_timeout(NEVER).is_ok(), "nobody wakes the task");
+            assert!(receiver.recv_timeout(NEVER).is_ok(), "the task is not woken");
             assert!(Pin::new(&mut sleep).poll(&mut cx).is_ready());
             return;
         }
@@ -74,8 +74,8 @@ fn a_sleep_wakes_the_waker_of_its_latest_poll() {
         .each_ref()
         .map(|waker| Pin::new(&mut sleep).poll(&mut Context::from_waker(waker)).is_pending());
     if polled == [true, true] {
-        assert!(receiver.recv_timeout(NEVER).is_ok(), "nobody wakes the task");
-        assert!(unused.try_recv().is_err(), "whoever polled it before is woken");
+        assert!(receiver.recv_timeout(NEVER).is_ok(), "the task is not woken");
+        assert!(unused.try_recv().is_err(), "the task that polled it before is woken");
     }
 }
 

@@ -75,7 +75,7 @@ fn what_a_panic_passes_by_may_be_used_on() {
     safe::<Classified<u8>>();
 }
 
-/// A gate for the signatures: nobody enters it here.
+/// A gate for the signatures: it is not entered here.
 struct Shut;
 
 impl Gate for Shut {

@@ -228,7 +228,8 @@ fn a_condition_is_checked_in_every_poll() {
     let mut wait = changed.wait_until(|| (clock.now() > Timestamp::ORIGIN).then_some(()));
     let mut cx = Context::from_waker(Waker::noop());
     assert!(Pin::new(&mut wait).poll(&mut cx).is_pending());
-    // Nobody notifies: whoever polls for another reason still finds the condition changed.
+    // There is no notification: a waiter polled for another reason still finds the condition
+    // changed.
     clock.advance(Duration::from_nanos(1));
     assert!(Pin::new(&mut wait).poll(&mut cx).is_ready());
 }

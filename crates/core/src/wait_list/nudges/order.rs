@@ -1,10 +1,10 @@
-//! An order from which the first is taken, and from which anybody may leave: a pairing heap in an
+//! An order from which the first is taken, and from which any item may leave: a pairing heap in an
 //! arena.
 //!
 //! After Fredman, Sedgewick, Sleator and Tarjan, "The pairing heap" (1986). Joining compares two
-//! places. Taking the first out, or one that leaves, compares as many as the logarithm of those
-//! there, over the long run. Whoever is taken out first and comes back first, as one that was
-//! nudged in vain, costs two comparisons.
+//! places. Taking the first out, or one that leaves, compares as many as the logarithm of the
+//! number of items, over the long run. An item that is taken out first and comes back first, as a
+//! ticket that was nudged in vain does, costs two comparisons.
 
 use super::{Index, NONE};
 
@@ -34,11 +34,11 @@ pub(super) struct Order {
 }
 
 impl Order {
-    pub(super) const fn new() -> Self {
-        Self { root: NONE, compared: Compared::new() }
+    pub(super) fn new() -> Self {
+        Self { root: NONE, compared: Compared::default() }
     }
 
-    /// Returns the first; [`NONE`] of nobody.
+    /// Returns the first; [`NONE`] if there is none.
     #[inline]
     pub(super) const fn first(&self) -> Index {
         self.root
@@ -72,7 +72,7 @@ impl Order {
         self.root = self.meld(arena, self.root, orphans);
     }
 
-    /// Makes one tree of the children that somebody leaves behind.
+    /// Makes one tree of the children that an item leaves behind.
     #[inline]
     fn orphans<T: AsMut<Node>>(&mut self, arena: &mut [T], first: Index) -> Index {
         let Some(child) = arena.get_mut(first as usize) else { return NONE };
@@ -80,7 +80,7 @@ impl Order {
         if child.next != NONE {
             return self.meld_all(arena, first);
         }
-        // The usual case: who came back was compared with one other.
+        // The usual case: an item that came back was compared with one other.
         child.prev = NONE;
         first
     }
@@ -135,23 +135,14 @@ impl Order {
 }
 
 /// How many comparisons were made, which only tests want to know.
+#[derive(Default)]
 struct Compared(#[cfg(test)] u64);
 
-#[cfg(not(test))]
 impl Compared {
-    const fn new() -> Self {
-        Self()
-    }
-
+    #[cfg(not(test))]
     const fn count(&mut self) {}
-}
 
-#[cfg(test)]
-impl Compared {
-    const fn new() -> Self {
-        Self(0)
-    }
-
+    #[cfg(test)]
     const fn count(&mut self) {
         self.0 += 1;
     }
@@ -163,6 +154,7 @@ mod tests {
     use alloc::{collections::BTreeSet, vec::Vec};
 
     use super::*;
+    use crate::random::Random;
 
     impl AsMut<Node> for Node {
         fn as_mut(&mut self) -> &mut Node {
@@ -174,23 +166,17 @@ mod tests {
         (0..n).map(|place| Node::new(place as i64)).collect()
     }
 
-    /// A sequence of numbers in no order.
-    fn random(seed: &mut u64) -> usize {
-        *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (*seed >> 33) as usize
-    }
-
     #[test]
     fn the_first_is_the_least_whoever_joins_and_leaves() {
         let (mut order, mut nodes, mut there) = (Order::new(), arena(40), BTreeSet::new());
-        let mut seed = 7;
+        let mut random = Random::new(7);
         for _ in 0..20_000 {
-            let index = (random(&mut seed) % nodes.len()) as Index;
+            let index = random.below(nodes.len()) as Index;
             if there.insert(index) {
                 nodes[index as usize] = Node::new(i64::from(index));
                 order.insert(&mut nodes, index);
             } else {
-                let leaves = if random(&mut seed) % 2 == 0 { index } else { order.first() };
+                let leaves = if random.is_one_in(2) { index } else { order.first() };
                 there.remove(&leaves);
                 order.remove(&mut nodes, leaves);
             }
@@ -225,7 +211,7 @@ mod tests {
     #[test]
     fn to_come_back_in_any_order_compares_as_the_logarithm() {
         grows_as_the_logarithm(|order, nodes| {
-            let mut seed = 3;
+            let mut random = Random::new(3);
             for _ in 0..3 {
                 let mut out = Vec::new();
                 while order.first() != NONE {
@@ -233,7 +219,7 @@ mod tests {
                     order.remove(nodes, order.first());
                 }
                 for at in (1..out.len()).rev() {
-                    out.swap(at, random(&mut seed) % at);
+                    out.swap(at, random.below(at));
                 }
                 for index in out {
                     nodes[index as usize] = Node::new(i64::from(index));
