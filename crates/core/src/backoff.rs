@@ -221,8 +221,7 @@ fn some_seed() -> u64 {
     RandomState::new().hash_one(0)
 }
 
-/// Returns another number for each use. Without std there is nothing to draw it from but how many
-/// there were.
+/// Returns another number for each use: without std it can only be drawn from the number of uses.
 #[cfg(not(feature = "std"))]
 fn some_seed() -> u64 {
     static USES: AtomicU64 = AtomicU64::new(0);

@@ -39,8 +39,8 @@ use crate::{
     wake_list::WakeList,
 };
 
-/// So many notifications a poll may see come that its condition makes nothing of, before it lets
-/// other tasks run.
+/// How many notifications may come in one poll, each in vain as the condition does not hold, before
+/// other tasks are let run.
 const ROUNDS: u32 = 8;
 
 /// Something that tasks and threads can wait for, woken one by one or all together.
@@ -55,7 +55,7 @@ const ROUNDS: u32 = 8;
 /// # Fairness
 ///
 /// Waiters are woken in the order of their registration, but a newcomer may take what a woken
-/// waiter was woken for; the woken one then waits again, at the end of the line.
+/// waiter was woken for; the woken one then waits again, at the end of the wait queue.
 ///
 /// # Examples
 ///

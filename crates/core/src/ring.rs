@@ -33,7 +33,7 @@ use crate::primitive::{
 };
 use crate::wake_list::each;
 
-// The ring, for what stands on it: its model under loom.
+// What is built on a ring uses this name: the ring, and under loom its model.
 by_machine! {
     real { pub use self::Ring as RingOrModel; }
     model {
@@ -51,13 +51,13 @@ const DIVERTED: usize = 4;
 const FLAGS: usize = MARK | AWAITED | DIVERTED;
 /// One position.
 const STEP: usize = 8;
-/// The bits of a position, flags included, that are no lap and no index.
+/// How many low bits of a position are flags, neither lap nor index.
 const STEP_BITS: u32 = STEP.trailing_zeros();
 
 const WRITTEN: usize = MARK;
 const CLOSED: usize = MARK;
 
-/// A bounded queue for many pushers and poppers, none of which waits in it.
+/// A bounded queue for many pushers and poppers, which never wait in it.
 ///
 /// A caller that has to wait registers elsewhere (see [`Event`](crate::Event)), raises the flag of
 /// what it waits for and tries once more; the next push or pop that changes that is told that it is
@@ -119,7 +119,7 @@ pub struct Pushed {
 
 /// An item is not in; gives it back.
 ///
-/// Exhaustive on purpose: what stands on a ring decides for each of its answers.
+/// Exhaustive on purpose: a caller has to act on each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotPushed<T> {
     /// There is no room now.
@@ -150,9 +150,9 @@ pub enum NotPopped {
     Closed,
 }
 
-/// Returns the largest capacity of a ring whose positions have `bits` bits: two laps fit into a
-/// position, so that those of the oldest item and of the next push differ although they may be of
-/// one slot.
+/// Returns the largest capacity of a ring whose positions have `bits` bits: two laps must fit into
+/// a position, so that the positions of the oldest item and of the next push differ even if they
+/// are of the same slot.
 const fn most_slots(bits: u32) -> usize {
     ((1_u128 << (bits - 1 - STEP_BITS)) - 1) as usize
 }

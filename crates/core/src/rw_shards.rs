@@ -54,10 +54,10 @@ use crate::shard::Shards;
 ///
 /// A reading section may read the same shards, any of them: it never waits for a writer that waits
 /// for it. Every other section within one of the same shards panics at once, always, whether or not
-/// it would have found an open lock this time; so does the ninth within each other, those of the
-/// same shards in a row counted once. Sections of different `RwShards` may stand within each other;
-/// where one of the two is written to, all threads must enter the two in the same order, or they
-/// can wait for each other for ever.
+/// it would have found an open lock this time; so does a ninth level of nesting, where sections of
+/// the same shards in a row count as one. Sections of different `RwShards` may stand within each
+/// other; where one of the two is written to, all threads must enter the two in the same order, or
+/// they can wait for each other for ever.
 ///
 /// Without std, threads cannot be told apart, and any section within one of the same shard does
 /// what [`Lock`](crate::lock::Lock) does: with feature `critical-section` it panics, else it hangs.
@@ -189,7 +189,7 @@ pub fn assert_outside_of<O>(owner: &O) {
 }
 
 /// Returns how many sections the calling thread is in, those of the same shards in a row counted
-/// once; 0 without std. It may be in [`MOST_SECTIONS`].
+/// once; 0 without std. It may be in [`MOST_SECTIONS`] at most.
 pub fn sections_around() -> usize {
     inside::depth()
 }
@@ -197,7 +197,7 @@ pub fn sections_around() -> usize {
 /// So many sections may stand within each other.
 pub const MOST_SECTIONS: usize = 8;
 
-/// Returns a number that no other owner has, nor with a word's size added.
+/// Returns a number. Neither it nor what is a word's size above it is the number of another owner.
 #[inline]
 fn address<O>(owner: &O) -> usize {
     const { assert!(size_of::<O>() > size_of::<usize>(), "two addresses of its own") };

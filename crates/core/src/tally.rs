@@ -8,8 +8,8 @@ use crate::primitive::{
     thread_number, zeros,
 };
 
-/// How much threads beside the owner count before they get stripes.
-const A_WHILE: u64 = 64;
+/// How much other threads than the owner count before they get stripes.
+const COUNTS_BEFORE_STRIPES: u64 = 64;
 
 /// `N` counters that threads increment without slowing each other down.
 ///
@@ -103,8 +103,9 @@ impl<const N: usize> Tally<N> {
         // A failure is how threads learn that they meet here; `_weak` would report meetings that
         // there were none of. A thread that shares the tally with its owner alone meets no other,
         // and still slows it down: the sets are neighbours.
-        let has_counted_a_while = new / A_WHILE != old / A_WHILE && thread_number().is_some();
-        if has_counted_a_while
+        let is_counting_often =
+            new / COUNTS_BEFORE_STRIPES != old / COUNTS_BEFORE_STRIPES && thread_number().is_some();
+        if is_counting_often
             || count.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed).is_err()
         {
             self.add_met(counter, n);
@@ -230,9 +231,9 @@ mod tests {
     fn the_owner_and_others_lose_no_count_before_and_after_there_are_stripes() {
         use std::thread;
 
-        use super::A_WHILE;
+        use super::COUNTS_BEFORE_STRIPES;
 
-        for rounds in [A_WHILE / 2, 10 * A_WHILE] {
+        for rounds in [COUNTS_BEFORE_STRIPES / 2, 10 * COUNTS_BEFORE_STRIPES] {
             let tally = Tally::<1>::new();
             thread::scope(|scope| {
                 for _ in 0..3 {

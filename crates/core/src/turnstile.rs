@@ -22,8 +22,8 @@ const CLOSED: u8 = 4;
 
 /// Lets one caller in at a time, first come, first served: a fair mutex without data.
 ///
-/// It guards *turns*, not values: the head of a line that waits for time, the leader of a batch.
-/// For values use a mutex; for more than one at a time use a semaphore.
+/// It guards *turns*, not values: the head of a wait queue that waits for time, the leader of a
+/// batch. For values use a mutex; for more than one at a time use a semaphore.
 ///
 /// # Fairness
 ///

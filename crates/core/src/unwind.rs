@@ -27,7 +27,7 @@ pub fn bury(payload: Payload) {
     contain(|| drop(payload));
 }
 
-/// Runs foreign code whose panic means that it has no answer.
+/// Runs foreign code; returns `None` if it panics.
 ///
 /// # Examples
 ///

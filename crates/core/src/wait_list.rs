@@ -382,8 +382,7 @@ fn claim_past<S: Supply + ?Sized>(supply: &S, answer: Answer<S>, spare: Waker) -
     answer.map(Unclaimed::claim)
 }
 
-/// A grant that is not in its owner's hands yet: foreign code that panics meanwhile does not cost
-/// it.
+/// A grant that its owner has not received yet: if foreign code panics meanwhile, it is given back.
 struct Unclaimed<'a, S: Supply + ?Sized> {
     supply: &'a S,
     granted: S::Need,

@@ -10,8 +10,8 @@ use core::num::NonZeroU32;
 /// keeps its permits from all others. Under `Eventual`, `Barging` and `Lifo` the head is otherwise
 /// only *woken*. One that is not polled loses its turn, though not its place: after 128
 /// acquisitions by others the next one is woken as well, at a release. Any waiter that is polled
-/// takes what is free, woken or not. A limit of every rule without a timer: where no other caller
-/// acquires, releases or polls any more, it goes unnoticed that the woken waiter does not poll.
+/// takes what is free, woken or not. Without a timer this has a limit: if no other caller acquires,
+/// releases or polls any more, nothing notices that the woken waiter does not poll.
 ///
 /// | | order of the queue | a newcomer may take what is free |
 /// | --- | --- | --- |
@@ -63,7 +63,7 @@ pub enum Fairness {
     Lifo,
 }
 
-/// More than that cannot be told apart by the acquisitions in the word.
+/// A greater number could not be told from a smaller one by the acquisitions in the word.
 const MOST: u32 = 1 << 28;
 
 /// The bound where there is none.

@@ -11,7 +11,7 @@ use tidegate_core::event::{Condition, Waiter};
 
 use crate::pool::PermitPool;
 
-/// "Every permit is back."
+/// The condition that every permit is back.
 struct AllBack<'a> {
     pool: &'a PermitPool,
     /// The pool has counted this waiter.

@@ -99,7 +99,7 @@ impl Settings {
     };
 }
 
-/// Tells the waiters for the last permit, when it is dropped, if that is back.
+/// When it is dropped, wakes those that wait for the last permit, if that is back.
 struct NotifyIfIdle<'a> {
     event: &'a Event,
     is_idle: bool,

@@ -27,7 +27,7 @@ use crate::{
     unwind::Foreign,
 };
 
-/// So often in a row a sleep is polled that wakes itself within its poll, and is not ready.
+/// How often in a row a sleep is polled that wakes itself within its poll and is not ready.
 const LOOKS: u32 = 4;
 
 /// What a node has of its deadline.

@@ -13,8 +13,7 @@ use super::{Ending, Gate, Guarded, Outcome, Pass};
 
 /// Which gate of a pair refused, and why.
 ///
-/// A `match` on it has an arm for what is neither, so that a row can be refused for a reason of its
-/// own one day.
+/// Not exhaustive: a later version may refuse a row for a reason of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PairRefused<A, B> {

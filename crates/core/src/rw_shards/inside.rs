@@ -56,8 +56,8 @@ pub(super) enum Arrival {
     Nested,
 }
 
-/// A thread is in a section until this is dropped, by itself: the innermost one, as closures end
-/// before those that run them.
+/// The thread is in a section until it drops this. The innermost section ends first, as a closure
+/// ends before the one that runs it.
 #[derive(Debug)]
 pub(super) struct Stay(PhantomData<*const ()>);
 

@@ -15,7 +15,7 @@ use crate::{
 /// A look at a slot costs a writer about as much as so many reads gain by being announced.
 const READS_PER_SLOT: u32 = tuned(4, 1);
 
-/// So many reads, and announcements never pay.
+/// Stands for a number of reads that is never reached: all readers are counted.
 const NEVER: u32 = u32::MAX;
 
 /// A lock or a slot found taken this many times is called contention.
@@ -163,7 +163,7 @@ fn move_on() {
     HOME.with(|home| settle(home, home.get().wrapping_add(1)));
 }
 
-/// A lock is read until this is dropped.
+/// A reader is announced until this is dropped.
 #[derive(Debug)]
 pub(super) struct Announcement<'a> {
     slot: &'a AtomicUsize,
@@ -179,7 +179,7 @@ impl Drop for Announcement<'_> {
 }
 
 /// Backs off while polling for what takes nanoseconds, unless the awaited thread has no core:
-/// spins, yields, then naps, as the awaited thread notifies no one.
+/// spins, yields, then naps, as the awaited thread sends no notification.
 struct Patience {
     looks: u32,
 }

@@ -266,7 +266,7 @@ impl State {
     }
 }
 
-/// Counts that a thread has found another one in, or on the way in.
+/// Counts contention: a thread has found another one inside, or on its way in.
 fn note_contention(readers: &Readers, word: usize) {
     if word & CLOSED == 0 && (word & CLAIMED != 0 || word >= READER) {
         readers.note_contention();

@@ -20,8 +20,8 @@ use crate::{
     time::{Clock, SystemClock, Timer, Timestamp},
 };
 
-/// So often a poll of [`KeepFresh`] refreshes its clock: once when a sleep is over, and once more
-/// to begin the next one.
+/// How often one poll of [`KeepFresh`] refreshes its clock: once when a sleep is over, and once
+/// more to begin the next one.
 const ROUNDS: u32 = 2;
 
 /// A clock that shows what another one showed when it was last [refreshed](Self::refresh).
@@ -39,8 +39,9 @@ const ROUNDS: u32 = 2;
 /// is spent, an open breaker stays open. That is the safe side, and still an outage. What *waits*
 /// is not stuck: a sleep is timed by the inner clock, and refreshes this one when it ends.
 ///
-/// A sleeper must reach the clock for as long as it sleeps. So what is a [`Timer`] is a
-/// `&'static CachedClock` or an `Arc<CachedClock>`; both can be the clock of a limiter.
+/// A sleeper must reach the clock for as long as it sleeps. So it is not the clock itself that is a
+/// [`Timer`], but a `&'static CachedClock` and an `Arc<CachedClock>`; both can be the clock of a
+/// limiter.
 ///
 /// # Examples
 ///

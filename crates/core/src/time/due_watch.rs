@@ -8,7 +8,7 @@ use super::Timestamp;
 const MOST: u32 = 64;
 
 /// Says when to look at the clock, for a loop that always finds something ready: at each step,
-/// unless steps are so fast that many of them are nothing beside the delay.
+/// unless many steps take but a small part of the delay.
 ///
 /// # Examples
 ///

@@ -94,7 +94,7 @@ struct TimerThread {
     next: ProcessCell<Box<TimerThread>>,
 }
 
-/// That of the first process of a line that used one.
+/// The thread of the first process, in a line of forks, that needed one.
 static FIRST_THREAD: ProcessCell<TimerThread> = ProcessCell::new();
 
 /// Sees to it that deadlines from before a fork come in the child, too, for a caller that waits for
@@ -144,7 +144,7 @@ impl TimerThread {
     }
 }
 
-/// Returns what tells a process from those it was forked from.
+/// Returns a number that differs between a process and those it was forked from.
 #[cfg(unix)]
 fn process() -> u32 {
     std::process::id()

@@ -129,8 +129,8 @@ impl Drop for Entry {
     }
 }
 
-/// What became of a registration. The one before is withdrawn when this is dropped, which is
-/// foreign code's turn.
+/// What became of a registration. Dropping this withdraws the registration before, whose waker is
+/// foreign code.
 #[must_use = "dropping it drops a waker"]
 pub(crate) struct Registered {
     /// Whether it is now the first of all, as the thread that serves the timers has to know.

@@ -9,7 +9,7 @@ use core::{
 
 use crate::time::{Clock, SystemClock, SystemSleep, Timer, Timestamp};
 
-/// So many sleeps a poll may see the end of.
+/// How many sleeps may end within one poll.
 const ROUNDS: u32 = 8;
 
 /// The processor's time stamp counter, calibrated against the system's clock by [`quanta`]. Its

@@ -8,13 +8,14 @@ use core::{
 
 use super::{drop_each, in_drop};
 
-/// What holds until the end of a value.
+/// The message of a panic that cannot happen.
 const THERE: &str = "it is there until it is dropped";
 
 /// A value whose destructor is foreign code, dropped by [`in_drop`]: while a panic unwinds, the
 /// panic of its destructor ends there.
 ///
-/// For what is held while other foreign code runs, and for what several are dropped of.
+/// For values that are held while other foreign code runs, and for those of which several are
+/// dropped together.
 ///
 /// # Examples
 ///
@@ -85,8 +86,8 @@ impl<T> Drop for Foreign<T> {
 /// A collection of foreign values, dropped by [`drop_each`]: the panics of their destructors end
 /// there.
 ///
-/// A list of std's drops the others when a destructor panics, and aborts the process when a second
-/// one does.
+/// A collection of std drops the others when a destructor panics, and aborts the process when a
+/// second one does.
 ///
 /// # Examples
 ///

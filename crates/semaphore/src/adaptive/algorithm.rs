@@ -42,8 +42,8 @@ pub trait Steer {
     fn steer(&mut self, limit: f64, round: &Round) -> f64;
 }
 
-/// Returns log₁₀ of a limit, rounded down, at least 1: by how much a limit moves that shall neither
-/// crawl when it is large nor leap when it is small.
+/// Returns log₁₀ of a limit, rounded down, at least 1: a step by which a large limit does not crawl
+/// and a small one does not leap.
 pub(super) fn step_of(limit: f64) -> f64 {
     f64::from(whole(limit).max(1).ilog10().max(1))
 }

@@ -7,17 +7,17 @@ use super::{
     round::Round,
 };
 
-/// Rounds whose plain mean the long average starts from.
+/// The long average begins as the plain mean of so many rounds.
 const WARM_UP: usize = 10;
 
 /// Shrinks the limit by as much as the latency is above its long average, beyond a tolerance.
 ///
 /// `gradient = tolerance × long average ÷ latency`, from 0.5 to 1; after a round the limit moves by
 /// [`smoothing`](Self::smoothing) towards `limit × gradient + queue`. For latencies that have no
-/// fixed minimum: different requests, a server with moods. The price: under a load that is steadily
-/// too high the average follows the latency, and after [`long_window`](Self::long_window) rounds
-/// the limit has crept up; where that can be, set [`max`](super::Builder::max) with care or use
-/// [`Vegas`](super::Vegas).
+/// fixed minimum: different requests, or a server whose speed varies. The price: under a load that
+/// is steadily too high the average follows the latency, and after
+/// [`long_window`](Self::long_window) rounds the limit has crept up; where that can be, set
+/// [`max`](super::Builder::max) with care or use [`Vegas`](super::Vegas).
 ///
 /// After Netflix's `Gradient2Limit`. That one takes the latency of a drop for a latency and does
 /// not react to the drop itself; here a drop counts as a gradient of 0.5 and adds no queue.

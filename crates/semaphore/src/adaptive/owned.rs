@@ -96,7 +96,7 @@ impl<A: LimitAlgorithm, C: Clock> OwnedPermit<A, C> {
     pub fn ignore(self) {}
 }
 
-/// As the pass of a reference.
+/// Works as the pass of `&AdaptiveSemaphore`.
 impl<A: LimitAlgorithm, C: Clock> Pass for OwnedPermit<A, C> {
     type Refused = TryAcquireError;
 
@@ -138,7 +138,7 @@ impl<A: LimitAlgorithm, C> fmt::Debug for AcquireOwned<A, C> {
     }
 }
 
-/// As of a reference, with passes that keep the semaphore alive.
+/// Works as the gate of `&AdaptiveSemaphore`, with passes that keep the semaphore alive.
 ///
 /// # Examples
 ///

@@ -35,7 +35,7 @@ use crate::{idle::Idle, pool::PermitPool, semaphore::Semaphore};
 ///
 /// # Memory ordering
 ///
-/// As of [`Semaphore`].
+/// The same as that of [`Semaphore`].
 ///
 /// # Examples
 ///
