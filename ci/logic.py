@@ -1,61 +1,282 @@
 """Makes the mutations of logic that cargo-mutants knows: `logic.py CRATE [FILE [SHARD]]`, FILE below the crate's src, SHARD like 2/8.
 
 The tests of the crate must fail for each, or loom-tests/mutants/logic.txt says why none does. There a line is a source, the mutation as
-cargo-mutants names it, and the reason. A mutation that ends no test in time is listed there, too: that proves nothing.
+cargo-mutants names it (`…` stands for any text), and the reason.
+
+All mutants are compiled in at once (schemata.py), in a copy of the workspace. Each test runs once alone, to see which mutants it reaches;
+then each mutant is switched on, and the tests that reach it run, until one fails (judge.py). What does not compile in this form is made
+alone; so is what survives where the compiler itself may run it, in a constant.
+Only a test that fails counts as caught. One that finds no end, or a crash, proves nothing: that is listed, too, and needs a reason.
+Verdicts are kept in target/logic, and taken from there again as long as the source, and for survivors the tests, are the same. So a run
+that was ended goes on; after a change to these scripts remove them.
 """
 
+import concurrent.futures
+import dataclasses
+import fnmatch
+import hashlib
+import json
+import os
 import pathlib
 import re
 import shutil
 import subprocess
 import sys
 
+import schemata
+from judge import PROCESSES, Judge
+
 LIST = pathlib.Path("loom-tests/mutants/logic.txt")
-OUT = pathlib.Path("target/logic")
+OUT = pathlib.Path("target/logic").resolve()
+TREE = OUT / "tree"
+# The switch needs what the compiler keeps for its own library.
+ENVIRONMENT = os.environ | {"CARGO_TARGET_DIR": str(OUT / "build"), "RUSTC_BOOTSTRAP": "logic_switch", "CARGO_PROFILE_DEV_DEBUG": "0"}
+
+
+@dataclasses.dataclass
+class Mutant:
+    number: int
+    name: str
+    source: str
+    genre: str
+    start: int
+    end: int
+    replacement: str
+    function: tuple
+    # Whether the compiler may run it, where no switch turns it on.
+    may_be_constant: bool
+
+    def listed(self):
+        """Returns source and mutation as they stand in the list."""
+        return self.source.removeprefix("crates/").replace("/src/", "/"), self.name.split(": ", 1)[1]
+
+
+class Crate:
+    """A crate in the copy of the workspace, and what its mutants and its tests are."""
+
+    def __init__(self, name):
+        self.name = name
+        self.package = f"tidegate-{name}"
+        self.out = OUT / name
+        self.out.mkdir(parents=True, exist_ok=True)
+        command = ["cargo", "mutants", "--list", "--json", "--package", self.package]
+        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        self.judge = Judge(TREE / "crates" / name, self.out)
+        self.sources = {path: schemata.Source(pathlib.Path(path).read_text()) for path in sorted({each["file"] for each in found})}
+        self.mutants = [self.mutant(number, each) for number, each in enumerate(found)]
+
+    def mutant(self, number, found):
+        source = self.sources[found["file"]]
+        start, end = (source.offset(found["span"][side]) for side in ("start", "end"))
+        function = found["function"] and tuple(source.offset(found["function"]["span"][side]) for side in ("start", "end"))
+        code = source.words[source.token_at(function[0]) : source.token_at(function[1])] if function else ["const"]
+        place = found["name"], found["file"], found["genre"], start, end, found["replacement"], function
+        return Mutant(number, *place, "const" in code)
+
+    def copy(self):
+        """Makes the copy like the workspace, but leaves what is the same: cargo looks at times."""
+        listed = subprocess.run(["git", "ls-files", "-z"], check=True, capture_output=True, text=True).stdout
+        for path in listed.rstrip("\0").split("\0"):
+            if pathlib.Path(path).exists():
+                self.put(path, pathlib.Path(path).read_bytes())
+        manifest = "crates/{}/Cargo.toml".format(self.name)
+        text = pathlib.Path(manifest).read_text()
+        self.put(manifest, text.replace("[dependencies]\n", '[dependencies]\nlogic-switch = { path = "../logic-switch" }\n', 1).encode())
+        self.put("crates/logic-switch/Cargo.toml", b'[package]\nname = "logic-switch"\nedition = "2024"\n')
+        self.put("crates/logic-switch/src/lib.rs", pathlib.Path("ci/logic-switch.rs").read_bytes())
+
+    @staticmethod
+    def put(path, content):
+        target = TREE / path
+        if not target.exists() or target.read_bytes() != content:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+
+    def write(self, how, mutants):
+        """Writes all sources, with these mutants in them."""
+        texts = {}
+        for path, source in self.sources.items():
+            texts[path] = how(source, [mutant for mutant in mutants if mutant.source == path])
+            self.put(path, texts[path].encode())
+        return texts
+
+    def cargo(self, *arguments):
+        """Returns the messages of cargo, errors of the compiler and programs that were built."""
+        command = ["cargo", *arguments, "--offline", "--package", self.package, "--message-format=json"]
+        done = subprocess.run(command, cwd=TREE, env=ENVIRONMENT, check=False, capture_output=True, text=True)
+        messages = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        errors = [each["message"] for each in messages if each["reason"] == "compiler-message" and each["message"]["level"] == "error"]
+        if done.returncode and not errors:
+            sys.exit(f"logic: cargo failed:\n{done.stderr}")
+        return errors, [each["executable"] for each in messages if each.get("executable")]
+
+    def to_blame(self, errors, texts):
+        """Returns the mutants to which errors are laid."""
+        numbers = set()
+        for error in errors:
+            spans = sorted(error["spans"], key=lambda span: not span["is_primary"])
+            found = [
+                schemata.blamed(texts[span["file_name"]], span["line_start"], span["column_start"])
+                for span in spans
+                if span["file_name"] in texts
+            ]
+            numbers.update(next(filter(None, found), []))
+        if not numbers:
+            sys.exit("logic: an error of the compiler that no mutant makes:\n" + errors[0]["rendered"])
+        return [self.mutants[number] for number in numbers]
+
+    def build_all(self, mutants):
+        """Builds the tests with as many mutants compiled in as possible; returns the programs, and the mutants that are not."""
+        left_out = []
+        for command in ["check", "--lib"], ["test", "--no-run", "--lib", "--tests"]:
+            while True:
+                texts = self.write(schemata.with_all, mutants)
+                errors, programs = self.cargo(*command)
+                if not errors:
+                    break
+                blamed = self.to_blame(errors, texts)
+                left_out += blamed
+                mutants = [mutant for mutant in mutants if mutant not in blamed]
+                print(f"logic: {len(errors)} errors, {len(mutants)} mutants are left", flush=True)
+        return programs, left_out
+
+    def viable(self, mutants):
+        """Returns those of the mutants that compile as cargo-mutants makes them: one of each function at a time is tried."""
+        waiting, compiled = list(mutants), []
+        while waiting:
+            tried = list({(mutant.source, mutant.function or mutant.start): mutant for mutant in reversed(waiting)}.values())
+            while tried:
+                texts = self.write(schemata.with_some, tried)
+                errors, _ = self.cargo("check", "--lib")
+                if not errors:
+                    break
+                blamed = self.to_blame(errors, texts)
+                waiting = [mutant for mutant in waiting if mutant not in blamed]
+                tried = [mutant for mutant in tried if mutant not in blamed]
+            compiled += tried
+            waiting = [mutant for mutant in waiting if mutant not in tried]
+        return compiled
+
+
+def digest(paths):
+    state = hashlib.sha256()
+    for path in sorted(map(str, paths)):
+        state.update(pathlib.Path(path).read_bytes())
+    return state.hexdigest()[:16]
+
+
+class Verdicts:
+    """What is known of each mutant: a line of the file is the state of its source, that of the tests, its name, and the verdict."""
+
+    def __init__(self, crate):
+        self.path = crate.out / "verdicts"
+        self.sources = {path: digest([path]) for path in crate.sources}
+        self.tests = digest(pathlib.Path(f"crates/{crate.name}").rglob("*.rs"))
+        self.known = {}
+        for line in self.path.read_text().splitlines() if self.path.exists() else []:
+            source, tests, name, verdict = line.split("\t")
+            if source in self.sources.values() and (tests == self.tests or verdict.startswith(("caught", "unviable"))):
+                self.known[name] = verdict
+
+    def add(self, mutant, verdict):
+        self.known[mutant.name] = verdict
+        with self.path.open("a") as file:
+            file.write(f"{self.sources[mutant.source]}\t{self.tests}\t{mutant.name}\t{verdict}\n")
+
+
+def judge_all(crate, chosen, verdicts):
+    """Finds a verdict for each of the chosen mutants that has none."""
+    missing = [mutant for mutant in chosen if mutant.name not in verdicts.known]
+    if not missing:
+        return
+    crate.copy()
+    programs, left_out = crate.build_all([mutant for mutant in crate.mutants if verdicts.known.get(mutant.name) != "unviable"])
+    tests = crate.judge.tests(programs)
+    together = [mutant for mutant in missing if mutant not in left_out]
+    alone = crate.viable([mutant for mutant in missing if mutant in left_out])
+    for mutant in left_out:
+        if mutant in missing and mutant not in alone:
+            verdicts.add(mutant, "unviable")
+    print(f"logic: {len(tests)} tests, {sum(test.seconds for test in tests):.0f} s; {len(together)} mutants, and {len(alone)} alone", flush=True)
+
+    reached = {mutant.number: [] for mutant in crate.mutants}
+    for test in tests:
+        for number in test.reached:
+            reached[number].append(test)
+
+    def judge(mutant):
+        reaching = reached[mutant.number]
+        return crate.judge.verdict(reaching, LOGIC_MUTANT=str(mutant.number)) if reaching else "survived: no test reaches it"
+
+    with concurrent.futures.ThreadPoolExecutor(PROCESSES) as pool:
+        running = {pool.submit(judge, mutant): mutant for mutant in together}
+        for done in concurrent.futures.as_completed(running):
+            mutant, verdict = running[done], done.result()
+            if mutant.may_be_constant and not verdict.startswith("caught"):
+                alone.append(mutant)
+            else:
+                verdicts.add(mutant, verdict)
+    for mutant in alone:
+        crate.write(schemata.with_some, [mutant])
+        errors, programs = crate.cargo("test", "--no-run", "--lib", "--tests")
+        again = [dataclasses.replace(test, program=program) for test in tests for program in programs if same_program(program, test.program)]
+        verdicts.add(mutant, "unviable" if errors else crate.judge.verdict(again))
+
+
+def same_program(one, other):
+    """Returns whether these are builds of the same test: cargo adds a dash and a hash to its name."""
+    return one.rsplit("-", 1)[0] == other.rsplit("-", 1)[0]
 
 
 def excused():
-    """Returns the reason for each mutation that is known to survive, by its source and its name."""
-    known = {}
-    for line in LIST.read_text().splitlines():
-        if line and not line.startswith("#"):
-            source, mutation, reason = line.split(" | ")
-            known[source, mutation] = reason
-    return known
+    """Returns the lines of the list: source, mutation and reason."""
+    return [tuple(line.split(" | ")) for line in LIST.read_text().splitlines() if line and not line.startswith("#")]
 
 
-def named(path):
-    """Yields source and name of each mutation in a list that cargo-mutants wrote."""
-    for line in path.read_text().splitlines() if path.exists() else []:
-        place, _, mutation = re.match(r"crates/(\S+?\.rs):(\d+:\d+): (.*)", line).groups()
-        yield place.replace("/src/", "/"), mutation
+def matches(pattern, text):
+    return re.fullmatch(".*".join(re.escape(part) for part in pattern.split("…")), text) is not None
 
 
-def main(crate, file=None, shard=None):
+def report(chosen, verdicts):
+    """Prints the mutants that are not caught, with their reasons; returns how many faults there are."""
+    counts, faults = dict.fromkeys(("caught", "unviable", "with a reason", "without"), 0), 0
+    reasons, used = excused(), {}
+    for mutant in chosen:
+        verdict = verdicts.known[mutant.name]
+        line = next((line for line in reasons if all(map(matches, line[:2], mutant.listed()))), None)
+        caught = verdict.startswith(("caught", "unviable"))
+        if line:
+            used.setdefault(line, []).append(not caught)
+        if caught:
+            counts[verdict.split()[0]] += 1
+            continue
+        counts["with a reason" if line else "without"] += 1
+        faults += line is None
+        print(f"logic: {verdict}: {mutant.name} | {line[2] if line else 'NO REASON'}")
+    for line, survive in used.items():
+        if not any(survive):
+            print(f"logic: caught, although logic.txt says why it cannot be: {' | '.join(line)}")
+            faults += 1
+    print(f"logic: {len(chosen)} mutants: " + ", ".join(f"{count} {kind}" for kind, count in counts.items()))
+    return faults
+
+
+def main(name, file=None, shard="0/1"):
+    os.nice(19)
     if not shutil.which("cargo-mutants"):
         subprocess.run(["cargo", "install", "cargo-mutants", "--locked"], check=True)
-    sources = f"crates/{crate}/src/{file or '**/*.rs'}"
-    command = ["cargo", "mutants", "--package", f"tidegate-{crate}", "--file", sources, "--output", OUT, "--jobs=1"]
-    command += ["--timeout=180", "--cargo-test-arg=--tests", "--no-shuffle"] + ([f"--shard={shard}"] if shard else [])
-    OUT.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(OUT / "mutants.out", ignore_errors=True)
-    # 0: all caught, 2: some missed, 3: some timed out.
-    status = subprocess.run(command, check=False).returncode
-    if status not in (0, 2, 3):
-        sys.exit(f"logic: cargo-mutants ended with {status}")
-    known, faults = excused(), 0
-    for kind in "missed", "timeout":
-        for source, mutation in named(OUT / "mutants.out" / f"{kind}.txt"):
-            reason = known.get((source, mutation))
-            print(f"logic: {kind}: {source} | {mutation} | {reason or 'NO REASON'}")
-            faults += reason is None
-    for source, mutation in named(OUT / "mutants.out" / "caught.txt"):
-        if (source, mutation) in known:
-            print(f"logic: caught, although logic.txt says why it cannot be: {source} | {mutation}")
-            faults += 1
-    if faults:
+    crate = Crate(name)
+    chosen = [mutant for mutant in crate.mutants if not file or fnmatch.fnmatch(mutant.source, f"crates/{name}/src/{file}")]
+    part, parts = map(int, shard.split("/"))
+    chosen = chosen[part % parts :: parts]
+    if not chosen:
+        sys.exit("logic: there is no such mutation")
+    verdicts = Verdicts(crate)
+    judge_all(crate, chosen, verdicts)
+    if faults := report(chosen, verdicts):
         sys.exit(f"logic: {faults} mutations without a reason, or with a wrong one")
     print("logic: ok")
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -9,7 +9,8 @@
 # All patches must apply. Some of them are run, and some orderings, others each day; `mutants.sh --all` runs all (an hour, weekly), and
 # `mutants.sh NAME…` runs single ones: a patch by its name, the orderings of a file by a part of its path.
 # `mutants.sh --logic CRATE [FILE [SHARD]]` makes every mutation of logic that cargo-mutants knows, in a crate, or in a file of it, or in a
-# part of both (like 2/8), and runs the tests of that crate: loom-tests/mutants/logic.txt has those that survive, with their reasons.
+# part of both (like 2/8), and runs the tests of that crate: loom-tests/mutants/logic.txt has those that survive, with their reasons. They are
+# all compiled in at once (ci/schemata.py), so that takes a quarter of an hour for a crate; a run that was ended goes on where it was.
 # Time: 4 minutes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -27,8 +27,8 @@ CUSTOM_LIBFUZZER_PATH=/none/libnone.a lint fuzz/Cargo.toml
 # As if for this machine, as rustup's toolchain has no core for the firmware's. In release a panic aborts; else it would need std.
 lint examples/embedded/Cargo.toml --release
 lint ci/tsan-canary/Cargo.toml
-# A file without a workspace.
-rustfmt --check --edition 2024 ci/asan-canary.rs
+# Files without a workspace.
+rustfmt --check --edition 2024 ci/asan-canary.rs ci/logic-switch.rs
 # Modules that a macro names, which cargo fmt does not find.
 rustfmt --check --edition 2024 crates/core/src/ring/model.rs crates/core/src/queue/model.rs
 for kind in use-after-free leak; do
