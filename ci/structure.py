@@ -3,7 +3,8 @@
 - Files of a crate that use each other's items, in a circle. An arrow goes from a file to the module whose items it names, by
   `use crate::…`, `super::…`, `self::…`, or a path in its code. Not counted are: re-exports, what `lib.rs` says, a builder that
   names what it builds, and a module and its own submodules, which are read together.
-- Comments of library code that are wider than 100 columns, rows of tables, pictures and code apart.
+- Comments of library code that are wider than 100 columns, rows of tables, pictures and code apart; code and pictures of the
+  pages with which the crates' docs begin that are wider than 80, which is what rustdoc shows.
 - Public type names of two crates, unless they name one concept (SAME).
 - Type names that the field's own terms have replaced (REPLACED).
 """
@@ -42,6 +43,7 @@ REPLACED = (
     "Book TwoBuckets FixedKeyed"
 ).split()
 WIDTH = 100
+SHOWN = 80
 
 
 def code(text):
@@ -207,6 +209,17 @@ def comment_faults():
                 yield f"{path}:{number}: a comment wider than {WIDTH} columns"
 
 
+def page_faults():
+    for path in sorted(pathlib.Path("crates").glob("*/README.md")):
+        for page, mark in (path, ""), (path.parent / "src/lib.rs", "//! "):
+            is_code = False
+            for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+                shown = line.removeprefix(mark) if line.startswith(mark) else ""
+                is_code ^= shown.startswith("```")
+                if is_code and len(shown) > SHOWN and not shown.startswith("# "):
+                    yield f"{page}:{number}: code wider than {SHOWN} columns"
+
+
 def name_faults():
     crates = {}
     for path in sorted(pathlib.Path("ci/public-api").glob("tidegate-*.txt")):
@@ -229,7 +242,7 @@ def word_faults():
 
 
 def main():
-    faults = [*circle_faults(), *comment_faults(), *name_faults(), *word_faults()]
+    faults = [*circle_faults(), *comment_faults(), *page_faults(), *name_faults(), *word_faults()]
     print(*faults, sep="\n", end="\n" if faults else "")
     sys.exit(bool(faults))
 

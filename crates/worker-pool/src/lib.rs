@@ -3,12 +3,12 @@
 //! # How it works
 //!
 //! ```text
-//! submit ─▶ room? ──no──▶ spin shortly, wait           worker: job? ──no──▶ spin shortly, sleep
-//!             │ yes                                                │ yes
-//!             ▼                                                    ▼
-//!          the queue, a ring ──────────────────────────▶ run it, contain its panic
-//!                                                                  ▼
-//!          handle ◀──────── result, panic or "cancelled" ── settle the job's cell
+//! submit ─▶ room? ──no──▶ spin, wait          worker: job? ──no──▶ spin, sleep
+//!             │ yes                                    │ yes
+//!             ▼                                        ▼
+//!          the queue, a ring ──────────────▶ run it, contain its panic
+//!                                                      ▼
+//!          handle ◀── result, panic or "cancelled" ── settle the job's cell
 //! ```
 //!
 //! A queue of capacity 0 is a rendezvous: a worker that comes for a job makes room for one.
