@@ -1,8 +1,7 @@
-"""Weakens the orderings of the crates, one at a time: `weaken.py list` prints where it can, `weaken.py apply PLACE` does it.
+"""Finds where the orderings of the crates can be weakened, and weakens one.
 
-A place is FILE:LINE:COLUMN:FROM:TO. With it come the models that look at that file, by the table in docs/testing.md, and, from
-loom-tests/mutants/survivors.txt, why no model fails for it, or a dash. AcqRel becomes Acquire, and Release; a fence goes away. Files
-without a model are in a table of their own there, and left out here.
+A place is FILE:LINE:COLUMN:FROM:TO. AcqRel becomes Acquire, and Release; a fence goes away. Files without a model are in a table of
+their own in docs/testing.md, and left out here.
 """
 
 import pathlib
@@ -15,7 +14,7 @@ WEAKER = {"Acquire": ["Relaxed"], "Release": ["Relaxed"], "SeqCst": ["Relaxed"],
 
 
 def models():
-    """Returns the model files for each source."""
+    """Returns the model files for each source, by the table in docs/testing.md."""
     page = pathlib.Path("docs/testing.md").read_text()
     table = page[page.index("<!-- models -->") : page.index("<!-- end -->")]
     found = {}
@@ -37,15 +36,7 @@ def survivors():
     return known
 
 
-def weakened(line, column, old, new):
-    """Returns the line with one ordering replaced."""
-    old, new = (old, "()") if new == "nothing" else ("Ordering::" + old, "Ordering::" + new)
-    if not line.startswith(old, column):
-        sys.exit(f"weaken: there is no {old} any more")
-    return line[:column] + new + line[column + len(old) :]
-
-
-def places():
+def everywhere():
     """Yields each place, and what is weakened there as `survivors` names it."""
     for path in sorted(pathlib.Path("crates").glob("*/src/**/*.rs")):
         source, function = str(path).removeprefix("crates/").replace("/src/", "/"), "-"
@@ -64,17 +55,23 @@ def places():
                     yield place, (source, function, old.replace("Ordering::", ""), new)
 
 
-if sys.argv[1:2] == ["list"]:
-    looking, known, met = models(), survivors(), set()
-    for place, weakening in places():
-        if weakening[0] in looking:
-            print(place, " ".join(looking[weakening[0]]), known.get(weakening, "-"), sep="\t")
-            met.add(weakening)
-    for weakening in known.keys() - met:
+def places():
+    """Returns, for each place, the models that look at its file, and why none of them fails when it is weakened, or None."""
+    looking, known = models(), survivors()
+    found = [(place, weakening) for place, weakening in everywhere() if weakening[0] in looking]
+    for weakening in known.keys() - {weakening for _, weakening in found}:
         sys.exit(f"weaken: loom-tests/mutants/survivors.txt names {' | '.join(weakening)}, which is not there")
-else:
-    path, number, column, old, new = sys.argv[2].split(":")
-    file = pathlib.Path(path)
-    lines = file.read_text().split("\n")
-    lines[int(number) - 1] = weakened(lines[int(number) - 1], int(column), old.replace(".", ":"), new)
-    file.write_text("\n".join(lines))
+    return {place: (looking[weakening[0]], known.get(weakening)) for place, weakening in found}
+
+
+def weaken(tree, place):
+    """Weakens one ordering in the file of that place below `tree`."""
+    path, number, column, old, new = place.split(":")
+    old = old.replace(".", ":")
+    old, new = (old, "()") if new == "nothing" else ("Ordering::" + old, "Ordering::" + new)
+    lines = (tree / path).read_text().split("\n")
+    line, column = lines[int(number) - 1], int(column)
+    if not line.startswith(old, column):
+        sys.exit(f"weaken: there is no {old} any more")
+    lines[int(number) - 1] = line[:column] + new + line[column + len(old) :]
+    (tree / path).write_text("\n".join(lines))
