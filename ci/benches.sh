@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks that the benchmarks compile, in release, without warnings, and that each of them runs and fails no assertion of
-# its own. Their figures are not looked at: a number from a shared machine says little.
+# its own, and that docs/benchmarks has no other rows. Their figures are not looked at: a number from a shared machine says little.
 # Why: benches are the first code an API change leaves behind.
 # Time: about 3 minutes on a fresh clone (the crawler's dependencies are built in release, and serve crawler.sh).
 set -euo pipefail
@@ -18,11 +18,15 @@ if grep -qE '^warning' "$log"; then
 fi
 rows=$(mktemp)
 trap 'rm -f "$log" "$rows"' EXIT
-timeout 300 target/release/compare --quick --json "$rows" >/dev/null ||
+timeout 300 target/release/compare --quick --tsv "$rows" >/dev/null ||
     { echo "benches: compare --quick failed" >&2; exit 1; }
 listed=$(target/release/compare --list | grep -c '^ ') || true
-if [ "$(wc -l <"$rows")" -ne "$listed" ] || [ "$listed" -eq 0 ]; then
-    echo "benches: compare measured $(wc -l <"$rows") rows of $listed" >&2
+measured=$(($(wc -l <"$rows") - 1)) # but the names of the columns
+if [ "$measured" -ne "$listed" ] || [ "$listed" -eq 0 ]; then
+    echo "benches: compare measured $measured rows of $listed" >&2
     exit 1
 fi
+names() { cut -f 1,3-5 "$@" | sort -u; }
+renamed=$(comm -23 <(names docs/benchmarks/data/*.tsv) <(names "$rows"))
+[ -z "$renamed" ] || { echo "benches: docs/benchmarks has figures of what is not measured any more: $renamed" >&2; exit 1; }
 echo "benches: ok"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Checks that what the documents name is there: every link to a file, every path, every test, law and function whose name has three
 # words and more; that the table of mutations in docs/testing.md is that of loom-tests/mutants; that the mistakes in its table of what was found are
-# those of CHANGELOG.md; and that every script and every decision is listed.
+# those of CHANGELOG.md; that every script and every decision is listed; and that the plots of docs/benchmarks are those of their data.
 # Why: a table that nobody compares with the tree is wrong within a month.
-# `--write` makes the table of mutations anew.
+# `--write` makes the table of mutations and the plots anew.
 # Time: 2 seconds.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -82,6 +82,8 @@ done
 for decision in docs/decisions/0*.md; do
     grep -qF "($(basename "$decision"))" docs/decisions/README.md || fault "docs/decisions/README.md does not list $decision"
 done
+
+python3 ci/benchmarks.py "$@" || fault "the pages of docs/benchmarks are not those of their data"
 
 [ ! -e "$scratch/faults" ] || { echo "docs: $(wc -l <"$scratch/faults") faults" >&2; exit 1; }
 echo "docs: ${#pages[@]} pages, $(wc -l <"$scratch/mutants") mutations, $(wc -l <"$scratch/found") mistakes found: ok"

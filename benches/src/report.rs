@@ -1,4 +1,4 @@
-//! What is printed: tables of at most 100 columns, and lines of JSON.
+//! What is printed: tables of at most 100 columns, lines of JSON, and lines of tab-separated values.
 
 use std::fmt;
 
@@ -8,6 +8,9 @@ use crate::{
 };
 
 impl Table {
+    /// What a line of [`Table::tsv`] has, with times in nanoseconds.
+    pub const COLUMNS: &str = "workload\tns per\tclass\tcontender\tours\tmedian\tlower quartile\tupper quartile\tfetch_add\tclock\n";
+
     /// Returns the median of the fastest rival, of one class or of any.
     fn fastest_rival(&self, class: Option<&str>) -> Option<f64> {
         self.rows
@@ -29,6 +32,21 @@ impl Table {
             lines += &format!(
                 "{{\"workload\":{workload:?},\"contender\":{name:?},\"ours\":{ours},\"class\":{class:?},\
                  \"unit\":\"ns per {unit}\",\"median\":{median:.3},\"min\":{min:.3},\"max\":{max:.3}}}\n"
+            );
+        }
+        lines
+    }
+
+    /// Returns a line of [`Table::COLUMNS`] for each row, of which `ci/benchmarks.py` makes plots.
+    pub fn tsv(&self) -> String {
+        let (workload, unit) = (self.workload.name, self.workload.unit);
+        let (f_cost, clock) = (Ns(self.fetch_add.median()), Ns(self.clock.median()));
+        let mut lines = String::new();
+        for Row { name, class, ours, samples } in &self.rows {
+            let (lower, upper) = (Ns(samples.quartile(1)), Ns(samples.quartile(3)));
+            let (ours, median) = (if *ours { "yes" } else { "no" }, Ns(samples.median()));
+            lines += &format!(
+                "{workload}\t{unit}\t{class}\t{name}\t{ours}\t{median}\t{lower}\t{upper}\t{f_cost}\t{clock}\n"
             );
         }
         lines
@@ -116,7 +134,7 @@ mod tests {
     use std::time::Duration;
 
     use crate::{
-        measure::{Plan, measure},
+        measure::{Plan, Table, measure},
         workload::{REFERENCE, Workload, ours, rival},
     };
 
@@ -148,6 +166,14 @@ mod tests {
         assert_eq!(names, ["other", "fast", "**tidegate**", "slow"]);
         assert_eq!(rows[4][4..6], ["1.50", "0.50"], "{text}");
         assert_eq!(rows[2][4..6], ["0.50", "–"], "{text}");
+
+        let tsv = table.tsv();
+        let columns = |line: &str| line.split('\t').count();
+        assert!(tsv.lines().all(|line| columns(line) == columns(Table::COLUMNS)), "{tsv}");
+        let first = tsv.lines().next().unwrap();
+        assert!(
+            first.starts_with("test/nothing\tnothing\treference\tother\tno\t10.0\t10.0\t10.0\t")
+        );
 
         let json = table.json();
         let first = json.lines().next().unwrap();

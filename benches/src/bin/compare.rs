@@ -10,11 +10,12 @@ use std::{
 use benches::{
     Machine, WORKLOADS, Workload,
     catalogue::matching,
-    measure::{Plan, measure},
+    measure::{Plan, Table, measure},
 };
 
 const USAGE: &str = "\
-compare [FILTER] [--quick] [--json FILE]   measures the workloads whose names contain FILTER, or all
+compare [FILTER] [--quick] [--json FILE] [--tsv FILE]
+                  measures the workloads whose names contain FILTER, or all
 compare --list                             lists workloads and contenders
 compare --only WORKLOAD/CONTENDER --iters N   runs one contender once, for a profiler";
 
@@ -25,6 +26,7 @@ struct Args {
     quick: bool,
     list: bool,
     json: Option<String>,
+    tsv: Option<String>,
     only: Option<String>,
     iters: Option<u64>,
 }
@@ -47,6 +49,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Args, String> {
             "--quick" => parsed.quick = true,
             "--list" => parsed.list = true,
             "--json" => parsed.json = Some(value()?),
+            "--tsv" => parsed.tsv = Some(value()?),
             "--only" => parsed.only = Some(value()?),
             "--iters" => {
                 let text = value()?;
@@ -102,6 +105,10 @@ fn list(workloads: &[Workload]) -> io::Result<()> {
 
 fn compare(workloads: &[Workload], args: &Args) -> io::Result<()> {
     let mut json = args.json.as_ref().map(File::create).transpose()?;
+    let mut tsv = args.tsv.as_ref().map(File::create).transpose()?;
+    if let Some(tsv) = &mut tsv {
+        tsv.write_all(Table::COLUMNS.as_bytes())?;
+    }
     let mut out = io::stdout().lock();
     let plan = if args.quick { Plan::QUICK } else { Plan::FULL };
     writeln!(out, "{}", Machine::look())?;
@@ -116,6 +123,9 @@ fn compare(workloads: &[Workload], args: &Args) -> io::Result<()> {
         write!(out, "\n{table}")?;
         if let Some(json) = &mut json {
             json.write_all(table.json().as_bytes())?;
+        }
+        if let Some(tsv) = &mut tsv {
+            tsv.write_all(table.tsv().as_bytes())?;
         }
     }
     Ok(())
