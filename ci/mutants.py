@@ -79,7 +79,7 @@ def cargo_test(file, test, *harness):
     options = dict(cwd=TREE, env=ENVIRONMENT | {"RUSTFLAGS": flags}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     built = subprocess.run(["cargo", "test", *arguments, "--no-run"], **options)
     if built.returncode:
-        sys.exit(f"{built.stdout}mutants: what is mutated, or was to be, does not compile")
+        sys.exit(f"{built.stdout}mutants: {file} does not compile")
     chosen = ["--", "--exact", test, *harness] if test else []
     done = subprocess.run(["timeout", "180", "cargo", "test", *arguments, *chosen], **options)
     return done.returncode, done.stdout
