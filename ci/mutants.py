@@ -158,7 +158,7 @@ def main(*names):
             sys.exit(f"mutants: {name} does not apply any more: make it anew")
     places = weaken.places()
     if names[:1] == ("--logic",):
-        os.execvp("python3", ["python3", "ci/logic.py", *names[1:]])
+        os.execvp("python3", ["python3", "-Bu", "ci/logic.py", *names[1:]])
     mutations = chosen(list(names), places)
     excused = sum(reason is not None for _, reason in places.values())
     print(f"mutants: {len(PATCHES)} patches apply; {len(places)} orderings can be weakened, {excused} of them with a reason why nobody sees it")
