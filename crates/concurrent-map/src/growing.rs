@@ -36,7 +36,7 @@ use tidegate_core::{
     shard,
 };
 
-use crate::lazy::Lazy;
+use crate::lazy::{Lazy, lazy};
 
 /// With up to so many shards there is nothing to grow to.
 const FEW: NonZeroUsize = NonZeroUsize::new(tuned(8, 2) as usize).expect("not zero");
@@ -98,16 +98,17 @@ impl<T: Table> GrowingShards<T> {
     pub(crate) fn fixed(count: NonZeroUsize) -> Self {
         Self {
             is_grown: AtomicBool::new(true),
-            all: Lazy::new(|| empty(count)),
-            few: Lazy::new(|| None),
+            all: lazy(|| empty(count)),
+            few: lazy(|| None),
             count,
         }
     }
 
-    /// Creates a few shards that grow to `count`, a power of two. Without std they are all there at
-    /// once.
-    pub(crate) fn growing(count: NonZeroUsize) -> Self {
-        let is_grown = count <= FEW || cfg!(not(feature = "std"));
+    /// Creates shards for so many entries: a few that grow to `count`, a power of two, or all at
+    /// once if there are many entries. Without std they are always all there at once.
+    pub(crate) fn growing(count: NonZeroUsize, entries: usize) -> Self {
+        let needs_all = count <= FEW || entries >= ENTRIES_PER_SHARD * count.get();
+        let is_grown = needs_all || cfg!(not(feature = "std"));
         Self { is_grown: AtomicBool::new(is_grown), ..Self::fixed(count) }
     }
 
@@ -132,11 +133,7 @@ impl<T: Table> GrowingShards<T> {
         section: impl FnOnce(&T) -> R,
     ) -> Option<R> {
         let spread = spread(hash);
-        let begun = match self.grown() {
-            Some(all) => all.by_hash(spread).owned_by(self).begin_read(),
-            None => None,
-        };
-        let reading = match begun {
+        let reading = match self.grown_by(spread).and_then(Shard::<T>::begin_read) {
             Some(reading) => reading,
             None => self.begin_read(spread, hash_of)?.into(),
         };
@@ -152,31 +149,8 @@ impl<T: Table> GrowingShards<T> {
         hash_of: impl Fn(&T::Entry) -> u64,
         section: impl FnOnce(&mut T) -> R,
     ) -> R {
-        self.write_spread(spread(hash), hash_of, section)
-    }
-
-    /// As [`write`](Self::write), by an index below [`count`](Self::count).
-    pub(crate) fn write_at<R>(
-        &self,
-        index: usize,
-        hash_of: impl Fn(&T::Entry) -> u64,
-        section: impl FnOnce(&mut T) -> R,
-    ) -> R {
-        self.write_spread(self.least_spread(index), hash_of, section)
-    }
-
-    #[inline]
-    fn write_spread<R>(
-        &self,
-        spread: u64,
-        hash_of: impl Fn(&T::Entry) -> u64,
-        section: impl FnOnce(&mut T) -> R,
-    ) -> R {
-        let begun = match self.grown() {
-            Some(all) => all.by_hash(spread).owned_by(self).begin_write(),
-            None => None,
-        };
-        let writing = match begun {
+        let spread = spread(hash);
+        let writing = match self.grown_by(spread).and_then(Shard::<T>::begin_write) {
             Some(writing) => writing,
             None => self.begin_insert(spread, hash_of),
         };
@@ -192,17 +166,7 @@ impl<T: Table> GrowingShards<T> {
         hash_of: impl Fn(&T::Entry) -> u64,
         section: impl FnOnce(&mut T) -> R,
     ) -> Option<R> {
-        self.edit_spread(spread(hash), hash_of, publishing(section))
-    }
-
-    /// As [`write_existing`](Self::write_existing), by an index below [`count`](Self::count).
-    pub(crate) fn write_existing_at<R>(
-        &self,
-        index: usize,
-        hash_of: impl Fn(&T::Entry) -> u64,
-        section: impl FnOnce(&mut T) -> R,
-    ) -> Option<R> {
-        self.edit_spread(self.least_spread(index), hash_of, publishing(section))
+        self.edit_with(hash, hash_of, publishing(section))
     }
 
     /// Works on an entry of the table that `hash` belongs to; `None` if nothing was ever written to
@@ -214,21 +178,18 @@ impl<T: Table> GrowingShards<T> {
         hash_of: impl Fn(&T::Entry) -> u64,
         section: impl FnOnce(&mut T) -> R,
     ) -> Option<R> {
-        self.edit_spread(spread(hash), hash_of, |table: &mut T, _: &T::Meta| section(table))
+        self.edit_with(hash, hash_of, |table: &mut T, _: &T::Meta| section(table))
     }
 
     #[inline]
-    fn edit_spread<R>(
+    fn edit_with<R>(
         &self,
-        spread: u64,
+        hash: u64,
         hash_of: impl Fn(&T::Entry) -> u64,
         section: impl FnOnce(&mut T, &T::Meta) -> R,
     ) -> Option<R> {
-        let begun = match self.grown() {
-            Some(all) => all.by_hash(spread).owned_by(self).begin_write(),
-            None => None,
-        };
-        let writing = match begun {
+        let spread = spread(hash);
+        let writing = match self.grown_by(spread).and_then(Shard::<T>::begin_write) {
             Some(writing) => writing,
             None => self.begin_edit(spread, hash_of)?,
         };
@@ -239,6 +200,12 @@ impl<T: Table> GrowingShards<T> {
     #[inline]
     fn grown(&self) -> Option<&Shards<T>> {
         if self.is_grown() { self.all.get() } else { None }
+    }
+
+    /// Returns the shard that a spread hash belongs to, if nothing is in the few.
+    #[inline]
+    fn grown_by(&self, spread: u64) -> Option<Shard<'_, T>> {
+        Some(self.grown()?.by_hash(spread).owned_by(self))
     }
 
     #[inline]
@@ -255,7 +222,7 @@ impl<T: Table> GrowingShards<T> {
         hash_of: impl Fn(&T::Entry) -> u64,
     ) -> Option<Scanning<'_, T, T::Meta>> {
         let Some(few) = self.few() else {
-            return self.grown()?.by_hash(spread).owned_by(self).begin_scan();
+            return self.grown_by(spread)?.begin_scan();
         };
         // A caller that only reads may hold other maps' locks in any order, and so must not wait
         // for all of ours.
@@ -274,7 +241,7 @@ impl<T: Table> GrowingShards<T> {
         hash_of: impl Fn(&T::Entry) -> u64,
     ) -> Option<Writing<'_, T, T::Meta>> {
         let Some(few) = self.few() else {
-            return self.grown()?.by_hash(spread).owned_by(self).begin_write();
+            return self.grown_by(spread)?.begin_write();
         };
         if may_grow() && few.take_contention() {
             self.grow(few, &hash_of);
@@ -316,23 +283,17 @@ impl<T: Table> GrowingShards<T> {
             self.make_all();
         } else {
             let empty = || RwShards::counted(FEW, |_| T::empty());
-            self.few.get_or_make(|| Some(Box::new(empty())));
+            self.few.get_or_init(|| Some(Box::new(empty())));
         }
     }
 
     fn make_all(&self) -> &Shards<T> {
-        self.all.get_or_make(|| empty(self.count))
+        self.all.get_or_init(|| empty(self.count))
     }
 
     /// Returns the number of shards that each of the few stands for.
     fn range_len(&self) -> usize {
         self.count.get() / FEW
-    }
-
-    /// Returns the least of the spread hashes that belong to the shard of an index when all are
-    /// there.
-    fn least_spread(&self, index: usize) -> u64 {
-        (index as u64).checked_shl(64 - self.count.trailing_zeros()).unwrap_or(0)
     }
 
     /// Moves all entries to all shards. If `hash_of` panics, some have moved and others not, and

@@ -10,9 +10,9 @@ use foldhash::fast::{FoldHasher, SeedableRandomState};
 /// Builds the default hashers: [foldhash](https://github.com/orlp/foldhash), fast and keyed.
 ///
 /// With std the key is random: one part per process, one per builder, both from the source that
-/// seeds [`std::collections::HashMap`](std::hash::RandomState). An attacker who cannot watch your
+/// seeds [`std::collections::HashMap`](std::hash::RandomState). An attacker that cannot watch your
 /// hashes cannot prepare keys that collide. Foldhash is no cryptographic function, though: against
-/// an opponent who can measure single operations, give the map a `std::hash::RandomState`. Without
+/// an opponent that can measure single operations, give the map a `std::hash::RandomState`. Without
 /// std there is no source of randomness and the key is fixed.
 ///
 /// # Examples

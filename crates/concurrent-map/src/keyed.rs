@@ -259,7 +259,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
                 let entry = Entry { key: key.to_owned(), value: make() };
                 let mut entry =
                     table.table.insert_unique(hash, entry, |_| unreachable!("there is room"));
-                place.fill();
+                // It is the entry's now.
+                mem::forget(place);
                 let result = f.take().map(|f| f(&mut entry.get_mut().value));
                 if now.is_some() {
                     let (bucket, occupancy) = (entry.bucket_index(), look(entry.get_mut()));
@@ -445,7 +446,9 @@ impl<K, V, S> Keyed<K, V, S> {
     /// Panics with std if `f` calls the registry to write, as [`get_with`](Self::get_with) does
     /// too.
     pub fn for_each(&self, mut f: impl FnMut(&K, &V)) {
-        self.entries.read_all(|entry| f(&entry.key, &entry.value));
+        self.entries.shards.scan_all(|table| {
+            table.table.iter().for_each(|entry| f(&entry.key, &entry.value));
+        });
     }
 
     /// Takes one of the places that are left.
@@ -482,13 +485,6 @@ impl<K, V, S> fmt::Debug for Keyed<K, V, S> {
 /// One of `max_keys` places that no entry fills; dropping it gives it back.
 struct Place<'a> {
     taken: &'a AtomicUsize,
-}
-
-impl Place<'_> {
-    /// Leaves the place to an entry.
-    fn fill(self) {
-        mem::forget(self);
-    }
 }
 
 impl Drop for Place<'_> {

@@ -1,58 +1,42 @@
-//! A value that is made when it is needed first.
+//! A value that is made when it is needed first, or without std at once.
+//!
+//! With std it is std's cell. Without, there is no cell that two threads can fill at once, and none
+//! in the core either: what takes its place must be made where the value's owner is made, which
+//! only the owner can do.
 
 #[cfg(not(feature = "std"))]
-pub(crate) use self::at_once::Lazy;
+pub(crate) use self::at_once::{Lazy, lazy};
 #[cfg(feature = "std")]
-pub(crate) use self::when_needed::Lazy;
+pub(crate) use self::when_needed::{Lazy, lazy};
 
 #[cfg(feature = "std")]
 mod when_needed {
-    use tidegate_core::primitive::OnceLock;
+    pub(crate) use tidegate_core::primitive::OnceLock as Lazy;
 
-    pub(crate) struct Lazy<T> {
-        cell: OnceLock<T>,
-    }
-
-    impl<T> Lazy<T> {
-        pub(crate) fn new(_make: impl FnOnce() -> T) -> Self {
-            Self { cell: OnceLock::new() }
-        }
-
-        /// Returns the value if it was made already.
-        #[inline]
-        pub(crate) fn get(&self) -> Option<&T> {
-            self.cell.get()
-        }
-
-        /// Returns the value, made by `make` if it was not yet. `make` does not run foreign code.
-        #[inline]
-        pub(crate) fn get_or_make(&self, make: impl FnOnce() -> T) -> &T {
-            self.cell.get_or_init(make)
-        }
+    /// Creates an empty cell.
+    pub(crate) fn lazy<T>(_make: impl FnOnce() -> T) -> Lazy<T> {
+        Lazy::new()
     }
 }
 
-/// Without std there is no cell that two threads can fill at once, so the value is made at the
-/// start.
 #[cfg(not(feature = "std"))]
 mod at_once {
-    pub(crate) struct Lazy<T> {
-        value: T,
+    pub(crate) struct Lazy<T>(T);
+
+    /// Creates a full cell.
+    pub(crate) fn lazy<T>(make: impl FnOnce() -> T) -> Lazy<T> {
+        Lazy(make())
     }
 
     impl<T> Lazy<T> {
-        pub(crate) fn new(make: impl FnOnce() -> T) -> Self {
-            Self { value: make() }
-        }
-
         #[inline]
         pub(crate) fn get(&self) -> Option<&T> {
-            Some(&self.value)
+            Some(&self.0)
         }
 
         #[inline]
-        pub(crate) fn get_or_make(&self, _make: impl FnOnce() -> T) -> &T {
-            &self.value
+        pub(crate) fn get_or_init(&self, _make: impl FnOnce() -> T) -> &T {
+            &self.0
         }
     }
 }

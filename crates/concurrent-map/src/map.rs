@@ -146,7 +146,7 @@ use crate::{
 /// assert_eq!(words.len(), 5);
 /// ```
 pub struct ConcurrentMap<K, V, S = DefaultHashBuilder> {
-    entries: ShardedTable<(K, V)>,
+    pub(crate) entries: ShardedTable<(K, V)>,
     hasher: S,
     flights: Flights<K>,
 }
@@ -180,7 +180,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         }
         table.entry(hash, |(k, _)| is_it(k), |_| unreachable!("there is room"))
     }
+}
 
+impl<K: Hash, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// Returns a closure that hashes the key of an entry again, when the entry moves.
     #[inline]
     fn rehash(&self) -> impl Fn(&(K, V)) -> u64 {

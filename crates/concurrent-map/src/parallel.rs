@@ -5,10 +5,9 @@
 //! calls rayon can bring it about.
 
 use core::{
-    convert::Infallible,
     hash::{BuildHasher, Hash},
     ops::{
-        ControlFlow::{self, Break, Continue},
+        ControlFlow::{Break, Continue},
         Range,
     },
 };
@@ -52,10 +51,8 @@ impl<K: Send + Sync, V: Send + Sync, S: Sync> ConcurrentMap<K, V, S> {
     /// ```
     pub fn par_for_each(&self, f: impl Fn(&K, &V) + Send + Sync) {
         self.par_ranges().for_each(|range| {
-            let ControlFlow::Continue(()) = self.visit_in(range, |key, value| {
-                f(key, value);
-                ControlFlow::<Infallible>::Continue(())
-            });
+            self.entries
+                .scan_range(range, |table| table.iter().for_each(|(key, value)| f(key, value)));
         });
     }
 
@@ -73,9 +70,11 @@ impl<K: Send + Sync, V: Send + Sync, S: Sync> ConcurrentMap<K, V, S> {
     /// ```
     pub fn par_any(&self, condition: impl Fn(&K, &V) -> bool + Send + Sync) -> bool {
         self.par_ranges().any(|range| {
-            let visit =
-                |key: &K, value: &V| if condition(key, value) { Break(()) } else { Continue(()) };
-            self.visit_in(range, visit).is_break()
+            let visit = |(key, value): &(K, V)| match condition(key, value) {
+                true => Break(()),
+                false => Continue(()),
+            };
+            self.entries.scan(range, |table| table.iter().try_for_each(visit)).is_break()
         })
     }
 
@@ -102,9 +101,10 @@ impl<K: Send + Sync, V: Send + Sync, S: Sync> ConcurrentMap<K, V, S> {
         let fold_range = |folded: A, range| {
             // Here it outlives the lock if `fold` does not take it.
             let mut folded = Some(folded);
-            let ControlFlow::Continue(()) = self.visit_in(range, |key, value| {
-                folded = folded.take().map(|folded| fold(folded, key, value));
-                ControlFlow::<Infallible>::Continue(())
+            self.entries.scan_range(range, |table| {
+                for (key, value) in table {
+                    folded = folded.take().map(|folded| fold(folded, key, value));
+                }
             });
             folded.expect("a panic of `fold` does not come here")
         };
@@ -131,8 +131,8 @@ impl<K: Send + Sync, V: Send + Sync, S: Sync> ConcurrentMap<K, V, S> {
     fn par_ranges(&self) -> impl ParallelIterator<Item = Range<usize>> + use<K, V, S> {
         // A pool's thread might wait for the lock that this one holds, or for a writer that waits
         // for this one.
-        self.assert_outside();
-        self.ranges().collect::<Vec<_>>().into_par_iter()
+        self.entries.assert_outside();
+        self.entries.ranges().collect::<Vec<_>>().into_par_iter()
     }
 }
 
@@ -147,14 +147,17 @@ where
         let map = &*self;
         let entries = entries.into_par_iter();
         map.reserve_for(entries.opt_len().unwrap_or(0));
-        let batches = entries.fold(Unused::default, |mut batch, entry| {
-            batch.0.push(Some(entry));
-            if batch.0.len() == BATCH {
-                map.insert_batch(&mut batch.0);
-                batch.clear();
-            }
-            batch
-        });
+        let batches = entries.fold(
+            || Unused(Vec::new()),
+            |mut batch, entry| {
+                batch.0.push(Some(entry));
+                if batch.0.len() == BATCH {
+                    map.insert_batch(&mut batch.0);
+                    batch.clear();
+                }
+                batch
+            },
+        );
         batches.for_each(|mut rest| map.insert_batch(&mut rest.0));
     }
 }

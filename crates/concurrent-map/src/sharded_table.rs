@@ -35,10 +35,7 @@ impl<E> ShardedTable<E> {
 
     /// Looks at every entry, one lock at a time.
     pub(crate) fn read_all(&self, mut look: impl FnMut(&E)) {
-        let Continue(()) = self.read_each(|entry| {
-            look(entry);
-            ControlFlow::<Infallible>::Continue(())
-        });
+        self.scan_all(|table| table.iter().for_each(&mut look));
     }
 
     /// Returns the number of entries without taking a lock: the sum of the tables' lengths, not all
@@ -58,7 +55,7 @@ impl<E> ShardedTable<E> {
     }
 }
 
-/// The length of a table while nobody writes to it, to be had without its lock.
+/// The length of a table while no thread writes to it, to be had without its lock.
 pub(crate) struct Len(AtomicUsize);
 
 impl Len {
@@ -109,8 +106,8 @@ impl<E> Table for HashTable<E> {
     }
 }
 
-/// More shards than this are of no use to anybody: sixteen for each of a thousand threads that run
-/// at once. They weigh 2 MB.
+/// More shards than this are of no use: sixteen for each of a thousand threads that run at once.
+/// They weigh 2 MB.
 pub(crate) const MOST_SHARDS: NonZeroUsize = NonZeroUsize::new(1 << 14).expect("not zero");
 
 /// Returns how many shards there are if so many are asked for.
@@ -146,35 +143,5 @@ mod tests {
     fn an_identity_hash_still_uses_every_shard() {
         assert!(fullest(0..8000) < 600);
         assert!(fullest((0..8000).map(|n| n << 32)) < 600);
-    }
-
-    #[test]
-    fn a_table_is_the_same_by_index_and_by_hash() {
-        for count in [1, 2, 8, 64] {
-            let count = NonZeroUsize::new(count).expect("not zero");
-            for table in [ShardedTable::<u64>::fixed(count), ShardedTable::growing(count)] {
-                for hash in (0..200_u64).map(|n| n.wrapping_mul(0xBF58_476D_1CE4_E5B9)) {
-                    let insert = |table: &mut HashTable<u64>| {
-                        table.insert_unique(hash, hash, |hash| *hash);
-                    };
-                    table.write(hash, |hash| *hash, insert);
-                    let found = table.read_at(table.index_of(hash), |table| {
-                        table.find(hash, |held| *held == hash).copied()
-                    });
-                    assert_eq!(found, Some(Some(hash)));
-                }
-            }
-        }
-    }
-
-    #[cfg(feature = "std")]
-    #[test]
-    fn nothing_is_allocated_before_the_first_write() {
-        let table = ShardedTable::<u8>::growing(SIXTEEN);
-        assert_eq!(table.read(0, |_| 0, HashTable::len), None);
-        assert_eq!(table.write_existing(0, |_| 0, |table| table.len()), None);
-        assert!(table.is_empty());
-        table.write(0, |_| 0, |table| _ = table.insert_unique(0, 1, |_| 0));
-        assert_eq!(table.len(), 1);
     }
 }

@@ -2,7 +2,6 @@
 
 use core::{
     convert::Infallible,
-    num::NonZeroUsize,
     ops::{
         ControlFlow::{self, Continue},
         Range,
@@ -21,15 +20,6 @@ use super::{
 /// A range of indices below [`count`](Self::count) stands for one of the few shards, or for all of
 /// these if its entries have moved.
 impl<T: Table> GrowingShards<T> {
-    /// Creates shards in which so many entries will be: a few that grow to `count`, or all at once.
-    pub(crate) fn growing_with(count: NonZeroUsize, entries: usize) -> Self {
-        if entries >= ENTRIES_PER_SHARD * count.get() {
-            Self::fixed(count)
-        } else {
-            Self::growing(count)
-        }
-    }
-
     /// Returns the ranges in which all shards are visited; none if nothing was ever written to any.
     pub(crate) fn ranges(&self) -> impl ExactSizeIterator<Item = Range<usize>> + use<T> {
         self.ranges_if(self.is_grown())
@@ -64,6 +54,19 @@ impl<T: Table> GrowingShards<T> {
             Some(begun) => Reading::from(begun).run(look),
             None => self.each_of_all(range).try_for_each(|shard| shard.scan(&mut look)),
         }
+    }
+
+    /// Looks at every table, one lock at a time and for as long as it takes.
+    pub(crate) fn scan_all(&self, mut look: impl FnMut(&T)) {
+        self.ranges().for_each(|range| self.scan_range(range, &mut look));
+    }
+
+    /// As [`scan_all`](Self::scan_all), in one range.
+    pub(crate) fn scan_range(&self, range: Range<usize>, mut look: impl FnMut(&T)) {
+        let Continue(()) = self.scan(range, |table| {
+            look(table);
+            ControlFlow::<Infallible>::Continue(())
+        });
     }
 
     /// Works on every table, one lock at a time, and publishes what has changed. `work` is told
@@ -163,7 +166,7 @@ impl<T: Table> GrowingShards<T> {
     }
 
     /// Puts a copy of each table, as `copy` makes it, in the same place of `copied`, which is
-    /// [for copies](Self::for_copies) and nobody else's.
+    /// [for copies](Self::for_copies) and known to no other thread.
     pub(crate) fn copy_to(&self, copied: &Self, copy: impl Fn(&T) -> T) {
         for range in self.ranges_if(copied.is_grown()) {
             if let Some(shard) = self.one_for(&range) {

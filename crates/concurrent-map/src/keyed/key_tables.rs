@@ -1,6 +1,6 @@
 //! The tables of a registry, each behind a lock of its own, and the search for an idle entry.
 
-use core::{convert::Infallible, num::NonZeroUsize, ops::ControlFlow};
+use core::{num::NonZeroUsize, ops::ControlFlow};
 
 use tidegate_core::primitive::atomic::{AtomicUsize, Ordering};
 
@@ -24,17 +24,7 @@ impl<E> KeyTables<E> {
     /// Creates as many tables as suit so many keys, when they are needed.
     pub(super) fn new(max_keys: NonZeroUsize) -> Self {
         let count = power_of_two(default_shards().min(max_keys));
-        Self { shards: GrowingShards::growing(count), hand: AtomicUsize::new(0) }
-    }
-
-    /// Looks at every entry, one lock at a time.
-    pub(super) fn read_all(&self, mut look: impl FnMut(&E)) {
-        let ControlFlow::Continue(()) = self.shards.ranges().try_for_each(|range| {
-            self.shards.scan(range, |table| {
-                table.table.iter().for_each(&mut look);
-                ControlFlow::<Infallible>::Continue(())
-            })
-        });
+        Self { shards: GrowingShards::growing(count, 0), hand: AtomicUsize::new(0) }
     }
 
     /// Removes an idle entry: one whose time has come, or else the next one of a bounded number.
@@ -93,17 +83,15 @@ mod tests {
         let tables = KeyTables::<u64>::new(NonZeroUsize::new(2).unwrap());
         for index in 0..2 {
             // As many as one search checks, the last of them in the last bucket.
-            tables.shards.write_at(
-                index,
-                |entry| *entry,
-                |table| {
-                    table.table = with_capacity(112);
-                    for hash in 64..128 {
-                        let entry = hash + 128 * index as u64;
-                        table.table.insert_unique(hash, entry, |_| unreachable!("there is room"));
-                    }
-                },
-            );
+            let hash = (0..).find(|hash| tables.shards.index_of(*hash) == index).unwrap();
+            let fill = |table: &mut KeyTable<u64>| {
+                table.table = with_capacity(112);
+                for hash in 64..128 {
+                    let entry = hash + 128 * index as u64;
+                    table.table.insert_unique(hash, entry, |_| unreachable!("there is room"));
+                }
+            };
+            tables.shards.write(hash, |entry| *entry, fill);
         }
         let take = |idle: u64| {
             let look = |entry: &mut u64| match *entry == idle {

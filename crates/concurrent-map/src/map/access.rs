@@ -145,15 +145,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let hash = self.hash(key);
-        // Here it is dropped when the lock is open, if it does not run.
-        let mut condition = Some(condition);
-        let removed = self.entries.write_existing(hash, self.rehash(), |table| {
-            let found = table.find_entry(hash, |(k, _)| key.equivalent(k)).ok()?;
-            let (k, v) = found.get();
-            condition.take()?(k, v).then(|| found.remove().0)
-        });
-        value_of(removed.flatten())
+        self.remove_if_mut(key, |k, v| condition(k, v))
     }
 
     /// Removes `key` if `condition`, which may change the value, says so, and returns the value

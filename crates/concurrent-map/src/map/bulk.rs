@@ -42,7 +42,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         let by_shard = ByShard::new(&self.entries, keys.iter().map(|key| self.hash(*key)));
         // One by one, if a comparison or a clone panics.
         let mut found = DropEach::new(none(keys.len()));
-        for (shard, batch_keys) in by_shard.shards() {
+        for batch_keys in by_shard.shards() {
+            let shard = self.entries.index_of(batch_keys[0].hash);
             self.entries.read_at(shard, |table| {
                 for &BatchKey { hash, position } in batch_keys {
                     let entry = table.find(hash, |(k, _)| keys[position].equivalent(k));
@@ -99,8 +100,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         let keys: Vec<&Q> = keys.into_iter().collect();
         let by_shard = ByShard::new(&self.entries, keys.iter().map(|key| self.hash(*key)));
         let mut removed = Unused(none(keys.len()));
-        for (shard, batch_keys) in by_shard.shards() {
-            self.entries.write_existing_at(shard, self.rehash(), |table| {
+        for batch_keys in by_shard.shards() {
+            self.entries.write_existing(batch_keys[0].hash, self.rehash(), |table| {
                 for &BatchKey { hash, position } in batch_keys {
                     let entry = table.find_entry(hash, |(k, _)| keys[position].equivalent(k));
                     removed.0[position] = entry.ok().map(|entry| entry.remove().0);
@@ -116,8 +117,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     pub(crate) fn insert_batch(&self, batch: &mut [Option<(K, V)>]) {
         let hashes = batch.iter().flatten().map(|(key, _)| self.hash(key));
         let by_shard = ByShard::new(&self.entries, hashes);
-        for (shard, batch_keys) in by_shard.shards() {
-            self.entries.write_at(shard, self.rehash(), |table| {
+        for batch_keys in by_shard.shards() {
+            self.entries.write(batch_keys[0].hash, self.rehash(), |table| {
                 // An empty table gets room for all at once; in another some of them may be there
                 // already.
                 let share = if table.is_empty() { 1 } else { 2 };
@@ -147,7 +148,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Extend<(K, V)> for ConcurrentMap<K, V, S> 
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         let mut entries = entries.into_iter().fuse();
         self.reserve_for(entries.size_hint().0);
-        let mut batch = Unused::default();
+        let mut batch = Unused(Vec::new());
         loop {
             batch.0.extend(entries.by_ref().take(BATCH).map(Some));
             if batch.0.is_empty() {
@@ -162,12 +163,6 @@ impl<K: Hash + Eq, V, S: BuildHasher> Extend<(K, V)> for ConcurrentMap<K, V, S> 
 /// Entries that are in no table: those to be inserted, those that were removed, and what was there
 /// before. They are dropped one by one.
 pub(crate) struct Unused<K, V>(pub(crate) Vec<Option<(K, V)>>);
-
-impl<K, V> Default for Unused<K, V> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
 
 impl<K, V> Unused<K, V> {
     /// Drops all, and keeps the room.
@@ -192,7 +187,7 @@ impl<K, V> Drop for Unused<K, V> {
 struct ByShard {
     /// Sorted by shard; those of one shard as they were given.
     batch_keys: Vec<BatchKey>,
-    /// For each shard where its batch_keys end, which is where the next one's begin.
+    /// For each shard where its keys end, which is where the next one's begin.
     ends: Vec<usize>,
 }
 
@@ -208,7 +203,7 @@ impl ByShard {
     /// Sorts by counting: two passes, and no comparison.
     fn new<E>(entries: &ShardedTable<E>, hashes: impl Iterator<Item = u64>) -> Self {
         let given: Vec<u64> = hashes.collect();
-        // First the number of batch_keys of each shard, then where they begin, then where they end.
+        // First the number of keys of each shard, then where they begin, then where they end.
         let mut ends = vec![0; entries.count()];
         for &hash in &given {
             ends[entries.index_of(hash)] += 1;
@@ -226,13 +221,11 @@ impl ByShard {
         Self { batch_keys, ends }
     }
 
-    /// Returns the shards that have batch_keys, with these.
-    fn shards(&self) -> impl Iterator<Item = (usize, &[BatchKey])> {
+    /// Returns the keys of each shard that has any.
+    fn shards(&self) -> impl Iterator<Item = &[BatchKey]> {
         let mut begin = 0;
-        self.ends.iter().enumerate().filter_map(move |(shard, &end)| {
-            let batch_keys = &self.batch_keys[mem::replace(&mut begin, end)..end];
-            (!batch_keys.is_empty()).then_some((shard, batch_keys))
-        })
+        let keys = self.ends.iter().map(move |&end| mem::replace(&mut begin, end)..end);
+        keys.filter(|keys| !keys.is_empty()).map(|keys| &self.batch_keys[keys])
     }
 }
 

@@ -1,12 +1,10 @@
 //! How many entries there is room for, and the forms that a map is turned into.
 
 use core::{
-    convert::Infallible,
     fmt,
     hash::{BuildHasher, Hash},
     iter::{Flatten, FusedIterator},
     mem,
-    ops::ControlFlow::{self, Continue},
 };
 
 use alloc::vec::{self, Vec};
@@ -25,12 +23,7 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     /// there.
     pub fn capacity(&self) -> usize {
         let mut sum = 0_usize;
-        let Continue(()) = self.entries.ranges().try_for_each(|range| {
-            self.entries.scan(range, |table| {
-                sum = sum.saturating_add(table.capacity());
-                ControlFlow::<Infallible>::Continue(())
-            })
-        });
+        self.entries.scan_all(|table| sum = sum.saturating_add(table.capacity()));
         sum
     }
 }
@@ -65,9 +58,9 @@ impl<K: Hash, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// ```
     pub fn reserve(&self, additional: usize) {
         if additional > 0 {
-            let hash = |(key, _): &(K, V)| self.hasher.hash_one(key);
-            self.entries.prepare(additional, &hash, |table, shards| {
-                reserve(table, share(additional, shards), hash);
+            let rehash = self.rehash();
+            self.entries.prepare(additional, &rehash, |table, shards| {
+                reserve(table, share(additional, shards), &rehash);
             });
         }
     }
@@ -86,8 +79,7 @@ impl<K: Hash, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// assert!((1..100).contains(&map.capacity()));
     /// ```
     pub fn shrink_to_fit(&self) {
-        let hash = |(key, _): &(K, V)| self.hasher.hash_one(key);
-        self.entries.write_all(|table, _| table.shrink_to_fit(hash));
+        self.entries.write_all(|table, _| table.shrink_to_fit(self.rehash()));
     }
 
     /// Makes room for an iterator of `at_least` entries, where that pays.

@@ -53,12 +53,12 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     /// use std::hash::RandomState;
     /// use tidegate_concurrent_map::ConcurrentMap;
     ///
-    /// // Slower, and safe also against an opponent who can measure single operations.
+    /// // Slower, and safe also against an opponent that can measure single operations.
     /// let sessions = ConcurrentMap::with_hasher(RandomState::new());
     /// assert_eq!(sessions.insert("ann", 1), None);
     /// ```
     pub fn with_hasher(hasher: S) -> Self {
-        Self::of(ShardedTable::growing(power_of_two(default_shards())), hasher)
+        Self::of(ShardedTable::growing(power_of_two(default_shards()), 0), hasher)
     }
 
     /// Creates an empty map with `shards` shards, from 1 to 16,384 and rounded up to a power of
@@ -77,7 +77,7 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     /// Panics if there is no memory for so many entries. It does not abort.
     pub fn with_capacity_and_hasher(capacity: usize, hasher: S) -> Self {
         let shards = power_of_two(default_shards());
-        let map = Self::of(ShardedTable::growing_with(shards, capacity), hasher);
+        let map = Self::of(ShardedTable::growing(shards, capacity), hasher);
         if capacity > 0 {
             let no_entries = |_: &(K, V)| unreachable!("it is empty");
             map.entries.prepare(0, &no_entries, |table, shards| {

@@ -221,24 +221,23 @@ where
                 }
                 Stage::Waiting(mut member) => {
                     let turn = member.poll_lead(cx);
-                    let found = map.get(this.key.as_ref().expect(HELD));
-                    *this.stage = match (found, turn) {
-                        (Some(value), turn) => {
-                            let value = Foreign::new(value);
-                            if turn == Poll::Ready(Ok(())) {
-                                member.complete();
-                            }
-                            return Poll::Ready(Ok(value.into_inner()));
+                    let key = this.key.as_ref().expect(HELD);
+                    if let Some(value) = map.get(key) {
+                        let value = Foreign::new(value);
+                        if turn == Poll::Ready(Ok(())) {
+                            member.complete();
                         }
-                        (None, Poll::Ready(Ok(()))) => Stage::Leads(member),
-                        (None, Poll::Ready(Err(_closed))) => {
-                            let key = this.key.as_ref().expect(HELD);
+                        return Poll::Ready(Ok(value.into_inner()));
+                    }
+                    *this.stage = match turn {
+                        Poll::Ready(Ok(())) => Stage::Leads(member),
+                        Poll::Ready(Err(_closed)) => {
                             match member.failure().and_then(|failure| error_of(&failure, key)) {
                                 Some(error) => return Poll::Ready(Err(error)),
                                 None => Stage::Fresh,
                             }
                         }
-                        (None, Poll::Pending) => {
+                        Poll::Pending => {
                             *this.stage = Stage::Waiting(member);
                             return Poll::Pending;
                         }
@@ -252,27 +251,38 @@ where
                     };
                     // It has ended, and a panic of its destructor loses nothing.
                     contain(|| this.future.as_mut().set(None));
-                    let value = match computed {
-                        Ok(value) => value,
-                        Err(error) => {
-                            // For the waiters; without any, or if the clone panics, dropping the
-                            // member leaves the flight.
-                            let error = Foreign::new(error);
-                            if member.has_waiters() {
-                                let shared = Box::new(E::clone(&error));
-                                let key = this.key.take().expect(HELD);
-                                member.fail(Failure { key, error: shared });
-                            }
-                            return Poll::Ready(Err(error.into_inner()));
-                        }
-                    };
-                    let key = this.key.take().expect(HELD);
-                    let value = Foreign::new(map.get_or_insert_with(key, || value));
-                    member.complete();
-                    return Poll::Ready(Ok(value.into_inner()));
+                    return Poll::Ready(end_flight(map, member, this.key, computed));
                 }
                 Stage::Done => panic!("{HELD}"),
             }
+        }
+    }
+}
+
+/// Ends a flight with what its leader has computed: inserts the value, or shares the error.
+fn end_flight<K: Hash + Eq, V: Clone, S: BuildHasher, E: Clone + Send + Sync + 'static>(
+    map: &ConcurrentMap<K, V, S>,
+    leader: Member<'_, K>,
+    key: &mut Option<K>,
+    computed: Result<V, E>,
+) -> Result<V, E> {
+    match computed {
+        Ok(value) => {
+            let key = key.take().expect(HELD);
+            let value = Foreign::new(map.get_or_insert_with(key, || value));
+            leader.complete();
+            Ok(value.into_inner())
+        }
+        Err(error) => {
+            // For the waiters; without any, or if the clone panics, dropping the leader leaves the
+            // flight.
+            let error = Foreign::new(error);
+            if leader.has_waiters() {
+                let shared = Box::new(E::clone(&error));
+                let key = key.take().expect(HELD);
+                leader.fail(Failure { key, error: shared });
+            }
+            Err(error.into_inner())
         }
     }
 }

@@ -48,7 +48,7 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
         K: Clone,
         V: Clone,
     {
-        let mut pair = Pair::default();
+        let mut pair = Pair(None);
         self.visit(|key, value| match condition(key, value) {
             true => Break(pair.of(key, || value.clone())),
             false => Continue(()),
@@ -93,7 +93,7 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
         K: Clone,
         V: Clone,
     {
-        let mut pair = Pair::default();
+        let mut pair = Pair(None);
         self.collect(|key, value| condition(key, value).then(|| pair.of(key, || value.clone())))
     }
 
@@ -103,7 +103,7 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     where
         K: Clone,
     {
-        let mut pair = Pair::default();
+        let mut pair = Pair(None);
         self.collect(|key, value| Some(pair.of(key, || f(key, value))))
     }
 
@@ -158,7 +158,7 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     /// assert_eq!(scores.snapshot(), [("bob", 3)]);
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&K, &mut V) -> bool) {
-        let mut removed = Unused::default();
+        let mut removed = Unused(Vec::new());
         self.entries.write_all(|table, _| {
             removed.0.extend(table.extract_if(|(key, value)| !keep(key, value)).map(Some));
         });
@@ -176,35 +176,13 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
         self.entries.read_each(|(key, value)| f(key, value))
     }
 
-    /// Shows every entry of a range of shards to `f` until it breaks.
-    #[cfg(feature = "rayon")]
-    pub(crate) fn visit_in<B>(
-        &self,
-        range: Range<usize>,
-        mut f: impl FnMut(&K, &V) -> ControlFlow<B>,
-    ) -> ControlFlow<B> {
-        self.entries.scan(range, |table| table.iter().try_for_each(|(key, value)| f(key, value)))
-    }
-
     /// As [`retain`](Self::retain), in a range of shards.
     #[cfg(feature = "rayon")]
     pub(crate) fn retain_in(&self, range: Range<usize>, mut keep: impl FnMut(&K, &mut V) -> bool) {
-        let mut removed = Unused::default();
+        let mut removed = Unused(Vec::new());
         self.entries.write_range(range, |table, _| {
             removed.0.extend(table.extract_if(|(key, value)| !keep(key, value)).map(Some));
         });
-    }
-
-    /// Returns the ranges of shards.
-    #[cfg(feature = "rayon")]
-    pub(crate) fn ranges(&self) -> impl ExactSizeIterator<Item = Range<usize>> + use<K, V, S> {
-        self.entries.ranges()
-    }
-
-    /// Panics with std if the calling thread runs a closure of this map.
-    #[cfg(feature = "rayon")]
-    pub(crate) fn assert_outside(&self) {
-        self.entries.assert_outside();
     }
 
     /// Returns what `f` makes of the entries.
@@ -219,12 +197,6 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
 /// The clone of a key while its value is cloned or computed: it is dropped after the lock is
 /// released if that panics.
 struct Pair<K>(Option<K>);
-
-impl<K> Default for Pair<K> {
-    fn default() -> Self {
-        Self(None)
-    }
-}
 
 impl<K: Clone> Pair<K> {
     fn of<R>(&mut self, key: &K, make: impl FnOnce() -> R) -> (K, R) {

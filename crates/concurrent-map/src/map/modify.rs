@@ -17,7 +17,7 @@ const ONCE: &str = "a closure runs once";
 /// What [`ConcurrentMap::compute`] does to its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-#[must_use = "it is a decision, which somebody has to carry out"]
+#[must_use = "it is a decision, which the caller has to carry out"]
 pub enum Op<V> {
     /// Sets the value.
     Put(V),

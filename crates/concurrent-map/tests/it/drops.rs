@@ -96,7 +96,7 @@ impl Drop for Avenger {
     }
 }
 
-/// A destructor that finds its map locked is the deadlock that nobody can see in the source.
+/// A destructor that finds its map locked is the deadlock that no reader sees in the source.
 #[test]
 fn a_values_destructor_may_write_to_the_map() {
     let map = Arc::new(ConcurrentMap::<u32, Option<Avenger>>::with_shards(1));

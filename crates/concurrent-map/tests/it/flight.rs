@@ -150,7 +150,7 @@ fn an_error_whose_clone_panics_goes_to_its_caller_as_a_panic_and_wakes_the_next(
     ends.set(true);
     assert!(catch_unwind(AssertUnwindSafe(|| leader.poll().is_ready())).is_err());
     assert!(matches!((next.woken(), next.poll()), (1, Poll::Ready(Ok(10)))));
-    // Nobody waits: nobody needs a clone.
+    // No caller waits, so none needs a clone.
     let mut alone = Task::new(map.get_or_try_insert_async(2, async { Err::<u32, _>(Precious) }));
     assert!(matches!(alone.poll(), Poll::Ready(Err(Precious))));
 }

@@ -12,7 +12,7 @@ use std::{
 
 use tidegate_concurrent_map::{ConcurrentMap, ConcurrentSet};
 
-/// Raises the flag when it is dropped, also by a panic: those who wait for it do not hang then.
+/// Raises the flag when it is dropped, also by a panic: threads that wait for it do not hang then.
 struct Raise<'a>(&'a AtomicBool);
 
 impl Drop for Raise<'_> {

@@ -255,7 +255,7 @@ fn a_recorded_history_with_one_answer_changed_is_rejected() {
         let count = events.len();
         let changed = events.into_iter().nth(random.below(count)).unwrap();
         changed.answer = Ok(Some(u32::MAX));
-        assert!(!is_linearizable(history), "a value that nobody wrote was read");
+        assert!(!is_linearizable(history), "a value that was never written was read");
     }
 }
 

@@ -200,7 +200,7 @@ fn what_stays_is_found_by_everybody() {
     }
 }
 
-/// `ToArray`: beside those who only insert, what is collected never shrinks, up to all of it.
+/// `ToArray`: beside threads that only insert, what is collected never shrinks, up to all of it.
 #[test]
 fn collections_beside_insertions_grow_to_the_full_number() {
     const EACH: usize = 1024;

@@ -38,7 +38,7 @@ fn step() {
     }
 }
 
-/// What lives, by a number of its own: whoever is dropped twice, or never, is found out.
+/// What lives, by a number of its own: a value that is dropped twice, or never, is found out.
 #[derive(Debug)]
 struct Life(u32);
 
@@ -383,7 +383,7 @@ impl Hasher for Row {
     }
 }
 
-/// A place in the midst of a full row cannot be given back: room is made by moving everybody, in a
+/// A place in the midst of a full row cannot be given back: room is made by moving all entries, in a
 /// table no larger.
 #[test]
 fn a_panic_of_hash_loses_nobody_where_many_were_removed() {
@@ -402,7 +402,7 @@ fn a_panic_of_hash_loses_nobody_where_many_were_removed() {
         assert_eq!(map.len(), 10 + usize::from(result.is_ok()), "fuse {fuse}");
         assert_eq!(living(), 2 * map.len());
         if result.is_ok() {
-            assert!(fuse > 10, "nobody was moved");
+            assert!(fuse > 10, "no entry was moved");
             return;
         }
     }

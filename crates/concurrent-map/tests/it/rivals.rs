@@ -2,7 +2,7 @@
 //! reported.
 //!
 //! Most are of one kind: something handed out (a guard, an entry, an iterator) holds a lock, and
-//! its holder comes again, or waits, or meets another who does it the other way round. Here nothing
+//! its holder comes again, or waits, or meets another thread that does it the other way round. Here nothing
 //! is handed out, and a closure that comes again panics. How maps fail while they grow is in
 //! `growth.rs`, and when they drop what they held in `drops.rs`.
 
@@ -229,7 +229,7 @@ fn what_an_iteration_shows_can_be_removed_by_it_or_after_it() {
     assert!(map.all(|key, _| key % 6 == 3));
 }
 
-/// eclipse-collections #430 (and Java's map): who has replaced an entry finds the map empty.
+/// eclipse-collections #430 (and Java's map): a thread that has replaced an entry finds the map empty.
 #[test]
 fn who_has_found_an_entry_finds_the_map_not_empty() {
     for _ in 0..200 {

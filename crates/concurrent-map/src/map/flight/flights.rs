@@ -53,12 +53,6 @@ pub(super) struct Failure<K> {
     pub(super) error: Box<dyn Any + Send + Sync>,
 }
 
-impl<K> Flight<K> {
-    fn new() -> Self {
-        Self(Arc::new(FlightState { turnstile: Turnstile::new(), failure: Lock::new(None) }))
-    }
-}
-
 impl<K> Clone for Flight<K> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
@@ -87,7 +81,11 @@ impl<K> Flights<K> {
             let entry = table
                 .get_or_insert_default()
                 .entry(hash, |entry| entry.hash == hash, |entry| entry.hash)
-                .or_insert_with(|| Entry { hash, flight: Flight::new(), members: 0 })
+                .or_insert_with(|| {
+                    let state =
+                        FlightState { turnstile: Turnstile::new(), failure: Lock::new(None) };
+                    Entry { hash, flight: Flight(Arc::new(state)), members: 0 }
+                })
                 .into_mut();
             entry.members += 1;
             entry.flight.clone()
@@ -234,12 +232,12 @@ mod tests {
             assert_eq!(poll(&mut member), Poll::Ready(Ok(())));
             member
         };
-        // Never polled; failed alone; completed alone.
+        // Never polled; left alone; completed alone.
         drop(flights.join(7));
         drop(leader());
         leader().complete();
         assert_eq!(under_way(&flights), 0);
-        // Failed before a waiter, which is granted the lead and leaves.
+        // Left before a waiter, which is granted the lead and leaves.
         let (first, mut second) = (leader(), flights.join(7));
         assert_eq!(poll(&mut second), Poll::Pending);
         drop(first);
@@ -253,28 +251,15 @@ mod tests {
         assert_eq!(under_way(&flights), 0);
         assert_eq!(poll(&mut second), Poll::Ready(Err(Closed)));
         assert_eq!(poll(&mut third), Poll::Ready(Err(Closed)));
-    }
-
-    #[test]
-    fn a_failure_is_told_to_all_in_line_and_ends_the_flight() {
-        let flights = Flights::<u8>::new();
-        let [mut first, mut second, mut third] = [(); 3].map(|()| flights.join(7));
-        assert!(poll(&mut first).is_ready() && poll(&mut second).is_pending());
-        assert!(first.has_waiters() && second.failure().is_none());
+        // Failed before a waiter.
+        let (first, mut second) = (leader(), flights.join(7));
+        assert_eq!(poll(&mut second), Poll::Pending);
         first.fail(Failure { key: 3, error: Box::new("no") });
-        let mut late = flights.join(7);
-        assert!(poll(&mut late).is_ready() && !late.has_waiters());
-        for member in [&mut second, &mut third] {
-            assert_eq!(poll(member), Poll::Ready(Err(Closed)));
-            let failure = member.failure().expect("it has failed");
-            assert_eq!((failure.key, failure.error.downcast_ref()), (3, Some(&"no")));
-        }
-        drop((second, third, late));
         assert_eq!(under_way(&flights), 0);
     }
 
     #[test]
-    fn who_leaves_a_flight_that_has_landed_does_not_end_the_next_one() {
+    fn leaving_a_flight_that_is_over_does_not_end_the_next_one() {
         let flights = Flights::<u8>::new();
         let (mut first, late) = (flights.join(7), flights.join(7));
         assert!(poll(&mut first).is_ready());
@@ -284,13 +269,6 @@ mod tests {
         drop(late);
         let mut behind = flights.join(7);
         assert_eq!(poll(&mut behind), Poll::Pending);
-    }
-
-    #[test]
-    fn flights_of_different_hashes_have_different_leaders() {
-        let flights = Flights::<u8>::new();
-        let (mut one, mut other) = (flights.join(1), flights.join(2));
-        assert!(poll(&mut one).is_ready() && poll(&mut other).is_ready());
     }
 
     #[test]
