@@ -127,7 +127,7 @@ impl<T, R, E, C> Batcher<T, R, E, C> {
 
     /// Returns whether no item is accepted any more: closed, or without a driver.
     pub fn is_closed(&self) -> bool {
-        self.shared.gatherer.with(|gatherer| gatherer.is_closed())
+        self.shared.with(|gatherer| gatherer.state().is_closed())
     }
 
     /// Closes the batcher, with the first poll, and waits until everything that was accepted is
@@ -161,7 +161,7 @@ impl<T, R, E, C> Batcher<T, R, E, C> {
 
     /// Returns a snapshot of the counters.
     pub fn stats(&self) -> Stats {
-        self.shared.gatherer.with(|gatherer| gatherer.stats())
+        self.shared.with(|gatherer| gatherer.stats())
     }
 }
 
@@ -196,7 +196,7 @@ impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
     /// let parse = |texts: Vec<&str>| Ok::<_, ()>(texts.iter().map(|t| t.parse::<u8>()).collect());
     /// let (batcher, driver) = Batcher::builder().build_on_thread(parse)?;
     /// assert_eq!(batcher.submit("7").wait().unwrap(), Ok(7));
-    /// // An error of one item is its result, and nobody else's.
+    /// // An error of one item is its result, and no other item's.
     /// assert!(batcher.submit("seven").wait().unwrap().is_err());
     /// # drop(batcher);
     /// # driver.join();
@@ -228,7 +228,7 @@ impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
     ///
     /// let lengths = |texts: Vec<&str>| Ok::<_, ()>(texts.iter().map(|text| text.len()).collect());
     /// let (batcher, driver) = Batcher::builder().max_items(2).capacity(2).build_on_thread(lengths)?;
-    /// // All are in, two batches of two, before anybody waits for a result.
+    /// // All are in, two batches of two, before the first wait for a result.
     /// let replies = ["a", "bc", "def", "ghij"].map(|text| batcher.enqueue(text).wait().unwrap());
     /// assert_eq!(replies.map(|reply| reply.wait().unwrap()), [1, 2, 3, 4]);
     /// # drop(batcher);
@@ -248,7 +248,7 @@ impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
         self.shared.offer(item)
     }
 
-    /// Hands an item in, first waiting for room if there is none. Nobody waits for its result.
+    /// Hands an item in, first waiting for room if there is none. Its result is dropped.
     ///
     /// Whether the handler failed is seen in [`stats`](Self::stats) only.
     ///
@@ -279,7 +279,7 @@ impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
         Push::new(&self.shared, item)
     }
 
-    /// Hands an item in if there is room now. Nobody waits for its result.
+    /// Hands an item in if there is room now. Its result is dropped.
     ///
     /// # Errors
     ///

@@ -26,8 +26,8 @@ pub trait IntoBatches: Stream + Sized {
     /// [keys](Builder::keyed) and clock of these settings. What else a [`Builder`] can set has no
     /// meaning here.
     ///
-    /// There is no driver: whoever polls the batches polls the stream, and the next batch is begun
-    /// only then. So at most one batch is gathered ahead (with keys as many as there is
+    /// There is no driver: a poll of the batches polls the stream, and the next batch is begun only
+    /// then. So at most one batch is gathered ahead (with keys as many as there is
     /// [room](Builder::capacity) for).
     ///
     /// # Errors
@@ -121,8 +121,8 @@ where
     /// Returns the stream, and the items that were taken from it and are in no batch yet, in their
     /// order, of each key if there are keys.
     pub fn into_remainder(mut self) -> (S, Vec<S::Item>) {
-        self.gatherers.abandon();
-        let mut items = self.gatherers.leftovers().into_items();
+        self.gatherers.used().abandon();
+        let mut items = self.gatherers.used().state_mut().leftovers().into_items();
         items.extend(self.held.take().map(Held::into_item));
         // What else there is is foreign, and takes none of them along.
         let Self { stream, clock, sleep, weigh, .. } = self;
@@ -146,7 +146,7 @@ where
                     Poll::Pending => return None,
                     Poll::Ready(None) => {
                         *this.has_ended = true;
-                        this.gatherers.close();
+                        this.gatherers.used().close();
                         return None;
                     }
                     Poll::Ready(Some(item)) => {
@@ -171,12 +171,12 @@ where
                         return None;
                     }
                 }
-                Err(Refusal::TooHeavy) if this.gatherers.is_empty() => {
+                Err(Refusal::TooHeavy) if this.gatherers.waiting() == 0 => {
                     return this.held.take().map(Held::into_item);
                 }
                 Err(why) => {
                     if why == Refusal::TooHeavy {
-                        this.gatherers.flush();
+                        this.gatherers.used().flush();
                     }
                     // Something is due now, if only for want of room.
                     return None;
@@ -249,21 +249,22 @@ where
             }
             let mut this = self.as_mut().project();
             let now = this.clock.now();
-            this.gatherers.on_timer(now);
-            if let Some((id, mut batch)) = this.gatherers.start(now) {
-                // Who takes it is done with the one before.
-                this.gatherers.on_done(id, now, false);
-                if let (_, Some(unused)) = this.gatherers.on_told(id) {
+            let gatherer = this.gatherers.used();
+            gatherer.on_timer(now);
+            if let Some((id, mut batch)) = gatherer.start(now) {
+                // The caller that takes it is done with the one before.
+                gatherer.on_done(id, now, false);
+                if let (_, Some(unused)) = gatherer.on_told(id) {
                     if let Some(keys) = &this.keys {
                         keys.release(unused);
                     }
                 }
                 return Poll::Ready(Some(batch.take_items()));
             }
-            if this.gatherers.is_over() {
+            if gatherer.is_over() {
                 return Poll::Ready(None);
             }
-            let deadline = this.gatherers.alarm(now);
+            let deadline = gatherer.alarm(now);
             if deadline != *this.deadline {
                 this.sleep.set(deadline.map(|deadline| this.clock.sleep_until(deadline)));
                 *this.deadline = deadline;
@@ -292,7 +293,7 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batches")
-            .field("waiting", &self.gatherers.stats().waiting)
+            .field("waiting", &self.gatherers.waiting())
             .finish_non_exhaustive()
     }
 }

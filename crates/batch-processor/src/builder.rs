@@ -371,8 +371,8 @@ impl<T, C> Builder<T, C> {
     pub(crate) fn into_gatherers(
         self,
     ) -> Result<(Gatherers<T, ()>, Option<Box<dyn Keys<T>>>, Option<Weigh<T>>, C), BuildError> {
-        let line = Gatherers::new(self.limits()?, self.keys.is_some());
-        Ok((line, self.keys, self.weigh, self.clock))
+        let gatherers = Gatherers::new(self.limits()?, self.keys.is_some());
+        Ok((gatherers, self.keys, self.weigh, self.clock))
     }
 }
 

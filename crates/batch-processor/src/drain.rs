@@ -12,7 +12,6 @@ use tidegate_core::event::Waiter;
 use crate::{
     error::{DriverDropped, Unprocessed},
     gatherer::Mark,
-    gatherers::Gatherers,
     shared::Shared,
 };
 
@@ -36,9 +35,9 @@ impl<T, R, E, C> Future for Flush<'_, T, R, E, C> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { shared, mark, waiter } = self.get_mut();
-        let mark = *mark.get_or_insert_with(|| shared.step(Gatherers::flush));
+        let mark = *mark.get_or_insert_with(|| shared.flush());
         waiter.poll_until(&shared.progress, cx, &mut || {
-            shared.gatherer.with(|gatherer| gatherer.is_done(mark))
+            shared.with(|gatherer| gatherer.is_done(mark))
         })
     }
 }
@@ -72,7 +71,7 @@ impl<T, R, E, C> Future for Shutdown<'_, T, R, E, C> {
         }
         Pin::new(&mut self.flush)
             .poll(cx)
-            .map_err(|DriverDropped| shared.gatherer.with(Gatherers::leftovers))
+            .map_err(|DriverDropped| shared.with(|gatherer| gatherer.state_mut().leftovers()))
     }
 }
 

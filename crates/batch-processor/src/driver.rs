@@ -1,4 +1,4 @@
-//! The one who waits for batches and hands them over.
+//! The future that waits for batches and hands them over.
 //!
 //! ```text
 //!   ┌───────────────────────────────────────────────────────────────┐
@@ -38,13 +38,13 @@ pin_project! {
     ///
     /// Spawn it in any executor, or [`wait`](crate::Wait::wait) for it on a thread. It yields after
     /// each batch, so a busy batcher does not keep an executor's thread to itself. A blocking
-    /// handler blocks whoever polls the driver.
+    /// handler blocks the thread that polls the driver.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before its end, it fails everybody who waits, with an error that names it. What was
-    /// not handed over comes back from [`Batcher::shutdown`](crate::Batcher::shutdown). The future
-    /// of an asynchronous handler is dropped with it.
+    /// Dropped before its end, it fails all callers that wait, with an error that names it. What
+    /// was not handed over comes back from [`Batcher::shutdown`](crate::Batcher::shutdown). The
+    /// future of an asynchronous handler is dropped with it.
     ///
     /// # Panics
     ///
@@ -79,7 +79,7 @@ pin_project! {
         // When `sleep` ends.
         deadline: Option<Timestamp>,
         waiter: Waiter,
-        // Last, so that the handler's future is gone before its callers hear of it.
+        // Last, so that the handler's future is gone before its callers are told.
         in_flight: InFlight<T, H::Output, H::Error, C>,
     }
 }
@@ -158,13 +158,14 @@ where
             let mut deadline = None;
             let next = this.waiter.poll_until(&shared.work, cx, &mut || {
                 let now = shared.clock.now();
-                shared.gatherer.with(|gatherer| {
-                    if paused_until.is_some_and(|until| until <= now || gatherer.is_closed()) {
+                shared.with(|gatherer| {
+                    if paused_until
+                        .is_some_and(|until| until <= now || gatherer.state().is_closed())
+                    {
                         return Some(Next::Again);
                     }
-                    gatherer.on_timer(now);
-                    let started = gatherer.start(now);
-                    deadline = gatherer.alarm(now);
+                    let started;
+                    (started, deadline) = gatherer.look(now);
                     if let Some(until) = paused_until {
                         deadline = Some(deadline.map_or(until, |alarm| alarm.min(until)));
                     }

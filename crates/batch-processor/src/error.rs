@@ -81,7 +81,7 @@ impl<T> core::error::Error for PushError<T> {}
 pub enum BatchError<E> {
     /// The handler returned this error, which the callers of the batch share.
     Handler(Arc<E>),
-    /// The handler returned `got` results for `sent` items, so nobody knows whose they are.
+    /// The handler returned `got` results for `sent` items, so it is not known whose they are.
     WrongLength {
         /// Items in the batch.
         sent: usize,
@@ -90,7 +90,7 @@ pub enum BatchError<E> {
     },
     /// The handler panicked with this message. The driver goes on with the next batch.
     ///
-    /// Only with the feature `std`; without it nobody can catch a panic.
+    /// Only with the feature `std`; without it a panic cannot be caught.
     Panicked(Arc<str>),
     /// The item was dropped to make room, as [`OnFull`](crate::OnFull) says. It was not processed.
     Dropped,

@@ -1,19 +1,12 @@
 //! The one gatherer of a batcher, or one for each key.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::boxed::Box;
 
 use tidegate_core::Timestamp;
 
-use crate::{
-    error::{DriverDropped, Unprocessed},
-    gatherer::{
-        Abandoned, Action, Admitted, Batch, BatchId, Found, Gatherer, Key, KeyedGatherer, Limits,
-        Mark, Refused, Shed,
-    },
-    stats::Stats,
-};
+use crate::gatherer::{Admitted, Found, Gather, Gatherer, KeyedGatherer, Limits, Refused};
 
-/// Where the items of a batcher wait. Each method is [`Gatherer`]'s.
+/// Where the items of a batcher wait.
 pub(crate) struct Gatherers<T, D> {
     // INVARIANT: with lanes nothing is ever in it, so no push is fast.
     one: Gatherer<T, D>,
@@ -62,17 +55,20 @@ impl<T, D: Default> Gatherers<T, D> {
         }
     }
 
-    pub(crate) fn on_timer(&mut self, now: Timestamp) -> Action {
+    /// Returns the gatherer that is in use.
+    pub(crate) fn used(&mut self) -> &mut dyn Gather<T, D> {
         match &mut self.keyed {
-            None => self.one.on_timer(now),
-            Some(keyed) => keyed.on_timer(now),
+            None => &mut self.one,
+            Some(keyed) => &mut **keyed,
         }
     }
 
-    pub(crate) fn alarm(&mut self, now: Timestamp) -> Option<Timestamp> {
-        match &mut self.keyed {
-            None => self.one.alarm(now),
-            Some(keyed) => keyed.alarm(now),
+    /// Returns how many items wait.
+    #[cfg(feature = "stream")]
+    pub(crate) fn waiting(&self) -> usize {
+        match &self.keyed {
+            None => self.one.waiting(),
+            Some(keyed) => keyed.waiting(),
         }
     }
 
@@ -85,124 +81,12 @@ impl<T, D: Default> Gatherers<T, D> {
         }
     }
 
-    pub(crate) fn start(&mut self, now: Timestamp) -> Option<(BatchId, Batch<T, D>)> {
-        match &mut self.keyed {
-            None => self.one.start(now),
-            Some(keyed) => keyed.start(now),
-        }
-    }
-
-    pub(crate) fn on_done(&mut self, id: BatchId, now: Timestamp, failed: bool) {
-        match &mut self.keyed {
-            None => self.one.on_done(id, now, failed),
-            Some(keyed) => keyed.on_done(id, now, failed),
-        }
-    }
-
-    pub(crate) fn on_again(&mut self, is_split: bool) {
-        match &mut self.keyed {
-            None => self.one.on_again(is_split),
-            Some(keyed) => keyed.on_again(is_split),
-        }
-    }
-
-    /// Returns a key, too, that is to be released.
-    pub(crate) fn on_told(&mut self, id: BatchId) -> (Action, Option<Key>) {
-        match &mut self.keyed {
-            None => (self.one.on_told(id), None),
-            Some(keyed) => keyed.on_told(id),
-        }
-    }
-
-    pub(crate) fn flush(&mut self) -> (Mark, Action) {
-        match &mut self.keyed {
-            None => self.one.flush(),
-            Some(keyed) => keyed.flush(),
-        }
-    }
-
-    pub(crate) fn is_done(&self, mark: Mark) -> Option<Result<(), DriverDropped>> {
-        match &self.keyed {
-            None => self.one.is_done(mark),
-            Some(keyed) => keyed.is_done(mark),
-        }
-    }
-
-    /// Returns whether nothing waits.
-    #[cfg(feature = "stream")]
-    pub(crate) fn is_empty(&self) -> bool {
-        match &self.keyed {
-            None => self.one.is_empty(),
-            Some(keyed) => keyed.is_empty(),
-        }
-    }
-
     /// Returns whether a batch waits that nothing can join any more.
     #[cfg(feature = "stream")]
     pub(crate) fn has_full(&self) -> bool {
         match &self.keyed {
             None => self.one.has_full(),
             Some(keyed) => keyed.has_full(),
-        }
-    }
-
-    /// Returns a key, too, that is to be released.
-    pub(crate) fn shed(&mut self) -> Option<(Shed<T, D>, Option<Key>)>
-    where
-        D: Clone,
-    {
-        match &mut self.keyed {
-            None => self.one.shed().map(|shed| (shed, None)),
-            Some(keyed) => keyed.shed(),
-        }
-    }
-
-    pub(crate) fn count_dropped(&mut self) {
-        match &mut self.keyed {
-            None => self.one.count_dropped(),
-            Some(keyed) => keyed.count_dropped(),
-        }
-    }
-
-    pub(crate) fn close(&mut self) -> Option<Action> {
-        match &mut self.keyed {
-            None => self.one.close(),
-            Some(keyed) => keyed.close(),
-        }
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        match &self.keyed {
-            None => self.one.is_closed(),
-            Some(keyed) => keyed.is_closed(),
-        }
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        match &self.keyed {
-            None => self.one.is_over(),
-            Some(keyed) => keyed.is_over(),
-        }
-    }
-
-    pub(crate) fn abandon(&mut self) -> Vec<Abandoned<D>> {
-        match &mut self.keyed {
-            None => self.one.abandon(),
-            Some(keyed) => keyed.abandon(),
-        }
-    }
-
-    pub(crate) fn leftovers(&mut self) -> Unprocessed<T> {
-        match &mut self.keyed {
-            None => self.one.leftovers(),
-            Some(keyed) => keyed.leftovers(),
-        }
-    }
-
-    pub(crate) fn stats(&self) -> Stats {
-        match &self.keyed {
-            None => self.one.stats(),
-            Some(keyed) => keyed.stats(),
         }
     }
 }

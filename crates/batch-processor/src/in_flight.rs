@@ -42,7 +42,7 @@ struct Job<T, R, E> {
     /// Items that were dropped before it started.
     dropped: usize,
     results: Carried<R, E>,
-    /// What it takes to call for it again; `None` if nobody wants that.
+    /// What it takes to call for it again; `None` without recovery.
     effort: Option<Box<Effort<T, R, E>>>,
 }
 
@@ -104,7 +104,9 @@ impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
         let effort = self.in_hand.as_mut().and_then(|job| job.effort.as_mut());
         match (effort, &self.recovery) {
             (Some(effort), Some(recovery)) => catch(|| effort.items(recovery)),
-            _ => unreachable!("a pause is over, and only who can be called for again pauses"),
+            _ => unreachable!(
+                "a pause is over, and only a batch that can be called for again pauses"
+            ),
         }
     }
 
@@ -131,7 +133,7 @@ impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
                 if is_wanted {
                     return Some(Outcome::of(sent, result));
                 }
-                // What nobody has asked for is dropped one by one.
+                // Results without a caller are dropped one by one.
                 drop_each(result.into_iter().flatten());
                 None
             });
@@ -141,7 +143,7 @@ impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
             _ => Ok(false),
         };
         let may_retry = is_transient.unwrap_or(false)
-            && !self.shared.gatherer.with(|gatherer| gatherer.is_closed());
+            && !self.shared.with(|gatherer| gatherer.state().is_closed());
         match effort.on_result(result, may_retry, recovery) {
             Next::Over => {
                 let outcome = effort.into_outcome();
@@ -165,7 +167,7 @@ impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
             _ => Timestamp::ORIGIN,
         };
         if next != Next::Part {
-            self.shared.gatherer.with(|gatherer| gatherer.on_again(next == Next::Split));
+            self.shared.with(|gatherer| gatherer.state_mut().on_again(next == Next::Split));
         }
         job.sent = effort.sent();
         job.effort = Some(effort);
@@ -182,8 +184,9 @@ impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
         outcome: impl FnOnce(bool) -> Option<Outcome<R, E>>,
     ) {
         let Job { id, dropped, results, .. } = job;
-        // Counted before anybody is told, so whoever has its result finds it in the statistics.
-        self.shared.gatherer.with(|gatherer| gatherer.on_done(id, now, failed));
+        // Counted before the callers are told, so a caller that has its result finds it in the
+        // statistics.
+        self.shared.with(|gatherer| gatherer.on_done(id, now, failed));
         shielded(|| {
             let outcome = outcome(results.is_some());
             if let (Some(results), Some(outcome)) = (results, outcome) {
@@ -191,7 +194,7 @@ impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
             }
         });
         // The driver looks at the gatherer next, whatever there is to do.
-        let (_, unused) = self.shared.gatherer.with(|gatherer| gatherer.on_told(id));
+        let (_, unused) = self.shared.with(|gatherer| gatherer.on_told(id));
         self.shared.release(unused);
         shielded(|| self.shared.progress.notify_all());
     }

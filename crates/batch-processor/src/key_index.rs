@@ -9,14 +9,14 @@
 //!
 //! Keys are foreign: to compare, clone or drop them may call the batcher, block or panic, so none
 //! of that happens under a lock. The tree is persistent: a change copies the nodes on the way to
-//! it, and who searches keeps its own root. It is a treap (Seidel and Aragon, "Randomized Search
+//! it, and a search keeps its own root. It is a treap (Seidel and Aragon, "Randomized Search
 //! Trees", Algorithmica 1996): its shape depends on keys' numbers and on a seed, not on the order
-//! in which they came, so nobody can choose keys that make it deep. (Without std there is no source
+//! in which they came, so no choice of keys makes it deep. (Without std there is no source
 //! of randomness, and the seed is fixed.)
 //!
-//! A key that is not in use, but still in the tree, because nobody has taken it out yet, or a
-//! comparison has panicked, is dead: who claims an equal one puts that in its place, and who
-//! releases another takes it out.
+//! A key that is not in use, but still in the tree, because it was not taken out yet, or a
+//! comparison has panicked, is dead: a claim of an equal one puts that in its place, and a release
+//! of another takes it out.
 
 use core::mem;
 
@@ -35,7 +35,7 @@ use crate::{
     unwind::{attempt, shielded},
 };
 
-/// The keys of a batcher, each with a place while somebody uses it.
+/// The keys of a batcher, each with a place while it is in use.
 pub(crate) struct KeyIndex<K> {
     state: Lock<State<K>>,
     seed: u64,
@@ -63,7 +63,7 @@ struct Entry<K> {
     // `None` only in `drop`.
     key: Option<K>,
     id: u64,
-    /// Written once, under the lock, before anybody else can find it.
+    /// Written once, under the lock, before another thread can find it.
     place: AtomicUsize,
 }
 
@@ -296,7 +296,7 @@ impl<K: Ord> KeyIndex<K> {
         }
     }
 
-    /// Ends one use of a key. One that nobody uses is forgotten, unless a comparison panics: then
+    /// Ends one use of a key. One without uses is forgotten, unless a comparison panics: then
     /// it stays, dead, until an equal one comes, or another is forgotten.
     pub(crate) fn release(&self, key: Key) {
         let mut next = self.state.with(|state| state.end_use(key));
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_dead_makes_way_for_an_equal_key() {
+    fn a_dead_key_makes_way_for_an_equal_one() {
         let index = KeyIndex::new();
         let first = index.claim(&7);
         // As if a comparison had panicked: it is not taken out of the tree.

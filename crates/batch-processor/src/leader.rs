@@ -3,15 +3,15 @@
 //! ```text
 //! submit ─▶ into the batch ─▶ the result is there? ── yes: resign, done
 //!                              │ no
-//!                             the driver is due, or nobody leads? ── yes: lead, which is to take the driver, poll it, put it back
+//!                             the driver is due, or no caller leads? ── yes: lead, which is to take the driver, poll it, put it back
 //!                              │ no
 //!                             wait: for a vacancy, and with patience
 //! ```
 //!
-//! One leads at a time: whose waker the driver wakes. The driver is due from that wake until it is
-//! polled, by whomever. A caller that resigns, with its result or because it is dropped, tells the
-//! next who waits. A leader that is kept and not polled cannot do that: so whoever is polled while
-//! the driver is due takes the lead, and whoever waits looks again from time to time.
+//! One caller leads at a time: the driver wakes its waker. The driver is due from that wake until a
+//! caller polls it. A caller that resigns, with its result or because it is dropped, notifies the
+//! next waiter. A leader that is kept and not polled cannot do that: so a caller that is polled
+//! while the driver is due takes the lead, and a waiter looks again from time to time.
 
 use core::{
     fmt,
@@ -47,26 +47,26 @@ const MOST_PATIENCE: Duration = Duration::from_secs(1);
 /// spawn, no thread.
 ///
 /// The first caller of a batch leads: while it waits for its result, it does what a [`Driver`]
-/// would do, for all. When it has its result, the next who waits leads. With
+/// would do, for all. When it has its result, the next waiter leads. With
 /// [`Policy::Immediate`](crate::Policy::Immediate) a caller that is alone processes its item at
-/// once, and those who come meanwhile share the next batch: the group commit of databases. With
+/// once, and callers that come meanwhile share the next batch: the group commit of databases. With
 /// [`Policy::Delay`](crate::Policy::Delay) the leader waits for company first.
 ///
 /// The leader also waits out the pauses of [`retry`](Builder::retry), and with
 /// [`keyed`](Builder::keyed) leads for all keys.
 ///
-/// A blocking handler runs in the poll of whoever leads, a caller among others: do not lead in a
-/// task that must not block.
+/// A blocking handler runs in the poll of the leader, which is one of the callers: do not submit in
+/// a task that must not block.
 ///
-/// A leader that is alive and not polled, as a future that a `select!` has left behind, holds
-/// nobody up for long: any other caller that is polled takes the lead over when there is something
-/// to do, and callers that wait look for that by the clock, the first time after 10 ms and then
-/// half as often each time, at least once a second.
+/// A leader that is alive and not polled, as a future that a `select!` has left behind, does not
+/// delay the others for long: any other caller that is polled takes the lead over when there is
+/// something to do, and callers that wait look for that by the clock, the first time after 10 ms
+/// and then half as often each time, at least once a second.
 ///
 /// # Fairness
 ///
 /// A caller that has its result tells the one that has waited longest to lead. A newcomer may be
-/// faster; who leads makes no difference to the order of the items.
+/// faster; which caller leads makes no difference to the order of the items.
 ///
 /// # Examples
 ///
@@ -91,19 +91,19 @@ const MOST_PATIENCE: Duration = Duration::from_secs(1);
 /// ```
 pub struct LeaderBatcher<T, H: Handler<T>, C: Timer> {
     batcher: Batcher<T, H::Output, H::Error, C>,
-    // INVARIANT: `None` while somebody polls it.
+    // INVARIANT: `None` while a caller polls it.
     driver: Lock<Option<Passed<T, H, C>>>,
     relay: Arc<Wakeable<Relay>>,
     /// What the driver is always polled with: made of `relay`.
     waker: Waker,
-    /// The driver is due, and nobody leads. One notification for each resignation.
+    /// The driver is due, and no caller leads. One notification for each resignation.
     vacant: Event,
 }
 
 /// A driver that goes from leader to leader.
 type Passed<T, H, C> = Pin<Box<Driver<T, H, C>>>;
 
-/// What the driver wakes: whoever leads.
+/// What the driver wakes: the leader.
 struct Relay {
     lead: Lock<Role>,
 }
@@ -155,9 +155,9 @@ impl<T, H: Handler<T>, C: Timer> LeaderBatcher<T, H, C> {
     /// # Cancel safety
     ///
     /// Dropped before the item was accepted, the future drops the item with it. Dropped after, it
-    /// gives up the result; the item is processed with the batch of the next who waits, or with the
-    /// future of an asynchronous handler that another goes on with. If nobody comes any more, it is
-    /// dropped with the batcher.
+    /// gives up the result; the item is processed with the batch of the next waiter, or with the
+    /// future of an asynchronous handler that another caller goes on with. If no caller comes any
+    /// more, it is dropped with the batcher.
     ///
     /// # Errors
     ///
@@ -172,8 +172,7 @@ impl<T, H: Handler<T>, C: Timer> LeaderBatcher<T, H, C> {
         self.relay.0.lead.with(with)
     }
 
-    /// Takes the driver if it is due, nobody leads, or this caller does; and if nobody else polls
-    /// it.
+    /// Takes the driver if it is due, no caller leads, or this one does; and if no other polls it.
     fn take_helm(&self, number: u64) -> Option<Helm<'_, T, H, C>> {
         let may_lead = self.role(|role| match &role.leader {
             Some((leader, _)) => role.is_due || *leader == number,
@@ -228,7 +227,7 @@ impl<T, H: Handler<T>, C: Timer> Helm<'_, T, H, C> {
             core::mem::replace(&mut role.leader, leader)
         });
         if let Some(driver) = &mut self.driver {
-            // Over, it has told everybody; else it will wake the leader.
+            // Over, it has told all callers; else it will wake the leader.
             _ = driver.as_mut().poll(&mut Context::from_waker(&self.led.waker));
         }
     }
@@ -262,7 +261,7 @@ impl<C: Timer> Patience<C> {
 }
 
 impl<T, H: Handler<T>, C: Timer> Leader<'_, T, H, C> {
-    /// Lets somebody else lead, if it does.
+    /// Lets another caller lead, if this one does.
     fn resign(&mut self) {
         let (led, number) = (self.led, self.number);
         let left = led.role(|role| {

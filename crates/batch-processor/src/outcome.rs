@@ -83,8 +83,8 @@ impl<R, E> Outcome<R, E> {
 }
 
 impl<R, E> Drop for Outcome<R, E> {
-    /// Results and errors are foreign, and what nobody takes is dropped by whoever is last, perhaps
-    /// the driver.
+    /// Results and errors are foreign, and what no caller takes is dropped by the last owner,
+    /// perhaps the driver.
     fn drop(&mut self) {
         drop_each(mem::take(&mut self.results));
         drop_each(mem::take(&mut self.failures));

@@ -161,7 +161,7 @@ impl<T, R, E> Effort<T, R, E> {
     ) -> Next {
         if result.is_err() {
             if let Some(again) = self.again(may_retry, recovery) {
-                // Nobody is told of this error, which is foreign.
+                // No caller is told of this error, which is foreign.
                 shielded(|| drop(result));
                 return again;
             }
@@ -208,6 +208,3 @@ impl<T, R, E> Drop for Effort<T, R, E> {
         drop_each(mem::take(&mut self.later).into_iter().flatten());
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,4 +1,4 @@
-//! What came of a batch, shared by everybody who submitted an item of it.
+//! What came of a batch, shared by all callers that submitted an item of it.
 
 use core::{
     fmt,
@@ -25,11 +25,11 @@ use crate::{error::BatchError, outcome::Outcome, steps};
 /// Every item of the batch has its result or its error.
 const SETTLED: usize = usize::MAX;
 
-/// The results of one batch, and the wakers of those who wait for them.
+/// The results of one batch, and the wakers of the callers that wait for them.
 ///
 /// A result belongs to one waiter from the start, which finds it, and its waker, by the index of
-/// its item: nobody is woken for the result of another. Who comes when the results are there leaves
-/// no waker.
+/// its item: no waiter is woken for the result of another. A caller that comes when the results are
+/// there leaves no waker.
 pub(crate) struct Results<R, E> {
     /// | value | meaning |
     /// | --- | --- |
@@ -42,7 +42,7 @@ pub(crate) struct Results<R, E> {
     wakers: Lock<Wakers>,
 }
 
-/// Who waits for which item.
+/// The waiters, by their items.
 #[derive(Default)]
 struct Wakers {
     // INVARIANT: everything below it is settled.
@@ -83,14 +83,15 @@ impl<R, E> Results<R, E> {
         }
     }
 
-    /// Tells everybody. Called once, by whoever has taken the batch out of the gatherer.
+    /// Tells all waiters. Called once, by the driver, which has taken the batch out of the
+    /// gatherer.
     pub(crate) fn settle(&self, outcome: Outcome<R, E>) {
         let _unset = self.outcome.with(|place| core::mem::replace(place, outcome));
         self.settle_below(SETTLED);
     }
 
-    /// Tells those whose items have an index below `index` that they were dropped. Looks at nobody
-    /// else.
+    /// Tells the waiters whose items have an index below `index` that they were dropped. Looks at
+    /// no others.
     pub(crate) fn drop_below(&self, index: usize) {
         self.settle_below(index);
     }
@@ -117,9 +118,9 @@ impl<R, E> Results<R, E> {
 
     #[inline]
     fn is_settled(&self, index: usize) -> bool {
-        // ORDERING: Relaxed: who finds it settled locks the outcome next. That comes after the lock
-        // under which `settle` has put it there: else the store would come after our unlocking, and
-        // this load before it could not see it.
+        // ORDERING: Relaxed: a caller that finds it settled locks the outcome next. That comes
+        // after the lock under which `settle` has put it there: else the store would come after our
+        // unlocking, and this load before it could not see it.
         index < self.settled.load(Ordering::Relaxed)
     }
 
@@ -143,7 +144,7 @@ impl<R, E> Results<R, E> {
         })
     }
 
-    /// Takes a waker back: nobody waits for the item any more.
+    /// Takes a waker back: its caller does not wait for the item any more.
     fn leave(&self, index: usize) {
         let waker = self.wakers.with(|wakers| wakers.get(index).and_then(Option::take));
         in_drop(|| drop(waker));
@@ -187,7 +188,7 @@ impl<R, E> fmt::Debug for Results<R, E> {
 /// let (batcher, driver) = Batcher::builder()
 ///     .max_items(2)
 ///     .build_on_thread(|words: Vec<&str>| Ok::<_, ()>(words.iter().map(|w| w.len()).collect()))?;
-/// // Both are in before anybody waits, so they share a batch.
+/// // Both are in before the first wait, so they share a batch.
 /// let (one, two) = (batcher.try_submit("one").unwrap(), batcher.try_submit("three").unwrap());
 /// assert_eq!((two.wait().unwrap(), one.wait().unwrap()), (5, 3));
 /// # drop(batcher);

@@ -15,7 +15,7 @@ use tidegate_core::{
 
 use crate::{
     error::{BatchError, PushError},
-    gatherer::{Abandoned, Action, Found, ItemKey, Key, Keys, Limits, Refusal},
+    gatherer::{Abandoned, Action, Found, Gather, ItemKey, Key, Keys, Limits, Mark, Refusal},
     gatherers::Gatherers,
     outcome::Outcome,
     policy::OnFull,
@@ -40,7 +40,7 @@ pub(crate) type Carried<R, E> = Option<Arc<Results<R, E>>>;
 /// How heavy an item is.
 pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
 
-/// The gatherer, and who waits for it.
+/// The gatherer, and the events that its driver and its callers wait for.
 ///
 /// | event | condition | notified by |
 /// | --- | --- | --- |
@@ -51,7 +51,7 @@ pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
 /// An item costs one critical section; producers touch `work` twice a batch, when it begins and
 /// when it is due.
 pub(crate) struct Shared<T, R, E, C> {
-    pub(crate) gatherer: Lock<Gatherers<T, Carried<R, E>>>,
+    gatherer: Lock<Gatherers<T, Carried<R, E>>>,
     pub(crate) work: Event,
     pub(crate) room: Event,
     pub(crate) progress: Event,
@@ -84,11 +84,13 @@ impl<T, R, E, C> Shared<T, R, E, C> {
         }
     }
 
+    /// Runs a step of the gatherer that is in use.
+    pub(crate) fn with<A>(&self, step: impl FnOnce(&mut dyn Gather<T, Carried<R, E>>) -> A) -> A {
+        self.gatherer.with(|gatherers| step(gatherers.used()))
+    }
+
     /// Runs a step of the gatherer's and lets the driver know of what it has to do.
-    pub(crate) fn step<A>(
-        &self,
-        step: impl FnOnce(&mut Gatherers<T, Carried<R, E>>) -> (A, Action),
-    ) -> A {
+    fn step<A>(&self, step: impl FnOnce(&mut Gatherers<T, Carried<R, E>>) -> (A, Action)) -> A {
         let (answer, action) = self.gatherer.with(step);
         if action != Action::Rest {
             self.work.notify(1);
@@ -96,8 +98,13 @@ impl<T, R, E, C> Shared<T, R, E, C> {
         answer
     }
 
+    /// Makes everything that is in due; returns the mark behind it.
+    pub(crate) fn flush(&self) -> Mark {
+        self.step(|gatherers| gatherers.used().flush())
+    }
+
     pub(crate) fn close(&self) -> bool {
-        let closed = self.gatherer.with(|gatherer| gatherer.close().is_some());
+        let closed = self.with(|gatherer| gatherer.close().is_some());
         if closed {
             // The driver even if it has nothing to hand over: the close ends its pauses. Both also
             // if a waker panics.
@@ -106,20 +113,20 @@ impl<T, R, E, C> Shared<T, R, E, C> {
         closed
     }
 
-    /// Wakes who waits for the room that `items` have left.
+    /// Wakes callers that wait for the room that `items` have left.
     pub(crate) fn make_room(&self, items: usize) {
         if self.weigh.is_some() {
-            // The room of one heavy item may be that of many light ones, and the first in line may
-            // still not fit.
+            // The room of one heavy item may be that of many light ones, and the first waiter's
+            // item may still not fit.
             self.room.notify_all();
         } else {
             self.room.notify(items);
         }
     }
 
-    /// Tells everybody that there is no driver any more: also those whose batches were `running`.
+    /// Tells all callers that there is no driver any more: also those whose batches were `running`.
     pub(crate) fn abandon(&self, running: impl Iterator<Item = Abandoned<Carried<R, E>>>) {
-        let batches = self.gatherer.with(Gatherers::abandon);
+        let batches = self.with(|gatherer| gatherer.abandon());
         for Abandoned { carried, dropped } in batches.into_iter().chain(running) {
             let Some(results) = carried else { continue };
             // However many there are.
@@ -164,8 +171,8 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
             return self.offer_slowly(offered, weight, None);
         }
         let item = offered.take().expect(OFFERED);
-        let answer = self.step(|line| {
-            line.push(None, Found::Nothing, item, weight, |pushed| match pushed {
+        let answer = self.step(|gatherers| {
+            gatherers.push(None, Found::Nothing, item, weight, |pushed| match pushed {
                 Ok(admitted) => (Ok(A::new(admitted.carried, admitted.index)), admitted.action),
                 Err(refused) => (Err((refused.why, refused.item)), refused.action),
             })
@@ -200,7 +207,7 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
                 Some(Refusal::Full) if self.on_full == OnFull::DropOldest => self.drop_oldest(),
                 Some(Refusal::Full) if self.on_full == OnFull::DropNewest => {
                     let item = offered.take();
-                    self.gatherer.with(Gatherers::count_dropped);
+                    self.with(|gatherer| gatherer.state_mut().count_dropped());
                     shielded(|| drop(item));
                     return Ok(A::dropped());
                 }
@@ -215,8 +222,8 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
                 }
             }
             let (item, found) = (offered.take().expect(OFFERED), key.found());
-            let answer = self.step(|line| {
-                line.push(now, found, item, weight, |pushed| match pushed {
+            let answer = self.step(|gatherers| {
+                gatherers.push(now, found, item, weight, |pushed| match pushed {
                     Ok(admitted) => {
                         let receipt = A::new(admitted.carried, admitted.index);
                         (Ok((receipt, admitted.keeps_key)), admitted.action)
@@ -243,7 +250,7 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
     #[cold]
     fn drop_oldest(&self) {
         // The item is foreign: it is dropped with the lock open.
-        let Some((shed, unused)) = self.gatherer.with(Gatherers::shed) else { return };
+        let Some((shed, unused)) = self.with(|gatherer| gatherer.shed()) else { return };
         self.release(unused);
         if let Some(results) = shed.carried {
             shielded(|| results.drop_below(shed.below));
@@ -267,7 +274,7 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
 
 impl<T, R, E, C> fmt::Debug for Shared<T, R, E, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.gatherer.with(|gatherer| gatherer.stats()).fmt(f)
+        self.with(|gatherer| gatherer.stats()).fmt(f)
     }
 }
 

@@ -85,29 +85,6 @@ impl Stats {
         if self.batches == 0 { 0.0 } else { items as f64 / self.batches as f64 }
     }
 
-    /// Returns the sums of both.
-    pub(crate) fn plus(&self, other: &Self) -> Self {
-        Self {
-            pushed: self.pushed + other.pushed,
-            done: self.done + other.done,
-            waiting: self.waiting + other.waiting,
-            in_flight: self.in_flight + other.in_flight,
-            batches: self.batches + other.batches,
-            failed: self.failed + other.failed,
-            retries: self.retries + other.retries,
-            splits: self.splits + other.splits,
-            dropped: self.dropped + other.dropped,
-            by_items: self.by_items + other.by_items,
-            by_weight: self.by_weight + other.by_weight,
-            by_delay: self.by_delay + other.by_delay,
-            by_idle: self.by_idle + other.by_idle,
-            by_flush: self.by_flush + other.by_flush,
-            by_close: self.by_close + other.by_close,
-            wait_time: self.wait_time.saturating_add(other.wait_time),
-            run_time: self.run_time.saturating_add(other.run_time),
-        }
-    }
-
     pub(crate) fn count_again(&mut self, is_split: bool) {
         let counter = if is_split { &mut self.splits } else { &mut self.retries };
         *counter += 1;

@@ -55,7 +55,7 @@ use crate::{batcher::Batcher, builder::Builder, unwind::shielded};
 /// ```
 #[must_use = "dropping the handle closes the batcher: keep it, or detach it"]
 pub struct DriverThread {
-    // `None` once somebody waits for it, or nobody will.
+    // `None` once it is joined, or detached.
     thread: Option<JoinHandle<()>>,
     close: Box<dyn Fn() + Send + Sync>,
 }
@@ -75,8 +75,8 @@ impl DriverThread {
     }
 
     /// Lets the thread go on by itself, until the batcher is closed, as the drop of the last
-    /// [`Batcher`] does. Nobody waits for it then: what it has not done when the process ends is
-    /// lost, unless a [`shutdown`](Batcher::shutdown) was waited for.
+    /// [`Batcher`] does. The end of the process does not wait for it: what it has not done by then
+    /// is lost, unless a [`shutdown`](Batcher::shutdown) was waited for.
     ///
     /// # Examples
     ///
@@ -105,7 +105,7 @@ impl Drop for DriverThread {
         // It wakes all that wait for room, whose wakers are foreign.
         shielded(|| (self.close)());
         if thread.thread().id() != thread::current().id() {
-            // A panic was printed where it happened, and a drop has nobody to pass it on to.
+            // A panic was printed where it happened, and a drop cannot return it.
             _ = thread.join();
         }
     }

@@ -100,7 +100,7 @@ fn moves_the_handle_into_a_thread_local() {
     thread::spawn(move || HELD.set(Some(driver))).join().unwrap();
 }
 
-/// What its first lines say of a leaked handle: nobody waits for the thread, so somebody has to
+/// What its first lines say of a leaked handle: no handle waits for the thread, so the program has to
 /// wait for the shutdown.
 fn keeps_the_handle_in_a_static() {
     static HELD: Mutex<Option<DriverThread>> = Mutex::new(None);

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A lane is a [`Gatherer`] with one batch in flight, so each key has its order, its timer and its
-//! batch. Lanes that can start stand in line: a key with many items has its turn as often as one
+//! batch. Lanes that can start take turns: a key with many items has its turn as often as one
 //! with few.
 //!
 //! All items have a number, in the order in which they came; each batch remembers that of its
@@ -32,15 +32,10 @@ use alloc::{
 use tidegate_core::Timestamp;
 
 use super::{
-    Abandoned, Action, Admitted, Batch, BatchId, Door, Gatherer, Limits, Mark, Numbered, Refusal,
-    Refused, Shed,
+    Abandoned, Action, Admitted, Batch, BatchId, Gather, Gatherer, GathererState, Limits, Mark,
+    Numbered, Refusal, Refused, Running, Shed,
 };
-use crate::{
-    error::{DriverDropped, Unprocessed},
-    stats::{Stats, Trigger},
-    steps,
-    unwind::DropEach,
-};
+use crate::{stats::Trigger, steps};
 
 /// The place of a key, and the number that tells it from those that had the place before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +112,6 @@ impl<T> Drop for ItemKey<'_, T> {
 
 /// Gathers `T`s by key.
 pub(crate) struct KeyedGatherer<T, D> {
-    limits: Limits,
     // INVARIANT: by the places of their keys.
     keyed: Rows<KeyGatherer<T, D>>,
     // INVARIANT: the lanes that can start, in the order of their turns.
@@ -132,25 +126,16 @@ pub(crate) struct KeyedGatherer<T, D> {
     first_waiting: BTreeSet<(u64, usize)>,
     // INVARIANT: the same of its open batch, if that holds something and is not due.
     gathering: BTreeSet<(u64, usize)>,
-    // INVARIANT: by their ids; one for each lane at most; `busy` of them are not done.
-    running: Numbered<Running>,
-    busy: usize,
-    // INVARIANT: the sums over the lanes: of items, of their weights, and of lanes of which a batch
-    // is due, or full.
+    // INVARIANT: by their ids; one for each lane at most.
+    running: Numbered<Running<Source>>,
+    // INVARIANT: the sums over the lanes: of items, and of lanes of which a batch is due, or full.
     waiting: usize,
-    with_the_handler: usize,
-    weight: usize,
     due: usize,
     #[cfg(feature = "stream")]
     full: usize,
     pushed: u64,
-    started: u64,
-    alarm: Option<Timestamp>,
-    door: Door,
-    /// What the driver left behind.
-    left: DropEach<Vec<T>>,
-    // INVARIANT: the sums over the lanes, but of what is counted above.
-    stats: Stats,
+    // INVARIANT: the statistics are of all lanes; theirs are not used.
+    state: GathererState<T>,
 }
 
 struct KeyGatherer<T, D> {
@@ -163,7 +148,7 @@ struct KeyGatherer<T, D> {
     entries: Entries,
 }
 
-/// What is reached by its place, and only so: nobody goes through all of them.
+/// What is reached by its place, and only so: no step goes through all of them.
 struct Rows<V>(Vec<V>);
 
 impl<V> Index<usize> for Rows<V> {
@@ -194,12 +179,11 @@ struct Entries {
     is_full: bool,
 }
 
-/// A batch that the handler has, or whose callers are being told.
-struct Running {
+/// The lane that a batch comes from, and its number there.
+#[derive(Clone, Copy)]
+struct Source {
     place: usize,
     in_lane: BatchId,
-    items: usize,
-    is_done: bool,
 }
 
 /// Changes a lane's entry in an order.
@@ -226,7 +210,6 @@ fn count(number: &mut usize, counted: &mut bool, new: bool) {
 impl<T, D: Default> KeyedGatherer<T, D> {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
-            limits,
             keyed: Rows(Vec::new()),
             ready: BTreeSet::new(),
             turns: 0,
@@ -235,19 +218,12 @@ impl<T, D: Default> KeyedGatherer<T, D> {
             first_waiting: BTreeSet::new(),
             gathering: BTreeSet::new(),
             running: Numbered::new(),
-            busy: 0,
             waiting: 0,
-            with_the_handler: 0,
-            weight: 0,
             due: 0,
             #[cfg(feature = "stream")]
             full: 0,
             pushed: 0,
-            started: 0,
-            alarm: None,
-            door: Door::Open,
-            left: DropEach::default(),
-            stats: Stats::default(),
+            state: GathererState::new(limits),
         }
     }
 
@@ -265,7 +241,9 @@ impl<T, D: Default> KeyedGatherer<T, D> {
             Found::Seen(key) | Found::Claimed(key) if self.is_of(key) => Some(key),
             _ => None,
         };
-        if let Some(why) = self.refusal(now, weight, known.is_some()) {
+        if let Some(why) =
+            self.state.refusal(weight, self.waiting, known.is_none() && now.is_none())
+        {
             // Nothing can come to any batch before something goes.
             let is_stuck = why == Refusal::Full && self.due == 0;
             if let Some(place) = self.longest_waiting().filter(|_| is_stuck) {
@@ -299,7 +277,7 @@ impl<T, D: Default> KeyedGatherer<T, D> {
         }
         self.pushed += 1;
         self.waiting += 1;
-        self.weight += weight;
+        self.state.weight += weight;
         self.refresh(place);
         let action = self.action(could_start);
         let carried = self.keyed[place].gatherer.carried_by_the_last();
@@ -312,209 +290,16 @@ impl<T, D: Default> KeyedGatherer<T, D> {
         self.keyed.0.get(key.place).is_some_and(|lane| lane.key == Some(key.id))
     }
 
-    fn refusal(&self, now: Option<Timestamp>, weight: usize, is_known: bool) -> Option<Refusal> {
-        let Limits { max_weight, capacity, capacity_weight, .. } = self.limits;
-        match self.door {
-            Door::Closed => Some(Refusal::Closed),
-            Door::Abandoned(_) => Some(Refusal::Abandoned),
-            Door::Open if weight > max_weight => Some(Refusal::TooHeavy),
-            Door::Open if self.waiting == capacity => Some(Refusal::Full),
-            Door::Open if weight > capacity_weight - self.weight => Some(Refusal::Full),
-            Door::Open => (!is_known && now.is_none()).then_some(Refusal::NoTime),
-        }
-    }
-
     fn add_lane(&mut self) {
-        let gatherer = Gatherer::new(Limits { max_in_flight: 1, ..self.limits });
+        let gatherer = Gatherer::new(Limits { max_in_flight: 1, ..self.state.limits });
         let begins = VecDeque::new();
         self.keyed.0.push(KeyGatherer { key: None, gatherer, begins, entries: Entries::default() });
     }
 
-    /// Looks which batches' time has come.
-    pub(crate) fn on_timer(&mut self, now: Timestamp) -> Action {
-        let could_start = self.can_start();
-        while let Some(&(deadline, place)) = self.timers.first() {
-            if deadline > now {
-                break;
-            }
-            self.keyed[place].gatherer.on_timer(now);
-            self.refresh(place);
-        }
-        self.action(could_start)
-    }
-
-    /// Returns when the driver has to look next, whatever it hears.
-    pub(crate) fn alarm(&mut self, now: Timestamp) -> Option<Timestamp> {
-        let pending = self.alarm.filter(|alarm| *alarm > now);
-        self.alarm = match (pending, self.timers.first()) {
-            (Some(alarm), Some((deadline, _))) => Some(alarm.min(*deadline)),
-            (alarm, deadline) => alarm.or(deadline.map(|(deadline, _)| *deadline)),
-        };
-        self.alarm
-    }
-
-    #[cfg(feature = "stream")]
-    pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        self.timers.first().map(|(deadline, _)| *deadline)
-    }
-
-    /// Takes the oldest batch of the lane whose turn it is, if one may run.
-    pub(crate) fn start(&mut self, now: Timestamp) -> Option<(BatchId, Batch<T, D>)> {
-        if !self.can_start() {
-            return None;
-        }
-        let (_, place) = *self.ready.first()?;
-        let lane = &mut self.keyed[place];
-        let (in_lane, batch) = lane.gatherer.start(now)?;
-        let id = BatchId(self.started);
-        self.started += 1;
-        let items = batch.len();
-        self.waiting -= items;
-        self.weight -= batch.weight;
-        self.running.push(id.0, Running { place, in_lane, items, is_done: false });
-        self.busy += 1;
-        self.with_the_handler += items;
-        self.collect(place);
-        self.refresh(place);
-        Some((id, batch))
-    }
-
-    /// Takes note that a running batch is done; its callers are told next.
-    pub(crate) fn on_done(&mut self, id: BatchId, now: Timestamp, failed: bool) {
-        let running = self.running.get_mut(id.0);
-        if let Some(running) = running.filter(|running| !running.is_done) {
-            running.is_done = true;
-            let place = running.place;
-            self.busy -= 1;
-            self.with_the_handler -= running.items;
-            self.keyed[place].gatherer.on_done(running.in_lane, now, failed);
-            self.collect(place);
-        }
-    }
-
-    /// Takes note that the handler is called again for a batch that runs.
-    pub(crate) fn on_again(&mut self, is_split: bool) {
-        self.stats.count_again(is_split);
-    }
-
-    /// Takes note that the callers of a batch that is done have been told. Returns its key if
-    /// nothing else of it is there: its claim is to be released.
-    pub(crate) fn on_told(&mut self, id: BatchId) -> (Action, Option<Key>) {
-        let mut unused = None;
-        if let Some(Running { place, in_lane, .. }) = self.running.remove(id.0) {
-            self.keyed[place].gatherer.on_told(in_lane);
-            unused = self.end_batch(place, 0);
-            self.refresh(place);
-        }
-        let is_due = self.can_start() || self.is_over();
-        (if is_due { Action::Run } else { self.action(false) }, unused)
-    }
-
-    /// Makes everything that is in due; returns the mark behind it.
-    pub(crate) fn flush(&mut self) -> (Mark, Action) {
-        (Mark(self.pushed), self.make_all_due(Trigger::Flush))
-    }
-
-    pub(crate) fn is_done(&self, mark: Mark) -> Option<Result<(), DriverDropped>> {
-        if self.over() >= mark {
-            return Some(Ok(()));
-        }
-        matches!(self.door, Door::Abandoned(_)).then_some(Err(DriverDropped))
-    }
-
-    /// Everything before it is done or dropped, and its callers have been told.
-    fn over(&self) -> Mark {
-        match self.door {
-            Door::Abandoned(mark) => mark,
-            _ => Mark(self.oldest.first().map_or(self.pushed, |(first, _)| *first)),
-        }
-    }
-
-    #[cfg(feature = "stream")]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.waiting == 0
-    }
-
+    /// Returns whether a batch waits that nothing can join any more.
     #[cfg(feature = "stream")]
     pub(crate) fn has_full(&self) -> bool {
         self.full > 0
-    }
-
-    /// Drops the first item of the batch that has waited longest. Returns its key, too, if nothing
-    /// else of it is there.
-    pub(crate) fn shed(&mut self) -> Option<(Shed<T, D>, Option<Key>)>
-    where
-        D: Clone,
-    {
-        let place = self.longest_waiting()?;
-        let lane = &mut self.keyed[place];
-        let weight = lane.gatherer.weight;
-        let shed = lane.gatherer.shed()?;
-        let mut unused = None;
-        self.waiting -= 1;
-        self.weight -= weight - lane.gatherer.weight;
-        let batches = lane.gatherer.running.len() + lane.gatherer.batches();
-        if batches < lane.begins.len() {
-            let is_gone = lane.gatherer.running.len();
-            unused = self.end_batch(place, is_gone);
-        }
-        self.collect(place);
-        self.refresh(place);
-        Some((shed, unused))
-    }
-
-    pub(crate) fn count_dropped(&mut self) {
-        self.stats.dropped += 1;
-    }
-
-    /// Refuses items from now on; those that are in become due. Returns `None` if that was so
-    /// already.
-    pub(crate) fn close(&mut self) -> Option<Action> {
-        if self.door != Door::Open {
-            return None;
-        }
-        self.door = Door::Closed;
-        let action = self.make_all_due(Trigger::Close);
-        Some(if self.is_over() { Action::Run } else { action })
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.door != Door::Open
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.door == Door::Closed && self.oldest.is_empty()
-    }
-
-    /// Takes note that there is no driver any more; returns the batches that will never start.
-    pub(crate) fn abandon(&mut self) -> Vec<Abandoned<D>> {
-        if self.is_over() {
-            return Vec::new();
-        }
-        self.door = Door::Abandoned(self.over());
-        self.left.reserve_exact(self.waiting);
-        (self.waiting, self.weight, self.due) = (0, 0, 0);
-        self.ready.clear();
-        self.timers.clear();
-        self.first_waiting.clear();
-        self.gathering.clear();
-        let mut batches = Vec::new();
-        for (_, place) in &self.oldest {
-            let gatherer = &mut self.keyed[*place].gatherer;
-            batches.append(&mut gatherer.abandon());
-            self.left.append(&mut gatherer.left);
-        }
-        batches
-    }
-
-    /// Takes what has been left behind, key by key.
-    pub(crate) fn leftovers(&mut self) -> Unprocessed<T> {
-        Unprocessed::new(mem::take(&mut *self.left), self.with_the_handler)
-    }
-
-    pub(crate) fn stats(&self) -> Stats {
-        let (waiting, in_flight) = (self.waiting, self.with_the_handler);
-        Stats { pushed: self.pushed, waiting, in_flight, ..self.stats }
     }
 
     /// Returns the lane of the batch that has waited longest.
@@ -523,29 +308,18 @@ impl<T, D: Default> KeyedGatherer<T, D> {
     }
 
     fn can_start(&self) -> bool {
-        !self.ready.is_empty() && self.busy < self.limits.max_in_flight
+        !self.ready.is_empty() && !self.state.is_busy()
     }
 
     fn action(&self, could_start: bool) -> Action {
         if self.can_start() && !could_start {
             return Action::Run;
         }
-        match (self.timers.first(), self.alarm) {
+        match (self.timers.first(), self.state.alarm) {
             (None, _) => Action::Rest,
             (Some((deadline, _)), Some(alarm)) if alarm <= *deadline => Action::Rest,
             _ => Action::Arm,
         }
-    }
-
-    /// Looks only at the lanes where something is made due: each batch is that once.
-    fn make_all_due(&mut self, trigger: Trigger) -> Action {
-        let could_start = self.can_start();
-        // In the order in which they came.
-        while let Some((_, place)) = self.gathering.first().copied() {
-            self.keyed[place].gatherer.make_due(trigger);
-            self.refresh(place);
-        }
-        self.action(could_start)
     }
 
     /// Puts a lane where it belongs, in every order and count, after a change of its gatherer or of
@@ -569,12 +343,6 @@ impl<T, D: Default> KeyedGatherer<T, D> {
         count(&mut self.full, &mut entries.is_full, gatherer.has_full());
     }
 
-    /// Adds what a lane has counted to what all have.
-    fn collect(&mut self, place: usize) {
-        let counted = mem::take(&mut self.keyed[place].gatherer.stats);
-        self.stats = self.stats.plus(&counted);
-    }
-
     /// Takes note that the batch of a lane with this index is over; a lane without another gives
     /// its key back.
     fn end_batch(&mut self, place: usize, index: usize) -> Option<Key> {
@@ -588,6 +356,123 @@ impl<T, D: Default> KeyedGatherer<T, D> {
         }
         let key = self.keyed[place].key.take_if(|_| next.is_none());
         key.map(|id| Key { place, id })
+    }
+}
+
+impl<T, D: Default> Gather<T, D> for KeyedGatherer<T, D> {
+    fn state(&self) -> &GathererState<T> {
+        &self.state
+    }
+
+    fn state_mut(&mut self) -> &mut GathererState<T> {
+        &mut self.state
+    }
+
+    fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    fn over(&self) -> Mark {
+        Mark(self.oldest.first().map_or(self.pushed, |(first, _)| *first))
+    }
+
+    fn end(&self) -> Mark {
+        Mark(self.pushed)
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(deadline, _)| *deadline)
+    }
+
+    fn on_timer(&mut self, now: Timestamp) -> Action {
+        let could_start = self.can_start();
+        while let Some(&(deadline, place)) = self.timers.first() {
+            if deadline > now {
+                break;
+            }
+            self.keyed[place].gatherer.on_timer(now);
+            self.refresh(place);
+        }
+        self.action(could_start)
+    }
+
+    fn start(&mut self, now: Timestamp) -> Option<(BatchId, Batch<T, D>)> {
+        if !self.can_start() {
+            return None;
+        }
+        let (_, place) = *self.ready.first()?;
+        let (in_lane, batch) = self.keyed[place].gatherer.start(now)?;
+        let items = batch.len();
+        let id = self.state.begin(&batch, now);
+        let from = Source { place, in_lane };
+        self.waiting -= items;
+        self.running.push(id.0, Running { from, items, since: now, is_done: false });
+        self.refresh(place);
+        Some((id, batch))
+    }
+
+    fn on_done(&mut self, id: BatchId, now: Timestamp, failed: bool) {
+        let running = self.running.get_mut(id.0);
+        let ended = running.and_then(|running| running.end(&mut self.state, now, failed));
+        if let Some(Source { place, in_lane }) = ended {
+            self.keyed[place].gatherer.on_done(in_lane, now, failed);
+        }
+    }
+
+    fn on_told(&mut self, id: BatchId) -> (Action, Option<Key>) {
+        let mut unused = None;
+        if let Some(Running { from: Source { place, in_lane }, .. }) = self.running.remove(id.0) {
+            self.keyed[place].gatherer.on_told(in_lane);
+            unused = self.end_batch(place, 0);
+            self.refresh(place);
+        }
+        let is_due = self.can_start() || self.is_over();
+        (if is_due { Action::Run } else { self.action(false) }, unused)
+    }
+
+    /// Looks only at the lanes where something is made due: each batch is that once.
+    fn make_due(&mut self, trigger: Trigger) -> Action {
+        let could_start = self.can_start();
+        // In the order in which they came.
+        while let Some((_, place)) = self.gathering.first().copied() {
+            self.keyed[place].gatherer.make_due(trigger);
+            self.refresh(place);
+        }
+        self.action(could_start)
+    }
+
+    fn shed(&mut self) -> Option<(Shed<T, D>, Option<Key>)>
+    where
+        D: Clone,
+    {
+        let place = self.longest_waiting()?;
+        let lane = &mut self.keyed[place];
+        let weight = lane.gatherer.state.weight;
+        let (shed, _) = lane.gatherer.shed()?;
+        let mut unused = None;
+        self.waiting -= 1;
+        self.state.weight -= weight - lane.gatherer.state.weight;
+        self.state.stats.dropped += 1;
+        let batches = lane.gatherer.running.len() + lane.gatherer.batches();
+        if batches < lane.begins.len() {
+            let is_gone = lane.gatherer.running.len();
+            unused = self.end_batch(place, is_gone);
+        }
+        self.refresh(place);
+        Some((shed, unused))
+    }
+
+    fn take_waiting(&mut self, left: &mut Vec<T>) -> Vec<Abandoned<D>> {
+        (self.waiting, self.due) = (0, 0);
+        self.ready.clear();
+        self.timers.clear();
+        self.first_waiting.clear();
+        self.gathering.clear();
+        let mut batches = Vec::new();
+        for (_, place) in &self.oldest {
+            batches.append(&mut self.keyed[*place].gatherer.take_waiting(left));
+        }
+        batches
     }
 }
 

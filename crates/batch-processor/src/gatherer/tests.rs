@@ -1,14 +1,14 @@
 //! The machine against a reference that keeps one list of items and works everything out from it
 //! each time.
 
-use core::time::Duration;
+use core::{fmt, time::Duration};
 
 use alloc::{vec, vec::Vec};
 
 use proptest::prelude::*;
 use tidegate_core::Timestamp;
 
-use super::{Action, BatchId, Gatherer, Limits, Mark, Refusal};
+use super::{Action, BatchId, Gather, Gatherer, Limits, Mark, Refusal, Refused};
 use crate::{error::DriverDropped, policy::Policy};
 
 const LIMITS: Limits = Limits {
@@ -40,14 +40,21 @@ fn push(
                 admitted.carried.push(item);
                 return Ok(admitted.action);
             }
-            Err(refused) if refused.why == Refusal::NoTime => {
-                time = Some(Timestamp::from_nanos(now));
-            }
-            Err(refused) => {
-                assert_eq!(refused.item, item);
-                return Err((refused.why, refused.action));
-            }
+            Err(refused) => time = Some(time_for(&refused, item, now)?),
         }
+    }
+}
+
+/// Returns the time to tell where it is asked for, or else why an item is refused.
+pub(super) fn time_for<T: PartialEq + fmt::Debug>(
+    refused: &Refused<T>,
+    item: T,
+    now: u64,
+) -> Result<Timestamp, (Refusal, Action)> {
+    assert_eq!(refused.item, item);
+    match refused.why {
+        Refusal::NoTime => Ok(Timestamp::from_nanos(now)),
+        why => Err((why, refused.action)),
     }
 }
 
@@ -155,13 +162,13 @@ impl Reference {
 
 /// What a driver knows that looks only when it is told to, or when its alarm goes off.
 #[derive(Debug, Default)]
-struct Driver {
-    will_look: bool,
-    alarm: Option<Timestamp>,
+pub(super) struct Driver {
+    pub(super) will_look: bool,
+    pub(super) alarm: Option<Timestamp>,
 }
 
 impl Driver {
-    fn hear(&mut self, action: Action, machine: &mut Machine, now: u64) {
+    pub(super) fn hear<T, D>(&mut self, action: Action, machine: &mut dyn Gather<T, D>, now: u64) {
         match action {
             Action::Rest => {}
             Action::Arm => self.alarm = machine.alarm(Timestamp::from_nanos(now)),
@@ -212,7 +219,7 @@ proptest! {
                         // A batch is done once.
                         machine.on_done(id, Timestamp::from_nanos(now), true);
                         prop_assert!(machine.stats().failed == 0 && !machine.is_over());
-                        let action = machine.on_told(id);
+                        let (action, _) = machine.on_told(id);
                         driver.hear(action, &mut machine, now);
                         reference.done = reference.started;
                     }
@@ -239,7 +246,7 @@ proptest! {
             prop_assert_eq!(machine.stats().in_flight, reference.started - reference.done);
             let deadline = reference.deadline().map(Timestamp::from_nanos);
             prop_assert_eq!(machine.deadline(), deadline);
-            // Nobody who relies on the actions sleeps beside work.
+            // A driver that relies on the actions does not sleep beside work.
             if !reference.is_running() {
                 prop_assert!(driver.will_look || !(reference.is_due() || machine.is_over()));
                 // An alarm that comes too early is harmless, and it looks again then.
@@ -284,7 +291,7 @@ fn abandoned_items_come_back_in_order_and_once() {
     assert_eq!(carried, [vec![3, 4, 5], vec![]]);
     assert_eq!(machine.is_done(mark), Some(Err(DriverDropped)));
     assert_eq!(push(&mut machine, 0, 6, 0), Err((Refusal::Abandoned, Action::Rest)));
-    let left = machine.leftovers();
+    let left = machine.state_mut().leftovers();
     assert_eq!((left.interrupted(), left.into_items()), (3, vec![3, 4, 5]));
-    assert_eq!(machine.leftovers().into_items(), []);
+    assert_eq!(machine.state_mut().leftovers().into_items(), []);
 }

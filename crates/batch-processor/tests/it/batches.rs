@@ -50,27 +50,6 @@ fn the_delay_counts_from_the_first_item() {
 }
 
 #[test]
-fn the_timer_of_a_batch_that_was_full_first_is_harmless() {
-    let clock = ManualClock::new();
-    let (log, handler) = echo();
-    let (batcher, driver) =
-        Batcher::builder().max_items(2).clock(clock.clone()).build(handler).unwrap();
-    let mut driver = Task::new(driver);
-    batcher.try_push(1).unwrap();
-    assert!(driver.run().is_pending());
-    clock.advance(DELAY / 2);
-    batcher.try_push(2).unwrap();
-    batcher.try_push(3).unwrap();
-    assert!(driver.run().is_pending());
-    clock.advance(DELAY / 2);
-    assert!(driver.run().is_pending());
-    assert_eq!(entries(&log), [[1, 2]]);
-    clock.advance(DELAY / 2);
-    assert!(driver.run().is_pending());
-    assert_eq!(entries(&log), [vec![1, 2], vec![3]]);
-}
-
-#[test]
 fn no_batch_is_too_large_or_too_heavy() {
     let (log, handler) = echo();
     let (batcher, driver) = Batcher::builder()

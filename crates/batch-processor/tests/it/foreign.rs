@@ -1,5 +1,5 @@
 //! Foreign code in the places where the driver runs some, which panics there: the driver lives, and
-//! nobody hangs.
+//! no caller hangs.
 
 use std::{
     cmp::Ordering,

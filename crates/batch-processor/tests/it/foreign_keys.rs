@@ -221,7 +221,7 @@ fn a_key_is_cloned_once_and_found_by_as_many_comparisons_as_the_logarithm() {
     assert!(many < 3 * few, "{few} comparisons a key, and {many}");
 }
 
-/// Returns a number with its bits in a disorder that everybody knows (the finalizer of
+/// Returns a number with its bits in a well-known disorder (the finalizer of
 /// MurmurHash3).
 fn disordered(number: u64) -> u64 {
     let mut bits = number;

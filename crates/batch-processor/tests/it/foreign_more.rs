@@ -1,8 +1,8 @@
 //! A panic at each touch of foreign code in turn, once and twice: the driver, or the next one, goes
-//! on, nobody hangs, and nothing is left behind.
+//! on, no caller hangs, and nothing is left behind.
 //!
 //! What a function returns is lost by the compiler if a destructor at its end panics
-//! (rust-lang/rust#47949). So whoever returns something here drops what may panic before.
+//! (rust-lang/rust#47949). So a function that returns something here drops what may panic before.
 
 use std::{
     future::Future,
@@ -330,7 +330,7 @@ fn a_clock_that_panics_anywhere_passes_the_lead_on() {
             }
             clock.advance(SECOND);
         }
-        panic!("nobody leads");
+        panic!("no caller leads");
     });
 }
 

@@ -127,7 +127,7 @@ fn a_panic_of_the_handler_reaches_its_batch_and_the_next_is_led() {
     assert!(matches!(led.submit(3).wait(), Err(SubmitError::Refused(_))));
 }
 
-/// A handler whose batches are done when the gate is open, and which wakes nobody but those it was
+/// A handler whose batches are done when the gate is open, and which wakes no others than those it was
 /// told to.
 type Wakers = Arc<Mutex<Vec<Waker>>>;
 

@@ -1,12 +1,16 @@
 //! What happens to a batch that failed.
 
 use std::{
+    collections::BTreeSet,
     future::Future,
     pin::pin,
+    rc::Rc,
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
     time::Duration,
 };
+
+use proptest::prelude::*;
 
 use crate::echo::{Log, entries};
 use test_kit::Task;
@@ -286,6 +290,97 @@ fn a_bisected_batch_gives_each_caller_its_own_result() {
     let stats = batcher.stats();
     assert_eq!((stats.failed, stats.done, stats.retries), (1, 10, 1));
     assert_eq!(*calls.lock().unwrap(), stats.batches + stats.retries + 2 * stats.splits);
+}
+
+/// Submits the items of one batch and drives it. Returns what each call was for, and each item's
+/// result.
+fn run(
+    len: usize,
+    retries: u32,
+    on_error: OnError,
+    mut handler: impl FnMut(&[usize]) -> Result<Vec<usize>, ()>,
+) -> (Vec<Vec<usize>>, Vec<Result<usize, BatchError<()>>>) {
+    let calls: Log<usize> = Arc::default();
+    let log = calls.clone();
+    let (batcher, driver) = Batcher::builder()
+        .max_items(len)
+        .on_error(on_error)
+        .retry(Backoff::fixed(Duration::ZERO).jitter(0.0).max_attempts(retries + 1))
+        .clock(ManualClock::new())
+        .build(move |items: Vec<usize>| {
+            log.lock().unwrap().push(items.clone());
+            handler(&items)
+        })
+        .unwrap();
+    let mut replies: Vec<_> = (0..len).map(|item| batcher.try_submit(item).unwrap()).collect();
+    assert!(Task::new(driver).run().is_pending());
+    (entries(&calls), replies.iter_mut().map(|reply| result(reply).unwrap()).collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn bisecting_isolates_the_poison_in_a_bounded_number_of_calls(
+        len in 1_usize..70,
+        poison in prop::collection::btree_set(0_usize..70, 0..8),
+        retries in 0_u32..3,
+    ) {
+        let poison: BTreeSet<_> = poison.into_iter().filter(|item| *item < len).collect();
+        let poisonous = poison.clone();
+        let (calls, results) = run(len, retries, OnError::Bisect, move |items| {
+            match items.iter().any(|item| poisonous.contains(item)) {
+                true => Err(()),
+                false => Ok(items.iter().map(|item| item * 2).collect()),
+            }
+        });
+        for (item, result) in results.iter().enumerate() {
+            prop_assert_eq!(result.as_ref().ok().copied(), (!poison.contains(&item)).then_some(item * 2));
+        }
+        // Nothing that has a result was called for again, and what has none was called for alone.
+        let made_it = calls.iter().filter(|call| !call.iter().any(|item| poison.contains(item)));
+        prop_assert_eq!(made_it.flatten().count(), len - poison.len());
+        let alone = calls.iter().filter(|call| call.len() == 1 && poison.contains(&call[0])).count();
+        prop_assert!(alone >= poison.len());
+        let first = if poison.is_empty() { 1 } else { 1 + retries as usize };
+        let depth = len.next_power_of_two().ilog2() as usize;
+        prop_assert!(calls.len() <= first + (2 * poison.len() * depth).min(2 * len - 2));
+    }
+
+    #[test]
+    fn a_whole_batch_is_tried_again_until_it_succeeds_or_no_retry_is_left(
+        len in 1_usize..5,
+        retries in 0_u32..5,
+        broken in 0_u32..8,
+    ) {
+        let mut failures = 0;
+        let (calls, results) = run(len, retries, OnError::Fail, move |items| {
+            failures += 1;
+            if failures <= broken { Err(()) } else { Ok(items.to_vec()) }
+        });
+        prop_assert_eq!(calls.len(), 1 + retries.min(broken) as usize);
+        prop_assert!(calls.iter().all(|call| call.iter().copied().eq(0..len)));
+        prop_assert!(results.iter().all(|result| result.is_ok() == (broken <= retries)));
+    }
+}
+
+#[test]
+fn the_last_call_gets_the_items_themselves() {
+    let mut owners = Vec::new();
+    let (batcher, driver) = Batcher::builder()
+        .max_items(1)
+        .on_error(OnError::Bisect)
+        .retry(Backoff::fixed(Duration::ZERO).jitter(0.0).max_attempts(2))
+        .clock(ManualClock::new())
+        .build(|items: Vec<Rc<()>>| {
+            owners.push(Rc::strong_count(&items[0]));
+            Err::<Vec<()>, _>(())
+        })
+        .unwrap();
+    let item = Rc::new(());
+    batcher.try_push(item.clone()).unwrap();
+    assert!(Task::new(driver).run().is_pending());
+    assert_eq!(owners, [3, 2], "a clone, as it may fail, and then the item");
 }
 
 #[test]

@@ -43,7 +43,8 @@ fn a_timer_against_a_full_batch_loses_no_item() {
     }
 }
 
-/// The same: the timer that was set for a batch which became full rings for no other.
+/// The same: the timer that was set for a batch which became full rings for no other, which has one
+/// of its own.
 #[test]
 fn the_timer_of_a_full_batch_does_not_cut_the_next_short() {
     let clock = ManualClock::new();
@@ -59,6 +60,9 @@ fn the_timer_of_a_full_batch_does_not_cut_the_next_short() {
     clock.advance(Duration::from_nanos(1));
     assert!(driver.run().is_pending());
     assert_eq!(entries(&log), [[1, 2]]);
+    clock.advance(DELAY - Duration::from_nanos(1));
+    assert!(driver.run().is_pending());
+    assert_eq!(entries(&log), [vec![1, 2], vec![3]]);
 }
 
 /// open-telemetry/opentelemetry-rust #3453: an item is counted after it was enqueued, so a flush

@@ -343,7 +343,7 @@ fn enqueue_waits_for_room_and_its_reply_for_the_result() {
     assert!(driver.run().is_pending());
     assert!(third.woken() > 0);
     let Ready(Ok(three)) = third.run() else { panic!("there is room") };
-    // Nobody has waited for a result so far.
+    // No caller has waited for a result so far.
     assert_eq!([one, two].map(|reply| reply.wait().unwrap()), [1, 2]);
     batcher.close();
     assert!(driver.run().is_ready());

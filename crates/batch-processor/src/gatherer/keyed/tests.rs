@@ -13,7 +13,10 @@ use tidegate_core::Timestamp;
 
 use super::{Found, ItemKey, Key, KeyedGatherer};
 use crate::{
-    gatherer::{Action, Admitted, BatchId, Gatherer, Limits, Mark, Refusal, Refused, Shed},
+    gatherer::{
+        Action, Admitted, BatchId, Gather, Gatherer, Limits, Mark, Refusal, Refused, Shed,
+        tests::{Driver, time_for},
+    },
     key_index::KeyIndex,
     policy::Policy,
     stats::Trigger,
@@ -105,13 +108,7 @@ fn push(
                 admitted.carried.push(item.1);
                 return Ok(admitted.action);
             }
-            Err(refused) if refused.why == Refusal::NoTime => {
-                time = Some(Timestamp::from_nanos(now));
-            }
-            Err(refused) => {
-                assert_eq!(refused.item, item);
-                return Err((refused.why, refused.action));
-            }
+            Err(refused) => time = Some(time_for(&refused, item, now)?),
         }
     }
 }
@@ -187,23 +184,6 @@ impl Reference {
     }
 }
 
-/// What a driver knows that looks only when it is told to, or when its alarm goes off.
-#[derive(Debug, Default)]
-struct Driver {
-    will_look: bool,
-    alarm: Option<Timestamp>,
-}
-
-impl Driver {
-    fn hear(&mut self, action: Action, machine: &mut Machine, now: u64) {
-        match action {
-            Action::Rest => {}
-            Action::Arm => self.alarm = machine.alarm(Timestamp::from_nanos(now)),
-            Action::Run => self.will_look = true,
-        }
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..Default::default() })]
 
@@ -230,7 +210,7 @@ proptest! {
                         Ok(action) => { prop_assert_eq!(expected, Ok(())); action }
                         Err((why, action)) => { prop_assert_eq!(expected, Err(why)); action }
                     };
-                    driver.hear(action, &mut machine, now);
+                    driver.hear(action, &mut machine.keyed, now);
                 }
                 Step::Advance(nanos) => now += nanos,
                 Step::Look => {
@@ -264,7 +244,7 @@ proptest! {
                         machine.on_done(id, time, true);
                         prop_assert!(machine.stats().failed == 0 && !machine.is_over());
                         let action = machine.on_told(id);
-                        driver.hear(action, &mut machine, now);
+                        driver.hear(action, &mut machine.keyed, now);
                         let gatherer = reference.keys.get_mut(&key).unwrap();
                         gatherer.on_done(in_lane, time, false);
                         gatherer.on_told(in_lane);
@@ -274,12 +254,12 @@ proptest! {
                 Step::Flush => {
                     let (mark, action) = machine.flush();
                     prop_assert_eq!(mark, Mark(reference.items.len() as u64));
-                    driver.hear(action, &mut machine, now);
+                    driver.hear(action, &mut machine.keyed, now);
                     reference.keys.values_mut().for_each(|gatherer| _ = gatherer.flush());
                 }
                 Step::Close => {
                     if let Some(action) = machine.close() {
-                        driver.hear(action, &mut machine, now);
+                        driver.hear(action, &mut machine.keyed, now);
                     }
                     reference.keys.values_mut().for_each(|gatherer| _ = gatherer.close());
                     reference.closed = true;
@@ -303,7 +283,7 @@ proptest! {
             prop_assert!(machine.keyed.keyed.0.len() <= 4);
             let deadline = reference.keys.values().filter_map(Gatherer::deadline).min();
             prop_assert_eq!(machine.timers.first().map(|(deadline, _)| *deadline), deadline);
-            // Nobody who relies on the actions sleeps beside work.
+            // A driver that relies on the actions does not sleep beside work.
             if running.len() < LIMITS.max_in_flight {
                 prop_assert!(driver.will_look || !(reference.can_start() || machine.is_over()));
                 let in_time = driver.alarm.is_some_and(|alarm| Some(alarm) <= deadline);
@@ -361,7 +341,7 @@ proptest! {
         all.sort_unstable();
         prop_assert!(all.into_iter().eq(0..accepted));
         prop_assert_eq!(machine.stats().dropped, dropped.len() as u64);
-        prop_assert_eq!((machine.waiting, machine.weight), (0, 0));
+        prop_assert_eq!((machine.waiting, machine.state.weight), (0, 0));
         prop_assert!(machine.keyed.keyed.0.iter().all(|lane| lane.key.is_none()));
     }
 }
