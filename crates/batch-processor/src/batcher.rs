@@ -23,9 +23,9 @@ use crate::{
 /// Gathers `T`s from many callers into batches, and gives each caller the `R` that the handler has
 /// for its item.
 ///
-/// Clones are the same batcher, as those of every handle here: what is `Clone` stands for something
-/// shared, and what is not, a driver, its thread, a reply, is the only one. When the last clone is
-/// dropped, the batcher is closed: the driver processes what is in, and ends.
+/// A clone is another handle to the same batcher. When the last handle is dropped, the batcher is
+/// closed: the driver processes what is in, and ends. Drivers, their threads and replies are not
+/// `Clone`.
 ///
 /// # Fairness
 ///
@@ -206,8 +206,8 @@ impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
         Submit::new(&self.shared, item)
     }
 
-    /// Hands an item in, first waiting for room if there is none; resolves to the [`Reply`] that
-    /// its result is to be waited for by, whenever and wherever that is:
+    /// Hands an item in, first waiting for room if there is none; resolves to a [`Reply`], by which
+    /// its result can be waited for later and elsewhere. It is
     /// [`try_submit`](Self::try_submit) with a wait for room, or [`submit`](Self::submit) in two
     /// steps.
     ///
@@ -239,7 +239,7 @@ impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
         Enqueue::new(&self.shared, item)
     }
 
-    /// Hands an item in if there is room now; its result is to be waited for.
+    /// Hands an item in if there is room now; returns a reply, by which its result is waited for.
     ///
     /// # Errors
     ///

@@ -163,8 +163,9 @@ impl<T, C> Builder<T, C> {
     /// fails.
     ///
     /// The handler gets clones of the same items, in the same order; only the last call gets the
-    /// items themselves. Put what is dear to clone into an `Arc`. What fails by a panic or a wrong
-    /// number of results is not tried again, nor what [`Handler::is_transient`] says is for ever.
+    /// items themselves. Put what is expensive to clone into an `Arc`. What fails by a panic or a
+    /// wrong number of results is not tried again, nor what [`Handler::is_transient`] says is for
+    /// ever.
     ///
     /// A batch that waits for its next call is still in flight: with one batch in flight those
     /// behind it wait, so the order holds, and a flush waits for all of its calls. The close ends
@@ -306,7 +307,7 @@ impl<T, C> Builder<T, C> {
 }
 
 impl<T, C: Timer> Builder<T, C> {
-    /// Builds a batcher whose batches `process` returns the results of.
+    /// Builds a batcher that hands its batches to `process`, which returns their results.
     ///
     /// The results must be as many as the items, and in their order. A function that has none to
     /// give returns `vec![(); items.len()]`, which costs nothing. It runs in the driver's poll: if
@@ -323,7 +324,8 @@ impl<T, C: Timer> Builder<T, C> {
         self.build_with(Blocking::new(process))
     }
 
-    /// Builds a batcher whose batches `process` returns a future of the results of.
+    /// Builds a batcher that hands its batches to `process`, which returns a future of their
+    /// results.
     ///
     /// # Errors
     ///

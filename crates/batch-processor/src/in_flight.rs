@@ -79,8 +79,8 @@ impl<T, R, E, C> InFlight<T, R, E, C> {
 }
 
 impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
-    /// Takes a batch in hand that runs from now on; returns its items, or with what message a clone
-    /// of them has panicked.
+    /// Takes a batch in hand that runs from now on; returns its items, or the message of a panic of
+    /// their clones.
     pub(crate) fn begin(
         &mut self,
         id: BatchId,
@@ -110,8 +110,8 @@ impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
         }
     }
 
-    /// Notes what came of the call for the batch in hand: it is over, and its callers are told, or
-    /// is called for again.
+    /// Notes what came of the call for the batch in hand: either the batch is over, and its callers
+    /// are told, or it is called for again.
     pub(crate) fn finish<H>(&mut self, result: Result<Vec<R>, BatchError<E>>, handler: &H)
     where
         H: Handler<T, Output = R, Error = E>,

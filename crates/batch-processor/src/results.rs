@@ -74,7 +74,7 @@ impl Wakers {
 }
 
 impl<R, E> Results<R, E> {
-    /// Returns results to one item, which has none but this.
+    /// Returns the results of a batch of one item, which has failed.
     pub(crate) fn of_failure(error: BatchError<E>) -> Self {
         Self {
             settled: AtomicUsize::new(SETTLED),

@@ -56,7 +56,7 @@ pub(crate) struct Shared<T, R, E, C> {
     pub(crate) room: Event,
     pub(crate) progress: Event,
     pub(crate) clock: C,
-    /// The batchers that are this one; the last to go closes it.
+    /// How many handles there are; dropping the last one closes the batcher.
     pub(crate) handles: AtomicUsize,
     keys: Option<Box<dyn Keys<T>>>,
     weigh: Option<Weigh<T>>,

@@ -315,7 +315,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
     }
 
     /// As [`get_with`](Self::get_with), for an `f` that may let the value be idle earlier than was
-    /// said; `occupancy` is asked afterwards, as in [`with_until`](Self::with_until).
+    /// reported; `occupancy` is asked afterwards, as in [`with_until`](Self::with_until).
     ///
     /// # Panics
     ///
@@ -398,7 +398,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         });
     }
 
-    /// Returns what hashes an entry anew that moves.
+    /// Returns a closure that hashes the key of an entry again, when the entry moves.
     #[inline]
     fn rehash(&self) -> impl Fn(&Entry<K, V>) -> u64 {
         |entry| self.hasher.hash_one(&entry.key)
@@ -469,7 +469,7 @@ impl<K, V, S> Keyed<K, V, S> {
     }
 }
 
-// As a map: it stays whole whatever panics, and what a closure has left half done is seen.
+// As a map: it stays consistent whatever panics, and a value left half changed is seen so.
 impl<K: RefUnwindSafe, V: RefUnwindSafe, S: RefUnwindSafe> RefUnwindSafe for Keyed<K, V, S> {}
 impl<K: UnwindSafe, V: UnwindSafe, S: UnwindSafe> UnwindSafe for Keyed<K, V, S> {}
 

@@ -216,8 +216,8 @@ fn value_of<K, V>(entry: Option<(K, V)>) -> Option<V> {
     Some(value)
 }
 
-// The map stays whole whatever panics; of a value, what a closure has left half done is seen, as
-// behind a reference.
+// The map stays consistent whatever panics. A value that a closure has left half changed is seen
+// so, as behind a reference.
 impl<K: RefUnwindSafe, V: RefUnwindSafe, S: RefUnwindSafe> RefUnwindSafe
     for ConcurrentMap<K, V, S>
 {

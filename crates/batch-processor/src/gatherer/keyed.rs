@@ -167,7 +167,7 @@ impl<V> IndexMut<usize> for Rows<V> {
     }
 }
 
-/// As what a lane stands in the orders and counts of all lanes.
+/// A lane's entries in the orders and counts of all lanes.
 #[derive(Default)]
 struct Entries {
     ready: Option<u64>,
