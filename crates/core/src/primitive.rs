@@ -47,6 +47,7 @@ by_machine! {
         }
     }
     model {
+        /// Returns counters at zero.
         pub fn zeros<const N: usize>() -> [atomic::AtomicU64; N] {
             core::array::from_fn(|_| atomic::AtomicU64::new(0))
         }
