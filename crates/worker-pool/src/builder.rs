@@ -9,12 +9,12 @@ use alloc::string::String;
 use tidegate_core::{CancelToken, Clock, Timer, primitive::Arc};
 
 #[cfg(feature = "std")]
-use crate::workers::{thread_limits::ThreadCount, threads::ThreadSettings};
+use crate::{error::StartError, workers::thread_limits::ThreadCount};
 use crate::{
     on_full::OnFull,
     pool::WorkerPool,
     state::{PoolSettings, Shared},
-    workers::threads::Threads,
+    workers::threads::{ThreadSettings, Threads},
 };
 
 /// The capacity of the queue if the builder sets none.
@@ -37,13 +37,12 @@ const DEFAULT_QUEUE: usize = 1024;
 /// let name = || std::thread::current().name().map(String::from);
 /// let name = pool.run(name).wait().unwrap();
 /// assert_eq!(name.as_deref(), Some("tidegate-worker-0"));
-/// # Ok::<(), std::io::Error>(())
+/// # Ok::<(), tidegate_worker_pool::StartError>(())
 /// ```
 #[must_use = "settings do nothing until the pool is built"]
 pub struct Builder {
     #[cfg(feature = "std")]
     threads: Option<ThreadCount>,
-    #[cfg(feature = "std")]
     thread_settings: ThreadSettings,
     settings: PoolSettings,
 }
@@ -53,7 +52,6 @@ impl Builder {
         Self {
             #[cfg(feature = "std")]
             threads: None,
-            #[cfg(feature = "std")]
             thread_settings: ThreadSettings::default(),
             settings: PoolSettings { queue: DEFAULT_QUEUE, ..PoolSettings::default() },
         }
@@ -79,7 +77,7 @@ impl Builder {
     /// let waits = pool.submit(move || receive.recv()).wait();
     /// pool.execute(move || send.send(42).unwrap()).wait().unwrap();
     /// assert_eq!(waits.wait().unwrap(), Ok(42));
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), tidegate_worker_pool::StartError>(())
     /// ```
     #[cfg(feature = "std")]
     pub fn threads(mut self, threads: impl Into<ThreadCount>) -> Self {
@@ -129,7 +127,7 @@ impl Builder {
     ///     .on_stop(move |_number| _ = gone.fetch_sub(1, Relaxed))
     ///     .build()?;
     /// assert!(pool.run(move || alive.load(Relaxed)).wait().unwrap() > 0);
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), tidegate_worker_pool::StartError>(())
     /// ```
     #[cfg(feature = "std")]
     pub fn on_start(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
@@ -205,8 +203,7 @@ impl Builder {
     /// Sets a hook that is called for every panic of a job, with its payload, before the job's
     /// handle resolves. Default: none.
     ///
-    /// It runs on the worker. It is also called if a result that nobody wanted panics when it is
-    /// dropped. Its own panic is contained. Without std its argument only says that there was a
+    /// It runs on the worker. It is also called if an unwanted result panics when it is dropped. Its own panic is contained. Without std its argument only says that there was a
     /// panic.
     pub fn on_panic(
         mut self,
@@ -233,7 +230,7 @@ impl Builder {
     /// let endless = pool.submit_future(endless).wait();
     /// token.cancel();
     /// assert!(endless.wait().unwrap_err().is_cancelled());
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), tidegate_worker_pool::StartError>(())
     /// ```
     pub fn cancel_token(mut self, token: CancelToken) -> Self {
         self.settings.cancel_token = Some(token);
@@ -243,7 +240,7 @@ impl Builder {
     /// Cancels the token of a job when it has run for `duration`, measured by `timer` from its
     /// beginning. It concerns jobs that have a token, as above. Default: no limit.
     ///
-    /// A future ends at its next await. A closure has to check its token: nobody can stop a thread.
+    /// A future ends at its next await. A closure has to check its token: a thread cannot be stopped.
     ///
     /// # Examples
     ///
@@ -262,7 +259,7 @@ impl Builder {
     ///     .submit_with_token(|token| token.cancelled().wait().to_string())
     ///     .wait();
     /// assert_eq!(patient.wait().unwrap(), "deadline exceeded");
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), tidegate_worker_pool::StartError>(())
     /// ```
     pub fn job_timeout(
         mut self,
@@ -278,11 +275,11 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// The operating system's, if it does not start a thread; those that were started have ended
-    /// then. `InvalidInput` with a [`BuildError`](crate::BuildError) if [`threads`](Self::threads)
-    /// is not a range from 1 to 65535.
+    /// [`StartError::Thread`] if the operating system does not start a thread; those that were
+    /// started have ended then. [`StartError::Setting`] if [`threads`](Self::threads) is not a range
+    /// from 1 to 65535.
     #[cfg(feature = "std")]
-    pub fn build(self) -> std::io::Result<WorkerPool> {
+    pub fn build(self) -> Result<WorkerPool, StartError> {
         let threads = self.threads.unwrap_or_else(|| {
             std::thread::available_parallelism().unwrap_or(core::num::NonZeroUsize::MIN).into()
         });
@@ -295,11 +292,7 @@ impl Builder {
     /// Creates a pool without threads: its jobs run where its [`worker`](WorkerPool::worker)s are
     /// driven.
     pub fn detached(self) -> WorkerPool {
-        #[cfg(feature = "std")]
-        let threads = Threads::new(self.thread_settings);
-        #[cfg(not(feature = "std"))]
-        let threads = Threads::new();
-        WorkerPool::new(Shared::new(self.settings), threads)
+        WorkerPool::new(Shared::new(self.settings), Threads::new(self.thread_settings))
     }
 }
 

@@ -2,9 +2,13 @@
 
 use core::fmt;
 
-use alloc::{borrow::Cow, string::String};
+use alloc::string::String;
+#[cfg(feature = "std")]
+use std::io;
 
-use tidegate_core::lock::Lock;
+#[cfg(feature = "std")]
+use tidegate_core::BuildError;
+use tidegate_core::{lock::Lock, unwind::words};
 
 use crate::panic::Payload;
 
@@ -20,7 +24,7 @@ use crate::panic::Payload;
 /// let error = job.wait().unwrap_err();
 /// assert!(error.is_panic());
 /// assert_eq!(error.into_panic().unwrap().downcast_ref(), Some(&7));
-/// # Ok::<(), std::io::Error>(())
+/// # Ok::<(), tidegate_worker_pool::StartError>(())
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
@@ -95,14 +99,15 @@ impl core::error::Error for JoinError {}
 
 /// The panic of a job: its message, and its payload.
 pub struct Panic {
-    message: Cow<'static, str>,
+    message: String,
     // Never locked, only taken by value: the lock makes the payload `Sync`, which an error must be.
     payload: Lock<Payload>,
 }
 
 impl Panic {
     pub(crate) fn new(payload: Payload) -> Self {
-        Self { message: message_of(&payload), payload: Lock::new(payload) }
+        let message = words(&*payload).unwrap_or("(no message)").into();
+        Self { message, payload: Lock::new(payload) }
     }
 
     /// Returns the message, or `(no message)` if the payload is no text.
@@ -113,16 +118,6 @@ impl Panic {
     /// Returns what the job panicked with.
     pub fn into_payload(self) -> Payload {
         self.payload.into_inner()
-    }
-}
-
-fn message_of(payload: &Payload) -> Cow<'static, str> {
-    if let Some(text) = payload.downcast_ref::<&'static str>() {
-        Cow::Borrowed(*text)
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        Cow::Owned(text.clone())
-    } else {
-        Cow::Borrowed("(no message)")
     }
 }
 
@@ -277,3 +272,39 @@ impl fmt::Display for StillRunning {
 }
 
 impl core::error::Error for StillRunning {}
+
+/// Why a pool has no threads, or not as many as it was told to have.
+///
+/// # Examples
+///
+/// ```
+/// use tidegate_worker_pool::{StartError, WorkerPool};
+///
+/// match WorkerPool::builder().threads(0).build() {
+///     Err(StartError::Setting(error)) => assert_eq!(error.setting(), "threads"),
+///     _ => unreachable!("no pool has 0 threads"),
+/// }
+/// ```
+#[cfg(feature = "std")]
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The number of threads is out of its range.
+    Setting(BuildError),
+    /// The operating system did not start a thread.
+    Thread(io::Error),
+}
+
+#[cfg(feature = "std")]
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setting(error) => error.fmt(f),
+            Self::Thread(error) => write!(f, "thread not started: {error}"),
+        }
+    }
+}
+
+// What went wrong is part of the message, so it is not also a source.
+#[cfg(feature = "std")]
+impl core::error::Error for StartError {}

@@ -20,7 +20,7 @@ use tidegate_core::{
 use crate::{
     error::{GroupError, JoinError},
     job::handle::JobHandle,
-    panic::{contain, drop_each},
+    panic::{DropEach, contain},
 };
 
 /// Handles of jobs that belong together. Their results come in the order in which they were added
@@ -39,7 +39,7 @@ use crate::{
 /// let group: JobGroup<_> = (1..=4).map(square).collect();
 /// let squares: Result<Vec<_>, _> = group.join().wait().into_iter().collect();
 /// assert_eq!(squares.unwrap(), [1, 4, 9, 16]);
-/// # Ok::<(), std::io::Error>(())
+/// # Ok::<(), tidegate_worker_pool::StartError>(())
 /// ```
 #[must_use = "dropping it gives the results up"]
 pub struct JobGroup<T> {
@@ -84,7 +84,7 @@ impl<T> JobGroup<T> {
 
     /// Waits until every job has ended.
     pub fn join(self) -> Join<T> {
-        Join { group: self, ended: Results(Vec::new()) }
+        Join { group: self, ended: Results::default() }
     }
 
     /// Waits until a job has ended, and takes its result out; `None` if no job is left. Jobs can be
@@ -171,19 +171,7 @@ impl<T> Watched<T> {
 }
 
 /// The results so far, by their indices. They are foreign: each is dropped on its own.
-struct Results<T>(Vec<(usize, T)>);
-
-impl<T> Results<T> {
-    fn drop_all(&mut self) {
-        drop_each(mem::take(&mut self.0));
-    }
-}
-
-impl<T> Drop for Results<T> {
-    fn drop(&mut self) {
-        self.drop_all();
-    }
-}
+type Results<T> = DropEach<Vec<(usize, T)>>;
 
 impl<T, E> JobGroup<Result<T, E>> {
     /// Waits until every job has returned `Ok`, or one has failed: then it cancels the jobs that
@@ -210,10 +198,10 @@ impl<T, E> JobGroup<Result<T, E>> {
     /// let group: JobGroup<_> = ["1", "two"].map(parse).into_iter().collect();
     /// let failed = group.try_join().wait().unwrap_err();
     /// assert!(matches!(failed, GroupError::Failed { index: 1, .. }));
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), tidegate_worker_pool::StartError>(())
     /// ```
     pub fn try_join(self) -> TryJoin<T, E> {
-        TryJoin { group: self, values: Results(Vec::new()) }
+        TryJoin { group: self, values: Results::default() }
     }
 }
 
@@ -276,7 +264,8 @@ impl<T> Future for Join<T> {
     type Output = Vec<Result<T, JoinError>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { group, ended: Results(ended) } = &mut *self;
+        let Self { group, ended } = &mut *self;
+        let ended: &mut Vec<_> = ended;
         if group.watched.is_some() {
             while let Some(next) = ready!(group.watch().poll_next(cx)) {
                 ended.push(next);
@@ -296,7 +285,7 @@ impl<T> Future for Join<T> {
 
 impl<T> fmt::Debug for Join<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Join").field("ended", &self.ended.0.len()).finish_non_exhaustive()
+        f.debug_struct("Join").field("ended", &self.ended.len()).finish_non_exhaustive()
     }
 }
 
@@ -317,7 +306,7 @@ impl<T, E> TryJoin<T, E> {
         // Jobs and results are foreign; their panics must not hide the error.
         contain(|| _ = group.cancel());
         contain(|| drop(group));
-        self.values.drop_all();
+        drop(mem::take(&mut self.values));
         error
     }
 }
@@ -329,7 +318,7 @@ impl<T, E> Future for TryJoin<T, E> {
         while let Some((index, result)) = ready!(self.group.watch().poll_next(cx)) {
             let error = match result {
                 Ok(Ok(value)) => {
-                    self.values.0.push((index, value));
+                    self.values.push((index, value));
                     continue;
                 }
                 Ok(Err(error)) => GroupError::Failed { index, error },
@@ -337,7 +326,7 @@ impl<T, E> Future for TryJoin<T, E> {
             };
             return Poll::Ready(Err(self.fail(error)));
         }
-        let Results(values) = &mut self.values;
+        let values = &mut self.values;
         values.sort_unstable_by_key(|(index, _)| *index);
         Poll::Ready(Ok(values.drain(..).map(|(_index, value)| value).collect()))
     }

@@ -10,7 +10,6 @@ use alloc::boxed::Box;
 use tidegate_core::Timestamp;
 
 use self::{future_job::FutureJob, job_cell::Runnable};
-use crate::error::JoinError;
 
 /// One allocation for a closure, with or without a handle. A job that is dropped before it ran is
 /// cancelled.
@@ -43,7 +42,7 @@ pub(crate) trait ErasedTurn: Send {
 
 /// A closure without a handle, and when it was accepted.
 struct ClosureJob<F> {
-    /// `Timestamp::NEVER` if nobody measures: one word, not two.
+    /// `Timestamp::NEVER` if the pool has no clock: one word, not two.
     accepted: Timestamp,
     closure: F,
 }
@@ -70,17 +69,6 @@ impl Job {
         Self::Plain(Box::new(ClosureJob { accepted: Timestamp::NEVER, closure }))
     }
 
-    /// Drops a job that has waited too long; returns false if it had been cancelled before.
-    #[must_use]
-    pub(crate) fn expire(self) -> bool {
-        match self {
-            Self::Tracked(runnable) => runnable.discard(JoinError::Expired),
-            Self::Future(future) => future.into_runnable().discard(JoinError::Expired),
-            // The age of a key's jobs is checked one by one.
-            Self::Plain(_) | Self::KeyTurn(_) => true,
-        }
-    }
-
     /// Returns whether its handle has cancelled it, so that it takes no slot of the queue.
     pub(crate) fn is_cancelled(&self) -> bool {
         match self {
@@ -101,13 +89,13 @@ impl Job {
         }
     }
 
-    /// Returns when it was accepted, if that was noted.
-    pub(crate) fn accepted(&mut self) -> Option<Timestamp> {
+    /// Returns when it was accepted; [`Timestamp::NEVER`] if that was not noted.
+    pub(crate) fn accepted(&mut self) -> Timestamp {
         match self {
-            Self::Plain(job) => Some(*job.accepted()).filter(|at| *at != Timestamp::NEVER),
+            Self::Plain(job) => *job.accepted(),
             Self::Tracked(runnable) => runnable.accepted(),
             Self::Future(future) => future.runnable.accepted(),
-            Self::KeyTurn(_) => None,
+            Self::KeyTurn(_) => Timestamp::NEVER,
         }
     }
 }

@@ -36,6 +36,7 @@ use crate::{
         job_cell::{ResultReceiver, Runnable, runnable},
     },
     pool::WorkerPool,
+    state::counters::Counter,
 };
 
 /// Submits jobs with keys to a pool: those of one key run one after the other, in order; those of
@@ -76,7 +77,7 @@ use crate::{
 /// };
 /// assert_eq!(of_ann(&book.lock().unwrap()), [10, -3, 5]);
 /// assert_eq!(accounts.len(), 0);
-/// # Ok::<(), std::io::Error>(())
+/// # Ok::<(), tidegate_worker_pool::StartError>(())
 /// ```
 pub struct KeyedPool<K: Ord> {
     pool: WorkerPool,
@@ -111,7 +112,7 @@ impl<K: Ord + Send + Sync + 'static> KeyedPool<K> {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let (runnable, unsubmitted) = runnable(job);
+        let (runnable, unsubmitted) = runnable(job, None);
         SubmitKeyed {
             keyed: self,
             key: Some(key),
@@ -134,7 +135,7 @@ impl<K: Ord + Send + Sync + 'static> KeyedPool<K> {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let (runnable, unsubmitted) = runnable(job);
+        let (runnable, unsubmitted) = runnable(job, None);
         let user = self.queues.queue_of(key);
         let (is_closed, refused) = match enter(&user.queue, self.pool.shared(), runnable) {
             Ok(()) => {
@@ -146,7 +147,7 @@ impl<K: Ord + Send + Sync + 'static> KeyedPool<K> {
                 (false, runnable)
             }
         };
-        self.pool.shared().counters.refuse();
+        self.pool.shared().counters.add(Counter::Refused, 1);
         let job = unsubmitted.into_closure();
         drop(refused);
         Err(if is_closed { TrySubmitError::Closed(job) } else { TrySubmitError::Full(job) })
@@ -214,7 +215,7 @@ impl<K: Ord + Send + Sync + 'static, T> SubmitKeyed<'_, K, T> {
             let (room, runnable) = match enter(queue, shared, runnable) {
                 Ok(()) => return Ok(JobHandle::new(receiver, Arc::downgrade(queue) as _)),
                 Err(NotEntered::Closed(runnable)) => {
-                    shared.counters.refuse();
+                    shared.counters.add(Counter::Refused, 1);
                     // What the job has captured is dropped with the future, not in its wait.
                     drop(runnable);
                     return Ok(JobHandle::refused(ExecuteError::Closed));

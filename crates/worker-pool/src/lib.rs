@@ -73,4 +73,4 @@ pub use self::{
     workers::worker::Worker,
 };
 #[cfg(feature = "std")]
-pub use self::{scope::Scope, workers::thread_limits::ThreadCount};
+pub use self::{error::StartError, scope::Scope, workers::thread_limits::ThreadCount};

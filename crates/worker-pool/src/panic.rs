@@ -3,5 +3,5 @@
 
 pub use tidegate_core::unwind::Payload;
 pub(crate) use tidegate_core::unwind::{
-    Contained, DropEach, Foreign, attempt, bury, catch, contain, drop_each,
+    Contained, DropEach, Foreign, attempt, bury, catch, contain,
 };

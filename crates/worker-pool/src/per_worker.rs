@@ -1,14 +1,11 @@
 //! Values that jobs borrow for as long as they run.
 
 use core::{
-    fmt,
+    fmt, iter,
     panic::{RefUnwindSafe, UnwindSafe},
 };
 
-use alloc::{
-    boxed::Box,
-    vec::{IntoIter, Vec},
-};
+use alloc::{boxed::Box, vec::Vec};
 
 use tidegate_core::{Shards, lock::Lock};
 
@@ -40,7 +37,7 @@ use crate::panic::{DropEach, Foreign, contain};
 /// pool.shutdown().wait();
 /// let sums = Arc::into_inner(sums).unwrap();
 /// assert_eq!(sums.into_values().sum::<u64>(), 5050);
-/// # Ok::<(), std::io::Error>(())
+/// # Ok::<(), tidegate_worker_pool::StartError>(())
 /// ```
 pub struct PerWorker<T> {
     make: Box<dyn Fn() -> T + Send + Sync>,
@@ -77,22 +74,8 @@ impl<T> PerWorker<T> {
         contain(|| drop(make));
         let mut all = Vec::new();
         unused.iter().for_each(|values| values.with(|values| all.append(values)));
-        Values(DropEach::new(all.into_iter()))
-    }
-}
-
-/// Values that are not taken are dropped one by one.
-struct Values<T>(DropEach<IntoIter<T>>);
-
-impl<T> Iterator for Values<T> {
-    type Item = T;
-
-    fn next(&mut self) -> Option<T> {
-        self.0.next()
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.0.size_hint()
+        let mut values = DropEach::new(all.into_iter());
+        iter::from_fn(move || values.next())
     }
 }
 

@@ -4,26 +4,23 @@ use core::{fmt, future::Future};
 
 use alloc::{boxed::Box, vec::Vec};
 
-use tidegate_core::{CancelToken, primitive::Arc};
+use tidegate_core::{CancelToken, primitive::Arc, ring::NotPushed};
 
 use crate::{
     builder::Builder,
     error::TrySubmitError,
-    job::{
-        Job,
-        future_job::future_job,
-        handle::JobHandle,
-        job_cell::{runnable, runnable_with},
-    },
+    job::{Job, future_job::future_job, handle::JobHandle, job_cell::runnable},
     panic::contain,
     pause::PauseGuard,
     shutdown::{Idle, Shutdown},
-    state::{Shared, job_queue::Refused},
+    state::{Shared, counters::Counter},
     stats::Stats,
     submit::{Execute, RunJob, Submit},
     unstarted::UnstartedJob,
     workers::{threads::Threads, worker::Worker},
 };
+#[cfg(feature = "std")]
+use crate::{error::StartError, workers::thread_limits::ThreadCount};
 
 /// Runs jobs on a bounded number of workers, with a bounded queue before them.
 ///
@@ -33,7 +30,7 @@ use crate::{
 ///
 /// **At the end of the process** no accepted job is lost if the last clone is dropped before, even
 /// by a thread-local of a thread that is joined. A pool that is never dropped (in a `static`,
-/// leaked, or owned by a thread that nobody joins) cannot finish its jobs: when `main` returns, the
+/// leaked, or owned by a thread that is not joined) cannot finish its jobs: when `main` returns, the
 /// system ends its threads. In this case call [`shutdown().wait()`](Self::shutdown) at the end of
 /// `main`, or [`idle().wait()`](Self::idle).
 ///
@@ -72,7 +69,7 @@ use crate::{
 /// let squares: Vec<_> = (0..8).map(square).collect();
 /// let values = squares.into_iter().map(|square| square.wait().unwrap());
 /// assert_eq!(values.sum::<u64>(), 140);
-/// # Ok::<(), std::io::Error>(())
+/// # Ok::<(), tidegate_worker_pool::StartError>(())
 /// ```
 #[derive(Clone)]
 pub struct WorkerPool {
@@ -151,7 +148,7 @@ impl WorkerPool {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let (runnable, unsubmitted) = runnable(job);
+        let (runnable, unsubmitted) = runnable(job, None);
         Submit::new(self.shared(), Job::Tracked(runnable), unsubmitted.into_receiver())
     }
 
@@ -221,7 +218,7 @@ impl WorkerPool {
         let shared = self.shared();
         let (token, start_token) = (shared.token(), shared.start_token());
         let parent = token.clone();
-        let (runnable, unsubmitted) = runnable_with(move || job(&start_token(parent)), token);
+        let (runnable, unsubmitted) = runnable(move || job(&start_token(parent)), Some(token));
         Submit::new(shared, Job::Tracked(runnable), unsubmitted.into_receiver())
     }
 
@@ -286,7 +283,7 @@ impl WorkerPool {
         let refused = if shared.job_queue.is_full() && !shared.job_queue.is_closed() {
             TrySubmitError::Full(job)
         } else {
-            let (runnable, unsubmitted) = runnable(job);
+            let (runnable, unsubmitted) = runnable(job, None);
             match shared.accept(Job::Tracked(runnable)) {
                 Ok(()) => {
                     return Ok(JobHandle::new(
@@ -294,11 +291,11 @@ impl WorkerPool {
                         Arc::downgrade(shared) as _,
                     ));
                 }
-                Err(Refused::Full(_)) => TrySubmitError::Full(unsubmitted.into_closure()),
-                Err(Refused::Closed(_)) => TrySubmitError::Closed(unsubmitted.into_closure()),
+                Err(NotPushed::Full(_)) => TrySubmitError::Full(unsubmitted.into_closure()),
+                Err(NotPushed::Closed(_)) => TrySubmitError::Closed(unsubmitted.into_closure()),
             }
         };
-        shared.counters.refuse();
+        shared.counters.add(Counter::Refused, 1);
         Err(refused)
     }
 
@@ -371,7 +368,7 @@ impl WorkerPool {
     /// pool.shutdown().wait();
     /// assert!(handle.is_finished());
     /// assert_eq!(pool.stats().workers, 0);
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), tidegate_worker_pool::StartError>(())
     /// ```
     pub fn shutdown(&self) -> Shutdown {
         Shutdown::new(self.shared(), &self.owner.threads)
@@ -409,7 +406,7 @@ impl WorkerPool {
     ///     pool.idle().wait();
     ///     assert_eq!(*done.lock().unwrap(), 10 * batch);
     /// }
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), tidegate_worker_pool::StartError>(())
     /// ```
     pub fn idle(&self) -> Idle {
         Idle::new(self.shared())
@@ -454,7 +451,7 @@ impl WorkerPool {
     /// assert!(pool.is_paused() && !handle.is_finished());
     /// drop(paused);
     /// assert_eq!(handle.wait().unwrap(), 7);
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), tidegate_worker_pool::StartError>(())
     /// ```
     pub fn pause(&self) -> PauseGuard {
         PauseGuard::new(self.shared())
@@ -474,9 +471,9 @@ impl WorkerPool {
     ///
     /// # Errors
     ///
-    /// The operating system's, if it does not start a thread; those that were started stay.
-    /// `InvalidInput` with a [`BuildError`](crate::BuildError) if `threads` is not a range from 1
-    /// to 65535; then nothing has changed.
+    /// [`StartError::Thread`] if the operating system does not start a thread; those that were
+    /// started stay. [`StartError::Setting`] if `threads` is not a range from 1 to 65535; then
+    /// nothing has changed.
     ///
     /// # Examples
     ///
@@ -486,13 +483,10 @@ impl WorkerPool {
     /// let pool = WorkerPool::builder().threads(2).build()?;
     /// pool.resize(4)?;
     /// assert_eq!(pool.stats().workers, 4);
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), tidegate_worker_pool::StartError>(())
     /// ```
     #[cfg(feature = "std")]
-    pub fn resize(
-        &self,
-        threads: impl Into<crate::workers::thread_limits::ThreadCount>,
-    ) -> std::io::Result<()> {
+    pub fn resize(&self, threads: impl Into<ThreadCount>) -> Result<(), StartError> {
         self.owner.threads.resize(threads.into(), self.shared())
     }
 

@@ -23,7 +23,10 @@ use std::panic::resume_unwind;
 
 use alloc::boxed::Box;
 
-use tidegate_core::primitive::{Arc, Weak, atomic::Ordering};
+use tidegate_core::{
+    primitive::{Arc, Weak, atomic::Ordering},
+    ring::NotPushed,
+};
 
 use crate::{
     job::Job,
@@ -31,7 +34,6 @@ use crate::{
     pool::WorkerPool,
     state::{
         Shared,
-        job_queue::Refused,
         scopes::{ErasedClosure, ScopeQueue, Scopes},
     },
 };
@@ -92,11 +94,11 @@ fn request_help(shared: &Arc<Shared>) {
     let request = HelpRequest(Arc::downgrade(shared));
     match shared.accept(Job::plain(move || request.serve())) {
         // There are few of them, and no other submitter will request help when there is room.
-        Err(Refused::Full(request)) if shared.job_queue.capacity() > 0 => {
+        Err(NotPushed::Full(request)) if shared.job_queue.capacity() > 0 => {
             shared.job_queue.push_unbounded(request);
         }
         // The ends of the scopes do what no worker helps with.
-        Ok(()) | Err(Refused::Full(_) | Refused::Closed(_)) => {}
+        Ok(()) | Err(NotPushed::Full(_) | NotPushed::Closed(_)) => {}
     }
 }
 
@@ -112,7 +114,7 @@ impl<'scope> Scope<'scope, '_> {
         let job: Box<dyn FnOnce() + Send + 'scope> = Box::new(job);
         // SAFETY: only the lifetime changes. The job is called and dropped before `unfinished`,
         // which `push` raises, is lowered; and `ScopeEnd`, in `WorkerPool::scope`, does not let
-        // 'scope end before it is zero. Nobody else ever sees the job: it goes from the queue into
+        // 'scope end before it is zero. No other code ever sees the job: it goes from the queue into
         // `run_one`, by value.
         let job: ErasedClosure =
             unsafe { mem::transmute::<Box<dyn FnOnce() + Send + 'scope>, ErasedClosure>(job) };
@@ -155,13 +157,13 @@ impl WorkerPool {
     ///     }
     /// });
     /// assert_eq!(numbers, [10, 20, 30, 40]);
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), tidegate_worker_pool::StartError>(())
     /// ```
     pub fn scope<'env, R>(
         &'env self,
         jobs: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
     ) -> R {
-        let queue = Arc::new(ScopeQueue::new());
+        let queue = Arc::new(ScopeQueue::default());
         let scope = Scope { pool: self, queue, scope: PhantomData, env: PhantomData };
         let result = {
             let _end = ScopeEnd(&scope.queue, &self.shared().scopes);

@@ -49,7 +49,7 @@ impl Shutdown {
     /// let error = pool.shutdown().wait_timeout(Duration::from_millis(1)).unwrap_err();
     /// assert_eq!(error.jobs, 1);
     /// # drop((stop, endless));
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), tidegate_worker_pool::StartError>(())
     /// ```
     #[cfg(feature = "std")]
     pub fn wait_timeout(mut self, duration: Duration) -> Result<(), StillRunning> {

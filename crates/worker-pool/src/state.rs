@@ -22,18 +22,19 @@ use tidegate_core::{
         Arc,
         atomic::{Ordering, fence},
     },
+    ring::NotPushed,
 };
 
 #[cfg(feature = "std")]
 use self::scopes::Scopes;
 use self::{
-    counters::PoolCounters,
-    job_queue::{JobQueue, Refused},
+    counters::{Counter, PoolCounters},
+    job_queue::JobQueue,
     worker_count::WorkerCount,
 };
 use crate::{
     error::JoinError,
-    job::{Job, handle::ReleaseSlot, job_cell::Runnable},
+    job::{Job, handle::ReleaseSlot},
     on_full::OnFull,
     panic::{attempt, contain},
 };
@@ -69,28 +70,21 @@ impl Shared {
     pub(crate) fn new(settings: PoolSettings) -> Arc<Self> {
         Arc::new(Self {
             job_queue: JobQueue::new(settings.queue),
-            workers: WorkerCount::new(),
+            workers: WorkerCount::default(),
             counters: PoolCounters::new(),
             #[cfg(feature = "std")]
-            scopes: Scopes::new(),
+            scopes: Scopes::default(),
             settings,
         })
     }
 
     /// Accepts a job if there is room.
     #[inline]
-    pub(crate) fn accept(&self, mut job: Job) -> Result<(), Refused<Job>> {
+    pub(crate) fn accept(&self, mut job: Job) -> Result<(), NotPushed<Job>> {
         if let Some(now) = self.now() {
             job.accept(now);
         }
         self.job_queue.push(job)
-    }
-
-    /// Notes the time in a job that is about to be accepted.
-    pub(crate) fn stamp(&self, runnable: &Runnable) {
-        if let Some(now) = self.now() {
-            runnable.accept(now);
-        }
     }
 
     /// Returns what submissions do while the queue is full.
@@ -122,8 +116,15 @@ impl Shared {
 
     /// Drops a job before it runs. Its handle, if it has one, resolves to `Cancelled`.
     pub(crate) fn cancel(&self, job: Job) {
-        let mut was_there = true;
-        let (mut cancelled, why) = (1, JoinError::Cancelled);
+        if !self.discard(job, JoinError::Cancelled) {
+            self.job_queue.note_removed();
+        }
+    }
+
+    /// Drops a job before it runs. Its handle, if it has one, resolves to `why`. Returns false if
+    /// that handle had cancelled it before.
+    fn discard(&self, job: Job, why: JoinError) -> bool {
+        let (mut was_there, mut cancelled) = (true, 1);
         contain(|| match job {
             Job::Plain(job) => drop(job),
             Job::Tracked(runnable) => was_there = runnable.discard(why),
@@ -131,10 +132,9 @@ impl Shared {
             Job::KeyTurn(turn) => cancelled = turn.cancel(),
         });
         if was_there {
-            self.counters.cancel(cancelled);
-        } else {
-            self.job_queue.note_removed();
+            self.counters.add(Counter::Cancelled, cancelled);
         }
+        was_there
     }
 
     /// Closes the pool and takes out the jobs that no worker has.
@@ -190,7 +190,8 @@ impl Shared {
         self.settings.clock.is_some()
     }
 
-    fn now(&self) -> Option<Timestamp> {
+    /// Returns the time by the pool's clock, if it has one.
+    pub(crate) fn now(&self) -> Option<Timestamp> {
         // A clock that panics measures nothing.
         attempt(|| self.settings.clock.as_ref().map(|clock| clock.now())).flatten()
     }
@@ -203,7 +204,7 @@ impl RefUnwindSafe for Shared {}
 
 impl ReleaseSlot for Shared {
     fn release_slot(&self) {
-        self.counters.cancel(1);
+        self.counters.add(Counter::Cancelled, 1);
         // A job in a rendezvous has claimed a worker, and takes no slot.
         self.job_queue.release_slot();
         // With nothing left to run, the pool may be idle.

@@ -72,8 +72,8 @@ impl Shared {
         let waiting = self.job_queue.len();
         let (sums, callers) = self.counters.sums();
         let (succeeded, panicked) = (sums.get(Counter::Succeeded), sums.get(Counter::Panicked));
-        let [cancelled, expired, refused, threads_refused] = self.counters.rare();
-        let time = |time: Duration| self.measures().then_some(time);
+        let cancelled = sums.get(Counter::Cancelled);
+        let time = |counter| self.measures().then(|| Duration::from_nanos(sums.get(counter)));
         let in_flight = sums.in_flight();
         let workers = self.workers.total();
         let as_usize = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
@@ -86,14 +86,14 @@ impl Shared {
             succeeded,
             panicked,
             cancelled,
-            expired,
-            refused,
+            expired: sums.get(Counter::Expired),
+            refused: sums.get(Counter::Refused),
             run_by_callers: callers.get(Counter::Started),
             workers,
             idle: workers.saturating_sub(busy),
-            threads_refused,
-            wait_time: time(sums.time(Counter::WaitNanos)),
-            run_time: time(sums.time(Counter::RunNanos)),
+            threads_refused: sums.get(Counter::ThreadsRefused),
+            wait_time: time(Counter::WaitNanos),
+            run_time: time(Counter::RunNanos),
         }
     }
 }

@@ -10,13 +10,13 @@ use core::{
 
 #[cfg(feature = "std")]
 use tidegate_core::wait::may_linger;
-use tidegate_core::{event::Waiter, primitive::Arc, unwind::in_drop};
+use tidegate_core::{event::Waiter, primitive::Arc, ring::NotPushed, unwind::in_drop};
 
 use crate::{
     error::{ExecuteError, JoinError},
     job::{Job, handle::JobHandle, job_cell::ResultReceiver},
     on_full::OnFull,
-    state::{Shared, job_queue::Refused},
+    state::{Shared, counters::Counter},
 };
 
 /// A job that waits for room in the queue. Dropping this cancels the job.
@@ -45,7 +45,7 @@ impl<'a> WaitForRoom<'a> {
     #[cold]
     fn begin_slow(
         &mut self,
-        refused: Refused<Job>,
+        refused: NotPushed<Job>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ExecuteError>> {
         match self.settle(refused) {
@@ -75,10 +75,10 @@ impl<'a> WaitForRoom<'a> {
 
     /// Does with a refused job what `on_full` says; `None` if the job waits.
     #[cold]
-    fn settle(&mut self, refused: Refused<Job>) -> Option<Result<(), ExecuteError>> {
+    fn settle(&mut self, refused: NotPushed<Job>) -> Option<Result<(), ExecuteError>> {
         match refused {
-            Refused::Full(job) => self.overflow(job),
-            Refused::Closed(job) => Some(self.refuse(job, ExecuteError::Closed)),
+            NotPushed::Full(job) => self.overflow(job),
+            NotPushed::Closed(job) => Some(self.refuse(job, ExecuteError::Closed)),
         }
     }
 
@@ -100,26 +100,25 @@ impl<'a> WaitForRoom<'a> {
 
     /// Submits the job in the place of the oldest one.
     fn replace_oldest(&mut self, mut job: Job) -> Result<(), ExecuteError> {
-        while self.shared.drop_oldest() {
-            // Another submitter may take the slot that was freed.
+        loop {
+            let has_freed_slot = self.shared.drop_oldest();
             job = match self.shared.accept(job) {
                 Ok(()) => return Ok(()),
-                Err(Refused::Full(job)) => job,
-                Err(Refused::Closed(job)) => return self.refuse(job, ExecuteError::Closed),
+                Err(NotPushed::Closed(job)) => return self.refuse(job, ExecuteError::Closed),
+                // Another submitter has taken the slot that was freed.
+                Err(NotPushed::Full(job)) if has_freed_slot => job,
+                // The queue was emptied by others meanwhile, or is a rendezvous.
+                Err(NotPushed::Full(job)) => {
+                    self.shared.cancel(job);
+                    return Ok(());
+                }
             };
         }
-        // The queue was emptied by others meanwhile, or is a rendezvous.
-        match self.shared.accept(job) {
-            Ok(()) => {}
-            Err(Refused::Full(job)) => self.shared.cancel(job),
-            Err(Refused::Closed(job)) => return self.refuse(job, ExecuteError::Closed),
-        }
-        Ok(())
     }
 
     #[cold]
     fn refuse(&self, job: Job, why: ExecuteError) -> Result<(), ExecuteError> {
-        self.shared.counters.refuse();
+        self.shared.counters.add(Counter::Refused, 1);
         drop(job);
         Err(why)
     }
@@ -228,7 +227,6 @@ pub struct RunJob<'a, T> {
 enum RunState<'a, T> {
     Submits(Submit<'a, T>),
     Joins(JobHandle<T>),
-    Over,
 }
 
 impl<'a, T> RunJob<'a, T> {
@@ -247,21 +245,14 @@ impl<T> Future for RunJob<'_, T> {
                     Poll::Ready(handle) => self.state = RunState::Joins(handle),
                     Poll::Pending => return Poll::Pending,
                 },
-                RunState::Joins(handle) => match Pin::new(handle).poll(cx) {
-                    Poll::Ready(result) => {
-                        self.state = RunState::Over;
-                        return Poll::Ready(result);
-                    }
-                    Poll::Pending => return Poll::Pending,
-                },
-                RunState::Over => panic!("polled after it was ready"),
+                RunState::Joins(handle) => return Pin::new(handle).poll(cx),
             }
         }
     }
 }
 
 impl<T> Drop for RunJob<'_, T> {
-    /// Cancels the job, whose result no caller wants any more.
+    /// Cancels the job, unless it has ended: no caller wants its result any more.
     fn drop(&mut self) {
         if let RunState::Joins(handle) = &self.state {
             // The closure, which is dropped here, is foreign.

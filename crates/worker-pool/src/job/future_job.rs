@@ -10,7 +10,7 @@ use alloc::boxed::Box;
 
 use tidegate_core::{CancelToken, Wait, lock::Lock, primitive::Arc};
 
-use super::job_cell::{Runnable, Unsubmitted, runnable_with};
+use super::job_cell::{Runnable, Unsubmitted, runnable};
 use crate::panic::{Contained, Payload, catch, contain};
 
 /// The worker's end of a future. A job that is dropped before it ran is cancelled.
@@ -41,7 +41,7 @@ pub(crate) fn future_job<F>(
     future: F,
     token: CancelToken,
     start_token: impl FnOnce(CancelToken) -> CancelToken + Send + 'static,
-) -> (FutureJob, Unsubmitted<impl FnOnce() -> F::Output + Send + 'static, F::Output, CancelToken>)
+) -> (FutureJob, Unsubmitted<impl FnOnce() -> F::Output + Send + 'static, F::Output>)
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
@@ -56,7 +56,7 @@ where
         has_ended
     });
     let take = move || stored.with(Option::take).expect("called after the future stored it");
-    let (runnable, unsubmitted) = runnable_with(take, token);
+    let (runnable, unsubmitted) = runnable(take, Some(token));
     (FutureJob { runnable, future: Some(future) }, unsubmitted)
 }
 

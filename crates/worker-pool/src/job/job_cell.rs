@@ -49,9 +49,6 @@ const HANDLE_DROPPED: u8 = 8;
 /// A worker polls the future, whose handle can still cancel it.
 const BEGUN: u8 = 16;
 
-/// The time of acceptance was not noted.
-const NOT_NOTED: u64 = u64::MAX;
-
 /// Called when a job ends, before its handle sees that; with the payload if it panicked.
 pub(crate) type OnEnd<'a> = &'a mut dyn FnMut(Option<&(dyn Any + Send)>);
 
@@ -69,61 +66,32 @@ pub(crate) struct ResultReceiver<T> {
 
 /// The caller's end until the job is accepted: it becomes the `ResultReceiver`, or gives the
 /// closure back.
-pub(crate) struct Unsubmitted<F, T, S = ()> {
+pub(crate) struct Unsubmitted<F, T> {
     // INVARIANT: there is no `ResultReceiver` of this cell.
-    cell: Arc<JobCell<F, T, S>>,
+    cell: Arc<JobCell<F, T>>,
 }
 
-/// Creates both ends of a job that nothing can stop once it has begun.
-pub(crate) fn runnable<F, T>(closure: F) -> (Runnable, Unsubmitted<F, T>)
+/// Creates both ends of a job; a handle that cancels it tells a running job by `token`.
+pub(crate) fn runnable<F, T>(
+    closure: F,
+    token: Option<CancelToken>,
+) -> (Runnable, Unsubmitted<F, T>)
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    runnable_with(closure, ())
-}
-
-/// Creates both ends of a job; `stop` is how a handle that cancels it tells a running job.
-pub(crate) fn runnable_with<F, T, S>(closure: F, stop: S) -> (Runnable, Unsubmitted<F, T, S>)
-where
-    F: FnOnce() -> T + Send + 'static,
-    T: Send + 'static,
-    S: Stop + 'static,
-{
-    let cell = Arc::new(JobCell::new(closure, stop));
+    let cell = Arc::new(JobCell::new(closure, token));
     (Runnable { cell: Some(cell.clone()) }, Unsubmitted { cell })
 }
 
-/// Tells a running job that its handle cancels it.
-pub(crate) trait Stop: Send + Sync {
-    fn stop(&self);
-}
-
-impl Stop for () {
-    fn stop(&self) {}
-}
-
-impl Stop for CancelToken {
-    fn stop(&self) {
-        self.cancel();
-    }
-}
-
-impl<F, T, S> Unsubmitted<F, T, S> {
+impl<F: Send + 'static, T: Send + 'static> Unsubmitted<F, T> {
     /// Takes the closure back, because the pool refused the job.
     pub(crate) fn into_closure(self) -> F {
         let (closure, _never_settled) =
             self.cell.take_closure().expect("a job that was refused has not run");
         closure
     }
-}
 
-impl<F, T, S> Unsubmitted<F, T, S>
-where
-    F: FnOnce() -> T + Send + 'static,
-    T: Send + 'static,
-    S: Stop + 'static,
-{
     pub(crate) fn into_receiver(self) -> ResultReceiver<T> {
         ResultReceiver { cell: self.cell }
     }
@@ -143,17 +111,17 @@ impl Runnable {
         }
     }
 
-    /// Returns when it was accepted, if that was noted.
-    pub(crate) fn accepted(&self) -> Option<Timestamp> {
-        let nanos = self.cell.as_ref()?.accepted().load(Ordering::Relaxed);
-        (nanos != NOT_NOTED).then(|| Timestamp::from_nanos(nanos))
+    /// Returns when it was accepted; [`Timestamp::NEVER`] if that was not noted.
+    pub(crate) fn accepted(&self) -> Timestamp {
+        let nanos = |cell: &Arc<dyn WorkerSide>| cell.accepted().load(Ordering::Relaxed);
+        self.cell.as_ref().map_or(Timestamp::NEVER, |cell| Timestamp::from_nanos(nanos(cell)))
     }
 
     /// Runs the closure and settles the cell; calls `on_end` before the handle sees the end.
     ///
     /// # Errors
     ///
-    /// A second panic: the destructor of a result that nobody wanted has panicked.
+    /// A second panic: the destructor of an unwanted result has panicked.
     pub(crate) fn run(mut self, on_end: OnEnd<'_>) -> Result<(), Payload> {
         self.cell.take().map_or(Ok(()), |cell| cell.run(on_end))
     }
@@ -242,7 +210,7 @@ trait HandleSide<T>: Send + Sync {
     fn drop_handle(&self);
 }
 
-struct JobCell<F, T, S> {
+struct JobCell<F, T> {
     /// | bit | name | meaning | set by |
     /// | --- | --- | --- | --- |
     /// | 0 | `TAKEN` | its setter owns the content until it sets `ENDED` | `take_closure` |
@@ -255,9 +223,9 @@ struct JobCell<F, T, S> {
     state: AtomicU8,
     content: UnsafeCell<Content<F, T>>,
     waker: Lock<Option<Waker>>,
-    /// In nanoseconds, or `NOT_NOTED`.
+    /// In nanoseconds; those of `Timestamp::NEVER` if it was not noted.
     accepted: AtomicU64,
-    stop: S,
+    token: Option<CancelToken>,
 }
 
 enum Content<F, T> {
@@ -266,30 +234,30 @@ enum Content<F, T> {
     Result(Result<T, JoinError>),
 }
 
-// SAFETY: the closure is moved out by one thread and the result by one other (`Send`); nobody ever
-// has a reference to either while another thread may have one.
-unsafe impl<F: Send, T: Send, S: Sync> Sync for JobCell<F, T, S> {}
+// SAFETY: the closure is moved out by one thread and the result by one other (`Send`); no thread
+// ever has a reference to either while another thread may have one.
+unsafe impl<F: Send, T: Send> Sync for JobCell<F, T> {}
 
 /// The right to store the result. There is one for each cell.
-struct ResultSlot<'a, F, T, S> {
-    cell: &'a JobCell<F, T, S>,
+struct ResultSlot<'a, F, T> {
+    cell: &'a JobCell<F, T>,
     /// A worker had begun with the job.
     had_begun: bool,
 }
 
-impl<F, T, S> JobCell<F, T, S> {
-    fn new(closure: F, stop: S) -> Self {
+impl<F, T> JobCell<F, T> {
+    fn new(closure: F, token: Option<CancelToken>) -> Self {
         Self {
             state: AtomicU8::new(0),
             content: UnsafeCell::new(Content::Closure(closure)),
             waker: Lock::new(None),
-            accepted: AtomicU64::new(NOT_NOTED),
-            stop,
+            accepted: AtomicU64::new(Timestamp::NEVER.as_nanos()),
+            token,
         }
     }
 
     /// Takes the closure and the right to store its result; `None` if another caller has taken it.
-    fn take_closure(&self) -> Option<(F, ResultSlot<'_, F, T, S>)> {
+    fn take_closure(&self) -> Option<(F, ResultSlot<'_, F, T>)> {
         // ORDERING: Relaxed: the closure came with the cell itself, through the queue or with the
         // handle; only the first caller counts.
         let before = self.state.fetch_or(TAKEN, Ordering::Relaxed);
@@ -297,7 +265,7 @@ impl<F, T, S> JobCell<F, T, S> {
             return None;
         }
         let had_begun = before & BEGUN != 0;
-        // SAFETY: we have set `TAKEN`, and nobody has set `ENDED`, which only our `ResultSlot` can.
+        // SAFETY: we have set `TAKEN`; `ENDED` is not set, for only our `ResultSlot` can set it.
         match unsafe { self.replace(Content::Nothing) } {
             Content::Closure(closure) => Some((closure, ResultSlot { cell: self, had_begun })),
             _ => unreachable!("a cell begins with its closure"),
@@ -308,7 +276,7 @@ impl<F, T, S> JobCell<F, T, S> {
     ///
     /// # Safety
     ///
-    /// `ENDED` was read or written with Acquire, and nobody else will look at the content.
+    /// `ENDED` was read or written with Acquire, and no other thread will access the content.
     unsafe fn take_result(&self) -> Option<Result<T, JoinError>> {
         // SAFETY: as the caller says.
         match unsafe { self.replace(Content::Nothing) } {
@@ -319,14 +287,14 @@ impl<F, T, S> JobCell<F, T, S> {
 
     /// # Safety
     ///
-    /// Nobody else looks at the content meanwhile.
+    /// No other thread accesses the content meanwhile.
     unsafe fn replace(&self, content: Content<F, T>) -> Content<F, T> {
         // SAFETY: as the caller says.
         self.content.with_mut(|place| unsafe { mem::replace(&mut *place, content) })
     }
 }
 
-impl<F, T, S> ResultSlot<'_, F, T, S> {
+impl<F, T> ResultSlot<'_, F, T> {
     /// Stores the result and wakes the task or thread that waits for it; returns the result if its
     /// handle was dropped.
     fn settle(self, result: Result<T, JoinError>) -> Option<Result<T, JoinError>> {
@@ -360,12 +328,12 @@ impl<F: FnMut()> Drop for Afterwards<F> {
 }
 
 /// Settles a job whose panic unwinds through this frame, as it does without std.
-struct Unwinding<'a, F, T, S> {
+struct Unwinding<'a, F, T> {
     // `None` once the job has ended in another way.
-    running: Option<(ResultSlot<'a, F, T, S>, OnEnd<'a>)>,
+    running: Option<(ResultSlot<'a, F, T>, OnEnd<'a>)>,
 }
 
-impl<F, T, S> Drop for Unwinding<'_, F, T, S> {
+impl<F, T> Drop for Unwinding<'_, F, T> {
     fn drop(&mut self) {
         if let Some((slot, on_end)) = self.running.take() {
             let payload: Payload = Box::new("the payload went on to the worker's executor");
@@ -375,7 +343,7 @@ impl<F, T, S> Drop for Unwinding<'_, F, T, S> {
     }
 }
 
-impl<F: FnOnce() -> T + Send, T: Send, S: Stop> WorkerSide for JobCell<F, T, S> {
+impl<F: FnOnce() -> T + Send, T: Send> WorkerSide for JobCell<F, T> {
     fn accepted(&self) -> &AtomicU64 {
         &self.accepted
     }
@@ -416,7 +384,7 @@ impl<F: FnOnce() -> T + Send, T: Send, S: Stop> WorkerSide for JobCell<F, T, S> 
     }
 }
 
-impl<F: Send, T: Send, S: Stop> HandleSide<T> for JobCell<F, T, S> {
+impl<F: Send, T: Send> HandleSide<T> for JobCell<F, T> {
     fn poll_join(&self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         // ORDERING: Acquire: pairs with the Release in `settle`: the result is there.
         let mut state = self.state.load(Ordering::Acquire);
@@ -452,7 +420,7 @@ impl<F: Send, T: Send, S: Stop> HandleSide<T> for JobCell<F, T, S> {
         // Wakers and the closure's destructor, which runs last, are foreign: each is reached
         // although one before it panics.
         let _dropped = Afterwards(|| drop(closure.take()));
-        let _told = Afterwards(|| self.stop.stop());
+        let _told = Afterwards(|| _ = self.token.as_ref().map(CancelToken::cancel));
         if let Some(slot) = slot {
             if !slot.had_begun {
                 release_slot();
@@ -489,7 +457,7 @@ mod tests {
 
     #[test]
     fn job_that_unwinds_past_its_cell_settles_it_and_is_counted() {
-        let cell = JobCell::<fn(), (), ()>::new(|| (), ());
+        let cell = JobCell::<fn(), ()>::new(|| (), None);
         let mut panics = 0;
         let unwound = catch_unwind(AssertUnwindSafe(|| {
             let mut on_end =

@@ -16,7 +16,7 @@ use tidegate_core::{
 use crate::{
     job::{handle::ReleaseSlot, job_cell::Runnable},
     panic::{DropEach, contain},
-    state::Shared,
+    state::{Shared, counters::Counter},
 };
 
 /// The queues of a [`KeyedPool`](crate::KeyedPool), by their keys.
@@ -248,7 +248,7 @@ impl<K: Ord + Send + Sync + 'static> SerialQueue<K> {
 impl<K: Ord + Send + Sync + 'static> ReleaseSlot for SerialQueue<K> {
     fn release_slot(&self) {
         let shared = &self.owner.shared;
-        shared.counters.cancel(1);
+        shared.counters.add(Counter::Cancelled, 1);
         let releases = self.state.with(|state| {
             state.cancelled += 1;
             let releases =

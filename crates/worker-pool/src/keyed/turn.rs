@@ -19,14 +19,14 @@ use core::mem;
 
 use alloc::{boxed::Box, collections::VecDeque};
 
-use tidegate_core::primitive::Arc;
+use tidegate_core::{primitive::Arc, ring::NotPushed};
 
 use super::serial_queue::SerialQueue;
 use crate::{
     error::JoinError,
     job::{ErasedTurn, Job, job_cell::Runnable},
     panic::contain,
-    state::{Shared, job_queue::Refused},
+    state::Shared,
 };
 
 /// Why a job was not accepted; gives it back.
@@ -44,16 +44,18 @@ pub(super) fn enter<K: Ord + Send + Sync + 'static>(
     shared: &Shared,
     runnable: Runnable,
 ) -> Result<(), NotEntered> {
-    shared.stamp(&runnable);
-    let turn = Job::KeyTurn(Box::new(KeyTurn::new(queue.clone())));
+    if let Some(now) = shared.now() {
+        runnable.accept(now);
+    }
+    let turn = Box::new(KeyTurn { queue: queue.clone(), state: TurnState::Unused });
     let entered = queue.push_with(runnable, |runnable, is_full| {
         if is_full {
-            return Err((NotEntered::KeyFull(runnable), turn));
+            return Err((NotEntered::KeyFull(runnable), Job::KeyTurn(turn)));
         }
         // The worker is woken below, with no lock held.
-        match shared.job_queue.push_quietly(turn) {
-            Err(Refused::Full(turn)) => Err((NotEntered::PoolFull(runnable), turn)),
-            Err(Refused::Closed(turn)) => Err((NotEntered::Closed(runnable), turn)),
+        match shared.job_queue.push_quietly(Job::KeyTurn(turn)) {
+            Err(NotPushed::Full(turn)) => Err((NotEntered::PoolFull(runnable), turn)),
+            Err(NotPushed::Closed(turn)) => Err((NotEntered::Closed(runnable), turn)),
             Ok(is_awaited) => Ok((runnable, is_awaited)),
         }
     });
@@ -91,10 +93,6 @@ enum TurnState {
 }
 
 impl<K: Ord + Send + Sync + 'static> KeyTurn<K> {
-    fn new(queue: Arc<SerialQueue<K>>) -> Self {
-        Self { queue, state: TurnState::Unused }
-    }
-
     /// Cancels an unused turn's job, or the jobs that a running turn owes; returns how many of them
     /// had not been cancelled before. A turn is still running when it is dropped by a panic, as
     /// without std, or was taken out of the queue by a shutdown: then no other worker will run the

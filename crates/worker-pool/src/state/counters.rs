@@ -1,7 +1,5 @@
 //! What the workers of a pool count, and which of them are idle.
 
-use core::time::Duration;
-
 use alloc::vec::Vec;
 
 use crossbeam_utils::CachePadded;
@@ -24,10 +22,18 @@ pub(crate) struct WorkerCounters {
 }
 
 /// The number of [`Counter`]s.
-const KINDS: usize = 5;
+const KINDS: usize = 9;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Counter {
+    /// Jobs accepted and dropped before they ran.
+    Cancelled,
+    /// Those of the cancelled that had waited for too long.
+    Expired,
+    /// Jobs not accepted.
+    Refused,
+    /// Threads that the system refused.
+    ThreadsRefused,
     Started,
     Succeeded,
     Panicked,
@@ -83,12 +89,8 @@ impl WorkerCounters {
 #[derive(Debug)]
 pub(crate) struct PoolCounters {
     workers: Lock<Workers>,
-    /// What callers ran outside of the workers.
+    /// What callers ran outside of the workers, and what is counted on any thread.
     callers: Shards<WorkerCounters>,
-    cancelled: AtomicU64,
-    expired: AtomicU64,
-    refused: AtomicU64,
-    threads_refused: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -101,16 +103,6 @@ struct Workers {
     past_transitions: u64,
 }
 
-impl Workers {
-    fn sums(&self) -> Sums {
-        let mut sums = self.past;
-        for counters in &self.present {
-            counters.add_to(&mut sums);
-        }
-        Sums(sums)
-    }
-}
-
 /// A snapshot of the sums over all workers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sums([u64; KINDS]);
@@ -118,10 +110,6 @@ pub(crate) struct Sums([u64; KINDS]);
 impl Sums {
     pub(crate) fn get(self, counter: Counter) -> u64 {
         self.0[counter as usize]
-    }
-
-    pub(crate) fn time(self, counter: Counter) -> Duration {
-        Duration::from_nanos(self.get(counter))
     }
 
     pub(crate) fn in_flight(self) -> u64 {
@@ -135,15 +123,11 @@ impl PoolCounters {
         Self {
             workers: Lock::new(Workers::default()),
             callers: Shards::per_thread(|_| WorkerCounters::default()),
-            cancelled: AtomicU64::new(0),
-            expired: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-            threads_refused: AtomicU64::new(0),
         }
     }
 
     /// Creates the counters of a new worker.
-    pub(crate) fn open(&self) -> Arc<CachePadded<WorkerCounters>> {
+    pub(crate) fn add_worker(&self) -> Arc<CachePadded<WorkerCounters>> {
         let counters = Arc::<CachePadded<WorkerCounters>>::default();
         self.workers.with(|workers| {
             workers.past_transitions += 1;
@@ -153,13 +137,11 @@ impl PoolCounters {
     }
 
     /// Adds the counters of a worker that leaves to the past.
-    pub(crate) fn close(&self, counters: &Arc<CachePadded<WorkerCounters>>) {
+    pub(crate) fn remove_worker(&self, counters: &Arc<CachePadded<WorkerCounters>>) {
         self.workers.with(|workers| {
             workers.present.retain(|other| !Arc::ptr_eq(other, counters));
             workers.past_transitions += counters.transitions.load(Ordering::Relaxed) + 1;
-            for (sum, count) in workers.past.iter_mut().zip(&counters.counts) {
-                *sum = sum.wrapping_add(count.load(Ordering::Relaxed));
-            }
+            counters.add_to(&mut workers.past);
         });
     }
 
@@ -190,34 +172,17 @@ impl PoolCounters {
     pub(crate) fn sums(&self) -> (Sums, Sums) {
         let mut callers = [0; KINDS];
         self.callers.iter().for_each(|counters| counters.add_to(&mut callers));
-        let Sums(mut all) = self.workers.with(|workers| workers.sums());
-        all.iter_mut().zip(&callers).for_each(|(sum, n)| *sum = sum.wrapping_add(*n));
+        let mut all = callers;
+        self.workers.with(|workers| {
+            let past = all.iter_mut().zip(&workers.past);
+            past.for_each(|(sum, n)| *sum = sum.wrapping_add(*n));
+            workers.present.iter().for_each(|counters| counters.add_to(&mut all));
+        });
         (Sums(all), Sums(callers))
     }
 
-    /// Returns how many jobs were cancelled, expired and refused, and how many threads were
-    /// refused.
-    pub(crate) fn rare(&self) -> [u64; 4] {
-        let all = [&self.cancelled, &self.expired, &self.refused, &self.threads_refused];
-        // ORDERING: Relaxed: a snapshot.
-        all.map(|count| count.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn cancel(&self, jobs: u64) {
-        self.cancelled.fetch_add(jobs, Ordering::Relaxed);
-    }
-
-    pub(crate) fn expire(&self) {
-        self.cancel(1);
-        self.expired.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn refuse(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-    }
-
-    #[cfg(feature = "std")]
-    pub(crate) fn refuse_thread(&self) {
-        self.threads_refused.fetch_add(1, Ordering::Relaxed);
+    /// Counts on any thread.
+    pub(crate) fn add(&self, counter: Counter, n: u64) {
+        self.callers().add_shared(counter, n);
     }
 }

@@ -73,27 +73,20 @@ pub(crate) struct JobQueue {
     rendezvous: Option<Rendezvous>,
 }
 
-/// Why a job was not accepted; gives it back.
-#[derive(Debug)]
-pub(crate) enum Refused<J> {
-    Full(J),
-    Closed(J),
-}
-
 impl JobQueue {
     pub(crate) fn new(capacity: usize) -> Self {
         let ring = NonZeroUsize::new(capacity.min(RING)).unwrap_or(RENDEZVOUS_RING);
         Self {
             ring: Ring::new(ring),
-            backlog: CachePadded::new(Lock::default()),
+            backlog: CachePadded::default(),
             // A rendezvous is bounded by its workers.
             capacity: if capacity == 0 { usize::MAX } else { capacity },
-            cancelled: CancelledJobs::new(),
+            cancelled: CancelledJobs::default(),
             sweep_at: AtomicUsize::new(SWEEP),
-            job_arrived: CachePadded::new(Event::new()),
-            room_freed: CachePadded::new(Event::new()),
+            job_arrived: CachePadded::default(),
+            room_freed: CachePadded::default(),
             closing: Event::new(),
-            spinning: CachePadded::new(AtomicUsize::new(0)),
+            spinning: CachePadded::default(),
             pauses: AtomicUsize::new(0),
             rendezvous: (capacity == 0).then(Rendezvous::new),
         }
@@ -101,7 +94,7 @@ impl JobQueue {
 
     /// Adds a job if there is room.
     #[inline]
-    pub(crate) fn push(&self, job: Job) -> Result<(), Refused<Job>> {
+    pub(crate) fn push(&self, job: Job) -> Result<(), NotPushed<Job>> {
         if self.push_quietly(job)? {
             self.wake_worker();
         }
@@ -111,7 +104,7 @@ impl JobQueue {
     /// Adds a job if there is room; returns whether the caller must then call
     /// [`wake_worker`](Self::wake_worker).
     #[inline(always)]
-    pub(crate) fn push_quietly(&self, job: Job) -> Result<bool, Refused<Job>> {
+    pub(crate) fn push_quietly(&self, job: Job) -> Result<bool, NotPushed<Job>> {
         if let Some(rendezvous) = &self.rendezvous {
             return self.push_to_worker(rendezvous, job);
         }
@@ -119,10 +112,9 @@ impl JobQueue {
     }
 
     #[inline(always)]
-    fn store(&self, job: Job) -> Result<bool, Refused<Job>> {
+    fn store(&self, job: Job) -> Result<bool, NotPushed<Job>> {
         match self.ring.push(job) {
             Ok(pushed) => Ok(pushed.is_awaited),
-            Err(NotPushed::Closed(job)) => Err(Refused::Closed(job)),
             Err(NotPushed::Full(job))
                 if self.capacity > self.ring.capacity()
                     || self.ring.is_diverted()
@@ -130,12 +122,12 @@ impl JobQueue {
             {
                 self.store_in_backlog(job)
             }
-            Err(NotPushed::Full(job)) => Err(Refused::Full(job)),
+            Err(not_pushed) => Err(not_pushed),
         }
     }
 
     #[cold]
-    fn store_in_backlog(&self, job: Job) -> Result<bool, Refused<Job>> {
+    fn store_in_backlog(&self, job: Job) -> Result<bool, NotPushed<Job>> {
         let mut swept = VecDeque::new();
         let stored = self.backlog.with(|backlog| {
             // From here on no push gets past this one into the ring.
@@ -143,12 +135,12 @@ impl JobQueue {
                 self.ring.divert();
             }
             let refuse = if self.ring.is_closed() {
-                Refused::Closed
+                NotPushed::Closed
             } else if self.capacity != usize::MAX
                 && (self.ring.len() + backlog.len()).saturating_sub(self.cancelled.count())
                     >= self.capacity
             {
-                Refused::Full
+                NotPushed::Full
             } else {
                 self.sweep(backlog, &mut swept);
                 backlog.push_back(job);
@@ -195,12 +187,12 @@ impl JobQueue {
     }
 
     #[cold]
-    fn push_to_worker(&self, rendezvous: &Rendezvous, job: Job) -> Result<bool, Refused<Job>> {
+    fn push_to_worker(&self, rendezvous: &Rendezvous, job: Job) -> Result<bool, NotPushed<Job>> {
         if self.is_closed() {
-            return Err(Refused::Closed(job));
+            return Err(NotPushed::Closed(job));
         }
         if !rendezvous.claim_worker() {
-            return Err(Refused::Full(job));
+            return Err(NotPushed::Full(job));
         }
         let stored = self.store(job);
         if stored.is_err() {

@@ -15,6 +15,7 @@ use super::{
     counters::{Counter, WorkerCounters},
 };
 use crate::{
+    error::JoinError,
     job::{
         ErasedTurn, Job,
         future_job::{FutureEnd, FutureJob},
@@ -43,43 +44,39 @@ impl Shared {
     /// Runs a closure as a job on the calling thread, without making a job of it.
     pub(crate) fn call_on_caller(&self, closure: impl FnOnce()) {
         let callers = self.counters.callers();
-        self.begin(None, |counter, n| callers.add_shared(counter, n)).call(closure);
+        self.begin(Timestamp::NEVER, |counter, n| callers.add_shared(counter, n)).call(closure);
     }
 
     #[inline]
     fn run_counted(&self, job: Job, add: impl Fn(Counter, u64)) -> Option<Job> {
         match job {
-            Job::KeyTurn(turn) => self.run_turn(turn, add),
-            job => {
-                if !self.run_one(job, add) {
+            Job::KeyTurn(turn) => return self.run_turn(turn, add),
+            Job::Future(future) => drive(self.run_future_counted(*future, add)),
+            closure => {
+                if !self.run_one(closure, add) {
                     self.job_queue.note_removed();
                 }
-                None
             }
         }
+        None
     }
 
-    /// Runs a job that is no turn; returns false if it had been cancelled before.
+    /// Runs a closure; returns false if it had been cancelled before.
     #[inline]
     fn run_one(&self, mut job: Job, add: impl Fn(Counter, u64)) -> bool {
-        let accepted = if self.measures() { job.accepted() } else { None };
-        if accepted.is_some_and(|accepted| self.is_too_old(accepted)) {
+        let accepted = if self.measures() { job.accepted() } else { Timestamp::NEVER };
+        if self.is_too_old(accepted) {
             return self.expire(job);
-        }
-        if let Job::Future(future) = &job {
-            if !future.runnable.begin() {
-                contain(|| drop(job));
-                return false;
-            }
         }
         let mut run = self.begin(accepted, add);
         match job {
-            Job::Plain(job) => run.call(|| job.call()),
-            Job::Tracked(runnable) => return run.settle(runnable) || run.undo_start(),
-            Job::Future(future) => drive(run.poll_to_end(*future)),
-            Job::KeyTurn(_) => unreachable!("a turn is not a job"),
+            Job::Plain(job) => {
+                run.call(|| job.call());
+                true
+            }
+            Job::Tracked(runnable) => run.settle(runnable) || run.undo_start(),
+            Job::Future(_) | Job::KeyTurn(_) => unreachable!("neither is a closure"),
         }
-        true
     }
 
     /// Runs one job of a key; returns the turn if it owes another.
@@ -98,46 +95,48 @@ impl Shared {
         None
     }
 
+    #[inline]
     fn is_too_old(&self, accepted: Timestamp) -> bool {
-        let (Some(max), Some(now)) = (self.settings.max_queue_age, self.now()) else {
-            return false;
-        };
-        now.since(accepted) > max
+        self.settings
+            .max_queue_age
+            .is_some_and(|max| self.now().is_some_and(|now| now.since(accepted) > max))
     }
 
     /// Drops a job that has waited too long; returns false if it had been cancelled before.
     #[cold]
     fn expire(&self, job: Job) -> bool {
-        let mut was_there = true;
-        contain(|| was_there = job.expire());
-        if was_there {
-            self.counters.expire();
-        }
+        let was_there = self.discard(job, JoinError::Expired);
+        self.counters.add(Counter::Expired, u64::from(was_there));
         was_there
     }
 
     /// Runs a future on a worker that is a future, too, and writes `counters`.
     pub(crate) async fn run_future(&self, future: FutureJob, counters: &WorkerCounters) {
-        let accepted = if self.measures() { future.runnable.accepted() } else { None };
-        if accepted.is_some_and(|accepted| self.is_too_old(accepted)) {
-            if !self.expire(Job::Future(Box::new(future))) {
-                self.job_queue.note_removed();
-            }
+        self.run_future_counted(future, |counter, n| counters.add(counter, n)).await;
+    }
+
+    async fn run_future_counted(&self, future: FutureJob, add: impl Fn(Counter, u64)) {
+        let accepted = future.runnable.accepted();
+        let was_there = if self.is_too_old(accepted) {
+            self.expire(Job::Future(Box::new(future)))
         } else if future.runnable.begin() {
-            let add = |counter, n| counters.add(counter, n);
             self.begin(accepted, add).poll_to_end(future).await;
+            true
         } else {
+            false
+        };
+        if !was_there {
             self.job_queue.note_removed();
         }
     }
 
+    /// Counts the start of a job; `accepted` is [`Timestamp::NEVER`] if it was not noted.
     #[inline]
-    fn begin<A: Fn(Counter, u64)>(&self, accepted: Option<Timestamp>, add: A) -> RunningJob<'_, A> {
+    fn begin<A: Fn(Counter, u64)>(&self, accepted: Timestamp, add: A) -> RunningJob<'_, A> {
         add(Counter::Started, 1);
         let started = self.now();
         if let Some(started) = started {
-            let waited = started.since(accepted.unwrap_or(started));
-            add(Counter::WaitNanos, nanos(waited));
+            add(Counter::WaitNanos, nanos(started.since(accepted)));
         }
         RunningJob { shared: self, add, started, is_over: false, is_future: false }
     }
@@ -213,7 +212,7 @@ impl<A: Fn(Counter, u64)> RunningJob<'_, A> {
     fn count_cancelled(&mut self) {
         if !self.is_over {
             self.undo_start();
-            self.shared.counters.cancel(1);
+            self.shared.counters.add(Counter::Cancelled, 1);
         }
     }
 

@@ -21,6 +21,7 @@ use crate::panic::{DropEach, Payload, bury, catch, contain};
 pub(crate) type ErasedClosure = Box<dyn FnOnce() + Send>;
 
 /// The jobs of one scope.
+#[derive(Default)]
 pub(crate) struct ScopeQueue {
     /// Its number in the list, 0 if it is not there. Changed under the list's lock.
     number: AtomicU64,
@@ -33,16 +34,6 @@ pub(crate) struct ScopeQueue {
 }
 
 impl ScopeQueue {
-    pub(crate) fn new() -> Self {
-        Self {
-            number: AtomicU64::new(0),
-            jobs: Lock::new(VecDeque::new()),
-            unfinished: AtomicUsize::new(0),
-            changed: Event::new(),
-            panic: Lock::default(),
-        }
-    }
-
     /// Adds a job.
     pub(crate) fn push(&self, job: ErasedClosure) {
         // ORDERING: Relaxed: the scope is alive, so its end reads this later than we write it:
@@ -105,12 +96,14 @@ impl ScopeQueue {
 }
 
 /// The scopes of a pool that have jobs which no worker has begun.
+#[derive(Default)]
 pub(crate) struct Scopes {
     list: Lock<ScopeList>,
     /// Requests for help in the pool's queue.
     pub(crate) requests: AtomicUsize,
 }
 
+#[derive(Default)]
 struct ScopeList {
     /// In the order in which they were added, each once at most.
     queues: BTreeMap<u64, Arc<ScopeQueue>>,
@@ -118,11 +111,6 @@ struct ScopeList {
 }
 
 impl Scopes {
-    pub(crate) fn new() -> Self {
-        let list = Lock::new(ScopeList { queues: BTreeMap::new(), last: 0 });
-        Self { list, requests: AtomicUsize::new(0) }
-    }
-
     /// Puts a scope at the end of the list, unless it is there.
     pub(crate) fn add(&self, queue: &Arc<ScopeQueue>) {
         // ORDERING: Relaxed throughout: under the list's lock.

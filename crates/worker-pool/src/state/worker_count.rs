@@ -15,6 +15,7 @@ const WORKER: u64 = 2;
 const STARTED: u64 = 1 << 32;
 const WORKERS: u64 = STARTED - WORKER;
 
+#[derive(Default)]
 pub(crate) struct WorkerCount {
     /// | bits | name | meaning | changed by |
     /// | --- | --- | --- | --- |
@@ -29,10 +30,6 @@ pub(crate) struct WorkerCount {
 }
 
 impl WorkerCount {
-    pub(crate) fn new() -> Self {
-        Self { word: AtomicU64::new(0), changed: Event::new() }
-    }
-
     /// Counts a worker that was created.
     pub(crate) fn join(&self) {
         // ORDERING: Relaxed: only the number counts.

@@ -2,10 +2,13 @@
 
 use tidegate_core::primitive::Arc;
 
+#[derive(Default)]
+pub(crate) struct ThreadSettings;
+
 pub(crate) struct Threads;
 
 impl Threads {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(_settings: ThreadSettings) -> Arc<Self> {
         Arc::new(Self)
     }
 

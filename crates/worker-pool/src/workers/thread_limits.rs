@@ -1,7 +1,6 @@
 //! How many threads a pool has, and may have.
 
 use core::{fmt, num::NonZeroUsize, ops::RangeInclusive};
-use std::io;
 
 use alloc::format;
 
@@ -35,17 +34,12 @@ pub struct ThreadCount {
 }
 
 impl ThreadCount {
-    fn check(self) -> io::Result<Self> {
+    fn bits(self) -> Result<u64, BuildError> {
         if self.min == 0 || self.min > self.max || self.max > MOST {
             let range = format!("a range within 1..={MOST}");
-            let error = BuildError::new("threads", format_args!("{self}"), range);
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+            return Err(BuildError::new("threads", format_args!("{self}"), range));
         }
-        Ok(self)
-    }
-
-    fn bits(self) -> u64 {
-        (self.min as u64 * MIN) + (self.max as u64 * MAX)
+        Ok((self.min as u64 * MIN) + (self.max as u64 * MAX))
     }
 }
 
@@ -82,6 +76,7 @@ const MAX: u64 = 1 << 48;
 ///
 /// A pool grows from within: a thread that begins a job, and leaves no other to begin the next,
 /// first adds one. So a submitter never starts a thread, nor reads this.
+#[derive(Default)]
 pub(crate) struct ThreadLimits {
     /// | bits | name | meaning | changed by |
     /// | --- | --- | --- | --- |
@@ -101,8 +96,8 @@ impl LimitsWord {
         (self.0 / unit) & 0xffff
     }
 
-    fn can_grow(self) -> bool {
-        self.field(THREAD) < self.field(MAX)
+    fn wants_more(self) -> bool {
+        self.field(THREAD) < self.field(MAX) && self.field(SPARE) == 0
     }
 
     fn has_surplus(self) -> bool {
@@ -114,11 +109,6 @@ impl LimitsWord {
 // threads are started and joined, and jobs go through the queue. Where it must be seen together
 // with another word, there are fences (`Threads::grow`).
 impl ThreadLimits {
-    /// Creates the limits of a pool without threads.
-    pub(crate) fn none() -> Self {
-        Self { word: CachePadded::new(AtomicU64::new(0)) }
-    }
-
     fn read(&self) -> LimitsWord {
         LimitsWord(self.word.load(Ordering::Relaxed))
     }
@@ -134,9 +124,9 @@ impl ThreadLimits {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if `count` is not a range within the allowed one.
-    pub(crate) fn set(&self, count: ThreadCount) -> io::Result<()> {
-        let limits = count.check()?.bits();
+    /// [`BuildError`] if `count` is not a range within the allowed one.
+    pub(crate) fn set(&self, count: ThreadCount) -> Result<(), BuildError> {
+        let limits = count.bits()?;
         self.update(|now| Some(now.0 % MIN + limits));
         Ok(())
     }
@@ -144,14 +134,12 @@ impl ThreadLimits {
     /// Returns whether a thread may have to be added before the next job begins. One load.
     #[inline]
     pub(crate) fn wants_more(&self) -> bool {
-        let now = self.read();
-        now.can_grow() && now.field(SPARE) == 0
+        self.read().wants_more()
     }
 
     /// Counts a thread that the caller will start, if there may be one more and none is spare.
     pub(crate) fn add_spare(&self) -> bool {
-        let wants_more = |now: LimitsWord| now.can_grow() && now.field(SPARE) == 0;
-        self.update(|now| wants_more(now).then_some(now.0 + THREAD + SPARE)).is_some()
+        self.update(|now| now.wants_more().then_some(now.0 + THREAD + SPARE)).is_some()
     }
 
     /// Counts a thread that the caller will start, if there are fewer than the minimum.

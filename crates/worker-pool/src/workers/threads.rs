@@ -25,8 +25,9 @@ use super::{
     worker_state::WorkerState,
 };
 use crate::{
+    error::StartError,
     panic::{catch, contain},
-    state::Shared,
+    state::{Shared, counters::Counter},
 };
 
 /// Called with the number of a thread.
@@ -89,7 +90,7 @@ impl Threads {
     pub(crate) fn new(settings: ThreadSettings) -> Arc<Self> {
         Arc::new(Self {
             settings,
-            limits: ThreadLimits::none(),
+            limits: ThreadLimits::default(),
             started: AtomicUsize::new(0),
             until_retry: AtomicUsize::new(0),
             list: Lock::new(Some(ThreadList::default())),
@@ -101,8 +102,8 @@ impl Threads {
         self: &Arc<Self>,
         count: ThreadCount,
         shared: &Arc<Shared>,
-    ) -> io::Result<()> {
-        self.limits.set(count)?;
+    ) -> Result<(), StartError> {
+        self.limits.set(count).map_err(StartError::Setting)?;
         if shared.job_queue.is_drained() {
             return Ok(());
         }
@@ -134,12 +135,12 @@ impl Threads {
         }
         if self.limits.add_spare() && self.start(shared).is_err() {
             self.until_retry.store(JOBS_UNTIL_RETRY, Ordering::Relaxed);
-            shared.counters.refuse_thread();
+            shared.counters.add(Counter::ThreadsRefused, 1);
         }
     }
 
     /// Starts a thread that was counted.
-    fn start(self: &Arc<Self>, shared: &Arc<Shared>) -> io::Result<()> {
+    fn start(self: &Arc<Self>, shared: &Arc<Shared>) -> Result<(), StartError> {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         // A name is foreign code, and one with a null byte is a panic.
         let started = catch(|| self.spawn(number, WorkerState::new(shared)));
@@ -147,7 +148,7 @@ impl Threads {
         if started.is_err() {
             self.limits.remove_spare();
         }
-        started
+        started.map_err(StartError::Thread)
     }
 
     fn spawn(self: &Arc<Self>, number: usize, mut worker: WorkerState) -> io::Result<()> {

@@ -39,7 +39,7 @@ impl WorkerState {
         shared.workers.join();
         Self {
             shared: shared.clone(),
-            counters: shared.counters.open(),
+            counters: shared.counters.add_worker(),
             transitions: 0,
             started: false,
             is_waiting: false,
@@ -67,24 +67,19 @@ impl WorkerState {
     #[cfg(feature = "std")]
     #[inline]
     pub(super) fn take_next(&mut self) -> Option<Job> {
-        if self.next.is_some() {
-            self.resumed().wait();
+        if self.next.is_none() {
+            return None;
         }
-        self.next.take()
+        self.next_resumed().wait()
     }
 
     /// Takes what it must run next, after the end of a pause, for a worker in a task.
     pub(super) async fn next_resumed(&mut self) -> Option<Job> {
         if self.next.is_some() {
-            self.resumed().await;
+            let mut waiter = Waiter::new();
+            poll_fn(|cx| self.shared.job_queue.poll_resumed(&mut waiter, cx)).await;
         }
         self.next.take()
-    }
-
-    /// Waits for the end of a pause.
-    fn resumed(&mut self) -> impl Future<Output = ()> + '_ {
-        let mut waiter = Waiter::new();
-        poll_fn(move |cx| self.shared.job_queue.poll_resumed(&mut waiter, cx))
     }
 
     /// Takes a job if there is one.
@@ -157,7 +152,7 @@ impl Drop for WorkerState {
         if let Some(next) = self.next.take() {
             self.shared.job_queue.push_front(next);
         }
-        self.shared.counters.close(&self.counters);
+        self.shared.counters.remove_worker(&self.counters);
         if self.shared.workers.leave(self.started) {
             self.shared.abandon();
         }

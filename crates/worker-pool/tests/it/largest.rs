@@ -3,7 +3,7 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use tidegate_worker_pool::{JobGroup, SystemClock, Wait, WorkerPool};
+use tidegate_worker_pool::{JobGroup, StartError, SystemClock, Wait, WorkerPool};
 
 fn use_it(pool: &WorkerPool) {
     let jobs: JobGroup<_> = (0..100).map(|n| pool.submit(move || n).wait()).collect();
@@ -35,8 +35,8 @@ fn the_largest_key_queue_is_bounded_by_what_is_used() {
 
 #[test]
 fn too_many_threads_are_an_error_that_says_how_many_there_may_be() {
-    let says = |error: std::io::Error| {
-        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    let says = |error: StartError| {
+        assert!(matches!(error, StartError::Setting(_)));
         error.to_string()
     };
     let too_many = usize::MAX;

@@ -51,7 +51,7 @@ fn waiting_for_a_handle_on_a_worker_runs_no_other_job() {
                 let mut held = lock.lock().unwrap();
                 *held += inside.try_submit(|| 1).map_or(1, |handle| {
                     // Waits for a moment only: the other worker may be waiting for the lock, and
-                    // nobody runs the job.
+                    // no worker is left for the job.
                     handle.wait_timeout(core::time::Duration::ZERO).map_or(1, Result::unwrap)
                 });
             })

@@ -2,6 +2,7 @@
 
 use tidegate_core::primitive::atomic::{AtomicUsize, Ordering};
 
+#[derive(Default)]
 pub(super) struct CancelledJobs {
     /// Jobs that were ever cancelled while they were queued.
     total: AtomicUsize,
@@ -11,10 +12,6 @@ pub(super) struct CancelledJobs {
 }
 
 impl CancelledJobs {
-    pub(super) fn new() -> Self {
-        Self { total: AtomicUsize::new(0), removed: AtomicUsize::new(0) }
-    }
-
     /// Counts a job that was cancelled while it was queued.
     pub(super) fn add(&self) {
         // ORDERING: Release: pairs with the Acquire in `total`. The fence in `Event::notify`, which

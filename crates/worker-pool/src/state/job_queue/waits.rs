@@ -1,5 +1,5 @@
 //! How workers wait for jobs, and submitters for room: both spin for a bounded time, then sleep.
-//! Who wakes them is in `job_queue.rs`: `wake_worker`, `wake_submitter`.
+//! They are woken by `wake_worker` and `wake_submitter` in `job_queue.rs`.
 
 use core::task::{Context, Poll};
 
@@ -78,7 +78,9 @@ impl JobQueue {
         cx: &mut Context<'_>,
         leaves: &mut impl FnMut() -> bool,
     ) -> Poll<Result<Job, Closed>> {
-        waiter.poll_until(&self.job_arrived, cx, &mut JobOrLeave { queue: self, leaves })
+        let check = || self.take().transpose().or_else(|| leaves().then_some(Err(Closed)));
+        let begin_to_wait = || self.ring.set_consumer_waiting();
+        waiter.poll_until(&self.job_arrived, cx, &mut CheckAndFlag { check, begin_to_wait })
     }
 
     /// Waits until `push`, which tries to push, returns a value.
@@ -88,7 +90,13 @@ impl JobQueue {
         cx: &mut Context<'_>,
         push: impl FnMut() -> Option<R>,
     ) -> Poll<R> {
-        waiter.poll_until(&self.room_freed, cx, &mut RoomToPush { queue: self, push })
+        let begin_to_wait = || {
+            // The room of a rendezvous is a worker that waits, which notifies submitters itself.
+            if self.rendezvous.is_none() {
+                self.ring.set_producer_waiting();
+            }
+        };
+        waiter.poll_until(&self.room_freed, cx, &mut CheckAndFlag { check: push, begin_to_wait })
     }
 
     /// Waits until the queue is closed.
@@ -129,39 +137,20 @@ impl JobQueue {
     }
 }
 
-struct JobOrLeave<'a, L> {
-    queue: &'a JobQueue,
-    leaves: &'a mut L,
+/// A condition that tells the ring when a caller begins to wait for it.
+struct CheckAndFlag<C, B> {
+    check: C,
+    begin_to_wait: B,
 }
 
-impl<L: FnMut() -> bool> Condition for JobOrLeave<'_, L> {
-    type Output = Result<Job, Closed>;
-
-    fn check(&mut self) -> Option<Self::Output> {
-        self.queue.take().transpose().or_else(|| (self.leaves)().then_some(Err(Closed)))
-    }
-
-    fn begin_to_wait(&mut self) {
-        self.queue.ring.set_consumer_waiting();
-    }
-}
-
-struct RoomToPush<'a, P> {
-    queue: &'a JobQueue,
-    push: P,
-}
-
-impl<R, P: FnMut() -> Option<R>> Condition for RoomToPush<'_, P> {
+impl<R, C: FnMut() -> Option<R>, B: FnMut()> Condition for CheckAndFlag<C, B> {
     type Output = R;
 
     fn check(&mut self) -> Option<R> {
-        (self.push)()
+        (self.check)()
     }
 
     fn begin_to_wait(&mut self) {
-        // The room of a rendezvous is a worker that waits, which notifies submitters itself.
-        if self.queue.rendezvous.is_none() {
-            self.queue.ring.set_producer_waiting();
-        }
+        (self.begin_to_wait)();
     }
 }
