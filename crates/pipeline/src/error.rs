@@ -3,8 +3,8 @@
 use core::fmt;
 
 use alloc::{boxed::Box, string::String};
-#[cfg(feature = "std")]
-use core::any::Any;
+
+use tidegate_core::unwind::{bury, catch, words};
 
 /// Any error that a stage may fail with. Anything that implements [`Error`](core::error::Error),
 /// and any string, converts into it.
@@ -85,18 +85,6 @@ impl Panicked {
     pub fn message(&self) -> &str {
         &self.message
     }
-
-    #[cfg(feature = "std")]
-    pub(crate) fn saying(message: &str) -> Self {
-        Self { message: message.into() }
-    }
-
-    #[cfg(feature = "std")]
-    pub(crate) fn new(payload: &(dyn Any + Send)) -> Self {
-        let words = payload.downcast_ref::<&str>().copied();
-        let message = words.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        Self::saying(message.unwrap_or_default())
-    }
 }
 
 impl fmt::Display for Panicked {
@@ -107,21 +95,14 @@ impl fmt::Display for Panicked {
 
 impl core::error::Error for Panicked {}
 
-/// Runs foreign code, and turns a panic into an error.
-#[cfg(feature = "std")]
+/// Runs foreign code, and turns a panic into an error. Without std no panic is caught.
 #[inline]
 pub(crate) fn catch_panic<R>(code: impl FnOnce() -> R) -> Result<R, BoxError> {
     // Code that panics may leave its own state half changed: the flow drops the item and, by
     // default, stops.
-    tidegate_core::unwind::catch(code).map_err(|payload| {
-        let error = Panicked::new(&*payload).into();
-        tidegate_core::unwind::bury(payload);
-        error
+    catch(code).map_err(|payload| {
+        let message = words(&*payload).unwrap_or_default().into();
+        bury(payload);
+        Panicked { message }.into()
     })
-}
-
-#[cfg(not(feature = "std"))]
-#[expect(clippy::unnecessary_wraps, reason = "with std it fails")]
-pub(crate) fn catch_panic<R>(code: impl FnOnce() -> R) -> Result<R, BoxError> {
-    Ok(code())
 }

@@ -17,7 +17,7 @@ mod stopped;
 #[cfg(feature = "std")]
 pub(crate) use self::run_threads::ThreadTask;
 pub(crate) use self::{
-    context::Flow,
+    context::{Flow, system_time},
     item::{Item, Lineage},
     ledger::StageId,
     meter::Counting,

@@ -6,10 +6,10 @@ mod chunk_size;
 mod chunk_work;
 mod chunked;
 mod exchange;
-mod executor;
+mod workers;
 
 pub use self::{
     chunk_work::{Apply, ApplyWith, ChunkWork, Then},
     chunked::Chunked,
-    executor::{Executor, Threads},
+    workers::{Threads, Workers},
 };

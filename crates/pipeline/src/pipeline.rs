@@ -60,20 +60,10 @@ impl<'h> Pipeline<'h, ()> {
     /// Begins a flow with the stage that `make` returns.
     pub(crate) fn begin<S: Stage>(make: impl FnOnce(&mut Flow<'h>) -> S) -> Pipeline<'h, S> {
         let mut flow = Flow::new();
-        time_by_the_system(&mut flow);
         let stages = make(&mut flow);
         Pipeline { stages, flow, timer: SystemClock }
     }
 }
-
-#[cfg(feature = "std")]
-fn time_by_the_system(flow: &mut Flow<'_>) {
-    use tidegate_core::Clock;
-    flow.set_clock(|| SystemClock.now());
-}
-
-#[cfg(not(feature = "std"))]
-fn time_by_the_system(_flow: &mut Flow<'_>) {}
 
 impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// Adds the stage that `make` returns, over those so far.
@@ -155,7 +145,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// assert_eq!(monitor.stats().summary.leftover(), 3);
     /// ```
     pub fn max_in_flight(mut self, n: NonZeroUsize) -> Self {
-        self.flow.ledger.max_in_flight = n.get() as u64;
+        self.flow.ledger.max_in_flight = Some(n.get() as u64);
         self
     }
 

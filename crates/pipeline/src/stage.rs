@@ -24,5 +24,5 @@ pub use self::{
 pub use crate::{
     concurrent::{Call, KeyPolicy, Parallel, PerKey, Unkeyed, Work},
     flow::{Plain, Returns, Try},
-    offload::{Apply, ApplyWith, ChunkWork, Chunked, Executor, Then},
+    offload::{Apply, ApplyWith, ChunkWork, Chunked, Then, Workers},
 };

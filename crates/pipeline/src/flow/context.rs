@@ -42,7 +42,7 @@ pub struct Flow<'h> {
     #[cfg(feature = "std")]
     pub(crate) simulated: Option<tidegate_core::ManualClock>,
     token: Option<Pin<Box<dyn Future<Output = Reason> + Send>>>,
-    clock: Option<Box<dyn Fn() -> Timestamp + Send + 'h>>,
+    clock: Box<dyn Fn() -> Option<Timestamp> + Send + 'h>,
     asleep_since: Option<Timestamp>,
     awake_since: Option<Timestamp>,
     /// How often the run was polled.
@@ -52,9 +52,9 @@ pub struct Flow<'h> {
 impl<'h> Flow<'h> {
     pub(crate) fn new() -> Self {
         Self {
-            ledger: Ledger::new(),
+            ledger: Ledger::default(),
             budget: Budget::new(),
-            guard: PanicGuard::new(),
+            guard: PanicGuard::default(),
             waker_cell: Arc::default(),
             run_threads: None,
             has_threads: false,
@@ -62,7 +62,7 @@ impl<'h> Flow<'h> {
             #[cfg(feature = "std")]
             simulated: None,
             token: None,
-            clock: None,
+            clock: Box::new(system_time),
             asleep_since: None,
             awake_since: None,
             polls: 0,
@@ -74,7 +74,7 @@ impl<'h> Flow<'h> {
     }
 
     pub(crate) fn set_clock(&mut self, clock: impl Fn() -> Timestamp + Send + 'h) {
-        self.clock = Some(Box::new(clock));
+        self.clock = Box::new(move || Some(clock()));
     }
 
     /// Lets stages use the run's own threads, and returns what those share; `None` if no stage
@@ -187,7 +187,7 @@ impl<'h> Flow<'h> {
 
     #[inline]
     fn now(&self) -> Option<Timestamp> {
-        self.clock.as_ref().map(|clock| clock())
+        (self.clock)()
     }
 
     #[inline]
@@ -214,4 +214,15 @@ impl fmt::Debug for Flow<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Flow").field("summary", self.ledger.summary()).finish_non_exhaustive()
     }
+}
+
+/// Returns the time by the system's clock, which needs std.
+#[cfg(feature = "std")]
+pub(crate) fn system_time() -> Option<Timestamp> {
+    Some(tidegate_core::Clock::now(&tidegate_core::SystemClock))
+}
+
+#[cfg(not(feature = "std"))]
+pub(crate) fn system_time() -> Option<Timestamp> {
+    None
 }

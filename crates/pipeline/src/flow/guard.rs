@@ -6,7 +6,7 @@ use super::{item::Lineage, ledger::StageId};
 
 /// Remembers which stage's code runs, and on which item, so that a panic becomes the error of that
 /// item.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct PanicGuard {
     at: Option<StageId>,
     /// Owns nothing unless `at` is `Some`.
@@ -14,10 +14,6 @@ pub(crate) struct PanicGuard {
 }
 
 impl PanicGuard {
-    pub(crate) fn new() -> Self {
-        Self { at: None, lineage: Lineage::item(0) }
-    }
-
     /// Keeps `lineage` while code of stage `id` runs.
     #[inline]
     pub(crate) fn enter(&mut self, id: StageId, lineage: Lineage) {
@@ -30,7 +26,7 @@ impl PanicGuard {
     #[inline]
     pub(crate) fn exit(&mut self) -> Lineage {
         self.at = None;
-        mem::replace(&mut self.lineage, Lineage::item(0))
+        mem::take(&mut self.lineage)
     }
 
     /// Returns the stage that has panicked and the item it worked on; `None` if no stage's code

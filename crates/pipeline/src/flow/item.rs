@@ -23,7 +23,7 @@ pub struct Item<T> {
 }
 
 /// Which items of the source a value stands for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Lineage {
     /// Position in the source, from 0; that of the first item if it stands for several.
     pub(crate) index: u64,
@@ -106,40 +106,5 @@ impl More {
                 lineages.into_iter().for_each(|lineage| lineage.settle(outcome, summary));
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use alloc::vec;
-
-    use super::*;
-
-    fn settled(settle: impl FnOnce(&mut Summary)) -> (u64, u64, u64) {
-        let mut summary = Summary::default();
-        settle(&mut summary);
-        (summary.succeeded, summary.failed, summary.skipped)
-    }
-
-    #[test]
-    fn a_whole_meets_its_fate_with_its_last_part() {
-        let hold = Lineage::item(3).divide();
-        let (first, second) = (hold.part(), hold.part());
-        assert_eq!(settled(|summary| first.settle(ItemOutcome::Failed, summary)), (0, 0, 0));
-        assert_eq!(settled(|summary| hold.settle(ItemOutcome::Skipped, summary)), (0, 0, 0));
-        assert_eq!(settled(|summary| second.settle(ItemOutcome::Succeeded, summary)), (0, 1, 0));
-    }
-
-    #[test]
-    fn a_whole_without_parts_is_skipped() {
-        let hold = Lineage::item(0).divide();
-        assert_eq!(settled(|summary| hold.settle(ItemOutcome::Skipped, summary)), (0, 0, 1));
-    }
-
-    #[test]
-    fn a_batch_shares_its_fate_and_has_its_firsts_index() {
-        let batch = Lineage::batch(vec![Lineage::item(5), Lineage::item(6).divide()]);
-        assert_eq!(batch.index, 5);
-        assert_eq!(settled(|summary| batch.settle(ItemOutcome::Succeeded, summary)), (2, 0, 0));
     }
 }

@@ -28,6 +28,7 @@ impl StageId {
 }
 
 /// Counts the items, per stage and in all, and decides when the flow stops.
+#[derive(Default)]
 pub(crate) struct Ledger<'h> {
     stages: Vec<Entry<'h>>,
     summary: Summary,
@@ -36,7 +37,7 @@ pub(crate) struct Ledger<'h> {
     cause: Option<Cause>,
     pub(crate) after_stop: AfterStop,
     /// How many items may be in the flow.
-    pub(crate) max_in_flight: u64,
+    pub(crate) max_in_flight: Option<u64>,
     /// Whether the source was not polled for that reason.
     is_full: bool,
     /// How often the flow has become full.
@@ -49,19 +50,6 @@ struct Entry<'h> {
 }
 
 impl<'h> Ledger<'h> {
-    pub(crate) fn new() -> Self {
-        Self {
-            stages: Vec::new(),
-            summary: Summary::default(),
-            monitor: Monitor::default(),
-            cause: None,
-            after_stop: AfterStop::Drain,
-            max_in_flight: u64::MAX,
-            is_full: false,
-            times_full: 0,
-        }
-    }
-
     pub(crate) fn add_stage(&mut self, name: &'static str, capacity: usize) -> StageId {
         self.stages.push(Entry { meter: Meter::new(name, capacity), on_error: OnError::Stop });
         self.publish();
@@ -126,7 +114,7 @@ impl<'h> Ledger<'h> {
     /// Returns whether one more item may enter the flow, and remembers the answer for this poll.
     #[inline]
     pub(crate) fn has_room(&mut self) -> bool {
-        let is_full = self.summary.leftover() >= self.max_in_flight;
+        let is_full = self.max_in_flight.is_some_and(|max| self.summary.leftover() >= max);
         self.times_full += u64::from(is_full && !self.is_full);
         self.is_full = is_full;
         !is_full

@@ -16,6 +16,7 @@ const SAMPLE_OF_SHORT: u64 = 256;
 const SHORT: Duration = Duration::from_micros(1);
 
 /// Counts, and charges times, in plain fields. [`StageStats`] says how.
+#[derive(Default)]
 pub(crate) struct Meter {
     pub(crate) stats: StageStats,
     /// Whether it waits for room for its output, or else for input, when it sleeps below its
@@ -39,9 +40,10 @@ pub(crate) struct Meter {
 }
 
 /// What a call of a stage's code says about its items.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Counting {
     /// Nothing: the stage counts what it receives and emits.
+    #[default]
     Own,
     /// Each call received an item, which was emitted unless it failed or was skipped.
     Calls,
@@ -51,19 +53,8 @@ pub(crate) enum Counting {
 
 impl Meter {
     pub(crate) fn new(name: &'static str, capacity: usize) -> Self {
-        Self {
-            stats: StageStats::new(name, capacity),
-            is_blocked: false,
-            slots: 0,
-            is_measured: false,
-            skipped: 0,
-            counting: Counting::Own,
-            calls: 0,
-            next_sample: 1,
-            sampled_calls: 0,
-            sampled: Duration::ZERO,
-            retries: None,
-        }
+        let stats = StageStats { name, capacity, ..StageStats::default() };
+        Self { stats, next_sample: 1, ..Self::default() }
     }
 
     /// Returns the counter of retries.

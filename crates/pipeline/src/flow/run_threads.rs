@@ -3,13 +3,15 @@
 //! ```text
 //! a wake of the flow ─▶ WOKEN ─┐                       ┌─ drive the flow, one thread at a time
 //!                              ├─▶ a thread that waits ┤
-//! a stage calls a thread ──────┘                       └─ work on the stage's chunks
+//! a stage requests a thread ───┘                       └─ work on the stage's chunks
 //! ```
 //!
 //! No thread belongs to the flow. While one works on a long item, another drives.
 
 use alloc::collections::VecDeque;
 
+#[cfg(feature = "std")]
+use tidegate_core::{Closed, Wait};
 use tidegate_core::{
     Event,
     lock::Lock,
@@ -18,17 +20,22 @@ use tidegate_core::{
         atomic::{AtomicU8, Ordering},
     },
 };
+use tidegate_worker_pool::JoinError;
 
-/// Chunks that threads of the run work on.
-pub trait WorkQueue: Send + Sync {
-    /// Works on a chunk. Returns whether there is more to do; a thread that was called goes on
-    /// until there is not.
+/// Chunks of a stage, for the workers that it has requested. Each of them works on chunks until
+/// there is none, or leaves early.
+pub(crate) trait WorkQueue: Send + Sync {
+    /// Works on a chunk. Returns whether there is another; if not, the worker has left.
     fn work_one(&self) -> bool;
+    /// Leaves early. The flow requests another worker if a chunk waits.
+    fn leave(&self);
+    /// Notes that a worker does not come: the waiting chunks are lost.
+    fn lose(&self, why: fn() -> JoinError);
 }
 
 /// What the threads of a run share.
 pub(crate) struct RunThreads<'h> {
-    calls: Lock<VecDeque<Arc<dyn WorkQueue + 'h>>>,
+    requests: Lock<VecDeque<Arc<dyn WorkQueue + 'h>>>,
     pub(crate) drive: Arc<Wakeable<DriveState>>,
 }
 
@@ -37,38 +44,42 @@ pub(crate) struct RunThreads<'h> {
 pub(crate) enum ThreadTask<'h> {
     Drive,
     Work(Arc<dyn WorkQueue + 'h>),
-    Exit,
 }
 
 impl<'h> RunThreads<'h> {
     pub(crate) fn new() -> Self {
         let drive = DriveState { state: AtomicU8::new(WOKEN), event: Event::new() };
-        Self { calls: Lock::new(VecDeque::new()), drive: Arc::new(Wakeable(drive)) }
+        Self { requests: Lock::default(), drive: Arc::new(Wakeable(drive)) }
     }
 
-    /// Calls a thread to a queue.
-    pub(crate) fn call(&self, queue: Arc<dyn WorkQueue + 'h>) {
-        self.calls.with(|calls| calls.push_back(queue));
+    /// Requests a thread that works on a queue.
+    pub(crate) fn request_worker(&self, queue: Arc<dyn WorkQueue + 'h>) {
+        self.requests.with(|requests| requests.push_back(queue));
         self.drive.0.event.notify(1);
     }
 
-    /// Returns the next task, `None` if there is none now. Driving the flow comes first, because it
-    /// feeds all threads.
+    /// Returns the next task, or that the run is over; `None` if there is neither now. Driving the
+    /// flow comes first, because it feeds all threads.
     #[cfg(feature = "std")]
-    pub(crate) fn next_task(&self) -> Option<ThreadTask<'h>> {
+    fn poll_task(&self) -> Option<Result<ThreadTask<'h>, Closed>> {
         if self.drive.0.is_over() {
-            return Some(ThreadTask::Exit);
+            return Some(Err(Closed));
         }
         if self.drive.0.claim() {
-            return Some(ThreadTask::Drive);
+            return Some(Ok(ThreadTask::Drive));
         }
-        self.calls.with(VecDeque::pop_front).map(ThreadTask::Work)
+        self.requests.with(VecDeque::pop_front).map(|queue| Ok(ThreadTask::Work(queue)))
     }
 
     /// Waits for the next task.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] if the run is over.
     #[cfg(feature = "std")]
-    pub(crate) fn wait(&self) -> ThreadTask<'h> {
-        tidegate_core::Wait::wait(self.drive.0.event.wait_until(|| self.next_task()))
+    pub(crate) fn next_task(&self) -> Result<ThreadTask<'h>, Closed> {
+        let waited = || self.drive.0.event.wait_until(|| self.poll_task()).wait();
+        self.poll_task().unwrap_or_else(waited)
     }
 }
 

@@ -72,7 +72,7 @@ pub(crate) enum ItemOutcome {
 /// Times are charged like this: while the flow sleeps, a stage is charged for each item it has in
 /// flight; while the flow is awake, for the time of the stage's own code, measured on every 32nd
 /// call. They are zero without a clock (see [`Pipeline::timer`](crate::Pipeline::timer)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct StageStats {
     /// The stage's name.
@@ -98,21 +98,6 @@ pub struct StageStats {
 }
 
 impl StageStats {
-    pub(crate) fn new(name: &'static str, capacity: usize) -> Self {
-        Self {
-            name,
-            capacity,
-            received: 0,
-            emitted: 0,
-            failed: 0,
-            retried: 0,
-            in_flight: 0,
-            busy: Duration::ZERO,
-            waiting_on_input: Duration::ZERO,
-            waiting_on_output: Duration::ZERO,
-        }
-    }
-
     /// Returns the busy time per unit of capacity.
     fn load(&self) -> Duration {
         self.busy / u32::try_from(self.capacity).unwrap_or(u32::MAX).max(1)

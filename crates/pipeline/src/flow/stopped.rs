@@ -83,26 +83,17 @@ impl Stopped {
 
     /// Returns the first error of a stage that stops on errors, `None` if the flow was cancelled.
     pub fn error(&self) -> Option<&PipelineError> {
-        match &self.cause {
-            Cause::Failed(error) => Some(error),
-            Cause::Cancelled(_) => None,
-        }
+        if let Cause::Failed(error) = &self.cause { Some(error) } else { None }
     }
 
     /// Returns that error, by value.
     pub fn into_error(self) -> Option<PipelineError> {
-        match self.cause {
-            Cause::Failed(error) => Some(error),
-            Cause::Cancelled(_) => None,
-        }
+        if let Cause::Failed(error) = self.cause { Some(error) } else { None }
     }
 
     /// Returns why the flow's token was cancelled, `None` if a stage failed.
     pub fn reason(&self) -> Option<&Reason> {
-        match &self.cause {
-            Cause::Failed(_) => None,
-            Cause::Cancelled(cancelled) => Some(cancelled.reason()),
-        }
+        if let Cause::Cancelled(cancelled) = &self.cause { Some(cancelled.reason()) } else { None }
     }
 
     /// Returns whether the flow was cancelled.

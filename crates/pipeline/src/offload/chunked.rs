@@ -16,16 +16,16 @@ use super::{
     chunk_size::ChunkSize,
     chunk_work::ChunkWork,
     exchange::{Chunk, ChunkExchange, Done},
-    executor::Dispatcher,
+    workers::WorkerRequests,
 };
 
 /// A stage whose work is done by other threads. Consecutive items travel as chunks, whose size is
 /// learnt from the time they take. Items are not held back for a larger chunk while a worker is
 /// free.
-pub struct Chunked<S: Stage, L: ChunkWork<S::Item>, C> {
+pub struct Chunked<'w, S: Stage, L: ChunkWork<S::Item>> {
     pub(crate) upstream: S,
     exchange: FlowSide<S::Item, L>,
-    pub(crate) dispatcher: C,
+    requests: WorkerRequests<'w>,
     n: NonZeroUsize,
     chunk_size: ChunkSize,
     /// The next chunk.
@@ -52,11 +52,11 @@ struct Opened<Out> {
     outs: DropEach<IntoIter<Out>>,
 }
 
-impl<S: Stage, L: ChunkWork<S::Item>, C> Chunked<S, L, C> {
+impl<'w, S: Stage, L: ChunkWork<S::Item>> Chunked<'w, S, L> {
     pub(crate) fn new(
         upstream: S,
         chunk_work: L,
-        dispatcher: C,
+        requests: WorkerRequests<'w>,
         n: NonZeroUsize,
         flow: &Flow<'_>,
     ) -> Self {
@@ -68,7 +68,7 @@ impl<S: Stage, L: ChunkWork<S::Item>, C> Chunked<S, L, C> {
                 n,
                 flow.waker_cell.clone(),
             ))),
-            dispatcher,
+            requests,
             n,
             items: DropEach::default(),
             lineages: Vec::new(),
@@ -88,10 +88,9 @@ impl<S: Stage, L: ChunkWork<S::Item>, C> Chunked<S, L, C> {
         self,
         flow: &Flow<'_>,
         make: impl FnOnce(L) -> M,
-    ) -> Chunked<S, M, C> {
+    ) -> Chunked<'w, S, M> {
         let chunk_work = self.exchange.into_chunk_work();
-        let mut stage =
-            Chunked::new(self.upstream, make(chunk_work), self.dispatcher, self.n, flow);
+        let mut stage = Chunked::new(self.upstream, make(chunk_work), self.requests, self.n, flow);
         stage.finished = Reorder::like(&self.finished);
         stage.chunk_size = self.chunk_size;
         stage
@@ -111,7 +110,7 @@ impl<S: Stage, L: ChunkWork<S::Item>, C> Chunked<S, L, C> {
     }
 
     fn id(&self) -> StageId {
-        self.exchange.0.chunk_work().first()
+        self.exchange.0.chunk_work.first()
     }
 
     fn has_room(&self) -> bool {
@@ -123,7 +122,7 @@ impl<S: Stage, L: ChunkWork<S::Item>, C> Chunked<S, L, C> {
     fn next(&mut self, flow: &mut Flow<'_>) -> Option<Item<L::Out>> {
         let Opened { lineages, outs } = self.opened.as_mut()?;
         if let (Some(lineage), Some(value)) = (lineages.next(), outs.next()) {
-            flow.ledger.count_emitted(self.exchange.0.chunk_work().last());
+            flow.ledger.count_emitted(self.exchange.0.chunk_work.last());
             return Some(Item { lineage, value });
         }
         self.opened = None;
@@ -131,7 +130,11 @@ impl<S: Stage, L: ChunkWork<S::Item>, C> Chunked<S, L, C> {
     }
 }
 
-impl<S: Stage, L: ChunkWork<S::Item>, C: Dispatcher<ChunkExchange<S::Item, L>>> Chunked<S, L, C> {
+impl<'w, S, L> Chunked<'w, S, L>
+where
+    S: Stage<Item: Send + 'w>,
+    L: ChunkWork<S::Item, Out: Send> + 'w,
+{
     /// Goes on as far as possible without emitting a result. Returns whether the stages before have
     /// ended.
     fn advance(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> bool {
@@ -147,7 +150,7 @@ impl<S: Stage, L: ChunkWork<S::Item>, C: Dispatcher<ChunkExchange<S::Item, L>>> 
         if flow.rng.is_some() && self.in_work > 0 {
             cx.waker().wake_by_ref();
         }
-        self.dispatcher.poll(cx);
+        self.requests.poll(cx);
         let in_work = self.in_work.min(self.n.get());
         flow.ledger.meter(self.id()).set_in_flight(self.items_in_work, in_work);
         ended
@@ -155,8 +158,8 @@ impl<S: Stage, L: ChunkWork<S::Item>, C: Dispatcher<ChunkExchange<S::Item, L>>> 
 
     fn collect(&mut self, flow: &mut Flow<'_>) {
         let mut done = mem::take(&mut self.done);
-        let calls = self.exchange.0.collect(&mut done);
-        (0..calls).for_each(|_| self.dispatcher.call(&self.exchange.0));
+        let missing = self.exchange.0.collect(&mut done);
+        (0..missing).for_each(|_| self.requests.request_worker(self.exchange.0.clone()));
         for chunk in done.drain(..) {
             self.in_work -= 1;
             self.items_in_work -= chunk.lineages.len();
@@ -173,14 +176,8 @@ impl<S: Stage, L: ChunkWork<S::Item>, C: Dispatcher<ChunkExchange<S::Item, L>>> 
 
     /// Counts the failures of a chunk, and returns its results.
     fn settle(&self, chunk: Done<L::Out>, flow: &mut Flow<'_>) -> Option<Opened<L::Out>> {
-        let Done { lineages, outs, failures, lost, .. } = chunk;
-        if let Some(why) = lost {
-            for lineage in lineages {
-                flow.ledger.fail(self.id(), lineage, why.error().into());
-            }
-            return None;
-        }
-        let chunk_work = self.exchange.0.chunk_work();
+        let Done { lineages, outs, failures, .. } = chunk;
+        let chunk_work = &self.exchange.0.chunk_work;
         let mut entered = lineages.len() as u64;
         for id in chunk_work.first().through(chunk_work.last()) {
             if id != chunk_work.first() {
@@ -255,7 +252,7 @@ impl<S: Stage, L: ChunkWork<S::Item>, C: Dispatcher<ChunkExchange<S::Item, L>>> 
             items: mem::replace(&mut self.items, DropEach::new(Vec::with_capacity(size))),
         };
         if self.exchange.0.put(chunk, flow.rng.is_none()) {
-            self.dispatcher.call(&self.exchange.0);
+            self.requests.request_worker(self.exchange.0.clone());
         }
     }
 
@@ -265,7 +262,7 @@ impl<S: Stage, L: ChunkWork<S::Item>, C: Dispatcher<ChunkExchange<S::Item, L>>> 
         cx: &mut Context<'_>,
         flow: &mut Flow<'_>,
     ) -> Poll<Option<Item<L::Out>>> {
-        let chunk_work = self.exchange.0.chunk_work();
+        let chunk_work = &self.exchange.0.chunk_work;
         let id = chunk_work.first();
         loop {
             let Some(Item { lineage, value }) = ready!(self.upstream.pull(id, cx, flow)) else {
@@ -297,8 +294,10 @@ impl<S: Stage, L: ChunkWork<S::Item>, C: Dispatcher<ChunkExchange<S::Item, L>>> 
     }
 }
 
-impl<S: Stage, L: ChunkWork<S::Item>, C: Dispatcher<ChunkExchange<S::Item, L>>> Stage
-    for Chunked<S, L, C>
+impl<'w, S, L> Stage for Chunked<'w, S, L>
+where
+    S: Stage<Item: Send + 'w>,
+    L: ChunkWork<S::Item, Out: Send> + 'w,
 {
     type Item = L::Out;
 
@@ -308,13 +307,13 @@ impl<S: Stage, L: ChunkWork<S::Item>, C: Dispatcher<ChunkExchange<S::Item, L>>> 
         cx: &mut Context<'_>,
         flow: &mut Flow<'_>,
     ) -> Poll<Option<Item<L::Out>>> {
-        if self.dispatcher.is_here(flow) && flow.rng.is_none() {
-            return self.poll_here(cx, flow);
-        }
         if self.advanced_at == flow.polls {
             if let Some(item) = self.next(flow) {
                 return Poll::Ready(Some(item));
             }
+        }
+        if self.requests.is_here(flow) && flow.rng.is_none() {
+            return self.poll_here(cx, flow);
         }
         let ended = self.advance(cx, flow);
         loop {
@@ -329,7 +328,7 @@ impl<S: Stage, L: ChunkWork<S::Item>, C: Dispatcher<ChunkExchange<S::Item, L>>> 
     }
 
     fn drive(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) {
-        if self.dispatcher.is_here(flow) && flow.rng.is_none() {
+        if self.requests.is_here(flow) && flow.rng.is_none() {
             self.upstream.drive(cx, flow);
         } else {
             self.advance(cx, flow);
@@ -337,7 +336,7 @@ impl<S: Stage, L: ChunkWork<S::Item>, C: Dispatcher<ChunkExchange<S::Item, L>>> 
     }
 }
 
-impl<S: Stage, L: ChunkWork<S::Item>, C> fmt::Debug for Chunked<S, L, C> {
+impl<S: Stage, L: ChunkWork<S::Item>> fmt::Debug for Chunked<'_, S, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Chunked").field("in_work", &self.in_work).finish_non_exhaustive()
     }
@@ -352,7 +351,7 @@ impl<In, L: ChunkWork<In>> FlowSide<In, L> {
         let exchange = self.0.clone();
         drop(self);
         let exchange = Arc::into_inner(exchange);
-        exchange.expect("a flow that is not yet run has no workers").into_chunk_work()
+        exchange.expect("a flow that is not yet run has no workers").chunk_work
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where a flow and the threads that work for it exchange chunks of items.
 //!
 //! ```text
-//! the flow:   put a chunk ─▶ fewer workers than allowed? ─▶ call one
+//! the flow:   put a chunk ─▶ fewer workers than allowed? ─▶ request one
 //! a worker:   take a chunk ─▶ work ─▶ put the result ─▶ wake the flow ─▶ again, or leave
 //! ```
 //!
@@ -14,7 +14,6 @@ use core::{mem, num::NonZeroUsize, time::Duration};
 use alloc::{collections::VecDeque, vec::Vec};
 
 use tidegate_core::{
-    Timestamp,
     future_slots::WakerCell,
     lock::Lock,
     primitive::Arc,
@@ -23,9 +22,8 @@ use tidegate_core::{
 use tidegate_worker_pool::JoinError;
 
 use crate::{
-    debug::debug_by_name,
     error::{BoxError, catch_panic},
-    flow::{Lineage, StageId, WorkQueue},
+    flow::{Lineage, StageId, WorkQueue, system_time},
 };
 
 use super::chunk_work::ChunkWork;
@@ -45,26 +43,8 @@ pub(crate) struct Done<Out> {
     pub(crate) outs: DropEach<Vec<Out>>,
     /// The items that failed, in order: their stage and error.
     pub(crate) failures: DropEach<Vec<Failure>>,
-    /// How long the work took; `None` without a clock.
+    /// How long the work took; `None` without a clock, and if no worker has come.
     pub(crate) time: Option<Duration>,
-    /// Why no worker did; `None` if one did.
-    pub(crate) lost: Option<Lost>,
-}
-
-/// Why a chunk was not worked on.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Lost {
-    Closed,
-    Cancelled,
-}
-
-impl Lost {
-    pub(crate) fn error(self) -> JoinError {
-        match self {
-            Self::Closed => JoinError::Closed,
-            Self::Cancelled => JoinError::Cancelled,
-        }
-    }
 }
 
 /// An item of a chunk that failed.
@@ -75,8 +55,8 @@ pub(crate) struct Failure {
 }
 
 /// The exchange of one stage.
-pub struct ChunkExchange<In, L: ChunkWork<In>> {
-    chunk_work: L,
+pub(crate) struct ChunkExchange<In, L: ChunkWork<In>> {
+    pub(crate) chunk_work: L,
     state: Lock<ExchangeState<In, L::Out>>,
     max_workers: NonZeroUsize,
     waker_cell: Arc<WakerCell>,
@@ -84,7 +64,7 @@ pub struct ChunkExchange<In, L: ChunkWork<In>> {
 
 struct ExchangeState<In, Out> {
     waiting: VecDeque<Chunk<In>>,
-    /// Workers that were called and have not left.
+    /// Workers that were requested and have not left.
     // INVARIANT: while a chunk waits, there is a worker, or a vacancy for which the flow was woken.
     workers: usize,
     /// Workers that left early and are to be replaced.
@@ -103,29 +83,19 @@ impl<In, L: ChunkWork<In>> ChunkExchange<In, L> {
         Self { chunk_work, state: Lock::new(state), max_workers, waker_cell }
     }
 
-    pub(crate) fn chunk_work(&self) -> &L {
-        &self.chunk_work
-    }
-
-    pub(crate) fn into_chunk_work(self) -> L {
-        self.chunk_work
-    }
-
-    // The flow's side.
-
-    /// Puts a chunk for the workers. Returns whether the flow is to call one more; never without
-    /// `calls`.
-    pub(crate) fn put(&self, chunk: Chunk<In>, calls: bool) -> bool {
+    /// Puts a chunk for the workers. Returns whether the flow is to request one more; never unless
+    /// it `may_request`.
+    pub(crate) fn put(&self, chunk: Chunk<In>, may_request: bool) -> bool {
         self.state.with(|state| {
             state.waiting.push_back(chunk);
-            let is_short = calls && state.workers < self.max_workers.get();
+            let is_short = may_request && state.workers < self.max_workers.get();
             state.workers += usize::from(is_short);
             is_short
         })
     }
 
     /// Takes the finished chunks into `done`, which is empty. Returns how many workers the flow is
-    /// to call.
+    /// to request.
     pub(crate) fn collect(&self, done: &mut Vec<Done<L::Out>>) -> usize {
         self.state.with(|state| {
             mem::swap(&mut state.done, done);
@@ -152,50 +122,14 @@ impl<In, L: ChunkWork<In>> ChunkExchange<In, L> {
         drop(self.state.with(|state| mem::take(&mut state.waiting)));
     }
 
-    // The workers' side.
-
-    /// Works on a chunk. Returns whether there is another; if not, the worker has left.
-    pub(crate) fn work_one(&self) -> bool {
-        let Some(chunk) = self.state.with(ExchangeState::take_or_leave) else { return false };
-        let done = self.work(chunk);
-        let has_more = self.state.with(|state| {
-            state.done.push(done);
-            state.stay_or_leave()
-        });
-        contain(|| self.waker_cell.wake());
-        has_more
-    }
-
-    /// Leaves early. The flow calls another worker if a chunk waits.
-    pub(crate) fn leave(&self) {
-        self.state.with(|state| {
-            state.workers -= 1;
-            state.vacancies += 1;
-        });
-        contain(|| self.waker_cell.wake());
-    }
-
-    /// Leaves without having come: the waiting chunks are lost.
-    #[cold]
-    pub(crate) fn lose(&self, why: Lost) {
-        let lost = self.state.with(|state| {
-            state.workers -= 1;
-            mem::take(&mut state.waiting)
-        });
-        let lost: Vec<_> = lost.into_iter().map(|chunk| Done::lost(chunk, why)).collect();
-        self.state.with(|state| state.done.extend(lost));
-        contain(|| self.waker_cell.wake());
-    }
-
     fn work(&self, Chunk { seq, lineages, items }: Chunk<In>) -> Done<L::Out> {
-        let start = now();
+        let start = system_time();
         let mut done = Done {
             seq,
             lineages,
             outs: DropEach::new(Vec::with_capacity(items.len())),
             failures: DropEach::default(),
             time: None,
-            lost: None,
         };
         let (mut items, mut position) = (items.into_inner().into_iter(), 0);
         // One run through all items, and one more after each panic, because catching panics costs
@@ -225,53 +159,53 @@ impl<In, L: ChunkWork<In>> ChunkExchange<In, L> {
                 done.failures.push(Failure { position: position - 1, id: at, cause });
             }
         }
-        done.time = start.and_then(|start| Some(now()?.since(start)));
+        done.time = start.and_then(|start| Some(system_time()?.since(start)));
         done
     }
 }
 
-impl<In, Out> ExchangeState<In, Out> {
-    fn take_or_leave(&mut self) -> Option<Chunk<In>> {
-        let chunk = self.waiting.pop_front();
-        self.workers -= usize::from(chunk.is_none());
-        chunk
-    }
-
-    fn stay_or_leave(&mut self) -> bool {
-        let stays = !self.waiting.is_empty();
-        self.workers -= usize::from(!stays);
-        stays
-    }
-}
-
-impl<Out> Done<Out> {
-    fn lost<In>(chunk: Chunk<In>, why: Lost) -> Self {
-        let Chunk { seq, lineages, items } = chunk;
-        drop(items);
-        let (outs, failures) = (DropEach::default(), DropEach::default());
-        Self { seq, lineages, outs, failures, time: None, lost: Some(why) }
-    }
-}
-
-impl<In, L> WorkQueue for ChunkExchange<In, L>
-where
-    In: Send,
-    L: ChunkWork<In, Out: Send>,
-{
+impl<In: Send, L: ChunkWork<In, Out: Send>> WorkQueue for ChunkExchange<In, L> {
     fn work_one(&self) -> bool {
-        self.work_one()
+        let taken = self.state.with(|state| {
+            let chunk = state.waiting.pop_front();
+            state.workers -= usize::from(chunk.is_none());
+            chunk
+        });
+        let Some(chunk) = taken else { return false };
+        let done = self.work(chunk);
+        let has_more = self.state.with(|state| {
+            state.done.push(done);
+            let has_more = !state.waiting.is_empty();
+            state.workers -= usize::from(!has_more);
+            has_more
+        });
+        contain(|| self.waker_cell.wake());
+        has_more
+    }
+
+    fn leave(&self) {
+        self.state.with(|state| {
+            state.workers -= 1;
+            state.vacancies += 1;
+        });
+        contain(|| self.waker_cell.wake());
+    }
+
+    #[cold]
+    fn lose(&self, why: fn() -> JoinError) {
+        let lost = self.state.with(|state| {
+            state.workers -= 1;
+            mem::take(&mut state.waiting)
+        });
+        let id = self.chunk_work.first();
+        let failure = |position| Failure { position, id, cause: why().into() };
+        let lost = lost.into_iter().map(|Chunk { seq, lineages, items }| {
+            drop(items);
+            let failures = DropEach::new((0..lineages.len()).map(failure).collect());
+            Done { seq, lineages, outs: DropEach::default(), failures, time: None }
+        });
+        let lost: Vec<_> = lost.collect();
+        self.state.with(|state| state.done.extend(lost));
+        contain(|| self.waker_cell.wake());
     }
 }
-
-/// The system's time, which measures chunks; `None` without such a clock.
-#[cfg(feature = "std")]
-fn now() -> Option<Timestamp> {
-    Some(tidegate_core::Clock::now(&tidegate_core::SystemClock))
-}
-
-#[cfg(not(feature = "std"))]
-fn now() -> Option<Timestamp> {
-    None
-}
-
-debug_by_name!(ChunkExchange<In, L: ChunkWork<In>>);

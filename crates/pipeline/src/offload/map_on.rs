@@ -11,15 +11,14 @@ use crate::{
 use super::{
     chunk_work::{Apply, ApplyWith, ChunkWork, Then},
     chunked::Chunked,
-    exchange::ChunkExchange,
-    executor::Executor,
+    workers::Workers,
 };
 
 impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// Adds a stage that turns each item into another on other threads, up to `n` at a time. For
     /// work that keeps a processor busy, or blocks its thread.
     ///
-    /// `executor` says where: on a [`WorkerPool`](tidegate_worker_pool::WorkerPool), given by
+    /// `workers` says where: on a [`WorkerPool`](tidegate_worker_pool::WorkerPool), given by
     /// reference, or on the run's own [`Threads`](crate::Threads).
     ///
     /// Consecutive items travel in chunks. A chunk has one item at first, and as many as make 100
@@ -46,18 +45,18 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// assert_eq!(lengths.collect().wait()?, [4, 4, 1]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn map_on<P, F, U>(
+    pub fn map_on<'w, P, F, U>(
         self,
-        executor: P,
+        workers: P,
         name: &'static str,
         n: NonZeroUsize,
         f: F,
-    ) -> Pipeline<'h, Chunked<S, Apply<F, Plain>, P::Dispatcher>, T>
+    ) -> Pipeline<'h, Chunked<'w, S, Apply<F, Plain>>, T>
     where
-        P: Executor<'h, ChunkExchange<S::Item, Apply<F, Plain>>>,
+        P: Workers<'h, 'w>,
         F: Fn(S::Item) -> U + Send + Sync,
     {
-        self.chunked(executor, name, n, |id| Apply::new(f, id))
+        self.chunked(workers, name, n, |id| Apply::new(f, id))
     }
 
     /// Adds a stage like [`map_on`](Self::map_on) whose function can fail.
@@ -72,19 +71,19 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     ///     .try_map_on(Threads, "parse", NonZeroUsize::MIN, str::parse::<i8>);
     /// assert_eq!(numbers.run().wait().unwrap_err().error().unwrap().stage(), "parse");
     /// ```
-    pub fn try_map_on<P, F, U, E>(
+    pub fn try_map_on<'w, P, F, U, E>(
         self,
-        executor: P,
+        workers: P,
         name: &'static str,
         n: NonZeroUsize,
         f: F,
-    ) -> Pipeline<'h, Chunked<S, Apply<F, Try>, P::Dispatcher>, T>
+    ) -> Pipeline<'h, Chunked<'w, S, Apply<F, Try>>, T>
     where
-        P: Executor<'h, ChunkExchange<S::Item, Apply<F, Try>>>,
+        P: Workers<'h, 'w>,
         F: Fn(S::Item) -> Result<U, E> + Send + Sync,
         E: Into<BoxError>,
     {
-        self.chunked(executor, name, n, |id| Apply::new(f, id))
+        self.chunked(workers, name, n, |id| Apply::new(f, id))
     }
 
     /// Adds a stage like [`map_on`](Self::map_on) whose function has a state, of which each worker
@@ -110,62 +109,62 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     ///     .map_init(Threads, "reverse", TWO, Vec::new, reverse);
     /// assert_eq!(reversed.collect().run_on_threads(TWO).unwrap(), ["edit", "etag"]);
     /// ```
-    pub fn map_init<P, I, State, F, U>(
+    pub fn map_init<'w, P, I, State, F, U>(
         self,
-        executor: P,
+        workers: P,
         name: &'static str,
         n: NonZeroUsize,
         init: I,
         f: F,
-    ) -> Pipeline<'h, Chunked<S, ApplyWith<F, I, State, Plain>, P::Dispatcher>, T>
+    ) -> Pipeline<'h, Chunked<'w, S, ApplyWith<F, I, State, Plain>>, T>
     where
-        P: Executor<'h, ChunkExchange<S::Item, ApplyWith<F, I, State, Plain>>>,
+        P: Workers<'h, 'w>,
         I: Fn() -> State + Send + Sync,
         State: Send,
         F: Fn(&mut State, S::Item) -> U + Send + Sync,
     {
-        self.chunked(executor, name, n, |id| ApplyWith::new(f, init, id))
+        self.chunked(workers, name, n, |id| ApplyWith::new(f, init, id))
     }
 
     /// Adds a stage like [`map_init`](Self::map_init) whose function can fail.
-    pub fn try_map_init<P, I, State, F, U, E>(
+    pub fn try_map_init<'w, P, I, State, F, U, E>(
         self,
-        executor: P,
+        workers: P,
         name: &'static str,
         n: NonZeroUsize,
         init: I,
         f: F,
-    ) -> Pipeline<'h, Chunked<S, ApplyWith<F, I, State, Try>, P::Dispatcher>, T>
+    ) -> Pipeline<'h, Chunked<'w, S, ApplyWith<F, I, State, Try>>, T>
     where
-        P: Executor<'h, ChunkExchange<S::Item, ApplyWith<F, I, State, Try>>>,
+        P: Workers<'h, 'w>,
         I: Fn() -> State + Send + Sync,
         State: Send,
         F: Fn(&mut State, S::Item) -> Result<U, E> + Send + Sync,
         E: Into<BoxError>,
     {
-        self.chunked(executor, name, n, |id| ApplyWith::new(f, init, id))
+        self.chunked(workers, name, n, |id| ApplyWith::new(f, init, id))
     }
 
-    fn chunked<P, L>(
+    fn chunked<'w, P, L>(
         mut self,
-        executor: P,
+        workers: P,
         name: &'static str,
         n: NonZeroUsize,
         chunk_work: impl FnOnce(StageId) -> L,
-    ) -> Pipeline<'h, Chunked<S, L, P::Dispatcher>, T>
+    ) -> Pipeline<'h, Chunked<'w, S, L>, T>
     where
-        P: Executor<'h, ChunkExchange<S::Item, L>>,
+        P: Workers<'h, 'w>,
         L: ChunkWork<S::Item>,
     {
-        let dispatcher = executor.dispatcher(&mut self.flow);
+        let requests = workers.requests(&mut self.flow);
         let chunk_work = chunk_work(self.flow.ledger.add_stage(name, n.get()));
-        let stages = Chunked::new(self.stages, chunk_work, dispatcher, n, &self.flow);
+        let stages = Chunked::new(self.stages, chunk_work, requests, n, &self.flow);
         Pipeline { stages, flow: self.flow, timer: self.timer }
     }
 }
 
 /// Settings of a stage on other threads: each applies to the stage added last.
-impl<'h, S: Stage, W: ChunkWork<S::Item>, D, T> Pipeline<'h, Chunked<S, W, D>, T> {
+impl<'h, 'w, S: Stage, W: ChunkWork<S::Item>, T> Pipeline<'h, Chunked<'w, S, W>, T> {
     /// Emits chunks as they finish, so that a slow one holds up no other.
     ///
     /// # Examples
@@ -232,7 +231,7 @@ impl<'h, S: Stage, W: ChunkWork<S::Item>, D, T> Pipeline<'h, Chunked<S, W, D>, T
         self,
         name: &'static str,
         f: F,
-    ) -> Pipeline<'h, Chunked<S, Then<S::Item, W, Apply<F, Plain>>, D>, T>
+    ) -> Pipeline<'h, Chunked<'w, S, Then<S::Item, W, Apply<F, Plain>>>, T>
     where
         F: Fn(W::Out) -> U + Send + Sync,
     {
@@ -244,7 +243,7 @@ impl<'h, S: Stage, W: ChunkWork<S::Item>, D, T> Pipeline<'h, Chunked<S, W, D>, T
         self,
         name: &'static str,
         f: F,
-    ) -> Pipeline<'h, Chunked<S, Then<S::Item, W, Apply<F, Try>>, D>, T>
+    ) -> Pipeline<'h, Chunked<'w, S, Then<S::Item, W, Apply<F, Try>>>, T>
     where
         F: Fn(W::Out) -> Result<U, E> + Send + Sync,
         E: Into<BoxError>,
@@ -256,7 +255,7 @@ impl<'h, S: Stage, W: ChunkWork<S::Item>, D, T> Pipeline<'h, Chunked<S, W, D>, T
         mut self,
         name: &'static str,
         second: impl FnOnce(StageId) -> A,
-    ) -> Pipeline<'h, Chunked<S, Then<S::Item, W, A>, D>, T> {
+    ) -> Pipeline<'h, Chunked<'w, S, Then<S::Item, W, A>>, T> {
         let second = second(self.flow.ledger.add_stage(name, self.stages.capacity().get()));
         let then = |first| Then { first, second, of: PhantomData };
         let stages = self.stages.rework(&self.flow, then);

@@ -60,18 +60,13 @@ impl<'h, F: SendRun> SharedRun<'h, F> {
     /// Does tasks until the run is over. It calls `grow` before a task that may take long if no
     /// other thread looks for the next.
     pub fn work(&self, grow: &dyn Fn()) {
-        loop {
-            let next_task = self.run_threads.next_task().unwrap_or_else(|| self.run_threads.wait());
-            if matches!(next_task, ThreadTask::Exit) {
-                return;
-            }
+        while let Ok(task) = self.run_threads.next_task() {
             if self.looking.fetch_sub(1, Ordering::Relaxed) == 1 {
                 grow();
             }
-            match next_task {
+            match task {
                 ThreadTask::Drive => self.drive(),
                 ThreadTask::Work(queue) => self.work_at(queue),
-                ThreadTask::Exit => {}
             }
             self.looking.fetch_add(1, Ordering::Relaxed);
         }
@@ -82,7 +77,7 @@ impl<'h, F: SendRun> SharedRun<'h, F> {
     fn work_at(&self, queue: Arc<dyn WorkQueue + 'h>) {
         while queue.work_one() {
             if self.run_threads.drive.0.is_woken() {
-                return self.run_threads.call(queue);
+                return self.run_threads.request_worker(queue);
             }
         }
     }

@@ -7,11 +7,14 @@ use alloc::vec::Vec;
 
 use tidegate_core::{
     Wait,
-    primitive::atomic::{AtomicUsize, Ordering},
+    primitive::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use crate::{
-    flow::{Stage, Stopped, Summary},
+    flow::{RunThreads, Stage, Stopped, Summary},
     pipeline::Pipeline,
 };
 
@@ -58,11 +61,9 @@ impl<'h, S: Stage + Send> Run<'h, S> {
     /// # Errors
     ///
     /// [`Stopped`](crate::Stopped) if the flow stopped before the end of its source.
-    pub fn run_on_threads(self, threads: NonZeroUsize) -> Result<Summary, Stopped> {
-        match self.into_shared_run() {
-            Ok(shared_run) => on_threads(shared_run, threads),
-            Err(run) => run.wait(),
-        }
+    pub fn run_on_threads(mut self, threads: NonZeroUsize) -> Result<Summary, Stopped> {
+        let run_threads = self.engine.flow.enable_threads();
+        on_threads(self, run_threads, threads)
     }
 
     /// Lets several threads run the flow together, if it has stages on [`Threads`](crate::Threads).
@@ -84,14 +85,19 @@ impl<S: Stage<Item: Send> + Send> Collect<'_, S> {
     ///
     /// [`Stopped`](crate::Stopped) if the flow stopped before the end of its source.
     pub fn run_on_threads(mut self, threads: NonZeroUsize) -> Result<Vec<S::Item>, Stopped> {
-        match self.engine.flow.enable_threads() {
-            Some(run_threads) => on_threads(SharedRun::new(run_threads, self), threads),
-            None => self.wait(),
-        }
+        let run_threads = self.engine.flow.enable_threads();
+        on_threads(self, run_threads, threads)
     }
 }
 
-fn on_threads<F: SendRun>(shared_run: SharedRun<'_, F>, threads: NonZeroUsize) -> F::Output {
+/// Runs a flow on threads of its own, if its stages use any.
+fn on_threads<'h, F: SendRun>(
+    run: F,
+    run_threads: Option<Arc<RunThreads<'h>>>,
+    threads: NonZeroUsize,
+) -> F::Output {
+    let Some(run_threads) = run_threads else { return run.wait() };
+    let shared_run = SharedRun::new(run_threads, run);
     let left = AtomicUsize::new(threads.get() - 1);
     scope(|scope| work(scope, &shared_run, &left));
     shared_run.into_output()

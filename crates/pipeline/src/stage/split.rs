@@ -21,25 +21,20 @@ pub struct Split<S: Stage, F, A, B> {
     upstream: S,
     goes_first: F,
     branches: Merge<A, B>,
-    slots: [BranchSlot<S::Item>; 2],
+    slots: [Branch<S::Item>; 2],
     has_ended: bool,
     id: StageId,
 }
 
 debug_by_name!(Split<S: Stage, F, A, B>);
 
-/// The beginning of a branch.
-pub struct Branch<I> {
-    slot: BranchSlot<I>,
-}
+/// The beginning of a branch: where an item waits until the branch takes it. Both sides belong to
+/// one flow, so the lock is never contended.
+pub struct Branch<I>(Arc<Lock<(Option<Item<I>>, bool)>>);
 
 debug_by_name!(Branch<I>);
 
-/// Where an item waits until its branch takes it. Both sides belong to one flow, so the lock is
-/// never contended.
-struct BranchSlot<I>(Arc<Lock<(Option<Item<I>>, bool)>>);
-
-impl<I> Drop for BranchSlot<I> {
+impl<I> Drop for Branch<I> {
     /// The item is foreign, and another slot may have one, too.
     fn drop(&mut self) {
         let item = self.0.with(|(item, _)| item.take());
@@ -47,15 +42,7 @@ impl<I> Drop for BranchSlot<I> {
     }
 }
 
-impl<I> BranchSlot<I> {
-    fn new() -> Self {
-        Self(Arc::new(Lock::new((None, false))))
-    }
-
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-
+impl<I> Branch<I> {
     fn is_free(&self) -> bool {
         self.0.with(|(item, _)| item.is_none())
     }
@@ -67,20 +54,16 @@ impl<I> BranchSlot<I> {
     fn end(&self) {
         self.0.with(|(_, has_ended)| *has_ended = true);
     }
-
-    fn take(&self) -> Poll<Option<Item<I>>> {
-        self.0.with(|(item, has_ended)| match item.take() {
-            None if !*has_ended => Poll::Pending,
-            item => Poll::Ready(item),
-        })
-    }
 }
 
 impl<I> Stage for Branch<I> {
     type Item = I;
 
     fn poll_next(&mut self, _cx: &mut Context<'_>, _flow: &mut Flow<'_>) -> Poll<Option<Item<I>>> {
-        self.slot.take()
+        self.0.with(|(item, has_ended)| match item.take() {
+            None if !*has_ended => Poll::Pending,
+            item => Poll::Ready(item),
+        })
     }
 
     fn drive(&mut self, _cx: &mut Context<'_>, _flow: &mut Flow<'_>) {}
@@ -94,7 +77,7 @@ where
     /// Fills the slots as long as both are free. Returns whether anything has changed.
     fn fill(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> bool {
         let mut has_brought = false;
-        while !self.has_ended && self.slots.iter().all(BranchSlot::is_free) {
+        while !self.has_ended && self.slots.iter().all(Branch::is_free) {
             match self.upstream.pull(self.id, cx, flow) {
                 Poll::Ready(Some(Item { lineage, value })) => {
                     let value = Foreign::new(value);
@@ -106,7 +89,7 @@ where
                 }
                 Poll::Ready(None) => {
                     self.has_ended = true;
-                    self.slots.iter().for_each(BranchSlot::end);
+                    self.slots.iter().for_each(Branch::end);
                     has_brought = true;
                 }
                 Poll::Pending => break,
@@ -191,13 +174,12 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         B: Stage<Item = A::Item>,
     {
         let id = self.flow.ledger.add_stage(name, 1);
-        let slots = [BranchSlot::new(), BranchSlot::new()];
-        let branch = |slot: &BranchSlot<_>| Branch { slot: slot.clone() };
+        let slots = [Branch(Arc::default()), Branch(Arc::default())];
         let Self { stages: upstream, flow, timer } = self;
         let Pipeline { stages: a, flow, timer } =
-            first(Pipeline { stages: branch(&slots[0]), flow, timer });
+            first(Pipeline { stages: Branch(slots[0].0.clone()), flow, timer });
         let Pipeline { stages: b, flow, timer } =
-            second(Pipeline { stages: branch(&slots[1]), flow, timer });
+            second(Pipeline { stages: Branch(slots[1].0.clone()), flow, timer });
         let branches = Merge::new(a, b);
         let stages = Split { upstream, goes_first, branches, slots, has_ended: false, id };
         Pipeline { stages, flow, timer }
