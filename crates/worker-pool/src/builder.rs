@@ -203,8 +203,8 @@ impl Builder {
     /// Sets a hook that is called for every panic of a job, with its payload, before the job's
     /// handle resolves. Default: none.
     ///
-    /// It runs on the worker. It is also called if an unwanted result panics when it is dropped. Its own panic is contained. Without std its argument only says that there was a
-    /// panic.
+    /// It runs on the worker. It is also called if an unwanted result panics when it is dropped.
+    /// Its own panic is contained. Without std its argument only says that there was a panic.
     pub fn on_panic(
         mut self,
         on_panic: impl Fn(&(dyn Any + Send)) + Send + Sync + 'static,
@@ -240,7 +240,8 @@ impl Builder {
     /// Cancels the token of a job when it has run for `duration`, measured by `timer` from its
     /// beginning. It concerns jobs that have a token, as above. Default: no limit.
     ///
-    /// A future ends at its next await. A closure has to check its token: a thread cannot be stopped.
+    /// A future ends at its next await. A closure has to check its token: a thread cannot be
+    /// stopped.
     ///
     /// # Examples
     ///
@@ -276,8 +277,8 @@ impl Builder {
     /// # Errors
     ///
     /// [`StartError::Thread`] if the operating system does not start a thread; those that were
-    /// started have ended then. [`StartError::Setting`] if [`threads`](Self::threads) is not a range
-    /// from 1 to 65535.
+    /// started have ended then. [`StartError::Setting`] if [`threads`](Self::threads) is not a
+    /// range from 1 to 65535.
     #[cfg(feature = "std")]
     pub fn build(self) -> Result<WorkerPool, StartError> {
         let threads = self.threads.unwrap_or_else(|| {

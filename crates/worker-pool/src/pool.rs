@@ -30,9 +30,9 @@ use crate::{error::StartError, workers::thread_limits::ThreadCount};
 ///
 /// **At the end of the process** no accepted job is lost if the last clone is dropped before, even
 /// by a thread-local of a thread that is joined. A pool that is never dropped (in a `static`,
-/// leaked, or owned by a thread that is not joined) cannot finish its jobs: when `main` returns, the
-/// system ends its threads. In this case call [`shutdown().wait()`](Self::shutdown) at the end of
-/// `main`, or [`idle().wait()`](Self::idle).
+/// leaked, or owned by a thread that is not joined) cannot finish its jobs: when `main` returns,
+/// the system ends its threads. In this case call [`shutdown().wait()`](Self::shutdown) at the end
+/// of `main`, or [`idle().wait()`](Self::idle).
 ///
 /// # Dropping it
 ///

@@ -114,8 +114,8 @@ impl<'scope> Scope<'scope, '_> {
         let job: Box<dyn FnOnce() + Send + 'scope> = Box::new(job);
         // SAFETY: only the lifetime changes. The job is called and dropped before `unfinished`,
         // which `push` raises, is lowered; and `ScopeEnd`, in `WorkerPool::scope`, does not let
-        // 'scope end before it is zero. No other code ever sees the job: it goes from the queue into
-        // `run_one`, by value.
+        // 'scope end before it is zero. No other code ever sees the job: it goes from the queue
+        // into `run_one`, by value.
         let job: ErasedClosure =
             unsafe { mem::transmute::<Box<dyn FnOnce() + Send + 'scope>, ErasedClosure>(job) };
         self.queue.push(job);

@@ -101,7 +101,7 @@ fn no_more_is_read_than_the_window_holds() {
 }
 
 #[test]
-fn no_more_workers_are_called_than_the_stage_may_have() {
+fn no_more_workers_are_requested_than_the_stage_may_have() {
     let pool = WorkerPool::detached(64);
     let flow = Pipeline::from_iter(0..1000).map_on(&pool, "pass", n(3), |item| item);
     let mut run = Task::new(flow.run());
@@ -308,7 +308,7 @@ fn work_on_threads_is_charged_to_its_stage() {
 
 /// A worker that leaves early is replaced only if something is left to be done.
 #[test]
-fn no_worker_is_called_where_nothing_waits() {
+fn no_worker_is_requested_where_nothing_waits() {
     let pool = WorkerPool::detached(64);
     let flow = Pipeline::from_iter(0..10).map_on(&pool, "pass", n(5), |item| item);
     let (mut run, mut worker) = (Task::new(flow.run()), Task::new(pool.worker()));
