@@ -56,15 +56,6 @@ pub struct Pipeline<'h, S, T = SystemClock> {
     pub(crate) timer: T,
 }
 
-impl<'h> Pipeline<'h, ()> {
-    /// Begins a flow with the stage that `make` returns.
-    pub(crate) fn begin<S: Stage>(make: impl FnOnce(&mut Flow<'h>) -> S) -> Pipeline<'h, S> {
-        let mut flow = Flow::new();
-        let stages = make(&mut flow);
-        Pipeline { stages, flow, timer: SystemClock }
-    }
-}
-
 impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// Adds the stage that `make` returns, over those so far.
     pub(crate) fn then<N: Stage>(
@@ -114,7 +105,8 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// assert_eq!(stopped.summary().leftover(), 0);
     /// ```
     pub fn stop_on(mut self, token: &CancelToken) -> Self {
-        self.flow.set_token(token.clone());
+        let token = token.clone();
+        self.flow.token = Some(Box::pin(async move { token.cancelled().await }));
         self
     }
 

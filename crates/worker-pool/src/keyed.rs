@@ -118,7 +118,7 @@ impl<K: Ord + Send + Sync + 'static> KeyedPool<K> {
             key: Some(key),
             queue: None,
             job: Some((runnable, unsubmitted.into_receiver())),
-            waits_for: Room::OfPool,
+            missing: NotEntered::PoolFull,
             waiter: Waiter::new(),
             closing: Waiter::new(),
             was_notified: false,
@@ -137,20 +137,20 @@ impl<K: Ord + Send + Sync + 'static> KeyedPool<K> {
     {
         let (runnable, unsubmitted) = runnable(job, None);
         let user = self.queues.queue_of(key);
-        let (is_closed, refused) = match enter(&user.queue, self.pool.shared(), runnable) {
+        let (why, refused) = match enter(&user.queue, self.pool.shared(), runnable) {
             Ok(()) => {
                 let queue = Arc::downgrade(&user.queue) as _;
                 return Ok(JobHandle::new(unsubmitted.into_receiver(), queue));
             }
-            Err(NotEntered::Closed(runnable)) => (true, runnable),
-            Err(NotEntered::KeyFull(runnable) | NotEntered::PoolFull(runnable)) => {
-                (false, runnable)
-            }
+            Err(not_entered) => not_entered,
         };
         self.pool.shared().counters.add(Counter::Refused, 1);
         let job = unsubmitted.into_closure();
         drop(refused);
-        Err(if is_closed { TrySubmitError::Closed(job) } else { TrySubmitError::Full(job) })
+        Err(match why {
+            NotEntered::Closed => TrySubmitError::Closed(job),
+            NotEntered::KeyFull | NotEntered::PoolFull => TrySubmitError::Full(job),
+        })
     }
 
     /// Returns how many keys have jobs. A snapshot. A key whose jobs were all cancelled is counted
@@ -187,19 +187,13 @@ pub struct SubmitKeyed<'a, K: Ord + Send + Sync + 'static, T> {
     queue: Option<QueueUser<K>>,
     // `None` once it was given out.
     job: Option<(Runnable, ResultReceiver<T>)>,
-    waits_for: Room,
+    /// The room that it waits for.
+    missing: NotEntered,
     waiter: Waiter,
     // Beside the wait for the key: once the pool is closed, perhaps no job frees a slot there.
     closing: Waiter,
     // INVARIANT: the key's queue has notified it of a slot that it has neither taken nor passed on.
     was_notified: bool,
-}
-
-/// The queue whose room a submitter waits for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Room {
-    OfKey,
-    OfPool,
 }
 
 impl<K: Ord + Send + Sync + 'static, T> SubmitKeyed<'_, K, T> {
@@ -212,31 +206,33 @@ impl<K: Ord + Send + Sync + 'static, T> SubmitKeyed<'_, K, T> {
         let job = &mut self.job;
         let mut try_enter = || {
             let (runnable, receiver) = job.take().expect("polled after it was ready");
-            let (room, runnable) = match enter(queue, shared, runnable) {
-                Ok(()) => return Ok(JobHandle::new(receiver, Arc::downgrade(queue) as _)),
-                Err(NotEntered::Closed(runnable)) => {
+            match enter(queue, shared, runnable) {
+                Ok(()) => Ok(JobHandle::new(receiver, Arc::downgrade(queue) as _)),
+                Err((NotEntered::Closed, runnable)) => {
                     shared.counters.add(Counter::Refused, 1);
                     // What the job has captured is dropped with the future, not in its wait.
                     drop(runnable);
-                    return Ok(JobHandle::refused(ExecuteError::Closed));
+                    Ok(JobHandle::refused(ExecuteError::Closed))
                 }
-                Err(NotEntered::KeyFull(runnable)) => (Room::OfKey, runnable),
-                Err(NotEntered::PoolFull(runnable)) => (Room::OfPool, runnable),
-            };
-            *job = Some((runnable, receiver));
-            Err(room)
+                Err((missing, runnable)) => {
+                    *job = Some((runnable, receiver));
+                    Err(missing)
+                }
+            }
         };
         loop {
-            let room = self.waits_for;
+            let awaited = self.missing;
             let has_waited = self.waiter.is_registered();
             // Waits only as long as this room is the one that is missing.
             let mut entry = || match try_enter() {
-                Err(missing) if missing == room => None,
+                Err(missing) if missing == awaited => None,
                 entered => Some(entered),
             };
-            let entered = match room {
-                Room::OfPool => shared.job_queue.poll_room(&mut self.waiter, cx, entry),
-                Room::OfKey => self.waiter.poll_until(&queue.room_freed, cx, &mut entry),
+            let is_for_pool = awaited == NotEntered::PoolFull;
+            let entered = if is_for_pool {
+                shared.job_queue.poll_room(&mut self.waiter, cx, entry)
+            } else {
+                self.waiter.poll_until(&queue.room_freed, cx, &mut entry)
             };
             match entered {
                 Poll::Ready(Ok(handle)) => {
@@ -244,7 +240,7 @@ impl<K: Ord + Send + Sync + 'static, T> SubmitKeyed<'_, K, T> {
                     return Poll::Ready(handle);
                 }
                 Poll::Ready(Err(missing)) => {
-                    if missing == Room::OfPool {
+                    if missing == NotEntered::PoolFull {
                         // If this submitter gives up, the key's slot goes to the next one of the
                         // key.
                         self.was_notified |= has_waited;
@@ -254,9 +250,9 @@ impl<K: Ord + Send + Sync + 'static, T> SubmitKeyed<'_, K, T> {
                             shared.job_queue.wake_submitter();
                         }
                     }
-                    self.waits_for = missing;
+                    self.missing = missing;
                 }
-                Poll::Pending if room == Room::OfPool => return Poll::Pending,
+                Poll::Pending if is_for_pool => return Poll::Pending,
                 // If the pool is closed, the next attempt to enter finds that.
                 Poll::Pending => ready!(shared.job_queue.poll_closed(&mut self.closing, cx)),
             }

@@ -66,11 +66,11 @@ impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> Parallel<S, W, K> {
     }
 
     pub(crate) fn set_window(&mut self, window: NonZeroUsize) {
-        self.finished = self.finished.with_window(window);
+        self.finished.window = window;
     }
 
     pub(crate) fn set_unordered(&mut self) {
-        self.finished = self.finished.without_order();
+        self.finished = Reorder::new(self.finished.window, false);
     }
 
     /// Goes on as far as possible without emitting a result. Returns whether the stages before have
@@ -129,9 +129,8 @@ impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> Parallel<S, W, K> {
         match flow.call(self.id, || self.work.start(value)) {
             Ok(future) => {
                 let slot = self.future_slots.start((self.finished.begin(), lineage, key), future);
-                flow.ledger
-                    .meter(self.id)
-                    .set_in_flight(self.future_slots.in_flight(), self.future_slots.in_flight());
+                let in_flight = self.future_slots.in_flight();
+                flow.ledger.meter(self.id).set_in_flight(in_flight, in_flight);
                 if flow.draws_one_in(2) {
                     self.future_slots.put_off(slot);
                     return None;
@@ -174,9 +173,8 @@ impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> Parallel<S, W, K> {
             }
         };
         let (seq, lineage, key) = self.future_slots.free(slot)?;
-        flow.ledger
-            .meter(self.id)
-            .set_in_flight(self.future_slots.in_flight(), self.future_slots.in_flight());
+        let in_flight = self.future_slots.in_flight();
+        flow.ledger.meter(self.id).set_in_flight(in_flight, in_flight);
         match result {
             Ok(value) => self.finished.put(seq, Some(Item { lineage, value })),
             Err(error) => {

@@ -10,8 +10,7 @@ use core::{
 use alloc::boxed::Box;
 
 use tidegate_core::{
-    CancelToken, Cancelled, Reason, Timestamp, future_slots::WakerCell, primitive::Arc,
-    random::Random,
+    Cancelled, Reason, Timestamp, future_slots::WakerCell, primitive::Arc, random::Random,
 };
 
 use crate::error::{BoxError, PipelineError, catch_panic};
@@ -41,7 +40,7 @@ pub struct Flow<'h> {
     /// The clock that such a run advances.
     #[cfg(feature = "std")]
     pub(crate) simulated: Option<tidegate_core::ManualClock>,
-    token: Option<Pin<Box<dyn Future<Output = Reason> + Send>>>,
+    pub(crate) token: Option<Pin<Box<dyn Future<Output = Reason> + Send>>>,
     clock: Box<dyn Fn() -> Option<Timestamp> + Send + 'h>,
     asleep_since: Option<Timestamp>,
     awake_since: Option<Timestamp>,
@@ -67,10 +66,6 @@ impl<'h> Flow<'h> {
             awake_since: None,
             polls: 0,
         }
-    }
-
-    pub(crate) fn set_token(&mut self, token: CancelToken) {
-        self.token = Some(Box::pin(async move { token.cancelled().await }));
     }
 
     pub(crate) fn set_clock(&mut self, clock: impl Fn() -> Timestamp + Send + 'h) {

@@ -13,7 +13,7 @@ use tidegate_core::unwind::drop_each;
 /// ring takes memory for what is in it, however large the window. An item that failed leaves its
 /// slot at once, and is passed over.
 pub(crate) struct Reorder<T> {
-    window: NonZeroUsize,
+    pub(crate) window: NonZeroUsize,
     /// Begun, and neither taken nor failed.
     outstanding: usize,
     order: Order<T>,
@@ -58,16 +58,6 @@ impl<T> Reorder<T> {
     /// Creates the same for other results, empty.
     pub(crate) fn like<U>(other: &Reorder<U>) -> Self {
         Self::new(other.window, matches!(other.order, Order::Ordered { .. }))
-    }
-
-    /// Returns the same, empty, with another window.
-    pub(crate) fn with_window(&self, window: NonZeroUsize) -> Self {
-        Self { window, ..Self::like(self) }
-    }
-
-    /// Returns the same, empty, without order.
-    pub(crate) fn without_order(&self) -> Self {
-        Self::new(self.window, false)
     }
 
     /// Returns whether one more may be begun if `others` share the window.

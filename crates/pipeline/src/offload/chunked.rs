@@ -26,7 +26,7 @@ pub struct Chunked<'w, S: Stage, L: ChunkWork<S::Item>> {
     pub(crate) upstream: S,
     exchange: FlowSide<S::Item, L>,
     requests: WorkerRequests<'w>,
-    n: NonZeroUsize,
+    pub(crate) n: NonZeroUsize,
     chunk_size: ChunkSize,
     /// The next chunk.
     items: DropEach<Vec<S::Item>>,
@@ -60,14 +60,11 @@ impl<'w, S: Stage, L: ChunkWork<S::Item>> Chunked<'w, S, L> {
         n: NonZeroUsize,
         flow: &Flow<'_>,
     ) -> Self {
+        let exchange = ChunkExchange::new(chunk_work, n, flow.waker_cell.clone());
         let chunk_size = ChunkSize::new(n);
         Self {
             upstream,
-            exchange: FlowSide(Arc::new(ChunkExchange::new(
-                chunk_work,
-                n,
-                flow.waker_cell.clone(),
-            ))),
+            exchange: FlowSide(Arc::new(exchange)),
             requests,
             n,
             items: DropEach::default(),
@@ -98,15 +95,11 @@ impl<'w, S: Stage, L: ChunkWork<S::Item>> Chunked<'w, S, L> {
 
     pub(crate) fn set_window(&mut self, window: NonZeroUsize) {
         self.chunk_size.set_window(self.n, window);
-        self.finished = self.finished.with_window(self.chunk_size.chunks());
+        self.finished.window = self.chunk_size.chunks();
     }
 
     pub(crate) fn set_unordered(&mut self) {
-        self.finished = self.finished.without_order();
-    }
-
-    pub(crate) fn capacity(&self) -> NonZeroUsize {
-        self.n
+        self.finished = Reorder::new(self.finished.window, false);
     }
 
     fn id(&self) -> StageId {

@@ -256,7 +256,7 @@ impl<'h, 'w, S: Stage, W: ChunkWork<S::Item>, T> Pipeline<'h, Chunked<'w, S, W>,
         name: &'static str,
         second: impl FnOnce(StageId) -> A,
     ) -> Pipeline<'h, Chunked<'w, S, Then<S::Item, W, A>>, T> {
-        let second = second(self.flow.ledger.add_stage(name, self.stages.capacity().get()));
+        let second = second(self.flow.ledger.add_stage(name, self.stages.n.get()));
         let then = |first| Then { first, second, of: PhantomData };
         let stages = self.stages.rework(&self.flow, then);
         Pipeline { stages, flow: self.flow, timer: self.timer }

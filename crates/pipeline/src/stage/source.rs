@@ -10,7 +10,7 @@ use alloc::boxed::Box;
 
 use futures_core::Stream;
 use tidegate_core::{
-    Closed,
+    Closed, SystemClock,
     queue::{Queue, TryPopError},
     unwind::contain,
 };
@@ -169,7 +169,9 @@ impl<'h> Pipeline<'h, ()> {
     where
         F: FnMut(&mut Context<'_>) -> Poll<Option<I>>,
     {
-        Pipeline::begin(|flow| Source::new(flow, "source", poll))
+        let mut flow = Flow::new();
+        let stages = Source::new(&mut flow, "source", poll);
+        Pipeline { stages, flow, timer: SystemClock }
     }
 }
 

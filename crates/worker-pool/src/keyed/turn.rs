@@ -29,49 +29,46 @@ use crate::{
     state::Shared,
 };
 
-/// Why a job was not accepted; gives it back.
+/// Why a job was not accepted.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum NotEntered {
     /// The key's queue is full.
-    KeyFull(Runnable),
+    KeyFull,
     /// The pool's queue is full.
-    PoolFull(Runnable),
-    Closed(Runnable),
+    PoolFull,
+    Closed,
 }
 
-/// Puts a job into the key's queue and a turn into the pool's queue, or neither.
+/// Puts a job into the key's queue and a turn into the pool's queue, or gives the job back.
 pub(super) fn enter<K: Ord + Send + Sync + 'static>(
     queue: &Arc<SerialQueue<K>>,
     shared: &Shared,
     runnable: Runnable,
-) -> Result<(), NotEntered> {
+) -> Result<(), (NotEntered, Runnable)> {
     if let Some(now) = shared.now() {
         runnable.accept(now);
     }
     let turn = Box::new(KeyTurn { queue: queue.clone(), state: TurnState::Unused });
     let entered = queue.push_with(runnable, |runnable, is_full| {
         if is_full {
-            return Err((NotEntered::KeyFull(runnable), Job::KeyTurn(turn)));
+            return Err((NotEntered::KeyFull, runnable, Job::KeyTurn(turn)));
         }
         // The worker is woken below, with no lock held.
         match shared.job_queue.push_quietly(Job::KeyTurn(turn)) {
-            Err(NotPushed::Full(turn)) => Err((NotEntered::PoolFull(runnable), turn)),
-            Err(NotPushed::Closed(turn)) => Err((NotEntered::Closed(runnable), turn)),
+            Err(NotPushed::Full(turn)) => Err((NotEntered::PoolFull, runnable, turn)),
+            Err(NotPushed::Closed(turn)) => Err((NotEntered::Closed, runnable, turn)),
             Ok(is_awaited) => Ok((runnable, is_awaited)),
         }
     });
     match entered {
         Ok(true) => shared.job_queue.wake_worker(),
         Ok(false) => {}
-        Err((not_entered, turn)) => {
+        Err((why, runnable, turn)) => {
             if let Job::KeyTurn(mut turn) = turn {
                 turn.forget();
             }
-            return Err(match not_entered {
-                NotEntered::KeyFull(runnable) if shared.job_queue.is_closed() => {
-                    NotEntered::Closed(runnable)
-                }
-                not_entered => not_entered,
-            });
+            let is_closed = why == NotEntered::KeyFull && shared.job_queue.is_closed();
+            return Err((if is_closed { NotEntered::Closed } else { why }, runnable));
         }
     }
     Ok(())

@@ -163,7 +163,8 @@ impl Threads {
             ThreadSettings::call(&threads.settings.on_start, number);
             run_on_thread(worker, ThreadSlot { threads: &threads, is_spare: true });
             ThreadSettings::call(&threads.settings.on_stop, number);
-            threads.note_end(thread::current().id());
+            let id = thread::current().id();
+            threads.list.with(|list| list.iter_mut().for_each(|list| list.ended.push(id)));
         })?;
         self.list.with(|list| {
             let Some(ThreadList { handles, ended }) = list else { return };
@@ -172,14 +173,6 @@ impl Threads {
             handles.push(handle);
         });
         Ok(())
-    }
-
-    fn note_end(&self, thread: ThreadId) {
-        self.list.with(|list| {
-            if let Some(list) = list {
-                list.ended.push(thread);
-            }
-        });
     }
 
     /// Waits until every thread has ended. Called on one of them, it lets them go instead.
