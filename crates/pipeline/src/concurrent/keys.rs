@@ -35,7 +35,7 @@ pub struct Unkeyed;
 impl<In> KeyPolicy<In> for Unkeyed {
     type Key = ();
 
-    fn arrive(&mut self, _parcel: &mut Option<Item<In>>) -> Option<()> {
+    fn arrive(&mut self, _item: &mut Option<Item<In>>) -> Option<()> {
         Some(())
     }
 

@@ -90,7 +90,7 @@ fn a_token_cancelled_before_the_start_reads_nothing() {
 }
 
 #[test]
-fn a_source_that_waits_hears_of_the_stop() {
+fn a_source_that_waits_is_notified_of_the_stop() {
     let (queue, token, desk) = (Queue::<usize>::unbounded(), CancelToken::new(), Desk::new(1));
     let mut run = Task::new(Pipeline::from_queue(&queue).stop_on(&token).run());
     assert!(run.is_pending());

@@ -217,7 +217,7 @@ fn a_limit_after_the_retries_is_for_all_of_them() {
 }
 
 #[test]
-fn a_gate_admits_bounds_and_hears_how_it_went() {
+fn a_gate_admits_bounds_and_learns_how_it_went() {
     let (desk, gate) = (Desk::new(4), Semaphore::new(2));
     let flow = Pipeline::from_iter(0..4)
         .gated("call", n(4), &gate, |item| desk.work(item))
