@@ -67,9 +67,7 @@ impl WorkerState {
     #[cfg(feature = "std")]
     #[inline]
     pub(super) fn take_next(&mut self) -> Option<Job> {
-        if self.next.is_none() {
-            return None;
-        }
+        self.next.as_ref()?;
         self.next_resumed().wait()
     }
 
