@@ -100,7 +100,11 @@ impl Visitor {
             shares: ConcurrentMap::new(),
             connections: Semaphore::builder(connections.get()).clock(SystemClock).build(),
             // A thread for each connection: they block while they fetch.
-            pool: WorkerPool::builder().threads(connections).clock(SystemClock).build()?,
+            pool: WorkerPool::builder()
+                .threads(connections)
+                .clock(SystemClock)
+                .build()
+                .map_err(std::io::Error::other)?,
             fetcher: Arc::new(fetcher),
             robots: Robots::new(),
             backoff: Backoff::new(1),
