@@ -20,7 +20,6 @@ mod idle_times;
 mod key_table;
 mod key_tables;
 mod occupancy;
-mod shared;
 
 use core::{
     fmt,

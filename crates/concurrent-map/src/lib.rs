@@ -21,6 +21,8 @@ mod reserve;
 #[cfg(feature = "serde")]
 mod serde;
 mod sharded_table;
+// Behind `keyed`, so that its constructors are the first on the page of `Keyed`.
+mod shared_values;
 
 pub use equivalent::Equivalent;
 

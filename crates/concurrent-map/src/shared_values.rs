@@ -1,4 +1,4 @@
-//! Values that callers keep.
+//! A [`Keyed`] of values that callers keep.
 
 use core::hash::{BuildHasher, Hash};
 
@@ -7,7 +7,7 @@ use alloc::borrow::ToOwned;
 use equivalent::Equivalent;
 use tidegate_core::primitive::Arc;
 
-use super::{Keyed, TooManyKeys};
+use crate::keyed::{Keyed, TooManyKeys};
 
 impl<K: Hash + Eq, T, S: BuildHasher> Keyed<K, Arc<T>, S> {
     /// Returns the value of `key`, made by `make` if there is none.
