@@ -24,6 +24,7 @@ SAME = {
     "Enter": "future of `Gate::enter`",
     "EnterOwned": "future of `Gate::enter` of an `Arc`",
     "Idle": "future of `idle`",
+    "KeyRefused": "why a keyed form refuses",
     "OnError": "what happens to what has failed",
     "OnFull": "what happens to what comes when there is no room",
     "Pass": "the right to act that a gate has given",

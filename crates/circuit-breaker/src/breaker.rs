@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use tidegate_core::{Clock, Gate, SystemClock, Timer, primitive::Arc};
+use tidegate_core::{Clock, Gate, SystemClock, Timer};
 
 use crate::{
     builder::Builder,
@@ -13,7 +13,6 @@ use crate::{
     fail_fast::FailFast,
     machine::Machine,
     observer::Observer,
-    open_limit::OpenLimit,
     pass::Pass,
     state::State,
     stats::Stats,
@@ -261,14 +260,6 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     /// Returns the statistics.
     pub fn stats(&self) -> Stats {
         self.machine().stats()
-    }
-
-    pub(crate) fn join(&self, limit: &Arc<OpenLimit>) {
-        self.machine().join(limit);
-    }
-
-    pub(crate) fn is_forgettable(&self) -> bool {
-        self.machine().is_forgettable()
     }
 }
 

@@ -7,10 +7,11 @@ use tidegate_core::{BuildError, Clock, Outcome, SystemClock, primitive::Arc};
 use crate::{
     breaker::Breaker,
     classifier::{ByError, ByResult},
+    hook::Hook,
     machine::Machine,
     observer::Observer,
     open_for::OpenFor,
-    rule::{Predicate, TripRule},
+    rule::TripRule,
     settings::Settings,
     stats::Snapshot,
 };
@@ -88,7 +89,7 @@ impl<C, O, J> Builder<C, O, J> {
         mut self,
         predicate: impl Fn(&Snapshot) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.settings.predicate = Some(Predicate::new(predicate));
+        self.settings.predicate = Some(Arc::new(Hook::new(predicate)));
         self
     }
 

@@ -102,7 +102,7 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         F: Future,
         J: Classifier<F::Output>,
     {
-        CallAsync { run: self.fail_fast().run_async(Classifying { breaker: self, future }) }
+        ClassifiedCall { run: self.fail_fast().run_async(Classifying { breaker: self, future }) }
     }
 
     /// Waits on this thread until the breaker lets it in, then runs `act`, and settles as
@@ -154,7 +154,7 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         F: Future,
         J: Classifier<F::Output>,
     {
-        RunClassified { run: Gate::run_async(self, Classifying { breaker: self, future }) }
+        ClassifiedCall { run: Gate::run_async(self, Classifying { breaker: self, future }) }
     }
 
     /// As [`call_or_else`](Self::call_or_else), by the name it has in [`Gate`]: whichever is
@@ -223,7 +223,7 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         J: Classifier<F::Output>,
     {
         let judging = Classifying { breaker: self.clone(), future };
-        CallAsyncOwned { run: OwnedFailFast::from(self).run_async(judging) }
+        ClassifiedCall { run: OwnedFailFast::from(self).run_async(judging) }
     }
 }
 
@@ -287,56 +287,45 @@ where
     }
 }
 
-macro_rules! classified_future {
-    ($(#[$meta:meta])* $name:ident<$($lifetime:lifetime,)?>($gate:ty, $breaker:ty, $clock:ident)) => {
-        pin_project! {
-            $(#[$meta])*
-            #[must_use = "futures do nothing unless awaited or waited for"]
-            pub struct $name<$($lifetime,)? F, C, O = (), J = ByResult>
-            where
-                $(C: $lifetime, O: $lifetime, J: $lifetime,)?
-                C: $clock,
-                O: Observer,
-            {
-                #[pin]
-                run: RunAsync<$gate, Classifying<$breaker, F>>,
-            }
-        }
-
-        impl<$($lifetime,)? F, C, O, J> Future for $name<$($lifetime,)? F, C, O, J>
-        where
-            F: Future,
-            C: $clock,
-            O: Observer,
-            J: Classifier<F::Output>,
-        {
-            type Output = Result<F::Output, Refused>;
-
-            fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-                let classified = ready!(self.project().run.poll(cx));
-                Poll::Ready(classified.map(|classified| classified.value))
-            }
-        }
-
-        impl<$($lifetime,)? F, C: $clock, O: Observer, J> fmt::Debug for $name<$($lifetime,)? F, C, O, J> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_struct(stringify!($name)).field("run", &self.run).finish()
-            }
-        }
-    };
+pin_project! {
+    /// A call behind the gate `G`, settled by the classifier of the breaker `B`: future of
+    /// [`Breaker::call_async`] and its relatives.
+    #[must_use = "futures do nothing unless awaited or waited for"]
+    pub struct ClassifiedCall<G, B, F>
+    where
+        G: Gate,
+    {
+        #[pin]
+        run: RunAsync<G, Classifying<B, F>>,
+    }
 }
 
-classified_future! {
-    /// Future of [`Breaker::call_async`].
-    CallAsync<'a,>(&'a FailFast<C, O>, &'a Breaker<C, O, J>, Clock)
+/// Future of [`Breaker::call_async`].
+pub type CallAsync<'a, F, C, O = (), J = ByResult> =
+    ClassifiedCall<&'a FailFast<C, O>, &'a Breaker<C, O, J>, F>;
+
+/// Future of [`Breaker::call_async_owned`](crate::Breaker).
+pub type CallAsyncOwned<F, C, O = (), J = ByResult> =
+    ClassifiedCall<OwnedFailFast<C, O, J>, Arc<Breaker<C, O, J>>, F>;
+
+/// Future of [`Breaker::run_async`].
+pub type RunClassified<'a, F, C, O = (), J = ByResult> =
+    ClassifiedCall<&'a Breaker<C, O, J>, &'a Breaker<C, O, J>, F>;
+
+impl<G: Gate, B, F: Future> Future for ClassifiedCall<G, B, F>
+where
+    Classifying<B, F>: Future<Output = Classified<F::Output>>,
+{
+    type Output = Result<F::Output, G::Refused>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let classified = ready!(self.project().run.poll(cx));
+        Poll::Ready(classified.map(|classified| classified.value))
+    }
 }
 
-classified_future! {
-    /// Future of [`Breaker::call_async_owned`](crate::Breaker).
-    CallAsyncOwned<>(OwnedFailFast<C, O, J>, Arc<Breaker<C, O, J>>, Clock)
-}
-
-classified_future! {
-    /// Future of [`Breaker::run_async`].
-    RunClassified<'a,>(&'a Breaker<C, O, J>, &'a Breaker<C, O, J>, Timer)
+impl<G: Gate, B, F> fmt::Debug for ClassifiedCall<G, B, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClassifiedCall").field("run", &self.run).finish()
+    }
 }

@@ -125,7 +125,8 @@ impl<C: Clock, O: Observer> Future for NextChange<'_, '_, C, O> {
         let this = self.get_mut();
         let StateChanges { machine, seen } = this.changes;
         let polled = this.waiter.poll_until(&machine.state_changed, cx, &mut || {
-            let (state, generation) = machine.state_and_generation();
+            let word = machine.load();
+            let (state, generation) = (word.state(), word.generation());
             (state != *seen).then_some(StateChange { state, generation })
         });
         if let Poll::Ready(change) = &polled {

@@ -2,6 +2,8 @@
 
 use core::{fmt, time::Duration};
 
+use tidegate_concurrent_map::TooManyKeys;
+
 /// The breaker did not let the call through.
 ///
 /// # Examples
@@ -53,3 +55,45 @@ impl fmt::Display for Refused {
 }
 
 impl core::error::Error for Refused {}
+
+/// Why a call for a key was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyRefused {
+    /// By the breaker of the key.
+    Refused(Refused),
+    /// The key is new, and no breaker of another key can be forgotten.
+    TooManyKeys(TooManyKeys),
+}
+
+impl KeyRefused {
+    /// Returns after how long it makes sense to try again: `None` if that is unknown.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refused) => refused.retry_after,
+            Self::TooManyKeys(_) => None,
+        }
+    }
+
+    /// Returns whether there was no slot for another key.
+    pub const fn is_too_many_keys(&self) -> bool {
+        matches!(self, Self::TooManyKeys(_))
+    }
+}
+
+impl From<TooManyKeys> for KeyRefused {
+    fn from(error: TooManyKeys) -> Self {
+        Self::TooManyKeys(error)
+    }
+}
+
+impl fmt::Display for KeyRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refused) => refused.fmt(f),
+            Self::TooManyKeys(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for KeyRefused {}

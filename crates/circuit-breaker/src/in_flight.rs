@@ -8,7 +8,7 @@
 
 use core::time::Duration;
 
-use tidegate_core::{Shards, Timestamp, lock::Lock, primitive::thread_number};
+use tidegate_core::{Shards, Timestamp, primitive::thread_number};
 
 use crate::{
     check_interval::CheckInterval,
@@ -26,7 +26,7 @@ const SLOTS: usize = 16;
 /// time in which it did.
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    shards: Shards<Lock<PerGeneration<StartRing>>>,
+    shards: Shards<PerGeneration<StartRing>>,
     threshold: Duration,
     slice_nanos: u64,
     slow_checks: CheckInterval,
@@ -37,7 +37,7 @@ impl InFlight {
         let nanos = u64::try_from(threshold.as_nanos()).unwrap_or(u64::MAX);
         let slice_nanos = (nanos / SLICES_OF_THRESHOLD).max(1);
         Self {
-            shards: Shards::per_thread(|_| Lock::new(PerGeneration::new(StartRing::default()))),
+            shards: Shards::per_thread(|_| PerGeneration::new(StartRing::default())),
             threshold,
             slice_nanos,
             slow_checks: CheckInterval::new(slice_nanos),
@@ -48,7 +48,8 @@ impl InFlight {
     /// call; nothing is counted if a later generation has begun.
     pub(crate) fn enter(&self, generation: u32, now: Timestamp) -> (u32, Timestamp) {
         let shard = self.own_shard();
-        let slice = self.ring(shard, generation, |ring| ring.enter(self.slice(now)));
+        let enter = |ring: &mut StartRing| ring.enter(self.slice(now));
+        let slice = self.ring(shard).and_then(|ring| ring.with(generation, enter));
         // Time that goes backward stands still: the call is no older than those that are here.
         let start = slice.map_or(now, |slice| now.max(self.start_of(slice)));
         (shard, start)
@@ -56,7 +57,8 @@ impl InFlight {
 
     /// Counts a call out again.
     pub(crate) fn leave(&self, generation: u32, shard: u32, started: Timestamp) {
-        self.ring(shard, generation, |ring| ring.leave(self.slice(started)));
+        let leave = |ring: &mut StartRing| ring.leave(self.slice(started));
+        self.ring(shard).and_then(|ring| ring.with(generation, leave));
     }
 
     /// Returns how many calls of a generation are slow already.
@@ -65,10 +67,7 @@ impl InFlight {
             let now = now.max(self.start_of(ring.latest));
             ring.before(self.slice(now - self.threshold))
         };
-        let slow_of = |shard: &Lock<PerGeneration<StartRing>>| {
-            shard.with(|ring| ring.of(generation).map_or(0, slow_in))
-        };
-        self.shards.iter().map(slow_of).sum()
+        self.shards.iter().filter_map(|shard| shard.with(generation, slow_in)).sum()
     }
 
     /// Returns whether a check is due: `true` for only one caller in a slice of time.
@@ -91,13 +90,8 @@ impl InFlight {
         (thread_number().unwrap_or(0) & mask) as u32
     }
 
-    fn ring<R>(
-        &self,
-        shard: u32,
-        generation: u32,
-        change: impl FnOnce(&mut StartRing) -> R,
-    ) -> Option<R> {
-        self.shards.get(shard as usize)?.with(|ring| ring.of(generation).map(change))
+    fn ring(&self, shard: u32) -> Option<&PerGeneration<StartRing>> {
+        self.shards.get(shard as usize)
     }
 }
 

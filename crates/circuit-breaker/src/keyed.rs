@@ -1,17 +1,12 @@
 //! A breaker per key.
 
-use core::{
-    fmt,
-    hash::Hash,
-    num::NonZeroUsize,
-    panic::{RefUnwindSafe, UnwindSafe},
-};
+use core::{fmt, hash::Hash, num::NonZeroUsize};
 
-use alloc::{borrow::ToOwned, boxed::Box};
+use alloc::borrow::ToOwned;
 
 use tidegate_concurrent_map::{Equivalent, Keyed, TooManyKeys};
 use tidegate_core::{
-    BuildError, Clock, SystemClock,
+    BuildError, Clock, Gate, SystemClock,
     primitive::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -19,8 +14,9 @@ use tidegate_core::{
 };
 
 use crate::{
-    breaker::Breaker, builder::Builder, classifier::ByResult, observer::Observer,
-    open_limit::OpenLimit, owned::OwnedFailFast, state::State,
+    breaker::Breaker, builder::Builder, classifier::ByResult, error::KeyRefused, hook::Hook,
+    observer::Observer, open_limit::OpenLimit, owned::OwnedFailFast, owned_pass::OwnedPass,
+    state::State,
 };
 
 /// A breaker for each key (a host, a tenant, a shard), made on first use, for no more than
@@ -57,19 +53,10 @@ use crate::{
 /// ```
 pub struct KeyedBreaker<K, C = SystemClock, O = (), J = ByResult> {
     breakers: Keyed<K, Arc<Breaker<C, O, J>>>,
-    make: Factory<K, C, O, J>,
+    make: Hook<K, Breaker<C, O, J>>,
     // `None`: all of the breakers may be open.
     open_limit: Option<Arc<OpenLimit>>,
 }
-
-struct Factory<K, C, O, J>(Box<MakeBreaker<K, C, O, J>>);
-
-type MakeBreaker<K, C, O, J> = dyn Fn(&K) -> Breaker<C, O, J> + Send + Sync;
-
-/// It is called by reference, from several threads: what it changes is behind atomics or locks of
-/// its own.
-impl<K, C, O, J> UnwindSafe for Factory<K, C, O, J> {}
-impl<K, C, O, J> RefUnwindSafe for Factory<K, C, O, J> {}
 
 impl<K, C, O, J> KeyedBreaker<K, C, O, J>
 where
@@ -126,14 +113,14 @@ where
         max_keys: NonZeroUsize,
         make: impl Fn(&K) -> Breaker<C, O, J> + Send + Sync + 'static,
     ) -> Self {
-        Self { breakers: Keyed::new(max_keys), make: Factory(Box::new(make)), open_limit: None }
+        Self { breakers: Keyed::new(max_keys), make: Hook::new(make), open_limit: None }
     }
 
     /// Lets no more than `ratio` of the breakers be open at once; `ratio` is above 0 and at most 1.
     /// Default: all of them.
     ///
     /// If half of the hosts fail at the same time, what has failed is more likely on this side of
-    /// the network, and refusing everything helps nobody. A trip that would exceed the limit is
+    /// the network, and refusing everything helps no caller. A trip that would exceed the limit is
     /// only observed: it is counted, and [`Observer::on_trip`] is called with [`State::Closed`] as
     /// the state it leads to; the breaker is closed and counts afresh.
     ///
@@ -171,9 +158,37 @@ where
             return Err(BuildError::new("max_open_ratio", ratio, "above 0 and at most 1"));
         }
         let limit = OpenLimit::new(ratio);
-        self.breakers.for_each(|_, breaker| breaker.join(&limit));
+        self.breakers.for_each(|_, breaker| breaker.machine().join(&limit));
         self.open_limit = Some(limit);
         Ok(self)
+    }
+
+    /// Enters the breaker of `key` if it lets the caller in; the pass keeps that breaker. Never
+    /// waits.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyRefused::Refused`] as of [`Breaker::try_enter`], [`KeyRefused::TooManyKeys`] as of
+    /// [`gate`](Self::gate).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::num::NonZeroUsize;
+    /// use tidegate_circuit_breaker::{Breaker, KeyedBreaker, State, TripRule};
+    ///
+    /// let settings = Breaker::builder().trip_on(TripRule::consecutive(1));
+    /// let hosts = KeyedBreaker::<String>::new(NonZeroUsize::MIN, settings)?;
+    /// hosts.try_enter("down.example")?.failure();
+    /// let refused = hosts.try_enter("down.example").unwrap_err();
+    /// assert!(refused.retry_after().is_some() && !refused.is_too_many_keys());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn try_enter<Q>(&self, key: &Q) -> Result<OwnedPass<C, O, J>, KeyRefused>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    {
+        self.fail_fast(key)?.try_enter().map_err(KeyRefused::Refused)
     }
 
     /// Returns the breaker of `key`, made if there is none. It stays the key's for as long as a
@@ -191,13 +206,14 @@ where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         let make = || {
-            let breaker = (self.make.0)(&key.to_owned());
+            let breaker = self.make.call(&key.to_owned());
             if let Some(limit) = &self.open_limit {
-                breaker.join(limit);
+                breaker.machine().join(limit);
             }
             breaker
         };
-        self.breakers.get_or_insert_with(key, make, Breaker::is_forgettable)
+        let can_forget = |breaker: &Breaker<C, O, J>| breaker.machine().is_forgettable();
+        self.breakers.get_or_insert_with(key, make, can_forget)
     }
 
     /// Returns the breaker of `key` as a gate that refuses at once where the `Arc` of

@@ -15,6 +15,7 @@ mod classifier;
 mod enter;
 mod error;
 mod fail_fast;
+mod hook;
 mod in_flight;
 mod keyed;
 mod machine;
@@ -46,7 +47,7 @@ pub use self::{
     builder::Builder,
     changes::{StateChange, StateChanges},
     classifier::{ByError, ByResult, Classifier},
-    error::{Refused, RefusedReason},
+    error::{KeyRefused, Refused, RefusedReason},
     fail_fast::FailFast,
     keyed::KeyedBreaker,
     observer::{Observer, Transition},
@@ -64,7 +65,7 @@ pub use self::{
 /// The futures of the breaker's methods.
 pub mod future {
     pub use crate::{
-        call::{CallAsync, CallAsyncOwned, RunClassified},
+        call::{CallAsync, CallAsyncOwned, ClassifiedCall, RunClassified},
         changes::{NextChange, UntilClosed},
         enter::Enter,
         owned::EnterOwned,

@@ -1,4 +1,5 @@
-//! The state machine: which calls enter, what an outcome changes, and who is notified.
+//! The state machine: which calls enter, what an outcome changes, and which waiters and observers
+//! are notified.
 //!
 //! ```text
 //! enter, closed      one load; timed calls: the clock, and calls in flight: a lock of the thread's shard
@@ -174,24 +175,14 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     /// Returns whether a closed breaker with these statistics trips. No lock may be held.
     fn is_met(&self, snapshot: &Snapshot) -> bool {
         let Settings { rule, predicate, .. } = &*self.settings;
-        rule.trips(snapshot)
-            || predicate.as_ref().is_some_and(|predicate| predicate.trips(snapshot))
+        rule.trips(snapshot) || predicate.as_ref().is_some_and(|predicate| predicate.call(snapshot))
     }
 
     /// Returns the time if the statistics depend on it.
     fn snapshot_time(&self) -> Timestamp {
-        if self.snapshot_needs_time() { self.clock.now() } else { Timestamp::ORIGIN }
-    }
-
-    fn snapshot_needs_time(&self) -> bool {
         let by_window = self.window.as_ref().is_some_and(Outcomes::needs_time);
-        by_window || self.in_flight.is_some()
-    }
-
-    /// Returns the state and its number, of one instant.
-    pub(crate) fn state_and_generation(&self) -> (State, u32) {
-        let word = self.load();
-        (word.state(), word.generation())
+        let is_needed = by_window || self.in_flight.is_some();
+        if is_needed { self.clock.now() } else { Timestamp::ORIGIN }
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -247,7 +238,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
 /// Methods that need neither the clock nor the observer.
 impl<C, O> Machine<C, O> {
     #[inline]
-    fn load(&self) -> Word {
+    pub(crate) fn load(&self) -> Word {
         // ORDERING: Acquire: pairs with the Release in `next_generation`: a thread that sees `Open`
         // sees `open_until`.
         Word::from_bits(self.word.load(Ordering::Acquire))

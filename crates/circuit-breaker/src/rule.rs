@@ -1,13 +1,10 @@
 //! When a breaker trips.
 
-use core::{
-    panic::{RefUnwindSafe, UnwindSafe},
-    time::Duration,
-};
+use core::time::Duration;
 
-use alloc::{boxed::Box, format};
+use alloc::format;
 
-use tidegate_core::{BuildError, primitive::Arc};
+use tidegate_core::BuildError;
 
 use crate::{stats::Snapshot, window::Window, word::COUNT_MAX};
 
@@ -158,16 +155,14 @@ impl TripRule {
     #[must_use]
     pub const fn minimum_calls(self, n: u32) -> Self {
         let mut rule = self;
-        match (&mut rule.failure, &mut rule.slow) {
-            (None, None) => rule.fault = Some(Fault::MinimumWithoutRate(n)),
-            (failure, slow) => {
-                if let Some(rate) = failure {
-                    rate.minimum_calls = Some(n);
-                }
-                if let Some(rate) = slow {
-                    rate.minimum_calls = Some(n);
-                }
-            }
+        if rule.failure.is_none() && rule.slow.is_none() {
+            rule.fault = Some(Fault::MinimumWithoutRate(n));
+        }
+        if let Some(rate) = &mut rule.failure {
+            rate.minimum_calls = Some(n);
+        }
+        if let Some(rate) = &mut rule.slow {
+            rate.minimum_calls = Some(n);
         }
         rule
     }
@@ -260,22 +255,13 @@ impl TripRule {
     }
 
     pub(crate) fn check(&self) -> Result<(), BuildError> {
-        match self.fault {
-            Some(Fault::MinimumWithoutRate(n)) => {
-                return Err(BuildError::new(
-                    "minimum_calls",
-                    n,
-                    "left out of a rule without a rate",
-                ));
-            }
-            Some(Fault::Twice(field)) => {
-                return Err(BuildError::new(
-                    field,
-                    format_args!("given twice"),
-                    "the same for the whole rule",
-                ));
-            }
-            None => {}
+        if let Some(Fault::MinimumWithoutRate(n)) = self.fault {
+            let range = "left out of a rule without a rate";
+            return Err(BuildError::new("minimum_calls", n, range));
+        }
+        if let Some(Fault::Twice(field)) = self.fault {
+            let range = "the same for the whole rule";
+            return Err(BuildError::new(field, format_args!("given twice"), range));
         }
         if let Some(n) = self.consecutive {
             if !(1..=COUNT_MAX).contains(&n) {
@@ -364,27 +350,3 @@ impl Rate {
 fn differ<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
     matches!((one, other), (Some(one), Some(other)) if one != other)
 }
-
-/// A rule of the caller's.
-#[derive(Clone)]
-pub(crate) struct Predicate {
-    // Boxed, because not every target's `Arc` can hold a `dyn` by itself.
-    check: Arc<Box<Check>>,
-}
-
-type Check = dyn Fn(&Snapshot) -> bool + Send + Sync;
-
-impl Predicate {
-    pub(crate) fn new(check: impl Fn(&Snapshot) -> bool + Send + Sync + 'static) -> Self {
-        Self { check: Arc::new(Box::new(check)) }
-    }
-
-    pub(crate) fn trips(&self, snapshot: &Snapshot) -> bool {
-        (self.check)(snapshot)
-    }
-}
-
-/// It is called by reference, from several threads: what it changes is behind atomics or locks of
-/// its own.
-impl UnwindSafe for Predicate {}
-impl RefUnwindSafe for Predicate {}

@@ -4,19 +4,15 @@ use core::time::Duration;
 
 use alloc::format;
 
-use tidegate_core::BuildError;
+use tidegate_core::{BuildError, primitive::Arc};
 
-use crate::{
-    open_for::OpenFor,
-    rule::{Predicate, TripRule},
-    word::COUNT_MAX,
-};
+use crate::{hook::Hook, open_for::OpenFor, rule::TripRule, stats::Snapshot, word::COUNT_MAX};
 
 /// What the state machine obeys; checked before it is built.
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) rule: TripRule,
-    pub(crate) predicate: Option<Predicate>,
+    pub(crate) predicate: Option<Arc<Hook<Snapshot, bool>>>,
     pub(crate) open_for: OpenFor,
     pub(crate) probes: u32,
     pub(crate) close_after: u32,

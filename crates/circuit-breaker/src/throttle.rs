@@ -9,11 +9,11 @@ use tidegate_core::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    random::Random,
 };
 
 use crate::{
     check_interval::CheckInterval,
-    open_for::scatter,
     unwinding::{contain_if_unwinding, finally_with},
     window::{Call, Outcomes, Window},
 };
@@ -171,7 +171,7 @@ impl<C: Clock> Throttle<C> {
         // ORDERING: Relaxed: only that the numbers differ counts.
         let draw = self.draws.fetch_add(1, Ordering::Relaxed);
         // With the time in it, for the clients of one server should not draw alike.
-        let noise = scatter(scatter(now.as_nanos()) ^ draw);
+        let noise = Random::new(Random::new(now.as_nanos()).next_u64() ^ draw).next_u64();
         (noise >> 11) as f64 / (1_u64 << 53) as f64
     }
 

@@ -4,7 +4,19 @@ use core::cell::Cell;
 
 use tidegate_core::unwind::contain;
 
-pub(crate) use self::imp::is_unwinding;
+/// Returns whether a panic would be the thread's second, and abort the process.
+#[cfg(feature = "std")]
+#[inline]
+pub(crate) fn is_unwinding() -> bool {
+    std::thread::panicking()
+}
+
+/// Without std a panic can be neither detected nor caught.
+#[cfg(not(feature = "std"))]
+#[inline]
+pub(crate) const fn is_unwinding() -> bool {
+    false
+}
 
 /// Runs `code`; a panic of it ends here if the thread is unwinding already, where it would abort
 /// the process. Its message has been printed by the panic hook.
@@ -38,24 +50,6 @@ impl<F: FnOnce()> Drop for Finally<F> {
         if let Some(rest) = self.0.take() {
             contain_if_unwinding(rest);
         }
-    }
-}
-
-#[cfg(feature = "std")]
-mod imp {
-    /// Returns whether a panic would be the thread's second, and abort the process.
-    #[inline]
-    pub(crate) fn is_unwinding() -> bool {
-        std::thread::panicking()
-    }
-}
-
-#[cfg(not(feature = "std"))]
-mod imp {
-    /// Without std a panic can be neither detected nor caught.
-    #[inline]
-    pub(crate) const fn is_unwinding() -> bool {
-        false
     }
 }
 

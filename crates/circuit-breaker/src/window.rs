@@ -108,20 +108,19 @@ impl From<Call> for Totals {
 /// The outcomes in a window, each belonging to the generation in which its call began.
 #[derive(Debug)]
 pub(crate) enum Outcomes {
-    Count(Lock<PerGeneration<CountRing>>),
-    Time { shards: Shards<Lock<PerGeneration<TimeRing>>>, slice_nanos: u64 },
+    Count(PerGeneration<CountRing>),
+    Time { shards: Shards<PerGeneration<TimeRing>>, slice_nanos: u64 },
 }
 
 impl Outcomes {
     /// Creates an empty window that has been checked.
     pub(crate) fn new(window: Window) -> Self {
         match window.kind {
-            Kind::Count(n) => Self::Count(Lock::new(PerGeneration::new(CountRing::new(n)))),
+            Kind::Count(n) => Self::Count(PerGeneration::new(CountRing::new(n))),
             Kind::Time { span, slices } => {
-                let ring = || Lock::new(PerGeneration::new(TimeRing::new(slices)));
                 let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
                 Self::Time {
-                    shards: Shards::per_thread(|_| ring()),
+                    shards: Shards::per_thread(|_| PerGeneration::new(TimeRing::new(slices))),
                     slice_nanos: nanos / u64::from(slices),
                 }
             }
@@ -136,32 +135,23 @@ impl Outcomes {
     /// Counts an outcome, unless a later generation has begun.
     pub(crate) fn record(&self, generation: u32, call: Call, now: Timestamp) {
         match self {
-            Self::Count(ring) => ring.with(|ring| {
-                if let Some(ring) = ring.of(generation) {
-                    ring.record(call);
-                }
-            }),
+            Self::Count(ring) => ring.with(generation, |ring| ring.record(call)),
             Self::Time { shards, slice_nanos } => {
                 let slice = now.as_nanos() / slice_nanos;
-                shards.by_thread().with(|ring| {
-                    if let Some(ring) = ring.of(generation) {
-                        ring.record(slice, call);
-                    }
-                });
+                shards.by_thread().with(generation, |ring| ring.record(slice, call))
             }
-        }
+        };
     }
 
     /// Returns what a generation has in the window; nothing if a later one has begun.
     pub(crate) fn totals(&self, generation: u32, now: Timestamp) -> Totals {
         match self {
-            Self::Count(ring) => ring.with(|ring| ring.of(generation).map(|ring| ring.totals())),
+            Self::Count(ring) => ring.with(generation, |ring| ring.totals()),
             Self::Time { shards, slice_nanos } => {
                 let slice = now.as_nanos() / slice_nanos;
                 let mut sum = Totals::default();
                 for shard in shards.iter() {
-                    let part =
-                        shard.with(|ring| ring.of(generation).map(|ring| ring.totals(slice)));
+                    let part = shard.with(generation, |ring| ring.totals(slice));
                     sum.add(part.unwrap_or_default());
                 }
                 Some(sum)
@@ -176,32 +166,34 @@ pub(crate) trait Ring {
     fn clear(&mut self);
 }
 
-/// A ring and the generation its outcomes belong to.
+/// A ring behind a lock, and the generation its outcomes belong to.
 ///
 /// A change of state does not touch the windows: the first call of the new generation clears the
 /// ring, and a late call of an old generation finds that the ring is not its own.
 #[derive(Debug)]
 pub(crate) struct PerGeneration<R> {
-    generation: u32,
-    ring: R,
+    current: Lock<(u32, R)>,
 }
 
 impl<R: Ring> PerGeneration<R> {
     pub(crate) fn new(ring: R) -> Self {
-        Self { generation: 0, ring }
+        Self { current: Lock::new((0, ring)) }
     }
 
-    pub(crate) fn of(&mut self, generation: u32) -> Option<&mut R> {
-        let ahead = generation.wrapping_sub(self.generation);
-        // Generations wrap: the upper half of the differences is behind.
-        if ahead > u32::MAX / 2 {
-            return None;
-        }
-        if ahead > 0 {
-            self.generation = generation;
-            self.ring.clear();
-        }
-        Some(&mut self.ring)
+    /// Runs `f` on the ring of a generation, unless a later one has begun.
+    pub(crate) fn with<T>(&self, generation: u32, f: impl FnOnce(&mut R) -> T) -> Option<T> {
+        self.current.with(|(current, ring)| {
+            let ahead = generation.wrapping_sub(*current);
+            // Generations wrap: the upper half of the differences is behind.
+            if ahead > u32::MAX / 2 {
+                return None;
+            }
+            if ahead > 0 {
+                *current = generation;
+                ring.clear();
+            }
+            Some(f(ring))
+        })
     }
 }
 

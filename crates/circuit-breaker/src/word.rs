@@ -1,7 +1,5 @@
 //! The state, its generation, and what is counted in it: one word.
 
-use core::fmt;
-
 use crate::state::State;
 
 /// Probes in flight, and the longest streak: what 13 bits count to.
@@ -26,7 +24,7 @@ pub(crate) const COUNT_MAX: u32 = (1 << 13) - 1;
 ///
 /// A pass keeps the word as its stamp, without the counts. If calls in flight are counted, the
 /// stamp has the number of the shard that counts it in place of the streak.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Word(u64);
 
 const MODES: u64 = 0b111;
@@ -153,17 +151,6 @@ impl Word {
         };
         let settings = self.0 & (RECORDED | TIMED);
         Self((self.generation().wrapping_add(1) as u64) << GENERATION_AT | settings | mode)
-    }
-}
-
-impl fmt::Debug for Word {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Word")
-            .field("state", &self.state())
-            .field("generation", &self.generation())
-            .field("probes", &self.probes())
-            .field("streak", &self.streak())
-            .finish()
     }
 }
 

@@ -28,10 +28,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     /// Settles a failure after which the breaker opens for `open_for`, whatever the rule says.
     #[cold]
     pub(crate) fn fail_and_open(&self, stamp: Word, started: Timestamp, open_for: Duration) {
-        if is_unwinding() {
-            return self.settle_contained(stamp, started, Outcome::Failure, Some(open_for));
-        }
-        self.settle_any(stamp, started, Outcome::Failure, Some(open_for));
+        let outcome = Outcome::Failure;
+        self.settle_ended(Ended { stamp, started, outcome, open_for: Some(open_for) });
     }
 
     #[cold]
@@ -40,48 +38,29 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         if outcome == Outcome::Ignored && stamp.admits_untimed() {
             return self.tally.add(IGNORED, 1);
         }
-        if is_unwinding() {
-            return self.settle_contained(stamp, started, outcome, None);
-        }
-        self.settle_any(stamp, started, outcome, None);
+        self.settle_ended(Ended { stamp, started, outcome, open_for: None });
+    }
+
+    #[inline(always)]
+    fn settle_ended(&self, ended: Ended) {
+        if is_unwinding() { self.settle_contained(ended) } else { self.settle_any(ended) }
     }
 
     /// Settles a call that panics, while it unwinds.
     #[cold]
     #[inline(never)]
-    fn settle_contained(
-        &self,
-        stamp: Word,
-        started: Timestamp,
-        outcome: Outcome,
-        open_for: Option<Duration>,
-    ) {
-        contain(|| self.settle_any(stamp, started, outcome, open_for));
+    fn settle_contained(&self, ended: Ended) {
+        contain(|| self.settle_any(ended));
     }
 
     #[inline(always)]
-    fn settle_any(
-        &self,
-        stamp: Word,
-        started: Timestamp,
-        outcome: Outcome,
-        open_for: Option<Duration>,
-    ) {
-        if stamp.admits_all() {
-            self.settle_call(stamp, started, outcome, open_for);
-        } else {
-            self.settle_probe(stamp, started, outcome, open_for);
-        }
+    fn settle_any(&self, ended: Ended) {
+        if ended.stamp.admits_all() { self.settle_call(ended) } else { self.settle_probe(ended) }
     }
 
     #[inline(always)]
-    fn settle_call(
-        &self,
-        stamp: Word,
-        started: Timestamp,
-        outcome: Outcome,
-        open_for: Option<Duration>,
-    ) {
+    fn settle_call(&self, ended: Ended) {
+        let Ended { stamp, started, outcome, open_for } = ended;
         // Out before it is in the window: seen twice, it might trip the breaker.
         if let Some(in_flight) = self.in_flight.as_ref().filter(|_| !stamp.is_paused()) {
             in_flight.leave(stamp.generation(), stamp.shard(), started);
@@ -119,28 +98,16 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         }
     }
 
-    fn settle_probe(
-        &self,
-        stamp: Word,
-        started: Timestamp,
-        outcome: Outcome,
-        open_for: Option<Duration>,
-    ) {
-        let settle = |now| self.settle_probe_at(stamp, started, now, outcome, open_for);
+    fn settle_probe(&self, ended: Ended) {
         // ORDERING: Relaxed: at least as new as what the stamp's word made visible.
         let over = Timestamp::from_nanos(self.open_until.load(Ordering::Relaxed));
+        let known = ended.started.max(over);
         // Foreign code, so before the lock.
-        finally_with(|| self.clock.fresh_now(), started.max(over), settle);
+        finally_with(|| self.clock.fresh_now(), known, |now| self.settle_probe_at(ended, now));
     }
 
-    fn settle_probe_at(
-        &self,
-        stamp: Word,
-        started: Timestamp,
-        now: Timestamp,
-        outcome: Outcome,
-        open_for: Option<Duration>,
-    ) {
+    fn settle_probe_at(&self, ended: Ended, now: Timestamp) {
+        let Ended { stamp, started, outcome, open_for } = ended;
         let call = Call {
             failed: outcome == Outcome::Failure,
             slow: outcome != Outcome::Ignored && self.was_slow(stamp, started, now),
@@ -217,6 +184,18 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         // past anyway.
         self.word.load(Ordering::Relaxed) == stamp.bits()
     }
+}
+
+/// A call that has ended.
+#[derive(Clone, Copy)]
+struct Ended {
+    /// What it entered with.
+    stamp: Word,
+    /// When it began, if that matters.
+    started: Timestamp,
+    outcome: Outcome,
+    /// For how long the breaker opens, whatever the rule says.
+    open_for: Option<Duration>,
 }
 
 /// How a settled probe left the machine.

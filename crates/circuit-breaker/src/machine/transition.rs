@@ -1,13 +1,12 @@
-//! How the state changes, and who is notified.
+//! How the state changes, and which waiters and observers are notified.
 
 use core::time::Duration;
 
-use tidegate_core::{Clock, Timestamp, primitive::atomic::Ordering};
+use tidegate_core::{Clock, Timestamp, primitive::atomic::Ordering, random::Random};
 
 use super::{Machine, Schedule, TRIPS};
 use crate::{
     observer::{Observer, Transition},
-    open_for::scatter,
     pass::Pass,
     state::State,
     unwinding::{finally, finally_with},
@@ -89,7 +88,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         asked: Option<Duration>,
     ) -> Transition {
         let open_for = asked.unwrap_or_else(|| {
-            let noise = scatter(scatter(self.seed ^ now.as_nanos()) ^ schedule.draws);
+            let of_trip = Random::new(self.seed ^ now.as_nanos()).next_u64();
+            let noise = Random::new(of_trip ^ schedule.draws).next_u64();
             schedule.draws += 1;
             self.settings.open_for.after(schedule.trips, noise)
         });

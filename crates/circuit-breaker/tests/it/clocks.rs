@@ -89,7 +89,7 @@ fn a_call_takes_as_long_as_it_takes_however_far_the_clock_lags() {
         assert_eq!(breaker.stats().window.slow_in_flight, 0);
         quick.success();
         assert_eq!(breaker.stats().slow, 0);
-        // Nobody refreshes the clock while a call takes its time.
+        // The clock is not refreshed while a call takes its time.
         let slow = breaker.try_enter().unwrap();
         hand.advance(SECOND * 2);
         slow.success();

@@ -38,6 +38,18 @@ fn keys_do_not_disturb_each_other() {
 }
 
 #[test]
+fn a_key_enters_its_breaker_or_is_refused_by_it_or_has_none() {
+    let (breakers, _clock) = keyed(1);
+    breakers.try_enter(&1).unwrap().failure();
+    breakers.try_enter(&1).unwrap().failure();
+    assert_eq!(breakers.state(&1), State::Open);
+    let refused = breakers.try_enter(&1).unwrap_err();
+    assert_eq!((refused.retry_after(), refused.is_too_many_keys()), (Some(OPEN_FOR), false));
+    let refused = breakers.try_enter(&2).unwrap_err();
+    assert_eq!((refused.retry_after(), refused.is_too_many_keys()), (None, true));
+}
+
+#[test]
 fn any_number_of_passing_keys_stays_within_the_bound() {
     let (breakers, _clock) = keyed(100);
     for key in 0..10_000 {
@@ -142,7 +154,7 @@ fn an_open_slot_is_free_again_when_the_open_time_is_over_or_was_ended() {
     breakers.forget(&1);
     trip(&breakers, 2);
     assert_eq!(open(&breakers), [2]);
-    // Nobody comes for key 2, and still its time is over.
+    // No caller comes for key 2, and still its time is over.
     clock.advance(OPEN_FOR);
     trip(&breakers, 3);
     assert!(breakers.gate(&3).unwrap().try_enter().is_err());

@@ -1,4 +1,4 @@
-//! Who hears what, and when.
+//! Of what the observer is notified, and when.
 
 use core::{
     future::Future,
@@ -122,7 +122,7 @@ fn a_panicking_observer_leaves_the_breaker_whole() {
     clock.advance(OPEN_FOR);
     let half_open = AssertUnwindSafe(|| drop(breaker.try_enter()));
     assert!(catch_unwind(half_open).is_err());
-    // The probe that nobody got has returned its place.
+    // The probe that no caller got has freed its slot.
     assert_eq!((breaker.state(), breaker.stats().probes), (State::HalfOpen, 0));
     breaker.try_enter().unwrap().success();
     let close = AssertUnwindSafe(|| breaker.try_enter().unwrap().success());

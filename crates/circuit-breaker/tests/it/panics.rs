@@ -147,7 +147,7 @@ impl World {
         self.check();
     }
 
-    /// Whatever it does: in the end somebody gets in, and it closes.
+    /// Whatever it does: in the end a caller gets in, and it closes.
     fn recovers(&mut self) {
         self.fuse.clone().off(|| {
             self.clock.advance(OPEN_FOR * 2);

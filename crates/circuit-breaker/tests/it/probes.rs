@@ -1,4 +1,4 @@
-//! Probes that are lost, and those who wait for the breaker's changes.
+//! Probes that are lost, and callers that wait for the breaker's changes.
 
 use core::{
     future::Future,

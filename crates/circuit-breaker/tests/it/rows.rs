@@ -44,7 +44,7 @@ async fn call_what_is_down(reached: &AtomicUsize) -> Result<(), ()> {
     Err(())
 }
 
-/// A caller, who says whether it was let in.
+/// A caller that says whether it was let in.
 fn caller<'a, G: Gate + 'a>(row: G, reached: &'a AtomicUsize) -> Call<'a> {
     Box::pin(async move { row.run_async(call_what_is_down(reached)).await.is_ok() })
 }
@@ -133,7 +133,7 @@ fn a_wait_for_a_later_gate_makes_no_call_slow() {
         }
         for _ in 0..20 {
             clock.advance(HOUR);
-            // Whoever enters looks at those in flight.
+            // The caller that enters checks the calls in flight.
             breaker.try_enter().unwrap().success();
         }
         drop(held);
@@ -213,7 +213,7 @@ fn a_renewed_pass_is_that_of_the_state_that_is() {
         let mut waiting: Vec<_> = (0..4).map(|_| breaker.try_enter().unwrap()).collect();
         waiting.iter_mut().for_each(Pass::pause);
         breaker.try_enter().unwrap().failure();
-        // Open: refused, counted and told as for anybody else.
+        // Open: refused, counted and told to the observer as for any other caller.
         let mut pass = waiting.pop().unwrap();
         let refused = pass.renew().unwrap_err();
         assert_eq!((refused.reason, breaker.stats().refused), (RefusedReason::Open, 1));

@@ -127,7 +127,7 @@ fn hanging_calls_trip_while_they_hang() {
     let quick = breaker.try_enter().expect("none is slow yet");
     assert_eq!(breaker.stats().window.slow_in_flight, 0);
     clock.advance(SECOND);
-    // Seen by stats, acted upon by whoever comes.
+    // Seen by stats, acted upon by the next caller.
     let window = breaker.stats().window;
     assert_eq!((window.slow_in_flight, window.slow, window.calls), (4, 4, 4));
     assert_eq!(breaker.try_enter().unwrap_err().reason, RefusedReason::Open);
@@ -150,7 +150,7 @@ fn a_slow_call_leaves_the_flight_when_it_enters_the_window() {
     drop(dropped);
     let window = breaker.stats().window;
     assert_eq!((window.slow_in_flight, window.slow, window.calls), (0, 1, 1));
-    // In a forced state everybody is counted in and out, and nobody is looked at.
+    // In a forced state every call is counted in and out, and none is checked.
     breaker.force_closed();
     take(&breaker, &clock, SECOND * 2);
     assert_eq!((breaker.stats().slow, breaker.stats().window.calls), (2, 0));

@@ -142,7 +142,7 @@ fn every_pass_is_counted_once_and_nothing_gets_stuck() {
                 .collect();
             let counts = threads.into_iter().map(|thread| thread.join().unwrap());
             let counts = counts.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-            // Whatever it does and whatever was leaked: as time passes somebody gets in, and it
+            // Whatever it does and whatever was leaked: as time passes a caller gets in, and it
             // closes.
             is_over.cancel();
             watcher.join().unwrap();
@@ -201,7 +201,7 @@ fn a_registry_keeps_its_bound_and_its_share() {
             });
         }
     });
-    // Nobody's open time runs any more, so that what is open afterwards tripped afterwards.
+    // No open time runs any more, so that what is open afterwards tripped afterwards.
     clock.advance(MILLI);
     breakers.for_each(|_, breaker| breaker.reset());
     breakers.for_each(|_, breaker| breaker.try_enter().unwrap().failure());

@@ -14,8 +14,8 @@ use std::{
 };
 
 use tidegate_circuit_breaker::{
-    Breaker, BuildError, Builder, ByError, FailFast, Gate, KeyedBreaker, ManualClock, Observer,
-    OpenFor, OwnedFailFast, OwnedPass, OwnedThrottlePass, Pass, Refused, Snapshot, State,
+    Breaker, BuildError, Builder, ByError, FailFast, Gate, KeyRefused, KeyedBreaker, ManualClock,
+    Observer, OpenFor, OwnedFailFast, OwnedPass, OwnedThrottlePass, Pass, Refused, Snapshot, State,
     StateChange, StateChanges, Stats, SystemClock, Throttle, ThrottlePass, ThrottleRefused,
     Transition, TripRule, TryEnter, Window,
     future::{CallAsync, CallAsyncOwned, Enter, EnterOwned, RunClassified, UntilClosed},
@@ -136,6 +136,7 @@ fn errors_go_wherever_errors_go() {
     >() {
     }
     is_error::<ThrottleRefused>();
+    is_error::<KeyRefused>();
 }
 
 #[track_caller]
@@ -179,15 +180,15 @@ fn debug_shows_names_and_figures() {
     shows(&breaker.fail_fast().enter(), "TryEnter { is_ready: false }");
     shows(
         &breaker.call_async(ready(())),
-        r#"CallAsync { run: RunAsync { stage: "entering", .. } }"#,
+        r#"ClassifiedCall { run: RunAsync { stage: "entering", .. } }"#,
     );
     shows(
         &breaker.run_async(ready(())),
-        r#"RunClassified { run: RunAsync { stage: "entering", .. } }"#,
+        r#"ClassifiedCall { run: RunAsync { stage: "entering", .. } }"#,
     );
     shows(
         &shared.clone().call_async_owned(ready(())),
-        r#"CallAsyncOwned { run: RunAsync { stage: "entering", .. } }"#,
+        r#"ClassifiedCall { run: RunAsync { stage: "entering", .. } }"#,
     );
     shows(&breaker.closed(), "UntilClosed { waiter: Waiter { registered: false }, .. }");
     let mut changes = breaker.state_changes();

@@ -68,7 +68,7 @@ fn a_waiter_outlives_a_second_trip_and_sleeps_for_its_time() {
     let mut enter = pin!(breaker.enter());
     assert!(enter.as_mut().poll(&mut cx).is_pending());
     clock.advance(OPEN_FOR);
-    // Somebody else is the probe, and fails.
+    // Another caller is the probe, and fails.
     let probe = breaker.try_enter().unwrap();
     assert!(enter.as_mut().poll(&mut cx).is_pending());
     assert_eq!(clock.next_due(), None, "only the probe's end can help");
