@@ -15,11 +15,12 @@ use core::{
 };
 
 use pin_project_lite::pin_project;
-use tidegate_core::{Clock, Timer, Timestamp, event::Waiter, wait_list::Turn};
+use tidegate_core::{Clock, Timer, Timestamp, wait_list::Turn};
 
 use crate::{
-    algorithm::{Algorithm, TokenCounter as _},
-    grant::{Denied, Grant, Refused, Request},
+    algorithm::Algorithm,
+    grant::{Grant, Refused, Request},
+    head::{Head, worth_waiting},
     state::{CountedWaiter, LimiterRef, QueueHead, QueueRef, StateRef, Undelivered},
     stats::Counter,
 };
@@ -62,15 +63,8 @@ pin_project! {
             since: Timestamp,
         },
         AtHead {
-            since: Timestamp,
-            // When the sleep ends, and the sleep.
-            ready_at: Timestamp,
             #[pin]
-            sleep: Option<<R::Clock as Timer>::Sleep>,
-            // Listens for refunds and new quotas.
-            waiter: Waiter,
-            _head: QueueHead<R>,
-            _counted: CountedWaiter<R>,
+            head: Head<R>,
         },
         Done,
     }
@@ -79,17 +73,10 @@ pin_project! {
 impl<R: LimiterRef<Clock: Timer>> Stage<R> {
     /// Makes a queued waiter the head after its turn was granted.
     fn become_head(mut self: Pin<&mut Self>, limiter: &R) {
-        let head = QueueHead::granted(limiter.clone());
+        let turn = QueueHead::granted(limiter.clone());
         let queued = self.as_mut().project_replace(Self::Done);
         if let StageLeft::Queued { counted, since, .. } = queued {
-            self.set(Self::AtHead {
-                since,
-                ready_at: Timestamp::NEVER,
-                sleep: None,
-                waiter: Waiter::new(),
-                _head: head,
-                _counted: counted,
-            });
+            self.set(Self::AtHead { head: Head::new(turn, counted, since) });
         }
     }
 }
@@ -106,7 +93,7 @@ impl<R: LimiterRef<Clock: Timer>> Waiting<R> {
     }
 
     pub(crate) fn or_refuse_after(self, duration: Duration) -> Self {
-        let latest = self.limiter.shared().clock.deadline_after(duration);
+        let latest = self.limiter.state_ref().shared.clock.deadline_after(duration);
         Self { latest, ..self }
     }
 
@@ -120,8 +107,8 @@ impl<R: LimiterRef<Clock: Timer>> Waiting<R> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Grant, Refused>> {
         let mut this = self.as_mut().project();
-        let (request, shared) = (*this.request, this.limiter.shared());
-        let taken = shared.take(this.limiter.state(), request, now);
+        let (request, limiter) = (*this.request, this.limiter.state_ref());
+        let (shared, taken) = (limiter.shared, limiter.take(request, now));
         if !taken.is_err_and(|denied| worth_waiting(denied, *this.latest).is_some()) {
             this.stage.set(Stage::Done);
             return Poll::Ready(shared.counted(request, taken, now));
@@ -139,75 +126,24 @@ impl<R: LimiterRef<Clock: Timer>> Waiting<R> {
     fn poll_slow(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Grant, Refused>> {
         let mut this = self.project();
         let (limiter, request, latest) = (&*this.limiter, *this.request, *this.latest);
-        let shared = limiter.shared();
-        let mut sleeps = 0;
         loop {
             match this.stage.as_mut().project() {
                 StageNow::Queued { turn, .. } => {
                     let turned = ready!(Pin::new(turn).poll(cx));
-                    turned.expect("nobody closes the turnstile of a limiter");
+                    turned.expect("the turnstile of a limiter is never closed");
                     this.stage.as_mut().become_head(limiter);
                 }
-                StageNow::AtHead { since, ready_at: sleeps_until, mut sleep, waiter, .. } => {
-                    let mut ready_at = *sleeps_until;
-                    // Guards the tokens until the end of the poll, as foreign code runs before it.
-                    let mut taken = None;
-                    let mut take = || {
-                        let now = shared.clock.now();
-                        let answer = limiter.state().algorithm.take(&shared.rule, request, now);
-                        let denied = answer.as_ref().err().copied();
-                        if let Some(time) = denied.and_then(|denied| worth_waiting(denied, latest))
-                        {
-                            ready_at = time;
-                            return None;
-                        }
-                        if let Ok(grant) = &answer {
-                            taken = Some(Undelivered::new(limiter.clone(), grant.tokens));
-                        }
-                        Some(shared.counted(request, answer, now))
-                    };
-                    let refunds = &limiter.state().wait_queue().head;
-                    if let Poll::Ready(answer) = waiter.poll_until(refunds, cx, &mut take) {
-                        if let Ok(grant) = &answer {
-                            shared.counters.add_wait(grant.at.since(*since));
-                        }
-                        // Drops the sleep, and wakes the next waiter.
-                        this.stage.set(Stage::Done);
-                        taken.into_iter().for_each(Undelivered::delivered);
-                        return Poll::Ready(answer);
-                    }
-                    if sleep.is_none() || *sleeps_until != ready_at {
-                        *sleeps_until = ready_at;
-                        sleep.set(Some(shared.clock.sleep_until(ready_at)));
-                    }
-                    if let Some(sleep) = sleep.as_mut().as_pin_mut() {
-                        ready!(sleep.poll(cx));
-                    }
-                    sleep.set(None);
-                    // No notification announces the time: check again like a newcomer.
-                    *waiter = Waiter::new();
-                    sleeps += 1;
-                    if sleeps == MAX_SLEEPS {
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
-                    }
+                StageNow::AtHead { head } => {
+                    let (answer, taken) = ready!(head.poll(limiter, request, latest, cx));
+                    // Drops the sleep, and wakes the next waiter.
+                    this.stage.set(Stage::Done);
+                    taken.into_iter().for_each(Undelivered::delivered);
+                    return Poll::Ready(answer);
                 }
                 StageNow::Fresh => unreachable!("the first poll is not slow"),
                 StageNow::Done => panic!("polled after it was ready"),
             }
         }
-    }
-}
-
-/// After so many sleeps a poll ends, so that other tasks run: with a clock that lags behind its
-/// timer it would go on for as long as the clock lags.
-pub(crate) const MAX_SLEEPS: u32 = 4;
-
-/// Returns until when to wait for a denied request; `None` if a wait is in vain.
-fn worth_waiting(denied: Denied, latest: Timestamp) -> Option<Timestamp> {
-    match denied {
-        Denied::Until(due) if due.ready_at <= latest => Some(due.ready_at),
-        _ => None,
     }
 }
 
@@ -220,11 +156,11 @@ impl<R: LimiterRef<Clock: Timer>> Future for Waiting<R> {
         if !matches!(*this.stage, Stage::Fresh) {
             return self.poll_slow(cx);
         }
-        let shared = this.limiter.shared();
-        let now = shared.clock.now();
-        match shared.take_at_once(this.limiter.state(), *this.request, now) {
+        let limiter = this.limiter.state_ref();
+        let now = limiter.shared.clock.now();
+        match limiter.take_at_once(*this.request, now) {
             Some(Ok(grant)) => {
-                shared.counters.add(Counter::Allowed, 1);
+                limiter.shared.counters.add(Counter::Allowed, 1);
                 this.stage.set(Stage::Done);
                 Poll::Ready(Ok(grant))
             }
@@ -268,17 +204,13 @@ impl<'a, A: Algorithm, C: Timer> Acquire<'a, A, C> {
         Self { waiting: Waiting::new(limiter, request) }
     }
 
-    pub(crate) fn limiter(self: Pin<&mut Self>) -> StateRef<'a, A, C> {
-        *self.project().waiting.limiter()
-    }
-
     /// Refuses the request as soon as it is clear that its tokens will not be available within
     /// `duration` from this call, instead of waiting in vain.
     ///
     /// How long a request has to wait is known when it joins the queue: it waits for the tokens of
     /// the waiters before it and for its own. So it is refused at its first poll, or, if the
-    /// limiter was penalized meanwhile, when its turn comes. This is no timeout: a head that nobody
-    /// polls holds up the waiters behind it. Combine it with
+    /// limiter was penalized meanwhile, when its turn comes. This is no timeout: a head that is
+    /// not polled holds up the waiters behind it. Combine it with
     /// [`wait_timeout`](tidegate_core::Wait::wait_timeout) for a bound in every case.
     ///
     /// # Errors

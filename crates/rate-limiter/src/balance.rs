@@ -8,7 +8,7 @@ use crate::{
     algorithm::Algorithm,
     grant::{Denied, Request, secs_rounded_up},
     limiter::Limiter,
-    state::{LimiterState, Shared},
+    state::{Shared, StateRef},
 };
 
 /// What a limiter would answer to a request. Computing it takes no tokens and counts nothing.
@@ -46,16 +46,16 @@ pub struct Balance {
 }
 
 impl Balance {
-    /// Computes the balance of a counter. `ready_at(n)` says when `n` tokens are available.
+    /// Computes the balance of a counter. `deny` says when a denied request is ready.
     pub(crate) fn search(
         limit: u32,
         queued: u64,
         now: Timestamp,
-        ready_at: impl Fn(u32) -> Timestamp,
+        deny: impl Fn(Request) -> Denied,
     ) -> Self {
-        let after = |n| match ready_at(n) {
-            Timestamp::NEVER => Duration::MAX,
-            time => time.since(now),
+        let after = |n| match deny(Request::exactly(n)) {
+            Denied::Until(due) if due.ready_at < Timestamp::NEVER => due.ready_at.since(now),
+            _ => Duration::MAX,
         };
         // A binary search for the most available tokens. A newcomer does not overtake waiters.
         let (mut remaining, mut too_many) =
@@ -67,16 +67,11 @@ impl Balance {
         Self { limit, remaining, reset_after: after(limit), retry_after: after(1) }
     }
 
-    pub(crate) fn of<A, C>(shared: &Shared<A, C>, state: &LimiterState<A>, now: Timestamp) -> Self
-    where
-        A: Algorithm,
-    {
-        let (rule, queued) = (&shared.rule, state.queued());
-        Self::search(state.algorithm.limit(rule), queued, now, |n| {
-            match state.algorithm.deny_behind(rule, Request::exactly(n), queued, now) {
-                Denied::Until(due) => due.ready_at,
-                _ => Timestamp::NEVER,
-            }
+    pub(crate) fn of<A: Algorithm, C>(limiter: StateRef<'_, A, C>, now: Timestamp) -> Self {
+        let StateRef { shared: Shared { rule, .. }, state } = limiter;
+        let (algorithm, queued) = (&state.algorithm, state.queued());
+        Self::search(algorithm.limit(rule), queued, now, |request| {
+            algorithm.deny_behind(rule, request, queued, now)
         })
     }
 
@@ -91,7 +86,7 @@ impl Balance {
         self.remaining
     }
 
-    /// Returns after how long [`limit`](Self::limit) tokens are available at once if nobody takes
+    /// Returns after how long [`limit`](Self::limit) tokens are available at once if no caller takes
     /// any. [`Duration::MAX`] stands for never.
     pub const fn reset_after(&self) -> Duration {
         self.reset_after
@@ -143,6 +138,6 @@ impl<A: Algorithm, C> Limiter<A, C> {
 
     /// The same as [`balance`](Self::balance) at a given time.
     pub fn balance_at(&self, now: Timestamp) -> Balance {
-        Balance::of(&self.shared, &self.state, now)
+        Balance::of(self.state_ref(), now)
     }
 }

@@ -118,7 +118,7 @@ impl BucketMath {
         };
         if missing > self.depth || present > self.end.wrapping_sub(self.depth) {
             return Err(if self.is_out_of_range(full_at, present) {
-                Denied::Never
+                Denied::for_ever(self.burst)
             } else {
                 let next = start.wrapping_add(least);
                 Denied::Until(Due {
@@ -196,17 +196,6 @@ impl BucketMath {
         }
         let next = full_at.max(present).saturating_add(price);
         self.time(next.saturating_sub(self.depth)).max(now)
-    }
-
-    /// Returns when a newcomer gets its tokens while waiters want `queued` tokens, if `n` is the
-    /// number of both.
-    pub(crate) fn due(&self, full_at: u64, n: u64, queued: u64, now: Timestamp) -> Due {
-        let all = queued.saturating_add(self.burst.into());
-        Due {
-            ready_at: self.ready_at(full_at, n, now),
-            reset_at: self.ready_at(full_at, all, now),
-            limit: self.burst,
-        }
     }
 
     /// Returns how many units of `tokens` are still missing at `now`, for a bucket that does not

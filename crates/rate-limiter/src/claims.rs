@@ -32,7 +32,6 @@ pub(crate) struct Claims {
     /// All claims before this index are gone.
     first: usize,
     live: usize,
-    steps: Steps,
 }
 
 /// The effect of consecutive claims on a bucket.
@@ -89,7 +88,7 @@ const MIN_LEAVES: usize = 4;
 impl Claims {
     pub(crate) fn new() -> Self {
         let tree = Vec::new();
-        Self { claims: Vec::new(), tree, first: 0, live: 0, steps: Steps::new() }
+        Self { claims: Vec::new(), tree, first: 0, live: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -189,7 +188,7 @@ impl Claims {
         let mut before = Node::NOTHING;
         let mut index = 1;
         while index < self.tree.len() / 2 {
-            self.steps.count();
+            count_step();
             let (left, right) = (self.tree[2 * index], self.tree[2 * index + 1]);
             let to_the_right = before.then(left);
             if right.max_before.saturating_sub(to_the_right.price) < full_at {
@@ -221,7 +220,7 @@ impl Claims {
         let mut index = self.tree.len() / 2 + index;
         self.tree[index] = node;
         while index > 1 {
-            self.steps.count();
+            count_step();
             index /= 2;
             self.tree[index] = self.tree[2 * index].then(self.tree[2 * index + 1]);
         }
@@ -236,52 +235,36 @@ impl Claims {
         self.tree.clear();
         self.tree.resize(2 * leaves, Node::NOTHING);
         for (index, claim) in self.claims.iter().enumerate() {
-            self.steps.count();
+            count_step();
             self.tree[leaves + index] = claim.node(math);
         }
         for index in (1..leaves).rev() {
-            self.steps.count();
+            count_step();
             self.tree[index] = self.tree[2 * index].then(self.tree[2 * index + 1]);
         }
     }
 }
 
-/// How many nodes were visited; for tests.
-#[cfg(not(test))]
-#[derive(Debug)]
-struct Steps;
-
-#[cfg(not(test))]
-impl Steps {
-    const fn new() -> Self {
-        Self
-    }
-
-    #[allow(clippy::unused_self, reason = "the other one counts")]
-    const fn count(&self) {}
-}
-
 #[cfg(test)]
-#[derive(Debug)]
-struct Steps(core::cell::Cell<usize>);
+use self::tests::count_step;
 
-#[cfg(test)]
-impl Steps {
-    const fn new() -> Self {
-        Self(core::cell::Cell::new(0))
-    }
-
-    fn count(&self) {
-        self.0.set(self.0.get() + 1);
-    }
-}
+/// Counts a step, in tests.
+#[cfg(not(test))]
+const fn count_step() {}
 
 #[cfg(test)]
 mod tests {
-    use core::time::Duration;
+    use core::{cell::Cell, time::Duration};
+    use std::thread_local;
 
     use super::Claims;
     use crate::{bucket_math::BucketMath, quota::Quota};
+
+    thread_local! { static STEPS: Cell<usize> = const { Cell::new(0) }; }
+
+    pub(super) fn count_step() {
+        STEPS.set(STEPS.get() + 1);
+    }
 
     fn math(burst: u32) -> BucketMath {
         let quota = Quota::every(Duration::from_nanos(10)).and_then(|quota| quota.burst(burst));
@@ -295,12 +278,12 @@ mod tests {
         for id in 0..n as u64 {
             claims.push(&math, id, 1, 10 * id);
         }
-        let pushed = claims.steps.0.take();
+        let pushed = STEPS.take();
         for id in 0..n {
             assert!(claims.remove((id * 7919 % n) as u64));
         }
         assert!(claims.is_empty());
-        (pushed, claims.steps.0.take())
+        (pushed, STEPS.take())
     }
 
     #[test]
@@ -319,10 +302,10 @@ mod tests {
             for id in 0..n {
                 claims.push(&math, id, 1, 10 * id);
             }
-            claims.steps.0.take();
+            STEPS.take();
             // Back to back: after the last of them.
             assert_eq!(claims.ready_at(&math, 0, 10, 0), 10 * n);
-            claims.steps.0.take()
+            STEPS.take()
         };
         assert!(steps(16 * 512) <= steps(512) + 32);
     }

@@ -16,9 +16,11 @@ pub use self::cells::FixedCells;
 use crate::{
     balance::Balance,
     gcra::Gcra,
-    grant::{Denied, Grant, Refused, Request},
+    grant::{Grant, Refused, Request},
+    keyed::KeyBucket,
     quota::Quota,
-    stats::{Counter, Counters, Stats},
+    state::Shared,
+    stats::Stats,
 };
 
 /// The same quota for each of any number of keys, in `N` cells of 8 bytes.
@@ -52,10 +54,8 @@ use crate::{
 /// ```
 pub struct FixedKeyedLimiter<const N: usize, C = SystemClock, S = DefaultHashBuilder> {
     cells: Cells<N>,
-    quota: Quota,
-    clock: C,
     hasher: S,
-    counters: Counters,
+    shared: Shared<KeyBucket, C>,
 }
 
 impl<const N: usize> FixedKeyedLimiter<N> {
@@ -93,7 +93,7 @@ impl<const N: usize, C, S> FixedKeyedLimiter<N, C, S> {
     /// ```
     pub fn with_hasher(quota: Quota, clock: C, hasher: S) -> Self {
         const { assert!(N > 0, "no cells") };
-        Self { cells: Cells::new(), quota, clock, hasher, counters: Counters::new() }
+        Self { cells: Cells::new(), hasher, shared: Shared::new(quota, clock) }
     }
 
     const_fn! {
@@ -118,18 +118,18 @@ impl<const N: usize, C, S> FixedKeyedLimiter<N, C, S> {
         /// assert!(PORTS.try_acquire(&80, 1).is_err());
         /// ```
         pub fn in_static(cells: &'static FixedCells<N>, quota: Quota, clock: C, hasher: S) -> Self {
-            Self { cells: Cells::Static(cells), quota, clock, hasher, counters: Counters::new() }
+            Self { cells: Cells::Static(cells), hasher, shared: Shared::new(quota, clock) }
         }
     }
 
     /// Returns the quota of each cell.
     pub const fn quota(&self) -> Quota {
-        self.quota
+        self.shared.rule
     }
 
     /// Returns the statistics of the limiter, for all keys together. A snapshot.
     pub fn stats(&self) -> Stats {
-        self.counters.stats()
+        self.shared.counters.stats()
     }
 }
 
@@ -143,33 +143,21 @@ impl<const N: usize, C, S: BuildHasher> FixedKeyedLimiter<N, C, S> {
     where
         K: Hash + ?Sized,
     {
-        let cell = self.cell(key);
-        cell.take(&self.quota, Request::exactly(n), now)
-            .inspect(|_| self.counters.add(Counter::Allowed, 1))
-            .map_err(|denied| {
-                let denied = denied.never_as_time(|| self.quota.max_burst());
-                let refused = Refused::denied(denied, n, now);
-                if !refused.is_too_many() {
-                    self.counters.add(Counter::Refused, 1);
-                }
-                refused
-            })
+        let request = Request::exactly(n);
+        let taken = self.cell(key).take(&self.shared.rule, request, now);
+        self.shared.counted(request, taken, now)
     }
 
     /// The same as [`balance`](Self::balance) at a given time.
     pub fn balance_at<K: Hash + ?Sized>(&self, key: &K, now: Timestamp) -> Balance {
-        let cell = self.cell(key);
-        Balance::search(self.quota.max_burst(), 0, now, |n| {
-            match cell.deny_behind(&self.quota, Request::exactly(n), 0, now) {
-                Denied::Until(due) => due.ready_at,
-                _ => Timestamp::NEVER,
-            }
-        })
+        let (cell, quota) = (self.cell(key), &self.shared.rule);
+        let deny = |request| cell.deny_behind(quota, request, 0, now);
+        Balance::search(quota.max_burst(), 0, now, deny)
     }
 
     /// Refunds `n` tokens of `key`, as [`Limiter::refund`](crate::Limiter::refund) does.
     pub fn refund<K: Hash + ?Sized>(&self, key: &K, n: u32) {
-        self.cell(key).refund(&self.quota, n);
+        self.cell(key).refund(&self.shared.rule, n);
     }
 
     fn cell<K: Hash + ?Sized>(&self, key: &K) -> Gcra<&AtomicU64> {
@@ -187,7 +175,7 @@ impl<const N: usize, C: Clock, S: BuildHasher> FixedKeyedLimiter<N, C, S> {
     ///
     /// As [`Limiter::try_acquire`](crate::Limiter::try_acquire).
     pub fn try_acquire<K: Hash + ?Sized>(&self, key: &K, n: u32) -> Result<Grant, Refused> {
-        self.try_acquire_at(key, n, self.clock.now())
+        self.try_acquire_at(key, n, self.shared.clock.now())
     }
 
     /// Returns what a request for `key` would get, takes no tokens and counts nothing. Never waits.
@@ -204,7 +192,7 @@ impl<const N: usize, C: Clock, S: BuildHasher> FixedKeyedLimiter<N, C, S> {
     /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn balance<K: Hash + ?Sized>(&self, key: &K) -> Balance {
-        self.balance_at(key, self.clock.now())
+        self.balance_at(key, self.shared.clock.now())
     }
 }
 
@@ -212,7 +200,7 @@ impl<const N: usize, C, S> fmt::Debug for FixedKeyedLimiter<N, C, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FixedKeyedLimiter")
             .field("cells", &N)
-            .field("quota", &self.quota)
+            .field("quota", &self.quota())
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }

@@ -2,7 +2,7 @@
 
 pub use crate::{
     acquire::Acquire,
-    gate::Enter,
+    gate::{Enter, Entering},
     keyed::{AcquireKey, EnterKeyOwned},
     owned::EnterOwned,
 };

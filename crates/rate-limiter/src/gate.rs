@@ -11,14 +11,18 @@ use pin_project_lite::pin_project;
 use tidegate_core::{Clock, Gate, Outcome, Pass, Timer};
 
 use crate::{
-    acquire::Acquire,
+    acquire::Waiting,
     algorithm::Algorithm,
     grant::{Grant, Refused, Request},
     limiter::Limiter,
-    state::StateRef,
+    state::{LimiterRef, StateRef},
 };
 
 /// The right to act once, for one token of a limiter.
+///
+/// Use it by the name of what it holds: [`Admission`] borrows a limiter,
+/// [`OwnedAdmission`](crate::OwnedAdmission) and [`OwnedKeyAdmission`](crate::OwnedKeyAdmission)
+/// keep theirs alive, for tasks and threads.
 ///
 /// The token stays spent however the pass is settled, and also when it is dropped: a request that
 /// was sent counts, whatever its outcome. Only [`give_back`](Pass::give_back), which says that
@@ -37,25 +41,27 @@ use crate::{
 /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 #[must_use = "dropping it leaves the token spent"]
-pub struct Admission<'a, A: Algorithm, C> {
-    limiter: StateRef<'a, A, C>,
+pub struct Admitted<R> {
+    limiter: R,
     grant: Grant,
 }
 
-impl<'a, A: Algorithm, C> Admission<'a, A, C> {
-    /// Enters without a wait.
-    pub(crate) fn try_new(limiter: StateRef<'a, A, C>) -> Result<Self, Refused>
-    where
-        C: Clock,
-    {
-        let StateRef { shared, state } = limiter;
-        let grant = shared.try_acquire_at(state, Request::exactly(1), shared.clock.now())?;
-        Ok(Self { limiter, grant })
-    }
+/// An [`Admitted`] that borrows its limiter.
+pub type Admission<'a, A, C> = Admitted<StateRef<'a, A, C>>;
 
+impl<R> Admitted<R> {
     /// Returns what was left after the token was taken.
     pub const fn grant(&self) -> Grant {
         self.grant
+    }
+}
+
+impl<R: LimiterRef<Clock: Clock>> Admitted<R> {
+    /// Enters without a wait.
+    pub(crate) fn try_new(limiter: R) -> Result<Self, Refused> {
+        let entered = limiter.state_ref();
+        let grant = entered.try_acquire_at(Request::exactly(1), entered.shared.clock.now())?;
+        Ok(Self { limiter, grant })
     }
 
     /// Settles the pass by the cost of the act, which is known only afterwards. A cost of zero
@@ -64,23 +70,22 @@ impl<'a, A: Algorithm, C> Admission<'a, A, C> {
     /// # Examples
     ///
     /// ```
+    /// use std::sync::Arc;
     /// use tidegate_rate_limiter::{Gate, Quota, RateLimiter};
     ///
-    /// let limiter = RateLimiter::new(Quota::per_hour(10)?);
-    /// limiter.try_enter().unwrap().cost(7);
-    /// assert_eq!(limiter.try_acquire(0).unwrap().remaining(), 3);
+    /// let limiter = Arc::new(RateLimiter::new(Quota::per_hour(10)?));
+    /// (&*limiter).try_enter().unwrap().cost(7);
+    /// limiter.clone().try_enter().unwrap().cost(2);
+    /// assert_eq!(limiter.try_acquire(0).unwrap().remaining(), 1);
     /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
-    pub fn cost(self, tokens: u32)
-    where
-        C: Clock,
-    {
-        let StateRef { shared, state } = self.limiter;
-        shared.adjust(state, &self.grant, tokens, || shared.clock.now());
+    pub fn cost(self, tokens: u32) {
+        let limiter = self.limiter.state_ref();
+        limiter.adjust(&self.grant, tokens, || limiter.shared.clock.now());
     }
 }
 
-impl<A: Algorithm, C: Clock> Pass for Admission<'_, A, C> {
+impl<R: LimiterRef<Clock: Clock>> Pass for Admitted<R> {
     type Refused = Refused;
 
     fn settle(self, _outcome: Outcome) {}
@@ -90,9 +95,9 @@ impl<A: Algorithm, C: Clock> Pass for Admission<'_, A, C> {
     }
 }
 
-impl<A: Algorithm, C> fmt::Debug for Admission<'_, A, C> {
+impl<R> fmt::Debug for Admitted<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Admission").field(&self.grant).finish()
+        f.debug_tuple("Admitted").field(&self.grant).finish()
     }
 }
 
@@ -115,45 +120,49 @@ impl<'a, A: Algorithm, C: Timer> Gate for &'a Limiter<A, C> {
     type Enter = Enter<'a, A, C>;
 
     fn try_enter(self) -> Result<Self::Pass, Refused> {
-        Admission::try_new(self.state_ref())
+        Admitted::try_new(self.state_ref())
     }
 
     fn enter(self) -> Self::Enter {
-        Enter::new(self.state_ref())
+        Entering::new(self.state_ref())
     }
 }
 
 pin_project! {
-    /// Future of [`Gate::enter`] of a limiter.
+    /// Future of [`Gate::enter`] of a limiter: [`Enter`] by the name of what it holds, or
+    /// [`EnterOwned`](crate::future::EnterOwned), or [`EnterKeyOwned`](crate::future::EnterKeyOwned).
     #[must_use = "futures do nothing unless awaited or waited for"]
-    pub struct Enter<'a, A, C>
+    pub struct Entering<R>
     where
-        A: Algorithm,
-        C: Timer,
+        R: LimiterRef,
+        R::Clock: Timer,
     {
         #[pin]
-        acquire: Acquire<'a, A, C>,
+        waiting: Waiting<R>,
     }
 }
 
-impl<'a, A: Algorithm, C: Timer> Enter<'a, A, C> {
-    pub(crate) fn new(limiter: StateRef<'a, A, C>) -> Self {
-        Self { acquire: Acquire::new(limiter, Request::exactly(1)) }
+/// Future of [`Gate::enter`] of a limiter that is borrowed.
+pub type Enter<'a, A, C> = Entering<StateRef<'a, A, C>>;
+
+impl<R: LimiterRef<Clock: Timer>> Entering<R> {
+    pub(crate) fn new(limiter: R) -> Self {
+        Self { waiting: Waiting::new(limiter, Request::exactly(1)) }
     }
 }
 
-impl<'a, A: Algorithm, C: Timer> Future for Enter<'a, A, C> {
-    type Output = Result<Admission<'a, A, C>, Refused>;
+impl<R: LimiterRef<Clock: Timer>> Future for Entering<R> {
+    type Output = Result<Admitted<R>, Refused>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut acquire = self.project().acquire;
-        let polled = acquire.as_mut().poll(cx);
-        polled.map_ok(|grant| Admission { limiter: acquire.limiter(), grant })
+        let mut waiting = self.project().waiting;
+        let polled = waiting.as_mut().poll(cx);
+        polled.map_ok(|grant| Admitted { limiter: waiting.limiter().clone(), grant })
     }
 }
 
-impl<A: Algorithm, C: Timer> fmt::Debug for Enter<'_, A, C> {
+impl<R: LimiterRef<Clock: Timer>> fmt::Debug for Entering<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Enter").field(&self.acquire).finish()
+        f.debug_tuple("Entering").field(&self.waiting).finish()
     }
 }

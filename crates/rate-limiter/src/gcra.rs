@@ -15,8 +15,8 @@ use crate::{
 
 /// The generic cell rate algorithm on one atomic word.
 ///
-/// Nobody fills the bucket. Its word is the *theoretical arrival time*: when the bucket would be
-/// full again if nobody took more. Taking tokens moves it into the future by their cost; a request
+/// No thread fills the bucket. Its word is the *theoretical arrival time*: when the bucket would be
+/// full again if no caller took more. Taking tokens moves it into the future by their cost; a request
 /// that would move it further than a full bucket's worth beyond the present is denied.
 ///
 /// ```text
@@ -153,10 +153,9 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
         loop {
             let (math, full_at) = source.split(word);
             match self.confirm(word) {
-                Ok(()) if request.least > math.burst => return Denied::TooMany(math.burst),
                 Ok(()) => {
-                    let n = queued.saturating_add(request.least.into());
-                    return Denied::Until(math.due(full_at, n, queued, now));
+                    let ready_at = |n| math.ready_at(full_at, n, now);
+                    return Denied::behind(queued, request.least, math.burst, ready_at);
                 }
                 Err(found) => word = found,
             }
@@ -249,7 +248,7 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
             // ORDERING: Release: pairs with the Acquire of all readers of the word, so that they
             // see the lane's quota. Acquire: pairs with the Release of the callers that took by the
             // old quota: they have read it before the other lane is written again. Relaxed on
-            // failure: nobody else changes the quota.
+            // failure: no other caller changes the quota.
             match self.word.borrow().compare_exchange(
                 word,
                 next | (!word & LANE),

@@ -84,7 +84,7 @@ impl Grant {
         u32::try_from(self.left / self.time_units.cost).unwrap_or(u32::MAX)
     }
 
-    /// Returns after how long all tokens are back if nobody takes more.
+    /// Returns after how long all tokens are back if no caller takes more.
     pub fn reset_after(&self) -> Duration {
         Duration::from_nanos(self.time_units.nanos(self.until_full))
     }
@@ -136,7 +136,7 @@ pub enum Refused {
         /// After how long the request can be granted at the earliest. [`Duration::MAX`] stands for
         /// never.
         retry_after: Duration,
-        /// After how long all tokens are back if nobody takes more. [`Duration::MAX`] stands for
+        /// After how long all tokens are back if no caller takes more. [`Duration::MAX`] stands for
         /// never.
         reset_after: Duration,
         /// The most tokens that can be taken at once: the burst of a quota, the limit of a window.
@@ -154,7 +154,7 @@ pub enum Refused {
 impl Refused {
     /// Translates an internal denial of `asked` tokens at `now`.
     ///
-    /// Inlined, so that a caller who ignores `retry_after` does not pay for computing it.
+    /// Inlined, so that a caller that ignores `retry_after` does not pay for computing it.
     #[inline(always)]
     pub(crate) fn denied(denied: Denied, asked: u32, now: Timestamp) -> Self {
         match denied {
@@ -163,9 +163,6 @@ impl Refused {
                 reset_after: time_left(reset_at, now),
                 limit,
             },
-            Denied::Never => {
-                Self::NotNow { retry_after: Duration::MAX, reset_after: Duration::MAX, limit: 0 }
-            }
             Denied::TooMany(limit) => Self::TooMany { asked, limit },
         }
     }
@@ -178,7 +175,7 @@ impl Refused {
         }
     }
 
-    /// Returns after how long all tokens are back if nobody takes more; `None` for a request that
+    /// Returns after how long all tokens are back if no caller takes more; `None` for a request that
     /// is too large at any time.
     pub const fn reset_after(&self) -> Option<Duration> {
         match *self {
@@ -220,13 +217,11 @@ impl Refused {
 
 /// Why a [`TokenCounter`](crate::algorithm::TokenCounter) took no tokens.
 ///
-/// Exhaustive on purpose: the trait is sealed, so nobody outside of this crate matches on it.
+/// Exhaustive on purpose: the trait is sealed, so no code outside of this crate matches on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
-    /// They are available later.
+    /// They are available later, or at [`NEVER`](Timestamp::NEVER).
     Until(Due),
-    /// Never, by the word alone: it is blocked for ever, or the answer is in the ledger.
-    Never,
     /// More than this is never granted at once.
     TooMany(u32),
 }
@@ -236,23 +231,31 @@ pub enum Denied {
 pub struct Due {
     /// When the request can be granted at the earliest.
     pub(crate) ready_at: Timestamp,
-    /// When all tokens are back if nobody takes more.
+    /// When all tokens are back if no caller takes more.
     pub(crate) reset_at: Timestamp,
     /// How many all tokens are.
     pub(crate) limit: u32,
 }
 
 impl Denied {
-    /// Turns `Never` into a wait until the end of time, which a waiter can sleep for.
-    pub(crate) fn never_as_time(self, limit: impl FnOnce() -> u32) -> Self {
-        match self {
-            Self::Never => Self::Until(Due {
-                ready_at: Timestamp::NEVER,
-                reset_at: Timestamp::NEVER,
-                limit: limit(),
-            }),
-            denied => denied,
+    /// The bucket is blocked for ever; or, by the word alone, the answer is in the ledger.
+    pub(crate) const fn for_ever(limit: u32) -> Self {
+        Self::Until(Due { ready_at: Timestamp::NEVER, reset_at: Timestamp::NEVER, limit })
+    }
+
+    /// Denies a newcomer's `n` tokens while waiters want `queued` tokens. `ready_at` says when so
+    /// many tokens in all can have been taken.
+    pub(crate) fn behind(
+        queued: u64,
+        n: u32,
+        limit: u32,
+        ready_at: impl Fn(u64) -> Timestamp,
+    ) -> Self {
+        if n > limit {
+            return Self::TooMany(limit);
         }
+        let after = |n: u32| ready_at(queued.saturating_add(n.into()));
+        Self::Until(Due { ready_at: after(n), reset_at: after(limit), limit })
     }
 }
 

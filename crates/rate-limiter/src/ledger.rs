@@ -5,7 +5,7 @@ use tidegate_core::Timestamp;
 use crate::{
     bucket_math::{BucketMath, Epoch},
     claims::Claims,
-    grant::{Denied, Due, Grant, Request},
+    grant::{Denied, Grant, Request},
     inherit::OldQuota,
     quota::Quota,
     refunded::Refunded,
@@ -166,15 +166,12 @@ impl Schedule {
         request: Request,
         now: Timestamp,
     ) -> Result<Grant, Denied> {
-        if request.least > math.burst {
-            return Err(Denied::TooMany(math.burst));
-        }
         let present = math.present(now);
         let horizon = present.saturating_add(math.depth).min(TimeUnits::END);
         let most = horizon.min(self.claims.max_before());
         let next = self.full_at.max(present).saturating_add(math.price(request.least));
         if next > most || self.full_at >= TimeUnits::END {
-            return Err(Denied::Until(self.due(math, request.least.into(), 0, now)));
+            return Err(self.deny_behind(math, request.least, 0, now));
         }
         let more = u32::try_from((most - next) / math.time_units.cost).unwrap_or(u32::MAX);
         let more = more.min(request.most.saturating_sub(request.least));
@@ -189,15 +186,15 @@ impl Schedule {
         grant
     }
 
-    /// Returns when a newcomer gets its tokens while waiters want `queued` tokens, if `n` is the
-    /// number of both.
-    pub(crate) fn due(&self, math: &BucketMath, n: u64, queued: u64, now: Timestamp) -> Due {
-        let all = queued.saturating_add(math.burst.into());
-        Due {
-            ready_at: self.ready_at(math, n, now),
-            reset_at: self.ready_at(math, all, now),
-            limit: math.burst,
-        }
+    /// Denies a newcomer's `n` tokens while waiters want `queued` tokens.
+    pub(crate) fn deny_behind(
+        &self,
+        math: &BucketMath,
+        n: u32,
+        queued: u64,
+        now: Timestamp,
+    ) -> Denied {
+        Denied::behind(queued, n, math.burst, |n| self.ready_at(math, n, now))
     }
 
     /// Returns when `n` tokens in all can have been taken. `n` may be above the burst.

@@ -24,6 +24,7 @@ pub mod future;
 mod gate;
 mod gcra;
 mod grant;
+mod head;
 mod inherit;
 mod keyed;
 mod ledger;
@@ -56,7 +57,7 @@ pub use self::{
     algorithm::Algorithm,
     balance::Balance,
     fixed_keyed::{FixedCells, FixedKeyedLimiter},
-    gate::Admission,
+    gate::{Admission, Admitted},
     grant::{Grant, Refused, secs_rounded_up},
     inherit::Inherit,
     keyed::{

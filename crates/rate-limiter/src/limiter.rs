@@ -9,7 +9,7 @@ use crate::{
     algorithm::Algorithm,
     grant::{Grant, Refused, Request},
     state::{LimiterState, Shared, StateRef},
-    stats::Stats,
+    stats::{Counter, Stats},
 };
 
 /// A limiter of any algorithm: grants tokens no faster than its rule allows, at once or after a
@@ -57,7 +57,7 @@ pub struct Limiter<A: Algorithm, C = SystemClock> {
 }
 
 impl<A: Algorithm, C: Clock> Limiter<A, C> {
-    /// Takes `n` tokens if they are available and nobody waits. Never waits.
+    /// Takes `n` tokens if they are available and no caller waits. Never waits.
     ///
     /// `n = 0` takes nothing and checks for a debt: it is refused while there is one, while a
     /// caller waits and during a penalty. For it, the penalty of a window ends at its time, that of
@@ -83,7 +83,7 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
         self.try_acquire_at(n, self.shared.clock.now())
     }
 
-    /// Takes all available tokens, up to `n` and at least one, if nobody waits. Never waits.
+    /// Takes all available tokens, up to `n` and at least one, if no caller waits. Never waits.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn try_acquire_up_to(&self, n: u32) -> Result<Grant, Refused> {
-        self.shared.try_acquire_at(&self.state, Request::up_to(n), self.shared.clock.now())
+        self.state_ref().try_acquire_at(Request::up_to(n), self.shared.clock.now())
     }
 
     /// Takes `n` tokens even if they are not available, for something that has already happened.
@@ -153,7 +153,7 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn adjust(&self, grant: Grant, cost: u32) {
-        self.shared.adjust(&self.state, &grant, cost, || self.shared.clock.now());
+        self.state_ref().adjust(&grant, cost, || self.shared.clock.now());
     }
 
     /// Grants nothing for `duration` from this call; see [`penalize_until`](Self::penalize_until).
@@ -186,17 +186,18 @@ impl<A: Algorithm, C> Limiter<A, C> {
     /// ```
     #[inline]
     pub fn try_acquire_at(&self, n: u32, now: Timestamp) -> Result<Grant, Refused> {
-        self.shared.try_acquire_at(&self.state, Request::exactly(n), now)
+        self.state_ref().try_acquire_at(Request::exactly(n), now)
     }
 
     /// The same as [`consume_now`](Self::consume_now) at a given time.
     pub fn consume_at(&self, n: u32, now: Timestamp) -> Grant {
-        self.shared.consume(&self.state, n, now)
+        self.shared.counters.add(Counter::Allowed, 1);
+        self.state.algorithm.force_take(&self.shared.rule, n, now)
     }
 
     /// The same as [`adjust`](Self::adjust) at a given time.
     pub fn adjust_at(&self, grant: Grant, cost: u32, now: Timestamp) {
-        self.shared.adjust(&self.state, &grant, cost, || now);
+        self.state_ref().adjust(&grant, cost, || now);
     }
 
     /// Refunds `n` tokens that were taken just now and not used, and wakes the head of the queue.
@@ -222,7 +223,7 @@ impl<A: Algorithm, C> Limiter<A, C> {
     /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn refund(&self, n: u32) {
-        self.shared.refund(&self.state, n);
+        self.state_ref().refund(n);
     }
 
     /// Grants nothing before `time`, a time of the limiter's clock: for a server that answers with
@@ -248,7 +249,7 @@ impl<A: Algorithm, C> Limiter<A, C> {
     /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn penalize_until(&self, time: Timestamp) {
-        self.shared.block_until(&self.state, time);
+        self.state_ref().block_until(time);
     }
 
     /// Returns the most tokens that can be taken at once: the burst of a quota, the limit of a
@@ -269,7 +270,7 @@ impl<A: Algorithm, C> Limiter<A, C> {
 
     #[inline]
     pub(crate) fn state_ref(&self) -> StateRef<'_, A, C> {
-        StateRef { shared: &self.shared, state: &self.state }
+        self.shared.with(&self.state)
     }
 }
 
@@ -278,8 +279,8 @@ impl<A: Algorithm, C: Timer> Limiter<A, C> {
     ///
     /// Poll the future until it is ready, or drop it. The head of the queue takes its tokens when
     /// it is polled, so a head that is kept and not polled holds up all waiters behind it: in a
-    /// `select!` that continues with something else, or in a stream whose next item nobody
-    /// requests.
+    /// `select!` that continues with something else, or in a stream whose next item is not
+    /// requested.
     ///
     /// [`wait_timeout`](tidegate_core::Wait::wait_timeout) and
     /// [`or_timeout`](tidegate_core::Wait::or_timeout) leave the queue at the end of their time.

@@ -7,7 +7,7 @@ use tidegate_core::{SystemClock, Timestamp, lock::Lock};
 use crate::{
     algorithm::TokenCounter,
     bucket_math::BucketMath,
-    grant::{Denied, Due, Grant, Request},
+    grant::{Denied, Grant, Request},
     limiter::Limiter,
     quota::Quota,
     refunded::Refunded,
@@ -135,21 +135,11 @@ impl<const N: usize> State<N> {
         self.buckets.iter_mut().for_each(|bucket| bucket.extend_to(time));
     }
 
-    fn observe(&mut self, now: Timestamp) {
-        self.now = self.now.max(now);
-        self.extend_to(now);
-    }
-
     fn denied(&self, request: Request, limit: u32, queued: u64, now: Timestamp) -> Denied {
-        if request.least > limit {
-            return Denied::TooMany(limit);
-        }
-        let ready_at = |n: u32| {
-            let n = queued.saturating_add(n.into());
+        Denied::behind(queued, request.least, limit, |n| {
             let ready = self.buckets.iter().map(|it| it.math.ready_at(it.full_at, n, now));
             ready.max().unwrap_or(now)
-        };
-        Denied::Until(Due { ready_at: ready_at(request.least), reset_at: ready_at(limit), limit })
+        })
     }
 
     fn force_take(&mut self, n: u32, now: Timestamp) -> Option<Grant> {
@@ -187,6 +177,15 @@ impl<const N: usize> AllOf<N> {
     pub(crate) fn quotas(&self) -> [Quota; N] {
         self.quotas
     }
+
+    /// Runs `f` on the state as of `now`.
+    fn at<R>(&self, now: Timestamp, f: impl FnOnce(&mut State<N>) -> R) -> R {
+        self.state.with(|state| {
+            state.now = state.now.max(now);
+            state.extend_to(now);
+            f(state)
+        })
+    }
 }
 
 impl<const N: usize> TokenCounter for AllOf<N> {
@@ -198,8 +197,7 @@ impl<const N: usize> TokenCounter for AllOf<N> {
 
     fn take(&self, (): &(), request: Request, now: Timestamp) -> Result<Grant, Denied> {
         let limit = self.limit(&());
-        self.state.with(|state| {
-            state.observe(now);
+        self.at(now, |state| {
             // First the most that every bucket has, then as much from each.
             let granted = state.buckets.iter().try_fold(request.most, |most, bucket| {
                 let taken = bucket.math.take(bucket.full_at, Request { most, ..request }, now);
@@ -212,18 +210,11 @@ impl<const N: usize> TokenCounter for AllOf<N> {
 
     fn deny_behind(&self, (): &(), request: Request, queued: u64, now: Timestamp) -> Denied {
         let limit = self.limit(&());
-        self.state.with(|state| {
-            state.observe(now);
-            state.denied(request, limit, queued, now)
-        })
+        self.at(now, |state| state.denied(request, limit, queued, now))
     }
 
     fn force_take(&self, (): &(), n: u32, now: Timestamp) -> Grant {
-        let owed = self.state.with(|state| {
-            state.observe(now);
-            state.force_take(n, now)
-        });
-        owed.expect("there is at least one limit")
+        self.at(now, |state| state.force_take(n, now)).expect("there is at least one limit")
     }
 
     fn refund(&self, (): &(), n: u32) {
@@ -236,9 +227,7 @@ impl<const N: usize> TokenCounter for AllOf<N> {
     }
 
     fn refund_grant(&self, (): &(), grant: &Grant, n: u32, now: impl Fn() -> Timestamp) {
-        let now = now();
-        self.state.with(|state| {
-            state.observe(now);
+        self.at(now(), |state| {
             if grant.position <= state.taken {
                 let low = grant.position.saturating_sub(grant.tokens.into());
                 let left = u64::from(grant.tokens) - state.refunded.within(low, grant.position);

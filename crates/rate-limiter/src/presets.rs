@@ -43,8 +43,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 ///
 /// # Errors
 ///
-/// [`QuotaError`] as of [`Quota::per`] for `limit - burst` tokens, so also if `burst` is not below
-/// `limit`.
+/// [`QuotaError`] as of [`Quota::per`] for `limit - burst` tokens, and as of [`Quota::burst`]. It
+/// names `limit` if that is not above `burst`.
 ///
 /// # Examples
 ///
@@ -57,7 +57,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 pub const fn within(limit: u32, period: Duration, burst: u32) -> Result<Quota, QuotaError> {
-    match Quota::per(limit.saturating_sub(burst), period) {
+    match Quota::named(["limit", "period"], limit, burst, period) {
         Ok(quota) => quota.burst(burst),
         Err(error) => Err(error),
     }

@@ -89,7 +89,7 @@ impl Quota {
     ///
     /// [`QuotaError`].
     pub const fn every(interval: Duration) -> Result<Self, QuotaError> {
-        Self::per(1, interval)
+        Self::named(["tokens", "interval"], 1, 0, interval)
     }
 
     /// Allows `tokens` per `period`: at least 1, and no more than the period has nanoseconds.
@@ -98,19 +98,32 @@ impl Quota {
     ///
     /// [`QuotaError`].
     pub const fn per(tokens: u32, period: Duration) -> Result<Self, QuotaError> {
-        let nanos = saturating_nanos(period);
+        Self::named(["tokens", "period"], tokens, 0, period)
+    }
+
+    /// As [`per`](Self::per), for `value - spared` tokens. `names` are what the caller calls
+    /// `value` and `period`.
+    pub(crate) const fn named(
+        names: [&'static str; 2],
+        value: u32,
+        spared: u32,
+        period: Duration,
+    ) -> Result<Self, QuotaError> {
+        let (tokens, nanos) = (value.saturating_sub(spared), saturating_nanos(period));
         if nanos == 0 {
-            return Err(QuotaError::ZeroPeriod);
+            return Err(QuotaError::Zero { setting: names[1] });
         }
-        let Some(count) = NonZeroU32::new(tokens) else {
-            return Err(QuotaError::Rate { tokens, period });
-        };
-        if tokens as u64 > nanos {
-            return Err(QuotaError::Rate { tokens, period });
+        match NonZeroU32::new(tokens) {
+            Some(count) if tokens as u64 <= nanos => {
+                let time_units = TimeUnits::new(tokens as u64, nanos, time_units::COARSE);
+                let depth = time_units.cost * tokens as u64;
+                Ok(Self { tokens: count, period: nanos, burst: count, time_units, depth })
+            }
+            _ => {
+                let min = spared.saturating_add(1);
+                Err(QuotaError::Rate { setting: names[0], value, min, period })
+            }
         }
-        let time_units = TimeUnits::new(tokens as u64, nanos, time_units::COARSE);
-        let depth = time_units.cost * tokens as u64;
-        Ok(Self { tokens: count, period: nanos, burst: count, time_units, depth })
     }
 
     /// Changes the number of tokens that may be taken at once after an idle time.
@@ -163,7 +176,7 @@ impl Quota {
     pub const fn expect(result: Result<Self, QuotaError>) -> Self {
         match result {
             Ok(quota) => quota,
-            Err(QuotaError::ZeroPeriod) => panic!("the period of a quota is zero"),
+            Err(QuotaError::Zero { .. }) => panic!("the period of a quota is zero"),
             Err(QuotaError::Rate { .. }) => panic!("the rate of a quota is zero or above 10^9/s"),
             Err(QuotaError::Burst { .. }) => panic!("the burst of a quota is zero or too large"),
         }
@@ -218,20 +231,28 @@ pub(crate) const fn saturating_nanos(duration: Duration) -> u64 {
 
 /// A setting of a quota is out of its range.
 ///
-/// It is `Copy` and does not allocate, as constructors of quotas are `const`. It converts into a
+/// It names the setting as the constructor does. It is `Copy` and does not allocate, as
+/// constructors of quotas are `const`. It converts into a
 /// [`BuildError`], for functions that build several objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum QuotaError {
     /// The rate is zero or above 10⁹ tokens a second.
     Rate {
+        /// The name of the number of tokens.
+        setting: &'static str,
         /// The given tokens.
-        tokens: u32,
+        value: u32,
+        /// The fewest tokens.
+        min: u32,
         /// The given period.
         period: Duration,
     },
-    /// The period is zero.
-    ZeroPeriod,
+    /// A period, a window or its limit is zero.
+    Zero {
+        /// Its name.
+        setting: &'static str,
+    },
     /// The burst is zero, or too large to be refilled in 36 years.
     Burst {
         /// The given burst.
@@ -244,11 +265,12 @@ pub enum QuotaError {
 impl From<QuotaError> for BuildError {
     fn from(error: QuotaError) -> Self {
         match error {
-            QuotaError::Rate { tokens, period } => {
-                let max = u64::from(u32::MAX).min(saturating_nanos(period));
-                Self::new("tokens", tokens, format!("in 1..={max} per {period:?}"))
+            QuotaError::Rate { setting, value, min, period } => {
+                let max = u64::from(min - 1) + saturating_nanos(period);
+                let max = max.min(u32::MAX.into());
+                Self::new(setting, value, format!("in {min}..={max} per {period:?}"))
             }
-            QuotaError::ZeroPeriod => Self::new("period", Duration::ZERO, "at least 1ns"),
+            QuotaError::Zero { setting } => Self::new(setting, 0, "above 0"),
             QuotaError::Burst { burst, max } => Self::new("burst", burst, format!("in 1..={max}")),
         }
     }

@@ -99,7 +99,7 @@ impl<C> RateLimiter<C> {
     /// As `reserve`.
     pub fn reserve_at(&self, n: u32, now: Timestamp) -> Result<Reservation<'_, C>, Refused> {
         let request = Request::exactly(n);
-        let unqueued = self.shared.deny_if_queued(&self.state, request, now);
+        let unqueued = self.state_ref().deny_if_queued(request, now);
         let reserved = unqueued.and_then(|()| self.state.algorithm.reserve(n, now));
         let reserved = self.shared.counted(request, reserved, now)?;
         Ok(Reservation { limiter: self, reserved })

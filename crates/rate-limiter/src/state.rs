@@ -1,7 +1,7 @@
 //! The state of one limiter, or of one key of a keyed limiter: its tokens and its wait queue.
 //!
 //! ```text
-//! try_acquire   does anybody wait? ──yes──▶ refused             no ──▶ take: granted or refused
+//! try_acquire   is a caller waiting? ──yes──▶ refused             no ──▶ take: granted or refused
 //! acquire       the same ──refused──▶ join the queue ──▶ pass the turnstile: now the head
 //! head          take ──not yet──▶ listen for refunds ──▶ take ──not yet──▶ sleep until ready ──▶ …
 //! refund        put tokens back ──▶ wake the head, which checks again; a new quota does the same
@@ -28,9 +28,9 @@ use crate::{
 
 /// What belongs to one limiter, or to one key of a keyed limiter.
 #[derive(Debug)]
-pub(crate) struct LimiterState<A> {
+pub struct LimiterState<A> {
     pub(crate) algorithm: A,
-    /// The tokens that all waiters request; a request for none counts as one. Zero: nobody waits.
+    /// The tokens that all waiters request; a request for none counts as one. Zero: no caller waits.
     queued: AtomicU64,
     wait_queue: LazyWaitQueue,
 }
@@ -93,68 +93,10 @@ impl<A: Algorithm, C> Shared<A, C> {
         }
     }
 
-    /// Takes tokens if they are available and nobody waits.
-    #[inline(always)]
-    pub(crate) fn try_acquire_at(
-        &self,
-        state: &LimiterState<A>,
-        request: Request,
-        now: Timestamp,
-    ) -> Result<Grant, Refused> {
-        match self.take_at_once(state, request, now) {
-            Some(taken) => self.counted(request, taken, now),
-            None => self.try_acquire_slowly(state, request, now),
-        }
-    }
-
-    /// As [`take`](Self::take); `None` if the answer takes longer.
-    #[inline(always)]
-    pub(crate) fn take_at_once(
-        &self,
-        state: &LimiterState<A>,
-        request: Request,
-        now: Timestamp,
-    ) -> Option<Result<Grant, Denied>> {
-        if state.queued() > 0 {
-            return None;
-        }
-        state.algorithm.take_at_once(&self.rule, request, now)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn try_acquire_slowly(
-        &self,
-        state: &LimiterState<A>,
-        request: Request,
-        now: Timestamp,
-    ) -> Result<Grant, Refused> {
-        self.counted(request, self.take(state, request, now), now)
-    }
-
-    /// Takes tokens for a newcomer, without counting the outcome.
-    pub(crate) fn take(
-        &self,
-        state: &LimiterState<A>,
-        request: Request,
-        now: Timestamp,
-    ) -> Result<Grant, Denied> {
-        self.deny_if_queued(state, request, now)?;
-        state.algorithm.take(&self.rule, request, now)
-    }
-
-    /// Denies a request that would overtake waiters.
-    #[inline(always)]
-    pub(crate) fn deny_if_queued(
-        &self,
-        state: &LimiterState<A>,
-        request: Request,
-        now: Timestamp,
-    ) -> Result<(), Denied> {
-        match state.queued() {
-            0 => Ok(()),
-            queued => Err(state.algorithm.deny_behind(&self.rule, request, queued, now)),
-        }
+    /// Returns a reference to this and to one of the states that it is common to.
+    #[inline]
+    pub(crate) const fn with<'a>(&'a self, state: &'a LimiterState<A>) -> StateRef<'a, A, C> {
+        StateRef { shared: self, state }
     }
 
     /// Counts the outcome of a take at `now`, and translates a denial. A request for more than can
@@ -179,65 +121,20 @@ impl<A: Algorithm, C> Shared<A, C> {
             }
         }
     }
-
-    /// Takes `n` tokens even if they are not available.
-    pub(crate) fn consume(&self, state: &LimiterState<A>, n: u32, now: Timestamp) -> Grant {
-        self.counters.add(Counter::Allowed, 1);
-        state.algorithm.force_take(&self.rule, n, now)
-    }
-
-    /// Corrects what a grant took to what the work has cost.
-    pub(crate) fn adjust(
-        &self,
-        state: &LimiterState<A>,
-        grant: &Grant,
-        cost: u32,
-        now: impl Fn() -> Timestamp,
-    ) {
-        match cost.checked_sub(grant.tokens) {
-            None => self.refund_grant(state, grant, grant.tokens - cost, now),
-            Some(0) => {}
-            Some(more) => _ = state.algorithm.force_take(&self.rule, more, now()),
-        }
-    }
-
-    /// Refunds `n` tokens that were taken at an unknown time.
-    pub(crate) fn refund(&self, state: &LimiterState<A>, n: u32) {
-        state.algorithm.refund(&self.rule, n);
-        state.notify_refund();
-    }
-
-    /// Refunds `n` tokens of `grant`, except those that time has refilled since.
-    pub(crate) fn refund_grant(
-        &self,
-        state: &LimiterState<A>,
-        grant: &Grant,
-        n: u32,
-        now: impl Fn() -> Timestamp,
-    ) {
-        state.algorithm.refund_grant(&self.rule, grant, n, now);
-        state.notify_refund();
-    }
-
-    /// Grants nothing before `time`. The head finds out when its sleep is over.
-    pub(crate) fn block_until(&self, state: &LimiterState<A>, time: Timestamp) {
-        state.algorithm.block_until(&self.rule, time);
-    }
 }
 
 /// A reference to a limiter's state and shared part, which borrows them or keeps them alive.
-pub(crate) trait LimiterRef: Clone {
+pub trait LimiterRef: Clone {
     type Algorithm: Algorithm;
     type Clock;
 
-    fn shared(&self) -> &Shared<Self::Algorithm, Self::Clock>;
-
-    fn state(&self) -> &LimiterState<Self::Algorithm>;
+    /// Returns a reference that borrows both.
+    fn state_ref(&self) -> StateRef<'_, Self::Algorithm, Self::Clock>;
 }
 
 /// A [`LimiterRef`] that borrows the shared part, and also the state unless `P` is an `Arc` of it.
 #[derive(Debug)]
-pub(crate) struct StateRef<'a, A: Algorithm, C, P = &'a LimiterState<A>> {
+pub struct StateRef<'a, A: Algorithm, C, P = &'a LimiterState<A>> {
     pub(crate) shared: &'a Shared<A, C>,
     pub(crate) state: P,
 }
@@ -259,13 +156,81 @@ where
     type Clock = C;
 
     #[inline]
-    fn shared(&self) -> &Shared<A, C> {
-        self.shared
+    fn state_ref(&self) -> StateRef<'_, A, C> {
+        self.shared.with(&self.state)
+    }
+}
+
+impl<A: Algorithm, C> StateRef<'_, A, C> {
+    /// Takes tokens if they are available and no caller waits.
+    #[inline(always)]
+    pub(crate) fn try_acquire_at(self, request: Request, now: Timestamp) -> Result<Grant, Refused> {
+        match self.take_at_once(request, now) {
+            Some(taken) => self.shared.counted(request, taken, now),
+            None => self.try_acquire_slowly(request, now),
+        }
     }
 
-    #[inline]
-    fn state(&self) -> &LimiterState<A> {
-        &self.state
+    /// As [`take`](Self::take); `None` if the answer takes longer.
+    #[inline(always)]
+    pub(crate) fn take_at_once(
+        self,
+        request: Request,
+        now: Timestamp,
+    ) -> Option<Result<Grant, Denied>> {
+        if self.state.queued() > 0 {
+            return None;
+        }
+        self.state.algorithm.take_at_once(&self.shared.rule, request, now)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_acquire_slowly(self, request: Request, now: Timestamp) -> Result<Grant, Refused> {
+        self.shared.counted(request, self.take(request, now), now)
+    }
+
+    /// Takes tokens for a newcomer, without counting the outcome.
+    pub(crate) fn take(self, request: Request, now: Timestamp) -> Result<Grant, Denied> {
+        self.deny_if_queued(request, now)?;
+        self.state.algorithm.take(&self.shared.rule, request, now)
+    }
+
+    /// Denies a request that would overtake waiters.
+    #[inline(always)]
+    pub(crate) fn deny_if_queued(self, request: Request, now: Timestamp) -> Result<(), Denied> {
+        match self.state.queued() {
+            0 => Ok(()),
+            queued => {
+                Err(self.state.algorithm.deny_behind(&self.shared.rule, request, queued, now))
+            }
+        }
+    }
+
+    /// Corrects what a grant took to what the work has cost.
+    pub(crate) fn adjust(self, grant: &Grant, cost: u32, now: impl Fn() -> Timestamp) {
+        match cost.checked_sub(grant.tokens) {
+            None => self.refund_grant(grant, grant.tokens - cost, now),
+            Some(0) => {}
+            Some(more) => _ = self.state.algorithm.force_take(&self.shared.rule, more, now()),
+        }
+    }
+
+    /// Refunds `n` tokens that were taken at an unknown time.
+    pub(crate) fn refund(self, n: u32) {
+        self.state.algorithm.refund(&self.shared.rule, n);
+        self.state.notify_refund();
+    }
+
+    /// Refunds `n` tokens of `grant`, except those that time has refilled since.
+    pub(crate) fn refund_grant(self, grant: &Grant, n: u32, now: impl Fn() -> Timestamp) {
+        self.state.algorithm.refund_grant(&self.shared.rule, grant, n, now);
+        self.state.notify_refund();
+    }
+
+    /// Grants nothing before `time`. The head finds out when its sleep is over.
+    pub(crate) fn block_until(self, time: Timestamp) {
+        self.state.algorithm.block_until(&self.shared.rule, time);
     }
 }
 
@@ -279,18 +244,20 @@ pub(crate) struct CountedWaiter<R: LimiterRef> {
 impl<R: LimiterRef> CountedWaiter<R> {
     pub(crate) fn new(limiter: R, request: Request) -> Self {
         let tokens = u64::from(request.least.max(1));
+        let StateRef { shared, state } = limiter.state_ref();
         // ORDERING: Relaxed, as in `LimiterState::queued`.
-        limiter.state().queued.fetch_add(tokens, Ordering::Relaxed);
-        limiter.shared().counters.add(Counter::Joined, 1);
+        state.queued.fetch_add(tokens, Ordering::Relaxed);
+        shared.counters.add(Counter::Joined, 1);
         Self { limiter, tokens }
     }
 }
 
 impl<R: LimiterRef> Drop for CountedWaiter<R> {
     fn drop(&mut self) {
+        let StateRef { shared, state } = self.limiter.state_ref();
         // ORDERING: Relaxed, as in `LimiterState::queued`.
-        self.limiter.state().queued.fetch_sub(self.tokens, Ordering::Relaxed);
-        self.limiter.shared().counters.add(Counter::Left, 1);
+        state.queued.fetch_sub(self.tokens, Ordering::Relaxed);
+        shared.counters.add(Counter::Left, 1);
     }
 }
 
@@ -303,7 +270,7 @@ impl<R: LimiterRef> Deref for QueueRef<R> {
     type Target = Turnstile;
 
     fn deref(&self) -> &Turnstile {
-        &self.0.state().wait_queue().turnstile
+        &self.0.state_ref().state.wait_queue().turnstile
     }
 }
 
@@ -322,7 +289,7 @@ impl<R: LimiterRef> QueueHead<R> {
 
 impl<R: LimiterRef> Drop for QueueHead<R> {
     fn drop(&mut self) {
-        self.limiter.state().wait_queue().turnstile.give_back(());
+        self.limiter.state_ref().state.wait_queue().turnstile.give_back(());
     }
 }
 
@@ -349,7 +316,7 @@ impl<R: LimiterRef> Drop for Undelivered<R> {
         if self.tokens > 0 {
             // As the latest tokens, which they nearly are. The clock is not read: it is foreign
             // code.
-            self.limiter.shared().refund(self.limiter.state(), self.tokens);
+            self.limiter.state_ref().refund(self.tokens);
         }
     }
 }

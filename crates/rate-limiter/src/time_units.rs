@@ -94,7 +94,7 @@ impl TimeUnits {
         self.scaled_nanos(units)
     }
 
-    /// Inlined, so that a caller who ignores `retry_after` does not pay for computing it.
+    /// Inlined, so that a caller that ignores `retry_after` does not pay for computing it.
     #[inline]
     fn scaled_nanos(self, units: u64) -> u64 {
         let nanos = (u128::from(units) << FRACTION).div_ceil(u128::from(self.speed));

@@ -65,7 +65,7 @@ impl TokenBucket {
 
     /// Reserves `n` tokens for the earliest possible time.
     pub(crate) fn reserve(&self, n: u32, now: Timestamp) -> Result<Reserved, Denied> {
-        let reserved = self.ledger.with(|ledger| {
+        self.ledger.with(|ledger| {
             self.catch_up(ledger, now);
             if n > ledger.math.burst {
                 return Err(Denied::TooMany(ledger.math.burst));
@@ -73,7 +73,7 @@ impl TokenBucket {
             if ledger.schedule.is_none() {
                 match self.gcra.take(&self.quota, Request::exactly(n), now) {
                     Ok(grant) => return Ok(Reserved { claim: None, ready_at: grant.at, grant }),
-                    Err(Denied::Until(_)) => {}
+                    Err(Denied::Until(due)) if due.ready_at < Timestamp::NEVER => {}
                     Err(denied) => return Err(denied),
                 }
                 let full_at = self.gcra.swap(TimeUnits::END);
@@ -84,10 +84,9 @@ impl TokenBucket {
             let schedule = ledger.schedule.as_mut();
             let reserved = schedule.and_then(|schedule| schedule.reserve(&math, id, n, now));
             self.release_if_done(ledger);
-            let (grant, ready_at) = reserved.ok_or(Denied::Never)?;
+            let (grant, ready_at) = reserved.ok_or(Denied::for_ever(math.burst))?;
             Ok(Reserved { claim: Some(id), ready_at, grant })
-        });
-        reserved.map_err(|denied| denied.never_as_time(|| self.limit(&())))
+        })
     }
 
     /// Cancels a reservation. Returns how many tokens a next reservation gains by that.
@@ -228,16 +227,16 @@ impl TokenCounter for TokenBucket {
     ) -> Option<Result<Grant, Denied>> {
         match self.gcra.try_take(&self.quota, request, now) {
             // Numbers do not cover the time, or tokens are reserved.
-            Some(Err(Denied::Never)) => None,
+            Some(Err(Denied::Until(Due { ready_at: Timestamp::NEVER, .. }))) => None,
             taken => taken,
         }
     }
 
     fn take(&self, (): &(), request: Request, now: Timestamp) -> Result<Grant, Denied> {
         match self.gcra.take(&self.quota, request, now) {
-            Err(Denied::Never) => self
-                .take_locked(request, now)
-                .map_err(|denied| denied.never_as_time(|| self.limit(&()))),
+            Err(Denied::Until(Due { ready_at: Timestamp::NEVER, .. })) => {
+                self.take_locked(request, now)
+            }
             taken => taken,
         }
     }
@@ -246,9 +245,10 @@ impl TokenCounter for TokenBucket {
         match self.gcra.deny_behind(&self.quota, request, queued, now) {
             Denied::Until(Due { ready_at: Timestamp::NEVER, .. }) => self.ledger.with(|ledger| {
                 self.catch_up(ledger, now);
-                let n = queued.saturating_add(request.least.into());
                 match &ledger.schedule {
-                    Some(schedule) => Denied::Until(schedule.due(&ledger.math, n, queued, now)),
+                    Some(schedule) => {
+                        schedule.deny_behind(&ledger.math, request.least, queued, now)
+                    }
                     None => self.gcra.deny_behind(&self.quota, request, queued, now),
                 }
             }),

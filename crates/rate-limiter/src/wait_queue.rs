@@ -56,10 +56,10 @@ impl WaitQueue {
     }
 
     /// Returns when to wake a sleeper whose token is available at `earliest`: `spacing` after the
-    /// sleeper before it. A sleeper whose time has passed delays nobody any more.
+    /// sleeper before it. A sleeper whose time has passed delays no other.
     #[cfg_attr(
         not(any(feature = "futures-io", feature = "stream", feature = "tokio-io")),
-        allow(dead_code, reason = "without these features nobody sleeps beside the queue")
+        allow(dead_code, reason = "without these features no caller sleeps beside the queue")
     )]
     pub(crate) fn stagger(&self, earliest: Timestamp, spacing: Duration) -> Timestamp {
         if earliest == Timestamp::NEVER {
@@ -92,7 +92,7 @@ impl LazyWaitQueue {
         }
     }
 
-    /// Returns the queue, unless nobody has ever waited.
+    /// Returns the queue, unless no caller has ever waited.
     pub(crate) fn get(&self) -> Option<&WaitQueue> {
         self.wait_queue.get().map(|wait_queue| &**wait_queue)
     }

@@ -23,8 +23,8 @@ impl WindowLimit {
     pub(crate) const fn new(limit: u32, length: Duration) -> Result<Self, QuotaError> {
         let nanos = saturating_nanos(length);
         match NonZeroU32::new(limit) {
-            _ if nanos == 0 => Err(QuotaError::ZeroPeriod),
-            None => Err(QuotaError::Rate { tokens: limit, period: length }),
+            _ if nanos == 0 => Err(QuotaError::Zero { setting: "window" }),
+            None => Err(QuotaError::Zero { setting: "limit" }),
             Some(limit) => Ok(Self { limit, length: nanos }),
         }
     }
@@ -58,7 +58,7 @@ pub trait WindowRecord: fmt::Debug + Default + Send + 'static {
     /// Returns how many tokens count at `now`.
     fn used(&self, window: WindowLimit, now: u64) -> u32;
 
-    /// Returns when no token counts any more if nobody takes more.
+    /// Returns when no token counts any more if no caller takes more.
     fn empty_at(&self, window: WindowLimit, now: u64) -> u64;
 
     /// Removes `n` tokens that were taken at `taken_at`, or at an unknown time.
@@ -81,11 +81,6 @@ struct State<B> {
 }
 
 impl<B: WindowRecord> State<B> {
-    fn advance_to(&mut self, now: Timestamp) {
-        self.now = self.now.max(now.as_nanos());
-        self.record.advance_to(self.window, self.now);
-    }
-
     fn ready_at(&self, n: u32) -> u64 {
         self.record.ready_at(self.window, self.now, n).max(self.blocked_until)
     }
@@ -129,6 +124,15 @@ impl<B: WindowRecord> Sliding<B> {
         Self { state: Lock::new(state) }
     }
 
+    /// Runs `f` on the state as of `now`.
+    fn at<R>(&self, now: Timestamp, f: impl FnOnce(&mut State<B>) -> R) -> R {
+        self.state.with(|state| {
+            state.now = state.now.max(now.as_nanos());
+            state.record.advance_to(state.window, state.now);
+            f(state)
+        })
+    }
+
     pub(crate) fn set_limit(&self, limit: NonZeroU32) {
         self.state.with(|state| state.window.limit = limit);
     }
@@ -142,8 +146,7 @@ impl<B: WindowRecord> TokenCounter for Sliding<B> {
     }
 
     fn take(&self, (): &(), request: Request, now: Timestamp) -> Result<Grant, Denied> {
-        self.state.with(|state| {
-            state.advance_to(now);
+        self.at(now, |state| {
             let limit = state.window.limit.get();
             if request.least > limit || state.ready_at(request.least) > state.now {
                 return Err(state.denied(request, 0));
@@ -154,17 +157,11 @@ impl<B: WindowRecord> TokenCounter for Sliding<B> {
     }
 
     fn deny_behind(&self, (): &(), request: Request, queued: u64, now: Timestamp) -> Denied {
-        self.state.with(|state| {
-            state.advance_to(now);
-            state.denied(request, queued)
-        })
+        self.at(now, |state| state.denied(request, queued))
     }
 
     fn force_take(&self, (): &(), n: u32, now: Timestamp) -> Grant {
-        self.state.with(|state| {
-            state.advance_to(now);
-            state.force_take(n)
-        })
+        self.at(now, |state| state.force_take(n))
     }
 
     fn refund(&self, (): &(), n: u32) {
@@ -172,11 +169,8 @@ impl<B: WindowRecord> TokenCounter for Sliding<B> {
     }
 
     fn refund_grant(&self, (): &(), grant: &Grant, n: u32, now: impl Fn() -> Timestamp) {
-        let (now, taken_at) = (now(), grant.at.as_nanos());
-        self.state.with(|state| {
-            state.advance_to(now);
-            state.record.refund(state.window, n, Some(taken_at));
-        });
+        let taken_at = grant.at.as_nanos();
+        self.at(now(), |state| state.record.refund(state.window, n, Some(taken_at)));
     }
 
     fn block_until(&self, (): &(), time: Timestamp) {

@@ -54,10 +54,7 @@ impl TokenCounter for KeyBucket {
 
     #[inline]
     fn take(&self, common: &Quota, request: Request, now: Timestamp) -> Result<Grant, Denied> {
-        let quota = self.quota(common);
-        self.gcra
-            .take(quota, request, now)
-            .map_err(|denied| denied.never_as_time(|| quota.max_burst()))
+        self.gcra.take(self.quota(common), request, now)
     }
 
     fn deny_behind(&self, common: &Quota, request: Request, queued: u64, now: Timestamp) -> Denied {

@@ -6,9 +6,9 @@ use tidegate_core::{Clock, Gate, Timer, Timestamp};
 
 use super::{acquire::KeyRef, bucket::KeyBucket};
 use crate::{
-    gate::{Admission, Enter},
+    gate::{Admission, Admitted, Enter, Entering},
     grant::Refused,
-    state::StateRef,
+    state::LimiterRef as _,
 };
 
 /// One key of a [`KeyedLimiter`](crate::KeyedLimiter) as a gate, returned by
@@ -23,7 +23,7 @@ impl<C> KeyGate<'_, C> {
     /// Grants nothing to this key before `time`; see
     /// [`KeyedLimiter::penalize_until`](crate::KeyedLimiter::penalize_until).
     pub fn penalize_until(&self, time: Timestamp) {
-        self.key.shared.block_until(&self.key.state, time);
+        self.key.state_ref().block_until(time);
     }
 
     /// Grants nothing to this key for `duration` from this call; see
@@ -51,10 +51,6 @@ impl<C> KeyGate<'_, C> {
     {
         self.penalize_until(self.key.shared.clock.deadline_after(duration));
     }
-
-    fn state_ref(&self) -> StateRef<'_, KeyBucket, C> {
-        StateRef { shared: self.key.shared, state: &self.key.state }
-    }
 }
 
 impl<'a, C: Timer> Gate for &'a KeyGate<'_, C> {
@@ -63,11 +59,11 @@ impl<'a, C: Timer> Gate for &'a KeyGate<'_, C> {
     type Enter = Enter<'a, KeyBucket, C>;
 
     fn try_enter(self) -> Result<Self::Pass, Refused> {
-        Admission::try_new(self.state_ref())
+        Admitted::try_new(self.key.state_ref())
     }
 
     fn enter(self) -> Self::Enter {
-        Enter::new(self.state_ref())
+        Entering::new(self.key.state_ref())
     }
 }
 

@@ -204,7 +204,7 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         // Computed after the lock is released.
         let found = self.buckets.get_with(key, |slot| slot.clone());
         let mut slot = found.unwrap_or_else(|| self.new_slot(key, now));
-        Balance::of(&self.shared, &slot.share(), now)
+        Balance::of(self.shared.with(&slot.share()), now)
     }
 
     /// Refunds `n` tokens of `key`, as [`Limiter::refund`](crate::Limiter::refund) does. Does
@@ -217,7 +217,7 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         // It may be idle earlier than was known: the next new key checks it.
         let occupancy = |_: &mut Slot| Occupancy::Idle;
         if let Some(bucket) = self.buckets.get_with_until(key, occupancy, refund).flatten() {
-            self.shared.refund(&bucket, n);
+            self.shared.with(&bucket).refund(n);
         }
     }
 
@@ -232,13 +232,17 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
 
     /// Refuses a request that can never be granted, before the key takes a slot.
     #[inline]
-    fn check<Q>(&self, key: &Q, n: u32) -> Result<(), KeyRefused>
-    where
-        Q: ToOwned<Owned = K> + ?Sized,
-    {
-        if n <= self.shared.rule.max_burst() {
-            return Ok(());
-        }
+    fn check(&self, key: &(impl ToOwned<Owned = K> + ?Sized), n: u32) -> Result<(), KeyRefused> {
+        if n <= self.shared.rule.max_burst() { Ok(()) } else { self.check_own(key, n) }
+    }
+
+    /// Refuses more tokens than a bucket of the key's own ever holds.
+    #[cold]
+    fn check_own(
+        &self,
+        key: &(impl ToOwned<Owned = K> + ?Sized),
+        n: u32,
+    ) -> Result<(), KeyRefused> {
         let limit = self.exception(key).unwrap_or(self.shared.rule).max_burst();
         match n <= limit {
             true => Ok(()),
@@ -247,10 +251,7 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     }
 
     #[cold]
-    fn exception<Q>(&self, key: &Q) -> Option<Quota>
-    where
-        Q: ToOwned<Owned = K> + ?Sized,
-    {
+    fn exception(&self, key: &(impl ToOwned<Owned = K> + ?Sized)) -> Option<Quota> {
         self.exceptions.as_ref().and_then(|exceptions| (exceptions.0)(&key.to_owned()))
     }
 
@@ -280,10 +281,7 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     }
 
     #[cold]
-    fn new_slot<Q>(&self, key: &Q, now: Timestamp) -> Slot
-    where
-        Q: ToOwned<Owned = K> + ?Sized,
-    {
+    fn new_slot(&self, key: &(impl ToOwned<Owned = K> + ?Sized), now: Timestamp) -> Slot {
         // ORDERING: Relaxed: if this key's own bucket was evicted, that was under the lock of the
         // key's shard, which is held here, too.
         let evicted_at = Timestamp::from_nanos(self.evicted_at.load(Ordering::Relaxed));
@@ -292,19 +290,18 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
 
     /// Returns a bucket for `n` tokens of a key that found no slot.
     #[cold]
-    fn overflow_slot<Q>(&self, key: &Q, n: u32, full: TooManyKeys) -> Result<Slot, KeyRefused>
-    where
-        Q: ToOwned<Owned = K> + ?Sized,
-    {
+    fn overflow_slot(
+        &self,
+        key: &(impl ToOwned<Owned = K> + ?Sized),
+        n: u32,
+        full: TooManyKeys,
+    ) -> Result<Slot, KeyRefused> {
         let common = &self.shared.rule;
         match (self.overflow, &self.shared_bucket) {
             (Overflow::Refuse, _) => Err(full.into()),
             (Overflow::Shared, Some(shared_bucket)) => {
-                let limit = self.exception(key).map_or(common.max_burst(), |own| own.max_burst());
-                if n > limit {
-                    // Not even with a slot of its own.
-                    return Err(KeyRefused::Refused(Refused::TooMany { asked: n, limit }));
-                }
+                // Not even with a slot of its own.
+                self.check_own(key, n)?;
                 // More than the shared bucket ever holds, but less than the key's own would.
                 if n > common.max_burst() {
                     Err(full.into())
@@ -363,7 +360,7 @@ impl<K, C> KeyedLimiter<K, C> {
 }
 
 impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
-    /// Takes `n` tokens of `key` if they are available and nobody waits for that key. Never waits.
+    /// Takes `n` tokens of `key` if they are available and no caller waits for that key. Never waits.
     ///
     /// # Errors
     ///

@@ -1,29 +1,20 @@
 //! One key of a limiter in an `Arc` as a gate, whose passes keep the limiter alive.
 
-use core::{
-    fmt,
-    future::Future,
-    hash::Hash,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use core::{fmt, hash::Hash, time::Duration};
 
 use alloc::borrow::ToOwned;
 
-use pin_project_lite::pin_project;
 use tidegate_concurrent_map::{Equivalent, TooManyKeys};
-use tidegate_core::{Clock, Gate, Outcome, Pass, SystemClock, Timer, Timestamp, primitive::Arc};
+use tidegate_core::{Clock, Gate, SystemClock, Timer, Timestamp, primitive::Arc};
 
 use super::{
     bucket::{KeyBucket, KeyState},
     limiter::KeyedLimiter,
 };
 use crate::{
-    acquire::Waiting,
-    gate::{Admission, Enter},
-    grant::{Grant, Refused, Request},
-    state::{LimiterRef, Shared, StateRef},
+    gate::{Admission, Admitted, Enter, Entering},
+    grant::Refused,
+    state::{LimiterRef, StateRef},
 };
 
 /// One key of an `Arc<KeyedLimiter>` as a gate that keeps the limiter alive, for tasks and threads;
@@ -78,7 +69,7 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
 impl<K, C> OwnedKeyGate<K, C> {
     /// Grants nothing to this key before `time`; see [`KeyedLimiter::penalize_until`].
     pub fn penalize_until(&self, time: Timestamp) {
-        self.limiter.shared.block_until(&self.bucket, time);
+        self.state_ref().block_until(time);
     }
 
     /// Grants nothing to this key for `duration` from this call; see
@@ -102,13 +93,8 @@ impl<K, C> LimiterRef for OwnedKeyGate<K, C> {
     type Clock = C;
 
     #[inline]
-    fn shared(&self) -> &Shared<KeyBucket, C> {
-        &self.limiter.shared
-    }
-
-    #[inline]
-    fn state(&self) -> &KeyState {
-        &self.bucket
+    fn state_ref(&self) -> StateRef<'_, KeyBucket, C> {
+        self.limiter.shared.with(&self.bucket)
     }
 }
 
@@ -118,13 +104,11 @@ impl<K, C: Timer> Gate for OwnedKeyGate<K, C> {
     type Enter = EnterKeyOwned<K, C>;
 
     fn try_enter(self) -> Result<Self::Pass, Refused> {
-        let shared = &self.limiter.shared;
-        let grant = shared.try_acquire_at(&self.bucket, Request::exactly(1), shared.clock.now())?;
-        Ok(OwnedKeyAdmission { gate: self, grant })
+        Admitted::try_new(self)
     }
 
     fn enter(self) -> Self::Enter {
-        EnterKeyOwned { waiting: Waiting::new(self, Request::exactly(1)) }
+        Entering::new(self)
     }
 }
 
@@ -134,11 +118,11 @@ impl<'a, K, C: Timer> Gate for &'a OwnedKeyGate<K, C> {
     type Enter = Enter<'a, KeyBucket, C>;
 
     fn try_enter(self) -> Result<Self::Pass, Refused> {
-        Admission::try_new(StateRef { shared: self.shared(), state: self.state() })
+        Admitted::try_new(self.state_ref())
     }
 
     fn enter(self) -> Self::Enter {
-        Enter::new(StateRef { shared: self.shared(), state: self.state() })
+        Entering::new(self.state_ref())
     }
 }
 
@@ -148,8 +132,7 @@ impl<K, C> fmt::Debug for OwnedKeyGate<K, C> {
     }
 }
 
-/// The right to act once: an [`Admission`] that keeps its limiter alive and its key in use, for
-/// tasks and threads.
+/// An [`Admitted`] that keeps its limiter alive and its key in use, for tasks and threads.
 ///
 /// # Examples
 ///
@@ -165,81 +148,7 @@ impl<K, C> fmt::Debug for OwnedKeyGate<K, C> {
 /// assert!(hosts.try_acquire(&7, 1).is_ok());
 /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
-#[must_use = "dropping it leaves the token spent"]
-pub struct OwnedKeyAdmission<K, C> {
-    gate: OwnedKeyGate<K, C>,
-    grant: Grant,
-}
+pub type OwnedKeyAdmission<K, C> = Admitted<OwnedKeyGate<K, C>>;
 
-impl<K, C> OwnedKeyAdmission<K, C> {
-    /// Returns what was left after the token was taken.
-    pub const fn grant(&self) -> Grant {
-        self.grant
-    }
-
-    /// Settles the pass by the cost of the act; see [`Admission::cost`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::{num::NonZeroUsize, sync::Arc};
-    /// use tidegate_rate_limiter::{Gate, KeyedLimiter, Quota};
-    ///
-    /// let quota = Quota::per_hour(10)?;
-    /// let hosts = Arc::new(KeyedLimiter::<u32>::new(quota, NonZeroUsize::MIN));
-    /// hosts.gate_owned(&7).unwrap().try_enter().unwrap().cost(7);
-    /// assert_eq!(hosts.balance(&7).remaining(), 3);
-    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
-    /// ```
-    pub fn cost(self, tokens: u32)
-    where
-        C: Clock,
-    {
-        let shared = &self.gate.limiter.shared;
-        shared.adjust(&self.gate.bucket, &self.grant, tokens, || shared.clock.now());
-    }
-}
-
-impl<K, C: Clock> Pass for OwnedKeyAdmission<K, C> {
-    type Refused = Refused;
-
-    fn settle(self, _outcome: Outcome) {}
-
-    fn give_back(self) {
-        self.cost(0);
-    }
-}
-
-impl<K, C> fmt::Debug for OwnedKeyAdmission<K, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("OwnedKeyAdmission").field(&self.grant).finish()
-    }
-}
-
-pin_project! {
-    /// Future of [`Gate::enter`] of an [`OwnedKeyGate`].
-    #[must_use = "futures do nothing unless awaited or waited for"]
-    pub struct EnterKeyOwned<K, C>
-    where
-        C: Timer,
-    {
-        #[pin]
-        waiting: Waiting<OwnedKeyGate<K, C>>,
-    }
-}
-
-impl<K, C: Timer> Future for EnterKeyOwned<K, C> {
-    type Output = Result<OwnedKeyAdmission<K, C>, Refused>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut waiting = self.project().waiting;
-        let polled = waiting.as_mut().poll(cx);
-        polled.map_ok(|grant| OwnedKeyAdmission { gate: waiting.limiter().clone(), grant })
-    }
-}
-
-impl<K, C: Timer> fmt::Debug for EnterKeyOwned<K, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("EnterKeyOwned").field(&self.waiting).finish()
-    }
-}
+/// Future of [`Gate::enter`] of an [`OwnedKeyGate`].
+pub type EnterKeyOwned<K, C> = Entering<OwnedKeyGate<K, C>>;

@@ -84,7 +84,7 @@ impl Slot {
                 let taken = shared.rule.math().take(found, request, now).map(|(_, grant)| grant);
                 shared.counted(request, taken, now)
             }
-            Self::Shared(bucket) => shared.try_acquire_at(&bucket, request, now),
+            Self::Shared(bucket) => shared.with(&bucket).try_acquire_at(request, now),
         }
     }
 
@@ -94,7 +94,7 @@ impl Slot {
             Self::Plain(full_at) => {
                 *full_at = (*full_at).max(shared.rule.math().blocked_until(time));
             }
-            Self::Shared(bucket) => shared.block_until(bucket, time),
+            Self::Shared(bucket) => shared.with(bucket).block_until(time),
         }
     }
 

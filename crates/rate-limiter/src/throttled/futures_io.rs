@@ -9,17 +9,8 @@ use std::io::{Error, Result};
 use ::futures_io::{AsyncRead, AsyncWrite};
 use tidegate_core::Timer;
 
-use super::Throttled;
+use super::{Throttled, poll::counted};
 use crate::algorithm::Algorithm;
-
-/// Returns a result and the bytes that it stands for.
-fn counted(result: Poll<Result<usize>>) -> (Poll<Result<usize>>, usize) {
-    let bytes = match &result {
-        Poll::Ready(Ok(bytes)) => *bytes,
-        _ => 0,
-    };
-    (result, bytes)
-}
 
 impl<T: AsyncRead, A: Algorithm, C: Timer> AsyncRead for Throttled<'_, T, A, C> {
     fn poll_read(

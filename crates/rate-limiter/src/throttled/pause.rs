@@ -14,9 +14,9 @@ use tidegate_core::{Timer, Timestamp, event::Waiter};
 
 use super::refund::Refund;
 use crate::{
-    acquire::MAX_SLEEPS,
     algorithm::Algorithm,
     grant::{Denied, Grant, Refused, Request},
+    head::MAX_SLEEPS,
     limiter::Limiter,
     stats::{Counter, Counters},
 };
@@ -69,7 +69,7 @@ impl<'l, C: Timer> Pause<'l, C> {
     ) -> Poll<Result<Refund<'l, A, C>, Refused>> {
         let request = Request::up_to(u32::try_from(n).unwrap_or(u32::MAX));
         let now = limiter.shared.clock.now();
-        match limiter.shared.take(&limiter.state, request, now) {
+        match limiter.state_ref().take(request, now) {
             Ok(grant) => Poll::Ready(Ok(self.taken(limiter, grant))),
             Err(denied) => self.poll_denied(limiter, cx, request, denied, now),
         }
@@ -118,10 +118,9 @@ impl<'l, C: Timer> Pause<'l, C> {
             let mut earliest = Timestamp::NEVER;
             let mut take = || {
                 now = shared.clock.now();
-                match shared.take(&limiter.state, request, now) {
+                match limiter.state_ref().take(request, now) {
+                    // Even if that is never: the quota may change.
                     Err(Denied::Until(due)) => earliest = due.ready_at,
-                    // Stopped; but the quota may change.
-                    Err(Denied::Never) => earliest = Timestamp::NEVER,
                     taken => return Some(taken),
                 }
                 None
@@ -199,7 +198,7 @@ fn spacing<A: Algorithm, C>(
 ) -> Duration {
     match limiter.state.algorithm.deny_behind(&limiter.shared.rule, request, 1, now) {
         Denied::Until(due) => due.ready_at.since(earliest),
-        Denied::Never | Denied::TooMany(_) => Duration::ZERO,
+        Denied::TooMany(_) => Duration::ZERO,
     }
 }
 

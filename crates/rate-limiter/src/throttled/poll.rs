@@ -33,3 +33,13 @@ impl<'l, T, A: Algorithm, C: Timer> Throttled<'l, T, A, C> {
         result.map(Ok)
     }
 }
+
+/// Returns a result and the bytes that it stands for.
+#[cfg(any(feature = "futures-io", feature = "tokio-io"))]
+pub(super) fn counted<E>(result: Poll<Result<usize, E>>) -> (Poll<Result<usize, E>>, usize) {
+    let bytes = match &result {
+        Poll::Ready(Ok(bytes)) => *bytes,
+        _ => 0,
+    };
+    (result, bytes)
+}

@@ -31,12 +31,12 @@ impl<'l, A: Algorithm, C: Clock> Refund<'l, A, C> {
 impl<A: Algorithm, C: Clock> Drop for Refund<'_, A, C> {
     fn drop(&mut self) {
         if self.unused > 0 {
-            let Limiter { shared, state } = self.limiter;
+            let clock = &self.limiter.shared.clock;
             // By its age: tokens that time has refilled, or of a past window, are not granted
             // again. The clock is foreign code, and this may run while a read that panicked is
             // unwound.
             unwind::in_drop(|| {
-                shared.refund_grant(state, &self.grant, self.unused, || shared.clock.now());
+                self.limiter.state_ref().refund_grant(&self.grant, self.unused, || clock.now());
             });
         }
     }

@@ -9,7 +9,7 @@ use std::io::{Error, Result};
 use tidegate_core::Timer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Throttled;
+use super::{Throttled, poll::counted};
 use crate::algorithm::Algorithm;
 
 impl<T: AsyncRead, A: Algorithm, C: Timer> AsyncRead for Throttled<'_, T, A, C> {
@@ -41,14 +41,7 @@ impl<T: AsyncWrite, A: Algorithm, C: Timer> AsyncWrite for Throttled<'_, T, A, C
             cx,
             |pauses| &mut pauses.writing,
             buf.len(),
-            |inner, cx, most| {
-                let result = inner.poll_write(cx, &buf[..most]);
-                let bytes = match &result {
-                    Poll::Ready(Ok(bytes)) => *bytes,
-                    _ => 0,
-                };
-                (result, bytes)
-            },
+            |inner, cx, most| counted(inner.poll_write(cx, &buf[..most])),
         );
         Poll::Ready(ready!(written).map_err(Error::other)?)
     }

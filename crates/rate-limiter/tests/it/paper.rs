@@ -116,20 +116,20 @@ impl Reference {
 /// A gate that refuses every caller.
 pub(crate) struct Shut;
 
-pub(crate) struct Nobody;
+pub(crate) struct NoPass;
 
-impl Pass for Nobody {
+impl Pass for NoPass {
     type Refused = Refused;
 
     fn settle(self, _outcome: Outcome) {}
 }
 
 impl Gate for &Shut {
-    type Pass = Nobody;
+    type Pass = NoPass;
     type Refused = Refused;
-    type Enter = std::future::Pending<Result<Nobody, Refused>>;
+    type Enter = std::future::Pending<Result<NoPass, Refused>>;
 
-    fn try_enter(self) -> Result<Nobody, Refused> {
+    fn try_enter(self) -> Result<NoPass, Refused> {
         Err(Refused::TooMany { asked: 1, limit: 0 })
     }
 

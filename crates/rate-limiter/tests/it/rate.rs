@@ -3,7 +3,10 @@
 use std::{sync::Barrier, thread, time::Duration};
 
 use proptest::prelude::*;
-use tidegate_rate_limiter::{Quota, QuotaError, RateLimiter, Refused, Timestamp};
+use tidegate_rate_limiter::{
+    BuildError, Quota, QuotaError, RateLimiter, Refused, SlidingLog, SlidingWindow, Timestamp,
+    presets,
+};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -284,11 +287,42 @@ fn an_invalid_quota_is_an_error_that_names_setting_value_and_range() {
         of(Quota::per(11, Duration::from_nanos(10))),
         "tokens is 11, but must be in 1..=10 per 10ns"
     );
-    assert_eq!(of(Quota::every(Duration::ZERO)), "period is 0ns, but must be at least 1ns");
+    assert_eq!(of(Quota::every(Duration::ZERO)), "interval is 0, but must be above 0");
     let hourly = Quota::per_hour(1).unwrap();
     assert_eq!(of(hourly.burst(0)), "burst is 0, but must be in 1..=320255");
     assert_eq!(of(hourly.burst(320_256)), "burst is 320256, but must be in 1..=320255");
     assert!(hourly.burst(320_255).is_ok());
+    let hour = Duration::from_secs(3600);
+    let range = "in 101..=4294967295 per 3600s";
+    assert_eq!(of(presets::within(100, hour, 100)), format!("limit is 100, but must be {range}"));
+}
+
+#[test]
+fn an_error_names_the_setting_as_the_constructor_does() {
+    let (second, zero) = (Duration::from_secs(1), Duration::ZERO);
+    let of_quota = [
+        (Quota::per_second(0), "tokens"),
+        (Quota::per_minute(0), "tokens"),
+        (Quota::per_hour(0), "tokens"),
+        (Quota::every(zero), "interval"),
+        (Quota::per(0, second), "tokens"),
+        (Quota::per(1, zero), "period"),
+        (Quota::per_second(1).and_then(|quota| quota.burst(0)), "burst"),
+        (presets::within(1, second, 1), "limit"),
+        (presets::within(u32::MAX, second, 1), "limit"),
+        (presets::within(2, zero, 1), "period"),
+        (presets::within(2, second, 0), "burst"),
+    ];
+    let of_quota = of_quota.map(|(quota, name)| (quota.unwrap_err(), name));
+    let of_window = [
+        (SlidingLog::new(0, second).unwrap_err(), "limit"),
+        (SlidingLog::with_clock(1, zero, ()).unwrap_err(), "window"),
+        (SlidingWindow::new(1, zero).unwrap_err(), "window"),
+        (SlidingWindow::with_clock(0, second, ()).unwrap_err(), "limit"),
+    ];
+    for (error, name) in of_quota.into_iter().chain(of_window) {
+        assert_eq!(BuildError::from(error).setting(), name, "{error}");
+    }
 }
 
 #[test]

@@ -310,7 +310,7 @@ fn a_reader_whose_read_was_abandoned_keeps_nobody_from_available_tokens() {
             clock.advance(Duration::from_millis(100));
             assert!(limiter.acquire(1).wait().is_ok(), "nor those in line");
             clock.advance(Duration::from_millis(100));
-            assert!(limiter.try_acquire(1).is_ok(), "nor those who do not wait");
+            assert!(limiter.try_acquire(1).is_ok(), "nor callers that do not wait");
         }
     }
 }

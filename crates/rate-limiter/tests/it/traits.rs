@@ -108,15 +108,15 @@ fn debug_shows_names_and_figures() {
     );
     shows(
         &(&*limiter).try_enter(),
-        "Ok(Admission(Grant { tokens: 1, limit: 3, remaining: 0, reset_after: 60s }))",
+        "Ok(Admitted(Grant { tokens: 1, limit: 3, remaining: 0, reset_after: 60s }))",
     );
     shows(
         &(&*limiter).enter(),
-        r#"Enter(Acquire(Waiting { request: Request { least: 1, most: 1 }, stage: "fresh", .. }))"#,
+        r#"Entering(Waiting { request: Request { least: 1, most: 1 }, stage: "fresh", .. })"#,
     );
     shows(
         &limiter.clone().enter(),
-        r#"EnterOwned(Waiting { request: Request { least: 1, most: 1 }, stage: "fresh", .. })"#,
+        r#"Entering(Waiting { request: Request { least: 1, most: 1 }, stage: "fresh", .. })"#,
     );
     shows(
         &limiter.clone().try_enter(),
@@ -162,18 +162,18 @@ fn debug_shows_names_and_figures() {
     shows(&gate, "KeyGate { .. }");
     shows(
         &(&gate).enter(),
-        r#"Enter(Acquire(Waiting { request: Request { least: 1, most: 1 }, stage: "fresh", .. }))"#,
+        r#"Entering(Waiting { request: Request { least: 1, most: 1 }, stage: "fresh", .. })"#,
     );
     drop(gate);
     let gate = keyed.clone().gate_owned(&1).unwrap();
     shows(&gate, "OwnedKeyGate { .. }");
     shows(
         &gate.clone().enter(),
-        r#"EnterKeyOwned(Waiting { request: Request { least: 1, most: 1 }, stage: "fresh", .. })"#,
+        r#"Entering(Waiting { request: Request { least: 1, most: 1 }, stage: "fresh", .. })"#,
     );
     shows(
         &gate.try_enter(),
-        "Ok(OwnedKeyAdmission(Grant { tokens: 1, limit: 3, remaining: 2, reset_after: 20s }))",
+        "Ok(Admitted(Grant { tokens: 1, limit: 3, remaining: 2, reset_after: 20s }))",
     );
     shows(
         &FixedKeyedLimiter::<16, _>::with_clock(minute, clock),

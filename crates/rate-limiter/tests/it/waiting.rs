@@ -155,9 +155,9 @@ fn more_than_the_burst_is_refused_for_good_whatever_comes_first() {
         all.map(|refused| matches!(refused, Err(Refused::TooMany { .. })))
     };
     let (limiter, _clock) = empty(2);
-    assert_eq!(refusals(&limiter), [true; 3], "behind nobody");
+    assert_eq!(refusals(&limiter), [true; 3], "behind no waiter");
     let _waits = waiting(&limiter, 1);
-    assert_eq!(refusals(&limiter)[..2], [true; 2], "behind one who waits");
+    assert_eq!(refusals(&limiter)[..2], [true; 2], "behind a waiter");
     let (limiter, clock) = empty(2);
     let _reserved = limiter.reserve(2).unwrap();
     assert_eq!(refusals(&limiter), [true; 3], "behind a reservation");

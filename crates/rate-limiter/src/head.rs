@@ -1,0 +1,106 @@
+//! The head of the wait queue, to which the next tokens belong.
+
+use core::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use pin_project_lite::pin_project;
+use tidegate_core::{Clock, Timer, Timestamp, event::Waiter};
+
+use crate::{
+    algorithm::TokenCounter as _,
+    grant::{Denied, Grant, Refused, Request},
+    state::{CountedWaiter, LimiterRef, QueueHead, StateRef, Undelivered},
+};
+
+pin_project! {
+    /// Listens for refunds and new quotas, and sleeps until the tokens are available.
+    pub(crate) struct Head<R>
+    where
+        R: LimiterRef,
+        R::Clock: Timer,
+    {
+        // When it joined the queue.
+        since: Timestamp,
+        // When the sleep ends, and the sleep.
+        ready_at: Timestamp,
+        #[pin]
+        sleep: Option<<R::Clock as Timer>::Sleep>,
+        waiter: Waiter,
+        _turn: QueueHead<R>,
+        _counted: CountedWaiter<R>,
+    }
+}
+
+/// An answer, and a guard of the tokens: they are refunded unless it is told of the delivery.
+type Answer<R> = (Result<Grant, Refused>, Option<Undelivered<R>>);
+
+impl<R: LimiterRef<Clock: Timer>> Head<R> {
+    pub(crate) fn new(turn: QueueHead<R>, counted: CountedWaiter<R>, since: Timestamp) -> Self {
+        let (ready_at, waiter) = (Timestamp::NEVER, Waiter::new());
+        Self { since, ready_at, sleep: None, waiter, _turn: turn, _counted: counted }
+    }
+
+    /// Polls for the tokens, which are of no use to the caller after `latest`.
+    pub(crate) fn poll(
+        self: Pin<&mut Self>,
+        limiter: &R,
+        request: Request,
+        latest: Timestamp,
+        cx: &mut Context<'_>,
+    ) -> Poll<Answer<R>> {
+        let mut this = self.project();
+        let StateRef { shared, state } = limiter.state_ref();
+        for _ in 0..MAX_SLEEPS {
+            let mut ready_at = *this.ready_at;
+            // Foreign code runs between the taking and the delivery.
+            let mut taken = None;
+            let mut take = || {
+                let now = shared.clock.now();
+                let answer = state.algorithm.take(&shared.rule, request, now);
+                let denied = answer.as_ref().err().copied();
+                if let Some(time) = denied.and_then(|denied| worth_waiting(denied, latest)) {
+                    ready_at = time;
+                    return None;
+                }
+                if let Ok(grant) = &answer {
+                    taken = Some(Undelivered::new(limiter.clone(), grant.tokens));
+                }
+                Some(shared.counted(request, answer, now))
+            };
+            let refunds = &state.wait_queue().head;
+            if let Poll::Ready(answer) = this.waiter.poll_until(refunds, cx, &mut take) {
+                if let Ok(grant) = &answer {
+                    shared.counters.add_wait(grant.at.since(*this.since));
+                }
+                return Poll::Ready((answer, taken));
+            }
+            if this.sleep.is_none() || *this.ready_at != ready_at {
+                *this.ready_at = ready_at;
+                this.sleep.set(Some(shared.clock.sleep_until(ready_at)));
+            }
+            if let Some(sleep) = this.sleep.as_mut().as_pin_mut() {
+                ready!(sleep.poll(cx));
+            }
+            this.sleep.set(None);
+            // No notification announces the time: check again like a newcomer.
+            *this.waiter = Waiter::new();
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// After so many sleeps a poll ends, so that other tasks run: with a clock that lags behind its
+/// timer it would go on for as long as the clock lags.
+pub(crate) const MAX_SLEEPS: u32 = 4;
+
+/// Returns until when to wait for a denied request; `None` if a wait is in vain.
+pub(crate) fn worth_waiting(denied: Denied, latest: Timestamp) -> Option<Timestamp> {
+    match denied {
+        Denied::Until(due) if due.ready_at <= latest => Some(due.ready_at),
+        _ => None,
+    }
+}
