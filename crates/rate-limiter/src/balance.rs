@@ -86,8 +86,8 @@ impl Balance {
         self.remaining
     }
 
-    /// Returns after how long [`limit`](Self::limit) tokens are available at once if no caller takes
-    /// any. [`Duration::MAX`] stands for never.
+    /// Returns after how long [`limit`](Self::limit) tokens are available at once if none are
+    /// taken. [`Duration::MAX`] stands for never.
     pub const fn reset_after(&self) -> Duration {
         self.reset_after
     }

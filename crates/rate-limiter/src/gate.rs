@@ -129,8 +129,9 @@ impl<'a, A: Algorithm, C: Timer> Gate for &'a Limiter<A, C> {
 }
 
 pin_project! {
-    /// Future of [`Gate::enter`] of a limiter: [`Enter`] by the name of what it holds, or
-    /// [`EnterOwned`](crate::future::EnterOwned), or [`EnterKeyOwned`](crate::future::EnterKeyOwned).
+    /// Future of [`Gate::enter`] of a limiter, by the name of what it holds: [`Enter`],
+    /// [`EnterOwned`](crate::future::EnterOwned) or
+    /// [`EnterKeyOwned`](crate::future::EnterKeyOwned).
     #[must_use = "futures do nothing unless awaited or waited for"]
     pub struct Entering<R>
     where

@@ -16,8 +16,8 @@ use crate::{
 /// The generic cell rate algorithm on one atomic word.
 ///
 /// No thread fills the bucket. Its word is the *theoretical arrival time*: when the bucket would be
-/// full again if no caller took more. Taking tokens moves it into the future by their cost; a request
-/// that would move it further than a full bucket's worth beyond the present is denied.
+/// full again if no more were taken. Taking tokens moves it into the future by their cost; a
+/// request that would move it further than a full bucket's worth beyond the present is denied.
 ///
 /// ```text
 ///        now        word                now + depth

@@ -84,7 +84,7 @@ impl Grant {
         u32::try_from(self.left / self.time_units.cost).unwrap_or(u32::MAX)
     }
 
-    /// Returns after how long all tokens are back if no caller takes more.
+    /// Returns after how long all tokens are back if none are taken.
     pub fn reset_after(&self) -> Duration {
         Duration::from_nanos(self.time_units.nanos(self.until_full))
     }
@@ -136,7 +136,7 @@ pub enum Refused {
         /// After how long the request can be granted at the earliest. [`Duration::MAX`] stands for
         /// never.
         retry_after: Duration,
-        /// After how long all tokens are back if no caller takes more. [`Duration::MAX`] stands for
+        /// After how long all tokens are back if none are taken. [`Duration::MAX`] stands for
         /// never.
         reset_after: Duration,
         /// The most tokens that can be taken at once: the burst of a quota, the limit of a window.
@@ -175,7 +175,7 @@ impl Refused {
         }
     }
 
-    /// Returns after how long all tokens are back if no caller takes more; `None` for a request that
+    /// Returns after how long all tokens are back if none are taken; `None` for a request that
     /// is too large at any time.
     pub const fn reset_after(&self) -> Option<Duration> {
         match *self {
@@ -231,7 +231,7 @@ pub enum Denied {
 pub struct Due {
     /// When the request can be granted at the earliest.
     pub(crate) ready_at: Timestamp,
-    /// When all tokens are back if no caller takes more.
+    /// When all tokens are back if none are taken.
     pub(crate) reset_at: Timestamp,
     /// How many all tokens are.
     pub(crate) limit: u32,

@@ -30,7 +30,8 @@ use crate::{
 #[derive(Debug)]
 pub struct LimiterState<A> {
     pub(crate) algorithm: A,
-    /// The tokens that all waiters request; a request for none counts as one. Zero: no caller waits.
+    /// The tokens that all waiters request; a request for none counts as one. Zero: no
+    /// waiters.
     queued: AtomicU64,
     wait_queue: LazyWaitQueue,
 }

@@ -58,7 +58,7 @@ pub trait WindowRecord: fmt::Debug + Default + Send + 'static {
     /// Returns how many tokens count at `now`.
     fn used(&self, window: WindowLimit, now: u64) -> u32;
 
-    /// Returns when no token counts any more if no caller takes more.
+    /// Returns when no token counts any more if no more are taken.
     fn empty_at(&self, window: WindowLimit, now: u64) -> u64;
 
     /// Removes `n` tokens that were taken at `taken_at`, or at an unknown time.

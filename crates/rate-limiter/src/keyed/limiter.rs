@@ -360,7 +360,8 @@ impl<K, C> KeyedLimiter<K, C> {
 }
 
 impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
-    /// Takes `n` tokens of `key` if they are available and no caller waits for that key. Never waits.
+    /// Takes `n` tokens of `key` if they are available and no caller waits for that key. Never
+    /// waits.
     ///
     /// # Errors
     ///
