@@ -55,7 +55,7 @@ impl<C: Timer, O: Observer, J> OwnedGate for Breaker<C, O, J> {
     }
 
     fn enter_owned(breaker: Arc<Self>) -> EnterOwned<C, O, J> {
-        EnterOwned::new(breaker)
+        EnterOwned { state: EnterState::new(), breaker: Some(breaker) }
     }
 }
 
@@ -171,12 +171,6 @@ pin_project! {
         #[pin]
         state: EnterState<C>,
         breaker: Option<Arc<Breaker<C, O, J>>>,
-    }
-}
-
-impl<C: Timer, O, J> EnterOwned<C, O, J> {
-    pub(crate) fn new(breaker: Arc<Breaker<C, O, J>>) -> Self {
-        Self { state: EnterState::new(), breaker: Some(breaker) }
     }
 }
 

@@ -43,11 +43,9 @@ impl Settings {
                 return Err(BuildError::new(setting, count, format!("in 1..={COUNT_MAX}")));
             }
         }
-        match probe_timeout {
-            Some(Duration::ZERO) => {
-                Err(BuildError::new("probe_timeout", Duration::ZERO, "above zero"))
-            }
-            _ => Ok(()),
+        if *probe_timeout == Some(Duration::ZERO) {
+            return Err(BuildError::new("probe_timeout", Duration::ZERO, "above zero"));
         }
+        Ok(())
     }
 }

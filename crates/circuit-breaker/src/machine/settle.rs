@@ -28,8 +28,10 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     /// Settles a failure after which the breaker opens for `open_for`, whatever the rule says.
     #[cold]
     pub(crate) fn fail_and_open(&self, stamp: Word, started: Timestamp, open_for: Duration) {
-        let outcome = Outcome::Failure;
-        self.settle_ended(Ended { stamp, started, outcome, open_for: Some(open_for) });
+        if is_unwinding() {
+            return self.settle_contained(stamp, started, Outcome::Failure, Some(open_for));
+        }
+        self.settle_any(stamp, started, Outcome::Failure, Some(open_for));
     }
 
     #[cold]
@@ -38,29 +40,36 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         if outcome == Outcome::Ignored && stamp.admits_untimed() {
             return self.tally.add(IGNORED, 1);
         }
-        self.settle_ended(Ended { stamp, started, outcome, open_for: None });
-    }
-
-    #[inline(always)]
-    fn settle_ended(&self, ended: Ended) {
-        if is_unwinding() { self.settle_contained(ended) } else { self.settle_any(ended) }
+        if is_unwinding() {
+            return self.settle_contained(stamp, started, outcome, None);
+        }
+        self.settle_any(stamp, started, outcome, None);
     }
 
     /// Settles a call that panics, while it unwinds.
     #[cold]
     #[inline(never)]
-    fn settle_contained(&self, ended: Ended) {
-        contain(|| self.settle_any(ended));
+    fn settle_contained(
+        &self,
+        stamp: Word,
+        started: Timestamp,
+        outcome: Outcome,
+        open_for: Option<Duration>,
+    ) {
+        contain(|| self.settle_any(stamp, started, outcome, open_for));
     }
 
     #[inline(always)]
-    fn settle_any(&self, ended: Ended) {
-        if ended.stamp.admits_all() { self.settle_call(ended) } else { self.settle_probe(ended) }
-    }
-
-    #[inline(always)]
-    fn settle_call(&self, ended: Ended) {
-        let Ended { stamp, started, outcome, open_for } = ended;
+    fn settle_any(
+        &self,
+        stamp: Word,
+        started: Timestamp,
+        outcome: Outcome,
+        open_for: Option<Duration>,
+    ) {
+        if !stamp.admits_all() {
+            return self.settle_probe(stamp, started, outcome, open_for);
+        }
         // Out before it is in the window: seen twice, it might trip the breaker.
         if let Some(in_flight) = self.in_flight.as_ref().filter(|_| !stamp.is_paused()) {
             in_flight.leave(stamp.generation(), stamp.shard(), started);
@@ -98,52 +107,55 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         }
     }
 
-    fn settle_probe(&self, ended: Ended) {
+    fn settle_probe(
+        &self,
+        stamp: Word,
+        started: Timestamp,
+        outcome: Outcome,
+        open_for: Option<Duration>,
+    ) {
         // ORDERING: Relaxed: at least as new as what the stamp's word made visible.
         let over = Timestamp::from_nanos(self.open_until.load(Ordering::Relaxed));
-        let known = ended.started.max(over);
-        // Foreign code, so before the lock.
-        finally_with(|| self.clock.fresh_now(), known, |now| self.settle_probe_at(ended, now));
-    }
-
-    fn settle_probe_at(&self, ended: Ended, now: Timestamp) {
-        let Ended { stamp, started, outcome, open_for } = ended;
-        let call = Call {
-            failed: outcome == Outcome::Failure,
-            slow: outcome != Outcome::Ignored && self.was_slow(stamp, started, now),
+        let settle = |now| {
+            let call = Call {
+                failed: outcome == Outcome::Failure,
+                slow: outcome != Outcome::Ignored && self.was_slow(stamp, started, now),
+            };
+            let has_failed = call.failed || call.slow && self.settings.rule.fails_slow_probes();
+            let settled = self.schedule.with(|schedule| {
+                let word = self.load();
+                if word.generation() != stamp.generation() {
+                    return Settled::Late;
+                }
+                if has_failed {
+                    // A probe that decides keeps its slot until it has: no caller becomes a probe
+                    // of a state that is over.
+                    return Settled::Moved(self.open(schedule, now, open_for));
+                }
+                let streak = word.streak() + u32::from(outcome == Outcome::Success);
+                if outcome == Outcome::Success && streak >= self.settings.close_after {
+                    self.update(|word| word.with_streak(streak));
+                    return Settled::Moved(self.close(schedule, now, None));
+                }
+                if !stamp.is_paused() {
+                    schedule.probes.remove(started);
+                }
+                self.update(|word| word.with_probes(word.probes() - 1).with_streak(streak));
+                Settled::FreedSlot
+            });
+            match (outcome, &settled) {
+                (Outcome::Ignored, _) => self.tally.add(IGNORED, 1),
+                (_, Settled::Late) => self.tally.add(LATE, 1),
+                _ => self.count(call),
+            }
+            match settled {
+                Settled::Late => {}
+                Settled::FreedSlot => self.may_enter.notify(1),
+                Settled::Moved(transition) => self.announce(&transition),
+            }
         };
-        let has_failed = call.failed || call.slow && self.settings.rule.fails_slow_probes();
-        let settled = self.schedule.with(|schedule| {
-            let word = self.load();
-            if word.generation() != stamp.generation() {
-                return Settled::Late;
-            }
-            if has_failed {
-                // A probe that decides keeps its slot until it has: no caller becomes a probe of a
-                // state that is over.
-                return Settled::Moved(self.open(schedule, now, open_for));
-            }
-            let streak = word.streak() + u32::from(outcome == Outcome::Success);
-            if outcome == Outcome::Success && streak >= self.settings.close_after {
-                self.update(|word| word.with_streak(streak));
-                return Settled::Moved(self.close(schedule, now, None));
-            }
-            if !stamp.is_paused() {
-                schedule.probes.remove(started);
-            }
-            self.update(|word| word.with_probes(word.probes() - 1).with_streak(streak));
-            Settled::FreedSlot
-        });
-        match (outcome, &settled) {
-            (Outcome::Ignored, _) => self.tally.add(IGNORED, 1),
-            (_, Settled::Late) => self.tally.add(LATE, 1),
-            _ => self.count(call),
-        }
-        match settled {
-            Settled::Late => {}
-            Settled::FreedSlot => self.may_enter.notify(1),
-            Settled::Moved(transition) => self.announce(&transition),
-        }
+        // Foreign code, so before the lock.
+        finally_with(|| self.clock.fresh_now(), started.max(over), settle);
     }
 
     #[cold]
@@ -184,18 +196,6 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         // past anyway.
         self.word.load(Ordering::Relaxed) == stamp.bits()
     }
-}
-
-/// A call that has ended.
-#[derive(Clone, Copy)]
-struct Ended {
-    /// What it entered with.
-    stamp: Word,
-    /// When it began, if that matters.
-    started: Timestamp,
-    outcome: Outcome,
-    /// For how long the breaker opens, whatever the rule says.
-    open_for: Option<Duration>,
 }
 
 /// How a settled probe left the machine.
