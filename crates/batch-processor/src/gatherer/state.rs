@@ -118,6 +118,9 @@ impl<T> GathererState<T> {
     }
 }
 
+/// A batch that starts, and its number.
+pub(crate) type Started<T, D> = Option<(BatchId, Batch<T, D>)>;
+
 /// The steps of a gatherer, but for the push.
 pub(crate) trait Gather<T, D> {
     fn state(&self) -> &GathererState<T>;
@@ -142,7 +145,7 @@ pub(crate) trait Gather<T, D> {
     fn on_timer(&mut self, now: Timestamp) -> Action;
 
     /// Takes the batch out whose turn it is, if one is due and may run; it is running from now on.
-    fn start(&mut self, now: Timestamp) -> Option<(BatchId, Batch<T, D>)>;
+    fn start(&mut self, now: Timestamp) -> Started<T, D>;
 
     /// Takes note that a running batch is done; its callers are told next. Says nothing about any
     /// other batch.
@@ -166,8 +169,7 @@ pub(crate) trait Gather<T, D> {
 
     /// Does what the driver has to do at this time: returns a batch that starts, and when to look
     /// next, whatever it hears.
-    #[allow(clippy::type_complexity, reason = "a batch with its number, and a time")]
-    fn look(&mut self, now: Timestamp) -> (Option<(BatchId, Batch<T, D>)>, Option<Timestamp>) {
+    fn look(&mut self, now: Timestamp) -> (Started<T, D>, Option<Timestamp>) {
         self.on_timer(now);
         (self.start(now), self.alarm(now))
     }

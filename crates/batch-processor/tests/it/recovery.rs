@@ -292,6 +292,9 @@ fn a_bisected_batch_gives_each_caller_its_own_result() {
     assert_eq!(*calls.lock().unwrap(), stats.batches + stats.retries + 2 * stats.splits);
 }
 
+/// What a call was for.
+type Call = Vec<usize>;
+
 /// Submits the items of one batch and drives it. Returns what each call was for, and each item's
 /// result.
 fn run(
@@ -299,7 +302,7 @@ fn run(
     retries: u32,
     on_error: OnError,
     mut handler: impl FnMut(&[usize]) -> Result<Vec<usize>, ()>,
-) -> (Vec<Vec<usize>>, Vec<Result<usize, BatchError<()>>>) {
+) -> (Vec<Call>, Vec<Result<usize, BatchError<()>>>) {
     let calls: Log<usize> = Arc::default();
     let log = calls.clone();
     let (batcher, driver) = Batcher::builder()
