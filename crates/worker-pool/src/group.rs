@@ -11,11 +11,7 @@ use core::{
 
 use alloc::vec::Vec;
 
-use tidegate_core::{
-    future_slots::{FutureSlots, WakerCell},
-    primitive::Arc,
-    wake_list,
-};
+use tidegate_core::{future_slots::FutureSlots, primitive::Arc, wake_list};
 
 use crate::{
     error::{GroupError, JoinError},
@@ -119,7 +115,8 @@ impl<T> JobGroup<T> {
 
     /// Begins to watch the jobs that were added.
     fn watch(&mut self) -> &mut Watched<T> {
-        let watched = self.watched.get_or_insert_with(Watched::new);
+        let new = || Watched { slots: FutureSlots::new(Arc::default()), added: 0 };
+        let watched = self.watched.get_or_insert_with(new);
         self.handles.drain(..).for_each(|handle| watched.add(handle));
         watched
     }
@@ -133,10 +130,6 @@ struct Watched<T> {
 }
 
 impl<T> Watched<T> {
-    fn new() -> Self {
-        Self { slots: FutureSlots::new(Arc::new(WakerCell::new())), added: 0 }
-    }
-
     fn add(&mut self, handle: JobHandle<T>) {
         let slot = self.slots.start(self.added, handle);
         self.added += 1;

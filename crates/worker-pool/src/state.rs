@@ -63,7 +63,7 @@ pub(crate) struct Shared {
     pub(crate) counters: PoolCounters,
     #[cfg(feature = "std")]
     pub(crate) scopes: Scopes,
-    settings: PoolSettings,
+    pub(crate) settings: PoolSettings,
 }
 
 impl Shared {
@@ -87,16 +87,10 @@ impl Shared {
         self.job_queue.push(job)
     }
 
-    /// Returns what submissions do while the queue is full.
-    #[inline]
-    pub(crate) fn on_full(&self) -> OnFull {
-        self.settings.on_full
-    }
-
     /// Returns whether a job that is submitted now is run by its submitter. A snapshot.
     #[inline]
     pub(crate) fn caller_runs(&self) -> bool {
-        self.on_full() == OnFull::CallerRuns
+        self.settings.on_full == OnFull::CallerRuns
             && self.job_queue.is_full()
             && !self.job_queue.is_closed()
     }

@@ -85,7 +85,7 @@ impl<'a> WaitForRoom<'a> {
     #[cold]
     fn overflow(&mut self, job: Job) -> Option<Result<(), ExecuteError>> {
         let shared = self.shared;
-        match shared.on_full() {
+        match shared.settings.on_full {
             OnFull::CallerRuns if !matches!(job, Job::Future(_)) => shared.run_on_caller(job),
             OnFull::Wait | OnFull::CallerRuns => {
                 self.job = Some(job);

@@ -55,13 +55,6 @@ impl Default for ThreadSettings {
 }
 
 impl ThreadSettings {
-    fn name_of(&self, number: usize) -> String {
-        match &self.name {
-            Some(name) => name(number),
-            None => format!("tidegate-worker-{number}"),
-        }
-    }
-
     fn call(hook: &Option<Hook>, number: usize) {
         if let Some(hook) = hook {
             contain(|| hook(number));
@@ -154,7 +147,11 @@ impl Threads {
     fn spawn(self: &Arc<Self>, number: usize, mut worker: WorkerState) -> io::Result<()> {
         // Before the thread runs, so that a new pool has room at once.
         worker.announce();
-        let mut thread = thread::Builder::new().name(self.settings.name_of(number));
+        let name = match &self.settings.name {
+            Some(name) => name(number),
+            None => format!("tidegate-worker-{number}"),
+        };
+        let mut thread = thread::Builder::new().name(name);
         if let Some(bytes) = self.settings.stack_size {
             thread = thread.stack_size(bytes);
         }
