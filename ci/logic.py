@@ -13,6 +13,7 @@ that was ended goes on; after a change to these scripts remove them.
 
 import concurrent.futures
 import dataclasses
+import fcntl
 import fnmatch
 import hashlib
 import json
@@ -58,7 +59,7 @@ class Crate:
         self.name = name
         self.package = f"tidegate-{name}"
         self.out = OUT / name
-        self.out.mkdir(parents=True, exist_ok=True)
+        self.out.mkdir(exist_ok=True)
         command = ["cargo", "mutants", "--list", "--json", "--package", self.package]
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         self.judge = Judge(TREE / "crates" / name, self.out)
@@ -265,6 +266,10 @@ def main(name, file=None, shard="0/1"):
     os.nice(19)
     if not shutil.which("cargo-mutants"):
         subprocess.run(["cargo", "install", "cargo-mutants", "--locked"], check=True)
+    OUT.mkdir(parents=True, exist_ok=True)
+    # There is one copy of the workspace: a second run waits.
+    lock = (OUT / "lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
     crate = Crate(name)
     chosen = [mutant for mutant in crate.mutants if not file or fnmatch.fnmatch(mutant.source, f"crates/{name}/src/{file}")]
     part, parts = map(int, shard.split("/"))

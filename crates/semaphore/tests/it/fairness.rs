@@ -136,6 +136,22 @@ fn a_new_head_is_overtaken_anew() {
 }
 
 #[test]
+fn newcomers_that_are_barred_while_they_ask_keep_no_release_from_the_head() {
+    for overtaken in 0..6 {
+        let semaphore = semaphore(2, overtakes(3));
+        let (held, mut other) = (semaphore.try_acquire(1).unwrap(), semaphore.try_acquire(1));
+        let mut large = Task::waiting(semaphore.acquire(2));
+        for _ in 0..overtaken {
+            drop(other);
+            other = semaphore.try_acquire(1);
+        }
+        let mut small = Task::waiting(semaphore.acquire(1));
+        drop((other, held));
+        assert!(large.is_ready() && small.is_ready(), "overtaken {overtaken} times");
+    }
+}
+
+#[test]
 fn once_newcomers_are_barred_a_large_head_gathers_its_permits() {
     let semaphore = semaphore(3, overtakes(2));
     let mut held: Vec<Permit<'_>> = (0..3).map(|_| semaphore.try_acquire(1).unwrap()).collect();

@@ -63,6 +63,7 @@ fn a_permit_is_what_its_parts_are() {
     let all = owned.split(5).unwrap();
     assert_eq!((owned.count(), all.count()), (0, 5));
     owned.merge(all);
+    assert_eq!((owned.count(), semaphore.available_permits()), (5, 0));
     drop(owned);
     assert_eq!(semaphore.available_permits(), 5);
 }

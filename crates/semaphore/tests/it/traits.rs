@@ -47,6 +47,18 @@ fn what_a_panic_passes_by_may_be_used_on() {
 }
 
 #[test]
+fn an_error_is_what_its_predicates_say_and_nothing_else() {
+    let waits = [AcquireError::Closed, AcquireError::TooMany, AcquireError::QueueFull];
+    let said = waits.map(|error| [error.is_closed(), error.is_too_many(), error.is_queue_full()]);
+    assert_eq!(said, [[true, false, false], [false, true, false], [false, false, true]]);
+    let tries = [TryAcquireError::Closed, TryAcquireError::TooMany, TryAcquireError::NoPermits];
+    let said = tries.map(|error| [error.is_closed(), error.is_too_many(), error.is_no_permits()]);
+    assert_eq!(said, [[true, false, false], [false, true, false], [false, false, true]]);
+    let full = TryAcquireError::QueueFull;
+    assert!(!full.is_closed() && !full.is_too_many() && !full.is_no_permits());
+}
+
+#[test]
 fn errors_go_wherever_errors_go() {
     fn error<E: Error + Clone + PartialEq + Send + Sync + UnwindSafe + RefUnwindSafe + 'static>(
         error: &E,

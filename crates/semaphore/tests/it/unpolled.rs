@@ -44,6 +44,34 @@ fn a_head_that_is_not_polled_loses_its_turn_after_a_bound() {
 }
 
 #[test]
+fn a_head_loses_its_turn_also_if_nobody_looks_just_when_the_bound_is_reached() {
+    const MANY: usize = PATIENCE + 20;
+    for fairness in [Fairness::Barging, Fairness::eventual()] {
+        let semaphore = semaphore(MANY, fairness);
+        let held = semaphore.try_acquire(MANY).unwrap();
+        let _unpolled = Task::waiting(semaphore.acquire(1));
+        let mut live = Task::waiting(semaphore.acquire(MANY));
+        drop(held);
+        let others: Vec<_> = (0..MANY).map(|_| semaphore.try_acquire(1).unwrap()).collect();
+        drop(others);
+        assert_eq!(live.woken(), 1, "{fairness:?}");
+        assert!(live.is_ready());
+    }
+}
+
+#[test]
+fn one_woken_behind_the_head_takes_its_permit_before_the_head_runs() {
+    for fairness in overtaking() {
+        let semaphore = semaphore(2, fairness);
+        let held = semaphore.try_acquire(2).unwrap();
+        let mut waiters = [0, 1].map(|_| Task::waiting(semaphore.acquire(1)));
+        drop(held);
+        let permits = [1, 0].map(|number: usize| waiters[number].output().unwrap());
+        assert_eq!(permits.map(|permit| permit.count()), [1; 2], "{fairness:?}");
+    }
+}
+
+#[test]
 fn a_waiter_that_is_polled_takes_what_an_unpolled_head_leaves_free() {
     for fairness in overtaking() {
         let semaphore = semaphore(1, fairness);
