@@ -73,12 +73,14 @@ fn a_breaker_that_refuses_is_not_forgotten_and_one_whose_time_is_over_is() {
 #[test]
 fn a_half_open_breaker_that_nobody_holds_is_forgotten() {
     let (breakers, clock) = keyed(1);
+    assert!(breakers.is_empty());
     trip(&breakers, 1);
     clock.advance(OPEN_FOR);
     breakers.gate(&1).unwrap().try_enter().unwrap().ignore();
     assert_eq!(breakers.state(&1), State::HalfOpen);
     breakers.gate(&2).unwrap();
     assert_eq!((breakers.len(), breakers.state(&1)), (1, State::Closed));
+    assert!(!breakers.is_empty());
 }
 
 #[test]

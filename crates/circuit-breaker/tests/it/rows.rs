@@ -8,7 +8,10 @@ use core::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use std::{sync::Barrier, thread};
+use std::{
+    sync::{Arc, Barrier},
+    thread,
+};
 
 use tidegate_circuit_breaker::{
     Breaker, Builder, Gate, ManualClock, OpenFor, Outcome, Refused, RefusedReason, State, TripRule,
@@ -186,6 +189,34 @@ fn a_probe_that_waits_for_a_later_gate_is_not_written_off() {
     pass.settle(Outcome::Success);
     let stats = breaker.stats();
     assert_eq!((stats.written_off, stats.late, stats.trips), (1, 1, 2));
+}
+
+#[test]
+fn an_owned_pass_does_what_a_borrowed_one_does() {
+    let clock = ManualClock::new();
+    let owned = Arc::new(expired(&clock, builder(&clock).probe_timeout(SECOND * 10)));
+    let enter = || Gate::try_enter(owned.clone()).unwrap();
+    let breaker = &*owned;
+    let mut probe = enter();
+    probe.pause();
+    clock.advance(HOUR);
+    assert_eq!(breaker.try_enter().unwrap_err().reason, RefusedReason::Probing);
+    probe.renew().unwrap();
+    assert_eq!(breaker.try_enter().unwrap_err().retry_after, Some(SECOND * 10));
+    breaker.force_open();
+    assert_eq!(probe.renew().unwrap_err().reason, RefusedReason::ForcedOpen);
+    drop(probe);
+
+    breaker.reset();
+    let before = breaker.stats();
+    enter().success();
+    enter().failure();
+    enter().ignore();
+    let after = breaker.stats();
+    let told = (after.succeeded - before.succeeded, after.failed - before.failed);
+    assert_eq!((told, after.ignored - before.ignored), ((1, 1), 1));
+    enter().failure_open_for(SECOND * 7);
+    assert_eq!(breaker.try_enter().unwrap_err().retry_after, Some(SECOND * 7));
 }
 
 #[test]

@@ -358,4 +358,19 @@ fn bad_input_names_the_setting_the_value_and_its_range() {
     ] {
         assert_eq!(builder.build().unwrap_err().to_string(), message);
     }
+    assert!(time(Duration::from_nanos(2), 2).build().is_ok(), "the least that is allowed");
+}
+
+#[test]
+fn a_window_counts_after_any_number_of_changes() {
+    let rule = || TripRule::failure_rate(1.0, Window::count(2));
+    for changes in 0..5 {
+        let breaker = builder(&ManualClock::new()).trip_on(rule()).build().unwrap();
+        for _ in 0..changes {
+            breaker.force_open();
+            breaker.reset();
+        }
+        (0..2).for_each(|_| breaker.try_enter().unwrap().failure());
+        assert_eq!(breaker.state(), State::Open, "after {changes} times two changes");
+    }
 }

@@ -89,6 +89,8 @@ fn bad_input_names_the_setting_the_value_and_its_range() {
         let error = Throttle::with_clock(factor, span, ManualClock::new()).unwrap_err();
         assert_eq!(error.to_string(), message);
     }
+    let least = Duration::from_nanos(100);
+    assert!(Throttle::with_clock(1.0, least, ManualClock::new()).is_ok());
 }
 
 #[test]

@@ -15,10 +15,11 @@ use std::{
 
 use tidegate_circuit_breaker::{
     Breaker, BuildError, Builder, ByError, FailFast, Gate, KeyRefused, KeyedBreaker, ManualClock,
-    Observer, OpenFor, OwnedFailFast, OwnedPass, OwnedThrottlePass, Pass, Refused, Snapshot, State,
-    StateChange, StateChanges, Stats, SystemClock, Throttle, ThrottlePass, ThrottleRefused,
-    Transition, TripRule, TryEnter, Window,
+    Observer, OpenFor, Outcome, OwnedFailFast, OwnedPass, OwnedThrottlePass, Pass, Refused,
+    Snapshot, State, StateChange, StateChanges, Stats, SystemClock, Throttle, ThrottlePass,
+    ThrottleRefused, Transition, TripRule, TryEnter, Window,
     future::{CallAsync, CallAsyncOwned, Enter, EnterOwned, RunClassified, UntilClosed},
+    gate,
 };
 
 /// A list for the compiler: a value of these may be looked at after a panic passed by, for none of
@@ -131,12 +132,36 @@ fn errors_go_wherever_errors_go() {
         &Breaker::builder().probes(0).build().unwrap_err(),
         "probes is 0, but must be in 1..=8191",
     );
+    let clock = ManualClock::new();
+    let throttle = Throttle::with_clock(1.0, Duration::from_secs(1), clock.clone()).unwrap();
+    let refused: ThrottleRefused = loop {
+        match throttle.try_enter() {
+            Ok(pass) => gate::Pass::settle(pass, Outcome::Failure),
+            Err(refused) => break refused,
+        }
+        clock.advance(Duration::from_millis(10));
+    };
+    let percent = (refused.probability * 100.0).round();
+    error(&refused, &format!("throttled, as {percent} of 100 calls are"));
     fn is_error<
         E: Error + Clone + PartialEq + Send + Sync + UnwindSafe + RefUnwindSafe + 'static,
     >() {
     }
-    is_error::<ThrottleRefused>();
     is_error::<KeyRefused>();
+}
+
+#[test]
+fn a_state_is_shown_by_its_name() {
+    for (state, name) in [
+        (State::Closed, "closed"),
+        (State::Open, "open"),
+        (State::HalfOpen, "half-open"),
+        (State::ForcedOpen, "forced open"),
+        (State::ForcedClosed, "forced closed"),
+        (State::ObserveOnly, "observe-only"),
+    ] {
+        assert_eq!(state.to_string(), name);
+    }
 }
 
 #[track_caller]
