@@ -230,8 +230,9 @@ def same_program(one, other):
 
 
 def excused():
-    """Returns the lines of the list: source, mutation and reason."""
-    return [tuple(line.split(" | ")) for line in LIST.read_text().splitlines() if line and not line.startswith("#")]
+    """Returns the lines of the list: source, mutation, which may have a bar of its own in it, and reason."""
+    lines = [line for line in LIST.read_text().splitlines() if line and not line.startswith("#")]
+    return [re.fullmatch(r"(.+?) \| (.+) \| (.+?)", line).groups() for line in lines]
 
 
 def matches(pattern, text):

@@ -220,6 +220,19 @@ fn an_owned_pass_does_what_a_borrowed_one_does() {
 }
 
 #[test]
+fn a_renewed_probe_is_none_of_the_slow_calls_in_flight() {
+    let clock = ManualClock::new();
+    let slow = TripRule::slow_rate(0.5, SECOND).count_inflight_slow();
+    let breaker = expired(&clock, builder(&clock).trip_on(slow));
+    let mut probe = breaker.try_enter().unwrap();
+    probe.pause();
+    probe.renew().unwrap();
+    clock.advance(HOUR);
+    assert_eq!((breaker.state(), breaker.stats().window.slow_in_flight), (State::HalfOpen, 0));
+    probe.success();
+}
+
+#[test]
 fn a_paused_probe_that_is_dropped_frees_its_own_slot_only() {
     let clock = ManualClock::new();
     let breaker = expired(&clock, builder(&clock).probes(2).probe_timeout(SECOND * 10));
