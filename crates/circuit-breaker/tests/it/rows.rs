@@ -220,6 +220,17 @@ fn an_owned_pass_does_what_a_borrowed_one_does() {
 }
 
 #[test]
+fn what_is_settled_while_it_is_paused_is_not_slow() {
+    let clock = ManualClock::new();
+    let breaker = builder(&clock).trip_on(TripRule::slow_rate(0.5, SECOND)).build().unwrap();
+    let mut pass = breaker.try_enter().unwrap();
+    pass.pause();
+    clock.advance(HOUR);
+    pass.success();
+    assert_eq!((breaker.stats().succeeded, breaker.stats().slow), (1, 0));
+}
+
+#[test]
 fn a_renewed_probe_is_none_of_the_slow_calls_in_flight() {
     let clock = ManualClock::new();
     let slow = TripRule::slow_rate(0.5, SECOND).count_inflight_slow();

@@ -362,6 +362,23 @@ fn bad_input_names_the_setting_the_value_and_its_range() {
 }
 
 #[test]
+fn trips_of_one_instant_last_differently_long() {
+    let jittered = builder(&ManualClock::new()).open_for(OpenFor::fixed(OPEN_FOR).jitter(0.5));
+    let breaker = jittered.build().unwrap();
+    let mut times: Vec<_> = (0..8)
+        .map(|_| {
+            (0..2).for_each(|_| breaker.try_enter().unwrap().failure());
+            let time = breaker.try_enter().unwrap_err().retry_after;
+            breaker.reset();
+            time
+        })
+        .collect();
+    times.sort();
+    times.dedup();
+    assert_eq!(times.len(), 8, "{times:?}");
+}
+
+#[test]
 fn a_window_counts_after_any_number_of_changes() {
     let rule = || TripRule::failure_rate(1.0, Window::count(2));
     for changes in 0..5 {
