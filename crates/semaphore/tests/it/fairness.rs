@@ -147,7 +147,8 @@ fn newcomers_that_are_barred_while_they_ask_keep_no_release_from_the_head() {
         }
         let mut small = Task::waiting(semaphore.acquire(1));
         drop((other, held));
-        assert!(large.is_ready() && small.is_ready(), "overtaken {overtaken} times");
+        assert!(large.woken() > 0 && large.is_ready(), "overtaken {overtaken} times");
+        assert!(small.is_ready());
     }
 }
 

@@ -72,6 +72,22 @@ fn one_woken_behind_the_head_takes_its_permit_before_the_head_runs() {
 }
 
 #[test]
+fn a_small_waiter_that_is_polled_takes_what_a_newcomer_would_get() {
+    for fairness in [Fairness::Barging, Fairness::eventual()] {
+        let semaphore = semaphore(2, fairness);
+        let held = [0, 1].map(|_| semaphore.try_acquire(1).unwrap());
+        let mut large = Task::waiting(semaphore.acquire(2));
+        let mut small = Task::waiting(semaphore.acquire(1));
+        let [one, other] = held;
+        drop(one);
+        assert_eq!((large.woken(), small.woken()), (0, 0), "{fairness:?}");
+        assert!(small.is_ready());
+        drop(other);
+        assert!(large.is_ready());
+    }
+}
+
+#[test]
 fn a_waiter_that_is_polled_takes_what_an_unpolled_head_leaves_free() {
     for fairness in overtaking() {
         let semaphore = semaphore(1, fairness);
