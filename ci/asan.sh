@@ -21,7 +21,7 @@ target=x86_64-unknown-linux-gnu
 # What a function or a block gives is lost by the compiler where a destructor at its end panics (rust-lang/rust#47949). No crate of
 # ours leaves that to it, and tests which let every destructor panic drop what may panic before they return.
 printf 'leak:%s\n' panics::MAP panics::REGISTRY the_timer_thread_survives_what_a_waker_panics_with::Payload \
-    unwinding::tests::Chain values_are_dropped_each_on_its_own >"$planted/suppressions"
+    unwind::tests::Chain values_are_dropped_each_on_its_own >"$planted/suppressions"
 # A size that nobody has is refused, as the system's allocator does.
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 LSAN_OPTIONS=suppressions=$planted/suppressions:print_suppressions=0
 

@@ -31,7 +31,7 @@ mod settings;
 mod state;
 mod stats;
 mod throttle;
-mod unwinding;
+mod unwind;
 mod window;
 mod word;
 

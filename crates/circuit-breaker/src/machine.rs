@@ -16,7 +16,7 @@
 //! reading of the clock: a cached reading would count time that had passed before.
 //!
 //! Any foreign code may panic: the clock, a waker, the observer, the predicate. A step that has
-//! begun is finished all the same (`unwinding.rs`): a clock that panics while a call settles is
+//! begun is finished all the same (`unwind.rs`): a clock that panics while a call settles is
 //! replaced by the latest time that is known, a panic on the way into the breaker drops a pass,
 //! which frees its slot.
 

@@ -14,7 +14,7 @@ use tidegate_core::{
 
 use crate::{
     check_interval::CheckInterval,
-    unwinding::{contain_if_unwinding, finally_with},
+    unwind::{contain_if_unwinding, finally_with},
     window::{Call, Outcomes, Window},
 };
 

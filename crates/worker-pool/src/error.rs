@@ -10,7 +10,7 @@ use std::io;
 use tidegate_core::BuildError;
 use tidegate_core::{lock::Lock, unwind::words};
 
-use crate::panic::Payload;
+use crate::unwind::Payload;
 
 /// Why a [`JobHandle`](crate::JobHandle) has no result to give.
 ///

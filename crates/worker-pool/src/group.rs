@@ -16,7 +16,7 @@ use tidegate_core::{future_slots::FutureSlots, primitive::Arc, wake_list};
 use crate::{
     error::{GroupError, JoinError},
     job::handle::JobHandle,
-    panic::{DropEach, contain},
+    unwind::{DropEach, contain},
 };
 
 /// Handles of jobs that belong together. Their results come in the order in which they were added

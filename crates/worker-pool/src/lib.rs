@@ -40,7 +40,6 @@ mod group;
 mod job;
 mod keyed;
 mod on_full;
-mod panic;
 mod pause;
 mod per_worker;
 #[cfg(feature = "std")]
@@ -50,6 +49,7 @@ mod state;
 mod stats;
 mod submit;
 mod unstarted;
+mod unwind;
 mod workers;
 
 pub use tidegate_core::{
@@ -64,12 +64,12 @@ pub use self::{
     job::handle::JobHandle,
     keyed::KeyedPool,
     on_full::OnFull,
-    panic::Payload,
     pause::PauseGuard,
     per_worker::PerWorker,
     pool::WorkerPool,
     stats::Stats,
     unstarted::UnstartedJob,
+    unwind::Payload,
     workers::worker::Worker,
 };
 #[cfg(feature = "std")]

@@ -9,7 +9,7 @@ use alloc::{boxed::Box, vec::Vec};
 
 use tidegate_core::{Shards, lock::Lock};
 
-use crate::panic::{DropEach, Foreign, contain};
+use crate::unwind::{DropEach, Foreign, contain};
 
 /// A value for each worker: something that is expensive to create and that no two jobs may use at
 /// once, such as a parser, a buffer, a connection, or a partial sum.

@@ -10,13 +10,13 @@ use crate::{
     builder::Builder,
     error::TrySubmitError,
     job::{Job, future_job::future_job, handle::JobHandle, job_cell::runnable},
-    panic::contain,
     pause::PauseGuard,
     shutdown::{Idle, Shutdown},
     state::{Shared, counters::Counter},
     stats::Stats,
     submit::{Execute, RunJob, Submit},
     unstarted::UnstartedJob,
+    unwind::contain,
     workers::{threads::Threads, worker::Worker},
 };
 #[cfg(feature = "std")]

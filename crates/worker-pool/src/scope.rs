@@ -30,12 +30,12 @@ use tidegate_core::{
 
 use crate::{
     job::Job,
-    panic::contain,
     pool::WorkerPool,
     state::{
         Shared,
         scopes::{ErasedClosure, ScopeQueue, Scopes},
     },
+    unwind::contain,
 };
 
 /// Runs jobs that borrow from its surroundings: see [`WorkerPool::scope`].

@@ -36,7 +36,7 @@ use crate::{
     error::JoinError,
     job::{Job, handle::ReleaseSlot},
     on_full::OnFull,
-    panic::{attempt, contain},
+    unwind::{attempt, contain},
 };
 
 pub(crate) type BoxedClock = Box<dyn Clock + Send + Sync>;

@@ -8,7 +8,7 @@ use super::{FAILURES, IGNORED, LATE, Machine, SLOW, SUCCESSES};
 use crate::{
     observer::{Observer, Transition},
     state::State,
-    unwinding::{contain_if_unwinding, finally_with, is_unwinding},
+    unwind::{contain_if_unwinding, finally_with, is_unwinding},
     window::Call,
     word::Word,
 };

@@ -9,7 +9,7 @@ use crate::{
     observer::{Observer, Transition},
     pass::Pass,
     state::State,
-    unwinding::{finally, finally_with},
+    unwind::{finally, finally_with},
     word::Word,
 };
 

@@ -11,7 +11,7 @@ use alloc::boxed::Box;
 use tidegate_core::{CancelToken, Wait, lock::Lock, primitive::Arc};
 
 use super::job_cell::{Runnable, Unsubmitted, runnable};
-use crate::panic::{Contained, Payload, catch, contain};
+use crate::unwind::{Contained, Payload, catch, contain};
 
 /// The worker's end of a future. A job that is dropped before it ran is cancelled.
 ///

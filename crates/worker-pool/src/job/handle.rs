@@ -13,7 +13,7 @@ use tidegate_core::primitive::Weak;
 use super::job_cell::ResultReceiver;
 use crate::{
     error::{ExecuteError, JoinError},
-    panic::contain,
+    unwind::contain,
 };
 
 /// The result of a job that was submitted: a future, to be awaited in a task or waited for on a

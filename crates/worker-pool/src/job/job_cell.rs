@@ -35,7 +35,7 @@ use tidegate_core::{
 
 use crate::{
     error::{JoinError, Panic},
-    panic::{Payload, bury, catch, contain},
+    unwind::{Payload, bury, catch, contain},
 };
 
 /// The closure was taken.

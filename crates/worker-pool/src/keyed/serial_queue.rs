@@ -15,8 +15,8 @@ use tidegate_core::{
 
 use crate::{
     job::{handle::ReleaseSlot, job_cell::Runnable},
-    panic::{DropEach, contain},
     state::{Shared, counters::Counter},
+    unwind::{DropEach, contain},
 };
 
 /// The queues of a [`KeyedPool`](crate::KeyedPool), by their keys.

@@ -25,8 +25,8 @@ use super::serial_queue::SerialQueue;
 use crate::{
     error::JoinError,
     job::{ErasedTurn, Job, job_cell::Runnable},
-    panic::contain,
     state::Shared,
+    unwind::contain,
 };
 
 /// Why a job was not accepted.

@@ -34,7 +34,7 @@ use tidegate_core::{
 use self::{cancelled::CancelledJobs, rendezvous::Rendezvous};
 use crate::{
     job::Job,
-    panic::{DropEach, contain},
+    unwind::{DropEach, contain},
 };
 
 /// The most jobs in the ring, which is allocated at once.

@@ -21,7 +21,7 @@ use crate::{
         future_job::{FutureEnd, FutureJob},
         job_cell::Runnable,
     },
-    panic::{bury, catch, contain},
+    unwind::{bury, catch, contain},
 };
 
 impl Shared {

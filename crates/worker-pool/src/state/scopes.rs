@@ -14,7 +14,7 @@ use tidegate_core::{
     },
 };
 
-use crate::panic::{DropEach, Payload, bury, catch, contain};
+use crate::unwind::{DropEach, Payload, bury, catch, contain};
 
 /// A closure whose type claims that it may be kept for ever. Its scope ends only after it was
 /// dropped.

@@ -5,7 +5,7 @@ use tidegate_core::{
     primitive::atomic::{AtomicU64, Ordering},
 };
 
-use crate::panic::contain;
+use crate::unwind::contain;
 
 /// The pool was dropped: no worker will join any more.
 const ORPHANED: u64 = 1;

@@ -26,8 +26,8 @@ use super::{
 };
 use crate::{
     error::StartError,
-    panic::{catch, contain},
     state::{Shared, counters::Counter},
+    unwind::{catch, contain},
 };
 
 /// Called with the number of a thread.

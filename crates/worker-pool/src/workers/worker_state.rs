@@ -14,8 +14,8 @@ use tidegate_core::{
 use super::loop_hooks::LoopHooks;
 use crate::{
     job::{Job, future_job::FutureJob},
-    panic::contain,
     state::{Shared, counters::WorkerCounters},
+    unwind::contain,
 };
 
 /// A worker as the pool counts it. Its drop takes it out of every count.
