@@ -22,7 +22,6 @@ SAME = {
     "Acquire": "future of `acquire`",
     "Builder": "what `builder()` returns",
     "Enter": "future of `Gate::enter`",
-    "EnterOwned": "future of `Gate::enter` of an `Arc`",
     "Idle": "future of `idle`",
     "KeyRefused": "why a keyed form refuses",
     "OnError": "what happens to what has failed",
