@@ -5,6 +5,7 @@
   names what it builds, and a module and its own submodules, which are read together.
 - Comments of library code that are wider than 100 columns, rows of tables, pictures and code apart; code and pictures of the
   pages with which the crates' docs begin that are wider than 80, which is what rustdoc shows.
+- Functions of library code that are longer than 60 lines.
 - Public type names of two crates, unless they name one concept (SAME).
 - Type names that the field's own terms have replaced (REPLACED).
 """
@@ -43,6 +44,7 @@ REPLACED = (
     "Book TwoBuckets FixedKeyed"
 ).split()
 WIDTH = 100
+LENGTH = 60
 SHOWN = 80
 
 
@@ -220,6 +222,21 @@ def page_faults():
                     yield f"{page}:{number}: code wider than {SHOWN} columns"
 
 
+def function_faults():
+    head = re.compile(r"^( *)(?:pub(?:\([^)]*\))? )?(?:const )?(?:async )?(?:unsafe )?fn (\w+)")
+    for path in sorted(pathlib.Path("crates").glob("*/src/**/*.rs")):
+        if path.name == "tests.rs":
+            continue
+        begun = None
+        for number, line in enumerate(code(path.read_text(encoding="utf-8")).splitlines(), 1):
+            if found := head.match(line):
+                begun = (number, *found.groups())
+            elif begun and line == begun[1] + "}":
+                if number - begun[0] >= LENGTH:
+                    yield f"{path}:{begun[0]}: {begun[2]} is longer than {LENGTH} lines"
+                begun = None
+
+
 def name_faults():
     crates = {}
     for path in sorted(pathlib.Path("ci/public-api").glob("tidegate-*.txt")):
@@ -242,7 +259,8 @@ def word_faults():
 
 
 def main():
-    faults = [*circle_faults(), *comment_faults(), *page_faults(), *name_faults(), *word_faults()]
+    faults = [*circle_faults(), *comment_faults(), *page_faults()]
+    faults += [*function_faults(), *name_faults(), *word_faults()]
     print(*faults, sep="\n", end="\n" if faults else "")
     sys.exit(bool(faults))
 

@@ -240,16 +240,12 @@ impl<K: Ord + Send + Sync + 'static, T> SubmitKeyed<'_, K, T> {
                     return Poll::Ready(handle);
                 }
                 Poll::Ready(Err(missing)) => {
-                    if missing == NotEntered::PoolFull {
-                        // If this submitter gives up, the key's slot goes to the next one of the
-                        // key.
-                        self.was_notified |= has_waited;
-                    } else {
-                        self.was_notified = false;
-                        if has_waited {
-                            shared.job_queue.wake_submitter();
-                        }
+                    // If this submitter gives up, the key's slot goes to the next one of the key.
+                    let has_key_slot = missing == NotEntered::PoolFull;
+                    if has_waited && !has_key_slot {
+                        shared.job_queue.wake_submitter();
                     }
+                    self.was_notified = has_key_slot && (self.was_notified || has_waited);
                     self.missing = missing;
                 }
                 Poll::Pending if is_for_pool => return Poll::Pending,
