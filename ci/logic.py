@@ -239,8 +239,8 @@ def matches(pattern, text):
     return re.fullmatch(".*".join(re.escape(part) for part in pattern.split("…")), text) is not None
 
 
-def report(chosen, verdicts):
-    """Prints the mutants that are not caught, with their reasons; returns how many faults there are."""
+def report(crate, chosen, verdicts):
+    """Prints the mutants that are not caught, with their reasons, and reasons for nothing; returns how many faults there are."""
     counts, faults = dict.fromkeys(("caught", "unviable", "with a reason", "without"), 0), 0
     reasons, used = excused(), {}
     for mutant in chosen:
@@ -255,8 +255,13 @@ def report(chosen, verdicts):
         counts["with a reason" if line else "without"] += 1
         faults += line is None
         print(f"logic: {verdict}: {mutant.name} | {line[2] if line else 'NO REASON'}")
+    for line in reasons:
+        if chosen == crate.mutants and line[0].startswith(f"{crate.name}/") and line not in used:
+            print(f"logic: logic.txt has a reason for what is no mutation: {' | '.join(line)}")
+            faults += 1
     for line, survive in used.items():
-        if not any(survive):
+        # A rule for all crates need not be of use in each.
+        if not any(survive) and not line[0].startswith("…"):
             print(f"logic: caught, although logic.txt says why it cannot be: {' | '.join(line)}")
             faults += 1
     print(f"logic: {len(chosen)} mutants: " + ", ".join(f"{count} {kind}" for kind, count in counts.items()))
@@ -279,7 +284,7 @@ def main(name, file=None, shard="0/1"):
         sys.exit("logic: there is no such mutation")
     verdicts = Verdicts(crate)
     judge_all(crate, chosen, verdicts)
-    if faults := report(chosen, verdicts):
+    if faults := report(crate, chosen, verdicts):
         sys.exit(f"logic: {faults} mutations without a reason, or with a wrong one")
     print("logic: ok")
 
