@@ -45,8 +45,10 @@ fn a_key_enters_its_breaker_or_is_refused_by_it_or_has_none() {
     assert_eq!(breakers.state(&1), State::Open);
     let refused = breakers.try_enter(&1).unwrap_err();
     assert_eq!((refused.retry_after(), refused.is_too_many_keys()), (Some(OPEN_FOR), false));
+    assert_eq!(refused.to_string(), format!("circuit open, retry after {OPEN_FOR:?}"));
     let refused = breakers.try_enter(&2).unwrap_err();
     assert_eq!((refused.retry_after(), refused.is_too_many_keys()), (None, true));
+    assert_eq!(refused.to_string(), "too many keys: 1 of 1 in use");
 }
 
 #[test]
