@@ -175,7 +175,7 @@ impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
     ///
     /// Dropped before the item was accepted, the future drops the item with it, unless
     /// [`Submit::into_inner`] saves it. Dropped after, it gives up the result only: the item is
-    /// processed exactly once.
+    /// processed as if its caller still waited.
     ///
     /// # Errors
     ///

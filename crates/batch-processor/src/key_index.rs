@@ -14,9 +14,9 @@
 //! in which they came, so no choice of keys makes it deep. (Without std there is no source
 //! of randomness, and the seed is fixed.)
 //!
-//! A key that is not in use, but still in the tree, because it was not taken out yet, or a
-//! comparison has panicked, is dead: a claim of an equal one puts that in its place, and a release
-//! of another takes it out.
+//! A key is *dead* if it is not in use but still in the tree: it is about to be taken out, or a
+//! comparison has panicked on the way to it. A claim of an equal key replaces it; else it goes when
+//! another key is taken out.
 
 use core::mem;
 
@@ -48,8 +48,8 @@ struct State<K> {
     free: Vec<usize>,
     /// The number of the key that came last.
     id: u64,
-    /// Dead keys at whose search a comparison has panicked.
-    left: VecDeque<Arc<Entry<K>>>,
+    /// Dead keys that could not be taken out, as a comparison has panicked.
+    stuck: VecDeque<Arc<Entry<K>>>,
 }
 
 /// A key that has a place.
@@ -88,8 +88,8 @@ struct Node<K> {
 /// its left.
 type Path<'a, K> = Vec<(&'a Node<K>, bool)>;
 
-/// Puts a number's bits in disorder (the finalizer of MurmurHash3).
-fn disordered(number: u64) -> u64 {
+/// Mixes the bits of a number (the finalizer of MurmurHash3).
+fn mixed(number: u64) -> u64 {
     let mut bits = number;
     for factor in [0xFF51_AFD7_ED55_8CCD, 0xC4CE_B9FE_1A85_EC53] {
         bits = (bits ^ (bits >> 33)).wrapping_mul(factor);
@@ -208,7 +208,7 @@ impl<K> State<K> {
     }
 
     /// Gives a key a place.
-    fn settle(&mut self, entry: &Arc<Entry<K>>) -> Key {
+    fn give_place(&mut self, entry: &Arc<Entry<K>>) -> Key {
         let place = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);
             self.places.len() - 1
@@ -234,8 +234,8 @@ impl<K> State<K> {
 
 impl<K> KeyIndex<K> {
     pub(crate) fn new() -> Self {
-        let (places, free, left) = (Vec::new(), Vec::new(), VecDeque::new());
-        let state = State { root: None, places, free, id: 0, left };
+        let (places, free, stuck) = (Vec::new(), Vec::new(), VecDeque::new());
+        let state = State { root: None, places, free, id: 0, stuck };
         Self { state: Lock::new(state), seed: seed() }
     }
 
@@ -259,7 +259,8 @@ impl<K: Ord> KeyIndex<K> {
         None
     }
 
-    /// Returns the place of a key, which is its own until it was released as often as claimed.
+    /// Claims a key and returns its place, which it keeps until it is released as often as it was
+    /// claimed.
     pub(crate) fn claim(&self, key: &K) -> Key
     where
         K: Clone,
@@ -283,11 +284,11 @@ impl<K: Ord> KeyIndex<K> {
             });
             let new = match found {
                 Some(dead) => rebuild(path, Some(dead.with_entry(entry.clone()))),
-                None => insert(path, entry.clone(), disordered(entry.id ^ self.seed)),
+                None => insert(path, entry.clone(), mixed(entry.id ^ self.seed)),
             };
             // What was there, or is not used, is dropped with the lock open.
             let (settled, _unused) = self.state.with(|state| match state.replace(&root, new) {
-                Ok(old) => (Some(state.settle(entry)), old),
+                Ok(old) => (Some(state.give_place(entry)), old),
                 Err(new) => (None, new),
             });
             if let Some(key) = settled {
@@ -296,16 +297,16 @@ impl<K: Ord> KeyIndex<K> {
         }
     }
 
-    /// Ends one use of a key. One without uses is forgotten, unless a comparison panics: then
-    /// it stays, dead, until an equal one comes, or another is forgotten.
+    /// Ends one use of a key. After the last one the key is taken out. If a comparison panics, it
+    /// stays, dead, until an equal key is claimed or another key is taken out.
     pub(crate) fn release(&self, key: Key) {
         let mut next = self.state.with(|state| state.end_use(key));
         while let Some(dead) = next.take() {
             let is_gone = attempt(|| self.forget(&dead)).is_some();
             self.state.with(|state| match is_gone {
-                true => next = state.left.pop_front(),
-                // Behind the others: one that always panics keeps none of them.
-                false => state.left.push_back(dead.clone()),
+                true => next = state.stuck.pop_front(),
+                // At the back: a key whose comparison always panics does not keep the others in.
+                false => state.stuck.push_back(dead.clone()),
             });
         }
     }

@@ -77,7 +77,7 @@ impl<R, E> Outcome<R, E> {
             failure.first <= index
         });
         let last = self.failures.get(begun.checked_sub(1)?)?;
-        // However long it is.
+        // Not `index < first + len`: `len` may be `usize::MAX`, and the sum would overflow.
         (index - last.first < last.len).then(|| Err(last.error.clone()))
     }
 }

@@ -90,7 +90,7 @@ impl<R, E> Results<R, E> {
         self.settle_below(SETTLED);
     }
 
-    /// Tells the waiters whose items have an index below `index` that they were dropped. Looks at
+    /// Tells the waiters of the items with an index below `index` that these were dropped. Looks at
     /// no others.
     pub(crate) fn drop_below(&self, index: usize) {
         self.settle_below(index);
@@ -112,15 +112,15 @@ impl<R, E> Results<R, E> {
     /// Returns what came of an item that [`is_settled`](Self::is_settled). Only its owner asks,
     /// once.
     fn take(&self, index: usize) -> Result<R, BatchError<E>> {
-        // Dropped items have no place in the outcome, which is not there yet, either.
+        // A dropped item has no place in the outcome, and the outcome may not be there yet.
         self.outcome.with(|outcome| outcome.take(index)).unwrap_or(Err(BatchError::Dropped))
     }
 
     #[inline]
     fn is_settled(&self, index: usize) -> bool {
-        // ORDERING: Relaxed: a caller that finds it settled locks the outcome next. That comes
-        // after the lock under which `settle` has put it there: else the store would come after our
-        // unlocking, and this load before it could not see it.
+        // ORDERING: Relaxed: a caller that finds it settled locks the outcome next, and that comes
+        // after `settle` has locked it. If it came before, the store in `settle` would happen after
+        // our unlocking, so after this load, which could not have seen it.
         index < self.settled.load(Ordering::Relaxed)
     }
 
@@ -174,7 +174,7 @@ impl<R, E> fmt::Debug for Results<R, E> {
 ///
 /// # Cancel safety
 ///
-/// Dropping it gives up the result, not the item, which is processed exactly once either way.
+/// Dropping it gives up the result only: the item is processed as if its caller still waited.
 ///
 /// # Errors
 ///

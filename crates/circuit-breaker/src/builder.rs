@@ -57,14 +57,17 @@ impl<C, O, J> Builder<C, O, J> {
     /// Trips also when `predicate` returns `true` for the window's statistics, whatever the rule of
     /// [`trip_on`](Self::trip_on) says; that may be [`TripRule::never`]. Default: no predicate.
     ///
-    /// It is asked after each success and failure of a closed or observing breaker, slow calls in
-    /// flight included, with no lock held, by several threads at once. It must not use the breaker.
+    /// It is asked after each success and failure of a breaker that is closed or
+    /// [observes only](crate::State::ObserveOnly); with
+    /// [`count_inflight_slow`](TripRule::count_inflight_slow) also by a caller that enters, at most
+    /// once in an eighth of the threshold. Its statistics include slow calls in flight. No lock is
+    /// held, and several threads may ask at once. It must not use the breaker.
     /// The statistics are added up for each call, which reads every thread's part of the window.
     ///
     /// # Panics
     ///
-    /// A panic of the predicate goes to the caller whose call it was asked about; that call has
-    /// been counted. If that caller is already unwinding, because its call panicked, the
+    /// A panic of the predicate goes to the caller that asked; if that has just made its call, the
+    /// call has been counted. If that caller is already unwinding, because its call panicked, the
     /// predicate's panic ends there and means no (without `std` it aborts the process).
     ///
     /// # Examples
@@ -173,8 +176,8 @@ impl<C, O, J> Builder<C, O, J> {
     /// result's own `Classify`, for all its gates alike: wrap the result by [`Breaker::classify`]
     /// there.
     ///
-    /// The closure names the type of its argument. A breaker that sees several types has a
-    /// [`classifier`](Self::classifier) of a type of its own, or classifies the error only
+    /// The closure classifies one type: that of its argument. A breaker that sees several types has
+    /// a [`classifier`](Self::classifier) of a type of its own, or classifies the error only
     /// ([`classify_errors`](Self::classify_errors)).
     ///
     /// # Panics

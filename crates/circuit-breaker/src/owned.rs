@@ -59,7 +59,7 @@ impl<C: Timer, O: Observer, J> OwnedGate for Breaker<C, O, J> {
     }
 }
 
-/// A [`Breaker`] as a gate that never waits, that keeps it alive: it moves into a task or a thread.
+/// A [`Breaker`] in an `Arc`, as a gate that never waits and can move into a task or a thread.
 ///
 /// An `Arc<Breaker>` is a gate, too, and *waits* while the breaker is open. So code that has to
 /// fail fast takes this type, none of whose methods waits; it is made by

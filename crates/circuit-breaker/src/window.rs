@@ -1,4 +1,4 @@
-//! The latest calls, of which a rule takes the failure rate.
+//! The latest calls, failed and slow ones counted: what the rates of a rule are taken from.
 
 mod count;
 mod time;

@@ -29,7 +29,7 @@ impl Condition for AllBack<'_> {
 impl Drop for AllBack<'_> {
     fn drop(&mut self) {
         if self.is_noted {
-            self.pool.is_not_awaited();
+            self.pool.stop_awaiting();
         }
     }
 }

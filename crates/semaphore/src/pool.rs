@@ -11,17 +11,17 @@
 //! in `ask`, which then finds its permits, or after it, and then finds ATTENDED. There is no moment
 //! between the check and the flag.
 //!
-//! The flags may stay set after the last waiter has left, until permits are free again: the next
-//! caller takes the lock in vain, once. So two callers that alternate on one permit do not write
-//! the word at all.
+//! The flags may stay set after the last waiter has left, until permits are free again; the next
+//! caller then takes the lock in vain, once. In return, two callers that hand one permit to and fro
+//! do not write the word: each finds the flags set, and the permit goes past the word.
 //!
-//! Two ways to serve the head. If newcomers are barred, it is *granted* its permits: charged to the
-//! word under the lock. If they may overtake, it is *nudged*: woken to take what is free, if it is
-//! still free when it runs; see [`Fairness`]. While every waiter in the queue is nudged and about
-//! to run, releasers need not take the lock; a waiter that runs too late sets the flag again. Free
-//! permits are promised to nudged waiters, but not for ever: after some acquisitions the next
-//! waiters are nudged, too, and a waiter that runs too late takes permits that were promised to
-//! those behind it.
+//! Two ways to serve the head. If newcomers are barred, it is *granted* its permits under the lock:
+//! charged to the word, or handed over past it. If they may overtake, it is *nudged*: woken to take
+//! what is free, if it is still free when it runs; see [`Fairness`]. While every waiter in the
+//! queue is nudged and about to run, releasers need not take the lock; a waiter that runs too late
+//! sets the flag again. Free permits are promised to the nudged waiters, but not for ever: after
+//! some acquisitions the promise lapses, and the next waiters are nudged, too. A waiter that runs
+//! only then may take permits that are promised to those behind it.
 //!
 //! Permits stay in the word until the head's request fits, so there are no partial grants to undo.
 //! That the releaser hands over under the queue's lock and wakes after it is as in tokio's
@@ -59,8 +59,8 @@ pub(crate) struct PermitPool {
     capacity: AtomicUsize,
     /// Permits above the capacity that are still out: what the next releases pay.
     // INVARIANT: none are free while some are owed, but between a release and its payment, when
-    // newcomers are barred. Written under the queue's lock only. Capacity and debt are what there
-    // is: free, held or granted.
+    // newcomers are barred. Written under the queue's lock only. Capacity plus debt is how many
+    // permits exist: free, held or granted.
     debt: AtomicUsize,
     line: WaitList<Need>,
     counts: Counts,
@@ -75,7 +75,7 @@ pub(crate) struct PermitPool {
 /// What does not change in the life of a pool.
 pub(crate) struct Settings {
     pub(crate) fairness: Fairness,
-    // INVARIANT: that of the fairness.
+    // INVARIANT: `fairness.bound()`, kept so that no release computes it.
     pub(crate) bound: u32,
     pub(crate) max_waiters: usize,
     /// A request for more than there is waits until there is more.
@@ -220,14 +220,14 @@ impl PermitPool {
                 self.counts.handed_over.add_one_under_lock();
                 line.grant_head(Need::exactly(handed));
             }
-            // A next request for more than the capacity has to be rejected.
-            let is_settled = !line.head().is_some_and(|&head| self.is_out_of_reach(head));
-            if n == 0 && is_settled {
+            // A head that asks for more than the capacity may not stay: serving dismisses it.
+            let can_stay = !line.head().is_some_and(|&head| self.is_out_of_reach(head));
+            if n == 0 && can_stay {
                 return ((), false);
             }
             // ORDERING: Release: as in `release`.
             self.word.fetch_add(permits(n), Ordering::Release);
-            ((), self.settle(line))
+            ((), self.serve_and_look(line))
         });
     }
 
@@ -237,12 +237,12 @@ impl PermitPool {
     pub(crate) fn attend<R>(&self, change: impl FnOnce(&mut Line<'_, Need>) -> R) -> R {
         self.tend(|line| {
             let result = change(line);
-            (result, self.settle(line))
+            (result, self.serve_and_look(line))
         })
     }
 
-    /// Runs a section under the queue's lock, which also returns whether `all_back` is to be
-    /// notified: it is, also if a waker of the queue panics.
+    /// Runs a section under the queue's lock. It also returns whether `all_back` is to be notified;
+    /// that is done after the lock, even if a waker of the queue panics.
     fn tend<R>(&self, section: impl FnOnce(&mut Line<'_, Need>) -> (R, bool)) -> R {
         let mut notice = NotifyIfIdle { event: &self.all_back, is_idle: false };
         self.line.with(|line| {
@@ -254,7 +254,7 @@ impl PermitPool {
 
     /// Serves the queue after a change, and returns whether `all_back` is to be notified. Under the
     /// queue's lock.
-    fn settle(&self, line: &mut Line<'_, Need>) -> bool {
+    fn serve_and_look(&self, line: &mut Line<'_, Need>) -> bool {
         self.serve(line);
         self.awaited() > 0 && self.in_use() == 0
     }
@@ -264,8 +264,8 @@ impl PermitPool {
         self.awaited.load(Ordering::Relaxed)
     }
 
-    /// Returns whether no permit is out. If some are, that is noted, once, and the release of the
-    /// last one notifies `all_back`.
+    /// Returns whether every permit is back. If not, notes once that a caller waits for that: then
+    /// the release of the last one notifies `all_back`.
     pub(crate) fn is_idle_or_awaited(&self, is_noted: &mut bool) -> bool {
         self.line.with(|line| {
             if self.in_use() != 0 && !mem::replace(is_noted, true) {
@@ -282,8 +282,8 @@ impl PermitPool {
         })
     }
 
-    /// Takes a note of `is_idle_or_awaited` back.
-    pub(crate) fn is_not_awaited(&self) {
+    /// Takes the note of one waiter for idleness back.
+    pub(crate) fn stop_awaiting(&self) {
         self.line.with(|line| {
             // ORDERING: Relaxed: under the queue's lock.
             self.awaited.store(self.awaited() - 1, Ordering::Relaxed);
@@ -472,7 +472,7 @@ mod tests {
                 (pool.awaited(), pool.word.load(Ordering::Relaxed) & ATTENDED),
                 (awaited, ATTENDED)
             );
-            pool.is_not_awaited();
+            pool.stop_awaiting();
         }
         assert_eq!(pool.word.load(Ordering::Relaxed) & ATTENDED, 0);
     }

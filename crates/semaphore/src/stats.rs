@@ -7,13 +7,13 @@ use tidegate_core::{
     primitive::atomic::{AtomicU64, Ordering},
 };
 
-use crate::word::{ACQUISITIONS, acquisitions};
+use crate::word::{ACQUISITIONS_MODULUS, acquisitions};
 
 /// A snapshot of a [`Semaphore`](crate::Semaphore), from [`stats`](crate::Semaphore::stats).
 ///
 /// Every request that was tried or polled ends as exactly one of `acquired`, `refused` and
 /// `cancelled`; until then it is in `waiting`, or granted and not yet polled. The counts never wrap
-/// in practice: they are 64 bits wide, and the time is counted in whole seconds of as many.
+/// in practice: they have 64 bits, and the time has 64 bits of whole seconds.
 ///
 /// # Examples
 ///
@@ -54,7 +54,7 @@ pub struct Stats {
 }
 
 /// Acquisitions in a lap: a sixteenth of what the word counts to.
-const LAP: u64 = ACQUISITIONS / 16;
+const LAP: u64 = ACQUISITIONS_MODULUS / 16;
 
 /// A number that only grows.
 #[derive(Debug)]
@@ -97,8 +97,8 @@ pub(crate) struct Counts {
     pub(crate) unclaimed: Counter,
     /// Requests that joined the queue. Written under the queue's lock.
     pub(crate) waited: Counter,
-    /// Nanoseconds would not do: a hundred thousand that wait for two days exceed 64 bits of them.
-    /// Locked only where waits are measured.
+    /// Nanoseconds would not do: a hundred thousand that wait for three days exceed 64 bits of
+    /// them. Locked only where waits are measured.
     wait_time: Lock<Duration>,
 }
 

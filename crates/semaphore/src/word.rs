@@ -8,7 +8,7 @@
 //! | 3–34 | free | permits that are not held | acquirers subtract, by CAS; releasers add |
 //! | 35–63 | acquisitions | how often permits were taken, modulo 2²⁹ | the same subtraction |
 //!
-//! What overflows the acquisitions leaves the word.
+//! The carry out of the acquisitions is lost, and touches no other field.
 
 use core::ops::RangeInclusive;
 
@@ -22,7 +22,7 @@ pub(crate) const ACQUISITION: u64 = 1 << 35;
 pub(crate) const MAX_PERMITS: usize = u32::MAX as usize;
 
 /// Acquisitions in a word are counted modulo this.
-pub(crate) const ACQUISITIONS: u64 = u64::MAX / ACQUISITION + 1;
+pub(crate) const ACQUISITIONS_MODULUS: u64 = u64::MAX / ACQUISITION + 1;
 
 /// Returns the free permits of a word.
 #[allow(clippy::cast_possible_truncation, reason = "masked to 32 bits")]
@@ -31,7 +31,7 @@ pub(crate) const fn free(word: u64) -> usize {
     (word / PERMIT) as usize & MAX_PERMITS
 }
 
-/// Returns the acquisitions of a word, modulo [`ACQUISITIONS`].
+/// Returns the acquisitions of a word, modulo [`ACQUISITIONS_MODULUS`].
 #[inline]
 pub(crate) const fn acquisitions(word: u64) -> u64 {
     word / ACQUISITION
@@ -49,9 +49,9 @@ pub(crate) const fn charged(word: u64, n: usize) -> u64 {
     word.wrapping_add(ACQUISITION) - permits(n)
 }
 
-/// The permits that a request asks for, and, with both ends alike, those it gets.
+/// The permits that a request asks for, from `min` to `max`; once granted, both are what it got.
 ///
-/// A start above the end stands for more than any semaphore has.
+/// `min` above `max` (`TOO_MANY`) is more than any semaphore has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Need {
     min: u32,
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn each_field_keeps_to_its_bits() {
         let flags = CLOSED | ATTENDED | BARRED;
-        let last = (ACQUISITIONS - 1) * ACQUISITION;
+        let last = (ACQUISITIONS_MODULUS - 1) * ACQUISITION;
         let word = last | permits(MAX_PERMITS) | flags;
         assert_eq!(word, u64::MAX);
         let next = charged(word, MAX_PERMITS);

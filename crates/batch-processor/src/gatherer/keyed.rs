@@ -11,14 +11,14 @@
 //! batch. Lanes that can start take turns: a key with many items has its turn as often as one
 //! with few.
 //!
-//! All items have a number, in the order in which they came; each batch remembers that of its
-//! first. Lanes that hold something are sorted by that of their oldest batch: everything before the
-//! first of these is over, so a mark is a number here, too. Lanes in which something waits are
-//! sorted once more by the oldest batch that does.
+//! Items are numbered in the order in which they came, and each batch remembers the number of its
+//! first. Lanes that are not empty are sorted by that number of their oldest batch: every item
+//! below the smallest of these is over, so a [`Mark`] is such a number here, too. Lanes in which
+//! something waits are also sorted by the oldest batch that waits.
 //!
-//! No step looks at all keys, but the one that finds the driver gone. What is asked of all of them
-//! together is kept as a sum, a count or an order, and set right lane by lane, when something has
-//! changed there ([`KeyedGatherer::refresh`]).
+//! No step looks at all keys, but [`take_waiting`](Gather::take_waiting), when the driver is gone.
+//! What is asked of all of them together is kept as a sum, a count or an order, and set right lane
+//! by lane, when something has changed there ([`KeyedGatherer::refresh`]).
 
 use core::{
     mem,
@@ -37,7 +37,7 @@ use super::{
 };
 use crate::{stats::Trigger, steps};
 
-/// The place of a key, and the number that tells it from those that had the place before.
+/// Stands for a key: its place, and a number that tells it from the keys that had the place before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Key {
     pub(crate) place: usize,
@@ -49,8 +49,8 @@ pub(crate) trait Keys<T>: Send + Sync {
     /// Returns the place that the item's key had a moment ago.
     fn find(&self, item: &T) -> Option<Key>;
 
-    /// Returns the place of the item's key, which stays its own until it was released as often as
-    /// claimed.
+    /// Claims the item's key and returns its place, which it keeps until it is released as often as
+    /// it was claimed.
     fn claim(&self, item: &T) -> Key;
 
     /// Ends a claim.
@@ -113,7 +113,7 @@ impl<T> Drop for ItemKey<'_, T> {
 /// Gathers `T`s by key.
 pub(crate) struct KeyedGatherer<T, D> {
     // INVARIANT: by the places of their keys.
-    keyed: Rows<KeyGatherer<T, D>>,
+    lanes: ByPlace<Lane<T, D>>,
     // INVARIANT: the lanes that can start, in the order of their turns.
     ready: BTreeSet<(u64, usize)>,
     /// The number of the last turn.
@@ -138,7 +138,7 @@ pub(crate) struct KeyedGatherer<T, D> {
     state: GathererState<T>,
 }
 
-struct KeyGatherer<T, D> {
+struct Lane<T, D> {
     // INVARIANT: the number of the key that the lane has a claim to: there is one if and only if
     // the lane is not empty.
     key: Option<u64>,
@@ -149,9 +149,9 @@ struct KeyGatherer<T, D> {
 }
 
 /// What is reached by its place, and only so: no step goes through all of them.
-struct Rows<V>(Vec<V>);
+struct ByPlace<V>(Vec<V>);
 
-impl<V> Index<usize> for Rows<V> {
+impl<V> Index<usize> for ByPlace<V> {
     type Output = V;
 
     fn index(&self, place: usize) -> &V {
@@ -160,7 +160,7 @@ impl<V> Index<usize> for Rows<V> {
     }
 }
 
-impl<V> IndexMut<usize> for Rows<V> {
+impl<V> IndexMut<usize> for ByPlace<V> {
     fn index_mut(&mut self, place: usize) -> &mut V {
         steps::step();
         &mut self.0[place]
@@ -210,7 +210,7 @@ fn count(number: &mut usize, counted: &mut bool, new: bool) {
 impl<T, D: Default> KeyedGatherer<T, D> {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
-            keyed: Rows(Vec::new()),
+            lanes: ByPlace(Vec::new()),
             ready: BTreeSet::new(),
             turns: 0,
             timers: BTreeSet::new(),
@@ -227,7 +227,7 @@ impl<T, D: Default> KeyedGatherer<T, D> {
         }
     }
 
-    /// Lets an item in. `now` is asked for only where an item is the first of its batch, a claim
+    /// Lets an item in. It needs `now` only where it is the first of its batch, and a claim only
     /// where its key has no lane.
     pub(crate) fn push(
         &mut self,
@@ -244,10 +244,11 @@ impl<T, D: Default> KeyedGatherer<T, D> {
         if let Some(why) =
             self.state.refusal(weight, self.waiting, known.is_none() && now.is_none())
         {
-            // Nothing can come to any batch before something goes.
+            // All is full and no batch is due: none can grow before one has started, so the oldest
+            // is made due.
             let is_stuck = why == Refusal::Full && self.due == 0;
             if let Some(place) = self.longest_waiting().filter(|_| is_stuck) {
-                self.keyed[place].gatherer.make_due(Trigger::Weight);
+                self.lanes[place].gatherer.make_due(Trigger::Weight);
                 self.refresh(place);
             }
             return Err(Refused { item, why, action: self.action(could_start) });
@@ -258,18 +259,18 @@ impl<T, D: Default> KeyedGatherer<T, D> {
             (None, _) => return Err(Refused { item, why: Refusal::NoKey, action: Action::Rest }),
         };
         if keeps_key {
-            while self.keyed.0.len() <= place {
+            while self.lanes.0.len() <= place {
                 self.add_lane();
             }
-            self.keyed[place].key = Some(id);
+            self.lanes[place].key = Some(id);
         }
-        let index = match self.keyed[place].gatherer.push(now, item, weight) {
+        let index = match self.lanes[place].gatherer.push(now, item, weight) {
             Ok(Admitted { index, .. }) => index,
             // An empty lane asks for the time, which is known then.
             Err(refused) => return Err(Refused { action: Action::Rest, ..refused }),
         };
         if index == 0 {
-            let lane = &mut self.keyed[place];
+            let lane = &mut self.lanes[place];
             if lane.begins.is_empty() {
                 self.oldest.insert((self.pushed, place));
             }
@@ -280,20 +281,20 @@ impl<T, D: Default> KeyedGatherer<T, D> {
         self.state.weight += weight;
         self.refresh(place);
         let action = self.action(could_start);
-        let carried = self.keyed[place].gatherer.carried_by_the_last();
+        let carried = self.lanes[place].gatherer.carried_by_the_last();
         Ok(Admitted { carried, index, action, keeps_key })
     }
 
     /// Returns whether the lane at a key's place is its own.
     fn is_of(&self, key: Key) -> bool {
         steps::step();
-        self.keyed.0.get(key.place).is_some_and(|lane| lane.key == Some(key.id))
+        self.lanes.0.get(key.place).is_some_and(|lane| lane.key == Some(key.id))
     }
 
     fn add_lane(&mut self) {
         let gatherer = Gatherer::new(Limits { max_in_flight: 1, ..self.state.limits });
         let begins = VecDeque::new();
-        self.keyed.0.push(KeyGatherer { key: None, gatherer, begins, entries: Entries::default() });
+        self.lanes.0.push(Lane { key: None, gatherer, begins, entries: Entries::default() });
     }
 
     /// Returns whether a batch waits that nothing can join any more.
@@ -325,7 +326,7 @@ impl<T, D: Default> KeyedGatherer<T, D> {
     /// Puts a lane where it belongs, in every order and count, after a change of its gatherer or of
     /// `begins`.
     fn refresh(&mut self, place: usize) {
-        let KeyGatherer { gatherer, begins, entries, .. } = &mut self.keyed[place];
+        let Lane { gatherer, begins, entries, .. } = &mut self.lanes[place];
         let can_start = gatherer.can_start();
         let turn = entries.ready.filter(|_| can_start).or_else(|| {
             self.turns += u64::from(can_start);
@@ -343,10 +344,10 @@ impl<T, D: Default> KeyedGatherer<T, D> {
         count(&mut self.full, &mut entries.is_full, gatherer.has_full());
     }
 
-    /// Takes note that the batch of a lane with this index is over; a lane without another gives
-    /// its key back.
+    /// Notes that the batch at `index` of a lane is over. If it was the last, returns the lane's
+    /// key, to be released.
     fn end_batch(&mut self, place: usize, index: usize) -> Option<Key> {
-        let lane = &mut self.keyed[place];
+        let lane = &mut self.lanes[place];
         let oldest = lane.begins.front().copied();
         lane.begins.remove(index);
         let next = lane.begins.front().copied();
@@ -354,7 +355,7 @@ impl<T, D: Default> KeyedGatherer<T, D> {
             self.oldest.extend(next.map(|first| (first, place)));
             self.oldest.remove(&(oldest.unwrap_or_default(), place));
         }
-        let key = self.keyed[place].key.take_if(|_| next.is_none());
+        let key = self.lanes[place].key.take_if(|_| next.is_none());
         key.map(|id| Key { place, id })
     }
 }
@@ -390,7 +391,7 @@ impl<T, D: Default> Gather<T, D> for KeyedGatherer<T, D> {
             if deadline > now {
                 break;
             }
-            self.keyed[place].gatherer.on_timer(now);
+            self.lanes[place].gatherer.on_timer(now);
             self.refresh(place);
         }
         self.action(could_start)
@@ -401,7 +402,7 @@ impl<T, D: Default> Gather<T, D> for KeyedGatherer<T, D> {
             return None;
         }
         let (_, place) = *self.ready.first()?;
-        let (in_lane, batch) = self.keyed[place].gatherer.start(now)?;
+        let (in_lane, batch) = self.lanes[place].gatherer.start(now)?;
         let items = batch.len();
         let id = self.state.begin(&batch, now);
         let from = Source { place, in_lane };
@@ -415,14 +416,14 @@ impl<T, D: Default> Gather<T, D> for KeyedGatherer<T, D> {
         let running = self.running.get_mut(id.0);
         let ended = running.and_then(|running| running.end(&mut self.state, now, failed));
         if let Some(Source { place, in_lane }) = ended {
-            self.keyed[place].gatherer.on_done(in_lane, now, failed);
+            self.lanes[place].gatherer.on_done(in_lane, now, failed);
         }
     }
 
     fn on_told(&mut self, id: BatchId) -> (Action, Option<Key>) {
         let mut unused = None;
         if let Some(Running { from: Source { place, in_lane }, .. }) = self.running.remove(id.0) {
-            self.keyed[place].gatherer.on_told(in_lane);
+            self.lanes[place].gatherer.on_told(in_lane);
             unused = self.end_batch(place, 0);
             self.refresh(place);
         }
@@ -430,12 +431,12 @@ impl<T, D: Default> Gather<T, D> for KeyedGatherer<T, D> {
         (if is_due { Action::Run } else { self.action(false) }, unused)
     }
 
-    /// Looks only at the lanes where something is made due: each batch is that once.
+    /// Looks only at the lanes whose open batch becomes due, which a batch does once.
     fn make_due(&mut self, trigger: Trigger) -> Action {
         let could_start = self.can_start();
         // In the order in which they came.
         while let Some((_, place)) = self.gathering.first().copied() {
-            self.keyed[place].gatherer.make_due(trigger);
+            self.lanes[place].gatherer.make_due(trigger);
             self.refresh(place);
         }
         self.action(could_start)
@@ -446,7 +447,7 @@ impl<T, D: Default> Gather<T, D> for KeyedGatherer<T, D> {
         D: Clone,
     {
         let place = self.longest_waiting()?;
-        let lane = &mut self.keyed[place];
+        let lane = &mut self.lanes[place];
         let weight = lane.gatherer.state.weight;
         let (shed, _) = lane.gatherer.shed()?;
         let mut unused = None;
@@ -470,7 +471,7 @@ impl<T, D: Default> Gather<T, D> for KeyedGatherer<T, D> {
         self.gathering.clear();
         let mut batches = Vec::new();
         for (_, place) in &self.oldest {
-            batches.append(&mut self.keyed[*place].gatherer.take_waiting(left));
+            batches.append(&mut self.lanes[*place].gatherer.take_waiting(left));
         }
         batches
     }

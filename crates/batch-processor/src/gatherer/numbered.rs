@@ -5,8 +5,8 @@ use alloc::collections::VecDeque;
 /// A queue whose entries are found by their numbers, which ascend.
 ///
 /// An entry that leaves from the middle is a gap until the entries before it have left, or until
-/// there are as many gaps as entries: then all of them close. So adding and removing take constant
-/// time on average, and finding is a binary search.
+/// there are more gaps than entries: then all gaps close. So adding and removing take amortized
+/// constant time, and finding is a binary search.
 #[derive(Debug)]
 pub(super) struct Numbered<V> {
     // INVARIANT: the numbers ascend; the first is no gap; at most as many gaps as entries.

@@ -31,7 +31,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
                     return Err(Refused { reason: RefusedReason::Open, retry_after: Some(left) });
                 }
             }
-            self.enter_slowly(word)?
+            self.enter_cold(word)?
         };
         Ok(Pass::new(self, stamp, started))
     }
@@ -49,8 +49,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
 
     #[cold]
     #[inline(never)]
-    fn enter_slowly(&self, word: Word) -> Result<(Word, Timestamp), Refused> {
-        self.admit_slowly(word).map(Pass::into_parts).map_err(|blocked| self.refuse(blocked))
+    fn enter_cold(&self, word: Word) -> Result<(Word, Timestamp), Refused> {
+        self.admit_cold(word).map(Pass::into_parts).map_err(|blocked| self.refuse(blocked))
     }
 
     /// Lets the caller in, or says why not.
@@ -59,11 +59,11 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         if word.admits_untimed() {
             return Ok(Pass::new(self, word.stamp(), Timestamp::ORIGIN));
         }
-        self.admit_slowly(word)
+        self.admit_cold(word)
     }
 
     /// Lets the caller in by the state in `word`, and tries again as long as that changes.
-    fn admit_slowly(&self, mut word: Word) -> Result<Pass<'_, C, O>, Blocked> {
+    fn admit_cold(&self, mut word: Word) -> Result<Pass<'_, C, O>, Blocked> {
         loop {
             let answer = match word.state() {
                 State::Open => {

@@ -21,7 +21,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             Outcome::Success if stamp.settles_by_count() && self.still_is(stamp) => {
                 self.tally.add(SUCCESSES, 1);
             }
-            _ => self.settle_slowly(stamp, started, outcome),
+            _ => self.settle_cold(stamp, started, outcome),
         }
     }
 
@@ -36,7 +36,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
 
     #[cold]
     #[inline(never)]
-    fn settle_slowly(&self, stamp: Word, started: Timestamp, outcome: Outcome) {
+    fn settle_cold(&self, stamp: Word, started: Timestamp, outcome: Outcome) {
         if outcome == Outcome::Ignored && stamp.admits_untimed() {
             return self.tally.add(IGNORED, 1);
         }
@@ -70,7 +70,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         if !stamp.admits_all() {
             return self.settle_probe(stamp, started, outcome, open_for);
         }
-        // Out before it is in the window: seen twice, it might trip the breaker.
+        // Leaves the calls in flight before it enters the window: counted in both, it might trip
+        // the breaker.
         if let Some(in_flight) = self.in_flight.as_ref().filter(|_| !stamp.is_paused()) {
             in_flight.leave(stamp.generation(), stamp.shard(), started);
         }
@@ -115,7 +116,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         open_for: Option<Duration>,
     ) {
         // ORDERING: Relaxed: at least as new as what the stamp's word made visible.
-        let over = Timestamp::from_nanos(self.open_until.load(Ordering::Relaxed));
+        let open_ended = Timestamp::from_nanos(self.open_until.load(Ordering::Relaxed));
         let settle = |now| {
             let call = Call {
                 failed: outcome == Outcome::Failure,
@@ -128,8 +129,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
                     return Settled::Late;
                 }
                 if has_failed {
-                    // A probe that decides keeps its slot until it has: no caller becomes a probe
-                    // of a state that is over.
+                    // A probe that decides keeps its slot until the state has changed, so that no
+                    // caller becomes a probe of a state that is ending.
                     return Settled::Moved(self.open(schedule, now, open_for));
                 }
                 let streak = word.streak() + u32::from(outcome == Outcome::Success);
@@ -155,7 +156,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             }
         };
         // Foreign code, so before the lock.
-        finally_with(|| self.clock.fresh_now(), started.max(over), settle);
+        finally_with(|| self.clock.fresh_now(), started.max(open_ended), settle);
     }
 
     #[cold]
@@ -189,7 +190,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
 
     /// Returns whether the word is what it was when `stamp` was given, with nothing counted since.
     ///
-    /// It is not for a probe's stamp: that probe is counted.
+    /// Never true for a probe's stamp: the word counts the probe, the stamp does not.
     #[inline]
     fn still_is(&self, stamp: Word) -> bool {
         // ORDERING: Relaxed: nothing is read that the word publishes, and the caller sees its own
@@ -205,8 +206,8 @@ enum Settled {
     Moved(Transition),
 }
 
-/// A call that the word has counted, with the streak it made, and that is not settled yet. If the
-/// clock panics, it is settled as at its start.
+/// A call that the word has counted and that is not settled yet, with the word after it. If the
+/// clock panics, the drop settles it as if it had ended when it started.
 struct Counted<'a, C: Clock, O: Observer> {
     machine: &'a Machine<C, O>,
     word: Word,
@@ -246,7 +247,8 @@ impl<C: Clock, O: Observer> Counted<'_, C, O> {
 }
 
 impl<C: Clock, O: Observer> Drop for Counted<'_, C, O> {
-    // By value into what is hardly ever called, so that none of it has to be in memory otherwise.
+    // The fields go by value into a function that is hardly ever called, so that otherwise they
+    // stay in registers.
     #[inline(always)]
     fn drop(&mut self) {
         let Self { machine, word, started, failed, open_for } = *self;

@@ -12,7 +12,7 @@ use super::PermitPool;
 use crate::{
     error::AcquireError,
     fairness::{FOR_EVER, Fairness},
-    word::{ACQUISITION, ACQUISITIONS, ATTENDED, BARRED, Need, acquisitions, permits},
+    word::{ACQUISITION, ACQUISITIONS_MODULUS, ATTENDED, BARRED, Need, acquisitions, permits},
 };
 
 /// After so many acquisitions a nudged waiter that has not been polled since loses its promise.
@@ -31,17 +31,20 @@ impl PermitPool {
     }
 
     fn is_overtaken(bound: u64, word: u64, line: &mut Line<'_, Need>) -> bool {
-        // One that was nudged comes first, if it comes: permits would only wait for it.
+        // While a nudged waiter holds a promise, newcomers are not barred for the head: permits
+        // would only lie there until that waiter runs.
         let (0, Some(note)) = (line.promised().0, line.head_note()) else { return false };
         let now = acquisitions(word);
         let since = *note.get_or_insert(now);
-        now.wrapping_sub(since) % ACQUISITIONS >= bound
+        now.wrapping_sub(since) % ACQUISITIONS_MODULUS >= bound
     }
 
     /// Withdraws the promises to waiters that were nudged long ago. Under the queue's lock.
     fn lose_patience(&self, word: u64, line: &mut Line<'_, Need>) {
         while let Some(deadline) = line.first_deadline() {
-            if acquisitions(word).wrapping_sub(deadline) % ACQUISITIONS > ACQUISITIONS / 2 {
+            if acquisitions(word).wrapping_sub(deadline) % ACQUISITIONS_MODULUS
+                > ACQUISITIONS_MODULUS / 2
+            {
                 break;
             }
             line.forget_promise();
@@ -56,7 +59,7 @@ impl PermitPool {
         let left = self.spare(word).saturating_sub(promised);
         let n = head.of(left)?;
         // Waiters that were nudged before it may come first.
-        let patience = PATIENCE + (nudged as u64).min(ACQUISITIONS / 4);
+        let patience = PATIENCE + (nudged as u64).min(ACQUISITIONS_MODULUS / 4);
         line.nudge_head(n as u64, acquisitions(word) + patience);
         Some(left - n)
     }

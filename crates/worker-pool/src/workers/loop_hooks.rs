@@ -19,12 +19,13 @@ pub(super) trait LoopHooks {
     fn retires(&self) -> bool {
         false
     }
-    /// Returns whether the worker ends because there are more than there may be.
+    /// Returns whether the worker ends because the pool has more workers than it may have.
     #[inline]
     fn is_surplus(&self) -> bool {
         false
     }
 }
 
-/// Of a thread that the pool has not started.
+/// For a worker on a thread that the pool has not started: it sleeps without a limit, and never
+/// retires.
 impl LoopHooks for () {}

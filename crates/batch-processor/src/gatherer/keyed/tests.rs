@@ -279,8 +279,8 @@ proptest! {
             let busy = |key: &u8| reference.items.iter().any(|(its, progress, _)| its == key && *progress != Progress::Over);
             let keys: Vec<_> = (0..4_u8).filter(busy).collect();
             prop_assert!((0..4_u8).all(|key| machine.keys.find(&key).is_some() == keys.contains(&key)));
-            prop_assert_eq!(machine.keyed.keyed.0.iter().filter(|lane| lane.key.is_some()).count(), keys.len());
-            prop_assert!(machine.keyed.keyed.0.len() <= 4);
+            prop_assert_eq!(machine.keyed.lanes.0.iter().filter(|lane| lane.key.is_some()).count(), keys.len());
+            prop_assert!(machine.keyed.lanes.0.len() <= 4);
             let deadline = reference.keys.values().filter_map(Gatherer::deadline).min();
             prop_assert_eq!(machine.timers.first().map(|(deadline, _)| *deadline), deadline);
             // A driver that relies on the actions does not sleep beside work.
@@ -333,7 +333,7 @@ proptest! {
                 Step::Shed => dropped.extend(machine.shed().map(|shed| shed.item.1)),
                 Step::Close => _ = machine.close(),
             }
-            prop_assert_eq!(machine.ready.is_empty(), !machine.keyed.keyed.0.iter().any(|lane| lane.gatherer.can_start()));
+            prop_assert_eq!(machine.ready.is_empty(), !machine.keyed.lanes.0.iter().any(|lane| lane.gatherer.can_start()));
         }
         prop_assert!(machine.is_over());
         prop_assert!(fates.values().all(|numbers| numbers.is_sorted()));
@@ -342,7 +342,7 @@ proptest! {
         prop_assert!(all.into_iter().eq(0..accepted));
         prop_assert_eq!(machine.stats().dropped, dropped.len() as u64);
         prop_assert_eq!((machine.waiting, machine.state.weight), (0, 0));
-        prop_assert!(machine.keyed.keyed.0.iter().all(|lane| lane.key.is_none()));
+        prop_assert!(machine.keyed.lanes.0.iter().all(|lane| lane.key.is_none()));
     }
 }
 

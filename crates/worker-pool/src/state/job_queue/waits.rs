@@ -1,5 +1,7 @@
-//! How workers wait for jobs, and submitters for room: both spin for a bounded time, then sleep.
-//! They are woken by `wake_worker` and `wake_submitter` in `job_queue.rs`.
+//! How workers wait for jobs, and submitters for room: both spin for a bounded time, then sleep. In
+//! `job_queue.rs` is what wakes them: workers by `wake_worker`; submitters by `wake_submitter` (a
+//! job was taken), `release_slot` (one was cancelled) and `add_waiting_worker` (of a rendezvous);
+//! both by `close`.
 
 use core::task::{Context, Poll};
 
