@@ -118,7 +118,7 @@ impl BucketMath {
         };
         if missing > self.depth || present > self.end.wrapping_sub(self.depth) {
             return Err(if self.is_out_of_range(full_at, present) {
-                Denied::for_ever(self.burst)
+                Denied::Never(self.burst)
             } else {
                 let next = start.wrapping_add(least);
                 Denied::Until(Due {

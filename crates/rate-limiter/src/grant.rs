@@ -163,6 +163,9 @@ impl Refused {
                 reset_after: time_left(reset_at, now),
                 limit,
             },
+            Denied::Never(limit) => {
+                Self::NotNow { retry_after: Duration::MAX, reset_after: Duration::MAX, limit }
+            }
             Denied::TooMany(limit) => Self::TooMany { asked, limit },
         }
     }
@@ -222,6 +225,9 @@ impl Refused {
 pub enum Denied {
     /// They are available later, or at [`NEVER`](Timestamp::NEVER).
     Until(Due),
+    /// The bucket of so many tokens is blocked for ever; or, by the word alone, the answer is in
+    /// the ledger. A variant of its own, so that no time has to be computed to tell.
+    Never(u32),
     /// More than this is never granted at once.
     TooMany(u32),
 }
@@ -238,11 +244,6 @@ pub struct Due {
 }
 
 impl Denied {
-    /// The bucket is blocked for ever; or, by the word alone, the answer is in the ledger.
-    pub(crate) const fn for_ever(limit: u32) -> Self {
-        Self::Until(Due { ready_at: Timestamp::NEVER, reset_at: Timestamp::NEVER, limit })
-    }
-
     /// Denies a newcomer's `n` tokens while waiters want `queued` tokens. `ready_at` says when so
     /// many tokens in all can have been taken.
     pub(crate) fn behind(

@@ -101,6 +101,8 @@ pub(crate) const MAX_SLEEPS: u32 = 4;
 pub(crate) fn worth_waiting(denied: Denied, latest: Timestamp) -> Option<Timestamp> {
     match denied {
         Denied::Until(due) if due.ready_at <= latest => Some(due.ready_at),
+        // The quota may change.
+        Denied::Never(_) if latest == Timestamp::NEVER => Some(latest),
         _ => None,
     }
 }

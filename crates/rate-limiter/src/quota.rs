@@ -113,6 +113,9 @@ impl Quota {
         if nanos == 0 {
             return Err(QuotaError::Zero { setting: names[1] });
         }
+        if spared == u32::MAX {
+            return Err(QuotaError::Burst { burst: spared, max: u32::MAX - 1 });
+        }
         match NonZeroU32::new(tokens) {
             Some(count) if tokens as u64 <= nanos => {
                 let time_units = TimeUnits::new(tokens as u64, nanos, time_units::COARSE);
@@ -266,7 +269,7 @@ impl From<QuotaError> for BuildError {
     fn from(error: QuotaError) -> Self {
         match error {
             QuotaError::Rate { setting, value, min, period } => {
-                let max = u64::from(min - 1) + saturating_nanos(period);
+                let max = u64::from(min.saturating_sub(1)).saturating_add(saturating_nanos(period));
                 let max = max.min(u32::MAX.into());
                 Self::new(setting, value, format!("in {min}..={max} per {period:?}"))
             }

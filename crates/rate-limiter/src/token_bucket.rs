@@ -73,7 +73,7 @@ impl TokenBucket {
             if ledger.schedule.is_none() {
                 match self.gcra.take(&self.quota, Request::exactly(n), now) {
                     Ok(grant) => return Ok(Reserved { claim: None, ready_at: grant.at, grant }),
-                    Err(Denied::Until(due)) if due.ready_at < Timestamp::NEVER => {}
+                    Err(Denied::Until(_)) => {}
                     Err(denied) => return Err(denied),
                 }
                 let full_at = self.gcra.swap(TimeUnits::END);
@@ -84,7 +84,7 @@ impl TokenBucket {
             let schedule = ledger.schedule.as_mut();
             let reserved = schedule.and_then(|schedule| schedule.reserve(&math, id, n, now));
             self.release_if_done(ledger);
-            let (grant, ready_at) = reserved.ok_or(Denied::for_ever(math.burst))?;
+            let (grant, ready_at) = reserved.ok_or(Denied::Never(math.burst))?;
             Ok(Reserved { claim: Some(id), ready_at, grant })
         })
     }
@@ -227,16 +227,14 @@ impl TokenCounter for TokenBucket {
     ) -> Option<Result<Grant, Denied>> {
         match self.gcra.try_take(&self.quota, request, now) {
             // Numbers do not cover the time, or tokens are reserved.
-            Some(Err(Denied::Until(Due { ready_at: Timestamp::NEVER, .. }))) => None,
+            Some(Err(Denied::Never(_))) => None,
             taken => taken,
         }
     }
 
     fn take(&self, (): &(), request: Request, now: Timestamp) -> Result<Grant, Denied> {
         match self.gcra.take(&self.quota, request, now) {
-            Err(Denied::Until(Due { ready_at: Timestamp::NEVER, .. })) => {
-                self.take_locked(request, now)
-            }
+            Err(Denied::Never(_)) => self.take_locked(request, now),
             taken => taken,
         }
     }

@@ -6,16 +6,21 @@ use tidegate_core::{Outcome, Pass};
 
 use crate::{error::TryAcquireError, pool::PermitPool};
 
+/// A semaphore, fixed or adaptive, by its pool.
+pub(crate) trait HasPool {
+    fn pool(&self) -> &PermitPool;
+}
+
 /// The pool of a semaphore to which `S` leads: a reference, or an `Arc`.
 #[derive(Clone)]
 pub(crate) struct PoolOf<S>(pub(crate) S);
 
-impl<S: Deref<Target: AsRef<PermitPool>>> Deref for PoolOf<S> {
+impl<S: Deref<Target: HasPool>> Deref for PoolOf<S> {
     type Target = PermitPool;
 
     #[inline]
     fn deref(&self) -> &PermitPool {
-        (*self.0).as_ref()
+        (*self.0).pool()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     builder::Builder,
     error::TryAcquireError,
     idle::Idle,
-    permit::Permit,
+    permit::{HasPool, Permit},
     pool::{PermitPool, Settings},
     stats::Stats,
     with_async::WithAsync,
@@ -449,9 +449,9 @@ impl Semaphore {
     }
 }
 
-impl AsRef<PermitPool> for Semaphore {
+impl HasPool for Semaphore {
     #[inline]
-    fn as_ref(&self) -> &PermitPool {
+    fn pool(&self) -> &PermitPool {
         &self.pool
     }
 }

@@ -1,7 +1,7 @@
 //! Values that jobs borrow for as long as they run.
 
 use core::{
-    fmt, iter,
+    fmt,
     panic::{RefUnwindSafe, UnwindSafe},
 };
 
@@ -74,8 +74,9 @@ impl<T> PerWorker<T> {
         contain(|| drop(make));
         let mut all = Vec::new();
         unused.iter().for_each(|values| values.with(|values| all.append(values)));
+        let count = all.len();
         let mut values = DropEach::new(all.into_iter());
-        iter::from_fn(move || values.next())
+        (0..count).map(move |_| values.next().expect("they were counted"))
     }
 }
 

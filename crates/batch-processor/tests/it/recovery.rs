@@ -13,7 +13,7 @@ use std::{
 use proptest::prelude::*;
 
 use crate::echo::{Log, entries};
-use test_kit::Task;
+use test_kit::{Task, quiet_panic};
 use tidegate_batch_processor::{
     Backoff, BatchError, Batcher, Blocking, Handler, ManualClock, OnError, OnFull, Policy, Reply,
 };
@@ -299,17 +299,19 @@ type Call = Vec<usize>;
 /// result.
 fn run(
     len: usize,
-    retries: u32,
+    retries: Option<u32>,
     on_error: OnError,
     mut handler: impl FnMut(&[usize]) -> Result<Vec<usize>, ()>,
 ) -> (Vec<Call>, Vec<Result<usize, BatchError<()>>>) {
     let calls: Log<usize> = Arc::default();
     let log = calls.clone();
-    let (batcher, driver) = Batcher::builder()
-        .max_items(len)
-        .on_error(on_error)
-        .retry(Backoff::fixed(Duration::ZERO).jitter(0.0).max_attempts(retries + 1))
-        .clock(ManualClock::new())
+    let mut builder =
+        Batcher::builder().max_items(len).on_error(on_error).clock(ManualClock::new());
+    if let Some(retries) = retries {
+        builder =
+            builder.retry(Backoff::fixed(Duration::ZERO).jitter(0.0).max_attempts(retries + 1));
+    }
+    let (batcher, driver) = builder
         .build(move |items: Vec<usize>| {
             log.lock().unwrap().push(items.clone());
             handler(&items)
@@ -327,12 +329,14 @@ proptest! {
     fn bisecting_isolates_the_poison_in_a_bounded_number_of_calls(
         len in 1_usize..70,
         poison in prop::collection::btree_set(0_usize..70, 0..8),
-        retries in 0_u32..3,
+        retries in prop::option::of(0_u32..3),
+        panics: bool,
     ) {
         let poison: BTreeSet<_> = poison.into_iter().filter(|item| *item < len).collect();
         let poisonous = poison.clone();
         let (calls, results) = run(len, retries, OnError::Bisect, move |items| {
             match items.iter().any(|item| poisonous.contains(item)) {
+                true if panics => quiet_panic("poison"),
                 true => Err(()),
                 false => Ok(items.iter().map(|item| item * 2).collect()),
             }
@@ -345,7 +349,7 @@ proptest! {
         prop_assert_eq!(made_it.flatten().count(), len - poison.len());
         let alone = calls.iter().filter(|call| call.len() == 1 && poison.contains(&call[0])).count();
         prop_assert!(alone >= poison.len());
-        let first = if poison.is_empty() { 1 } else { 1 + retries as usize };
+        let first = if poison.is_empty() { 1 } else { 1 + retries.unwrap_or(0) as usize };
         let depth = len.next_power_of_two().ilog2() as usize;
         prop_assert!(calls.len() <= first + (2 * poison.len() * depth).min(2 * len - 2));
     }
@@ -357,7 +361,7 @@ proptest! {
         broken in 0_u32..8,
     ) {
         let mut failures = 0;
-        let (calls, results) = run(len, retries, OnError::Fail, move |items| {
+        let (calls, results) = run(len, Some(retries), OnError::Fail, move |items| {
             failures += 1;
             if failures <= broken { Err(()) } else { Ok(items.to_vec()) }
         });

@@ -121,6 +121,7 @@ impl<'l, C: Timer> Pause<'l, C> {
                 match limiter.state_ref().take(request, now) {
                     // Even if that is never: the quota may change.
                     Err(Denied::Until(due)) => earliest = due.ready_at,
+                    Err(Denied::Never(_)) => {}
                     taken => return Some(taken),
                 }
                 None
@@ -198,7 +199,7 @@ fn spacing<A: Algorithm, C>(
 ) -> Duration {
     match limiter.state.algorithm.deny_behind(&limiter.shared.rule, request, 1, now) {
         Denied::Until(due) => due.ready_at.since(earliest),
-        Denied::TooMany(_) => Duration::ZERO,
+        Denied::Never(_) | Denied::TooMany(_) => Duration::ZERO,
     }
 }
 

@@ -336,7 +336,8 @@ fn what_a_key_has_spent_does_not_depend_on_its_holders() {
     hosts.penalize_until("b", Timestamp::NEVER).unwrap();
     hosts.refund("b", 1);
     clock.advance(1000 * SECOND);
-    assert_eq!(hosts.try_acquire("b", 1).unwrap_err().retry_after(), Some(Duration::MAX));
+    let refused = hosts.try_acquire("b", 1).unwrap_err();
+    assert_eq!((refused.retry_after(), refused.limit()), (Some(Duration::MAX), Some(2)));
     assert_eq!(
         hosts.gate("b").unwrap().try_enter().unwrap_err().retry_after(),
         Some(Duration::MAX)

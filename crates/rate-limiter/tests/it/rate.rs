@@ -312,6 +312,7 @@ fn an_error_names_the_setting_as_the_constructor_does() {
         (presets::within(u32::MAX, second, 1), "limit"),
         (presets::within(2, zero, 1), "period"),
         (presets::within(2, second, 0), "burst"),
+        (presets::within(u32::MAX, second, u32::MAX), "burst"),
     ];
     let of_quota = of_quota.map(|(quota, name)| (quota.unwrap_err(), name));
     let of_window = [

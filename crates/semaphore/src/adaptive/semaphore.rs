@@ -15,7 +15,7 @@ use super::{
     round::{Grant, Sample, Version},
     stats::Stats,
 };
-use crate::{idle::Idle, pool::PermitPool, semaphore::Semaphore};
+use crate::{idle::Idle, permit::HasPool, pool::PermitPool, semaphore::Semaphore};
 
 /// A [`Semaphore`] whose number of permits follows the latency and the drops of the requests that
 /// hold them.
@@ -166,9 +166,9 @@ impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
     }
 }
 
-impl<A: LimitAlgorithm, C> AsRef<PermitPool> for AdaptiveSemaphore<A, C> {
+impl<A: LimitAlgorithm, C> HasPool for AdaptiveSemaphore<A, C> {
     #[inline]
-    fn as_ref(&self) -> &PermitPool {
+    fn pool(&self) -> &PermitPool {
         &self.semaphore.pool
     }
 }

@@ -170,14 +170,16 @@ impl PoolCounters {
 
     /// Returns the sums over workers and callers, and those over callers alone.
     pub(crate) fn sums(&self) -> (Sums, Sums) {
+        let mut all = self.workers.with(|workers| {
+            let mut sums = workers.past;
+            workers.present.iter().for_each(|counters| counters.add_to(&mut sums));
+            sums
+        });
+        // After the workers: one that finds its job cancelled takes it off what it has begun, then
+        // adds it to what was cancelled. So a job may be seen twice, and is never missing.
         let mut callers = [0; KINDS];
         self.callers.iter().for_each(|counters| counters.add_to(&mut callers));
-        let mut all = callers;
-        self.workers.with(|workers| {
-            let past = all.iter_mut().zip(&workers.past);
-            past.for_each(|(sum, n)| *sum = sum.wrapping_add(*n));
-            workers.present.iter().for_each(|counters| counters.add_to(&mut all));
-        });
+        all.iter_mut().zip(&callers).for_each(|(sum, n)| *sum = sum.wrapping_add(*n));
         (Sums(all), Sums(callers))
     }
 
