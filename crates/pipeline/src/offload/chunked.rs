@@ -111,7 +111,7 @@ impl<'w, S: Stage, L: ChunkWork<S::Item>> Chunked<'w, S, L> {
     }
 
     /// Emits the next result of the open chunk.
-    #[inline]
+    #[inline(always)]
     fn next(&mut self, flow: &mut Flow<'_>) -> Option<Item<L::Out>> {
         let Opened { lineages, outs } = self.opened.as_mut()?;
         if let (Some(lineage), Some(value)) = (lineages.next(), outs.next()) {
@@ -249,6 +249,29 @@ where
         }
     }
 
+    /// Emits the next result where the open chunk has none. Not inlined, so that
+    /// [`poll_next`](Stage::poll_next) is, which most results leave by.
+    #[inline(never)]
+    fn poll_outside_a_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+        flow: &mut Flow<'_>,
+    ) -> Poll<Option<Item<L::Out>>> {
+        if self.requests.is_here(flow) && flow.rng.is_none() {
+            return self.poll_here(cx, flow);
+        }
+        let ended = self.advance(cx, flow);
+        loop {
+            if let Some(item) = self.next(flow) {
+                return Poll::Ready(Some(item));
+            }
+            self.opened = self.finished.pop();
+            if self.opened.is_none() {
+                return if ended && self.in_work == 0 { Poll::Ready(None) } else { Poll::Pending };
+            }
+        }
+    }
+
     /// Works on the next item in this thread, and emits it.
     fn poll_here(
         &mut self,
@@ -305,19 +328,7 @@ where
                 return Poll::Ready(Some(item));
             }
         }
-        if self.requests.is_here(flow) && flow.rng.is_none() {
-            return self.poll_here(cx, flow);
-        }
-        let ended = self.advance(cx, flow);
-        loop {
-            if let Some(item) = self.next(flow) {
-                return Poll::Ready(Some(item));
-            }
-            self.opened = self.finished.pop();
-            if self.opened.is_none() {
-                return if ended && self.in_work == 0 { Poll::Ready(None) } else { Poll::Pending };
-            }
-        }
+        self.poll_outside_a_chunk(cx, flow)
     }
 
     fn drive(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) {
