@@ -5,7 +5,11 @@ use core::{fmt, time::Duration};
 use tidegate_core::{Clock, Outcome, Timestamp, gate, primitive::Arc};
 
 use crate::{
-    breaker::Breaker, classifier::ByResult, error::Refused, observer::Observer, word::Word,
+    breaker::Breaker,
+    classifier::{ByResult, Classifier},
+    error::Refused,
+    observer::Observer,
+    word::Word,
 };
 
 /// A [`Pass`](crate::Pass) that keeps its breaker alive and borrows nothing: what an `Arc<Breaker>`
@@ -58,6 +62,15 @@ impl<C: Clock, O: Observer, J> OwnedPass<C, O, J> {
         if let Some(breaker) = self.breaker.take() {
             breaker.machine().fail_and_open(self.stamp, self.started, duration);
         }
+    }
+
+    /// Returns what the breaker's [`Classifier`] says of a result.
+    pub fn classify<R: ?Sized>(&self, result: &R) -> Outcome
+    where
+        J: Classifier<R>,
+    {
+        let breaker = self.breaker.as_ref().expect("it is not settled yet");
+        breaker.classifier.outcome(result)
     }
 
     /// Settles by an outcome found elsewhere.

@@ -26,8 +26,8 @@ mod try_enter;
 
 use core::future::Future;
 
-use self::ending::{Ending, Guarded};
 pub use self::{
+    ending::{Ending, Guarded},
     pair::{EnterPair, PairRefused},
     run::RunAsync,
     try_enter::TryEnter,

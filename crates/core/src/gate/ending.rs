@@ -1,11 +1,13 @@
 //! A guard that ends a pass when it is dropped.
 
+use core::fmt;
+
 use super::{Classify, Outcome, Pass};
 use crate::unwind;
 
 /// What the drop of a [`Guarded`] does with its pass.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Ending {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
     /// The call was not made.
     GiveBack,
     /// The call may have been made.
@@ -22,19 +24,49 @@ impl Ending {
 }
 
 /// A pass that its drop settles or gives back, also while a panic unwinds, unless it was taken
-/// out.
-pub(super) struct Guarded<P: Pass> {
+/// out: for code that runs foreign code behind a gate and calls neither
+/// [`Gate::run`](crate::Gate::run) nor [`run_async`](crate::Gate::run_async).
+///
+/// # Examples
+///
+/// ```
+/// use core::cell::Cell;
+/// use tidegate_core::{Closed, Outcome, Pass, gate::{Ending, Guarded}};
+///
+/// struct Told<'a>(&'a Cell<Option<Outcome>>);
+///
+/// impl Pass for Told<'_> {
+///     type Refused = Closed;
+///     fn settle(self, outcome: Outcome) {
+///         self.0.set(Some(outcome));
+///     }
+/// }
+///
+/// let told = Cell::new(None);
+/// drop(Guarded::new(Told(&told), Ending::Settle(Outcome::Failure)));
+/// assert_eq!(told.get(), Some(Outcome::Failure));
+/// Guarded::new(Told(&told), Ending::GiveBack).into_pass().settle(Outcome::Success);
+/// assert_eq!(told.get(), Some(Outcome::Success));
+/// ```
+pub struct Guarded<P: Pass> {
     // `None` only once it was taken out.
     pass: Option<P>,
     ending: Ending,
 }
 
 impl<P: Pass> Guarded<P> {
-    pub(super) fn new(pass: P, ending: Ending) -> Self {
+    /// Guards `pass`.
+    pub const fn new(pass: P, ending: Ending) -> Self {
         Self { pass: Some(pass), ending }
     }
 
-    pub(super) fn into_pass(mut self) -> P {
+    /// Returns the pass without taking it out.
+    pub const fn pass(&self) -> &P {
+        self.pass.as_ref().expect("it is not taken out yet")
+    }
+
+    /// Takes the pass out.
+    pub fn into_pass(mut self) -> P {
         self.pass.take().expect("taken once")
     }
 
@@ -70,5 +102,11 @@ impl<P: Pass> Drop for Guarded<P> {
             // not end the process.
             unwind::in_drop(|| self.ending.end(pass));
         }
+    }
+}
+
+impl<P: Pass> fmt::Debug for Guarded<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guarded").field("ending", &self.ending).finish_non_exhaustive()
     }
 }
