@@ -10,6 +10,8 @@ extern crate std;
 mod set;
 
 mod error;
+mod flight;
+mod flights;
 mod growing;
 mod hasher;
 mod keyed;
@@ -28,13 +30,17 @@ pub use equivalent::Equivalent;
 
 pub use self::{
     error::{Occupied, SwapError},
+    flight::Flight,
     hasher::{DefaultHashBuilder, DefaultHasher},
     keyed::{Keyed, Occupancy, TooManyKeys},
     map::{ConcurrentMap, IntoEntries, MapEntry, Op},
     set::{ConcurrentSet, IntoElements},
 };
 
-/// The future of [`ConcurrentMap::get_or_try_insert_async`].
+/// The futures of [`ConcurrentMap::get_or_try_insert_async`] and of [`Flight`].
 pub mod future {
+    pub use crate::flight::Run;
+    #[cfg(target_has_atomic = "ptr")]
+    pub use crate::flight::RunOwned;
     pub use crate::map::GetOrTryInsert;
 }

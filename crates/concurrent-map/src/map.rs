@@ -34,10 +34,11 @@ use tidegate_core::{
 #[cfg(feature = "rayon")]
 pub(crate) use self::bulk::BATCH;
 pub(crate) use self::bulk::Unused;
-use self::flight::Flights;
+use self::flight::Failure;
 pub use self::{capacity::IntoEntries, entry::MapEntry, flight::GetOrTryInsert, modify::Op};
 use crate::{
-    error::SwapError, hasher::DefaultHashBuilder, reserve::reserve, sharded_table::ShardedTable,
+    error::SwapError, flights::Flights, hasher::DefaultHashBuilder, reserve::reserve,
+    sharded_table::ShardedTable,
 };
 
 /// A hash map that many threads and tasks use at once through `&self`, with no guards to hold and
@@ -148,7 +149,7 @@ use crate::{
 pub struct ConcurrentMap<K, V, S = DefaultHashBuilder> {
     pub(crate) entries: ShardedTable<(K, V)>,
     hasher: S,
-    flights: Flights<K>,
+    flights: Flights<Failure<K>>,
 }
 
 impl<K, V, S> ConcurrentMap<K, V, S> {

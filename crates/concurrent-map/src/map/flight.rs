@@ -28,9 +28,8 @@
 //! Keys are compared by the map alone, so different keys of one hash share a flight and never a
 //! value.
 
-mod flights;
-
 use core::{
+    any::Any,
     fmt,
     future::{Future, IntoFuture},
     hash::{BuildHasher, Hash},
@@ -44,9 +43,17 @@ use alloc::boxed::Box;
 use pin_project_lite::pin_project;
 use tidegate_core::unwind::{Foreign, contain};
 
-pub(super) use self::flights::Flights;
-use self::flights::{Failure, Member};
 use super::ConcurrentMap;
+use crate::flights::{self, Flights};
+
+/// What a computation has failed with, for the waiters.
+pub(super) struct Failure<K> {
+    /// The key that was computed: keys of one hash share a flight, and no error.
+    key: K,
+    error: Box<dyn Any + Send + Sync>,
+}
+
+type Member<'a, K> = flights::Member<&'a Flights<Failure<K>>, Failure<K>>;
 
 /// What holds from the creation of a future until it has a value to insert.
 const HELD: &str = "polled after it was ready";
@@ -217,7 +224,7 @@ where
             match mem::replace(this.stage, Stage::Done) {
                 Stage::Fresh => {
                     let hash = map.hash(this.key.as_ref().expect(HELD));
-                    *this.stage = Stage::Waiting(map.flights.join(hash));
+                    *this.stage = Stage::Waiting(Member::join(&map.flights, hash));
                 }
                 Stage::Waiting(mut member) => {
                     let turn = member.poll_lead(cx);
@@ -232,7 +239,7 @@ where
                     *this.stage = match turn {
                         Poll::Ready(Ok(())) => Stage::Leads(member),
                         Poll::Ready(Err(_closed)) => {
-                            match member.failure().and_then(|failure| error_of(&failure, key)) {
+                            match member.outcome().and_then(|failure| error_of(&failure, key)) {
                                 Some(error) => return Poll::Ready(Err(error)),
                                 None => Stage::Fresh,
                             }
@@ -280,7 +287,7 @@ fn end_flight<K: Hash + Eq, V: Clone, S: BuildHasher, E: Clone + Send + Sync + '
             if leader.has_waiters() {
                 let shared = Box::new(E::clone(&error));
                 let key = key.take().expect(HELD);
-                leader.fail(Failure { key, error: shared });
+                leader.share(Failure { key, error: shared });
             }
             Err(error.into_inner())
         }

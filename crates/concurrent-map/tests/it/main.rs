@@ -7,6 +7,7 @@ mod dropped;
 mod drops;
 mod entry;
 mod flight;
+mod flight_alone;
 mod flight_threads;
 mod growth;
 mod hashers;
