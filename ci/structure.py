@@ -32,6 +32,7 @@ SAME = {
     "Push": "future of `push`",
     "PushError": "why `push` refuses",
     "Refused": "why a gate refuses",
+    "Run": "future of `run`",
     "Shutdown": "future of `shutdown`",
     "Stats": "what `stats()` returns",
     "Submit": "future of `submit`",

@@ -1,0 +1,33 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![no_std]
+#![forbid(unsafe_code)]
+#![doc = include_str!("../README.md")]
+
+#[cfg(feature = "http")]
+extern crate alloc;
+
+mod admission;
+mod coalesce;
+mod error;
+pub mod future;
+#[cfg(feature = "http")]
+pub mod http;
+mod keyed;
+mod layer;
+mod presets;
+mod respond;
+mod settle;
+mod source;
+
+pub use self::{
+    admission::{AdmissionPolicy, Refusing, Waiting, WaitingAtMost},
+    coalesce::{CoalesceLayer, CoalesceService},
+    error::{GateError, Refusal},
+    keyed::{GateByKey, KeyOf, KeyedGate, KeyedRefused},
+    layer::{GateLayer, GateService},
+    presets::ByBreaker,
+    respond::{RespondLayer, RespondService},
+    settle::{AtHead, Settle},
+    source::GateSource,
+};
+pub use tidegate_circuit_breaker::{ByResult, Classifier};

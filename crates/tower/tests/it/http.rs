@@ -1,0 +1,231 @@
+//! What the layers do for services of HTTP.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use tidegate_circuit_breaker::{Breaker, State, TripRule};
+use tidegate_rate_limiter::{Quota, RateLimiter};
+use tidegate_semaphore::Semaphore;
+use tidegate_tower::{
+    GateLayer, KeyOf,
+    http::{ByStatus, PeerIp, RateLimitHeaders, respond},
+};
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+use crate::everywhere;
+
+/// A body of so many frames, which may end with an error.
+#[derive(Default)]
+struct Frames(VecDeque<Result<&'static str, &'static str>>);
+
+impl Body for Frames {
+    type Data = Bytes;
+    type Error = &'static str;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+        Poll::Ready(self.0.pop_front().map(|frame| frame.map(|text| Frame::data(text.into()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What the server is to answer.
+struct Answer(u16, Vec<Result<&'static str, &'static str>>);
+
+/// Answers as it is told.
+fn server()
+-> impl Service<Answer, Response = Response<Frames>, Error = Infallible, Future: Send> + Clone + Send
+{
+    service_fn(|Answer(status, frames): Answer| async move {
+        let body = Frames(frames.into());
+        Ok(Response::builder().status(status).body(body).unwrap())
+    })
+}
+
+#[test]
+fn the_permit_lasts_until_the_body_has_ended() {
+    everywhere(|| async {
+        let semaphore = Arc::new(Semaphore::new(1));
+        let mut service = GateLayer::new(semaphore.clone()).hold_until_body_ends().layer(server());
+        let answer = Answer(200, vec![Ok("a"), Ok("b")]);
+        let mut response = service.ready().await.unwrap().call(answer).await.unwrap();
+        assert_eq!(semaphore.available_permits(), 0);
+        response.frame().await.unwrap().unwrap();
+        assert_eq!(semaphore.available_permits(), 0);
+        // The last frame: a server asks no more of a body that says that it has ended.
+        response.frame().await.unwrap().unwrap();
+        assert_eq!(semaphore.available_permits(), 1);
+        assert!(response.frame().await.is_none());
+        assert_eq!(semaphore.available_permits(), 1);
+    });
+}
+
+#[test]
+fn an_empty_body_has_ended_with_its_head() {
+    everywhere(|| async {
+        let semaphore = Arc::new(Semaphore::new(1));
+        let mut service = GateLayer::new(semaphore.clone()).hold_until_body_ends().layer(server());
+        let _response = service.ready().await.unwrap().call(Answer(204, vec![])).await.unwrap();
+        assert_eq!(semaphore.available_permits(), 1);
+    });
+}
+
+#[test]
+fn a_body_counts_by_how_it_ends() {
+    everywhere(|| async {
+        let breaker =
+            Arc::new(Breaker::builder().trip_on(TripRule::consecutive(9)).build().unwrap());
+        let layer = GateLayer::new(breaker.clone().fail_fast_owned())
+            .classify(ByStatus)
+            .hold_until_body_ends();
+        let mut service = layer.layer(server());
+        let outcomes = || {
+            let stats = breaker.stats();
+            (stats.succeeded, stats.failed, stats.ignored)
+        };
+        for (answer, read, counted) in [
+            (Answer(200, vec![Ok("a"), Ok("b")]), 2, (1, 0, 0)),
+            (Answer(200, vec![Ok("a"), Err("cut")]), 2, (1, 1, 0)),
+            // Dropped before its end, it says nothing.
+            (Answer(200, vec![Ok("a"), Ok("b")]), 1, (1, 1, 1)),
+            (Answer(503, vec![Ok("a"), Ok("b")]), 2, (1, 2, 1)),
+            // But the head had said it.
+            (Answer(503, vec![Ok("a"), Ok("b")]), 0, (1, 3, 1)),
+            (Answer(404, vec![Ok("a")]), 1, (1, 3, 2)),
+            (Answer(429, vec![]), 0, (1, 4, 2)),
+        ] {
+            let mut response = service.ready().await.unwrap().call(answer).await.unwrap();
+            for _ in 0..read {
+                let _ = response.frame().await;
+            }
+            drop(response);
+            assert_eq!(outcomes(), counted);
+        }
+        assert_eq!(breaker.state(), State::Closed);
+    });
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).map(|value| value.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn responses_say_what_is_left() {
+    everywhere(|| async {
+        for (headers, standard, older) in [
+            (RateLimitHeaders::Standard, true, false),
+            (RateLimitHeaders::Older, false, true),
+            (RateLimitHeaders::Both, true, true),
+        ] {
+            let limiter = Arc::new(RateLimiter::new(Quota::per_minute(60).unwrap()));
+            let layer = GateLayer::new(limiter).refuse().rate_limit_headers(headers);
+            let mut service = layer.layer(server());
+            let response = service.ready().await.unwrap().call(Answer(200, vec![])).await.unwrap();
+            let headers = response.headers();
+            let when = |there: bool, value: &str| there.then(|| value.to_owned());
+            assert_eq!(text(headers, "ratelimit"), when(standard, "\"default\";r=59;t=1"));
+            assert_eq!(text(headers, "ratelimit-policy"), when(standard, "\"default\";q=60"));
+            assert_eq!(text(headers, "x-ratelimit-limit"), when(older, "60"));
+            assert_eq!(text(headers, "x-ratelimit-remaining"), when(older, "59"));
+            assert_eq!(text(headers, "x-ratelimit-reset"), when(older, "1"));
+        }
+    });
+}
+
+#[test]
+fn a_refusal_becomes_a_response_and_no_error_is_left() {
+    everywhere(|| async {
+        let limiter = Arc::new(RateLimiter::new(Quota::per_hour(1).unwrap()));
+        let layer = GateLayer::new(limiter).refuse().respond_with(respond);
+        let mut service = layer.layer(server());
+        let call = service.ready().await.unwrap().call(Answer(200, vec![]));
+        let response: Result<Response<Frames>, Infallible> = call.await;
+        assert_eq!(response.unwrap().status(), 200);
+        let response = service.ready().await.unwrap().call(Answer(200, vec![])).await.unwrap();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(text(response.headers(), "retry-after").as_deref(), Some("3600"));
+
+        let busy = GateLayer::concurrency(0).refuse().respond_with(respond).layer(server());
+        let response = busy.oneshot(Answer(200, vec![])).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    });
+}
+
+fn key(peer: PeerIp, headers: &[&str]) -> Option<String> {
+    let mut request = Request::builder();
+    for header in headers {
+        request = request.header("X-Forwarded-For", *header);
+    }
+    peer.key_of(&request.body(()).unwrap()).map(|address| address.to_string())
+}
+
+#[test]
+fn a_client_cannot_choose_its_address() {
+    let two = PeerIp::behind(2);
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(key(two, &["203.0.113.7, 10.0.0.1"]), some("203.0.113.7"));
+    assert_eq!(key(two, &["6.6.6.6, 203.0.113.7, 10.0.0.1"]), some("203.0.113.7"));
+    assert_eq!(key(two, &["6.6.6.6", "203.0.113.7", "10.0.0.1"]), some("203.0.113.7"));
+    assert_eq!(key(two, &["6.6.6.6,203.0.113.7 ", "10.0.0.1"]), some("203.0.113.7"));
+    // What came past the proxies, or is no address, has no key.
+    assert_eq!(key(two, &[]), None);
+    assert_eq!(key(two, &["203.0.113.7"]), None);
+    assert_eq!(key(two, &["unknown, 10.0.0.1"]), None);
+    assert_eq!(key(two, &[", 10.0.0.1"]), None);
+}
+
+#[test]
+fn an_address_is_its_network() {
+    let one = PeerIp::behind(1);
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(key(one, &["2001:db8:1:2:3:4:5:6"]), some("2001:db8:1:2::"));
+    assert_eq!(key(one, &["2001:db8:1:2:ffff::1"]), some("2001:db8:1:2::"));
+    assert_eq!(key(one, &["[2001:db8:1:2::1]:443"]), some("2001:db8:1:2::"));
+    assert_eq!(key(one, &["[2001:db8:1:2::1]"]), some("2001:db8:1:2::"));
+    assert_eq!(key(one, &["::ffff:203.0.113.7"]), some("203.0.113.7"));
+    assert_eq!(key(one, &["203.0.113.7:1234"]), some("203.0.113.7"));
+}
+
+#[test]
+fn an_address_of_the_connection_needs_no_header() {
+    let direct = PeerIp::of_connection(|extensions| extensions.get::<SocketAddr>().copied());
+    let address: SocketAddr = "203.0.113.7:1234".parse().unwrap();
+    let request = Request::builder().extension(address).body(()).unwrap();
+    assert_eq!(direct.key_of(&request), Some("203.0.113.7".parse::<IpAddr>().unwrap()));
+    assert_eq!(direct.key_of(&Request::new(())), None);
+}
+
+#[test]
+#[should_panic(expected = "trusted_hops is 0, but must be at least 1")]
+fn nobody_in_front_can_be_trusted_for_a_header() {
+    let _ = PeerIp::behind(0);
+}
+
+#[test]
+fn a_wait_that_was_too_long_is_a_service_that_is_not_available() {
+    everywhere(|| async {
+        let semaphore = Arc::new(Semaphore::new(1));
+        let layer = GateLayer::new(semaphore.clone())
+            .wait_at_most(Duration::ZERO, tidegate_core::SystemClock)
+            .respond_with(respond);
+        let _held = semaphore.try_acquire(1).unwrap();
+        let response = layer.layer(server()).oneshot(Answer(200, vec![])).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    });
+}
