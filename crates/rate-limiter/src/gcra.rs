@@ -214,9 +214,9 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
         self.update(source, |math, full_at| (full_at.max(math.blocked_until(time)), ()));
     }
 
-    /// Moves the word up to `full_at`, if it is below.
-    pub(crate) fn raise(&self, source: &impl QuotaSource, full_at: u64) {
-        self.update(source, |_, found| (found.max(full_at), ()));
+    /// Moves the word up to `full_at`, if it is below. Returns the new units.
+    pub(crate) fn raise(&self, source: &impl QuotaSource, full_at: u64) -> u64 {
+        self.update(source, |_, found| (found.max(full_at), ())).0
     }
 
     /// Returns the units of the word, for a caller that keeps all others from changing its lane.

@@ -59,7 +59,7 @@ impl Ledger {
             return 0;
         }
         if grant.epoch == 0 {
-            return math.refundable_by_age(grant, n, now).min(full_at);
+            return math.refundable_by_age(grant, n, now).min(self.above_floor(full_at));
         }
         let top = self.top(full_at);
         let is_on_axis = grant.position > self.refund_floor && grant.position <= top;
@@ -79,7 +79,14 @@ impl Ledger {
         if full_at == TimeUnits::END {
             return 0;
         }
-        self.math.price(n).min(full_at).min(self.top(full_at).saturating_sub(self.refund_floor))
+        self.math.price(n).min(self.above_floor(full_at))
+    }
+
+    /// Returns how many units above the floor are taken from a bucket at `full_at`: to refund more
+    /// would shorten a penalty.
+    fn above_floor(&self, full_at: u64) -> u64 {
+        let above = self.top(full_at).saturating_sub(self.refund_floor);
+        full_at.min(above.saturating_sub(self.refunded.above(self.refund_floor)))
     }
 
     /// Notes that a bucket was moved down to `full_at` by `units`, which ended at `position`.
@@ -100,13 +107,11 @@ impl Ledger {
         full_at + self.math.epoch.refunded
     }
 
-    /// Grants nothing before `time`, and refunds nothing that was taken until now, as that would
-    /// shorten the penalty. Returns the number of a bucket with that penalty.
-    pub(crate) fn block_until(&mut self, time: Timestamp) -> u64 {
+    /// Notes that a bucket at `full_at` grants nothing before `time`. Refunds nothing that was
+    /// taken until now, as that would shorten the penalty.
+    pub(crate) fn note_penalty(&mut self, time: Timestamp, full_at: u64) {
         self.blocked_until = self.blocked_until.max(time);
-        let number = self.math.blocked_until(time);
-        self.refund_floor = self.refund_floor.max(self.top(number));
-        number
+        self.refund_floor = self.top(full_at);
     }
 
     /// Returns the same quota with an origin nearer to `time`, if its numbers do not cover that

@@ -113,10 +113,11 @@ impl Bucket {
     }
 
     /// Refunds `n` tokens that end at `position`. `above` tokens were taken later and not refunded.
-    fn refund(&mut self, position: u64, n: u64, above: u64, now: Timestamp) {
+    fn refund(&mut self, position: u64, n: u64, above: u64, refunded: &Refunded, now: Timestamp) {
         if self.full_at == self.math.end || position <= self.refilled {
             return;
         }
+        let n = n.min((position - self.refilled) - refunded.within(self.refilled, position));
         let price = |n: u64| self.math.time_units.cost.saturating_mul(n);
         let number = self.full_at.saturating_sub(price(above));
         let missing = number.saturating_sub(self.math.present(now));
@@ -157,8 +158,9 @@ impl<const N: usize> State<N> {
     /// Refunds the latest `n` tokens up to `position` that were not refunded before.
     fn refund(&mut self, position: u64, n: u64) {
         let above = (self.taken - position) - self.refunded.above(position);
-        let now = self.now;
-        self.buckets.iter_mut().for_each(|bucket| bucket.refund(position, n, above, now));
+        for bucket in &mut self.buckets {
+            bucket.refund(position, n, above, &self.refunded, self.now);
+        }
         self.refunded.add(position, n);
         let refilled = self.buckets.iter().map(|bucket| bucket.refilled).min();
         self.refunded.forget_up_to(refilled.unwrap_or(0));
@@ -240,10 +242,8 @@ impl<const N: usize> TokenCounter for AllOf<N> {
         self.state.with(|state| {
             state.extend_to(time);
             for bucket in &mut state.buckets {
-                let number = bucket.math.blocked_until(time);
-                if number > bucket.full_at {
-                    (bucket.full_at, bucket.refilled) = (number, state.taken);
-                }
+                bucket.full_at = bucket.full_at.max(bucket.math.blocked_until(time));
+                bucket.refilled = state.taken;
             }
         });
     }

@@ -277,7 +277,7 @@ impl TokenCounter for TokenBucket {
             self.ledger.with(|ledger| {
                 let full_at = ledger.schedule.as_ref().map_or(self.gcra.units(), |s| s.full_at);
                 let units = ledger.refundable_latest(n, full_at);
-                let position = if full_at == TimeUnits::END { 0 } else { ledger.top(full_at) };
+                let position = ledger.top(full_at);
                 self.lower(ledger, full_at, units, position)
             })
         };
@@ -291,11 +291,15 @@ impl TokenCounter for TokenBucket {
     fn block_until(&self, (): &(), time: Timestamp) {
         self.ledger.with(|ledger| {
             self.extend_to(ledger, time);
-            let number = ledger.block_until(time);
-            match &mut ledger.schedule {
-                Some(schedule) => schedule.full_at = schedule.full_at.max(number),
+            let number = ledger.math.blocked_until(time);
+            let full_at = match &mut ledger.schedule {
+                Some(schedule) => {
+                    schedule.full_at = schedule.full_at.max(number);
+                    schedule.full_at
+                }
                 None => self.gcra.raise(&self.quota, number),
-            }
+            };
+            ledger.note_penalty(time, full_at);
         });
     }
 }

@@ -208,7 +208,8 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     }
 
     /// Refunds `n` tokens of `key`, as [`Limiter::refund`](crate::Limiter::refund) does. Does
-    /// nothing for an unknown key, whose bucket is full.
+    /// nothing for an unknown key, whose bucket is full. A key does not remember its penalty: a
+    /// refund during one, also of a pass of its gate, shortens it by what is refunded.
     pub fn refund<Q>(&self, key: &Q, n: u32)
     where
         Q: Hash + Equivalent<K> + ?Sized,

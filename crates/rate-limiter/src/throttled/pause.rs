@@ -52,6 +52,27 @@ impl<C: Timer> Sleeping<'_, C> {
         let (earliest, due) = (Timestamp::NEVER, Timestamp::NEVER);
         Self { counted: None, earliest, due, sleep: None, waiter: Waiter::new() }
     }
+
+    /// Sleeps until the tokens are available, at `earliest`, or goes on with such a sleep.
+    fn sleep_until<A: Algorithm>(
+        self: Pin<&mut Self>,
+        limiter: &Limiter<A, C>,
+        request: Request,
+        earliest: Timestamp,
+        now: Timestamp,
+    ) {
+        let mut this = self.project();
+        let latest = match this.sleep.is_some() {
+            // Tokens were refunded: as much sooner, however late the last sleeper wakes.
+            true if earliest < *this.earliest => *this.due - this.earliest.since(earliest),
+            true if earliest <= *this.due => return,
+            // The first sleep, or the one that runs ends too early.
+            _ => Timestamp::NEVER,
+        };
+        *this.earliest = earliest;
+        *this.due = due(limiter, request, earliest, now).min(latest);
+        this.sleep.set(Some(limiter.shared.clock.sleep_until(*this.due)));
+    }
 }
 
 impl<'l, C: Timer> Pause<'l, C> {
@@ -133,13 +154,8 @@ impl<'l, C: Timer> Pause<'l, C> {
                     Err(denied) => Err(Refused::denied(denied, request.least, now)),
                 });
             }
+            sleeping.as_mut().sleep_until(limiter, request, earliest, now);
             let mut this = sleeping.as_mut().project();
-            // Sleep again if that was too early, or if tokens were refunded.
-            if this.sleep.is_none() || *this.due < earliest || earliest < *this.earliest {
-                *this.earliest = earliest;
-                *this.due = due(limiter, request, earliest, now);
-                this.sleep.set(Some(shared.clock.sleep_until(*this.due)));
-            }
             if let Some(sleep) = this.sleep.as_mut().as_pin_mut() {
                 ready!(sleep.poll(cx));
             }

@@ -33,7 +33,10 @@ fn is_what_a_request_finds<A: Algorithm>(
         match limiter.try_acquire_up_to(n.max(1)) {
             Ok(grant) => {
                 prop_assert_eq!(grant.remaining() + grant.tokens(), balance.remaining());
-                prop_assert_eq!(balance.retry_after(), Duration::ZERO);
+                prop_assert_eq!(
+                    (balance.retry_after(), balance.retry_after_secs()),
+                    (Duration::ZERO, 0)
+                );
                 let after = limiter.balance();
                 prop_assert_eq!(grant.remaining(), after.remaining());
                 // A grant counts from its own time in units, which need not be whole nanoseconds.
@@ -106,8 +109,10 @@ fn a_refusal_carries_what_its_headers_need() {
     let clock = ManualClock::new();
     let quota = Quota::per_minute(100).and_then(|quota| quota.burst(3)).unwrap();
     let limiter = RateLimiter::with_clock(quota, clock.clone());
-    limiter.try_acquire(3).unwrap();
+    assert_eq!(limiter.try_acquire(3).unwrap().reset_after_secs(), 2);
+    assert_eq!(limiter.balance().retry_after_secs(), 1);
     let refused = limiter.try_acquire(2).unwrap_err();
+    assert!(!refused.is_too_many());
     // A token comes every 0.6 s.
     assert_eq!(refused.retry_after(), Some(Duration::from_millis(1200)));
     assert_eq!(refused.reset_after(), Some(Duration::from_millis(1800)));
@@ -126,10 +131,12 @@ fn a_refusal_carries_what_its_headers_need() {
     // A key has a balance, and so has a cell.
     let keys = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, clock.clone());
     keys.try_acquire(&1, 3).unwrap();
-    let refused = keys.try_acquire(&1, 1).unwrap_err();
-    assert_eq!((refused.limit(), refused.reset_after_secs()), (Some(3), Some(2)));
+    let refused = keys.try_acquire(&1, 2).unwrap_err();
+    assert_eq!((refused.retry_after_secs(), refused.reset_after_secs()), (Some(2), Some(2)));
+    assert_eq!(refused.limit(), Some(3));
     let refused = keys.try_acquire(&2, 1).unwrap_err();
     assert_eq!((refused.limit(), refused.reset_after_secs()), (None, None));
+    assert_eq!(refused.retry_after_secs(), None);
     let cells = FixedKeyedLimiter::<1, _>::with_clock(quota, clock);
     cells.try_acquire("a", 3).unwrap();
     let refused = cells.try_acquire("a", 1).unwrap_err();

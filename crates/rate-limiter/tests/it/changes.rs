@@ -263,6 +263,25 @@ fn a_new_quota_keeps_a_penalty_and_what_was_promised() {
 }
 
 #[test]
+fn a_new_quota_keeps_the_debt_that_is_paid_after_a_penalty() {
+    let debt = [
+        (Inherit::AsIs, SECOND),
+        (Inherit::Proportional, SECOND),
+        (Inherit::Additive, SECOND),
+        (Inherit::Reset, 0),
+    ];
+    for (inherit, paid) in debt {
+        let limiter = limiter(1, 3);
+        limiter.penalize_until(at(30 * SECOND));
+        limiter.consume_at(2, at(0));
+        // Two tokens of the new rate.
+        limiter.set_quota_at(quota(2, 3), inherit, at(SECOND));
+        assert!(limiter.try_acquire_at(1, at(30 * SECOND + paid - 1)).is_err(), "{inherit:?}");
+        assert!(limiter.try_acquire_at(1, at(30 * SECOND + paid)).is_ok(), "{inherit:?}");
+    }
+}
+
+#[test]
 fn a_limiter_that_is_blocked_for_ever_stays_so_under_a_new_quota() {
     let limiter = limiter(1, 1);
     limiter.penalize_until(Timestamp::NEVER);
@@ -383,4 +402,41 @@ fn the_time_of_a_cancelled_reservation_is_free_for_a_newcomer() {
     assert_eq!(third.ready_at(), at(2 * SECOND));
     assert!(limiter.try_acquire_at(1, at(2 * SECOND)).is_err());
     assert!(limiter.try_acquire_at(1, at(3 * SECOND)).is_ok());
+}
+
+#[test]
+fn a_newcomer_before_reservations_gets_what_they_do_not_need() {
+    let new = || {
+        let limiter = limiter(1, 5);
+        limiter.try_acquire_at(5, at(0)).unwrap();
+        let cancelled = limiter.reserve_at(5, at(0)).unwrap();
+        assert_eq!(limiter.reserve_at(1, at(0)).unwrap().ready_at(), at(6 * SECOND));
+        cancelled.cancel_at(at(0));
+        limiter
+    };
+    // Three have come; the one that is reserved comes later.
+    let one = new().try_acquire_at(1, at(3 * SECOND)).unwrap();
+    assert_eq!((one.tokens(), one.remaining()), (1, 2));
+    assert_eq!(one.reset_after(), Duration::from_secs(3));
+    let clock = ManualClock::new();
+    let limiter = RateLimiter::with_clock(quota(1, 5), clock.clone());
+    limiter.try_acquire(5).unwrap();
+    let (cancelled, _kept) = (limiter.reserve(5).unwrap(), limiter.reserve(1).unwrap());
+    cancelled.cancel();
+    clock.advance(Duration::from_secs(3));
+    let all = limiter.try_acquire_up_to(10).unwrap();
+    assert_eq!((all.tokens(), all.remaining()), (3, 0));
+    assert_eq!(all.reset_after(), Duration::from_secs(5));
+}
+
+#[test]
+fn a_reservation_says_when_all_tokens_are_back_and_what_its_cancel_gains() {
+    let limiter = limiter(1, 1);
+    limiter.try_acquire_at(1, at(10 * SECOND)).unwrap();
+    let [first, second] = [(); 2].map(|()| limiter.reserve_at(1, at(10 * SECOND)).unwrap());
+    assert_eq!(first.grant().reset_after(), Duration::from_secs(2));
+    assert_eq!(second.grant().reset_after(), Duration::from_secs(3));
+    // The second keeps its time, so a third comes no earlier.
+    assert_eq!(first.cancel_at(at(10 * SECOND)), 0);
+    assert_eq!(second.cancel_at(at(10 * SECOND)), 1);
 }

@@ -60,6 +60,28 @@ fn cells_in_a_static_are_like_those_on_the_heap() {
         }
     }
     assert_eq!(here.stats(), there.stats());
+    assert_eq!(here.stats().allowed + here.stats().refused, 1000);
+}
+
+#[test]
+fn refunded_tokens_of_a_key_are_taken_again() {
+    let keys = FixedKeyedLimiter::<1, _>::with_clock(QUOTA, ManualClock::new());
+    keys.try_acquire("ann", 2).unwrap();
+    keys.refund("ann", 1);
+    assert!(keys.try_acquire("ann", 1).is_ok());
+    assert!(keys.try_acquire("ann", 1).is_err());
+}
+
+/// As long as a full bucket takes to fill before the end of time, after which no token comes.
+#[test]
+fn a_cell_answers_up_to_the_last_full_bucket_before_the_end_of_time() {
+    let keys = FixedKeyedLimiter::<1, _, _>::with_hasher(QUOTA, (), Hasher::new());
+    let last = Timestamp::NEVER - Duration::from_secs(60);
+    assert!(keys.try_acquire_at(&1, 1, last).is_ok());
+    let refused = keys.try_acquire_at(&1, 2, last).unwrap_err();
+    assert_eq!(refused.retry_after(), Some(Duration::from_secs(30)));
+    let refused = keys.try_acquire_at(&1, 1, last + Duration::from_nanos(1)).unwrap_err();
+    assert_eq!(refused.retry_after(), Some(Duration::MAX));
 }
 
 #[test]

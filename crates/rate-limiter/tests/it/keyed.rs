@@ -246,6 +246,11 @@ fn a_key_without_a_slot_is_told_never_only_if_a_slot_would_not_help() {
     assert!(keys.try_acquire(&7, 8).is_ok());
     assert_eq!(keys.try_acquire(&2, 5).unwrap_err().retry_after(), Some(SECOND * 3 / 10));
     clock.advance(2 * SECOND);
+    // And so does one for all that it can hold.
+    assert!(keys.try_acquire(&1, 10).is_ok());
+    assert!(keys.try_acquire(&2, 10).is_ok());
+    assert!(keys.try_acquire(&3, 1).is_err());
+    clock.advance(2 * SECOND);
     assert!(keys.try_acquire(&7, 500).is_ok());
 }
 
@@ -316,7 +321,7 @@ fn refunds_and_forgetting_concern_one_key() {
     hosts.try_acquire("a", 2).unwrap();
     hosts.refund("a", 1);
     hosts.refund("stranger", 1);
-    assert_eq!(hosts.len(), 1);
+    assert_eq!((hosts.len(), hosts.is_empty(), hosts.max_keys()), (1, false, 10));
     assert!(hosts.try_acquire("a", 1).is_ok());
     assert!(hosts.try_acquire("a", 1).is_err());
     hosts.forget("a");
@@ -363,6 +368,18 @@ fn the_gate_of_a_key_spends_its_tokens_and_refunds_unused_passes() {
     gate.penalize_until(Timestamp::ORIGIN + 9 * SECOND);
     clock.advance(8 * SECOND);
     assert_eq!(gate.try_enter().unwrap_err().retry_after(), Some(SECOND));
+}
+
+#[test]
+fn an_unused_pass_of_a_key_restores_what_time_has_not_refilled() {
+    let (hosts, clock) = hosts(10);
+    let gate = hosts.gate("a").unwrap();
+    let (_used, unused) = (gate.try_enter().unwrap(), gate.try_enter().unwrap());
+    clock.advance(SECOND / 2);
+    assert_eq!(gate.try_enter().unwrap_err().retry_after(), Some(SECOND / 2));
+    // Half of a token has come, and the other half is restored.
+    unused.give_back();
+    assert!(gate.try_enter().is_ok() && gate.try_enter().is_err());
 }
 
 #[test]

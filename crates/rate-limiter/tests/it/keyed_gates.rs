@@ -101,4 +101,7 @@ fn a_cancelled_wait_of_an_owned_key_lets_the_next_through() {
     assert_eq!(hosts.stats().waiting, 0);
     gate.penalize_for(3 * SECOND);
     assert_eq!(gate.try_enter().unwrap_err().retry_after(), Some(3 * SECOND));
+    let borrowed = hosts.gate(&7).unwrap();
+    borrowed.penalize_for(5 * SECOND);
+    assert_eq!(borrowed.try_enter().unwrap_err().retry_after(), Some(5 * SECOND));
 }

@@ -292,9 +292,28 @@ fn an_invalid_quota_is_an_error_that_names_setting_value_and_range() {
     assert_eq!(of(hourly.burst(0)), "burst is 0, but must be in 1..=320255");
     assert_eq!(of(hourly.burst(320_256)), "burst is 320256, but must be in 1..=320255");
     assert!(hourly.burst(320_255).is_ok());
+    let all = presets::within(u32::MAX, Duration::from_secs(5), u32::MAX);
+    assert_eq!(of(all), "burst is 4294967295, but must be in 1..=4294967294");
     let hour = Duration::from_secs(3600);
     let range = "in 101..=4294967295 per 3600s";
     assert_eq!(of(presets::within(100, hour, 100)), format!("limit is 100, but must be {range}"));
+}
+
+/// A period and a burst of tokens together are what the service allows.
+#[test]
+fn a_preset_allows_what_the_service_allows_in_its_period() {
+    let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
+    let allowed = [
+        (presets::YOUTUBE_DATA_API, 10_000, day),
+        (presets::GITHUB_REST_AUTHENTICATED, 5000, 60 * minute),
+        (presets::GITHUB_REST_UNAUTHENTICATED, 60, 60 * minute),
+        (presets::GEMINI_FREE_FLASH[0], 10, minute),
+        (presets::GEMINI_FREE_FLASH[1], 250, day),
+        (presets::NASA_DEMO_KEY[1], 50, day),
+    ];
+    for (quota, limit, period) in allowed {
+        assert_eq!((quota.tokens() + quota.max_burst(), quota.period()), (limit, period));
+    }
 }
 
 #[test]

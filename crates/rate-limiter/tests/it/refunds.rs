@@ -7,7 +7,7 @@ use std::{pin::pin, time::Duration};
 
 use crate::paper::{Random, Reference, SECOND, Shut, poll_once, quota, run};
 use tidegate_rate_limiter::{
-    Admission, Algorithm, Clock, Gate, Grant, Inherit, Limiter, Limits, ManualClock, Pass,
+    Admission, Algorithm, Clock, Gate, Grant, Inherit, Limiter, Limits, ManualClock, Pass, Quota,
     RateLimiter, Reservation, SlidingLog, Timestamp,
 };
 
@@ -302,6 +302,120 @@ fn a_refund_does_not_shorten_a_penalty() {
     assert!(limiter.try_acquire(1).is_err() && limits.try_acquire(1).is_err());
     clock.advance(Duration::from_nanos(1));
     assert!(limiter.try_acquire(1).is_ok() && limits.try_acquire(1).is_ok());
+}
+
+#[test]
+fn the_tokens_of_a_grant_are_refunded_once_in_all() {
+    fn check<A: Algorithm>(limiter: &Limiter<A, ManualClock>) {
+        limiter.try_acquire(4).unwrap();
+        let grant = limiter.try_acquire(4).unwrap();
+        limiter.adjust(grant, 3);
+        assert_eq!(limiter.try_acquire(0).unwrap().remaining(), 3);
+        // Two without the grant, which are the latest that are left.
+        limiter.refund(2);
+        assert_eq!(limiter.try_acquire(0).unwrap().remaining(), 5);
+        for _ in 0..2 {
+            limiter.adjust(grant, 0);
+            assert_eq!(limiter.try_acquire(0).unwrap().remaining(), 6);
+        }
+    }
+    check(&RateLimiter::with_clock(quota(1, 10), ManualClock::new()));
+    check(&Limits::with_clock([quota(1, 10), quota(1, 20)], ManualClock::new()));
+}
+
+#[test]
+fn refunds_of_the_past_take_nothing_from_those_of_today() {
+    fn check<A: Algorithm>(limiter: &Limiter<A, ManualClock>) {
+        for _ in 0..100 {
+            // Kept and refunded by turns.
+            let grants = [(); 20].map(|()| limiter.try_acquire(1).unwrap());
+            for grant in grants.into_iter().step_by(2) {
+                limiter.adjust(grant, 0);
+            }
+            assert_eq!(limiter.try_acquire(0).unwrap().remaining(), 10);
+            limiter.clock().advance(Duration::from_secs(10));
+        }
+    }
+    check(&RateLimiter::with_clock(quota(1, 20), ManualClock::new()));
+    check(&Limits::with_clock([quota(1, 20), quota(2, 30)], ManualClock::new()));
+}
+
+/// The record of refunds begins anew before its numbers are used up.
+#[test]
+fn tokens_of_many_years_are_refunded_any_number_of_times() {
+    let years = Duration::from_nanos(1 << 60);
+    let limiter = RateLimiter::with_clock(Quota::every(years).unwrap(), ManualClock::new());
+    for _ in 0..100 {
+        let grant = limiter.try_acquire(1).unwrap();
+        limiter.adjust(grant, 0);
+        assert_eq!(limiter.try_acquire(0).unwrap().remaining(), 1);
+    }
+    // Also where no refund ends at the number at which it does.
+    let quota = Quota::per(2, years).unwrap();
+    let limiter = RateLimiter::with_clock(quota, ManualClock::new());
+    for n in [1].into_iter().chain([2; 100]) {
+        let grant = limiter.try_acquire(n).unwrap();
+        limiter.adjust(grant, 0);
+        assert_eq!(limiter.try_acquire(0).unwrap().remaining(), 2);
+    }
+}
+
+/// Neither where tokens are refunded twice, nor where a debt or a reservation lasts longer.
+#[test]
+fn no_kind_of_refund_shortens_a_penalty() {
+    fn check<A: Algorithm>(
+        limiter: &Limiter<A, ManualClock>,
+        what: &str,
+        refund: impl Fn(&Limiter<A, ManualClock>),
+    ) {
+        refund(limiter);
+        limiter.clock().advance(Duration::from_secs(30) - Duration::from_nanos(1));
+        assert!(limiter.try_acquire(1).is_err(), "{what}: too early");
+        limiter.clock().advance(Duration::from_nanos(1));
+        assert!(limiter.try_acquire(1).is_ok(), "{what}: too late");
+    }
+    fn of_debts<A: Algorithm>(new: impl Fn() -> Limiter<A, ManualClock>) {
+        check(&new(), "once", |limiter| {
+            limiter.try_acquire(10).unwrap();
+            limiter.penalize_for(Duration::from_secs(30));
+            limiter.consume_now(2);
+            limiter.refund(10);
+        });
+        check(&new(), "twice", |limiter| {
+            limiter.try_acquire(10).unwrap();
+            limiter.penalize_for(Duration::from_secs(30));
+            limiter.consume_now(2);
+            limiter.refund(2);
+            limiter.refund(2);
+        });
+    }
+    fn of_earlier_debts<A: Algorithm>(limiter: &Limiter<A, ManualClock>) {
+        let debt = limiter.consume_now(15);
+        limiter.penalize_for(Duration::from_secs(3));
+        limiter.adjust(debt, 0);
+        limiter.clock().advance(Duration::from_secs(3) - Duration::from_nanos(1));
+        assert!(limiter.try_acquire(1).is_err());
+        limiter.clock().advance(Duration::from_secs(3) + Duration::from_nanos(1));
+        assert!(limiter.try_acquire(1).is_ok());
+    }
+    let bucket = || RateLimiter::with_clock(quota(1, 10), ManualClock::new());
+    let limits = || Limits::with_clock([quota(1, 10), quota(1, 20)], ManualClock::new());
+    of_debts(bucket);
+    of_debts(limits);
+    of_earlier_debts(&bucket());
+    of_earlier_debts(&limits());
+    check(&bucket(), "under a new quota", |limiter| {
+        limiter.penalize_for(Duration::from_secs(30));
+        limiter.set_quota(quota(2, 10), Inherit::AsIs);
+        limiter.refund(10);
+    });
+    check(&bucket(), "of a reservation", |limiter| {
+        limiter.try_acquire(10).unwrap();
+        let reserved = limiter.reserve(1).unwrap();
+        limiter.clock().advance(Duration::from_secs(1));
+        limiter.penalize_for(Duration::from_secs(30));
+        limiter.adjust(reserved.grant(), 0);
+    });
 }
 
 /// Waits at a gate behind the limiter that are all cancelled at once.

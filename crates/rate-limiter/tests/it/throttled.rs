@@ -227,6 +227,66 @@ impl tokio::io::AsyncWrite for Endless {
     }
 }
 
+/// Has an answer of its own to each call that moves no bytes.
+struct Unconnected;
+
+impl futures_io::AsyncWrite for Unconnected {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(0))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+    }
+}
+
+impl tokio::io::AsyncWrite for Unconnected {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(0))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        futures_io::AsyncWrite::poll_flush(self, cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        futures_io::AsyncWrite::poll_close(self, cx)
+    }
+}
+
+impl Stream for Unconnected {
+    type Item = ();
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<()>> {
+        Poll::Ready(None)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (2, Some(7))
+    }
+}
+
+#[test]
+fn what_moves_no_bytes_is_answered_by_the_inner_object() {
+    let (limiter, _clock) = limiter();
+    let mut io = pin!(Throttled::new(Unconnected, &limiter));
+    let mut cx = Context::from_waker(Waker::noop());
+    let answers = [
+        futures_io::AsyncWrite::poll_flush(io.as_mut(), &mut cx),
+        tokio::io::AsyncWrite::poll_flush(io.as_mut(), &mut cx),
+        futures_io::AsyncWrite::poll_close(io.as_mut(), &mut cx),
+        tokio::io::AsyncWrite::poll_shutdown(io.as_mut(), &mut cx),
+    ];
+    let kinds = answers.map(|answer| answer.map(|result| result.unwrap_err().kind()));
+    let [flushed, closed] = [io::ErrorKind::NotConnected, io::ErrorKind::ConnectionReset];
+    assert_eq!(kinds, [flushed, flushed, closed, closed].map(Poll::Ready));
+    assert_eq!(io.size_hint(), (2, Some(7)));
+}
+
 type Form =
     fn(Pin<&mut Throttled<'_, Endless, TokenBucket, ManualClock>>, &Waker, usize) -> Poll<usize>;
 
@@ -365,6 +425,31 @@ fn a_reader_is_woken_when_the_quota_is_raised_or_tokens_come_back() {
     assert!(read().is_pending());
     limiter.refund(2);
     assert_eq!((woken.count(), read()), (2, Poll::Ready(2)));
+}
+
+#[test]
+fn a_reader_sleeps_until_its_token_is_due_whatever_comes_in_between() {
+    let (limiter, clock) = limiter();
+    limiter.try_acquire(4).unwrap();
+    let after = |millis| Some(Timestamp::ORIGIN + Duration::from_millis(millis));
+    let mut reader = pin!(Throttled::new(Endless, &limiter));
+    let mut read = || FORMS[0](reader.as_mut(), Waker::noop(), 1);
+    assert_eq!((read(), clock.next_due()), (Poll::Pending, after(100)));
+    limiter.consume_now(10);
+    assert_eq!((read(), clock.next_due()), (Poll::Pending, after(1100)));
+    for _ in 0..2 {
+        limiter.refund(4);
+        limiter.consume_now(2);
+    }
+    for _ in 0..2 {
+        assert_eq!((read(), clock.next_due()), (Poll::Pending, after(700)));
+    }
+    clock.advance(Duration::from_millis(700));
+    assert_eq!(read(), Poll::Ready(1));
+    // What it has slept before delays no later sleep.
+    clock.advance(Duration::from_secs(1));
+    limiter.try_acquire(4).unwrap();
+    assert_eq!((read(), clock.next_due()), (Poll::Pending, after(1800)));
 }
 
 #[test]

@@ -243,6 +243,36 @@ fn a_penalty_makes_the_head_refuse_what_would_come_too_late() {
 }
 
 #[test]
+fn only_a_caller_without_a_deadline_waits_for_a_limiter_that_is_stopped() {
+    let (limiter, clock) = empty(1);
+    limiter.penalize_until(Timestamp::NEVER);
+    let mut patient = Task::waiting(limiter.acquire(1));
+    clock.advance(1000 * SECOND);
+    assert!(patient.poll().is_pending());
+    let is_refused = || {
+        let mut wait = Box::pin(limiter.acquire(1).or_refuse_after(1000 * SECOND));
+        let answer = test_kit::poll(&mut wait).map_err(|refused| refused.retry_after());
+        answer == Poll::Ready(Err(Some(Duration::MAX)))
+    };
+    assert!(is_refused(), "behind a waiter");
+    drop(patient);
+    assert!(is_refused(), "as the first");
+}
+
+#[test]
+fn a_newcomer_to_a_window_waits_as_many_windows_as_the_queue_fills() {
+    let clock = ManualClock::new();
+    let log = SlidingLog::with_clock(2, SECOND, clock.clone()).unwrap();
+    log.try_acquire(1).unwrap();
+    clock.advance(SECOND / 2);
+    log.try_acquire(1).unwrap();
+    let _head = Task::waiting(log.acquire(2));
+    // The third in all: when the first one leaves the window, and a window later.
+    assert_eq!(log.try_acquire(1).unwrap_err().retry_after(), Some(SECOND * 3 / 2));
+    assert_eq!(log.try_acquire(2).unwrap_err().retry_after(), Some(2 * SECOND));
+}
+
+#[test]
 fn more_than_the_limit_is_refused_without_a_wait() {
     let (limiter, _clock) = empty(2);
     let refused = limiter.acquire(3).wait().unwrap_err();

@@ -249,3 +249,38 @@ fn a_window_forgets_no_debt_however_large_it_is() {
     assert!(limiter.try_acquire_at(1, at(WINDOW + WINDOW / 2)).is_err());
     assert!(limiter.try_acquire_at(u32::MAX, at(2 * WINDOW)).is_ok());
 }
+
+#[test]
+fn a_window_counter_says_when_it_will_be_empty() {
+    let limiter = two_buckets(4);
+    let reset_after = |n, now| limiter.try_acquire_at(n, at(now)).unwrap().reset_after();
+    assert_eq!(reset_after(0, 100), Duration::ZERO);
+    assert_eq!(reset_after(1, 100), Duration::from_nanos(2 * WINDOW - 100));
+    // In the next window, if nothing is taken there.
+    assert_eq!(reset_after(0, WINDOW + 100), Duration::from_nanos(WINDOW - 100));
+    assert_eq!(reset_after(1, WINDOW + 100), Duration::from_nanos(2 * WINDOW - 100));
+}
+
+#[test]
+fn a_refund_of_an_older_window_is_not_deducted_from_the_last_one() {
+    let limiter = two_buckets(10);
+    let early = limiter.try_acquire_at(10, at(900)).unwrap();
+    // A tenth of the ten still counts.
+    limiter.try_acquire_at(9, at(1900)).unwrap();
+    // Half of the nine, rounded up.
+    assert_eq!(limiter.try_acquire_at(0, at(2500)).unwrap().remaining(), 5);
+    limiter.adjust_at(early, 0, at(2500));
+    assert_eq!(limiter.try_acquire_at(0, at(2500)).unwrap().remaining(), 5);
+}
+
+#[test]
+fn each_grant_of_one_instant_is_refunded_in_full() {
+    for sizes in [[1, 2, 3], [3, 2, 1], [1, 3, 2]] {
+        for (index, size) in sizes.into_iter().enumerate() {
+            let limiter = log(6);
+            let grants = sizes.map(|n| limiter.try_acquire_at(n, at(5)).unwrap());
+            limiter.adjust_at(grants[index], 0, at(7));
+            assert_eq!(limiter.try_acquire_at(0, at(7)).unwrap().remaining(), size);
+        }
+    }
+}
