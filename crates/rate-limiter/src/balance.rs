@@ -58,11 +58,12 @@ impl Balance {
             _ => Duration::MAX,
         };
         // A binary search for the most available tokens. A newcomer does not overtake waiters.
-        let (mut remaining, mut too_many) =
-            (0, if queued > 0 { 1 } else { limit.saturating_add(1) });
-        while too_many - remaining > 1 {
-            let n = remaining + (too_many - remaining) / 2;
-            if after(n).is_zero() { remaining = n } else { too_many = n }
+        let mut remaining = 0;
+        for bit in (0..u32::BITS - limit.leading_zeros()).rev() {
+            let n = remaining + (1 << bit);
+            if queued == 0 && after(n).is_zero() {
+                remaining = n;
+            }
         }
         Self { limit, remaining, reset_after: after(limit), retry_after: after(1) }
     }

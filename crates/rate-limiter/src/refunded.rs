@@ -18,14 +18,14 @@
 
 use alloc::vec::Vec;
 
-/// The most spans. Beyond that, the two closest are joined at the position of the lower one, as if
-/// the tokens between them were older: their refund can only restore less.
+/// The most spans. Beyond that, the two closest are joined at the position of the lower one: as if
+/// the tokens between them were older, if there are any. Their refund can only restore less.
 const MAX_SPANS: usize = 32;
 
 /// The refunded parts of an axis.
 #[derive(Debug, Default)]
 pub(crate) struct Refunded {
-    // INVARIANT: ascending, not touching, at most `MAX_SPANS`.
+    // INVARIANT: ascending, not overlapping, at most `MAX_SPANS`.
     spans: Vec<Span>,
 }
 
@@ -83,17 +83,7 @@ impl Refunded {
 
     /// Inserts a span at `index`. It overlaps with no other span.
     fn insert(&mut self, index: usize, span: Span) {
-        let touches_next = self.spans.get(index).is_some_and(|next| next.low == span.high);
-        let touches_last = index > 0 && self.spans[index - 1].high == span.low;
-        match (touches_last, touches_next) {
-            (true, true) => {
-                self.spans[index - 1].high = self.spans[index].high;
-                self.spans.remove(index);
-            }
-            (true, false) => self.spans[index - 1].high = span.high,
-            (false, true) => self.spans[index].low = span.low,
-            (false, false) => self.spans.insert(index, span),
-        }
+        self.spans.insert(index, span);
         if self.spans.len() > MAX_SPANS {
             self.join_closest();
         }
@@ -115,6 +105,28 @@ mod tests {
 
     use super::{MAX_SPANS, Refunded};
 
+    #[test]
+    fn spans_are_exact_up_to_their_most_and_then_the_two_closest_are_joined() {
+        let most = MAX_SPANS as u64;
+        let mut refunded = Refunded::new();
+        // The last unit of each hundred, and one more beside that of the tenth.
+        for hundred in 1..most {
+            refunded.add(100 * hundred, 1);
+        }
+        refunded.add(990, 1);
+        for hundred in 1..most {
+            let above = (most - hundred) + u64::from(hundred <= 10);
+            assert_eq!(refunded.above(100 * (hundred - 1)), above);
+            assert_eq!(refunded.within(100 * hundred - 1, 100 * hundred), 1);
+        }
+        refunded.add(100 * most, 1);
+        assert_eq!(refunded.above(0), most + 1);
+        assert_eq!((refunded.within(989, 991), refunded.above(991)), (2, most - 10));
+        for hundred in (1..=most).filter(|hundred| *hundred != 10) {
+            assert_eq!(refunded.within(100 * hundred - 1, 100 * hundred), 1);
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
@@ -127,7 +139,7 @@ mod tests {
                 refunded.add(high as u64, n as u64);
                 let free = marked[1..=high].iter_mut().rev().filter(|marked| !**marked);
                 free.take(n).for_each(|marked| *marked = true);
-                if refunded.spans.len() == MAX_SPANS {
+                if marked.windows(2).filter(|pair| pair[1] && !pair[0]).count() > MAX_SPANS {
                     break;
                 }
                 for position in 0..100 {
@@ -149,6 +161,7 @@ mod tests {
                     refunded.add(3 * high, 1);
                 }
                 prop_assert!(refunded.spans.len() <= MAX_SPANS);
+                prop_assert_eq!(refunded.above(0), marked.len() as u64);
                 for position in (0..600).step_by(11) {
                     let above = marked.range(position + 1..).count();
                     prop_assert!(refunded.above(position) <= above as u64);

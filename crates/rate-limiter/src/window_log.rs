@@ -1,7 +1,5 @@
 //! The exact sliding window.
 
-use core::fmt;
-
 use alloc::collections::VecDeque;
 
 use crate::window::{WindowLimit, WindowRecord};
@@ -11,7 +9,7 @@ use crate::window::{WindowLimit, WindowRecord};
 /// No interval as long as the window sees more than the limit, wherever it begins. The price is
 /// memory, 16 bytes for each instant at which tokens were taken and at most `limit + 1` of them,
 /// and a short lock instead of one atomic step.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct WindowLog {
     // INVARIANT: ascending in time, no entry without tokens, and none a window older than the
     // latest call. The entries hold no more than the limit, unless a part of the first one is a
@@ -116,12 +114,6 @@ impl WindowRecord for WindowLog {
                 }
             }
         }
-    }
-}
-
-impl fmt::Debug for WindowLog {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WindowLog").field("used", &self.used).finish_non_exhaustive()
     }
 }
 

@@ -1,7 +1,5 @@
 //! The bucket of a key that a gate holds, that a caller waits for, or that has its own quota.
 
-use core::fmt;
-
 use tidegate_core::Timestamp;
 
 use crate::{
@@ -17,6 +15,7 @@ use crate::{
 pub(crate) type KeyState = LimiterState<KeyBucket>;
 
 /// The bucket of one key: by the quota of all keys, or by its own.
+#[derive(Debug)]
 pub struct KeyBucket {
     gcra: Gcra,
     own: Option<Quota>,
@@ -79,11 +78,5 @@ impl TokenCounter for KeyBucket {
 
     fn block_until(&self, common: &Quota, time: Timestamp) {
         self.gcra.block_until(self.quota(common), time);
-    }
-}
-
-impl fmt::Debug for KeyBucket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyBucket").field("own_quota", &self.own).finish_non_exhaustive()
     }
 }
