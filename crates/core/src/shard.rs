@@ -50,9 +50,14 @@ impl<T> Shards<T> {
 
     /// Returns the shard that the *high* bits of `hash` choose. The low bits are left to the table
     /// in the shard.
+    #[allow(unsafe_code, reason = "the compiler cannot see that the index is below the length")]
     #[inline]
     pub fn by_hash(&self, hash: u64) -> &T {
-        &self.parts[index_of(hash, self.parts.len())]
+        let index = index_of(hash, self.parts.len());
+        debug_assert!(index < self.parts.len(), "there is at least one shard");
+        // SAFETY: the index is below the length: `index_of` multiplies the length, which is not
+        // zero, by a fraction below one.
+        unsafe { self.parts.get_unchecked(index) }
     }
 
     /// Returns the shard of the calling thread: always the same, and one that few other threads

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! fresh ──poll: take──▶ done                      (one CAS; no lock, no allocation)
+//!   │                                             (a thread looks again for a while: `take_soon`)
 //!   └───poll: refused──▶ in the queue ──poll…──▶ done  (`Turn`: until granted or rejected)
 //! ```
 
@@ -13,7 +14,7 @@ use core::{
     task::{Context, Poll},
 };
 
-use tidegate_core::{Timestamp, unwind, wait_list::Turn};
+use tidegate_core::{Timestamp, unwind, wait::lingering, wait_list::Turn};
 
 use crate::{
     error::AcquireError,
@@ -49,6 +50,25 @@ impl<P: Deref<Target = PermitPool>> Request<P> {
 
     #[cold]
     fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<Result<Held<P>, AcquireError>> {
+        if self.turn.is_fresh() && self.turn.supply().lets_overtake() {
+            return self.poll_overtaking(cx);
+        }
+        self.queue(cx)
+    }
+
+    /// Looks for a while, on a thread, before it joins the queue.
+    #[cold]
+    #[inline(never)]
+    fn poll_overtaking(&mut self, cx: &mut Context<'_>) -> Poll<Result<Held<P>, AcquireError>> {
+        match self.turn.supply().take_soon(self.turn.need(), lingering(cx)) {
+            Some(n) => Poll::Ready(Ok(Held::new(self.turn.finish(), n))),
+            None => self.queue(cx),
+        }
+    }
+
+    /// Joins the queue, or looks after its place there.
+    #[inline]
+    fn queue(&mut self, cx: &mut Context<'_>) -> Poll<Result<Held<P>, AcquireError>> {
         let was_waiting = self.turn.is_waiting();
         let Poll::Ready(answer) = Pin::new(&mut self.turn).poll(cx) else {
             if !was_waiting {
@@ -77,8 +97,10 @@ impl<P: Deref<Target = PermitPool>> Request<P> {
     fn cancel(&self) {
         let pool = self.turn.supply();
         pool.counts().cancelled.add_one();
-        // In a destructor, and the clock is foreign code.
-        unwind::in_drop(|| measure(pool, self.since));
+        if self.since != Timestamp::NEVER {
+            // In a destructor, and the clock is foreign code.
+            unwind::in_drop(|| add_up(pool, self.since));
+        }
     }
 }
 

@@ -41,7 +41,10 @@ use alloc::boxed::Box;
 
 use tidegate_core::{
     Clock, Event, Timestamp, WaitList,
-    primitive::atomic::{AtomicU64, AtomicUsize, Ordering, fence},
+    primitive::{
+        atomic::{AtomicU64, AtomicUsize, Ordering, fence},
+        spin_loop,
+    },
     wait_list::{Line, Supply},
 };
 
@@ -147,6 +150,36 @@ impl PermitPool {
                 Err(found) => word = found,
             }
         }
+    }
+
+    /// Returns whether a newcomer may take what is free before a request that waits.
+    #[inline]
+    pub(crate) fn lets_overtake(&self) -> bool {
+        self.settings.bound != 0
+    }
+
+    /// Looks a few times more, after pauses twice as long each time and of so many polls in all at
+    /// most, before the request joins the queue, while no other waits there. Only where newcomers
+    /// may overtake.
+    ///
+    /// A thread that joins the queue at once and finds the permit taken when it is nudged costs the
+    /// holder a lock and a wake-up each time.
+    #[cold]
+    pub(crate) fn take_soon(&self, need: Need, polls: u32) -> Option<usize> {
+        let mut pause = 1;
+        while pause <= polls / 2 {
+            (0..pause).for_each(|_| spin_loop());
+            pause *= 2;
+            // ORDERING: Relaxed: a guess; `take` looks again.
+            let word = self.word.load(Ordering::Relaxed);
+            if word & (CLOSED | ATTENDED) != 0 {
+                break;
+            }
+            if need.of(free(word)).is_some() {
+                return self.take(need);
+            }
+        }
+        None
     }
 
     /// Takes none where that will do.
@@ -475,6 +508,25 @@ mod tests {
             pool.stop_awaiting();
         }
         assert_eq!(pool.word.load(Ordering::Relaxed) & ATTENDED, 0);
+    }
+
+    #[test]
+    fn a_thread_looks_again_only_where_it_may_overtake_and_none_waits() {
+        let need = Need::exactly(1);
+        let pool = |fairness: Fairness| {
+            PermitPool::new(1, Settings { fairness, bound: fairness.bound(), ..Settings::DEFAULT })
+        };
+        for fairness in [Fairness::eventual(), Fairness::Barging, Fairness::Lifo] {
+            let pool = pool(fairness);
+            assert!(pool.lets_overtake());
+            assert_eq!(pool.take_soon(need, 1), None, "no pause is short enough");
+            assert_eq!(pool.take_soon(need, 2), Some(1));
+            assert_eq!(pool.take_soon(need, 64), None, "none is free");
+            pool.word.fetch_or(ATTENDED, Ordering::Relaxed);
+            pool.word.fetch_add(permits(1), Ordering::Relaxed);
+            assert_eq!(pool.take_soon(need, 64), None, "a request waits");
+        }
+        assert!(!pool(Fairness::Fifo).lets_overtake(), "the queue decides the order");
     }
 
     #[test]

@@ -52,6 +52,12 @@ pub(crate) fn is_probe(waker: &Waker) -> bool {
     waker.will_wake(PROBE)
 }
 
+/// Returns how many polls for a wake-up the thread would take before it parks.
+pub(crate) fn polls_that_pay() -> u32 {
+    let spin = |driver: &Option<Rc<Driver>>| driver.as_ref().map(|driver| driver.spin.get());
+    SPARE.try_with(|spare| spin(&spare.borrow()).unwrap_or_default().polls()).unwrap_or(0)
+}
+
 /// How long a drive may take.
 #[derive(Clone, Copy)]
 pub(super) enum Limit {

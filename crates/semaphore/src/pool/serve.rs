@@ -100,7 +100,7 @@ impl Supply for PermitPool {
             if line.len() >= self.settings.max_waiters {
                 return Poll::Ready(Err(AcquireError::QueueFull));
             }
-            let bars = !may_take || self.settings.bound == 0;
+            let bars = !may_take || !self.lets_overtake();
             let flags = if bars { ATTENDED | BARRED } else { ATTENDED };
             match self.note(word, flags) {
                 Ok(()) => break,
@@ -112,7 +112,7 @@ impl Supply for PermitPool {
     }
 
     fn nudges(&self) -> bool {
-        self.settings.bound != 0
+        self.lets_overtake()
     }
 
     fn ask_again(
