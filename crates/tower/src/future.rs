@@ -22,6 +22,7 @@ use crate::{
 };
 pub use crate::{
     admission::{Enter, EnterAtMost},
+    batch::{BatchFuture, CallBatch},
     coalesce::CoalesceFuture,
     respond::RespondFuture,
 };

@@ -5,6 +5,9 @@ mod body;
 mod headers;
 mod peer_ip;
 mod refusal;
+mod retry_after;
+
+use core::time::Duration;
 
 use http::Response;
 use tidegate_circuit_breaker::Classifier;
@@ -15,6 +18,7 @@ pub use self::{
     headers::{Allowance, HasAllowance, RateLimitHeaders, WithHeaders},
     peer_ip::PeerIp,
     refusal::{HttpRefusal, respond},
+    retry_after::{HeedRetryAfter, OpensFor},
 };
 use crate::{AtHead, GateLayer};
 
@@ -41,6 +45,39 @@ impl<G, A, C> GateLayer<G, A, AtHead<C>> {
 }
 
 impl<G, A, S> GateLayer<G, A, S> {
+    /// Lets the server say for how long its breaker stays open: a failure whose response has
+    /// `Retry-After` opens it at once for that time, and for `at_most` if that is shorter. What a
+    /// failure is, the layer's classifier says, or the breaker's own.
+    ///
+    /// For a [breaker](GateLayer::breaker), and for a row that begins with one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{convert::Infallible, sync::Arc, time::Duration};
+    /// use http::Response;
+    /// use tidegate_circuit_breaker::Breaker;
+    /// use tidegate_tower::{GateError, GateLayer, http::ByStatus};
+    /// use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+    ///
+    /// # smol::block_on(async {
+    /// let breaker = Arc::new(Breaker::builder().classifier(ByStatus).build()?);
+    /// let busy = || Response::builder().status(503).header("retry-after", "120");
+    /// let mut service = ServiceBuilder::new()
+    ///     .layer(GateLayer::breaker(breaker).heed_retry_after(Duration::from_secs(600)))
+    ///     .service(service_fn(|()| async { Ok::<_, Infallible>(busy().body(()).unwrap()) }));
+    /// assert_eq!(service.ready().await?.call(()).await?.status(), 503);
+    /// let Err(GateError::Refused(refused)) = service.ready().await?.call(()).await else {
+    ///     panic!("the breaker is closed")
+    /// };
+    /// assert!(refused.retry_after > Some(Duration::from_secs(110)));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn heed_retry_after(self, at_most: Duration) -> GateLayer<G, A, HeedRetryAfter<S>> {
+        self.settle_by(|settle| HeedRetryAfter { settle, at_most })
+    }
+
     /// Writes into each response what is left of the client's limit.
     pub fn rate_limit_headers(self, headers: RateLimitHeaders) -> GateLayer<G, A, WithHeaders<S>> {
         self.settle_by(|settle| WithHeaders { settle, headers })

@@ -3,10 +3,10 @@
 #![forbid(unsafe_code)]
 #![doc = include_str!("../README.md")]
 
-#[cfg(feature = "http")]
 extern crate alloc;
 
 mod admission;
+mod batch;
 mod coalesce;
 mod error;
 pub mod future;
@@ -21,13 +21,14 @@ mod source;
 
 pub use self::{
     admission::{AdmissionPolicy, Refusing, Waiting, WaitingAtMost},
+    batch::{BatchPair, BatchService, CallBatches},
     coalesce::{CoalesceLayer, CoalesceService},
     error::{GateError, Refusal},
     keyed::{GateByKey, KeyOf, KeyedGate, KeyedRefused},
     layer::{GateLayer, GateService},
     presets::ByBreaker,
     respond::{RespondLayer, RespondService},
-    settle::{AtHead, Settle},
+    settle::{AtHead, ClassifyCall, Settle},
     source::GateSource,
 };
 pub use tidegate_circuit_breaker::{ByResult, Classifier};

@@ -15,7 +15,10 @@ use {
     tidegate_semaphore::adaptive::{AdaptiveSemaphore, Gradient2},
 };
 
-use crate::{layer::GateLayer, settle::Settle};
+use crate::{
+    layer::GateLayer,
+    settle::{ClassifyCall, Settle},
+};
 
 impl GateLayer<Arc<Semaphore>> {
     /// Creates a layer that lets `max` calls through at once, over all clones of its services. The
@@ -103,6 +106,17 @@ where
 /// Settles by the classifier of the breaker that let the call in.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ByBreaker;
+
+impl<C, O, J, R> ClassifyCall<OwnedPass<C, O, J>, R> for ByBreaker
+where
+    C: Clock,
+    O: Observer,
+    J: Classifier<R>,
+{
+    fn outcome(&self, pass: &OwnedPass<C, O, J>, result: &R) -> Outcome {
+        pass.classify(result)
+    }
+}
 
 impl<C, O, J, Res, E> Settle<OwnedPass<C, O, J>, Res, E> for ByBreaker
 where

@@ -19,10 +19,22 @@ pub trait Settle<P, Res, Err> {
     fn settle(&self, pass: P, result: Result<Res, Err>) -> Result<Self::Response, Err>;
 }
 
+/// Says how a call went, by its pass and its result: what settles at the head of a response does.
+pub trait ClassifyCall<P, R> {
+    /// Returns how it went.
+    fn outcome(&self, pass: &P, result: &R) -> Outcome;
+}
+
 /// Settles as soon as the service has returned its response: before its body, if it has one.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AtHead<C = ByResult> {
     pub(crate) classifier: C,
+}
+
+impl<P, R, C: Classifier<R>> ClassifyCall<P, R> for AtHead<C> {
+    fn outcome(&self, _: &P, result: &R) -> Outcome {
+        self.classifier.outcome(result)
+    }
 }
 
 impl<P: Pass, Res, Err, C: Classifier<Result<Res, Err>>> Settle<P, Res, Err> for AtHead<C> {

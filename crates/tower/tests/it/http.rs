@@ -15,10 +15,11 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use tidegate_circuit_breaker::{Breaker, State, TripRule};
+use tidegate_core::ManualClock;
 use tidegate_rate_limiter::{Quota, RateLimiter};
 use tidegate_semaphore::Semaphore;
 use tidegate_tower::{
-    GateLayer, KeyOf,
+    GateError, GateLayer, KeyOf,
     http::{ByStatus, PeerIp, RateLimitHeaders, respond},
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -227,5 +228,51 @@ fn a_wait_that_was_too_long_is_a_service_that_is_not_available() {
         let _held = semaphore.try_acquire(1).unwrap();
         let response = layer.layer(server()).oneshot(Answer(200, vec![])).await.unwrap();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    });
+}
+
+#[test]
+fn an_answer_says_for_how_long_its_breaker_stays_open() {
+    everywhere(|| async {
+        for (after, at_most, open_for) in [("120", 600, Some(120)), ("9999999", 600, Some(600))] {
+            let clock = ManualClock::new();
+            let builder = Breaker::builder().clock(clock.clone()).classifier(ByStatus);
+            let breaker = Arc::new(builder.build().unwrap());
+            let inner = service_fn(move |status: u16| async move {
+                let head = Response::builder().status(status).header("retry-after", after);
+                Ok::<_, Infallible>(head.body(()).unwrap())
+            });
+            let layer = GateLayer::breaker(breaker.clone());
+            let mut service = layer.heed_retry_after(Duration::from_secs(at_most)).layer(inner);
+            // What is no failure of the server's opens nothing.
+            for status in [200, 404] {
+                service.ready().await.unwrap().call(status).await.unwrap();
+                assert_eq!(breaker.state(), State::Closed);
+            }
+            service.ready().await.unwrap().call(503).await.unwrap();
+            let Err(GateError::Refused(refused)) = service.ready().await.unwrap().call(200).await
+            else {
+                panic!("it is closed")
+            };
+            assert_eq!(refused.retry_after, open_for.map(Duration::from_secs));
+        }
+    });
+}
+
+#[test]
+fn a_row_that_begins_with_a_breaker_heeds_its_server_too() {
+    everywhere(|| async {
+        let breaker = Arc::new(Breaker::builder().clock(ManualClock::new()).build().unwrap());
+        let semaphore = Arc::new(Semaphore::new(1));
+        let inner = service_fn(|()| async {
+            let head = Response::builder().status(503).header("retry-after", "7");
+            Ok::<_, Infallible>(head.body(()).unwrap())
+        });
+        let mut service = GateLayer::new((breaker.clone().fail_fast_owned(), semaphore.clone()))
+            .classify(ByStatus)
+            .heed_retry_after(Duration::MAX)
+            .layer(inner);
+        service.ready().await.unwrap().call(()).await.unwrap();
+        assert_eq!((breaker.state(), semaphore.available_permits()), (State::Open, 1));
     });
 }

@@ -1,5 +1,6 @@
 //! The laws of the layers.
 
+mod batch;
 mod coalesce;
 mod contract;
 mod http;
