@@ -29,6 +29,7 @@ ENDLESS = 2
 @dataclasses.dataclass
 class Test:
     program: str
+    folder: str
     name: str
     seconds: float
     # The mutants that it reaches.
@@ -36,18 +37,17 @@ class Test:
 
 
 class Judge:
-    """Runs tests in the folder of their crate."""
+    """Runs tests, each in the folder of its crate."""
 
-    def __init__(self, folder, out):
-        self.folder = folder
+    def __init__(self, out):
         self.out = out
 
-    def run(self, program, names, seconds, **environment):
-        """Runs tests until one fails; returns that one, or how they ended: passed, no end, or a crash."""
+    def run(self, program, folder, names, seconds, **environment):
+        """Runs tests of a program until one fails; returns that one, or how they ended: passed, no end, or a crash."""
         command = [program, "--exact", "--test-threads=4", *names]
-        environment = ENVIRONMENT | {"CARGO_MANIFEST_DIR": str(self.folder)} | environment
+        environment = ENVIRONMENT | {"CARGO_MANIFEST_DIR": folder} | environment
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL, "text": True, "errors": "replace"}
-        process = subprocess.Popen(command, cwd=self.folder, env=environment, start_new_session=True, **options)
+        process = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **options)
         with concurrent.futures.ThreadPoolExecutor(1) as reader:
             failure = reader.submit(first_failure, process.stdout)
             try:
@@ -72,25 +72,25 @@ class Judge:
         if kept.exists() and (known := json.loads(kept.read_text()))["state"] == state:
             return [Test(*test) for test in known["tests"]]
         names = []
-        for program in programs:
+        for program, folder in programs.items():
             every, ignored = (
                 subprocess.run([program, "--list", "--format=terse", *more], check=True, capture_output=True, text=True).stdout.splitlines()
                 for more in ([], ["--ignored"])
             )
-            names += [(program, line.removesuffix(": test")) for line in every if line not in ignored]
+            names += [(program, folder, line.removesuffix(": test")) for line in every if line not in ignored]
 
-        def test(number, program, name):
+        def test(number, program, folder, name):
             reached = self.out / f"reached-{number}"
             reached.unlink(missing_ok=True)
             start = time.monotonic()
-            ended = self.run(program, [name], 60, LOGIC_REACHED=str(reached))
+            ended = self.run(program, folder, [name], 60, LOGIC_REACHED=str(reached))
             seconds = time.monotonic() - start
             numbers = array.array("I", reached.read_bytes() if reached.exists() else b"")
             reached.unlink(missing_ok=True)
             if ended != "passed":
                 print(f"logic: left out, as it fails alone, without a mutant: {name}: {ended}", flush=True)
                 return None
-            return Test(program, name, seconds, numbers.tolist())
+            return Test(program, folder, name, seconds, numbers.tolist())
 
         with concurrent.futures.ThreadPoolExecutor(PROCESSES) as pool:
             found = list(pool.map(test, range(len(names)), *zip(*names)))
@@ -104,7 +104,8 @@ class Judge:
         while waiting:
             # Those of one program that are next.
             batch = [test for test in waiting[:size] if test.program == waiting[0].program]
-            ended = self.run(batch[0].program, [test.name for test in batch], sum(test.seconds for test in batch), **environment)
+            first, names = batch[0], [test.name for test in batch]
+            ended = self.run(first.program, first.folder, names, sum(test.seconds for test in batch), **environment)
             if ended.startswith("test "):
                 return f"caught by {ended.removeprefix('test ')}"
             if ended != "passed" and len(batch) > 1:
@@ -112,7 +113,7 @@ class Judge:
                 size = 1
                 continue
             if ended != "passed":
-                strange = f"inconclusive: {ended}: {batch[0].name}"
+                strange = f"inconclusive: {ended}: {first.name}"
                 endless += ended == "no end"
                 if endless == ENDLESS:
                     break

@@ -1,6 +1,7 @@
 """Makes the mutations of logic that cargo-mutants knows: `logic.py CRATE [FILE [SHARD]]`, FILE below the crate's src, SHARD like 2/8.
 
-The tests of the crate must fail for each, or loom-tests/mutants/logic.txt says why none does. There a line is a source, the mutation as
+The tests of the crate must fail for each, or loom-tests/mutants/logic.txt says why none does. (For core, which is a floor, so may those
+of the crates in `ABOVE`.) There a line is a source, the mutation as
 cargo-mutants names it (`…` stands for any text), and the reason.
 
 All mutants are compiled in at once (schemata.py), in a copy of the workspace. Each test runs once alone, to see which mutants it reaches;
@@ -30,6 +31,8 @@ from judge import PROCESSES, Judge
 LIST = pathlib.Path("loom-tests/mutants/logic.txt")
 OUT = pathlib.Path("target/logic").resolve()
 TREE = OUT / "tree"
+# The crates whose tests judge a crate, too.
+ABOVE = {"core": ["semaphore", "concurrent-map", "worker-pool"]}
 # The switch needs what the compiler keeps for its own library.
 ENVIRONMENT = os.environ | {"CARGO_TARGET_DIR": str(OUT / "build"), "RUSTC_BOOTSTRAP": "logic_switch", "CARGO_PROFILE_DEV_DEBUG": "0"}
 
@@ -62,7 +65,8 @@ class Crate:
         self.out.mkdir(exist_ok=True)
         command = ["cargo", "mutants", "--list", "--json", "--package", self.package]
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        self.judge = Judge(TREE / "crates" / name, self.out)
+        self.judges = [name, *ABOVE.get(name, [])]
+        self.judge = Judge(self.out)
         self.sources = {path: schemata.Source(pathlib.Path(path).read_text()) for path in sorted({each["file"] for each in found})}
         self.mutants = [self.mutant(number, each) for number, each in enumerate(found)]
 
@@ -102,14 +106,17 @@ class Crate:
         return texts
 
     def cargo(self, *arguments):
-        """Returns the messages of cargo, errors of the compiler and programs that were built."""
-        command = ["cargo", *arguments, "--offline", "--package", self.package, "--message-format=json"]
+        """Returns the messages of cargo: errors of the compiler, and programs that were built, with the folders of their crates."""
+        judges = self.judges if "test" in arguments else [self.name]
+        packages = [word for name in judges for word in ("--package", f"tidegate-{name}")]
+        command = ["cargo", *arguments, "--offline", *packages, "--message-format=json"]
         done = subprocess.run(command, cwd=TREE, env=ENVIRONMENT, check=False, capture_output=True, text=True)
         messages = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         errors = [each["message"] for each in messages if each["reason"] == "compiler-message" and each["message"]["level"] == "error"]
         if done.returncode and not errors:
             sys.exit(f"logic: cargo failed:\n{done.stderr}")
-        return errors, [each["executable"] for each in messages if each.get("executable")]
+        built = [each for each in messages if each.get("executable")]
+        return errors, {each["executable"]: str(pathlib.Path(each["manifest_path"]).parent) for each in built}
 
     def to_blame(self, errors, texts):
         """Returns the mutants to which errors are laid."""
@@ -172,7 +179,7 @@ class Verdicts:
     def __init__(self, crate):
         self.path = crate.out / "verdicts"
         self.sources = {path: digest([path]) for path in crate.sources}
-        self.tests = digest(pathlib.Path(f"crates/{crate.name}").rglob("*.rs"))
+        self.tests = digest(path for name in crate.judges for path in pathlib.Path(f"crates/{name}").rglob("*.rs"))
         self.known = {}
         for line in self.path.read_text().splitlines() if self.path.exists() else []:
             source, tests, name, verdict = line.split("\t")
@@ -220,7 +227,12 @@ def judge_all(crate, chosen, verdicts):
     for mutant in alone:
         crate.write(schemata.with_some, [mutant])
         errors, programs = crate.cargo("test", "--no-run", "--lib", "--tests")
-        again = [dataclasses.replace(test, program=program) for test in tests for program in programs if same_program(program, test.program)]
+        again = [
+            dataclasses.replace(test, program=program)
+            for test in tests
+            for program, folder in programs.items()
+            if folder == test.folder and same_program(program, test.program)
+        ]
         verdicts.add(mutant, "unviable" if errors else crate.judge.verdict(again))
 
 
