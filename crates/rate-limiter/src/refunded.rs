@@ -60,18 +60,18 @@ impl Refunded {
 
     /// Notes the refund of the uppermost `n` units below `high` that were not refunded before.
     pub(crate) fn add(&mut self, mut high: u64, mut n: u64) {
-        while n > 0 && high > 0 {
-            let index = self.spans.partition_point(|span| span.low < high);
-            let below = index.checked_sub(1).map(|index| self.spans[index]);
-            match below {
-                Some(span) if span.high >= high => high = span.low,
-                _ => {
-                    let low = below.map_or(0, |span| span.high).max(high - n.min(high));
-                    self.insert(index, Span { low, high });
-                    n -= high - low;
-                    high = low;
-                }
+        // From one gap between the spans to the next, downward.
+        for index in (0..=self.spans.partition_point(|span| span.low < high)).rev() {
+            let below = index.checked_sub(1).map_or(Span { low: 0, high: 0 }, |it| self.spans[it]);
+            let low = below.high.max(high.saturating_sub(n));
+            if low < high {
+                self.spans.insert(index, Span { low, high });
+                n -= high - low;
             }
+            high = below.low;
+        }
+        for _ in MAX_SPANS..self.spans.len() {
+            self.join_closest();
         }
     }
 
@@ -79,14 +79,6 @@ impl Refunded {
     pub(crate) fn forget_up_to(&mut self, position: u64) {
         let gone = self.spans.partition_point(|span| span.high <= position);
         self.spans.drain(..gone);
-    }
-
-    /// Inserts a span at `index`. It overlaps with no other span.
-    fn insert(&mut self, index: usize, span: Span) {
-        self.spans.insert(index, span);
-        if self.spans.len() > MAX_SPANS {
-            self.join_closest();
-        }
     }
 
     #[cold]
