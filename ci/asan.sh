@@ -44,7 +44,8 @@ run() {
 }
 
 case "${1-}" in
-    "") PROPTEST_CASES=${PROPTEST_CASES:-32} run -p loom-tests -p 'tidegate*' --tests ;;
+    # Not the tests of the layers for tower, which are safe code on the patterns, and whose servers take minutes to compile.
+    "") PROPTEST_CASES=${PROPTEST_CASES:-32} run -p loom-tests -p 'tidegate-[!tm]*' --tests ;;
     --long)
         until=$((SECONDS + ${2:?how many minutes?} * 60)) rounds=0
         while [ $SECONDS -lt $until ]; do
