@@ -2,7 +2,7 @@
 
 use crate::{
     batch_processor, circuit_breaker, concurrent_map, pipeline, queue, rate_limiter, semaphore,
-    worker_pool, workload::Workload,
+    tower, worker_pool, workload::Workload,
 };
 
 /// All workloads, pattern by pattern.
@@ -15,6 +15,7 @@ pub const WORKLOADS: &[&[Workload]] = &[
     worker_pool::WORKLOADS,
     batch_processor::WORKLOADS,
     pipeline::WORKLOADS,
+    tower::WORKLOADS,
 ];
 
 /// Returns the workloads whose names contain `filter`: as whole words, if it is so in any (`map` is in `semaphore`, too).

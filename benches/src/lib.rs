@@ -22,6 +22,7 @@ mod queue;
 mod rate_limiter;
 mod roll_call;
 mod semaphore;
+mod tower;
 
 pub use self::{
     catalogue::WORKLOADS,

@@ -10,6 +10,8 @@ mod batch;
 mod coalesce;
 mod error;
 pub mod future;
+#[cfg(feature = "tonic")]
+pub mod grpc;
 #[cfg(feature = "http")]
 pub mod http;
 mod keyed;

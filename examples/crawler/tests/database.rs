@@ -223,5 +223,5 @@ fn an_empty_file_is_no_database_to_search() {
     fs::write(&path, "").unwrap();
     let error = Store::open_existing(&path).unwrap_err();
     assert!(matches!(error, StoreError::Missing(_)), "{error}");
-    assert_eq!(fs::read(&path).unwrap(), []);
+    assert_eq!(fs::read(&path).unwrap(), b"");
 }

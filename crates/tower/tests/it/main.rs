@@ -3,8 +3,10 @@
 mod batch;
 mod coalesce;
 mod contract;
+mod grpc;
 mod http;
 mod keyed;
+mod mocks;
 mod panics;
 mod stacks;
 
