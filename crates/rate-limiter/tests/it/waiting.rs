@@ -223,8 +223,10 @@ fn a_wait_that_would_come_too_late_is_refused_at_once() {
     let (limiter, clock) = empty(2);
     let _head = waiting(&limiter, 2);
     // Two seconds for the head, one more for itself.
-    let refused = limiter.acquire(1).or_refuse_after(3 * SECOND - Duration::from_nanos(1)).wait();
-    assert_eq!(refused.unwrap_err().retry_after(), Some(3 * SECOND));
+    let mut late = pin!(limiter.acquire(1).or_refuse_after(3 * SECOND - Duration::from_nanos(1)));
+    let answer = late.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    let refused = answer.map_err(|refused| refused.retry_after());
+    assert_eq!(refused, Poll::Ready(Err(Some(3 * SECOND))));
     let mut in_time = pin!(limiter.acquire(1).or_refuse_after(3 * SECOND));
     assert!(in_time.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     assert_eq!((limiter.stats().refused, limiter.stats().waiting), (1, 2));
