@@ -11,16 +11,16 @@ use alloc::boxed::Box;
 use tidegate_core::{CancelToken, Wait, lock::Lock, primitive::Arc};
 
 use super::job_cell::{Runnable, Unsubmitted, runnable};
-use crate::unwind::{Contained, Payload, catch, contain};
+use crate::unwind::{Contained, Payload, catch};
 
 /// The worker's end of a future. A job that is dropped before it ran is cancelled.
 ///
 /// The future stores its output where the runnable's closure takes it. So its handle is like every
 /// other handle, and a panic or a cancel settles the same cell.
 pub(crate) struct FutureJob {
+    // Before the runnable: it is dropped before its handle hears of the end.
+    future: StoringFuture,
     pub(crate) runnable: Runnable,
-    // `None` once it is dropped.
-    future: Option<StoringFuture>,
 }
 
 /// The user's future, which stores its output. It resolves to false if it was cancelled.
@@ -57,21 +57,13 @@ where
     });
     let take = move || stored.with(Option::take).expect("called after the future stored it");
     let (runnable, unsubmitted) = runnable(take, Some(token));
-    (FutureJob { runnable, future: Some(future) }, unsubmitted)
-}
-
-impl Drop for FutureJob {
-    /// What the future has captured is foreign.
-    fn drop(&mut self) {
-        self.drop_future();
-    }
+    (FutureJob { future, runnable }, unsubmitted)
 }
 
 impl FutureJob {
     /// Polls the future.
     pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<FutureEnd> {
-        let Some(future) = &mut self.future else { return Poll::Ready(FutureEnd::Cancelled) };
-        match catch(|| future.as_mut().poll(cx)) {
+        match catch(|| self.future.as_mut().poll(cx)) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(true)) => Poll::Ready(FutureEnd::Output),
             Ok(Poll::Ready(false)) => Poll::Ready(FutureEnd::Cancelled),
@@ -80,13 +72,7 @@ impl FutureJob {
     }
 
     /// Drops the future, and returns the runnable that its handle waits for.
-    pub(crate) fn into_runnable(mut self) -> Runnable {
-        self.drop_future();
-        self.runnable.take()
-    }
-
-    fn drop_future(&mut self) {
-        let future = self.future.take();
-        contain(|| drop(future));
+    pub(crate) fn into_runnable(self) -> Runnable {
+        self.runnable
     }
 }

@@ -98,11 +98,6 @@ impl<F: Send + 'static, T: Send + 'static> Unsubmitted<F, T> {
 }
 
 impl Runnable {
-    /// Moves the worker's end out; what is left cancels nothing when it is dropped.
-    pub(crate) fn take(&mut self) -> Self {
-        Self { cell: self.cell.take() }
-    }
-
     /// Notes when the job was accepted.
     pub(crate) fn accept(&self, now: Timestamp) {
         if let Some(cell) = &self.cell {

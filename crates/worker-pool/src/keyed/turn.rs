@@ -173,3 +173,32 @@ impl<K: Ord + Send + Sync + 'static> Drop for KeyTurn<K> {
         self.cancel_jobs();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::num::NonZeroUsize;
+
+    use super::*;
+    use crate::WorkerPool;
+
+    /// So it is without std, where a panic unwinds through the worker.
+    #[test]
+    fn a_turn_that_is_dropped_while_it_runs_cancels_what_it_owes_and_no_more() {
+        let pool = WorkerPool::detached(4);
+        let keyed = pool.keyed(NonZeroUsize::new(4).unwrap());
+        let jobs = [0, 1, 2].map(|n| keyed.try_submit('a', move || n).unwrap());
+        let take = || match pool.shared().job_queue.pop() {
+            Ok(Some(Job::KeyTurn(turn))) => turn,
+            _ => unreachable!("there are three turns"),
+        };
+        let (mut runs, mut leaves) = (take(), take());
+        let running = runs.begin();
+        assert!(leaves.begin().is_none(), "the other owes it");
+        drop(leaves);
+        assert!(!jobs[1].is_finished());
+        drop((running, runs));
+        assert_eq!(jobs.each_ref().map(|job| job.is_finished()), [true, true, false]);
+        drop(take());
+        assert!(jobs[2].is_finished() && keyed.is_empty());
+    }
+}

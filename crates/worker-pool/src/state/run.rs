@@ -196,11 +196,8 @@ impl<A: Fn(Counter, u64)> RunningJob<'_, A> {
         let end = poll_fn(|cx| future.poll_end(cx)).await;
         let runnable = future.into_runnable();
         match end {
-            FutureEnd::Output => {
-                if !self.settle(runnable) {
-                    self.count_cancelled();
-                }
-            }
+            // If it was cancelled meanwhile, the drop counts that.
+            FutureEnd::Output => _ = self.settle(runnable),
             FutureEnd::Cancelled => contain(|| drop(runnable)),
             FutureEnd::Panicked(payload) => {
                 contain(|| runnable.fail(payload, &mut |panic| self.end(panic)));

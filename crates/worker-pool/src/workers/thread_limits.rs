@@ -189,3 +189,69 @@ impl ThreadLimits {
         self.update(|now| now.has_surplus().then(|| now.0 - gone)).is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Limits with as many threads as there must be, all of them spare.
+    fn limits(count: RangeInclusive<usize>) -> ThreadLimits {
+        let (limits, min) = (ThreadLimits::default(), *count.start());
+        limits.set(count.into()).unwrap();
+        assert_eq!((0..=2 * min).filter(|_| limits.add_up_to_min()).count(), min);
+        limits
+    }
+
+    #[test]
+    fn threads_are_added_when_none_is_spare_up_to_the_maximum() {
+        let limits = limits(2..=4);
+        limits.leave_spare();
+        assert!(!limits.wants_more() && !limits.add_spare(), "one is spare");
+        limits.leave_spare();
+        for _ in 0..2 {
+            assert!(limits.wants_more() && limits.add_spare());
+            assert!(!limits.wants_more() && !limits.add_spare(), "the new one is spare");
+            limits.leave_spare();
+        }
+        assert!(!limits.wants_more() && !limits.add_spare(), "there are four");
+    }
+
+    #[test]
+    fn a_thread_that_did_not_start_is_counted_no_more() {
+        let limits = limits(1..=2);
+        limits.leave_spare();
+        for _ in 0..3 {
+            assert!(limits.add_spare());
+            limits.remove_spare();
+        }
+        assert!(limits.wants_more());
+    }
+
+    #[test]
+    fn a_spare_thread_retires_unless_it_is_the_only_one_or_of_the_minimum() {
+        let limits = limits(2..=4);
+        assert!(!limits.may_shrink() && !limits.retire(), "two must be there");
+        limits.leave_spare();
+        limits.leave_spare();
+        assert!(limits.add_spare() && limits.may_shrink());
+        assert!(!limits.retire(), "it is the only one");
+        limits.enter_spare();
+        assert!(limits.retire());
+        assert!(!limits.may_shrink() && !limits.retire());
+    }
+
+    #[test]
+    fn threads_beyond_a_new_maximum_end_spare_or_not() {
+        let limits = limits(3..=3);
+        assert!(!limits.remove_surplus(true));
+        limits.set(1.into()).unwrap();
+        limits.leave_spare();
+        assert!(limits.remove_surplus(false) && limits.remove_surplus(true));
+        assert!(!limits.remove_surplus(true), "one may stay");
+        // It is spare.
+        limits.set((1..=2).into()).unwrap();
+        assert!(!limits.wants_more());
+        limits.leave_spare();
+        assert!(limits.wants_more());
+    }
+}

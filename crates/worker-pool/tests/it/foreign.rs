@@ -187,7 +187,7 @@ fn a_submit_to_a_full_key_of_a_pool_that_closes_ends() {
     assert!(poll_with(&mut waits, &waker).is_pending());
     pool.close();
     assert_eq!(woken.count(), 1);
+    assert!(keyed.try_submit('a', || ()).unwrap_err().is_closed());
     assert!(ready(ready(waits)).unwrap_err().is_closed());
     assert!(ready(keyed.submit('a', || ()).wait()).unwrap_err().is_closed());
-    assert!(keyed.try_submit('a', || ()).unwrap_err().is_closed());
 }

@@ -209,6 +209,16 @@ fn a_closures_token_is_cancelled_by_its_handle_its_pool_and_its_time() {
 }
 
 #[test]
+fn a_job_that_begins_after_the_pools_token_was_cancelled_finds_its_own_cancelled() {
+    let token = CancelToken::new();
+    let pool = WorkerPool::builder().cancel_token(token.clone()).detached();
+    let job = ready(pool.submit_with_token(CancelToken::is_cancelled));
+    token.cancel();
+    assert!(poll(&mut pool.worker()).is_pending());
+    assert!(ready(job).unwrap());
+}
+
+#[test]
 fn a_closed_pool_refuses_futures() {
     let pool = WorkerPool::detached(1);
     pool.close();

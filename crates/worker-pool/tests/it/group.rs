@@ -18,7 +18,7 @@ fn results_come_in_the_order_in_which_the_jobs_were_added() {
     for n in 0..3 {
         group.push(pool.try_submit(move || if n == 1 { quiet_panic("quiet") } else { n }).unwrap());
     }
-    assert_eq!(group.len(), 3);
+    assert_eq!((group.len(), group.is_empty()), (3, false));
     let mut join = group.join();
     assert!(poll(&mut join).is_pending());
     run_all(&pool);

@@ -1,6 +1,6 @@
 //! Laws of waiting for a job.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use test_kit::{CountingWaker, OnDrop, poll, poll_with, ready};
 use tidegate_worker_pool::{TimedOut, Wait, WorkerPool};
@@ -49,6 +49,16 @@ fn last_waker_is_the_one_woken() {
     assert!(handle.is_finished());
     assert_eq!((old.count(), new.count()), (0, 1));
     assert_eq!(ready(handle).unwrap(), 7);
+}
+
+#[test]
+fn dropped_handle_drops_its_waker() {
+    let pool = WorkerPool::detached(1);
+    let (held, waker) = CountingWaker::new();
+    let mut handle = pool.try_submit(|| ()).unwrap();
+    assert!(poll_with(&mut handle, &waker).is_pending());
+    drop((handle, waker));
+    assert_eq!(Arc::strong_count(&held), 1);
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use std::{
     num::NonZeroUsize,
     sync::{
-        Arc, Mutex,
+        Arc, Barrier, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
+    thread::JoinHandle,
 };
 
 use test_kit::{CountingWaker, OnDrop, poll, poll_with, quiet_panic, ready};
@@ -203,43 +204,73 @@ fn a_freed_slot_of_a_key_wakes_one_submitter() {
     assert_eq!((wakes_of(10), wakes_of(160)), (10, 160));
 }
 
+/// A job of key 'a' that is in a worker on a thread until `go` is dropped.
+fn occupy(keyed: &KeyedPool<char>, pool: &WorkerPool) -> (mpsc::Sender<()>, JoinHandle<()>) {
+    let (go, wait) = mpsc::channel();
+    let (begun, begin) = mpsc::channel();
+    let job = move || {
+        begun.send(()).unwrap();
+        let _: Result<(), _> = wait.recv();
+    };
+    drop(keyed.try_submit('a', job).unwrap());
+    let worker = pool.worker();
+    let thread = std::thread::spawn(move || worker.wait());
+    begin.recv().unwrap();
+    (go, thread)
+}
+
 #[test]
 fn room_in_the_pool_that_a_keyed_submitter_cannot_use_wakes_the_next() {
     let pool = WorkerPool::detached(1);
     let keyed = pool.keyed(per_key(1));
+    let (go, thread) = occupy(&keyed, &pool);
     let _other = pool.try_submit(|| ()).unwrap();
-    let (counters, wakers): (Vec<_>, Vec<_>) = (0..2).map(|_| CountingWaker::new()).unzip();
-    let mut with_key = Box::pin(keyed.submit('a', || ()));
-    assert!(poll_with(&mut with_key, &wakers[0]).is_pending());
-    let mut plain = Box::pin(pool.submit(|| ()));
-    assert!(poll_with(&mut plain, &wakers[1]).is_pending());
+    let [(of_plain, waker), (of_key, waker_of_key)] = [(); 2].map(|()| CountingWaker::new());
+    let (mut plain, mut with_key) = (pool.submit(|| ()), keyed.submit('a', || ()));
+    assert!(poll_with(&mut plain, &waker).is_pending());
+    assert!(poll_with(&mut with_key, &waker_of_key).is_pending());
     let mut worker = pool.worker();
     step(&mut worker);
-    assert_eq!((counters[0].count(), counters[1].count()), (1, 0));
-    // A newcomer fills the key's queue. Its turn leaves the pool's queue, and the job stays:
-    // another job of the key runs.
-    let (go, wait) = mpsc::channel::<()>();
-    let (begun, begin) = mpsc::channel();
-    let runs = keyed.try_submit('a', move || {
-        begun.send(()).unwrap();
-        wait.recv().unwrap();
-    });
-    let thread = {
-        let worker = pool.worker();
-        std::thread::spawn(move || worker.wait())
-    };
-    begin.recv().unwrap();
+    assert_eq!((of_plain.count(), of_key.count()), (1, 0));
+    // A newcomer takes the room, and fills the key's queue. Its turn leaves the pool's queue, and
+    // the job stays, as another job of the key runs.
     let _full = keyed.try_submit('a', || ()).unwrap();
-    assert!(poll_with(&mut plain, &wakers[1]).is_pending());
+    assert!(poll_with(&mut plain, &waker).is_pending());
     step(&mut worker);
-    // Whichever of the two was notified of the slot, it goes to the one that can use it.
-    assert!(poll_with(&mut with_key, &wakers[0]).is_pending());
-    assert!(counters[1].count() > 0);
+    assert_eq!((of_plain.count(), of_key.count()), (1, 1));
+    assert!(poll_with(&mut with_key, &waker_of_key).is_pending());
+    assert_eq!((of_plain.count(), of_key.count()), (2, 1));
     let _plain = ready(plain);
-    go.send(()).unwrap();
-    runs.unwrap().wait().unwrap();
+    drop(go);
     pool.close();
     thread.join().unwrap();
+}
+
+#[test]
+fn a_submitter_that_waits_for_its_key_wakes_none_that_waits_for_the_pool() {
+    let pool = WorkerPool::detached(1);
+    let keyed = pool.keyed(per_key(1));
+    let _full = keyed.try_submit('a', || ()).unwrap();
+    let (woken, waker) = CountingWaker::new();
+    let mut plain = pool.submit(|| ());
+    assert!(poll_with(&mut plain, &waker).is_pending());
+    assert!(poll(&mut keyed.submit('a', || ())).is_pending());
+    assert_eq!(woken.count(), 0);
+}
+
+#[test]
+fn a_close_wakes_a_submitter_once_whatever_it_waits_for() {
+    for (capacity, key) in [(1, 'b'), (2, 'a')] {
+        let pool = WorkerPool::detached(capacity);
+        let keyed = pool.keyed(per_key(1));
+        let _full = keyed.try_submit('a', || ()).unwrap();
+        let (woken, waker) = CountingWaker::new();
+        let mut waits = keyed.submit(key, || ());
+        assert!(poll_with(&mut waits, &waker).is_pending());
+        pool.close();
+        assert_eq!(woken.count(), 1);
+        assert!(ready(ready(waits)).unwrap_err().is_closed());
+    }
 }
 
 #[test]
@@ -264,4 +295,40 @@ fn a_submitter_that_gives_up_at_the_full_pool_passes_the_keys_slot_on() {
     step(&mut worker);
     assert_eq!(counters[1].count(), 2);
     let _next = ready(next);
+}
+
+#[test]
+fn what_a_worker_that_left_owes_is_cancelled_by_a_shutdown() {
+    let pool = WorkerPool::detached(4);
+    let keyed = pool.keyed(per_key(4));
+    let mut other = pool.worker();
+    // The other worker's turns are left to the one that runs the key.
+    let first = keyed.try_submit('a', move || (0..2).for_each(|_| step(&mut other))).unwrap();
+    let owed = [1, 2].map(|n| keyed.try_submit('a', move || n).unwrap());
+    let mut worker = pool.worker();
+    step(&mut worker);
+    ready(first).unwrap();
+    drop(worker);
+    assert_eq!(keyed.len(), 1);
+    drop(pool.shutdown_now());
+    assert!(owed.into_iter().all(|job| ready(job).unwrap_err().is_cancelled()));
+    assert_eq!((keyed.len(), pool.stats().cancelled), (0, 2));
+}
+
+#[test]
+fn two_that_submit_to_a_new_key_at_once_find_one_queue() {
+    let barrier = Barrier::new(2);
+    let pool = WorkerPool::detached(2000);
+    let keyed = pool.keyed(per_key(2));
+    let submit = || {
+        for key in 0..1000 {
+            barrier.wait();
+            drop(keyed.try_submit(key, || ()).unwrap());
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(submit);
+        submit();
+    });
+    assert_eq!(keyed.len(), 1000);
 }

@@ -3,7 +3,11 @@
 use std::{
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
 };
 
 use test_kit::{poll, quiet_panic};
@@ -145,6 +149,15 @@ fn scopes_that_no_worker_helps_leave_the_queue_free() {
 }
 
 #[test]
+fn a_pool_without_a_queue_keeps_no_request_for_help() {
+    let pool = WorkerPool::detached(0);
+    pool.scope(|scope| {
+        scope.execute(|| ());
+        assert_eq!(pool.stats().waiting, 0);
+    });
+}
+
+#[test]
 fn workers_help_a_scope_whose_pool_was_full_when_its_jobs_came() {
     let pool = WorkerPool::detached(1);
     let _full = pool.try_submit(|| ()).unwrap();
@@ -157,5 +170,37 @@ fn workers_help_a_scope_whose_pool_was_full_when_its_jobs_came() {
             assert!(poll(&mut worker).is_pending());
             assert_eq!(helped.load(Ordering::Relaxed), done);
         }
+    });
+}
+
+#[test]
+fn workers_help_every_scope_the_oldest_first() {
+    let pool = WorkerPool::detached(2);
+    let (mut worker, helped) = (pool.worker(), Mutex::new(Vec::new()));
+    let note = |name| helped.lock().unwrap().push(name);
+    pool.scope(|outer| {
+        outer.execute(|| note("outer"));
+        pool.scope(|inner| {
+            inner.execute(|| note("inner"));
+            (0..2).for_each(|_| assert!(poll(&mut worker).is_pending()));
+            assert_eq!(*helped.lock().unwrap(), ["outer", "inner"]);
+        });
+    });
+}
+
+#[test]
+fn the_end_of_a_scope_runs_jobs_that_come_while_it_sleeps() {
+    let (pool, (begun, begin)) = (pool(1), mpsc::channel());
+    pool.scope(|scope| {
+        scope.execute(move || {
+            begun.send(()).unwrap();
+            // Meanwhile the end of the scope finds nothing to run.
+            (0..1000).for_each(|_| std::thread::yield_now());
+            let (run, ran) = mpsc::channel();
+            scope.execute(move || run.send(()).unwrap());
+            ran.recv().unwrap();
+            (0..1000).for_each(|_| std::thread::yield_now());
+        });
+        begin.recv().unwrap();
     });
 }

@@ -43,6 +43,11 @@ fn closed_pool_hands_the_job_back_or_says_so() {
     assert!(matches!(ready(ready(pool.submit(|| 3))), Err(JoinError::Closed)));
     assert_eq!(ready(pool.execute(|| ())), Err(ExecuteError::Closed));
     assert_eq!(pool.stats().refused, 3);
+    // It is closed for good, even if it is also full now.
+    let pool = WorkerPool::detached(1);
+    let _full = pool.try_submit(|| ()).unwrap();
+    pool.close();
+    assert!(pool.try_submit(|| ()).unwrap_err().is_closed());
 }
 
 #[test]
@@ -184,6 +189,19 @@ fn worker_gives_its_executor_a_turn_after_each_job() {
     assert!(poll_with(&mut worker, &waker).is_pending());
     assert_eq!(woken.count(), 2, "without a job it sleeps");
     drop(handles);
+}
+
+#[test]
+fn a_job_wakes_one_worker() {
+    let pool = WorkerPool::detached(1);
+    let [(one, waker_of_one), (two, waker_of_two)] = [(); 2].map(|()| CountingWaker::new());
+    let mut workers = [pool.worker(), pool.worker()];
+    assert!(poll_with(&mut workers[0], &waker_of_one).is_pending());
+    assert!(poll_with(&mut workers[1], &waker_of_two).is_pending());
+    let job = pool.try_submit(|| ()).unwrap();
+    assert_eq!((one.count(), two.count()), (1, 0));
+    assert!(poll(&mut workers[0]).is_pending() && job.is_finished());
+    assert_eq!(two.count(), 0, "there is no other job");
 }
 
 #[test]

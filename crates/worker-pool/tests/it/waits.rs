@@ -78,6 +78,20 @@ fn a_pool_is_idle_when_the_last_job_has_ended_and_not_before() {
 }
 
 #[test]
+fn a_pool_whose_worker_has_slept_is_not_idle_while_a_job_runs() {
+    let pool = WorkerPool::detached(1);
+    let mut worker = pool.worker();
+    for _ in 0..3 {
+        assert!(poll(&mut worker).is_pending());
+        ready(pool.idle());
+        let inside = pool.clone();
+        let job = pool.try_submit(move || poll(&mut inside.idle()).is_pending()).unwrap();
+        assert!(poll(&mut worker).is_pending());
+        assert!(ready(job).unwrap());
+    }
+}
+
+#[test]
 fn a_pool_with_a_job_that_submits_others_is_idle_after_the_last() {
     let pool = WorkerPool::builder().threads(3).queue(64).build().unwrap();
     for round in 1..200_usize {
