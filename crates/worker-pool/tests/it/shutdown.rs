@@ -10,6 +10,22 @@ fn one_thread(queue: usize) -> WorkerPool {
 }
 
 #[test]
+fn shutdown_waits_for_jobs_behind_the_ring() {
+    // 1024 of them are in the ring.
+    let pool = WorkerPool::detached(1025);
+    let jobs: Vec<_> = (0..1025).map(|_| pool.try_submit(|| ()).unwrap()).collect();
+    let mut worker = pool.worker();
+    assert!(jobs[..1024].iter().all(|_| poll(&mut worker).is_pending()));
+    drop(worker);
+    assert!(jobs[1023].is_finished() && !jobs[1024].is_finished());
+    let mut shutdown = pool.shutdown();
+    assert!(poll(&mut shutdown).is_pending());
+    pool.worker().run();
+    ready(shutdown);
+    assert!(jobs[1024].is_finished());
+}
+
+#[test]
 fn shutdown_runs_what_was_accepted() {
     let pool = one_thread(16);
     let handles: Vec<_> = (0..16).map(|n| pool.submit(move || n).wait()).collect();
