@@ -40,7 +40,10 @@ fn push(
                 admitted.carried.push(item);
                 return Ok(admitted.action);
             }
-            Err(refused) => time = Some(time_for(&refused, item, now)?),
+            Err(refused) => {
+                assert_eq!(time, None, "it asks once");
+                time = Some(time_for(&refused, item, now)?);
+            }
         }
     }
 }
@@ -268,6 +271,29 @@ fn an_early_timer_is_harmless() {
     assert_eq!(machine.on_timer(Timestamp::from_nanos(14)), Action::Rest);
     assert_eq!(machine.on_timer(Timestamp::from_nanos(15)), Action::Run);
     assert_eq!(machine.on_timer(Timestamp::from_nanos(15)), Action::Rest);
+}
+
+#[test]
+fn the_driver_hears_of_the_first_item_and_of_the_last() {
+    let mut machine = Machine::new(LIMITS);
+    // With weights no push is fast.
+    let actions = [0, 1, 2].map(|item| push(&mut machine, 0, item, 1).unwrap());
+    assert_eq!(actions, [Action::Arm, Action::Rest, Action::Run]);
+}
+
+#[test]
+fn an_alarm_serves_a_later_deadline_and_none_before_it() {
+    let mut machine = Machine::new(LIMITS);
+    assert_eq!(push(&mut machine, 5, 0, 0), Ok(Action::Arm));
+    assert_eq!(machine.alarm(Timestamp::from_nanos(5)), Some(Timestamp::from_nanos(15)));
+    // The last item's time was read before the first one's, and it comes after it.
+    for (now, action) in [(7, Action::Rest), (3, Action::Arm)] {
+        machine.flush();
+        let (id, _) = start(&mut machine, 7).unwrap();
+        machine.on_done(id, Timestamp::from_nanos(7), false);
+        assert_eq!(machine.on_told(id).0, Action::Rest);
+        assert_eq!(push(&mut machine, now, 1, 0), Ok(action));
+    }
 }
 
 #[test]

@@ -3,14 +3,17 @@
 use std::{
     future::Future,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use futures_core::Stream;
 use test_kit::{Behind, CountingWaker};
-use tidegate_batch_processor::{Batcher, IntoBatches};
+use tidegate_batch_processor::{Batcher, Clock, IntoBatches, Timer, Timestamp};
 
 /// One item, and then none for a long time.
 struct One(bool);
@@ -52,4 +55,38 @@ fn a_clock_behind_its_timer_keeps_no_driver_in_its_poll() {
         // It asks for its next turn.
         assert_eq!(woken.count(), polls);
     }
+}
+
+/// A clock on which an hour has passed when its timer has gone off for the second time.
+#[derive(Clone, Default)]
+struct SecondBell(Arc<AtomicU32>);
+
+impl Clock for SecondBell {
+    fn now(&self) -> Timestamp {
+        let hours = u64::from(self.0.load(Ordering::SeqCst) / 2);
+        Timestamp::ORIGIN + Duration::from_secs(3600 * hours)
+    }
+}
+
+impl Timer for SecondBell {
+    type Sleep = std::future::Ready<()>;
+
+    fn sleep_until(&self, _time: Timestamp) -> Self::Sleep {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        std::future::ready(())
+    }
+}
+
+#[test]
+fn a_timer_a_little_early_costs_no_turn() {
+    let settings = Batcher::builder().max_items(3).clock(SecondBell::default());
+    let mut batches = pin!(One(true).batches(settings).unwrap());
+    let mut cx = Context::from_waker(Waker::noop());
+    assert_eq!(batches.as_mut().poll_next(&mut cx), Poll::Ready(Some(vec![1])));
+
+    let settings = Batcher::builder().max_items(3).clock(SecondBell::default());
+    let (batcher, driver) = settings.build(|items: Vec<u32>| Ok::<_, ()>(items)).unwrap();
+    batcher.try_push(1).unwrap();
+    assert!(pin!(driver).poll(&mut cx).is_pending());
+    assert_eq!(batcher.stats().done, 1);
 }

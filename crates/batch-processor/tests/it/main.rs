@@ -19,4 +19,5 @@ mod rivals;
 mod streams;
 mod stress;
 mod threads;
+mod traits;
 mod waiting;

@@ -203,6 +203,19 @@ fn without_room_it_is_as_the_builder_was_told() {
 }
 
 #[test]
+fn no_more_items_are_dropped_than_weigh_enough_for_the_next() {
+    let builder = Batcher::builder().max_items(9).max_weight(10, |weight| *weight).capacity(9);
+    let builder = builder.on_full(OnFull::DropOldest);
+    let (batcher, driver) = builder.build(|items: Vec<usize>| Ok::<_, ()>(items)).unwrap();
+    let replies = [4, 3, 3, 5].map(|weight| batcher.try_submit(weight).unwrap());
+    batcher.close();
+    driver.wait();
+    let results = replies.map(|reply| ready(reply).ok());
+    assert_eq!(results, [None, None, Some(3), Some(5)]);
+    assert_eq!(batcher.stats().dropped, 2);
+}
+
+#[test]
 fn an_item_that_is_dropped_tells_its_caller_at_once() {
     let builder = Batcher::builder().max_items(1).capacity(1).on_full(OnFull::DropOldest);
     let (batcher, _driver) = builder.build(|items: Vec<u8>| Ok::<_, ()>(items)).unwrap();

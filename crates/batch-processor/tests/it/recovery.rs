@@ -244,17 +244,20 @@ impl Handler<u32> for Moody {
 
 #[test]
 fn an_error_that_the_handler_calls_lasting_is_not_tried_again() {
-    for (item, retries) in [(0, 0), (1, 3)] {
-        let (batcher, driver) = Batcher::builder()
-            .max_items(1)
-            .retry(Backoff::fixed(Duration::ZERO).jitter(0.0).max_attempts(4))
-            .clock(ManualClock::new())
-            .build_with(Moody)
-            .unwrap();
-        batcher.try_push(item).unwrap();
-        assert!(Task::new(driver).run().is_pending());
-        assert_eq!((batcher.stats().retries, batcher.stats().failed), (retries, 1));
+    fn is_tried_again(handler: impl Handler<u32>) {
+        let builder = Batcher::builder().max_items(2).clock(ManualClock::new());
+        let backoff = Backoff::fixed(Duration::ZERO).jitter(0.0).max_attempts(4);
+        let (batcher, driver) = builder.retry(backoff).build_with(handler).unwrap();
+        let mut driver = Task::new(driver);
+        for (item, retries, failed) in [(0, 0, 1), (1, 3, 2)] {
+            (0..2).for_each(|_| batcher.try_push(item).unwrap());
+            assert!(driver.run().is_pending());
+            assert_eq!((batcher.stats().retries, batcher.stats().failed), (retries, failed));
+        }
     }
+    is_tried_again(Moody);
+    // It is the same handler's error, whatever items are equal.
+    is_tried_again(Moody.dedupe_by_key(|item: &u32| *item));
 }
 
 #[test]

@@ -9,7 +9,9 @@ use std::{
 
 use crate::echo::echo;
 use test_kit::Task;
-use tidegate_batch_processor::{BatchError, Batcher, ManualClock, PushError, SubmitError};
+use tidegate_batch_processor::{
+    BatchError, Batcher, DriverDropped, ManualClock, PushError, SubmitError,
+};
 
 #[derive(Debug, PartialEq)]
 struct Broken(u32);
@@ -105,6 +107,7 @@ fn an_asynchronous_handler_may_panic_at_any_poll() {
 #[test]
 fn errors_say_what_failed_and_name_their_source() {
     let failed = BatchError::Handler(Arc::new(Broken(5)));
+    assert_eq!(failed.source().unwrap().to_string(), "broken by 5");
     let error: SubmitError<u8, Broken> = failed.clone().into();
     assert_eq!(error.to_string(), "batch handler failed");
     assert_eq!(error.source().unwrap().to_string(), "broken by 5");
@@ -112,8 +115,40 @@ fn errors_say_what_failed_and_name_their_source() {
     assert_eq!(error.into_inner(), None);
 
     let refused: SubmitError<u8, Broken> = PushError::Closed(7).into();
-    assert!(refused.source().is_none());
+    assert!(refused.source().is_none() && refused.batch_error().is_none());
     assert_eq!(refused.to_string(), "batcher closed");
     assert_eq!(format!("{refused:?}"), "Refused(Closed(..))");
     assert_eq!(refused.into_inner(), Some(7));
+
+    let dropped: SubmitError<u8, Broken> = BatchError::Dropped.into();
+    assert!(matches!(dropped.batch_error(), Some(BatchError::Dropped)));
+    assert_eq!(format!("{dropped:?}"), "Failed(Dropped)");
+    assert_eq!(DriverDropped.to_string(), "batch driver dropped");
+    for (error, message) in [
+        (
+            BatchError::WrongLength { sent: 2, got: 1 },
+            "batch handler returned 1 results for 2 items",
+        ),
+        (BatchError::Panicked("oh".into()), "batch handler panicked: oh"),
+        (BatchError::Dropped, "item dropped to make room"),
+        (BatchError::DriverDropped, "batch driver dropped"),
+    ] {
+        assert_eq!(error.to_string(), message);
+        assert!(error.source().is_none() && error.handler_error() == None::<&Broken>);
+        assert_eq!(format!("{:?}", error.clone()), format!("{error:?}"));
+    }
+}
+
+#[test]
+fn a_refusal_says_why_and_whether_to_try_again() {
+    for (error, message, shown, is_full, is_closed) in [
+        (PushError::Full(7), "batcher full", "Full(..)", true, false),
+        (PushError::TooHeavy(7), "item heavier than a batch may be", "TooHeavy(..)", false, false),
+        (PushError::Closed(7), "batcher closed", "Closed(..)", false, true),
+        (PushError::DriverDropped(7), "batch driver dropped", "DriverDropped(..)", false, true),
+    ] {
+        assert_eq!((error.to_string(), format!("{error:?}")), (message.into(), shown.into()));
+        assert_eq!((error.is_full(), error.is_closed()), (is_full, is_closed));
+        assert_eq!(error.into_inner(), 7);
+    }
 }

@@ -3,7 +3,10 @@
 use std::{
     collections::VecDeque,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -11,7 +14,9 @@ use std::{
 use futures_core::Stream;
 use proptest::prelude::*;
 use test_kit::CountingWaker;
-use tidegate_batch_processor::{Batcher, IntoBatches, ManualClock, Policy, future::Batches};
+use tidegate_batch_processor::{
+    Batcher, Clock, IntoBatches, ManualClock, Policy, Timer, Timestamp, future::Batches,
+};
 
 const DELAY: Duration = Duration::from_millis(10);
 
@@ -174,4 +179,36 @@ fn a_batch_is_given_at_its_time_although_the_stream_is_always_ready() {
         lens.push(batch.len());
     }
     assert_eq!(lens, [6; 5]);
+}
+
+/// A clock that stands still, and counts how often it is read.
+#[derive(Clone, Default)]
+struct Counted(Arc<AtomicU32>);
+
+impl Clock for Counted {
+    fn now(&self) -> Timestamp {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Timestamp::ORIGIN
+    }
+}
+
+impl Timer for Counted {
+    type Sleep = std::future::Pending<()>;
+
+    fn sleep_until(&self, _time: Timestamp) -> Self::Sleep {
+        std::future::pending()
+    }
+}
+
+#[test]
+fn a_stream_that_is_fast_reads_the_clock_for_few_of_its_items() {
+    let clock = Counted::default();
+    let settings = Batcher::builder().max_items(10_000).clock(clock.clone());
+    let mut batches = pin!(script((0..6400).map(Some)).batches(settings).unwrap());
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(
+        matches!(batches.as_mut().poll_next(&mut cx), Poll::Ready(Some(batch)) if batch.len() == 6400)
+    );
+    let readings = clock.0.load(Ordering::SeqCst);
+    assert!(readings < 200, "{readings} for 6400 items");
 }
