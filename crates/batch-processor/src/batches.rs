@@ -254,10 +254,9 @@ where
             if let Some((id, mut batch)) = gatherer.start(now) {
                 // The caller that takes it is done with the one before.
                 gatherer.on_done(id, now, false);
-                if let (_, Some(unused)) = gatherer.on_told(id) {
-                    if let Some(keys) = &this.keys {
-                        keys.release(unused);
-                    }
+                let unused = gatherer.on_told(id);
+                if let (Some(unused), Some(keys)) = (unused, &this.keys) {
+                    keys.release(unused);
                 }
                 return Poll::Ready(Some(batch.take_items()));
             }

@@ -363,10 +363,9 @@ impl<T, D: Default> Gather<T, D> for Gatherer<T, D> {
         (is_timed && is_open && deadline != Timestamp::NEVER).then_some(deadline)
     }
 
-    fn on_timer(&mut self, now: Timestamp) -> Action {
-        match self.deadline() {
-            Some(deadline) if now >= deadline => self.make_due(Trigger::Delay),
-            _ => Action::Rest,
+    fn on_timer(&mut self, now: Timestamp) {
+        if self.deadline().is_some_and(|deadline| now >= deadline) {
+            self.make_due(Trigger::Delay);
         }
     }
 
@@ -397,17 +396,12 @@ impl<T, D: Default> Gather<T, D> for Gatherer<T, D> {
         }
     }
 
-    fn on_told(&mut self, id: BatchId) -> (Action, Option<Key>) {
+    fn on_told(&mut self, id: BatchId) -> Option<Key> {
         self.running.remove(id.0);
-        if self.is_wanted() && self.state.busy == 0 {
+        if self.is_wanted() {
             self.open.due.get_or_insert(Trigger::Idle);
         }
-        let action = match self.deadline() {
-            Some(deadline) => self.arm_for(deadline),
-            None if self.can_start() || self.is_over() => Action::Run,
-            None => Action::Rest,
-        };
-        (action, None)
+        None
     }
 
     fn make_due(&mut self, trigger: Trigger) -> Action {

@@ -193,8 +193,7 @@ impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
                 results.settle(outcome.behind(dropped));
             }
         });
-        // The driver looks at the gatherer next, whatever there is to do.
-        let (_, unused) = self.shared.with(|gatherer| gatherer.on_told(id));
+        let unused = self.shared.with(|gatherer| gatherer.on_told(id));
         self.shared.release(unused);
         shielded(|| self.shared.progress.notify_all());
     }

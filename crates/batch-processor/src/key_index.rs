@@ -393,6 +393,66 @@ mod tests {
     }
 
     #[test]
+    fn priorities_are_mixed_as_murmur_hash_does_and_differ_from_index_to_index() {
+        assert_eq!(
+            [0, 1, 2, u64::MAX].map(mixed),
+            [0, 0xB456_BCFC_34C2_CB2C, 0x3ABF_2A20_6506_83E7, 0x64B5_720B_4B82_5F21,]
+        );
+        assert_ne!(KeyIndex::<u8>::new().seed, KeyIndex::<u8>::new().seed);
+        let index = KeyIndex { seed: 0xFF00, ..KeyIndex::new() };
+        (0..9).for_each(|key| _ = index.claim(&key));
+        let mut priorities = Vec::new();
+        let mut nodes = Vec::from_iter(index.root());
+        while let Some(node) = nodes.pop() {
+            priorities.push(node.priority);
+            nodes.extend([&node.left, &node.right].into_iter().flatten().cloned());
+        }
+        priorities.sort_unstable();
+        priorities.dedup();
+        assert_eq!(priorities.len(), 9);
+    }
+
+    /// A key whose clone claims the key that follows it.
+    struct Mother(u8, Option<Arc<KeyIndex<Mother>>>);
+
+    impl Clone for Mother {
+        fn clone(&self) -> Self {
+            if let Some(index) = &self.1 {
+                index.claim(&Self(self.0 + 1, None));
+            }
+            Self(self.0, None)
+        }
+    }
+
+    impl PartialEq for Mother {
+        fn eq(&self, other: &Self) -> bool {
+            self.0 == other.0
+        }
+    }
+
+    impl Eq for Mother {}
+
+    impl PartialOrd for Mother {
+        fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+
+    impl Ord for Mother {
+        fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+            self.0.cmp(&other.0)
+        }
+    }
+
+    #[test]
+    fn a_key_that_comes_while_another_is_claimed_stays() {
+        let index = Arc::new(KeyIndex::new());
+        let claimed = index.claim(&Mother(1, Some(index.clone())));
+        assert_eq!(index.find(&Mother(1, None)), Some(claimed));
+        assert!(index.find(&Mother(2, None)).is_some());
+    }
+
+    #[test]
     fn a_dead_key_makes_way_for_an_equal_one() {
         let index = KeyIndex::new();
         let first = index.claim(&7);

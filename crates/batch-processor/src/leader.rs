@@ -110,7 +110,7 @@ struct Relay {
 
 /// The lead.
 struct Role {
-    /// The driver has been woken, or its leader has gone, and it was not polled since.
+    /// The driver has been woken, and was not polled since.
     is_due: bool,
     /// By its number; and the waker of its latest poll, unless it was called.
     leader: Option<(u64, Option<Waker>)>,
@@ -264,11 +264,7 @@ impl<T, H: Handler<T>, C: Timer> Leader<'_, T, H, C> {
     /// Lets another caller lead, if this one does.
     fn resign(&mut self) {
         let (led, number) = (self.led, self.number);
-        let left = led.role(|role| {
-            let left = role.leader.take_if(|(leader, _)| *leader == number);
-            role.is_due |= left.is_some();
-            left
-        });
+        let left = led.role(|role| role.leader.take_if(|(leader, _)| *leader == number));
         if left.is_some() {
             led.vacant.notify(1);
         }

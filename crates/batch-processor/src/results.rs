@@ -161,12 +161,6 @@ impl<R, E> Default for Results<R, E> {
     }
 }
 
-impl<R, E> fmt::Debug for Results<R, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Results").finish_non_exhaustive()
-    }
-}
-
 /// The result of one accepted item, to be awaited or waited for.
 ///
 /// Made by [`Batcher::try_submit`](crate::Batcher::try_submit). It borrows nothing, so it can be

@@ -104,7 +104,7 @@ impl<T, R, E, C> Shared<T, R, E, C> {
     }
 
     pub(crate) fn close(&self) -> bool {
-        let closed = self.with(|gatherer| gatherer.close().is_some());
+        let closed = self.with(|gatherer| gatherer.close());
         if closed {
             // The driver even if it has nothing to hand over: the close ends its pauses. Both also
             // if a waker panics.

@@ -264,11 +264,7 @@ impl<T, D: Default> KeyedGatherer<T, D> {
             }
             self.lanes[place].key = Some(id);
         }
-        let index = match self.lanes[place].gatherer.push(now, item, weight) {
-            Ok(Admitted { index, .. }) => index,
-            // An empty lane asks for the time, which is known then.
-            Err(refused) => return Err(Refused { action: Action::Rest, ..refused }),
-        };
+        let Admitted { index, .. } = self.lanes[place].gatherer.push(now, item, weight)?;
         if index == 0 {
             let lane = &mut self.lanes[place];
             if lane.begins.is_empty() {
@@ -385,8 +381,7 @@ impl<T, D: Default> Gather<T, D> for KeyedGatherer<T, D> {
         self.timers.first().map(|(deadline, _)| *deadline)
     }
 
-    fn on_timer(&mut self, now: Timestamp) -> Action {
-        let could_start = self.can_start();
+    fn on_timer(&mut self, now: Timestamp) {
         while let Some(&(deadline, place)) = self.timers.first() {
             if deadline > now {
                 break;
@@ -394,7 +389,6 @@ impl<T, D: Default> Gather<T, D> for KeyedGatherer<T, D> {
             self.lanes[place].gatherer.on_timer(now);
             self.refresh(place);
         }
-        self.action(could_start)
     }
 
     fn start(&mut self, now: Timestamp) -> Option<(BatchId, Batch<T, D>)> {
@@ -420,15 +414,12 @@ impl<T, D: Default> Gather<T, D> for KeyedGatherer<T, D> {
         }
     }
 
-    fn on_told(&mut self, id: BatchId) -> (Action, Option<Key>) {
-        let mut unused = None;
-        if let Some(Running { from: Source { place, in_lane }, .. }) = self.running.remove(id.0) {
-            self.lanes[place].gatherer.on_told(in_lane);
-            unused = self.end_batch(place, 0);
-            self.refresh(place);
-        }
-        let is_due = self.can_start() || self.is_over();
-        (if is_due { Action::Run } else { self.action(false) }, unused)
+    fn on_told(&mut self, id: BatchId) -> Option<Key> {
+        let Running { from: Source { place, in_lane }, .. } = self.running.remove(id.0)?;
+        self.lanes[place].gatherer.on_told(in_lane);
+        let unused = self.end_batch(place, 0);
+        self.refresh(place);
+        unused
     }
 
     /// Looks only at the lanes whose open batch becomes due, which a batch does once.

@@ -142,7 +142,7 @@ pub(crate) trait Gather<T, D> {
     fn deadline(&self) -> Option<Timestamp>;
 
     /// Looks whether a batch's time has come.
-    fn on_timer(&mut self, now: Timestamp) -> Action;
+    fn on_timer(&mut self, now: Timestamp);
 
     /// Takes the batch out whose turn it is, if one is due and may run; it is running from now on.
     fn start(&mut self, now: Timestamp) -> Started<T, D>;
@@ -151,9 +151,9 @@ pub(crate) trait Gather<T, D> {
     /// other batch.
     fn on_done(&mut self, id: BatchId, now: Timestamp, failed: bool);
 
-    /// Takes note that the callers of a batch that is done have been told. Returns its key if
-    /// nothing else of it is there: its claim is to be released.
-    fn on_told(&mut self, id: BatchId) -> (Action, Option<Key>);
+    /// Takes note that the callers of a batch that is done have been told; the driver looks next.
+    /// Returns its key if nothing else of it is there: its claim is to be released.
+    fn on_told(&mut self, id: BatchId) -> Option<Key>;
 
     /// Makes everything that is in due.
     fn make_due(&mut self, trigger: Trigger) -> Action;
@@ -200,15 +200,15 @@ pub(crate) trait Gather<T, D> {
         }
     }
 
-    /// Refuses items from now on; those that are in become due. Returns `None` if that was so
+    /// Refuses items from now on; those that are in become due. Returns false if that was so
     /// already.
-    fn close(&mut self) -> Option<Action> {
+    fn close(&mut self) -> bool {
         if self.state().is_closed() {
-            return None;
+            return false;
         }
         self.state_mut().door = Door::Closed;
-        let action = self.make_due(Trigger::Close);
-        Some(if self.is_over() { Action::Run } else { action })
+        self.make_due(Trigger::Close);
+        true
     }
 
     /// Returns whether it was closed and everything is done.

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use crate::echo::{echo, entries};
+use crate::{
+    echo::{echo, entries},
+    still::Still,
+};
 use test_kit::Task;
 use tidegate_batch_processor::{
     Backoff, Batcher, Blocking, ManualClock, OnFull, Policy, PushError, Wait,
@@ -67,6 +70,26 @@ fn a_key_has_one_batch_in_flight_and_holds_up_no_other() {
     gate.store(true, Ordering::SeqCst);
     assert!(driver.run().is_pending());
     assert_eq!(entries(&log)[3], [('a', 2)]);
+}
+
+#[test]
+fn the_clock_is_read_for_the_first_item_of_a_batch_only() {
+    let clock = Still::default();
+    let build = || Batcher::builder().max_items(3).clock(clock.clone());
+    let (one, _driver) = build().build(|items: Vec<(char, u32)>| Ok::<_, ()>(items)).unwrap();
+    let (keyed, _driver) =
+        build().keyed().build(|items: Vec<(char, u32)>| Ok::<_, ()>(items)).unwrap();
+    for (batcher, item, readings) in [
+        (&one, ('a', 0), 1),
+        (&one, ('b', 1), 1),
+        (&keyed, ('a', 0), 2),
+        (&keyed, ('a', 1), 2),
+        (&keyed, ('b', 2), 3),
+        (&keyed, ('b', 3), 3),
+    ] {
+        batcher.try_push(item).unwrap();
+        assert_eq!(clock.readings(), readings);
+    }
 }
 
 #[test]

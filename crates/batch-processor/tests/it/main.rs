@@ -16,6 +16,7 @@ mod policies;
 mod recovery;
 mod results;
 mod rivals;
+mod still;
 mod streams;
 mod stress;
 mod threads;

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use test_kit::Task;
 use tidegate_batch_processor::{
     BatchError, Batcher, BuildError, ManualClock, OnFull, Policy, PushError, Wait,
 };
@@ -61,6 +62,7 @@ fn so_many_batches_run_at_once_and_end_in_any_order() {
     let mut replies: Vec<_> = (0..3).map(|item| batcher.try_submit(item).unwrap()).collect();
     assert!(poll(&mut driver).is_pending());
     assert_eq!((batcher.stats().in_flight, batcher.stats().waiting), (2, 1));
+    assert!((batcher.stats().mean_items() - 1.0).abs() < 1e-9, "two items in two batches");
 
     doors.open(1);
     doors.open(2);
@@ -127,6 +129,7 @@ fn immediate_hands_over_what_is_there_as_soon_as_a_handler_is_free() {
 fn balanced_hands_over_at_once_when_idle_and_by_number_or_time_beside_others() {
     let clock = ManualClock::new();
     let doors = Doors::default();
+    let open = doors.clone();
     let (batcher, driver) = Batcher::builder()
         .policy(Policy::Balanced { min: 2 })
         .max_delay(Duration::from_secs(1))
@@ -135,22 +138,42 @@ fn balanced_hands_over_at_once_when_idle_and_by_number_or_time_beside_others() {
         .build_async(move |items| doors.clone().pass(items))
         .unwrap();
     let mut driver = Box::pin(driver);
-    let mut running = |expected| {
-        assert!(poll(&mut driver).is_pending());
+    let mut running = |polls, expected| {
+        (0..polls).for_each(|_| assert!(poll(&mut driver).is_pending()));
         assert_eq!(batcher.stats().batches, expected);
     };
     batcher.try_push(0).unwrap();
-    running(1);
+    running(1, 1);
     batcher.try_push(1).unwrap();
-    running(1);
+    running(1, 1);
     batcher.try_push(2).unwrap();
-    running(2);
+    running(1, 2);
     batcher.try_push(3).unwrap();
-    running(2);
+    running(1, 2);
     clock.advance(Duration::from_secs(1));
-    running(3);
+    running(1, 3);
+    // Those that gather when the last batch ends start then.
+    batcher.try_push(4).unwrap();
+    running(1, 3);
+    (0..4).for_each(|door| open.open(door));
+    // None of these doors wakes the driver, which looks at one batch for each poll.
+    running(4, 4);
     let stats = batcher.stats();
-    assert_eq!((stats.by_idle, stats.by_delay), (2, 1));
+    assert_eq!((stats.by_idle, stats.by_delay), (3, 1));
+}
+
+#[test]
+fn others_run_after_each_batch() {
+    let (batcher, driver) =
+        Batcher::builder().max_items(1).build(|items: Vec<u8>| Ok::<_, ()>(items)).unwrap();
+    let mut driver = Task::new(driver);
+    (0..3).for_each(|item| batcher.try_push(item).unwrap());
+    for done in 1..=3 {
+        assert!(driver.poll().is_pending());
+        assert_eq!((batcher.stats().done, driver.woken()), (done, done as usize));
+    }
+    assert!(driver.poll().is_pending());
+    assert_eq!(driver.woken(), 3, "there is nothing to do");
 }
 
 #[test]
@@ -204,25 +227,38 @@ fn without_room_it_is_as_the_builder_was_told() {
 
 #[test]
 fn no_more_items_are_dropped_than_weigh_enough_for_the_next() {
-    let builder = Batcher::builder().max_items(9).max_weight(10, |weight| *weight).capacity(9);
-    let builder = builder.on_full(OnFull::DropOldest);
-    let (batcher, driver) = builder.build(|items: Vec<usize>| Ok::<_, ()>(items)).unwrap();
-    let replies = [4, 3, 3, 5].map(|weight| batcher.try_submit(weight).unwrap());
-    batcher.close();
-    driver.wait();
-    let results = replies.map(|reply| ready(reply).ok());
-    assert_eq!(results, [None, None, Some(3), Some(5)]);
-    assert_eq!(batcher.stats().dropped, 2);
+    // A batch of 10 is full, one of 9 still gathers.
+    for (weights, kept) in [
+        ([4, 3, 3, 5], [None, None, Some(3), Some(5)]),
+        ([4, 3, 2, 5], [None, Some(3), Some(2), Some(5)]),
+    ] {
+        let builder = Batcher::builder().max_items(9).max_weight(10, |weight| *weight).capacity(9);
+        let builder = builder.on_full(OnFull::DropOldest);
+        let (batcher, driver) = builder.build(|items: Vec<usize>| Ok::<_, ()>(items)).unwrap();
+        let replies = weights.map(|weight| batcher.try_submit(weight).unwrap());
+        batcher.close();
+        driver.wait();
+        assert_eq!(replies.map(|reply| ready(reply).ok()), kept);
+        let (stats, done) = (batcher.stats(), kept.iter().flatten().count() as u64);
+        assert_eq!((stats.pushed, stats.done, stats.dropped), (4, done, 4 - done));
+    }
 }
 
 #[test]
 fn an_item_that_is_dropped_tells_its_caller_at_once() {
-    let builder = Batcher::builder().max_items(1).capacity(1).on_full(OnFull::DropOldest);
+    let builder = Batcher::builder().max_items(2).capacity(2).on_full(OnFull::DropOldest);
     let (batcher, _driver) = builder.build(|items: Vec<u8>| Ok::<_, ()>(items)).unwrap();
-    let mut first = batcher.try_submit(1).unwrap();
-    assert!(poll(&mut first).is_pending());
-    let _second = batcher.try_submit(2).unwrap();
-    assert!(matches!(ready(first), Err(BatchError::Dropped)));
+    let mut first = Task::new(batcher.try_submit(1).unwrap());
+    let mut second = Task::new(batcher.try_submit(2).unwrap());
+    assert!(first.poll().is_pending());
+    let _third = batcher.try_submit(3).unwrap();
+    assert_eq!(first.woken(), 1);
+    assert!(matches!(first.output(), Err(BatchError::Dropped)));
+    // It waits only now, in a batch of which an item was dropped.
+    assert!(second.poll().is_pending());
+    let _fourth = batcher.try_submit(4).unwrap();
+    assert_eq!(second.woken(), 1);
+    assert!(matches!(second.output(), Err(BatchError::Dropped)));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::echo::echo;
-use test_kit::Task;
+use test_kit::{CountingWaker, Task, poll_with};
 use tidegate_batch_processor::{
     BatchError, Batcher, DriverDropped, ManualClock, PushError, SubmitError,
 };
@@ -38,6 +38,41 @@ fn each_caller_gets_its_own_result() {
         assert_eq!(caller.woken(), 1);
         assert!(matches!(caller.poll(), Ready(Ok(result)) if result == n));
     }
+}
+
+#[test]
+fn a_reply_that_is_dropped_leaves_nothing_of_its_caller_behind() {
+    let (_log, handler) = echo();
+    let (batcher, _driver) = Batcher::builder().max_items(3).build(handler).unwrap();
+    let _first = Task::waiting(batcher.try_submit(1).unwrap());
+    let (count, waker) = CountingWaker::new();
+    let mut reply = batcher.try_submit(2).unwrap();
+    let before = Arc::strong_count(&count);
+    for _ in 0..2 {
+        assert!(poll_with(&mut reply, &waker).is_pending());
+        assert_eq!(Arc::strong_count(&count), before + 1);
+    }
+    drop(reply);
+    assert_eq!(Arc::strong_count(&count), before);
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        std::panic::resume_unwind(Box::new("quiet"));
+    }
+}
+
+#[test]
+fn a_result_that_panics_when_it_is_dropped_does_not_reach_the_caller_that_left_it() {
+    let handler = |items: Vec<u8>| Ok::<_, ()>(items.iter().map(|_| Bomb).collect());
+    let (batcher, driver) = Batcher::builder().max_items(1).build(handler).unwrap();
+    let reply = batcher.try_submit(1).unwrap();
+    assert!(Task::new(driver).run().is_pending());
+    drop(reply);
+    assert_eq!(batcher.stats().done, 1);
 }
 
 /// Batches of two, whose first item says what becomes of them.

@@ -3,20 +3,16 @@
 use std::{
     collections::VecDeque,
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
+use crate::still::Still;
 use futures_core::Stream;
 use proptest::prelude::*;
 use test_kit::CountingWaker;
-use tidegate_batch_processor::{
-    Batcher, Clock, IntoBatches, ManualClock, Policy, Timer, Timestamp, future::Batches,
-};
+use tidegate_batch_processor::{Batcher, IntoBatches, ManualClock, Policy, future::Batches};
 
 const DELAY: Duration = Duration::from_millis(10);
 
@@ -96,6 +92,20 @@ fn the_remainder_is_kept_and_given_back() {
     assert_eq!(next(&mut batches, Waker::noop()), Poll::Pending);
     let (stream, rest) = batches.into_remainder();
     assert_eq!((rest, stream.0), (vec![3], [Some(4)].into()));
+}
+
+#[test]
+fn nothing_is_taken_from_the_stream_while_a_full_batch_is_there() {
+    let settings = Batcher::builder().max_items(2).clock(ManualClock::new());
+    let mut batches = script((0..5).map(Some)).batches(settings).unwrap();
+    assert_eq!(next(&mut batches, Waker::noop()), Poll::Ready(Some(vec![0, 1])));
+    assert_eq!(batches.into_remainder().1, []);
+
+    let items = ['a', 'b', 'b', 'a', 'a'].map(|key| Some((key, ())));
+    let settings = Batcher::builder().max_items(2).clock(ManualClock::new());
+    let mut batches = script(items).batches(settings.keyed()).unwrap();
+    assert_eq!(next(&mut batches, Waker::noop()), Poll::Ready(Some(vec![('b', ()); 2])));
+    assert_eq!(batches.into_remainder().1, [('a', ())]);
 }
 
 proptest! {
@@ -181,34 +191,15 @@ fn a_batch_is_given_at_its_time_although_the_stream_is_always_ready() {
     assert_eq!(lens, [6; 5]);
 }
 
-/// A clock that stands still, and counts how often it is read.
-#[derive(Clone, Default)]
-struct Counted(Arc<AtomicU32>);
-
-impl Clock for Counted {
-    fn now(&self) -> Timestamp {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        Timestamp::ORIGIN
-    }
-}
-
-impl Timer for Counted {
-    type Sleep = std::future::Pending<()>;
-
-    fn sleep_until(&self, _time: Timestamp) -> Self::Sleep {
-        std::future::pending()
-    }
-}
-
 #[test]
 fn a_stream_that_is_fast_reads_the_clock_for_few_of_its_items() {
-    let clock = Counted::default();
+    let clock = Still::default();
     let settings = Batcher::builder().max_items(10_000).clock(clock.clone());
     let mut batches = pin!(script((0..6400).map(Some)).batches(settings).unwrap());
     let mut cx = Context::from_waker(Waker::noop());
     assert!(
         matches!(batches.as_mut().poll_next(&mut cx), Poll::Ready(Some(batch)) if batch.len() == 6400)
     );
-    let readings = clock.0.load(Ordering::SeqCst);
+    let readings = clock.readings();
     assert!(readings < 200, "{readings} for 6400 items");
 }

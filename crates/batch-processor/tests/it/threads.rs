@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::mpsc, thread, time::Duration};
 
-use tidegate_batch_processor::{Batcher, Wait};
+use tidegate_batch_processor::{Batcher, Clock, ManualClock, Timer, Timestamp, Wait};
 
 #[test]
 fn threads_and_tasks_share_a_batcher() {
@@ -89,4 +89,46 @@ fn handles_are_unwind_safe_whatever_is_in_them() {
     safe(&batcher);
     safe(&driver);
     safe(&batcher.try_submit(0.into()).unwrap());
+}
+
+/// A clock that a driver's thread cannot read.
+#[derive(Clone)]
+struct Broken;
+
+impl Clock for Broken {
+    fn now(&self) -> Timestamp {
+        if thread::current().name() == Some("tidegate-batch") {
+            std::panic::resume_unwind(Box::new("no time"));
+        }
+        Timestamp::ORIGIN
+    }
+}
+
+impl Timer for Broken {
+    type Sleep = std::future::Pending<()>;
+
+    fn sleep_until(&self, _time: Timestamp) -> Self::Sleep {
+        std::future::pending()
+    }
+}
+
+#[test]
+fn a_panic_of_the_thread_reaches_the_caller_that_joins_it() {
+    let (_batcher, driver) = Batcher::builder()
+        .clock(Broken)
+        .build_on_thread(|items: Vec<u8>| Ok::<_, ()>(items))
+        .unwrap();
+    let panic = std::panic::catch_unwind(|| driver.join()).unwrap_err();
+    assert_eq!(panic.downcast_ref(), Some(&"no time"));
+}
+
+#[test]
+fn a_thread_is_finished_after_the_close() {
+    let builder = Batcher::builder().clock(ManualClock::new());
+    let (batcher, driver) = builder.build_on_thread(|items: Vec<u8>| Ok::<_, ()>(items)).unwrap();
+    assert!(!driver.is_finished());
+    batcher.close();
+    while !driver.is_finished() {
+        thread::yield_now();
+    }
 }

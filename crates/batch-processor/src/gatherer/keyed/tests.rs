@@ -53,10 +53,9 @@ impl Machine {
         pushed
     }
 
-    fn on_told(&mut self, id: BatchId) -> Action {
-        let (action, unused) = self.keyed.on_told(id);
+    fn on_told(&mut self, id: BatchId) {
+        let unused = self.keyed.on_told(id);
         unused.into_iter().for_each(|key| self.keys.release(key));
-        action
     }
 
     fn shed(&mut self) -> Option<Shed<Item, Vec<usize>>> {
@@ -215,7 +214,7 @@ proptest! {
                 Step::Advance(nanos) => now += nanos,
                 Step::Look => {
                     machine.on_timer(time);
-                    reference.keys.values_mut().for_each(|gatherer| _ = gatherer.on_timer(time));
+                    reference.keys.values_mut().for_each(|gatherer| gatherer.on_timer(time));
                     let could_start = reference.can_start() && running.len() < LIMITS.max_in_flight;
                     let started = machine.start(time);
                     prop_assert_eq!(started.is_some(), could_start);
@@ -243,8 +242,8 @@ proptest! {
                         // A batch is done once.
                         machine.on_done(id, time, true);
                         prop_assert!(machine.stats().failed == 0 && !machine.is_over());
-                        let action = machine.on_told(id);
-                        driver.hear(action, &mut machine.keyed, now);
+                        machine.on_told(id);
+                        driver.will_look = true;
                         let gatherer = reference.keys.get_mut(&key).unwrap();
                         gatherer.on_done(in_lane, time, false);
                         gatherer.on_told(in_lane);
@@ -258,9 +257,8 @@ proptest! {
                     reference.keys.values_mut().for_each(|gatherer| _ = gatherer.flush());
                 }
                 Step::Close => {
-                    if let Some(action) = machine.close() {
-                        driver.hear(action, &mut machine.keyed, now);
-                    }
+                    prop_assert_eq!(machine.close(), !reference.closed);
+                    driver.will_look = true;
                     reference.keys.values_mut().for_each(|gatherer| _ = gatherer.close());
                     reference.closed = true;
                 }
@@ -392,6 +390,30 @@ fn lanes_looked_at(keys: usize, max_in_flight: usize) -> [usize; 4] {
     let look = steps_of(|| assert_eq!((machine.stats().waiting, machine.is_over()), (keys, false)));
     let flush = steps_of(|| _ = machine.flush());
     [refuse, replace, look, flush]
+}
+
+#[test]
+fn the_driver_hears_of_what_changes_when_it_looks() {
+    let mut machine = Machine::new();
+    let mut action = |now, key, weight| push(&mut machine, now, (key, 0), weight).unwrap();
+    // Full by weight, the second time beside another that can start.
+    assert_eq!([action(5, 1, 4), action(6, 2, 4)], [Action::Arm; 2]);
+    assert_eq!([action(6, 1, 4), action(6, 2, 4)], [Action::Run, Action::Rest]);
+    let at = Timestamp::from_nanos;
+    let mut machine = Machine::new();
+    assert_eq!(push(&mut machine, 5, (1, 0), 0), Ok(Action::Arm));
+    assert_eq!(machine.alarm(at(5)), Some(at(15)));
+    // Of two other keys one is due after the alarm, and one before it.
+    let mut action = |now, key| push(&mut machine, now, (key, 0), 0).unwrap();
+    assert_eq!(
+        [action(6, 1), action(7, 2), action(3, 3)],
+        [Action::Rest, Action::Rest, Action::Arm]
+    );
+    // Without a time there is no alarm.
+    let limits = Limits { max_delay: Duration::MAX, ..LIMITS };
+    let mut machine = KeyedGatherer::<(usize, usize), ()>::new(limits);
+    let pushed = machine.push(Some(at(5)), direct(1), (1, 0), 0);
+    assert_eq!(pushed.unwrap().action, Action::Rest);
 }
 
 #[test]
