@@ -161,7 +161,7 @@ fn errors_say_what_failed_and_name_their_source() {
     assert_eq!(DriverDropped.to_string(), "batch driver dropped");
     for (error, message) in [
         (
-            BatchError::WrongLength { sent: 2, got: 1 },
+            BatchError::<Broken>::WrongLength { sent: 2, got: 1 },
             "batch handler returned 1 results for 2 items",
         ),
         (BatchError::Panicked("oh".into()), "batch handler panicked: oh"),
@@ -169,7 +169,7 @@ fn errors_say_what_failed_and_name_their_source() {
         (BatchError::DriverDropped, "batch driver dropped"),
     ] {
         assert_eq!(error.to_string(), message);
-        assert!(error.source().is_none() && error.handler_error() == None::<&Broken>);
+        assert!(error.source().is_none() && error.handler_error().is_none());
         assert_eq!(format!("{:?}", error.clone()), format!("{error:?}"));
     }
 }
