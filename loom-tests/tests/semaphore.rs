@@ -306,7 +306,7 @@ fn a_close_meets_a_half_served_head() {
         match poll_quietly(&mut head) {
             Poll::Ready(Ok(permit)) => assert_eq!(permit.count(), 2),
             Poll::Ready(Err(error)) => assert_eq!(error, AcquireError::Closed),
-            Poll::Pending => panic!("neither granted nor sent away"),
+            Poll::Pending => panic!("neither granted nor rejected"),
         }
         assert_eq!(semaphore.available_permits(), 2);
     });

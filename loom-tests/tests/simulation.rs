@@ -134,7 +134,7 @@ impl World {
         self.clock.sleep(pause).await;
     }
 
-    /// What is dear: behind a breaker, on the pool.
+    /// What is expensive: behind a breaker, on the pool.
     async fn compute(&self, key: u32) -> Result<u64, &'static str> {
         let _alone = Computing::of(self, key);
         let (panics, fails) = (self.chance(10), self.chance(20));

@@ -22,8 +22,8 @@ use crate::{
 /// probes when they work again.
 ///
 /// `C` is the clock it reads, `O` is the observer that is notified, `J` classifies results as
-/// successes and failures. The [`State`] has a picture of how it goes from one to the next,
-/// [`Builder`] what can be set.
+/// successes and failures. [`State`] shows how a breaker changes from state to state, and
+/// [`Builder`] lists the settings.
 ///
 /// # As a gate
 ///
@@ -37,8 +37,8 @@ use crate::{
 /// | `breaker.fail_fast()` | [`&FailFast`](FailFast) | refuses | borrow the breaker |
 /// | `arc.fail_fast_owned()` | [`OwnedFailFast`](crate::OwnedFailFast) | refuses | own a share |
 ///
-/// Code that must not wait asks for one of the latter two by name; no `Arc<Breaker>` becomes one
-/// without being told to.
+/// Code that must not wait names one of the last two: an `Arc<Breaker>` never becomes one by
+/// itself.
 ///
 /// # Fairness
 ///
@@ -80,7 +80,7 @@ pub struct Breaker<C = SystemClock, O = (), J = ByResult> {
 }
 
 impl Breaker {
-    /// Starts a breaker with settings of its own.
+    /// Returns a builder with the default settings.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -112,7 +112,7 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         &self.fail_fast.machine
     }
 
-    /// Enters if the breaker lets it.
+    /// Enters if the breaker lets the caller in.
     ///
     /// # Errors
     ///
@@ -122,8 +122,8 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         self.fail_fast.try_enter()
     }
 
-    /// Waits until the breaker lets it in: until the open time is over, a probe slot is free, or it
-    /// is closed.
+    /// Waits until the breaker lets the caller in: its open time is over, a probe slot is free, or
+    /// it has closed.
     ///
     /// With a [`probe_timeout`](Builder::probe_timeout) it also writes off a probe that takes
     /// longer.
@@ -222,8 +222,8 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
 
     /// Waits until every call is let through: closed, forced closed or observing only.
     ///
-    /// It does not call, and so it is no probe: an open breaker closes only if others go on
-    /// calling.
+    /// The wait makes no call, and so is no probe: an open breaker closes only if other callers go
+    /// on calling.
     ///
     /// # Cancel safety
     ///

@@ -48,7 +48,7 @@ pub struct Builder<C = SystemClock, O = (), J = ByResult> {
 }
 
 impl<C, O, J> Builder<C, O, J> {
-    /// When to trip. Default: 5 failures in a row.
+    /// Sets when the breaker trips. Default: 5 failures in a row.
     pub fn trip_on(mut self, rule: TripRule) -> Self {
         self.settings.rule = rule;
         self
@@ -57,18 +57,18 @@ impl<C, O, J> Builder<C, O, J> {
     /// Trips also when `predicate` returns `true` for the window's statistics, whatever the rule of
     /// [`trip_on`](Self::trip_on) says; that may be [`TripRule::never`]. Default: no predicate.
     ///
-    /// It is asked after each success and failure of a breaker that is closed or
-    /// [observes only](crate::State::ObserveOnly); with
-    /// [`count_inflight_slow`](TripRule::count_inflight_slow) also by a caller that enters, at most
-    /// once in an eighth of the threshold. Its statistics include slow calls in flight. No lock is
-    /// held, and several threads may ask at once. It must not use the breaker.
-    /// The statistics are added up for each call, which reads every thread's part of the window.
+    /// The breaker calls it after each success and failure while it is closed or
+    /// [observes only](crate::State::ObserveOnly), unless it trips anyway; with
+    /// [`count_inflight_slow`](TripRule::count_inflight_slow) also when a call enters, at most once
+    /// in an eighth of the slow-call threshold: then the statistics that it gets include slow calls
+    /// in flight. No lock is held, and several threads may call it at once. It must not use the
+    /// breaker. Each time, the breaker adds up the window: of one by time, every thread's part.
     ///
     /// # Panics
     ///
-    /// A panic of the predicate goes to the caller that asked; if that has just made its call, the
-    /// call has been counted. If that caller is already unwinding, because its call panicked, the
-    /// predicate's panic ends there and means no (without `std` it aborts the process).
+    /// A panic of the predicate propagates to the caller in whose call it was evaluated. An outcome
+    /// that this call has brought is counted all the same. If that thread is already unwinding, the
+    /// panic ends there and counts as `false` (without `std` it aborts the process).
     ///
     /// # Examples
     ///
@@ -96,31 +96,32 @@ impl<C, O, J> Builder<C, O, J> {
         self
     }
 
-    /// How long to stay open after a trip. Default: 60 seconds ±20 %.
+    /// Sets how long the breaker stays open after a trip. Default: 60 seconds ±20 %.
     pub fn open_for(mut self, open_for: OpenFor) -> Self {
         self.settings.open_for = open_for;
         self
     }
 
-    /// How many probes may be in flight at once while half-open, 1 to 8191. Default: 1.
+    /// Sets how many probes may be in flight at once while half-open, 1 to 8191. Default: 1.
     pub fn probes(mut self, n: u32) -> Self {
         self.settings.probes = n;
         self
     }
 
-    /// How many probes must succeed, before one fails, to close again, 1 to 8191. Default: 1.
+    /// Sets how many probes must succeed, before one fails, to close again, 1 to 8191. Default: 1.
     pub fn close_after(mut self, n: u32) -> Self {
         self.settings.close_after = n;
         self
     }
 
-    /// After how long a probe that is still in flight has failed, above zero. Default: never.
+    /// Sets after how long a probe that is still in flight counts as failed, above zero. Default:
+    /// never.
     ///
     /// A probe that hangs, or whose pass was leaked, would keep its slot for ever. With this it is
     /// written off: the breaker trips as for any failed probe, which frees the slots of all its
-    /// probes, and a result that comes after all is late. The next caller that enters writes it
-    /// off, or one that waits in [`enter`](Breaker::enter); there is no thread behind it. Choose a
-    /// time above the call's own timeout.
+    /// probes. A result that still comes counts as late. The next caller that enters, or one that
+    /// waits in [`enter`](Breaker::enter), writes it off; no background thread does. Choose a time
+    /// above the call's own timeout.
     ///
     /// # Examples
     ///
@@ -146,22 +147,23 @@ impl<C, O, J> Builder<C, O, J> {
         self
     }
 
-    /// Seeds the jitter, besides the time of each trip. Default: 0.
+    /// Seeds the jitter, together with the time of each trip. Default: 0.
     ///
-    /// Equal seeds and equal times give equal jitter: with a clock turned by hand everything is
-    /// repeatable, while on a real clock no two breakers trip at the same nanosecond.
+    /// Equal seeds, times and numbers of earlier draws give equal jitter: with a clock turned by
+    /// hand everything is repeatable. On a real clock two breakers hardly ever trip at the same
+    /// nanosecond.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// The clock to read. Default: the system's.
+    /// Sets the clock. Default: the system's.
     pub fn clock<D>(self, clock: D) -> Builder<D, O, J> {
         let Self { settings, seed, observer, classifier, .. } = self;
         Builder { settings, seed, clock, observer, classifier }
     }
 
-    /// The observer that is notified of trips and other changes. Default: none.
+    /// Sets the observer that is notified of trips and other changes. Default: none.
     pub fn observer<P>(self, observer: P) -> Builder<C, P, J> {
         let Self { settings, seed, clock, classifier, .. } = self;
         Builder { settings, seed, clock, observer, classifier }
@@ -170,11 +172,10 @@ impl<C, O, J> Builder<C, O, J> {
     /// Classifies the result of every call as a success, a failure or neither. Default: the
     /// result's own [`Classify`](crate::gate::Classify) decides.
     ///
-    /// It goes for what is called by the breaker's own methods: [`call`](Breaker::call),
+    /// It applies to the breaker's own methods: [`call`](Breaker::call),
     /// [`call_or_else`](Breaker::call_or_else), [`call_async`](Breaker::call_async),
-    /// [`run`](Breaker::run), [`run_async`](Breaker::run_async). A row of gates goes by the
-    /// result's own `Classify`, for all its gates alike: wrap the result by [`Breaker::classify`]
-    /// there.
+    /// [`run`](Breaker::run), [`run_async`](Breaker::run_async). A row of gates uses the result's
+    /// own `Classify` for all its gates: there, wrap the result with [`Breaker::classify`].
     ///
     /// The closure classifies one type: that of its argument. A breaker that sees several types has
     /// a [`classifier`](Self::classifier) of a type of its own, or classifies the error only
@@ -182,7 +183,7 @@ impl<C, O, J> Builder<C, O, J> {
     ///
     /// # Panics
     ///
-    /// A panic of the classifier goes to the caller, and the call has failed.
+    /// A panic of the classifier propagates to the caller, and the call counts as a failure.
     ///
     /// # Examples
     ///

@@ -31,8 +31,8 @@ use crate::{
 impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     /// Runs `act` if the breaker lets it, and settles by what it returns, as the breaker's
     /// [`Classifier`] says: without one, [`Classify`](crate::gate::Classify) says what counts as a
-    /// failure, and [`Classified`] carries the caller's own opinion. A panic counts as a failure,
-    /// also one of the classifier. Never waits.
+    /// failure, and [`Classified`] carries the caller's own opinion. A panic of `act` or of the
+    /// classifier propagates to the caller, and the call counts as a failure. Never waits.
     ///
     /// # Errors
     ///

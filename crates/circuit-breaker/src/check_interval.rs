@@ -14,12 +14,12 @@ pub(crate) struct CheckInterval {
 }
 
 impl CheckInterval {
-    /// One check in `every` nanoseconds, at least one; the first is due at once.
+    /// Makes one check due in every `every` nanoseconds, 0 counting as 1; the first is due at once.
     pub(crate) fn new(every: u64) -> Self {
         Self { next: AtomicU64::new(0), every: every.max(1) }
     }
 
-    /// Returns whether the caller has to check.
+    /// Returns whether the caller has to check; if so, no other caller has to in this interval.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         let now = now.as_nanos();
         // ORDERING: Relaxed: the number alone counts; what is checked is under locks.

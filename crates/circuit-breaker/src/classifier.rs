@@ -4,12 +4,12 @@ use core::fmt;
 
 use tidegate_core::{Outcome, gate::Classify};
 
-/// Says how a call went, by what it returned: set once for a breaker, by
-/// [`Builder::classify`](crate::Builder::classify) and its relatives.
+/// Says how a call went, by what it returned. Set once for a breaker, by `classify`,
+/// `classify_errors` or `classifier` of its [`Builder`](crate::Builder).
 ///
 /// Every `Fn(&R) -> Outcome` is a classifier. Implement it for a type where one breaker guards
-/// calls of several result types, or where the type needs a name. A classifier that panics has seen
-/// a failure.
+/// calls of several result types, or where the type needs a name. If a classifier panics, the call
+/// counts as a failure.
 ///
 /// # Examples
 ///
@@ -38,7 +38,7 @@ use tidegate_core::{Outcome, gate::Classify};
 /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
 /// ```
 pub trait Classifier<R: ?Sized> {
-    /// Returns how it went.
+    /// Returns the outcome of the call that returned `result`.
     fn outcome(&self, result: &R) -> Outcome;
 }
 

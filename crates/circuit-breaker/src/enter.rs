@@ -59,8 +59,8 @@ impl<C: Timer, O> fmt::Debug for Enter<'_, C, O> {
     }
 }
 
-/// How many sleeps may end in one poll. Then other tasks run: a clock that lags behind its timer
-/// would keep the poll for as long as it lags.
+/// How many sleeps may end in one poll before other tasks run: while a clock lags behind its timer,
+/// the poll would not end.
 const SLEEPS: u32 = 4;
 
 pin_project! {
@@ -70,8 +70,8 @@ pin_project! {
         C: Timer,
     {
         waiter: Waiter,
-        // When the open time ends, as of the latest poll; `NEVER` while only a change of state can
-        // help.
+        // When time alone may let the caller in, as of the latest poll: the open time ends, or a
+        // probe is written off. `NEVER` while only a notification can help.
         until: Timestamp,
         // INVARIANT: sleeps until `until`.
         #[pin]
@@ -120,7 +120,7 @@ impl<C: Timer> EnterState<C> {
             if let Some(sleep) = this.sleep.as_mut().as_pin_mut() {
                 ready!(sleep.poll(cx));
             }
-            // The open time is over, so poll again without a notification.
+            // The time has come, so check again without a notification.
             this.sleep.set(None);
             sleeps += 1;
             if sleeps == SLEEPS {

@@ -23,8 +23,8 @@ pub struct Refused {
     /// Why.
     pub reason: RefusedReason,
     /// How long until trying again may help; `None` if that is not known. For
-    /// [`Probing`](RefusedReason::Probing) that is when the first of the probes is written off, if
-    /// it does not end before.
+    /// [`Probing`](RefusedReason::Probing): how long until the first probe is written off, unless a
+    /// probe ends before that.
     pub retry_after: Option<Duration>,
 }
 
@@ -60,7 +60,7 @@ impl core::error::Error for Refused {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeyRefused {
-    /// By the breaker of the key.
+    /// The key's breaker has refused the call.
     Refused(Refused),
     /// The key is new, and no breaker of another key can be forgotten.
     TooManyKeys(TooManyKeys),

@@ -19,7 +19,7 @@ impl<T: ?Sized, R> Hook<T, R> {
     }
 }
 
-/// It is called by reference, from several threads: what it changes is behind atomics or locks of
-/// its own.
+/// The closure is `Sync`: it keeps what it changes behind atomics or locks, so a panic shows a
+/// caller no more than another thread could see.
 impl<T: ?Sized, R> UnwindSafe for Hook<T, R> {}
 impl<T: ?Sized, R> RefUnwindSafe for Hook<T, R> {}

@@ -17,9 +17,9 @@ use crate::{error::Refused, state::State, stats::Snapshot};
 ///
 /// # Panics
 ///
-/// A panic goes to the caller whose call caused the event; the breaker has changed all the same. If
-/// that caller is already unwinding, because its call panicked, the observer's panic ends there
-/// (without `std` it aborts the process).
+/// A panic propagates to the caller whose call caused the event; the breaker has changed all the
+/// same. If that thread is already unwinding, the observer's panic ends there (without `std` it
+/// aborts the process).
 ///
 /// # Examples
 ///

@@ -262,7 +262,7 @@ pub(crate) fn sequentially_consistent_in_models() {
     }
 }
 
-/// Lets the calling thread rest for a while.
+/// Lets the calling thread sleep for `duration`.
 #[cfg(feature = "std")]
 pub(crate) fn nap(duration: core::time::Duration) {
     // No other thread has this parker, so none wakes it.

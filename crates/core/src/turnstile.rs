@@ -47,7 +47,7 @@ pub struct Turnstile {
     /// | bits | meaning | changed by |
     /// | --- | --- | --- |
     /// | `TAKEN` | a pass is out, or granted and not yet collected | CAS to take; a leaver without waiters clears it |
-    /// | `WAITERS` | the line is not empty | only under the list's lock |
+    /// | `WAITERS` | the wait queue is not empty | only under the list's lock |
     /// | `CLOSED` | final | `close` |
     word: AtomicU8,
     line: WaitList<()>,
@@ -74,7 +74,8 @@ impl Turnstile {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives the place in line up; a turn that had come goes to the next.
+    /// Dropping the future gives its place in the wait queue up; a turn that had come goes to the
+    /// next.
     ///
     /// # Errors
     ///
@@ -101,7 +102,7 @@ impl Turnstile {
         self.word.load(Ordering::Acquire) & CLOSED != 0
     }
 
-    /// Returns how many wait in line. A snapshot.
+    /// Returns how many wait. A snapshot.
     pub fn waiting(&self) -> usize {
         self.line.len()
     }

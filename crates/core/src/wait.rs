@@ -43,8 +43,8 @@ pub fn may_linger(_cx: &Context<'_>) -> bool {
 /// Returns how many polls of a spin have paid lately on this thread, half of what it would take
 /// before it parks; 0 unless the poll [may take its time](may_linger).
 ///
-/// For a future whose registration is dear to others: it looks for what it waits for in pauses of
-/// so many [`spin_loop`](core::hint::spin_loop)s in all, and registers then.
+/// For a future whose registration is expensive for others: it looks for what it waits for in
+/// pauses of so many [`spin_loop`](core::hint::spin_loop)s in all, and registers then.
 #[cfg(feature = "std")]
 pub fn lingering(cx: &Context<'_>) -> u32 {
     if may_linger(cx) { driver::polls_that_pay() / 2 } else { 0 }

@@ -1,6 +1,6 @@
 //! Grants: "my turn for n?".
 //!
-//! A [`WaitList`] is a line of tickets, first in, first out unless its supply says otherwise. The
+//! A [`WaitList`] is a queue of tickets, first in, first out unless its supply says otherwise. The
 //! releaser decides, under the list's lock, whose ticket is granted; a granted waiter has what it
 //! asked for before it runs again, so it cannot be overtaken.
 //!
@@ -22,7 +22,7 @@
 //! A supply that lets newcomers overtake does not grant at once: it *nudges* tickets, which ask
 //! again when they are polled and keep their places if they come too late. The sum of what is
 //! promised to nudged tickets is kept, and the tickets that sleep are kept in order beside the
-//! line, so no ticket is looked at twice for one nudge.
+//! queue, so no ticket is looked at twice for one nudge.
 //!
 //! A grant belongs to its ticket at once, also if the owner is not polled for a long time. A nudge
 //! does not: the supply [forgets](Line::forget_promise) one that is not answered, and nudges the
@@ -54,24 +54,24 @@ use crate::{
     wake_list::WakeList,
 };
 
-/// A line of waiters, each asking for an `N` (an amount, a key, nothing at all).
+/// A wait queue, in which each waiter asks for an `N` (an amount, a key, nothing at all).
 ///
 /// Allocates for the first waiter and whenever more wait at once than ever before. Its memory is
-/// never above what the longest line needed, and is given back when a long line has emptied.
+/// never above what the longest queue needed, and is freed when a long queue has emptied.
 pub struct WaitList<N> {
     tickets: Lock<Tickets<N>>,
 }
 
 impl<N: Copy> WaitList<N> {
     crate::const_fn! {
-        /// Creates an empty line. Does not allocate.
+        /// Creates an empty wait queue. Does not allocate.
         pub fn new() -> Self {
             Self { tickets: Lock::new(Tickets::new()) }
         }
     }
 
-    /// Runs `section` on the line with the lock held; then opens the lock and wakes the waiters
-    /// that the section granted, dismissed or nudged.
+    /// Runs `section` on the wait queue with the lock held; then opens the lock and wakes the
+    /// waiters that the section granted, dismissed or nudged.
     #[inline]
     pub fn with<R>(&self, section: impl FnOnce(&mut Line<'_, N>) -> R) -> R {
         let (result, woken) = self.lock(section);
@@ -132,13 +132,14 @@ impl<N> fmt::Debug for WaitList<N> {
 pub trait Supply {
     /// What one waiter asks for, and what it gets: the two may differ where it asks for a range.
     type Need: Copy;
-    /// Why a waiter is sent away empty-handed.
+    /// Why a waiter is rejected.
     type Refusal;
 
-    /// Returns the line of this supply.
+    /// Returns the wait queue of this supply.
     fn wait_list(&self) -> &WaitList<Self::Need>;
 
-    /// Decides a newcomer's request: granted (and charged), refused, or `Pending` to join the line.
+    /// Decides a newcomer's request: granted (and charged), refused, or `Pending` to join the
+    /// queue.
     ///
     /// Before it returns `Pending` it must have noted, in the word that releasers write to, that
     /// there is a waiter.
@@ -166,7 +167,7 @@ pub trait Supply {
     /// `Pending` to wait on in its place. Never called in a supply that neither
     /// [nudges](Self::nudges) nor uses [`Line::nudge_all`].
     ///
-    /// `is_first`: no ticket that sleeps is served before it. The line is [served](Self::serve)
+    /// `is_first`: no ticket that sleeps is served before it. The queue is [served](Self::serve)
     /// after each answer, and after `Pending` [looked after](Self::serve_after_miss), when the
     /// ticket sleeps again.
     fn ask_again(
@@ -183,7 +184,7 @@ pub trait Supply {
     /// no waiter is left.
     fn serve(&self, line: &mut Line<'_, Self::Need>);
 
-    /// Looks after the line when a ticket has [asked again](Self::ask_again) in vain, and what was
+    /// Looks after the queue when a ticket has [asked again](Self::ask_again) in vain, and what was
     /// [promised](Line::promised) to others is forgotten. By default nothing is done: right where
     /// what a nudged ticket did not find cannot be had by others.
     fn serve_after_miss(&self, line: &mut Line<'_, Self::Need>) {
@@ -193,7 +194,7 @@ pub trait Supply {
     /// Takes a grant back whose owner never picked it up.
     fn give_back(&self, granted: Self::Need);
 
-    /// Returns what a waiter gets that [`Line::dismiss_all`] sends away.
+    /// Returns the error of a waiter that [`Line::dismiss_head`] or [`Line::dismiss_all`] rejects.
     fn dismissal(&self) -> Self::Refusal;
 }
 
@@ -251,7 +252,7 @@ impl<P: Deref<Target: Supply>> Turn<P> {
         matches!(self.stage, Stage::Fresh)
     }
 
-    /// Returns whether the request stands in line.
+    /// Returns whether the request waits in the queue.
     #[inline]
     pub const fn is_waiting(&self) -> bool {
         matches!(self.stage, Stage::InLine(_))
@@ -262,7 +263,7 @@ impl<P: Deref<Target: Supply>> Turn<P> {
     ///
     /// # Panics
     ///
-    /// Panics if the request stands in line, or is called twice.
+    /// Panics if the request waits in the queue, or at the second call.
     #[inline]
     pub fn finish(&mut self) -> P {
         assert!(!self.is_waiting(), "a request in line is not over");

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! fresh ──poll: take──▶ done                      (one CAS; no lock, no allocation)
-//!   │                                             (a thread looks again for a while: `take_soon`)
+//!   │                                             (a thread spins first: `take_soon` in `pool.rs`)
 //!   └───poll: refused──▶ in the queue ──poll…──▶ done  (`Turn`: until granted or rejected)
 //! ```
 
@@ -56,7 +56,7 @@ impl<P: Deref<Target = PermitPool>> Request<P> {
         self.queue(cx)
     }
 
-    /// Looks for a while, on a thread, before it joins the queue.
+    /// Spins before it joins the queue, on a thread.
     #[cold]
     #[inline(never)]
     fn poll_overtaking(&mut self, cx: &mut Context<'_>) -> Poll<Result<Held<P>, AcquireError>> {

@@ -49,21 +49,22 @@ impl Builder {
         Self { permits, settings: Settings::DEFAULT }
     }
 
-    /// The order in which waiters are served, and whether newcomers may overtake. Default:
+    /// Sets the order in which waiters are served, and whether newcomers may overtake. Default:
     /// [`Fairness::Fifo`].
     pub fn fairness(mut self, fairness: Fairness) -> Self {
         (self.settings.fairness, self.settings.bound) = (fairness, fairness.bound());
         self
     }
 
-    /// How many requests may wait in the queue; with 0 no request waits. A request that finds the
-    /// queue full is refused with [`QueueFull`](crate::AcquireError::QueueFull). Default: no limit.
+    /// Sets how many requests may wait in the queue; with 0 no request waits. A request that finds
+    /// the queue full is refused with [`QueueFull`](crate::AcquireError::QueueFull). Default: no
+    /// limit.
     pub fn max_waiters(mut self, n: usize) -> Self {
         self.settings.max_waiters = n;
         self
     }
 
-    /// Whether a request for more permits than there are waits until enough of them were
+    /// Sets whether a request for more permits than there are waits until enough of them were
     /// [added](Semaphore::add_permits). Default: false, it is refused with
     /// [`TooMany`](crate::AcquireError::TooMany) at once.
     ///

@@ -35,9 +35,9 @@ use core::num::NonZeroU32;
 /// time instead; a number of overtakings needs no clock, and is what the literature calls bounded
 /// bypass.
 ///
-/// Under all but `Fifo` a thread that waits looks for a permit for a while before it joins the
-/// queue, unless other requests wait there: for as long as that has paid lately, at most some
-/// 20 µs. A task joins at once.
+/// Under all but `Fifo` a thread that waits spins for a permit before it joins the queue, unless
+/// other requests wait there: for as long as that has paid lately, at most some 20 µs. A task joins
+/// at once.
 ///
 /// `Barging` is `Eventual` without a bound: the head may starve. `Lifo` serves the latest first:
 /// under overload the callers of the latest requests still wait for the answer, while the first

@@ -89,8 +89,8 @@ impl<'s> Gate for PermitGate<'s> {
     }
 }
 
-/// Future of the [`enter`](Gate::enter) of every gate of this crate: `F` waits for its permits.
-/// Never refuses with [`NoPermits`](TryAcquireError::NoPermits).
+/// Future of the [`enter`](Gate::enter) of every gate of this crate: `F` waits for its permits. Its
+/// error is never [`NoPermits`](TryAcquireError::NoPermits).
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Enter<F> {

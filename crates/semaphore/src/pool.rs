@@ -87,8 +87,8 @@ pub(crate) struct Settings {
     pub(crate) clock: Option<Box<dyn Clock + Send + Sync>>,
 }
 
-/// The clock is read by reference, from several threads: what it changes is behind atomics or locks
-/// of its own.
+/// The clock is `Sync`: it keeps what it changes behind atomics or locks, so a panic shows a caller
+/// no more than another thread could see.
 impl UnwindSafe for Settings {}
 impl RefUnwindSafe for Settings {}
 
@@ -245,7 +245,7 @@ impl PermitPool {
             let word = self.word.load(Ordering::Relaxed);
             while free(word) == 0 && self.debt() == 0 && n > 0 {
                 let Some(&need) = line.head() else { break };
-                if !self.hands_over(word, line) {
+                if !self.grants_head(word, line) {
                     break;
                 }
                 let Some(handed) = need.of(n) else { break };
@@ -433,7 +433,7 @@ impl PermitPool {
         // ORDERING: Relaxed, here and below: under the queue's lock, which orders all changes of
         // the flags.
         let word = self.word.load(Ordering::Relaxed);
-        let comes_first = line.head().is_some() && self.hands_over(word, line);
+        let comes_first = line.head().is_some() && self.grants_head(word, line);
         let flags = match self.debt() > 0 || comes_first {
             true => ATTENDED | BARRED,
             false if line.has_sleepers() || self.awaited() > 0 => ATTENDED,

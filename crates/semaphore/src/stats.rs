@@ -32,7 +32,7 @@ use crate::word::{ACQUISITIONS_MODULUS, acquisitions};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// The capacity. More permits may be in use for a while after it was lowered.
+    /// The capacity. More permits may be in use after it was lowered, until they are released.
     pub capacity: usize,
     /// Free permits. May be above zero while a request waits for more.
     pub available: usize,

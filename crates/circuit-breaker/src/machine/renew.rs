@@ -6,8 +6,8 @@ use super::Machine;
 use crate::{error::Refused, observer::Observer, pass::Pass, word::Word};
 
 impl<C: Clock, O: Observer> Machine<C, O> {
-    /// Takes the call that entered with `stamp` out of all that is timed, until it is renewed.
-    /// Reads no clock.
+    /// Stops timing the call that entered with `stamp` until its pass is renewed: meanwhile it
+    /// becomes neither slow nor overdue. Reads no clock.
     pub(crate) fn pause(&self, stamp: &mut Word, started: Timestamp) {
         if stamp.admits_untimed() || stamp.is_paused() {
             return;
@@ -16,10 +16,12 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         *stamp = stamp.paused();
     }
 
-    /// Looks again whether the call that entered with `stamp` may be made, and begins to time it.
+    /// Checks again whether the call that entered with `stamp` may be made, and begins to time it.
+    /// If the generation has changed, the call enters anew.
     pub(crate) fn renew(&self, stamp: &mut Word, started: &mut Timestamp) -> Result<(), Refused> {
         if self.load().generation() != stamp.generation() {
-            // What it entered is over: nothing of it counts any more, and its slot has been freed.
+            // The generation that it entered is over: its outcome would count as late, and a
+            // probe's slot is free already.
             let pass = self.admit().map_err(|blocked| self.refuse(blocked))?;
             (*stamp, *started) = Pass::into_parts(pass);
             return Ok(());

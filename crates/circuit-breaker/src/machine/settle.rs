@@ -14,7 +14,8 @@ use crate::{
 };
 
 impl<C: Clock, O: Observer> Machine<C, O> {
-    /// Settles the call that entered with `stamp`, at `started` if that matters.
+    /// Settles the call that entered with `stamp`. `started` matters only if calls are timed or
+    /// probes have a timeout.
     #[inline]
     pub(crate) fn settle(&self, stamp: Word, started: Timestamp, outcome: Outcome) {
         match outcome {
@@ -46,7 +47,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         self.settle_any(stamp, started, outcome, None);
     }
 
-    /// Settles a call that panics, while it unwinds.
+    /// Settles a call while its thread unwinds, when a second panic would abort the process.
     #[cold]
     #[inline(never)]
     fn settle_contained(
@@ -70,8 +71,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         if !stamp.admits_all() {
             return self.settle_probe(stamp, started, outcome, open_for);
         }
-        // Leaves the calls in flight before it enters the window: counted in both, it might trip
-        // the breaker.
+        // Take the call out of those in flight before the window counts it: counted in both, it
+        // might trip the breaker.
         if let Some(in_flight) = self.in_flight.as_ref().filter(|_| !stamp.is_paused()) {
             in_flight.leave(stamp.generation(), stamp.shard(), started);
         }
@@ -115,7 +116,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         outcome: Outcome,
         open_for: Option<Duration>,
     ) {
-        // ORDERING: Relaxed: at least as new as what the stamp's word made visible.
+        // ORDERING: Relaxed: this is at least as new as the open time that the stamp's word
+        // published.
         let open_ended = Timestamp::from_nanos(self.open_until.load(Ordering::Relaxed));
         let settle = |now| {
             let call = Call {
@@ -129,8 +131,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
                     return Settled::Late;
                 }
                 if has_failed {
-                    // A probe that decides keeps its slot until the state has changed, so that no
-                    // caller becomes a probe of a state that is ending.
+                    // A probe that ends the half-open state keeps its slot until the state has
+                    // changed, so that no caller becomes a probe of a generation that is ending.
                     return Settled::Moved(self.open(schedule, now, open_for));
                 }
                 let streak = word.streak() + u32::from(outcome == Outcome::Success);
@@ -193,8 +195,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     /// Never true for a probe's stamp: the word counts the probe, the stamp does not.
     #[inline]
     fn still_is(&self, stamp: Word) -> bool {
-        // ORDERING: Relaxed: nothing is read that the word publishes, and the caller sees its own
-        // past anyway.
+        // ORDERING: Relaxed: nothing is read that the word publishes, and a thread sees its own
+        // earlier writes anyway.
         self.word.load(Ordering::Relaxed) == stamp.bits()
     }
 }
@@ -206,8 +208,8 @@ enum Settled {
     Moved(Transition),
 }
 
-/// A call that the word has counted and that is not settled yet, with the word after it. If the
-/// clock panics, the drop settles it as if it had ended when it started.
+/// A call that is counted in the word's streak and not settled yet. `word` is its stamp with that
+/// streak. If the clock panics, the drop settles it as if it had ended when it started.
 struct Counted<'a, C: Clock, O: Observer> {
     machine: &'a Machine<C, O>,
     word: Word,
@@ -247,8 +249,8 @@ impl<C: Clock, O: Observer> Counted<'_, C, O> {
 }
 
 impl<C: Clock, O: Observer> Drop for Counted<'_, C, O> {
-    // The fields go by value into a function that is hardly ever called, so that otherwise they
-    // stay in registers.
+    // The fields go by value into a function that is hardly ever called. When it is not, they stay
+    // in registers.
     #[inline(always)]
     fn drop(&mut self) {
         let Self { machine, word, started, failed, open_for } = *self;

@@ -14,7 +14,8 @@ use crate::{
 };
 
 impl<C: Clock, O: Observer> Machine<C, O> {
-    /// Trips unless the generation of `stamp` is over. `known` is the time if the clock panics.
+    /// Trips unless the generation of `stamp` is over. If the clock panics, `known` is used as the
+    /// time.
     #[cold]
     pub(super) fn trip(&self, stamp: Word, known: Timestamp, open_for: Option<Duration>) {
         finally_with(
@@ -34,7 +35,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         );
     }
 
-    /// Goes half-open from `open`, whose time is over, and lets the first probe in.
+    /// Goes half-open from `open`, whose time is over, and lets the caller in as the first probe;
+    /// `None` if another caller has changed the state before.
     #[cold]
     pub(super) fn half_open(&self, open: Word, now: Timestamp) -> Option<Pass<'_, C, O>> {
         let transition = self.schedule.with(|schedule| {
@@ -55,7 +57,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
 
     /// Puts the breaker in `state`, whatever it does now, and notifies the observer by `notify`.
     pub(crate) fn force(&self, state: State, notify: fn(&O, &Transition)) {
-        // A clock that panics does not keep the breaker from what it is told.
+        // A clock that panics does not keep the breaker from changing its state.
         finally_with(
             || self.snapshot_time(),
             Timestamp::ORIGIN,
@@ -69,18 +71,19 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         );
     }
 
-    /// Wakes callers that want to enter and watchers, even if a waker panics on the way.
+    /// Wakes the watchers and the callers that wait to enter, even if a waker panics on the way.
     fn notify(&self, to: State) {
         let wake_waiters = || match to {
-            // They sleep until the open time is over, which it is. Beside the first probe's there
-            // are so many slots.
+            // The first probe has a slot; wake as many waiters as there are other slots. The sleeps
+            // of the rest end by themselves: the open time is over.
             State::HalfOpen => self.may_enter.notify(self.settings.probes as usize - 1),
             _ => self.may_enter.notify_all(),
         };
         finally(wake_waiters, || self.state_changed.notify_all());
     }
 
-    /// Trips. Under the schedule's lock.
+    /// Trips. A breaker that only observes stays in its state instead, and one that its registry's
+    /// limit keeps from opening closes. Under the schedule's lock.
     pub(super) fn open(
         &self,
         schedule: &mut Schedule,
@@ -107,7 +110,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         self.advance(schedule, State::Open, now, Some(open_for))
     }
 
-    /// Closes; `withheld` is the open time of a trip that must not be. Under the schedule's lock.
+    /// Closes. `withheld` is the open time of a trip that the registry's limit has prevented. Under
+    /// the schedule's lock.
     pub(super) fn close(
         &self,
         schedule: &mut Schedule,
@@ -118,7 +122,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         self.advance(schedule, State::Closed, now, withheld)
     }
 
-    /// Makes a change. Under the schedule's lock.
+    /// Changes the state to `to` and returns the transition. Under the schedule's lock.
     fn advance(
         &self,
         schedule: &mut Schedule,
@@ -150,7 +154,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         let probes = u32::from(to == State::HalfOpen);
         let new = self.load().next(to).with_probes(probes);
         // ORDERING: Release publishes `open_until`. The mode and generation it replaces are those
-        // loaded above, because the lock is held; the counts are the latest, and numbers only.
+        // loaded above, because the lock is held; the counts may be newer, and publish nothing.
         let old = Word::from_bits(self.word.swap(new.bits(), Ordering::Release));
         (old, new)
     }

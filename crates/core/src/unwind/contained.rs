@@ -1,4 +1,4 @@
-//! Futures that end beside others.
+//! A foreign future whose destructor may panic without harm to anything else.
 
 use core::{
     future::Future,
@@ -11,12 +11,13 @@ use pin_project_lite::pin_project;
 use super::contain;
 
 pin_project! {
-    /// A foreign future that is dropped by itself: as soon as it has ended, or else with what holds
-    /// it. A panic of its destructor ends there, and takes neither its output nor what is dropped
-    /// beside it along.
+    /// A foreign future that is dropped apart from all else: as soon as it is ready, or else when
+    /// its owner is dropped. With std a panic of its destructor ends there: neither the future's
+    /// output nor a value that is dropped beside it is lost.
     ///
-    /// What a block or a function gives is lost by the compiler where a destructor at its end
-    /// panics (rust-lang/rust#47949), and an `await` is such a block.
+    /// If a destructor at the end of a block or function panics, the value that it returns is
+    /// leaked (rust-lang/rust#47949). An `await` is such a block, so a plain `await` would lose the
+    /// output.
     ///
     /// # Panics
     ///
@@ -62,7 +63,7 @@ fn end<F>(mut future: Pin<&mut Option<F>>) {
 }
 
 impl<F> Contained<F> {
-    /// Takes care of a future.
+    /// Wraps `future`.
     pub const fn new(future: F) -> Self {
         Self { future: Some(future) }
     }

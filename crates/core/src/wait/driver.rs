@@ -9,7 +9,7 @@
 //!        │ pending
 //! deadline had passed before this poll? ──yes──▶ drop the future ──▶ TimedOut
 //!        │ no
-//! look for the wake-up for a while, if that has paid lately (`spin.rs`)
+//! spin for the wake-up, for as long as that has paid lately (`spin.rs`)
 //!        │ not woken
 //! park until woken, the deadline, or the first sleep of this future ──▶ poll again
 //! ```
@@ -174,7 +174,8 @@ impl Driver {
         deadline.is_some_and(has_passed)
     }
 
-    /// Spins for a while, at most until `until`; returns whether the wake-up came.
+    /// Spins for as long as that has paid lately, at most until `until`; returns whether the
+    /// wake-up came.
     fn is_woken_soon(&self, until: Option<Instant>) -> bool {
         if !may_spin() {
             return false;

@@ -1,4 +1,4 @@
-//! The line itself: tickets in an index arena, and what a supply may do with them.
+//! The wait queue itself: tickets in an index arena, and what a supply may do with them.
 
 use core::{fmt, task::Waker};
 
@@ -21,9 +21,9 @@ pub(super) struct Tickets<N> {
     head: Index,
     tail: Index,
     len: u32,
-    // INVARIANT: how many of those in line have a waker.
+    // INVARIANT: how many of those in the queue have a waker.
     sleepers: u32,
-    // INVARIANT: the number of slots that are not `Free`; `len` of them are in line.
+    // INVARIANT: the number of slots that are not `Free`; `len` of them are in the queue.
     taken: u32,
     /// The order of the tickets that sleep; `None` in a supply that does not nudge by it.
     nudges: Option<Box<Nudges>>,
@@ -65,9 +65,9 @@ struct Slot<N> {
 /// | state | meaning | left by |
 /// | --- | --- | --- |
 /// | `Free` | in the free chain | `Tickets::join` |
-/// | `Waiting` | in line | a grant, a dismissal, or its owner's drop |
-/// | `Granted` | out of the line, the supply is already charged | its owner: poll collects, drop passes on |
-/// | `Dismissed` | out of the line, nothing granted | its owner |
+/// | `Waiting` | in the queue | a grant, a dismissal, or its owner's drop |
+/// | `Granted` | out of the queue, the supply is already charged | its owner: poll collects, drop passes on |
+/// | `Dismissed` | out of the queue, nothing granted | its owner |
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Free,
@@ -76,7 +76,7 @@ enum State {
     Dismissed,
 }
 
-/// How a ticket left the line.
+/// How a ticket left the queue.
 pub(super) enum Left<N> {
     Granted(N),
     Dismissed,
@@ -90,7 +90,7 @@ pub(super) enum Collected<N> {
     Left(Left<N>),
 }
 
-/// The line while its lock is held; what a [`Supply`](super::Supply) works on.
+/// The wait queue while its lock is held; what a [`Supply`](super::Supply) works on.
 pub struct Line<'a, N> {
     pub(super) tickets: &'a mut Tickets<N>,
 }
@@ -150,7 +150,7 @@ impl<N: Copy> Line<'_, N> {
     }
 
     /// Wakes all that sleep, without granting anything: each [asks again](super::Supply::ask_again)
-    /// when it is polled. Looks at every ticket in line. Not for a supply that
+    /// when it is polled. Looks at every ticket in the queue. Not for a supply that
     /// [nudges](super::Supply::nudges) in order.
     pub fn nudge_all(&mut self) {
         let Tickets { slots, woken, head, sleepers, .. } = &mut *self.tickets;
@@ -169,7 +169,7 @@ impl<N: Copy> Line<'_, N> {
     /// `amount` counts as [promised](Self::promised), and the next ticket that sleeps is the head.
     ///
     /// `deadline` is by the supply's reckoning; see [`first_deadline`](Self::first_deadline). Takes
-    /// as many steps as the logarithm of those in line.
+    /// as many steps as the logarithm of those in the queue.
     pub fn nudge_head(&mut self, amount: u64, deadline: u64) {
         let index = self.tickets.first();
         let Tickets { slots, woken, sleepers, nudges, .. } = &mut *self.tickets;
@@ -242,8 +242,8 @@ impl<N: Copy> Tickets<N> {
         }
     }
 
-    /// Puts a ticket in line: at the tail, or before the head. `nudges`: it is nudged in the order
-    /// of service.
+    /// Puts a ticket into the queue: at the tail, or before the head. `nudges`: it is nudged in the
+    /// order of service.
     ///
     /// # Panics
     ///
@@ -297,7 +297,7 @@ impl<N: Copy> Tickets<N> {
         index.expect("fewer than 2^32 - 1 wait")
     }
 
-    /// Takes a waiting ticket out of the line, keeping its slot.
+    /// Takes a waiting ticket out of the queue, keeping its slot.
     fn unlink(&mut self, index: Index) {
         let Slot { prev, next, .. } = self.slots[index as usize];
         match self.slots.get_mut(prev as usize) {
@@ -343,7 +343,7 @@ impl<N: Copy> Tickets<N> {
         }
     }
 
-    /// Returns whether a ticket in line is served before all that sleep.
+    /// Returns whether a ticket in the queue is served before all that sleep.
     pub(super) fn is_first(&self, index: Index) -> bool {
         match &self.nudges {
             None => self.head == index,
@@ -351,7 +351,7 @@ impl<N: Copy> Tickets<N> {
         }
     }
 
-    /// Looks after a ticket: frees its slot if it has left the line, else says what it lacks.
+    /// Looks after a ticket: frees its slot if it has left the queue, else says what it lacks.
     pub(super) fn collect(&mut self, index: Index, waker: &Waker) -> Collected<N> {
         let slot = &self.slots[index as usize];
         match (slot.state, &slot.waker) {
@@ -370,8 +370,8 @@ impl<N: Copy> Tickets<N> {
         }
     }
 
-    /// Takes a ticket out for good. Returns how it had left the line, or its waker: `Err` if it was
-    /// still in line.
+    /// Takes a ticket out for good. Returns how it had left the queue, or its waker: `Err` if it
+    /// was still there.
     pub(super) fn withdraw(&mut self, index: Index) -> Result<Left<N>, Option<Waker>> {
         let slot = &mut self.slots[index as usize];
         let left = match slot.state {

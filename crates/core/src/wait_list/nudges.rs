@@ -13,12 +13,12 @@ pub(super) type Index = u32;
 /// The end of a chain of slots.
 pub(super) const NONE: Index = Index::MAX;
 
-/// What a line that [nudges](super::Supply::nudges) knows of its tickets beyond the line itself.
+/// What a queue that [nudges](super::Supply::nudges) knows of its tickets beyond the queue itself.
 ///
 /// A nudged ticket keeps its place but no longer stands among those `asleep`. So the next one to
 /// nudge is found at once, however many have been nudged and not been polled since.
 pub(super) struct Nudges {
-    // INVARIANT: the tickets in line that have a waker.
+    // INVARIANT: the tickets in the queue that have a waker.
     asleep: Order,
     // INVARIANT: `oldest` to `latest`, through `next` and back through `prev`, are the tickets that
     // were nudged, have not been polled since, and are still counted on; there are `awaited` of
@@ -126,7 +126,7 @@ impl Nudges {
         self.promised += amount;
     }
 
-    /// Forgets about a ticket: it has left the line.
+    /// Forgets about a ticket: it has left the queue.
     pub(super) fn leave(&mut self, index: Index) {
         match self.tickets[index as usize].state {
             State::Asleep => self.asleep.remove(&mut self.tickets, index),

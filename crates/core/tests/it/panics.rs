@@ -404,7 +404,7 @@ fn several_wakers_that_panic_in_one_step_unwind_once() {
     let mut each = sleeps.iter_mut();
     register(&mut |waker| assert!(poll(each.next().unwrap(), waker).is_pending()));
     assert!(panics(|| clock.advance(Duration::from_secs(7))));
-    // A line.
+    // A wait queue.
     let turnstile = Turnstile::new();
     let _inside = turnstile.try_enter().unwrap();
     let mut turns: Vec<_> = (0..7).map(|_| turnstile.enter()).collect();

@@ -1,4 +1,4 @@
-//! What a line that nudges costs: how often its supply is asked about a ticket.
+//! What a queue that nudges costs: how often its supply is asked about a ticket.
 
 use std::{
     future::Future,
@@ -85,7 +85,7 @@ fn in_line(pot: &Pot, n: usize) -> Vec<Turn<&Pot>> {
     turns
 }
 
-/// Runs a scene with `n` and with 16 `n` in line, and checks that each costs the same in both.
+/// Runs a scene with `n` and with 16 `n` in the queue, and checks that each costs the same in both.
 fn assert_linear(scene: fn(&Pot, Vec<Turn<&Pot>>)) {
     let [few, many] = [50, 800].map(|n| {
         let pot = Pot::new();

@@ -16,7 +16,7 @@ use tidegate_core::{
     wait_list::{Line, Supply, Turn},
 };
 
-/// Units that are put in without a look at the line, so that the waiter that takes one serves the
+/// Units that are put in without a look at the queue, so that the waiter that takes one serves the
 /// next.
 struct Pot {
     units: AtomicUsize,

@@ -58,27 +58,27 @@ impl<A: LimitAlgorithm> Builder<A> {
 }
 
 impl<A: LimitAlgorithm, C> Builder<A, C> {
-    /// The lower bound of the limit, from 1 to the maximum. Default: 1.
+    /// Sets the lower bound of the limit, from 1 to the maximum. Default: 1.
     pub fn min(mut self, n: usize) -> Self {
         self.min = n;
         self
     }
 
-    /// The upper bound of the limit, from 1 to [`MAX_PERMITS`]. Default: 200.
+    /// Sets the upper bound of the limit, from 1 to [`MAX_PERMITS`]. Default: 200.
     pub fn max(mut self, n: usize) -> Self {
         self.max = n;
         self
     }
 
-    /// The limit to begin with, from the minimum to the maximum. Default: 20, or the nearest to it
-    /// that is allowed.
+    /// Sets the limit to begin with, from the minimum to the maximum. Default: 20, or the nearest
+    /// to it that is allowed.
     pub fn initial(mut self, n: usize) -> Self {
         self.initial = Some(n);
         self
     }
 
-    /// The fewest samples by which the limit changes without a drop, from 1 to [`MAX_PERMITS`].
-    /// Default: 10.
+    /// Sets the fewest samples by which the limit changes without a drop, from 1 to
+    /// [`MAX_PERMITS`]. Default: 10.
     ///
     /// While the limit is higher, a round has as many samples as that. More make a small limit
     /// steadier, and slower.
@@ -87,22 +87,22 @@ impl<A: LimitAlgorithm, C> Builder<A, C> {
         self
     }
 
-    /// The clock that measures the requests. Default: the system's.
+    /// Sets the clock that measures the requests. Default: the system's.
     pub fn clock<D>(self, clock: D) -> Builder<A, D> {
         let Self { algorithm, clock: _, min, max, initial, min_samples, fairness, max_waiters } =
             self;
         Builder { algorithm, clock, min, max, initial, min_samples, fairness, max_waiters }
     }
 
-    /// The order in which waiters are served, and whether newcomers may overtake. Default:
+    /// Sets the order in which waiters are served, and whether newcomers may overtake. Default:
     /// [`Fairness::Fifo`].
     pub fn fairness(mut self, fairness: Fairness) -> Self {
         self.fairness = fairness;
         self
     }
 
-    /// How many requests may wait in the queue, as [`crate::Builder::max_waiters`]. Default: no
-    /// limit.
+    /// Sets how many requests may wait in the queue, as [`crate::Builder::max_waiters`]. Default:
+    /// no limit.
     pub fn max_waiters(mut self, n: usize) -> Self {
         self.max_waiters = n;
         self

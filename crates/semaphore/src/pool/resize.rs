@@ -1,4 +1,4 @@
-//! More permits and fewer. What there is, free or not, is the capacity and the debt.
+//! Adds and removes permits. The permits that exist, free or not, are capacity plus debt.
 
 use tidegate_core::{primitive::atomic::Ordering, wait_list::Supply};
 
@@ -6,8 +6,8 @@ use super::PermitPool;
 use crate::word::{ATTENDED, BARRED, MAX_PERMITS, permits};
 
 impl PermitPool {
-    /// Sets the capacity to what `target` makes of it; false, and no effect, if that is above
-    /// `MAX_PERMITS`.
+    /// Sets the capacity to what `target` returns for the present one. Returns false, and changes
+    /// nothing, if that is `None` or above `MAX_PERMITS`.
     pub(crate) fn resize(&self, target: impl FnOnce(usize) -> Option<usize>) -> bool {
         self.attend(|line| {
             // Released permits belong to the waiters, not to the caller that removes some.
@@ -20,13 +20,13 @@ impl PermitPool {
             self.capacity.store(capacity, Ordering::Relaxed);
             self.debt.store(existing.saturating_sub(capacity), Ordering::Relaxed);
             if capacity > existing {
-                // ORDERING: Release: as in `release`. After the capacity: there are never more free
-                // than there are.
+                // ORDERING: Release: as in `release`. It comes after the capacity is stored, so
+                // that the free permits never exceed the capacity.
                 self.word.fetch_add(permits(capacity - existing), Ordering::Release);
             } else if capacity < existing {
-                // ORDERING: Relaxed: the lock orders what is done about the flags. Before the debt
-                // is paid: a release comes before this, and its permits pay, or after it, and sees
-                // that it has to.
+                // ORDERING: Relaxed: the lock orders what is done about the flags. They are set
+                // before the debt is paid: a release comes before this, and its permits pay the
+                // debt; or after it, and then it finds ATTENDED and pays under the lock.
                 self.word.fetch_or(ATTENDED | BARRED, Ordering::Relaxed);
             }
             true
@@ -47,12 +47,13 @@ impl PermitPool {
     pub(crate) fn forget_free(&self, n: usize) -> usize {
         self.attend(|line| {
             let removed = loop {
-                // Permits of a releaser that now waits for this lock are handed to the head first.
+                // A releaser that waits for this lock may have added its permits: they go to the
+                // head first.
                 self.serve(line);
                 // ORDERING: Relaxed: a guess, which the exchange confirms.
                 let word = self.word.load(Ordering::Relaxed);
                 let is_due = line.head().is_some_and(|head| head.of(self.spare(word)).is_some());
-                if is_due && self.hands_over(word, line) {
+                if is_due && self.grants_head(word, line) {
                     continue;
                 }
                 let removed = n.min(self.spare(word));

@@ -22,7 +22,7 @@ impl PermitPool {
     /// Returns whether the head is to be granted what is free, instead of being nudged. Under the
     /// queue's lock.
     #[inline]
-    pub(super) fn hands_over(&self, word: u64, line: &mut Line<'_, Need>) -> bool {
+    pub(super) fn grants_head(&self, word: u64, line: &mut Line<'_, Need>) -> bool {
         match self.settings.bound {
             0 => true,
             FOR_EVER => false,
@@ -84,7 +84,7 @@ impl Supply for PermitPool {
             if let Some(objection) = self.objection(word, need) {
                 return Poll::Ready(Err(objection));
             }
-            let may_take = line.is_empty() || !self.hands_over(word, line);
+            let may_take = line.is_empty() || !self.grants_head(word, line);
             let taken = match need.of(self.spare(word)) {
                 taken if may_take => taken,
                 // A request for 0 permits takes nothing away from waiters that come first.
@@ -155,7 +155,7 @@ impl Supply for PermitPool {
                 continue;
             }
             self.lose_patience(word, line);
-            if !self.hands_over(word, line) {
+            if !self.grants_head(word, line) {
                 match self.nudge(word, need, line) {
                     Some(1..) => continue,
                     _ => break,
@@ -182,7 +182,7 @@ impl Supply for PermitPool {
         // in `ask_again`.
         let word = self.word.load(Ordering::Relaxed);
         // Something is free for another, or it is time to bar newcomers.
-        if self.spare(word) > 0 || self.hands_over(word, line) {
+        if self.spare(word) > 0 || self.grants_head(word, line) {
             self.serve(line);
         }
     }

@@ -51,8 +51,8 @@ fn assert_all_back(stats: Stats, scene: &str) {
     assert_eq!((stats.available, stats.in_use, stats.waiting), (1, 0, 0), "{scene}");
 }
 
-/// Puts a request in line, grants it, polls it or drops it, and drops what it got; with a clock
-/// that panics at each reading in turn.
+/// Puts a request into the queue, grants it, polls it or drops it, and drops what it got; with a
+/// clock that panics at each reading in turn.
 fn with_each_reading<F>(name: &str, ask: impl Fn(&'static Arc<Semaphore>) -> F)
 where
     F: Future + 'static,

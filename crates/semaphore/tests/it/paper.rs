@@ -160,7 +160,7 @@ fn settle<'a>(
             held.push(permit);
         }
         Poll::Ready(Err(error)) => {
-            // One that was sent away for asking too much may learn of the close instead.
+            // One that was rejected for asking too much may learn of the close instead.
             if reference.closed {
                 assert_eq!(error, AcquireError::Closed);
             } else {

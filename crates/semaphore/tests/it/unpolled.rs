@@ -1,4 +1,4 @@
-//! Futures in line that are kept alive and not polled.
+//! Futures in the queue that are kept alive and not polled.
 
 use std::num::NonZeroU32;
 
