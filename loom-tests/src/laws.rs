@@ -63,7 +63,7 @@ pub fn nothing_is_lost_or_made_up<S: Subject>() {
     });
 }
 
-/// Law 2: nobody sleeps beside what it waits for.
+/// Law 2: no waiter sleeps while what it waits for is there.
 pub fn nobody_sleeps_beside_what_it_waits_for<S: Subject>() {
     // A task that is polled once and not again unless it is woken. (A thread's first poll is always followed by another.)
     model(|| {

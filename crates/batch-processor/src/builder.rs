@@ -85,12 +85,12 @@ impl<T> Builder<T> {
 }
 
 impl<T, C> Builder<T, C> {
-    /// A batch has at most `items` items, and is handed over when it has them. At least 1.
+    /// Limits a batch to `items` items; it is handed over when it has them. At least 1.
     pub fn max_items(self, items: usize) -> Self {
         Self { max_items: items, ..self }
     }
 
-    /// A batch is handed over when its first item has waited for `delay`, if the handler is free by
+    /// Hands a batch over when its first item has waited for `delay`, if the handler is free by
     /// then.
     ///
     /// Zero hands over at once what has gathered while the handler was busy: the least latency, and
@@ -100,8 +100,8 @@ impl<T, C> Builder<T, C> {
         Self { max_delay: delay, ..self }
     }
 
-    /// The items of a batch weigh at most `weight` together, in units of your choice; `weigh` tells
-    /// an item's.
+    /// Limits the weight of a batch to `weight`, in units of your choice; `weigh` returns the
+    /// weight of an item.
     ///
     /// A batch is handed over when it weighs that much, or the next item would make it heavier. An
     /// item that alone is heavier comes back as
@@ -132,8 +132,9 @@ impl<T, C> Builder<T, C> {
         Self { max_weight: weight, weigh: Some(Box::new(weigh)), ..self }
     }
 
-    /// At most `items` items wait to be handed over, and, where items have weights, as many
-    /// batches' weight as that makes batches. At least [`max_items`](Self::max_items).
+    /// Limits the items that wait to be handed over to `items`, and, where items have weights,
+    /// their weight to that of as many full batches as that makes. At least
+    /// [`max_items`](Self::max_items).
     ///
     /// The batch that the handler has does not count: all in all, a batcher holds up to
     /// `capacity + max_items` items.

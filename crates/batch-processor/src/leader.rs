@@ -50,7 +50,7 @@ const MOST_PATIENCE: Duration = Duration::from_secs(1);
 /// would do, for all. When it has its result, the next waiter leads. With
 /// [`Policy::Immediate`](crate::Policy::Immediate) a caller that is alone processes its item at
 /// once, and callers that come meanwhile share the next batch: the group commit of databases. With
-/// [`Policy::Delay`](crate::Policy::Delay) the leader waits for company first.
+/// [`Policy::Delay`](crate::Policy::Delay) the leader waits for more items first.
 ///
 /// The leader also waits out the pauses of [`retry`](Builder::retry), and with
 /// [`keyed`](Builder::keyed) leads for all keys.

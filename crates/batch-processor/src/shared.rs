@@ -9,7 +9,7 @@ use tidegate_core::{
     event::{Condition, WaitUntil},
     lock::Lock,
     primitive::{Arc, atomic::AtomicUsize, relax},
-    wait::may_linger,
+    wait::may_spin,
     wake_list::each,
 };
 
@@ -27,8 +27,8 @@ use crate::{
 /// run.
 const LOOKS: u32 = 20;
 
-/// So many sleeps may end in one poll before other tasks run: a clock that lags behind its timer
-/// would keep it for as long as it lags.
+/// How many sleeps may end in one poll before other tasks run: while a clock lags behind its timer,
+/// the poll would not end.
 pub(crate) const SLEEPS: u32 = 4;
 
 /// An item is taken out of its future once.
@@ -44,12 +44,12 @@ pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
 ///
 /// | event | condition | notified by |
 /// | --- | --- | --- |
-/// | `work` | a batch is due, the deadline has changed, it is over | producers, flush, close: when the gatherer says so |
+/// | `work` | a batch is due, the deadline has changed, it is over | pushers, flush, close: when the gatherer says so |
 /// | `room` | an item fits | the driver when it takes a batch out; close |
 /// | `progress` | a mark is done | the driver when a batch is done |
 ///
-/// An item costs one critical section; producers touch `work` twice a batch, when it begins and
-/// when it is due.
+/// An item costs one critical section; pushers touch `work` twice a batch, when it begins and when
+/// it is due.
 pub(crate) struct Shared<T, R, E, C> {
     gatherer: Lock<Gatherers<T, Carried<R, E>>>,
     pub(crate) work: Event,
@@ -278,7 +278,7 @@ impl<T, R, E, C> fmt::Debug for Shared<T, R, E, C> {
     }
 }
 
-/// What a producer keeps of an accepted item: nothing, or the right to its result.
+/// What a pusher keeps of an accepted item: nothing, or the right to its result.
 pub(crate) trait Receipt<R, E> {
     /// Makes the receipt for the item at `index`. Runs in the gatherer's lock.
     fn new(carried: &mut Carried<R, E>, index: usize) -> Self;
@@ -327,8 +327,8 @@ impl<T, R, E, C, A> Offer<'_, T, R, E, C, A> {
     /// Lets it look for room a few times before it waits: a batch that leaves makes room for many
     /// items, and to be woken costs more than to look.
     #[inline]
-    pub(crate) fn linger(&mut self, cx: &Context<'_>) {
-        self.patience = if may_linger(cx) { LOOKS } else { 0 };
+    pub(crate) fn allow_spin(&mut self, cx: &Context<'_>) {
+        self.patience = if may_spin(cx) { LOOKS } else { 0 };
     }
 }
 

@@ -37,7 +37,7 @@ impl<T, R, E, C: Clock> Future for Push<'_, T, R, E, C> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.offering.condition_mut().linger(cx);
+        self.offering.condition_mut().allow_spin(cx);
         Pin::new(&mut self.offering).poll(cx)
     }
 }
@@ -70,7 +70,7 @@ impl<T, R, E, C: Clock> Future for Enqueue<'_, T, R, E, C> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.offering.condition_mut().linger(cx);
+        self.offering.condition_mut().allow_spin(cx);
         Pin::new(&mut self.offering).poll(cx)
     }
 }

@@ -8,11 +8,11 @@ use tidegate_core::{
     unwind::{bury, words},
 };
 
-/// Runs `code`; a panic becomes its message. Without std a panic cannot be caught; where it
-/// unwinds, it drops the driver, whose waiters then learn of it.
+/// Runs `code`; a panic becomes its message. Without std no panic can be caught: one that unwinds
+/// drops the driver, and the callers that wait get `DriverDropped`.
 ///
-/// What `code` leaves behind is foreign too, and as whole as its owner keeps it: a handler that
-/// panics is called again.
+/// A panic may leave the user's state half changed, and to repair it is the user's part: a handler
+/// that has panicked is called again for the next batch.
 pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, Arc<str>> {
     tidegate_core::unwind::catch(code).map_err(|payload| {
         let message = Arc::from(words(&*payload).unwrap_or("a value that is not text"));

@@ -11,6 +11,8 @@
 //! every key range by range: the one of the few, or else the range of all
 //! ```
 //!
+//! How often "often" is, core decides: `MUCH_CONTENTION` in its `rw_shards/readers.rs`.
+//!
 //! Both choose by the high bits of a hash, so a range stays together: a visitor that goes from
 //! range to range meets an entry that stays exactly once, whether it has moved or not. A shard is
 //! closed in the writing section that has moved its entries, so no caller finds it open and empty,

@@ -24,35 +24,35 @@ use core::{future::Future, task::Context, time::Duration};
 pub use self::or::{OrCancelled, OrTimeout};
 use crate::{cancel::CancelToken, time::Timer};
 
-/// Returns whether this poll may take its time: it is the first one of a thread that has nothing
-/// else to do, and another thread may run meanwhile.
+/// Returns whether this poll may spin: it is the first one of a thread that has nothing else to do,
+/// and another thread may run meanwhile.
 ///
-/// A future may look for what it waits for a few times more before it registers anywhere, which
+/// A future may check for what it waits for a few times more before it registers anywhere, which
 /// saves its wake-up.
 #[cfg(feature = "std")]
-pub fn may_linger(cx: &Context<'_>) -> bool {
+pub fn may_spin(cx: &Context<'_>) -> bool {
     driver::is_probe(cx.waker()) && crate::primitive::may_spin()
 }
 
 /// Without std there are no threads.
 #[cfg(not(feature = "std"))]
-pub fn may_linger(_cx: &Context<'_>) -> bool {
+pub fn may_spin(_cx: &Context<'_>) -> bool {
     false
 }
 
 /// Returns how many polls of a spin have paid lately on this thread, half of what it would take
-/// before it parks; 0 unless the poll [may take its time](may_linger).
+/// before it parks; 0 unless the poll [may spin](may_spin).
 ///
-/// For a future whose registration is expensive for others: it looks for what it waits for in
+/// For a future whose registration is expensive for others: it checks for what it waits for in
 /// pauses of so many [`spin_loop`](core::hint::spin_loop)s in all, and registers then.
 #[cfg(feature = "std")]
-pub fn lingering(cx: &Context<'_>) -> u32 {
-    if may_linger(cx) { driver::polls_that_pay() / 2 } else { 0 }
+pub fn spin_polls(cx: &Context<'_>) -> u32 {
+    if may_spin(cx) { driver::polls_that_pay() / 2 } else { 0 }
 }
 
 /// Without std there are no threads.
 #[cfg(not(feature = "std"))]
-pub fn lingering(_cx: &Context<'_>) -> u32 {
+pub fn spin_polls(_cx: &Context<'_>) -> u32 {
     0
 }
 

@@ -93,8 +93,8 @@ impl<R: LimiterRef<Clock: Timer>> Head<R> {
     }
 }
 
-/// After so many sleeps a poll ends, so that other tasks run: with a clock that lags behind its
-/// timer it would go on for as long as the clock lags.
+/// How many sleeps may end in one poll before other tasks run: while a clock lags behind its timer,
+/// the poll would not end.
 pub(crate) const MAX_SLEEPS: u32 = 4;
 
 /// Returns until when to wait for a denied request; `None` if a wait is in vain.

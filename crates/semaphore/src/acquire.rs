@@ -14,7 +14,7 @@ use core::{
     task::{Context, Poll},
 };
 
-use tidegate_core::{Timestamp, unwind, wait::lingering, wait_list::Turn};
+use tidegate_core::{Timestamp, unwind, wait::spin_polls, wait_list::Turn};
 
 use crate::{
     error::AcquireError,
@@ -60,7 +60,7 @@ impl<P: Deref<Target = PermitPool>> Request<P> {
     #[cold]
     #[inline(never)]
     fn poll_overtaking(&mut self, cx: &mut Context<'_>) -> Poll<Result<Held<P>, AcquireError>> {
-        match self.turn.supply().take_soon(self.turn.need(), lingering(cx)) {
+        match self.turn.supply().take_soon(self.turn.need(), spin_polls(cx)) {
             Some(n) => Poll::Ready(Ok(Held::new(self.turn.finish(), n))),
             None => self.queue(cx),
         }

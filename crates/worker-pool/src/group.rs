@@ -22,8 +22,8 @@ use crate::{
 /// Handles of jobs that belong together. Their results come in the order in which they were added
 /// ([`join`](Self::join)), or in the order in which the jobs end ([`join_next`](Self::join_next)).
 ///
-/// Dropping it gives the results up and lets the jobs run; [`cancel`](Self::cancel) ends those that
-/// have not begun.
+/// Dropping it gives the results up and lets the jobs run; [`cancel`](Self::cancel) cancels
+/// closures that have not begun, and futures that have not ended.
 ///
 /// # Examples
 ///
@@ -41,7 +41,7 @@ use crate::{
 pub struct JobGroup<T> {
     /// Those that were added and are not watched.
     handles: Vec<JobHandle<T>>,
-    // `None` until a caller asks for results as they come: results in order need less.
+    // `None` until a caller asks for results as jobs end: results in order need no wake-up per job.
     watched: Option<Watched<T>>,
 }
 
@@ -66,10 +66,12 @@ impl<T> JobGroup<T> {
         self.len() == 0
     }
 
-    /// Cancels the jobs that have not begun; returns how many of them there were.
+    /// Cancels every job as [`JobHandle::cancel`] does: closures that have not begun, and futures
+    /// that have not ended. Returns how many were cancelled.
     pub fn cancel(&self) -> usize {
         let watched = self.watched.iter().flat_map(|watched| watched.slots.futures());
-        // What jobs have captured is foreign: each is cancelled, even if others panic.
+        // What a job has captured is foreign: if its destructor panics, the others are cancelled
+        // all the same.
         let cancelled = Cell::new(0);
         let all = self.handles.iter().chain(watched).map(|handle| (handle, &cancelled));
         wake_list::each(all, |(handle, cancelled)| {
@@ -86,11 +88,12 @@ impl<T> JobGroup<T> {
     /// Waits until a job has ended, and takes its result out; `None` if no job is left. Jobs can be
     /// added in between.
     ///
-    /// A wait costs the same, whatever the number of jobs.
+    /// Each job is polled once after it was added and once when it has ended; beyond that, the cost
+    /// of a wait does not depend on the number of jobs.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it loses nothing: the next call takes a result that this one has not.
+    /// Dropping it loses nothing: the next call takes the result that this one did not take.
     ///
     /// # Examples
     ///
@@ -133,7 +136,7 @@ impl<T> Watched<T> {
     fn add(&mut self, handle: JobHandle<T>) {
         let slot = self.slots.start(self.added, handle);
         self.added += 1;
-        // The first poll leaves a waker in it.
+        // Counts it as woken: it must be polled once, which leaves a waker in it.
         self.slots.put_off(slot);
     }
 
@@ -167,8 +170,8 @@ impl<T> Watched<T> {
 type Results<T> = DropEach<Vec<(usize, T)>>;
 
 impl<T, E> JobGroup<Result<T, E>> {
-    /// Waits until every job has returned `Ok`, or one has failed: then it cancels the jobs that
-    /// have not begun, and does not wait for those that have.
+    /// Waits until every job has returned `Ok`, or one has failed: then it [cancels](Self::cancel)
+    /// the others, and does not wait for closures that have begun.
     ///
     /// # Cancel safety
     ///

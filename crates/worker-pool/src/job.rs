@@ -11,8 +11,8 @@ use tidegate_core::Timestamp;
 
 use self::{future_job::FutureJob, job_cell::Runnable};
 
-/// One allocation for a closure, with or without a handle. A job that is dropped before it ran is
-/// cancelled.
+/// What the queue holds: a closure (one allocation, with or without a handle), a future, or a turn.
+/// A job that is dropped before it ran is cancelled.
 pub(crate) enum Job {
     /// A closure without a handle.
     Plain(Box<dyn ErasedJob>),
@@ -26,9 +26,9 @@ pub(crate) enum Job {
 
 /// The right to run one job of a key's queue. A turn that is dropped unused cancels a job there.
 pub(crate) trait ErasedTurn: Send {
-    /// Starts the key's queue and takes its oldest job, unless another worker runs that queue: then
-    /// the job is owed by that worker. Called again after [`owes`](Self::owes), it takes the next
-    /// one.
+    /// Takes the oldest job of the key's queue, which this worker then runs. If another worker runs
+    /// that queue, that one owes a job more, and this returns `None`. Called again after
+    /// [`owes`](Self::owes), it takes the next one.
     fn begin(&mut self) -> Option<Runnable>;
     /// Notes that the job which `begin` returned had been cancelled before.
     fn note_removed(&mut self);
@@ -36,13 +36,13 @@ pub(crate) trait ErasedTurn: Send {
     fn owes(&mut self) -> bool;
     /// Cancels the jobs that it would run; returns how many of them had not been cancelled before.
     fn cancel(self: Box<Self>) -> u64;
-    /// Marks the turn as used, because its job did not get in.
+    /// Marks the turn as used, for a submitter whose job was not accepted.
     fn forget(&mut self);
 }
 
 /// A closure without a handle, and when it was accepted.
 struct ClosureJob<F> {
-    /// `Timestamp::NEVER` if the pool has no clock: one word, not two.
+    /// `Timestamp::NEVER` if the pool has no clock: an `Option` would take a second word.
     accepted: Timestamp,
     closure: F,
 }

@@ -9,7 +9,7 @@ use core::{
 };
 
 #[cfg(feature = "std")]
-use tidegate_core::wait::may_linger;
+use tidegate_core::wait::may_spin;
 use tidegate_core::{event::Waiter, primitive::Arc, ring::NotPushed, unwind::in_drop};
 
 use crate::{
@@ -126,7 +126,7 @@ impl<'a> WaitForRoom<'a> {
     #[cold]
     fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ExecuteError>> {
         #[cfg(feature = "std")]
-        if may_linger(cx) {
+        if may_spin(cx) {
             self.shared.job_queue.spin_for_room();
         }
         let (shared, mut waiter) = (self.shared, mem::take(&mut self.waiter));

@@ -1,5 +1,5 @@
-//! The machine against a reference that keeps one list of items and works everything out from it
-//! each time.
+//! Tests the gatherer against a reference, which keeps one list of all items and derives everything
+//! from it at each step.
 
 use core::{fmt, time::Duration};
 
@@ -24,8 +24,8 @@ const LIMITS: Limits = Limits {
 
 type Machine = Gatherer<u64, Vec<u64>>;
 
-/// Pushes an item, as a producer does: telling the time only when asked. The batch carries its
-/// items' numbers.
+/// Pushes an item as a pusher does: it passes the time only when the gatherer asks for it. The
+/// batch carries its items' numbers.
 fn push(
     machine: &mut Machine,
     now: u64,
@@ -48,7 +48,7 @@ fn push(
     }
 }
 
-/// Returns the time to tell where it is asked for, or else why an item is refused.
+/// Returns the time if the gatherer has asked for it, else why it has refused the item.
 pub(super) fn time_for<T: PartialEq + fmt::Debug>(
     refused: &Refused<T>,
     item: T,
@@ -97,7 +97,7 @@ struct Reference {
     items: Vec<(usize, u64)>,
     started: usize,
     done: usize,
-    /// Items up to here do not wait for company.
+    /// Items up to here do not wait for more items to join their batch.
     urgent: usize,
     closed: bool,
 }
@@ -163,7 +163,7 @@ impl Reference {
     }
 }
 
-/// What a driver knows that looks only when it is told to, or when its alarm goes off.
+/// The state of a driver that polls only when an action tells it to, or when its alarm goes off.
 #[derive(Debug, Default)]
 pub(super) struct Driver {
     pub(super) will_look: bool,
@@ -219,7 +219,7 @@ proptest! {
                 Step::Done => {
                     if let Some(id) = running.take() {
                         machine.on_done(id, Timestamp::from_nanos(now), false);
-                        // A batch is done once.
+                        // A second `on_done` changes nothing.
                         machine.on_done(id, Timestamp::from_nanos(now), true);
                         prop_assert!(machine.stats().failed == 0 && !machine.is_over());
                         machine.on_told(id);
@@ -248,10 +248,10 @@ proptest! {
             prop_assert_eq!(machine.stats().in_flight, reference.started - reference.done);
             let deadline = reference.deadline().map(Timestamp::from_nanos);
             prop_assert_eq!(machine.deadline(), deadline);
-            // A driver that relies on the actions does not sleep beside work.
+            // A driver that relies on the actions does not sleep while there is work.
             if !reference.is_running() {
                 prop_assert!(driver.will_look || !(reference.is_due() || machine.is_over()));
-                // An alarm that comes too early is harmless, and it looks again then.
+                // An alarm that goes off too early is harmless: the driver polls again then.
                 let in_time = driver.alarm.is_some_and(|alarm| Some(alarm) <= deadline);
                 prop_assert!(driver.will_look || deadline.is_none() || in_time);
             }

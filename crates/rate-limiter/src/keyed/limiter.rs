@@ -40,8 +40,8 @@ struct Exceptions<K>(Box<Excepting<K>>);
 
 type Excepting<K> = dyn Fn(&K) -> Option<Quota> + Send + Sync;
 
-/// Called by reference, from several threads: what it changes is behind atomics or locks of its
-/// own.
+/// The closure is `Sync`: it keeps what it changes behind atomics or locks, so a panic shows a
+/// caller no more than another thread could see.
 impl<K> UnwindSafe for Exceptions<K> {}
 impl<K> RefUnwindSafe for Exceptions<K> {}
 

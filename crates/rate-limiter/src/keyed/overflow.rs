@@ -1,4 +1,5 @@
-//! What happens to a new key when there is no slot for it.
+//! The choices for a new key when there is no slot for it. What each of them does is
+//! `overflow_slot` in `limiter.rs`.
 
 /// What happens to a new key while `max_keys` keys are in use.
 ///

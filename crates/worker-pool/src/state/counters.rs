@@ -22,8 +22,11 @@ pub(crate) struct WorkerCounters {
 }
 
 /// The number of [`Counter`]s.
-const KINDS: usize = 9;
+const KINDS: usize = Counter::RunNanos as usize + 1;
 
+/// What is counted. The order matters: what is counted at a job's end stands behind `Started`, so
+/// that [`add_to`](WorkerCounters::add_to), which goes backward, reads ends before starts. `KINDS`
+/// takes `RunNanos` for the last one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Counter {
     /// Jobs accepted and dropped before they ran.

@@ -72,10 +72,10 @@ const THREAD: u64 = 1 << 16;
 const MIN: u64 = 1 << 32;
 const MAX: u64 = 1 << 48;
 
-/// The threads of a pool in one word, so that no two decisions are made on the same thread.
+/// The thread counts of a pool in one word, so that two workers never both act on one count.
 ///
-/// A pool grows from within: a thread that begins a job, and leaves no other to begin the next,
-/// first adds one. So a submitter never starts a thread, nor reads this.
+/// A pool grows from within: a worker that begins a job while no thread is spare first adds a
+/// thread. So a submitter never starts a thread, nor reads this.
 #[derive(Default)]
 pub(crate) struct ThreadLimits {
     /// | bits | name | meaning | changed by |
