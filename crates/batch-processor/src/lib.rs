@@ -24,6 +24,7 @@ mod leader;
 mod outcome;
 mod policy;
 mod recovery;
+mod report;
 mod results;
 mod shared;
 mod stats;

@@ -26,6 +26,7 @@ mod owned;
 mod owned_pass;
 mod pass;
 mod probe_starts;
+mod report;
 mod rule;
 mod settings;
 mod state;

@@ -19,6 +19,7 @@ mod lazy;
 mod map;
 #[cfg(feature = "rayon")]
 mod parallel;
+mod report;
 mod reserve;
 #[cfg(feature = "serde")]
 mod serde;

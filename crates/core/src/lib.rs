@@ -17,6 +17,7 @@ pub mod primitive;
 #[cfg(target_has_atomic = "ptr")]
 pub mod queue;
 pub mod random;
+pub mod report;
 #[cfg(target_has_atomic = "ptr")]
 #[allow(unsafe_code, reason = "its slots are UnsafeCells; the argument stands there")]
 pub mod ring;

@@ -25,6 +25,7 @@ mod run;
 mod debug;
 mod error;
 mod flow;
+mod report;
 
 pub use tidegate_core::{
     Backoff, CancelToken, Cancelled, Clock, Closed, Gate, ManualClock, Outcome, Pass, Queue,

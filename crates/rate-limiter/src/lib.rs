@@ -33,6 +33,7 @@ mod owned;
 pub mod presets;
 mod quota;
 mod refunded;
+mod report;
 mod reservation;
 mod state;
 mod stats;

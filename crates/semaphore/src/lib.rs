@@ -18,6 +18,7 @@ mod idle;
 mod owned;
 mod permit;
 mod pool;
+mod report;
 mod stats;
 mod with_async;
 mod word;

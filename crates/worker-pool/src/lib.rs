@@ -42,6 +42,7 @@ mod keyed;
 mod on_full;
 mod pause;
 mod per_worker;
+mod report;
 #[cfg(feature = "std")]
 mod scope;
 mod shutdown;

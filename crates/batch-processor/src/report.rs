@@ -1,0 +1,36 @@
+//! What a metrics system reads of a batcher.
+
+use tidegate_core::{
+    Timer,
+    report::{Metric, Report, Sample, Sink},
+};
+
+use crate::{batcher::Batcher, handler::Handler, leader::LeaderBatcher, stats::Stats};
+
+/// Refused are the items that were dropped because there was no room, failed the batches of which
+/// an item has no result. Waits are those of batches, from their first item on.
+impl<T, R, E, C> Report for Batcher<T, R, E, C> {
+    fn report(&self, to: &mut dyn Sink) {
+        report(self.stats(), to);
+    }
+}
+
+/// As of a [`Batcher`].
+impl<T, H: Handler<T>, C: Timer> Report for LeaderBatcher<T, H, C> {
+    fn report(&self, to: &mut dyn Sink) {
+        report(self.stats(), to);
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "sums of Prometheus are not exact")]
+fn report(stats: Stats, to: &mut dyn Sink) {
+    const NAME: &str = "batch_processor";
+    to.record(Sample::count(NAME, Metric::QueueDepth, stats.waiting));
+    to.record(Sample::count(NAME, Metric::InFlight, stats.in_flight));
+    to.record(Sample::requests(NAME, "refused", stats.dropped));
+    to.record(Sample::requests(NAME, "failed", stats.failed));
+    let items = stats.done + stats.in_flight as u64;
+    to.record(Sample::summary(NAME, Metric::BatchItems, stats.batches, items as f64));
+    let sum = stats.wait_time.as_secs_f64();
+    to.record(Sample::summary(NAME, Metric::Wait, stats.batches, sum));
+}
