@@ -1,0 +1,144 @@
+//! Writes docs/metrics.md and docs/grafana/tidegate.json from the table of metrics.
+//!
+//! `cargo run -p tidegate-metrics --example dashboard -- --write`; without `--write` it prints
+//! both. A test compares them with the table.
+
+use std::{fmt::Write, fs, path::PathBuf};
+
+use serde_json::{Value, json};
+use tidegate_metrics::{Kind, Metric};
+
+fn main() {
+    for (path, text) in [("metrics.md", page()), ("grafana/tidegate.json", dashboard())] {
+        if std::env::args().any(|argument| argument == "--write") {
+            let path = docs().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        } else {
+            print!("{text}");
+        }
+    }
+}
+
+/// Returns the folder of both files.
+pub(crate) fn docs() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs")
+}
+
+/// Returns the page with the table.
+pub(crate) fn page() -> String {
+    let mut page = String::from(
+        "# Metrics\n\n\
+         What `tidegate-metrics` reports. Each metric has the label `name`: that by which the object \
+         is watched.\nNo metric has a label per key. In OpenTelemetry a summary is two counters, \
+         `count` and `sum`.\n\n\
+         This page and [the dashboard for Grafana](grafana/tidegate.json) are written by\n\
+         `cargo run -p tidegate-metrics --example dashboard -- --write`.\n\n\
+         | metric | kind | labels | in OpenTelemetry | unit | what |\n\
+         | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for metric in Metric::ALL {
+        let mut labels = labels(metric);
+        if let Some((_, parts)) = metric.label() {
+            write!(labels, " = {}", parts.join(", ")).unwrap();
+        }
+        let (name, otel, unit) = (metric.name(), metric.otel_name(), metric.unit());
+        let (kind, help) = (kind(metric), metric.help());
+        writeln!(page, "| `{name}` | {kind} | {labels} | `{otel}` | `{unit}` | {help} |").unwrap();
+    }
+    page
+}
+
+fn kind(metric: Metric) -> &'static str {
+    match metric.kind() {
+        Kind::Gauge => "gauge",
+        Kind::Counter => "counter",
+        _ => "summary: `_count`, `_sum`",
+    }
+}
+
+/// Returns the names of the labels, with commas.
+fn labels(metric: Metric) -> String {
+    let mut labels = String::from("name");
+    for label in metric.has_pattern().then_some("pattern").into_iter().chain(own_label(metric)) {
+        write!(labels, ", {label}").unwrap();
+    }
+    labels
+}
+
+fn own_label(metric: Metric) -> Option<&'static str> {
+    metric.label().map(|(label, _)| label)
+}
+
+/// Returns the dashboard: a panel for each metric, two in a row.
+pub(crate) fn dashboard() -> String {
+    let panels: Vec<Value> = Metric::ALL.into_iter().enumerate().map(panel).collect();
+    let variables = json!([
+        { "name": "source", "label": "Source", "type": "datasource", "query": "prometheus" },
+        {
+            "name": "name",
+            "label": "Name",
+            "type": "query",
+            "datasource": source(),
+            "query": "label_values({__name__=~\"tidegate_.+\"}, name)",
+            "refresh": 2,
+            "multi": true,
+            "includeAll": true,
+            "allValue": ".*",
+            "current": { "text": "All", "value": "$__all" },
+        },
+    ]);
+    let dashboard = json!({
+        "uid": "tidegate",
+        "title": "tidegate",
+        "tags": ["tidegate"],
+        "schemaVersion": 39,
+        "refresh": "10s",
+        "time": { "from": "now-30m", "to": "now" },
+        "templating": { "list": variables },
+        "panels": panels,
+    });
+    serde_json::to_string_pretty(&dashboard).unwrap() + "\n"
+}
+
+fn source() -> Value {
+    json!({ "type": "prometheus", "uid": "${source}" })
+}
+
+fn panel((at, metric): (usize, Metric)) -> Value {
+    let legend: Vec<String> =
+        labels(metric).split(", ").map(|label| format!("{{{{{label}}}}}")).collect();
+    let unit = match (metric.kind(), metric.unit()) {
+        (_, "1") => "percentunit",
+        (Kind::Counter, _) => "reqps",
+        (_, "s") => "s",
+        _ => "short",
+    };
+    json!({
+        "id": at + 1,
+        "type": "timeseries",
+        "title": metric.help().trim_end_matches('.'),
+        "datasource": source(),
+        "gridPos": { "x": at % 2 * 12, "y": at / 2 * 8, "w": 12, "h": 8 },
+        "fieldConfig": { "defaults": { "unit": unit, "min": 0 }, "overrides": [] },
+        "targets": [{
+            "refId": "A",
+            "datasource": source(),
+            "expr": expression(metric),
+            "legendFormat": legend.join(" "),
+        }],
+    })
+}
+
+/// Returns what the panel shows: a gauge itself, a counter's rate, the mean of a summary.
+fn expression(metric: Metric) -> String {
+    let (name, labels) = (metric.name(), labels(metric));
+    let rate = |suffix| {
+        format!("sum by ({labels}) (rate({name}{suffix}{{name=~\"$name\"}}[$__rate_interval]))")
+    };
+    match metric.kind() {
+        Kind::Gauge => format!("sum by ({labels}) ({name}{{name=~\"$name\"}})"),
+        Kind::Counter => rate(""),
+        _ => format!("{} / {}", rate("_sum"), rate("_count")),
+    }
+}

@@ -1,0 +1,24 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![no_std]
+#![forbid(unsafe_code)]
+#![doc = include_str!("../README.md")]
+
+extern crate alloc;
+
+#[cfg(feature = "metrics")]
+mod facade;
+mod openmetrics;
+#[cfg(feature = "otel")]
+mod otel;
+#[cfg(feature = "prometheus")]
+mod prometheus;
+mod reading;
+mod registry;
+
+pub use tidegate_core::report::{Kind, Metric, Report, Sample, Sink, Value};
+
+pub use self::{
+    openmetrics::CONTENT_TYPE,
+    reading::Reading,
+    registry::{NameTaken, Registry},
+};

@@ -1,0 +1,185 @@
+//! The registry: which objects are watched, by which names, and how all are read.
+
+use core::fmt;
+
+use alloc::{boxed::Box, collections::BTreeSet, string::String, vec::Vec};
+
+use tidegate_core::{
+    lock::Lock,
+    primitive::Arc,
+    report::{Report, Sample, Sink, Value},
+};
+
+use crate::reading::{Reading, series};
+
+/// The objects that operators see, each by a name. Clones are the same registry.
+///
+/// A registry keeps weak references: an object that is dropped is not reported any more. Reading
+/// holds no lock of the registry's while it reads an object, and an object whose last owner drops
+/// it meanwhile is dropped by the reader.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use tidegate_metrics::Registry;
+/// use tidegate_semaphore::Semaphore;
+///
+/// let (registry, permits) = (Registry::new(), Arc::new(Semaphore::new(8)));
+/// registry.watch("payments", &permits)?;
+/// let _held = permits.try_acquire(3)?;
+/// let line = r#"tidegate_semaphore_permits{name="payments",state="in_use"} 3"#;
+/// assert!(registry.openmetrics().contains(line));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Registry {
+    watched: Arc<Lock<Vec<Arc<Watched>>>>,
+}
+
+/// Reads an object into a sink, and returns whether it is still there.
+type Read = dyn Fn(&mut dyn Sink) -> bool + Send + Sync;
+
+struct Watched {
+    name: Arc<String>,
+    read: Box<Read>,
+    /// The counters and summaries as they were read last.
+    seen: Lock<Vec<Sample>>,
+}
+
+impl Registry {
+    /// Creates a registry without objects.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reports `object` by this name from now on, as long as it exists. Its current samples are
+    /// read once, to compare them.
+    ///
+    /// Objects of several patterns may have one name, as the semaphore and the breaker of one
+    /// service. The name may be anything; a few words are what reads well in a label.
+    ///
+    /// # Errors
+    ///
+    /// [`NameTaken`] if another object of that name has a metric with the same labels, so that the
+    /// two could not be told apart. The name of an object that was dropped is free again.
+    pub fn watch<T>(&self, name: impl Into<String>, object: &Arc<T>) -> Result<(), NameTaken>
+    where
+        T: Report + Send + Sync + 'static,
+    {
+        let (name, object) = (Arc::new(name.into()), Arc::downgrade(object));
+        let read = move |sink: &mut dyn Sink| match object.upgrade() {
+            Some(object) => {
+                object.report(sink);
+                true
+            }
+            None => false,
+        };
+        let new = Watched { name, read: Box::new(read), seen: Lock::new(Vec::new()) };
+        let samples = new.samples().unwrap_or_default();
+        for other in self.watched().iter().filter(|other| other.name == new.name) {
+            let others = other.samples().unwrap_or_default();
+            if others.iter().any(|a| samples.iter().any(|b| series(a) == series(b))) {
+                return Err(NameTaken { name: String::clone(&new.name) });
+            }
+        }
+        let new = Arc::new(new);
+        self.watched.with(|watched| watched.push(new));
+        Ok(())
+    }
+
+    /// Reads every object: one metric after the other, and its objects in the order in which they
+    /// were named.
+    ///
+    /// Counters never go backwards, even where an object corrects its own, so that no system takes
+    /// a correction for a restart. No two readings have the same metric and the same labels.
+    pub fn read(&self) -> Vec<Reading> {
+        let mut readings: Vec<Reading> = Vec::new();
+        let mut gone = Vec::new();
+        for watched in self.watched() {
+            let Some(mut samples) = watched.samples() else {
+                gone.push(watched);
+                continue;
+            };
+            watched.keep_from_shrinking(&mut samples);
+            let named = |sample| Reading::new(Arc::clone(&watched.name), sample);
+            readings.extend(samples.into_iter().map(named));
+        }
+        if !gone.is_empty() {
+            let is_gone = |a: &Arc<Watched>| gone.iter().any(|b| Arc::ptr_eq(a, b));
+            self.watched.with(|watched| watched.retain(|watched| !is_gone(watched)));
+        }
+        let mut known = BTreeSet::new();
+        readings.retain(|reading| known.insert(reading.series()));
+        readings.sort_by_key(|reading| reading.sample.metric);
+        readings
+    }
+
+    fn watched(&self) -> Vec<Arc<Watched>> {
+        self.watched.with(|watched| watched.clone())
+    }
+}
+
+impl Watched {
+    /// Returns the samples of the object, `None` if it was dropped.
+    fn samples(&self) -> Option<Vec<Sample>> {
+        let mut samples = Samples(Vec::new());
+        (self.read)(&mut samples).then_some(samples.0)
+    }
+
+    /// Raises each counter to what it was before, if it is lower: the grants of a semaphore, say,
+    /// that were not taken.
+    fn keep_from_shrinking(&self, samples: &mut [Sample]) {
+        self.seen.with(|seen| {
+            for sample in samples {
+                match seen.iter_mut().find(|seen| series(seen) == series(sample)) {
+                    Some(seen) => {
+                        sample.value = larger(seen.value, sample.value);
+                        seen.value = sample.value;
+                    }
+                    None => seen.push(*sample),
+                }
+            }
+        });
+    }
+}
+
+fn larger(before: Value, now: Value) -> Value {
+    match (before, now) {
+        (Value::Counter(before), Value::Counter(now)) => Value::Counter(before.max(now)),
+        (Value::Summary { count, sum }, Value::Summary { count: counted, sum: summed }) => {
+            Value::Summary { count: count.max(counted), sum: sum.max(summed) }
+        }
+        _ => now,
+    }
+}
+
+struct Samples(Vec<Sample>);
+
+impl Sink for Samples {
+    fn record(&mut self, sample: Sample) {
+        self.0.push(sample);
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let watched = self.watched();
+        let names: Vec<&str> = watched.iter().map(|watched| watched.name.as_str()).collect();
+        f.debug_struct("Registry").field("names", &names).finish_non_exhaustive()
+    }
+}
+
+/// Another object of that name has a metric with the same labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameTaken {
+    name: String,
+}
+
+impl fmt::Display for NameTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "another object with the same metrics has the name {:?}", self.name)
+    }
+}
+
+impl core::error::Error for NameTaken {}

@@ -1,0 +1,221 @@
+//! What each pattern reports.
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use tidegate_batch_processor::Batcher;
+use tidegate_circuit_breaker::{Breaker, KeyedBreaker, Throttle, TripRule};
+use tidegate_concurrent_map::{ConcurrentMap, ConcurrentSet, Keyed};
+use tidegate_core::{ManualClock, Outcome, Pass, Wait};
+use tidegate_metrics::{Registry, Report};
+use tidegate_pipeline::Pipeline;
+use tidegate_rate_limiter::{
+    FixedKeyedLimiter, KeyedLimiter, ManualClock as Clock, Quota, RateLimiter,
+};
+use tidegate_semaphore::{
+    Semaphore,
+    adaptive::{AdaptiveSemaphore, Vegas},
+};
+use tidegate_worker_pool::WorkerPool;
+
+use crate::lines;
+
+/// Returns the lines of one object, without `tidegate_` and the name, and without the zeros.
+fn report(object: Arc<impl Report + Send + Sync + 'static>) -> Vec<String> {
+    let registry = Registry::new();
+    registry.watch("it", &object).unwrap();
+    let short =
+        |line: &String| line["tidegate_".len()..].replace("name=it,", "").replace("{name=it}", "");
+    let is_zero = |line: &String| line.ends_with("(0)") || line.ends_with("(0.0)");
+    lines(&registry).iter().map(short).filter(|line| !is_zero(line)).collect()
+}
+
+#[test]
+fn a_semaphore_reports_permits_waiters_and_waits() {
+    let clock = ManualClock::new();
+    let permits = Arc::new(Semaphore::builder(3).clock(clock.clone()).build());
+    let held = permits.try_acquire(2).unwrap();
+    permits.try_acquire(2).unwrap_err();
+    let mut first = test_kit::Task::new(permits.acquire(2));
+    assert!(first.is_pending());
+    clock.advance(Duration::from_millis(1500));
+    drop(held);
+    let _held = first.output().unwrap();
+    let mut second = test_kit::Task::new(permits.acquire(2));
+    assert!(second.is_pending());
+    assert_eq!(
+        report(Arc::clone(&permits)),
+        [
+            "semaphore_permits{state=available} Gauge(1.0)",
+            "semaphore_permits{state=in_use} Gauge(2.0)",
+            "semaphore_permits{state=capacity} Gauge(3.0)",
+            "waiting{pattern=semaphore} Gauge(1.0)",
+            "requests_total{pattern=semaphore,outcome=succeeded} Counter(2)",
+            "requests_total{pattern=semaphore,outcome=refused} Counter(1)",
+            "wait_seconds{pattern=semaphore} Summary { count: 2, sum: 1.5 }",
+        ]
+    );
+}
+
+#[test]
+fn an_adaptive_semaphore_reports_its_limit_and_outcomes() {
+    let limit = AdaptiveSemaphore::builder(Vegas::new()).clock(ManualClock::new()).build().unwrap();
+    limit.try_acquire().unwrap().success();
+    limit.try_acquire().unwrap().dropped();
+    let limit = Arc::new(limit);
+    let _held = limit.try_acquire().unwrap();
+    let lines = report(Arc::clone(&limit));
+    assert_eq!(
+        lines[1..],
+        [
+            "requests_total{pattern=adaptive_semaphore,outcome=failed} Counter(1)",
+            "adaptive_limit Gauge(15.0)",
+            "in_flight{pattern=adaptive_semaphore} Gauge(1.0)",
+        ]
+    );
+}
+
+#[test]
+fn limiters_report_grants_refusals_and_keys() {
+    let quota = Quota::per_second(1).unwrap();
+    let one = RateLimiter::with_clock(quota, Clock::new());
+    let _ = (one.try_acquire(1), one.try_acquire(1));
+    let granted = "requests_total{pattern=rate_limiter,outcome=succeeded} Counter(1)";
+    let refused = "requests_total{pattern=rate_limiter,outcome=refused} Counter(1)";
+    let waits = "wait_seconds{pattern=rate_limiter} Summary { count: 0, sum: 0.0 }";
+    assert_eq!(report(Arc::new(one)), [granted, refused, waits]);
+
+    let cells = FixedKeyedLimiter::<8>::new(quota);
+    let _ = (cells.try_acquire("a", 1), cells.try_acquire("a", 1));
+    assert_eq!(report(Arc::new(cells)), [granted, refused, waits]);
+
+    let keyed = KeyedLimiter::<String>::new(quota, NonZeroUsize::new(9).unwrap());
+    let _ = (keyed.try_acquire("a", 1), keyed.try_acquire("a", 1));
+    let keys = "keys{pattern=rate_limiter} Gauge(1.0)";
+    assert_eq!(report(Arc::new(keyed)), [granted, refused, waits, keys]);
+}
+
+#[test]
+fn breakers_report_states_trips_and_ratios() {
+    let settings = Breaker::builder().trip_on(TripRule::consecutive(1));
+    let breaker = settings.clone().build().unwrap();
+    let _ = breaker.call(|| Ok::<_, ()>(()));
+    let _ = breaker.call(|| Err::<(), _>(()));
+    let _ = breaker.call(|| Ok::<_, ()>(()));
+    assert_eq!(
+        report(Arc::new(breaker)),
+        [
+            "requests_total{pattern=circuit_breaker,outcome=succeeded} Counter(1)",
+            "requests_total{pattern=circuit_breaker,outcome=failed} Counter(1)",
+            "requests_total{pattern=circuit_breaker,outcome=refused} Counter(1)",
+            "breaker_state{state=open} Gauge(1.0)",
+            "breaker_trips_total Counter(1)",
+        ]
+    );
+
+    let hosts = KeyedBreaker::<String>::new(NonZeroUsize::new(9).unwrap(), settings).unwrap();
+    for (host, outcome) in [("a", Ok(())), ("b", Err(())), ("c", Err(()))] {
+        let _ = hosts.gate(host).unwrap().call(|| outcome);
+    }
+    let (closed, open) =
+        ("breaker_state{state=closed} Gauge(1.0)", "breaker_state{state=open} Gauge(2.0)");
+    assert_eq!(report(Arc::new(hosts)), [closed, open, "keys{pattern=circuit_breaker} Gauge(3.0)"]);
+
+    let throttle = Throttle::new(2.0, Duration::from_secs(9)).unwrap();
+    throttle.try_enter().unwrap().settle(Outcome::Success);
+    let succeeded = "requests_total{pattern=throttle,outcome=succeeded} Counter(1)";
+    assert_eq!(report(Arc::new(throttle)), [succeeded]);
+}
+
+#[test]
+fn every_state_of_a_breaker_has_its_name() {
+    let breaker = Arc::new(Breaker::new());
+    let state = |breaker: &Arc<Breaker>| {
+        let mut lines = report(Arc::clone(breaker));
+        lines.retain(|line| line.starts_with("breaker_state"));
+        assert_eq!(lines.len(), 1);
+        lines.remove(0)
+    };
+    assert!(state(&breaker).contains("=closed}"));
+    breaker.force_open();
+    assert!(state(&breaker).contains("=forced_open}"));
+    breaker.force_closed();
+    assert!(state(&breaker).contains("=forced_closed}"));
+    breaker.observe_only();
+    assert!(state(&breaker).contains("=observe_only}"));
+}
+
+#[test]
+fn a_pool_reports_jobs() {
+    let pool = WorkerPool::detached(2);
+    let _handles = (pool.try_submit(|| ()).unwrap(), pool.try_submit(|| ()).unwrap());
+    assert!(pool.try_submit(|| ()).is_err());
+    let queued = "queue_depth{pattern=worker_pool} Gauge(2.0)";
+    let refused = "requests_total{pattern=worker_pool,outcome=refused} Counter(1)";
+    assert_eq!(report(Arc::new(pool.clone())), [refused, queued]);
+    pool.close();
+    pool.worker().wait();
+    let done = "requests_total{pattern=worker_pool,outcome=succeeded} Counter(2)";
+    assert_eq!(report(Arc::new(pool)), [done, refused]);
+}
+
+#[test]
+fn a_batcher_reports_batches() {
+    let builder = Batcher::builder().max_items(2).clock(ManualClock::new());
+    let (batcher, mut driver) = builder.build(|items: Vec<u8>| Ok::<_, ()>(items)).unwrap();
+    for n in 0..4 {
+        drop(batcher.try_submit(n).unwrap());
+    }
+    let queued = "queue_depth{pattern=batch_processor} Gauge(4.0)";
+    assert!(report(Arc::new(batcher.clone())).iter().any(|line| line == queued));
+    batcher.close();
+    (&mut driver).wait();
+    let lines = report(Arc::new(batcher));
+    assert_eq!(
+        lines,
+        [
+            "wait_seconds{pattern=batch_processor} Summary { count: 2, sum: 0.0 }",
+            "batch_items Summary { count: 2, sum: 4.0 }",
+        ]
+    );
+}
+
+#[test]
+fn maps_report_how_many_keys_they_have() {
+    let keys = "keys{pattern=concurrent_map} Gauge(2.0)";
+    assert_eq!(report(Arc::new(ConcurrentMap::from([(1, ()), (2, ())]))), [keys]);
+    assert_eq!(report(Arc::new(ConcurrentSet::from([1, 2]))), [keys]);
+    let keyed = Keyed::<u8, ()>::new(NonZeroUsize::new(9).unwrap());
+    for key in 0..2 {
+        keyed.with(&key, || (), |_| false, |_| ()).unwrap();
+    }
+    assert_eq!(report(Arc::new(keyed)), [keys]);
+}
+
+#[test]
+fn a_monitor_reports_the_items_of_its_flow() {
+    let flow = Pipeline::from_iter(0..10).filter("even", |n| n % 2 == 0);
+    let monitor = flow.monitor();
+    flow.run().wait().unwrap();
+    assert_eq!(
+        report(Arc::new(monitor)),
+        [
+            "requests_total{pattern=pipeline,outcome=succeeded} Counter(5)",
+            "requests_total{pattern=pipeline,outcome=ignored} Counter(5)",
+        ]
+    );
+}
+
+#[test]
+fn a_thousand_keys_are_no_more_series_than_one() {
+    let many = NonZeroUsize::new(2000).unwrap();
+    let registry = Registry::new();
+    let limiter = Arc::new(KeyedLimiter::<u32>::new(Quota::per_second(1).unwrap(), many));
+    let breakers = Arc::new(KeyedBreaker::<u32>::new(many, Breaker::builder()).unwrap());
+    registry.watch("limiter", &limiter).unwrap();
+    registry.watch("breakers", &breakers).unwrap();
+    let before = registry.read().len();
+    for key in 0..1000 {
+        let _ = (limiter.try_acquire(&key, 1), breakers.gate(&key).unwrap().try_enter());
+    }
+    assert_eq!(registry.read().len(), before);
+}
