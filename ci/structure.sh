@@ -98,7 +98,7 @@ cargo metadata --no-deps --format-version 1 |
             floor["tidegate-worker-pool"] = floor["tidegate-batch-processor"] = 1
             floor["tidegate-rate-limiter"] = floor["tidegate-circuit-breaker"] = 2
             floor["tidegate-pipeline"] = 3
-            floor["tidegate"] = floor["tidegate-tower"] = 4
+            floor["tidegate"] = floor["tidegate-tower"] = floor["tidegate-metrics"] = 4
             floor["test-kit"] = 1
         }
         function height(name) { return (name in floor) ? floor[name] : 5 }
