@@ -12,7 +12,6 @@ use std::{
 };
 
 use axum::{body::Body, extract::ConnectInfo};
-use futures_lite::future::block_on;
 use http::{Request, Response};
 use tidegate_circuit_breaker::Breaker;
 use tidegate_rate_limiter::{KeyedLimiter, Quota};
@@ -48,7 +47,8 @@ const REFUSES: &str = "refuses";
 /// As many calls as no run makes.
 const MANY: u32 = 1_000_000_000;
 
-/// The timers of some rivals ask for one.
+/// What drives all contenders: the timers of some rivals ask for it, and one rival refuses by a time limit of zero, which is over when
+/// the timer's next millisecond is.
 static TOKIO: LazyLock<tokio::runtime::Runtime> =
     LazyLock::new(|| tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap());
 
@@ -66,7 +66,7 @@ fn answers() -> impl Service<bool, Response = bool, Error = Infallible, Future: 
 /// Calls one after the other, each through the service that was made ready. What succeeded is counted.
 #[inline]
 fn call<S: Service<R>, R>(service: &mut S, n: u64, request: impl Fn() -> R) -> u64 {
-    block_on(async {
+    TOKIO.block_on(async {
         let mut succeeded = 0;
         for _ in 0..n {
             let service = black_box(&mut *service);
@@ -96,7 +96,7 @@ where
 {
     let _tokio = TOKIO.enter();
     let mut holder = service.clone();
-    let ready = block_on(poll_fn(|cx| holder.poll_ready(cx)));
+    let ready = TOKIO.block_on(poll_fn(|cx| holder.poll_ready(cx)));
     assert!(ready.is_ok(), "there is room for one");
     let mut held = Box::pin(holder.call(false));
     let first = held.as_mut().poll(&mut Context::from_waker(Waker::noop()));
