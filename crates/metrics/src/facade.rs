@@ -5,7 +5,7 @@ use alloc::{borrow::ToOwned, format, vec::Vec};
 use metrics::{Key, Label, Level, Metadata, Recorder};
 use tidegate_core::report::Value;
 
-use crate::{reading::Reading, registry::Registry};
+use crate::{named_sample::NamedSample, registry::Registry};
 
 impl Registry {
     /// Hands what all objects report to the current recorder of the crate `metrics`, by the names
@@ -23,7 +23,7 @@ impl Registry {
     }
 }
 
-fn publish(reading: &Reading, recorder: &dyn Recorder) {
+fn publish(reading: &NamedSample, recorder: &dyn Recorder) {
     let labels = reading.labels().map(|(label, value)| Label::new(label, value.to_owned()));
     let key = |suffix| {
         let labels: Vec<Label> = labels.clone().collect();

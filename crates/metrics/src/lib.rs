@@ -7,18 +7,18 @@ extern crate alloc;
 
 #[cfg(feature = "metrics")]
 mod facade;
+mod named_sample;
 mod openmetrics;
 #[cfg(feature = "otel")]
 mod otel;
 #[cfg(feature = "prometheus")]
 mod prometheus;
-mod reading;
 mod registry;
 
 pub use tidegate_core::report::{Kind, Metric, Report, Sample, Sink, Value};
 
 pub use self::{
+    named_sample::NamedSample,
     openmetrics::CONTENT_TYPE,
-    reading::Reading,
     registry::{NameTaken, Registry},
 };

@@ -6,7 +6,7 @@ use alloc::string::String;
 
 use tidegate_core::report::{Kind, Metric, Value};
 
-use crate::{reading::Reading, registry::Registry};
+use crate::{named_sample::NamedSample, registry::Registry};
 
 /// The content type of [`Registry::openmetrics`], for the answer to a scrape.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -51,7 +51,7 @@ fn write_head(metric: Metric, to: &mut dyn fmt::Write) -> fmt::Result {
     writeln!(to, "# HELP {family} {}", metric.help())
 }
 
-fn write_reading(reading: &Reading, to: &mut dyn fmt::Write) -> fmt::Result {
+fn write_reading(reading: &NamedSample, to: &mut dyn fmt::Write) -> fmt::Result {
     let name = reading.sample.metric.name();
     match reading.sample.value {
         Value::Counter(n) => write_line(name, "", reading, &n, to),
@@ -67,7 +67,7 @@ fn write_reading(reading: &Reading, to: &mut dyn fmt::Write) -> fmt::Result {
 fn write_line(
     name: &str,
     suffix: &str,
-    reading: &Reading,
+    reading: &NamedSample,
     value: &dyn fmt::Display,
     to: &mut dyn fmt::Write,
 ) -> fmt::Result {

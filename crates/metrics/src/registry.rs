@@ -10,7 +10,7 @@ use tidegate_core::{
     report::{Report, Sample, Sink, Value},
 };
 
-use crate::reading::{Reading, series};
+use crate::named_sample::{NamedSample, series};
 
 /// The objects that operators see, each by a name. Clones are the same registry.
 ///
@@ -93,8 +93,8 @@ impl Registry {
     ///
     /// Counters never go backwards, even where an object corrects its own, so that no system takes
     /// a correction for a restart. No two readings have the same metric and the same labels.
-    pub fn read(&self) -> Vec<Reading> {
-        let mut readings: Vec<Reading> = Vec::new();
+    pub fn read(&self) -> Vec<NamedSample> {
+        let mut readings: Vec<NamedSample> = Vec::new();
         let mut gone = Vec::new();
         for watched in self.watched() {
             let Some(mut samples) = watched.samples() else {
@@ -102,7 +102,7 @@ impl Registry {
                 continue;
             };
             watched.keep_from_shrinking(&mut samples);
-            let named = |sample| Reading::new(Arc::clone(&watched.name), sample);
+            let named = |sample| NamedSample::new(Arc::clone(&watched.name), sample);
             readings.extend(samples.into_iter().map(named));
         }
         if !gone.is_empty() {

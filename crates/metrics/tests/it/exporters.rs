@@ -21,7 +21,7 @@ use opentelemetry_sdk::{
 use tidegate_batch_processor::Batcher;
 use tidegate_circuit_breaker::Breaker;
 use tidegate_core::{ManualClock, Wait};
-use tidegate_metrics::{Metric, Reading, Registry, Value};
+use tidegate_metrics::{Metric, NamedSample, Registry, Value};
 use tidegate_rate_limiter::{KeyedLimiter, Quota};
 use tidegate_semaphore::{
     Semaphore,
@@ -71,7 +71,7 @@ pub(crate) fn numbers(registry: &Registry) -> BTreeMap<String, f64> {
     let mut numbers = BTreeMap::new();
     for reading in registry.read() {
         let name = reading.sample.metric.name();
-        let labels = |reading: &Reading| -> Vec<(String, String)> {
+        let labels = |reading: &NamedSample| -> Vec<(String, String)> {
             reading.labels().map(|(label, value)| (label.into(), value.into())).collect()
         };
         let mut put = |suffix: &str, number: f64| {

@@ -10,13 +10,13 @@ use tidegate_core::{
 /// A sample, and the name of the object that it is of: from
 /// [`Registry::read`](crate::Registry::read).
 #[derive(Debug, Clone)]
-pub struct Reading {
+pub struct NamedSample {
     name: Arc<String>,
     /// The sample.
     pub sample: Sample,
 }
 
-impl Reading {
+impl NamedSample {
     pub(crate) fn new(name: Arc<String>, sample: Sample) -> Self {
         Self { name, sample }
     }
