@@ -373,3 +373,48 @@ impl<T: Table> Drop for Published<'_, T> {
 pub(crate) fn spread(hash: u64) -> u64 {
     hash.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
+
+#[cfg(test)]
+mod tests {
+    use hashbrown::HashTable;
+
+    use super::*;
+
+    const COUNT: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
+
+    type Numbers = GrowingShards<HashTable<u64>>;
+
+    /// As many as there are tables.
+    fn tables(shards: &Numbers) -> usize {
+        shards.ranges().len()
+    }
+
+    #[test]
+    fn a_map_for_two_entries_a_shard_has_all_shards_from_the_start() {
+        for (entries, count) in [(2047, FEW), (2048, COUNT)] {
+            let shards = Numbers::growing(COUNT, entries);
+            shards.make();
+            assert_eq!(tables(&shards), count.get());
+            let shards = Numbers::growing(COUNT, 0);
+            shards.prepare(entries, &|_| unreachable!("it is empty"), |_, _| ());
+            assert_eq!(tables(&shards), count.get());
+        }
+    }
+
+    #[test]
+    fn a_map_grows_with_the_first_entry_above_two_for_each_shard_of_a_range() {
+        let shards = Numbers::growing(COUNT, 0);
+        let first_range = |hash: &u64| shards.index_of(*hash) < COUNT.get() / FEW;
+        for (entries, hash) in (0..).filter(first_range).take(257).enumerate() {
+            shards.write(
+                hash,
+                |entry| *entry,
+                |table| {
+                    table.insert_unique(hash, hash, |entry| *entry);
+                },
+            );
+            let count = if entries < 256 { FEW } else { COUNT };
+            assert_eq!(tables(&shards), count.get(), "with {} entries", entries + 1);
+        }
+    }
+}

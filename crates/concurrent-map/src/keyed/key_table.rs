@@ -231,8 +231,10 @@ impl<E> Table for KeyTable<E> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::{IdleTimes, KeyTable, Occupancy, SearchBudget};
-    use crate::reserve::with_capacity;
+    use crate::{growing::Table, reserve::with_capacity};
 
     #[test]
     fn an_entry_whose_time_has_come_is_found_behind_all_groups_that_lost_theirs() {
@@ -260,5 +262,51 @@ mod tests {
             };
             assert_eq!(table.take_due(now, &mut SearchBudget::new(), look), Some(now));
         }
+    }
+
+    #[test]
+    fn two_of_a_group_whose_time_has_come_are_both_found_also_at_the_end_of_time() {
+        for now in [5, u64::MAX] {
+            let mut table = KeyTable::new(with_capacity(14));
+            for number in 0..2 {
+                let entry = table.table.insert_unique(number, number, |_| unreachable!());
+                let bucket = entry.bucket_index();
+                table.note(bucket, Occupancy::BusyUntil(5));
+            }
+            let mut take = || table.take_due(now, &mut SearchBudget::new(), |_| Occupancy::Idle);
+            let found = [take(), take()];
+            assert!(found.contains(&Some(0)) && found.contains(&Some(1)), "{found:?} at {now}");
+            assert_eq!(take(), None);
+        }
+    }
+
+    #[test]
+    fn entries_that_move_to_other_tables_take_their_times_along() {
+        let mut table = KeyTable::new(with_capacity(112));
+        for number in 0..112 {
+            let entry = table.table.insert_unique(number, number, |_| unreachable!());
+            let bucket = entry.bucket_index();
+            // Those of one group have a time.
+            if bucket / IdleTimes::GROUP == 5 {
+                table.note(bucket, Occupancy::BusyUntil(5 + number));
+            }
+        }
+        let of_group = |bucket: &usize| table.table.get_bucket(*bucket).copied();
+        let mut due: Vec<u64> = (80..96).filter_map(|bucket| of_group(&bucket)).collect();
+        due.sort_unstable();
+        let mut parts = table.split(4, |number| *number, |hash| (hash % 4) as usize);
+        let look = |number: &mut u64| match due.contains(number) {
+            true => Occupancy::Idle,
+            false => Occupancy::Busy,
+        };
+        assert!(parts.iter().all(|part| part.idle_times.least() >= 5));
+        let mut found = Vec::new();
+        for part in &mut parts {
+            while let Some(number) = part.take_due(1000, &mut SearchBudget::new(), look) {
+                found.push(number);
+            }
+        }
+        found.sort_unstable();
+        assert_eq!(found, due);
     }
 }

@@ -104,4 +104,47 @@ mod tests {
         assert_eq!((take(0), take(0)), (None, None));
         assert_eq!((take(100), take(200)), (Some(100), Some(200)));
     }
+
+    /// Tables as on a machine with many processors.
+    fn many() -> KeyTables<u64> {
+        let count = NonZeroUsize::new(1024).unwrap();
+        KeyTables { shards: GrowingShards::growing(count, 0), hand: AtomicUsize::new(0) }
+    }
+
+    fn insert(tables: &KeyTables<u64>, entry: u64, occupancy: Occupancy) {
+        tables.shards.write(
+            entry,
+            |entry| *entry,
+            |table| {
+                let entry = table.table.insert_unique(entry, entry, |entry| *entry);
+                let bucket = entry.bucket_index();
+                table.note(bucket, occupancy);
+            },
+        );
+    }
+
+    #[test]
+    fn one_whose_time_has_come_is_found_by_it_before_there_are_all_tables() {
+        let tables = many();
+        (0..200).for_each(|entry| insert(&tables, entry, Occupancy::Busy));
+        // Those behind it are more than a search without times checks.
+        let last = (200..).find(|hash| tables.shards.index_of(*hash) == 1023).unwrap();
+        insert(&tables, last, Occupancy::BusyUntil(5));
+        assert_eq!(tables.shards.ranges().len(), 8, "they have not grown");
+        let take = |now| {
+            let look = |entry: &mut u64| match *entry == last && now >= 5 {
+                true => Occupancy::Idle,
+                false => Occupancy::BusyUntil(1000),
+            };
+            tables.take_idle(Some(now), look, |entry| entry)
+        };
+        assert_eq!((take(4), take(5), take(5)), (None, Some(last), None));
+    }
+
+    #[test]
+    fn a_registry_grows_with_its_keys() {
+        let tables = many();
+        (0..4096).for_each(|entry| insert(&tables, entry, Occupancy::Busy));
+        assert_eq!(tables.shards.ranges().len(), 1024);
+    }
 }

@@ -190,3 +190,18 @@ fn into_iter_gives_each_entry_once_and_says_how_many_are_left() {
     assert_eq!(ConcurrentMap::<u8, u8>::new().into_iter().next(), None);
     assert_eq!(ConcurrentSet::from([3]).into_iter().collect::<Vec<_>>(), [3]);
 }
+
+#[test]
+fn one_shard_reserves_as_std_does_and_many_reserve_for_a_random_distribution() {
+    for entries in [1, 50, 56, 1700, 1790] {
+        let map = ConcurrentMap::<u64, u64>::with_shards(1);
+        map.reserve(entries);
+        let std = std::collections::HashMap::<u64, u64>::with_capacity(entries);
+        assert_eq!(map.capacity(), std.capacity(), "for {entries}");
+    }
+    let map = ConcurrentMap::with_shards(256);
+    map.reserve(256 * 46);
+    let capacity = map.capacity();
+    (0..256 * 46_u64).for_each(|n| _ = map.insert(n, n));
+    assert_eq!(map.capacity(), capacity);
+}

@@ -195,3 +195,18 @@ fn what_an_entry_has_done_when_its_closure_panics_stays_and_nothing_leaks() {
     assert!(catch_unwind(AssertUnwindSafe(make)).is_err());
     assert_eq!((map.len(), living.get()), (0, 0));
 }
+
+#[test]
+fn an_entry_knows_its_key_whether_it_is_there_or_not() {
+    let map = ConcurrentMap::from([(1, 1)]);
+    for key in [1, 2] {
+        map.entry(key, |entry| {
+            assert_eq!(*entry.key(), key);
+            entry.insert(7);
+            assert_eq!(*entry.key(), key);
+            entry.remove();
+            assert_eq!(*entry.key(), key);
+        });
+    }
+    assert!(map.is_empty());
+}

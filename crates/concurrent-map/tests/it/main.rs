@@ -25,3 +25,4 @@ mod rivals;
 mod serde;
 mod sizes;
 mod stress;
+mod traits;

@@ -156,3 +156,12 @@ fn what_is_refused_in_parallel_is_dropped_with_no_lock_held() {
     pool(4).install(|| map.par_retain(|key, _| key % 2 == 0));
     assert_eq!(map.len(), 100);
 }
+
+/// A thread of the pool might wait for the section, which waits for that thread.
+#[test]
+fn a_section_of_a_map_does_not_call_the_pool_for_it() {
+    let map = squares(4);
+    let inside = || map.get_with(&7, |_| map.par_any(|_, _| true));
+    assert!(catch_unwind(AssertUnwindSafe(inside)).is_err());
+    assert!(map.par_any(|_, _| true));
+}
