@@ -390,6 +390,18 @@ mod tests {
     }
 
     #[test]
+    fn ranges_are_all_indices_in_order() {
+        let shards = Numbers::growing(COUNT, 0);
+        assert_eq!(tables(&shards), 0, "there is nothing to visit");
+        shards.make();
+        for count in [FEW, COUNT] {
+            assert_eq!(tables(&shards), count.get());
+            assert!(shards.ranges().flatten().eq(0..COUNT.get()));
+            shards.prepare(2048, &|_| unreachable!("it is empty"), |_, _| ());
+        }
+    }
+
+    #[test]
     fn a_map_for_two_entries_a_shard_has_all_shards_from_the_start() {
         for (entries, count) in [(2047, FEW), (2048, COUNT)] {
             let shards = Numbers::growing(COUNT, entries);

@@ -216,3 +216,22 @@ fn insertions_of_what_is_mostly_there_are_refused_and_nothing_else() {
     assert_eq!(map.len(), inserted);
     assert!(inserted <= 1024 && map.all(|key, value| key == value));
 }
+
+/// Calls `inner` within a section of each of the maps.
+fn within(maps: &[ConcurrentMap<u8, u8>], inner: &dyn Fn()) {
+    match maps {
+        [first, rest @ ..] => first.get_with(&0, |_| within(rest, inner)).unwrap(),
+        [] => inner(),
+    }
+}
+
+#[test]
+fn a_map_fills_within_as_many_sections_as_may_be_around_it() {
+    // Eight with its own; to grow takes two.
+    let around: Vec<_> = (0..7).map(|_| ConcurrentMap::from([(0, 0)])).collect();
+    for number in 0..=7 {
+        let map = ConcurrentMap::new();
+        within(&around[..number], &|| (0..1000).for_each(|n| _ = map.insert(n, n)));
+        assert_eq!(map.len(), 1000);
+    }
+}

@@ -191,3 +191,33 @@ impl PoolCounters {
         self.callers().add_shared(counter, n);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::mem;
+
+    use super::*;
+
+    /// So two looks that find the same number have missed nothing in between.
+    #[test]
+    fn every_change_of_the_workers_raises_the_number_of_their_transitions() {
+        let counters = PoolCounters::new();
+        let mut last = counters.transitions_if_idle().unwrap();
+        let mut rises = || {
+            let before = mem::replace(&mut last, counters.transitions_if_idle().unwrap());
+            assert!(last > before, "{last} after {before}");
+        };
+        for _ in 0..2 {
+            let (worker, mut transitions) = (counters.add_worker(), 0);
+            rises();
+            for _ in 0..3 {
+                worker.leave_idle(&mut transitions);
+                assert!(counters.transitions_if_idle().is_none());
+                worker.enter_idle(&mut transitions);
+                rises();
+            }
+            counters.remove_worker(&worker);
+            rises();
+        }
+    }
+}
