@@ -1,7 +1,6 @@
 //! The stage that works on several items at once.
 
 use core::{
-    fmt,
     num::NonZeroUsize,
     task::{Context, Poll},
 };
@@ -13,6 +12,7 @@ use tidegate_core::{
 };
 
 use crate::{
+    debug::debug_by_name,
     error::catch_panic,
     flow::{Flow, Item, Lineage, Reorder, Stage, StageId},
 };
@@ -208,10 +208,4 @@ impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> Stage for Parallel<S, W,
     }
 }
 
-impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> fmt::Debug for Parallel<S, W, K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parallel")
-            .field("in_flight", &self.future_slots.in_flight())
-            .finish_non_exhaustive()
-    }
-}
+debug_by_name!(Parallel<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>>);

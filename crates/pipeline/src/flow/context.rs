@@ -1,7 +1,6 @@
 //! The context of a flow, which every poll of a stage gets.
 
 use core::{
-    fmt,
     future::Future,
     pin::Pin,
     task::{Context, Poll},
@@ -13,7 +12,10 @@ use tidegate_core::{
     Cancelled, Reason, Timestamp, future_slots::WakerCell, primitive::Arc, random::Random,
 };
 
-use crate::error::{BoxError, PipelineError, catch_panic};
+use crate::{
+    debug::debug_by_name,
+    error::{BoxError, PipelineError, catch_panic},
+};
 
 use super::{
     budget::Budget,
@@ -205,11 +207,7 @@ impl<'h> Flow<'h> {
     }
 }
 
-impl fmt::Debug for Flow<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flow").field("summary", self.ledger.summary()).finish_non_exhaustive()
-    }
-}
+debug_by_name!(Flow<'h>);
 
 /// Returns the time by the system's clock, which needs std.
 #[cfg(feature = "std")]

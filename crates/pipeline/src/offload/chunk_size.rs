@@ -90,6 +90,18 @@ mod tests {
     }
 
     #[test]
+    fn sizes_are_drawn_from_one_to_four_or_the_most() {
+        let mut rng = Random::new(7);
+        for window in [4, 8, 16, 400] {
+            let mut chunk_size = ChunkSize::new(N);
+            chunk_size.set_window(N, NonZeroUsize::new(window).unwrap());
+            let drawn = [(); 100].map(|()| chunk_size.draw(&mut rng));
+            let most = (window / 4).min(4);
+            assert!((1..=4).all(|size| drawn.contains(&size) == (size <= most)), "{drawn:?}");
+        }
+    }
+
+    #[test]
     fn no_window_is_exceeded_by_all_chunks_together() {
         for window in 1..100 {
             let mut chunk_size = ChunkSize::new(N);

@@ -1,7 +1,7 @@
 //! The stage whose work is done by other threads.
 
 use core::{
-    fmt, mem,
+    mem,
     num::NonZeroUsize,
     task::{Context, Poll, ready},
 };
@@ -10,7 +10,10 @@ use alloc::vec::{IntoIter, Vec};
 
 use tidegate_core::{primitive::Arc, unwind::DropEach};
 
-use crate::flow::{Flow, Item, Lineage, Reorder, Stage, StageId};
+use crate::{
+    debug::debug_by_name,
+    flow::{Flow, Item, Lineage, Reorder, Stage, StageId},
+};
 
 use super::{
     chunk_size::ChunkSize,
@@ -340,11 +343,7 @@ where
     }
 }
 
-impl<S: Stage, L: ChunkWork<S::Item>> fmt::Debug for Chunked<'_, S, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Chunked").field("in_work", &self.in_work).finish_non_exhaustive()
-    }
-}
+debug_by_name!(Chunked<'w, S: Stage, L: ChunkWork<S::Item>>);
 
 /// The flow's side of an exchange: when it is dropped, the chunks that wait are not wanted any
 /// more.

@@ -1,13 +1,16 @@
 //! Which threads do the work of a stage, and how the flow requests them.
 
-use core::{fmt, future::Future, pin::Pin, task::Context};
+use core::{future::Future, pin::Pin, task::Context};
 
 use alloc::{boxed::Box, collections::VecDeque};
 
 use tidegate_core::primitive::Arc;
 use tidegate_worker_pool::{JoinError, WorkerPool};
 
-use crate::flow::{Flow, RunThreads, WorkQueue};
+use crate::{
+    debug::debug_by_name,
+    flow::{Flow, RunThreads, WorkQueue},
+};
 
 /// How many chunks a job of a pool works on before other jobs have their turn.
 const CHUNKS_PER_JOB: usize = 8;
@@ -58,13 +61,7 @@ impl<'w> WorkerRequests<'w> {
     }
 }
 
-impl fmt::Debug for WorkerRequests<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WorkerRequests")
-            .field("pending", &self.pending.len())
-            .finish_non_exhaustive()
-    }
-}
+debug_by_name!(WorkerRequests<'w>);
 
 /// The threads of the run itself: those of [`run_on_threads`](crate::Pipeline::run_on_threads), or
 /// else the one that drives the flow.

@@ -1,7 +1,6 @@
 //! The stage that makes one item of several.
 
 use core::{
-    fmt,
     future::Future,
     mem,
     num::NonZeroUsize,
@@ -15,6 +14,7 @@ use alloc::{boxed::Box, vec::Vec};
 use tidegate_core::{Timer, time::DueWatch, unwind::DropEach};
 
 use crate::{
+    debug::debug_by_name,
     flow::{Flow, Item, Lineage, Stage, StageId},
     pipeline::Pipeline,
 };
@@ -103,11 +103,7 @@ impl<S: Stage, T: Timer> Stage for Batch<S, T> {
     }
 }
 
-impl<S: Stage, T: Timer> fmt::Debug for Batch<S, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batch").field("gathered", &self.items.len()).finish_non_exhaustive()
-    }
-}
+debug_by_name!(Batch<S: Stage, T: Timer>);
 
 impl<'h, S: Stage, T: Timer + Clone> Pipeline<'h, S, T> {
     /// Adds a stage that gathers up to `size` items into a `Vec`, and emits it when it is full,

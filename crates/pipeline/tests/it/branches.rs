@@ -2,10 +2,14 @@
 
 use std::{
     cell::Cell,
-    future::{pending, ready},
+    future::{Future, pending, poll_fn, ready},
+    mem,
+    pin::Pin,
+    task::{Context, Poll},
     time::Duration,
 };
 
+use futures_core::Stream;
 use test_kit::{Task, quiet_panic};
 use tidegate_pipeline::{
     AfterStop, Backoff, Clock, ManualClock, OnError, Pipeline, Queue, Threads, TimedOut, Timer,
@@ -13,6 +17,25 @@ use tidegate_pipeline::{
 };
 
 use crate::desk::{Desk, n};
+
+#[test]
+fn a_key_with_many_items_leaves_all_its_room() {
+    // Each item is woken once, and so waits for the one before it.
+    let work = |item| async move {
+        let mut is_woken = false;
+        poll_fn(|cx| match mem::replace(&mut is_woken, true) {
+            true => Poll::Ready(item),
+            false => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        })
+        .await
+    };
+    let flow = Pipeline::from_iter(0..40).map_keyed("work", n(2), |_| 1, work);
+    let Poll::Ready(items) = Task::new(flow.collect()).run() else { panic!("it has no room") };
+    assert!(items.unwrap().into_iter().eq(0..40));
+}
 
 #[test]
 fn items_of_one_key_are_worked_on_one_by_one_and_in_order() {
@@ -278,6 +301,44 @@ fn a_deterministic_run_finds_the_orders_that_threads_may_take() {
     });
     let orders: std::collections::BTreeSet<_> = orders.collect();
     assert_eq!(orders.len(), 6);
+}
+
+#[test]
+fn two_sides_take_turns_unless_a_seed_draws_the_side() {
+    let flow = || {
+        let high = Pipeline::from_iter([10, 20, 30]).into_stream();
+        let flow = Pipeline::from_iter([1, 2]).map("low", Ok).merge("high", high);
+        flow.try_map("check", |item| item).collect()
+    };
+    assert_eq!(flow().wait().unwrap(), [1, 10, 2, 20, 30]);
+    let orders: Vec<_> = (0..50).map(|seed| flow().run_deterministic(seed).unwrap()).collect();
+    for first in [[1, 2], [1, 10], [10, 1], [10, 20]] {
+        assert!(orders.iter().any(|order| order.starts_with(&first)), "{first:?}");
+    }
+}
+
+/// Waits for a sleep and ends. It fails if it is polled in vain.
+struct Nap<S>(Pin<Box<S>>, u32);
+
+impl<S: Future<Output = ()>> Stream for Nap<S> {
+    type Item = u32;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<u32>> {
+        self.1 += 1;
+        if self.1 > 99 {
+            quiet_panic("the clock stands still");
+        }
+        self.0.as_mut().poll(cx).map(|()| None)
+    }
+}
+
+#[test]
+fn a_simulated_clock_goes_on_while_other_threads_would_have_nothing_to_do() {
+    let clock = ManualClock::new();
+    let nap = Nap(Box::pin(clock.sleep(Duration::from_secs(3600))), 0);
+    let flow = Pipeline::from_stream(nap).simulated(&clock).map_on(Threads, "pass", n(1), |n| n);
+    assert_eq!(flow.run_deterministic(1).unwrap().read, 0);
+    assert_eq!(clock.now().as_nanos(), 3600 * 1_000_000_000);
 }
 
 #[test]

@@ -204,23 +204,47 @@ fn a_full_pool_is_waited_for() {
 }
 
 #[test]
+fn items_are_in_flight_until_their_chunk_is_back() {
+    let (pool, queue) = (WorkerPool::detached(8), Queue::unbounded());
+    let mut worker = Task::new(pool.worker());
+    let flow = Pipeline::from_queue(&queue).map_on(&pool, "work", n(2), |item: u32| item);
+    let monitor = flow.monitor();
+    let mut run = Task::new(flow.run());
+    let in_flight = || monitor.stats().stages[1].in_flight;
+    for _ in 0..2 {
+        queue.try_push(1).unwrap();
+        assert!(run.is_pending());
+        assert_eq!(in_flight(), 1);
+        work(&mut worker);
+        assert!(run.is_pending());
+        assert_eq!(in_flight(), 0);
+    }
+}
+
+#[test]
 fn each_worker_has_a_state_and_no_more_are_made() {
-    let made = AtomicUsize::new(0);
-    let flow = Pipeline::from_iter(0..1000).map_init(
-        Threads,
-        "number",
-        n(4),
-        || (made.fetch_add(1, Ordering::SeqCst), 0),
-        |(worker, seen), _item| {
-            *seen += 1;
-            (*worker, *seen)
-        },
-    );
-    let seen = flow.collect().run_on_threads(n(2)).unwrap();
-    let made = made.into_inner();
-    assert!((1..=2).contains(&made), "{made}");
-    let last = |worker| seen.iter().filter(|(by, _)| *by == worker).map(|(_, seen)| *seen).max();
-    assert_eq!((0..made).filter_map(last).sum::<i32>(), 1000);
+    for is_chained in [false, true] {
+        let made = AtomicUsize::new(0);
+        let flow = Pipeline::from_iter(0..1000).map_init(
+            Threads,
+            "number",
+            n(4),
+            || (made.fetch_add(1, Ordering::SeqCst), 0),
+            |(worker, seen), _item| {
+                *seen += 1;
+                (*worker, *seen)
+            },
+        );
+        let seen = match is_chained {
+            false => flow.collect().run_on_threads(n(2)),
+            true => flow.and_map("pass", |seen| seen).collect().run_on_threads(n(2)),
+        };
+        let (seen, made) = (seen.unwrap(), made.into_inner());
+        assert!((1..=2).contains(&made), "{made}");
+        let last =
+            |worker| seen.iter().filter(|(by, _)| *by == worker).map(|(_, seen)| *seen).max();
+        assert_eq!((0..made).filter_map(last).sum::<i32>(), 1000);
+    }
 }
 
 #[test]

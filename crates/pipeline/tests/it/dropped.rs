@@ -155,6 +155,23 @@ fn items_before_both_branches_of_a_split_are_dropped_each() {
 }
 
 #[test]
+fn an_item_in_a_branch_that_panics_when_it_is_dropped_reaches_no_owner_of_the_run() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let of = count.clone();
+    // The first item hangs, and the second, which is the bomb, waits behind it.
+    let items = (0..2).map(move |n| (n == 1).then(|| Bomb(0, of.clone())));
+    let hold = |_| pending::<()>();
+    let branch = |branch: Pipeline<'static, Branch<Option<Bomb>>>| {
+        branch.map_async("hold", NonZeroUsize::MIN, hold).window(NonZeroUsize::MIN)
+    };
+    let other = |branch: Pipeline<'static, Branch<Option<Bomb>>>| branch.map("none", drop);
+    let mut run = Pipeline::from_iter(items).split("first", |_| true, branch, other).run();
+    assert!(Pin::new(&mut run).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    drop(run);
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+#[test]
 fn chunks_that_wait_for_a_worker_are_dropped_each() {
     // A pool without workers.
     let pool = WorkerPool::detached(8);

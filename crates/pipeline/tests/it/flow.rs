@@ -10,7 +10,8 @@ use std::{
 
 use test_kit::{Task, quiet_panic};
 use tidegate_pipeline::{
-    AfterStop, CancelToken, ManualClock, OnError, Pipeline, Queue, Stage, Summary, Wait, policy,
+    AfterStop, CancelToken, ManualClock, OnError, Pipeline, Queue, Stage, Summary, Threads, Wait,
+    policy,
 };
 
 use crate::desk::{Desk, n};
@@ -347,4 +348,48 @@ fn a_dropped_run_drops_what_is_in_it() {
     drop(run);
     assert_eq!(Arc::strong_count(&held), 1);
     assert_eq!(monitor.stats().summary.leftover(), 3);
+}
+
+/// Polls a flow whose last stage is busy for ever; returns how many items were read.
+fn read_before_a_busy_stage<S: Stage>(flow: Pipeline<'_, S, ManualClock>) -> u64 {
+    let flow = flow.map_async("hang", n(1), |_| pending::<()>()).window(n(1));
+    let monitor = flow.monitor();
+    assert!(Task::new(flow.run()).run().is_pending());
+    monitor.stats().summary.read
+}
+
+#[test]
+fn the_stages_before_a_busy_one_go_on() {
+    let flow = || {
+        let flow = Pipeline::from_iter(0..100_u64).timer(ManualClock::new());
+        flow.map_async("work", n(1), |n| async move { n }).window(n(2))
+    };
+    // One item hangs, and two have been worked on.
+    assert_eq!(read_before_a_busy_stage(flow()), 3);
+    assert_eq!(read_before_a_busy_stage(flow().map("add", |n| n + 1)), 3);
+    assert_eq!(read_before_a_busy_stage(flow().flat_map("one", |n| [n])), 3);
+    assert_eq!(read_before_a_busy_stage(flow().map_on(Threads, "here", n(1), |n| n)), 3);
+    let none = Pipeline::from_iter(0..0_u64).into_stream();
+    assert_eq!(read_before_a_busy_stage(flow().map("low", Ok).merge("none", none)), 3);
+    // One more waits in its branch.
+    let split = flow().split("even?", |n| n % 2 == 0, |even| even, |odd| odd);
+    assert_eq!(read_before_a_busy_stage(split), 4);
+    // The next batch is there.
+    assert_eq!(read_before_a_busy_stage(flow().batch("row", n(1), Duration::MAX)), 4);
+}
+
+#[test]
+fn a_stage_whose_window_is_full_waits_on_its_output() {
+    let clock = ManualClock::new();
+    let flow = Pipeline::from_iter(0..100_u64).timer(clock.clone());
+    let flow = flow.map_async("work", n(2), |n| async move { n });
+    let flow = flow.map_async("hang", n(1), |_| pending::<()>()).window(n(1));
+    let monitor = flow.monitor();
+    let mut run = Task::new(flow.run());
+    assert!(run.is_pending());
+    clock.advance(Duration::from_secs(1));
+    assert!(run.is_pending());
+    let [_, work, hang] = monitor.stats().stages.try_into().unwrap();
+    assert_eq!((work.waiting_on_input, work.waiting_on_output), (Duration::ZERO, hang.busy));
+    assert_eq!((hang.busy, hang.in_flight), (Duration::from_secs(1), 1));
 }

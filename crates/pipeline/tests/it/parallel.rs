@@ -1,7 +1,8 @@
 //! What parallel stages promise.
 
 use std::{
-    future::pending,
+    cell::Cell,
+    future::{pending, ready},
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -287,4 +288,18 @@ fn a_closed_pool_fails_the_items() {
     let flow =
         Pipeline::from_iter(0..3).map_on(&pool, "work", n(2), |item| item).on_error(OnError::Skip);
     assert_eq!(flow.run().wait().unwrap().skipped, 3);
+}
+
+#[test]
+fn each_item_adds_to_the_budget_of_retries() {
+    let calls = Cell::new(0);
+    // Each other call fails.
+    let work = |item| {
+        calls.set(calls.get() + 1);
+        ready(if calls.get() % 2 == 1 { Err("busy") } else { Ok(item) })
+    };
+    let backoff = Backoff::fixed(Duration::ZERO).jitter(0.0).max_attempts(2).budget(100);
+    let flow = Pipeline::from_iter(0..1000).timer(ManualClock::new());
+    let flow = flow.try_map_async("work", n(1), work).retry(backoff);
+    assert_eq!(flow.run().wait().unwrap().succeeded, 1000);
 }
