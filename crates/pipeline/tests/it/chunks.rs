@@ -1,7 +1,9 @@
 //! What stages on other threads promise.
 
 use std::{
+    cell::RefCell,
     future::Future,
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -219,6 +221,43 @@ fn items_are_in_flight_until_their_chunk_is_back() {
         assert!(run.is_pending());
         assert_eq!(in_flight(), 0);
     }
+}
+
+thread_local! {
+    /// What work on an item does beside it.
+    static BESIDE: RefCell<Option<Box<dyn FnMut()>>> = const { RefCell::new(None) };
+}
+
+#[test]
+fn a_worker_that_leaves_chunks_behind_is_replaced() {
+    let pool = WorkerPool::detached(8);
+    let mut worker = Task::new(pool.worker());
+    // The flow goes on beside the worker, which so never finds that there is no chunk.
+    let pass = |item| {
+        BESIDE.with_borrow_mut(|beside| beside.as_mut().map_or((), |beside| beside()));
+        item
+    };
+    let flow = Pipeline::from_iter(0..100).map_on(&pool, "pass", n(1), pass).window(n(2));
+    let run = Rc::new(RefCell::new((Task::new(flow.run()), None)));
+    let go_on = {
+        let run = run.clone();
+        move || {
+            let (run, end) = &mut *run.borrow_mut();
+            if end.is_none() {
+                *end = Some(run.poll()).filter(Poll::is_ready);
+            }
+        }
+    };
+    BESIDE.set(Some(Box::new(go_on.clone())));
+    for _ in 0..40 {
+        if run.borrow().1.is_none() {
+            go_on();
+            work(&mut worker);
+        }
+    }
+    BESIDE.set(None);
+    let Some(Poll::Ready(Ok(summary))) = run.borrow().1 else { panic!("chunks wait in vain") };
+    assert_eq!(summary.succeeded, 100);
 }
 
 #[test]
