@@ -96,7 +96,7 @@ pub struct LeaderBatcher<T, H: Handler<T>, C: Timer> {
     relay: Arc<Wakeable<Relay>>,
     /// What the driver is always polled with: made of `relay`.
     waker: Waker,
-    /// The driver is due, and no caller leads. One notification for each resignation.
+    /// No caller leads. One notification for each resignation.
     vacant: Event,
 }
 

@@ -28,7 +28,8 @@ use crate::{cancel::CancelToken, time::Timer};
 /// and another thread may run meanwhile.
 ///
 /// A future may check for what it waits for a few times more before it registers anywhere, which
-/// saves its wake-up.
+/// saves its wake-up. A poll with [`Waker::noop`](core::task::Waker::noop) looks like such a first
+/// poll.
 #[cfg(feature = "std")]
 pub fn may_spin(cx: &Context<'_>) -> bool {
     driver::is_probe(cx.waker()) && crate::primitive::may_spin()

@@ -231,6 +231,8 @@ impl<A: Algorithm, C> Limiter<A, C> {
     ///
     /// The later of two penalties counts. A token bucket begins with one token at `time` and
     /// continues at its rate, without a burst. [`Timestamp::NEVER`] stops the limiter for good.
+    /// Tokens that were taken before the call are not refunded any more, as that might shorten the
+    /// penalty.
     ///
     /// # Examples
     ///
