@@ -224,8 +224,13 @@ where
                         Poll::Ready(Ok(())) => Stage::Leads(member),
                         Poll::Ready(Err(_closed)) => {
                             let key = this.key.as_ref().expect(HELD);
-                            match member.outcome().filter(|landed| landed.key == *key) {
-                                Some(landed) => return Poll::Ready(landed.result.clone()),
+                            let landed = member.outcome().filter(|landed| landed.key == *key);
+                            let result = landed.map(|landed| Foreign::new(landed.result.clone()));
+                            // The last member drops what was shared: not at the end of the poll,
+                            // where a panic would lose the result.
+                            drop(member);
+                            match result {
+                                Some(result) => return Poll::Ready(result.into_inner()),
                                 None => Stage::Fresh,
                             }
                         }
@@ -249,6 +254,8 @@ where
                     if member.has_waiters() {
                         let shared = T::clone(&result);
                         member.share(Landed { key: this.key.take().expect(HELD), result: shared });
+                    } else {
+                        drop(member);
                     }
                     return Poll::Ready(result.into_inner());
                 }

@@ -167,9 +167,10 @@ fn a_panic_at_any_foreign_call_leaves_no_caller_asleep_and_no_flight() {
             let (ends, dropped) = (fuse.clone(), fuse.clone());
             let dropped = OnDrop(move || dropped.call());
             async move {
-                let _dropped = dropped;
                 smol::future::yield_now().await;
                 ends.call();
+                // Not at the end of the block, where its panic would lose the result.
+                drop(dropped);
                 Foreign(1, ends)
             }
         };

@@ -120,14 +120,14 @@ impl JobQueue {
                     || self.ring.is_diverted()
                     || self.cancelled.count() > 0 =>
             {
-                self.store_in_backlog(job)
+                self.store_in_backlog(job, self.capacity)
             }
             Err(not_pushed) => Err(not_pushed),
         }
     }
 
     #[cold]
-    fn store_in_backlog(&self, job: Job) -> Result<bool, NotPushed<Job>> {
+    fn store_in_backlog(&self, job: Job, capacity: usize) -> Result<bool, NotPushed<Job>> {
         let mut swept = VecDeque::new();
         let stored = self.backlog.with(|backlog| {
             // From here on no push gets past this one into the ring.
@@ -136,9 +136,9 @@ impl JobQueue {
             }
             let refuse = if self.ring.is_closed() {
                 NotPushed::Closed
-            } else if self.capacity != usize::MAX
+            } else if capacity != usize::MAX
                 && (self.ring.len() + backlog.len()).saturating_sub(self.cancelled.count())
-                    >= self.capacity
+                    >= capacity
             {
                 NotPushed::Full
             } else {
@@ -279,24 +279,22 @@ impl JobQueue {
     /// Returns a job that a worker was about to run: it is the next one to be taken.
     #[cold]
     pub(crate) fn push_front(&self, job: Job) {
-        self.push_to_backlog(|backlog| backlog.push_front(job));
-    }
-
-    /// Adds a job although there may be no room.
-    #[cfg(feature = "std")]
-    #[cold]
-    pub(crate) fn push_unbounded(&self, job: Job) {
-        self.push_to_backlog(|backlog| backlog.push_back(job));
-    }
-
-    fn push_to_backlog(&self, push: impl FnOnce(&mut VecDeque<Job>)) {
         self.backlog.with(|backlog| {
             if !self.ring.is_diverted() {
                 self.ring.divert();
             }
-            push(backlog);
+            backlog.push_front(job);
         });
         contain(|| self.job_arrived.notify(1));
+    }
+
+    /// Adds a job although there may be no room, unless the queue is closed.
+    #[cfg(feature = "std")]
+    #[cold]
+    pub(crate) fn push_unbounded(&self, job: Job) {
+        if let Ok(true) = self.store_in_backlog(job, usize::MAX) {
+            contain(|| self.wake_worker());
+        }
     }
 
     /// Counts a worker that waits for a job, if this is a rendezvous.
@@ -374,5 +372,21 @@ impl JobQueue {
 
     pub(crate) fn capacity(&self) -> usize {
         if self.rendezvous.is_some() { 0 } else { self.capacity }
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_queue_stores_no_job_above_its_capacity() {
+        let queue = JobQueue::new(1);
+        assert!(queue.push(Job::plain(|| ())).is_ok());
+        queue.push_unbounded(Job::plain(|| ()));
+        assert_eq!(queue.len(), 2);
+        assert_eq!(queue.take_all().count(), 2);
+        queue.push_unbounded(Job::plain(|| ()));
+        assert!(queue.is_drained() && queue.len() == 0, "no worker would take it");
     }
 }
