@@ -57,14 +57,15 @@ impl Builder {
         }
     }
 
-    /// Sets how many threads the pool has, from 1 to 65535: a number, or a range. Default: as many
-    /// as can run at once.
+    /// Sets how many threads the pool has, from 1 to 65535: a number, or a range. Default:
+    /// `std::thread::available_parallelism`.
     ///
-    /// Within a range it starts with the minimum. A thread that begins a job when no other is left
-    /// for the next one starts another, up to the maximum. If the system refuses that, the existing
-    /// threads do the work ([`Stats::threads_refused`](crate::Stats::threads_refused)). A thread
-    /// that has waited for [`keep_alive`](Self::keep_alive) ends if there are more than the minimum
-    /// and another one waits.
+    /// Given a range, the pool starts with the minimum. A thread that begins a job while no other
+    /// thread is free for the next one starts another, up to the maximum. If the system refuses it,
+    /// the existing threads do the work
+    /// ([`Stats::threads_refused`](crate::Stats::threads_refused)). A thread that has waited for
+    /// [`keep_alive`](Self::keep_alive) ends if there are more threads than the minimum and another
+    /// one waits, too.
     ///
     /// # Examples
     ///
@@ -93,8 +94,8 @@ impl Builder {
         self
     }
 
-    /// Sets the names of the threads, by their numbers from 0. Default: `tidegate-worker-0` and so
-    /// on.
+    /// Sets the function that names each thread by its number, from 0 on. Default:
+    /// `tidegate-worker-0` and so on.
     ///
     /// [`build`](Self::build) fails if a name contains a null byte.
     #[cfg(feature = "std")]
@@ -110,9 +111,9 @@ impl Builder {
         self
     }
 
-    /// Sets what each thread calls with its number before its first job. Default: nothing.
+    /// Sets a hook that each thread calls, with its number, before its first job. Default: none.
     ///
-    /// Its panic is contained, and the thread works all the same.
+    /// A panic of the hook is contained, and the thread works all the same.
     ///
     /// # Examples
     ///
@@ -135,9 +136,10 @@ impl Builder {
         self
     }
 
-    /// Sets what each thread calls with its number after its last job. Default: nothing.
+    /// Sets a hook that each thread calls, with its number, after its last job. Default: none.
     ///
-    /// A shutdown, and the drop of the pool, wait for it. Its panic is contained.
+    /// A shutdown and the drop of the pool wait until the hook has returned. Its panic is
+    /// contained.
     #[cfg(feature = "std")]
     pub fn on_stop(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
         self.thread_settings.on_stop = Some(Box::new(hook));
@@ -146,8 +148,8 @@ impl Builder {
 
     /// Sets how many jobs may wait while all workers are busy. Default: 1024.
     ///
-    /// 0 is a rendezvous: a job is accepted when a worker waits for it. The queue takes memory as
-    /// it fills; `usize::MAX` means no bound.
+    /// 0 is a rendezvous: a job is accepted only while a worker waits for one. Memory for up to
+    /// 1024 jobs is allocated at once, and more as the queue fills; `usize::MAX` means no bound.
     pub fn queue(mut self, capacity: usize) -> Self {
         self.settings.queue = capacity;
         self
@@ -159,19 +161,19 @@ impl Builder {
         self
     }
 
-    /// Measures with `clock` how long jobs wait and run, for [`Stats`](crate::Stats). Default: no
-    /// clock, which saves three readings for each job.
+    /// Sets the clock that measures, for [`Stats`](crate::Stats), how long jobs wait and run.
+    /// Default: none, which saves three readings for each job.
     pub fn clock(mut self, clock: impl Clock + Send + Sync + 'static) -> Self {
         self.settings.clock = Some(Box::new(clock));
         self
     }
 
-    /// Drops jobs that have waited in the queue for longer than `age`, measured by `clock`, instead
-    /// of running them; so an overloaded pool does not spend its time on jobs whose callers have
-    /// given up. Default: it runs them.
+    /// Sets how long a job may wait in the queue: a worker that takes a job which has waited for
+    /// longer than `age`, measured by `clock`, drops it instead of running it. So an overloaded
+    /// pool does not spend its time on jobs whose callers have given up. Default: no limit.
     ///
-    /// Their handles resolve to [`Expired`](crate::JoinError::Expired). The clock measures for the
-    /// statistics, too.
+    /// The handle of such a job resolves to [`Expired`](crate::JoinError::Expired). This also sets
+    /// `clock` as the [clock](Self::clock) of the statistics.
     ///
     /// # Examples
     ///
@@ -201,10 +203,12 @@ impl Builder {
     }
 
     /// Sets a hook that is called for every panic of a job, with its payload, before the job's
-    /// handle resolves. Default: none.
+    /// handle resolves. Default: none. The panics of a scope's jobs do not come here: the scope
+    /// resumes the first one.
     ///
-    /// It runs on the worker. It is also called if an unwanted result panics when it is dropped.
-    /// Its own panic is contained. Without std its argument only says that there was a panic.
+    /// It runs on the thread that runs the job. It is also called if a job's handle was dropped
+    /// before the job returned, and the destructor of the result panics. A panic of the hook is
+    /// contained. Without std the payload only says that there was a panic.
     pub fn on_panic(
         mut self,
         on_panic: impl Fn(&(dyn Any + Send)) + Send + Sync + 'static,
@@ -216,8 +220,8 @@ impl Builder {
     /// Sets the parent of the tokens of jobs that have one: futures, and closures that [take a
     /// token](WorkerPool::submit_with_token). Default: they have no parent.
     ///
-    /// Cancelling it stops the jobs with a token that run, and each that begins later. Other jobs
-    /// have no token and are run.
+    /// Cancelling it cancels the tokens of those jobs: of the ones that run, and of each that
+    /// begins later. Other jobs have no token, and run all the same.
     ///
     /// # Examples
     ///
@@ -237,8 +241,9 @@ impl Builder {
         self
     }
 
-    /// Cancels the token of a job when it has run for `duration`, measured by `timer` from its
-    /// beginning. It concerns jobs that have a token, as above. Default: no limit.
+    /// Sets how long a job may run until its token is cancelled: for `duration`, measured by
+    /// `timer`. Only futures, and closures that [take a token](WorkerPool::submit_with_token), have
+    /// one. Default: no limit.
     ///
     /// A future ends at its next await. A closure has to check its token: a thread cannot be
     /// stopped.
@@ -276,16 +281,16 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`StartError::Thread`] if the operating system does not start a thread; those that were
-    /// started have ended then. [`StartError::Setting`] if [`threads`](Self::threads) is not a
-    /// range from 1 to 65535.
+    /// [`StartError::Thread`] if a thread cannot be started; those that were started have ended
+    /// then. [`StartError::Setting`] if [`threads`](Self::threads) is not a range from 1 to 65535.
     #[cfg(feature = "std")]
     pub fn build(self) -> Result<WorkerPool, StartError> {
         let threads = self.threads.unwrap_or_else(|| {
             std::thread::available_parallelism().unwrap_or(core::num::NonZeroUsize::MIN).into()
         });
         let pool = self.detached();
-        // Dropping the pool on the way out closes it and joins what has started.
+        // If this returns an error, the drop of the pool closes it and joins the threads that were
+        // started.
         pool.resize(threads)?;
         Ok(pool)
     }

@@ -31,16 +31,18 @@ use crate::unwind::Payload;
 pub enum JoinError {
     /// The job panicked.
     Panicked(Panic),
-    /// The job was cancelled by its handle or token; or it was accepted, but dropped before it ran:
-    /// by [`shutdown_now`](crate::WorkerPool::shutdown_now), to make room
-    /// ([`OnFull`](crate::OnFull)), or because the pool and its last worker were dropped.
+    /// The job was cancelled by its handle or its token; or it was accepted, but dropped before it
+    /// ran: after [`shutdown_now`](crate::WorkerPool::shutdown_now), because the queue was full
+    /// ([`OnFull`](crate::OnFull)), or because the pool and its last worker were dropped; or it was
+    /// a future whose [`Worker`](crate::Worker) was dropped.
     Cancelled,
-    /// The pool was closed before the job was accepted. It did not run.
+    /// The pool was closed before the job was accepted. The job did not run.
     Closed,
-    /// The queue was full, and the pool [rejects](crate::OnFull::Reject) jobs then. It did not run.
+    /// The queue was full, and the pool [rejects](crate::OnFull::Reject) jobs then. The job did not
+    /// run.
     Full,
     /// The job had waited in the queue for longer than
-    /// [`max_queue_age`](crate::Builder::max_queue_age). It did not run.
+    /// [`max_queue_age`](crate::Builder::max_queue_age), and did not run.
     Expired,
 }
 
@@ -170,7 +172,7 @@ impl fmt::Display for ExecuteError {
 
 impl core::error::Error for ExecuteError {}
 
-/// The job could not be accepted without waiting; gives it back.
+/// Why `try_submit` did not accept a job, which it gives back.
 ///
 /// # Examples
 ///
@@ -186,7 +188,7 @@ impl core::error::Error for ExecuteError {}
 pub enum TrySubmitError<F> {
     /// There is no room now.
     Full(F),
-    /// The pool is closed, there will never be room.
+    /// The pool is closed: there will never be room.
     Closed(F),
 }
 
@@ -223,7 +225,7 @@ impl<F> fmt::Display for TrySubmitError<F> {
 
 impl<F> core::error::Error for TrySubmitError<F> {}
 
-/// Why a group of jobs has not all of its results.
+/// Why [`try_join`](crate::JobGroup::try_join) did not return the values of all jobs.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum GroupError<E> {
@@ -231,14 +233,14 @@ pub enum GroupError<E> {
     Failed {
         /// The index of the job in the group, from 0.
         index: usize,
-        /// What it returned.
+        /// The error that the job returned.
         error: E,
     },
-    /// A job has no result: it panicked, was cancelled, or was not accepted.
+    /// A job has no result: it panicked, was cancelled, expired, or was not accepted.
     Lost {
         /// The index of the job in the group, from 0.
         index: usize,
-        /// Why.
+        /// Why the job has no result.
         error: JoinError,
     },
 }
@@ -252,7 +254,8 @@ impl<E: fmt::Display> fmt::Display for GroupError<E> {
     }
 }
 
-// The error is part of the message, so it is not also a source: a report would print it twice.
+// The message contains the job's error, so that is not also the source: a report would print it
+// twice.
 impl<E: fmt::Debug + fmt::Display> core::error::Error for GroupError<E> {}
 
 /// The time allowed for a [shutdown](crate::WorkerPool::shutdown) has passed, and the pool has not
@@ -261,7 +264,7 @@ impl<E: fmt::Debug + fmt::Display> core::error::Error for GroupError<E> {}
 #[non_exhaustive]
 pub struct StillRunning {
     /// Jobs accepted that have neither ended nor been cancelled: those that run, and those that
-    /// wait. A snapshot: a job that ends or that a worker takes just then may be missing.
+    /// wait. A snapshot: a job that a worker takes just then may be missing, or be counted twice.
     pub jobs: usize,
 }
 
@@ -273,7 +276,7 @@ impl fmt::Display for StillRunning {
 
 impl core::error::Error for StillRunning {}
 
-/// Why a pool has no threads, or not as many as it was told to have.
+/// Why a pool could not be built or resized.
 ///
 /// # Examples
 ///
@@ -291,7 +294,8 @@ impl core::error::Error for StillRunning {}
 pub enum StartError {
     /// The number of threads is out of its range.
     Setting(BuildError),
-    /// The operating system did not start a thread.
+    /// A thread could not be started: the operating system refused it, the function that names it
+    /// panicked, or its name contains a null byte.
     Thread(io::Error),
 }
 
@@ -305,6 +309,6 @@ impl fmt::Display for StartError {
     }
 }
 
-// What went wrong is part of the message, so it is not also a source.
+// The message contains the inner error, so that is not also the source.
 #[cfg(feature = "std")]
 impl core::error::Error for StartError {}

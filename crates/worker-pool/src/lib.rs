@@ -19,8 +19,8 @@
 //! and `execute` if [callers run](OnFull::CallerRuns) the jobs that find no room. But three waits
 //! need another worker, and deadlock if every worker is in one of them:
 //! - the wait for room in a full queue;
-//! - the wait for the handle of another job: a waiting worker runs no other job, which could need
-//!   its stack, or a lock that it holds;
+//! - the wait for the handle of another job: a worker that waits runs no other job meanwhile, as
+//!   that could need more stack than is left, or a lock that the waiting job holds;
 //! - the wait for [`shutdown`](WorkerPool::shutdown) or [`idle`](WorkerPool::idle): a job that
 //!   wants its pool to end calls [`close`](WorkerPool::close).
 #![no_std]
@@ -30,7 +30,8 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
-// First, so that its constructors are the first on the page of `WorkerPool`.
+// This module comes first, so that rustdoc lists its constructors first on the page of
+// `WorkerPool`.
 mod pool;
 
 mod builder;

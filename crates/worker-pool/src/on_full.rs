@@ -30,17 +30,18 @@ pub enum OnFull {
     /// The job is dropped, and its submitter gets [`JoinError::Full`](crate::JoinError::Full) or
     /// [`ExecuteError::Full`](crate::ExecuteError::Full).
     Reject,
-    /// The submitting call runs the job itself, in its poll, on the calling thread.
+    /// The submitter runs the job itself: in the poll of its future, on the calling thread.
     ///
-    /// The panics of such a job are contained as on a worker. On a worker it runs within the job
-    /// that submits it, like a call: a tree of jobs needs as much stack as it is deep, and no room.
-    /// A [future](crate::WorkerPool::submit_future) waits for room nevertheless: its submitter
-    /// would have to wait for its end, which takes longer.
+    /// The panics of such a job are contained as on a worker. If a job submits it, it runs within
+    /// that job, like a call: jobs that submit jobs then need stack for each level, and no room. A
+    /// [future](crate::WorkerPool::submit_future) waits for room all the same: to run it, its
+    /// submitter would have to wait until it has ended, which takes longer.
     CallerRuns,
-    /// The oldest job in the queue is cancelled, and the new one accepted: for news that replaces
-    /// older news.
+    /// The oldest job in the queue is cancelled, and the new one accepted: for jobs that make older
+    /// ones obsolete.
     ///
-    /// A rendezvous (a queue of 0) holds no job that could be dropped: there the new one is.
+    /// A rendezvous (a queue of 0) holds no job that could be dropped: there the new job is
+    /// cancelled.
     DropOldest,
     /// The new job is cancelled: its handle resolves to [`Cancelled`](crate::JoinError::Cancelled),
     /// and `execute` returns `Ok`.

@@ -28,31 +28,30 @@ use crate::{error::StartError, workers::thread_limits::ThreadCount};
 /// executor drives ([`detached`](Self::detached)), or both. Clones are the same pool and cost one
 /// reference count.
 ///
-/// **At the end of the process** no accepted job is lost if the last clone is dropped before, even
-/// by a thread-local of a thread that is joined. A pool that is never dropped (in a `static`,
-/// leaked, or owned by a thread that is not joined) cannot finish its jobs: when `main` returns,
-/// the system ends its threads. In this case call [`shutdown().wait()`](Self::shutdown) at the end
-/// of `main`, or [`idle().wait()`](Self::idle).
+/// **At the end of the process** a pool with threads has lost no accepted job if its last clone was
+/// dropped before, even as a thread-local of a thread that was joined. A pool that is never dropped
+/// (in a `static`, leaked, or owned by a thread that is not joined) cannot finish its jobs: when
+/// `main` returns, the system ends its threads. In this case call
+/// [`shutdown().wait()`](Self::shutdown) at the end of `main`, or [`idle().wait()`](Self::idle).
 ///
 /// # Dropping it
 ///
 /// Dropping the last clone closes and drains the pool: every accepted job is run. A pool with
-/// threads *waits* for that, and joins them; except after a shutdown that timed out, and on one of
-/// its own threads, which would wait for itself. A detached pool does not wait: its workers finish
-/// the jobs. If it has no worker, the jobs are cancelled.
+/// threads *waits* for that, and joins them; except after a shutdown that timed out, and if one of
+/// its own threads drops it, which would wait for itself. A detached pool does not wait: its
+/// workers finish the jobs. If it has no worker, the jobs are cancelled.
 ///
-/// In a task, call `shutdown().await` before, so that the drop has nothing left to wait for.
+/// In a task, call `shutdown().await` before the drop, which then has nothing left to wait for.
 ///
 /// # Clones
 ///
-/// What many share is `Clone`, and a clone is the same pool or the same
-/// [`KeyedPool`](crate::KeyedPool). What stands for one job, one wait or one pause is not: a
-/// [`JobHandle`], a group, a guard, a future.
+/// A pool and a [`KeyedPool`](crate::KeyedPool) are `Clone`: a clone is the same pool. What stands
+/// for one job, one wait or one pause is not `Clone`: a [`JobHandle`], a group, a guard, a future.
 ///
 /// # Fairness
 ///
 /// Jobs begin in the order in which they were accepted. Waiting submitters are woken in order, but
-/// a new submitter may take the slot first.
+/// a new submitter may take a slot before the woken one does.
 ///
 /// # Memory ordering
 ///
@@ -76,14 +75,14 @@ pub struct WorkerPool {
     owner: Arc<Owner>,
 }
 
-/// What is dropped with the last clone.
+/// What the last clone drops: its drop closes the pool and joins the threads.
 struct Owner {
     shared: Arc<Shared>,
     threads: Arc<Threads>,
 }
 
 impl WorkerPool {
-    /// Creates the settings of a pool, which [`build`](Builder::build) starts.
+    /// Returns a builder with the default settings; its [`build`](Builder::build) starts the pool.
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -104,29 +103,29 @@ impl WorkerPool {
         &self.owner.shared
     }
 
-    /// Adds a worker, which the caller drives: the number of such live futures is the number of
-    /// jobs that run at the same time.
+    /// Adds a worker: a future that the caller drives, and that runs one job at a time. A pool
+    /// without threads runs as many jobs at once as it has such workers.
     ///
-    /// A pool with threads can have them, too.
+    /// A pool with threads can have such workers, too.
     pub fn worker(&self) -> Worker {
         Worker::new(self.shared())
     }
 
-    /// Waits for room, and submits a job; resolves to a handle that waits for its result.
-    /// [`on_full`](Builder::on_full) can set that it does not wait.
+    /// Waits for room, submits a job, and resolves to a handle that waits for its result. What it
+    /// does instead of waiting can be set by [`on_full`](Builder::on_full).
     ///
     /// Inside a job of the same pool, see [the warning](crate#submitting-from-inside-a-job).
     ///
     /// # Cancel safety
     ///
-    /// The job is submitted when the future resolves. Dropping the future before drops the job and
-    /// leaves no trace.
+    /// The job is submitted when the future resolves. Dropping the future before that drops the job
+    /// and leaves no trace.
     ///
     /// # Errors
     ///
     /// If the pool is closed, the job is dropped and the handle resolves to
     /// [`JoinError::Closed`](crate::JoinError::Closed), so that all errors come from one place.
-    /// [`OnFull`](crate::OnFull) says what else can happen to it. To get the job back, use
+    /// [`OnFull`](crate::OnFull) says what else can happen to the job. To get the job back, use
     /// [`try_submit`](Self::try_submit).
     ///
     /// # Examples
@@ -157,7 +156,7 @@ impl WorkerPool {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future cancels the job, unless that has begun; a job that has begun goes on.
+    /// Dropping the future cancels the job if it has not begun; a job that has begun goes on.
     ///
     /// # Errors
     ///
@@ -187,7 +186,7 @@ impl WorkerPool {
     ///
     /// The token is cancelled by [`JobHandle::cancel`], by the pool's
     /// [`cancel_token`](Builder::cancel_token), and when the job's [time](Builder::job_timeout) is
-    /// up. The closure checks the token and returns when it likes.
+    /// up. The closure itself has to check the token, and to return.
     ///
     /// # Examples
     ///
@@ -224,14 +223,14 @@ impl WorkerPool {
 
     /// Submits a future: a worker polls it until it has ended, and then takes the next job.
     ///
-    /// So the number of workers is the number of futures that run at once, and shutdown,
-    /// back-pressure and order are those of other jobs. A worker that is [driven by an
-    /// executor](Self::worker) waits as that executor's tasks do; a thread sleeps. To have many
-    /// futures wait at once, spawn them in an executor.
+    /// So at most as many futures run at once as there are workers; shutdown, back-pressure and
+    /// order are the same as for closures. While the future is pending, a worker that is [driven by
+    /// an executor](Self::worker) yields to it, and a thread sleeps. To have many futures wait at
+    /// once, spawn them in an executor.
     ///
-    /// It is cancelled at an await by [`JobHandle::cancel`], by the pool's
+    /// The future is cancelled at an await by [`JobHandle::cancel`], by the pool's
     /// [`cancel_token`](Builder::cancel_token), when its [time](Builder::job_timeout) is up, and
-    /// when its [`Worker`] is dropped. It takes four allocations.
+    /// when its [`Worker`] is dropped. It takes at least five allocations.
     ///
     /// # Examples
     ///
@@ -256,7 +255,8 @@ impl WorkerPool {
         Submit::new(shared, Job::Future(Box::new(future)), unsubmitted.into_receiver())
     }
 
-    /// Submits a job if there is room now: a free slot in the queue, or a worker that waits.
+    /// Submits a job if there is room now: a free slot in the queue, or, if its capacity is 0, a
+    /// worker that waits.
     ///
     /// # Errors
     ///
@@ -279,7 +279,7 @@ impl WorkerPool {
         T: Send + 'static,
     {
         let shared = self.shared();
-        // A first check, to refuse before anything is allocated.
+        // This first check refuses a job before anything is allocated.
         let refused = if shared.job_queue.is_full() && !shared.job_queue.is_closed() {
             TrySubmitError::Full(job)
         } else {
@@ -300,8 +300,8 @@ impl WorkerPool {
     }
 
     /// Waits for room, and submits a job without a handle. Only [`stats`](Self::stats) and
-    /// [`on_panic`](Builder::on_panic) tell how it ended. [`on_full`](Builder::on_full) can set
-    /// that it does not wait.
+    /// [`on_panic`](Builder::on_panic) tell how the job ended. What this does instead of waiting
+    /// can be set by [`on_full`](Builder::on_full).
     ///
     /// # Cancel safety
     ///
@@ -310,7 +310,7 @@ impl WorkerPool {
     /// # Errors
     ///
     /// [`ExecuteError`](crate::ExecuteError) if the pool is closed, or full and
-    /// [rejecting](crate::OnFull::Reject); the job was dropped.
+    /// [rejecting](crate::OnFull::Reject); the job is dropped then.
     ///
     /// # Examples
     ///
@@ -332,8 +332,8 @@ impl WorkerPool {
 
     /// Closes the pool, which accepts no more jobs; returns false if it was closed already.
     ///
-    /// It wakes submitters that wait for room, and idle workers, which leave. Accepted jobs will be
-    /// run.
+    /// It wakes submitters that wait for room, and idle workers, which leave. Accepted jobs are
+    /// still run.
     pub fn close(&self) -> bool {
         self.shared().job_queue.close()
     }
@@ -343,20 +343,21 @@ impl WorkerPool {
         self.shared().job_queue.is_closed()
     }
 
-    /// Closes the pool, waits until every accepted job has ended and every worker has left, and
-    /// joins the pool's threads.
+    /// Closes the pool, waits until no job is queued and every worker has left, and joins the
+    /// pool's threads.
     ///
-    /// It does not wait for a worker that was never polled. On a pool without workers it waits for
-    /// one to come and run the jobs that are left. A job must not wait for this: it would wait for
+    /// It does not wait for a worker that was never polled, nor for jobs that run elsewhere, in
+    /// [their caller](crate::OnFull::CallerRuns). On a pool without workers it waits until one
+    /// comes and runs the jobs that are left. A job must not wait for this: it would wait for
     /// itself.
     ///
     /// # Cancel safety
     ///
-    /// The first poll closes the pool, which stays closed. Dropping the future ends the wait alone.
+    /// The first poll closes the pool, which stays closed. Dropping the future only ends the wait.
     ///
     /// # Errors
     ///
-    /// None; but its timed forms return [`StillRunning`](crate::StillRunning).
+    /// None; but the future's timed forms can return [`StillRunning`](crate::StillRunning).
     ///
     /// # Examples
     ///
@@ -377,8 +378,8 @@ impl WorkerPool {
     /// Waits for a moment in which no accepted job waits and none runs on a worker. The pool stays
     /// open.
     ///
-    /// While other callers submit, that moment may never come; in a pool without workers, or that
-    /// is [paused](Self::pause), it comes only when no job waits. Jobs that run elsewhere, in
+    /// While other callers submit, that moment may never come; in a pool that has no workers or is
+    /// [paused](Self::pause), it does not come while a job waits. Jobs that run elsewhere, in
     /// [their caller](crate::OnFull::CallerRuns), are not waited for. A job must not wait for this:
     /// it would wait for itself.
     ///
@@ -388,7 +389,7 @@ impl WorkerPool {
     ///
     /// # Cancel safety
     ///
-    /// Dropping it loses nothing.
+    /// Dropping the future loses nothing.
     ///
     /// # Examples
     ///
@@ -416,7 +417,7 @@ impl WorkerPool {
     /// go on; this does not wait for them.
     ///
     /// It may spin for the few instructions that another thread needs to store a job that was
-    /// accepted just then; so it is not for interrupt handlers.
+    /// accepted just then; so do not call it in an interrupt handler.
     ///
     /// # Examples
     ///
@@ -437,8 +438,9 @@ impl WorkerPool {
     /// Keeps the workers from beginning jobs until the guard is dropped; jobs that have begun go
     /// on.
     ///
-    /// Submissions go on too, as long as there is room. Several guards pause until the last one is
-    /// dropped. A closed pool ignores them, so that no shutdown waits for a guard.
+    /// Submissions go on too, as long as there is room. With several guards the pause lasts until
+    /// the last one is dropped. A closed pool ignores guards, so that no shutdown waits for a
+    /// guard.
     ///
     /// # Examples
     ///
@@ -465,15 +467,16 @@ impl WorkerPool {
     /// Changes how many [threads](Builder::threads) the pool has, from 1 to 65535: a number, or a
     /// range.
     ///
-    /// It starts threads up to the minimum, and a spare one if all are in jobs. Threads beyond the
-    /// maximum end: at once, or after the job they are in. A [detached](Self::detached) pool can be
-    /// given threads this way.
+    /// It starts threads up to the minimum, and one more within the maximum if all are in jobs.
+    /// Threads beyond the maximum end: at once, or after the job they are in. In a pool that is
+    /// closed and has no job left, it starts none. A [detached](Self::detached) pool can be given
+    /// threads this way.
     ///
     /// # Errors
     ///
-    /// [`StartError::Thread`] if the operating system does not start a thread; those that were
-    /// started stay. [`StartError::Setting`] if `threads` is not a range from 1 to 65535; then
-    /// nothing has changed.
+    /// [`StartError::Thread`] if a thread cannot be started; those that were started stay.
+    /// [`StartError::Setting`] if `threads` is not a range from 1 to 65535; then nothing has
+    /// changed.
     ///
     /// # Examples
     ///

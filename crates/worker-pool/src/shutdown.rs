@@ -16,8 +16,8 @@ use crate::{error::StillRunning, state::Shared, workers::threads::Threads};
 
 /// Future of [`WorkerPool::shutdown`](crate::WorkerPool::shutdown).
 ///
-/// Its timed forms have the usual names, and return how many jobs were left:
-/// [`wait_timeout`](Self::wait_timeout), `wait_deadline`, [`or_timeout`](Self::or_timeout).
+/// Its timed forms are [`wait_timeout`](Self::wait_timeout), `wait_deadline` and
+/// [`or_timeout`](Self::or_timeout); their error says how many jobs were left.
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Shutdown {
     shared: Arc<Shared>,
@@ -34,8 +34,9 @@ impl Shutdown {
     ///
     /// # Errors
     ///
-    /// [`StillRunning`] when the time is up. The pool stays closed, its workers go on until no job
-    /// is left, and dropping the pool does not wait for its threads either.
+    /// [`StillRunning`] if the time is up before the pool has ended. The pool stays closed, its
+    /// workers go on until no job is left, and dropping the pool does not wait for its threads
+    /// either.
     ///
     /// # Examples
     ///
@@ -66,8 +67,8 @@ impl Shutdown {
         Wait::wait_deadline(&mut self, deadline).map_err(|_| give_up(&self.shared, &self.threads))
     }
 
-    /// Returns a future for tasks that gives up with [`StillRunning`] when `duration` has passed
-    /// since this call, measured by `timer`.
+    /// Returns a future, for tasks, that resolves to [`StillRunning`] if the pool has not ended
+    /// when `duration` has passed since this call, measured by `timer`.
     ///
     /// # Examples
     ///
@@ -97,7 +98,7 @@ impl Future for Shutdown {
         shared.job_queue.close();
         waiter
             .poll_until(&shared.workers.changed, cx, &mut || shared.is_terminated().then_some(()))
-            // No worker is left: this waits for the end of the threads, not of jobs.
+            // No job is left, so this waits for threads that are about to end, not for jobs.
             .map(|()| threads.join())
     }
 }
@@ -131,7 +132,7 @@ impl<T: Timer> fmt::Debug for ShutdownWithin<T> {
     }
 }
 
-/// Lets the threads end by themselves, and counts the jobs that are left.
+/// Lets the threads end by themselves, and returns how many jobs are left.
 fn give_up(shared: &Shared, threads: &Threads) -> StillRunning {
     threads.let_go();
     let stats = shared.stats();

@@ -19,10 +19,10 @@ use crate::{
     state::{Shared, counters::Counter},
 };
 
-/// A job that waits for room in the queue. Dropping this cancels the job.
+/// A job that waits for room in the queue. Dropping this drops the job, which was not submitted.
 struct WaitForRoom<'a> {
     shared: &'a Arc<Shared>,
-    // `None` once it was accepted or refused.
+    // `None` once it was accepted or refused; in an `Execute` also before the first poll.
     job: Option<Job>,
     waiter: Waiter,
 }
@@ -32,8 +32,8 @@ impl<'a> WaitForRoom<'a> {
         Self { shared, job, waiter: Waiter::new() }
     }
 
-    /// Submits the job if there is room at once; otherwise begins to wait, or does what `on_full`
-    /// says.
+    /// Submits the job if there is room at once; otherwise does what `on_full` says, which may be
+    /// to wait.
     #[inline]
     fn begin(&mut self, job: Job, cx: &mut Context<'_>) -> Poll<Result<(), ExecuteError>> {
         match self.shared.accept(job) {
@@ -63,7 +63,8 @@ impl<'a> WaitForRoom<'a> {
         self.poll_slow(cx)
     }
 
-    /// Submits the job if there is room now, or does what `on_full` says; `None` if the job waits.
+    /// Submits the job if there is room now; otherwise does what `on_full` says. Returns `None` if
+    /// the job has to wait.
     #[inline]
     fn try_submit(&mut self) -> Option<Result<(), ExecuteError>> {
         let job = self.job.take().expect("polled after it was ready");
@@ -73,7 +74,8 @@ impl<'a> WaitForRoom<'a> {
         }
     }
 
-    /// Does with a refused job what `on_full` says; `None` if the job waits.
+    /// Refuses the job if the pool is closed; otherwise does with it what `on_full` says. Returns
+    /// `None` if the job has to wait.
     #[cold]
     fn settle(&mut self, refused: NotPushed<Job>) -> Option<Result<(), ExecuteError>> {
         match refused {
@@ -98,7 +100,8 @@ impl<'a> WaitForRoom<'a> {
         Some(Ok(()))
     }
 
-    /// Submits the job in the place of the oldest one.
+    /// Cancels the oldest job until there is room for this one; cancels this one if there is no
+    /// room and no job to cancel.
     fn replace_oldest(&mut self, mut job: Job) -> Result<(), ExecuteError> {
         loop {
             let has_freed_slot = self.shared.drop_oldest();
@@ -107,7 +110,8 @@ impl<'a> WaitForRoom<'a> {
                 Err(NotPushed::Closed(job)) => return self.refuse(job, ExecuteError::Closed),
                 // Another submitter has taken the slot that was freed.
                 Err(NotPushed::Full(job)) if has_freed_slot => job,
-                // The queue was emptied by others meanwhile, or is a rendezvous.
+                // No job was there to cancel: other threads have emptied and refilled the queue
+                // meanwhile, or it is a rendezvous.
                 Err(NotPushed::Full(job)) => {
                     self.shared.cancel(job);
                     return Ok(());
@@ -138,11 +142,11 @@ impl<'a> WaitForRoom<'a> {
 
 /// Future of [`WorkerPool::submit`](crate::WorkerPool::submit).
 ///
-/// It borrows the pool: a task that owns a clone of the pool can create and await it there.
+/// It borrows the pool: a task can create and await it if it owns a clone of the pool.
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Submit<'a, T> {
     room: WaitForRoom<'a>,
-    // `None` once it was given out.
+    // `None` once it was passed to the handle.
     receiver: Option<ResultReceiver<T>>,
 }
 
@@ -176,10 +180,11 @@ impl<T> fmt::Debug for Submit<'_, T> {
 
 /// Future of [`WorkerPool::execute`](crate::WorkerPool::execute).
 ///
-/// It borrows the pool: a task that owns a clone of the pool can create and await it there.
+/// It borrows the pool: a task can create and await it if it owns a clone of the pool.
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Execute<'a, F> {
-    // Until the first poll. If the caller runs it then, it never has to become a job.
+    // `None` from the first poll on, which makes it a job, or calls it if the submitter has to run
+    // it.
     closure: Option<F>,
     room: WaitForRoom<'a>,
 }
@@ -218,7 +223,7 @@ impl<F> fmt::Debug for Execute<'_, F> {
 
 /// Future of [`WorkerPool::run`](crate::WorkerPool::run).
 ///
-/// It borrows the pool: a task that owns a clone of the pool can create and await it there.
+/// It borrows the pool: a task can create and await it if it owns a clone of the pool.
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct RunJob<'a, T> {
     state: RunState<'a, T>,
@@ -252,10 +257,10 @@ impl<T> Future for RunJob<'_, T> {
 }
 
 impl<T> Drop for RunJob<'_, T> {
-    /// Cancels the job, unless it has ended: no caller wants its result any more.
+    /// Cancels the job unless it has begun: no caller can get its result any more.
     fn drop(&mut self) {
         if let RunState::Joins(handle) = &self.state {
-            // The closure, which is dropped here, is foreign.
+            // A cancelled job's closure is dropped here, and is foreign.
             in_drop(|| _ = handle.cancel());
         }
     }
