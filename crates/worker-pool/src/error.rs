@@ -254,7 +254,7 @@ impl<E: fmt::Display> fmt::Display for GroupError<E> {
     }
 }
 
-// The message contains the job's error, so that is not also the source: a report would print it
+// The message contains the job's error, which is therefore no source: a report would print it
 // twice.
 impl<E: fmt::Debug + fmt::Display> core::error::Error for GroupError<E> {}
 
@@ -309,6 +309,6 @@ impl fmt::Display for StartError {
     }
 }
 
-// The message contains the inner error, so that is not also the source.
+// The message contains the inner error, which is therefore no source.
 #[cfg(feature = "std")]
 impl core::error::Error for StartError {}

@@ -1,4 +1,5 @@
-//! The futures that the methods of this crate return. They are awaited, or waited for on a thread.
+//! The futures that the methods of this crate return, to be awaited in a task or waited for on a
+//! thread.
 
 pub use crate::{
     group::{Join, JoinNext, TryJoin},

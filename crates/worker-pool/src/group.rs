@@ -39,7 +39,7 @@ use crate::{
 /// ```
 #[must_use = "dropping it gives the results up"]
 pub struct JobGroup<T> {
-    /// Those that were added and are not watched.
+    /// Handles that were added and are not watched yet.
     handles: Vec<JobHandle<T>>,
     // `None` until a caller asks for results as jobs end: results in order need no wake-up per job.
     watched: Option<Watched<T>>,
@@ -80,7 +80,8 @@ impl<T> JobGroup<T> {
         cancelled.get()
     }
 
-    /// Waits until every job has ended.
+    /// Waits until every job has ended; resolves to the results in the order in which the jobs were
+    /// added.
     pub fn join(self) -> Join<T> {
         Join { group: self, ended: Results::default() }
     }
@@ -93,7 +94,8 @@ impl<T> JobGroup<T> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping it loses nothing: the next call takes the result that this one did not take.
+    /// Dropping the future loses nothing: the next call takes the result that this one did not
+    /// take.
     ///
     /// # Examples
     ///
@@ -140,8 +142,8 @@ impl<T> Watched<T> {
         self.slots.put_off(slot);
     }
 
-    /// Takes the result of a job that has ended, with its index in the group; `None` if no job is
-    /// left.
+    /// Takes the result of a job that has ended, with the job's index in the group; `None` if no
+    /// job is left.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, Result<T, JoinError>)>> {
         let slots = &mut self.slots;
         slots.task().set(cx.waker());
@@ -166,7 +168,8 @@ impl<T> Watched<T> {
     }
 }
 
-/// The results so far, by their indices. They are foreign: each is dropped on its own.
+/// The results so far, each with the index of its job in the group. They are foreign: each is
+/// dropped on its own.
 type Results<T> = DropEach<Vec<(usize, T)>>;
 
 impl<T, E> JobGroup<Result<T, E>> {
@@ -175,7 +178,7 @@ impl<T, E> JobGroup<Result<T, E>> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it gives the results up; no job is cancelled.
+    /// Dropping the future gives the results up and cancels no job.
     ///
     /// # Errors
     ///
@@ -299,7 +302,8 @@ impl<T, E> Unpin for TryJoin<T, E> {}
 impl<T, E> TryJoin<T, E> {
     fn fail(&mut self, error: GroupError<E>) -> GroupError<E> {
         let group = mem::take(&mut self.group);
-        // Jobs and results are foreign; their panics must not hide the error.
+        // What jobs have captured, and results, are foreign: a panic of their destructors must not
+        // hide the error.
         contain(|| _ = group.cancel());
         contain(|| drop(group));
         drop(mem::take(&mut self.values));

@@ -20,21 +20,23 @@ pub(crate) enum Job {
     Tracked(Runnable),
     /// A future.
     Future(Box<FutureJob>),
-    /// Runs the next job of one key.
+    /// The right to run one job of a key.
     KeyTurn(Box<dyn ErasedTurn>),
 }
 
 /// The right to run one job of a key's queue. A turn that is dropped unused cancels a job there.
 pub(crate) trait ErasedTurn: Send {
-    /// Takes the oldest job of the key's queue, which this worker then runs. If another worker runs
-    /// that queue, that one owes a job more, and this returns `None`. Called again after
-    /// [`owes`](Self::owes), it takes the next one.
+    /// Takes the oldest job of the key's queue for this worker to run. If another worker runs that
+    /// queue, leaves the job to that worker, which then owes one more, and returns `None`. Called
+    /// again after [`owes`](Self::owes) has returned true, takes the next owed job.
     fn begin(&mut self) -> Option<Runnable>;
-    /// Notes that the job which `begin` returned had been cancelled before.
+    /// Notes that the job which `begin` returned was found cancelled, and is gone.
     fn note_removed(&mut self);
-    /// Returns whether other workers have left it another job; if not, the key's queue stops.
+    /// Returns whether other workers have left it another job; if not, this worker stops running
+    /// the key's queue.
     fn owes(&mut self) -> bool;
-    /// Cancels the jobs that it would run; returns how many of them had not been cancelled before.
+    /// Cancels the jobs that the turn would run; returns how many of them had not been cancelled
+    /// before.
     fn cancel(self: Box<Self>) -> u64;
     /// Marks the turn as used, for a submitter whose job was not accepted.
     fn forget(&mut self);
@@ -69,7 +71,7 @@ impl Job {
         Self::Plain(Box::new(ClosureJob { accepted: Timestamp::NEVER, closure }))
     }
 
-    /// Returns whether its handle has cancelled it, so that it takes no slot of the queue.
+    /// Returns whether its handle has cancelled the job, which then takes no slot of the queue.
     pub(crate) fn is_cancelled(&self) -> bool {
         match self {
             Self::Tracked(runnable) => runnable.is_cancelled(),
@@ -89,7 +91,7 @@ impl Job {
         }
     }
 
-    /// Returns when it was accepted; [`Timestamp::NEVER`] if that was not noted.
+    /// Returns when the job was accepted; [`Timestamp::NEVER`] if that was not noted.
     pub(crate) fn accepted(&mut self) -> Timestamp {
         match self {
             Self::Plain(job) => *job.accepted(),

@@ -1,8 +1,8 @@
 //! Jobs with keys: those of one key run one after the other.
 //!
 //! A submitter needs room in two queues, the key's and the pool's, and waits for one of them at a
-//! time. A notification tells it of one slot; if it cannot use that, it wakes the next submitter
-//! for it:
+//! time. A notification tells it of one free slot; if it cannot use that slot, it passes it on, by
+//! waking the next submitter:
 //!
 //! ```text
 //!              the key's queue is full: pass the pool's slot on
@@ -42,12 +42,12 @@ use crate::{
 /// Submits jobs with keys to a pool: those of one key run one after the other, in order; those of
 /// different keys run in parallel.
 ///
-/// Created by [`WorkerPool::keyed`]. A key is known only as long as it has jobs, so there is
-/// nothing to forget. Clones share their queues, and hold a clone of the pool.
+/// Created by [`WorkerPool::keyed`]. A key is stored only as long as it has jobs or submitters, so
+/// there is no method to forget one. Clones share their queues, and hold a clone of the pool.
 ///
-/// Until it begins, each job takes a slot in the pool's queue, and one in its key's queue. A job
-/// that waits for its key alone is not among the `waiting` of the pool's
-/// [`stats`](WorkerPool::stats).
+/// Until it begins, each job takes a slot in its key's queue. It also takes one in the pool's
+/// queue, until a worker comes for it. If another worker runs a job of the key then, the job waits
+/// for that one alone, and is not among the `waiting` of the pool's [`stats`](WorkerPool::stats).
 ///
 /// # Examples
 ///
@@ -85,9 +85,9 @@ pub struct KeyedPool<K: Ord> {
 }
 
 impl WorkerPool {
-    /// Creates a view of the pool for jobs with keys, of each of which `per_key` jobs may wait.
+    /// Creates a view of the pool for jobs with keys; of each key, `per_key` jobs may wait.
     ///
-    /// Several `KeyedPool`s of one pool do not share their keys.
+    /// `KeyedPool`s from separate calls share no keys: jobs of equal keys may run at once.
     pub fn keyed<K: Ord + Send + Sync + 'static>(&self, per_key: NonZeroUsize) -> KeyedPool<K> {
         let queues = Arc::new(KeyedQueue::new(self.shared(), per_key.get()));
         KeyedPool { pool: self.clone(), queues }
@@ -95,10 +95,10 @@ impl WorkerPool {
 }
 
 impl<K: Ord + Send + Sync + 'static> KeyedPool<K> {
-    /// Waits for room, of the key and in the pool, and submits a job.
+    /// Waits for room in the key's queue and in the pool's, and submits a job.
     ///
     /// It waits even if the pool does something else when it is [full](crate::OnFull). A job must
-    /// not wait for another one of its key: it would wait for itself.
+    /// not wait for another job of its key, which begins only when it has ended itself.
     ///
     /// # Cancel safety
     ///
@@ -125,7 +125,7 @@ impl<K: Ord + Send + Sync + 'static> KeyedPool<K> {
         }
     }
 
-    /// Submits a job if there is room now, of the key and in the pool.
+    /// Submits a job if there is room now in the key's queue and in the pool's.
     ///
     /// # Errors
     ///
@@ -153,8 +153,8 @@ impl<K: Ord + Send + Sync + 'static> KeyedPool<K> {
         })
     }
 
-    /// Returns how many keys have jobs. A snapshot. A key whose jobs were all cancelled is counted
-    /// until a worker has dropped them.
+    /// Returns how many keys have jobs that wait or run. A snapshot. A key whose jobs were all
+    /// cancelled is counted until a worker has dropped them.
     pub fn len(&self) -> usize {
         self.queues.busy()
     }
@@ -181,18 +181,20 @@ impl<K: Ord> fmt::Debug for KeyedPool<K> {
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct SubmitKeyed<'a, K: Ord + Send + Sync + 'static, T> {
     keyed: &'a KeyedPool<K>,
-    // Until the first poll, which finds its queue.
+    // `None` from the first poll on, which finds the key's queue.
     key: Option<K>,
-    // Until it has ended.
+    // `None` before the first poll, and once this is ready.
     queue: Option<QueueUser<K>>,
-    // `None` once it was given out.
+    // `None` once the job was accepted or refused.
     job: Option<(Runnable, ResultReceiver<T>)>,
-    /// The room that it waits for.
+    /// What the submitter waits for: room in the pool's queue or in the key's.
     missing: NotEntered,
     waiter: Waiter,
-    // Beside the wait for the key: once the pool is closed, perhaps no job frees a slot there.
+    // Registered while it waits for the key: once the pool is closed, perhaps no job frees a slot
+    // there.
     closing: Waiter,
-    // INVARIANT: the key's queue has notified it of a slot that it has neither taken nor passed on.
+    // INVARIANT: true while the key's queue has notified it of a slot that it has neither taken nor
+    // passed on.
     was_notified: bool,
 }
 
@@ -210,7 +212,7 @@ impl<K: Ord + Send + Sync + 'static, T> SubmitKeyed<'_, K, T> {
                 Ok(()) => Ok(JobHandle::new(receiver, Arc::downgrade(queue) as _)),
                 Err((NotEntered::Closed, runnable)) => {
                     shared.counters.add(Counter::Refused, 1);
-                    // What the job has captured is dropped with the future, not in its wait.
+                    // Drops what the job has captured, which is foreign; this contains a panic.
                     drop(runnable);
                     Ok(JobHandle::refused(ExecuteError::Closed))
                 }
@@ -223,7 +225,7 @@ impl<K: Ord + Send + Sync + 'static, T> SubmitKeyed<'_, K, T> {
         loop {
             let awaited = self.missing;
             let has_waited = self.waiter.is_registered();
-            // Waits only as long as this room is the one that is missing.
+            // Waits only as long as `awaited` is the room that is missing.
             let mut entry = || match try_enter() {
                 Err(missing) if missing == awaited => None,
                 entered => Some(entered),
@@ -240,7 +242,8 @@ impl<K: Ord + Send + Sync + 'static, T> SubmitKeyed<'_, K, T> {
                     return Poll::Ready(handle);
                 }
                 Poll::Ready(Err(missing)) => {
-                    // If this submitter gives up, the key's slot goes to the next one of the key.
+                    // Room in the key's queue was found: if this submitter gives up, that slot goes
+                    // to the key's next submitter.
                     let has_key_slot = missing == NotEntered::PoolFull;
                     if has_waited && !has_key_slot {
                         shared.job_queue.wake_submitter();

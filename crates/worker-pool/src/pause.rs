@@ -9,7 +9,7 @@ use crate::state::Shared;
 /// Keeps the workers of a pool from beginning jobs: see
 /// [`WorkerPool::pause`](crate::WorkerPool::pause).
 ///
-/// It does not keep the pool open.
+/// Holding a guard does not keep the pool from being closed or dropped.
 #[must_use = "dropping it ends the pause"]
 pub struct PauseGuard {
     shared: Arc<Shared>,

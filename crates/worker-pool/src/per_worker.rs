@@ -11,12 +11,13 @@ use tidegate_core::{Shards, lock::Lock};
 
 use crate::unwind::{DropEach, Foreign, contain};
 
-/// A value for each worker: something that is expensive to create and that no two jobs may use at
-/// once, such as a parser, a buffer, a connection, or a partial sum.
+/// Values for the jobs on each worker: something that is expensive to create and that no two jobs
+/// may use at once, such as a parser, a buffer, a connection, or a partial sum.
 ///
-/// A job borrows a value that its thread has used before, or creates one. So there are at most as
-/// many as jobs have used it at once, and a growing pool creates them as it needs them. Taking a
-/// value out and putting it back takes a lock for an instant, which each thread has for itself.
+/// A job borrows a value that a job on its thread has used before, or creates one if none is unused
+/// there. So a thread whose jobs do not nest calls creates one value. Taking a value out and
+/// putting it back takes a lock for an instant, which few other threads use; threads that share it
+/// share its values, too.
 ///
 /// # Panics
 ///
@@ -44,12 +45,12 @@ pub struct PerWorker<T> {
     unused: Shards<Lock<DropEach<Vec<T>>>>,
 }
 
-// A value whose job panics is dropped with it.
+// If a job panics, its value is dropped: no other job finds that half changed.
 impl<T> UnwindSafe for PerWorker<T> {}
 impl<T> RefUnwindSafe for PerWorker<T> {}
 
 impl<T> PerWorker<T> {
-    /// Creates it without values; `make` creates each of them when it is needed.
+    /// Creates a `PerWorker` without values; `make` creates each value when it is needed.
     pub fn new(make: impl Fn() -> T + Send + Sync + 'static) -> Self {
         Self { make: Box::new(make), unused: Shards::per_thread(|_| Lock::default()) }
     }
@@ -60,17 +61,17 @@ impl<T> PerWorker<T> {
     pub fn with<R>(&self, job: impl FnOnce(&mut T) -> R) -> R {
         let unused = self.unused.by_thread();
         let value = unused.with(|values| values.pop()).unwrap_or_else(|| (self.make)());
-        // Dropped with it if the job panics.
+        // If the job panics, this drops the value, and contains a second panic.
         let mut value = Foreign::new(value);
         let result = job(&mut value);
         unused.with(|values| values.push(value.into_inner()));
         result
     }
 
-    /// Returns the values that were created, in no order.
+    /// Returns the values that were created and not dropped by a panic, in no particular order.
     pub fn into_values(self) -> impl Iterator<Item = T> {
         let Self { make, unused } = self;
-        // What it has captured is foreign; its panic must not cost a value.
+        // What `make` has captured is foreign: a panic of its destructor must not cost a value.
         contain(|| drop(make));
         let mut all = Vec::new();
         unused.iter().for_each(|values| values.with(|values| all.append(values)));

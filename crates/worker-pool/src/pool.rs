@@ -75,7 +75,7 @@ pub struct WorkerPool {
     owner: Arc<Owner>,
 }
 
-/// What the last clone drops: its drop closes the pool and joins the threads.
+/// What is dropped with the last clone, which closes the pool and joins its threads.
 struct Owner {
     shared: Arc<Shared>,
     threads: Arc<Threads>,
@@ -225,8 +225,8 @@ impl WorkerPool {
     ///
     /// So at most as many futures run at once as there are workers; shutdown, back-pressure and
     /// order are the same as for closures. While the future is pending, a worker that is [driven by
-    /// an executor](Self::worker) yields to it, and a thread sleeps. To have many futures wait at
-    /// once, spawn them in an executor.
+    /// an executor](Self::worker) lets other tasks run, and a thread sleeps. To have many futures
+    /// wait at once, spawn them in an executor.
     ///
     /// The future is cancelled at an await by [`JobHandle::cancel`], by the pool's
     /// [`cancel_token`](Builder::cancel_token), when its [time](Builder::job_timeout) is up, and
@@ -343,8 +343,8 @@ impl WorkerPool {
         self.shared().job_queue.is_closed()
     }
 
-    /// Closes the pool, waits until no job is queued and every worker has left, and joins the
-    /// pool's threads.
+    /// Closes the pool, waits until its workers have run every accepted job and have left, and
+    /// joins the pool's threads.
     ///
     /// It does not wait for a worker that was never polled, nor for jobs that run elsewhere, in
     /// [their caller](crate::OnFull::CallerRuns). On a pool without workers it waits until one

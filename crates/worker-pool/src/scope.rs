@@ -8,14 +8,14 @@
 //! the end of the scope:     run what is left in its queue ─▶ wait until no job is unfinished
 //! ```
 //!
-//! The pool's queue holds requests for help, not jobs, and they belong to no scope: a request that
-//! comes late finds no scope in the list and does nothing. So the end of a scope needs no worker,
-//! and a scope on a worker of its own pool ends even if every other worker waits, too. There are
-//! never more requests than workers, and a request that a scope leaves behind blocks no other
-//! scope.
+//! The pool's queue holds requests for help, not the scopes' jobs, and a request belongs to no
+//! scope: one that is served late finds no scope in the list and does nothing. So the end of a
+//! scope needs no worker, and a scope on a worker of its own pool ends even if every other worker
+//! waits, too. There are no more requests than workers (or one, if there is no worker), and a
+//! request that a scope leaves behind blocks no other scope.
 //!
-//! No thread runs a job within another one, unless that one waits for the end of a scope of its
-//! own. So the stack that the jobs need does not depend on their number.
+//! A thread runs a job within another job only while the outer one waits for the end of a scope of
+//! its own. So the stack that the jobs need does not depend on their number.
 #![allow(unsafe_code, reason = "what borrows is kept as if it lived for ever")]
 
 use core::{fmt, marker::PhantomData, mem};
@@ -38,16 +38,17 @@ use crate::{
     unwind::contain,
 };
 
-/// Runs jobs that borrow from its surroundings: see [`WorkerPool::scope`].
+/// Runs jobs that may borrow what outlives the scope: see [`WorkerPool::scope`].
 pub struct Scope<'scope, 'env: 'scope> {
     pool: &'scope WorkerPool,
     queue: Arc<ScopeQueue>,
-    // Invariant in both, as std's: what jobs borrow is neither shortened nor prolonged.
+    // Both lifetimes are invariant, as in std's scope: what jobs borrow is neither shortened nor
+    // prolonged.
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
 }
 
-/// Ends the scope, however its closure ends.
+/// Ends the scope when it is dropped, also if the scope's closure panics.
 struct ScopeEnd<'a>(&'a ScopeQueue, &'a Scopes);
 
 impl Drop for ScopeEnd<'_> {
@@ -56,15 +57,15 @@ impl Drop for ScopeEnd<'_> {
     }
 }
 
-/// A request in the pool's queue that a worker help with the scopes. Its drop takes it out of the
+/// A request in the pool's queue: a worker is to help with the scopes. Its drop takes it out of the
 /// count.
 struct HelpRequest(Weak<Shared>);
 
 impl HelpRequest {
     fn serve(self) {
         let Some(shared) = self.0.upgrade() else { return };
-        // Before the list is read: a submitter that adds a scope and finds enough requests relies
-        // on one that has not read the list yet.
+        // The request leaves the count before it reads the list: a submitter that adds a scope and
+        // finds enough requests relies on one that has not read the list yet.
         drop(self);
         if shared.scopes.run_one() {
             request_help(&shared);
@@ -81,11 +82,11 @@ impl Drop for HelpRequest {
     }
 }
 
-/// Requests that a worker help with the scopes, unless there are as many requests as workers.
+/// Asks for a worker's help with the scopes, unless there are as many requests as workers.
 fn request_help(shared: &Arc<Shared>) {
     let most = shared.workers.total().max(1);
-    // ORDERING: Relaxed: the list's lock orders it. If a request has read the list before our scope
-    // was added, it was taken out of the count before that.
+    // ORDERING: Relaxed: the list's lock orders the count: a request that has read the list before
+    // our scope was added had left the count before it read.
     let one_more = |requests| (requests < most).then_some(requests + 1);
     let requests = &shared.scopes.requests;
     if requests.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
@@ -93,11 +94,12 @@ fn request_help(shared: &Arc<Shared>) {
     }
     let request = HelpRequest(Arc::downgrade(shared));
     match shared.accept(Job::plain(move || request.serve())) {
-        // There are few of them, and no other submitter will request help when there is room.
+        // Requests are few, and this one must be stored now: no other caller will ask again when
+        // there is room.
         Err(NotPushed::Full(request)) if shared.job_queue.capacity() > 0 => {
             shared.job_queue.push_unbounded(request);
         }
-        // The ends of the scopes do what no worker helps with.
+        // The end of a scope runs the jobs that no worker helps with.
         Ok(()) | Err(NotPushed::Full(_) | NotPushed::Closed(_)) => {}
     }
 }
@@ -106,16 +108,16 @@ impl<'scope> Scope<'scope, '_> {
     /// Submits a job that may borrow what outlives the scope.
     ///
     /// It never waits, and never runs a job: the end of the scope runs those that no worker takes,
-    /// oldest first, and all of them if the pool is closed. So only memory bounds how many jobs
-    /// wait. A job may use the scope, too. It has no handle, and stores its result in what it
-    /// borrows. The pool's statistics count each time that a worker came to help, even if nothing
-    /// was left to do.
+    /// oldest first, also if the pool is closed. So only memory bounds how many jobs wait. A job
+    /// may use the scope, too. It has no handle, and stores its result in what it borrows. The
+    /// pool's statistics do not count a scope's jobs, but each time that a worker came to help,
+    /// even if no job was left.
     pub fn execute(&'scope self, job: impl FnOnce() + Send + 'scope) {
         let job: Box<dyn FnOnce() + Send + 'scope> = Box::new(job);
         // SAFETY: only the lifetime changes. The job is called and dropped before `unfinished`,
         // which `push` raises, is lowered; and `ScopeEnd`, in `WorkerPool::scope`, does not let
-        // 'scope end before it is zero. No other code ever sees the job: it goes from the queue
-        // into `run_one`, by value.
+        // 'scope end before `unfinished` is zero. No other code ever sees the job, which goes from
+        // the queue into `run_one` by value.
         let job: ErasedClosure =
             unsafe { mem::transmute::<Box<dyn FnOnce() + Send + 'scope>, ErasedClosure>(job) };
         self.queue.push(job);
@@ -133,16 +135,17 @@ impl fmt::Debug for Scope<'_, '_> {
 }
 
 impl WorkerPool {
-    /// Runs jobs that borrow, and returns when all of them have ended.
+    /// Calls `jobs` with a scope, whose jobs may borrow; returns what `jobs` returned, when all
+    /// jobs of the scope have ended.
     ///
-    /// The calling thread helps: it runs those jobs of the scope that no worker has begun, and no
-    /// others. So it can be called in a job of the same pool, at any depth, and needs no free
-    /// worker.
+    /// When `jobs` has returned, the calling thread helps: it runs those jobs of the scope that no
+    /// worker has begun, and no others. So this method can be called in a job of the same pool, at
+    /// any depth, and needs no free worker.
     ///
     /// # Panics
     ///
-    /// When all jobs have ended, it resumes the panic of the closure, or else of the job that
-    /// panicked first.
+    /// When all jobs have ended, resumes the panic of `jobs`, or else of the job that panicked
+    /// first.
     ///
     /// # Examples
     ///

@@ -1,5 +1,5 @@
-//! The catcher of panics of foreign code, which is core's. It is called in `state/run.rs`,
-//! `state/scopes.rs`, `job/job_cell.rs` and `job/future_job.rs`.
+//! The catcher of panics of foreign code, which is core's. `catch` is called in `state/run.rs`,
+//! `state/scopes.rs`, `job/job_cell.rs`, `job/future_job.rs` and `workers/threads.rs`.
 
 pub use tidegate_core::unwind::Payload;
 pub(crate) use tidegate_core::unwind::{

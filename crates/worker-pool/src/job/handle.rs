@@ -19,12 +19,12 @@ use crate::{
 /// The result of a job that was submitted: a future, to be awaited in a task or waited for on a
 /// thread.
 ///
-/// Dropping the handle does not cancel the job: it runs, and its result is dropped.
+/// Dropping the handle does not cancel the job, which runs; its result is dropped.
 ///
 /// # Cancel safety
 ///
 /// Polling a handle loses nothing. But `handle.wait_timeout(d)` consumes the handle; to try again
-/// later, wait for `&mut handle`.
+/// later, call it on `&mut handle`.
 ///
 /// # Panics
 ///
@@ -75,14 +75,15 @@ impl<T> JobHandle<T> {
         Self { state: HandleState::Refused(why) }
     }
 
-    /// Cancels the job if it has not begun; returns whether it had not.
+    /// Cancels a closure that has not begun, or a future that has not ended; returns whether it
+    /// did.
     ///
     /// The handle resolves to [`JoinError::Cancelled`]. The closure is dropped at once, and its
-    /// slot in the queue goes to a submission that waits. A closure that has begun goes on; its
+    /// slot in the queue goes to a submitter that waits. A closure that has begun goes on; its
     /// token is cancelled if it [takes one](crate::WorkerPool::submit_with_token).
     ///
-    /// A [future](crate::WorkerPool::submit_future) can be cancelled until it has ended. A worker
-    /// drops it: at its next await, or when it takes it out of the queue.
+    /// A [future](crate::WorkerPool::submit_future) is dropped by a worker: at the future's next
+    /// await, or when the worker takes it out of the queue.
     ///
     /// # Examples
     ///
@@ -106,7 +107,8 @@ impl<T> JobHandle<T> {
         }
     }
 
-    /// Returns whether the job has ended, in whatever way: the next poll gives its result.
+    /// Returns whether the job has ended, in whatever way: the next poll gives its result, unless
+    /// an earlier poll has given it.
     pub fn is_finished(&self) -> bool {
         match &self.state {
             HandleState::Accepted(receiver, _) => receiver.is_ended(),
@@ -133,7 +135,7 @@ impl<T> Future for JobHandle<T> {
     }
 }
 
-// A result is stored or is not: no caller finds one half done.
+// A result is either stored or not: no caller finds one half stored.
 impl<T> UnwindSafe for JobHandle<T> {}
 impl<T> RefUnwindSafe for JobHandle<T> {}
 
