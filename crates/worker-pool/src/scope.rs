@@ -14,8 +14,8 @@
 //! waits, too. There are no more requests than workers (or one, if there is no worker), and a
 //! request that a scope leaves behind blocks no other scope.
 //!
-//! A thread runs a job within another job only while the outer one waits for the end of a scope of
-//! its own. So the stack that the jobs need does not depend on their number.
+//! A thread runs a scope's job within another job only while the outer one waits for the end of a
+//! scope of its own. So the stack that the jobs need does not depend on their number.
 #![allow(unsafe_code, reason = "what borrows is kept as if it lived for ever")]
 
 use core::{fmt, marker::PhantomData, mem};
@@ -57,8 +57,8 @@ impl Drop for ScopeEnd<'_> {
     }
 }
 
-/// A request in the pool's queue: a worker is to help with the scopes. Its drop takes it out of the
-/// count.
+/// A request, in the pool's queue, for a worker's help with the scopes. Its drop takes it out of
+/// the count.
 struct HelpRequest(Weak<Shared>);
 
 impl HelpRequest {

@@ -13,12 +13,13 @@ use tidegate_core::{CancelToken, Wait, lock::Lock, primitive::Arc};
 use super::job_cell::{Runnable, Unsubmitted, runnable};
 use crate::unwind::{Contained, Payload, catch};
 
-/// The worker's end of a future. A job that is dropped before it ran is cancelled.
+/// The worker's end of a job that is a future. Dropping it before the future has ended cancels the
+/// job.
 ///
-/// The future stores its output where the runnable's closure takes it. So its handle is like every
-/// other handle, and a panic or a cancel settles the same cell.
+/// The future stores its output where the runnable's closure takes it. So the job's handle is like
+/// every other handle, and a panic or a cancel settles the same cell.
 pub(crate) struct FutureJob {
-    // Before the runnable: it is dropped before its handle hears of the end.
+    // Declared before the runnable: so the future is dropped before the handle resolves.
     future: StoringFuture,
     pub(crate) runnable: Runnable,
 }
@@ -36,7 +37,7 @@ pub(crate) enum FutureEnd {
 
 /// Creates both ends of a future that `token` can cancel at any of its awaits.
 ///
-/// `start_token` derives the token that the future observes, when it starts.
+/// When the future starts, `start_token` derives from `token` the one that the future observes.
 pub(crate) fn future_job<F>(
     future: F,
     token: CancelToken,
@@ -71,7 +72,7 @@ impl FutureJob {
         }
     }
 
-    /// Drops the future, and returns the runnable that its handle waits for.
+    /// Drops the future, and returns the runnable, which settles what the handle waits for.
     pub(crate) fn into_runnable(self) -> Runnable {
         self.runnable
     }

@@ -75,8 +75,8 @@ impl<T> JobHandle<T> {
         Self { state: HandleState::Refused(why) }
     }
 
-    /// Cancels a closure that has not begun, or a future that has not ended; returns whether it
-    /// did.
+    /// Cancels a closure that has not begun, or a future that has not ended; returns whether it has
+    /// cancelled the job.
     ///
     /// The handle resolves to [`JoinError::Cancelled`]. The closure is dropped at once, and its
     /// slot in the queue goes to a submitter that waits. A closure that has begun goes on; its

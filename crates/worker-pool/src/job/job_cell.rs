@@ -6,8 +6,8 @@
 //!                                      └─▶ JobCell<F, T> ◀┘                         of a JobHandle
 //! ```
 //!
-//! The bits of its state say which end owns its content. So a job takes no lock if its handle comes
-//! late, or not at all:
+//! The bits of its state say which end owns its content. So a job takes no lock if its handle is
+//! polled only after the job's end, or never:
 //!
 //! ```text
 //! worker: TAKEN ─▶ run ─▶ store ─▶ ENDED ─▶ HAS_WAKER? wake · HANDLE_DROPPED? drop the result
@@ -49,7 +49,7 @@ const HANDLE_DROPPED: u8 = 8;
 /// A worker polls the future, whose handle can still cancel it.
 const BEGUN: u8 = 16;
 
-/// Called when a job ends, before its handle sees that; with the payload if it panicked.
+/// Called when a job ends, before its handle can see the end; with the payload if the job panicked.
 pub(crate) type OnEnd<'a> = &'a mut dyn FnMut(Option<&(dyn Any + Send)>);
 
 /// The worker's end. A job whose `Runnable` is dropped before it ran is cancelled.
@@ -71,7 +71,8 @@ pub(crate) struct Unsubmitted<F, T> {
     cell: Arc<JobCell<F, T>>,
 }
 
-/// Creates both ends of a job; a handle that cancels it tells a running job by `token`.
+/// Creates both ends of a job; if the handle cancels the job, it also cancels `token`, which tells
+/// a running job to stop.
 pub(crate) fn runnable<F, T>(
     closure: F,
     token: Option<CancelToken>,
@@ -101,51 +102,55 @@ impl Runnable {
     /// Notes when the job was accepted.
     pub(crate) fn accept(&self, now: Timestamp) {
         if let Some(cell) = &self.cell {
-            // ORDERING: Relaxed: it travels with the job, through the queue.
+            // ORDERING: Relaxed: the time travels with the job, through the queue.
             cell.accepted().store(now.as_nanos(), Ordering::Relaxed);
         }
     }
 
-    /// Returns when it was accepted; [`Timestamp::NEVER`] if that was not noted.
+    /// Returns when the job was accepted; [`Timestamp::NEVER`] if that was not noted.
     pub(crate) fn accepted(&self) -> Timestamp {
         let nanos = |cell: &Arc<dyn WorkerSide>| cell.accepted().load(Ordering::Relaxed);
         self.cell.as_ref().map_or(Timestamp::NEVER, |cell| Timestamp::from_nanos(nanos(cell)))
     }
 
-    /// Runs the closure and settles the cell; calls `on_end` before the handle sees the end.
+    /// Runs the closure and settles the cell, unless the handle has cancelled the job; calls
+    /// `on_end` before the handle can see the end.
     ///
     /// # Errors
     ///
-    /// A second panic: the destructor of an unwanted result has panicked.
+    /// The panic of the result's destructor, if the handle was dropped before the job ended.
     pub(crate) fn run(mut self, on_end: OnEnd<'_>) -> Result<(), Payload> {
         self.cell.take().map_or(Ok(()), |cell| cell.run(on_end))
     }
 
-    /// Drops the closure; returns false if its handle has cancelled it before.
+    /// Drops the closure and settles the cell with `why`; returns false if the handle has cancelled
+    /// the job before.
     #[must_use]
     pub(crate) fn discard(mut self, why: JoinError) -> bool {
         let mut was_there = true;
         if let Some(cell) = self.cell.take() {
-            // What the closure has captured is foreign. If it panics, it was there.
+            // What the closure has captured is foreign. If its destructor panics, the closure was
+            // still there.
             contain(|| was_there = cell.discard(why));
         }
         was_there
     }
 
-    /// Notes that a worker begins with the job's future; returns false if its handle has cancelled
-    /// it before.
+    /// Notes that a worker begins with the job's future; returns false if the handle has cancelled
+    /// the job before.
     #[must_use]
     pub(crate) fn begin(&self) -> bool {
         self.cell.as_ref().is_none_or(|cell| cell.begin())
     }
 
-    /// Returns whether its handle has cancelled it. Final for a job that no worker has.
+    /// Returns whether the handle has cancelled the job. To be asked only of a job that no worker
+    /// has begun: otherwise a worker may have taken the closure.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cell.as_ref().is_some_and(|cell| cell.is_taken())
     }
 
-    /// Settles the cell with the panic of the job's future, unless it is settled; calls `on_end`
-    /// first.
+    /// Settles the cell with the panic of the job's future, unless the handle has cancelled the
+    /// job; calls `on_end` first.
     pub(crate) fn fail(mut self, payload: Payload, on_end: OnEnd<'_>) {
         if let Some(cell) = self.cell.take() {
             cell.fail(payload, on_end);
@@ -156,21 +161,22 @@ impl Runnable {
 impl Drop for Runnable {
     fn drop(&mut self) {
         if let Some(cell) = self.cell.take() {
-            // What the closure has captured is foreign, and may be one of many dropped together.
+            // What the closure has captured is foreign, and the job may be one of many that are
+            // dropped together.
             contain(|| _ = cell.discard(JoinError::Cancelled));
         }
     }
 }
 
 impl<T> ResultReceiver<T> {
-    /// Takes the result, or leaves the waker to be called when it is there. Must not be called
-    /// after it was ready.
+    /// Takes the result, or leaves the waker, to be called when the result is there. Must not be
+    /// called after it was ready.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         self.cell.poll_join(cx)
     }
 
-    /// Cancels the job, or tells it to stop if it runs; returns whether it was cancelled. Calls
-    /// `release_slot` first if the job had not left the queue.
+    /// Cancels the job, or tells it to stop if it runs; returns whether it was cancelled. If so,
+    /// and if no worker had begun with it, calls `release_slot` before the cell is settled.
     pub(crate) fn cancel(&self, release_slot: &mut dyn FnMut()) -> bool {
         self.cell.cancel(release_slot)
     }
@@ -197,7 +203,7 @@ trait WorkerSide: Send + Sync {
     fn is_taken(&self) -> bool;
 }
 
-/// What the only [`ResultReceiver`] does with its cell. It is borrowed mutably to poll.
+/// What the only [`ResultReceiver`] does with its cell. The receiver is borrowed mutably to poll.
 trait HandleSide<T>: Send + Sync {
     fn poll_join(&self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>>;
     fn is_ended(&self) -> bool;
@@ -218,7 +224,8 @@ struct JobCell<F, T> {
     state: AtomicU8,
     content: UnsafeCell<Content<F, T>>,
     waker: Lock<Option<Waker>>,
-    /// In nanoseconds; those of `Timestamp::NEVER` if it was not noted.
+    /// When the job was accepted, in nanoseconds; those of `Timestamp::NEVER` if that was not
+    /// noted.
     accepted: AtomicU64,
     token: Option<CancelToken>,
 }
@@ -236,7 +243,7 @@ unsafe impl<F: Send, T: Send> Sync for JobCell<F, T> {}
 /// The right to store the result. There is one for each cell.
 struct ResultSlot<'a, F, T> {
     cell: &'a JobCell<F, T>,
-    /// A worker had begun with the job.
+    /// Whether a worker had begun to poll the job's future; false for a closure.
     had_begun: bool,
 }
 
@@ -251,7 +258,8 @@ impl<F, T> JobCell<F, T> {
         }
     }
 
-    /// Takes the closure and the right to store its result; `None` if another caller has taken it.
+    /// Takes the closure and the right to store its result; `None` if another caller has taken
+    /// them.
     fn take_closure(&self) -> Option<(F, ResultSlot<'_, F, T>)> {
         // ORDERING: Relaxed: the closure came with the cell itself, through the queue or with the
         // handle; only the first caller counts.
@@ -267,7 +275,7 @@ impl<F, T> JobCell<F, T> {
         }
     }
 
-    /// Takes the result.
+    /// Takes the result; `None` if it was taken before.
     ///
     /// # Safety
     ///
@@ -322,7 +330,7 @@ impl<F: FnMut()> Drop for Afterwards<F> {
     }
 }
 
-/// Settles a job whose panic unwinds through this frame, as it does without std.
+/// Settles a job whose panic unwinds through this frame, as a panic does without std.
 struct Unwinding<'a, F, T> {
     // `None` once the job has ended in another way.
     running: Option<(ResultSlot<'a, F, T>, OnEnd<'a>)>,
@@ -355,7 +363,7 @@ impl<F: FnOnce() -> T + Send, T: Send> WorkerSide for JobCell<F, T> {
     }
 
     fn fail(&self, payload: Payload, on_end: OnEnd<'_>) {
-        // The closure's own drop may panic, too; the caller contains that.
+        // The closure's own destructor may panic, too; the caller contains that panic.
         let Some((_closure, slot)) = self.take_closure() else { return bury(payload) };
         on_end(Some(&*payload));
         drop(slot.settle(Err(JoinError::Panicked(Panic::new(payload)))));
@@ -389,8 +397,9 @@ impl<F: Send, T: Send> HandleSide<T> for JobCell<F, T> {
             let waker = cx.waker().clone();
             drop(self.waker.with(|left| left.replace(waker)));
             // ORDERING: Acquire: if the job has ended, the result is there. If it ends after this,
-            // it finds the bit, and the waker behind its lock, which was taken before. If the bit
-            // was set before, and the job has ended between the two, the lock says so.
+            // it finds the bit, and the waker behind its lock, which was taken before. If an
+            // earlier poll has set the bit, a job that ends before this may have taken that poll's
+            // waker: then its lock came before ours, and this sees `ENDED`.
             state = self.state.fetch_or(HAS_WAKER, Ordering::Acquire);
             if state & ENDED == 0 {
                 return Poll::Pending;
@@ -412,8 +421,8 @@ impl<F: Send, T: Send> HandleSide<T> for JobCell<F, T> {
     fn cancel(&self, release_slot: &mut dyn FnMut()) -> bool {
         let (mut closure, slot) = self.take_closure().unzip();
         let is_cancelled = slot.is_some();
-        // Wakers and the closure's destructor, which runs last, are foreign: each is reached
-        // although one before it panics.
+        // Wakers and the closure's destructor, which runs last, are foreign: each is reached even
+        // if one before it panics.
         let _dropped = Afterwards(|| drop(closure.take()));
         let _told = Afterwards(|| _ = self.token.as_ref().map(CancelToken::cancel));
         if let Some(slot) = slot {
@@ -436,8 +445,8 @@ impl<F: Send, T: Send> HandleSide<T> for JobCell<F, T> {
                 return;
             }
         }
-        // SAFETY: the result was stored before the only `ResultReceiver` was dropped, whose last
-        // act this is.
+        // SAFETY: the result is stored, and the only `ResultReceiver` is being dropped: this is its
+        // last access.
         let result = unsafe { self.take_result() };
         // The result may be one of many that are dropped together.
         in_drop(|| drop(result));

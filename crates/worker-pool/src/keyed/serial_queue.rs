@@ -1,4 +1,4 @@
-//! The queue of each key, whose jobs run one after the other, and where it is found.
+//! The queue of each key's jobs, which run one after the other, and the set in which it is found.
 
 use core::{borrow::Borrow, cmp::Ordering, ptr};
 
@@ -21,7 +21,8 @@ use crate::{
 
 /// The queues of a [`KeyedPool`](crate::KeyedPool), by their keys.
 pub(super) struct KeyedQueue<K> {
-    // INVARIANT: a queue that is gone is not looked for; all others have jobs or users.
+    // INVARIANT: a queue in it that is gone is never used again, and a submitter with its key
+    // replaces it; all others have jobs or users.
     queues: Lock<BTreeSet<ByKey<K>>>,
     /// Queues that have jobs, or run one.
     busy: AtomicUsize,
@@ -44,9 +45,9 @@ impl<K> KeyedQueue<K> {
         self.busy.load(Relaxed)
     }
 
-    /// Counts a slot of the pool's queue as released; returns false if that was so for as many as
-    /// the queue has. For the turn of a cancelled job stays in the queue until a worker takes it,
-    /// and their number must be bounded.
+    /// Counts a slot of the pool's queue as released; returns false if as many are released as the
+    /// queue has. The turn of a cancelled job stays in the queue until a worker takes it, so the
+    /// number of such turns must be bounded.
     fn may_release(&self) -> bool {
         // ORDERING: Relaxed: a bound, which publishes nothing.
         let one_more = |number| (number < self.shared.job_queue.slots()).then(|| number + 1);
@@ -83,17 +84,19 @@ impl<K: Ord> Ord for ByKey<K> {
     }
 }
 
-/// The jobs of one key. Turns hold a reference to it, so a worker never compares keys to find it.
+/// The jobs of one key. Turns hold a reference to the queue, so a worker never compares keys to
+/// find it.
 pub(super) struct SerialQueue<K> {
-    // INVARIANT: `Some` until it is dropped. Any thread may drop it; a panic of that is contained.
+    // INVARIANT: `Some` until the queue is dropped. Any thread may drop the key; a panic of its
+    // destructor is contained.
     key: DropEach<Option<K>>,
     owner: Arc<KeyedQueue<K>>,
     state: Lock<QueueState>,
-    /// A job has left its slot. One notification for each.
+    /// Notified once for each job that has left its slot.
     pub(super) room_freed: Event,
 }
 
-/// Why the key of a queue can be compared.
+/// The message of a panic that cannot happen.
 const HAS_KEY: &str = "a queue has a key";
 
 impl<K> SerialQueue<K> {
@@ -111,10 +114,11 @@ pub(super) struct QueueState {
     /// How many of the jobs were cancelled: they take no slot. For an instant it may be negative: a
     /// worker may remove a job before its cancel is counted.
     cancelled: isize,
-    /// Slots of the pool's queue that were released for them.
-    // INVARIANT: no more than there are cancelled jobs, and turns in the pool's queue.
+    /// Slots of the pool's queue that were released for cancelled jobs of this key.
+    // INVARIANT: at most the number of cancelled jobs here, and at most the number of this key's
+    // turns in the pool's queue.
     released: usize,
-    /// Submitters that use it.
+    /// Submitters that use this queue.
     users: usize,
     // INVARIANT: final; then it has neither jobs nor users, and never will.
     is_gone: bool,
@@ -134,7 +138,8 @@ impl QueueState {
         usize::try_from(self.cancelled).unwrap_or(0)
     }
 
-    /// Stops counting slots as released whose turns, or whose cancelled jobs, have left the queues.
+    /// Stops counting those released slots whose turns, or whose cancelled jobs, have left the
+    /// queues.
     fn settle_released<K>(&mut self, owner: &KeyedQueue<K>) {
         while self.released > self.turns().min(self.cancelled()) {
             self.released -= 1;
@@ -143,8 +148,8 @@ impl QueueState {
         }
     }
 
-    /// Marks the queue as gone if it has neither users nor jobs; returns whether it is to be
-    /// forgotten.
+    /// Marks the queue as gone if it has neither users nor jobs; returns whether its owner must
+    /// forget it.
     fn is_over(&mut self) -> bool {
         self.is_gone = self.users == 0 && !self.is_busy();
         self.is_gone
@@ -166,7 +171,7 @@ impl<K: Ord + Send + Sync + 'static> KeyedQueue<K> {
         let new =
             Arc::new(SerialQueue { key, owner: self.clone(), state, room_freed: Event::new() });
         loop {
-            // A key is foreign, so what was replaced is dropped with the lock open.
+            // A key is foreign, so what was replaced is dropped after the lock is released.
             let (found, _replaced) = self.queues.with(|queues| match queues.get(new.key()) {
                 Some(entry) if !entry.0.state.with(|state| state.is_gone) => {
                     (entry.0.clone(), None)
@@ -181,20 +186,21 @@ impl<K: Ord + Send + Sync + 'static> KeyedQueue<K> {
 }
 
 impl<K: Ord + Send + Sync + 'static> SerialQueue<K> {
-    /// Adds a job if `admit`, which is told whether there is no room here, returns it again.
-    /// Returns what else `admit` returns.
+    /// Calls `admit` with a job and with whether this queue is full; adds the job if `admit`
+    /// returns it. Returns what else `admit` has returned.
     pub(super) fn push_with<R, E>(
         &self,
         job: Runnable,
         admit: impl FnOnce(Runnable, bool) -> Result<(Runnable, R), E>,
     ) -> Result<R, E> {
         self.state.with(|state| {
-            // Cancelled jobs stay here until a worker drops them, and their number must be bounded.
+            // Cancelled jobs stay here until a worker drops them. Their number must be bounded, so
+            // only `per_key` of them take no slot.
             let per_key = self.owner.per_key;
             let taken = state.jobs.len().saturating_sub(state.cancelled().min(per_key));
             let (job, admitted) = admit(job, taken >= per_key)?;
             if !state.is_busy() {
-                // ORDERING: Relaxed: a snapshot; changed under the queue's lock.
+                // ORDERING: Relaxed: a snapshot, which is changed under the queue's lock.
                 self.owner.busy.fetch_add(1, Relaxed);
             }
             state.jobs.push_back(job);
@@ -202,7 +208,8 @@ impl<K: Ord + Send + Sync + 'static> SerialQueue<K> {
         })
     }
 
-    /// Changes the state of a queue that has jobs, or runs; forgets the queue when it is over.
+    /// Changes the state of a queue that has jobs, or runs; forgets the queue if it then has
+    /// neither jobs nor users.
     pub(super) fn change<R>(&self, change: impl FnOnce(&mut QueueState) -> R) -> R {
         let (changed, is_over) = self.state.with(|state| {
             let was_busy = state.is_busy();
@@ -219,7 +226,7 @@ impl<K: Ord + Send + Sync + 'static> SerialQueue<K> {
         changed
     }
 
-    /// Notes that cancelled jobs are not stored here any more.
+    /// Notes that so many cancelled jobs are no longer stored here.
     pub(super) fn note_removed(&self, jobs: usize) {
         if jobs > 0 {
             self.state.with(|state| {
@@ -229,8 +236,8 @@ impl<K: Ord + Send + Sync + 'static> SerialQueue<K> {
         }
     }
 
-    /// Removes the queue from its owner, unless another one has its key. If a comparison panics, it
-    /// stays there: the next submitter with the key replaces it.
+    /// Removes the queue from its owner, unless another one has its key. If a comparison panics,
+    /// this queue stays there: the next submitter with the key replaces it.
     #[cold]
     fn forget(&self) {
         let mut taken = None;
@@ -240,7 +247,7 @@ impl<K: Ord + Send + Sync + 'static> SerialQueue<K> {
                 if is_it { queues.take(self.key()) } else { None }
             });
         });
-        // The caller still has a reference, and drops the key.
+        // The caller still has a reference to the queue, so this does not drop the key.
         drop(taken);
     }
 }
@@ -264,13 +271,13 @@ impl<K: Ord + Send + Sync + 'static> ReleaseSlot for SerialQueue<K> {
     }
 }
 
-/// A submitter's use of a queue. When it is dropped, a queue without users and jobs is forgotten.
+/// A submitter's use of a queue. The drop of the last one forgets a queue without jobs.
 pub(super) struct QueueUser<K: Ord + Send + Sync + 'static> {
     pub(super) queue: Arc<SerialQueue<K>>,
 }
 
 impl<K: Ord + Send + Sync + 'static> QueueUser<K> {
-    /// Begins to use a queue, unless it is gone.
+    /// Begins to use a queue; `None` if it is gone.
     fn of(queue: Arc<SerialQueue<K>>) -> Option<Self> {
         let is_there = queue.state.with(|state| {
             state.users += usize::from(!state.is_gone);

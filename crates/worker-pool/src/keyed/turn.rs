@@ -11,9 +11,9 @@
 //!                          run the key's oldest job ─▶ while it owes: run the next ─▶ stop
 //! ```
 //!
-//! For each job of a key there is one turn, in the pool's queue or owed by the worker that runs the
-//! key; it does not matter which turn runs which job. So the jobs keep the order of the key's
-//! queue, however late a worker comes with its turn.
+//! For each job that waits there is one turn in the pool's queue, or the worker that runs the key
+//! owes the job; it does not matter which turn runs which job. So the jobs keep the order of the
+//! key's queue, however late a worker comes with its turn.
 
 use core::mem;
 
@@ -91,9 +91,9 @@ enum TurnState {
 
 impl<K: Ord + Send + Sync + 'static> KeyTurn<K> {
     /// Cancels an unused turn's job, or the jobs that a running turn owes; returns how many of them
-    /// had not been cancelled before. A turn is still running when it is dropped by a panic, as
-    /// without std, or was taken out of the queue by a shutdown: then no other worker will run the
-    /// owed jobs.
+    /// had not been cancelled before. A turn is dropped while it runs if a panic unwinds through
+    /// its worker, as without std, or if its worker was dropped between two jobs and a shutdown
+    /// took the turn out of the queue: then no other worker will run the owed jobs.
     fn cancel_jobs(&mut self) -> u64 {
         let state = mem::replace(&mut self.state, TurnState::Used);
         if state == TurnState::Used {
@@ -122,7 +122,7 @@ impl<K: Ord + Send + Sync + 'static> ErasedTurn for KeyTurn<K> {
         let was_running = self.state == TurnState::Running;
         let job = self.queue.change(|queue| {
             if was_running {
-                // The next of those that it owes.
+                // Take the next of the jobs that it owes.
                 queue.owed -= 1;
                 return queue.jobs.pop_front();
             }
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
     use crate::WorkerPool;
 
-    /// So it is without std, where a panic unwinds through the worker.
+    /// This happens without std, where a panic unwinds through the worker.
     #[test]
     fn a_turn_that_is_dropped_while_it_runs_cancels_what_it_owes_and_no_more() {
         let pool = WorkerPool::detached(4);
