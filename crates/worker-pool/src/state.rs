@@ -1,5 +1,4 @@
-//! What the pool, its workers and its waiting submissions share: the queue, the counts, the
-//! settings.
+//! What the pool, its workers and its submitters share: the queue, the counts, the settings.
 
 pub(crate) mod counters;
 pub(crate) mod job_queue;
@@ -41,10 +40,11 @@ use crate::{
 
 pub(crate) type BoxedClock = Box<dyn Clock + Send + Sync>;
 pub(crate) type OnPanic = Box<dyn Fn(&(dyn Any + Send)) + Send + Sync>;
-/// Derives a child that is cancelled when the job's time is up. Called when the job starts.
+/// Derives, from a job's token, a child that is cancelled when the job's time is up. Called when
+/// the job starts.
 pub(crate) type JobTimeout = Arc<dyn Fn(&CancelToken) -> CancelToken + Send + Sync>;
 
-/// What the [`Builder`](crate::Builder) sets of a pool without threads.
+/// What the [`Builder`](crate::Builder) sets, except for what concerns threads.
 #[derive(Default)]
 pub(crate) struct PoolSettings {
     pub(crate) queue: usize,
@@ -87,7 +87,7 @@ impl Shared {
         self.job_queue.push(job)
     }
 
-    /// Returns whether a job that is submitted now is run by its submitter. A snapshot.
+    /// Returns whether a closure that is submitted now would be run by its submitter. A snapshot.
     #[inline]
     pub(crate) fn caller_runs(&self) -> bool {
         self.settings.on_full == OnFull::CallerRuns
@@ -95,10 +95,11 @@ impl Shared {
             && !self.job_queue.is_closed()
     }
 
-    /// Cancels the oldest job in the queue; returns whether there was one.
+    /// Cancels the oldest job in the queue; returns whether there was one. A rendezvous has none to
+    /// cancel.
     #[cold]
     pub(crate) fn drop_oldest(&self) -> bool {
-        // What is in a rendezvous has claimed a worker.
+        // A job in a rendezvous has claimed a worker, which must find it.
         let oldest =
             if self.job_queue.capacity() == 0 { None } else { self.job_queue.pop().ok().flatten() };
         let had_one = oldest.is_some();
@@ -146,10 +147,11 @@ impl Shared {
         }
     }
 
-    /// Returns whether the pool is closed, every job has ended, and no started worker is left.
+    /// Returns whether the pool is closed, no job is queued, and no started worker is left.
     pub(crate) fn is_terminated(&self) -> bool {
-        // In this order: a worker that takes the last job was counted before; and one that has
-        // returned its next job to the queue left after that.
+        // The queue is checked before the workers, because a worker that takes the last job was
+        // counted as started before; and after them, because a worker that leaves returns its next
+        // job to the queue first.
         self.job_queue.is_drained() && self.workers.started() == 0 && self.job_queue.is_drained()
     }
 
@@ -158,7 +160,7 @@ impl Shared {
         let Some(transitions) = self.counters.transitions_if_idle() else { return false };
         let is_empty = self.job_queue.len() == 0;
         // ORDERING: pairs with the fence in `WorkerCounters::leave_idle`. A worker that took a job
-        // and became idle again in between has counted two transitions.
+        // and became idle again between the two readings has counted two transitions.
         fence(Ordering::SeqCst);
         is_empty && self.counters.transitions_if_idle() == Some(transitions)
     }
@@ -191,7 +193,7 @@ impl Shared {
     }
 }
 
-// What a job leaves half done when it panics is the job's. The pool's own state is changed with no
+// A job that panics can leave only its own data half changed: the pool's state is changed with no
 // foreign code in between.
 impl UnwindSafe for Shared {}
 impl RefUnwindSafe for Shared {}
@@ -199,7 +201,8 @@ impl RefUnwindSafe for Shared {}
 impl ReleaseSlot for Shared {
     fn release_slot(&self) {
         self.counters.add(Counter::Cancelled, 1);
-        // A job in a rendezvous has claimed a worker, and takes no slot.
+        // A job in a rendezvous takes no slot, having claimed a worker; there this only counts the
+        // job as cancelled.
         self.job_queue.release_slot();
         // With nothing left to run, the pool may be idle.
         contain(|| self.workers.changed.notify_all());

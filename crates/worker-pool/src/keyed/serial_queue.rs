@@ -1,4 +1,5 @@
-//! The queue of each key's jobs, which run one after the other, and the set in which it is found.
+//! The queue of each key's jobs, which run one after the other, and the set in which these queues
+//! are found.
 
 use core::{borrow::Borrow, cmp::Ordering, ptr};
 

@@ -10,7 +10,9 @@
 //!          │ a submitter waits for room? wake one
 //! ```
 //!
-//! Most pools never use the backlog: it is for capacities of more than [`RING`] jobs.
+//! Most pools never use the backlog. It is for capacities of more than [`RING`] jobs; for pushes
+//! while cancelled jobs still fill the ring; and for jobs that are stored whether there is room or
+//! not.
 
 mod cancelled;
 mod rendezvous;
@@ -45,31 +47,31 @@ const RING: usize = tuned(1024, 1) as usize;
 /// The slots in the ring of a rendezvous, where jobs pass but do not stay.
 const RENDEZVOUS_RING: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
-/// The backlog is searched for cancelled jobs when it is at least this long.
+/// The backlog is searched for cancelled jobs only if it is at least this long.
 const SWEEP: usize = 64;
 
-/// The most jobs that go from the backlog into the ring while the lock is held.
+/// The most jobs that one refill moves from the backlog into the ring, with the lock held.
 const AT_ONCE: usize = 256;
 
 pub(crate) struct JobQueue {
     ring: Ring<Job>,
-    // INVARIANT: empty unless the ring is diverted, and younger than what is in the ring.
+    // INVARIANT: empty unless the ring is diverted; its jobs are taken after those in the ring.
     backlog: CachePadded<Lock<DropEach<VecDeque<Job>>>>,
     capacity: usize,
-    /// Jobs that were cancelled and are still stored here: they take no slot.
+    /// Counts the jobs that were cancelled and are still stored here, which take no slot.
     cancelled: CancelledJobs,
-    /// The length of the backlog at which cancelled jobs are taken out of it.
+    /// The length of the backlog at which cancelled jobs are next taken out of it.
     sweep_at: AtomicUsize,
-    // On lines of their own, apart from what every push and pop reads.
+    // On cache lines of their own, apart from what every push and pop reads.
     job_arrived: CachePadded<Event>,
     room_freed: CachePadded<Event>,
-    /// It was closed: for a submitter that waits for something else than room.
+    /// Notified when the queue is closed, for a submitter that waits for something else than room.
     closing: Event,
     /// The number of workers that poll the ring in a loop, and will take the next job.
     spinning: CachePadded<AtomicUsize>,
     /// The number of pauses.
     pauses: AtomicUsize,
-    /// Only of capacity 0: the workers that wait for a job.
+    /// `Some` only for capacity 0: the workers that wait for a job.
     rendezvous: Option<Rendezvous>,
 }
 
@@ -151,16 +153,16 @@ impl JobQueue {
             }
             Err(refuse(job))
         });
-        // Cancelled before, they hold nothing foreign; but dropping them takes time.
+        // With the lock released: to drop the cancelled jobs takes time, and a future among them is
+        // foreign.
         drop(swept);
         stored?;
-        // A worker that goes to sleep finds the ring diverted, and does not.
+        // A worker that begins to wait after this finds the ring diverted when it polls once more.
         Ok(self.ring.is_consumer_waiting())
     }
 
-    /// Takes the cancelled jobs out of the backlog when it has doubled since the last time. So it
-    /// is never much longer than the jobs that wait in it, and each job is checked only a few
-    /// times.
+    /// Takes the cancelled jobs out of the backlog if it has doubled since this was last done. So
+    /// cancelled jobs do not pile up there, and each job is checked only a few times.
     fn sweep(&self, backlog: &mut VecDeque<Job>, swept: &mut VecDeque<Job>) {
         // ORDERING: Relaxed: under the backlog's lock.
         if backlog.len() < self.sweep_at.load(Ordering::Relaxed) {
@@ -196,18 +198,18 @@ impl JobQueue {
         }
         let stored = self.store(job);
         if stored.is_err() {
-            // It was closed meanwhile, which has woken every waiter.
+            // The queue was closed meanwhile, which has woken every waiter.
             rendezvous.add_worker();
         }
         stored
     }
 
-    /// Wakes a worker for a job that was added, unless one spins.
+    /// Wakes a worker for a job that was added, unless a worker spins, or the pool is paused.
     #[cold]
     pub(crate) fn wake_worker(&self) {
         // ORDERING: the fence pairs with the one in `spin_for_job`. If ours comes first, the worker
-        // that spun sees the job when it polls before it sleeps; if theirs does, the load sees that
-        // it does not spin any more.
+        // that spun sees the job when it polls before it sleeps; otherwise this load sees that the
+        // worker does not spin any more.
         fence(Ordering::SeqCst);
         // The same holds for a pause and its end.
         if self.spinning.load(Ordering::Relaxed) == 0 && !self.is_paused() {
@@ -215,7 +217,7 @@ impl JobQueue {
         }
     }
 
-    /// Takes the oldest job for a worker; `None` if there is none now, or a pause.
+    /// Takes the oldest job for a worker; `None` if there is none now, or if the pool is paused.
     #[inline]
     pub(crate) fn take(&self) -> Result<Option<Job>, Closed> {
         if self.is_paused() && !self.is_closed() {
@@ -244,7 +246,8 @@ impl JobQueue {
     /// Wakes a submitter for a slot that was freed, or that a woken submitter cannot use.
     #[cold]
     pub(crate) fn wake_submitter(&self) {
-        // Its waker is foreign, and the caller may hold a job.
+        // The submitter's waker is foreign, and the caller of this may hold a job, which must not
+        // be lost.
         contain(|| self.room_freed.notify_flagged(1, || self.ring.clear_producer_waiting()));
     }
 
@@ -276,7 +279,8 @@ impl JobQueue {
         }
     }
 
-    /// Returns a job that a worker was about to run: it is the next one to be taken.
+    /// Puts back, at the head of the backlog, a job that a worker was about to run: only the jobs
+    /// in the ring are taken before it.
     #[cold]
     pub(crate) fn push_front(&self, job: Job) {
         self.backlog.with(|backlog| {
@@ -305,7 +309,7 @@ impl JobQueue {
         }
     }
 
-    /// Removes a waiting worker from the count. A job that has claimed it is the next worker's.
+    /// Removes a waiting worker from the count. A job that has claimed it goes to the next worker.
     pub(crate) fn remove_waiting_worker(&self) {
         if let Some(rendezvous) = &self.rendezvous {
             rendezvous.remove_worker();
@@ -315,7 +319,7 @@ impl JobQueue {
     /// Refuses every job from now on; returns false if it did already.
     pub(crate) fn close(&self) -> bool {
         let first = self.ring.close();
-        // Each of them wakes all its waiters, even if a waker of another one panics.
+        // Each event wakes all its waiters, even if a waker of another event panics.
         tidegate_core::wake_list::each(
             [&*self.job_arrived, &*self.room_freed, &self.closing].into_iter(),
             Event::notify_all,
@@ -330,14 +334,14 @@ impl JobQueue {
     /// Closes the queue and takes out all its jobs.
     pub(crate) fn take_all(&self) -> impl Iterator<Item = Job> + '_ {
         contain(|| _ = self.close());
-        // A closed queue that is empty stays empty.
+        // Submitters add nothing to a closed queue, so this ends.
         core::iter::from_fn(|| self.pop().ok().flatten())
     }
 
-    /// Returns whether it is closed and every job was taken. A caller that finds this also finds
-    /// the taker of the last job among the started workers.
+    /// Returns whether the queue is closed and every job was taken. A caller that finds this also
+    /// finds the taker of the last job among the started workers.
     pub(crate) fn is_drained(&self) -> bool {
-        // It may be diverted by a push that finds it closed and will undo that.
+        // The ring may be diverted by a push that finds it closed and will undo that.
         self.ring.is_drained()
             || (self.ring.is_closed()
                 && self.ring.is_empty()
@@ -358,14 +362,14 @@ impl JobQueue {
     pub(crate) fn len(&self) -> usize {
         // Read first: every job that is subtracted is among those that are counted next. A job that
         // is cancelled later is not subtracted; neither is one that is swept meanwhile, because the
-        // backlog's lock makes that visible.
+        // backlog's lock makes its removal visible.
         let cancelled = self.cancelled.total();
         let backlog =
             if self.ring.is_diverted() { self.backlog.with(|jobs| jobs.len()) } else { 0 };
         (self.ring.len() + backlog).saturating_sub(self.cancelled.count_of(cancelled))
     }
 
-    /// Returns the number of slots, which is unbounded for a rendezvous.
+    /// Returns the number of slots: `usize::MAX` for a rendezvous, which is bounded by its workers.
     pub(crate) fn slots(&self) -> usize {
         self.capacity
     }

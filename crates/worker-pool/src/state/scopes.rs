@@ -16,14 +16,14 @@ use tidegate_core::{
 
 use crate::unwind::{DropEach, Payload, bury, catch, contain};
 
-/// A closure whose type claims that it may be kept for ever. Its scope ends only after it was
-/// dropped.
+/// A closure whose type claims that it may be kept for ever. Its scope ends only after the closure
+/// was dropped.
 pub(crate) type ErasedClosure = Box<dyn FnOnce() + Send>;
 
 /// The jobs of one scope.
 #[derive(Default)]
 pub(crate) struct ScopeQueue {
-    /// Its number in the list, 0 if it is not there. Changed under the list's lock.
+    /// The scope's number in the list; 0 if it is not in the list. Changed under the list's lock.
     number: AtomicU64,
     jobs: Lock<VecDeque<ErasedClosure>>,
     /// Jobs that were added and have not ended.
@@ -36,13 +36,14 @@ pub(crate) struct ScopeQueue {
 impl ScopeQueue {
     /// Adds a job.
     pub(crate) fn push(&self, job: ErasedClosure) {
-        // ORDERING: Relaxed: the scope is alive, so its end reads this later than we write it:
-        // after the scope's closure, or after the job, in which this call is.
+        // ORDERING: Relaxed: this call is in the scope's closure or in one of its jobs, and the end
+        // of the scope reads the count only after the closure and that job have ended.
         self.unfinished.fetch_add(1, Ordering::Relaxed);
         self.jobs.with(|jobs| jobs.push_back(job));
     }
 
-    /// Wakes the end of the scope, if it waits, to help with a new job: perhaps no worker does.
+    /// Wakes the thread that waits for the end of the scope, if one does, to help with a new job:
+    /// perhaps no worker will.
     pub(crate) fn notify_end(&self) {
         self.changed.notify(1);
     }
@@ -72,7 +73,7 @@ impl ScopeQueue {
         let is_over = || (self.unfinished.load(Ordering::Acquire) == 0).then_some(());
         while is_over().is_none() {
             if !self.run_one() {
-                // A job that runs may add another one; this caller then checks the queue again.
+                // A job that runs may add another one; this thread then checks the queue again.
                 self.changed
                     .wait_until(|| is_over().or_else(|| self.has_jobs().then_some(())))
                     .wait();
@@ -111,7 +112,7 @@ struct ScopeList {
 }
 
 impl Scopes {
-    /// Puts a scope at the end of the list, unless it is there.
+    /// Puts a scope at the end of the list, unless it is in it already.
     pub(crate) fn add(&self, queue: &Arc<ScopeQueue>) {
         // ORDERING: Relaxed throughout: under the list's lock.
         self.list.with(|list| {
@@ -123,7 +124,8 @@ impl Scopes {
         });
     }
 
-    /// Runs and waits until the jobs of a scope have ended, and takes it out of the list.
+    /// Runs the jobs of a scope, waits until all of them have ended, and takes the scope out of the
+    /// list.
     pub(crate) fn finish(&self, queue: &ScopeQueue) {
         queue.run_all();
         let number = &queue.number;

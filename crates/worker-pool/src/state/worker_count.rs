@@ -23,9 +23,11 @@ pub(crate) struct WorkerCount {
     /// | 1..32 | `WORKER` | workers that exist | `join`, `leave` |
     /// | 32.. | `STARTED` | those that may hold a job | `start`, `leave` |
     ///
-    /// One word, so that exactly one finds itself the last: a worker that leaves, or the pool.
+    /// One word, so that exactly one of them finds itself the last: a worker that leaves, or the
+    /// pool when it is dropped.
     word: AtomicU64,
-    /// A worker has left, or a caller has taken the jobs out of the queue.
+    /// Notified when the pool may have become idle or terminated: a worker has left or become idle,
+    /// or jobs have left the queue without being run.
     pub(crate) changed: Event,
 }
 

@@ -8,18 +8,21 @@ use crate::state::Shared;
 
 /// What a worker on a thread tells its pool, and asks it.
 pub(super) trait LoopHooks {
-    /// The worker has a job: another thread must be able to begin the next one.
+    /// Called when the worker has a job, before it runs it: another thread must be able to begin
+    /// the next one.
     #[inline]
     fn before_job(&mut self, _shared: &Arc<Shared>) {}
-    /// The worker goes to sleep; returns how long it may sleep, if not for ever.
+    /// Called before the worker sleeps; returns how long it may sleep, or `None` for no limit.
     fn before_sleep(&mut self) -> Option<Duration> {
         None
     }
-    /// Returns whether the worker ends after it has slept as long as it may.
+    /// Called when the worker has slept for that long; returns whether it ends, and then no longer
+    /// counts its thread.
     fn retires(&self) -> bool {
         false
     }
-    /// Returns whether the worker ends because the pool has more workers than it may have.
+    /// Returns whether the worker ends because the pool has more threads than it may have, and then
+    /// no longer counts its thread.
     #[inline]
     fn is_surplus(&self) -> bool {
         false

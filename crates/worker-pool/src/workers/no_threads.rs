@@ -1,4 +1,4 @@
-//! There are no threads without std.
+//! What stands for `threads.rs` without std, where a pool has no threads.
 
 use tidegate_core::primitive::Arc;
 

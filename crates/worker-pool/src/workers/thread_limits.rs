@@ -15,7 +15,7 @@ const MOST: usize = u16::MAX as usize;
 
 /// How many threads a pool has: a number, or a range within which it grows and shrinks.
 ///
-/// Made from a `usize`, a `NonZeroUsize`, or a `RangeInclusive<usize>`; from 1 to 65535.
+/// Made from a `usize`, a `NonZeroUsize`, or a `RangeInclusive<usize>`, within 1 to 65535.
 ///
 /// # Examples
 ///
@@ -137,12 +137,14 @@ impl ThreadLimits {
         self.read().wants_more()
     }
 
-    /// Counts a thread that the caller will start, if there may be one more and none is spare.
+    /// Counts a thread that the caller will start, if there may be one more and none is spare;
+    /// returns whether it did.
     pub(crate) fn add_spare(&self) -> bool {
         self.update(|now| now.wants_more().then_some(now.0 + THREAD + SPARE)).is_some()
     }
 
-    /// Counts a thread that the caller will start, if there are fewer than the minimum.
+    /// Counts a thread that the caller will start, if there are fewer than the minimum; returns
+    /// whether it did.
     pub(crate) fn add_up_to_min(&self) -> bool {
         let too_few = |now: LimitsWord| now.field(THREAD) < now.field(MIN);
         self.update(|now| too_few(now).then_some(now.0 + THREAD + SPARE)).is_some()
@@ -170,14 +172,14 @@ impl ThreadLimits {
     }
 
     /// Removes a spare thread that has waited long enough, if another one is spare and there are
-    /// more than the minimum; returns whether it did.
+    /// more threads than the minimum; returns whether it did.
     pub(crate) fn retire(&self) -> bool {
         let can = |now: LimitsWord| now.field(SPARE) > 1 && now.field(THREAD) > now.field(MIN);
         self.update(|now| can(now).then(|| now.0 - THREAD - SPARE)).is_some()
     }
 
-    /// Removes a thread, spare or between two jobs, if there are more than the maximum; returns
-    /// whether it did.
+    /// Removes a thread, spare or between two jobs, if there are more threads than the maximum;
+    /// returns whether it did.
     #[inline]
     pub(crate) fn remove_surplus(&self, is_spare: bool) -> bool {
         self.read().has_surplus() && self.remove_surplus_slow(is_spare)
@@ -194,7 +196,7 @@ impl ThreadLimits {
 mod tests {
     use super::*;
 
-    /// Limits with as many threads as there must be, all of them spare.
+    /// Returns limits with the minimum of threads, all of them spare.
     fn limits(count: RangeInclusive<usize>) -> ThreadLimits {
         let (limits, min) = (ThreadLimits::default(), *count.start());
         limits.set(count.into()).unwrap();
@@ -248,7 +250,7 @@ mod tests {
         limits.leave_spare();
         assert!(limits.remove_surplus(false) && limits.remove_surplus(true));
         assert!(!limits.remove_surplus(true), "one may stay");
-        // It is spare.
+        // The one that is left is spare.
         limits.set((1..=2).into()).unwrap();
         assert!(!limits.wants_more());
         limits.leave_spare();

@@ -33,10 +33,12 @@ use crate::{
 /// Called with the number of a thread.
 type Hook = Box<dyn Fn(usize) + Send + Sync>;
 
-/// How long a spare thread waits before it ends, unless it is needed for the minimum.
+/// The default of how long a spare thread waits before it ends, unless it is needed for the
+/// minimum.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// After the system has refused a thread, the pool asks again when this many jobs have begun.
+/// After the system has refused a thread, the pool asks again when this many jobs have begun with
+/// no thread spare.
 const JOBS_UNTIL_RETRY: usize = 1024;
 
 /// How threads are started, and when they end.
@@ -66,7 +68,7 @@ pub(crate) struct Threads {
     settings: ThreadSettings,
     limits: ThreadLimits,
     started: AtomicUsize,
-    /// Jobs that will begin before the pool asks the system again for a thread.
+    /// How many more jobs will begin with no thread spare before the pool asks the system again.
     until_retry: AtomicUsize,
     // INVARIANT: `None` once the pool has let its threads go: it will join none.
     list: Lock<Option<ThreadList>>,
@@ -75,7 +77,7 @@ pub(crate) struct Threads {
 #[derive(Default)]
 struct ThreadList {
     handles: Vec<JoinHandle<()>>,
-    /// The threads that have finished their work.
+    /// The ids of the threads that have finished their work.
     ended: Vec<ThreadId>,
 }
 
@@ -90,7 +92,8 @@ impl Threads {
         })
     }
 
-    /// Sets how many threads there may be, and starts those that are missing.
+    /// Sets the limits, and starts the threads that are missing: up to the minimum, and one more if
+    /// none is spare.
     pub(crate) fn resize(
         self: &Arc<Self>,
         count: ThreadCount,
@@ -115,7 +118,7 @@ impl Threads {
     fn grow(self: &Arc<Self>, shared: &Arc<Shared>) {
         // ORDERING: the fence pairs with the one at the end of `JobQueue::spin_for_job`: of two
         // threads that begin a job, one after it slept and one after it spun, at least one sees
-        // that the other does so no more.
+        // that the other is no longer spare, or no longer spins.
         fence(Ordering::SeqCst);
         if shared.job_queue.has_spinning_worker() || shared.job_queue.is_drained() {
             return;
@@ -135,7 +138,8 @@ impl Threads {
     /// Starts a thread that was counted.
     fn start(self: &Arc<Self>, shared: &Arc<Shared>) -> Result<(), StartError> {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        // A name is foreign code, and one with a null byte is a panic.
+        // The function that names threads is foreign, and a name with a null byte makes the spawn
+        // panic.
         let started = catch(|| self.spawn(number, WorkerState::new(shared)));
         let started = started.unwrap_or_else(|_| Err(io::Error::other("a thread's name panicked")));
         if started.is_err() {
@@ -145,7 +149,7 @@ impl Threads {
     }
 
     fn spawn(self: &Arc<Self>, number: usize, mut worker: WorkerState) -> io::Result<()> {
-        // Before the thread runs, so that a new pool has room at once.
+        // Announced before the thread runs, so that a new rendezvous has room at once.
         worker.announce();
         let name = match &self.settings.name {
             Some(name) => name(number),
@@ -185,7 +189,8 @@ impl Threads {
                 return self.let_go();
             }
             for handle in handles {
-                // An error would be a panic that has left the worker, and was printed there.
+                // An error would be a panic that has left the worker, and that the panic hook has
+                // printed.
                 drop(handle.join());
             }
         }
@@ -197,14 +202,14 @@ impl Threads {
     }
 }
 
-// The hooks are foreign, and their panics are contained.
+// The hooks and the function for names are foreign, and their panics are contained.
 impl UnwindSafe for Threads {}
 impl RefUnwindSafe for Threads {}
 
 /// One thread of a pool, as the limits count it.
 struct ThreadSlot<'a> {
     threads: &'a Arc<Threads>,
-    // INVARIANT: counted as spare.
+    // INVARIANT: whether the limits count it as spare.
     is_spare: bool,
 }
 

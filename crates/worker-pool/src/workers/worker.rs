@@ -23,19 +23,20 @@ use crate::{job::Job, state::Shared};
 /// A worker of a pool, for an executor to drive: `.await` it in a task or `.wait()` for it on a
 /// thread.
 ///
-/// It resolves once the pool is closed and no job is left. Jobs run inside of its poll, and it
-/// yields to its executor after each of them.
+/// It resolves once the pool is closed and no job is left. Jobs run inside of its poll, and the
+/// worker yields to its executor after each of them.
 ///
 /// # Cancel safety
 ///
-/// A worker can be dropped between any two polls. That is between two jobs, or while it polls a
-/// [future](crate::WorkerPool::submit_future), which is cancelled then. A job that a rendezvous has
-/// handed to it, and that has not begun, waits for the next worker.
+/// A worker can be dropped between any two polls: between two jobs, or while a
+/// [future](crate::WorkerPool::submit_future) that it runs is pending, which is cancelled then. A
+/// job that has claimed the worker at a rendezvous, and has not begun, waits for the next worker.
 ///
 /// # Panics
 ///
-/// Not with std. Without it a job's panic cannot be caught: unless it aborts, it comes out of the
-/// worker's poll. The job's handle resolves all the same, but this worker is lost; spawn another.
+/// Panics if it is polled again after it was ready. Without std a job's panic cannot be caught:
+/// unless it aborts, it comes out of the worker's poll. The job's handle resolves all the same, but
+/// this worker is lost; spawn another.
 ///
 /// # Examples
 ///
@@ -57,7 +58,8 @@ pub struct Worker {
 
 enum Lifecycle {
     Fresh(WorkerState),
-    // Its future borrows from the state that it owns, which only the compiler can express.
+    // The future of `run_in_task`: it borrows from the state that it owns, which only an `async fn`
+    // can.
     Working(Pin<Box<dyn Future<Output = ()> + Send>>),
     Over,
 }
@@ -71,6 +73,7 @@ impl Worker {
     ///
     /// It does what [`wait`](tidegate_core::Wait::wait) would do, in the way of the pool's own
     /// threads: it does not yield between two jobs, and spins for a bounded time before it sleeps.
+    /// A worker that was polled before goes on as with `wait`.
     ///
     /// # Examples
     ///
@@ -122,7 +125,7 @@ impl fmt::Debug for Worker {
     }
 }
 
-/// Runs jobs until there are no more.
+/// Runs jobs until the pool is closed and none is left.
 async fn run_in_task(mut worker: WorkerState) {
     worker.start();
     loop {
@@ -150,8 +153,8 @@ async fn run_in_task(mut worker: WorkerState) {
     }
 }
 
-/// Runs jobs on a thread that has nothing else to do, until there are no more, or until `hooks`
-/// ends it.
+/// Runs jobs on a thread that has nothing else to do, until the pool is closed and none is left, or
+/// until `hooks` ends the worker.
 #[cfg(feature = "std")]
 pub(super) fn run_on_thread(mut worker: WorkerState, mut hooks: impl LoopHooks) {
     worker.start();

@@ -25,9 +25,9 @@ pub(crate) struct WorkerState {
     /// How often it has become idle or stopped being idle: even while it is idle.
     transitions: u64,
     started: bool,
-    // INVARIANT: a rendezvous counts it as a worker that waits.
+    // INVARIANT: whether it has announced to a rendezvous, once for its next job, that it waits.
     is_waiting: bool,
-    /// What it must run next: the key that it runs has another job.
+    /// What the worker must run next: the turn of a key whose jobs it runs, if it owes another one.
     next: Option<Job>,
     // How long it spins before it sleeps.
     #[cfg(feature = "std")]
@@ -55,7 +55,7 @@ impl WorkerState {
         self.started = true;
     }
 
-    /// Tells a rendezvous that it waits for a job, once for each job.
+    /// Tells a rendezvous that this worker waits for a job, once for each job.
     pub(crate) fn announce(&mut self) {
         if !self.is_waiting {
             self.is_waiting = true;
@@ -80,7 +80,7 @@ impl WorkerState {
         self.next.take()
     }
 
-    /// Takes a job if there is one.
+    /// Takes a job from the queue if there is one and no pause.
     #[inline]
     pub(super) fn take(&self) -> Option<Job> {
         self.shared.job_queue.take().ok().flatten()
@@ -97,7 +97,8 @@ impl WorkerState {
         found
     }
 
-    /// Waits for a job, or until `leaves` returns true.
+    /// Waits for a job; `Closed` once the pool is closed and none is left, or once `leaves` returns
+    /// true.
     pub(super) fn wait<'a>(
         &'a mut self,
         mut leaves: impl FnMut() -> bool + 'a,

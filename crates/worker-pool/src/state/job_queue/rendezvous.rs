@@ -3,16 +3,16 @@
 use tidegate_core::primitive::atomic::{AtomicUsize, Ordering};
 
 pub(super) struct Rendezvous {
-    /// [`ZERO`] plus the workers that wait, less the jobs that have claimed workers which have
-    /// left.
+    /// [`ZERO`] plus the waiting workers that no job has claimed, less the jobs whose claimed
+    /// worker has left.
     workers: AtomicUsize,
 }
 
 const ZERO: usize = usize::MAX / 2;
 
 // ORDERING: Relaxed throughout: the number admits jobs, but publishes nothing; the job goes through
-// the ring. A submitter that finds no worker and registers with `room_freed` meets the fence in
-// `notify`, which follows the increment.
+// the ring. For a submitter that finds no worker and registers with `room_freed`, the fence of its
+// registration pairs with the one in `notify`, which follows the increment.
 impl Rendezvous {
     pub(super) fn new() -> Self {
         Self { workers: AtomicUsize::new(ZERO) }
@@ -23,7 +23,7 @@ impl Rendezvous {
         self.workers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Removes a worker from the count, which a job may have claimed.
+    /// Removes from the count a worker that leaves, which a job may have claimed.
     pub(super) fn remove_worker(&self) {
         self.workers.fetch_sub(1, Ordering::Relaxed);
     }

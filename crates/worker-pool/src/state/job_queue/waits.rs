@@ -1,7 +1,7 @@
-//! How workers wait for jobs, and submitters for room: both spin for a bounded time, then sleep. In
-//! `job_queue.rs` is what wakes them: workers by `wake_worker`; submitters by `wake_submitter` (a
-//! job was taken), `release_slot` (one was cancelled) and `add_waiting_worker` (of a rendezvous);
-//! both by `close`.
+//! How workers wait for jobs, and submitters for room: on a thread, both spin for a bounded time,
+//! then sleep. `job_queue.rs` wakes them: workers by `wake_worker` and `push_to_backlog`;
+//! submitters by `wake_submitter` (a job was taken), `release_slot` (one was cancelled) and
+//! `add_waiting_worker` (of a rendezvous); both by `close`.
 
 use core::task::{Context, Poll};
 
@@ -16,14 +16,14 @@ use tidegate_core::{
 use super::JobQueue;
 use crate::job::Job;
 
-/// How often a submitter polls for room before it sleeps: most often after it has let other threads
-/// run.
+/// How often a submitter polls for room before it sleeps. Before most of these polls it lets other
+/// threads run.
 #[cfg(feature = "std")]
 const ROOM_POLLS: u32 = 20;
 
 impl JobQueue {
-    /// Polls for a job up to `polls` times. As long as one worker spins, no sleeping worker is
-    /// woken for a job that is added.
+    /// Polls for a job up to `polls` times. While a worker spins, no sleeping worker is woken for a
+    /// job that is added.
     #[cfg(feature = "std")]
     pub(crate) fn spin_for_job(&self, polls: u32) -> Option<Job> {
         if polls == 0 {
@@ -57,8 +57,8 @@ impl JobQueue {
         self.spinning.load(Ordering::Relaxed) > 0
     }
 
-    /// Lets the workers make room for a bounded time. A submitter that is faster than they are
-    /// would be woken for each single slot; after this it finds many.
+    /// Lets the workers make room for a bounded time. Without this, a submitter that is faster than
+    /// the workers would be woken for each single slot; after it, the submitter finds many.
     #[cfg(feature = "std")]
     pub(crate) fn spin_for_room(&self) {
         let mut polled = 0;
@@ -67,13 +67,15 @@ impl JobQueue {
         }
     }
 
-    /// Returns whether at least a quarter of the room is free. A snapshot.
+    /// Returns whether at least a quarter of the capacity is free. A snapshot; false for a
+    /// rendezvous.
     #[cfg(feature = "std")]
     fn has_much_room(&self) -> bool {
         self.rendezvous.is_none() && self.len() <= self.capacity - self.capacity.div_ceil(4)
     }
 
-    /// Waits for a job. Once `leaves` returns true the worker leaves as if the queue were closed.
+    /// Waits for a job. Once `leaves` returns true, resolves to `Closed`, as if the queue were
+    /// closed and empty.
     pub(crate) fn poll_take(
         &self,
         waiter: &mut Waiter,
@@ -114,13 +116,13 @@ impl JobQueue {
 
     /// Keeps workers from taking jobs until [`resume`](Self::resume) was called as often as this.
     pub(crate) fn pause(&self) {
-        // ORDERING: Relaxed: a worker that sees it late has begun before.
+        // ORDERING: Relaxed: a worker that sees the pause late counts as having begun before it.
         self.pauses.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn resume(&self) {
-        // ORDERING: Relaxed: the fence in `notify_all`, which follows, pairs with those of a worker
-        // that registers and of `wake_worker`.
+        // ORDERING: Relaxed: the fence in `notify_all`, which follows, pairs with that of a worker
+        // that registers and with that in `wake_worker`.
         if self.pauses.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.job_arrived.notify_all();
         }
@@ -139,7 +141,7 @@ impl JobQueue {
     }
 }
 
-/// A condition that tells the ring when a caller begins to wait for it.
+/// A condition, and what is called when a caller begins to wait for it: it flags that to the ring.
 struct CheckAndFlag<C, B> {
     check: C,
     begin_to_wait: B,
