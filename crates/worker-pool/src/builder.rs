@@ -86,8 +86,8 @@ impl Builder {
         self
     }
 
-    /// Sets how long a thread waits for a job before it ends, if the pool has more than the minimum
-    /// of its [`threads`](Self::threads). Default: 10 s; `Duration::MAX` means for ever.
+    /// Sets how long a thread waits for a job before it ends, if the pool has more
+    /// [`threads`](Self::threads) than the minimum. Default: 10 s; `Duration::MAX` means for ever.
     #[cfg(feature = "std")]
     pub fn keep_alive(mut self, duration: Duration) -> Self {
         self.thread_settings.keep_alive = duration;

@@ -225,7 +225,7 @@ impl<F> fmt::Display for TrySubmitError<F> {
 
 impl<F> core::error::Error for TrySubmitError<F> {}
 
-/// Why [`try_join`](crate::JobGroup::try_join) did not return the values of all jobs.
+/// Why `JobGroup::try_join` did not return the values of all jobs.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum GroupError<E> {

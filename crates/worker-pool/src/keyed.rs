@@ -1,8 +1,8 @@
 //! Jobs with keys: those of one key run one after the other.
 //!
 //! A submitter needs room in two queues, the key's and the pool's, and waits for one of them at a
-//! time. A notification tells it of one free slot; if it cannot use that slot, it passes it on, by
-//! waking the next submitter:
+//! time. A notification tells it of one free slot; a submitter that cannot use the slot passes it
+//! on, by waking the next one:
 //!
 //! ```text
 //!              the key's queue is full: pass the pool's slot on

@@ -25,7 +25,7 @@ pub(super) struct KeyedQueue<K> {
     // INVARIANT: a queue in it that is gone is never used again, and a submitter with its key
     // replaces it; all others have jobs or users.
     queues: Lock<BTreeSet<ByKey<K>>>,
-    /// Queues that have jobs, or run one.
+    /// The number of queues that have jobs, or run one.
     busy: AtomicUsize,
     /// Slots of the pool's queue that were released for cancelled jobs, over all keys.
     released: AtomicUsize,
@@ -121,7 +121,7 @@ pub(super) struct QueueState {
     released: usize,
     /// Submitters that use this queue.
     users: usize,
-    // INVARIANT: final; then it has neither jobs nor users, and never will.
+    // INVARIANT: final once true: the queue has neither jobs nor users, and never will.
     is_gone: bool,
 }
 

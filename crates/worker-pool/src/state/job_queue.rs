@@ -309,7 +309,8 @@ impl JobQueue {
         }
     }
 
-    /// Removes a waiting worker from the count. A job that has claimed it goes to the next worker.
+    /// Removes a waiting worker from the count. A job that has claimed that worker goes to the next
+    /// one.
     pub(crate) fn remove_waiting_worker(&self) {
         if let Some(rendezvous) = &self.rendezvous {
             rendezvous.remove_worker();

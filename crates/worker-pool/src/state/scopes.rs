@@ -106,13 +106,13 @@ pub(crate) struct Scopes {
 
 #[derive(Default)]
 struct ScopeList {
-    /// In the order in which they were added, each once at most.
+    /// The scopes in the order in which they were added, each once at most.
     queues: BTreeMap<u64, Arc<ScopeQueue>>,
     last: u64,
 }
 
 impl Scopes {
-    /// Puts a scope at the end of the list, unless it is in it already.
+    /// Puts a scope at the end of the list, unless the list has it already.
     pub(crate) fn add(&self, queue: &Arc<ScopeQueue>) {
         // ORDERING: Relaxed throughout: under the list's lock.
         self.list.with(|list| {

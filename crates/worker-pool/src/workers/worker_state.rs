@@ -22,7 +22,7 @@ use crate::{
 pub(crate) struct WorkerState {
     pub(super) shared: Arc<Shared>,
     counters: Arc<CachePadded<WorkerCounters>>,
-    /// How often it has become idle or stopped being idle: even while it is idle.
+    /// How often the worker has become idle or stopped being idle: an even number while it is idle.
     transitions: u64,
     started: bool,
     // INVARIANT: whether it has announced to a rendezvous, once for its next job, that it waits.

@@ -38,7 +38,7 @@ impl CancelledJobs {
         self.total.load(Ordering::Acquire)
     }
 
-    /// Returns how many of the first `total` cancelled jobs are in the queue, or fewer.
+    /// Returns how many of the first `total` cancelled jobs are in the queue; it may return fewer.
     #[inline]
     pub(super) fn count_of(&self, total: usize) -> usize {
         // ORDERING: Relaxed: a snapshot.
