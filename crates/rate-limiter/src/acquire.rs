@@ -45,9 +45,9 @@ pin_project! {
     /// | stage | meaning | left by |
     /// | --- | --- | --- |
     /// | `Fresh` | not polled | the first poll |
-    /// | `Queued` | other waiters are before it | its turn at the turnstile |
-    /// | `AtHead` | the next tokens are its own | a grant or a refusal |
-    /// | `Done` | has resolved | nothing |
+    /// | `Queued` | other waiters may be before this one | its turn at the turnstile |
+    /// | `AtHead` | the next tokens belong to this waiter | a grant or a refusal |
+    /// | `Done` | the future has resolved | nothing |
     #[project = StageNow]
     #[project_replace = StageLeft]
     enum Stage<R>
@@ -59,7 +59,7 @@ pin_project! {
         Queued {
             turn: Turn<QueueRef<R>>,
             counted: CountedWaiter<R>,
-            // When it joined the queue.
+            // When the waiter joined the queue.
             since: Timestamp,
         },
         AtHead {
@@ -87,7 +87,7 @@ impl<R: LimiterRef<Clock: Timer>> Waiting<R> {
         Self { limiter, request, latest: Timestamp::NEVER, stage: Stage::Fresh }
     }
 
-    /// Returns the limiter that it waits for.
+    /// Returns the limiter whose tokens this future waits for.
     pub(crate) fn limiter(self: Pin<&mut Self>) -> &R {
         self.project().limiter
     }
@@ -97,8 +97,8 @@ impl<R: LimiterRef<Clock: Timer>> Waiting<R> {
         Self { latest, ..self }
     }
 
-    /// Goes on with the first poll, at `now`, if nothing was granted at once: joins the queue,
-    /// unless that is in vain.
+    /// Continues the first poll, at `now`, if nothing was granted at once: tries again, and joins
+    /// the queue if the request is denied and a wait would not be in vain.
     #[cold]
     #[inline(never)]
     fn poll_new(
@@ -113,7 +113,7 @@ impl<R: LimiterRef<Clock: Timer>> Waiting<R> {
             this.stage.set(Stage::Done);
             return Poll::Ready(shared.counted(request, taken, now));
         }
-        // The wait is measured from here, however late a cached clock is.
+        // The wait is measured from here. A cached clock may lag behind, so its time is refreshed.
         let since = shared.clock.fresh_now();
         let counted = CountedWaiter::new(this.limiter.clone(), request);
         let turn = Turn::new(QueueRef(this.limiter.clone()), ());
@@ -208,14 +208,14 @@ impl<'a, A: Algorithm, C: Timer> Acquire<'a, A, C> {
     /// `duration` from this call, instead of waiting in vain.
     ///
     /// How long a request has to wait is known when it joins the queue: it waits for the tokens of
-    /// the waiters before it and for its own. So it is refused at its first poll, or, if the
-    /// limiter was penalized meanwhile, when its turn comes. This is no timeout: a head that is
-    /// not polled holds up the waiters behind it. Combine it with
+    /// the waiters before it and for its own. So it is refused at its first poll, or when its turn
+    /// comes, if a penalty, a debt or a slower quota has delayed its tokens meanwhile. This is no
+    /// timeout: a head that is not polled holds up the waiters behind it. Combine it with
     /// [`wait_timeout`](tidegate_core::Wait::wait_timeout) for a bound in every case.
     ///
     /// # Errors
     ///
-    /// [`Refused::NotNow`] says how long the wait would have been.
+    /// [`Refused::NotNow`] says how long the rest of the wait would have been.
     ///
     /// # Examples
     ///

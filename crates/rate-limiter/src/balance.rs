@@ -46,7 +46,7 @@ pub struct Balance {
 }
 
 impl Balance {
-    /// Computes the balance of a counter. `deny` says when a denied request is ready.
+    /// Computes the balance of a counter. `deny` returns when a request could be granted.
     pub(crate) fn search(
         limit: u32,
         queued: u64,
@@ -57,7 +57,8 @@ impl Balance {
             Denied::Until(due) if due.ready_at < Timestamp::NEVER => due.ready_at.since(now),
             _ => Duration::MAX,
         };
-        // A binary search for the most available tokens. A newcomer does not overtake waiters.
+        // Searches for the most available tokens, bit by bit. While callers wait there are none: a
+        // newcomer does not overtake waiters.
         let mut remaining = 0;
         for bit in (0..u32::BITS - limit.leading_zeros()).rev() {
             let n = remaining + (1 << bit);
@@ -77,12 +78,12 @@ impl Balance {
     }
 
     /// Returns the most tokens that can be taken at once: the burst of a quota, the limit of a
-    /// window, the least of several limits.
+    /// window, the least burst of several quotas.
     pub const fn limit(&self) -> u32 {
         self.limit
     }
 
-    /// Returns how many tokens a request would get: none while others wait.
+    /// Returns how many tokens a request would get: none while a caller waits.
     pub const fn remaining(&self) -> u32 {
         self.remaining
     }
@@ -137,7 +138,7 @@ impl<A: Algorithm, C> Limiter<A, C> {
         self.balance_at(self.shared.clock.now())
     }
 
-    /// The same as [`balance`](Self::balance) at a given time.
+    /// Does the same as [`balance`](Self::balance) at a given time.
     pub fn balance_at(&self, now: Timestamp) -> Balance {
         Balance::of(self.state_ref(), now)
     }

@@ -134,7 +134,7 @@ impl<const N: usize, C, S> FixedKeyedLimiter<N, C, S> {
 }
 
 impl<const N: usize, C, S: BuildHasher> FixedKeyedLimiter<N, C, S> {
-    /// The same as [`try_acquire`](Self::try_acquire) at a given time.
+    /// Does the same as [`try_acquire`](Self::try_acquire) at a given time.
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ impl<const N: usize, C, S: BuildHasher> FixedKeyedLimiter<N, C, S> {
         self.shared.counted(request, taken, now)
     }
 
-    /// The same as [`balance`](Self::balance) at a given time.
+    /// Does the same as [`balance`](Self::balance) at a given time.
     pub fn balance_at<K: Hash + ?Sized>(&self, key: &K, now: Timestamp) -> Balance {
         let (cell, quota) = (self.cell(key), &self.shared.rule);
         let deny = |request| cell.deny_behind(quota, request, 0, now);

@@ -25,8 +25,8 @@ impl Request {
     }
 }
 
-/// Tokens were taken. Says how many are left and when all are back, for a server that tells its
-/// clients.
+/// Tokens that were taken. Also says how many were left and when all are back, for a server that
+/// tells its clients.
 ///
 /// A plain value: dropping it refunds nothing. The numbers are those of the moment of the grant and
 /// are computed when a getter is called.
@@ -60,7 +60,7 @@ pub struct Grant {
     /// Units until all tokens are back.
     pub(crate) until_full: u64,
     pub(crate) time_units: TimeUnits,
-    /// Where the tokens end on the axis of all granted tokens; see
+    /// The position at which the tokens end on the axis of all granted tokens; see
     /// [`Refunded`](crate::refunded::Refunded).
     pub(crate) position: u64,
     /// Which axis that is; zero for none.
@@ -68,8 +68,8 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// Returns the most tokens that can be taken at once: the burst of a quota, the limit of a
-    /// window.
+    /// Returns the burst of the quota, or the limit of the window. Of several quotas, it is that of
+    /// the one with the fewest tokens left.
     pub const fn limit(&self) -> u32 {
         self.limit
     }
@@ -79,7 +79,7 @@ impl Grant {
         self.tokens
     }
 
-    /// Returns how many tokens were left.
+    /// Returns how many tokens were left. Of several quotas, it is the fewest.
     pub fn remaining(&self) -> u32 {
         u32::try_from(self.left / self.time_units.cost).unwrap_or(u32::MAX)
     }
@@ -131,18 +131,19 @@ impl fmt::Debug for Grant {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refused {
-    /// Not now.
+    /// The request cannot be granted now.
     NotNow {
         /// After how long the request can be granted at the earliest. [`Duration::MAX`] stands for
         /// never.
         retry_after: Duration,
-        /// After how long all tokens are back if none are taken. [`Duration::MAX`] stands for
-        /// never.
+        /// After how long `limit` tokens are available at once if no more are taken.
+        /// [`Duration::MAX`] stands for never.
         reset_after: Duration,
-        /// The most tokens that can be taken at once: the burst of a quota, the limit of a window.
+        /// The most tokens that can be taken at once: the burst of a quota, the limit of a window,
+        /// the least burst of several quotas.
         limit: u32,
     },
-    /// Never: more than the limiter grants at once.
+    /// The request can never be granted: it asks for more than the limiter grants at once.
     TooMany {
         /// The requested tokens.
         asked: u32,
@@ -170,7 +171,8 @@ impl Refused {
         }
     }
 
-    /// Returns after how long it makes sense to try again; `None` if it never does.
+    /// Returns after how long the request can be granted at the earliest, where [`Duration::MAX`]
+    /// stands for never; `None` for a request that is too large at any time.
     pub const fn retry_after(&self) -> Option<Duration> {
         match *self {
             Self::NotNow { retry_after, .. } => Some(retry_after),
@@ -178,8 +180,9 @@ impl Refused {
         }
     }
 
-    /// Returns after how long all tokens are back if none are taken; `None` for a request that
-    /// is too large at any time.
+    /// Returns after how long [`limit`](Self::limit) tokens are available at once if no more are
+    /// taken, where [`Duration::MAX`] stands for never; `None` for a request that is too large at
+    /// any time.
     pub const fn reset_after(&self) -> Option<Duration> {
         match *self {
             Self::NotNow { reset_after, .. } => Some(reset_after),
@@ -220,32 +223,35 @@ impl Refused {
 
 /// Why a [`TokenCounter`](crate::algorithm::TokenCounter) took no tokens.
 ///
-/// Exhaustive on purpose: the trait is sealed, so no code outside of this crate matches on it.
+/// Exhaustive on purpose: the trait is sealed, so no code outside of this crate matches on this
+/// enum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
-    /// They are available later, or at [`NEVER`](Timestamp::NEVER).
+    /// The tokens are available later, or at [`NEVER`](Timestamp::NEVER).
     Until(Due),
-    /// The bucket of so many tokens is blocked for ever; or, by the word alone, the answer is in
-    /// the ledger. A variant of its own, so that no time has to be computed to tell.
+    /// The bucket, whose burst this is, is blocked for ever. From a token bucket's word alone it
+    /// may also mean that only the ledger has the answer. It is a variant of its own so that a
+    /// caller can tell without computing a time.
     Never(u32),
-    /// More than this is never granted at once.
+    /// The request asks for more than this burst or limit, which is the most that is ever granted
+    /// at once.
     TooMany(u32),
 }
 
-/// When denied tokens are available, and what else a client is told.
+/// When denied tokens are available, and what else a refusal says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
     /// When the request can be granted at the earliest.
     pub(crate) ready_at: Timestamp,
-    /// When all tokens are back if none are taken.
+    /// When `limit` tokens are available at once if no more are taken.
     pub(crate) reset_at: Timestamp,
-    /// How many all tokens are.
+    /// The most tokens that can be taken at once.
     pub(crate) limit: u32,
 }
 
 impl Denied {
-    /// Denies a newcomer's `n` tokens while waiters want `queued` tokens. `ready_at` says when so
-    /// many tokens in all can have been taken.
+    /// Denies a newcomer's `n` tokens while waiters want `queued` tokens. `ready_at` returns the
+    /// earliest time by which callers can take its argument of tokens in all.
     pub(crate) fn behind(
         queued: u64,
         n: u32,
@@ -261,7 +267,7 @@ impl Denied {
 }
 
 /// Returns the seconds of a duration, rounded up: for headers such as `Retry-After`, whose readers
-/// must not come too early.
+/// must not try again too early.
 ///
 /// # Examples
 ///
@@ -277,7 +283,7 @@ pub const fn secs_rounded_up(duration: Duration) -> u64 {
     duration.as_secs().saturating_add((duration.subsec_nanos() > 0) as u64)
 }
 
-/// Returns how long it is from `now` to `time`, which may be never.
+/// Returns how long it is from `now` to `time`: [`Duration::MAX`] if that is never.
 #[inline(always)]
 fn time_left(time: Timestamp, now: Timestamp) -> Duration {
     if time == Timestamp::NEVER { Duration::MAX } else { time.since(now) }

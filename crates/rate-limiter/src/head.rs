@@ -16,15 +16,16 @@ use crate::{
 };
 
 pin_project! {
-    /// Listens for refunds and new quotas, and sleeps until the tokens are available.
+    /// The waiter at the head: it listens for refunds and new quotas, and sleeps until its tokens
+    /// are available.
     pub(crate) struct Head<R>
     where
         R: LimiterRef,
         R::Clock: Timer,
     {
-        // When it joined the queue.
+        // When the waiter joined the queue.
         since: Timestamp,
-        // When the sleep ends, and the sleep.
+        // When `sleep` ends.
         ready_at: Timestamp,
         #[pin]
         sleep: Option<<R::Clock as Timer>::Sleep>,
@@ -34,7 +35,7 @@ pin_project! {
     }
 }
 
-/// An answer, and a guard of the tokens: they are refunded unless it is told of the delivery.
+/// An answer, and for a grant a guard that refunds the tokens unless it is told of their delivery.
 type Answer<R> = (Result<Grant, Refused>, Option<Undelivered<R>>);
 
 impl<R: LimiterRef<Clock: Timer>> Head<R> {
@@ -55,7 +56,7 @@ impl<R: LimiterRef<Clock: Timer>> Head<R> {
         let StateRef { shared, state } = limiter.state_ref();
         for _ in 0..MAX_SLEEPS {
             let mut ready_at = *this.ready_at;
-            // Foreign code runs between the taking and the delivery.
+            // Foreign code runs after the tokens are taken and before the caller has them.
             let mut taken = None;
             let mut take = || {
                 let now = shared.clock.now();
@@ -85,7 +86,8 @@ impl<R: LimiterRef<Clock: Timer>> Head<R> {
                 ready!(sleep.poll(cx));
             }
             this.sleep.set(None);
-            // No notification announces the time: check again like a newcomer.
+            // The sleep is over, which no notification announces: a new waiter checks again at
+            // once.
             *this.waiter = Waiter::new();
         }
         cx.waker().wake_by_ref();
@@ -97,11 +99,11 @@ impl<R: LimiterRef<Clock: Timer>> Head<R> {
 /// the poll would not end.
 pub(crate) const MAX_SLEEPS: u32 = 4;
 
-/// Returns until when to wait for a denied request; `None` if a wait is in vain.
+/// Returns the time until which a denied request has to wait; `None` if a wait would be in vain.
 pub(crate) fn worth_waiting(denied: Denied, latest: Timestamp) -> Option<Timestamp> {
     match denied {
         Denied::Until(due) if due.ready_at <= latest => Some(due.ready_at),
-        // The quota may change.
+        // Blocked for ever: a caller that has set no latest time waits all the same.
         Denied::Never(_) if latest == Timestamp::NEVER => Some(latest),
         _ => None,
     }

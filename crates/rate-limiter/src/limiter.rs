@@ -15,12 +15,13 @@ use crate::{
 /// A limiter of any algorithm: grants tokens no faster than its rule allows, at once or after a
 /// wait.
 ///
-/// Use it by the name of one algorithm: [`RateLimiter`](crate::RateLimiter),
+/// Use it under the name of one algorithm: [`RateLimiter`](crate::RateLimiter),
 /// [`SlidingLog`](crate::SlidingLog), [`SlidingWindow`](crate::SlidingWindow),
 /// [`Limits`](crate::Limits).
 ///
-/// A refusal costs a clock read and two loads. A grant costs a compare-and-swap more; the windows
-/// take a short lock instead. Both add to a counter of the calling thread.
+/// A token bucket's refusal costs a clock read and two loads of its word; its grant costs a
+/// compare-and-swap in place of the second load. [`Limits`](crate::Limits) and the windows take a
+/// short lock instead. Each answer also adds to a counter that threads do not contend for.
 ///
 /// # Fairness
 ///
@@ -60,8 +61,8 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     /// Takes `n` tokens if they are available and no caller waits. Never waits.
     ///
     /// `n = 0` takes nothing and checks for a debt: it is refused while there is one, while a
-    /// caller waits and during a penalty. For it, the penalty of a window ends at its time, that of
-    /// a token bucket one token's interval earlier.
+    /// caller waits and during a penalty. For such a request, the penalty of a window ends on time,
+    /// and that of a token bucket one token's interval early.
     ///
     /// # Errors
     ///
@@ -84,6 +85,7 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     }
 
     /// Takes all available tokens, up to `n` and at least one, if no caller waits. Never waits.
+    /// `n = 0` is as in [`try_acquire`](Self::try_acquire).
     ///
     /// # Errors
     ///
@@ -107,9 +109,9 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     /// Takes `n` tokens even if they are not available, for something that has already happened.
     /// Never waits, and never refuses.
     ///
-    /// The missing tokens become a debt, which may be larger than the burst and is paid before any
-    /// caller gets more, also before the waiters. So an interval sees at most `rate·t + burst` and
-    /// the debt made in it.
+    /// The missing tokens become a debt, which may be larger than the burst. Until time has
+    /// refilled it, no caller gets tokens, not even one that waits already. So an interval of
+    /// length `t` sees at most `rate·t + burst` tokens plus the debt made in it.
     ///
     /// # Examples
     ///
@@ -132,13 +134,13 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     /// were not needed are refunded; missing ones are taken as a debt, as by
     /// [`consume_now`](Self::consume_now).
     ///
-    /// A refund restores only what time has not refilled since the grant, and nothing if the quota
-    /// was changed or the limiter penalized since. So no interval sees more than `rate·t + burst`
-    /// of the tokens that were granted and not refunded.
+    /// A refund restores only what time has not refilled since the grant. To a token bucket it
+    /// restores nothing if the quota was changed or the limiter penalized since. So no interval
+    /// sees more than `rate·t + burst` of the tokens that were granted and not refunded.
     ///
-    /// Call it once per grant of this limiter, and for the grant of a
-    /// [reservation](crate::Reservation::grant) after its time. For a gate,
-    /// [`Admission::cost`](crate::Admission::cost) does it.
+    /// Call it at most once for each grant, on the limiter that has granted it; for the grant of a
+    /// [reservation](crate::Reservation::grant), call it after the reservation's time. For a pass
+    /// of a gate, [`Admission::cost`](crate::Admission::cost) does it.
     ///
     /// # Examples
     ///
@@ -163,7 +165,7 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
 }
 
 impl<A: Algorithm, C> Limiter<A, C> {
-    /// The same as [`try_acquire`](Self::try_acquire) at a given time.
+    /// Does the same as [`try_acquire`](Self::try_acquire) at a given time.
     ///
     /// # Errors
     ///
@@ -189,26 +191,28 @@ impl<A: Algorithm, C> Limiter<A, C> {
         self.state_ref().try_acquire_at(Request::exactly(n), now)
     }
 
-    /// The same as [`consume_now`](Self::consume_now) at a given time.
+    /// Does the same as [`consume_now`](Self::consume_now) at a given time.
     pub fn consume_at(&self, n: u32, now: Timestamp) -> Grant {
         self.shared.counters.add(Counter::Allowed, 1);
         self.state.algorithm.force_take(&self.shared.rule, n, now)
     }
 
-    /// The same as [`adjust`](Self::adjust) at a given time.
+    /// Does the same as [`adjust`](Self::adjust) at a given time.
     pub fn adjust_at(&self, grant: Grant, cost: u32, now: Timestamp) {
         self.state_ref().adjust(&grant, cost, || now);
     }
 
     /// Refunds `n` tokens that were taken just now and not used, and wakes the head of the queue.
     ///
-    /// The limiter does not know when the tokens were taken. A bucket counts them as the latest
-    /// that it granted: it is never filled beyond its burst, but tokens taken before it was last
-    /// full are restored as if they were new. To refund tokens later, use [`adjust`](Self::adjust),
-    /// which knows their age. A window counts them as its oldest, which can only restore less.
+    /// The limiter does not know when the tokens were taken. A bucket takes them for the latest
+    /// that it granted: it is never filled beyond its burst, but tokens that time has refilled
+    /// already are restored once more. To refund tokens later, use [`adjust`](Self::adjust), which
+    /// knows their age. A window takes them for the oldest that it still counts, which can only
+    /// restore less.
     ///
-    /// Refund only what was taken: more than that would be minted. A refund does not shorten a
-    /// penalty, and does not make two bursts coincide at the time of a reservation.
+    /// Refund only what was taken: a larger refund would mint tokens. A refund does not shorten a
+    /// penalty. At the time of a reservation, at most one burst is available in all, the reserved
+    /// tokens included, whatever was refunded before.
     ///
     /// # Examples
     ///
@@ -226,13 +230,13 @@ impl<A: Algorithm, C> Limiter<A, C> {
         self.state_ref().refund(n);
     }
 
-    /// Grants nothing before `time`, a time of the limiter's clock: for a server that answers with
-    /// `Retry-After`.
+    /// Grants nothing before `time`, a time of the limiter's clock. Call it when a server has
+    /// answered with `Retry-After`.
     ///
     /// The later of two penalties counts. A token bucket begins with one token at `time` and
-    /// continues at its rate, without a burst. [`Timestamp::NEVER`] stops the limiter for good.
-    /// Tokens that were taken before the call are not refunded any more, as that might shorten the
-    /// penalty.
+    /// continues at its rate, without a burst. [`Timestamp::NEVER`] stops the limiter for good. To
+    /// a token bucket, tokens that were taken before the call are not refunded any more, as that
+    /// might shorten the penalty.
     ///
     /// # Examples
     ///
@@ -255,7 +259,7 @@ impl<A: Algorithm, C> Limiter<A, C> {
     }
 
     /// Returns the most tokens that can be taken at once: the burst of a quota, the limit of a
-    /// window.
+    /// window, the least burst of several quotas.
     pub fn limit(&self) -> u32 {
         self.state.algorithm.limit(&self.shared.rule)
     }
@@ -280,26 +284,25 @@ impl<A: Algorithm, C: Timer> Limiter<A, C> {
     /// Waits for `n` tokens, in the queue behind earlier waiters.
     ///
     /// Poll the future until it is ready, or drop it. The head of the queue takes its tokens when
-    /// it is polled, so a head that is kept and not polled holds up all waiters behind it: in a
-    /// `select!` that continues with something else, or in a stream whose next item is not
-    /// requested.
+    /// it is polled, so a head that is kept and not polled holds up all waiters behind it: for
+    /// example in a `select!` that continues with something else, or in a stream whose next item is
+    /// not requested.
     ///
     /// [`wait_timeout`](tidegate_core::Wait::wait_timeout) and
-    /// [`or_timeout`](tidegate_core::Wait::or_timeout) leave the queue at the end of their time.
-    /// The limiter does not know of that time, so they also wait in vain. With
-    /// [`or_refuse_after`](Acquire::or_refuse_after) the limiter knows it, and refuses a request at
-    /// once that it cannot grant in time.
+    /// [`or_timeout`](tidegate_core::Wait::or_timeout) leave the queue when their timeout ends. The
+    /// limiter does not know the timeout, so such a caller may wait in vain. With
+    /// [`or_refuse_after`](Acquire::or_refuse_after) the limiter knows it, and refuses at once a
+    /// request that it cannot grant in time.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves no trace, as tokens are taken in the very poll that returns them.
-    /// The waiters behind it move up.
+    /// The waiters behind it in the queue move up.
     ///
     /// # Errors
     ///
     /// [`Refused::TooMany`] at once if `n` is above [`limit`](Self::limit). [`Refused::NotNow`]
-    /// only after
-    /// [`or_refuse_after`](Acquire::or_refuse_after).
+    /// only if [`or_refuse_after`](Acquire::or_refuse_after) was called.
     ///
     /// # Examples
     ///
@@ -324,7 +327,8 @@ impl<A: Algorithm, C: Timer> Limiter<A, C> {
         Acquire::new(self.state_ref(), Request::exactly(n))
     }
 
-    /// Waits for one token, in the queue, and then takes all available tokens, up to `n`.
+    /// Waits for one token, in the queue behind earlier waiters, and then takes all available
+    /// tokens, up to `n`. `n = 0` waits until a debt or a penalty is over.
     ///
     /// # Cancel safety
     ///
@@ -332,7 +336,7 @@ impl<A: Algorithm, C: Timer> Limiter<A, C> {
     ///
     /// # Errors
     ///
-    /// [`Refused::NotNow`] only after [`or_refuse_after`](Acquire::or_refuse_after).
+    /// [`Refused::NotNow`] only if [`or_refuse_after`](Acquire::or_refuse_after) was called.
     ///
     /// # Examples
     ///

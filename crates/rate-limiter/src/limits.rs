@@ -17,8 +17,9 @@ use crate::{
 /// Several limits on one object, all or nothing: 10 a second, and 500 an hour, and 5000 a day.
 ///
 /// A request is granted if every limit grants it; otherwise it takes tokens from none. It waits for
-/// the slowest limit. The answer is that of the limit with the fewest tokens left. A call takes a
-/// short lock instead of one atomic step.
+/// the slowest limit. A grant states the burst, the rest and the reset of the quota with the fewest
+/// tokens left; a refusal states the least burst. A call takes a short lock instead of one atomic
+/// step.
 ///
 /// # Examples
 ///
@@ -67,7 +68,8 @@ pub struct AllOf<const N: usize> {
     state: Lock<State<N>>,
 }
 
-/// The buckets. A request takes as many tokens from each, so they share one axis of granted tokens.
+/// The buckets. A request takes the same number of tokens from each, so they share one axis of
+/// granted tokens.
 #[derive(Debug)]
 struct State<const N: usize> {
     buckets: [Bucket; N],
@@ -82,8 +84,8 @@ struct State<const N: usize> {
 struct Bucket {
     math: BucketMath,
     full_at: u64,
-    /// The position on the axis up to which nothing can be refunded, as the bucket has been full or
-    /// was penalized since.
+    /// The position on the axis up to which nothing can be refunded, as the bucket was full or was
+    /// penalized after those tokens were taken.
     refilled: u64,
 }
 
@@ -200,7 +202,7 @@ impl<const N: usize> TokenCounter for AllOf<N> {
     fn take(&self, (): &(), request: Request, now: Timestamp) -> Result<Grant, Denied> {
         let limit = self.limit(&());
         self.at(now, |state| {
-            // First the most that every bucket has, then as much from each.
+            // Finds the most tokens that every bucket has, and then takes that many from each.
             let granted = state.buckets.iter().try_fold(request.most, |most, bucket| {
                 let taken = bucket.math.take(bucket.full_at, Request { most, ..request }, now);
                 taken.ok().map(|(_, grant)| grant.tokens)
@@ -221,7 +223,7 @@ impl<const N: usize> TokenCounter for AllOf<N> {
 
     fn refund(&self, (): &(), n: u32) {
         self.state.with(|state| {
-            // The time is unknown: as if no time had passed.
+            // The age of the tokens is unknown: refund them as if time had refilled none.
             let now = core::mem::replace(&mut state.now, Timestamp::ORIGIN);
             state.refund(state.taken, n.into());
             state.now = now;

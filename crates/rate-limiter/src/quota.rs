@@ -50,59 +50,60 @@ pub struct Quota {
     /// Nanoseconds, within `1..=TimeUnits::LONGEST`.
     period: u64,
     burst: NonZeroU32,
-    /// The coarse units, and the cost of the burst in them.
+    /// The coarse units. `depth` is the cost of the burst in them.
     time_units: TimeUnits,
     depth: u64,
 }
 
 impl Quota {
-    /// Allows `tokens` per second, within `1..=10⁹`.
+    /// Allows `tokens` tokens per second, which must be within `1..=10⁹`.
     ///
     /// # Errors
     ///
-    /// [`QuotaError`].
+    /// [`QuotaError`] if `tokens` is out of that range.
     pub const fn per_second(tokens: u32) -> Result<Self, QuotaError> {
         Self::per(tokens, Duration::from_secs(1))
     }
 
-    /// Allows `tokens` per minute, at least 1.
+    /// Allows `tokens` tokens per minute, which must be at least 1.
     ///
     /// # Errors
     ///
-    /// [`QuotaError`].
+    /// [`QuotaError`] if `tokens` is zero.
     pub const fn per_minute(tokens: u32) -> Result<Self, QuotaError> {
         Self::per(tokens, Duration::from_secs(60))
     }
 
-    /// Allows `tokens` per hour, at least 1.
+    /// Allows `tokens` tokens per hour, which must be at least 1.
     ///
     /// # Errors
     ///
-    /// [`QuotaError`].
+    /// [`QuotaError`] if `tokens` is zero.
     pub const fn per_hour(tokens: u32) -> Result<Self, QuotaError> {
         Self::per(tokens, Duration::from_secs(3600))
     }
 
-    /// Allows one token per `interval`, at least 1 ns, and no burst.
+    /// Allows one token per `interval`, which must be at least 1 ns, with a burst of 1.
     ///
     /// # Errors
     ///
-    /// [`QuotaError`].
+    /// [`QuotaError`] if `interval` is zero.
     pub const fn every(interval: Duration) -> Result<Self, QuotaError> {
         Self::named(["tokens", "interval"], 1, 0, interval)
     }
 
-    /// Allows `tokens` per `period`: at least 1, and no more than the period has nanoseconds.
+    /// Allows `tokens` tokens per `period`: at least 1, and no more than the period has
+    /// nanoseconds.
     ///
     /// # Errors
     ///
-    /// [`QuotaError`].
+    /// [`QuotaError`] if `tokens` is out of that range, or `period` is zero.
     pub const fn per(tokens: u32, period: Duration) -> Result<Self, QuotaError> {
         Self::named(["tokens", "period"], tokens, 0, period)
     }
 
-    /// As [`per`](Self::per), for `value - spared` tokens. `names` are what the caller calls
-    /// `value` and `period`.
+    /// Does what [`per`](Self::per) does, for `value - spared` tokens. `names` are the caller's
+    /// names of `value` and `period`, for the error.
     pub(crate) const fn named(
         names: [&'static str; 2],
         value: u32,
@@ -244,16 +245,16 @@ pub enum QuotaError {
     Rate {
         /// The name of the number of tokens.
         setting: &'static str,
-        /// The given tokens.
+        /// The given number of tokens.
         value: u32,
-        /// The fewest tokens.
+        /// The smallest number of tokens that is allowed.
         min: u32,
         /// The given period.
         period: Duration,
     },
     /// A period, a window or its limit is zero.
     Zero {
-        /// Its name.
+        /// The name of the setting that is zero.
         setting: &'static str,
     },
     /// The burst is zero, or too large to be refilled in 36 years.

@@ -13,8 +13,8 @@ use crate::{
 /// A token bucket: a steady rate, and a burst after an idle time.
 ///
 /// Every interval of length `t` sees at most `rate·t + burst` tokens. After an idle time of
-/// `burst/rate` exactly one burst is available. The rate is exact: in the long run not one token
-/// more and none less.
+/// `burst/rate` exactly one burst is available. The rate is exact: in the long run the limiter
+/// grants not one token more or less.
 ///
 /// # Examples
 ///
@@ -58,7 +58,7 @@ impl<C> RateLimiter<C> {
         self.state.algorithm.quota()
     }
 
-    /// The same as [`set_quota`](Self::set_quota) at a given time.
+    /// Does the same as [`set_quota`](Self::set_quota) at a given time.
     pub fn set_quota_at(&self, quota: Quota, inherit: Inherit, now: Timestamp) {
         self.state.algorithm.set_quota(quota, inherit, now);
         self.state.notify_change();

@@ -12,8 +12,8 @@ use crate::{
 
 /// Tokens of a [`RateLimiter`] that may be used from [`ready_at`](Self::ready_at) on.
 ///
-/// Dropping it leaves the tokens taken, as a drop does not know whether they were used.
-/// [`cancel`](Self::cancel) refunds them.
+/// Dropping the reservation leaves the tokens taken, as a drop does not know whether they were
+/// used. [`cancel`](Self::cancel) refunds them.
 ///
 /// # Examples
 ///
@@ -45,7 +45,7 @@ impl<C> Reservation<'_, C> {
         self.reserved.grant
     }
 
-    /// The same as [`cancel`](Self::cancel) at a given time.
+    /// Does the same as [`cancel`](Self::cancel) at a given time.
     pub fn cancel_at(self, now: Timestamp) -> u32 {
         let refunded = self.limiter.state.algorithm.cancel(&self.reserved, now);
         self.limiter.state.notify_change();
@@ -54,11 +54,12 @@ impl<C> Reservation<'_, C> {
 }
 
 impl<C: Clock> Reservation<'_, C> {
-    /// Refunds the tokens, and returns how many tokens a next reservation gains by that.
+    /// Refunds the tokens, and returns how many tokens the next new reservation gains by that.
     ///
-    /// Usually these are all of them, and none after [`ready_at`](Self::ready_at). Later
-    /// reservations keep their times, so a next reservation, which comes after them, may gain
-    /// fewer. A newcomer that comes before them can have the tokens all the same.
+    /// Usually it gains all of them. After [`ready_at`](Self::ready_at) nothing is refunded.
+    /// Reservations made after this one keep their times, so a new one, which comes after them, may
+    /// gain fewer tokens. A `try_acquire` before their times can take the refunded tokens all the
+    /// same.
     ///
     /// # Examples
     ///
@@ -92,7 +93,7 @@ impl<C: Timer> Reservation<'_, C> {
 }
 
 impl<C> RateLimiter<C> {
-    /// The same as [`reserve`](Self::reserve) at a given time.
+    /// Does the same as [`reserve`](Self::reserve) at a given time.
     ///
     /// # Errors
     ///
@@ -110,13 +111,14 @@ impl<C: Clock> RateLimiter<C> {
     /// Takes `n` tokens in advance, and returns when the caller may use them. Never waits.
     ///
     /// Reservations and waiters share one order. A reservation is refused while a caller waits, as
-    /// it would take the tokens of the waiters, and a request after a reservation is served after
-    /// the reservation's time.
+    /// it would take the tokens of the waiters. A request after a reservation is served after the
+    /// reservation's time, unless a cancelled reservation or a faster quota leaves tokens for it.
     ///
     /// # Errors
     ///
     /// [`Refused::TooMany`] if `n` is above [`limit`](Self::limit); [`Refused::NotNow`] while other
-    /// callers wait, with the time after which the tokens would be available.
+    /// callers wait, with the time after which the tokens would be available, and while the limiter
+    /// is stopped for good.
     ///
     /// # Examples
     ///

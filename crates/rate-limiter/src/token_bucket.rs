@@ -89,7 +89,7 @@ impl TokenBucket {
         })
     }
 
-    /// Cancels a reservation. Returns how many tokens a next reservation gains by that.
+    /// Cancels a reservation. Returns how many tokens the next new reservation gains by that.
     pub(crate) fn cancel(&self, reserved: &Reserved, now: Timestamp) -> u32 {
         if now > reserved.ready_at {
             return 0;

@@ -151,7 +151,7 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         Self { overflow, shared_bucket, ..self }
     }
 
-    /// The same as [`try_acquire`](Self::try_acquire) at a given time.
+    /// Does the same as [`try_acquire`](Self::try_acquire) at a given time.
     ///
     /// # Errors
     ///
@@ -196,7 +196,7 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         }
     }
 
-    /// The same as [`balance`](Self::balance) at a given time.
+    /// Does the same as [`balance`](Self::balance) at a given time.
     pub fn balance_at<Q>(&self, key: &Q, now: Timestamp) -> Balance
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,

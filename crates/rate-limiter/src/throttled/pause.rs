@@ -38,7 +38,7 @@ pin_project! {
         counted: Option<CountedSleeper<'l>>,
         // When the tokens are available, as of the last check.
         earliest: Timestamp,
-        // When the sleep ends, and the sleep.
+        // When `sleep` ends.
         due: Timestamp,
         #[pin]
         sleep: Option<C::Sleep>,
@@ -160,7 +160,8 @@ impl<'l, C: Timer> Pause<'l, C> {
                 ready!(sleep.poll(cx));
             }
             this.sleep.set(None);
-            // No notification announces the time: check again like a newcomer.
+            // The sleep is over, which no notification announces: a new waiter checks again at
+            // once.
             *this.waiter = Waiter::new();
             sleeps += 1;
             if sleeps == MAX_SLEEPS {
