@@ -15,11 +15,12 @@ impl<A: TokenCounter> Algorithm for A {}
 
 /// The methods of an [`Algorithm`].
 ///
-/// `now` may be earlier than that of a previous call, as threads read the clock and then race. A
-/// caller with an earlier time is never given more than it would be at that time alone.
+/// `now` may be earlier than that of a previous call, as threads read the clock and then race. That
+/// mints no tokens: a bucket answers as of the earlier time, and a window as of the latest time
+/// that it has seen.
 pub trait TokenCounter: fmt::Debug + Send + Sync + Sized + 'static {
-    /// What many counters share and each call passes: the quota of many keys. `()` where each
-    /// counter has its own.
+    /// What many counters share and the caller passes to each method: the common quota of many
+    /// keys. `()` where each counter has its own.
     type Rule: fmt::Debug + Send + Sync;
 
     /// Returns the most tokens that one request can get, at least 1.
@@ -28,10 +29,10 @@ pub trait TokenCounter: fmt::Debug + Send + Sync + Sized + 'static {
     /// Takes tokens if at least as many are available as the request needs.
     fn take(&self, rule: &Self::Rule, request: Request, now: Timestamp) -> Result<Grant, Denied>;
 
-    /// As [`take`](Self::take); `None` if the answer takes longer, because another caller has come
-    /// in between or because a ledger has to be read.
+    /// Does what [`take`](Self::take) does, or returns `None`, with nothing taken, if the answer
+    /// takes longer: because another caller has come in between, or a ledger has to be read.
     ///
-    /// A method of its own, so that an immediate answer stays in registers.
+    /// It is a method of its own so that an immediate answer stays in registers.
     #[inline(always)]
     fn take_at_once(
         &self,
@@ -57,10 +58,10 @@ pub trait TokenCounter: fmt::Debug + Send + Sync + Sized + 'static {
     /// Refunds `n` tokens that were taken at an unknown time.
     fn refund(&self, rule: &Self::Rule, n: u32);
 
-    /// Refunds `n` tokens of `grant` at `now`: no more than what a counter that had not granted
-    /// them would hold beyond this one.
+    /// Refunds `n` tokens of `grant` at `now`, but no more than the counter would hold in addition
+    /// if it had not granted them.
     ///
-    /// `now` is called where no lock is held.
+    /// The counter calls `now` while it holds no lock.
     fn refund_grant(&self, rule: &Self::Rule, grant: &Grant, n: u32, now: impl Fn() -> Timestamp);
 
     /// Grants nothing before `time`.

@@ -10,12 +10,12 @@ use crate::{
 /// A quota in the form in which a token bucket counts by it.
 ///
 /// A bucket is one number, `full_at`: the units of time (see [`TimeUnits`]) that will have passed
-/// when it is full again. So a smaller number is a fuller bucket, and every number up to the
-/// present is a full bucket.
+/// since the origin when it is full again. So a smaller number means a fuller bucket, and every
+/// number up to the present means a full bucket.
 ///
 /// The methods that only the fast path calls do not check for overflow: a racing caller may pass a
-/// mix of two quotas, and its result is thrown away (see [`Gcra`](crate::gcra::Gcra)). With every
-/// true quota nothing overflows.
+/// mix of two quotas, and its result is thrown away (see [`Gcra`](crate::gcra::Gcra)). With a quota
+/// that is not mixed nothing overflows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct BucketMath {
     pub(crate) time_units: TimeUnits,
@@ -27,7 +27,7 @@ pub(crate) struct BucketMath {
     pub(crate) epoch: Epoch,
 }
 
-/// The time between two changes of a bucket's quota or origin.
+/// The time in which a bucket keeps its quota, its origin and its axis of refunds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Epoch {
     /// The time of number zero, in nanoseconds.
@@ -50,7 +50,8 @@ impl BucketMath {
         self.time_units.units(now.as_nanos().saturating_sub(self.epoch.origin))
     }
 
-    /// As [`present`](Self::present), but above every number if `now` is before the origin.
+    /// Returns the [`present`](Self::present), or a number above all others if `now` is before the
+    /// origin.
     #[inline(always)]
     fn present_or_beyond(&self, now: Timestamp) -> u64 {
         match now.as_nanos().checked_sub(self.epoch.origin) {
@@ -64,7 +65,7 @@ impl BucketMath {
         now.max(Timestamp::from_nanos(self.epoch.origin))
     }
 
-    /// Returns the first time at which `units` have passed.
+    /// Returns the first time at which `units` have passed; never, if they are the end of time.
     #[inline]
     pub(crate) fn time(&self, units: u64) -> Timestamp {
         if units >= self.end {
@@ -73,20 +74,20 @@ impl BucketMath {
         Timestamp::from_nanos(self.time_units.nanos(units).saturating_add(self.epoch.origin))
     }
 
-    /// Returns whether numbers are large enough for any bucket at that time.
+    /// Returns whether numbers reach to `time`, and beyond it by the depth of the bucket.
     #[inline]
     pub(crate) fn covers(&self, time: Timestamp) -> bool {
         self.present(time) <= self.end - self.depth
     }
 
-    /// Returns the same quota with an origin whose numbers reach far to both sides of `time`.
+    /// Returns the same quota with an origin from which numbers reach far to both sides of `time`.
     pub(crate) fn around(&self, time: Timestamp) -> Self {
         let origin = time.as_nanos().saturating_sub(TimeUnits::LONGEST / 2);
         Self { epoch: Epoch { origin, ..self.epoch }, ..*self }
     }
 
-    /// Converts a number to the origin of `to`, usually a later one. A number before that origin is
-    /// a full bucket.
+    /// Converts a number to the origin of `to`, usually a later one. A number before that origin
+    /// becomes zero, a full bucket.
     pub(crate) fn rebase(&self, full_at: u64, to: &Self) -> u64 {
         if full_at == self.end {
             return full_at;
@@ -181,13 +182,15 @@ impl BucketMath {
         }
     }
 
-    /// Returns whether a bucket is blocked for ever, or numbers are not large enough for it.
+    /// Returns whether a bucket is blocked for ever, or numbers do not reach beyond `present` by
+    /// its depth.
     #[inline(always)]
     fn is_out_of_range(&self, full_at: u64, present: u64) -> bool {
         full_at >= self.end || present > self.end.wrapping_sub(self.depth)
     }
 
-    /// Returns when `n` tokens in all can have been taken. `n` may be above the burst.
+    /// Returns the earliest time by which callers can take `n` tokens in all. `n` may be above the
+    /// burst.
     pub(crate) fn ready_at(&self, full_at: u64, n: u64, now: Timestamp) -> Timestamp {
         let price = self.time_units.cost.saturating_mul(n);
         let present = self.present(now);
@@ -198,13 +201,15 @@ impl BucketMath {
         self.time(next.saturating_sub(self.depth)).max(now)
     }
 
-    /// Returns how many units of `tokens` are still missing at `now`, for a bucket that does not
-    /// remember other refunds.
+    /// Returns how many units of `tokens` of a grant time has not refilled at `now`, for a bucket
+    /// that does not remember other refunds.
     ///
-    /// A grant is at or above the number of its time, whatever was refunded since.
+    /// Counts the grant as if its tokens began at the number of the time at which they could be
+    /// used: whatever was refunded since, they do not lie lower.
     pub(crate) fn refundable_by_age(&self, grant: &Grant, tokens: u32, now: Timestamp) -> u64 {
         let (taken, present) = (self.present(grant.at), self.present(now));
-        // When the tokens could be used: after they were taken if they were reserved.
+        // The number of the time at which the tokens could be used: later than they were taken if
+        // they were reserved.
         let used = taken.saturating_add(grant.until_full).saturating_sub(self.depth).max(taken);
         let (price, missing) = (self.price(tokens), self.price(grant.tokens).saturating_add(used));
         if used > present { 0 } else { missing.saturating_sub(present).min(price) }

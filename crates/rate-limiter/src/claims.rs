@@ -12,16 +12,16 @@ struct Claim {
     id: u64,
     tokens: u32,
     ready_at: Timestamp,
-    /// The same in units.
+    /// `ready_at` in units.
     units: i64,
-    /// Cancelled, or taken at its time. The slot is reused later.
+    /// The claim was cancelled, or its tokens were taken at its time. The slot is reused later.
     is_gone: bool,
 }
 
 /// The claims of a bucket, in the order of their times.
 ///
-/// A search tree over their sums: to add or remove a claim, and to find what a bucket must hold for
-/// all of them, takes as many steps as the logarithm of their number.
+/// A search tree over their sums: the number of steps to add or remove a claim, or to find what a
+/// bucket must hold for all claims, grows with the logarithm of their number.
 #[derive(Debug)]
 pub(crate) struct Claims {
     // INVARIANT: ascending in `id` and in `units`.
@@ -37,11 +37,11 @@ pub(crate) struct Claims {
 /// The effect of consecutive claims on a bucket.
 #[derive(Debug, Clone, Copy)]
 struct Node {
-    /// The price of all of them.
+    /// The price of all these claims.
     price: i64,
-    /// The number, after them, of a bucket that was full before them.
+    /// The number, after these claims, of a bucket that was full before each of them.
     peak: i64,
-    /// The largest number that a bucket may have before them.
+    /// The largest number that a bucket may have before these claims and still serve all of them.
     max_before: i64,
 }
 
@@ -56,7 +56,7 @@ impl Node {
         }
     }
 
-    /// Returns the number, after them, of a bucket that is at `full_at` before them.
+    /// Returns the number, after these claims, of a bucket that is at `full_at` before them.
     fn after(self, full_at: i64) -> i64 {
         full_at.saturating_add(self.price).max(self.peak)
     }
@@ -152,8 +152,9 @@ impl Claims {
         unsigned(full_at)
     }
 
-    /// Returns when, in units, a bucket at `full_at` has `price` for a newcomer beside all claims,
-    /// or an earlier time if the exact one takes long to find. No claim is due at `present`.
+    /// Returns when, in units, a bucket at `full_at` has `price` units for a newcomer beside all
+    /// claims, or an earlier time if the exact one takes long to find. The caller has settled the
+    /// claims that are due at `present`.
     pub(crate) fn ready_at(
         &self,
         math: &BucketMath,
@@ -168,7 +169,8 @@ impl Claims {
             let full_at = before.after(signed(full_at));
             let next = full_at.max(time).saturating_add(price);
             time = time.max(next.saturating_sub(depth));
-            // Relative to the claims before.
+            // `last_tight` expects a number before all claims, so the price of those passed is
+            // subtracted.
             let Some(passed) = self.last_tight(next.saturating_sub(before.price)) else { break };
             before = passed;
         }
@@ -177,7 +179,7 @@ impl Claims {
     }
 
     /// Returns the effect of all claims up to the last one that a bucket at `full_at` cannot serve
-    /// after the claims before it.
+    /// once it has served those before it; `None` if it serves all.
     fn last_tight(&self, full_at: i64) -> Option<Node> {
         if self.all().max_before >= full_at {
             return None;
@@ -222,8 +224,8 @@ impl Claims {
         }
     }
 
-    /// Doubles the capacity. A claim costs a constant on average, as the capacity had to be used
-    /// up.
+    /// Drops the claims that are gone, and leaves room for at least as many again. That costs a
+    /// pushed claim a constant number of steps on average, as the room must be used up first.
     fn rebuild(&mut self, math: &BucketMath) {
         self.claims.retain(|claim| !claim.is_gone);
         self.first = 0;
@@ -267,7 +269,7 @@ mod tests {
         quota.unwrap().fine_math()
     }
 
-    /// Returns the steps of `n` reservations, and of as many cancels in no order.
+    /// Returns the steps of `n` reservations, and of as many cancels in mixed order.
     fn steps(n: usize) -> (usize, usize) {
         let math = math(1);
         let mut claims = Claims::new();
@@ -285,7 +287,7 @@ mod tests {
     #[test]
     fn a_claim_costs_the_logarithm_of_their_number() {
         let (few, many) = (steps(512), steps(16 * 512));
-        // Per claim: four levels more.
+        // A claim passes four levels more.
         assert!(many.0 / 16 <= few.0 + 512 * 8, "{few:?} {many:?}");
         assert!(many.1 / 16 <= few.1 + 512 * 8, "{few:?} {many:?}");
     }
@@ -317,7 +319,7 @@ mod tests {
                 claims.push(&math, id, 1, 10 * id);
             }
             STEPS.take();
-            // Back to back: after the last of them.
+            // The claims are back to back, so the time is after the last of them.
             assert_eq!(claims.ready_at(&math, 0, 10, 0), 10 * n);
             STEPS.take()
         };
@@ -343,7 +345,7 @@ mod tests {
         let mut claims = Claims::new();
         claims.push(&math, 0, 3, 100);
         claims.push(&math, 1, 1, 200);
-        // At 100 all three are taken: before, a bucket must be full by then.
+        // At 100 a claim takes all three tokens of the burst, so the bucket must be full by then.
         assert_eq!(claims.max_before(), 100);
         assert_eq!(claims.after(0), 210);
         assert_eq!(claims.ready_at(&math, 80, 20, 70), 70);

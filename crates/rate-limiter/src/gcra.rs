@@ -30,11 +30,12 @@ use crate::{
 /// | 0–62 | units: up to now is a full bucket, the last one is blocked for ever | all, by CAS |
 /// | 63, `LANE` | the lane of the quota; with one lane, part of the units | [`change`](Self::change) |
 ///
-/// Only a refund moves the units down.
+/// Only a refund, the end of the last reservation, and a change of the quota or the origin move the
+/// units down.
 ///
 /// A caller that takes reads the word, then the quota of the word's lane, and then replaces the
-/// word. If the quota was changed in between, the word is another one, replacing it fails, and what
-/// was read of the quota is thrown away. So a step is never half of one quota and half of another.
+/// word. If the quota was changed in between, the word names the other lane, so replacing it fails,
+/// and what was read of the quota is thrown away. So no step mixes two quotas.
 /// docs/decisions/0015-the-quota-in-two-lanes.md says what is left of the ABA problem.
 #[derive(Debug, Default)]
 pub(crate) struct Gcra<W = AtomicU64> {
@@ -49,7 +50,7 @@ pub(crate) trait QuotaSource {
     /// The bits of a word that name its lane.
     const LANES: u64;
 
-    /// Returns the quota of lane 0 or 1. Called after the word was read, with Acquire.
+    /// Returns the quota of lane 0 or 1. Called after the word was loaded with Acquire.
     fn lane_math(&self, lane: usize) -> BucketMath;
 
     /// Splits a word into the quota of its lane and the units at which the bucket is full.
@@ -71,7 +72,7 @@ impl QuotaSource for Quota {
 
 impl Gcra {
     const_fn! {
-        /// Creates a bucket in lane 0 that is full at `full_at` units, and was not before.
+        /// Creates a bucket in lane 0 that is full from `full_at` units on.
         pub(crate) fn new(full_at: u64) -> Self {
             Self { word: AtomicU64::new(full_at) }
         }
@@ -123,7 +124,8 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
         }
     }
 
-    /// As [`take`](Self::take), but `None` if another caller has come in between.
+    /// Does what [`take`](Self::take) does, in one attempt. Returns `None`, with nothing taken, if
+    /// another caller has changed the word meanwhile, or spuriously.
     #[inline(always)]
     pub(crate) fn try_take<S: QuotaSource>(
         &self,
@@ -131,7 +133,7 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
         request: Request,
         now: Timestamp,
     ) -> Option<Result<Grant, Denied>> {
-        // Without `split`, so that the compiler keeps more of it in registers.
+        // Does not call `split`, so that the compiler keeps more in registers.
         let word = self.load();
         let math = source.lane_math(usize::from(word & S::LANES != 0));
         match math.take(word & !S::LANES, request, now) {
@@ -182,8 +184,8 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
 
     /// Refunds `n` tokens as if they were the latest.
     ///
-    /// A word that falls behind the present means a full bucket, however far: this cannot overfill
-    /// it. A bucket that is blocked for ever stays so.
+    /// However far a word falls behind the present, it means a full bucket: a refund cannot
+    /// overfill it. A bucket that is blocked for ever stays so.
     pub(crate) fn refund(&self, source: &impl QuotaSource, n: u32) {
         self.update(source, |math, full_at| {
             let price = if full_at == math.end { 0 } else { math.price(n) };
@@ -194,8 +196,8 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
     /// Refunds `n` tokens of `grant` at `now`, except those that were refilled since; see
     /// [`BucketMath::refundable_by_age`].
     ///
-    /// `now` is called when the word is known: a later time would make the tokens look younger than
-    /// they are.
+    /// `now` is called after the word is read: an earlier time would make the tokens look younger
+    /// than they are.
     pub(crate) fn refund_grant(
         &self,
         source: &impl QuotaSource,
@@ -219,12 +221,13 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
         self.update(source, |_, found| (found.max(full_at), ())).0
     }
 
-    /// Returns the units of the word, for a caller that keeps all others from changing its lane.
+    /// Returns the units of the word, whichever lane it is in.
     pub(crate) fn units(&self) -> u64 {
         self.load() & !LANE
     }
 
-    /// Replaces the units in the same lane if they are `found`. Returns whether they were.
+    /// Replaces the units in the same lane if they are `found`. Returns whether it did; it may also
+    /// fail spuriously.
     pub(crate) fn exchange(&self, found: u64, full_at: u64) -> bool {
         let word = self.load();
         word & !LANE == found && self.replace(LANE, word, full_at).is_ok()
@@ -247,7 +250,7 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
             let next = convert(usize::from(word & LANE != 0), word & !LANE);
             // ORDERING: Release: pairs with the Acquire of all readers of the word, so that they
             // see the lane's quota. Acquire: pairs with the Release of the callers that took by the
-            // old quota: they have read it before the other lane is written again. Relaxed on
+            // old quota: they have read it before the next change overwrites its lane. Relaxed on
             // failure: no other caller changes the quota.
             match self.word.borrow().compare_exchange(
                 word,
@@ -262,7 +265,7 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
     }
 
     /// Moves the word within its lane by `step`, which is given the quota and the units, and
-    /// repeats that until no other caller has come in between.
+    /// repeats that until no other caller has changed the word in between.
     #[inline]
     pub(crate) fn update<S: QuotaSource, R>(
         &self,
@@ -287,7 +290,8 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
         self.word.borrow().load(Ordering::Acquire)
     }
 
-    /// Writes new units in the same lane. `lanes` are the bits that name it.
+    /// Replaces `word` by new units in the same lane, where `lanes` is the mask of the bits that
+    /// name a lane. Fails with the word that is there, also spuriously.
     #[inline]
     fn replace(&self, lanes: u64, word: u64, full_at: u64) -> Result<(), u64> {
         // ORDERING: Release: the quota was read before the word is replaced; pairs with the Acquire
@@ -303,12 +307,13 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
             .map(drop)
     }
 
-    /// Makes sure that the quota that was read belongs to `word`, without replacing the word.
+    /// Makes sure that the quota that was read belongs to `word`, without replacing the word. Fails
+    /// with the word that is there, if it is another.
     #[inline]
     fn confirm(&self, word: u64) -> Result<(), u64> {
-        // ORDERING: the fence pairs with the Release stores to a lane: had one of them been read,
-        // then the load would find the word of the change before it. The load is Acquire as in
-        // `load`, for the next attempt.
+        // ORDERING: the fence pairs with the Release stores to a lane. Had the caller read one of
+        // them, this load would find the word as the change before that store left it, or a later
+        // one. The load is Acquire as in `load`, for the next attempt.
         fence(Ordering::Acquire);
         let found = self.word.borrow().load(Ordering::Acquire);
         if found == word { Ok(()) } else { Err(found) }

@@ -43,7 +43,7 @@ pub enum Inherit {
     Reset,
 }
 
-/// The quota before a change, and the penalty.
+/// The quota before a change, and the end of the latest penalty.
 #[derive(Debug)]
 pub(crate) struct OldQuota {
     pub(crate) math: BucketMath,
@@ -68,7 +68,7 @@ impl OldQuota {
             (units * i128::from(new.time_units.cost)).div_euclid(old.time_units.cost.into())
         };
         let converted = if self.blocked_until > now {
-            // The tokens taken in addition to the penalty.
+            // The units of the tokens taken in addition to the penalty.
             let spent = full_at.saturating_sub(old.blocked_until(self.blocked_until));
             let spent = if inherit == Inherit::Reset { 0 } else { -tokens(-i128::from(spent)) };
             i128::from(new.blocked_until(self.blocked_until)) + spent

@@ -16,10 +16,10 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) quota: Quota,
-    // INVARIANT: that of the lane in which the word is.
+    // INVARIANT: the quota of the lane in which the word is.
     pub(crate) math: BucketMath,
     blocked_until: Timestamp,
-    /// The position on the axis up to which nothing is refunded.
+    /// The position on the axis up to which no refund restores anything.
     refund_floor: u64,
     refunded: Refunded,
     /// The latest time of a refund.
@@ -44,7 +44,7 @@ impl Ledger {
         }
     }
 
-    /// Returns `now`, or the latest time before if that is later.
+    /// Returns `now`, or the latest time of an earlier refund if that is later.
     pub(crate) fn observe(&mut self, now: Timestamp) -> Timestamp {
         self.latest_time = self.latest_time.max(now);
         self.latest_time
@@ -94,7 +94,7 @@ impl Ledger {
     pub(crate) fn note_refund(&mut self, position: u64, units: u64, full_at: u64) -> u64 {
         self.refunded.add(position, units);
         self.math.epoch.refunded += units;
-        // Everything below has been refilled, whatever was refunded above.
+        // Time has refilled everything below this position, whatever was refunded above.
         let missing = full_at.saturating_sub(self.math.present(self.latest_time));
         let refilled =
             self.top(full_at).saturating_sub(missing).saturating_sub(self.refunded.above(0));
@@ -107,8 +107,8 @@ impl Ledger {
         full_at + self.math.epoch.refunded
     }
 
-    /// Notes that a bucket at `full_at` grants nothing before `time`. Refunds nothing that was
-    /// taken until now, as that would shorten the penalty.
+    /// Notes that a bucket at `full_at` grants nothing before `time`. What was taken until now is
+    /// never refunded, as that would shorten the penalty.
     pub(crate) fn note_penalty(&mut self, time: Timestamp, full_at: u64) {
         self.blocked_until = self.blocked_until.max(time);
         self.refund_floor = self.top(full_at);
@@ -122,7 +122,8 @@ impl Ledger {
             .map(|math| self.next_epoch(math))
     }
 
-    /// Returns the same quota in a new epoch if very much was refunded in this one.
+    /// Returns the same quota in a new epoch if more units than [`TimeUnits::LONGEST`] were
+    /// refunded in this one.
     pub(crate) fn epoch_used_up(&self) -> Option<BucketMath> {
         (self.math.epoch.refunded > TimeUnits::LONGEST).then(|| self.next_epoch(self.math))
     }
@@ -154,7 +155,7 @@ impl Ledger {
     }
 }
 
-/// A bucket of which tokens are reserved.
+/// A bucket some of whose tokens are reserved.
 ///
 /// Reserved tokens are taken out of the bucket at their times. Until then, a newcomer gets tokens
 /// that no reservation needs: those of cancelled reservations, and those that a faster quota adds.
@@ -202,7 +203,8 @@ impl Schedule {
         Denied::behind(queued, n, math.burst, |n| self.ready_at(math, n, now))
     }
 
-    /// Returns when `n` tokens in all can have been taken. `n` may be above the burst.
+    /// Returns the earliest time by which callers can take `n` tokens in all. `n` may be above the
+    /// burst.
     fn ready_at(&self, math: &BucketMath, n: u64, now: Timestamp) -> Timestamp {
         if self.full_at >= TimeUnits::END {
             return Timestamp::NEVER;
@@ -212,7 +214,8 @@ impl Schedule {
         math.time(units).max(now)
     }
 
-    /// Reserves `n` tokens, after all reserved before.
+    /// Reserves `n` tokens, after all that are reserved already. Returns `None` if they are never
+    /// available.
     pub(crate) fn reserve(
         &mut self,
         math: &BucketMath,
@@ -229,7 +232,8 @@ impl Schedule {
         let ready_at = self.claims.push(math, id, n, units).max(now);
         let left = present.saturating_add(math.depth).saturating_sub(next);
         let mut grant = math.grant(n, next, next - present, left, now);
-        // Its position is known only at its time, so it is refunded by its age.
+        // The position of the grant is known only at the reservation's time, so its age decides
+        // what a refund restores.
         grant.epoch = 0;
         Some((grant, ready_at))
     }

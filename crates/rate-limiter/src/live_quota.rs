@@ -23,7 +23,7 @@ pub(crate) struct LiveQuota {
 /// | field | changed |
 /// | --- | --- |
 /// | all but `refunded` | while the word is in the other lane |
-/// | `refunded` | then, and after each refund while the word is in this lane: it only grows there |
+/// | `refunded` | then, and after each refund; while the word is in this lane it only grows |
 #[derive(Debug)]
 struct Lane {
     cost: AtomicU64,
@@ -85,7 +85,8 @@ impl LiveQuota {
         }
     }
 
-    /// Returns a lane, by a branch: the first lane is then read without waiting for the word.
+    /// Returns a lane, by a branch, so that the processor reads the first lane without waiting for
+    /// the word.
     #[inline]
     fn lane(&self, lane: usize) -> &Lane {
         if lane == 0 { &self.lanes[0] } else { self.second() }

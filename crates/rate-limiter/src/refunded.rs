@@ -1,9 +1,10 @@
-//! Which of the granted tokens were refunded. How many are refunded is decided in `ledger.rs`; this
-//! is the record.
+//! The record of which granted tokens were refunded. `ledger.rs` and `limits.rs` decide how many
+//! are.
 //!
 //! The grants of a bucket lie on an axis, each above the one before it. A unit of the axis is
-//! granted once and never again. A position on it is the number of the bucket plus all units ever
-//! refunded: a refund moves the number down, but not the position of the next grant.
+//! granted once and never again. A position on it is the number of the bucket plus all units
+//! refunded before (in `limits.rs`, it is the count of all granted tokens): a refund moves the
+//! number down, but not the position of the next grant.
 //!
 //! ```text
 //!                     now                                     top of the axis
@@ -18,8 +19,8 @@
 
 use alloc::vec::Vec;
 
-/// The most spans. Beyond that, the two closest are joined at the position of the lower one: as if
-/// the tokens between them were older, if there are any. Their refund can only restore less.
+/// The most spans. Beyond that, the two closest are joined at the position of the lower one. Tokens
+/// between the two then look older, so their refund can only restore less.
 const MAX_SPANS: usize = 32;
 
 /// The refunded parts of an axis.
@@ -29,7 +30,7 @@ pub(crate) struct Refunded {
     spans: Vec<Span>,
 }
 
-/// From `low`, exclusive, to `high`.
+/// From `low`, exclusive, to `high`, inclusive.
 #[derive(Debug, Clone, Copy)]
 struct Span {
     low: u64,
@@ -60,7 +61,7 @@ impl Refunded {
 
     /// Notes the refund of the uppermost `n` units below `high` that were not refunded before.
     pub(crate) fn add(&mut self, mut high: u64, mut n: u64) {
-        // From one gap between the spans to the next, downward.
+        // Goes downward from one gap between the spans to the next.
         for index in (0..=self.spans.partition_point(|span| span.low < high)).rev() {
             let below = index.checked_sub(1).map_or(Span { low: 0, high: 0 }, |it| self.spans[it]);
             let low = below.high.max(high.saturating_sub(n));

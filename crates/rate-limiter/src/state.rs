@@ -9,7 +9,7 @@
 //!
 //! Only the head has a timer. A waiter that leaves, with tokens or without, leaves the turnstile,
 //! which makes the next waiter the head. Tokens are taken in the poll that returns them, so there
-//! is no grant on its way that a cancellation could lose.
+//! is no grant that a cancelled wait could lose.
 
 use core::ops::Deref;
 
@@ -30,8 +30,8 @@ use crate::{
 #[derive(Debug)]
 pub struct LimiterState<A> {
     pub(crate) algorithm: A,
-    /// The tokens that all waiters request; a request for none counts as one. Zero: no
-    /// waiters.
+    /// The sum of the fewest tokens that each waiter accepts, where none counts as one. Zero: there
+    /// are no waiters.
     queued: AtomicU64,
     wait_queue: LazyWaitQueue,
 }
@@ -43,7 +43,7 @@ impl<A> LimiterState<A> {
         }
     }
 
-    /// Returns how many tokens all waiters request.
+    /// Returns how many tokens all waiters need at least; zero if there are no waiters.
     #[inline]
     pub(crate) fn queued(&self) -> u64 {
         // ORDERING: Relaxed: a waiter that joined before, in the sense of happens-before, is seen
@@ -57,14 +57,14 @@ impl<A> LimiterState<A> {
         self.wait_queue.get_or_make()
     }
 
-    /// Wakes the head of the queue and all sleepers beside it, which then check again: the quota
-    /// changed, or a reservation was cancelled.
+    /// Wakes the head of the queue and all sleepers beside it, after the quota was changed or a
+    /// reservation cancelled: they check again.
     pub(crate) fn notify_change(&self) {
         self.notify(WaitQueue::notify_all);
     }
 
-    /// As [`notify_change`](Self::notify_change), for a few tokens: one sleeper beside the queue is
-    /// enough, as the others have timers of their own.
+    /// Wakes the head of the queue and one sleeper beside it, after a refund: one is enough for a
+    /// few tokens, as the others have timers of their own.
     pub(crate) fn notify_refund(&self) {
         self.notify(WaitQueue::notify_two);
     }
@@ -94,14 +94,14 @@ impl<A: Algorithm, C> Shared<A, C> {
         }
     }
 
-    /// Returns a reference to this and to one of the states that it is common to.
+    /// Returns a reference to this shared part and to one of the states that share it.
     #[inline]
     pub(crate) const fn with<'a>(&'a self, state: &'a LimiterState<A>) -> StateRef<'a, A, C> {
         StateRef { shared: self, state }
     }
 
-    /// Counts the outcome of a take at `now`, and translates a denial. A request for more than can
-    /// ever be granted is not counted.
+    /// Counts the outcome of a take at `now`, and translates a denial into a refusal. A request for
+    /// more than can ever be granted is not counted.
     #[inline(always)]
     pub(crate) fn counted<T>(
         &self,
@@ -172,7 +172,8 @@ impl<A: Algorithm, C> StateRef<'_, A, C> {
         }
     }
 
-    /// As [`take`](Self::take); `None` if the answer takes longer.
+    /// Does what [`take`](Self::take) does, or returns `None`, with nothing taken, if a caller
+    /// waits or the algorithm cannot answer at once.
     #[inline(always)]
     pub(crate) fn take_at_once(
         self,
@@ -235,7 +236,7 @@ impl<A: Algorithm, C> StateRef<'_, A, C> {
     }
 }
 
-/// Counts a waiter, and its tokens, until it is dropped.
+/// Counts a waiter, and the tokens that it needs at least, until this guard is dropped.
 #[derive(Debug)]
 pub(crate) struct CountedWaiter<R: LimiterRef> {
     limiter: R,
@@ -282,7 +283,7 @@ pub(crate) struct QueueHead<R: LimiterRef> {
 }
 
 impl<R: LimiterRef> QueueHead<R> {
-    /// Creates the head after its turn at the turnstile was granted.
+    /// Creates the guard of a waiter whose turn at the turnstile was granted.
     pub(crate) fn granted(limiter: R) -> Self {
         Self { limiter }
     }
@@ -315,8 +316,8 @@ impl<R: LimiterRef> Undelivered<R> {
 impl<R: LimiterRef> Drop for Undelivered<R> {
     fn drop(&mut self) {
         if self.tokens > 0 {
-            // As the latest tokens, which they nearly are. The clock is not read: it is foreign
-            // code.
+            // Refunds them as the latest tokens, which they nearly are. Their age is not computed:
+            // the clock is foreign code.
             self.limiter.state_ref().refund(self.tokens);
         }
     }

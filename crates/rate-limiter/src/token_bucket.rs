@@ -28,8 +28,8 @@ use crate::{
 ///
 /// # Memory ordering
 ///
-/// A limiter publishes no data of its callers. Two callers cannot get the same token, as they
-/// change one word by compare-and-swap.
+/// A limiter does not synchronize its callers: it publishes none of their data. Two callers cannot
+/// get the same token, as they change one word by compare-and-swap.
 pub struct TokenBucket {
     gcra: Gcra,
     quota: LiveQuota,
@@ -105,10 +105,10 @@ impl TokenBucket {
         });
         let (math, units) = match removed {
             Some(removed) => removed,
-            // Granted at once, or due in this very nanosecond.
+            // Granted at once, or taken since because its time has come.
             None => self.refund_units(&reserved.grant, reserved.grant.tokens, || now),
         };
-        // Times are whole nanoseconds: up to one is missing.
+        // Times are whole nanoseconds, so the units of up to one nanosecond are missing.
         let units = units.saturating_add(math.time_units.units(1));
         u32::try_from(units / math.time_units.cost).unwrap_or(u32::MAX).min(reserved.grant.tokens)
     }
@@ -170,14 +170,15 @@ impl TokenBucket {
         })
     }
 
-    /// Refunds `n` tokens of `grant`. Returns how many units of them were still missing.
+    /// Refunds `n` tokens of `grant`. Returns the quota, and how many units of the tokens time had
+    /// not refilled.
     fn refund_units<F>(&self, grant: &Grant, n: u32, now: F) -> (BucketMath, u64)
     where
         F: Fn() -> Timestamp,
     {
         loop {
             let found = self.gcra.units();
-            // After the word is read, so that all it contains was taken before this time.
+            // The time is read after the word, so that all tokens in the word were taken before it.
             let now = now();
             let done = self.ledger.with(|ledger| {
                 let now = ledger.observe(now);
@@ -192,8 +193,8 @@ impl TokenBucket {
         }
     }
 
-    /// Moves a bucket from `full_at` down by `units` that end at `position`. Returns `false` if the
-    /// bucket was not at `full_at`.
+    /// Moves a bucket from `full_at` down by `units` that end at `position`. Returns `false`, and
+    /// changes nothing, if the bucket was not at `full_at`, or spuriously.
     fn lower(&self, ledger: &mut Ledger, full_at: u64, units: u64, position: u64) -> bool {
         let next = full_at - units;
         match &mut ledger.schedule {
@@ -226,7 +227,8 @@ impl TokenCounter for TokenBucket {
         now: Timestamp,
     ) -> Option<Result<Grant, Denied>> {
         match self.gcra.try_take(&self.quota, request, now) {
-            // Numbers do not cover the time, or tokens are reserved.
+            // Numbers do not cover the time, tokens are reserved, or the bucket is blocked for
+            // ever.
             Some(Err(Denied::Never(_))) => None,
             taken => taken,
         }
@@ -265,7 +267,7 @@ impl TokenCounter for TokenBucket {
                 Some(schedule) => schedule.force_take(&math, n, now),
                 None => {
                     let owed = self.gcra.force_take(&self.quota, n, now);
-                    // Blocked for ever, or at the end of time.
+                    // The bucket is blocked for ever, or `now` is at the end of time.
                     owed.unwrap_or_else(|| math.force_take(TimeUnits::END, n, now).1)
                 }
             }

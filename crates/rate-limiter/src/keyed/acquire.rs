@@ -41,7 +41,7 @@ pin_project! {
     #[derive(Debug)]
     enum Inner<W> {
         Waiting { #[pin] waiting: W },
-        // A wait would be in vain.
+        // The request was refused when the future was created.
         Refused { refused: KeyRefused },
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 /// The state of such a key.
 pub(crate) type KeyState = LimiterState<KeyBucket>;
 
-/// The bucket of one key: by the quota of all keys, or by its own.
+/// The bucket of one key, which counts by the quota of all keys or by its own.
 #[derive(Debug)]
 pub struct KeyBucket {
     gcra: Gcra,
@@ -22,17 +22,17 @@ pub struct KeyBucket {
 }
 
 impl KeyBucket {
-    /// Creates a bucket of the common quota that is full at `full_at` units.
+    /// Creates a bucket of the common quota that is full from `full_at` units on.
     pub(super) fn common(full_at: u64) -> Self {
         Self { gcra: Gcra::new(full_at), own: None }
     }
 
-    /// Creates a bucket with its own quota that is full at `time` and not before.
+    /// Creates a bucket with its own quota that is full from `time` on.
     pub(super) fn exception(own: Quota, time: Timestamp) -> Self {
         Self { gcra: Gcra::new(own.math().present(time)), own: Some(own) }
     }
 
-    /// Returns the quota, and the units at which the bucket is full.
+    /// Returns the quota, and the units from which the bucket is full.
     pub(super) fn full_at(&self, common: &Quota) -> (BucketMath, u64) {
         let quota = self.quota(common);
         (quota.math(), self.gcra.update(quota, |_, full_at| (full_at, ())).0)
@@ -62,7 +62,7 @@ impl TokenCounter for KeyBucket {
 
     fn force_take(&self, common: &Quota, n: u32, now: Timestamp) -> Grant {
         let quota = self.quota(common);
-        // Blocked for ever, or at the end of time.
+        // The bucket is blocked for ever, or `now` is at the end of time.
         self.gcra
             .force_take(quota, n, now)
             .unwrap_or_else(|| quota.math().force_take(quota.math().end, n, now).1)

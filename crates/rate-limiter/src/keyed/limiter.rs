@@ -53,21 +53,22 @@ impl<K> RefUnwindSafe for Exceptions<K> {}
 /// --test memory
 /// -- --nocapture` prints the numbers.)
 ///
-/// There are never more than `max_keys` keys. A new key takes the slot of a key whose bucket is
-/// full again, which is the same as a key that was never seen. So an unknown client that makes up
-/// keys cannot exhaust memory, and no cleaner task is needed. If every key is in use, a new key is
-/// refused. Choose `max_keys` well above the number of keys that are active while an empty bucket
-/// fills.
+/// There are never more than `max_keys` keys. A key whose bucket is full again is the same as a key
+/// that was never seen, so a new key takes its slot. So an unknown client that makes up keys cannot
+/// exhaust memory, and no cleaner task is needed. If every key is in use, a new key is refused,
+/// unless another [`Overflow`] is chosen. Choose `max_keys` well above the number of keys that are
+/// active while an empty bucket fills.
 ///
 /// A new key costs the same for any number of keys: keys whose buckets have filled up are found by
-/// time. A key that a wait or a gate has released may be found only by the `max_keys / 64`th new
-/// key; see [`Keyed`](tidegate_concurrent_map::Keyed).
+/// time. A key that the last wait or gate has released may be found only by the `max_keys / 64`th
+/// new key after that; see [`Keyed`](tidegate_concurrent_map::Keyed).
 ///
-/// Time that goes backward mints no tokens: the bucket of a new key is full from the time at which
-/// the last evicted bucket was full. A new key with an earlier time finds less in it; with a time
+/// Time that goes backward mints no tokens: the bucket of a new key is full from the latest time at
+/// which an evicted bucket was full. A new key with an earlier time finds less in it; with a time
 /// that is more than 36 years earlier it finds the bucket empty.
 ///
-/// Keys are looked up by any borrowed form, and copied only when they are new.
+/// Keys are looked up by any borrowed form. A key is copied when it is new, and when its exception
+/// is looked up (see `with_exceptions`).
 ///
 /// # Examples
 ///
@@ -91,7 +92,7 @@ pub struct KeyedLimiter<K, C = SystemClock> {
     evicted_at: AtomicU64,
     exceptions: Option<Exceptions<K>>,
     overflow: Overflow,
-    /// The bucket of all keys without a slot, with `Overflow::Shared`.
+    /// With `Overflow::Shared`, the bucket of all keys without a slot.
     shared_bucket: Option<Arc<KeyState>>,
 }
 
@@ -118,8 +119,10 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     /// Gives a key its own quota if `exceptions` returns one.
     ///
     /// The closure is called for a new key, for a key that returns after it was evicted, and again
-    /// after [`forget`](Self::forget). It runs under the lock of a shard, so it must be short and
-    /// must not call the limiter. A key with its own quota takes about 100 bytes more.
+    /// after [`forget`](Self::forget). It is also called for each request for more than the common
+    /// burst, for the balance of an unknown key, and for a key without a slot. It may run under the
+    /// lock of a shard, so it must be short and must not call the limiter. A key with its own quota
+    /// takes about 100 bytes more.
     ///
     /// # Examples
     ///
@@ -209,21 +212,21 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
 
     /// Refunds `n` tokens of `key`, as [`Limiter::refund`](crate::Limiter::refund) does. Does
     /// nothing for an unknown key, whose bucket is full. A key does not remember its penalty: a
-    /// refund during one, also of a pass of its gate, shortens it by what is refunded.
+    /// refund during the penalty, also by a pass of the key's gate, shortens it by the time that
+    /// the refunded tokens take to refill.
     pub fn refund<Q>(&self, key: &Q, n: u32)
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let refund = |slot: &mut Slot| slot.refund(&self.shared.rule, n);
-        // It may be idle earlier than was known: the next new key checks it.
+        // The bucket may be idle earlier than was known: the next new key checks it.
         let occupancy = |_: &mut Slot| Occupancy::Idle;
         if let Some(bucket) = self.buckets.get_with_until(key, occupancy, refund).flatten() {
             self.shared.with(&bucket).refund(n);
         }
     }
 
-    /// Forgets `key` and what it has spent. Callers that wait for it keep waiting for the old
-    /// bucket.
+    /// Forgets `key` and what it has spent. Waiters and gates of the key keep its old bucket.
     pub fn forget<Q>(&self, key: &Q)
     where
         Q: Hash + Equivalent<K> + ?Sized,
@@ -237,7 +240,7 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         if n <= self.shared.rule.max_burst() { Ok(()) } else { self.check_own(key, n) }
     }
 
-    /// Refuses more tokens than a bucket of the key's own ever holds.
+    /// Refuses more tokens than the key's own bucket ever holds.
     #[cold]
     fn check_own(
         &self,
@@ -271,8 +274,8 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         self.buckets.with_until(key, now.as_nanos(), || self.new_slot(key, now), occupancy, f)
     }
 
-    /// Returns a copy of the bucket of a key, for a request of no tokens: a mistaken time leaves no
-    /// trace in the bucket.
+    /// Returns a copy of the bucket of a key, for a request for no tokens: a mistaken time leaves
+    /// no trace in a plain bucket.
     #[cold]
     fn found<Q>(&self, key: &Q, now: Timestamp) -> Result<Slot, TooManyKeys>
     where
@@ -284,7 +287,8 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     #[cold]
     fn new_slot(&self, key: &(impl ToOwned<Owned = K> + ?Sized), now: Timestamp) -> Slot {
         // ORDERING: Relaxed: if this key's own bucket was evicted, that was under the lock of the
-        // key's shard, which is held here, too.
+        // key's shard, which is held here, too. Only `balance_at` does not hold it: there an older
+        // value makes the answer less exact and is not stored.
         let evicted_at = Timestamp::from_nanos(self.evicted_at.load(Ordering::Relaxed));
         Slot::full_at(&self.shared.rule, self.exception(key), evicted_at, now)
     }
@@ -301,9 +305,9 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         match (self.overflow, &self.shared_bucket) {
             (Overflow::Refuse, _) => Err(full.into()),
             (Overflow::Shared, Some(shared_bucket)) => {
-                // Not even with a slot of its own.
+                // Refuse what the key would not get even with a slot of its own.
                 self.check_own(key, n)?;
-                // More than the shared bucket ever holds, but less than the key's own would.
+                // The shared bucket never holds so many tokens, but the key's own would.
                 if n > common.max_burst() {
                     Err(full.into())
                 } else {
@@ -367,8 +371,8 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     /// # Errors
     ///
     /// [`KeyRefused::Refused`] as of a [`Limiter`](crate::Limiter); [`KeyRefused::TooManyKeys`] if
-    /// the key is new, every known key is in use, and no [`Overflow`] is set. A request for more
-    /// than the burst takes no slot and needs none.
+    /// the key is new, every known key is in use, and the [`Overflow`] has no bucket for the
+    /// request. A request for more than the burst takes no slot and needs none.
     #[inline]
     pub fn try_acquire<Q>(&self, key: &Q, n: u32) -> Result<Grant, KeyRefused>
     where
@@ -405,7 +409,7 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
 
     /// Grants nothing to `key` before `time`, as
     /// [`Limiter::penalize_until`](crate::Limiter::penalize_until) does. The key counts as in use
-    /// until then.
+    /// until its bucket is full again after that time.
     ///
     /// # Errors
     ///
@@ -451,7 +455,8 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     ///
     /// # Errors
     ///
-    /// [`TooManyKeys`] if the key is new and every known key is in use.
+    /// [`TooManyKeys`] if the key is new, every known key is in use, and the [`Overflow`] refuses
+    /// the key.
     ///
     /// # Examples
     ///
@@ -477,7 +482,8 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
         }
     }
 
-    /// Returns the state of a key for `n` tokens, also if it finds no slot but has an overflow.
+    /// Returns the state from which the key gets `n` tokens: its own, or that of the overflow if
+    /// the key finds no slot.
     fn key_ref<Q>(&self, key: &Q, n: u32) -> Result<KeyRef<'_, C>, KeyRefused>
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
@@ -498,12 +504,12 @@ impl<K: Hash + Eq, C: Timer> KeyedLimiter<K, C> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves no trace. The waiters behind it move up.
+    /// Dropping the future leaves no trace. The waiters behind it in the queue move up.
     ///
     /// # Errors
     ///
     /// As [`Limiter::acquire`](crate::Limiter::acquire); [`KeyRefused::TooManyKeys`] if the key is
-    /// new and every known key is in use.
+    /// new, every known key is in use, and the [`Overflow`] has no bucket for the request.
     ///
     /// # Examples
     ///

@@ -1,9 +1,11 @@
-//! The choices for a new key when there is no slot for it. What each of them does is
-//! `overflow_slot` in `limiter.rs`.
+//! The choices for a new key when there is no slot for it. `overflow_slot` in `limiter.rs` carries
+//! them out.
 
 /// What happens to a new key while `max_keys` keys are in use.
 ///
-/// A key without a slot cannot be penalized: that is refused in any case.
+/// [`KeyedLimiter::penalize_until`](crate::KeyedLimiter::penalize_until) refuses to penalize a key
+/// without a slot in any case. A gate of such a key penalizes the bucket that it has: with
+/// `Shared`, all keys without a slot.
 ///
 /// # Examples
 ///
@@ -27,11 +29,11 @@
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// Refuses it with [`TooManyKeys`](crate::TooManyKeys): safe, and hard on unknown clients.
+    /// Refuses the key with [`TooManyKeys`](crate::TooManyKeys): safe, and hard on unknown clients.
     #[default]
     Refuse,
-    /// Gives each of its requests a full bucket: no client is rejected, and a client that makes up
-    /// keys is not limited.
+    /// Gives each request or gate of the key a full bucket: no client is rejected, and a client
+    /// that makes up keys is not limited.
     Allow,
     /// Lets all keys without a slot share one bucket with the common quota: unknown clients are
     /// limited together.

@@ -21,7 +21,8 @@ use crate::{
 /// returned by [`KeyedLimiter::gate_owned`]. The key counts as in use while the gate, a clone of it
 /// or a pass lives.
 ///
-/// Entered by value, it returns passes that own it; by reference, passes that borrow it.
+/// Entering the gate by value returns a pass that owns the gate; entering it by reference, a pass
+/// that borrows it.
 ///
 /// # Examples
 ///

@@ -10,7 +10,7 @@ use crate::grant::Refused;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeyRefused {
-    /// By the limit of the key.
+    /// The limit of the key refuses the request.
     Refused(Refused),
     /// The key is new, and every known key is in use.
     TooManyKeys(TooManyKeys),
@@ -24,7 +24,8 @@ impl KeyRefused {
         }
     }
 
-    /// Returns after how long it makes sense to try again: `None` if that is unknown, or never.
+    /// Returns after how long the request can be granted at the earliest, where [`Duration::MAX`]
+    /// stands for never: `None` if there is no slot, or if the request is too large at any time.
     pub const fn retry_after(&self) -> Option<Duration> {
         let Some(own) = self.own() else { return None };
         own.retry_after()
@@ -37,7 +38,7 @@ impl KeyRefused {
         own.retry_after_secs()
     }
 
-    /// Returns the most tokens of the key that can be taken at once: `None` if it has no slot.
+    /// Returns the most tokens of the key that can be taken at once: `None` if the key has no slot.
     pub const fn limit(&self) -> Option<u32> {
         let Some(own) = self.own() else { return None };
         Some(own.limit())

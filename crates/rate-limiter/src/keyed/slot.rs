@@ -27,10 +27,10 @@ pub(super) enum Slot {
 }
 
 impl Slot {
-    /// Creates a bucket, at `now`, that is full at `time` and not before.
+    /// Creates, at `now`, a bucket that is full from `time` on.
     ///
-    /// A time that is many years ahead comes from a mistaken call: the bucket is empty then, but
-    /// not in debt.
+    /// If `time` is more than 36 years after `now`, it comes from a mistaken call: the bucket is
+    /// then empty, but not in debt.
     pub(super) fn full_at(
         common: &Quota,
         own: Option<Quota>,
@@ -48,9 +48,9 @@ impl Slot {
         }
     }
 
-    /// Takes tokens out of a plain bucket if they are available, and returns its old number, or
-    /// else a copy of the entry. The caller computes the answer from that after the lock is
-    /// released.
+    /// Takes tokens out of a plain bucket if they are available, and returns its old number.
+    /// Otherwise takes nothing and returns a copy of the entry. From either the caller computes the
+    /// answer after the lock is released.
     #[inline]
     pub(super) fn take(&mut self, math: &BucketMath, n: u32, now: Timestamp) -> Result<u64, Self> {
         match self {
@@ -68,8 +68,8 @@ impl Slot {
         }
     }
 
-    /// Answers a request that found this entry under the lock, and takes the tokens of a shared
-    /// bucket.
+    /// Answers a request that found this entry under the lock. From a shared bucket it takes the
+    /// tokens here.
     #[inline(never)]
     pub(super) fn answer<C>(
         self,
@@ -131,7 +131,7 @@ impl Slot {
         let (math, full_at) = match self {
             Self::Plain(full_at) => (common.math(), *full_at),
             // `get_mut` is exact: under the lock no caller can get another `Arc`, and what former
-            // holders did is seen.
+            // holders changed is visible.
             Self::Shared(bucket) => match Arc::get_mut(bucket) {
                 Some(bucket) => bucket.algorithm.full_at(common),
                 None => return (Occupancy::Busy, Timestamp::NEVER),
