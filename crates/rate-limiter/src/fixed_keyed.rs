@@ -27,9 +27,9 @@ use crate::{
 ///
 /// A key is hashed to a cell, and each cell is a token bucket. Keys are not stored, so nothing
 /// grows or is evicted, no lock is taken, and a client that makes up keys gains nothing. The price
-/// is that two keys may share a cell and its tokens: a request may be refused for what another key
-/// has done. A cell never grants more than its quota, so no key gets more than its own. With `k`
-/// keys in use, a key shares its cell with a probability of about `k / N`.
+/// is that two keys may share a cell and its tokens: a request may be refused because another key
+/// has taken the tokens. A cell never grants more than its quota, so no key gets more than its own.
+/// With `k` keys in use, a key shares its cell with a probability of about `k / N`.
 ///
 /// The cells are on the heap, and are never on the stack, also while a limiter of a million cells
 /// is created or moved into a `Box` or an `Arc`. [`FixedCells`] are for a static without a heap.
@@ -97,8 +97,8 @@ impl<const N: usize, C, S> FixedKeyedLimiter<N, C, S> {
     }
 
     const_fn! {
-        /// Creates a limiter over `cells` in a static that reads `clock` and hashes keys by
-        /// `hasher`. Does not allocate.
+        /// Creates a limiter over `cells`, which lie in a static. It reads `clock` and hashes keys
+        /// by `hasher`. Does not allocate.
         ///
         /// The cells keep what they contain. Two limiters over the same cells share their tokens
         /// and must have the same quota and clock.
@@ -161,8 +161,8 @@ impl<const N: usize, C, S: BuildHasher> FixedKeyedLimiter<N, C, S> {
     }
 
     fn cell<K: Hash + ?Sized>(&self, key: &K) -> Gcra<&AtomicU64> {
-        // The hash as a fraction of all hashes, times N (Lemire, "Fast random integer generation in
-        // an interval", 2019): below N.
+        // Takes the hash as a fraction of all hashes, times N (Lemire, "Fast random integer
+        // generation in an interval", 2019): below N.
         let index = (u128::from(self.hasher.hash_one(key)) * N as u128) >> 64;
         Gcra::of(&self.cells.words()[usize::try_from(index).unwrap_or(0)])
     }

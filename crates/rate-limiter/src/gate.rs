@@ -24,8 +24,8 @@ use crate::{
 /// [`OwnedAdmission`](crate::OwnedAdmission) and [`OwnedKeyAdmission`](crate::OwnedKeyAdmission)
 /// keep theirs alive, for tasks and threads.
 ///
-/// The token stays spent however the pass is settled, and also when it is dropped: a request that
-/// was sent counts, whatever its outcome. Only [`give_back`](Pass::give_back), which says that
+/// The token stays spent however the pass is settled, and also when the pass is dropped: a request
+/// that was sent counts, whatever its outcome. Only [`give_back`](Pass::give_back), which says that
 /// nothing was done, refunds the token.
 ///
 /// # Examples
@@ -50,14 +50,14 @@ pub struct Admitted<R> {
 pub type Admission<'a, A, C> = Admitted<StateRef<'a, A, C>>;
 
 impl<R> Admitted<R> {
-    /// Returns what was left after the token was taken.
+    /// Returns the grant of the token, which says what was left after it was taken.
     pub const fn grant(&self) -> Grant {
         self.grant
     }
 }
 
 impl<R: LimiterRef<Clock: Clock>> Admitted<R> {
-    /// Enters without a wait.
+    /// Enters without a wait, or refuses.
     pub(crate) fn try_new(limiter: R) -> Result<Self, Refused> {
         let entered = limiter.state_ref();
         let grant = entered.try_acquire_at(Request::exactly(1), entered.shared.clock.now())?;
@@ -65,7 +65,7 @@ impl<R: LimiterRef<Clock: Clock>> Admitted<R> {
     }
 
     /// Settles the pass by the cost of the act, which is known only afterwards. A cost of zero
-    /// refunds the token; more than one token is taken as a debt.
+    /// refunds the token; what exceeds one token is taken even if it is not available, as a debt.
     ///
     /// # Examples
     ///
@@ -129,7 +129,7 @@ impl<'a, A: Algorithm, C: Timer> Gate for &'a Limiter<A, C> {
 }
 
 pin_project! {
-    /// Future of [`Gate::enter`] of a limiter, by the name of what it holds: [`Enter`],
+    /// Future of [`Gate::enter`] of a limiter. Use it by the name of what it holds: [`Enter`],
     /// [`EnterOwned`](crate::future::EnterOwned) or
     /// [`EnterKeyOwned`](crate::future::EnterKeyOwned).
     #[must_use = "futures do nothing unless awaited or waited for"]

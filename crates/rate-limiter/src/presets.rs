@@ -1,7 +1,7 @@
 //! Quotas of well-known services, as their public pages state them.
 //!
 //! Each names the page, and when the page was last known to state the limit. Services change their
-//! limits, and grant single customers others: check the page, and the headers of the answers
+//! limits, and grant some customers other limits: check the page, and the headers of the answers
 //! ([`Limiter::penalize_until`] for `Retry-After`, [`RateLimiter::set_quota`] for another limit).
 //!
 //! By a limit *per day*, most services mean a fixed window between two midnights. [`within`]
@@ -35,8 +35,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Creates a quota with which no interval as long as `period` sees more than `limit` tokens, and at
-/// most `burst` of them at once.
+/// Creates a quota with which no interval as long as `period` sees more than `limit` tokens, of
+/// which at most `burst` are granted at once.
 ///
 /// A token bucket admits `rate·t + burst`, so the burst is subtracted from the rate: a larger burst
 /// means a lower rate.
@@ -75,7 +75,8 @@ pub const YOUTUBE_DATA_API: Quota = Quota::expect(within(10_000, DAY, 1000));
 /// mid-2025. There are secondary limits, too: 100 concurrent requests, and 900 points a minute.
 pub const GITHUB_REST_AUTHENTICATED: Quota = Quota::expect(within(5000, HOUR, 100));
 
-/// GitHub's REST API without a token: 60 requests per hour and address. The page is the same.
+/// GitHub's REST API without a token: 60 requests per hour and address. The page is that of
+/// `GITHUB_REST_AUTHENTICATED`.
 pub const GITHUB_REST_UNAUTHENTICATED: Quota = Quota::expect(within(60, HOUR, 10));
 
 /// Gemini API, free tier, 2.5 Flash: 10 requests a minute, and 250 a day, per project.
@@ -88,7 +89,7 @@ pub const GEMINI_FREE_FLASH: [Quota; 2] =
 
 /// Gemini API, first paid tier, 2.5 Flash: 1000 requests a minute, and 10 000 a day, per project.
 ///
-/// The page is the same, as stated until autumn 2025.
+/// The page is that of `GEMINI_FREE_FLASH`, as stated until autumn 2025.
 pub const GEMINI_TIER_1_FLASH: [Quota; 2] =
     [Quota::expect(within(1000, MINUTE, 50)), Quota::expect(within(10_000, DAY, 500))];
 
@@ -98,7 +99,7 @@ pub const GEMINI_TIER_1_FLASH: [Quota; 2] =
 pub const NASA: Quota = Quota::expect(within(1000, HOUR, 50));
 
 /// NASA's open APIs with `DEMO_KEY`: 30 requests an hour, and 50 a day, per address. The page is
-/// the same.
+/// that of `NASA`.
 pub const NASA_DEMO_KEY: [Quota; 2] =
     [Quota::expect(within(30, HOUR, 5)), Quota::expect(within(50, DAY, 5))];
 
@@ -107,7 +108,7 @@ pub const NASA_DEMO_KEY: [Quota; 2] =
 /// <https://www.ncbi.nlm.nih.gov/books/NBK25497/>, as known in mid-2025.
 pub const NCBI_EUTILS: Quota = Quota::expect(within(3, Duration::from_secs(1), 1));
 
-/// NCBI's E-utilities with a key: 10 requests a second. The page is the same.
+/// NCBI's E-utilities with a key: 10 requests a second. The page is that of `NCBI_EUTILS`.
 pub const NCBI_EUTILS_WITH_KEY: Quota = Quota::expect(within(10, Duration::from_secs(1), 2));
 
 /// SEC's EDGAR: 10 requests a second.

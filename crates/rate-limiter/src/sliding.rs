@@ -15,7 +15,7 @@ use crate::{
 
 /// An exact sliding window: at most `limit` tokens in any interval as long as the window.
 ///
-/// Costs 16 bytes for each token in the window; see [`WindowLog`].
+/// Costs up to 16 bytes for each token in the window; see [`WindowLog`].
 ///
 /// # Examples
 ///
@@ -57,8 +57,8 @@ pub type SlidingLog<C = SystemClock> = Limiter<Sliding<WindowLog>, C>;
 pub type SlidingWindow<C = SystemClock> = Limiter<Sliding<WindowCounter>, C>;
 
 impl<B: WindowRecord> Limiter<Sliding<B>> {
-    /// Creates a limiter of `limit` tokens, at least 1, per `window`, at least 1 ns, that reads the
-    /// system's clock.
+    /// Creates a limiter of `limit` tokens per `window` that reads the system's clock. `limit` must
+    /// be at least 1, and `window` at least 1 ns.
     ///
     /// # Errors
     ///
@@ -69,8 +69,8 @@ impl<B: WindowRecord> Limiter<Sliding<B>> {
 }
 
 impl<B: WindowRecord, C> Limiter<Sliding<B>, C> {
-    /// Creates a limiter of `limit` tokens, at least 1, per `window`, at least 1 ns, that reads
-    /// `clock`.
+    /// Creates a limiter of `limit` tokens per `window` that reads `clock`. `limit` must be at
+    /// least 1, and `window` at least 1 ns.
     ///
     /// # Errors
     ///

@@ -27,9 +27,11 @@ use tidegate_core::{Tally, const_fn};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Requests granted, at once or after a wait.
+    /// Requests granted, at once or after a wait, and tokens consumed by
+    /// [`consume_now`](crate::Limiter::consume_now), which counts as one request.
     pub allowed: u64,
-    /// Requests refused for lack of tokens, without those for more than can ever be granted.
+    /// Requests refused for lack of tokens. Those for more than can ever be granted are not
+    /// counted.
     pub refused: u64,
     /// Requests that wait.
     pub waiting: usize,
@@ -39,7 +41,7 @@ pub struct Stats {
     pub wait_time: Duration,
 }
 
-/// The counters behind [`Stats`].
+/// The counters behind [`Stats`]. `COUNTERS` is their number, so `Left` has to be the last.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Counter {
     Allowed,
@@ -57,13 +59,14 @@ impl Counters {
     /// Counts a request that was granted after a wait.
     pub(crate) fn add_wait(&self, waited: Duration) {
         self.add(Counter::Waited, 1);
-        // Two counters: a hundred thousand waiters would fill 64 bits of nanoseconds in two days.
+        // Counts seconds apart: a hundred thousand waiters would fill 64 bits of nanoseconds in two
+        // days.
         self.add(Counter::WaitSeconds, waited.as_secs());
         self.add(Counter::WaitNanos, waited.subsec_nanos().into());
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        // `Left` first: a waiter that is seen to have left is then seen to have joined.
+        // Reads `Left` first: every waiter that it counts is then counted by `Joined`, too.
         let left = self.sum(Counter::Left);
         let waiting = self.sum(Counter::Joined).saturating_sub(left);
         Stats {

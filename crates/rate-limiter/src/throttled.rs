@@ -1,8 +1,8 @@
 //! Bytes per second, items per second.
 //!
 //! Each operation takes the tokens that it may need, tries to read or write, and refunds the tokens
-//! that it did not use. So the rate is kept at every instant, no operation holds tokens while it
-//! waits for its peer, and a dropped future loses neither bytes nor tokens.
+//! that it did not use. So the rate is kept at every instant, no asynchronous operation holds
+//! tokens while it waits for its peer, and a dropped future loses neither bytes nor tokens.
 
 #[cfg(feature = "futures-io")]
 mod futures_io;
@@ -45,15 +45,16 @@ pin_project! {
     ///
     /// A reader does not know whether it will be polled again, as its pending call may have been
     /// dropped. So the asynchronous forms do not join the wait queue. Each sleeps until its tokens
-    /// are due, in the order of arrival; then, and at every other poll, it takes the available
-    /// tokens. A reader that is not polled any more keeps no other from available tokens, and
-    /// delays those after it once, by the time of one token. Waiters in the queue
-    /// ([`acquire`](Limiter::acquire), and the blocking forms) go first.
+    /// are due, and the sleeps end in the order of arrival. At the end of its sleep, and at every
+    /// other poll, it takes the available tokens. A reader that is not polled any more keeps no
+    /// other reader from available tokens, and delays those after it once, by the time of one
+    /// token. Waiters in the queue ([`acquire`](Limiter::acquire), and the blocking forms) go
+    /// first.
     ///
     /// # Cancel safety
     ///
     /// A pending poll holds no tokens, no bytes and no slot in the queue. The next call may have
-    /// another buffer, or none. Reads and writes do not wait for each other.
+    /// another buffer, or not come at all. Reads and writes do not wait for each other.
     ///
     /// # Examples
     ///
@@ -99,7 +100,7 @@ impl<'l, T, A: Algorithm, C: Timer> Throttled<'l, T, A, C> {
     }
 }
 
-/// Without asynchronous forms there are no pauses: threads wait in their calls.
+/// Stands in where there are no asynchronous forms, and so no pauses: threads wait in their calls.
 #[cfg(not(any(feature = "futures-io", feature = "stream", feature = "tokio-io")))]
 struct Pauses<'l, C>(core::marker::PhantomData<&'l fn(C)>);
 

@@ -2,8 +2,8 @@
 //!
 //! At 3 tokens a second one token comes every 333 333 333⅓ ns. If that number were rounded, the
 //! error would grow with every token. So time is counted in *units* that are chosen for the quota.
-//! A token costs a whole number of units. The reading of the clock is converted, each time from the
-//! start, so that errors do not add up.
+//! A token costs a whole number of units. Each reading of the clock is converted in one step from
+//! the origin, so that errors do not add up.
 //!
 //! With one token every `d/n` ns in lowest terms:
 //!
@@ -13,10 +13,9 @@
 //! | above | `⌊4·d/n⌋` units, at least 4 | 3 to 4 units | time is late by less than one unit |
 //!
 //! These are fine units. Their numbers have 63 bits, as [`Gcra`](crate::gcra::Gcra) needs the top
-//! bit of its word; they last for 73 years at least, and then count from a later origin. A bucket
-//! that stores no origin has coarse units: a nanosecond is at most one unit, so 64 bits last as
-//! long as a
-//! [`Timestamp`](tidegate_core::Timestamp).
+//! bit of its word. The numbers last for at least 73 years; before they run out, the bucket moves
+//! to a later origin. A bucket that stores no origin has coarse units: a nanosecond is at most one
+//! unit, so 64 bits last as long as a [`Timestamp`](tidegate_core::Timestamp).
 
 /// Fractional bits of `speed`.
 const FRACTION: u32 = 60;
@@ -37,7 +36,7 @@ pub(crate) struct TimeUnits {
 }
 
 impl TimeUnits {
-    /// A unit is a nanosecond, for limits that are not tokens per time.
+    /// Units of one nanosecond, for limits that are not tokens per time.
     pub(crate) const NANOS: Self = Self { cost: 1, speed: 1 << FRACTION };
 
     /// The end of time, in fine units.
@@ -49,8 +48,8 @@ impl TimeUnits {
     /// Creates the units for `tokens` tokens in `period` nanoseconds, with at most `finest` units
     /// in a nanosecond.
     ///
-    /// Both numbers are at least 1, `tokens` is at most `period`, and `period` is at most
-    /// [`LONGEST`](Self::LONGEST).
+    /// Both `tokens` and `period` are at least 1, `tokens` is at most `period`, and `period` is at
+    /// most [`LONGEST`](Self::LONGEST).
     #[allow(
         clippy::cast_possible_truncation,
         reason = "4·LONGEST is 2^62, and no product below exceeds it"

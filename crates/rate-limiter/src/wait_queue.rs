@@ -18,7 +18,7 @@ use tidegate_core::{
 /// turn in the queue, as they may never be polled again.
 #[derive(Debug)]
 pub(crate) struct WaitQueue {
-    /// The waiter that holds its turn is the head.
+    /// The waiter that holds the turnstile's turn is the head.
     pub(crate) turnstile: Turnstile,
     /// Tells the head of refunds and of new quotas.
     pub(crate) head: Event,
@@ -28,7 +28,7 @@ pub(crate) struct WaitQueue {
     last_wake: AtomicU64,
 }
 
-/// How many sleepers wake one after the other. The next ones start again at the first one's time.
+/// How many sleepers wake one after the other. The next one wakes at the earliest time again.
 const MAX_STAGGERED: u32 = 1024;
 
 impl WaitQueue {
@@ -56,7 +56,8 @@ impl WaitQueue {
     }
 
     /// Returns when to wake a sleeper whose token is available at `earliest`: `spacing` after the
-    /// sleeper before it. A sleeper whose time has passed delays no other.
+    /// sleeper before it, or at once then if there is none. A sleeper whose time has passed delays
+    /// no other.
     #[cfg_attr(
         not(any(feature = "futures-io", feature = "stream", feature = "tokio-io")),
         allow(dead_code, reason = "without these features no caller sleeps beside the queue")
@@ -92,7 +93,7 @@ impl LazyWaitQueue {
         }
     }
 
-    /// Returns the queue, unless no caller has ever waited.
+    /// Returns the queue; `None` if no caller has waited yet.
     pub(crate) fn get(&self) -> Option<&WaitQueue> {
         self.wait_queue.get().map(|wait_queue| &**wait_queue)
     }

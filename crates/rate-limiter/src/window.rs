@@ -11,7 +11,7 @@ use crate::{
     time_units::TimeUnits,
 };
 
-/// At most `limit` tokens in any window of that length.
+/// At most `limit` tokens in any window of `length`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WindowLimit {
     pub(crate) limit: NonZeroU32,
@@ -29,9 +29,9 @@ impl WindowLimit {
         }
     }
 
-    /// Splits a request for any number of tokens into full windows, in nanoseconds, and a rest of 1
-    /// to `limit` tokens. As a window has only `limit` tokens, the request is granted that much
-    /// later than the rest alone.
+    /// Splits a request for any number of tokens into the length of full windows, in nanoseconds,
+    /// and a rest of at most `limit` tokens. As a window has only `limit` tokens, the request is
+    /// granted later than the rest alone would be, by that length.
     fn split(self, n: u64) -> (u64, u32) {
         let limit = u64::from(self.limit.get());
         let windows = n.saturating_sub(1) / limit;
@@ -43,13 +43,14 @@ impl WindowLimit {
 /// What was taken in a window and shortly before it: a [`WindowLog`](crate::WindowLog) or a
 /// [`WindowCounter`](crate::WindowCounter).
 ///
-/// Times are nanoseconds and never go backward: each call first advances the record to `now`.
+/// Times are nanoseconds and never go backward: the caller advances the record to `now` before it
+/// calls a method that takes `now`.
 pub trait WindowRecord: fmt::Debug + Default + Send + 'static {
     /// Forgets what has left the window that ends at `now`.
     fn advance_to(&mut self, window: WindowLimit, now: u64);
 
-    /// Returns when, from `now` on, `n` tokens (at most the limit) fit beside those that still
-    /// count.
+    /// Returns the earliest time, from `now` on, at which `n` tokens (at most the limit) fit beside
+    /// those that still count.
     fn ready_at(&self, window: WindowLimit, now: u64, n: u32) -> u64;
 
     /// Records `n` tokens even if they do not fit.

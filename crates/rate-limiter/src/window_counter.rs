@@ -5,11 +5,11 @@ use crate::window::{WindowLimit, WindowRecord};
 /// An approximate sliding window in constant memory: one counter for the window that began at the
 /// last multiple of its length, and one for the window before it.
 ///
-/// Both give an estimate of the window that ends now. The current counter counts in full, the
-/// previous one by the part of its window that still overlaps, as if its tokens were spread evenly.
-/// For even traffic the estimate is exact to a token. In the worst case, a full limit at the very
-/// end of one window and the rest in the next, an interval as long as the window sees less than
-/// twice the limit.
+/// From both it estimates how many tokens were taken in the window that ends now. The current
+/// counter counts in full, the previous one by the part of its window that still overlaps, as if
+/// its tokens were spread evenly. For even traffic the estimate is exact to a token. In the worst
+/// case, a full limit at the very end of one window and the rest in the next, an interval as long
+/// as the window sees less than twice the limit.
 ///
 /// [`SlidingLog`](crate::SlidingLog) is exact, and a token bucket spreads tokens better. Use this
 /// one for limits that must match a service that counts this way.
@@ -21,7 +21,8 @@ pub struct WindowCounter {
     /// When the current window began: a multiple of the length, not after the latest call.
     start: u64,
     // INVARIANT: neither is above the limit, except for debts and after the limit was lowered. 64
-    // bits hold any sum of debts: a forgotten debt would be refunded from what other callers took.
+    // bits hold any sum of debts: if a part of a debt were not counted, its refund would remove
+    // tokens of other callers.
     previous: u64,
     current: u64,
 }
@@ -40,7 +41,7 @@ impl WindowRecord for WindowCounter {
         let left = u64::from(window.limit.get().saturating_sub(n));
         let ready = match left.checked_sub(self.current) {
             Some(left) => decayed_at(window, self.start, self.previous, left),
-            // Not in this window. In the next one, the current counter decays.
+            // They do not fit in this window. In the next one, the current counter decays.
             None => {
                 decayed_at(window, self.start.saturating_add(window.length), self.current, left)
             }
@@ -70,8 +71,8 @@ impl WindowRecord for WindowCounter {
         self.start.saturating_add(window.length.saturating_mul(windows))
     }
 
-    /// Removes tokens of unknown age from the previous window first, where they count less: that
-    /// can only be too strict.
+    /// Removes tokens of unknown age from the previous window first, where they count less: so the
+    /// limiter can only become too strict.
     fn refund(&mut self, window: WindowLimit, n: u32, taken_at: Option<u64>) {
         let n = u64::from(n);
         let (of_current, of_previous) = match taken_at {

@@ -6,14 +6,14 @@ use crate::window::{WindowLimit, WindowRecord};
 
 /// An exact sliding window: a log of what was taken, without the entries that are a window old.
 ///
-/// No interval as long as the window sees more than the limit, wherever it begins. The price is
-/// memory, 16 bytes for each instant at which tokens were taken and at most `limit + 1` of them,
-/// and a short lock instead of one atomic step.
+/// No interval as long as the window sees more than the limit, wherever it begins. The price is a
+/// short lock instead of one atomic step, and memory: 16 bytes for each instant at which tokens
+/// were taken, of which it keeps at most `limit + 1`.
 #[derive(Debug, Default)]
 pub struct WindowLog {
     // INVARIANT: ascending in time, no entry without tokens, and none a window older than the
-    // latest call. The entries hold no more than the limit, unless a part of the first one is a
-    // debt.
+    // latest call. The entries hold no more tokens than the limit, unless a part of the first one
+    // is a debt or the limit was lowered.
     entries: VecDeque<Entry>,
     // INVARIANT: the tokens of all entries. Above the limit only with a debt or a lowered limit.
     used: u64,
@@ -26,7 +26,7 @@ struct Entry {
 }
 
 impl WindowLog {
-    /// Removes up to `n` tokens from an entry. Returns how many it lacked.
+    /// Removes up to `n` tokens from an entry. Returns how many of them the entry lacked.
     fn remove_from(&mut self, index: usize, n: u32) -> u32 {
         let Some(entry) = self.entries.get_mut(index) else { return n };
         let removed = u32::try_from(entry.tokens).unwrap_or(u32::MAX).min(n);
@@ -38,9 +38,9 @@ impl WindowLog {
         n - removed
     }
 
-    /// Joins old entries of a debt to the next one, as if their tokens were younger. That changes
-    /// no answer: nothing is granted before the latest `limit` tokens begin to leave the window,
-    /// and the older tokens have left by then.
+    /// Joins the oldest entries of a debt to the ones after them, as if their tokens were younger.
+    /// That changes no answer: nothing is granted before the latest `limit` tokens begin to leave
+    /// the window, and the older tokens have left by then.
     fn join_debts(&mut self, window: WindowLimit) {
         while let [Some(first), Some(second)] = [0, 1].map(|index| self.entries.get(index)) {
             if self.used - first.tokens < u64::from(window.limit.get()) {
@@ -56,7 +56,7 @@ impl WindowLog {
 impl WindowRecord for WindowLog {
     fn advance_to(&mut self, window: WindowLimit, now: u64) {
         while let Some(entry) = self.entries.front() {
-            // Written so that it cannot overflow: no entry is ahead of the time.
+            // This cannot overflow: no entry is later than `now`.
             if now - entry.at < window.length {
                 break;
             }
@@ -98,8 +98,8 @@ impl WindowRecord for WindowLog {
         self.entries.back().map_or(now, |last| last.at.saturating_add(window.length))
     }
 
-    /// Removes tokens of unknown age from the oldest entries, which leave first: that can only be
-    /// too strict.
+    /// Removes tokens of unknown age from the oldest entries, which leave first: so the limiter can
+    /// only become too strict.
     fn refund(&mut self, _window: WindowLimit, mut n: u32, taken_at: Option<u64>) {
         match taken_at {
             Some(at) => {

@@ -21,7 +21,8 @@ pub struct FixedCells<const N: usize> {
 
 impl<const N: usize> FixedCells<N> {
     const_fn! {
-        /// Creates cells with full buckets. For a static: elsewhere they would be on the stack.
+        /// Creates cells with full buckets. Use it for a static: elsewhere the cells would be on
+        /// the stack.
         ///
         /// `N = 0` does not compile.
         #[allow(clippy::new_without_default, reason = "a default would be on the stack")]

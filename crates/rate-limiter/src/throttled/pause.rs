@@ -34,7 +34,7 @@ pin_project! {
     where
         C: Timer,
     {
-        // `None` if it does not wait.
+        // `None` if the reader or writer does not wait.
         counted: Option<CountedSleeper<'l>>,
         // When the tokens are available, as of the last check.
         earliest: Timestamp,
@@ -53,7 +53,7 @@ impl<C: Timer> Sleeping<'_, C> {
         Self { counted: None, earliest, due, sleep: None, waiter: Waiter::new() }
     }
 
-    /// Sleeps until the tokens are available, at `earliest`, or goes on with such a sleep.
+    /// Starts a sleep until the tokens are available, at `earliest`, or keeps the one that runs.
     fn sleep_until<A: Algorithm>(
         self: Pin<&mut Self>,
         limiter: &Limiter<A, C>,
@@ -63,10 +63,11 @@ impl<C: Timer> Sleeping<'_, C> {
     ) {
         let mut this = self.project();
         let latest = match this.sleep.is_some() {
-            // Tokens were refunded: as much sooner, however late the last sleeper wakes.
+            // Tokens were refunded: this sleep ends as much sooner, however late the last sleeper
+            // wakes.
             true if earliest < *this.earliest => *this.due - this.earliest.since(earliest),
             true if earliest <= *this.due => return,
-            // The first sleep, or the one that runs ends too early.
+            // No sleep runs, or the one that runs ends too early.
             _ => Timestamp::NEVER,
         };
         *this.earliest = earliest;
@@ -96,13 +97,13 @@ impl<'l, C: Timer> Pause<'l, C> {
         }
     }
 
-    /// Ends the wait, if there was one.
+    /// Counts the grant and ends the wait, if there was one. Returns the guard of the tokens.
     fn taken<A: Algorithm>(
         &mut self,
         limiter: &'l Limiter<A, C>,
         grant: Grant,
     ) -> Refund<'l, A, C> {
-        // First, so that the tokens are refunded if the drop of a sleep panics.
+        // The guard comes first, so that the tokens are refunded if the drop of a sleep panics.
         let refund = Refund::new(limiter, grant);
         limiter.shared.counters.add(Counter::Allowed, 1);
         if let Some(sleeping) = &mut self.sleeping {
@@ -140,7 +141,7 @@ impl<'l, C: Timer> Pause<'l, C> {
             let mut take = || {
                 now = shared.clock.now();
                 match limiter.state_ref().take(request, now) {
-                    // Even if that is never: the quota may change.
+                    // The task sleeps even if that is never: a new quota may bring it forward.
                     Err(Denied::Until(due)) => earliest = due.ready_at,
                     Err(Denied::Never(_)) => {}
                     taken => return Some(taken),
@@ -201,7 +202,7 @@ fn due<A: Algorithm, C>(
     let spacing = spacing(limiter, request, earliest, now);
     match earliest > now {
         true => limiter.state.wait_queue().stagger(earliest, spacing),
-        // The tokens are available to the head of the queue, which was not polled yet.
+        // The tokens are available, but first to the head of the queue, which was not polled yet.
         false => now + spacing.max(Duration::from_millis(1)),
     }
 }

@@ -14,11 +14,11 @@ use super::{
 use crate::{algorithm::Algorithm, grant::Refused};
 
 impl<'l, T, A: Algorithm, C: Timer> Throttled<'l, T, A, C> {
-    /// Waits for up to `n` tokens, calls `act` with their number, and refunds those that it did not
-    /// use.
+    /// Waits for up to `n` tokens, calls `act` with their number, and refunds those that `act` did
+    /// not use.
     ///
-    /// `n` is that of this call, whatever an earlier call requested. `act` returns its result and
-    /// how many tokens it used.
+    /// Only this call's `n` counts, whatever an earlier call requested. `act` returns its result
+    /// and how many tokens it used.
     pub(super) fn poll_with<R>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -34,7 +34,7 @@ impl<'l, T, A: Algorithm, C: Timer> Throttled<'l, T, A, C> {
     }
 }
 
-/// Returns a result and the bytes that it stands for.
+/// Returns a result and the number of bytes that it reports.
 #[cfg(any(feature = "futures-io", feature = "tokio-io"))]
 pub(super) fn counted<E>(result: Poll<Result<usize, E>>) -> (Poll<Result<usize, E>>, usize) {
     let bytes = match &result {

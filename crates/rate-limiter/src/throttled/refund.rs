@@ -4,8 +4,8 @@ use tidegate_core::{Clock, unwind};
 
 use crate::{algorithm::Algorithm, grant::Grant, limiter::Limiter};
 
-/// Tokens of one operation: those that it does not use are refunded, also when the inner reader,
-/// writer or stream panics.
+/// The tokens of one operation. Its drop refunds those that the operation did not use, also when
+/// the inner reader, writer or stream panics.
 pub(super) struct Refund<'l, A: Algorithm, C: Clock> {
     limiter: &'l Limiter<A, C>,
     grant: Grant,
@@ -32,9 +32,9 @@ impl<A: Algorithm, C: Clock> Drop for Refund<'_, A, C> {
     fn drop(&mut self) {
         if self.unused > 0 {
             let clock = &self.limiter.shared.clock;
-            // By its age: tokens that time has refilled, or of a past window, are not granted
-            // again. The clock is foreign code, and this may run while a read that panicked is
-            // unwound.
+            // Refunds by the age of the grant: tokens that time has refilled, or of a past window,
+            // are not granted again. The clock is foreign code, and this may run while a read that
+            // panicked is unwound.
             unwind::in_drop(|| {
                 self.limiter.state_ref().refund_grant(&self.grant, self.unused, || clock.now());
             });

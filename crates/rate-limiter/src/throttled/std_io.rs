@@ -7,7 +7,7 @@ use tidegate_core::{Timer, Wait};
 use super::{Throttled, refund::Refund};
 use crate::{algorithm::Algorithm, limiter::Limiter};
 
-/// Waits for up to `n` tokens.
+/// Waits for one token, and takes up to `n`.
 fn pay<A: Algorithm, C: Timer>(limiter: &Limiter<A, C>, n: usize) -> Result<Refund<'_, A, C>> {
     let n = u32::try_from(n).unwrap_or(u32::MAX);
     limiter.acquire_up_to(n).wait().map(|grant| Refund::new(limiter, grant)).map_err(Error::other)

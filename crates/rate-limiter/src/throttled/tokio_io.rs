@@ -23,7 +23,7 @@ impl<T: AsyncRead, A: Algorithm, C: Timer> AsyncRead for Throttled<'_, T, A, C> 
             |pauses| &mut pauses.reading,
             buf.remaining(),
             |inner, cx, most| {
-                // A part of the buffer as long as the number of tokens.
+                // Passes on a part of the buffer, as many bytes long as there are tokens.
                 let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
                 let result = inner.poll_read(cx, &mut part);
                 let bytes = part.filled().len();
