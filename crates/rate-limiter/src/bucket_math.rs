@@ -201,8 +201,8 @@ impl BucketMath {
         self.time(next.saturating_sub(self.depth)).max(now)
     }
 
-    /// Returns how many units of `tokens` of a grant time has not refilled at `now`, for a bucket
-    /// that does not remember other refunds.
+    /// Returns how many units of `tokens` tokens of `grant` are not refilled by time at `now`, for
+    /// a bucket that does not remember other refunds.
     ///
     /// Counts the grant as if its tokens began at the number of the time at which they could be
     /// used: whatever was refunded since, they do not lie lower.

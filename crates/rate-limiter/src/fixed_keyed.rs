@@ -162,7 +162,7 @@ impl<const N: usize, C, S: BuildHasher> FixedKeyedLimiter<N, C, S> {
 
     fn cell<K: Hash + ?Sized>(&self, key: &K) -> Gcra<&AtomicU64> {
         // Takes the hash as a fraction of all hashes, times N (Lemire, "Fast random integer
-        // generation in an interval", 2019): below N.
+        // generation in an interval", 2019), so the index is below N.
         let index = (u128::from(self.hasher.hash_one(key)) * N as u128) >> 64;
         Gcra::of(&self.cells.words()[usize::try_from(index).unwrap_or(0)])
     }

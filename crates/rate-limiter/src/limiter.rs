@@ -134,7 +134,7 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     /// were not needed are refunded; missing ones are taken as a debt, as by
     /// [`consume_now`](Self::consume_now).
     ///
-    /// A refund restores only what time has not refilled since the grant. To a token bucket it
+    /// A refund restores only what time has not refilled since the grant. In a token bucket it
     /// restores nothing if the quota was changed or the limiter penalized since. So no interval
     /// sees more than `rate·t + burst` of the tokens that were granted and not refunded.
     ///
@@ -234,7 +234,7 @@ impl<A: Algorithm, C> Limiter<A, C> {
     /// answered with `Retry-After`.
     ///
     /// The later of two penalties counts. A token bucket begins with one token at `time` and
-    /// continues at its rate, without a burst. [`Timestamp::NEVER`] stops the limiter for good. To
+    /// continues at its rate, without a burst. [`Timestamp::NEVER`] stops the limiter for good. In
     /// a token bucket, tokens that were taken before the call are not refunded any more, as that
     /// might shorten the penalty.
     ///

@@ -17,9 +17,9 @@ use crate::{
 /// Several limits on one object, all or nothing: 10 a second, and 500 an hour, and 5000 a day.
 ///
 /// A request is granted if every limit grants it; otherwise it takes tokens from none. It waits for
-/// the slowest limit. A grant states the burst, the rest and the reset of the quota with the fewest
-/// tokens left; a refusal states the least burst. A call takes a short lock instead of one atomic
-/// step.
+/// the slowest limit. A grant states the limit, the remaining tokens and the reset of the quota
+/// with the fewest tokens left; a refusal states the least burst. A call takes a short lock instead
+/// of one atomic step.
 ///
 /// # Examples
 ///

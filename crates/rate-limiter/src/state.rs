@@ -30,8 +30,8 @@ use crate::{
 #[derive(Debug)]
 pub struct LimiterState<A> {
     pub(crate) algorithm: A,
-    /// The sum of the fewest tokens that each waiter accepts, where none counts as one. Zero: there
-    /// are no waiters.
+    /// The sum of the fewest tokens that each waiter accepts; a request for none counts as one.
+    /// Zero if there are no waiters.
     queued: AtomicU64,
     wait_queue: LazyWaitQueue,
 }

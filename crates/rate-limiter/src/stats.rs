@@ -27,8 +27,8 @@ use tidegate_core::{Tally, const_fn};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Requests granted, at once or after a wait, and tokens consumed by
-    /// [`consume_now`](crate::Limiter::consume_now), which counts as one request.
+    /// Requests granted, at once or after a wait. A call of
+    /// [`consume_now`](crate::Limiter::consume_now) counts as one.
     pub allowed: u64,
     /// Requests refused for lack of tokens. Those for more than can ever be granted are not
     /// counted.

@@ -170,8 +170,8 @@ impl TokenBucket {
         })
     }
 
-    /// Refunds `n` tokens of `grant`. Returns the quota, and how many units of the tokens time had
-    /// not refilled.
+    /// Refunds `n` tokens of `grant`. Returns the quota, and how many units of them were not
+    /// refilled by time.
     fn refund_units<F>(&self, grant: &Grant, n: u32, now: F) -> (BucketMath, u64)
     where
         F: Fn() -> Timestamp,

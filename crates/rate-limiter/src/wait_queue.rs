@@ -28,7 +28,8 @@ pub(crate) struct WaitQueue {
     last_wake: AtomicU64,
 }
 
-/// How many sleepers wake one after the other. The next one wakes at the earliest time again.
+/// How many sleepers wake one after the other. The one after them wakes when its token is
+/// available, as the first did.
 const MAX_STAGGERED: u32 = 1024;
 
 impl WaitQueue {
@@ -56,7 +57,7 @@ impl WaitQueue {
     }
 
     /// Returns when to wake a sleeper whose token is available at `earliest`: `spacing` after the
-    /// sleeper before it, or at once then if there is none. A sleeper whose time has passed delays
+    /// sleeper before it, or at `earliest` if there is none. A sleeper whose time has passed delays
     /// no other.
     #[cfg_attr(
         not(any(feature = "futures-io", feature = "stream", feature = "tokio-io")),

@@ -11,7 +11,7 @@ use crate::{
     time_units::TimeUnits,
 };
 
-/// At most `limit` tokens in any window of `length`.
+/// At most `limit` tokens in any interval as long as `length`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WindowLimit {
     pub(crate) limit: NonZeroU32,
