@@ -43,7 +43,7 @@ pub trait TokenCounter: fmt::Debug + Send + Sync + Sized + 'static {
         Some(self.take(rule, request, now))
     }
 
-    /// Returns why a newcomer's request is denied while `queued` tokens are waited for.
+    /// Returns why a newcomer's request is denied while waiters need `queued` tokens.
     fn deny_behind(
         &self,
         rule: &Self::Rule,

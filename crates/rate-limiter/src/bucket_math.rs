@@ -7,7 +7,7 @@ use crate::{
     time_units::TimeUnits,
 };
 
-/// A quota in the form in which a token bucket counts by it.
+/// A quota in the form in which a token bucket computes with it.
 ///
 /// A bucket is one number, `full_at`: the units of time (see [`TimeUnits`]) that will have passed
 /// since the origin when it is full again. So a smaller number means a fuller bucket, and every

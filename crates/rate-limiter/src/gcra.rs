@@ -27,7 +27,7 @@ use crate::{
 ///
 /// | bits | meaning | changed by |
 /// | --- | --- | --- |
-/// | 0–62 | units: up to now is a full bucket, the last one is blocked for ever | all, by CAS |
+/// | 0–62 | units: up to now a full bucket, at the maximum blocked for ever | all, by CAS |
 /// | 63, `LANE` | the lane of the quota; with one lane, part of the units | [`change`](Self::change) |
 ///
 /// Only a refund, the end of the last reservation, and a change of the quota or the origin move the
@@ -142,7 +142,7 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
         }
     }
 
-    /// Returns why a newcomer's request is denied while `queued` tokens are waited for.
+    /// Returns why a newcomer's request is denied while waiters need `queued` tokens.
     #[cold]
     pub(crate) fn deny_behind(
         &self,

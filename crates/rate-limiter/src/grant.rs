@@ -233,8 +233,7 @@ pub enum Denied {
     /// may also mean that only the ledger has the answer. It is a variant of its own so that a
     /// caller can tell without computing a time.
     Never(u32),
-    /// The request asks for more than this burst or limit, which is the most that is ever granted
-    /// at once.
+    /// The request asks for more than this number, the most that is ever granted at once.
     TooMany(u32),
 }
 
@@ -250,8 +249,8 @@ pub struct Due {
 }
 
 impl Denied {
-    /// Denies a newcomer's `n` tokens while waiters want `queued` tokens. `ready_at` returns the
-    /// earliest time by which callers can take its argument of tokens in all.
+    /// Denies a newcomer's `n` tokens while waiters need `queued` tokens. `ready_at(m)` returns the
+    /// earliest time by which callers can take `m` tokens in all.
     pub(crate) fn behind(
         queued: u64,
         n: u32,

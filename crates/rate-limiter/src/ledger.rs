@@ -192,7 +192,7 @@ impl Schedule {
         grant
     }
 
-    /// Denies a newcomer's `n` tokens while waiters want `queued` tokens.
+    /// Denies a newcomer's `n` tokens while waiters need `queued` tokens.
     pub(crate) fn deny_behind(
         &self,
         math: &BucketMath,

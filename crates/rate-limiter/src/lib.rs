@@ -6,7 +6,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
-// In the order in which rustdoc shows the methods of `Limiter`: constructors first.
+// These come in the order in which rustdoc shall show the methods of `Limiter`: constructors first.
 mod rate_limiter;
 
 mod limits;

@@ -21,7 +21,8 @@ use crate::{
 ///
 /// A token bucket's refusal costs a clock read and two loads of its word; its grant costs a
 /// compare-and-swap in place of the second load. [`Limits`](crate::Limits) and the windows take a
-/// short lock instead. Each answer also adds to a counter that threads do not contend for.
+/// short lock instead. Each answer also adds to a counter; with std, threads that contend have
+/// counters of their own.
 ///
 /// # Fairness
 ///

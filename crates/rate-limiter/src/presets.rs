@@ -1,8 +1,9 @@
 //! Quotas of well-known services, as their public pages state them.
 //!
-//! Each names the page, and when the page was last known to state the limit. Services change their
-//! limits, and grant some customers other limits: check the page, and the headers of the answers
-//! ([`Limiter::penalize_until`] for `Retry-After`, [`RateLimiter::set_quota`] for another limit).
+//! Each constant names the page, and when the page was last known to state the limit. Services
+//! change their limits, and grant some customers other limits: check the page, and the headers of
+//! the answers ([`Limiter::penalize_until`] for `Retry-After`, [`RateLimiter::set_quota`] for
+//! another limit).
 //!
 //! By a limit *per day*, most services mean a fixed window between two midnights. [`within`]
 //! creates a quota that stays below the limit wherever the window begins.

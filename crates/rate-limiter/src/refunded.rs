@@ -13,9 +13,9 @@
 //! ```
 //!
 //! A refund moves the bucket down only by units above the present: time has refilled the units
-//! below, so their refund restores nothing. Each unit that counts is at or above the time at which
-//! it was used, and at most a burst above it. So no interval sees more than `rate·t + burst`,
-//! whatever is refunded, in any order.
+//! below, so their refund restores nothing. Each unit that was granted and not refunded lies at or
+//! above the time at which it was used, and at most a burst above it. So no interval sees more than
+//! `rate·t + burst`, whatever is refunded, in any order.
 
 use alloc::vec::Vec;
 

@@ -15,7 +15,8 @@ pub struct WindowLog {
     // latest call. The entries hold no more tokens than the limit, unless a part of the first one
     // is a debt or the limit was lowered.
     entries: VecDeque<Entry>,
-    // INVARIANT: the tokens of all entries. Above the limit only with a debt or a lowered limit.
+    // INVARIANT: the tokens of all entries. They are above the limit only with a debt or after the
+    // limit was lowered.
     used: u64,
 }
 

@@ -54,7 +54,7 @@ impl<K> RefUnwindSafe for Exceptions<K> {}
 /// -- --nocapture` prints the numbers.)
 ///
 /// There are never more than `max_keys` keys. A key whose bucket is full again is the same as a key
-/// that was never seen, so a new key takes its slot. So an unknown client that makes up keys cannot
+/// that was never seen: a new key takes its slot. So an unknown client that makes up keys cannot
 /// exhaust memory, and no cleaner task is needed. If every key is in use, a new key is refused,
 /// unless another [`Overflow`] is chosen. Choose `max_keys` well above the number of keys that are
 /// active while an empty bucket fills.

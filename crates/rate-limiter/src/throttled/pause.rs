@@ -208,7 +208,7 @@ fn due<A: Algorithm, C>(
 }
 
 /// Returns how long after the first token the next one is available, so that several sleepers do
-/// not all wake for the first.
+/// not all wake for the first token.
 fn spacing<A: Algorithm, C>(
     limiter: &Limiter<A, C>,
     request: Request,
