@@ -236,8 +236,8 @@ pub(crate) const fn saturating_nanos(duration: Duration) -> u64 {
 /// A setting of a quota is out of its range.
 ///
 /// It names the setting as the constructor does. It is `Copy` and does not allocate, as
-/// constructors of quotas are `const`. It converts into a
-/// [`BuildError`], for functions that build several objects.
+/// constructors of quotas are `const`. It converts into a [`BuildError`], for functions that build
+/// several objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum QuotaError {

@@ -49,9 +49,8 @@ impl<K> RefUnwindSafe for Exceptions<K> {}
 ///
 /// A key takes memory from its first use: 100 to 130 bytes if keys are `u64`, in hash tables with
 /// room for their churn. The first [`acquire`](Self::acquire) or [`gate`](Self::gate) of a key
-/// takes about 100 bytes more until the key is evicted. (`cargo test -p tidegate-rate-limiter
-/// --test memory
-/// -- --nocapture` prints the numbers.)
+/// takes about 100 bytes more until the key is evicted.
+/// (`cargo test -p tidegate-rate-limiter --test memory -- --nocapture` prints the numbers.)
 ///
 /// There are never more than `max_keys` keys. A key whose bucket is full again is the same as a key
 /// that was never seen: a new key takes its slot. So an unknown client that makes up keys cannot

@@ -44,8 +44,8 @@ impl KeyRefused {
         Some(own.limit())
     }
 
-    /// Returns after how long all tokens of the key are available if no more are taken: `None`
-    /// as for [`retry_after`](Self::retry_after).
+    /// Returns after how long all tokens of the key are available if no more are taken: `None` as
+    /// for [`retry_after`](Self::retry_after).
     pub const fn reset_after(&self) -> Option<Duration> {
         let Some(own) = self.own() else { return None };
         own.reset_after()
