@@ -1,4 +1,4 @@
-//! The handle.
+//! The handle of a batcher, by which items are handed in.
 
 use core::{
     fmt,
@@ -20,17 +20,18 @@ use crate::{
     submit::{Enqueue, Push, Submit},
 };
 
-/// Gathers `T`s from many callers into batches, and gives each caller the `R` that the handler has
-/// for its item.
+/// Gathers `T`s from many callers into batches, and gives each caller the `R` that the handler
+/// returns for its item.
 ///
 /// A clone is another handle to the same batcher. When the last handle is dropped, the batcher is
-/// closed: the driver processes what is in, and ends. Drivers, their threads and replies are not
-/// `Clone`.
+/// closed: the driver processes the items that were accepted, and ends. Drivers, their threads and
+/// replies are not `Clone`.
 ///
 /// # Fairness
 ///
-/// Items are processed in the order in which they were accepted. Callers that wait for room are
-/// woken in order, but a newcomer may take the room first.
+/// Items are handed to the handler in the order in which they were accepted; with
+/// [keys](Builder::keyed), in that order within each key. Callers that wait for room are woken in
+/// the order in which they came, but a newcomer may take the room first.
 ///
 /// # Examples
 ///
@@ -75,27 +76,29 @@ impl<T, R, E, C> Batcher<T, R, E, C> {
         Self { shared }
     }
 
-    /// Returns what closes the batcher, and does not keep it open.
+    /// Returns a closure that closes the batcher. The closure does not count as a handle, so it
+    /// does not keep the batcher open.
     #[cfg(feature = "std")]
     pub(crate) fn closer(&self) -> impl Fn() + use<T, R, E, C> {
         let shared = self.shared.clone();
         move || _ = shared.close()
     }
 
-    /// Makes everything that was accepted before the first poll due, and waits until it is done.
+    /// Makes every item due that was accepted before the first poll, and waits until these items
+    /// are done.
     ///
     /// "Done" means that the handler has returned, with whatever result: when the flush is ready,
-    /// so is every earlier submission. A batch that gathers is handed over as soon as none runs,
-    /// and may still grow until then.
+    /// so is every earlier submission. A batch that is due is handed over as soon as fewer batches
+    /// run than [may](Builder::max_in_flight), and may still grow until then.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future stops the waiting. What it made due stays due.
+    /// Dropping the future stops the wait. The items that it made due stay due.
     ///
     /// # Errors
     ///
-    /// [`DriverDropped`](crate::DriverDropped) if the driver was dropped before everything was
-    /// done.
+    /// [`DriverDropped`](crate::DriverDropped) if the driver was dropped before all these items
+    /// were done.
     ///
     /// # Examples
     ///
@@ -117,30 +120,31 @@ impl<T, R, E, C> Batcher<T, R, E, C> {
         Flush::new(&self.shared)
     }
 
-    /// Refuses every item from now on and wakes all that wait for room; what was accepted is still
-    /// processed.
+    /// Refuses every item from now on and wakes all callers that wait for room; accepted items are
+    /// still processed.
     ///
-    /// Returns false if it was closed already.
+    /// Returns false if no item was accepted any more: the batcher was closed already, or its
+    /// driver was dropped.
     pub fn close(&self) -> bool {
         self.shared.close()
     }
 
-    /// Returns whether no item is accepted any more: closed, or without a driver.
+    /// Returns whether no item is accepted any more: the batcher was closed, or its driver was
+    /// dropped.
     pub fn is_closed(&self) -> bool {
         self.shared.with(|gatherer| gatherer.state().is_closed())
     }
 
-    /// Closes the batcher, with the first poll, and waits until everything that was accepted is
-    /// done.
+    /// Closes the batcher in the first poll, and waits until every accepted item is done.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future stops the waiting. The close stays.
+    /// Dropping the future stops the wait. Once closed, the batcher stays closed.
     ///
     /// # Errors
     ///
-    /// [`Unprocessed`](crate::Unprocessed) gives back what was never handed to the handler, if the
-    /// driver was dropped before the end.
+    /// [`Unprocessed`](crate::Unprocessed) if the driver was dropped before the end; it gives back
+    /// the items that were never handed to the handler.
     ///
     /// # Examples
     ///
@@ -166,27 +170,31 @@ impl<T, R, E, C> Batcher<T, R, E, C> {
 }
 
 impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
-    /// Hands an item in and waits for its result, first for room if there is none.
+    /// Hands an item in, first waiting for room if there is none, and then waits for its result.
     ///
-    /// Nothing happens before the first poll. To have several items in one batch from one thread,
-    /// use [`try_submit`](Self::try_submit), which hands in at once, or poll the futures together.
+    /// The call weighs the item, and the first poll hands it in. To have several items in one batch
+    /// from one thread, use [`try_submit`](Self::try_submit), which hands in at once, or poll the
+    /// futures together.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before the item was accepted, the future drops the item with it, unless
-    /// [`Submit::into_inner`] saves it. Dropped after, it gives up the result only: the item is
-    /// processed as if its caller still waited.
+    /// If the future is dropped before the item was accepted, the item is dropped with it, unless
+    /// [`Submit::into_inner`] saves it. If the future is dropped later, only the result is given
+    /// up: the item is processed as if its caller still waited.
     ///
     /// # Errors
     ///
-    /// [`SubmitError::Refused`](crate::SubmitError::Refused) gives the item back: too heavy,
-    /// closed, or the driver was dropped. [`SubmitError::Failed`](crate::SubmitError::Failed) says
-    /// what happened to its batch.
+    /// [`SubmitError::Refused`](crate::SubmitError::Refused) gives the item back: it is too heavy,
+    /// or the batcher is closed or without a driver, or full with
+    /// [`OnFull::Reject`](crate::OnFull::Reject).
+    /// [`SubmitError::Failed`](crate::SubmitError::Failed) says how its batch failed, or that the
+    /// item was dropped because there was no room.
     ///
     /// # Panics
     ///
-    /// Panics if the function given to [`Builder::max_weight`] does, as do the other ways to hand
-    /// an item in. Called in the handler and waited for there, it waits for itself.
+    /// Panics if the function given to [`Builder::max_weight`] panics; so do the other methods that
+    /// hand an item in. A handler that waits for this future may wait for itself, and then for
+    /// ever.
     ///
     /// # Examples
     ///
@@ -206,20 +214,20 @@ impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
         Submit::new(&self.shared, item)
     }
 
-    /// Hands an item in, first waiting for room if there is none; resolves to a [`Reply`], by which
-    /// its result can be waited for later and elsewhere. It is
+    /// Hands an item in, first waiting for room if there is none. The future resolves to a
+    /// [`Reply`], by which the result can be waited for later and elsewhere: this is
     /// [`try_submit`](Self::try_submit) with a wait for room, or [`submit`](Self::submit) in two
     /// steps.
     ///
     /// # Cancel safety
     ///
-    /// The item is accepted when the future resolves, and not at all if it is dropped before: then
-    /// the item is dropped with it, unless [`Enqueue::into_inner`] saves it.
+    /// The item is accepted when the future resolves. If the future is dropped before, the item is
+    /// not accepted, and is dropped with it, unless [`Enqueue::into_inner`] saves it.
     ///
     /// # Errors
     ///
-    /// [`PushError`] gives the item back: too heavy, closed, or the driver was dropped; full only
-    /// with [`OnFull::Reject`](crate::OnFull::Reject).
+    /// [`PushError`] gives the item back: it is too heavy, or the batcher is closed or without a
+    /// driver, or full with [`OnFull::Reject`](crate::OnFull::Reject).
     ///
     /// # Examples
     ///
@@ -239,7 +247,8 @@ impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
         Enqueue::new(&self.shared, item)
     }
 
-    /// Hands an item in if there is room now; returns a reply, by which its result is waited for.
+    /// Hands an item in if there is room now. Returns a reply, by which the caller can wait for the
+    /// result.
     ///
     /// # Errors
     ///
@@ -250,16 +259,17 @@ impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
 
     /// Hands an item in, first waiting for room if there is none. Its result is dropped.
     ///
-    /// Whether the handler failed is seen in [`stats`](Self::stats) only.
+    /// Only [`stats`](Self::stats) shows whether the handler failed.
     ///
     /// # Cancel safety
     ///
-    /// The item is accepted when the future resolves, and not at all if it is dropped before: then
-    /// the item is dropped with it, unless [`Push::into_inner`] saves it.
+    /// The item is accepted when the future resolves. If the future is dropped before, the item is
+    /// not accepted, and is dropped with it, unless [`Push::into_inner`] saves it.
     ///
     /// # Errors
     ///
-    /// [`PushError`] gives the item back: too heavy, closed, or the driver was dropped.
+    /// [`PushError`] gives the item back: it is too heavy, or the batcher is closed or without a
+    /// driver, or full with [`OnFull::Reject`](crate::OnFull::Reject).
     ///
     /// # Examples
     ///
@@ -283,7 +293,8 @@ impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
     ///
     /// # Errors
     ///
-    /// [`PushError`] gives the item back: full, too heavy, closed, or the driver was dropped.
+    /// [`PushError`] gives the item back: it is too heavy, or the batcher is full, closed or
+    /// without a driver.
     pub fn try_push(&self, item: T) -> Result<(), PushError<T>> {
         self.shared.offer(item)
     }
@@ -291,7 +302,7 @@ impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
 
 impl<T, R, E, C> Clone for Batcher<T, R, E, C> {
     fn clone(&self) -> Self {
-        // ORDERING: Relaxed: this handle keeps the count above zero meanwhile.
+        // ORDERING: Relaxed: until the clone is counted, this handle keeps the count above zero.
         self.shared.handles.fetch_add(1, Ordering::Relaxed);
         Self { shared: self.shared.clone() }
     }
@@ -299,16 +310,17 @@ impl<T, R, E, C> Clone for Batcher<T, R, E, C> {
 
 impl<T, R, E, C> Drop for Batcher<T, R, E, C> {
     fn drop(&mut self) {
-        // ORDERING: Relaxed: what the other handles have put in is behind the gatherer's lock, and
-        // the last one's close takes that after them: else their counting down would come after
-        // ours, which has seen it.
+        // ORDERING: Relaxed: the other handles have put their items in under the gatherer's lock,
+        // and the close of the last handle takes that lock after they did. If it took the lock
+        // before, their decrements would come after this one, which has seen them.
         if self.shared.handles.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.shared.close();
         }
     }
 }
 
-// What is shared is behind locks, and whole whatever panics: foreign code runs beside them.
+// The shared state is behind locks. Foreign code runs outside of them, so its panic leaves the
+// state whole.
 impl<T, R, E, C> UnwindSafe for Batcher<T, R, E, C> {}
 impl<T, R, E, C> RefUnwindSafe for Batcher<T, R, E, C> {}
 

@@ -1,4 +1,4 @@
-//! The settings.
+//! The settings of a batcher.
 
 use core::{fmt, future::Future, num::NonZeroUsize, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
     shared::{Shared, Weigh},
 };
 
-/// A batcher and the driver that it needs, as the builder makes them of a handler `H`.
+/// A batcher with the handler `H`, and the driver that it needs: what the builder returns.
 pub type Built<T, H, C> =
     (Batcher<T, <H as Handler<T>>::Output, <H as Handler<T>>::Error, C>, Driver<T, H, C>);
 
@@ -34,7 +34,7 @@ pub type Built<T, H, C> =
 /// | [`policy`](Self::policy) | [`Policy::Delay`] |
 /// | [`on_full`](Self::on_full) | [`OnFull::Wait`] |
 /// | [`retry`](Self::retry), [`on_error`](Self::on_error) | never, [`OnError::Fail`] |
-/// | [`keyed`](Self::keyed) | one batch gathers, whatever is in it |
+/// | [`keyed`](Self::keyed) | all items gather in one batch |
 /// | [`clock`](Self::clock) | [`SystemClock`] |
 ///
 /// # Examples
@@ -85,7 +85,7 @@ impl<T> Builder<T> {
 }
 
 impl<T, C> Builder<T, C> {
-    /// Limits a batch to `items` items; it is handed over when it has them. At least 1.
+    /// Limits a batch to `items` items, at least 1. A batch that has so many is handed over.
     pub fn max_items(self, items: usize) -> Self {
         Self { max_items: items, ..self }
     }
@@ -93,9 +93,9 @@ impl<T, C> Builder<T, C> {
     /// Hands a batch over when its first item has waited for `delay`, if the handler is free by
     /// then.
     ///
-    /// Zero hands over at once what has gathered while the handler was busy: the least latency, and
-    /// batches as large as the load makes them. [`Duration::MAX`] waits for a full batch, a flush
-    /// or the close.
+    /// With zero, what has gathered while the handler was busy is handed over at once: the latency
+    /// is the least, and batches are as large as the load makes them. With [`Duration::MAX`], a
+    /// batch waits until it is full, for a flush, the close, or an item without room.
     pub fn max_delay(self, delay: Duration) -> Self {
         Self { max_delay: delay, ..self }
     }
@@ -103,10 +103,10 @@ impl<T, C> Builder<T, C> {
     /// Limits the weight of a batch to `weight`, in units of your choice; `weigh` returns the
     /// weight of an item.
     ///
-    /// A batch is handed over when it weighs that much, or the next item would make it heavier. An
-    /// item that alone is heavier comes back as
+    /// A batch is handed over when it weighs `weight`, or the next item would make it heavier than
+    /// that. An item that alone is heavier comes back as
     /// [`PushError::TooHeavy`](crate::PushError::TooHeavy). `weigh` is called once for each item.
-    /// `weight` is at least 1; an item may weigh nothing.
+    /// `weight` is at least 1; an item may weigh 0.
     ///
     /// # Examples
     ///
@@ -132,20 +132,20 @@ impl<T, C> Builder<T, C> {
         Self { max_weight: weight, weigh: Some(Box::new(weigh)), ..self }
     }
 
-    /// Limits the items that wait to be handed over to `items`, and, where items have weights,
-    /// their weight to that of as many full batches as that makes. At least
-    /// [`max_items`](Self::max_items).
+    /// Sets how many items may wait to be handed over, at least [`max_items`](Self::max_items).
+    /// Where items have weights, this also limits their total weight: to that of as many full
+    /// batches as `items` items fill, rounded up.
     ///
-    /// The batch that the handler has does not count: all in all, a batcher holds up to
-    /// `capacity + max_items` items.
+    /// Batches in flight do not count: all in all, a batcher holds up to
+    /// `capacity + max_in_flight * max_items` items.
     pub fn capacity(self, items: usize) -> Self {
         Self { capacity: Some(items), ..self }
     }
 
     /// Sets how many batches the handler may have at once. Default: 1.
     ///
-    /// More than one is for asynchronous handlers that wait for something. Batches start in the
-    /// order of their items, and end in any order.
+    /// More than one helps only an asynchronous handler that waits for something. Batches start in
+    /// the order of their items, and end in any order.
     pub fn max_in_flight(self, batches: usize) -> Self {
         Self { max_in_flight: batches, ..self }
     }
@@ -160,18 +160,18 @@ impl<T, C> Builder<T, C> {
         Self { on_full, ..self }
     }
 
-    /// Tries a batch again for which the handler has returned an error, after a pause. Default: it
-    /// fails.
+    /// Sets that a batch for which the handler has returned an error is tried again after a pause.
+    /// Default: the batch fails.
     ///
-    /// The handler gets clones of the same items, in the same order; only the last call gets the
-    /// items themselves. Put what is expensive to clone into an `Arc`. What fails by a panic or a
-    /// wrong number of results is not tried again, nor what [`Handler::is_transient`] says is for
-    /// ever.
+    /// The handler gets clones of the same items, in the same order; only a call that no other call
+    /// can follow gets the items themselves. Put what is expensive to clone into an `Arc`. A batch
+    /// is not tried again after a panic, after a wrong number of results, or if
+    /// [`Handler::is_transient`] returns false for the error.
     ///
-    /// A batch that waits for its next call is still in flight: with one batch in flight those
-    /// behind it wait, so the order holds, and a flush waits for all of its calls. The close ends
-    /// the pauses: a batch that waits is tried once more, at once, and none is tried again from
-    /// then on. So a shutdown never waits for a pause.
+    /// A batch that waits for its next call is still in flight. So if only one batch may be in
+    /// flight, later batches wait and the order holds; and a flush waits for all calls of the
+    /// batch. The close ends the pauses: a batch that waits is tried once more, at once, and from
+    /// then on none is tried again. So a shutdown never waits for a pause.
     ///
     /// # Examples
     ///
@@ -199,11 +199,11 @@ impl<T, C> Builder<T, C> {
         self.recovering(|recovery| recovery.retries = Some(Retries::new(backoff)))
     }
 
-    /// Sets what happens to the items of a batch that failed, after its [retries](Self::retry).
-    /// Default: they share the error.
+    /// Sets what happens to the items of a batch that failed and has no [retries](Self::retry)
+    /// left. Default: they share the error.
     ///
-    /// The items are cloned as for a retry. A batch is split also after the close, until each item
-    /// has what is its.
+    /// The items are cloned as for a retry. A batch is split even after the close, until each item
+    /// has its result or its error.
     pub fn on_error(self, on_error: OnError) -> Self
     where
         T: Clone,
@@ -310,9 +310,9 @@ impl<T, C> Builder<T, C> {
 impl<T, C: Timer> Builder<T, C> {
     /// Builds a batcher that hands its batches to `process`, which returns their results.
     ///
-    /// The results must be as many as the items, and in their order. A function that has none to
-    /// give returns `vec![(); items.len()]`, which costs nothing. It runs in the driver's poll: if
-    /// it blocks, give the driver a thread of its own, or use
+    /// `process` must return one result for each item, in the order of the items; without results
+    /// to give, it returns `vec![(); items.len()]`, which costs nothing. It runs in the driver's
+    /// poll: if it blocks, give the driver a thread of its own, or use
     /// [`build_on_thread`](Self::build_on_thread).
     ///
     /// # Errors
@@ -325,8 +325,8 @@ impl<T, C: Timer> Builder<T, C> {
         self.build_with(Blocking::new(process))
     }
 
-    /// Builds a batcher that hands its batches to `process`, which returns a future of their
-    /// results.
+    /// Builds a batcher that hands its batches to `process`, which returns a future of one result
+    /// for each item, in the order of the items.
     ///
     /// # Errors
     ///
@@ -353,7 +353,7 @@ impl<T, C: Timer> Builder<T, C> {
         self.build_with(Async::new(process))
     }
 
-    /// Builds a batcher whose batches `handler` processes.
+    /// Builds a batcher that hands its batches to `handler`.
     ///
     /// # Errors
     ///
@@ -369,7 +369,8 @@ impl<T, C: Timer> Builder<T, C> {
 
 #[cfg(feature = "stream")]
 impl<T, C> Builder<T, C> {
-    /// Returns where items wait by these settings, their keys, how they are weighed, and the clock.
+    /// Returns gatherers with these settings, the index of the keys, the function that weighs
+    /// items, and the clock.
     #[allow(clippy::type_complexity, reason = "four parts, each by its name")]
     pub(crate) fn into_gatherers(
         self,

@@ -6,12 +6,12 @@ use alloc::vec::Vec;
 
 use tidegate_core::{primitive::Arc, unwind::DropEach};
 
-/// The item was not accepted; gives it back.
+/// An item was not accepted. The error gives it back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PushError<T> {
-    /// There is no room now. From the methods that never wait, or with
-    /// [`OnFull::Reject`](crate::OnFull::Reject).
+    /// There is no room now. Only the methods that never wait return this, and with
+    /// [`OnFull::Reject`](crate::OnFull::Reject) also the others.
     Full(T),
     /// The item alone is heavier than a batch may be.
     TooHeavy(T),
@@ -32,12 +32,13 @@ impl<T> PushError<T> {
         }
     }
 
-    /// Returns whether there was no room; trying again later may help.
+    /// Returns whether there was no room: then trying again later may help.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Full(_))
     }
 
-    /// Returns whether no item will be accepted any more: closed, or without a driver.
+    /// Returns whether no item will be accepted any more: the batcher was closed, or its driver was
+    /// dropped.
     pub fn is_closed(&self) -> bool {
         matches!(self, Self::Closed(_) | Self::DriverDropped(_))
     }
@@ -71,34 +72,36 @@ impl<T> fmt::Display for PushError<T> {
 
 impl<T> core::error::Error for PushError<T> {}
 
-/// There is no result for an item. Every caller of a batch that failed as a whole gets the same
+/// There is no result for an item. If a batch failed as a whole, all its callers get the same
 /// error.
 ///
-/// An error of a single item is not a failure of its batch: let the handler give a `Result` for
-/// each item.
+/// An error of a single item need not fail its batch: let the handler return a `Result` for each
+/// item.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BatchError<E> {
     /// The handler returned this error, which the callers of the batch share.
     Handler(Arc<E>),
-    /// The handler returned `got` results for `sent` items, so it is not known whose they are.
+    /// The handler returned `got` results for `sent` items, so it is not known which belong to
+    /// which.
     WrongLength {
         /// Items in the batch.
         sent: usize,
-        /// Results that came back.
+        /// Results that the handler returned.
         got: usize,
     },
     /// The handler panicked with this message. The driver goes on with the next batch.
     ///
     /// Only with the feature `std`; without it a panic cannot be caught.
     Panicked(Arc<str>),
-    /// The item was dropped to make room, as [`OnFull`](crate::OnFull) says. It was not processed.
+    /// The item was dropped because there was no room, as [`OnFull`](crate::OnFull) says. It was
+    /// not processed.
     Dropped,
     /// The driver was dropped before the batch was done.
     DriverDropped,
 }
 
-// Derived, it would ask for `E: Clone`.
+// Not derived: that would ask for `E: Clone`.
 impl<E> Clone for BatchError<E> {
     fn clone(&self) -> Self {
         match self {
@@ -112,7 +115,7 @@ impl<E> Clone for BatchError<E> {
 }
 
 impl<E> BatchError<E> {
-    /// Returns the handler's error, if that is what it was.
+    /// Returns the error that the handler returned; `None` if something else went wrong.
     pub fn handler_error(&self) -> Option<&E> {
         match self {
             Self::Handler(error) => Some(error),
@@ -144,14 +147,14 @@ impl<E: core::error::Error + 'static> core::error::Error for BatchError<E> {
 /// A submitted item has no result.
 #[non_exhaustive]
 pub enum SubmitError<T, E> {
-    /// The item was not accepted, and comes back.
+    /// The item was not accepted. It comes back in the error.
     Refused(PushError<T>),
-    /// The item was accepted, and its batch failed.
+    /// The batch of the item failed, or the item was dropped because there was no room.
     Failed(BatchError<E>),
 }
 
 impl<T, E> SubmitError<T, E> {
-    /// Returns the item if it was not accepted.
+    /// Returns the item if it was refused; `None` if it is lost.
     pub fn into_inner(self) -> Option<T> {
         match self {
             Self::Refused(error) => Some(error.into_inner()),
@@ -159,7 +162,7 @@ impl<T, E> SubmitError<T, E> {
         }
     }
 
-    /// Returns the error of the batch, `None` if the item never was in one.
+    /// Returns the error of the batch or of the drop; `None` if the item was refused.
     pub fn batch_error(&self) -> Option<&BatchError<E>> {
         match self {
             Self::Refused(_) => None,
@@ -204,7 +207,7 @@ impl<T, E: core::error::Error + 'static> core::error::Error for SubmitError<T, E
     }
 }
 
-/// The driver was dropped before everything that a flush waited for was done.
+/// The driver was dropped before all items were done for which a flush waited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DriverDropped;
 
@@ -216,8 +219,8 @@ impl fmt::Display for DriverDropped {
 
 impl core::error::Error for DriverDropped {}
 
-/// The driver was dropped before everything was done; gives back what was never handed to the
-/// handler.
+/// The driver was dropped before every item was done. The error gives back the items that were
+/// never handed to the handler.
 pub struct Unprocessed<T> {
     items: DropEach<Vec<T>>,
     interrupted: usize,
@@ -228,14 +231,14 @@ impl<T> Unprocessed<T> {
         Self { items: DropEach::new(items), interrupted }
     }
 
-    /// Returns the items, in the order in which they were accepted, of each key if there are keys.
-    /// Only the first shutdown gets them.
+    /// Returns the items in the order in which they were accepted; with keys, in that order within
+    /// each key. Only the first shutdown gets them: for later ones there are none.
     pub fn into_items(self) -> Vec<T> {
         self.items.into_inner()
     }
 
-    /// Returns how many items were with the handler when its future was dropped. What became of
-    /// them, only the handler knows.
+    /// Returns how many items were in flight when the driver was dropped. Only the handler knows
+    /// what became of them.
     pub fn interrupted(&self) -> usize {
         self.interrupted
     }

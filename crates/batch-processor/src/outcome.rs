@@ -1,4 +1,4 @@
-//! What came of each item of a batch.
+//! The result or the error of each item of a batch.
 
 use core::mem;
 
@@ -6,18 +6,18 @@ use alloc::{vec, vec::Vec};
 
 use crate::{error::BatchError, steps, unwind::drop_each};
 
-/// A result or an error for each item, by its index.
+/// A result or an error for each item, found by the item's index.
 pub(crate) struct Outcome<R, E> {
-    /// How many items of the front were dropped before the batch started.
+    /// How many of the first items were dropped before the batch started.
     dropped: usize,
-    /// `None` where there is no result, or once its owner has taken it.
+    /// `None` if the item has failed, or once its owner has taken the result.
     results: Vec<Option<R>>,
-    // INVARIANT: in the order of their items, which do not overlap. Nearly always none, or one for
-    // all.
+    // INVARIANT: in the order of their items, and no two for one item. Nearly always there is none,
+    // or one for all items.
     failures: Vec<Failure<E>>,
 }
 
-/// An error of `len` items from `first` on.
+/// The error that `len` items share, from the one at index `first` on.
 struct Failure<E> {
     first: usize,
     len: usize,
@@ -42,7 +42,7 @@ impl<R, E> Outcome<R, E> {
         whole
     }
 
-    /// Adds the outcome of the next `len` items: their results, as many, or their error.
+    /// Adds the outcome of the next `len` items: `len` results, or the error that the items share.
     pub(crate) fn add(&mut self, len: usize, outcome: Result<Vec<R>, BatchError<E>>) {
         let first = self.results.len();
         match outcome {
@@ -59,13 +59,14 @@ impl<R, E> Outcome<R, E> {
         !self.failures.is_empty()
     }
 
-    /// Says how many items were dropped before those whose outcomes were added.
+    /// Sets how many items were dropped before those whose outcomes were added.
     pub(crate) fn behind(mut self, dropped: usize) -> Self {
         self.dropped = dropped;
         self
     }
 
-    /// Takes what came of an item, `None` if it was dropped before the batch started.
+    /// Takes the result or the error of an item; `None` if the outcome has neither, as for an item
+    /// that was dropped before the batch started.
     #[inline]
     pub(crate) fn take(&mut self, index: usize) -> Option<Result<R, BatchError<E>>> {
         let index = index.checked_sub(self.dropped)?;
@@ -83,8 +84,8 @@ impl<R, E> Outcome<R, E> {
 }
 
 impl<R, E> Drop for Outcome<R, E> {
-    /// Results and errors are foreign, and what no caller takes is dropped by the last owner,
-    /// perhaps the driver.
+    /// Drops one by one the results and errors that no caller has taken: they are foreign, and the
+    /// last owner that drops them may be the driver.
     fn drop(&mut self) {
         drop_each(mem::take(&mut self.results));
         drop_each(mem::take(&mut self.failures));
@@ -95,7 +96,8 @@ impl<R, E> Drop for Outcome<R, E> {
 mod tests {
     use super::*;
 
-    /// As a bisection leaves it: each other item has an error of its own.
+    /// Counts the steps of taking all outcomes of a batch as a bisection leaves it: every second
+    /// item has an error of its own.
     fn steps_of_all(items: usize) -> usize {
         let mut outcome = Outcome::<usize, ()>::new();
         for item in 0..items {

@@ -2,8 +2,8 @@
 
 /// When a batch that is not full is handed over.
 ///
-/// Whatever the policy, a batch is due when it has enough items or weight, and when a flush, the
-/// close, or an item without room asks for it.
+/// Whatever the policy, a batch is due when it is full by items or weight, after a flush or the
+/// close, and when there is no room for an item and no other batch is due.
 ///
 /// # Examples
 ///
@@ -23,22 +23,24 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Policy {
-    /// Never: batches are as large as they may be, however long that takes.
+    /// Never: a batch waits until it is full, however long that takes.
     Size,
     /// When its first item has waited for [`max_delay`](crate::Builder::max_delay).
     #[default]
     Delay,
-    /// As soon as a handler is free. Batches are as large as the load makes them: an item alone
-    /// waits for nothing, and what comes while every handler is busy shares a batch. Reads no
-    /// timer.
+    /// As soon as fewer batches run than [may](crate::Builder::max_in_flight). Batches are as large
+    /// as the load makes them: an item alone waits for nothing, and items that come while no batch
+    /// may start share one. The driver sets no timer.
     Immediate,
-    /// At once if no batch runs, like Nagle's algorithm for small packets; while some run, when it
-    /// has `min` items, or its first one has waited for [`max_delay`](crate::Builder::max_delay).
+    /// At once if no batch runs, like Nagle's algorithm for small packets; while others run, when
+    /// the batch has `min` items, or its first item has waited for
+    /// [`max_delay`](crate::Builder::max_delay).
     ///
     /// With one batch in flight this is [`Immediate`](Self::Immediate): nothing can start while one
     /// runs.
     Balanced {
-        /// The least number of items for a batch beside others: from 1 to `max_items`.
+        /// The number of items with which a batch starts although others run: from 1 to
+        /// `max_items`.
         min: usize,
     },
 }
@@ -68,16 +70,17 @@ pub enum Policy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnFull {
-    /// Its caller waits; the methods that never wait give it back.
+    /// The caller waits for room; the methods that never wait give the item back.
     #[default]
     Wait,
-    /// It comes back as [`PushError::Full`](crate::PushError::Full), also where its caller would
-    /// wait.
+    /// The item comes back as [`PushError::Full`](crate::PushError::Full), also from the methods
+    /// that otherwise wait.
     Reject,
-    /// It is let in, and the items that have waited longest are dropped until it fits. Their
-    /// callers get [`BatchError::Dropped`](crate::BatchError::Dropped).
+    /// The item is accepted, and the items that have waited longest are dropped until it fits. The
+    /// callers of these get [`BatchError::Dropped`](crate::BatchError::Dropped).
     DropOldest,
-    /// It is dropped, and its caller gets [`BatchError::Dropped`](crate::BatchError::Dropped); for
-    /// a push that is a success.
+    /// The item is dropped, and its caller gets
+    /// [`BatchError::Dropped`](crate::BatchError::Dropped); a push, which has no result, returns
+    /// `Ok`.
     DropNewest,
 }

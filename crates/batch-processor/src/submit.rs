@@ -1,4 +1,4 @@
-//! Handing an item in: with or without an interest in its result.
+//! The futures that hand an item in, with or without its result.
 
 use core::{
     fmt,
@@ -26,7 +26,8 @@ impl<'a, T, R, E, C: Clock> Push<'a, T, R, E, C> {
         Self { offering: shared.offering(item) }
     }
 
-    /// Withdraws the push and returns its item, `None` if it was accepted or given back already.
+    /// Withdraws the push and returns its item; `None` if the item was accepted or given back
+    /// already.
     pub fn into_inner(mut self) -> Option<T> {
         self.offering.condition_mut().take_item()
     }
@@ -59,7 +60,7 @@ impl<'a, T, R, E, C: Clock> Enqueue<'a, T, R, E, C> {
         Self { offering: shared.offering(item) }
     }
 
-    /// Withdraws the item and returns it, `None` if it was accepted or given back already.
+    /// Withdraws the item and returns it; `None` if it was accepted or given back already.
     pub fn into_inner(mut self) -> Option<T> {
         self.offering.condition_mut().take_item()
     }
@@ -92,7 +93,7 @@ pub struct Submit<'a, T, R, E, C> {
 ///    └──refused──▶ (ready)
 /// ```
 enum Stage<'a, T, R, E, C> {
-    /// Waits for room. Polled again after it is ready, it panics.
+    /// Waits for room. A refused submission stays here, and panics if it is polled again.
     Outside(Enqueue<'a, T, R, E, C>),
     /// Waits for the result.
     Inside(Reply<R, E>),
@@ -103,7 +104,7 @@ impl<'a, T, R, E, C: Clock> Submit<'a, T, R, E, C> {
         Self { stage: Stage::Outside(Enqueue::new(shared, item)) }
     }
 
-    /// Withdraws the submission and returns its item, `None` if it was accepted (then it is
+    /// Withdraws the submission and returns its item; `None` if the item was accepted (then it is
     /// processed) or given back already.
     pub fn into_inner(mut self) -> Option<T> {
         match &mut self.stage {
