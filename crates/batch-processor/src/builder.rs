@@ -95,7 +95,7 @@ impl<T, C> Builder<T, C> {
     ///
     /// With zero, what has gathered while the handler was busy is handed over at once: the latency
     /// is the least, and batches are as large as the load makes them. With [`Duration::MAX`], a
-    /// batch waits until it is full, for a flush, the close, or an item without room.
+    /// batch waits until it is full, or for a flush, the close or an item without room.
     pub fn max_delay(self, delay: Duration) -> Self {
         Self { max_delay: delay, ..self }
     }

@@ -1,4 +1,4 @@
-//! Waiting until everything is done.
+//! The futures that wait until items are done.
 
 use core::{
     fmt,
@@ -19,7 +19,7 @@ use crate::{
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Flush<'a, T, R, E, C> {
     shared: &'a Shared<T, R, E, C>,
-    // Set by the first poll: everything before it counts.
+    // Set by the first poll: the flush waits for all items before the mark.
     mark: Option<Mark>,
     waiter: Waiter,
 }
@@ -51,7 +51,7 @@ impl<T, R, E, C> fmt::Debug for Flush<'_, T, R, E, C> {
 /// Future of [`Batcher::shutdown`](crate::Batcher::shutdown).
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Shutdown<'a, T, R, E, C> {
-    // Closed before its first poll, so its mark is the last one.
+    // The batcher is closed before the first poll of this flush, so its mark is behind all items.
     flush: Flush<'a, T, R, E, C>,
 }
 

@@ -33,23 +33,23 @@ use crate::{
 };
 
 pin_project! {
-    /// Future that hands batches to the handler, until the batcher is closed and everything is
-    /// done.
+    /// Future that hands batches to the handler, until the batcher is closed and every accepted
+    /// item is done.
     ///
-    /// Spawn it in any executor, or [`wait`](crate::Wait::wait) for it on a thread. It yields after
-    /// each batch, so a busy batcher does not keep an executor's thread to itself. A blocking
-    /// handler blocks the thread that polls the driver.
+    /// Spawn it in any executor, or [`wait`](crate::Wait::wait) for it on a thread. The driver
+    /// yields after each batch, so that a busy batcher does not keep an executor's thread to
+    /// itself. A blocking handler blocks the thread that polls the driver.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before its end, it fails all callers that wait, with an error that names it. What
-    /// was not handed over comes back from [`Batcher::shutdown`](crate::Batcher::shutdown). The
-    /// future of an asynchronous handler is dropped with it.
+    /// If the driver is dropped before its end, all callers that wait get the error
+    /// `DriverDropped`. [`Batcher::shutdown`](crate::Batcher::shutdown) gives back the items that
+    /// were not handed over. The futures of an asynchronous handler are dropped with the driver.
     ///
     /// # Panics
     ///
-    /// With the feature `std` a panic of the handler is caught, and fails its batch only. Without,
-    /// it goes through.
+    /// With the feature `std` a panic of the handler is caught, and fails its batch only. Without
+    /// `std`, it propagates to the code that polls the driver.
     ///
     /// # Examples
     ///
@@ -70,24 +70,24 @@ pin_project! {
         C: Timer,
     {
         handler: H,
-        // INVARIANT: of the jobs in flight, in the same slots.
+        // INVARIANT: the futures of the jobs of `in_flight`, in the same slots.
         runs: FutureSlots<(), H::Run>,
-        // Whether there is one run at most. It is polled with the driver's own waker then.
+        // Whether there is at most one run: then it is polled with the driver's own waker.
         is_single: bool,
         #[pin]
         sleep: Option<C::Sleep>,
-        // When `sleep` ends.
+        // When `sleep` ends; `None` without a sleep.
         deadline: Option<Timestamp>,
         waiter: Waiter,
-        // Last, so that the handler's future is gone before its callers are told.
+        // The last field, so that the handler's futures are dropped before their callers are told.
         in_flight: InFlight<T, H::Output, H::Error, C>,
     }
 }
 
-/// What an idle driver finds.
+/// What the driver does next.
 enum Next<T, R, E> {
     Batch(BatchId, Batch<T, Carried<R, E>>),
-    /// The pause of a batch is over.
+    /// Calls the handler again for a paused batch: its pause is over, or the batcher is closed.
     Again,
     End,
 }
@@ -114,7 +114,8 @@ where
         }
     }
 
-    /// Goes on with the batches whose futures were woken; returns whether a call has ended.
+    /// Polls the futures of batches that were woken, or one in turn if none was; returns whether a
+    /// call of the handler has ended.
     fn poll_runs(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         let before = self.in_flight.ended;
         if self.is_single {
@@ -132,7 +133,7 @@ where
         self.in_flight.ended != before
     }
 
-    /// Goes on with the batch in a slot, if there is one.
+    /// Polls the future in a slot, if there is one.
     fn poll_run(self: Pin<&mut Self>, slot: usize, cx: &mut Context<'_>) {
         let this = self.project();
         let (runs, is_single) = (this.runs, *this.is_single);
@@ -148,7 +149,7 @@ where
         this.in_flight.finish(result, &*this.handler);
     }
 
-    /// Waits until a batch is due, or everything is over.
+    /// Waits until a batch can start, a pause is over, or everything is done.
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Next<T, H::Output, H::Error>> {
         let mut this = self.project();
         let shared = &*this.in_flight.shared;
@@ -175,12 +176,12 @@ where
                     }
                 })
             });
-            // A batch is among those in flight before anything foreign runs; the alarm is set by
-            // the next look.
+            // Returns before any foreign code runs, so that a batch that has left the gatherer gets
+            // into `in_flight`. The next look sets the alarm.
             if next.is_ready() {
                 return next;
             }
-            // A deadline that changes after this look notifies `work`, for which the waiter is
+            // If the deadline changes after this look, `work` is notified, with which the waiter is
             // registered.
             if deadline != *this.deadline {
                 *this.deadline = None;
@@ -210,7 +211,7 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if self.as_mut().poll_runs(cx) {
-            // The next batch may be due already; others want to run, too.
+            // The next batch may be due already, but other tasks get their turn first.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

@@ -1,4 +1,4 @@
-//! What is done with a batch.
+//! The code that processes a batch.
 
 use core::{
     fmt,
@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use crate::dedupe::Deduped;
 
-/// Processes batches: what the builder's `build` methods make of your function.
+/// Processes batches. The builder's `build` methods make a handler of your function.
 ///
 /// Implement it for a handler with a name or a state of its own; see
 /// [`Builder::build_with`](crate::Builder::build_with).
@@ -44,32 +44,32 @@ use crate::dedupe::Deduped;
 /// # Ok::<(), tidegate_batch_processor::BuildError>(())
 /// ```
 pub trait Handler<T> {
-    /// What there is for each item. For errors of single items a `Result`.
+    /// The result of one item: a `Result` if single items can fail.
     type Output;
 
-    /// Why a batch as a whole can fail.
+    /// The error of a batch that fails as a whole.
     type Error;
 
-    /// The work on one batch.
+    /// The future of the work on one batch.
     type Run: Future<Output = Result<Vec<Self::Output>, Self::Error>>;
 
-    /// Starts the work on a batch of at least one item. Its results must be in the order of the
-    /// items, one for each.
+    /// Starts the work on a batch of at least one item. The future must return one result for each
+    /// item, in the order of the items.
     fn start(&mut self, items: Vec<T>) -> Self::Run;
 
-    /// Returns whether a batch that failed by `error` may do better later, so that
-    /// [`Builder::retry`](crate::Builder::retry) tries it again. Unless a handler says otherwise,
-    /// yes.
+    /// Returns whether a batch that failed with `error` may succeed later: only then does
+    /// [`Builder::retry`](crate::Builder::retry) try it again. By default it returns true.
     fn is_transient(&self, error: &Self::Error) -> bool {
         let _ = error;
         true
     }
 
-    /// Lets items of a batch with equal keys share one result: the handler gets the first of them,
-    /// and its result is cloned for the others, which are dropped.
+    /// Lets items of a batch with equal keys share one result: the handler gets the first of these
+    /// items, the others are dropped, and each of their callers gets a clone of the result.
     ///
-    /// Nothing is remembered from one batch to the next. The items still count for the size of
-    /// their batch. Costs a sort of the keys, and clones of results where there are equal ones.
+    /// Nothing is remembered from one batch to the next. Dropped items still count for the size of
+    /// their batch. It costs the sorting of the keys and, in a batch with equal keys, a clone of
+    /// the result for each item.
     ///
     /// # Examples
     ///
@@ -104,7 +104,7 @@ pub trait Handler<T> {
     }
 }
 
-/// A handler made of a function that returns the results.
+/// A handler that calls a function, which returns the results.
 #[derive(Clone, Copy)]
 pub struct Blocking<F>(F);
 
@@ -135,12 +135,12 @@ impl<F> fmt::Debug for Blocking<F> {
     }
 }
 
-/// A handler made of a function that returns a future of the results.
+/// A handler that calls a function, which returns a future of the results.
 #[derive(Clone, Copy)]
 pub struct Async<F>(F);
 
 impl<F> Async<F> {
-    /// Creates the handler. The future is polled by the driver.
+    /// Creates the handler. The driver polls the function's future.
     pub const fn new(function: F) -> Self {
         Self(function)
     }

@@ -1,4 +1,4 @@
-//! What came of a batch, shared by all callers that submitted an item of it.
+//! The results of a batch, shared by all callers that submitted an item of it.
 
 use core::{
     fmt,
@@ -22,32 +22,32 @@ use tidegate_core::{
 
 use crate::{error::BatchError, outcome::Outcome, steps};
 
-/// Every item of the batch has its result or its error.
+/// Value of `settled`: every item of the batch has its result or its error.
 const SETTLED: usize = usize::MAX;
 
 /// The results of one batch, and the wakers of the callers that wait for them.
 ///
-/// A result belongs to one waiter from the start, which finds it, and its waker, by the index of
-/// its item: no waiter is woken for the result of another. A caller that comes when the results are
-/// there leaves no waker.
+/// Each result belongs to one waiter from the start. Result and waker are found by the index of the
+/// item, so no waiter is woken for the result of another. A caller that comes after the results
+/// leaves no waker.
 pub(crate) struct Results<R, E> {
     /// | value | meaning |
     /// | --- | --- |
-    /// | [`SETTLED`] | for ever; `outcome` is there |
-    /// | n | pending, but for the items with an index below n, which were dropped |
+    /// | [`SETTLED`] | every item is settled, for ever; `outcome` is there |
+    /// | n | the items with an index below n were dropped; the others are pending |
     ///
-    /// Grows only, and is written under the wakers' lock.
+    /// It only grows, and is written under the lock of `wakers`.
     settled: AtomicUsize,
     outcome: Lock<Outcome<R, E>>,
     wakers: Lock<Wakers>,
 }
 
-/// The waiters, by their items.
+/// The wakers of the waiters, by the indices of their items.
 #[derive(Default)]
 struct Wakers {
-    // INVARIANT: everything below it is settled.
+    // INVARIANT: every item with an index below this is settled.
     first: usize,
-    // INVARIANT: by the index of the item, from `first` on; no longer than its last waiter needs.
+    // INVARIANT: by the index of the item, from `first` on; no longer than the last waiter needs.
     of: VecDeque<Option<Waker>>,
 }
 
@@ -56,7 +56,7 @@ impl Wakers {
         self.of.get_mut(index.checked_sub(self.first)?)
     }
 
-    /// Returns the place for the waker of an item that is not settled.
+    /// Returns the slot for the waker of an item that is not settled.
     fn place(&mut self, index: usize) -> &mut Option<Waker> {
         let place = index - self.first;
         if self.of.len() <= place {
@@ -65,7 +65,7 @@ impl Wakers {
         &mut self.of[place]
     }
 
-    /// Takes the wakers of all items below `index` out.
+    /// Takes out the wakers of all items with an index below `index`.
     fn take_below(&mut self, index: usize) -> VecDeque<Option<Waker>> {
         let dropped = (index - self.first).min(self.of.len());
         self.first = index;
@@ -74,7 +74,7 @@ impl Wakers {
 }
 
 impl<R, E> Results<R, E> {
-    /// Returns the results of a batch of one item, which has failed.
+    /// Returns the results of a batch of one item that has failed with `error`.
     pub(crate) fn of_failure(error: BatchError<E>) -> Self {
         Self {
             settled: AtomicUsize::new(SETTLED),
@@ -83,48 +83,50 @@ impl<R, E> Results<R, E> {
         }
     }
 
-    /// Tells all waiters. Called once, by the driver, which has taken the batch out of the
-    /// gatherer.
+    /// Stores the outcome and wakes all waiters. Called once, by the driver or its drop, after the
+    /// batch has left the gatherer.
     pub(crate) fn settle(&self, outcome: Outcome<R, E>) {
         let _unset = self.outcome.with(|place| core::mem::replace(place, outcome));
         self.settle_below(SETTLED);
     }
 
-    /// Tells the waiters of the items with an index below `index` that these were dropped. Looks at
-    /// no others.
+    /// Settles the items with an index below `index`, which were dropped, and wakes their waiters.
+    /// Looks at no other waiters.
     pub(crate) fn drop_below(&self, index: usize) {
         self.settle_below(index);
     }
 
     fn settle_below(&self, index: usize) {
         let woken = self.wakers.with(|wakers| {
-            // ORDERING: Relaxed: under the wakers' lock; and see `is_settled`.
+            // ORDERING: Relaxed: it is written only under this lock; for the outcome see
+            // `is_settled`.
             if self.settled.load(Ordering::Relaxed) >= index {
                 return VecDeque::new();
             }
             self.settled.store(index, Ordering::Relaxed);
             wakers.take_below(index)
         });
-        // Also if a waker panics.
+        // Wakes the others even if a waker panics.
         wake_list::each(woken.into_iter().flatten(), Waker::wake);
     }
 
-    /// Returns what came of an item that [`is_settled`](Self::is_settled). Only its owner asks,
-    /// once.
+    /// Returns the result or the error of an item that [`is_settled`](Self::is_settled). Called
+    /// once for an item, by its owner.
     fn take(&self, index: usize) -> Result<R, BatchError<E>> {
-        // A dropped item has no place in the outcome, and the outcome may not be there yet.
+        // The outcome has nothing for a dropped item, and may not be there yet.
         self.outcome.with(|outcome| outcome.take(index)).unwrap_or(Err(BatchError::Dropped))
     }
 
     #[inline]
     fn is_settled(&self, index: usize) -> bool {
-        // ORDERING: Relaxed: a caller that finds it settled locks the outcome next, and that comes
-        // after `settle` has locked it. If it came before, the store in `settle` would happen after
-        // our unlocking, so after this load, which could not have seen it.
+        // ORDERING: Relaxed: a caller that finds its item settled locks the outcome next, and
+        // `settle` has locked it before. Had the caller locked it first, the store in `settle`
+        // would happen after the caller's unlocking, so after this load, which could not have seen
+        // the store.
         index < self.settled.load(Ordering::Relaxed)
     }
 
-    /// Leaves a waker for an item, unless it is settled.
+    /// Leaves a waker for an item; returns `Ready` if the item is settled.
     fn wait(&self, index: usize, waker: &Waker) -> Poll<()> {
         let is_known = self.wakers.with(|wakers| {
             let known = wakers.get(index).and_then(|known| known.as_ref());
@@ -133,7 +135,7 @@ impl<R, E> Results<R, E> {
         if is_known {
             return Poll::Pending;
         }
-        // A waker's code is foreign, cloning and dropping included: it runs with the lock open.
+        // A waker's code is foreign, and so is cloning or dropping it: it runs with the lock open.
         let mut unused = Some(waker.clone());
         self.wakers.with(|wakers| {
             if self.is_settled(index) {
@@ -144,7 +146,7 @@ impl<R, E> Results<R, E> {
         })
     }
 
-    /// Takes a waker back: its caller does not wait for the item any more.
+    /// Removes the waker of an item for which its caller no longer waits.
     fn leave(&self, index: usize) {
         let waker = self.wakers.with(|wakers| wakers.get(index).and_then(Option::take));
         in_drop(|| drop(waker));
@@ -161,18 +163,20 @@ impl<R, E> Default for Results<R, E> {
     }
 }
 
-/// The result of one accepted item, to be awaited or waited for.
+/// Future of the result of one accepted item.
 ///
-/// Made by [`Batcher::try_submit`](crate::Batcher::try_submit). It borrows nothing, so it can be
-/// stored and sent to another task.
+/// Made by [`Batcher::try_submit`](crate::Batcher::try_submit) and
+/// [`Batcher::enqueue`](crate::Batcher::enqueue). It borrows nothing, so it can be stored and sent
+/// to another task.
 ///
 /// # Cancel safety
 ///
-/// Dropping it gives up the result only: the item is processed as if its caller still waited.
+/// Dropping the reply gives up the result only: the item is processed as if its caller still
+/// waited.
 ///
 /// # Errors
 ///
-/// [`BatchError`], the same for every caller of a batch that failed as a whole.
+/// [`BatchError`]; all callers of a batch that failed as a whole get the same one.
 ///
 /// # Examples
 ///
@@ -194,7 +198,7 @@ pub struct Reply<R, E> {
     // `None` once it has resolved.
     results: Option<Arc<Results<R, E>>>,
     index: usize,
-    /// Whether a waker was left.
+    /// Whether its waker is in `results`.
     waits: bool,
 }
 
@@ -221,7 +225,7 @@ impl<R, E> Future for Reply<R, E> {
     }
 }
 
-// Its part of the batch is behind locks.
+// What a reply shares with its batch is behind locks.
 impl<R, E> UnwindSafe for Reply<R, E> {}
 impl<R, E> RefUnwindSafe for Reply<R, E> {}
 
@@ -246,7 +250,8 @@ mod tests {
 
     use super::*;
 
-    /// Looks at waiters while the items of a batch are dropped one by one, oldest first.
+    /// Counts the waiters that are looked at while the items of a batch are dropped one by one, the
+    /// oldest first.
     fn steps_of_drops(items: usize) -> usize {
         let results = Arc::new(Results::<(), ()>::default());
         let mut cx = Context::from_waker(Waker::noop());

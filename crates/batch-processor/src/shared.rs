@@ -1,4 +1,4 @@
-//! What the batcher's handles and its driver have in common.
+//! The state that a batcher's handles and its driver share.
 
 use core::{fmt, marker::PhantomData, task::Context};
 
@@ -23,40 +23,41 @@ use crate::{
     unwind::{DropEach, shielded},
 };
 
-/// How often a thread looks for room before it sleeps: most often after it has let other threads
-/// run.
+/// How many times more a thread checks for room before it parks: it spins before the first few of
+/// these checks, and lets other threads run before the rest.
 const LOOKS: u32 = 20;
 
 /// How many sleeps may end in one poll before other tasks run: while a clock lags behind its timer,
 /// the poll would not end.
 pub(crate) const SLEEPS: u32 = 4;
 
-/// An item is taken out of its future once.
+/// The panic of a future that has no item any more.
 const OFFERED: &str = "polled after it was ready";
 
-/// What a batch carries beside its items: its results, once the first caller wants one.
+/// What a batch carries beside its items: the results that its callers wait for; `None` until a
+/// caller wants one.
 pub(crate) type Carried<R, E> = Option<Arc<Results<R, E>>>;
 
-/// How heavy an item is.
+/// Returns the weight of an item.
 pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
 
 /// The gatherer, and the events that its driver and its callers wait for.
 ///
 /// | event | condition | notified by |
 /// | --- | --- | --- |
-/// | `work` | a batch is due, the deadline has changed, it is over | pushers, flush, close: when the gatherer says so |
-/// | `room` | an item fits | the driver when it takes a batch out; close |
-/// | `progress` | a mark is done | the driver when a batch is done |
+/// | `work` | a batch can start, the deadline has changed, everything is done | pushers and flushes, if the gatherer says so; close, always |
+/// | `room` | an item fits | the driver when it takes a batch out, and when it is dropped; close |
+/// | `progress` | a mark is done | the driver when a batch is done, and when it is dropped |
 ///
-/// An item costs one critical section; pushers touch `work` twice a batch, when it begins and when
-/// it is due.
+/// An item costs one critical section, the first one of a batch two. Pushers touch `work` at most
+/// twice a batch: when it begins and when it is full.
 pub(crate) struct Shared<T, R, E, C> {
     gatherer: Lock<Gatherers<T, Carried<R, E>>>,
     pub(crate) work: Event,
     pub(crate) room: Event,
     pub(crate) progress: Event,
     pub(crate) clock: C,
-    /// How many handles there are; dropping the last one closes the batcher.
+    /// How many handles there are. Dropping the last one closes the batcher.
     pub(crate) handles: AtomicUsize,
     keys: Option<Box<dyn Keys<T>>>,
     weigh: Option<Weigh<T>>,
@@ -84,12 +85,13 @@ impl<T, R, E, C> Shared<T, R, E, C> {
         }
     }
 
-    /// Runs a step of the gatherer that is in use.
+    /// Runs a step of the gatherer that is in use, under its lock.
     pub(crate) fn with<A>(&self, step: impl FnOnce(&mut dyn Gather<T, Carried<R, E>>) -> A) -> A {
         self.gatherer.with(|gatherers| step(gatherers.used()))
     }
 
-    /// Runs a step of the gatherer's and lets the driver know of what it has to do.
+    /// Runs a step of the gatherers, under their lock, and wakes the driver if the step gives it
+    /// something to do.
     fn step<A>(&self, step: impl FnOnce(&mut Gatherers<T, Carried<R, E>>) -> (A, Action)) -> A {
         let (answer, action) = self.gatherer.with(step);
         if action != Action::Rest {
@@ -98,7 +100,7 @@ impl<T, R, E, C> Shared<T, R, E, C> {
         answer
     }
 
-    /// Makes everything that is in due; returns the mark behind it.
+    /// Makes every waiting batch due; returns the mark behind all items.
     pub(crate) fn flush(&self) -> Mark {
         self.step(|gatherers| gatherers.used().flush())
     }
@@ -106,14 +108,14 @@ impl<T, R, E, C> Shared<T, R, E, C> {
     pub(crate) fn close(&self) -> bool {
         let closed = self.with(|gatherer| gatherer.close());
         if closed {
-            // The driver even if it has nothing to hand over: the close ends its pauses. Both also
-            // if a waker panics.
+            // Wakes the driver even if there is nothing to hand over: the close ends its pauses.
+            // Notifies both events even if a waker panics.
             each([&self.work, &self.room].into_iter(), Event::notify_all);
         }
         closed
     }
 
-    /// Wakes callers that wait for the room that `items` have left.
+    /// Wakes callers that wait for room, after so many `items` have left.
     pub(crate) fn make_room(&self, items: usize) {
         if self.weigh.is_some() {
             // The room of one heavy item may be that of many light ones, and the first waiter's
@@ -124,12 +126,12 @@ impl<T, R, E, C> Shared<T, R, E, C> {
         }
     }
 
-    /// Tells all callers that there is no driver any more: also those whose batches were `running`.
+    /// Tells all callers that there is no driver any more, also those whose batches are `running`.
     pub(crate) fn abandon(&self, running: impl Iterator<Item = Abandoned<Carried<R, E>>>) {
         let batches = self.with(|gatherer| gatherer.abandon());
         for Abandoned { carried, dropped } in batches.into_iter().chain(running) {
             let Some(results) = carried else { continue };
-            // However many there are.
+            // The length is not known here: the error is for all items from the first on.
             let outcome = Outcome::failed(usize::MAX, BatchError::DriverDropped);
             shielded(|| results.settle(outcome.behind(dropped)));
         }
@@ -137,7 +139,7 @@ impl<T, R, E, C> Shared<T, R, E, C> {
         shielded(|| self.progress.notify_all());
     }
 
-    /// Forgets a key of which nothing is there, if that is so by now.
+    /// Releases the claim on a key whose lane has become empty; does nothing for `None`.
     #[inline]
     pub(crate) fn release(&self, key: Option<Key>) {
         if let (Some(key), Some(keys)) = (key, &self.keys) {
@@ -151,16 +153,17 @@ impl<T, R, E, C> Shared<T, R, E, C> {
 }
 
 impl<T, R, E, C: Clock> Shared<T, R, E, C> {
-    /// Lets an item in if there is room.
+    /// Pushes an item if there is room.
     #[inline]
     pub(crate) fn offer<A: Receipt<R, E>>(&self, item: T) -> Result<A, PushError<T>> {
-        // Held while it is weighed and its key is looked for, which is foreign code.
+        // Holds the item while foreign code weighs it and compares its key.
         let mut offered = DropEach::new(Some(item));
         let weight = self.weight_of(&offered);
         self.offer_weighed(&mut offered, weight)
     }
 
-    /// Takes the item out, to let it in or to give it back; it stays if foreign code panics.
+    /// Takes the item out, and pushes it or gives it back in the error. If foreign code panics on
+    /// the way, the item stays in `offered`.
     #[inline]
     fn offer_weighed<A: Receipt<R, E>>(
         &self,
@@ -186,10 +189,11 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
         }
     }
 
-    /// As `offer_weighed`, for an item with a key, or one that was refused for this reason.
+    /// Does what `offer_weighed` does, for an item with a key, or one that was refused because of
+    /// `refusal`.
     ///
-    /// Keys are looked for and the clock is read with the lock open, the clock only for the first
-    /// item of a batch.
+    /// Keys are looked for, and the clock is read, with the gatherers' lock open. The clock is read
+    /// only for the first item of a batch.
     #[inline(never)]
     fn offer_slowly<A: Receipt<R, E>>(
         &self,
@@ -246,10 +250,10 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
         }
     }
 
-    /// Drops the item that has waited longest, and tells its caller.
+    /// Drops the first item of the batch that has waited longest, and tells its caller.
     #[cold]
     fn drop_oldest(&self) {
-        // The item is foreign: it is dropped with the lock open.
+        // The item's destructor is foreign, so it runs with the lock open.
         let Some((shed, unused)) = self.with(|gatherer| gatherer.shed()) else { return };
         self.release(unused);
         if let Some(results) = shed.carried {
@@ -258,7 +262,7 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
         shielded(|| drop(shed.item));
     }
 
-    /// Waits for room and lets an item in.
+    /// Weighs an item, and returns a future that waits for room and pushes the item.
     pub(crate) fn offering<A: Receipt<R, E>>(&self, item: T) -> Offering<'_, T, R, E, C, A> {
         let mut item = DropEach::new(Some(item));
         let weight = self.weight_of(&item);
@@ -278,12 +282,12 @@ impl<T, R, E, C> fmt::Debug for Shared<T, R, E, C> {
     }
 }
 
-/// What a pusher keeps of an accepted item: nothing, or the right to its result.
+/// What a pusher gets for an accepted item: nothing, or a reply, by which it waits for the result.
 pub(crate) trait Receipt<R, E> {
-    /// Makes the receipt for the item at `index`. Runs in the gatherer's lock.
+    /// Makes the receipt for the item at `index`. Runs under the gatherers' lock.
     fn new(carried: &mut Carried<R, E>, index: usize) -> Self;
 
-    /// What the caller of an item gets that was dropped instead of being let in.
+    /// Makes the receipt for an item that was dropped instead of being accepted.
     fn dropped() -> Self;
 }
 
@@ -308,13 +312,13 @@ impl<R, E> Receipt<R, E> for Reply<R, E> {
 /// Future of [`Shared::offering`].
 pub(crate) type Offering<'a, T, R, E, C, A> = WaitUntil<'a, Offer<'a, T, R, E, C, A>>;
 
-/// "It is let in", or will never be.
+/// The condition that an item is accepted, or can never be.
 pub(crate) struct Offer<'a, T, R, E, C, A> {
     shared: &'a Shared<T, R, E, C>,
-    // `None` once it was let in, given back, or taken out.
+    // `None` once the item was accepted, given back, or taken out.
     item: Option<T>,
     weight: usize,
-    // How often it may still look for room before it waits for it.
+    // How many times more a check may try to push before the future waits.
     patience: u32,
     receipt: PhantomData<fn() -> A>,
 }
@@ -324,8 +328,8 @@ impl<T, R, E, C, A> Offer<'_, T, R, E, C, A> {
         self.item.take()
     }
 
-    /// Lets it look for room a few times before it waits: a batch that leaves makes room for many
-    /// items, and to be woken costs more than to look.
+    /// Lets a thread check for room a few times more before it parks: a batch that leaves makes
+    /// room for many items, and a wake-up costs more than these checks.
     #[inline]
     pub(crate) fn allow_spin(&mut self, cx: &Context<'_>) {
         self.patience = if may_spin(cx) { LOOKS } else { 0 };
