@@ -1,4 +1,4 @@
-//! What the driver knows of the batches that it has begun, and how their callers are told.
+//! The batches that the driver has begun, and how their callers are told of the results.
 
 use core::mem;
 
@@ -16,33 +16,33 @@ use crate::{
     unwind::{attempt, catch, drop_each, shielded},
 };
 
-/// The driver's side of what is shared; dropping it abandons the batcher.
+/// The driver's part of the batcher. Its drop abandons the batcher.
 pub(crate) struct InFlight<T, R, E, C> {
     pub(crate) shared: Arc<Shared<T, R, E, C>>,
-    /// What is done with a batch that failed, if anything.
+    /// What is done with a batch that failed; `None` if it only fails.
     recovery: Option<Recovery<T>>,
-    /// The one that the handler is about to be called for.
+    /// The batch for which the handler is about to be called, or whose call has just ended.
     in_hand: Option<Job<T, R, E>>,
-    // INVARIANT: those that the handler has, by the slots of its futures.
+    // INVARIANT: the batches that the handler has, by the slots of its futures.
     jobs: Vec<Option<Job<T, R, E>>>,
-    // INVARIANT: those that wait to be called for again, by from when on, and in the order in which
-    // they came. In flight, as the gatherer counts.
+    // INVARIANT: the batches that wait for another call, by the ends of their pauses, and among
+    // equal ends in the order in which they came. The gatherer counts them as in flight.
     paused: BTreeMap<(Timestamp, u64), Job<T, R, E>>,
     /// How many pauses there have been.
     pauses: u64,
-    /// How many calls have ended.
+    /// How many calls of the handler have ended.
     pub(crate) ended: u64,
 }
 
-/// A batch that was begun.
+/// A batch that the driver has begun.
 struct Job<T, R, E> {
     id: BatchId,
-    /// Items of the call that is under way.
+    /// How many items the call is for that runs, or comes next.
     sent: usize,
-    /// Items that were dropped before it started.
+    /// How many items were dropped before the batch started.
     dropped: usize,
     results: Carried<R, E>,
-    /// What it takes to call for it again; `None` without recovery.
+    /// What the next calls need, until the batch is over; `None` without recovery.
     effort: Option<Box<Effort<T, R, E>>>,
 }
 
@@ -59,7 +59,7 @@ impl<T, R, E, C> InFlight<T, R, E, C> {
         }
     }
 
-    /// Returns when the first pause ends.
+    /// Returns when the first pause ends; `None` if no batch pauses.
     pub(crate) fn paused_until(&self) -> Option<Timestamp> {
         self.paused.first_key_value().map(|((until, _), _)| *until)
     }
@@ -72,15 +72,15 @@ impl<T, R, E, C> InFlight<T, R, E, C> {
         self.jobs[slot] = self.in_hand.take();
     }
 
-    /// Takes the batch in hand that runs in a slot.
+    /// Makes the batch that runs in a slot the batch in hand.
     pub(crate) fn take(&mut self, slot: usize) {
         self.in_hand = self.jobs.get_mut(slot).and_then(Option::take);
     }
 }
 
 impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
-    /// Takes a batch in hand that runs from now on; returns its items, or the message of a panic of
-    /// their clones.
+    /// Makes a batch that starts the batch in hand. Returns the items of its first call, or, if
+    /// cloning them panicked, the message of that panic.
     pub(crate) fn begin(
         &mut self,
         id: BatchId,
@@ -98,7 +98,8 @@ impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
         catch(|| effort.items(recovery))
     }
 
-    /// Takes the batch in hand whose pause ends first, to run again; returns the items to call for.
+    /// Makes the batch whose pause ends first the batch in hand. Returns the items of its next
+    /// call, or, if cloning them panicked, the message of that panic.
     pub(crate) fn begin_again(&mut self) -> Result<Vec<T>, Arc<str>> {
         self.in_hand = self.paused.pop_first().map(|(_, job)| job);
         let effort = self.in_hand.as_mut().and_then(|job| job.effort.as_mut());
@@ -110,15 +111,15 @@ impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
         }
     }
 
-    /// Notes what came of the call for the batch in hand: either the batch is over, and its callers
-    /// are told, or it is called for again.
+    /// Records the result of the call for the batch in hand. Either the batch is over, and its
+    /// callers are told, or it pauses until its next call.
     pub(crate) fn finish<H>(&mut self, result: Result<Vec<R>, BatchError<E>>, handler: &H)
     where
         H: Handler<T, Output = R, Error = E>,
     {
         let Some(mut job) = self.in_hand.take() else { return };
         self.ended += 1;
-        // A clock that panics takes no results along.
+        // A panic of the clock must not lose the results.
         let now = attempt(|| self.shared.clock.now()).unwrap_or(Timestamp::ORIGIN);
         let result = result.and_then(|results| match results.len() {
             got if got == job.sent => Ok(results),
@@ -163,7 +164,7 @@ impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
     ) {
         let until = match next {
             Next::Retry(pause) => now + pause,
-            // At once, but others want to run, too.
+            // At once, but other tasks get their turn first.
             _ => Timestamp::ORIGIN,
         };
         if next != Next::Part {
@@ -175,7 +176,7 @@ impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
         self.paused.insert((until, self.pauses), job);
     }
 
-    /// Tells the callers of a batch that is over, if there are any.
+    /// Ends a batch: counts it, tells its callers, if there are any, and notifies flushes.
     fn settle(
         &self,
         job: Job<T, R, E>,
@@ -184,8 +185,8 @@ impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
         outcome: impl FnOnce(bool) -> Option<Outcome<R, E>>,
     ) {
         let Job { id, dropped, results, .. } = job;
-        // Counted before the callers are told, so a caller that has its result finds it in the
-        // statistics.
+        // The batch is counted before its callers are told, so a caller that has its result finds
+        // the batch in the statistics.
         self.shared.with(|gatherer| gatherer.on_done(id, now, failed));
         shielded(|| {
             let outcome = outcome(results.is_some());

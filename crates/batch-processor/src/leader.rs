@@ -1,4 +1,4 @@
-//! No driver of its own: the first caller of a batch drives it.
+//! A batcher without a driver to spawn: its callers drive it.
 //!
 //! ```text
 //! submit ─▶ into the batch ─▶ the result is there? ── yes: resign, done
@@ -8,10 +8,11 @@
 //!                             wait: for a vacancy, and with patience
 //! ```
 //!
-//! One caller leads at a time: the driver wakes its waker. The driver is due from that wake until a
-//! caller polls it. A caller that resigns, with its result or because it is dropped, notifies the
-//! next waiter. A leader that is kept and not polled cannot do that: so a caller that is polled
-//! while the driver is due takes the lead, and a waiter looks again from time to time.
+//! One caller leads at a time: when the driver is woken, the leader is woken. From that wake-up
+//! until a caller polls the driver, the driver is due. A caller resigns when it has its result or
+//! is dropped, and then notifies the next waiter. A leader that is kept and not polled cannot
+//! resign: so any caller that is polled while the driver is due takes the lead, and a waiter checks
+//! for that from time to time.
 
 use core::{
     fmt,
@@ -35,38 +36,38 @@ use crate::{
     stats::Stats, submit::Submit,
 };
 
-/// How long a caller waits before it looks whether the leader leads, the first time. Each time it
-/// waits twice as long, up to the most.
+/// How long a waiter sleeps before it checks for the first time whether the driver is due. Each
+/// further sleep is twice as long as the one before, up to `MOST_PATIENCE`.
 ///
-/// LOOM: time does not exist in a model. There another caller looks in its place, and none is
-/// patient.
+/// LOOM: a model has no time, so its waiters do not sleep: other callers' polls check in their
+/// place.
 const PATIENCE: Duration = Duration::from_millis(tuned(10, 0) as u64);
 const MOST_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Gathers items from many callers into batches, which the callers themselves process: no driver to
-/// spawn, no thread.
+/// Gathers items from many callers into batches, which the callers themselves process: there is no
+/// driver to spawn, and no thread.
 ///
 /// The first caller of a batch leads: while it waits for its result, it does what a [`Driver`]
-/// would do, for all. When it has its result, the next waiter leads. With
+/// would do, for all callers. When it has its result, the next waiter leads. With
 /// [`Policy::Immediate`](crate::Policy::Immediate) a caller that is alone processes its item at
 /// once, and callers that come meanwhile share the next batch: the group commit of databases. With
 /// [`Policy::Delay`](crate::Policy::Delay) the leader waits for more items first.
 ///
-/// The leader also waits out the pauses of [`retry`](Builder::retry), and with
+/// The leader also waits for the end of the pauses of [`retry`](Builder::retry), and with
 /// [`keyed`](Builder::keyed) leads for all keys.
 ///
 /// A blocking handler runs in the poll of the leader, which is one of the callers: do not submit in
 /// a task that must not block.
 ///
-/// A leader that is alive and not polled, as a future that a `select!` has left behind, does not
-/// delay the others for long: any other caller that is polled takes the lead over when there is
-/// something to do, and callers that wait look for that by the clock, the first time after 10 ms
-/// and then half as often each time, at least once a second.
+/// A leader that is neither polled nor dropped, like a future that a `select!` keeps, does not
+/// delay the others for long: if there is something to do, any other caller that is polled takes
+/// the lead over. Callers that wait check for that themselves: first after 10 ms, then after twice
+/// as long each time, but at least once a second.
 ///
 /// # Fairness
 ///
-/// A caller that has its result tells the one that has waited longest to lead. A newcomer may be
-/// faster; which caller leads makes no difference to the order of the items.
+/// A leader that has its result notifies the caller that has waited longest, which leads next
+/// unless a newcomer is faster. Which caller leads makes no difference to the order of the items.
 ///
 /// # Examples
 ///
@@ -94,27 +95,28 @@ pub struct LeaderBatcher<T, H: Handler<T>, C: Timer> {
     // INVARIANT: `None` while a caller polls it.
     driver: Lock<Option<Passed<T, H, C>>>,
     relay: Arc<Wakeable<Relay>>,
-    /// What the driver is always polled with: made of `relay`.
+    /// The waker with which the driver is always polled; it wakes `relay`.
     waker: Waker,
-    /// No caller leads. One notification for each resignation.
+    /// The event that no caller leads. Each resignation notifies one waiter.
     vacant: Event,
 }
 
 /// A driver that goes from leader to leader.
 type Passed<T, H, C> = Pin<Box<Driver<T, H, C>>>;
 
-/// What the driver wakes: the leader.
+/// What the driver wakes. It passes the wake-up on to the leader.
 struct Relay {
     lead: Lock<Role>,
 }
 
-/// The lead.
+/// Which caller leads, and whether the driver is due.
 struct Role {
-    /// The driver has been woken, and was not polled since.
+    /// Whether the driver has been woken and not polled since; true before its first poll.
     is_due: bool,
-    /// By its number; and the waker of its latest poll, unless it was called.
+    /// The number of the caller that leads, and the waker of its latest poll; the waker is `None`
+    /// once it was called. `None` if no caller leads.
     leader: Option<(u64, Option<Waker>)>,
-    /// The number of the caller that asked last.
+    /// The number that was given out last.
     callers: u64,
 }
 
@@ -135,7 +137,7 @@ impl<T, C: Timer> Builder<T, C> {
     ///
     /// # Errors
     ///
-    /// [`BuildError`] if the settings contradict themselves.
+    /// [`BuildError`] if a setting is out of its range.
     pub fn build_leader<H: Handler<T>>(
         self,
         handler: H,
@@ -150,14 +152,14 @@ impl<T, C: Timer> Builder<T, C> {
 }
 
 impl<T, H: Handler<T>, C: Timer> LeaderBatcher<T, H, C> {
-    /// Hands an item in and waits for its result, leading a batch if it is its turn.
+    /// Hands an item in and waits for its result. The caller leads while it is its turn.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before the item was accepted, the future drops the item with it. Dropped after, it
-    /// gives up the result; the item is processed with the batch of the next waiter, or with the
-    /// future of an asynchronous handler that another caller goes on with. If no caller comes any
-    /// more, it is dropped with the batcher.
+    /// If the future is dropped before the item was accepted, the item is dropped with it. If the
+    /// future is dropped later, the result is given up: the item stays in its batch, which another
+    /// caller that leads starts, or goes on with if its future runs already. If no other caller
+    /// comes, the item is dropped with the batcher.
     ///
     /// # Errors
     ///
@@ -172,7 +174,8 @@ impl<T, H: Handler<T>, C: Timer> LeaderBatcher<T, H, C> {
         self.relay.0.lead.with(with)
     }
 
-    /// Takes the driver if it is due, no caller leads, or this one does; and if no other polls it.
+    /// Takes the driver out if the caller with this number may lead: the driver is due, no caller
+    /// leads, or this one does. `None` if it may not, or another caller polls the driver now.
     fn take_helm(&self, number: u64) -> Option<Helm<'_, T, H, C>> {
         let may_lead = self.role(|role| match &role.leader {
             Some((leader, _)) => role.is_due || *leader == number,
@@ -182,7 +185,7 @@ impl<T, H: Handler<T>, C: Timer> LeaderBatcher<T, H, C> {
         Some(Helm { led: self, driver: Some(driver) })
     }
 
-    /// Refuses every item from now on. Returns false if it did already.
+    /// Refuses every item from now on. Returns false if the batcher was closed already.
     pub fn close(&self) -> bool {
         self.batcher.close()
     }
@@ -203,14 +206,14 @@ impl<T, H: Handler<T>, C: Timer> fmt::Debug for LeaderBatcher<T, H, C> {
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Leader<'a, T, H: Handler<T>, C: Timer> {
     submit: Submit<'a, T, H::Output, H::Error, C>,
-    // 0 until it has waited.
+    // 0 before the first poll that finds no result.
     number: u64,
     waiter: Waiter,
     patience: Patience<C>,
     led: &'a LeaderBatcher<T, H, C>,
 }
 
-/// The driver, in the hands of the one that polls it.
+/// The driver while a caller polls it. Its drop puts the driver back.
 struct Helm<'a, T, H: Handler<T>, C: Timer> {
     led: &'a LeaderBatcher<T, H, C>,
     // `None` only in `drop`.
@@ -218,16 +221,16 @@ struct Helm<'a, T, H: Handler<T>, C: Timer> {
 }
 
 impl<T, H: Handler<T>, C: Timer> Helm<'_, T, H, C> {
-    /// Leads from now on, and polls the driver.
+    /// Makes the caller with this number the leader, and polls the driver.
     fn poll(mut self, number: u64, cx: &Context<'_>) {
         let leader = Some((number, Some(cx.waker().clone())));
-        // The waker before is foreign: it is dropped with the lock open.
+        // The waker that is replaced is foreign: it is dropped with the lock open.
         let _replaced = self.led.role(|role| {
             role.is_due = false;
             core::mem::replace(&mut role.leader, leader)
         });
         if let Some(driver) = &mut self.driver {
-            // Over, it has told all callers; else it will wake the leader.
+            // If the driver is over, it has told all callers; else it will wake the leader.
             _ = driver.as_mut().poll(&mut Context::from_waker(&self.led.waker));
         }
     }
@@ -240,14 +243,14 @@ impl<T, H: Handler<T>, C: Timer> Drop for Helm<'_, T, H, C> {
     }
 }
 
-/// A clock's reminder to look whether the leader leads.
+/// The sleeps after which a waiter checks whether the driver is due.
 struct Patience<C: Timer> {
     sleep: Option<Pin<Box<C::Sleep>>>,
     next: Duration,
 }
 
 impl<C: Timer> Patience<C> {
-    /// Is ready when it is time to look.
+    /// Polls the sleep; `Ready` when it is time to check.
     fn poll(&mut self, clock: &C, cx: &mut Context<'_>) -> Poll<()> {
         let next = self.next;
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(clock.sleep(next)));
@@ -261,7 +264,7 @@ impl<C: Timer> Patience<C> {
 }
 
 impl<T, H: Handler<T>, C: Timer> Leader<'_, T, H, C> {
-    /// Lets another caller lead, if this one does.
+    /// Lets another caller lead, if this one leads.
     fn resign(&mut self) {
         let (led, number) = (self.led, self.number);
         let left = led.role(|role| role.leader.take_if(|(leader, _)| *leader == number));
@@ -279,7 +282,7 @@ impl<T, H: Handler<T>, C: Timer> Future for Leader<'_, T, H, C> {
         let led = this.led;
         loop {
             if let Poll::Ready(result) = Pin::new(&mut this.submit).poll(cx) {
-                // A notification that has come meanwhile goes to the next.
+                // If this waiter was notified meanwhile, its drop notifies the next one.
                 this.waiter = Waiter::new();
                 this.resign();
                 return Poll::Ready(result);
@@ -294,7 +297,7 @@ impl<T, H: Handler<T>, C: Timer> Future for Leader<'_, T, H, C> {
             let helm = this.waiter.poll_until(&led.vacant, cx, &mut || led.take_helm(number));
             if let Poll::Ready(helm) = helm {
                 helm.poll(number, cx);
-                // What the poll has done may have been our batch.
+                // The poll may have processed this caller's batch.
                 if let Poll::Ready(result) = Pin::new(&mut this.submit).poll(cx) {
                     this.resign();
                     return Poll::Ready(result);
@@ -307,7 +310,8 @@ impl<T, H: Handler<T>, C: Timer> Future for Leader<'_, T, H, C> {
             let is_armed = this.patience.sleep.is_some();
             match this.patience.poll(led.batcher.clock(), cx) {
                 Poll::Pending if is_armed => return Poll::Pending,
-                // The clock is set before the last look, or the time has come: look again.
+                // The sleep was armed only now, or it has ended: check again. A check must follow
+                // the arming.
                 Poll::Pending | Poll::Ready(()) => {}
             }
         }

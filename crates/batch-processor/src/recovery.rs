@@ -1,5 +1,5 @@
-//! What is done with a batch that failed: it is tried again, and then split, until none but the
-//! items to blame have failed.
+//! What is done with a batch that failed: it is tried again, and then split, until only the items
+//! to blame fail.
 //!
 //! ```text
 //!           ┌────────pause, while there are retries────────┐
@@ -12,7 +12,7 @@
 //!         the results or the error of these items; then the part that comes next, or over
 //! ```
 //!
-//! Like the gatherer it has no clock and no lock: it says what comes next.
+//! Like the gatherer, this module has no clock and no lock: it only says what comes next.
 
 use core::{mem, time::Duration};
 
@@ -50,35 +50,36 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnError {
-    /// They share the error.
+    /// All items share the error.
     #[default]
     Fail,
-    /// The batch is split in halves, for each of which the handler is called, and so on: each item
-    /// gets its result, or the error of a call for it alone.
+    /// The batch is split into halves, and the handler is called for each. A half that fails is
+    /// split again, until each item has its result, or the error of a call for it alone.
     ///
     /// A batch of n items of which k are to blame costs at most 2k⌈log₂ n⌉ calls beside the first,
     /// and never more than 2n − 2. A panic and a wrong number of results count as errors.
     Bisect,
 }
 
-/// How a batcher recovers.
+/// What a batcher does with batches that failed.
 #[derive(Debug)]
 pub(crate) struct Recovery<T> {
-    // Of a `T` that can be cloned: the builder's methods asked for that.
+    // Clones items. That `T` is `Clone` was asked for by the builder's methods.
     pub(crate) copy: fn(&[T]) -> Vec<T>,
     pub(crate) retries: Option<Retries>,
     pub(crate) on_error: OnError,
 }
 
-/// A batch that can be called for again.
+/// A batch for which the handler can be called several times.
 pub(crate) struct Effort<T, R, E> {
-    // INVARIANT: the items of the part that is up, unless no other call can follow.
+    // INVARIANT: the items of the current part; empty after `items` has returned them for a call
+    // that no other call for this part can follow.
     items: Vec<T>,
-    /// How many items the part that is up has.
+    /// How many items the current part has.
     sent: usize,
-    // INVARIANT: the parts that come later, the last one first.
+    // INVARIANT: the later parts, the last one first.
     later: Vec<Vec<T>>,
-    /// Retries are for the whole: not once it was split.
+    /// Whether the batch was split: only a whole batch is retried.
     is_split: bool,
     failures: u32,
     outcome: Outcome<R, E>,
@@ -87,17 +88,17 @@ pub(crate) struct Effort<T, R, E> {
 /// What comes next for a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// A call after this pause, the same again.
+    /// A call for the same items, after this pause.
     Retry(Duration),
     /// A call for the first half of what failed.
     Split,
     /// A call for the next part.
     Part,
-    /// Nothing: see [`Effort::into_outcome`].
+    /// Nothing: the batch is over. See [`Effort::into_outcome`].
     Over,
 }
 
-/// Clones items. If a clone panics, those that were made are dropped one by one.
+/// Clones items. If one of the clones panics, those made before are dropped one by one.
 pub(crate) fn copies<T: Clone>(items: &[T]) -> Vec<T> {
     let mut copies = DropEach::new(Vec::with_capacity(items.len()));
     copies.extend(items.iter().cloned());
@@ -105,14 +106,14 @@ pub(crate) fn copies<T: Clone>(items: &[T]) -> Vec<T> {
 }
 
 impl<T> Recovery<T> {
-    /// Tells the budget for retries of a batch.
+    /// Adds to the budget for retries what a new batch earns.
     pub(crate) fn begin(&self) {
         if let Some(retries) = &self.retries {
             retries.begin();
         }
     }
 
-    /// Returns whether another call may follow the next one for the items that are up.
+    /// Returns whether after the next call another one may follow for items of the current part.
     fn may_need<R, E>(&self, effort: &Effort<T, R, E>) -> bool {
         let attempts = self.retries.as_ref().map_or(1, |retries| retries.backoff().attempts());
         let has_retries = effort.failures < attempts - 1;
@@ -142,7 +143,8 @@ impl<T, R, E> Effort<T, R, E> {
         self.sent
     }
 
-    /// Returns the items for the next call: the last one gets them as they are, the others clones.
+    /// Returns the items for the next call: clones if another call for them may follow, else the
+    /// items themselves.
     pub(crate) fn items(&mut self, recovery: &Recovery<T>) -> Vec<T> {
         if recovery.may_need(self) {
             (recovery.copy)(&self.items)
@@ -151,8 +153,8 @@ impl<T, R, E> Effort<T, R, E> {
         }
     }
 
-    /// Takes note of what came of a call. `may_retry` unless the error is for ever, or there is no
-    /// time any more.
+    /// Records the result of a call, and returns what comes next. `may_retry` is true if the
+    /// handler returned an error that is transient, and the batcher is not closed.
     pub(crate) fn on_result(
         &mut self,
         result: Result<Vec<R>, BatchError<E>>,
@@ -161,7 +163,7 @@ impl<T, R, E> Effort<T, R, E> {
     ) -> Next {
         if result.is_err() {
             if let Some(again) = self.again(may_retry, recovery) {
-                // No caller is told of this error, which is foreign.
+                // No caller gets this error. Its destructor is foreign.
                 shielded(|| drop(result));
                 return again;
             }
@@ -177,7 +179,7 @@ impl<T, R, E> Effort<T, R, E> {
         }
     }
 
-    /// Returns what comes next for items that have failed, if they are called for again.
+    /// Returns what comes next for items that have failed; `None` if they are not called for again.
     fn again(&mut self, may_retry: bool, recovery: &mut Recovery<T>) -> Option<Next> {
         if may_retry && !self.is_split {
             let retries = recovery.retries.as_ref();
@@ -202,7 +204,7 @@ impl<T, R, E> Effort<T, R, E> {
 }
 
 impl<T, R, E> Drop for Effort<T, R, E> {
-    /// Items are foreign.
+    /// Drops the items one by one: they are foreign.
     fn drop(&mut self) {
         drop_each(mem::take(&mut self.items));
         drop_each(mem::take(&mut self.later).into_iter().flatten());

@@ -50,7 +50,7 @@ pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
 /// | `progress` | a mark is done | the driver when a batch is done, and when it is dropped |
 ///
 /// An item costs one critical section, the first one of a batch two. Pushers touch `work` at most
-/// twice a batch: when it begins and when it is full.
+/// twice a batch: when it begins and when it becomes due.
 pub(crate) struct Shared<T, R, E, C> {
     gatherer: Lock<Gatherers<T, Carried<R, E>>>,
     pub(crate) work: Event,

@@ -1,5 +1,5 @@
-//! Counts what is looked at, in this crate's own tests: that a cost does not grow is shown by
-//! counting, not by time.
+//! Counts the entries that an operation looks at, in this crate's own tests: they show by counts,
+//! not by time, that a cost does not grow.
 
 #[cfg(test)]
 std::thread_local! {

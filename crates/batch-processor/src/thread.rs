@@ -15,24 +15,23 @@ use tidegate_core::{BuildError, Timer, Wait};
 
 use crate::{batcher::Batcher, builder::Builder, unwind::shielded};
 
-/// The thread that drives a batcher. Dropping this handle closes the batcher and waits until
-/// everything that was accepted is done; a handle that is leaked
-/// ([`mem::forget`](core::mem::forget), a `static`, a cycle of `Arc`s) waits for nothing, and the
-/// end of the process loses what is not done by then.
+/// The thread that drives a batcher. Dropping this handle closes the batcher and waits until every
+/// accepted item is done. A handle that is leaked ([`mem::forget`](core::mem::forget), a `static`,
+/// a cycle of `Arc`s) waits for nothing: items that are not done when the process ends are lost.
 ///
-/// The thread ends when the batcher is closed, which dropping the last [`Batcher`] does, too, and
+/// The thread ends when the batcher is closed (dropping the last [`Batcher`] closes it, too) and
 /// everything is done. So bind the handle to a name, not to `_`, and keep it for as long as items
 /// come.
 ///
 /// | to | use |
 /// | --- | --- |
 /// | close, drain and join | a drop of the handle |
-/// | wait for the end, and be told of a panic of the thread | [`join`](Self::join) |
-/// | let the thread go on by itself, as long as there are batchers | [`detach`](Self::detach) |
+/// | wait for the end, and get the panic of the thread | [`join`](Self::join) |
+/// | let the thread go on by itself, until the batcher is closed and everything done | [`detach`](Self::detach) |
 ///
-/// Dropped on the thread that it stands for, as by its handler, the handle closes the batcher and
-/// does not wait: that would be waiting for itself. In a task, `shutdown().await` before, so that
-/// the drop has nothing left to wait for.
+/// If the handle is dropped on the driver's own thread, for example by the batch handler, the drop
+/// closes the batcher and does not wait, since the thread would wait for itself. In a task,
+/// `shutdown().await` first, so that the drop has nothing left to wait for.
 ///
 /// # Examples
 ///
@@ -61,22 +60,23 @@ pub struct DriverThread {
 }
 
 impl DriverThread {
-    /// Waits until the thread has ended. Close or drop the batcher first, or this waits for ever; a
-    /// [drop](Self#) closes it.
+    /// Waits until the thread has ended. Close or drop the batcher first, or this waits for ever;
+    /// only a [drop](Self#) of the handle closes the batcher itself.
     ///
     /// # Panics
     ///
-    /// With the panic of the thread, if it panicked: its clock did, as a panic of the handler is
-    /// caught.
+    /// Resumes the panic of the thread, if it panicked: a panic of the handler's calls is caught,
+    /// but one of the clock or of the handler's destructor is not.
     pub fn join(mut self) {
         if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
             resume_unwind(panic);
         }
     }
 
-    /// Lets the thread go on by itself, until the batcher is closed, as the drop of the last
-    /// [`Batcher`] does. The end of the process does not wait for it: what it has not done by then
-    /// is lost, unless a [`shutdown`](Batcher::shutdown) was waited for.
+    /// Lets the thread go on by itself, until the batcher is closed (dropping the last [`Batcher`]
+    /// closes it, too) and everything is done. The process does not wait for the thread when it
+    /// ends: items that are not done by then are lost, unless the caller has waited for a
+    /// [`shutdown`](Batcher::shutdown).
     ///
     /// # Examples
     ///
@@ -102,16 +102,16 @@ impl DriverThread {
 impl Drop for DriverThread {
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
-        // It wakes all that wait for room, whose wakers are foreign.
+        // The close wakes all callers that wait for room, and their wakers are foreign.
         shielded(|| (self.close)());
         if thread.thread().id() != thread::current().id() {
-            // A panic was printed where it happened, and a drop cannot return it.
+            // The thread's panic was printed where it happened, and a drop cannot return it.
             _ = thread.join();
         }
     }
 }
 
-// It holds no state of the user's.
+// It gives no access to state of the user's.
 impl UnwindSafe for DriverThread {}
 impl RefUnwindSafe for DriverThread {}
 
@@ -129,7 +129,8 @@ where
     /// Builds a batcher and starts a thread, named `tidegate-batch`, for its driver. `process` may
     /// block.
     ///
-    /// Dropping the [`DriverThread`] closes the batcher, and waits until what was accepted is done.
+    /// Dropping the [`DriverThread`] closes the batcher, and waits until every accepted item is
+    /// done.
     ///
     /// # Errors
     ///
