@@ -1,4 +1,4 @@
-//! A stream in batches.
+//! A stream of batches, made of a stream of items.
 
 use core::{
     fmt,
@@ -23,16 +23,15 @@ use crate::{
 /// Streams that can be taken in batches.
 pub trait IntoBatches: Stream + Sized {
     /// Gathers the items into batches, by the sizes, weights, delays, [policy](Builder::policy),
-    /// [keys](Builder::keyed) and clock of these settings. What else a [`Builder`] can set has no
-    /// meaning here.
+    /// [keys](Builder::keyed), [capacity](Builder::capacity) and clock of these settings. The other
+    /// settings of a [`Builder`] have no effect here.
     ///
-    /// There is no driver: a poll of the batches polls the stream, and the next batch is begun only
-    /// then. So at most one batch is gathered ahead (with keys as many as there is
-    /// [room](Builder::capacity) for).
+    /// There is no driver: only a poll of the batches polls the stream of items. So at most one
+    /// batch is gathered ahead (with keys, as many as there is [room](Builder::capacity) for).
     ///
     /// # Errors
     ///
-    /// [`BuildError`] if the settings contradict themselves.
+    /// [`BuildError`] if a setting is out of its range.
     ///
     /// # Examples
     ///
@@ -82,13 +81,15 @@ impl<S: Stream> IntoBatches for S {}
 pin_project! {
     /// Stream of the batches of a stream, made by [`IntoBatches::batches`].
     ///
-    /// What is left when the inner stream ends is the last batch. An item that is heavier than a
-    /// batch may be is a batch of its own, behind those before it.
+    /// The items that are left when the inner stream ends are the last batch (with keys, one for
+    /// each key). An item that is heavier than a batch may be is a batch of its own, after all
+    /// items before it.
     ///
     /// # Cancel safety
     ///
-    /// What is gathered stays here: a poll that is given up, or a timeout around one, loses
-    /// nothing. To stop, take the rest by [`into_remainder`](Self::into_remainder).
+    /// Gathered items stay in this stream, so a poll that is given up, or a timeout around one,
+    /// loses nothing. To stop, take the remaining items with
+    /// [`into_remainder`](Self::into_remainder).
     #[must_use = "streams do nothing unless polled"]
     pub struct Batches<S, C>
     where
@@ -101,14 +102,16 @@ pin_project! {
         gatherers: Gatherers<S::Item, ()>,
         keys: Option<Box<dyn Keys<S::Item>>>,
         weigh: Option<Weigh<S::Item>>,
-        // INVARIANT: younger than what is in the gatherers, which have no room for it.
+        // INVARIANT: younger than the items in the gatherers. It is on its way there, and stays
+        // here while there is no room for it, or if foreign code panics.
         held: Option<Held<S::Item>>,
         clock: C,
         #[pin]
         sleep: Option<C::Sleep>,
-        // When `sleep` ends.
+        // When `sleep` ends; `None` without a sleep.
         deadline: Option<Timestamp>,
-        // Looks at the clock while the stream is ready, for this deadline.
+        // A deadline, and what reads the clock for it from time to time while the stream stays
+        // ready.
         watch: Option<(Timestamp, DueWatch)>,
     }
 }
@@ -118,13 +121,13 @@ where
     S: Stream,
     C: Timer,
 {
-    /// Returns the stream, and the items that were taken from it and are in no batch yet, in their
-    /// order, of each key if there are keys.
+    /// Returns the stream, and the items that were taken from it and not returned in a batch: in
+    /// their order, or with keys, in their order within each key.
     pub fn into_remainder(mut self) -> (S, Vec<S::Item>) {
         self.gatherers.used().abandon();
         let mut items = self.gatherers.used().state_mut().leftovers().into_items();
         items.extend(self.held.take().map(Held::into_item));
-        // What else there is is foreign, and takes none of them along.
+        // The rest is foreign. If a destructor of it panics, the items are not lost.
         let Self { stream, clock, sleep, weigh, .. } = self;
         shielded(|| drop(sleep));
         shielded(|| drop(clock));
@@ -132,11 +135,12 @@ where
         (stream, items)
     }
 
-    /// Takes items from the stream until a batch is full, there is none now, or no room; or returns
-    /// one that is too heavy.
+    /// Takes items from the stream until a batch is full or its time has come, the stream is not
+    /// ready or has ended, or there is no room. Returns an item that is too heavy for any batch
+    /// when no other item waits.
     fn fill(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<S::Item> {
         let mut this = self.project();
-        // A batch that is merely due grows for as long as there are items.
+        // A batch that is due but not full grows while the stream is ready.
         while !this.gatherers.has_full() {
             if this.held.is_none() {
                 if *this.has_ended {
@@ -156,7 +160,7 @@ where
             }
             let (keys, weigh) = (this.keys.as_deref(), this.weigh.as_ref());
             match push_held(this.gatherers, keys, weigh, this.held, this.clock) {
-                // A stream that is always ready keeps no batch from its time.
+                // Checks the time even if the stream is always ready.
                 Ok(()) => {
                     let Some(deadline) = this.gatherers.deadline() else { continue };
                     let clock = &*this.clock;
@@ -178,7 +182,7 @@ where
                     if why == Refusal::TooHeavy {
                         this.gatherers.used().flush();
                     }
-                    // Something is due now, if only for want of room.
+                    // A batch is due now, if only because there is no room.
                     return None;
                 }
             }
@@ -190,7 +194,7 @@ where
 /// An item on its way from the stream into a batch.
 struct Held<T> {
     item: Foreign<T>,
-    // Once it is weighed.
+    // `None` until the item is weighed.
     weight: Option<usize>,
 }
 
@@ -200,7 +204,7 @@ impl<T> Held<T> {
     }
 }
 
-/// Lets the item that is held in, unless it is refused; it stays held if foreign code panics.
+/// Pushes the held item. It stays held if it is refused, or if foreign code panics.
 fn push_held<T, C: Timer>(
     gatherers: &mut Gatherers<T, ()>,
     keys: Option<&dyn Keys<T>>,
@@ -223,7 +227,7 @@ fn push_held<T, C: Timer>(
                 let item = Foreign::new(item);
                 let Held { item, .. } = held.insert(Held { item, weight: Some(weight) });
                 match why {
-                    // The clock is read for the first item of a batch only.
+                    // The clock is read only for the first item of a batch.
                     Refusal::NoTime => now = Some(clock.now()),
                     Refusal::NoKey => key.claim(item),
                     why => return Err(why),
@@ -252,7 +256,8 @@ where
             let gatherer = this.gatherers.used();
             gatherer.on_timer(now);
             if let Some((id, mut batch)) = gatherer.start(now) {
-                // The caller that takes it is done with the one before.
+                // The batch counts as done at once: the caller has it, and asks for the next one
+                // when it wants one.
                 gatherer.on_done(id, now, false);
                 let unused = gatherer.on_told(id);
                 if let (Some(unused), Some(keys)) = (unused, &this.keys) {

@@ -1,4 +1,4 @@
-//! Items of a batch that ask for the same thing.
+//! A handler that gives items of a batch with equal keys one result.
 
 use core::{
     fmt,
@@ -16,7 +16,8 @@ use crate::{
     unwind::{DropEach, Foreign, drop_each, shielded},
 };
 
-/// A handler that gets one of several equal items of a batch: see [`Handler::dedupe_by_key`].
+/// A handler that passes only the first of several items with equal keys on to another handler: see
+/// [`Handler::dedupe_by_key`].
 pub struct Deduped<H, F> {
     handler: H,
     key: F,
@@ -41,7 +42,7 @@ where
 
     fn start(&mut self, items: Vec<T>) -> Self::Run {
         let sent = items.len();
-        // Items and keys are foreign, and so is what runs while they are held.
+        // Items and keys are foreign, and foreign code runs while they are held.
         let mut items = DropEach::new(items.into_iter());
         let mut unique = DropEach::new(Vec::with_capacity(sent));
         let mut firsts = DropEach::new(BTreeMap::new());
@@ -72,27 +73,28 @@ impl<H: fmt::Debug, F> fmt::Debug for Deduped<H, F> {
 }
 
 pin_project! {
-    /// The work on a batch without its equal items.
+    /// Future of the work on a batch without its duplicates.
     #[must_use = "futures do nothing unless awaited or waited for"]
     pub struct RunDeduped<Run> {
         #[pin]
         run: Run,
-        // `None` if no two were equal: then the results are as they should be.
+        // `None` if no two keys were equal: then there is already a result for each item.
         equals: Option<Equals>,
     }
 }
 
-/// Which items were equal.
+/// Which items of a batch had equal keys.
 struct Equals {
-    /// For each item the place of the one that was sent.
+    /// For each item the index of its result: that of the first item with an equal key among the
+    /// items that were sent.
     places: Vec<usize>,
-    /// How many were sent.
+    /// How many items were sent.
     unique: usize,
 }
 
 impl Equals {
-    /// Returns a result for each item. A wrong number of results stays wrong, by as much if there
-    /// are too many.
+    /// Returns a result for each item. If the handler returned too many results, as many are too
+    /// many in the end; if too few, there are too few.
     fn spread<R: Clone>(&self, results: Vec<R>) -> Vec<R> {
         let (results, mut spread) = (DropEach::new(results), DropEach::new(Vec::new()));
         spread.extend(self.places.iter().filter_map(|place| results.get(*place).cloned()));

@@ -1,4 +1,4 @@
-//! The one gatherer of a batcher, or one for each key.
+//! The one gatherer of a batcher, or, with keys, one for each of them.
 
 use alloc::boxed::Box;
 
@@ -8,7 +8,7 @@ use crate::gatherer::{Admitted, Found, Gather, Gatherer, KeyedGatherer, Limits, 
 
 /// Where the items of a batcher wait.
 pub(crate) struct Gatherers<T, D> {
-    // INVARIANT: with lanes nothing is ever in it, so no push is fast.
+    // INVARIANT: with `keyed`, nothing is ever in `one`, so no push is fast.
     one: Gatherer<T, D>,
     keyed: Option<Box<KeyedGatherer<T, D>>>,
 }
@@ -21,10 +21,10 @@ impl<T, D: Default> Gatherers<T, D> {
         }
     }
 
-    /// Lets an item in, and goes on with what came of it.
+    /// Pushes an item, and calls `then` with the result.
     ///
-    /// A fast push does not look at the lanes, and has a call of `then` of its own: if both
-    /// branches met before it, a fast push would take a sixth more instructions.
+    /// A fast push does not check for keys, and has its own call of `then`: if both branches shared
+    /// one call, a fast push would take a sixth more instructions.
     #[inline]
     pub(crate) fn push<A>(
         &mut self,
@@ -72,7 +72,7 @@ impl<T, D: Default> Gatherers<T, D> {
         }
     }
 
-    /// Returns when a batch becomes due by its time.
+    /// Returns when a batch becomes due by its time; `None` if none does.
     #[cfg(feature = "stream")]
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
         match &self.keyed {

@@ -1,4 +1,4 @@
-//! Which keys are there, found with no lock held.
+//! The keys that are in use, found with no lock held.
 //!
 //! ```text
 //! find     root, under the lock ─▶ search, lock open
@@ -8,15 +8,15 @@
 //! ```
 //!
 //! Keys are foreign: to compare, clone or drop them may call the batcher, block or panic, so none
-//! of that happens under a lock. The tree is persistent: a change copies the nodes on the way to
-//! it, and a search keeps its own root. It is a treap (Seidel and Aragon, "Randomized Search
-//! Trees", Algorithmica 1996): its shape depends on keys' numbers and on a seed, not on the order
-//! in which they came, so no choice of keys makes it deep. (Without std there is no source
-//! of randomness, and the seed is fixed.)
+//! of that happens under a lock. The tree is persistent: a change copies the nodes on its path from
+//! the root, and a search keeps the root with which it began. It is a treap (Seidel and Aragon,
+//! "Randomized Search Trees", Algorithmica 1996): its shape depends on the priorities of the keys,
+//! each a hash of the key's number and a seed, so no choice of keys and no order in which they come
+//! makes it deep. (Without std there is no source of randomness, and the seed is fixed.)
 //!
 //! A key is *dead* if it is not in use but still in the tree: it is about to be taken out, or a
-//! comparison has panicked on the way to it. A claim of an equal key replaces it; else it goes when
-//! another key is taken out.
+//! comparison has panicked on the way to it. A claim of an equal key replaces a dead key; else it
+//! is taken out when another key is.
 
 use core::mem;
 
@@ -43,12 +43,12 @@ pub(crate) struct KeyIndex<K> {
 
 struct State<K> {
     root: Link<K>,
-    // INVARIANT: by place; those that are `None` are in `free`.
+    // INVARIANT: by place; the places that are `None` are in `free`.
     places: Vec<Option<Used<K>>>,
     free: Vec<usize>,
-    /// The number of the key that came last.
+    /// The number of the entry that was made last.
     id: u64,
-    /// Dead keys that could not be taken out, as a comparison has panicked.
+    /// Dead keys that could not be taken out because a comparison has panicked.
     stuck: VecDeque<Arc<Entry<K>>>,
 }
 
@@ -63,7 +63,7 @@ struct Entry<K> {
     // `None` only in `drop`.
     key: Option<K>,
     id: u64,
-    /// Written once, under the lock, before another thread can find it.
+    /// Written once, under the lock, before another thread can find the entry.
     place: AtomicUsize,
 }
 
@@ -84,8 +84,8 @@ struct Node<K> {
     right: Link<K>,
 }
 
-/// The nodes from the root on to where a key is, or would be, each with whether the way goes on to
-/// its left.
+/// The nodes from the root down to where a key is, or would be; each with whether the path goes on
+/// to its left.
 type Path<'a, K> = Vec<(&'a Node<K>, bool)>;
 
 /// Mixes the bits of a number (the finalizer of MurmurHash3).
@@ -111,8 +111,8 @@ fn seed() -> u64 {
 
 impl<K> Entry<K> {
     fn as_key(&self) -> Key {
-        // ORDERING: Relaxed: the entry was found in a root, which was taken under the lock under
-        // which this was written.
+        // ORDERING: Relaxed: the entry was found in a tree whose root was taken under the lock, and
+        // `place` was written under that lock before.
         Key { place: self.place.load(Ordering::Relaxed), id: self.id }
     }
 }
@@ -133,14 +133,15 @@ impl<K> Node<K> {
 }
 
 impl<K: Ord> Node<K> {
-    /// Compares a key with this one; `None` if they are equal, else whether it is to the left.
+    /// Compares a key with the key of this node: `None` if they are equal, else whether `key` is
+    /// less, and so to the left.
     fn side_of(&self, key: &K) -> Option<bool> {
         let order = self.entry.key.as_ref().map(|own| key.cmp(own));
         order.filter(|order| order.is_ne()).map(core::cmp::Ordering::is_lt)
     }
 }
 
-/// Returns the way to a key, and its node if it is there.
+/// Returns the path to a key, and the key's node if there is one.
 fn search<'a, K: Ord>(root: &'a Link<K>, key: &K) -> (Path<'a, K>, Option<&'a Node<K>>) {
     let (mut path, mut link) = (Vec::new(), root);
     while let Some(node) = link {
@@ -151,17 +152,18 @@ fn search<'a, K: Ord>(root: &'a Link<K>, key: &K) -> (Path<'a, K>, Option<&'a No
     (path, None)
 }
 
-/// Returns the root above `child`, which takes the place of what is at the end of the path.
+/// Returns the root of a copy of the tree in which `child` is at the end of the path.
 fn rebuild<K>(path: Path<'_, K>, child: Link<K>) -> Link<K> {
     path.into_iter()
         .rev()
         .fold(child, |child, (node, is_left)| Some(node.with_child(is_left, child)))
 }
 
-/// Returns the root of a tree that has `entry`, too, where the path ends.
+/// Returns the root of a copy of the tree that also has `entry`, whose key belongs where the path
+/// ends.
 fn insert<K>(mut path: Path<'_, K>, entry: Arc<Entry<K>>, priority: u64) -> Link<K> {
     let above = path.iter().take_while(|(node, _)| node.priority >= priority).count();
-    // What was below is split in two: what is less, and what is greater.
+    // The nodes below are split in two trees: those with lesser keys, and those with greater ones.
     let (mut left, mut right) = (None, None);
     for (node, is_left) in path.drain(above..).rev() {
         let side = if is_left { &mut right } else { &mut left };
@@ -170,7 +172,7 @@ fn insert<K>(mut path: Path<'_, K>, entry: Arc<Entry<K>>, priority: u64) -> Link
     rebuild(path, Some(Arc::new(Node { entry, priority, left, right })))
 }
 
-/// Joins two trees; all keys of the first are less than those of the second.
+/// Joins two trees. All keys of `less` are less than those of `greater`.
 fn join<K>(less: &Link<K>, greater: &Link<K>) -> Link<K> {
     let (Some(first), Some(second)) = (less, greater) else {
         return less.clone().or(greater.clone());
@@ -190,8 +192,9 @@ fn is_same<K>(one: &Link<K>, other: &Link<K>) -> bool {
 }
 
 impl<K> State<K> {
-    /// Replaces the root, unless it is not `old` any more. Returns what is to be dropped with the
-    /// lock open.
+    /// Replaces the root with `new`, if it is still `old`. Returns the tree that is not used any
+    /// more, for the caller to drop with the lock open: `Ok(old)`, or `Err(new)` if the root was
+    /// another one.
     fn replace(&mut self, old: &Link<K>, new: Link<K>) -> Result<Link<K>, Link<K>> {
         match is_same(&self.root, old) {
             true => Ok(mem::replace(&mut self.root, new)),
@@ -199,7 +202,7 @@ impl<K> State<K> {
         }
     }
 
-    /// Uses a key once more, unless it is dead.
+    /// Begins one more use of a key; `None` if the key is dead.
     fn use_again(&mut self, entry: &Arc<Entry<K>>) -> Option<Key> {
         let key = entry.as_key();
         let used = self.places.get_mut(key.place)?.as_mut()?;
@@ -207,7 +210,7 @@ impl<K> State<K> {
         Some(key)
     }
 
-    /// Gives a key a place.
+    /// Gives a new key a place, for its first use.
     fn give_place(&mut self, entry: &Arc<Entry<K>>) -> Key {
         let place = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);
@@ -219,7 +222,8 @@ impl<K> State<K> {
         entry.as_key()
     }
 
-    /// Ends one use of a key; returns its entry after the last.
+    /// Ends one use of a key. Returns its entry if that was the last use; `None` also if the key is
+    /// not in use.
     fn end_use(&mut self, key: Key) -> Option<Arc<Entry<K>>> {
         let place = self.places.get_mut(key.place)?;
         let used = place.as_mut().filter(|used| used.entry.id == key.id)?;
@@ -245,7 +249,7 @@ impl<K> KeyIndex<K> {
 }
 
 impl<K: Ord> KeyIndex<K> {
-    /// Returns the place that a key had a moment ago.
+    /// Returns the place that a key has, or had a moment ago; `None` if it is not in the tree.
     pub(crate) fn find(&self, key: &K) -> Option<Key> {
         let root = self.root();
         let mut link = &root;
@@ -286,7 +290,7 @@ impl<K: Ord> KeyIndex<K> {
                 Some(dead) => rebuild(path, Some(dead.with_entry(entry.clone()))),
                 None => insert(path, entry.clone(), mixed(entry.id ^ self.seed)),
             };
-            // What was there, or is not used, is dropped with the lock open.
+            // The tree that is not used any more, old or new, is dropped with the lock open.
             let (settled, _unused) = self.state.with(|state| match state.replace(&root, new) {
                 Ok(old) => (Some(state.give_place(entry)), old),
                 Err(new) => (None, new),
@@ -297,15 +301,16 @@ impl<K: Ord> KeyIndex<K> {
         }
     }
 
-    /// Ends one use of a key. After the last one the key is taken out. If a comparison panics, it
-    /// stays, dead, until an equal key is claimed or another key is taken out.
+    /// Ends one use of a key. After its last use the key is taken out. If a comparison panics, the
+    /// key stays, dead, until an equal key is claimed or another key is taken out.
     pub(crate) fn release(&self, key: Key) {
         let mut next = self.state.with(|state| state.end_use(key));
         while let Some(dead) = next.take() {
             let is_gone = attempt(|| self.forget(&dead)).is_some();
             self.state.with(|state| match is_gone {
                 true => next = state.stuck.pop_front(),
-                // At the back: a key whose comparison always panics does not keep the others in.
+                // At the back, so that a key whose comparison always panics does not keep the
+                // others from being taken out.
                 false => state.stuck.push_back(dead.clone()),
             });
         }
@@ -334,7 +339,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns the keys in their order, and the depth.
+    /// Appends the keys in their order to `keys`, and returns the depth of the tree.
     fn contents<K: Copy>(link: &Link<K>, keys: &mut Vec<K>) -> usize {
         let Some(node) = link else { return 0 };
         let left = contents(&node.left, keys);
@@ -456,11 +461,11 @@ mod tests {
     fn a_dead_key_makes_way_for_an_equal_one() {
         let index = KeyIndex::new();
         let first = index.claim(&7);
-        // As if a comparison had panicked: it is not taken out of the tree.
+        // As if a comparison had panicked: the key is not taken out of the tree.
         assert!(index.state.with(|state| state.end_use(first)).is_some());
         let second = index.claim(&7);
         assert_eq!((first.place, second.id), (second.place, first.id + 1));
-        // A release of the one before is too late.
+        // A release of the dead key comes too late to change anything.
         index.release(first);
         assert_eq!(index.find(&7), Some(second));
         index.release(second);

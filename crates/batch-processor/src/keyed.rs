@@ -11,8 +11,8 @@ use crate::{
     key_index::KeyIndex,
 };
 
-/// A [`Batcher`] of items with keys, each of which has a batch, a timer and an order of its own:
-/// see [`Builder::keyed`].
+/// A [`Batcher`] of items with keys. Each key has a batch, a timer and an order of its own: see
+/// [`Builder::keyed`].
 ///
 /// # Examples
 ///
@@ -46,21 +46,22 @@ impl<K, T, C> Builder<(K, T), C>
 where
     K: Ord + Clone + Send + Sync + 'static,
 {
-    /// Gathers a batch for each key: the handler gets items of one key only.
+    /// Gathers a batch for each key: each batch that the handler gets has items of one key only.
     ///
-    /// Each key has its own batch, which is full, heavy or old on its own; its own order, with at
-    /// most one batch in flight; and its turn, one batch at a time. All else is for all keys
-    /// together: the [capacity](Self::capacity), the number of batches in
-    /// [flight](Self::max_in_flight), flush, close and shutdown, the statistics, and the driver.
-    /// Where there is no room and nothing is due, the oldest batch is.
+    /// Each key has its own batch, with its own size, weight and delay, and its own order, with at
+    /// most one batch in flight. The keys take turns, one batch at a time. Everything else is for
+    /// all keys together: the [capacity](Self::capacity), the number of batches in
+    /// [flight](Self::max_in_flight), flush, close and shutdown, the statistics, and the driver. If
+    /// there is no room and no batch is due, the oldest batch becomes due.
     /// [`OnFull::DropOldest`](crate::OnFull::DropOldest) drops the first item of the oldest batch
-    /// that waits. What comes back from a shutdown is in order key by key.
+    /// that waits. The items that a shutdown gives back are in order within each key.
     ///
-    /// A key is cloned once when it comes, and is forgotten when nothing of it waits or runs. What
-    /// is kept is the room of as many keys as were ever there at once, which the capacity bounds.
-    /// An item costs a search among the keys that are there. `K::cmp`, `K::clone` and the drop of
-    /// these clones run with no lock held: they may call the batcher. If one of them panics, no
-    /// accepted item is lost: a caller has its panic, and the driver goes on.
+    /// A key is cloned when its first item comes, and is forgotten when none of its items waits or
+    /// runs. Memory is kept for as many keys as were ever in use at once, which the capacity, the
+    /// batches in flight and the callers that push bound. An item costs a search among the keys
+    /// that are in use. `K::cmp`, `K::clone` and the drop of these clones run with no lock held:
+    /// they may call the batcher. If one of them panics, no accepted item is lost: in a call the
+    /// panic propagates to the caller, and in the driver it is caught.
     pub fn keyed(self) -> Self {
         self.with_keys(Box::new(KeyIndex::new()))
     }
