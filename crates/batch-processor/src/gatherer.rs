@@ -1,26 +1,26 @@
-//! Where items become batches: a machine without clock, threads and wakers.
+//! Where items become batches: a state machine without clock, threads and wakers.
 //!
 //! ```text
 //! push ──▶ open ──full──▶ full, full, … ──start──▶ running, running, … ──on_done, on_told──▶ over
 //!           └──due: its time, an idle handler, a flush, a close, no room──start──▶┘
 //! ```
 //!
-//! It is told the time and says what to do; what drives it brings the lock, the clock and the
-//! wakers. So a test drives it step by step, and nothing in it can block.
+//! Its steps are told the time, and return what the driver has to do. The lock, the clock and the
+//! wakers belong to its caller. So a test drives it step by step, and nothing in it can block.
 //!
-//! A batch that is *due* starts as soon as fewer run than may, and grows until then: waiting for
-//! the handler makes batches larger, never smaller. Batches start in the order of their items, so
-//! what is over is everything before the oldest batch that runs, and a flush is a comparison with
-//! that.
+//! A batch that is *due* starts as soon as fewer batches run than may, and grows until then:
+//! waiting for the handler makes batches larger, never smaller. Batches start in the order of their
+//! items, so everything before the oldest batch that runs is over, and a flush only compares its
+//! mark with the beginning of that batch.
 //!
-//! A batch has one timer, from its first item. There is no timer to cancel and none can be stale:
-//! [`Gather::on_timer`] looks at the time, not at its caller. An alarm that was set for an
-//! earlier batch is kept until it rings; while it is early enough for the next batch, the driver
-//! need not be told of that.
+//! A batch has one deadline, set by its first item. There is no timer to cancel, and none can be
+//! stale: [`Gather::on_timer`] compares the time with the deadline, whatever has caused the call.
+//! An alarm that was set for an earlier batch is kept until it goes off; if it is early enough for
+//! the next batch, the driver need not be told of that batch's deadline.
 //!
-//! Most pushes change nothing but the open batch: for how many that is so is a number,
-//! `fast_pushes`, which such a push counts down. Every other count is worked out from the length of
-//! the batch when it is asked for.
+//! Most pushes change nothing but the open batch. `fast_pushes` is for how many more pushes that is
+//! so; each of these counts it down. Every other count is worked out from the length of the batch
+//! when it is asked for.
 
 mod batch;
 mod keyed;
@@ -43,8 +43,8 @@ pub(crate) use self::{
 use self::{numbered::Numbered, state::GathererState};
 use crate::{policy::Policy, stats::Trigger};
 
-/// What a batch and all waiting batches may hold. `usize::MAX` weight means that items are not
-/// weighed.
+/// What a batch, and all waiting batches together, may hold. If items are not weighed, `max_weight`
+/// is `usize::MAX`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) max_items: usize,
@@ -52,31 +52,30 @@ pub(crate) struct Limits {
     pub(crate) max_delay: Duration,
     pub(crate) max_in_flight: usize,
     pub(crate) policy: Policy,
-    /// Whether each item's weight is kept, so that it can be dropped again.
+    /// Whether the weight of each item is kept, so that the item can be dropped from its batch.
     pub(crate) keeps_weights: bool,
-    // INVARIANT: at least `max_items`, so a gatherer without room holds a batch that is full.
+    // INVARIANT: at least `max_items`, so a `Gatherer` with so many items holds a full batch.
     pub(crate) capacity: usize,
     // INVARIANT: at least `max_weight`, so whatever fits into a batch fits into the empty gatherer.
     pub(crate) capacity_weight: usize,
 }
 
-/// Gathers `T`s; each batch carries a `D` for its callers.
+/// Gathers `T`s into batches. Each batch carries a `D` for its callers.
 #[derive(Debug)]
 pub(crate) struct Gatherer<T, D> {
-    // INVARIANT: so many more items may be pushed, if they weigh nothing, without any change but to
-    // `open`.
+    // INVARIANT: this many more items that weigh 0 may be pushed without any change but to `open`.
     fast_pushes: usize,
-    // INVARIANT: younger than all of `full`.
+    // INVARIANT: its items are younger than all items in `full`.
     open: Batch<T, D>,
-    // INVARIANT: oldest first, none empty; nothing can join them any more.
+    // INVARIANT: the batches that no item can join any more, oldest first, none empty.
     full: VecDeque<Batch<T, D>>,
-    // INVARIANT: the sum over `full`.
+    // INVARIANT: the number of items in `full`.
     sealed: usize,
-    /// Items that were let in before the open batch.
+    /// How many items were let in before those of the open batch.
     before_open: u64,
-    // INVARIANT: by their ids, which is the order of their items.
+    // INVARIANT: by the ids of the batches, which are in the order of the items.
     running: Numbered<Running<Mark>>,
-    /// Length of the batch that started last: the best guess at the next one's.
+    /// The length of the batch that started last: the best guess at the length of the next one.
     usual_len: usize,
     state: GathererState<T>,
 }
@@ -85,16 +84,17 @@ pub(crate) struct Gatherer<T, D> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Door {
     Open,
-    /// No more items; those that are in will be processed.
+    /// No more items are let in; those that wait will be processed.
     Closed,
-    /// The driver was dropped: nothing behind the mark will ever be processed.
+    /// The driver was dropped: everything before the mark is over, and nothing more will be
+    /// processed.
     Abandoned(Mark),
 }
 
 /// A batch that the handler has, or whose callers are being told.
 #[derive(Debug, Clone, Copy)]
 struct Running<P> {
-    /// Where its items come from.
+    /// The mark before its items, or the lane that they come from.
     from: P,
     items: usize,
     since: Timestamp,
@@ -102,7 +102,7 @@ struct Running<P> {
 }
 
 impl<P: Copy> Running<P> {
-    /// Takes note that it is done; returns where its items come from, unless it was done already.
+    /// Takes note that the batch is done. Returns `from`; `None` if the batch was done already.
     fn end<T>(&mut self, state: &mut GathererState<T>, now: Timestamp, failed: bool) -> Option<P> {
         if self.is_done {
             return None;
@@ -116,21 +116,21 @@ impl<P: Copy> Running<P> {
 /// What the driver has to do after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Nothing that it does not know of already.
+    /// Nothing that the driver does not know of already.
     Rest,
-    /// Come back at [`Gather::deadline`], which is earlier than its alarm.
+    /// Set the alarm to [`Gather::deadline`]: there is no alarm, or it is later.
     Arm,
-    /// Call [`Gather::start`]; or, when everything is done, end.
+    /// Call [`Gather::start`]: a batch can start.
     Run,
 }
 
-/// An item was let in, as the one with this index in a batch that carries this.
+/// An item was let in. It has this index in its batch, which carries `carried`.
 #[derive(Debug)]
 pub(crate) struct Admitted<'a, D> {
     pub(crate) carried: &'a mut D,
     pub(crate) index: usize,
     pub(crate) action: Action,
-    /// Whether the lane has taken over the key that was claimed for the item.
+    /// Whether the item's lane has taken over the claim on its key.
     pub(crate) keeps_key: bool,
 }
 
@@ -144,9 +144,9 @@ pub(crate) struct Refused<T> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The item would be the first of its batch, and the time was not told.
+    /// The item would be the first of its batch, and the caller has not passed the time.
     NoTime,
-    /// The item's key has no place, and none was claimed for it.
+    /// The item's key has no lane, and the caller has not claimed the key.
     NoKey,
     Full,
     TooHeavy,
@@ -154,7 +154,7 @@ pub(crate) enum Refusal {
     Abandoned,
 }
 
-/// A point in the order of all items: everything that was let in before it.
+/// A point in the order of all items. It stands for all items that were let in before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Mark(u64);
 
@@ -172,7 +172,7 @@ impl<T, D: Default> Gatherer<T, D> {
         }
     }
 
-    /// Lets an item in. `now` is asked for only where an item is the first of its batch.
+    /// Lets an item in. It needs `now` only if the item is the first of its batch.
     #[inline]
     pub(crate) fn push(
         &mut self,
@@ -203,8 +203,8 @@ impl<T, D: Default> Gatherer<T, D> {
         weight: usize,
     ) -> Result<Admitted<'_, D>, Refused<T>> {
         if let Some(why) = self.refusal(now, weight) {
-            // What waits is not heavy enough for a batch, and nothing can join it before something
-            // goes.
+            // There is no room for this item although no batch is due: the open batch becomes due,
+            // which makes room.
             let stuck = why == Refusal::Full && !self.has_due();
             let action = if stuck { self.make_due(Trigger::Weight) } else { Action::Rest };
             return Err(Refused { item, why, action });
@@ -239,7 +239,7 @@ impl<T, D: Default> Gatherer<T, D> {
         Ok(Admitted { carried: self.carried_by_the_last(), index, action, keeps_key: false })
     }
 
-    /// Returns what the batch carries that the youngest item is in.
+    /// Returns what the batch of the youngest item carries.
     fn carried_by_the_last(&mut self) -> &mut D {
         match self.full.back_mut() {
             Some(last) if self.open.is_empty() => &mut last.carried,
@@ -252,13 +252,13 @@ impl<T, D: Default> Gatherer<T, D> {
         self.state.refusal(weight, self.waiting(), is_first && now.is_none())
     }
 
-    /// Returns whether the open batch can bear that much more.
+    /// Returns whether an item of this weight fits into the open batch.
     fn fits(&self, weight: usize) -> bool {
         weight <= self.state.limits.max_weight - self.open.weight
     }
 
-    /// Returns for how many items the open batch is certain to be neither full, nor wanted, nor
-    /// without room.
+    /// Returns how many more items of weight 0 can certainly be pushed before the open batch is
+    /// full or wanted, or there is no room.
     fn fast_pushes_now(&self) -> usize {
         let Limits { max_items, capacity, policy, .. } = self.state.limits;
         let len = self.open.len();
@@ -288,7 +288,7 @@ impl<T, D: Default> Gatherer<T, D> {
         self.full.len() + usize::from(!self.open.is_empty())
     }
 
-    /// The mark before all items that wait.
+    /// Returns the mark before all items that wait.
     fn begin(&self) -> Mark {
         Mark(self.before_open - self.sealed as u64)
     }
@@ -310,7 +310,7 @@ impl<T, D: Default> Gatherer<T, D> {
     /// Puts the open batch behind the full ones.
     fn seal(&mut self, trigger: Trigger) {
         let mut batch = self.take_open();
-        // What came first counts.
+        // The trigger that came first counts.
         batch.due.get_or_insert(trigger);
         self.sealed += batch.len();
         self.full.push_back(batch);
@@ -322,7 +322,8 @@ impl<T, D: Default> Gatherer<T, D> {
         mem::take(&mut self.open)
     }
 
-    /// The driver looks by itself when a batch is done, and was told of what could start before.
+    /// Returns `Run` if a batch can start, and none could before the step. Else the driver knows
+    /// already: it looks by itself when a batch is done.
     fn run_unless(&self, could_start: bool) -> Action {
         if self.can_start() && !could_start { Action::Run } else { Action::Rest }
     }
@@ -385,7 +386,7 @@ impl<T, D: Default> Gather<T, D> for Gatherer<T, D> {
         let id = self.state.begin(&batch, now);
         self.usual_len = items;
         self.running.push(id.0, Running { from, items, since: now, is_done: false });
-        // There is more room for the open batch.
+        // There is more room now, so the open batch may take more fast pushes.
         self.fast_pushes = self.fast_pushes_now();
         Some((id, batch))
     }

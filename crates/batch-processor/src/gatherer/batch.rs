@@ -11,41 +11,42 @@ use crate::{stats::Trigger, unwind::DropEach};
 
 #[derive(Debug)]
 pub(crate) struct Batch<T, D> {
-    // INVARIANT: older than `items`. Empty unless an item was dropped: then those that are left of
-    // the items that were there.
+    // INVARIANT: older than `items`. `None` until an item is dropped; then what is left of the
+    // items that were in the batch.
     front: Option<Box<DropEach<VecDeque<T>>>>,
     items: DropEach<Vec<T>>,
-    /// The index of the first of `items`: an item's index is counted from the first that ever was
-    /// in the batch.
+    /// The index of the first of `items`. An index counts from the first item that was ever in the
+    /// batch.
     base: usize,
     pub(crate) carried: D,
-    /// How many were dropped from its front.
+    /// How many items were dropped from its front.
     pub(crate) dropped: usize,
     pub(super) weight: usize,
-    // INVARIANT: of each item, if `keeps_weights`: so that one can be dropped. Else empty.
+    // INVARIANT: the weight of each item, if `keeps_weights`, so that items can be dropped; else
+    // empty.
     weights: VecDeque<usize>,
     keeps_weights: bool,
-    /// When the first item came.
+    /// When the first item of the batch was pushed.
     pub(super) since: Timestamp,
     pub(super) deadline: Timestamp,
-    /// Why it may start, `None` while it gathers.
+    /// Why the batch may start; `None` while it gathers.
     pub(super) due: Option<Trigger>,
 }
 
-/// The number of a batch, in the order of their starts.
+/// The number of a batch, in the order in which batches start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BatchId(pub(super) u64);
 
-/// An item that was dropped, and what its batch carries, to tell its caller.
+/// An item that is to be dropped, and what its batch carries, so that its caller can be told.
 #[derive(Debug)]
 pub(crate) struct Shed<T, D> {
     pub(crate) item: T,
     pub(crate) carried: D,
-    /// Every item of the batch with an index below this was dropped.
+    /// Every item of the batch with an index below this is dropped.
     pub(crate) below: usize,
 }
 
-/// What is left of a batch that will never be done, to tell its callers.
+/// What is left of a batch that will never be done, so that its callers can be told.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Abandoned<D> {
     pub(crate) carried: D,
@@ -54,7 +55,7 @@ pub(crate) struct Abandoned<D> {
 }
 
 impl<T, D> Batch<T, D> {
-    /// Returns how many items are in it.
+    /// Returns how many items are in the batch.
     pub(crate) fn len(&self) -> usize {
         self.front.as_ref().map_or(0, |front| front.len()) + self.items.len()
     }
@@ -63,8 +64,8 @@ impl<T, D> Batch<T, D> {
         self.len() == 0
     }
 
-    /// Takes the items out, which costs a move of each if some were dropped before them: not for
-    /// under the lock.
+    /// Takes the items out. If some were dropped before them, that moves each item, so the driver
+    /// does it with the lock open.
     pub(crate) fn take_items(&mut self) -> Vec<T> {
         let mut items = mem::take(&mut *self.items);
         let Some(front) = self.front.take() else { return items };
@@ -73,12 +74,12 @@ impl<T, D> Batch<T, D> {
         all
     }
 
-    /// Makes room for so many items.
+    /// Reserves memory for so many more items.
     pub(super) fn reserve(&mut self, items: usize) {
         self.items.reserve(items);
     }
 
-    /// Takes note of the time of the first item.
+    /// Takes note of the time of the first item, and sets the deadline.
     pub(super) fn begin(&mut self, now: Timestamp, limits: &Limits) {
         self.since = now;
         self.deadline = now + limits.max_delay;
@@ -97,12 +98,12 @@ impl<T, D> Batch<T, D> {
         index
     }
 
-    /// Takes the first item out of a batch that is not empty; returns it with its weight.
+    /// Takes the first item out, and returns it with its weight. Panics if the batch is empty.
     pub(super) fn shed(&mut self) -> (Shed<T, D>, usize)
     where
         D: Clone,
     {
-        // Neither of the two moves an item.
+        // Neither `take` nor `from` moves an item.
         let front = self.front.get_or_insert_default();
         if front.is_empty() {
             self.base += self.items.len();

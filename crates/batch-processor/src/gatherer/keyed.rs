@@ -1,4 +1,4 @@
-//! A gatherer for each key, and whose turn it is.
+//! A gatherer for each key, and the order in which keys take turns.
 //!
 //! ```text
 //! push ─▶ the lane of its key ──its first batch──▶ timers ──rings──▶ ready ──start──▶ running ──on_told──┐
@@ -7,18 +7,19 @@
 //!          └── free ◀──────────────────────────the lane is empty: its key is given back──────────────────┘
 //! ```
 //!
-//! A lane is a [`Gatherer`] with one batch in flight, so each key has its order, its timer and its
-//! batch. Lanes that can start take turns: a key with many items has its turn as often as one
-//! with few.
+//! A lane is a [`Gatherer`] with at most one batch in flight, so each key has its order, its timer
+//! and its batch. Lanes that can start a batch take turns: a key with many items has its turn as
+//! often as one with few.
 //!
-//! Items are numbered in the order in which they came, and each batch remembers the number of its
-//! first. Lanes that are not empty are sorted by that number of their oldest batch: every item
-//! below the smallest of these is over, so a [`Mark`] is such a number here, too. Lanes in which
-//! something waits are also sorted by the oldest batch that waits.
+//! Items are numbered in the order in which they came, and each lane keeps the number of the first
+//! item of each of its batches. Lanes that are not empty are sorted by this number of their oldest
+//! batch: every item below the smallest of these numbers is over, so a [`Mark`] is such a number
+//! here, too. Lanes in which a batch waits are also sorted by this number of the oldest batch that
+//! waits.
 //!
-//! No step looks at all keys, but [`take_waiting`](Gather::take_waiting), when the driver is gone.
-//! What is asked of all of them together is kept as a sum, a count or an order, and set right lane
-//! by lane, when something has changed there ([`KeyedGatherer::refresh`]).
+//! A step looks only at lanes that it changes, except [`take_waiting`](Gather::take_waiting), when
+//! the driver is gone. What steps need to know of all lanes together is kept as a sum, a count or
+//! an order; [`KeyedGatherer::refresh`] updates it for each lane that has changed.
 
 use core::{
     mem,
@@ -37,7 +38,8 @@ use super::{
 };
 use crate::{stats::Trigger, steps};
 
-/// Stands for a key: its place, and a number that tells it from the keys that had the place before.
+/// Stands for a key: its place, and a number that tells the key from those that had the place
+/// before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Key {
     pub(crate) place: usize,
@@ -46,7 +48,8 @@ pub(crate) struct Key {
 
 /// Knows the places of keys. Its code is foreign, and runs with no lock held.
 pub(crate) trait Keys<T>: Send + Sync {
-    /// Returns the place that the item's key had a moment ago.
+    /// Returns the place that the item's key has, or had a moment ago; `None` if the index does not
+    /// have the key.
     fn find(&self, item: &T) -> Option<Key>;
 
     /// Claims the item's key and returns its place, which it keeps until it is released as often as
@@ -57,16 +60,17 @@ pub(crate) trait Keys<T>: Send + Sync {
     fn release(&self, key: Key);
 }
 
-/// What is known of an item's key.
+/// What the pusher of an item knows of the item's key.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Found {
     Nothing,
-    /// The place that it had a moment ago.
+    /// The place that the key had a moment ago; the caller has no claim on it.
     Seen(Key),
     Claimed(Key),
 }
 
-/// The key of an item that is on its way in. A claim that no lane has taken over ends with it.
+/// The key of an item that is being pushed. Its drop ends the claim, unless a lane has taken the
+/// claim over.
 pub(crate) struct ItemKey<'a, T> {
     keys: Option<&'a dyn Keys<T>>,
     found: Found,
@@ -94,7 +98,7 @@ impl<'a, T> ItemKey<'a, T> {
         }
     }
 
-    /// Leaves the claim to a lane, until its batches are over.
+    /// Leaves the claim to a lane, which keeps it until its batches are over.
     #[inline]
     pub(crate) fn keep(&mut self) {
         self.found = Found::Nothing;
@@ -116,39 +120,44 @@ pub(crate) struct KeyedGatherer<T, D> {
     lanes: ByPlace<Lane<T, D>>,
     // INVARIANT: the lanes that can start, in the order of their turns.
     ready: BTreeSet<(u64, usize)>,
-    /// The number of the last turn.
+    /// The number of the turn that was given out last.
     turns: u64,
     // INVARIANT: of each lane that has one, its deadline.
     timers: BTreeSet<(Timestamp, usize)>,
     // INVARIANT: of each lane that is not empty, the number of the first item of its oldest batch.
     oldest: BTreeSet<(u64, usize)>,
-    // INVARIANT: the same of its oldest batch that waits.
+    // INVARIANT: of each lane in which a batch waits, the number of the first item of the oldest
+    // such batch.
     first_waiting: BTreeSet<(u64, usize)>,
-    // INVARIANT: the same of its open batch, if that holds something and is not due.
+    // INVARIANT: of each lane whose open batch is not empty and not due, the number of the first
+    // item of that batch.
     gathering: BTreeSet<(u64, usize)>,
-    // INVARIANT: by their ids; one for each lane at most.
+    // INVARIANT: by the ids of the batches; at most one for each lane.
     running: Numbered<Running<Source>>,
-    // INVARIANT: the sums over the lanes: of items, and of lanes of which a batch is due, or full.
+    // INVARIANT: how many items wait in all lanes, and how many lanes have a batch that is due, or
+    // full.
     waiting: usize,
     due: usize,
     #[cfg(feature = "stream")]
     full: usize,
     pushed: u64,
-    // INVARIANT: the statistics are of all lanes; theirs are not used.
+    // INVARIANT: its statistics are of all lanes; those of the lanes' gatherers are not used.
     state: GathererState<T>,
 }
 
 struct Lane<T, D> {
-    // INVARIANT: the number of the key that the lane has a claim to: there is one if and only if
-    // the lane is not empty.
+    // INVARIANT: the number of the key on which the lane has a claim; `Some` if and only if the
+    // lane is not empty.
     key: Option<u64>,
     gatherer: Gatherer<T, D>,
-    // INVARIANT: the number of the first item of each batch, also of the one that runs.
+    // INVARIANT: the number of the first item of each batch, oldest first; the one that runs
+    // included.
     begins: VecDeque<u64>,
     entries: Entries,
 }
 
-/// What is reached by its place, and only so: no step goes through all of them.
+/// Values that are reached only by their places, one at a time, so that tests can count the
+/// accesses.
 struct ByPlace<V>(Vec<V>);
 
 impl<V> Index<usize> for ByPlace<V> {
@@ -167,7 +176,7 @@ impl<V> IndexMut<usize> for ByPlace<V> {
     }
 }
 
-/// A lane's entries in the orders and counts of all lanes.
+/// What a lane has entered into the orders and counts of all lanes.
 #[derive(Default)]
 struct Entries {
     ready: Option<u64>,
@@ -179,14 +188,14 @@ struct Entries {
     is_full: bool,
 }
 
-/// The lane that a batch comes from, and its number there.
+/// The lane that a batch comes from, and the number of the batch there.
 #[derive(Clone, Copy)]
 struct Source {
     place: usize,
     in_lane: BatchId,
 }
 
-/// Changes a lane's entry in an order.
+/// Changes a lane's entry in an order to `new`.
 fn enter<V: Ord + Copy>(
     order: &mut BTreeSet<(V, usize)>,
     place: usize,
@@ -202,7 +211,7 @@ fn enter<V: Ord + Copy>(
     order.extend(new.map(|new| (new, place)));
 }
 
-/// Changes a lane's part in a count.
+/// Changes whether a lane is counted in `number` to `new`.
 fn count(number: &mut usize, counted: &mut bool, new: bool) {
     *number = *number + usize::from(new) - usize::from(mem::replace(counted, new));
 }
@@ -227,8 +236,8 @@ impl<T, D: Default> KeyedGatherer<T, D> {
         }
     }
 
-    /// Lets an item in. It needs `now` only where it is the first of its batch, and a claim only
-    /// where its key has no lane.
+    /// Lets an item in. It needs `now` only if the item is the first of its batch, and a claim only
+    /// if the item's key has no lane.
     pub(crate) fn push(
         &mut self,
         now: Option<Timestamp>,
@@ -244,8 +253,7 @@ impl<T, D: Default> KeyedGatherer<T, D> {
         if let Some(why) =
             self.state.refusal(weight, self.waiting, known.is_none() && now.is_none())
         {
-            // All is full and no batch is due: none can grow before one has started, so the oldest
-            // is made due.
+            // There is no room and no batch is due: the oldest batch becomes due, which makes room.
             let is_stuck = why == Refusal::Full && self.due == 0;
             if let Some(place) = self.longest_waiting().filter(|_| is_stuck) {
                 self.lanes[place].gatherer.make_due(Trigger::Weight);
@@ -281,7 +289,7 @@ impl<T, D: Default> KeyedGatherer<T, D> {
         Ok(Admitted { carried, index, action, keeps_key })
     }
 
-    /// Returns whether the lane at a key's place is its own.
+    /// Returns whether the lane at the place of `key` is that of `key`.
     fn is_of(&self, key: Key) -> bool {
         steps::step();
         self.lanes.0.get(key.place).is_some_and(|lane| lane.key == Some(key.id))
@@ -319,7 +327,7 @@ impl<T, D: Default> KeyedGatherer<T, D> {
         }
     }
 
-    /// Puts a lane where it belongs, in every order and count, after a change of its gatherer or of
+    /// Updates a lane's entries in all orders and counts, after a change of its gatherer or of
     /// `begins`.
     fn refresh(&mut self, place: usize) {
         let Lane { gatherer, begins, entries, .. } = &mut self.lanes[place];
@@ -340,8 +348,8 @@ impl<T, D: Default> KeyedGatherer<T, D> {
         count(&mut self.full, &mut entries.is_full, gatherer.has_full());
     }
 
-    /// Notes that the batch at `index` of a lane is over. If it was the last, returns the lane's
-    /// key, to be released.
+    /// Takes note that the batch at `index` of a lane is over. If the lane has no other batch,
+    /// takes its key and returns it, for the caller to release the claim.
     fn end_batch(&mut self, place: usize, index: usize) -> Option<Key> {
         let lane = &mut self.lanes[place];
         let oldest = lane.begins.front().copied();
@@ -422,10 +430,10 @@ impl<T, D: Default> Gather<T, D> for KeyedGatherer<T, D> {
         unused
     }
 
-    /// Looks only at the lanes whose open batch becomes due, which a batch does once.
+    /// Looks only at the lanes whose open batch becomes due, which happens once for a batch.
     fn make_due(&mut self, trigger: Trigger) -> Action {
         let could_start = self.can_start();
-        // In the order in which they came.
+        // The oldest batch first.
         while let Some((_, place)) = self.gathering.first().copied() {
             self.lanes[place].gatherer.make_due(trigger);
             self.refresh(place);

@@ -1,15 +1,16 @@
-//! What is numbered in the order of its coming, and leaves in any order.
+//! Values that are numbered in the order in which they come, and leave in any order.
 
 use alloc::collections::VecDeque;
 
 /// A queue whose entries are found by their numbers, which ascend.
 ///
-/// An entry that leaves from the middle is a gap until the entries before it have left, or until
-/// there are more gaps than entries: then all gaps close. So adding and removing take amortized
-/// constant time, and finding is a binary search.
+/// An entry that leaves from the middle leaves a gap. The gap stays until all entries before it
+/// have left, or until there are more gaps than entries: then all gaps are removed. So adding and
+/// removing take amortized constant time, and finding is a binary search.
 #[derive(Debug)]
 pub(super) struct Numbered<V> {
-    // INVARIANT: the numbers ascend; the first is no gap; at most as many gaps as entries.
+    // INVARIANT: the numbers ascend; the first entry is no gap; there are at most as many gaps as
+    // values.
     entries: VecDeque<(u64, Option<V>)>,
     len: usize,
 }
@@ -23,7 +24,7 @@ impl<V> Numbered<V> {
         self.len
     }
 
-    /// Adds an entry with a number above all others.
+    /// Adds an entry, whose number must be above all others.
     pub(super) fn push(&mut self, number: u64, value: V) {
         self.entries.push_back((number, Some(value)));
         self.len += 1;

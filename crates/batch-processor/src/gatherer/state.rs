@@ -1,5 +1,5 @@
-//! What a gatherer and one for each key have in common: the steps of a driver and of handles, and
-//! what these count.
+//! What `Gatherer` and `KeyedGatherer` have in common: the steps that the driver and the handles
+//! take, and what these count.
 
 use core::mem;
 
@@ -18,19 +18,19 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct GathererState<T> {
     pub(super) limits: Limits,
-    // INVARIANT: final once it is not `Open`.
+    // INVARIANT: never `Open` again once it is not.
     pub(super) door: Door,
     // INVARIANT: the weight of all items that wait.
     pub(super) weight: usize,
-    // INVARIANT: how many batches run and are not done, and how many items these have.
+    // INVARIANT: how many batches run and are not done, and how many items they have.
     pub(super) busy: usize,
     with_the_handler: usize,
     /// How many batches have started.
     started: u64,
-    /// When the driver looks, whatever happens.
+    /// When the driver's alarm goes off, even if nothing happens before; `None` without an alarm.
     pub(super) alarm: Option<Timestamp>,
     pub(super) stats: Stats,
-    /// What the driver left behind.
+    /// The items that waited when the driver was dropped.
     left: DropEach<Vec<T>>,
 }
 
@@ -49,8 +49,8 @@ impl<T> GathererState<T> {
         }
     }
 
-    /// Returns why an item of this weight is refused where so many items wait. `needs_time`:
-    /// whether it needs to be told the time, and was not.
+    /// Returns why an item of this weight is refused while `waiting` items wait; `None` if it is
+    /// not. `needs_time` is whether the push needs the time, and has not got it.
     pub(super) fn refusal(
         &self,
         weight: usize,
@@ -68,7 +68,7 @@ impl<T> GathererState<T> {
         }
     }
 
-    /// Returns whether as many batches run as may.
+    /// Returns whether as many batches run as may: then none can start.
     pub(super) fn is_busy(&self) -> bool {
         self.busy == self.limits.max_in_flight
     }
@@ -86,7 +86,7 @@ impl<T> GathererState<T> {
         id
     }
 
-    /// Takes note of a batch that is done, with so many items, and has run since then.
+    /// Takes note that a batch is done that has so many items, and has run from `since` to `now`.
     pub(super) fn end(&mut self, items: usize, since: Timestamp, now: Timestamp, failed: bool) {
         self.busy -= 1;
         self.with_the_handler -= items;
@@ -95,13 +95,13 @@ impl<T> GathererState<T> {
         self.stats.run_time = self.stats.run_time.saturating_add(now.since(since));
     }
 
-    /// Takes note that the handler is called again for a batch that runs: with all of it, or with a
-    /// half.
+    /// Takes note that the handler is called again for a batch that runs: for all of the same
+    /// items, or, if `is_split`, for half of them.
     pub(crate) fn on_again(&mut self, is_split: bool) {
         self.stats.count_again(is_split);
     }
 
-    /// Counts an item that was dropped instead of being let in.
+    /// Counts an item that is dropped instead of being let in.
     pub(crate) fn count_dropped(&mut self) {
         self.stats.dropped += 1;
     }
@@ -111,8 +111,8 @@ impl<T> GathererState<T> {
         self.door != Door::Open
     }
 
-    /// Takes what an abandoned gatherer has left behind, in order, of each key if there are keys:
-    /// the items for the first caller only, and how many the handler had.
+    /// Returns what the driver has left behind: the items, in their order (with keys, in the order
+    /// of each key), which only the first call gets, and how many items were in flight.
     pub(crate) fn leftovers(&mut self) -> Unprocessed<T> {
         Unprocessed::new(mem::take(&mut *self.left), self.with_the_handler)
     }
@@ -130,51 +130,55 @@ pub(crate) trait Gather<T, D> {
     /// Returns how many items wait to be handed over.
     fn waiting(&self) -> usize;
 
-    /// The mark before which everything is done or dropped, and its callers have been told; unless
-    /// the gatherer is abandoned.
+    /// Returns the mark before which every item is done or dropped, and its caller told. Not for an
+    /// abandoned gatherer, whose mark is in its `Door`.
     fn over(&self) -> Mark;
 
-    /// The mark behind all items.
+    /// Returns the mark behind all items.
     fn end(&self) -> Mark;
 
-    /// Returns when a batch becomes due by its time; `None` where that would change nothing, or
-    /// never happens.
+    /// Returns when the next batch becomes due by its time; `None` if none ever does, or that would
+    /// change nothing now.
     fn deadline(&self) -> Option<Timestamp>;
 
-    /// Looks whether a batch's time has come.
+    /// Makes the batches due whose deadlines have come.
     fn on_timer(&mut self, now: Timestamp);
 
-    /// Takes the batch out whose turn it is, if one is due and may run; it is running from now on.
+    /// Starts the batch whose turn it is, if one is due and may run: takes it out, and counts it as
+    /// running.
     fn start(&mut self, now: Timestamp) -> Started<T, D>;
 
-    /// Takes note that a running batch is done; its callers are told next. Says nothing about any
-    /// other batch.
+    /// Takes note that a running batch is done; the driver tells its callers next. Makes no other
+    /// batch due.
     fn on_done(&mut self, id: BatchId, now: Timestamp, failed: bool);
 
     /// Takes note that the callers of a batch that is done have been told; the driver looks next.
-    /// Returns its key if nothing else of it is there: its claim is to be released.
+    /// If the batch was the last of its lane, returns the lane's key, whose claim the driver has to
+    /// release.
     fn on_told(&mut self, id: BatchId) -> Option<Key>;
 
-    /// Makes everything that is in due.
+    /// Makes every waiting batch due.
     fn make_due(&mut self, trigger: Trigger) -> Action;
 
-    /// Drops the first item of the batch that has waited longest. Returns its key, too, if nothing
-    /// else of it is there.
+    /// Takes out the first item of the batch that has waited longest, to be dropped; `None` if no
+    /// item waits. If that leaves the item's lane empty, also returns the lane's key, whose claim
+    /// the caller has to release.
     fn shed(&mut self) -> Option<(Shed<T, D>, Option<Key>)>
     where
         D: Clone;
 
-    /// Takes the batches out that will never start, and puts their items behind those in `left`.
+    /// Takes out the batches that will never start, and appends their items to `left`.
     fn take_waiting(&mut self, left: &mut Vec<T>) -> Vec<Abandoned<D>>;
 
-    /// Does what the driver has to do at this time: returns a batch that starts, and when to look
-    /// next, whatever it hears.
+    /// Does what the driver has to do at this time. Returns the batch that starts, if one does, and
+    /// when the driver has to look again even if it is not notified.
     fn look(&mut self, now: Timestamp) -> (Started<T, D>, Option<Timestamp>) {
         self.on_timer(now);
         (self.start(now), self.alarm(now))
     }
 
-    /// Returns when the driver has to look next, whatever it hears: at the latest at the deadline.
+    /// Sets the alarm, and returns it: when the driver has to look again even if it is not
+    /// notified. That is no later than the deadline.
     fn alarm(&mut self, now: Timestamp) -> Option<Timestamp> {
         let deadline = self.deadline();
         let state = self.state_mut();
@@ -186,13 +190,13 @@ pub(crate) trait Gather<T, D> {
         state.alarm
     }
 
-    /// Makes everything that is in due; returns the mark behind it.
+    /// Makes every waiting batch due; returns the mark behind all items.
     fn flush(&mut self) -> (Mark, Action) {
         (self.end(), self.make_due(Trigger::Flush))
     }
 
-    /// Returns `Ok` once everything before the mark is over, an error once it is clear that it
-    /// never will be.
+    /// Returns `Ok` once every item before the mark is over, an error once that can never be, and
+    /// `None` before.
     fn is_done(&self, mark: Mark) -> Option<Result<(), DriverDropped>> {
         match self.state().door {
             Door::Abandoned(over) => Some(if over >= mark { Ok(()) } else { Err(DriverDropped) }),
@@ -200,8 +204,8 @@ pub(crate) trait Gather<T, D> {
         }
     }
 
-    /// Refuses items from now on; those that are in become due. Returns false if that was so
-    /// already.
+    /// Refuses items from now on, and makes every waiting batch due. Returns false if items were
+    /// refused already.
     fn close(&mut self) -> bool {
         if self.state().is_closed() {
             return false;
@@ -211,12 +215,14 @@ pub(crate) trait Gather<T, D> {
         true
     }
 
-    /// Returns whether it was closed and everything is done.
+    /// Returns whether the gatherer was closed and every item is over. An abandoned gatherer never
+    /// is.
     fn is_over(&self) -> bool {
         self.state().door == Door::Closed && self.over() == self.end()
     }
 
-    /// Takes note that there is no driver any more; returns the batches that will never start.
+    /// Takes note that there is no driver any more; returns the batches that will never start. Does
+    /// nothing if the gatherer `is_over`.
     fn abandon(&mut self) -> Vec<Abandoned<D>> {
         if self.is_over() {
             return Vec::new();

@@ -91,7 +91,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// All items in order; the first `started` have left, the first `done` are done.
+/// All items in order. The first `started` have been handed over, the first `done` are done.
 #[derive(Default)]
 struct Reference {
     items: Vec<(usize, u64)>,
@@ -284,7 +284,7 @@ fn an_alarm_serves_a_later_deadline_and_none_before_it() {
     let mut machine = Machine::new(LIMITS);
     assert_eq!(push(&mut machine, 5, 0, 0), Ok(Action::Arm));
     assert_eq!(machine.alarm(Timestamp::from_nanos(5)), Some(Timestamp::from_nanos(15)));
-    // The last item's time was read before the first one's, and it comes after it.
+    // The last item comes after the first one, but its pusher has read the time earlier.
     for (now, action) in [(7, Action::Rest), (3, Action::Arm)] {
         machine.flush();
         let (id, _) = start(&mut machine, 7).unwrap();

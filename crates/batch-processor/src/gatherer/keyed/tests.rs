@@ -1,5 +1,5 @@
-//! The lanes against gatherers that know nothing of each other, one for each key, and a list of all
-//! items.
+//! Tests the lanes against a reference: gatherers that know nothing of each other, one for each
+//! key, and a list of all items.
 
 use core::{
     ops::{Deref, DerefMut},
@@ -25,7 +25,7 @@ use crate::{
 
 type Item = (u8, usize);
 
-/// The lanes, and the keys beside them, as a batcher has them.
+/// The lanes and the index of the keys, as a batcher has them.
 struct Machine {
     keyed: KeyedGatherer<Item, Vec<usize>>,
     keys: KeyIndex<u8>,
@@ -90,7 +90,8 @@ const LIMITS: Limits = Limits {
     capacity_weight: 16,
 };
 
-/// Of one key alone: there is room whenever the lanes have some.
+/// The limits of the reference's gatherers: each always has room, since the reference checks the
+/// room of all.
 const ALONE: Limits = Limits { max_in_flight: 1, capacity: 100, capacity_weight: 1000, ..LIMITS };
 
 fn push(
@@ -231,7 +232,7 @@ proptest! {
                         reference.set(&numbers, Progress::Runs);
                         running.push((id, in_lane, key, numbers));
                     }
-                    // A driver that has begun a batch looks again.
+                    // The driver looks again after it has begun a batch, if another one can start.
                     let alarm = machine.alarm(time);
                     driver = Driver { will_look: more || machine.is_over(), alarm };
                 }
@@ -239,7 +240,7 @@ proptest! {
                     if !running.is_empty() {
                         let (id, in_lane, key, items) = running.remove(which % running.len());
                         machine.on_done(id, time, false);
-                        // A batch is done once.
+                        // A second `on_done` changes nothing.
                         machine.on_done(id, time, true);
                         prop_assert!(machine.stats().failed == 0 && !machine.is_over());
                         machine.on_told(id);
@@ -266,14 +267,14 @@ proptest! {
             }
             let over = reference.items.iter().position(|(_, progress, _)| *progress != Progress::Over);
             let over = over.unwrap_or(reference.items.len()) as u64;
-            // A batch is over as a whole, but nothing that is not over is said to be.
+            // The marks up to the first item that is not over are done, and no later one.
             prop_assert_eq!(machine.is_done(Mark(over)), Some(Ok(())));
             prop_assert_eq!(machine.is_done(Mark(over + 1)), None);
             prop_assert_eq!(machine.is_over(), reference.closed && over == reference.items.len() as u64);
             let stats = machine.stats();
             prop_assert_eq!((stats.pushed, stats.waiting), (reference.items.len() as u64, reference.count(Progress::Waits)));
             prop_assert_eq!((stats.in_flight, stats.done), (reference.count(Progress::Runs), reference.count(Progress::Over) as u64));
-            // Idle keys are forgotten, and their places taken by others.
+            // Idle keys are forgotten, and other keys take their places.
             let busy = |key: &u8| reference.items.iter().any(|(its, progress, _)| its == key && *progress != Progress::Over);
             let keys: Vec<_> = (0..4_u8).filter(busy).collect();
             prop_assert!((0..4_u8).all(|key| machine.keys.find(&key).is_some() == keys.contains(&key)));
@@ -281,7 +282,7 @@ proptest! {
             prop_assert!(machine.keyed.lanes.0.len() <= 4);
             let deadline = reference.keys.values().filter_map(Gatherer::deadline).min();
             prop_assert_eq!(machine.timers.first().map(|(deadline, _)| *deadline), deadline);
-            // A driver that relies on the actions does not sleep beside work.
+            // A driver that relies on the actions does not sleep while there is work.
             if running.len() < LIMITS.max_in_flight {
                 prop_assert!(driver.will_look || !(reference.can_start() || machine.is_over()));
                 let in_time = driver.alarm.is_some_and(|alarm| Some(alarm) <= deadline);
@@ -291,7 +292,7 @@ proptest! {
         prop_assert!(machine.is_over());
     }
 
-    /// The same steps and drops of the oldest items: nothing is lost but what was dropped, each key
+    /// Takes the same steps, and also drops the oldest items: no other item is lost, and each key
     /// keeps its order.
     #[test]
     fn what_is_not_dropped_is_handed_over_in_the_order_of_its_key(
@@ -344,20 +345,21 @@ proptest! {
     }
 }
 
-/// Pushes, and drops what the batch carries, whose numbers a drop would leave behind.
+/// Pushes an item, and returns whether it was let in. The batch does not carry its number, which
+/// would stay there if the item is dropped.
 fn push_numbered(machine: &mut Machine, now: u64, key: u8, weight: usize, number: usize) -> bool {
     let now = Timestamp::from_nanos(now);
     machine.push(Some(now), (key, number), weight).is_ok()
 }
 
-/// A key that has never been there, so that to find one costs nothing.
+/// Returns a key that is claimed without an index, so that finding it costs no step.
 fn direct(key: usize) -> Found {
     Found::Claimed(Key { place: key, id: key as u64 })
 }
 
-/// How many lanes are looked at where `keys` wait, each with one item, and there is no room: by
-/// refusals, by drops of the oldest and the pushes after them, by snapshots and by flushes that
-/// find nothing new.
+/// Returns how many lanes are looked at while `keys` keys wait with one item each, and there is no
+/// room: by a refusal, by drops of the oldest item and pushes into their place, by a snapshot, and
+/// by a flush that finds nothing new.
 fn lanes_looked_at(keys: usize, max_in_flight: usize) -> [usize; 4] {
     let limits = Limits {
         capacity: keys,
@@ -396,20 +398,20 @@ fn lanes_looked_at(keys: usize, max_in_flight: usize) -> [usize; 4] {
 fn the_driver_hears_of_what_changes_when_it_looks() {
     let mut machine = Machine::new();
     let mut action = |now, key, weight| push(&mut machine, now, (key, 0), weight).unwrap();
-    // Full by weight, the second time beside another that can start.
+    // Two batches become full by weight, the second one while the first can start already.
     assert_eq!([action(5, 1, 4), action(6, 2, 4)], [Action::Arm; 2]);
     assert_eq!([action(6, 1, 4), action(6, 2, 4)], [Action::Run, Action::Rest]);
     let at = Timestamp::from_nanos;
     let mut machine = Machine::new();
     assert_eq!(push(&mut machine, 5, (1, 0), 0), Ok(Action::Arm));
     assert_eq!(machine.alarm(at(5)), Some(at(15)));
-    // Of two other keys one is due after the alarm, and one before it.
+    // Of the two other keys, the first has a deadline after the alarm, the second one before it.
     let mut action = |now, key| push(&mut machine, now, (key, 0), 0).unwrap();
     assert_eq!(
         [action(6, 1), action(7, 2), action(3, 3)],
         [Action::Rest, Action::Rest, Action::Arm]
     );
-    // Without a time there is no alarm.
+    // A batch without a deadline sets no alarm.
     let limits = Limits { max_delay: Duration::MAX, ..LIMITS };
     let mut machine = KeyedGatherer::<(usize, usize), ()>::new(limits);
     let pushed = machine.push(Some(at(5)), direct(1), (1, 0), 0);
