@@ -154,7 +154,7 @@ pub enum SubmitError<T, E> {
 }
 
 impl<T, E> SubmitError<T, E> {
-    /// Returns the item if it was refused; `None` if it is lost.
+    /// Returns the item if it was refused; `None` if its batch failed or it was dropped.
     pub fn into_inner(self) -> Option<T> {
         match self {
             Self::Refused(error) => Some(error.into_inner()),

@@ -54,7 +54,8 @@ pub(crate) struct Limits {
     pub(crate) policy: Policy,
     /// Whether the weight of each item is kept, so that the item can be dropped from its batch.
     pub(crate) keeps_weights: bool,
-    // INVARIANT: at least `max_items`, so a `Gatherer` with so many items holds a full batch.
+    // INVARIANT: at least `max_items`, so a `Gatherer` in which this many items wait holds a full
+    // batch.
     pub(crate) capacity: usize,
     // INVARIANT: at least `max_weight`, so whatever fits into a batch fits into the empty gatherer.
     pub(crate) capacity_weight: usize,
@@ -118,7 +119,7 @@ impl<P: Copy> Running<P> {
 pub(crate) enum Action {
     /// Nothing that the driver does not know of already.
     Rest,
-    /// Set the alarm to [`Gather::deadline`]: there is no alarm, or it is later.
+    /// Set the alarm to [`Gather::deadline`]: there is no alarm, or the alarm is later.
     Arm,
     /// Call [`Gather::start`]: a batch can start.
     Run,

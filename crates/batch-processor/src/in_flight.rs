@@ -19,7 +19,7 @@ use crate::{
 /// The driver's part of the batcher. Its drop abandons the batcher.
 pub(crate) struct InFlight<T, R, E, C> {
     pub(crate) shared: Arc<Shared<T, R, E, C>>,
-    /// What is done with a batch that failed; `None` if it only fails.
+    /// What is done with a batch that failed, beside telling its callers; `None` if nothing.
     recovery: Option<Recovery<T>>,
     /// The batch for which the handler is about to be called, or whose call has just ended.
     in_hand: Option<Job<T, R, E>>,
@@ -64,7 +64,7 @@ impl<T, R, E, C> InFlight<T, R, E, C> {
         self.paused.first_key_value().map(|((until, _), _)| *until)
     }
 
-    /// Notes in which slot the batch in hand runs.
+    /// Moves the batch in hand to the slot in which its future runs.
     pub(crate) fn put(&mut self, slot: usize) {
         if self.jobs.len() <= slot {
             self.jobs.resize_with(slot + 1, || None);
@@ -72,15 +72,15 @@ impl<T, R, E, C> InFlight<T, R, E, C> {
         self.jobs[slot] = self.in_hand.take();
     }
 
-    /// Makes the batch that runs in a slot the batch in hand.
+    /// Moves the batch that runs in a slot to `in_hand`.
     pub(crate) fn take(&mut self, slot: usize) {
         self.in_hand = self.jobs.get_mut(slot).and_then(Option::take);
     }
 }
 
 impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
-    /// Makes a batch that starts the batch in hand. Returns the items of its first call, or, if
-    /// cloning them panicked, the message of that panic.
+    /// Puts a batch that starts into `in_hand`. Returns the items of its first call, or, if cloning
+    /// them panicked, the message of that panic.
     pub(crate) fn begin(
         &mut self,
         id: BatchId,
@@ -98,8 +98,8 @@ impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
         catch(|| effort.items(recovery))
     }
 
-    /// Makes the batch whose pause ends first the batch in hand. Returns the items of its next
-    /// call, or, if cloning them panicked, the message of that panic.
+    /// Moves the batch whose pause ends first to `in_hand`. Returns the items of its next call, or,
+    /// if cloning them panicked, the message of that panic.
     pub(crate) fn begin_again(&mut self) -> Result<Vec<T>, Arc<str>> {
         self.in_hand = self.paused.pop_first().map(|(_, job)| job);
         let effort = self.in_hand.as_mut().and_then(|job| job.effort.as_mut());

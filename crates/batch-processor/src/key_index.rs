@@ -263,8 +263,8 @@ impl<K: Ord> KeyIndex<K> {
         None
     }
 
-    /// Claims a key and returns its place, which it keeps until it is released as often as it was
-    /// claimed.
+    /// Claims a key and returns its place. The key keeps the place until it is released as often as
+    /// it was claimed.
     pub(crate) fn claim(&self, key: &K) -> Key
     where
         K: Clone,

@@ -57,11 +57,11 @@ where
     /// that waits. The items that a shutdown gives back are in order within each key.
     ///
     /// A key is cloned when its first item comes, and is forgotten when none of its items waits or
-    /// runs. Memory is kept for as many keys as were ever in use at once, which the capacity, the
-    /// batches in flight and the callers that push bound. An item costs a search among the keys
-    /// that are in use. `K::cmp`, `K::clone` and the drop of these clones run with no lock held:
-    /// they may call the batcher. If one of them panics, no accepted item is lost: in a call the
-    /// panic propagates to the caller, and in the driver it is caught.
+    /// runs. Memory is kept for as many keys as were ever in use at once; the capacity, the batches
+    /// in flight and the callers that push at one time bound that number. An item costs a search
+    /// among the keys that are in use. `K::cmp`, `K::clone` and the drop of these clones run with
+    /// no lock held: they may call the batcher. If one of them panics, no accepted item is lost: in
+    /// a call the panic propagates to the caller, and in the driver it is caught.
     pub fn keyed(self) -> Self {
         self.with_keys(Box::new(KeyIndex::new()))
     }

@@ -114,7 +114,7 @@ struct Role {
     /// Whether the driver has been woken and not polled since; true before its first poll.
     is_due: bool,
     /// The number of the caller that leads, and the waker of its latest poll; the waker is `None`
-    /// once it was called. `None` if no caller leads.
+    /// once it was called. The pair is `None` if no caller leads.
     leader: Option<(u64, Option<Waker>)>,
     /// The number that was given out last.
     callers: u64,

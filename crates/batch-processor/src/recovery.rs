@@ -64,7 +64,7 @@ pub enum OnError {
 /// What a batcher does with batches that failed.
 #[derive(Debug)]
 pub(crate) struct Recovery<T> {
-    // Clones items. That `T` is `Clone` was asked for by the builder's methods.
+    // Clones items: the methods of the builder that set it require `T: Clone`.
     pub(crate) copy: fn(&[T]) -> Vec<T>,
     pub(crate) retries: Option<Retries>,
     pub(crate) on_error: OnError,

@@ -115,7 +115,7 @@ impl<T, R, E, C> Shared<T, R, E, C> {
         closed
     }
 
-    /// Wakes callers that wait for room, after so many `items` have left.
+    /// Wakes callers that wait for room, after `items` items have left.
     pub(crate) fn make_room(&self, items: usize) {
         if self.weigh.is_some() {
             // The room of one heavy item may be that of many light ones, and the first waiter's

@@ -60,8 +60,8 @@ pub struct DriverThread {
 }
 
 impl DriverThread {
-    /// Waits until the thread has ended. Close or drop the batcher first, or this waits for ever;
-    /// only a [drop](Self#) of the handle closes the batcher itself.
+    /// Waits until the thread has ended. Close or drop the batcher first, or this waits for ever:
+    /// unlike a [drop](Self#) of the handle, it does not close the batcher.
     ///
     /// # Panics
     ///
@@ -74,9 +74,9 @@ impl DriverThread {
     }
 
     /// Lets the thread go on by itself, until the batcher is closed (dropping the last [`Batcher`]
-    /// closes it, too) and everything is done. The process does not wait for the thread when it
-    /// ends: items that are not done by then are lost, unless the caller has waited for a
-    /// [`shutdown`](Batcher::shutdown).
+    /// closes it, too) and everything is done. The end of the process does not wait for the thread:
+    /// items that are not done by then are lost, so wait for a [`shutdown`](Batcher::shutdown)
+    /// before.
     ///
     /// # Examples
     ///

@@ -52,8 +52,8 @@ pub(crate) trait Keys<T>: Send + Sync {
     /// have the key.
     fn find(&self, item: &T) -> Option<Key>;
 
-    /// Claims the item's key and returns its place, which it keeps until it is released as often as
-    /// it was claimed.
+    /// Claims the item's key and returns its place. The key keeps the place until it is released as
+    /// often as it was claimed.
     fn claim(&self, item: &T) -> Key;
 
     /// Ends a claim.
