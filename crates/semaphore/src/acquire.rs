@@ -23,11 +23,11 @@ use crate::{
     word::Need,
 };
 
-/// One request for permits of a pool that `P` leads to. Dropping it in the queue is counted as a
-/// cancellation.
+/// One request for permits of the pool that `P` points to. If it is dropped in the queue, it counts
+/// as cancelled.
 pub(crate) struct Request<P: Deref<Target = PermitPool>> {
     turn: Turn<P>,
-    /// When it joined the queue; [`Timestamp::NEVER`] without a clock.
+    /// When it joined the queue; [`Timestamp::NEVER`] before that, and without a clock.
     since: Timestamp,
 }
 
@@ -37,7 +37,7 @@ impl<P: Deref<Target = PermitPool>> Request<P> {
         Self { turn: Turn::new(pool, need), since: Timestamp::NEVER }
     }
 
-    /// Resolves to the permits.
+    /// Resolves to the permits, or to the reason why there are none.
     #[inline(always)]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Held<P>, AcquireError>> {
         if self.turn.is_fresh() {
@@ -56,7 +56,7 @@ impl<P: Deref<Target = PermitPool>> Request<P> {
         self.queue(cx)
     }
 
-    /// Spins before it joins the queue, on a thread.
+    /// Spins if a thread polls; joins the queue if it finds no permits.
     #[cold]
     #[inline(never)]
     fn poll_overtaking(&mut self, cx: &mut Context<'_>) -> Poll<Result<Held<P>, AcquireError>> {
@@ -66,7 +66,7 @@ impl<P: Deref<Target = PermitPool>> Request<P> {
         }
     }
 
-    /// Joins the queue, or looks after its place there.
+    /// Joins the queue or, once in it, checks for a grant.
     #[inline]
     fn queue(&mut self, cx: &mut Context<'_>) -> Poll<Result<Held<P>, AcquireError>> {
         let was_waiting = self.turn.is_waiting();
@@ -78,7 +78,8 @@ impl<P: Deref<Target = PermitPool>> Request<P> {
         };
         let pool = self.turn.finish();
         Poll::Ready(match answer {
-            // Into a guard that releases them, before the clock, which is foreign code, is read.
+            // The permits go into a guard before the clock is read: that is foreign code, and if it
+            // panics, the guard releases them.
             Ok(granted) => {
                 let held = Held::new(pool, granted.granted());
                 measure(held.pool(), self.since);
@@ -92,19 +93,20 @@ impl<P: Deref<Target = PermitPool>> Request<P> {
         })
     }
 
-    /// The place in the queue is given up by the turn's own drop, also if the clock panics.
+    /// Counts the cancellation and the time of the wait. The drop of the turn leaves the queue,
+    /// even if the clock panics here.
     #[cold]
     fn cancel(&self) {
         let pool = self.turn.supply();
         pool.counts().cancelled.add_one();
         if self.since != Timestamp::NEVER {
-            // In a destructor, and the clock is foreign code.
+            // This runs in a destructor, and the clock is foreign code.
             unwind::in_drop(|| add_up(pool, self.since));
         }
     }
 }
 
-/// Adds the time that a request waited in the queue, once that is over.
+/// Adds the time that a request has waited in the queue; nothing if that was not measured.
 #[inline]
 fn measure(pool: &PermitPool, since: Timestamp) {
     if since != Timestamp::NEVER {
@@ -152,7 +154,7 @@ impl<'a> Acquire<'a> {
 impl<'a> Future for Acquire<'a> {
     type Output = Result<Permit<'a>, AcquireError>;
 
-    // Always: a driver polls in two places, the first of which is the fast path.
+    // Always inlined: a driver polls in two places, the first of which is the fast path.
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.request.poll(cx).map_ok(|held| Permit { held })

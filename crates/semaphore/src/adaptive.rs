@@ -1,8 +1,8 @@
 //! Permits whose number follows how the server they guard is doing.
 //!
-//! A fixed limit is right for one state of a server: set for a good day it floods the server on a
-//! bad one. An [`AdaptiveSemaphore`] measures each request from its grant to its end, and lets an
-//! algorithm move the number of permits between a minimum and a maximum.
+//! A fixed limit is right for one state of a server: a limit that is set for a good day floods the
+//! server on a bad one. An [`AdaptiveSemaphore`] measures each request from its grant to its end,
+//! and lets an algorithm move the number of permits between a minimum and a maximum.
 //!
 //! | algorithm | goes by | right for |
 //! | --- | --- | --- |
@@ -14,14 +14,14 @@
 //!
 //! The limit changes at most once in a *round*: as many samples as the limit (and at least
 //! [`min_samples`](Builder::min_samples)), about one round trip of everything in flight. One slow
-//! or lucky request among them does not matter much. After a change the next round begins, of
-//! requests granted since: those before were measured under another limit. A drop ends the round at
-//! once and takes at least one permit away, but a drop of a request from before the last such cut
-//! is no news and changes nothing; so a burst of drops is one cut, as in TCP. What is before and
-//! after goes by the limit under which a request began, not by the clock.
+//! or lucky request among them does not matter much. After a change the next round consists of
+//! requests granted since: those granted before were measured under another limit. A drop ends the
+//! round at once and takes at least one permit away, down to the minimum. A drop of a request from
+//! before the last such cut is no news and changes nothing, so a burst of drops is one cut, as in
+//! TCP. Whether a request is from before goes by the limit under which it began, not by the clock.
 //!
-//! The limit does not grow unless, at the grant of one of the round's requests, at least half of it
-//! was in flight: what was not tried proves nothing.
+//! The limit does not grow unless, at the grant of one of the round's requests, at least half of
+//! the limit was in flight: a limit that was not tried proves nothing.
 //!
 //! # Sources
 //!

@@ -16,7 +16,8 @@ use crate::{
 ///
 /// # Examples
 ///
-/// Under overload it sheds load early, and says how long the others waited:
+/// A semaphore that sheds load early under overload, and measures how long the other requests
+/// waited:
 ///
 /// ```
 /// use core::time::Duration;
@@ -64,16 +65,16 @@ impl Builder {
         self
     }
 
-    /// Sets whether a request for more permits than there are waits until enough of them were
-    /// [added](Semaphore::add_permits). Default: false, it is refused with
+    /// Sets whether a request for more permits than the capacity waits until enough permits were
+    /// [added](Semaphore::add_permits). Default: false, such a request is refused with
     /// [`TooMany`](crate::AcquireError::TooMany) at once.
     ///
-    /// For a semaphore that begins with no permits and gets one for each item that is produced. A
-    /// large request waits in the queue like any other: by [`Fairness::Fifo`] those behind it wait
-    /// until it has been served. One for more than [`MAX_PERMITS`](crate::MAX_PERMITS) is refused
-    /// in any case, and [`Semaphore::try_acquire`] refuses with
-    /// [`NoPermits`](crate::TryAcquireError::NoPermits) what could be served later. Removing
-    /// permits rejects no waiter.
+    /// Use it for a semaphore that begins with no permits and gets one for each item that is
+    /// produced. A large request waits in the queue like any other: under [`Fairness::Fifo`] the
+    /// requests behind it wait until it has been served. A request for more than
+    /// [`MAX_PERMITS`](crate::MAX_PERMITS) is refused in any case, and [`Semaphore::try_acquire`]
+    /// refuses with [`NoPermits`](crate::TryAcquireError::NoPermits) what could be served later.
+    /// Removing permits rejects no waiter.
     ///
     /// # Examples
     ///

@@ -2,9 +2,11 @@
 
 use core::fmt;
 
-/// Why waiting for permits is of no use.
+/// Why a request that may wait got no permits.
 ///
-/// Of several reasons it is the first: `Closed`, `TooMany`, `QueueFull`. Only the last may pass.
+/// If several reasons apply, it is the first of `Closed`, `TooMany`, `QueueFull`. A later request
+/// may succeed after `QueueFull`, after `TooMany` only if the capacity has grown, and never after
+/// `Closed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AcquireError {
@@ -12,7 +14,7 @@ pub enum AcquireError {
     Closed,
     /// More permits were asked for than the semaphore has, in use or not.
     TooMany,
-    /// As many wait as the semaphore lets wait.
+    /// As many requests wait as the semaphore lets wait.
     QueueFull,
 }
 
@@ -22,12 +24,12 @@ impl AcquireError {
         matches!(self, Self::Closed)
     }
 
-    /// Returns whether more was asked for than there is.
+    /// Returns whether more permits were asked for than the semaphore has.
     pub const fn is_too_many(&self) -> bool {
         matches!(self, Self::TooMany)
     }
 
-    /// Returns whether too many wait already.
+    /// Returns whether the wait queue was full.
     pub const fn is_queue_full(&self) -> bool {
         matches!(self, Self::QueueFull)
     }
@@ -43,8 +45,9 @@ impl core::error::Error for AcquireError {}
 
 /// Why permits could not be acquired without waiting.
 ///
-/// Of several reasons it is the first: `Closed`, `TooMany`, `NoPermits` or `QueueFull`. Only the
-/// last two may pass.
+/// If several reasons apply, it is the first of `Closed`, `TooMany`, and `NoPermits` or
+/// `QueueFull`. A later request may succeed after the last two, after `TooMany` only if the
+/// capacity has grown, and never after `Closed`.
 ///
 /// # Examples
 ///
@@ -68,13 +71,13 @@ pub enum TryAcquireError {
     Closed,
     /// More permits were asked for than the semaphore has, in use or not.
     TooMany,
-    /// As many wait as the semaphore lets wait. Only of a gate that is waited for: `try_acquire`
-    /// does not join the queue.
+    /// As many requests wait as the semaphore lets wait. Only the `enter` of a gate returns this:
+    /// `try_acquire` does not join the queue.
     QueueFull,
 }
 
 impl TryAcquireError {
-    /// Returns whether it may work later.
+    /// Returns whether too few permits were free, or a request waited: a later request may succeed.
     pub const fn is_no_permits(&self) -> bool {
         matches!(self, Self::NoPermits)
     }
@@ -84,7 +87,7 @@ impl TryAcquireError {
         matches!(self, Self::Closed)
     }
 
-    /// Returns whether more was asked for than there is.
+    /// Returns whether more permits were asked for than the semaphore has.
     pub const fn is_too_many(&self) -> bool {
         matches!(self, Self::TooMany)
     }

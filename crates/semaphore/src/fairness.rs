@@ -6,17 +6,18 @@ use core::num::NonZeroU32;
 ///
 /// A future that waits in the queue has to be polled when it is woken, or dropped. Under `Fifo`,
 /// and under `Eventual` once the head has been overtaken too often, permits are *granted*: they
-/// belong to the head whether or not it is polled, and one that is kept and never polled again
-/// keeps its permits from all others. Under `Eventual`, `Barging` and `Lifo` the head is otherwise
-/// only *woken*. One that is not polled loses its turn, though not its place: after 128
-/// acquisitions by others the next one is woken as well, at a release. Any waiter that is polled
-/// takes what is free, woken or not. Without a timer this has a limit: if no other caller acquires,
-/// releases or polls any more, nothing notices that the woken waiter does not poll.
+/// belong to the head whether or not it is polled, and a head that is kept and never polled again
+/// keeps its permits from all other callers. Under `Eventual`, `Barging` and `Lifo` the head is
+/// otherwise only *woken*. A woken waiter that is not polled loses its turn, though not its place:
+/// once other callers have acquired at least 128 times, a release wakes the next waiter as well.
+/// Any waiter that is polled takes what is free, woken or not, unless newcomers are barred. As
+/// there is no timer, this has a limit: if no other caller acquires, releases or polls any more,
+/// nothing notices that the woken waiter does not poll.
 ///
 /// | | order of the queue | a newcomer may take what is free |
 /// | --- | --- | --- |
 /// | `Fifo` | as they came | only if no request waits |
-/// | `Eventual` | as they came | until the head was overtaken so many times |
+/// | `Eventual` | as they came | until the head has been overtaken `overtakes` times |
 /// | `Barging` | as they came | always |
 /// | `Lifo` | the latest first | always |
 ///
@@ -26,18 +27,17 @@ use core::num::NonZeroU32;
 /// and a large request is served like a small one. The price: a permit on its way to a sleeping
 /// waiter is idle for as long as the wake-up takes. That is nothing where permits are held for
 /// milliseconds (a connection, a request in flight), and much where they are held for less than a
-/// wake-up: then threads that could have gone on queue up behind ones that have to be woken, a
+/// wake-up: then threads that could have gone on queue up behind threads that have to be woken, a
 /// *convoy*.
 ///
-/// `Eventual` avoids convoys: a running thread may take a free permit, until the head of the queue
-/// has been overtaken [`overtakes`](Self::Eventual) times and polls again; then newcomers are
-/// barred until the head is served. The idea is that of `parking_lot`'s mutex, which bounds the
-/// time instead; a number of overtakings needs no clock, and is what the literature calls bounded
-/// bypass.
+/// `Eventual` avoids convoys: a running thread may take a free permit, until a check finds that the
+/// head of the queue has been overtaken [`overtakes`](Self::Eventual) times; then newcomers are
+/// barred until the head is served. `parking_lot`'s mutex does the same, but bounds the time; a
+/// number of overtakings needs no clock, and is what the literature calls bounded bypass.
 ///
 /// Under all but `Fifo` a thread that waits spins for a permit before it joins the queue, unless
-/// other requests wait there: for as long as that has paid lately, at most some 20 µs. A task joins
-/// at once.
+/// other requests wait there. It spins for as long as that has paid lately, at most some 20 µs. A
+/// task joins the queue at once.
 ///
 /// `Barging` is `Eventual` without a bound: the head may starve. `Lifo` serves the latest first:
 /// under overload the callers of the latest requests still wait for the answer, while the first
@@ -53,12 +53,12 @@ pub enum Fairness {
         /// By how many acquisitions the head of the queue may be overtaken before newcomers are
         /// barred.
         ///
-        /// Counted from when it was woken first as the head. Checked at each release that finds the
-        /// head asleep, and whenever the head is woken and polls in vain. So newcomers are barred
-        /// at the latest when the head has polled after it was overtaken so often; those that come
-        /// while it has been woken and does not run yet do it no harm, as the permits would only
-        /// wait for it. Behind a head that is not polled the next one is protected in the same way,
-        /// once it was woken in its stead. Numbers above 2²⁸ count as that.
+        /// The count begins, and is checked, when a caller that releases or joins the queue finds
+        /// the head asleep, and when a woken head polls in vain. So newcomers are barred at the
+        /// latest when the head polls after it was overtaken so often. Newcomers that come between
+        /// its wake-up and its poll do it no harm, as the permits would only wait for it. Behind a
+        /// head that is not polled, the next waiter is protected in the same way once it has been
+        /// woken in the head's stead. Numbers above 2²⁸ count as 2²⁸.
         overtakes: NonZeroU32,
     },
     /// In order, but newcomers may always overtake.
@@ -67,15 +67,16 @@ pub enum Fairness {
     Lifo,
 }
 
-/// A greater number could not be told from a smaller one by the acquisitions in the word.
+/// The highest bound: by the acquisitions in the word a higher one could not be told from a lower
+/// one.
 const MOST: u32 = 1 << 28;
 
-/// The bound where there is none.
+/// What `Fairness::bound` returns where there is no bound.
 pub(crate) const FOR_EVER: u32 = u32::MAX;
 
 impl Fairness {
-    /// [`Eventual`](Self::Eventual) with 128 overtakings: a few microseconds under heavy
-    /// contention.
+    /// Returns [`Eventual`](Self::Eventual) with 128 overtakings, which take a few microseconds
+    /// under heavy contention.
     pub const fn eventual() -> Self {
         match NonZeroU32::new(128) {
             Some(overtakes) => Self::Eventual { overtakes },

@@ -17,9 +17,9 @@ use crate::{
     word::Need,
 };
 
-/// Entering takes one permit. [`Semaphore::gate`] gives a gate that takes more. An `Arc<Semaphore>`
-/// is a gate, too, with passes that keep the semaphore alive, for what moves into a task or a
-/// thread.
+/// Entering takes one permit. [`Semaphore::gate`] returns a gate that takes more. An
+/// `Arc<Semaphore>` is a gate, too; its passes keep the semaphore alive, so they can move into a
+/// task or a thread.
 ///
 /// # Examples
 ///

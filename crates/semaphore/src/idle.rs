@@ -14,7 +14,7 @@ use crate::pool::PermitPool;
 /// The condition that every permit is back.
 struct AllBack<'a> {
     pool: &'a PermitPool,
-    /// The pool has counted this waiter.
+    /// Whether the pool has counted this waiter.
     is_noted: bool,
 }
 
@@ -37,7 +37,8 @@ impl Drop for AllBack<'_> {
 /// Future of [`Semaphore::idle`](crate::Semaphore::idle).
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Idle<'a> {
-    // Before the condition: as long as it is registered the pool has to count it.
+    // Declared before the condition, so dropped before it: the pool has to count the waiter for as
+    // long as it is registered.
     waiter: Waiter,
     condition: AllBack<'a>,
 }

@@ -1,5 +1,5 @@
-//! Permits that borrow nothing. Needs an `Arc` as a receiver, and so a target with
-//! compare-and-swap.
+//! Permits that borrow nothing. The methods that return them take an `Arc` as receiver, which needs
+//! a target with compare-and-swap.
 
 use core::{
     fmt,
@@ -170,8 +170,8 @@ impl Future for AcquireOwned {
 
 /// Permits that keep their [`Semaphore`] alive and borrow nothing; released when dropped.
 ///
-/// For what moves into a task or a thread. Where there is a `static` semaphore, its
-/// [`Permit<'static>`](crate::Permit) does the same without counting references.
+/// Use it where the permits move into a task or a thread. The [`Permit<'static>`](crate::Permit) of
+/// a `static` semaphore does the same without counting references.
 ///
 /// # Examples
 ///

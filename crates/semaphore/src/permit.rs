@@ -6,12 +6,12 @@ use tidegate_core::{Outcome, Pass};
 
 use crate::{error::TryAcquireError, pool::PermitPool};
 
-/// A semaphore, fixed or adaptive, by its pool.
+/// A semaphore, fixed or adaptive, as the owner of a pool.
 pub(crate) trait HasPool {
     fn pool(&self) -> &PermitPool;
 }
 
-/// The pool of a semaphore to which `S` leads: a reference, or an `Arc`.
+/// Dereferences to the pool of the semaphore that `S` points to. `S` is a reference or an `Arc`.
 #[derive(Clone)]
 pub(crate) struct PoolOf<S>(pub(crate) S);
 
@@ -24,7 +24,7 @@ impl<S: Deref<Target: HasPool>> Deref for PoolOf<S> {
     }
 }
 
-/// Permits taken from a pool that `P` leads to. Dropping releases them.
+/// Permits taken from the pool that `P` points to. Dropping releases them.
 pub(crate) struct Held<P: Deref<Target = PermitPool>> {
     pool: P,
     count: usize,
@@ -47,7 +47,7 @@ impl<P: Deref<Target = PermitPool>> Held<P> {
         self.count
     }
 
-    /// Returns whose permits they are.
+    /// Returns the pointer to the pool that the permits were taken from.
     #[inline]
     pub(crate) fn pool(&self) -> &P {
         &self.pool
@@ -78,8 +78,8 @@ impl<P: Deref<Target = PermitPool>> Drop for Held<P> {
 
 /// Permits of a [`Semaphore`](crate::Semaphore), released when dropped.
 ///
-/// They can be taken apart and put together: one request for a batch, one release for each of its
-/// items.
+/// They can be split and merged: a caller can acquire the permits of a batch in one request and
+/// release them item by item.
 ///
 /// # Examples
 ///
@@ -113,8 +113,8 @@ impl<'a> Permit<'a> {
         self.held.count()
     }
 
-    /// Takes `n` of the permits out; `None`, and no effect, if it holds fewer. Either part may be
-    /// left with none.
+    /// Takes `n` of the permits out and returns them; `None`, without effect, if it holds fewer.
+    /// Either part may be left with 0 permits.
     pub fn split(&mut self, n: usize) -> Option<Self> {
         self.held.split(n).map(|held| Self { held })
     }
@@ -123,7 +123,8 @@ impl<'a> Permit<'a> {
     ///
     /// # Panics
     ///
-    /// Panics if `other` is of another semaphore. Both then are released to their own.
+    /// Panics if `other` is of another semaphore. `other` is then released to its own semaphore,
+    /// and this permit stays as it was.
     #[track_caller]
     pub fn merge(&mut self, other: Self) {
         self.held.merge(other.held);

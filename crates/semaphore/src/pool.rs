@@ -7,26 +7,27 @@
 //!           ATTENDED: lock ─▶ hand n to the head, or add n, pay what is owed and serve the queue ─▶ unlock ─▶ wake
 //! ```
 //!
-//! What is free and whether a request waits are one word. So a release either comes before the CAS
-//! in `ask`, which then finds its permits, or after it, and then finds ATTENDED. There is no moment
-//! between the check and the flag.
+//! How many permits are free and whether a request waits are in one word. So a release comes either
+//! before the CAS in `ask`, and then `ask` finds the permits, or after it, and then the release
+//! finds ATTENDED. No release comes between the check and the flag.
 //!
 //! The flags may stay set after the last waiter has left, until permits are free again; the next
-//! caller then takes the lock in vain, once. In return, two callers that hand one permit to and fro
-//! do not write the word: each finds the flags set, and the permit goes past the word.
+//! releaser then takes the lock in vain, once. In return, two callers that hand one permit to and
+//! fro do not write the word: each finds the flags set, and hands the permit over past the word.
 //!
-//! Two ways to serve the head. If newcomers are barred, it is *granted* its permits under the lock:
-//! charged to the word, or handed over past it. If they may overtake, it is *nudged*: woken to take
-//! what is free, if it is still free when it runs; see [`Fairness`]. While every waiter in the
-//! queue is nudged and about to run, releasers need not take the lock; a waiter that runs too late
-//! sets the flag again. Free permits are promised to the nudged waiters, but not for ever: after
-//! some acquisitions the promise lapses, and the next waiters are nudged, too. A waiter that runs
-//! only then may take permits that are promised to those behind it.
+//! There are two ways to serve the head. If newcomers are barred, the head is *granted* its permits
+//! under the lock: they are charged to the word, or handed over past it. If newcomers may overtake,
+//! the head is *nudged*: woken to take what is free, if it is still free when the head runs; see
+//! [`Fairness`]. While every waiter in the queue is nudged and about to run, releasers need not
+//! take the lock; a waiter that runs too late sets ATTENDED again. Free permits are promised to the
+//! nudged waiters, but not for ever: after some acquisitions the promise lapses, and the next
+//! waiters are nudged, too. A waiter that runs only then may take permits that are promised to
+//! those behind it.
 //!
 //! Permits stay in the word until the head's request fits, so there are no partial grants to undo.
-//! That the releaser hands over under the queue's lock and wakes after it is as in tokio's
-//! `batch_semaphore`; that a bit of the word sends it there, and that fairness may be eventual, is
-//! as in parking_lot's `RawMutex`.
+//! As in tokio's `batch_semaphore`, the releaser hands over under the queue's lock and wakes the
+//! waiters after it. As in parking_lot's `RawMutex`, a bit of the word sends the releaser to the
+//! lock, and fairness may be eventual.
 
 mod resize;
 mod serve;
@@ -61,29 +62,29 @@ pub(crate) struct PermitPool {
     // INVARIANT: at most MAX_PERMITS; written under the queue's lock only.
     capacity: AtomicUsize,
     /// Permits above the capacity that are still out: what the next releases pay.
-    // INVARIANT: none are free while some are owed, but between a release and its payment, when
+    // INVARIANT: none are free while some are owed, except between a release and its payment, when
     // newcomers are barred. Written under the queue's lock only. Capacity plus debt is how many
     // permits exist: free, held or granted.
     debt: AtomicUsize,
     line: WaitList<Need>,
     counts: Counts,
     pub(crate) settings: Settings,
-    /// How many wait for `all_back`.
+    /// How many waiters for `all_back` have been noted.
     // INVARIANT: ATTENDED is set while there are any. Written under the queue's lock only.
     awaited: AtomicUsize,
-    /// Every permit is back.
+    /// Notified when every permit is back and a caller waits for that.
     pub(crate) all_back: Event,
 }
 
-/// What does not change in the life of a pool.
+/// The settings, which do not change in the life of a pool.
 pub(crate) struct Settings {
     pub(crate) fairness: Fairness,
     // INVARIANT: `fairness.bound()`, kept so that no release computes it.
     pub(crate) bound: u32,
     pub(crate) max_waiters: usize,
-    /// A request for more than there is waits until there is more.
+    /// Whether a request for more than the capacity waits until permits are added.
     pub(crate) waits_for_capacity: bool,
-    /// Measures the waits.
+    /// Measures the waits; `None` if they are not measured.
     pub(crate) clock: Option<Box<dyn Clock + Send + Sync>>,
 }
 
@@ -102,7 +103,7 @@ impl Settings {
     };
 }
 
-/// When it is dropped, wakes those that wait for the last permit, if that is back.
+/// Wakes the waiters for the last permit when it is dropped, if `is_idle`.
 struct NotifyIfIdle<'a> {
     event: &'a Event,
     is_idle: bool,
@@ -133,8 +134,8 @@ impl PermitPool {
         }
     }
 
-    /// Takes what is needed if it is free and no waiter comes first. A request for 0 permits passes
-    /// the waiters.
+    /// Takes what `need` asks for if it is free and no waiter comes first; returns how many permits
+    /// that were. A request for 0 permits overtakes the waiters.
     #[inline]
     pub(crate) fn take(&self, need: Need) -> Option<usize> {
         let barred = if need.is_nothing() { CLOSED } else { CLOSED | BARRED };
@@ -158,9 +159,9 @@ impl PermitPool {
         self.settings.bound != 0
     }
 
-    /// Looks a few times more, after pauses twice as long each time and of so many polls in all at
-    /// most, before the request joins the queue, while no other waits there. Only where newcomers
-    /// may overtake.
+    /// Spins before the request joins the queue: checks for free permits a few times more, after
+    /// pauses that double each time and last at most `polls` spins in all, as long as no other
+    /// request waits in the queue. Only for a pool where newcomers may overtake.
     ///
     /// A thread that joins the queue at once and finds the permit taken when it is nudged costs the
     /// holder a lock and a wake-up each time.
@@ -170,7 +171,7 @@ impl PermitPool {
         while pause <= polls / 2 {
             (0..pause).for_each(|_| spin_loop());
             pause *= 2;
-            // ORDERING: Relaxed: a guess; `take` looks again.
+            // ORDERING: Relaxed: a guess; `take` checks again.
             let word = self.word.load(Ordering::Relaxed);
             if word & (CLOSED | ATTENDED) != 0 {
                 break;
@@ -182,24 +183,25 @@ impl PermitPool {
         None
     }
 
-    /// Takes none where that will do.
+    /// Takes 0 permits where `need` allows that; `None` where it does not.
     #[cold]
     fn take_nothing(&self, need: Need) -> Option<usize> {
         if need.is_optional() { self.take(Need::exactly(0)) } else { None }
     }
 
-    /// Takes `n` permits out of `word`, in which they are free, or returns what is there instead.
+    /// Takes `n` permits out of `word`, in which they are free, or returns the word that it has
+    /// found instead.
     #[inline]
     fn charge(&self, word: u64, n: usize) -> Result<(), u64> {
         let taken = charged(word, n);
-        // ORDERING: Acquire: pairs with the Release of every `release` before: what their holders
-        // did is seen. Relaxed on failure: a new guess.
+        // ORDERING: Acquire: pairs with the Release of every `release` before: what the earlier
+        // holders did is seen. Relaxed on failure: a new guess.
         self.word.compare_exchange_weak(word, taken, Ordering::Acquire, Ordering::Relaxed)?;
         self.counts.note_lap(word, taken);
         Ok(())
     }
 
-    /// As `take`, saying why not.
+    /// Takes as `take` does, or says why it could not.
     #[inline]
     pub(crate) fn try_take(&self, need: Need) -> Result<usize, TryAcquireError> {
         match self.take(need) {
@@ -208,7 +210,7 @@ impl PermitPool {
         }
     }
 
-    /// Returns why a request that `take` refused was refused, and counts it.
+    /// Returns why `take` has refused a request, and counts the refusal.
     #[cold]
     fn refuse(&self, need: Need) -> TryAcquireError {
         self.counts.refused.add_one();
@@ -220,8 +222,8 @@ impl PermitPool {
     /// Releases `n` permits.
     #[inline]
     pub(crate) fn release(&self, n: usize) {
-        // ORDERING: Relaxed: a guess. If it is right, the permits need not be added for the next
-        // holder to take them.
+        // ORDERING: Relaxed: a guess. If a request waits, the permits need not be added to the
+        // word: `hand_over` gives them to the waiter.
         let is_attended = self.word.load(Ordering::Relaxed) & ATTENDED != 0;
         // ORDERING: Release: what was done with the permits is seen by the request that takes them
         // (Acquire in `charge` and `serve`). All other writes to the word are read-modify-writes,
@@ -234,14 +236,14 @@ impl PermitPool {
         }
     }
 
-    /// Gives `n` permits to the head, and to those behind it, past the word, as far as they fit;
-    /// adds the rest. What was done with them is seen by the waiter that gets them: it leaves the
-    /// queue under the queue's lock.
+    /// Hands `n` permits over to the head and the waiters behind it, past the word, as far as they
+    /// suffice; adds the rest to the word. A waiter that gets permits sees what was done with them:
+    /// it leaves the queue under the queue's lock.
     #[cold]
     fn hand_over(&self, mut n: usize) {
         self.tend(|line| {
-            // ORDERING: Relaxed: the flags change under the lock only. If permits are free, or
-            // owed, they are looked at together with these.
+            // ORDERING: Relaxed: the flags change under the lock only. If other permits are free or
+            // owed, nothing is handed over: `serve` decides on all of them together.
             let word = self.word.load(Ordering::Relaxed);
             while free(word) == 0 && self.debt() == 0 && n > 0 {
                 let Some(&need) = line.head() else { break };
@@ -253,7 +255,7 @@ impl PermitPool {
                 self.counts.handed_over.add_one_under_lock();
                 line.grant_head(Need::exactly(handed));
             }
-            // A head that asks for more than the capacity may not stay: serving dismisses it.
+            // A head that asks for more than the capacity may not stay: `serve` dismisses it.
             let can_stay = !line.head().is_some_and(|&head| self.is_out_of_reach(head));
             if n == 0 && can_stay {
                 return ((), false);
@@ -264,8 +266,8 @@ impl PermitPool {
         });
     }
 
-    /// Changes something under the queue's lock, then serves the queue, and tells the waiters for
-    /// the last permit.
+    /// Runs `change` under the queue's lock, then serves the queue, and notifies the waiters for
+    /// the last permit if it is back.
     #[cold]
     pub(crate) fn attend<R>(&self, change: impl FnOnce(&mut Line<'_, Need>) -> R) -> R {
         self.tend(|line| {
@@ -274,8 +276,8 @@ impl PermitPool {
         })
     }
 
-    /// Runs a section under the queue's lock. It also returns whether `all_back` is to be notified;
-    /// that is done after the lock, even if a waker of the queue panics.
+    /// Runs `section` under the queue's lock. The section also returns whether `all_back` is to be
+    /// notified; that is done once the lock is released, even if a waker of the queue panics.
     fn tend<R>(&self, section: impl FnOnce(&mut Line<'_, Need>) -> (R, bool)) -> R {
         let mut notice = NotifyIfIdle { event: &self.all_back, is_idle: false };
         self.line.with(|line| {
@@ -297,8 +299,8 @@ impl PermitPool {
         self.awaited.load(Ordering::Relaxed)
     }
 
-    /// Returns whether every permit is back. If not, notes once that a caller waits for that: then
-    /// the release of the last one notifies `all_back`.
+    /// Returns whether every permit is back. If not, notes that a caller waits for that, unless
+    /// `is_noted`; then the release of the last permit notifies `all_back`.
     pub(crate) fn is_idle_or_awaited(&self, is_noted: &mut bool) -> bool {
         self.line.with(|line| {
             if self.in_use() != 0 && !mem::replace(is_noted, true) {
@@ -306,7 +308,8 @@ impl PermitPool {
                 self.awaited.store(self.awaited() + 1, Ordering::Relaxed);
                 self.note_line(line);
             }
-            // Again: a release that came before the note does not know that it is awaited.
+            // Check again: a release that came before the note does not know that a caller waits
+            // for it.
             let is_idle = self.in_use() == 0;
             // ORDERING: Acquire: pairs with the Release of every `release`: what the last holders
             // did is seen.
@@ -315,7 +318,7 @@ impl PermitPool {
         })
     }
 
-    /// Takes the note of one waiter for idleness back.
+    /// Removes the note of one waiter for idleness.
     pub(crate) fn stop_awaiting(&self) {
         self.line.with(|line| {
             // ORDERING: Relaxed: under the queue's lock.
@@ -324,7 +327,8 @@ impl PermitPool {
         });
     }
 
-    /// Refuses every request from now on; returns false if it was closed already.
+    /// Refuses every request from now on and rejects all waiters; returns false if the pool was
+    /// closed already.
     pub(crate) fn close(&self) -> bool {
         self.attend(|line| {
             // ORDERING: Release: what happened before the close is seen by callers that find it
@@ -357,8 +361,8 @@ impl PermitPool {
 
     /// Returns the free permits of `word` beyond the debt. Under the queue's lock.
     ///
-    /// A release that adds while another one pays leaves some free for the moment until it pays,
-    /// too.
+    /// Owed permits may be free for a moment: a release first adds its permits to the word and then
+    /// pays the debt under the lock.
     fn spare(&self, word: u64) -> usize {
         free(word).saturating_sub(self.debt())
     }
@@ -372,14 +376,15 @@ impl PermitPool {
         &self.counts
     }
 
-    /// Returns the time if waits are measured. It is fresh: a cached reading would add time that
-    /// passed before the wait.
+    /// Returns the time; `None` if waits are not measured. The reading is fresh: a cached one would
+    /// add time that passed before the wait.
     pub(crate) fn now(&self) -> Option<Timestamp> {
         self.settings.clock.as_ref().map(|clock| clock.fresh_now())
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        // Before the other lock, so that neither is held for longer than it has to.
+        // Before the queue's lock is taken, so that neither lock is held for longer than it has to
+        // be.
         let clock = self.settings.clock.as_ref();
         let wait_time = clock.map_or(Duration::ZERO, |_| self.counts.wait_time());
         self.line.with(|line| {
@@ -393,7 +398,8 @@ impl PermitPool {
         })
     }
 
-    /// Returns why a request is of no use, by a word that was read with any ordering.
+    /// Returns why a request is to be refused for good; `None` if it can be served, now or later.
+    /// `word` may have been read with any ordering.
     fn objection(&self, word: u64, need: Need) -> Option<AcquireError> {
         if word & CLOSED != 0 {
             // ORDERING: Acquire: pairs with the Release in `close`.
@@ -406,21 +412,21 @@ impl PermitPool {
         }
     }
 
-    /// Returns whether a request asks for more than there is or, where requests wait for permits to
-    /// be added, than there can be.
+    /// Returns whether a request asks for more than the capacity or, where requests wait for
+    /// permits to be added, than any capacity.
     fn is_out_of_reach(&self, need: Need) -> bool {
         need.exceeds(self.capacity())
             && (!self.settings.waits_for_capacity || need.exceeds(MAX_PERMITS))
     }
 
-    /// Notes in `word`, in the step that confirms what is free in it, that a request waits, or
-    /// returns what is there instead. Under the queue's lock.
+    /// Sets `flags` in `word`, in one step that also confirms what is free in it, or returns the
+    /// word that it has found instead. Under the queue's lock.
     fn note(&self, word: u64, flags: u64) -> Result<(), u64> {
-        // A note that is there already was made under this lock, so a releaser that we do not see
-        // yet has seen it.
+        // Flags that are set already were set under this lock, so a release that `word` does not
+        // contain yet finds them set.
         if word & flags != flags {
-            // ORDERING: Relaxed: a request that takes permits acquires then. That it is one step
-            // is what matters: each releaser comes before, and is seen, or after, and sees
+            // ORDERING: Relaxed: a request acquires when it takes permits. What matters is that
+            // this is one step: each release comes before it, and is seen, or after it, and finds
             // ATTENDED.
             let noted = word | flags;
             self.word.compare_exchange_weak(word, noted, Ordering::Relaxed, Ordering::Relaxed)?;
@@ -428,7 +434,8 @@ impl PermitPool {
         Ok(())
     }
 
-    /// Sets the flags by the queue, the debt, and the waiters for idleness. Under the queue's lock.
+    /// Sets and clears the flags to match the queue, the debt, and the waiters for idleness. Under
+    /// the queue's lock.
     fn note_line(&self, line: &mut Line<'_, Need>) {
         // ORDERING: Relaxed, here and below: under the queue's lock, which orders all changes of
         // the flags.
@@ -440,7 +447,8 @@ impl PermitPool {
             false => 0,
         };
         let missing = flags & !word;
-        // Without free permits they do no harm, and may be right again before there are any.
+        // While no permits are free, stale flags do no harm, and they may be right again before any
+        // are.
         let stale = if free(word) > 0 { (ATTENDED | BARRED) & word & !flags } else { 0 };
         if missing != 0 {
             self.word.fetch_or(missing, Ordering::Relaxed);
@@ -450,7 +458,8 @@ impl PermitPool {
         }
     }
 
-    /// Removes `n` permits from `word`, in which they are free, or returns what is there instead.
+    /// Removes `n` permits from `word`, in which they are free, or returns the word that it has
+    /// found instead.
     fn withdraw(&self, word: u64, n: usize) -> Result<(), u64> {
         let rest = word - permits(n);
         // ORDERING: Relaxed: what the last holders did need not be seen: these permits are never

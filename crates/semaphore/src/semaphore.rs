@@ -25,8 +25,9 @@ pub const MAX_PERMITS: usize = word::MAX_PERMITS;
 /// byte or kilobyte, and requests by weight). For one at a time and a value to guard, a mutex is
 /// simpler. A semaphore bounds how many, not how often: for a number per second use a rate limiter.
 ///
-/// Taking free permits is one compare-and-swap, releasing them one addition. The lock of the
-/// queue is taken only where a request waits.
+/// Taking free permits is one compare-and-swap, releasing them one addition. Both take the lock of
+/// the queue only while a request or a caller of [`idle`](Self::idle) waits, or while permits are
+/// owed.
 ///
 /// # Fairness
 ///
@@ -37,14 +38,14 @@ pub const MAX_PERMITS: usize = word::MAX_PERMITS;
 /// refuses while any request waits. The exception is a request for 0 permits: it takes no permits
 /// from any waiter and is ready at once.
 ///
-/// A permit released belongs to the head of the queue before the head runs. It stays the head's for
-/// as long as its future is kept, polled or not: a future in the queue has to be polled when it is
-/// woken, or dropped. [`Fairness`](crate::Fairness) says what the other orders do about a
-/// waiter that is not polled.
+/// Released permits that suffice for the head of the queue belong to the head before it runs, and
+/// for as long as its future is kept, polled or not: a future in the queue has to be polled when it
+/// is woken, or dropped. [`Fairness`](crate::Fairness) says what the other orders do about a waiter
+/// that is not polled.
 ///
 /// # Memory ordering
 ///
-/// Everything before a permit is released happens before what is done with it by the next holder.
+/// Everything before the release of a permit happens before what its next holder does with it.
 /// Everything before [`close`](Self::close) happens before whatever follows an
 /// [`AcquireError::Closed`].
 ///
@@ -74,9 +75,9 @@ impl Semaphore {
     tidegate_core::const_fn! {
         /// Creates an open semaphore with `permits` free permits. Does not allocate.
         ///
-        /// There may be none, to be [added](Self::add_permits) later. Until then every request
-        /// for one permit or more is refused with [`TooMany`](AcquireError::TooMany), unless it
-        /// [waits for the capacity](crate::Builder::wait_for_capacity).
+        /// `permits` may be 0: the caller can [add](Self::add_permits) some later. Until then every
+        /// request for one permit or more is refused with [`TooMany`](AcquireError::TooMany),
+        /// unless the semaphore lets it [wait for the capacity](crate::Builder::wait_for_capacity).
         ///
         /// # Panics
         ///
@@ -117,8 +118,9 @@ impl Semaphore {
     /// # Errors
     ///
     /// [`Closed`](TryAcquireError::Closed), also for `n` = 0; else
-    /// [`TooMany`](TryAcquireError::TooMany) if `n` is above the [`capacity`](Self::capacity); else
-    /// [`NoPermits`](TryAcquireError::NoPermits).
+    /// [`TooMany`](TryAcquireError::TooMany) if `n` is above the [`capacity`](Self::capacity) (or,
+    /// where requests [wait for it](crate::Builder::wait_for_capacity), above [`MAX_PERMITS`]);
+    /// else [`NoPermits`](TryAcquireError::NoPermits).
     ///
     /// # Examples
     ///
@@ -178,11 +180,12 @@ impl Semaphore {
     /// # Errors
     ///
     /// [`Closed`](AcquireError::Closed), also for `n` = 0; else [`TooMany`](AcquireError::TooMany)
-    /// if `n` is above the [`capacity`](Self::capacity): a request does not wait for permits that
-    /// do not exist; else [`QueueFull`](AcquireError::QueueFull) if it would have to wait and as
-    /// many wait as [may](crate::Builder::max_waiters). All come at once, but a request that waits
-    /// gets `Closed` when the semaphore is closed, and `TooMany` when it is at the head and the
-    /// capacity has shrunk below `n`.
+    /// if `n` is above the [`capacity`](Self::capacity): a request waits for permits that do not
+    /// exist only if the semaphore was [built so](crate::Builder::wait_for_capacity); else
+    /// [`QueueFull`](AcquireError::QueueFull) if the request would have to wait and as many wait as
+    /// [may](crate::Builder::max_waiters). The first poll returns each of them at once. A request
+    /// in the queue gets `Closed` when the semaphore is closed, and `TooMany` when it is at the
+    /// head and the capacity has shrunk below `n`.
     ///
     /// # Panics
     ///
@@ -212,8 +215,8 @@ impl Semaphore {
     /// Waits until the start of the range is free, then takes as many free permits as the range
     /// allows.
     ///
-    /// It waits in the queue as a request for the start of the range does. When its turn comes it
-    /// takes what is free then, also if that leaves those behind it waiting.
+    /// The request waits in the queue as one for the start of the range does. When its turn comes,
+    /// it takes what is free then, even if the waiters behind it then have to wait longer.
     ///
     /// # Cancel safety
     ///
@@ -244,8 +247,8 @@ impl Semaphore {
         Acquire::new(&self.pool, range.into())
     }
 
-    /// Waits on this thread for `n` permits and runs `act` with them held. They are released also
-    /// if `act` panics.
+    /// Waits on this thread for `n` permits and runs `act` with them held. The permits are released
+    /// even if `act` panics.
     ///
     /// # Errors
     ///
@@ -267,13 +270,14 @@ impl Semaphore {
         Ok(act())
     }
 
-    /// Waits for `n` permits and then for `future` with them held. They are released also if
+    /// Waits for `n` permits and then for `future` with them held. The permits are released even if
     /// `future` panics.
     ///
     /// # Cancel safety
     ///
-    /// Dropped while it waits for permits: as [`acquire`](Self::acquire), and `future` was not
-    /// polled. Dropped later: the permits are released once `future` has been dropped.
+    /// If it is dropped while it waits for permits, the same holds as for
+    /// [`acquire`](Self::acquire), and `future` was not polled. If it is dropped later, the permits
+    /// are released once `future` has been dropped.
     ///
     /// # Errors
     ///
@@ -300,8 +304,8 @@ impl Semaphore {
     /// Refuses every request from now on and rejects all waiters with [`AcquireError::Closed`], for
     /// ever.
     ///
-    /// Permits that were given stay valid, also those of a request that was granted and not polled
-    /// since. Returns false if it was closed already.
+    /// Granted permits stay valid, also those of a request that has not been polled since its
+    /// grant. Returns false if the semaphore was closed already.
     ///
     /// # Examples
     ///
@@ -360,9 +364,9 @@ impl Semaphore {
     /// Sets the number of permits, in use or not, to `n`. Never waits.
     ///
     /// New permits go to the waiters first. If `n` is lower, free permits are removed at once;
-    /// permits in use beyond `n` are a debt that the next releases pay. A request in the queue
-    /// that asks for more than there will be gets [`AcquireError::TooMany`] as soon as it is at the
-    /// head.
+    /// permits in use beyond `n` are a debt that the next releases pay. A request in the queue for
+    /// more than `n` gets [`AcquireError::TooMany`] as soon as it is at the head, unless the
+    /// semaphore lets it [wait for the capacity](crate::Builder::wait_for_capacity).
     ///
     /// # Panics
     ///
@@ -392,10 +396,10 @@ impl Semaphore {
     /// Waits until every permit is released: none is held, and none is granted to a future that has
     /// not been polled since.
     ///
-    /// What was done before the last permit was released is seen afterwards. A moment of idleness
-    /// that is over before the waiter polls is missed, and it waits for the next. Permits may be
-    /// taken again at once, unless the semaphore is [closed](Self::close): `close` and then `idle`
-    /// is an orderly end.
+    /// Everything before the release of the last permit happens before the future is ready. If
+    /// permits are taken again before the waiter polls, it misses that moment of idleness and waits
+    /// for the next. Permits may be taken again at once, unless the semaphore is
+    /// [closed](Self::close): `close` and then `idle` is an orderly end.
     ///
     /// # Cancel safety
     ///
@@ -421,11 +425,13 @@ impl Semaphore {
 
     /// Removes up to `n` of the free permits for good and returns how many. Never waits.
     ///
-    /// Permits released before go to the waiters first. Free ones beside a head that waits for more
+    /// Permits released before this call go to the waiters first, unless newcomers [may
+    /// overtake](crate::Fairness) them. Free permits that do not suffice for the head of the queue
     /// may be removed.
     ///
-    /// The capacity shrinks by as many. A request in the queue that now asks for more than there is
-    /// gets [`AcquireError::TooMany`] as soon as it is at the head: it would never be served.
+    /// The capacity shrinks by as many. A request in the queue for more than the new capacity gets
+    /// [`AcquireError::TooMany`] as soon as it is at the head, unless the semaphore lets it [wait
+    /// for the capacity](crate::Builder::wait_for_capacity).
     ///
     /// # Examples
     ///
@@ -443,7 +449,8 @@ impl Semaphore {
     }
 
     /// Returns the statistics: permits and the queue as of one instant, the counts as of about that
-    /// instant. Takes the lock of the queue.
+    /// instant. Takes the lock of the queue and, with a [clock](crate::Builder::clock), that of the
+    /// wait time before it.
     pub fn stats(&self) -> Stats {
         self.pool.stats()
     }

@@ -12,8 +12,9 @@ use crate::word::{ACQUISITIONS_MODULUS, acquisitions};
 /// A snapshot of a [`Semaphore`](crate::Semaphore), from [`stats`](crate::Semaphore::stats).
 ///
 /// Every request that was tried or polled ends as exactly one of `acquired`, `refused` and
-/// `cancelled`; until then it is in `waiting`, or granted and not yet polled. The counts never wrap
-/// in practice: they have 64 bits, and the time has 64 bits of whole seconds.
+/// `cancelled`. Before that it is in `waiting`, or rejected and not polled since. A granted request
+/// counts as acquired at once, but as cancelled if it is dropped before it is polled. The counts
+/// never wrap in practice: they have 64 bits, and the time has 64 bits of whole seconds.
 ///
 /// # Examples
 ///
@@ -40,11 +41,12 @@ pub struct Stats {
     pub in_use: usize,
     /// Requests in the queue.
     pub waiting: usize,
-    /// Requests that got their permits, be it one or many, since the semaphore was made.
+    /// Requests that got their permits since the semaphore was made. A request for many permits
+    /// counts once.
     pub acquired: u64,
     /// Requests that got an error.
     pub refused: u64,
-    /// Futures dropped after they had joined the queue and before they were polled to an end.
+    /// Futures dropped after they had joined the queue and before they were ready.
     pub cancelled: u64,
     /// Requests that had to wait in the queue, whatever their outcome.
     pub waited: u64,
@@ -85,8 +87,8 @@ impl Counter {
 /// The counts that are not in the word. Nothing here is written on the fast path.
 #[derive(Debug)]
 pub(crate) struct Counts {
-    /// Laps that the count in the word has made; lags behind until the thread that completed one
-    /// has run on.
+    /// Laps that the count in the word has made; lags behind until the thread that completed a lap
+    /// has counted it.
     laps: AtomicU64,
     /// Acquisitions that the word does not know of: their permits went from a releaser straight to
     /// the next holder. Written under the queue's lock.
@@ -97,8 +99,8 @@ pub(crate) struct Counts {
     pub(crate) unclaimed: Counter,
     /// Requests that joined the queue. Written under the queue's lock.
     pub(crate) waited: Counter,
-    /// Nanoseconds would not do: a hundred thousand that wait for three days exceed 64 bits of
-    /// them. Locked only where waits are measured.
+    /// The time of all waits that are over. A `u64` of nanoseconds would not do: a hundred thousand
+    /// waits of three days overflow it. Locked only where waits are measured.
     wait_time: Lock<Duration>,
 }
 
@@ -145,9 +147,9 @@ impl Counts {
 
     /// Extends the count in the word to 64 bits. `in_word` reads it.
     ///
-    /// A lap is counted a moment after it was made. The lap that the word says it is in, modulo 16,
-    /// tells how many are missing, as long as the threads that made them run on within the next
-    /// fifteen.
+    /// A lap is counted a moment after it was made. The lap that the word is in, modulo 16, tells
+    /// how many laps are not counted yet, as long as a thread that has completed a lap counts it
+    /// before fifteen more are completed.
     fn acquired(&self, in_word: impl FnOnce() -> u64) -> u64 {
         // ORDERING: Acquire: pairs with `count_lap`. The word is read after it, so it is never
         // behind the laps.

@@ -13,8 +13,8 @@ use pin_project_lite::pin_project;
 use crate::{acquire::Acquire, error::AcquireError, permit::Permit};
 
 pin_project! {
-    /// Future of [`Semaphore::with_async`](crate::Semaphore::with_async). Stores the future it runs
-    /// once.
+    /// Future of [`Semaphore::with_async`](crate::Semaphore::with_async). Has room for the future
+    /// that it runs only once.
     #[must_use = "futures do nothing unless awaited or waited for"]
     pub struct WithAsync<'a, F> {
         #[pin]
@@ -30,7 +30,7 @@ pin_project! {
     /// | `Done` | over: the future is gone, and the permits after it | nothing |
     #[project = StageNow]
     enum Stage<'a, F> {
-        // `None` only while it moves on.
+        // `None` only while the stage changes.
         Waiting { acquire: Acquire<'a>, future: Option<F> },
         Inside { #[pin] future: F, _permit: Permit<'a> },
         Done,
@@ -43,7 +43,7 @@ impl<'a, F> WithAsync<'a, F> {
     }
 }
 
-/// Ends a stage when it is dropped: with an output, or by a panic.
+/// Ends the stage when it is dropped: after an output, or by a panic.
 struct End<'p, 'a, F>(Pin<&'p mut Stage<'a, F>>);
 
 impl<F> Drop for End<'_, '_, F> {

@@ -5,7 +5,7 @@
 //! | 0 | `CLOSED` | nothing is granted any more; final | `close`, under the queue's lock |
 //! | 1 | `ATTENDED` | releasers take the lock: a waiter sleeps, or waits for the last permit, or permits are owed | under the lock |
 //! | 2 | `BARRED` | newcomers take the lock: the queue comes first, or permits are owed | under the lock; implies `ATTENDED` |
-//! | 3–34 | free | permits that are not held | acquirers subtract, by CAS; releasers add |
+//! | 3–34 | free | permits that are not held | acquirers subtract, by CAS; grants subtract, under the lock; releasers add |
 //! | 35–63 | acquisitions | how often permits were taken, modulo 2²⁹ | the same subtraction |
 //!
 //! The carry out of the acquisitions is lost, and touches no other field.
@@ -84,23 +84,23 @@ impl Need {
         if n < self.min as usize { None } else { Some(n) }
     }
 
-    /// Returns whether there is nothing in it.
+    /// Returns whether it asks for 0 permits.
     #[inline]
     pub(crate) const fn is_nothing(self) -> bool {
         self.max == 0
     }
 
-    /// Returns whether it could do with nothing, but may be given more.
+    /// Returns whether 0 permits suffice for it, although it takes more if they are free.
     pub(crate) const fn is_optional(self) -> bool {
         self.min == 0 && self.max > 0
     }
 
-    /// Returns whether a semaphore with so many permits can never serve it.
+    /// Returns whether a semaphore with `capacity` permits can never serve it.
     pub(crate) const fn exceeds(self, capacity: usize) -> bool {
         self.min > self.max || self.min as usize > capacity
     }
 
-    /// Returns how many permits were granted.
+    /// Returns how many permits were granted, if it is what a request got.
     #[inline]
     pub(crate) const fn granted(self) -> usize {
         self.max as usize

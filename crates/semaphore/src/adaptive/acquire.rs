@@ -92,8 +92,8 @@ impl<A: LimitAlgorithm, C> fmt::Debug for Acquire<'_, A, C> {
     }
 }
 
-/// A pass is a permit, and its outcome is that of the request. In a row of gates it may stand
-/// anywhere: the wait at a later gate does not count as the server's latency.
+/// The passes are permits, settled by the outcome of the request. In a row of gates this gate may
+/// stand anywhere: the wait at a later gate does not count as the server's latency.
 ///
 /// # Examples
 ///

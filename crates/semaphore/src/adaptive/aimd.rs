@@ -9,16 +9,16 @@ use super::{
     round::Round,
 };
 
-/// Adds a little to the limit for each round that went well, and takes a share of it away for one
-/// that did not.
+/// Adds a little to the limit after each round that went well, and takes a share of the limit away
+/// after a round that did not.
 ///
 /// A round did not go well if a request was dropped or the mean time of the others was above a
-/// [timeout](Self::timeout). Right for a server that says when it is full. One that only becomes
-/// slow is loaded until the timeout; [`Vegas`](super::Vegas) stays below that.
+/// [timeout](Self::timeout). Use it for a server that says when it is full. A server that only
+/// becomes slow is loaded until the timeout; [`Vegas`](super::Vegas) loads it less.
 ///
 /// After Chiu and Jain, "Analysis of the increase and decrease algorithms for congestion avoidance"
-/// (1989), and Netflix's `AIMDLimit`. Netflix's adds one for each request, and so doubles in a
-/// round trip; here it is additive: one for each round.
+/// (1989), and Netflix's `AIMDLimit`. Netflix's adds one for each request, and so doubles the limit
+/// in a round trip. Here the increase is additive: it comes once in each round.
 ///
 /// # Examples
 ///
@@ -44,24 +44,25 @@ pub struct Aimd {
 }
 
 impl Aimd {
-    /// Creates the algorithm with the defaults of each setting.
+    /// Creates the algorithm with the default of each setting.
     pub const fn new() -> Self {
         Self { increase: 1, backoff: 0.9, timeout: Duration::from_secs(5) }
     }
 
-    /// How much is added, from 1 to 1000. Default: 1.
+    /// Sets how much is added to the limit, from 1 to 1000. Default: 1.
     pub const fn increase(mut self, n: usize) -> Self {
         self.increase = n;
         self
     }
 
-    /// What share of the limit is kept, from 0.1 to 0.99. Default: 0.9.
+    /// Sets what share of the limit is kept after a round that did not go well, from 0.1 to 0.99.
+    /// Default: 0.9.
     pub const fn backoff(mut self, share: f64) -> Self {
         self.backoff = share;
         self
     }
 
-    /// The mean time above which a round did not go well, from 1 ns. Default: 5 seconds.
+    /// Sets the mean time above which a round did not go well, at least 1 ns. Default: 5 seconds.
     pub const fn timeout(mut self, duration: Duration) -> Self {
         self.timeout = duration;
         self

@@ -12,7 +12,8 @@ use tidegate_core::BuildError;
 use super::round::{Round, whole};
 
 /// Decides how many requests may be in flight: [`Aimd`](super::Aimd), [`Vegas`](super::Vegas) or
-/// [`Gradient2`](super::Gradient2). Sealed: it runs under a lock, where no foreign code may.
+/// [`Gradient2`](super::Gradient2). The trait is sealed: its methods run under a lock, where no
+/// foreign code may run.
 ///
 /// # Examples
 ///
@@ -31,14 +32,14 @@ pub trait LimitAlgorithm: Steer + fmt::Debug + Send {}
 
 impl<A: Steer + fmt::Debug + Send> LimitAlgorithm for A {}
 
-/// How an algorithm works; not to be named outside.
+/// The methods of an algorithm. The trait is not exported, which seals [`LimitAlgorithm`].
 pub trait Steer {
     /// Checks the settings.
     fn check(&self) -> Result<(), BuildError>;
 
     /// Returns the limit after a round under `limit`. The result may have a fraction, which is kept
-    /// for the next round, and may be out of bounds, into which it is put. Without a drop it is not
-    /// above `limit` if the round [is app-limited](Round::is_app_limited).
+    /// for the next round, and may be out of the bounds, to which the caller then clamps it.
+    /// Without a drop it is not above `limit` if the round [is app-limited](Round::is_app_limited).
     fn steer(&mut self, limit: f64, round: &Round) -> f64;
 }
 

@@ -16,7 +16,7 @@ use crate::{
 ///
 /// # Examples
 ///
-/// Sheds load instead of letting it queue:
+/// A semaphore that sheds load instead of letting it queue:
 ///
 /// ```
 /// use tidegate_semaphore::{AcquireError, Wait, adaptive::{AdaptiveSemaphore, Vegas}};
@@ -70,8 +70,8 @@ impl<A: LimitAlgorithm, C> Builder<A, C> {
         self
     }
 
-    /// Sets the limit to begin with, from the minimum to the maximum. Default: 20, or the nearest
-    /// to it that is allowed.
+    /// Sets the initial limit, from the minimum to the maximum. Default: 20, or the nearest to it
+    /// that is allowed.
     pub fn initial(mut self, n: usize) -> Self {
         self.initial = Some(n);
         self
@@ -80,8 +80,8 @@ impl<A: LimitAlgorithm, C> Builder<A, C> {
     /// Sets the fewest samples by which the limit changes without a drop, from 1 to
     /// [`MAX_PERMITS`]. Default: 10.
     ///
-    /// While the limit is higher, a round has as many samples as that. More make a small limit
-    /// steadier, and slower.
+    /// While the limit is higher, a round has as many samples as the limit. A higher number makes a
+    /// small limit steadier, and slower to change.
     pub fn min_samples(mut self, n: usize) -> Self {
         self.min_samples = n;
         self

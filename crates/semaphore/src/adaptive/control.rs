@@ -17,14 +17,16 @@ pub(super) struct Bounds {
 pub(crate) struct Control<A> {
     algorithm: A,
     bounds: Bounds,
-    // INVARIANT: from `min` to `max`, where its whole part is the limit.
+    // INVARIANT: from `min` to `max`; its whole part is the limit.
     estimate: f64,
     round: Round,
     /// The present version.
     version: Version,
-    /// The version that changed the limit last: requests from before do not count for the round.
+    /// The version that changed the limit last: successes of requests from before it do not count
+    /// for the round.
     changed_at: Version,
-    /// The version in which a drop cut the limit last: drops of requests from before are no news.
+    /// The version that began with the last cut by a drop: drops of requests from before it do not
+    /// count.
     cut_at: Version,
     counts: Counts,
 }
@@ -71,7 +73,7 @@ impl<A: LimitAlgorithm> Control<A> {
         if round.is_dropped {
             estimate = estimate.min(before as f64 - 1.0);
         }
-        // `max` before `min`: they turn NaN into a number.
+        // `max` comes before `min`: it turns NaN into the lower bound.
         self.estimate = estimate.max(min).min(max);
         let has_changed = self.limit() != before;
         if has_changed || round.is_dropped {

@@ -7,20 +7,21 @@ use super::{
     round::Round,
 };
 
-/// The long average begins as the plain mean of so many rounds.
+/// Until so many rounds were averaged, the long average is their plain mean.
 const WARM_UP: usize = 10;
 
-/// Shrinks the limit by as much as the latency is above its long average, beyond a tolerance.
+/// Shrinks the limit in proportion to how far the latency is above its long average, beyond a
+/// tolerance.
 ///
 /// `gradient = tolerance × long average ÷ latency`, from 0.5 to 1; after a round the limit moves by
-/// [`smoothing`](Self::smoothing) towards `limit × gradient + queue`. For latencies that have no
-/// fixed minimum: different requests, or a server whose speed varies. The price: under a load that
-/// is steadily too high the average follows the latency, and after
-/// [`long_window`](Self::long_window) rounds the limit has crept up; where that can be, set
+/// [`smoothing`](Self::smoothing) towards `limit × gradient + queue`. Use it for latencies that
+/// have no fixed minimum: requests of different kinds, or a server whose speed varies. The price:
+/// under a load that is steadily too high the average follows the latency, and after
+/// [`long_window`](Self::long_window) rounds the limit has crept up. Where that can happen, set
 /// [`max`](super::Builder::max) with care or use [`Vegas`](super::Vegas).
 ///
-/// After Netflix's `Gradient2Limit`. That one takes the latency of a drop for a latency and does
-/// not react to the drop itself; here a drop counts as a gradient of 0.5 and adds no queue.
+/// After Netflix's `Gradient2Limit`, which counts the latency of a drop like any other and does not
+/// react to the drop itself. Here a drop counts as a gradient of 0.5 and adds no queue.
 ///
 /// # Examples
 ///
@@ -48,13 +49,13 @@ pub struct Gradient2 {
     smoothing: f64,
     queue: usize,
     long_window: usize,
-    /// The long average in nanoseconds, and of how many rounds it is, up to `WARM_UP`.
+    /// The long average in nanoseconds, and below it the number of its rounds, up to `WARM_UP`.
     long_rtt: f64,
     rounds: usize,
 }
 
 impl Gradient2 {
-    /// Creates the algorithm with the defaults of each setting, which are Netflix's.
+    /// Creates the algorithm with the default of each setting, which is Netflix's.
     pub const fn new() -> Self {
         Self {
             tolerance: 1.5,
@@ -66,34 +67,34 @@ impl Gradient2 {
         }
     }
 
-    /// How many times its long average the latency may be without shrinking the limit, from 1 to
-    /// 10. Default: 1.5.
+    /// Sets how many times its long average (1 to 10) the latency may be without shrinking the limit.
+    /// Default: 1.5.
     pub const fn tolerance(mut self, times: f64) -> Self {
         self.tolerance = times;
         self
     }
 
-    /// How much of its way to the new value the limit goes in a round, from 0.01 to 1. Default:
-    /// 0.2.
+    /// Sets how much of the way to its new value the limit goes in a round, from 0.01 to 1.
+    /// Default: 0.2.
     pub const fn smoothing(mut self, share: f64) -> Self {
         self.smoothing = share;
         self
     }
 
-    /// How many may queue at the server, and so how fast the limit grows, from 1 to 1000. Default:
-    /// 4.
+    /// Sets how many requests may queue at the server (1 to 1000), and so how fast the limit grows.
+    /// Default: 4.
     pub const fn queue(mut self, n: usize) -> Self {
         self.queue = n;
         self
     }
 
-    /// The rounds over which the long average is taken, from 10 to 1,000,000. Default: 600.
+    /// Sets over how many rounds the long average is taken, from 10 to 1,000,000. Default: 600.
     pub const fn long_window(mut self, rounds: usize) -> Self {
         self.long_window = rounds;
         self
     }
 
-    /// Adds a round to the long average and returns it.
+    /// Adds a round to the long average and returns the average.
     fn average(&mut self, rtt: f64) -> f64 {
         let weight = if self.rounds < WARM_UP {
             self.rounds += 1;
@@ -103,7 +104,7 @@ impl Gradient2 {
         };
         self.long_rtt += weight * (rtt - self.long_rtt);
         let long_rtt = self.long_rtt;
-        // A load that has passed shall not be remembered for a whole window.
+        // Forget a load that has passed before a whole window is over.
         if long_rtt > 2.0 * rtt {
             self.long_rtt *= 0.95;
         }

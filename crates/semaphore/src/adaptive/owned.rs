@@ -1,5 +1,5 @@
-//! Adaptive permits that borrow nothing. Needs an `Arc` as a receiver, and so a target with
-//! compare-and-swap.
+//! Adaptive permits that borrow nothing. The methods that return them take an `Arc` as receiver,
+//! which needs a target with compare-and-swap.
 
 use core::{
     fmt,
@@ -60,8 +60,8 @@ impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
     }
 }
 
-/// A permit for one request that keeps its [`AdaptiveSemaphore`] alive and borrows nothing; settled
-/// as a [`Permit`](super::Permit). Dropped unsettled, it counts as ignored.
+/// A permit for one request that keeps its [`AdaptiveSemaphore`] alive and borrows nothing. It is
+/// settled like a [`Permit`](super::Permit); if it is dropped unsettled, it counts as ignored.
 ///
 /// # Examples
 ///
@@ -81,18 +81,17 @@ pub struct OwnedPermit<A: LimitAlgorithm, C = SystemClock> {
 }
 
 impl<A: LimitAlgorithm, C: Clock> OwnedPermit<A, C> {
-    /// The request was answered, as [`Permit::success`](super::Permit::success).
+    /// Settles the permit as a success, as [`Permit::success`](super::Permit::success).
     pub fn success(self) {
         self.in_flight.learn(false);
     }
 
-    /// The request was refused for overload, or it timed out, as
-    /// [`Permit::dropped`](super::Permit::dropped).
+    /// Settles the permit as dropped, as [`Permit::dropped`](super::Permit::dropped).
     pub fn dropped(self) {
         self.in_flight.learn(true);
     }
 
-    /// The request says nothing about the server, as [`Permit::ignore`](super::Permit::ignore).
+    /// Settles the permit as ignored, as [`Permit::ignore`](super::Permit::ignore).
     pub fn ignore(self) {}
 }
 

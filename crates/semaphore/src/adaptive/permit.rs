@@ -30,13 +30,13 @@ where
         Self { held, grant }
     }
 
-    /// Starts it anew.
+    /// Starts the measurement anew.
     pub(super) fn begin_again(&mut self) {
         self.grant = self.held.pool().0.begin();
     }
 
-    /// Records the outcome. The permit is released after that, so that a cut comes before the next
-    /// grant.
+    /// Records the outcome. The permit is released after that, so that a cut of the limit comes
+    /// before the next grant.
     pub(super) fn learn(self, is_dropped: bool) {
         self.held.pool().0.learn(self.grant, is_dropped);
     }
@@ -50,8 +50,8 @@ where
     }
 }
 
-/// A permit for one request of an [`AdaptiveSemaphore`], to be settled by how that went. Dropped
-/// unsettled, it counts as ignored. Either way it is released.
+/// A permit for one request of an [`AdaptiveSemaphore`], to be settled by how the request went. A
+/// permit that is dropped unsettled counts as ignored. Either way it is released.
 ///
 /// # Examples
 ///
@@ -72,25 +72,27 @@ pub struct Permit<'a, A: LimitAlgorithm, C = SystemClock> {
 }
 
 impl<A: LimitAlgorithm, C: Clock> Permit<'_, A, C> {
-    /// The request was answered; the time it took counts.
+    /// Settles the permit as a success: the request was answered, and the time that it took counts.
     pub fn success(self) {
         self.in_flight.learn(false);
     }
 
-    /// The request was refused for overload, or it timed out: the limit shrinks, unless it has
-    /// since the request began. The time it took does not count.
+    /// Settles the permit as dropped: the request was refused for overload, or it timed out. The
+    /// limit shrinks, unless it is at its minimum or a drop has cut it since the request began. The
+    /// time that the request took does not count.
     pub fn dropped(self) {
         self.in_flight.learn(true);
     }
 
-    /// The request says nothing about the server: it was cancelled, wrong, or answered from a
-    /// cache.
+    /// Settles the permit as ignored: the request says nothing about the server, because it was
+    /// cancelled, wrong, or answered from a cache.
     pub fn ignore(self) {}
 }
 
-/// A success is a [`success`](Permit::success), a failure is [`dropped`](Permit::dropped). Where a
-/// failure is no sign of overload, say so by [`Classified`](tidegate_core::gate::Classified) or by
-/// hand. [Renewed](Pass::renew), the request begins anew: a wait since the grant does not count as
+/// A success settles as a [`success`](Permit::success), a failure as [`dropped`](Permit::dropped).
+/// Where a failure is no sign of overload, the caller says so by
+/// [`Classified`](tidegate_core::gate::Classified) or settles by hand. When the pass is
+/// [renewed](Pass::renew), the measurement begins anew: a wait since the grant does not count as
 /// the server's latency.
 impl<A: LimitAlgorithm, C: Clock> Pass for Permit<'_, A, C> {
     type Refused = TryAcquireError;

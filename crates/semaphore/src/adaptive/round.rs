@@ -6,9 +6,9 @@ use tidegate_core::Timestamp;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Grant {
     pub(super) started: Timestamp,
-    /// How many were in flight then, itself among them.
+    /// How many requests were in flight then, this one included.
     pub(super) in_flight: u32,
-    /// Under which version of the limit.
+    /// The version of the limit under which it began.
     pub(super) version: Version,
 }
 
@@ -38,17 +38,18 @@ impl Version {
 }
 
 impl Sample {
-    /// As [`Timestamp::since`], without the detour by a `Duration`.
+    /// Returns the round-trip time as [`Timestamp::since`] does, without the detour by a
+    /// `Duration`.
     pub(super) fn rtt_nanos(&self) -> u64 {
         self.ended.as_nanos().saturating_sub(self.grant.started.as_nanos())
     }
 }
 
-/// Samples that were taken under one limit.
+/// The samples of one round: successes under the present limit, and the drop that ends it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Round {
     pub(super) samples: usize,
-    /// Of all samples, in nanoseconds.
+    /// The sum over all samples, in nanoseconds.
     rtt_sum: f64,
     most_in_flight: usize,
     pub(super) is_dropped: bool,
@@ -69,8 +70,8 @@ impl Round {
         (!self.is_dropped).then(|| (self.rtt_sum / self.samples as f64).max(1.0))
     }
 
-    /// Returns whether less than half of `limit` was ever in flight, so that nothing is known of
-    /// more.
+    /// Returns whether less than half of `limit` was in flight at every sample, so that the round
+    /// says nothing about a higher limit.
     pub(super) fn is_app_limited(&self, limit: f64) -> bool {
         self.most_in_flight < whole(limit).div_ceil(2)
     }

@@ -22,16 +22,16 @@ use crate::{idle::Idle, permit::HasPool, pool::PermitPool, semaphore::Semaphore}
 ///
 /// Use it in front of a server (or a database, a disk, a pool) whose capacity is unknown or
 /// changes. A request that comes when the limit is reached waits, in the order of the
-/// [fairness](Builder::fairness), or is refused by [`try_acquire`](Self::try_acquire) and
-/// [`max_waiters`](Builder::max_waiters). Where the right number is known, a [`Semaphore`] does
-/// with less; where calls must be spaced in time, use a rate limiter. It does not help where
-/// latency says nothing about load, as with long polls.
+/// [fairness](Builder::fairness). It is refused if it comes by [`try_acquire`](Self::try_acquire),
+/// or if [`max_waiters`](Builder::max_waiters) wait already. Where the right number is known, a
+/// [`Semaphore`] costs less; where calls must be spaced in time, use a rate limiter. It does not
+/// help where latency says nothing about load, as with long polls.
 ///
-/// A request takes one permit. Tell how it went by [`success`](super::Permit::success),
+/// A request takes one permit. The caller tells how it went by [`success`](super::Permit::success),
 /// [`dropped`](super::Permit::dropped) or [`ignore`](super::Permit::ignore);
-/// [`Gate::run`](crate::Gate::run) does so by the result. It costs what a semaphore's permit does,
-/// two loads, two clock reads, and a short lock when it is settled; an ignored one, neither the
-/// second clock read nor the lock.
+/// [`Gate::run`](crate::Gate::run) does so by the result. A request costs what a semaphore's permit
+/// does and, on top, two loads, two clock reads, and a short lock when it is settled. An ignored
+/// request saves the second clock read and the lock.
 ///
 /// # Memory ordering
 ///
@@ -69,7 +69,7 @@ pub struct AdaptiveSemaphore<A: LimitAlgorithm, C = SystemClock> {
 }
 
 impl<A: LimitAlgorithm> AdaptiveSemaphore<A> {
-    /// Starts a semaphore whose limit is moved by `algorithm`.
+    /// Returns a builder of a semaphore whose limit is moved by `algorithm`.
     pub fn builder(algorithm: A) -> Builder<A> {
         Builder::new(algorithm)
     }
@@ -83,14 +83,15 @@ impl<A: LimitAlgorithm, C> AdaptiveSemaphore<A, C> {
 
     /// Returns how many requests may be in flight. A snapshot.
     ///
-    /// After it shrank there may be more for some time: requests in flight are not stopped.
+    /// After the limit has shrunk, more may be in flight for some time: requests in flight are not
+    /// stopped.
     pub fn limit(&self) -> usize {
         // ORDERING: Relaxed: a snapshot.
         LimitWord(self.limit.load(Ordering::Relaxed)).limit()
     }
 
-    /// Refuses every request from now on and rejects all waiters, as [`Semaphore::close`]. Permits
-    /// that were given stay valid. Returns false if it was closed already.
+    /// Refuses every request from now on and rejects all waiters, as [`Semaphore::close`]. Granted
+    /// permits stay valid. Returns false if the semaphore was closed already.
     pub fn close(&self) -> bool {
         self.semaphore.close()
     }
@@ -123,7 +124,8 @@ impl<A: LimitAlgorithm, C> AdaptiveSemaphore<A, C> {
         self.semaphore.idle()
     }
 
-    /// Returns the statistics. Takes the two locks, one after the other.
+    /// Returns the statistics. Takes the lock of the queue and that of the limit, one after the
+    /// other.
     pub fn stats(&self) -> Stats {
         let permits = self.semaphore.stats();
         self.control.with(|control| control.stats(permits))
@@ -131,18 +133,17 @@ impl<A: LimitAlgorithm, C> AdaptiveSemaphore<A, C> {
 }
 
 impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
-    /// Returns the start, the limit's version and the requests in flight of a request that begins
-    /// now.
+    /// Returns the record of a request that begins now.
     #[inline]
     pub(super) fn begin(&self) -> Grant {
         // ORDERING: Relaxed: an estimate.
         let word = LimitWord(self.limit.load(Ordering::Relaxed));
-        // Of a debt nothing is seen: then as many are in flight as may be, which is all that an
-        // algorithm asks.
+        // While permits are owed, more are in flight than this says: it says `limit`, which is
+        // enough for an algorithm, as that asks only whether half of the limit is in flight.
         let in_flight = word.limit().saturating_sub(self.semaphore.available_permits());
         let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
-        // Fresh, and so is the end: of a cached clock, the lag of either would count as the
-        // server's.
+        // Fresh, and so is the reading at the end: the lag of a cached reading would count as the
+        // server's latency.
         Grant { started: self.clock.fresh_now(), in_flight, version: word.version() }
     }
 
@@ -158,8 +159,9 @@ impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
             before.limit() != word.limit()
         });
         if has_changed {
-            // Read under the lock of the queue. Of two that change the capacity, each has stored
-            // its limit before it took that lock, so the later one reads the latest.
+            // The limit is read under the lock of the queue. Of two callers that change the
+            // capacity, each has stored its limit before it took that lock, so the later one reads
+            // the latest limit.
             let is_set = self.semaphore.pool.resize(|_| Some(self.limit()));
             debug_assert!(is_set, "a limit is at most MAX_PERMITS");
         }

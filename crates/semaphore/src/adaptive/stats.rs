@@ -32,7 +32,8 @@ use super::round::Sample;
 pub struct Stats {
     /// How many requests may be in flight.
     pub limit: usize,
-    /// How many are; more than may be, for a while after the limit shrank.
+    /// How many requests are in flight; for some time after the limit has shrunk, more than
+    /// `limit`.
     pub in_flight: usize,
     /// Requests in the queue.
     pub waiting: usize,
@@ -44,7 +45,7 @@ pub struct Stats {
     pub dropped: u64,
     /// The shortest time from the grant of a permit to its success; `None` if there was none.
     pub min_rtt: Option<Duration>,
-    /// The longest such time.
+    /// The longest such time; `None` if there was none.
     pub max_rtt: Option<Duration>,
 }
 
@@ -53,7 +54,7 @@ pub struct Stats {
 pub(super) struct Counts {
     succeeded: u64,
     dropped: u64,
-    /// Of the successes, in nanoseconds.
+    /// The shortest time of a success, in nanoseconds; `u64::MAX` before the first.
     min_rtt: u64,
     max_rtt: u64,
 }

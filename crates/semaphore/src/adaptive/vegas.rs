@@ -7,24 +7,26 @@ use super::{
     round::Round,
 };
 
-/// Keeps a short queue at the server: by the latency, a few of the requests in flight wait there,
-/// and not many.
+/// Keeps a short queue at the server: the limit is such that, as the latency shows, only a few of
+/// the requests in flight wait there.
 ///
-/// Of `limit` requests in flight, `limit × (1 − no-load latency ÷ latency)` wait in a queue. Fewer
-/// than 3·log₁₀(limit): the limit grows. More than 6·log₁₀(limit): it shrinks. (The logarithm is
-/// rounded down, and at least 1.) A drop takes a quarter away.
+/// Of `limit` requests in flight, `limit × (1 − no-load latency ÷ latency)` wait in a queue. If
+/// fewer than 3·log₁₀(limit) wait, the limit grows; if more than 6·log₁₀(limit) wait, it shrinks.
+/// (The logarithm is rounded down, and at least 1.) A drop takes a quarter of the limit away.
 ///
-/// The no-load latency is the lowest mean of a round. Since a server may become slower for good, it
-/// is measured anew whenever less than half of the limit was in flight and, under a steady load,
-/// every [`probe_every`](Self::probe_every) rounds: then the limit is halved for one round.
+/// The no-load latency is the lowest mean of a round. Since a server may become slower for good,
+/// the no-load latency is measured anew after each round in which less than half of the limit was
+/// in flight and, under a steady load, every [`probe_every`](Self::probe_every) rounds: then the
+/// limit is halved for one round.
 ///
 /// After Brakmo and Peterson, "TCP Vegas" (1995), and Netflix's `VegasLimit`, with these
-/// differences. Netflix's takes any sample as the new no-load latency when it is time to; under a
+/// differences. When a probe is due, Netflix's takes any sample as the new no-load latency; under a
 /// steady load that includes the queue, and the limit creeps up ([its issue
-/// 165](https://github.com/Netflix/concurrency-limits/issues/165)). It takes the one fastest
-/// request ever, which may be a lucky one ([issue
-/// 37](https://github.com/Netflix/concurrency-limits/issues/37)). It shrinks by a constant step;
-/// here by half of what is too much, if that is more. A drop takes as much as in TCP Vegas.
+/// 165](https://github.com/Netflix/concurrency-limits/issues/165)). Otherwise Netflix's takes the
+/// fastest single request, which may be a lucky one ([issue
+/// 37](https://github.com/Netflix/concurrency-limits/issues/37)). Netflix's shrinks the limit by a
+/// constant step; here it shrinks by half of the excess, if that is more. A drop takes as much away
+/// as in TCP Vegas.
 ///
 /// # Examples
 ///
@@ -48,22 +50,23 @@ use super::{
 #[must_use = "an algorithm does nothing without a semaphore"]
 pub struct Vegas {
     probe_every: usize,
-    /// The mean latency of the fastest round since the last probe, in nanoseconds.
+    /// The no-load latency in nanoseconds: the mean of the fastest round since it was measured
+    /// anew.
     no_load: f64,
-    /// Rounds since the last probe.
+    /// Rounds since `no_load` was measured anew.
     rounds: usize,
-    /// The limit to return to after a probe; `None` if there is none.
+    /// The limit to return to after a probe; `None` if no probe runs.
     after_probe: Option<f64>,
 }
 
 impl Vegas {
-    /// Creates the algorithm with the defaults of each setting.
+    /// Creates the algorithm with the default of each setting.
     pub const fn new() -> Self {
         Self { probe_every: 30, no_load: f64::INFINITY, rounds: 0, after_probe: None }
     }
 
-    /// After how many rounds under load the limit is halved for one, to measure the latency without
-    /// a queue; from 2 to 1,000,000. Default: 30, as in Netflix's.
+    /// Sets after how many rounds under load the limit is halved for one round, to measure the
+    /// latency without a queue; from 2 to 1,000,000. Default: 30, as in Netflix's.
     pub const fn probe_every(mut self, rounds: usize) -> Self {
         self.probe_every = rounds;
         self
@@ -102,8 +105,8 @@ impl Steer for Vegas {
             self.after_probe = None;
             return limit * 0.75;
         };
-        // Measured without a queue, be it that few came or that a probe let few in. A probe lasts
-        // until more is needed than it lets in.
+        // This round was measured without a queue: few requests came, or a probe let few in. A
+        // probe lasts until a round in which half of its limit was in flight.
         let is_app_limited = round.is_app_limited(limit);
         if is_app_limited || self.after_probe.is_some() {
             (self.no_load, self.rounds) = (rtt, 0);

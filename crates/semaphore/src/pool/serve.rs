@@ -15,7 +15,8 @@ use crate::{
     word::{ACQUISITION, ACQUISITIONS_MODULUS, ATTENDED, BARRED, Need, acquisitions, permits},
 };
 
-/// After so many acquisitions a nudged waiter that has not been polled since loses its promise.
+/// A nudged waiter that is not polled loses its promise after so many acquisitions, and one more
+/// for each waiter that was nudged before it and not polled since.
 const PATIENCE: u64 = tuned(128, 2) as u64;
 
 impl PermitPool {
@@ -32,7 +33,7 @@ impl PermitPool {
 
     fn is_overtaken(bound: u64, word: u64, line: &mut Line<'_, Need>) -> bool {
         // While a nudged waiter holds a promise, newcomers are not barred for the head: permits
-        // would only lie there until that waiter runs.
+        // would only stay unused until that waiter runs.
         let (0, Some(note)) = (line.promised().0, line.head_note()) else { return false };
         let now = acquisitions(word);
         let since = *note.get_or_insert(now);
@@ -127,7 +128,7 @@ impl Supply for PermitPool {
             if let Some(objection) = self.objection(word, need) {
                 return Poll::Ready(Err(objection));
             }
-            // Once newcomers are barred, what is free belongs to the first.
+            // Once newcomers are barred, what is free belongs to the first waiter.
             let may_take = is_first || word & BARRED == 0;
             if let Some(n) = need.of(self.spare(word)).filter(|_| may_take) {
                 match self.charge(word, n) {
@@ -136,7 +137,8 @@ impl Supply for PermitPool {
                 }
                 continue;
             }
-            // Whether newcomers are barred is decided when it sleeps again, in `serve_after_miss`.
+            // Whether newcomers are barred is decided when the waiter sleeps again, in
+            // `serve_after_miss`.
             match self.note(word, ATTENDED) {
                 Ok(()) => return Poll::Pending,
                 Err(found) => word = found,
@@ -181,7 +183,7 @@ impl Supply for PermitPool {
         // ORDERING: Relaxed: a guess. A later release finds ATTENDED, which was noted
         // in `ask_again`.
         let word = self.word.load(Ordering::Relaxed);
-        // Something is free for another, or it is time to bar newcomers.
+        // Serve if something is free for another waiter, or if it is time to bar newcomers.
         if self.spare(word) > 0 || self.grants_head(word, line) {
             self.serve(line);
         }
