@@ -21,8 +21,8 @@ use crate::{
 /// Lets calls through while they work, refuses them while they fail, and finds out with a few
 /// probes when they work again.
 ///
-/// `C` is the clock it reads, `O` is the observer that is notified, `J` classifies results as
-/// successes and failures. [`State`] shows how a breaker changes from state to state, and
+/// `C` is the clock that it reads, `O` the observer that it notifies, and `J` classifies results as
+/// successes, failures or neither. [`State`] shows how a breaker changes from state to state, and
 /// [`Builder`] lists the settings.
 ///
 /// # As a gate
@@ -125,8 +125,8 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     /// Waits until the breaker lets the caller in: its open time is over, a probe slot is free, or
     /// it has closed.
     ///
-    /// With a [`probe_timeout`](Builder::probe_timeout) it also writes off a probe that takes
-    /// longer.
+    /// With a [`probe_timeout`](Builder::probe_timeout) the waiter also writes off a probe that
+    /// takes longer.
     ///
     /// # Cancel safety
     ///
@@ -134,8 +134,8 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     ///
     /// # Errors
     ///
-    /// [`Refused`] when the breaker is forced open, now or while waiting: there is no time at which
-    /// that ends.
+    /// [`Refused`] when the breaker is forced open, now or while the caller waits: there is no time
+    /// at which that ends.
     ///
     /// # Examples
     ///
@@ -164,8 +164,8 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
 
     /// Returns the breaker as a gate that refuses at once where the breaker itself would wait.
     ///
-    /// For a row of gates in which the others may be waited for: `(breaker.fail_fast(), &limiter)`.
-    /// For a row that moves into a task or a thread there is
+    /// Use it in a row of gates in which the caller may wait at the others: `(breaker.fail_fast(),
+    /// &limiter)`. For a row that moves into a task or a thread there is
     /// [`fail_fast_owned`](Self::fail_fast_owned).
     ///
     /// # Examples
@@ -183,7 +183,7 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     }
 
     /// Refuses every call until [`reset`](Self::reset), [`force_closed`](Self::force_closed) or
-    /// [`observe_only`](Self::observe_only), and rejects all waiters.
+    /// [`observe_only`](Self::observe_only), and rejects all waiters in [`enter`](Self::enter).
     pub fn force_open(&self) {
         self.machine().force(State::ForcedOpen, O::on_force);
     }
@@ -193,8 +193,8 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         self.machine().force(State::ForcedClosed, O::on_force);
     }
 
-    /// Lets every call through and reports when it would have tripped, until another state is
-    /// forced.
+    /// Lets every call through and reports when the breaker would have tripped, until another state
+    /// is forced.
     ///
     /// Such a trip is counted, and [`Observer::on_trip`] is called; then the counts start afresh.
     ///
@@ -214,13 +214,14 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         self.machine().force(State::ObserveOnly, O::on_force);
     }
 
-    /// Closes the breaker with fresh counts, whatever it does now. The totals of
+    /// Closes the breaker with fresh counts, whatever its state is. The totals of
     /// [`stats`](Self::stats) go on.
     pub fn reset(&self) {
         self.machine().force(State::Closed, O::on_reset);
     }
 
-    /// Waits until every call is let through: closed, forced closed or observing only.
+    /// Waits until the breaker lets every call through: it is closed, forced closed or observes
+    /// only.
     ///
     /// The wait makes no call, and so is no probe: an open breaker closes only if other callers go
     /// on calling.

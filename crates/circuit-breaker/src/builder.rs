@@ -57,12 +57,13 @@ impl<C, O, J> Builder<C, O, J> {
     /// Trips also when `predicate` returns `true` for the window's statistics, whatever the rule of
     /// [`trip_on`](Self::trip_on) says; that may be [`TripRule::never`]. Default: no predicate.
     ///
-    /// The breaker calls it after each success and failure while it is closed or
-    /// [observes only](crate::State::ObserveOnly), unless it trips anyway; with
+    /// The breaker calls it after each success and failure while it is closed or [observes
+    /// only](crate::State::ObserveOnly), unless it trips anyway; with
     /// [`count_inflight_slow`](TripRule::count_inflight_slow) also when a call enters, at most once
-    /// in an eighth of the slow-call threshold: then the statistics that it gets include slow calls
-    /// in flight. No lock is held, and several threads may call it at once. It must not use the
-    /// breaker. Each time, the breaker adds up the window: of one by time, every thread's part.
+    /// in an eighth of the slow-call threshold: then the statistics that the predicate gets include
+    /// slow calls in flight. No lock is held, and several threads may call it at once. The
+    /// predicate must not use the breaker. For each call of the predicate the breaker reads the
+    /// window; of a window by time it adds up every thread's part.
     ///
     /// # Panics
     ///
@@ -172,7 +173,7 @@ impl<C, O, J> Builder<C, O, J> {
     /// Classifies the result of every call as a success, a failure or neither. Default: the
     /// result's own [`Classify`](crate::gate::Classify) decides.
     ///
-    /// It applies to the breaker's own methods: [`call`](Breaker::call),
+    /// The classification applies to the breaker's own methods: [`call`](Breaker::call),
     /// [`call_or_else`](Breaker::call_or_else), [`call_async`](Breaker::call_async),
     /// [`run`](Breaker::run), [`run_async`](Breaker::run_async). A row of gates uses the result's
     /// own `Classify` for all its gates: there, wrap the result with [`Breaker::classify`].
@@ -205,8 +206,8 @@ impl<C, O, J> Builder<C, O, J> {
         self.classifier(classifier)
     }
 
-    /// Classifies calls by their errors, whatever the type of `Ok`, which is a success. Otherwise
-    /// as [`classify`](Self::classify).
+    /// Classifies calls by their errors; `Ok` of any type is a success. Otherwise as
+    /// [`classify`](Self::classify).
     ///
     /// # Examples
     ///
@@ -263,8 +264,8 @@ impl<C, O, J> Builder<C, O, J> {
         Ok(Breaker::from_machine(machine, self.classifier))
     }
 
-    /// Returns a factory of breakers that share these settings; the number of each changes its
-    /// seed.
+    /// Returns a factory of breakers that share these settings. The number that the factory is
+    /// called with is added to the seed.
     pub(crate) fn into_factory(self) -> impl Fn(u64) -> Breaker<C, O, J>
     where
         C: Clock + Clone,

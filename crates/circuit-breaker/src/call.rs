@@ -29,10 +29,11 @@ use crate::{
 };
 
 impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
-    /// Runs `act` if the breaker lets it, and settles by what it returns, as the breaker's
-    /// [`Classifier`] says: without one, [`Classify`](crate::gate::Classify) says what counts as a
-    /// failure, and [`Classified`] carries the caller's own opinion. A panic of `act` or of the
-    /// classifier propagates to the caller, and the call counts as a failure. Never waits.
+    /// Runs `act` if the breaker lets the call through, and settles by the result of `act`, as the
+    /// breaker's [`Classifier`] says. Without one, the result's [`Classify`](crate::gate::Classify)
+    /// says what counts as a failure; a [`Classified`] carries the outcome that the caller chose. A
+    /// panic of `act` or of the classifier propagates to the caller, and the call counts as a
+    /// failure. Never waits.
     ///
     /// # Errors
     ///
@@ -60,7 +61,8 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         Ok(result)
     }
 
-    /// Runs `act` if the breaker lets it, else `fallback`. Otherwise as [`call`](Self::call).
+    /// Runs `act` if the breaker lets the call through, else `fallback`. Otherwise as
+    /// [`call`](Self::call).
     #[inline]
     pub fn call_or_else<R>(&self, act: impl FnOnce() -> R, fallback: impl FnOnce(Refused) -> R) -> R
     where
@@ -72,17 +74,17 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         }
     }
 
-    /// Runs `future` if the breaker lets it when first polled, and settles by its output as
-    /// [`call`](Self::call) does. A panic counts as a failure.
+    /// Runs `future` if the breaker lets the call through at the first poll, and settles by the
+    /// output of `future` as [`call`](Self::call) does. A panic of `future` counts as a failure.
     ///
-    /// Waits for `future`, never for the breaker; that would be [`run_async`](Self::run_async). It
-    /// borrows the breaker; for a task that outlives it there is
+    /// Waits for `future`, never for the breaker; [`run_async`](Self::run_async) does that. The
+    /// returned future borrows the breaker; for a task that outlives the breaker there is
     /// [`call_async_owned`](Self::call_async_owned).
     ///
     /// # Cancel safety
     ///
-    /// Dropped while `future` runs, the call counts as ignored. Dropped before it is polled, it
-    /// leaves no trace.
+    /// If the returned future is dropped while `future` runs, the call counts as ignored. If it is
+    /// dropped before it is polled, it leaves no trace.
     ///
     /// # Errors
     ///
@@ -105,7 +107,7 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         ClassifiedCall { run: self.fail_fast().run_async(Classifying { breaker: self, future }) }
     }
 
-    /// Waits on this thread until the breaker lets it in, then runs `act`, and settles as
+    /// Waits on this thread until the breaker lets the caller in, then runs `act`, and settles as
     /// [`call`](Self::call) does.
     ///
     /// It is [`Gate::run`] with the breaker's classifier.
@@ -122,15 +124,15 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         Gate::run(self, || self.classify(act())).map(|classified| classified.value)
     }
 
-    /// Waits until the breaker lets it in, then runs `future`, and settles as [`call`](Self::call)
-    /// does.
+    /// Waits until the breaker lets the caller in, then runs `future`, and settles as
+    /// [`call`](Self::call) does.
     ///
     /// It is [`Gate::run_async`] with the breaker's classifier.
     ///
     /// # Cancel safety
     ///
-    /// Dropped while it waits, it leaves no trace; dropped while `future` runs, the call counts as
-    /// ignored.
+    /// If the returned future is dropped while it waits, it leaves no trace; if it is dropped while
+    /// `future` runs, the call counts as ignored.
     ///
     /// # Errors
     ///
@@ -157,8 +159,8 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         ClassifiedCall { run: Gate::run_async(self, Classifying { breaker: self, future }) }
     }
 
-    /// As [`call_or_else`](Self::call_or_else), by the name it has in [`Gate`]: whichever is
-    /// called, the breaker's classifier decides.
+    /// Does what [`call_or_else`](Self::call_or_else) does, under the name that it has in [`Gate`]:
+    /// whichever of the two is called, the breaker's classifier decides.
     pub fn run_or_else<R>(&self, act: impl FnOnce() -> R, fallback: impl FnOnce(Refused) -> R) -> R
     where
         J: Classifier<R>,
@@ -166,8 +168,8 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         self.call_or_else(act, fallback)
     }
 
-    /// Returns `result` with the opinion of the breaker's [`Classifier`], for a row of gates, which
-    /// goes by that.
+    /// Returns `result` with the outcome that the breaker's [`Classifier`] gives it, for a row of
+    /// gates, which settles by that outcome.
     ///
     /// # Examples
     ///
@@ -195,8 +197,8 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
 /// Calls that keep the breaker alive. They need a target with compare-and-swap.
 #[cfg(target_has_atomic = "ptr")]
 impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
-    /// As [`call_async`](Self::call_async), with a future that borrows nothing of the breaker: for
-    /// a task.
+    /// Does what [`call_async`](Self::call_async) does, with a future that owns a share of the
+    /// breaker and can move into a task.
     ///
     /// # Cancel safety
     ///
@@ -227,7 +229,7 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     }
 }
 
-/// A pass that is settled as a failure by a panic.
+/// A pass that is settled as a failure if a panic drops it.
 struct Failing<'a, C: Clock, O: Observer> {
     machine: &'a Machine<C, O>,
     parts: (Word, Timestamp),
@@ -248,7 +250,8 @@ impl<'a, C: Clock, O: Observer> Failing<'a, C, O> {
 }
 
 impl<C: Clock, O: Observer> Drop for Failing<'_, C, O> {
-    // By value into what is hardly ever called, so that none of it has to be in memory otherwise.
+    // The fields go by value into a function that is hardly ever called. When it is not, they stay
+    // in registers.
     #[inline]
     fn drop(&mut self) {
         fail(self.machine, self.parts.0, self.parts.1);
@@ -262,7 +265,8 @@ fn fail<C: Clock, O: Observer>(machine: &Machine<C, O>, stamp: Word, started: Ti
 }
 
 pin_project! {
-    /// A future whose output is classified by a breaker's classifier, within the guard of the pass.
+    /// A future whose output is classified by a breaker's classifier. That happens while the pass
+    /// is still guarded, so a panic of the classifier settles the pass.
     struct Classifying<B, F> {
         breaker: B,
         #[pin]

@@ -49,10 +49,10 @@ impl<C, O> fmt::Debug for UntilClosed<'_, C, O> {
 /// Sees the changes of a breaker's state, one wait after the other:
 /// [`Breaker::state_changes`](crate::Breaker::state_changes).
 ///
-/// It sees the newest state, once that is another than the one seen last. Changes that come faster
-/// than it polls become one, or none if they lead back to the state that was seen;
-/// [`StateChange::generation`] tells how many there were. Code that must be notified of each
-/// change, of a reset that changes nothing but the counts, or of a trip that is only observed,
+/// A wait ends with the newest state, once that is another than the one seen last. Changes that
+/// come faster than the waiter polls become one, or none if they lead back to the state seen last;
+/// [`StateChange::generation`] tells how many transitions there were. Code that must be notified of
+/// each change, of a reset that changes nothing but the counts, or of a trip that is only observed,
 /// implements [`Observer`](crate::Observer).
 ///
 /// # Examples
@@ -83,8 +83,8 @@ pub struct StateChanges<'a, C = SystemClock, O = ()> {
 pub struct StateChange {
     /// The state.
     pub state: State,
-    /// Its number, modulo 2³²; each change of state, each reset and each observed trip takes the
-    /// next.
+    /// The number of the transition to it, modulo 2³². Each change of state, each reset, each
+    /// forced state and each trip that is only observed takes the next.
     pub generation: u32,
 }
 
@@ -93,7 +93,8 @@ impl<'a, C: Clock, O: Observer> StateChanges<'a, C, O> {
         Self { machine, seen: machine.state() }
     }
 
-    /// Waits until the state is another than the one seen last, or than the one when this was made.
+    /// Waits until the state is another than the one that this watcher has seen last; at first,
+    /// than the one in which the breaker was when the watcher was made.
     ///
     /// # Cancel safety
     ///

@@ -1,4 +1,4 @@
-//! Of all callers, one in each interval checks.
+//! Lets one of all callers check in each interval.
 
 use tidegate_core::{
     Timestamp,
@@ -22,7 +22,7 @@ impl CheckInterval {
     /// Returns whether the caller has to check; if so, no other caller has to in this interval.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         let now = now.as_nanos();
-        // ORDERING: Relaxed: the number alone counts; what is checked is under locks.
+        // ORDERING: Relaxed: only the number itself matters; what is checked is under locks.
         let next = self.next.load(Ordering::Relaxed);
         let later = now.saturating_add(self.every);
         now >= next

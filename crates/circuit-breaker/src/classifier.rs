@@ -1,4 +1,4 @@
-//! What counts as a failure, set once for a breaker.
+//! What counts as a failure; set once for a breaker.
 
 use core::fmt;
 
@@ -60,7 +60,7 @@ impl<R: Classify> Classifier<R> for ByResult {
     }
 }
 
-/// A [`Classifier`] of errors only; `Ok` is a success:
+/// A [`Classifier`] of errors only; `Ok` is a success. Made by
 /// [`Builder::classify_errors`](crate::Builder::classify_errors).
 #[derive(Clone, Copy)]
 pub struct ByError<F> {

@@ -59,12 +59,12 @@ impl<C: Timer, O> fmt::Debug for Enter<'_, C, O> {
     }
 }
 
-/// How many sleeps may end in one poll before other tasks run: while a clock lags behind its timer,
-/// the poll would not end.
+/// How many sleeps may end in one poll before other tasks run. Without this limit a poll would not
+/// end while the clock lags behind its timer.
 const SLEEPS: u32 = 4;
 
 pin_project! {
-    /// What a waiter is registered for, and how long it sleeps.
+    /// What a caller that waits to enter is registered for, and how long it sleeps.
     pub(crate) struct EnterState<C>
     where
         C: Timer,
@@ -108,7 +108,8 @@ impl<C: Timer> EnterState<C> {
                 this.sleep.set(None);
             }
             if entered.is_ready() {
-                // The observer is notified when nothing is registered and no sleep is running.
+                // By now nothing is registered and no sleep is running, so the observer may be
+                // notified.
                 return entered.map_err(|blocked| machine.refuse(blocked));
             }
             if until == Timestamp::NEVER {

@@ -20,9 +20,9 @@ use tidegate_concurrent_map::TooManyKeys;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Refused {
-    /// Why.
+    /// Why the breaker has refused the call.
     pub reason: RefusedReason,
-    /// How long until trying again may help; `None` if that is not known. For
+    /// How long until another try may succeed; `None` if that is not known. For
     /// [`Probing`](RefusedReason::Probing): how long until the first probe is written off, unless a
     /// probe ends before that.
     pub retry_after: Option<Duration>,
@@ -67,7 +67,7 @@ pub enum KeyRefused {
 }
 
 impl KeyRefused {
-    /// Returns after how long it makes sense to try again: `None` if that is unknown.
+    /// Returns how long until another try may succeed; `None` if that is not known.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused(refused) => refused.retry_after,

@@ -19,7 +19,8 @@ use crate::{
 /// Slices that a threshold is cut into.
 const SLICES_OF_THRESHOLD: u64 = 8;
 
-/// Slots for slices: so many that a slice whose slot is reused is older than the threshold.
+/// Slots for slices: so many that, when a slot is reused, its old slice is older than the
+/// threshold.
 const SLOTS: usize = 16;
 
 /// Counts the calls in flight, each in the shard of the thread on which it began and the slice of
@@ -44,18 +45,18 @@ impl InFlight {
         }
     }
 
-    /// Counts a call in and returns its shard and its start, which is not before that of an earlier
-    /// call; nothing is counted if a later generation has begun.
+    /// Counts a call in and returns its shard and its start, which is not before the latest slice
+    /// in that shard. Counts nothing if the shard already holds a later generation.
     pub(crate) fn enter(&self, generation: u32, now: Timestamp) -> (u32, Timestamp) {
         let shard = self.own_shard();
         let enter = |ring: &mut StartRing| ring.enter(self.slice(now));
         let slice = self.ring(shard).and_then(|ring| ring.with(generation, enter));
-        // Time that goes backward stands still: the call is no older than those that are here.
+        // Time that goes backward stands still: the call counts as begun in the latest slice.
         let start = slice.map_or(now, |slice| now.max(self.start_of(slice)));
         (shard, start)
     }
 
-    /// Counts a call out again.
+    /// Stops counting a call that [`enter`](Self::enter) has counted.
     pub(crate) fn leave(&self, generation: u32, shard: u32, started: Timestamp) {
         let leave = |ring: &mut StartRing| ring.leave(self.slice(started));
         self.ring(shard).and_then(|ring| ring.with(generation, leave));
@@ -95,7 +96,7 @@ impl InFlight {
     }
 }
 
-/// Counts by the slice in which they began. Slice number `s` is in slot `s % SLOTS`.
+/// Counts calls by the slice in which they began. Slice number `s` is in slot `s % SLOTS`.
 #[derive(Debug, Default)]
 struct StartRing {
     slots: [Slot; SLOTS],
@@ -112,7 +113,7 @@ struct Slot {
 }
 
 impl StartRing {
-    /// Counts a call in, in `slice` or the latest; returns which.
+    /// Counts a call in, in `slice` or, if that is later, in the latest slice; returns which.
     fn enter(&mut self, slice: u64) -> u64 {
         self.latest = self.latest.max(slice);
         let slot = &mut self.slots[Self::at(self.latest)];
@@ -128,7 +129,7 @@ impl StartRing {
         *self.count_of(slice) -= 1;
     }
 
-    /// Returns where calls of `slice` are counted as long as no call enters.
+    /// Returns the count that includes the calls of `slice`, until the next call enters.
     fn count_of(&mut self, slice: u64) -> &mut u64 {
         let slot = &mut self.slots[Self::at(slice)];
         if slot.slice == slice { &mut slot.calls } else { &mut self.old }

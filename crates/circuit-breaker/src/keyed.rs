@@ -22,16 +22,16 @@ use crate::{
 /// A breaker for each key (a host, a tenant, a shard), made on first use, for no more than
 /// `max_keys` of them.
 ///
-/// When there are `max_keys` breakers, a new key evicts one that is not held and would refuse no
-/// call now: closed, or open with its open time over. What that breaker remembered (failures that
-/// did not suffice to trip, how often it tripped, its stats) is forgotten with it. A breaker that
-/// refuses, or was forced to be what it is, is never forgotten. So choose `max_keys` above the
-/// number of keys that are in use within an open time.
+/// When there are `max_keys` breakers, a new key evicts one that no caller holds and that would
+/// refuse no call now: it is closed or half-open, or open with its open time over. What that
+/// breaker remembered (failures that did not suffice to trip, how often it tripped, its stats) is
+/// forgotten with it. No new key evicts a breaker that refuses, or that was forced into its state.
+/// So choose `max_keys` above the number of keys that are in use within an open time.
 ///
 /// Finding a breaker costs one lock, shared with few other keys, and the count of an `Arc`; a
-/// caller that uses the same key again and again keeps the breaker. A breaker takes a few hundred
-/// bytes and a cache line or two for each thread that can run at once, its window apart; the
-/// crate's `tests/memory.rs` counts them.
+/// caller that uses the same key again and again should keep the `Arc`. A breaker takes a few
+/// hundred bytes and a cache line or two for each thread that can run at once, its window apart;
+/// the crate's `tests/memory.rs` counts them.
 ///
 /// # Examples
 ///
@@ -78,7 +78,7 @@ where
     {
         builder.settings.check()?;
         let (make, made) = (builder.into_factory(), AtomicU64::new(0));
-        // ORDERING: Relaxed: only that the numbers differ counts.
+        // ORDERING: Relaxed: it matters only that the numbers differ.
         Ok(Self::from_fn(max_keys, move |_| make(made.fetch_add(1, Ordering::Relaxed))))
     }
 
@@ -119,15 +119,15 @@ where
     /// Lets no more than `ratio` of the breakers be open at once; `ratio` is above 0 and at most 1.
     /// Default: all of them.
     ///
-    /// If half of the hosts fail at the same time, what has failed is more likely on this side of
+    /// If half of the hosts fail at the same time, the fault is more likely on the caller's side of
     /// the network, and refusing everything helps no caller. A trip that would exceed the limit is
     /// only observed: it is counted, and [`Observer::on_trip`] is called with [`State::Closed`] as
-    /// the state it leads to; the breaker is closed and counts afresh.
+    /// the new state; the breaker is closed and counts afresh.
     ///
     /// The limit is `ratio` times the number of breakers at the time of the trip, rounded down, and
     /// at least one breaker. Only breakers whose open time runs count as open: neither those whose
-    /// time is over, nor those that are half-open or forced. The limit is checked when a breaker
-    /// trips, so more may be open while breakers are forgotten.
+    /// time is over, nor those that are half-open or forced. The limit is checked only when a
+    /// breaker trips, so more may be open after other breakers were forgotten.
     ///
     /// # Errors
     ///
@@ -191,16 +191,18 @@ where
         self.fail_fast(key)?.try_enter().map_err(KeyRefused::Refused)
     }
 
-    /// Returns the breaker of `key`, made if there is none. It stays the key's for as long as a
+    /// Returns the breaker of `key`, made if there is none. No other key evicts it for as long as a
     /// caller holds it.
     ///
-    /// As a gate the `Arc` waits, and gives passes that own; `&*gate` waits, and gives passes that
-    /// borrow; [`fail_fast`](Self::fail_fast) does not wait.
+    /// As a gate the `Arc` waits, and its passes own a share of the breaker; `&*gate` waits, and
+    /// its passes borrow the breaker; [`fail_fast`](Self::fail_fast) returns a gate that does not
+    /// wait.
     ///
     /// # Errors
     ///
-    /// [`TooManyKeys`] if `key` is new and every breaker that the search met refuses, was forced or
-    /// is held: all of them if there are no more than 64, else the next 64, as [`Keyed`] says.
+    /// [`TooManyKeys`] if `key` is new, there are `max_keys` breakers, and each one that the search
+    /// checked refuses, was forced or is held. The search checks all of them if there are no more
+    /// than 64, else the next 64, as [`Keyed`] says.
     pub fn gate<Q>(&self, key: &Q) -> Result<Arc<Breaker<C, O, J>>, TooManyKeys>
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
@@ -295,7 +297,7 @@ where
         self.breakers.is_empty()
     }
 
-    /// Returns the largest number of breakers.
+    /// Returns how many breakers the registry may have.
     pub fn max_keys(&self) -> usize {
         self.breakers.max_keys()
     }

@@ -16,9 +16,9 @@
 //! reading of the clock: a cached reading would count time that had passed before.
 //!
 //! Any foreign code may panic: the clock, a waker, the observer, the predicate. A step that has
-//! begun is finished all the same (`unwind.rs`): a clock that panics while a call settles is
-//! replaced by the latest time that is known, a panic on the way into the breaker drops a pass,
-//! which frees its slot.
+//! begun is finished all the same (`unwind.rs`): if the clock panics while a call settles, the
+//! latest time that is known is used. If foreign code panics on the way into the breaker, the pass
+//! is dropped, which frees a probe's slot.
 
 mod admit;
 mod renew;
@@ -56,10 +56,10 @@ pub(crate) struct Machine<C, O> {
     // under the lock.
     open_until: AtomicU64,
     schedule: Lock<Schedule>,
-    /// Waiters that want to enter: one is notified for each freed probe slot, all of them for a
-    /// change of state.
+    /// Waiters that want to enter. One is notified for each freed probe slot, and as many as there
+    /// are slots left when the breaker goes half-open; any other transition notifies all of them.
     pub(crate) may_enter: Event,
-    /// Waiters for a change of state: all are notified, and of nothing else.
+    /// Waiters for a change of state. Each transition notifies all of them, and nothing else does.
     pub(crate) state_changed: Event,
     window: Option<Outcomes>,
     in_flight: Option<InFlight>,
@@ -74,14 +74,15 @@ pub(crate) struct Machine<C, O> {
 /// The part of the state that only transitions and probes need.
 #[derive(Debug, Default)]
 struct Schedule {
-    /// Trips since the breaker was closed last.
+    /// Trips since the breaker was closed last, except those for which the server asked for an open
+    /// time.
     trips: u32,
-    /// Open times drawn ever.
+    /// How many open times have been drawn since the breaker was made.
     draws: u64,
-    // INVARIANT: with a probe timeout, when each of the probes that the word counts began. Else
-    // empty.
+    // INVARIANT: with a probe timeout, when each of the probes began that the word counts and that
+    // are not paused. Else empty.
     probes: ProbeStarts,
-    /// For a breaker of a registry that bounds how many are open.
+    /// `None` unless a registry limits how many of its breakers are open.
     membership: Option<Membership>,
 }
 
@@ -178,7 +179,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         rule.trips(snapshot) || predicate.as_ref().is_some_and(|predicate| predicate.call(snapshot))
     }
 
-    /// Returns the time if the statistics depend on it.
+    /// Returns the time if the statistics depend on it, else the origin.
     fn snapshot_time(&self) -> Timestamp {
         let by_window = self.window.as_ref().is_some_and(Outcomes::needs_time);
         let is_needed = by_window || self.in_flight.is_some();
@@ -204,8 +205,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         }
     }
 
-    /// Returns whether it refuses no call that a new breaker would let in, and was not forced. No
-    /// pass may be held.
+    /// Returns whether the breaker was not forced and would let the next call in. Only right while
+    /// no pass is held.
     pub(crate) fn is_forgettable(&self) -> bool {
         match self.state() {
             State::Closed | State::HalfOpen => true,
@@ -215,7 +216,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         }
     }
 
-    /// Replaces `old` by `new`, or returns what is there.
+    /// Replaces `old` by `new`, or returns the word that it has found instead.
     fn replace(&self, old: Word, new: Word) -> Result<(), Word> {
         // ORDERING: Release and Acquire: a probe sees what the one before it in its slot did.
         // Relaxed on failure: what is found is a new guess, of which only the counts and the
@@ -248,8 +249,8 @@ impl<C, O> Machine<C, O> {
         self.load().state()
     }
 
-    /// Prints the state and the counts under the name of the type that has the machine: no window,
-    /// which is behind locks, and nothing foreign.
+    /// Prints the state and the counts under the name of the type that has the machine. The window
+    /// is left out because it is behind locks, and so is everything foreign.
     pub(crate) fn show(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = self.tally.snapshot();
         f.debug_struct(name)

@@ -8,12 +8,12 @@ use tidegate_core::primitive::Arc;
 
 use crate::{error::Refused, state::State, stats::Snapshot};
 
-/// Is notified of what a breaker does, by itself or because it was told to. The default `()`
+/// Is notified of what a breaker does, by itself or because a caller told it to. The default `()`
 /// ignores everything and costs nothing.
 ///
-/// The methods run on the thread that caused the event, after the event, with every lock open and
-/// every waiter woken: they may use the breaker. Two events may arrive out of order on different
-/// threads; [`Transition::generation`] tells which came first.
+/// The methods run on the thread that caused the event, after the event, when no lock is held and
+/// every waiter has been woken: they may use the breaker. Two events may arrive out of order on
+/// different threads; [`Transition::generation`] tells which came first.
 ///
 /// # Panics
 ///
@@ -47,41 +47,41 @@ use crate::{error::Refused, state::State, stats::Snapshot};
 /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
 /// ```
 pub trait Observer {
-    /// It has tripped: the rule was met, or a probe failed or was written off, or the server asked
-    /// for it.
+    /// Is called when the breaker has tripped: the rule was met, or a probe failed or was written
+    /// off, or the server asked for it.
     ///
-    /// When observing only, `to` is [`State::ObserveOnly`]; when too many of a registry are open
-    /// ([`KeyedBreaker::max_open_ratio`](crate::KeyedBreaker::max_open_ratio)), it is
-    /// [`State::Closed`]. The next calls are let through then.
+    /// If the breaker only observes, `to` is [`State::ObserveOnly`]; if too many of a registry are
+    /// open ([`KeyedBreaker::max_open_ratio`](crate::KeyedBreaker::max_open_ratio)), it is
+    /// [`State::Closed`]. In both cases the next calls are let through.
     fn on_trip(&self, trip: &Transition) {
         let _ = trip;
     }
 
-    /// Its open time is over and the first probe has entered.
+    /// Is called when the open time is over and the first probe has entered.
     fn on_half_open(&self, transition: &Transition) {
         let _ = transition;
     }
 
-    /// Enough probes have succeeded.
+    /// Is called when enough probes have succeeded and the breaker has closed.
     fn on_close(&self, transition: &Transition) {
         let _ = transition;
     }
 
-    /// It was told to be closed with fresh counts: [`Breaker::reset`](crate::Breaker::reset), also
-    /// of a closed breaker.
+    /// Is called when [`Breaker::reset`](crate::Breaker::reset) has closed the breaker with fresh
+    /// counts, also if it was closed already.
     fn on_reset(&self, transition: &Transition) {
         let _ = transition;
     }
 
-    /// It was told what to be until told otherwise: [`force_open`](crate::Breaker::force_open),
+    /// Is called when a caller has forced a state by [`force_open`](crate::Breaker::force_open),
     /// [`force_closed`](crate::Breaker::force_closed) or
-    /// [`observe_only`](crate::Breaker::observe_only). `to` says which; it may be the state that it
-    /// had.
+    /// [`observe_only`](crate::Breaker::observe_only). `to` is that state; the breaker may have
+    /// been in it already.
     fn on_force(&self, transition: &Transition) {
         let _ = transition;
     }
 
-    /// It has refused a caller.
+    /// Is called when the breaker has refused a caller.
     fn on_refuse(&self, refused: &Refused) {
         let _ = refused;
     }
@@ -130,11 +130,11 @@ pub struct Transition {
     pub from: State,
     /// The new state.
     pub to: State,
-    /// The number of the new state, modulo 2³²; each change of state takes the next.
+    /// The number of this transition, modulo 2³²; each transition takes the next.
     pub generation: u32,
-    /// The statistics of the old state.
+    /// The statistics of the generation that has ended.
     pub window: Snapshot,
-    /// For a trip: how long it will refuse, or would if it did more than observe.
+    /// For a trip: the open time, also if the trip is only observed. Else `None`.
     pub open_for: Option<Duration>,
 }
 

@@ -8,9 +8,10 @@ use tidegate_core::{BuildError, backoff::Backoff};
 
 /// How long a breaker stays open after a trip.
 ///
-/// Spread by ±20 % unless [`jitter`](Self::jitter) says otherwise, so that the clients of one
-/// failed server do not come back all at once.
-/// [`Pass::failure_open_for`](crate::Pass::failure_open_for) overrides it for one trip.
+/// Each open time is spread by ±20 %, unless [`jitter`](Self::jitter) sets another ratio, so that
+/// the clients of one failed server do not come back all at once.
+/// [`Pass::failure_open_for`](crate::Pass::failure_open_for) sets the open time of one trip
+/// instead.
 ///
 /// # Examples
 ///
@@ -40,13 +41,14 @@ pub struct OpenFor {
 }
 
 impl OpenFor {
-    /// Always `duration`, which is above zero.
+    /// Makes every open time `duration`, which is above zero.
     pub const fn fixed(duration: Duration) -> Self {
         Self::exponential(duration, duration)
     }
 
-    /// `initial` at first, twice as long for each trip since the breaker was closed last, at most
-    /// `max`; then spread by [`jitter`](Self::jitter), so `max` may be exceeded by as much as that.
+    /// Makes the first open time `initial`, and doubles it for each trip since the breaker was
+    /// closed last, up to `max`. The result is then spread by [`jitter`](Self::jitter), so it may
+    /// exceed `max` by that ratio.
     ///
     /// `initial` is above zero and at most `max`. No open time is above 2⁶⁴ nanoseconds, 584 years.
     pub const fn exponential(initial: Duration, max: Duration) -> Self {
@@ -78,7 +80,7 @@ impl OpenFor {
 }
 
 impl Default for OpenFor {
-    /// 60 seconds, ±20 %.
+    /// Returns 60 seconds, spread by ±20 %.
     fn default() -> Self {
         Self::fixed(Duration::from_secs(60))
     }

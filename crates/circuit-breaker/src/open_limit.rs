@@ -4,7 +4,8 @@ use alloc::collections::BTreeSet;
 
 use tidegate_core::{Timestamp, lock::Lock, primitive::Arc};
 
-/// The breakers of one registry share it: which of them are open, and how many may be.
+/// Which breakers of a registry are open, and how many may be. All breakers of the registry share
+/// it.
 #[derive(Debug)]
 pub(crate) struct OpenLimit {
     ratio: f64,
@@ -15,15 +16,15 @@ pub(crate) struct OpenLimit {
 struct State {
     /// The number of members now.
     members: usize,
-    /// The number of members ever, which numbers the next.
+    /// How many members have joined ever; the latest of them has this number.
     joined: u64,
-    /// Until when each is open, and its number. One whose time is over is not open; the next trip
-    /// takes it out.
+    /// Until when each open member is open, and its number. A member whose time is over does not
+    /// count; the next trip of any member takes it out.
     open: BTreeSet<(Timestamp, u64)>,
 }
 
 impl OpenLimit {
-    /// `ratio` has been checked.
+    /// Creates a limit without members. `ratio` has been checked.
     pub(crate) fn new(ratio: f64) -> Arc<Self> {
         Arc::new(Self { ratio, state: Lock::default() })
     }
@@ -35,17 +36,17 @@ impl OpenLimit {
     }
 }
 
-/// A breaker's membership in its registry; ends when it is dropped.
+/// A breaker's membership in its registry, which ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Membership {
     limit: Arc<OpenLimit>,
     number: u64,
-    // INVARIANT: `Some` while `open` may have it.
+    // INVARIANT: `Some` while `State::open` may contain this time with this number.
     open_until: Option<Timestamp>,
 }
 
 impl Membership {
-    /// Counts a breaker in.
+    /// Makes a breaker a member.
     pub(crate) fn of(limit: &Arc<OpenLimit>) -> Self {
         let number = limit.state.with(|state| {
             state.members += 1;
@@ -55,7 +56,8 @@ impl Membership {
         Self { limit: limit.clone(), number, open_until: None }
     }
 
-    /// Opens until `until` unless too many are open.
+    /// Counts the breaker as open until `until`, unless that would be too many; returns whether it
+    /// did.
     pub(crate) fn try_open(&mut self, now: Timestamp, until: Timestamp) -> bool {
         let opened = self.limit.state.with(|state| {
             while state.open.first().is_some_and(|(until, _)| *until <= now) {
@@ -73,7 +75,7 @@ impl Membership {
         opened
     }
 
-    /// Counts the breaker as open no more.
+    /// Stops counting the breaker as open.
     pub(crate) fn leave_open(&mut self) {
         if let Some(until) = self.open_until.take() {
             self.limit.state.with(|state| state.open.remove(&(until, self.number)));
@@ -111,7 +113,7 @@ mod tests {
         members[0].leave_open();
         assert!(members[1].try_open(NOW, LATER));
         assert!(members[2].try_open(LATER, Timestamp::NEVER));
-        // Its time is over; what it leaves is not another's.
+        // The time of the second member is over, so it leaves nothing of the third's.
         members[1].leave_open();
         assert!(!members[0].try_open(LATER, Timestamp::NEVER));
     }

@@ -21,9 +21,9 @@ use crate::{
 
 #[cfg(target_has_atomic = "ptr")]
 impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
-    /// Returns the breaker as a gate that refuses at once and keeps it alive: for what moves into a
-    /// task or a thread, where an `Arc` of the breaker itself would wait. It needs a target with
-    /// compare-and-swap; elsewhere there is [`OwnedFailFast`]'s `From`.
+    /// Returns the breaker as a gate that refuses at once and keeps the breaker alive, so it can
+    /// move into a task or a thread. An `Arc` of the breaker itself would wait. This method needs a
+    /// target with compare-and-swap; elsewhere there is [`OwnedFailFast`]'s `From`.
     ///
     /// # Examples
     ///
@@ -62,7 +62,7 @@ impl<C: Timer, O: Observer, J> OwnedGate for Breaker<C, O, J> {
 /// A [`Breaker`] in an `Arc`, as a gate that never waits and can move into a task or a thread.
 ///
 /// An `Arc<Breaker>` is a gate, too, and *waits* while the breaker is open. So code that has to
-/// fail fast takes this type, none of whose methods waits; it is made by
+/// fail fast takes this type, none of whose methods waits. It is made by
 /// [`Breaker::fail_fast_owned`], by [`KeyedBreaker::fail_fast`](crate::KeyedBreaker::fail_fast) and
 /// from an `Arc`. Its passes are [owned](OwnedPass).
 ///
@@ -167,7 +167,8 @@ pin_project! {
     where
         C: Timer,
     {
-        // Before the breaker that it is registered with. `None` once it was ready.
+        // Declared before the breaker that it is registered with, so dropped before it. The breaker
+        // is `None` once the future was ready.
         #[pin]
         state: EnterState<C>,
         breaker: Option<Arc<Breaker<C, O, J>>>,

@@ -12,9 +12,9 @@ use crate::{
     word::Word,
 };
 
-/// A [`Pass`](crate::Pass) that keeps its breaker alive and borrows nothing: what an `Arc<Breaker>`
-/// and an [`OwnedFailFast`](crate::OwnedFailFast) let callers in with. Dropped unsettled, it counts
-/// as ignored.
+/// A [`Pass`](crate::Pass) that keeps its breaker alive and borrows nothing: the pass of an
+/// `Arc<Breaker>` and of an [`OwnedFailFast`](crate::OwnedFailFast). If it is dropped unsettled,
+/// the call counts as ignored.
 ///
 /// # Examples
 ///
@@ -41,22 +41,23 @@ impl<C: Clock, O: Observer, J> OwnedPass<C, O, J> {
         Self { breaker: Some(breaker), stamp, started }
     }
 
-    /// The call worked.
+    /// Settles the call as a success: it worked.
     pub fn success(self) {
         self.settle(Outcome::Success);
     }
 
-    /// The call failed, and that says something about what was called.
+    /// Settles the call as a failure, which says something about the server.
     pub fn failure(self) {
         self.settle(Outcome::Failure);
     }
 
-    /// The call says nothing: it was cancelled, or failed by the caller's own fault.
+    /// Settles the call as ignored: it says nothing about the server, because it was cancelled or
+    /// failed by the caller's own fault.
     pub fn ignore(self) {
         self.settle(Outcome::Ignored);
     }
 
-    /// The call failed, and the server said for how long to stay away: see
+    /// Settles the call as a failure for which the server said how long to stay away: see
     /// [`Pass::failure_open_for`](crate::Pass::failure_open_for).
     pub fn failure_open_for(mut self, duration: Duration) {
         if let Some(breaker) = self.breaker.take() {
@@ -64,7 +65,7 @@ impl<C: Clock, O: Observer, J> OwnedPass<C, O, J> {
         }
     }
 
-    /// Returns what the breaker's [`Classifier`] says of a result.
+    /// Returns the outcome that the breaker's [`Classifier`] gives a result.
     pub fn classify<R: ?Sized>(&self, result: &R) -> Outcome
     where
         J: Classifier<R>,
@@ -73,13 +74,13 @@ impl<C: Clock, O: Observer, J> OwnedPass<C, O, J> {
         breaker.classifier.outcome(result)
     }
 
-    /// Settles by an outcome found elsewhere.
+    /// Settles the call by `outcome`.
     pub fn settle(mut self, outcome: Outcome) {
         self.settle_once(outcome);
     }
 
     fn settle_once(&mut self, outcome: Outcome) {
-        // It is settled whatever panics on the way, so it may be taken first.
+        // The breaker may be taken out first: it settles the call whatever panics on the way.
         if let Some(breaker) = self.breaker.take() {
             breaker.machine().settle(self.stamp, self.started, outcome);
         }

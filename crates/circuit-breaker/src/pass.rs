@@ -6,11 +6,11 @@ use tidegate_core::{Clock, Outcome, Timestamp, gate};
 
 use crate::{error::Refused, machine::Machine, observer::Observer, word::Word};
 
-/// The right to make one call, to be settled by how it went. Dropped unsettled, it counts as
-/// ignored.
+/// The right to make one call, to be settled by how the call went. If the pass is dropped
+/// unsettled, the call counts as ignored.
 ///
-/// It remembers the generation it was given in: settled after the breaker has changed its state, it
-/// changes nothing and is counted as late.
+/// The pass remembers the generation that it was given in. A success or failure that is settled
+/// after the breaker has changed its state counts as late and changes nothing else.
 ///
 /// # Examples
 ///
@@ -27,7 +27,8 @@ use crate::{error::Refused, machine::Machine, observer::Observer, word::Word};
 pub struct Pass<'a, C: Clock, O: Observer = ()> {
     machine: &'a Machine<C, O>,
     stamp: Word,
-    // When it was given, where calls are timed or probes have a timeout.
+    // When it was given or renewed, if calls are timed or the call is a probe with a timeout; else
+    // it means nothing.
     started: Timestamp,
 }
 
@@ -49,29 +50,31 @@ impl<'a, C: Clock, O: Observer> Pass<'a, C, O> {
         (pass.stamp, pass.started)
     }
 
-    /// The call worked.
+    /// Settles the call as a success: it worked.
     #[inline]
     pub fn success(self) {
         self.settle(Outcome::Success);
     }
 
-    /// The call failed, and that says something about what was called.
+    /// Settles the call as a failure, which says something about the server.
     #[inline]
     pub fn failure(self) {
         self.settle(Outcome::Failure);
     }
 
-    /// The call says nothing: it was cancelled, or failed by the caller's own fault.
+    /// Settles the call as ignored: it says nothing about the server, because it was cancelled or
+    /// failed by the caller's own fault.
     #[inline]
     pub fn ignore(self) {
         self.settle(Outcome::Ignored);
     }
 
-    /// The call failed, and the server said for how long to stay away (`Retry-After`): trips at
-    /// once, without looking at the rule, and stays open for exactly `duration`.
+    /// Settles the call as a failure for which the server said how long to stay away
+    /// (`Retry-After`). The breaker trips at once, whatever the rule says, and stays open for
+    /// exactly `duration`.
     ///
-    /// The next exponential open time is as if this trip had not been. Cap a duration that comes
-    /// from an untrusted server.
+    /// The next exponential open time is as if this trip had not happened. Cap a duration that
+    /// comes from an untrusted server.
     ///
     /// # Examples
     ///
@@ -90,7 +93,7 @@ impl<'a, C: Clock, O: Observer> Pass<'a, C, O> {
         pass.machine.fail_and_open(pass.stamp, pass.started, duration);
     }
 
-    /// Settles by an outcome found elsewhere.
+    /// Settles the call by `outcome`.
     #[inline]
     pub fn settle(self, outcome: Outcome) {
         // Not dropped, which would settle it again.
@@ -106,8 +109,8 @@ impl<C: Clock, O: Observer> gate::Pass for Pass<'_, C, O> {
         self.machine.pause(&mut self.stamp, self.started);
     }
 
-    /// Looks at the breaker again. If its state has changed, the caller enters anew: an open
-    /// breaker refuses. The start of the call becomes that of this call.
+    /// Checks the breaker again. If its state has changed, the caller enters anew, and an open
+    /// breaker refuses it. If calls are timed, the time begins anew.
     fn renew(&mut self) -> Result<(), Refused> {
         self.machine.renew(&mut self.stamp, &mut self.started)
     }

@@ -6,8 +6,8 @@ use alloc::collections::BTreeMap;
 
 use tidegate_core::Timestamp;
 
-/// Counts probes by their starts, so that the earliest is found, and one taken out, in a time that
-/// grows with the logarithm of their number.
+/// Counts probes by their starts. Finding the earliest probe and taking one out take time in
+/// proportion to the logarithm of their number.
 ///
 /// Probes of one start cannot be told apart, and need not be.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl<T: Ord + Copy> ProbeStarts<T> {
         }
     }
 
-    /// Returns when the first of them is overdue; `None` if there are none.
+    /// Returns when the first probe is overdue; `None` if there are no probes.
     pub(crate) fn first_due<D>(&self, timeout: D) -> Option<T>
     where
         T: Add<D, Output = T>,
@@ -38,7 +38,7 @@ impl<T: Ord + Copy> ProbeStarts<T> {
         self.counts.first_key_value().map(|(start, _)| *start + timeout)
     }
 
-    /// Returns how many are overdue; takes as long as there are such.
+    /// Returns how many probes are overdue; takes time in proportion to their number.
     pub(crate) fn overdue<D: Copy>(&self, timeout: D, now: T) -> u64
     where
         T: Add<D, Output = T>,
@@ -104,7 +104,8 @@ mod tests {
         assert_eq!(starts.first_due(10), None);
     }
 
-    /// The most starts looked at by one probe that comes, or goes, while `n` are in flight.
+    /// Returns the most comparisons of starts that one probe makes when it comes, or goes, while
+    /// `n` are in flight.
     fn most_looked_at(n: u32) -> u32 {
         let mut starts = ProbeStarts::default();
         (0..n).for_each(|start| starts.add(Counted(start)));

@@ -11,9 +11,11 @@ use crate::{stats::Snapshot, window::Window, word::COUNT_MAX};
 /// When a closed breaker trips: a number of failures in a row, a share of failed or of slow calls,
 /// or any of these.
 ///
-/// A rule is checked when a call has failed or was slow; a quick success never trips. A breaker
-/// that has tripped starts with fresh counts once it closes again. What no rule here says can be
-/// said by a predicate: [`Builder::trip_when`](crate::Builder::trip_when).
+/// A rule is checked when a call has failed or was slow, so a quick success does not trip. With a
+/// predicate ([`Builder::trip_when`](crate::Builder::trip_when)), which can express what no rule
+/// here does, both are checked after every success, too; with
+/// [`count_inflight_slow`](Self::count_inflight_slow) also when a call enters. A breaker that has
+/// tripped starts with fresh counts once it closes again.
 ///
 /// # Examples
 ///
@@ -41,7 +43,7 @@ pub struct TripRule {
     fault: Option<Fault>,
 }
 
-/// A share of the window's calls, and how many calls make it mean anything.
+/// A share of the window's calls, and how many calls the window must hold before the share counts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Rate {
     ratio: f64,
@@ -55,14 +57,16 @@ enum Fault {
     Twice(&'static str),
 }
 
-/// Calls before a rate means anything, unless the caller or a smaller window says otherwise.
+/// How many calls the window must hold before a rate counts, unless the caller sets another number
+/// or the window is smaller.
 const MINIMUM_CALLS: u32 = 10;
 
 /// The window of a rate, unless the caller sets another.
 const DEFAULT_WINDOW: Window = Window::count(100);
 
 impl TripRule {
-    /// Never trips by itself: the start of a rule whose statistics a predicate reads.
+    /// Never trips by itself. It is the start of a rule that only collects statistics for a
+    /// predicate.
     ///
     /// # Examples
     ///
@@ -98,8 +102,8 @@ impl TripRule {
 
     /// Trips at the `n`-th failure in a row; `n` is 1 to 8191.
     ///
-    /// The cheapest rule: nothing is written for a success that follows a success but its own
-    /// counter.
+    /// This is the cheapest rule: a success that follows a success writes nothing but the count of
+    /// successes.
     pub const fn consecutive(n: u32) -> Self {
         Self { consecutive: Some(n), ..Self::never() }
     }
@@ -107,7 +111,8 @@ impl TripRule {
     /// Trips when at least `ratio` of the calls in the window failed; `ratio` is above 0 and at
     /// most 1.
     ///
-    /// While the window holds fewer than [`minimum_calls`](Self::minimum_calls), it does not trip.
+    /// While the window holds fewer calls than [`minimum_calls`](Self::minimum_calls), the rule
+    /// does not trip.
     pub const fn failure_rate(ratio: f64, window: Window) -> Self {
         let rate = Rate { ratio, minimum_calls: None };
         Self { failure: Some(rate), window: Some(window), ..Self::never() }
@@ -116,13 +121,13 @@ impl TripRule {
     /// Trips when at least `ratio` of the calls in the window took longer than `threshold`, failed
     /// or not; `ratio` is above 0 and at most 1, `threshold` above zero.
     ///
-    /// The window is that of the rule it is combined with, the last 100 calls if there is none, or
-    /// what [`over`](Self::over) says. Calls are timed then: a clock read to enter and one to
-    /// settle. A slow call counts when it ends, unless
+    /// The window is the one that [`over`](Self::over) sets, or that of the rule that this one is
+    /// combined with, or else the last 100 calls. With this rule calls are timed: each reads the
+    /// clock to enter and to settle. A slow call counts when it ends, unless
     /// [`count_inflight_slow`](Self::count_inflight_slow) is on.
     ///
-    /// With this rule a probe that succeeds slowly has failed: a server that was cut off for being
-    /// slow has not recovered while it is slow.
+    /// With this rule a probe that succeeds slowly trips the breaker like one that fails: a server
+    /// that was cut off for being slow has not recovered while it is slow.
     ///
     /// # Examples
     ///
@@ -147,11 +152,11 @@ impl TripRule {
         Self { slow: Some(rate), ..Self::never().slow_after(threshold) }
     }
 
-    /// How many calls the window must hold before a rate counts: at least 1, and no more than the
-    /// window can hold.
+    /// Sets how many calls the window must hold before a rate counts: at least 1, and no more than
+    /// the window can hold.
     ///
-    /// The default is 10, or the whole window if that is smaller. It is for the rates that the rule
-    /// has so far, and only for rates.
+    /// The default is 10, or the whole window if that is smaller. The number applies to the rates
+    /// that the rule has so far; for a rule without a rate, the breaker cannot be built.
     #[must_use]
     pub const fn minimum_calls(self, n: u32) -> Self {
         let mut rule = self;
@@ -167,30 +172,30 @@ impl TripRule {
         rule
     }
 
-    /// The window of the rates and of a predicate: one for the whole rule.
+    /// Sets the window of the rates and of a predicate: one for the whole rule.
     #[must_use]
     pub const fn over(self, window: Window) -> Self {
         Self { window: Some(window), ..self }
     }
 
-    /// From when on a call is slow: when it takes longer than `threshold`, which is above zero.
+    /// Sets when a call is slow: when it takes longer than `threshold`, which is above zero.
     ///
-    /// By itself it only fills [`Snapshot::slow`] and [`Stats::slow`](crate::Stats::slow). Calls
-    /// are timed then.
+    /// By itself this never trips: it only fills [`Snapshot::slow`] and
+    /// [`Stats::slow`](crate::Stats::slow). With it calls are timed.
     #[must_use]
     pub const fn slow_after(self, threshold: Duration) -> Self {
         Self { slow_after: Some(threshold), ..self }
     }
 
-    /// Counts calls in flight as slow as soon as they are, and not when they end: hanging calls
-    /// trip.
+    /// Counts calls as slow as soon as they are, while they are in flight, and not only when they
+    /// end: so calls that hang trip the breaker.
     ///
     /// Callers that enter check for slow calls, at most once in an eighth of the threshold. A call
-    /// counts at the latest an eighth of the threshold after it has become slow, and never before.
-    /// A call in flight that is not slow yet counts nothing.
+    /// counts at the latest an eighth of the threshold after it has become slow, and never before
+    /// it is slow.
     ///
-    /// Costs each call two locks of its thread's shard, and each check one of every shard. For a
-    /// rule that has a threshold.
+    /// Each call takes two locks, one after the other, of the shard of the thread on which it
+    /// began; each check takes the lock of every shard. The rule must have a threshold.
     ///
     /// # Examples
     ///
@@ -285,7 +290,8 @@ impl TripRule {
         }
     }
 
-    /// Returns the window that the rule is checked on.
+    /// Returns the window that the rule is checked on; `None` if the rule has no rate and no window
+    /// was set.
     pub(crate) fn window(&self) -> Option<Window> {
         let default = self.failure.or(self.slow).map(|_| DEFAULT_WINDOW);
         self.window.or(default)
@@ -295,12 +301,12 @@ impl TripRule {
         self.slow_after
     }
 
-    /// Returns the threshold if calls in flight are to be watched.
+    /// Returns the threshold if slow calls in flight count, else `None`.
     pub(crate) fn in_flight_threshold(&self) -> Option<Duration> {
         self.slow_after.filter(|_| self.counts_in_flight)
     }
 
-    /// Returns whether a probe that succeeds slowly has failed.
+    /// Returns whether a probe that succeeds slowly trips the breaker.
     pub(crate) const fn fails_slow_probes(&self) -> bool {
         self.slow.is_some()
     }
@@ -320,7 +326,7 @@ impl TripRule {
 }
 
 impl Default for TripRule {
-    /// Five failures in a row.
+    /// Returns the rule that trips at five failures in a row.
     fn default() -> Self {
         Self::consecutive(5)
     }
@@ -346,7 +352,7 @@ impl Rate {
     }
 }
 
-/// Returns whether both are given and not the same.
+/// Returns whether both are set, and to different values.
 fn differ<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
     matches!((one, other), (Some(one), Some(other)) if one != other)
 }

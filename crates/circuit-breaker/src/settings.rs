@@ -8,7 +8,7 @@ use tidegate_core::{BuildError, primitive::Arc};
 
 use crate::{hook::Hook, open_for::OpenFor, rule::TripRule, stats::Snapshot, word::COUNT_MAX};
 
-/// What the state machine obeys; checked before it is built.
+/// The settings that a state machine obeys; they are checked before it is built.
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) rule: TripRule,
@@ -33,7 +33,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Returns the first setting that is out of range as an error.
+    /// Returns an error for the first setting that is out of range.
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         let Settings { rule, open_for, probes, close_after, probe_timeout, .. } = self;
         rule.check()?;

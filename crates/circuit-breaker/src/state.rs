@@ -13,8 +13,8 @@ use core::fmt;
 ///                      enough probes succeed
 /// ```
 ///
-/// The other three are left only by a call of `reset`, `force_open`, `force_closed` or
-/// `observe_only`.
+/// A breaker leaves the other three states only by a call of `reset`, `force_open`, `force_closed`
+/// or `observe_only`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum State {

@@ -28,7 +28,8 @@ pub struct Snapshot {
     /// Calls in the window that took longer than the threshold, failed or not; 0 for a rule without
     /// a threshold.
     pub slow: u64,
-    /// How many of `calls`, and of `slow`, are still in flight; 0 unless those are counted.
+    /// How many of `calls`, and of `slow`, are still in flight; 0 unless the rule [counts
+    /// them](crate::TripRule::count_inflight_slow).
     pub slow_in_flight: u64,
     /// Failures since the last success, at most 8191; 0 while half-open.
     pub consecutive_failures: u32,
@@ -59,14 +60,14 @@ impl Snapshot {
         if self.calls == 0 {
             return 0.0;
         }
-        // A quotient is rounded as a literal is: 7 of 100 is not below 0.07, as it would be were
-        // 0.07 multiplied.
+        // A quotient is rounded as a literal is, so 7 of 100 reaches a ratio of 0.07. In floating
+        // point 7 does not reach the product of 0.07 and 100.
         part as f64 / self.calls as f64
     }
 }
 
-/// What a breaker has done since it was made. A snapshot; its counts are not of one instant, and
-/// wrap.
+/// What a breaker has done since it was made. A snapshot; its counts are not taken at one instant,
+/// and they wrap.
 ///
 /// Every pass is counted once when it is settled: as a success, a failure, ignored or late.
 ///
@@ -88,7 +89,8 @@ impl Snapshot {
 pub struct Stats {
     /// The state.
     pub state: State,
-    /// How often the state has changed, modulo 2³².
+    /// How many transitions there were, modulo 2³²: changes of state, resets, forced states, and
+    /// trips that were only observed.
     pub generation: u32,
     /// Calls settled as a success.
     pub succeeded: u64,
@@ -97,17 +99,19 @@ pub struct Stats {
     /// How many of the successes and failures took longer than the rule's threshold; 0 if it has
     /// none.
     pub slow: u64,
-    /// Calls that said nothing: ignored, cancelled, dropped unsettled.
+    /// Calls that say nothing about the server: settled as ignored, cancelled, or dropped
+    /// unsettled.
     pub ignored: u64,
-    /// Successes and failures of calls that began before the latest change of state. They change
-    /// nothing.
+    /// Successes and failures of calls that began in an earlier generation. They do not change the
+    /// state.
     pub late: u64,
-    /// Probes that were written off because they did not end in time. When they end after all, they
-    /// are late.
+    /// Probes that were written off because they did not end in time. If such a probe succeeds or
+    /// fails after all, it also counts as late.
     pub written_off: u64,
     /// Callers that were refused. Waiting in `enter` is not a refusal.
     pub refused: u64,
-    /// How often it has tripped, also when a probe failed, and when the trip was only observed.
+    /// How often the breaker has tripped, trips by a failed probe and trips that were only observed
+    /// included.
     pub trips: u64,
     /// Probes in flight; 0 unless half-open.
     pub probes: u32,

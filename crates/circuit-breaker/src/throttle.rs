@@ -22,20 +22,20 @@ use crate::{
 /// without states.
 ///
 /// Use it for one overloaded server that still answers some calls, where a breaker would swing
-/// between all and nothing. Use a [`Breaker`](crate::Breaker) for what is down or up, or where
-/// waiting is wanted: this never waits.
+/// between all and nothing. Use a [`Breaker`](crate::Breaker) for a server that is either down or
+/// up, or where the caller wants to wait: a throttle never waits.
 ///
 /// Each call is refused with the probability max(0, (requests − *K* · accepts) / (requests + 1)),
 /// over a sliding window in which accepts are successes, and requests are successes, failures and
-/// refusals. So with *K* = 2 it begins to refuse when more than half of the requests fail, and lets
-/// about twice as many through as succeed. The probability is worked out anew every hundredth of
-/// the window, by one caller.
+/// refusals. So with *K* = 2 the throttle begins to refuse when more than half of the requests
+/// fail, and lets about twice as many calls through as succeed. One caller computes the probability
+/// anew in every hundredth of the window.
 ///
 /// The algorithm is the adaptive throttling of "Site Reliability Engineering" (Beyer and others,
 /// 2016), chapter 21.
 ///
-/// A call costs two clock reads and a lock of its thread's shard; a refusal the same, and a shared
-/// counter.
+/// A call that is let in costs two clock reads and a lock of its thread's shard, a refusal one of
+/// each. While the probability is above zero, every caller also adds to a shared counter.
 ///
 /// # Examples
 ///
@@ -66,7 +66,7 @@ pub struct Throttle<C = SystemClock> {
     clock: C,
 }
 
-/// Parts of the window that it moves on by.
+/// How many slices the window has; it moves on by one slice at a time.
 const SLICES: u32 = 20;
 
 const SUCCESSES: usize = 0;
@@ -74,7 +74,7 @@ const FAILURES: usize = 1;
 const IGNORED: usize = 2;
 const REFUSED: usize = 3;
 
-/// Of a throttle's window, which has no generations.
+/// The one generation of a throttle's window.
 const GENERATION: u32 = 0;
 
 #[cfg(feature = "std")]
@@ -85,7 +85,7 @@ impl Throttle {
     ///
     /// # Errors
     ///
-    /// [`BuildError`] if one of them is out of range.
+    /// [`BuildError`] if `factor` or `span` is out of range.
     pub fn new(factor: f64, span: Duration) -> Result<Self, BuildError> {
         Self::with_clock(factor, span, SystemClock)
     }
@@ -117,11 +117,11 @@ impl<C: Clock> Throttle<C> {
         })
     }
 
-    /// Enters, or is refused at random.
+    /// Lets the caller in, or refuses it at random.
     ///
     /// # Errors
     ///
-    /// [`ThrottleRefused`] with the probability that it had.
+    /// [`ThrottleRefused`] with the probability of a refusal.
     pub fn try_enter(&self) -> Result<ThrottlePass<'_, C>, ThrottleRefused> {
         self.admit().map(|()| ThrottlePass { throttle: self })
     }
@@ -151,7 +151,7 @@ impl<C: Clock> Throttle<C> {
 
     fn probability(&self, now: Timestamp) -> f64 {
         if !self.probability_checks.is_due(now) {
-            // ORDERING: Relaxed: the number alone counts.
+            // ORDERING: Relaxed: only the number itself matters.
             return f64::from_bits(self.probability.load(Ordering::Relaxed));
         }
         let probability = self.find_probability(now);
@@ -166,11 +166,12 @@ impl<C: Clock> Throttle<C> {
         ((requests - self.factor * accepts) / (requests + 1.0)).max(0.0)
     }
 
-    /// Returns a number from 0 to 1, without the 1.
+    /// Returns a random number, at least 0 and below 1.
     fn draw(&self, now: Timestamp) -> f64 {
-        // ORDERING: Relaxed: only that the numbers differ counts.
+        // ORDERING: Relaxed: it matters only that the numbers differ.
         let draw = self.draws.fetch_add(1, Ordering::Relaxed);
-        // With the time in it, for the clients of one server should not draw alike.
+        // The time is part of the seed, so that the clients of one server do not draw the same
+        // numbers.
         let noise = Random::new(Random::new(now.as_nanos()).next_u64() ^ draw).next_u64();
         (noise >> 11) as f64 / (1_u64 << 53) as f64
     }
@@ -185,8 +186,8 @@ impl<C: Clock> Throttle<C> {
             Outcome::Failure => self.tally.add(FAILURES, 1),
             Outcome::Ignored => return self.tally.add(IGNORED, 1),
         }
-        // A clock that panics takes no outcome along: it counts as one of the latest. A call that
-        // panics is settled while it unwinds.
+        // If the clock panics, the outcome is recorded all the same, in the latest slice. A call
+        // that panics is settled while its thread unwinds.
         contain_if_unwinding(|| {
             let record = |now| self.record(outcome == Outcome::Failure, now);
             finally_with(|| self.clock.now(), Timestamp::ORIGIN, record);
@@ -221,7 +222,7 @@ impl<'a, C: Clock> Gate for &'a Throttle<C> {
     }
 }
 
-/// Gives passes that own.
+/// Lets callers in with passes that keep the throttle alive.
 impl<C: Clock> OwnedGate for Throttle<C> {
     type Pass = OwnedThrottlePass<C>;
     type Refused = ThrottleRefused;
@@ -237,8 +238,8 @@ impl<C: Clock> OwnedGate for Throttle<C> {
     }
 }
 
-/// The right to make one call, to be settled by how it went. Dropped unsettled, it counts as
-/// ignored.
+/// The right to make one call, to be settled by how the call went. If the pass is dropped
+/// unsettled, the call counts as ignored.
 #[must_use = "dropping it unsettled says nothing about the call"]
 pub struct ThrottlePass<'a, C: Clock> {
     throttle: &'a Throttle<C>,
@@ -265,8 +266,8 @@ impl<C: Clock> fmt::Debug for ThrottlePass<'_, C> {
     }
 }
 
-/// A [`ThrottlePass`] that keeps its throttle alive and borrows nothing: what an `Arc<Throttle>`
-/// lets callers in with.
+/// A [`ThrottlePass`] that keeps its throttle alive and borrows nothing: the pass of an
+/// `Arc<Throttle>`.
 ///
 /// # Examples
 ///
@@ -290,7 +291,7 @@ pub struct OwnedThrottlePass<C: Clock> {
 
 impl<C: Clock> OwnedThrottlePass<C> {
     fn settle_once(&mut self, outcome: Outcome) {
-        // It is settled whatever panics on the way, so it may be taken first.
+        // The throttle may be taken out first: it counts the outcome whatever panics on the way.
         if let Some(throttle) = self.throttle.take() {
             throttle.settle(outcome);
         }
@@ -333,8 +334,8 @@ impl fmt::Display for ThrottleRefused {
 
 impl core::error::Error for ThrottleRefused {}
 
-/// What a [`Throttle`] has done since it was made. A snapshot; its counts are not of one instant,
-/// and wrap.
+/// What a [`Throttle`] has done since it was made. A snapshot; its counts are not taken at one
+/// instant, and they wrap.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct ThrottleStats {
@@ -342,10 +343,10 @@ pub struct ThrottleStats {
     pub succeeded: u64,
     /// Calls settled as a failure.
     pub failed: u64,
-    /// Calls that said nothing.
+    /// Calls that say nothing about the server: settled as ignored, or dropped unsettled.
     pub ignored: u64,
     /// Callers that were refused.
     pub refused: u64,
-    /// The probability of a refusal, from 0 on and below 1.
+    /// The probability of a refusal, at least 0 and below 1.
     pub probability: f64,
 }

@@ -4,29 +4,29 @@ use core::cell::Cell;
 
 use tidegate_core::unwind::contain;
 
-/// Returns whether a panic would be the thread's second, and abort the process.
+/// Returns whether the thread is unwinding already: a second panic would abort the process.
 #[cfg(feature = "std")]
 #[inline]
 pub(crate) fn is_unwinding() -> bool {
     std::thread::panicking()
 }
 
-/// Without std a panic can be neither detected nor caught.
+/// Returns false: without std a panic can be neither detected nor caught.
 #[cfg(not(feature = "std"))]
 #[inline]
 pub(crate) const fn is_unwinding() -> bool {
     false
 }
 
-/// Runs `code`; a panic of it ends here if the thread is unwinding already, where it would abort
-/// the process. Its message has been printed by the panic hook.
+/// Runs `code`. If the thread is unwinding already, when a second panic would abort the process, a
+/// panic of `code` ends here; the panic hook has printed its message.
 #[inline]
 pub(crate) fn contain_if_unwinding(code: impl FnOnce()) {
     // Not core's `in_drop`, which catches in any case: this is on the path of each recorded call.
     if is_unwinding() { contain(code) } else { code() }
 }
 
-/// Calls `foreign`, then `rest`, also if `foreign` panics.
+/// Calls `foreign`, then `rest`, even if `foreign` panics.
 pub(crate) fn finally(foreign: impl FnOnce(), rest: impl FnOnce()) {
     let _finally = Finally(Some(rest));
     foreign();

@@ -1,4 +1,5 @@
-//! The latest calls, failed and slow ones counted: what the rates of a rule are taken from.
+//! The latest calls, and how many of them failed or were slow: the rates of a rule are computed
+//! from these.
 
 mod count;
 mod time;
@@ -12,13 +13,13 @@ use tidegate_core::{Shards, Timestamp, lock::Lock};
 use self::{count::CountRing, time::TimeRing};
 use tidegate_core::BuildError;
 
-/// The latest calls of a breaker, by number or by time. Both slide: old calls leave as new ones
-/// come, or as time passes.
+/// The latest calls of a breaker, by number or by time. Both kinds slide: old calls leave as new
+/// ones come, or as time passes.
 ///
 /// | window | holds | costs a call |
 /// | --- | --- | --- |
 /// | `count(n)` | exactly the last `n` outcomes | a lock that all threads share: one order for all outcomes |
-/// | `time(span, slices)` | the slice that runs and the `slices - 1` before it | a clock read and the lock of the thread's own shard |
+/// | `time(span, slices)` | the current slice and the `slices - 1` before it | a clock read and the lock of the thread's own shard |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     kind: Kind,
@@ -31,17 +32,17 @@ enum Kind {
 }
 
 impl Window {
-    /// The last `n` calls; `n` is 1 to 1000000. Takes 2 `n` bits.
+    /// Creates a window of the last `n` calls; `n` is 1 to 1000000. It takes 2 `n` bits.
     pub const fn count(n: u32) -> Self {
         Self { kind: Kind::Count(n) }
     }
 
-    /// The calls of the last `span`, counted in `slices` parts of it, 1 to 3600. `span` has at
-    /// least as many nanoseconds.
+    /// Creates a window of the calls of the last `span`, counted in `slices` parts of it. `slices` is
+    /// 1 to 3600, and `span` has at least as many nanoseconds as `slices` says.
     ///
     /// The window moves on by a slice at a time, so it covers between `span` less a slice and
-    /// `span`: more slices, smoother sliding. Each takes 24 bytes for each thread that can run at
-    /// once.
+    /// `span`: the more slices, the smoother it slides. Each slice takes 24 bytes for each thread
+    /// that can run at once.
     pub const fn time(span: Duration, slices: u32) -> Self {
         Self { kind: Kind::Time { span, slices } }
     }
@@ -113,7 +114,7 @@ pub(crate) enum Outcomes {
 }
 
 impl Outcomes {
-    /// Creates an empty window that has been checked.
+    /// Creates an empty window. The settings in `window` have been checked.
     pub(crate) fn new(window: Window) -> Self {
         match window.kind {
             Kind::Count(n) => Self::Count(PerGeneration::new(CountRing::new(n))),
@@ -127,12 +128,12 @@ impl Outcomes {
         }
     }
 
-    /// Returns whether the time makes a difference to what it holds.
+    /// Returns whether what the window holds depends on the time.
     pub(crate) const fn needs_time(&self) -> bool {
         matches!(self, Self::Time { .. })
     }
 
-    /// Counts an outcome, unless a later generation has begun.
+    /// Counts an outcome, unless the ring already holds a later generation.
     pub(crate) fn record(&self, generation: u32, call: Call, now: Timestamp) {
         match self {
             Self::Count(ring) => ring.with(generation, |ring| ring.record(call)),
@@ -143,7 +144,8 @@ impl Outcomes {
         };
     }
 
-    /// Returns what a generation has in the window; nothing if a later one has begun.
+    /// Returns the sums of a generation's outcomes in the window; zeros if the ring already holds a
+    /// later generation.
     pub(crate) fn totals(&self, generation: u32, now: Timestamp) -> Totals {
         match self {
             Self::Count(ring) => ring.with(generation, |ring| ring.totals()),
@@ -180,11 +182,12 @@ impl<R: Ring> PerGeneration<R> {
         Self { current: Lock::new((0, ring)) }
     }
 
-    /// Runs `f` on the ring of a generation, unless a later one has begun.
+    /// Runs `f` on the ring, which is cleared first if its generation is an earlier one; `None` if
+    /// the ring already holds a later generation.
     pub(crate) fn with<T>(&self, generation: u32, f: impl FnOnce(&mut R) -> T) -> Option<T> {
         self.current.with(|(current, ring)| {
             let ahead = generation.wrapping_sub(*current);
-            // Generations wrap: the upper half of the differences is behind.
+            // Generations wrap: a difference in the upper half means an earlier generation.
             if ahead > u32::MAX / 2 {
                 return None;
             }

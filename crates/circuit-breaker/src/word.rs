@@ -2,7 +2,7 @@
 
 use crate::state::State;
 
-/// Probes in flight, and the longest streak: what 13 bits count to.
+/// The most probes in flight, and the longest streak: what 13 bits count to.
 pub(crate) const COUNT_MAX: u32 = (1 << 13) - 1;
 
 /// The state of a breaker.
@@ -23,7 +23,7 @@ pub(crate) const COUNT_MAX: u32 = (1 << 13) - 1;
 /// belong to, and every compare-and-swap that comes after fails on the generation.
 ///
 /// A pass keeps the word as its stamp, without the counts. If calls in flight are counted, the
-/// stamp has the number of the shard that counts it in place of the streak.
+/// stamp has, in place of the streak, the number of the shard that counts the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Word(u64);
 
@@ -41,7 +41,7 @@ impl Word {
     /// A closed breaker that has seen nothing and only counts its successes.
     pub(crate) const INITIAL: Self = Self(0);
 
-    /// Returns the word with what is to be done for each call.
+    /// Returns the word with the bits that say what is to be done for each call.
     pub(crate) const fn with_settings(self, recorded: bool, timed: bool) -> Self {
         let recorded = if recorded || timed { RECORDED } else { 0 };
         Self(self.0 | recorded | if timed { TIMED } else { 0 })
@@ -67,7 +67,7 @@ impl Word {
         self.0 & (GUARDED | TIMED) == 0
     }
 
-    /// Returns whether a success is counted and nothing else.
+    /// Returns whether a success is only counted, and not recorded or timed.
     #[inline]
     pub(crate) const fn settles_by_count(self) -> bool {
         self.0 & (GUARDED | RECORDED) == 0
@@ -103,14 +103,13 @@ impl Word {
         (self.0 >> STREAK_AT & COUNT) as u32
     }
 
-    /// Returns the word without its counts: what a pass remembers of the state it was given in. It
-    /// is not paused.
+    /// Returns the word without its counts, as the stamp of a pass that is not paused.
     #[inline]
     pub(crate) const fn stamp(self) -> Self {
         Self(self.0 & !(COUNT << PROBES_AT | COUNT << STREAK_AT | PAUSED))
     }
 
-    /// Returns the stamp of a call that is not timed.
+    /// Returns the stamp of a call that is not timed while it waits for a later gate.
     pub(crate) const fn paused(self) -> Self {
         Self(self.0 | PAUSED)
     }
@@ -124,13 +123,13 @@ impl Word {
         Self(self.0 & !(COUNT << PROBES_AT) | (probes as u64 & COUNT) << PROBES_AT)
     }
 
-    /// A streak past the end of the counter stays there.
+    /// Returns the word with another streak; one above [`COUNT_MAX`] counts as that.
     pub(crate) const fn with_streak(self, streak: u32) -> Self {
         let streak = if streak > COUNT_MAX { COUNT_MAX } else { streak };
         Self(self.0 & !(COUNT << STREAK_AT) | (streak as u64) << STREAK_AT)
     }
 
-    /// Returns a stamp that names its shard.
+    /// Returns the stamp with the number of the shard that counts its call.
     pub(crate) const fn with_shard(self, shard: u32) -> Self {
         self.stamp().with_streak(shard)
     }

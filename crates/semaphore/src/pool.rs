@@ -398,8 +398,8 @@ impl PermitPool {
         })
     }
 
-    /// Returns why a request is to be refused for good; `None` if it can be served, now or later.
-    /// `word` may have been read with any ordering.
+    /// Returns why a request is refused outright: the pool is closed, or the request asks for too
+    /// much. Else `None`. `word` may have been read with any ordering.
     fn objection(&self, word: u64, need: Need) -> Option<AcquireError> {
         if word & CLOSED != 0 {
             // ORDERING: Acquire: pairs with the Release in `close`.

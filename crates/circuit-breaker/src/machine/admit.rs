@@ -17,12 +17,12 @@ use crate::{
 type Answer<'a, C, O> = Option<Pass<'a, C, O>>;
 
 impl<C: Clock, O: Observer> Machine<C, O> {
-    /// Lets the caller in, or refuses it, counts that and notifies the observer.
+    /// Lets the caller in, or refuses it; then counts the refusal and notifies the observer.
     #[inline]
     pub(crate) fn enter(&self) -> Result<Pass<'_, C, O>, Refused> {
         let word = self.load();
-        // The pass is put together here from its parts, so that it never leaves the registers of a
-        // plain call.
+        // The pass is put together here from its parts, so that in a plain call it stays in
+        // registers.
         let (stamp, started) = if word.admits_untimed() {
             (word.stamp(), Timestamp::ORIGIN)
         } else {
@@ -37,8 +37,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     }
 
     /// Refuses a caller as [`refuse`](Self::refuse) does, and returns how long the breaker stays
-    /// open; `None` if that is over. A number and not a [`Refused`], as that would come back
-    /// through memory.
+    /// open; `None` if that is over. It returns a duration and not a [`Refused`], which would be
+    /// returned through memory.
     #[inline(never)]
     fn refuse_while_open(&self) -> Option<Duration> {
         match self.open_is_over() {
@@ -53,7 +53,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         self.admit_cold(word).map(Pass::into_parts).map_err(|blocked| self.refuse(blocked))
     }
 
-    /// Lets the caller in, or says why not.
+    /// Lets the caller in, or says why not, which does not count as a refusal yet.
     pub(crate) fn admit(&self) -> Result<Pass<'_, C, O>, Blocked> {
         let word = self.load();
         if word.admits_untimed() {
@@ -62,7 +62,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         self.admit_cold(word)
     }
 
-    /// Lets the caller in by the state in `word`, and tries again as long as that changes.
+    /// Lets the caller in, or not, by the state in `word`; starts again if the state has changed
+    /// meanwhile.
     fn admit_cold(&self, mut word: Word) -> Result<Pass<'_, C, O>, Blocked> {
         loop {
             let answer = match word.state() {
@@ -82,7 +83,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         }
     }
 
-    /// Lets the caller in when `word` lets every call in.
+    /// Lets the caller in when `word` lets every call in, unless slow calls in flight make the
+    /// breaker trip.
     fn admit_timed(&self, word: Word) -> Answer<'_, C, O> {
         let now = if word.is_timed() { self.clock.fresh_now() } else { Timestamp::ORIGIN };
         let Some(in_flight) = &self.in_flight else {
@@ -97,12 +99,11 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         Some(Pass::new(self, word.with_shard(shard), start))
     }
 
-    /// Returns the time if it is past that of an open breaker.
+    /// Returns the time if the open time is over, else why the caller may not enter.
     #[inline]
     fn open_is_over(&self) -> Result<Timestamp, Blocked> {
-        // ORDERING: Relaxed: at least as new as the word, whose Acquire load made it visible. If a
-        // later trip has set it already, it is right for that one, and `half_open` finds another
-        // generation.
+        // ORDERING: Relaxed: `open_until` is at least as new as the word, whose Acquire load made
+        // it visible. If a later trip has set it already, `half_open` finds another generation.
         let until = Timestamp::from_nanos(self.open_until.load(Ordering::Relaxed));
         let seen = self.clock.now();
         if seen < until {
@@ -124,8 +125,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         Ok(entered.ok().map(|()| Pass::new(self, word.stamp(), now)))
     }
 
-    /// Lets the caller in as a probe that may take `timeout`, unless one that may no longer is
-    /// still in flight: then the breaker trips.
+    /// Lets the caller in as a probe that may take `timeout`. If a probe in flight has taken that
+    /// long, the breaker trips instead.
     fn probe_in_time(&self, word: Word, timeout: Duration) -> Result<Answer<'_, C, O>, Blocked> {
         // Foreign code, so before the lock.
         let now = self.clock.fresh_now();
@@ -159,12 +160,13 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     }
 }
 
-/// What a caller finds that wants to be a probe.
+/// What a caller that wants to be a probe finds.
 enum Found {
     Changed,
-    /// So many probes have taken too long.
+    /// So many probes had taken too long, and the breaker has tripped.
     Overdue(u64, Transition),
-    /// Nothing changes before this time unless a probe ends.
+    /// No slot is free. Unless a probe ends, that changes at this time; `None` if all probes are
+    /// paused.
     Full(Option<Timestamp>),
     Slot,
 }

@@ -89,7 +89,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         counted.settle(now);
     }
 
-    /// Counts an outcome in the word and returns the streak of failures; `None` if the stamp's
+    /// Counts an outcome in the word and returns the new streak of failures; `None` if the stamp's
     /// generation is over.
     fn count_streak(&self, stamp: Word, failed: bool) -> Option<u32> {
         let mut word = self.load();
@@ -190,7 +190,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         }
     }
 
-    /// Returns whether the word is what it was when `stamp` was given, with nothing counted since.
+    /// Returns whether the word equals `stamp`: the same generation, and no failure in the streak.
     ///
     /// Never true for a probe's stamp: the word counts the probe, the stamp does not.
     #[inline]
@@ -209,7 +209,7 @@ enum Settled {
 }
 
 /// A call that is counted in the word's streak and not settled yet. `word` is its stamp with that
-/// streak. If the clock panics, the drop settles it as if it had ended when it started.
+/// streak. If the clock panics, the drop settles the call as if it had ended when it started.
 struct Counted<'a, C: Clock, O: Observer> {
     machine: &'a Machine<C, O>,
     word: Word,

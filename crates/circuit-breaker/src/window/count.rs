@@ -7,13 +7,13 @@ use super::{Call, Ring, Totals};
 /// A ring of outcomes that overwrites its oldest.
 #[derive(Debug)]
 pub(crate) struct CountRing {
-    /// For 32 outcomes a word: their failures in its lower half, which of them were slow in its
-    /// upper. Bits from `totals.calls` on mean nothing.
+    /// One word for each 32 outcomes: its lower half says which of them failed, its upper half
+    /// which were slow. The bits of outcomes from `totals.calls` on mean nothing.
     words: Box<[u64]>,
     capacity: usize,
     /// Where the next outcome goes; in a full ring that is the oldest.
     next: usize,
-    // INVARIANT: what the first `calls` outcomes say.
+    // INVARIANT: the sums of the first `calls` outcomes.
     totals: Totals,
 }
 

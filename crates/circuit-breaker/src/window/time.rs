@@ -10,7 +10,8 @@ pub(crate) struct TimeRing {
     // INVARIANT: holds the slices `latest - slices + 1` to `latest`; those in which nothing
     // happened are zero.
     slices: Box<[Totals]>,
-    /// The latest slice with a call. Time that goes backward stands still here.
+    /// The latest slice that a call or a reader came in. If time goes backward, it stands still
+    /// here.
     latest: u64,
     // INVARIANT: the sum of `slices`.
     sum: Totals,
@@ -34,7 +35,8 @@ impl TimeRing {
         self.sum
     }
 
-    /// Makes `slice` the latest and empties each slot whose slice has left the window.
+    /// Makes `slice` the latest, unless it is an earlier one, and empties each slot whose slice has
+    /// left the window.
     fn move_on(&mut self, slice: u64) {
         let passed = slice.saturating_sub(self.latest).min(self.slices.len() as u64);
         self.latest = self.latest.max(slice);
