@@ -164,8 +164,8 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
 
     /// Returns the breaker as a gate that refuses at once where the breaker itself would wait.
     ///
-    /// Use it in a row of gates in which the caller may wait at the others: `(breaker.fail_fast(),
-    /// &limiter)`. For a row that moves into a task or a thread there is
+    /// Use it in a row where callers may wait at other gates: `(breaker.fail_fast(), &limiter)`.
+    /// For a row that moves into a task or a thread there is
     /// [`fail_fast_owned`](Self::fail_fast_owned).
     ///
     /// # Examples

@@ -93,8 +93,8 @@ impl<'a, C: Clock, O: Observer> StateChanges<'a, C, O> {
         Self { machine, seen: machine.state() }
     }
 
-    /// Waits until the state is another than the one that this watcher has seen last; at first,
-    /// than the one in which the breaker was when the watcher was made.
+    /// Waits until the state differs from the one seen last, which is at first the state in which
+    /// the breaker was when this watcher was made.
     ///
     /// # Cancel safety
     ///

@@ -6,7 +6,7 @@ use tidegate_core::{Clock, Gate, SystemClock, gate::TryEnter};
 
 use crate::{error::Refused, machine::Machine, observer::Observer, pass::Pass};
 
-/// A [`Breaker`](crate::Breaker) as a gate that never waits, borrowed by
+/// A [`Breaker`](crate::Breaker) as a gate that never waits, borrowed. Returned by
 /// [`Breaker::fail_fast`](crate::Breaker::fail_fast). [`OwnedFailFast`](crate::OwnedFailFast) is
 /// its owned form.
 #[must_use = "a gate does nothing until it is entered"]

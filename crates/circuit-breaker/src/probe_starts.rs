@@ -30,7 +30,7 @@ impl<T: Ord + Copy> ProbeStarts<T> {
         }
     }
 
-    /// Returns when the first probe is overdue; `None` if there are no probes.
+    /// Returns when the first probe becomes overdue; `None` if there are no probes.
     pub(crate) fn first_due<D>(&self, timeout: D) -> Option<T>
     where
         T: Add<D, Output = T>,

@@ -102,8 +102,8 @@ pub struct Stats {
     /// Calls that say nothing about the server: settled as ignored, cancelled, or dropped
     /// unsettled.
     pub ignored: u64,
-    /// Successes and failures of calls that began in an earlier generation. They do not change the
-    /// state.
+    /// Successes and failures of calls that began in an earlier generation. They have no other
+    /// effect.
     pub late: u64,
     /// Probes that were written off because they did not end in time. If such a probe succeeds or
     /// fails after all, it also counts as late.

@@ -37,8 +37,8 @@ impl Window {
         Self { kind: Kind::Count(n) }
     }
 
-    /// Creates a window of the calls of the last `span`, counted in `slices` parts of it. `slices` is
-    /// 1 to 3600, and `span` has at least as many nanoseconds as `slices` says.
+    /// Creates a window of the calls of the last `span`, counted in `slices` parts of it, 1 to 3600
+    /// of them. `span` has at least `slices` nanoseconds.
     ///
     /// The window moves on by a slice at a time, so it covers between `span` less a slice and
     /// `span`: the more slices, the smoother it slides. Each slice takes 24 bytes for each thread

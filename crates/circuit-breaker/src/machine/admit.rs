@@ -17,7 +17,7 @@ use crate::{
 type Answer<'a, C, O> = Option<Pass<'a, C, O>>;
 
 impl<C: Clock, O: Observer> Machine<C, O> {
-    /// Lets the caller in, or refuses it; then counts the refusal and notifies the observer.
+    /// Lets the caller in, or refuses it, counts the refusal and notifies the observer.
     #[inline]
     pub(crate) fn enter(&self) -> Result<Pass<'_, C, O>, Refused> {
         let word = self.load();
