@@ -62,7 +62,7 @@ impl core::error::Error for Refused {}
 pub enum KeyRefused {
     /// The key's breaker has refused the call.
     Refused(Refused),
-    /// The key is new, and no breaker of another key can be forgotten.
+    /// The key is new, and no breaker that the search checked can be forgotten.
     TooManyKeys(TooManyKeys),
 }
 

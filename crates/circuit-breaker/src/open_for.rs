@@ -47,8 +47,9 @@ impl OpenFor {
     }
 
     /// Makes the first open time `initial`, and doubles it for each trip since the breaker was
-    /// closed last, up to `max`. The result is then spread by [`jitter`](Self::jitter), so it may
-    /// exceed `max` by that ratio.
+    /// closed last, up to `max`; trips by [`failure_open_for`](crate::Pass::failure_open_for) do
+    /// not count. The result is then spread by [`jitter`](Self::jitter), so it may exceed `max` by
+    /// that ratio.
     ///
     /// `initial` is above zero and at most `max`. No open time is above 2⁶⁴ nanoseconds, 584 years.
     pub const fn exponential(initial: Duration, max: Duration) -> Self {

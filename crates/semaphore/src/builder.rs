@@ -66,7 +66,7 @@ impl Builder {
     }
 
     /// Sets whether a request for more permits than the capacity waits until enough permits were
-    /// [added](Semaphore::add_permits). Default: false, such a request is refused with
+    /// [added](Semaphore::add_permits). Default: false; such a request is refused with
     /// [`TooMany`](crate::AcquireError::TooMany) at once.
     ///
     /// Use it for a semaphore that begins with no permits and gets one for each item that is

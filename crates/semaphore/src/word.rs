@@ -5,8 +5,8 @@
 //! | 0 | `CLOSED` | nothing is granted any more; final | `close`, under the queue's lock |
 //! | 1 | `ATTENDED` | releasers take the lock: a waiter sleeps, or waits for the last permit, or permits are owed | under the lock |
 //! | 2 | `BARRED` | newcomers take the lock: the queue comes first, or permits are owed | under the lock; implies `ATTENDED` |
-//! | 3–34 | free | permits that are not held | acquirers subtract, by CAS; grants subtract, under the lock; releasers add |
-//! | 35–63 | acquisitions | how often permits were taken, modulo 2²⁹ | the same subtraction |
+//! | 3–34 | free | permits that are not held | taking, removing and paying subtract, by CAS; a grant subtracts, under the lock; releasing and adding permits add |
+//! | 35–63 | acquisitions | how often permits were taken, modulo 2²⁹ | the subtraction that takes or grants |
 //!
 //! The carry out of the acquisitions is lost, and touches no other field.
 
