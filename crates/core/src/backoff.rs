@@ -41,22 +41,22 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Pauses for `pause` each time.
+    /// Creates a backoff that pauses for `pause` each time.
     pub const fn fixed(pause: Duration) -> Self {
         Self::exponential(pause, pause)
     }
 
-    /// Pauses for `initial` after the first failure, twice as long after each further one, at most
-    /// for `max`; then spread by [`jitter`](Self::jitter), so `max` may be exceeded by as much as
-    /// that.
+    /// Creates a backoff that pauses for `initial` after the first failure and twice as long after
+    /// each further one, but at most for `max`. Each pause is then spread by
+    /// [`jitter`](Self::jitter), and so may exceed `max` by that much.
     ///
-    /// `initial` is at most `max`. No pause is above 2⁶⁴ nanoseconds, 584 years.
+    /// `initial` must be at most `max`. No pause is above 2⁶⁴ nanoseconds, 584 years.
     pub const fn exponential(initial: Duration, max: Duration) -> Self {
         Self { initial, max, jitter: 0.2, max_attempts: MAX_ATTEMPTS, budget: None, seed: None }
     }
 
     /// Spreads each pause evenly over ± `ratio` of itself, so that clients of one failed server do
-    /// not come back all at once: 0 to 1, where 0 turns it off. Default: 0.2.
+    /// not come back all at once. `ratio` is 0 to 1, where 0 turns the jitter off. Default: 0.2.
     ///
     /// With 1 a pause is anything from nothing to twice as long: "full jitter" (Brooker, AWS,
     /// 2015).
@@ -65,7 +65,7 @@ impl Backoff {
         Self { jitter: ratio, ..self }
     }
 
-    /// Tries a call so often at most, the first attempt counted: 1 or more. Default: 3.
+    /// Sets how often a call is tried at most, the first attempt included: 1 or more. Default: 3.
     #[must_use]
     pub const fn max_attempts(self, attempts: u32) -> Self {
         Self { max_attempts: attempts, ..self }
@@ -94,14 +94,14 @@ impl Backoff {
         Self { budget: Some(percent), ..self }
     }
 
-    /// Draws the jitter from `seed`: the same seed gives the same pauses. Default: another seed for
-    /// each use.
+    /// Draws the jitter from `seed`: the same seed gives the same pauses. Default: a different seed
+    /// for each [`Retries`].
     #[must_use]
     pub const fn seed(self, seed: u64) -> Self {
         Self { seed: Some(seed), ..self }
     }
 
-    /// Checks the settings, for the `build` of what has them in `setting`.
+    /// Checks the settings, for the `build` of an object whose setting `setting` is this backoff.
     ///
     /// # Errors
     ///
@@ -132,14 +132,16 @@ impl Backoff {
         self.max_attempts
     }
 
-    /// Returns the pause after so many failures, from 1, spread by `noise`, which is any number.
+    /// Returns the pause after `failures` failures (1 or more), spread by `noise`, which is any
+    /// number.
     pub fn pause(&self, failures: u32, noise: u64) -> Duration {
         let doublings = 2_u128.saturating_pow(failures.saturating_sub(1));
         let nanos = self.initial.as_nanos().saturating_mul(doublings).min(self.max.as_nanos());
         if self.jitter == 0.0 {
             return Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         }
-        // The upper 53 bits are what an f64 holds: a number from 0 to 1, without the 1.
+        // An f64 holds 53 bits exactly: the upper ones of `noise` become a number from 0 to 1, 1
+        // excluded.
         let unit = (noise >> 11) as f64 / (1_u64 << 53) as f64;
         let spread = 1.0 + self.jitter * (2.0 * unit - 1.0);
         Duration::from_nanos(saturating_nanos(nanos as f64 * spread))
@@ -151,14 +153,14 @@ fn saturating_nanos(nanos: f64) -> u64 {
     nanos as u64
 }
 
-/// What one retry costs in a budget, in hundredths of it.
+/// What one retry costs in a budget, which counts in hundredths of a retry.
 const RETRY: u64 = 100;
-/// What a budget begins with, and what it can save.
+/// What a budget begins with; `MOST` is the most that it can save.
 const BEGIN: u64 = 10 * RETRY;
 const MOST: u64 = 100 * RETRY;
 
-/// A [`Backoff`] in use: its random numbers, and the balance of its budget. For any number of
-/// calls, tasks and threads.
+/// A [`Backoff`] in use: its random numbers, and the balance of its budget. One serves any number
+/// of calls, tasks and threads.
 ///
 /// # Examples
 ///
@@ -172,7 +174,7 @@ pub struct Retries {
     balance: AtomicU64,
 }
 
-// ORDERING: Relaxed: nothing else is read by these counts.
+// ORDERING: Relaxed: these counts publish nothing else.
 impl Retries {
     /// Begins to use a backoff.
     pub fn new(backoff: Backoff) -> Self {
@@ -185,15 +187,16 @@ impl Retries {
         &self.backoff
     }
 
-    /// Tells the budget of a call, before its first attempt.
+    /// Credits the budget for a call. To be called once for each call, before its first attempt.
     pub fn begin(&self) {
         let Some(percent) = self.backoff.budget else { return };
         let earn = |balance: u64| Some(balance.saturating_add(percent.into()).min(MOST));
         _ = self.balance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, earn);
     }
 
-    /// Returns the pause before the next attempt after so many failures of a call, from 1; `None`
-    /// if there is no other attempt.
+    /// Returns the pause before the next attempt of a call that has failed `failures` times (1 or
+    /// more), and charges the budget for it. Returns `None` if the attempts or the budget are used
+    /// up.
     pub fn pause(&self, failures: u32) -> Option<Duration> {
         if failures >= self.backoff.max_attempts {
             return None;
@@ -213,7 +216,7 @@ impl fmt::Debug for Retries {
     }
 }
 
-/// Returns another number for each use.
+/// Returns a different number at each call.
 #[cfg(feature = "std")]
 fn some_seed() -> u64 {
     use core::hash::BuildHasher;
@@ -221,7 +224,8 @@ fn some_seed() -> u64 {
     RandomState::new().hash_one(0)
 }
 
-/// Returns another number for each use: without std it can only be drawn from the number of uses.
+/// Returns a different number at each call: without std it can only be derived from how many calls
+/// there were.
 #[cfg(not(feature = "std"))]
 fn some_seed() -> u64 {
     static USES: AtomicU64 = AtomicU64::new(0);

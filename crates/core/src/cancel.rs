@@ -1,7 +1,7 @@
 //! Cancellation that travels down a tree of tokens.
 //!
-//! A [`CancelToken`] is this workspace's context: it says whether the work it belongs to is still
-//! wanted, why not, and by when it must be done.
+//! A [`CancelToken`] is this workspace's context: it says whether the work that it belongs to is
+//! still wanted, if not why, and by when that work must be done.
 //!
 //! ```text
 //! cancel: lock the node ─▶ first? set reason and flag, take the children ─▶ unlock ─▶ the same for each child ─▶ wake all
@@ -39,14 +39,16 @@ use crate::{
 /// Says whether work is still wanted. Clones are the same token; children are cancelled with their
 /// parent.
 ///
-/// Give one to whatever may have to stop early, and give a [`child`](Self::child) to a part that
-/// may have to stop alone. Cancelling is final and reaches every descendant. Asking costs one load.
+/// Give one to work that may have to stop early, and a [`child`](Self::child) to a part of it that
+/// may have to stop alone. Cancelling is final and reaches every descendant. To check a token costs
+/// one load.
 ///
 /// Works in tasks and threads, with and without std.
 ///
 /// # Memory ordering
 ///
-/// Everything before [`cancel`](Self::cancel) happens before whatever finds the token cancelled.
+/// Everything before [`cancel`](Self::cancel) happens before everything after a check that finds
+/// the token cancelled.
 ///
 /// # Examples
 ///
@@ -85,8 +87,8 @@ struct Family {
     alarm: Alarm,
 }
 
-/// Where a child came from: keeps its parent reachable, and takes itself out of the parent's list
-/// in the end.
+/// A child's link to its parent: it keeps the parent alive, and holds the key by which the child is
+/// removed from the parent's list when its last clone is dropped.
 struct Origin {
     parent: Arc<Node>,
     key: u64,
@@ -107,9 +109,9 @@ impl CancelToken {
     /// Creates a child that is cancelled with [`Reason::DeadlineExceeded`] when `deadline` has come
     /// on `timer`.
     ///
-    /// The timer wakes the token, which need not be polled: it then asks the timer's sleep whether
-    /// the deadline has come. With [`SystemClock`](crate::SystemClock) that is done by the
-    /// process's timer thread.
+    /// The token need not be polled: the thread of the timer that wakes it polls the timer's sleep,
+    /// which says whether the deadline has come. With [`SystemClock`](crate::SystemClock) that is
+    /// the process's timer thread.
     ///
     /// # Examples
     ///
@@ -127,7 +129,8 @@ impl CancelToken {
     pub fn child_with_deadline<T: Timer>(&self, timer: &T, deadline: Timestamp) -> Self {
         let child = self.child_until(deadline);
         let alarm = Alarm::set(timer.sleep_until(deadline), &child.node);
-        // The parent may be cancelled: then there is nothing left to time.
+        // If the parent was cancelled meanwhile, so was the child: then there is nothing left to
+        // time.
         let unused = child.node.family.with(|family| match family.reason {
             None => mem::replace(&mut family.alarm, alarm),
             Some(_) => alarm,
@@ -146,8 +149,8 @@ impl CancelToken {
 
     fn child_until(&self, deadline: Timestamp) -> Self {
         let deadline = deadline.min(self.node.deadline);
-        // The parent's list wants a `Weak` of a node that wants its key in that list, so the key
-        // comes first.
+        // The parent's list holds a `Weak` of the node, and the node holds its key in that list, so
+        // the key is drawn first.
         let key = self.node.family.with(|family| {
             family.next_key += 1;
             family.next_key
@@ -179,7 +182,7 @@ impl CancelToken {
         self.node.cancel(Reason::Because(words.into()))
     }
 
-    /// Returns whether the token is cancelled. One load.
+    /// Returns whether the token is cancelled. Costs one load.
     #[inline]
     pub fn is_cancelled(&self) -> bool {
         // ORDERING: Acquire: pairs with the Release in `Node::cancel`.
@@ -190,7 +193,7 @@ impl CancelToken {
     ///
     /// # Errors
     ///
-    /// [`Cancelled`] with the reason.
+    /// [`Cancelled`] with the reason, once the token is cancelled.
     #[inline]
     pub fn check(&self) -> Result<(), Cancelled> {
         if self.is_cancelled() { Err(Cancelled::new(self.node.reason())) } else { Ok(()) }
@@ -201,7 +204,8 @@ impl CancelToken {
         self.check().err().map(|cancelled| cancelled.reason().clone())
     }
 
-    /// Returns the earliest deadline of the token and its ancestors, on the clock it was made with.
+    /// Returns the earliest deadline of the token and its ancestors, on the clock of the timer that
+    /// it was set by; `None` if they have none.
     pub fn deadline(&self) -> Option<Timestamp> {
         (self.node.deadline != Timestamp::NEVER).then_some(self.node.deadline)
     }
@@ -227,7 +231,7 @@ impl CancelToken {
         UntilCancelled { token: self, waiter: Waiter::new() }
     }
 
-    /// Returns a guard that cancels the token when it is dropped, also in a panic.
+    /// Returns a guard whose drop cancels the token, also in a panic.
     pub fn drop_guard(&self) -> DropGuard {
         DropGuard { token: Some(self.clone()) }
     }
@@ -244,11 +248,11 @@ impl Node {
         }
     }
 
-    /// Cancels this node and all below it, without recursion: a tree may be deep. Then wakes all
-    /// waiters, so that a waker that panics finds nothing half done.
+    /// Cancels this node and all below it, without recursion, as a tree may be deep. Wakes the
+    /// waiters only after that, so that a waker that panics leaves nothing half done. Returns false
+    /// if this node was cancelled already.
     fn cancel(&self, reason: Reason) -> bool {
-        // Alarms are dropped behind everything else: a sleep's destructor is foreign code, as
-        // wakers are.
+        // Declared first, and so dropped last: a sleep's destructor is foreign code, as wakers are.
         let mut alarms = Vec::new();
         let Some(mut pending) = self.mark(reason.clone(), &mut alarms) else { return false };
         let mut cancelled = Vec::new();
@@ -265,7 +269,7 @@ impl Node {
     }
 
     /// Marks this node as cancelled, without waking its waiters; returns its children, or `None` if
-    /// it was cancelled already. What is left of its alarm goes to `alarms`.
+    /// it was cancelled already. If its alarm is set, moves it to `alarms`, for the caller to drop.
     fn mark(&self, reason: Reason, alarms: &mut Vec<Alarm>) -> Option<Vec<Weak<Node>>> {
         let (children, alarm) = self.family.with(|family| {
             if family.reason.is_some() {
@@ -291,13 +295,14 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // A chain of only children is taken apart by a loop: as destructors within destructors it
-        // could be deep.
+        // A loop takes a chain of ancestors apart that only their children hold: nested destructors
+        // could overflow the stack.
         wake_list::each(Lineage(self.origin.take()), drop);
     }
 }
 
-/// The ancestors of a node that is gone, as far as nothing else holds them.
+/// The ancestors of a dropped node that nothing else holds, its parent first. Each step also
+/// removes the child from its parent's list.
 struct Lineage(Option<Origin>);
 
 impl Iterator for Lineage {
@@ -337,7 +342,7 @@ pub struct UntilCancelled<'a> {
 }
 
 impl UntilCancelled<'_> {
-    /// Returns the token it waits for.
+    /// Returns the token that this future waits for.
     pub fn token(&self) -> &CancelToken {
         self.token
     }
@@ -377,7 +382,7 @@ pub struct DropGuard {
 }
 
 impl DropGuard {
-    /// Lets the token be.
+    /// Drops the guard without cancelling the token.
     pub fn disarm(mut self) {
         self.token = None;
     }

@@ -58,12 +58,12 @@ impl BuildError {
         self.setting
     }
 
-    /// Returns what it was set to.
+    /// Returns the value that was set.
     pub fn value(&self) -> &str {
         &self.value
     }
 
-    /// Returns what it must be.
+    /// Returns the range in which the value must be.
     pub fn range(&self) -> &str {
         &self.range
     }

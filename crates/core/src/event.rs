@@ -3,16 +3,17 @@
 //! An [`Event`] carries no state of its own. A waiter names a condition over a state that lives
 //! elsewhere; the notifier changes that state and notifies, and the woken waiter checks again.
 //! Newcomers may win the race, so an event suits conditions that any waiter may consume; what must
-//! be handed out in order is a [`WaitList`](crate::wait_list::WaitList).
+//! be handed out in order needs a [`WaitList`](crate::wait_list::WaitList).
 //!
 //! ```text
 //! waiter:   check ──no──▶ register ──▶ check again ──no──▶ sleep ──▶ (woken) check …
 //! notifier: change the state ──▶ notify(n)
 //! ```
 //!
-//! Between registering and the second check, and between the change and looking for waiters, stands
-//! a sequentially consistent fence; so either the second check sees the change or the notifier sees
-//! the registration. This file is the only one that knows `event-listener`.
+//! The waiter executes a sequentially consistent fence between its registration and its second
+//! check, and the notifier between its change and its check for waiters; so either the second check
+//! sees the change or the notifier sees the registration. This file is the only one that knows
+//! `event-listener`.
 //!
 //! `event-listener` calls wakers while it holds its own lock. A waker that drops the last reference
 //! to a task, and with it another listener of the same event, would deadlock there. So what is
@@ -39,18 +40,18 @@ use crate::{
     wake_list::WakeList,
 };
 
-/// How many notifications may come in one poll, each in vain as the condition does not hold, before
-/// other tasks are let run.
+/// How many notifications one poll may use up in vain, because the condition does not hold, before
+/// it lets other tasks run.
 const ROUNDS: u32 = 8;
 
-/// Something that tasks and threads can wait for, woken one by one or all together.
+/// Wakes tasks and threads that wait for a condition, one by one or all together.
 ///
-/// Use it when the state lives elsewhere (an atomic, a queue) and a waiter can tell by looking
+/// Use it when the state lives elsewhere (an atomic, a queue) and a waiter can tell by a check
 /// whether to go on. Use a [`WaitList`](crate::wait_list::WaitList) when the releaser has to decide
 /// whose turn it is.
 ///
 /// A notification costs one fence and one load while there is no waiter. A wait that has to sleep
-/// costs two allocations, the first one of an event four.
+/// costs two allocations; the first such wait of an event costs four.
 ///
 /// # Fairness
 ///
@@ -76,7 +77,8 @@ const ROUNDS: u32 = 8;
 pub struct Event {
     listeners: event_listener::Event,
     // Whether a waiter may be registered. False lets a notification end after one load.
-    // INVARIANT: written inside of `desk` only; true while `Desk::registered` is above zero.
+    // INVARIANT: written under the lock of `desk` only; true while `Desk::registered` is above
+    // zero.
     alert: AtomicBool,
     // Allocated by the first wait that sleeps, which keeps `new` const.
     desk: Lock<Option<Arc<Desk>>>,
@@ -91,7 +93,7 @@ struct Desk {
 }
 
 impl Desk {
-    /// Calls what has gathered in the outbox, with every lock open.
+    /// Calls the wakers in the outbox, with no lock held.
     fn deliver(&self) {
         self.outbox.with(WakeList::take).wake();
     }
@@ -109,12 +111,11 @@ impl Event {
         }
     }
 
-    /// Wakes `n` waiters more, or all of them if fewer wait.
+    /// Wakes `n` more waiters, or all of them if fewer wait.
     ///
-    /// Two calls with 1 wake two waiters, also when the first of them has not run yet. A
-    /// notification is used up by the waiter whose condition gives a value, so notify one for each
-    /// unit that can be consumed; where a condition consumes nothing,
-    /// [`notify_all`](Self::notify_all).
+    /// Two calls with 1 wake two waiters, also when the first of them has not run yet. The woken
+    /// waiter's check uses the notification up, so notify once for each unit that can be consumed;
+    /// where a condition consumes nothing, call [`notify_all`](Self::notify_all).
     ///
     /// # Memory ordering
     ///
@@ -128,35 +129,38 @@ impl Event {
         }
     }
 
-    /// Wakes all that wait at the time of the call.
+    /// Wakes all waiters that are registered at the time of the call.
     #[inline]
     pub fn notify_all(&self) {
-        // Plain `notify` means "until at least n are notified", which is right for all of them.
+        // `event-listener`'s plain `notify` means "until at least n are notified", which is right
+        // for all of them.
         if self.may_be_waited_for() {
             self.pass_on(usize::MAX.relaxed(), || ());
         }
     }
 
-    /// Wakes `n` waiters more, for a notifier that has read in a word of its own that there are
+    /// Wakes `n` more waiters, for a notifier that has read in a word of its own that there are
     /// waiters.
     ///
-    /// A [`Condition`] that raises a flag in the word it looks at
+    /// A [`Condition`] that raises a flag in the word that it checks
     /// ([`begin_to_wait`](Condition::begin_to_wait)) spares the notifier the fence and the load of
-    /// [`notify`](Self::notify): the notifier reads the flag with its change, calls this only if
-    /// the flag was up, and `lower` takes it down again when no waiter is registered any more.
+    /// [`notify`](Self::notify): the notifier reads the flag in the step that makes its change, and
+    /// calls this only if the flag was up. `lower` takes the flag down; it is called when no waiter
+    /// is registered any more.
     ///
-    /// `lower` is called under a lock, and must be no more than a step on an atomic.
+    /// `lower` runs under a lock of the event, and must be no more than a step on an atomic.
     #[cold]
     pub fn notify_flagged(&self, n: usize, lower: impl FnOnce()) {
         self.pass_on(n.additional().relaxed(), lower);
     }
 
-    /// Begins a notification.
+    /// Begins a notification; returns whether a waiter may be registered.
     #[inline]
     fn may_be_waited_for(&self) -> bool {
-        // ORDERING: the fence pairs with the one in `listen`. If ours comes first, the waiter's
-        // second check sees the caller's change; if theirs does, the load sees the alert. It serves
-        // `event-listener`, too: `relaxed` leaves its own fence out, and its lock orders the rest.
+        // ORDERING: the fence pairs with the one in `listen`. If this one comes first, the waiter's
+        // second check sees the caller's change; if that one does, the load sees the alert. This
+        // fence serves `event-listener`, too: `relaxed` makes it leave out its own, and its lock
+        // orders the rest.
         fence(Ordering::SeqCst);
         self.alert.load(Ordering::Relaxed)
     }
@@ -166,8 +170,8 @@ impl Event {
         let notified = self.listeners.notify(notification) > 0;
         let desk = self.desk.with(|desk| {
             let desk = desk.as_ref()?;
-            // ORDERING: Relaxed: counted up inside of this lock, and counting down late only keeps
-            // the alert longer.
+            // ORDERING: Relaxed: the count is incremented under this lock, and a late decrement
+            // only keeps the alert set for longer.
             if desk.registered.load(Ordering::Relaxed) == 0 {
                 self.alert.store(false, Ordering::Relaxed);
                 lower();
@@ -181,21 +185,22 @@ impl Event {
 
     /// Waits until `condition` gives a value.
     ///
-    /// The condition is checked once before registering, once after, and once for each time the
-    /// waiter is woken. It runs outside of every lock and may use the event. One that notifies its
-    /// own event keeps its task busy, and ends each poll after a few checks.
+    /// The condition is checked before the waiter registers, again after that, and in each later
+    /// poll; a waiter that was notified in vain registers anew, with another check. The condition
+    /// runs with no lock held, and may use the event. One that notifies its own event keeps its
+    /// task busy: each poll ends after a few checks, and wakes the task again.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future withdraws it. If it had been notified, the notification goes to the next
-    /// waiter; so it does if the condition panics.
+    /// waiter; the same holds if the condition panics.
     pub fn wait_until<C: Condition>(&self, condition: C) -> WaitUntil<'_, C> {
         WaitUntil { event: self, waiter: Waiter::new(), condition }
     }
 
     #[cold]
     fn listen(&self, waker: &Waker) -> Registration {
-        // First of all: a waker's clone is foreign code, and may panic.
+        // Cloned before anything else is done: a waker's clone is foreign code, and may panic.
         let waker = Lock::new(Some(waker.clone()));
         let desk = self.desk.with(|desk| {
             let desk = desk.get_or_insert_with(Arc::default);
@@ -233,7 +238,7 @@ pub trait Condition {
     /// Returns the value if the condition holds now. May consume what it finds.
     fn check(&mut self) -> Option<Self::Output>;
 
-    /// Called after each registration, before the check that follows it: the place to raise a flag
+    /// Runs after each registration, before the check that follows it: the place to raise a flag
     /// for [notifiers](Event::notify_flagged).
     fn begin_to_wait(&mut self) {}
 }
@@ -285,9 +290,9 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // The relay forgets our waker first: if a notification has taken it already, it will be
-        // called, to no effect. Its destructor is foreign code and comes last, as other wakers do
-        // before it: neither may keep the rest from happening.
+        // The relay's waker is taken out first; if a notification has taken it before, it will be
+        // called, to no effect. It is dropped last, and other wakers are called before that: both
+        // are foreign code, and no panic of theirs may keep the rest from happening.
         let _waker = self.relay.0.waker.with(Option::take).map(Foreign::new);
         // Dropping a notified listener notifies the next one, whose waker is then in the outbox.
         drop(self.listener.take());
@@ -297,7 +302,7 @@ impl Drop for Registration {
     }
 }
 
-/// One waiter's place among the listeners of an event, without a borrow of it.
+/// One waiter's place among the listeners of an event, without a borrow of the event.
 ///
 /// For futures that own what they wait for, for example through an `Arc`, and so cannot hold a
 /// [`WaitUntil`].
@@ -329,9 +334,9 @@ impl Waiter {
         Self { registration: None }
     }
 
-    /// Returns whether it is registered: then it may have been notified, and only
-    /// [`poll_until`](Self::poll_until) or a drop may end its wait, or a notification would stand
-    /// for two units.
+    /// Returns whether the waiter is registered. If so, it may have been notified, and only
+    /// [`poll_until`](Self::poll_until) or a drop may end its wait: else one notification would
+    /// stand for two units.
     #[inline]
     pub const fn is_registered(&self) -> bool {
         self.registration.is_some()
@@ -339,8 +344,9 @@ impl Waiter {
 
     /// Checks `condition`, and registers with `event` if it does not hold.
     ///
-    /// The condition is checked in each poll, so it may also depend on what no notification
-    /// announces, if something else polls. One waiter belongs to one event for as long as it waits.
+    /// The condition is checked in each poll, so it may also depend on changes that no notification
+    /// announces, if something else wakes the task. One waiter belongs to one event for as long as
+    /// it waits.
     #[inline]
     pub fn poll_until<C: Condition>(
         &mut self,
@@ -391,9 +397,9 @@ impl Waiter {
             let found = condition.check();
             unused.event = None;
             if let Some(value) = found {
-                // One that comes after the check may stand for another unit: dropping the
-                // registration passes it on. The wakers that it calls and drops are foreign: no
-                // panic of theirs takes away what was found.
+                // A notification that comes after the check may stand for another unit: dropping
+                // the registration passes it on. The drop also calls and drops wakers, which are
+                // foreign code: no panic of theirs takes away what was found.
                 let registration = self.registration.take();
                 contain(|| drop(registration));
                 return Poll::Ready(value);
@@ -403,8 +409,8 @@ impl Waiter {
     }
 }
 
-/// A notification that no check has used up yet: if what comes before or the check itself panics,
-/// the next waiter gets it.
+/// A notification that no check has used up yet: if the check or the code before it panics, the
+/// next waiter gets it.
 struct Unused<'a> {
     event: Option<&'a Event>,
 }
@@ -432,7 +438,7 @@ pub struct WaitUntil<'a, C> {
 }
 
 impl<C> WaitUntil<'_, C> {
-    /// Returns the condition, for what it owns.
+    /// Returns the condition, so that the caller can get at what it owns.
     pub fn condition_mut(&mut self) -> &mut C {
         &mut self.condition
     }

@@ -1,5 +1,5 @@
-//! What semaphores, rate limiters and circuit breakers have in common: they let you in before you
-//! act, and may want to hear how it went.
+//! What semaphores, rate limiters and circuit breakers have in common: they let a caller in before
+//! it acts, and may be told how the action went.
 //!
 //! ```text
 //! enter ──▶ Pass ──▶ act ──▶ settle(Success | Failure | Ignored)
@@ -37,15 +37,15 @@ use crate::primitive::Arc;
 /// A handle by which callers are let in.
 ///
 /// A gate is entered by value. `&gate` gives passes that borrow it; an [`Arc`] of it gives passes
-/// that keep it alive, for what moves into a task or a thread. No associated type has a lifetime of
-/// its own, so an async block with a gate in it is `Send` where its parts are, whatever they
-/// borrow.
+/// that keep it alive, for code that moves into a task or a thread. No associated type has a
+/// lifetime of its own, so an async block with a gate in it is `Send` where its parts are, whatever
+/// they borrow.
 ///
-/// A pair of gates is a gate: it is entered left to right, and what was entered is given back when
-/// the next one refuses or the wait is cancelled. Pairs nest: `(breaker, (limiter, semaphore))`.
-/// Put first what refuses cheaply, last what is held longest. Where a gate further right had to be
-/// waited for, the passes further left are [renewed](Pass::renew), so that a breaker which has
-/// opened meanwhile still refuses.
+/// A pair of gates is a gate: it is entered left to right, and the passes that are held are given
+/// back when the next gate refuses or the wait is cancelled. Pairs nest: `(breaker, (limiter,
+/// semaphore))`. Put first the gate that refuses at the least cost, and last the one whose passes
+/// are scarcest. Where a gate further right had to be waited for, the passes further left are
+/// [renewed](Pass::renew), so that a breaker which has opened meanwhile still refuses.
 ///
 /// # Examples
 ///
@@ -89,8 +89,8 @@ use crate::primitive::Arc;
 /// assert_eq!(gate.run_or_else(|| Ok(()), |Closed| Err("used up")), Err("used up"));
 /// ```
 ///
-/// A function over any gate takes it by value; `Clone` where it enters more than once (references
-/// and `Arc`s are):
+/// A function over any gate takes the gate by value, and asks for `Clone` if it enters more than
+/// once (references and `Arc`s are `Clone`):
 ///
 /// ```
 /// use tidegate_core::Gate;
@@ -104,20 +104,21 @@ pub trait Gate: Sized {
     /// The right to act, until it is settled or dropped.
     type Pass: Pass<Refused = Self::Refused>;
 
-    /// Why a caller is turned away.
+    /// Why the gate refuses a caller.
     type Refused: core::error::Error;
 
-    /// Future of [`enter`](Self::enter). Named, so that its users can be `Send` where it is.
+    /// Future of [`enter`](Self::enter). It has a name, so that futures that contain it are `Send`
+    /// where it is.
     type Enter: Future<Output = Result<Self::Pass, Self::Refused>>;
 
     /// Enters if that is possible now.
     ///
     /// # Errors
     ///
-    /// Why not.
+    /// Why the caller is not let in now.
     fn try_enter(self) -> Result<Self::Pass, Self::Refused>;
 
-    /// Waits until it may enter.
+    /// Waits until the caller may enter.
     ///
     /// # Cancel safety
     ///
@@ -125,11 +126,11 @@ pub trait Gate: Sized {
     ///
     /// # Errors
     ///
-    /// Why waiting is of no use.
+    /// Why the gate refuses the caller instead of letting it in or having it wait.
     fn enter(self) -> Self::Enter;
 
-    /// Waits on this thread until it may enter, runs `act`, and settles by what it returns. A panic
-    /// settles as a failure.
+    /// Blocks this thread until the caller may enter, runs `act`, and settles the pass by what
+    /// `act` returns. A panic settles it as a failure.
     ///
     /// # Errors
     ///
@@ -140,13 +141,13 @@ pub trait Gate: Sized {
         self.enter().wait().map(|pass| act_behind(pass, act))
     }
 
-    /// Waits until it may enter, then runs `future`, and settles by its output. A panic settles as
-    /// a failure.
+    /// Waits until the caller may enter, then runs `future`, and settles the pass by its output. A
+    /// panic settles it as a failure.
     ///
     /// # Cancel safety
     ///
-    /// Dropped while it waits: no trace. Dropped while `future` runs: settled as
-    /// [`Outcome::Ignored`].
+    /// Dropping it while it waits leaves no trace. Dropping it while `future` runs settles the pass
+    /// as [`Outcome::Ignored`].
     ///
     /// # Errors
     ///
@@ -163,8 +164,8 @@ pub trait Gate: Sized {
         RunAsync::new(self, future)
     }
 
-    /// Runs `act` if it may enter now, else `fallback`. Never waits. A panic in `act` settles as a
-    /// failure.
+    /// Runs `act` if the caller may enter now, else `fallback`. Never waits. A panic of `act`
+    /// settles the pass as a failure.
     fn run_or_else<R: Classify>(
         self,
         act: impl FnOnce() -> R,
@@ -178,7 +179,7 @@ pub trait Gate: Sized {
 }
 
 /// Runs `act` and settles `pass` by what it returns. A panic of `act`, or of its result's
-/// [`Classify`], settles as a failure.
+/// [`Classify`], settles it as a failure.
 fn act_behind<P: Pass, R: Classify>(pass: P, act: impl FnOnce() -> R) -> R {
     let guarded = Guarded::new(pass, Ending::Settle(Outcome::Failure));
     let result = act();
@@ -189,8 +190,8 @@ fn act_behind<P: Pass, R: Classify>(pass: P, act: impl FnOnce() -> R) -> R {
 /// A type whose [`Arc`] is a [`Gate`], with passes that keep it alive and borrow nothing.
 ///
 /// A crate implements this for its own type, since only this crate may implement [`Gate`] for
-/// `Arc`; callers use the methods of `Gate`. They are associated functions, so that they exist on
-/// targets where `Arc` is not that of `alloc`.
+/// `Arc`; callers use the methods of `Gate`. The methods here are associated functions, so that
+/// they exist on targets where `Arc` is not that of `alloc`.
 ///
 /// # Examples
 ///
@@ -231,7 +232,7 @@ pub trait OwnedGate {
     /// The right to act, until it is settled or dropped.
     type Pass: Pass<Refused = Self::Refused>;
 
-    /// Why a caller is turned away.
+    /// Why the gate refuses a caller.
     type Refused: core::error::Error;
 
     /// Future of [`Gate::enter`].
@@ -241,14 +242,14 @@ pub trait OwnedGate {
     ///
     /// # Errors
     ///
-    /// Why not.
+    /// Why the caller is not let in now.
     fn try_enter_owned(gate: Arc<Self>) -> Result<Self::Pass, Self::Refused>;
 
-    /// Waits until it may enter: [`Gate::enter`].
+    /// Waits until the caller may enter: [`Gate::enter`].
     ///
     /// # Errors
     ///
-    /// Why waiting is of no use.
+    /// Why the gate refuses the caller instead of letting it in or having it wait.
     fn enter_owned(gate: Arc<Self>) -> Self::Enter;
 }
 
@@ -270,8 +271,8 @@ impl<G: OwnedGate> Gate for Arc<G> {
 
 /// Enters as a clone of the `Arc` does, so that a row can be entered again and again: `(&breaker,
 /// &limiter)`.
-// No blanket of `&T` to `&&T` or to pairs of references: with one, the compiler loses its way
-// (E0275) in every function that asks for `&T: Gate`.
+// There is no blanket implementation for `&&T` or for pairs of references: with one, the compiler's
+// search for an implementation overflows (E0275) in every function that asks for `&T: Gate`.
 impl<G: OwnedGate> Gate for &Arc<G> {
     type Pass = G::Pass;
     type Refused = G::Refused;
@@ -291,21 +292,21 @@ impl<G: OwnedGate> Gate for &Arc<G> {
 /// The right to act that a [`Gate`] has given. Dropped unsettled, it counts as
 /// [`Outcome::Ignored`].
 pub trait Pass: Sized {
-    /// Why it may no longer be used; what its gate refuses with.
+    /// Why the pass may no longer be used: what its gate refuses with.
     type Refused: core::error::Error;
 
-    /// Says that a later gate has to be waited for: the action does not begin yet.
+    /// Tells the gate that the caller has to wait at a later gate: the action does not begin yet.
     ///
     /// A gate that measures how long actions take does not count the time until
     /// [`renew`](Self::renew). A row of gates calls this once, when the wait begins.
     fn pause(&mut self) {}
 
-    /// Says that the wait for a later gate is over: the action begins only now.
+    /// Tells the gate that the wait at a later gate is over: the action begins only now.
     ///
-    /// A gate that measures how long actions take counts from here. One that would no longer let
+    /// A gate that measures how long actions take counts from here. A gate that would no longer let
     /// the caller in refuses, and the pass should then be [given back](Self::give_back). A row of
-    /// gates does both by itself where a gate further right had to be waited for; a pass that is
-    /// used at once needs no second step.
+    /// gates renews and gives back by itself where the caller had to wait at a gate further right;
+    /// a pass that is used at once need not be renewed.
     ///
     /// # Errors
     ///
@@ -314,10 +315,11 @@ pub trait Pass: Sized {
         Ok(())
     }
 
-    /// Tells the gate how it went.
+    /// Tells the gate how the action went.
     fn settle(self, outcome: Outcome);
 
-    /// Tells the gate that nothing was done: what can be taken back is taken back.
+    /// Tells the gate that nothing was done, so that it can undo what letting the caller in has
+    /// cost.
     ///
     /// A rate limiter, for example, gets its tokens back here but not from [`Outcome::Ignored`],
     /// which may mean a request that was sent and then no longer awaited.
@@ -331,20 +333,21 @@ pub trait Pass: Sized {
 /// Exhaustive on purpose: a gate of another crate has to do something for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// It worked.
+    /// The action worked.
     Success,
-    /// It did not work, and that says something about what was called.
+    /// The action did not work, and that says something about the service that was called.
     Failure,
-    /// It says nothing: cancelled, refused by the caller's own fault, not done at all.
+    /// The action says nothing about the service: it was cancelled, failed by the caller's own
+    /// fault, or was not done at all.
     Ignored,
 }
 
 /// A result that classifies itself: what [`Gate::run`] and its relatives settle by.
 ///
-/// `Ok` and `()` are successes, `Err` is a failure. For other opinions wrap the value in
+/// `Ok` and `()` are successes, `Err` is a failure. To choose another outcome, wrap the value in
 /// [`Classified`], or implement this for a type of your own.
 pub trait Classify {
-    /// Returns how it went.
+    /// Returns the outcome that this result stands for.
     fn outcome(&self) -> Outcome;
 }
 
@@ -365,7 +368,7 @@ impl Classify for () {
 pub struct Classified<T> {
     /// What the action returned.
     pub value: T,
-    /// How it went.
+    /// The outcome to settle by.
     pub outcome: Outcome,
 }
 

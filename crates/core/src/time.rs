@@ -1,9 +1,10 @@
 //! Points in time, the clocks that read them, and the timers that wait for them.
 //!
-//! Nothing in this workspace reads the time by itself: an object that needs it is given a
-//! [`Clock`], and one that has to wait for a point in time is given a [`Timer`]. Tests give a
-//! [`ManualClock`] and turn it by hand, so that every time-dependent test is instant and
-//! deterministic; firmware gives a clock over its own hardware.
+//! No pattern reads the time by itself: an object that needs it is given a [`Clock`], and one that
+//! has to wait for a point in time is given a [`Timer`]. Tests give a [`ManualClock`] and turn it
+//! by hand, so that every time-dependent test is instant and deterministic; firmware gives a clock
+//! over its own hardware. Only a thread that blocks in [`Wait`](crate::Wait) reads the system's
+//! clock for its own timeout.
 
 mod cached;
 mod due_watch;
@@ -30,7 +31,7 @@ pub use self::tsc::{TscClock, TscSleep};
 #[cfg(feature = "std")]
 pub(crate) use self::{os::keep_deadlines, system::driven};
 
-/// Without std there are no processes that fork.
+/// Does nothing: without std no process forks.
 #[cfg(not(feature = "std"))]
 pub(crate) const fn keep_deadlines() {}
 
@@ -71,8 +72,8 @@ impl Timestamp {
         self.0
     }
 
-    /// Returns the time from `earlier` to `self`; zero if `earlier` is later. Time going backward
-    /// mints nothing.
+    /// Returns the time from `earlier` to `self`; zero if `earlier` is later. So a clock that goes
+    /// backward adds no time.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -109,20 +110,21 @@ pub trait Clock {
     /// Returns the current time.
     fn now(&self) -> Timestamp;
 
-    /// Returns the current time where [`now`](Self::now) may lag behind it: what a duration is
-    /// measured from that begins with a call.
+    /// Returns the current time, even where [`now`](Self::now) may lag behind it. A duration that
+    /// begins with a call is measured from this time.
     ///
-    /// A clock that shows an earlier reading, such as a [`CachedClock`], takes a new one.
+    /// A clock whose `now` returns an earlier reading, such as a [`CachedClock`], takes a new one
+    /// here.
     #[inline]
     fn fresh_now(&self) -> Timestamp {
         self.now()
     }
 
     /// Returns when `duration` will have passed since this call, however far [`now`](Self::now)
-    /// lags behind: [`fresh_now`](Self::fresh_now) and `duration`.
+    /// lags behind: [`fresh_now`](Self::fresh_now) plus `duration`.
     ///
-    /// Every timeout, sleep and open time begins here; a sum with `now` would count what had passed
-    /// before the call.
+    /// Every timeout, sleep and open time is computed with it; a sum with `now` would include time
+    /// that had passed before the call.
     ///
     /// # Examples
     ///
@@ -154,7 +156,7 @@ impl fmt::Debug for Timestamp {
 
 /// A clock that can also be waited for.
 pub trait Timer: Clock {
-    /// Future of [`sleep_until`](Self::sleep_until). Dropping it withdraws it.
+    /// Future of [`sleep_until`](Self::sleep_until). Dropping it cancels the sleep.
     type Sleep: Future<Output = ()> + Send + 'static;
 
     /// Waits until `time` has come.
@@ -227,10 +229,10 @@ impl<T: Timer + ?Sized> Timer for crate::primitive::Arc<T> {
     }
 }
 
-/// The operating system's monotonic clock. Its origin is the process's first look at it.
+/// The operating system's monotonic clock. Its origin is the process's first reading of it.
 ///
-/// The default of every pattern: right on every machine, at some 20 to 30 ns a reading.
-/// [`CachedClock`] is read in less than one, at the price of its resolution; the feature `quanta`
+/// It is the default clock of every pattern: right on every machine, at some 20 to 30 ns a reading.
+/// [`CachedClock`] is read in less than 1 ns, at the price of its resolution; the feature `quanta`
 /// adds a clock in between.
 ///
 /// The type exists everywhere, so that it can be the default clock of the patterns; it is a
@@ -238,8 +240,9 @@ impl<T: Timer + ?Sized> Timer for crate::primitive::Arc<T> {
 ///
 /// A sleep that is waited for with [`Wait::wait`](crate::Wait::wait) is timed by the waiting thread
 /// itself. A sleep polled by an executor uses one thread per process, started by the first such
-/// sleep. A child that was forked starts its own with the first such sleep that it polls, or with a
-/// wait for a token with a deadline; it serves those from before the fork, too.
+/// sleep. A forked child process starts its own thread with the first such sleep that it polls, or
+/// with a wait for a token that has a deadline; that thread serves the sleeps from before the fork,
+/// too.
 ///
 /// # Examples
 ///

@@ -1,7 +1,8 @@
-//! The sleep until a token's deadline. Only its own wake-ups poll it.
+//! The sleep until a token's deadline. It is polled once when it is set, and then only by its own
+//! wake-ups.
 //!
-//! A wake-up says that the deadline *may* have come. Whether it has, on that clock, the sleep says:
-//! it is polled, outside of every lock.
+//! A wake-up says that the deadline *may* have come. Whether it has, on that clock, only the sleep
+//! can say: the thread that wakes the alarm polls the sleep, with no lock held.
 //!
 //! ```text
 //! set ──▶ Set ──wake──▶ Polled ──pending──▶ Set, and once more if it was woken meanwhile
@@ -27,18 +28,19 @@ use crate::{
     unwind::Foreign,
 };
 
-/// How often in a row a sleep is polled that wakes itself within its poll and is not ready.
+/// How often in a row a sleep is polled that is not ready and was woken during its poll. The next
+/// poll is postponed.
 const LOOKS: u32 = 4;
 
-/// What a node has of its deadline.
+/// The state of a node's alarm.
 #[derive(Default)]
 pub(super) enum Alarm {
-    /// There is none, or it is over.
+    /// The node has no deadline, or is cancelled.
     #[default]
     Off,
-    /// It waits to be woken.
+    /// The sleep waits to be woken.
     Set(Sleep),
-    /// A thread polls it. Woken meanwhile, it is polled `again`.
+    /// A thread polls the sleep, and polls it `again` if it was woken meanwhile.
     Polled { again: bool },
 }
 
@@ -47,10 +49,11 @@ pub(super) struct Sleep(Foreign<Pin<Box<dyn Awaited>>>);
 
 /// A sleep and its waker.
 trait Awaited: Send {
-    /// Polls it; returns whether the time has come.
+    /// Polls the sleep; returns whether the time has come.
     fn is_over(self: Pin<&mut Self>) -> bool;
 
-    /// Sees to it that the sleep is polled once more, a little later.
+    /// Has the sleep polled once more, a little later. Without std, does nothing: the sleep then
+    /// waits for its next wake-up.
     fn postpone(self: Pin<&mut Self>);
 }
 
@@ -75,8 +78,8 @@ impl<S: Future<Output = ()> + Send> Awaited for Armed<S> {
     }
 }
 
-/// Wakes the alarm of a sleep that has woken itself too often: some runtimes' timers do so when a
-/// task has used up its turn.
+/// Wakes the alarm of a sleep a little later that has woken itself too often: some runtimes' timers
+/// wake themselves at once when a task has used up its budget.
 #[cfg(feature = "std")]
 struct Retry {
     _sleep: Option<crate::time::SystemSleep>,
@@ -96,7 +99,7 @@ impl Retry {
     }
 }
 
-/// Without std there is no timer that could wake it.
+/// Does nothing: without std there is no timer that could wake the alarm.
 #[cfg(not(feature = "std"))]
 struct Retry;
 
@@ -110,14 +113,14 @@ impl Retry {
 }
 
 impl Alarm {
-    /// Creates the alarm of `node`, which is to be [looked at](look) once it is in its place.
+    /// Creates the alarm of `node`. The caller puts it into the node, and then [polls it](look).
     pub(super) fn set(sleep: impl Future<Output = ()> + Send + 'static, node: &Arc<Node>) -> Self {
         let waker = Waker::from(Arc::new(Wakeable(Bell { node: Arc::downgrade(node) })));
         Self::Set(Sleep(Foreign::new(Box::pin(Armed { sleep, waker, retry: Retry::NONE }))))
     }
 
-    /// Takes the sleep out to be polled; `None` if there is none, or another thread polls it, which
-    /// is told to do so again.
+    /// Takes the sleep out to be polled. Returns `None` if there is none, or if another thread
+    /// polls it; that thread is then told to poll it again.
     fn lend(&mut self) -> Option<Sleep> {
         match mem::replace(self, Self::Polled { again: true }) {
             Self::Set(sleep) => {
@@ -132,8 +135,8 @@ impl Alarm {
         }
     }
 
-    /// Puts a sleep that was lent back; returns whether it was woken meanwhile, or the sleep if it
-    /// is not needed any more.
+    /// Puts back a sleep that `lend` took out. Returns whether it was woken
+    /// meanwhile, or the sleep itself if the node was cancelled meanwhile.
     fn put_back(&mut self, sleep: Sleep) -> Result<bool, Sleep> {
         match self {
             Self::Polled { again } => {
@@ -150,11 +153,13 @@ impl Alarm {
 pub(super) fn look(node: &Node) {
     let mut looks = 0;
     while let Some(mut sleep) = node.family.with(|family| family.alarm.lend()) {
-        // A sleep that panics will not wake its alarm, and a token must not outlive its deadline.
+        // If the poll panics, this cancels the node: the sleep will not wake its alarm any more,
+        // and a token must not outlive its deadline.
         let mut overdue = Overdue(Some(node));
         let awaited = &mut *sleep.0;
         if awaited.as_mut().is_over() {
-            // First the cancel, then the sleep's destructor.
+            // `overdue` is dropped first and cancels the node; the sleep's destructor runs after
+            // that.
             return;
         }
         looks += 1;
@@ -165,13 +170,13 @@ pub(super) fn look(node: &Node) {
         match node.family.with(|family| family.alarm.put_back(sleep)) {
             Ok(true) if looks < LOOKS => {}
             Ok(_) => return,
-            // Cancelled meanwhile.
+            // The node was cancelled meanwhile.
             Err(unused) => return drop(unused),
         }
     }
 }
 
-/// Cancels its node when dropped.
+/// Cancels its node when dropped, unless it is `None`.
 struct Overdue<'a>(Option<&'a Node>);
 
 impl Drop for Overdue<'_> {

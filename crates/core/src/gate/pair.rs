@@ -17,8 +17,8 @@ use super::{Ending, Gate, Guarded, Outcome, Pass};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PairRefused<A, B> {
-    /// The first gate: the second was not asked, or its pass was given back because the first would
-    /// no longer let the caller in when the wait for the second was over.
+    /// The first gate. The second was not asked, or its pass was given back because the first would
+    /// no longer let the caller in when the wait at the second was over.
     First(A),
     /// The second gate; the pass of the first was given back.
     Second(B),
@@ -49,7 +49,7 @@ impl<A: Pass, B: Pass> Pass for (A, B) {
     }
 
     fn settle(self, outcome: Outcome) {
-        // Settled when it is dropped, so also if the first one panics.
+        // The second pass is settled when it is dropped, so also if the first one panics.
         let second = Guarded::new(self.1, Ending::Settle(outcome));
         self.0.settle(outcome);
         second.end();
@@ -142,7 +142,8 @@ impl<A: Gate, B: Gate> Future for EnterPair<A, B> {
         else {
             unreachable!("it is at the second gate")
         };
-        // Refused, the first pass is given back here and now, however long this future lives on.
+        // If the second gate refuses, the first pass is given back here, however long this future
+        // lives on.
         let second = second.map_err(PairRefused::Second)?;
         if waited {
             first.renew().map_err(PairRefused::First)?;

@@ -18,7 +18,8 @@ pin_project! {
     where
         G: Gate,
     {
-        // Before the pass: what the future holds is gone when another caller is let in.
+        // Declared before the pass, and so dropped before it: what the future holds is gone when
+        // another caller is let in.
         #[pin]
         future: F,
         #[pin]
@@ -61,8 +62,8 @@ impl<G: Gate, F: Future<Output: Classify>> Future for RunAsync<G, F> {
                 }
             }
         }
-        // Out of the stage while foreign code runs: a panic settles it, and leaves nothing to be
-        // polled.
+        // The pass is out of the stage while foreign code runs: a panic settles it, and leaves
+        // `Done`, in which nothing is polled.
         let StageLeft::Inside { pass } = this.stage.as_mut().project_replace(Stage::Done) else {
             panic!("polled after it was ready");
         };

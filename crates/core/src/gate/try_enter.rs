@@ -61,7 +61,7 @@ use super::Gate;
 /// ```
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct TryEnter<G> {
-    // `None` once it was ready.
+    // `None` once the future was ready.
     gate: Option<G>,
 }
 
