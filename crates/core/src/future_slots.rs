@@ -5,9 +5,9 @@
 //! the task's poll:  set its waker in the cell ─▶ take the list ─▶ poll those slots
 //! ```
 //!
-//! The cell's lock orders the two: a slot that is put into the list too late to be taken wakes the
-//! waker just set. A wake costs the same however many futures there are, and so does a poll for
-//! each future that was woken.
+//! The cell's lock orders the two: a slot that is put into the list too late to be taken calls the
+//! waker that was just set. A wake costs the same however many futures there are, and so does a
+//! poll for each future that was woken.
 //!
 //! The idea of a waker for each future is that of `futures`' `FuturesUnordered`; here the futures
 //! stay where they are, and have numbers.
@@ -33,9 +33,9 @@ use crate::{
 
 /// The waker of a task's latest poll, until it is called.
 ///
-/// The task sets its waker *before* it looks for work, and a thread that makes work for it does so
-/// *before* waking. Both go through one lock: a wake that finds no waker came before the setting,
-/// and the look after the setting sees its work.
+/// The task sets its waker *before* it checks for work, and a thread that makes work for it does so
+/// *before* it wakes the task. Both go through one lock: a wake that finds no waker came before the
+/// waker was set, and the check that follows sees the work.
 ///
 /// # Examples
 ///
@@ -60,14 +60,14 @@ impl WakerCell {
         }
     }
 
-    /// Makes `waker` the one that the next wake calls.
+    /// Makes `waker` the one that the next [`wake`](Self::wake) calls.
     pub fn set(&self, waker: &Waker) {
         let waker = waker.clone();
         // The old waker is dropped with the lock open: its destructor is foreign code.
         drop(self.waker.with(|place| place.replace(waker)));
     }
 
-    /// Calls the waker, with the lock open. Until the next is set, further wakes do nothing.
+    /// Calls the waker, with the lock open. Further wakes do nothing until the next waker is set.
     pub fn wake(&self) {
         if let Some(waker) = self.waker.with(Option::take) {
             waker.wake();
@@ -81,10 +81,10 @@ impl fmt::Debug for WakerCell {
     }
 }
 
-/// Futures by number, each with a note `N` that says what it is for.
+/// Futures in numbered slots, each with a note `N` that says what it is for.
 ///
-/// A slot is allocated when more futures than ever before are in flight, and used again for the
-/// next.
+/// A slot is allocated when more futures than ever before are in flight, and is reused for later
+/// ones.
 ///
 /// # Examples
 ///
@@ -101,17 +101,17 @@ impl fmt::Debug for WakerCell {
 /// ```
 pub struct FutureSlots<N, F> {
     slots: Vec<Slot<N, F>>,
-    // INVARIANT: all slots, each of which knows its place here: those with a note first, as many as
-    // are in flight, and then those without, the one that was freed last first.
+    // INVARIANT: all slots: first the `in_flight` slots that have a note, then those without, of
+    // which the one that was freed last comes first. Each slot knows its place here.
     order: Vec<usize>,
     in_flight: usize,
     /// The place of the slot that [`next_in_turn`](Self::next_in_turn) gave last.
     turn: usize,
-    /// Slots that were woken and not polled since, the first one last. They are not in the list any
-    /// more.
+    /// Slots that were woken and not polled since, with the lowest number last. They are not in the
+    /// list any more.
     taken: Vec<usize>,
-    // INVARIANT: empty; takes the list's place for a look, so that the lock is held for one step
-    // however many were woken.
+    // INVARIANT: empty between calls of `look`, which puts it in the list's place, so that the lock
+    // is held for one step however many slots were woken.
     spare: Vec<usize>,
     woken: Arc<Woken>,
 }
@@ -128,23 +128,24 @@ struct Slot<N, F> {
 
 impl<N, F> Drop for Slot<N, F> {
     fn drop(&mut self) {
-        // Both are foreign, and one of many that are dropped together: two panics would be one too
-        // many.
+        // Both are foreign values, and many slots are dropped together: a second panic while the
+        // first unwinds would abort the process.
         let Self { future, note, .. } = self;
         contain(|| future.set(None));
         contain(|| *note = None);
     }
 }
 
-/// Which slots were woken since the task looked. A slot without a future was woken too late, which
-/// means nothing.
+/// Which slots were woken since the task last checked. A slot in the list may have no future any
+/// more: it was woken too late, which does no harm.
 struct Woken {
     list: Lock<Vec<usize>>,
     task: Arc<WakerCell>,
 }
 
 struct SlotWaker {
-    // Whether the slot is in the list, or about to be.
+    // Whether the slot is about to be put into the list, is in it, or was taken from it and not yet
+    // returned by `next_woken`.
     is_listed: AtomicBool,
     slot: usize,
     woken: Arc<Woken>,
@@ -152,15 +153,15 @@ struct SlotWaker {
 
 impl OnWake for SlotWaker {
     fn on_wake(&self) {
-        // ORDERING: Release: pairs with the Acquire in `next_woken`: what the waking thread did is
-        // seen by the poll, also if another has put the slot into the list, which has not been
+        // ORDERING: Release: pairs with the Acquire in `next_woken`: the poll sees what the waking
+        // thread did, also if another thread had put the slot into the list before and it was not
         // polled since.
         if !self.is_listed.swap(true, Ordering::Release) {
             let is_first = self.woken.list.with(|list| {
                 list.push(self.slot);
                 list.len() == 1
             });
-            // The first in the list wakes the task, which then finds the others, too.
+            // The first slot in the list wakes the task, which then finds the others, too.
             if is_first {
                 self.woken.task.wake();
             }
@@ -169,7 +170,7 @@ impl OnWake for SlotWaker {
 }
 
 impl<N, F> FutureSlots<N, F> {
-    /// Creates no slots. A future that is woken wakes the task in `task`.
+    /// Creates a set without slots. A future that is woken wakes the task whose waker is in `task`.
     pub fn new(task: Arc<WakerCell>) -> Self {
         let woken = Arc::new(Woken { list: Lock::new(Vec::new()), task });
         Self {
@@ -233,11 +234,11 @@ impl<N, F> FutureSlots<N, F> {
         }
     }
 
-    /// Looks which slots were woken, in the order of their numbers: where several want what only
-    /// one can have, the same ones get it again and come to an end, instead of all making one step
-    /// each. Call it in each poll of the task, after its waker was set, and then
-    /// [`next_woken`](Self::next_woken) until that gives none: those woken meanwhile are for the
-    /// next poll.
+    /// Takes the woken slots out of the list, to be polled in the order of their numbers: where
+    /// several futures want what only one can have, the same ones get it again and complete,
+    /// instead of all making one step each. Call it in each poll of the task, after its waker was
+    /// set, and then call [`next_woken`](Self::next_woken) until that returns `None`. Slots that
+    /// are woken meanwhile are left to the next poll.
     pub fn look(&mut self) {
         let spare = &mut self.spare;
         self.woken.list.with(|list| mem::swap(list, spare));
@@ -249,7 +250,8 @@ impl<N, F> FutureSlots<N, F> {
         self.taken.sort_unstable_by(|a, b| b.cmp(a));
     }
 
-    /// Returns a slot that was woken when [`look`](Self::look) was called last.
+    /// Returns the next of the slots that [`look`](Self::look) has found woken; `None` if there are
+    /// no more.
     pub fn next_woken(&mut self) -> Option<usize> {
         let slot = self.taken.pop()?;
         // ORDERING: Acquire: pairs with the Release in `on_wake`. A wake from here on puts the slot
@@ -258,9 +260,9 @@ impl<N, F> FutureSlots<N, F> {
         Some(slot)
     }
 
-    /// Returns each slot with a note in turn, `None` if there is none: for a poll that finds no
-    /// slot woken. So futures that keep no waker, as those of tests, get on as often as their task
-    /// is polled.
+    /// Returns the slots with a note in turn, one at each call; `None` if there is none. For a poll
+    /// that finds no slot woken: so futures that keep no waker, such as those of tests, make
+    /// progress whenever their task is polled.
     pub fn next_in_turn(&mut self) -> Option<usize> {
         self.turn = (self.turn + 1).checked_rem(self.in_flight)?;
         self.busy().get(self.turn).copied()
@@ -273,7 +275,7 @@ impl<N, F> FutureSlots<N, F> {
         }
     }
 
-    /// Frees a slot whose future is gone, and returns what it was for; `None` if it was free.
+    /// Frees a slot whose future is gone, and returns its note; `None` if it was free.
     pub fn free(&mut self, slot: usize) -> Option<N> {
         let Slot { note, place, .. } = self.slots.get_mut(slot)?;
         let (note, place) = (note.take()?, *place);
@@ -287,16 +289,17 @@ impl<N, F> FutureSlots<N, F> {
 }
 
 impl<N, F: Future> FutureSlots<N, F> {
-    /// Polls a slot; `None` if it has no future. A future that is ready is to be dropped by
-    /// [`drop_future`](Self::drop_future), as its destructor is code of its own, and then to be
-    /// [freed](Self::free).
+    /// Polls a slot; `None` if it has no future. If the future is ready, the caller has to drop it
+    /// with [`drop_future`](Self::drop_future), as its destructor is foreign code, and then to
+    /// [free](Self::free) the slot.
     pub fn poll(&mut self, slot: usize) -> Option<Poll<F::Output>> {
         let Slot { future, waker, .. } = self.slots.get_mut(slot)?;
         let future = future.as_mut().as_pin_mut()?;
         Some(future.poll(&mut Context::from_waker(waker)))
     }
 
-    /// Polls a slot with the task's own waker, which is then woken without a look at the list.
+    /// Polls a slot with the task's own waker, so that a wake-up does not go through the list;
+    /// `None` if it has no future.
     pub fn poll_with(&mut self, slot: usize, cx: &mut Context<'_>) -> Option<Poll<F::Output>> {
         Some(self.slots.get_mut(slot)?.future.as_mut().as_pin_mut()?.poll(cx))
     }

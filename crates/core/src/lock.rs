@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | `std` | `std::sync::Mutex`; a poisoned lock is entered all the same |
 //! | `critical-section` without `std` | a critical section of the binary's choice (interrupts off, on one core) |
-//! | neither | a spin lock: right where no interrupt handler and no priority enters the same lock |
+//! | neither | a spin lock: right where neither an interrupt handler nor a thread of another priority enters the same lock |
 //! | `--cfg loom` | loom's mutex |
 //!
 //! Poison is ignored because every section leaves its data valid before it calls foreign code.
@@ -46,7 +46,7 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Runs `section` on the value while no other thread can.
+    /// Runs `section` on the value with the lock held.
     #[inline]
     pub fn with<R>(&self, section: impl FnOnce(&mut T) -> R) -> R {
         self.inner.with(section)
@@ -64,7 +64,8 @@ impl<T> Lock<T> {
     }
 }
 
-/// Whatever the lock is made of: every section leaves its data valid before it calls foreign code.
+/// Holds in every build of the lock: each section leaves its data valid before it calls foreign
+/// code.
 impl<T> UnwindSafe for Lock<T> {}
 impl<T> RefUnwindSafe for Lock<T> {}
 

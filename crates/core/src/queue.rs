@@ -1,7 +1,7 @@
-//! A queue between many producers and many consumers, with an end.
+//! A queue between many producers and many consumers that can be closed.
 //!
-//! The items lie in `crossbeam-queue`'s lock-free queues, which know no close and no waiting. Two
-//! [`Event`]s bring the waiting, one word brings the close:
+//! The items lie in `crossbeam-queue`'s lock-free queues, which can neither be closed nor waited
+//! for. Two [`Event`]s add the waiting, one word adds the close:
 //!
 //! ```text
 //! push: count += 1 ─▶ closed? take it back, refuse ─▶ into the queue (full? take it back) ─▶ wake a popper
@@ -13,7 +13,8 @@
 //! An item is counted before it is in the queue and until it is out, so "closed and count 0" means
 //! that no item is in the queue *and none is on its way*: nothing can slip in behind the end.
 //!
-//! This file is the only one that knows `crossbeam-queue`. It needs a target with compare-and-swap.
+//! This file is the only one that uses `crossbeam-queue`, which needs a target with
+//! compare-and-swap.
 
 use core::{
     fmt,
@@ -48,7 +49,7 @@ const CLOSED: usize = 1;
 /// One item in the count.
 const ITEM: usize = 2;
 
-/// A bounded or unbounded queue for tasks and threads that can be closed.
+/// A bounded or unbounded queue that can be closed, for tasks and threads.
 ///
 /// What was pushed before the close can still be popped; then every pop returns [`Closed`]. Items
 /// leave in the order in which they came in.
@@ -57,12 +58,13 @@ const ITEM: usize = 2;
 ///
 /// # Fairness
 ///
-/// Waiters are woken in order, but a newcomer may take the item or the room first.
+/// Waiters are woken in order, but a newcomer may take the item, or the room, before the woken
+/// waiter does.
 ///
 /// # Panics
 ///
-/// If a waker panics, so does the call that woke it. All others are woken all the same, but an item
-/// that this very call has popped is dropped in the panic.
+/// If a waker panics, so does the call that woke it. All other waiters are woken all the same, but
+/// an item that this call has popped is dropped in the panic.
 ///
 /// # Examples
 ///
@@ -138,10 +140,11 @@ impl<T> Queue<T> {
     /// [`TryPushError`] gives the item back if the queue is full or closed.
     #[inline]
     pub fn try_push(&self, item: T) -> Result<(), TryPushError<T>> {
-        // ORDERING: Relaxed: a pusher that finds the bit takes its count back, which pairs with the
-        // Release in `close`. It does not matter whether the count or the item is seen first. It
-        // does matter that the bit and the count are one word: a popper that reads "closed, 0"
-        // comes after every push that was counted, and every later push finds the bit.
+        // ORDERING: Relaxed: a pusher that finds the bit takes its count back, and the Acquire of
+        // that pairs with the Release in `close`. It does not matter whether another thread sees
+        // the count or the item first. It does matter that the bit and the count are one word: a
+        // popper that reads "closed, 0" comes after every push that was counted, and every later
+        // push finds the bit.
         if self.word.fetch_add(ITEM, Ordering::Relaxed) & CLOSED != 0 {
             self.uncount();
             return Err(TryPushError::Closed(item));
@@ -176,8 +179,9 @@ impl<T> Queue<T> {
         if let Some(item) = self.take() {
             return Ok(item);
         }
-        // ORDERING: Acquire: pairs with the Release in `close`. An item on its way in is counted:
-        // then its push will notify. One that came in after `take` has looked is counted, too.
+        // ORDERING: Acquire: pairs with the Release in `close`. An item on its way in is counted,
+        // and its push will notify. One that came in after the first `take` is counted, too, and
+        // the second one looks for it.
         match self.word.load(Ordering::Acquire) {
             CLOSED => Err(TryPopError::Closed),
             _ => self.take().ok_or(TryPopError::Empty),
@@ -211,9 +215,9 @@ impl<T> Queue<T> {
         Pop { waiting: self.not_empty.wait_until(Popping { queue: self }) }
     }
 
-    /// Refuses every push from now on and wakes all that wait. Pops go on until the queue is empty.
+    /// Refuses every push from now on and wakes all waiters. Pops go on until the queue is empty.
     ///
-    /// Returns false if it was closed already.
+    /// Returns false if the queue was closed already.
     pub fn close(&self) -> bool {
         // ORDERING: Release: what happened before the close is seen by a caller that finds the
         // queue closed.
@@ -228,7 +232,8 @@ impl<T> Queue<T> {
         self.word.load(Ordering::Acquire) & CLOSED != 0
     }
 
-    /// Returns the number of items. A snapshot; an item on its way in counts.
+    /// Returns the number of items. A snapshot, which includes items on their way in or about to be
+    /// refused.
     pub fn len(&self) -> usize {
         // ORDERING: Relaxed: a snapshot.
         self.word.load(Ordering::Relaxed) / ITEM
@@ -259,8 +264,8 @@ impl<T> Queue<T> {
     /// Takes an item out of the count; the last one of a closed queue ends every wait.
     #[inline]
     fn uncount(&self) {
-        // ORDERING: Acquire: finding the bit here is finding the close. A step of the word, it
-        // hands on what the close has released.
+        // ORDERING: Acquire: a caller that finds the bit here has found the queue closed. As a
+        // read-modify-write, this also hands on what the close has released.
         if self.word.fetch_sub(ITEM, Ordering::Acquire) == ITEM | CLOSED {
             self.not_empty.notify_all();
         }
@@ -382,7 +387,7 @@ impl<T> fmt::Debug for Pop<'_, T> {
     }
 }
 
-/// The queue is closed; gives the item back.
+/// The queue is closed; the error gives the item back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PushError<T>(T);
 
@@ -407,7 +412,7 @@ impl<T> fmt::Display for PushError<T> {
 
 impl<T> core::error::Error for PushError<T> {}
 
-/// The item could not be added now; gives it back.
+/// The item was not added; the error gives it back.
 ///
 /// Exhaustive on purpose, as `std::sync::mpsc::TrySendError` is: not now, or never.
 #[derive(Clone, Copy, PartialEq, Eq)]

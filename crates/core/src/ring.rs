@@ -2,7 +2,7 @@
 //!
 //! The algorithm is Dmitry Vyukov's bounded queue for many producers and consumers: a slot's stamp
 //! says whose turn it is, a position is claimed by one compare-and-swap. The flags in the low bits
-//! of the positions are ours:
+//! of the positions are an addition:
 //!
 //! ```text
 //! tail: position of the next push │ closed │ diverted │ a popper waits        head: position of the next pop │ a pusher waits
@@ -12,9 +12,9 @@
 //! wait: register ─▶ raise the flag in the other side's word ─▶ look again
 //! ```
 //!
-//! One word, one order: either the look after raising the flag sees the claim, or the claim sees
-//! the flag. So while there is no waiter, a push and a pop cost one read-modify-write each, and no
-//! fence.
+//! The flag and the claim are changes of one word, and so in one order: either the check after
+//! raising the flag sees the claim, or the claim sees the flag. So while there is no waiter, a push
+//! and a pop cost one read-modify-write each, and no fence.
 
 use core::{
     fmt, iter,
@@ -33,7 +33,7 @@ use crate::primitive::{
 };
 use crate::wake_list::each;
 
-// What is built on a ring uses this name: the ring, and under loom its model.
+// Code that is built on a ring uses this name: the ring, and under loom its model.
 by_machine! {
     real { pub use self::Ring as RingOrModel; }
     model {
@@ -46,7 +46,7 @@ by_machine! {
 const MARK: usize = 1;
 /// A waiter waits for the next move of this word.
 const AWAITED: usize = 2;
-/// In the tail: pushes are refused as if it were full.
+/// In the tail: pushes are refused as if the ring were full.
 const DIVERTED: usize = 4;
 const FLAGS: usize = MARK | AWAITED | DIVERTED;
 /// One position.
@@ -57,10 +57,10 @@ const STEP_BITS: u32 = STEP.trailing_zeros();
 const WRITTEN: usize = MARK;
 const CLOSED: usize = MARK;
 
-/// A bounded queue for many pushers and poppers, which never wait in it.
+/// A bounded queue for many pushers and poppers, whose methods never wait.
 ///
 /// A caller that has to wait registers elsewhere (see [`Event`](crate::Event)), raises the flag of
-/// what it waits for and tries once more; the next push or pop that changes that is told that it is
+/// what it waits for and tries once more; the next push or pop that brings it is told that it is
 /// awaited.
 ///
 /// # Examples
@@ -89,7 +89,7 @@ pub struct Ring<T> {
     /// | 3.. | | position of the next push: the lap, and the index of the slot | `push` |
     tail: CachePadded<AtomicUsize>,
     slots: Box<[Slot<T>]>,
-    /// The distance between two positions of one slot.
+    /// The distance from a position to the next one of the same slot.
     lap: usize,
 }
 
@@ -105,19 +105,19 @@ struct Slot<T> {
 // `&T`.
 unsafe impl<T: Send> Sync for Ring<T> {}
 
-/// No foreign code runs between a claim and its stamp, and no thread has a `&T`: a panic finds an
-/// item in or out.
+/// No foreign code runs between a claim and its stamp, and no thread has a `&T`: after a panic,
+/// each item is either in the ring or out of it.
 impl<T> UnwindSafe for Ring<T> {}
 impl<T> RefUnwindSafe for Ring<T> {}
 
-/// An item is in.
+/// An item was pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pushed {
-    /// Whether a consumer waits for it.
+    /// Whether a consumer waits for the item.
     pub is_awaited: bool,
 }
 
-/// An item is not in; gives it back.
+/// An item was not pushed; the error gives it back.
 ///
 /// Exhaustive on purpose: a caller has to act on each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +128,7 @@ pub enum NotPushed<T> {
     Closed(T),
 }
 
-/// An item is out.
+/// An item was popped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Popped<T> {
     /// The item.
@@ -137,7 +137,7 @@ pub struct Popped<T> {
     pub is_awaited: bool,
 }
 
-/// No item is out.
+/// No item was popped.
 ///
 /// Exhaustive on purpose, as [`NotPushed`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,8 +157,8 @@ const fn most_slots(bits: u32) -> usize {
     ((1_u128 << (bits - 1 - STEP_BITS)) - 1) as usize
 }
 
-/// Returns the distance between two positions of one slot. One more than the capacity, so that a
-/// position and the same slot's next one differ in the lap only.
+/// Returns the distance from a position to the next one of the same slot: a power of two above the
+/// capacity, so that the two differ in the lap only.
 const fn lap_of(capacity: usize) -> usize {
     (capacity + 1).next_power_of_two() * STEP
 }
@@ -167,14 +167,14 @@ impl<T> Ring<T> {
     /// The largest capacity: as many slots as an allocation can have, and as two laps of a position
     /// can tell apart.
     ///
-    /// On 32 bits that is 2²⁸ − 1 of items without a size.
+    /// On 32 bits that is 2²⁸ − 1 items if they are zero-sized.
     pub const MAX_CAPACITY: usize = {
         let in_memory = isize::MAX as usize / size_of::<Slot<T>>();
         let in_two_laps = most_slots(usize::BITS);
         if in_memory < in_two_laps { in_memory } else { in_two_laps }
     };
 
-    /// Creates an open ring, and allocates all of it.
+    /// Creates an open ring, and allocates all of its slots.
     ///
     /// # Panics
     ///
@@ -206,8 +206,8 @@ impl<T> Ring<T> {
         self.push_unless(CLOSED | DIVERTED, item)
     }
 
-    /// Adds an item although pushes are diverted, or closed: for the caller that
-    /// puts back in what was diverted.
+    /// Adds an item even if pushes are diverted, or the ring is closed: for the caller that puts
+    /// diverted items back in.
     ///
     /// # Errors
     ///
@@ -240,7 +240,7 @@ impl<T> Ring<T> {
             let stamp = slot.stamp.load(Ordering::Acquire);
             if stamp == position {
                 // ORDERING: Acquire: a pusher that finds the flag finds the registration behind it.
-                // The item itself is seen by its stamp. On failure only a new guess.
+                // The item itself is published by its stamp. A failure only brings a new guess.
                 let claim = self.tail.compare_exchange_weak(
                     tail,
                     self.next(position) | tail & FLAGS,
@@ -327,10 +327,10 @@ impl<T> Ring<T> {
         }
     }
 
-    /// Notes that a consumer waits for an item. To be followed by another try.
+    /// Notes that a consumer waits for an item. The consumer must then try once more.
     pub fn set_consumer_waiting(&self) {
         // ORDERING: Release: the registration before is seen by the pushes after, which find the
-        // flag. The pushes before have moved this word, so the next try sees that they were.
+        // flag. The pushes before have moved this word, so the next try sees them.
         self.tail.fetch_or(AWAITED, Ordering::Release);
     }
 
@@ -346,7 +346,7 @@ impl<T> Ring<T> {
         self.tail.load(Ordering::Acquire) & AWAITED != 0
     }
 
-    /// Notes that a producer waits for room. To be followed by another try.
+    /// Notes that a producer waits for room. The producer must then try once more.
     pub fn set_producer_waiting(&self) {
         // ORDERING: Release: as in `set_consumer_waiting`.
         self.head.fetch_or(AWAITED, Ordering::Release);
@@ -360,15 +360,15 @@ impl<T> Ring<T> {
 
     /// Refuses pushes as if the ring were full, until [`resume`](Self::resume).
     pub fn divert(&self) {
-        // ORDERING: Release: what happened before is seen by a caller that finds it
-        // diverted (`is_diverted`).
+        // ORDERING: Release: what happened before is seen by a caller that finds the ring diverted
+        // (`is_diverted`).
         self.tail.fetch_or(DIVERTED, Ordering::Release);
     }
 
     /// Ends what [`divert`](Self::divert) has begun.
     pub fn resume(&self) {
-        // ORDERING: Relaxed: what was put back in before has moved this word, so no popper finds
-        // the ring empty without it.
+        // ORDERING: Relaxed: the items that were put back in before have moved this word, so no
+        // popper that sees this finds the ring empty without them.
         self.tail.fetch_and(!DIVERTED, Ordering::Relaxed);
     }
 
@@ -378,20 +378,21 @@ impl<T> Ring<T> {
         self.tail.load(Ordering::Acquire) & DIVERTED != 0
     }
 
-    /// Refuses every push from now on; returns false if it did already.
+    /// Refuses every [`push`](Self::push) from now on; returns false if the ring was closed
+    /// already.
     pub fn close(&self) -> bool {
         // ORDERING: Release: what happened before the close is seen by a caller that
         // finds the ring closed.
         self.tail.fetch_or(CLOSED, Ordering::Release) & CLOSED == 0
     }
 
-    /// Returns whether it is closed. Items may be left.
+    /// Returns whether the ring is closed. Items may be left.
     pub fn is_closed(&self) -> bool {
         // ORDERING: Acquire: pairs with the Release in `close`.
         self.tail.load(Ordering::Acquire) & CLOSED != 0
     }
 
-    /// Returns whether it is closed, and no item is left and none was diverted.
+    /// Returns whether the ring is closed, no item is left and pushes are not diverted.
     pub fn is_drained(&self) -> bool {
         // ORDERING: Acquire: a caller that finds the last item gone comes after its pop.
         let tail = self.tail.load(Ordering::Acquire);
@@ -401,13 +402,14 @@ impl<T> Ring<T> {
 
     /// Returns the number of items, with those on their way in. A snapshot.
     pub fn len(&self) -> usize {
-        // ORDERING: Relaxed: a snapshot. The head first: so there are never fewer than it says.
+        // ORDERING: Relaxed: a snapshot. The head is read first, so items that leave in between are
+        // counted.
         let head = self.head.load(Ordering::Relaxed);
         let tail = self.tail.load(Ordering::Relaxed);
         self.distance(head, tail).min(self.capacity())
     }
 
-    /// Returns whether a push would most likely find room, by looking at what it would look at
+    /// Returns whether a push would most likely find room, by the stamp that the push would read
     /// first. A snapshot.
     #[inline]
     pub fn seems_to_have_room(&self) -> bool {
@@ -443,8 +445,8 @@ impl<T> Ring<T> {
 
     #[inline]
     fn slot(&self, position: usize) -> &Slot<T> {
-        // The index is in range, which the compiler cannot know; a check costs less than the
-        // argument would.
+        // The index is in range, which the compiler cannot know; its check costs less than an
+        // argument for `unsafe` code would.
         &self.slots[(position & (self.lap - 1)) / STEP]
     }
 
@@ -534,7 +536,7 @@ mod tests {
                 }
                 assert_eq!(ring.push(0), Err(NotPushed::Full(0)));
                 assert_eq!(ring.len(), capacity);
-                // Not all, so that the laps begin at every index.
+                // One more item goes in and out after these, so that rounds begin at every index.
                 for _ in 0..capacity {
                     assert_eq!(ring.pop().unwrap().item, number);
                     number += 1;

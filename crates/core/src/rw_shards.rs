@@ -1,4 +1,4 @@
-//! Values split over shards, each behind a lock of its own that many may read at once.
+//! Values split over shards, each behind a lock of its own that lets many threads read at once.
 //!
 //! ```text
 //! read   enter      is a section of these shards above us on the stack? (`inside.rs`)
@@ -19,9 +19,9 @@
 //! A counted reader writes the shard's cache line twice, and so do all others of that shard, one
 //! after the other. An announced reader writes a line of its own and only reads the shard's:
 //! readers of one shard do not slow each other down, on however many cores. The price is paid by
-//! every writer that finds a bias: it looks at all slots. So a shard is biased only after many
-//! reads without a write in between. The idea is BRAVO's (Dice and Kogan, "BRAVO: Biased Locking
-//! for Reader-Writer Locks", USENIX ATC 2019).
+//! every writer that finds a bias: it checks all slots. So a shard is biased only after many reads
+//! without a write in between. The idea is BRAVO's (Dice and Kogan, "BRAVO: Biased Locking for
+//! Reader-Writer Locks", USENIX ATC 2019).
 
 #[cfg(not(feature = "std"))]
 mod exclusive;
@@ -52,21 +52,22 @@ use crate::shard::Shards;
 ///
 /// # Sections within sections
 ///
-/// A reading section may read the same shards, any of them: it never waits for a writer that waits
-/// for it. Every other section within one of the same shards panics at once, always, whether or not
-/// it would have found an open lock this time; so does a ninth level of nesting, where sections of
-/// the same shards in a row count as one. Sections of different `RwShards` may stand within each
-/// other; where one of the two is written to, all threads must enter the two in the same order, or
-/// they can wait for each other for ever.
+/// Within a reading section, its thread may read any of the same shards: the inner section never
+/// waits for a writer that waits for the outer one. Any other section within a section of the same
+/// shards panics at once, whether or not the lock is open at that moment; so does a section at the
+/// ninth level of nesting, where sections of the same shards in a row count as one level. Sections
+/// of two different `RwShards` may stand within each other; where one of the two is written to, all
+/// threads must enter the two in the same order, or they can wait for each other for ever.
 ///
-/// Without std, threads cannot be told apart, and any section within one of the same shard does
-/// what [`Lock`](crate::lock::Lock) does: with feature `critical-section` it panics, else it hangs.
+/// Without std, threads cannot be told apart, and any section within a section of the same shard
+/// does what [`Lock`](crate::lock::Lock) does: with feature `critical-section` it panics, else it
+/// hangs.
 ///
 /// # Fairness
 ///
-/// None. A writer that waits keeps new readers out, but for those that come from within another
-/// section: as long as such readers overlap, it waits. A woken thread races with newcomers, and
-/// writers in a row may keep a reader waiting.
+/// There is none. A writer that waits keeps new readers out, except those that come from within
+/// another section: as long as such readers overlap, the writer waits. A woken thread races with
+/// newcomers, and writers in a row may keep a reader waiting.
 ///
 /// # Memory ordering
 ///
@@ -100,9 +101,9 @@ impl<T, P> RwShards<T, P> {
         Self::with(count, Readers::new(), make)
     }
 
-    /// As [`new`](Self::new), but readers are always counted: without slots for them the shards
-    /// take 256 bytes less for each thread that can run at once. For shards that few threads read
-    /// at a time.
+    /// Does what [`new`](Self::new) does, but readers are always counted: without slots for them
+    /// the shards take 256 bytes less for each thread that can run at once. For shards that few
+    /// threads read at a time.
     ///
     /// # Panics
     ///
@@ -119,22 +120,22 @@ impl<T, P> RwShards<T, P> {
         Self { parts: Shards::new(count, lock), readers }
     }
 
-    /// Returns whether threads have met in these shards often, some 64 times, since this last
-    /// returned true: a writer or a reader found the shard taken, or an announced reader its slot.
-    /// Always false without std.
+    /// Returns whether threads have met in these shards often, some 64 times, since this method
+    /// last returned true. Threads meet when a writer or a reader finds the shard taken, or a
+    /// reader finds its slot taken. Always false without std.
     #[inline]
     pub fn take_contention(&self) -> bool {
         self.readers.take_contention()
     }
 
-    /// Returns the shard that the *high* bits of `hash` choose. The low bits are left to what is in
-    /// the shard.
+    /// Returns the shard that the *high* bits of `hash` choose. The low bits are left to the table
+    /// in the shard.
     #[inline]
     pub fn by_hash(&self, hash: u64) -> Shard<'_, T, P> {
         self.shard(self.parts.by_hash(hash))
     }
 
-    /// Returns a shard by its index.
+    /// Returns a shard by its index; `None` if there are not so many.
     pub fn get(&self, index: usize) -> Option<Shard<'_, T, P>> {
         self.parts.get(index).map(|part| self.shard(part))
     }
@@ -155,7 +156,7 @@ impl<T, P> RwShards<T, P> {
     ///
     /// # Panics
     ///
-    /// With std, as said. Without, never.
+    /// With std, if the thread is in such a section. Without std, never.
     pub fn assert_outside(&self) {
         inside::assert_outside(self.readers.address());
     }
@@ -183,7 +184,7 @@ impl<T, P> fmt::Debug for RwShards<T, P> {
 ///
 /// # Panics
 ///
-/// With std, as said. Without, never.
+/// With std, if the thread is in such a section. Without std, never.
 pub fn assert_outside_of<O>(owner: &O) {
     inside::assert_outside(address(owner));
 }
@@ -194,10 +195,11 @@ pub fn sections_around() -> usize {
     inside::depth()
 }
 
-/// So many sections may stand within each other.
+/// How many sections may stand within each other, those of the same shards in a row counted once.
 pub const MOST_SECTIONS: usize = 8;
 
-/// Returns a number. Neither it nor what is a word's size above it is the number of another owner.
+/// Returns a number for `owner`: neither this number nor the one a word's size above it is that of
+/// another owner.
 #[inline]
 fn address<O>(owner: &O) -> usize {
     const { assert!(size_of::<O>() > size_of::<usize>(), "two addresses of its own") };
@@ -220,13 +222,13 @@ fn address<O>(owner: &O) -> usize {
 pub struct Shard<'a, T, P = ()> {
     lock: &'a RwLock<T, P>,
     readers: &'a Readers,
-    // The address of what counts as "the same shards".
+    // The address of the owner: shards of one owner count as "the same shards".
     owner: usize,
 }
 
 impl<'a, T, P> Shard<'a, T, P> {
-    /// Attributes sections to `owner`: all shards with one owner are "the same" for which sections
-    /// may run within which, however many [`RwShards`] they belong to.
+    /// Attributes the shard's sections to `owner`: in the rules on sections within sections, all
+    /// shards with one owner are "the same", however many [`RwShards`] they belong to.
     ///
     /// # Examples
     ///
@@ -247,22 +249,23 @@ impl<'a, T, P> Shard<'a, T, P> {
         Self { owner: address(owner), ..self }
     }
 
-    /// Looks at the value while no thread writes to it.
+    /// Runs `section` on the value, to which no thread writes meanwhile.
     ///
-    /// For sections of at most some microseconds: a writer waits for them awake at first, and then
-    /// looks for their end every 100 µs.
+    /// For sections of at most some microseconds: a writer spins and yields for them at first, and
+    /// then checks for their end every 100 µs.
     ///
     /// # Panics
     ///
-    /// Panics with std if the calling thread is in a writing section of the same shards, or if it
-    /// is the ninth within each other; and if the shard is [closed](Self::close).
+    /// Panics with std if the calling thread is in a writing section of the same shards, or if this
+    /// section would be the ninth within each other; and if the shard is [closed](Self::close).
     #[inline]
     pub fn read<R>(self, section: impl FnOnce(&T) -> R) -> R {
         self.begin_read().unwrap_or_else(refuse_closed).run(section)
     }
 
-    /// Looks at the value while no thread writes to it, for as long as it takes: a writer sleeps
-    /// until the end. It writes to the shard's line twice, as other readers do not have to.
+    /// Runs `section` on the value, to which no thread writes meanwhile, for as long as it takes: a
+    /// writer sleeps until the end. The reader writes to the shard's cache line twice, which
+    /// readers in [`read`](Self::read) often need not do.
     ///
     /// # Panics
     ///
@@ -271,12 +274,12 @@ impl<'a, T, P> Shard<'a, T, P> {
         Reading::from(self.begin_scan().unwrap_or_else(refuse_closed)).run(section)
     }
 
-    /// Works on the value while no other thread looks at it.
+    /// Runs `section` on the value while no other thread is in a section of the shard.
     ///
     /// # Panics
     ///
-    /// Panics with std if the calling thread is in any section of the same shards, or if it is the
-    /// ninth within each other; and if the shard is [closed](Self::close).
+    /// Panics with std if the calling thread is in any section of the same shards, or if this
+    /// section would be the ninth within each other; and if the shard is [closed](Self::close).
     #[inline]
     pub fn write<R>(self, section: impl FnOnce(&mut T) -> R) -> R {
         self.begin_write().unwrap_or_else(refuse_closed).run(|value, _| section(value))
@@ -284,8 +287,8 @@ impl<'a, T, P> Shard<'a, T, P> {
 
     /// Begins what [`read`](Self::read) does; `None` if the shard is [closed](Self::close).
     ///
-    /// So a caller can begin a section of this shard, or else of another one if this is closed, and
-    /// run it in one place. Sections that a thread has begun must end in the opposite order.
+    /// So a caller can begin a section of this shard, or of another one if this one is closed, and
+    /// run it in one place. Sections that a thread has begun must end in the reverse order.
     ///
     /// # Panics
     ///
@@ -314,10 +317,11 @@ impl<'a, T, P> Shard<'a, T, P> {
         self.lock.write(self.readers, self.owner).map(|inner| Writing { inner })
     }
 
-    /// Works on the value for the last time: when `section` has returned, the shard is closed, and
-    /// no thread enters it any more. What it has done happens before what other threads do that
-    /// find the shard closed. If it panics, the shard stays open. `None` if the shard is closed
-    /// already. Without std, where nothing closes, this is a write.
+    /// Runs `section` on the value for the last time: when `section` has returned, the shard is
+    /// closed, and no thread enters it any more. What `section` has done happens before everything
+    /// that a thread does after it has found the shard closed. If `section` panics, the shard stays
+    /// open. Returns `None` if the shard is closed already. Without std, where nothing closes, this
+    /// is a write.
     ///
     /// # Panics
     ///
@@ -375,7 +379,7 @@ pub struct Reading<'a, T, P = ()> {
 }
 
 impl<T, P> Reading<'_, T, P> {
-    /// Looks at the value, and ends.
+    /// Runs `section` on the value, and ends.
     #[inline]
     pub fn run<R>(self, section: impl FnOnce(&T) -> R) -> R {
         self.inner.run(section)
@@ -395,8 +399,8 @@ impl<T, P> fmt::Debug for Reading<'_, T, P> {
     }
 }
 
-/// A long reading section that has begun, see [`Shard::begin_scan`]. It ends when this is dropped;
-/// to be run it is turned into a [`Reading`].
+/// A long reading section that has begun, see [`Shard::begin_scan`]. It ends when this is dropped.
+/// To run it, turn it into a [`Reading`].
 ///
 /// # Examples
 ///
@@ -437,7 +441,7 @@ pub struct Writing<'a, T, P = ()> {
 }
 
 impl<T, P> Writing<'_, T, P> {
-    /// Works on the value, given the metadata, and ends.
+    /// Runs `section` on the value and the metadata, and ends.
     #[inline]
     pub fn run<R>(self, section: impl FnOnce(&mut T, &P) -> R) -> R {
         self.inner.run(section)

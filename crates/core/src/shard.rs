@@ -67,13 +67,13 @@ impl<T> Shards<T> {
         self.get_wrapped(thread_number().unwrap_or(0))
     }
 
-    /// Returns a shard by its index, modulo their number.
+    /// Returns a shard by its index, modulo the number of shards.
     #[inline]
     pub fn get_wrapped(&self, index: usize) -> &T {
         &self.parts[index & (self.parts.len() - 1)]
     }
 
-    /// Returns a shard by its index.
+    /// Returns a shard by its index; `None` if there are not so many.
     pub fn get(&self, index: usize) -> Option<&T> {
         self.parts.get(index).map(|part| &**part)
     }
@@ -89,7 +89,7 @@ impl<T> Shards<T> {
         self.parts.iter().map(|part| &**part)
     }
 
-    /// Takes the shards apart, in the order of their indices.
+    /// Takes the values out, in the order of their indices.
     pub fn into_values(self) -> impl ExactSizeIterator<Item = T> {
         self.parts.into_iter().map(CachePadded::into_inner)
     }
@@ -106,6 +106,7 @@ impl<T: fmt::Debug> fmt::Debug for Shards<T> {
 #[allow(clippy::cast_possible_truncation, reason = "the product's high half is below the count")]
 #[inline]
 pub fn index_of(hash: u64, count: usize) -> usize {
-    // The hash as a fraction of 2⁶⁴, times the count: of a power of two, the high bits.
+    // The hash as a fraction of 2⁶⁴, times the count. If the count is a power of two, that is the
+    // high bits of the hash.
     ((u128::from(hash) * count as u128) >> 64) as usize
 }

@@ -8,22 +8,22 @@ use crate::primitive::{
     thread_number, zeros,
 };
 
-/// How much other threads than the owner count before they get stripes.
+/// How far the threads other than the owner count before they get stripes.
 const COUNTS_BEFORE_STRIPES: u64 = 64;
 
 /// `N` counters that threads increment without slowing each other down.
 ///
-/// For statistics that must not slow a fast path down. Reading sums: the sum is exact for
-/// everything that happened before the reading, and may or may not contain what happens during it.
-/// Counters wrap around.
+/// For statistics that must not slow a fast path down. A reading adds the parts up: the sum
+/// contains everything that happened before the reading, and may or may not contain what happens
+/// during it. Counters wrap around.
 ///
-/// A tally is two sets of counters, 8 bytes each: one of the thread that counts first, which needs
-/// no read-modify-write as no other thread writes it, and one of all others. When two threads meet
-/// in one of the latter, or others have counted a while, it allocates stripes, a cache line or more
-/// for each thread that can run at once, and a thread keeps to its stripe. So a million tallies
-/// that are hardly used stay small, and a new one costs nothing and can be a static. Without std
-/// there are no stripes, and no thread owns a set. The idea of stripes on demand is that of Java's
-/// `LongAdder` (Doug Lea's `Striped64`).
+/// A tally is two sets of counters of 8 bytes each: one set for the thread that counts first, which
+/// needs no read-modify-write as no other thread writes it, and one for all other threads. When two
+/// of these meet in a counter, or have counted 64 in one, the tally allocates stripes, a cache line
+/// or more for each thread that can run at once, and from then on each thread counts in its stripe.
+/// So a million tallies that are hardly used stay small, and a new one costs nothing and can be a
+/// static. Without std there are no stripes, and no thread owns a set. The idea of stripes on
+/// demand is that of Java's `LongAdder` (Doug Lea's `Striped64`).
 ///
 /// # Examples
 ///
@@ -40,7 +40,7 @@ const COUNTS_BEFORE_STRIPES: u64 = 64;
 /// assert_eq!(CALLS.snapshot(), [0, 40]);
 /// ```
 pub struct Tally<const N: usize> {
-    /// The number of the thread that writes `own`, and one more; 0 until a thread counts.
+    /// One more than the number of the thread that writes `own`; 0 until a thread counts.
     owner: AtomicUsize,
     // INVARIANT: written by the owner only.
     own: [AtomicU64; N],
@@ -85,7 +85,7 @@ impl<const N: usize> Tally<N> {
         }
     }
 
-    /// Counts for a thread that does not own the set; it becomes the owner if there is none.
+    /// Counts for a thread that does not own `own`, and makes it the owner if there is none.
     #[cold]
     fn add_by_number(&self, thread: usize, counter: usize, n: u64) {
         let owned =
@@ -100,9 +100,9 @@ impl<const N: usize> Tally<N> {
         let count = &self.first[counter];
         let old = count.load(Ordering::Relaxed);
         let new = old.wrapping_add(n);
-        // A failure is how threads learn that they meet here; `_weak` would report meetings that
-        // there were none of. A thread that shares the tally with its owner alone meets no other,
-        // and still slows it down: the sets are neighbours.
+        // By a failure, threads learn that they meet here; `_weak` can fail without a meeting. A
+        // thread that shares the tally with its owner alone meets no other thread here, and still
+        // slows the owner down, as the sets are neighbours in memory.
         let is_counting_often =
             new / COUNTS_BEFORE_STRIPES != old / COUNTS_BEFORE_STRIPES && thread_number().is_some();
         if is_counting_often

@@ -27,8 +27,8 @@ const CLOSED: u8 = 4;
 ///
 /// # Fairness
 ///
-/// Strictly in the order of the first polls. [`try_enter`](Self::try_enter) refuses while there are
-/// waiters.
+/// Callers enter strictly in the order of their first polls. [`try_enter`](Self::try_enter) refuses
+/// while there are waiters.
 ///
 /// # Examples
 ///
@@ -46,7 +46,7 @@ const CLOSED: u8 = 4;
 pub struct Turnstile {
     /// | bits | meaning | changed by |
     /// | --- | --- | --- |
-    /// | `TAKEN` | a pass is out, or granted and not yet collected | CAS to take; a leaver without waiters clears it |
+    /// | `TAKEN` | a caller is inside, or was granted its turn and has not collected it | CAS to take; a leaver, under the list's lock if there are waiters |
     /// | `WAITERS` | the wait queue is not empty | only under the list's lock |
     /// | `CLOSED` | final | `close` |
     word: AtomicU8,
@@ -61,21 +61,21 @@ impl Turnstile {
         }
     }
 
-    /// Enters if no caller is inside and none waits.
+    /// Enters if no caller is inside, none waits and the turnstile is open; else returns `None`.
     #[inline]
     pub fn try_enter(&self) -> Option<Inside<'_>> {
-        // ORDERING: Acquire: pairs with the Release in `Inside::drop`: the last one's work is seen.
-        // Relaxed on failure: nothing is concluded from the word but "not now".
+        // ORDERING: Acquire: pairs with the Release in `Inside::drop`: what the last caller did
+        // inside is seen. Relaxed on failure: nothing is concluded from the word but "not now".
         let taken = self.word.compare_exchange(0, TAKEN, Ordering::Acquire, Ordering::Relaxed);
         taken.is_ok().then(|| Inside { turnstile: self })
     }
 
-    /// Waits for its turn to enter.
+    /// Waits for the caller's turn to enter.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives its place in the wait queue up; a turn that had come goes to the
-    /// next.
+    /// Dropping the future gives up its place in the wait queue; if its turn was granted already,
+    /// the turn goes to the next waiter.
     ///
     /// # Errors
     ///
@@ -102,7 +102,7 @@ impl Turnstile {
         self.word.load(Ordering::Acquire) & CLOSED != 0
     }
 
-    /// Returns how many wait. A snapshot.
+    /// Returns the number of waiters. A snapshot.
     pub fn waiting(&self) -> usize {
         self.line.len()
     }
@@ -147,7 +147,7 @@ impl Supply for Turnstile {
                 _ if word & TAKEN == 0 && line.is_empty() => (word | TAKEN, Poll::Ready(Ok(()))),
                 _ => (word | WAITERS, Poll::Pending),
             };
-            // ORDERING: Acquire on success: pairs with the Release of the last one inside. The
+            // ORDERING: Acquire on success: pairs with the Release of the last caller inside. The
             // check and the note are one step on the word that leavers write, so a leaver is either
             // seen here or sees WAITERS.
             match self.word.compare_exchange_weak(word, new, Ordering::Acquire, Ordering::Relaxed) {
@@ -163,7 +163,7 @@ impl Supply for Turnstile {
             return;
         }
         // ORDERING: Relaxed: while there are waiters, the turn is given back under the list's lock
-        // only (`hand_over`), through which the head learns of it.
+        // only (`hand_over`), through which the head is notified.
         let before = self.word.fetch_or(TAKEN, Ordering::Relaxed);
         if before & TAKEN == 0 {
             line.grant_head(());
@@ -218,7 +218,7 @@ impl<'a> Future for Enter<'a> {
     }
 }
 
-/// The one turn of a [`Turnstile`]; dropping it lets the next in.
+/// The one turn of a [`Turnstile`]; dropping it lets the next caller in.
 #[must_use = "dropping it leaves at once"]
 pub struct Inside<'a> {
     turnstile: &'a Turnstile,
@@ -228,8 +228,8 @@ impl Drop for Inside<'_> {
     #[inline]
     fn drop(&mut self) {
         let word = &self.turnstile.word;
-        // ORDERING: Release: what was done inside is seen by the next (Acquire in `try_enter` and
-        // `ask`). Relaxed on failure: the slow path looks again under the lock.
+        // ORDERING: Release: what was done inside is seen by the next caller (Acquire in
+        // `try_enter` and `ask`). Relaxed on failure: the slow path checks again under the lock.
         if word.compare_exchange(TAKEN, 0, Ordering::Release, Ordering::Relaxed).is_err() {
             self.turnstile.hand_over();
         }

@@ -1,4 +1,4 @@
-//! How to wait: the same words for every operation.
+//! How to wait: the same methods for every operation.
 //!
 //! Every operation of this workspace is one future, and [`Wait`] is implemented for every future.
 //! So the caller picks:
@@ -27,9 +27,9 @@ use crate::{cancel::CancelToken, time::Timer};
 /// Returns whether this poll may spin: it is the first one of a thread that has nothing else to do,
 /// and another thread may run meanwhile.
 ///
-/// A future may check for what it waits for a few times more before it registers anywhere, which
-/// saves its wake-up. A poll with [`Waker::noop`](core::task::Waker::noop) looks like such a first
-/// poll.
+/// If so, a future may check a few times more for what it waits for before it registers anywhere;
+/// if one of these checks succeeds, that saves a wake-up. A poll with
+/// [`Waker::noop`](core::task::Waker::noop) looks like such a first poll.
 #[cfg(feature = "std")]
 pub fn may_spin(cx: &Context<'_>) -> bool {
     driver::is_probe(cx.waker()) && crate::primitive::may_spin()
@@ -41,11 +41,12 @@ pub fn may_spin(_cx: &Context<'_>) -> bool {
     false
 }
 
-/// Returns how many polls of a spin have paid lately on this thread, half of what it would take
-/// before it parks; 0 unless the poll [may spin](may_spin).
+/// Returns half the number of polls that this thread would now spin for before it parks, as it has
+/// learned from its latest waits; 0 unless the poll [may spin](may_spin).
 ///
-/// For a future whose registration is expensive for others: it checks for what it waits for in
-/// pauses of so many [`spin_loop`](core::hint::spin_loop)s in all, and registers then.
+/// For a future whose registration is expensive for others: it checks for what it waits for, with
+/// so many [`spin_loop`](core::hint::spin_loop)s in all between the checks, and registers only
+/// then.
 #[cfg(feature = "std")]
 pub fn spin_polls(cx: &Context<'_>) -> u32 {
     if may_spin(cx) { driver::polls_that_pay() / 2 } else { 0 }
@@ -106,8 +107,8 @@ pub trait Wait: Future + Sized {
     /// Blocks the calling thread until the future is ready or `duration` has passed.
     ///
     /// The future is polled first, which reads no clock if it is ready, and the time is measured
-    /// from then on; zero means "only if it is ready now". A duration that reaches beyond the end
-    /// of time means for ever.
+    /// from then on; zero means "only if it is ready now". A duration that is too long for an
+    /// `Instant` means for ever.
     ///
     /// # Errors
     ///

@@ -16,20 +16,20 @@
 //! ```
 //!
 //! `ask` runs under the same lock as `serve`, and notes "waiters" in the very word that releasers
-//! write to. So a release either comes before `ask`, which finds it, or after, and then the
-//! releaser sees the note and takes the lock.
+//! write to. So a release comes either before `ask`, which finds what was released, or after it,
+//! and then the releaser sees the note and takes the lock.
 //!
 //! A supply that lets newcomers overtake does not grant at once: it *nudges* tickets, which ask
-//! again when they are polled and keep their places if they come too late. The sum of what is
-//! promised to nudged tickets is kept, and the tickets that sleep are kept in order beside the
-//! queue, so no ticket is looked at twice for one nudge.
+//! again when they are polled and keep their places if they come too late. The list keeps the sum
+//! of what is promised to nudged tickets. It also keeps the tickets that sleep in an order of their
+//! own, so that it finds the next one to nudge without a search.
 //!
-//! A grant belongs to its ticket at once, also if the owner is not polled for a long time. A nudge
-//! does not: the supply [forgets](Line::forget_promise) one that is not answered, and nudges the
-//! next.
+//! A grant belongs to its ticket at once, even if the ticket's future is not polled for a long
+//! time. A promise does not: the supply [forgets](Line::forget_promise) one whose nudge is not
+//! answered, and nudges the next ticket.
 //!
-//! Tickets live in an index arena: a slot is reused, nothing is freed while waiting, and there are
-//! no pointers.
+//! Tickets live in an index arena: slots are reused, no memory is freed while tickets wait, and
+//! there are no pointers.
 
 mod line;
 mod nudges;
@@ -79,8 +79,8 @@ impl<N: Copy> WaitList<N> {
         result
     }
 
-    /// As [`with`](Self::with), but leaves it to the caller to wake: only once what the section has
-    /// granted is safe.
+    /// Does what [`with`](Self::with) does, but returns the wakers: the caller calls them once a
+    /// panic can no longer lose what the section has granted.
     #[inline]
     fn lock<R>(&self, section: impl FnOnce(&mut Line<'_, N>) -> R) -> (R, Woken) {
         self.tickets.with(|tickets| {
@@ -89,7 +89,7 @@ impl<N: Copy> WaitList<N> {
         })
     }
 
-    /// Returns how many wait. A snapshot.
+    /// Returns the number of waiters. A snapshot.
     pub fn len(&self) -> usize {
         self.tickets.with(|tickets| tickets.len())
     }
@@ -107,7 +107,7 @@ type Woken = Option<(Waker, Option<WakeList>)>;
 #[inline]
 fn wake(woken: Woken) {
     if let Some((first, _rest)) = woken {
-        // The rest is woken when it is dropped, also if this panics. This may be called by a
+        // The rest is woken when it is dropped, also if the first waker panics. The caller may be a
         // destructor that runs because of a panic.
         unwind::in_drop(|| first.wake());
     }
@@ -130,7 +130,8 @@ impl<N> fmt::Debug for WaitList<N> {
 /// The methods that get a [`Line`] run under the list's lock: they must be short, must not enter
 /// the list again, and run no foreign code. Wakers are called after the lock is open.
 pub trait Supply {
-    /// What one waiter asks for, and what it gets: the two may differ where it asks for a range.
+    /// What one waiter asks for, and what it is granted: the two values may differ where it asks
+    /// for a range.
     type Need: Copy;
     /// Why a waiter is rejected.
     type Refusal;
@@ -150,26 +151,28 @@ pub trait Supply {
     ) -> Poll<Result<Self::Need, Self::Refusal>>;
 
     /// Returns whether a newcomer that has to wait goes before all others, instead of to the tail.
-    /// Always the same.
+    /// Must always return the same.
     fn newest_first(&self) -> bool {
         false
     }
 
     /// Returns whether tickets are [nudged in order](Line::nudge_head) instead of being granted at
-    /// once. Always the same.
+    /// once. Must always return the same.
     ///
-    /// Then a ticket [asks again](Self::ask_again) whenever it is polled, nudged or not.
+    /// If so, a ticket [asks again](Self::ask_again) whenever it is polled, nudged or not.
     fn nudges(&self) -> bool {
         false
     }
 
-    /// Decides the request of a ticket that was nudged: granted (and charged), refused, or
-    /// `Pending` to wait on in its place. Never called in a supply that neither
-    /// [nudges](Self::nudges) nor uses [`Line::nudge_all`].
+    /// Decides the request of a ticket that asks again: one that was nudged, and in a supply that
+    /// [nudges](Self::nudges) any that is polled. Granted (and charged), refused, or `Pending` to
+    /// wait on in its place. Never called in a supply that neither [nudges](Self::nudges) nor uses
+    /// [`Line::nudge_all`].
     ///
-    /// `is_first`: no ticket that sleeps is served before it. The queue is [served](Self::serve)
-    /// after each answer, and after `Pending` [looked after](Self::serve_after_miss), when the
-    /// ticket sleeps again.
+    /// `is_first` says that the ticket is the head, or, in a supply that nudges, that no ticket
+    /// that sleeps is served before it. After an answer the queue is [served](Self::serve); after
+    /// `Pending`, once the ticket sleeps again, it is [served after a
+    /// miss](Self::serve_after_miss).
     fn ask_again(
         &self,
         need: Self::Need,
@@ -180,18 +183,18 @@ pub trait Supply {
         Poll::Pending
     }
 
-    /// Grants to the head, and to as many behind it as the supply allows. Takes the note back when
-    /// no waiter is left.
+    /// Grants to the head (or nudges it), and to as many behind it as the supply allows. Clears the
+    /// note when no waiter is left.
     fn serve(&self, line: &mut Line<'_, Self::Need>);
 
-    /// Looks after the queue when a ticket has [asked again](Self::ask_again) in vain, and what was
-    /// [promised](Line::promised) to others is forgotten. By default nothing is done: right where
-    /// what a nudged ticket did not find cannot be had by others.
+    /// Serves the queue when a ticket has [asked again](Self::ask_again) in vain; if that ticket
+    /// was nudged, nothing counts as [promised](Line::promised) any more. Does nothing by default,
+    /// which is right where others cannot get what a nudged ticket did not find.
     fn serve_after_miss(&self, line: &mut Line<'_, Self::Need>) {
         let _ = line;
     }
 
-    /// Takes a grant back whose owner never picked it up.
+    /// Takes back a grant that its waiter has never received.
     fn give_back(&self, granted: Self::Need);
 
     /// Returns the error of a waiter that [`Line::dismiss_head`] or [`Line::dismiss_all`] rejects.
@@ -204,11 +207,12 @@ pub trait Supply {
 ///
 /// # Cancel safety
 ///
-/// Dropped before the grant, it leaves no trace. Dropped after the grant, [`Supply::give_back`]
-/// gets it. Once it has resolved, the grant belongs to the caller.
+/// If the future is dropped before the grant, it leaves no trace; if it is dropped after that,
+/// [`Supply::give_back`] gets the grant. Once the future has resolved, the grant belongs to the
+/// caller.
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Turn<P: Deref<Target: Supply>> {
-    // `None` once it was taken out, which is after the answer.
+    // `None` once `finish` has taken it out.
     supply: Option<P>,
     need: <P::Target as Supply>::Need,
     stage: Stage,
@@ -224,7 +228,7 @@ enum Stage {
 type Answer<S> = Result<<S as Supply>::Need, <S as Supply>::Refusal>;
 
 impl<P: Deref<Target: Supply>> Turn<P> {
-    /// Creates the future; it asks when it is polled first.
+    /// Creates the future, which asks when it is first polled.
     #[inline]
     pub const fn new(supply: P, need: <P::Target as Supply>::Need) -> Self {
         Self { supply: Some(supply), need, stage: Stage::Fresh }
@@ -246,7 +250,7 @@ impl<P: Deref<Target: Supply>> Turn<P> {
         self.need
     }
 
-    /// Returns whether it has not been polled.
+    /// Returns whether the request was neither polled nor finished.
     #[inline]
     pub const fn is_fresh(&self) -> bool {
         matches!(self.stage, Stage::Fresh)
@@ -294,7 +298,8 @@ impl<P: Deref<Target: Supply>> Turn<P> {
         }
     }
 
-    /// Looks after the ticket; `None` if it has to ask again or to get another waker.
+    /// Collects what has become of the ticket; returns `None` if it has to ask again or to get
+    /// another waker.
     #[inline]
     fn collect(&mut self, ticket: Index, waker: &Waker) -> Option<Poll<Answer<P::Target>>> {
         let supply = &**self.supply();
@@ -311,7 +316,7 @@ impl<P: Deref<Target: Supply>> Turn<P> {
         }
     }
 
-    /// As `collect`, for a ticket that asks again or has an old waker.
+    /// Does what `collect` does, for a ticket that asks again or has an old waker.
     #[cold]
     fn collect_again(&mut self, ticket: Index, waker: &Waker) -> Poll<Answer<P::Target>> {
         let supply = &**self.supply.as_ref().expect("polled after it was ready");
@@ -331,7 +336,7 @@ impl<P: Deref<Target: Supply>> Turn<P> {
             let asked = if asks { supply.ask_again(need, is_first, line) } else { Poll::Pending };
             if let Poll::Ready(answer) = asked {
                 old = line.tickets.withdraw(ticket).err().flatten();
-                // The note may be stale, and another is the head.
+                // The note of waiters may be stale, and another ticket may be the head.
                 supply.serve(line);
                 return Poll::Ready(Some(answer));
             }
@@ -360,7 +365,8 @@ impl<P: Deref<Target: Supply>> Turn<P> {
         let (withdrawn, woken) = supply.wait_list().lock(|line| {
             let withdrawn = line.tickets.withdraw(ticket);
             if withdrawn.is_err() {
-                // A smaller request behind a large head may fit now, and the note may be stale.
+                // A smaller request behind a large head may fit now, and the note of waiters may be
+                // stale.
                 supply.serve(line);
             }
             withdrawn
@@ -368,14 +374,15 @@ impl<P: Deref<Target: Supply>> Turn<P> {
         let (_waker, _unclaimed) = match withdrawn {
             Ok(Left::Granted(granted)) => (None, Some(Unclaimed { supply, granted })),
             Ok(Left::Dismissed) => (None, None),
-            // To be dropped outside of the lock.
+            // Dropped here, with the lock open.
             Err(waker) => (waker.map(Foreign::new), None),
         };
         wake(woken);
     }
 }
 
-/// Returns an answer once a waker is dropped, which is foreign code.
+/// Drops a waker, which is foreign code, and returns the answer. If the waker panics, a grant is
+/// given back.
 #[cold]
 fn claim_past<S: Supply + ?Sized>(supply: &S, answer: Answer<S>, spare: Waker) -> Answer<S> {
     let answer = answer.map(|granted| Unclaimed { supply, granted });
@@ -383,7 +390,8 @@ fn claim_past<S: Supply + ?Sized>(supply: &S, answer: Answer<S>, spare: Waker) -
     answer.map(Unclaimed::claim)
 }
 
-/// A grant that its owner has not received yet: if foreign code panics meanwhile, it is given back.
+/// A grant that its waiter has not received yet: if foreign code panics meanwhile, the grant is
+/// given back.
 struct Unclaimed<'a, S: Supply + ?Sized> {
     supply: &'a S,
     granted: S::Need,
@@ -418,7 +426,7 @@ impl<P: Deref<Target: Supply>> Future for Turn<P> {
             Stage::InLine(ticket) => ticket,
             Stage::Done => panic!("polled after it was ready"),
         };
-        // Where it asks again in any case, one visit is enough.
+        // A ticket that asks again in any case takes the lock only once.
         let collected = match this.supply().nudges() {
             true => None,
             false => this.collect(ticket, cx.waker()),

@@ -6,15 +6,15 @@ use alloc::vec::Vec;
 
 use crate::unwind;
 
-/// Wakers kept without allocation; a critical section rarely collects more.
+/// How many wakers a list keeps without an allocation; a critical section rarely collects more.
 const INLINE: usize = 4;
 
 /// Wakers to be called once every lock is open.
 ///
 /// Call [`wake`](Self::wake), or drop the list, which wakes too: a list that is lost on an early
 /// return or in a panic still calls every waker. If wakers panic, the others are woken all the
-/// same, and the first panic goes on when all are done; in a list that is lost in a panic, that one
-/// goes on. Without std the second panic aborts the process.
+/// same, and only the first panic propagates, after that; if a panic has dropped the list, only
+/// that panic does. Without std a second panic aborts the process.
 ///
 /// # Examples
 ///
@@ -61,16 +61,17 @@ impl WakeList {
         self.len
     }
 
-    /// Returns whether there is no waker in it.
+    /// Returns whether there is no waker in the list.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Calls every waker, first come, first woken. No lock may be held: a waker may call back into
-    /// its primitive.
+    /// Calls every waker, in the order in which they were added. No lock may be held: a waker may
+    /// call back into its primitive.
     #[inline]
     pub fn wake(self) {
-        // Dropping is waking, which is what makes a panicking waker harmless to those behind it.
+        // The drop calls the wakers, so a waker that panics does not keep those behind it from
+        // being called.
         drop(self);
     }
 
@@ -83,8 +84,8 @@ impl WakeList {
     }
 }
 
-/// Calls `act` with each item, also behind one whose call panics. The first panic goes on when all
-/// are done, and is the only one that does. Without std the second aborts the process.
+/// Calls `act` with each item, also with those after an item whose call panics. Only the first
+/// panic propagates, when all calls are done. Without std a second panic aborts the process.
 pub fn each<I: Iterator>(mut items: I, act: fn(I::Item)) {
     // Has items left only if a panic unwinds.
     struct Remaining<'a, I: Iterator>(&'a mut I, fn(I::Item));
@@ -123,7 +124,7 @@ impl Drop for WakeList {
     fn drop(&mut self) {
         match self.len {
             0 => {}
-            // The common case needs no care for those behind.
+            // The common case: there are no others that a panic could keep from being woken.
             1 => {
                 let only = self.first[0].take();
                 unwind::in_drop(|| only.into_iter().for_each(Waker::wake));

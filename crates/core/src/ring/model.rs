@@ -1,4 +1,4 @@
-//! LOOM: the ring has models of its own, so models of what stands on it may have a locked deque in
+//! LOOM: the ring has models of its own, so models of code that uses it may have a locked deque in
 //! its place, which promises the same: a change and the flag that says which side waits for it are
 //! one step.
 

@@ -1,5 +1,5 @@
-//! Without std no thread can be told to sleep, and a reader is as good as a writer: one lock, one
-//! at a time.
+//! Without std no thread can be put to sleep, and a reader is treated as a writer: one lock lets in
+//! one at a time.
 
 use core::{fmt, marker::PhantomData};
 
@@ -27,7 +27,7 @@ impl Readers {
     }
 }
 
-/// Threads cannot be told apart.
+/// Does nothing: threads cannot be told apart.
 pub(super) fn assert_outside(_owner: usize) {}
 
 pub(super) fn depth() -> usize {
@@ -37,8 +37,8 @@ pub(super) fn depth() -> usize {
 pub(super) struct RwLock<T, P> {
     pub(super) meta: P,
     value: Lock<T>,
-    // As with std, it is `Sync` only if `T` is: a feature must not take away what another build
-    // promises.
+    // As with std, the lock is `Sync` only if `T` is: the feature must not take away what a build
+    // without it promises.
     looked_at: PhantomData<T>,
 }
 
@@ -110,7 +110,7 @@ impl<T, P> Writing<'_, T, P> {
         self.lock.value.with(|value| section(value, &self.lock.meta))
     }
 
-    /// Nothing closes here.
+    /// Runs `section`; nothing closes here.
     pub(super) fn run_and_close<R>(self, section: impl FnOnce(&mut T) -> R) -> R {
         self.run(|value, _| section(value))
     }

@@ -1,10 +1,10 @@
 //! Which sections the calling thread is in.
 //!
 //! A call from within a section might wait for a lock that its own thread holds; on another shard
-//! it would work, until the day when two threads do it in opposite directions. So it panics,
-//! whichever shard it goes to, unless both only read. Such a reader must not queue behind a waiting
-//! writer, which may be waiting for this very thread: it is [`Nested`](Arrival::Nested), and is let
-//! in unless a writer is inside at this moment.
+//! it would work, until two threads did it in opposite directions. So the call panics, whichever
+//! shard it goes to, unless both sections only read. The inner reader must not queue behind a
+//! waiting writer, which may be waiting for this very thread: it is [`Nested`](Arrival::Nested),
+//! and is let in unless a writer is inside at this moment.
 //!
 //! Maps are told apart by addresses: those of their tables of readers, or of an owner of several
 //! such tables. A thread that is in no section at all, which is the usual case, finds a zero, and
@@ -14,14 +14,15 @@ use core::{cell::Cell, marker::PhantomData};
 
 use crate::primitive::thread_constant;
 
-/// So many sections may stand within each other. Those of the same map in a row count once.
+/// How many sections may stand within each other, those of the same map in a row counted once.
 const DEEPEST: usize = super::MOST_SECTIONS;
 
 /// A section that the thread is in: the address of its map, with [`WRITES`] added if it writes.
 type Mark = usize;
 
-/// A map is larger than this, so no other one is there. One would do, but is not added by the
-/// processor's addressing.
+/// What is added to a map's address to mark a writing section. A map is larger than this, so the
+/// sum is no other map's address. An offset of 1 would do, but the processor's addressing does not
+/// add it.
 const WRITES: usize = size_of::<usize>();
 
 /// Returns the mark of writing sections.
@@ -31,11 +32,11 @@ fn writing(address: usize) -> Mark {
 }
 
 struct Inside {
-    // Of the innermost section; 0 outside of all.
+    // The mark of the innermost section; 0 outside of all sections.
     innermost: Cell<Mark>,
     depth: Cell<usize>,
-    // INVARIANT: the first `depth` are of the sections around the innermost one, from the outermost
-    // on: marks, and how many sections in a row have it.
+    // INVARIANT: the first `depth` entries are for the sections around the innermost one, the
+    // outermost first: a mark, and how many sections in a row have it.
     around: [Cell<(Mark, usize)>; DEEPEST - 1],
 }
 
@@ -140,8 +141,8 @@ impl Inside {
         around.chain([self.innermost.get()])
     }
 
-    /// Remembers the innermost section, which is about to be an outer one, unless the new one must
-    /// not stand in it.
+    /// Remembers the innermost section, which is about to be an outer one. Panics if the new
+    /// section must not stand within those that the thread is in.
     #[cold]
     fn nest(&self, outer: Mark, address: usize, mark: Mark) -> Arrival {
         let depth = self.depth.get();

@@ -1,4 +1,4 @@
-//! A value behind a read-write lock whose readers need not write to it.
+//! A value behind a read-write lock whose readers need not write to the lock.
 
 use core::{
     fmt, mem,
@@ -14,8 +14,8 @@ use crate::primitive::UnsafeCell;
 
 pub(super) use super::readers::Readers;
 
-/// Always to be used with the same [`Readers`], or a writer would not find all readers: the owner
-/// of both makes sure.
+/// Must always be used with the same [`Readers`], or a writer would not find all readers: the owner
+/// of both sees to that.
 pub(super) struct RwLock<T, P> {
     pub(super) meta: P,
     state: State,
@@ -28,8 +28,8 @@ pub(super) struct RwLock<T, P> {
 // (`T: Send`).
 unsafe impl<T: Send + Sync, P: Sync> Sync for RwLock<T, P> {}
 
-/// As std's mutex: a panic in a section leaves the value as valid as its type's methods do, and the
-/// lock open.
+/// Unwind safe as std's mutex is: a panic in a section leaves the value as valid as its type's
+/// methods do, and the lock open.
 impl<T, P: UnwindSafe> UnwindSafe for RwLock<T, P> {}
 impl<T, P: RefUnwindSafe> RefUnwindSafe for RwLock<T, P> {}
 
@@ -56,7 +56,8 @@ impl<T, P> RwLock<T, P> {
         Some(Reading { known: Known { lock: self, readers, announcement }, _stay: stay })
     }
 
-    /// As [`read`](Self::read), always counted: a writer that waits for its end can sleep.
+    /// Does what [`read`](Self::read) does, but always counts the reader in: a writer that waits
+    /// for the section's end can sleep.
     pub(super) fn scan<'a>(
         &'a self,
         readers: &'a Readers,
@@ -175,7 +176,7 @@ impl<T, P> Writing<'_, T, P> {
 
     /// Closes the lock when `section` has returned.
     pub(super) fn run_and_close<R>(self, section: impl FnOnce(&mut T) -> R) -> R {
-        // Dropped in the opposite order if `section` panics.
+        // If `section` panics, `taken` is dropped before `_stay`.
         let Self { stay: _stay, taken } = self;
         let result = taken.work(section);
         taken.close();
@@ -190,7 +191,8 @@ struct Taken<'a, T, P> {
 }
 
 impl<T, P> Taken<'_, T, P> {
-    /// To be called once at a time: `section` must not get at `self`.
+    /// Runs `section` on the value. Only one call may run at a time: the caller makes sure that
+    /// `section` cannot get at `self`.
     #[inline]
     fn work<R>(&self, section: impl FnOnce(&mut T) -> R) -> R {
         // SAFETY: `self` lives until `section` has returned or unwound, and its two callers have it

@@ -12,13 +12,13 @@ use crate::{
     shard::Shards,
 };
 
-/// A look at a slot costs a writer about as much as so many reads gain by being announced.
+/// How many reads gain by their announcement about as much as the check of one slot costs a writer.
 const READS_PER_SLOT: u32 = tuned(4, 1);
 
 /// Stands for a number of reads that is never reached: all readers are counted.
 const NEVER: u32 = u32::MAX;
 
-/// A lock or a slot found taken this many times is called contention.
+/// How often locks or slots must be found taken for that to count as contention.
 const MUCH_CONTENTION: u32 = tuned(64, 1);
 
 /// Two slots for each thread that can run at once, so threads seldom meet in one. A thread that
@@ -27,8 +27,8 @@ const MUCH_CONTENTION: u32 = tuned(64, 1);
 pub(super) struct Readers {
     // The address of the lock that a reader reads, 0 while there is none.
     slots: Shards<AtomicUsize>,
-    // Notified when one of the locks opens to a sleeping thread: seldom, so one event is enough for
-    // all locks.
+    // Notified when one of the locks opens to a sleeping thread: that is seldom, so one event is
+    // enough for all locks.
     changed: Event,
     many_reads: u32,
     // About how often a lock or a slot was found taken, up to `MUCH_CONTENTION`.
@@ -53,7 +53,7 @@ impl Readers {
         }
     }
 
-    /// Returns what tells these readers from all others.
+    /// Returns the address that tells these readers from all others.
     #[inline]
     pub(super) fn address(&self) -> usize {
         core::ptr::from_ref(self).addr()
@@ -62,9 +62,9 @@ impl Readers {
     /// Counts that a thread found a lock or a slot taken.
     #[cold]
     pub(super) fn note_contention(&self) {
-        // ORDERING: Relaxed, and in two steps, here and below: about how often. The count stops
-        // there: locks that are contended for ever should not write to a line that all threads
-        // read.
+        // ORDERING: Relaxed, and in two steps, here and below: the count is approximate. It stops
+        // at `MUCH_CONTENTION`: locks that are contended for ever should not write to a line that
+        // all threads read.
         let times = self.found_taken.load(Ordering::Relaxed);
         if times < MUCH_CONTENTION {
             self.found_taken.store(times + 1, Ordering::Relaxed);
@@ -86,7 +86,8 @@ impl Readers {
         &self.changed
     }
 
-    /// Returns how many reads without a write are so many that announcements pay, if they ever do.
+    /// Returns after how many reads without a write announcements pay; `NEVER` if readers are
+    /// always counted.
     #[inline]
     pub(super) fn many_reads(&self) -> u32 {
         self.many_reads
@@ -97,17 +98,17 @@ impl Readers {
     }
 
     /// Says that the calling thread reads the lock at `lock`, until the announcement is dropped.
-    /// The caller has to look afterwards, by a `SeqCst` load, whether the lock is still open to it.
-    /// `None` if the slot is taken by another thread.
+    /// The caller has to check afterwards, by a `SeqCst` load, whether the lock is still open to
+    /// it. Returns `None` if another thread has taken the slot.
     #[inline]
     pub(super) fn announce(&self, lock: usize) -> Option<Announcement<'_>> {
         let slot = self.slots.get_wrapped(home());
-        // ORDERING: SeqCst, as the look at the word afterwards, a writer's claim, and its look at
-        // the slots after that. They are in one order: if the writer's look at this slot comes
-        // before our announcement, then its claim comes before our look at the word. Acquire and
-        // Release would not do: the slot is cleared by a store, which ends the release sequence of
-        // whatever a writer might leave there. The acquire half hands on what the slot's last
-        // tenant has released: a writer may see only us.
+        // ORDERING: SeqCst, as are the check of the word afterwards, a writer's claim, and the
+        // writer's check of the slots after that. These are in one order: if the writer's check of
+        // this slot comes before the announcement, then its claim comes before the reader's check
+        // of the word. Acquire and Release would not do: the slot is cleared by a store, which ends
+        // the release sequence of whatever a writer might leave there. The acquire half hands on
+        // what the slot's last user has released: a writer may see only this announcement.
         let announced = slot.compare_exchange(0, lock, Ordering::SeqCst, Ordering::Relaxed);
         sequentially_consistent_in_models();
         match announced {
@@ -142,7 +143,7 @@ thread_constant! {
     static HOME: Cell<usize> = Cell::new(0);
 }
 
-/// Returns the number of the thread's slot, in every map, modulo that map's number of slots.
+/// Returns a number that, modulo a map's number of slots, is the thread's slot in that map.
 #[inline]
 fn home() -> usize {
     HOME.with(|home| match home.get() {
@@ -172,7 +173,7 @@ pub(super) struct Announcement<'a> {
 impl Drop for Announcement<'_> {
     #[inline]
     fn drop(&mut self) {
-        // ORDERING: Release: what was read is not read later than this; pairs with the Acquire in
+        // ORDERING: Release: the section's reads come before this; pairs with the Acquire in
         // `wait_for_none`.
         self.slot.store(0, Ordering::Release);
     }

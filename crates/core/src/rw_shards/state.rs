@@ -9,8 +9,8 @@
 //! | 4 | `CLOSED` | no thread enters any more; `CLAIMED` and `WRITING` stay set | the last writer |
 //! | 5.. | readers | how many are counted in | readers |
 //!
-//! The word is changed by read-modify-writes only, so each of them goes on with the release
-//! sequence of those before.
+//! The word is changed by read-modify-writes only, so each of them continues the release sequences
+//! of those before.
 
 use super::{
     inside::Arrival,
@@ -42,7 +42,7 @@ pub(super) struct State {
     word: AtomicUsize,
     // About how many reads were counted since the last write or the last bias.
     reads: AtomicU32,
-    // Writes since the bias began; for the holder of `CLAIMED`.
+    // Writes since the bias began; accessed only by the holder of `CLAIMED`.
     writes: AtomicU32,
 }
 
@@ -51,7 +51,8 @@ impl State {
         Self { word: AtomicUsize::new(FREE), reads: AtomicU32::new(0), writes: AtomicU32::new(0) }
     }
 
-    /// Announces the caller as a reader, if the lock is biased and the thread's slot is free.
+    /// Announces the caller as a reader, if the lock is biased, no writer has claimed it and the
+    /// thread's slot is free; else returns `None`.
     #[inline]
     pub(super) fn announce<'a>(&self, readers: &'a Readers) -> Option<Announcement<'a>> {
         // ORDERING: Relaxed: a guess, which saves the announcement where it would be in vain.
@@ -59,13 +60,15 @@ impl State {
             return None;
         }
         let announcement = readers.announce(self.address())?;
-        // ORDERING: SeqCst: see `Readers::announce`. Acquire, because what is set while no writer
-        // has claimed goes on with the release sequence of the last writer, whose section we see.
+        // ORDERING: SeqCst: see `Readers::announce`. Acquire: while no writer has claimed, every
+        // change of the word continues the release sequence of the last writer, so this reader sees
+        // that writer's section.
         is_open_to_announced(self.word.load(Ordering::SeqCst)).then_some(announcement)
     }
 
-    /// Waits until the caller is counted in as a reader, and returns true, or false if the lock is
-    /// closed. A nested reader overtakes writers that wait. The caller must count out then.
+    /// Waits until the caller is counted in as a reader; returns false if the lock is closed
+    /// instead. A nested reader overtakes writers that wait. A caller that is counted in must
+    /// [count out](Self::count_out).
     #[inline]
     pub(super) fn count_in(&self, readers: &Readers, arrival: Arrival) -> bool {
         // ORDERING: Acquire: pairs with the Release of the last writer.
@@ -81,7 +84,7 @@ impl State {
     /// Lets a counted reader out.
     #[inline]
     pub(super) fn count_out(&self, readers: &Readers) {
-        // ORDERING: Release: what was read is not read later than this; pairs with the Acquire of
+        // ORDERING: Release: the section's reads come before this; pairs with the Acquire of
         // writers.
         let before = self.word.fetch_sub(READER, Ordering::Release);
         if before & ASLEEP != 0 && before < 2 * READER {
@@ -89,8 +92,8 @@ impl State {
         }
     }
 
-    /// Waits until the caller is the only one in, and returns true, or false if the lock is closed.
-    /// The caller must release or close then.
+    /// Waits until the caller is the only one in; returns false if the lock is closed instead. A
+    /// caller that is in must [release](Self::release) or [close](Self::close).
     #[inline]
     pub(super) fn take(&self, readers: &Readers) -> bool {
         // ORDERING: Acquire: pairs with the Releases of the threads that were in before.
@@ -119,7 +122,7 @@ impl State {
         }
     }
 
-    /// Lets the writer out, and no thread in any more.
+    /// Lets the writer out, and lets no thread in any more.
     pub(super) fn close(&self, readers: &Readers) {
         // ORDERING: Release: a thread that finds the lock closed sees what was written.
         let before = self.word.fetch_or(CLOSED, Ordering::Release);
@@ -128,8 +131,8 @@ impl State {
         }
     }
 
-    /// Returns whether the lock is closed. Once it is, it stays so, and what its last writer did is
-    /// seen.
+    /// Returns whether the lock is closed. Once it is, it stays so, and the caller sees what the
+    /// last writer did.
     #[inline]
     pub(super) fn is_closed(&self) -> bool {
         // ORDERING: Acquire: pairs with the Release in `close`.
@@ -141,13 +144,14 @@ impl State {
         self.word.load(Ordering::Relaxed) & BIASED != 0
     }
 
-    /// What readers announce.
+    /// Returns the address that readers announce.
     #[inline]
     fn address(&self) -> usize {
         core::ptr::from_ref(self).addr()
     }
 
-    /// `word`: as it was found. Returns whether the caller is in.
+    /// Does what the fast path could not, which has found `word`. Returns whether the caller is in:
+    /// not if the lock is closed.
     #[cold]
     fn count_in_slow(&self, readers: &Readers, arrival: Arrival, word: usize) -> bool {
         // The word of a closed lock is not written to: many threads may pass by it at once.
@@ -163,7 +167,7 @@ impl State {
             note_contention(readers, word);
         }
         let before = self.change_when(readers, |word| match word {
-            // Unchanged: the caller checks what it was.
+            // The word stays as it is; `before` shows that the lock is closed.
             closed if closed & CLOSED != 0 => Some(closed),
             open => (open & in_the_way == 0).then_some(open + READER),
         });
@@ -185,12 +189,14 @@ impl State {
     fn bias(&self, readers: &Readers) {
         self.reads.store(0, Ordering::Relaxed);
         if readers.may_announce() {
-            // ORDERING: Relaxed: nothing of ours is published, and the release sequence goes on.
+            // ORDERING: Relaxed: this publishes nothing of its own, and continues the release
+            // sequence.
             self.word.fetch_or(BIASED, Ordering::Relaxed);
         }
     }
 
-    /// `word`: as it was found. Returns whether the caller is in.
+    /// Does what the fast path could not, which has found `word`. Returns whether the caller is in:
+    /// not if the lock is closed.
     #[cold]
     fn take_slow(&self, readers: &Readers, word: usize) -> bool {
         if self.is_closed() {
@@ -216,7 +222,7 @@ impl State {
         true
     }
 
-    /// Counts a write, and ends the bias after so many. For a writer that has claimed.
+    /// Counts a write, and ends the bias after `WRITES_PER_BIAS`. For a writer that has claimed.
     fn note_write(&self) {
         // ORDERING: Relaxed: reached by one writer after the other.
         let writes = self.writes.load(Ordering::Relaxed) + 1;
@@ -226,7 +232,7 @@ impl State {
         }
     }
 
-    /// Changes the word as soon as `change` gives a new one; returns what it was before.
+    /// Waits until `change` gives a new word, and sets it; returns the word before.
     fn change_when(&self, readers: &Readers, change: impl Fn(usize) -> Option<usize>) -> usize {
         // ORDERING: Acquire: pairs with the Releases of `count_out` and `release`. SeqCst for the
         // claim of a biased lock: see `Readers::announce`.
@@ -247,10 +253,11 @@ impl State {
         readers.changed().wait_until(attempt_or_sleep).wait()
     }
 
-    /// Sets `ASLEEP`, if the word is still `word`.
+    /// Sets `ASLEEP`, if the word is still `word`; returns whether it is set.
     fn says_asleep(&self, word: usize) -> bool {
-        // ORDERING: Relaxed: the caller has registered, and passed the event's fence, before it
-        // says so; the waking thread reads this and then passes that of `notify_all`.
+        // ORDERING: Relaxed: at its last check before it sleeps, the caller has registered, and
+        // passed the event's fence; the waking thread reads the bit and then passes the fence of
+        // `notify_all`.
         let said = || {
             self.word.compare_exchange(word, word | ASLEEP, Ordering::Relaxed, Ordering::Relaxed)
         };
@@ -259,8 +266,8 @@ impl State {
 
     #[cold]
     fn wake(&self, readers: &Readers) {
-        // ORDERING: Relaxed: `notify_all` begins with a fence. A thread that sleeps from here on is
-        // woken by it too, or finds the word as it is.
+        // ORDERING: Relaxed: `notify_all` begins with a fence. A thread that goes to sleep after
+        // this is woken by it, too, or finds the word as it is now.
         self.word.fetch_and(!ASLEEP, Ordering::Relaxed);
         readers.changed().notify_all();
     }
@@ -273,7 +280,7 @@ fn note_contention(readers: &Readers, word: usize) {
     }
 }
 
-/// Whether readers may announce themselves.
+/// Returns whether readers may announce themselves.
 #[inline]
 fn is_open_to_announced(word: usize) -> bool {
     word & (BIASED | CLAIMED) == BIASED

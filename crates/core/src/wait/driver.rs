@@ -37,10 +37,10 @@ use crate::{
     wait::spin::Spin,
 };
 
-/// How many polls of a spin there are between two looks at the clock.
+/// How many polls of a spin there are between two readings of the clock.
 const POLLS_PER_LOOK: u32 = 32;
 
-/// How many polls of a spin there are before it lets other threads run between two of them.
+/// How many polls of a spin there are before it begins to yield to other threads.
 const POLLS_ALONE: u32 = 128;
 
 /// The waker of the first poll: does nothing. A static, so that there is one copy to compare with.
@@ -58,7 +58,7 @@ pub(crate) fn polls_that_pay() -> u32 {
     SPARE.try_with(|spare| spin(&spare.borrow()).unwrap_or_default().polls()).unwrap_or(0)
 }
 
-/// How long a drive may take.
+/// How long a thread may wait for a future.
 #[derive(Clone, Copy)]
 pub(super) enum Limit {
     After(Duration),
@@ -85,7 +85,7 @@ pub(super) fn drive<F: Future>(future: F, limit: Option<Limit>) -> Result<F::Out
     drive_on(future, limit)
 }
 
-/// Goes on where the first poll was not enough.
+/// Goes on after a first poll that was pending.
 #[cold]
 #[inline(never)]
 fn drive_on<F: Future>(
@@ -99,7 +99,8 @@ fn drive_on<F: Future>(
         if let Poll::Ready(output) = driver.poll(|cx| future.as_mut().poll(cx)) {
             break Ok(output);
         }
-        // Only a poll that comes after the end may decide: a grant that came in time counts.
+        // Only a poll after the deadline may decide that it has timed out: a grant that came in
+        // time counts.
         if is_over {
             break Err(TimedOut);
         }
@@ -147,8 +148,8 @@ impl Driver {
         swap(&SPARE, Some(self));
     }
 
-    /// Runs one poll during which this driver is the thread's current one, also when the poll waits
-    /// for something else.
+    /// Runs one poll, during which this driver is the thread's current one. The driver before it
+    /// becomes current again afterwards: a poll may itself block for another future.
     fn poll<R>(self: &Rc<Self>, poll: impl FnOnce(&mut Context<'_>) -> R) -> R {
         struct Restore(Option<Rc<Driver>>);
         impl Drop for Restore {
@@ -160,8 +161,8 @@ impl Driver {
         poll(&mut Context::from_waker(&self.waker))
     }
 
-    /// Parks until woken, or the first sleep is due, or the deadline has come; returns whether that
-    /// has.
+    /// Parks until it is woken, the first sleep is due or the deadline has come; returns whether
+    /// the deadline has come.
     fn park(&self, deadline: Option<Instant>) -> bool {
         let sleep = driven(&self.timers);
         let until = deadline.into_iter().chain(sleep).min();
@@ -189,7 +190,7 @@ impl Driver {
             }
             if poll % POLLS_PER_LOOK == 0 {
                 if until.is_some_and(has_passed) {
-                    // Cut short: nothing is learned.
+                    // The spin was cut short, so nothing is learned from it.
                     return false;
                 }
                 if poll >= POLLS_ALONE {
@@ -206,7 +207,8 @@ impl Driver {
 
 /// Returns the timers of the driver that polls on this thread, if `waker` is its own.
 ///
-/// Not if some executor inside of the driven future brought its own waker: that one must be woken.
+/// Returns `None` if an executor inside of the driven future polls with a waker of its own: that
+/// waker must be called.
 pub(crate) fn timers_of(waker: &Waker) -> Option<Timers> {
     CURRENT
         .try_with(|current| {

@@ -20,8 +20,8 @@ pin_project! {
     /// Future of [`Wait::or_cancelled`](crate::Wait::or_cancelled).
     #[must_use = "futures do nothing unless awaited or waited for"]
     pub struct OrCancelled<'a, F> {
-        // `None` once it was given up: dropping is what withdraws it, however long this wrapper
-        // lives on.
+        // `None` once the wrapper has given up: only dropping the future withdraws it, and the
+        // wrapper may live on.
         #[pin]
         future: Option<F>,
         cancelled: UntilCancelled<'a>,
@@ -39,8 +39,8 @@ impl<F: Future> Future for OrCancelled<'_, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        // First the token: a cancelled operation must not start, nor count a grant that came too
-        // late.
+        // The token is checked first: a cancelled operation must not start, nor accept a grant that
+        // came too late.
         let cancelled = match this.cancelled.token().check() {
             Err(cancelled) => cancelled,
             Ok(()) => {
@@ -66,7 +66,7 @@ pin_project! {
     /// Future of [`Wait::or_timeout`](crate::Wait::or_timeout).
     #[must_use = "futures do nothing unless awaited or waited for"]
     pub struct OrTimeout<T: Timer, F> {
-        // `None` once it was given up, as above.
+        // `None` once the wrapper has given up, as above.
         #[pin]
         future: Option<F>,
         #[pin]
@@ -85,7 +85,8 @@ impl<T: Timer, F: Future> Future for OrTimeout<T, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        // First the future: what is ready in time counts, however late the task was polled.
+        // The future is polled first: what is ready in time counts, however late the task was
+        // polled.
         let future = this.future.as_mut().as_pin_mut().expect("polled after it was ready");
         if let Poll::Ready(output) = future.poll(cx) {
             return Poll::Ready(Ok(output));

@@ -1,27 +1,28 @@
-//! How long a thread looks for its wake-up before it parks.
+//! How long a thread spins for its wake-up before it parks.
 
 use crate::primitive::{parallelism, tuned};
 
-/// Returns whether a thread that looks for something may see it come: whether another thread can
-/// run meanwhile.
+/// Returns whether a thread that polls for a change in a loop may see it come: whether another
+/// thread can run meanwhile.
 pub fn looking_pays() -> bool {
     parallelism() > 1
 }
 
 /// The most polls before a park: some 50 µs, about what it takes to wake a parked thread.
 ///
-/// LOOM: one look shows a model everything that many do.
+/// LOOM: one poll shows a model everything that many do.
 const MOST: u32 = tuned(2000, 1);
 
-/// After so many misses in a row it is tried once more: what it is waited for may have become fast.
+/// After so many misses in a row, a thread spins for the longest time once more: what it waits for
+/// may have become fast.
 const RETRY: u32 = 32;
 
 /// How many polls for a wake-up pay, learned from how often they did.
 ///
 /// Two context switches cost more than a short spin, so a thread spins first. It begins with the
-/// most, because two threads that answer each other must both be awake for it to pay at all. Each
-/// hit doubles the polls, each miss leaves a quarter, down to none: a thread that waits for long
-/// times parks at once, but for one wait in 32.
+/// most polls, because spinning pays for two threads that answer each other only if both are awake.
+/// Each hit doubles the polls, each miss leaves a quarter, down to none: a thread whose waits are
+/// long parks at once, except in one wait of 32.
 ///
 /// # Examples
 ///
@@ -35,12 +36,12 @@ const RETRY: u32 = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spin {
     polls: u32,
-    // In a row.
+    // Misses in a row, modulo `RETRY`.
     misses: u32,
 }
 
 impl Spin {
-    /// Begins with the most.
+    /// Creates a spin that begins with the most polls.
     pub const fn new() -> Self {
         Self { polls: MOST, misses: 0 }
     }
@@ -50,8 +51,8 @@ impl Spin {
         self.polls
     }
 
-    /// Returns what is learned from a wait whose wake-up came, or did not come, while it was polled
-    /// for.
+    /// Returns what is learned from a wait: `hit` says whether its wake-up came while the thread
+    /// spun.
     #[must_use]
     pub fn after(self, hit: bool) -> Self {
         if hit {

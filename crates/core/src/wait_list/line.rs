@@ -17,15 +17,16 @@ pub(super) struct Tickets<N> {
     free: Index,
     // INVARIANT: `head` to `tail` through `next`, and back through `prev`, are the tickets in state
     // `Waiting`, in the order in which they are served, and there are `len` of them. A granted or
-    // dismissed ticket is in no chain until its owner collects it.
+    // dismissed ticket is in no chain until its future collects it.
     head: Index,
     tail: Index,
     len: u32,
-    // INVARIANT: how many of those in the queue have a waker.
+    // INVARIANT: how many of the tickets in the queue have a waker.
     sleepers: u32,
     // INVARIANT: the number of slots that are not `Free`; `len` of them are in the queue.
     taken: u32,
-    /// The order of the tickets that sleep; `None` in a supply that does not nudge by it.
+    /// The order of the tickets that sleep; `None` in a supply that does not nudge in order, and
+    /// until a ticket joins.
     nudges: Option<Box<Nudges>>,
     woken: Woken,
 }
@@ -33,7 +34,7 @@ pub(super) struct Tickets<N> {
 /// The wakers to call once the lock is open: nearly always one.
 pub(super) struct Woken {
     first: Option<Waker>,
-    // INVARIANT: empty without a first.
+    // INVARIANT: empty while `first` is `None`.
     rest: WakeList,
 }
 
@@ -52,7 +53,7 @@ impl Woken {
 }
 
 struct Slot<N> {
-    /// What is asked for; what is given, once granted.
+    /// What the ticket asks for; once it is granted, what it has got.
     need: N,
     // INVARIANT: present only while `Waiting`. A waiting ticket without one was nudged: woken to
     // ask again, and not polled since.
@@ -65,9 +66,9 @@ struct Slot<N> {
 /// | state | meaning | left by |
 /// | --- | --- | --- |
 /// | `Free` | in the free chain | `Tickets::join` |
-/// | `Waiting` | in the queue | a grant, a dismissal, or its owner's drop |
-/// | `Granted` | out of the queue, the supply is already charged | its owner: poll collects, drop passes on |
-/// | `Dismissed` | out of the queue, nothing granted | its owner |
+/// | `Waiting` | in the queue | a grant, a dismissal, `ask_again`, or a drop |
+/// | `Granted` | out of the queue, the supply is already charged | its future: poll collects, drop passes on |
+/// | `Dismissed` | out of the queue, nothing granted | its future: a poll or a drop |
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Free,
@@ -96,7 +97,7 @@ pub struct Line<'a, N> {
 }
 
 impl<N: Copy> Line<'_, N> {
-    /// Returns how many wait.
+    /// Returns the number of waiters.
     #[inline]
     pub fn len(&self) -> usize {
         self.tickets.len()
@@ -114,21 +115,21 @@ impl<N: Copy> Line<'_, N> {
         self.tickets.sleepers > 0
     }
 
-    /// Returns what the ticket asks for that is served next. In a supply that
-    /// [nudges](super::Supply::nudges) tickets that were nudged and have not been polled since do
-    /// not count.
+    /// Returns what the ticket that is served next asks for; `None` if there is no such ticket. In
+    /// a supply that [nudges](super::Supply::nudges), tickets that were nudged and have not been
+    /// polled since do not count.
     #[inline]
     pub fn head(&self) -> Option<&N> {
         self.tickets.slots.get(self.tickets.first() as usize).map(|slot| &slot.need)
     }
 
-    /// Returns a place for a note about the present head, which goes with it; `None` if no ticket
-    /// sleeps, or in a supply that does not [nudge](super::Supply::nudges).
+    /// Returns a place for a note about the present head, which stays with that ticket. Returns
+    /// `None` if no ticket sleeps, or in a supply that does not [nudge](super::Supply::nudges).
     pub fn head_note(&mut self) -> Option<&mut Option<u64>> {
         self.tickets.nudges.as_mut()?.note()
     }
 
-    /// Grants `granted` to the head. The caller has charged the supply for it.
+    /// Grants `granted` to the head. The caller must have charged the supply for it.
     ///
     /// Does nothing if there is no waiter.
     #[inline]
@@ -149,9 +150,9 @@ impl<N: Copy> Line<'_, N> {
         self.tickets.settle_head(State::Dismissed, None);
     }
 
-    /// Wakes all that sleep, without granting anything: each [asks again](super::Supply::ask_again)
-    /// when it is polled. Looks at every ticket in the queue. Not for a supply that
-    /// [nudges](super::Supply::nudges) in order.
+    /// Wakes all tickets that sleep, without granting anything: each [asks
+    /// again](super::Supply::ask_again) when it is polled. Visits every ticket in the queue. Must
+    /// not be used in a supply that [nudges](super::Supply::nudges) in order.
     pub fn nudge_all(&mut self) {
         let Tickets { slots, woken, head, sleepers, .. } = &mut *self.tickets;
         let mut index = *head;
@@ -168,8 +169,9 @@ impl<N: Copy> Line<'_, N> {
     /// granting anything: it [asks again](super::Supply::ask_again) when it is polled. Until then
     /// `amount` counts as [promised](Self::promised), and the next ticket that sleeps is the head.
     ///
-    /// `deadline` is by the supply's reckoning; see [`first_deadline`](Self::first_deadline). Takes
-    /// as many steps as the logarithm of those in the queue.
+    /// `deadline` is in a unit of the supply's choice; see
+    /// [`first_deadline`](Self::first_deadline). Takes O(log n) steps, amortized, for n tickets in
+    /// the queue.
     pub fn nudge_head(&mut self, amount: u64, deadline: u64) {
         let index = self.tickets.first();
         let Tickets { slots, woken, sleepers, nudges, .. } = &mut *self.tickets;
@@ -183,10 +185,11 @@ impl<N: Copy> Line<'_, N> {
     }
 
     /// Returns how much was promised to tickets that were [nudged](Self::nudge_head) and have not
-    /// been polled since, and how many these are.
+    /// been polled since, and how many these are. Promises that were
+    /// [forgotten](Self::forget_promise) do not count.
     ///
-    /// Where one of them asks again in vain, nothing counts as promised any more: those behind it
-    /// must not go first.
+    /// Once one of them has asked again in vain, nothing counts as promised any more: tickets
+    /// behind it must not go first.
     pub fn promised(&self) -> (u64, usize) {
         self.tickets.nudges.as_ref().map_or((0, 0), |nudges| (nudges.promised(), nudges.awaited()))
     }
@@ -242,8 +245,8 @@ impl<N: Copy> Tickets<N> {
         }
     }
 
-    /// Puts a ticket into the queue: at the tail, or before the head. `nudges`: it is nudged in the
-    /// order of service.
+    /// Puts a ticket into the queue: at the tail, or before the head. `nudges` says whether the
+    /// supply nudges in order.
     ///
     /// # Panics
     ///
@@ -343,7 +346,8 @@ impl<N: Copy> Tickets<N> {
         }
     }
 
-    /// Returns whether a ticket in the queue is served before all that sleep.
+    /// Returns whether a ticket in the queue is the head, or, in a supply that nudges in order,
+    /// whether no ticket that sleeps is served before it.
     pub(super) fn is_first(&self, index: Index) -> bool {
         match &self.nudges {
             None => self.head == index,
@@ -351,7 +355,7 @@ impl<N: Copy> Tickets<N> {
         }
     }
 
-    /// Looks after a ticket: frees its slot if it has left the queue, else says what it lacks.
+    /// Returns what has become of a ticket, and frees its slot if it has left the queue.
     pub(super) fn collect(&mut self, index: Index, waker: &Waker) -> Collected<N> {
         let slot = &self.slots[index as usize];
         match (slot.state, &slot.waker) {
@@ -370,8 +374,8 @@ impl<N: Copy> Tickets<N> {
         }
     }
 
-    /// Takes a ticket out for good. Returns how it had left the queue, or its waker: `Err` if it
-    /// was still there.
+    /// Takes a ticket out for good. Returns how it had left the queue, or, if it was still waiting,
+    /// its waker as `Err`.
     pub(super) fn withdraw(&mut self, index: Index) -> Result<Left<N>, Option<Waker>> {
         let slot = &mut self.slots[index as usize];
         let left = match slot.state {
@@ -387,7 +391,8 @@ impl<N: Copy> Tickets<N> {
         left
     }
 
-    /// Gives a waiting ticket a waker; returns the one that is not needed.
+    /// Gives a waiting ticket a new waker, and returns its old one. Returns `waker` itself if the
+    /// ticket has left the queue.
     pub(super) fn replace_waker(&mut self, index: Index, waker: Waker) -> Option<Waker> {
         let slot = &mut self.slots[index as usize];
         if slot.state != State::Waiting {

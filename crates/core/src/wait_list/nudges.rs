@@ -1,5 +1,5 @@
-//! The order of the tickets that sleep, for supplies that nudge, and which nudges are still to be
-//! answered.
+//! The order of the tickets that sleep, for supplies that nudge, and the nudges that were not
+//! answered yet.
 
 mod order;
 
@@ -15,8 +15,8 @@ pub(super) const NONE: Index = Index::MAX;
 
 /// What a queue that [nudges](super::Supply::nudges) knows of its tickets beyond the queue itself.
 ///
-/// A nudged ticket keeps its place but no longer stands among those `asleep`. So the next one to
-/// nudge is found at once, however many have been nudged and not been polled since.
+/// A nudged ticket keeps its place but is no longer in `asleep`. So the next ticket to nudge is
+/// found at once, however many have been nudged and not been polled since.
 pub(super) struct Nudges {
     // INVARIANT: the tickets in the queue that have a waker.
     asleep: Order,
@@ -27,17 +27,18 @@ pub(super) struct Nudges {
     latest: Index,
     awaited: usize,
     promised: u64,
-    /// By the slots of the arena.
+    /// One for each slot of the arena, by its index.
     tickets: Vec<Ticket>,
-    /// The next place at the tail; with the other sign, the next one in front.
+    /// The place of the next ticket that joins at the tail; negated, of the next one that joins in
+    /// front.
     next_place: i64,
 }
 
 /// | state | meaning | left by |
 /// | --- | --- | --- |
-/// | `Asleep` | in the order of those that sleep | a nudge, or its departure |
-/// | `Awaited` | nudged, and counted on | its next poll, its departure, or lost patience |
-/// | `Forgotten` | nudged, and counted on no more | its next poll |
+/// | `Asleep` | in the order of the tickets that sleep | a nudge, or its departure |
+/// | `Awaited` | nudged, and counted on | its next poll, its departure, or the end of its promise |
+/// | `Forgotten` | nudged, and no longer counted on | its next poll, or its departure |
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Asleep,
@@ -50,7 +51,7 @@ struct Ticket {
     state: State,
     node: Node,
     note: Option<u64>,
-    /// What its last nudge was for, and how long that is counted on.
+    /// What the ticket's last nudge has promised, and until when that is counted on.
     promised: u64,
     deadline: u64,
 }
@@ -74,7 +75,8 @@ impl Nudges {
         }
     }
 
-    /// Adds a ticket that sleeps.
+    /// Adds a ticket that sleeps. If it joins in front, nothing is promised any more to those
+    /// behind it.
     pub(super) fn join(&mut self, index: Index, in_front: bool) {
         let place = if in_front { -self.next_place } else { self.next_place };
         self.next_place += 1;
@@ -103,13 +105,14 @@ impl Nudges {
         place(self.first_asleep()).is_none_or(|first| place(index) <= Some(first))
     }
 
-    /// Returns the note about the ticket that sleeps and is served next.
+    /// Returns the note about the ticket that sleeps and is served next; `None` if none sleeps.
     pub(super) fn note(&mut self) -> Option<&mut Option<u64>> {
         let first = self.first_asleep();
         self.tickets.get_mut(first as usize).map(|ticket| &mut ticket.note)
     }
 
-    /// Promises `amount` to the ticket that sleeps and is served next, which is woken for it.
+    /// Promises `amount` to the ticket that sleeps and is served next, which the caller wakes for
+    /// it.
     pub(super) fn promise(&mut self, amount: u64, deadline: u64) {
         let index = self.first_asleep();
         self.asleep.remove(&mut self.tickets, index);
@@ -126,7 +129,7 @@ impl Nudges {
         self.promised += amount;
     }
 
-    /// Forgets about a ticket: it has left the queue.
+    /// Removes a ticket that has left the queue.
     pub(super) fn leave(&mut self, index: Index) {
         match self.tickets[index as usize].state {
             State::Asleep => self.asleep.remove(&mut self.tickets, index),
@@ -153,12 +156,12 @@ impl Nudges {
         self.awaited
     }
 
-    /// Returns how long the oldest nudge is counted on.
+    /// Returns until when the oldest nudge is counted on; `None` if none is.
     pub(super) fn deadline(&self) -> Option<u64> {
         self.tickets.get(self.oldest as usize).map(|ticket| ticket.deadline)
     }
 
-    /// Counts on the oldest nudge no more.
+    /// Stops counting on the oldest nudge.
     pub(super) fn forget_oldest(&mut self) {
         if self.oldest != NONE {
             self.forget(self.oldest);
@@ -182,7 +185,8 @@ impl Nudges {
         }
     }
 
-    /// Stops counting on any nudged ticket. Each was nudged once for each time it is forgotten.
+    /// Stops counting on any nudged ticket. A ticket is forgotten at most once for each nudge,
+    /// which bounds the cost.
     fn forget_all(&mut self) {
         while self.oldest != NONE {
             self.forget(self.oldest);

@@ -1,10 +1,10 @@
 //! An order from which the first is taken, and from which any item may leave: a pairing heap in an
 //! arena.
 //!
-//! After Fredman, Sedgewick, Sleator and Tarjan, "The pairing heap" (1986). Joining compares two
-//! places. Taking the first out, or one that leaves, compares as many as the logarithm of the
-//! number of items, over the long run. An item that is taken out first and comes back first, as a
-//! ticket that was nudged in vain does, costs two comparisons.
+//! After Fredman, Sedgewick, Sleator and Tarjan, "The pairing heap" (1986). To insert an item takes
+//! one comparison. To remove one, the first or any other, takes O(log n) comparisons, amortized,
+//! for n items. To remove the first and insert it again, as when a ticket was nudged in vain, takes
+//! one comparison in all.
 
 use super::{Index, NONE};
 
@@ -26,9 +26,9 @@ impl Node {
     }
 }
 
-/// The items of an arena that take part.
+/// The order of those items of an arena that were inserted.
 pub(super) struct Order {
-    // INVARIANT: the first of all. The children of each come after it.
+    // INVARIANT: the first of all items. The children of each item come after it.
     root: Index,
     compared: Compared,
 }
@@ -38,7 +38,7 @@ impl Order {
         Self { root: NONE, compared: Compared::default() }
     }
 
-    /// Returns the first; [`NONE`] if there is none.
+    /// Returns the first item; [`NONE`] if there is none.
     #[inline]
     pub(super) const fn first(&self) -> Index {
         self.root
@@ -50,7 +50,7 @@ impl Order {
         self.root = self.meld(arena, self.root, index);
     }
 
-    /// Takes an item out that takes part.
+    /// Removes an item that was inserted.
     #[inline]
     pub(super) fn remove<T: AsMut<Node>>(&mut self, arena: &mut [T], index: Index) {
         let Some(item) = arena.get_mut(index as usize) else { return };
@@ -72,7 +72,7 @@ impl Order {
         self.root = self.meld(arena, self.root, orphans);
     }
 
-    /// Makes one tree of the children that an item leaves behind.
+    /// Makes one tree of the children that a removed item leaves behind.
     #[inline]
     fn orphans<T: AsMut<Node>>(&mut self, arena: &mut [T], first: Index) -> Index {
         let Some(child) = arena.get_mut(first as usize) else { return NONE };
@@ -80,12 +80,13 @@ impl Order {
         if child.next != NONE {
             return self.meld_all(arena, first);
         }
-        // The usual case: an item that came back was compared with one other.
+        // The usual case: an item that was removed and inserted again has the one child that it was
+        // compared with.
         child.prev = NONE;
         first
     }
 
-    /// Makes one tree of two, neither of which has siblings or a parent. Either may be none.
+    /// Makes one tree of two, neither of which has siblings or a parent. Either may be [`NONE`].
     #[inline]
     fn meld<T: AsMut<Node>>(&mut self, arena: &mut [T], one: Index, other: Index) -> Index {
         if one == NONE || other == NONE {
@@ -104,8 +105,8 @@ impl Order {
         parent
     }
 
-    /// Makes one tree of siblings: of pairs from the first to the last, and of these from the last
-    /// to the first.
+    /// Makes one tree of siblings: melds them in pairs, from the first to the last, and then these
+    /// pairs, from the last to the first.
     #[cold]
     fn meld_all<T: AsMut<Node>>(&mut self, arena: &mut [T], first: Index) -> Index {
         let (mut rest, mut pairs) = (first, NONE);
@@ -134,7 +135,7 @@ impl Order {
     }
 }
 
-/// How many comparisons were made, which only tests want to know.
+/// How many comparisons were made, counted only in tests.
 #[derive(Default)]
 struct Compared(#[cfg(test)] u64);
 
@@ -184,7 +185,8 @@ mod tests {
         }
     }
 
-    /// Compares as often for each of `n` as the scene needs.
+    /// Returns how many comparisons for each of `n` items it takes to insert them and run the
+    /// scene.
     fn comparisons(n: usize, scene: impl Fn(&mut Order, &mut [Node])) -> f64 {
         let (mut order, mut nodes) = (Order::new(), arena(n));
         for index in 0..n {
@@ -234,7 +236,8 @@ mod tests {
         grows_as_the_logarithm(|order, nodes| {
             let n = nodes.len();
             for at in 0..n {
-                // Each once, as the factor has no divisor in common with the number.
+                // Each item leaves once, as the factor and the number of items have no common
+                // divisor.
                 order.remove(nodes, (at * 7_919 % n) as Index);
             }
             assert_eq!(order.first(), NONE);
