@@ -61,14 +61,14 @@ pub use portable_atomic_util::{Arc, Weak};
 
 /// What to do when woken. Put it in a [`Wakeable`] to make wakers of it.
 pub trait OnWake: Send + Sync + 'static {
-    /// Called for each wake, from any thread, also from within a poll.
+    /// Runs at each wake, on any thread, also within a poll.
     fn on_wake(&self);
 }
 
 /// A value that wakers can be made of: `Waker::from(Arc<Wakeable<T>>)`.
 ///
-/// It stands between `T` and the two traits named `Wake`, the library's and
-/// `portable-atomic-util`'s, whose methods differ in their receivers.
+/// It stands between `T` and the two traits named `Wake`, `alloc`'s and `portable-atomic-util`'s,
+/// whose methods differ in their receivers.
 #[derive(Debug)]
 pub struct Wakeable<T>(pub T);
 
@@ -135,7 +135,7 @@ pub(crate) use loom::{thread::LocalKey, thread_local};
 pub(crate) use std::{thread::LocalKey, thread_local};
 
 /// Declares a thread-local without a destructor whose first value is a constant: reading it is a
-/// plain load. Loom's has no constants.
+/// plain load. Loom's thread-locals have no constants.
 #[cfg(feature = "std")]
 macro_rules! thread_constant {
     ($(#[$meta:meta])* static $name:ident: $type:ty = $value:expr;) => {
@@ -161,7 +161,7 @@ mod cell {
             Self(core::cell::UnsafeCell::new(value))
         }
 
-        /// Calls `f` with a pointer to look through.
+        /// Calls `f` with a pointer to read through.
         #[inline]
         pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
             f(self.0.get())
@@ -180,11 +180,12 @@ mod cell {
     }
 }
 
-/// How often to spin, twice as long each time, before letting other threads run.
+/// How many tries of [`relax`] spin, each twice as long as the one before; later ones yield.
 #[cfg(all(feature = "std", not(loom)))]
 const SPINS: u32 = 7;
 
-/// Passes the time of a few instructions of another thread, or, if it takes longer, of its turn.
+/// Waits for about a few instructions of another thread; after several tries, yields to other
+/// threads.
 #[cfg(all(feature = "std", not(loom)))]
 #[cold]
 pub fn relax(tries: &mut u32) {
@@ -196,7 +197,7 @@ pub fn relax(tries: &mut u32) {
     *tries += 1;
 }
 
-/// Passes the time of a few instructions of another thread.
+/// Waits for about a few instructions of another thread.
 #[cfg(all(not(feature = "std"), not(loom)))]
 #[cold]
 pub fn relax(tries: &mut u32) {
@@ -204,7 +205,7 @@ pub fn relax(tries: &mut u32) {
     spin_loop();
 }
 
-/// LOOM: lets the others run.
+/// LOOM: lets the other threads run.
 #[cfg(loom)]
 pub fn relax(tries: &mut u32) {
     *tries += 1;
@@ -233,26 +234,27 @@ pub(crate) fn park_until(parker: &parking::Parker, until: std::time::Instant) {
 }
 
 /// LOOM: time does not exist in a model. A timed park lets every other thread run, and then the
-/// time has come; whether the thread was unparked meanwhile, its last poll finds out. That covers
+/// time has come; the thread's last poll finds out whether it was unparked meanwhile. That covers
 /// both orders of a wake and an expiry.
 #[cfg(all(feature = "std", loom))]
 pub(crate) fn park_until(_parker: &parking::Parker, _until: std::time::Instant) {
     loom::thread::yield_now();
 }
 
-/// Returns a number that was tuned on real machines. One that decides which way the code goes is
-/// small in models.
+/// Returns `real`, which was tuned on real machines; in models, `in_models`, which is small where
+/// the number decides which way the code goes.
 ///
-/// LOOM: a model that has to do something often before it gets where it goes explores nothing more
-/// by it.
+/// LOOM: a model that has to repeat a step often before it gets anywhere explores nothing more by
+/// that.
 pub const fn tuned(real: u32, in_models: u32) -> u32 {
     if cfg!(loom) { in_models } else { real }
 }
 
-/// Does nothing but in models: `SeqCst` accesses before and after it are in one order anyway.
+/// Does nothing on the real machine, where the `SeqCst` accesses before and after it are in one
+/// order anyway.
 ///
-/// LOOM: takes `SeqCst` accesses for AcqRel, but knows such fences. One between two `SeqCst`
-/// accesses of a thread says what C++20 says of them without it: that they are in one order with
+/// LOOM: loom treats `SeqCst` accesses as AcqRel, but has `SeqCst` fences. One between two `SeqCst`
+/// accesses of a thread has the effect that C++20 gives them without it: they are in one order with
 /// those of other threads.
 #[cfg(feature = "std")]
 #[inline]
@@ -269,16 +271,16 @@ pub(crate) fn nap(duration: core::time::Duration) {
     park_until(&parking::Parker::new(), std::time::Instant::now() + duration);
 }
 
-/// Whether a thread that spins may be woken by another one that runs meanwhile.
+/// Returns whether a thread that spins may be woken by another one that runs meanwhile.
 ///
-/// LOOM: never: a model explores when a thread is woken anyway; polling for it would only make more
-/// of the same.
+/// LOOM: false: a model explores every moment at which a thread can be woken anyway; to poll for
+/// the wake-up would only add executions that are alike.
 #[cfg(feature = "std")]
 pub(crate) fn may_spin() -> bool {
     !cfg!(loom) && parallelism() > 1
 }
 
-/// Takes a wake-up of the calling thread that has come already; returns whether it had.
+/// Consumes a wake-up of the calling thread that has come already; returns whether there was one.
 #[cfg(all(feature = "std", not(loom)))]
 #[inline]
 pub(crate) fn take_wake_up(parker: &parking::Parker) -> bool {
@@ -291,16 +293,17 @@ pub(crate) fn take_wake_up(_parker: &parking::Parker) -> bool {
     false
 }
 
-/// Whether a deadline has passed.
+/// Returns whether a deadline has passed.
 ///
-/// LOOM: always: asked only after [`park_until`] has let the others run.
+/// LOOM: true: this is called only after [`park_until`] has let the other threads run.
 #[cfg(feature = "std")]
 pub(crate) fn has_passed(deadline: std::time::Instant) -> bool {
     cfg!(loom) || std::time::Instant::now() >= deadline
 }
 
-/// A number for the calling thread that no other thread of the process has, `None` where threads
-/// cannot be told apart (without std, in a model, and in a thread whose locals are already gone).
+/// Returns a number for the calling thread that no other thread of the process has; `None` where
+/// threads cannot be told apart (without std, in a model, and in a thread whose locals are already
+/// gone).
 #[cfg(all(feature = "std", not(loom)))]
 #[inline]
 pub fn thread_number() -> Option<usize> {
@@ -327,8 +330,8 @@ pub fn thread_number() -> Option<usize> {
     NUMBER.try_with(number).ok()
 }
 
-/// LOOM: a number handed out once per thread would differ between the executions of a model, which
-/// must be alike.
+/// Returns `None`. LOOM: a number handed out once per thread would differ between the executions of
+/// a model, which must be alike.
 #[cfg(any(not(feature = "std"), loom))]
 #[inline]
 pub fn thread_number() -> Option<usize> {
@@ -340,7 +343,7 @@ mod parallelism;
 #[cfg(all(feature = "std", not(loom)))]
 pub use self::parallelism::{assume_parallelism, parallelism};
 
-/// LOOM: two stripes are enough to sum over.
+/// Returns 1: without std there is one thread. LOOM: 2, as two stripes are enough to sum over.
 #[cfg(any(not(feature = "std"), loom))]
 pub fn parallelism() -> usize {
     if cfg!(loom) { 2 } else { 1 }
@@ -355,7 +358,7 @@ mod model_once {
         atomic::{AtomicBool, Ordering},
     };
 
-    /// A cell written once, as far as the model can see an atomic flag and a lock.
+    /// A cell written once, with an atomic flag and a lock that the model can see.
     #[derive(Debug)]
     pub struct OnceLock<T> {
         is_set: AtomicBool,
@@ -373,13 +376,13 @@ mod model_once {
             }
         }
 
-        /// Returns the value if it was written.
+        /// Returns the value; `None` if it was not written yet.
         pub fn get(&self) -> Option<&T> {
             // ORDERING: Acquire: pairs with the Release in `get_or_init`.
             self.is_set.load(Ordering::Acquire).then(|| self.value.get()).flatten()
         }
 
-        /// Returns the value, written by `make` if it was not yet.
+        /// Returns the value, and first writes that of `make` if there is none.
         pub fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
             if let Some(value) = self.get() {
                 return value;

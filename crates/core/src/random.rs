@@ -19,7 +19,7 @@ pub struct Random {
 }
 
 impl Random {
-    /// Creates the numbers of a seed.
+    /// Creates the sequence of numbers of a seed.
     #[inline]
     pub const fn new(seed: u64) -> Self {
         Self { state: seed }
@@ -34,7 +34,7 @@ impl Random {
         mixed ^ mixed >> 31
     }
 
-    /// Returns a number from 0 to `n`, without `n`, which is above 0.
+    /// Returns a number below `n`.
     ///
     /// # Panics
     ///
@@ -46,7 +46,7 @@ impl Random {
         below
     }
 
-    /// Returns true once in `n`, on average.
+    /// Returns true once in `n` calls, on average.
     ///
     /// # Panics
     ///

@@ -1,8 +1,8 @@
-//! Panics of foreign code: of wakers, destructors, and whatever else a caller has brought along.
+//! Panics of foreign code: of wakers, destructors, and other code that users bring.
 //!
 //! The rule of this workspace: *the guard exists before foreign code runs*. What is left for this
-//! module, the one catcher of all crates, are panics that would meet another one, which aborts the
-//! process, and panics that no caller is to learn of. What a panic carries is foreign, too, and may
+//! module, the one catcher of all crates, are panics while another one unwinds, which would abort
+//! the process, and panics that no caller is to see. What a panic carries is foreign, too, and may
 //! panic when it is dropped; so may each of several values that are dropped together.
 
 mod contained;
@@ -22,7 +22,7 @@ pub type Payload = Box<dyn Any + Send + 'static>;
 
 pub use self::imp::{catch, contain, in_drop};
 
-/// Drops a payload, whose destructor is foreign code.
+/// Drops a payload, whose destructor is foreign code. A panic of it ends here.
 pub fn bury(payload: Payload) {
     contain(|| drop(payload));
 }
@@ -45,7 +45,7 @@ pub fn attempt<T>(foreign: impl FnOnce() -> T) -> Option<T> {
 }
 
 /// Drops foreign values, each on its own: the panic of one keeps no other from being dropped, and
-/// two abort nothing.
+/// two panics do not abort the process.
 ///
 /// # Examples
 ///
@@ -54,13 +54,13 @@ pub fn attempt<T>(foreign: impl FnOnce() -> T) -> Option<T> {
 /// ```
 pub fn drop_each<T>(values: impl IntoIterator<Item = T>) {
     let mut values = values.into_iter();
-    // One run through all, or one more after each panic: catching is not free.
+    // One run through all values, and one more after each panic: catching is not free.
     while let Err(payload) = catch(|| values.by_ref().for_each(drop)) {
         bury(payload);
     }
 }
 
-/// Returns what a payload says, if it says it in words.
+/// Returns the message of a payload, if it is a string.
 pub fn words(payload: &(dyn Any + Send)) -> Option<&str> {
     let literal = payload.downcast_ref::<&str>().copied();
     literal.or_else(|| payload.downcast_ref::<alloc::string::String>().map(|words| words.as_str()))
@@ -75,14 +75,14 @@ mod imp {
 
     /// Runs foreign code and turns its panic into a value.
     ///
-    /// The code's captures are not looked at again after a panic, which is what unwind safety asks
-    /// for.
+    /// Asserts unwind safety: what the code has captured must still be valid after a panic, if the
+    /// caller uses it again.
     #[inline]
     pub fn catch<T>(foreign: impl FnOnce() -> T) -> Result<T, Payload> {
         std::panic::catch_unwind(AssertUnwindSafe(foreign))
     }
 
-    /// Runs foreign code whose panic ends here. Its message has been printed by the panic hook.
+    /// Runs foreign code, whose panic ends here. The panic hook has printed its message by then.
     ///
     /// Without std a panic cannot be caught: where it unwinds, it goes on.
     ///
@@ -98,8 +98,8 @@ mod imp {
     }
 
     /// Runs foreign code within a destructor. Its panic goes on, unless the destructor itself runs
-    /// because of a panic: then that one goes on, and this one ends here. Two panics at once would
-    /// abort the process.
+    /// because of a panic: then that first panic goes on, and the one of the foreign code ends
+    /// here. Two panics at once would abort the process.
     ///
     /// Without std the second panic aborts.
     ///
@@ -138,8 +138,8 @@ mod imp {
         }
     }
 
-    /// A payload may panic when it is dropped, and what that panics with, too. There it ends: with
-    /// a leak.
+    /// Drops a payload. That may panic, and to drop what it panics with may panic again, so that
+    /// second payload is leaked.
     #[cold]
     fn discard(payload: Payload) {
         if let Err(payload) = catch(|| drop(payload)) {

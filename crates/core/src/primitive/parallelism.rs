@@ -6,14 +6,14 @@ use super::ProcessCell;
 
 static ANSWER: ProcessCell<usize> = ProcessCell::new();
 
-/// The number of threads that can run at once, as the system said when it was asked first; 1 where
-/// it does not know.
+/// Returns the number of threads that can run at once, as the system said when it was asked first;
+/// 1 where it does not know.
 pub fn parallelism() -> usize {
     *ANSWER.get_or_init(|| std::thread::available_parallelism().map_or(1, NonZero::get))
 }
 
-/// Lets [`parallelism`] be `threads` in this process, for tests that are about machines of that
-/// size; returns whether it is, which it is not if another answer was given before.
+/// Makes [`parallelism`] return `threads` in this process, for tests that are about machines of
+/// that size; returns false if it has given another answer before.
 #[doc(hidden)]
 pub fn assume_parallelism(threads: usize) -> bool {
     *ANSWER.get_or_init(|| threads) == threads

@@ -20,24 +20,25 @@ use crate::{
     time::{Clock, SystemClock, Timer, Timestamp},
 };
 
-/// How often one poll of [`KeepFresh`] refreshes its clock: once when a sleep is over, and once
-/// more to begin the next one.
+/// How often one poll of [`KeepFresh`] refreshes its clock at most: the first round begins a sleep,
+/// and the second one polls it.
 const ROUNDS: u32 = 2;
 
 /// A clock that shows what another one showed when it was last [refreshed](Self::refresh).
 ///
-/// Reading it is one relaxed load, where the system's clock takes some 20 to 30 ns. That is most of
-/// what a limiter costs. Use it where a limiter or breaker is asked millions of times a second, and
-/// the time may lag by a millisecond. Do not use it to measure short durations, or where it is not
-/// refreshed.
+/// Reading it is one relaxed load, where the system's clock takes some 20 to 30 ns, which is most
+/// of what a limiter costs. Use it where a limiter or breaker is asked millions of times a second,
+/// and the time may lag by a millisecond. Do not use it to measure short durations, or where it is
+/// not refreshed.
 ///
 /// Its resolution is the interval between refreshes: it lags by at most that (and by what delays
 /// the refresher), and never goes backward. [`keep_fresh`](Self::keep_fresh) refreshes it in a task
 /// or a thread of yours. Before the first refresh it shows [`Timestamp::ORIGIN`].
 ///
-/// While it is not refreshed, time stands still: a limiter mints nothing and refuses once its burst
-/// is spent, an open breaker stays open. That is the safe side, and still an outage. What *waits*
-/// is not stuck: a sleep is timed by the inner clock, and refreshes this one when it ends.
+/// While it is not refreshed, time stands still: a limiter adds no tokens and refuses once its
+/// burst is spent, an open breaker stays open. That is the safe side, and still an outage. What
+/// *waits* is not stuck: a sleep is timed by the inner clock, and refreshes the cached one when it
+/// ends.
 ///
 /// A sleeper must reach the clock for as long as it sleeps. So it is not the clock itself that is a
 /// [`Timer`], but a `&'static CachedClock` and an `Arc<CachedClock>`; both can be the clock of a
@@ -98,12 +99,12 @@ impl<T: Timer> CachedClock<T> {
     /// A resolution shorter than a refresh takes is possible, and keeps a task or a thread busy:
     /// each poll ends after two refreshes.
     ///
-    /// It never ends: `.await` it in a task, or `.wait()` for it on a thread of its own. Dropping
-    /// it stops it, and with it the clock.
+    /// The future never ends: `.await` it in a task, or `.wait()` for it on a thread of its own.
+    /// Dropping it stops the clock.
     ///
     /// # Cancel safety
     ///
-    /// The clock shows its latest reading.
+    /// When the future is dropped, the clock goes on showing its latest reading.
     ///
     /// # Panics
     ///
@@ -187,8 +188,8 @@ impl<P: Deref<Target = CachedClock<T>>, T: Timer> Future for CachedSleep<P, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         ready!(this.sleep.poll(cx));
-        // A sleeper finds that its time has come. Otherwise it would sleep again, for no time at
-        // all, again and again.
+        // So a sleeper that reads this clock finds that its time has come. Otherwise it would sleep
+        // again and again, for no time at all.
         this.clock.refresh();
         Poll::Ready(())
     }
@@ -223,7 +224,8 @@ impl<T: Timer> Future for KeepFresh<'_, T> {
             this.clock.refresh();
             this.sleep.set(Some(this.clock.clock.sleep(*this.resolution)));
         }
-        // The resolution passes faster than a round: the executor's other tasks come between.
+        // The resolution is shorter than a round takes: let the executor's other tasks run in
+        // between.
         cx.waker().wake_by_ref();
         Poll::Pending
     }

@@ -1,14 +1,14 @@
-//! A deadline that is looked at while there is work, too.
+//! A deadline that is checked while there is work, too.
 
 use core::{fmt, time::Duration};
 
 use super::Timestamp;
 
-/// The most steps between two looks at the clock.
+/// The most steps between two readings of the clock.
 const MOST: u32 = 64;
 
-/// Says when to look at the clock, for a loop that always finds something ready: at each step,
-/// unless many steps take but a small part of the delay.
+/// Reads the clock for a loop that always finds something ready: at each step, or only at some
+/// steps while these take but a small part of the delay.
 ///
 /// # Examples
 ///
@@ -24,7 +24,7 @@ const MOST: u32 = 64;
 #[derive(Clone, Copy)]
 pub struct DueWatch {
     deadline: Timestamp,
-    /// Looks that take less than this apart may be fewer.
+    /// If two readings are less than this apart, the next ones may be more steps apart.
     little: Duration,
     last: Timestamp,
     stride: u32,
@@ -32,7 +32,7 @@ pub struct DueWatch {
 }
 
 impl DueWatch {
-    /// Watches for the end of `delay`, which begins now.
+    /// Watches for the end of `delay`, which begins at `now`.
     pub fn new(now: Timestamp, delay: Duration) -> Self {
         Self { deadline: now + delay, little: delay / 16, last: now, stride: 1, left: 1 }
     }
@@ -42,14 +42,14 @@ impl DueWatch {
         Self { deadline, ..Self::new(now, deadline.since(now)) }
     }
 
-    /// Takes a step; returns whether the time was found to have come.
+    /// Takes a step; returns whether it has read the clock and found that the deadline has come.
     #[inline]
     pub fn is_due(&mut self, now: impl FnOnce() -> Timestamp) -> bool {
         if self.left > 1 {
             self.left -= 1;
             return false;
         }
-        // It stays due until the clock has answered: that may panic.
+        // If the clock panics, the next step reads it again.
         self.look(now())
     }
 

@@ -62,9 +62,10 @@ impl ManualClock {
     /// Turns the clock forward by `duration` and wakes every sleeper whose time has come, earliest
     /// first, equal times in the order of their first polls.
     ///
-    /// While a sleeper is woken the clock shows its time or later, as it would if time had passed
-    /// steadily. Turns by several threads at once add up; each call returns when every sleeper due
-    /// by its target time has been woken.
+    /// While a sleeper is woken, the clock shows that sleeper's time or later, as it would if time
+    /// had passed steadily. Turns by several threads at once add up; each call returns when every
+    /// sleeper due by its target time has been woken, or is being woken by another of these
+    /// threads.
     pub fn advance(&self, duration: Duration) {
         let later = |from| (Timestamp::from_nanos(from) + duration).as_nanos();
         // ORDERING: Relaxed: a number that is handed out; `set_now` publishes.
@@ -77,7 +78,7 @@ impl ManualClock {
     }
 
     /// Turns the clock forward to `time`; does nothing to a clock that is already past it, except
-    /// that it wakes sleepers that are due.
+    /// that it wakes the sleepers that are due by `time`.
     pub fn advance_to(&self, time: Timestamp) {
         // ORDERING: Relaxed: as above.
         self.state.turned_to.fetch_max(time.as_nanos(), Ordering::Relaxed);
@@ -90,8 +91,8 @@ impl ManualClock {
         wake_list::each(iter::from_fn(|| self.turn_to_next(time)), Waker::wake);
     }
 
-    /// Turns the clock to the time of the first sleeper that is due by `time`, and takes its waker
-    /// out; else to `time`.
+    /// Turns the clock to the time of the first sleeper that is due by `time`, and takes out its
+    /// waker. If no sleeper is, turns the clock to `time` and returns `None`.
     fn turn_to_next(&self, time: Timestamp) -> Option<Waker> {
         loop {
             // The time is set before an entry is removed: a sleeper that finds its entry gone finds
@@ -99,8 +100,9 @@ impl ManualClock {
             let due = self.state.timers.next().map_or(time, |due| due.min(time));
             self.set_now(due);
             match self.state.timers.pop_due(due) {
-                // No sleeper was due at `time`, looked up after it was set. A sleeper registers
-                // before it reads the clock, so one that was missed reads the new time.
+                // No sleeper was due by `time` when that was checked, after the clock was set to
+                // it. A sleeper registers before it reads the clock, so one that was missed reads
+                // the new time.
                 None if due == time => return None,
                 None => {}
                 waker => return waker,
@@ -165,8 +167,8 @@ impl Future for ManualSleep {
                 drop(entry.register(&clock.state.timers, cx.waker()));
                 true
             };
-            // Registered, now look again: a turn of the clock that missed the entry has already
-            // changed the time.
+            // Checked again once the entry is registered: a turn of the clock that missed the entry
+            // has already changed the time.
             if waits && clock.now() < entry.time() {
                 return Poll::Pending;
             }

@@ -58,7 +58,8 @@ impl Future for SystemSleep {
         if driver::is_probe(cx.waker()) || entry.time() == Timestamp::NEVER {
             return Poll::Pending;
         }
-        // A thread that waits keeps its own time; all others share the timer thread.
+        // A thread that blocks in a wait times its sleeps itself; all other sleeps share the timer
+        // thread.
         let own = driver::timers_of(cx.waker());
         let (timers, thread) = match &own {
             Some(own) => (own, None),
@@ -84,21 +85,21 @@ impl Future for SystemSleep {
     }
 }
 
-/// The one helper thread of the process: sleeps until the first waker is due and wakes it.
+/// The one helper thread of the process: sleeps until the first waker is due, and calls it.
 struct TimerThread {
     /// The process that it runs in.
     process: u32,
     timers: Timers,
     thread: Thread,
-    /// That of a child of the process.
+    /// The timer thread of a process that was forked from this one.
     next: ProcessCell<Box<TimerThread>>,
 }
 
 /// The thread of the first process, in a line of forks, that needed one.
 static FIRST_THREAD: ProcessCell<TimerThread> = ProcessCell::new();
 
-/// Sees to it that deadlines from before a fork come in the child, too, for a caller that waits for
-/// one and polls no sleep.
+/// Makes sure that deadlines from before a fork are served in the child process, too, for a caller
+/// that waits for one of them and polls no sleep.
 pub(crate) fn keep_deadlines() {
     if FIRST_THREAD.get().is_some() {
         TimerThread::get();
@@ -108,9 +109,9 @@ pub(crate) fn keep_deadlines() {
 impl TimerThread {
     /// Returns the thread of this process, and starts it first if there is none.
     ///
-    /// A child that was forked has its parent's memory, and only one of its threads: it needs
-    /// another thread for the same timers. If the fork came while a thread was in them, they stay
-    /// locked in the child, which then begins with new ones.
+    /// A forked child process has its parent's memory, and only one of the parent's threads: it
+    /// needs another thread for the same timers. If the fork came while a thread held their lock,
+    /// they stay locked in the child, which then begins with new ones.
     fn get() -> &'static Self {
         let process = process();
         let mut found = FIRST_THREAD.get_or_init(|| Self::start(process, Timers::default()));
@@ -150,7 +151,7 @@ fn process() -> u32 {
     std::process::id()
 }
 
-/// There is no fork.
+/// Returns 0: there is no fork.
 #[cfg(not(unix))]
 const fn process() -> u32 {
     0

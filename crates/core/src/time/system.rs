@@ -13,7 +13,8 @@ fn origin() -> Instant {
     *ORIGIN.get_or_init(Instant::now)
 }
 
-/// Returns the instant of a system timestamp, `None` for one that does not come.
+/// Returns the instant of a system timestamp; `None` if that does not come, or is too late for an
+/// `Instant`.
 pub(super) fn instant_of(time: Timestamp) -> Option<Instant> {
     if time == Timestamp::NEVER {
         return None;
@@ -33,7 +34,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// Wakes what is due among a driver's timers, and returns when the next one will be.
+/// Calls the wakers that are due among a driver's timers, and returns when the next one will be
+/// due; `None` if there is none.
 ///
 /// A sleep that came due after the driver's last poll has to unpark it: nothing else would.
 pub(crate) fn driven(timers: &Timers) -> Option<Instant> {

@@ -1,4 +1,4 @@
-//! Wakers in the order of their time: the store behind every timer of ours.
+//! Wakers in the order of their time: the store behind every timer of this crate.
 
 use core::task::Waker;
 
@@ -14,7 +14,8 @@ pub(crate) struct Timers {
 
 #[derive(Debug, Default)]
 struct Store {
-    // INVARIANT: one entry per live `Entry`, less those whose time has come.
+    // INVARIANT: one waker for each registered `Entry`, except those that were taken out because
+    // their time had come.
     wakers: BTreeMap<Key, Waker>,
     next_number: u64,
 }
@@ -23,12 +24,12 @@ struct Store {
 type Key = (Timestamp, u64);
 
 impl Timers {
-    /// Returns when the first waker is due.
+    /// Returns when the first waker is due; `None` if there is none.
     pub(crate) fn next(&self) -> Option<Timestamp> {
         self.store.with(|store| store.wakers.first_key_value().map(|((time, _), _)| *time))
     }
 
-    /// Takes the first waker that is due at `now`.
+    /// Takes out the first waker if it is due at `now`.
     pub(crate) fn pop_due(&self, now: Timestamp) -> Option<Waker> {
         self.store.with(|store| {
             let first = store.wakers.first_entry()?;
@@ -37,7 +38,7 @@ impl Timers {
         })
     }
 
-    /// Returns the same store, unless a thread is in it at this moment: then a new one.
+    /// Returns the same store, unless a thread holds its lock at this moment: then a new one.
     #[cfg(feature = "std")]
     pub(crate) fn inherit(&self) -> Self {
         if self.store.is_open() { self.clone() } else { Self::default() }
@@ -93,7 +94,8 @@ impl Entry {
         Registered { is_first, _before: before }
     }
 
-    /// Makes `waker` the one that will be woken; returns false if the time has come already.
+    /// Makes `waker` the one that will be called; returns false if the entry's waker was taken out
+    /// already, or if the entry is registered nowhere.
     pub(crate) fn refresh(&self, waker: &Waker) -> bool {
         let Some(Timers { store }) = &self.timers else { return false };
         match store.with(|store| store.wakers.get(&self.key).map(|held| held.will_wake(waker))) {
@@ -129,11 +131,12 @@ impl Drop for Entry {
     }
 }
 
-/// What became of a registration. Dropping this withdraws the registration before, whose waker is
-/// foreign code.
+/// What became of a registration. Dropping this withdraws the entry's previous registration, whose
+/// waker is foreign code.
 #[must_use = "dropping it drops a waker"]
 pub(crate) struct Registered {
-    /// Whether it is now the first of all, as the thread that serves the timers has to know.
+    /// Whether the entry is now the first of all, which the thread that serves the timers has to
+    /// know.
     #[cfg_attr(
         not(feature = "std"),
         allow(dead_code, reason = "no thread sleeps until the first is due")

@@ -15,8 +15,8 @@ const ROUNDS: u32 = 8;
 /// The processor's time stamp counter, calibrated against the system's clock by [`quanta`]. Its
 /// origin is its creation.
 ///
-/// A reading takes about half of what [`SystemClock`] takes. Use it where that is seen in a
-/// profile, and where the counter is sound:
+/// A reading takes about half of what [`SystemClock`] takes. Use it where this difference shows in
+/// a profile, and where the counter is sound:
 ///
 /// - on x86-64 with an invariant counter and `rdtscp` (`constant_tsc nonstop_tsc` in
 ///   `/proc/cpuinfo`), which `quanta` looks for; where it finds none, and on other processors, it
@@ -26,9 +26,9 @@ const ROUNDS: u32 = 8;
 /// - on a machine that is not suspended or moved to another host meanwhile, which changes the
 ///   counter's rate or value.
 ///
-/// It is calibrated once per process, by the first clock, which takes up to 200 ms of a busy
-/// processor, and is not adjusted afterwards: a limiter's rate is then off by as much as the
-/// calibration was.
+/// The counter is calibrated once per process, which takes up to 200 ms of a busy processor when
+/// the first clock is created, and is not adjusted afterwards: a limiter's rate is then off by as
+/// much as the calibration was.
 ///
 /// A clone shows the same time; clocks created separately have different origins.
 ///
@@ -117,7 +117,8 @@ impl Future for TscSleep {
             if Pin::new(sleep).poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            // The two clocks are not of one pace: the rest, which is short, is slept again.
+            // The two clocks do not run at the same rate: another sleep follows for the rest, which
+            // is short.
             self.sleep = None;
         }
         // A counter that stands still must not keep the executor's other tasks waiting.

@@ -39,13 +39,13 @@ const THERE: &str = "it is there until it is dropped";
 pub struct Foreign<T>(Option<T>);
 
 impl<T> Foreign<T> {
-    /// Takes care of a value.
+    /// Wraps a value.
     #[inline]
     pub const fn new(value: T) -> Self {
         Self(Some(value))
     }
 
-    /// Gives the value back.
+    /// Returns the value.
     #[inline]
     pub fn into_inner(mut self) -> T {
         self.0.take().expect(THERE)
@@ -86,8 +86,8 @@ impl<T> Drop for Foreign<T> {
 /// A collection of foreign values, dropped by [`drop_each`]: the panics of their destructors end
 /// there.
 ///
-/// A collection of std drops the others when a destructor panics, and aborts the process when a
-/// second one does.
+/// When a destructor panics, a collection of std drops the other values, and aborts the process if
+/// a second one panics.
 ///
 /// # Examples
 ///
@@ -110,13 +110,13 @@ impl<T> Drop for Foreign<T> {
 pub struct DropEach<C: Default + IntoIterator>(C);
 
 impl<C: Default + IntoIterator> DropEach<C> {
-    /// Takes care of a collection.
+    /// Wraps a collection.
     #[inline]
     pub const fn new(values: C) -> Self {
         Self(values)
     }
 
-    /// Gives the collection back.
+    /// Returns the collection.
     #[inline]
     pub fn into_inner(mut self) -> C {
         mem::take(&mut self.0)
@@ -153,7 +153,7 @@ impl<C: Default + IntoIterator> Drop for DropEach<C> {
             return;
         }
         let values = mem::take(&mut self.0).into_iter();
-        // Most often they were taken out before.
+        // Most often the values were taken out before.
         if values.size_hint().1 != Some(0) {
             drop_each(values);
         }
