@@ -88,7 +88,7 @@ struct Family {
 }
 
 /// A child's link to its parent: it keeps the parent alive, and holds the key by which the child is
-/// removed from the parent's list when its last clone is dropped.
+/// removed from the parent's list when the child's node is dropped.
 struct Origin {
     parent: Arc<Node>,
     key: u64,

@@ -5,9 +5,9 @@
 //! the task's poll:  set its waker in the cell ─▶ take the list ─▶ poll those slots
 //! ```
 //!
-//! The cell's lock orders the two: a slot that is put into the list too late to be taken calls the
-//! waker that was just set. A wake costs the same however many futures there are, and so does a
-//! poll for each future that was woken.
+//! The cell's lock orders the two: if a slot is put into the list too late to be taken, its wake
+//! calls the waker that was just set. A wake costs the same however many futures there are, and so
+//! does a poll for each future that was woken.
 //!
 //! The idea of a waker for each future is that of `futures`' `FuturesUnordered`; here the futures
 //! stay where they are, and have numbers.

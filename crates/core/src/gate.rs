@@ -146,8 +146,8 @@ pub trait Gate: Sized {
     ///
     /// # Cancel safety
     ///
-    /// Dropping it while it waits leaves no trace. Dropping it while `future` runs settles the pass
-    /// as [`Outcome::Ignored`].
+    /// Dropping the future while it waits leaves no trace. Dropping it while `future` runs settles
+    /// the pass as [`Outcome::Ignored`].
     ///
     /// # Errors
     ///

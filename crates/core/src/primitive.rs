@@ -343,7 +343,7 @@ mod parallelism;
 #[cfg(all(feature = "std", not(loom)))]
 pub use self::parallelism::{assume_parallelism, parallelism};
 
-/// Returns 1: without std there is one thread. LOOM: 2, as two stripes are enough to sum over.
+/// Returns 1 without std. LOOM: 2, as two stripes are enough to sum over.
 #[cfg(any(not(feature = "std"), loom))]
 pub fn parallelism() -> usize {
     if cfg!(loom) { 2 } else { 1 }

@@ -135,7 +135,7 @@ impl<T, P> RwShards<T, P> {
         self.shard(self.parts.by_hash(hash))
     }
 
-    /// Returns a shard by its index; `None` if there are not so many.
+    /// Returns a shard by its index; `None` if there is no such shard.
     pub fn get(&self, index: usize) -> Option<Shard<'_, T, P>> {
         self.parts.get(index).map(|part| self.shard(part))
     }

@@ -73,7 +73,7 @@ impl<T> Shards<T> {
         &self.parts[index & (self.parts.len() - 1)]
     }
 
-    /// Returns a shard by its index; `None` if there are not so many.
+    /// Returns a shard by its index; `None` if there is no such shard.
     pub fn get(&self, index: usize) -> Option<&T> {
         self.parts.get(index).map(|part| &**part)
     }

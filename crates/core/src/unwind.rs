@@ -138,8 +138,8 @@ mod imp {
         }
     }
 
-    /// Drops a payload. That may panic, and to drop what it panics with may panic again, so that
-    /// second payload is leaked.
+    /// Drops a payload. The drop may panic, and so may the drop of what it panics with: that second
+    /// payload is leaked.
     #[cold]
     fn discard(payload: Payload) {
         if let Err(payload) = catch(|| drop(payload)) {

@@ -78,8 +78,8 @@ impl<S: Future<Output = ()> + Send> Awaited for Armed<S> {
     }
 }
 
-/// Wakes the alarm of a sleep a little later that has woken itself too often: some runtimes' timers
-/// wake themselves at once when a task has used up its budget.
+/// Wakes, a little later, the alarm of a sleep that has woken itself too often: some runtimes'
+/// timers wake themselves at once when a task has used up its budget.
 #[cfg(feature = "std")]
 struct Retry {
     _sleep: Option<crate::time::SystemSleep>,
@@ -135,8 +135,8 @@ impl Alarm {
         }
     }
 
-    /// Puts back a sleep that `lend` took out. Returns whether it was woken
-    /// meanwhile, or the sleep itself if the node was cancelled meanwhile.
+    /// Puts back a sleep that `lend` has taken out. Returns whether it was woken meanwhile, or the
+    /// sleep itself if the node was cancelled meanwhile.
     fn put_back(&mut self, sleep: Sleep) -> Result<bool, Sleep> {
         match self {
             Self::Polled { again } => {

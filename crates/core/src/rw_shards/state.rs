@@ -150,8 +150,8 @@ impl State {
         core::ptr::from_ref(self).addr()
     }
 
-    /// Does what the fast path could not, which has found `word`. Returns whether the caller is in:
-    /// not if the lock is closed.
+    /// Goes on after the fast path, which has found `word`, has failed. Returns whether the caller
+    /// is in; if it is not, the lock is closed.
     #[cold]
     fn count_in_slow(&self, readers: &Readers, arrival: Arrival, word: usize) -> bool {
         // The word of a closed lock is not written to: many threads may pass by it at once.
@@ -195,8 +195,8 @@ impl State {
         }
     }
 
-    /// Does what the fast path could not, which has found `word`. Returns whether the caller is in:
-    /// not if the lock is closed.
+    /// Goes on after the fast path, which has found `word`, has failed. Returns whether the caller
+    /// is in; if it is not, the lock is closed.
     #[cold]
     fn take_slow(&self, readers: &Readers, word: usize) -> bool {
         if self.is_closed() {
