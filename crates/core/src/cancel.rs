@@ -140,7 +140,7 @@ impl CancelToken {
         child
     }
 
-    /// Creates a child that is cancelled when `duration` has passed since this call, also if the
+    /// Creates a child that is cancelled when `duration` has passed since this call, even if the
     /// time that `timer` shows lags behind.
     #[must_use = "a token that is not kept stops nothing"]
     pub fn child_with_timeout<T: Timer>(&self, timer: &T, duration: Duration) -> Self {

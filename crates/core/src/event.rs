@@ -19,7 +19,7 @@
 //! to a task, and with it another listener of the same event, would deadlock there. So what is
 //! registered is a *relay*: it moves the real waker to the event's outbox, and the outbox is
 //! emptied after `event-listener` has let go of its lock. The price is one small allocation for
-//! each wait that really waits.
+//! each wait that has to sleep.
 
 use core::{
     fmt,
@@ -235,7 +235,7 @@ pub trait Condition {
     /// What the waiter gets.
     type Output;
 
-    /// Returns the value if the condition holds now. May consume what it finds.
+    /// Returns the value if the condition holds now, else `None`. May consume what it finds.
     fn check(&mut self) -> Option<Self::Output>;
 
     /// Runs after each registration, before the check that follows it: the place to raise a flag

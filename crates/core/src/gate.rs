@@ -155,7 +155,7 @@ pub trait Gate: Sized {
     ///
     /// # Panics
     ///
-    /// The future panics if it is polled after it was ready, or after `future` has panicked; it
+    /// The future panics if it is polled after it was ready, or after `future` has panicked, and
     /// runs nothing then.
     fn run_async<F>(self, future: F) -> RunAsync<Self, F>
     where

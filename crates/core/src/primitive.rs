@@ -2,7 +2,8 @@
 //!
 //! Everything that synchronizes comes from here, so that one switch replaces the real machine by
 //! loom's model, and a target without 64-bit atomics or compare-and-swap gets `portable-atomic`'s.
-//! This is the only file that knows of those three worlds.
+//! Other files choose between the machine and its model by `by_machine`; outside of this file, only
+//! the models of the queue and the ring name `loom`.
 //!
 //! | world | atomics | `Arc` | mutex | parking |
 //! | --- | --- | --- | --- | --- |
@@ -12,7 +13,7 @@
 //!
 //! `Arc` is never loom's: loom has no `Weak`, and wakers need `alloc`'s. So a model does not see
 //! what only a reference count orders; where a count decides something (`Arc::get_mut`,
-//! `Arc::into_inner`), nothing else may rest on it.
+//! `Arc::into_inner`), the code must not rely on the count to order anything else.
 
 /// Picks items for the real machine or for loom's model of it.
 macro_rules! by_machine {

@@ -192,8 +192,8 @@ impl<T> Queue<T> {
     ///
     /// # Cancel safety
     ///
-    /// The item is added when the future resolves, and not at all if it is dropped before: then the
-    /// item is dropped with it, unless [`Push::into_inner`] saves it.
+    /// The item is added when the future resolves, and not at all if the future is dropped before:
+    /// then the item is dropped with it, unless [`Push::into_inner`] saves it.
     ///
     /// # Errors
     ///

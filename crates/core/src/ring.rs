@@ -290,7 +290,7 @@ impl<T> Ring<T> {
             let stamp = slot.stamp.load(Ordering::Acquire);
             if stamp == position | WRITTEN {
                 // ORDERING: Acquire as in `push_unless`. Release: a caller that finds the last item
-                // gone comes after what its popper did before (`is_drained`).
+                // gone (`is_drained`) sees what the item's popper did before.
                 let claim = self.head.compare_exchange_weak(
                     head,
                     self.next(position) | head & FLAGS,
@@ -394,7 +394,8 @@ impl<T> Ring<T> {
 
     /// Returns whether the ring is closed, no item is left and pushes are not diverted.
     pub fn is_drained(&self) -> bool {
-        // ORDERING: Acquire: a caller that finds the last item gone comes after its pop.
+        // ORDERING: Acquire: a caller that finds the last item gone sees what its popper did
+        // before.
         let tail = self.tail.load(Ordering::Acquire);
         let head = self.head.load(Ordering::Acquire);
         tail & (CLOSED | DIVERTED) == CLOSED && tail & !FLAGS == head & !FLAGS

@@ -44,8 +44,8 @@ pub struct Tally<const N: usize> {
     owner: AtomicUsize,
     // INVARIANT: written by the owner only.
     own: [AtomicU64; N],
-    // What others counted before the stripes were made, and what was on its way here when they
-    // were.
+    // What other threads counted before the stripes were made, and what was on its way here at that
+    // time.
     first: [AtomicU64; N],
     stripes: Stripes<N>,
 }

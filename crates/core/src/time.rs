@@ -161,8 +161,8 @@ pub trait Timer: Clock {
 
     /// Waits until `time` has come.
     ///
-    /// The future wakes the waker of its latest poll once `time` has come, and not before. When it
-    /// is ready, the clock shows `time` or later.
+    /// The future wakes the waker of its latest poll once `time` has come, and may wake it before
+    /// that, too. When the future is ready, the clock shows `time` or later.
     fn sleep_until(&self, time: Timestamp) -> Self::Sleep;
 
     /// Waits for `duration`, measured from this call.

@@ -46,7 +46,7 @@ const CLOSED: u8 = 4;
 pub struct Turnstile {
     /// | bits | meaning | changed by |
     /// | --- | --- | --- |
-    /// | `TAKEN` | a caller is inside, or was granted its turn and has not collected it | CAS to take; a leaver, under the list's lock if there are waiters |
+    /// | `TAKEN` | a caller is inside, or was granted its turn and has not collected it | CAS to take; a leaver, under the list's lock if another bit is set |
     /// | `WAITERS` | the wait queue is not empty | only under the list's lock |
     /// | `CLOSED` | final | `close` |
     word: AtomicU8,

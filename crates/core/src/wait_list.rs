@@ -203,7 +203,7 @@ pub trait Supply {
 
 /// Future of one request to a [`Supply`]: resolves to what is granted, or why nothing is.
 ///
-/// `P` points to the supply: a reference, or an `Arc` for a future that owns its part.
+/// `P` points to the supply: a reference, or an `Arc` for a future that keeps the supply alive.
 ///
 /// # Cancel safety
 ///

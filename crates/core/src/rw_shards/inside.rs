@@ -78,7 +78,8 @@ impl Drop for Stay {
 ///
 /// # Panics
 ///
-/// Panics if the thread is in a writing section of that map, or it is too deep within sections.
+/// Panics if the thread is in a writing section of that map, or if the new section would be nested
+/// too deeply.
 #[inline]
 pub(super) fn read(address: usize) -> (Stay, Arrival) {
     INSIDE.with(|inside| {
@@ -95,7 +96,8 @@ pub(super) fn read(address: usize) -> (Stay, Arrival) {
 ///
 /// # Panics
 ///
-/// Panics if the thread is in any section of that map, or it is too deep within sections.
+/// Panics if the thread is in any section of that map, or if the new section would be nested too
+/// deeply.
 #[inline]
 pub(super) fn write(address: usize) -> Stay {
     INSIDE.with(|inside| {

@@ -160,7 +160,7 @@ impl State {
         }
         let in_the_way = match arrival {
             Arrival::First => CLAIMED,
-            // It may have met its own thread's reader, which is no contention.
+            // A nested reader may have met a reader of its own thread, which is no contention.
             Arrival::Nested => WRITING,
         };
         if in_the_way == CLAIMED {

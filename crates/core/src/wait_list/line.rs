@@ -7,7 +7,7 @@ use alloc::{boxed::Box, vec::Vec};
 use super::nudges::{Index, NONE, Nudges};
 use crate::wake_list::WakeList;
 
-/// An emptied arena above this many slots is given back to the allocator.
+/// An arena of more slots than this is freed when it has become empty.
 const KEPT_SLOTS: usize = 64;
 
 /// The tickets of a [`WaitList`](super::WaitList), behind its lock.
