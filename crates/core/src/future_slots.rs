@@ -105,7 +105,7 @@ pub struct FutureSlots<N, F> {
     // which the one that was freed last comes first. Each slot knows its place here.
     order: Vec<usize>,
     in_flight: usize,
-    /// The place of the slot that [`next_in_turn`](Self::next_in_turn) gave last.
+    /// The place of the slot that [`next_in_turn`](Self::next_in_turn) returned last.
     turn: usize,
     /// Slots that were woken and not polled since, with the lowest number last. They are not in the
     /// list any more.

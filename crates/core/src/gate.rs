@@ -330,7 +330,7 @@ pub trait Pass: Sized {
 
 /// How an action went, as far as its gate is concerned.
 ///
-/// Exhaustive on purpose: a gate of another crate has to do something for each.
+/// Exhaustive on purpose: a gate of another crate has to do something for each variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// The action worked.

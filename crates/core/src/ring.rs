@@ -200,7 +200,7 @@ impl<T> Ring<T> {
     ///
     /// # Errors
     ///
-    /// [`NotPushed`] gives the item back.
+    /// [`NotPushed`] gives the item back if the ring is full, closed or diverted.
     #[inline]
     pub fn push(&self, item: T) -> Result<Pushed, NotPushed<T>> {
         self.push_unless(CLOSED | DIVERTED, item)
@@ -211,7 +211,7 @@ impl<T> Ring<T> {
     ///
     /// # Errors
     ///
-    /// [`NotPushed::Full`] gives the item back.
+    /// [`NotPushed::Full`] gives the item back if there is no room.
     pub fn push_diverted(&self, item: T) -> Result<Pushed, NotPushed<T>> {
         self.push_unless(0, item)
     }

@@ -154,7 +154,7 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// A clock that can also be waited for.
+/// A clock on which callers can also wait for a point in time.
 pub trait Timer: Clock {
     /// Future of [`sleep_until`](Self::sleep_until). Dropping it cancels the sleep.
     type Sleep: Future<Output = ()> + Send + 'static;

@@ -142,7 +142,7 @@ impl Supply for Turnstile {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             let (new, answer) = match word {
-                // The list's lock orders us with `close`.
+                // The list's lock orders this with `close`.
                 _ if word & CLOSED != 0 => return Poll::Ready(Err(Closed)),
                 _ if word & TAKEN == 0 && line.is_empty() => (word | TAKEN, Poll::Ready(Ok(()))),
                 _ => (word | WAITERS, Poll::Pending),

@@ -35,7 +35,7 @@ pub fn may_spin(cx: &Context<'_>) -> bool {
     driver::is_probe(cx.waker()) && crate::primitive::may_spin()
 }
 
-/// Without std there are no threads.
+/// Returns false: without std there are no threads.
 #[cfg(not(feature = "std"))]
 pub fn may_spin(_cx: &Context<'_>) -> bool {
     false
@@ -52,7 +52,7 @@ pub fn spin_polls(cx: &Context<'_>) -> u32 {
     if may_spin(cx) { driver::polls_that_pay() / 2 } else { 0 }
 }
 
-/// Without std there are no threads.
+/// Returns 0: without std there are no threads.
 #[cfg(not(feature = "std"))]
 pub fn spin_polls(_cx: &Context<'_>) -> u32 {
     0
@@ -94,7 +94,7 @@ pub trait Wait: Future + Sized {
     ///
     /// # Panics
     ///
-    /// Only if the future panics.
+    /// Panics only if the future panics.
     #[cfg(feature = "std")]
     #[inline]
     fn wait(self) -> Self::Output {

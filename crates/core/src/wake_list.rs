@@ -87,7 +87,7 @@ impl WakeList {
 /// Calls `act` with each item, also with those after an item whose call panics. Only the first
 /// panic propagates, when all calls are done. Without std a second panic aborts the process.
 pub fn each<I: Iterator>(mut items: I, act: fn(I::Item)) {
-    // Has items left only if a panic unwinds.
+    // Has items left when it is dropped only if a panic unwinds.
     struct Remaining<'a, I: Iterator>(&'a mut I, fn(I::Item));
     impl<I: Iterator> Drop for Remaining<'_, I> {
         fn drop(&mut self) {

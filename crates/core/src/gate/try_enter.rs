@@ -1,4 +1,4 @@
-//! A gate that never waits, as a future.
+//! The future of a gate that never waits.
 
 use core::{
     fmt,
@@ -14,7 +14,7 @@ use super::Gate;
 ///
 /// # Cancel safety
 ///
-/// Dropped before it is polled, it leaves no trace.
+/// If it is dropped before it is polled, it leaves no trace.
 ///
 /// # Panics
 ///

@@ -224,7 +224,7 @@ impl State {
 
     /// Counts a write, and ends the bias after `WRITES_PER_BIAS`. For a writer that has claimed.
     fn note_write(&self) {
-        // ORDERING: Relaxed: reached by one writer after the other.
+        // ORDERING: Relaxed: only one writer at a time gets here.
         let writes = self.writes.load(Ordering::Relaxed) + 1;
         self.writes.store(writes % WRITES_PER_BIAS, Ordering::Relaxed);
         if writes == WRITES_PER_BIAS {

@@ -87,7 +87,7 @@ impl Future for SystemSleep {
 
 /// The one helper thread of the process: sleeps until the first waker is due, and calls it.
 struct TimerThread {
-    /// The process that it runs in.
+    /// The process in which the thread runs.
     process: u32,
     timers: Timers,
     thread: Thread,

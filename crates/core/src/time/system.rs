@@ -27,7 +27,7 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let (now, origin) = (Instant::now(), origin());
         let elapsed = now.saturating_duration_since(origin);
-        // In 64 bits all the way: the process does not get 584 years old.
+        // 64 bits are enough throughout: the process does not get 584 years old.
         let nanos =
             elapsed.as_secs().wrapping_mul(1_000_000_000) + u64::from(elapsed.subsec_nanos());
         Timestamp::from_nanos(nanos)

@@ -236,7 +236,7 @@ impl<N: Copy> Tickets<N> {
         Some((first, (!rest.is_empty()).then(|| rest.take())))
     }
 
-    /// Returns the ticket that is served next.
+    /// Returns the ticket that is served next; [`NONE`] if there is none.
     #[inline]
     fn first(&self) -> Index {
         match &self.nudges {
@@ -250,7 +250,7 @@ impl<N: Copy> Tickets<N> {
     ///
     /// # Panics
     ///
-    /// Panics if 2³² − 1 tickets are out.
+    /// Panics if 2³² − 1 slots are taken already.
     #[inline]
     pub(super) fn join(&mut self, need: N, waker: Waker, in_front: bool, nudges: bool) -> Index {
         let (prev, next) = if in_front { (NONE, self.head) } else { (self.tail, NONE) };

@@ -168,7 +168,7 @@ impl Nudges {
         }
     }
 
-    /// Takes a ticket out of those that are awaited.
+    /// Removes a ticket from the awaited ones.
     fn forget(&mut self, index: Index) {
         let ticket = &mut self.tickets[index as usize];
         ticket.state = State::Forgotten;

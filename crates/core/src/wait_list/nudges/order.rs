@@ -1,4 +1,4 @@
-//! An order from which the first is taken, and from which any item may leave: a pairing heap in an
+//! An order that gives its first item, and from which any item may be removed: a pairing heap in an
 //! arena.
 //!
 //! After Fredman, Sedgewick, Sleator and Tarjan, "The pairing heap" (1986). To insert an item takes
