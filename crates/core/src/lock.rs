@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | `std` | `std::sync::Mutex`; a poisoned lock is entered all the same |
 //! | `critical-section` without `std` | a critical section of the binary's choice (interrupts off, on one core) |
-//! | neither | a spin lock: right where neither an interrupt handler nor a thread of another priority enters the same lock |
+//! | neither | a spin lock: right if no interrupt handler and no thread of another priority enters it |
 //! | `--cfg loom` | loom's mutex |
 //!
 //! Poison is ignored because every section leaves its data valid before it calls foreign code.
