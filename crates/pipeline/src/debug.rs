@@ -1,6 +1,6 @@
 //! `Debug` of types whose content is foreign, or too much to show.
 
-/// Implements `Debug` by the type's name.
+/// Implements `Debug` so that it shows the type's name alone.
 macro_rules! debug_by_name {
     ($name:ident<$($param:tt $(: $bound:path)?),+>) => {
         impl<$($param $(: $bound)?),+> core::fmt::Debug for $name<$($param),+> {

@@ -6,11 +6,11 @@ use alloc::{boxed::Box, string::String};
 
 use tidegate_core::unwind::{bury, catch, words};
 
-/// Any error that a stage may fail with. Anything that implements [`Error`](core::error::Error),
-/// and any string, converts into it.
+/// Any error that a stage may fail with. Every type that implements [`Error`](core::error::Error),
+/// `Send` and `Sync`, and every string, converts into it.
 pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
 
-/// A stage failed on an item.
+/// The error of a stage that failed on an item.
 ///
 /// # Examples
 ///
@@ -37,14 +37,14 @@ impl PipelineError {
         Self { stage, index, cause }
     }
 
-    /// Returns the name of the stage.
+    /// Returns the name of the stage; `flow` if no stage is to blame, as when a clock panics.
     pub fn stage(&self) -> &'static str {
         self.stage
     }
 
-    /// Returns the item's position in the source, from 0. For a batch it is that of its first item;
-    /// for an item that a [`flat_map`](crate::Pipeline::flat_map) made, that of the item it was
-    /// made of.
+    /// Returns the item's position in the source, from 0. For a batch this is the position of its
+    /// first item; for an item that a [`flat_map`](crate::Pipeline::flat_map) made, that of the
+    /// item it was made of.
     pub fn index(&self) -> u64 {
         self.index
     }
@@ -71,7 +71,8 @@ impl fmt::Display for PipelineError {
     }
 }
 
-// The cause is part of the message, so it is not a source, too: a report would print it twice.
+// The message contains the cause, so `source` does not return it as well: a report would print it
+// twice.
 impl core::error::Error for PipelineError {}
 
 /// The cause of a [`PipelineError`] whose stage panicked: the panic's message.

@@ -10,8 +10,8 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
-// In the order in which the docs of `Pipeline` show its methods: sources and stages, what can be
-// set, and how it is run.
+// The modules are in the order in which the docs of `Pipeline` show their methods: sources and
+// stages, settings, ways to run.
 pub mod stage;
 
 mod concurrent;

@@ -1,4 +1,4 @@
-//! Stages whose work is done by other threads.
+//! Stages whose work the threads of a pool or of the run do.
 
 mod map_on;
 

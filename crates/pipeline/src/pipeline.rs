@@ -14,10 +14,12 @@ use crate::flow::{AfterStop, Flow, Monitor, OnError, Stage, StageId};
 /// [`from_stream`](Pipeline::from_stream), [`from_queue`](Pipeline::from_queue)), goes on with
 /// stages, each with a name, and ends with [`for_each`](Self::for_each),
 /// [`collect`](Self::collect), [`run`](Self::run) or [`into_stream`](Self::into_stream). Nothing
-/// happens before the result is polled, and nothing is spawned: the whole flow is one future.
+/// happens before the future or stream that these return is polled, and no task is spawned: the
+/// whole flow is one future.
 ///
-/// `'h` is what the closures of [`on_error`](Self::on_error) borrow, `S` the stages, `T` the timer
-/// of the stages that need one.
+/// `'h` is the lifetime of what the closures of [`on_error`](Self::on_error) and the work on
+/// [`Threads`](crate::Threads) borrow, `S` the type of the stages, `T` that of the timer for the
+/// stages added next.
 ///
 /// # Clones
 ///
@@ -26,7 +28,8 @@ use crate::flow::{AfterStop, Flow, Monitor, OnError, Stage, StageId};
 ///
 /// # Cancel safety
 ///
-/// Dropping the run drops the items in it. [`stop_on`](Self::stop_on) brings them to the end first.
+/// Dropping the run drops the items in it. To bring them to the end instead, stop the flow by
+/// [`stop_on`](Self::stop_on) and drive the run on.
 ///
 /// # Examples
 ///
@@ -57,7 +60,7 @@ pub struct Pipeline<'h, S, T = SystemClock> {
 }
 
 impl<'h, S: Stage, T> Pipeline<'h, S, T> {
-    /// Adds the stage that `make` returns, over those so far.
+    /// Adds the stage that `make` makes of the stages so far.
     pub(crate) fn then<N: Stage>(
         mut self,
         name: &'static str,
@@ -68,7 +71,8 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         Pipeline { stages: make(self.stages, id), flow: self.flow, timer: self.timer }
     }
 
-    /// Sets what the stage added last does about items it fails on. The default is to stop.
+    /// Sets what the stage added last does about items it fails on. The default is to stop the
+    /// flow.
     ///
     /// # Examples
     ///
@@ -110,8 +114,8 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         self
     }
 
-    /// Sets what becomes of the items in the flow when it stops, by an error or by its token. The
-    /// default is to bring them to the end.
+    /// Sets what becomes of the items in the flow when an error or the token stops it. The default
+    /// is to bring them to the end.
     pub fn after_stop(mut self, after_stop: AfterStop) -> Self {
         self.flow.ledger.after_stop = after_stop;
         self
@@ -120,8 +124,8 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// Bounds how many items of the source may be in the flow, whatever the windows of its stages
     /// add up to. By default there is no such bound.
     ///
-    /// An item is in the flow until the last of what it has become has left. When the bound is
-    /// reached, a [`batch`](Self::batch) waits for no more items.
+    /// An item is in the flow until the last of the items that stages have made of it has left.
+    /// When the bound is reached, a [`batch`](Self::batch) waits for no more items.
     ///
     /// # Examples
     ///
@@ -144,8 +148,9 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// Sets the timer of the stages *added from here on*, and the clock of the
     /// [`monitor`](Self::monitor).
     ///
-    /// The default is the [`SystemClock`], which needs the feature `std`. Without it, stages that
-    /// take a duration need a timer, and without any clock the monitor shows counts and no times.
+    /// The default is the [`SystemClock`], which needs the feature `std`. Without `std`, set a
+    /// timer before adding a stage that takes a duration; with no clock at all, the monitor shows
+    /// counts and no times.
     ///
     /// # Examples
     ///

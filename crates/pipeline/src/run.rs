@@ -1,4 +1,5 @@
-//! What drives a flow: an executor, a thread, several threads, or a schedule drawn at random.
+//! The ways to run a flow: in an executor, on one thread or several, or on a schedule drawn at
+//! random.
 
 mod future;
 

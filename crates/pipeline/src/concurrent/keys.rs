@@ -11,15 +11,17 @@ use crate::{debug::debug_by_name, flow::Item};
 
 /// Decides which items a parallel stage may start. Implemented by this crate.
 pub trait KeyPolicy<In> {
-    /// Identifies the items that must not run beside this one.
+    /// What the stage keeps for an item in work, to pass it to [`leave`](Self::leave).
     #[doc(hidden)]
     type Key;
 
-    /// Returns the key of an item that may start now, or takes the item and keeps it for later.
+    /// Returns the key of `item` if it may start now; else takes the item, keeps it for later, and
+    /// returns `None`.
     #[doc(hidden)]
     fn arrive(&mut self, item: &mut Option<Item<In>>) -> Option<Self::Key>;
 
-    /// Ends an item's work. Returns the next item of its key, which may start now.
+    /// Ends the work on an item of `key`. Returns the next item of that key, which may start now;
+    /// `None` if none waits.
     #[doc(hidden)]
     fn leave(&mut self, key: Self::Key) -> Option<(Self::Key, Item<In>)>;
 
@@ -50,13 +52,14 @@ impl<In> KeyPolicy<In> for Unkeyed {
 
 /// An item may start when no other item of its key is in work.
 ///
-/// A key in work has an entry, and is found by its index: keys are compared only when an item
-/// arrives and when a key is forgotten. If a comparison panics, a key that is not in work keeps its
-/// entry, and no item waits in vain.
+/// A key in work has an entry in `queues`, and its item in work knows the entry's position: keys
+/// are compared only when an item arrives and when a key is forgotten. If a comparison panics, a
+/// key that is not in work keeps its entry, and no item waits in vain.
 pub struct PerKey<F, K, In> {
     key: F,
     index: DropEach<BTreeMap<Foreign<K>, usize>>,
-    // INVARIANT: entries in `free` have no key; the others are where `index` says.
+    // INVARIANT: the entries at the positions in `free` have no key; `index` has the positions of
+    // the others.
     queues: DropEach<Vec<KeyQueue<K, In>>>,
     free: Vec<usize>,
     waiting: usize,
@@ -80,7 +83,7 @@ impl<F, K, In> PerKey<F, K, In> {
 }
 
 impl<F, K: Ord + Clone, In> PerKey<F, K, In> {
-    /// Adds an entry for a key.
+    /// Adds an entry for a key, and returns its position.
     fn add(&mut self, key: Foreign<K>) -> usize {
         let slot = self.free.last().copied().unwrap_or(self.queues.len());
         // Cloned and compared before anything is changed: both may panic.
@@ -105,7 +108,7 @@ where
         let key = Foreign::new((self.key)(&item.as_ref()?.value));
         let slot = match self.index.get(&*key).copied() {
             Some(slot) => {
-                // Before anything is changed: its destructor may panic.
+                // Drop it before anything is changed: its destructor may panic.
                 drop(key);
                 slot
             }

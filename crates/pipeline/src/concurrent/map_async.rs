@@ -39,12 +39,9 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     ///
     /// Results are emitted in order, unless the stage is [`unordered`](Pipeline::unordered). The
     /// stage holds at most twice `n` items; [`window`](Pipeline::window) sets that number. Its
-    /// futures run in the task or thread that drives the flow; each is polled only when it was
-    /// woken. [`try_map_async`](Self::try_map_async) takes a function that can fail.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the memory for `n` futures cannot be allocated.
+    /// futures run in the task or thread that drives the flow; after its first poll, each is polled
+    /// only when it was woken. [`try_map_async`](Self::try_map_async) takes a function that can
+    /// fail.
     ///
     /// # Examples
     ///
@@ -104,9 +101,9 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// Adds a stage like [`map_async`](Self::map_async) that works on items of the same key one
     /// after the other, in their order, and on up to `n` of different keys at a time.
     ///
-    /// Results leave as they finish, so in order within each key. Items that wait for another of
-    /// their key count in the [`window`](Pipeline::window); where one key fills it, the others
-    /// wait, too.
+    /// Results are emitted as they finish, and so in order within each key. Items that wait for an
+    /// earlier one of their key count in the [`window`](Pipeline::window): if items of one key fill
+    /// it, those of other keys wait, too.
     ///
     /// # Examples
     ///
@@ -160,8 +157,8 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// semaphore, a rate limiter, a circuit breaker, or a tuple of them, by reference or as an
     /// `Arc`.
     ///
-    /// Each future is polled once the gate has let it in, and its result settles the pass: `Ok` as
-    /// a success, `Err` and a panic as a failure. An item that the gate refuses fails with the
+    /// A future is not polled before the gate has let it in, and its result settles the pass: `Ok`
+    /// as a success, `Err` and a panic as a failure. An item that the gate refuses fails with the
     /// gate's error.
     ///
     /// # Examples
@@ -210,7 +207,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     }
 
     /// Adds a stage that lets items through a gate, one by one, in order. The pass is dropped at
-    /// once, so this is for gates that count entries, such as a rate limiter. Others want
+    /// once, so this is for gates that count entries, such as a rate limiter. For other gates use
     /// [`gated`](Self::gated).
     ///
     /// An item that the gate refuses fails with the gate's error.

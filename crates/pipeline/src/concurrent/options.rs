@@ -49,14 +49,10 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
         self
     }
 
-    /// Sets how many items the stage may hold: in work, finished out of order, and not yet taken by
-    /// the next stage. The default is twice its concurrency. A window below the concurrency bounds
-    /// that, too.
-    ///
-    /// # Panics
-    ///
-    /// The run panics if the memory for the window, rounded up to a power of two, cannot be
-    /// allocated.
+    /// Sets how many items the stage may hold: those in work, and those finished that the next
+    /// stage has not taken yet, as it is busy or an earlier item is still in work. The default is
+    /// twice the stage's concurrency. A window below the concurrency bounds the items in work, too.
+    /// The stage takes memory only for the items that it holds.
     ///
     /// # Examples
     ///
@@ -78,12 +74,12 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
         self
     }
 
-    /// Limits the time for each item to `limit`. An item that takes longer is dropped, and fails
-    /// with [`TimedOut`](crate::TimedOut).
+    /// Limits the time for each item to `limit`. An item that takes longer fails with
+    /// [`TimedOut`](crate::TimedOut), and its future is dropped.
     ///
     /// The flow's [`timer`](Self::timer) measures the time; the system's clock uses the process's
-    /// timer thread for this. Before [`retry`](Self::retry) this limits each attempt, after it all
-    /// attempts together.
+    /// timer thread for this. Set before [`retry`](Self::retry), it limits each attempt; set after
+    /// it, all attempts on an item together.
     ///
     /// # Examples
     ///
@@ -117,7 +113,7 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
         let timer = self.timer.clone();
         self.rework(|work| {
             Call::<_, Try>::new(move |item| {
-                // Its sleep is foreign, too.
+                // The timer's sleep is foreign, too.
                 let work = Contained::new(work.start(item));
                 let limited = Contained::new(work.or_timeout(&timer, limit));
                 async move { limited.await.unwrap_or_else(|late| Err(late.into())) }
@@ -125,9 +121,9 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
         })
     }
 
-    /// Works on an item again when it has failed, as long as `policy` says so: the policy gets the
-    /// number of failures so far, from 1, and the error, and returns the pause before the next
-    /// attempt, or `None` to let the item fail.
+    /// Works again on an item that has failed, as long as `policy` allows it. The policy gets the
+    /// number of the item's failures so far, from 1, and the latest error; it returns the pause
+    /// before the next attempt, or `None` to let the item fail.
     ///
     /// A [`Backoff`](crate::Backoff) is the usual policy, with jitter and a budget on demand;
     /// [`policy`](crate::policy) makes one of a closure that sees the error. A panic is not
@@ -211,12 +207,12 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
     }
 
     /// Starts a second attempt on an item whose first has not ended after `delay`, takes the first
-    /// success, and drops the other attempt. For work that is safe to do twice, and slow now and
-    /// then: if only the slowest few in a hundred exceed the delay, that is how many more attempts
-    /// it costs ("The Tail at Scale", Dean and Barroso, 2013).
+    /// success, and drops the other attempt. Use it for work that is safe to do twice and is slow
+    /// now and then: if only a few items in a hundred exceed the delay, only these cost a second
+    /// attempt ("The Tail at Scale", Dean and Barroso, 2013).
     ///
     /// A second attempt counts as retried. If the first fails before `delay` has passed, the item
-    /// fails at once; later, the item fails when both have failed.
+    /// fails at once; after that it fails only when both attempts have failed.
     ///
     /// # Examples
     ///
@@ -286,7 +282,7 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
     }
 }
 
-/// Waits for the first success of two, or for the second failure.
+/// Waits for the first success of two attempts, or for the failure of both.
 async fn either<F, U>(mut first: Pin<&mut F>, mut second: Pin<&mut F>) -> Result<U, BoxError>
 where
     F: Future<Output = Result<U, BoxError>>,

@@ -25,8 +25,8 @@ use super::{
 /// A stage that works on several items at once, and emits results in order or as they finish.
 ///
 /// Two numbers bound it: the *concurrency*, how many items it works on, and the *window*, how many
-/// it has received and not emitted. Up to the window it goes on while the next stage is busy, and
-/// while an item at the head takes long.
+/// it has received and not yet emitted. Until the window is full, it goes on while the next stage
+/// is busy or the oldest item takes long.
 pub struct Parallel<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item> = Unkeyed> {
     upstream: S,
     work: W,
@@ -78,7 +78,7 @@ impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> Parallel<S, W, K> {
     fn advance(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> bool {
         self.future_slots.look();
         while let Some(slot) = self.future_slots.next_woken() {
-            // If it is put off again, it stays behind those that were woken after it.
+            // A slot that is put off is found again by the next `look` at the earliest.
             if flow.draws_one_in(2) {
                 self.future_slots.put_off(slot);
                 continue;
@@ -89,7 +89,7 @@ impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> Parallel<S, W, K> {
         while self.future_slots.in_flight() < self.concurrency.get() && self.has_room() {
             match self.upstream.pull(self.id, cx, flow) {
                 Poll::Ready(Some(item)) => self.start(item, flow),
-                // A stage that has nothing to emit has been driven.
+                // A poll that returns no item has driven the stages before.
                 Poll::Ready(None) => return true,
                 Poll::Pending => return false,
             }
@@ -144,7 +144,8 @@ impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> Parallel<S, W, K> {
         }
     }
 
-    /// Starts the items that waited for the end of an item of their key.
+    /// Ends the work on the item of key `left`, if any, and starts the next item of that key, and
+    /// so on while that ends at once.
     fn end_keys(&mut self, mut left: Option<K::Key>, flow: &mut Flow<'_>) {
         while let Some(key) = left {
             left = match flow.call(self.id, || self.keys.leave(key)) {
@@ -154,7 +155,7 @@ impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> Parallel<S, W, K> {
         }
     }
 
-    /// Polls a future. Returns the key of its item if it has ended.
+    /// Polls a future. Returns the key of its item if the future has ended or panicked.
     fn poll_slot(&mut self, slot: usize, flow: &mut Flow<'_>) -> Option<K::Key> {
         let mut output = None;
         let polled = flow.call(self.id, || {
@@ -197,7 +198,7 @@ impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> Stage for Parallel<S, W,
         let ended = self.advance(cx, flow);
         match self.finished.pop() {
             Some(Item { lineage, value }) => flow.ledger.emit(self.id, lineage, value),
-            // Nothing is finished and nothing in flight: what still stands in the order has failed.
+            // Nothing is finished and nothing in flight: all received items have left the stage.
             None if ended && self.future_slots.in_flight() == 0 => Poll::Ready(None),
             None => Poll::Pending,
         }

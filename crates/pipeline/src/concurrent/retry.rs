@@ -6,14 +6,14 @@ use tidegate_core::backoff::{Backoff, Retries};
 
 use crate::{debug::debug_by_name, error::BoxError};
 
-/// Decides when [`retry`](crate::Pipeline::retry) tries again: a [`Backoff`], or a [`policy`] for
-/// each error.
+/// Decides whether and when [`retry`](crate::Pipeline::retry) tries again. A [`Backoff`] converts
+/// into one, and [`policy`] makes one of a closure that sees each error.
 pub trait RetryPolicy {
-    /// Returns the pause before the next attempt after that many failures, from 1, of which the
-    /// last was by `error`; `None` lets the item fail.
+    /// Returns the pause before the next attempt on an item, or `None` to let it fail. `failures`
+    /// counts the item's failures so far, from 1; `error` is the latest.
     fn pause(&self, failures: u32, error: &BoxError) -> Option<Duration>;
 
-    /// Called for each item before its first attempt.
+    /// Is called for each item before its first attempt. The default does nothing.
     fn begin(&self) {}
 }
 
@@ -57,7 +57,8 @@ impl RetryPolicy for Retries {
     }
 }
 
-/// Converts into a [`RetryPolicy`]: each policy, and the settings of a [`Backoff`].
+/// What [`retry`](crate::Pipeline::retry) converts into a [`RetryPolicy`]: a policy itself, or a
+/// [`Backoff`].
 pub trait IntoRetryPolicy {
     /// The policy.
     type Policy: RetryPolicy;

@@ -14,10 +14,10 @@ use crate::{debug::debug_by_name, error::BoxError, flow::Returns};
 /// What a parallel stage does with an item: it starts a future that ends with a value or fails.
 /// Implemented by this crate.
 pub trait Work<In> {
-    /// The value.
+    /// The value that a future returns if its work does not fail.
     type Out;
 
-    /// The future.
+    /// The future that works on an item.
     #[doc(hidden)]
     type Future: Future<Output = Result<Self::Out, BoxError>>;
 
@@ -55,7 +55,8 @@ where
 }
 
 pin_project! {
-    /// The future of a [`Call`]: the function's own, whose output `R` makes a result.
+    /// The future of a [`Call`]: it is that of the function, and `R` turns its output into a
+    /// `Result`.
     pub struct Calling<F, R> {
         #[pin]
         future: F,

@@ -2,11 +2,11 @@
 
 use core::{ops::RangeInclusive, task::Context, time::Duration};
 
-/// The budget of the first poll, and the range of later ones.
+/// The budget of the first poll, and the range of the budgets of later ones.
 const FIRST: usize = 256;
 const RANGE: RangeInclusive<usize> = 32..=4096;
 
-/// How long a poll should take: the budget grows and shrinks until it does.
+/// How long a poll that spends its budget should take: the budget is adapted to that.
 const TARGET: Duration = Duration::from_micros(100);
 
 /// The budget of a poll, in items.
@@ -26,8 +26,8 @@ impl Budget {
         self.left = self.full;
     }
 
-    /// Takes one item's worth. If nothing is left it returns false and has the flow polled again
-    /// soon.
+    /// Takes one item from the budget. If none is left, wakes the flow, so that it is polled again
+    /// soon, and returns false.
     #[inline]
     pub(crate) fn spend(&mut self, cx: &mut Context<'_>) -> bool {
         if self.left == 0 {
@@ -38,12 +38,13 @@ impl Budget {
         true
     }
 
-    /// Returns whether nothing is left. The flow is polled again soon then.
+    /// Returns whether nothing is left: the next [`spend`](Self::spend) has the flow polled again
+    /// soon.
     pub(crate) fn is_spent(&self) -> bool {
         self.left == 0
     }
 
-    /// Adapts the budget to the time that the poll that has spent it took.
+    /// Adapts the budget to `time`, which a poll has taken that has spent it.
     pub(crate) fn adapt(&mut self, time: Duration) {
         let full = if time < TARGET { self.full * 2 } else { self.full / 2 };
         self.full = full.clamp(*RANGE.start(), *RANGE.end());

@@ -37,9 +37,9 @@ pub struct Flow<'h> {
     pub(crate) run_threads: Option<Arc<RunThreads<'h>>>,
     /// Whether the run has threads of its own.
     pub(crate) has_threads: bool,
-    /// Draws the schedule of a deterministic run.
+    /// Draws the schedule of a deterministic run; `None` in any other.
     pub(crate) rng: Option<Random>,
-    /// The clock that such a run advances.
+    /// The clock that a deterministic run advances.
     #[cfg(feature = "std")]
     pub(crate) simulated: Option<tidegate_core::ManualClock>,
     pub(crate) token: Option<Pin<Box<dyn Future<Output = Reason> + Send>>>,
@@ -74,8 +74,8 @@ impl<'h> Flow<'h> {
         self.clock = Box::new(move || Some(clock()));
     }
 
-    /// Lets stages use the run's own threads, and returns what those share; `None` if no stage
-    /// does.
+    /// Lets stages use the run's own threads. Returns what these threads share; `None` if no stage
+    /// uses them.
     #[cfg(feature = "std")]
     pub(crate) fn enable_threads(&mut self) -> Option<Arc<RunThreads<'h>>> {
         self.has_threads = true;
@@ -110,9 +110,9 @@ impl<'h> Flow<'h> {
         self.ledger.publish();
     }
 
-    /// Polls stages. If a stage's own code panics, the item it works on fails and the result is
-    /// `None`; the caller polls again. The stages after it had only asked for an item, and lose
-    /// none.
+    /// Polls stages. If a stage's own code panics, the item that it works on fails, and this
+    /// returns `None`, so that the caller polls again. The stages after that one had only polled it
+    /// for an item, and lose none.
     pub(crate) fn guarded<R>(&mut self, mut poll: impl FnMut(&mut Self) -> R) -> Option<R> {
         match catch_panic(|| poll(self)) {
             Ok(result) => Some(result),
@@ -177,7 +177,8 @@ impl<'h> Flow<'h> {
         (self.guard.exit(), result)
     }
 
-    /// Returns true once in `n` times, at random, in a deterministic run.
+    /// Returns true at random, about once in `n` times, in a deterministic run; in any other,
+    /// false.
     pub(crate) fn draws_one_in(&mut self, n: usize) -> bool {
         self.rng.as_mut().is_some_and(|rng| rng.is_one_in(n))
     }
@@ -209,7 +210,7 @@ impl<'h> Flow<'h> {
 
 debug_by_name!(Flow<'h>);
 
-/// Returns the time by the system's clock, which needs std.
+/// Returns the time by the system's clock; `None` without std.
 #[cfg(feature = "std")]
 pub(crate) fn system_time() -> Option<Timestamp> {
     Some(tidegate_core::Clock::now(&tidegate_core::SystemClock))

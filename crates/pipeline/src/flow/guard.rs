@@ -9,7 +9,7 @@ use super::{item::Lineage, ledger::StageId};
 #[derive(Debug, Default)]
 pub(crate) struct PanicGuard {
     at: Option<StageId>,
-    /// Owns nothing unless `at` is `Some`.
+    /// Owns nothing while `at` is `None`.
     lineage: Lineage,
 }
 
@@ -22,7 +22,7 @@ impl PanicGuard {
         mem::forget(mem::replace(&mut self.lineage, lineage));
     }
 
-    /// Returns the lineage after code that did not panic.
+    /// Notes that no stage's code runs any more, and returns the lineage.
     #[inline]
     pub(crate) fn exit(&mut self) -> Lineage {
         self.at = None;

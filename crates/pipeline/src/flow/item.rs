@@ -1,10 +1,10 @@
-//! What travels through the flow: a value, and its lineage, which says which items of the source it
-//! stands for.
+//! What travels through the flow: a value, and its lineage, which says which items of the source
+//! the value stands for.
 //!
 //! A lineage is settled once, when its value leaves the flow. A stage may make several values of
-//! one item, whose outcome is known when the last of them has left, or one value of several items,
-//! which share its outcome. So the sums of the [`Summary`](crate::Summary) always count items of
-//! the source, and a value that is merely dropped counts as left over.
+//! one item: the item's outcome is known when the last of them has left. Or it may make one value
+//! of several items, which share its outcome. So the [`Summary`](crate::Summary) always counts
+//! items of the source, and a value that is merely dropped counts as left over.
 
 use alloc::{boxed::Box, vec::Vec};
 
@@ -27,13 +27,14 @@ pub struct Item<T> {
 pub(crate) struct Lineage {
     /// Position in the source, from 0; that of the first item if it stands for several.
     pub(crate) index: u64,
-    /// `None` for a single item, the usual case: so most lineages are two words, and cheap to move.
+    /// `None` for a single item, the usual case: most lineages own no memory. All are two words,
+    /// cheap to move.
     more: Option<Box<More>>,
 }
 
 #[derive(Debug)]
 enum More {
-    /// One of the values that a stage made of one.
+    /// One of the values that a stage made of one value.
     Part(Arc<Whole>),
     /// Several items in one value.
     Batch(Vec<Lineage>),
@@ -75,8 +76,8 @@ impl Lineage {
         }
     }
 
-    /// Counts the outcome of the items it stands for, unless other parts of them are still in the
-    /// flow.
+    /// Counts the outcome of the items that the lineage stands for; of an item with other parts
+    /// still in the flow, it only keeps the outcome.
     #[inline]
     pub(crate) fn settle(self, outcome: ItemOutcome, summary: &mut Summary) {
         match self.more {

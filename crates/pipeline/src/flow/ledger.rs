@@ -36,9 +36,9 @@ pub(crate) struct Ledger<'h> {
     /// Why the flow stops; `None` while it goes on.
     cause: Option<Cause>,
     pub(crate) after_stop: AfterStop,
-    /// How many items may be in the flow.
+    /// How many items may be in the flow; `None` if any number may.
     pub(crate) max_in_flight: Option<u64>,
-    /// Whether the source was not polled for that reason.
+    /// Whether the flow was full when a source last asked for room in this poll.
     is_full: bool,
     /// How often the flow has become full.
     times_full: u64,
@@ -63,19 +63,20 @@ impl<'h> Ledger<'h> {
         }
     }
 
-    /// Begins a poll after the flow was asleep for `slept`.
+    /// Begins a poll after the flow was asleep for `slept`; `None` without a clock, and in the
+    /// first poll.
     pub(crate) fn begin_poll(&mut self, slept: Option<Duration>) {
         self.is_full = false;
         for Entry { meter, .. } in &mut self.stages {
             if let Some(slept) = slept {
                 meter.slept(slept);
             }
-            // Until the stage finds no input.
+            // The stage counts as blocked until it finds no input.
             meter.is_blocked = true;
         }
     }
 
-    /// Ends the run.
+    /// Ends the run. Returns its summary, or why it stopped.
     pub(crate) fn finish(&mut self) -> Result<Summary, Stopped> {
         self.stages.iter_mut().for_each(|entry| entry.meter.stats.in_flight = 0);
         self.publish();
@@ -120,14 +121,14 @@ impl<'h> Ledger<'h> {
         !is_full
     }
 
-    /// Returns whether nothing was read because the flow is full. A stage that gathers items must
-    /// not wait for more then.
+    /// Returns whether the flow was full when a source last asked for room in this poll. A stage
+    /// that gathers items must not wait for more then.
     pub(crate) fn is_full(&self) -> bool {
         self.is_full
     }
 
-    /// Returns how often the flow has become full. A stage polled before that has not taken it into
-    /// account.
+    /// Returns how often the flow has become full. Stages that were polled before it last did have
+    /// not taken that into account.
     pub(crate) fn times_full(&self) -> u64 {
         self.times_full
     }

@@ -9,24 +9,25 @@ use tidegate_core::primitive::{
 
 use super::stats::StageStats;
 
-/// One call in so many is timed: of calls that take long, and of calls shorter than [`SHORT`], for
-/// which reading the clock is expensive.
+/// One call in [`SAMPLE`] is timed; after a call shorter than [`SHORT`], for which reading the
+/// clock is expensive, one in [`SAMPLE_OF_SHORT`].
 const SAMPLE: u64 = 32;
 const SAMPLE_OF_SHORT: u64 = 256;
 const SHORT: Duration = Duration::from_micros(1);
 
-/// Counts, and charges times, in plain fields. [`StageStats`] says how.
+/// Counts, and charges times, in plain fields. [`StageStats`] says how times are charged.
 #[derive(Default)]
 pub(crate) struct Meter {
     pub(crate) stats: StageStats,
-    /// Whether it waits for room for its output, or else for input, when it sleeps below its
-    /// capacity.
+    /// Whether the stage, if it is below its capacity while the flow sleeps, waits for room for its
+    /// output; else it waits for input.
     pub(crate) is_blocked: bool,
     /// How much of the stage's capacity is in use.
     slots: usize,
-    /// Whether the time of its work is measured elsewhere, by [`measured`](Self::measured).
+    /// Whether the time of the stage's work is measured elsewhere, and comes by
+    /// [`measured`](Self::measured).
     is_measured: bool,
-    /// Items it skipped.
+    /// Items that the stage skipped; for a source, the polls that gave no item.
     pub(crate) skipped: u64,
     /// How `received` and `emitted` follow from the number of calls.
     pub(crate) counting: Counting,
@@ -35,7 +36,8 @@ pub(crate) struct Meter {
     next_sample: u64,
     sampled_calls: u64,
     sampled: Duration,
-    /// Counted by the futures in flight of a stage that retries.
+    /// Second and later attempts, counted by the stage's futures; `None` unless it retries or
+    /// hedges.
     retries: Option<Arc<AtomicU64>>,
 }
 
@@ -47,7 +49,8 @@ pub(crate) enum Counting {
     Own,
     /// Each call received an item, which was emitted unless it failed or was skipped.
     Calls,
-    /// Each call emitted an item, unless the source had none: those are counted as skipped.
+    /// Each call emitted an item, unless it failed, or the source had none: such a call counts as
+    /// skipped.
     Asked,
 }
 
@@ -62,13 +65,13 @@ impl Meter {
         self.retries.get_or_insert_default().clone()
     }
 
-    /// Sets how many items it works on, and how much of its capacity they use.
+    /// Sets how many items the stage works on, and how much of its capacity they use.
     pub(crate) fn set_in_flight(&mut self, items: usize, slots: usize) {
         self.stats.in_flight = items;
         self.slots = slots;
     }
 
-    /// Counts the time of work done elsewhere.
+    /// Counts the time of work done on other threads.
     pub(crate) fn measured(&mut self, time: Duration) {
         self.is_measured = true;
         self.stats.busy = self.stats.busy.saturating_add(time);

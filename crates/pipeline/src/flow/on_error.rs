@@ -28,7 +28,7 @@ pub enum OnError<'h> {
     /// the default.
     #[default]
     Stop,
-    /// The item is skipped.
+    /// The item counts as skipped, and the flow goes on. The error is dropped.
     Skip,
     /// The closure gets the error, the item counts as failed, and the flow goes on. If the closure
     /// panics, the flow stops.

@@ -6,15 +6,15 @@ use alloc::collections::VecDeque;
 
 use tidegate_core::unwind::drop_each;
 
-/// Work that was begun and whose result was not yet taken: at most a window's worth, in order or as
-/// it finishes.
+/// The work that was begun and whose results were not taken yet, at most as much as the window
+/// allows. It gives the results in order, or as they finish.
 ///
 /// In order, results wait in a ring, in which a sequence number finds the slot of a result. The
-/// ring takes memory for what is in it, however large the window. An item that failed leaves its
-/// slot at once, and is passed over.
+/// ring takes memory for what is in it, however large the window. An item that failed is passed
+/// over, but takes its slot until that is the first.
 pub(crate) struct Reorder<T> {
     pub(crate) window: NonZeroUsize,
-    /// Begun, and neither taken nor failed.
+    /// How many items were begun, and neither taken nor failed.
     outstanding: usize,
     order: Order<T>,
 }
@@ -31,7 +31,8 @@ enum Order<T> {
 
 impl<T> Drop for Order<T> {
     fn drop(&mut self) {
-        // Results are foreign: two that panic when they are dropped abort nothing.
+        // Results are foreign: even if two of them panic when they are dropped, the process must
+        // not abort.
         match self {
             Self::Ordered { ring, .. } => drop_each(mem::take(ring)),
             Self::Unordered(results) => drop_each(mem::take(results)),
@@ -55,18 +56,18 @@ impl<T> Reorder<T> {
         Self { window, outstanding: 0, order }
     }
 
-    /// Creates the same for other results, empty.
+    /// Creates an empty one with the window and the order of `other`.
     pub(crate) fn like<U>(other: &Reorder<U>) -> Self {
         Self::new(other.window, matches!(other.order, Order::Ordered { .. }))
     }
 
-    /// Returns whether one more may be begun if `others` share the window.
+    /// Returns whether one more item may be begun if `others` items share the window.
     #[inline]
     pub(crate) fn has_room_beside(&self, others: usize) -> bool {
         self.held() + others < self.window.get()
     }
 
-    /// Returns how many slots are taken.
+    /// Returns how much of the window is taken.
     #[inline]
     pub(crate) fn held(&self) -> usize {
         match &self.order {
@@ -76,7 +77,7 @@ impl<T> Reorder<T> {
         }
     }
 
-    /// Begins one. Returns the sequence number to [`put`](Self::put) its result with.
+    /// Begins an item. Returns the sequence number by which to [`put`](Self::put) its result.
     #[inline]
     pub(crate) fn begin(&mut self) -> u64 {
         self.outstanding += 1;
@@ -113,7 +114,7 @@ impl<T> Reorder<T> {
         }
     }
 
-    /// Takes the next result.
+    /// Takes the next result; `None` if it is not there yet.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<T> {
         let result = match &mut self.order {

@@ -1,4 +1,4 @@
-//! What the threads of a run do, and how they wait for it.
+//! What the threads of a run do, and how they wait for something to do.
 //!
 //! ```text
 //! a wake of the flow ─▶ WOKEN ─┐                       ┌─ drive the flow, one thread at a time
@@ -6,7 +6,7 @@
 //! a stage requests a thread ───┘                       └─ work on the stage's chunks
 //! ```
 //!
-//! No thread belongs to the flow. While one works on a long item, another drives.
+//! No thread is reserved for driving the flow: while one works on a long item, another drives.
 
 use alloc::collections::VecDeque;
 
@@ -22,14 +22,15 @@ use tidegate_core::{
 };
 use tidegate_worker_pool::JoinError;
 
-/// Chunks of a stage, for the workers that it has requested. Each of them works on chunks until
-/// there is none, or leaves early.
+/// The waiting chunks of a stage, for the workers that it has requested. Each worker works on
+/// chunks until none waits, or leaves early.
 pub(crate) trait WorkQueue: Send + Sync {
     /// Works on a chunk. Returns whether there is another; if not, the worker has left.
     fn work_one(&self) -> bool;
-    /// Leaves early. The flow requests another worker if a chunk waits.
+    /// Lets the calling worker leave early. The flow requests another one if a chunk waits.
     fn leave(&self);
-    /// Notes that a worker does not come: the waiting chunks are lost.
+    /// Notes that a requested worker does not come: the items of all waiting chunks fail with
+    /// `why()`.
     fn lose(&self, why: fn() -> JoinError);
 }
 
@@ -58,8 +59,8 @@ impl<'h> RunThreads<'h> {
         self.drive.0.event.notify(1);
     }
 
-    /// Returns the next task, or that the run is over; `None` if there is neither now. Driving the
-    /// flow comes first, because it feeds all threads.
+    /// Returns the next task, or `Closed` if the run is over; `None` if there is no task now.
+    /// Driving the flow comes first, because it feeds all threads.
     #[cfg(feature = "std")]
     fn poll_task(&self) -> Option<Result<ThreadTask<'h>, Closed>> {
         if self.drive.0.is_over() {
@@ -116,17 +117,18 @@ impl OnWake for DriveState {
 
 #[cfg(feature = "std")]
 impl DriveState {
-    /// Becomes the thread that drives, if the flow was woken and no thread drives it.
+    /// Makes the calling thread the one that drives, if the flow was woken and no thread drives it.
+    /// Returns whether it did.
     fn claim(&self) -> bool {
         // ORDERING: Acquire: pairs with the Release in `on_wake`.
         self.state.compare_exchange(WOKEN, DRIVEN, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// Ends driving. The caller looks for its next task afterwards, and so finds a wake that came
+    /// Ends driving. The caller polls for its next task afterwards, and so finds a wake that came
     /// meanwhile.
     pub(crate) fn release(&self) {
-        // ORDERING: Relaxed: the flow itself lies behind a lock, and a wake before this is of this
-        // word's release sequence.
+        // ORDERING: Relaxed: the flow itself lies behind a lock, and this read-modify-write goes on
+        // with the release sequence of a wake before it.
         self.state.fetch_and(!DRIVEN, Ordering::Relaxed);
     }
 

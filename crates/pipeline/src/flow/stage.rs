@@ -33,8 +33,8 @@ pub trait Stage {
     /// What the stage emits.
     type Item;
 
-    /// Polls for the next item. `Pending` and the end mean that all stages before have been driven,
-    /// too. After the end it returns the end again.
+    /// Polls for the next item. `Pending` and the end, `Ready(None)`, mean that all stages before
+    /// have been driven, too. After the end, every poll returns the end again.
     #[doc(hidden)]
     fn poll_next(
         &mut self,

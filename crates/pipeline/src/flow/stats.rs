@@ -1,8 +1,8 @@
 //! Statistics of a flow, while it runs and afterwards.
 //!
-//! The flow counts in plain fields, without atomics, and publishes a copy whenever it goes to
-//! sleep. So counting costs an addition, and what a [`Monitor`] shows is consistent: all sums are
-//! of one instant.
+//! The flow counts in plain fields, without atomics, and publishes a copy at the end of each poll.
+//! So counting costs an addition, and what a [`Monitor`] shows is consistent: all sums are of one
+//! instant.
 
 use core::time::Duration;
 
@@ -41,7 +41,7 @@ pub struct Summary {
 
 impl Summary {
     /// Returns how many items were read and have not left the flow. While the flow runs, they are
-    /// in it; afterwards they were abandoned.
+    /// in it; once it has ended, they were abandoned.
     pub fn leftover(&self) -> u64 {
         self.read - self.succeeded - self.failed - self.skipped
     }
@@ -70,8 +70,10 @@ pub(crate) enum ItemOutcome {
 /// Statistics of one stage.
 ///
 /// Times are charged like this: while the flow sleeps, a stage is charged for each item it has in
-/// flight; while the flow is awake, for the time of the stage's own code, measured on every 32nd
-/// call. They are zero without a clock (see [`Pipeline::timer`](crate::Pipeline::timer)).
+/// flight; while the flow is awake, for the time of the stage's own code, measured on one call in
+/// 32, or in 256 where calls take less than a microsecond. Work on other threads is charged by the
+/// time that these threads measure. Times are zero without a clock (see
+/// [`Pipeline::timer`](crate::Pipeline::timer)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct StageStats {
@@ -107,7 +109,7 @@ impl StageStats {
 /// Shows how a flow is doing, from any thread, while it runs and afterwards. Clones show the same
 /// flow.
 ///
-/// It shows the state in which the flow last went to sleep.
+/// It shows the state in which the latest poll left the flow.
 ///
 /// # Examples
 ///
@@ -145,8 +147,8 @@ impl Monitor {
         self.stats.with(|stats| stats.clone())
     }
 
-    /// Returns the stage that used the largest share of its capacity; `None` without a clock, and
-    /// while no stage was busy.
+    /// Returns the stage that used the largest share of its capacity; `None` without a clock, or if
+    /// no stage has been busy yet.
     ///
     /// The source is busy while the flow waits for it.
     pub fn bottleneck(&self) -> Option<StageStats> {

@@ -1,4 +1,4 @@
-//! The end of a run before that of its source.
+//! A run that ended before its source did.
 
 use core::fmt;
 
@@ -8,7 +8,7 @@ use crate::error::PipelineError;
 
 use super::stats::Summary;
 
-/// What becomes of the items in the flow when it stops, by an error or by its token.
+/// What becomes of the items in the flow when an error or the token stops it.
 ///
 /// # Examples
 ///
@@ -35,12 +35,13 @@ use super::stats::Summary;
 #[non_exhaustive]
 pub enum AfterStop {
     /// They are brought to the end, with all that they become on the way. A
-    /// [`flat_map`](crate::Pipeline::flat_map) that never ends does not end by this. This is the
-    /// default.
+    /// [`flat_map`](crate::Pipeline::flat_map) whose iterator never ends keeps the run from ending.
+    /// This is the default.
     #[default]
     Drain,
-    /// They are dropped where they are, with the work in progress on them, and counted as left
-    /// over. Only results that are already leaving reach the end.
+    /// They are dropped where they are, with the futures that work on them, and counted as left
+    /// over; a chunk that another thread works on is finished, and its results are dropped. Only
+    /// results that are already leaving reach the end.
     Abandon,
 }
 
@@ -81,17 +82,17 @@ impl Stopped {
         self.summary
     }
 
-    /// Returns the first error of a stage that stops on errors, `None` if the flow was cancelled.
+    /// Returns the error that stopped the flow; `None` if the flow was cancelled.
     pub fn error(&self) -> Option<&PipelineError> {
         if let Cause::Failed(error) = &self.cause { Some(error) } else { None }
     }
 
-    /// Returns that error, by value.
+    /// Returns the error that stopped the flow, by value; `None` if the flow was cancelled.
     pub fn into_error(self) -> Option<PipelineError> {
         if let Cause::Failed(error) = self.cause { Some(error) } else { None }
     }
 
-    /// Returns why the flow's token was cancelled, `None` if a stage failed.
+    /// Returns why the flow's token was cancelled; `None` if an error stopped the flow.
     pub fn reason(&self) -> Option<&Reason> {
         if let Cause::Cancelled(cancelled) = &self.cause { Some(cancelled.reason()) } else { None }
     }

@@ -18,17 +18,17 @@ const MOST: usize = 1024;
 pub(crate) struct ChunkSize {
     size: usize,
     most: usize,
-    /// How many chunks there may be.
+    /// How many chunks the stage may hold.
     chunks: usize,
 }
 
 impl ChunkSize {
-    /// For `n` workers: one chunk in work and one that waits for each.
+    /// Creates it for `n` workers, each with one chunk in work and one that waits.
     pub(crate) fn new(n: NonZeroUsize) -> Self {
         Self { size: 1, most: MOST, chunks: n.get().saturating_mul(2) }
     }
 
-    /// Bounds the items in all chunks.
+    /// Bounds the items in all chunks together to `window`.
     pub(crate) fn set_window(&mut self, n: NonZeroUsize, window: NonZeroUsize) {
         self.most = (window.get() / n.get().saturating_mul(2)).clamp(1, MOST);
         self.chunks = window.get() / self.most;
@@ -52,7 +52,7 @@ impl ChunkSize {
     pub(crate) fn learn(&mut self, items: usize, time: Duration) {
         let per_item = (time.as_nanos() / items.max(1) as u128).max(1);
         let fitting = usize::try_from(TARGET.as_nanos() / per_item).unwrap_or(MOST).max(1);
-        // A chunk that was not full waited for no more items, and says nothing about larger ones.
+        // A chunk that was put before it was full says nothing about larger ones.
         let reach = if items >= self.size { self.size * 2 } else { self.size };
         self.size = fitting.min(reach).min(self.most);
     }

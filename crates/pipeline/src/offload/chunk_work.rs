@@ -17,7 +17,7 @@ use crate::{
 
 /// What a worker does with each item of a chunk. Implemented by this crate.
 pub trait ChunkWork<In>: Send + Sync {
-    /// The result.
+    /// What the work makes of an item, unless it fails.
     type Out;
 
     /// What a worker keeps from item to item.
@@ -115,7 +115,7 @@ where
     R: Returns<Returned>,
 {
     type Out = R::Out;
-    // Held while the function runs, and perhaps together with states of other stages.
+    // `Foreign`, as a panic of the function drops it, perhaps together with states of other stages.
     type State = Foreign<State>;
 
     fn first(&self) -> StageId {
@@ -142,7 +142,7 @@ where
     }
 }
 
-/// Does one work after the other: that of [`and_map`](crate::Pipeline::and_map).
+/// Does one stage's work and then another's: the work of [`and_map`](crate::Pipeline::and_map).
 pub struct Then<In, A: ChunkWork<In>, B> {
     pub(crate) first: A,
     pub(crate) second: B,

@@ -1,4 +1,4 @@
-//! The stage whose work is done by other threads.
+//! The stage whose work the threads of a pool or of the run do.
 
 use core::{
     mem,
@@ -22,30 +22,31 @@ use super::{
     workers::WorkerRequests,
 };
 
-/// A stage whose work is done by other threads. Consecutive items travel as chunks, whose size is
-/// learnt from the time they take. Items are not held back for a larger chunk while a worker is
-/// free.
+/// A stage whose work the threads of a pool or of the run do. Consecutive items travel as chunks,
+/// whose size is learnt from the time that they take. Items are not held back for a larger chunk
+/// while a worker is free.
 pub struct Chunked<'w, S: Stage, L: ChunkWork<S::Item>> {
     pub(crate) upstream: S,
     exchange: FlowSide<S::Item, L>,
     requests: WorkerRequests<'w>,
     pub(crate) n: NonZeroUsize,
     chunk_size: ChunkSize,
-    /// The next chunk.
+    /// The items of the next chunk.
     items: DropEach<Vec<S::Item>>,
     // INVARIANT: as long as `items`.
     lineages: Vec<Lineage>,
     /// Chunks put into the exchange and not collected, and the items in them.
     in_work: usize,
     items_in_work: usize,
-    /// Chunks collected of which nothing was emitted.
+    /// Chunks in the exchange, and those collected of which nothing was emitted yet.
     finished: Reorder<Opened<L::Out>>,
     opened: Option<Opened<L::Out>>,
     /// Reused by `collect`; empty between two calls.
     done: Vec<Done<L::Out>>,
-    /// The poll of the flow in which it last advanced.
+    /// The number of the flow's poll in which the stage last advanced.
     advanced_at: u64,
-    /// The state of the flow's own thread, where that does the work.
+    /// The state of the thread that drives the flow, where that thread does the work; `None` before
+    /// its first item and after a panic.
     state: Option<L::State>,
 }
 
@@ -113,7 +114,7 @@ impl<'w, S: Stage, L: ChunkWork<S::Item>> Chunked<'w, S, L> {
         self.finished.held() + usize::from(self.opened.is_some()) < self.chunk_size.chunks().get()
     }
 
-    /// Emits the next result of the open chunk.
+    /// Emits the next result of the open chunk; `None` if there is no such result.
     #[inline(always)]
     fn next(&mut self, flow: &mut Flow<'_>) -> Option<Item<L::Out>> {
         let Opened { lineages, outs } = self.opened.as_mut()?;
@@ -138,7 +139,7 @@ where
         // An open chunk that is empty takes no room.
         self.opened.take_if(|opened| opened.lineages.len() == 0);
         if let Some(rng) = &mut flow.rng {
-            // Draws one of the waiting chunks, or none for now.
+            // Draws which of the waiting chunks is worked on next, or that none is for now.
             self.exchange.0.work_here(|waiting| rng.below(waiting + 1).checked_sub(1));
         }
         self.collect(flow);
@@ -252,8 +253,9 @@ where
         }
     }
 
-    /// Emits the next result where the open chunk has none. Not inlined, so that
-    /// [`poll_next`](Stage::poll_next) is, which most results leave by.
+    /// Emits the next result, where the open chunk has none or the stage has not advanced in this
+    /// poll of the flow. Not inlined, so that [`poll_next`](Stage::poll_next) is, by which most
+    /// results leave.
     #[inline(never)]
     fn poll_outside_a_chunk(
         &mut self,
@@ -275,7 +277,7 @@ where
         }
     }
 
-    /// Works on the next item in this thread, and emits it.
+    /// Works on the next item in this thread, and emits the result.
     fn poll_here(
         &mut self,
         cx: &mut Context<'_>,
@@ -345,8 +347,8 @@ where
 
 debug_by_name!(Chunked<'w, S: Stage, L: ChunkWork<S::Item>>);
 
-/// The flow's side of an exchange: when it is dropped, the chunks that wait are not wanted any
-/// more.
+/// The flow's side of an exchange: when it is dropped, it drops the waiting chunks, whose results
+/// nothing would take.
 struct FlowSide<In, L: ChunkWork<In>>(Arc<ChunkExchange<In, L>>);
 
 impl<In, L: ChunkWork<In>> FlowSide<In, L> {

@@ -5,9 +5,9 @@
 //! a worker:   take a chunk ─▶ work ─▶ put the result ─▶ wake the flow ─▶ again, or leave
 //! ```
 //!
-//! Waiting chunks, the number of workers and results lie behind one lock. So when a worker finds no
-//! chunk and leaves, either the flow that puts the next chunk sees that it has left, or the worker
-//! finds that chunk.
+//! Waiting chunks, the number of workers and results lie behind one lock. So when a worker is about
+//! to leave while the flow puts a chunk, either the worker finds that chunk, or the flow sees that
+//! the worker has left.
 
 use core::{mem, num::NonZeroUsize, time::Duration};
 
@@ -43,7 +43,7 @@ pub(crate) struct Done<Out> {
     pub(crate) outs: DropEach<Vec<Out>>,
     /// The items that failed, in order: their stage and error.
     pub(crate) failures: DropEach<Vec<Failure>>,
-    /// How long the work took; `None` without a clock, and if no worker has come.
+    /// How long the work took by the system's clock; `None` without std, and if no worker has come.
     pub(crate) time: Option<Duration>,
 }
 
@@ -65,9 +65,10 @@ pub(crate) struct ChunkExchange<In, L: ChunkWork<In>> {
 struct ExchangeState<In, Out> {
     waiting: VecDeque<Chunk<In>>,
     /// Workers that were requested and have not left.
-    // INVARIANT: while a chunk waits, there is a worker, or a vacancy for which the flow was woken.
+    // INVARIANT: while a chunk waits, there is a worker, or a vacancy for which the flow was woken,
+    // or the run is deterministic and its own thread works.
     workers: usize,
-    /// Workers that left early and are to be replaced.
+    /// Workers that left early and are to be replaced if a chunk waits.
     vacancies: usize,
     done: Vec<Done<Out>>,
 }
@@ -83,8 +84,8 @@ impl<In, L: ChunkWork<In>> ChunkExchange<In, L> {
         Self { chunk_work, state: Lock::new(state), max_workers, waker_cell }
     }
 
-    /// Puts a chunk for the workers. Returns whether the flow is to request one more; never unless
-    /// it `may_request`.
+    /// Puts a chunk for the workers. Returns whether the flow is to request one more worker, which
+    /// it never is without `may_request`.
     pub(crate) fn put(&self, chunk: Chunk<In>, may_request: bool) -> bool {
         self.state.with(|state| {
             state.waiting.push_back(chunk);
@@ -105,8 +106,8 @@ impl<In, L: ChunkWork<In>> ChunkExchange<In, L> {
         })
     }
 
-    /// Works in the flow's own thread. `pick` gets the number of waiting chunks and returns the
-    /// position of the next, until it returns `None`.
+    /// Works on chunks in the thread that drives the flow, until `pick` returns `None`. `pick` gets
+    /// the number of waiting chunks and returns the position of the next.
     pub(crate) fn work_here(&self, mut pick: impl FnMut(usize) -> Option<usize>) {
         loop {
             let waiting = self.state.with(|state| state.waiting.len());
@@ -132,8 +133,8 @@ impl<In, L: ChunkWork<In>> ChunkExchange<In, L> {
             time: None,
         };
         let (mut items, mut position) = (items.into_inner().into_iter(), 0);
-        // One run through all items, and one more after each panic, because catching panics costs
-        // time.
+        // Catching panics costs time, so they are caught once for all items; after a panic, another
+        // run goes on with the items behind.
         while items.len() > 0 {
             let (begin, mut at) = (position, self.chunk_work.first());
             let run = catch_panic(|| {
@@ -151,7 +152,7 @@ impl<In, L: ChunkWork<In>> ChunkExchange<In, L> {
             });
             if let Err(cause) = run {
                 if position == begin {
-                    // The next item has no state, and fails.
+                    // The state could not be made: the next item has none, and fails.
                     position += 1;
                     let item = items.next();
                     contain(|| drop(item));

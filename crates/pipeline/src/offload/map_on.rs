@@ -1,4 +1,4 @@
-//! Methods that add stages on other threads.
+//! Methods that add stages whose work the threads of a pool or of the run do.
 
 use core::{marker::PhantomData, num::NonZeroUsize};
 
@@ -15,22 +15,24 @@ use super::{
 };
 
 impl<'h, S: Stage, T> Pipeline<'h, S, T> {
-    /// Adds a stage that turns each item into another on other threads, up to `n` at a time. For
-    /// work that keeps a processor busy, or blocks its thread.
+    /// Adds a stage that turns each item into another on the threads of a pool or of the run, up to
+    /// `n` at a time. Use it for work that keeps a processor busy, or blocks its thread.
     ///
-    /// `workers` says where: on a [`WorkerPool`](tidegate_worker_pool::WorkerPool), given by
-    /// reference, or on the run's own [`Threads`](crate::Threads).
+    /// `workers` says on which threads: those of a
+    /// [`WorkerPool`](tidegate_worker_pool::WorkerPool), given by reference, or the run's own
+    /// [`Threads`](crate::Threads).
     ///
-    /// Consecutive items travel in chunks. A chunk has one item at first, and as many as make 100
-    /// µs of work, at most 1024, once that is known. Items are not held back for a chunk while a
-    /// worker is free. Results are emitted in order, unless the stage is
-    /// [`unordered`](Pipeline::unordered): then chunk by chunk. The stage holds at most twice `n`
-    /// chunks; [`window`](Pipeline::window) bounds the items in them instead.
+    /// Consecutive items travel in chunks. A chunk has one item at first; once it is known how long
+    /// an item takes, as many as make 100 µs of work, at most 1024. Items are not held back for a
+    /// chunk while a worker is free. Results are emitted in order, unless the stage is
+    /// [`unordered`](Pipeline::unordered): then each chunk is emitted when it is finished. The
+    /// stage holds at most twice `n` chunks; [`window`](Pipeline::window) bounds the items in them
+    /// instead.
     ///
-    /// An item fails with [`JoinError`](tidegate_worker_pool::JoinError) if the pool is closed. A
-    /// chunk that is being worked on when the flow is dropped or abandons its items is finished,
-    /// and its results are dropped. [`try_map_on`](Self::try_map_on) takes a function that can
-    /// fail.
+    /// An item fails with [`JoinError`](tidegate_worker_pool::JoinError) if the pool is closed.
+    /// When the flow is dropped or abandons its items, the chunks that workers are working on are
+    /// finished, and their results are dropped. [`try_map_on`](Self::try_map_on) takes a function
+    /// that can fail.
     ///
     /// # Examples
     ///
@@ -163,7 +165,8 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     }
 }
 
-/// Settings of a stage on other threads: each applies to the stage added last.
+/// Settings of a stage on a pool or on [`Threads`](crate::Threads): each applies to the stage added
+/// last.
 impl<'h, 'w, S: Stage, W: ChunkWork<S::Item>, T> Pipeline<'h, Chunked<'w, S, W>, T> {
     /// Emits chunks as they finish, so that a slow one holds up no other.
     ///
@@ -185,9 +188,10 @@ impl<'h, 'w, S: Stage, W: ChunkWork<S::Item>, T> Pipeline<'h, Chunked<'w, S, W>,
         self
     }
 
-    /// Sets how many items the stage may hold: gathered for a chunk, in work, finished out of
-    /// order, and not yet taken by the next stage. The window bounds the size of chunks, too, so
-    /// that `n` can be in work while `n` wait.
+    /// Sets how many items the stage may hold: those gathered for a chunk, those in work, and those
+    /// finished that the next stage has not taken yet, as it is busy or an earlier chunk is still
+    /// in work. The window bounds the size of chunks, too, so that `n` chunks can be in work while
+    /// `n` wait.
     ///
     /// # Examples
     ///
@@ -210,8 +214,9 @@ impl<'h, 'w, S: Stage, W: ChunkWork<S::Item>, T> Pipeline<'h, Chunked<'w, S, W>,
     }
 
     /// Adds a stage whose work the same worker does right after that of the stage before, while the
-    /// item is in its processor's cache. It has a name and errors of its own, but shares the
-    /// other's `n`, window and order, and in the statistics its time is the other's.
+    /// item is in its processor's cache. The stage has a name and errors of its own, but shares
+    /// `n`, window and order with the one before, which is also charged for its time in the
+    /// statistics.
     ///
     /// # Examples
     ///

@@ -25,13 +25,15 @@ pub trait Workers<'h, 'w> {
 /// Requests workers, each of which works on the chunks of a queue and then leaves.
 pub struct WorkerRequests<'w> {
     request: Box<dyn FnMut(Arc<dyn WorkQueue + 'w>) -> Option<PendingRequest> + Send + 'w>,
-    /// Requests for which the pool had no room yet. Only the first is polled, since all are alike.
+    /// Requests that the pool has not accepted yet. A poll that finds the first pending polls no
+    /// other, since all are alike.
     pending: VecDeque<PendingRequest>,
-    /// The workers are threads of the run.
+    /// Whether the workers are threads of the run.
     is_for_threads: bool,
 }
 
-/// It borrows from the pool that it owns, which only the compiler can express.
+/// The future of a request. It borrows from the pool that it owns, which only the future of an
+/// `async` block can.
 type PendingRequest = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl<'w> WorkerRequests<'w> {
@@ -42,18 +44,18 @@ impl<'w> WorkerRequests<'w> {
         Self { request: Box::new(request), pending: VecDeque::new(), is_for_threads }
     }
 
-    /// Returns whether the flow does the work itself.
+    /// Returns whether the thread that drives the flow does the work itself.
     #[inline]
     pub(crate) fn is_here(&self, flow: &Flow<'_>) -> bool {
         self.is_for_threads && !flow.has_threads
     }
 
-    /// Requests a worker.
+    /// Requests a worker for `queue`.
     pub(crate) fn request_worker(&mut self, queue: Arc<dyn WorkQueue + 'w>) {
         self.pending.extend((self.request)(queue));
     }
 
-    /// Goes on with requests that wait.
+    /// Goes on with the pending requests.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) {
         while self.pending.front_mut().is_some_and(|first| first.as_mut().poll(cx).is_ready()) {
             self.pending.pop_front();
@@ -107,14 +109,15 @@ impl Workers<'_, 'static> for &WorkerPool {
                 return None;
             }
             let (pool, request) = (pool.clone(), WorkerRequest { queue: Some(queue) });
-            // A job that is refused is dropped, and its request reports the chunks that are lost.
+            // If the pool refuses the job, the job is dropped and with it the request, which lets
+            // the waiting chunks fail.
             Some(Box::pin(async move { _ = pool.execute(move || request.serve()).await }))
         })
     }
 }
 
-/// A request for a worker, as a job of a pool. If it is dropped before a worker has come, the
-/// queue's chunks are lost.
+/// A request for a worker, as a job of a pool. If it is dropped before a worker has come, the items
+/// of the queue's waiting chunks fail.
 struct WorkerRequest {
     // `None` once a worker has come.
     queue: Option<Arc<dyn WorkQueue>>,

@@ -26,8 +26,8 @@ use super::future::{Collect, Run};
 
 impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// Runs the flow on this thread alone, and draws a schedule at random. The same seed gives the
-    /// same run; other seeds give others. For tests that search for an order in which something
-    /// breaks, and then replay it.
+    /// same run; other seeds give others. This is for tests that search for an order in which
+    /// something breaks, and then replay it.
     ///
     /// The seed decides which woken futures are polled first; when a chunk is worked on, and how
     /// many items are in it; and which side of a [`merge`](Self::merge) or [`split`](Self::split)
@@ -90,7 +90,7 @@ impl<S: Stage> Run<'_, S> {
     ///
     /// # Errors
     ///
-    /// Those of the future.
+    /// [`Stopped`] if the flow stopped before the end of its source.
     pub fn run_deterministic(mut self, seed: u64) -> Result<Summary, Stopped> {
         self.engine.flow.rng = Some(Random::new(seed));
         let clock = self.engine.flow.simulated.clone();
@@ -103,7 +103,7 @@ impl<S: Stage> Collect<'_, S> {
     ///
     /// # Errors
     ///
-    /// Those of the future.
+    /// [`Stopped`] if the flow stopped before the end of its source.
     pub fn run_deterministic(mut self, seed: u64) -> Result<Vec<S::Item>, Stopped> {
         self.engine.flow.rng = Some(Random::new(seed));
         let clock = self.engine.flow.simulated.clone();

@@ -29,7 +29,7 @@ impl<'h, S: Stage> Engine<'h, S> {
     }
 
     /// Polls the stages and calls `sink` with each item that comes out, until `sink` breaks or no
-    /// item is ready. Returns `Pending` in both cases.
+    /// item is ready, and returns `Pending` then; or until the flow has ended.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -38,7 +38,7 @@ impl<'h, S: Stage> Engine<'h, S> {
         let Self { stages: Some(stages), flow } = self else { panic!("polled after it was ready") };
         flow.begin_poll(cx);
         let is_over = loop {
-            // `None`: a stage has panicked. Poll on, to go on or to stop.
+            // `None`: a stage or a clock has panicked. Poll again, to go on or to stop.
             if let Some(is_over) = flow.guarded(|flow| advance(stages, flow, cx, &mut sink)) {
                 break is_over;
             }
@@ -55,8 +55,8 @@ impl<'h, S: Stage> Engine<'h, S> {
     }
 }
 
-/// Calls `sink` with each item that comes out, until it breaks or no item is ready. Returns whether
-/// the flow has ended.
+/// Calls `sink` with each item that comes out, until `sink` breaks or no item is ready. Returns
+/// whether the flow has ended.
 fn advance<S: Stage>(
     stages: &mut S,
     flow: &mut Flow<'_>,

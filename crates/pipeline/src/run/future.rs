@@ -40,7 +40,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         Run { engine: Engine::new(self) }
     }
 
-    /// Runs the flow and calls `f` with each item that comes out. In the statistics it is a stage
+    /// Runs the flow and calls `f` with each item that comes out. In the statistics `f` is a stage
     /// called `for_each`.
     ///
     /// Nothing else of the flow's task runs while `f` does. Work that takes long or waits belongs
@@ -48,7 +48,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     ///
     /// # Errors
     ///
-    /// [`Stopped`] if the flow stopped before the end of its source, also by a panic in `f`.
+    /// [`Stopped`] if the flow stopped before the end of its source; a panic of `f` stops it, too.
     ///
     /// # Examples
     ///
@@ -74,8 +74,8 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     ///
     /// # Errors
     ///
-    /// [`Stopped`] if the flow stopped before the end of its source. What was collected is dropped
-    /// then.
+    /// [`Stopped`] if the flow stopped before the end of its source. Then what was collected is
+    /// dropped.
     ///
     /// # Examples
     ///

@@ -35,7 +35,7 @@ pub struct SharedRun<'h, F: Future> {
     run: Lock<Option<Box<F>>>,
     output: Lock<Option<Result<F::Output, Payload>>>,
     waker: Waker,
-    /// Threads that look for a task, or will when they have started.
+    /// How many threads wait for a task, or will when they have started.
     looking: AtomicUsize,
 }
 
@@ -57,8 +57,8 @@ impl<'h, F: SendRun> SharedRun<'h, F> {
         self.looking.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Does tasks until the run is over. It calls `grow` before a task that may take long if no
-    /// other thread looks for the next.
+    /// Does tasks until the run is over. Before each task, which may take long, it calls `grow` if
+    /// no other thread waits for the next one.
     pub fn work(&self, grow: &dyn Fn()) {
         while let Ok(task) = self.run_threads.next_task() {
             if self.looking.fetch_sub(1, Ordering::Relaxed) == 1 {
@@ -82,7 +82,7 @@ impl<'h, F: SendRun> SharedRun<'h, F> {
         }
     }
 
-    /// Polls the run, on the thread that drives.
+    /// Polls the run on the calling thread, which drives.
     fn drive(&self) {
         let Some(mut run) = self.run.with(Option::take) else { return };
         let mut cx = Context::from_waker(&self.waker);
@@ -115,7 +115,7 @@ impl<'h, F: SendRun> SharedRun<'h, F> {
     ///
     /// # Panics
     ///
-    /// Panics if the run has, on whichever thread that was.
+    /// Panics with the run's panic if the run has panicked, on any thread.
     pub fn into_output(self) -> F::Output {
         let output =
             self.output.with(Option::take).expect("every thread has seen the end of the run");

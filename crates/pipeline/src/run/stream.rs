@@ -22,7 +22,8 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// Runs the flow as a stream of what comes out.
     ///
     /// The last item is an error if the flow stopped before the end of its source. The flow moves
-    /// only while the stream is polled: work that takes long between two items belongs in a stage.
+    /// only while the stream is polled, so work that takes long belongs in a stage, and not between
+    /// two polls.
     ///
     /// # Examples
     ///
@@ -57,7 +58,8 @@ impl<S: Stage> Stream for IntoStream<'_, S> {
         if self.engine.is_over() {
             return Poll::Ready(None);
         }
-        // Contained while the clock is read, which is foreign, too.
+        // `Foreign`, as the item is held while the clock is read, which is foreign code and may
+        // panic.
         let mut next = None;
         let polled = self.engine.poll(cx, |item| {
             next = Some(Foreign::new(item));

@@ -29,11 +29,11 @@ impl<S: Stage + Send, T> Pipeline<'_, S, T> {
     ///
     /// Any thread that is free drives the flow or, if there is nothing to drive, works in stages on
     /// [`Threads`](crate::Threads): an item that takes long occupies its own thread, and no other.
-    /// So the stages must be `Send`; a flow with one that is not cannot be run so: use
-    /// `run().wait()`. If a thread cannot be started, the flow runs on those there are.
+    /// So the stages must be `Send`; run a flow with a stage that is not by `run().wait()`. If a
+    /// thread cannot be started, the flow runs on those that were.
     ///
-    /// It returns when every item has ended, so nothing is lost when `main` returns after it. If
-    /// you run it on a thread of yours, join that thread before `main` returns.
+    /// It returns when the flow has ended, so nothing is lost when `main` returns after it. If you
+    /// call it on a thread of yours, join that thread before `main` returns.
     ///
     /// # Errors
     ///
@@ -66,8 +66,8 @@ impl<'h, S: Stage + Send> Run<'h, S> {
         on_threads(self, run_threads, threads)
     }
 
-    /// Lets several threads run the flow together, if it has stages on [`Threads`](crate::Threads).
-    /// For the models of `run_on_threads`.
+    /// Lets several threads run the flow together, if it has stages on [`Threads`](crate::Threads);
+    /// else returns the run as it was. For the models of `run_on_threads`.
     #[doc(hidden)]
     #[expect(clippy::result_large_err, reason = "the run itself")]
     pub fn into_shared_run(mut self) -> Result<SharedRun<'h, Self>, Self> {
@@ -90,7 +90,7 @@ impl<S: Stage<Item: Send> + Send> Collect<'_, S> {
     }
 }
 
-/// Runs a flow on threads of its own, if its stages use any.
+/// Runs a flow on threads of its own if its stages use any, else on the calling thread.
 fn on_threads<'h, F: SendRun>(
     run: F,
     run_threads: Option<Arc<RunThreads<'h>>>,
@@ -103,9 +103,9 @@ fn on_threads<'h, F: SendRun>(
     shared_run.into_output()
 }
 
-/// Works until the run is over. A thread that takes a task and leaves none looking for the next
-/// first starts another, while `left` allows it: so no more threads start than can have something
-/// to do.
+/// Does tasks until the run is over. A thread that takes a task while no other waits for the next
+/// one first starts another thread, as long as `left` is not 0. So no more threads start than can
+/// have something to do.
 fn work<'s, F: SendRun>(
     scope: &'s Scope<'s, '_>,
     shared_run: &'s SharedRun<'_, F>,

@@ -31,27 +31,29 @@ pub struct Batch<S: Stage, T: Timer> {
     /// When the batch is due: `Some` from its first item until that time.
     due: Pin<Box<Option<T::Sleep>>>,
     is_due: bool,
-    /// Checks the clock while the stages before are ready.
+    /// Checks the clock while the stages before are always ready, when the sleep is not polled.
     watch: Option<DueWatch>,
     id: StageId,
 }
 
 impl<S: Stage, T: Timer> Batch<S, T> {
-    /// Gathers items. Ready when the batch is to be emitted as it is.
+    /// Gathers items. Returns `Ready` when the batch is to be emitted as it is; it is empty then if
+    /// the stages before have ended.
     fn gather(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> Poll<()> {
         while self.items.len() < self.size {
             match self.upstream.pull(self.id, cx, flow) {
                 Poll::Ready(Some(Item { lineage, value })) => {
                     let now = || self.timer.now();
-                    // The item is in the batch first: if the timer panics, the batch loses its time
-                    // and no item.
+                    // The item is in the batch before the timer is called: if that panics, the
+                    // batch loses its due time, but no item.
                     self.items.push(value);
                     self.lineages.push(lineage);
                     if self.items.len() == 1 {
                         self.due.set(Some(self.timer.sleep(self.linger)));
                         self.watch = Some(DueWatch::new(now(), self.linger));
                     }
-                    // The stages before may always be ready.
+                    // The sleep is polled only when the stages before are not ready, which may
+                    // never be.
                     self.is_due |= self.watch.as_mut().is_some_and(|watch| watch.is_due(now));
                     if self.is_due {
                         self.due.set(None);
@@ -107,7 +109,8 @@ debug_by_name!(Batch<S: Stage, T: Timer>);
 
 impl<'h, S: Stage, T: Timer + Clone> Pipeline<'h, S, T> {
     /// Adds a stage that gathers up to `size` items into a `Vec`, and emits it when it is full,
-    /// when `linger` has passed since its first item, or when there are no more items.
+    /// when `linger` has passed since its first item, or when no more items may come: the flow
+    /// ends, or its `max_in_flight` is reached.
     ///
     /// A batch that is due goes on gathering until the next stage takes it or it is full.
     ///

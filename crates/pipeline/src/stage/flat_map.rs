@@ -14,7 +14,8 @@ use crate::{
 pub struct FlatMap<S, F, I> {
     upstream: S,
     f: F,
-    /// The iterator of the current item, and the lineage that ends with it.
+    /// The iterator of the current item, and a part of its lineage that is settled when the
+    /// iterator ends.
     current: Option<(I, Lineage)>,
     id: StageId,
 }
@@ -74,10 +75,10 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// Adds a stage that turns each item into any number of items. An item that becomes none is
     /// counted as skipped.
     ///
-    /// When the flow stops, an item under way is brought to the end like any other: all that it
-    /// becomes is made first. If that is very much or without end, [`take`](Iterator::take) some of
-    /// it, or stop with [`AfterStop::Abandon`](crate::AfterStop::Abandon), which does not make the
-    /// rest.
+    /// By default, a flow that stops brings the current item to the end like any other: it still
+    /// makes all that the item becomes. If that is very much or without end,
+    /// [`take`](Iterator::take) a part of it, or stop with
+    /// [`AfterStop::Abandon`](crate::AfterStop::Abandon), which does not make the rest.
     ///
     /// # Examples
     ///

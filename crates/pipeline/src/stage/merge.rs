@@ -21,7 +21,7 @@ use super::source::Source;
 pub struct Merge<A, B> {
     first: A,
     second: B,
-    /// Which side is polled first: not the one that emitted last.
+    /// Whether the second side is polled first; the first is, after the second has emitted an item.
     is_seconds_turn: bool,
 }
 
@@ -66,8 +66,8 @@ impl<A: Stage, B: Stage<Item = A::Item>> Stage for Merge<A, B> {
 
 impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// Adds a second source, called `name`. The items of the flow so far and those of `stream` go
-    /// on together, each as it comes, and the flow ends when both have ended. Neither side is
-    /// polled twice while the other has an item.
+    /// on together, each as it comes, and the flow ends when both have ended. While both have
+    /// items, the sides take turns.
     ///
     /// Items are numbered as they are read, from both sides. To merge another flow, pass its
     /// [`into_stream`](Self::into_stream).

@@ -57,7 +57,8 @@ where
     #[inline]
     fn poll_next(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> Poll<Option<Item<I>>> {
         if flow.ledger.is_stopping() || self.is_at_work {
-            // The last poll has panicked.
+            // The flow stops, or the last poll of the source has panicked, so that `is_at_work` is
+            // still set.
             self.end();
         }
         let Some(poll) = &mut self.poll else { return Poll::Ready(None) };
@@ -68,7 +69,7 @@ where
         let polled = flow.read(self.id, || poll(cx));
         self.is_at_work = false;
         if !matches!(polled, Poll::Ready(Some(_))) {
-            // Counted as emitted, which it was not.
+            // The call counts as one that emitted an item, which it did not.
             flow.ledger.meter(self.id).skipped += 1;
         }
         if polled.is_pending() != self.is_waiting {
@@ -125,7 +126,7 @@ impl<'h> Pipeline<'h, ()> {
 
     /// Begins a flow that pops a queue, and ends when the queue is closed and empty.
     ///
-    /// Any thread or task may feed the queue, and so may the end of the flow itself. It is passed
+    /// Any thread or task may feed the queue, and so may the end of the flow itself. Pass the queue
     /// by reference or as an `Arc`. Items still in the queue when the flow stops stay there.
     ///
     /// # Examples

@@ -28,14 +28,14 @@ pub struct Split<S: Stage, F, A, B> {
 
 debug_by_name!(Split<S: Stage, F, A, B>);
 
-/// The beginning of a branch: where an item waits until the branch takes it. Both sides belong to
-/// one flow, so the lock is never contended.
+/// The beginning of a branch: where an item waits until the branch takes it. The split and the
+/// branch belong to one flow, so the lock is never contended.
 pub struct Branch<I>(Arc<Lock<(Option<Item<I>>, bool)>>);
 
 debug_by_name!(Branch<I>);
 
 impl<I> Drop for Branch<I> {
-    /// The item is foreign, and another slot may have one, too.
+    /// Drops the item, and keeps a panic of its destructor in: another slot may have an item, too.
     fn drop(&mut self) {
         let item = self.0.with(|(item, _)| item.take());
         contain(|| drop(item));
@@ -74,7 +74,8 @@ where
     S: Stage,
     F: FnMut(&S::Item) -> bool,
 {
-    /// Fills the slots as long as both are free. Returns whether anything has changed.
+    /// Puts items into the slots as long as both are free. Returns whether it has put one or ended
+    /// the branches.
     fn fill(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> bool {
         let mut has_brought = false;
         while !self.has_ended && self.slots.iter().all(Branch::is_free) {
@@ -140,8 +141,8 @@ where
 
 impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// Adds a fork. Items for which `goes_first` returns true go through the stages that `first`
-    /// adds, the others through those that `second` adds. The branches then join again, each item
-    /// as it comes.
+    /// adds, the others through those that `second` adds. The branches then join again: they emit
+    /// each item as it comes.
     ///
     /// If a branch has no room for its next item, that item holds up those behind it, whichever
     /// branch they go to.
