@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// There was a value already; gives key and value back.
+/// The error of an insertion of a key that has a value already; gives the new key and value back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Occupied<K, V> {
     key: K,
@@ -34,7 +34,8 @@ impl<K, V> fmt::Display for Occupied<K, V> {
 
 impl<K, V> core::error::Error for Occupied<K, V> {}
 
-/// The value was not the expected one; gives the new value back.
+/// The error of a swap where the key has no value or not the expected one; gives the new value
+/// back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SwapError<V> {

@@ -51,7 +51,8 @@ use crate::{
 /// # Deadlocks
 ///
 /// A leader that is neither polled nor dropped blocks its key. So does a future that asks for its
-/// own key. A time limit on the whole ([`or_timeout`](tidegate_core::Wait::or_timeout)) ends that.
+/// own key. A time limit on the returned future ([`or_timeout`](tidegate_core::Wait::or_timeout))
+/// ends that.
 ///
 /// # Examples
 ///
@@ -78,7 +79,7 @@ pub struct Flight<K, T, S = DefaultHashBuilder> {
     hasher: S,
 }
 
-/// A result, with the key that was computed: keys of one hash share a flight, and no result.
+/// A result, with the key that was computed: keys of one hash share a flight, but no result.
 struct Landed<K, T> {
     key: K,
     result: T,
@@ -99,12 +100,14 @@ impl<K, T, S> Flight<K, T, S> {
 }
 
 impl<K: Hash + Eq, T: Clone, S: BuildHasher> Flight<K, T, S> {
-    /// Returns what `future` computes, or what that of an earlier caller does, which has not ended
-    /// yet. Tasks await it, threads [wait](tidegate_core::Wait) for it.
+    /// Returns what `future` computes, or what the future of an earlier caller of an equal key
+    /// computes, if that has not ended yet. Tasks await it, threads [wait](tidegate_core::Wait) for
+    /// it.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the returned future drops `future` and then, if it led, hands over.
+    /// Dropping the returned future drops `future` and then, if it led, hands the lead to the next
+    /// waiter.
     ///
     /// # Panics
     ///
@@ -117,7 +120,8 @@ impl<K: Hash + Eq, T: Clone, S: BuildHasher> Flight<K, T, S> {
         Run { call: Call::new(self, key, future.into_future()) }
     }
 
-    /// As [`run`](Self::run), with a future that keeps the flight alive, for tasks.
+    /// Does what [`run`](Self::run) does, by a future that keeps the flight alive and so can be
+    /// spawned.
     ///
     /// # Examples
     ///
@@ -173,7 +177,7 @@ pin_project! {
         flight: R,
         // `None` once it was shared.
         key: Option<K>,
-        // `None` once it has ended. Stands before the stage: it is dropped before the lead is
+        // `None` once it has ended. Stands before `stage`, so that it is dropped before the lead is
         // handed over.
         #[pin]
         future: Option<F>,
@@ -188,7 +192,8 @@ enum Stage<R: HasFlights<Landed<K, T>>, K, T> {
     Done,
 }
 
-/// What holds from the creation of a call until it has its result.
+/// The panic message where the key or the future is gone, which they are only after the result was
+/// returned.
 const HELD: &str = "polled after it was ready";
 
 impl<R, K, T, F> Call<R, K, T, F>
@@ -213,7 +218,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let mut this = self.project();
         loop {
-            // The member is held here while foreign code runs: a panic drops it, which hands over.
+            // The member is held here while foreign code runs: a panic drops it, which hands the
+            // lead over.
             match mem::replace(this.stage, Stage::Done) {
                 Stage::Fresh => {
                     let hash = this.flight.hasher.hash_one(this.key.as_ref().expect(HELD));
@@ -247,7 +253,7 @@ where
                         return Poll::Pending;
                     };
                     let result = Foreign::new(result);
-                    // It has ended, and a panic of its destructor loses nothing.
+                    // The future has ended, and a panic of its destructor must not lose the result.
                     contain(|| this.future.as_mut().set(None));
                     // Without waiters, or if the clone panics, dropping the leader leaves the
                     // flight.

@@ -72,7 +72,7 @@ impl<O> Flights<O> {
         self.table.with(|table| table.as_ref().map_or(0, |table| table.len()))
     }
 
-    /// Joins the flight of `hash`, which begins with its first member.
+    /// Joins the flight of `hash`, and begins it if there is none.
     fn join(&self, hash: u64) -> Flight<O> {
         self.table.with(|table| {
             let entry = table
@@ -89,8 +89,8 @@ impl<O> Flights<O> {
         })
     }
 
-    /// Takes the entry of `flight` out if `is_over` says so. There may be none, or that of a later
-    /// flight of the same hash.
+    /// Takes the entry of `flight` out if there is one and `is_over` returns true of it; else
+    /// returns `None`. The entry may be gone, or be that of a later flight of the same hash.
     fn take_if(
         &self,
         hash: u64,
@@ -135,7 +135,7 @@ pub(crate) struct Member<R: HasFlights<O>, O> {
 
 /// | role | meaning | ends by |
 /// | --- | --- | --- |
-/// | `Waiting` | waits for its turn, or has it and was not polled since | `poll`, drop |
+/// | `Waiting` | waits for its turn, or has it and was not polled since | `poll_lead`, drop |
 /// | `Leads` | inside the turnstile | `complete`, `share`, drop |
 /// | `Over` | the flight is over, its entry gone | – |
 enum Role {
@@ -145,7 +145,7 @@ enum Role {
 }
 
 impl<R: HasFlights<O>, O> Member<R, O> {
-    /// Joins the flight of `hash`, which begins with its first member.
+    /// Joins the flight of `hash`, and begins it if there is none.
     pub(crate) fn join(flights: R, hash: u64) -> Self {
         let flight = flights.flights().join(hash);
         Self { flights, hash, turn: Turn::new(flight, ()), role: Role::Waiting }

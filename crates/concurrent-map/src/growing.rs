@@ -11,16 +11,17 @@
 //! every key range by range: the one of the few, or else the range of all
 //! ```
 //!
-//! How often "often" is, core decides: `MUCH_CONTENTION` in its `rw_shards/readers.rs`.
+//! How often "often" is, `MUCH_CONTENTION` in core's `rw_shards/readers.rs` says.
 //!
-//! Both choose by the high bits of a hash, so a range stays together: a visitor that goes from
-//! range to range meets an entry that stays exactly once, whether it has moved or not. A shard is
-//! closed in the writing section that has moved its entries, so no caller finds it open and empty,
-//! and none enters the range of all shards before.
+//! The high bits of a hash choose the shard, of the few as of all, so the entries of a range stay
+//! together: a visitor that goes from range to range meets an entry that is there all the time
+//! exactly once, whether it has moved or not. One of the few is closed in the writing section that
+//! has moved its entries, so no caller finds it open and empty, and none enters its range of all
+//! shards before.
 //!
-//! To move entries is to hash their keys again, which is foreign code. All keys of a shard are
-//! hashed before the first entry moves: if a hash panics, the shard stays as it was, and the shards
-//! that have moved stay moved.
+//! Moving entries hashes their keys again, which is foreign code. All keys of a shard are hashed
+//! before the first entry moves: if a hash panics, the shard stays as it was, and the shards that
+//! have moved stay moved.
 
 mod ranges;
 
@@ -40,7 +41,7 @@ use tidegate_core::{
 
 use crate::lazy::{Lazy, lazy};
 
-/// With up to so many shards there is nothing to grow to.
+/// The number of the few. A map that is to have no more shards than these has nothing to grow to.
 const FEW: NonZeroUsize = NonZeroUsize::new(tuned(8, 2) as usize).expect("not zero");
 
 /// Why a shard of `all` is always open.
@@ -64,8 +65,8 @@ pub(crate) trait Table: Sized {
     /// Returns about how many entries there are, without the lock.
     fn entries(meta: &Self::Meta) -> usize;
 
-    /// Moves all entries to so many tables, each to the one that `part_of` says of its hash. If
-    /// `hash_of` panics, the table is as it was.
+    /// Moves all entries to `parts` tables, each entry to the one at the index that `part_of`
+    /// returns for its hash. If `hash_of` panics, the table is as it was.
     fn split(
         &mut self,
         parts: usize,
@@ -84,19 +85,20 @@ type HashOf<'a, T> = &'a dyn Fn(&<T as Table>::Entry) -> u64;
 
 /// Tables behind locks, made when the first of them is written to: a few at first, then all.
 ///
-/// Sections of all of them count as sections of the same shards.
+/// When sections are nested, those of the few and those of all count as sections of the same
+/// shards.
 pub(crate) struct GrowingShards<T: Table> {
     // INVARIANT: once it is set, all of `few` are closed, or there never were any.
     is_grown: AtomicBool,
     all: Lazy<Shards<T>>,
-    // `None` where nothing grows.
+    // Never holds shards where nothing grows: it is empty then, or holds `None` without std.
     few: Lazy<Option<Box<Shards<T>>>>,
     // INVARIANT: a power of two; larger than `FEW` unless `is_grown`.
     count: NonZeroUsize,
 }
 
 impl<T: Table> GrowingShards<T> {
-    /// Creates `count` shards, a power of two, which are there at once, when they are needed.
+    /// Creates `count` shards, a power of two, all of which are made when the first is needed.
     pub(crate) fn fixed(count: NonZeroUsize) -> Self {
         Self {
             is_grown: AtomicBool::new(true),
@@ -106,15 +108,15 @@ impl<T: Table> GrowingShards<T> {
         }
     }
 
-    /// Creates shards for so many entries: a few that grow to `count`, a power of two, or all at
-    /// once if there are many entries. Without std they are always all there at once.
+    /// Creates shards for `entries` entries: a few that grow to `count`, a power of two, or all of
+    /// these from the start if there are many entries, and always without std.
     pub(crate) fn growing(count: NonZeroUsize, entries: usize) -> Self {
         let needs_all = count <= FEW || entries >= ENTRIES_PER_SHARD * count.get();
         let is_grown = needs_all || cfg!(not(feature = "std"));
         Self { is_grown: AtomicBool::new(is_grown), ..Self::fixed(count) }
     }
 
-    /// Returns how many shards there are when all are there.
+    /// Returns how many shards there are once the few have grown.
     pub(crate) fn count(&self) -> usize {
         self.count.get()
     }
@@ -126,7 +128,7 @@ impl<T: Table> GrowingShards<T> {
         shard::index_of(spread(hash), self.count.get())
     }
 
-    /// Looks into the table that `hash` belongs to; `None` if nothing was ever written to any.
+    /// Reads the table that `hash` belongs to; `None` if nothing was ever written to any.
     #[inline]
     pub(crate) fn read<R>(
         &self,
@@ -159,8 +161,8 @@ impl<T: Table> GrowingShards<T> {
         writing.run(publishing(section))
     }
 
-    /// As [`write`](Self::write), for sections that do not insert; `None` if nothing was ever
-    /// written to any table.
+    /// Does what [`write`](Self::write) does, for sections that do not insert; `None` if nothing
+    /// was ever written to any table.
     #[inline]
     pub(crate) fn write_existing<R>(
         &self,
@@ -172,7 +174,7 @@ impl<T: Table> GrowingShards<T> {
     }
 
     /// Works on an entry of the table that `hash` belongs to; `None` if nothing was ever written to
-    /// any. For sections that change nothing of the metadata.
+    /// any. Publishes nothing: for sections after which the metadata may stay as it is.
     #[inline]
     pub(crate) fn edit<R>(
         &self,
@@ -216,7 +218,8 @@ impl<T: Table> GrowingShards<T> {
         self.is_grown.load(Ordering::Acquire)
     }
 
-    /// Begins to read where `hash` belongs to; `None` if nothing was ever written to any table.
+    /// Begins to read the table that a spread hash belongs to; `None` if nothing was ever written
+    /// to any.
     #[inline(never)]
     fn begin_read(
         &self,
@@ -227,7 +230,7 @@ impl<T: Table> GrowingShards<T> {
             return self.grown_by(spread)?.begin_scan();
         };
         // A caller that only reads may hold other maps' locks in any order, and so must not wait
-        // for all of ours.
+        // for all locks of this one.
         if rw_shards::sections_around() == 0 && few.take_contention() {
             self.grow(few, &hash_of);
         }
@@ -235,7 +238,8 @@ impl<T: Table> GrowingShards<T> {
         begun.or_else(|| self.all.get()?.by_hash(spread).owned_by(self).begin_scan())
     }
 
-    /// Begins to work where `hash` belongs to; `None` if nothing was ever written to any table.
+    /// Begins to write to the table that a spread hash belongs to; `None` if nothing was ever
+    /// written to any.
     #[inline(never)]
     fn begin_edit(
         &self,
@@ -252,7 +256,7 @@ impl<T: Table> GrowingShards<T> {
         begun.or_else(|| self.all.get()?.by_hash(spread).owned_by(self).begin_write())
     }
 
-    /// Begins to insert where `hash` belongs to.
+    /// Begins to insert into the table that a spread hash belongs to.
     #[inline(never)]
     fn begin_insert(
         &self,
@@ -279,7 +283,7 @@ impl<T: Table> GrowingShards<T> {
         self.few.get()?.as_deref()
     }
 
-    /// Makes the first shards.
+    /// Makes the shards that are there first: the few, or all where nothing grows.
     fn make(&self) {
         if self.is_grown() {
             self.make_all();
@@ -306,19 +310,19 @@ impl<T: Table> GrowingShards<T> {
         let len = self.range_len();
         let part_of = |hash| self.index_of(hash) % len;
         for (range, shard) in few.iter().enumerate() {
-            // A shard that is closed has been moved by another thread.
+            // The entries of a closed shard have moved before.
             _ = shard.owned_by(self).close(|table| {
                 let parts = table.split(len, hash_of, part_of);
                 for (part, index) in parts.into_iter().zip(range * len..) {
                     let shard = all.get(index).expect("as many as the ranges say");
-                    // No other thread enters it yet. It has an owner of its own, as this section
-                    // runs within another.
+                    // No other thread enters it yet. It is owned by `few` for this section, which
+                    // runs within a section of `self`.
                     replace(shard.owned_by(few), part);
                 }
             });
         }
         // ORDERING: Release: pairs with the Acquire in `is_grown`. What other threads have moved
-        // happens before: they have closed the shards.
+        // happens before, as this thread found their shards closed.
         self.is_grown.store(true, Ordering::Release);
     }
 }
@@ -333,8 +337,8 @@ fn replace<T: Table>(shard: Shard<'_, T>, table: T) {
     writing.run(publishing(|old: &mut T| *old = table));
 }
 
-/// Returns whether the calling thread, which is about to write, may grow: it must be allowed to
-/// enter two more nested sections. If it is in a section of the same shards, growing panics.
+/// Returns whether the calling thread, which is about to write, may grow the shards, for which it
+/// enters two more nested sections. If it is in a section of the same shards, growing panics.
 fn may_grow() -> bool {
     rw_shards::sections_around() + 2 <= MOST_SECTIONS
 }
@@ -365,10 +369,11 @@ impl<T: Table> Drop for Published<'_, T> {
 
 /// Turns a hash into one whose high bits pick a shard.
 ///
-/// They must say nothing about the bits that the table in the shard goes by (the lowest, and the
-/// seven highest for its tags), else every entry of a shard would have the same; and they must
-/// depend on all bits, for hashers that leave the high ones empty. Multiplying by 2⁶⁴ divided by
-/// the golden ratio does both (Knuth, The Art of Computer Programming, vol. 3, section 6.4).
+/// The high bits must say nothing about the bits of the hash that the table in the shard goes by
+/// (the lowest, and the seven highest for its tags), else every entry of a shard would have the
+/// same there. And they must depend on all bits of the hash, for hashers that leave the high ones
+/// empty. Multiplying by 2⁶⁴ divided by the golden ratio does both (Knuth, The Art of Computer
+/// Programming, vol. 3, section 6.4).
 #[inline]
 pub(crate) fn spread(hash: u64) -> u64 {
     hash.wrapping_mul(0x9E37_79B9_7F4A_7C15)
@@ -384,7 +389,7 @@ mod tests {
 
     type Numbers = GrowingShards<HashTable<u64>>;
 
-    /// As many as there are tables.
+    /// Returns how many tables there are.
     fn tables(shards: &Numbers) -> usize {
         shards.ranges().len()
     }

@@ -60,7 +60,7 @@ pub struct DefaultHasher {
     inner: FoldHasher<'static>,
 }
 
-/// Forwards what foldhash has a method of its own for.
+/// Forwards the methods that foldhash implements itself.
 macro_rules! forward {
     ($($name:ident: $number:ty),*) => {
         $(#[inline]
@@ -98,7 +98,8 @@ mod seed {
     use foldhash::{SharedSeed, fast::SeedableRandomState};
     use tidegate_core::primitive::ProcessCell;
 
-    /// Keyed per process (by the operating system's randomness) and per builder.
+    /// Returns a state that is keyed per process (by the operating system's randomness) and per
+    /// builder.
     pub(super) fn state() -> SeedableRandomState {
         static PROCESS: ProcessCell<SharedSeed> = ProcessCell::new();
         let process = PROCESS.get_or_init(|| SharedSeed::from_u64(random()));

@@ -1,4 +1,4 @@
-//! State per key, for no more keys than agreed.
+//! State per key, for a bounded number of keys.
 //!
 //! ```text
 //! hit:   lock the key's shard ─▶ found
@@ -10,8 +10,8 @@
 //!        check the next 64, from where the last search has ended
 //! ```
 //!
-//! A search checks a bounded number of entries; otherwise a client that makes up keys would make
-//! each of them cost a check of all slots.
+//! A search checks a bounded number of entries; otherwise each key that a client makes up would
+//! cost a check of all slots.
 //!
 //! A slot is taken before the entry is there and released after the entry is gone, so there are
 //! never more entries than slots. No two locks are held at once.
@@ -40,11 +40,11 @@ use crate::hasher::DefaultHashBuilder;
 
 /// A bounded registry of per-key state that cleans itself: one `V` per key, made on first use.
 ///
-/// For state that is equal to "never seen" most of the time: a rate limiter's bucket that has
-/// refilled, a circuit breaker without failures. When the registry is full, a new key takes the
-/// place of an *idle* entry: one of which the caller says that it equals a new one. So a million
-/// passing keys cost no more memory than `max_keys` of them, no key in use is ever forgotten, and
-/// no background task is needed.
+/// It is for state that equals that of a key never seen most of the time: a rate limiter's bucket
+/// that has refilled, a circuit breaker without failures. When the registry is full, a new key
+/// takes the place of an *idle* entry: one of which the caller says that it equals a new one. So a
+/// million passing keys cost no more memory than `max_keys` of them, no key in use is ever
+/// forgotten, and no background task is needed.
 ///
 /// A value lives in the table itself, and is changed [in place](Self::with). Values that callers
 /// keep are `Arc`s, returned by [`get_or_insert_with`](Self::get_or_insert_with): while a caller
@@ -125,8 +125,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
     /// # Panics
     ///
     /// Panics with std if one of the closures calls the registry. Panics of theirs are passed on;
-    /// the registry stays as it was, except that a value already made stays if `f` panics, and that
-    /// the next search begins behind a value at which `is_idle` panicked.
+    /// the registry stays as it was, with three exceptions: a value already made stays if `f`
+    /// panics, an idle entry may have been removed to make room for it, and the next search begins
+    /// behind a value at which `is_idle` panicked.
     ///
     /// # Examples
     ///
@@ -159,18 +160,19 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         self.find_or_insert(key, None, make, is_idle, f)
     }
 
-    /// As [`with`](Self::with), for values that know until when they are busy: then an idle one is
-    /// found wherever it is.
+    /// Does what [`with`](Self::with) does, for values that know until when they are busy: then an
+    /// idle one is found wherever it is.
     ///
     /// `occupancy` says whether a value equals a new one at the time `now` and is not needed, and
     /// else until when it is busy, if that is known. It runs when a value is new or moves, and when
-    /// its time has come while a new key finds the registry full; not on a hit. A value that
-    /// becomes busy for longer need not be reported; a change that may end its time earlier than
-    /// reported belongs into [`get_with_until`](Self::get_with_until).
+    /// the search for a new key's slot checks the value; not on a hit. A value that becomes busy
+    /// for longer need not be reported; make a change that may let a value be idle earlier than
+    /// reported by [`get_with_until`](Self::get_with_until).
     ///
-    /// A search looks first at values whose time has come, at 79 at most; it finds those busy that
-    /// were used meanwhile, so that over time it costs a bounded number of checks for each use.
-    /// Then it goes on as `with` does, which finds those that were busy without a time.
+    /// A search first checks values whose time has come, at most 79. Some of them are still busy,
+    /// because they were used meanwhile; over time this costs a bounded number of checks for each
+    /// use. Then the search goes on as that of `with` does, and so finds idle values that had
+    /// reported no time.
     ///
     /// One registry has one measure of time. `with` may be used beside this; what it inserts has no
     /// time.
@@ -201,7 +203,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         self.find_or_insert(key, Some(now), make, occupancy, f)
     }
 
-    /// `now`: `None` if values know no time.
+    /// Does what [`with`](Self::with) does; `now` is `None` if values know no time.
     #[inline]
     fn find_or_insert<Q, R>(
         &self,
@@ -258,7 +260,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
                 let entry = Entry { key: key.to_owned(), value: make() };
                 let mut entry =
                     table.table.insert_unique(hash, entry, |_| unreachable!("there is room"));
-                // It is the entry's now.
+                // The place is the entry's now.
                 mem::forget(place);
                 let result = f.take().map(|f| f(&mut entry.get_mut().value));
                 if now.is_some() {
@@ -278,7 +280,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         }
     }
 
-    /// Returns a clone of the value of `key` if there is one. `Clone` runs while the shard is read.
+    /// Returns a clone of the value of `key` if there is one. `Clone` runs under a shard's lock.
     pub fn get<Q>(&self, key: &Q) -> Option<V>
     where
         Q: Hash + Equivalent<K> + ?Sized,
@@ -298,13 +300,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
     ///
     /// # Panics
     ///
-    /// Panics with std if `f` calls the registry. A panic of its own is passed on.
+    /// Panics with std if `f` calls the registry. A panic of `f` itself is passed on.
     pub fn get_with<Q, R>(&self, key: &Q, f: impl FnOnce(&mut V) -> R) -> Option<R>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hasher.hash_one(key);
-        // As in `with`.
+        // As in `find_or_insert`.
         let mut f = Some(f);
         let found = self.entries.shards.edit(hash, self.rehash(), |table| {
             let entry = table.table.find_mut(hash, |entry| key.equivalent(&entry.key))?;
@@ -313,8 +315,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         found.flatten()
     }
 
-    /// As [`get_with`](Self::get_with), for an `f` that may let the value be idle earlier than was
-    /// reported; `occupancy` is asked afterwards, as in [`with_until`](Self::with_until).
+    /// Does what [`get_with`](Self::get_with) does, for an `f` that may let the value be idle
+    /// earlier than was reported: afterwards `occupancy` reports again, as in
+    /// [`with_until`](Self::with_until).
     ///
     /// # Panics
     ///
@@ -348,7 +351,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hasher.hash_one(key);
-        // As in `with`.
+        // As in `find_or_insert`.
         let mut f = Some(f);
         let found = self.entries.shards.write_existing(hash, self.rehash(), |table| {
             let is_it = |entry: &Entry<K, V>| key.equivalent(&entry.key);
@@ -386,8 +389,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
     ///
     /// # Panics
     ///
-    /// Panics with std if `keep` calls the registry. A panic of its own is passed on; what was
-    /// refused until then is gone.
+    /// Panics with std if `keep` calls the registry. A panic of `keep` itself is passed on; what it
+    /// has refused until then is gone.
     pub fn retain(&self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         // What is removed is dropped when no lock is held.
         let mut removed = Vec::new();
@@ -403,7 +406,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         |entry| self.hasher.hash_one(&entry.key)
     }
 
-    /// Takes an idle entry out and drops it; its place is left to the caller.
+    /// Removes an idle entry, drops it, and returns its place; `None` if the search has found none.
     #[cold]
     fn evict_one(
         &self,
@@ -412,7 +415,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
     ) -> Option<Place<'_>> {
         let removed = |entry| (entry, self.vacated());
         let (entry, place) = self.entries.take_idle(now, look, removed)?;
-        // Before the place is on its way out, so that it is given back if the drop panics.
+        // Dropped while this function still holds the place, which is given back if the drop
+        // panics.
         drop(entry);
         Some(place)
     }
@@ -442,7 +446,7 @@ impl<K, V, S> Keyed<K, V, S> {
     ///
     /// # Panics
     ///
-    /// Panics with std if `f` calls the registry to write, as [`get_with`](Self::get_with) does
+    /// Panics with std if `f` calls the registry to write; [`get_with`](Self::get_with) writes,
     /// too.
     pub fn for_each(&self, mut f: impl FnMut(&K, &V)) {
         self.entries.shards.scan_all(|table| {
@@ -450,7 +454,7 @@ impl<K, V, S> Keyed<K, V, S> {
         });
     }
 
-    /// Takes one of the places that are left.
+    /// Takes one of the places that are left; `None` if there is none.
     fn take_place(&self) -> Option<Place<'_>> {
         let max_keys = self.max_keys.get();
         // ORDERING: Relaxed: the number alone counts; entries are published by their shards' locks.
@@ -462,7 +466,8 @@ impl<K, V, S> Keyed<K, V, S> {
             .map(|_| self.vacated())
     }
 
-    /// Returns the place of an entry that was just taken out of its table.
+    /// Returns a place that is counted in `taken` already, and that no entry fills: of an entry
+    /// just taken out of its table, or one just taken.
     fn vacated(&self) -> Place<'_> {
         Place { taken: &self.taken }
     }
@@ -481,7 +486,7 @@ impl<K, V, S> fmt::Debug for Keyed<K, V, S> {
     }
 }
 
-/// One of `max_keys` places that no entry fills; dropping it gives it back.
+/// One of the `max_keys` places, taken but filled by no entry; dropping it gives it back.
 struct Place<'a> {
     taken: &'a AtomicUsize,
 }
@@ -493,14 +498,14 @@ impl Drop for Place<'_> {
     }
 }
 
-/// A new key was refused: the registry is full, and its search met keys in use only.
+/// A new key was refused: the registry is full, and the search found only keys in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TooManyKeys {
     max_keys: usize,
 }
 
 impl TooManyKeys {
-    /// Returns how many keys are in use, which is how many there may be.
+    /// Returns how many keys the registry holds, which is how many it may hold.
     pub fn max_keys(&self) -> usize {
         self.max_keys
     }

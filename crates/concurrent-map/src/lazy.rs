@@ -1,8 +1,7 @@
 //! A value that is made when it is needed first, or without std at once.
 //!
-//! With std it is std's cell. Without, there is no cell that two threads can fill at once, and none
-//! in the core either: what takes its place must be made where the value's owner is made, which
-//! only the owner can do.
+//! With std it is std's `OnceLock`. Without std there is no cell that two threads may fill at once,
+//! so the value is made together with its owner, which passes [`lazy`] a function that makes it.
 
 #[cfg(not(feature = "std"))]
 pub(crate) use self::at_once::{Lazy, lazy};

@@ -6,7 +6,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
-// First, so that its constructors are the first on the page of `ConcurrentSet`.
+// `set` is first, so that the constructors are the first methods on the page of `ConcurrentSet`.
 mod set;
 
 mod error;
@@ -24,7 +24,7 @@ mod reserve;
 #[cfg(feature = "serde")]
 mod serde;
 mod sharded_table;
-// Behind `keyed`, so that its constructors are the first on the page of `Keyed`.
+// After `keyed`, so that the constructors are the first methods on the page of `Keyed`.
 mod shared_values;
 
 pub use equivalent::Equivalent;

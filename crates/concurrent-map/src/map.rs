@@ -1,6 +1,6 @@
 //! The map, and what it is made of.
 
-// In the order in which the docs show their methods: constructors first.
+// The modules are in the order in which the docs show their methods: constructors first.
 mod create;
 
 mod access;
@@ -44,38 +44,40 @@ use crate::{
 /// A hash map that many threads and tasks use at once through `&self`, with no guards to hold and
 /// no deadlocks by normal use.
 ///
-/// For caches and shared tables. Values come out as clones ([`get`](Self::get); wrap large ones in
-/// an `Arc`) or are looked at in place by a closure ([`get_with`](Self::get_with),
+/// It is for caches and shared tables. Values come out as clones ([`get`](Self::get); wrap large
+/// ones in an `Arc`), or a closure gets them in place ([`get_with`](Self::get_with),
 /// [`update`](Self::update)). No operation ever waits for anything but a short critical section, so
-/// it suits tasks and threads alike; the one exception,
+/// the map suits tasks and threads alike; the one exception,
 /// [`get_or_try_insert_async`](Self::get_or_try_insert_async), returns a future. For one thread, or
 /// where everything is written once and then only read, std's map behind an `Arc` costs less.
 ///
-/// An operation hashes its key once and locks one of the [shards](Self::shards). One on many keys
-/// ([`insert_many`](Self::insert_many) and its like) locks each shard once, or, while the map has
-/// few of them, once for each range of keys that would have a shard of its own.
+/// An operation on one key hashes it once and locks one of the [shards](Self::shards). One on many
+/// keys ([`insert_many`](Self::insert_many) and its like) locks each shard that it needs once;
+/// while the map has few shards, it locks them once for each of the later shards that the keys will
+/// belong to.
 ///
 /// # Closures
 ///
-/// A closure runs under its shard's lock where its method says so; the same holds for `Eq`, `Clone`
-/// and `PartialEq` of keys and values, and for `Hash` while a shard grows. They must be short:
-/// writers of that shard wait for them and, if they write, readers do too.
+/// A closure runs under its shard's lock where its method says so. So do `Eq`, `Clone` and
+/// `PartialEq` of keys and values, and `Hash` while a shard grows. All of these must be short:
+/// writers of that shard wait for them, and so do readers, if the operation can write.
 ///
 /// A closure that looks at values ([`get_with`](Self::get_with), [`for_each`](Self::for_each),
-/// [`fold`](Self::fold) and the like) may call what reads the same map, on whichever keys; it never
-/// waits for a writer that waits for it. All other calls of the same map from one of its closures,
-/// those that write and all from a closure that can write ([`update`](Self::update),
-/// [`entry`](Self::entry), [`retain`](Self::retain) and the like), are bugs. With std such a call
-/// panics at once, always, whether or not it would have met a lock; without std even a read may
-/// hang (or panic, with the feature `critical-section`).
+/// [`fold`](Self::fold) and the like) may call methods that read the same map, on any keys; it
+/// never waits for a writer that waits for it. All other calls of a map from its own closures are
+/// bugs: calls that write, and any call from a closure that can write ([`update`](Self::update),
+/// [`entry`](Self::entry), [`retain`](Self::retain) and the like). With std such a call panics at
+/// once, always, whether or not it would have met a lock; without std even a read may hang (or
+/// panic, with the feature `critical-section`).
 ///
-/// Closures that look may look at other maps. Where one of two maps is written to, all threads must
-/// enter the two in the same order, or they can wait for each other for ever. Nor must a closure
-/// wait for another *thread* that uses the map. Closures of maps may stand within each other up to
-/// eight deep, those of the same map in a row counted once.
+/// A closure that looks at values may look at other maps. If one of two maps is written to, all
+/// threads must enter the two in the same order, or they can wait for each other for ever. Nor must
+/// a closure wait for another *thread* that uses the map. Closures of maps may be nested up to
+/// eight deep; directly nested ones of the same map count once.
 ///
-/// When a closure or one of those methods panics, the lock is opened, the map stays consistent, and
-/// the panic is passed on. Nothing is lost, also if `Hash` panics while a shard makes room.
+/// When a closure or one of those trait methods panics, the lock is released, the map stays
+/// consistent, and the panic is passed on. No entry is lost, not even if `Hash` panics while a
+/// shard makes room.
 ///
 /// # Consistency
 ///
@@ -84,16 +86,17 @@ use crate::{
 /// its like is part of that instant. Operations on different keys have no order but the one that
 /// threads give them.
 ///
-/// What visits many keys ([`for_each`](Self::for_each) and its relatives, [`len`](Self::len),
-/// [`clear`](Self::clear), [`get_many`](Self::get_many)) goes from shard to shard and is not of one
-/// instant: an entry that is there all the time is seen exactly once, one that comes or goes
-/// meanwhile once or not at all. It holds one shard's lock at a time, so it blocks writers of that
-/// shard only, and readers not at all unless it writes; but a call that moves all entries of a
-/// small map (see [Memory](ConcurrentMap#memory)) waits for it.
+/// A method that visits many keys ([`for_each`](Self::for_each) and its relatives,
+/// [`len`](Self::len), [`clear`](Self::clear), [`get_many`](Self::get_many)) goes from shard to
+/// shard and is not of one instant: an entry that is there all the time is seen exactly once, one
+/// that comes or goes meanwhile once or not at all. It holds one shard's lock at a time, so it
+/// blocks writers of that shard only, and readers not at all unless it writes; but a call that
+/// moves all entries of a small map (see [Memory](ConcurrentMap#memory)) waits for it.
 ///
 /// What is replaced or removed is returned, or dropped by the caller's thread before the operation
-/// returns, when no lock is held: a value's destructor may use the map. So is a closure that did
-/// not run, with what it has captured. Nothing is dropped later, or by other threads.
+/// returns, when no lock is held: a value's destructor may use the map. A closure that did not run
+/// is dropped in the same way, with what it has captured. Nothing is dropped later, or by other
+/// threads.
 ///
 /// There is no `==`: maps that change have no instant in common. Compare what
 /// [`snapshot`](Self::snapshot) returns.
@@ -103,24 +106,26 @@ use crate::{
 /// An empty map is small, and allocates nothing before the first insertion (with std). Each shard
 /// has a table, which grows alone: when it is full, its entries move to one of twice the size under
 /// that shard's lock, and the other shards go on. So one insertion moves a shard's part of the
-/// entries at most; [`with_capacity`](ConcurrentMap::with_capacity) and [`reserve`](Self::reserve)
-/// do so beforehand. Nothing shrinks by itself: see [`shrink_to_fit`](Self::shrink_to_fit) and
+/// entries at most, unless a small map gets all its shards (see below);
+/// [`with_capacity`](ConcurrentMap::with_capacity) and [`reserve`](Self::reserve) make room
+/// beforehand. Nothing shrinks by itself: see [`shrink_to_fit`](Self::shrink_to_fit) and
 /// [`clear`](Self::clear).
 ///
-/// Beside its tables a map has 1.2 KB for eight shards at first (with std). When it has twice as
-/// many entries as [shards](Self::shards), or when threads have often waited for each other in the
-/// eight, all entries move to all shards, which weigh 128 bytes each, and twice as many for each
-/// thread that can run at once. One call, of whichever operation, moves them, under the lock of one
-/// of the eight after the other. A map [with a number of shards](ConcurrentMap::with_shards) has
-/// them from the first insertion on, as has one made for so many entries.
+/// Beside its tables a map has 1.2 KB for eight shards at first (with std). When it has about twice
+/// as many entries as [shards](Self::shards), or when threads have often waited for each other in
+/// the eight, the entries move to all shards. These take 128 bytes each, and 256 bytes for each
+/// thread that can run at once. One call that reads or writes a single key moves all entries, under
+/// the locks of the eight, one after the other. A map [with a number of
+/// shards](ConcurrentMap::with_shards) has all of them from the first insertion on; one made for so
+/// many entries has them at once.
 ///
 /// # Memory ordering
 ///
 /// What a thread did before it wrote an entry happens before what another does after it has found
 /// that entry.
 ///
-/// The map is `Send` if values are `Send` and keys both `Send` and `Sync`, and `Sync` if both are
-/// both.
+/// The map is `Send` if values are `Send` and keys are `Send` and `Sync`; it is `Sync` if keys and
+/// values are both.
 ///
 /// ```compile_fail
 /// # fn shared<T: Sync>() {}
@@ -169,14 +174,14 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         is_it: impl Fn(&K) -> bool,
     ) -> Entry<'a, (K, V)> {
         if table.len() == table.capacity() {
-            // What is there needs no room.
+            // A key that is there needs no room.
             if let Some(bucket) = table.find_bucket_index(hash, |(k, _)| is_it(k)) {
                 match table.get_bucket_entry(bucket) {
                     Ok(entry) => return Entry::Occupied(entry),
                     Err(_) => unreachable!("an entry was found there"),
                 }
             }
-            // Reserved by our own function: what can fail fails before anything has changed.
+            // Our own function reserves: if it panics, it does so before anything has changed.
             reserve(table, 1, self.rehash());
         }
         table.entry(hash, |(k, _)| is_it(k), |_| unreachable!("there is room"))
@@ -209,7 +214,8 @@ impl<K, V, S> Drop for ConcurrentMap<K, V, S> {
     }
 }
 
-/// Drops the key of a removed entry: its panic does not leak the value.
+/// Drops the key of a removed entry and returns the value, which a panic of the key's destructor
+/// does not leak.
 #[inline]
 fn value_of<K, V>(entry: Option<(K, V)>) -> Option<V> {
     let (key, value) = entry?;

@@ -1,8 +1,8 @@
 //! The map and the set on all threads of a rayon pool: shards are the parts that are shared out.
 //!
 //! While a thread waits for a part of its work it takes up other jobs of the pool. Nothing here
-//! waits under a lock, so no such job enters a map that its thread is inside of; a closure that
-//! calls rayon can bring it about.
+//! waits under a lock, so no such job enters a map that its thread is inside of, unless a closure
+//! calls rayon.
 
 use core::{
     hash::{BuildHasher, Hash},
@@ -27,8 +27,8 @@ use crate::{
 ///
 /// They see what their namesakes without `par_` see, and their closures run under a shard's lock,
 /// too. Such a closure must not call rayon, not even for other data: a thread that waits in `join`
-/// or for a parallel iterator takes up other jobs, and one that enters this map is a call from
-/// inside: it panics if one of the two writes.
+/// or for a parallel iterator takes up other jobs, and if one of them enters this map, that is a
+/// call from inside a closure: it panics if either of the two writes.
 ///
 /// # Panics
 ///
@@ -78,9 +78,9 @@ impl<K: Send + Sync, V: Send + Sync, S: Sync> ConcurrentMap<K, V, S> {
         })
     }
 
-    /// Folds every entry into accumulators, of which each begins as `identity()`, by `fold`, and
-    /// these into one by `reduce`. Only `fold` runs under a lock. How many accumulators there are
-    /// is not said, so `identity()` must be neutral: `reduce(identity(), a)` is `a`.
+    /// Folds the entries by `fold` into accumulators, each of which begins as `identity()`, and
+    /// these by `reduce` into one. Only `fold` runs under a lock. The number of accumulators is
+    /// unspecified, so `identity()` must be neutral: `reduce(identity(), a)` is `a`.
     ///
     /// # Examples
     ///
@@ -99,7 +99,7 @@ impl<K: Send + Sync, V: Send + Sync, S: Sync> ConcurrentMap<K, V, S> {
         reduce: impl Fn(A, A) -> A + Send + Sync,
     ) -> A {
         let fold_range = |folded: A, range| {
-            // Here it outlives the lock if `fold` does not take it.
+            // Kept here: if `fold` does not take it, it is dropped after the lock is released.
             let mut folded = Some(folded);
             self.entries.scan_range(range, |table| {
                 for (key, value) in table {
@@ -142,7 +142,8 @@ where
     V: Send + Sync,
     S: BuildHasher + Sync,
 {
-    /// Inserts entries from all threads, in batches. Which of equal keys' values stays is not said.
+    /// Inserts entries from all threads, in batches. Of equal keys, it is unspecified which one's
+    /// value stays.
     fn par_extend<I: IntoParallelIterator<Item = (K, V)>>(&mut self, entries: I) {
         let map = &*self;
         let entries = entries.into_par_iter();
@@ -168,7 +169,7 @@ where
     V: Send + Sync,
     S: BuildHasher + Default + Sync,
 {
-    /// Collects entries on all threads. Which of equal keys' values stays is not said.
+    /// Collects entries on all threads. Of equal keys, it is unspecified which one's value stays.
     fn from_par_iter<I: IntoParallelIterator<Item = (K, V)>>(entries: I) -> Self {
         let mut map = Self::default();
         map.par_extend(entries);
@@ -184,13 +185,14 @@ impl<T: Send + Sync, S: Sync> ConcurrentSet<T, S> {
         self.map.par_for_each(|element, ()| f(element));
     }
 
-    /// Returns whether `condition` returns true for some element. It runs under a shard's lock.
+    /// Returns whether `condition` returns true for some element. `condition` runs under a shard's
+    /// lock.
     pub fn par_any(&self, condition: impl Fn(&T) -> bool + Send + Sync) -> bool {
         self.map.par_any(|element, ()| condition(element))
     }
 
-    /// Folds every element into accumulators that begin as `identity()` and must be neutral, and
-    /// these into one by `reduce`. Only `fold` runs under a shard's lock.
+    /// Folds the elements by `fold` into accumulators that begin as `identity()`, which must be
+    /// neutral, and these by `reduce` into one. Only `fold` runs under a shard's lock.
     ///
     /// # Examples
     ///

@@ -1,6 +1,6 @@
 //! Reserves room for entries in such a way that a key whose `Hash` panics loses no entry.
 //!
-//! To make room is to hash every key of the table again, which is foreign code:
+//! Making room hashes every key of the table again, which is foreign code:
 //!
 //! ```text
 //! more than half full ─▶ hashbrown moves all to a larger table, and keeps the old one until then
@@ -18,7 +18,7 @@ use hashbrown::HashTable;
 ///
 /// # Panics
 ///
-/// Panics if there is no memory for so many: the process does not abort.
+/// Panics if there is no memory for so many entries: the process does not abort.
 #[inline]
 pub(crate) fn reserve<E>(table: &mut HashTable<E>, additional: usize, hash: impl Fn(&E) -> u64) {
     if additional > table.capacity() - table.len() {

@@ -1,4 +1,4 @@
-//! The map and the set in serde's data model: as what std's map and set are.
+//! The map and the set in serde's data model: the same as std's map and set.
 //!
 //! A serializer is foreign code, may be slow, and may want the length first. So it gets a snapshot,
 //! and no lock is held.
@@ -16,7 +16,7 @@ use serde::{
 
 use crate::{map::ConcurrentMap, set::ConcurrentSet};
 
-/// How many bytes a message's word about its length is good for.
+/// For how many bytes of entries room is made on the word of an input that claims a length.
 const TRUSTED: usize = 1 << 20;
 
 impl<K, V, S> Serialize for ConcurrentMap<K, V, S>
@@ -37,7 +37,7 @@ where
     V: Deserialize<'de>,
     S: BuildHasher + Default,
 {
-    /// Reads a map; of equal keys the last one's value stays. Of the length that the input claims
+    /// Reads a map; of equal keys the last one's value stays. Of the entries that the input claims
     /// to have, room is made for one mebibyte at most. With feature `serde`.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(MapVisitor(PhantomData))
@@ -81,8 +81,8 @@ where
     T: Deserialize<'de> + Hash + Eq,
     S: BuildHasher + Default,
 {
-    /// Reads a sequence. Of the length that the input claims to have, room is made for one mebibyte
-    /// at most. With feature `serde`.
+    /// Reads a sequence. Of the entries that the input claims to have, room is made for one
+    /// mebibyte at most. With feature `serde`.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_seq(SetVisitor(PhantomData))
     }
@@ -111,8 +111,8 @@ where
     }
 }
 
-/// Returns for how many entries room is made at the start. The input may claim any length, and
-/// comes from anywhere.
+/// Returns for how many entries room is made at the start. The input comes from anywhere, and may
+/// claim any length.
 fn trusted<E>(claimed: Option<usize>) -> usize {
     claimed.unwrap_or(0).min(TRUSTED / size_of::<E>().max(1))
 }

@@ -45,7 +45,7 @@ impl<T> ConcurrentSet<T> {
     }
 
     /// Creates an empty set with `shards` shards, rounded up to a power of two; 0 is rounded up to
-    /// 1, and more than 16,384 (2 MB) are 16,384.
+    /// 1, and numbers above 16,384, which take 2 MB, are lowered to that.
     pub fn with_shards(shards: usize) -> Self {
         Self { map: ConcurrentMap::with_shards(shards) }
     }
@@ -108,8 +108,8 @@ impl<T, S> ConcurrentSet<T, S> {
         self.map.for_each(|element, ()| f(element));
     }
 
-    /// Returns a clone of some element for which `condition` returns true. It runs under a shard's
-    /// lock.
+    /// Returns a clone of some element for which `condition` returns true. `condition` runs under a
+    /// shard's lock.
     pub fn find(&self, mut condition: impl FnMut(&T) -> bool) -> Option<T>
     where
         T: Clone,
@@ -117,12 +117,14 @@ impl<T, S> ConcurrentSet<T, S> {
         self.map.find(|element, ()| condition(element)).map(|(element, ())| element)
     }
 
-    /// Returns whether `condition` returns true for some element. It runs under a shard's lock.
+    /// Returns whether `condition` returns true for some element. `condition` runs under a shard's
+    /// lock.
     pub fn any(&self, mut condition: impl FnMut(&T) -> bool) -> bool {
         self.map.any(|element, ()| condition(element))
     }
 
-    /// Returns whether `condition` returns true for every element. It runs under a shard's lock.
+    /// Returns whether `condition` returns true for every element. `condition` runs under a shard's
+    /// lock.
     pub fn all(&self, mut condition: impl FnMut(&T) -> bool) -> bool {
         self.map.all(|element, ()| condition(element))
     }
@@ -263,7 +265,7 @@ impl<T: Hash + Eq, S: BuildHasher> Extend<T> for ConcurrentSet<T, S> {
 }
 
 impl<T: Clone, S: Clone> Clone for ConcurrentSet<T, S> {
-    /// Copies the set, shard by shard: while others write, the copy is not of one instant.
+    /// Copies the set, shard by shard: while other threads write, the copy is not of one instant.
     fn clone(&self) -> Self {
         Self { map: self.map.clone() }
     }

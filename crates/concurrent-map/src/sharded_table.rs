@@ -20,7 +20,7 @@ use crate::{
     reserve::with_capacity,
 };
 
-/// Tables of `E`s. Hashes, keys and what an entry is are their user's business.
+/// Tables of `E`s. Their user decides what an entry is, and how it is hashed.
 pub(crate) type ShardedTable<E> = GrowingShards<HashTable<E>>;
 
 impl<E> ShardedTable<E> {
@@ -55,7 +55,7 @@ impl<E> ShardedTable<E> {
     }
 }
 
-/// The length of a table while no thread writes to it, to be had without its lock.
+/// The length of a table after the last section that wrote to it, read without its lock.
 pub(crate) struct Len(AtomicUsize);
 
 impl Len {
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
     use crate::growing::spread;
 
-    /// Counts how many of the shards the hashes of `numbers` fall into, and how unevenly.
+    /// Returns how many of `hashes` the fullest of sixteen shards gets.
     fn fullest(hashes: impl Iterator<Item = u64>) -> usize {
         let shards = Shards::new(SIXTEEN, |_| core::cell::Cell::new(0));
         hashes.for_each(|hash| {

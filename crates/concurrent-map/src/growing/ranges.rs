@@ -17,8 +17,8 @@ use super::{
     ENTRIES_PER_SHARD, FEW, GrowingShards, HashOf, Shard, Table, may_grow, publishing, replace,
 };
 
-/// A range of indices below [`count`](Self::count) stands for one of the few shards, or for all of
-/// these if its entries have moved.
+/// A range of indices below [`count`](Self::count) stands for one of the few shards or, if the
+/// entries of that have moved, for all shards at these indices.
 impl<T: Table> GrowingShards<T> {
     /// Returns the ranges in which all shards are visited; none if nothing was ever written to any.
     pub(crate) fn ranges(&self) -> impl ExactSizeIterator<Item = Range<usize>> + use<T> {
@@ -27,14 +27,14 @@ impl<T: Table> GrowingShards<T> {
 
     fn ranges_if(&self, is_grown: bool) -> impl ExactSizeIterator<Item = Range<usize>> + use<T> {
         let len = if is_grown { 1 } else { self.range_len() };
-        // A visitor of a range of several must first find the shard of the few for it: its entries
-        // may be moving to the others.
+        // A visitor of a range of several shards goes to the one of the few first, as its entries
+        // may be moving to the others. Without the few there is nothing to visit.
         let count = if is_grown || self.few().is_some() { self.count() / len } else { 0 };
         (0..count).map(move |range| range * len..(range + 1) * len)
     }
 
-    /// As [`read`](Self::read), by an index below [`count`](Self::count), and for as long as it
-    /// takes.
+    /// Does what [`read`](Self::read) does, by an index below [`count`](Self::count), for a section
+    /// that may take long.
     pub(crate) fn read_at<R>(&self, index: usize, section: impl FnOnce(&T) -> R) -> Option<R> {
         let begun = match self.grown_at(index) {
             Some(shard) => shard.begin_scan(),
@@ -61,7 +61,7 @@ impl<T: Table> GrowingShards<T> {
         self.ranges().for_each(|range| self.scan_range(range, &mut look));
     }
 
-    /// As [`scan_all`](Self::scan_all), in one range.
+    /// Does what [`scan_all`](Self::scan_all) does, in one range.
     pub(crate) fn scan_range(&self, range: Range<usize>, mut look: impl FnMut(&T)) {
         let Continue(()) = self.scan(range, |table| {
             look(table);
@@ -69,13 +69,13 @@ impl<T: Table> GrowingShards<T> {
         });
     }
 
-    /// Works on every table, one lock at a time, and publishes what has changed. `work` is told
-    /// over how many shards of this kind all entries are spread.
+    /// Works on every table, one lock at a time, and publishes what has changed. `work` also gets
+    /// the number of shards of this kind, over which all entries are spread.
     pub(crate) fn write_all(&self, mut work: impl FnMut(&mut T, usize)) {
         self.ranges().for_each(|range| self.write_range(range, &mut work));
     }
 
-    /// As [`write_all`](Self::write_all), in one range.
+    /// Does what [`write_all`](Self::write_all) does, in one range.
     pub(crate) fn write_range(&self, range: Range<usize>, mut work: impl FnMut(&mut T, usize)) {
         if let Some(begun) = self.one_for(&range).and_then(Shard::<T>::begin_write) {
             return begun.run(publishing(|table: &mut T| work(table, FEW.get())));
@@ -85,8 +85,8 @@ impl<T: Table> GrowingShards<T> {
         }
     }
 
-    /// As [`write_all`](Self::write_all), of those tables of which `condition` is true, until
-    /// `work` breaks.
+    /// Does what [`write_all`](Self::write_all) does, with those tables for whose metadata
+    /// `condition` returns true, until `work` breaks.
     pub(crate) fn write_if<B>(
         &self,
         condition: impl Fn(&T::Meta) -> bool,
@@ -107,9 +107,9 @@ impl<T: Table> GrowingShards<T> {
         })
     }
 
-    /// Works on the table for an index below [`count`](Self::count), and returns for how many
-    /// indices, from this one on, the table is. `None` if nothing was ever written to any. For
-    /// sections that change nothing of the metadata.
+    /// Works on the table for an index below [`count`](Self::count). Returns how many indices, from
+    /// this one on, the table is for, and what `section` returns; `None` if nothing was ever
+    /// written to any. Publishes nothing: for sections after which the metadata may stay as it is.
     pub(crate) fn edit_at<R>(
         &self,
         index: usize,
@@ -125,8 +125,8 @@ impl<T: Table> GrowingShards<T> {
         Some((len, begun.run(|table, _| section(table))))
     }
 
-    /// As [`write_all`](Self::write_all), and makes the shards first if nothing was ever written to
-    /// any: all at once or a few, as so many more entries will be there.
+    /// Makes the shards if nothing was ever written to any, grows to all if there will be enough
+    /// entries with `additional` more, and then does what [`write_all`](Self::write_all) does.
     pub(crate) fn prepare(
         &self,
         additional: usize,
@@ -165,8 +165,8 @@ impl<T: Table> GrowingShards<T> {
         Self { is_grown: AtomicBool::new(self.is_grown()), ..Self::fixed(self.count) }
     }
 
-    /// Puts a copy of each table, as `copy` makes it, in the same place of `copied`, which is
-    /// [for copies](Self::for_copies) and known to no other thread.
+    /// Puts a copy of each table, as `copy` makes it, in the same place of `copied`, which was made
+    /// [for copies](Self::for_copies) and is known to no other thread.
     pub(crate) fn copy_to(&self, copied: &Self, copy: impl Fn(&T) -> T) {
         for range in self.ranges_if(copied.is_grown()) {
             if let Some(shard) = self.one_for(&range) {
@@ -189,7 +189,7 @@ impl<T: Table> GrowingShards<T> {
         }
     }
 
-    /// Panics with std if the calling thread is in a section.
+    /// Panics with std if the calling thread is in a section of these shards.
     #[cfg(feature = "rayon")]
     pub(crate) fn assert_outside(&self) {
         tidegate_core::rw_shards::assert_outside_of(self);

@@ -2,14 +2,16 @@
 
 use alloc::vec::Vec;
 
-/// A lower bound for each group of buckets, and the least of them at hand.
+/// For each group of buckets, a lower bound of the times at which its entries may be idle; the
+/// least of all bounds is at hand.
 ///
 /// A tournament: a complete binary tree whose leaves are the groups and whose inner nodes are the
-/// lesser of their two children. The least is one look, a change as many steps as the tree is high.
+/// lesser of their two children. Reading the least bound takes one step, a change as many as the
+/// tree is high.
 ///
 /// A bound may be too low, never too high: an entry that is used stays busy for longer, and need
-/// not report that. What is not bounded by a time is not in here ([`NEVER`](Self::NEVER)); the
-/// search finds it by going round.
+/// not report that. An entry that has reported no time gets no bound ([`NEVER`](Self::NEVER)); the
+/// search finds it by checking one entry after the other.
 #[derive(Debug)]
 pub(super) struct IdleTimes {
     // The root is at 1, the children of `n` at `2n` and `2n + 1`, the leaves are the second half.
@@ -20,7 +22,8 @@ pub(super) struct IdleTimes {
 impl IdleTimes {
     pub(super) const NEVER: u64 = u64::MAX;
 
-    /// Buckets in a group: looked at together, so that a bound costs one byte a bucket.
+    /// The number of buckets in a group. They are checked together, and the bounds cost one byte a
+    /// bucket.
     pub(super) const GROUP: usize = 16;
 
     pub(super) const fn new() -> Self {
@@ -38,7 +41,8 @@ impl IdleTimes {
         self.nodes.get(1).copied().unwrap_or(Self::NEVER)
     }
 
-    /// Lets the bound of a bucket's group be no more than `due`, in a table of so many buckets.
+    /// Lowers the bound of a bucket's group to `due` if it is higher, in a table of `buckets`
+    /// buckets.
     pub(super) fn lower(&mut self, buckets: usize, bucket: usize, due: u64) {
         if due == Self::NEVER {
             return;
@@ -61,9 +65,9 @@ impl IdleTimes {
         self.nodes.get(leaf).copied().unwrap_or(Self::NEVER)
     }
 
-    /// Returns the first group whose bound has come at `now`.
+    /// Returns the first group whose bound has come at `now`; `None` if none has.
     pub(super) fn first_due(&self, now: u64) -> Option<usize> {
-        // At the end of time what has no bound has not come either.
+        // A group without a bound is never due, not even at the end of time.
         let now = now.min(Self::NEVER - 1);
         if self.least() > now {
             return None;

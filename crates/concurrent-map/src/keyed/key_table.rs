@@ -21,8 +21,8 @@ pub(super) struct SearchBudget {
 }
 
 impl SearchBudget {
-    /// The most entries that a search checks in turn, and the most that it checks by their time
-    /// (and the rest of a group).
+    /// The most entries that a search checks one after the other. By their times it also checks so
+    /// many, and then the rest of a group.
     pub(super) const MOST: usize = 64;
 
     pub(super) const fn new() -> Self {
@@ -52,11 +52,11 @@ impl<E> KeyTable<E> {
         Self { table, idle_times: IdleTimes::new(), hand: 0 }
     }
 
-    /// Reserves room for one more entry. `look` runs on all entries if they move and times are
-    /// kept.
+    /// Reserves room for one more entry. If the entries move, `look` runs on all of them; it is
+    /// `None` if no times are kept.
     ///
-    /// If `hash` panics, the table is as it was. If `look` does, entries are found later than they
-    /// might be.
+    /// If `hash` panics, the table is as it was. If `look` panics, some idle entries are found
+    /// later than they might be.
     pub(super) fn reserve(
         &mut self,
         hash: impl Fn(&E) -> u64,
@@ -75,7 +75,7 @@ impl<E> KeyTable<E> {
         }
     }
 
-    /// Keeps in mind when the entry in `bucket` may be idle.
+    /// Notes when the entry in `bucket` may be idle.
     pub(super) fn note(&mut self, bucket: usize, occupancy: Occupancy) {
         let due = match occupancy {
             Occupancy::Idle => 0,
@@ -87,8 +87,8 @@ impl<E> KeyTable<E> {
 
     /// Removes an idle entry whose time has come at `now`.
     ///
-    /// A group is checked again only after one of its entries was used, or when one is idle: so all
-    /// searches together check no more than a group for each of these.
+    /// A check of a group finds an idle entry, or one that was used since it reported its time. So
+    /// all searches together check at most one group for each use and each idle entry.
     pub(super) fn take_due(
         &mut self,
         now: u64,
@@ -115,8 +115,8 @@ impl<E> KeyTable<E> {
                     Occupancy::BusyUntil(time) => due = due.min(time.max(now.saturating_add(1))),
                 }
             }
-            // Also of a group that is left by its only idle entry: bounds that stayed behind would
-            // use up the budget of a later search.
+            // The bound is also set if the group's only idle entry leaves: bounds that stayed
+            // behind would use up the budget of a later search.
             self.idle_times.set(group, due);
             if let Some(entry) = idle.and_then(|bucket| self.table.get_bucket_entry(bucket).ok()) {
                 return Some(entry.remove().0);
@@ -125,8 +125,8 @@ impl<E> KeyTable<E> {
         None
     }
 
-    /// Removes the next idle entry up to the last bucket, from the first one or from where the last
-    /// search has ended.
+    /// Removes the next idle entry of this table, from where the last search has ended if
+    /// `goes_on`, else from the first bucket.
     pub(super) fn take_next(
         &mut self,
         goes_on: bool,
@@ -139,7 +139,8 @@ impl<E> KeyTable<E> {
         }
         while self.hand < buckets && !budget.is_spent() {
             let bucket = self.hand;
-            // Before the check: an entry whose check panics is passed by the next search.
+            // Advanced before the check, so that the next search passes an entry whose check
+            // panics.
             self.hand += 1;
             let Ok(mut entry) = self.table.get_bucket_entry(bucket) else {
                 budget.spend(0);
@@ -153,8 +154,8 @@ impl<E> KeyTable<E> {
         None
     }
 
-    /// Returns whether the search has been at every bucket since it came to this table. Then the
-    /// next one begins at the first bucket again.
+    /// Returns whether the search has come to the end of this table. If so, the next one begins at
+    /// the first bucket again.
     pub(super) fn pass(&mut self) -> bool {
         let is_passed = self.hand >= self.table.num_buckets();
         if is_passed {
@@ -164,8 +165,8 @@ impl<E> KeyTable<E> {
     }
 }
 
-/// What can be read of a table without its lock. The length is that of the last change of times:
-/// removals do not update it.
+/// What can be read of a table without its lock. The length is that after the last section that
+/// published: `Keyed::remove` and most evictions do not.
 pub(crate) struct KeyTableMeta {
     soonest: AtomicU64,
     len: AtomicUsize,

@@ -16,19 +16,19 @@ use crate::{
 /// Tables of `E`s.
 pub(super) struct KeyTables<E> {
     pub(super) shards: GrowingShards<KeyTable<E>>,
-    /// The table at which the search goes on, by its index when all are there.
+    /// The table at which the next search goes on, by its index once all are there.
     hand: AtomicUsize,
 }
 
 impl<E> KeyTables<E> {
-    /// Creates as many tables as suit so many keys, when they are needed.
+    /// Creates as many tables as suit `max_keys` keys; they are made when they are needed.
     pub(super) fn new(max_keys: NonZeroUsize) -> Self {
         let count = power_of_two(default_shards().min(max_keys));
         Self { shards: GrowingShards::growing(count, 0), hand: AtomicUsize::new(0) }
     }
 
-    /// Removes an idle entry: one whose time has come, or else the next one of a bounded number.
-    /// `removed` makes of it, under the lock of its table, what is returned.
+    /// Removes an idle entry: one whose time has come at `now`, or else the next of a bounded
+    /// number of entries. Returns what `removed` makes of it under the lock of its table.
     pub(super) fn take_idle<R>(
         &self,
         now: Option<u64>,

@@ -27,11 +27,11 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Occupancy {
-    /// It equals a new one and is not needed: another key may take its slot.
+    /// The value equals a new one and is not needed: another key may take its slot.
     Idle,
-    /// It is needed, for an unknown time.
+    /// The value is needed, for an unknown time.
     Busy,
-    /// It is needed, and will not be idle before that time, unless it is changed. Later than the
-    /// present time.
+    /// The value is needed, and will not be idle before this time unless it is changed. The time is
+    /// later than the present one.
     BusyUntil(u64),
 }

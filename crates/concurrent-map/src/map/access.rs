@@ -25,8 +25,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         self.get_with(key, V::clone)
     }
 
-    /// Runs `f` on the value of `key`, if there is one, and returns what it returns. `f` runs under
-    /// the shard's lock.
+    /// Runs `f` on the value of `key`, if there is one, and returns what `f` returns. `f` runs
+    /// under the shard's lock.
     ///
     /// # Panics
     ///
@@ -48,7 +48,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hash(key);
-        // Here it is dropped when the lock is open, if it does not run.
+        // Kept here: if it does not run, it is dropped after the lock is released.
         let mut f = Some(f);
         let found = self.entries.read(hash, self.rehash(), |table| {
             let (_, value) = table.find(hash, |(k, _)| key.equivalent(k))?;
@@ -72,7 +72,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     pub fn insert(&self, key: K, value: V) -> Option<V> {
         let hash = self.hash(&key);
         // Both are still here if `Eq` or `Hash` panics, and the key if it is not inserted, so they
-        // are dropped when the lock is open. A key's panic does not leak the value.
+        // are dropped after the lock is released. A panic of the key's destructor does not leak the
+        // value.
         let (mut key, mut value) = (DropEach::new(Some(key)), Some(value));
         self.entries.write(hash, self.rehash(), |table| {
             match self.entry_in(table, hash, |k| Some(k) == key.as_ref()) {
@@ -123,8 +124,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         self.remove_if(key, |_, _| true)
     }
 
-    /// Removes `key` if `condition` says so, and returns its value then. `condition` runs under the
-    /// shard's lock.
+    /// Removes `key` if there is a value for which `condition` returns true, and returns that
+    /// value. `condition` runs under the shard's lock.
     ///
     /// # Panics
     ///
@@ -148,13 +149,14 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         self.remove_if_mut(key, |k, v| condition(k, v))
     }
 
-    /// Removes `key` if `condition`, which may change the value, says so, and returns the value
-    /// then: to modify in place or to remove is one step. `condition` runs under the shard's lock.
+    /// Removes `key` if there is a value for which `condition`, which may change it, returns true,
+    /// and returns that value: to modify in place or to remove is one step. `condition` runs under
+    /// the shard's lock.
     ///
     /// # Panics
     ///
-    /// Panics with std if `condition` calls the map. If it panics, the value stays as far as it has
-    /// got.
+    /// Panics with std if `condition` calls the map. If `condition` panics, the value stays as
+    /// `condition` has left it.
     ///
     /// # Examples
     ///
@@ -174,7 +176,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hash(key);
-        // Here it is dropped when the lock is open, if it does not run.
+        // Kept here: if it does not run, it is dropped after the lock is released.
         let mut condition = Some(condition);
         let removed = self.entries.write_existing(hash, self.rehash(), |table| {
             let mut found = table.find_entry(hash, |(k, _)| key.equivalent(k)).ok()?;

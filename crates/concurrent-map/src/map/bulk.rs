@@ -12,15 +12,18 @@ use tidegate_core::unwind::DropEach;
 use super::{ConcurrentMap, Equivalent, drop_entries, value_of};
 use crate::{reserve::reserve, sharded_table::ShardedTable};
 
-/// How many entries of an iterator are inserted at once: enough for each shard to get some.
+/// How many entries of an iterator are inserted at once: enough for each shard to get some, unless
+/// there are hundreds of shards.
 pub(crate) const BATCH: usize = 512;
 
 /// Operations on many keys at once. The keys are hashed first, all of them, with nothing locked;
-/// then each shard that holds some of them is locked once, for as long as its part takes.
+/// then each shard that holds some of them is locked once (while the map is small, a few times),
+/// for as long as its part takes.
 ///
-/// A batch is not one step: others may see a part of it, and come in between. Equal keys are
-/// processed in the order in which they are given. Worth it from a few keys per shard on; with
-/// fewer, one call per key costs no more, and reads of shards that are mostly read cost less.
+/// A batch is not one step: other callers may see a part of it, and their operations may come in
+/// between. Equal keys are processed in the order in which they are given. It pays from a few keys
+/// per shard on; with fewer, one call per key costs no more, and reads of shards that are mostly
+/// read cost less.
 impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// Returns clones of the values of `keys`, in their order. Cloning runs under a shard's lock.
     ///
@@ -40,7 +43,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     {
         let keys: Vec<&Q> = keys.into_iter().collect();
         let by_shard = ByShard::new(&self.entries, keys.iter().map(|key| self.hash(*key)));
-        // One by one, if a comparison or a clone panics.
+        // If a comparison or a clone panics, the values are dropped one by one.
         let mut found = DropEach::new(none(keys.len()));
         for batch_keys in by_shard.shards() {
             let shard = self.entries.index_of(batch_keys[0].hash);
@@ -119,8 +122,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         let by_shard = ByShard::new(&self.entries, hashes);
         for batch_keys in by_shard.shards() {
             self.entries.write(batch_keys[0].hash, self.rehash(), |table| {
-                // An empty table gets room for all at once; in another some of them may be there
-                // already.
+                // An empty table gets room for all of them at once; in another, where some may be
+                // there already, room is made for half of those left.
                 let share = if table.is_empty() { 1 } else { 2 };
                 for (done, &BatchKey { hash, position }) in batch_keys.iter().enumerate() {
                     let entry = &mut batch[position];
@@ -203,7 +206,8 @@ impl ByShard {
     /// Sorts by counting: two passes, and no comparison.
     fn new<E>(entries: &ShardedTable<E>, hashes: impl Iterator<Item = u64>) -> Self {
         let given: Vec<u64> = hashes.collect();
-        // First the number of keys of each shard, then where they begin, then where they end.
+        // `ends` holds first the number of keys of each shard, then where they begin, then where
+        // they end.
         let mut ends = vec![0; entries.count()];
         for &hash in &given {
             ends[entries.index_of(hash)] += 1;
@@ -229,7 +233,7 @@ impl ByShard {
     }
 }
 
-/// Returns so many times `None`.
+/// Returns `len` times `None`.
 fn none<T>(len: usize) -> Vec<Option<T>> {
     core::iter::repeat_with(|| None).take(len).collect()
 }

@@ -28,13 +28,13 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     }
 }
 
-/// Returns for how many of so many entries each of so many shards must have room.
+/// Returns for how many entries each of `shards` shards must have room to hold `entries` together.
 pub(super) fn share(entries: usize, shards: usize) -> usize {
     let mean = entries.div_ceil(shards);
     match shards {
         1 => mean,
-        // Hashing distributes at random: the number in a shard is within four standard deviations
-        // of the mean.
+        // Hashing distributes at random: the number in a shard is hardly ever more than four
+        // standard deviations above the mean.
         _ => mean.saturating_add(4 * mean.isqrt()),
     }
 }
@@ -85,7 +85,7 @@ impl<K: Hash, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// Makes room for an iterator of `at_least` entries, where that pays.
     pub(crate) fn reserve_for(&self, at_least: usize) {
         // Some of them may be there already, as in std's map. A handful is not worth touching every
-        // shard, and a size hint may be wrong, so it is limited.
+        // shard. A size hint may be wrong, so what is believed of it is limited.
         let at_least = at_least.min(BELIEVED);
         let new = if self.is_empty() { at_least } else { at_least.div_ceil(2) };
         if new / self.shards() >= 4 {
@@ -95,11 +95,12 @@ impl<K: Hash, V, S: BuildHasher> ConcurrentMap<K, V, S> {
 }
 
 impl<K: Clone, V: Clone, S: Clone> Clone for ConcurrentMap<K, V, S> {
-    /// Copies the map, shard by shard: while others write, the copy is not of one instant (see
-    /// [Consistency](ConcurrentMap#consistency)). `Clone` of keys and values runs under a shard's
-    /// lock, no key is hashed, and the copy has the same room.
+    /// Copies the map, shard by shard: while other threads write, the copy is not of one instant
+    /// (see [Consistency](ConcurrentMap#consistency)). `Clone` of keys and values runs under a
+    /// shard's lock, no key is hashed, and the copy has the same room.
     fn clone(&self) -> Self {
-        // A map from the start: if a clone panics, it drops the others each on its own.
+        // The copy is a map from the start: if a clone panics, the copy drops the other clones each
+        // on its own.
         let copied = Self::of(self.entries.for_copies(), self.hasher.clone());
         self.entries.copy_to(&copied.entries, HashTable::clone);
         copied

@@ -11,13 +11,14 @@ use crate::{
 
 impl<K, V> ConcurrentMap<K, V> {
     /// Creates an empty map that grows to the default number of shards: sixteen for each thread
-    /// that can run at once (one, without std), rounded up to a power of two.
+    /// that can run at once (sixteen in all without std), rounded up to a power of two.
     pub fn new() -> Self {
         Self::with_hasher(DefaultHashBuilder::default())
     }
 
     /// Creates an empty map with `shards` shards from the first insertion on, rounded up to a power
-    /// of two; 0 is rounded up to 1, and more than 16,384 (2 MB) are 16,384.
+    /// of two; 0 is rounded up to 1, and numbers above 16,384, which take 2 MB, are lowered to
+    /// that.
     pub fn with_shards(shards: usize) -> Self {
         Self::with_shards_and_hasher(shards, DefaultHashBuilder::default())
     }
@@ -69,8 +70,9 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     }
 
     /// Creates a map that has room for `capacity` entries, as
-    /// [`with_capacity`](ConcurrentMap::with_capacity), and hashes keys by `hasher`. For a number
-    /// of shards of your own, [`reserve`](Self::reserve) afterwards.
+    /// [`with_capacity`](ConcurrentMap::with_capacity), and hashes keys by `hasher`. To choose the
+    /// number of shards, too, create an empty map with it, and [`reserve`](Self::reserve)
+    /// afterwards.
     ///
     /// # Panics
     ///
@@ -87,13 +89,13 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
         map
     }
 
-    /// Returns the number of shards, a power of two: of a map that is small yet, how many it grows
-    /// to.
+    /// Returns the number of shards, a power of two; for a map that is still small, the number that
+    /// it grows to.
     pub fn shards(&self) -> usize {
         self.entries.count()
     }
 
-    /// Returns what hashes the keys.
+    /// Returns the builder of the hashers that hash the keys.
     pub fn hasher(&self) -> &S {
         &self.hasher
     }

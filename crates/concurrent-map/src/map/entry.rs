@@ -16,12 +16,12 @@ const THERE: &str = "the place of the key is known";
 
 impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// Lends the entry of `key` to `f`, which may look at its value, change, set, or remove it, in
-    /// any number of steps; all of them are one to other callers. Returns what `f` returns.
+    /// any number of steps, which other callers see as one. Returns what `f` returns.
     ///
     /// `f` runs under the shard's lock: it must be short and must not call the map. Return what you
     /// take out of the entry: what `f` drops is dropped under the lock, where a destructor must not
-    /// call the map, either. One method for one purpose is shorter: [`update`](Self::update),
-    /// [`upsert`](Self::upsert), [`remove_if_mut`](Self::remove_if_mut),
+    /// call the map, either. Where one of these steps is enough, there are shorter methods:
+    /// [`update`](Self::update), [`upsert`](Self::upsert), [`remove_if_mut`](Self::remove_if_mut),
     /// [`compute`](Self::compute).
     ///
     /// # Panics
@@ -50,7 +50,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// ```
     pub fn entry<R>(&self, key: K, f: impl FnOnce(&mut MapEntry<'_, K, V>) -> R) -> R {
         let hash = self.hash(&key);
-        // These are dropped when the lock is open, also if `f` or `Eq` panics.
+        // These are dropped after the lock is released, also if `f` or `Eq` panics.
         let (mut key, mut removed, mut f) = (Some(key), None, Some(f));
         self.entries.write(hash, self.rehash(), |table| {
             let place = match self.entry_in(table, hash, |k| Some(k) == key.as_ref()) {
@@ -81,7 +81,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
 pub struct MapEntry<'a, K, V> {
     // `None` only while a method runs.
     place: Option<Place<'a, K, V>>,
-    // INVARIANT: there unless the place is occupied by it.
+    // INVARIANT: `Some` unless it is this very key that occupies the place.
     key: &'a mut Option<K>,
     /// A removed key that is not needed any more.
     removed: &'a mut Option<K>,
@@ -93,7 +93,7 @@ enum Place<'a, K, V> {
 }
 
 impl<'a, K, V> MapEntry<'a, K, V> {
-    /// Returns the key: the map's, if it is there.
+    /// Returns the key: the map's own, if the map has the key, else the caller's.
     pub fn key(&self) -> &K {
         match &self.place {
             Some(Place::Occupied(found)) => &found.get().0,
@@ -101,7 +101,7 @@ impl<'a, K, V> MapEntry<'a, K, V> {
         }
     }
 
-    /// Returns the value, `None` if there is none.
+    /// Returns the value; `None` if there is none.
     pub fn get(&self) -> Option<&V> {
         match &self.place {
             Some(Place::Occupied(found)) => Some(&found.get().1),
@@ -109,7 +109,7 @@ impl<'a, K, V> MapEntry<'a, K, V> {
         }
     }
 
-    /// Returns the value, to be changed, `None` if there is none.
+    /// Returns the value, to be changed; `None` if there is none.
     pub fn get_mut(&mut self) -> Option<&mut V> {
         match &mut self.place {
             Some(Place::Occupied(found)) => Some(&mut found.get_mut().1),
@@ -142,7 +142,7 @@ impl<'a, K, V> MapEntry<'a, K, V> {
             Some(Place::Occupied(found)) => {
                 let ((key, value), absent) = found.remove();
                 self.place = Some(Place::Vacant(absent));
-                // Keys are dropped when the lock is open.
+                // Keys are dropped after the lock is released.
                 let unneeded = if self.key.is_none() { &mut *self.key } else { &mut *self.removed };
                 *unneeded = Some(key);
                 Some(value)

@@ -22,10 +22,10 @@
 //!
 //! No caller misses the end of a flight: the value is in the map before the flight's entry is
 //! removed, and the error in the flight before its turnstile is closed. A caller that joins before
-//! that is woken, or finds the turnstile closed; a caller that joins after it begins another
+//! that is woken, or finds the turnstile closed; a caller that joins after that begins another
 //! flight, and finds the value when it checks again.
 //!
-//! Keys are compared by the map alone, so different keys of one hash share a flight and never a
+//! Keys are compared by the map alone, so different keys of one hash share a flight, but never a
 //! value.
 
 use core::{
@@ -55,7 +55,8 @@ pub(super) struct Failure<K> {
 
 type Member<'a, K> = flights::Member<&'a Flights<Failure<K>>, Failure<K>>;
 
-/// What holds from the creation of a future until it has a value to insert.
+/// The panic message where the key or the future is gone, which they are only after the result was
+/// returned.
 const HELD: &str = "polled after it was ready";
 
 impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
@@ -63,33 +64,33 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// callers that ask for an absent key at the same time, one computes it, and the others wait
     /// for its result.
     ///
-    /// For what is slow or fails: a fetch, a query. `future` runs with no lock held and may use the
-    /// map. It is not polled at all if the value is there, or another caller computes it. For a
-    /// value that is computed quickly and without waiting use
+    /// Use it for what is slow or may fail: a fetch, a query. `future` runs with no lock held and
+    /// may use the map. It is not polled at all if the value is there, or another caller computes
+    /// it. For a value that is computed quickly and without waiting use
     /// [`get_or_insert_with`](Self::get_or_insert_with).
     ///
-    /// Tasks await it, threads [wait](tidegate_core::Wait) for it, also both on one key. A key that
-    /// is there costs a [`get`](Self::get); an absent one is looked up three times, and has one
-    /// small allocation while it is computed.
+    /// Tasks await the returned future, and threads [wait](tidegate_core::Wait) for it; both may do
+    /// so for one key. A key that is there costs a [`get`](Self::get); an absent one is looked up
+    /// three times, and has one small allocation while it is computed.
     ///
     /// # Which caller computes
     ///
     /// The first caller to be polled *leads*: its own future is polled. The result is for all
     /// callers that wait by then: a value wakes all of them, and so does an error, of which each
-    /// gets a clone: five callers that wait for a request that fails after 30 s are notified after
-    /// 30 s. A later caller computes again: errors are not kept. If the leader's future panics, or
-    /// is dropped with the returned one, there is no result: the next waiter leads, and polls its
-    /// own future.
+    /// gets a clone. If five callers wait for a request that fails after 30 s, all five have failed
+    /// after 30 s. A later caller computes again: errors are not kept. If the leader's future
+    /// panics, or is dropped with the returned one, there is no result: the next waiter leads, and
+    /// polls its own future.
     ///
     /// An error is shared among callers of equal keys whose errors are of one type. A waiter with
-    /// another type of error computes by itself when the leader has failed. What concerns one
-    /// caller alone, such as its time limit, belongs around the returned future, and not into
-    /// `future`. An error that cannot be cloned goes into an `Arc`.
+    /// another type of error starts anew when the leader has failed. What concerns one caller
+    /// alone, such as its time limit, belongs around the returned future, and not into `future`. An
+    /// error that cannot be cloned goes into an `Arc`.
     ///
-    /// The leader's value is inserted unless there is one already, by another method; then that one
-    /// stays, all callers get it, and the leader's is dropped. A waiter finds such a value when the
-    /// leader has ended, or when it is polled for another reason. A value that is removed before a
-    /// waiter has checked is computed again, by a new leader.
+    /// The leader's value is inserted unless another method has inserted one meanwhile; then that
+    /// one stays, all callers get it, and the leader's is dropped. A waiter finds such a value when
+    /// the leader has ended, or when it is polled for another reason. A value that is removed
+    /// before a waiter has checked is computed again, by a new leader.
     ///
     /// Keys whose 64-bit hashes are equal wait for one another, but never get each other's value.
     ///
@@ -98,17 +99,17 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// A leader that is neither polled nor dropped blocks its key for all callers of this method.
     /// So does a `future` that calls this method for the very key it computes (or one of the same
     /// hash), directly or in a circle of several: it waits for itself. A time limit on `future` or
-    /// on the whole ([`or_timeout`](tidegate_core::Wait::or_timeout)) ends that.
+    /// on the returned future ([`or_timeout`](tidegate_core::Wait::or_timeout)) ends that.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the returned future drops `future` and then, if it led, hands over. A waiter that
-    /// was woken passes that on.
+    /// Dropping the returned future drops `future` and then, if it led, hands the lead to the next
+    /// waiter. If a waiter is dropped that was woken to lead, the next one is woken.
     ///
     /// # Errors
     ///
-    /// What `future` fails with, if this call led; else what the leader's failed with while this
-    /// call waited for it.
+    /// The error of `future`, if this call led; else that of the leader's future, if it failed
+    /// while this call waited for it.
     ///
     /// # Panics
     ///
@@ -134,7 +135,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// assert_eq!(pages.keys(), ["/a"]);
     /// ```
     ///
-    /// What cannot fail says so by its error:
+    /// A future that cannot fail says so by the type of its error:
     ///
     /// ```
     /// # use tidegate_concurrent_map::ConcurrentMap;
@@ -169,7 +170,7 @@ pin_project! {
         map: &'a ConcurrentMap<K, V, S>,
         // `None` once it was inserted.
         key: Option<K>,
-        // `None` once it has ended. Stands before the stage: it is dropped before the lead is
+        // `None` once it has ended. Stands before `stage`, so that it is dropped before the lead is
         // handed over.
         #[pin]
         future: Option<F>,
@@ -220,7 +221,8 @@ where
         let mut this = self.project();
         let map: &ConcurrentMap<K, V, S> = this.map;
         loop {
-            // The member is held here while foreign code runs: a panic drops it, which hands over.
+            // The member is held here while foreign code runs: a panic drops it, which hands the
+            // lead over.
             match mem::replace(this.stage, Stage::Done) {
                 Stage::Fresh => {
                     let hash = map.hash(this.key.as_ref().expect(HELD));
@@ -256,7 +258,7 @@ where
                         *this.stage = Stage::Leads(member);
                         return Poll::Pending;
                     };
-                    // It has ended, and a panic of its destructor loses nothing.
+                    // The future has ended, and a panic of its destructor must not lose the result.
                     contain(|| this.future.as_mut().set(None));
                     return Poll::Ready(end_flight(map, member, this.key, computed));
                 }
@@ -281,8 +283,8 @@ fn end_flight<K: Hash + Eq, V: Clone, S: BuildHasher, E: Clone + Send + Sync + '
             Ok(value.into_inner())
         }
         Err(error) => {
-            // For the waiters; without any, or if the clone panics, dropping the leader leaves the
-            // flight.
+            // The error is shared with the waiters. Without waiters, or if the clone panics,
+            // dropping the leader leaves the flight.
             let error = Foreign::new(error);
             if leader.has_waiters() {
                 let shared = Box::new(E::clone(&error));
@@ -294,7 +296,7 @@ fn end_flight<K: Hash + Eq, V: Clone, S: BuildHasher, E: Clone + Send + Sync + '
     }
 }
 
-/// Returns the error of a failure that is about this key, and of this type.
+/// Returns a clone of the failure's error; `None` if it is about another key or of another type.
 fn error_of<K: Eq, E: Clone + 'static>(failure: &Failure<K>, key: &K) -> Option<E> {
     let error = failure.error.downcast_ref::<E>()?;
     (failure.key == *key).then(|| error.clone())

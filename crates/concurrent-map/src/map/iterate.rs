@@ -23,8 +23,8 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     ///
     /// # Panics
     ///
-    /// Panics with std if `f` calls the map to write, as the closures of all methods below; those
-    /// of [`retain`](Self::retain) must not call it at all.
+    /// Panics with std if `f` calls the map to write. The same holds for the closures of all
+    /// methods below, but that of [`retain`](Self::retain) must not call the map at all.
     ///
     /// # Examples
     ///
@@ -56,16 +56,16 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
         .break_value()
     }
 
-    /// Returns whether `condition` returns true for some entry. It runs under a shard's lock, up to
-    /// that entry.
+    /// Returns whether `condition` returns true for some entry. `condition` runs under a shard's
+    /// lock, up to that entry.
     pub fn any(&self, mut condition: impl FnMut(&K, &V) -> bool) -> bool {
         let visit =
             |key: &K, value: &V| if condition(key, value) { Break(()) } else { Continue(()) };
         self.visit(visit).is_break()
     }
 
-    /// Returns whether `condition` returns true for every entry. It runs under a shard's lock, up
-    /// to the first that fails.
+    /// Returns whether `condition` returns true for every entry. `condition` runs under a shard's
+    /// lock, up to the first entry for which it returns false.
     pub fn all(&self, mut condition: impl FnMut(&K, &V) -> bool) -> bool {
         !self.any(|key, value| !condition(key, value))
     }
@@ -86,8 +86,8 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
         folded.expect("a panic of `f` does not come here")
     }
 
-    /// Returns clones of the entries for which `condition` returns true. It and `Clone` run under a
-    /// shard's lock.
+    /// Returns clones of the entries for which `condition` returns true. `condition` and `Clone`
+    /// run under a shard's lock.
     pub fn filter(&self, mut condition: impl FnMut(&K, &V) -> bool) -> Vec<(K, V)>
     where
         K: Clone,
@@ -171,12 +171,12 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
         drop_entries(emptied.into_iter().flatten());
     }
 
-    /// Shows every entry to `f` until it breaks.
+    /// Shows every entry to `f` until `f` breaks.
     fn visit<B>(&self, mut f: impl FnMut(&K, &V) -> ControlFlow<B>) -> ControlFlow<B> {
         self.entries.read_each(|(key, value)| f(key, value))
     }
 
-    /// As [`retain`](Self::retain), in a range of shards.
+    /// Does what [`retain`](Self::retain) does, in a range of shards.
     #[cfg(feature = "rayon")]
     pub(crate) fn retain_in(&self, range: Range<usize>, mut keep: impl FnMut(&K, &mut V) -> bool) {
         let mut removed = Unused(Vec::new());
@@ -187,15 +187,15 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
 
     /// Returns what `f` makes of the entries.
     fn collect<R>(&self, mut f: impl FnMut(&K, &V) -> Option<R>) -> Vec<R> {
-        // One by one, if a closure or a clone panics.
+        // If a closure or a clone panics, what was collected is dropped one by one.
         let mut collected = DropEach::new(Vec::new());
         self.for_each(|key, value| collected.extend(f(key, value)));
         collected.into_inner()
     }
 }
 
-/// The clone of a key while its value is cloned or computed: it is dropped after the lock is
-/// released if that panics.
+/// Holds the clone of a key while its value is cloned or computed: if that panics, the key's clone
+/// is dropped after the lock is released.
 struct Pair<K>(Option<K>);
 
 impl<K: Clone> Pair<K> {

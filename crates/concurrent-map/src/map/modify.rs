@@ -38,12 +38,12 @@ pub(super) struct Altered<K, V, R> {
 }
 
 impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
-    /// Runs `f` on the value of `key`, if there is one, and returns what it returns. `f` runs under
-    /// the shard's lock.
+    /// Runs `f` on the value of `key`, if there is one, and returns what `f` returns. `f` runs
+    /// under the shard's lock.
     ///
     /// # Panics
     ///
-    /// Panics with std if `f` calls the map. If `f` panics the value stays as far as `f` has got.
+    /// Panics with std if `f` calls the map. If `f` panics, the value stays as `f` has left it.
     ///
     /// # Examples
     ///
@@ -60,7 +60,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hash(key);
-        // Here it is dropped when the lock is open, if it does not run.
+        // Kept here: if it does not run, it is dropped after the lock is released.
         let mut f = Some(f);
         let found = self.entries.edit(hash, self.rehash(), |table| {
             let (_, value) = table.find_mut(hash, |(k, _)| key.equivalent(k))?;
@@ -75,7 +75,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// # Panics
     ///
     /// Panics with std if a closure calls the map. If `insert` panics, nothing is inserted; if
-    /// `update` panics, the value stays as far as it has got.
+    /// `update` panics, the value stays as `update` has left it.
     ///
     /// # Examples
     ///
@@ -89,7 +89,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// ```
     #[inline]
     pub fn upsert(&self, key: K, insert: impl FnOnce() -> V, update: impl FnOnce(&mut V)) -> bool {
-        // Here the one that does not run is dropped when the lock is open.
+        // Kept here: the one that does not run is dropped after the lock is released.
         let (mut insert, mut update) = (Some(insert), Some(update));
         self.alter(key, |found| match found {
             Some(held) => {
@@ -101,8 +101,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         .result
     }
 
-    /// As [`upsert`](Self::upsert), and returns a clone of the value that is there afterwards.
-    /// `Clone` runs under the shard's lock.
+    /// Does what [`upsert`](Self::upsert) does, and returns a clone of the value that is there
+    /// afterwards. `Clone` runs under the shard's lock.
     ///
     /// # Panics
     ///
@@ -127,7 +127,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     where
         V: Clone,
     {
-        // Here the one that does not run is dropped when the lock is open.
+        // Kept here: the one that does not run is dropped after the lock is released.
         let (mut insert, mut update) = (Some(insert), Some(update));
         self.entry(key, |entry| {
             match entry.get_mut() {
@@ -140,8 +140,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
 
     /// Returns a clone of the value of `key`, set to what `make` returns if there is none.
     ///
-    /// `make` runs under the shard's lock, so it runs once however many ask at once; the others
-    /// wait for it. A long computation blocks the keys of the same shard.
+    /// `make` runs under the shard's lock, so it runs once, however many callers ask at once; the
+    /// others wait for it. A long computation blocks the keys of the same shard.
     ///
     /// # Panics
     ///
@@ -165,8 +165,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     where
         V: Clone,
     {
-        // These are dropped when the lock is open: what does not run, and what was made if its
-        // clone panics.
+        // These are dropped after the lock is released: `make` if it does not run, and what it made
+        // if the clone of that panics.
         let (mut make, mut made) = (Some(make), None);
         self.alter(key, |found| match found {
             Some(held) => (Op::Keep, held.clone()),
@@ -178,8 +178,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         .result
     }
 
-    /// Shows the value of `key` to `decide` and does what it says, in one step; returns the value
-    /// that was replaced or removed. `decide` runs under the shard's lock.
+    /// Shows the value of `key` to `decide` and does what `decide` returns, in one step; returns
+    /// the value that was replaced or removed. `decide` runs under the shard's lock.
     ///
     /// # Panics
     ///
@@ -204,9 +204,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         self.alter(key, |found| (decide(found.map(|value| &*value)), ())).old
     }
 
-    /// As [`compute`](Self::compute), and returns a clone of the value that is there afterwards,
-    /// `None` if there is none: the new one, or with [`Op::Keep`] the old. `Clone` runs under the
-    /// shard's lock.
+    /// Does what [`compute`](Self::compute) does, and returns a clone of the value that is there
+    /// afterwards (the new one, or with [`Op::Keep`] the old); `None` if there is none. `Clone`
+    /// runs under the shard's lock.
     ///
     /// # Panics
     ///
@@ -228,7 +228,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     where
         V: Clone,
     {
-        // What is replaced or removed is dropped when the lock is open.
+        // What is replaced or removed is dropped after the lock is released.
         let mut old = None;
         self.entry(key, |entry| {
             match decide(entry.get()) {
@@ -277,8 +277,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         }
     }
 
-    /// Finds the value of `key` and does what `decide` says: all methods that may insert go through
-    /// here.
+    /// Finds the value of `key` and does what `decide` returns.
     #[inline]
     pub(super) fn alter<R>(
         &self,
@@ -286,8 +285,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         decide: impl FnOnce(Option<&mut V>) -> (Op<V>, R),
     ) -> Altered<K, V, R> {
         let hash = self.hash(&key);
-        // Both are still here if `Eq` or `Hash` panics, so they are dropped when the lock is open.
-        // A key's panic does not leak the value.
+        // Both are still here if `Eq` or `Hash` panics, so they are dropped after the lock is
+        // released. A panic of the key's destructor does not leak the value.
         let (mut key, mut decide) = (DropEach::new(Some(key)), Some(decide));
         self.entries.write(hash, self.rehash(), |table| {
             let mut decide = |found: Option<&mut V>| decide.take().expect(ONCE)(found);
