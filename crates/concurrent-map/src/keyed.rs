@@ -126,8 +126,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
     ///
     /// Panics with std if one of the closures calls the registry. Panics of theirs are passed on;
     /// the registry stays as it was, with three exceptions: a value already made stays if `f`
-    /// panics, an idle entry may have been removed to make room for it, and the next search begins
-    /// behind a value at which `is_idle` panicked.
+    /// panics, an idle entry that was removed to make room stays removed, and the next search
+    /// begins behind a value at which `is_idle` panicked.
     ///
     /// # Examples
     ///
@@ -166,8 +166,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
     /// `occupancy` says whether a value equals a new one at the time `now` and is not needed, and
     /// else until when it is busy, if that is known. It runs when a value is new or moves, and when
     /// the search for a new key's slot checks the value; not on a hit. A value that becomes busy
-    /// for longer need not be reported; make a change that may let a value be idle earlier than
-    /// reported by [`get_with_until`](Self::get_with_until).
+    /// for longer need not be reported; for a change that may let a value be idle earlier than
+    /// reported, use [`get_with_until`](Self::get_with_until).
     ///
     /// A search first checks values whose time has come, at most 79. Some of them are still busy,
     /// because they were used meanwhile; over time this costs a bounded number of checks for each

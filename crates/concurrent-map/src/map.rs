@@ -53,8 +53,8 @@ use crate::{
 ///
 /// An operation on one key hashes it once and locks one of the [shards](Self::shards). One on many
 /// keys ([`insert_many`](Self::insert_many) and its like) locks each shard that it needs once;
-/// while the map has few shards, it locks them once for each of the later shards that the keys will
-/// belong to.
+/// while the map has few shards, it locks them more often: once for each shard that the keys will
+/// belong to when all are there.
 ///
 /// # Closures
 ///
@@ -114,8 +114,8 @@ use crate::{
 /// Beside its tables a map has 1.2 KB for eight shards at first (with std). When it has about twice
 /// as many entries as [shards](Self::shards), or when threads have often waited for each other in
 /// the eight, the entries move to all shards. These take 128 bytes each, and 256 bytes for each
-/// thread that can run at once. One call that reads or writes a single key moves all entries, under
-/// the locks of the eight, one after the other. A map [with a number of
+/// thread that can run at once. One call, be it a read or a write of a key, moves all entries,
+/// under the locks of the eight, one after the other. A map [with a number of
 /// shards](ConcurrentMap::with_shards) has all of them from the first insertion on; one made for so
 /// many entries has them at once.
 ///

@@ -45,7 +45,7 @@ impl<T> ConcurrentSet<T> {
     }
 
     /// Creates an empty set with `shards` shards, rounded up to a power of two; 0 is rounded up to
-    /// 1, and numbers above 16,384, which take 2 MB, are lowered to that.
+    /// 1, and a number above 16,384 is lowered to 16,384, which take 2 MB.
     pub fn with_shards(shards: usize) -> Self {
         Self { map: ConcurrentMap::with_shards(shards) }
     }

@@ -37,7 +37,8 @@ impl PipelineError {
         Self { stage, index, cause }
     }
 
-    /// Returns the name of the stage; `flow` if no stage is to blame, as when a clock panics.
+    /// Returns the name of the stage; `flow` if a panic was not one of a stage's own code, but of a
+    /// clock, for example.
     pub fn stage(&self) -> &'static str {
         self.stage
     }

@@ -17,8 +17,8 @@ impl<K, V> ConcurrentMap<K, V> {
     }
 
     /// Creates an empty map with `shards` shards from the first insertion on, rounded up to a power
-    /// of two; 0 is rounded up to 1, and numbers above 16,384, which take 2 MB, are lowered to
-    /// that.
+    /// of two; 0 is rounded up to 1, and a number above 16,384 is lowered to 16,384, which take 2
+    /// MB.
     pub fn with_shards(shards: usize) -> Self {
         Self::with_shards_and_hasher(shards, DefaultHashBuilder::default())
     }

@@ -28,8 +28,8 @@ impl<'h, S: Stage> Engine<'h, S> {
         self.stages.is_none()
     }
 
-    /// Polls the stages and calls `sink` with each item that comes out, until `sink` breaks or no
-    /// item is ready, and returns `Pending` then; or until the flow has ended.
+    /// Polls the stages and calls `sink` with each item that comes out. Returns `Pending` when
+    /// `sink` breaks or no item is ready, `Ready` when the flow has ended.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,

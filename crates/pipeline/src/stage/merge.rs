@@ -21,7 +21,7 @@ use super::source::Source;
 pub struct Merge<A, B> {
     first: A,
     second: B,
-    /// Whether the second side is polled first; the first is, after the second has emitted an item.
+    /// Whether the second side is polled first: the side that emitted last is not.
     is_seconds_turn: bool,
 }
 

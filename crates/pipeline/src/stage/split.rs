@@ -35,7 +35,7 @@ pub struct Branch<I>(Arc<Lock<(Option<Item<I>>, bool)>>);
 debug_by_name!(Branch<I>);
 
 impl<I> Drop for Branch<I> {
-    /// Drops the item, and keeps a panic of its destructor in: another slot may have an item, too.
+    /// Drops the item, and contains a panic of its destructor: another slot may hold an item, too.
     fn drop(&mut self) {
         let item = self.0.with(|(item, _)| item.take());
         contain(|| drop(item));
