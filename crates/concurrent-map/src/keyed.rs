@@ -40,10 +40,10 @@ use crate::hasher::DefaultHashBuilder;
 
 /// A bounded registry of per-key state that cleans itself: one `V` per key, made on first use.
 ///
-/// It is for state that equals that of a key never seen most of the time: a rate limiter's bucket
-/// that has refilled, a circuit breaker without failures. When the registry is full, a new key
-/// takes the place of an *idle* entry: one of which the caller says that it equals a new one. So a
-/// million passing keys cost no more memory than `max_keys` of them, no key in use is ever
+/// It is for state that most of the time equals that of a key never seen before: a rate limiter's
+/// bucket that has refilled, a circuit breaker without failures. When the registry is full, a new
+/// key takes the place of an *idle* entry: one of which the caller says that it equals a new one.
+/// So a million passing keys cost no more memory than `max_keys` of them, no key in use is ever
 /// forgotten, and no background task is needed.
 ///
 /// A value lives in the table itself, and is changed [in place](Self::with). Values that callers
@@ -466,14 +466,15 @@ impl<K, V, S> Keyed<K, V, S> {
             .map(|_| self.vacated())
     }
 
-    /// Returns a place that is counted in `taken` already, and that no entry fills: of an entry
-    /// just taken out of its table, or one just taken.
+    /// Returns a place that `taken` counts and no entry fills: that of an entry just removed from
+    /// its table, or one just taken.
     fn vacated(&self) -> Place<'_> {
         Place { taken: &self.taken }
     }
 }
 
-// As a map: it stays consistent whatever panics, and a value left half changed is seen so.
+// As for `ConcurrentMap`: the registry stays consistent whatever panics, and later callers see a
+// value as a closure has left it.
 impl<K: RefUnwindSafe, V: RefUnwindSafe, S: RefUnwindSafe> RefUnwindSafe for Keyed<K, V, S> {}
 impl<K: UnwindSafe, V: UnwindSafe, S: UnwindSafe> UnwindSafe for Keyed<K, V, S> {}
 

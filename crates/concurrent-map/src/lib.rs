@@ -6,7 +6,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
-// `set` is first, so that the constructors are the first methods on the page of `ConcurrentSet`.
+// `set` stands first, so that the constructors of `ConcurrentSet` come first on its page.
 mod set;
 
 mod error;
@@ -24,7 +24,7 @@ mod reserve;
 #[cfg(feature = "serde")]
 mod serde;
 mod sharded_table;
-// After `keyed`, so that the constructors are the first methods on the page of `Keyed`.
+// It stands after `keyed`, so that the constructors of `Keyed` come first on its page.
 mod shared_values;
 
 pub use equivalent::Equivalent;

@@ -223,8 +223,8 @@ fn value_of<K, V>(entry: Option<(K, V)>) -> Option<V> {
     Some(value)
 }
 
-// The map stays consistent whatever panics. A value that a closure has left half changed is seen
-// so, as behind a reference.
+// The map stays consistent whatever panics. Later callers see a value as a closure has left it,
+// even if half changed, as they would behind a reference.
 impl<K: RefUnwindSafe, V: RefUnwindSafe, S: RefUnwindSafe> RefUnwindSafe
     for ConcurrentMap<K, V, S>
 {

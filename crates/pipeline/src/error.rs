@@ -37,8 +37,8 @@ impl PipelineError {
         Self { stage, index, cause }
     }
 
-    /// Returns the name of the stage; `flow` if a panic was not one of a stage's own code, but of a
-    /// clock, for example.
+    /// Returns the name of the stage; `flow` if something other than a stage's own code panicked,
+    /// such as a clock.
     pub fn stage(&self) -> &'static str {
         self.stage
     }

@@ -28,8 +28,8 @@ use crate::flow::{AfterStop, Flow, Monitor, OnError, Stage, StageId};
 ///
 /// # Cancel safety
 ///
-/// Dropping the run drops the items in it. To bring them to the end instead, stop the flow by
-/// [`stop_on`](Self::stop_on) and drive the run on.
+/// Dropping the run drops the items in it. To bring them to the end instead, cancel a token given
+/// to [`stop_on`](Self::stop_on) and drive the run on.
 ///
 /// # Examples
 ///

@@ -21,8 +21,8 @@ pub(super) struct SearchBudget {
 }
 
 impl SearchBudget {
-    /// The most entries that a search checks one after the other. By their times it also checks so
-    /// many, and then the rest of a group.
+    /// The most entries that a search checks one after the other. A search by times checks as many,
+    /// and then the rest of a group.
     pub(super) const MOST: usize = 64;
 
     pub(super) const fn new() -> Self {

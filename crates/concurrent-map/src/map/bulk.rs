@@ -190,7 +190,7 @@ impl<K, V> Drop for Unused<K, V> {
 struct ByShard {
     /// Sorted by shard; those of one shard as they were given.
     batch_keys: Vec<BatchKey>,
-    /// For each shard where its keys end, which is where the next one's begin.
+    /// For each shard, where its keys end and those of the next shard begin.
     ends: Vec<usize>,
 }
 

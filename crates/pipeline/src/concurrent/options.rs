@@ -50,9 +50,9 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
     }
 
     /// Sets how many items the stage may hold: those in work, and those finished that the next
-    /// stage has not taken yet, as it is busy or an earlier item is still in work. The default is
-    /// twice the stage's concurrency. A window below the concurrency bounds the items in work, too.
-    /// A large window takes no memory by itself.
+    /// stage has not taken yet, because that stage is busy or an earlier item is still in work. The
+    /// default is twice the stage's concurrency. A window below the concurrency bounds the items in
+    /// work, too. A large window takes no memory by itself.
     ///
     /// # Examples
     ///

@@ -144,8 +144,8 @@ impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> Parallel<S, W, K> {
         }
     }
 
-    /// Ends the work on the item of key `left`, if any, and starts the next item of that key, and
-    /// so on while that ends at once.
+    /// Ends the work on the item of key `left`, if any, and starts the next item of that key. If
+    /// the work on this one ends at once, goes on with the one after.
     fn end_keys(&mut self, mut left: Option<K::Key>, flow: &mut Flow<'_>) {
         while let Some(key) = left {
             left = match flow.call(self.id, || self.keys.leave(key)) {

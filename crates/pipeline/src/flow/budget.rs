@@ -44,7 +44,7 @@ impl Budget {
         self.left == 0
     }
 
-    /// Adapts the budget to `time`, which a poll has taken that has spent it.
+    /// Adapts the budget after a poll that has spent it and has taken `time`.
     pub(crate) fn adapt(&mut self, time: Duration) {
         let full = if time < TARGET { self.full * 2 } else { self.full / 2 };
         self.full = full.clamp(*RANGE.start(), *RANGE.end());

@@ -77,7 +77,7 @@ impl Lineage {
     }
 
     /// Counts the outcome of the items that the lineage stands for; of an item with other parts
-    /// still in the flow, it only keeps the outcome.
+    /// still in the flow, it only notes the outcome.
     #[inline]
     pub(crate) fn settle(self, outcome: ItemOutcome, summary: &mut Summary) {
         match self.more {

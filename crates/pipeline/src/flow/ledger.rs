@@ -127,8 +127,8 @@ impl<'h> Ledger<'h> {
         self.is_full
     }
 
-    /// Returns how often the flow has become full. Stages that were polled before it last did have
-    /// not taken that into account.
+    /// Returns how often the flow has become full. Stages that were polled before the latest time
+    /// have not taken it into account.
     pub(crate) fn times_full(&self) -> u64 {
         self.times_full
     }

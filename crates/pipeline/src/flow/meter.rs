@@ -49,8 +49,8 @@ pub(crate) enum Counting {
     Own,
     /// Each call received an item, which was emitted unless it failed or was skipped.
     Calls,
-    /// Each call emitted an item, unless it failed, or the source had none: such a call counts as
-    /// skipped.
+    /// Each call emitted an item, unless it failed or the source had no item: then the call counts
+    /// as skipped.
     Asked,
 }
 

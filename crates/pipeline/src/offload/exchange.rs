@@ -134,7 +134,7 @@ impl<In, L: ChunkWork<In>> ChunkExchange<In, L> {
         };
         let (mut items, mut position) = (items.into_inner().into_iter(), 0);
         // Catching panics costs time, so they are caught once for all items; after a panic, another
-        // run goes on with the items behind.
+        // run goes on behind the item that panicked.
         while items.len() > 0 {
             let (begin, mut at) = (position, self.chunk_work.first());
             let run = catch_panic(|| {

@@ -189,9 +189,9 @@ impl<'h, 'w, S: Stage, W: ChunkWork<S::Item>, T> Pipeline<'h, Chunked<'w, S, W>,
     }
 
     /// Sets how many items the stage may hold: those gathered for a chunk, those in work, and those
-    /// finished that the next stage has not taken yet, as it is busy or an earlier chunk is still
-    /// in work. The window bounds the size of chunks, too, so that `n` chunks can be in work while
-    /// `n` wait.
+    /// finished that the next stage has not taken yet, because that stage is busy or an earlier
+    /// chunk is still in work. The window bounds the size of chunks, too, so that `n` chunks can be
+    /// in work while `n` wait.
     ///
     /// # Examples
     ///
