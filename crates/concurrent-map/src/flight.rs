@@ -1,5 +1,5 @@
-//! One computation for all callers that ask for the same at the same time; its result is shared,
-//! and not kept.
+//! One computation for all callers that ask for the same key at the same time; its result is
+//! shared, and not kept.
 //!
 //! ```text
 //! enter    run(key, future): nothing happens before the first poll
@@ -33,7 +33,7 @@ use crate::{
     hasher::DefaultHashBuilder,
 };
 
-/// Makes callers that ask for the same at the same time share one computation: what Go calls a
+/// Makes callers that ask for the same key at the same time share one computation: what Go calls a
 /// single flight.
 ///
 /// Nothing is kept: a caller that comes when the result is there computes again. For a result that

@@ -47,7 +47,7 @@ const FEW: NonZeroUsize = NonZeroUsize::new(tuned(8, 2) as usize).expect("not ze
 /// Why a shard of `all` is always open.
 const NEVER_CLOSED: &str = "only the few are closed";
 
-/// Shards are worth their memory when there are so many entries for each.
+/// All shards are worth their memory when there are so many entries for each of them.
 const ENTRIES_PER_SHARD: usize = 2;
 
 /// The table in a shard.

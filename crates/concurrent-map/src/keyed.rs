@@ -124,8 +124,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
     ///
     /// # Panics
     ///
-    /// Panics with std if one of the closures calls the registry. Panics of theirs are passed on;
-    /// the registry stays as it was, with three exceptions: a value already made stays if `f`
+    /// Panics with std if one of the closures calls the registry. Panics of the closures are passed
+    /// on; the registry stays as it was, with three exceptions: a value already made stays if `f`
     /// panics, an idle entry that was removed to make room stays removed, and the next search
     /// begins behind a value at which `is_idle` panicked.
     ///

@@ -41,7 +41,7 @@ fn grow<E>(table: &mut HashTable<E>, additional: usize, hash: impl Fn(&E) -> u64
     }
 }
 
-/// Returns an empty table with room for so many entries.
+/// Returns an empty table with room for `capacity` entries.
 ///
 /// # Panics
 ///
@@ -58,8 +58,8 @@ fn refuse(entries: usize) -> ! {
     panic!("capacity overflow: there is no memory for {entries} entries in one shard")
 }
 
-/// Returns how many entries a table of so many buckets takes when none of them is blocked by a
-/// removed one: seven of eight, or all but one.
+/// Returns how many entries a table of `buckets` buckets takes when no removed entry blocks a
+/// bucket: seven for each eight buckets, or in a small table all but one.
 fn full_capacity(buckets: usize) -> usize {
     if buckets < 8 { buckets - 1 } else { buckets / 8 * 7 }
 }

@@ -55,7 +55,7 @@ impl<T> ConcurrentSet<T> {
     ///
     /// # Panics
     ///
-    /// Panics if there is no memory for so many elements. It does not abort.
+    /// Panics if there is no memory for so many elements. The process does not abort.
     pub fn with_capacity(capacity: usize) -> Self {
         Self { map: ConcurrentMap::with_capacity(capacity) }
     }
@@ -78,7 +78,7 @@ impl<T, S> ConcurrentSet<T, S> {
     ///
     /// # Panics
     ///
-    /// Panics if there is no memory for so many elements. It does not abort.
+    /// Panics if there is no memory for so many elements. The process does not abort.
     pub fn with_capacity_and_hasher(capacity: usize, hasher: S) -> Self {
         Self { map: ConcurrentMap::with_capacity_and_hasher(capacity, hasher) }
     }
@@ -217,7 +217,7 @@ impl<T: Hash, S: BuildHasher> ConcurrentSet<T, S> {
     ///
     /// # Panics
     ///
-    /// Panics if there is no memory for so many elements. It does not abort.
+    /// Panics if there is no memory for so many elements. The process does not abort.
     pub fn reserve(&self, additional: usize) {
         self.map.reserve(additional);
     }

@@ -110,7 +110,8 @@ impl<E> Table for HashTable<E> {
 /// They weigh 2 MB.
 pub(crate) const MOST_SHARDS: NonZeroUsize = NonZeroUsize::new(1 << 14).expect("not zero");
 
-/// Returns how many shards there are if so many are asked for.
+/// Returns how many shards there are if `count` are asked for: the next power of two, at most
+/// [`MOST_SHARDS`].
 pub(crate) fn power_of_two(count: NonZeroUsize) -> NonZeroUsize {
     count.min(MOST_SHARDS).checked_next_power_of_two().unwrap_or(MOST_SHARDS)
 }

@@ -45,7 +45,7 @@ impl<K: Hash, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     ///
     /// # Panics
     ///
-    /// Panics if there is no memory for so many entries. It does not abort.
+    /// Panics if there is no memory for so many entries. The process does not abort.
     ///
     /// # Examples
     ///

@@ -31,7 +31,7 @@ impl<K, V> ConcurrentMap<K, V> {
     ///
     /// # Panics
     ///
-    /// Panics if there is no memory for so many entries. It does not abort.
+    /// Panics if there is no memory for so many entries. The process does not abort.
     ///
     /// # Examples
     ///
@@ -76,7 +76,7 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     ///
     /// # Panics
     ///
-    /// Panics if there is no memory for so many entries. It does not abort.
+    /// Panics if there is no memory for so many entries. The process does not abort.
     pub fn with_capacity_and_hasher(capacity: usize, hasher: S) -> Self {
         let shards = power_of_two(default_shards());
         let map = Self::of(ShardedTable::growing(shards, capacity), hasher);
