@@ -29,7 +29,8 @@ use tower_service::Service;
 /// batcher; for calls that wait, put [`GateLayer::concurrency`](crate::GateLayer::concurrency)
 /// before it, with as many permits as the batcher has room.
 ///
-/// A call that is dropped after its first poll gives up its response; its item is processed.
+/// A call that is dropped after its first poll gives up its response; its item is processed, and
+/// keeps its room until then. Behind a gate the next call comes in at once, and may be refused.
 ///
 /// # Examples
 ///
@@ -85,6 +86,14 @@ impl<T, R, E, C: Timer> BatchService<T, R, E, C> {
     {
         let (batcher, driver) = builder.build_with(CallBatches { inner })?;
         Ok((BatchService { batcher }, driver))
+    }
+}
+
+impl<T, R, E, C> BatchService<T, R, E, C> {
+    /// Returns the batcher, as to read its statistics. A clone of it keeps the driver running, as
+    /// a clone of the service does.
+    pub const fn batcher(&self) -> &Batcher<T, R, E, C> {
+        &self.batcher
     }
 }
 

@@ -1,8 +1,8 @@
 //! One call for equal requests in flight.
 //!
 //! ```text
-//! call ──▶ key ──┬─ none ──▶ the inner call
-//!                └─ some ──▶ flight ──┬─ leads ──▶ the inner call ──▶ response ──▶ shared
+//! call ──▶ key ──┬─ none ──▶ makes the inner service ready and calls it
+//!                └─ some ──▶ flight ──┬─ leads ──▶ makes ready and calls ──▶ response ──▶ shared
 //!                                     └─ waits ──▶ a clone of the leader's response
 //! ```
 
@@ -10,7 +10,6 @@ use core::{
     fmt,
     future::Future,
     hash::Hash,
-    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -30,6 +29,9 @@ use crate::keyed::KeyOf;
 /// Which requests are equal, the key says; a request without a key is called for by itself. All
 /// services that the layer makes, and all clones of these, share their calls. If the caller whose
 /// request was called for gives up, the next one's request is.
+///
+/// It is always ready: a call makes its clone of the inner service ready when it leads, so that
+/// those that wait for its response reserve nothing there.
 ///
 /// A response of HTTP can be cloned if its body can: collect the body into `Bytes` first.
 ///
@@ -116,16 +118,13 @@ where
     type Error = I::Error;
     type Future = CoalesceFuture<Req, I, F::Key>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), I::Error>> {
-        self.inner.poll_ready(cx)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), I::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
         let key = self.layer.key.key_of(&request);
-        // What was made ready is called; its clone has yet to be made ready.
-        let next = self.inner.clone();
-        let service = mem::replace(&mut self.inner, next);
-        let call = CallLater::Ready { service, request: Some(request) };
+        let call = CallLater::Unready { service: self.inner.clone(), request: Some(request) };
         match key {
             Some(key) => {
                 let run = self.layer.flight.clone().run_owned(key, call);
@@ -186,10 +185,10 @@ impl<Req, I: Service<Req>, K> fmt::Debug for CoalesceFuture<Req, I, K> {
 }
 
 pin_project! {
-    /// Calls a service that is ready, when it is polled.
+    /// Makes a service ready and calls it, when it is polled.
     #[project = CallNow]
     enum CallLater<Req, I, F> {
-        Ready { service: I, request: Option<Req> },
+        Unready { service: I, request: Option<Req> },
         Calling { #[pin] call: F },
     }
 }
@@ -198,11 +197,12 @@ impl<Req, I: Service<Req>> Future for CallLater<Req, I, I::Future> {
     type Output = Result<I::Response, I::Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let CallNow::Ready { service, request } = self.as_mut().project() {
+        if let CallNow::Unready { service, request } = self.as_mut().project() {
+            ready!(service.poll_ready(cx))?;
             let call = service.call(request.take().expect("polled after it has panicked"));
             self.set(Self::Calling { call });
         }
         let CallNow::Calling { call } = self.project() else { unreachable!("it was called") };
-        Poll::Ready(ready!(call.poll(cx)))
+        call.poll(cx)
     }
 }

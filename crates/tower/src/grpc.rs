@@ -17,7 +17,7 @@ const PUSHBACK: &str = "grpc-retry-pushback-ms";
 /// Returns a refusal as a status: `ResourceExhausted` where this client asked too often,
 /// `Unavailable` where the service has too much to do or does not work, `InvalidArgument` where the
 /// request has no key. When to come back stands in the metadata `grpc-retry-pushback-ms`, rounded
-/// up.
+/// up, 2,147,483,647 at most.
 ///
 /// # Examples
 ///
@@ -48,8 +48,9 @@ pub fn status<R: HttpRefusal + core::fmt::Display>(refusal: &Refusal<R>) -> Stat
     status
 }
 
-fn millis_rounded_up(duration: Duration) -> u64 {
-    duration.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(u64::MAX)
+/// Clients read 32 bits with a sign, and come back no more if there are too many.
+fn millis_rounded_up(duration: Duration) -> i32 {
+    duration.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(i32::MAX)
 }
 
 /// Makes a response of a refusal: [`status`], as a server of tonic sends it. For

@@ -78,7 +78,9 @@ impl<G, A, S> GateLayer<G, A, S> {
         self.settle_by(|settle| HeedRetryAfter { settle, at_most })
     }
 
-    /// Writes into each response what is left of the client's limit.
+    /// Writes into each response what is left of the client's limit; of several such layers, or
+    /// servers, of the one with least left. A refusal, which [`respond`] makes a response of, has
+    /// the standard ones, whatever `headers` says.
     pub fn rate_limit_headers(self, headers: RateLimitHeaders) -> GateLayer<G, A, WithHeaders<S>> {
         self.settle_by(|settle| WithHeaders { settle, headers })
     }

@@ -35,6 +35,11 @@ use crate::{
 ///
 /// All services that the layer makes, and all clones of these, share the one gate.
 ///
+/// To be ready is the inner service's affair, and what it reserves for that, as a permit of
+/// tower's own `ConcurrencyLimit` or a place in a `Buffer`, is held while the call waits for the
+/// gate. Gates in a row reserve nothing: put a semaphore into the row instead, or let the gate
+/// [refuse](Self::refuse).
+///
 /// # Examples
 ///
 /// At most two calls at once, whichever clone they come through:
@@ -114,6 +119,22 @@ impl<G, F> GateLayer<GateByKey<G, F>> {
 }
 
 impl<G, A, S> GateLayer<G, A, S> {
+    /// Returns the gate: to close what [`concurrency`](GateLayer::concurrency) and its like have
+    /// made, to read its statistics, to have it watched by a registry of metrics.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_tower::GateLayer;
+    ///
+    /// let layer = GateLayer::concurrency(64);
+    /// let semaphore = layer.gate().clone();
+    /// assert_eq!(semaphore.available_permits(), 64);
+    /// ```
+    pub const fn gate(&self) -> &G {
+        &self.gate
+    }
+
     /// Lets calls wait until the gate lets them in, or refuses. The default.
     pub fn wait(self) -> GateLayer<G, Waiting, S> {
         self.admit(Waiting)

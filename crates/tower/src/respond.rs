@@ -15,6 +15,11 @@ use crate::error::{GateError, Refusal};
 
 /// Turns refusals of the layer that it wraps into responses, so that what is left is the error of
 /// the service behind it: `Infallible`, for a handler of axum.
+///
+/// # Panics
+///
+/// The `poll_ready` of its services, if the wrapped layer's service refuses there instead of in its
+/// call: there is no response before there is a request. The layers of this crate do not.
 #[derive(Clone, Copy)]
 pub struct RespondLayer<L, F> {
     layer: L,
@@ -68,8 +73,7 @@ where
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
         self.inner.poll_ready(cx).map_err(|error| match error {
             GateError::Inner(error) => error,
-            // The layers of this crate refuse nothing before they are called.
-            GateError::Refused(_) | GateError::TimedOut => unreachable!("refused before the call"),
+            GateError::Refused(_) | GateError::TimedOut => panic!("refused before it was called"),
         })
     }
 

@@ -3,10 +3,11 @@
 use core::{
     fmt,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
-use http::Response;
+use bytes::Buf;
+use http::{HeaderMap, Response, header::CONTENT_LENGTH};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tidegate_circuit_breaker::Classifier;
@@ -19,6 +20,11 @@ use crate::settle::Settle;
 
 /// Settles when the body of the response has ended: with the outcome that the classifier found, or
 /// as a failure if the body ends with an error, or as ignored if it is dropped before its end.
+///
+/// Servers drop many a body that has ended before it says so. A body has ended, too, with its
+/// trailers, and is dropped at its end if it has given all the bytes that it, or `Content-Length`,
+/// has told. A body that is dropped before it was asked for anything, as that of a response to
+/// `HEAD` or of a 304, says nothing: the classifier's outcome holds.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AtBodyEnd<C> {
     pub(crate) classifier: C,
@@ -37,8 +43,8 @@ where
         let outcome = self.classifier.outcome(&result);
         match result {
             Ok(response) => {
-                let pass = pass.into_pass();
-                Ok(response.map(|body| HeldBody::new(body, pass, outcome)))
+                let declared = content_length(response.headers());
+                Ok(response.map(|body| HeldBody::new(pass, body, outcome, declared)))
             }
             Err(error) => {
                 pass.into_pass().settle(outcome);
@@ -58,35 +64,49 @@ pin_project! {
         // Before the pass: what the body holds is gone when the next caller is let in.
         #[pin]
         body: B,
-        // `None` once it is settled. Dropped as a failure, while the body is polled; else as
-        // ignored, or as the failure that the head told.
+        // `None` once it is settled. Its ending is what a drop of the body says.
         pass: Option<Guarded<P>>,
         // If the body ends as it should.
         outcome: Outcome,
+        // How many bytes are to come, if the response tells it.
+        left: Option<u64>,
     }
 }
 
 impl<B: Body, P: Pass> HeldBody<B, P> {
-    fn new(body: B, pass: P, outcome: Outcome) -> Self {
-        let mut pass = Some(guarded(pass, outcome));
-        if body.is_end_stream() {
-            settle(&mut pass, outcome);
-        }
-        Self { body, pass, outcome }
+    /// `pass` is guarded as a failure, for as long as foreign code runs.
+    fn new(pass: Guarded<P>, body: B, outcome: Outcome, declared: Option<u64>) -> Self {
+        let (has_ended, exact) = (body.is_end_stream(), body.size_hint().exact());
+        let pass = pass.into_pass();
+        let pass = if has_ended {
+            pass.settle(outcome);
+            None
+        } else {
+            // A body that is never polled says no more than its head.
+            Some(Guarded::new(pass, Ending::Settle(outcome)))
+        };
+        Self { body, pass, outcome, left: exact.or(declared) }
     }
 }
 
-/// Guards a pass against a body that is dropped: a failure that the head told is one, however the
-/// body ends.
-fn guarded<P: Pass>(pass: P, outcome: Outcome) -> Guarded<P> {
-    let dropped = if outcome == Outcome::Failure { outcome } else { Outcome::Ignored };
-    Guarded::new(pass, Ending::Settle(dropped))
+/// An empty body, as that of a refusal: it holds nothing.
+impl<B: Default, P: Pass> Default for HeldBody<B, P> {
+    fn default() -> Self {
+        Self { body: B::default(), pass: None, outcome: Outcome::Ignored, left: None }
+    }
 }
 
-fn settle<P: Pass>(pass: &mut Option<Guarded<P>>, outcome: Outcome) {
-    if let Some(pass) = pass.take() {
-        pass.into_pass().settle(outcome);
-    }
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Says how a body counts that is dropped: by its head if all of it was given, and a failure that
+/// the head told is one, however the body ends.
+const fn dropped(outcome: Outcome, left: Option<u64>) -> Ending {
+    Ending::Settle(match (outcome, left) {
+        (Outcome::Failure, _) | (_, Some(0)) => outcome,
+        _ => Outcome::Ignored,
+    })
 }
 
 impl<B: Body, P: Pass> Body for HeldBody<B, P> {
@@ -98,19 +118,28 @@ impl<B: Body, P: Pass> Body for HeldBody<B, P> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
-        let held = this.pass.take().map(Guarded::into_pass);
+        let Some(held) = this.pass.take() else { return this.body.poll_frame(cx) };
         // While foreign code runs: a panic is a failure.
-        let held = held.map(|pass| Guarded::new(pass, Ending::Settle(Outcome::Failure)));
-        let frame = this.body.as_mut().poll_frame(cx);
-        *this.pass = held.map(|pass| guarded(pass.into_pass(), *this.outcome));
-        let frame = ready!(frame);
-        match &frame {
-            // Servers ask no more of a body that says it has ended.
-            Some(Ok(_)) if !this.body.is_end_stream() => {}
-            Some(Ok(_)) | None => settle(this.pass, *this.outcome),
-            Some(Err(_)) => settle(this.pass, Outcome::Failure),
+        let held = Guarded::new(held.into_pass(), Ending::Settle(Outcome::Failure));
+        let polled = this.body.as_mut().poll_frame(cx);
+        let ended = match &polled {
+            Poll::Pending => None,
+            Poll::Ready(None) => Some(*this.outcome),
+            Poll::Ready(Some(Err(_))) => Some(Outcome::Failure),
+            Poll::Ready(Some(Ok(frame))) => {
+                let given = frame.data_ref().map_or(0, Buf::remaining) as u64;
+                *this.left = this.left.map(|left| left.saturating_sub(given));
+                // Servers ask no more of a body that has given trailers or says it has ended.
+                let has_ended = frame.is_trailers() || this.body.is_end_stream();
+                has_ended.then_some(*this.outcome)
+            }
+        };
+        let pass = held.into_pass();
+        match ended {
+            Some(outcome) => pass.settle(outcome),
+            None => *this.pass = Some(Guarded::new(pass, dropped(*this.outcome, *this.left))),
         }
-        Poll::Ready(frame)
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

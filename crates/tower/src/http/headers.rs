@@ -76,7 +76,8 @@ pub enum RateLimitHeaders {
     Both,
 }
 
-/// Settles as `S` does, and writes into the response what is left of the client's limit.
+/// Settles as `S` does, and writes into the response what is left of the client's limit, unless it
+/// has such headers already, from a layer within, which tell of no more.
 #[derive(Debug, Clone, Copy)]
 pub struct WithHeaders<S> {
     pub(crate) settle: S,
@@ -93,7 +94,10 @@ where
     fn settle(&self, pass: P, result: Result<Response<B>, E>) -> Result<Response<B2>, E> {
         let allowance = pass.allowance();
         let mut response = self.settle.settle(pass, result)?;
-        if let Some(allowance) = allowance {
+        let told = told(response.headers());
+        let has_less =
+            |allowance: &Allowance| told.is_none_or(|told| told > allowance.remaining.into());
+        if let Some(allowance) = allowance.filter(has_less) {
             let headers = response.headers_mut();
             if self.headers != RateLimitHeaders::Older {
                 write_standard(headers, &allowance);
@@ -108,6 +112,7 @@ where
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const OLDER_REMAINING: &str = "x-ratelimit-remaining";
 
 pub(super) fn write_standard(headers: &mut HeaderMap, allowance: &Allowance) {
     let Allowance { limit, remaining, reset_after } = *allowance;
@@ -124,6 +129,14 @@ fn write_older(headers: &mut HeaderMap, allowance: &Allowance) {
         headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
     };
     write("x-ratelimit-limit", allowance.limit.into());
-    write("x-ratelimit-remaining", allowance.remaining.into());
+    write(OLDER_REMAINING, allowance.remaining.into());
     write("x-ratelimit-reset", secs_rounded_up(allowance.reset_after));
+}
+
+/// Returns how much is left by what the headers tell already.
+fn told(headers: &HeaderMap) -> Option<u64> {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let standard = text(RATE_LIMIT).and_then(|value| value.split(";r=").nth(1)?.split(';').next());
+    let older = text(HeaderName::from_static(OLDER_REMAINING));
+    [standard, older].into_iter().flatten().filter_map(|left| left.parse().ok()).min()
 }

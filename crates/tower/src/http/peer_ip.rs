@@ -2,7 +2,7 @@
 
 use core::{
     fmt,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     str,
 };
 
@@ -17,8 +17,9 @@ use crate::keyed::KeyOf;
 /// entry from the right, and whatever stands left of it is the client's own invention. A request
 /// with fewer entries did not come through the proxies: it has no key and is refused.
 ///
-/// An IPv6 address stands for its /64 network, which is what one customer gets; an IPv4 address
-/// within IPv6 is the IPv4 address.
+/// An IPv6 address stands for its /64 network, the least that a customer gets. Many get a /56 or a
+/// /48, and so 256 or 65,536 keys: [`ipv6_prefix`](Self::ipv6_prefix) makes one of them. An IPv4
+/// address within IPv6, mapped or translated by `64:ff9b::/96`, is the IPv4 address.
 ///
 /// # Examples
 ///
@@ -45,7 +46,10 @@ use crate::keyed::KeyOf;
 /// });
 /// ```
 #[derive(Clone, Copy)]
-pub struct PeerIp(Source);
+pub struct PeerIp {
+    source: Source,
+    ipv6_prefix: u32,
+}
 
 #[derive(Clone, Copy)]
 enum Source {
@@ -64,12 +68,28 @@ impl PeerIp {
     #[track_caller]
     pub const fn behind(trusted_hops: usize) -> Self {
         assert!(trusted_hops > 0, "trusted_hops is 0, but must be at least 1");
-        Self(Source::Forwarded(trusted_hops))
+        Self::by(Source::Forwarded(trusted_hops))
     }
 
     /// Finds it by what the server has put into the request's extensions.
     pub const fn of_connection(find: fn(&http::Extensions) -> Option<SocketAddr>) -> Self {
-        Self(Source::Connection(find))
+        Self::by(Source::Connection(find))
+    }
+
+    const fn by(source: Source) -> Self {
+        Self { source, ipv6_prefix: 64 }
+    }
+
+    /// Makes one key of all IPv6 addresses whose first `bits` bits are equal, instead of 64: 56 or
+    /// 48 for what providers give to one customer.
+    ///
+    /// # Panics
+    ///
+    /// If `bits` is 0 or above 128.
+    #[track_caller]
+    pub const fn ipv6_prefix(self, bits: u32) -> Self {
+        assert!(0 < bits && bits <= 128, "an IPv6 prefix has 1 to 128 bits");
+        Self { ipv6_prefix: bits, ..self }
     }
 }
 
@@ -77,11 +97,11 @@ impl<B> KeyOf<Request<B>> for PeerIp {
     type Key = IpAddr;
 
     fn key_of(&self, request: &Request<B>) -> Option<IpAddr> {
-        match self.0 {
+        match self.source {
             Source::Forwarded(hops) => forwarded(request.headers(), hops),
             Source::Connection(find) => find(request.extensions()).map(|address| address.ip()),
         }
-        .map(network)
+        .map(|address| network(address, self.ipv6_prefix))
     }
 }
 
@@ -109,21 +129,20 @@ fn address(text: &str) -> Option<IpAddr> {
     bare.parse().or_else(|_| with_port()).ok()
 }
 
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        v4 => v4,
+fn network(address: IpAddr, ipv6_prefix: u32) -> IpAddr {
+    let IpAddr::V6(v6) = address.to_canonical() else { return address.to_canonical() };
+    if let [0x64, 0xff9b, 0, 0, 0, 0, high, low] = v6.segments() {
+        return Ipv4Addr::from_bits((u32::from(high) << 16) | u32::from(low)).into();
     }
+    Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << (128 - ipv6_prefix))).into()
 }
 
 impl fmt::Debug for PeerIp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Source::Forwarded(hops) => write!(f, "PeerIp::behind({hops})"),
-            Source::Connection(_) => f.write_str("PeerIp::of_connection(..)"),
+        match self.source {
+            Source::Forwarded(hops) => write!(f, "PeerIp::behind({hops})")?,
+            Source::Connection(_) => f.write_str("PeerIp::of_connection(..)")?,
         }
+        write!(f, ".ipv6_prefix({})", self.ipv6_prefix)
     }
 }

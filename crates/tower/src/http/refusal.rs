@@ -99,7 +99,8 @@ impl<R: HttpRefusal> HttpRefusal for KeyedRefused<R> {
     fn status(&self) -> StatusCode {
         match self {
             Self::NoKey => StatusCode::BAD_REQUEST,
-            Self::TooManyKeys => StatusCode::TOO_MANY_REQUESTS,
+            // Of all clients together.
+            Self::TooManyKeys => StatusCode::SERVICE_UNAVAILABLE,
             Self::Refused(refused) => refused.status(),
         }
     }

@@ -75,9 +75,11 @@ where
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let after = text(RETRY_AFTER)?.trim();
-    let secs = match after.parse() {
-        Ok(secs) => secs,
-        Err(_) => seconds(after)?.checked_sub(seconds(text(DATE)?)?)?,
+    let secs = if after.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Only a number that is too large fails.
+        if after.is_empty() { 0 } else { after.parse().unwrap_or(u64::MAX) }
+    } else {
+        seconds(after)?.checked_sub(seconds(text(DATE)?)?)?
     };
     (secs > 0).then(|| Duration::from_secs(secs))
 }
@@ -85,17 +87,27 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// Returns the seconds of a date as RFC 9110 wants it, `Sun, 06 Nov 1994 08:49:37 GMT`, since the
-/// first of March of the year 0.
+/// Returns the seconds of a date since the first of March of the year 0. It has one of the three
+/// forms of RFC 9110, 5.6.7: `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT` or
+/// `Sun Nov  6 08:49:37 1994`.
 fn seconds(date: &str) -> Option<u64> {
-    let (_, date) = date.trim().strip_suffix(" GMT")?.split_once(", ")?;
-    let mut parts = date.split(' ');
+    let mut parts = date.split([' ', ',', '-']).filter(|part| !part.is_empty()).skip(1);
     let mut part = || parts.next();
-    let day: u64 = part()?.parse().ok().filter(|day| (1..=31).contains(day))?;
-    let name = part()?;
+    let (first, second, third, fourth) = (part()?, part()?, part()?, part()?);
+    let (day, name, year, clock) = match part() {
+        Some("GMT") => (first, second, third, fourth),
+        None => (second, first, fourth, third),
+        Some(_) => return None,
+    };
+    let day: u64 = day.parse().ok().filter(|day| (1..=31).contains(day))?;
     let month = MONTHS.iter().position(|month| *month == name)? as u64;
-    let year: u64 = part()?.parse().ok().filter(|year| (1970..=9999).contains(year))?;
-    let mut clock = part()?.split(':').map(|digits| digits.parse::<u64>().ok());
+    let year = match year.parse().ok()? {
+        year @ 1970..=9999 => year,
+        year @ 70..=99 => year + 1900,
+        year @ 0..=69 => year + 2000,
+        _ => return None,
+    };
+    let mut clock = clock.split(':').map(|digits| digits.parse::<u64>().ok());
     let mut number = |below| clock.next().flatten().filter(|number| *number < below);
     let (hours, minutes, secs) = (number(24)?, number(60)?, number(61)?);
     // Years that begin in March have their leap day at the end.
@@ -130,11 +142,24 @@ mod tests {
     }
 
     #[test]
+    fn a_date_may_have_an_obsolete_form() {
+        let date = seconds("Sun, 06 Nov 1994 08:49:37 GMT");
+        assert!(date.is_some());
+        for obsolete in ["Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
+            assert_eq!(seconds(obsolete), date, "{obsolete}");
+        }
+        let later = "Friday, 06-Nov-26 08:49:37 GMT";
+        assert_eq!(seconds(later), seconds("Fri, 06 Nov 2026 08:49:37 GMT"));
+    }
+
+    #[test]
     fn a_time_is_read_as_seconds_or_as_a_date_after_the_responses_own() {
         let (now, later) = ("Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:51:37 GMT");
         for (pairs, secs) in [
             (&[(RETRY_AFTER, "120")][..], Some(120)),
             (&[(RETRY_AFTER, "0")], None),
+            (&[(RETRY_AFTER, "99999999999999999999")], Some(u64::MAX)),
+            (&[(RETRY_AFTER, "")], None),
             (&[(RETRY_AFTER, later), (DATE, now)], Some(120)),
             (&[(RETRY_AFTER, now), (DATE, later)], None),
             (&[(RETRY_AFTER, later)], None),

@@ -5,7 +5,7 @@ use std::{convert::Infallible, task::Poll};
 use test_kit::{Task, quiet_panic};
 use tidegate_batch_processor::{BatchError, Batcher, OnFull, SubmitError};
 use tidegate_core::ManualClock;
-use tidegate_tower::{BatchService, GateLayer};
+use tidegate_tower::{BatchService, GateError, GateLayer};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::everywhere;
@@ -129,6 +129,27 @@ fn behind_a_gate_of_its_size_calls_wait_for_room() {
         assert!(calls.iter_mut().all(|call| call.is_pending()));
         assert!(driver.run().is_pending());
         assert!(calls.drain(..).all(|mut call| matches!(call.poll(), Poll::Ready(Ok((_, 2))))));
+    });
+}
+
+#[test]
+fn a_call_that_is_dropped_leaves_its_item_and_so_no_room() {
+    everywhere(|| async {
+        let settings = Batcher::builder().max_items(2).capacity(2).clock(ManualClock::new());
+        let (service, driver) = BatchService::pair(sizes(), settings).unwrap();
+        let batcher = service.batcher().clone();
+        let mut driver = Task::new(driver);
+        let mut service = GateLayer::concurrency(2).layer(service);
+        let [dropped, mut other] = [1, 2].map(|n| Task::waiting(service.call(n)));
+        drop(dropped);
+        assert_eq!(batcher.stats().waiting, 2);
+        let refused = Task::new(service.call(3)).poll();
+        let Poll::Ready(Err(GateError::Inner(SubmitError::Refused(refused)))) = refused else {
+            panic!("there is room")
+        };
+        assert_eq!((refused.is_full(), refused.into_inner()), (true, 3));
+        assert!(driver.run().is_pending());
+        assert!(matches!(other.poll(), Poll::Ready(Ok((2, 2)))));
     });
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use test_kit::Task;
 use tidegate_tower::CoalesceLayer;
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
 
 use crate::everywhere;
 
@@ -56,6 +56,23 @@ fn a_request_without_a_key_is_called_for_by_itself() {
     let mut service = CoalesceLayer::new(|(): &()| None::<u8>).layer(inner);
     let _both = [(); 2].map(|()| Task::waiting(service.call(())));
     assert_eq!(calls.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn callers_that_wait_for_a_response_reserve_nothing_of_the_inner_service() {
+    let inner = service_fn(|n: u8| async move {
+        if n == 1 {
+            pending::<()>().await
+        }
+        Ok::<_, Infallible>(n)
+    });
+    let mut service = CoalesceLayer::new(|n: &u8| Some(*n)).layer(ConcurrencyLimit::new(inner, 2));
+    let mut call = |n| {
+        assert!(Task::new(service.ready()).poll().is_ready());
+        service.call(n)
+    };
+    let _waiting = [1; 3].map(|n| Task::waiting(call(n)));
+    assert_eq!(Task::new(call(2)).poll(), Poll::Ready(Ok(2)));
 }
 
 #[test]

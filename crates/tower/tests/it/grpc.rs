@@ -1,14 +1,14 @@
 //! A server and a client of tonic.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::Response;
 use tidegate_circuit_breaker::{Breaker, State, TripRule};
 use tidegate_core::Outcome;
-use tidegate_rate_limiter::{Quota, RateLimiter};
+use tidegate_rate_limiter::{Quota, RateLimiter, Refused};
 use tidegate_semaphore::Semaphore;
 use tidegate_tower::{
-    Classifier, GateLayer,
+    Classifier, GateLayer, Refusal,
     grpc::{self, ByGrpcStatus},
 };
 use tokio::net::TcpListener;
@@ -81,6 +81,15 @@ fn a_client_behind_a_breaker_leaves_a_server_alone_that_is_exhausted() {
         assert_eq!(breaker.stats().failed, 1);
         assert_eq!(semaphore.available_permits(), 1);
     });
+}
+
+#[test]
+fn a_pushback_fits_into_the_number_that_clients_read() {
+    let month = Duration::from_secs(30 * 24 * 60 * 60);
+    let refused = Refused::NotNow { retry_after: month, reset_after: month, limit: 1 };
+    let status = grpc::status(&Refusal::Refused(refused));
+    let after = status.metadata().get("grpc-retry-pushback-ms").unwrap();
+    assert_eq!(after.to_str().unwrap().parse(), Ok(i32::MAX));
 }
 
 #[test]

@@ -13,16 +13,17 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, StreamBody};
+use test_kit::panics;
 use tidegate_circuit_breaker::{Breaker, State, TripRule};
 use tidegate_core::ManualClock;
 use tidegate_rate_limiter::{Quota, RateLimiter};
 use tidegate_semaphore::Semaphore;
 use tidegate_tower::{
-    GateError, GateLayer, KeyOf,
-    http::{ByStatus, PeerIp, RateLimitHeaders, respond},
+    GateError, GateLayer, KeyOf, KeyedRefused, RespondLayer,
+    http::{ByStatus, HttpRefusal, PeerIp, RateLimitHeaders, respond},
 };
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, layer::layer_fn, service_fn};
 
 use crate::everywhere;
 
@@ -122,6 +123,57 @@ fn a_body_counts_by_how_it_ends() {
     });
 }
 
+#[test]
+fn a_body_that_was_given_in_full_has_ended_whether_it_says_so_or_not() {
+    everywhere(|| async {
+        let breaker = Arc::new(Breaker::builder().build().unwrap());
+        let inner = service_fn(|(length, has_trailers): (Option<u64>, bool)| async move {
+            let mut frames = vec![Frame::data(Bytes::from("ab")), Frame::data(Bytes::from("c"))];
+            frames.extend(has_trailers.then(|| Frame::trailers(HeaderMap::new())));
+            let frames = frames.into_iter().map(Ok::<_, Infallible>);
+            let mut response = Response::new(StreamBody::new(smol::stream::iter(frames)));
+            if let Some(length) = length {
+                response.headers_mut().insert("content-length", length.into());
+            }
+            Ok::<_, Infallible>(response)
+        });
+        let layer = GateLayer::new(breaker.clone().fail_fast_owned()).hold_until_body_ends();
+        let mut service = layer.layer(inner);
+        for (length, has_trailers, read, counted) in [
+            (None, true, 3, (1, 0)),
+            (Some(3), false, 2, (2, 0)),
+            // More was to come, or may have been.
+            (None, true, 2, (2, 1)),
+            (Some(4), false, 2, (2, 2)),
+            (Some(3), false, 1, (2, 3)),
+            // Asked for nothing, it says what its head does.
+            (Some(3), false, 0, (3, 3)),
+            (None, false, 0, (4, 3)),
+        ] {
+            let call = service.ready().await.unwrap().call((length, has_trailers));
+            let mut response = call.await.unwrap();
+            for _ in 0..read {
+                response.frame().await.unwrap().unwrap();
+            }
+            drop(response);
+            let stats = breaker.stats();
+            assert_eq!((stats.succeeded, stats.ignored), counted, "{length:?}, {read}");
+            assert_eq!(stats.failed, 0);
+        }
+    });
+}
+
+#[test]
+fn a_refusal_of_a_layer_that_holds_bodies_has_an_empty_one() {
+    everywhere(|| async {
+        let layer = GateLayer::concurrency(0).refuse().hold_until_body_ends();
+        let service = layer.respond_with(respond).layer(server());
+        let response = service.oneshot(Answer(200, vec![])).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.collect().await.unwrap().to_bytes().is_empty());
+    });
+}
+
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name).map(|value| value.to_str().unwrap().to_owned())
 }
@@ -147,6 +199,63 @@ fn responses_say_what_is_left() {
             assert_eq!(text(headers, "x-ratelimit-reset"), when(older, "1"));
         }
     });
+}
+
+#[test]
+fn of_several_limits_the_one_with_least_left_is_told() {
+    everywhere(|| async {
+        for quotas in [[60, 2], [2, 60]] {
+            let [outer, inner] = quotas.map(|quota| {
+                let limiter = Arc::new(RateLimiter::new(Quota::per_minute(quota).unwrap()));
+                let layer = GateLayer::new(limiter).refuse();
+                layer.rate_limit_headers(RateLimitHeaders::Both).respond_with(respond)
+            });
+            let mut service = outer.layer(inner.layer(server()));
+            for (status, left, older) in
+                [(200, "1", Some("1")), (200, "0", Some("0")), (429, "0", None)]
+            {
+                let call = service.ready().await.unwrap().call(Answer(200, vec![]));
+                let response = call.await.unwrap();
+                let headers = response.headers();
+                let standard = text(headers, "ratelimit").unwrap();
+                assert!(standard.contains(&format!(";r={left};")), "{standard}");
+                assert_eq!(text(headers, "x-ratelimit-remaining").as_deref(), older);
+                assert_eq!(response.status(), status);
+            }
+        }
+    });
+}
+
+/// Refuses before it is called.
+#[derive(Clone)]
+struct Early;
+
+impl Service<()> for Early {
+    type Response = Response<String>;
+    type Error = GateError<tidegate_core::Closed, Infallible>;
+    type Future = std::future::Ready<Result<Response<String>, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Err(GateError::TimedOut))
+    }
+
+    fn call(&mut self, (): ()) -> Self::Future {
+        unreachable!("it is never ready")
+    }
+}
+
+#[test]
+#[should_panic(expected = "refused before it was called")]
+fn a_refusal_before_there_is_a_request_cannot_be_answered() {
+    let mut service = RespondLayer::new(layer_fn(|()| Early), respond).layer(());
+    let _ = service.poll_ready(&mut Context::from_waker(std::task::Waker::noop()));
+}
+
+#[test]
+fn too_many_keys_are_the_service_that_has_too_much_to_do() {
+    let refused = KeyedRefused::<Infallible>::TooManyKeys;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(KeyedRefused::<Infallible>::NoKey.status(), StatusCode::BAD_REQUEST);
 }
 
 #[test]
@@ -201,6 +310,27 @@ fn an_address_is_its_network() {
     assert_eq!(key(one, &["[2001:db8:1:2::1]"]), some("2001:db8:1:2::"));
     assert_eq!(key(one, &["::ffff:203.0.113.7"]), some("203.0.113.7"));
     assert_eq!(key(one, &["203.0.113.7:1234"]), some("203.0.113.7"));
+    // Clients without IPv6 behind a translator of their network's, each for itself.
+    assert_eq!(key(one, &["64:ff9b::203.0.113.7"]), some("203.0.113.7"));
+    assert_eq!(key(one, &["64:ff9b:1::203.0.113.7"]), some("64:ff9b:1::"));
+}
+
+#[test]
+fn a_network_is_as_large_as_its_prefix_is_short() {
+    for (bits, network) in [
+        (1, "::"),
+        (48, "2001:db8:1::"),
+        (56, "2001:db8:1:200::"),
+        (64, "2001:db8:1:2ff::"),
+        (128, "2001:db8:1:2ff::1"),
+    ] {
+        let peer = PeerIp::behind(1).ipv6_prefix(bits);
+        assert_eq!(key(peer, &["2001:db8:1:2ff::1"]).as_deref(), Some(network));
+        assert_eq!(key(peer, &["203.0.113.7"]).as_deref(), Some("203.0.113.7"));
+    }
+    for wrong in [0, 129] {
+        assert!(panics(|| PeerIp::behind(1).ipv6_prefix(wrong)));
+    }
 }
 
 #[test]

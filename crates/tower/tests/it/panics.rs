@@ -13,7 +13,7 @@ use std::{
 };
 
 use http::Response;
-use http_body::{Body, Frame};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use test_kit::{Fuse, OnDrop, Task, quietly};
 use tidegate_core::{Clock, Gate, ManualClock, Outcome, Pass, Timer, Timestamp, time::ManualSleep};
@@ -130,6 +130,16 @@ impl Body for Foreign<u8> {
             Ok(Frame::data(&b"a"[..]))
         });
         Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.1.call();
+        false
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.1.call();
+        SizeHint::default()
     }
 }
 
@@ -248,22 +258,27 @@ fn a_panic_at_any_foreign_call_of_equal_requests_leaves_none_asleep() {
 
 #[test]
 fn a_body_that_panics_is_a_failure() {
-    let breaker = tidegate_circuit_breaker::Breaker::builder().build().unwrap();
-    let breaker = Arc::new(breaker);
-    let fuse = Fuse::new(0, 1);
-    let inner = {
-        let fuse = fuse.clone();
-        service_fn(move |()| {
-            let body = Foreign(2_u8, fuse.clone());
-            async move { Ok::<_, Infallible>(Response::new(body)) }
-        })
-    };
-    let layer = GateLayer::new(breaker.clone().fail_fast_owned()).hold_until_body_ends();
-    let Poll::Ready(Ok(mut response)) = Task::new(layer.layer(inner).call(())).poll() else {
-        panic!("it waits for nothing")
-    };
-    assert!(quietly(|| Task::new(response.frame()).run().is_ready()).is_none());
-    assert_eq!(breaker.stats().failed, 1);
-    drop(response);
-    assert_eq!((breaker.stats().failed, breaker.stats().ignored), (1, 0));
+    // Asked for its end and its size, polled, asked for its end, and polled.
+    for at in 0..5 {
+        let breaker = tidegate_circuit_breaker::Breaker::builder().build().unwrap();
+        let breaker = Arc::new(breaker);
+        let fuse = Fuse::new(at, 1);
+        let inner = {
+            let fuse = fuse.clone();
+            service_fn(move |()| {
+                let body = Foreign(2_u8, fuse.clone());
+                async move { Ok::<_, Infallible>(Response::new(body)) }
+            })
+        };
+        let layer = GateLayer::new(breaker.clone().fail_fast_owned()).hold_until_body_ends();
+        let mut service = layer.layer(inner);
+        let ended = quietly(|| {
+            let Poll::Ready(Ok(mut response)) = Task::new(service.call(())).poll() else {
+                panic!("it waits for nothing")
+            };
+            (0..2).for_each(|_| drop(Task::new(response.frame()).run()));
+        });
+        assert!(ended.is_none() && !fuse.is_whole());
+        assert_eq!((breaker.stats().failed, breaker.stats().ignored), (1, 0), "{at}");
+    }
 }
