@@ -13,17 +13,19 @@ const TARGET: Duration = Duration::from_micros(100);
 #[derive(Debug)]
 pub(crate) struct Budget {
     left: usize,
+    /// An item was refused in this poll, for which the flow is polled again.
+    is_spent: bool,
     /// The budget of a whole poll.
     full: usize,
 }
 
 impl Budget {
     pub(crate) fn new() -> Self {
-        Self { left: 0, full: FIRST }
+        Self { left: 0, is_spent: false, full: FIRST }
     }
 
     pub(crate) fn refill(&mut self) {
-        self.left = self.full;
+        (self.left, self.is_spent) = (self.full, false);
     }
 
     /// Takes one item from the budget. If none is left, wakes the flow, so that it is polled again
@@ -31,6 +33,7 @@ impl Budget {
     #[inline]
     pub(crate) fn spend(&mut self, cx: &mut Context<'_>) -> bool {
         if self.left == 0 {
+            self.is_spent = true;
             cx.waker().wake_by_ref();
             return false;
         }
@@ -38,10 +41,10 @@ impl Budget {
         true
     }
 
-    /// Returns whether nothing is left: the next [`spend`](Self::spend) has the flow polled again
-    /// soon.
+    /// Returns whether an item was refused for want of budget: then the flow is polled again soon.
+    /// Not yet when the last item was taken: that may have been the last that there was.
     pub(crate) fn is_spent(&self) -> bool {
-        self.left == 0
+        self.is_spent
     }
 
     /// Adapts the budget after a poll that has spent it and has taken `time`.

@@ -13,7 +13,9 @@ use std::{
 };
 
 use test_kit::{Task, quiet_panic};
-use tidegate_pipeline::{AfterStop, CancelToken, OnError, Pipeline, Queue, Threads, Wait};
+use tidegate_pipeline::{
+    AfterStop, CancelToken, ManualClock, OnError, Pipeline, Queue, Threads, Wait,
+};
 use tidegate_worker_pool::{JoinError, Worker, WorkerPool};
 
 use crate::desk::n;
@@ -39,6 +41,52 @@ fn chunks_come_back_in_the_order_of_the_source() {
         WorkerPool::builder().threads(std::num::NonZeroUsize::new(3).unwrap()).build().unwrap();
     let flow = Pipeline::from_iter(0..10_000_u64).map_on(&pool, "square", n(3), |item| item * item);
     assert!(flow.collect().wait().unwrap().into_iter().eq((0..10_000).map(|item| item * item)));
+}
+
+/// Runs flow and worker for as long as one of them is woken.
+fn run_until_asleep<F: Future>(run: &mut Task<F>, worker: &mut Task<Worker>) -> Poll<F::Output> {
+    let mut woken = None;
+    while woken != Some(run.woken()) {
+        if let Poll::Ready(output) = run.run() {
+            return Poll::Ready(output);
+        }
+        woken = Some(run.woken());
+        let _ = worker.run();
+    }
+    Poll::Pending
+}
+
+#[test]
+fn nothing_is_held_back_when_the_budget_of_a_poll_ends_with_the_last_item() {
+    // 256, and 512 more: what the first two polls may read, as no time passes.
+    for count in [255, 256, 257, 767, 768, 769] {
+        let (pool, queue, out) = (WorkerPool::detached(4), Queue::unbounded(), Queue::unbounded());
+        let mut worker = Task::new(pool.worker());
+        (0..count).for_each(|item| queue.try_push(item).unwrap());
+        let flow = Pipeline::from_queue(&queue)
+            .timer(ManualClock::new())
+            .filter("some", |item| item % 256 == 255)
+            .map_on(&pool, "pass", n(1), |item| item);
+        let mut run = Task::new(flow.for_each(|item| out.try_push(item).unwrap()));
+        assert!(run_until_asleep(&mut run, &mut worker).is_pending());
+        assert_eq!(out.len(), count / 256, "of {count}");
+    }
+}
+
+#[test]
+fn nothing_is_held_back_when_the_budget_ends_as_the_flow_becomes_full() {
+    let pool = WorkerPool::detached(4);
+    let mut worker = Task::new(pool.worker());
+    let flow = Pipeline::from_iter(0..1000)
+        .timer(ManualClock::new())
+        .max_in_flight(n(1))
+        .filter("two", |item| [255, 767].contains(item))
+        .map_on(&pool, "pass", n(1), |item| item);
+    let mut run = Task::new(flow.collect());
+    match run_until_asleep(&mut run, &mut worker) {
+        Poll::Ready(items) => assert_eq!(items.unwrap(), [255, 767]),
+        Poll::Pending => panic!("the flow sleeps for ever"),
+    }
 }
 
 #[test]
