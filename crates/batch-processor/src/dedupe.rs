@@ -85,16 +85,15 @@ pin_project! {
 
 /// Which items of a batch had equal keys.
 struct Equals {
-    /// For each item the index of its result: that of the first item with an equal key among the
-    /// items that were sent.
+    /// For each item of the batch the index of its result among those of the wrapped handler.
     places: Vec<usize>,
-    /// How many items were sent.
+    /// How many items the wrapped handler got.
     unique: usize,
 }
 
 impl Equals {
-    /// Returns a result for each item. If the handler returned too many results, as many are too
-    /// many in the end; if too few, there are too few.
+    /// Returns a result for each item. A wrong number of results stays wrong, so that the batch
+    /// fails: surplus results are appended, and items whose result is missing get none.
     fn spread<R: Clone>(&self, results: Vec<R>) -> Vec<R> {
         let (results, mut spread) = (DropEach::new(results), DropEach::new(Vec::new()));
         spread.extend(self.places.iter().filter_map(|place| results.get(*place).cloned()));

@@ -37,7 +37,7 @@ pub(crate) struct InFlight<T, R, E, C> {
 /// A batch that the driver has begun.
 struct Job<T, R, E> {
     id: BatchId,
-    /// How many items the call is for that runs, or comes next.
+    /// The number of items in the running call, or else in the next one.
     sent: usize,
     /// How many items were dropped before the batch started.
     dropped: usize,

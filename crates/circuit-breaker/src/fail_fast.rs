@@ -6,9 +6,9 @@ use tidegate_core::{Clock, Gate, SystemClock, gate::TryEnter};
 
 use crate::{error::Refused, machine::Machine, observer::Observer, pass::Pass};
 
-/// A [`Breaker`](crate::Breaker) as a gate that never waits, borrowed. Returned by
-/// [`Breaker::fail_fast`](crate::Breaker::fail_fast). [`OwnedFailFast`](crate::OwnedFailFast) is
-/// its owned form.
+/// The side of a [`Breaker`](crate::Breaker) that never waits: a reference to it is a gate.
+/// Returned by [`Breaker::fail_fast`](crate::Breaker::fail_fast).
+/// [`OwnedFailFast`](crate::OwnedFailFast) is its owned form.
 #[must_use = "a gate does nothing until it is entered"]
 pub struct FailFast<C = SystemClock, O = ()> {
     pub(crate) machine: Machine<C, O>,

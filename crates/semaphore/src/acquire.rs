@@ -70,9 +70,11 @@ impl<P: Deref<Target = PermitPool>> Request<P> {
     #[inline]
     fn queue(&mut self, cx: &mut Context<'_>) -> Poll<Result<Held<P>, AcquireError>> {
         let was_waiting = self.turn.is_waiting();
+        // Read before it joins: a caller that sees the request in the queue may rely on it.
+        let now = if was_waiting { None } else { self.turn.supply().now() };
         let Poll::Ready(answer) = Pin::new(&mut self.turn).poll(cx) else {
-            if !was_waiting {
-                self.since = self.turn.supply().now().unwrap_or(Timestamp::NEVER);
+            if let Some(now) = now {
+                self.since = now;
             }
             return Poll::Pending;
         };

@@ -16,13 +16,15 @@
 //! # Submitting from inside a job
 //!
 //! A job may use its own pool. [`try_submit`](WorkerPool::try_submit) never waits, nor do `submit`
-//! and `execute` if [callers run](OnFull::CallerRuns) the jobs that find no room. But three waits
+//! and `execute` if [callers run](OnFull::CallerRuns) the jobs that find no room. But two waits
 //! need another worker, and deadlock if every worker is in one of them:
 //! - the wait for room in a full queue;
 //! - the wait for the handle of another job: a worker that waits runs no other job meanwhile, as
-//!   that could need more stack than is left, or a lock that the waiting job holds;
-//! - the wait for [`shutdown`](WorkerPool::shutdown) or [`idle`](WorkerPool::idle): a job that
-//!   wants its pool to end calls [`close`](WorkerPool::close).
+//!   that could need more stack than is left, or a lock that the waiting job holds.
+//!
+//! And a job must never wait for [`shutdown`](WorkerPool::shutdown) or [`idle`](WorkerPool::idle),
+//! which would wait for that job itself: a job that wants its pool to end calls
+//! [`close`](WorkerPool::close).
 #![no_std]
 #![deny(unsafe_code)]
 

@@ -183,8 +183,7 @@ impl<T> fmt::Debug for Submit<'_, T> {
 /// It borrows the pool: a task can create and await it if it owns a clone of the pool.
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Execute<'a, F> {
-    // `None` from the first poll on, which makes it a job, or calls it if the submitter has to run
-    // it.
+    // Taken by the first poll, which makes a job of it, or calls it if the submitter has to run it.
     closure: Option<F>,
     room: WaitForRoom<'a>,
 }

@@ -274,7 +274,7 @@ fn an_early_timer_is_harmless() {
 #[test]
 fn the_driver_hears_of_the_first_item_and_of_the_last() {
     let mut machine = Machine::new(LIMITS);
-    // With weights no push is fast.
+    // Items with a weight never take the short path of `Gatherer::is_fast`.
     let actions = [0, 1, 2].map(|item| push(&mut machine, 0, item, 1).unwrap());
     assert_eq!(actions, [Action::Arm, Action::Rest, Action::Run]);
 }

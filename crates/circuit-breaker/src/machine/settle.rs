@@ -157,7 +157,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
                 Settled::Moved(transition) => self.announce(&transition),
             }
         };
-        // Foreign code, so before the lock.
+        // The clock is foreign code, so it is read before `settle` takes the lock.
         finally_with(|| self.clock.fresh_now(), started.max(open_ended), settle);
     }
 

@@ -82,8 +82,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         finally(wake_waiters, || self.state_changed.notify_all());
     }
 
-    /// Trips. A breaker that only observes stays in its state instead, and one that its registry's
-    /// limit keeps from opening closes. Under the schedule's lock.
+    /// Trips. Instead of opening, a breaker that only observes stays in its state, and one whose
+    /// registry's limit is reached becomes closed. Under the schedule's lock.
     pub(super) fn open(
         &self,
         schedule: &mut Schedule,

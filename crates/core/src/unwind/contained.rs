@@ -15,9 +15,9 @@ pin_project! {
     /// its owner is dropped. With std a panic of its destructor ends there: neither the future's
     /// output nor a value that is dropped beside it is lost.
     ///
-    /// If a destructor at the end of a block or function panics, the value that it returns is
-    /// leaked (rust-lang/rust#47949). An `await` is such a block, so a plain `await` would lose the
-    /// output.
+    /// If a destructor at the end of a block or function panics, the value of that block or
+    /// function is leaked (rust-lang/rust#47949). An `await` is such a block, so a plain `await`
+    /// would lose the output.
     ///
     /// # Panics
     ///

@@ -1,8 +1,12 @@
 //! Ranges, full lines, idleness, and how long it took.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, OnceLock, Weak},
+    time::Duration,
+};
 
-use tidegate_semaphore::{AcquireError, Gate, ManualClock, Semaphore, TryAcquireError};
+use tidegate_core::Timestamp;
+use tidegate_semaphore::{AcquireError, Clock, Gate, ManualClock, Semaphore, TryAcquireError};
 
 use test_kit::Task;
 
@@ -114,4 +118,31 @@ fn the_time_waited_is_right_where_nanoseconds_overflow() {
     drop(held);
     assert!(waiters.iter_mut().all(Task::is_ready));
     assert_eq!(semaphore.stats().wait_time, (year * 200 + Duration::from_nanos(7)) * 100);
+}
+
+/// A clock that notes how many requests wait whenever it is read.
+struct Watching {
+    semaphore: Arc<OnceLock<Weak<Semaphore>>>,
+    waiting: Arc<Mutex<Vec<usize>>>,
+}
+
+impl Clock for Watching {
+    fn now(&self) -> Timestamp {
+        let semaphore = self.semaphore.get().and_then(Weak::upgrade).unwrap();
+        self.waiting.lock().unwrap().push(semaphore.stats().waiting);
+        Timestamp::ORIGIN
+    }
+}
+
+#[test]
+fn a_measured_wait_begins_before_the_request_is_seen_in_the_queue() {
+    let (watched, waiting) = (Arc::new(OnceLock::new()), Arc::new(Mutex::new(Vec::new())));
+    let clock = Watching { semaphore: watched.clone(), waiting: waiting.clone() };
+    let semaphore = Arc::new(Semaphore::builder(1).clock(clock).build());
+    watched.set(Arc::downgrade(&semaphore)).unwrap();
+    let held = semaphore.try_acquire(1).unwrap();
+    let mut waits = Task::waiting(semaphore.acquire(1));
+    drop(held);
+    drop(waits.output().unwrap());
+    assert_eq!(*waiting.lock().unwrap(), [0, 0], "when it joined, and when it was granted");
 }

@@ -3,8 +3,8 @@
 use tidegate_core::primitive::atomic::{AtomicUsize, Ordering};
 
 pub(super) struct Rendezvous {
-    /// [`ZERO`] plus the waiting workers that no job has claimed, less the jobs whose claimed
-    /// worker has left.
+    /// [`ZERO`] plus the waiting workers that no job has claimed. Below [`ZERO`] by the jobs that
+    /// still need a worker because the one that they claimed has left.
     workers: AtomicUsize,
 }
 
