@@ -44,7 +44,7 @@ run() {
 }
 
 case "${1-}" in
-    # Not the tests of the layers for tower, which are safe code on the patterns, and whose servers take minutes to compile.
+    # Not those of tower and metrics, which are safe code above the patterns: their servers and exporters take minutes to compile.
     "") PROPTEST_CASES=${PROPTEST_CASES:-32} run -p loom-tests -p 'tidegate-[!tm]*' --tests ;;
     --long)
         until=$((SECONDS + ${2:?how many minutes?} * 60)) rounds=0

@@ -106,7 +106,7 @@ class Judge:
             batch = [test for test in waiting[:size] if test.program == waiting[0].program]
             first, names = batch[0], [test.name for test in batch]
             # Four run at a time.
-            seconds = max(sum(test.seconds for test in batch) / 4, *(test.seconds for test in batch), 0)
+            seconds = max(sum(test.seconds for test in batch) / 4, *(test.seconds for test in batch))
             ended = self.run(first.program, first.folder, names, seconds, **environment)
             if ended.startswith("test "):
                 return f"caught by {ended.removeprefix('test ')}"

@@ -49,7 +49,7 @@ if [ -z "$minutes" ]; then
     export PROPTEST_CASES=${PROPTEST_CASES:-4}
     # Programs of the simulation run in one thread.
     TIDEGATE_ROUNDS=${TIDEGATE_ROUNDS:-60} run -p loom-tests --tests
-    # Not those of the layers for tower, which are safe code on the patterns, and whose servers take minutes to compile.
+    # Not those of tower and metrics, which are safe code above the patterns: their servers and exporters take minutes to compile.
     run -p 'tidegate-[!tm]*' --lib --test it --test exit --test fork --test few_shards
 else
     until=$((SECONDS + minutes * 60)) rounds=0
