@@ -2,8 +2,10 @@
 
 use core::{fmt, hash::Hash, time::Duration};
 
+#[cfg(target_has_atomic = "ptr")]
 use alloc::borrow::ToOwned;
 
+#[cfg(target_has_atomic = "ptr")]
 use tidegate_concurrent_map::{Equivalent, TooManyKeys};
 use tidegate_core::{Clock, Gate, SystemClock, Timer, Timestamp, primitive::Arc};
 
