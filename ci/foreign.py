@@ -30,6 +30,7 @@ KINDS = {
     "condition": BOUND.format("Condition"),
     "handler": BOUND.format("Handler"),
     "io": BOUND.format("AsyncRead|AsyncWrite|Read|Write"),
+    "report": BOUND.format("Report"),
     "serde": BOUND.format("Serialize|Deserialize|Visitor"),
     "error": BOUND.format("Error|Display"),
     "waker": r"\bWaker\b|\bwaker\(\)|\bwake_by_ref\b|\.wake\(\)",

@@ -258,7 +258,7 @@ where
             if let Some((id, mut batch)) = gatherer.start(now) {
                 // The batch counts as done at once: the caller has it, and asks for the next one
                 // when it wants one.
-                gatherer.on_done(id, now, false);
+                gatherer.on_done(id, now, 0);
                 let unused = gatherer.on_told(id);
                 if let (Some(unused), Some(keys)) = (unused, &this.keys) {
                     keys.release(unused);

@@ -104,7 +104,7 @@ struct Running<P> {
 
 impl<P: Copy> Running<P> {
     /// Takes note that the batch is done. Returns `from`; `None` if the batch was done already.
-    fn end<T>(&mut self, state: &mut GathererState<T>, now: Timestamp, failed: bool) -> Option<P> {
+    fn end<T>(&mut self, state: &mut GathererState<T>, now: Timestamp, failed: usize) -> Option<P> {
         if self.is_done {
             return None;
         }
@@ -392,7 +392,7 @@ impl<T, D: Default> Gather<T, D> for Gatherer<T, D> {
         Some((id, batch))
     }
 
-    fn on_done(&mut self, id: BatchId, now: Timestamp, failed: bool) {
+    fn on_done(&mut self, id: BatchId, now: Timestamp, failed: usize) {
         if let Some(running) = self.running.get_mut(id.0) {
             running.end(&mut self.state, now, failed);
         }

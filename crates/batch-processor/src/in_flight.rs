@@ -129,7 +129,8 @@ impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
             }
         });
         let (Some(mut effort), Some(recovery)) = (job.effort.take(), &mut self.recovery) else {
-            let (sent, failed) = (job.sent, result.is_err());
+            let sent = job.sent;
+            let failed = if result.is_err() { sent } else { 0 };
             return self.settle(job, failed, now, move |is_wanted| {
                 if is_wanted {
                     return Some(Outcome::of(sent, result));
@@ -148,7 +149,7 @@ impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
         match effort.on_result(result, may_retry, recovery) {
             Next::Over => {
                 let outcome = effort.into_outcome();
-                self.settle(job, outcome.has_failures(), now, move |_| Some(outcome));
+                self.settle(job, outcome.failures(), now, move |_| Some(outcome));
             }
             next => self.pause(job, effort, next, now),
         }
@@ -177,10 +178,11 @@ impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
     }
 
     /// Ends a batch: counts it, tells its callers, if there are any, and notifies flushes.
+    /// `failed` of its items have no result.
     fn settle(
         &self,
         job: Job<T, R, E>,
-        failed: bool,
+        failed: usize,
         now: Timestamp,
         outcome: impl FnOnce(bool) -> Option<Outcome<R, E>>,
     ) {

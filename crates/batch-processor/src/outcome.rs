@@ -54,9 +54,9 @@ impl<R, E> Outcome<R, E> {
         }
     }
 
-    /// Returns whether an item has failed.
-    pub(crate) fn has_failures(&self) -> bool {
-        !self.failures.is_empty()
+    /// Returns how many items have failed.
+    pub(crate) fn failures(&self) -> usize {
+        self.failures.iter().map(|failure| failure.len).sum()
     }
 
     /// Sets how many items were dropped before those whose outcomes were added.

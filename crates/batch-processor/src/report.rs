@@ -7,8 +7,9 @@ use tidegate_core::{
 
 use crate::{batcher::Batcher, handler::Handler, leader::LeaderBatcher, stats::Stats};
 
-/// Refused are the items that were dropped because there was no room, failed the batches of which
-/// an item has no result. Waits are those of batches, from their first item on.
+/// In items: refused are those that were not accepted, and those that were dropped because there
+/// was no room; failed are those without a result. Waits are those of batches, from their first
+/// item on.
 impl<T, R, E, C> Report for Batcher<T, R, E, C> {
     fn report(&self, to: &mut dyn Sink) {
         report(self.stats(), to);
@@ -27,8 +28,9 @@ fn report(stats: Stats, to: &mut dyn Sink) {
     const NAME: &str = "batch_processor";
     to.record(Sample::count(NAME, Metric::QueueDepth, stats.waiting));
     to.record(Sample::count(NAME, Metric::InFlight, stats.in_flight));
-    to.record(Sample::requests(NAME, "refused", stats.dropped));
-    to.record(Sample::requests(NAME, "failed", stats.failed));
+    to.record(Sample::requests(NAME, "succeeded", stats.done - stats.failed_items));
+    to.record(Sample::requests(NAME, "failed", stats.failed_items));
+    to.record(Sample::requests(NAME, "refused", stats.refused + stats.dropped));
     let items = stats.done + stats.in_flight as u64;
     to.record(Sample::summary(NAME, Metric::BatchItems, stats.batches, items as f64));
     let sum = stats.wait_time.as_secs_f64();

@@ -159,7 +159,8 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
         // Holds the item while foreign code weighs it and compares its key.
         let mut offered = DropEach::new(Some(item));
         let weight = self.weight_of(&offered);
-        self.offer_weighed(&mut offered, weight)
+        let answer = self.offer_weighed(&mut offered, weight);
+        answer.inspect_err(|_| self.count_refused())
     }
 
     /// Takes the item out, and pushes it or gives it back in the error. If foreign code panics on
@@ -248,6 +249,11 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
                 }
             }
         }
+    }
+
+    #[cold]
+    fn count_refused(&self) {
+        self.with(|gatherer| gatherer.state_mut().count_refused());
     }
 
     /// Drops the first item of the batch that has waited longest, and tells its caller.
@@ -347,7 +353,7 @@ impl<T, R, E, C: Clock, A: Receipt<R, E>> Condition for Offer<'_, T, R, E, C, A>
                 Err(PushError::Full(item)) if self.shared.on_full == OnFull::Wait => {
                     self.item = Some(item);
                 }
-                answer => return Some(answer),
+                answer => return Some(answer.inspect_err(|_| self.shared.count_refused())),
             }
             if tries >= self.patience {
                 self.patience = 0;

@@ -36,6 +36,8 @@ pub struct Stats {
     pub batches: u64,
     /// Batches of which an item has no result, because the handler failed.
     pub failed: u64,
+    /// Items of batches that are done that have no result, because the handler failed.
+    pub failed_items: u64,
     /// Times that a batch was to be tried again as a whole:
     /// [`Builder::retry`](crate::Builder::retry). One call each.
     pub retries: u64,
@@ -46,6 +48,9 @@ pub struct Stats {
     /// [`OnFull::DropOldest`](crate::OnFull::DropOldest), ones never accepted with
     /// [`OnFull::DropNewest`](crate::OnFull::DropNewest).
     pub dropped: u64,
+    /// Items that were not accepted, and that their callers got back with a
+    /// [`PushError`](crate::PushError).
+    pub refused: u64,
     /// Batches handed over because they had enough items.
     pub by_items: u64,
     /// Batches handed over because they were heavy enough, the next item was too heavy for them, or

@@ -339,7 +339,9 @@ impl Metric {
     }
 
     /// Returns the name by OpenTelemetry's conventions, from which its exporters make that of
-    /// Prometheus.
+    /// Prometheus; but of a summary, which is two counters there, they make others:
+    /// `tidegate_wait_count_total` and `tidegate_wait_sum_seconds_total`, not
+    /// `tidegate_wait_seconds_count` and `tidegate_wait_seconds_sum`.
     pub fn otel_name(self) -> &'static str {
         self.row().otel
     }

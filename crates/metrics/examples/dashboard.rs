@@ -30,8 +30,12 @@ pub(crate) fn page() -> String {
     let mut page = String::from(
         "# Metrics\n\n\
          What `tidegate-metrics` reports. Each metric has the label `name`: that by which the object \
-         is watched.\nNo metric has a label per key. In OpenTelemetry a summary is two counters, \
-         `count` and `sum`.\n\n\
+         is watched.\nNo metric has a label per key.\n\n\
+         In OpenTelemetry a summary is two counters, `count` and `sum`, and its exporters make \
+         other names for Prometheus\nof these: `tidegate_wait_count_total` and \
+         `tidegate_wait_sum_seconds_total`, where the text has `tidegate_wait_seconds_count`\nand \
+         `tidegate_wait_seconds_sum`. Of all else the names are the same. The dashboard asks for \
+         those of the text.\n\n\
          This page and [the dashboard for Grafana](grafana/tidegate.json) are written by\n\
          `cargo run -p tidegate-metrics --example dashboard -- --write`.\n\n\
          | metric | kind | labels | in OpenTelemetry | unit | what |\n\

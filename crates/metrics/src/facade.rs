@@ -13,7 +13,8 @@ impl Registry {
     ///
     /// A recorder takes no sums: those of a summary are a counter that ends in `_count`, and a
     /// gauge that ends in `_sum`. Of an object that was dropped a recorder keeps the last numbers,
-    /// unless it forgets what is idle.
+    /// unless it forgets what is idle. The counters of an object that is made anew by that name
+    /// seem to stand still until they are larger than those before: the usual recorders lower none.
     pub fn publish(&self) {
         metrics::with_recorder(|recorder| {
             for reading in self.read() {

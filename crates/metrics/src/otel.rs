@@ -15,6 +15,8 @@ impl Registry {
     /// [name for OpenTelemetry](Metric::otel_name).
     ///
     /// There are no observable histograms: a summary is two counters, its `count` and its `sum`.
+    /// So exporters for Prometheus name it otherwise than [the text](Self::openmetrics) and the
+    /// dashboard do.
     /// Call it once for a meter; the instruments keep the registry. Each of them reads every
     /// object when it is observed.
     pub fn observe_with(&self, meter: &Meter) {

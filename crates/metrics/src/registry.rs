@@ -6,7 +6,7 @@ use alloc::{boxed::Box, collections::BTreeSet, string::String, vec::Vec};
 
 use tidegate_core::{
     lock::Lock,
-    primitive::Arc,
+    primitive::{Arc, Weak},
     report::{Report, Sample, Sink, Value},
 };
 
@@ -37,12 +37,31 @@ pub struct Registry {
     watched: Arc<Lock<Vec<Arc<Watched>>>>,
 }
 
-/// Reads an object into a sink, and returns whether it is still there.
-type Read = dyn Fn(&mut dyn Sink) -> bool + Send + Sync;
+/// An object that may be dropped.
+trait Source: Send + Sync {
+    /// Reads it, and returns whether it is still there.
+    fn read(&self, to: &mut dyn Sink) -> bool;
+
+    /// Returns whether it is dropped. Runs nothing of the object's.
+    fn is_gone(&self) -> bool;
+}
+
+impl<T: Report + Send + Sync> Source for Weak<T> {
+    fn read(&self, to: &mut dyn Sink) -> bool {
+        self.upgrade().is_some_and(|object| {
+            object.report(to);
+            true
+        })
+    }
+
+    fn is_gone(&self) -> bool {
+        self.strong_count() == 0
+    }
+}
 
 struct Watched {
     name: Arc<String>,
-    read: Box<Read>,
+    source: Box<dyn Source>,
     /// The counters and summaries as they were read last.
     seen: Lock<Vec<Sample>>,
 }
@@ -67,25 +86,38 @@ impl Registry {
     where
         T: Report + Send + Sync + 'static,
     {
-        let (name, object) = (Arc::new(name.into()), Arc::downgrade(object));
-        let read = move |sink: &mut dyn Sink| match object.upgrade() {
-            Some(object) => {
-                object.report(sink);
-                true
-            }
-            None => false,
-        };
-        let new = Watched { name, read: Box::new(read), seen: Lock::new(Vec::new()) };
+        self.forget_dropped();
+        let (name, source) = (Arc::new(name.into()), Box::new(Arc::downgrade(object)));
+        let new = Arc::new(Watched { name, source, seen: Lock::new(Vec::new()) });
         let samples = new.samples().unwrap_or_default();
-        for other in self.watched().iter().filter(|other| other.name == new.name) {
+        let mut compared = Vec::new();
+        // An object that another call watches meanwhile is compared, too.
+        while let Some(other) = self.add_or_compare(&new, &compared) {
             let others = other.samples().unwrap_or_default();
             if others.iter().any(|a| samples.iter().any(|b| series(a) == series(b))) {
                 return Err(NameTaken { name: String::clone(&new.name) });
             }
+            compared.push(other);
         }
-        let new = Arc::new(new);
-        self.watched.with(|watched| watched.push(new));
         Ok(())
+    }
+
+    /// Returns an object of the same name that is not among those `compared`; adds `new` if there
+    /// is none.
+    fn add_or_compare(
+        &self,
+        new: &Arc<Watched>,
+        compared: &[Arc<Watched>],
+    ) -> Option<Arc<Watched>> {
+        self.watched.with(|watched| {
+            let is_compared = |other: &Arc<Watched>| compared.iter().any(|a| Arc::ptr_eq(a, other));
+            let mut others = watched.iter().filter(|other| other.name == new.name);
+            let other = others.find(|other| !is_compared(other)).cloned();
+            if other.is_none() {
+                watched.push(Arc::clone(new));
+            }
+            other
+        })
     }
 
     /// Reads every object: one metric after the other, and its objects in the order in which they
@@ -95,24 +127,21 @@ impl Registry {
     /// a correction for a restart. No two readings have the same metric and the same labels.
     pub fn read(&self) -> Vec<NamedSample> {
         let mut readings: Vec<NamedSample> = Vec::new();
-        let mut gone = Vec::new();
         for watched in self.watched() {
-            let Some(mut samples) = watched.samples() else {
-                gone.push(watched);
-                continue;
-            };
+            let Some(mut samples) = watched.samples() else { continue };
             watched.keep_from_shrinking(&mut samples);
             let named = |sample| NamedSample::new(Arc::clone(&watched.name), sample);
             readings.extend(samples.into_iter().map(named));
         }
-        if !gone.is_empty() {
-            let is_gone = |a: &Arc<Watched>| gone.iter().any(|b| Arc::ptr_eq(a, b));
-            self.watched.with(|watched| watched.retain(|watched| !is_gone(watched)));
-        }
+        self.forget_dropped();
         let mut known = BTreeSet::new();
         readings.retain(|reading| known.insert(reading.series()));
         readings.sort_by_key(|reading| reading.sample.metric);
         readings
+    }
+
+    fn forget_dropped(&self) {
+        self.watched.with(|watched| watched.retain(|watched| !watched.source.is_gone()));
     }
 
     fn watched(&self) -> Vec<Arc<Watched>> {
@@ -124,7 +153,7 @@ impl Watched {
     /// Returns the samples of the object, `None` if it was dropped.
     fn samples(&self) -> Option<Vec<Sample>> {
         let mut samples = Samples(Vec::new());
-        (self.read)(&mut samples).then_some(samples.0)
+        self.source.read(&mut samples).then_some(samples.0)
     }
 
     /// Raises each counter to what it was before, if it is lower: the grants of a semaphore, say,

@@ -7,7 +7,8 @@ use crate::{
     semaphore::Semaphore,
 };
 
-/// Waits are reported once one was measured: with a [clock](crate::Builder::clock).
+/// Waits are reported once one was measured: with a [clock](crate::Builder::clock). Those that last
+/// still are no part of them.
 impl Report for Semaphore {
     fn report(&self, to: &mut dyn Sink) {
         const NAME: &str = "semaphore";
@@ -25,8 +26,9 @@ impl Report for Semaphore {
         to.record(Sample::requests(NAME, "refused", stats.refused));
         to.record(Sample::requests(NAME, "cancelled", stats.cancelled));
         if !stats.wait_time.is_zero() {
+            let over = stats.waited.saturating_sub(stats.waiting as u64);
             let sum = stats.wait_time.as_secs_f64();
-            to.record(Sample::summary(NAME, Metric::Wait, stats.waited, sum));
+            to.record(Sample::summary(NAME, Metric::Wait, over, sum));
         }
     }
 }

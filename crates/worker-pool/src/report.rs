@@ -4,10 +4,9 @@ use tidegate_core::report::{Metric, Report, Sample, Sink};
 
 use crate::pool::WorkerPool;
 
-/// Jobs that panicked have failed. Waits are those of the jobs that have started, of a pool with a
-/// [clock](crate::Builder::clock).
+/// Jobs that panicked have failed. Waits are those that are over, also of jobs that were cancelled
+/// then, of a pool with a [clock](crate::Builder::clock).
 impl Report for WorkerPool {
-    #[allow(clippy::cast_precision_loss, reason = "there are not 2⁵³ workers")]
     fn report(&self, to: &mut dyn Sink) {
         const NAME: &str = "worker_pool";
         let stats = self.stats();
@@ -18,8 +17,7 @@ impl Report for WorkerPool {
         to.record(Sample::requests(NAME, "cancelled", stats.cancelled));
         to.record(Sample::requests(NAME, "refused", stats.refused));
         if let Some(sum) = stats.wait_time {
-            let started = stats.succeeded + stats.panicked + stats.in_flight as u64;
-            to.record(Sample::summary(NAME, Metric::Wait, started, sum.as_secs_f64()));
+            to.record(Sample::summary(NAME, Metric::Wait, stats.waited, sum.as_secs_f64()));
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use core::time::Duration;
 
-use crate::state::{Shared, counters::Counter};
+use crate::state::{
+    Shared,
+    counters::{Counter, TimeSum},
+};
 
 /// What a pool has done and is doing. A snapshot: the numbers are not of one instant.
 ///
@@ -59,8 +62,11 @@ pub struct Stats {
     /// How often the system refused a thread that the pool has asked for to
     /// [grow](crate::Builder::threads). The existing threads do its work.
     pub threads_refused: u64,
-    /// How long the jobs that have started had waited, in all. `None` unless the pool has a
+    /// Jobs whose waits are over and in `wait_time`, whatever became of the jobs then. Those that
+    /// were cancelled while they waited may be missing from both. 0 unless the pool has a
     /// [`clock`](crate::Builder::clock).
+    pub waited: u64,
+    /// How long those jobs had waited, in all. `None` unless the pool has a clock.
     pub wait_time: Option<Duration>,
     /// How long the jobs that have ended had run, in all. `None` unless the pool has a clock.
     pub run_time: Option<Duration>,
@@ -73,7 +79,7 @@ impl Shared {
         let (sums, callers) = self.counters.sums();
         let (succeeded, panicked) = (sums.get(Counter::Succeeded), sums.get(Counter::Panicked));
         let cancelled = sums.get(Counter::Cancelled);
-        let time = |counter| self.measures().then(|| Duration::from_nanos(sums.get(counter)));
+        let time = |sum| self.measures().then(|| sums.time(sum));
         let in_flight = sums.in_flight();
         let workers = self.workers.total();
         let as_usize = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
@@ -88,12 +94,13 @@ impl Shared {
             cancelled,
             expired: sums.get(Counter::Expired),
             refused: sums.get(Counter::Refused),
-            run_by_callers: callers.get(Counter::Started),
+            run_by_callers: callers.begun(),
             workers,
             idle: workers.saturating_sub(busy),
             threads_refused: sums.get(Counter::ThreadsRefused),
-            wait_time: time(Counter::WaitNanos),
-            run_time: time(Counter::RunNanos),
+            waited: if self.measures() { sums.get(Counter::Started) } else { 0 },
+            wait_time: time(TimeSum::Wait),
+            run_time: time(TimeSum::Run),
         }
     }
 }

@@ -414,7 +414,7 @@ impl<T, D: Default> Gather<T, D> for KeyedGatherer<T, D> {
         Some((id, batch))
     }
 
-    fn on_done(&mut self, id: BatchId, now: Timestamp, failed: bool) {
+    fn on_done(&mut self, id: BatchId, now: Timestamp, failed: usize) {
         let running = self.running.get_mut(id.0);
         let ended = running.and_then(|running| running.end(&mut self.state, now, failed));
         if let Some(Source { place, in_lane }) = ended {

@@ -86,12 +86,14 @@ impl<T> GathererState<T> {
         id
     }
 
-    /// Takes note that a batch is done that has so many items, and has run from `since` to `now`.
-    pub(super) fn end(&mut self, items: usize, since: Timestamp, now: Timestamp, failed: bool) {
+    /// Takes note that a batch is done that has so many items, and has run from `since` to `now`;
+    /// `failed` of them have no result.
+    pub(super) fn end(&mut self, items: usize, since: Timestamp, now: Timestamp, failed: usize) {
         self.busy -= 1;
         self.with_the_handler -= items;
         self.stats.done += items as u64;
-        self.stats.failed += u64::from(failed);
+        self.stats.failed += u64::from(failed > 0);
+        self.stats.failed_items += failed as u64;
         self.stats.run_time = self.stats.run_time.saturating_add(now.since(since));
     }
 
@@ -104,6 +106,11 @@ impl<T> GathererState<T> {
     /// Counts an item that is dropped instead of being let in.
     pub(crate) fn count_dropped(&mut self) {
         self.stats.dropped += 1;
+    }
+
+    /// Counts an item that its caller got back.
+    pub(crate) fn count_refused(&mut self) {
+        self.stats.refused += 1;
     }
 
     /// Returns whether no item is let in any more.
@@ -148,9 +155,9 @@ pub(crate) trait Gather<T, D> {
     /// running.
     fn start(&mut self, now: Timestamp) -> Started<T, D>;
 
-    /// Takes note that a running batch is done; the driver tells its callers next. Makes no other
-    /// batch due.
-    fn on_done(&mut self, id: BatchId, now: Timestamp, failed: bool);
+    /// Takes note that a running batch is done, `failed` of whose items have no result; the
+    /// driver tells its callers next. Makes no other batch due.
+    fn on_done(&mut self, id: BatchId, now: Timestamp, failed: usize);
 
     /// Takes note that the callers of a batch that is done have been told; the driver looks next.
     /// If the batch was the last of its lane, returns the lane's key, whose claim the driver has to

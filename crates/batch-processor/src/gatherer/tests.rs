@@ -218,9 +218,9 @@ proptest! {
                 }
                 Step::Done => {
                     if let Some(id) = running.take() {
-                        machine.on_done(id, Timestamp::from_nanos(now), false);
+                        machine.on_done(id, Timestamp::from_nanos(now), 0);
                         // A second `on_done` changes nothing.
-                        machine.on_done(id, Timestamp::from_nanos(now), true);
+                        machine.on_done(id, Timestamp::from_nanos(now), 1);
                         prop_assert!(machine.stats().failed == 0 && !machine.is_over());
                         machine.on_told(id);
                         driver.will_look = true;
@@ -288,7 +288,7 @@ fn an_alarm_serves_a_later_deadline_and_none_before_it() {
     for (now, action) in [(7, Action::Rest), (3, Action::Arm)] {
         machine.flush();
         let (id, _) = start(&mut machine, 7).unwrap();
-        machine.on_done(id, Timestamp::from_nanos(7), false);
+        machine.on_done(id, Timestamp::from_nanos(7), 0);
         machine.on_told(id);
         assert_eq!(push(&mut machine, now, 1, 0), Ok(action));
     }

@@ -291,7 +291,7 @@ fn a_bisected_batch_gives_each_caller_its_own_result() {
         }
     }
     let stats = batcher.stats();
-    assert_eq!((stats.failed, stats.done, stats.retries), (1, 10, 1));
+    assert_eq!((stats.failed, stats.failed_items, stats.done, stats.retries), (1, 2, 10, 1));
     assert_eq!(*calls.lock().unwrap(), stats.batches + stats.retries + 2 * stats.splits);
 }
 

@@ -110,7 +110,8 @@ fn a_failure_reaches_its_whole_batch_and_no_other() {
         assert_eq!(next().unwrap_err().to_string(), "batch handler panicked: cannot do 3");
     }
     assert_eq!((next().unwrap(), next().unwrap()), (4, 0));
-    assert_eq!((batcher.stats().failed, batcher.stats().done), (3, 10));
+    let stats = batcher.stats();
+    assert_eq!((stats.failed, stats.failed_items, stats.done), (3, 6, 10));
 }
 
 #[test]

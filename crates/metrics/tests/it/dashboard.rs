@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs};
 
-use tidegate_metrics::Metric;
+use tidegate_metrics::{Kind, Metric};
 
 use crate::{exporters::watched, text::parsed};
 
@@ -19,6 +19,35 @@ fn page_and_dashboard_are_those_of_the_table() {
         let kept = fs::read_to_string(written::docs().join(path)).unwrap_or_default();
         assert!(kept == text, "docs/{path} is not that of the table: {again}");
     }
+}
+
+/// Returns the name that exporters of OpenTelemetry make for Prometheus, by the rules of its
+/// specification: units in braces are left out.
+fn exported_name(name: &str, unit: &str, is_counter: bool) -> String {
+    let mut exported = name.replace('.', "_");
+    let unit = match unit {
+        "s" => "_seconds",
+        "1" if !is_counter => "_ratio",
+        _ => "",
+    };
+    if !exported.ends_with(unit) {
+        exported += unit;
+    }
+    if is_counter { exported + "_total" } else { exported }
+}
+
+#[test]
+fn the_page_says_where_exporters_of_opentelemetry_make_other_names() {
+    for metric in Metric::ALL {
+        let (name, unit, is_counter) =
+            (metric.otel_name(), metric.unit(), metric.kind() == Kind::Counter);
+        let is_same = exported_name(name, unit, is_counter) == metric.name();
+        assert!(is_same || metric.kind() == Kind::Summary, "{name}");
+    }
+    let wait = Metric::Wait.otel_name();
+    let count = exported_name(&format!("{wait}.count"), "", true);
+    let sum = exported_name(&format!("{wait}.sum"), Metric::Wait.unit(), true);
+    assert!(written::page().contains(&format!("`{count}` and `{sum}`")));
 }
 
 #[test]

@@ -51,9 +51,24 @@ fn a_semaphore_reports_permits_waiters_and_waits() {
             "waiting{pattern=semaphore} Gauge(1.0)",
             "requests_total{pattern=semaphore,outcome=succeeded} Counter(2)",
             "requests_total{pattern=semaphore,outcome=refused} Counter(1)",
-            "wait_seconds{pattern=semaphore} Summary { count: 2, sum: 1.5 }",
+            "wait_seconds{pattern=semaphore} Summary { count: 1, sum: 1.5 }",
         ]
     );
+}
+
+#[test]
+fn a_wait_that_lasts_still_is_no_part_of_the_mean() {
+    let clock = ManualClock::new();
+    let permits = Arc::new(Semaphore::builder(1).clock(clock.clone()).build());
+    let held = permits.try_acquire(1).unwrap();
+    let mut first = test_kit::Task::new(permits.acquire(1));
+    let mut others = [(); 9].map(|()| test_kit::Task::new(permits.acquire(1)));
+    assert!(first.is_pending() && others.iter_mut().all(|other| other.is_pending()));
+    clock.advance(Duration::from_secs(2));
+    drop(held);
+    let _held = first.output().unwrap();
+    let waits = "wait_seconds{pattern=semaphore} Summary { count: 1, sum: 2.0 }";
+    assert!(report(Arc::clone(&permits)).iter().any(|line| line == waits));
 }
 
 #[test]
@@ -159,6 +174,45 @@ fn a_pool_reports_jobs() {
 }
 
 #[test]
+fn a_pool_reports_the_waits_of_jobs_that_were_cancelled_later() {
+    let clock = ManualClock::new();
+    let pool = WorkerPool::builder().clock(clock.clone()).detached();
+    let handle = pool.submit_future(std::future::pending::<()>()).wait();
+    clock.advance(Duration::from_secs(2));
+    let mut worker = pool.worker();
+    assert!(test_kit::poll(&mut worker).is_pending());
+    assert!(handle.cancel());
+    assert!(test_kit::poll(&mut worker).is_pending());
+    let cancelled = "requests_total{pattern=worker_pool,outcome=cancelled} Counter(1)";
+    let waits = "wait_seconds{pattern=worker_pool} Summary { count: 1, sum: 2.0 }";
+    assert_eq!(report(Arc::new(pool.clone())), [cancelled, waits]);
+}
+
+#[test]
+fn a_batcher_reports_items_by_what_became_of_them() {
+    let builder = Batcher::builder().max_items(2).capacity(4).clock(ManualClock::new());
+    let handler = |items: Vec<u8>| if items == [0, 1] { Err(()) } else { Ok(items) };
+    let (batcher, driver) = builder.build(handler).unwrap();
+    for n in 0..4 {
+        batcher.try_push(n).unwrap();
+    }
+    batcher.try_push(4).unwrap_err();
+    batcher.close();
+    batcher.try_submit(5).unwrap_err();
+    batcher.push(6).wait().unwrap_err();
+    driver.wait();
+    let lines = report(Arc::new(batcher));
+    assert_eq!(
+        lines[..3],
+        [
+            "requests_total{pattern=batch_processor,outcome=succeeded} Counter(2)",
+            "requests_total{pattern=batch_processor,outcome=failed} Counter(2)",
+            "requests_total{pattern=batch_processor,outcome=refused} Counter(3)",
+        ]
+    );
+}
+
+#[test]
 fn a_batcher_reports_batches() {
     let builder = Batcher::builder().max_items(2).clock(ManualClock::new());
     let (batcher, mut driver) = builder.build(|items: Vec<u8>| Ok::<_, ()>(items)).unwrap();
@@ -173,6 +227,7 @@ fn a_batcher_reports_batches() {
     assert_eq!(
         lines,
         [
+            "requests_total{pattern=batch_processor,outcome=succeeded} Counter(4)",
             "wait_seconds{pattern=batch_processor} Summary { count: 2, sum: 0.0 }",
             "batch_items Summary { count: 2, sum: 4.0 }",
         ]

@@ -33,6 +33,17 @@ fn a_dropped_object_is_not_reported_and_its_name_is_free() {
 }
 
 #[test]
+fn dropped_objects_are_forgotten_also_by_a_registry_that_is_never_read() {
+    let registry = Registry::new();
+    for name in 0..100 {
+        registry.watch(name.to_string(), &Arc::new(Semaphore::new(1))).unwrap();
+    }
+    let last = Arc::new(Semaphore::new(1));
+    registry.watch("last", &last).unwrap();
+    assert_eq!(format!("{registry:?}"), "Registry { names: [\"last\"], .. }");
+}
+
+#[test]
 fn a_name_is_taken_once_by_each_pattern() {
     let registry = Registry::new();
     let (one, other) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(2)));
@@ -105,6 +116,35 @@ fn a_report_may_use_the_registry() {
     registry.watch("curious", &curious).unwrap();
     let line = "tidegate_keys{name=curious,pattern=curious} Gauge(1.0)";
     assert_eq!(lines(&registry), [line]);
+}
+
+/// Watches its semaphore by the name "one" the first time that it is read after it was told to.
+struct Rival {
+    registry: Registry,
+    permits: Arc<Semaphore>,
+    is_told: AtomicBool,
+}
+
+impl Report for Rival {
+    fn report(&self, to: &mut dyn Sink) {
+        if self.is_told.swap(false, Ordering::Relaxed) {
+            self.registry.watch("one", &self.permits).unwrap();
+        }
+        to.record(Sample::count("rival", Metric::Keys, 1));
+    }
+}
+
+#[test]
+fn of_two_calls_at_once_one_gets_the_name() {
+    let registry = Registry::new();
+    let (permits, is_told) = (Arc::new(Semaphore::new(1)), AtomicBool::new(false));
+    let rival = Arc::new(Rival { registry: registry.clone(), permits, is_told });
+    registry.watch("one", &rival).unwrap();
+    rival.is_told.store(true, Ordering::Relaxed);
+    let other = Arc::new(Semaphore::new(2));
+    registry.watch("one", &other).unwrap_err();
+    let capacity = "tidegate_semaphore_permits{name=one,state=capacity} Gauge(1.0)";
+    assert!(lines(&registry).iter().any(|line| line == capacity));
 }
 
 /// Panics while it is told to.

@@ -1,5 +1,7 @@
 //! What the workers of a pool count, and which of them are idle.
 
+use core::time::Duration;
+
 use alloc::vec::Vec;
 
 use crossbeam_utils::CachePadded;
@@ -38,10 +40,43 @@ pub(crate) enum Counter {
     /// Threads that the system refused.
     ThreadsRefused,
     Started,
+    /// Those of the started that were cancelled: before, or between two polls of their future.
+    Undone,
     Succeeded,
     Panicked,
+    WaitSeconds,
     WaitNanos,
+    RunSeconds,
     RunNanos,
+}
+
+/// A time that is summed. It has two counters: a hundred thousand jobs that wait would fill 64 bits
+/// of nanoseconds in two days.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum TimeSum {
+    /// How long jobs have waited, of all that have started.
+    Wait,
+    /// How long jobs have run.
+    Run,
+}
+
+impl TimeSum {
+    fn seconds_and_nanos(self) -> (Counter, Counter) {
+        match self {
+            Self::Wait => (Counter::WaitSeconds, Counter::WaitNanos),
+            Self::Run => (Counter::RunSeconds, Counter::RunNanos),
+        }
+    }
+
+    /// Counts a time with `add`.
+    #[inline]
+    pub(crate) fn count(self, time: Duration, add: impl Fn(Counter, u64)) {
+        let (seconds, nanos) = self.seconds_and_nanos();
+        if time.as_secs() > 0 {
+            add(seconds, time.as_secs());
+        }
+        add(nanos, time.subsec_nanos().into());
+    }
 }
 
 impl WorkerCounters {
@@ -115,9 +150,20 @@ impl Sums {
         self.0[counter as usize]
     }
 
+    pub(crate) fn time(self, sum: TimeSum) -> Duration {
+        let (seconds, nanos) = sum.seconds_and_nanos();
+        let seconds = Duration::from_secs(self.get(seconds));
+        seconds.saturating_add(Duration::from_nanos(self.get(nanos)))
+    }
+
+    /// Returns how many jobs run or have run to their end.
+    pub(crate) fn begun(self) -> u64 {
+        self.get(Counter::Started).saturating_sub(self.get(Counter::Undone))
+    }
+
     pub(crate) fn in_flight(self) -> u64 {
         let ended = self.get(Counter::Succeeded) + self.get(Counter::Panicked);
-        self.get(Counter::Started).saturating_sub(ended)
+        self.begun().saturating_sub(ended)
     }
 }
 

@@ -3,7 +3,6 @@
 use core::{
     any::Any,
     future::{Future, poll_fn},
-    time::Duration,
 };
 
 use alloc::boxed::Box;
@@ -12,7 +11,7 @@ use tidegate_core::Timestamp;
 
 use super::{
     Shared,
-    counters::{Counter, WorkerCounters},
+    counters::{Counter, TimeSum, WorkerCounters},
 };
 use crate::{
     error::JoinError,
@@ -136,7 +135,7 @@ impl Shared {
         add(Counter::Started, 1);
         let started = self.now();
         if let Some(started) = started {
-            add(Counter::WaitNanos, nanos(started.since(accepted)));
+            TimeSum::Wait.count(started.since(accepted), &add);
         }
         RunningJob { shared: self, add, started, is_over: false, is_future: false }
     }
@@ -182,11 +181,10 @@ impl<A: Fn(Counter, u64)> RunningJob<'_, A> {
         self.is_over
     }
 
-    /// Takes back that the job has started: it was cancelled before, and counted then. Returns
-    /// false.
+    /// Counts that the job has not run: it was cancelled, and is counted there. Returns false.
     fn undo_start(&mut self) -> bool {
         self.is_over = true;
-        (self.add)(Counter::Started, u64::MAX);
+        (self.add)(Counter::Undone, 1);
         false
     }
 
@@ -218,7 +216,7 @@ impl<A: Fn(Counter, u64)> RunningJob<'_, A> {
     fn end(&mut self, panic: Option<&(dyn Any + Send)>) {
         self.is_over = true;
         if let (Some(started), Some(now)) = (self.started, self.shared.now()) {
-            (self.add)(Counter::RunNanos, nanos(now.since(started)));
+            TimeSum::Run.count(now.since(started), &self.add);
         }
         match panic {
             None => (self.add)(Counter::Succeeded, 1),
@@ -256,8 +254,4 @@ fn drive(future: impl Future<Output = ()>) {
     while future.as_mut().poll(&mut cx).is_pending() {
         core::hint::spin_loop();
     }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

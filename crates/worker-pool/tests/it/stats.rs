@@ -2,12 +2,17 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    future::poll_fn,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
     time::Duration,
 };
 
 use proptest::prelude::*;
-use test_kit::{poll, quiet_panic};
+use test_kit::{poll, quiet_panic, ready};
 use tidegate_worker_pool::{JobHandle, ManualClock, Wait, Worker, WorkerPool};
 
 #[test]
@@ -19,14 +24,62 @@ fn times_are_measured_by_the_pools_clock() {
     clock.advance(Duration::from_secs(5));
     assert!(poll(&mut pool.worker()).is_pending());
     let stats = pool.stats();
-    assert_eq!(stats.wait_time, Some(Duration::from_secs(5)));
+    assert_eq!((stats.waited, stats.wait_time), (1, Some(Duration::from_secs(5))));
     assert_eq!(stats.run_time, Some(Duration::from_secs(3)));
 }
 
 #[test]
 fn nothing_is_measured_without_a_clock() {
-    let stats = WorkerPool::detached(1).stats();
-    assert_eq!((stats.wait_time, stats.run_time), (None, None));
+    let pool = WorkerPool::detached(1);
+    let _handle = pool.try_submit(|| ()).unwrap();
+    assert!(poll(&mut pool.worker()).is_pending());
+    let stats = pool.stats();
+    assert_eq!((stats.waited, stats.wait_time, stats.run_time), (0, None, None));
+}
+
+#[test]
+fn a_wait_is_counted_whatever_becomes_of_its_job() {
+    let (clock, second) = (ManualClock::new(), Duration::from_secs(1));
+    let pool = WorkerPool::builder().clock(clock.clone()).detached();
+    let endless = ready(pool.submit_future(std::future::pending::<()>()));
+    let early = pool.try_submit(|| unreachable!()).unwrap();
+    clock.advance(second);
+    let mut worker = pool.worker();
+    assert!(poll(&mut worker).is_pending());
+    let stats = pool.stats();
+    assert_eq!((stats.in_flight, stats.waited, stats.wait_time), (1, 1, Some(second)));
+    assert!(endless.cancel() && early.cancel());
+    for _ in 0..2 {
+        assert!(poll(&mut worker).is_pending());
+    }
+    let stats = pool.stats();
+    assert_eq!((stats.in_flight, stats.cancelled), (0, 2));
+    assert_eq!(stats.wait_time, Some(second * u32::try_from(stats.waited).unwrap()));
+}
+
+#[test]
+fn what_jobs_have_taken_for_long_does_not_wrap_around() {
+    // 64 bits of nanoseconds are 584 years.
+    let (clock, long) = (ManualClock::new(), Duration::from_secs(290 * 31_556_952));
+    let pool = WorkerPool::builder().clock(clock.clone()).detached();
+    let ends = Arc::new(AtomicBool::new(false));
+    for _ in 0..3 {
+        let ends = ends.clone();
+        let job = poll_fn(move |_| match ends.load(Ordering::Relaxed) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        });
+        drop(ready(pool.submit_future(job)));
+    }
+    clock.advance(long);
+    let mut workers = [pool.worker(), pool.worker(), pool.worker()];
+    workers.iter_mut().for_each(|worker| assert!(poll(worker).is_pending()));
+    clock.advance(long);
+    ends.store(true, Ordering::Relaxed);
+    workers.iter_mut().for_each(|worker| assert!(poll(worker).is_pending()));
+    let stats = pool.stats();
+    assert_eq!((stats.succeeded, stats.waited), (3, 3));
+    assert_eq!((stats.wait_time, stats.run_time), (Some(3 * long), Some(3 * long)));
 }
 
 #[test]

@@ -239,14 +239,14 @@ proptest! {
                 Step::Done(which) => {
                     if !running.is_empty() {
                         let (id, in_lane, key, items) = running.remove(which % running.len());
-                        machine.on_done(id, time, false);
+                        machine.on_done(id, time, 0);
                         // A second `on_done` changes nothing.
-                        machine.on_done(id, time, true);
+                        machine.on_done(id, time, 1);
                         prop_assert!(machine.stats().failed == 0 && !machine.is_over());
                         machine.on_told(id);
                         driver.will_look = true;
                         let gatherer = reference.keys.get_mut(&key).unwrap();
-                        gatherer.on_done(in_lane, time, false);
+                        gatherer.on_done(in_lane, time, 0);
                         gatherer.on_told(in_lane);
                         reference.set(&items, Progress::Over);
                     }
@@ -324,7 +324,7 @@ proptest! {
                 Step::Done(which) => {
                     if !running.is_empty() {
                         let id = running.remove(which % running.len());
-                        machine.on_done(id, time, false);
+                        machine.on_done(id, time, 0);
                         machine.on_told(id);
                     }
                 }
