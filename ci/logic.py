@@ -8,10 +8,11 @@ All mutants are compiled in at once (schemata.py), in a copy of the workspace. E
 then each mutant is switched on, and the tests that reach it run, until one fails (judge.py). What does not compile in this form is made
 alone; so is what survives where the compiler itself may run it, in a constant.
 Only a test that fails counts as caught. One that finds no end, or a crash, proves nothing: that is listed, too, and needs a reason.
-Verdicts are kept in target/logic, and taken from there again as long as the source, and for survivors the tests, are the same. So a run
-that was ended goes on; after a change to these scripts remove them.
+Verdicts are kept in target/logic, and taken from there again as long as the source's code, and for survivors the tests, are the same. So
+a run that was ended goes on; after a change to these scripts remove them.
 """
 
+import collections
 import concurrent.futures
 import dataclasses
 import fcntl
@@ -49,6 +50,12 @@ class Mutant:
     function: tuple
     # Whether the compiler may run it, where no switch turns it on.
     may_be_constant: bool
+    # Which of the mutants it is that read alike and stand in one source.
+    ordinal: int = 0
+
+    def key(self):
+        """Returns what stays the same when the code moves to other lines."""
+        return f"{' '.join(self.listed())} #{self.ordinal}"
 
     def listed(self):
         """Returns source and mutation as they stand in the list."""
@@ -69,6 +76,10 @@ class Crate:
         self.judge = Judge(self.out)
         self.sources = {path: schemata.Source(pathlib.Path(path).read_text()) for path in sorted({each["file"] for each in found})}
         self.mutants = [self.mutant(number, each) for number, each in enumerate(found)]
+        alike = collections.Counter()
+        for mutant in self.mutants:
+            mutant.ordinal = alike[mutant.listed()]
+            alike[mutant.listed()] += 1
 
     def mutant(self, number, found):
         source = self.sources[found["file"]]
@@ -166,39 +177,41 @@ class Crate:
         return compiled
 
 
-def digest(paths):
+def digest(texts):
+    """Returns a digest of texts, each the words of a source or the bytes of a file."""
     state = hashlib.sha256()
-    for path in sorted(map(str, paths)):
-        state.update(pathlib.Path(path).read_bytes())
+    for text in texts:
+        state.update(text if isinstance(text, bytes) else "\n".join(text).encode())
     return state.hexdigest()[:16]
 
 
 class Verdicts:
-    """What is known of each mutant: a line of the file is the state of its source, that of the tests, its name, and the verdict."""
+    """What is known of each mutant: a line of the file is the state of its source's code, that of the tests, its key, and the verdict."""
 
     def __init__(self, crate):
         self.path = crate.out / "verdicts"
-        self.sources = {path: digest([path]) for path in crate.sources}
-        self.tests = digest(path for name in crate.judges for path in pathlib.Path(f"crates/{name}").rglob("*.rs"))
+        self.sources = {path: digest([source.words]) for path, source in crate.sources.items()}
+        tests = sorted(path for name in crate.judges for path in pathlib.Path(f"crates/{name}").rglob("*.rs"))
+        self.tests = digest(path.read_bytes() for path in tests)
         self.known = {}
         for line in self.path.read_text().splitlines() if self.path.exists() else []:
-            source, tests, name, verdict = line.split("\t")
+            source, tests, key, verdict = line.split("\t")
             if source in self.sources.values() and (tests == self.tests or verdict.startswith(("caught", "unviable"))):
-                self.known[name] = verdict
+                self.known[key] = verdict
 
     def add(self, mutant, verdict):
-        self.known[mutant.name] = verdict
+        self.known[mutant.key()] = verdict
         with self.path.open("a") as file:
-            file.write(f"{self.sources[mutant.source]}\t{self.tests}\t{mutant.name}\t{verdict}\n")
+            file.write(f"{self.sources[mutant.source]}\t{self.tests}\t{mutant.key()}\t{verdict}\n")
 
 
 def judge_all(crate, chosen, verdicts):
     """Finds a verdict for each of the chosen mutants that has none."""
-    missing = [mutant for mutant in chosen if mutant.name not in verdicts.known]
+    missing = [mutant for mutant in chosen if mutant.key() not in verdicts.known]
     if not missing:
         return
     crate.copy()
-    programs, left_out = crate.build_all([mutant for mutant in crate.mutants if verdicts.known.get(mutant.name) != "unviable"])
+    programs, left_out = crate.build_all([mutant for mutant in crate.mutants if verdicts.known.get(mutant.key()) != "unviable"])
     tests = crate.judge.tests(programs)
     together = [mutant for mutant in missing if mutant not in left_out]
     alone = crate.viable([mutant for mutant in missing if mutant in left_out])
@@ -256,7 +269,7 @@ def report(crate, chosen, verdicts):
     counts, faults = dict.fromkeys(("caught", "unviable", "with a reason", "without"), 0), 0
     reasons, used = excused(), {}
     for mutant in chosen:
-        verdict = verdicts.known[mutant.name]
+        verdict = verdicts.known[mutant.key()]
         line = next((line for line in reasons if all(map(matches, line[:2], mutant.listed()))), None)
         caught = verdict.startswith(("caught", "unviable"))
         if line:
