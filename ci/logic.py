@@ -1,8 +1,8 @@
 """Makes the mutations of logic that cargo-mutants knows: `logic.py CRATE [FILE [SHARD]]`, FILE below the crate's src, SHARD like 2/8.
 
-The tests of the crate must fail for each, or loom-tests/mutants/logic.txt says why none does. (For core, which is a floor, so may those
-of the crates in `ABOVE`.) There a line is a source, the mutation as
-cargo-mutants names it (`…` stands for any text), and the reason.
+The tests of the crate must fail for each, or loom-tests/mutants/logic.txt says why none does. (So may those of the crates in `ABOVE` for
+core, which is a floor, and those of metrics for what a pattern reports.) There a line is a source, the mutation as cargo-mutants names it
+(`…` stands for any text), and the reason.
 
 All mutants are compiled in at once (schemata.py), in a copy of the workspace. Each test runs once alone, to see which mutants it reaches;
 then each mutant is switched on, and the tests that reach it run, until one fails (judge.py). What does not compile in this form is made
@@ -33,7 +33,9 @@ LIST = pathlib.Path("loom-tests/mutants/logic.txt")
 OUT = pathlib.Path("target/logic").resolve()
 TREE = OUT / "tree"
 # The crates whose tests judge a crate, too.
-ABOVE = {"core": ["semaphore", "concurrent-map", "worker-pool"]}
+ABOVE = {"core": ["semaphore", "concurrent-map", "worker-pool", "metrics"], "metrics": [], "tower": []}
+# What a pattern reports is judged where it is read.
+REPORTS = ["metrics"]
 # The switch needs what the compiler keeps for its own library.
 ENVIRONMENT = os.environ | {"CARGO_TARGET_DIR": str(OUT / "build"), "RUSTC_BOOTSTRAP": "logic_switch", "CARGO_PROFILE_DEV_DEBUG": "0"}
 
@@ -72,7 +74,7 @@ class Crate:
         self.out.mkdir(exist_ok=True)
         command = ["cargo", "mutants", "--list", "--json", "--package", self.package]
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        self.judges = [name, *ABOVE.get(name, [])]
+        self.judges = [name, *ABOVE.get(name, REPORTS)]
         self.judge = Judge(self.out)
         self.sources = {path: schemata.Source(pathlib.Path(path).read_text()) for path in sorted({each["file"] for each in found})}
         self.mutants = [self.mutant(number, each) for number, each in enumerate(found)]
