@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source ci/debian-rust
-debian_rust clang-19 libclang-rt-19-dev llvm-19
+debian_rust clang-19 libclang-rt-19-dev llvm-19 lld-19
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 minutes=
@@ -22,7 +22,7 @@ target=x86_64-unknown-linux-gnu
 export CARGO_TARGET_DIR=target/tsan CARGO_INCREMENTAL=0
 # Compiling takes longer than running by far, and optimizing makes it three times as long.
 export CARGO_PROFILE_DEV_OPT_LEVEL=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
-export RUSTFLAGS="-Zsanitizer=thread -Zexternal-clangrt -Clinker=clang-19 -Clink-arg=-fsanitize=thread"
+export RUSTFLAGS="-Zsanitizer=thread -Zexternal-clangrt -Clinker=clang-19 -Clink-arg=-fuse-ld=lld -Clink-arg=-fsanitize=thread"
 # A test forks, and its child starts a thread. Others end their process while the handle of a thread is still there.
 export TSAN_OPTIONS="external_symbolizer_path=/usr/bin/llvm-symbolizer-19 die_after_fork=0 report_thread_leaks=0 allocator_may_return_null=1"
 # The sanitizer's shadow memory does not fit today's address randomisation: switch that off.
