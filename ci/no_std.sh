@@ -29,11 +29,11 @@ check() {
 }
 
 echo "no_std: left out, as they need std: ${std_only[*]}"
-check thumbv7m-none-eabi "$facade_all" "${crates[@]}"
+check thumbv7m-none-eabi "$facade_all,tidegate-core/embassy-time" "${crates[@]}"
 
 # How a chip without compare-and-swap gets one is the choice of the program, never of a library:
 # this flag for a single core, or a critical-section (then no flag).
 echo "no_std: left out on thumbv6m, as they need a compare-and-swap queue: ${no_cas_out[*]}"
 RUSTFLAGS="--cfg portable_atomic_unsafe_assume_single_core" check thumbv6m-none-eabi "$facade_no_cas" "${no_cas[@]}"
-RUSTFLAGS="" check thumbv6m-none-eabi "$facade_no_cas,tidegate-core/critical-section" "${no_cas[@]}"
+RUSTFLAGS="" check thumbv6m-none-eabi "$facade_no_cas,tidegate-core/critical-section,tidegate-core/embassy-time" "${no_cas[@]}"
 echo "no_std: ok"

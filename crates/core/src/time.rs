@@ -6,26 +6,38 @@
 //! over its own hardware. Only a thread that blocks in [`Wait`](crate::Wait) reads the system's
 //! clock for its own timeout.
 
+#[cfg(feature = "async-io")]
+mod async_io_clock;
 mod cached;
 mod due_watch;
+#[cfg(feature = "embassy-time")]
+mod embassy_clock;
 mod manual;
 #[cfg(feature = "std")]
 mod os;
 #[cfg(feature = "std")]
 mod system;
 mod timers;
+#[cfg(feature = "tokio")]
+mod tokio_clock;
 #[cfg(feature = "quanta")]
 mod tsc;
 
 use core::{fmt, future::Future, time::Duration};
 
+#[cfg(feature = "async-io")]
+pub use self::async_io_clock::{AsyncIoClock, AsyncIoSleep};
 pub use self::cached::{CachedClock, CachedSleep, KeepFresh};
 pub use self::due_watch::DueWatch;
+#[cfg(feature = "embassy-time")]
+pub use self::embassy_clock::{EmbassyClock, EmbassySleep};
 pub use self::manual::{ManualClock, ManualSleep};
 #[cfg(feature = "std")]
 pub use self::os::SystemSleep;
 #[cfg(feature = "std")]
 pub(crate) use self::timers::Timers;
+#[cfg(feature = "tokio")]
+pub use self::tokio_clock::{TokioClock, TokioSleep};
 #[cfg(feature = "quanta")]
 pub use self::tsc::{TscClock, TscSleep};
 #[cfg(feature = "std")]

@@ -1,4 +1,5 @@
-//! One function with all seven patterns in it, driven by tokio, by smol, and by plain threads: `cargo run -p runtimes`.
+//! One function with all seven patterns in it, driven by tokio, by smol, by async-std, and by plain threads: `cargo run -p
+//! runtimes`.
 //!
 //! ```text
 //!  gauges ──▶ call ──────────────────▶ read ──────────▶ log
@@ -10,7 +11,7 @@
 //! ```
 //!
 //! [`survey`] knows no runtime. What it needs of one is that somebody drives its future and, beside it, that of the
-//! batcher: [`in_tokio`], [`in_smol`] and [`on_threads`] are a line or two each.
+//! batcher: [`in_tokio`], [`in_smol`], [`in_async_std`] and [`on_threads`] are a line or two each.
 #![forbid(unsafe_code)]
 
 use std::{
@@ -146,6 +147,18 @@ pub fn in_tokio() -> Result<Report, Failure> {
 /// As [`survey`].
 pub fn in_smol() -> Result<Report, Failure> {
     smol::block_on(smol::spawn(survey(|driver| smol::spawn(driver).detach())))
+}
+
+/// The same in async-std.
+///
+/// # Errors
+///
+/// As [`survey`].
+pub fn in_async_std() -> Result<Report, Failure> {
+    use async_std::task;
+
+    // A handle that is dropped detaches its task.
+    task::block_on(task::spawn(survey(|driver| drop(task::spawn(driver)))))
 }
 
 /// The same without a runtime: two threads, each of which waits for one future.
