@@ -77,8 +77,8 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     /// Runs `future` if the breaker lets the call through at the first poll, and settles by the
     /// output of `future` as [`call`](Self::call) does. A panic of `future` counts as a failure.
     ///
-    /// Waits for `future`, never for the breaker; [`run_async`](Self::run_async) does that. The
-    /// returned future borrows the breaker; for a task that outlives the breaker there is
+    /// Waits for `future`, never for the breaker; [`run_async`](Self::run_async) waits for both.
+    /// The returned future borrows the breaker; for a task that outlives the breaker there is
     /// [`call_async_owned`](Self::call_async_owned).
     ///
     /// # Cancel safety
@@ -266,7 +266,7 @@ fn fail<C: Clock, O: Observer>(machine: &Machine<C, O>, stamp: Word, started: Ti
 
 pin_project! {
     /// A future whose output is classified by a breaker's classifier. That happens while the pass
-    /// is still guarded, so a panic of the classifier settles the pass.
+    /// is still guarded, so a panic of the classifier settles the pass as a failure.
     struct Classifying<B, F> {
         breaker: B,
         #[pin]

@@ -64,14 +64,15 @@ impl<C: Timer, O> fmt::Debug for Enter<'_, C, O> {
 const SLEEPS: u32 = 4;
 
 pin_project! {
-    /// What a caller that waits to enter is registered for, and how long it sleeps.
+    /// The registration and the sleep of a caller that waits to enter.
     pub(crate) struct EnterState<C>
     where
         C: Timer,
     {
         waiter: Waiter,
-        // When time alone may let the caller in, as of the latest poll: the open time ends, or a
-        // probe is written off. `NEVER` while only a notification can help.
+        // When the caller checks again even if it is not notified, as of the latest poll: the open
+        // time ends, or a probe becomes overdue, which trips the breaker. `NEVER` while only a
+        // notification can help.
         until: Timestamp,
         // INVARIANT: sleeps until `until`.
         #[pin]

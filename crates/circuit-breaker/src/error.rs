@@ -22,9 +22,10 @@ use tidegate_concurrent_map::TooManyKeys;
 pub struct Refused {
     /// Why the breaker has refused the call.
     pub reason: RefusedReason,
-    /// How long until another try may succeed; `None` if that is not known. For
-    /// [`Probing`](RefusedReason::Probing): how long until the first probe is written off, unless a
-    /// probe ends before that.
+    /// How long until another try makes sense; `None` if that is not known. For
+    /// [`Probing`](RefusedReason::Probing): how long until the first probe is overdue, unless a
+    /// probe ends before that. The next caller writes an overdue probe off, which trips the
+    /// breaker.
     pub retry_after: Option<Duration>,
 }
 
@@ -67,7 +68,7 @@ pub enum KeyRefused {
 }
 
 impl KeyRefused {
-    /// Returns how long until another try may succeed; `None` if that is not known.
+    /// Returns how long until another try makes sense; `None` if that is not known.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused(refused) => refused.retry_after,

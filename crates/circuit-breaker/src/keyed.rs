@@ -116,8 +116,8 @@ where
         Self { breakers: Keyed::new(max_keys), make: Hook::new(make), open_limit: None }
     }
 
-    /// Lets no more than `ratio` of the breakers be open at once; `ratio` is above 0 and at most 1.
-    /// Default: all of them.
+    /// Lets no more than `ratio` of the breakers be open at once; `ratio` must be above 0 and at
+    /// most 1. Default: all of them.
     ///
     /// If half of the hosts fail at the same time, the fault is more likely on the caller's side of
     /// the network, and refusing everything helps no caller. A trip that would exceed the limit is

@@ -74,8 +74,8 @@ pub(crate) struct Machine<C, O> {
 /// The part of the state that only transitions and probes need.
 #[derive(Debug, Default)]
 struct Schedule {
-    /// Trips since the breaker was closed last, except those for which the server asked for an open
-    /// time.
+    /// Trips since the breaker closed or was forced into a state last, except those for which the
+    /// server asked for an open time.
     trips: u32,
     /// How many open times have been drawn since the breaker was made.
     draws: u64,
@@ -96,7 +96,7 @@ const WRITTEN_OFF: usize = 5;
 const REFUSED: usize = 6;
 const TRIPS: usize = 7;
 
-/// Why a caller cannot enter now, and when that ends.
+/// Why a caller cannot enter now, and when it makes sense to check again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Blocked {
     pub(crate) reason: RefusedReason,

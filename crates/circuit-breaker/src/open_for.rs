@@ -41,17 +41,19 @@ pub struct OpenFor {
 }
 
 impl OpenFor {
-    /// Makes every open time `duration`, which is above zero.
+    /// Makes every open time `duration`, before [`jitter`](Self::jitter) spreads it. `build`
+    /// refuses a `duration` of zero.
     pub const fn fixed(duration: Duration) -> Self {
         Self::exponential(duration, duration)
     }
 
-    /// Makes the first open time `initial`, and doubles it for each trip since the breaker was
-    /// closed last, up to `max`; trips by [`failure_open_for`](crate::Pass::failure_open_for) do
-    /// not count. The result is then spread by [`jitter`](Self::jitter), so it may exceed `max` by
-    /// that ratio.
+    /// Makes the first open time `initial`, and doubles it for each trip since the breaker closed
+    /// or was forced into a state last, up to `max`; trips by
+    /// [`failure_open_for`](crate::Pass::failure_open_for) do not count. The result is then spread
+    /// by [`jitter`](Self::jitter), so it may exceed `max` by that ratio.
     ///
-    /// `initial` is above zero and at most `max`. No open time is above 2⁶⁴ nanoseconds, 584 years.
+    /// `build` refuses an `initial` that is zero or above `max`. No open time is above 2⁶⁴
+    /// nanoseconds, 584 years.
     pub const fn exponential(initial: Duration, max: Duration) -> Self {
         Self { initial, max, jitter: 0.2 }
     }

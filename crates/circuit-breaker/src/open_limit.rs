@@ -113,7 +113,8 @@ mod tests {
         members[0].leave_open();
         assert!(members[1].try_open(NOW, LATER));
         assert!(members[2].try_open(LATER, Timestamp::NEVER));
-        // The time of the second member is over, so it leaves nothing of the third's.
+        // The entry of the second member was removed when its time was over, so its leaving does
+        // not free the slot of the third.
         members[1].leave_open();
         assert!(!members[0].try_open(LATER, Timestamp::NEVER));
     }

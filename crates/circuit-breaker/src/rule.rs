@@ -108,8 +108,8 @@ impl TripRule {
         Self { consecutive: Some(n), ..Self::never() }
     }
 
-    /// Trips when at least `ratio` of the calls in the window failed; `ratio` is above 0 and at
-    /// most 1.
+    /// Trips when at least `ratio` of the calls in the window failed; `ratio` must be above 0 and
+    /// at most 1.
     ///
     /// While the window holds fewer calls than [`minimum_calls`](Self::minimum_calls), the rule
     /// does not trip.
@@ -119,7 +119,7 @@ impl TripRule {
     }
 
     /// Trips when at least `ratio` of the calls in the window took longer than `threshold`, failed
-    /// or not; `ratio` is above 0 and at most 1, `threshold` above zero.
+    /// or not; `ratio` must be above 0 and at most 1, `threshold` above zero.
     ///
     /// The window is the one that [`over`](Self::over) sets, or that of the rule that this one is
     /// combined with, or else the last 100 calls. With this rule calls are timed: each reads the
@@ -178,7 +178,7 @@ impl TripRule {
         Self { window: Some(window), ..self }
     }
 
-    /// Sets when a call is slow: when it takes longer than `threshold`, which is above zero.
+    /// Sets when a call is slow: when it takes longer than `threshold`, which must be above zero.
     ///
     /// By itself this never trips: it only fills [`Snapshot::slow`] and
     /// [`Stats::slow`](crate::Stats::slow). With it calls are timed.

@@ -165,8 +165,8 @@ enum Found {
     Changed,
     /// So many probes had taken too long, and the breaker has tripped.
     Overdue(u64, Transition),
-    /// No slot is free. Unless a probe ends, that changes at this time; `None` if all probes are
-    /// paused.
+    /// No slot is free. At this time the first probe is overdue, unless a probe ends before; `None`
+    /// if all probes are paused.
     Full(Option<Timestamp>),
     Slot,
 }
