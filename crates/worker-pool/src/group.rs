@@ -19,8 +19,9 @@ use crate::{
     unwind::{DropEach, contain},
 };
 
-/// Handles of jobs that belong together. Their results come in the order in which they were added
-/// ([`join`](Self::join)), or in the order in which the jobs end ([`join_next`](Self::join_next)).
+/// Handles of jobs that belong together. Their results come in the order in which the jobs were
+/// added ([`join`](Self::join)), or in the order in which they end
+/// ([`join_next`](Self::join_next)).
 ///
 /// Dropping it gives the results up and lets the jobs run; [`cancel`](Self::cancel) cancels
 /// closures that have not begun, and futures that have not ended.
@@ -89,8 +90,8 @@ impl<T> JobGroup<T> {
     /// Waits until a job has ended, and takes its result out; `None` if no job is left. Jobs can be
     /// added in between.
     ///
-    /// Each job is polled once after it was added and once when it has ended; beyond that, the cost
-    /// of a wait does not depend on the number of jobs.
+    /// Each handle is polled once after it was added and once when its job has ended; beyond that,
+    /// the cost of a wait does not depend on the number of jobs.
     ///
     /// # Cancel safety
     ///
@@ -129,7 +130,7 @@ impl<T> JobGroup<T> {
 
 /// Handles that are polled when their jobs have ended.
 struct Watched<T> {
-    /// By their indices in the group.
+    /// The handles, each with the index of its job in the group.
     slots: FutureSlots<usize, JobHandle<T>>,
     added: usize,
 }
@@ -252,7 +253,7 @@ impl<T> fmt::Debug for JoinNext<'_, T> {
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Join<T> {
     group: JobGroup<T>,
-    /// By their indices in the group.
+    /// Each with the index of its job; sorted by it once all are there.
     ended: Results<Result<T, JoinError>>,
 }
 
@@ -292,7 +293,7 @@ impl<T> fmt::Debug for Join<T> {
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct TryJoin<T, E> {
     group: JobGroup<Result<T, E>>,
-    /// By their indices in the group.
+    /// Each with the index of its job; sorted by it once all are there.
     values: Results<T>,
 }
 

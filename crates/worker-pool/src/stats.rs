@@ -10,8 +10,8 @@ use crate::state::{
 /// What a pool has done and is doing. A snapshot: the numbers are not of one instant.
 ///
 /// `submitted` is the sum of `waiting`, `in_flight`, `succeeded`, `panicked` and `cancelled`; a job
-/// that a worker is just taking out may be missing for that instant. What a handle has reported is
-/// counted already.
+/// that a worker is just taking out may be missing, or counted twice, for that instant. What a
+/// handle has reported is counted already.
 ///
 /// # Examples
 ///

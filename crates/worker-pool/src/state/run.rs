@@ -24,14 +24,15 @@ use crate::{
 };
 
 impl Shared {
-    /// Runs a job on the worker that writes `counters`, whatever the job does. Returns what that
-    /// worker must run next, if anything.
+    /// Runs a job on the worker that writes `counters`. With std a panic of the job ends here.
+    /// Returns what that worker must run next, if anything.
     #[inline]
     pub(crate) fn run(&self, job: Job, counters: &WorkerCounters) -> Option<Job> {
         self.run_counted(job, |counter, n| counters.add(counter, n))
     }
 
-    /// Runs a job on the calling thread.
+    /// Runs a job on the calling thread; if it is the turn of a key, also the jobs that the turn
+    /// owes.
     pub(crate) fn run_on_caller(&self, job: Job) {
         let callers = self.counters.callers();
         let mut next = Some(job);
@@ -40,7 +41,7 @@ impl Shared {
         }
     }
 
-    /// Runs a closure as a job on the calling thread, without making a job of it.
+    /// Runs a closure on the calling thread and counts it as a job, without a [`Job`] around it.
     pub(crate) fn call_on_caller(&self, closure: impl FnOnce()) {
         let callers = self.counters.callers();
         self.begin(Timestamp::NEVER, |counter, n| callers.add_shared(counter, n)).call(closure);
@@ -60,7 +61,8 @@ impl Shared {
         None
     }
 
-    /// Runs a closure; returns false if it had been cancelled before.
+    /// Runs a closure, or drops it if it has waited too long; returns false if its handle had
+    /// cancelled it before.
     #[inline]
     fn run_one(&self, mut job: Job, add: impl Fn(Counter, u64)) -> bool {
         let accepted = if self.measures() { job.accepted() } else { Timestamp::NEVER };
@@ -101,7 +103,7 @@ impl Shared {
             .is_some_and(|max| self.now().is_some_and(|now| now.since(accepted) > max))
     }
 
-    /// Drops a job that has waited too long; returns false if it had been cancelled before.
+    /// Drops a job that has waited too long; returns false if its handle had cancelled it before.
     #[cold]
     fn expire(&self, job: Job) -> bool {
         let was_there = self.discard(job, JoinError::Expired);
@@ -109,7 +111,7 @@ impl Shared {
         was_there
     }
 
-    /// Runs a future on a worker that is a future, too, and writes `counters`.
+    /// Runs a job's future on a worker that an executor polls; that worker writes `counters`.
     pub(crate) async fn run_future(&self, future: FutureJob, counters: &WorkerCounters) {
         self.run_future_counted(future, |counter, n| counters.add(counter, n)).await;
     }
@@ -148,7 +150,7 @@ impl Shared {
 }
 
 /// A job that runs. If a panic unwinds through this frame, as it does without std, the drop counts
-/// the job as panicked.
+/// a closure as panicked, and a future as cancelled.
 struct RunningJob<'a, A: Fn(Counter, u64)> {
     shared: &'a Shared,
     add: A,
@@ -169,7 +171,8 @@ impl<A: Fn(Counter, u64)> RunningJob<'_, A> {
         }
     }
 
-    /// Runs a closure with a handle; returns false if the handle had cancelled it before.
+    /// Runs the closure of a job with a handle (that of a future hands its output over); returns
+    /// false if the handle had cancelled the job before.
     fn settle(&mut self, runnable: Runnable) -> bool {
         // The handle's waker is foreign, too: its panic must not end the worker.
         contain(|| {
@@ -181,7 +184,8 @@ impl<A: Fn(Counter, u64)> RunningJob<'_, A> {
         self.is_over
     }
 
-    /// Counts that the job has not run: it was cancelled, and is counted there. Returns false.
+    /// Takes back the count of the start: the job was cancelled, and is counted as cancelled
+    /// elsewhere. Returns false.
     fn undo_start(&mut self) -> bool {
         self.is_over = true;
         (self.add)(Counter::Undone, 1);
@@ -203,7 +207,7 @@ impl<A: Fn(Counter, u64)> RunningJob<'_, A> {
         }
     }
 
-    /// Counts a job that has started and not ended as cancelled.
+    /// Counts the job as cancelled, unless it has ended.
     fn count_cancelled(&mut self) {
         if !self.is_over {
             self.undo_start();

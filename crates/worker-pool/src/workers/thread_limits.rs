@@ -72,7 +72,7 @@ const THREAD: u64 = 1 << 16;
 const MIN: u64 = 1 << 32;
 const MAX: u64 = 1 << 48;
 
-/// The thread counts of a pool in one word, so that two workers never both act on one count.
+/// The thread counts of a pool in one word, so that no two workers act on the same reading of them.
 ///
 /// A pool grows from within: a worker that begins a job while no thread is spare first adds a
 /// thread. So a submitter never starts a thread, nor reads this.
@@ -105,9 +105,9 @@ impl LimitsWord {
     }
 }
 
-// ORDERING: Relaxed throughout: the word decides which threads come and go, and publishes nothing;
-// threads are started and joined, and jobs go through the queue. Where it must be seen together
-// with another word, there are fences (`Threads::grow`).
+// ORDERING: Relaxed throughout: the word decides which threads come and go, and publishes nothing:
+// what a thread must see, it sees by being started, joined, or given a job by the queue. Where the
+// word must be seen together with another word, there are fences (`Threads::grow`).
 impl ThreadLimits {
     fn read(&self) -> LimitsWord {
         LimitsWord(self.word.load(Ordering::Relaxed))
@@ -155,7 +155,7 @@ impl ThreadLimits {
         self.word.fetch_sub(THREAD + SPARE, Ordering::Relaxed);
     }
 
-    /// Counts a thread as spare: it waits for its next job.
+    /// Counts a thread as spare: it sleeps until its next job.
     pub(crate) fn enter_spare(&self) {
         self.word.fetch_add(SPARE, Ordering::Relaxed);
     }

@@ -92,6 +92,8 @@ impl WorkerState {
         if !looking_pays() {
             return None;
         }
+        // A poll of the queue, with the pause or the yield before it, takes about as long as eight
+        // of the polls that `Spin` counts, which are of a flag of the thread's own.
         let found = self.shared.job_queue.spin_for_job(self.spin.polls().div_ceil(8));
         self.spin = self.spin.after(found.is_some());
         found
