@@ -106,7 +106,7 @@ impl<T, C> Builder<T, C> {
     /// A batch is handed over when it weighs `weight`, or the next item would make it heavier than
     /// that. An item that alone is heavier comes back as
     /// [`PushError::TooHeavy`](crate::PushError::TooHeavy). `weigh` is called once for each item.
-    /// `weight` is at least 1; an item may weigh 0.
+    /// `weight` must be at least 1; an item may weigh 0.
     ///
     /// # Examples
     ///

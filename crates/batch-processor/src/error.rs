@@ -85,7 +85,8 @@ pub enum BatchError<E> {
     /// The handler returned `got` results for `sent` items, so it is not known which belong to
     /// which.
     WrongLength {
-        /// Items in the batch.
+        /// Items in this call of the handler: those of the batch, or of the part that it was split
+        /// into.
         sent: usize,
         /// Results that the handler returned.
         got: usize,
@@ -149,7 +150,8 @@ impl<E: core::error::Error + 'static> core::error::Error for BatchError<E> {
 pub enum SubmitError<T, E> {
     /// The item was not accepted. It comes back in the error.
     Refused(PushError<T>),
-    /// The batch of the item failed, or the item was dropped because there was no room.
+    /// The batch of the item failed, the item was dropped because there was no room, or the driver
+    /// was dropped before the batch was done.
     Failed(BatchError<E>),
 }
 
@@ -207,7 +209,7 @@ impl<T, E: core::error::Error + 'static> core::error::Error for SubmitError<T, E
     }
 }
 
-/// The driver was dropped before all items were done for which a flush waited.
+/// The driver was dropped before all items that a flush waited for were done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DriverDropped;
 

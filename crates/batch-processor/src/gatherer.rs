@@ -8,19 +8,19 @@
 //! Its steps are told the time, and return what the driver has to do. The lock, the clock and the
 //! wakers belong to its caller. So a test drives it step by step, and nothing in it can block.
 //!
-//! A batch that is *due* starts as soon as fewer batches run than may, and grows until then:
-//! waiting for the handler makes batches larger, never smaller. Batches start in the order of their
-//! items, so everything before the oldest batch that runs is over, and a flush only compares its
-//! mark with the beginning of that batch.
+//! A batch that is *due* starts as soon as fewer than `max_in_flight` batches run. If it is still
+//! open, it grows until then: waiting for the handler makes batches larger, never smaller. Batches
+//! start in the order of their items, so everything before the oldest batch that runs is over, and
+//! a flush only compares its mark with the beginning of that batch.
 //!
 //! A batch has one deadline, set by its first item. There is no timer to cancel, and none can be
 //! stale: [`Gather::on_timer`] compares the time with the deadline, whatever has caused the call.
 //! An alarm that was set for an earlier batch is kept until it goes off; if it is early enough for
 //! the next batch, the driver need not be told of that batch's deadline.
 //!
-//! Most pushes change nothing but the open batch. `fast_pushes` is for how many more pushes that is
-//! so; each of these counts it down. Every other count is worked out from the length of the batch
-//! when it is asked for.
+//! Most pushes change nothing but the open batch. `fast_pushes` says how many more such pushes may
+//! come, and each of them lowers it by one. The counts that every push changes (items waiting,
+//! items let in) are worked out from the length of the open batch when they are asked for.
 
 mod batch;
 mod keyed;
@@ -323,8 +323,8 @@ impl<T, D: Default> Gatherer<T, D> {
         mem::take(&mut self.open)
     }
 
-    /// Returns `Run` if a batch can start, and none could before the step. Else the driver knows
-    /// already: it looks by itself when a batch is done.
+    /// Returns `Run` if a batch can start, and none could before the step. If one could before, the
+    /// driver was told then; if none can start, the driver checks by itself when a batch is done.
     fn run_unless(&self, could_start: bool) -> Action {
         if self.can_start() && !could_start { Action::Run } else { Action::Rest }
     }

@@ -3,7 +3,7 @@
 //! ```text
 //! find     root, under the lock ─▶ search, lock open
 //! claim    the same ─▶ there, and in use: one use more, under the lock
-//!                   ─▶ not there: a new tree with it ─▶ the root is still that one? replace it. Else again
+//!                   ─▶ dead or not there: a new tree with it ─▶ the root is still that one? replace it. Else again
 //! release  one use less, under the lock ─▶ the last: its place is free ─▶ a tree without it ─▶ as above
 //! ```
 //!
@@ -12,11 +12,12 @@
 //! the root, and a search keeps the root with which it began. It is a treap (Seidel and Aragon,
 //! "Randomized Search Trees", Algorithmica 1996): its shape depends on the priorities of the keys,
 //! each a hash of the key's number and a seed, so no choice of keys and no order in which they come
-//! makes it deep. (Without std there is no source of randomness, and the seed is fixed.)
+//! makes it deep. (Without std there is no source of randomness: the seed is fixed, and a client
+//! that knows it can choose keys that make the tree deep.)
 //!
 //! A key is *dead* if it is not in use but still in the tree: it is about to be taken out, or a
-//! comparison has panicked on the way to it. A claim of an equal key replaces a dead key; else it
-//! is taken out when another key is.
+//! comparison has panicked on the way to it. A claim of an equal key replaces a dead key; without
+//! one, the dead key is taken out together with the next key that is.
 
 use core::mem;
 
@@ -84,8 +85,8 @@ struct Node<K> {
     right: Link<K>,
 }
 
-/// The nodes from the root down to where a key is, or would be; each with whether the path goes on
-/// to its left.
+/// The nodes above the place where a key is, or would be, from the root down; each with whether the
+/// path goes on to its left.
 type Path<'a, K> = Vec<(&'a Node<K>, bool)>;
 
 /// Mixes the bits of a number (the finalizer of MurmurHash3).

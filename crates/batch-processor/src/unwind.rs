@@ -9,7 +9,8 @@ use tidegate_core::{
 };
 
 /// Runs `code`; a panic becomes its message. Without std no panic can be caught: one that unwinds
-/// drops the driver, and the callers that wait get `DriverDropped`.
+/// goes on to the code that polls the driver. When that code drops the driver, the callers that
+/// wait get `DriverDropped`.
 ///
 /// A panic may leave the user's state half changed, and to repair it is the user's part: a handler
 /// that has panicked is called again for the next batch.
