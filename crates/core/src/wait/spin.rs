@@ -22,7 +22,7 @@ const RETRY: u32 = 32;
 /// Two context switches cost more than a short spin, so a thread spins first. It begins with the
 /// most polls, because spinning pays for two threads that answer each other only if both are awake.
 /// Each hit doubles the polls, each miss leaves a quarter, down to none: a thread whose waits are
-/// long parks at once, except in one wait of 32.
+/// long parks at once, except in a few waits of 32.
 ///
 /// # Examples
 ///

@@ -20,7 +20,8 @@ pub(super) struct Sample {
     pub(super) is_dropped: bool,
 }
 
-/// How often the limit was changed or cut; wraps around.
+/// How often the limit was changed, or was to be cut by a drop although it stood at its minimum;
+/// wraps around.
 ///
 /// It orders events where a clock cannot: the clock may stand still while much happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,7 +46,8 @@ impl Sample {
     }
 }
 
-/// The samples of one round: successes under the present limit, and the drop that ends it.
+/// The samples of one round: successes of requests that began under the present limit, and the drop
+/// that ends the round, if one does.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Round {
     pub(super) samples: usize,
@@ -70,8 +72,8 @@ impl Round {
         (!self.is_dropped).then(|| (self.rtt_sum / self.samples as f64).max(1.0))
     }
 
-    /// Returns whether less than half of `limit` was in flight at every sample, so that the round
-    /// says nothing about a higher limit.
+    /// Returns whether, when each sampled request began, less than half of `limit` was in flight,
+    /// so that the round says nothing about a higher limit.
     pub(super) fn is_app_limited(&self, limit: f64) -> bool {
         self.most_in_flight < whole(limit).div_ceil(2)
     }
