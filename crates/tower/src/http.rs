@@ -38,7 +38,7 @@ impl<B, E> Classifier<Result<Response<B>, E>> for ByStatus {
 }
 
 impl<G, A, C> GateLayer<G, A, AtHead<C>> {
-    /// Holds the pass until the body of the response has ended, instead of its head.
+    /// Holds the pass until the body of the response has ended, not only until its head is there.
     pub fn hold_until_body_ends(self) -> GateLayer<G, A, AtBodyEnd<C>> {
         self.settle_by(|AtHead { classifier }| AtBodyEnd { classifier })
     }
@@ -46,8 +46,8 @@ impl<G, A, C> GateLayer<G, A, AtHead<C>> {
 
 impl<G, A, S> GateLayer<G, A, S> {
     /// Lets the server say for how long its breaker stays open: a failure whose response has
-    /// `Retry-After` opens it at once for that time, and for `at_most` if that is shorter. What a
-    /// failure is, the layer's classifier says, or the breaker's own.
+    /// `Retry-After` opens it at once for that time, but at most for `at_most`. The layer's
+    /// classifier says what a failure is, or else the breaker's own.
     ///
     /// For a [breaker](GateLayer::breaker), and for a row that begins with one.
     ///
@@ -78,9 +78,9 @@ impl<G, A, S> GateLayer<G, A, S> {
         self.settle_by(|settle| HeedRetryAfter { settle, at_most })
     }
 
-    /// Writes into each response what is left of the client's limit; of several such layers, or
-    /// servers, of the one with least left. A refusal, which [`respond`] makes a response of, has
-    /// the standard ones, whatever `headers` says.
+    /// Writes into each response what is left of the client's limit. If several such layers, or the
+    /// server behind them, do so, the response tells of the limit with least left. [`respond`]
+    /// writes the standard headers into a refusal, whatever `headers` says.
     pub fn rate_limit_headers(self, headers: RateLimitHeaders) -> GateLayer<G, A, WithHeaders<S>> {
         self.settle_by(|settle| WithHeaders { settle, headers })
     }

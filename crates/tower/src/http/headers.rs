@@ -19,7 +19,7 @@ pub struct Allowance {
     pub limit: u32,
     /// How many are left.
     pub remaining: u32,
-    /// After how long all are back if the client makes none.
+    /// After how long the limit is whole again if the client makes no request.
     pub reset_after: Duration,
 }
 
@@ -32,7 +32,8 @@ impl From<Grant> for Allowance {
 
 /// A pass that knows what is left of a limit.
 pub trait HasAllowance {
-    /// Returns what is left: of several limits the one with least left.
+    /// Returns what is left: of several limits, of the one with least left; `None` if the pass is
+    /// of no limit.
     fn allowance(&self) -> Option<Allowance>;
 }
 
@@ -76,8 +77,8 @@ pub enum RateLimitHeaders {
     Both,
 }
 
-/// Settles as `S` does, and writes into the response what is left of the client's limit, unless it
-/// has such headers already, from a layer within, which tell of no more.
+/// Settles as `S` does, and writes into the response what is left of the client's limit, unless
+/// headers from a layer within already tell of as little, or less.
 #[derive(Debug, Clone, Copy)]
 pub struct WithHeaders<S> {
     pub(crate) settle: S,

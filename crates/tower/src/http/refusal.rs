@@ -99,7 +99,7 @@ impl<R: HttpRefusal> HttpRefusal for KeyedRefused<R> {
     fn status(&self) -> StatusCode {
         match self {
             Self::NoKey => StatusCode::BAD_REQUEST,
-            // Of all clients together.
+            // The keys of all clients together are too many, which is not this client's fault.
             Self::TooManyKeys => StatusCode::SERVICE_UNAVAILABLE,
             Self::Refused(refused) => refused.status(),
         }
@@ -146,7 +146,7 @@ impl<R: HttpRefusal> HttpRefusal for Refusal<R> {
 
 /// Makes an empty response of a refusal: its status, `Retry-After` in whole seconds rounded up (a
 /// client that comes earlier would be refused again), and the headers `RateLimit` and
-/// `RateLimit-Policy` where a limit refused.
+/// `RateLimit-Policy` if the refusal has an [allowance](HttpRefusal::allowance).
 ///
 /// # Examples
 ///
