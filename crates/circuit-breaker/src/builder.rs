@@ -68,8 +68,9 @@ impl<C, O, J> Builder<C, O, J> {
     /// # Panics
     ///
     /// A panic of the predicate propagates to the caller in whose call it was evaluated. An outcome
-    /// that this call has brought is counted all the same. If that thread is already unwinding, the
-    /// panic ends there and counts as `false` (without `std` it aborts the process).
+    /// that this call has brought is counted all the same. If that thread is already unwinding
+    /// while it settles a call, the panic ends there and counts as `false` (without `std` it aborts
+    /// the process).
     ///
     /// # Examples
     ///

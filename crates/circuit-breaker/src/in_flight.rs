@@ -113,7 +113,8 @@ struct Slot {
 }
 
 impl StartRing {
-    /// Counts a call in, in `slice` or, if that is later, in the latest slice; returns which.
+    /// Counts a call in `slice`, or in the latest slice if that one is later; returns the slice
+    /// that counts it.
     fn enter(&mut self, slice: u64) -> u64 {
         self.latest = self.latest.max(slice);
         let slot = &mut self.slots[Self::at(self.latest)];
@@ -129,7 +130,8 @@ impl StartRing {
         *self.count_of(slice) -= 1;
     }
 
-    /// Returns the count that includes the calls of `slice`, until the next call enters.
+    /// Returns the count that now includes the calls of `slice`. When the next call enters, they
+    /// may move to `old`.
     fn count_of(&mut self, slice: u64) -> &mut u64 {
         let slot = &mut self.slots[Self::at(slice)];
         if slot.slice == slice { &mut slot.calls } else { &mut self.old }

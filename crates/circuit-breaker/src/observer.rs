@@ -13,13 +13,13 @@ use crate::{error::Refused, state::State, stats::Snapshot};
 ///
 /// The methods run on the thread that caused the event, after the event, when no lock is held and
 /// every waiter has been woken: they may use the breaker. Two events may arrive out of order on
-/// different threads; [`Transition::generation`] tells which came first.
+/// different threads; [`Transition::generation`] tells which of two transitions came first.
 ///
 /// # Panics
 ///
 /// A panic propagates to the caller whose call caused the event; the breaker has changed all the
 /// same. If that thread is already unwinding, the observer's panic ends there (without `std` it
-/// aborts the process).
+/// aborts the process); a panic of `on_refuse` propagates even then.
 ///
 /// # Examples
 ///
@@ -50,8 +50,9 @@ pub trait Observer {
     /// Is called when the breaker has tripped: the rule was met, or a probe failed or was written
     /// off, or the server asked for it.
     ///
-    /// If the breaker only observes, `to` is [`State::ObserveOnly`]; if too many of a registry are
-    /// open ([`KeyedBreaker::max_open_ratio`](crate::KeyedBreaker::max_open_ratio)), it is
+    /// If the breaker only observes, `to` is [`State::ObserveOnly`]; if as many breakers of its
+    /// registry are open as may be
+    /// ([`KeyedBreaker::max_open_ratio`](crate::KeyedBreaker::max_open_ratio)), it is
     /// [`State::Closed`]. In both cases the next calls are let through.
     fn on_trip(&self, trip: &Transition) {
         let _ = trip;
@@ -134,7 +135,8 @@ pub struct Transition {
     pub generation: u32,
     /// The statistics of the generation that has ended.
     pub window: Snapshot,
-    /// For a trip: the open time, also if the trip is only observed. Else `None`.
+    /// For a trip: the open time, also if the breaker does not open because it only observes, or
+    /// because of its registry's limit. `None` for other transitions.
     pub open_for: Option<Duration>,
 }
 

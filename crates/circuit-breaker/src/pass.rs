@@ -70,8 +70,8 @@ impl<'a, C: Clock, O: Observer> Pass<'a, C, O> {
     }
 
     /// Settles the call as a failure for which the server said how long to stay away
-    /// (`Retry-After`). The breaker trips at once, whatever the rule says, and stays open for
-    /// exactly `duration`.
+    /// (`Retry-After`). The breaker trips at once, whatever the rule says, unless it is forced
+    /// closed, and stays open for exactly `duration`.
     ///
     /// The next exponential open time is as if this trip had not happened. Cap a duration that
     /// comes from an untrusted server.

@@ -62,8 +62,7 @@ mod tests {
 
     use super::*;
 
-    /// A payload that panics when it is dropped, and panics with another such payload `self.0`
-    /// times.
+    /// A payload whose drop panics with another such payload, `self.0` times in all.
     struct Chain(u32);
 
     impl Drop for Chain {

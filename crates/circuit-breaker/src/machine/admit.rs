@@ -37,8 +37,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     }
 
     /// Refuses a caller as [`refuse`](Self::refuse) does, and returns how long the breaker stays
-    /// open; `None` if that is over. It returns a duration and not a [`Refused`], which would be
-    /// returned through memory.
+    /// open; returns `None`, and refuses nothing, if the open time is over. It returns a duration
+    /// and not a [`Refused`], which would be returned through memory.
     #[inline(never)]
     fn refuse_while_open(&self) -> Option<Duration> {
         match self.open_is_over() {
@@ -128,7 +128,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     /// Lets the caller in as a probe that may take `timeout`. If a probe in flight has taken that
     /// long, the breaker trips instead.
     fn probe_in_time(&self, word: Word, timeout: Duration) -> Result<Answer<'_, C, O>, Blocked> {
-        // Foreign code, so before the lock.
+        // The clock is foreign code, so it is read before the lock is taken.
         let now = self.clock.fresh_now();
         let found = self.schedule.with(|schedule| {
             let current = self.load();

@@ -26,7 +26,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         }
     }
 
-    /// Settles a failure after which the breaker opens for `open_for`, whatever the rule says.
+    /// Settles a failure that trips the breaker, whatever the rule says, unless it is forced
+    /// closed. `open_for` is the open time.
     #[cold]
     pub(crate) fn fail_and_open(&self, stamp: Word, started: Timestamp, open_for: Duration) {
         if is_unwinding() {
@@ -47,7 +48,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         self.settle_any(stamp, started, outcome, None);
     }
 
-    /// Settles a call while its thread unwinds, when a second panic would abort the process.
+    /// Settles a call while its thread unwinds. A panic of foreign code ends here, because a second
+    /// one would abort the process.
     #[cold]
     #[inline(never)]
     fn settle_contained(

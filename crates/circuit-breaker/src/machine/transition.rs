@@ -55,7 +55,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         Some(pass)
     }
 
-    /// Puts the breaker in `state`, whatever it does now, and notifies the observer by `notify`.
+    /// Puts the breaker in `state`, whatever state it is in, and notifies the observer by `notify`.
     pub(crate) fn force(&self, state: State, notify: fn(&O, &Transition)) {
         // A clock that panics does not keep the breaker from changing its state.
         finally_with(
@@ -82,8 +82,9 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         finally(wake_waiters, || self.state_changed.notify_all());
     }
 
-    /// Trips. Instead of opening, a breaker that only observes stays in its state, and one whose
-    /// registry's limit is reached becomes closed. Under the schedule's lock.
+    /// Trips, for the open time `asked`, or else that of the settings. Instead of opening, a
+    /// breaker that only observes stays in its state, and one whose registry's limit is reached
+    /// becomes closed. Under the schedule's lock.
     pub(super) fn open(
         &self,
         schedule: &mut Schedule,
