@@ -49,7 +49,8 @@ const HANDLE_DROPPED: u8 = 8;
 /// A worker polls the future, whose handle can still cancel it.
 const BEGUN: u8 = 16;
 
-/// Called when a job ends, before its handle can see the end; with the payload if the job panicked.
+/// Called when a job has returned or panicked, before its handle can see the end; with the payload
+/// if it panicked. Not called for a job that is cancelled.
 pub(crate) type OnEnd<'a> = &'a mut dyn FnMut(Option<&(dyn Any + Send)>);
 
 /// The worker's end. A job whose `Runnable` is dropped before it ran is cancelled.
@@ -130,7 +131,7 @@ impl Runnable {
         let mut was_there = true;
         if let Some(cell) = self.cell.take() {
             // What the closure has captured is foreign. If its destructor panics, the closure was
-            // still there.
+            // there, and `was_there` stays true.
             contain(|| was_there = cell.discard(why));
         }
         was_there
@@ -220,7 +221,7 @@ struct JobCell<F, T> {
     /// | 3 | `HANDLE_DROPPED` | the later of this and `ENDED` drops the result | `drop_handle` |
     /// | 4 | `BEGUN` | of a future: a worker polls it; its handle can still cancel it | `begin` |
     ///
-    /// Each bit is set once and never cleared.
+    /// A bit that is set is never cleared.
     state: AtomicU8,
     content: UnsafeCell<Content<F, T>>,
     waker: Lock<Option<Waker>>,

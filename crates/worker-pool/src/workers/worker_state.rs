@@ -63,7 +63,8 @@ impl WorkerState {
         }
     }
 
-    /// Takes what it must run next, after the end of a pause.
+    /// Takes what it must run next, after the end of a pause if the pool is paused; `None`, at
+    /// once, if there is nothing.
     #[cfg(feature = "std")]
     #[inline]
     pub(super) fn take_next(&mut self) -> Option<Job> {
@@ -71,7 +72,8 @@ impl WorkerState {
         self.next_resumed().wait()
     }
 
-    /// Takes what it must run next, after the end of a pause, for a worker in a task.
+    /// Takes what it must run next, after the end of a pause if the pool is paused; `None`, at
+    /// once, if there is nothing. For a worker in a task.
     pub(super) async fn next_resumed(&mut self) -> Option<Job> {
         if self.next.is_some() {
             let mut waiter = Waiter::new();
@@ -86,7 +88,8 @@ impl WorkerState {
         self.shared.job_queue.take().ok().flatten()
     }
 
-    /// Spins for a bounded time until a job comes.
+    /// Spins for a bounded time until a job comes; `None` if none came, or if no other thread can
+    /// run meanwhile.
     #[cfg(feature = "std")]
     pub(super) fn spin(&mut self) -> Option<Job> {
         if !looking_pays() {
