@@ -114,7 +114,7 @@ where
         }
     }
 
-    /// Polls the futures of batches that were woken, or one in turn if none was; returns whether a
+    /// Polls the woken futures of batches, or, if none was woken, one in turn; returns whether a
     /// call of the handler has ended.
     fn poll_runs(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         let before = self.in_flight.ended;
@@ -181,8 +181,8 @@ where
             if next.is_ready() {
                 return next;
             }
-            // If the deadline changes after this look, `work` is notified, with which the waiter is
-            // registered.
+            // If the deadline becomes earlier after this look, `work`, with which the waiter is
+            // registered, is notified.
             if deadline != *this.deadline {
                 *this.deadline = None;
                 this.sleep.set(deadline.map(|deadline| shared.clock.sleep_until(deadline)));

@@ -1,5 +1,5 @@
-//! Counts the entries that an operation looks at, in this crate's own tests: they show by counts,
-//! not by time, that a cost does not grow.
+//! Counts the entries that an operation looks at, when this crate's own tests run: the tests show
+//! by counts, not by time, that a cost does not grow.
 
 #[cfg(test)]
 std::thread_local! {

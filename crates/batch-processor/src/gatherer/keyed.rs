@@ -11,11 +11,11 @@
 //! and its batch. Lanes that can start a batch take turns: a key with many items has its turn as
 //! often as one with few.
 //!
-//! Items are numbered in the order in which they came, and each lane keeps the number of the first
-//! item of each of its batches. Lanes that are not empty are sorted by this number of their oldest
-//! batch: every item below the smallest of these numbers is over, so a [`Mark`] is such a number
-//! here, too. Lanes in which a batch waits are also sorted by this number of the oldest batch that
-//! waits.
+//! Items are numbered in the order in which they came, and the number of a batch's first item is
+//! the number of the batch. Lanes that are not empty are sorted by the numbers of their oldest
+//! batches: every item below the smallest of them is over, so a [`Mark`] is such a number here,
+//! too. Lanes in which a batch waits are also sorted by the number of the oldest batch that waits
+//! there.
 //!
 //! A step looks only at lanes that it changes, except [`take_waiting`](Gather::take_waiting), when
 //! the driver is gone. What steps need to know of all lanes together is kept as a sum, a count or
@@ -134,8 +134,8 @@ pub(crate) struct KeyedGatherer<T, D> {
     gathering: BTreeSet<(u64, usize)>,
     // INVARIANT: by the ids of the batches; at most one for each lane.
     running: Numbered<Running<Source>>,
-    // INVARIANT: how many items wait in all lanes, and how many lanes have a batch that is due, or
-    // full.
+    // INVARIANT: how many items wait in all lanes, how many lanes have a batch that is due, and how
+    // many have a full one.
     waiting: usize,
     due: usize,
     #[cfg(feature = "stream")]

@@ -345,8 +345,8 @@ proptest! {
     }
 }
 
-/// Pushes an item, and returns whether it was let in. The batch does not carry its number, which
-/// would stay there if the item is dropped.
+/// Pushes an item, and returns whether it was let in. The item's number is not added to what the
+/// batch carries: it would stay there when the item is dropped.
 fn push_numbered(machine: &mut Machine, now: u64, key: u8, weight: usize, number: usize) -> bool {
     let now = Timestamp::from_nanos(now);
     machine.push(Some(now), (key, number), weight).is_ok()
