@@ -180,8 +180,8 @@ impl Supply for PermitPool {
     }
 
     fn serve_after_miss(&self, line: &mut Line<'_, Need>) {
-        // ORDERING: Relaxed: a guess. A later release finds ATTENDED, which was noted
-        // in `ask_again`.
+        // ORDERING: Relaxed: a guess. A later release finds ATTENDED, which was noted in
+        // `ask_again`.
         let word = self.word.load(Ordering::Relaxed);
         // Serve if something is free for another waiter, or if it is time to bar newcomers.
         if self.spare(word) > 0 || self.grants_head(word, line) {
