@@ -105,7 +105,8 @@ impl Nudges {
         place(self.first_asleep()).is_none_or(|first| place(index) <= Some(first))
     }
 
-    /// Returns the note about the ticket that sleeps and is served next; `None` if none sleeps.
+    /// Returns the supply's note about the ticket that sleeps and is served next; `None` if none
+    /// sleeps.
     pub(super) fn note(&mut self) -> Option<&mut Option<u64>> {
         let first = self.first_asleep();
         self.tickets.get_mut(first as usize).map(|ticket| &mut ticket.note)
@@ -138,7 +139,7 @@ impl Nudges {
         }
     }
 
-    /// Notes that a ticket that was nudged sleeps again. No ticket behind it must go first, so
+    /// Notes that a ticket that was nudged sleeps again. Tickets behind it must not go first, so
     /// nothing is promised any more.
     pub(super) fn sleep_again(&mut self, index: Index) {
         self.forget_all();
