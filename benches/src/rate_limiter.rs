@@ -61,10 +61,10 @@ enum Rate {
 impl Rate {
     fn tidegate<C>(self, clock: C) -> RateLimiter<C> {
         let quota = match self {
-            Self::Ample => Quota::per_second(BURST).and_then(|quota| quota.burst(BURST)),
-            Self::Scarce => Quota::per_hour(1).and_then(|quota| quota.burst(1)),
+            Self::Ample => Quota::per_second(BURST),
+            Self::Scarce => Quota::per_hour(1),
         };
-        RateLimiter::with_clock(quota.unwrap(), clock)
+        RateLimiter::with_clock(quota, clock)
     }
 
     fn governor<C: governor::clock::Clock>(self, clock: C) -> Governor<C> {
@@ -288,6 +288,6 @@ fn keyed_on_two_threads() -> Vec<Contender> {
 
 /// With room for all keys, and the default hasher, which the rivals are given, too.
 fn keyed_tidegate<C: Clock>(clock: C) -> KeyedLimiter<u64, C> {
-    let quota = Quota::per_second(BURST).and_then(|quota| quota.burst(BURST)).unwrap();
+    let quota = Quota::per_second(BURST).burst(BURST);
     KeyedLimiter::with_clock(quota, NonZeroUsize::new(2 * KEYS).unwrap(), clock)
 }

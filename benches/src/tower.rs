@@ -137,7 +137,7 @@ fn shedding() -> Vec<Contender> {
 
 /// The most that a limiter lets through, so that no call of a run waits.
 fn quota() -> Quota {
-    Quota::per_second(MANY).unwrap()
+    Quota::per_second(MANY)
 }
 
 fn rate() -> Vec<Contender> {

@@ -25,7 +25,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// One token a second, and an empty bucket.
 fn empty(burst: u32) -> (Arc<RateLimiter<ManualClock>>, ManualClock) {
     let clock = ManualClock::new();
-    let quota = Quota::per_second(1).and_then(|quota| quota.burst(burst)).unwrap();
+    let quota = Quota::per_second(1).burst(burst);
     let limiter = RateLimiter::with_clock(quota, clock.clone());
     limiter.try_acquire(burst).unwrap();
     (Arc::new(limiter), clock)
@@ -57,7 +57,7 @@ impl Subject for Refunds {
     const FIFO: bool = true;
 
     fn new() -> Self {
-        let limiter = RateLimiter::with_clock(Quota::per_second(4).unwrap(), Still);
+        let limiter = RateLimiter::with_clock(Quota::per_second(4), Still);
         limiter.try_acquire(4).unwrap();
         Self { limiter }
     }
@@ -303,7 +303,7 @@ fn a_sliding_log_hands_out_its_limit() {
 #[test]
 fn a_refusal_by_one_of_several_limits_takes_from_none() {
     model(|| {
-        let burst = |n| Quota::per_second(1).and_then(|quota| quota.burst(n)).unwrap();
+        let burst = |n| Quota::per_second(1).burst(n);
         let limits = Arc::new(Limits::with_clock([burst(3), burst(4)], Still));
         let other = {
             let limits = limits.clone();
@@ -323,7 +323,7 @@ fn a_refusal_by_one_of_several_limits_takes_from_none() {
 #[test]
 fn two_first_callers_of_a_key_share_its_bucket() {
     model(|| {
-        let quota = Quota::per_second(1).unwrap();
+        let quota = Quota::per_second(1);
         let keys = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, ManualClock::new());
         let keys = Arc::new(keys);
         let other = {
@@ -339,7 +339,7 @@ fn two_first_callers_of_a_key_share_its_bucket() {
 #[test]
 fn a_key_that_was_evicted_at_a_later_time_gets_nothing_for_an_earlier_one() {
     model(|| {
-        let quota = Quota::per_second(1).unwrap();
+        let quota = Quota::per_second(1);
         let keys = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, ());
         let keys = Arc::new(keys);
         keys.try_acquire_at(&7, 1, Timestamp::ORIGIN).unwrap();
@@ -359,7 +359,7 @@ fn a_key_that_was_evicted_at_a_later_time_gets_nothing_for_an_earlier_one() {
 #[test]
 fn a_refund_reaches_the_waiter_for_the_same_key() {
     model(|| {
-        let quota = Quota::per_second(1).unwrap();
+        let quota = Quota::per_second(1);
         let keys = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, ManualClock::new());
         let keys = Arc::new(keys);
         keys.try_acquire(&7, 1).unwrap();
@@ -392,7 +392,7 @@ impl Stream for Items {
 #[test]
 fn a_refund_reaches_a_throttled_stream() {
     model(|| {
-        let limiter = RateLimiter::with_clock(Quota::per_second(1).unwrap(), Still);
+        let limiter = RateLimiter::with_clock(Quota::per_second(1), Still);
         let limiter = Arc::new(limiter);
         limiter.try_acquire(1).unwrap();
         let refunder = {

@@ -9,7 +9,7 @@ use tidegate_rate_limiter::{FixedKeyedLimiter, Inherit, Quota, RateLimiter};
 const SECOND: Duration = Duration::from_secs(1);
 
 fn quota(tokens: u32, burst: u32) -> Quota {
-    Quota::per_second(tokens).and_then(|quota| quota.burst(burst)).unwrap()
+    Quota::per_second(tokens).burst(burst)
 }
 
 fn limiter(tokens: u32, burst: u32) -> Arc<RateLimiter<()>> {

@@ -264,7 +264,7 @@ async fn whatever_wakers_do<F: Future>(make: impl Fn() -> F) -> F::Output {
 }
 
 fn quota(per_second: u32) -> Quota {
-    Quota::per_second(per_second).unwrap().burst(2).unwrap()
+    Quota::per_second(per_second).burst(2)
 }
 
 /// Doubles, and counts what it is given; fails and panics at times.

@@ -8,6 +8,7 @@ extern crate std;
 
 pub mod backoff;
 pub mod cancel;
+pub mod duration_text;
 pub mod error;
 pub mod event;
 pub mod future_slots;
@@ -36,6 +37,7 @@ pub use self::queue::Queue;
 pub use self::{
     backoff::Backoff,
     cancel::CancelToken,
+    duration_text::{DurationText, ParseError},
     error::{BuildError, Cancelled, Closed, Reason, TimedOut},
     event::Event,
     gate::{Gate, Outcome, Pass},

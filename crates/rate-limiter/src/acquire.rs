@@ -223,12 +223,11 @@ impl<'a, A: Algorithm, C: Timer> Acquire<'a, A, C> {
     /// use core::time::Duration;
     /// use tidegate_rate_limiter::{Quota, RateLimiter, Wait};
     ///
-    /// let limiter = RateLimiter::new(Quota::per_hour(1)?);
+    /// let limiter = RateLimiter::new(Quota::per_hour(1));
     /// assert!(limiter.acquire(1).wait().is_ok());
     /// let acquire = limiter.acquire(1).or_refuse_after(Duration::from_secs(60));
     /// let refused = acquire.wait().unwrap_err();
     /// assert!(refused.retry_after() > Some(Duration::from_secs(3500)));
-    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn or_refuse_after(self, duration: Duration) -> Self {
         Self { waiting: self.waiting.or_refuse_after(duration) }

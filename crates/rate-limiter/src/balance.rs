@@ -22,7 +22,7 @@ use crate::{
 /// ```
 /// use tidegate_rate_limiter::{ManualClock, Quota, RateLimiter};
 ///
-/// let quota = Quota::per_minute(100)?.burst(2)?;
+/// let quota = Quota::per_minute(100).burst(2);
 /// let limiter = RateLimiter::with_clock(quota, ManualClock::new());
 /// assert!(limiter.try_acquire(2).is_ok());
 /// assert!(limiter.try_acquire(1).is_err());
@@ -35,7 +35,6 @@ use crate::{
 /// ];
 /// assert_eq!(headers.map(|(_, value)| value), [2, 0, 2, 1]);
 /// assert_eq!(limiter.stats().refused, 1);
-/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Balance {

@@ -265,8 +265,8 @@ mod tests {
     }
 
     fn math(burst: u32) -> BucketMath {
-        let quota = Quota::every(Duration::from_nanos(10)).and_then(|quota| quota.burst(burst));
-        quota.unwrap().fine_math()
+        let quota = Quota::every(Duration::from_nanos(10)).burst(burst);
+        quota.fine_math()
     }
 
     /// Returns the steps of `n` reservations, and of as many cancels in mixed order.

@@ -46,11 +46,10 @@ use crate::{
 /// use tidegate_rate_limiter::{FixedKeyedLimiter, Quota};
 ///
 /// // 8 MiB, for the whole internet.
-/// let clients = FixedKeyedLimiter::<1_048_576>::new(Quota::per_minute(2)?);
+/// let clients = FixedKeyedLimiter::<1_048_576>::new(Quota::per_minute(2));
 /// assert!(clients.try_acquire("203.0.113.9", 2).is_ok());
 /// let refused = clients.try_acquire("203.0.113.9", 1).unwrap_err();
 /// assert!(refused.retry_after().is_some());
-/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 pub struct FixedKeyedLimiter<const N: usize, C = SystemClock, S = DefaultHashBuilder> {
     cells: Cells<N>,
@@ -83,7 +82,7 @@ impl<const N: usize, C, S> FixedKeyedLimiter<N, C, S> {
     /// use std::{hash::RandomState, sync::LazyLock};
     /// use tidegate_rate_limiter::{FixedKeyedLimiter, Quota, SystemClock};
     ///
-    /// const QUOTA: Quota = Quota::expect(Quota::per_hour(1));
+    /// const QUOTA: Quota = Quota::per_hour(1);
     /// static PORTS: LazyLock<FixedKeyedLimiter<256, SystemClock, RandomState>> =
     ///     LazyLock::new(|| {
     ///         FixedKeyedLimiter::with_hasher(QUOTA, SystemClock, RandomState::new())
@@ -109,7 +108,7 @@ impl<const N: usize, C, S> FixedKeyedLimiter<N, C, S> {
         /// use std::hash::{BuildHasherDefault, DefaultHasher};
         /// use tidegate_rate_limiter::{FixedCells, FixedKeyedLimiter, Quota, SystemClock};
         ///
-        /// const QUOTA: Quota = Quota::expect(Quota::per_hour(1));
+        /// const QUOTA: Quota = Quota::per_hour(1);
         /// type Hasher = BuildHasherDefault<DefaultHasher>;
         /// static CELLS: FixedCells<1024> = FixedCells::new();
         /// static PORTS: FixedKeyedLimiter<1024, SystemClock, Hasher> =
@@ -185,11 +184,10 @@ impl<const N: usize, C: Clock, S: BuildHasher> FixedKeyedLimiter<N, C, S> {
     /// ```
     /// use tidegate_rate_limiter::{FixedKeyedLimiter, Quota};
     ///
-    /// let clients = FixedKeyedLimiter::<8192>::new(Quota::per_hour(2)?);
+    /// let clients = FixedKeyedLimiter::<8192>::new(Quota::per_hour(2));
     /// assert!(clients.try_acquire("203.0.113.9", 2).is_ok());
     /// assert_eq!(clients.balance("203.0.113.9").remaining(), 0);
     /// assert!(clients.balance("203.0.113.9").retry_after_secs() > 1700);
-    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn balance<K: Hash + ?Sized>(&self, key: &K) -> Balance {
         self.balance_at(key, self.shared.clock.now())

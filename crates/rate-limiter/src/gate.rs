@@ -33,12 +33,11 @@ use crate::{
 /// ```
 /// use tidegate_rate_limiter::{Gate, Pass, Quota, RateLimiter};
 ///
-/// let limiter = RateLimiter::new(Quota::per_hour(1)?);
+/// let limiter = RateLimiter::new(Quota::per_hour(1));
 /// let pass = limiter.try_enter().unwrap();
 /// assert!(limiter.try_enter().is_err());
 /// pass.give_back();
 /// assert!(limiter.try_enter().is_ok());
-/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 #[must_use = "dropping it leaves the token spent"]
 pub struct Admitted<R> {
@@ -73,11 +72,10 @@ impl<R: LimiterRef<Clock: Clock>> Admitted<R> {
     /// use std::sync::Arc;
     /// use tidegate_rate_limiter::{Gate, Quota, RateLimiter};
     ///
-    /// let limiter = Arc::new(RateLimiter::new(Quota::per_hour(10)?));
+    /// let limiter = Arc::new(RateLimiter::new(Quota::per_hour(10)));
     /// (&*limiter).try_enter().unwrap().cost(7);
     /// limiter.clone().try_enter().unwrap().cost(2);
     /// assert_eq!(limiter.try_acquire(0).unwrap().remaining(), 1);
-    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn cost(self, tokens: u32) {
         let limiter = self.limiter.state_ref();
@@ -108,11 +106,10 @@ impl<R> fmt::Debug for Admitted<R> {
 /// ```
 /// use tidegate_rate_limiter::{Gate, Quota, RateLimiter};
 ///
-/// let limiter = RateLimiter::new(Quota::per_hour(1)?);
+/// let limiter = RateLimiter::new(Quota::per_hour(1));
 /// assert_eq!(limiter.run(|| "7".parse::<u32>()).unwrap(), Ok(7));
 /// let ran = limiter.run_or_else(|| Ok(()), |refused| Err(refused.is_too_many()));
 /// assert_eq!(ran, Err(false));
-/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 impl<'a, A: Algorithm, C: Timer> Gate for &'a Limiter<A, C> {
     type Pass = Admission<'a, A, C>;

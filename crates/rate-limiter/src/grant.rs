@@ -39,7 +39,7 @@ impl Request {
 /// ```
 /// use tidegate_rate_limiter::{Quota, RateLimiter};
 ///
-/// let limiter = RateLimiter::new(Quota::per_minute(100)?);
+/// let limiter = RateLimiter::new(Quota::per_minute(100));
 /// let grant = limiter.try_acquire(1).unwrap();
 /// let headers = [
 ///     ("ratelimit-limit", u64::from(grant.limit())),
@@ -48,7 +48,6 @@ impl Request {
 ///     ("ratelimit-reset", grant.reset_after_secs()),
 /// ];
 /// assert_eq!(headers.map(|(_, value)| value), [100, 99, 1]);
-/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
@@ -119,14 +118,13 @@ impl fmt::Debug for Grant {
 /// use core::time::Duration;
 /// use tidegate_rate_limiter::{ManualClock, Quota, RateLimiter, Refused};
 ///
-/// let quota = Quota::per_second(4)?;
+/// let quota = Quota::per_second(4);
 /// let limiter = RateLimiter::with_clock(quota, ManualClock::new());
 /// assert!(limiter.try_acquire(3).is_ok());
 /// let refused = limiter.try_acquire(2).unwrap_err();
 /// assert_eq!(refused.retry_after(), Some(Duration::from_millis(250)));
 /// let too_many = Refused::TooMany { asked: 5, limit: 4 };
 /// assert_eq!(limiter.try_acquire(5), Err(too_many));
-/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

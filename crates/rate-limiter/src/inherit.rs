@@ -16,7 +16,7 @@ use crate::{bucket_math::BucketMath, time_units::TimeUnits};
 /// ```
 /// use tidegate_rate_limiter::{Inherit, ManualClock, Quota, RateLimiter};
 ///
-/// let (small, large) = (Quota::per_second(10)?, Quota::per_second(40)?);
+/// let (small, large) = (Quota::per_second(10), Quota::per_second(40));
 /// for (inherit, left) in [
 ///     (Inherit::AsIs, 4),
 ///     (Inherit::Proportional, 16),
@@ -28,7 +28,6 @@ use crate::{bucket_math::BucketMath, time_units::TimeUnits};
 ///     limiter.set_quota(large, inherit);
 ///     assert_eq!(limiter.try_acquire(0).unwrap().remaining(), left);
 /// }
-/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

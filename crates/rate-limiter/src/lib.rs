@@ -32,6 +32,7 @@ mod live_quota;
 mod owned;
 pub mod presets;
 mod quota;
+mod quota_text;
 mod refunded;
 mod report;
 mod reservation;
@@ -48,8 +49,8 @@ mod window_log;
 
 pub use tidegate_concurrent_map::TooManyKeys;
 pub use tidegate_core::{
-    BuildError, CachedClock, CancelToken, Cancelled, Clock, Gate, ManualClock, Outcome, Pass,
-    SystemClock, TimedOut, Timer, Timestamp, Wait,
+    BuildError, CachedClock, CancelToken, Cancelled, Clock, Gate, ManualClock, Outcome, ParseError,
+    Pass, SystemClock, TimedOut, Timer, Timestamp, Wait,
 };
 
 #[cfg(any(feature = "std", feature = "stream"))]

@@ -45,7 +45,7 @@ use crate::{
 /// use tidegate_rate_limiter::{Quota, RateLimiter, Wait};
 ///
 /// static LIMITER: RateLimiter =
-///     RateLimiter::new(Quota::expect(Quota::every(Duration::from_millis(1))));
+///     RateLimiter::new(Quota::every(Duration::from_millis(1)));
 ///
 /// let thread = std::thread::spawn(|| LIMITER.acquire(1).wait());
 /// let task = async { LIMITER.acquire(1).await };
@@ -75,10 +75,9 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     /// ```
     /// use tidegate_rate_limiter::{Quota, RateLimiter};
     ///
-    /// let limiter = RateLimiter::new(Quota::per_hour(100)?);
+    /// let limiter = RateLimiter::new(Quota::per_hour(100));
     /// assert_eq!(limiter.try_acquire(60).unwrap().remaining(), 40);
     /// assert!(limiter.try_acquire(60).unwrap_err().retry_after().is_some());
-    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     #[inline]
     pub fn try_acquire(&self, n: u32) -> Result<Grant, Refused> {
@@ -97,11 +96,10 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     /// ```
     /// use tidegate_rate_limiter::{Quota, RateLimiter};
     ///
-    /// let limiter = RateLimiter::new(Quota::per_hour(5)?);
+    /// let limiter = RateLimiter::new(Quota::per_hour(5));
     /// assert_eq!(limiter.try_acquire_up_to(3).unwrap().tokens(), 3);
     /// assert_eq!(limiter.try_acquire_up_to(3).unwrap().tokens(), 2);
     /// assert!(limiter.try_acquire_up_to(3).is_err());
-    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn try_acquire_up_to(&self, n: u32) -> Result<Grant, Refused> {
         self.state_ref().try_acquire_at(Request::up_to(n), self.shared.clock.now())
@@ -120,12 +118,11 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     /// use core::time::Duration;
     /// use tidegate_rate_limiter::{ManualClock, Quota, RateLimiter};
     ///
-    /// let quota = Quota::per_second(10)?;
+    /// let quota = Quota::per_second(10);
     /// let limiter = RateLimiter::with_clock(quota, ManualClock::new());
     /// assert_eq!(limiter.consume_now(30).remaining(), 0);
     /// let refused = limiter.try_acquire(1).unwrap_err();
     /// assert_eq!(refused.retry_after(), Some(Duration::from_millis(2100)));
-    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn consume_now(&self, n: u32) -> Grant {
         self.consume_at(n, self.shared.clock.now())
@@ -149,11 +146,10 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     /// use tidegate_rate_limiter::{Quota, RateLimiter};
     ///
     /// // Tokens of a language model: the length of the answer is known afterwards.
-    /// let limiter = RateLimiter::new(Quota::per_hour(1000)?);
+    /// let limiter = RateLimiter::new(Quota::per_hour(1000));
     /// let guess = limiter.try_acquire(400).unwrap();
     /// limiter.adjust(guess, 250);
     /// assert_eq!(limiter.try_acquire(0).unwrap().remaining(), 750);
-    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn adjust(&self, grant: Grant, cost: u32) {
         self.state_ref().adjust(&grant, cost, || self.shared.clock.now());
@@ -179,13 +175,12 @@ impl<A: Algorithm, C> Limiter<A, C> {
     /// ```
     /// use tidegate_rate_limiter::{Quota, RateLimiter, Timestamp};
     ///
-    /// let limiter = RateLimiter::with_clock(Quota::per_second(1)?, ());
+    /// let limiter = RateLimiter::with_clock(Quota::per_second(1), ());
     /// let times = [5, 1_000_000_004, 1_000_000_005];
     /// let [first, early, late] = times.map(Timestamp::from_nanos);
     /// assert!(limiter.try_acquire_at(1, first).is_ok());
     /// assert!(limiter.try_acquire_at(1, early).is_err());
     /// assert!(limiter.try_acquire_at(1, late).is_ok());
-    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     #[inline]
     pub fn try_acquire_at(&self, n: u32, now: Timestamp) -> Result<Grant, Refused> {
@@ -220,12 +215,11 @@ impl<A: Algorithm, C> Limiter<A, C> {
     /// ```
     /// use tidegate_rate_limiter::{Quota, RateLimiter};
     ///
-    /// let limiter = RateLimiter::new(Quota::per_hour(1)?);
+    /// let limiter = RateLimiter::new(Quota::per_hour(1));
     /// assert!(limiter.try_acquire(1).is_ok());
     /// assert!(limiter.try_acquire(1).is_err());
     /// limiter.refund(1);
     /// assert!(limiter.try_acquire(1).is_ok());
-    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn refund(&self, n: u32) {
         self.state_ref().refund(n);
@@ -246,14 +240,13 @@ impl<A: Algorithm, C> Limiter<A, C> {
     /// use tidegate_rate_limiter::{ManualClock, Quota, RateLimiter};
     ///
     /// let clock = ManualClock::new();
-    /// let limiter = RateLimiter::with_clock(Quota::per_second(10)?, clock.clone());
+    /// let limiter = RateLimiter::with_clock(Quota::per_second(10), clock.clone());
     /// limiter.penalize_for(Duration::from_secs(30));
     /// let refused = limiter.try_acquire(1).unwrap_err();
     /// assert_eq!(refused.retry_after(), Some(Duration::from_secs(30)));
     /// clock.advance(Duration::from_secs(30));
     /// assert!(limiter.try_acquire(1).is_ok());
     /// assert!(limiter.try_acquire(1).is_err());
-    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn penalize_until(&self, time: Timestamp) {
         self.state_ref().block_until(time);
@@ -311,7 +304,7 @@ impl<A: Algorithm, C: Timer> Limiter<A, C> {
     /// use core::time::Duration;
     /// use tidegate_rate_limiter::{Quota, RateLimiter, TimedOut, Wait};
     ///
-    /// let limiter = RateLimiter::new(Quota::per_second(1000)?.burst(1)?);
+    /// let limiter = RateLimiter::new(Quota::per_second(1000).burst(1));
     /// let start = std::time::Instant::now();
     /// for _ in 0..3 {
     ///     limiter.acquire(1).wait()?;
@@ -344,7 +337,7 @@ impl<A: Algorithm, C: Timer> Limiter<A, C> {
     /// ```
     /// use tidegate_rate_limiter::{Quota, RateLimiter, Wait};
     ///
-    /// let limiter = RateLimiter::new(Quota::per_second(1000)?.burst(3)?);
+    /// let limiter = RateLimiter::new(Quota::per_second(1000).burst(3));
     /// let mut sent = 0;
     /// while sent < 10 {
     ///     let chunk = limiter.acquire_up_to(10 - sent).wait()?.tokens();

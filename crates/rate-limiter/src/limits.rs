@@ -28,7 +28,7 @@ use crate::{
 /// use tidegate_rate_limiter::{Limits, ManualClock, Quota};
 ///
 /// let clock = ManualClock::new();
-/// let quotas = [Quota::per_second(2)?, Quota::per_hour(3)?];
+/// let quotas = [Quota::per_second(2), Quota::per_hour(3)];
 /// let limits = Limits::with_clock(quotas, clock.clone());
 /// assert_eq!(limits.try_acquire(2).unwrap().remaining(), 0);
 /// clock.advance(Duration::from_secs(1));
@@ -36,7 +36,6 @@ use crate::{
 /// assert_eq!(limits.try_acquire(1).unwrap().limit(), 3);
 /// let refused = limits.try_acquire(1).unwrap_err();
 /// assert_eq!(refused.retry_after(), Some(Duration::from_secs(1199)));
-/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 pub type Limits<const N: usize, C = SystemClock> = Limiter<AllOf<N>, C>;
 

@@ -28,11 +28,10 @@ impl<A: Algorithm, C> LimiterRef for Arc<Limiter<A, C>> {
 /// use std::{sync::Arc, thread};
 /// use tidegate_rate_limiter::{Gate, Pass, Quota, RateLimiter};
 ///
-/// let limiter = Arc::new(RateLimiter::new(Quota::per_hour(1)?));
+/// let limiter = Arc::new(RateLimiter::new(Quota::per_hour(1)));
 /// let pass = limiter.clone().try_enter().unwrap();
 /// thread::spawn(move || pass.give_back()).join().unwrap();
 /// assert!(limiter.try_acquire(1).is_ok());
-/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 pub type OwnedAdmission<A, C> = Admitted<Arc<Limiter<A, C>>>;
 
@@ -47,13 +46,12 @@ pub type EnterOwned<A, C> = Entering<Arc<Limiter<A, C>>>;
 /// use std::{sync::Arc, thread};
 /// use tidegate_rate_limiter::{Gate, Quota, RateLimiter};
 ///
-/// let limiter = Arc::new(RateLimiter::new(Quota::per_hour(1)?));
+/// let limiter = Arc::new(RateLimiter::new(Quota::per_hour(1)));
 /// let gate = limiter.clone();
 /// let thread = thread::spawn(move || gate.run(|| "7".parse::<u32>()));
 /// let ran = thread.join().unwrap();
 /// assert_eq!(ran.unwrap(), Ok(7));
 /// assert!(limiter.try_enter().is_err());
-/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 impl<A: Algorithm, C: Timer> OwnedGate for Limiter<A, C> {
     type Pass = OwnedAdmission<A, C>;

@@ -44,7 +44,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 ///
 /// # Errors
 ///
-/// [`QuotaError`] as of [`Quota::per`] for `limit - burst` tokens, and as of [`Quota::burst`]. It
+/// [`QuotaError`] as of [`Quota::try_per`] for `limit - burst` tokens, and as of
+/// [`Quota::try_burst`]. It
 /// names `limit` if that is not above `burst`.
 ///
 /// # Examples
@@ -59,7 +60,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// ```
 pub const fn within(limit: u32, period: Duration, burst: u32) -> Result<Quota, QuotaError> {
     match Quota::named(["limit", "period"], limit, burst, period) {
-        Ok(quota) => quota.burst(burst),
+        Ok(quota) => quota.try_burst(burst),
         Err(error) => Err(error),
     }
 }
@@ -120,9 +121,9 @@ pub const SEC_EDGAR: Quota = Quota::expect(within(10, Duration::from_secs(1), 2)
 /// The public Nominatim of OpenStreetMap: at most 1 request a second.
 ///
 /// <https://operations.osmfoundation.org/policies/nominatim/>, as known in mid-2025.
-pub const NOMINATIM: Quota = Quota::expect(Quota::every(Duration::from_secs(1)));
+pub const NOMINATIM: Quota = Quota::every(Duration::from_secs(1));
 
 /// The API of crates.io: 1 request a second, with a user agent that names the client.
 ///
 /// <https://crates.io/data-access>, as known in mid-2025.
-pub const CRATES_IO: Quota = Quota::expect(Quota::every(Duration::from_secs(1)));
+pub const CRATES_IO: Quota = Quota::every(Duration::from_secs(1));

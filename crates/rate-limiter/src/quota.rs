@@ -20,12 +20,30 @@ use crate::{
 /// [`burst`](Self::burst) changes it: `per_minute(60)` allows 60 tokens at once, and then one a
 /// second. `every(d)` has a burst of 1.
 ///
-/// Every constructor is `const`. [`Quota::expect`] turns its result into a constant.
+/// Every constructor is `const`, and panics if a number is out of its range: in a constant that is
+/// a compile error. For numbers that are known at run time, [`try_per`](Self::try_per),
+/// [`try_every`](Self::try_every) and [`try_burst`](Self::try_burst) return an error instead.
 ///
-/// # Errors
+/// Zero tokens, a period of zero, and more than 10⁹ tokens a second are out of range. Periods above
+/// 2⁶⁰ ns (36 years) are shortened to that.
 ///
-/// Every constructor refuses zero tokens, a period of zero, and more than 10⁹ tokens a second with
-/// a [`QuotaError`]. Periods above 2⁶⁰ ns (36 years) are shortened to that.
+/// # As text
+///
+/// For a file of settings, a quota is read from and written as text: tokens per period, and the
+/// burst unless it is the number of tokens.
+///
+/// | text | quota |
+/// | --- | --- |
+/// | `100/s burst 20` | `Quota::per_second(100).burst(20)` |
+/// | `5/min` | `Quota::per_minute(5)` |
+/// | `1/250ms` | `Quota::every(Duration::from_millis(250))` |
+///
+/// The period is `s`, `min`, `h`, `d` (24 hours) or a [`DurationText`]. One space stands before and
+/// one behind `burst`, and none elsewhere. A text that is not of this form, or a number out of its
+/// range, is a [`ParseError`](crate::ParseError), which names the text, the place and what is
+/// allowed. A text that a quota was written as is read as an equal quota.
+///
+/// [`DurationText`]: tidegate_core::DurationText
 ///
 /// # Examples
 ///
@@ -33,16 +51,22 @@ use crate::{
 /// use core::time::Duration;
 /// use tidegate_rate_limiter::Quota;
 ///
-/// const API: Quota = Quota::expect(Quota::per_minute(600));
+/// const API: Quota = Quota::per_minute(600).burst(20);
 /// assert_eq!((API.tokens(), API.period()), (600, Duration::from_secs(60)));
-/// assert_eq!(API.max_burst(), 600);
+/// assert_eq!(API.to_string(), "600/min burst 20");
+/// assert_eq!("600/min burst 20".parse(), Ok(API));
 ///
-/// let gentle = Quota::every(Duration::from_millis(250))?.burst(2)?;
-/// assert_eq!(gentle, Quota::per(1, Duration::from_millis(250))?.burst(2)?);
-/// let error = Quota::per_second(0).unwrap_err();
+/// let gentle = Quota::every(Duration::from_millis(250)).burst(2);
+/// assert_eq!(gentle, Quota::per(1, Duration::from_millis(250)).burst(2));
+///
+/// let error = Quota::try_per(0, Duration::from_secs(1)).unwrap_err();
 /// let message = "tokens is 0, but must be in 1..=1000000000 per 1s";
 /// assert_eq!(error.to_string(), message);
-/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+/// let error = "0/s".parse::<Quota>().unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     r#"cannot read "0/s" at byte 0: expected tokens in 1..=1000000000 per 1s"#,
+/// );
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Quota {
@@ -58,52 +82,86 @@ pub struct Quota {
 impl Quota {
     /// Allows `tokens` tokens per second, which must be within `1..=10⁹`.
     ///
-    /// # Errors
+    /// # Panics
     ///
-    /// [`QuotaError`] if `tokens` is out of that range.
-    pub const fn per_second(tokens: u32) -> Result<Self, QuotaError> {
+    /// Panics if `tokens` is out of that range.
+    #[track_caller]
+    pub const fn per_second(tokens: u32) -> Self {
         Self::per(tokens, Duration::from_secs(1))
     }
 
     /// Allows `tokens` tokens per minute, which must be at least 1.
     ///
-    /// # Errors
+    /// # Panics
     ///
-    /// [`QuotaError`] if `tokens` is zero.
-    pub const fn per_minute(tokens: u32) -> Result<Self, QuotaError> {
+    /// Panics if `tokens` is zero.
+    #[track_caller]
+    pub const fn per_minute(tokens: u32) -> Self {
         Self::per(tokens, Duration::from_secs(60))
     }
 
     /// Allows `tokens` tokens per hour, which must be at least 1.
     ///
-    /// # Errors
+    /// # Panics
     ///
-    /// [`QuotaError`] if `tokens` is zero.
-    pub const fn per_hour(tokens: u32) -> Result<Self, QuotaError> {
+    /// Panics if `tokens` is zero.
+    #[track_caller]
+    pub const fn per_hour(tokens: u32) -> Self {
         Self::per(tokens, Duration::from_secs(3600))
     }
 
     /// Allows one token per `interval`, which must be at least 1 ns, with a burst of 1.
     ///
-    /// # Errors
+    /// # Panics
     ///
-    /// [`QuotaError`] if `interval` is zero.
-    pub const fn every(interval: Duration) -> Result<Self, QuotaError> {
-        Self::named(["tokens", "interval"], 1, 0, interval)
+    /// Panics if `interval` is zero.
+    #[track_caller]
+    pub const fn every(interval: Duration) -> Self {
+        Self::expect(Self::try_every(interval))
     }
 
     /// Allows `tokens` tokens per `period`: at least 1, and no more than the period has
     /// nanoseconds.
     ///
+    /// # Panics
+    ///
+    /// Panics if `tokens` is out of that range, or `period` is zero.
+    #[track_caller]
+    pub const fn per(tokens: u32, period: Duration) -> Self {
+        Self::expect(Self::try_per(tokens, period))
+    }
+
+    /// Does what [`every`](Self::every) does, for an interval that is known at run time.
+    ///
     /// # Errors
     ///
-    /// [`QuotaError`] if `tokens` is out of that range, or `period` is zero.
-    pub const fn per(tokens: u32, period: Duration) -> Result<Self, QuotaError> {
+    /// [`QuotaError`] if `interval` is zero.
+    pub const fn try_every(interval: Duration) -> Result<Self, QuotaError> {
+        Self::named(["tokens", "interval"], 1, 0, interval)
+    }
+
+    /// Does what [`per`](Self::per) does, for numbers that are known at run time.
+    ///
+    /// # Errors
+    ///
+    /// [`QuotaError`] if `tokens` is out of its range, or `period` is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use tidegate_rate_limiter::Quota;
+    ///
+    /// let per_second = |tokens| Quota::try_per(tokens, Duration::from_secs(1));
+    /// assert_eq!(per_second(7), Ok(Quota::per_second(7)));
+    /// assert!(per_second(0).is_err());
+    /// ```
+    pub const fn try_per(tokens: u32, period: Duration) -> Result<Self, QuotaError> {
         Self::named(["tokens", "period"], tokens, 0, period)
     }
 
-    /// Does what [`per`](Self::per) does, for `value - spared` tokens. `names` are the caller's
-    /// names of `value` and `period`, for the error.
+    /// Does what [`try_per`](Self::try_per) does, for `value - spared` tokens. `names` are the
+    /// caller's names of `value` and `period`, for the error.
     pub(crate) const fn named(
         names: [&'static str; 2],
         value: u32,
@@ -135,22 +193,30 @@ impl Quota {
     /// The burst also makes up for lateness. With a burst of 1, a caller that takes its token late,
     /// in a busy thread or with a coarse timer, stays below the rate; with 2 or more it catches up.
     ///
-    /// # Errors
+    /// # Panics
     ///
-    /// [`QuotaError::Burst`] if `burst` is zero, or so large that an empty bucket would take more
-    /// than 2⁶⁰ ns (36 years) to fill.
+    /// Panics if `burst` is zero, or so large that an empty bucket would take more than 2⁶⁰ ns (36
+    /// years) to fill.
     ///
     /// # Examples
     ///
     /// ```
     /// use tidegate_rate_limiter::Quota;
     ///
-    /// let quota = Quota::per_second(10)?.burst(3)?;
-    /// assert_eq!(quota.max_burst(), 3);
-    /// assert!(quota.burst(0).is_err());
-    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+    /// const QUOTA: Quota = Quota::per_second(10).burst(3);
+    /// assert_eq!(QUOTA.max_burst(), 3);
     /// ```
-    pub const fn burst(self, burst: u32) -> Result<Self, QuotaError> {
+    #[track_caller]
+    pub const fn burst(self, burst: u32) -> Self {
+        Self::expect(self.try_burst(burst))
+    }
+
+    /// Does what [`burst`](Self::burst) does, for a number that is known at run time.
+    ///
+    /// # Errors
+    ///
+    /// [`QuotaError::Burst`] if `burst` is out of its range.
+    pub const fn try_burst(self, burst: u32) -> Result<Self, QuotaError> {
         let max = TimeUnits::LONGEST as u128 * self.tokens.get() as u128 / self.period as u128;
         #[allow(clippy::cast_possible_truncation, reason = "compared before")]
         let max = if max > u32::MAX as u128 { u32::MAX } else { max as u32 };
@@ -171,10 +237,12 @@ impl Quota {
     /// # Examples
     ///
     /// ```
-    /// use tidegate_rate_limiter::Quota;
+    /// use core::time::Duration;
+    /// use tidegate_rate_limiter::{Quota, presets};
     ///
-    /// const QUOTA: Quota = Quota::expect(Quota::per_second(5));
-    /// assert_eq!(QUOTA.tokens(), 5);
+    /// const QUOTA: Quota =
+    ///     Quota::expect(presets::within(60, Duration::from_secs(60), 10));
+    /// assert_eq!((QUOTA.tokens(), QUOTA.max_burst()), (50, 10));
     /// ```
     #[track_caller]
     pub const fn expect(result: Result<Self, QuotaError>) -> Self {

@@ -23,7 +23,7 @@ use crate::{
 /// use tidegate_rate_limiter::{ManualClock, Quota, RateLimiter};
 ///
 /// let clock = ManualClock::new();
-/// let quota = Quota::per_second(3)?.burst(2)?;
+/// let quota = Quota::per_second(3).burst(2);
 /// let limiter = RateLimiter::with_clock(quota, clock.clone());
 /// assert_eq!(limiter.try_acquire(1).unwrap().remaining(), 1);
 /// assert_eq!(limiter.try_acquire(1).unwrap().remaining(), 0);
@@ -31,7 +31,6 @@ use crate::{
 /// assert_eq!(refused.retry_after(), Some(Duration::from_nanos(333_333_334)));
 /// clock.advance(Duration::from_secs(1));
 /// assert!(limiter.try_acquire(2).is_ok());
-/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 pub type RateLimiter<C = SystemClock> = Limiter<TokenBucket, C>;
 
@@ -78,12 +77,11 @@ impl<C: Clock> RateLimiter<C> {
     /// ```
     /// use tidegate_rate_limiter::{Inherit, Quota, RateLimiter};
     ///
-    /// let limiter = RateLimiter::new(Quota::per_hour(10)?);
+    /// let limiter = RateLimiter::new(Quota::per_hour(10));
     /// assert!(limiter.try_acquire(10).is_ok());
-    /// limiter.set_quota(Quota::per_hour(15)?, Inherit::Additive);
+    /// limiter.set_quota(Quota::per_hour(15), Inherit::Additive);
     /// assert!(limiter.try_acquire(5).is_ok());
     /// assert!(limiter.try_acquire(1).is_err());
-    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn set_quota(&self, quota: Quota, inherit: Inherit) {
         self.set_quota_at(quota, inherit, self.shared.clock.now());

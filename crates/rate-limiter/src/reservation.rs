@@ -20,13 +20,12 @@ use crate::{
 /// ```
 /// use tidegate_rate_limiter::{Quota, RateLimiter, Wait};
 ///
-/// let limiter = RateLimiter::new(Quota::per_second(1000)?.burst(1)?);
+/// let limiter = RateLimiter::new(Quota::per_second(1000).burst(1));
 /// let turns = [limiter.reserve(1).unwrap(), limiter.reserve(1).unwrap()];
 /// for turn in &turns {
 ///     turn.ready().wait();
 /// }
 /// assert!(turns[1].ready_at() > turns[0].ready_at());
-/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 #[must_use = "dropping it leaves the tokens taken"]
 pub struct Reservation<'a, C> {
@@ -66,14 +65,13 @@ impl<C: Clock> Reservation<'_, C> {
     /// ```
     /// use tidegate_rate_limiter::{Quota, RateLimiter};
     ///
-    /// let limiter = RateLimiter::new(Quota::per_hour(1)?);
+    /// let limiter = RateLimiter::new(Quota::per_hour(1));
     /// let [first, second] = [(); 2].map(|()| limiter.reserve(1).unwrap());
     /// let third = limiter.reserve(1).unwrap();
     /// // The third keeps its time, so a fourth would come as late as before.
     /// assert_eq!(second.cancel(), 0);
     /// assert_eq!(third.cancel(), 1);
     /// # drop(first);
-    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn cancel(self) -> u32 {
         let now = self.limiter.clock().now();
@@ -126,13 +124,12 @@ impl<C: Clock> RateLimiter<C> {
     /// use core::time::Duration;
     /// use tidegate_rate_limiter::{ManualClock, Quota, RateLimiter, Timestamp};
     ///
-    /// let quota = Quota::per_second(1)?;
+    /// let quota = Quota::per_second(1);
     /// let limiter = RateLimiter::with_clock(quota, ManualClock::new());
     /// let [first, second] = [(); 2].map(|()| limiter.reserve(1).unwrap());
     /// assert_eq!(first.ready_at(), Timestamp::ORIGIN);
     /// assert_eq!(second.ready_at(), Timestamp::ORIGIN + Duration::from_secs(1));
     /// assert_eq!(second.cancel(), 1);
-    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn reserve(&self, n: u32) -> Result<Reservation<'_, C>, Refused> {
         self.reserve_at(n, self.shared.clock.now())

@@ -15,14 +15,13 @@ use tidegate_core::{Tally, const_fn};
 /// ```
 /// use tidegate_rate_limiter::{ManualClock, Quota, RateLimiter};
 ///
-/// let quota = Quota::per_second(1)?;
+/// let quota = Quota::per_second(1);
 /// let limiter = RateLimiter::with_clock(quota, ManualClock::new());
 /// for _ in 0..3 {
 ///     let _ = limiter.try_acquire(1);
 /// }
 /// let stats = limiter.stats();
 /// assert_eq!((stats.allowed, stats.refused, stats.waited), (1, 2, 0));
-/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]

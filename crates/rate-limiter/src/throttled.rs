@@ -63,7 +63,7 @@ pin_project! {
     /// use tidegate_rate_limiter::{Quota, RateLimiter, Throttled};
     ///
     /// // A megabyte a second, in chunks of at most a kilobyte.
-    /// let limiter = RateLimiter::new(Quota::per_second(1_000_000)?.burst(1000)?);
+    /// let limiter = RateLimiter::new(Quota::per_second(1_000_000).burst(1000));
     /// let start = Instant::now();
     /// let mut text = Vec::new();
     /// Throttled::new(&[7; 5000][..], &limiter).read_to_end(&mut text)?;

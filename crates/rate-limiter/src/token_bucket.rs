@@ -324,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_bucket_counts_by_its_word_again_once_nothing_is_reserved() {
-        let bucket = TokenBucket::new(Quota::per_second(1).unwrap());
+        let bucket = TokenBucket::new(Quota::per_second(1));
         let is_reserved = || bucket.ledger.with(|ledger| ledger.schedule.is_some());
         bucket.take(&(), Request::exactly(1), at(10)).unwrap();
         let reserved = bucket.reserve(1, at(10)).unwrap();

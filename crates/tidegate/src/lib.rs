@@ -28,9 +28,9 @@ pub use tidegate_concurrent_map::{ConcurrentMap, ConcurrentSet, Keyed};
 #[cfg(target_has_atomic = "ptr")]
 pub use tidegate_core::Queue;
 pub use tidegate_core::{
-    Backoff, BuildError, CachedClock, CancelToken, Cancelled, Clock, Closed, Gate, ManualClock,
-    Outcome, Pass, Reason, SystemClock, TimedOut, Timer, Timestamp, Wait, backoff, cancel, gate,
-    primitive, random, time,
+    Backoff, BuildError, CachedClock, CancelToken, Cancelled, Clock, Closed, DurationText, Gate,
+    ManualClock, Outcome, ParseError, Pass, Reason, SystemClock, TimedOut, Timer, Timestamp, Wait,
+    backoff, cancel, gate, primitive, random, time,
 };
 #[cfg(feature = "pipeline")]
 pub use tidegate_pipeline::Pipeline;

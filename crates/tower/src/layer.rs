@@ -102,7 +102,7 @@ impl<G, F> GateLayer<GateByKey<G, F>> {
     ///
     /// # smol::block_on(async {
     /// let max_keys = NonZeroUsize::new(10_000).unwrap();
-    /// let limiter = Arc::new(KeyedLimiter::<String>::new(Quota::per_hour(1)?, max_keys));
+    /// let limiter = Arc::new(KeyedLimiter::<String>::new(Quota::per_hour(1), max_keys));
     /// let tenant = |request: &String| Some(request.clone());
     /// let mut service = ServiceBuilder::new()
     ///     .layer(GateLayer::keyed(limiter, tenant).refuse())

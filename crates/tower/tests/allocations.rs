@@ -74,7 +74,7 @@ fn the_counter_counts() {
 
 #[test]
 fn a_call_through_a_layer_allocates_nothing() {
-    let quota = Quota::per_second(1_000_000).unwrap();
+    let quota = Quota::per_second(1_000_000);
     let breaker = || Arc::new(Breaker::builder().build().unwrap());
     let semaphore = || Arc::new(Semaphore::new(1));
     let limiter = || Arc::new(RateLimiter::new(quota));

@@ -86,7 +86,7 @@ impl Visitor {
         stop: CancelToken,
     ) -> std::io::Result<Self> {
         let max_hosts = MAX_HOSTS.try_into().expect("not zero");
-        let quota = Quota::expect(Quota::per_second(rate));
+        let quota = Quota::per_second(rate);
         // Half of the last twenty answers, to bear a bad moment; briefly at first, to try again soon.
         let rule = TripRule::failure_rate(0.5, Window::count(20)).minimum_calls(10);
         let open_for = OpenFor::exponential(Duration::from_millis(200), Duration::from_secs(30));

@@ -44,8 +44,7 @@ impl Guards {
     /// Creates the guards of a server that takes 500 requests a second, 5 at once, and rests for 20 ms when it is down.
     pub fn new() -> Self {
         // The line to swap for the quota of your API, for example `presets::GITHUB_REST_AUTHENTICATED`.
-        let quota =
-            Quota::per_second(500).and_then(|quota| quota.burst(5)).expect("a burst above zero");
+        let quota = Quota::per_second(500).burst(5);
         let breaker = Breaker::builder()
             .trip_on(TripRule::consecutive(3))
             .open_for(OpenFor::fixed(Duration::from_millis(20)))

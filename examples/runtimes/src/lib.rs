@@ -72,7 +72,7 @@ pub async fn survey(drive: impl FnOnce(Background)) -> Result<Report, Failure> {
         .trip_on(TripRule::consecutive(3))
         .open_for(OpenFor::fixed(Duration::from_millis(20)))
         .build()?;
-    let limiter = RateLimiter::new(Quota::per_second(1_000)?.burst(8)?);
+    let limiter = RateLimiter::new(Quota::per_second(1_000).burst(8));
     let lines = Semaphore::new(4);
     let gates = (&breaker, (&limiter, &lines));
 

@@ -34,7 +34,7 @@ fn a_sleep_ends_in_every_executor_and_on_a_thread() {
 
 #[test]
 fn a_limiter_waits_with_it() {
-    let quota = Quota::per_second(1000).unwrap();
+    let quota = Quota::per_second(1000);
     let limiter = RateLimiter::with_clock(quota, AsyncIoClock);
     smol::block_on(async {
         for _ in 0..3 {

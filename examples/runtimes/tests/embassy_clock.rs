@@ -69,7 +69,7 @@ fn a_time_that_has_come_is_no_wait_and_one_that_does_not_come_is_one() {
 #[test]
 fn a_limiter_and_a_timeout_wait_with_it() {
     let driver = Driver::new();
-    let limiter = RateLimiter::with_clock(Quota::per_second(1).unwrap(), EmbassyClock);
+    let limiter = RateLimiter::with_clock(Quota::per_second(1), EmbassyClock);
     assert!(limiter.try_acquire(1).is_ok());
     let mut waiter = Task::waiting(limiter.acquire(1));
     let mut late = Task::waiting(pending::<()>().or_timeout(&EmbassyClock, SECOND));

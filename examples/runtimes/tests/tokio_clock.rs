@@ -45,7 +45,7 @@ fn a_paused_clock_that_is_advanced_ends_the_sleeps_that_are_due() {
 fn what_is_built_with_the_clock_of_a_paused_runtime_follows_it() {
     paused().block_on(async {
         let clock = TokioClock::current();
-        let limiter = RateLimiter::with_clock(Quota::per_hour(1).unwrap(), clock.clone());
+        let limiter = RateLimiter::with_clock(Quota::per_hour(1), clock.clone());
         limiter.acquire(1).await.unwrap();
         // An idle runtime turns its paused clock to the next sleep.
         limiter.acquire(1).await.unwrap();

@@ -3,6 +3,7 @@
 mod backoff;
 mod cached_clock;
 mod cancel;
+mod duration_text;
 mod foreign;
 mod future_slots;
 mod gate;

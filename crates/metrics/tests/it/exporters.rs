@@ -39,7 +39,7 @@ pub(crate) fn watched() -> (Registry, Vec<Arc<dyn Any>>) {
     let adaptive = AdaptiveSemaphore::builder(Vegas::new()).clock(ManualClock::new()).build();
     let adaptive = Arc::new(adaptive.unwrap());
     let keys = NonZeroUsize::new(9).unwrap();
-    let limiter = Arc::new(KeyedLimiter::<u8>::new(Quota::per_second(1).unwrap(), keys));
+    let limiter = Arc::new(KeyedLimiter::<u8>::new(Quota::per_second(1), keys));
     let _ = (limiter.try_acquire(&1, 1), limiter.try_acquire(&1, 1));
     let breaker = Arc::new(Breaker::new());
     let _ = breaker.call(|| Err::<(), _>(()));

@@ -91,7 +91,7 @@ fn an_adaptive_semaphore_reports_its_limit_and_outcomes() {
 
 #[test]
 fn limiters_report_grants_refusals_and_keys() {
-    let quota = Quota::per_second(1).unwrap();
+    let quota = Quota::per_second(1);
     let one = RateLimiter::with_clock(quota, Clock::new());
     let _ = (one.try_acquire(1), one.try_acquire(1));
     let granted = "requests_total{pattern=rate_limiter,outcome=succeeded} Counter(1)";
@@ -264,7 +264,7 @@ fn a_monitor_reports_the_items_of_its_flow() {
 fn a_thousand_keys_are_no_more_series_than_one() {
     let many = NonZeroUsize::new(2000).unwrap();
     let registry = Registry::new();
-    let limiter = Arc::new(KeyedLimiter::<u32>::new(Quota::per_second(1).unwrap(), many));
+    let limiter = Arc::new(KeyedLimiter::<u32>::new(Quota::per_second(1), many));
     let breakers = Arc::new(KeyedBreaker::<u32>::new(many, Breaker::builder()).unwrap());
     registry.watch("limiter", &limiter).unwrap();
     registry.watch("breakers", &breakers).unwrap();

@@ -35,7 +35,7 @@ impl<C> KeyGate<'_, C> {
     /// use core::{num::NonZeroUsize, time::Duration};
     /// use tidegate_rate_limiter::{Gate, KeyedLimiter, ManualClock, Quota};
     ///
-    /// let (quota, clock) = (Quota::per_second(5)?, ManualClock::new());
+    /// let (quota, clock) = (Quota::per_second(5), ManualClock::new());
     /// let hosts = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, clock);
     /// let gate = hosts.gate(&1).unwrap();
     /// let _sent = gate.try_enter().unwrap();
@@ -43,7 +43,6 @@ impl<C> KeyGate<'_, C> {
     /// gate.penalize_for(Duration::from_secs(7));
     /// let refused = gate.try_enter().unwrap_err();
     /// assert_eq!(refused.retry_after(), Some(Duration::from_secs(7)));
-    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn penalize_for(&self, duration: Duration)
     where

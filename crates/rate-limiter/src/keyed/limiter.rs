@@ -76,12 +76,11 @@ impl<K> RefUnwindSafe for Exceptions<K> {}
 /// use tidegate_rate_limiter::{KeyedLimiter, Quota, Wait};
 ///
 /// let max_keys = NonZeroUsize::new(10_000).unwrap();
-/// let users = KeyedLimiter::<String>::new(Quota::per_hour(2)?, max_keys);
+/// let users = KeyedLimiter::<String>::new(Quota::per_hour(2), max_keys);
 /// assert!(users.try_acquire("ann", 2).is_ok());
 /// assert!(users.try_acquire("ann", 1).is_err());
 /// assert!(users.acquire("bob", 1).wait().is_ok());
 /// assert_eq!(users.len(), 2);
-/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 pub struct KeyedLimiter<K, C = SystemClock> {
     pub(super) shared: Shared<KeyBucket, C>,
@@ -129,12 +128,11 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     /// use core::num::NonZeroUsize;
     /// use tidegate_rate_limiter::{KeyedLimiter, Quota};
     ///
-    /// let (usual, gold) = (Quota::per_hour(10)?, Quota::per_hour(1000)?);
+    /// let (usual, gold) = (Quota::per_hour(10), Quota::per_hour(1000));
     /// let users = KeyedLimiter::<u32>::new(usual, NonZeroUsize::new(10_000).unwrap())
     ///     .with_exceptions(move |user| (*user < 100).then_some(gold));
     /// assert_eq!(users.try_acquire(&7, 1).unwrap().limit(), 1000);
     /// assert_eq!(users.try_acquire(&700, 1).unwrap().limit(), 10);
-    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     #[must_use]
     pub fn with_exceptions(
@@ -165,13 +163,12 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     /// use core::num::NonZeroUsize;
     /// use tidegate_rate_limiter::{KeyedLimiter, Quota, Timestamp};
     ///
-    /// let ports = KeyedLimiter::<u16>::new(Quota::per_second(1)?, NonZeroUsize::MIN);
+    /// let ports = KeyedLimiter::<u16>::new(Quota::per_second(1), NonZeroUsize::MIN);
     /// assert!(ports.try_acquire_at(&80, 1, Timestamp::ORIGIN).is_ok());
     /// // There is one slot, and the bucket of port 80 is not full yet.
     /// let [early, late] = [999_999_999, 1_000_000_000].map(Timestamp::from_nanos);
     /// assert!(ports.try_acquire_at(&443, 1, early).unwrap_err().is_too_many_keys());
     /// assert!(ports.try_acquire_at(&443, 1, late).is_ok());
-    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     #[inline]
     pub fn try_acquire_at<Q>(&self, key: &Q, n: u32, now: Timestamp) -> Result<Grant, KeyRefused>
@@ -392,12 +389,11 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     /// use tidegate_rate_limiter::{KeyedLimiter, Quota};
     ///
     /// let max_keys = NonZeroUsize::new(100).unwrap();
-    /// let users = KeyedLimiter::<String>::new(Quota::per_hour(2)?, max_keys);
+    /// let users = KeyedLimiter::<String>::new(Quota::per_hour(2), max_keys);
     /// assert!(users.try_acquire("ann", 2).is_ok());
     /// assert_eq!(users.balance("ann").remaining(), 0);
     /// assert_eq!(users.balance("bob").remaining(), 2);
     /// assert_eq!((users.len(), users.stats().allowed), (1, 1));
-    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn balance<Q>(&self, key: &Q) -> Balance
     where
@@ -420,14 +416,13 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     /// use core::{num::NonZeroUsize, time::Duration};
     /// use tidegate_rate_limiter::{KeyedLimiter, ManualClock, Quota};
     ///
-    /// let (quota, clock) = (Quota::per_second(5)?, ManualClock::new());
+    /// let (quota, clock) = (Quota::per_second(5), ManualClock::new());
     /// let max_keys = NonZeroUsize::new(100).unwrap();
     /// let hosts = KeyedLimiter::<String, _>::with_clock(quota, max_keys, clock);
     /// hosts.penalize_for("slow.example", Duration::from_secs(120)).unwrap();
     /// let refused = hosts.try_acquire("slow.example", 1).unwrap_err();
     /// assert_eq!(refused.retry_after(), Some(Duration::from_secs(120)));
     /// assert!(hosts.try_acquire("fast.example", 1).is_ok());
-    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn penalize_until<Q>(&self, key: &Q, time: Timestamp) -> Result<(), TooManyKeys>
     where
@@ -464,11 +459,10 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     /// use tidegate_rate_limiter::{Gate, KeyedLimiter, Quota};
     ///
     /// let max_keys = NonZeroUsize::new(100).unwrap();
-    /// let hosts = KeyedLimiter::<String>::new(Quota::per_second(5)?, max_keys);
+    /// let hosts = KeyedLimiter::<String>::new(Quota::per_second(5), max_keys);
     /// let gate = hosts.gate("doc.example").unwrap();
     /// assert_eq!(gate.run(|| "7".parse::<u32>()).unwrap(), Ok(7));
     /// assert_eq!(hosts.stats().allowed, 1);
-    /// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
     /// ```
     pub fn gate<Q>(&self, key: &Q) -> Result<KeyGate<'_, C>, TooManyKeys>
     where
@@ -517,7 +511,7 @@ impl<K: Hash + Eq, C: Timer> KeyedLimiter<K, C> {
     /// use tidegate_rate_limiter::{KeyedLimiter, Quota, Wait};
     ///
     /// let max_keys = NonZeroUsize::new(100).unwrap();
-    /// let quota = Quota::every(Duration::from_millis(1))?;
+    /// let quota = Quota::every(Duration::from_millis(1));
     /// let hosts = KeyedLimiter::<String>::new(quota, max_keys);
     /// for _ in 0..3 {
     ///     hosts.acquire("doc.example", 1).wait()?;

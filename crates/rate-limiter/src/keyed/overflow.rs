@@ -14,17 +14,16 @@
 /// use tidegate_rate_limiter::{KeyedLimiter, Overflow, Quota};
 ///
 /// let with = |overflow| {
-///     let quota = Quota::per_hour(1)?;
+///     let quota = Quota::per_hour(1);
 ///     let clients = KeyedLimiter::<u32>::new(quota, NonZeroUsize::MIN);
 ///     let clients = clients.with_overflow(overflow);
 ///     assert!(clients.try_acquire(&1, 1).is_ok());
 ///     let granted = [2, 2, 3].map(|key| clients.try_acquire(&key, 1).is_ok());
-///     Ok::<_, tidegate_rate_limiter::QuotaError>(granted)
+///     granted
 /// };
-/// assert_eq!(with(Overflow::Refuse)?, [false, false, false]);
-/// assert_eq!(with(Overflow::Allow)?, [true, true, true]);
-/// assert_eq!(with(Overflow::Shared)?, [true, false, false]);
-/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
+/// assert_eq!(with(Overflow::Refuse), [false, false, false]);
+/// assert_eq!(with(Overflow::Allow), [true, true, true]);
+/// assert_eq!(with(Overflow::Shared), [true, false, false]);
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -33,14 +33,13 @@ use crate::{
 /// use tidegate_rate_limiter::{Gate, KeyedLimiter, Quota};
 ///
 /// let max_keys = NonZeroUsize::new(100).unwrap();
-/// let hosts = KeyedLimiter::<String>::new(Quota::per_hour(5)?, max_keys);
+/// let hosts = KeyedLimiter::<String>::new(Quota::per_hour(5), max_keys);
 /// let hosts = Arc::new(hosts);
 /// let gate = hosts.gate_owned("doc.example").unwrap();
 /// let thread = thread::spawn(move || gate.run(|| "7".parse::<u32>()));
 /// let ran = thread.join().unwrap();
 /// assert_eq!(ran.unwrap(), Ok(7));
 /// assert_eq!(hosts.balance("doc.example").remaining(), 4);
-/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 #[must_use = "a gate does nothing until it is entered"]
 pub struct OwnedKeyGate<K, C = SystemClock> {
@@ -143,13 +142,12 @@ impl<K, C> fmt::Debug for OwnedKeyGate<K, C> {
 /// use std::{num::NonZeroUsize, sync::Arc, thread};
 /// use tidegate_rate_limiter::{Gate, KeyedLimiter, Pass, Quota};
 ///
-/// let quota = Quota::per_hour(1)?;
+/// let quota = Quota::per_hour(1);
 /// let hosts = Arc::new(KeyedLimiter::<u32>::new(quota, NonZeroUsize::MIN));
 /// let pass = hosts.gate_owned(&7).unwrap().try_enter().unwrap();
 /// assert!(hosts.try_acquire(&7, 1).is_err());
 /// thread::spawn(move || pass.give_back()).join().unwrap();
 /// assert!(hosts.try_acquire(&7, 1).is_ok());
-/// # Ok::<(), tidegate_rate_limiter::QuotaError>(())
 /// ```
 pub type OwnedKeyAdmission<K, C> = Admitted<OwnedKeyGate<K, C>>;
 

@@ -62,9 +62,9 @@ proptest! {
         steps in prop::collection::vec((0..700_u64, 0..6_u32), 1..40),
     ) {
         let clock = ManualClock::new();
-        let quota = Quota::per_second(7).and_then(|quota| quota.burst(5)).unwrap();
+        let quota = Quota::per_second(7).burst(5);
         is_what_a_request_finds(&RateLimiter::with_clock(quota, clock.clone()), &clock, false, &steps)?;
-        let both = [quota, Quota::per_minute(20).unwrap()];
+        let both = [quota, Quota::per_minute(20)];
         is_what_a_request_finds(&Limits::with_clock(both, clock.clone()), &clock, true, &steps)?;
         let log = SlidingLog::with_clock(4, SECOND, clock.clone()).unwrap();
         is_what_a_request_finds(&log, &clock, false, &steps)?;
@@ -81,9 +81,9 @@ proptest! {
 #[test]
 fn a_balance_of_a_key_takes_no_slot_and_counts_nothing() {
     let clock = ManualClock::new();
-    let quota = Quota::per_second(2).unwrap();
+    let quota = Quota::per_second(2);
     let keys = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, clock.clone())
-        .with_exceptions(|key| (*key == 9).then_some(Quota::expect(Quota::per_second(50))));
+        .with_exceptions(|key| (*key == 9).then_some(Quota::per_second(50)));
     let cells = FixedKeyedLimiter::<64, _>::with_clock(quota, clock.clone());
     keys.try_acquire(&1, 2).unwrap();
     cells.try_acquire(&1, 2).unwrap();
@@ -107,7 +107,7 @@ fn a_balance_of_a_key_takes_no_slot_and_counts_nothing() {
 #[test]
 fn a_refusal_carries_what_its_headers_need() {
     let clock = ManualClock::new();
-    let quota = Quota::per_minute(100).and_then(|quota| quota.burst(3)).unwrap();
+    let quota = Quota::per_minute(100).burst(3);
     let limiter = RateLimiter::with_clock(quota, clock.clone());
     assert_eq!(limiter.try_acquire(3).unwrap().reset_after_secs(), 2);
     assert_eq!(limiter.balance().retry_after_secs(), 1);
@@ -146,7 +146,7 @@ fn a_refusal_carries_what_its_headers_need() {
 #[test]
 fn nothing_remains_while_others_wait() {
     let clock = ManualClock::new();
-    let limiter = RateLimiter::with_clock(Quota::per_second(4).unwrap(), clock.clone());
+    let limiter = RateLimiter::with_clock(Quota::per_second(4), clock.clone());
     limiter.try_acquire(4).unwrap();
     let mut wait = pin!(limiter.acquire(2));
     assert!(wait.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
@@ -160,7 +160,7 @@ fn nothing_remains_while_others_wait() {
 #[test]
 fn a_client_that_comes_when_a_header_says_is_not_too_early() {
     let clock = ManualClock::new();
-    let quota = Quota::per_minute(100).and_then(|quota| quota.burst(1)).unwrap();
+    let quota = Quota::per_minute(100).burst(1);
     let limiter = RateLimiter::with_clock(quota, clock.clone());
     for _ in 0..50 {
         let grant = limiter.try_acquire(1).unwrap();

@@ -20,7 +20,7 @@ fn at(nanos: u64) -> Timestamp {
 }
 
 fn quota(tokens: u32, burst: u32) -> Quota {
-    Quota::per_second(tokens).and_then(|quota| quota.burst(burst)).unwrap()
+    Quota::per_second(tokens).burst(burst)
 }
 
 fn limiter(tokens: u32, burst: u32) -> RateLimiter<()> {

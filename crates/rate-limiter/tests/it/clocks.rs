@@ -28,10 +28,9 @@ fn quotas() -> [Quota; 7] {
         Quota::per_second(7),
         Quota::per_second(999_999_937),
         Quota::every(day),
-        Quota::per(4, day).and_then(|quota| quota.burst(1000)),
+        Quota::per(4, day).burst(1000),
         Quota::per(7, Duration::MAX),
     ]
-    .map(Result::unwrap)
 }
 
 /// Grants one burst and not more, and the next one when the answer said.
@@ -143,7 +142,7 @@ fn any_first_call_far_from_the_origin_is_as_at_the_origin() {
 fn a_wait_far_from_the_origin_ends_its_poll() {
     let clock = ManualClock::new();
     clock.advance(Duration::from_nanos(400 * YEAR));
-    let limiter = RateLimiter::with_clock(Quota::per_second(7).unwrap(), clock.clone());
+    let limiter = RateLimiter::with_clock(Quota::per_second(7), clock.clone());
     limiter.try_acquire(7).unwrap();
     let mut wait = pin!(limiter.acquire(1));
     let mut cx = Context::from_waker(Waker::noop());
@@ -155,7 +154,7 @@ fn a_wait_far_from_the_origin_ends_its_poll() {
 /// What was reserved and taken before a later origin counts after it.
 #[test]
 fn a_later_origin_changes_no_answer() {
-    for quota in [Quota::per_second(3), Quota::per_second(7)].map(Result::unwrap) {
+    for quota in [Quota::per_second(3), Quota::per_second(7)] {
         let limiter = RateLimiter::with_clock(quota, ());
         limiter.try_acquire_at(1, at(5)).unwrap();
         let burst = quota.max_burst();

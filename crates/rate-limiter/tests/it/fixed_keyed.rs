@@ -13,7 +13,7 @@ use tidegate_rate_limiter::{
 
 const MILLION: usize = 1 << 20;
 
-const QUOTA: Quota = Quota::expect(Quota::per_minute(2));
+const QUOTA: Quota = Quota::per_minute(2);
 
 type Hasher = BuildHasherDefault<DefaultHasher>;
 

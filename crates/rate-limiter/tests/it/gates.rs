@@ -24,7 +24,7 @@ use tidegate_rate_limiter::{
 const SECOND: Duration = Duration::from_secs(1);
 
 fn quota() -> Quota {
-    Quota::per_second(1000).unwrap()
+    Quota::per_second(1000)
 }
 
 async fn use_it<G: Gate + Clone>(gate: G) {
@@ -69,7 +69,7 @@ fn every_form_of_a_limiter_goes_to_tasks_and_threads() {
 #[test]
 fn an_owned_pass_refunds_what_is_still_missing() {
     let clock = ManualClock::new();
-    let quota = Quota::per_second(1).unwrap();
+    let quota = Quota::per_second(1);
     let limiter = Arc::new(RateLimiter::with_clock(quota, clock.clone()));
     let pass = limiter.clone().try_enter().unwrap();
     let mut next = pin!(limiter.clone().enter());
@@ -87,7 +87,7 @@ fn an_owned_pass_refunds_what_is_still_missing() {
 #[test]
 fn a_cancelled_wait_of_an_owned_gate_lets_the_next_through() {
     let clock = ManualClock::new();
-    let limiter = Arc::new(RateLimiter::with_clock(Quota::per_second(1).unwrap(), clock.clone()));
+    let limiter = Arc::new(RateLimiter::with_clock(Quota::per_second(1), clock.clone()));
     limiter.try_acquire(1).unwrap();
     let mut cx = Context::from_waker(Waker::noop());
     let mut head = Box::pin(limiter.clone().enter());
@@ -146,7 +146,7 @@ fn a_panic_between_the_grant_and_its_caller_loses_no_token() {
     for next_panics in [false, true] {
         let clock = ManualClock::new();
         let brittle = Brittle { clock: clock.clone(), panics: Arc::default() };
-        let limiter = RateLimiter::with_clock(Quota::per_second(2).unwrap(), brittle.clone());
+        let limiter = RateLimiter::with_clock(Quota::per_second(2), brittle.clone());
         limiter.try_acquire(2).unwrap();
         let mut wait = Box::pin(limiter.acquire(2));
         let mut cx = Context::from_waker(Waker::noop());
@@ -172,7 +172,7 @@ fn a_panic_between_the_grant_and_its_caller_loses_no_token() {
 fn a_duration_is_measured_from_its_call_on_a_late_clock_too() {
     let hand = ManualClock::new();
     let clock = Arc::new(CachedClock::new(hand.clone()));
-    let limiter = RateLimiter::with_clock(Quota::per_second(1).unwrap(), clock.clone());
+    let limiter = RateLimiter::with_clock(Quota::per_second(1), clock.clone());
     clock.refresh();
     hand.advance(60 * SECOND);
     limiter.penalize_for(5 * SECOND);

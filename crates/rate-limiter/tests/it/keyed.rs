@@ -21,7 +21,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// One token a second, burst 2, for `max_keys` keys.
 fn hosts(max_keys: usize) -> (KeyedLimiter<String, ManualClock>, ManualClock) {
     let clock = ManualClock::new();
-    let quota = Quota::per_second(1).and_then(|quota| quota.burst(2)).unwrap();
+    let quota = Quota::per_second(1).burst(2);
     let max_keys = NonZeroUsize::new(max_keys).unwrap();
     (KeyedLimiter::with_clock(quota, max_keys, clock.clone()), clock)
 }
@@ -40,7 +40,7 @@ fn keys_do_not_share_their_tokens() {
 
 #[test]
 fn passing_keys_take_no_more_slots_than_agreed() {
-    let quota = Quota::per_second(1000).and_then(|quota| quota.burst(1)).unwrap();
+    let quota = Quota::per_second(1000).burst(1);
     let ids = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::new(64).unwrap(), ());
     for id in 0..100_000u32 {
         // A token is back after a millisecond, in which twenty other keys come.
@@ -134,7 +134,7 @@ fn more_than_the_burst_takes_no_slot() {
 
 #[test]
 fn time_going_backward_mints_nothing_for_a_key_that_was_forgotten() {
-    let quota = Quota::per_second(10).unwrap();
+    let quota = Quota::per_second(10);
     let keys = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, ());
     let (early, late) = (Timestamp::ORIGIN + SECOND, Timestamp::ORIGIN + 10 * SECOND);
     let mut granted = 0;
@@ -154,7 +154,7 @@ fn a_call_at_an_extreme_time_shuts_nobody_out() {
     for max_keys in [1, 3, 200] {
         for n in [0, 1, 10] {
             for time in extreme {
-                let quota = Quota::per_second(10).unwrap();
+                let quota = Quota::per_second(10);
                 let max_keys = NonZeroUsize::new(max_keys).unwrap();
                 let keys = KeyedLimiter::<usize, _>::with_clock(quota, max_keys, ());
                 let soon = Timestamp::ORIGIN + SECOND;
@@ -177,7 +177,7 @@ fn a_call_at_an_extreme_time_shuts_nobody_out() {
 
 #[test]
 fn keys_with_an_extreme_time_delay_others_by_a_refill_at_most() {
-    let quota = Quota::per_second(10).unwrap();
+    let quota = Quota::per_second(10);
     let keys = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, ());
     let late = Timestamp::from_nanos(1 << 61);
     assert!(keys.try_acquire_at(&1, 10, late).is_ok());
@@ -200,7 +200,7 @@ fn a_key_that_is_blocked_for_ever_is_not_forgotten_at_the_end_of_time() {
 fn the_only_key_that_has_filled_up_is_found_among_many() {
     let clock = ManualClock::new();
     let max_keys = NonZeroUsize::new(3000).unwrap();
-    let quota = Quota::per_second(1).and_then(|quota| quota.burst(10_000)).unwrap();
+    let quota = Quota::per_second(1).burst(10_000);
     let keys = KeyedLimiter::<u32, _>::with_clock(quota, max_keys, clock.clone());
     // Key `k` is full again after `k + 1` seconds, whether it takes all at once or not.
     for key in 0..3000 {
@@ -224,8 +224,8 @@ fn the_only_key_that_has_filled_up_is_found_among_many() {
 #[test]
 fn a_key_without_a_slot_is_told_never_only_if_a_slot_would_not_help() {
     let clock = ManualClock::new();
-    let (usual, gold) = (Quota::per_second(10).unwrap(), Quota::per_second(1000).unwrap());
-    let basic = Quota::per_second(2).unwrap();
+    let (usual, gold) = (Quota::per_second(10), Quota::per_second(1000));
+    let basic = Quota::per_second(2);
     let keys = KeyedLimiter::<u32, _>::with_clock(usual, NonZeroUsize::MIN, clock.clone())
         .with_exceptions(move |key| match key {
             7 => Some(gold),
@@ -283,7 +283,7 @@ impl Hash for Fragile {
 
 #[test]
 fn a_panic_of_a_key_or_an_exception_costs_neither_slots_nor_tokens() {
-    let quota = Quota::per_second(10).unwrap();
+    let quota = Quota::per_second(10);
     let clock = ManualClock::new();
     let max_keys = NonZeroUsize::new(3).unwrap();
     let keys = KeyedLimiter::<Fragile, _>::with_clock(quota, max_keys, clock.clone())

@@ -27,7 +27,7 @@ async fn use_it<G: Gate + Clone>(gate: G) {
 
 #[test]
 fn every_form_of_a_key_goes_to_tasks_and_threads() {
-    let quota = Quota::per_second(1000).unwrap();
+    let quota = Quota::per_second(1000);
     let hosts = Arc::new(KeyedLimiter::<String>::new(quota, NonZeroUsize::new(10).unwrap()));
     let kept: &'static Arc<KeyedLimiter<String>> = keep(hosts.clone());
     let borrowed: &'static KeyGate<'_, SystemClock> = keep(kept.gate("a").unwrap());
@@ -63,7 +63,7 @@ fn every_form_of_a_key_goes_to_tasks_and_threads() {
 #[test]
 fn an_owned_pass_of_a_key_keeps_it_in_use_and_refunds_what_is_still_missing() {
     let clock = ManualClock::new();
-    let quota = Quota::per_second(1).unwrap();
+    let quota = Quota::per_second(1);
     let hosts = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, clock.clone());
     let hosts = Arc::new(hosts);
     let gate = hosts.gate_owned(&7).unwrap();
@@ -86,7 +86,7 @@ fn an_owned_pass_of_a_key_keeps_it_in_use_and_refunds_what_is_still_missing() {
 #[test]
 fn a_cancelled_wait_of_an_owned_key_lets_the_next_through() {
     let clock = ManualClock::new();
-    let quota = Quota::per_second(1).unwrap();
+    let quota = Quota::per_second(1);
     let hosts = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, clock.clone());
     let hosts = Arc::new(hosts);
     let gate = hosts.gate_owned(&7).unwrap();

@@ -31,7 +31,7 @@ impl futures_io::AsyncRead for Endless {
 
 #[test]
 fn a_clock_behind_its_timer_does_not_hold_up_a_poll() {
-    let quota = Quota::per_second(1).unwrap();
+    let quota = Quota::per_second(1);
     let limiter = RateLimiter::with_clock(quota, Behind);
     let keyed = KeyedLimiter::with_clock(quota, 4.try_into().unwrap(), Behind);
     limiter.try_acquire(1).unwrap();
@@ -58,7 +58,7 @@ fn a_clock_behind_its_timer_does_not_hold_up_a_poll() {
 fn a_measured_wait_begins_with_the_wait_however_late_the_clock_is() {
     let hand = ManualClock::new();
     let clock = Arc::new(CachedClock::new(hand.clone()));
-    let limiter = RateLimiter::with_clock(Quota::per_second(1).unwrap(), clock.clone());
+    let limiter = RateLimiter::with_clock(Quota::per_second(1), clock.clone());
     hand.advance(HOUR);
     limiter.try_acquire_at(1, Timestamp::ORIGIN + HOUR).unwrap();
     let mut cx = Context::from_waker(Waker::noop());

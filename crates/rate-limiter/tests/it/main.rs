@@ -11,6 +11,7 @@ mod keyed;
 mod keyed_gates;
 mod lagging;
 mod paper;
+mod quota_text;
 mod rate;
 mod refunds;
 mod refunds_of_keys_and_io;

@@ -28,7 +28,7 @@ pub(crate) fn poll_once<F: Future>(mut future: Pin<&mut F>) -> bool {
 }
 
 pub(crate) fn quota(rate: u32, burst: u32) -> Quota {
-    Quota::per_second(rate).and_then(|quota| quota.burst(burst)).unwrap()
+    Quota::per_second(rate).burst(burst)
 }
 
 /// Tokens that were taken and not refunded.

@@ -15,8 +15,8 @@ fn at(nanos: u64) -> Timestamp {
 }
 
 fn limiter(tokens: u32, period: u64, burst: u32) -> RateLimiter<()> {
-    let quota = Quota::per(tokens, Duration::from_nanos(period)).and_then(|q| q.burst(burst));
-    RateLimiter::with_clock(quota.unwrap(), ())
+    let quota = Quota::per(tokens, Duration::from_nanos(period)).burst(burst);
+    RateLimiter::with_clock(quota, ())
 }
 
 /// Tokens per period in nanoseconds, and a burst.
@@ -280,18 +280,19 @@ fn racing_threads_share_one_burst() {
 #[test]
 fn an_invalid_quota_is_an_error_that_names_setting_value_and_range() {
     let of = |error: Result<Quota, QuotaError>| error.unwrap_err().to_string();
-    assert_eq!(of(Quota::per_second(0)), "tokens is 0, but must be in 1..=1000000000 per 1s");
-    let too_fast = Quota::per_second(1_000_000_001);
+    let second = Duration::from_secs(1);
+    assert_eq!(of(Quota::try_per(0, second)), "tokens is 0, but must be in 1..=1000000000 per 1s");
+    let too_fast = Quota::try_per(1_000_000_001, second);
     assert_eq!(of(too_fast), "tokens is 1000000001, but must be in 1..=1000000000 per 1s");
     assert_eq!(
-        of(Quota::per(11, Duration::from_nanos(10))),
+        of(Quota::try_per(11, Duration::from_nanos(10))),
         "tokens is 11, but must be in 1..=10 per 10ns"
     );
-    assert_eq!(of(Quota::every(Duration::ZERO)), "interval is 0, but must be above 0");
-    let hourly = Quota::per_hour(1).unwrap();
-    assert_eq!(of(hourly.burst(0)), "burst is 0, but must be in 1..=320255");
-    assert_eq!(of(hourly.burst(320_256)), "burst is 320256, but must be in 1..=320255");
-    assert!(hourly.burst(320_255).is_ok());
+    assert_eq!(of(Quota::try_every(Duration::ZERO)), "interval is 0, but must be above 0");
+    let hourly = Quota::per_hour(1);
+    assert_eq!(of(hourly.try_burst(0)), "burst is 0, but must be in 1..=320255");
+    assert_eq!(of(hourly.try_burst(320_256)), "burst is 320256, but must be in 1..=320255");
+    assert!(hourly.try_burst(320_255).is_ok());
     let all = presets::within(u32::MAX, Duration::from_secs(5), u32::MAX);
     assert_eq!(of(all), "burst is 4294967295, but must be in 1..=4294967294");
     let hour = Duration::from_secs(3600);
@@ -320,13 +321,10 @@ fn a_preset_allows_what_the_service_allows_in_its_period() {
 fn an_error_names_the_setting_as_the_constructor_does() {
     let (second, zero) = (Duration::from_secs(1), Duration::ZERO);
     let of_quota = [
-        (Quota::per_second(0), "tokens"),
-        (Quota::per_minute(0), "tokens"),
-        (Quota::per_hour(0), "tokens"),
-        (Quota::every(zero), "interval"),
-        (Quota::per(0, second), "tokens"),
-        (Quota::per(1, zero), "period"),
-        (Quota::per_second(1).and_then(|quota| quota.burst(0)), "burst"),
+        (Quota::try_every(zero), "interval"),
+        (Quota::try_per(0, second), "tokens"),
+        (Quota::try_per(1, zero), "period"),
+        (Quota::per_second(1).try_burst(0), "burst"),
         (presets::within(1, second, 1), "limit"),
         (presets::within(u32::MAX, second, 1), "limit"),
         (presets::within(2, zero, 1), "period"),
@@ -347,7 +345,7 @@ fn an_error_names_the_setting_as_the_constructor_does() {
 
 #[test]
 fn the_longest_period_is_shortened_and_still_has_a_burst_of_one() {
-    let limiter = RateLimiter::with_clock(Quota::every(Duration::MAX).unwrap(), ());
+    let limiter = RateLimiter::with_clock(Quota::every(Duration::MAX), ());
     assert_eq!(limiter.quota().period(), Duration::from_nanos(1 << 60));
     assert!(limiter.try_acquire_at(1, at(1 << 59)).is_ok());
     assert!(limiter.try_acquire_at(1, at((1 << 59) + (1 << 60) - 1)).is_err());
@@ -357,7 +355,7 @@ fn the_longest_period_is_shortened_and_still_has_a_burst_of_one() {
 #[test]
 fn a_time_that_is_centuries_behind_mints_nothing() {
     for behind in [0, 1, 1 << 59, 1 << 62, 1 << 63, u64::MAX - 1_000_000_000] {
-        let limiter = RateLimiter::with_clock(Quota::per_second(1).unwrap(), ());
+        let limiter = RateLimiter::with_clock(Quota::per_second(1), ());
         let late = u64::MAX - 10;
         assert!(limiter.try_acquire_at(1, at(late)).is_ok());
         for _ in 0..2 {
@@ -368,7 +366,7 @@ fn a_time_that_is_centuries_behind_mints_nothing() {
         assert_eq!(refused.retry_after(), Some(Duration::MAX), "the end of time comes first");
     }
     for ahead in [1 << 59, 1 << 62, (1 << 63) + 5] {
-        let limiter = RateLimiter::with_clock(Quota::per_second(1).unwrap(), ());
+        let limiter = RateLimiter::with_clock(Quota::per_second(1), ());
         assert!(limiter.try_acquire_at(1, at(ahead)).is_ok());
         assert!(limiter.try_acquire_at(1, at(0)).is_err(), "after {ahead}");
         assert!(limiter.try_acquire_at(1, at(ahead)).is_err(), "after {ahead}");

@@ -15,7 +15,7 @@ fn waits_cancels_changes_and_reservations_at_once() {
     let seed = seed();
     let fast = |n: u64| {
         let tokens = u32::try_from(200_000 + 50_000 * n).unwrap();
-        Quota::per_second(tokens).and_then(|quota| quota.burst(8)).unwrap()
+        Quota::per_second(tokens).burst(8)
     };
     let limiter = RateLimiter::new(fast(8));
     let start = Instant::now();

@@ -66,7 +66,7 @@ impl Stream for Source {
 
 fn limiter() -> (RateLimiter<ManualClock>, ManualClock) {
     let clock = ManualClock::new();
-    let quota = Quota::per_second(10).and_then(|quota| quota.burst(4)).unwrap();
+    let quota = Quota::per_second(10).burst(4);
     (RateLimiter::with_clock(quota, clock.clone()), clock)
 }
 
@@ -419,7 +419,7 @@ fn a_reader_is_woken_when_the_quota_is_raised_or_tokens_come_back() {
     let mut reader = pin!(Throttled::new(Endless, &limiter));
     let mut read = || FORMS[0](reader.as_mut(), &waker, 3);
     assert!(read().is_pending());
-    limiter.set_quota(Quota::per_second(100).unwrap(), Inherit::Reset);
+    limiter.set_quota(Quota::per_second(100), Inherit::Reset);
     assert_eq!((woken.count(), read()), (1, Poll::Ready(3)));
     limiter.consume_now(97);
     assert!(read().is_pending());
@@ -565,7 +565,7 @@ fn a_clock_that_panics_while_a_read_is_unwound_leaves_the_reads_panic() {
         }
     }
     let is_broken = Arc::new(AtomicUsize::new(0));
-    let limiter = RateLimiter::with_clock(Quota::per_second(9).unwrap(), Broken(is_broken.clone()));
+    let limiter = RateLimiter::with_clock(Quota::per_second(9), Broken(is_broken.clone()));
     let mut reader = Throttled::new(Faulty(is_broken), &limiter);
     let panicked = catch_unwind(AssertUnwindSafe(|| io::Read::read(&mut reader, &mut [0; 4])));
     assert_eq!(*panicked.unwrap_err().downcast::<&str>().unwrap(), "read");

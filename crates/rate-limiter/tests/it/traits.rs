@@ -61,7 +61,7 @@ fn errors_go_wherever_errors_go() {
         let boxed: Box<dyn Error + Send + Sync> = error.clone().into();
         assert!(boxed.downcast::<E>().is_ok_and(|same| *same == *error));
     }
-    let (clock, minute) = (ManualClock::new(), Quota::per_minute(1).unwrap());
+    let (clock, minute) = (ManualClock::new(), Quota::per_minute(1));
     let limiter = RateLimiter::with_clock(minute, clock.clone());
     limiter.try_acquire(1).unwrap();
     error::<Refused>(&limiter.try_acquire(1).unwrap_err(), "rate limited for 60s");
@@ -75,7 +75,7 @@ fn errors_go_wherever_errors_go() {
     error(&keyed.try_acquire(&2, 1).unwrap_err(), "too many keys: 1 of 1 in use");
     error::<TooManyKeys>(&keyed.gate(&2).unwrap_err(), "too many keys: 1 of 1 in use");
     error::<QuotaError>(
-        &Quota::per_second(0).unwrap_err(),
+        &Quota::try_per(0, Duration::from_secs(1)).unwrap_err(),
         "tokens is 0, but must be in 1..=1000000000 per 1s",
     );
 }
@@ -87,7 +87,7 @@ fn shows(value: &dyn Debug, text: &str) {
 
 #[test]
 fn debug_shows_names_and_figures() {
-    let (clock, minute) = (ManualClock::new(), Quota::per_minute(3).unwrap());
+    let (clock, minute) = (ManualClock::new(), Quota::per_minute(3));
     let limiter = Arc::new(RateLimiter::with_clock(minute, clock.clone()));
     shows(&minute, "Quota { tokens: 3, period: 60s, burst: 3 }");
     shows(

@@ -22,7 +22,7 @@ type Waits<'a> = Acquire<'a, TokenBucket, ManualClock>;
 /// A limiter of one token a second, with an empty bucket.
 fn empty(burst: u32) -> (RateLimiter<ManualClock>, ManualClock) {
     let clock = ManualClock::new();
-    let quota = Quota::per_second(1).and_then(|quota| quota.burst(burst)).unwrap();
+    let quota = Quota::per_second(1).burst(burst);
     let limiter = RateLimiter::with_clock(quota, clock.clone());
     limiter.try_acquire(burst).unwrap();
     (limiter, clock)

@@ -36,12 +36,12 @@ impl Gates {
         Self {
             semaphore: Semaphore::new(1000),
             adaptive: AdaptiveSemaphore::builder(Aimd::new()).initial(20).build().unwrap(),
-            limiter: RateLimiter::new(Quota::expect(Quota::per_second(1000))),
+            limiter: RateLimiter::new(Quota::per_second(1000)),
             log: SlidingLog::new(1000, MINUTE).unwrap(),
             window: SlidingWindow::new(1000, MINUTE).unwrap(),
             breaker: Breaker::new(),
             throttle: Throttle::new(2.0, MINUTE).unwrap(),
-            clients: KeyedLimiter::new(Quota::expect(Quota::per_second(1000)), MANY),
+            clients: KeyedLimiter::new(Quota::per_second(1000), MANY),
             servers: KeyedBreaker::new(MANY, Breaker::builder()).unwrap(),
         }
     }
@@ -110,17 +110,17 @@ fn every_gate_that_is_owned_can_be_spawned() {
     goes(Arc::new(Semaphore::new(1000)));
     goes(Arc::new(Semaphore::new(1000)).gate_owned(3));
     goes(Arc::new(AdaptiveSemaphore::builder(Aimd::new()).initial(20).build().unwrap()));
-    goes(Arc::new(RateLimiter::new(Quota::expect(Quota::per_second(1000)))));
+    goes(Arc::new(RateLimiter::new(Quota::per_second(1000))));
     goes(Arc::new(SlidingLog::new(1000, MINUTE).unwrap()));
     goes(Arc::new(SlidingWindow::new(1000, MINUTE).unwrap()));
-    goes(Arc::new(Limits::new([Quota::expect(Quota::per_second(1000)); 2])));
+    goes(Arc::new(Limits::new([Quota::per_second(1000); 2])));
     goes(Arc::new(Breaker::new()));
     goes(Arc::new(Breaker::new()).fail_fast_owned());
     goes(Arc::new(Throttle::new(2.0, MINUTE).unwrap()));
     let servers = KeyedBreaker::<u32>::new(MANY, Breaker::builder()).unwrap();
     goes(servers.gate(&7).unwrap());
     goes(servers.fail_fast(&7).unwrap());
-    let clients = Arc::new(KeyedLimiter::<u32>::new(Quota::expect(Quota::per_second(1000)), MANY));
+    let clients = Arc::new(KeyedLimiter::<u32>::new(Quota::per_second(1000), MANY));
     goes(clients.gate_owned(&7).unwrap());
     // Each with its neighbour's kind of handle, and nested both ways.
     let (semaphore, breaker) = (Arc::new(Semaphore::new(1000)), Arc::new(Breaker::new()));

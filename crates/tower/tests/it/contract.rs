@@ -143,7 +143,7 @@ fn a_refusal_comes_before_the_inner_call() {
             counting.fetch_add(1, Ordering::Relaxed);
             async { Ok::<_, Infallible>(()) }
         });
-        let quota = Quota::per_hour(2).unwrap();
+        let quota = Quota::per_hour(2);
         let limiter = Arc::new(RateLimiter::new(quota));
         let mut service = GateLayer::new(limiter).refuse().layer(inner);
         let mut refused = 0;
@@ -296,7 +296,7 @@ fn a_breaker_judges_by_its_own_classifier() {
 fn a_row_is_entered_left_to_right_and_given_back_as_a_whole() {
     everywhere(|| async {
         let breaker = trips_at_once();
-        let limiter = Arc::new(RateLimiter::new(Quota::per_hour(1).unwrap()));
+        let limiter = Arc::new(RateLimiter::new(Quota::per_hour(1)));
         let semaphore = Arc::new(Semaphore::new(1));
         let row = (breaker.clone().fail_fast_owned(), (limiter.clone(), semaphore.clone()));
         let mut service = GateLayer::new(row).refuse().layer(echo());

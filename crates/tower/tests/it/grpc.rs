@@ -42,7 +42,7 @@ async fn connect(address: SocketAddr) -> Channel {
 #[test]
 fn a_refusal_is_a_status_that_says_when_to_come_back() {
     TOKIO.block_on(async {
-        let address = serve(Arc::new(RateLimiter::new(Quota::per_hour(2).unwrap()))).await;
+        let address = serve(Arc::new(RateLimiter::new(Quota::per_hour(2)))).await;
         // One limit over all connections.
         for codes in
             [[None, None, Some(Code::ResourceExhausted)], [Some(Code::ResourceExhausted); 3]]
@@ -65,7 +65,7 @@ fn a_refusal_is_a_status_that_says_when_to_come_back() {
 #[test]
 fn a_client_behind_a_breaker_leaves_a_server_alone_that_is_exhausted() {
     TOKIO.block_on(async {
-        let address = serve(Arc::new(RateLimiter::new(Quota::per_hour(1).unwrap()))).await;
+        let address = serve(Arc::new(RateLimiter::new(Quota::per_hour(1)))).await;
         let builder = Breaker::builder().trip_on(TripRule::consecutive(1));
         let breaker = Arc::new(builder.classifier(ByGrpcStatus).build().unwrap());
         let semaphore = Arc::new(Semaphore::new(1));

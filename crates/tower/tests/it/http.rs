@@ -186,7 +186,7 @@ fn responses_say_what_is_left() {
             (RateLimitHeaders::Older, false, true),
             (RateLimitHeaders::Both, true, true),
         ] {
-            let limiter = Arc::new(RateLimiter::new(Quota::per_minute(60).unwrap()));
+            let limiter = Arc::new(RateLimiter::new(Quota::per_minute(60)));
             let layer = GateLayer::new(limiter).refuse().rate_limit_headers(headers);
             let mut service = layer.layer(server());
             let response = service.ready().await.unwrap().call(Answer(200, vec![])).await.unwrap();
@@ -206,7 +206,7 @@ fn of_several_limits_the_one_with_least_left_is_told() {
     everywhere(|| async {
         for quotas in [[60, 2], [2, 60]] {
             let [outer, inner] = quotas.map(|quota| {
-                let limiter = Arc::new(RateLimiter::new(Quota::per_minute(quota).unwrap()));
+                let limiter = Arc::new(RateLimiter::new(Quota::per_minute(quota)));
                 let layer = GateLayer::new(limiter).refuse();
                 layer.rate_limit_headers(RateLimitHeaders::Both).respond_with(respond)
             });
@@ -261,7 +261,7 @@ fn too_many_keys_are_the_service_that_has_too_much_to_do() {
 #[test]
 fn a_refusal_becomes_a_response_and_no_error_is_left() {
     everywhere(|| async {
-        let limiter = Arc::new(RateLimiter::new(Quota::per_hour(1).unwrap()));
+        let limiter = Arc::new(RateLimiter::new(Quota::per_hour(1)));
         let layer = GateLayer::new(limiter).refuse().respond_with(respond);
         let mut service = layer.layer(server());
         let call = service.ready().await.unwrap().call(Answer(200, vec![]));

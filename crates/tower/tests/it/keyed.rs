@@ -16,7 +16,7 @@ fn echo() -> impl Service<u32, Response = u32, Error = Infallible, Future: Send>
 }
 
 fn clients(per_hour: u32) -> Arc<KeyedLimiter<u32>> {
-    Arc::new(KeyedLimiter::new(Quota::per_hour(per_hour).unwrap(), MAX_KEYS))
+    Arc::new(KeyedLimiter::new(Quota::per_hour(per_hour), MAX_KEYS))
 }
 
 #[test]

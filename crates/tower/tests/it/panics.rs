@@ -148,7 +148,7 @@ impl Body for Foreign<u8> {
 fn three_calls(fuse: &Arc<Fuse>) {
     let semaphore = Arc::new(Semaphore::new(1));
     let clock = Foreign(ManualClock::new(), fuse.clone());
-    let quota = Quota::per_hour(2).unwrap();
+    let quota = Quota::per_hour(2);
     let max_keys = NonZeroUsize::new(2).unwrap();
     let clients = Arc::new(KeyedLimiter::with_clock(quota, max_keys, fuse.off(|| clock.clone())));
     let service = fuse.off(|| {

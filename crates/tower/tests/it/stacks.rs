@@ -93,7 +93,7 @@ async fn request(address: SocketAddr, line: &str) -> String {
 #[test]
 fn an_axum_server_has_one_limit_over_all_its_connections() {
     TOKIO.block_on(async {
-        let quota = Quota::per_hour(5).unwrap();
+        let quota = Quota::per_hour(5);
         let app = Router::new()
             .route("/", get(|| async { "hello" }))
             .layer(GateLayer::rate_limit(quota).refuse().respond_with(respond));

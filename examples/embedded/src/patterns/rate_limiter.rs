@@ -6,7 +6,7 @@ use tidegate::{Clock, ManualClock, Quota, RateLimiter};
 use crate::{clock::MS, executor::Executor};
 
 pub fn run(clock: &ManualClock) {
-    let quota = Quota::per_second(100).and_then(|quota| quota.burst(1)).expect("in range");
+    let quota = Quota::per_second(100).burst(1);
     let limiter = RateLimiter::with_clock(quota, clock.clone());
     let start = clock.now();
     let mut executor = Executor::default();
