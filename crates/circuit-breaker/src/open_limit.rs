@@ -29,10 +29,11 @@ impl OpenLimit {
         Arc::new(Self { ratio, state: Lock::default() })
     }
 
-    /// Returns how many of `members` may be open: at least one.
+    /// Returns how many of `members` may be open: at least one. A product that is whole on paper
+    /// stays so, although 100 × 0.29 is less than 29 in binary.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to `members`")]
     fn max_open(&self, members: usize) -> usize {
-        ((members as f64 * self.ratio) as usize).max(1)
+        ((members as f64 * self.ratio * (1.0 + 2.0 * f64::EPSILON)) as usize).max(1)
     }
 }
 
@@ -102,6 +103,13 @@ mod tests {
         let limit = OpenLimit::new(0.3);
         let allowed = [0, 1, 3, 4, 6, 7, 10].map(|members| limit.max_open(members));
         assert_eq!(allowed, [1, 1, 1, 1, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_limit_that_is_whole_on_paper_is_not_rounded_down() {
+        for (ratio, members, allowed) in [(0.29, 100, 29), (0.58, 50, 29), (1.0, 1000, 1000)] {
+            assert_eq!(OpenLimit::new(ratio).max_open(members), allowed, "{members} × {ratio}");
+        }
     }
 
     #[test]

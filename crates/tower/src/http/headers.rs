@@ -134,10 +134,75 @@ fn write_older(headers: &mut HeaderMap, allowance: &Allowance) {
     write("x-ratelimit-reset", secs_rounded_up(allowance.reset_after));
 }
 
-/// Returns how much is left by what the headers tell already.
+/// Returns the least that the headers tell is left: of all their lines, and of all members of a
+/// line. What cannot be read (a line that is not ASCII, a member without a number) tells nothing;
+/// the rest counts all the same, so that no tighter limit is overwritten.
 fn told(headers: &HeaderMap) -> Option<u64> {
-    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let standard = text(RATE_LIMIT).and_then(|value| value.split(";r=").nth(1)?.split(';').next());
-    let older = text(HeaderName::from_static(OLDER_REMAINING));
-    [standard, older].into_iter().flatten().filter_map(|left| left.parse().ok()).min()
+    let members = |name: HeaderName| {
+        let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+        lines.flat_map(|line| split(line, ','))
+    };
+    let standard = members(RATE_LIMIT).filter_map(remaining);
+    let older = members(HeaderName::from_static(OLDER_REMAINING));
+    standard.chain(older).filter_map(|left| left.trim().parse().ok()).min()
+}
+
+/// Returns the parameter `r` of a member of a list of structured fields (RFC 9651), of two the
+/// last: `"default";r=59;t=1`.
+fn remaining(member: &str) -> Option<&str> {
+    let parameters = split(member, ';').skip(1);
+    parameters.filter_map(|parameter| parameter.trim().strip_prefix("r=")).last()
+}
+
+/// Splits at each `at` that is in no quoted string.
+fn split(text: &str, at: char) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    text.split(move |c| {
+        let is_literal = is_escaped;
+        is_escaped = c == '\\' && is_quoted && !is_literal;
+        is_quoted ^= c == '"' && !is_literal;
+        c == at && !is_quoted
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_all_that_headers_tell_the_least_is_read() {
+        let told = |lines: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for &(name, value) in lines {
+                headers.append(name, HeaderValue::try_from(value).unwrap());
+            }
+            told(&headers)
+        };
+        for (standard, left) in [
+            (r#""default";r=59;t=1"#, Some(59)),
+            (r#""a";r=5, "b";r=3"#, Some(3)),
+            (r#""a";r=3;t=1,"b";r=5;t=1"#, Some(3)),
+            (r#""a"; t=1;  r=5"#, Some(5)),
+            (r#""a";t=2;pk=:cj0x:;r=7"#, Some(7)),
+            (r#""a,b;r=1";r=5"#, Some(5)),
+            (r#""\";r=1,\\";r=5"#, Some(5)),
+            (r#""a";r=5;r=4"#, Some(4)),
+            // What cannot be read tells nothing.
+            ("", None),
+            (r#""a";t=1"#, None),
+            (r#""a";r=-1"#, None),
+            (r#""a";r=1.5"#, None),
+            (r#""a";rr=1"#, None),
+            (r#""a;r=1"#, None),
+            ("r=1", None),
+            (r#""a";r=x, "b";r=5"#, Some(5)),
+        ] {
+            assert_eq!(told(&[("ratelimit", standard)]), left, "{standard}");
+        }
+        let (five, three) = (("ratelimit", r#""a";r=5"#), ("ratelimit", r#""b";r=3"#));
+        assert_eq!(told(&[five, three]), Some(3), "a further line");
+        assert_eq!(told(&[five, ("x-ratelimit-remaining", "4, 2")]), Some(2));
+        assert_eq!(told(&[three, ("x-ratelimit-remaining", "4")]), Some(3));
+        assert_eq!(told(&[("x-ratelimit-remaining", "many")]), None);
+    }
 }

@@ -226,6 +226,30 @@ fn of_several_limits_the_one_with_least_left_is_told() {
     });
 }
 
+#[test]
+fn a_tighter_limit_that_the_server_tells_stays() {
+    everywhere(|| async {
+        for (theirs, stays) in [
+            (r#""burst";r=100, "day";r=1;t=60"#, true),
+            (r#""day"; t=60; r=1"#, true),
+            (r#""burst";r=100, "day";r=80;t=60"#, false),
+            ("nonsense", false),
+        ] {
+            let server = service_fn(move |()| async move {
+                let response = Response::builder().header("ratelimit", r#""first";r=90"#);
+                Ok::<_, Infallible>(response.header("ratelimit", theirs).body(()).unwrap())
+            });
+            let limiter = Arc::new(RateLimiter::new(Quota::per_minute(60)));
+            let layer = GateLayer::new(limiter).refuse();
+            let layer = layer.rate_limit_headers(RateLimitHeaders::Standard);
+            let response = layer.layer(server).oneshot(()).await.unwrap();
+            let told: Vec<_> = response.headers().get_all("ratelimit").into_iter().collect();
+            let theirs = [r#""first";r=90"#, theirs];
+            assert_eq!(told, if stays { &theirs[..] } else { &[r#""default";r=59;t=1"#] });
+        }
+    });
+}
+
 /// Refuses before it is called.
 #[derive(Clone)]
 struct Early;

@@ -1,7 +1,8 @@
 //! A future as a job: it occupies its worker until it ends.
 
 use core::{
-    future::Future,
+    future::{Future, pending},
+    mem,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -10,7 +11,7 @@ use alloc::boxed::Box;
 
 use tidegate_core::{CancelToken, Wait, lock::Lock, primitive::Arc};
 
-use super::job_cell::{Runnable, Unsubmitted, runnable};
+use super::job_cell::{OnEnd, Runnable, Unsubmitted, runnable};
 use crate::unwind::{Contained, Payload, catch};
 
 /// The worker's end of a job that is a future. Dropping it before the future has ended cancels the
@@ -70,6 +71,12 @@ impl FutureJob {
             Ok(Poll::Ready(false)) => Poll::Ready(FutureEnd::Cancelled),
             Err(payload) => Poll::Ready(FutureEnd::Panicked(payload)),
         }
+    }
+
+    /// Drops the future, then settles what the handle waits for with a panic of the future.
+    pub(crate) fn fail(&mut self, payload: Payload, on_end: OnEnd<'_>) {
+        self.future = Box::pin(pending());
+        mem::take(&mut self.runnable).fail(payload, on_end);
     }
 
     /// Drops the future, and returns the runnable, which settles what the handle waits for.

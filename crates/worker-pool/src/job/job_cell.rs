@@ -54,6 +54,7 @@ const BEGUN: u8 = 16;
 pub(crate) type OnEnd<'a> = &'a mut dyn FnMut(Option<&(dyn Any + Send)>);
 
 /// The worker's end. A job whose `Runnable` is dropped before it ran is cancelled.
+#[derive(Default)]
 pub(crate) struct Runnable {
     // `None` once it is run or discarded.
     cell: Option<Arc<dyn WorkerSide>>,

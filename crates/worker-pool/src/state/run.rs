@@ -3,6 +3,7 @@
 use core::{
     any::Any,
     future::{Future, poll_fn},
+    mem,
 };
 
 use alloc::boxed::Box;
@@ -20,7 +21,7 @@ use crate::{
         future_job::{FutureEnd, FutureJob},
         job_cell::Runnable,
     },
-    unwind::{bury, catch, contain},
+    unwind::{Payload, bury, catch, contain},
 };
 
 impl Shared {
@@ -149,8 +150,11 @@ impl Shared {
     }
 }
 
+/// What stands in for the payload of a panic that is not caught, as without std.
+const LOST_PAYLOAD: &str = "the payload went on to the worker's executor";
+
 /// A job that runs. If a panic unwinds through this frame, as it does without std, the drop counts
-/// a closure as panicked, and a future as cancelled.
+/// a closure as panicked; for a future, [`Unwinding`] does.
 struct RunningJob<'a, A: Fn(Counter, u64)> {
     shared: &'a Shared,
     add: A,
@@ -195,16 +199,23 @@ impl<A: Fn(Counter, u64)> RunningJob<'_, A> {
     /// Polls a future until it has ended. If this is dropped before, the job is cancelled.
     async fn poll_to_end(mut self, mut future: FutureJob) {
         self.is_future = true;
-        let end = poll_fn(|cx| future.poll_end(cx)).await;
-        let runnable = future.into_runnable();
-        match end {
+        let end = poll_fn(|cx| {
+            let unwinding = Unwinding { run: &mut self, future: &mut future };
+            let polled = unwinding.future.poll_end(cx);
+            mem::forget(unwinding);
+            polled
+        });
+        match end.await {
             // If it was cancelled meanwhile, the drop counts that.
-            FutureEnd::Output => _ = self.settle(runnable),
-            FutureEnd::Cancelled => contain(|| drop(runnable)),
-            FutureEnd::Panicked(payload) => {
-                contain(|| runnable.fail(payload, &mut |panic| self.end(panic)));
-            }
+            FutureEnd::Output => _ = self.settle(future.into_runnable()),
+            FutureEnd::Cancelled => contain(|| drop(future.into_runnable())),
+            FutureEnd::Panicked(payload) => self.fail(&mut future, payload),
         }
+    }
+
+    /// Settles a future that has panicked, and counts that.
+    fn fail(&mut self, future: &mut FutureJob, payload: Payload) {
+        contain(|| future.fail(payload, &mut |panic| self.end(panic)));
     }
 
     /// Counts the job as cancelled, unless it has ended.
@@ -238,8 +249,21 @@ impl<A: Fn(Counter, u64)> Drop for RunningJob<'_, A> {
             self.count_cancelled();
         }
         if !self.is_over {
-            self.end(Some(&"the payload went on to the worker's executor"));
+            self.end(Some(&LOST_PAYLOAD));
         }
+    }
+}
+
+/// Settles a future whose panic unwinds through its poll, as a panic does without std. Forgotten if
+/// none does.
+struct Unwinding<'a, 'b, A: Fn(Counter, u64)> {
+    run: &'a mut RunningJob<'b, A>,
+    future: &'a mut FutureJob,
+}
+
+impl<A: Fn(Counter, u64)> Drop for Unwinding<'_, '_, A> {
+    fn drop(&mut self) {
+        self.run.fail(self.future, Box::new(LOST_PAYLOAD));
     }
 }
 
@@ -257,5 +281,39 @@ fn drive(future: impl Future<Output = ()>) {
     let mut cx = core::task::Context::from_waker(core::task::Waker::noop());
     while future.as_mut().poll(&mut cx).is_pending() {
         core::hint::spin_loop();
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    use core::task::{Context, Poll, Waker};
+
+    use tidegate_core::CancelToken;
+
+    use super::*;
+    use crate::{WorkerPool, job::future_job::future_job};
+
+    #[test]
+    fn a_future_that_unwinds_past_its_worker_counts_as_panicked() {
+        let pool = WorkerPool::detached(1);
+        let shared = pool.shared();
+        let (mut future, unsubmitted) = future_job(async { 7 }, CancelToken::new(), |token| token);
+        let mut handle = unsubmitted.into_receiver();
+        let mut run = shared.begin(Timestamp::NEVER, |counter, n| shared.counters.add(counter, n));
+        run.is_future = true;
+        let unwound = catch_unwind(AssertUnwindSafe(|| {
+            let _unwinding = Unwinding { run: &mut run, future: &mut future };
+            resume_unwind(Box::new("quiet"));
+        }));
+        assert!(unwound.is_err());
+        drop(run);
+        let Poll::Ready(Err(error)) = handle.poll(&mut Context::from_waker(Waker::noop())) else {
+            panic!("the handle hangs");
+        };
+        assert!(error.is_panic());
+        let stats = pool.stats();
+        assert_eq!((stats.panicked, stats.cancelled, stats.in_flight), (1, 0, 0));
     }
 }

@@ -12,8 +12,11 @@ pub(super) trait LoopHooks {
     /// the next one.
     #[inline]
     fn before_job(&mut self, _shared: &Arc<Shared>) {}
-    /// Called before the worker sleeps; returns how long it may sleep, or `None` for no limit.
-    fn before_sleep(&mut self) -> Option<Duration> {
+    /// Called before the worker sleeps.
+    fn before_sleep(&mut self) {}
+    /// Returns how long the worker may sleep, or `None` for no limit. If that becomes less, the
+    /// worker is notified.
+    fn keep_alive(&self) -> Option<Duration> {
         None
     }
     /// Called when the worker has slept for that long; returns whether it ends, and then no longer

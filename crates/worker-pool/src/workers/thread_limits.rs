@@ -7,6 +7,7 @@ use alloc::format;
 use crossbeam_utils::CachePadded;
 use tidegate_core::{
     BuildError,
+    lock::Lock,
     primitive::atomic::{AtomicU64, Ordering},
 };
 
@@ -81,10 +82,14 @@ pub(crate) struct ThreadLimits {
     /// | bits | name | meaning | changed by |
     /// | --- | --- | --- | --- |
     /// | 0..16 | `SPARE` | threads without a job: asleep, or not begun | all but `set` |
-    /// | 16..32 | `THREAD` | threads that exist | `add_*`, `remove_*`, `retire` |
+    /// | 16..32 | `THREAD` | threads that exist, or start | `add`, `remove`, `end_start` |
     /// | 32..48 | `MIN` | so many stay when there is nothing to do | `set` |
     /// | 48..64 | `MAX` | no more than so many | `set` |
     word: CachePadded<AtomicU64>,
+    /// How many threads are counted and not started. The system may refuse them, so no other thread
+    /// is removed meanwhile: it might be the last one.
+    // INVARIANT: threads are added and removed only with this lock held.
+    starting: Lock<usize>,
 }
 
 /// One reading of the word.
@@ -102,6 +107,10 @@ impl LimitsWord {
 
     fn has_surplus(self) -> bool {
         self.field(THREAD) > self.field(MAX)
+    }
+
+    fn may_retire(self) -> bool {
+        self.field(SPARE) > 1 && self.field(THREAD) > self.field(MIN)
     }
 }
 
@@ -140,19 +149,31 @@ impl ThreadLimits {
     /// Counts a thread that the caller will start, if there may be one more and none is spare;
     /// returns whether it did.
     pub(crate) fn add_spare(&self) -> bool {
-        self.update(|now| now.wants_more().then_some(now.0 + THREAD + SPARE)).is_some()
+        self.add(LimitsWord::wants_more)
     }
 
     /// Counts a thread that the caller will start, if there are fewer than the minimum; returns
     /// whether it did.
     pub(crate) fn add_up_to_min(&self) -> bool {
-        let too_few = |now: LimitsWord| now.field(THREAD) < now.field(MIN);
-        self.update(|now| too_few(now).then_some(now.0 + THREAD + SPARE)).is_some()
+        self.add(|now| now.field(THREAD) < now.field(MIN))
     }
 
-    /// Removes a thread that was counted and could not be started.
-    pub(crate) fn remove_spare(&self) {
-        self.word.fetch_sub(THREAD + SPARE, Ordering::Relaxed);
+    fn add(&self, may_add: impl Fn(LimitsWord) -> bool) -> bool {
+        self.starting.with(|starting| {
+            let added = self.update(|now| may_add(now).then_some(now.0 + THREAD + SPARE)).is_some();
+            *starting += usize::from(added);
+            added
+        })
+    }
+
+    /// Notes that a thread that was counted has started, or removes it if it could not be started.
+    pub(crate) fn end_start(&self, has_started: bool) {
+        self.starting.with(|starting| {
+            *starting -= 1;
+            if !has_started {
+                self.word.fetch_sub(THREAD + SPARE, Ordering::Relaxed);
+            }
+        });
     }
 
     /// Counts a thread as spare: it sleeps until its next job.
@@ -165,30 +186,40 @@ impl ThreadLimits {
         self.word.fetch_sub(SPARE, Ordering::Relaxed);
     }
 
-    /// Returns whether there are more threads than the minimum, so that spare ones may end.
-    pub(crate) fn may_shrink(&self) -> bool {
-        let now = self.read();
-        now.field(THREAD) > now.field(MIN)
+    /// Returns whether a spare thread may end: another one is spare, and there are more threads
+    /// than the minimum.
+    pub(crate) fn may_retire(&self) -> bool {
+        self.read().may_retire()
     }
 
-    /// Removes a spare thread that has waited long enough, if another one is spare and there are
-    /// more threads than the minimum; returns whether it did.
+    /// Removes a spare thread that has waited long enough, if it may end; returns whether it did.
     pub(crate) fn retire(&self) -> bool {
-        let can = |now: LimitsWord| now.field(SPARE) > 1 && now.field(THREAD) > now.field(MIN);
-        self.update(|now| can(now).then(|| now.0 - THREAD - SPARE)).is_some()
+        self.remove(THREAD + SPARE, LimitsWord::may_retire)
+    }
+
+    /// Returns whether there are more threads than the maximum. One load.
+    #[inline]
+    pub(crate) fn has_surplus(&self) -> bool {
+        self.read().has_surplus()
     }
 
     /// Removes a thread, spare or between two jobs, if there are more threads than the maximum;
     /// returns whether it did.
     #[inline]
     pub(crate) fn remove_surplus(&self, is_spare: bool) -> bool {
-        self.read().has_surplus() && self.remove_surplus_slow(is_spare)
+        self.has_surplus() && self.remove_surplus_slow(is_spare)
     }
 
     #[cold]
     fn remove_surplus_slow(&self, is_spare: bool) -> bool {
         let gone = if is_spare { THREAD + SPARE } else { THREAD };
-        self.update(|now| now.has_surplus().then(|| now.0 - gone)).is_some()
+        self.remove(gone, LimitsWord::has_surplus)
+    }
+
+    fn remove(&self, gone: u64, may_remove: impl Fn(LimitsWord) -> bool) -> bool {
+        self.starting.with(|starting| {
+            *starting == 0 && self.update(|now| may_remove(now).then(|| now.0 - gone)).is_some()
+        })
     }
 }
 
@@ -201,6 +232,7 @@ mod tests {
         let (limits, min) = (ThreadLimits::default(), *count.start());
         limits.set(count.into()).unwrap();
         assert_eq!((0..=2 * min).filter(|_| limits.add_up_to_min()).count(), min);
+        (0..min).for_each(|_| limits.end_start(true));
         limits
     }
 
@@ -224,7 +256,7 @@ mod tests {
         limits.leave_spare();
         for _ in 0..3 {
             assert!(limits.add_spare());
-            limits.remove_spare();
+            limits.end_start(false);
         }
         assert!(limits.wants_more());
     }
@@ -232,14 +264,33 @@ mod tests {
     #[test]
     fn a_spare_thread_retires_unless_it_is_the_only_one_or_of_the_minimum() {
         let limits = limits(2..=4);
-        assert!(!limits.may_shrink() && !limits.retire(), "two must be there");
+        assert!(!limits.may_retire() && !limits.retire(), "two must be there");
         limits.leave_spare();
         limits.leave_spare();
-        assert!(limits.add_spare() && limits.may_shrink());
-        assert!(!limits.retire(), "it is the only one");
+        assert!(limits.add_spare());
+        limits.end_start(true);
+        assert!(!limits.may_retire() && !limits.retire(), "it is the only one");
         limits.enter_spare();
-        assert!(limits.retire());
-        assert!(!limits.may_shrink() && !limits.retire());
+        assert!(limits.may_retire() && limits.retire());
+        assert!(!limits.may_retire() && !limits.retire());
+    }
+
+    #[test]
+    fn no_thread_ends_while_the_system_may_refuse_another_one() {
+        let limits = limits(1..=2);
+        limits.leave_spare();
+        assert!(limits.add_spare());
+        limits.enter_spare();
+        assert!(!limits.retire(), "the other one may never be there");
+        limits.set(1.into()).unwrap();
+        assert!(!limits.remove_surplus(true), "nor does a surplus thread end");
+        limits.end_start(false);
+        assert!(!limits.has_surplus(), "one is left");
+        limits.set(2.into()).unwrap();
+        assert!(limits.add_up_to_min());
+        limits.end_start(true);
+        limits.set((1..=2).into()).unwrap();
+        assert!(limits.retire(), "the other one is there");
     }
 
     #[test]

@@ -103,7 +103,8 @@ impl Threads {
         if shared.job_queue.is_drained() {
             return Ok(());
         }
-        // Sleeping threads beyond the maximum wake up and end.
+        // Sleeping threads beyond the maximum wake up and end, and those beyond the minimum decide
+        // anew how long they sleep.
         contain(|| shared.job_queue.notify_workers());
         while self.limits.add_up_to_min() {
             self.start(shared)?;
@@ -142,8 +143,10 @@ impl Threads {
         // panic.
         let started = catch(|| self.spawn(number, WorkerState::new(shared)));
         let started = started.unwrap_or_else(|_| Err(io::Error::other("a thread's name panicked")));
-        if started.is_err() {
-            self.limits.remove_spare();
+        self.limits.end_start(started.is_ok());
+        // They stayed while the system could still refuse this one.
+        if self.limits.has_surplus() {
+            contain(|| shared.job_queue.notify_workers());
         }
         started.map_err(StartError::Thread)
     }
@@ -225,13 +228,16 @@ impl LoopHooks for ThreadSlot<'_> {
         }
     }
 
-    fn before_sleep(&mut self) -> Option<Duration> {
+    fn before_sleep(&mut self) {
         if !self.is_spare {
             self.is_spare = true;
             self.threads.limits.enter_spare();
         }
+    }
+
+    fn keep_alive(&self) -> Option<Duration> {
         let keep_alive = self.threads.settings.keep_alive;
-        (keep_alive != Duration::MAX && self.threads.limits.may_shrink()).then_some(keep_alive)
+        (keep_alive != Duration::MAX && self.threads.limits.may_retire()).then_some(keep_alive)
     }
 
     fn retires(&self) -> bool {

@@ -124,16 +124,28 @@ impl WorkerState {
     /// Waits for a job on a thread; `None` if the thread should end.
     #[cfg(feature = "std")]
     pub(super) fn sleep(&mut self, hooks: &mut impl LoopHooks) -> Option<Job> {
-        if let Some(keep_alive) = hooks.before_sleep() {
-            match self.wait(|| hooks.is_surplus()).wait_timeout(keep_alive) {
-                Ok(woken) => return woken.ok(),
+        hooks.before_sleep();
+        let mut keep_alive = hooks.keep_alive();
+        loop {
+            let mut new_limit = None;
+            let woken = if let Some(limit) = keep_alive {
+                self.wait(|| hooks.is_surplus()).wait_timeout(limit)
+            } else {
+                let mut is_limited = || {
+                    new_limit = hooks.keep_alive();
+                    new_limit.is_some()
+                };
+                Ok(self.wait(|| hooks.is_surplus() || is_limited()).wait())
+            };
+            match woken {
+                Ok(Ok(job)) => return Some(job),
+                Ok(Err(Closed)) if new_limit.is_none() => return None,
                 Err(TimedOut) if hooks.retires() => return None,
                 // The only spare thread stays. If another one becomes spare, that one may end when
                 // its own time is up.
-                Err(TimedOut) => {}
+                _ => keep_alive = new_limit,
             }
         }
-        self.wait(|| hooks.is_surplus()).wait().ok()
     }
 
     #[inline]

@@ -81,6 +81,22 @@ fn a_thread_that_waited_too_long_ends_down_to_the_minimum() {
     assert_eq!(pool.submit(|| 7).wait().wait().unwrap(), 7);
 }
 
+#[test]
+fn threads_that_wait_above_a_lowered_minimum_end() {
+    let pool =
+        WorkerPool::builder().threads(4..=8).keep_alive(Duration::from_millis(1)).build().unwrap();
+    let barrier = Arc::new(Barrier::new(4));
+    let meet = |_| {
+        let barrier = barrier.clone();
+        pool.execute(move || _ = barrier.wait()).wait().unwrap();
+    };
+    (0..4).for_each(meet);
+    pool.idle().wait();
+    pool.resize(1..=8).unwrap();
+    until_workers(&pool, 1);
+    assert_eq!(pool.submit(|| 7).wait().wait().unwrap(), 7);
+}
+
 /// tokio's #8406: a thread that cannot be started leaves the job that
 /// wanted it without a thread to run it.
 #[test]
