@@ -15,7 +15,7 @@ const MAX_ATTEMPTS: u32 = 3;
 
 /// Pauses between attempts: how long, how far spread, and how many.
 ///
-/// A batcher and a pipeline pause for such a time after each failure, and so may any caller that
+/// A batcher and a pipeline pause for such a time before each retry, and so may any caller that
 /// retries.
 ///
 /// # Examples
@@ -50,16 +50,18 @@ impl Backoff {
     /// each further one, but at most for `max`. Each pause is then spread by
     /// [`jitter`](Self::jitter), and so may exceed `max` by that much.
     ///
-    /// `initial` must be at most `max`. No pause is above 2⁶⁴ nanoseconds, 584 years.
+    /// The `build` of an object with this backoff refuses an `initial` above `max`. No pause is
+    /// above 2⁶⁴ nanoseconds, 584 years.
     pub const fn exponential(initial: Duration, max: Duration) -> Self {
         Self { initial, max, jitter: 0.2, max_attempts: MAX_ATTEMPTS, budget: None, seed: None }
     }
 
     /// Spreads each pause evenly over ± `ratio` of itself, so that clients of one failed server do
-    /// not come back all at once. `ratio` is 0 to 1, where 0 turns the jitter off. Default: 0.2.
+    /// not come back all at once. `ratio` is 0 to 1 (the `build` refuses any other), where 0 turns
+    /// the jitter off. Default: 0.2.
     ///
-    /// With 1 a pause is anything from nothing to twice as long: "full jitter" (Brooker, AWS,
-    /// 2015).
+    /// With 1 a pause is anything from nothing to twice as long: "full jitter" (Brooker, AWS, 2015)
+    /// of twice the pause.
     #[must_use]
     pub const fn jitter(self, ratio: f64) -> Self {
         Self { jitter: ratio, ..self }
@@ -159,8 +161,8 @@ const RETRY: u64 = 100;
 const BEGIN: u64 = 10 * RETRY;
 const MOST: u64 = 100 * RETRY;
 
-/// A [`Backoff`] in use: its random numbers, and the balance of its budget. One serves any number
-/// of calls, tasks and threads.
+/// A [`Backoff`] in use: its random numbers, and the balance of its budget. One `Retries` serves
+/// any number of calls, tasks and threads.
 ///
 /// # Examples
 ///

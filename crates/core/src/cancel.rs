@@ -47,8 +47,8 @@ use crate::{
 ///
 /// # Memory ordering
 ///
-/// Everything before [`cancel`](Self::cancel) happens before everything after a check that finds
-/// the token cancelled.
+/// Everything before the [`cancel`](Self::cancel) that returns true happens before everything after
+/// a check that finds the token cancelled.
 ///
 /// # Examples
 ///
@@ -109,8 +109,8 @@ impl CancelToken {
     /// Creates a child that is cancelled with [`Reason::DeadlineExceeded`] when `deadline` has come
     /// on `timer`.
     ///
-    /// The token need not be polled: the thread of the timer that wakes it polls the timer's sleep,
-    /// which says whether the deadline has come. With [`SystemClock`](crate::SystemClock) that is
+    /// The token need not be polled: the thread of `timer` that wakes the sleep also polls it, and
+    /// cancels the token if the deadline has come. With [`SystemClock`](crate::SystemClock) that is
     /// the process's timer thread.
     ///
     /// # Examples
@@ -295,8 +295,8 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // A loop takes a chain of ancestors apart that only their children hold: nested destructors
-        // could overflow the stack.
+        // A loop takes apart the chain of ancestors that only their children hold: nested
+        // destructors could overflow the stack.
         wake_list::each(Lineage(self.origin.take()), drop);
     }
 }

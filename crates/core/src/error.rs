@@ -77,7 +77,8 @@ impl fmt::Display for BuildError {
 
 impl core::error::Error for BuildError {}
 
-/// Why a token was cancelled.
+/// Why a token was cancelled. A token that is cancelled together with its parent has the parent's
+/// reason.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {

@@ -2,8 +2,8 @@
 //!
 //! An [`Event`] carries no state of its own. A waiter names a condition over a state that lives
 //! elsewhere; the notifier changes that state and notifies, and the woken waiter checks again.
-//! Newcomers may win the race, so an event suits conditions that any waiter may consume; what must
-//! be handed out in order needs a [`WaitList`](crate::wait_list::WaitList).
+//! Newcomers may win the race, so an event suits conditions that any waiter may consume; use a
+//! [`WaitList`](crate::wait_list::WaitList) where something must be handed out in order.
 //!
 //! ```text
 //! waiter:   check ──no──▶ register ──▶ check again ──no──▶ sleep ──▶ (woken) check …
@@ -16,10 +16,10 @@
 //! `event-listener`.
 //!
 //! `event-listener` calls wakers while it holds its own lock. A waker that drops the last reference
-//! to a task, and with it another listener of the same event, would deadlock there. So what is
-//! registered is a *relay*: it moves the real waker to the event's outbox, and the outbox is
-//! emptied after `event-listener` has let go of its lock. The price is one small allocation for
-//! each wait that has to sleep.
+//! to a task, and with it another listener of the same event, would deadlock there. So a *relay* is
+//! registered instead: it moves the real waker to the event's outbox, and the outbox is emptied
+//! after `event-listener` has let go of its lock. The price is one small allocation for each wait
+//! that has to sleep.
 
 use core::{
     fmt,
@@ -80,7 +80,7 @@ pub struct Event {
     // INVARIANT: written under the lock of `desk` only; true while `Desk::registered` is above
     // zero.
     alert: AtomicBool,
-    // Allocated by the first wait that sleeps, which keeps `new` const.
+    // Allocated by the first wait that sleeps, so that `new` can be const.
     desk: Lock<Option<Arc<Desk>>>,
 }
 
@@ -113,7 +113,7 @@ impl Event {
 
     /// Wakes `n` more waiters, or all of them if fewer wait.
     ///
-    /// Two calls with 1 wake two waiters, also when the first of them has not run yet. The woken
+    /// Two calls with 1 wake two waiters, even if the first waiter has not run yet. The woken
     /// waiter's check uses the notification up, so notify once for each unit that can be consumed;
     /// where a condition consumes nothing, call [`notify_all`](Self::notify_all).
     ///
@@ -157,10 +157,10 @@ impl Event {
     /// Begins a notification; returns whether a waiter may be registered.
     #[inline]
     fn may_be_waited_for(&self) -> bool {
-        // ORDERING: the fence pairs with the one in `listen`. If this one comes first, the waiter's
-        // second check sees the caller's change; if that one does, the load sees the alert. This
-        // fence serves `event-listener`, too: `relaxed` makes it leave out its own, and its lock
-        // orders the rest.
+        // ORDERING: the fence pairs with the one in `listen`. If this fence comes first, the
+        // waiter's second check sees the caller's change; if the waiter's does, the load sees the
+        // alert. This fence serves `event-listener`, too: `relaxed` makes it leave out its own, and
+        // its lock orders the rest.
         fence(Ordering::SeqCst);
         self.alert.load(Ordering::Relaxed)
     }
@@ -187,8 +187,8 @@ impl Event {
     ///
     /// The condition is checked before the waiter registers, again after that, and in each later
     /// poll; a waiter that was notified in vain registers anew, with another check. The condition
-    /// runs with no lock held, and may use the event. One that notifies its own event keeps its
-    /// task busy: each poll ends after a few checks, and wakes the task again.
+    /// runs with no lock held, and may use the event. A condition that notifies its own event keeps
+    /// its task busy: each poll ends after a few checks, and wakes the task again.
     ///
     /// # Cancel safety
     ///
@@ -229,8 +229,8 @@ impl fmt::Debug for Event {
     }
 }
 
-/// What a waiter of an [`Event`] waits for: any closure returning an `Option`, or a type with a
-/// name.
+/// What a waiter of an [`Event`] waits for: any closure returning an `Option`, or a type that
+/// implements this trait.
 pub trait Condition {
     /// What the waiter gets.
     type Output;
@@ -252,7 +252,7 @@ impl<T, F: FnMut() -> Option<T>> Condition for F {
     }
 }
 
-/// What the listener wakes: passes the waiter's waker on to the outbox.
+/// The waker of the listener: moves the waiter's own waker to the outbox.
 struct Relay {
     // INVARIANT: the waker of the latest poll, until a notification has taken it.
     waker: Lock<Option<Waker>>,
@@ -291,8 +291,9 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         // The relay's waker is taken out first; if a notification has taken it before, it will be
-        // called, to no effect. It is dropped last, and other wakers are called before that: both
-        // are foreign code, and no panic of theirs may keep the rest from happening.
+        // called, to no effect. It is dropped last, after other wakers were called: its destructor
+        // and those wakers are foreign code, and a panic of one must not keep the rest from
+        // happening.
         let _waker = self.relay.0.waker.with(Option::take).map(Foreign::new);
         // Dropping a notified listener notifies the next one, whose waker is then in the outbox.
         drop(self.listener.take());
@@ -335,8 +336,8 @@ impl Waiter {
     }
 
     /// Returns whether the waiter is registered. If so, it may have been notified, and only
-    /// [`poll_until`](Self::poll_until) or a drop may end its wait: else one notification would
-    /// stand for two units.
+    /// [`poll_until`](Self::poll_until) or a drop may end its wait: until then it keeps the
+    /// notification, which wakes nobody else.
     #[inline]
     pub const fn is_registered(&self) -> bool {
         self.registration.is_some()

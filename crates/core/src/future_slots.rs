@@ -5,9 +5,10 @@
 //! the task's poll:  set its waker in the cell ─▶ take the list ─▶ poll those slots
 //! ```
 //!
-//! The cell's lock orders the two: if a slot is put into the list too late to be taken, its wake
-//! calls the waker that was just set. A wake costs the same however many futures there are, and so
-//! does a poll for each future that was woken.
+//! Only the first slot in a list wakes the task, whose poll then finds the others, too. The cell's
+//! lock orders wakes and polls: if a slot is put into the list too late to be taken, its wake calls
+//! the waker that was just set. A wake costs the same however many futures there are, and so does a
+//! poll for each future that was woken.
 //!
 //! The idea of a waker for each future is that of `futures`' `FuturesUnordered`; here the futures
 //! stay where they are, and have numbers.
@@ -128,8 +129,8 @@ struct Slot<N, F> {
 
 impl<N, F> Drop for Slot<N, F> {
     fn drop(&mut self) {
-        // Both are foreign values, and many slots are dropped together: a second panic while the
-        // first unwinds would abort the process.
+        // The future and the note are foreign values, and many slots are dropped together: a second
+        // panic while the first unwinds would abort the process.
         let Self { future, note, .. } = self;
         contain(|| future.set(None));
         contain(|| *note = None);
@@ -234,11 +235,11 @@ impl<N, F> FutureSlots<N, F> {
         }
     }
 
-    /// Takes the woken slots out of the list, to be polled in the order of their numbers: where
-    /// several futures want what only one can have, the same ones get it again and complete,
-    /// instead of all making one step each. Call it in each poll of the task, after its waker was
-    /// set, and then call [`next_woken`](Self::next_woken) until that returns `None`. Slots that
-    /// are woken meanwhile are left to the next poll.
+    /// Takes the woken slots out of the list, to be polled in the order of their numbers: if
+    /// several futures compete for something, the same ones get it again and complete, instead of
+    /// all making one step each. Call it in each poll of the task, after its waker was set, and
+    /// then call [`next_woken`](Self::next_woken) until that returns `None`. Slots that are woken
+    /// meanwhile are left to the next poll.
     pub fn look(&mut self) {
         let spare = &mut self.spare;
         self.woken.list.with(|list| mem::swap(list, spare));

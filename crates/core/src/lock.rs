@@ -64,8 +64,8 @@ impl<T> Lock<T> {
     }
 }
 
-/// Holds in every build of the lock: each section leaves its data valid before it calls foreign
-/// code.
+/// Every build of the lock is unwind safe: each section leaves its data valid before it calls
+/// foreign code.
 impl<T> UnwindSafe for Lock<T> {}
 impl<T> RefUnwindSafe for Lock<T> {}
 

@@ -1,9 +1,9 @@
 //! The machine this workspace runs on: atomics, `Arc`, the mutex, parking and thread-locals.
 //!
 //! Everything that synchronizes comes from here, so that one switch replaces the real machine by
-//! loom's model, and a target without 64-bit atomics or compare-and-swap gets `portable-atomic`'s.
-//! Other files choose between the machine and its model by `by_machine`; outside of this file, only
-//! the models of the queue and the ring name `loom`.
+//! loom's model, and a target without 64-bit atomics or compare-and-swap gets the atomics of
+//! `portable-atomic`. Other files choose between the machine and its model by `by_machine`; outside
+//! of this file, only the models of the queue and the ring name `loom`.
 //!
 //! | world | atomics | `Arc` | mutex | parking |
 //! | --- | --- | --- | --- | --- |
@@ -254,9 +254,9 @@ pub const fn tuned(real: u32, in_models: u32) -> u32 {
 /// Does nothing on the real machine, where the `SeqCst` accesses before and after it are in one
 /// order anyway.
 ///
-/// LOOM: loom treats `SeqCst` accesses as AcqRel, but has `SeqCst` fences. One between two `SeqCst`
-/// accesses of a thread has the effect that C++20 gives them without it: they are in one order with
-/// those of other threads.
+/// LOOM: loom treats `SeqCst` accesses as AcqRel, but has `SeqCst` fences. A fence between two
+/// `SeqCst` accesses of a thread has the effect that C++20 gives them without it: they are in one
+/// order with those of other threads.
 #[cfg(feature = "std")]
 #[inline]
 pub(crate) fn sequentially_consistent_in_models() {
@@ -383,7 +383,7 @@ mod model_once {
             self.is_set.load(Ordering::Acquire).then(|| self.value.get()).flatten()
         }
 
-        /// Returns the value, and first writes that of `make` if there is none.
+        /// Returns the value; if there is none, writes the result of `make` first.
         pub fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
             if let Some(value) = self.get() {
                 return value;

@@ -51,8 +51,8 @@ const ITEM: usize = 2;
 
 /// A bounded or unbounded queue that can be closed, for tasks and threads.
 ///
-/// What was pushed before the close can still be popped; then every pop returns [`Closed`]. Items
-/// leave in the order in which they came in.
+/// Items that were pushed before the close can still be popped; then every pop returns [`Closed`].
+/// Items leave in the order in which they came in.
 ///
 /// A push and a pop each cost two read-modify-writes and a fence while there is no waiter.
 ///
@@ -180,8 +180,8 @@ impl<T> Queue<T> {
             return Ok(item);
         }
         // ORDERING: Acquire: pairs with the Release in `close`. An item on its way in is counted,
-        // and its push will notify. One that came in after the first `take` is counted, too, and
-        // the second one looks for it.
+        // and its push will notify. An item that came in after the first `take` is counted, too,
+        // and the second `take` looks for it.
         match self.word.load(Ordering::Acquire) {
             CLOSED => Err(TryPopError::Closed),
             _ => self.take().ok_or(TryPopError::Empty),

@@ -46,7 +46,7 @@ pub trait Sink {
     fn record(&mut self, sample: Sample);
 }
 
-/// A number of one metric, and what it is a number of.
+/// One number of a metric, with its labels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Sample {
@@ -64,9 +64,9 @@ pub struct Sample {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
-    /// What goes up and down.
+    /// A number that goes up and down.
     Gauge(f64),
-    /// What only grows, but for a wrap around.
+    /// A number that only grows, until it wraps around.
     Counter(u64),
     /// How many observations there were, and their sum: in seconds, where they are times.
     Summary {
@@ -79,8 +79,8 @@ pub enum Value {
 
 /// # Panics
 ///
-/// Each of these panics if the table says otherwise of `metric`: another kind, or no such `state`
-/// or `outcome`.
+/// Each of these panics if, by the table, `metric` is of another kind, has no such `state` or
+/// `outcome`, or has a label for which the method takes no value.
 #[allow(clippy::cast_precision_loss, reason = "2⁵³ is more than any gauge here reaches")]
 impl Sample {
     /// Returns a sample of a gauge without a label of its own.
@@ -332,21 +332,22 @@ impl Metric {
         &ROWS[self as usize]
     }
 
-    /// Returns the name in Prometheus: a counter's ends in `_total`; a summary has two, with
-    /// `_count` and `_sum` behind this one.
+    /// Returns the name in Prometheus. A counter's name ends in `_total`; a summary has two names
+    /// there, with `_count` and `_sum` behind this one.
     pub fn name(self) -> &'static str {
         self.row().name
     }
 
-    /// Returns the name by OpenTelemetry's conventions, from which its exporters make that of
-    /// Prometheus; but of a summary, which is two counters there, they make others:
+    /// Returns the name by OpenTelemetry's conventions. Its exporters make the name in Prometheus
+    /// of it, but not for a summary, which is two counters there: they call these
     /// `tidegate_wait_count_total` and `tidegate_wait_sum_seconds_total`, not
     /// `tidegate_wait_seconds_count` and `tidegate_wait_seconds_sum`.
     pub fn otel_name(self) -> &'static str {
         self.row().otel
     }
 
-    /// Returns the unit by OpenTelemetry's conventions (UCUM): `s`, `1` of a ratio, `{permit}`.
+    /// Returns the unit by OpenTelemetry's conventions (UCUM): such as `s`, `{permit}`, or `1` for
+    /// a ratio.
     pub fn unit(self) -> &'static str {
         self.row().unit
     }
@@ -362,7 +363,8 @@ impl Metric {
         self.row().has_pattern
     }
 
-    /// Returns the metric's own label, `state` or `outcome`, and the values it may have.
+    /// Returns the metric's own label, `state` or `outcome`, and the values it may have; `None` if
+    /// it has none.
     pub fn label(self) -> Option<(&'static str, &'static [&'static str])> {
         self.row().label
     }

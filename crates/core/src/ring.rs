@@ -49,7 +49,7 @@ const AWAITED: usize = 2;
 /// In the tail: pushes are refused as if the ring were full.
 const DIVERTED: usize = 4;
 const FLAGS: usize = MARK | AWAITED | DIVERTED;
-/// One position.
+/// The distance from one position to the next within a lap.
 const STEP: usize = 8;
 /// How many low bits of a position are flags, neither lap nor index.
 const STEP_BITS: u32 = STEP.trailing_zeros();
@@ -60,8 +60,8 @@ const CLOSED: usize = MARK;
 /// A bounded queue for many pushers and poppers, whose methods never wait.
 ///
 /// A caller that has to wait registers elsewhere (see [`Event`](crate::Event)), raises the flag of
-/// what it waits for and tries once more; the next push or pop that brings it is told that it is
-/// awaited.
+/// what it waits for and tries once more. Until the flag is cleared, each push or pop that brings
+/// such an item or room returns `is_awaited`.
 ///
 /// # Examples
 ///
@@ -122,7 +122,7 @@ pub struct Pushed {
 /// Exhaustive on purpose: a caller has to act on each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotPushed<T> {
-    /// There is no room now.
+    /// There is no room now, or pushes are [diverted](Ring::divert).
     Full(T),
     /// There will never be room.
     Closed(T),
@@ -157,15 +157,15 @@ const fn most_slots(bits: u32) -> usize {
     ((1_u128 << (bits - 1 - STEP_BITS)) - 1) as usize
 }
 
-/// Returns the distance from a position to the next one of the same slot: a power of two above the
-/// capacity, so that the two differ in the lap only.
+/// Returns the distance from a position to the next one of the same slot: a power of two that has
+/// room for more than `capacity` indices, so that these two positions differ in the lap only.
 const fn lap_of(capacity: usize) -> usize {
     (capacity + 1).next_power_of_two() * STEP
 }
 
 impl<T> Ring<T> {
-    /// The largest capacity: as many slots as an allocation can have, and as two laps of a position
-    /// can tell apart.
+    /// The largest capacity: as many slots as an allocation can have, but at most as many as two
+    /// laps of a position can tell apart.
     ///
     /// On 32 bits that is 2²⁸ − 1 items if they are zero-sized.
     pub const MAX_CAPACITY: usize = {
@@ -504,8 +504,8 @@ mod tests {
             assert_eq!(lap(most) * 2, positions, "{bits} bits");
             assert!(lap(most + 1) * 2 > positions, "{bits} bits");
             for capacity in [1, 2, 3, 4, 7, 8, 1000, most / 2, most] {
-                // One index is left over, and laps divide the positions: the last one ends where
-                // the first begins.
+                // At least one index is left over, and laps divide the positions: the last lap ends
+                // where the first begins.
                 assert!(lap(capacity) > (capacity * STEP) as u128);
                 assert_eq!(positions % lap(capacity), 0);
                 // What docs/unsafe.md says: so many pushes, at least, before a position comes

@@ -102,8 +102,8 @@ impl<T, P> RwShards<T, P> {
     }
 
     /// Does what [`new`](Self::new) does, but readers are always counted: without slots for them
-    /// the shards take 256 bytes less for each thread that can run at once. For shards that few
-    /// threads read at a time.
+    /// the shards take about 256 bytes less for each thread that can run at once. For shards that
+    /// few threads read at a time.
     ///
     /// # Panics
     ///
@@ -151,8 +151,9 @@ impl<T, P> RwShards<T, P> {
         self.parts.iter().map(|part| self.shard(part))
     }
 
-    /// Panics if the calling thread is in a section of these shards. Call it before you wait for
-    /// other threads that enter them: they might wait for a writer that waits for your section.
+    /// Panics if the calling thread is in a section of these shards; a section with another
+    /// [owner](Shard::owned_by) does not count. Call it before you wait for other threads that
+    /// enter them: they might wait for a writer that waits for your section.
     ///
     /// # Panics
     ///

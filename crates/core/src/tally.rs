@@ -17,13 +17,13 @@ const COUNTS_BEFORE_STRIPES: u64 = 64;
 /// contains everything that happened before the reading, and may or may not contain what happens
 /// during it. Counters wrap around.
 ///
-/// A tally is two sets of counters of 8 bytes each: one set for the thread that counts first, which
-/// needs no read-modify-write as no other thread writes it, and one for all other threads. When two
-/// of these meet in a counter, or have counted 64 in one, the tally allocates stripes, a cache line
-/// or more for each thread that can run at once, and from then on each thread counts in its stripe.
-/// So a million tallies that are hardly used stay small, and a new one costs nothing and can be a
-/// static. Without std there are no stripes, and no thread owns a set. The idea of stripes on
-/// demand is that of Java's `LongAdder` (Doug Lea's `Striped64`).
+/// A tally is two sets of counters of 8 bytes each: one set for the thread that counts first, where
+/// no read-modify-write is needed as no other thread writes, and one for all other threads. When
+/// two of these meet in a counter, or have counted 64 in one, the tally allocates stripes, a cache
+/// line or more for each thread that can run at once, and from then on each thread counts in its
+/// stripe. So a million tallies that are hardly used stay small, and a new one costs nothing and
+/// can be a static. Without std there are no stripes, and no thread owns a set. The idea of stripes
+/// on demand is that of Java's `LongAdder` (Doug Lea's `Striped64`).
 ///
 /// # Examples
 ///
@@ -40,7 +40,7 @@ const COUNTS_BEFORE_STRIPES: u64 = 64;
 /// assert_eq!(CALLS.snapshot(), [0, 40]);
 /// ```
 pub struct Tally<const N: usize> {
-    /// One more than the number of the thread that writes `own`; 0 until a thread counts.
+    /// One more than the number of the thread that writes `own`; 0 while there is none.
     owner: AtomicUsize,
     // INVARIANT: written by the owner only.
     own: [AtomicU64; N],
@@ -100,9 +100,9 @@ impl<const N: usize> Tally<N> {
         let count = &self.first[counter];
         let old = count.load(Ordering::Relaxed);
         let new = old.wrapping_add(n);
-        // By a failure, threads learn that they meet here; `_weak` can fail without a meeting. A
-        // thread that shares the tally with its owner alone meets no other thread here, and still
-        // slows the owner down, as the sets are neighbours in memory.
+        // A failure says that threads meet here; `_weak` can fail without a meeting. A thread that
+        // shares the tally with its owner alone meets no other thread here, and still slows the
+        // owner down, as the sets are neighbours in memory: so counting often makes stripes, too.
         let is_counting_often =
             new / COUNTS_BEFORE_STRIPES != old / COUNTS_BEFORE_STRIPES && thread_number().is_some();
         if is_counting_often
@@ -185,7 +185,7 @@ mod striped {
     }
 }
 
-/// Threads cannot be told apart, so there is one set of counters for all.
+/// Without std threads cannot be told apart: all of them count in `first`.
 #[cfg(not(feature = "std"))]
 mod single {
     use crate::primitive::atomic::AtomicU64;

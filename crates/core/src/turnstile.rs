@@ -22,8 +22,8 @@ const CLOSED: u8 = 4;
 
 /// Lets one caller in at a time, first come, first served: a fair mutex without data.
 ///
-/// It guards *turns*, not values: the head of a wait queue that waits for time, the leader of a
-/// batch. For values use a mutex; for more than one at a time use a semaphore.
+/// It guards *turns*, not values: whose turn it is to wait for time at the head of a wait queue, or
+/// to lead a batch. For values use a mutex; for more than one at a time use a semaphore.
 ///
 /// # Fairness
 ///
@@ -46,7 +46,7 @@ const CLOSED: u8 = 4;
 pub struct Turnstile {
     /// | bits | meaning | changed by |
     /// | --- | --- | --- |
-    /// | `TAKEN` | a caller is inside, or was granted its turn and has not collected it | CAS to take; a leaver, under the list's lock if another bit is set |
+    /// | `TAKEN` | a caller is inside, or was granted its turn and has not collected it | the caller that enters, by CAS; `serve`, for the head; a leaver, under the list's lock if another bit is set |
     /// | `WAITERS` | the wait queue is not empty | only under the list's lock |
     /// | `CLOSED` | final | `close` |
     word: AtomicU8,
@@ -79,7 +79,7 @@ impl Turnstile {
     ///
     /// # Errors
     ///
-    /// [`Closed`] once [`close`](Self::close) was called.
+    /// [`Closed`] once [`close`](Self::close) was called, unless the turn was granted before.
     pub fn enter(&self) -> Enter<'_> {
         Enter { turn: Some(Turn::new(self, ())) }
     }
@@ -148,8 +148,8 @@ impl Supply for Turnstile {
                 _ => (word | WAITERS, Poll::Pending),
             };
             // ORDERING: Acquire on success: pairs with the Release of the last caller inside. The
-            // check and the note are one step on the word that leavers write, so a leaver is either
-            // seen here or sees WAITERS.
+            // check and setting WAITERS are one step on the word that leavers write, so a leaver is
+            // either seen here or sees WAITERS.
             match self.word.compare_exchange_weak(word, new, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return answer,
                 Err(found) => word = found,
@@ -163,7 +163,7 @@ impl Supply for Turnstile {
             return;
         }
         // ORDERING: Relaxed: while there are waiters, the turn is given back under the list's lock
-        // only (`hand_over`), through which the head is notified.
+        // only (`hand_over`), and the head is notified under the same lock.
         let before = self.word.fetch_or(TAKEN, Ordering::Relaxed);
         if before & TAKEN == 0 {
             line.grant_head(());

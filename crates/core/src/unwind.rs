@@ -1,9 +1,9 @@
 //! Panics of foreign code: of wakers, destructors, and other code that users bring.
 //!
-//! The rule of this workspace: *the guard exists before foreign code runs*. What is left for this
-//! module, the one catcher of all crates, are panics while another one unwinds, which would abort
-//! the process, and panics that no caller is to see. What a panic carries is foreign, too, and may
-//! panic when it is dropped; so may each of several values that are dropped together.
+//! The rule of this workspace: *the guard exists before foreign code runs*. This module, the only
+//! one of all crates that catches panics, is for the rest: panics while another one unwinds, which
+//! would abort the process, and panics that no caller is to see. The payload of a panic is foreign,
+//! too, and may panic when it is dropped; so may each of several values that are dropped together.
 
 mod contained;
 mod foreign;
@@ -27,7 +27,7 @@ pub fn bury(payload: Payload) {
     contain(|| drop(payload));
 }
 
-/// Runs foreign code; returns `None` if it panics.
+/// Runs foreign code; returns `None` if it panics. Without std the panic goes on.
 ///
 /// # Examples
 ///
@@ -44,8 +44,8 @@ pub fn attempt<T>(foreign: impl FnOnce() -> T) -> Option<T> {
     answer
 }
 
-/// Drops foreign values, each on its own: the panic of one keeps no other from being dropped, and
-/// two panics do not abort the process.
+/// Drops foreign values, each on its own. With std the panics of their destructors end here: they
+/// keep no other value from being dropped, and two of them do not abort the process.
 ///
 /// # Examples
 ///

@@ -106,8 +106,8 @@ pub trait Wait: Future + Sized {
 
     /// Blocks the calling thread until the future is ready or `duration` has passed.
     ///
-    /// The future is polled first, which reads no clock if it is ready, and the time is measured
-    /// from then on; zero means "only if it is ready now". A duration that is too long for an
+    /// The future is polled first; if it is ready, no clock is read. The time is measured from the
+    /// end of that poll; zero means "only if it is ready now". A duration that is too long for an
     /// `Instant` means for ever.
     ///
     /// # Errors
@@ -134,7 +134,8 @@ pub trait Wait: Future + Sized {
 
     /// Gives up with [`Cancelled`](crate::Cancelled) when `token` is cancelled.
     ///
-    /// A token that is cancelled before the first poll keeps the future from starting.
+    /// Each poll checks the token before it polls the future. So a token that is cancelled before
+    /// the first poll keeps the future from starting.
     ///
     /// # Examples
     ///

@@ -25,8 +25,8 @@
 //! own, so that it finds the next one to nudge without a search.
 //!
 //! A grant belongs to its ticket at once, even if the ticket's future is not polled for a long
-//! time. A promise does not: the supply [forgets](Line::forget_promise) one whose nudge is not
-//! answered, and nudges the next ticket.
+//! time. A promise does not: if a nudge is not answered, the supply [forgets](Line::forget_promise)
+//! its promise, and nudges the next ticket.
 //!
 //! Tickets live in an index arena: slots are reused, no memory is freed while tickets wait, and
 //! there are no pointers.
@@ -56,8 +56,9 @@ use crate::{
 
 /// A wait queue, in which each waiter asks for an `N` (an amount, a key, nothing at all).
 ///
-/// Allocates for the first waiter and whenever more wait at once than ever before. Its memory is
-/// never above what the longest queue needed, and is freed when a long queue has emptied.
+/// Allocates for the first waiter and when more wait at once than its memory has room for. The
+/// memory grows with the longest queue; if that was longer than 64, it is freed when no waiter is
+/// left.
 pub struct WaitList<N> {
     tickets: Lock<Tickets<N>>,
 }
@@ -164,8 +165,8 @@ pub trait Supply {
         false
     }
 
-    /// Decides the request of a ticket that asks again: one that was nudged, and in a supply that
-    /// [nudges](Self::nudges) any that is polled. Granted (and charged), refused, or `Pending` to
+    /// Decides the request of a ticket that asks again: one that was nudged; in a supply that
+    /// [nudges](Self::nudges), each that is polled. Granted (and charged), refused, or `Pending` to
     /// wait on in its place. Never called in a supply that neither [nudges](Self::nudges) nor uses
     /// [`Line::nudge_all`].
     ///
@@ -189,7 +190,7 @@ pub trait Supply {
 
     /// Serves the queue when a ticket has [asked again](Self::ask_again) in vain; if that ticket
     /// was nudged, nothing counts as [promised](Line::promised) any more. Does nothing by default,
-    /// which is right where others cannot get what a nudged ticket did not find.
+    /// which is right if no other ticket could get what this one did not.
     fn serve_after_miss(&self, line: &mut Line<'_, Self::Need>) {
         let _ = line;
     }

@@ -1,8 +1,8 @@
 //! The sleep until a token's deadline. It is polled once when it is set, and then only by its own
 //! wake-ups.
 //!
-//! A wake-up says that the deadline *may* have come. Whether it has, on that clock, only the sleep
-//! can say: the thread that wakes the alarm polls the sleep, with no lock held.
+//! A wake-up says that the deadline *may* have come. Only the sleep can say whether it has, on its
+//! clock: so the thread that wakes the alarm polls the sleep, with no lock held.
 //!
 //! ```text
 //! set ──▶ Set ──wake──▶ Polled ──pending──▶ Set, and once more if it was woken meanwhile
@@ -28,14 +28,14 @@ use crate::{
     unwind::Foreign,
 };
 
-/// How often in a row a sleep is polled that is not ready and was woken during its poll. The next
-/// poll is postponed.
+/// How often in a row a sleep is polled that is woken during each poll and stays pending. The poll
+/// after these is postponed.
 const LOOKS: u32 = 4;
 
 /// The state of a node's alarm.
 #[derive(Default)]
 pub(super) enum Alarm {
-    /// The node has no deadline, or is cancelled.
+    /// The node has no deadline of its own, or is cancelled.
     #[default]
     Off,
     /// The sleep waits to be woken.
@@ -135,8 +135,8 @@ impl Alarm {
         }
     }
 
-    /// Puts back a sleep that `lend` has taken out. Returns whether it was woken meanwhile, or the
-    /// sleep itself if the node was cancelled meanwhile.
+    /// Puts back a sleep that `lend` has taken out. Returns whether the sleep was woken meanwhile;
+    /// gives it back as the error if the node was cancelled meanwhile.
     fn put_back(&mut self, sleep: Sleep) -> Result<bool, Sleep> {
         match self {
             Self::Polled { again } => {

@@ -1,6 +1,6 @@
-//! LOOM: the ring has models of its own, so models of code that uses it may have a locked deque in
-//! its place, which promises the same: a change and the flag that says which side waits for it are
-//! one step.
+//! LOOM: the ring itself is modelled elsewhere, so models of code that uses it have a locked deque
+//! in its place. The deque promises the same: to move an item, and to read whether the other side
+//! waits, is one step.
 
 use core::num::NonZeroUsize;
 

@@ -1,5 +1,5 @@
 //! Without std no thread can be put to sleep, and a reader is treated as a writer: one lock lets in
-//! one at a time.
+//! one section at a time.
 
 use core::{fmt, marker::PhantomData};
 
@@ -37,8 +37,8 @@ pub(super) fn depth() -> usize {
 pub(super) struct RwLock<T, P> {
     pub(super) meta: P,
     value: Lock<T>,
-    // As with std, the lock is `Sync` only if `T` is: the feature must not take away what a build
-    // without it promises.
+    // As with std, the lock is `Sync` only if `T` is: the feature `std` must not take away what a
+    // build without it promises.
     looked_at: PhantomData<T>,
 }
 

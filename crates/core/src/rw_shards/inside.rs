@@ -21,8 +21,7 @@ const DEEPEST: usize = super::MOST_SECTIONS;
 type Mark = usize;
 
 /// What is added to a map's address to mark a writing section. A map is larger than this, so the
-/// sum is no other map's address. An offset of 1 would do, but the processor's addressing does not
-/// add it.
+/// sum is no other map's address. An offset of 1 would do, too.
 const WRITES: usize = size_of::<usize>();
 
 /// Returns the mark of writing sections.
@@ -137,7 +136,7 @@ pub(super) fn depth() -> usize {
 }
 
 impl Inside {
-    /// Returns the marks of all sections that the thread is in; 0 if it is in none.
+    /// Returns the marks of all sections that the thread is in; one mark of 0 if it is in none.
     fn marks(&self) -> impl Iterator<Item = Mark> {
         let around = self.around[..self.depth.get()].iter().map(|around| around.get().0);
         around.chain([self.innermost.get()])

@@ -28,8 +28,8 @@ pub(super) struct RwLock<T, P> {
 // (`T: Send`).
 unsafe impl<T: Send + Sync, P: Sync> Sync for RwLock<T, P> {}
 
-/// Unwind safe as std's mutex is: a panic in a section leaves the value as valid as its type's
-/// methods do, and the lock open.
+/// Unwind safe, without poison: a panic in a section opens the lock, and leaves the value as valid
+/// as its type's methods do.
 impl<T, P: UnwindSafe> UnwindSafe for RwLock<T, P> {}
 impl<T, P: RefUnwindSafe> RefUnwindSafe for RwLock<T, P> {}
 

@@ -81,7 +81,7 @@ impl Readers {
         is_much
     }
 
-    /// Returns the event that threads wait for that sleep until a lock opens.
+    /// Returns the event on which threads sleep until a lock opens.
     pub(super) fn changed(&self) -> &Event {
         &self.changed
     }
@@ -179,8 +179,8 @@ impl Drop for Announcement<'_> {
     }
 }
 
-/// Backs off while polling for what takes nanoseconds, unless the awaited thread has no core:
-/// spins, yields, then naps, as the awaited thread sends no notification.
+/// Backs off while polling for the end of a section, which takes nanoseconds unless its thread has
+/// no core: spins, yields, then naps, as that thread sends no notification.
 struct Patience {
     looks: u32,
 }

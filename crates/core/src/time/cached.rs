@@ -24,21 +24,21 @@ use crate::{
 /// and the second one polls it.
 const ROUNDS: u32 = 2;
 
-/// A clock that shows what another one showed when it was last [refreshed](Self::refresh).
+/// A clock that shows what its inner clock showed when this one was last
+/// [refreshed](Self::refresh).
 ///
 /// Reading it is one relaxed load, where the system's clock takes some 20 to 30 ns, which is most
 /// of what a limiter costs. Use it where a limiter or breaker is asked millions of times a second,
 /// and the time may lag by a millisecond. Do not use it to measure short durations, or where it is
 /// not refreshed.
 ///
-/// Its resolution is the interval between refreshes: it lags by at most that (and by what delays
-/// the refresher), and never goes backward. [`keep_fresh`](Self::keep_fresh) refreshes it in a task
-/// or a thread of yours. Before the first refresh it shows [`Timestamp::ORIGIN`].
+/// Its resolution is the interval between refreshes: it lags by at most that plus the delays of the
+/// refresher, and never goes backward. [`keep_fresh`](Self::keep_fresh) refreshes it in a task or a
+/// thread of yours. Before the first refresh it shows [`Timestamp::ORIGIN`].
 ///
 /// While it is not refreshed, time stands still: a limiter adds no tokens and refuses once its
-/// burst is spent, an open breaker stays open. That is the safe side, and still an outage. What
-/// *waits* is not stuck: a sleep is timed by the inner clock, and refreshes the cached one when it
-/// ends.
+/// burst is spent, an open breaker stays open. That is the safe side, and still an outage. *Waits*
+/// are not stuck: a sleep is timed by the inner clock, and refreshes the cached one when it ends.
 ///
 /// A sleeper must reach the clock for as long as it sleeps. So it is not the clock itself that is a
 /// [`Timer`], but a `&'static CachedClock` and an `Arc<CachedClock>`; both can be the clock of a
@@ -85,8 +85,7 @@ impl<C: Clock> CachedClock<C> {
     /// is shown then.
     pub fn refresh(&self) -> Timestamp {
         let now = self.clock.now().as_nanos();
-        // ORDERING: Relaxed: a number. What must not be seen before its time is ordered by other
-        // means.
+        // ORDERING: Relaxed: the number publishes nothing else.
         let before = self.shown.fetch_max(now, Ordering::Relaxed);
         Timestamp::from_nanos(before.max(now))
     }

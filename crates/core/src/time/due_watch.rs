@@ -7,8 +7,9 @@ use super::Timestamp;
 /// The most steps between two readings of the clock.
 const MOST: u32 = 64;
 
-/// Reads the clock for a loop that always finds something ready: at each step, or only at some
-/// steps while these take but a small part of the delay.
+/// Says when a deadline has come, for a loop that always finds something ready. It reads the clock
+/// at each step, or, while steps take but a small part of the delay, at fewer steps: at least at
+/// one of 64.
 ///
 /// # Examples
 ///

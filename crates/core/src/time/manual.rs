@@ -48,7 +48,8 @@ pub struct ManualClock {
 struct State {
     // INVARIANT: never decreases.
     now: AtomicU64,
-    // Where the latest turn leads; `now` is on its way there. Two turns at once add up here.
+    // Where the turns that have begun lead; `now` is on its way there. Two turns at once add up
+    // here.
     turned_to: AtomicU64,
     timers: Timers,
 }
@@ -100,9 +101,9 @@ impl ManualClock {
             let due = self.state.timers.next().map_or(time, |due| due.min(time));
             self.set_now(due);
             match self.state.timers.pop_due(due) {
-                // No sleeper was due by `time` when that was checked, after the clock was set to
-                // it. A sleeper registers before it reads the clock, so one that was missed reads
-                // the new time.
+                // The clock was set to `time`, and after that no sleeper was due by then. A sleeper
+                // registers before it reads the clock again, so one that was missed here reads the
+                // new time.
                 None if due == time => return None,
                 None => {}
                 waker => return waker,

@@ -110,8 +110,8 @@ impl TimerThread {
     /// Returns the thread of this process, and starts it first if there is none.
     ///
     /// A forked child process has its parent's memory, and only one of the parent's threads: it
-    /// needs another thread for the same timers. If the fork came while a thread held their lock,
-    /// they stay locked in the child, which then begins with new ones.
+    /// needs another thread for the same timers. If the fork came while a thread held the timers'
+    /// lock, they stay locked in the child, which then begins with new timers.
     fn get() -> &'static Self {
         let process = process();
         let mut found = FIRST_THREAD.get_or_init(|| Self::start(process, Timers::default()));
@@ -134,7 +134,7 @@ impl TimerThread {
     fn serve(timers: &Timers) {
         loop {
             while let Some(waker) = timers.pop_due(SystemClock.now()) {
-                // The thread outlives a panicking waker, and what it panics with.
+                // The thread outlives a waker that panics, and a payload whose destructor panics.
                 unwind::contain(|| waker.wake());
             }
             match timers.next() {

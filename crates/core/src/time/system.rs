@@ -13,8 +13,8 @@ fn origin() -> Instant {
     *ORIGIN.get_or_init(Instant::now)
 }
 
-/// Returns the instant of a system timestamp; `None` if that does not come, or is too late for an
-/// `Instant`.
+/// Returns the instant of a system timestamp; `None` if the timestamp is `NEVER`, or too late for
+/// an `Instant`.
 pub(super) fn instant_of(time: Timestamp) -> Option<Instant> {
     if time == Timestamp::NEVER {
         return None;

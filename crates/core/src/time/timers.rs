@@ -1,4 +1,5 @@
-//! Wakers in the order of their time: the store behind every timer of this crate.
+//! Wakers in the order of their time: the store behind the sleeps of `SystemClock` and
+//! `ManualClock`.
 
 use core::task::Waker;
 

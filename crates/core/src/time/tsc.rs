@@ -19,8 +19,8 @@ const ROUNDS: u32 = 8;
 /// a profile, and where the counter is sound:
 ///
 /// - on x86-64 with an invariant counter and `rdtscp` (`constant_tsc nonstop_tsc` in
-///   `/proc/cpuinfo`), which `quanta` looks for; where it finds none, and on other processors, it
-///   reads the system's monotonic clock instead;
+///   `/proc/cpuinfo`), which `quanta` looks for, and on AArch64, where it reads the system counter
+///   except on iOS; everywhere else, it reads the system's monotonic clock instead;
 /// - with counters that are in step on all cores, which `quanta` cannot check. Where they are not,
 ///   the clock may step back as a thread moves, and the patterns then treat it as standing still;
 /// - on a machine that is not suspended or moved to another host meanwhile, which changes the

@@ -12,10 +12,10 @@ use super::{drop_each, in_drop};
 const THERE: &str = "it is there until it is dropped";
 
 /// A value whose destructor is foreign code, dropped by [`in_drop`]: while a panic unwinds, the
-/// panic of its destructor ends there.
+/// panic of its destructor ends there, with std.
 ///
-/// For values that are held while other foreign code runs, and for those of which several are
-/// dropped together.
+/// For values that are held while other foreign code runs, and for several values that are dropped
+/// together.
 ///
 /// # Examples
 ///
@@ -83,8 +83,8 @@ impl<T> Drop for Foreign<T> {
     }
 }
 
-/// A collection of foreign values, dropped by [`drop_each`]: the panics of their destructors end
-/// there.
+/// A collection of foreign values, dropped by [`drop_each`]: with std the panics of their
+/// destructors end there.
 ///
 /// When a destructor panics, a collection of std drops the other values, and aborts the process if
 /// a second one panics.

@@ -99,8 +99,8 @@ fn drive_on<F: Future>(
         if let Poll::Ready(output) = driver.poll(|cx| future.as_mut().poll(cx)) {
             break Ok(output);
         }
-        // Only a poll after the deadline may decide that it has timed out: a grant that came in
-        // time counts.
+        // Only a poll after the deadline may decide that the wait has timed out: a grant that came
+        // in time counts.
         if is_over {
             break Err(TimedOut);
         }
@@ -110,7 +110,7 @@ fn drive_on<F: Future>(
     result
 }
 
-/// A parker, the waker that unparks it, and the sleeps that it times itself.
+/// A parker, the waker that unparks it, and the sleeps that the parked thread times itself.
 struct Driver {
     parker: Parker,
     waker: Waker,
@@ -148,8 +148,8 @@ impl Driver {
         swap(&SPARE, Some(self));
     }
 
-    /// Runs one poll, during which this driver is the thread's current one. The driver before it
-    /// becomes current again afterwards: a poll may itself block for another future.
+    /// Runs one poll, during which this driver is the thread's current one. Afterwards the driver
+    /// that was current before is so again: a poll may itself block for another future.
     fn poll<R>(self: &Rc<Self>, poll: impl FnOnce(&mut Context<'_>) -> R) -> R {
         struct Restore(Option<Rc<Driver>>);
         impl Drop for Restore {
@@ -194,7 +194,7 @@ impl Driver {
                     return false;
                 }
                 if poll >= POLLS_ALONE {
-                    // The thread that it waits for may wait for this very processor.
+                    // The awaited thread may be waiting for this very processor.
                     yield_now();
                 }
             }

@@ -123,7 +123,7 @@ impl<N: Copy> Line<'_, N> {
         self.tickets.slots.get(self.tickets.first() as usize).map(|slot| &slot.need)
     }
 
-    /// Returns a place for a note about the present head, which stays with that ticket. Returns
+    /// Returns a place for a note about the present head; the note stays with that ticket. Returns
     /// `None` if no ticket sleeps, or in a supply that does not [nudge](super::Supply::nudges).
     pub fn head_note(&mut self) -> Option<&mut Option<u64>> {
         self.tickets.nudges.as_mut()?.note()
@@ -131,7 +131,7 @@ impl<N: Copy> Line<'_, N> {
 
     /// Grants `granted` to the head. The caller must have charged the supply for it.
     ///
-    /// Does nothing if there is no waiter.
+    /// Does nothing if there is no [head](Self::head).
     #[inline]
     pub fn grant_head(&mut self, granted: N) {
         self.tickets.settle_head(State::Granted, Some(granted));
@@ -145,7 +145,7 @@ impl<N: Copy> Line<'_, N> {
     }
 
     /// Rejects the head with [`Supply::dismissal`](super::Supply::dismissal). Does nothing if there
-    /// is no waiter.
+    /// is no [head](Self::head).
     pub fn dismiss_head(&mut self) {
         self.tickets.settle_head(State::Dismissed, None);
     }
@@ -188,8 +188,8 @@ impl<N: Copy> Line<'_, N> {
     /// been polled since, and how many these are. Promises that were
     /// [forgotten](Self::forget_promise) do not count.
     ///
-    /// Once one of them has asked again in vain, nothing counts as promised any more: tickets
-    /// behind it must not go first.
+    /// Once one of them has asked again in vain, or a newcomer has joined in front, nothing counts
+    /// as promised any more: tickets behind it must not go first.
     pub fn promised(&self) -> (u64, usize) {
         self.tickets.nudges.as_ref().map_or((0, 0), |nudges| (nudges.promised(), nudges.awaited()))
     }

@@ -3,8 +3,8 @@
 //!
 //! After Fredman, Sedgewick, Sleator and Tarjan, "The pairing heap" (1986). To insert an item takes
 //! one comparison. To remove one, the first or any other, takes O(log n) comparisons, amortized,
-//! for n items. To remove the first and insert it again, as when a ticket was nudged in vain, takes
-//! one comparison in all.
+//! for n items. To remove the first and insert it again, as when a ticket is nudged in vain, takes
+//! one comparison each time but the first.
 
 use super::{Index, NONE};
 
