@@ -97,7 +97,8 @@ impl Builder {
     /// Sets the function that names each thread by its number, from 0 on. Default:
     /// `tidegate-worker-0` and so on.
     ///
-    /// [`build`](Self::build) fails if a name contains a null byte.
+    /// A thread is not started if the function panics for it, or its name contains a null byte:
+    /// [`build`](Self::build) fails then.
     #[cfg(feature = "std")]
     pub fn thread_name(mut self, name: impl Fn(usize) -> String + Send + Sync + 'static) -> Self {
         self.thread_settings.name = Some(Box::new(name));
@@ -208,7 +209,8 @@ impl Builder {
     ///
     /// It runs on the thread that runs the job. It is also called if a job's handle was dropped
     /// before the job returned, and the destructor of the result panics. A panic of the hook is
-    /// contained. Without std the payload only says that there was a panic.
+    /// contained. Without std the payload only says that there was a panic, and the hook is not
+    /// called for a future, which counts as cancelled.
     pub fn on_panic(
         mut self,
         on_panic: impl Fn(&(dyn Any + Send)) + Send + Sync + 'static,
@@ -217,11 +219,11 @@ impl Builder {
         self
     }
 
-    /// Sets the parent of the tokens of jobs that have one: futures, and closures that [take a
-    /// token](WorkerPool::submit_with_token). Default: they have no parent.
+    /// Sets the parent of all jobs' tokens. Only futures, and closures that [take a
+    /// token](WorkerPool::submit_with_token), have a token. Default: the tokens have no parent.
     ///
-    /// Cancelling it cancels the tokens of those jobs: of the ones that run, and of each that
-    /// begins later. Other jobs have no token, and run all the same.
+    /// Cancelling the parent cancels the tokens of the jobs that run, and of each job that begins
+    /// later. Jobs without a token run all the same.
     ///
     /// # Examples
     ///
@@ -243,7 +245,7 @@ impl Builder {
 
     /// Sets how long a job may run until its token is cancelled: for `duration`, measured by
     /// `timer`. Only futures, and closures that [take a token](WorkerPool::submit_with_token), have
-    /// one. Default: no limit.
+    /// a token. Default: no limit.
     ///
     /// A future ends at its next await. A closure has to check its token: a thread cannot be
     /// stopped.

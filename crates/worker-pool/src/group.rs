@@ -83,12 +83,16 @@ impl<T> JobGroup<T> {
 
     /// Waits until every job has ended; resolves to the results in the order in which the jobs were
     /// added.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the results up and cancels no job.
     pub fn join(self) -> Join<T> {
         Join { group: self, ended: Results::default() }
     }
 
     /// Waits until a job has ended, and takes its result out; `None` if no job is left. Jobs can be
-    /// added in between.
+    /// added between two calls.
     ///
     /// Each handle is polled once after it was added and once when its job has ended; beyond that,
     /// the cost of a wait does not depend on the number of jobs.
@@ -174,8 +178,9 @@ impl<T> Watched<T> {
 type Results<T> = DropEach<Vec<(usize, T)>>;
 
 impl<T, E> JobGroup<Result<T, E>> {
-    /// Waits until every job has returned `Ok`, or one has failed: then it [cancels](Self::cancel)
-    /// the others, and does not wait for closures that have begun.
+    /// Waits until every job has returned `Ok`; resolves to the values in the order in which the
+    /// jobs were added. If a job fails, [cancels](Self::cancel) the others and waits for none of
+    /// them: closures that have begun go on.
     ///
     /// # Cancel safety
     ///

@@ -47,7 +47,8 @@ use crate::{
 ///
 /// Until it begins, each job takes a slot in its key's queue. It also takes one in the pool's
 /// queue, until a worker comes for it. If another worker runs a job of the key then, the job waits
-/// for that one alone, and is not among the `waiting` of the pool's [`stats`](WorkerPool::stats).
+/// for that worker alone, and is not among the `waiting` of the pool's
+/// [`stats`](WorkerPool::stats).
 ///
 /// # Examples
 ///
@@ -97,8 +98,8 @@ impl WorkerPool {
 impl<K: Ord + Send + Sync + 'static> KeyedPool<K> {
     /// Waits for room in the key's queue and in the pool's, and submits a job.
     ///
-    /// It waits even if the pool does something else when it is [full](crate::OnFull). A job must
-    /// not wait for another job of its key, which begins only when it has ended itself.
+    /// It waits for room whatever the pool's [`OnFull`](crate::OnFull) says. A job must not wait
+    /// for a later job of its key, which begins only when the waiting one has ended.
     ///
     /// # Cancel safety
     ///

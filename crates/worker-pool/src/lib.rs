@@ -16,8 +16,8 @@
 //! # Submitting from inside a job
 //!
 //! A job may use its own pool. [`try_submit`](WorkerPool::try_submit) never waits, nor do `submit`
-//! and `execute` if [callers run](OnFull::CallerRuns) the jobs that find no room. But two waits
-//! need another worker, and deadlock if every worker is in one of them:
+//! and `execute` if [`OnFull`] is anything but `Wait`, the default. But two waits need another
+//! worker, and deadlock if every worker is in one of them:
 //! - the wait for room in a full queue;
 //! - the wait for the handle of another job: a worker that waits runs no other job meanwhile, as
 //!   that could need more stack than is left, or a lock that the waiting job holds.

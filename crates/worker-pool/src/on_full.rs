@@ -30,7 +30,7 @@ pub enum OnFull {
     /// The job is dropped, and its submitter gets [`JoinError::Full`](crate::JoinError::Full) or
     /// [`ExecuteError::Full`](crate::ExecuteError::Full).
     Reject,
-    /// The submitter runs the job itself: in the poll of its future, on the calling thread.
+    /// The submitter runs the job itself: on its own thread, in the poll that finds no room.
     ///
     /// The panics of such a job are contained as on a worker. If a job submits it, it runs within
     /// that job, like a call: jobs that submit jobs then need stack for each level, and no room. A
@@ -41,7 +41,7 @@ pub enum OnFull {
     /// ones obsolete.
     ///
     /// A rendezvous (a queue of 0) holds no job that could be dropped: there the new job is
-    /// cancelled.
+    /// cancelled. So is it, rarely, if other callers empty the queue and fill it again meanwhile.
     DropOldest,
     /// The new job is cancelled: its handle resolves to [`Cancelled`](crate::JoinError::Cancelled),
     /// and `execute` returns `Ok`.

@@ -15,9 +15,9 @@ use crate::unwind::{DropEach, Foreign, contain};
 /// may use at once, such as a parser, a buffer, a connection, or a partial sum.
 ///
 /// A job borrows a value that a job on its thread has used before, or creates one if none is unused
-/// there. So a thread whose jobs do not nest calls creates one value. Taking a value out and
-/// putting it back takes a lock for an instant, which few other threads use; threads that share it
-/// share its values, too.
+/// there. So there are at most as many values as threads, if no job nests calls. Taking a value out
+/// and putting it back takes a lock for an instant, which few other threads use; threads that share
+/// a lock share the values, too.
 ///
 /// # Panics
 ///
@@ -45,7 +45,7 @@ pub struct PerWorker<T> {
     unused: Shards<Lock<DropEach<Vec<T>>>>,
 }
 
-// If a job panics, its value is dropped: no other job finds that half changed.
+// If a job panics, its value is dropped: no other job finds it half changed.
 impl<T> UnwindSafe for PerWorker<T> {}
 impl<T> RefUnwindSafe for PerWorker<T> {}
 
@@ -61,7 +61,7 @@ impl<T> PerWorker<T> {
     pub fn with<R>(&self, job: impl FnOnce(&mut T) -> R) -> R {
         let unused = self.unused.by_thread();
         let value = unused.with(|values| values.pop()).unwrap_or_else(|| (self.make)());
-        // If the job panics, this drops the value, and contains a second panic.
+        // If the job panics, this drops the value, and contains a panic of its destructor.
         let mut value = Foreign::new(value);
         let result = job(&mut value);
         unused.with(|values| values.push(value.into_inner()));

@@ -29,29 +29,31 @@ use crate::{error::StartError, workers::thread_limits::ThreadCount};
 /// reference count.
 ///
 /// **At the end of the process** a pool with threads has lost no accepted job if its last clone was
-/// dropped before, even as a thread-local of a thread that was joined. A pool that is never dropped
-/// (in a `static`, leaked, or owned by a thread that is not joined) cannot finish its jobs: when
-/// `main` returns, the system ends its threads. In this case call
-/// [`shutdown().wait()`](Self::shutdown) at the end of `main`, or [`idle().wait()`](Self::idle).
+/// dropped before, and the drop waited (see below). The clone may have been a thread-local of a
+/// thread that was joined. A pool that is never dropped (in a `static`, leaked, or owned by a
+/// thread that is not joined) cannot finish its jobs: when `main` returns, the system ends its
+/// threads. In this case call [`shutdown().wait()`](Self::shutdown) at the end of `main`, or
+/// [`idle().wait()`](Self::idle).
 ///
 /// # Dropping it
 ///
 /// Dropping the last clone closes and drains the pool: every accepted job is run. A pool with
-/// threads *waits* for that, and joins them; except after a shutdown that timed out, and if one of
-/// its own threads drops it, which would wait for itself. A detached pool does not wait: its
-/// workers finish the jobs. If it has no worker, the jobs are cancelled.
+/// threads *waits* for that, and joins its threads. It does not wait after a shutdown that timed
+/// out, nor if one of its own threads drops it: that thread would wait for itself. A detached pool
+/// does not wait: its workers finish the jobs. If it has no worker, the jobs are cancelled.
 ///
 /// In a task, call `shutdown().await` before the drop, which then has nothing left to wait for.
 ///
 /// # Clones
 ///
-/// A pool and a [`KeyedPool`](crate::KeyedPool) are `Clone`: a clone is the same pool. What stands
-/// for one job, one wait or one pause is not `Clone`: a [`JobHandle`], a group, a guard, a future.
+/// A pool and a [`KeyedPool`](crate::KeyedPool) are `Clone`: a clone is the same pool. A
+/// [`JobHandle`], a group, a guard and a future are not: each has one owner.
 ///
 /// # Fairness
 ///
-/// Jobs begin in the order in which they were accepted. Waiting submitters are woken in order, but
-/// a new submitter may take a slot before the woken one does.
+/// Jobs begin in the order in which they were accepted; but a job with a [key](crate::KeyedPool)
+/// waits until no other job of its key runs. Waiting submitters are woken in order, but a new
+/// submitter may take a slot before the woken one does.
 ///
 /// # Memory ordering
 ///
@@ -75,7 +77,7 @@ pub struct WorkerPool {
     owner: Arc<Owner>,
 }
 
-/// What is dropped with the last clone, which closes the pool and joins its threads.
+/// Dropped with the last clone of the pool: its drop closes the pool and joins the threads.
 struct Owner {
     shared: Arc<Shared>,
     threads: Arc<Threads>,
@@ -111,8 +113,8 @@ impl WorkerPool {
         Worker::new(self.shared())
     }
 
-    /// Waits for room, submits a job, and resolves to a handle that waits for its result. What it
-    /// does instead of waiting can be set by [`on_full`](Builder::on_full).
+    /// Waits for room, submits a job, and resolves to a handle that waits for its result.
+    /// [`on_full`](Builder::on_full) sets what it does instead of waiting for room.
     ///
     /// Inside a job of the same pool, see [the warning](crate#submitting-from-inside-a-job).
     ///
@@ -160,7 +162,8 @@ impl WorkerPool {
     ///
     /// # Errors
     ///
-    /// [`JoinError`](crate::JoinError): the job panicked, was cancelled, or was not accepted.
+    /// [`JoinError`](crate::JoinError): the job panicked, was cancelled, expired, or was not
+    /// accepted.
     ///
     /// # Examples
     ///
@@ -230,7 +233,7 @@ impl WorkerPool {
     ///
     /// The future is cancelled at an await by [`JobHandle::cancel`], by the pool's
     /// [`cancel_token`](Builder::cancel_token), when its [time](Builder::job_timeout) is up, and
-    /// when its [`Worker`] is dropped. It takes at least five allocations.
+    /// when its [`Worker`] is dropped. Submitting a future takes at least five allocations.
     ///
     /// # Examples
     ///
@@ -300,8 +303,8 @@ impl WorkerPool {
     }
 
     /// Waits for room, and submits a job without a handle. Only [`stats`](Self::stats) and
-    /// [`on_panic`](Builder::on_panic) tell how the job ended. What this does instead of waiting
-    /// can be set by [`on_full`](Builder::on_full).
+    /// [`on_panic`](Builder::on_panic) tell how the job ended. [`on_full`](Builder::on_full) sets
+    /// what this does instead of waiting.
     ///
     /// # Cancel safety
     ///
@@ -414,7 +417,8 @@ impl WorkerPool {
     }
 
     /// Closes the pool and takes out the jobs that no worker has taken, oldest first. Running jobs
-    /// go on; this does not wait for them.
+    /// go on; this does not wait for them. Some of the jobs that it returns may have been cancelled
+    /// by their handles: to run such a job does nothing.
     ///
     /// It may spin for the few instructions that another thread needs to store a job that was
     /// accepted just then; so do not call it in an interrupt handler.

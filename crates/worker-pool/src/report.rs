@@ -4,8 +4,8 @@ use tidegate_core::report::{Metric, Report, Sample, Sink};
 
 use crate::pool::WorkerPool;
 
-/// Jobs that panicked have failed. Waits are those that are over, also of jobs that were cancelled
-/// then, of a pool with a [clock](crate::Builder::clock).
+/// Jobs that panicked are reported as failed. Waits are reported only if the pool has a
+/// [clock](crate::Builder::clock): those of the jobs that [`waited`](crate::Stats::waited) counts.
 impl Report for WorkerPool {
     fn report(&self, to: &mut dyn Sink) {
         const NAME: &str = "worker_pool";

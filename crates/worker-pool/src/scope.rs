@@ -9,8 +9,8 @@
 //! ```
 //!
 //! The pool's queue holds requests for help, not the scopes' jobs, and a request belongs to no
-//! scope: one that is served late finds no scope in the list and does nothing. So the end of a
-//! scope needs no worker, and a scope on a worker of its own pool ends even if every other worker
+//! scope: served late, it helps another scope, or does nothing if the list is empty. So the end of
+//! a scope needs no worker, and a scope on a worker of its own pool ends even if every other worker
 //! waits, too. There are no more requests than workers (or one, if there is no worker), and a
 //! request that a scope leaves behind blocks no other scope.
 //!
@@ -42,7 +42,7 @@ use crate::{
 pub struct Scope<'scope, 'env: 'scope> {
     pool: &'scope WorkerPool,
     queue: Arc<ScopeQueue>,
-    // Both lifetimes are invariant, as in std's scope: what jobs borrow is neither shortened nor
+    // Both lifetimes are invariant, as in std's scope, so that no borrow of a job is shortened or
     // prolonged.
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
@@ -94,8 +94,8 @@ fn request_help(shared: &Arc<Shared>) {
     }
     let request = HelpRequest(Arc::downgrade(shared));
     match shared.accept(Job::plain(move || request.serve())) {
-        // Requests are few, and this one must be stored now: no other caller will ask again when
-        // there is room.
+        // Requests are few, and this one must be stored now: no other caller asks again once there
+        // is room.
         Err(NotPushed::Full(request)) if shared.job_queue.capacity() > 0 => {
             shared.job_queue.push_unbounded(request);
         }

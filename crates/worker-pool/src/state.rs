@@ -51,7 +51,7 @@ pub(crate) struct PoolSettings {
     pub(crate) on_full: OnFull,
     pub(crate) clock: Option<BoxedClock>,
     pub(crate) on_panic: Option<OnPanic>,
-    /// The parent of the tokens of all jobs that have one.
+    /// The parent of all jobs' tokens.
     pub(crate) cancel_token: Option<CancelToken>,
     pub(crate) job_timeout: Option<JobTimeout>,
     pub(crate) max_queue_age: Option<Duration>,
@@ -87,7 +87,8 @@ impl Shared {
         self.job_queue.push(job)
     }
 
-    /// Returns whether a closure that is submitted now would be run by its submitter. A snapshot.
+    /// Returns whether a closure that is submitted now would certainly be run by its submitter;
+    /// false if only a push can tell ([`JobQueue::is_full`]). A snapshot.
     #[inline]
     pub(crate) fn caller_runs(&self) -> bool {
         self.settings.on_full == OnFull::CallerRuns
@@ -132,7 +133,7 @@ impl Shared {
         was_there
     }
 
-    /// Closes the pool and takes out the jobs that no worker has.
+    /// Closes the pool and takes out the jobs that no worker has taken.
     pub(crate) fn take_all(&self) -> Vec<Job> {
         let jobs = self.job_queue.take_all().collect();
         // With nothing left to take, a shutdown may be over.
@@ -170,8 +171,8 @@ impl Shared {
         self.settings.cancel_token.as_ref().map_or_else(CancelToken::new, CancelToken::child)
     }
 
-    /// Returns a closure that derives the token which a job observes, from the one that its handle
-    /// cancels, when the job starts.
+    /// Returns a closure that is called when a job starts: from the token that the job's handle
+    /// cancels, it derives the token that the job observes.
     pub(crate) fn start_token(&self) -> impl FnOnce(CancelToken) -> CancelToken + Send + 'static {
         let timeout = self.settings.job_timeout.clone();
         move |token| match timeout {

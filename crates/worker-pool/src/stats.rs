@@ -10,8 +10,9 @@ use crate::state::{
 /// What a pool has done and is doing. A snapshot: the numbers are not of one instant.
 ///
 /// `submitted` is the sum of `waiting`, `in_flight`, `succeeded`, `panicked` and `cancelled`; a job
-/// that a worker is just taking out may be missing, or counted twice, for that instant. What a
-/// handle has reported is counted already.
+/// that a worker is just taking out, or that is just being cancelled, may be missing, or counted
+/// twice, for that instant. A job that waits for its [key](crate::KeyedPool) alone is missing, too.
+/// A job whose handle has given its result or its panic is counted already.
 ///
 /// # Examples
 ///
@@ -34,9 +35,9 @@ pub struct Stats {
     pub submitted: u64,
     /// How many jobs may wait while all workers are busy: the [queue](crate::Builder::queue).
     pub capacity: usize,
-    /// Jobs accepted that were neither taken by a worker nor cancelled. While one is cancelled, or
-    /// a worker finds one that was, it may be one more or one fewer for an instant; it is never 0
-    /// while a job waits, unless a worker takes another at that moment.
+    /// Jobs accepted that were neither taken by a worker nor cancelled. While a job is being
+    /// cancelled, or a worker finds a cancelled one, the number may be too high or too low for an
+    /// instant; it is never 0 while a job waits, unless a worker takes another job at that moment.
     pub waiting: usize,
     /// Jobs that run.
     pub in_flight: usize,
@@ -44,7 +45,8 @@ pub struct Stats {
     pub succeeded: u64,
     /// Jobs that panicked.
     pub panicked: u64,
-    /// Jobs accepted and dropped before they ran.
+    /// Jobs accepted and dropped before they ran, and futures that were cancelled before they
+    /// ended.
     pub cancelled: u64,
     /// Those of the cancelled that had waited for longer than
     /// [`max_queue_age`](crate::Builder::max_queue_age).
@@ -62,13 +64,13 @@ pub struct Stats {
     /// How often the system refused a thread that the pool has asked for to
     /// [grow](crate::Builder::threads). The existing threads do its work.
     pub threads_refused: u64,
-    /// Jobs whose waits are over and in `wait_time`, whatever became of the jobs then. Those that
-    /// were cancelled while they waited may be missing from both. 0 unless the pool has a
-    /// [`clock`](crate::Builder::clock).
+    /// The jobs whose waits `wait_time` adds up: all that have begun, and some of those that were
+    /// cancelled while they waited. 0 unless the pool has a [`clock`](crate::Builder::clock).
     pub waited: u64,
     /// How long those jobs had waited, in all. `None` unless the pool has a clock.
     pub wait_time: Option<Duration>,
-    /// How long the jobs that have ended had run, in all. `None` unless the pool has a clock.
+    /// How long the jobs that returned or panicked had run, in all. `None` unless the pool has a
+    /// clock.
     pub run_time: Option<Duration>,
 }
 

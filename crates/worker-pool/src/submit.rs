@@ -32,8 +32,8 @@ impl<'a> WaitForRoom<'a> {
         Self { shared, job, waiter: Waiter::new() }
     }
 
-    /// Submits the job if there is room at once; otherwise does what `on_full` says, which may be
-    /// to wait.
+    /// Submits the job if there is room now; otherwise settles it as [`settle`](Self::settle) says,
+    /// or begins to wait.
     #[inline]
     fn begin(&mut self, job: Job, cx: &mut Context<'_>) -> Poll<Result<(), ExecuteError>> {
         match self.shared.accept(job) {
@@ -63,8 +63,8 @@ impl<'a> WaitForRoom<'a> {
         self.poll_slow(cx)
     }
 
-    /// Submits the job if there is room now; otherwise does what `on_full` says. Returns `None` if
-    /// the job has to wait.
+    /// Submits the job if there is room now; otherwise settles it as [`settle`](Self::settle) says.
+    /// Returns `None` if the job has to wait.
     #[inline]
     fn try_submit(&mut self) -> Option<Result<(), ExecuteError>> {
         let job = self.job.take().expect("polled after it was ready");
@@ -146,7 +146,7 @@ impl<'a> WaitForRoom<'a> {
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Submit<'a, T> {
     room: WaitForRoom<'a>,
-    // `None` once it was passed to the handle.
+    // `None` once this is ready.
     receiver: Option<ResultReceiver<T>>,
 }
 

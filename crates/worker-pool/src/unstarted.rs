@@ -39,7 +39,8 @@ impl UnstartedJob {
     }
 
     /// Runs the job on the calling thread, as a worker would: its panic is contained, and its
-    /// handle gets the result.
+    /// handle gets the result. A job with a [key](crate::KeyedPool) is left to the worker that runs
+    /// another job of the key, if there is one.
     pub fn run(mut self) {
         if let Some(job) = self.job.take() {
             self.shared.run_on_caller(job);

@@ -62,7 +62,7 @@ enum HandleState<T> {
 
 /// The queue in which an accepted job waits for a worker.
 pub(crate) trait ReleaseSlot: Send + Sync {
-    /// Frees the slot of a job that was cancelled before a worker began with it.
+    /// Counts a job that was cancelled before a worker began with it, and frees its slot.
     fn release_slot(&self);
 }
 

@@ -56,7 +56,7 @@ pub(crate) type OnEnd<'a> = &'a mut dyn FnMut(Option<&(dyn Any + Send)>);
 /// The worker's end. A job whose `Runnable` is dropped before it ran is cancelled.
 #[derive(Default)]
 pub(crate) struct Runnable {
-    // `None` once it is run or discarded.
+    // `None` once the job was run, failed or discarded.
     cell: Option<Arc<dyn WorkerSide>>,
 }
 
@@ -66,15 +66,15 @@ pub(crate) struct ResultReceiver<T> {
     cell: Arc<dyn HandleSide<T>>,
 }
 
-/// The caller's end until the job is accepted: it becomes the `ResultReceiver`, or gives the
-/// closure back.
+/// The caller's end of a new job: it becomes the `ResultReceiver`, or gives the closure back if the
+/// pool refuses the job.
 pub(crate) struct Unsubmitted<F, T> {
     // INVARIANT: there is no `ResultReceiver` of this cell.
     cell: Arc<JobCell<F, T>>,
 }
 
-/// Creates both ends of a job; if the handle cancels the job, it also cancels `token`, which tells
-/// a running job to stop.
+/// Creates both ends of a job. `JobHandle::cancel` also cancels `token`, which tells a job that
+/// runs to stop.
 pub(crate) fn runnable<F, T>(
     closure: F,
     token: Option<CancelToken>,

@@ -47,8 +47,8 @@ impl<K> KeyedQueue<K> {
     }
 
     /// Counts a slot of the pool's queue as released; returns false if as many are released as the
-    /// queue has. The turn of a cancelled job stays in the queue until a worker takes it, so the
-    /// number of such turns must be bounded.
+    /// pool's queue has. The turn of a cancelled job stays in the queue until a worker takes it, so
+    /// the number of such turns must be bounded.
     fn may_release(&self) -> bool {
         // ORDERING: Relaxed: a bound, which publishes nothing.
         let one_more = |number| (number < self.shared.job_queue.slots()).then(|| number + 1);

@@ -14,7 +14,8 @@ use tidegate_core::{
     },
 };
 
-/// What one worker counts. Only that worker writes it, so it counts without read-modify-writes.
+/// What one worker counts, or the callers on some threads. Only the worker writes its own counters,
+/// so it counts without read-modify-writes.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerCounters {
     counts: [AtomicU64; KINDS],
@@ -31,7 +32,8 @@ const KINDS: usize = Counter::RunNanos as usize + 1;
 /// takes `RunNanos` for the last one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Counter {
-    /// Jobs accepted and dropped before they ran.
+    /// Jobs accepted and dropped before they ran, and futures that were cancelled before they
+    /// ended.
     Cancelled,
     /// Those of the cancelled that had waited for too long.
     Expired,
@@ -40,7 +42,8 @@ pub(crate) enum Counter {
     /// Threads that the system refused.
     ThreadsRefused,
     Started,
-    /// Those of the started that were cancelled: before, or between two polls of their future.
+    /// Jobs counted as started that were cancelled: before they began, or between two polls of
+    /// their future.
     Undone,
     Succeeded,
     Panicked,
@@ -50,13 +53,13 @@ pub(crate) enum Counter {
     RunNanos,
 }
 
-/// A time that is summed. It has two counters: a hundred thousand jobs that wait would fill 64 bits
-/// of nanoseconds in two days.
+/// A time that is summed. It has two counters: a hundred thousand jobs that wait at once would fill
+/// 64 bits of nanoseconds in two days.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum TimeSum {
-    /// How long jobs have waited, of all that have started.
+    /// How long the jobs that have started had waited.
     Wait,
-    /// How long jobs have run.
+    /// How long the jobs that returned or panicked had run.
     Run,
 }
 
@@ -83,7 +86,7 @@ impl WorkerCounters {
     pub(crate) fn add(&self, counter: Counter, n: u64) {
         let count = &self.counts[counter as usize];
         // ORDERING: Relaxed: a statistic. Only this worker writes it, so nothing is lost between
-        // the two.
+        // the load and the store.
         count.store(count.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
@@ -93,8 +96,8 @@ impl WorkerCounters {
         self.counts[counter as usize].fetch_add(n, Ordering::Relaxed);
     }
 
-    /// Notes that the worker is idle: it has no job, and takes none. `transitions` is its own
-    /// count.
+    /// Notes that the worker is idle: it has no job, and takes none. `transitions` is the worker's
+    /// own copy of the count.
     pub(crate) fn enter_idle(&self, transitions: &mut u64) {
         if *transitions % 2 == 1 {
             *transitions += 1;
@@ -133,7 +136,7 @@ pub(crate) struct PoolCounters {
 
 #[derive(Debug, Default)]
 struct Workers {
-    /// Of the workers that exist.
+    /// The counters of the workers that exist.
     present: Vec<Arc<CachePadded<WorkerCounters>>>,
     /// The sums of the workers that have left.
     past: [u64; KINDS],
@@ -141,7 +144,7 @@ struct Workers {
     past_transitions: u64,
 }
 
-/// A snapshot of the sums over all workers.
+/// A snapshot of sums: over all workers and callers, or over callers alone.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sums([u64; KINDS]);
 
@@ -224,8 +227,9 @@ impl PoolCounters {
             workers.present.iter().for_each(|counters| counters.add_to(&mut sums));
             sums
         });
-        // After the workers: one that finds its job cancelled takes it off what it has begun, then
-        // adds it to what was cancelled. So a job may be seen twice, and is never missing.
+        // Read after the workers: a worker whose future was cancelled takes it off what it has
+        // begun, and then counts it as cancelled here. So the job may be seen twice; it is missing
+        // only if both are read between these two steps.
         let mut callers = [0; KINDS];
         self.callers.iter().for_each(|counters| counters.add_to(&mut callers));
         all.iter_mut().zip(&callers).for_each(|(sum, n)| *sum = sum.wrapping_add(*n));

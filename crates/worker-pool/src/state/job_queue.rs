@@ -65,7 +65,7 @@ pub(crate) struct JobQueue {
     // On cache lines of their own, apart from what every push and pop reads.
     job_arrived: CachePadded<Event>,
     room_freed: CachePadded<Event>,
-    /// Notified when the queue is closed, for a submitter that waits for something else than room.
+    /// Notified when the queue is closed, for a submitter that waits for room in a key's queue.
     closing: Event,
     /// The number of workers that poll the ring in a loop, and will take the next job.
     spinning: CachePadded<AtomicUsize>,
@@ -153,8 +153,8 @@ impl JobQueue {
             }
             Err(refuse(job))
         });
-        // With the lock released: to drop the cancelled jobs takes time, and a future among them is
-        // foreign.
+        // The cancelled jobs are dropped with the lock released: that takes time, and a future
+        // among them is foreign.
         drop(swept);
         stored?;
         // A worker that begins to wait after this finds the ring diverted when it polls once more.
@@ -217,7 +217,8 @@ impl JobQueue {
         }
     }
 
-    /// Takes the oldest job for a worker; `None` if there is none now, or if the pool is paused.
+    /// Takes the oldest job for a worker; `None` if there is none now, or if the pool is paused;
+    /// `Closed` if there will never be one.
     #[inline]
     pub(crate) fn take(&self) -> Result<Option<Job>, Closed> {
         if self.is_paused() && !self.is_closed() {
@@ -226,7 +227,7 @@ impl JobQueue {
         self.pop()
     }
 
-    /// Takes the oldest job; `None` if there is none now.
+    /// Takes the oldest job; `None` if there is none now, `Closed` if there will never be one.
     pub(crate) fn pop(&self) -> Result<Option<Job>, Closed> {
         loop {
             match self.ring.pop() {
@@ -340,7 +341,7 @@ impl JobQueue {
     }
 
     /// Returns whether the queue is closed and every job was taken. A caller that finds this also
-    /// finds the taker of the last job among the started workers.
+    /// finds the worker that took the last job counted as started, unless it has left since.
     pub(crate) fn is_drained(&self) -> bool {
         // The ring may be diverted by a push that finds it closed and will undo that.
         self.ring.is_drained()
@@ -349,9 +350,10 @@ impl JobQueue {
                 && self.backlog.with(|backlog| self.ring.is_empty() && backlog.is_empty()))
     }
 
-    /// Returns whether a push would find no room now. A snapshot.
+    /// Returns whether a push would certainly find no room now; false for a rendezvous, and for a
+    /// capacity above that of the ring, where only a push can tell. A snapshot.
     pub(crate) fn is_full(&self) -> bool {
-        // A slot that a pop is just emptying counts as taken.
+        // `seems_to_have_room` is cheap, but counts a slot that a pop is just emptying as taken.
         self.capacity <= self.ring.capacity()
             && !self.ring.seems_to_have_room()
             && self.ring.is_full()

@@ -102,8 +102,8 @@ impl WorkerState {
         found
     }
 
-    /// Waits for a job; `Closed` once the pool is closed and none is left, or once `leaves` returns
-    /// true.
+    /// Waits for a job; `Closed` once the pool is closed and none is left, or once there is none
+    /// and `leaves` returns true.
     pub(super) fn wait<'a>(
         &'a mut self,
         mut leaves: impl FnMut() -> bool + 'a,

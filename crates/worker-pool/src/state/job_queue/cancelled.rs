@@ -32,7 +32,8 @@ impl CancelledJobs {
         self.count_of(self.total.load(Ordering::Relaxed))
     }
 
-    /// Returns how many jobs were ever cancelled. What is counted after this includes them.
+    /// Returns how many jobs were ever cancelled. A length of the queue that is read after this
+    /// includes those of them that are still queued.
     pub(super) fn total(&self) -> usize {
         // ORDERING: Acquire: pairs with the Release in `add`.
         self.total.load(Ordering::Acquire)

@@ -1,7 +1,7 @@
 //! How workers wait for jobs, and submitters for room: on a thread, both spin for a bounded time,
-//! then sleep. `job_queue.rs` wakes them: workers by `wake_worker` and `push_to_backlog`;
-//! submitters by `wake_submitter` (a job was taken), `release_slot` (one was cancelled) and
-//! `add_waiting_worker` (of a rendezvous); both by `close`.
+//! then sleep. `job_queue.rs` wakes them: workers by `wake_worker` and `push_front`; submitters by
+//! `wake_submitter` (a job was taken), `release_slot` (one was cancelled) and `add_waiting_worker`
+//! (of a rendezvous); both by `close`.
 
 use core::task::{Context, Poll};
 
@@ -74,8 +74,8 @@ impl JobQueue {
         self.rendezvous.is_none() && self.len() <= self.capacity - self.capacity.div_ceil(4)
     }
 
-    /// Waits for a job. Once `leaves` returns true, resolves to `Closed`, as if the queue were
-    /// closed and empty.
+    /// Waits for a job. Whenever it finds none, asks `leaves`: if that returns true, resolves to
+    /// `Closed`, as if the queue were closed and empty.
     pub(crate) fn poll_take(
         &self,
         waiter: &mut Waiter,
