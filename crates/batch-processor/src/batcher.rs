@@ -88,8 +88,9 @@ impl<T, R, E, C> Batcher<T, R, E, C> {
     /// are done.
     ///
     /// "Done" means that the handler has returned, with whatever result: when the flush is ready,
-    /// so is every earlier submission. A batch that is due is handed over as soon as fewer batches
-    /// run than [may](Builder::max_in_flight), and may still grow until then.
+    /// so are the results of these items. A batch that is due is handed over as soon as fewer than
+    /// [`max_in_flight`](Builder::max_in_flight) batches run; until then it may grow, if it is not
+    /// full.
     ///
     /// # Cancel safety
     ///

@@ -90,12 +90,13 @@ impl<T, C> Builder<T, C> {
         Self { max_items: items, ..self }
     }
 
-    /// Hands a batch over when its first item has waited for `delay`, if the handler is free by
-    /// then.
+    /// Hands a batch over when its first item has waited for `delay`, or, if the handler is busy
+    /// then, as soon as it is free. Only [`Policy::Delay`] and [`Policy::Balanced`] use this.
     ///
-    /// With zero, what has gathered while the handler was busy is handed over at once: the latency
-    /// is the least, and batches are as large as the load makes them. With [`Duration::MAX`], a
-    /// batch waits until it is full, or for a flush, the close or an item without room.
+    /// With zero, the items that have gathered while the handler was busy are handed over once it
+    /// is free: the latency is the least, and batches are as large as the load makes them. With
+    /// [`Duration::MAX`], a batch waits until it is full, or for a flush, the close or an item
+    /// without room.
     pub fn max_delay(self, delay: Duration) -> Self {
         Self { max_delay: delay, ..self }
     }
@@ -133,8 +134,8 @@ impl<T, C> Builder<T, C> {
     }
 
     /// Sets how many items may wait to be handed over, at least [`max_items`](Self::max_items).
-    /// Where items have weights, this also limits their total weight: to that of as many full
-    /// batches as `items` items fill, rounded up.
+    /// Where items have weights, this also limits their total weight: to `max_weight` times the
+    /// number of batches that `items` items fill, rounded up.
     ///
     /// Batches in flight do not count: all in all, a batcher holds up to
     /// `capacity + max_in_flight * max_items` items.

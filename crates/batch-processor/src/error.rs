@@ -91,7 +91,8 @@ pub enum BatchError<E> {
         /// Results that the handler returned.
         got: usize,
     },
-    /// The handler panicked with this message. The driver goes on with the next batch.
+    /// The handler panicked with this message, or an item did when it was cloned for a
+    /// [retry](crate::Builder::retry) or a split. The driver goes on with the next batch.
     ///
     /// Only with the feature `std`; without it a panic cannot be caught.
     Panicked(Arc<str>),
@@ -164,7 +165,7 @@ impl<T, E> SubmitError<T, E> {
         }
     }
 
-    /// Returns the error of the batch or of the drop; `None` if the item was refused.
+    /// Returns why an item that was not refused has no result; `None` if the item was refused.
     pub fn batch_error(&self) -> Option<&BatchError<E>> {
         match self {
             Self::Refused(_) => None,

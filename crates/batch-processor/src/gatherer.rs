@@ -173,7 +173,7 @@ impl<T, D: Default> Gatherer<T, D> {
         }
     }
 
-    /// Lets an item in. It needs `now` only if the item is the first of its batch.
+    /// Lets an item in; needs `now` only if the item is the first of its batch.
     #[inline]
     pub(crate) fn push(
         &mut self,

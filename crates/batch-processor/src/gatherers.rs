@@ -1,4 +1,4 @@
-//! The one gatherer of a batcher, or, with keys, one for each of them.
+//! The one gatherer of a batcher, or, with keys, one for each key.
 
 use alloc::boxed::Box;
 
@@ -72,7 +72,7 @@ impl<T, D: Default> Gatherers<T, D> {
         }
     }
 
-    /// Returns when a batch becomes due by its time; `None` if none does.
+    /// Returns when the next batch becomes due by its time: see [`Gather::deadline`].
     #[cfg(feature = "stream")]
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
         match &self.keyed {

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! One caller leads at a time: when the driver is woken, the leader is woken. From that wake-up
-//! until a caller polls the driver, the driver is due. A caller resigns when it has its result or
+//! until a caller polls the driver, the driver is due. A leader resigns when it has its result or
 //! is dropped, and then notifies the next waiter. A leader that is kept and not polled cannot
 //! resign: so any caller that is polled while the driver is due takes the lead, and a waiter checks
 //! for that from time to time.
@@ -47,8 +47,8 @@ const MOST_PATIENCE: Duration = Duration::from_secs(1);
 /// Gathers items from many callers into batches, which the callers themselves process: there is no
 /// driver to spawn, and no thread.
 ///
-/// The first caller of a batch leads: while it waits for its result, it does what a [`Driver`]
-/// would do, for all callers. When it has its result, the next waiter leads. With
+/// A caller that comes while no other leads is the leader: while it waits for its result, it does
+/// what a [`Driver`] would do, for all callers. When it has its result, the next waiter leads. With
 /// [`Policy::Immediate`](crate::Policy::Immediate) a caller that is alone processes its item at
 /// once, and callers that come meanwhile share the next batch: the group commit of databases. With
 /// [`Policy::Delay`](crate::Policy::Delay) the leader waits for more items first.
@@ -152,7 +152,7 @@ impl<T, C: Timer> Builder<T, C> {
 }
 
 impl<T, H: Handler<T>, C: Timer> LeaderBatcher<T, H, C> {
-    /// Hands an item in and waits for its result. The caller leads while it is its turn.
+    /// Hands an item in and waits for its result. The caller may have to lead meanwhile.
     ///
     /// # Cancel safety
     ///

@@ -28,16 +28,17 @@ pub enum Policy {
     /// When its first item has waited for [`max_delay`](crate::Builder::max_delay).
     #[default]
     Delay,
-    /// As soon as fewer batches run than [may](crate::Builder::max_in_flight). Batches are as large
-    /// as the load makes them: an item alone waits for nothing, and items that come while no batch
-    /// may start share one. The driver sets no timer.
+    /// As soon as fewer than [`max_in_flight`](crate::Builder::max_in_flight) batches run. Batches
+    /// are as large as the load makes them: an item alone waits for nothing, and items that come
+    /// while no batch may start share a batch. The driver sets no timer.
     Immediate,
     /// At once if no batch runs, like Nagle's algorithm for small packets; while others run, when
     /// the batch has `min` items, or its first item has waited for
     /// [`max_delay`](crate::Builder::max_delay).
     ///
     /// With one batch in flight this is [`Immediate`](Self::Immediate): nothing can start while one
-    /// runs.
+    /// runs. So it is with [keys](crate::Builder::keyed): a key looks only at its own batches, of
+    /// which one runs at most.
     Balanced {
         /// The number of items with which a batch starts although others run: from 1 to
         /// `max_items`.

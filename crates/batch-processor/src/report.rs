@@ -7,9 +7,9 @@ use tidegate_core::{
 
 use crate::{batcher::Batcher, handler::Handler, leader::LeaderBatcher, stats::Stats};
 
-/// In items: refused are those that were not accepted, and those that were dropped because there
-/// was no room; failed are those without a result. Waits are those of batches, from their first
-/// item on.
+/// Requests are items. Those that were not accepted, and those that were dropped because there was
+/// no room, are reported as refused; those for which the handler failed, as failed. Waits are those
+/// of batches: from the first item until the batch is handed over.
 impl<T, R, E, C> Report for Batcher<T, R, E, C> {
     fn report(&self, to: &mut dyn Sink) {
         report(self.stats(), to);

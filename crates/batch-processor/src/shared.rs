@@ -27,8 +27,8 @@ use crate::{
 /// these checks, and lets other threads run before the rest.
 const LOOKS: u32 = 20;
 
-/// How many sleeps may end in one poll before other tasks run: while a clock lags behind its timer,
-/// the poll would not end.
+/// How many sleeps may end in one poll before other tasks run: without this limit, the poll would
+/// not end while a clock lags behind its timer.
 pub(crate) const SLEEPS: u32 = 4;
 
 /// The panic of a future that has no item any more.
@@ -318,7 +318,7 @@ impl<R, E> Receipt<R, E> for Reply<R, E> {
 /// Future of [`Shared::offering`].
 pub(crate) type Offering<'a, T, R, E, C, A> = WaitUntil<'a, Offer<'a, T, R, E, C, A>>;
 
-/// The condition that an item is accepted, or can never be.
+/// The condition that an item is accepted or refused.
 pub(crate) struct Offer<'a, T, R, E, C, A> {
     shared: &'a Shared<T, R, E, C>,
     // `None` once the item was accepted, given back, or taken out.

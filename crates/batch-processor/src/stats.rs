@@ -24,25 +24,26 @@ use core::time::Duration;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Items that were accepted. Each is done, dropped, waiting or in flight.
+    /// Items that were accepted. Until the driver is dropped, each is done, dropped, waiting or in
+    /// flight.
     pub pushed: u64,
-    /// Items of batches that are done, whatever became of them.
+    /// Items of batches that are done, with a result or without.
     pub done: u64,
     /// Items that wait to be handed over.
     pub waiting: usize,
-    /// Items that the handler has.
+    /// Items of batches that were handed over and are not done.
     pub in_flight: usize,
     /// Batches that were handed over.
     pub batches: u64,
-    /// Batches of which an item has no result, because the handler failed.
+    /// Batches of which at least one item has no result, because the handler failed.
     pub failed: u64,
-    /// Items of batches that are done that have no result, because the handler failed.
+    /// Items that have no result because the handler failed, in batches that are done.
     pub failed_items: u64,
     /// Times that a batch was to be tried again as a whole:
-    /// [`Builder::retry`](crate::Builder::retry). One call each.
+    /// [`Builder::retry`](crate::Builder::retry). Each is one more call of the handler.
     pub retries: u64,
     /// Times that a batch, or a part of one, was split:
-    /// [`OnError::Bisect`](crate::OnError::Bisect). Two calls each.
+    /// [`OnError::Bisect`](crate::OnError::Bisect). Each is two more calls of the handler.
     pub splits: u64,
     /// Items dropped because there was no room: accepted ones with
     /// [`OnFull::DropOldest`](crate::OnFull::DropOldest), ones never accepted with
@@ -53,8 +54,8 @@ pub struct Stats {
     pub refused: u64,
     /// Batches handed over because they had enough items.
     pub by_items: u64,
-    /// Batches handed over because they were heavy enough, the next item was too heavy for them, or
-    /// had no room.
+    /// Batches handed over because they were heavy enough, or because the next item was too heavy
+    /// for them or found no room.
     pub by_weight: u64,
     /// Batches handed over because their first item had waited long enough.
     pub by_delay: u64,

@@ -11,8 +11,8 @@ use crate::{stats::Trigger, unwind::DropEach};
 
 #[derive(Debug)]
 pub(crate) struct Batch<T, D> {
-    // INVARIANT: older than `items`. `None` until an item is dropped; then what is left of the
-    // items that were in the batch.
+    // INVARIANT: older than `items`. `None` until an item is dropped; from then on, the items that
+    // `shed` has moved here and not dropped.
     front: Option<Box<DropEach<VecDeque<T>>>>,
     items: DropEach<Vec<T>>,
     /// The index of the first of `items`. An index counts from the first item that was ever in the

@@ -18,8 +18,8 @@
 //! there.
 //!
 //! A step looks only at lanes that it changes, except [`take_waiting`](Gather::take_waiting), when
-//! the driver is gone. What steps need to know of all lanes together is kept as a sum, a count or
-//! an order; [`KeyedGatherer::refresh`] updates it for each lane that has changed.
+//! the driver is gone. For all lanes together, the gatherer keeps the sums, counts and orders that
+//! steps need; [`KeyedGatherer::refresh`] updates them for each lane that has changed.
 
 use core::{
     mem,
@@ -236,8 +236,8 @@ impl<T, D: Default> KeyedGatherer<T, D> {
         }
     }
 
-    /// Lets an item in. It needs `now` only if the item is the first of its batch, and a claim only
-    /// if the item's key has no lane.
+    /// Lets an item in; needs `now` only if the item is the first of its batch, and a claim only if
+    /// the item's key has no lane.
     pub(crate) fn push(
         &mut self,
         now: Option<Timestamp>,

@@ -68,7 +68,7 @@ impl<T> GathererState<T> {
         }
     }
 
-    /// Returns whether as many batches run as may: then none can start.
+    /// Returns whether `max_in_flight` batches run, so that none can start.
     pub(super) fn is_busy(&self) -> bool {
         self.busy == self.limits.max_in_flight
     }
@@ -86,8 +86,8 @@ impl<T> GathererState<T> {
         id
     }
 
-    /// Takes note that a batch is done that has so many items, and has run from `since` to `now`;
-    /// `failed` of them have no result.
+    /// Takes note that a batch of so many items is done, which has run from `since` to `now`;
+    /// `failed` of its items have no result.
     pub(super) fn end(&mut self, items: usize, since: Timestamp, now: Timestamp, failed: usize) {
         self.busy -= 1;
         self.with_the_handler -= items;
@@ -144,8 +144,8 @@ pub(crate) trait Gather<T, D> {
     /// Returns the mark behind all items.
     fn end(&self) -> Mark;
 
-    /// Returns when the next batch becomes due by its time; `None` if none ever does, or that would
-    /// change nothing now.
+    /// Returns when the next batch becomes due by its time; `None` if none ever does, or if that
+    /// would not let a batch start now.
     fn deadline(&self) -> Option<Timestamp>;
 
     /// Makes the batches due whose deadlines have come.
@@ -159,9 +159,9 @@ pub(crate) trait Gather<T, D> {
     /// driver tells its callers next. Makes no other batch due.
     fn on_done(&mut self, id: BatchId, now: Timestamp, failed: usize);
 
-    /// Takes note that the callers of a batch that is done have been told; the driver looks next.
-    /// If the batch was the last of its lane, returns the lane's key, whose claim the driver has to
-    /// release.
+    /// Takes note that the callers of a batch that is done have been told; the driver calls
+    /// [`look`](Self::look) next. If the batch was the last of its lane, returns the lane's key,
+    /// whose claim the driver has to release.
     fn on_told(&mut self, id: BatchId) -> Option<Key>;
 
     /// Makes every waiting batch due.
@@ -185,7 +185,7 @@ pub(crate) trait Gather<T, D> {
     }
 
     /// Sets the alarm, and returns it: when the driver has to look again even if it is not
-    /// notified. That is no later than the deadline.
+    /// notified. The alarm is no later than the deadline.
     fn alarm(&mut self, now: Timestamp) -> Option<Timestamp> {
         let deadline = self.deadline();
         let state = self.state_mut();
