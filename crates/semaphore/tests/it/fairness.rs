@@ -8,9 +8,9 @@ use std::{
 };
 
 use proptest::prelude::*;
-use tidegate_semaphore::{Fairness, Permit, Semaphore, TryAcquireError};
+use tidegate_semaphore::{Fairness, Permit, Semaphore, TryAcquireError, Wait};
 
-use test_kit::{PanickingWaker, Task, panics};
+use test_kit::{PanickingWaker, Task, panics, poll};
 
 fn semaphore(permits: usize, fairness: Fairness) -> Semaphore {
     Semaphore::builder(permits).fairness(fairness).build()
@@ -30,6 +30,20 @@ fn a_waiter_for_idleness_is_notified_past_a_panicking_head() {
     let idle = Task::waiting(semaphore.idle());
     assert!(panics(|| drop(permit)));
     assert_eq!(idle.woken(), 1);
+}
+
+#[test]
+fn a_request_in_the_queue_takes_its_permit_and_leaves_whoever_polls_it() {
+    for fairness in [Fairness::Fifo, overtakes(9), Fairness::Barging, Fairness::Lifo] {
+        let semaphore = semaphore(1, fairness);
+        let permit = semaphore.try_acquire(1).unwrap();
+        let mut waits = semaphore.acquire(1);
+        assert!(poll(&mut waits).is_pending());
+        drop(permit);
+        // A thread would spin before it joins the queue; this request is in it already.
+        assert!((&mut waits).wait().is_ok());
+        assert_eq!((semaphore.stats().waiting, semaphore.available_permits()), (0, 1));
+    }
 }
 
 #[test]

@@ -386,6 +386,23 @@ impl JobQueue {
 mod tests {
     use super::*;
 
+    /// Returns a queue with so many jobs.
+    pub(super) fn filled(capacity: usize, jobs: usize) -> JobQueue {
+        let queue = JobQueue::new(capacity);
+        (0..jobs).for_each(|_| assert!(queue.push(Job::plain(|| ())).is_ok()));
+        queue
+    }
+
+    #[test]
+    fn a_queue_is_drained_once_it_is_closed_and_empty() {
+        let queue = filled(2, 0);
+        assert!(!queue.is_drained(), "it is open");
+        let queue = filled(2, 1);
+        queue.close();
+        assert!(!queue.is_drained(), "it has a job");
+        assert!(queue.pop().is_ok_and(|job| job.is_some()) && queue.is_drained());
+    }
+
     #[test]
     fn a_closed_queue_stores_no_job_above_its_capacity() {
         let queue = JobQueue::new(1);

@@ -273,6 +273,9 @@ mod tests {
         limits.enter_spare();
         assert!(limits.may_retire() && limits.retire());
         assert!(!limits.may_retire() && !limits.retire());
+        assert!(!limits.wants_more(), "one is spare still");
+        limits.leave_spare();
+        assert!(limits.wants_more());
     }
 
     #[test]

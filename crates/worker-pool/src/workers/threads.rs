@@ -249,3 +249,51 @@ impl LoopHooks for ThreadSlot<'_> {
         self.threads.limits.remove_surplus(self.is_spare)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_is_spare_from_its_sleep_to_its_job_and_ends_if_others_are() {
+        let keep_alive = Duration::from_secs(7);
+        let threads = Threads::new(ThreadSettings { keep_alive, ..ThreadSettings::default() });
+        threads.limits.set((1..=4).into()).unwrap();
+        let shared = crate::WorkerPool::detached(1).shared().clone();
+        let mut slots = [(); 3].map(|()| {
+            assert!(threads.limits.add_up_to_min() || threads.limits.add_spare());
+            threads.limits.end_start(true);
+            threads.limits.leave_spare();
+            ThreadSlot { threads: &threads, is_spare: false }
+        });
+        for _ in 0..2 {
+            slots[0].before_sleep();
+            assert_eq!((slots[0].keep_alive(), slots[0].retires()), (None, false), "the only one");
+        }
+        slots[1].before_sleep();
+        assert_eq!(slots[1].keep_alive(), Some(keep_alive));
+        assert!(slots[1].retires());
+        threads.until_retry.store(9, Ordering::Relaxed);
+        slots[0].before_job(&shared);
+        assert!(!slots[0].is_spare && threads.limits.wants_more());
+
+        assert!(!slots[0].is_surplus(), "two of four are there");
+        threads.limits.set(1.into()).unwrap();
+        assert!(slots[0].is_surplus() && !slots[2].is_surplus());
+    }
+
+    #[test]
+    fn threads_that_stay_for_ever_have_no_limit_and_those_that_were_let_go_are_not_joined() {
+        let keep_alive = Duration::MAX;
+        let threads = Threads::new(ThreadSettings { keep_alive, ..ThreadSettings::default() });
+        threads.limits.set(2.into()).unwrap();
+        while threads.limits.add_up_to_min() {
+            threads.limits.end_start(true);
+        }
+        threads.limits.set((1..=2).into()).unwrap();
+        assert!(threads.limits.may_retire());
+        assert_eq!(ThreadSlot { threads: &threads, is_spare: true }.keep_alive(), None);
+        threads.let_go();
+        assert!(threads.list.with(|list| list.is_none()));
+    }
+}

@@ -174,3 +174,91 @@ impl Drop for WorkerState {
         }
     }
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use core::{cell::Cell, time::Duration};
+
+    use super::*;
+    use crate::WorkerPool;
+
+    /// Answers in turn how long the worker may sleep, and then whether it retires.
+    #[derive(Default)]
+    struct Script {
+        limits: [Option<Duration>; 3],
+        asked: Cell<usize>,
+        retires: bool,
+        may_retire: Cell<bool>,
+        is_surplus: bool,
+        pool: Option<WorkerPool>,
+    }
+
+    impl LoopHooks for Script {
+        fn keep_alive(&self) -> Option<Duration> {
+            self.asked.set(self.asked.get() + 1);
+            self.limits[self.asked.get() - 1]
+        }
+
+        fn retires(&self) -> bool {
+            assert!(self.may_retire.replace(false), "it is asked once");
+            if let Some(pool) = &self.pool {
+                assert!(pool.try_submit(|| ()).is_ok());
+            }
+            self.retires
+        }
+
+        fn is_surplus(&self) -> bool {
+            self.is_surplus
+        }
+    }
+
+    const NOW: Option<Duration> = Some(Duration::ZERO);
+
+    fn sleeps(pool: &WorkerPool, script: &mut Script) -> bool {
+        WorkerState::new(pool.shared()).sleep(script).is_some()
+    }
+
+    #[test]
+    fn a_worker_that_slept_for_its_time_ends_if_it_may_and_else_waits_for_a_job() {
+        let pool = WorkerPool::detached(1);
+        let limits = [NOW, None, None];
+        let retires =
+            Script { limits, retires: true, may_retire: true.into(), ..Script::default() };
+        assert!(!sleeps(&pool, &mut { retires }), "it has retired");
+        let job = Some(pool.clone());
+        let stays = Script { limits, may_retire: true.into(), pool: job, ..Script::default() };
+        assert!(sleeps(&pool, &mut { stays }), "a job came");
+    }
+
+    #[test]
+    fn a_worker_that_sleeps_without_a_limit_is_given_one_when_it_may_end() {
+        let pool = WorkerPool::detached(1);
+        let limits = [None, NOW, None];
+        let mut late =
+            Script { limits, retires: true, may_retire: true.into(), ..Script::default() };
+        assert!(!sleeps(&pool, &mut late));
+        assert!(!late.may_retire.get(), "it has retired");
+    }
+
+    #[test]
+    fn a_worker_that_is_too_many_or_of_a_closed_pool_ends_at_once() {
+        let pool = WorkerPool::detached(1);
+        for limits in [[None; 3], [Some(Duration::MAX); 3]] {
+            let surplus = Script { limits, is_surplus: true, ..Script::default() };
+            assert!(!sleeps(&pool, &mut { surplus }));
+        }
+        pool.close();
+        for limits in [[None; 3], [Some(Duration::MAX); 3]] {
+            assert!(!sleeps(&pool, &mut Script { limits, ..Script::default() }));
+        }
+    }
+
+    #[test]
+    fn what_a_worker_must_run_next_is_what_it_takes_next() {
+        let pool = WorkerPool::detached(1);
+        let mut worker = WorkerState::new(pool.shared());
+        assert!(worker.take_next().is_none());
+        worker.next = Some(Job::plain(|| ()));
+        assert!(worker.take_next().is_some() && worker.take_next().is_none());
+    }
+}

@@ -116,6 +116,18 @@ fn a_thread_that_cannot_be_started_orphans_no_job() {
 }
 
 #[test]
+fn a_thread_that_was_refused_is_asked_for_again_after_a_thousand_jobs() {
+    let name = |number| String::from(if number == 1 { "\0" } else { "thread" });
+    let pool = WorkerPool::builder().threads(1..=2).thread_name(name).build().unwrap();
+    for (jobs, workers) in [(1000, 1), (100, 2)] {
+        let handles: Vec<_> = (0..jobs).map(|n| pool.submit(move || n).wait()).collect();
+        handles.into_iter().for_each(|handle| _ = handle.wait().unwrap());
+        let stats = pool.stats();
+        assert_eq!((stats.workers, stats.threads_refused), (workers, 1));
+    }
+}
+
+#[test]
 fn a_resized_pool_has_as_many_threads_as_it_was_told() {
     let (stopped, _) = CountingWaker::new();
     let counts = stopped.clone();

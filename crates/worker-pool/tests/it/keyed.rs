@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
 };
 
 use test_kit::{CountingWaker, OnDrop, poll, poll_with, quiet_panic, ready};
@@ -256,6 +256,42 @@ fn a_submitter_that_waits_for_its_key_wakes_none_that_waits_for_the_pool() {
     assert!(poll_with(&mut plain, &waker).is_pending());
     assert!(poll(&mut keyed.submit('a', || ())).is_pending());
     assert_eq!(woken.count(), 0);
+}
+
+#[test]
+fn a_submitter_that_comes_from_its_key_to_the_full_pool_wakes_none_there() {
+    let pool = WorkerPool::detached(2);
+    let keyed = pool.keyed(per_key(1));
+    let _first = keyed.try_submit('a', || ()).unwrap();
+    let mut waits = keyed.submit('a', || ());
+    assert!(poll(&mut waits).is_pending());
+    let mut worker = pool.worker();
+    step(&mut worker);
+    let _filling = [0, 1].map(|_| pool.try_submit(|| ()).unwrap());
+    let (woken, waker) = CountingWaker::new();
+    let mut plain = pool.submit(|| ());
+    assert!(poll_with(&mut plain, &waker).is_pending());
+    assert!(poll(&mut waits).is_pending());
+    assert_eq!(woken.count(), 0);
+}
+
+#[test]
+fn submitters_that_meet_at_a_new_key_share_its_queue() {
+    let pool = WorkerPool::detached(1 << 16);
+    let keyed = pool.keyed(per_key(1));
+    let barrier = Barrier::new(2);
+    let submit = || {
+        let accepted = (0..2000).map(|key| {
+            barrier.wait();
+            keyed.try_submit(key, || ()).is_ok()
+        });
+        accepted.collect::<Vec<_>>()
+    };
+    let accepted = thread::scope(|scope| {
+        let other = scope.spawn(submit);
+        submit().into_iter().zip(other.join().unwrap()).map(|(a, b)| a != b).collect::<Vec<_>>()
+    });
+    assert!(accepted.into_iter().all(|one| one), "of each key one job waits");
 }
 
 #[test]

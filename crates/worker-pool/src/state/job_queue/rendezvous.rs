@@ -34,3 +34,23 @@ impl Rendezvous {
         self.workers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Rendezvous;
+
+    #[test]
+    fn each_claim_of_a_worker_that_has_left_takes_the_next_worker() {
+        let rendezvous = Rendezvous::new();
+        (0..3).for_each(|_| rendezvous.add_worker());
+        assert!((0..3).all(|_| rendezvous.claim_worker()));
+        (0..3).for_each(|_| rendezvous.remove_worker());
+        assert!(!rendezvous.claim_worker());
+        for _ in 0..3 {
+            rendezvous.add_worker();
+            assert!(!rendezvous.claim_worker(), "a job that has claimed before needs it");
+        }
+        rendezvous.add_worker();
+        assert!(rendezvous.claim_worker());
+    }
+}

@@ -158,3 +158,44 @@ impl<R, C: FnMut() -> Option<R>, B: FnMut()> Condition for CheckAndFlag<C, B> {
         (self.begin_to_wait)();
     }
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::{super::tests::filled, *};
+
+    #[test]
+    fn a_worker_that_spins_finds_a_job_and_is_seen() {
+        let queue = filled(2, 2);
+        assert!(queue.spin_for_job(0).is_none());
+        assert!(queue.spin_for_job(1).is_some());
+        assert!(queue.spin_for_job(8).is_some());
+        assert!(queue.spin_for_job(8).is_none(), "there is none");
+        assert!(!queue.has_spinning_worker());
+        queue.spinning.fetch_add(1, Ordering::Relaxed);
+        assert!(queue.has_spinning_worker());
+    }
+
+    #[test]
+    fn there_is_much_room_while_a_quarter_is_free() {
+        assert!(filled(8, 0).has_much_room());
+        assert!(filled(8, 6).has_much_room());
+        assert!(!filled(8, 7).has_much_room());
+        assert!(!filled(0, 0).has_much_room(), "the room of a rendezvous is its workers");
+    }
+
+    #[test]
+    fn a_notified_worker_checks_whether_it_leaves_and_only_the_close_is_the_end() {
+        let (queue, (woken, waker)) = (filled(1, 0), test_kit::CountingWaker::new());
+        let mut cx = Context::from_waker(&waker);
+        let (mut waiter, mut closing, mut leaves) = (Waiter::new(), Waiter::new(), false);
+        assert!(queue.poll_take(&mut waiter, &mut cx, &mut || leaves).is_pending());
+        assert!(queue.poll_closed(&mut closing, &mut cx).is_pending());
+        queue.notify_workers();
+        assert_eq!(woken.count(), 1);
+        leaves = true;
+        assert!(queue.poll_take(&mut waiter, &mut cx, &mut || leaves).is_ready());
+        queue.close();
+        assert_eq!(woken.count(), 2);
+        assert!(queue.poll_closed(&mut closing, &mut cx).is_ready());
+    }
+}
