@@ -16,7 +16,8 @@ impl fmt::Display for Closed {
 
 impl core::error::Error for Closed {}
 
-/// The time allowed for an operation has passed. The operation was withdrawn and has left no trace.
+/// The time allowed for an operation has passed. The operation was withdrawn: its future has been
+/// dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TimedOut;
 

@@ -54,7 +54,8 @@ const ITEM: usize = 2;
 /// Items that were pushed before the close can still be popped; then every pop returns [`Closed`].
 /// Items leave in the order in which they came in.
 ///
-/// A push and a pop each cost two read-modify-writes and a fence while there is no waiter.
+/// While there is no waiter, a push and a pop each cost two read-modify-writes and a fence if the
+/// queue is bounded, and one read-modify-write more if it is not.
 ///
 /// # Fairness
 ///

@@ -1,8 +1,8 @@
 //! What a metrics system can read of an object: [`Report`] hands samples to a [`Sink`].
 //!
-//! Each pattern implements `Report` over its `stats()`, so its fast path counts nothing more for
-//! it. The crate `tidegate-metrics` has the sinks: text, and the usual metrics crates. [`Metric`]
-//! is the one table that all of them, the docs and the dashboard are made from.
+//! Each pattern implements `Report` over its `stats()`, so a report adds nothing to the pattern's
+//! fast path. The crate `tidegate-metrics` has the sinks: text, and the usual metrics crates.
+//! [`Metric`] is the one table that all of them, the docs and the dashboard are made from.
 
 /// An object whose statistics can be read by a metrics system.
 ///

@@ -59,9 +59,9 @@ const CLOSED: usize = MARK;
 
 /// A bounded queue for many pushers and poppers, whose methods never wait.
 ///
-/// A caller that has to wait registers elsewhere (see [`Event`](crate::Event)), raises the flag of
-/// what it waits for and tries once more. Until the flag is cleared, each push or pop that brings
-/// such an item or room returns `is_awaited`.
+/// A caller that has to wait registers elsewhere (see [`Event`](crate::Event)), raises a flag, for
+/// an item or for room, and tries once more. Until the flag is cleared, each push reports that its
+/// item is awaited, or each pop that its room is.
 ///
 /// # Examples
 ///
@@ -113,7 +113,7 @@ impl<T> RefUnwindSafe for Ring<T> {}
 /// An item was pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pushed {
-    /// Whether a consumer waits for the item.
+    /// Whether a consumer may wait for the item: whether the flag is raised.
     pub is_awaited: bool,
 }
 
@@ -133,7 +133,7 @@ pub enum NotPushed<T> {
 pub struct Popped<T> {
     /// The item.
     pub item: T,
-    /// Whether a producer waits for its room.
+    /// Whether a producer may wait for the room that is free now: whether the flag is raised.
     pub is_awaited: bool,
 }
 
@@ -340,7 +340,7 @@ impl<T> Ring<T> {
         self.tail.fetch_and(!AWAITED, Ordering::Relaxed);
     }
 
-    /// Returns whether a consumer waits for an item.
+    /// Returns whether a consumer may wait for an item: whether the flag is raised.
     pub fn is_consumer_waiting(&self) -> bool {
         // ORDERING: Acquire: the registration behind the flag is seen.
         self.tail.load(Ordering::Acquire) & AWAITED != 0

@@ -150,7 +150,7 @@ impl State {
         core::ptr::from_ref(self).addr()
     }
 
-    /// Goes on after the fast path, which has found `word`, has failed. Returns whether the caller
+    /// Goes on where the fast path has failed because it found `word`. Returns whether the caller
     /// is in; if it is not, the lock is closed.
     #[cold]
     fn count_in_slow(&self, readers: &Readers, arrival: Arrival, word: usize) -> bool {
@@ -195,7 +195,7 @@ impl State {
         }
     }
 
-    /// Goes on after the fast path, which has found `word`, has failed. Returns whether the caller
+    /// Goes on where the fast path has failed because it found `word`. Returns whether the caller
     /// is in; if it is not, the lock is closed.
     #[cold]
     fn take_slow(&self, readers: &Readers, word: usize) -> bool {

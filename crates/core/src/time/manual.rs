@@ -48,7 +48,7 @@ pub struct ManualClock {
 struct State {
     // INVARIANT: never decreases.
     now: AtomicU64,
-    // Where the turns that have begun lead; `now` is on its way there. Two turns at once add up
+    // The target of all turns so far; `now` may still be on its way there. Two turns at once add up
     // here.
     turned_to: AtomicU64,
     timers: Timers,

@@ -149,7 +149,7 @@ impl Driver {
     }
 
     /// Runs one poll, during which this driver is the thread's current one. Afterwards the driver
-    /// that was current before is so again: a poll may itself block for another future.
+    /// that was current before is current again: a poll may itself block for another future.
     fn poll<R>(self: &Rc<Self>, poll: impl FnOnce(&mut Context<'_>) -> R) -> R {
         struct Restore(Option<Rc<Driver>>);
         impl Drop for Restore {
