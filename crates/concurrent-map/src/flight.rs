@@ -40,7 +40,7 @@ use crate::{
 /// is kept use
 /// [`ConcurrentMap::get_or_try_insert_async`](crate::ConcurrentMap::get_or_try_insert_async).
 ///
-/// A key that is computed costs an allocation and two short locks.
+/// A computation for which nobody else waits costs an allocation and two short locks.
 ///
 /// # Which caller computes
 ///
@@ -50,9 +50,9 @@ use crate::{
 ///
 /// # Deadlocks
 ///
-/// A leader that is neither polled nor dropped blocks its key. So does a future that asks for its
-/// own key. A time limit on the returned future ([`or_timeout`](tidegate_core::Wait::or_timeout))
-/// ends that.
+/// A leader that is neither polled nor dropped blocks its key, and every key of the same 64-bit
+/// hash. So does a future that asks for such a key itself. A time limit on the returned future
+/// ([`or_timeout`](tidegate_core::Wait::or_timeout)) ends that.
 ///
 /// # Examples
 ///
@@ -192,8 +192,7 @@ enum Stage<R: HasFlights<Landed<K, T>>, K, T> {
     Done,
 }
 
-/// The panic message where the key or the future is gone, which they are only after the result was
-/// returned.
+/// The panic message of a poll after the last one, which has returned the result or panicked.
 const HELD: &str = "polled after it was ready";
 
 impl<R, K, T, F> Call<R, K, T, F>
@@ -232,8 +231,8 @@ where
                             let key = this.key.as_ref().expect(HELD);
                             let landed = member.outcome().filter(|landed| landed.key == *key);
                             let result = landed.map(|landed| Foreign::new(landed.result.clone()));
-                            // The last member drops what was shared: not at the end of the poll,
-                            // where a panic would lose the result.
+                            // Dropped here: the last member drops what was shared, which may panic,
+                            // and at the end of the poll that panic would leak the result.
                             drop(member);
                             match result {
                                 Some(result) => return Poll::Ready(result.into_inner()),

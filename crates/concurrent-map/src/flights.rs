@@ -1,5 +1,5 @@
 //! Which computations are in flight, and which caller leads each: the part of a flight that knows
-//! neither keys nor values. What is shared when one has ended is an `O`.
+//! neither keys nor values. What the leader shares at the end is an `O`.
 
 use core::{
     ops::Deref,
@@ -20,7 +20,7 @@ use tidegate_core::{
 /// An emptied table with room for more than this is given back to the allocator.
 const KEPT_ROOM: usize = 64;
 
-/// The flights of one object, by the hash of their key. Two words until the first one.
+/// The flights of one object, by the hash of their key. Takes two words until the first flight.
 ///
 /// One lock for all: its sections are a search and a count, and only callers come here that have
 /// something to compute. No foreign code runs under it.
@@ -36,7 +36,8 @@ struct Entry<O> {
     members: usize,
 }
 
-/// The caller inside of its turnstile leads; the turnstile is closed when the flight is over.
+/// The caller inside of its turnstile leads; the turnstile is closed when the flight is over, if it
+/// has other members.
 struct Flight<O>(Arc<FlightState<O>>);
 
 struct FlightState<O> {
@@ -89,8 +90,9 @@ impl<O> Flights<O> {
         })
     }
 
-    /// Takes the entry of `flight` out if there is one and `is_over` returns true of it; else
-    /// returns `None`. The entry may be gone, or be that of a later flight of the same hash.
+    /// Takes the entry of `flight` out and returns it, if there is one and `is_over` returns true
+    /// of it. Returns `None` if `is_over` returns false, or if the entry is gone, even if a later
+    /// flight of the same hash has one.
     fn take_if(
         &self,
         hash: u64,
@@ -204,8 +206,7 @@ impl<R: HasFlights<O>, O> Member<R, O> {
 impl<R: HasFlights<O>, O> Drop for Member<R, O> {
     fn drop(&mut self) {
         match self.role {
-            // What is left to do, the turn's own drop does: it leaves the wait queue, or passes its
-            // grant on.
+            // The turn's own drop does the rest: it leaves the wait queue, or passes its grant on.
             Role::Waiting => self.leave(),
             Role::Leads => {
                 self.leave();
@@ -241,19 +242,19 @@ mod tests {
             assert_eq!(poll(&mut member), Poll::Ready(Ok(())));
             member
         };
-        // Never polled; left alone; completed alone.
+        // One never polled; one led and left, one led and completed, with no other member.
         drop(Member::join(&flights, 7));
         drop(leader());
         leader().complete();
         assert_eq!(flights.len(), 0);
-        // Left before a waiter, which is granted the lead and leaves.
+        // The leader leaves before a waiter, which is granted the lead and leaves, too.
         let (first, mut second) = (leader(), Member::join(&flights, 7));
         assert_eq!(poll(&mut second), Poll::Pending);
         drop(first);
         assert_eq!(flights.len(), 1);
         drop(second);
         assert_eq!(flights.len(), 0);
-        // Completed before a waiter and a member that was not polled.
+        // The leader completes before a waiter and a member that was not polled.
         let (first, mut second, mut third) =
             (leader(), Member::join(&flights, 7), Member::join(&flights, 7));
         assert_eq!(poll(&mut second), Poll::Pending);
@@ -261,7 +262,7 @@ mod tests {
         assert_eq!(flights.len(), 0);
         assert_eq!(poll(&mut second), Poll::Ready(Err(Closed)));
         assert_eq!(poll(&mut third), Poll::Ready(Err(Closed)));
-        // Failed before a waiter.
+        // The leader shares an outcome before a waiter.
         let (first, mut second) = (leader(), Member::join(&flights, 7));
         assert_eq!(poll(&mut second), Poll::Pending);
         first.share(3);

@@ -1,4 +1,4 @@
-//! A small map has few shards, and grows to all of them when it needs them.
+//! A small map has a few shards; it gets all its shards when it needs them.
 //!
 //! ```text
 //! small     a few shards, each for a range of those that there may be
@@ -11,17 +11,19 @@
 //! every key range by range: the one of the few, or else the range of all
 //! ```
 //!
-//! How often "often" is, `MUCH_CONTENTION` in core's `rw_shards/readers.rs` says.
+//! "Many" entries are two for each shard of the range (`ENTRIES_PER_SHARD`). `MUCH_CONTENTION` in
+//! core's `rw_shards/readers.rs` says how often "often" is. Without std a map has all shards from
+//! the start.
 //!
-//! The high bits of a hash choose the shard, of the few as of all, so the entries of a range stay
-//! together: a visitor that goes from range to range meets an entry that is there all the time
-//! exactly once, whether it has moved or not. One of the few is closed in the writing section that
-//! has moved its entries, so no caller finds it open and empty, and none enters its range of all
-//! shards before.
+//! The high bits of the [`spread`] hash choose the shard, both among the few and among all, so the
+//! entries of a range stay together: a visitor that goes from range to range meets an entry that is
+//! there all the time exactly once, whether it has moved or not. Each of the few is closed by the
+//! same writing section that moves its entries, so no caller finds it open and empty, and none
+//! enters its range of all shards before the entries are there.
 //!
-//! Moving entries hashes their keys again, which is foreign code. All keys of a shard are hashed
-//! before the first entry moves: if a hash panics, the shard stays as it was, and the shards that
-//! have moved stay moved.
+//! Moving entries hashes their keys again, and `Hash` is foreign code. All keys of a shard are
+//! hashed before the first entry moves: if a hash panics, the shard stays as it was, and the shards
+//! that have moved stay moved.
 
 mod ranges;
 
@@ -41,7 +43,8 @@ use tidegate_core::{
 
 use crate::lazy::{Lazy, lazy};
 
-/// The number of the few. A map that is to have no more shards than these has nothing to grow to.
+/// The number of the few. A map that is to have no more shards than that does not grow: it has all
+/// of them from the start.
 const FEW: NonZeroUsize = NonZeroUsize::new(tuned(8, 2) as usize).expect("not zero");
 
 /// Why a shard of `all` is always open.
@@ -75,7 +78,7 @@ pub(crate) trait Table: Sized {
     ) -> Vec<Self>;
 }
 
-/// Shards of one kind, each with its table's metadata beside the lock.
+/// Either the few shards or all shards, each with its table's metadata beside the lock.
 type Shards<T> = RwShards<T, <T as Table>::Meta>;
 
 type Shard<'a, T> = rw_shards::Shard<'a, T, <T as Table>::Meta>;
@@ -83,7 +86,8 @@ type Shard<'a, T> = rw_shards::Shard<'a, T, <T as Table>::Meta>;
 /// Hashes the key of an entry again, when the entry moves.
 type HashOf<'a, T> = &'a dyn Fn(&<T as Table>::Entry) -> u64;
 
-/// Tables behind locks, made when the first of them is written to: a few at first, then all.
+/// Tables behind locks: a few at first, then all. They are made at the first write or the first
+/// reservation of room, without std at once.
 ///
 /// When sections are nested, those of the few and those of all count as sections of the same
 /// shards.
@@ -91,7 +95,8 @@ pub(crate) struct GrowingShards<T: Table> {
     // INVARIANT: once it is set, all of `few` are closed, or there never were any.
     is_grown: AtomicBool,
     all: Lazy<Shards<T>>,
-    // Never holds shards where nothing grows: it is empty then, or holds `None` without std.
+    // Holds no shards in a map that does not grow: with std it is empty then, without std it holds
+    // `None`.
     few: Lazy<Option<Box<Shards<T>>>>,
     // INVARIANT: a power of two; larger than `FEW` unless `is_grown`.
     count: NonZeroUsize,
@@ -108,8 +113,9 @@ impl<T: Table> GrowingShards<T> {
         }
     }
 
-    /// Creates shards for `entries` entries: a few that grow to `count`, a power of two, or all of
-    /// these from the start if there are many entries, and always without std.
+    /// Creates shards for `entries` entries: a few that grow to `count`, a power of two. There are
+    /// `count` from the start if `entries` is high or `count` is not above `FEW`, and always
+    /// without std.
     pub(crate) fn growing(count: NonZeroUsize, entries: usize) -> Self {
         let needs_all = count <= FEW || entries >= ENTRIES_PER_SHARD * count.get();
         let is_grown = needs_all || cfg!(not(feature = "std"));
@@ -128,7 +134,7 @@ impl<T: Table> GrowingShards<T> {
         shard::index_of(spread(hash), self.count.get())
     }
 
-    /// Reads the table that `hash` belongs to; `None` if nothing was ever written to any.
+    /// Reads the table that `hash` belongs to; `None` if no table has been made yet.
     #[inline]
     pub(crate) fn read<R>(
         &self,
@@ -161,8 +167,8 @@ impl<T: Table> GrowingShards<T> {
         writing.run(publishing(section))
     }
 
-    /// Does what [`write`](Self::write) does, for sections that do not insert; `None` if nothing
-    /// was ever written to any table.
+    /// Does what [`write`](Self::write) does, for sections that do not insert; `None` if no table
+    /// has been made yet.
     #[inline]
     pub(crate) fn write_existing<R>(
         &self,
@@ -173,8 +179,8 @@ impl<T: Table> GrowingShards<T> {
         self.edit_with(hash, hash_of, publishing(section))
     }
 
-    /// Works on an entry of the table that `hash` belongs to; `None` if nothing was ever written to
-    /// any. Publishes nothing: for sections after which the metadata may stay as it is.
+    /// Works on an entry of the table that `hash` belongs to; `None` if no table has been made yet.
+    /// Publishes nothing: for sections after which the metadata may stay as it is.
     #[inline]
     pub(crate) fn edit<R>(
         &self,
@@ -200,13 +206,15 @@ impl<T: Table> GrowingShards<T> {
         Some(writing.run(section))
     }
 
-    /// Returns all shards, if nothing is in the few.
+    /// Returns all shards; `None` as long as the few have not grown, and if no shard has been made
+    /// yet.
     #[inline]
     fn grown(&self) -> Option<&Shards<T>> {
         if self.is_grown() { self.all.get() } else { None }
     }
 
-    /// Returns the shard that a spread hash belongs to, if nothing is in the few.
+    /// Returns the one of all shards that a spread hash belongs to; `None` where
+    /// [`grown`](Self::grown) is.
     #[inline]
     fn grown_by(&self, spread: u64) -> Option<Shard<'_, T>> {
         Some(self.grown()?.by_hash(spread).owned_by(self))
@@ -218,8 +226,8 @@ impl<T: Table> GrowingShards<T> {
         self.is_grown.load(Ordering::Acquire)
     }
 
-    /// Begins to read the table that a spread hash belongs to; `None` if nothing was ever written
-    /// to any.
+    /// Begins to read the table that a spread hash belongs to; `None` if no table has been made
+    /// yet.
     #[inline(never)]
     fn begin_read(
         &self,
@@ -229,8 +237,8 @@ impl<T: Table> GrowingShards<T> {
         let Some(few) = self.few() else {
             return self.grown_by(spread)?.begin_scan();
         };
-        // A caller that only reads may hold other maps' locks in any order, and so must not wait
-        // for all locks of this one.
+        // A caller that only reads may hold locks of other maps, taken in any order. To grow is to
+        // wait for each lock of this map, so it does not grow the map then.
         if rw_shards::sections_around() == 0 && few.take_contention() {
             self.grow(few, &hash_of);
         }
@@ -238,8 +246,8 @@ impl<T: Table> GrowingShards<T> {
         begun.or_else(|| self.all.get()?.by_hash(spread).owned_by(self).begin_scan())
     }
 
-    /// Begins to write to the table that a spread hash belongs to; `None` if nothing was ever
-    /// written to any.
+    /// Begins to write to the table that a spread hash belongs to; `None` if no table has been made
+    /// yet.
     #[inline(never)]
     fn begin_edit(
         &self,
@@ -278,7 +286,8 @@ impl<T: Table> GrowingShards<T> {
         begun.expect(NEVER_CLOSED)
     }
 
-    /// Returns the few, if there are any, open or closed.
+    /// Returns the few, each open or closed; `None` if the map does not grow, or if they have not
+    /// been made yet.
     fn few(&self) -> Option<&Shards<T>> {
         self.few.get()?.as_deref()
     }
@@ -302,8 +311,8 @@ impl<T: Table> GrowingShards<T> {
         self.count.get() / FEW
     }
 
-    /// Moves all entries to all shards. If `hash_of` panics, some have moved and others not, and
-    /// all are found.
+    /// Moves all entries to all shards. If `hash_of` panics, some entries have moved and others
+    /// have not, and all are found.
     #[cold]
     fn grow(&self, few: &Shards<T>, hash_of: HashOf<'_, T>) {
         let all = self.make_all();
@@ -315,8 +324,8 @@ impl<T: Table> GrowingShards<T> {
                 let parts = table.split(len, hash_of, part_of);
                 for (part, index) in parts.into_iter().zip(range * len..) {
                     let shard = all.get(index).expect("as many as the ranges say");
-                    // No other thread enters it yet. It is owned by `few` for this section, which
-                    // runs within a section of `self`.
+                    // No other thread enters this shard yet. Its owner is `few`: within a section
+                    // of `self` no other section of `self` may begin to write.
                     replace(shard.owned_by(few), part);
                 }
             });
@@ -337,8 +346,9 @@ fn replace<T: Table>(shard: Shard<'_, T>, table: T) {
     writing.run(publishing(|old: &mut T| *old = table));
 }
 
-/// Returns whether the calling thread, which is about to write, may grow the shards, for which it
-/// enters two more nested sections. If it is in a section of the same shards, growing panics.
+/// Returns whether the calling thread, which is about to write, may grow the shards: to grow them
+/// it enters two more sections, one within the other. If it is in a section of the same shards,
+/// growing panics.
 fn may_grow() -> bool {
     rw_shards::sections_around() + 2 <= MOST_SECTIONS
 }
@@ -370,10 +380,10 @@ impl<T: Table> Drop for Published<'_, T> {
 /// Turns a hash into one whose high bits pick a shard.
 ///
 /// The high bits must say nothing about the bits of the hash that the table in the shard goes by
-/// (the lowest, and the seven highest for its tags), else every entry of a shard would have the
-/// same there. And they must depend on all bits of the hash, for hashers that leave the high ones
-/// empty. Multiplying by 2⁶⁴ divided by the golden ratio does both (Knuth, The Art of Computer
-/// Programming, vol. 3, section 6.4).
+/// (the lowest, and the seven highest for its tags): otherwise all entries of a shard would be
+/// alike in these. And they must depend on all bits of the hash, because some hashers leave the
+/// high ones empty. Multiplying by 2⁶⁴ divided by the golden ratio does both (Knuth, The Art of
+/// Computer Programming, vol. 3, section 6.4).
 #[inline]
 pub(crate) fn spread(hash: u64) -> u64 {
     hash.wrapping_mul(0x9E37_79B9_7F4A_7C15)

@@ -14,7 +14,8 @@
 //! cost a check of all slots.
 //!
 //! A slot is taken before the entry is there and released after the entry is gone, so there are
-//! never more entries than slots. No two locks are held at once.
+//! never more entries than slots. No two locks are held at once, except while shards grow
+//! (`growing.rs`).
 
 mod idle_times;
 mod key_table;
@@ -54,10 +55,10 @@ use crate::hasher::DefaultHashBuilder;
 ///
 /// A hit costs one lock and no allocation. A new key in a full registry costs no more than a
 /// bounded search, however many keys there are and whatever they do: it checks 64 entries at most,
-/// from where the last search has ended. So among 64 keys and fewer the only idle one is found at
-/// once; among more, an entry that became idle is found by the `max_keys / 64`th new key at the
-/// latest, and those before it may be refused. Values that know until when they are busy are found
-/// at once: see [`with_until`](Self::with_until).
+/// from where the last search has ended. So with up to 64 keys the only idle one is found at once.
+/// With more, an entry that became idle is found by the `max_keys / 64`th new key (rounded up) at
+/// the latest, and the new keys before that one may be refused. Values that know until when they
+/// are busy are found at once: see [`with_until`](Self::with_until).
 ///
 /// # Examples
 ///
@@ -164,15 +165,15 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
     /// idle one is found wherever it is.
     ///
     /// `occupancy` says whether a value equals a new one at the time `now` and is not needed, and
-    /// else until when it is busy, if that is known. It runs when a value is new or moves, and when
-    /// the search for a new key's slot checks the value; not on a hit. A value that becomes busy
-    /// for longer need not be reported; for a change that may let a value be idle earlier than
-    /// reported, use [`get_with_until`](Self::get_with_until).
+    /// else until when it is busy, if that is known. It runs when a value is new, when its table
+    /// makes room, and when the search for a new key's slot checks the value; not on a hit. That a
+    /// value becomes busy for longer need not be reported; for a change that may let a value be
+    /// idle earlier than reported, use [`get_with_until`](Self::get_with_until).
     ///
-    /// A search first checks values whose time has come, at most 79. Some of them are still busy,
-    /// because they were used meanwhile; over time this costs a bounded number of checks for each
-    /// use. Then the search goes on as that of `with` does, and so finds idle values that had
-    /// reported no time.
+    /// A search first checks values whose time has come, each together with up to 15 neighbours, at
+    /// most 79 in all. Some of those whose time has come are still busy, because they were used
+    /// meanwhile; over time this costs a bounded number of checks for each use. Then the search
+    /// goes on as that of `with` does, and so finds idle values that had reported no time.
     ///
     /// One registry has one measure of time. `with` may be used beside this; what it inserts has no
     /// time.
@@ -217,7 +218,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         let hash = self.hasher.hash_one(key);
-        // Here, so that it is dropped after the lock is released if it does not run.
+        // Kept here: if it does not run, it is dropped after the lock is released.
         let mut f = Some(f);
         let found = self.entries.shards.edit(hash, self.rehash(), |table| {
             let entry = table.table.find_mut(hash, |entry| key.equivalent(&entry.key))?;
@@ -375,7 +376,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
             Some((found.remove().0, self.vacated()))
         });
         let (entry, place) = removed??;
-        // One by one, so that nothing is lost if the key's drop panics.
+        // One by one: if the key's drop panics, the place is given back and the value is dropped
+        // all the same.
         let Entry { key, value } = entry;
         drop(place);
         drop(key);
@@ -434,7 +436,7 @@ impl<K, V, S> Keyed<K, V, S> {
         self.len() == 0
     }
 
-    /// Returns the largest number of keys.
+    /// Returns how many keys there may be at most.
     pub fn max_keys(&self) -> usize {
         self.max_keys.get()
     }

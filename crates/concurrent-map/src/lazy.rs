@@ -1,4 +1,4 @@
-//! A value that is made when it is needed first, or without std at once.
+//! A value that is made when it is first needed; without std it is made at once.
 //!
 //! With std it is std's `OnceLock`. Without std there is no cell that two threads may fill at once,
 //! so the value is made together with its owner, which passes [`lazy`] a function that makes it.

@@ -59,21 +59,24 @@ use crate::{
 /// # Closures
 ///
 /// A closure runs under its shard's lock where its method says so. So do `Eq`, `Clone` and
-/// `PartialEq` of keys and values, and `Hash` while a shard grows. All of these must be short:
-/// writers of that shard wait for them, and so do readers, if the operation can write.
+/// `PartialEq` of keys and values, and `Hash` while a shard makes room or its entries move. All of
+/// these must be short: writers of that shard wait for them, and so do readers, if the operation
+/// can write.
 ///
 /// A closure that looks at values ([`get_with`](Self::get_with), [`for_each`](Self::for_each),
 /// [`fold`](Self::fold) and the like) may call methods that read the same map, on any keys; it
 /// never waits for a writer that waits for it. All other calls of a map from its own closures are
-/// bugs: calls that write, and any call from a closure that can write ([`update`](Self::update),
+/// bugs, except those that take no lock ([`len`](Self::len), [`is_empty`](Self::is_empty)): calls
+/// that write, and any call from a closure that can write ([`update`](Self::update),
 /// [`entry`](Self::entry), [`retain`](Self::retain) and the like). With std such a call panics at
-/// once, always, whether or not it would have met a lock; without std even a read may hang (or
-/// panic, with the feature `critical-section`).
+/// once, always, whether or not it would have met a lock; without std any call from a closure may
+/// hang, even a read from a closure that reads (or panic, with the feature `critical-section`).
 ///
 /// A closure that looks at values may look at other maps. If one of two maps is written to, all
-/// threads must enter the two in the same order, or they can wait for each other for ever. Nor must
-/// a closure wait for another *thread* that uses the map. Closures of maps may be nested up to
-/// eight deep; directly nested ones of the same map count once.
+/// threads must enter the two in the same order, or they can wait for each other for ever. A
+/// closure must not wait for another *thread* that uses the map, either. Closures of maps may be
+/// nested up to eight deep (with std a ninth panics); directly nested ones of the same map count
+/// once.
 ///
 /// When a closure or one of those trait methods panics, the lock is released, the map stays
 /// consistent, and the panic is passed on. No entry is lost, not even if `Hash` panics while a
@@ -93,10 +96,10 @@ use crate::{
 /// blocks writers of that shard only, and readers not at all unless it writes; but a call that
 /// moves all entries of a small map (see [Memory](ConcurrentMap#memory)) waits for it.
 ///
-/// What is replaced or removed is returned, or dropped by the caller's thread before the operation
-/// returns, when no lock is held: a value's destructor may use the map. A closure that did not run
-/// is dropped in the same way, with what it has captured. Nothing is dropped later, or by other
-/// threads.
+/// What is replaced or removed is returned, or dropped before the operation returns by the thread
+/// that took it out, when it holds no lock: a value's destructor may use the map. A closure that
+/// did not run is dropped in the same way, with what it has captured. Nothing is dropped later, or
+/// by other threads.
 ///
 /// There is no `==`: maps that change have no instant in common. Compare what
 /// [`snapshot`](Self::snapshot) returns.
@@ -116,8 +119,8 @@ use crate::{
 /// the eight, the entries move to all shards. These take 128 bytes each, and 256 bytes for each
 /// thread that can run at once. One call, be it a read or a write of a key, moves all entries,
 /// under the locks of the eight, one after the other. A map [with a number of
-/// shards](ConcurrentMap::with_shards) has all of them from the first insertion on; one made for so
-/// many entries has them at once.
+/// shards](ConcurrentMap::with_shards) has all of them from the first insertion on; one made for at
+/// least twice as many entries as shards has them at once.
 ///
 /// # Memory ordering
 ///
@@ -125,7 +128,7 @@ use crate::{
 /// that entry.
 ///
 /// The map is `Send` if values are `Send` and keys are `Send` and `Sync`; it is `Sync` if keys and
-/// values are both.
+/// values are both. The builder of hashers must be `Send` or `Sync`, too.
 ///
 /// ```compile_fail
 /// # fn shared<T: Sync>() {}
@@ -164,8 +167,8 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
 }
 
 impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
-    /// Finds the entry of a key in its table, or a place for it. A closure compares: the key
-    /// itself, as an argument, would go through memory.
+    /// Finds the entry of a key in its table, or a place for it. Takes a closure that compares
+    /// instead of the key: as an argument the key would be passed through memory.
     #[inline]
     fn entry_in<'a>(
         &self,
@@ -181,7 +184,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
                     Err(_) => unreachable!("an entry was found there"),
                 }
             }
-            // Our own function reserves: if it panics, it does so before anything has changed.
+            // Our own `reserve` makes room, not `entry`: if a hash panics in it, nothing has
+            // changed.
             reserve(table, 1, self.rehash());
         }
         table.entry(hash, |(k, _)| is_it(k), |_| unreachable!("there is room"))

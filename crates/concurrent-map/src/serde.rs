@@ -16,7 +16,7 @@ use serde::{
 
 use crate::{map::ConcurrentMap, set::ConcurrentSet};
 
-/// For how many bytes of entries room is made on the word of an input that claims a length.
+/// The most bytes of entries that room is made for because an input claims a length.
 const TRUSTED: usize = 1 << 20;
 
 impl<K, V, S> Serialize for ConcurrentMap<K, V, S>
@@ -37,8 +37,9 @@ where
     V: Deserialize<'de>,
     S: BuildHasher + Default,
 {
-    /// Reads a map; of equal keys the last one's value stays. Of the entries that the input claims
-    /// to have, room is made for one mebibyte at most. With feature `serde`.
+    /// Reads a map; of equal keys the last one's value stays. Room is made at the start for the
+    /// entries that the input claims to have, but for one mebibyte of them at most. With feature
+    /// `serde`.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(MapVisitor(PhantomData))
     }
@@ -81,8 +82,8 @@ where
     T: Deserialize<'de> + Hash + Eq,
     S: BuildHasher + Default,
 {
-    /// Reads a sequence. Of the entries that the input claims to have, room is made for one
-    /// mebibyte at most. With feature `serde`.
+    /// Reads a sequence. Room is made at the start for the elements that the input claims to have,
+    /// but for one mebibyte of them at most. With feature `serde`.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_seq(SetVisitor(PhantomData))
     }

@@ -83,7 +83,7 @@ impl<T, S> ConcurrentSet<T, S> {
         Self { map: ConcurrentMap::with_capacity_and_hasher(capacity, hasher) }
     }
 
-    /// Returns the number of shards, a power of two.
+    /// Returns the number of shards, as [`ConcurrentMap::shards`].
     pub fn shards(&self) -> usize {
         self.map.shards()
     }
@@ -154,8 +154,8 @@ impl<T, S> ConcurrentSet<T, S> {
 }
 
 impl<T: Hash + Eq, S: BuildHasher> ConcurrentSet<T, S> {
-    /// Adds an element; returns whether it was new. One that was there stays, and `element` is
-    /// dropped.
+    /// Adds an element; returns whether it was new. If an equal one is there, that one stays, and
+    /// `element` is dropped.
     pub fn insert(&self, element: T) -> bool {
         self.map.insert(element, ()).is_none()
     }
@@ -176,8 +176,8 @@ impl<T: Hash + Eq, S: BuildHasher> ConcurrentSet<T, S> {
         self.map.remove(element).is_some()
     }
 
-    /// Adds many elements, each shard locked once; returns which were new, in their order. See
-    /// [`ConcurrentMap::insert_many`].
+    /// Adds many elements as one batch, as [`ConcurrentMap::insert_many`]; returns for each, in
+    /// their order, whether it was new.
     ///
     /// # Examples
     ///
@@ -195,7 +195,8 @@ impl<T: Hash + Eq, S: BuildHasher> ConcurrentSet<T, S> {
         old.iter().map(Option::is_none).collect()
     }
 
-    /// Returns which of many elements are there, in their order; each shard is locked once.
+    /// Returns for each of many elements, in their order, whether it is there; looks them up as one
+    /// batch, as [`ConcurrentMap::get_many`].
     pub fn contains_many<'q, Q>(&self, elements: impl IntoIterator<Item = &'q Q>) -> Vec<bool>
     where
         Q: Hash + Equivalent<T> + ?Sized + 'q,
@@ -203,7 +204,8 @@ impl<T: Hash + Eq, S: BuildHasher> ConcurrentSet<T, S> {
         self.map.get_many(elements).iter().map(Option::is_some).collect()
     }
 
-    /// Removes many elements, each shard locked once; returns which were there, in their order.
+    /// Removes many elements as one batch, as [`ConcurrentMap::remove_many`]; returns for each, in
+    /// their order, whether it was there.
     pub fn remove_many<'q, Q>(&self, elements: impl IntoIterator<Item = &'q Q>) -> Vec<bool>
     where
         Q: Hash + Equivalent<T> + ?Sized + 'q,

@@ -12,7 +12,8 @@ use crate::keyed::{Keyed, TooManyKeys};
 impl<K: Hash + Eq, T, S: BuildHasher> Keyed<K, Arc<T>, S> {
     /// Returns the value of `key`, made by `make` if there is none.
     ///
-    /// While the returned `Arc` or a `Weak` of it lives, its entry stays: `is_idle` runs only on
+    /// While the returned `Arc` or a `Weak` of it lives, its entry stays, unless
+    /// [`remove`](Self::remove) or [`retain`](Self::retain) takes it out: `is_idle` runs only on
     /// values that no caller holds, and only when a new key finds the registry full.
     ///
     /// `make` and `is_idle` run under a shard's lock: they must be short and must not call the
@@ -53,8 +54,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Keyed<K, Arc<T>, S> {
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        // `get_mut` is exact: no caller has the value, none can get it while the shard is locked,
-        // and what earlier holders did is seen.
+        // `get_mut` is exact here: if it returns the value, no caller has it, none can get it while
+        // the shard is locked, and what earlier holders did is seen.
         let is_idle = |value: &mut Arc<T>| Arc::get_mut(value).is_some_and(|value| is_idle(value));
         self.with(key, || Arc::new(make()), is_idle, |value| value.clone())
     }

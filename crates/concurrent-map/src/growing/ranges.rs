@@ -1,4 +1,4 @@
-//! Every shard, range by range.
+//! Work on every shard, range by range.
 
 use core::{
     convert::Infallible,
@@ -17,18 +17,20 @@ use super::{
     ENTRIES_PER_SHARD, FEW, GrowingShards, HashOf, Shard, Table, may_grow, publishing, replace,
 };
 
-/// A range of indices below [`count`](Self::count) stands for one of the few shards or, if the
-/// entries of that have moved, for all shards at these indices.
+/// A range of indices below [`count`](Self::count) stands for one of the few shards or, once its
+/// entries have moved, for all shards at these indices.
 impl<T: Table> GrowingShards<T> {
-    /// Returns the ranges in which all shards are visited; none if nothing was ever written to any.
+    /// Returns the ranges in which all shards are visited; none while a map that grows has no
+    /// shards yet.
     pub(crate) fn ranges(&self) -> impl ExactSizeIterator<Item = Range<usize>> + use<T> {
         self.ranges_if(self.is_grown())
     }
 
     fn ranges_if(&self, is_grown: bool) -> impl ExactSizeIterator<Item = Range<usize>> + use<T> {
         let len = if is_grown { 1 } else { self.range_len() };
-        // A visitor of a range of several shards goes to the one of the few first, as its entries
-        // may be moving to the others. Without the few there is nothing to visit.
+        // A visitor of a range of several shards goes first to the one of the few that stands for
+        // it, whose entries may be moving to the others. If the few have not been made yet, there
+        // is nothing to visit.
         let count = if is_grown || self.few().is_some() { self.count() / len } else { 0 };
         (0..count).map(move |range| range * len..(range + 1) * len)
     }
@@ -70,7 +72,8 @@ impl<T: Table> GrowingShards<T> {
     }
 
     /// Works on every table, one lock at a time, and publishes what has changed. `work` also gets
-    /// the number of shards of this kind, over which all entries are spread.
+    /// the number of shards over which all entries are spread: the number of the few for a table of
+    /// the few, else [`count`](Self::count).
     pub(crate) fn write_all(&self, mut work: impl FnMut(&mut T, usize)) {
         self.ranges().for_each(|range| self.write_range(range, &mut work));
     }
@@ -108,8 +111,8 @@ impl<T: Table> GrowingShards<T> {
     }
 
     /// Works on the table for an index below [`count`](Self::count). Returns how many indices, from
-    /// this one on, the table is for, and what `section` returns; `None` if nothing was ever
-    /// written to any. Publishes nothing: for sections after which the metadata may stay as it is.
+    /// this one on, the table is for, and what `section` returns; `None` if no table has been made
+    /// yet. Publishes nothing: for sections after which the metadata may stay as it is.
     pub(crate) fn edit_at<R>(
         &self,
         index: usize,
@@ -125,8 +128,9 @@ impl<T: Table> GrowingShards<T> {
         Some((len, begun.run(|table, _| section(table))))
     }
 
-    /// Makes the shards if nothing was ever written to any, grows to all if there will be enough
-    /// entries with `additional` more, and then does what [`write_all`](Self::write_all) does.
+    /// Makes the shards if there are none yet, grows to all if `additional` more entries make
+    /// enough for that (but not if the calling thread is nested too deeply), and then does what
+    /// [`write_all`](Self::write_all) does.
     pub(crate) fn prepare(
         &self,
         additional: usize,
@@ -160,7 +164,7 @@ impl<T: Table> GrowingShards<T> {
         })
     }
 
-    /// Returns as many shards, empty, for [`copy_to`](Self::copy_to).
+    /// Returns as many shards as these, without entries, for [`copy_to`](Self::copy_to).
     pub(crate) fn for_copies(&self) -> Self {
         Self { is_grown: AtomicBool::new(self.is_grown()), ..Self::fixed(self.count) }
     }
@@ -195,7 +199,8 @@ impl<T: Table> GrowingShards<T> {
         tidegate_core::rw_shards::assert_outside_of(self);
     }
 
-    /// Returns the one of the few, open or closed, that is for an index.
+    /// Returns the one of the few, open or closed, that is for an index; `None` if there are no
+    /// few.
     fn few_at(&self, index: usize) -> Option<Shard<'_, T>> {
         let few = self.few()?;
         Some(few.get(index / self.range_len())?.owned_by(self))
@@ -209,7 +214,8 @@ impl<T: Table> GrowingShards<T> {
         Some(self.grown()?.get(index)?.owned_by(self))
     }
 
-    /// Returns the one of the few, open or closed, that is for a range of several.
+    /// Returns the one of the few, open or closed, that is for a range of several indices; `None`
+    /// for a range of one.
     fn one_for(&self, range: &Range<usize>) -> Option<Shard<'_, T>> {
         if range.len() == 1 { None } else { self.few_at(range.start) }
     }

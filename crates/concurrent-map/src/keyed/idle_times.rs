@@ -5,13 +5,14 @@ use alloc::vec::Vec;
 /// For each group of buckets, a lower bound of the times at which its entries may be idle; the
 /// least of all bounds is at hand.
 ///
-/// A tournament: a complete binary tree whose leaves are the groups and whose inner nodes are the
-/// lesser of their two children. Reading the least bound takes one step, a change as many as the
-/// tree is high.
+/// A tournament: a complete binary tree whose leaves are the groups' bounds, and each of whose
+/// inner nodes is the lesser of its two children. Reading the least bound takes one step, a change
+/// as many as the tree is high.
 ///
 /// A bound may be too low, never too high: an entry that is used stays busy for longer, and need
-/// not report that. An entry that has reported no time gets no bound ([`NEVER`](Self::NEVER)); the
-/// search finds it by checking one entry after the other.
+/// not report that. An entry that has reported no time does not lower its group's bound; the search
+/// finds it by checking one entry after the other. A group without a bound has
+/// [`NEVER`](Self::NEVER).
 #[derive(Debug)]
 pub(super) struct IdleTimes {
     // The root is at 1, the children of `n` at `2n` and `2n + 1`, the leaves are the second half.
@@ -35,14 +36,14 @@ impl IdleTimes {
         self.nodes.clear();
     }
 
-    /// Returns the least bound.
+    /// Returns the least bound; [`NEVER`](Self::NEVER) if no group has one.
     #[inline]
     pub(super) fn least(&self) -> u64 {
         self.nodes.get(1).copied().unwrap_or(Self::NEVER)
     }
 
     /// Lowers the bound of a bucket's group to `due` if it is higher, in a table of `buckets`
-    /// buckets.
+    /// buckets. If the table had another size before, forgets its bounds first.
     pub(super) fn lower(&mut self, buckets: usize, bucket: usize, due: u64) {
         if due == Self::NEVER {
             return;
@@ -76,7 +77,7 @@ impl IdleTimes {
         let mut node = 1;
         while node < leaves {
             node *= 2;
-            // One of the two has come, as their parent has.
+            // The bound of one of the two children has come, as their parent's has.
             if self.nodes[node] > now {
                 node += 1;
             }

@@ -85,7 +85,8 @@ impl<E> KeyTable<E> {
         self.idle_times.lower(self.table.num_buckets(), bucket, due);
     }
 
-    /// Removes an idle entry whose time has come at `now`.
+    /// Removes an idle entry of a group whose bound has come at `now`; `None` if no such group has
+    /// one, or once the budget is spent.
     ///
     /// A check of a group finds an idle entry, or one that was used since it reported its time. So
     /// all searches together check at most one group for each use and each idle entry.
@@ -126,7 +127,8 @@ impl<E> KeyTable<E> {
     }
 
     /// Removes the next idle entry of this table, from where the last search has ended if
-    /// `goes_on`, else from the first bucket.
+    /// `goes_on`, else from the first bucket; `None` if none is found up to the last bucket, or
+    /// until the budget is spent.
     pub(super) fn take_next(
         &mut self,
         goes_on: bool,
@@ -166,7 +168,7 @@ impl<E> KeyTable<E> {
 }
 
 /// What can be read of a table without its lock. The length is that after the last section that
-/// published: `Keyed::remove` and most evictions do not.
+/// published: `Keyed::remove` does not, nor does an eviction that was not found by its time.
 pub(crate) struct KeyTableMeta {
     soonest: AtomicU64,
     len: AtomicUsize,
@@ -243,12 +245,13 @@ mod tests {
         let groups = table.table.num_buckets() / IdleTimes::GROUP;
         let mut counts = [0_u64; 64];
         for number in 0..112 {
-            // All groups get some.
+            // Spread so that each group gets some entries.
             let hash = number * 8 / 7;
             let mut entry = table.table.insert_unique(hash, 0, |_| unreachable!("there is room"));
             let (bucket, group) = (entry.bucket_index(), entry.bucket_index() / IdleTimes::GROUP);
             counts[group] += 1;
-            // One entry of each group has a time, those of the last groups first, but for the last.
+            // One entry of each group has a time that comes soon: the later the group, the sooner,
+            // but that of the last group comes last.
             let time = if group == groups - 1 { groups } else { groups - 1 - group };
             let due = if counts[group] == 1 { time as u64 } else { 1000 };
             *entry.get_mut() = due;
@@ -287,7 +290,7 @@ mod tests {
         for number in 0..112 {
             let entry = table.table.insert_unique(number, number, |_| unreachable!());
             let bucket = entry.bucket_index();
-            // Those of one group have a time.
+            // Only the entries of one group have a time.
             if bucket / IdleTimes::GROUP == 5 {
                 table.note(bucket, Occupancy::BusyUntil(5 + number));
             }

@@ -27,8 +27,9 @@ impl<E> KeyTables<E> {
         Self { shards: GrowingShards::growing(count, 0), hand: AtomicUsize::new(0) }
     }
 
-    /// Removes an idle entry: one whose time has come at `now`, or else the next of a bounded
-    /// number of entries. Returns what `removed` makes of it under the lock of its table.
+    /// Removes an idle entry: one whose time has come at `now`, or else the next one from where the
+    /// last search has ended. Returns what `removed` makes of it under the lock of its table;
+    /// `None` if none was found among the bounded number of entries that a search checks.
     pub(super) fn take_idle<R>(
         &self,
         now: Option<u64>,
@@ -100,7 +101,7 @@ mod tests {
             };
             tables.take_idle(None, look, |entry| entry)
         };
-        // A round, and then each table again.
+        // One search for each table, and then one more for each.
         assert_eq!((take(0), take(0)), (None, None));
         assert_eq!((take(100), take(200)), (Some(100), Some(200)));
     }
@@ -127,7 +128,8 @@ mod tests {
     fn one_whose_time_has_come_is_found_by_it_before_there_are_all_tables() {
         let tables = many();
         (0..200).for_each(|entry| insert(&tables, entry, Occupancy::Busy));
-        // Those behind it are more than a search without times checks.
+        // A search without times would reach the table of this entry last, and checks fewer entries
+        // than are in the tables before it.
         let last = (200..100_000).find(|hash| tables.shards.index_of(*hash) == 1023).unwrap();
         insert(&tables, last, Occupancy::BusyUntil(5));
         assert_eq!(tables.shards.ranges().len(), 8, "they have not grown");

@@ -1,7 +1,7 @@
 //! Whether an entry may be evicted.
 
-/// What a value reports when a new key searches for a slot; see
-/// [`Keyed::with_until`](crate::Keyed::with_until).
+/// What a value reports of itself; [`Keyed::with_until`](crate::Keyed::with_until) says when it is
+/// asked.
 ///
 /// Times are numbers of the caller's, such as nanoseconds of a clock; they are only compared.
 ///

@@ -13,7 +13,7 @@ use super::{ConcurrentMap, modify::Op, value_of};
 use crate::error::Occupied;
 
 impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
-    /// Returns a clone of the value of `key`. Cloning runs under the shard's lock.
+    /// Returns a clone of the value of `key`, if there is one. Cloning runs under the shard's lock.
     ///
     /// `key` may be anything that is [`Equivalent`] to a `K`, such as `&str` for `String`.
     #[inline]
@@ -66,8 +66,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         self.get_with(key, |_| ()).is_some()
     }
 
-    /// Sets the value of `key` and returns the value it had. A key that is there already stays; the
-    /// new one is dropped.
+    /// Sets the value of `key` and returns the value that it had, if any. A key that is already
+    /// there stays, and the new key is dropped.
     #[inline]
     pub fn insert(&self, key: K, value: V) -> Option<V> {
         let hash = self.hash(&key);
@@ -115,7 +115,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         }
     }
 
-    /// Removes `key` and returns its value.
+    /// Removes `key` and returns its value, if there was one.
     #[inline]
     pub fn remove<Q>(&self, key: &Q) -> Option<V>
     where

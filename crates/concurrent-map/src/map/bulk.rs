@@ -17,15 +17,16 @@ use crate::{reserve::reserve, sharded_table::ShardedTable};
 pub(crate) const BATCH: usize = 512;
 
 /// Operations on many keys at once. The keys are hashed first, all of them, with nothing locked;
-/// then each shard that holds some of them is locked once (while the map is small, a few times),
-/// for as long as its part takes.
+/// then each shard that holds some of them is locked once (while the map is small, more often), for
+/// as long as its part takes.
 ///
 /// A batch is not one step: other callers may see a part of it, and their operations may come in
-/// between. Equal keys are processed in the order in which they are given. It pays from a few keys
-/// per shard on; with fewer, one call per key costs no more, and reads of shards that are mostly
-/// read cost less.
+/// between. Equal keys are processed in the order in which they are given. A batch pays from a few
+/// keys per shard on. With fewer, one call per key costs no more; it costs less for reads of shards
+/// that are seldom written to.
 impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
-    /// Returns clones of the values of `keys`, in their order. Cloning runs under a shard's lock.
+    /// Returns clones of the values of `keys`, in their order; `None` for a key without a value.
+    /// Cloning runs under a shard's lock.
     ///
     /// # Examples
     ///
@@ -85,7 +86,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         batch.into_values()
     }
 
-    /// Removes `keys` and returns the values that they had, in their order.
+    /// Removes `keys` and returns the values that they had, in their order; `None` for a key
+    /// without one.
     ///
     /// # Examples
     ///
@@ -114,9 +116,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         removed.into_values()
     }
 
-    /// Inserts a batch without `None`s. What is not in the map afterwards stays in the batch:
-    /// unused keys with the values that were replaced. So nothing is dropped under a lock, not even
-    /// in a panic.
+    /// Inserts a batch, each element of which is `Some`. What is not in the map afterwards stays in
+    /// the batch: unused keys with the values that were replaced. So nothing is dropped under a
+    /// lock, not even in a panic.
     pub(crate) fn insert_batch(&self, batch: &mut [Option<(K, V)>]) {
         let hashes = batch.iter().flatten().map(|(key, _)| self.hash(key));
         let by_shard = ByShard::new(&self.entries, hashes);
@@ -147,7 +149,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
 
 impl<K: Hash + Eq, V, S: BuildHasher> Extend<(K, V)> for ConcurrentMap<K, V, S> {
     /// Inserts entries; of equal keys the last one's value stays. They go from the iterator to the
-    /// map in batches of some hundred: if the iterator panics, those of the last batch are dropped.
+    /// map in batches of some hundred: if the iterator panics, the entries of the batch that is not
+    /// full yet are dropped.
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         let mut entries = entries.into_iter().fuse();
         self.reserve_for(entries.size_hint().0);
@@ -188,7 +191,7 @@ impl<K, V> Drop for Unused<K, V> {
 
 /// Which keys of a batch belong to which shard.
 struct ByShard {
-    /// Sorted by shard; those of one shard as they were given.
+    /// Sorted by shard; those of one shard in the order in which they were given.
     batch_keys: Vec<BatchKey>,
     /// For each shard, where its keys end and those of the next shard begin.
     ends: Vec<usize>,

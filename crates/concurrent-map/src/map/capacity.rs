@@ -19,7 +19,7 @@ const BELIEVED: usize = 1 << 16;
 
 impl<K, V, S> ConcurrentMap<K, V, S> {
     /// Returns for how many entries there is room: the sum of the shards' capacities, each read
-    /// under its lock. Since entries do not spread evenly, some shard grows before so many are
+    /// under its lock. Since entries do not spread evenly, some shard may grow before so many are
     /// there.
     pub fn capacity(&self) -> usize {
         let mut sum = 0_usize;
@@ -84,8 +84,9 @@ impl<K: Hash, V, S: BuildHasher> ConcurrentMap<K, V, S> {
 
     /// Makes room for an iterator of `at_least` entries, where that pays.
     pub(crate) fn reserve_for(&self, at_least: usize) {
-        // Some of them may be there already, as in std's map. A handful is not worth touching every
-        // shard. A size hint may be wrong, so what is believed of it is limited.
+        // Some of the keys may be there already: as std's map does, half of them are taken to be
+        // new. A handful is not worth touching every shard. A size hint may be wrong, so what is
+        // believed of it is limited.
         let at_least = at_least.min(BELIEVED);
         let new = if self.is_empty() { at_least } else { at_least.div_ceil(2) };
         if new / self.shards() >= 4 {

@@ -23,8 +23,8 @@ impl<K, V> ConcurrentMap<K, V> {
         Self::with_shards_and_hasher(shards, DefaultHashBuilder::default())
     }
 
-    /// Creates a map with the default number of shards that has room for `capacity` entries. 0
-    /// allocates nothing.
+    /// Creates a map with the default number of shards that has room for `capacity` entries. With
+    /// std, 0 allocates nothing.
     ///
     /// Entries do not spread evenly, so each shard gets more than its share: enough that growth
     /// before `capacity` is reached is unlikely, not impossible.
@@ -71,8 +71,9 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
 
     /// Creates a map that has room for `capacity` entries, as
     /// [`with_capacity`](ConcurrentMap::with_capacity), and hashes keys by `hasher`. To choose the
-    /// number of shards, too, create an empty map with it, and [`reserve`](Self::reserve)
-    /// afterwards.
+    /// number of shards, too, create the map by
+    /// [`with_shards_and_hasher`](Self::with_shards_and_hasher) and then
+    /// [`reserve`](Self::reserve).
     ///
     /// # Panics
     ///

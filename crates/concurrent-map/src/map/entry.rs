@@ -154,7 +154,7 @@ impl<'a, K, V> MapEntry<'a, K, V> {
         }
     }
 
-    /// Fills an entry without a value.
+    /// Sets the value of an entry that has none; does nothing to another entry.
     fn fill(&mut self, value: V) {
         if let Some(Place::Vacant(absent)) = self.place.take() {
             let key = self.key.take().expect(THERE);

@@ -22,11 +22,12 @@
 //!
 //! No caller misses the end of a flight: the value is in the map before the flight's entry is
 //! removed, and the error in the flight before its turnstile is closed. A caller that joins before
-//! that is woken, or finds the turnstile closed; a caller that joins after that begins another
-//! flight, and finds the value when it checks again.
+//! the entry is removed is woken, or finds the turnstile closed. A caller that joins later begins
+//! another flight, and finds the value, if one was inserted, when it checks again.
 //!
-//! Keys are compared by the map alone, so different keys of one hash share a flight, but never a
-//! value.
+//! A flight is found by its hash alone, so different keys of one hash share a flight. They never
+//! share a value, which the map finds by its key, nor an error, which is shared together with its
+//! key.
 
 use core::{
     any::Any,
@@ -48,15 +49,14 @@ use crate::flights::{self, Flights};
 
 /// What a computation has failed with, for the waiters.
 pub(super) struct Failure<K> {
-    /// The key that was computed: keys of one hash share a flight, and no error.
+    /// The key that was computed: keys of one hash share a flight, but no error.
     key: K,
     error: Box<dyn Any + Send + Sync>,
 }
 
 type Member<'a, K> = flights::Member<&'a Flights<Failure<K>>, Failure<K>>;
 
-/// The panic message where the key or the future is gone, which they are only after the result was
-/// returned.
+/// The panic message of a poll after the last one, which has returned the result or panicked.
 const HELD: &str = "polled after it was ready";
 
 impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
@@ -114,7 +114,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// # Panics
     ///
     /// Panics of `future` are passed on. If the clone of an error panics, so does the call that
-    /// clones, and no other caller gets that error: the next waiter leads.
+    /// clones. The leader clones first: if its clone panics, no other caller gets the error, and
+    /// the next waiter leads.
     ///
     /// # Examples
     ///
@@ -168,7 +169,7 @@ pin_project! {
     #[must_use = "futures do nothing unless awaited or waited for"]
     pub struct GetOrTryInsert<'a, K, V, S, F> {
         map: &'a ConcurrentMap<K, V, S>,
-        // `None` once it was inserted.
+        // `None` once it was inserted, or shared with an error.
         key: Option<K>,
         // `None` once it has ended. Stands before `stage`, so that it is dropped before the lead is
         // handed over.

@@ -185,7 +185,7 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
         });
     }
 
-    /// Returns what `f` makes of the entries.
+    /// Returns what `f` makes of the entries, without the `None`s.
     fn collect<R>(&self, mut f: impl FnMut(&K, &V) -> Option<R>) -> Vec<R> {
         // If a closure or a clone panics, what was collected is dropped one by one.
         let mut collected = DropEach::new(Vec::new());

@@ -145,8 +145,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     ///
     /// # Panics
     ///
-    /// Panics with std if `make` calls the map. If `make` panics, nothing is inserted and the next
-    /// caller tries again.
+    /// Panics with std if `make` calls the map. If `make` or the clone of what it made panics,
+    /// nothing is inserted and the next caller tries again.
     ///
     /// # Examples
     ///
@@ -240,8 +240,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         })
     }
 
-    /// Sets the value of `key` to `new` if it equals `expected`, and returns the old one.
-    /// `PartialEq` runs under the shard's lock.
+    /// Sets the value of `key` to `new` if the value there equals `expected`, and returns the old
+    /// one. `PartialEq` runs under the shard's lock.
     ///
     /// # Errors
     ///
