@@ -164,19 +164,19 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
     /// Does what [`with`](Self::with) does, for values that know until when they are busy: then an
     /// idle one is found wherever it is.
     ///
-    /// `occupancy` says whether a value equals a new one at the time `now` and is not needed, and
-    /// else until when it is busy, if that is known. It runs when a value is new, when its table
-    /// makes room, and when the search for a new key's slot checks the value; not on a hit. That a
-    /// value becomes busy for longer need not be reported; for a change that may let a value be
-    /// idle earlier than reported, use [`get_with_until`](Self::get_with_until).
+    /// `occupancy` says whether a value equals a new one at the time `now` and is not needed; if it
+    /// is needed, it also says until when, if that is known. It runs when a value is new, when its
+    /// table makes room, and when the search for a new key's slot checks the value; not on a hit.
+    /// That a value becomes busy for longer need not be reported; for a change that may let a value
+    /// be idle earlier than reported, use [`get_with_until`](Self::get_with_until).
     ///
     /// A search first checks values whose time has come, each together with up to 15 neighbours, at
     /// most 79 in all. Some of those whose time has come are still busy, because they were used
     /// meanwhile; over time this costs a bounded number of checks for each use. Then the search
     /// goes on as that of `with` does, and so finds idle values that had reported no time.
     ///
-    /// One registry has one measure of time. `with` may be used beside this; what it inserts has no
-    /// time.
+    /// All calls for one registry must count time in the same way. `with` may be used beside this;
+    /// a value that `with` inserts has reported no time.
     ///
     /// # Errors
     ///

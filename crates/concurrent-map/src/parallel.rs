@@ -22,8 +22,8 @@ use crate::{
 };
 
 /// Operations on every entry, in no particular order, on the threads of the current rayon pool:
-/// each takes one shard after the other, so more than [`shards`](Self::shards) threads are of no
-/// use. With feature `rayon`.
+/// each thread takes one shard after the other, so more than [`shards`](Self::shards) threads are
+/// of no use. With feature `rayon`.
 ///
 /// They see what their namesakes without `par_` see, and their closures run under a shard's lock,
 /// too. Such a closure must not call rayon, not even for other data: a thread that waits in `join`

@@ -23,8 +23,8 @@ use crate::{
     word::Need,
 };
 
-/// One request for permits of the pool that `P` points to. If it is dropped in the queue, it counts
-/// as cancelled.
+/// One request for permits of the pool that `P` points to. If it is dropped after it has joined the
+/// queue and before it is ready, it counts as cancelled.
 pub(crate) struct Request<P: Deref<Target = PermitPool>> {
     turn: Turn<P>,
     /// When it joined the queue; [`Timestamp::NEVER`] before that, and without a clock.
@@ -56,7 +56,7 @@ impl<P: Deref<Target = PermitPool>> Request<P> {
         self.queue(cx)
     }
 
-    /// Spins if a thread polls; joins the queue if it finds no permits.
+    /// Spins for permits if a thread polls, not a task; joins the queue if it finds none.
     #[cold]
     #[inline(never)]
     fn poll_overtaking(&mut self, cx: &mut Context<'_>) -> Poll<Result<Held<P>, AcquireError>> {
@@ -70,7 +70,8 @@ impl<P: Deref<Target = PermitPool>> Request<P> {
     #[inline]
     fn queue(&mut self, cx: &mut Context<'_>) -> Poll<Result<Held<P>, AcquireError>> {
         let was_waiting = self.turn.is_waiting();
-        // Read before it joins: a caller that sees the request in the queue may rely on it.
+        // The clock is read before the request joins the queue: a caller that sees the request
+        // there knows that its wait is measured already.
         let now = if was_waiting { None } else { self.turn.supply().now() };
         let Poll::Ready(answer) = Pin::new(&mut self.turn).poll(cx) else {
             if let Some(now) = now {
@@ -80,8 +81,8 @@ impl<P: Deref<Target = PermitPool>> Request<P> {
         };
         let pool = self.turn.finish();
         Poll::Ready(match answer {
-            // The permits go into a guard before the clock is read: that is foreign code, and if it
-            // panics, the guard releases them.
+            // The permits go into a guard before the clock is read: the clock is foreign code, and
+            // if it panics, the guard releases them.
             Ok(granted) => {
                 let held = Held::new(pool, granted.granted());
                 measure(held.pool(), self.since);
@@ -156,7 +157,8 @@ impl<'a> Acquire<'a> {
 impl<'a> Future for Acquire<'a> {
     type Output = Result<Permit<'a>, AcquireError>;
 
-    // Always inlined: a driver polls in two places, the first of which is the fast path.
+    // Always inlined: the driver behind `wait` polls in two places, the first of which is the fast
+    // path.
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.request.poll(cx).map_ok(|held| Permit { held })

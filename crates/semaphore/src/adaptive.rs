@@ -1,4 +1,4 @@
-//! Permits whose number follows how the server they guard is doing.
+//! Permits whose number follows the state of the server that they guard.
 //!
 //! A fixed limit is right for one state of a server: a limit that is set for a good day floods the
 //! server on a bad one. An [`AdaptiveSemaphore`] measures each request from its grant to its end,
@@ -6,7 +6,7 @@
 //!
 //! | algorithm | goes by | right for |
 //! | --- | --- | --- |
-//! | [`Vegas`] | the queue that the latency shows, against the latency without a queue | a server with a steady latency of its own; the choice to start with |
+//! | [`Vegas`] | the queue at the server, worked out from the latency and the latency without a queue | a server with a steady latency of its own; the choice to start with |
 //! | [`Gradient2`] | the latency against its long average | latencies that wander or differ by request |
 //! | [`Aimd`] | drops, and a latency that is too high | a server that refuses or times out when it is full |
 //!
@@ -18,7 +18,8 @@
 //! requests granted since: those granted before were measured under another limit. A drop ends the
 //! round at once and takes at least one permit away, down to the minimum. A drop of a request from
 //! before the last such cut is no news and changes nothing, so a burst of drops is one cut, as in
-//! TCP. Whether a request is from before goes by the limit under which it began, not by the clock.
+//! TCP. A request is from before a cut if it began under an earlier limit than the one that the cut
+//! has set; the clock plays no part.
 //!
 //! The limit does not grow unless, at the grant of one of the round's requests, at least half of
 //! the limit was in flight: a limit that was not tried proves nothing.

@@ -73,8 +73,8 @@ impl Builder {
     /// produced. A large request waits in the queue like any other: under [`Fairness::Fifo`] the
     /// requests behind it wait until it has been served. A request for more than
     /// [`MAX_PERMITS`](crate::MAX_PERMITS) is refused in any case, and [`Semaphore::try_acquire`]
-    /// refuses with [`NoPermits`](crate::TryAcquireError::NoPermits) what could be served later.
-    /// Removing permits rejects no waiter.
+    /// refuses a request that could be served later with
+    /// [`NoPermits`](crate::TryAcquireError::NoPermits). Removing permits rejects no waiter.
     ///
     /// # Examples
     ///
@@ -97,8 +97,9 @@ impl Builder {
     /// Measures with `clock` how long requests wait in the queue, for
     /// [`Stats::wait_time`](crate::Stats::wait_time). Default: nothing is measured.
     ///
-    /// The clock is read when a request joins the queue and when its wait is over; never for a
-    /// request that does not wait.
+    /// The clock is read before a request joins the queue, even if the request is then refused or
+    /// served without a wait, and when its wait is over; never for a request that takes permits
+    /// without the queue.
     pub fn clock(mut self, clock: impl Clock + Send + Sync + 'static) -> Self {
         self.settings.clock = Some(Box::new(clock));
         self

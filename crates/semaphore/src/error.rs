@@ -4,9 +4,9 @@ use core::fmt;
 
 /// Why a request that may wait got no permits.
 ///
-/// If several reasons apply, it is the first of `Closed`, `TooMany`, `QueueFull`. A later request
-/// may succeed after `QueueFull`, after `TooMany` only if the capacity has grown, and never after
-/// `Closed`.
+/// If several reasons apply, the error is the first of `Closed`, `TooMany`, `QueueFull`. A later
+/// request may succeed after `QueueFull`, after `TooMany` only if the capacity has grown, and never
+/// after `Closed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AcquireError {
@@ -45,7 +45,7 @@ impl core::error::Error for AcquireError {}
 
 /// Why permits could not be acquired without waiting.
 ///
-/// If several reasons apply, it is the first of `Closed`, `TooMany`, and `NoPermits` or
+/// If several reasons apply, the error is the first of `Closed`, `TooMany`, and `NoPermits` or
 /// `QueueFull`. A later request may succeed after the last two, after `TooMany` only if the
 /// capacity has grown, and never after `Closed`.
 ///

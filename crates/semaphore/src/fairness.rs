@@ -27,7 +27,7 @@ use core::num::NonZeroU32;
 /// and a large request is served like a small one. The price: a permit on its way to a sleeping
 /// waiter is idle for as long as the wake-up takes. That is nothing where permits are held for
 /// milliseconds (a connection, a request in flight), and much where they are held for less than a
-/// wake-up: then threads that could have gone on queue up behind threads that have to be woken, a
+/// wake-up: then running threads wait in the queue behind threads that have to be woken first, a
 /// *convoy*.
 ///
 /// `Eventual` avoids convoys: a running thread may take a free permit, until a check finds that the
@@ -56,9 +56,9 @@ pub enum Fairness {
         /// The count begins, and is checked, when a caller that releases or joins the queue finds
         /// the head asleep, and when a woken head polls in vain. So newcomers are barred at the
         /// latest when the head polls after it was overtaken so often. Newcomers that come between
-        /// its wake-up and its poll do it no harm, as the permits would only wait for it. Behind a
-        /// head that is not polled, the next waiter is protected in the same way once it has been
-        /// woken in the head's stead. Numbers above 2²⁸ count as 2²⁸.
+        /// the head's wake-up and its poll do the head no harm: without them the permits would lie
+        /// idle until it polls. Behind a head that is not polled, the next waiter is protected in
+        /// the same way once it has been woken in the head's stead. Numbers above 2²⁸ count as 2²⁸.
         overtakes: NonZeroU32,
     },
     /// In order, but newcomers may always overtake.
@@ -67,8 +67,8 @@ pub enum Fairness {
     Lifo,
 }
 
-/// The highest bound: by the acquisitions in the word a higher one could not be told from a lower
-/// one.
+/// The highest bound. The word counts acquisitions modulo 2²⁹, so a much higher bound could not be
+/// told from a lower one.
 const MOST: u32 = 1 << 28;
 
 /// What `Fairness::bound` returns where there is no bound.

@@ -48,7 +48,7 @@ impl<'a> Gate for &'a Semaphore {
 
 impl Semaphore {
     /// Returns a gate that takes `n` permits for each caller that enters. Its passes borrow the
-    /// semaphore; see [`gate_owned`](Self::gate_owned) for ones that do not.
+    /// semaphore; those of [`gate_owned`](Self::gate_owned) do not.
     ///
     /// # Examples
     ///
@@ -89,8 +89,8 @@ impl<'s> Gate for PermitGate<'s> {
     }
 }
 
-/// Future of the [`enter`](Gate::enter) of every gate of this crate: `F` waits for its permits. Its
-/// error is never [`NoPermits`](TryAcquireError::NoPermits).
+/// Future of the [`enter`](Gate::enter) of every gate of this crate: `F` is the future that waits
+/// for the permits. The error is never [`NoPermits`](TryAcquireError::NoPermits).
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Enter<F> {

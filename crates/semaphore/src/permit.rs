@@ -130,7 +130,8 @@ impl<'a> Permit<'a> {
         self.held.merge(other.held);
     }
 
-    /// Removes the permits from the semaphore for good: its capacity shrinks.
+    /// Removes the permits from the semaphore for good. They first pay what is owed since the
+    /// [capacity was lowered](crate::Semaphore::set_capacity); the capacity shrinks by the rest.
     ///
     /// See [`Semaphore::forget_permits`](crate::Semaphore::forget_permits) for its effect on
     /// waiters.

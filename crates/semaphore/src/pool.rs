@@ -1,4 +1,4 @@
-//! The permits: one atomic word, and the wait queue of requests for more than is free.
+//! The permits: one atomic word, and the queue of the requests that wait.
 //!
 //! ```text
 //! take:     CAS: open, not barred, n are free ─▶ n fewer, one acquisition more
@@ -26,8 +26,8 @@
 //!
 //! Permits stay in the word until the head's request fits, so there are no partial grants to undo.
 //! As in tokio's `batch_semaphore`, the releaser hands over under the queue's lock and wakes the
-//! waiters after it. As in parking_lot's `RawMutex`, a bit of the word sends the releaser to the
-//! lock, and fairness may be eventual.
+//! waiters once the lock is open. As in parking_lot's `RawMutex`, a bit of the word sends the
+//! releaser to the lock, and fairness may be eventual.
 
 mod resize;
 mod serve;
@@ -103,7 +103,7 @@ impl Settings {
     };
 }
 
-/// Wakes the waiters for the last permit when it is dropped, if `is_idle`.
+/// When it is dropped, wakes the callers that wait until every permit is back, if `is_idle`.
 struct NotifyIfIdle<'a> {
     event: &'a Event,
     is_idle: bool,
@@ -135,7 +135,8 @@ impl PermitPool {
     }
 
     /// Takes what `need` asks for if it is free and no waiter comes first; returns how many permits
-    /// that were. A request for 0 permits overtakes the waiters.
+    /// that is, or `None`, also if the pool is closed. A request for 0 permits overtakes the
+    /// waiters; a request that 0 suffice for takes 0 if a waiter comes first.
     #[inline]
     pub(crate) fn take(&self, need: Need) -> Option<usize> {
         let barred = if need.is_nothing() { CLOSED } else { CLOSED | BARRED };
@@ -183,7 +184,8 @@ impl PermitPool {
         None
     }
 
-    /// Takes 0 permits where `need` allows that; `None` where it does not.
+    /// Takes 0 permits for a `need` that would take more, but for which 0 suffice; `None` for any
+    /// other, and if the pool is closed.
     #[cold]
     fn take_nothing(&self, need: Need) -> Option<usize> {
         if need.is_optional() { self.take(Need::exactly(0)) } else { None }
@@ -266,8 +268,8 @@ impl PermitPool {
         });
     }
 
-    /// Runs `change` under the queue's lock, then serves the queue, and notifies the waiters for
-    /// the last permit if it is back.
+    /// Runs `change` under the queue's lock, then serves the queue, and notifies `all_back` if a
+    /// caller waits for it and every permit is back.
     #[cold]
     pub(crate) fn attend<R>(&self, change: impl FnOnce(&mut Line<'_, Need>) -> R) -> R {
         self.tend(|line| {
@@ -383,8 +385,8 @@ impl PermitPool {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        // Before the queue's lock is taken, so that neither lock is held for longer than it has to
-        // be.
+        // The wait time is read before the queue's lock is taken, so that neither lock is held for
+        // longer than it has to be.
         let clock = self.settings.clock.as_ref();
         let wait_time = clock.map_or(Duration::ZERO, |_| self.counts.wait_time());
         self.line.with(|line| {
@@ -393,7 +395,7 @@ impl PermitPool {
             let (capacity, waiting) = (self.capacity(), line.len());
             let stats =
                 Stats { capacity, available, in_use, waiting, wait_time, ..Stats::default() };
-            // ORDERING: Relaxed: `Counts` orders it after its own count.
+            // ORDERING: Relaxed: `Counts` orders this load after that of its laps.
             self.counts.fill(stats, || acquisitions(self.word.load(Ordering::Relaxed)))
         })
     }

@@ -7,8 +7,8 @@ use crate::{
     semaphore::Semaphore,
 };
 
-/// Waits are reported once one was measured: with a [clock](crate::Builder::clock). Those that last
-/// still are no part of them.
+/// The waits are reported once their measured time is above zero, which needs a
+/// [clock](crate::Builder::clock). Requests that still wait are not counted in them.
 impl Report for Semaphore {
     fn report(&self, to: &mut dyn Sink) {
         const NAME: &str = "semaphore";
@@ -33,7 +33,7 @@ impl Report for Semaphore {
     }
 }
 
-/// What was settled as dropped has failed.
+/// Permits that were settled as dropped are reported as failed.
 impl<A: LimitAlgorithm, C> Report for AdaptiveSemaphore<A, C> {
     fn report(&self, to: &mut dyn Sink) {
         const NAME: &str = "adaptive_semaphore";

@@ -21,22 +21,23 @@ pub const MAX_PERMITS: usize = word::MAX_PERMITS;
 
 /// Hands out a number of permits to tasks and threads, in the order in which they ask.
 ///
-/// Use it to bound how much happens at once: requests, open files, bytes in memory (a permit per
-/// byte or kilobyte, and requests by weight). For one at a time and a value to guard, a mutex is
-/// simpler. A semaphore bounds how many, not how often: for a number per second use a rate limiter.
+/// Use it to bound how much happens at once: requests, open files, bytes in memory (a permit for
+/// each byte or kilobyte, of which a request takes as many as it needs). For one at a time and a
+/// value to guard, a mutex is simpler. A semaphore bounds how many, not how often: for a number per
+/// second use a rate limiter.
 ///
 /// Taking free permits is one compare-and-swap, releasing them one addition. Both take the lock of
 /// the queue only while a request or a caller of [`idle`](Self::idle) waits, or while permits are
-/// owed.
+/// owed; a release may take it once more after that.
 ///
 /// # Fairness
 ///
-/// By default strictly first in, first out, by the first poll of the futures;
-/// [`.wait()`](crate::Wait::wait) polls at once. [`Fairness`](crate::Fairness) lists the
-/// alternatives, and why this is the default. No request overtakes: it is served when those before
-/// it have been, also if it is small and they are large, and [`try_acquire`](Self::try_acquire)
-/// refuses while any request waits. The exception is a request for 0 permits: it takes no permits
-/// from any waiter and is ready at once.
+/// By default requests are served strictly first in, first out, in the order in which their futures
+/// are first polled; [`.wait()`](crate::Wait::wait) polls at once. [`Fairness`](crate::Fairness)
+/// lists the alternatives, and why this is the default. No request overtakes: it is served when
+/// those before it have been, also if it is small and they are large, and
+/// [`try_acquire`](Self::try_acquire) refuses while any request waits. The exception is a request
+/// for 0 permits: it takes no permits from any waiter and is ready at once.
 ///
 /// Released permits that suffice for the head of the queue belong to the head before it runs, and
 /// for as long as its future is kept, polled or not: a future in the queue has to be polled when it
@@ -113,7 +114,8 @@ impl Semaphore {
         Builder::new(permits)
     }
 
-    /// Takes `n` permits if that is possible without waiting and without overtaking.
+    /// Takes `n` permits if that is possible without waiting and, unless the
+    /// [`Fairness`](crate::Fairness) allows it, without overtaking.
     ///
     /// # Errors
     ///
@@ -139,8 +141,9 @@ impl Semaphore {
         self.pool.try_take(Need::exactly(n)).map(|n| Permit::new(&self.pool, n))
     }
 
-    /// Takes as many free permits as the range allows, if its start can be had without waiting and
-    /// without overtaking.
+    /// Takes as many free permits as the range allows, if [`try_acquire`](Self::try_acquire) would
+    /// take as many as its start. A range from 0 is refused only by a closed semaphore: it gets 0
+    /// if no permit is free, or if a waiter comes first.
     ///
     /// # Errors
     ///
@@ -213,7 +216,8 @@ impl Semaphore {
     }
 
     /// Waits until the start of the range is free, then takes as many free permits as the range
-    /// allows.
+    /// allows. A range from 0 never waits: it gets 0 if no permit is free, or if a waiter comes
+    /// first.
     ///
     /// The request waits in the queue as one for the start of the range does. When its turn comes,
     /// it takes what is free then, even if the waiters behind it then have to wait longer.
@@ -275,7 +279,7 @@ impl Semaphore {
     ///
     /// # Cancel safety
     ///
-    /// If it is dropped while it waits for permits, the same holds as for
+    /// If the returned future is dropped while it waits for permits, the same holds as for
     /// [`acquire`](Self::acquire), and `future` was not polled. If it is dropped later, the permits
     /// are released once `future` has been dropped.
     ///
@@ -285,8 +289,8 @@ impl Semaphore {
     ///
     /// # Panics
     ///
-    /// The future panics if it is polled after it was ready, or after `future` has panicked; it
-    /// runs nothing then.
+    /// The returned future panics if it is polled after it was ready, or after `future` has
+    /// panicked; it runs nothing then.
     ///
     /// # Examples
     ///
@@ -301,8 +305,8 @@ impl Semaphore {
         WithAsync::new(self.acquire(n), future)
     }
 
-    /// Refuses every request from now on and rejects all waiters with [`AcquireError::Closed`], for
-    /// ever.
+    /// Refuses every request from now on, for ever, and rejects all waiters, with
+    /// [`AcquireError::Closed`].
     ///
     /// Granted permits stay valid, also those of a request that has not been polled since its
     /// grant. Returns false if the semaphore was closed already.
@@ -340,7 +344,8 @@ impl Semaphore {
         self.pool.capacity()
     }
 
-    /// Adds `n` permits, which go to the waiters first.
+    /// Adds `n` permits. They first pay what is owed since the [capacity was
+    /// lowered](Self::set_capacity); the rest goes to the waiters first.
     ///
     /// # Panics
     ///

@@ -84,7 +84,8 @@ impl Counter {
     }
 }
 
-/// The counts that are not in the word. Nothing here is written on the fast path.
+/// The counts that are not in the word. The fast path writes nothing here, except `laps` once in
+/// 2²⁵ acquisitions.
 #[derive(Debug)]
 pub(crate) struct Counts {
     /// Laps that the count in the word has made; lags behind until the thread that completed a lap

@@ -13,8 +13,8 @@ use pin_project_lite::pin_project;
 use crate::{acquire::Acquire, error::AcquireError, permit::Permit};
 
 pin_project! {
-    /// Future of [`Semaphore::with_async`](crate::Semaphore::with_async). Has room for the future
-    /// that it runs only once.
+    /// Future of [`Semaphore::with_async`](crate::Semaphore::with_async). Its stages share the
+    /// memory of the future that it runs.
     #[must_use = "futures do nothing unless awaited or waited for"]
     pub struct WithAsync<'a, F> {
         #[pin]
@@ -25,9 +25,9 @@ pin_project! {
 pin_project! {
     /// | stage | meaning | left by |
     /// | --- | --- | --- |
-    /// | `Waiting` | `future` was not polled | the permits, or why there will be none |
+    /// | `Waiting` | `future` was not polled | a grant of the permits, or an error |
     /// | `Inside` | `future` runs | its output, or its panic |
-    /// | `Done` | over: the future is gone, and the permits after it | nothing |
+    /// | `Done` | over: the future was dropped, then the permits, if there were any | nothing |
     #[project = StageNow]
     enum Stage<'a, F> {
         // `None` only while the stage changes.

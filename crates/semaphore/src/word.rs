@@ -3,10 +3,10 @@
 //! | bits | name | meaning | changed by |
 //! | --- | --- | --- | --- |
 //! | 0 | `CLOSED` | nothing is granted any more; final | `close`, under the queue's lock |
-//! | 1 | `ATTENDED` | releasers take the lock: a waiter sleeps, or waits for the last permit, or permits are owed | under the lock |
+//! | 1 | `ATTENDED` | releasers take the lock: a waiter sleeps, a caller of `idle` waits, or permits are owed | under the lock |
 //! | 2 | `BARRED` | newcomers take the lock: the queue comes first, or permits are owed | under the lock; implies `ATTENDED` |
 //! | 3–34 | free | permits that are not held | taking, removing and paying subtract, by CAS; a grant subtracts, under the lock; releasing and adding permits add |
-//! | 35–63 | acquisitions | how often permits were taken, modulo 2²⁹ | the subtraction that takes or grants |
+//! | 35–63 | acquisitions | how often permits were taken out of the word, modulo 2²⁹ | the subtraction that takes or grants |
 //!
 //! The carry out of the acquisitions is lost, and touches no other field.
 
@@ -43,7 +43,7 @@ pub(crate) const fn permits(n: usize) -> u64 {
     n as u64 * PERMIT
 }
 
-/// Returns `word` after an acquisition of `n`, which are free in it.
+/// Returns `word` after an acquisition of `n` permits, which are free in it.
 #[inline]
 pub(crate) const fn charged(word: u64, n: usize) -> u64 {
     word.wrapping_add(ACQUISITION) - permits(n)
@@ -84,7 +84,8 @@ impl Need {
         if n < self.min as usize { None } else { Some(n) }
     }
 
-    /// Returns whether it asks for 0 permits.
+    /// Returns whether it asks for 0 permits. Also true of `TOO_MANY`, for which [`of`](Self::of)
+    /// is always `None`.
     #[inline]
     pub(crate) const fn is_nothing(self) -> bool {
         self.max == 0

@@ -23,8 +23,8 @@ pub(super) struct IdleTimes {
 impl IdleTimes {
     pub(super) const NEVER: u64 = u64::MAX;
 
-    /// The number of buckets in a group. They are checked together, and the bounds cost one byte a
-    /// bucket.
+    /// The number of buckets in a group. All buckets of a group are checked together, and the
+    /// bounds cost one byte a bucket.
     pub(super) const GROUP: usize = 16;
 
     pub(super) const fn new() -> Self {

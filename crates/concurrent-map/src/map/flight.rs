@@ -65,8 +65,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// for its result.
     ///
     /// Use it for what is slow or may fail: a fetch, a query. `future` runs with no lock held and
-    /// may use the map. It is not polled at all if the value is there, or another caller computes
-    /// it. For a value that is computed quickly and without waiting use
+    /// may use the map. It is not polled at all if the value is there, or if another caller's
+    /// future computes it. For a value that is computed quickly and without waiting use
     /// [`get_or_insert_with`](Self::get_or_insert_with).
     ///
     /// Tasks await the returned future, and threads [wait](tidegate_core::Wait) for it; both may do

@@ -23,7 +23,8 @@ use crate::{
 };
 
 impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
-    /// Takes a permit if that is possible without waiting and without overtaking.
+    /// Takes a permit if that is possible without waiting and, unless the
+    /// [fairness](super::Builder::fairness) allows it, without overtaking.
     ///
     /// # Errors
     ///

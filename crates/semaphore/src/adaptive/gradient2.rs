@@ -49,7 +49,7 @@ pub struct Gradient2 {
     smoothing: f64,
     queue: usize,
     long_window: usize,
-    /// The long average in nanoseconds, and below it the number of its rounds, up to `WARM_UP`.
+    /// The long average in nanoseconds. `rounds` is the number of rounds in it, up to `WARM_UP`.
     long_rtt: f64,
     rounds: usize,
 }
@@ -104,7 +104,7 @@ impl Gradient2 {
         };
         self.long_rtt += weight * (rtt - self.long_rtt);
         let long_rtt = self.long_rtt;
-        // Forget a load that has passed before a whole window is over.
+        // A load that has passed is forgotten before a whole window is over.
         if long_rtt > 2.0 * rtt {
             self.long_rtt *= 0.95;
         }

@@ -32,7 +32,7 @@ impl Version {
         Self(self.0.wrapping_add(1))
     }
 
-    /// Returns whether it is of the half of all versions that came before `other`.
+    /// Returns whether it is one of the 2³¹ versions that come before `other`.
     pub(super) const fn is_before(self, other: Self) -> bool {
         self.0.wrapping_sub(other.0) > u32::MAX / 2
     }
@@ -51,7 +51,7 @@ impl Sample {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Round {
     pub(super) samples: usize,
-    /// The sum over all samples, in nanoseconds.
+    /// The sum of the round-trip times of all samples, in nanoseconds.
     rtt_sum: f64,
     most_in_flight: usize,
     pub(super) is_dropped: bool,

@@ -138,13 +138,13 @@ impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
     pub(super) fn begin(&self) -> Grant {
         // ORDERING: Relaxed: an estimate.
         let word = LimitWord(self.limit.load(Ordering::Relaxed));
-        // While permits are owed, more are in flight than this says: it says `limit`, which is
-        // enough for an algorithm, which asks only whether half of the limit was in flight when a
-        // request began.
+        // While permits are owed, more requests are in flight than this says: it says `limit` then.
+        // That is enough for an algorithm, which asks only whether half of the limit was in flight
+        // when a request began.
         let in_flight = word.limit().saturating_sub(self.semaphore.available_permits());
         let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
-        // Fresh, and so is the reading at the end: the lag of a cached reading would count as the
-        // server's latency.
+        // The clock's reading is fresh, here and at the end: the lag of a cached reading would
+        // count as the server's latency.
         Grant { started: self.clock.fresh_now(), in_flight, version: word.version() }
     }
 

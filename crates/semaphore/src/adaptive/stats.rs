@@ -32,8 +32,8 @@ use super::round::Sample;
 pub struct Stats {
     /// How many requests may be in flight.
     pub limit: usize,
-    /// How many requests are in flight; for some time after the limit has shrunk, more than
-    /// `limit`.
+    /// How many requests are in flight; for some time after the limit has shrunk this may be more
+    /// than `limit`.
     pub in_flight: usize,
     /// Requests in the queue.
     pub waiting: usize,

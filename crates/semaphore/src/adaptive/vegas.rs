@@ -15,9 +15,9 @@ use super::{
 /// (The logarithm is rounded down, and at least 1.) A drop takes a quarter of the limit away.
 ///
 /// The no-load latency is the lowest mean of a round. Since a server may become slower for good,
-/// the no-load latency is measured anew after each round in which less than half of the limit was
-/// in flight and, under a steady load, every [`probe_every`](Self::probe_every) rounds: then the
-/// limit is halved for one round.
+/// the no-load latency is measured anew in each round in which less than half of the limit was in
+/// flight and, under a steady load, every [`probe_every`](Self::probe_every) rounds: then the limit
+/// is halved for one round.
 ///
 /// After Brakmo and Peterson, "TCP Vegas" (1995), and Netflix's `VegasLimit`, with these
 /// differences. When a probe is due, Netflix's takes any sample as the new no-load latency; under a

@@ -33,7 +33,8 @@ impl PermitPool {
         })
     }
 
-    /// Removes `n` permits that the caller has taken out of the word.
+    /// Removes `n` permits that the caller holds: they pay what is owed, and the capacity shrinks
+    /// by the rest.
     pub(crate) fn forget(&self, n: usize) {
         self.attend(|_| {
             let paid = n.min(self.debt());

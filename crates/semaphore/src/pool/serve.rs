@@ -59,7 +59,7 @@ impl PermitPool {
         let promised = usize::try_from(promised).unwrap_or(usize::MAX);
         let left = self.spare(word).saturating_sub(promised);
         let n = head.of(left)?;
-        // Waiters that were nudged before it may come first.
+        // Each waiter that was nudged before may acquire first.
         let patience = PATIENCE + (nudged as u64).min(ACQUISITIONS_MODULUS / 4);
         line.nudge_head(n as u64, acquisitions(word) + patience);
         Some(left - n)
@@ -137,8 +137,8 @@ impl Supply for PermitPool {
                 }
                 continue;
             }
-            // Whether newcomers are barred is decided when the waiter sleeps again, in
-            // `serve_after_miss`.
+            // `serve_after_miss` decides whether newcomers are barred, once the waiter sleeps
+            // again.
             match self.note(word, ATTENDED) {
                 Ok(()) => return Poll::Pending,
                 Err(found) => word = found,
