@@ -184,7 +184,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
     ///
     /// # Panics
     ///
-    /// As `with`.
+    /// As `with`; a value already made also stays if `occupancy` panics.
     ///
     /// # Examples
     ///
