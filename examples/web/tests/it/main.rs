@@ -1,0 +1,7 @@
+//! The service, as its clients and its operators see it.
+
+mod clients;
+mod guard;
+mod operators;
+mod service;
+mod shutdown;

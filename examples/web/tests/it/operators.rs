@@ -1,0 +1,75 @@
+//! What operators see, and what they can change.
+
+use std::collections::BTreeSet;
+
+use axum::http::Request;
+
+use crate::service::Service;
+
+/// Returns the names of metrics in `text`.
+fn metrics(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|char: char| !(char.is_alphanumeric() || char == '_'));
+    words.filter(|word| word.starts_with("tidegate_")).collect()
+}
+
+#[tokio::test]
+async fn every_metric_of_the_dashboard_is_scraped() {
+    let service = Service::start(|_| {}).await;
+    assert_eq!(service.item("203.0.113.7", 1).await.status, 200);
+    let scraped = service.send("/metrics", Request::get("/"), "").await.unwrap();
+    assert!(scraped.header("content-type").starts_with("application/openmetrics-text"));
+    let is_sample = |line: &&str| !line.starts_with('#');
+    let samples: Vec<&str> = scraped.body.lines().filter(is_sample).collect();
+    let samples = samples.join("\n");
+
+    let dashboard = include_str!("../../../../docs/grafana/tidegate.json");
+    let dashboard: serde_json::Value = serde_json::from_str(dashboard).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    assert!(!panels.is_empty());
+    for panel in panels {
+        let expression = panel["targets"][0]["expr"].as_str().unwrap();
+        let asked = metrics(expression);
+        assert!(!asked.is_empty() && asked.is_subset(&metrics(&samples)), "{expression}");
+    }
+}
+
+#[tokio::test]
+async fn settings_change_in_use_for_callers_with_the_token() {
+    let service = Service::start(|settings| settings.guard.burst = 40).await;
+    let token = format!("Bearer {}", service.server.token().as_str());
+    let change = |token: &str, body: &str| {
+        let request = Request::post("/").header("content-type", "application/json");
+        service.send("/settings", request.header("authorization", token), body)
+    };
+    for (token, body, status) in [
+        ("", r#"{"burst":7}"#, 401),
+        ("Bearer wrong", r#"{"burst":7}"#, 401),
+        (&token, r#"{"burst":0}"#, 400),
+        (&token, r#"{"bursts":7}"#, 400),
+        (&token, r#"{"failure_ratio":2.0}"#, 400),
+    ] {
+        assert_eq!(change(token, body).await.unwrap().status, status, "{body}");
+        let limit = service.item("203.0.113.7", 1).await;
+        assert_eq!(limit.header("x-ratelimit-limit"), "40", "{body}");
+    }
+    let changed = change(&token, r#"{"burst":7}"#).await.unwrap();
+    assert_eq!(changed.status, 200, "{}", changed.body);
+    assert!(changed.body.contains("\"burst\":7"), "{}", changed.body);
+    assert_eq!(service.item("203.0.113.7", 1).await.header("x-ratelimit-limit"), "7");
+    let settings = service.send("/settings", Request::get("/"), "").await.unwrap();
+    assert_eq!(settings.body, changed.body);
+}
+
+#[tokio::test]
+async fn buttons_are_for_the_page_alone() {
+    let service = Service::start(|_| {}).await;
+    let press = |kind: &str, body: &str| {
+        service.send("/control", Request::post("/").header("content-type", kind), body)
+    };
+    // What a form of another site's page could send.
+    assert_eq!(press("text/plain", r#"{"load":4}"#).await.unwrap().status, 415);
+    assert_eq!(press("application/json", r#"{"load":17}"#).await.unwrap().status, 400);
+    assert_eq!(service.server.web().load.factor(), 0);
+    let pressed = press("application/json", r#"{"load":4,"mode":"slow"}"#).await.unwrap();
+    assert_eq!((pressed.status.as_u16(), service.server.web().load.factor()), (204, 4));
+}

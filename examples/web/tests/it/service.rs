@@ -1,0 +1,91 @@
+//! A service under test, on a port of loopback, with a log of its own.
+
+use axum::{
+    body::{Body, Bytes, to_bytes},
+    http::{HeaderMap, Request, StatusCode, request},
+};
+use http_body_util::{BodyExt, Full};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tempfile::TempDir;
+use tower::ServiceExt;
+use web::{
+    server::Server,
+    settings::{Millis, Settings},
+    web::Guarding,
+};
+
+/// The service, and the folder of its log.
+pub(crate) struct Service {
+    pub(crate) server: Server,
+    pub(crate) folder: TempDir,
+}
+
+pub(crate) struct Response {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Service {
+    /// Starts a service whose upstream answers at once, and which is as patient as a test must be:
+    /// nothing depends on how long it takes.
+    pub(crate) async fn start(change: impl FnOnce(&mut Settings)) -> Self {
+        const LONG: Millis = Millis(std::time::Duration::from_secs(3600));
+        let folder = TempDir::new().unwrap();
+        let mut settings = Settings::default();
+        settings.service.address = ([127, 0, 0, 1], 0).into();
+        settings.service.log = folder.path().join("access.db");
+        settings.upstream.call = Millis::default();
+        settings.guard.per = LONG;
+        settings.guard.patience = LONG;
+        settings.guard.timeout = LONG;
+        settings.guard.open_for = LONG;
+        change(&mut settings);
+        let server = Server::start(settings, Guarding::On).await.unwrap();
+        Self { server, folder }
+    }
+
+    /// Asks for an item as `client`, through everything but the sockets.
+    pub(crate) fn item(
+        &self,
+        client: &str,
+        item: u32,
+    ) -> impl Future<Output = Response> + Send + use<> {
+        let routes = self.server.web().current().routes.clone();
+        let request = Request::get(format!("/api/items/{item}"));
+        let request = request.header("X-Forwarded-For", client).body(Body::empty()).unwrap();
+        async move {
+            let (head, body) = routes.oneshot(request).await.unwrap().into_parts();
+            let body = to_bytes(body, usize::MAX).await.unwrap();
+            Response::new(head.status, head.headers, &body)
+        }
+    }
+
+    /// Sends a request through a socket; `None` if there is no answer.
+    pub(crate) fn send(
+        &self,
+        path: &str,
+        request: request::Builder,
+        body: &str,
+    ) -> impl Future<Output = Option<Response>> + Send + use<> {
+        let uri = format!("http://{}{path}", self.server.address());
+        let request = request.uri(uri).body(Full::new(Bytes::from(body.to_owned()))).unwrap();
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        async move {
+            let (head, body) = client.request(request).await.ok()?.into_parts();
+            let body = body.collect().await.ok()?.to_bytes();
+            Some(Response::new(head.status, head.headers, &body))
+        }
+    }
+}
+
+impl Response {
+    fn new(status: StatusCode, headers: HeaderMap, body: &[u8]) -> Self {
+        Self { status, headers, body: String::from_utf8(body.to_vec()).unwrap() }
+    }
+
+    /// Returns a header's value; empty if there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
