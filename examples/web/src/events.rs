@@ -169,7 +169,7 @@ impl Tokens {
         };
         let sum: u32 = (1..=clients).map(left).sum();
         Self {
-            burst: current.settings.burst,
+            burst: current.settings.quota.max_burst(),
             greedy: left(0),
             others: ratio(sum.into(), clients.into()),
         }

@@ -4,7 +4,7 @@ use std::{error::Error, net::IpAddr, net::SocketAddr, sync::Arc, time::Duration}
 
 use axum::{extract::ConnectInfo, http::Extensions};
 use tidegate::{
-    Breaker, KeyedLimiter, Quota, SystemClock,
+    Breaker, KeyedLimiter, SystemClock,
     circuit_breaker::{Observer, OpenFor, Transition, TripRule, Window},
     semaphore::adaptive::{AdaptiveSemaphore, Vegas},
 };
@@ -36,7 +36,6 @@ impl Parts {
     ///
     /// A setting is out of range; the error names it.
     pub fn new(settings: &GuardSettings) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let quota = Quota::per(settings.rate, settings.per.0)?.burst(settings.burst)?;
         let window = Window::time(settings.window.0, 10);
         let rule = TripRule::failure_rate(settings.failure_ratio, window)
             .minimum_calls(settings.minimum_calls)
@@ -53,7 +52,7 @@ impl Parts {
             .max(settings.max_in_flight)
             .build()?;
         Ok(Self {
-            clients: Arc::new(KeyedLimiter::new(quota, settings.max_clients)),
+            clients: Arc::new(KeyedLimiter::new(settings.quota, settings.max_clients)),
             client: match settings.trusted_hops {
                 0 => PeerIp::of_connection(connection),
                 hops => PeerIp::behind(hops),

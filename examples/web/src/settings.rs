@@ -1,8 +1,9 @@
 //! The settings: what `settings.toml` says.
 
-use std::{fmt, fs, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{fs, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tidegate::{DurationText, Quota};
 
 /// The settings of the whole example.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -29,7 +30,7 @@ pub struct ServiceSettings {
     /// How many records of the log may wait.
     pub log_queue: NonZeroUsize,
     /// How long a batch of records gathers.
-    pub log_delay: Millis,
+    pub log_delay: Time,
     /// Workers for what computes.
     pub threads: usize,
     /// Jobs that may wait for them.
@@ -44,12 +45,9 @@ pub struct ServiceSettings {
 pub struct GuardSettings {
     /// Proxies in front that append to `X-Forwarded-For`; 0: a client is its connection.
     pub trusted_hops: usize,
-    /// Requests of each client…
-    pub rate: u32,
-    /// …in this time.
-    pub per: Millis,
-    /// Requests at once of each client.
-    pub burst: u32,
+    /// Requests of each client, as `20/s burst 40`.
+    #[serde(with = "text")]
+    pub quota: Quota,
     /// How many clients are remembered.
     pub max_clients: NonZeroUsize,
     /// The lower bound of the adaptive limit.
@@ -57,9 +55,9 @@ pub struct GuardSettings {
     /// The upper bound of the adaptive limit.
     pub max_in_flight: usize,
     /// How long a request waits for the adaptive limit before it is shed.
-    pub patience: Millis,
+    pub patience: Time,
     /// How long a call to the upstream may take.
-    pub timeout: Millis,
+    pub timeout: Time,
     /// So many failures in a row open the breaker.
     pub failures: u32,
     /// The share of failures that opens the breaker, too.
@@ -67,9 +65,9 @@ pub struct GuardSettings {
     /// How many calls the window must hold before the share counts.
     pub minimum_calls: u32,
     /// The time over which calls are counted.
-    pub window: Millis,
+    pub window: Time,
     /// How long the breaker stays open.
-    pub open_for: Millis,
+    pub open_for: Time,
 }
 
 /// How the upstream behaves.
@@ -79,7 +77,7 @@ pub struct UpstreamSettings {
     /// Calls that it works on at the same time.
     pub slots: usize,
     /// How long each takes.
-    pub call: Millis,
+    pub call: Time,
     /// How many times longer when it is slow.
     pub slow_factor: u32,
 }
@@ -100,7 +98,7 @@ pub struct LoadSettings {
     /// The number of clients.
     pub clients: u8,
     /// How long a client waits for its answer.
-    pub timeout: Millis,
+    pub timeout: Time,
     /// One request in so many asks for the same item; 0: none does.
     pub hot_one_in: usize,
     /// One request in so many comes from the greedy client; 0: none does.
@@ -134,24 +132,40 @@ impl Default for Settings {
     }
 }
 
-/// A time, in whole milliseconds.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Millis(pub Duration);
+/// A duration, as `50ms` or `1m30s`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Time(pub Duration);
 
-impl fmt::Debug for Millis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl<'de> Deserialize<'de> for Millis {
+impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        u32::deserialize(from).map(|ms| Self(Duration::from_millis(ms.into())))
+        text::deserialize(from).map(|DurationText(time)| Self(time))
     }
 }
 
-impl Serialize for Millis {
+impl Serialize for Time {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX).serialize(to)
+        text::serialize(&DurationText(self.0), to)
+    }
+}
+
+/// What is written as text.
+mod text {
+    use std::{fmt::Display, str::FromStr};
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn deserialize<'de, T, D>(from: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+
+    pub(super) fn serialize<T: Display, S: Serializer>(
+        value: &T,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_str(value)
     }
 }

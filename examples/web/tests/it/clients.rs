@@ -7,7 +7,7 @@ use crate::service::Service;
 #[tokio::test]
 async fn a_client_is_told_what_is_left_of_its_limit() {
     let service = Service::start(|settings| {
-        (settings.guard.rate, settings.guard.burst) = (1, 2);
+        settings.guard.quota = "1/h burst 2".parse().unwrap();
     })
     .await;
     for left in ["1", "0"] {
@@ -28,7 +28,7 @@ async fn a_client_is_told_what_is_left_of_its_limit() {
 #[tokio::test]
 async fn a_client_cannot_choose_its_address() {
     let service = Service::start(|settings| {
-        (settings.guard.rate, settings.guard.burst) = (1, 1);
+        settings.guard.quota = "1/h".parse().unwrap();
     })
     .await;
     // The last entry is the proxy's; what stands before it is the client's own invention.

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 use web::{
     server::Server,
-    settings::{Millis, Settings},
+    settings::{Settings, Time},
     web::Guarding,
 };
 
@@ -30,13 +30,13 @@ impl Service {
     /// Starts a service whose upstream answers at once, and which is as patient as a test must be:
     /// nothing depends on how long it takes.
     pub(crate) async fn start(change: impl FnOnce(&mut Settings)) -> Self {
-        const LONG: Millis = Millis(std::time::Duration::from_secs(3600));
+        const LONG: Time = Time(std::time::Duration::from_secs(3600));
         let folder = TempDir::new().unwrap();
         let mut settings = Settings::default();
         settings.service.address = ([127, 0, 0, 1], 0).into();
         settings.service.log = folder.path().join("access.db");
-        settings.upstream.call = Millis::default();
-        settings.guard.per = LONG;
+        settings.upstream.call = Time::default();
+        settings.guard.quota = "20/h burst 40".parse().unwrap();
         settings.guard.patience = LONG;
         settings.guard.timeout = LONG;
         settings.guard.open_for = LONG;

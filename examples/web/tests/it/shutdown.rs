@@ -11,7 +11,8 @@ use crate::service::Service;
 async fn a_shutdown_under_load_loses_no_line_of_the_log() {
     const CLIENTS: u32 = 8;
     static ANSWERED: AtomicUsize = AtomicUsize::new(0);
-    let service = Service::start(|settings| settings.guard.burst = 1_000_000).await;
+    let service =
+        Service::start(|settings| settings.guard.quota = "1000000/s".parse().unwrap()).await;
     let mut clients = tokio::task::JoinSet::new();
     for client in 0..CLIENTS {
         let requests: Vec<_> = (0..200)
