@@ -30,7 +30,7 @@ impl fmt::Display for TimedOut {
 impl core::error::Error for TimedOut {}
 
 /// A setting of a builder is out of its range. Every `build` of this workspace that refuses a
-/// setting does so with this error.
+/// setting does so with this error, or with one that holds it.
 ///
 /// # Examples
 ///

@@ -55,8 +55,8 @@ const ROUNDS: u32 = 8;
 ///
 /// # Fairness
 ///
-/// Waiters are woken in the order of their registration, but a newcomer may take what a woken
-/// waiter was woken for; the woken one then waits again, at the end of the wait queue.
+/// Waiters are woken in the order of their registration, but a newcomer may be faster than a woken
+/// waiter, which then waits again, at the end of the wait queue.
 ///
 /// # Examples
 ///
@@ -400,7 +400,7 @@ impl Waiter {
             if let Some(value) = found {
                 // A notification that comes after the check may stand for another unit: dropping
                 // the registration passes it on. The drop also calls and drops wakers, which are
-                // foreign code: no panic of theirs takes away what was found.
+                // foreign code: none of their panics may lose the value.
                 let registration = self.registration.take();
                 contain(|| drop(registration));
                 return Poll::Ready(value);

@@ -7,8 +7,8 @@
 //!
 //! Only the first slot in a list wakes the task, whose poll then finds the others, too. The cell's
 //! lock orders wakes and polls: if a slot is put into the list too late to be taken, its wake calls
-//! the waker that was just set. A wake costs the same however many futures there are, and so does a
-//! poll for each future that was woken.
+//! the waker that was just set. However many futures there are, a wake costs the same, and a poll
+//! costs the same for each future that was woken.
 //!
 //! The idea of a waker for each future is that of `futures`' `FuturesUnordered`; here the futures
 //! stay where they are, and have numbers.

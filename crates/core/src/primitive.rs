@@ -11,8 +11,8 @@
 //! | no 64-bit atomics or no CAS | `portable-atomic` | `portable-atomic-util` where CAS is missing | same | same |
 //! | `--cfg loom` | `loom` | `alloc` | `loom` | `parking` over loom |
 //!
-//! `Arc` is never loom's: loom has no `Weak`, and wakers need `alloc`'s. So a model does not see
-//! what only a reference count orders; where a count decides something (`Arc::get_mut`,
+//! `Arc` is never loom's: loom has no `Weak`, and wakers need `alloc`'s. So a model does not see an
+//! order that only a reference count makes; where a count decides something (`Arc::get_mut`,
 //! `Arc::into_inner`), the code must not rely on the count to order anything else.
 
 /// Picks items for the real machine or for loom's model of it.

@@ -136,7 +136,8 @@ impl Sample {
     }
 }
 
-/// What is measured. Its methods are the rows of one table: names, kinds, labels.
+/// What is measured: a row of one table. Each method returns a column of it: the name, the kind,
+/// the label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Metric {
@@ -146,7 +147,7 @@ pub enum Metric {
     Waiting,
     /// Requests, by outcome.
     Requests,
-    /// Waits that are over.
+    /// Waits that are over, and how long they took.
     Wait,
     /// The state of a breaker.
     BreakerState,
@@ -158,9 +159,9 @@ pub enum Metric {
     BreakerSlowRatio,
     /// The limit of an adaptive semaphore.
     AdaptiveLimit,
-    /// What is being worked on.
+    /// Requests, jobs or items that are being worked on.
     InFlight,
-    /// What is queued.
+    /// Jobs or items that were accepted and not begun.
     QueueDepth,
     /// Keys that are known.
     Keys,
@@ -369,7 +370,7 @@ impl Metric {
         self.row().label
     }
 
-    /// Returns what it measures, in a sentence.
+    /// Returns what the metric measures, in a sentence.
     pub fn help(self) -> &'static str {
         self.row().help
     }

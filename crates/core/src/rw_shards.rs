@@ -71,8 +71,8 @@ use crate::shard::Shards;
 ///
 /// # Memory ordering
 ///
-/// What was done in a writing section happens before every later section of that shard, and what
-/// was done in a reading one before every later writing one.
+/// A writing section happens before every later section of that shard, and a reading section before
+/// every later writing one.
 ///
 /// # Examples
 ///

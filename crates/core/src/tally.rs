@@ -14,8 +14,8 @@ const COUNTS_BEFORE_STRIPES: u64 = 64;
 /// `N` counters that threads increment without slowing each other down.
 ///
 /// For statistics that must not slow a fast path down. A reading adds the parts up: the sum
-/// contains everything that happened before the reading, and may or may not contain what happens
-/// during it. Counters wrap around.
+/// contains all additions that happened before the reading, and may or may not contain those during
+/// it. Counters wrap around.
 ///
 /// A tally is two sets of counters of 8 bytes each: one set for the thread that counts first, where
 /// no read-modify-write is needed as no other thread writes, and one for all other threads. When
@@ -44,8 +44,8 @@ pub struct Tally<const N: usize> {
     owner: AtomicUsize,
     // INVARIANT: written by the owner only.
     own: [AtomicU64; N],
-    // What other threads counted before the stripes were made, and what was on its way here at that
-    // time.
+    // The counts of the other threads from before the stripes were made, and those that were on
+    // their way here at that time.
     first: [AtomicU64; N],
     stripes: Stripes<N>,
 }

@@ -138,8 +138,8 @@ mod imp {
         }
     }
 
-    /// Drops a payload. The drop may panic, and so may the drop of what it panics with: that second
-    /// payload is leaked.
+    /// Drops a payload. The drop may panic, and so may the drop of that panic's payload: so this
+    /// second payload is leaked.
     #[cold]
     fn discard(payload: Payload) {
         if let Err(payload) = catch(|| drop(payload)) {

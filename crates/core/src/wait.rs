@@ -27,8 +27,8 @@ use crate::{cancel::CancelToken, time::Timer};
 /// Returns whether this poll may spin: it is the first one of a thread that has nothing else to do,
 /// and another thread may run meanwhile.
 ///
-/// If so, a future may check a few times more for what it waits for before it registers anywhere;
-/// if one of these checks succeeds, that saves a wake-up. A poll with
+/// If so, a future may check its condition a few times more before it registers anywhere; if one of
+/// these checks succeeds, that saves a wake-up. A poll with
 /// [`Waker::noop`](core::task::Waker::noop) looks like such a first poll.
 #[cfg(feature = "std")]
 pub fn may_spin(cx: &Context<'_>) -> bool {
@@ -44,9 +44,9 @@ pub fn may_spin(_cx: &Context<'_>) -> bool {
 /// Returns half the number of polls that this thread would now spin for before it parks, as it has
 /// learned from its latest waits; 0 unless the poll [may spin](may_spin).
 ///
-/// For a future whose registration is expensive for others: it checks for what it waits for, with
-/// so many [`spin_loop`](core::hint::spin_loop)s in all between the checks, and registers only
-/// then.
+/// For a future whose registration is expensive for others: it checks its condition several times,
+/// with so many [`spin_loop`](core::hint::spin_loop)s in all between the checks, and registers only
+/// if all of them fail.
 #[cfg(feature = "std")]
 pub fn spin_polls(cx: &Context<'_>) -> u32 {
     if may_spin(cx) { driver::polls_that_pay() / 2 } else { 0 }

@@ -80,8 +80,8 @@ impl<N: Copy> WaitList<N> {
         result
     }
 
-    /// Does what [`with`](Self::with) does, but returns the wakers: the caller calls them once a
-    /// panic can no longer lose what the section has granted.
+    /// Does what [`with`](Self::with) does, but returns the wakers: the caller calls them once no
+    /// panic can lose a grant of the section any more.
     #[inline]
     fn lock<R>(&self, section: impl FnOnce(&mut Line<'_, N>) -> R) -> (R, Woken) {
         self.tickets.with(|tickets| {
@@ -323,7 +323,7 @@ impl<P: Deref<Target: Supply>> Turn<P> {
         let supply = &**self.supply.as_ref().expect("polled after it was ready");
         let need = self.need;
         // A waker's code is foreign, cloning and dropping included: it runs with the lock open, and
-        // once what was granted is safe.
+        // once the grant is safe.
         let mut spare = Some(waker.clone());
         let mut old = None;
         let (answer, woken) = supply.wait_list().lock(|line| {

@@ -112,7 +112,7 @@ impl<T, P> Reading<'_, T, P> {
     pub(super) fn run<R>(self, section: impl FnOnce(&T) -> R) -> R {
         // SAFETY: `self` is dropped after `section` has returned or unwound. Until then no writer
         // takes the state, as the caller is announced or counted, so no mutable reference exists.
-        // What the last writer did happens before: by the word.
+        // What the last writer did happens before this, by the word.
         self.known.lock.value.with(|value| section(unsafe { &*value }))
     }
 }
@@ -198,8 +198,8 @@ impl<T, P> Taken<'_, T, P> {
         // SAFETY: `self` lives until `section` has returned or unwound, and its two callers have it
         // to themselves. When the state was taken no reader was counted in or announced, and no
         // thread comes in while it is. So this is the only reference to the value. What others did
-        // in their sections happens before: by the word for writers and the counted, by the slots
-        // for the announced.
+        // in their sections happens before this: by the word for writers and counted readers, by
+        // the slots for announced ones.
         self.lock.value.with_mut(|value| section(unsafe { &mut *value }))
     }
 

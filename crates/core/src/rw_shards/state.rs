@@ -267,7 +267,7 @@ impl State {
     #[cold]
     fn wake(&self, readers: &Readers) {
         // ORDERING: Relaxed: `notify_all` begins with a fence. A thread that goes to sleep after
-        // this is woken by it, too, or finds the word as it is now.
+        // this step is woken by `notify_all`, too, or finds the word as it is now.
         self.word.fetch_and(!ASLEEP, Ordering::Relaxed);
         readers.changed().notify_all();
     }

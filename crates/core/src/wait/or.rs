@@ -85,8 +85,8 @@ impl<T: Timer, F: Future> Future for OrTimeout<T, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        // The future is polled first: what is ready in time counts, however late the task was
-        // polled.
+        // The future is polled first: a result that is ready in time counts, however late the task
+        // was polled.
         let future = this.future.as_mut().as_pin_mut().expect("polled after it was ready");
         if let Poll::Ready(output) = future.poll(cx) {
             return Poll::Ready(Ok(output));

@@ -8,13 +8,13 @@ pub fn looking_pays() -> bool {
     parallelism() > 1
 }
 
-/// The most polls before a park: some 50 µs, about what it takes to wake a parked thread.
+/// The most polls before a park: some 50 µs, about the time that it takes to wake a parked thread.
 ///
 /// LOOM: one poll shows a model everything that many do.
 const MOST: u32 = tuned(2000, 1);
 
-/// After so many misses in a row, a thread spins for the longest time once more: what it waits for
-/// may have become fast.
+/// After so many misses in a row, a thread spins for the longest time once more: its waits may have
+/// become short.
 const RETRY: u32 = 32;
 
 /// How many polls for a wake-up pay, learned from how often they did.
