@@ -1,10 +1,10 @@
 //! Models of what changes a limiter while it is used: new quotas, reservations, refunds.
 
-use std::{sync::Arc, task::Poll, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, task::Poll, time::Duration};
 
 use loom_tests::{CountingWaker, model, poll, poll_quietly, thread};
-use tidegate_core::{ManualClock, Timestamp, Wait};
-use tidegate_rate_limiter::{FixedKeyedLimiter, Inherit, Quota, RateLimiter};
+use tidegate_core::{Gate, ManualClock, Timestamp, Wait};
+use tidegate_rate_limiter::{FixedKeyedLimiter, Inherit, KeyedLimiter, Quota, RateLimiter};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -312,5 +312,118 @@ fn a_reservation_that_is_cancelled_beside_a_new_quota_leaves_nothing_behind() {
         changer.join().unwrap();
         assert!(limiter.try_acquire_at(1, now).is_ok());
         assert!(limiter.try_acquire_at(1, now).is_err());
+    });
+}
+
+fn keys(quota: Quota) -> Arc<KeyedLimiter<u32, ManualClock>> {
+    let clock = ManualClock::new();
+    clock.advance(1000 * SECOND);
+    Arc::new(KeyedLimiter::with_clock(quota, NonZeroUsize::MIN, clock))
+}
+
+#[test]
+fn no_taker_of_a_key_counts_half_by_the_old_quota_and_half_by_the_new() {
+    model(|| {
+        let keys = keys(quota(1, 2));
+        keys.try_acquire(&7, 1).unwrap();
+        let taker = {
+            let keys = keys.clone();
+            thread::spawn(move || keys.try_acquire(&7, 1).unwrap())
+        };
+        keys.set_quota(quota(3, 4), Inherit::Additive);
+        let grant = taker.join().unwrap();
+        assert!([(2, 0), (4, 2)].contains(&(grant.limit(), grant.remaining())), "{grant:?}");
+        let left = keys.balance(&7);
+        assert_eq!((left.limit(), left.remaining()), (4, 2));
+    });
+}
+
+/// The first lane is filled again while a new key may be about to be entered in it.
+#[test]
+fn a_new_key_counts_by_one_of_three_quotas() {
+    model(|| {
+        let keys = keys(quota(1, 2));
+        let taker = {
+            let keys = keys.clone();
+            thread::spawn(move || keys.try_acquire(&7, 1).unwrap())
+        };
+        keys.set_quota(quota(4, 4), Inherit::Additive);
+        keys.set_quota(quota(2, 6), Inherit::Additive);
+        let grant = taker.join().unwrap();
+        let answers = [(2, 1), (4, 3), (6, 5)];
+        assert!(answers.contains(&(grant.limit(), grant.remaining())), "{grant:?}");
+        assert_eq!(keys.balance(&7).remaining(), 5);
+    });
+}
+
+/// The bucket of a gate is moved while its word may be replaced.
+#[test]
+fn no_pass_of_a_key_counts_half_by_the_old_quota_and_half_by_the_new() {
+    model(|| {
+        let keys = keys(quota(1, 2));
+        let enterer = {
+            let gate = keys.gate_owned(&7).unwrap();
+            thread::spawn(move || gate.try_enter().unwrap().grant())
+        };
+        keys.set_quota(quota(3, 4), Inherit::Additive);
+        let grant = enterer.join().unwrap();
+        let answers = [(2, 1), (4, 3)];
+        assert!(answers.contains(&(grant.limit(), grant.remaining())), "{grant:?}");
+        let left = keys.balance(&7);
+        assert_eq!((left.limit(), left.remaining()), (4, 3));
+    });
+}
+
+#[test]
+fn a_refusal_of_a_gate_is_by_one_of_the_two_quotas() {
+    model(|| {
+        let keys = keys(quota(1, 1));
+        keys.try_acquire(&7, 1).unwrap();
+        let enterer = {
+            let gate = keys.gate_owned(&7).unwrap();
+            thread::spawn(move || gate.try_enter().unwrap_err().retry_after().unwrap())
+        };
+        keys.set_quota(quota(4, 1), Inherit::AsIs);
+        let retry_after = enterer.join().unwrap();
+        assert!([SECOND, SECOND / 4].contains(&retry_after), "{retry_after:?}");
+    });
+}
+
+#[test]
+fn a_new_quota_reaches_the_waiter_of_a_key() {
+    model(|| {
+        let keys = keys(quota(1, 1));
+        keys.try_acquire(&7, 1).unwrap();
+        let changer = {
+            let keys = keys.clone();
+            thread::spawn(move || keys.set_quota(quota(1, 2), Inherit::Additive))
+        };
+        let mut wait = keys.acquire(&7, 1);
+        let (woken, waker) = CountingWaker::new();
+        let polled = poll(&mut wait, &waker);
+        changer.join().unwrap();
+        if polled.is_pending() {
+            assert_eq!(woken.count(), 1);
+            assert!(matches!(poll_quietly(&mut wait), Poll::Ready(Ok(_))));
+        }
+    });
+}
+
+#[test]
+fn two_changes_of_all_keys_come_one_after_the_other() {
+    model(|| {
+        let keys = keys(quota(1, 2));
+        keys.try_acquire(&7, 1).unwrap();
+        let other = {
+            let keys = keys.clone();
+            thread::spawn(move || keys.set_quota(quota(3, 3), Inherit::Additive))
+        };
+        keys.set_quota(quota(2, 4), Inherit::Additive);
+        other.join().unwrap();
+        let (left, quota) = (keys.balance(&7), keys.quota());
+        assert_eq!(left.limit(), quota.max_burst());
+        // Three were left after 4, of which as many stay by 3.
+        let is_either = [(4, 3), (3, 3)].contains(&(left.limit(), left.remaining()));
+        assert!(is_either, "{left:?}");
     });
 }

@@ -54,6 +54,7 @@ use crate::{
 pub struct FixedKeyedLimiter<const N: usize, C = SystemClock, S = DefaultHashBuilder> {
     cells: Cells<N>,
     hasher: S,
+    quota: Quota,
     shared: Shared<KeyBucket, C>,
 }
 
@@ -92,7 +93,7 @@ impl<const N: usize, C, S> FixedKeyedLimiter<N, C, S> {
     /// ```
     pub fn with_hasher(quota: Quota, clock: C, hasher: S) -> Self {
         const { assert!(N > 0, "no cells") };
-        Self { cells: Cells::new(), hasher, shared: Shared::new(quota, clock) }
+        Self { cells: Cells::new(), hasher, quota, shared: Shared::new((), clock) }
     }
 
     const_fn! {
@@ -117,13 +118,13 @@ impl<const N: usize, C, S> FixedKeyedLimiter<N, C, S> {
         /// assert!(PORTS.try_acquire(&80, 1).is_err());
         /// ```
         pub fn in_static(cells: &'static FixedCells<N>, quota: Quota, clock: C, hasher: S) -> Self {
-            Self { cells: Cells::Static(cells), hasher, shared: Shared::new(quota, clock) }
+            Self { cells: Cells::Static(cells), hasher, quota, shared: Shared::new((), clock) }
         }
     }
 
     /// Returns the quota of each cell.
     pub const fn quota(&self) -> Quota {
-        self.shared.rule
+        self.quota
     }
 
     /// Returns the statistics of the limiter, for all keys together. A snapshot.
@@ -143,20 +144,20 @@ impl<const N: usize, C, S: BuildHasher> FixedKeyedLimiter<N, C, S> {
         K: Hash + ?Sized,
     {
         let request = Request::exactly(n);
-        let taken = self.cell(key).take(&self.shared.rule, request, now);
+        let taken = self.cell(key).take(&self.quota, request, now);
         self.shared.counted(request, taken, now)
     }
 
     /// Does the same as [`balance`](Self::balance) at a given time.
     pub fn balance_at<K: Hash + ?Sized>(&self, key: &K, now: Timestamp) -> Balance {
-        let (cell, quota) = (self.cell(key), &self.shared.rule);
+        let (cell, quota) = (self.cell(key), &self.quota);
         let deny = |request| cell.deny_behind(quota, request, 0, now);
         Balance::search(quota.max_burst(), 0, now, deny)
     }
 
     /// Refunds `n` tokens of `key`, as [`Limiter::refund`](crate::Limiter::refund) does.
     pub fn refund<K: Hash + ?Sized>(&self, key: &K, n: u32) {
-        self.cell(key).refund(&self.shared.rule, n);
+        self.cell(key).refund(&self.quota, n);
     }
 
     fn cell<K: Hash + ?Sized>(&self, key: &K) -> Gcra<&AtomicU64> {

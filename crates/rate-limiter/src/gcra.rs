@@ -45,6 +45,9 @@ pub(crate) struct Gcra<W = AtomicU64> {
 /// The bit that names the lane where there are two.
 pub(crate) const LANE: u64 = 1 << 63;
 
+/// The word of a bucket without lanes whose quota is being changed.
+pub(crate) const MOVING: u64 = u64::MAX - 1;
+
 /// Where the quota of a word comes from.
 pub(crate) trait QuotaSource {
     /// The bits of a word that name its lane.
@@ -194,7 +197,7 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
     }
 
     /// Refunds `n` tokens of `grant` at `now`, except those that were refilled since; see
-    /// [`BucketMath::refundable_by_age`].
+    /// [`BucketMath::refundable_by_age`]. Refunds nothing if the quota was changed since.
     ///
     /// `now` is called after the word is read: an earlier time would make the tokens look younger
     /// than they are.
@@ -206,7 +209,9 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
         now: impl Fn() -> Timestamp,
     ) {
         self.update(source, |math, full_at| {
-            let missing = math.refundable_by_age(grant, n, now());
+            let is_by_this_quota = grant.epoch == math.epoch.id;
+            let missing =
+                if is_by_this_quota { math.refundable_by_age(grant, n, now()) } else { 0 };
             (if full_at == math.end { full_at } else { full_at.saturating_sub(missing) }, ())
         });
     }
@@ -262,6 +267,19 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
                 Err(found) => word = found,
             }
         }
+    }
+
+    /// Replaces a word without lanes by what `convert` returns for it. `convert` may write the
+    /// quota: meanwhile the word is [`MOVING`]. For one caller at a time.
+    pub(crate) fn convert(&self, convert: impl FnOnce(u64) -> u64) {
+        // ORDERING: Acquire: pairs with the Release of the callers that took by the old quota: they
+        // have read it before `convert` overwrites it. Release: a caller that finds the mark sees
+        // what was written before it.
+        let found = self.word.borrow().swap(MOVING, Ordering::AcqRel);
+        let next = convert(found);
+        // ORDERING: Release: pairs with the Acquire of all readers of the word, so that they see
+        // the new quota.
+        self.word.borrow().store(next, Ordering::Release);
     }
 
     /// Moves the word within its lane by `step`, which is given the quota and the units, and

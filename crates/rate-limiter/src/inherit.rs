@@ -2,12 +2,15 @@
 
 use tidegate_core::Timestamp;
 
-use crate::{bucket_math::BucketMath, time_units::TimeUnits};
+use crate::bucket_math::BucketMath;
 
 /// What becomes of available tokens, or of a debt, when a limiter's quota changes.
 ///
 /// With every strategy, at most the new burst is available afterwards, a running penalty ends when
 /// it would have ended, and reservations keep their times.
+///
+/// The keys of a [`KeyedLimiter`](crate::KeyedLimiter) differ in that: see its
+/// [`set_quota`](crate::KeyedLimiter::set_quota).
 ///
 /// Source: the strategies are those of bucket4j's `TokensInheritanceStrategy`.
 ///
@@ -58,10 +61,10 @@ impl OldQuota {
         inherit: Inherit,
         now: Timestamp,
     ) -> u64 {
-        if full_at == TimeUnits::END {
-            return full_at;
-        }
         let old = &self.math;
+        if full_at == old.end {
+            return new.end;
+        }
         // All numbers have at most 64 bits, so no product below overflows.
         let tokens = |units: i128| {
             (units * i128::from(new.time_units.cost)).div_euclid(old.time_units.cost.into())
@@ -86,6 +89,6 @@ impl OldQuota {
             };
             i128::from(new.present(now)) + i128::from(new.depth) - left.min(new.depth.into())
         };
-        u64::try_from(converted).unwrap_or(TimeUnits::END).min(TimeUnits::END)
+        u64::try_from(converted).unwrap_or(new.end).min(new.end)
     }
 }

@@ -2,11 +2,13 @@
 
 mod acquire;
 mod bucket;
+mod common_quota;
 mod gate;
 mod limiter;
 mod overflow;
 mod owned;
 mod refused;
+mod set_quota;
 mod slot;
 
 pub use self::{

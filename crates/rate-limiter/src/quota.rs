@@ -254,6 +254,21 @@ impl Quota {
         }
     }
 
+    /// Returns the quota of these parts, which are those of another one.
+    pub(crate) const fn of_parts(
+        tokens: NonZeroU32,
+        period: u64,
+        burst: NonZeroU32,
+        time_units: TimeUnits,
+        depth: u64,
+    ) -> Self {
+        Self { tokens, period, burst, time_units, depth }
+    }
+
+    pub(crate) const fn period_nanos(&self) -> u64 {
+        self.period
+    }
+
     /// Returns this quota in coarse units, for a bucket that stores no origin.
     #[inline]
     pub(crate) const fn math(&self) -> BucketMath {

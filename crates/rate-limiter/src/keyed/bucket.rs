@@ -1,82 +1,174 @@
 //! The bucket of a key that a gate holds, that a caller waits for, or that has its own quota.
 
-use tidegate_core::Timestamp;
+use core::fmt;
 
+use tidegate_core::{
+    Timestamp,
+    lock::Lock,
+    primitive::atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use super::common_quota::{Change, halves};
 use crate::{
     algorithm::TokenCounter,
-    bucket_math::BucketMath,
-    gcra::Gcra,
+    bucket_math::{BucketMath, Epoch},
+    gcra::{Gcra, QuotaSource},
     grant::{Denied, Grant, Request},
     quota::Quota,
     state::LimiterState,
+    time_units::TimeUnits,
 };
 
 /// The state of such a key.
 pub(crate) type KeyState = LimiterState<KeyBucket>;
 
-/// The bucket of one key, which counts by the quota of all keys or by its own.
-#[derive(Debug)]
+/// The bucket of one key with the quota by which it counts: a copy of the common one, or its own.
+///
+/// A change of the common quota marks the bucket, marks its word, writes the quota, and then the
+/// word. A caller that takes reads the word, then the mark, then the quota. If the quota was
+/// changed in between, the word is another one, so replacing it fails. A caller that finds the mark
+/// of the bucket waits until it is gone. A word that returns to a number of before is the ABA
+/// problem of docs/decisions/0015-the-quota-in-two-lanes.md.
 pub struct KeyBucket {
     gcra: Gcra,
-    own: Option<Quota>,
+    cost: AtomicU64,
+    speed: AtomicU64,
+    depth: AtomicU64,
+    /// The burst in the low half, the generation of the common quota in the high half.
+    burst: AtomicU64,
+    is_moving: AtomicBool,
+    moving: Lock<()>,
+    is_own: bool,
 }
 
 impl KeyBucket {
     /// Creates a bucket of the common quota that is full from `full_at` units on.
-    pub(super) fn common(full_at: u64) -> Self {
-        Self { gcra: Gcra::new(full_at), own: None }
+    pub(super) fn common(math: &BucketMath, full_at: u64) -> Self {
+        let id = u64::from(math.epoch.id);
+        Self {
+            gcra: Gcra::new(full_at),
+            cost: AtomicU64::new(math.time_units.cost),
+            speed: AtomicU64::new(math.time_units.speed),
+            depth: AtomicU64::new(math.depth),
+            burst: AtomicU64::new(id << 32 | u64::from(math.burst)),
+            is_moving: AtomicBool::new(false),
+            moving: Lock::new(()),
+            is_own: false,
+        }
     }
 
-    /// Creates a bucket with its own quota that is full from `time` on.
-    pub(super) fn exception(own: Quota, time: Timestamp) -> Self {
-        Self { gcra: Gcra::new(own.math().present(time)), own: Some(own) }
+    /// Creates a bucket that keeps its quota and is full from `full_at` units on.
+    pub(super) fn exception(own: &Quota, full_at: u64) -> Self {
+        Self { is_own: true, ..Self::common(&own.math(), full_at) }
     }
 
     /// Returns the quota, and the units from which the bucket is full.
-    pub(super) fn full_at(&self, common: &Quota) -> (BucketMath, u64) {
-        let quota = self.quota(common);
-        (quota.math(), self.gcra.update(quota, |_, full_at| (full_at, ())).0)
+    pub(super) fn full_at(&mut self) -> (BucketMath, u64) {
+        (self.math(), self.gcra.update(self, |_, full_at| (full_at, ())).0)
+    }
+
+    /// Counts by a new common quota, unless the bucket has its own or counts by the new one
+    /// already.
+    pub(super) fn convert(&self, change: &Change) {
+        if self.is_own {
+            return;
+        }
+        self.moving.with(|()| {
+            let (old, new) = (self.math(), &change.new);
+            if old.epoch.id == new.epoch.id {
+                return;
+            }
+            // ORDERING: Relaxed: published by the swap in `convert`.
+            self.is_moving.store(true, Ordering::Relaxed);
+            self.gcra.convert(|full_at| {
+                // ORDERING: Release: pairs with the fence in `Gcra::confirm`: a caller that has
+                // read one of these finds the mark or a later word there. Callers that took by the
+                // old quota have read it before the swap in `Gcra::convert`.
+                self.cost.store(new.time_units.cost, Ordering::Release);
+                self.speed.store(new.time_units.speed, Ordering::Release);
+                self.depth.store(new.depth, Ordering::Release);
+                let burst = u64::from(new.epoch.id) << 32 | u64::from(new.burst);
+                self.burst.store(burst, Ordering::Release);
+                change.convert_word(&old, full_at)
+            });
+            // ORDERING: Release: pairs with the Acquire in `lane_math`: the word is the new one.
+            self.is_moving.store(false, Ordering::Release);
+        });
     }
 
     #[inline]
-    fn quota<'a>(&'a self, common: &'a Quota) -> &'a Quota {
-        self.own.as_ref().unwrap_or(common)
+    fn math(&self) -> BucketMath {
+        // ORDERING: Relaxed: see `convert`.
+        let [burst, id] = halves(self.burst.load(Ordering::Relaxed));
+        let (cost, speed) = (self.cost.load(Ordering::Relaxed), self.speed.load(Ordering::Relaxed));
+        let depth = self.depth.load(Ordering::Relaxed);
+        let math = BucketMath::new(TimeUnits { cost, speed }, depth, burst, u64::MAX);
+        BucketMath { epoch: Epoch { id, ..math.epoch }, ..math }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait_for_move(&self) {
+        self.moving.with(|()| ());
+    }
+}
+
+impl QuotaSource for KeyBucket {
+    const LANES: u64 = 0;
+
+    #[inline]
+    fn lane_math(&self, _lane: usize) -> BucketMath {
+        // ORDERING: Acquire: pairs with the Release in `convert`: if the mark is gone, a word that
+        // was read before is not there any more, or else it is the new one.
+        if self.is_moving.load(Ordering::Acquire) {
+            self.wait_for_move();
+        }
+        self.math()
     }
 }
 
 impl TokenCounter for KeyBucket {
-    type Rule = Quota;
+    type Rule = ();
 
-    fn limit(&self, common: &Quota) -> u32 {
-        self.quota(common).max_burst()
+    fn limit(&self, (): &()) -> u32 {
+        self.gcra.burst(self)
     }
 
     #[inline]
-    fn take(&self, common: &Quota, request: Request, now: Timestamp) -> Result<Grant, Denied> {
-        self.gcra.take(self.quota(common), request, now)
+    fn take(&self, (): &(), request: Request, now: Timestamp) -> Result<Grant, Denied> {
+        self.gcra.take(self, request, now)
     }
 
-    fn deny_behind(&self, common: &Quota, request: Request, queued: u64, now: Timestamp) -> Denied {
-        self.gcra.deny_behind(self.quota(common), request, queued, now)
+    fn deny_behind(&self, (): &(), request: Request, queued: u64, now: Timestamp) -> Denied {
+        self.gcra.deny_behind(self, request, queued, now)
     }
 
-    fn force_take(&self, common: &Quota, n: u32, now: Timestamp) -> Grant {
-        let quota = self.quota(common);
+    fn force_take(&self, (): &(), n: u32, now: Timestamp) -> Grant {
         // The bucket is blocked for ever, or `now` is at the end of time.
-        self.gcra
-            .force_take(quota, n, now)
-            .unwrap_or_else(|| quota.math().force_take(quota.math().end, n, now).1)
+        let at_end = || {
+            let math = self.lane_math(0);
+            math.force_take(math.end, n, now).1
+        };
+        self.gcra.force_take(self, n, now).unwrap_or_else(at_end)
     }
 
-    fn refund(&self, common: &Quota, n: u32) {
-        self.gcra.refund(self.quota(common), n);
+    fn refund(&self, (): &(), n: u32) {
+        self.gcra.refund(self, n);
     }
 
-    fn refund_grant(&self, common: &Quota, grant: &Grant, n: u32, now: impl Fn() -> Timestamp) {
-        self.gcra.refund_grant(self.quota(common), grant, n, now);
+    fn refund_grant(&self, (): &(), grant: &Grant, n: u32, now: impl Fn() -> Timestamp) {
+        self.gcra.refund_grant(self, grant, n, now);
     }
 
-    fn block_until(&self, common: &Quota, time: Timestamp) {
-        self.gcra.block_until(self.quota(common), time);
+    fn block_until(&self, (): &(), time: Timestamp) {
+        self.gcra.block_until(self, time);
+    }
+}
+
+impl fmt::Debug for KeyBucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // ORDERING: Relaxed: a snapshot.
+        let [burst, _] = halves(self.burst.load(Ordering::Relaxed));
+        f.debug_struct("KeyBucket").field("burst", &burst).finish_non_exhaustive()
     }
 }

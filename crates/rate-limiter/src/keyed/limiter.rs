@@ -22,18 +22,23 @@ use tidegate_core::{
 use super::{
     acquire::{AcquireKey, KeyRef},
     bucket::{KeyBucket, KeyState},
+    common_quota::{CommonQuota, LaneIndex},
     gate::KeyGate,
     overflow::Overflow,
     refused::KeyRefused,
-    slot::Slot,
+    slot::{Found, Slot},
 };
 use crate::{
     balance::Balance,
+    bucket_math::BucketMath,
     grant::{Grant, Refused},
     quota::Quota,
     state::{Shared, StateRef},
     stats::{Counter, Stats},
 };
+
+/// The quota and the old number of a plain bucket that was taken from, or what was found instead.
+type Taken = Result<(BucketMath, u64), Found>;
 
 /// Says which keys have a quota of their own.
 struct Exceptions<K>(Box<Excepting<K>>);
@@ -84,14 +89,15 @@ impl<K> RefUnwindSafe for Exceptions<K> {}
 /// ```
 pub struct KeyedLimiter<K, C = SystemClock> {
     pub(super) shared: Shared<KeyBucket, C>,
-    buckets: Keyed<K, Slot>,
+    pub(super) common: CommonQuota,
+    pub(super) buckets: Keyed<K, Slot>,
     // INVARIANT: in nanoseconds, not before the time at which any evicted bucket was full, as its
     // key may return with an earlier time.
     evicted_at: AtomicU64,
     exceptions: Option<Exceptions<K>>,
     overflow: Overflow,
     /// With `Overflow::Shared`, the bucket of all keys without a slot.
-    shared_bucket: Option<Arc<KeyState>>,
+    pub(super) shared_bucket: Option<Arc<KeyState>>,
 }
 
 impl<K: Hash + Eq> KeyedLimiter<K> {
@@ -105,7 +111,8 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     /// Creates a limiter for at most `max_keys` keys at a time that reads `clock`.
     pub fn with_clock(quota: Quota, max_keys: NonZeroUsize, clock: C) -> Self {
         Self {
-            shared: Shared::new(quota, clock),
+            shared: Shared::new((), clock),
+            common: CommonQuota::new(&quota),
             buckets: Keyed::new(max_keys),
             evicted_at: AtomicU64::new(0),
             exceptions: None,
@@ -145,9 +152,8 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     /// Chooses what happens to a new key when every known key is in use: by default it is refused.
     #[must_use]
     pub fn with_overflow(self, overflow: Overflow) -> Self {
-        let (rule, start) = (&self.shared.rule, Timestamp::ORIGIN);
-        let full = || Slot::full_at(rule, None, start, start);
-        let shared_bucket = (overflow == Overflow::Shared).then(|| full().share());
+        let full = || KeyBucket::common(&self.common.math(self.common.lane()), 0);
+        let shared_bucket = (overflow == Overflow::Shared).then(|| Arc::new(KeyState::new(full())));
         Self { overflow, shared_bucket, ..self }
     }
 
@@ -176,20 +182,16 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         self.check(key, n)?;
-        let take = |slot: &mut Slot| slot.take(&self.shared.rule.math(), n, now);
-        let taken = if n > 0 {
-            self.with_slot(key, now, take)
-        } else {
-            self.found(key, now).map(|mut slot| take(&mut slot))
-        };
+        let take = |slot: &mut Slot| slot.take(|lane| self.common.math(lane), n, now);
+        let taken = if n > 0 { self.with_slot(key, now, take) } else { self.take_none(key, now) };
         let taken = match taken {
             Ok(taken) => taken,
-            Err(full) => take(&mut self.overflow_slot(key, n, full)?),
+            Err(full) => self.overflow_bucket(key, n, full)?.take(n, now),
         };
         match taken {
-            Ok(found) => {
+            Ok((math, found)) => {
                 self.shared.counters.add(Counter::Allowed, 1);
-                Ok(self.shared.rule.math().granted(found, n, now))
+                Ok(math.granted(found, n, now))
             }
             Err(found) => found.answer(&self.shared, n, now).map_err(KeyRefused::Refused),
         }
@@ -201,9 +203,12 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         // Computed after the lock is released.
-        let found = self.buckets.get_with(key, |slot| slot.clone());
-        let mut slot = found.unwrap_or_else(|| self.new_slot(key, now));
-        Balance::of(self.shared.with(&slot.share()), now)
+        let found = self.buckets.get_with(key, |slot| slot.found(|lane| self.common.math(lane)));
+        let found = found.unwrap_or_else(|| {
+            let math = self.common.quota().math();
+            self.new_slot(key, now, (0, &math)).found(|_| math)
+        });
+        Balance::of(self.shared.with(&found.into_state()), now)
     }
 
     /// Refunds `n` tokens of `key`, as [`Limiter::refund`](crate::Limiter::refund) does. Does
@@ -214,7 +219,7 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let refund = |slot: &mut Slot| slot.refund(&self.shared.rule, n);
+        let refund = |slot: &mut Slot| slot.refund(&self.common, n);
         // The bucket may be idle earlier than was known: the next new key checks it.
         let occupancy = |_: &mut Slot| Occupancy::Idle;
         if let Some(bucket) = self.buckets.get_with_until(key, occupancy, refund).flatten() {
@@ -233,7 +238,7 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     /// Refuses a request that can never be granted, before the key takes a slot.
     #[inline]
     fn check(&self, key: &(impl ToOwned<Owned = K> + ?Sized), n: u32) -> Result<(), KeyRefused> {
-        if n <= self.shared.rule.max_burst() { Ok(()) } else { self.check_own(key, n) }
+        if n <= self.common.max_burst() { Ok(()) } else { self.check_own(key, n) }
     }
 
     /// Refuses more tokens than the key's own bucket ever holds.
@@ -243,7 +248,7 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         key: &(impl ToOwned<Owned = K> + ?Sized),
         n: u32,
     ) -> Result<(), KeyRefused> {
-        let limit = self.exception(key).unwrap_or(self.shared.rule).max_burst();
+        let limit = self.exception(key).unwrap_or_else(|| self.common.quota()).max_burst();
         match n <= limit {
             true => Ok(()),
             false => Err(KeyRefused::Refused(Refused::TooMany { asked: n, limit })),
@@ -267,37 +272,45 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         let occupancy = |slot: &mut Slot| self.occupancy(slot, now);
-        self.buckets.with_until(key, now.as_nanos(), || self.new_slot(key, now), occupancy, f)
+        let make = || {
+            let lane = self.common.lane();
+            self.new_slot(key, now, (lane, &self.common.math(lane)))
+        };
+        self.buckets.with_until(key, now.as_nanos(), make, occupancy, f)
     }
 
-    /// Returns a copy of the bucket of a key, for a request for no tokens: a mistaken time leaves
-    /// no trace in a plain bucket.
+    /// Takes no tokens from the bucket of a key: a mistaken time leaves no trace in a plain bucket.
     #[cold]
-    fn found<Q>(&self, key: &Q, now: Timestamp) -> Result<Slot, TooManyKeys>
+    fn take_none<Q>(&self, key: &Q, now: Timestamp) -> Result<Taken, TooManyKeys>
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        self.with_slot(key, now, |slot| slot.clone())
+        self.with_slot(key, now, |slot| slot.found(|lane| self.common.math(lane)).take(0, now))
     }
 
     #[cold]
-    fn new_slot(&self, key: &(impl ToOwned<Owned = K> + ?Sized), now: Timestamp) -> Slot {
+    fn new_slot(
+        &self,
+        key: &(impl ToOwned<Owned = K> + ?Sized),
+        now: Timestamp,
+        common: (LaneIndex, &BucketMath),
+    ) -> Slot {
         // ORDERING: Relaxed: if this key's own bucket was evicted, that was under the lock of the
         // key's shard, which is held here, too. Only `balance_at` does not hold it: there an older
         // value makes the answer less exact and is not stored.
         let evicted_at = Timestamp::from_nanos(self.evicted_at.load(Ordering::Relaxed));
-        Slot::full_at(&self.shared.rule, self.exception(key), evicted_at, now)
+        Slot::full_at(common, self.exception(key), evicted_at, now)
     }
 
     /// Returns a bucket for `n` tokens of a key that found no slot.
     #[cold]
-    fn overflow_slot(
+    fn overflow_bucket(
         &self,
         key: &(impl ToOwned<Owned = K> + ?Sized),
         n: u32,
         full: TooManyKeys,
-    ) -> Result<Slot, KeyRefused> {
-        let common = &self.shared.rule;
+    ) -> Result<Found, KeyRefused> {
+        let common = self.common.quota();
         match (self.overflow, &self.shared_bucket) {
             (Overflow::Refuse, _) => Err(full.into()),
             (Overflow::Shared, Some(shared_bucket)) => {
@@ -307,19 +320,19 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
                 if n > common.max_burst() {
                     Err(full.into())
                 } else {
-                    Ok(Slot::Shared(shared_bucket.clone()))
+                    Ok(Found::Shared(shared_bucket.clone()))
                 }
             }
             (Overflow::Allow | Overflow::Shared, _) => {
-                let own = self.exception(key);
-                Ok(Slot::full_at(common, own, Timestamp::ORIGIN, Timestamp::ORIGIN))
+                let math = self.exception(key).unwrap_or(common).math();
+                Ok(Found::Plain(math, 0))
             }
         }
     }
 
     /// Returns whether a bucket can be evicted at `now`, or when it can be.
     fn occupancy(&self, slot: &mut Slot, now: Timestamp) -> Occupancy {
-        let (occupancy, full_at) = slot.occupancy(&self.shared.rule, now);
+        let (occupancy, full_at) = slot.occupancy(&self.common, now);
         if occupancy == Occupancy::Idle {
             // ORDERING: Relaxed: as in `new_slot`; the shard's lock is held here.
             self.evicted_at.fetch_max(full_at.as_nanos(), Ordering::Relaxed);
@@ -345,8 +358,8 @@ impl<K, C> KeyedLimiter<K, C> {
     }
 
     /// Returns the quota of each key that has no exception.
-    pub const fn quota(&self) -> Quota {
-        self.shared.rule
+    pub fn quota(&self) -> Quota {
+        self.common.quota()
     }
 
     /// Returns the limiter's clock.
@@ -428,7 +441,7 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        let block = |slot: &mut Slot| slot.block_until(&self.shared, time);
+        let block = |slot: &mut Slot| slot.block_until(&self.common, time);
         self.with_slot(key, self.shared.clock.now(), block)
     }
 
@@ -481,10 +494,12 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        let found = self.with_slot(key, self.shared.clock.now(), Slot::share);
+        let found = self.with_slot(key, self.shared.clock.now(), |slot| {
+            slot.share(|lane| self.common.math(lane))
+        });
         let state = match found {
             Ok(state) => state,
-            Err(full) => self.overflow_slot(key, n, full)?.share(),
+            Err(full) => self.overflow_bucket(key, n, full)?.into_state(),
         };
         Ok(StateRef { shared: &self.shared, state })
     }

@@ -5,8 +5,12 @@ use core::time::Duration;
 use tidegate_concurrent_map::Occupancy;
 use tidegate_core::{Timestamp, primitive::Arc};
 
-use super::bucket::{KeyBucket, KeyState};
+use super::{
+    bucket::{KeyBucket, KeyState},
+    common_quota::{Change, CommonQuota, LaneIndex},
+};
 use crate::{
+    algorithm::TokenCounter as _,
     bucket_math::BucketMath,
     grant::{Grant, Refused, Request},
     quota::Quota,
@@ -18,95 +22,102 @@ use crate::{
 ///
 /// | state | what it is | left by |
 /// | --- | --- | --- |
-/// | `Plain` | the number of a bucket of the common quota, without a holder | [`share`](Self::share) |
+/// | `Plain` | the number of a bucket of a lane's quota, without a holder | [`share`] |
 /// | `Shared` | a bucket that has or had holders, or one with its own quota | nothing |
+///
+/// [`share`]: Self::share
 #[derive(Debug, Clone)]
 pub(super) enum Slot {
-    Plain(u64),
+    Plain { lane: LaneIndex, full_at: u64 },
+    Shared(Arc<KeyState>),
+}
+
+/// What a request found that a plain bucket did not grant: from it the caller computes the answer
+/// after the lock is released.
+pub(super) enum Found {
+    Plain(BucketMath, u64),
     Shared(Arc<KeyState>),
 }
 
 impl Slot {
-    /// Creates, at `now`, a bucket that is full from `time` on.
+    /// Creates, at `now`, a bucket that is full from `time` on, of the `common` quota of `lane` or
+    /// of its `own`.
     ///
     /// If `time` is more than 36 years after `now`, it comes from a mistaken call: the bucket is
     /// then empty, but not in debt.
     pub(super) fn full_at(
-        common: &Quota,
+        (lane, common): (LaneIndex, &BucketMath),
         own: Option<Quota>,
         time: Timestamp,
         now: Timestamp,
     ) -> Self {
-        let own = own.filter(|own| own != common);
-        let math = own.as_ref().unwrap_or(common).math();
+        let math = own.as_ref().map_or(*common, Quota::math);
         let is_credible = time.since(now) <= Duration::from_nanos(TimeUnits::LONGEST);
         let empty = || now + Duration::from_nanos(math.time_units.nanos(math.depth));
         let time = if is_credible { time } else { empty() };
         match own {
-            None => Self::Plain(math.present(time)),
-            Some(own) => Self::Shared(Arc::new(KeyState::new(KeyBucket::exception(own, time)))),
+            None => Self::Plain { lane, full_at: math.present(time) },
+            Some(own) => {
+                let bucket = KeyBucket::exception(&own, math.present(time));
+                Self::Shared(Arc::new(KeyState::new(bucket)))
+            }
         }
     }
 
-    /// Takes tokens out of a plain bucket if they are available, and returns its old number.
-    /// Otherwise takes nothing and returns a copy of the entry. From either the caller computes the
-    /// answer after the lock is released.
+    /// Takes tokens out of a plain bucket if they are available, and returns its quota and its old
+    /// number. Otherwise takes nothing and returns what it found. From either the caller computes
+    /// the answer after the lock is released.
     #[inline]
-    pub(super) fn take(&mut self, math: &BucketMath, n: u32, now: Timestamp) -> Result<u64, Self> {
+    pub(super) fn take(
+        &mut self,
+        math: impl FnOnce(LaneIndex) -> BucketMath,
+        n: u32,
+        now: Timestamp,
+    ) -> Result<(BucketMath, u64), Found> {
         match self {
-            Self::Plain(full_at) => {
-                let found = *full_at;
+            Self::Plain { lane, full_at } => {
+                let (math, found) = (math(*lane), *full_at);
                 match math.take(found, Request::exactly(n), now) {
                     Ok((next, _)) => {
                         *full_at = next;
-                        Ok(found)
+                        Ok((math, found))
                     }
-                    Err(_) => Err(Self::Plain(found)),
+                    Err(_) => Err(Found::Plain(math, found)),
                 }
             }
-            Self::Shared(bucket) => Err(Self::Shared(bucket.clone())),
+            Self::Shared(bucket) => Err(Found::Shared(bucket.clone())),
         }
     }
 
-    /// Answers a request that found this entry under the lock. From a shared bucket it takes the
-    /// tokens here.
-    #[inline(never)]
-    pub(super) fn answer<C>(
-        self,
-        shared: &Shared<KeyBucket, C>,
-        n: u32,
-        now: Timestamp,
-    ) -> Result<Grant, Refused> {
-        let request = Request::exactly(n);
+    /// Returns a copy of a plain bucket with its quota, or the shared bucket.
+    pub(super) fn found(&self, math: impl FnOnce(LaneIndex) -> BucketMath) -> Found {
         match self {
-            Self::Plain(found) => {
-                // Denied under the lock already, for the same number.
-                let taken = shared.rule.math().take(found, request, now).map(|(_, grant)| grant);
-                shared.counted(request, taken, now)
-            }
-            Self::Shared(bucket) => shared.with(&bucket).try_acquire_at(request, now),
+            Self::Plain { lane, full_at } => Found::Plain(math(*lane), *full_at),
+            Self::Shared(bucket) => Found::Shared(bucket.clone()),
         }
     }
 
     /// Grants nothing before `time`.
-    pub(super) fn block_until<C>(&mut self, shared: &Shared<KeyBucket, C>, time: Timestamp) {
+    pub(super) fn block_until(&mut self, common: &CommonQuota, time: Timestamp) {
         match self {
-            Self::Plain(full_at) => {
-                *full_at = (*full_at).max(shared.rule.math().blocked_until(time));
+            Self::Plain { lane, full_at } => {
+                *full_at = (*full_at).max(common.math(*lane).blocked_until(time));
             }
-            Self::Shared(bucket) => shared.with(bucket).block_until(time),
+            Self::Shared(bucket) => bucket.algorithm.block_until(&(), time),
         }
     }
 
     /// Refunds `n` tokens to a plain bucket. Returns a shared bucket instead: its refund wakes
     /// waiters and so must not run under the lock.
     #[must_use]
-    pub(super) fn refund(&mut self, common: &Quota, n: u32) -> Option<Arc<KeyState>> {
+    pub(super) fn refund(&mut self, common: &CommonQuota, n: u32) -> Option<Arc<KeyState>> {
         match self {
-            // A bucket that is blocked for ever stays so.
-            Self::Plain(full_at) if *full_at == common.math().end => None,
-            Self::Plain(full_at) => {
-                *full_at = full_at.saturating_sub(common.math().price(n));
+            Self::Plain { lane, full_at } => {
+                let math = common.math(*lane);
+                // A bucket that is blocked for ever stays so.
+                if *full_at != math.end {
+                    *full_at = full_at.saturating_sub(math.price(n));
+                }
                 None
             }
             Self::Shared(bucket) => Some(bucket.clone()),
@@ -114,10 +125,11 @@ impl Slot {
     }
 
     /// Returns the bucket for a holder or a waiter.
-    pub(super) fn share(&mut self) -> Arc<KeyState> {
+    pub(super) fn share(&mut self, common: impl FnOnce(LaneIndex) -> BucketMath) -> Arc<KeyState> {
         match self {
-            Self::Plain(full_at) => {
-                let bucket = Arc::new(KeyState::new(KeyBucket::common(*full_at)));
+            Self::Plain { lane, full_at } => {
+                let bucket = KeyBucket::common(&common(*lane), *full_at);
+                let bucket = Arc::new(KeyState::new(bucket));
                 *self = Self::Shared(bucket.clone());
                 bucket
             }
@@ -125,15 +137,40 @@ impl Slot {
         }
     }
 
+    /// Moves a plain bucket to the new quota in `lane`. Returns a shared bucket that may have to be
+    /// moved: that wakes waiters and so must not run under the lock.
+    #[must_use]
+    pub(super) fn convert(
+        &mut self,
+        common: &CommonQuota,
+        to: LaneIndex,
+        change: &Change,
+    ) -> Option<Arc<KeyState>> {
+        match self {
+            Self::Plain { lane, full_at } => {
+                if *lane != to {
+                    *full_at = change.convert(&common.math(*lane), *full_at);
+                    *lane = to;
+                }
+                None
+            }
+            Self::Shared(bucket) => Some(bucket.clone()),
+        }
+    }
+
     /// Returns whether the bucket has no holder and is full at `now`, and the time at which it is
     /// full.
-    pub(super) fn occupancy(&mut self, common: &Quota, now: Timestamp) -> (Occupancy, Timestamp) {
+    pub(super) fn occupancy(
+        &mut self,
+        common: &CommonQuota,
+        now: Timestamp,
+    ) -> (Occupancy, Timestamp) {
         let (math, full_at) = match self {
-            Self::Plain(full_at) => (common.math(), *full_at),
+            Self::Plain { lane, full_at } => (common.math(*lane), *full_at),
             // `get_mut` is exact: under the lock no caller can get another `Arc`, and what former
             // holders changed is visible.
             Self::Shared(bucket) => match Arc::get_mut(bucket) {
-                Some(bucket) => bucket.algorithm.full_at(common),
+                Some(bucket) => bucket.algorithm.full_at(),
                 None => return (Occupancy::Busy, Timestamp::NEVER),
             },
         };
@@ -143,5 +180,46 @@ impl Slot {
             return (Occupancy::Idle, time);
         }
         (Occupancy::BusyUntil(time.as_nanos()), time)
+    }
+}
+
+impl Found {
+    /// Does what [`Slot::take`] does, and leaves no trace in a plain bucket.
+    pub(super) fn take(self, n: u32, now: Timestamp) -> Result<(BucketMath, u64), Self> {
+        match self {
+            Self::Plain(math, full_at) if math.take(full_at, Request::exactly(n), now).is_ok() => {
+                Ok((math, full_at))
+            }
+            found => Err(found),
+        }
+    }
+
+    /// Returns the shared bucket, or one like the copy.
+    pub(super) fn into_state(self) -> Arc<KeyState> {
+        match self {
+            Self::Plain(math, full_at) => {
+                Arc::new(KeyState::new(KeyBucket::common(&math, full_at)))
+            }
+            Self::Shared(bucket) => bucket,
+        }
+    }
+
+    /// Answers the request. From a shared bucket it takes the tokens here.
+    #[inline(never)]
+    pub(super) fn answer<C>(
+        self,
+        shared: &Shared<KeyBucket, C>,
+        n: u32,
+        now: Timestamp,
+    ) -> Result<Grant, Refused> {
+        let request = Request::exactly(n);
+        match self {
+            Self::Plain(math, found) => {
+                // Denied under the lock already, for the same number.
+                let taken = math.take(found, request, now).map(|(_, grant)| grant);
+                shared.counted(request, taken, now)
+            }
+            Self::Shared(bucket) => shared.with(&bucket).try_acquire_at(request, now),
+        }
     }
 }

@@ -9,6 +9,7 @@ mod foreign;
 mod gates;
 mod keyed;
 mod keyed_gates;
+mod keyed_quotas;
 mod lagging;
 mod paper;
 mod quota_text;

@@ -15,7 +15,7 @@ fn no_type_is_larger_than_it_need_be() {
         ("FixedCells<1024>", size_of::<FixedCells<1024>>(), 8192),
         ("FixedKeyedLimiter<1024>", size_of::<FixedKeyedLimiter<1024>>(), 216),
         ("KeyRefused", size_of::<KeyRefused>(), 40),
-        ("KeyedLimiter<u64>", size_of::<KeyedLimiter<u64>>(), 376),
+        ("KeyedLimiter<u64>", size_of::<KeyedLimiter<u64>>(), 448),
         ("KeyGate", size_of::<KeyGate<'_, SystemClock>>(), 16),
         ("AcquireKey", size_of::<AcquireKey<'_, SystemClock>>(), 152),
         ("Overflow", size_of::<Overflow>(), 1),

@@ -1,0 +1,218 @@
+//! The quota of all keys without one of their own, which may change while they are used.
+
+use core::{fmt, num::NonZeroU32};
+
+use tidegate_core::{
+    Timestamp,
+    lock::Lock,
+    primitive::atomic::{AtomicU32, AtomicU64, Ordering, fence},
+};
+
+use crate::{
+    bucket_math::{BucketMath, Epoch},
+    inherit::{Inherit, OldQuota},
+    quota::Quota,
+    time_units::TimeUnits,
+};
+
+/// The common quota in two lanes. The entry of each key names the lane by which it counts.
+///
+/// A change fills the other lane, and then moves all entries over, one shard at a time. A lane is
+/// filled again only by the next change, when no entry is in it. So a caller that holds the lock of
+/// an entry's shard reads a lane that does not change.
+pub(super) struct CommonQuota {
+    lanes: [Lane; 2],
+    /// How often the quota was changed. The lowest bit names the lane of new entries.
+    generation: AtomicU32,
+    /// The burst of that lane, for a first check without any lock.
+    burst: AtomicU32,
+    // INVARIANT: all entries are in the lane of new ones.
+    change: Lock<()>,
+}
+
+/// The number of a lane, which takes no room in an entry.
+pub(super) type LaneIndex = u8;
+
+#[derive(Default)]
+struct Lane {
+    cost: AtomicU64,
+    speed: AtomicU64,
+    depth: AtomicU64,
+    /// The burst in the low half, the generation in the high half.
+    burst: AtomicU64,
+    tokens: AtomicU32,
+    period: AtomicU64,
+}
+
+/// A change of the common quota at `now`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Change {
+    pub(super) new: BucketMath,
+    inherit: Inherit,
+    now: Timestamp,
+}
+
+impl CommonQuota {
+    pub(super) fn new(quota: &Quota) -> Self {
+        let (generation, burst) = (AtomicU32::new(0), AtomicU32::new(quota.max_burst()));
+        let lanes = [Lane::default(), Lane::default()];
+        lanes[0].fill(quota, 0);
+        Self { lanes, generation, burst, change: Lock::new(()) }
+    }
+
+    /// Returns the largest number of tokens that a key can get at once. A snapshot.
+    #[inline]
+    pub(super) fn max_burst(&self) -> u32 {
+        // ORDERING: Relaxed: a snapshot. The take checks again, by the quota of the key's entry.
+        self.burst.load(Ordering::Relaxed)
+    }
+
+    /// Returns the quota, for a caller without a lock.
+    pub(super) fn quota(&self) -> Quota {
+        loop {
+            // ORDERING: Acquire: pairs with the Release in `change`, so the lane is filled. The
+            // fence pairs with the Release stores to a lane: a caller that has read one of a later
+            // change finds another generation here.
+            let generation = self.generation.load(Ordering::Acquire);
+            let quota = self.lane_at(lane_of(generation)).quota();
+            fence(Ordering::Acquire);
+            if self.generation.load(Ordering::Acquire) == generation {
+                return quota;
+            }
+        }
+    }
+
+    /// Returns the lane of a new entry. For a caller that holds the lock of the entry's shard.
+    pub(super) fn lane(&self) -> LaneIndex {
+        // ORDERING: the fence pairs with that in `change`. The shard may be a new one: either the
+        // change is seen here, or the shard is there when the change moves all entries, and waits
+        // for its lock. Acquire: as in `quota`.
+        fence(Ordering::SeqCst);
+        lane_of(self.generation.load(Ordering::Acquire))
+    }
+
+    /// Returns the quota of an entry. For a caller that holds the lock of its shard.
+    #[inline]
+    pub(super) fn math(&self, lane: LaneIndex) -> BucketMath {
+        self.lane_at(lane).math()
+    }
+
+    /// Counts by another quota: new entries at once, and all others once `move_all` has moved them.
+    pub(super) fn change(
+        &self,
+        quota: &Quota,
+        inherit: Inherit,
+        now: Timestamp,
+        move_all: impl FnOnce(LaneIndex, &Change),
+    ) {
+        self.change.with(|()| {
+            // ORDERING: Relaxed: written in this section only.
+            let generation = self.generation.load(Ordering::Relaxed).wrapping_add(1);
+            let lane = lane_of(generation);
+            self.lane_at(lane).fill(quota, generation);
+            // ORDERING: Release: pairs with the Acquire in `lane` and `quota`.
+            self.generation.store(generation, Ordering::Release);
+            // ORDERING: see `lane`.
+            fence(Ordering::SeqCst);
+            self.burst.store(quota.max_burst(), Ordering::Relaxed);
+            move_all(lane, &Change { new: self.math(lane), inherit, now });
+        });
+    }
+
+    /// Returns a lane, by a branch, so that the processor reads the first lane without waiting for
+    /// the entry.
+    #[inline]
+    fn lane_at(&self, lane: LaneIndex) -> &Lane {
+        if lane == 0 { &self.lanes[0] } else { self.second() }
+    }
+
+    #[cold]
+    #[inline(never)]
+    const fn second(&self) -> &Lane {
+        &self.lanes[1]
+    }
+}
+
+const fn lane_of(generation: u32) -> LaneIndex {
+    (generation & 1) as LaneIndex
+}
+
+impl Lane {
+    fn fill(&self, quota: &Quota, generation: u32) {
+        let math = quota.math();
+        // ORDERING: Release: pairs with the fence in `quota`. Callers with the lock of a shard read
+        // the lane after the change has published it, and before the shard is passed.
+        self.cost.store(math.time_units.cost, Ordering::Release);
+        self.speed.store(math.time_units.speed, Ordering::Release);
+        self.depth.store(math.depth, Ordering::Release);
+        let burst = u64::from(generation) << 32 | u64::from(math.burst);
+        self.burst.store(burst, Ordering::Release);
+        self.tokens.store(quota.tokens(), Ordering::Release);
+        self.period.store(quota.period_nanos(), Ordering::Release);
+    }
+
+    // ORDERING: Relaxed, here and in `quota`: see `fill`.
+    #[inline]
+    fn math(&self) -> BucketMath {
+        let (cost, speed) = (self.cost.load(Ordering::Relaxed), self.speed.load(Ordering::Relaxed));
+        let [burst, id] = halves(self.burst.load(Ordering::Relaxed));
+        let depth = self.depth.load(Ordering::Relaxed);
+        let math = BucketMath::new(TimeUnits { cost, speed }, depth, burst, u64::MAX);
+        BucketMath { epoch: Epoch { id, ..math.epoch }, ..math }
+    }
+
+    fn quota(&self) -> Quota {
+        let math = self.math();
+        let [tokens, burst] = [self.tokens.load(Ordering::Relaxed), math.burst]
+            .map(|n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN));
+        let period = self.period.load(Ordering::Relaxed);
+        Quota::of_parts(tokens, period, burst, math.time_units, math.depth)
+    }
+}
+
+/// Splits a word into its low and its high half.
+#[allow(clippy::cast_possible_truncation, reason = "the halves are wanted")]
+pub(super) const fn halves(word: u64) -> [u32; 2] {
+    [word as u32, (word >> 32) as u32]
+}
+
+impl Change {
+    /// Converts the number of a key's bucket.
+    ///
+    /// A full bucket is as one never seen, and stays full. Numbers below an empty bucket are debts
+    /// or penalties, which a key does not tell apart: its next token comes when it would have come.
+    pub(super) fn convert(&self, old: &BucketMath, full_at: u64) -> u64 {
+        let (new, present) = (&self.new, old.present(self.now));
+        if full_at == old.end {
+            return new.end;
+        }
+        if full_at <= present {
+            return new.present(self.now);
+        }
+        if full_at - present > old.depth {
+            let next_token = full_at - (old.depth - old.time_units.cost);
+            return new.blocked_until(old.time(next_token));
+        }
+        let old = OldQuota { math: *old, blocked_until: Timestamp::ORIGIN };
+        old.convert(full_at, new, self.inherit, self.now)
+    }
+
+    /// Does what [`convert`](Self::convert) does, for a word that a caller may be about to replace:
+    /// it would succeed if the number stayed the same. Where what it takes would then differ from
+    /// what it would have taken before the change, the number is another one, by one unit.
+    pub(super) fn convert_word(&self, old: &BucketMath, full_at: u64) -> u64 {
+        let next = self.convert(old, full_at);
+        let is_full = next <= self.new.present(self.now);
+        let is_linear = !is_full && self.inherit == Inherit::Proportional;
+        if next != full_at || next == self.new.end || old.time_units == self.new.time_units {
+            return next;
+        }
+        if is_full { next.saturating_sub(1) } else { next + u64::from(!is_linear) }
+    }
+}
+
+impl fmt::Debug for CommonQuota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.quota().fmt(f)
+    }
+}

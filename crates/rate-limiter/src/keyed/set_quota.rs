@@ -1,0 +1,64 @@
+//! A new quota for all keys.
+
+use core::hash::Hash;
+
+use alloc::vec::Vec;
+
+use tidegate_core::{Clock, Timestamp};
+
+use super::limiter::KeyedLimiter;
+use crate::{inherit::Inherit, quota::Quota};
+
+impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
+    /// Does the same as [`set_quota`](Self::set_quota) at a given time.
+    pub fn set_quota_at(&self, quota: Quota, inherit: Inherit, now: Timestamp) {
+        let mut shared = Vec::new();
+        self.common.change(&quota, inherit, now, |lane, change| {
+            self.buckets.retain(|_, slot| {
+                shared.extend(slot.convert(&self.common, lane, change));
+                true
+            });
+            shared.extend(self.shared_bucket.clone());
+            shared.iter().for_each(|bucket| bucket.algorithm.convert(change));
+        });
+        shared.iter().for_each(|bucket| bucket.notify_change());
+    }
+}
+
+impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
+    /// Changes the quota of all keys that have no exception, while the limiter is used. `inherit`
+    /// says what becomes of the tokens that a key has left.
+    ///
+    /// Whatever `inherit` says, a key whose bucket is full counts as one never seen: it has the
+    /// whole new burst. And a key whose bucket is less than empty, by a debt or a penalty, gets its
+    /// next token when it would have got it by the old quota: a key does not tell the one from the
+    /// other, and knows no penalty that is shorter than a token takes to come.
+    ///
+    /// No request is counted half by the old quota and half by the new one. Waiters keep their
+    /// order, and the first of each key checks again at once; one that requests more than the new
+    /// burst is refused when its turn comes. A pass of the key's gate that was granted by the old
+    /// quota refunds nothing. A gate or waiter of a key that was forgotten, or has no slot under
+    /// [`Overflow::Allow`], keeps the quota of before.
+    ///
+    /// It costs a visit of each known key, with one shard of them locked at a time: the time that
+    /// takes is not added to any request's, except that a request of the same shard waits for the
+    /// visit of that shard. If the new quota refills sooner, a new key may find an idle one only by
+    /// the search from where the last one has ended, as after the last gate of a key.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::num::NonZeroUsize;
+    /// use tidegate_rate_limiter::{Inherit, KeyedLimiter, Quota};
+    ///
+    /// let max_keys = NonZeroUsize::new(100).unwrap();
+    /// let users = KeyedLimiter::<String>::new(Quota::per_hour(10), max_keys);
+    /// assert!(users.try_acquire("ann", 8).is_ok());
+    /// users.set_quota(Quota::per_hour(15), Inherit::Additive);
+    /// assert_eq!(users.balance("ann").remaining(), 7);
+    /// assert_eq!(users.balance("bob").remaining(), 15);
+    /// ```
+    pub fn set_quota(&self, quota: Quota, inherit: Inherit) {
+        self.set_quota_at(quota, inherit, self.shared.clock.now());
+    }
+}
