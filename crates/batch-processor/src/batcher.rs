@@ -194,8 +194,8 @@ impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
     /// # Panics
     ///
     /// Panics if the function given to [`Builder::max_weight`] panics; so do the other methods that
-    /// hand an item in. A handler that waits for this future may wait for itself, and then for
-    /// ever.
+    /// hand an item in. A handler must not wait for this future: the item may be in a batch that
+    /// starts only when the handler has returned.
     ///
     /// # Examples
     ///

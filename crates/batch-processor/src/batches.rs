@@ -136,8 +136,8 @@ where
     }
 
     /// Takes items from the stream until a batch is full or its time has come, the stream is not
-    /// ready or has ended, or there is no room. Returns an item that is too heavy for any batch
-    /// when no other item waits.
+    /// ready or has ended, or there is no room. Returns an item that is too heavy for any batch,
+    /// once no other item waits; otherwise `None`.
     fn fill(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<S::Item> {
         let mut this = self.project();
         // A batch that is due but not full grows while the stream is ready.

@@ -45,7 +45,7 @@ pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
 ///
 /// | event | condition | notified by |
 /// | --- | --- | --- |
-/// | `work` | a batch can start, the deadline has changed, everything is done | pushers and flushes, if the gatherer says so; close, always |
+/// | `work` | a batch can start, the deadline is earlier than the alarm, everything is done | pushers and flushes, if the gatherer says so; close, always |
 /// | `room` | an item fits | the driver when it takes a batch out, and when it is dropped; close |
 /// | `progress` | a mark is done | the driver when a batch is done, and when it is dropped |
 ///

@@ -111,7 +111,7 @@ impl Drop for DriverThread {
     }
 }
 
-// It gives no access to state of the user's.
+// It gives no access to the user's state.
 impl UnwindSafe for DriverThread {}
 impl RefUnwindSafe for DriverThread {}
 

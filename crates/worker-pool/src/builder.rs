@@ -209,8 +209,7 @@ impl Builder {
     ///
     /// It runs on the thread that runs the job. It is also called if a job's handle was dropped
     /// before the job returned, and the destructor of the result panics. A panic of the hook is
-    /// contained. Without std the payload only says that there was a panic, and the hook is not
-    /// called for a future, which counts as cancelled.
+    /// contained. Without std the payload only says that there was a panic.
     pub fn on_panic(
         mut self,
         on_panic: impl Fn(&(dyn Any + Send)) + Send + Sync + 'static,

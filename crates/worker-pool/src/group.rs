@@ -258,7 +258,7 @@ impl<T> fmt::Debug for JoinNext<'_, T> {
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct Join<T> {
     group: JobGroup<T>,
-    /// Each with the index of its job; sorted by it once all are there.
+    /// Each with the index of its job; sorted by that index once all are there.
     ended: Results<Result<T, JoinError>>,
 }
 
@@ -298,7 +298,7 @@ impl<T> fmt::Debug for Join<T> {
 #[must_use = "futures do nothing unless awaited or waited for"]
 pub struct TryJoin<T, E> {
     group: JobGroup<Result<T, E>>,
-    /// Each with the index of its job; sorted by it once all are there.
+    /// Each with the index of its job; sorted by that index once all are there.
     values: Results<T>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A submitter needs room in two queues, the key's and the pool's, and waits for one of them at a
 //! time. A notification tells it of one free slot; a submitter that cannot use the slot passes it
-//! on, by waking the next one:
+//! on, by waking the next submitter:
 //!
 //! ```text
 //!              the key's queue is full: pass the pool's slot on
@@ -243,8 +243,8 @@ impl<K: Ord + Send + Sync + 'static, T> SubmitKeyed<'_, K, T> {
                     return Poll::Ready(handle);
                 }
                 Poll::Ready(Err(missing)) => {
-                    // Room in the key's queue was found: if this submitter gives up, that slot goes
-                    // to the key's next submitter.
+                    // If only the pool's room is missing now, there was room in the key's queue: if
+                    // this submitter gives up, that slot goes to the key's next submitter.
                     let has_key_slot = missing == NotEntered::PoolFull;
                     if has_waited && !has_key_slot {
                         shared.job_queue.wake_submitter();

@@ -110,8 +110,8 @@ impl<'scope> Scope<'scope, '_> {
     /// It never waits, and never runs a job: the end of the scope runs those that no worker takes,
     /// oldest first, also if the pool is closed. So only memory bounds how many jobs wait. A job
     /// may use the scope, too. It has no handle, and stores its result in what it borrows. The
-    /// pool's statistics do not count a scope's jobs, but each time that a worker came to help,
-    /// even if no job was left.
+    /// pool's statistics do not count a scope's jobs; they count each time that a worker came to
+    /// help, even if no job was left.
     pub fn execute(&'scope self, job: impl FnOnce() + Send + 'scope) {
         let job: Box<dyn FnOnce() + Send + 'scope> = Box::new(job);
         // SAFETY: only the lifetime changes. The job is called and dropped before `unfinished`,

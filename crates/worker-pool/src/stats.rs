@@ -62,7 +62,7 @@ pub struct Stats {
     /// Workers without a job.
     pub idle: usize,
     /// How often the system refused a thread that the pool has asked for to
-    /// [grow](crate::Builder::threads). The existing threads do its work.
+    /// [grow](crate::Builder::threads). The existing threads do the work of the refused one.
     pub threads_refused: u64,
     /// The jobs whose waits `wait_time` adds up: all that have begun, and some of those that were
     /// cancelled while they waited. 0 unless the pool has a [`clock`](crate::Builder::clock).

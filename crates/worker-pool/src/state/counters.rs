@@ -20,7 +20,7 @@ use tidegate_core::{
 pub(crate) struct WorkerCounters {
     counts: [AtomicU64; KINDS],
     /// How often the worker became idle or stopped being idle. Even: it is idle, has no job and
-    /// polls for none; odd: it is not.
+    /// polls for none; odd: it is not idle.
     transitions: AtomicU64,
 }
 

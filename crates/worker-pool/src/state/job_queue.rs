@@ -69,7 +69,7 @@ pub(crate) struct JobQueue {
     closing: Event,
     /// The number of workers that poll the ring in a loop, and will take the next job.
     spinning: CachePadded<AtomicUsize>,
-    /// The number of pauses.
+    /// The number of pauses that have not ended.
     pauses: AtomicUsize,
     /// `Some` only for capacity 0: the workers that wait for a job.
     rendezvous: Option<Rendezvous>,
@@ -386,7 +386,7 @@ impl JobQueue {
 mod tests {
     use super::*;
 
-    /// Returns a queue with so many jobs.
+    /// Returns a queue with `jobs` jobs.
     pub(super) fn filled(capacity: usize, jobs: usize) -> JobQueue {
         let queue = JobQueue::new(capacity);
         (0..jobs).for_each(|_| assert!(queue.push(Job::plain(|| ())).is_ok()));

@@ -154,7 +154,7 @@ impl Shared {
 const LOST_PAYLOAD: &str = "the payload went on to the worker's executor";
 
 /// A job that runs. If a panic unwinds through this frame, as it does without std, the drop counts
-/// a closure as panicked; for a future, [`Unwinding`] does.
+/// a closure as panicked; a future is counted by [`Unwinding`].
 struct RunningJob<'a, A: Fn(Counter, u64)> {
     shared: &'a Shared,
     add: A,
@@ -255,7 +255,7 @@ impl<A: Fn(Counter, u64)> Drop for RunningJob<'_, A> {
 }
 
 /// Settles a future whose panic unwinds through its poll, as a panic does without std. Forgotten if
-/// none does.
+/// the poll returns.
 struct Unwinding<'a, 'b, A: Fn(Counter, u64)> {
     run: &'a mut RunningJob<'b, A>,
     future: &'a mut FutureJob,

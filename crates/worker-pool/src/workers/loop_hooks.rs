@@ -14,8 +14,8 @@ pub(super) trait LoopHooks {
     fn before_job(&mut self, _shared: &Arc<Shared>) {}
     /// Called before the worker sleeps.
     fn before_sleep(&mut self) {}
-    /// Returns how long the worker may sleep, or `None` for no limit. If that becomes less, the
-    /// worker is notified.
+    /// Returns how long the worker may sleep, or `None` for no limit. A worker that sleeps without
+    /// a limit asks again whenever it is woken, as by a resize.
     fn keep_alive(&self) -> Option<Duration> {
         None
     }

@@ -83,8 +83,8 @@ pub(crate) struct ThreadLimits {
     /// | --- | --- | --- | --- |
     /// | 0..16 | `SPARE` | threads without a job: asleep, or not begun | all but `set` |
     /// | 16..32 | `THREAD` | threads that exist, or start | `add`, `remove`, `end_start` |
-    /// | 32..48 | `MIN` | so many stay when there is nothing to do | `set` |
-    /// | 48..64 | `MAX` | no more than so many | `set` |
+    /// | 32..48 | `MIN` | threads that stay when there is nothing to do | `set` |
+    /// | 48..64 | `MAX` | the most threads that may exist | `set` |
     word: CachePadded<AtomicU64>,
     /// How many threads are counted and not started. The system may refuse them, so no other thread
     /// is removed meanwhile: it might be the last one.
@@ -192,7 +192,8 @@ impl ThreadLimits {
         self.read().may_retire()
     }
 
-    /// Removes a spare thread that has waited long enough, if it may end; returns whether it did.
+    /// Removes a spare thread that has waited long enough, if it may end and no other thread is
+    /// being started; returns whether it did.
     pub(crate) fn retire(&self) -> bool {
         self.remove(THREAD + SPARE, LimitsWord::may_retire)
     }
@@ -203,8 +204,8 @@ impl ThreadLimits {
         self.read().has_surplus()
     }
 
-    /// Removes a thread, spare or between two jobs, if there are more threads than the maximum;
-    /// returns whether it did.
+    /// Removes a thread, spare or between two jobs, if there are more threads than the maximum and
+    /// no other thread is being started; returns whether it did.
     #[inline]
     pub(crate) fn remove_surplus(&self, is_spare: bool) -> bool {
         self.has_surplus() && self.remove_surplus_slow(is_spare)

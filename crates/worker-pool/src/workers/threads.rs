@@ -144,7 +144,7 @@ impl Threads {
         let started = catch(|| self.spawn(number, WorkerState::new(shared)));
         let started = started.unwrap_or_else(|_| Err(io::Error::other("a thread's name panicked")));
         self.limits.end_start(started.is_ok());
-        // They stayed while the system could still refuse this one.
+        // Surplus threads have stayed while the system could still refuse this one.
         if self.limits.has_surplus() {
             contain(|| shared.job_queue.notify_workers());
         }

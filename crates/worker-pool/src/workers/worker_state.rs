@@ -141,8 +141,9 @@ impl WorkerState {
                 Ok(Ok(job)) => return Some(job),
                 Ok(Err(Closed)) if new_limit.is_none() => return None,
                 Err(TimedOut) if hooks.retires() => return None,
-                // The only spare thread stays. If another one becomes spare, that one may end when
-                // its own time is up.
+                // A thread that may not end, such as the only spare one, sleeps on without a limit.
+                // If another thread becomes spare, that one may end when its own time is up. A
+                // thread that slept without a limit, and may end now, sleeps on for its new limit.
                 _ => keep_alive = new_limit,
             }
         }

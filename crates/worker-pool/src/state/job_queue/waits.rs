@@ -1,7 +1,7 @@
 //! How workers wait for jobs, and submitters for room: on a thread, both spin for a bounded time,
 //! then sleep. `job_queue.rs` wakes them: workers by `wake_worker` and `push_front`; submitters by
 //! `wake_submitter` (a job was taken), `release_slot` (one was cancelled) and `add_waiting_worker`
-//! (of a rendezvous); both by `close`.
+//! (of a rendezvous); both by `close`. `notify_workers` and `resume`, below, wake workers, too.
 
 use core::task::{Context, Poll};
 
@@ -141,7 +141,7 @@ impl JobQueue {
     }
 }
 
-/// A condition, and what is called when a caller begins to wait for it: it flags that to the ring.
+/// A condition, and the function that tells the ring that a caller begins to wait for it.
 struct CheckAndFlag<C, B> {
     check: C,
     begin_to_wait: B,
