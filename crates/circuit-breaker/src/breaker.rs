@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use tidegate_core::{Clock, Gate, SystemClock, Timer};
+use tidegate_core::{Clock, Gate, SystemClock, Timer, gate::TryEnter};
 
 use crate::{
     builder::Builder,
@@ -38,7 +38,10 @@ use crate::{
 /// | `arc.fail_fast_owned()` | [`OwnedFailFast`](crate::OwnedFailFast) | refuses | own a share |
 ///
 /// Code that must not wait names one of the last two: an `Arc<Breaker>` never becomes one by
-/// itself.
+/// itself. By whatever handle a call enters, alone or in a row, the breaker's [`Classifier`] says
+/// how it went.
+///
+/// [`Classifier`]: crate::Classifier
 ///
 /// # Fairness
 ///
@@ -75,8 +78,7 @@ use crate::{
 /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
 /// ```
 pub struct Breaker<C = SystemClock, O = (), J = ByResult> {
-    fail_fast: FailFast<C, O>,
-    pub(crate) classifier: J,
+    fail_fast: FailFast<C, O, J>,
 }
 
 impl Breaker {
@@ -104,7 +106,7 @@ impl Default for Breaker {
 
 impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     pub(crate) fn from_machine(machine: Machine<C, O>, classifier: J) -> Self {
-        Self { fail_fast: FailFast { machine }, classifier }
+        Self { fail_fast: FailFast { machine, classifier } }
     }
 
     #[inline]
@@ -118,7 +120,7 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     ///
     /// [`Refused`] with the reason and, where it is known, the time to wait.
     #[inline]
-    pub fn try_enter(&self) -> Result<Pass<'_, C, O>, Refused> {
+    pub fn try_enter(&self) -> Result<Pass<'_, C, O, J>, Refused> {
         self.fail_fast.try_enter()
     }
 
@@ -155,11 +157,11 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     /// assert_eq!(breaker.stats().succeeded, 1);
     /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
     /// ```
-    pub fn enter(&self) -> Enter<'_, C, O>
+    pub fn enter(&self) -> Enter<'_, C, O, J>
     where
         C: Timer,
     {
-        Enter::new(self.machine())
+        Enter::new(&self.fail_fast)
     }
 
     /// Returns the breaker as a gate that refuses at once where the breaker itself would wait.
@@ -178,7 +180,7 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     /// let refused = breaker.fail_fast().enter().wait().unwrap_err();
     /// assert_eq!(refused.reason, RefusedReason::ForcedOpen);
     /// ```
-    pub fn fail_fast(&self) -> &FailFast<C, O> {
+    pub fn fail_fast(&self) -> &FailFast<C, O, J> {
         &self.fail_fast
     }
 
@@ -266,17 +268,33 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
 
 /// Waits where [`Breaker::fail_fast`] refuses.
 impl<'a, C: Timer, O: Observer, J> Gate for &'a Breaker<C, O, J> {
-    type Pass = Pass<'a, C, O>;
+    type Pass = Pass<'a, C, O, J>;
     type Refused = Refused;
-    type Enter = Enter<'a, C, O>;
+    type Enter = Enter<'a, C, O, J>;
 
     #[inline]
-    fn try_enter(self) -> Result<Pass<'a, C, O>, Refused> {
+    fn try_enter(self) -> Result<Pass<'a, C, O, J>, Refused> {
         Breaker::try_enter(self)
     }
 
-    fn enter(self) -> Enter<'a, C, O> {
+    fn enter(self) -> Enter<'a, C, O, J> {
         Breaker::enter(self)
+    }
+}
+
+/// Refuses where `&Breaker` waits.
+impl<'a, C: Clock, O: Observer, J> Gate for &'a FailFast<C, O, J> {
+    type Pass = Pass<'a, C, O, J>;
+    type Refused = Refused;
+    type Enter = TryEnter<Self>;
+
+    #[inline]
+    fn try_enter(self) -> Result<Pass<'a, C, O, J>, Refused> {
+        self.machine.enter().map(|entered| Pass::new(self, entered))
+    }
+
+    fn enter(self) -> TryEnter<Self> {
+        TryEnter::new(self)
     }
 }
 

@@ -174,10 +174,9 @@ impl<C, O, J> Builder<C, O, J> {
     /// Classifies the result of every call as a success, a failure or neither. Default: the
     /// result's own [`Classify`](crate::gate::Classify) decides.
     ///
-    /// The classification applies to the breaker's own methods: [`call`](Breaker::call),
-    /// [`call_or_else`](Breaker::call_or_else), [`call_async`](Breaker::call_async),
-    /// [`run`](Breaker::run), [`run_async`](Breaker::run_async). A row of gates uses the result's
-    /// own `Classify` for all its gates: there, wrap the result with [`Breaker::classify`].
+    /// It decides by whatever way a call goes: [`call`](Breaker::call) and its relatives, `run` and
+    /// its relatives by any handle of the breaker, and a row of [gates](crate::Gate), in which each
+    /// gate goes by its own rule. A pass that the caller settles by hand is not classified.
     ///
     /// The closure classifies one type: that of its argument. A breaker that sees several types has
     /// a [`classifier`](Self::classifier) of a type of its own, or classifies the error only
@@ -242,8 +241,35 @@ impl<C, O, J> Builder<C, O, J> {
         self.classifier(ByError { classify })
     }
 
-    /// Classifies results by a type of yours: see [`Classifier`](crate::Classifier).
-    /// Otherwise as [`classify`](Self::classify).
+    /// Classifies results by a type of yours, for example for several types of results: see
+    /// [`Classifier`](crate::Classifier). Otherwise as [`classify`](Self::classify).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_circuit_breaker::{Breaker, Classifier, Outcome};
+    ///
+    /// /// Statuses of 500 and above are the server's fault, those of 400 and above the caller's.
+    /// struct ByStatus;
+    ///
+    /// impl Classifier<u16> for ByStatus {
+    ///     fn outcome(&self, status: &u16) -> Outcome {
+    ///         match status {
+    ///             500.. => Outcome::Failure,
+    ///             400.. => Outcome::Ignored,
+    ///             _ => Outcome::Success,
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let breaker = Breaker::builder().classifier(ByStatus).build()?;
+    /// for status in [200, 404, 503] {
+    ///     assert_eq!(breaker.call(|| status), Ok(status));
+    /// }
+    /// let stats = breaker.stats();
+    /// assert_eq!((stats.succeeded, stats.ignored, stats.failed), (1, 1, 1));
+    /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
+    /// ```
     pub fn classifier<L>(self, classifier: L) -> Builder<C, O, L> {
         let Self { settings, seed, clock, observer, .. } = self;
         Builder { settings, seed, clock, observer, classifier }

@@ -1,15 +1,7 @@
 //! Calls behind a breaker, settled by its classifier.
 
-use core::{
-    fmt,
-    future::Future,
-    mem::ManuallyDrop,
-    ops::Deref,
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use core::{future::Future, mem::ManuallyDrop};
 
-use pin_project_lite::pin_project;
 use tidegate_core::{
     Clock, Gate, Outcome, Timer, Timestamp,
     gate::{Classified, RunAsync},
@@ -21,10 +13,9 @@ use crate::{
     classifier::{ByResult, Classifier},
     error::Refused,
     fail_fast::FailFast,
-    machine::Machine,
+    machine::{Entered, Machine},
     observer::Observer,
     owned::OwnedFailFast,
-    pass::Pass,
     word::Word,
 };
 
@@ -54,9 +45,9 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     where
         J: Classifier<R>,
     {
-        let failing = Failing::new(self.try_enter()?);
+        let failing = Failing::new(self.machine().enter()?);
         let result = act();
-        let outcome = self.classifier.outcome(&result);
+        let outcome = self.fail_fast().classifier.outcome(&result);
         failing.settle(outcome);
         Ok(result)
     }
@@ -104,13 +95,13 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         F: Future,
         J: Classifier<F::Output>,
     {
-        ClassifiedCall { run: self.fail_fast().run_async(Classifying { breaker: self, future }) }
+        self.fail_fast().run_async(future)
     }
 
     /// Waits on this thread until the breaker lets the caller in, then runs `act`, and settles as
     /// [`call`](Self::call) does.
     ///
-    /// It is [`Gate::run`] with the breaker's classifier.
+    /// It is [`Gate::run`], and needs no import of it.
     ///
     /// # Errors
     ///
@@ -121,13 +112,13 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         C: Timer,
         J: Classifier<R>,
     {
-        Gate::run(self, || self.classify(act())).map(|classified| classified.value)
+        Gate::run(self, act)
     }
 
     /// Waits until the breaker lets the caller in, then runs `future`, and settles as
     /// [`call`](Self::call) does.
     ///
-    /// It is [`Gate::run_async`] with the breaker's classifier.
+    /// It is [`Gate::run_async`], and needs no import of it.
     ///
     /// # Cancel safety
     ///
@@ -156,11 +147,10 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         F: Future,
         J: Classifier<F::Output>,
     {
-        ClassifiedCall { run: Gate::run_async(self, Classifying { breaker: self, future }) }
+        Gate::run_async(self, future)
     }
 
-    /// Does what [`call_or_else`](Self::call_or_else) does, under the name that it has in [`Gate`]:
-    /// whichever of the two is called, the breaker's classifier decides.
+    /// Does what [`call_or_else`](Self::call_or_else) does, under the name that it has in [`Gate`].
     pub fn run_or_else<R>(&self, act: impl FnOnce() -> R, fallback: impl FnOnce(Refused) -> R) -> R
     where
         J: Classifier<R>,
@@ -168,8 +158,9 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         self.call_or_else(act, fallback)
     }
 
-    /// Returns `result` with the outcome that the breaker's [`Classifier`] gives it, for a row of
-    /// gates, which settles by that outcome.
+    /// Returns `result` with the outcome that the breaker's [`Classifier`] gives it, for another
+    /// gate: one that lets a result classify itself. A gate that this breaker is a part of needs no
+    /// such thing: there the breaker's classifier decides anyway.
     ///
     /// # Examples
     ///
@@ -180,16 +171,15 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     ///     .classify(|status: &u16| if *status < 500 { Outcome::Success } else { Outcome::Failure })
     ///     .build()?;
     /// let other = Breaker::new();
-    /// let row = (breaker.fail_fast(), other.fail_fast());
-    /// let status = row.run(|| breaker.classify(503)).unwrap().value;
-    /// assert_eq!((status, breaker.stats().failed, other.stats().failed), (503, 1, 1));
+    /// let status = other.run(|| breaker.classify(503)).unwrap().value;
+    /// assert_eq!((status, other.stats().failed, breaker.stats().failed), (503, 1, 0));
     /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
     /// ```
     pub fn classify<R>(&self, result: R) -> Classified<R>
     where
         J: Classifier<R>,
     {
-        let outcome = self.classifier.outcome(&result);
+        let outcome = self.fail_fast().classifier.outcome(&result);
         Classified::new(result, outcome)
     }
 }
@@ -224,12 +214,11 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         F: Future,
         J: Classifier<F::Output>,
     {
-        let judging = Classifying { breaker: self.clone(), future };
-        ClassifiedCall { run: OwnedFailFast::from(self).run_async(judging) }
+        OwnedFailFast::from(self).run_async(future)
     }
 }
 
-/// A pass that is settled as a failure if a panic drops it.
+/// A call that counts as a failure if a panic drops it.
 struct Failing<'a, C: Clock, O: Observer> {
     machine: &'a Machine<C, O>,
     parts: (Word, Timestamp),
@@ -237,8 +226,8 @@ struct Failing<'a, C: Clock, O: Observer> {
 
 impl<'a, C: Clock, O: Observer> Failing<'a, C, O> {
     #[inline]
-    fn new(pass: Pass<'a, C, O>) -> Self {
-        Self { machine: pass.machine(), parts: pass.into_parts() }
+    fn new(entered: Entered<'a, C, O>) -> Self {
+        Self { machine: entered.machine(), parts: entered.into_parts() }
     }
 
     #[inline]
@@ -264,72 +253,11 @@ fn fail<C: Clock, O: Observer>(machine: &Machine<C, O>, stamp: Word, started: Ti
     machine.settle(stamp, started, Outcome::Failure);
 }
 
-pin_project! {
-    /// A future whose output is classified by a breaker's classifier. That happens while the pass
-    /// is still guarded, so a panic of the classifier settles the pass as a failure.
-    struct Classifying<B, F> {
-        breaker: B,
-        #[pin]
-        future: F,
-    }
-}
-
-impl<B, F, C, O, J> Future for Classifying<B, F>
-where
-    B: Deref<Target = Breaker<C, O, J>>,
-    F: Future,
-    C: Clock,
-    O: Observer,
-    J: Classifier<F::Output>,
-{
-    type Output = Classified<F::Output>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let output = ready!(this.future.poll(cx));
-        Poll::Ready(this.breaker.classify(output))
-    }
-}
-
-pin_project! {
-    /// A call behind the gate `G`, settled by the classifier of the breaker `B`: future of
-    /// [`Breaker::call_async`] and its relatives.
-    #[must_use = "futures do nothing unless awaited or waited for"]
-    pub struct ClassifiedCall<G, B, F>
-    where
-        G: Gate,
-    {
-        #[pin]
-        run: RunAsync<G, Classifying<B, F>>,
-    }
-}
-
 /// Future of [`Breaker::call_async`].
-pub type CallAsync<'a, F, C, O = (), J = ByResult> =
-    ClassifiedCall<&'a FailFast<C, O>, &'a Breaker<C, O, J>, F>;
+pub type CallAsync<'a, F, C, O = (), J = ByResult> = RunAsync<&'a FailFast<C, O, J>, F>;
 
 /// Future of [`Breaker::call_async_owned`](crate::Breaker).
-pub type CallAsyncOwned<F, C, O = (), J = ByResult> =
-    ClassifiedCall<OwnedFailFast<C, O, J>, Arc<Breaker<C, O, J>>, F>;
+pub type CallAsyncOwned<F, C, O = (), J = ByResult> = RunAsync<OwnedFailFast<C, O, J>, F>;
 
 /// Future of [`Breaker::run_async`].
-pub type RunClassified<'a, F, C, O = (), J = ByResult> =
-    ClassifiedCall<&'a Breaker<C, O, J>, &'a Breaker<C, O, J>, F>;
-
-impl<G: Gate, B, F: Future> Future for ClassifiedCall<G, B, F>
-where
-    Classifying<B, F>: Future<Output = Classified<F::Output>>,
-{
-    type Output = Result<F::Output, G::Refused>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let classified = ready!(self.project().run.poll(cx));
-        Poll::Ready(classified.map(|classified| classified.value))
-    }
-}
-
-impl<G: Gate, B, F> fmt::Debug for ClassifiedCall<G, B, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClassifiedCall").field("run", &self.run).finish()
-    }
-}
+pub type RunClassified<'a, F, C, O = (), J = ByResult> = RunAsync<&'a Breaker<C, O, J>, F>;

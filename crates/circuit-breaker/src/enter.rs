@@ -11,8 +11,10 @@ use pin_project_lite::pin_project;
 use tidegate_core::{Timer, Timestamp, event::Waiter};
 
 use crate::{
+    classifier::ByResult,
     error::{Refused, RefusedReason},
-    machine::Machine,
+    fail_fast::FailFast,
+    machine::{Entered, Machine},
     observer::Observer,
     pass::Pass,
 };
@@ -24,36 +26,36 @@ pin_project! {
     ///
     /// The future panics if it is polled after it was ready.
     #[must_use = "futures do nothing unless awaited or waited for"]
-    pub struct Enter<'a, C, O = ()>
+    pub struct Enter<'a, C, O = (), J = ByResult>
     where
         C: Timer,
     {
         // `None` once it was ready.
-        machine: Option<&'a Machine<C, O>>,
+        gate: Option<&'a FailFast<C, O, J>>,
         #[pin]
         state: EnterState<C>,
     }
 }
 
-impl<'a, C: Timer, O: Observer> Enter<'a, C, O> {
-    pub(crate) fn new(machine: &'a Machine<C, O>) -> Self {
-        Self { machine: Some(machine), state: EnterState::new() }
+impl<'a, C: Timer, O: Observer, J> Enter<'a, C, O, J> {
+    pub(crate) fn new(gate: &'a FailFast<C, O, J>) -> Self {
+        Self { gate: Some(gate), state: EnterState::new() }
     }
 }
 
-impl<'a, C: Timer, O: Observer> Future for Enter<'a, C, O> {
-    type Output = Result<Pass<'a, C, O>, Refused>;
+impl<'a, C: Timer, O: Observer, J> Future for Enter<'a, C, O, J> {
+    type Output = Result<Pass<'a, C, O, J>, Refused>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let machine = this.machine.expect("polled after it was ready");
-        let entered = ready!(this.state.poll(machine, cx));
-        *this.machine = None;
-        Poll::Ready(entered)
+        let gate = this.gate.expect("polled after it was ready");
+        let entered = ready!(this.state.poll(&gate.machine, cx));
+        *this.gate = None;
+        Poll::Ready(entered.map(|entered| Pass::new(gate, entered)))
     }
 }
 
-impl<C: Timer, O> fmt::Debug for Enter<'_, C, O> {
+impl<C: Timer, O, J> fmt::Debug for Enter<'_, C, O, J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Enter").field("state", &self.state).finish_non_exhaustive()
     }
@@ -89,7 +91,7 @@ impl<C: Timer> EnterState<C> {
         self: Pin<&mut Self>,
         machine: &'m Machine<C, O>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Pass<'m, C, O>, Refused>> {
+    ) -> Poll<Result<Entered<'m, C, O>, Refused>> {
         let mut this = self.project();
         let mut sleeps = 0;
         loop {
@@ -97,7 +99,7 @@ impl<C: Timer> EnterState<C> {
             let entered = this.waiter.poll_until(&machine.may_enter, cx, &mut || match machine
                 .admit()
             {
-                Ok(pass) => Some(Ok(pass)),
+                Ok(entered) => Some(Ok(entered)),
                 Err(blocked) if blocked.reason == RefusedReason::ForcedOpen => Some(Err(blocked)),
                 Err(blocked) => {
                     until = blocked.until.unwrap_or(Timestamp::NEVER);

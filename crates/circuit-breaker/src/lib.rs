@@ -66,7 +66,7 @@ pub use self::{
 /// The futures of the breaker's methods.
 pub mod future {
     pub use crate::{
-        call::{CallAsync, CallAsyncOwned, ClassifiedCall, RunClassified},
+        call::{CallAsync, CallAsyncOwned, RunClassified},
         changes::{NextChange, UntilClosed},
         enter::Enter,
         owned::EnterOwned,

@@ -21,6 +21,7 @@
 //! is dropped, which frees a probe's slot.
 
 mod admit;
+mod entered;
 mod renew;
 mod settle;
 mod transition;
@@ -48,6 +49,8 @@ use crate::{
     window::Outcomes,
     word::Word,
 };
+
+pub(crate) use self::entered::Entered;
 
 pub(crate) struct Machine<C, O> {
     /// See [`Word`]'s table.

@@ -15,8 +15,8 @@ use tidegate_core::{
 };
 
 use crate::{
-    breaker::Breaker, classifier::ByResult, enter::EnterState, error::Refused, observer::Observer,
-    owned_pass::OwnedPass, pass::Pass,
+    breaker::Breaker, classifier::ByResult, enter::EnterState, error::Refused, machine::Entered,
+    observer::Observer, owned_pass::OwnedPass,
 };
 
 #[cfg(target_has_atomic = "ptr")]
@@ -181,7 +181,7 @@ impl<C: Timer, O: Observer, J> Future for EnterOwned<C, O, J> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let breaker = this.breaker.as_ref().expect("polled after it was ready");
-        let entered = ready!(this.state.poll(breaker.machine(), cx)).map(Pass::into_parts);
+        let entered = ready!(this.state.poll(breaker.machine(), cx)).map(Entered::into_parts);
         let breaker = this.breaker.take();
         Poll::Ready(
             entered.map(|parts| OwnedPass::new(breaker.expect("present until ready"), parts)),

@@ -2,7 +2,11 @@
 
 use core::{fmt, time::Duration};
 
-use tidegate_core::{Clock, Outcome, Timestamp, gate, primitive::Arc};
+use tidegate_core::{
+    Clock, Outcome, Timestamp,
+    gate::{self, SettleBy},
+    primitive::Arc,
+};
 
 use crate::{
     breaker::Breaker,
@@ -65,15 +69,6 @@ impl<C: Clock, O: Observer, J> OwnedPass<C, O, J> {
         }
     }
 
-    /// Returns the outcome that the breaker's [`Classifier`] gives a result.
-    pub fn classify<R: ?Sized>(&self, result: &R) -> Outcome
-    where
-        J: Classifier<R>,
-    {
-        let breaker = self.breaker.as_ref().expect("it is not settled yet");
-        breaker.classifier.outcome(result)
-    }
-
     /// Settles the call by `outcome`.
     pub fn settle(mut self, outcome: Outcome) {
         self.settle_once(outcome);
@@ -103,6 +98,14 @@ impl<C: Clock, O: Observer, J> gate::Pass for OwnedPass<C, O, J> {
 
     fn settle(self, outcome: Outcome) {
         OwnedPass::settle(self, outcome);
+    }
+}
+
+/// The breaker's [`Classifier`] says how the call went.
+impl<R: ?Sized, C: Clock, O: Observer, J: Classifier<R>> SettleBy<R> for OwnedPass<C, O, J> {
+    fn outcome(&self, result: &R) -> Outcome {
+        let breaker = self.breaker.as_ref().expect("it is not settled yet");
+        breaker.fail_fast().classifier.outcome(result)
     }
 }
 

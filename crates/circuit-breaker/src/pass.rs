@@ -2,9 +2,19 @@
 
 use core::{fmt, mem::ManuallyDrop, time::Duration};
 
-use tidegate_core::{Clock, Outcome, Timestamp, gate};
+use tidegate_core::{
+    Clock, Outcome, Timestamp,
+    gate::{self, SettleBy},
+};
 
-use crate::{error::Refused, machine::Machine, observer::Observer, word::Word};
+use crate::{
+    classifier::{ByResult, Classifier},
+    error::Refused,
+    fail_fast::FailFast,
+    machine::Entered,
+    observer::Observer,
+    word::Word,
+};
 
 /// The right to make one call, to be settled by how the call went. If the pass is dropped
 /// unsettled, the call counts as ignored.
@@ -24,30 +34,19 @@ use crate::{error::Refused, machine::Machine, observer::Observer, word::Word};
 /// assert_eq!((breaker.stats().late, breaker.stats().failed), (1, 0));
 /// ```
 #[must_use = "dropping it unsettled says nothing about the call"]
-pub struct Pass<'a, C: Clock, O: Observer = ()> {
-    machine: &'a Machine<C, O>,
+pub struct Pass<'a, C: Clock, O: Observer = (), J = ByResult> {
+    gate: &'a FailFast<C, O, J>,
     stamp: Word,
     // When it was given or renewed, if calls are timed or the call is a probe with a timeout; else
     // it means nothing.
     started: Timestamp,
 }
 
-impl<'a, C: Clock, O: Observer> Pass<'a, C, O> {
+impl<'a, C: Clock, O: Observer, J> Pass<'a, C, O, J> {
     #[inline]
-    pub(crate) fn new(machine: &'a Machine<C, O>, stamp: Word, started: Timestamp) -> Self {
-        Self { machine, stamp, started }
-    }
-
-    #[inline]
-    pub(crate) const fn machine(&self) -> &'a Machine<C, O> {
-        self.machine
-    }
-
-    /// Takes the pass apart without settling it.
-    #[inline]
-    pub(crate) fn into_parts(self) -> (Word, Timestamp) {
-        let pass = ManuallyDrop::new(self);
-        (pass.stamp, pass.started)
+    pub(crate) fn new(gate: &'a FailFast<C, O, J>, entered: Entered<'a, C, O>) -> Self {
+        let (stamp, started) = entered.into_parts();
+        Self { gate, stamp, started }
     }
 
     /// Settles the call as a success: it worked.
@@ -90,7 +89,7 @@ impl<'a, C: Clock, O: Observer> Pass<'a, C, O> {
     /// ```
     pub fn failure_open_for(self, duration: Duration) {
         let pass = ManuallyDrop::new(self);
-        pass.machine.fail_and_open(pass.stamp, pass.started, duration);
+        pass.gate.machine.fail_and_open(pass.stamp, pass.started, duration);
     }
 
     /// Settles the call by `outcome`.
@@ -98,21 +97,21 @@ impl<'a, C: Clock, O: Observer> Pass<'a, C, O> {
     pub fn settle(self, outcome: Outcome) {
         // Not dropped, which would settle it again.
         let pass = ManuallyDrop::new(self);
-        pass.machine.settle(pass.stamp, pass.started, outcome);
+        pass.gate.machine.settle(pass.stamp, pass.started, outcome);
     }
 }
 
-impl<C: Clock, O: Observer> gate::Pass for Pass<'_, C, O> {
+impl<C: Clock, O: Observer, J> gate::Pass for Pass<'_, C, O, J> {
     type Refused = Refused;
 
     fn pause(&mut self) {
-        self.machine.pause(&mut self.stamp, self.started);
+        self.gate.machine.pause(&mut self.stamp, self.started);
     }
 
     /// Checks the breaker again. If its state has changed, the caller enters anew, and an open
     /// breaker refuses it. If calls are timed, the time begins anew.
     fn renew(&mut self) -> Result<(), Refused> {
-        self.machine.renew(&mut self.stamp, &mut self.started)
+        self.gate.machine.renew(&mut self.stamp, &mut self.started)
     }
 
     #[inline]
@@ -121,14 +120,22 @@ impl<C: Clock, O: Observer> gate::Pass for Pass<'_, C, O> {
     }
 }
 
-impl<C: Clock, O: Observer> Drop for Pass<'_, C, O> {
+/// The breaker's [`Classifier`] says how the call went.
+impl<R: ?Sized, C: Clock, O: Observer, J: Classifier<R>> SettleBy<R> for Pass<'_, C, O, J> {
     #[inline]
-    fn drop(&mut self) {
-        self.machine.settle(self.stamp, self.started, Outcome::Ignored);
+    fn outcome(&self, result: &R) -> Outcome {
+        self.gate.classifier.outcome(result)
     }
 }
 
-impl<C: Clock, O: Observer> fmt::Debug for Pass<'_, C, O> {
+impl<C: Clock, O: Observer, J> Drop for Pass<'_, C, O, J> {
+    #[inline]
+    fn drop(&mut self) {
+        self.gate.machine.settle(self.stamp, self.started, Outcome::Ignored);
+    }
+}
+
+impl<C: Clock, O: Observer, J> fmt::Debug for Pass<'_, C, O, J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pass")
             .field("state", &self.stamp.state())

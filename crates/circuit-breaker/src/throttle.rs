@@ -4,7 +4,7 @@ use core::{fmt, mem::ManuallyDrop, time::Duration};
 
 use tidegate_core::{
     BuildError, Clock, Gate, Outcome, SystemClock, Tally, Timestamp,
-    gate::{self, OwnedGate, TryEnter},
+    gate::{self, Classify, OwnedGate, SettleBy, TryEnter},
     primitive::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -254,6 +254,13 @@ impl<C: Clock> gate::Pass for ThrottlePass<'_, C> {
     }
 }
 
+/// The result says how the call went.
+impl<R: Classify + ?Sized, C: Clock> SettleBy<R> for ThrottlePass<'_, C> {
+    fn outcome(&self, result: &R) -> Outcome {
+        result.outcome()
+    }
+}
+
 impl<C: Clock> Drop for ThrottlePass<'_, C> {
     fn drop(&mut self) {
         self.throttle.settle(Outcome::Ignored);
@@ -303,6 +310,13 @@ impl<C: Clock> gate::Pass for OwnedThrottlePass<C> {
 
     fn settle(mut self, outcome: Outcome) {
         self.settle_once(outcome);
+    }
+}
+
+/// The result says how the call went.
+impl<R: Classify + ?Sized, C: Clock> SettleBy<R> for OwnedThrottlePass<C> {
+    fn outcome(&self, result: &R) -> Outcome {
+        result.outcome()
     }
 }
 

@@ -19,17 +19,21 @@
 //!                                                              └────────────┴─▶ give all back
 //! ```
 
+mod classifier;
 mod ending;
 mod pair;
 mod run;
+mod settle_by;
 mod try_enter;
 
 use core::future::Future;
 
 pub use self::{
+    classifier::{ByResult, Classifier},
     ending::{Ending, Guarded},
     pair::{EnterPair, PairRefused},
     run::RunAsync,
+    settle_by::SettleBy,
     try_enter::TryEnter,
 };
 use crate::primitive::Arc;
@@ -47,13 +51,17 @@ use crate::primitive::Arc;
 /// are scarcest. Where a gate further right had to be waited for, the passes further left are
 /// [renewed](Pass::renew), so that a breaker which has opened meanwhile still refuses.
 ///
+/// What a result means is up to each gate: its passes are [settled by](SettleBy) the result, as the
+/// gate's own rule says. So a breaker's [`Classifier`] decides in a row what it decides elsewhere,
+/// and the other gates of the row go by theirs.
+///
 /// # Examples
 ///
 /// A gate that admits a fixed number of calls in all:
 ///
 /// ```
 /// use core::{cell::Cell, future::{Ready, ready}};
-/// use tidegate_core::{Closed, Gate, Outcome, Pass, gate::Classified};
+/// use tidegate_core::{Closed, Gate, Outcome, Pass, gate::{Classified, Classify, SettleBy}};
 ///
 /// struct Coupons(Cell<u32>);
 /// struct Coupon<'a>(&'a Coupons);
@@ -83,21 +91,31 @@ use crate::primitive::Arc;
 ///     }
 /// }
 ///
+/// // The result says itself what it is.
+/// impl<R: Classify> SettleBy<R> for Coupon<'_> {
+///     fn outcome(&self, result: &R) -> Outcome {
+///         result.outcome()
+///     }
+/// }
+///
 /// let gate = Coupons(Cell::new(1));
 /// assert_eq!(gate.run_or_else(|| Err("no luck"), |_| Ok(())), Err("no luck"));
 /// assert_eq!(gate.run(|| Classified::new(7, Outcome::Success)).unwrap().value, 7);
 /// assert_eq!(gate.run_or_else(|| Ok(()), |Closed| Err("used up")), Err("used up"));
 /// ```
 ///
-/// A function over any gate takes the gate by value, and asks for `Clone` if it enters more than
-/// once (references and `Arc`s are `Clone`):
+/// A function over any gate takes the gate by value, names the results that it settles by, and asks
+/// for `Clone` if it enters more than once (references and `Arc`s are `Clone`):
 ///
 /// ```
-/// use tidegate_core::Gate;
+/// use tidegate_core::{Gate, gate::SettleBy};
 ///
-/// async fn twice<G: Gate + Clone>(gate: G) -> Result<(), G::Refused> {
-///     gate.clone().run_async(async { Ok::<_, ()>(()) }).await?.unwrap();
-///     gate.run_async(async { Ok::<_, ()>(()) }).await.map(|done| done.unwrap())
+/// async fn twice<G>(gate: G) -> Result<(), G::Refused>
+/// where
+///     G: Gate<Pass: SettleBy<Result<(), ()>>> + Clone,
+/// {
+///     gate.clone().run_async(async { Ok(()) }).await?.unwrap();
+///     gate.run_async(async { Ok(()) }).await.map(|done| done.unwrap())
 /// }
 /// ```
 pub trait Gate: Sized {
@@ -130,19 +148,22 @@ pub trait Gate: Sized {
     fn enter(self) -> Self::Enter;
 
     /// Blocks this thread until the caller may enter, runs `act`, and settles the pass by what
-    /// `act` returns. A panic settles it as a failure.
+    /// `act` returns, as the [gate's own rule](SettleBy) says. A panic settles it as a failure.
     ///
     /// # Errors
     ///
     /// What [`enter`](Self::enter) refuses with; then `act` was not run.
     #[cfg(feature = "std")]
-    fn run<R: Classify>(self, act: impl FnOnce() -> R) -> Result<R, Self::Refused> {
+    fn run<R>(self, act: impl FnOnce() -> R) -> Result<R, Self::Refused>
+    where
+        Self::Pass: SettleBy<R>,
+    {
         use crate::wait::Wait;
         self.enter().wait().map(|pass| act_behind(pass, act))
     }
 
-    /// Waits until the caller may enter, then runs `future`, and settles the pass by its output. A
-    /// panic settles it as a failure.
+    /// Waits until the caller may enter, then runs `future`, and settles the pass by its output, as
+    /// the [gate's own rule](SettleBy) says. A panic settles it as a failure.
     ///
     /// # Cancel safety
     ///
@@ -159,18 +180,18 @@ pub trait Gate: Sized {
     /// runs nothing then.
     fn run_async<F>(self, future: F) -> RunAsync<Self, F>
     where
-        F: Future<Output: Classify>,
+        F: Future,
+        Self::Pass: SettleBy<F::Output>,
     {
         RunAsync::new(self, future)
     }
 
-    /// Runs `act` if the caller may enter now, else `fallback`. Never waits. A panic of `act`
-    /// settles the pass as a failure.
-    fn run_or_else<R: Classify>(
-        self,
-        act: impl FnOnce() -> R,
-        fallback: impl FnOnce(Self::Refused) -> R,
-    ) -> R {
+    /// Runs `act` if the caller may enter now, and settles as [`run`](Self::run) does, else runs
+    /// `fallback`. Never waits. A panic of `act` settles the pass as a failure.
+    fn run_or_else<R>(self, act: impl FnOnce() -> R, fallback: impl FnOnce(Self::Refused) -> R) -> R
+    where
+        Self::Pass: SettleBy<R>,
+    {
         match self.try_enter() {
             Ok(pass) => act_behind(pass, act),
             Err(refused) => fallback(refused),
@@ -178,12 +199,12 @@ pub trait Gate: Sized {
     }
 }
 
-/// Runs `act` and settles `pass` by what it returns. A panic of `act`, or of its result's
-/// [`Classify`], settles it as a failure.
-fn act_behind<P: Pass, R: Classify>(pass: P, act: impl FnOnce() -> R) -> R {
+/// Runs `act` and settles `pass` by what it returns. A panic of `act`, or of the gate's rule,
+/// settles it as a failure.
+fn act_behind<R, P: SettleBy<R>>(pass: P, act: impl FnOnce() -> R) -> R {
     let guarded = Guarded::new(pass, Ending::Settle(Outcome::Failure));
     let result = act();
-    guarded.settle_by(&result);
+    guarded.into_pass().settle_by(&result);
     result
 }
 
@@ -197,7 +218,7 @@ fn act_behind<P: Pass, R: Classify>(pass: P, act: impl FnOnce() -> R) -> R {
 ///
 /// ```
 /// use std::{future::{Ready, ready}, sync::{Arc, atomic::{AtomicU32, Ordering}}, thread};
-/// use tidegate_core::{Closed, Gate, Outcome, Pass, gate::OwnedGate};
+/// use tidegate_core::{Closed, Gate, Outcome, Pass, gate::{OwnedGate, SettleBy}};
 ///
 /// #[derive(Default)]
 /// struct Visits(AtomicU32);
@@ -220,6 +241,13 @@ fn act_behind<P: Pass, R: Classify>(pass: P, act: impl FnOnce() -> R) -> R {
 ///     type Refused = Closed;
 ///     fn settle(self, _: Outcome) {
 ///         self.0.0.fetch_add(1, Ordering::Relaxed);
+///     }
+/// }
+///
+/// // Whatever the action returns, it was a visit.
+/// impl<R> SettleBy<R> for Visit {
+///     fn outcome(&self, _: &R) -> Outcome {
+///         Outcome::Success
 ///     }
 /// }
 ///
@@ -342,7 +370,8 @@ pub enum Outcome {
     Ignored,
 }
 
-/// A result that classifies itself: what [`Gate::run`] and its relatives settle by.
+/// A result that classifies itself: what [`Gate::run`] and its relatives settle by where the gate
+/// has no [`Classifier`] of its own.
 ///
 /// `Ok` and `()` are successes, `Err` is a failure. To choose another outcome, wrap the value in
 /// [`Classified`], or implement this for a type of your own.
@@ -363,7 +392,8 @@ impl Classify for () {
     }
 }
 
-/// A value with an outcome of the caller's choice.
+/// A value with an outcome of the caller's choice, for gates that let a result
+/// [classify itself](Classify).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Classified<T> {
     /// What the action returned.

@@ -8,7 +8,7 @@ use core::{
 };
 
 use pin_project_lite::pin_project;
-use tidegate_core::{Clock, Gate, Outcome, Pass, Timer};
+use tidegate_core::{Clock, Gate, Outcome, Pass, Timer, gate::SettleBy};
 
 use crate::{
     acquire::Waiting,
@@ -90,6 +90,13 @@ impl<R: LimiterRef<Clock: Clock>> Pass for Admitted<R> {
 
     fn give_back(self) {
         self.cost(0);
+    }
+}
+
+/// Takes results of every type: the token stays spent, whatever the result is.
+impl<T: ?Sized, R: LimiterRef<Clock: Clock>> SettleBy<T> for Admitted<R> {
+    fn outcome(&self, _result: &T) -> Outcome {
+        Outcome::Success
     }
 }
 

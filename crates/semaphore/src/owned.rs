@@ -9,7 +9,11 @@ use core::{
     task::{Context, Poll},
 };
 
-use tidegate_core::{Gate, Outcome, Pass, gate::OwnedGate, primitive::Arc};
+use tidegate_core::{
+    Gate, Outcome, Pass,
+    gate::{OwnedGate, SettleBy},
+    primitive::Arc,
+};
 
 use crate::{
     acquire::Request,
@@ -231,6 +235,14 @@ impl Pass for OwnedPermit {
 
     #[inline]
     fn settle(self, _outcome: Outcome) {}
+}
+
+/// Takes results of every type: settling releases the permits, whatever the result is.
+impl<R: ?Sized> SettleBy<R> for OwnedPermit {
+    #[inline]
+    fn outcome(&self, _result: &R) -> Outcome {
+        Outcome::Success
+    }
 }
 
 /// Entering takes one permit that keeps the semaphore alive.

@@ -2,7 +2,7 @@
 
 use core::{fmt, mem, ops::Deref, ptr};
 
-use tidegate_core::{Outcome, Pass};
+use tidegate_core::{Outcome, Pass, gate::SettleBy};
 
 use crate::{error::TryAcquireError, pool::PermitPool};
 
@@ -163,4 +163,12 @@ impl Pass for Permit<'_> {
 
     #[inline]
     fn settle(self, _outcome: Outcome) {}
+}
+
+/// Takes results of every type: settling releases the permits, whatever the result is.
+impl<R: ?Sized> SettleBy<R> for Permit<'_> {
+    #[inline]
+    fn outcome(&self, _result: &R) -> Outcome {
+        Outcome::Success
+    }
 }

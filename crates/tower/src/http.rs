@@ -20,7 +20,7 @@ pub use self::{
     refusal::{HttpRefusal, respond},
     retry_after::{HeedRetryAfter, OpensFor},
 };
-use crate::{AtHead, GateLayer};
+use crate::GateLayer;
 
 /// Classifies by status: 500 and above, and 429, are the server's failures; other statuses of 400
 /// and above are the caller's own fault, and ignored; an error is a failure.
@@ -37,14 +37,12 @@ impl<B, E> Classifier<Result<Response<B>, E>> for ByStatus {
     }
 }
 
-impl<G, A, C> GateLayer<G, A, AtHead<C>> {
-    /// Holds the pass until the body of the response has ended, not only until its head is there.
-    pub fn hold_until_body_ends(self) -> GateLayer<G, A, AtBodyEnd<C>> {
-        self.settle_by(|AtHead { classifier }| AtBodyEnd { classifier })
-    }
-}
-
 impl<G, A, S> GateLayer<G, A, S> {
+    /// Holds the pass until the body of the response has ended, not only until its head is there.
+    pub fn hold_until_body_ends(self) -> GateLayer<G, A, AtBodyEnd<S>> {
+        self.settle_by(|settle| AtBodyEnd { settle })
+    }
+
     /// Lets the server say for how long its breaker stays open: a failure whose response has
     /// `Retry-After` opens it at once for that time, but at most for `at_most`. The layer's
     /// classifier says what a failure is, or else the breaker's own.

@@ -15,7 +15,6 @@ use core::{
     time::Duration,
 };
 
-use tidegate_circuit_breaker::ByResult;
 use tidegate_core::{Gate, Timer};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -26,7 +25,7 @@ use crate::{
     future::CallFuture,
     keyed::GateByKey,
     respond::RespondLayer,
-    settle::{AtHead, Settle},
+    settle::{AtHead, ByGate, Settle},
     source::GateSource,
 };
 
@@ -64,7 +63,7 @@ use crate::{
 /// # }).unwrap();
 /// ```
 #[derive(Debug, Clone, Copy)]
-pub struct GateLayer<G, A = Waiting, S = AtHead> {
+pub struct GateLayer<G, A = Waiting, S = ByGate> {
     gate: G,
     admission: A,
     settle: S,
@@ -72,12 +71,13 @@ pub struct GateLayer<G, A = Waiting, S = AtHead> {
 
 impl<G> GateLayer<G> {
     /// Creates a layer whose calls wait until `gate` lets them in, and that settles by the
-    /// service's result: `Ok` is a success, `Err` a failure.
+    /// service's result, as the gate's own rule says: a breaker's classifier, for example. Where a
+    /// gate has none, `Ok` is a success and `Err` a failure.
     ///
     /// `gate` is entered by a clone of it for each call: give an `Arc` of what is shared, or a
     /// reference to a static.
     pub const fn new(gate: G) -> Self {
-        Self { gate, admission: Waiting, settle: AtHead { classifier: ByResult } }
+        Self { gate, admission: Waiting, settle: ByGate }
     }
 }
 
@@ -158,7 +158,8 @@ impl<G, A, S> GateLayer<G, A, S> {
         GateLayer { gate: self.gate, admission, settle: self.settle }
     }
 
-    /// Settles by `classifier`: `|result: &Result<Response, Error>| Outcome`.
+    /// Settles by `classifier` instead of the gate's own rule: `|result: &Result<Response, Error>|
+    /// Outcome`. In a row it decides for every gate.
     pub fn classify<C>(self, classifier: C) -> GateLayer<G, A, AtHead<C>> {
         self.settle_by(|_| AtHead { classifier })
     }
@@ -184,7 +185,7 @@ impl<I, G: Clone, A: Clone, S: Clone> Layer<I> for GateLayer<G, A, S> {
 
 /// A service behind a gate: what [`GateLayer`] makes.
 #[derive(Debug, Clone, Copy)]
-pub struct GateService<I, G, A = Waiting, S = AtHead> {
+pub struct GateService<I, G, A = Waiting, S = ByGate> {
     inner: I,
     layer: GateLayer<G, A, S>,
 }

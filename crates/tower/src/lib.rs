@@ -28,9 +28,8 @@ pub use self::{
     error::{GateError, Refusal},
     keyed::{GateByKey, KeyOf, KeyedGate, KeyedRefused},
     layer::{GateLayer, GateService},
-    presets::ByBreaker,
     respond::{RespondLayer, RespondService},
-    settle::{AtHead, ClassifyCall, Settle},
+    settle::{AtHead, ByGate, ClassifyCall, Settle},
     source::GateSource,
 };
 pub use tidegate_circuit_breaker::{ByResult, Classifier};

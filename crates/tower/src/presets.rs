@@ -2,11 +2,8 @@
 
 use tidegate_core::primitive::Arc;
 
-use tidegate_circuit_breaker::{Breaker, Classifier, Observer, OwnedFailFast, OwnedPass};
-use tidegate_core::{
-    Clock, Outcome,
-    gate::{Ending, Guarded},
-};
+use tidegate_circuit_breaker::{Breaker, Observer, OwnedFailFast};
+use tidegate_core::Clock;
 use tidegate_semaphore::Semaphore;
 #[cfg(feature = "std")]
 use {
@@ -15,10 +12,7 @@ use {
     tidegate_semaphore::adaptive::{AdaptiveSemaphore, Gradient2},
 };
 
-use crate::{
-    layer::GateLayer,
-    settle::{ClassifyCall, Settle},
-};
+use crate::layer::GateLayer;
 
 impl GateLayer<Arc<Semaphore>> {
     /// Creates a layer that lets `max` calls through at once, over all clones of its services. The
@@ -73,8 +67,8 @@ where
     C: Clock,
     O: Observer,
 {
-    /// Creates a layer that fails fast while `breaker` is open, and judges the results by the
-    /// breaker's own classifier.
+    /// Creates a layer that fails fast while `breaker` is open, and settles by the breaker's own
+    /// classifier.
     ///
     /// # Examples
     ///
@@ -96,40 +90,7 @@ where
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
-    pub fn breaker(
-        breaker: Arc<Breaker<C, O, J>>,
-    ) -> GateLayer<OwnedFailFast<C, O, J>, crate::Waiting, ByBreaker> {
-        GateLayer::new(OwnedFailFast::from(breaker)).settle_by(|_| ByBreaker)
-    }
-}
-
-/// Settles by the classifier of the breaker that let the call in.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ByBreaker;
-
-impl<C, O, J, R> ClassifyCall<OwnedPass<C, O, J>, R> for ByBreaker
-where
-    C: Clock,
-    O: Observer,
-    J: Classifier<R>,
-{
-    fn outcome(&self, pass: &OwnedPass<C, O, J>, result: &R) -> Outcome {
-        pass.classify(result)
-    }
-}
-
-impl<C, O, J, Res, E> Settle<OwnedPass<C, O, J>, Res, E> for ByBreaker
-where
-    C: Clock,
-    O: Observer,
-    J: Classifier<Result<Res, E>>,
-{
-    type Response = Res;
-
-    fn settle(&self, pass: OwnedPass<C, O, J>, result: Result<Res, E>) -> Result<Res, E> {
-        let pass = Guarded::new(pass, Ending::Settle(Outcome::Failure));
-        let outcome = pass.pass().classify(&result);
-        pass.into_pass().settle(outcome);
-        result
+    pub fn breaker(breaker: Arc<Breaker<C, O, J>>) -> Self {
+        Self::new(OwnedFailFast::from(breaker))
     }
 }

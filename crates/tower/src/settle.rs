@@ -3,7 +3,7 @@
 use tidegate_circuit_breaker::{ByResult, Classifier};
 use tidegate_core::{
     Outcome, Pass,
-    gate::{Ending, Guarded},
+    gate::{Ending, Guarded, SettleBy},
 };
 
 /// What becomes of a pass when the service has returned: it is settled, or moves into the response.
@@ -21,11 +21,47 @@ pub trait Settle<P, Res, Err> {
 
 /// Says how a call went, by its pass and its result: what settles at the head of a response does.
 pub trait ClassifyCall<P, R> {
-    /// Returns how it went.
+    /// Returns how it went; in a row of gates, how it went for all of them.
     fn outcome(&self, pass: &P, result: &R) -> Outcome;
+
+    /// Settles by `result`. If a classifier panics, the call counts as a failure.
+    fn settle_by(&self, pass: P, result: &R)
+    where
+        P: Pass,
+    {
+        let pass = Guarded::new(pass, Ending::Settle(Outcome::Failure));
+        let outcome = self.outcome(pass.pass(), result);
+        pass.into_pass().settle(outcome);
+    }
 }
 
-/// Settles as soon as the service has returned its response: before its body, if it has one.
+/// Settles by the rule of the gate that let the call in, each gate of a row by its own, as soon as
+/// the service has returned its response: a breaker's classifier, for example. A gate that has no
+/// rule of its own calls `Ok` a success and `Err` a failure.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ByGate;
+
+impl<R, P: SettleBy<R>> ClassifyCall<P, R> for ByGate {
+    fn outcome(&self, pass: &P, result: &R) -> Outcome {
+        pass.outcome(result)
+    }
+
+    fn settle_by(&self, pass: P, result: &R) {
+        pass.settle_by(result);
+    }
+}
+
+impl<P: SettleBy<Result<Res, Err>>, Res, Err> Settle<P, Res, Err> for ByGate {
+    type Response = Res;
+
+    fn settle(&self, pass: P, result: Result<Res, Err>) -> Result<Res, Err> {
+        pass.settle_by(&result);
+        result
+    }
+}
+
+/// Settles by one classifier, whatever the gate is, as soon as the service has returned its
+/// response: before its body, if it has one.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AtHead<C = ByResult> {
     pub(crate) classifier: C,
@@ -41,9 +77,7 @@ impl<P: Pass, Res, Err, C: Classifier<Result<Res, Err>>> Settle<P, Res, Err> for
     type Response = Res;
 
     fn settle(&self, pass: P, result: Result<Res, Err>) -> Result<Res, Err> {
-        let pass = Guarded::new(pass, Ending::Settle(Outcome::Failure));
-        let outcome = self.classifier.outcome(&result);
-        pass.into_pass().settle(outcome);
+        self.settle_by(pass, &result);
         result
     }
 }

@@ -4,25 +4,23 @@ use core::time::Duration;
 
 use tidegate_core::{Clock, Timestamp, primitive::atomic::Ordering};
 
-use super::{Blocked, Machine, WRITTEN_OFF};
+use super::{Blocked, Entered, Machine, WRITTEN_OFF};
 use crate::{
     error::{Refused, RefusedReason},
     observer::{Observer, Transition},
-    pass::Pass,
     state::State,
     word::Word,
 };
 
-/// A pass, or `None` if the state has changed on the way and has to be read again.
-type Answer<'a, C, O> = Option<Pass<'a, C, O>>;
+/// A call that was let in, or `None` if the state has changed on the way and has to be read again.
+type Answer<'a, C, O> = Option<Entered<'a, C, O>>;
 
 impl<C: Clock, O: Observer> Machine<C, O> {
     /// Lets the caller in, or refuses it, counts the refusal and notifies the observer.
     #[inline]
-    pub(crate) fn enter(&self) -> Result<Pass<'_, C, O>, Refused> {
+    pub(crate) fn enter(&self) -> Result<Entered<'_, C, O>, Refused> {
         let word = self.load();
-        // The pass is put together here from its parts, so that in a plain call it stays in
-        // registers.
+        // It is put together here from its parts, so that in a plain call they stay in registers.
         let (stamp, started) = if word.admits_untimed() {
             (word.stamp(), Timestamp::ORIGIN)
         } else {
@@ -33,7 +31,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             }
             self.enter_cold(word)?
         };
-        Ok(Pass::new(self, stamp, started))
+        Ok(Entered::new(self, stamp, started))
     }
 
     /// Refuses a caller as [`refuse`](Self::refuse) does, and returns how long the breaker stays
@@ -50,21 +48,21 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     #[cold]
     #[inline(never)]
     fn enter_cold(&self, word: Word) -> Result<(Word, Timestamp), Refused> {
-        self.admit_cold(word).map(Pass::into_parts).map_err(|blocked| self.refuse(blocked))
+        self.admit_cold(word).map(Entered::into_parts).map_err(|blocked| self.refuse(blocked))
     }
 
     /// Lets the caller in, or says why not, which does not count as a refusal yet.
-    pub(crate) fn admit(&self) -> Result<Pass<'_, C, O>, Blocked> {
+    pub(crate) fn admit(&self) -> Result<Entered<'_, C, O>, Blocked> {
         let word = self.load();
         if word.admits_untimed() {
-            return Ok(Pass::new(self, word.stamp(), Timestamp::ORIGIN));
+            return Ok(Entered::new(self, word.stamp(), Timestamp::ORIGIN));
         }
         self.admit_cold(word)
     }
 
     /// Lets the caller in, or not, by the state in `word`; starts again if the state has changed
     /// meanwhile.
-    fn admit_cold(&self, mut word: Word) -> Result<Pass<'_, C, O>, Blocked> {
+    fn admit_cold(&self, mut word: Word) -> Result<Entered<'_, C, O>, Blocked> {
         loop {
             let answer = match word.state() {
                 State::Open => {
@@ -77,7 +75,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
                 State::Closed | State::ForcedClosed | State::ObserveOnly => self.admit_timed(word),
             };
             match answer {
-                Some(pass) => return Ok(pass),
+                Some(entered) => return Ok(entered),
                 None => word = self.load(),
             }
         }
@@ -88,7 +86,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     fn admit_timed(&self, word: Word) -> Answer<'_, C, O> {
         let now = if word.is_timed() { self.clock.fresh_now() } else { Timestamp::ORIGIN };
         let Some(in_flight) = &self.in_flight else {
-            return Some(Pass::new(self, word.stamp(), now));
+            return Some(Entered::new(self, word.stamp(), now));
         };
         let is_watched = word.state() != State::ForcedClosed;
         if is_watched && in_flight.is_due(now) && self.is_met(&self.snapshot(word, now)) {
@@ -96,7 +94,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             return None;
         }
         let (shard, start) = in_flight.enter(word.generation(), now);
-        Some(Pass::new(self, word.with_shard(shard), start))
+        Some(Entered::new(self, word.with_shard(shard), start))
     }
 
     /// Returns the time if the open time is over, else why the caller may not enter.
@@ -122,7 +120,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         }
         let now = if word.is_timed() { self.clock.fresh_now() } else { Timestamp::ORIGIN };
         let entered = self.replace(word, word.with_probes(word.probes() + 1));
-        Ok(entered.ok().map(|()| Pass::new(self, word.stamp(), now)))
+        Ok(entered.ok().map(|()| Entered::new(self, word.stamp(), now)))
     }
 
     /// Lets the caller in as a probe that may take `timeout`. If a probe in flight has taken that
@@ -155,7 +153,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
                 Ok(None)
             }
             Found::Full(until) => Err(Blocked { reason: RefusedReason::Probing, until, seen: now }),
-            Found::Slot => Ok(Some(Pass::new(self, word.stamp(), now))),
+            Found::Slot => Ok(Some(Entered::new(self, word.stamp(), now))),
         }
     }
 }

@@ -3,7 +3,7 @@
 use tidegate_core::{Clock, Timestamp};
 
 use super::Machine;
-use crate::{error::Refused, observer::Observer, pass::Pass, word::Word};
+use crate::{error::Refused, observer::Observer, word::Word};
 
 impl<C: Clock, O: Observer> Machine<C, O> {
     /// Stops timing the call that entered with `stamp` until its pass is renewed: meanwhile it
@@ -22,8 +22,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         if self.load().generation() != stamp.generation() {
             // The generation that it entered is over: its outcome would count as late, and a
             // probe's slot is free already.
-            let pass = self.admit().map_err(|blocked| self.refuse(blocked))?;
-            (*stamp, *started) = Pass::into_parts(pass);
+            let entered = self.admit().map_err(|blocked| self.refuse(blocked))?;
+            (*stamp, *started) = entered.into_parts();
             return Ok(());
         }
         if stamp.admits_untimed() {

@@ -4,10 +4,9 @@ use core::time::Duration;
 
 use tidegate_core::{Clock, Timestamp, primitive::atomic::Ordering, random::Random};
 
-use super::{Machine, Schedule, TRIPS};
+use super::{Entered, Machine, Schedule, TRIPS};
 use crate::{
     observer::{Observer, Transition},
-    pass::Pass,
     state::State,
     unwind::{finally, finally_with},
     word::Word,
@@ -38,7 +37,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     /// Goes half-open from `open`, whose time is over, and lets the caller in as the first probe;
     /// `None` if another caller has changed the state before.
     #[cold]
-    pub(super) fn half_open(&self, open: Word, now: Timestamp) -> Option<Pass<'_, C, O>> {
+    pub(super) fn half_open(&self, open: Word, now: Timestamp) -> Option<Entered<'_, C, O>> {
         let transition = self.schedule.with(|schedule| {
             if self.load().generation() != open.generation() {
                 return None;
@@ -50,9 +49,9 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             Some(transition)
         })?;
         // Before any notification: if a waker or the observer panics, the probe's slot is freed.
-        let pass = Pass::new(self, open.next(State::HalfOpen), now);
+        let entered = Entered::new(self, open.next(State::HalfOpen), now);
         self.announce(&transition);
-        Some(pass)
+        Some(entered)
     }
 
     /// Puts the breaker in `state`, whatever state it is in, and notifies the observer by `notify`.

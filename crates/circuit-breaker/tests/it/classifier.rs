@@ -45,7 +45,7 @@ fn a_classifier_judges_whatever_way_a_call_goes() {
         assert_eq!(breaker.call_async(async { result }).wait(), Ok(result));
         assert_eq!(breaker.run_async(async { result }).wait(), Ok(result));
         assert_eq!(owned.clone().call_async_owned(async { result }).wait(), Ok(result));
-        assert_eq!((breaker, breaker).run(|| breaker.classify(result)).unwrap().value, result);
+        assert_eq!((breaker, breaker).run(|| result).unwrap(), result);
     }
     // The row went through twice.
     expect(breaker.stats(), 9);

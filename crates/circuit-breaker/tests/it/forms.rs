@@ -10,7 +10,8 @@ use std::{
 };
 
 use tidegate_circuit_breaker::{
-    Breaker, Gate, KeyedBreaker, Outcome, OwnedFailFast, Throttle, Wait, gate::Pass,
+    Breaker, Gate, KeyedBreaker, Outcome, OwnedFailFast, Throttle, Wait,
+    gate::{Pass, SettleBy},
 };
 use tidegate_semaphore::Semaphore;
 
@@ -54,7 +55,10 @@ async fn act() -> Result<(), ()> {
 /// Goes through a gate, and through rows with it.
 fn go_through<G>(spawn: &impl Spawn, gate: G)
 where
-    G: Gate<Pass: Send, Enter: Send, Refused: Send> + Clone + Send + 'static,
+    G: Gate<Pass: SettleBy<Result<(), ()>> + Send, Enter: Send, Refused: Send>
+        + Clone
+        + Send
+        + 'static,
 {
     let places = Arc::new(Semaphore::new(4));
     let alone = gate.clone();

@@ -16,7 +16,7 @@ use std::{
 use tidegate_circuit_breaker::{
     Breaker, Builder, Gate, ManualClock, OpenFor, Outcome, Refused, RefusedReason, State, TripRule,
     Window,
-    gate::{PairRefused, Pass},
+    gate::{PairRefused, Pass, SettleBy},
 };
 use tidegate_semaphore::Semaphore;
 
@@ -48,7 +48,10 @@ async fn call_what_is_down(reached: &AtomicUsize) -> Result<(), ()> {
 }
 
 /// A caller that says whether it was let in.
-fn caller<'a, G: Gate + 'a>(row: G, reached: &'a AtomicUsize) -> Call<'a> {
+fn caller<'a, G: Gate<Pass: SettleBy<Result<(), ()>>> + 'a>(
+    row: G,
+    reached: &'a AtomicUsize,
+) -> Call<'a> {
     Box::pin(async move { row.run_async(call_what_is_down(reached)).await.is_ok() })
 }
 

@@ -56,10 +56,10 @@ fn a_call_stores_its_future_once() {
         let size = size_of_val(future);
         assert!(size <= alone + beside, "{} bytes beside the future", size - alone);
     };
-    most(&breaker.as_ref().call_async(act()), 48);
-    most(&breaker.clone().call_async_owned(act()), 48);
+    most(&breaker.as_ref().call_async(act()), 40);
+    most(&breaker.clone().call_async_owned(act()), 40);
     most(&breaker.fail_fast().run_async(act()), 40);
     let enter = size_of::<Enter<'static, SystemClock>>();
-    most(&breaker.as_ref().run_async(act()), enter + 24);
+    most(&breaker.as_ref().run_async(act()), enter + 16);
     most(&Gate::run_async(breaker.clone(), act()), enter + 16);
 }

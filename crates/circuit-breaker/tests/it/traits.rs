@@ -203,18 +203,9 @@ fn debug_shows_names_and_figures() {
     );
     shows(&Gate::try_enter(shared.clone()), "Ok(OwnedPass { state: Closed, generation: 0 })");
     shows(&breaker.fail_fast().enter(), "TryEnter { is_ready: false }");
-    shows(
-        &breaker.call_async(ready(())),
-        r#"ClassifiedCall { run: RunAsync { stage: "entering", .. } }"#,
-    );
-    shows(
-        &breaker.run_async(ready(())),
-        r#"ClassifiedCall { run: RunAsync { stage: "entering", .. } }"#,
-    );
-    shows(
-        &shared.clone().call_async_owned(ready(())),
-        r#"ClassifiedCall { run: RunAsync { stage: "entering", .. } }"#,
-    );
+    shows(&breaker.call_async(ready(())), r#"RunAsync { stage: "entering", .. }"#);
+    shows(&breaker.run_async(ready(())), r#"RunAsync { stage: "entering", .. }"#);
+    shows(&shared.clone().call_async_owned(ready(())), r#"RunAsync { stage: "entering", .. }"#);
     shows(&breaker.closed(), "UntilClosed { waiter: Waiter { registered: false }, .. }");
     let mut changes = breaker.state_changes();
     shows(&changes, "StateChanges { seen: Closed, .. }");

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Classify, Outcome, Pass};
+use super::{Outcome, Pass};
 use crate::unwind;
 
 /// What the drop of a [`Guarded`] does with its pass.
@@ -68,13 +68,6 @@ impl<P: Pass> Guarded<P> {
     /// Takes the pass out.
     pub fn into_pass(mut self) -> P {
         self.pass.take().expect("taken once")
-    }
-
-    /// Settles with the outcome of `result`. If `outcome()` panics, the drop ends the pass as
-    /// [`Ending`] says.
-    pub(super) fn settle_by<R: Classify>(self, result: &R) {
-        let outcome = result.outcome();
-        self.into_pass().settle(outcome);
     }
 
     /// Ends as it was told.

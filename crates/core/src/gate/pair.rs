@@ -9,7 +9,8 @@ use core::{
 
 use pin_project_lite::pin_project;
 
-use super::{Ending, Gate, Guarded, Outcome, Pass};
+use super::{Ending, Gate, Guarded, Outcome, Pass, SettleBy};
+use crate::unwind;
 
 /// Which gate of a pair refused, and why.
 ///
@@ -59,6 +60,47 @@ impl<A: Pass, B: Pass> Pass for (A, B) {
         let second = Guarded::new(self.1, Ending::GiveBack);
         self.0.give_back();
         second.end();
+    }
+}
+
+/// Each pass is settled by the rule of its own gate.
+impl<R: ?Sized, A: SettleBy<R>, B: SettleBy<R>> SettleBy<R> for (A, B) {
+    fn outcome(&self, result: &R) -> Outcome {
+        match (self.0.outcome(result), self.1.outcome(result)) {
+            (Outcome::Failure, _) | (_, Outcome::Failure) => Outcome::Failure,
+            (Outcome::Ignored, _) | (_, Outcome::Ignored) => Outcome::Ignored,
+            (Outcome::Success, Outcome::Success) => Outcome::Success,
+        }
+    }
+
+    fn settle_by(self, result: &R) {
+        let second = SettledOnDrop { pass: Some(self.1), result };
+        self.0.settle_by(result);
+        second.end();
+    }
+}
+
+/// A pass that its drop settles by a result, also while a panic unwinds.
+struct SettledOnDrop<'r, R: ?Sized, P: SettleBy<R>> {
+    // `None` only once it is settled.
+    pass: Option<P>,
+    result: &'r R,
+}
+
+impl<R: ?Sized, P: SettleBy<R>> SettledOnDrop<'_, R, P> {
+    fn end(mut self) {
+        if let Some(pass) = self.pass.take() {
+            pass.settle_by(self.result);
+        }
+    }
+}
+
+impl<R: ?Sized, P: SettleBy<R>> Drop for SettledOnDrop<'_, R, P> {
+    fn drop(&mut self) {
+        if let Some(pass) = self.pass.take() {
+            // The first pass's rule has panicked. Its panic goes on, whatever this one does.
+            unwind::in_drop(|| pass.settle_by(self.result));
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use core::{
 
 use pin_project_lite::pin_project;
 
-use super::{Classify, Ending, Gate, Guarded, Outcome};
+use super::{Ending, Gate, Guarded, Outcome, SettleBy};
 
 pin_project! {
     /// Future of [`Gate::run_async`].
@@ -48,7 +48,11 @@ impl<G: Gate, F> RunAsync<G, F> {
     }
 }
 
-impl<G: Gate, F: Future<Output: Classify>> Future for RunAsync<G, F> {
+impl<G, F> Future for RunAsync<G, F>
+where
+    G: Gate<Pass: SettleBy<F::Output>>,
+    F: Future,
+{
     type Output = Result<F::Output, G::Refused>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -70,7 +74,7 @@ impl<G: Gate, F: Future<Output: Classify>> Future for RunAsync<G, F> {
         let pass = Guarded::new(pass, Ending::Settle(Outcome::Failure));
         match this.future.poll(cx) {
             Poll::Ready(output) => {
-                pass.settle_by(&output);
+                pass.into_pass().settle_by(&output);
                 Poll::Ready(Ok(output))
             }
             Poll::Pending => {

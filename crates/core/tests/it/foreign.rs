@@ -19,7 +19,7 @@ use tidegate_core::{
     CachedClock, CancelToken, Clock, Closed, Gate, ManualClock, Outcome, Pass, Queue, RwShards,
     Shards, Timer, Timestamp, Wait,
     future_slots::{FutureSlots, WakerCell},
-    gate::TryEnter,
+    gate::{Classify, SettleBy, TryEnter},
     time::DueWatch,
     unwind,
 };
@@ -209,6 +209,11 @@ fn a_fallback_and_a_gate_that_panic_hold_nothing() {
 
         fn settle(self, _: Outcome) {
             self.0.set(self.0.get() - 1);
+        }
+    }
+    impl<R: Classify> SettleBy<R> for Inside<'_> {
+        fn outcome(&self, result: &R) -> Outcome {
+            result.outcome()
         }
     }
     impl Drop for Inside<'_> {

@@ -11,7 +11,7 @@ use std::{
 
 use tidegate_core::{
     Closed, Gate, Outcome, Pass, Wait,
-    gate::{Classified, PairRefused},
+    gate::{Classified, Classify, PairRefused, SettleBy},
 };
 
 /// Lets every caller in while open, and writes down what it is told.
@@ -71,6 +71,12 @@ impl Pass for Entry<'_> {
 
     fn give_back(mut self) {
         self.tell("given back");
+    }
+}
+
+impl<R: Classify> SettleBy<R> for Entry<'_> {
+    fn outcome(&self, result: &R) -> Outcome {
+        result.outcome()
     }
 }
 

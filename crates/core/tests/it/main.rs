@@ -13,6 +13,7 @@ mod ring;
 mod rows;
 mod rw_shards;
 mod second_panics;
+mod settling;
 mod sizes;
 mod spin;
 mod timer_thread;

@@ -11,7 +11,7 @@ use std::{
 
 use tidegate_core::{
     Closed, Gate, Outcome, Pass, Wait,
-    gate::{Classify, PairRefused},
+    gate::{Classify, PairRefused, SettleBy},
 };
 
 /// Makes callers wait while it is shut, and writes down what its passes are told.
@@ -88,6 +88,12 @@ impl Pass for Inside<'_> {
 
     fn give_back(self) {
         self.0.tell("given back");
+    }
+}
+
+impl<R: Classify> SettleBy<R> for Inside<'_> {
+    fn outcome(&self, result: &R) -> Outcome {
+        result.outcome()
     }
 }
 
@@ -282,10 +288,20 @@ fn a_row_can_be_spawned_where_its_gates_can() {
             self.0.0.fetch_add(1, Ordering::Relaxed);
         }
     }
+    impl<R: Classify> SettleBy<R> for Borrowed<'_> {
+        fn outcome(&self, result: &R) -> Outcome {
+            result.outcome()
+        }
+    }
     impl Pass for Owned {
         type Refused = Closed;
         fn settle(self, _: Outcome) {
             self.0.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    impl<R: Classify> SettleBy<R> for Owned {
+        fn outcome(&self, result: &R) -> Outcome {
+            result.outcome()
         }
     }
     impl<'a> Gate for &'a Turn {
@@ -315,7 +331,7 @@ fn a_row_can_be_spawned_where_its_gates_can() {
     let turn = Arc::new(Turn::default());
     let local = Turn::default();
 
-    async fn generic<G: Gate + Clone>(gate: G) {
+    async fn generic<G: Gate<Pass: SettleBy<()>> + Clone>(gate: G) {
         for _ in 0..2 {
             gate.clone().run_async(std::future::ready(())).await.unwrap();
         }
@@ -362,7 +378,7 @@ fn a_row_can_be_spawned_where_its_gates_can() {
 fn a_function_may_ask_for_references_that_are_gates() {
     fn twice<'g, G>(gate: &'g G, mut between: impl FnMut())
     where
-        &'g G: Gate,
+        &'g G: Gate<Pass: SettleBy<()>>,
     {
         gate.run_or_else(|| (), |_| panic!("refused"));
         between();

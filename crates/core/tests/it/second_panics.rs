@@ -11,6 +11,7 @@ use std::{
 
 use tidegate_core::{
     Closed, Gate, Outcome, Pass, Turnstile,
+    gate::{Classify, SettleBy},
     unwind::{DropEach, Foreign},
 };
 
@@ -46,6 +47,12 @@ impl Pass for FragilePass {
 
     fn settle(self, _outcome: Outcome) {
         panic_with("settle")
+    }
+}
+
+impl<R: Classify> SettleBy<R> for FragilePass {
+    fn outcome(&self, result: &R) -> Outcome {
+        result.outcome()
     }
 }
 

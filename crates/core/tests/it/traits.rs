@@ -18,7 +18,7 @@ use tidegate_core::{
     cancel::{DropGuard, UntilCancelled},
     event::{WaitUntil, Waiter},
     future_slots::{FutureSlots, WakerCell},
-    gate::{Classified, EnterPair, PairRefused, RunAsync, TryEnter},
+    gate::{ByResult, Classified, EnterPair, PairRefused, RunAsync, SettleBy, TryEnter},
     lock::Lock,
     queue::{Pop, Push, PushError, TryPopError, TryPushError},
     ring::{NotPopped, NotPushed, Ring},
@@ -72,7 +72,7 @@ fn what_a_panic_passes_by_may_be_used_on() {
     safe::<OrTimeout<ManualClock, Ready<()>>>();
     safe::<OrTimeout<SystemClock, Pop<'_, u8>>>();
     safe::<Outcome>();
-    safe::<Classified<u8>>();
+    safe::<(Classified<u8>, ByResult)>();
 }
 
 /// A gate for the signatures: it is not entered here.
@@ -98,6 +98,12 @@ impl tidegate_core::Pass for Never {
     type Refused = Closed;
 
     fn settle(self, _: Outcome) {}
+}
+
+impl<R> SettleBy<R> for Never {
+    fn outcome(&self, _: &R) -> Outcome {
+        match *self {}
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use core::{future::Future, num::NonZeroUsize};
 
 use tidegate_core::{
     Gate,
+    gate::SettleBy,
     unwind::{Contained, Foreign, contain},
 };
 
@@ -157,9 +158,10 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// semaphore, a rate limiter, a circuit breaker, or a tuple of them, by reference or as an
     /// `Arc`.
     ///
-    /// A future is not polled before the gate has let it in, and its result settles the pass: `Ok`
-    /// as a success, `Err` and a panic as a failure. An item that the gate refuses fails with the
-    /// gate's error.
+    /// A future is not polled before the gate has let it in, and its result [settles the
+    /// pass](SettleBy), as the gate's own rule says: a breaker's classifier, for example; unless it
+    /// has one, `Ok` is a success, and `Err` a failure. A panic is a failure in any case. An item
+    /// that the gate refuses fails with the gate's error.
     ///
     /// # Examples
     ///
@@ -190,7 +192,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
         T,
     >
     where
-        G: Gate<Refused: Into<BoxError>> + Clone,
+        G: Gate<Pass: SettleBy<Result<U, E>>, Refused: Into<BoxError>> + Clone,
         F: Fn(S::Item) -> Fut,
         Fut: Future<Output = Result<U, E>>,
         E: Into<BoxError>,

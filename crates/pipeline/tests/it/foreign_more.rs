@@ -18,7 +18,10 @@ use std::{
 
 use futures_core::Stream;
 use test_kit::quiet_panic;
-use tidegate_core::{Clock, Closed, Gate, Outcome, Pass, Timer, Timestamp};
+use tidegate_core::{
+    Clock, Closed, Gate, Outcome, Pass, Timer, Timestamp,
+    gate::{Classify, SettleBy},
+};
 use tidegate_pipeline::{ManualClock, OnError, Pipeline, Stopped, Summary, Wait, policy};
 use tidegate_worker_pool::WorkerPool;
 
@@ -244,6 +247,12 @@ impl Pass for Inside {
 
     fn settle(self, _: Outcome) {
         self.0.touch();
+    }
+}
+
+impl<R: Classify> SettleBy<R> for Inside {
+    fn outcome(&self, result: &R) -> Outcome {
+        result.outcome()
     }
 }
 

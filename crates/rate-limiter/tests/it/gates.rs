@@ -14,6 +14,7 @@ use std::{
 };
 
 use test_kit::{PanickingWaker, keep, panics, quiet_panic};
+use tidegate_core::gate::SettleBy;
 use tidegate_rate_limiter::{
     Algorithm, CachedClock, Clock, Gate, Grant, Limiter, Limits, ManualClock, OwnedAdmission, Pass,
     Quota, RateLimiter, Refused, SlidingLog, SlidingWindow, SystemClock, Timer, Timestamp,
@@ -27,7 +28,7 @@ fn quota() -> Quota {
     Quota::per_second(1000)
 }
 
-async fn use_it<G: Gate + Clone>(gate: G) {
+async fn use_it<G: Gate<Pass: SettleBy<Result<(), ()>>> + Clone>(gate: G) {
     gate.clone().try_enter().unwrap().give_back();
     gate.clone().enter().await.unwrap().give_back();
     gate.run_async(async { Ok::<_, ()>(()) }).await.unwrap().unwrap();

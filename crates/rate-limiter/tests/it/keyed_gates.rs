@@ -11,6 +11,7 @@ use std::{
 };
 
 use test_kit::keep;
+use tidegate_core::gate::SettleBy;
 use tidegate_rate_limiter::{
     Gate, KeyGate, KeyedLimiter, ManualClock, OwnedKeyAdmission, OwnedKeyGate, Pass, Quota,
     RateLimiter, SystemClock, Wait,
@@ -19,7 +20,7 @@ use tidegate_rate_limiter::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-async fn use_it<G: Gate + Clone>(gate: G) {
+async fn use_it<G: Gate<Pass: SettleBy<Result<(), ()>>> + Clone>(gate: G) {
     gate.clone().try_enter().unwrap().give_back();
     gate.clone().enter().await.unwrap().give_back();
     gate.run_async(async { Ok::<_, ()>(()) }).await.unwrap().unwrap();

@@ -8,7 +8,11 @@ use core::{
     task::{Context, Poll},
 };
 
-use tidegate_core::{Clock, Outcome, Pass, SystemClock, gate::OwnedGate, primitive::Arc};
+use tidegate_core::{
+    Clock, Outcome, Pass, SystemClock,
+    gate::{Classify, OwnedGate, SettleBy},
+    primitive::Arc,
+};
 
 use super::{algorithm::LimitAlgorithm, permit::InFlight, semaphore::AdaptiveSemaphore};
 use crate::{
@@ -106,6 +110,18 @@ impl<A: LimitAlgorithm, C: Clock> Pass for OwnedPermit<A, C> {
 
     fn settle(self, outcome: Outcome) {
         self.in_flight.settle(outcome);
+    }
+}
+
+/// The result says whether the request succeeded.
+impl<R, A, C> SettleBy<R> for OwnedPermit<A, C>
+where
+    R: Classify + ?Sized,
+    A: LimitAlgorithm,
+    C: Clock,
+{
+    fn outcome(&self, result: &R) -> Outcome {
+        result.outcome()
     }
 }
 

@@ -2,7 +2,10 @@
 
 use core::{fmt, ops::Deref};
 
-use tidegate_core::{Clock, Outcome, Pass, SystemClock};
+use tidegate_core::{
+    Clock, Outcome, Pass, SystemClock,
+    gate::{Classify, SettleBy},
+};
 
 use super::{algorithm::LimitAlgorithm, round::Grant, semaphore::AdaptiveSemaphore};
 use crate::{
@@ -104,6 +107,18 @@ impl<A: LimitAlgorithm, C: Clock> Pass for Permit<'_, A, C> {
 
     fn settle(self, outcome: Outcome) {
         self.in_flight.settle(outcome);
+    }
+}
+
+/// The result says whether the request succeeded.
+impl<R, A, C> SettleBy<R> for Permit<'_, A, C>
+where
+    R: Classify + ?Sized,
+    A: LimitAlgorithm,
+    C: Clock,
+{
+    fn outcome(&self, result: &R) -> Outcome {
+        result.outcome()
     }
 }
 

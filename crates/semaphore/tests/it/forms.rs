@@ -8,6 +8,7 @@ use std::{
 };
 
 use smol::Executor;
+use tidegate_core::gate::SettleBy;
 use tidegate_semaphore::{
     Gate, OwnedPermit, OwnedPermitGate, Pass, Permit, PermitGate, Semaphore, SystemClock, Wait,
     adaptive::{self, AdaptiveSemaphore, Aimd, Vegas},
@@ -37,7 +38,7 @@ fn on_smol<'a, T: Send + 'a>(future: impl Future<Output = T> + Send + 'a) -> T {
 }
 
 /// What is done with a gate: entered and waited for, with a step in between, by all of its methods.
-async fn go_through<G: Gate + Clone>(gate: G) {
+async fn go_through<G: Gate<Pass: SettleBy<Result<u32, ()>>> + Clone>(gate: G) {
     let pass = gate.clone().enter().await.expect("there are permits");
     smol::future::yield_now().await;
     pass.settle(tidegate_semaphore::Outcome::Success);
@@ -50,13 +51,17 @@ async fn go_through<G: Gate + Clone>(gate: G) {
 }
 
 /// A gate whose parts are all `Send`, wherever they are borrowed from.
-fn scoped<G: Gate<Pass: Send, Enter: Send, Refused: Send> + Clone + Send>(gate: G) {
+fn scoped<
+    G: Gate<Pass: SettleBy<Result<u32, ()>> + Send, Enter: Send, Refused: Send> + Clone + Send,
+>(
+    gate: G,
+) {
     on_smol(go_through(gate.clone()));
     thread::scope(|scope| {
         let pass = gate.clone().try_enter().expect("there are permits");
         scope.spawn(move || pass.give_back());
         let (entered, again) = (gate.clone(), gate.clone());
-        scope.spawn(move || entered.run(|| Ok::<_, ()>(())).expect("there are permits"));
+        scope.spawn(move || entered.run(|| Ok::<_, ()>(7)).expect("there are permits"));
         scope.spawn(move || go_through(again).wait());
     });
 }
@@ -64,7 +69,10 @@ fn scoped<G: Gate<Pass: Send, Enter: Send, Refused: Send> + Clone + Send>(gate: 
 /// The same, borrowing nothing but what is static.
 fn spawned<G>(gate: G)
 where
-    G: Gate<Pass: Send, Enter: Send, Refused: Send> + Clone + Send + 'static,
+    G: Gate<Pass: SettleBy<Result<u32, ()>> + Send, Enter: Send, Refused: Send>
+        + Clone
+        + Send
+        + 'static,
 {
     scoped(gate.clone());
     on_tokio(go_through(gate.clone()));

@@ -11,6 +11,7 @@ use std::{
 use tidegate::{
     Breaker, Gate, KeyedBreaker, KeyedLimiter, Pass, Pipeline, Quota, RateLimiter, Semaphore, Wait,
     circuit_breaker::Throttle,
+    gate::SettleBy,
     rate_limiter::{Limits, SlidingLog, SlidingWindow},
     semaphore::adaptive::{AdaptiveSemaphore, Aimd},
 };
@@ -64,7 +65,7 @@ where
 }
 
 /// Uses a gate in each way that a gate has.
-async fn use_it<G: Gate + Clone>(gate: G) {
+async fn use_it<G: Gate<Pass: SettleBy<()> + SettleBy<Result<(), ()>>> + Clone>(gate: G) {
     gate.clone().try_enter().unwrap().give_back();
     gate.clone().enter().await.unwrap().give_back();
     let mut pass = gate.clone().enter().await.unwrap();
@@ -77,7 +78,7 @@ async fn use_it<G: Gate + Clone>(gate: G) {
 }
 
 /// Uses a gate everywhere.
-fn goes<G: Gate + Clone + Send + 'static>(gate: G)
+fn goes<G: Gate<Pass: SettleBy<()> + SettleBy<Result<(), ()>>> + Clone + Send + 'static>(gate: G)
 where
     G::Pass: Send,
     G::Enter: Send,

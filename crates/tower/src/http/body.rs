@@ -10,47 +10,45 @@ use bytes::Buf;
 use http::{HeaderMap, Response, header::CONTENT_LENGTH};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tidegate_circuit_breaker::Classifier;
 use tidegate_core::{
     Outcome, Pass,
     gate::{Ending, Guarded},
 };
 
-use crate::settle::Settle;
+use crate::settle::{ClassifyCall, Settle};
 
-/// Settles when the body of the response has ended: with the outcome that the classifier found, or
-/// as a failure if the body ends with an error, or as ignored if it is dropped before its end.
+/// Settles when the body of the response has ended: with the outcome that `S` found at its head, or
+/// as a failure if the body ends with an error, or as ignored if it is dropped before its end. A
+/// row of gates is settled by one outcome: the worst that one of them has found at the head.
 ///
 /// Servers drop many a body that has ended before it says so. A body has ended, too, with its
 /// trailers, and is dropped at its end if it has given all the bytes that it, or `Content-Length`,
 /// has told. A body that is dropped before it was asked for anything, as that of a response to
-/// `HEAD` or of a 304, says nothing: the classifier's outcome holds.
+/// `HEAD` or of a 304, says nothing: the outcome of the head holds.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct AtBodyEnd<C> {
-    pub(crate) classifier: C,
+pub struct AtBodyEnd<S> {
+    pub(crate) settle: S,
 }
 
-impl<P, B, E, C> Settle<P, Response<B>, E> for AtBodyEnd<C>
+impl<P, B, E, S> Settle<P, Response<B>, E> for AtBodyEnd<S>
 where
     P: Pass,
     B: Body,
-    C: Classifier<Result<Response<B>, E>>,
+    S: ClassifyCall<P, Result<Response<B>, E>>,
 {
     type Response = Response<HeldBody<B, P>>;
 
     fn settle(&self, pass: P, result: Result<Response<B>, E>) -> Result<Self::Response, E> {
-        let pass = Guarded::new(pass, Ending::Settle(Outcome::Failure));
-        let outcome = self.classifier.outcome(&result);
-        match result {
-            Ok(response) => {
-                let declared = content_length(response.headers());
-                Ok(response.map(|body| HeldBody::new(pass, body, outcome, declared)))
-            }
-            Err(error) => {
-                pass.into_pass().settle(outcome);
-                Err(error)
-            }
+        if result.is_err() {
+            self.settle.settle_by(pass, &result);
+            return result.map(|_| unreachable!("it is an error"));
         }
+        let pass = Guarded::new(pass, Ending::Settle(Outcome::Failure));
+        let outcome = self.settle.outcome(pass.pass(), &result);
+        result.map(|response| {
+            let declared = content_length(response.headers());
+            response.map(|body| HeldBody::new(pass, body, outcome, declared))
+        })
     }
 }
 

@@ -56,15 +56,13 @@ where
     type Response = Response<B>;
 
     fn settle(&self, pass: P, result: Result<Response<B>, E>) -> Result<Response<B>, E> {
+        let asked = result.as_ref().ok().and_then(|response| retry_after(response.headers()));
         let pass = Guarded::new(pass, Ending::Settle(Outcome::Failure));
-        let outcome = self.settle.outcome(pass.pass(), &result);
-        let stay_away = match (outcome, &result) {
-            (Outcome::Failure, Ok(response)) => retry_after(response.headers()),
-            _ => None,
-        };
-        match stay_away {
-            Some(time) => pass.into_pass().failure_open_for(time.min(self.at_most)),
-            None => pass.into_pass().settle(outcome),
+        match asked {
+            Some(time) if self.settle.outcome(pass.pass(), &result) == Outcome::Failure => {
+                pass.into_pass().failure_open_for(time.min(self.at_most));
+            }
+            _ => self.settle.settle_by(pass.into_pass(), &result),
         }
         result
     }

@@ -16,7 +16,11 @@ use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use test_kit::{Fuse, OnDrop, Task, quietly};
-use tidegate_core::{Clock, Gate, ManualClock, Outcome, Pass, Timer, Timestamp, time::ManualSleep};
+use tidegate_core::{
+    Clock, Gate, ManualClock, Outcome, Pass, Timer, Timestamp,
+    gate::{Classify, SettleBy},
+    time::ManualSleep,
+};
 use tidegate_rate_limiter::{KeyedLimiter, Quota};
 use tidegate_semaphore::Semaphore;
 use tidegate_tower::{CoalesceLayer, GateLayer, Refusal, http::HttpRefusal};
@@ -89,6 +93,12 @@ impl Pass for Open {
 
     fn settle(self, _: Outcome) {
         self.0.1.call();
+    }
+}
+
+impl<R: Classify> SettleBy<R> for Open {
+    fn outcome(&self, result: &R) -> Outcome {
+        result.outcome()
     }
 }
 
