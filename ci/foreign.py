@@ -26,7 +26,7 @@ KINDS = {
     "clock": BOUND.format("Clock|Timer"),
     "observer": BOUND.format("Observer"),
     "gate": BOUND.format("Gate|OwnedGate|Pass"),
-    "classification": BOUND.format("Classify|Classifier"),
+    "classification": BOUND.format("Classify|Classifier|SettleBy"),
     "condition": BOUND.format("Condition"),
     "handler": BOUND.format("Handler"),
     "io": BOUND.format("AsyncRead|AsyncWrite|Read|Write"),

@@ -1,6 +1,7 @@
 //! The laws of the layers.
 
 mod batch;
+mod classifiers;
 mod coalesce;
 mod contract;
 mod grpc;
