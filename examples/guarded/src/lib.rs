@@ -9,8 +9,8 @@
 //!
 //! A row enters from left to right. A call that is refused further right, or gives up waiting, gives back what it got
 //! further left, as if it had never been there. A call that had to wait asks the breaker again before it goes: the server
-//! may have gone down meanwhile. A call that was let in settles all three with one outcome: the breaker counts it, the
-//! semaphore gets its permit back, the token stays spent.
+//! may have gone down meanwhile. The result of a call that was let in settles all three, each by its own rule: the breaker
+//! counts it, the semaphore gets its permit back, the token stays spent.
 //!
 //! The row borrows, and a task that has the guards in an `Arc` can still be spawned, in any executor.
 

@@ -1,10 +1,13 @@
 //! What counts as a failure, said once.
 
 use core::num::NonZeroUsize;
+use std::sync::Arc;
 
 use tidegate_circuit_breaker::{
     Breaker, ByResult, Classifier, Gate, KeyedBreaker, Outcome, Stats, TripRule, Wait,
 };
+
+use crate::fuse::{quietly, unwind};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Error {
@@ -34,7 +37,7 @@ fn expect(stats: Stats, rounds: u64) {
 fn a_classifier_judges_whatever_way_a_call_goes() {
     let builder = Breaker::builder().trip_on(TripRule::never());
     let breaker = builder.classify_errors(judge).build().unwrap();
-    let owned = std::sync::Arc::new(breaker);
+    let owned = Arc::new(breaker);
     let breaker = &*owned;
     for result in ALL {
         assert_eq!(breaker.call(|| result), Ok(result));
@@ -98,4 +101,17 @@ fn without_one_a_result_says_itself_how_it_went() {
     breaker.call(|| Err::<(), _>(7)).unwrap().unwrap_err();
     breaker.call(|| ()).unwrap();
     assert_eq!((breaker.stats().failed, breaker.stats().succeeded), (1, 1));
+}
+
+#[test]
+fn a_classifier_that_panics_in_a_row_is_a_failure_of_its_own_breaker_alone() {
+    let fragile = Breaker::builder().classify(|_: &u32| -> Outcome { unwind() }).build().unwrap();
+    let other = Breaker::builder().classify(|_: &u32| Outcome::Success).build().unwrap();
+    let (fragile, other) = (Arc::new(fragile), Arc::new(other));
+    assert!(quietly(|| (&*fragile, other.fail_fast()).run(|| 7)).is_none());
+    assert!(quietly(|| (other.clone(), fragile.clone()).run(|| 7)).is_none());
+    assert!(quietly(|| (&fragile, &other).run_async(async { 7 }).wait()).is_none());
+    let (fragile, other) = (fragile.stats(), other.stats());
+    assert_eq!((fragile.failed, fragile.calls()), (3, 3));
+    assert_eq!((other.succeeded, other.calls()), (3, 3));
 }
