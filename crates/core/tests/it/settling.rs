@@ -101,7 +101,7 @@ fn a_rule_that_panics_is_a_failure_and_keeps_no_other_pass_from_its_own_outcome(
         let expect = |at: usize| rule(at).unwrap_or(Failure);
         let rows: [&dyn Fn(); 4] = [
             &|| _ = (&a, (&b, &c)).run(|| ()),
-            &|| _ = ((&a, &b), &c).run_or_else(|| (), |_| ()),
+            &|| ((&a, &b), &c).run_or_else(|| (), |_| ()),
             &|| _ = (&a, (&b, &c)).run_async(async {}).wait(),
             &|| ((&a, &b), &c).try_enter().unwrap().settle_by("a result"),
         ];
