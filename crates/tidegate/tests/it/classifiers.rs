@@ -84,8 +84,7 @@ fn expect_its_classifier<G>(breaker: &Judged, gate: G)
 where
     G: Gate<Pass: SettleBy<Answer>, Refused: Error + Send + Sync + 'static> + Clone,
 {
-    let (semaphore, limiter) =
-        (Semaphore::new(1), RateLimiter::new(Quota::expect(Quota::per_second(1_000_000))));
+    let (semaphore, limiter) = (Semaphore::new(1), RateLimiter::new(Quota::per_second(1_000_000)));
     let before = counts(breaker);
     let mut rounds = call_by_each_method(&gate);
     rounds += call_by_each_method(&(gate.clone(), &semaphore));

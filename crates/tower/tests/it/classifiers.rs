@@ -58,7 +58,7 @@ fn a_breakers_classifier_decides_in_every_layer() {
     let breaker = Arc::new(builder().build().unwrap());
     let owned = || breaker.clone().fail_fast_owned();
     let semaphore = Arc::new(Semaphore::new(1));
-    let limiter = Arc::new(RateLimiter::new(Quota::per_second(1_000_000).unwrap()));
+    let limiter = Arc::new(RateLimiter::new(Quota::per_second(1_000_000)));
     let adaptive = Arc::new(AdaptiveSemaphore::builder(Aimd::new()).build().unwrap());
     let hour = Duration::from_secs(3600);
 
