@@ -213,8 +213,8 @@ impl<T: Table> GrowingShards<T> {
         if self.is_grown() { self.all.get() } else { None }
     }
 
-    /// Returns the one of all shards that a spread hash belongs to; `None` where
-    /// [`grown`](Self::grown) is.
+    /// Returns the one of all shards that a spread hash belongs to; `None` in the same cases as
+    /// [`grown`](Self::grown).
     #[inline]
     fn grown_by(&self, spread: u64) -> Option<Shard<'_, T>> {
         Some(self.grown()?.by_hash(spread).owned_by(self))
@@ -237,8 +237,8 @@ impl<T: Table> GrowingShards<T> {
         let Some(few) = self.few() else {
             return self.grown_by(spread)?.begin_scan();
         };
-        // A caller that only reads may hold locks of other maps, taken in any order. To grow is to
-        // wait for each lock of this map, so it does not grow the map then.
+        // A caller that only reads may hold locks of other maps, taken in any order, and growing
+        // waits for each lock of this map: so it grows the map only if it holds none.
         if rw_shards::sections_around() == 0 && few.take_contention() {
             self.grow(few, &hash_of);
         }
@@ -292,7 +292,8 @@ impl<T: Table> GrowingShards<T> {
         self.few.get()?.as_deref()
     }
 
-    /// Makes the shards that are there first: the few, or all where nothing grows.
+    /// Makes the shards, if there are none yet: the few, or all if the map does not grow or has
+    /// grown.
     fn make(&self) {
         if self.is_grown() {
             self.make_all();
@@ -330,8 +331,8 @@ impl<T: Table> GrowingShards<T> {
                 }
             });
         }
-        // ORDERING: Release: pairs with the Acquire in `is_grown`. What other threads have moved
-        // happens before, as this thread found their shards closed.
+        // ORDERING: Release: pairs with the Acquire in `is_grown`. The moves by other threads
+        // happen before this, as this thread found their shards closed.
         self.is_grown.store(true, Ordering::Release);
     }
 }

@@ -43,8 +43,8 @@ use crate::hasher::DefaultHashBuilder;
 ///
 /// It is for state that most of the time equals that of a key never seen before: a rate limiter's
 /// bucket that has refilled, a circuit breaker without failures. When the registry is full, a new
-/// key takes the place of an *idle* entry: one of which the caller says that it equals a new one.
-/// So a million passing keys cost no more memory than `max_keys` of them, no key in use is ever
+/// key takes the place of an *idle* entry: the caller says whether an entry equals a new one. So a
+/// million passing keys cost no more memory than `max_keys` of them, no key in use is ever
 /// forgotten, and no background task is needed.
 ///
 /// A value lives in the table itself, and is changed [in place](Self::with). Values that callers
@@ -161,8 +161,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         self.find_or_insert(key, None, make, is_idle, f)
     }
 
-    /// Does what [`with`](Self::with) does, for values that know until when they are busy: then an
-    /// idle one is found wherever it is.
+    /// Does what [`with`](Self::with) does, for values that know until when they are busy: an idle
+    /// value is then found wherever it is.
     ///
     /// `occupancy` says whether a value equals a new one at the time `now` and is not needed; if it
     /// is needed, it also says until when, if that is known. It runs when a value is new, when its
@@ -468,8 +468,8 @@ impl<K, V, S> Keyed<K, V, S> {
             .map(|_| self.vacated())
     }
 
-    /// Returns a place that `taken` counts and no entry fills: that of an entry just removed from
-    /// its table, or one just taken.
+    /// Returns a place that is counted in `taken` and filled by no entry: the caller has just taken
+    /// it, or removed the entry that filled it.
     fn vacated(&self) -> Place<'_> {
         Place { taken: &self.taken }
     }

@@ -64,13 +64,14 @@ use crate::{
 /// can write.
 ///
 /// A closure that looks at values ([`get_with`](Self::get_with), [`for_each`](Self::for_each),
-/// [`fold`](Self::fold) and the like) may call methods that read the same map, on any keys; it
-/// never waits for a writer that waits for it. All other calls of a map from its own closures are
-/// bugs, except those that take no lock ([`len`](Self::len), [`is_empty`](Self::is_empty)): calls
-/// that write, and any call from a closure that can write ([`update`](Self::update),
-/// [`entry`](Self::entry), [`retain`](Self::retain) and the like). With std such a call panics at
-/// once, always, whether or not it would have met a lock; without std any call from a closure may
-/// hang, even a read from a closure that reads (or panic, with the feature `critical-section`).
+/// [`fold`](Self::fold) and the like) may call methods that read the same map, on any keys; such a
+/// call never waits for a writer that waits for the closure. All other calls of a map from its own
+/// closures are bugs, except those that take no lock ([`len`](Self::len),
+/// [`is_empty`](Self::is_empty)): calls that write, and any call from a closure that can write
+/// ([`update`](Self::update), [`entry`](Self::entry), [`retain`](Self::retain) and the like). With
+/// std such a call panics at once, always, whether or not it would have met a lock; without std any
+/// call from a closure may hang, even a read from a closure that reads (or panic, with the feature
+/// `critical-section`).
 ///
 /// A closure that looks at values may look at other maps. If one of two maps is written to, all
 /// threads must enter the two in the same order, or they can wait for each other for ever. A
@@ -124,8 +125,8 @@ use crate::{
 ///
 /// # Memory ordering
 ///
-/// What a thread did before it wrote an entry happens before what another does after it has found
-/// that entry.
+/// Everything that a thread did before it wrote an entry happens before everything that another
+/// thread does after it found that entry.
 ///
 /// The map is `Send` if values are `Send` and keys are `Send` and `Sync`; it is `Sync` if keys and
 /// values are both. The builder of hashers must be `Send` or `Sync`, too.

@@ -27,8 +27,8 @@ use crate::{
 ///
 /// They see what their namesakes without `par_` see, and their closures run under a shard's lock,
 /// too. Such a closure must not call rayon, not even for other data: a thread that waits in `join`
-/// or for a parallel iterator takes up other jobs, and if one of them enters this map, that is a
-/// call from inside a closure: it panics if either of the two writes.
+/// or for a parallel iterator takes up other jobs, and if one of these enters this map, that is a
+/// call from inside the closure, which panics if the closure or the job can write.
 ///
 /// # Panics
 ///
@@ -129,8 +129,8 @@ impl<K: Send + Sync, V: Send + Sync, S: Sync> ConcurrentMap<K, V, S> {
 
     /// Returns the ranges of shards, to be shared out.
     fn par_ranges(&self) -> impl ParallelIterator<Item = Range<usize>> + use<K, V, S> {
-        // A pool's thread might wait for the lock that this one holds, or for a writer that waits
-        // for this one.
+        // A thread of the pool might wait for a lock that the calling thread holds, or for a writer
+        // that waits for that lock.
         self.entries.assert_outside();
         self.entries.ranges().collect::<Vec<_>>().into_par_iter()
     }

@@ -12,7 +12,7 @@ use core::fmt;
 pub enum AcquireError {
     /// The semaphore is closed.
     Closed,
-    /// More permits were asked for than the semaphore has, in use or not.
+    /// More permits were asked for than the [capacity](crate::Semaphore::capacity).
     TooMany,
     /// As many requests wait as the semaphore lets wait.
     QueueFull,
@@ -43,7 +43,7 @@ impl fmt::Display for AcquireError {
 
 impl core::error::Error for AcquireError {}
 
-/// Why permits could not be acquired without waiting.
+/// Why permits could not be acquired without waiting, or why a gate, which may wait, has refused.
 ///
 /// If several reasons apply, the error is the first of `Closed`, `TooMany`, and `NoPermits` or
 /// `QueueFull`. A later request may succeed after the last two, after `TooMany` only if the
@@ -69,7 +69,7 @@ pub enum TryAcquireError {
     NoPermits,
     /// The semaphore is closed.
     Closed,
-    /// More permits were asked for than the semaphore has, in use or not.
+    /// More permits were asked for than the [capacity](crate::Semaphore::capacity).
     TooMany,
     /// As many requests wait as the semaphore lets wait. Only the `enter` of a gate returns this:
     /// `try_acquire` does not join the queue.

@@ -17,7 +17,7 @@ use crate::{
     word::Need,
 };
 
-/// Entering takes one permit. [`Semaphore::gate`] returns a gate that takes more. An
+/// Entering takes one permit. [`Semaphore::gate`] returns a gate that takes another number. An
 /// `Arc<Semaphore>` is a gate, too; its passes keep the semaphore alive, so they can move into a
 /// task or a thread.
 ///

@@ -21,8 +21,8 @@
 //! [`Fairness`]. While every waiter in the queue is nudged and about to run, releasers need not
 //! take the lock; a waiter that runs too late sets ATTENDED again. Free permits are promised to the
 //! nudged waiters, but not for ever: after some acquisitions the promise lapses, and the next
-//! waiters are nudged, too. A waiter that runs only then may take permits that are promised to
-//! those behind it.
+//! waiters are nudged, too. A waiter that runs only after its promise has lapsed may take permits
+//! that are promised to those behind it.
 //!
 //! Permits stay in the word until the head's request fits, so there are no partial grants to undo.
 //! As in tokio's `batch_semaphore`, the releaser hands over under the queue's lock and wakes the
@@ -135,8 +135,9 @@ impl PermitPool {
     }
 
     /// Takes what `need` asks for if it is free and no waiter comes first; returns how many permits
-    /// that is, or `None`, also if the pool is closed. A request for 0 permits overtakes the
-    /// waiters; a request that 0 suffice for takes 0 if a waiter comes first.
+    /// that is. Returns `None` if too few are free, if a waiter comes first, and if the pool is
+    /// closed. A request for 0 permits overtakes the waiters; a request for 0 or more gets 0 if a
+    /// waiter comes first.
     #[inline]
     pub(crate) fn take(&self, need: Need) -> Option<usize> {
         let barred = if need.is_nothing() { CLOSED } else { CLOSED | BARRED };

@@ -34,8 +34,8 @@ pub const MAX_PERMITS: usize = word::MAX_PERMITS;
 ///
 /// By default requests are served strictly first in, first out, in the order in which their futures
 /// are first polled; [`.wait()`](crate::Wait::wait) polls at once. [`Fairness`](crate::Fairness)
-/// lists the alternatives, and why this is the default. No request overtakes: it is served when
-/// those before it have been, also if it is small and they are large, and
+/// lists the alternatives, and why this is the default. No request overtakes another: each is
+/// served when those before it have been, even a small one behind large ones, and
 /// [`try_acquire`](Self::try_acquire) refuses while any request waits. The exception is a request
 /// for 0 permits: it takes no permits from any waiter and is ready at once.
 ///
@@ -183,8 +183,8 @@ impl Semaphore {
     /// # Errors
     ///
     /// [`Closed`](AcquireError::Closed), also for `n` = 0; else [`TooMany`](AcquireError::TooMany)
-    /// if `n` is above the [`capacity`](Self::capacity): a request waits for permits that do not
-    /// exist only if the semaphore was [built so](crate::Builder::wait_for_capacity); else
+    /// if `n` is above the [`capacity`](Self::capacity) (or, where requests [wait for
+    /// it](crate::Builder::wait_for_capacity), above [`MAX_PERMITS`]); else
     /// [`QueueFull`](AcquireError::QueueFull) if the request would have to wait and as many wait as
     /// [may](crate::Builder::max_waiters). The first poll returns each of them at once. A request
     /// in the queue gets `Closed` when the semaphore is closed, and `TooMany` when it is at the
@@ -431,8 +431,8 @@ impl Semaphore {
     /// Removes up to `n` of the free permits for good and returns how many. Never waits.
     ///
     /// Permits released before this call go to the waiters first, unless newcomers [may
-    /// overtake](crate::Fairness) them. Free permits that do not suffice for the head of the queue
-    /// may be removed.
+    /// overtake](crate::Fairness) the waiters. Free permits that do not suffice for the head of the
+    /// queue may be removed.
     ///
     /// The capacity shrinks by as many. A request in the queue for more than the new capacity gets
     /// [`AcquireError::TooMany`] as soon as it is at the head, unless the semaphore lets it [wait

@@ -205,7 +205,8 @@ impl<E> Table for KeyTable<E> {
         meta.len.load(Ordering::Relaxed)
     }
 
-    /// Times move along: each entry gets that of its group, which is its own or an earlier one.
+    /// Times move along: each entry takes the bound of its group, which is not later than its own
+    /// time.
     fn split(
         &mut self,
         parts: usize,

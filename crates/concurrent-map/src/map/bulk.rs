@@ -166,8 +166,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Extend<(K, V)> for ConcurrentMap<K, V, S> 
     }
 }
 
-/// Entries that are in no table: those to be inserted, those that were removed, and what was there
-/// before. They are dropped one by one.
+/// Entries that are in no table: to be inserted, or removed, or an unused key with the value that
+/// was replaced. They are dropped one by one.
 pub(crate) struct Unused<K, V>(pub(crate) Vec<Option<(K, V)>>);
 
 impl<K, V> Unused<K, V> {

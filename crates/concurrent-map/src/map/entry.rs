@@ -16,7 +16,7 @@ const THERE: &str = "the place of the key is known";
 
 impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// Lends the entry of `key` to `f`, which may look at its value, change, set, or remove it, in
-    /// any number of steps, which other callers see as one. Returns what `f` returns.
+    /// any number of steps; other callers see them as one step. Returns what `f` returns.
     ///
     /// `f` runs under the shard's lock: it must be short and must not call the map. Return what you
     /// take out of the entry: what `f` drops is dropped under the lock, where a destructor must not

@@ -83,14 +83,14 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     /// polls its own future.
     ///
     /// An error is shared among callers of equal keys whose errors are of one type. A waiter with
-    /// another type of error starts anew when the leader has failed. What concerns one caller
-    /// alone, such as its time limit, belongs around the returned future, and not into `future`. An
-    /// error that cannot be cloned goes into an `Arc`.
+    /// another type of error starts anew when the leader has failed. Put what concerns one caller
+    /// alone, such as its time limit, around the returned future, and not into `future`. An error
+    /// that cannot be cloned goes into an `Arc`.
     ///
-    /// The leader's value is inserted unless another method has inserted one meanwhile; then that
-    /// one stays, all callers get it, and the leader's is dropped. A waiter finds such a value when
-    /// the leader has ended, or when it is polled for another reason. A value that is removed
-    /// before a waiter has checked is computed again, by a new leader.
+    /// The leader's value is inserted unless another method has inserted one meanwhile; in that
+    /// case the other value stays, all callers get it, and the leader's is dropped. A waiter finds
+    /// such a value when the leader has ended, or when it is polled for another reason. A value
+    /// that is removed before a waiter has checked is computed again, by a new leader.
     ///
     /// Keys whose 64-bit hashes are equal wait for one another, but never get each other's value.
     ///

@@ -22,8 +22,8 @@ pub(crate) struct Control<A> {
     round: Round,
     /// The present version.
     version: Version,
-    /// The version that changed the limit last: successes of requests from before it do not count
-    /// for the round.
+    /// The version that began with the last change of the limit: successes of requests from before
+    /// it do not count for the round.
     changed_at: Version,
     /// The version that began with the last cut by a drop: drops of requests from before it do not
     /// count.

@@ -67,8 +67,8 @@ impl Gradient2 {
         }
     }
 
-    /// Sets how many times its long average (1 to 10) the latency may be without shrinking the
-    /// limit. Default: 1.5.
+    /// Sets the highest multiple of its long average, from 1 to 10, that the latency may reach
+    /// without shrinking the limit. Default: 1.5.
     pub const fn tolerance(mut self, times: f64) -> Self {
         self.tolerance = times;
         self

@@ -17,7 +17,7 @@ use super::{
 /// The no-load latency is the lowest mean of a round. Since a server may become slower for good,
 /// the no-load latency is measured anew in each round in which less than half of the limit was in
 /// flight and, under a steady load, every [`probe_every`](Self::probe_every) rounds: then the limit
-/// is halved for one round.
+/// is halved for one round (for more, while less than half of the lowered limit is in flight).
 ///
 /// After Brakmo and Peterson, "TCP Vegas" (1995), and Netflix's `VegasLimit`, with these
 /// differences. When a probe is due, Netflix's takes any sample as the new no-load latency; under a
