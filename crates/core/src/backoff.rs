@@ -15,8 +15,8 @@ const MAX_ATTEMPTS: u32 = 3;
 
 /// Pauses between attempts: how long, how far spread, and how many.
 ///
-/// A batcher and a pipeline pause for such a time before each retry, and so may any caller that
-/// retries.
+/// A breaker that is open pauses for such a time, and so do a batcher, a pipeline and
+/// [`retry`](crate::retry()) before each retry, and may any caller that retries.
 ///
 /// # Examples
 ///
@@ -75,7 +75,9 @@ impl Backoff {
 
     /// Bounds retries to `percent` of the calls, so that a service which fails is not flooded: each
     /// call earns that part of a retry, 100 retries can be saved, and 10 are there at the beginning
-    /// (Finagle's retry budgets). Default: no bound.
+    /// ([Finagle's retry budgets](https://finagle.github.io/blog/2016/02/08/retry-budgets/), whose
+    /// tokens also expire, after 10 seconds; gRPC's throttle, gRFC A6, is another such bucket).
+    /// Default: no bound.
     ///
     /// # Examples
     ///
@@ -191,9 +193,9 @@ impl Retries {
 
     /// Credits the budget for a call. To be called once for each call, before its first attempt.
     pub fn begin(&self) {
-        let Some(percent) = self.backoff.budget else { return };
-        let earn = |balance: u64| Some(balance.saturating_add(percent.into()).min(MOST));
-        _ = self.balance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, earn);
+        if let Some(percent) = self.backoff.budget {
+            self.deposit(percent.into());
+        }
     }
 
     /// Returns the pause before the next attempt of a call that has failed `failures` times (1 or
@@ -209,6 +211,19 @@ impl Retries {
         }
         let draw = self.draws.fetch_add(1, Ordering::Relaxed);
         Some(self.backoff.pause(failures, Random::new(self.seed ^ draw).next_u64()))
+    }
+
+    /// Refunds what a [`pause`](Self::pause) has charged: to be called where no attempt follows it
+    /// after all.
+    pub fn refund(&self) {
+        if self.backoff.budget.is_some() {
+            self.deposit(RETRY);
+        }
+    }
+
+    fn deposit(&self, hundredths: u64) {
+        let add = |balance: u64| Some(balance.saturating_add(hundredths).min(MOST));
+        _ = self.balance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 }
 

@@ -13,12 +13,14 @@ pub mod error;
 pub mod event;
 pub mod future_slots;
 pub mod gate;
+pub mod hedge;
 pub mod lock;
 pub mod primitive;
 #[cfg(target_has_atomic = "ptr")]
 pub mod queue;
 pub mod random;
 pub mod report;
+pub mod retry;
 #[cfg(target_has_atomic = "ptr")]
 #[allow(unsafe_code, reason = "its slots are UnsafeCells; the argument stands there")]
 pub mod ring;
@@ -41,6 +43,8 @@ pub use self::{
     error::{BuildError, Cancelled, Closed, Reason, TimedOut},
     event::Event,
     gate::{Gate, Outcome, Pass},
+    hedge::hedge,
+    retry::retry,
     rw_shards::RwShards,
     shard::Shards,
     tally::Tally,
