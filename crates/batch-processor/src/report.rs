@@ -16,7 +16,7 @@ impl<T, R, E, C> Report for Batcher<T, R, E, C> {
     }
 }
 
-/// As of a [`Batcher`].
+/// As for a [`Batcher`].
 impl<T, H: Handler<T>, C: Timer> Report for LeaderBatcher<T, H, C> {
     fn report(&self, to: &mut dyn Sink) {
         report(self.stats(), to);

@@ -388,7 +388,7 @@ impl WorkerPool {
     ///
     /// # Memory ordering
     ///
-    /// What the jobs did happens before what comes after the wait.
+    /// The jobs that were waited for happen before the end of the wait.
     ///
     /// # Cancel safety
     ///

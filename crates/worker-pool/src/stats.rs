@@ -48,7 +48,7 @@ pub struct Stats {
     /// Jobs accepted and dropped before they ran, and futures that were cancelled before they
     /// ended.
     pub cancelled: u64,
-    /// Those of the cancelled that had waited for longer than
+    /// Cancelled jobs that had waited for longer than
     /// [`max_queue_age`](crate::Builder::max_queue_age).
     pub expired: u64,
     /// Jobs not accepted: the queue was full, or the pool closed.

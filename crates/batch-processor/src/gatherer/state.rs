@@ -1,5 +1,5 @@
 //! What `Gatherer` and `KeyedGatherer` have in common: the steps that the driver and the handles
-//! take, and what these count.
+//! take, and the counts.
 
 use core::mem;
 

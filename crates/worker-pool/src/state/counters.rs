@@ -35,7 +35,7 @@ pub(crate) enum Counter {
     /// Jobs accepted and dropped before they ran, and futures that were cancelled before they
     /// ended.
     Cancelled,
-    /// Those of the cancelled that had waited for too long.
+    /// Cancelled jobs that had waited for too long.
     Expired,
     /// Jobs not accepted.
     Refused,
