@@ -88,7 +88,7 @@ struct Retry {
 #[cfg(feature = "std")]
 impl Retry {
     const NONE: Self = Self { _sleep: None };
-    // None in unit tests: there a retry rings before `postpone` returns, as it may on a slow thread.
+    // None in unit tests: there a retry rings within `postpone`, as on a slow thread it may.
     const WHILE: core::time::Duration =
         core::time::Duration::from_millis(if cfg!(test) { 0 } else { 1 });
 
@@ -212,7 +212,7 @@ impl OnWake for Bell {
     }
 }
 
-#[cfg(all(test, feature = "std", not(loom)))]
+#[cfg(all(test, feature = "std"))]
 mod tests {
     use core::{
         future::Future,
