@@ -25,7 +25,7 @@ mod occupancy;
 use core::{
     fmt,
     hash::{BuildHasher, Hash},
-    mem,
+    iter, mem,
     num::NonZeroUsize,
     panic::{RefUnwindSafe, UnwindSafe},
 };
@@ -37,7 +37,10 @@ use tidegate_core::primitive::atomic::{AtomicUsize, Ordering};
 
 use self::key_tables::KeyTables;
 pub use self::occupancy::Occupancy;
-use crate::hasher::DefaultHashBuilder;
+use crate::{
+    hasher::DefaultHashBuilder,
+    map::{Unused, drop_entries, value_of},
+};
 
 /// A bounded registry of per-key state that cleans itself: one `V` per key, made on first use.
 ///
@@ -376,12 +379,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
             Some((found.remove().0, self.vacated()))
         });
         let (entry, place) = removed??;
-        // One by one: if the key's drop panics, the place is given back and the value is dropped
-        // all the same.
-        let Entry { key, value } = entry;
+        // Given back even if the key's drop panics.
         drop(place);
-        drop(key);
-        Some(value)
+        value_of(Some((entry.key, entry.value)))
     }
 
     /// Keeps only the entries for which `keep` returns true.
@@ -393,13 +393,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
     ///
     /// Panics with std if `keep` calls the registry. A panic of `keep` itself is passed on; what it
     /// has refused until then is gone.
-    pub fn retain(&self, mut keep: impl FnMut(&K, &mut V) -> bool) {
-        // What is removed is dropped when no lock is held.
-        let mut removed = Vec::new();
-        self.entries.shards.write_all(|table, _| {
-            let refused = table.table.extract_if(|entry| !keep(&entry.key, &mut entry.value));
-            removed.extend(refused.map(|entry| (entry, self.vacated())));
-        });
+    pub fn retain(&self, keep: impl FnMut(&K, &mut V) -> bool) {
+        self.keep(keep);
     }
 
     /// Returns a closure that hashes the key of an entry again, when the entry moves.
@@ -419,12 +414,35 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
         let (entry, place) = self.entries.take_idle(now, look, removed)?;
         // Dropped while this function still holds the place, which is given back if the drop
         // panics.
-        drop(entry);
+        drop_entries(iter::once((entry.key, entry.value)));
         Some(place)
     }
 }
 
+impl<K, V, S> Drop for Keyed<K, V, S> {
+    fn drop(&mut self) {
+        if mem::needs_drop::<(K, V)>() {
+            self.keep(|_, _| false);
+        }
+    }
+}
+
 impl<K, V, S> Keyed<K, V, S> {
+    /// Keeps only the entries for which `keep` returns true. The others are dropped when no lock is
+    /// held, each key and each value on its own.
+    fn keep(&self, mut keep: impl FnMut(&K, &mut V) -> bool) {
+        // Declared first, so given back last, even if a drop panics.
+        let mut places = Vec::new();
+        let mut removed = Unused(Vec::new());
+        self.entries.shards.write_all(|table, _| {
+            let refused = table.table.extract_if(|entry| !keep(&entry.key, &mut entry.value));
+            removed.0.extend(refused.map(|Entry { key, value }| {
+                places.push(self.vacated());
+                Some((key, value))
+            }));
+        });
+    }
+
     /// Returns the number of keys. A snapshot; a key on its way in counts.
     pub fn len(&self) -> usize {
         // ORDERING: Relaxed: a snapshot.

@@ -222,7 +222,7 @@ impl<K, V, S> Drop for ConcurrentMap<K, V, S> {
 /// Drops the key of a removed entry and returns the value, which a panic of the key's destructor
 /// does not leak.
 #[inline]
-fn value_of<K, V>(entry: Option<(K, V)>) -> Option<V> {
+pub(crate) fn value_of<K, V>(entry: Option<(K, V)>) -> Option<V> {
     let (key, value) = entry?;
     drop(DropEach::new(Some(key)));
     Some(value)

@@ -5,6 +5,7 @@ use std::{
     future::Future,
     hash::{BuildHasherDefault, Hash, Hasher},
     mem::ManuallyDrop,
+    num::NonZeroUsize,
     pin::Pin,
     sync::{
         Arc,
@@ -14,7 +15,7 @@ use std::{
 };
 
 use test_kit::{Bomb, panics, quiet_panic};
-use tidegate_concurrent_map::{ConcurrentMap, Op};
+use tidegate_concurrent_map::{ConcurrentMap, Keyed, Op};
 use tidegate_core::Wait;
 
 use crate::hashers::Identity;
@@ -111,6 +112,42 @@ fn keys_and_values_of_a_map_are_dropped_each_whoever_drops_them() {
         quiet_panic("quiet")
     };
     assert_eq!(gone(20, unwound), 40);
+}
+
+type Registry = Keyed<Bomb, Bomb>;
+
+#[test]
+fn keys_and_values_of_a_registry_are_dropped_each_whoever_drops_them() {
+    let gone = |act: &dyn Fn(Registry)| {
+        let count = Arc::new(AtomicUsize::new(0));
+        let bomb = |n| Bomb(n, count.clone());
+        let registry = Registry::new(NonZeroUsize::new(20).unwrap());
+        for n in 20..40 {
+            let key = ManuallyDrop::new(bomb(n));
+            assert_eq!(registry.with(&*key, || bomb(n), |_| false, |value| value.0), Ok(n));
+        }
+        assert!(panics(|| act(registry)));
+        count.load(Ordering::SeqCst)
+    };
+    let retained = |registry: Registry| {
+        assert!(panics(|| registry.retain(|_, _| false)) && registry.is_empty());
+        quiet_panic("quiet")
+    };
+    let stopped = |registry: Registry| {
+        let mut refused = 0;
+        registry.retain(|_, _| {
+            refused += 1;
+            if refused > 10 { quiet_panic("quiet") } else { false }
+        });
+    };
+    let unwound = |registry: Registry| {
+        let _registry = registry;
+        quiet_panic("quiet")
+    };
+    assert_eq!(gone(&drop), 40);
+    assert_eq!(gone(&retained), 40);
+    assert_eq!(gone(&stopped), 40);
+    assert_eq!(gone(&unwound), 40);
 }
 
 #[test]
