@@ -8,13 +8,14 @@ use tidegate_core::report::Value;
 use crate::{named_sample::NamedSample, registry::Registry};
 
 impl Registry {
-    /// Hands what all objects report to the current recorder of the crate `metrics`, by the names
-    /// for Prometheus. Call it before each scrape, or every few seconds.
+    /// Hands what all objects report to the current recorder of the crate `metrics`, under the
+    /// names for Prometheus. Call it before each scrape, or every few seconds.
     ///
-    /// A recorder takes no sums: those of a summary are a counter that ends in `_count`, and a
-    /// gauge that ends in `_sum`. Of an object that was dropped a recorder keeps the last numbers,
-    /// unless it forgets what is idle. The counters of an object that is made anew by that name
-    /// seem to stand still until they are larger than those before: the usual recorders lower none.
+    /// A recorder knows no summaries: it gets a summary's count as a counter whose name ends in
+    /// `_count`, and its sum as a gauge whose name ends in `_sum`. A recorder keeps the last
+    /// numbers of an object that was dropped, unless it forgets idle metrics. If a new object is
+    /// then watched by the same name, its counters seem to stand still until they exceed those of
+    /// the old object: the usual recorders lower no counter.
     pub fn publish(&self) {
         metrics::with_recorder(|recorder| {
             for reading in self.read() {

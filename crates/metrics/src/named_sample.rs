@@ -7,8 +7,8 @@ use tidegate_core::{
     report::{Metric, Sample},
 };
 
-/// A sample, and the name of the object that it is of: from
-/// [`Registry::read`](crate::Registry::read).
+/// A sample, with the name of the object that it describes:
+/// [`Registry::read`](crate::Registry::read) returns these.
 #[derive(Debug, Clone)]
 pub struct NamedSample {
     name: Arc<String>,
@@ -21,7 +21,7 @@ impl NamedSample {
         Self { name, sample }
     }
 
-    /// Returns what tells all readings apart.
+    /// Returns what tells this reading apart from all others.
     pub(crate) fn series(&self) -> (Arc<String>, (Metric, &'static str, &'static str)) {
         (Arc::clone(&self.name), series(&self.sample))
     }
@@ -31,8 +31,8 @@ impl NamedSample {
         &self.name
     }
 
-    /// Returns the labels and their values: `name` always, `pattern` and the metric's own label if
-    /// it has them. Never one per key.
+    /// Returns the labels and their values: `name` always, and `pattern` and the metric's own label
+    /// if the metric has them. No label has the keys of a keyed object as its values.
     pub fn labels(&self) -> impl Iterator<Item = (&'static str, &str)> + Clone {
         let Sample { metric, pattern, part, .. } = self.sample;
         let pattern = metric.has_pattern().then_some(("pattern", pattern));
@@ -41,7 +41,8 @@ impl NamedSample {
     }
 }
 
-/// What tells the samples of one object apart: the metric, and its labels but the name.
+/// Returns what tells the samples of one object apart: the metric, and the values of its labels
+/// other than `name`.
 pub(crate) fn series(sample: &Sample) -> (Metric, &'static str, &'static str) {
     let pattern = if sample.metric.has_pattern() { sample.pattern } else { "" };
     (sample.metric, pattern, sample.part)

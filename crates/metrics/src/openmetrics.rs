@@ -22,11 +22,11 @@ impl Registry {
         text
     }
 
-    /// Writes the same text.
+    /// Writes the text that [`openmetrics`](Self::openmetrics) returns.
     ///
     /// # Errors
     ///
-    /// Those of `to`.
+    /// Those that `to` returns.
     pub fn write_openmetrics(&self, to: &mut dyn fmt::Write) -> fmt::Result {
         let readings = self.read();
         for family in readings.chunk_by(|a, b| a.sample.metric == b.sample.metric) {
@@ -40,7 +40,7 @@ impl Registry {
 }
 
 fn write_head(metric: Metric, to: &mut dyn fmt::Write) -> fmt::Result {
-    // Samples of a counter have the suffix, their family has not.
+    // The samples of a counter have the suffix `_total`, the family has not.
     let family = metric.name().trim_end_matches("_total");
     let kind = match metric.kind() {
         Kind::Counter => "counter",
@@ -80,7 +80,7 @@ fn write_line(
     writeln!(to, "}} {value}")
 }
 
-/// A label's value: what would end it is escaped.
+/// A label's value, with backslashes, quotes and line ends escaped.
 struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
@@ -97,7 +97,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// A number, by the spellings of OpenMetrics.
+/// A number in the spelling of OpenMetrics.
 struct Number(f64);
 
 impl fmt::Display for Number {
@@ -105,7 +105,7 @@ impl fmt::Display for Number {
         match self.0 {
             f64::INFINITY => f.write_str("+Inf"),
             f64::NEG_INFINITY => f.write_str("-Inf"),
-            // NaN, too, is spelled alike.
+            // OpenMetrics spells all others, NaN included, as Rust does.
             number => write!(f, "{number}"),
         }
     }

@@ -11,14 +11,15 @@ use tidegate_core::report::{Kind, Metric, Value};
 use crate::registry::Registry;
 
 impl Registry {
-    /// Makes an observable instrument of `meter` for each metric, by its
-    /// [name for OpenTelemetry](Metric::otel_name).
+    /// Makes observable instruments of `meter` for every metric: one, by its [name for
+    /// OpenTelemetry](Metric::otel_name), or two for a summary.
     ///
-    /// There are no observable histograms: a summary is two counters, its `count` and its `sum`.
-    /// So exporters for Prometheus name it otherwise than [the text](Self::openmetrics) and the
+    /// There are no observable histograms: a summary is two counters, its `count` and its `sum`. So
+    /// exporters for Prometheus name a summary otherwise than [the text](Self::openmetrics) and the
     /// dashboard do.
-    /// Call it once for a meter; the instruments keep the registry. Each of them reads every
-    /// object when it is observed.
+    ///
+    /// Call this method once for each meter. The instruments keep the registry, but not its
+    /// objects; each instrument reads every object when it is observed.
     pub fn observe_with(&self, meter: &Meter) {
         for metric in Metric::ALL {
             let (name, unit, help) = (metric.otel_name(), metric.unit(), metric.help());
@@ -43,7 +44,8 @@ impl Registry {
         }
     }
 
-    /// Returns a callback that observes the samples of `metric`, as `number` sees them.
+    /// Returns a callback that observes the samples of `metric`, each as the number that `number`
+    /// makes of it, if any.
     fn observer<N: 'static>(
         &self,
         metric: Metric,

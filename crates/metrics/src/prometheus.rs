@@ -15,14 +15,14 @@ use crate::registry::Registry;
 
 /// For `prometheus_client::registry::Registry::register_collector(Box::new(registry.clone()))`.
 ///
-/// That crate has no summaries: count and sum are those of a histogram whose one bucket takes
-/// everything. They have the same names.
+/// That crate has no summaries: a summary is a histogram with a single bucket, which takes every
+/// observation. Its count and its sum have the same names as those of a summary.
 impl Collector for Registry {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let readings = self.read();
         for family in readings.chunk_by(|a, b| a.sample.metric == b.sample.metric) {
             let metric = family[0].sample.metric;
-            // The encoder adds the end of a counter's name.
+            // The encoder adds `_total` to a counter's name.
             let name = metric.name().trim_end_matches("_total");
             let kind = match metric.kind() {
                 Kind::Counter => MetricType::Counter,

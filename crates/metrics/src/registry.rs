@@ -37,12 +37,13 @@ pub struct Registry {
     watched: Arc<Lock<Vec<Arc<Watched>>>>,
 }
 
-/// An object that may be dropped.
+/// A watched object, which may have been dropped.
 trait Source: Send + Sync {
-    /// Reads it, and returns whether it is still there.
+    /// Hands the object's samples to `to`. Returns false, without a sample, if the object was
+    /// dropped.
     fn read(&self, to: &mut dyn Sink) -> bool;
 
-    /// Returns whether it is dropped. Runs nothing of the object's.
+    /// Returns whether the object was dropped. Runs none of the object's code.
     fn is_gone(&self) -> bool;
 }
 
@@ -62,7 +63,8 @@ impl<T: Report + Send + Sync> Source for Weak<T> {
 struct Watched {
     name: Arc<String>,
     source: Box<dyn Source>,
-    /// The counters and summaries as they were read last.
+    /// The latest sample of each series, as [`keep_from_shrinking`](Self::keep_from_shrinking) left
+    /// it.
     seen: Lock<Vec<Sample>>,
 }
 
@@ -72,16 +74,17 @@ impl Registry {
         Self::default()
     }
 
-    /// Reports `object` by this name from now on, as long as it exists. Its current samples are
-    /// read once, to compare them.
+    /// Reports `object` by this name from now on, as long as it exists. This call reads its samples
+    /// once, to compare them with those of the other objects of that name.
     ///
     /// Objects of several patterns may have one name, as the semaphore and the breaker of one
-    /// service. The name may be anything; a few words are what reads well in a label.
+    /// service. Any name is allowed; as a label, a few words read well.
     ///
     /// # Errors
     ///
-    /// [`NameTaken`] if another object of that name has a metric with the same labels, so that the
-    /// two could not be told apart. The name of an object that was dropped is free again.
+    /// [`NameTaken`] if another object of that name reports the same metric with the same labels as
+    /// `object`, so that the two could not be told apart. `object` is then not watched. The name of
+    /// an object that was dropped is free again.
     pub fn watch<T>(&self, name: impl Into<String>, object: &Arc<T>) -> Result<(), NameTaken>
     where
         T: Report + Send + Sync + 'static,
@@ -102,8 +105,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Returns an object of the same name that is not among those `compared`; adds `new` if there
-    /// is none.
+    /// Returns an object of the same name that is not among those `compared`; if there is none,
+    /// adds `new` and returns `None`.
     fn add_or_compare(
         &self,
         new: &Arc<Watched>,
@@ -120,11 +123,12 @@ impl Registry {
         })
     }
 
-    /// Reads every object: one metric after the other, and its objects in the order in which they
-    /// were named.
+    /// Reads every object. The readings are sorted by metric; those of one metric are in the order
+    /// in which their objects were watched.
     ///
-    /// Counters never go backwards, even where an object corrects its own, so that no system takes
-    /// a correction for a restart. No two readings have the same metric and the same labels.
+    /// Counters and summaries never go backwards, even where an object corrects its own, so that no
+    /// system takes a correction for a restart. No two readings have the same metric and the same
+    /// labels.
     pub fn read(&self) -> Vec<NamedSample> {
         let mut readings: Vec<NamedSample> = Vec::new();
         for watched in self.watched() {
@@ -156,8 +160,8 @@ impl Watched {
         self.source.read(&mut samples).then_some(samples.0)
     }
 
-    /// Raises each counter to what it was before, if it is lower: the grants of a semaphore, say,
-    /// that were not taken.
+    /// Raises each counter and summary that is lower than before to what it was: a semaphore, for
+    /// example, corrects its count when a grant is not taken.
     fn keep_from_shrinking(&self, samples: &mut [Sample]) {
         self.seen.with(|seen| {
             for sample in samples {
@@ -199,7 +203,8 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// Another object of that name has a metric with the same labels.
+/// [`Registry::watch`] found another object of that name that reports the same metric with the same
+/// labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NameTaken {
     name: String,
