@@ -1,4 +1,4 @@
-//! Stages whose work the threads of a pool or of the run do.
+//! Stages whose work is done by the threads of a pool or of the run.
 
 mod map_on;
 

@@ -17,9 +17,9 @@ use crate::flow::{AfterStop, Flow, Monitor, OnError, Stage, StageId};
 /// happens before the future or stream that these return is polled, and no task is spawned: the
 /// whole flow is one future.
 ///
-/// `'h` is the lifetime of what the closures of [`on_error`](Self::on_error) and the work on
-/// [`Threads`](crate::Threads) borrow, `S` the type of the stages, `T` that of the timer for the
-/// stages added next.
+/// `'h` is the lifetime of what the closures of [`on_error`](Self::on_error), the timer and the
+/// work on [`Threads`](crate::Threads) borrow, `S` the type of the stages, `T` that of the timer
+/// for the stages added next.
 ///
 /// # Clones
 ///
@@ -90,8 +90,9 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     }
 
     /// Stops the flow when `token` is cancelled: nothing more is read, and
-    /// [`after_stop`](Self::after_stop) says what becomes of the items in the flow. A second call
-    /// replaces the token.
+    /// [`after_stop`](Self::after_stop) says what becomes of the items in the flow. The flow checks
+    /// the token at the beginning of each poll, so a poll that has begun reads on to its end. A
+    /// second call replaces the token.
     ///
     /// # Examples
     ///

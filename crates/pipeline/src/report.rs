@@ -4,8 +4,8 @@ use tidegate_core::report::{Metric, Report, Sample, Sink};
 
 use crate::flow::Monitor;
 
-/// In items of the source, whatever the stages made of them. What was skipped is ignored. The
-/// numbers are those of the last time that the flow went to sleep.
+/// Counts items of the source, whatever the stages made of them. Skipped items have the outcome
+/// `ignored`. The numbers are those of the end of the flow's latest poll.
 impl Report for Monitor {
     fn report(&self, to: &mut dyn Sink) {
         const NAME: &str = "pipeline";

@@ -53,8 +53,8 @@ impl<In> KeyPolicy<In> for Unkeyed {
 /// An item may start when no other item of its key is in work.
 ///
 /// A key in work has an entry in `queues`, and its item in work knows the entry's position: keys
-/// are compared only when an item arrives and when a key is forgotten. If a comparison panics, a
-/// key that is not in work keeps its entry, and no item waits in vain.
+/// are compared only when an item arrives and when a key is forgotten. If the latter comparison
+/// panics, the entry stays, marked as not in work: the next item of that key may start.
 pub struct PerKey<F, K, In> {
     key: F,
     index: DropEach<BTreeMap<Foreign<K>, usize>>,

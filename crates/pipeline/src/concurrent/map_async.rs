@@ -158,10 +158,10 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// semaphore, a rate limiter, a circuit breaker, or a tuple of them, by reference or as an
     /// `Arc`.
     ///
-    /// A future is not polled before the gate has let it in, and its result [settles the
-    /// pass](SettleBy), as the gate's own rule says: a breaker's classifier, for example; unless it
-    /// has one, `Ok` is a success, and `Err` a failure. A panic is a failure in any case. An item
-    /// that the gate refuses fails with the gate's error.
+    /// A future is not polled before the gate has let it in. Its result [settles the
+    /// pass](SettleBy) by the gate's own rule: a breaker asks its classifier, for example, which
+    /// without a setting takes `Ok` as a success and `Err` as a failure. A panic is a failure in
+    /// any case. An item that the gate refuses fails with the gate's error.
     ///
     /// # Examples
     ///

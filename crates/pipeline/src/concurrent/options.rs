@@ -49,10 +49,11 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
         self
     }
 
-    /// Sets how many items the stage may hold: those in work, and those finished that the next
-    /// stage has not taken yet, because that stage is busy or an earlier item is still in work. The
-    /// default is twice the stage's concurrency. A window below the concurrency bounds the items in
-    /// work, too. A large window takes no memory by itself.
+    /// Sets how many items the stage may hold: those that wait for an earlier item of their key,
+    /// those in work, and those finished that the next stage has not taken yet, because that stage
+    /// is busy or an earlier item is still in work. The default is twice the stage's concurrency. A
+    /// window below the concurrency bounds the items in work, too. A large window takes no memory
+    /// by itself.
     ///
     /// # Examples
     ///
@@ -79,7 +80,7 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
     ///
     /// The flow's [`timer`](Self::timer) measures the time; the system's clock uses the process's
     /// timer thread for this. Set before [`retry`](Self::retry), it limits each attempt; set after
-    /// it, all attempts on an item together.
+    /// it, all attempts on an item together, with the pauses between them.
     ///
     /// # Examples
     ///
@@ -212,7 +213,8 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
     /// attempt ("The Tail at Scale", Dean and Barroso, 2013).
     ///
     /// A second attempt counts as retried. If the first fails before `delay` has passed, the item
-    /// fails at once; after that it fails only when both attempts have failed.
+    /// fails at once; after that it fails only when both attempts have failed. If an attempt
+    /// panics, the item fails at once.
     ///
     /// # Examples
     ///
@@ -282,7 +284,8 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
     }
 }
 
-/// Waits for the first success of two attempts, or for the failure of both.
+/// Waits for the first success of two attempts, or for the failure of both: then returns the later
+/// error.
 async fn either<F, U>(mut first: Pin<&mut F>, mut second: Pin<&mut F>) -> Result<U, BoxError>
 where
     F: Future<Output = Result<U, BoxError>>,

@@ -73,8 +73,8 @@ impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> Parallel<S, W, K> {
         self.finished = Reorder::new(self.finished.window, false);
     }
 
-    /// Goes on as far as possible without emitting a result. Returns whether the stages before have
-    /// ended.
+    /// Goes on as far as possible without emitting a result. Returns true if it has found that the
+    /// stages before have ended; while no more work may start, it does not ask them.
     fn advance(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> bool {
         self.future_slots.look();
         while let Some(slot) = self.future_slots.next_woken() {
@@ -145,7 +145,7 @@ impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> Parallel<S, W, K> {
     }
 
     /// Ends the work on the item of key `left`, if any, and starts the next item of that key. If
-    /// the work on this one ends at once, goes on with the one after.
+    /// the work on that item ends at once, too, starts the one after it, and so on.
     fn end_keys(&mut self, mut left: Option<K::Key>, flow: &mut Flow<'_>) {
         while let Some(key) = left {
             left = match flow.call(self.id, || self.keys.leave(key)) {
@@ -165,7 +165,7 @@ impl<S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>> Parallel<S, W, K> {
             }
         });
         let result = match (output, polled) {
-            // The future has ended with a result. A panic of its destructor must not lose that.
+            // The future has ended with a result, which a panic of its destructor must not lose.
             (Some(result), _) => result,
             (None, Ok(())) => return None,
             (None, Err(panic)) => {

@@ -55,7 +55,7 @@ where
 }
 
 pin_project! {
-    /// The future of a [`Call`]: it is that of the function, and `R` turns its output into a
+    /// The future of a [`Call`]: it polls the function's future, whose output `R` turns into a
     /// `Result`.
     pub struct Calling<F, R> {
         #[pin]

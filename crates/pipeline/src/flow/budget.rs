@@ -13,7 +13,7 @@ const TARGET: Duration = Duration::from_micros(100);
 #[derive(Debug)]
 pub(crate) struct Budget {
     left: usize,
-    /// An item was refused in this poll, for which the flow is polled again.
+    /// Whether an item was refused in this poll; if so, the flow is polled again soon.
     is_spent: bool,
     /// The budget of a whole poll.
     full: usize,
@@ -42,7 +42,7 @@ impl Budget {
     }
 
     /// Returns whether an item was refused for want of budget: then the flow is polled again soon.
-    /// Not yet when the last item was taken: that may have been the last that there was.
+    /// It is still false when the last item of the budget was taken: there may be no further item.
     pub(crate) fn is_spent(&self) -> bool {
         self.is_spent
     }

@@ -110,9 +110,10 @@ impl<'h> Flow<'h> {
         self.ledger.publish();
     }
 
-    /// Polls stages. If a stage's own code panics, the item that it works on fails, and this
-    /// returns `None`, so that the caller polls again. The stages after that one had only polled it
-    /// for an item, and lose none.
+    /// Calls `poll`, which polls stages. If a stage's own code panics, the item that the stage
+    /// works on fails; if anything else panics, the flow stops. In both cases this returns `None`,
+    /// so that the caller polls again. The stages after the one that panicked had only polled that
+    /// one for an item, and lose none.
     pub(crate) fn guarded<R>(&mut self, mut poll: impl FnMut(&mut Self) -> R) -> Option<R> {
         match catch_panic(|| poll(self)) {
             Ok(result) => Some(result),

@@ -40,7 +40,8 @@ pub(crate) struct Ledger<'h> {
     pub(crate) max_in_flight: Option<u64>,
     /// Whether the flow was full when a source last asked for room in this poll.
     is_full: bool,
-    /// How often the flow has become full.
+    /// How often a source has found the flow full; asking again in the same poll counts only if a
+    /// source has found room in between.
     times_full: u64,
 }
 
@@ -127,8 +128,9 @@ impl<'h> Ledger<'h> {
         self.is_full
     }
 
-    /// Returns how often the flow has become full. Stages that were polled before the latest time
-    /// have not taken it into account.
+    /// Returns how often a source has found the flow full; see the field. If that has changed
+    /// during a poll of the stages, those that were polled before the change have not taken it into
+    /// account.
     pub(crate) fn times_full(&self) -> u64 {
         self.times_full
     }

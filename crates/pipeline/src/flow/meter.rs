@@ -19,8 +19,8 @@ const SHORT: Duration = Duration::from_micros(1);
 #[derive(Default)]
 pub(crate) struct Meter {
     pub(crate) stats: StageStats,
-    /// Whether the stage, if it is below its capacity while the flow sleeps, waits for room for its
-    /// output; else it waits for input.
+    /// Whether the stage waits for room for its output (true) or for input (false) if it is below
+    /// its capacity while the flow sleeps.
     pub(crate) is_blocked: bool,
     /// How much of the stage's capacity is in use.
     slots: usize,
@@ -49,8 +49,8 @@ pub(crate) enum Counting {
     Own,
     /// Each call received an item, which was emitted unless it failed or was skipped.
     Calls,
-    /// Each call emitted an item, unless it failed or the source had no item: then the call counts
-    /// as skipped.
+    /// Each call emitted an item, unless it failed or was skipped: if the source had no item, the
+    /// call counts as skipped.
     Asked,
 }
 

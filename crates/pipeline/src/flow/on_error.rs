@@ -24,8 +24,8 @@ use crate::error::PipelineError;
 #[derive(Default)]
 #[non_exhaustive]
 pub enum OnError<'h> {
-    /// The flow stops: nothing more is read, and the run ends with the first such error. This is
-    /// the default.
+    /// The item counts as failed, and the flow stops: nothing more is read, and the run ends with
+    /// the first such error. This is the default.
     #[default]
     Stop,
     /// The item counts as skipped, and the flow goes on. The error is dropped.

@@ -9,9 +9,9 @@ use tidegate_core::unwind::drop_each;
 /// The work that was begun and whose results were not taken yet, at most as much as the window
 /// allows. It gives the results in order, or as they finish.
 ///
-/// In order, results wait in a ring, in which a sequence number finds the slot of a result. The
-/// ring takes memory for what is in it, however large the window. An item that failed is passed
-/// over, but takes its slot until that is the first.
+/// Results that are given in order wait in a ring, whose slots have the sequence numbers of the
+/// work. The ring takes memory for what is in it, however large the window. The slot of an item
+/// that failed is removed without a result, but not before it is the first.
 pub(crate) struct Reorder<T> {
     pub(crate) window: NonZeroUsize,
     /// How many items were begun, and neither taken nor failed.
@@ -114,7 +114,7 @@ impl<T> Reorder<T> {
         }
     }
 
-    /// Takes the next result; `None` if it is not there yet.
+    /// Takes the next result; `None` if there is none yet.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<T> {
         let result = match &mut self.order {

@@ -25,7 +25,8 @@ use tidegate_worker_pool::JoinError;
 /// The waiting chunks of a stage, for the workers that it has requested. Each worker works on
 /// chunks until none waits, or leaves early.
 pub(crate) trait WorkQueue: Send + Sync {
-    /// Works on a chunk. Returns whether there is another; if not, the worker has left.
+    /// Works on a chunk, if one waits. Returns whether there is another; if not, the worker has
+    /// left.
     fn work_one(&self) -> bool;
     /// Lets the calling worker leave early. The flow requests another one if a chunk waits.
     fn leave(&self);

@@ -1,8 +1,8 @@
 //! Statistics of a flow, while it runs and afterwards.
 //!
-//! The flow counts in plain fields, without atomics, and publishes a copy at the end of each poll.
-//! So counting costs an addition, and what a [`Monitor`] shows is consistent: all sums are of one
-//! instant.
+//! The flow counts in plain fields (only the retries in an atomic), and publishes a copy at the end
+//! of each poll. So counting costs an addition, and what a [`Monitor`] shows is consistent: all
+//! sums are of one instant.
 
 use core::time::Duration;
 
@@ -70,9 +70,9 @@ pub(crate) enum ItemOutcome {
 /// Statistics of one stage.
 ///
 /// Times are charged like this: while the flow sleeps, a stage is charged for each item it has in
-/// flight; while the flow is awake, for the time of the stage's own code, measured on one call in
-/// 32, or in 256 where calls take less than a microsecond. Work on other threads is charged by the
-/// time that these threads measure. Times are zero without a clock (see
+/// flight; while the flow is awake, for the time of the stage's own code, estimated from one call
+/// in 32, or in 256 where calls take less than a microsecond. Work on other threads is charged by
+/// the time that these threads measure. Times are zero without a clock (see
 /// [`Pipeline::timer`](crate::Pipeline::timer)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]

@@ -1,4 +1,4 @@
-//! A run that ended before its source did.
+//! A run that an error or the token stopped.
 
 use core::fmt;
 
@@ -40,12 +40,13 @@ pub enum AfterStop {
     #[default]
     Drain,
     /// They are dropped where they are, with the futures that work on them, and counted as left
-    /// over; a chunk that another thread works on is finished, and its results are dropped. Only
-    /// results that are already leaving reach the end.
+    /// over; a chunk that another thread works on is finished, and its results are dropped. At most
+    /// one more item reaches the end: the one that the last stage emits in the poll that stops the
+    /// flow.
     Abandon,
 }
 
-/// The run ended before its source did: a stage failed, or the token was cancelled.
+/// The run was stopped: a stage failed, or the token was cancelled.
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! The stage whose work the threads of a pool or of the run do.
+//! The stage whose work is done by the threads of a pool or of the run.
 
 use core::{
     mem,
@@ -22,9 +22,9 @@ use super::{
     workers::WorkerRequests,
 };
 
-/// A stage whose work the threads of a pool or of the run do. Consecutive items travel as chunks,
-/// whose size is learnt from the time that they take. Items are not held back for a larger chunk
-/// while a worker is free.
+/// A stage whose work is done by the threads of a pool or of the run. Consecutive items travel as
+/// chunks, whose size is learnt from the time that they take. Items are not held back for a larger
+/// chunk while a worker is free.
 pub struct Chunked<'w, S: Stage, L: ChunkWork<S::Item>> {
     pub(crate) upstream: S,
     exchange: FlowSide<S::Item, L>,
@@ -132,8 +132,8 @@ where
     S: Stage<Item: Send + 'w>,
     L: ChunkWork<S::Item, Out: Send> + 'w,
 {
-    /// Goes on as far as possible without emitting a result. Returns whether the stages before have
-    /// ended.
+    /// Goes on as far as possible without emitting a result. Returns true if it has found that the
+    /// stages before have ended; without room for a chunk it does not ask them.
     fn advance(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> bool {
         self.advanced_at = flow.polls;
         // An open chunk that is empty takes no room.
@@ -171,7 +171,7 @@ where
         self.done = done;
     }
 
-    /// Counts the failures of a chunk, and returns its results.
+    /// Counts the failures of a chunk, and returns its results; `None` if all its items failed.
     fn settle(&self, chunk: Done<L::Out>, flow: &mut Flow<'_>) -> Option<Opened<L::Out>> {
         let Done { lineages, outs, failures, .. } = chunk;
         let chunk_work = &self.exchange.0.chunk_work;
@@ -254,8 +254,8 @@ where
     }
 
     /// Emits the next result, where the open chunk has none or the stage has not advanced in this
-    /// poll of the flow. Not inlined, so that [`poll_next`](Stage::poll_next) is, by which most
-    /// results leave.
+    /// poll of the flow. Most results leave by [`poll_next`](Stage::poll_next) itself, which is
+    /// inlined because this method is not.
     #[inline(never)]
     fn poll_outside_a_chunk(
         &mut self,

@@ -84,8 +84,8 @@ impl<In, L: ChunkWork<In>> ChunkExchange<In, L> {
         Self { chunk_work, state: Lock::new(state), max_workers, waker_cell }
     }
 
-    /// Puts a chunk for the workers. Returns whether the flow is to request one more worker, which
-    /// it never is without `may_request`.
+    /// Puts a chunk for the workers. Returns whether the flow is to request one more worker; always
+    /// false without `may_request`.
     pub(crate) fn put(&self, chunk: Chunk<In>, may_request: bool) -> bool {
         self.state.with(|state| {
             state.waiting.push_back(chunk);
@@ -133,8 +133,8 @@ impl<In, L: ChunkWork<In>> ChunkExchange<In, L> {
             time: None,
         };
         let (mut items, mut position) = (items.into_inner().into_iter(), 0);
-        // Catching panics costs time, so they are caught once for all items; after a panic, another
-        // run goes on behind the item that panicked.
+        // Catching panics costs time, so they are caught once for all items; after a panic, the
+        // next round of the loop goes on behind the item that panicked.
         while items.len() > 0 {
             let (begin, mut at) = (position, self.chunk_work.first());
             let run = catch_panic(|| {

@@ -1,4 +1,4 @@
-//! Methods that add stages whose work the threads of a pool or of the run do.
+//! Methods that add stages whose work is done by the threads of a pool or of the run.
 
 use core::{marker::PhantomData, num::NonZeroUsize};
 
@@ -165,8 +165,8 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     }
 }
 
-/// Settings of a stage on a pool or on [`Threads`](crate::Threads): each applies to the stage added
-/// last.
+/// Settings of a stage on a pool or on [`Threads`](crate::Threads), which apply to the stage added
+/// last; and methods that add a stage which shares that stage's workers.
 impl<'h, 'w, S: Stage, W: ChunkWork<S::Item>, T> Pipeline<'h, Chunked<'w, S, W>, T> {
     /// Emits chunks as they finish, so that a slow one holds up no other.
     ///
@@ -191,7 +191,7 @@ impl<'h, 'w, S: Stage, W: ChunkWork<S::Item>, T> Pipeline<'h, Chunked<'w, S, W>,
     /// Sets how many items the stage may hold: those gathered for a chunk, those in work, and those
     /// finished that the next stage has not taken yet, because that stage is busy or an earlier
     /// chunk is still in work. The window bounds the size of chunks, too, so that `n` chunks can be
-    /// in work while `n` wait.
+    /// in work while `n` wait, if it is at least twice `n`.
     ///
     /// # Examples
     ///
@@ -213,10 +213,10 @@ impl<'h, 'w, S: Stage, W: ChunkWork<S::Item>, T> Pipeline<'h, Chunked<'w, S, W>,
         self
     }
 
-    /// Adds a stage whose work the same worker does right after that of the stage before, while the
-    /// item is in its processor's cache. The stage has a name and errors of its own, but shares
-    /// `n`, window and order with the one before, which is also charged for its time in the
-    /// statistics.
+    /// Adds a stage whose work is done by the same worker right after the work of the stage before,
+    /// while the item is in the processor's cache. The new stage has a name and errors of its own,
+    /// but shares `n`, the window and the order with the stage before; the statistics charge that
+    /// stage for the time of both.
     ///
     /// # Examples
     ///

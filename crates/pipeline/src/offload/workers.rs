@@ -44,7 +44,8 @@ impl<'w> WorkerRequests<'w> {
         Self { request: Box::new(request), pending: VecDeque::new(), is_for_threads }
     }
 
-    /// Returns whether the thread that drives the flow does the work itself.
+    /// Returns whether the workers are threads of the run, and the run has none of its own: then
+    /// the thread that drives the flow does the work.
     #[inline]
     pub(crate) fn is_here(&self, flow: &Flow<'_>) -> bool {
         self.is_for_threads && !flow.has_threads

@@ -37,7 +37,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     ///
     /// # Errors
     ///
-    /// [`Stopped`] if the flow stopped before the end of its source.
+    /// [`Stopped`] if an error or the token stopped the flow.
     ///
     /// # Examples
     ///
@@ -90,7 +90,7 @@ impl<S: Stage> Run<'_, S> {
     ///
     /// # Errors
     ///
-    /// [`Stopped`] if the flow stopped before the end of its source.
+    /// [`Stopped`] if an error or the token stopped the flow.
     pub fn run_deterministic(mut self, seed: u64) -> Result<Summary, Stopped> {
         self.engine.flow.rng = Some(Random::new(seed));
         let clock = self.engine.flow.simulated.clone();
@@ -103,7 +103,7 @@ impl<S: Stage> Collect<'_, S> {
     ///
     /// # Errors
     ///
-    /// [`Stopped`] if the flow stopped before the end of its source.
+    /// [`Stopped`] if an error or the token stopped the flow.
     pub fn run_deterministic(mut self, seed: u64) -> Result<Vec<S::Item>, Stopped> {
         self.engine.flow.rng = Some(Random::new(seed));
         let clock = self.engine.flow.simulated.clone();

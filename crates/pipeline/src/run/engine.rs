@@ -76,13 +76,13 @@ fn advance<S: Stage>(
                 }
             }
             Poll::Ready(None) => return true,
-            // A stage has stopped the flow, or the flow became full, in this poll. Stages polled
-            // earlier do not know: poll once more, so that the source ends and batches stop
-            // waiting. That poll also uses the room of items that left, so a full flow needs no
-            // wake for it.
             Poll::Pending if (flow.ledger.is_stopping(), flow.ledger.times_full()) == before => {
                 return false;
             }
+            // A stage has stopped the flow, or a source has found the flow full, during this poll
+            // of the stages. Those polled earlier do not know: poll once more, so that the source
+            // ends and batches stop waiting. That poll also uses the room of items that left, so a
+            // full flow needs no wake for it.
             Poll::Pending => {}
         }
     }

@@ -26,7 +26,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     ///
     /// # Errors
     ///
-    /// [`Stopped`] if the flow stopped before the end of its source.
+    /// [`Stopped`] if an error or the token stopped the flow.
     ///
     /// # Examples
     ///
@@ -48,7 +48,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     ///
     /// # Errors
     ///
-    /// [`Stopped`] if the flow stopped before the end of its source; a panic of `f` stops it, too.
+    /// [`Stopped`] if an error or the token stopped the flow; a panic of `f` is such an error.
     ///
     /// # Examples
     ///
@@ -74,8 +74,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     ///
     /// # Errors
     ///
-    /// [`Stopped`] if the flow stopped before the end of its source. Then what was collected is
-    /// dropped.
+    /// [`Stopped`] if an error or the token stopped the flow. Then what was collected is dropped.
     ///
     /// # Examples
     ///

@@ -111,11 +111,12 @@ impl<'h, F: SendRun> SharedRun<'h, F> {
         self.run_threads.drive.0.finish();
     }
 
-    /// Returns the output of the run, once every [`work`](Self::work) has returned.
+    /// Returns the output of the run. Call it when every [`work`](Self::work) has returned.
     ///
     /// # Panics
     ///
-    /// Panics with the run's panic if the run has panicked, on any thread.
+    /// Panics with the run's panic if the run has panicked, on any thread, or if the run is not
+    /// over.
     pub fn into_output(self) -> F::Output {
         let output =
             self.output.with(Option::take).expect("every thread has seen the end of the run");

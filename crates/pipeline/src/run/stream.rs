@@ -21,9 +21,9 @@ use super::engine::Engine;
 impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// Runs the flow as a stream of what comes out.
     ///
-    /// The last item is an error if the flow stopped before the end of its source. The flow moves
-    /// only while the stream is polled, so work that takes long belongs in a stage, and not between
-    /// two polls.
+    /// The last item is an error if an error or the token stopped the flow. The flow moves only
+    /// while the stream is polled, so work that takes long belongs in a stage, and not between two
+    /// polls.
     ///
     /// # Examples
     ///

@@ -24,20 +24,21 @@ use super::{
 };
 
 impl<S: Stage + Send, T> Pipeline<'_, S, T> {
-    /// Runs the flow on up to `threads` threads. The calling thread is the first of them; the
-    /// others are started when there is something for them to do, and have ended when this returns.
+    /// Runs the flow on up to `threads` threads. The calling thread is the first of them; another
+    /// is started when all of them are busy, and has ended when this returns.
     ///
     /// Any thread that is free drives the flow or, if there is nothing to drive, works in stages on
     /// [`Threads`](crate::Threads): an item that takes long occupies its own thread, and no other.
-    /// So the stages must be `Send`; run a flow with a stage that is not by `run().wait()`. If a
-    /// thread cannot be started, the flow runs on those that were.
+    /// A flow without such a stage runs on the calling thread alone. The stages must be `Send`; if
+    /// one is not, run the flow by `run().wait()`. If a thread cannot be started, the flow runs on
+    /// those that were.
     ///
     /// It returns when the flow has ended, so nothing is lost when `main` returns after it. If you
     /// call it on a thread of yours, join that thread before `main` returns.
     ///
     /// # Errors
     ///
-    /// [`Stopped`] if the flow stopped before the end of its source.
+    /// [`Stopped`] if an error or the token stopped the flow.
     ///
     /// # Examples
     ///
@@ -60,7 +61,7 @@ impl<'h, S: Stage + Send> Run<'h, S> {
     ///
     /// # Errors
     ///
-    /// [`Stopped`](crate::Stopped) if the flow stopped before the end of its source.
+    /// [`Stopped`](crate::Stopped) if an error or the token stopped the flow.
     pub fn run_on_threads(mut self, threads: NonZeroUsize) -> Result<Summary, Stopped> {
         let run_threads = self.engine.flow.enable_threads();
         on_threads(self, run_threads, threads)
@@ -83,7 +84,7 @@ impl<S: Stage<Item: Send> + Send> Collect<'_, S> {
     ///
     /// # Errors
     ///
-    /// [`Stopped`](crate::Stopped) if the flow stopped before the end of its source.
+    /// [`Stopped`](crate::Stopped) if an error or the token stopped the flow.
     pub fn run_on_threads(mut self, threads: NonZeroUsize) -> Result<Vec<S::Item>, Stopped> {
         let run_threads = self.engine.flow.enable_threads();
         on_threads(self, run_threads, threads)
@@ -104,8 +105,8 @@ fn on_threads<'h, F: SendRun>(
 }
 
 /// Does tasks until the run is over. A thread that takes a task while no other waits for the next
-/// one first starts another thread, as long as `left` is not 0. So no more threads start than can
-/// have something to do.
+/// one first starts another thread, as long as `left` is not 0. So a thread starts only when all
+/// others are busy.
 fn work<'s, F: SendRun>(
     scope: &'s Scope<'s, '_>,
     shared_run: &'s SharedRun<'_, F>,

@@ -28,7 +28,8 @@ pub struct Batch<S: Stage, T: Timer> {
     items: DropEach<Vec<S::Item>>,
     // INVARIANT: as long as `items`.
     lineages: Vec<Lineage>,
-    /// When the batch is due: `Some` from its first item until that time.
+    /// The sleep until the batch is due: `Some` from the first item until the batch is due or
+    /// emitted, or finds the flow full.
     due: Pin<Box<Option<T::Sleep>>>,
     is_due: bool,
     /// Checks the clock while the stages before are always ready, when the sleep is not polled.
@@ -37,8 +38,8 @@ pub struct Batch<S: Stage, T: Timer> {
 }
 
 impl<S: Stage, T: Timer> Batch<S, T> {
-    /// Gathers items. Returns `Ready` when the batch is to be emitted as it is; it is empty then if
-    /// the stages before have ended.
+    /// Gathers items. Returns `Ready` when the batch is to be emitted as it is; if it is empty
+    /// then, the stages before have ended.
     fn gather(&mut self, cx: &mut Context<'_>, flow: &mut Flow<'_>) -> Poll<()> {
         while self.items.len() < self.size {
             match self.upstream.pull(self.id, cx, flow) {
@@ -53,7 +54,7 @@ impl<S: Stage, T: Timer> Batch<S, T> {
                         self.watch = Some(DueWatch::new(now(), self.linger));
                     }
                     // The sleep is polled only when the stages before are not ready, which may
-                    // never be.
+                    // never happen.
                     self.is_due |= self.watch.as_mut().is_some_and(|watch| watch.is_due(now));
                     if self.is_due {
                         self.due.set(None);
@@ -65,7 +66,8 @@ impl<S: Stage, T: Timer> Batch<S, T> {
                     if let Some(due) = self.due.as_mut().as_pin_mut() {
                         self.is_due |= due.poll(cx).is_ready();
                     }
-                    // A full flow has no more items for this batch until it has left.
+                    // As the flow is full, no more items come until some have left, perhaps only
+                    // those of this batch.
                     if self.is_due || (flow.ledger.is_full() && !self.items.is_empty()) {
                         self.due.set(None);
                         return Poll::Ready(());

@@ -69,7 +69,7 @@ where
         let polled = flow.read(self.id, || poll(cx));
         self.is_at_work = false;
         if !matches!(polled, Poll::Ready(Some(_))) {
-            // The call counts as one that emitted an item, which it did not.
+            // Each call counts as one that emitted an item, unless it is skipped, as this one is.
             flow.ledger.meter(self.id).skipped += 1;
         }
         if polled.is_pending() != self.is_waiting {

@@ -121,7 +121,7 @@ where
                     return flow.ledger.emit(self.id, lineage, value);
                 }
                 // The branches have taken an item, so there is room for the next, which either may
-                // get.
+                // get; or they have just been told of the end.
                 Poll::Pending if self.fill(cx, flow) => {}
                 nothing => return nothing,
             }
