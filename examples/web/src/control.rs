@@ -10,13 +10,13 @@ use axum::{
     extract::{ConnectInfo, State},
     http::{HeaderMap, StatusCode, header::AUTHORIZATION},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{settings::GuardSettings, upstream::Mode, web::Web};
 
-/// What a button asks for; what is not there stays as it is.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+/// What a button asks for; what is not there stays as it is. The answer has both.
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Order {
     /// How many times its rate the load generator sends.
@@ -32,7 +32,7 @@ const MOST_LOAD: u32 = 16;
 pub async fn control(
     State(web): State<Arc<Web>>,
     Json(order): Json<Order>,
-) -> Result<StatusCode, (StatusCode, &'static str)> {
+) -> Result<Json<Order>, (StatusCode, &'static str)> {
     if let Some(load) = order.load {
         if load > MOST_LOAD {
             return Err((StatusCode::BAD_REQUEST, "load is above 16"));
@@ -43,7 +43,7 @@ pub async fn control(
         web.upstream.set_mode(mode);
     }
     tracing::info!(?order, "a button");
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Json(Order { load: Some(web.load.factor()), mode: Some(web.upstream.mode()) }))
 }
 
 /// Returns the guard's settings.

@@ -71,5 +71,9 @@ async fn buttons_are_for_the_page_alone() {
     assert_eq!(press("application/json", r#"{"load":17}"#).await.unwrap().status, 400);
     assert_eq!(service.server.web().load.factor(), 0);
     let pressed = press("application/json", r#"{"load":4,"mode":"slow"}"#).await.unwrap();
-    assert_eq!((pressed.status.as_u16(), service.server.web().load.factor()), (204, 4));
+    assert_eq!(
+        (pressed.status.as_u16(), pressed.body.as_str()),
+        (200, r#"{"load":4,"mode":"slow"}"#)
+    );
+    assert_eq!(service.server.web().load.factor(), 4);
 }
