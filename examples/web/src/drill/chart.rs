@@ -20,7 +20,7 @@ const BIN: Duration = Duration::from_secs(1);
 
 const STYLE: &str = "\
     text { font: 12px system-ui, sans-serif; fill: #333 }\n\
-    .grid { stroke: #8886 } .band { fill: #8882 }\n\
+    path.grid { stroke: #8886; stroke-width: 1 } .band { fill: #8882 }\n\
     path { fill: none; stroke-width: 2.5 }\n\
     .with { stroke: #0a62c4 } .without { stroke: #b84200; stroke-dasharray: 6 4 }\n\
     @media (prefers-color-scheme: dark) {\n\
