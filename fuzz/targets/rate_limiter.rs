@@ -66,8 +66,7 @@ fuzz_target!(|input: (u8, Vec<Step>)| {
     let (burst, steps) = input;
     let burst = u32::from(burst % 16) + 1;
     let clock = ManualClock::new();
-    let quota =
-        Quota::per_second(PER_SECOND).burst(burst);
+    let quota = Quota::per_second(PER_SECOND).burst(burst);
     let limiter = RateLimiter::with_clock(quota, clock.clone());
     let full = u64::from(burst) * TOKEN;
     let mut bucket = Bucket { parts: full, full };
