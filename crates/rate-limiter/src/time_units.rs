@@ -27,7 +27,7 @@ pub(crate) const FINE: u64 = 4;
 pub(crate) const COARSE: u64 = 1;
 
 /// Converts tokens and nanoseconds to units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct TimeUnits {
     /// The units that a token costs.
     pub(crate) cost: u64,

@@ -38,10 +38,30 @@ struct Lane {
     cost: AtomicU64,
     speed: AtomicU64,
     depth: AtomicU64,
-    /// The burst in the low half, the generation in the high half.
-    burst: AtomicU64,
+    burst: AtomicU32,
+    generation: AtomicU32,
     tokens: AtomicU32,
     period: AtomicU64,
+}
+
+/// The quota of a lane, as few words as it takes: what a request carries out of its critical
+/// section. It has no generation, as a plain bucket keeps no grants to be refunded.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LaneMath {
+    time_units: TimeUnits,
+    depth: u64,
+    burst: u32,
+}
+
+impl LaneMath {
+    pub(super) const fn new(math: &BucketMath) -> Self {
+        Self { time_units: math.time_units, depth: math.depth, burst: math.burst }
+    }
+
+    #[inline(always)]
+    pub(super) const fn math(self) -> BucketMath {
+        BucketMath::new(self.time_units, self.depth, self.burst, u64::MAX)
+    }
 }
 
 /// A change of the common quota at `now`.
@@ -94,6 +114,14 @@ impl CommonQuota {
     /// Returns the quota of an entry. For a caller that holds the lock of its shard.
     #[inline]
     pub(super) fn math(&self, lane: LaneIndex) -> BucketMath {
+        let math = self.lane_math(lane).math();
+        let id = self.lane_at(lane).generation.load(Ordering::Relaxed);
+        BucketMath { epoch: Epoch { id, ..math.epoch }, ..math }
+    }
+
+    /// Returns the quota of an entry. For a caller that holds the lock of its shard.
+    #[inline]
+    pub(super) fn lane_math(&self, lane: LaneIndex) -> LaneMath {
         self.lane_at(lane).math()
     }
 
@@ -145,20 +173,20 @@ impl Lane {
         self.cost.store(math.time_units.cost, Ordering::Release);
         self.speed.store(math.time_units.speed, Ordering::Release);
         self.depth.store(math.depth, Ordering::Release);
-        let burst = u64::from(generation) << 32 | u64::from(math.burst);
-        self.burst.store(burst, Ordering::Release);
+        self.burst.store(math.burst, Ordering::Release);
+        self.generation.store(generation, Ordering::Release);
         self.tokens.store(quota.tokens(), Ordering::Release);
         self.period.store(quota.period_nanos(), Ordering::Release);
     }
 
     // ORDERING: Relaxed, here and in `quota`: see `fill`.
     #[inline]
-    fn math(&self) -> BucketMath {
+    fn math(&self) -> LaneMath {
         let (cost, speed) = (self.cost.load(Ordering::Relaxed), self.speed.load(Ordering::Relaxed));
-        let [burst, id] = halves(self.burst.load(Ordering::Relaxed));
-        let depth = self.depth.load(Ordering::Relaxed);
-        let math = BucketMath::new(TimeUnits { cost, speed }, depth, burst, u64::MAX);
-        BucketMath { epoch: Epoch { id, ..math.epoch }, ..math }
+        let time_units = TimeUnits { cost, speed };
+        let (depth, burst) =
+            (self.depth.load(Ordering::Relaxed), self.burst.load(Ordering::Relaxed));
+        LaneMath { time_units, depth, burst }
     }
 
     fn quota(&self) -> Quota {

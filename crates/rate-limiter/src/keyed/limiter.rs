@@ -22,7 +22,7 @@ use tidegate_core::{
 use super::{
     acquire::{AcquireKey, KeyRef},
     bucket::{KeyBucket, KeyState},
-    common_quota::{CommonQuota, LaneIndex},
+    common_quota::{CommonQuota, LaneIndex, LaneMath},
     gate::KeyGate,
     overflow::Overflow,
     refused::KeyRefused,
@@ -36,9 +36,6 @@ use crate::{
     state::{Shared, StateRef},
     stats::{Counter, Stats},
 };
-
-/// The quota and the old number of a plain bucket that was taken from, or what was found instead.
-type Taken = Result<(BucketMath, u64), Found>;
 
 /// Says which keys have a quota of their own.
 struct Exceptions<K>(Box<Excepting<K>>);
@@ -182,18 +179,31 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         self.check(key, n)?;
-        let take = |slot: &mut Slot| slot.take(|lane| self.common.math(lane), n, now);
-        let taken = if n > 0 { self.with_slot(key, now, take) } else { self.take_none(key, now) };
+        // Of the bucket that was taken from. Kept apart, so that what the lock returns stays small.
+        let mut by = LaneMath::default();
+        let taken = if n > 0 {
+            let math = |lane| {
+                by = self.common.lane_math(lane);
+                by.math()
+            };
+            self.with_slot(key, now, |slot| slot.take(math, n, now))
+        } else {
+            self.take_none(key, now, &mut by)
+        };
         let taken = match taken {
             Ok(taken) => taken,
-            Err(full) => self.overflow_bucket(key, n, full)?.take(n, now),
+            Err(full) => {
+                let (math, found) = self.overflow_bucket(key, n, full)?;
+                by = math;
+                found.take(math, n, now)
+            }
         };
         match taken {
-            Ok((math, found)) => {
+            Ok(found) => {
                 self.shared.counters.add(Counter::Allowed, 1);
-                Ok(math.granted(found, n, now))
+                Ok(by.math().granted(found, n, now))
             }
-            Err(found) => found.answer(&self.shared, n, now).map_err(KeyRefused::Refused),
+            Err(found) => found.answer(&self.shared, by, n, now).map_err(KeyRefused::Refused),
         }
     }
 
@@ -203,12 +213,13 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         // Computed after the lock is released.
-        let found = self.buckets.get_with(key, |slot| slot.found(|lane| self.common.math(lane)));
-        let found = found.unwrap_or_else(|| {
+        let found =
+            self.buckets.get_with(key, |slot| slot.found(|lane| self.common.lane_math(lane)));
+        let (math, found) = found.unwrap_or_else(|| {
             let math = self.common.quota().math();
-            self.new_slot(key, now, (0, &math)).found(|_| math)
+            self.new_slot(key, now, (0, &math)).found(|_| LaneMath::new(&math))
         });
-        Balance::of(self.shared.with(&found.into_state()), now)
+        Balance::of(self.shared.with(&found.into_state(math)), now)
     }
 
     /// Refunds `n` tokens of `key`, as [`Limiter::refund`](crate::Limiter::refund) does. Does
@@ -281,11 +292,20 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
 
     /// Takes no tokens from the bucket of a key: a mistaken time leaves no trace in a plain bucket.
     #[cold]
-    fn take_none<Q>(&self, key: &Q, now: Timestamp) -> Result<Taken, TooManyKeys>
+    fn take_none<Q>(
+        &self,
+        key: &Q,
+        now: Timestamp,
+        by: &mut LaneMath,
+    ) -> Result<Result<u64, Found>, TooManyKeys>
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        self.with_slot(key, now, |slot| slot.found(|lane| self.common.math(lane)).take(0, now))
+        self.with_slot(key, now, |slot| {
+            let (math, found) = slot.found(|lane| self.common.lane_math(lane));
+            *by = math;
+            found.take(math, 0, now)
+        })
     }
 
     #[cold]
@@ -309,7 +329,7 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         key: &(impl ToOwned<Owned = K> + ?Sized),
         n: u32,
         full: TooManyKeys,
-    ) -> Result<Found, KeyRefused> {
+    ) -> Result<(LaneMath, Found), KeyRefused> {
         let common = self.common.quota();
         match (self.overflow, &self.shared_bucket) {
             (Overflow::Refuse, _) => Err(full.into()),
@@ -320,12 +340,12 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
                 if n > common.max_burst() {
                     Err(full.into())
                 } else {
-                    Ok(Found::Shared(shared_bucket.clone()))
+                    Ok((LaneMath::default(), Found::Shared(shared_bucket.clone())))
                 }
             }
             (Overflow::Allow | Overflow::Shared, _) => {
                 let math = self.exception(key).unwrap_or(common).math();
-                Ok(Found::Plain(math, 0))
+                Ok((LaneMath::new(&math), Found::Plain(0)))
             }
         }
     }
@@ -499,7 +519,10 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
         });
         let state = match found {
             Ok(state) => state,
-            Err(full) => self.overflow_bucket(key, n, full)?.into_state(),
+            Err(full) => {
+                let (math, found) = self.overflow_bucket(key, n, full)?;
+                found.into_state(math)
+            }
         };
         Ok(StateRef { shared: &self.shared, state })
     }

@@ -7,7 +7,7 @@ use tidegate_core::{Timestamp, primitive::Arc};
 
 use super::{
     bucket::{KeyBucket, KeyState},
-    common_quota::{Change, CommonQuota, LaneIndex},
+    common_quota::{Change, CommonQuota, LaneIndex, LaneMath},
 };
 use crate::{
     algorithm::TokenCounter as _,
@@ -32,10 +32,10 @@ pub(super) enum Slot {
     Shared(Arc<KeyState>),
 }
 
-/// What a request found that a plain bucket did not grant: from it the caller computes the answer
-/// after the lock is released.
+/// What a request found that a plain bucket did not grant: from it, and from the quota of the
+/// bucket, the caller computes the answer after the lock is released.
 pub(super) enum Found {
-    Plain(BucketMath, u64),
+    Plain(u64),
     Shared(Arc<KeyState>),
 }
 
@@ -64,36 +64,36 @@ impl Slot {
         }
     }
 
-    /// Takes tokens out of a plain bucket if they are available, and returns its quota and its old
-    /// number. Otherwise takes nothing and returns what it found. From either the caller computes
-    /// the answer after the lock is released.
+    /// Takes tokens out of a plain bucket if they are available, and returns its old number.
+    /// Otherwise takes nothing and returns what it found. From either the caller computes the
+    /// answer after the lock is released.
     #[inline]
     pub(super) fn take(
         &mut self,
         math: impl FnOnce(LaneIndex) -> BucketMath,
         n: u32,
         now: Timestamp,
-    ) -> Result<(BucketMath, u64), Found> {
+    ) -> Result<u64, Found> {
         match self {
             Self::Plain { lane, full_at } => {
                 let (math, found) = (math(*lane), *full_at);
                 match math.take(found, Request::exactly(n), now) {
                     Ok((next, _)) => {
                         *full_at = next;
-                        Ok((math, found))
+                        Ok(found)
                     }
-                    Err(_) => Err(Found::Plain(math, found)),
+                    Err(_) => Err(Found::Plain(found)),
                 }
             }
             Self::Shared(bucket) => Err(Found::Shared(bucket.clone())),
         }
     }
 
-    /// Returns a copy of a plain bucket with its quota, or the shared bucket.
-    pub(super) fn found(&self, math: impl FnOnce(LaneIndex) -> BucketMath) -> Found {
+    /// Returns the quota of a plain bucket and its number, or the shared bucket.
+    pub(super) fn found(&self, math: impl FnOnce(LaneIndex) -> LaneMath) -> (LaneMath, Found) {
         match self {
-            Self::Plain { lane, full_at } => Found::Plain(math(*lane), *full_at),
-            Self::Shared(bucket) => Found::Shared(bucket.clone()),
+            Self::Plain { lane, full_at } => (math(*lane), Found::Plain(*full_at)),
+            Self::Shared(bucket) => (LaneMath::default(), Found::Shared(bucket.clone())),
         }
     }
 
@@ -185,20 +185,20 @@ impl Slot {
 
 impl Found {
     /// Does what [`Slot::take`] does, and leaves no trace in a plain bucket.
-    pub(super) fn take(self, n: u32, now: Timestamp) -> Result<(BucketMath, u64), Self> {
+    pub(super) fn take(self, math: LaneMath, n: u32, now: Timestamp) -> Result<u64, Self> {
         match self {
-            Self::Plain(math, full_at) if math.take(full_at, Request::exactly(n), now).is_ok() => {
-                Ok((math, full_at))
+            Self::Plain(full_at) if math.math().take(full_at, Request::exactly(n), now).is_ok() => {
+                Ok(full_at)
             }
             found => Err(found),
         }
     }
 
     /// Returns the shared bucket, or one like the copy.
-    pub(super) fn into_state(self) -> Arc<KeyState> {
+    pub(super) fn into_state(self, math: LaneMath) -> Arc<KeyState> {
         match self {
-            Self::Plain(math, full_at) => {
-                Arc::new(KeyState::new(KeyBucket::common(&math, full_at)))
+            Self::Plain(full_at) => {
+                Arc::new(KeyState::new(KeyBucket::common(&math.math(), full_at)))
             }
             Self::Shared(bucket) => bucket,
         }
@@ -209,14 +209,15 @@ impl Found {
     pub(super) fn answer<C>(
         self,
         shared: &Shared<KeyBucket, C>,
+        math: LaneMath,
         n: u32,
         now: Timestamp,
     ) -> Result<Grant, Refused> {
         let request = Request::exactly(n);
         match self {
-            Self::Plain(math, found) => {
+            Self::Plain(found) => {
                 // Denied under the lock already, for the same number.
-                let taken = math.take(found, request, now).map(|(_, grant)| grant);
+                let taken = math.math().take(found, request, now).map(|(_, grant)| grant);
                 shared.counted(request, taken, now)
             }
             Self::Shared(bucket) => shared.with(&bucket).try_acquire_at(request, now),
