@@ -1,15 +1,9 @@
 //! Settings of parallel stages.
 
-use core::{
-    future::{Future, poll_fn},
-    num::NonZeroUsize,
-    pin::{Pin, pin},
-    task::Poll,
-    time::Duration,
-};
+use core::{future::Future, mem, num::NonZeroUsize, time::Duration};
 
 use tidegate_core::{
-    Timer, Wait,
+    Timer, Wait, hedge,
     primitive::{Arc, atomic::Ordering},
     unwind::{Contained, Foreign, contain},
 };
@@ -257,20 +251,18 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
                 let (shared, item) = (shared.clone(), Foreign::new(item));
                 async move {
                     let (work, timer, hedges) = &*shared;
-                    let mut first = pin!(Contained::new(work.start(S::Item::clone(&item))));
-                    let mut due = pin!(Contained::new(timer.sleep(delay)));
-                    let early = poll_fn(|cx| match first.as_mut().poll(cx) {
-                        Poll::Ready(result) => Poll::Ready(Some(result)),
-                        Poll::Pending => due.as_mut().poll(cx).map(|()| None),
-                    });
-                    if let Some(result) = early.await {
-                        contain(|| drop(item));
-                        return result;
-                    }
-                    // ORDERING: Relaxed: the futures of a flow are polled by one thread at a time.
-                    hedges.fetch_add(1, Ordering::Relaxed);
-                    let second = pin!(Contained::new(work.start(item.into_inner())));
-                    either(first, second).await
+                    let mut is_first = true;
+                    let attempt = || {
+                        if !mem::take(&mut is_first) {
+                            // ORDERING: Relaxed: the futures of a flow are polled by one thread at
+                            // a time.
+                            hedges.fetch_add(1, Ordering::Relaxed);
+                        }
+                        work.start(S::Item::clone(&item))
+                    };
+                    let result = hedge(timer, delay, 1, attempt).await;
+                    contain(|| drop(item));
+                    result
                 }
             })
         })
@@ -282,38 +274,4 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
     ) -> Pipeline<'h, Parallel<S, V, K>, T> {
         Pipeline { stages: self.stages.rework(make), flow: self.flow, timer: self.timer }
     }
-}
-
-/// Waits for the first success of two attempts, or for the failure of both: then returns the later
-/// error.
-async fn either<F, U>(mut first: Pin<&mut F>, mut second: Pin<&mut F>) -> Result<U, BoxError>
-where
-    F: Future<Output = Result<U, BoxError>>,
-{
-    let (mut has_failed, mut last) = ([false; 2], None::<Foreign<BoxError>>);
-    poll_fn(|cx| {
-        for (attempt, has_failed) in [&mut first, &mut second].into_iter().zip(&mut has_failed) {
-            if *has_failed {
-                continue;
-            }
-            match attempt.as_mut().poll(cx) {
-                Poll::Ready(Ok(value)) => {
-                    let unneeded = last.take();
-                    contain(|| drop(unneeded));
-                    return Poll::Ready(Ok(value));
-                }
-                Poll::Ready(Err(error)) => {
-                    *has_failed = true;
-                    let earlier = last.replace(Foreign::new(error));
-                    contain(|| drop(earlier));
-                }
-                Poll::Pending => {}
-            }
-        }
-        match last.take_if(|_| has_failed == [true; 2]) {
-            Some(error) => Poll::Ready(Err(error.into_inner())),
-            None => Poll::Pending,
-        }
-    })
-    .await
 }
