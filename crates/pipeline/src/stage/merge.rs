@@ -21,8 +21,8 @@ use super::source::Source;
 pub struct Merge<A, B> {
     first: A,
     second: B,
-    /// Whether the second side is polled first. The side that emitted last is polled last, unless the
-    /// schedule is drawn.
+    /// Whether the second side is polled first. The side that emitted last is polled last, unless
+    /// the schedule is drawn.
     is_seconds_turn: bool,
 }
 
