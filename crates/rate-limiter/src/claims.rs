@@ -39,7 +39,7 @@ pub(crate) struct Claims {
 struct Node {
     /// The price of all these claims.
     price: i64,
-    /// The number, after these claims, of a bucket that was full before each of them.
+    /// The number, after these claims, of a bucket that was full until the first of them.
     peak: i64,
     /// The largest number that a bucket may have before these claims and still serve all of them.
     max_before: i64,
@@ -109,7 +109,8 @@ impl Claims {
         self.tree.get(1).copied().unwrap_or(Node::NOTHING)
     }
 
-    /// Reserves `n` tokens at `units`, or later if there are later claims. Returns the time.
+    /// Reserves `n` tokens at `units`, or at the time of the last claim if that is later. Returns
+    /// the time.
     pub(crate) fn push(&mut self, math: &BucketMath, id: u64, n: u32, units: u64) -> Timestamp {
         while self.claims.last().is_some_and(|claim| claim.is_gone) {
             self.claims.pop();

@@ -44,9 +44,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 ///
 /// # Errors
 ///
-/// [`QuotaError`] as of [`Quota::try_per`] for `limit - burst` tokens, and as of
-/// [`Quota::try_burst`]. It
-/// names `limit` if that is not above `burst`.
+/// [`QuotaError`] where [`Quota::try_per`] returns it for `limit - burst` tokens, or
+/// [`Quota::try_burst`] for `burst`. If `limit` is not above `burst`, the error names `limit`.
 ///
 /// # Examples
 ///

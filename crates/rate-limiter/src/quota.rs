@@ -254,7 +254,7 @@ impl Quota {
         }
     }
 
-    /// Returns the quota of these parts, which are those of another one.
+    /// Returns the quota of these parts, which are those of another quota.
     pub(crate) const fn of_parts(
         tokens: NonZeroU32,
         period: u64,

@@ -80,7 +80,8 @@ impl<B: WindowRecord, C> Limiter<Sliding<B>, C> {
         Ok(Self { shared: Shared::new((), clock), state: LimiterState::new(Sliding::new(window)) })
     }
 
-    /// Changes the limit while the limiter is used. Tokens taken in the window still count.
+    /// Changes the limit while the limiter is used. Tokens taken in the window still count. The
+    /// head of the queue checks again at once.
     ///
     /// # Examples
     ///

@@ -26,11 +26,11 @@ use tidegate_core::{Tally, const_fn};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Requests granted, at once or after a wait. A call of
-    /// [`consume_now`](crate::Limiter::consume_now) counts as one.
+    /// Requests granted, at once or after a wait. A reservation and a call of
+    /// [`consume_now`](crate::Limiter::consume_now) count as one each.
     pub allowed: u64,
-    /// Requests refused for lack of tokens. Those for more than can ever be granted are not
-    /// counted.
+    /// Requests refused for lack of tokens, or because other callers wait. Those for more than can
+    /// ever be granted are not counted.
     pub refused: u64,
     /// Requests that wait.
     pub waiting: usize,

@@ -1,4 +1,4 @@
-//! Bytes per second, items per second.
+//! Readers, writers and streams that a limiter keeps to bytes or items per second.
 //!
 //! Each operation takes the tokens that it may need, tries to read or write, and refunds the tokens
 //! that it did not use. So the rate is kept at every instant, no asynchronous operation holds

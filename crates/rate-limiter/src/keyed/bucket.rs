@@ -19,15 +19,15 @@ use crate::{
     time_units::TimeUnits,
 };
 
-/// The state of such a key.
+/// The state of a key that a gate holds, that a caller waits for, or that has its own quota.
 pub(crate) type KeyState = LimiterState<KeyBucket>;
 
 /// The bucket of one key with the quota by which it counts: a copy of the common one, or its own.
 ///
 /// A change of the common quota marks the bucket, marks its word, writes the quota, and then the
 /// word. A caller that takes reads the word, then the mark, then the quota. If the quota was
-/// changed in between, the word is another one, so replacing it fails. A caller that finds the mark
-/// of the bucket waits until it is gone. A word that returns to a number of before is the ABA
+/// changed in between, the word is another one, so replacing it fails. A caller that finds the
+/// bucket marked waits until the mark is gone. A word that returns to an earlier number is the ABA
 /// problem of docs/decisions/0015-the-quota-in-two-lanes.md.
 pub struct KeyBucket {
     gcra: Gcra,

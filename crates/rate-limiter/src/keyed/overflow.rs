@@ -4,8 +4,8 @@
 /// What happens to a new key while `max_keys` keys are in use.
 ///
 /// [`KeyedLimiter::penalize_until`](crate::KeyedLimiter::penalize_until) refuses to penalize a key
-/// without a slot in any case. A gate of such a key penalizes the bucket that it has: with
-/// `Shared`, all keys without a slot.
+/// without a slot in any case. The gate of such a key penalizes the bucket that the gate has: with
+/// `Allow`, its own; with `Shared`, that of all keys without a slot.
 ///
 /// # Examples
 ///

@@ -31,14 +31,15 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     ///
     /// Whatever `inherit` says, a key whose bucket is full counts as one never seen: it has the
     /// whole new burst. And a key whose bucket is less than empty, by a debt or a penalty, gets its
-    /// next token when it would have got it by the old quota: a key does not tell the one from the
-    /// other, and knows no penalty that is shorter than a token takes to come.
+    /// next token when it would have got it by the old quota: the bucket of a key does not tell a
+    /// debt from a penalty, nor a penalty that is shorter than one token's interval from tokens
+    /// taken.
     ///
     /// No request is counted half by the old quota and half by the new one. Waiters keep their
     /// order, and the first of each key checks again at once; one that requests more than the new
     /// burst is refused when its turn comes. A pass of the key's gate that was granted by the old
     /// quota refunds nothing. A gate or waiter of a key that was forgotten, or has no slot under
-    /// [`Overflow::Allow`], keeps the quota of before.
+    /// [`Overflow::Allow`], keeps the old quota.
     ///
     /// It costs a visit of each known key, with one shard of them locked at a time: the time that
     /// takes is not added to any request's, except that a request of the same shard waits for the

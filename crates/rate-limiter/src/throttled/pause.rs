@@ -63,8 +63,8 @@ impl<C: Timer> Sleeping<'_, C> {
     ) {
         let mut this = self.project();
         let latest = match this.sleep.is_some() {
-            // Tokens were refunded: this sleep ends as much sooner, however late the last sleeper
-            // wakes.
+            // Tokens were refunded: the new sleep ends sooner by as much as the tokens come sooner,
+            // however late the last sleeper wakes.
             true if earliest < *this.earliest => *this.due - this.earliest.since(earliest),
             true if earliest <= *this.due => return,
             // No sleep runs, or the one that runs ends too early.
@@ -141,7 +141,8 @@ impl<'l, C: Timer> Pause<'l, C> {
             let mut take = || {
                 now = shared.clock.now();
                 match limiter.state_ref().take(request, now) {
-                    // The task sleeps even if that is never: a new quota may bring it forward.
+                    // If that time is never, the task sleeps all the same: a new quota may bring it
+                    // forward.
                     Err(Denied::Until(due)) => earliest = due.ready_at,
                     Err(Denied::Never(_)) => {}
                     taken => return Some(taken),
