@@ -39,7 +39,7 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     /// order, and the first of each key checks again at once; one that requests more than the new
     /// burst is refused when its turn comes. A pass of the key's gate that was granted by the old
     /// quota refunds nothing. A gate or waiter of a key that was forgotten, or has no slot under
-    /// [`Overflow::Allow`], keeps the old quota.
+    /// [`Overflow::Allow`](crate::Overflow::Allow), keeps the old quota.
     ///
     /// It costs a visit of each known key, with one shard of them locked at a time: the time that
     /// takes is not added to any request's, except that a request of the same shard waits for the
