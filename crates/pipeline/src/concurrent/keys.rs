@@ -11,7 +11,7 @@ use crate::{debug::debug_by_name, flow::Item};
 
 /// Decides which items a parallel stage may start. Implemented by this crate.
 pub trait KeyPolicy<In> {
-    /// What the stage keeps for an item in work, to pass it to [`leave`](Self::leave).
+    /// What the stage keeps for an item in work, and then passes to [`leave`](Self::leave).
     #[doc(hidden)]
     type Key;
 

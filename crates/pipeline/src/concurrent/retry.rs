@@ -57,8 +57,8 @@ impl RetryPolicy for Retries {
     }
 }
 
-/// What [`retry`](crate::Pipeline::retry) converts into a [`RetryPolicy`]: a policy itself, or a
-/// [`Backoff`].
+/// A value that [`retry`](crate::Pipeline::retry) converts into a [`RetryPolicy`]: a policy itself,
+/// or a [`Backoff`].
 pub trait IntoRetryPolicy {
     /// The policy.
     type Policy: RetryPolicy;

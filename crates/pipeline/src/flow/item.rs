@@ -40,7 +40,7 @@ enum More {
     Batch(Vec<Lineage>),
 }
 
-/// A lineage whose value was replaced by several. Settling the last part settles it.
+/// A lineage whose value was replaced by several. It is settled when the last of its parts is.
 #[derive(Debug)]
 struct Whole {
     lineage: Lineage,

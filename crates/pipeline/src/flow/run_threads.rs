@@ -94,7 +94,8 @@ const DRIVEN: u8 = 2;
 #[cfg(feature = "std")]
 const OVER: u8 = 4;
 
-/// Which thread may drive the flow. The wakers of the flow are made of it.
+/// Whether the flow is to be driven, and whether a thread drives it; at most one thread does at a
+/// time. The wakers of the flow are made of this.
 pub(crate) struct DriveState {
     /// | bit | name | meaning | set by | cleared by |
     /// | --- | --- | --- | --- | --- |

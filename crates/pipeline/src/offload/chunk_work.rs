@@ -17,7 +17,7 @@ use crate::{
 
 /// What a worker does with each item of a chunk. Implemented by this crate.
 pub trait ChunkWork<In>: Send + Sync {
-    /// What the work makes of an item, unless it fails.
+    /// What the work makes of an item, unless the work fails.
     type Out;
 
     /// What a worker keeps from item to item.

@@ -26,8 +26,8 @@ use super::future::{Collect, Run};
 
 impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// Runs the flow on this thread alone, and draws a schedule at random. The same seed gives the
-    /// same run; other seeds give others. This is for tests that search for an order in which
-    /// something breaks, and then replay it.
+    /// same run; another seed usually gives another run. This is for tests that search for an order
+    /// in which something breaks, and then replay it.
     ///
     /// The seed decides which woken futures are polled first; when a chunk is worked on, and how
     /// many items are in it; and which side of a [`merge`](Self::merge) or [`split`](Self::split)

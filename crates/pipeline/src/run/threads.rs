@@ -68,7 +68,7 @@ impl<'h, S: Stage + Send> Run<'h, S> {
     }
 
     /// Lets several threads run the flow together, if it has stages on [`Threads`](crate::Threads);
-    /// else returns the run as it was. For the models of `run_on_threads`.
+    /// else returns the run as it was, as the error. For the models of `run_on_threads`.
     #[doc(hidden)]
     #[expect(clippy::result_large_err, reason = "the run itself")]
     pub fn into_shared_run(mut self) -> Result<SharedRun<'h, Self>, Self> {

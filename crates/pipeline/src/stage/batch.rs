@@ -45,8 +45,8 @@ impl<S: Stage, T: Timer> Batch<S, T> {
             match self.upstream.pull(self.id, cx, flow) {
                 Poll::Ready(Some(Item { lineage, value })) => {
                     let now = || self.timer.now();
-                    // The item is in the batch before the timer is called: if that panics, the
-                    // batch loses its due time, but no item.
+                    // The item is in the batch before the timer is called: if the timer panics, the
+                    // batch has no due time or that of an earlier batch, but loses no item.
                     self.items.push(value);
                     self.lineages.push(lineage);
                     if self.items.len() == 1 {

@@ -41,10 +41,11 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     /// quota refunds nothing. A gate or waiter of a key that was forgotten, or has no slot under
     /// [`Overflow::Allow`](crate::Overflow::Allow), keeps the old quota.
     ///
-    /// It costs a visit of each known key, with one shard of them locked at a time: the time that
-    /// takes is not added to any request's, except that a request of the same shard waits for the
-    /// visit of that shard. If the new quota refills sooner, a new key may find an idle one only by
-    /// the search from where the last one has ended, as after the last gate of a key.
+    /// The change visits each known key, and locks one shard of them at a time: a request waits at
+    /// most for the visit of the shard of its key. If the new quota refills sooner, keys become
+    /// idle before the times that were noted for them. Until those times, a new key finds their
+    /// slots only by the search from where the last search has ended, as after the last gate of a
+    /// key.
     ///
     /// # Examples
     ///
