@@ -29,7 +29,7 @@ pub struct Batch<S: Stage, T: Timer> {
     // INVARIANT: as long as `items`.
     lineages: Vec<Lineage>,
     /// The sleep until the batch is due: `Some` from the first item until the batch is due or
-    /// emitted, or finds the flow full.
+    /// emitted.
     due: Pin<Box<Option<T::Sleep>>>,
     is_due: bool,
     /// Checks the clock while the stages before are always ready, when the sleep is not polled.
@@ -64,15 +64,15 @@ impl<S: Stage, T: Timer> Batch<S, T> {
                 Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => {
                     if let Some(due) = self.due.as_mut().as_pin_mut() {
-                        self.is_due |= due.poll(cx).is_ready();
+                        if due.poll(cx).is_ready() {
+                            self.due.set(None);
+                            self.is_due = true;
+                        }
                     }
                     // As the flow is full, no more items come until some have left, perhaps only
-                    // those of this batch.
-                    if self.is_due || (flow.ledger.is_full() && !self.items.is_empty()) {
-                        self.due.set(None);
-                        return Poll::Ready(());
-                    }
-                    return Poll::Pending;
+                    // those of this batch. It stays due at its time if the next stage has no room.
+                    let is_full = flow.ledger.is_full() && !self.items.is_empty();
+                    return if self.is_due || is_full { Poll::Ready(()) } else { Poll::Pending };
                 }
             }
         }

@@ -123,7 +123,14 @@ where
                 // The branches have taken an item, so there is room for the next, which either may
                 // get; or they have just been told of the end.
                 Poll::Pending if self.fill(cx, flow) => {}
-                nothing => return nothing,
+                Poll::Pending => {
+                    // A taken slot keeps `fill` from the stages before, whose work goes on.
+                    if !self.slots.iter().all(Branch::is_free) {
+                        self.upstream.drive(cx, flow);
+                    }
+                    return Poll::Pending;
+                }
+                Poll::Ready(None) => return Poll::Ready(None),
             }
         }
     }

@@ -187,6 +187,31 @@ fn the_two_branches_of_a_fork_are_bounded_and_meet_again() {
 }
 
 #[test]
+fn the_stages_before_a_fork_work_while_an_item_waits_for_its_branch() {
+    let (desk, slow) = (Desk::new(4), Desk::new(4));
+    let flow =
+        Pipeline::from_iter(0..4).try_map_async("before", n(4), |item| desk.work(item)).split(
+            "all",
+            |_| true,
+            |all| all.try_map_async("slow", n(1), |item| slow.work(item)).window(n(1)),
+            |none| none,
+        );
+    let mut run = Task::new(flow.collect());
+    desk.done(0);
+    desk.done(1);
+    assert!(run.is_pending());
+    // Item 0 is in work in its branch, and 1 waits in front of it.
+    assert_eq!((desk.started(), slow.started()), (4, 1));
+    let polls = desk.polls(2);
+    desk.done(2);
+    assert!(run.is_pending());
+    assert_eq!(desk.polls(2), polls + 1, "what 0 needs might be in the hands of 2");
+    desk.done(3);
+    (0..4).for_each(|item| slow.done(item));
+    assert_eq!(run.output().unwrap(), [0, 1, 2, 3]);
+}
+
+#[test]
 fn a_failure_in_one_branch_stops_both() {
     let flow = Pipeline::from_iter(0..).split(
         "even?",

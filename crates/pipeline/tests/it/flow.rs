@@ -206,6 +206,34 @@ fn a_batch_is_emitted_when_full_when_due_or_at_the_end() {
 }
 
 #[test]
+fn a_batch_of_a_flow_that_was_full_is_still_due_at_its_time() {
+    let (clock, queue, desk) = (ManualClock::new(), Queue::unbounded(), Desk::new(4));
+    let linger = Duration::from_secs(5);
+    let flow = Pipeline::from_queue(&queue)
+        .max_in_flight(n(4))
+        .timer(clock.clone())
+        .batch("rows", n(10), linger)
+        .try_map_async("work", n(1), |rows: Vec<usize>| desk.work(rows[0]))
+        .window(n(1));
+    let mut run = Task::new(flow.run());
+    queue.try_push(0).unwrap();
+    assert!(run.is_pending());
+    clock.advance(linger);
+    assert!(run.is_pending());
+    assert_eq!(desk.started(), 1);
+    (1..4).for_each(|item| queue.try_push(item).unwrap());
+    assert!(run.is_pending());
+    desk.done(0);
+    assert!(run.is_pending());
+    clock.advance(linger);
+    assert!(run.is_pending());
+    assert_eq!(desk.started(), 2);
+    desk.done(1);
+    queue.close();
+    assert_eq!(run.output().unwrap().succeeded, 4);
+}
+
+#[test]
 fn an_endless_flow_lets_others_run() {
     let mut run = Task::new(Pipeline::from_iter(0_u64..).filter("none", |_| false).run());
     assert!(run.is_pending());
