@@ -86,4 +86,15 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn gaps_behind_an_old_entry_do_not_add_up() {
+        let mut numbered = Numbered::new();
+        numbered.push(0, ());
+        for number in 1..100 {
+            numbered.push(number, ());
+            assert_eq!(numbered.remove(number), Some(()));
+            assert!(numbered.entries.len() <= 2, "{number}");
+        }
+    }
 }

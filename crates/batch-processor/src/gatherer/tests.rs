@@ -320,3 +320,17 @@ fn abandoned_items_come_back_in_order_and_once() {
     assert_eq!(machine.state_mut().leftovers().into_items(), []);
     assert!(machine.shed().is_none(), "nothing waits");
 }
+
+#[test]
+fn a_batch_can_start_once_it_is_due_and_one_may_run() {
+    let mut machine = Machine::new(LIMITS);
+    assert!(!machine.can_start(), "there is none");
+    push(&mut machine, 0, 0, 0).unwrap();
+    assert!(!machine.can_start(), "it gathers");
+    machine.flush();
+    assert!(machine.can_start());
+    start(&mut machine, 0).unwrap();
+    push(&mut machine, 0, 1, 0).unwrap();
+    machine.flush();
+    assert!(!machine.can_start(), "one runs");
+}

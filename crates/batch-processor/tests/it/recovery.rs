@@ -71,6 +71,26 @@ fn a_failed_batch_is_tried_again_after_its_pause_and_those_behind_it_wait() {
     assert_eq!((stats.batches, stats.retries, stats.failed, stats.run_time), (2, 2, 0, PAUSE * 3));
 }
 
+#[test]
+fn batches_that_pause_until_the_same_moment_are_both_tried_again() {
+    let clock = ManualClock::new();
+    let (log, handler) = failing(2);
+    let (batcher, driver) = Batcher::builder()
+        .max_items(1)
+        .max_in_flight(2)
+        .retry(Backoff::fixed(PAUSE).jitter(0.0).max_attempts(2))
+        .clock(clock.clone())
+        .build(handler)
+        .unwrap();
+    let mut driver = Task::new(driver);
+    let mut replies = [1, 2].map(|item| batcher.try_submit(item).unwrap());
+    assert!(driver.run().is_pending());
+    clock.advance(PAUSE);
+    assert!(driver.run().is_pending());
+    assert_eq!(entries(&log), [[1], [2], [1], [2]]);
+    assert!(replies.iter_mut().zip(1..).all(|(reply, n)| result(reply).unwrap().unwrap() == n));
+}
+
 /// A batch pauses for a second; the next one gathers, or does not, and is due before the pause
 /// ends, or after it.
 #[test]

@@ -133,6 +133,7 @@ mod tests {
                 idle_times.lower(buckets, bucket, 5);
             }
             assert_eq!(idle_times.least(), 5);
+            assert!((0..buckets).all(|bucket| idle_times.bound(bucket) == 5));
             assert_eq!((idle_times.first_due(4), idle_times.first_due(5)), (None, Some(0)));
         }
     }
@@ -147,6 +148,8 @@ mod tests {
         idle_times.set(0, IdleTimes::NEVER);
         assert_eq!(idle_times.first_due(IdleTimes::NEVER), None);
         idle_times.lower(64, 40, 5);
+        let bounds = [0, 31, 32, 47, 48].map(|bucket| idle_times.bound(bucket));
+        assert_eq!(bounds, [IdleTimes::NEVER, IdleTimes::NEVER, 5, 5, IdleTimes::NEVER]);
         assert_eq!(idle_times.first_due(IdleTimes::NEVER), Some(2));
     }
 }

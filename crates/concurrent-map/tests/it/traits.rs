@@ -3,11 +3,13 @@
 #![allow(clippy::std_instead_of_core, reason = "a test is an ordinary program on std")]
 
 use std::{
+    future::pending,
     hash::{BuildHasher, Hasher},
     num::NonZeroUsize,
 };
 
-use tidegate_concurrent_map::{ConcurrentMap, ConcurrentSet, DefaultHashBuilder, Keyed};
+use test_kit::Task;
+use tidegate_concurrent_map::{ConcurrentMap, ConcurrentSet, DefaultHashBuilder, Flight, Keyed};
 
 #[test]
 fn everything_shows_how_much_it_holds_or_its_name() {
@@ -26,6 +28,16 @@ fn everything_shows_how_much_it_holds_or_its_name() {
     assert_eq!(format!("{:?}", set.into_iter()), "IntoElements { left: 1, .. }");
     let keyed = Keyed::<u8, u8>::new(NonZeroUsize::new(3).unwrap());
     assert_eq!(format!("{keyed:?}"), "Keyed { len: 0, max_keys: 3, .. }");
+    let (flight, map) = (Flight::<u8, u8>::new(), ConcurrentMap::<u8, u8>::new());
+    let mut run = Task::new(flight.run(1, pending()));
+    assert!(format!("{run:?}").contains("Run { waiting: false, leads: false, .. }"));
+    assert!(run.is_pending());
+    assert!(format!("{run:?}").contains("Run { waiting: false, leads: true, .. }"));
+    assert_eq!(format!("{flight:?}"), "Flight { in_flight: 1, .. }");
+    let compute = || map.get_or_try_insert_async(1, pending::<Result<u8, ()>>());
+    let (_leads, waits) = (Task::waiting(compute()), Task::waiting(compute()));
+    let shown = "GetOrTryInsert { waiting: true, leads: false, .. }";
+    assert!(format!("{waits:?}").contains(shown), "{waits:?}");
     let build = DefaultHashBuilder::default();
     assert_eq!(format!("{build:?}"), "DefaultHashBuilder { .. }", "the key stays secret");
     assert_eq!(format!("{:?}", build.build_hasher()), "DefaultHasher { .. }");
