@@ -22,6 +22,10 @@ export CARGO_PROFILE_RELEASE_DEBUG=0 # as in benches.sh, whose dependencies thes
 cargo build --release -p web
 NODE_PATH=$place/node_modules timeout 120 node ci/web.js target/release/web "$place" </dev/null ||
     { echo "web: the page failed with status $? (124: not within 120 s)" >&2; exit 1; }
-timeout 60 target/release/web drill --short </dev/null ||
-    { echo "web: the drill failed with status $? (124: not within 60 s)" >&2; exit 1; }
+# What else a machine does may spoil a run; a guard that is good for nothing spoils all three.
+for run in 1 2 3; do
+    timeout 60 target/release/web drill --short </dev/null && break
+    echo "web: run $run of the drill failed (not within 60 s, or see above)" >&2
+    [ "$run" -lt 3 ] || exit 1
+done
 echo "web: ok"
