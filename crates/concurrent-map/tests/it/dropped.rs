@@ -125,9 +125,10 @@ fn keys_and_values_of_a_registry_are_dropped_each_whoever_drops_them() {
         for n in 20..40 {
             let key = ManuallyDrop::new(bomb(n));
             assert_eq!(registry.with(&*key, || bomb(n), |_| false, |value| value.0), Ok(n));
+            assert!(panics(|| drop(ManuallyDrop::into_inner(key))));
         }
         assert!(panics(|| act(registry)));
-        count.load(Ordering::SeqCst)
+        count.load(Ordering::SeqCst) - 20
     };
     let retained = |registry: Registry| {
         assert!(panics(|| registry.retain(|_, _| false)) && registry.is_empty());
