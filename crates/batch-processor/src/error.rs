@@ -80,7 +80,8 @@ impl<T> core::error::Error for PushError<T> {}
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BatchError<E> {
-    /// The handler returned this error, which the callers of the batch share.
+    /// The handler returned this error. The items of that call share it: those of the batch or,
+    /// with [`OnError::Bisect`](crate::OnError::Bisect), one item.
     Handler(Arc<E>),
     /// The handler returned `got` results for `sent` items, so it is not known which belong to
     /// which.

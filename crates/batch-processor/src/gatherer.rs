@@ -13,10 +13,10 @@
 //! start in the order of their items, so everything before the oldest batch that runs is over, and
 //! a flush only compares its mark with the beginning of that batch.
 //!
-//! A batch has one deadline, set by its first item. There is no timer to cancel, and none can be
-//! stale: [`Gather::on_timer`] compares the time with the deadline, whatever has caused the call.
-//! An alarm that was set for an earlier batch is kept until it goes off; if it is early enough for
-//! the next batch, the driver need not be told of that batch's deadline.
+//! A batch has one deadline, set by its first item. The alarm is never cancelled, and does no harm
+//! if it goes off for a batch that has left: [`Gather::on_timer`] compares the time with the
+//! deadline, whatever has caused the call. If such an alarm is early enough for the next batch, the
+//! driver need not be told of that batch's deadline.
 //!
 //! Most pushes change nothing but the open batch. `fast_pushes` says how many more such pushes may
 //! come, and each of them lowers it by one. The counts that every push changes (items waiting,

@@ -30,7 +30,8 @@ pub(crate) struct InFlight<T, R, E, C> {
     paused: BTreeMap<(Timestamp, u64), Job<T, R, E>>,
     /// How many pauses there have been.
     pauses: u64,
-    /// How many calls of the handler have ended.
+    /// How often `finish` was called: once for each call of the handler that has ended, or that was
+    /// not made because cloning its items panicked.
     pub(crate) ended: u64,
 }
 

@@ -20,8 +20,8 @@ use crate::{batcher::Batcher, builder::Builder, unwind::shielded};
 /// a cycle of `Arc`s) waits for nothing: items that are not done when the process ends are lost.
 ///
 /// The thread ends when the batcher is closed (dropping the last [`Batcher`] closes it, too) and
-/// everything is done. So bind the handle to a name, not to `_`, and keep it for as long as items
-/// come.
+/// everything is done. A handle that is dropped at once closes the batcher at once: bind it to a
+/// name, not to `_`, and keep it for as long as items come.
 ///
 /// | to | use |
 /// | --- | --- |

@@ -23,8 +23,9 @@ pub struct Refused {
     /// Why the breaker has refused the call.
     pub reason: RefusedReason,
     /// How long until another try makes sense; `None` if that is not known. For
-    /// [`Probing`](RefusedReason::Probing): how long until the first probe is overdue, unless a
-    /// probe ends before that. The next caller writes an overdue probe off, which trips the
+    /// [`Probing`](RefusedReason::Probing): how long until the first probe is overdue, though one
+    /// may end before; `None` without a [`probe_timeout`](crate::Builder::probe_timeout), or while
+    /// all probes wait at later gates. The next caller writes an overdue probe off, which trips the
     /// breaker.
     pub retry_after: Option<Duration>,
 }
@@ -63,7 +64,8 @@ impl core::error::Error for Refused {}
 pub enum KeyRefused {
     /// The key's breaker has refused the call.
     Refused(Refused),
-    /// The key is new, and no breaker that the search checked can be forgotten.
+    /// The key is new, the registry is full, and it found no breaker that it can forget; see
+    /// [`KeyedBreaker::gate`](crate::KeyedBreaker::gate).
     TooManyKeys(TooManyKeys),
 }
 

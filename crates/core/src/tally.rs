@@ -19,11 +19,11 @@ const COUNTS_BEFORE_STRIPES: u64 = 64;
 ///
 /// A tally is two sets of counters of 8 bytes each: one set for the thread that counts first, where
 /// no read-modify-write is needed as no other thread writes, and one for all other threads. When
-/// two of these meet in a counter, or have counted 64 in one, the tally allocates stripes, a cache
-/// line or more for each thread that can run at once, and from then on each thread counts in its
-/// stripe. So a million tallies that are hardly used stay small, and a new one costs nothing and
-/// can be a static. Without std there are no stripes, and no thread owns a set. The idea of stripes
-/// on demand is that of Java's `LongAdder` (Doug Lea's `Striped64`).
+/// two of those meet in a counter, or the sum that they have counted in one reaches 64, the tally
+/// allocates stripes, a cache line or more for each thread that can run at once, and from then on
+/// each thread counts in its stripe. So a million tallies that are hardly used stay small, and a
+/// new one costs nothing and can be a static. Without std there are no stripes, and no thread owns
+/// a set. The idea of stripes on demand is that of Java's `LongAdder` (Doug Lea's `Striped64`).
 ///
 /// # Examples
 ///

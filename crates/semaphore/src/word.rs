@@ -101,7 +101,7 @@ impl Need {
         self.min > self.max || self.min as usize > capacity
     }
 
-    /// Returns how many permits were granted, if it is what a request got.
+    /// Returns how many permits were granted. Only for a need that a grant has returned.
     #[inline]
     pub(crate) const fn granted(self) -> usize {
         self.max as usize

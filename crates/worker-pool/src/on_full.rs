@@ -1,9 +1,9 @@
 //! What happens to a job that finds the queue full: `OnFull`.
 
-/// What [`submit`](crate::WorkerPool::submit) and [`execute`](crate::WorkerPool::execute) do with a
-/// job while the queue is full. Default: [`Wait`](Self::Wait).
-///
-/// [`try_submit`](crate::WorkerPool::try_submit) ignores it: it gives the job back.
+/// What [`submit`](crate::WorkerPool::submit), its kin (`run`, `submit_with_token`,
+/// `submit_future`) and [`execute`](crate::WorkerPool::execute) do with a job while the queue is
+/// full. A job with a [key](crate::KeyedPool) waits, whatever this says, and
+/// [`try_submit`](crate::WorkerPool::try_submit) gives the job back. Default: [`Wait`](Self::Wait).
 ///
 /// # Examples
 ///
@@ -32,10 +32,10 @@ pub enum OnFull {
     Reject,
     /// The submitter runs the job itself: on its own thread, in the poll that finds no room.
     ///
-    /// The panics of such a job are contained as on a worker. If a job submits it, it runs within
-    /// that job, like a call: jobs that submit jobs then need stack for each level, and no room. A
-    /// [future](crate::WorkerPool::submit_future) waits for room all the same: to run it, its
-    /// submitter would have to wait until it has ended, which takes longer.
+    /// The panics of such a job are contained as on a worker. If the submitter is itself a job, the
+    /// new job runs within it, like a call: jobs that submit jobs use stack for each level, but
+    /// never wait for room. A [future](crate::WorkerPool::submit_future) waits for room all the
+    /// same: to run it, its submitter would have to wait until it has ended, which takes longer.
     CallerRuns,
     /// The oldest job in the queue is cancelled, and the new one accepted: for jobs that make older
     /// ones obsolete.

@@ -40,8 +40,9 @@ impl WorkerCount {
 
     /// Counts a worker that is polled for the first time.
     pub(crate) fn start(&self) {
-        // ORDERING: Relaxed: the caller that must see it finds a job gone that was taken after this
-        // (`JobQueue::is_drained`).
+        // ORDERING: Relaxed: only a caller that finds the queue drained must see this count. The
+        // worker takes its jobs after it has counted itself, so a caller that finds the last job
+        // taken sees the count, too (`JobQueue::is_drained`).
         self.word.fetch_add(STARTED, Ordering::Relaxed);
     }
 
