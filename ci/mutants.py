@@ -93,6 +93,15 @@ def asserted(log):
     return next((line[0] for line in failed if gave_up.get(line[1], True) is None), None)
 
 
+def asserted_alone(file, log):
+    """As `asserted`, of tests of which the process did not say why they failed, as another one has ended it: they run once more, alone."""
+    if re.search(r"^failures:$", log, flags=re.M):
+        return None
+    names = re.findall(r"^test (\S+) .*\.\.\. FAILED$", log, flags=re.M)
+    own = file.rpartition("/")[2] + "::"
+    return next(filter(None, (asserted(cargo_test(file, name.removeprefix(own))[1]) for name in names)), None)
+
+
 def aborts_by_assertion(file, test):
     """Whether a test that aborts does so while it unwinds from a failed assertion, or from the deadlock that loom reports.
 
@@ -116,7 +125,7 @@ def outcome(tests):
     answer = "survived"
     for file, test in tests:
         status, log = cargo_test(file, test)
-        if line := asserted(log):
+        if line := asserted(log) or asserted_alone(file, log):
             return f"caught by {line}"
         if status == 101 and test and "signal: 6" in log and aborts_by_assertion(file, test):
             return f"caught by {test}, which aborts while it unwinds"
