@@ -1,9 +1,10 @@
 //! What the tests of all crates share: futures polled by hand, wakers that count or panic, panics
-//! without a message, values whose destructors panic, a clock that lags behind its timer, and random
-//! numbers from a seed that can be had again.
+//! without a message, values whose destructors panic, a clock that panics and one that lags behind
+//! its timer, and random numbers from a seed that can be had again.
 
 mod behind;
 mod bomb;
+mod broken_clock;
 mod fuse;
 mod panics;
 mod random;
@@ -13,6 +14,7 @@ mod waker;
 pub use self::{
     behind::Behind,
     bomb::Bomb,
+    broken_clock::BrokenClock,
     fuse::Fuse,
     panics::{OnDrop, panics, quiet_panic, quietly},
     random::{random, seed},

@@ -15,7 +15,8 @@ use proptest::prelude::*;
 use crate::echo::{Log, entries};
 use test_kit::{Task, quiet_panic};
 use tidegate_batch_processor::{
-    Backoff, BatchError, Batcher, Blocking, Handler, ManualClock, OnError, OnFull, Policy, Reply,
+    Backoff, BatchError, Batcher, Blocking, Builder, Handler, ManualClock, OnError, OnFull, Policy,
+    Reply,
 };
 
 const PAUSE: Duration = Duration::from_secs(1);
@@ -33,6 +34,12 @@ fn failing(times: usize) -> (Log<u32>, impl FnMut(Vec<u32>) -> Result<Vec<u32>, 
         }
     };
     (log, handler)
+}
+
+/// Batches of one item, two in flight, each tried twice.
+fn one_by_one(clock: &ManualClock) -> Builder<u32, ManualClock> {
+    let backoff = Backoff::fixed(PAUSE).jitter(0.0).max_attempts(2);
+    Batcher::builder().max_items(1).max_in_flight(2).retry(backoff).clock(clock.clone())
 }
 
 fn result<R, E>(reply: &mut Reply<R, E>) -> Option<Result<R, BatchError<E>>> {
@@ -75,13 +82,7 @@ fn a_failed_batch_is_tried_again_after_its_pause_and_those_behind_it_wait() {
 fn batches_that_pause_until_the_same_moment_are_both_tried_again() {
     let clock = ManualClock::new();
     let (log, handler) = failing(2);
-    let (batcher, driver) = Batcher::builder()
-        .max_items(1)
-        .max_in_flight(2)
-        .retry(Backoff::fixed(PAUSE).jitter(0.0).max_attempts(2))
-        .clock(clock.clone())
-        .build(handler)
-        .unwrap();
+    let (batcher, driver) = one_by_one(&clock).build(handler).unwrap();
     let mut driver = Task::new(driver);
     let mut replies = [1, 2].map(|item| batcher.try_submit(item).unwrap());
     assert!(driver.run().is_pending());
@@ -229,13 +230,7 @@ fn a_driver_dropped_in_a_pause_fails_the_batch() {
 fn a_batch_that_pauses_does_not_hold_up_another_in_flight() {
     let clock = ManualClock::new();
     let (log, handler) = failing(1);
-    let (batcher, driver) = Batcher::builder()
-        .max_items(1)
-        .max_in_flight(2)
-        .retry(Backoff::fixed(PAUSE).jitter(0.0).max_attempts(2))
-        .clock(clock.clone())
-        .build(handler)
-        .unwrap();
+    let (batcher, driver) = one_by_one(&clock).build(handler).unwrap();
     let mut driver = Task::new(driver);
     let mut replies = [1, 2, 3].map(|item| batcher.try_submit(item).unwrap());
     assert!(driver.run().is_pending());

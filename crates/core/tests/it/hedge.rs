@@ -12,10 +12,8 @@ use std::{
     time::Duration,
 };
 
-use test_kit::{Bomb, OnDrop, Task, quiet_panic, quietly};
-use tidegate_core::{
-    Clock, Event, ManualClock, SystemClock, TimedOut, Timer, Timestamp, Wait, hedge, hedge::Hedge,
-};
+use test_kit::{Bomb, BrokenClock, OnDrop, Task, quiet_panic, quietly};
+use tidegate_core::{Event, ManualClock, SystemClock, TimedOut, Wait, hedge, hedge::Hedge};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -197,20 +195,8 @@ fn a_call_whose_first_attempt_or_clock_panics_is_over_without_a_trace() {
     }));
     assert!(quietly(|| call.poll()).is_none() && quietly(|| call.poll()).is_none());
     assert_eq!(begun.get(), 1);
-    struct Broken;
-    impl Clock for Broken {
-        fn now(&self) -> Timestamp {
-            quiet_panic("a clock")
-        }
-    }
-    impl Timer for Broken {
-        type Sleep = Ready<()>;
-        fn sleep_until(&self, _: Timestamp) -> Ready<()> {
-            quiet_panic("a clock")
-        }
-    }
     let server = Server::default();
-    let mut call = Task::new(hedge(Broken, SECOND, 1, || server.call()));
+    let mut call = Task::new(hedge(BrokenClock, SECOND, 1, || server.call()));
     assert!(quietly(|| call.poll()).is_none());
     // The first attempt goes on.
     assert_eq!(server.alive.get(), 1);

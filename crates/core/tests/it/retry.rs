@@ -4,13 +4,13 @@ use std::{
     cell::{Cell, RefCell},
     error::Error,
     fmt::Debug,
-    future::{Future, Pending, Ready, pending, ready},
+    future::{Future, Ready, pending, ready},
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
-use test_kit::{Bomb, Fuse, OnDrop, Task, quiet_panic, quietly};
+use test_kit::{Bomb, BrokenClock, Fuse, OnDrop, Task, quiet_panic, quietly};
 use tidegate_core::{
     Backoff, CancelToken, Clock, ManualClock, SystemClock, TimedOut, Timer, Timestamp, Wait,
     backoff::Retries,
@@ -44,21 +44,9 @@ fn end<V: Debug, E>(result: Result<V, RetryError<E>>) -> (u32, GaveUp, E) {
 
 #[test]
 fn a_call_that_works_is_made_once_and_asks_no_clock() {
-    struct Broken;
-    impl Clock for Broken {
-        fn now(&self) -> Timestamp {
-            quiet_panic("asked")
-        }
-    }
-    impl Timer for Broken {
-        type Sleep = Pending<()>;
-        fn sleep_until(&self, _: Timestamp) -> Pending<()> {
-            quiet_panic("asked")
-        }
-    }
     let calls = Cell::new(0);
     let attempt = || ready(Ok::<_, ()>(calls.replace(calls.get() + 1)));
-    assert_eq!(retry(&doubling(5), Broken, attempt).wait(), Ok(0));
+    assert_eq!(retry(&doubling(5), BrokenClock, attempt).wait(), Ok(0));
     assert_eq!(calls.get(), 1);
 }
 
