@@ -299,6 +299,8 @@ def main(name, file=None, shard="0/1"):
     os.nice(19)
     if not shutil.which("cargo-mutants"):
         subprocess.run(["cargo", "install", "cargo-mutants", "--locked"], check=True)
+    # The builds are offline: on a new machine nothing has been fetched.
+    subprocess.run(["cargo", "fetch", "--locked", "--quiet"], check=True)
     OUT.mkdir(parents=True, exist_ok=True)
     # There is one copy of the workspace: a second run waits.
     lock = (OUT / "lock").open("w")
