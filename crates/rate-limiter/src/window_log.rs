@@ -11,46 +11,57 @@ use crate::window::{WindowLimit, WindowRecord};
 /// were taken, of which it keeps at most `limit + 1`.
 #[derive(Debug, Default)]
 pub struct WindowLog {
-    // INVARIANT: ascending in time, no entry without tokens, and none a window older than the
-    // latest call. The entries hold no more tokens than the limit, unless a part of the first one
-    // is a debt or the limit was lowered.
+    // INVARIANT: ascending in time and in their totals, none without tokens, and none a window older
+    // than the latest call. After a call that took tokens there is at most one more than the limit.
     entries: VecDeque<Entry>,
-    // INVARIANT: the tokens of all entries. They are above the limit only with a debt or after the
-    // limit was lowered.
-    used: u64,
+    /// How many tokens have left the window. As the totals of the entries, it wraps around.
+    left: u64,
 }
 
 #[derive(Debug)]
 struct Entry {
     at: u64,
-    tokens: u64,
+    /// How many tokens were taken up to this time and not refunded. A binary search for a total
+    /// finds when so many tokens have left.
+    total: u64,
 }
 
 impl WindowLog {
-    /// Removes up to `n` tokens from an entry. Returns how many of them the entry lacked.
-    fn remove_from(&mut self, index: usize, n: u32) -> u32 {
-        let Some(entry) = self.entries.get_mut(index) else { return n };
-        let removed = u32::try_from(entry.tokens).unwrap_or(u32::MAX).min(n);
-        entry.tokens -= u64::from(removed);
-        self.used -= u64::from(removed);
-        if entry.tokens == 0 {
-            self.entries.remove(index);
-        }
-        n - removed
+    fn total(&self) -> u64 {
+        self.entries.back().map_or(self.left, |last| last.total)
     }
 
-    /// Joins the oldest entries of a debt to the ones after them, as if their tokens were younger.
-    /// That changes no answer: nothing is granted before the latest `limit` tokens begin to leave
-    /// the window, and the older tokens have left by then.
-    fn join_debts(&mut self, window: WindowLimit) {
-        while let [Some(first), Some(second)] = [0, 1].map(|index| self.entries.get(index)) {
-            if self.used - first.tokens < u64::from(window.limit.get()) {
+    /// Returns how many tokens the entries hold: above the limit only with a debt, or after the
+    /// limit was lowered.
+    fn tokens(&self) -> u64 {
+        self.total().wrapping_sub(self.left)
+    }
+
+    /// Removes up to `n` tokens from an entry.
+    fn remove_from(&mut self, index: usize, n: u64) {
+        let before = index.checked_sub(1).map_or(self.left, |it| self.entries[it].total);
+        let removed = n.min(self.entries[index].total.wrapping_sub(before));
+        for entry in self.entries.range_mut(index..) {
+            entry.total = entry.total.wrapping_sub(removed);
+        }
+        if self.entries[index].total == before {
+            self.entries.remove(index);
+        }
+    }
+
+    /// Removes up to `n` tokens, the oldest ones.
+    fn remove_oldest(&mut self, n: u64) {
+        let mut rest = self.tokens().min(n);
+        while let Some(first) = self.entries.front() {
+            let tokens = first.total.wrapping_sub(self.left);
+            if tokens > rest {
                 break;
             }
-            let joined = Entry { at: second.at, tokens: first.tokens + second.tokens };
+            rest -= tokens;
+            self.left = first.total;
             self.entries.pop_front();
-            self.entries[0] = joined;
         }
+        self.left = self.left.wrapping_add(rest);
     }
 }
 
@@ -61,38 +72,42 @@ impl WindowRecord for WindowLog {
             if now - entry.at < window.length {
                 break;
             }
-            self.used -= entry.tokens;
+            self.left = entry.total;
             self.entries.pop_front();
         }
     }
 
     fn ready_at(&self, window: WindowLimit, now: u64, n: u32) -> u64 {
-        let mut in_the_way = (self.used + u64::from(n)).saturating_sub(window.limit.get().into());
-        let mut ready = now;
-        for entry in &self.entries {
-            if in_the_way == 0 {
-                break;
-            }
-            in_the_way = in_the_way.saturating_sub(entry.tokens);
-            ready = entry.at.saturating_add(window.length);
+        let too_many = (self.tokens() + u64::from(n)).saturating_sub(window.limit.get().into());
+        if too_many == 0 {
+            return now;
         }
-        ready
+        // The entry with which the last of them leaves the window.
+        let leaves_before = |entry: &Entry| entry.total.wrapping_sub(self.left) < too_many;
+        let index = self.entries.partition_point(leaves_before);
+        self.entries.get(index).map_or(now, |entry| entry.at.saturating_add(window.length))
     }
 
     fn add(&mut self, window: WindowLimit, now: u64, n: u32) {
         if n == 0 {
             return;
         }
-        self.used += u64::from(n);
+        let total = self.total().wrapping_add(n.into());
         match self.entries.back_mut() {
-            Some(last) if last.at == now => last.tokens += u64::from(n),
-            _ => self.entries.push_back(Entry { at: now, tokens: n.into() }),
+            Some(last) if last.at == now => last.total = total,
+            _ => self.entries.push_back(Entry { at: now, total }),
         }
-        self.join_debts(window);
+        // The oldest tokens of a long debt count as if they were as young as the ones after them.
+        // Nothing is granted before all of these have left the window, so no answer changes, unless
+        // younger ones are refunded: then the limiter is too strict.
+        let most = usize::try_from(window.limit.get()).unwrap_or(usize::MAX);
+        while self.entries.len() - 1 > most {
+            self.entries.pop_front();
+        }
     }
 
     fn used(&self, _window: WindowLimit, _now: u64) -> u32 {
-        u32::try_from(self.used).unwrap_or(u32::MAX)
+        u32::try_from(self.tokens()).unwrap_or(u32::MAX)
     }
 
     fn empty_at(&self, window: WindowLimit, now: u64) -> u64 {
@@ -101,26 +116,25 @@ impl WindowRecord for WindowLog {
 
     /// Removes tokens of unknown age from the oldest entries, which leave first: so the limiter can
     /// only become too strict.
-    fn refund(&mut self, _window: WindowLimit, mut n: u32, taken_at: Option<u64>) {
+    fn refund(&mut self, _window: WindowLimit, n: u32, taken_at: Option<u64>) {
         match taken_at {
             Some(at) => {
                 // An entry that is not found has left the window: its tokens no longer count.
                 if let Ok(index) = self.entries.binary_search_by_key(&at, |entry| entry.at) {
-                    self.remove_from(index, n);
+                    self.remove_from(index, n.into());
                 }
             }
-            None => {
-                while n > 0 && !self.entries.is_empty() {
-                    n = self.remove_from(0, n);
-                }
-            }
+            None => self.remove_oldest(n.into()),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
     use core::time::Duration;
+
+    use proptest::prelude::*;
 
     use super::WindowLog;
     use crate::window::{WindowLimit, WindowRecord};
@@ -133,8 +147,55 @@ mod tests {
             log.add(window, now, 1 + u32::from(now % 3 == 0));
             assert!(log.entries.len() <= 11);
         }
-        // A refusal reads only the first entry.
-        assert!(log.used - log.entries[0].tokens < 10);
-        assert_eq!(log.used, 13_334);
+        assert_eq!(log.tokens(), 13_334);
+        // The tenth token from the end was taken at 9,993.
+        assert_eq!(log.ready_at(window, 10_000, 1), 9_993 + window.length);
+    }
+
+    /// Each token with the time at which it was taken.
+    struct Paper(Vec<u64>);
+
+    impl Paper {
+        fn ready_at(&self, window: WindowLimit, now: u64, n: u32) -> u64 {
+            let room = (window.limit.get() - n) as usize;
+            let in_the_way = self.0.len().checked_sub(room + 1);
+            in_the_way.map_or(now, |last| self.0[last] + window.length)
+        }
+    }
+
+    proptest! {
+        /// Debts are taken and refunded, in any order, by those who know when they took them, and by
+        /// others, whose tokens count as the oldest.
+        #[test]
+        fn a_debt_keeps_the_age_of_each_token(
+            steps in prop::collection::vec((0..8u64, 0..9u32, 0..4u8), 1..40),
+        ) {
+            let window = WindowLimit::new(40, Duration::from_nanos(100)).unwrap();
+            // Its totals wrap around.
+            let mut log = WindowLog { left: u64::MAX - 30, ..WindowLog::default() };
+            let (mut paper, mut now) = (Paper(Vec::new()), 0);
+            for (later, n, what) in steps {
+                now += later;
+                log.advance_to(window, now);
+                paper.0.retain(|at| now - at < window.length);
+                if what < 2 {
+                    let n = n * 5;
+                    log.add(window, now, n);
+                    paper.0.extend((0..n).map(|_| now));
+                } else if what == 2 {
+                    log.refund(window, n, None);
+                    paper.0.drain(..paper.0.len().min(n as usize));
+                } else if let Some(&at) = paper.0.get(n as usize * 7 % (paper.0.len() + 1)) {
+                    log.refund(window, n, Some(at));
+                    let taken = paper.0.iter().filter(|taken| **taken == at).count();
+                    let first = paper.0.partition_point(|taken| *taken < at);
+                    paper.0.drain(first..first + taken.min(n as usize));
+                }
+                prop_assert_eq!(log.used(window, now) as usize, paper.0.len());
+                for n in [1, 7, 40] {
+                    prop_assert_eq!(log.ready_at(window, now, n), paper.ready_at(window, now, n));
+                }
+            }
+        }
     }
 }
