@@ -11,8 +11,8 @@ use crate::window::{WindowLimit, WindowRecord};
 /// were taken, of which it keeps at most `limit + 1`.
 #[derive(Debug, Default)]
 pub struct WindowLog {
-    // INVARIANT: ascending in time and in their totals, none without tokens, and none a window older
-    // than the latest call. After a call that took tokens there is at most one more than the limit.
+    // INVARIANT: ascending in time and in their totals, none without tokens, and none a window
+    // older than the latest call. A call that takes tokens leaves at most one more than the limit.
     entries: VecDeque<Entry>,
     /// How many tokens have left the window. As the totals of the entries, it wraps around.
     left: u64,
@@ -164,7 +164,7 @@ mod tests {
     }
 
     proptest! {
-        /// Debts are taken and refunded, in any order, by those who know when they took them, and by
+        /// Debts are taken and refunded in any order, by those who know when they took them and by
         /// others, whose tokens count as the oldest.
         #[test]
         fn a_debt_keeps_the_age_of_each_token(
