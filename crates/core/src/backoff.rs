@@ -15,8 +15,8 @@ const MAX_ATTEMPTS: u32 = 3;
 
 /// Pauses between attempts: how long, how far spread, and how many.
 ///
-/// A breaker that is open pauses for such a time, and so do a batcher, a pipeline and
-/// [`retry`](crate::retry()) before each retry, and may any caller that retries.
+/// An open breaker pauses for such a time; a batcher, a pipeline and [`retry`](crate::retry()) do
+/// so before each retry. Any other caller that retries can use a `Backoff`, too.
 ///
 /// # Examples
 ///
@@ -60,8 +60,8 @@ impl Backoff {
     /// not come back all at once. `ratio` is 0 to 1 (the `build` refuses any other), where 0 turns
     /// the jitter off. Default: 0.2.
     ///
-    /// With 1 a pause is anything from nothing to twice as long: "full jitter" (Brooker, AWS, 2015)
-    /// of twice the pause.
+    /// With 1 a pause lies anywhere between zero and twice its length: this is "full jitter"
+    /// (Brooker, AWS, 2015) with twice the pause as the longest one.
     #[must_use]
     pub const fn jitter(self, ratio: f64) -> Self {
         Self { jitter: ratio, ..self }
@@ -73,11 +73,12 @@ impl Backoff {
         Self { max_attempts: attempts, ..self }
     }
 
-    /// Bounds retries to `percent` of the calls, so that a service which fails is not flooded: each
-    /// call earns that part of a retry, 100 retries can be saved, and 10 are there at the beginning
-    /// ([Finagle's retry budgets](https://finagle.github.io/blog/2016/02/08/retry-budgets/), whose
-    /// tokens also expire, after 10 seconds; gRPC's throttle, gRFC A6, is another such bucket).
-    /// Default: no bound.
+    /// Bounds retries to `percent` of the calls, so that a service which fails is not flooded. Each
+    /// call earns that part of a retry, 100 retries can be saved, and 10 are there at the
+    /// beginning. The idea is that of [Finagle's retry
+    /// budgets](https://finagle.github.io/blog/2016/02/08/retry-budgets/), whose tokens also
+    /// expire, after 10 seconds; gRPC's throttle (gRFC A6) is another such bucket. Default: no
+    /// bound.
     ///
     /// # Examples
     ///
@@ -144,8 +145,8 @@ impl Backoff {
         if self.jitter == 0.0 {
             return Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         }
-        // An f64 holds 53 bits exactly: the upper ones of `noise` become a number from 0 to 1, 1
-        // excluded.
+        // An f64 holds 53 bits exactly: the upper 53 bits of `noise` become a number from 0 to
+        // below 1.
         let unit = (noise >> 11) as f64 / (1_u64 << 53) as f64;
         let spread = 1.0 + self.jitter * (2.0 * unit - 1.0);
         Duration::from_nanos(saturating_nanos(nanos as f64 * spread))

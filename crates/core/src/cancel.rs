@@ -1,7 +1,7 @@
 //! Cancellation that travels down a tree of tokens.
 //!
-//! A [`CancelToken`] is this workspace's context: it says whether the work that it belongs to is
-//! still wanted, if not why, and by when that work must be done.
+//! A [`CancelToken`] belongs to a piece of work, as a `context.Context` does in Go. It says whether
+//! that work is still wanted, and if not, why; and by when the work must be done.
 //!
 //! ```text
 //! cancel: lock the node ─▶ first? set reason and flag, take the children ─▶ unlock ─▶ the same for each child ─▶ wake all
@@ -149,8 +149,8 @@ impl CancelToken {
 
     fn child_until(&self, deadline: Timestamp) -> Self {
         let deadline = deadline.min(self.node.deadline);
-        // The parent's list holds a `Weak` of the node, and the node holds its key in that list, so
-        // the key is drawn first.
+        // The node holds its key in the parent's list, and that list holds a `Weak` of the node. So
+        // the key is drawn before the node is made.
         let key = self.node.family.with(|family| {
             family.next_key += 1;
             family.next_key

@@ -6,10 +6,10 @@ use alloc::{borrow::Cow, string::String};
 
 /// A duration as text, in a file of settings: `30s`, `1m30s`, `250ms`.
 ///
-/// The text is one whole number and unit after the other, without spaces, larger units first and
-/// each at most once. Units are `d` (24 hours), `h`, `m` or `min`, `s`, `ms`, `us`, `ns`. Every
-/// duration has such a text, with which [`Display`](fmt::Display) writes it, exact to the
-/// nanosecond; zero is `0s`.
+/// The text is a sequence of whole numbers, each with its unit, without spaces: larger units first,
+/// each unit at most once. Units are `d` (24 hours), `h`, `m` or `min`, `s`, `ms`, `us`, `ns`.
+/// [`Display`](fmt::Display) writes every duration as such a text, exact to the nanosecond; zero is
+/// `0s`.
 ///
 /// # Errors
 ///
@@ -82,7 +82,7 @@ impl Unit {
             1 => rest.as_secs() / self.seconds,
             per_second => (rest.subsec_nanos() / (NANOS / per_second)).into(),
         };
-        // No more than fit.
+        // `n` of this unit fit into `rest`, so `times` returns a duration.
         *rest = rest.saturating_sub(self.times(n).unwrap_or_default());
         n
     }
@@ -121,7 +121,7 @@ impl FromStr for DurationText {
     }
 }
 
-/// Splits a text behind its longest beginning of digits only, or of other characters only.
+/// Splits a text after the digits that it begins with, or after the characters that are no digits.
 fn split(text: &str, are_digits: bool) -> (&str, &str) {
     let end = text.find(|c: char| c.is_ascii_digit() != are_digits);
     text.split_at(end.unwrap_or(text.len()))
@@ -155,8 +155,8 @@ impl From<DurationText> for Duration {
     }
 }
 
-/// A setting could not be read from its text. It names the text, the place and what is allowed
-/// there.
+/// A setting could not be read from its text. The error names the text, the position and what is
+/// allowed there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ParseError {
     text: String,
@@ -170,8 +170,8 @@ impl ParseError {
         Self { text: text.into(), position, expected: expected.into() }
     }
 
-    /// Returns the same error for a `text` of which the one that was read is the part from byte
-    /// `start` on.
+    /// Returns the same error for a longer `text`, in which the text that was read begins at byte
+    /// `start`.
     #[must_use]
     pub fn within(self, text: &str, start: usize) -> Self {
         Self::new(text, start.saturating_add(self.position), self.expected)
@@ -187,7 +187,7 @@ impl ParseError {
         self.position
     }
 
-    /// Returns what is allowed there.
+    /// Returns what is allowed at that position.
     pub fn expected(&self) -> &str {
         &self.expected
     }

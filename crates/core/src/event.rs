@@ -11,8 +11,8 @@
 //! ```
 //!
 //! The waiter executes a sequentially consistent fence between its registration and its second
-//! check, and the notifier between its change and its check for waiters; so either the second check
-//! sees the change or the notifier sees the registration. This file is the only one that knows
+//! check, and the notifier between its change and its check for waiters. So either the second check
+//! sees the change, or the notifier sees the registration. This file is the only one that knows
 //! `event-listener`.
 //!
 //! `event-listener` calls wakers while it holds its own lock. A waker that drops the last reference
@@ -88,7 +88,7 @@ pub struct Event {
 #[derive(Default)]
 struct Desk {
     registered: AtomicUsize,
-    /// Wakers whose listeners were notified, and which were not called yet.
+    /// Wakers that are still to be called; their listeners were notified.
     outbox: Lock<WakeList>,
 }
 
@@ -132,8 +132,8 @@ impl Event {
     /// Wakes all waiters that are registered at the time of the call.
     #[inline]
     pub fn notify_all(&self) {
-        // `event-listener`'s plain `notify` means "until at least n are notified", which is right
-        // for all of them.
+        // `event-listener`'s plain `notify` means "until at least n are notified", which is all of
+        // them for the largest n.
         if self.may_be_waited_for() {
             self.pass_on(usize::MAX.relaxed(), || ());
         }
@@ -158,9 +158,9 @@ impl Event {
     #[inline]
     fn may_be_waited_for(&self) -> bool {
         // ORDERING: the fence pairs with the one in `listen`. If this fence comes first, the
-        // waiter's second check sees the caller's change; if the waiter's does, the load sees the
-        // alert. This fence serves `event-listener`, too: `relaxed` makes it leave out its own, and
-        // its lock orders the rest.
+        // waiter's second check sees the caller's change; if the waiter's fence comes first, the
+        // load sees the alert. This fence serves `event-listener`, too: `relaxed` tells it to leave
+        // out its own, and its lock orders the rest.
         fence(Ordering::SeqCst);
         self.alert.load(Ordering::Relaxed)
     }
@@ -290,10 +290,10 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // The relay's waker is taken out first; if a notification has taken it before, it will be
-        // called, to no effect. It is dropped last, after other wakers were called: its destructor
+        // The relay's waker is taken out first; if a notification was faster, it calls the waker,
+        // to no effect. The waker is dropped last, after other wakers were called: its destructor
         // and those wakers are foreign code, and a panic of one must not keep the rest from
-        // happening.
+        // running.
         let _waker = self.relay.0.waker.with(Option::take).map(Foreign::new);
         // Dropping a notified listener notifies the next one, whose waker is then in the outbox.
         drop(self.listener.take());
@@ -384,8 +384,7 @@ impl Waiter {
                         return Poll::Pending;
                     }
                 }
-                // A notification that came before a check is used up by it: one unit, one
-                // notification.
+                // The check that follows uses the notification up: one unit, one notification.
                 Some(true) => {
                     unused.event = Some(event);
                     self.registration = None;

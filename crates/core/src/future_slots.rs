@@ -6,12 +6,12 @@
 //! ```
 //!
 //! Only the first slot in a list wakes the task, whose poll then finds the others, too. The cell's
-//! lock orders wakes and polls: if a slot is put into the list too late to be taken, its wake calls
-//! the waker that was just set. However many futures there are, a wake costs the same, and a poll
-//! costs the same for each future that was woken.
+//! lock orders wakes and polls: if a slot is put into the list after the poll has taken the list,
+//! its wake calls the waker that this poll has set. However many futures there are, a wake costs
+//! the same, and a poll costs the same for each future that was woken.
 //!
-//! The idea of a waker for each future is that of `futures`' `FuturesUnordered`; here the futures
-//! stay where they are, and have numbers.
+//! The idea of a waker for each future is that of `FuturesUnordered` in the crate `futures`. Here
+//! the futures stay in their slots, which have numbers.
 
 use core::{
     fmt,
@@ -35,8 +35,8 @@ use crate::{
 /// The waker of a task's latest poll, until it is called.
 ///
 /// The task sets its waker *before* it checks for work, and a thread that makes work for it does so
-/// *before* it wakes the task. Both go through one lock: a wake that finds no waker came before the
-/// waker was set, and the check that follows sees the work.
+/// *before* it wakes the task. Both go through one lock. So if a wake finds no waker, the task sets
+/// one later, and its check after that sees the work.
 ///
 /// # Examples
 ///
@@ -102,8 +102,8 @@ impl fmt::Debug for WakerCell {
 /// ```
 pub struct FutureSlots<N, F> {
     slots: Vec<Slot<N, F>>,
-    // INVARIANT: all slots: first the `in_flight` slots that have a note, then those without, of
-    // which the one that was freed last comes first. Each slot knows its place here.
+    // INVARIANT: all slots: first the `in_flight` slots that have a note, then those without, the
+    // last freed one first. Each slot knows its place here.
     order: Vec<usize>,
     in_flight: usize,
     /// The place of the slot that [`next_in_turn`](Self::next_in_turn) returned last.
@@ -111,8 +111,8 @@ pub struct FutureSlots<N, F> {
     /// Slots that were woken and not polled since, with the lowest number last. They are not in the
     /// list any more.
     taken: Vec<usize>,
-    // INVARIANT: empty between calls of `look`, which puts it in the list's place, so that the lock
-    // is held for one step however many slots were woken.
+    // INVARIANT: empty between calls of `look`. `look` swaps it with the list, and so holds the
+    // lock for one step, however many slots were woken.
     spare: Vec<usize>,
     woken: Arc<Woken>,
 }
@@ -154,9 +154,9 @@ struct SlotWaker {
 
 impl OnWake for SlotWaker {
     fn on_wake(&self) {
-        // ORDERING: Release: pairs with the Acquire in `next_woken`: the poll sees what the waking
-        // thread did, also if another thread had put the slot into the list before and it was not
-        // polled since.
+        // ORDERING: Release: pairs with the Acquire in `next_woken`. The next poll of the slot sees
+        // what this thread did before the wake, also if another thread has already put the slot
+        // into the list.
         if !self.is_listed.swap(true, Ordering::Release) {
             let is_first = self.woken.list.with(|list| {
                 list.push(self.slot);
@@ -228,18 +228,18 @@ impl<N, F> FutureSlots<N, F> {
         self.order.push(slot);
     }
 
-    /// Has a slot polled later, as if it had been woken.
+    /// Puts a slot into the list, as if it had been woken, so that it is polled later.
     pub fn put_off(&self, slot: usize) {
         if let Some(slot) = self.slots.get(slot) {
             slot.state.0.on_wake();
         }
     }
 
-    /// Takes the woken slots out of the list, to be polled in the order of their numbers: if
-    /// several futures compete for something, the same ones get it again and complete, instead of
-    /// all making one step each. Call it in each poll of the task, after its waker was set, and
-    /// then call [`next_woken`](Self::next_woken) until that returns `None`. Slots that are woken
-    /// meanwhile are left to the next poll.
+    /// Takes the woken slots out of the list, to be polled in the order of their numbers. So where
+    /// futures compete for something, those with low numbers get it again and again and complete,
+    /// instead of all making one step each. Call it in each poll of the task, after its waker was
+    /// set, and then call [`next_woken`](Self::next_woken) until that returns `None`. Slots that
+    /// are woken meanwhile are left to the next poll.
     pub fn look(&mut self) {
         let spare = &mut self.spare;
         self.woken.list.with(|list| mem::swap(list, spare));
@@ -262,14 +262,14 @@ impl<N, F> FutureSlots<N, F> {
     }
 
     /// Returns the slots with a note in turn, one at each call; `None` if there is none. For a poll
-    /// that finds no slot woken: so futures that keep no waker, such as those of tests, make
+    /// that finds no slot woken: with it, futures that keep no waker, such as those of tests, make
     /// progress whenever their task is polled.
     pub fn next_in_turn(&mut self) -> Option<usize> {
         self.turn = (self.turn + 1).checked_rem(self.in_flight)?;
         self.busy().get(self.turn).copied()
     }
 
-    /// Drops the future of a slot, which has ended or panicked.
+    /// Drops the future of a slot once that future has ended or panicked.
     pub fn drop_future(&mut self, slot: usize) {
         if let Some(slot) = self.slots.get_mut(slot) {
             slot.future.set(None);
@@ -291,8 +291,8 @@ impl<N, F> FutureSlots<N, F> {
 
 impl<N, F: Future> FutureSlots<N, F> {
     /// Polls a slot; `None` if it has no future. If the future is ready, the caller has to drop it
-    /// with [`drop_future`](Self::drop_future), as its destructor is foreign code, and then to
-    /// [free](Self::free) the slot.
+    /// with [`drop_future`](Self::drop_future) and then to [free](Self::free) the slot. These are
+    /// two steps because the future's destructor is foreign code, and may panic.
     pub fn poll(&mut self, slot: usize) -> Option<Poll<F::Output>> {
         let Slot { future, waker, .. } = self.slots.get_mut(slot)?;
         let future = future.as_mut().as_pin_mut()?;

@@ -52,8 +52,8 @@ use crate::primitive::Arc;
 /// [renewed](Pass::renew), so that a breaker which has opened meanwhile still refuses.
 ///
 /// What a result means is up to each gate: its passes are [settled by](SettleBy) the result, as the
-/// gate's own rule says. So a breaker's [`Classifier`] decides in a row what it decides elsewhere,
-/// and the other gates of the row go by theirs.
+/// gate's own rule says. So in a row a breaker's [`Classifier`] decides as it does for the breaker
+/// alone, and each other gate goes by its own rule.
 ///
 /// # Examples
 ///
@@ -91,7 +91,7 @@ use crate::primitive::Arc;
 ///     }
 /// }
 ///
-/// // The result says itself what it is.
+/// // The result classifies itself.
 /// impl<R: Classify> SettleBy<R> for Coupon<'_> {
 ///     fn outcome(&self, result: &R) -> Outcome {
 ///         result.outcome()
@@ -186,7 +186,7 @@ pub trait Gate: Sized {
         RunAsync::new(self, future)
     }
 
-    /// Runs `act` if the caller may enter now, and settles as [`run`](Self::run) does, else runs
+    /// If the caller may enter now, runs `act` and settles as [`run`](Self::run) does; else runs
     /// `fallback`. Never waits. A panic of `act` settles the pass as a failure.
     fn run_or_else<R>(self, act: impl FnOnce() -> R, fallback: impl FnOnce(Self::Refused) -> R) -> R
     where
@@ -211,8 +211,8 @@ fn act_behind<R, P: SettleBy<R>>(pass: P, act: impl FnOnce() -> R) -> R {
 /// A type whose [`Arc`] is a [`Gate`], with passes that keep it alive and borrow nothing.
 ///
 /// A crate implements this for its own type, since only this crate may implement [`Gate`] for
-/// `Arc`; callers use the methods of `Gate`. The methods here are associated functions, so that
-/// they exist on targets where `Arc` is not that of `alloc`.
+/// `Arc`; callers use the methods of `Gate`. Here the `Arc` is an argument and not `self`: as
+/// `self` Rust allows only the `Arc` of `alloc`, and some targets lack that one.
 ///
 /// # Examples
 ///
@@ -370,8 +370,8 @@ pub enum Outcome {
     Ignored,
 }
 
-/// A result that classifies itself: what [`Gate::run`] and its relatives settle by where the gate
-/// has no [`Classifier`] of its own.
+/// A result that classifies itself. [`Gate::run`] and its relatives settle by its outcome where the
+/// gate has no [`Classifier`] of its own.
 ///
 /// `Ok` and `()` are successes, `Err` is a failure. To choose another outcome, wrap the value in
 /// [`Classified`], or implement this for a type of your own.

@@ -18,14 +18,14 @@ use crate::{
 };
 
 /// Calls `attempt` and awaits its future; while that is not ready, starts another attempt after
-/// each `delay`, at most `n` further ones. Returns the first success, with the other attempts
-/// dropped.
+/// each `delay`, at most `n` further ones. At the first success, drops the other attempts and
+/// returns it.
 ///
-/// Use it for what is safe to do twice and is slow now and then: with a `delay` that only few calls
-/// exceed, such as the 95th percentile of their latency, only these few cost a further attempt
-/// ("The Tail at Scale", Dean and Barroso, CACM 2013, who found 2 % more requests to take the
-/// latency's 99.9th percentile from 1800 ms to 74 ms). Do not use it against a server that is
-/// overloaded, which it would load more: bound the further attempts by a gate in `attempt`.
+/// Use it for what is safe to do twice and is slow now and then. Choose a `delay` that few calls
+/// exceed, such as the 95th percentile of their latency: only these few cost a further attempt.
+/// With 2 % more requests, Dean and Barroso ("The Tail at Scale", CACM 2013) lowered the latency's
+/// 99.9th percentile from 1800 ms to 74 ms. Do not use it against an overloaded server, which it
+/// would load more; a gate in `attempt` bounds the further attempts.
 ///
 /// It is for slow calls, not for those that fail: an error starts no attempt. When an attempt has
 /// failed and no other is in flight, its error is returned, also before `delay` has passed;
@@ -46,9 +46,9 @@ use crate::{
 ///
 /// # Panics
 ///
-/// The future passes on what `attempt` and its futures panic with. Polled again after that, it goes
-/// on with the attempts in flight, if there are any, and starts no other where `attempt` or the
-/// timer has panicked.
+/// The future passes on what `attempt` and its futures panic with. If it is polled again after
+/// that, it goes on with the attempts in flight, if there are any. After a panic of `attempt` or of
+/// the timer it starts no other attempt.
 ///
 /// # Examples
 ///

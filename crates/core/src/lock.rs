@@ -167,8 +167,8 @@ mod spin {
         value: UnsafeCell<T>,
     }
 
-    // SAFETY: `with` hands out `&mut T` to one thread at a time (see there), which is sharing by
-    // sending: `T: Send`.
+    // SAFETY: `with` hands out `&mut T` to one thread at a time (see there). So threads that share
+    // the mutex only send each other the `T`, for which `T: Send` is enough.
     unsafe impl<T: Send> Sync for Mutex<T> {}
 
     /// Opens the lock also when the section panics.

@@ -185,8 +185,8 @@ mod cell {
 #[cfg(all(feature = "std", not(loom)))]
 const SPINS: u32 = 7;
 
-/// Waits for about a few instructions of another thread; after several tries, yields to other
-/// threads.
+/// Waits about as long as another thread takes for a few instructions; after several tries, yields
+/// to other threads.
 #[cfg(all(feature = "std", not(loom)))]
 #[cold]
 pub fn relax(tries: &mut u32) {
@@ -198,7 +198,7 @@ pub fn relax(tries: &mut u32) {
     *tries += 1;
 }
 
-/// Waits for about a few instructions of another thread.
+/// Waits about as long as another thread takes for a few instructions.
 #[cfg(all(not(feature = "std"), not(loom)))]
 #[cold]
 pub fn relax(tries: &mut u32) {
@@ -245,8 +245,8 @@ pub(crate) fn park_until(_parker: &parking::Parker, _until: std::time::Instant) 
 /// Returns `real`, which was tuned on real machines; in models, `in_models`, which is small where
 /// the number decides which way the code goes.
 ///
-/// LOOM: a model that has to repeat a step often before it gets anywhere explores nothing more by
-/// that.
+/// LOOM: to repeat a step often before something else happens adds nothing to what a model
+/// explores.
 pub const fn tuned(real: u32, in_models: u32) -> u32 {
     if cfg!(loom) { in_models } else { real }
 }
@@ -254,9 +254,9 @@ pub const fn tuned(real: u32, in_models: u32) -> u32 {
 /// Does nothing on the real machine, where the `SeqCst` accesses before and after it are in one
 /// order anyway.
 ///
-/// LOOM: loom treats `SeqCst` accesses as AcqRel, but has `SeqCst` fences. A fence between two
-/// `SeqCst` accesses of a thread has the effect that C++20 gives them without it: they are in one
-/// order with those of other threads.
+/// LOOM: in C++20 the `SeqCst` accesses of all threads are in one order. Loom treats them as
+/// AcqRel, but has `SeqCst` fences: with a fence between every two such accesses of a thread, they
+/// are in one order in a model, too.
 #[cfg(feature = "std")]
 #[inline]
 pub(crate) fn sequentially_consistent_in_models() {

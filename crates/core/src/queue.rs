@@ -141,11 +141,11 @@ impl<T> Queue<T> {
     /// [`TryPushError`] gives the item back if the queue is full or closed.
     #[inline]
     pub fn try_push(&self, item: T) -> Result<(), TryPushError<T>> {
-        // ORDERING: Relaxed: a pusher that finds the bit takes its count back, and the Acquire of
-        // that pairs with the Release in `close`. It does not matter whether another thread sees
-        // the count or the item first. It does matter that the bit and the count are one word: a
-        // popper that reads "closed, 0" comes after every push that was counted, and every later
-        // push finds the bit.
+        // ORDERING: Relaxed: a pusher that finds the bit takes its count back, with an Acquire (in
+        // `uncount`) that pairs with the Release in `close`. It does not matter whether another
+        // thread sees the count or the item first. It does matter that the bit and the count are
+        // one word: a popper that reads "closed, 0" comes after every push that was counted, and
+        // every later push finds the bit.
         if self.word.fetch_add(ITEM, Ordering::Relaxed) & CLOSED != 0 {
             self.uncount();
             return Err(TryPushError::Closed(item));

@@ -2,7 +2,7 @@
 //!
 //! Each pattern implements `Report` over its `stats()`, so a report adds nothing to the pattern's
 //! fast path. The crate `tidegate-metrics` has the sinks: text, and the usual metrics crates.
-//! [`Metric`] is the one table that all of them, the docs and the dashboard are made from.
+//! [`Metric`] is the one table from which the sinks, the docs and the dashboard are made.
 
 /// An object whose statistics can be read by a metrics system.
 ///
@@ -36,7 +36,7 @@
 /// ```
 pub trait Report {
     /// Hands every sample of this moment to `to`. Never waits for a grant, and makes no sample per
-    /// key, so that their number is bounded.
+    /// key, so that the number of samples is bounded.
     fn report(&self, to: &mut dyn Sink);
 }
 
@@ -52,7 +52,7 @@ pub trait Sink {
 pub struct Sample {
     /// The metric.
     pub metric: Metric,
-    /// The kind of object, as `semaphore`: the value of the label `pattern`.
+    /// The kind of object, such as `semaphore`: the value of the label `pattern`.
     pub pattern: &'static str,
     /// The value of the metric's own [label](Metric::label); empty if it has none.
     pub part: &'static str,
@@ -79,8 +79,8 @@ pub enum Value {
 
 /// # Panics
 ///
-/// Each of these panics if, by the table, `metric` is of another kind, has no such `state` or
-/// `outcome`, or has a label for which the method takes no value.
+/// Each of these functions panics if, by the table, `metric` is of another kind, has no such
+/// `state` or `outcome`, or has a label for which the method takes no value.
 #[allow(clippy::cast_precision_loss, reason = "2⁵³ is more than any gauge here reaches")]
 impl Sample {
     /// Returns a sample of a gauge without a label of its own.
@@ -334,13 +334,13 @@ impl Metric {
     }
 
     /// Returns the name in Prometheus. A counter's name ends in `_total`; a summary has two names
-    /// there, with `_count` and `_sum` behind this one.
+    /// there: this one with `_count` and with `_sum` appended.
     pub fn name(self) -> &'static str {
         self.row().name
     }
 
-    /// Returns the name by OpenTelemetry's conventions. Its exporters make the name in Prometheus
-    /// of it, but not for a summary, which is two counters there: they call these
+    /// Returns the name by OpenTelemetry's conventions. From it OpenTelemetry's exporters make the
+    /// name in Prometheus, except for a summary. A summary is two counters there, which they call
     /// `tidegate_wait_count_total` and `tidegate_wait_sum_seconds_total`, not
     /// `tidegate_wait_seconds_count` and `tidegate_wait_seconds_sum`.
     pub fn otel_name(self) -> &'static str {
@@ -353,13 +353,13 @@ impl Metric {
         self.row().unit
     }
 
-    /// Returns how its numbers behave.
+    /// Returns how the metric's numbers behave.
     pub fn kind(self) -> Kind {
         self.row().kind
     }
 
-    /// Returns whether the label `pattern` stands beside `name`: whether objects of several kinds
-    /// have the metric.
+    /// Returns whether the metric has the label `pattern`: whether objects of several kinds have
+    /// the metric.
     pub fn has_pattern(self) -> bool {
         self.row().has_pattern
     }

@@ -30,7 +30,7 @@ use crate::{
     unwind::{Contained, Foreign, contain},
 };
 
-/// How many steps one poll takes: an attempt is one, and a pause is one.
+/// How many steps one poll takes at most: an attempt is one, and a pause is one.
 const STEPS: u32 = 16;
 
 /// The longest pause that an error may ask for, unless [`Retry::max_retry_after`] says otherwise.
@@ -47,29 +47,29 @@ pub enum Retryable {
     No,
     /// It is, after the pause of the backoff.
     Yes,
-    /// It is, after the pause of the backoff and no earlier than after this time, for which the
-    /// server has asked: HTTP's `Retry-After` (RFC 9110, section 10.2.3), gRPC's
+    /// It is, after the pause of the backoff, but no earlier than after this time, which the server
+    /// has asked for: HTTP's `Retry-After` (RFC 9110, section 10.2.3), gRPC's
     /// `grpc-retry-pushback-ms`.
     After(Duration),
 }
 
-/// Calls `attempt` and awaits its future, and does so again after each error, with the pauses and
-/// as often as `retries` allows: its backoff, its number of attempts, its budget.
+/// Calls `attempt` and awaits its future. After an error, pauses and tries again, as the backoff of
+/// `retries` says and as often as its attempts and its budget allow.
 ///
 /// Use it for what is safe to do twice. `retries` is a reference or an `Arc`: share one among all
 /// calls to a server, so that they share its budget and cannot flood the server together. `timer`
 /// measures the pauses: `&SystemClock`, or any other [`Timer`]. Nothing happens before the first
-/// poll. A call that works at once reads no clock and allocates nothing; nor do the others, but for
-/// what the timer does.
+/// poll. A call that works at once reads no clock and allocates nothing. In other calls only the
+/// timer may do so.
 ///
 /// A thread waits with [`.wait()`](crate::Wait::wait). `.or_timeout`, `.wait_timeout` and
-/// `.or_cancelled` bound the whole of it, pauses included; [`Retry::attempt_timeout`] bounds each
+/// `.or_cancelled` bound the whole call, pauses included; [`Retry::attempt_timeout`] bounds each
 /// attempt. Behind a gate, put the gate into `attempt`, so that each attempt is counted and let in
 /// on its own.
 ///
 /// The order of the checks: the classifier, the pause that it asks for, attempts, budget. The
-/// budget is charged when a pause begins, and refunded if no attempt follows it, because the future
-/// was dropped or `attempt` has panicked.
+/// budget is charged when a pause begins. If no attempt follows the pause, because the future is
+/// dropped or `attempt` panics, the charge is refunded.
 ///
 /// # Cancel safety
 ///
@@ -152,7 +152,7 @@ pin_project! {
     /// | `Fresh` | was not polled | the first poll |
     /// | `Trying` | an attempt runs | its output, or its limit |
     /// | `Pausing` | the next attempt is paid for | the end of the pause |
-    /// | `Done` | has ended, or foreign code runs; after a panic of that it is over | the next stage |
+    /// | `Done` | has ended, or foreign code runs; if that panics, it has ended | the next stage |
     #[project = StageNow]
     enum Stage<F, S> {
         Fresh,
@@ -190,7 +190,7 @@ where
     R: Deref<Target = Retries>,
     T: Timer,
 {
-    /// Lets `classifier` say which errors are worth another attempt, and when. Without it all are.
+    /// Lets `classifier` say which errors are worth another attempt, and when. By default all are.
     ///
     /// # Examples
     ///
@@ -217,7 +217,7 @@ where
     /// };
     /// assert_eq!(ask(404, 0), (1, GaveUp::NotRetryable));
     /// assert_eq!(ask(502, 0), (3, GaveUp::Attempts));
-    /// // An hour is more than it waits for.
+    /// // An hour is a longer pause than the call accepts.
     /// assert_eq!(ask(503, 3600), (1, GaveUp::TooLate));
     /// ```
     pub fn classify<D>(self, classifier: D) -> Retry<R, T, A, F, E, D>
@@ -230,7 +230,7 @@ where
     }
 
     /// Limits the time for each attempt to `limit`. An attempt that takes longer is dropped, and
-    /// has failed with the error that `error` makes; the classifier sees that, too.
+    /// has failed with the error that `error` makes; the classifier sees that error, too.
     ///
     /// An attempt that does not give way to its caller, such as a call that blocks, cannot be cut
     /// short.
@@ -279,10 +279,10 @@ where
     }
 
     /// Begins the pause after an attempt that has failed with `error`; returns the call's error if
-    /// none follows.
+    /// there is no further attempt.
     fn pause(self: Pin<&mut Self>, error: E) -> Option<RetryError<E>> {
         let mut this = self.project();
-        // The attempt is gone before the classifier runs. If that panics, the call is over.
+        // The attempt is gone before the classifier runs. A panic of the classifier ends the call.
         this.stage.set(Stage::Done);
         let error = Foreign::new(error);
         *this.failures = this.failures.saturating_add(1);
@@ -304,8 +304,8 @@ where
     }
 }
 
-/// Returns the pause after `failures` failures, for which the budget is charged then, or why there
-/// is none.
+/// Returns the pause after `failures` failures, and charges the budget for it; else returns why
+/// there is none.
 fn next_pause(
     answer: Retryable,
     max_retry_after: Duration,
@@ -355,7 +355,8 @@ where
                         return Poll::Ready(Ok(value));
                     }
                     Poll::Ready(Err(error)) => error,
-                    // The attempt is polled first: what is ready in time counts, however late.
+                    // The attempt is polled first: a result that is ready in time counts, however
+                    // late this poll is.
                     Poll::Pending => match (limit.as_pin_mut(), *this.limit) {
                         (Some(sleep), Some((_, error))) => {
                             ready!(sleep.poll(cx));
@@ -371,7 +372,7 @@ where
                 return Poll::Ready(Err(error));
             }
         }
-        // Attempts that fail at once and pauses of nothing must not keep the executor's other tasks
+        // Attempts that fail at once and pauses of zero must not keep the executor's other tasks
         // waiting.
         cx.waker().wake_by_ref();
         Poll::Pending

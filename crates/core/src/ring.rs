@@ -9,7 +9,7 @@
 //!
 //! push: claims the tail ─▶ reads, with the same step, whether a popper waits ─▶ writes, stamps
 //! pop:  claims the head ─▶ reads, with the same step, whether a pusher waits ─▶ reads, stamps
-//! wait: register ─▶ raise the flag in the other side's word ─▶ look again
+//! wait: register ─▶ raise the flag in the other side's word ─▶ try again
 //! ```
 //!
 //! The flag and the claim are changes of one word, and so in one order: either the check after
@@ -44,7 +44,7 @@ by_machine! {
 
 /// In a stamp: the slot holds the item of this position. In the tail: no more pushes.
 const MARK: usize = 1;
-/// A waiter waits for the next move of this word.
+/// A waiter waits until the position in this word moves.
 const AWAITED: usize = 2;
 /// In the tail: pushes are refused as if the ring were full.
 const DIVERTED: usize = 4;
@@ -60,8 +60,8 @@ const CLOSED: usize = MARK;
 /// A bounded queue for many pushers and poppers, whose methods never wait.
 ///
 /// A caller that has to wait registers elsewhere (see [`Event`](crate::Event)), raises a flag, for
-/// an item or for room, and tries once more. Until the flag is cleared, each push reports that its
-/// item is awaited, or each pop that its room is.
+/// an item or for room, and tries once more. Until the flag is cleared, each push reports that a
+/// consumer waits for an item, or each pop that a producer waits for room.
 ///
 /// # Examples
 ///
@@ -164,8 +164,8 @@ const fn lap_of(capacity: usize) -> usize {
 }
 
 impl<T> Ring<T> {
-    /// The largest capacity: as many slots as an allocation can have, but at most as many as two
-    /// laps of a position can tell apart.
+    /// The largest capacity: as many slots as an allocation can have, but so few that two laps fit
+    /// into a position.
     ///
     /// On 32 bits that is 2²⁸ − 1 items if they are zero-sized.
     pub const MAX_CAPACITY: usize = {
@@ -239,7 +239,7 @@ impl<T> Ring<T> {
             // been moved out.
             let stamp = slot.stamp.load(Ordering::Acquire);
             if stamp == position {
-                // ORDERING: Acquire: a pusher that finds the flag finds the registration behind it.
+                // ORDERING: Acquire: a pusher that finds the flag sees the registration before it.
                 // The item itself is published by its stamp. A failure only brings a new guess.
                 let claim = self.tail.compare_exchange_weak(
                     tail,
@@ -262,8 +262,8 @@ impl<T> Ring<T> {
             }
             // The item of the lap before is still there, or its popper has not stamped yet; or the
             // guess was old.
-            // ORDERING: Relaxed: a producer that has raised the flag in this word sees every claim
-            // before that.
+            // ORDERING: Relaxed: a producer that has raised its flag in `head` sees every earlier
+            // claim of a pop.
             let head = self.head.load(Ordering::Relaxed) & !FLAGS;
             if head.wrapping_add(self.lap) == position {
                 return Err(NotPushed::Full(item));
@@ -313,7 +313,8 @@ impl<T> Ring<T> {
                 continue;
             }
             // ORDERING: Acquire: a popper that finds the ring closed and empty comes after the
-            // close; a consumer that has raised the flag in this word sees every claim before that.
+            // close; a consumer that has raised its flag in `tail` sees every earlier claim of a
+            // push.
             let tail = self.tail.load(Ordering::Acquire);
             if tail & !FLAGS == position {
                 return Err(match tail & (CLOSED | DIVERTED) {
@@ -329,8 +330,8 @@ impl<T> Ring<T> {
 
     /// Notes that a consumer waits for an item. The consumer must then try once more.
     pub fn set_consumer_waiting(&self) {
-        // ORDERING: Release: the registration before is seen by the pushes after, which find the
-        // flag. The pushes before have moved this word, so the next try sees them.
+        // ORDERING: Release: a push that finds the flag sees the registration before it. A push
+        // that came before the flag has moved this word, so the consumer's next try sees it.
         self.tail.fetch_or(AWAITED, Ordering::Release);
     }
 
@@ -368,7 +369,7 @@ impl<T> Ring<T> {
     /// Ends what [`divert`](Self::divert) has begun.
     pub fn resume(&self) {
         // ORDERING: Relaxed: the items that were put back in before have moved this word, so no
-        // popper that sees this finds the ring empty without them.
+        // popper that sees this step misses these items.
         self.tail.fetch_and(!DIVERTED, Ordering::Relaxed);
     }
 
@@ -508,7 +509,7 @@ mod tests {
                 // where the first begins.
                 assert!(lap(capacity) > (capacity * STEP) as u128);
                 assert_eq!(positions % lap(capacity), 0);
-                // What docs/unsafe.md says: so many pushes, at least, before a position comes
+                // As docs/unsafe.md says, there are at least so many pushes before a position comes
                 // again.
                 let pushes = positions / lap(capacity) * capacity as u128;
                 assert!(pushes >= 1 << (bits - 4), "{pushes} pushes of {capacity} in {bits} bits");

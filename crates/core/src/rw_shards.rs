@@ -54,9 +54,9 @@ use crate::shard::Shards;
 ///
 /// Within a reading section, its thread may read any of the same shards: the inner section never
 /// waits for a writer that waits for the outer one. Any other section within a section of the same
-/// shards panics at once, whether or not the lock is open at that moment; so does a section at the
-/// ninth level of nesting, where sections of the same shards in a row count as one level. Sections
-/// of two different `RwShards` may stand within each other; where one of the two is written to, all
+/// shards panics at once, whether or not the lock is open at that moment. So does a section at the
+/// ninth level of nesting; sections of the same shards in a row count as one level. A section of
+/// one `RwShards` may stand within a section of another. If one of the two is written to, all
 /// threads must enter the two in the same order, or they can wait for each other for ever.
 ///
 /// Without std, threads cannot be told apart, and any section within a section of the same shard
@@ -152,8 +152,8 @@ impl<T, P> RwShards<T, P> {
     }
 
     /// Panics if the calling thread is in a section of these shards; a section with another
-    /// [owner](Shard::owned_by) does not count. Call it before you wait for other threads that
-    /// enter them: they might wait for a writer that waits for your section.
+    /// [owner](Shard::owned_by) does not count. Call it before you wait for threads that enter
+    /// these shards: such a thread might wait for a writer, and the writer for your section.
     ///
     /// # Panics
     ///
@@ -191,7 +191,7 @@ pub fn assert_outside_of<O>(owner: &O) {
 }
 
 /// Returns how many sections the calling thread is in, those of the same shards in a row counted
-/// once; 0 without std. It may be in [`MOST_SECTIONS`] at most.
+/// once; 0 without std. A thread may be in [`MOST_SECTIONS`] at most.
 pub fn sections_around() -> usize {
     inside::depth()
 }
@@ -199,8 +199,8 @@ pub fn sections_around() -> usize {
 /// How many sections may stand within each other, those of the same shards in a row counted once.
 pub const MOST_SECTIONS: usize = 8;
 
-/// Returns a number for `owner`: neither this number nor the one a word's size above it is that of
-/// another owner.
+/// Returns the address of `owner`, which is larger than a word: so neither this number nor the one
+/// a word's size above it is another owner's address.
 #[inline]
 fn address<O>(owner: &O) -> usize {
     const { assert!(size_of::<O>() > size_of::<usize>(), "two addresses of its own") };
@@ -258,7 +258,7 @@ impl<'a, T, P> Shard<'a, T, P> {
     /// # Panics
     ///
     /// Panics with std if the calling thread is in a writing section of the same shards, or if this
-    /// section would be the ninth within each other; and if the shard is [closed](Self::close).
+    /// section would be at the ninth level of nesting; and if the shard is [closed](Self::close).
     #[inline]
     pub fn read<R>(self, section: impl FnOnce(&T) -> R) -> R {
         self.begin_read().unwrap_or_else(refuse_closed).run(section)
@@ -280,7 +280,7 @@ impl<'a, T, P> Shard<'a, T, P> {
     /// # Panics
     ///
     /// Panics with std if the calling thread is in any section of the same shards, or if this
-    /// section would be the ninth within each other; and if the shard is [closed](Self::close).
+    /// section would be at the ninth level of nesting; and if the shard is [closed](Self::close).
     #[inline]
     pub fn write<R>(self, section: impl FnOnce(&mut T) -> R) -> R {
         self.begin_write().unwrap_or_else(refuse_closed).run(|value, _| section(value))
@@ -288,8 +288,8 @@ impl<'a, T, P> Shard<'a, T, P> {
 
     /// Begins what [`read`](Self::read) does; `None` if the shard is [closed](Self::close).
     ///
-    /// So a caller can begin a section of this shard, or of another one if this one is closed, and
-    /// run it in one place. Sections that a thread has begun must end in the reverse order.
+    /// So a caller can begin a section of this shard or, if it is closed, of another one, and run
+    /// either with the same code. Sections that a thread has begun must end in the reverse order.
     ///
     /// # Panics
     ///
@@ -321,8 +321,8 @@ impl<'a, T, P> Shard<'a, T, P> {
     /// Runs `section` on the value for the last time: when `section` has returned, the shard is
     /// closed, and no thread enters it any more. What `section` has done happens before everything
     /// that a thread does after it has found the shard closed. If `section` panics, the shard stays
-    /// open. Returns `None` if the shard is closed already. Without std, where nothing closes, this
-    /// is a write.
+    /// open. Returns `None` if the shard is closed already. Without std no shard can be closed, and
+    /// this is a write.
     ///
     /// # Panics
     ///

@@ -60,8 +60,8 @@ impl<T> Shards<T> {
         unsafe { self.parts.get_unchecked(index) }
     }
 
-    /// Returns the shard of the calling thread, which has the same at each call; threads are spread
-    /// over the shards in turn. A thread that has no [number](thread_number) gets the first shard.
+    /// Returns the shard of the calling thread, the same at each call. Threads are spread over the
+    /// shards in turn. A thread that has no [number](thread_number) gets the first shard.
     #[inline]
     pub fn by_thread(&self) -> &T {
         self.get_wrapped(thread_number().unwrap_or(0))

@@ -17,10 +17,10 @@ const COUNTS_BEFORE_STRIPES: u64 = 64;
 /// contains all additions that happened before the reading, and may or may not contain those during
 /// it. Counters wrap around.
 ///
-/// A tally is two sets of counters of 8 bytes each: one set for the thread that counts first, where
-/// no read-modify-write is needed as no other thread writes, and one for all other threads. When
-/// two of those meet in a counter, or the sum that they have counted in one reaches 64, the tally
-/// allocates stripes, a cache line or more for each thread that can run at once, and from then on
+/// A tally is two sets of counters of 8 bytes each. One set is for the owner, the thread that
+/// counts first: it needs no read-modify-write, as no other thread writes there. The other set is
+/// for all other threads. When two of these meet in a counter, or one of their sums reaches 64, the
+/// tally allocates stripes: a cache line or more for each thread that can run at once. From then on
 /// each thread counts in its stripe. So a million tallies that are hardly used stay small, and a
 /// new one costs nothing and can be a static. Without std there are no stripes, and no thread owns
 /// a set. The idea of stripes on demand is that of Java's `LongAdder` (Doug Lea's `Striped64`).
@@ -100,9 +100,9 @@ impl<const N: usize> Tally<N> {
         let count = &self.first[counter];
         let old = count.load(Ordering::Relaxed);
         let new = old.wrapping_add(n);
-        // A failure says that threads meet here; `_weak` can fail without a meeting. A thread that
-        // shares the tally with its owner alone meets no other thread here, and still slows the
-        // owner down, as the sets are neighbours in memory: so counting often makes stripes, too.
+        // A failure says that threads meet here; `_weak` can fail without a meeting. If only one
+        // thread besides the owner counts, it meets no other here. Still it slows the owner down,
+        // as the two sets are neighbours in memory. So counting often makes stripes, too.
         let is_counting_often =
             new / COUNTS_BEFORE_STRIPES != old / COUNTS_BEFORE_STRIPES && thread_number().is_some();
         if is_counting_often

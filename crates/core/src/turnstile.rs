@@ -22,8 +22,9 @@ const CLOSED: u8 = 4;
 
 /// Lets one caller in at a time, first come, first served: a fair mutex without data.
 ///
-/// It guards *turns*, not values: whose turn it is to wait for time at the head of a wait queue, or
-/// to lead a batch. For values use a mutex; for more than one at a time use a semaphore.
+/// It guards *turns*, not values: for example, which caller waits for time at the head of a wait
+/// queue, or which one leads a batch. For values use a mutex; for more than one at a time use a
+/// semaphore.
 ///
 /// # Fairness
 ///
@@ -116,8 +117,8 @@ impl Turnstile {
     #[cold]
     fn hand_over(&self) {
         self.line.with(|line| {
-            // ORDERING: Release: as the fast path in `Inside::drop`; the RMW also keeps the release
-            // sequence unbroken.
+            // ORDERING: Release: as in the fast path of `Inside::drop`; the RMW also keeps the
+            // release sequence unbroken.
             self.word.fetch_and(!TAKEN, Ordering::Release);
             self.serve(line);
         });
@@ -148,8 +149,8 @@ impl Supply for Turnstile {
                 _ => (word | WAITERS, Poll::Pending),
             };
             // ORDERING: Acquire on success: pairs with the Release of the last caller inside. The
-            // check and setting WAITERS are one step on the word that leavers write, so a leaver is
-            // either seen here or sees WAITERS.
+            // check and setting WAITERS are one step on the word that leavers write, so either this
+            // check sees that a caller has left, or that caller sees WAITERS.
             match self.word.compare_exchange_weak(word, new, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return answer,
                 Err(found) => word = found,

@@ -1,9 +1,9 @@
 //! Panics of foreign code: of wakers, destructors, and other code that users bring.
 //!
 //! The rule of this workspace: *the guard exists before foreign code runs*. This module, the only
-//! one of all crates that catches panics, is for the rest: panics while another one unwinds, which
-//! would abort the process, and panics that no caller is to see. The payload of a panic is foreign,
-//! too, and may panic when it is dropped; so may each of several values that are dropped together.
+//! one of all crates that catches panics, is for what a guard cannot do. It catches panics while
+//! another one unwinds, which would abort the process, and panics that no caller is to see. The
+//! payload of a panic is foreign, too: its drop may panic.
 
 mod contained;
 mod foreign;
@@ -54,7 +54,8 @@ pub fn attempt<T>(foreign: impl FnOnce() -> T) -> Option<T> {
 /// ```
 pub fn drop_each<T>(values: impl IntoIterator<Item = T>) {
     let mut values = values.into_iter();
-    // One run through all values, and one more after each panic: catching is not free.
+    // Runs through all values at once, and once more after each panic: to catch at each value would
+    // cost more.
     while let Err(payload) = catch(|| values.by_ref().for_each(drop)) {
         bury(payload);
     }

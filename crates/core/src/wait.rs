@@ -41,12 +41,12 @@ pub fn may_spin(_cx: &Context<'_>) -> bool {
     false
 }
 
-/// Returns half the number of polls that this thread would now spin for before it parks, as it has
-/// learned from its latest waits; 0 unless the poll [may spin](may_spin).
+/// Returns half the number of polls for which this thread, by its latest waits, would spin before
+/// it parks. Returns 0 unless the poll [may spin](may_spin).
 ///
 /// For a future whose registration is expensive for others: it checks its condition several times,
-/// with so many [`spin_loop`](core::hint::spin_loop)s in all between the checks, and registers only
-/// if all of them fail.
+/// with that many [`spin_loop`](core::hint::spin_loop)s in all between the checks, and registers
+/// only if all checks fail.
 #[cfg(feature = "std")]
 pub fn spin_polls(cx: &Context<'_>) -> u32 {
     if may_spin(cx) { driver::polls_that_pay() / 2 } else { 0 }
@@ -74,10 +74,10 @@ pub fn spin_polls(_cx: &Context<'_>) -> u32 {
 ///
 /// # Cost
 ///
-/// A future that is ready at its first poll costs no parker, no clock read and no allocation. One
-/// that is not takes a parker that its thread keeps for the next time. Before it parks, the thread
-/// spins for as long as that has paid lately: at most some 50 µs, and hardly ever if its waits are
-/// longer. On one processor it never spins.
+/// A future that is ready at its first poll costs no parker, no clock read and no allocation. For
+/// any other future the thread takes a parker, and keeps it for the next wait. Before it parks, the
+/// thread spins for as long as that has paid lately: at most some 50 µs, and hardly ever if its
+/// waits are longer. On one processor it never spins.
 ///
 /// # Examples
 ///

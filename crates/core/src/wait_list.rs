@@ -1,10 +1,10 @@
 //! Grants: "my turn for n?".
 //!
-//! A [`WaitList`] is a queue of tickets, first in, first out unless its supply says otherwise. The
+//! A [`WaitList`] is a queue of tickets: first in, first out, unless its supply says otherwise. The
 //! releaser decides, under the list's lock, whose ticket is granted; a granted waiter has what it
 //! asked for before it runs again, so it cannot be overtaken.
 //!
-//! The list does not know *what* it hands out. That is a [`Supply`]: usually one atomic word that
+//! The list does not know *what* it hands out. Its [`Supply`] does: usually one atomic word that
 //! says how much is free and whether there are waiters. [`Turn`] is the future that connects the
 //! two:
 //!
@@ -16,8 +16,8 @@
 //! ```
 //!
 //! `ask` runs under the same lock as `serve`, and notes "waiters" in the very word that releasers
-//! write to. So a release comes either before `ask`, which finds what was released, or after it,
-//! and then the releaser sees the note and takes the lock.
+//! write to. So if a release comes before `ask`, `ask` finds what was released; if it comes after
+//! `ask`, the releaser sees the note and takes the lock.
 //!
 //! A supply that lets newcomers overtake does not grant at once: it *nudges* tickets, which ask
 //! again when they are polled and keep their places if they come too late. The list keeps the sum
@@ -56,9 +56,9 @@ use crate::{
 
 /// A wait queue, in which each waiter asks for an `N` (an amount, a key, nothing at all).
 ///
-/// Allocates for the first waiter and when more wait at once than its memory has room for. The
-/// memory grows with the longest queue; if that was longer than 64, it is freed when no waiter is
-/// left.
+/// Allocates for the first waiter, and when more tickets wait at once than its memory has room for.
+/// The memory has room for the longest queue so far; if it has grown beyond 64 tickets, it is freed
+/// when no waiter is left.
 pub struct WaitList<N> {
     tickets: Lock<Tickets<N>>,
 }
@@ -108,8 +108,8 @@ type Woken = Option<(Waker, Option<WakeList>)>;
 #[inline]
 fn wake(woken: Woken) {
     if let Some((first, _rest)) = woken {
-        // The rest is woken when it is dropped, also if the first waker panics. The caller may be a
-        // destructor that runs because of a panic.
+        // The rest is woken when it is dropped, also if the first waker panics. `in_drop`, because
+        // the caller may be a destructor that runs in a panic.
         unwind::in_drop(|| first.wake());
     }
 }
@@ -131,8 +131,8 @@ impl<N> fmt::Debug for WaitList<N> {
 /// The methods that get a [`Line`] run under the list's lock: they must be short, must not enter
 /// the list again, and run no foreign code. Wakers are called after the lock is open.
 pub trait Supply {
-    /// What one waiter asks for, and what it is granted: the two values may differ where it asks
-    /// for a range.
+    /// What one waiter asks for, and what it is granted: the two values may differ where the waiter
+    /// asks for a range.
     type Need: Copy;
     /// Why a waiter is rejected.
     type Refusal;
@@ -165,15 +165,15 @@ pub trait Supply {
         false
     }
 
-    /// Decides the request of a ticket that asks again: one that was nudged; in a supply that
-    /// [nudges](Self::nudges), each that is polled. Granted (and charged), refused, or `Pending` to
+    /// Decides the request of a ticket that asks again: one that was nudged, or, in a supply that
+    /// [nudges](Self::nudges), any that is polled. Granted (and charged), refused, or `Pending` to
     /// wait on in its place. Never called in a supply that neither [nudges](Self::nudges) nor uses
     /// [`Line::nudge_all`].
     ///
     /// `is_first` says that the ticket is the head, or, in a supply that nudges, that no ticket
-    /// that sleeps is served before it. After an answer the queue is [served](Self::serve); after
-    /// `Pending`, once the ticket sleeps again, it is [served after a
-    /// miss](Self::serve_after_miss).
+    /// that sleeps is served before it. After an answer the list calls [`serve`](Self::serve);
+    /// after `Pending`, once the ticket sleeps again, it calls
+    /// [`serve_after_miss`](Self::serve_after_miss).
     fn ask_again(
         &self,
         need: Self::Need,
@@ -322,8 +322,8 @@ impl<P: Deref<Target: Supply>> Turn<P> {
     fn collect_again(&mut self, ticket: Index, waker: &Waker) -> Poll<Answer<P::Target>> {
         let supply = &**self.supply.as_ref().expect("polled after it was ready");
         let need = self.need;
-        // A waker's code is foreign, cloning and dropping included: it runs with the lock open, and
-        // once the grant is safe.
+        // A waker's clone and drop are foreign code: they run with the lock open, and the drops
+        // only when `Unclaimed` holds the grant.
         let mut spare = Some(waker.clone());
         let mut old = None;
         let (answer, woken) = supply.wait_list().lock(|line| {
@@ -427,7 +427,7 @@ impl<P: Deref<Target: Supply>> Future for Turn<P> {
             Stage::InLine(ticket) => ticket,
             Stage::Done => panic!("polled after it was ready"),
         };
-        // A ticket that asks again in any case takes the lock only once.
+        // Where the supply nudges, every ticket asks again, and so takes the lock only once.
         let collected = match this.supply().nudges() {
             true => None,
             false => this.collect(ticket, cx.waker()),

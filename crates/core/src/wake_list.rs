@@ -12,9 +12,9 @@ const INLINE: usize = 4;
 /// Wakers to be called once every lock is open.
 ///
 /// Call [`wake`](Self::wake), or drop the list, which wakes too: a list that is lost on an early
-/// return or in a panic still calls every waker. If wakers panic, the others are woken all the
-/// same, and only the first panic propagates, after that; if a panic has dropped the list, only
-/// that panic does. Without std a second panic aborts the process.
+/// return or in a panic still calls every waker. If wakers panic, the others are called all the
+/// same, and then the first of the panics propagates. If a panic that unwinds drops the list, only
+/// that panic propagates. Without std a second panic aborts the process.
 ///
 /// # Examples
 ///

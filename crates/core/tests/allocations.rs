@@ -1,4 +1,4 @@
-//! What waiting costs in allocations, counted by the allocator. In a file, and so a process, of its own.
+//! What waiting costs in allocations, counted by the allocator. This file is a process of its own.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -15,7 +15,7 @@ thread_local! {
     static FREED: Cell<usize> = const { Cell::new(0) };
 }
 
-// SAFETY: every call is passed on unchanged to the system's allocator, whose contract is the caller's.
+// SAFETY: every call goes unchanged to the system's allocator, whose contract the caller keeps.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
@@ -40,7 +40,8 @@ fn allocations(steps: impl FnOnce()) -> usize {
     ALLOCATIONS.with(Cell::get) - before
 }
 
-/// Returns how many more allocations than releases there were on this thread; modulo 2⁶⁴, as it may release what others allocated.
+/// Returns how many more allocations than releases there were on this thread. Wraps around, as a
+/// thread may release what other threads have allocated.
 fn present() -> usize {
     ALLOCATIONS.with(Cell::get).wrapping_sub(FREED.with(Cell::get))
 }
@@ -112,7 +113,7 @@ fn a_tally_of_one_thread_allocates_nothing() {
 #[test]
 fn children_that_are_dropped_leave_nothing_with_their_parent() {
     let parent = CancelToken::new();
-    // The list itself.
+    // The first child allocates the parent's list.
     drop(parent.child());
     let before = present();
     for _ in 0..100 {

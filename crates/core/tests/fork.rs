@@ -1,4 +1,5 @@
-//! A child that was forked has its parent's memory, and one of its threads. In a file, and so a process, of its own.
+//! A forked child process has its parent's memory, and only one of its threads. This file is a
+//! process of its own.
 #![cfg(all(unix, not(miri)))]
 
 use std::{
@@ -59,7 +60,8 @@ fn execute<F: Future>(future: F) -> F::Output {
     }
 }
 
-// One test: a fork while another thread of the process waits for a lock is what no child can mend.
+// One test only: if another thread held a lock during the fork, no thread of the child would open
+// it.
 #[test]
 fn sleeps_and_deadlines_come_in_a_forked_child() {
     const SOON: Duration = Duration::from_millis(20);
@@ -74,7 +76,8 @@ fn sleeps_and_deadlines_come_in_a_forked_child() {
     assert!(earlier_sleep.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     let earlier = CancelToken::new().child_with_timeout(&SystemClock, SOON);
     let mut everything = || {
-        // First the token, which only a wait tells that there was a fork.
+        // First the token: its wait polls no sleep, and still has to find out that there was a
+        // fork.
         let mut holds = earlier.cancelled().wait() == Reason::DeadlineExceeded;
         execute(earlier_sleep.as_mut());
         let start = SystemClock.now();
@@ -85,7 +88,7 @@ fn sleeps_and_deadlines_come_in_a_forked_child() {
         holds &= execute(token.cancelled()) == Reason::DeadlineExceeded;
         holds & execute(std::future::pending::<()>().or_timeout(&SystemClock, SOON)).is_err()
     };
-    // A grandchild has another timer thread still.
+    // A grandchild has a timer thread of its own, too.
     assert!(holds_in_a_child(|| everything() && holds_in_a_child(before_any_use)));
     // And the parent keeps its own.
     assert_eq!(earlier.cancelled().wait(), Reason::DeadlineExceeded);

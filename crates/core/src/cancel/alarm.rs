@@ -1,5 +1,5 @@
-//! The sleep until a token's deadline. It is polled once when it is set, and then only by its own
-//! wake-ups.
+//! The sleep until a token's deadline. It is polled once when it is set, and after that only at its
+//! own wake-ups.
 //!
 //! A wake-up says that the deadline *may* have come. Only the sleep can say whether it has, on its
 //! clock: so the thread that wakes the alarm polls the sleep, with no lock held.
@@ -28,8 +28,8 @@ use crate::{
     unwind::Foreign,
 };
 
-/// How often in a row a sleep is polled that is woken during each poll and stays pending. The poll
-/// after these is postponed.
+/// How many polls in a row a sleep gets if each finds it pending and it is woken during each. The
+/// next poll is postponed.
 const LOOKS: u32 = 4;
 
 /// The state of a node's alarm.
@@ -52,8 +52,8 @@ trait Awaited: Send {
     /// Polls the sleep; returns whether the time has come.
     fn is_over(self: Pin<&mut Self>) -> bool;
 
-    /// Has the sleep polled once more, a little later. Without std, does nothing: the sleep then
-    /// waits for its next wake-up.
+    /// Arranges for one more poll of the sleep, a little later. Without std, does nothing: the
+    /// sleep then waits for its next wake-up.
     fn postpone(self: Pin<&mut Self>);
 }
 
@@ -78,8 +78,8 @@ impl<S: Future<Output = ()> + Send> Awaited for Armed<S> {
     }
 }
 
-/// Wakes, a little later, the alarm of a sleep that has woken itself too often: some runtimes'
-/// timers wake themselves at once when a task has used up its budget.
+/// Wakes an alarm a little later, because its sleep has woken itself in too many polls in a row.
+/// Some runtimes' timers wake themselves at once when a task has used up its budget.
 #[cfg(feature = "std")]
 struct Retry {
     _sleep: Option<crate::time::SystemSleep>,
@@ -88,7 +88,7 @@ struct Retry {
 #[cfg(feature = "std")]
 impl Retry {
     const NONE: Self = Self { _sleep: None };
-    // None in unit tests: there a retry rings within `postpone`, as on a slow thread it may.
+    // Zero in unit tests: there the retry wakes within `postpone`, as it may on a slow thread.
     const WHILE: core::time::Duration =
         core::time::Duration::from_millis(if cfg!(test) { 0 } else { 1 });
 
@@ -173,7 +173,8 @@ pub(super) fn look(node: &Node) {
         }
         looks += 1;
         if looks == LOOKS {
-            // From here on only wakes count that come after the poll: the retry's, or the timer's.
+            // From here on only a wake that comes after the poll counts: the retry's, or the
+            // timer's.
             node.family.with(|family| family.alarm.forget_wakes());
             awaited.as_mut().postpone();
             looks = 0;

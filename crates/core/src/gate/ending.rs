@@ -23,9 +23,9 @@ impl Ending {
     }
 }
 
-/// A pass that its drop settles or gives back, also while a panic unwinds, unless it was taken
-/// out: for code that runs foreign code behind a gate and calls neither
-/// [`Gate::run`](crate::Gate::run) nor [`run_async`](crate::Gate::run_async).
+/// Holds a pass. Its drop settles the pass or gives it back, also while a panic unwinds, unless the
+/// pass was taken out. For code that runs foreign code behind a gate without
+/// [`Gate::run`](crate::Gate::run) or [`run_async`](crate::Gate::run_async).
 ///
 /// # Examples
 ///
@@ -49,7 +49,7 @@ impl Ending {
 /// assert_eq!(told.get(), Some(Outcome::Success));
 /// ```
 pub struct Guarded<P: Pass> {
-    // `None` only once it was taken out.
+    // `None` only once the pass was taken out.
     pass: Option<P>,
     ending: Ending,
 }
@@ -70,7 +70,7 @@ impl<P: Pass> Guarded<P> {
         self.pass.take().expect("taken once")
     }
 
-    /// Ends as it was told.
+    /// Ends the pass as `ending` says.
     pub(super) fn end(mut self) {
         if let Some(pass) = self.pass.take() {
             self.ending.end(pass);
@@ -91,8 +91,8 @@ impl<P: Pass> Guarded<P> {
 impl<P: Pass> Drop for Guarded<P> {
     fn drop(&mut self) {
         if let Some(pass) = self.pass.take() {
-            // Where something unwinds, a gate whose clock or whose waiter's waker panics, too, must
-            // not end the process.
+            // While a panic unwinds, a second one, of the gate's clock or of a waiter's waker,
+            // would abort the process.
             unwind::in_drop(|| self.ending.end(pass));
         }
     }

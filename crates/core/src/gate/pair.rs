@@ -98,7 +98,8 @@ impl<R: ?Sized, P: SettleBy<R>> SettledOnDrop<'_, R, P> {
 impl<R: ?Sized, P: SettleBy<R>> Drop for SettledOnDrop<'_, R, P> {
     fn drop(&mut self) {
         if let Some(pass) = self.pass.take() {
-            // The first pass's rule has panicked. Its panic goes on, whatever this one does.
+            // The first pass's rule has panicked. That panic goes on, also if the rule of this pass
+            // panics.
             unwind::in_drop(|| pass.settle_by(self.result));
         }
     }

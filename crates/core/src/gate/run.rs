@@ -66,8 +66,8 @@ where
                 }
             }
         }
-        // The pass is out of the stage while foreign code runs: a panic settles it, and leaves
-        // `Done`, in which nothing is polled.
+        // The pass is out of the stage while foreign code runs: a panic settles it, and the stage
+        // stays `Done`, in which nothing is polled.
         let StageLeft::Inside { pass } = this.stage.as_mut().project_replace(Stage::Done) else {
             panic!("polled after it was ready");
         };

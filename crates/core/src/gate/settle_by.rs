@@ -2,8 +2,8 @@
 
 use super::{Ending, Guarded, Outcome, Pass};
 
-/// A pass that can be settled by a result of type `R`: what [`Gate::run`](crate::Gate::run) and its
-/// relatives ask of a gate.
+/// A pass that can be settled by a result of type `R`. [`Gate::run`](crate::Gate::run) and its
+/// relatives ask this of a gate's passes.
 ///
 /// The gate's own rule says which outcome the result is. A circuit breaker asks its
 /// [`Classifier`](super::Classifier), by default [`ByResult`](super::ByResult); a gate that makes
@@ -44,7 +44,7 @@ use super::{Ending, Guarded, Outcome, Pass};
 ///     }
 /// }
 ///
-/// // It leaves it to the result.
+/// // The result classifies itself.
 /// impl<R: Classify> SettleBy<R> for &Failures {
 ///     fn outcome(&self, result: &R) -> Outcome {
 ///         result.outcome()
@@ -68,7 +68,7 @@ pub trait SettleBy<R: ?Sized>: Pass {
     ///
     /// In a row each pass is settled by its own outcome, also if another one's rule panics.
     fn settle_by(self, result: &R) {
-        // The drop settles it if the rule panics.
+        // If the rule panics, the drop of `guarded` settles the pass.
         let guarded = Guarded::new(self, Ending::Settle(Outcome::Failure));
         let outcome = guarded.pass().outcome(result);
         guarded.into_pass().settle(outcome);

@@ -13,7 +13,7 @@ pub fn parallelism() -> usize {
 }
 
 /// Makes [`parallelism`] return `threads` in this process, for tests that are about machines of
-/// that size; returns false if it has given another answer before.
+/// that size; returns false if that has given another answer before.
 #[doc(hidden)]
 pub fn assume_parallelism(threads: usize) -> bool {
     *ANSWER.get_or_init(|| threads) == threads

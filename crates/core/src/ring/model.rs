@@ -1,6 +1,6 @@
 //! LOOM: the ring itself is modelled elsewhere, so models of code that uses it have a locked deque
-//! in its place. The deque promises the same: to move an item, and to read whether the other side
-//! waits, is one step.
+//! in its place. The deque promises the same: moving an item and reading whether the other side
+//! waits are one step.
 
 use core::num::NonZeroUsize;
 

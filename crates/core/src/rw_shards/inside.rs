@@ -1,10 +1,10 @@
 //! Which sections the calling thread is in.
 //!
-//! A call from within a section might wait for a lock that its own thread holds; on another shard
-//! it would work, until two threads did it in opposite directions. So the call panics, whichever
-//! shard it goes to, unless both sections only read. The inner reader must not queue behind a
-//! waiting writer, which may be waiting for this very thread: it is [`Nested`](Arrival::Nested),
-//! and is let in unless a writer is inside at this moment.
+//! A call from within a section might wait for a lock that its own thread holds. A call to another
+//! shard would work, until two threads made such calls in opposite directions. So a call panics,
+//! whichever shard it goes to, unless both sections only read. The inner reader must not queue
+//! behind a writer, which may be waiting for this very thread. So such a reader is
+//! [`Nested`](Arrival::Nested), and is let in unless a writer is inside at this moment.
 //!
 //! Maps are told apart by addresses: those of their tables of readers, or of an owner of several
 //! such tables. A thread that is in no section at all, which is the usual case, finds a zero, and

@@ -12,7 +12,7 @@ use crate::{
     shard::Shards,
 };
 
-/// How many reads gain by their announcement about as much as the check of one slot costs a writer.
+/// How many announced reads gain about as much as a writer loses by the check of one slot.
 const READS_PER_SLOT: u32 = tuned(4, 1);
 
 /// Stands for a number of reads that is never reached: all readers are counted.
@@ -86,8 +86,8 @@ impl Readers {
         &self.changed
     }
 
-    /// Returns after how many reads without a write announcements pay; `NEVER` if readers are
-    /// always counted.
+    /// Returns the number of reads without a write after which announcements pay; `NEVER` if
+    /// readers are always counted.
     #[inline]
     pub(super) fn many_reads(&self) -> u32 {
         self.many_reads
@@ -105,10 +105,11 @@ impl Readers {
         let slot = self.slots.get_wrapped(home());
         // ORDERING: SeqCst, as are the check of the word afterwards, a writer's claim, and the
         // writer's check of the slots after that. These are in one order: if the writer's check of
-        // this slot comes before the announcement, then its claim comes before the reader's check
-        // of the word. Acquire and Release would not do: the slot is cleared by a store, which ends
-        // the release sequence of whatever a writer might leave there. The acquire half hands on
-        // what the slot's last user has released: a writer may see only this announcement.
+        // this slot comes before the announcement, then the writer's claim comes before the
+        // reader's check of the word. Acquire and Release would not do: the slot is cleared by a
+        // store, which ends the release sequence of whatever a writer might leave there. The
+        // acquire half takes in what the slot's last user has released, and hands it on: a writer
+        // may see only this announcement, not the store that cleared the slot before.
         let announced = slot.compare_exchange(0, lock, Ordering::SeqCst, Ordering::Relaxed);
         sequentially_consistent_in_models();
         match announced {
@@ -179,8 +180,9 @@ impl Drop for Announcement<'_> {
     }
 }
 
-/// Backs off while polling for the end of a section, which takes nanoseconds unless its thread has
-/// no core: spins, yields, then naps, as that thread sends no notification.
+/// Backs off while a writer polls for the end of a section, which sends no notification. The end
+/// comes within nanoseconds, unless the section's thread has no core. So the writer spins, then
+/// yields, then naps.
 struct Patience {
     looks: u32,
 }

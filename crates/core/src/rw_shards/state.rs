@@ -154,7 +154,7 @@ impl State {
     /// is in; if it is not, the lock is closed.
     #[cold]
     fn count_in_slow(&self, readers: &Readers, arrival: Arrival, word: usize) -> bool {
-        // The word of a closed lock is not written to: many threads may pass by it at once.
+        // The word of a closed lock is not written to: many threads may read it at once.
         if self.is_closed() {
             return false;
         }

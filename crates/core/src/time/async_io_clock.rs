@@ -13,8 +13,8 @@ use crate::time::{Clock, SystemClock, Timer, Timestamp, system::instant_of};
 /// async-std, and of every program that uses async-io for sockets anyway.
 ///
 /// It shows the same time as [`SystemClock`], with the same origin: timestamps of the two may be
-/// compared. Use it instead, to have one reactor wait for sockets and sleeps, and no helper thread
-/// of this crate beside it.
+/// compared. Use it instead of `SystemClock` if one reactor is to wait for sockets and sleeps,
+/// without a helper thread of this crate beside it.
 ///
 /// A sleep may be waited for anywhere: in async-io's own executors, in others, and on threads in
 /// [`Wait::wait`](crate::Wait::wait). Where no caller drives the reactor, async-io's own thread

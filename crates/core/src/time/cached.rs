@@ -27,10 +27,10 @@ const ROUNDS: u32 = 2;
 /// A clock that shows what its inner clock showed when this one was last
 /// [refreshed](Self::refresh).
 ///
-/// Reading it is one relaxed load, where the system's clock takes some 20 to 30 ns, which is most
-/// of what a limiter costs. Use it where a limiter or breaker is asked millions of times a second,
-/// and the time may lag by a millisecond. Do not use it to measure short durations, or where it is
-/// not refreshed.
+/// Reading it is one relaxed load. To read the system's clock takes some 20 to 30 ns, most of what
+/// a limiter costs. Use it where a limiter or breaker is asked millions of times a second, and the
+/// time may lag by a millisecond. Do not use it to measure short durations, or where it is not
+/// refreshed.
 ///
 /// Its resolution is the interval between refreshes: it lags by at most that plus the delays of the
 /// refresher, and never goes backward. [`keep_fresh`](Self::keep_fresh) refreshes it in a task or a
@@ -40,9 +40,8 @@ const ROUNDS: u32 = 2;
 /// burst is spent, an open breaker stays open. That is the safe side, and still an outage. *Waits*
 /// are not stuck: a sleep is timed by the inner clock, and refreshes the cached one when it ends.
 ///
-/// A sleeper must reach the clock for as long as it sleeps. So it is not the clock itself that is a
-/// [`Timer`], but a `&'static CachedClock` and an `Arc<CachedClock>`; both can be the clock of a
-/// limiter.
+/// A sleeper must reach the clock for as long as it sleeps. So the clock itself is no [`Timer`]. A
+/// `&'static CachedClock` and an `Arc<CachedClock>` are, and both can be the clock of a limiter.
 ///
 /// # Examples
 ///
@@ -95,7 +94,7 @@ impl<T: Timer> CachedClock<T> {
     /// Refreshes the clock at once and then every `resolution`, for as long as the future is
     /// driven.
     ///
-    /// A resolution shorter than a refresh takes is possible, and keeps a task or a thread busy:
+    /// The resolution may be shorter than a refresh takes. This keeps a task or a thread busy, but
     /// each poll ends after two refreshes.
     ///
     /// The future never ends: `.await` it in a task, or `.wait()` for it on a thread of its own.
@@ -187,8 +186,8 @@ impl<P: Deref<Target = CachedClock<T>>, T: Timer> Future for CachedSleep<P, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         ready!(this.sleep.poll(cx));
-        // So a sleeper that reads this clock finds that its time has come. Otherwise it would sleep
-        // again and again, for no time at all.
+        // After this refresh, a sleeper that reads this clock finds that its time has come. Without
+        // it, the sleeper would sleep again and again, for no time at all.
         this.clock.refresh();
         Poll::Ready(())
     }

@@ -1,4 +1,4 @@
-//! A deadline that is checked while there is work, too.
+//! A deadline for a loop that may always find work.
 
 use core::{fmt, time::Duration};
 
@@ -8,8 +8,8 @@ use super::Timestamp;
 const MOST: u32 = 64;
 
 /// Says when a deadline has come, for a loop that always finds something ready. It reads the clock
-/// at each step, or, while steps take but a small part of the delay, at fewer steps: at least at
-/// one of 64.
+/// at each step. While a step takes only a small part of the delay, it does so less often, but at
+/// least at one step of 64.
 ///
 /// # Examples
 ///

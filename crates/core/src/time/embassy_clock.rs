@@ -16,14 +16,15 @@ const SECOND: u64 = 1_000_000_000;
 /// The clock of [embassy-time](https://docs.rs/embassy-time), whose time driver ends the sleeps.
 /// Its origin is that of the driver, most often the boot.
 ///
-/// Use it in firmware whose board support brings a time driver. Its resolution is a tick,
-/// `1 / TICK_HZ` of a second: readings are rounded down to it, sleeps up. A sleep that is dropped
-/// leaves its waker with the driver, so the task may be woken once more for nothing.
+/// Use it in firmware whose board support brings a time driver. Its resolution is a tick, that is
+/// `1 / TICK_HZ` of a second: readings are rounded down to a tick, and sleeps are rounded up. A
+/// sleep that is dropped leaves its waker with the driver, so the task may be woken once more for
+/// nothing.
 ///
 /// The driver's queue takes wakers of embassy's executor only, unless embassy-time has a feature
 /// `generic-queue-8` to `generic-queue-128`. One of these is needed where a future polls others
-/// with a waker of its own, as pipelines do, and where a thread waits in `Wait::wait`. Without it
-/// such a poll panics.
+/// with a waker of its own, as pipelines do, and where a thread waits in `Wait::wait`. Without one
+/// of these features such a poll panics.
 ///
 /// # Examples
 ///

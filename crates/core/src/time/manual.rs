@@ -69,7 +69,7 @@ impl ManualClock {
     /// threads.
     pub fn advance(&self, duration: Duration) {
         let later = |from| (Timestamp::from_nanos(from) + duration).as_nanos();
-        // ORDERING: Relaxed: a number that is handed out; `set_now` publishes.
+        // ORDERING: Relaxed: only the number counts; `set_now` publishes what happened before.
         let from =
             self.state
                 .turned_to
@@ -78,8 +78,8 @@ impl ManualClock {
         self.turn(Timestamp::from_nanos(later(from)));
     }
 
-    /// Turns the clock forward to `time`; does nothing to a clock that is already past it, except
-    /// that it wakes the sleepers that are due by `time`.
+    /// Turns the clock forward to `time`. If the clock is past `time` already, only wakes the
+    /// sleepers that are due by `time`.
     pub fn advance_to(&self, time: Timestamp) {
         // ORDERING: Relaxed: as above.
         self.state.turned_to.fetch_max(time.as_nanos(), Ordering::Relaxed);

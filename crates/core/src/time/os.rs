@@ -95,7 +95,7 @@ struct TimerThread {
     next: ProcessCell<Box<TimerThread>>,
 }
 
-/// The thread of the first process, in a line of forks, that needed one.
+/// The timer thread of the first process, in a chain of forks, that needed one.
 static FIRST_THREAD: ProcessCell<TimerThread> = ProcessCell::new();
 
 /// Makes sure that deadlines from before a fork are served in the child process, too, for a caller

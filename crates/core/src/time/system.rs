@@ -37,7 +37,7 @@ impl Clock for SystemClock {
 /// Calls the wakers that are due among a driver's timers, and returns when the next one will be
 /// due; `None` if there is none.
 ///
-/// A sleep that came due after the driver's last poll has to unpark it: nothing else would.
+/// A sleep that came due after the driver's last poll has to unpark the driver: nothing else would.
 pub(crate) fn driven(timers: &Timers) -> Option<Instant> {
     while let Some(waker) = timers.pop_due(SystemClock.now()) {
         waker.wake();

@@ -132,7 +132,7 @@ impl Drop for Entry {
     }
 }
 
-/// What became of a registration. Dropping this withdraws the entry's previous registration, whose
+/// The result of a registration. Dropping this withdraws the entry's previous registration, whose
 /// waker is foreign code.
 #[must_use = "dropping it drops a waker"]
 pub(crate) struct Registered {

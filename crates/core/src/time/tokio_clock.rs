@@ -15,15 +15,15 @@ use tokio::{
 
 use crate::time::{Clock, Timer, Timestamp};
 
-/// The clock of a tokio runtime, whose timers end the sleeps. Its origin is its creation.
+/// The clock of a tokio runtime, whose timers end the sleeps. Its origin is when it was created.
 ///
 /// Use it in a program that runs on tokio and wants no helper thread beside it, and in tests that
 /// pause tokio's clock: what is built with this clock follows `tokio::time::pause` and `advance`.
-/// Do not use it for sleeps below a millisecond: tokio's timers end a sleep up to that much later.
+/// Do not use it for sleeps below a millisecond: tokio ends a sleep up to 1 ms late.
 ///
 /// A sleep registers with the runtime of its clock, so tasks of other executors and threads in
 /// [`Wait::wait`](crate::Wait::wait) can wait for it, too, while that runtime runs. A
-/// `current_thread` runtime runs only inside of its `block_on`: elsewhere its sleeps do not end.
+/// `current_thread` runtime runs only inside of its `block_on`: else its sleeps do not end.
 ///
 /// A reading is one of `tokio::time::Instant::now`. With tokio's feature `test-util` and a paused
 /// clock, that shows the runtime's time inside of the runtime, and the system's on other threads,
@@ -58,7 +58,7 @@ pub struct TokioClock {
 }
 
 impl TokioClock {
-    /// Creates a clock of the runtime of `runtime` that shows [`Timestamp::ORIGIN`] now.
+    /// Creates a clock of the runtime behind the handle. It shows [`Timestamp::ORIGIN`] now.
     pub fn new(runtime: Handle) -> Self {
         let origin = {
             let _inside = runtime.enter();

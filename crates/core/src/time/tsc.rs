@@ -13,14 +13,14 @@ use crate::time::{Clock, SystemClock, SystemSleep, Timer, Timestamp};
 const ROUNDS: u32 = 8;
 
 /// The processor's time stamp counter, calibrated against the system's clock by [`quanta`]. Its
-/// origin is its creation.
+/// origin is when it was created.
 ///
 /// A reading takes about half of what [`SystemClock`] takes. Use it where this difference shows in
 /// a profile, and where the counter is sound:
 ///
 /// - on x86-64 with an invariant counter and `rdtscp` (`constant_tsc nonstop_tsc` in
-///   `/proc/cpuinfo`), which `quanta` looks for, and on AArch64, where it reads the system counter
-///   except on iOS; everywhere else, it reads the system's monotonic clock instead;
+///   `/proc/cpuinfo`), which `quanta` looks for, and on AArch64 except iOS, where it reads the
+///   system counter. Everywhere else it reads the system's monotonic clock instead;
 /// - with counters that are in step on all cores, which `quanta` cannot check. Where they are not,
 ///   the clock may step back as a thread moves, and the patterns then treat it as standing still;
 /// - on a machine that is not suspended or moved to another host meanwhile, which changes the

@@ -11,8 +11,8 @@ use pin_project_lite::pin_project;
 use super::contain;
 
 pin_project! {
-    /// A foreign future that is dropped apart from all else: as soon as it is ready, or else when
-    /// its owner is dropped. With std a panic of its destructor ends there: neither the future's
+    /// A foreign future that is dropped on its own: as soon as it is ready, or else when this
+    /// wrapper is dropped. With std a panic of its destructor ends there: neither the future's
     /// output nor a value that is dropped beside it is lost.
     ///
     /// If a destructor at the end of a block or function panics, the value of that block or

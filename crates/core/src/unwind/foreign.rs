@@ -11,8 +11,8 @@ use super::{drop_each, in_drop};
 /// The message of a panic that cannot happen.
 const THERE: &str = "it is there until it is dropped";
 
-/// A value whose destructor is foreign code, dropped by [`in_drop`]: while a panic unwinds, the
-/// panic of its destructor ends there, with std.
+/// A value whose destructor is foreign code, dropped by [`in_drop`]: with std, a panic of the
+/// destructor ends there if another panic is already unwinding.
 ///
 /// For values that are held while other foreign code runs, and for several values that are dropped
 /// together.

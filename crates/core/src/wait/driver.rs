@@ -66,7 +66,7 @@ pub(super) enum Limit {
 }
 
 impl Limit {
-    /// Returns the deadline, `None` for one that does not come.
+    /// Returns the deadline; `None` if it is too far away for an `Instant`.
     fn deadline(self) -> Option<Instant> {
         match self {
             Self::After(duration) => Instant::now().checked_add(duration),
@@ -126,7 +126,7 @@ thread_local! {
     static CURRENT: RefCell<Option<Rc<Driver>>> = RefCell::default();
 }
 
-/// Puts `driver` where the thread keeps it and returns what was there; a thread that is ending
+/// Puts `driver` into a thread-local place and returns what was there; a thread that is ending
 /// keeps nothing.
 fn swap(
     place: &'static LocalKey<RefCell<Option<Rc<Driver>>>>,
@@ -161,8 +161,8 @@ impl Driver {
         poll(&mut Context::from_waker(&self.waker))
     }
 
-    /// Parks until it is woken, the first sleep is due or the deadline has come; returns whether
-    /// the deadline has come.
+    /// Parks the thread until it is woken, the first sleep is due or the deadline has come. Returns
+    /// whether the deadline has come.
     fn park(&self, deadline: Option<Instant>) -> bool {
         let sleep = driven(&self.timers);
         let until = deadline.into_iter().chain(sleep).min();
@@ -183,7 +183,7 @@ impl Driver {
         }
         let spin = self.spin.get();
         for poll in 0..spin.polls() {
-            // One step on a word of this thread's own.
+            // Costs one step on an atomic of this thread's own parker.
             if take_wake_up(&self.parker) {
                 self.spin.set(spin.after(true));
                 return true;

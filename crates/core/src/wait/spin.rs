@@ -10,19 +10,19 @@ pub fn looking_pays() -> bool {
 
 /// The most polls before a park: some 50 µs, about the time that it takes to wake a parked thread.
 ///
-/// LOOM: one poll shows a model everything that many do.
+/// LOOM: one poll shows a model all that many polls would show.
 const MOST: u32 = tuned(2000, 1);
 
 /// After so many misses in a row, a thread spins for the longest time once more: its waits may have
 /// become short.
 const RETRY: u32 = 32;
 
-/// How many polls for a wake-up pay, learned from how often they did.
+/// How many polls a thread makes before it parks, learned from how often they succeeded.
 ///
 /// Two context switches cost more than a short spin, so a thread spins first. It begins with the
 /// most polls, because spinning pays for two threads that answer each other only if both are awake.
-/// Each hit doubles the polls, each miss leaves a quarter, down to none: a thread whose waits are
-/// long parks at once, except in a few waits of 32.
+/// Each hit doubles the polls, each miss leaves a quarter, down to none. So a thread whose waits
+/// are long parks at once, except in a few of every 32 waits.
 ///
 /// # Examples
 ///

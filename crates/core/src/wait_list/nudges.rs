@@ -21,16 +21,16 @@ pub(super) struct Nudges {
     // INVARIANT: the tickets in the queue that have a waker.
     asleep: Order,
     // INVARIANT: `oldest` to `latest`, through `next` and back through `prev`, are the tickets that
-    // were nudged, have not been polled since, and are still counted on; there are `awaited` of
-    // them, and `promised` is what was promised to them.
+    // were nudged, have not been polled since, and are still counted on. There are `awaited` of
+    // them, and `promised` is the sum of what was promised to them.
     oldest: Index,
     latest: Index,
     awaited: usize,
     promised: u64,
     /// One for each slot of the arena, by its index.
     tickets: Vec<Ticket>,
-    /// The place of the next ticket that joins at the tail; negated, of the next one that joins in
-    /// front.
+    /// The place of the next ticket that joins at the tail; negated, the place of the next ticket
+    /// that joins in front.
     next_place: i64,
 }
 
@@ -112,8 +112,8 @@ impl Nudges {
         self.tickets.get_mut(first as usize).map(|ticket| &mut ticket.note)
     }
 
-    /// Promises `amount` to the ticket that sleeps and is served next, which the caller wakes for
-    /// it.
+    /// Promises `amount` to the ticket that sleeps and is served next. The caller wakes that
+    /// ticket.
     pub(super) fn promise(&mut self, amount: u64, deadline: u64) {
         let index = self.first_asleep();
         self.asleep.remove(&mut self.tickets, index);

@@ -97,14 +97,15 @@ fn keep<T: Send + Sync + 'static>(value: T) -> &'static T {
     kept
 }
 
-/// Every way to a timer, over a clock that lags by an hour.
+/// Returns a manual clock, and a cached clock over it that lags by an hour.
 fn lagging() -> (ManualClock, &'static CachedClock<ManualClock>) {
     let hand = ManualClock::new();
     hand.advance(3600 * SECOND);
     (hand.clone(), keep(CachedClock::new(hand)))
 }
 
-/// What every timer promises of durations, checked through whatever stands between.
+/// Checks what every timer promises of durations, through whatever stands between `timer` and
+/// `hand`.
 fn counts_from_the_call<T: Timer>(hand: &ManualClock, timer: T) {
     assert_eq!(timer.fresh_now(), hand.now());
     hand.advance(60 * SECOND);

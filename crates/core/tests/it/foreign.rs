@@ -1,4 +1,5 @@
-//! Foreign code that panics where no wait is in progress: what it was called for is as it was before, or done.
+//! Foreign code that panics where no wait is in progress: the object that called it is as it was
+//! before, or has done what it was called for.
 
 use std::{
     cell::Cell,
@@ -36,7 +37,7 @@ fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Panics when it is dropped, unless that would be the second panic; counts its drops.
+/// Panics when it is dropped, and counts its drops.
 struct Mine(Rc<Cell<u32>>);
 
 impl Mine {
@@ -53,7 +54,7 @@ impl Drop for Mine {
     }
 }
 
-/// A clock that goes off when it is armed.
+/// A clock that panics while it is armed.
 #[derive(Default)]
 struct Fragile {
     clock: ManualClock,
@@ -94,7 +95,7 @@ fn values_are_dropped_each_on_its_own_whatever_their_destructors_do() {
     unwind::drop_each((0..5).map(|_| Mine(drops.clone())));
     assert_eq!(drops.get(), 5);
     assert_eq!(unwind::attempt(|| -> u32 { go_off() }), None);
-    // What a payload panics with when it is dropped may panic, too: there it ends.
+    // A payload whose drop panics: that panic ends there, too.
     struct Payload(u32);
     impl Drop for Payload {
         fn drop(&mut self) {
@@ -222,7 +223,7 @@ fn a_fallback_and_a_gate_that_panic_hold_nothing() {
     let (inside, elsewhere) = (Cell::new(0), Cell::new(0));
     let (door, other, broken) =
         (Door(&inside, false), Door(&elsewhere, false), Door(&inside, true));
-    // The act panics, and the fallback does.
+    // First the act panics, then the fallback.
     assert!(panics(|| (&door).run_or_else(|| go_off(), |_| ())));
     assert_eq!(inside.get(), 0);
     let pass = (&door).try_enter().unwrap();
@@ -265,7 +266,7 @@ fn a_future_that_panics_when_it_is_given_up_is_gone() {
     assert!(panics(|| poll(wait.as_mut())));
     assert_eq!(drops.get(), 1);
     drop(wait);
-    // One that panics in its poll goes on to the caller, and the token and the clock are as they were.
+    // A panic in the future's poll goes on to the caller, and leaves the clock as it was.
     let broken = poll_fn(|_| -> Poll<()> { go_off() });
     let mut wait = pin!(broken.or_timeout(&clock, Duration::from_secs(1)));
     assert!(panics(|| poll(wait.as_mut())));
@@ -277,7 +278,7 @@ fn a_queue_counts_right_past_items_that_panic_when_they_are_dropped() {
     let queue = Queue::bounded(NonZeroUsize::MIN);
     let drops = Rc::new(Cell::new(0));
     assert!(queue.try_push(Mine(drops.clone())).is_ok());
-    // Refused: it is given back, and dropped by the caller.
+    // The refused item is given back, and the caller drops it.
     assert!(panics(|| drop(queue.try_push(Mine(drops.clone())))));
     let mut push = Box::pin(queue.push(Mine(drops.clone())));
     assert!(poll(push.as_mut()).is_pending());

@@ -1,5 +1,5 @@
-//! Law 11 beyond one list: foreign code that panics, be it a waker, a condition, a sleep or an
-//! item, harms no other caller.
+//! Law 11 of waiting, beyond a single wait queue: foreign code that panics, be it a waker, a
+//! condition, a sleep or an item, harms no other caller.
 
 use std::{
     cell::Cell,
@@ -66,7 +66,8 @@ fn a_close_wakes_pushers_past_a_panicking_popper() {
     let (mut one, mut two) = (queue.pop(), queue.pop());
     assert!(poll(&mut one, Waker::noop()).is_pending());
     assert!(poll(&mut two, &panicking()).is_pending());
-    // The first popper is told of the item and does not run: the second still waits when the queue is full.
+    // The first popper is notified of the item and does not run: the second still waits when the
+    // queue is full.
     queue.try_push(1).unwrap();
     let (count, waker) = counting();
     let mut push = queue.push(2);
@@ -95,7 +96,8 @@ fn unwind() {
 }
 
 thread_local! {
-    /// What a [`careless`] waker panics in on this thread: nothing, its clone (1), or its destructor (2).
+    /// Where a [`careless`] waker panics on this thread: nowhere (0), in its clone (1), or in its
+    /// destructor (2).
     static PANICS_IN: Cell<u8> = const { Cell::new(0) };
 }
 
@@ -114,7 +116,7 @@ fn careless() -> Waker {
         panic_in(2);
     }
     static TABLE: RawWakerVTable = RawWakerVTable::new(clone, |_| (), |_| (), drop);
-    // SAFETY: the table's functions never look behind the pointer, and may be called from any thread.
+    // SAFETY: the table's functions never dereference the pointer, and may run on any thread.
     unsafe { Waker::new(std::ptr::null(), &TABLE) }
 }
 
@@ -208,7 +210,7 @@ fn a_condition_that_notifies_its_own_event_ends_its_poll() {
         assert!(woken.count() >= polls, "it goes on");
     }
     assert!(polls > 2);
-    // Also beside other waiters, which are notified too, and on a thread.
+    // The same beside another waiter, which is notified, too, and on a thread.
     let mut other = event.wait_until(|| None::<()>);
     assert!(poll(&mut other, &waker).is_pending());
     let rounds = Cell::new(0);
@@ -226,7 +228,7 @@ struct Odd {
     clock: ManualClock,
     drop_panics: bool,
     poll_panics: bool,
-    /// So often a sleep wakes itself and is not ready.
+    /// In how many of the first polls a sleep wakes itself and stays pending.
     restless: usize,
     polls: Arc<AtomicUsize>,
 }
@@ -290,7 +292,7 @@ impl Future for OddSleep {
 impl Drop for OddSleep {
     fn drop(&mut self) {
         if self.drop_panics {
-            // Also while another panic unwinds.
+            // Panics also while another panic unwinds.
             std::panic::resume_unwind(Box::new("a sleep's destructor panicked"));
         }
     }
@@ -392,7 +394,7 @@ fn several_wakers_that_panic_in_one_step_unwind_once() {
         (0..6).for_each(|_| poll_with(&panicking()));
         poll_with(&waker);
     };
-    // An event, its waiters dropped behind the panic.
+    // An event.
     let event = Event::new();
     let mut waits: Vec<_> = (0..7).map(|_| event.wait_until(|| None::<()>)).collect();
     let mut each = waits.iter_mut();
@@ -506,7 +508,7 @@ fn what_was_found_is_not_lost_to_a_waker_that_panics_when_it_is_dropped() {
     let careless = careless();
     let mut cx = Context::from_waker(&careless);
     assert!(Pin::new(&mut wait).poll(&mut cx).is_pending());
-    // Without a notification: it is still registered when it looks.
+    // Without a notification the waiter is still registered when it checks.
     place.set(Some(7));
     PANICS_IN.set(2);
     let found = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut wait).poll(&mut cx)));

@@ -36,7 +36,7 @@ fn left(retries: &Retries) -> usize {
     std::iter::from_fn(|| retries.pause(1)).count()
 }
 
-/// What ends a call that has failed: its attempts, why, and its last error.
+/// Returns how a failed call has ended: its attempts, why it gave up, and its last error.
 fn end<V: Debug, E>(result: Result<V, RetryError<E>>) -> (u32, GaveUp, E) {
     let error = result.unwrap_err();
     (error.attempts(), error.why(), error.into_inner())
@@ -221,7 +221,7 @@ fn each_call_earns_its_part_of_a_retry_once() {
         assert_eq!(retry(&retries, SystemClock, || ready(Ok::<_, ()>(()))).wait(), Ok(()));
     }
     let failing = retry(&retries, SystemClock, || ready(Err::<(), _>("down")));
-    // Four times a half, and its own half, which is not enough for a third one.
+    // Four times half a retry, and half a retry of its own: enough for two, not for a third.
     assert_eq!(end(failing.wait()), (3, GaveUp::Budget, "down"));
 }
 

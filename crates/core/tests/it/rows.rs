@@ -1,4 +1,4 @@
-//! What rows of gates promise: renewal after a wait, no pass lost to a panic, futures that can be spawned.
+//! What rows of gates promise: renewal after a wait, no pass lost to a panic, `Send` futures.
 
 use std::{
     cell::{Cell, RefCell},
@@ -231,17 +231,17 @@ fn a_guarded_future_that_is_polled_after_its_end_runs_nothing() {
             Poll::Ready(())
         })
     };
-    // Its output.
+    // It has ended with its output.
     let mut run = pin!((&door).run_async(counted()));
     assert!(poll(run.as_mut()).is_ready());
     assert!(panics(|| poll(run.as_mut())));
     assert_eq!((polls.get(), door.told()), (1, vec!["success"]));
-    // A panic.
+    // It has ended with a panic.
     let mut run = pin!((&door).run_async(counted()));
     assert!(panics(|| poll(run.as_mut())));
     assert!(panics(|| poll(run.as_mut())));
     assert_eq!((polls.get(), door.told()), (2, vec!["failure"]));
-    // A refusal.
+    // It has ended with a refusal.
     struct Shut;
     impl Gate for Shut {
         type Pass = Inside<'static>;
@@ -271,7 +271,8 @@ fn a_guarded_future_that_is_polled_after_its_end_runs_nothing() {
     assert_eq!((polls.get(), door.told()), (2, vec!["given back"]));
 }
 
-/// Compiles, or does not: an async block with a row in it is `Send` where the row's parts are, whatever they borrow.
+/// Has to compile: an async block with a row in it is `Send` where the row's parts are, whatever
+/// they borrow.
 #[test]
 fn a_row_can_be_spawned_where_its_gates_can() {
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -362,7 +363,7 @@ fn a_row_can_be_spawned_where_its_gates_can() {
     });
     assert_eq!((turn.0.load(Ordering::Relaxed), local.0.load(Ordering::Relaxed)), (16, 5));
 
-    /// A named future, passed on by a function.
+    /// Turns a future that has a name into one that has none.
     trait MapUnwrap: Future + Sized {
         fn map_unwrap(self) -> impl Future<Output = ()>;
     }
@@ -373,7 +374,8 @@ fn a_row_can_be_spawned_where_its_gates_can() {
     }
 }
 
-/// Compiles, or does not: with a blanket implementation for references, this would have no end.
+/// Has to compile: with a blanket implementation for references, the compiler's search for one
+/// would have no end.
 #[test]
 fn a_function_may_ask_for_references_that_are_gates() {
     fn twice<'g, G>(gate: &'g G, mut between: impl FnMut())

@@ -1,4 +1,4 @@
-//! Shards with readers: what models leave out.
+//! Laws of `RwShards` that the models leave out.
 #![cfg(feature = "std")]
 #![allow(
     clippy::std_instead_of_core,
@@ -34,7 +34,7 @@ fn is_biased(shards: &RwShards<u32>) -> bool {
 }
 
 /// Calls `f` until the shard is biased, or until it is not, as `wanted` says. Fails if that takes
-/// too often.
+/// too many calls.
 fn until(shards: &RwShards<u32>, wanted: bool, mut f: impl FnMut()) {
     let calls = (0..1_000_000).take_while(|_| is_biased(shards) != wanted).map(|_| f()).count();
     assert!((1..1_000_000).contains(&calls));
@@ -196,7 +196,7 @@ fn who_sleeps_before_a_shard_that_is_closed_is_woken() {
                     })
                 });
                 are_here.wait();
-                // Long enough for most of them to be asleep; right, whether or not they are.
+                // Long enough for most to fall asleep; the test holds, whether or not they do.
                 (0..1000).for_each(|_| thread::yield_now());
                 sleepers
             })
@@ -216,7 +216,7 @@ fn shards_of_one_owner_are_the_same_for_what_stands_within_what() {
     assert!(panics(&|| first.write(|_| _ = second.close(|_| ()))));
     assert!(panics(&|| first.read(|_| rw_shards::assert_outside_of(&pair))));
     rw_shards::assert_outside_of(&pair);
-    // Without an owner each is its own.
+    // Without a common owner, the two do not count as the same shards.
     assert_eq!(only(&pair[0]).write(|_| only(&pair[1]).write(|_| rw_shards::sections_around())), 2);
     assert_eq!(rw_shards::sections_around(), 0);
 }
@@ -233,7 +233,7 @@ fn threads_that_meet_often_are_contention_once() {
     assert!(!shards.take_contention(), "it is counted anew");
 }
 
-/// Lets a reader find another one in.
+/// Lets a reader find another reader in the shard.
 fn meet(shards: &RwShards<u32>) {
     let read = || only(shards).scan(|_| ());
     only(shards).scan(|_| thread::scope(|s| s.spawn(read).join().unwrap()));

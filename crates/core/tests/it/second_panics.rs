@@ -1,4 +1,4 @@
-//! Foreign code that panics while another panic unwinds: the first one goes on, and the process lives.
+//! Foreign code that panics while another panic unwinds: only the first panic goes on.
 
 use std::{
     cell::Cell,
@@ -24,7 +24,8 @@ fn first_panic(run: impl FnOnce()) -> &'static str {
     payload.downcast_ref::<&str>().copied().unwrap_or("another payload")
 }
 
-/// Its pass panics however it ends, as one with a clock or with waiters of its own may.
+/// A gate whose pass panics however it ends, as may the pass of a gate with a clock or with
+/// waiters.
 struct Fragile;
 struct FragilePass;
 
@@ -68,7 +69,7 @@ fn a_gate_that_panics_after_the_act_has_leaves_the_acts_panic() {
         }),
         "act"
     );
-    // Without it theirs goes on, and of several the first one.
+    // If the act does not panic, the first panic of a gate goes on.
     assert_eq!(first_panic(|| _ = (&Fragile, &Fragile).run(|| ())), "settle");
 }
 
@@ -115,12 +116,13 @@ fn what_is_held_while_a_panic_unwinds_is_dropped_each_and_leaves_that_panic() {
         panic_with("act")
     });
     assert_eq!((panicked, dropped.take()), ("act", 7));
-    // Without another one, the first of single values goes on, and those of a collection end there.
+    // Without another panic, the first panic of `Foreign` values goes on, and those of a `DropEach`
+    // end there.
     let list = vec![Foreign::new(bad()), Foreign::new(bad())];
     assert_eq!((first_panic(|| drop(list)), dropped.take()), ("destructor", 2));
     drop(DropEach::new(vec![bad(), bad()]));
     assert_eq!(dropped.take(), 2);
-    // What is given back is not theirs.
+    // A value that `into_inner` returns is dropped as any other value.
     let (one, two) = (Foreign::new(bad()).into_inner(), DropEach::new(vec![bad()]).into_inner());
     assert_eq!((dropped.get(), first_panic(|| drop(one))), (0, "destructor"));
     assert_eq!(first_panic(|| drop(two)), "destructor");

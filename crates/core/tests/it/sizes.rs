@@ -1,5 +1,5 @@
-//! How large the futures and types are that programs hold many of, in bytes on 64 bits. One that grows fails here; one that must
-//! grow gets a new line, and a reason.
+//! The sizes of futures and types that programs hold many of, in bytes on 64 bits. A type that
+//! grows fails here; if it must grow, its line is changed, with a reason.
 #![cfg(target_pointer_width = "64")]
 
 use std::{
@@ -25,7 +25,7 @@ use tidegate_core::{
 type Condition = fn() -> Option<()>;
 type Cached = Arc<CachedClock>;
 
-/// Makes the table: what it is, its type, and its size.
+/// Makes the table: the name of each type, its size, and the most that it may have.
 macro_rules! table {
     ($($type:ty: $most:literal,)*) => {
         [$((stringify!($type), size_of::<$type>(), $most)),*]
@@ -65,7 +65,7 @@ fn no_type_is_larger_than_the_table_says() {
         Tally<1>: 48,
         Tally<8>: 160,
         Shards<u64>: 16,
-        // How often threads have met in them lets a map grow.
+        // They count how often threads meet in them: a map grows when that is often.
         RwShards<u64>: 72,
         SystemClock: 0,
         ManualClock: 8,

@@ -1,4 +1,4 @@
-//! How long a thread spins, by what came of it before.
+//! How long a thread spins, by whether that has paid before.
 
 use tidegate_core::wait::spin::Spin;
 

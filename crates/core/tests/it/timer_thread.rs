@@ -1,4 +1,4 @@
-//! Sleeps that no thread waits for: the process's timer thread. In a file, and so a process, of its own.
+//! Sleeps that no thread waits for: the process's timer thread.
 
 use std::{
     future::{self, Future},
@@ -47,7 +47,7 @@ const NEVER: Duration = Duration::from_secs(20);
 fn a_sleep_that_moves_from_a_thread_to_a_task_is_registered_there() {
     for millis in [20, 200, 2000] {
         let mut sleep = SystemClock.sleep(Duration::from_millis(millis));
-        // A thread that waits keeps the time itself.
+        // A thread that waits times the sleep itself.
         let polled = future::poll_fn(|cx| Pin::new(&mut sleep).poll(cx));
         if polled.wait_timeout(Duration::ZERO).is_ok() {
             // The machine was slow.
@@ -93,7 +93,7 @@ fn the_timer_thread_survives_a_panicking_waker() {
 
 #[test]
 fn the_timer_thread_survives_what_a_waker_panics_with() {
-    /// Panics when it is dropped, and so does what it panics with.
+    /// Panics when it is dropped, and so does the payload of that panic.
     struct Payload(u32);
     impl Drop for Payload {
         fn drop(&mut self) {

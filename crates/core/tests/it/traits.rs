@@ -31,8 +31,8 @@ use tidegate_core::{
 
 type Cached = CachedClock<ManualClock>;
 
-/// A list for the compiler: a value of these may be looked at after a panic passed by, for none of them is left half done.
-/// What is generic is so if its parameters are.
+/// The compiler checks this list: after a panic has passed by, a value of these types may be used,
+/// as none is left half done. A generic type is in it with parameters for which that holds.
 #[test]
 fn what_a_panic_passes_by_may_be_used_on() {
     fn safe<T: UnwindSafe + RefUnwindSafe>() {}

@@ -12,7 +12,7 @@ use tidegate_core::{
     wait_list::{Line, Supply, Turn},
 };
 
-/// Units that newcomers may take at any time; counts how often it looks at a ticket.
+/// Units that newcomers may take at any time. Counts how often this supply looks at a ticket.
 struct Pot {
     units: AtomicUsize,
     looks: AtomicUsize,
@@ -85,7 +85,8 @@ fn in_line(pot: &Pot, n: usize) -> Vec<Turn<&Pot>> {
     turns
 }
 
-/// Runs a scene with `n` and with 16 `n` in the queue, and checks that each costs the same in both.
+/// Runs a scene with 50 and with 16 times as many tickets in the queue, and checks that a ticket
+/// costs the same in both.
 fn assert_linear(scene: fn(&Pot, Vec<Turn<&Pot>>)) {
     let [few, many] = [50, 800].map(|n| {
         let pot = Pot::new();

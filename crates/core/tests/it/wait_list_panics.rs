@@ -16,8 +16,8 @@ use tidegate_core::{
     wait_list::{Line, Supply, Turn},
 };
 
-/// Units that are put in without a look at the queue, so that the waiter that takes one serves the
-/// next.
+/// Units that are put in without serving the queue, so that a waiter that takes one has to serve
+/// the next waiter.
 struct Pot {
     units: AtomicUsize,
     line: WaitList<()>,
@@ -96,7 +96,7 @@ impl Drop for Explosive {
     }
 }
 
-/// Polls with a waker of which no handle is left outside.
+/// Polls with a waker of which only the ticket keeps a clone.
 fn poll_with(turn: &mut Turn<&Pot>, in_wake: bool) -> bool {
     let waker = Waker::from(Arc::new(Explosive { in_wake }));
     Pin::new(turn).poll(&mut Context::from_waker(&waker)).is_ready()

@@ -11,7 +11,7 @@ use super::{Index, NONE};
 /// The place of an item in an [`Order`], and its links.
 #[derive(Clone, Copy)]
 pub(super) struct Node {
-    /// Smaller ones come first; no two are alike.
+    /// Smaller places come first; no two are alike.
     pub(super) place: i64,
     /// The parent, for a first child; else the sibling before it.
     pub(super) prev: Index,
@@ -185,7 +185,7 @@ mod tests {
         }
     }
 
-    /// Returns how many comparisons for each of `n` items it takes to insert them and run the
+    /// Returns how many comparisons, divided by `n`, it takes to insert `n` items and run the
     /// scene.
     fn comparisons(n: usize, scene: impl Fn(&mut Order, &mut [Node])) -> f64 {
         let (mut order, mut nodes) = (Order::new(), arena(n));
