@@ -214,8 +214,8 @@ impl Retries {
         Some(self.backoff.pause(failures, Random::new(self.seed ^ draw).next_u64()))
     }
 
-    /// Refunds what a [`pause`](Self::pause) has charged: to be called where no attempt follows it
-    /// after all.
+    /// Refunds what a [`pause`](Self::pause) has charged. To be called if no attempt follows the
+    /// pause after all.
     pub fn refund(&self) {
         if self.backoff.budget.is_some() {
             self.deposit(RETRY);

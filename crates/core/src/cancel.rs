@@ -47,8 +47,8 @@ use crate::{
 ///
 /// # Memory ordering
 ///
-/// Everything before the [`cancel`](Self::cancel) that returns true happens before everything after
-/// a check that finds the token cancelled.
+/// A check that finds the token cancelled sees everything that happened before the call of
+/// [`cancel`](Self::cancel) that returned true.
 ///
 /// # Examples
 ///

@@ -142,11 +142,11 @@ impl Event {
     /// Wakes `n` more waiters, for a notifier that has read in a word of its own that there are
     /// waiters.
     ///
-    /// A [`Condition`] that raises a flag in the word that it checks
-    /// ([`begin_to_wait`](Condition::begin_to_wait)) spares the notifier the fence and the load of
-    /// [`notify`](Self::notify): the notifier reads the flag in the step that makes its change, and
-    /// calls this only if the flag was up. `lower` takes the flag down; the call runs it if no
-    /// waiter is registered any more.
+    /// A flag spares the notifier the fence and the load of [`notify`](Self::notify). A
+    /// [`Condition`] raises it ([`begin_to_wait`](Condition::begin_to_wait)) in the word that it
+    /// checks. The notifier reads the flag in the step that makes its change, and calls this only
+    /// if the flag was up. `lower` takes the flag down; the call runs it if no waiter is registered
+    /// any more.
     ///
     /// `lower` runs under a lock of the event, and must be no more than a step on an atomic.
     #[cold]

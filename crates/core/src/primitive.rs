@@ -12,7 +12,7 @@
 //! | `--cfg loom` | `loom` | `alloc` | `loom` | `parking` over loom |
 //!
 //! `Arc` is never loom's: loom has no `Weak`, and wakers need `alloc`'s. So a model does not see an
-//! order that only a reference count makes; where a count decides something (`Arc::get_mut`,
+//! order that only a reference count makes. Where a count decides something (`Arc::get_mut`,
 //! `Arc::into_inner`), the code must not rely on the count to order anything else.
 
 /// Picks items for the real machine or for loom's model of it.
@@ -302,9 +302,9 @@ pub(crate) fn has_passed(deadline: std::time::Instant) -> bool {
     cfg!(loom) || std::time::Instant::now() >= deadline
 }
 
-/// Returns a number for the calling thread that no other thread of the process has; `None` where
-/// threads cannot be told apart (without std, in a model, and in a thread whose locals are already
-/// gone).
+/// Returns a number for the calling thread that no other thread of the process has. Returns `None`
+/// where threads cannot be told apart: without std, in a model, and in a thread whose locals are
+/// already gone.
 #[cfg(all(feature = "std", not(loom)))]
 #[inline]
 pub fn thread_number() -> Option<usize> {

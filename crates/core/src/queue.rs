@@ -10,7 +10,7 @@
 //! close: set the bit ─▶ wake all
 //! ```
 //!
-//! An item is counted before it is in the queue and until it is out, so "closed and count 0" means
+//! An item is counted before it is in the queue and until it is out. So "closed and count 0" means
 //! that no item is in the queue *and none is on its way*: nothing can slip in behind the end.
 //!
 //! This file is the only one that uses `crossbeam-queue`, which needs a target with

@@ -339,8 +339,8 @@ impl Metric {
         self.row().name
     }
 
-    /// Returns the name by OpenTelemetry's conventions. From it OpenTelemetry's exporters make the
-    /// name in Prometheus, except for a summary. A summary is two counters there, which they call
+    /// Returns the name by OpenTelemetry's conventions. OpenTelemetry's exporters make the name in
+    /// Prometheus from it, except for a summary. A summary is two counters there, which they call
     /// `tidegate_wait_count_total` and `tidegate_wait_sum_seconds_total`, not
     /// `tidegate_wait_seconds_count` and `tidegate_wait_seconds_sum`.
     pub fn otel_name(self) -> &'static str {

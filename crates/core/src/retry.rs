@@ -82,7 +82,7 @@ pub enum Retryable {
 /// # Panics
 ///
 /// Panics if a setting of the backoff is out of its range. The future passes on what `attempt`, its
-/// futures and the classifier panic with; it is over then.
+/// futures and the classifier panic with; after that it is over.
 ///
 /// # Examples
 ///

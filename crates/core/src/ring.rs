@@ -150,15 +150,15 @@ pub enum NotPopped {
     Closed,
 }
 
-/// Returns the largest capacity of a ring whose positions have `bits` bits: two laps must fit into
-/// a position, so that the positions of the oldest item and of the next push differ even if they
-/// are of the same slot.
+/// Returns the largest capacity of a ring whose positions have `bits` bits. Two laps must fit into
+/// a position: so the positions of the oldest item and of the next push differ even if they are of
+/// the same slot.
 const fn most_slots(bits: u32) -> usize {
     ((1_u128 << (bits - 1 - STEP_BITS)) - 1) as usize
 }
 
-/// Returns the distance from a position to the next one of the same slot: a power of two that has
-/// room for more than `capacity` indices, so that these two positions differ in the lap only.
+/// Returns the distance from a position to the next one of the same slot. It is a power of two that
+/// has room for more than `capacity` indices, so that these two positions differ in the lap only.
 const fn lap_of(capacity: usize) -> usize {
     (capacity + 1).next_power_of_two() * STEP
 }

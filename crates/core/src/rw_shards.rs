@@ -257,8 +257,9 @@ impl<'a, T, P> Shard<'a, T, P> {
     ///
     /// # Panics
     ///
-    /// Panics with std if the calling thread is in a writing section of the same shards, or if this
-    /// section would be at the ninth level of nesting; and if the shard is [closed](Self::close).
+    /// Panics if the shard is [closed](Self::close). With std, also panics if the calling thread is
+    /// in a writing section of the same shards, or if this section would be at the ninth level of
+    /// nesting.
     #[inline]
     pub fn read<R>(self, section: impl FnOnce(&T) -> R) -> R {
         self.begin_read().unwrap_or_else(refuse_closed).run(section)
@@ -279,8 +280,9 @@ impl<'a, T, P> Shard<'a, T, P> {
     ///
     /// # Panics
     ///
-    /// Panics with std if the calling thread is in any section of the same shards, or if this
-    /// section would be at the ninth level of nesting; and if the shard is [closed](Self::close).
+    /// Panics if the shard is [closed](Self::close). With std, also panics if the calling thread is
+    /// in any section of the same shards, or if this section would be at the ninth level of
+    /// nesting.
     #[inline]
     pub fn write<R>(self, section: impl FnOnce(&mut T) -> R) -> R {
         self.begin_write().unwrap_or_else(refuse_closed).run(|value, _| section(value))

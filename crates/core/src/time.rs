@@ -253,7 +253,7 @@ impl<T: Timer + ?Sized> Timer for crate::primitive::Arc<T> {
 /// A sleep that is waited for with [`Wait::wait`](crate::Wait::wait) is timed by the waiting thread
 /// itself. A sleep polled by an executor uses one thread per process, started by the first such
 /// sleep. A forked child process starts its own thread with the first such sleep that it polls, or
-/// with a wait for a token that has a deadline; that thread serves the sleeps from before the fork,
+/// with a wait for a token that has a deadline. That thread serves the sleeps from before the fork,
 /// too.
 ///
 /// # Examples

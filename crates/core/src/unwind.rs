@@ -1,9 +1,9 @@
 //! Panics of foreign code: of wakers, destructors, and other code that users bring.
 //!
 //! The rule of this workspace: *the guard exists before foreign code runs*. This module, the only
-//! one of all crates that catches panics, is for what a guard cannot do. It catches panics while
-//! another one unwinds, which would abort the process, and panics that no caller is to see. The
-//! payload of a panic is foreign, too: its drop may panic.
+//! one of all crates that catches panics, is for what a guard cannot do. It catches panics that
+//! come while another one unwinds, and would abort the process, and panics that no caller is to
+//! see. The payload of a panic is foreign, too: its drop may panic.
 
 mod contained;
 mod foreign;
@@ -22,7 +22,7 @@ pub type Payload = Box<dyn Any + Send + 'static>;
 
 pub use self::imp::{catch, contain, in_drop};
 
-/// Drops a payload, whose destructor is foreign code. A panic of it ends here.
+/// Drops a payload, whose destructor is foreign code. A panic of the destructor ends here.
 pub fn bury(payload: Payload) {
     contain(|| drop(payload));
 }
@@ -98,9 +98,9 @@ mod imp {
         }
     }
 
-    /// Runs foreign code within a destructor. Its panic goes on, unless the destructor itself runs
-    /// because of a panic: then that first panic goes on, and the one of the foreign code ends
-    /// here. Two panics at once would abort the process.
+    /// Runs foreign code within a destructor. A panic of this code goes on, unless the destructor
+    /// itself runs because of a panic: then that first panic goes on, and the one of the foreign
+    /// code ends here. Two panics at once would abort the process.
     ///
     /// Without std the second panic aborts.
     ///

@@ -47,7 +47,7 @@ impl Wake for Tell {
     }
 }
 
-/// Polls as an executor does: by a waker of its own, and only when woken.
+/// Polls as an executor does: with a waker of its own, and only when woken.
 fn execute<F: Future>(future: F) -> F::Output {
     let (sender, woken) = mpsc::channel();
     let waker = Waker::from(Arc::new(Tell(sender)));

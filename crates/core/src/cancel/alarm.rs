@@ -137,7 +137,7 @@ impl Alarm {
         }
     }
 
-    /// Forgets that a sleep which is polled was woken meanwhile.
+    /// Forgets that the sleep was woken while it was polled.
     const fn forget_wakes(&mut self) {
         if let Self::Polled { again } = self {
             *again = false;

@@ -29,7 +29,7 @@ pub(super) struct RwLock<T, P> {
 unsafe impl<T: Send + Sync, P: Sync> Sync for RwLock<T, P> {}
 
 /// Unwind safe, without poison: a panic in a section opens the lock, and leaves the value as valid
-/// as its type's methods do.
+/// as the methods of its type leave it.
 impl<T, P: UnwindSafe> UnwindSafe for RwLock<T, P> {}
 impl<T, P: RefUnwindSafe> RefUnwindSafe for RwLock<T, P> {}
 

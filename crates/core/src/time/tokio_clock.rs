@@ -18,7 +18,7 @@ use crate::time::{Clock, Timer, Timestamp};
 /// The clock of a tokio runtime, whose timers end the sleeps. Its origin is when it was created.
 ///
 /// Use it in a program that runs on tokio and wants no helper thread beside it, and in tests that
-/// pause tokio's clock: what is built with this clock follows `tokio::time::pause` and `advance`.
+/// pause tokio's clock. What is built with this clock follows `tokio::time::pause` and `advance`.
 /// Do not use it for sleeps below a millisecond: tokio ends a sleep up to 1 ms late.
 ///
 /// A sleep registers with the runtime of its clock, so tasks of other executors and threads in

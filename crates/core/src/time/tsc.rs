@@ -26,9 +26,9 @@ const ROUNDS: u32 = 8;
 /// - on a machine that is not suspended or moved to another host meanwhile, which changes the
 ///   counter's rate or value.
 ///
-/// The counter is calibrated once per process, which takes up to 200 ms of a busy processor when
-/// the first clock is created, and is not adjusted afterwards: a limiter's rate is then off by as
-/// much as the calibration was.
+/// The counter is calibrated once per process, when the first clock is created; this takes up to
+/// 200 ms of a busy processor. It is not adjusted afterwards: a limiter's rate stays off by as much
+/// as the calibration was.
 ///
 /// A clone shows the same time; clocks created separately have different origins.
 ///

@@ -20,7 +20,7 @@ const RETRY: u32 = 32;
 /// How many polls a thread makes before it parks, learned from how often they succeeded.
 ///
 /// Two context switches cost more than a short spin, so a thread spins first. It begins with the
-/// most polls, because spinning pays for two threads that answer each other only if both are awake.
+/// most polls, because two threads that answer each other gain by spinning only if both are awake.
 /// Each hit doubles the polls, each miss leaves a quarter, down to none. So a thread whose waits
 /// are long parks at once, except in a few of every 32 waits.
 ///

@@ -189,7 +189,7 @@ impl<N: Copy> Line<'_, N> {
     /// [forgotten](Self::forget_promise) do not count.
     ///
     /// Once one of them has asked again in vain, or a newcomer has joined in front, nothing counts
-    /// as promised any more: tickets behind that one must not be served first.
+    /// as promised any more: tickets behind that ticket or newcomer must not be served before it.
     pub fn promised(&self) -> (u64, usize) {
         self.tickets.nudges.as_ref().map_or((0, 0), |nudges| (nudges.promised(), nudges.awaited()))
     }

@@ -197,7 +197,7 @@ fn a_pair_gives_the_first_back_when_the_second_refuses() {
     assert!(matches!(pair.try_enter(), Err(PairRefused::Second(Closed))));
     assert_eq!(pair.enter().wait().err(), Some(PairRefused::Second(Closed)));
     assert_eq!(open.told(), ["given back", "given back"]);
-    // At once, however long the future lives on.
+    // It gives back at once, however long the future lives on.
     let mut enter = pin!(pair.enter());
     assert!(enter.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
     assert_eq!(open.told(), ["given back"]);

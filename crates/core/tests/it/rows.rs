@@ -147,7 +147,7 @@ fn a_refused_renewal_gives_the_whole_row_back() {
     c.open.set(true);
     let refused = PairRefused::Second(PairRefused::First(Closed));
     assert_eq!(poll(row.as_mut()), Poll::Ready(Err(refused)));
-    // At once, however long the future lives on.
+    // They are given back at once, however long the future lives on.
     assert_eq!([a.told(), c.told()], [["given back"]; 2]);
     assert_eq!(b.told(), ["renewed", "given back"]);
 }
