@@ -36,8 +36,8 @@ use crate::{
 /// Makes callers that ask for the same key at the same time share one computation: what Go calls a
 /// single flight.
 ///
-/// Nothing is kept: a caller that comes when the result is there computes again. For a result that
-/// is kept use
+/// The result is not kept: a caller that comes after the computation has ended computes again. For
+/// a result that is kept use
 /// [`ConcurrentMap::get_or_try_insert_async`](crate::ConcurrentMap::get_or_try_insert_async).
 ///
 /// A computation for which nobody else waits costs an allocation and two short locks.
@@ -169,7 +169,7 @@ impl<K, T, S> fmt::Debug for Flight<K, T, S> {
 }
 
 pin_project! {
-    /// A call of either form: `R` is how it reaches its flight.
+    /// A call of `run` or `run_owned`: `R` is a reference or a handle of its flight.
     struct Call<R, K, T, F>
     where
         R: HasFlights<Landed<K, T>>,
@@ -217,8 +217,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let mut this = self.project();
         loop {
-            // The member is held here while foreign code runs: a panic drops it, which hands the
-            // lead over.
+            // While foreign code runs, the member is in a local variable: a panic drops it, which
+            // hands the lead over.
             match mem::replace(this.stage, Stage::Done) {
                 Stage::Fresh => {
                     let hash = this.flight.hasher.hash_one(this.key.as_ref().expect(HELD));
@@ -231,8 +231,8 @@ where
                             let key = this.key.as_ref().expect(HELD);
                             let landed = member.outcome().filter(|landed| landed.key == *key);
                             let result = landed.map(|landed| Foreign::new(landed.result.clone()));
-                            // Dropped here: the last member drops what was shared, which may panic,
-                            // and at the end of the poll that panic would leak the result.
+                            // Dropped here: the last member drops what was shared, which may panic.
+                            // If it panicked at the end of the poll, the result would leak.
                             drop(member);
                             match result {
                                 Some(result) => return Poll::Ready(result.into_inner()),
@@ -254,8 +254,8 @@ where
                     let result = Foreign::new(result);
                     // The future has ended, and a panic of its destructor must not lose the result.
                     contain(|| this.future.as_mut().set(None));
-                    // Without waiters, or if the clone panics, dropping the leader leaves the
-                    // flight.
+                    // Without waiters, or if the clone panics, the flight is left when `member` is
+                    // dropped.
                     if member.has_waiters() {
                         let shared = T::clone(&result);
                         member.share(Landed { key: this.key.take().expect(HELD), result: shared });

@@ -1,4 +1,4 @@
-//! Which computations are in flight, and which caller leads each: the part of a flight that knows
+//! Which computations are in flight, and which caller leads each. This part of a flight knows
 //! neither keys nor values. What the leader shares at the end is an `O`.
 
 use core::{
@@ -22,8 +22,8 @@ const KEPT_ROOM: usize = 64;
 
 /// The flights of one object, by the hash of their key. Takes two words until the first flight.
 ///
-/// One lock for all: its sections are a search and a count, and only callers come here that have
-/// something to compute. No foreign code runs under it.
+/// One lock is enough for all flights: each section is a search and a count, and only callers that
+/// have something to compute come here. No foreign code runs under it.
 pub(crate) struct Flights<O> {
     // INVARIANT: an entry for each flight that is not over and has members.
     table: Lock<Option<Box<HashTable<Entry<O>>>>>,
@@ -36,8 +36,8 @@ struct Entry<O> {
     members: usize,
 }
 
-/// The caller inside of its turnstile leads; the turnstile is closed when the flight is over, if it
-/// has other members.
+/// The caller inside the turnstile leads. When the flight ends and has other members, the turnstile
+/// is closed.
 struct Flight<O>(Arc<FlightState<O>>);
 
 struct FlightState<O> {
@@ -164,12 +164,12 @@ impl<R: HasFlights<O>, O> Member<R, O> {
         Poll::Ready(turn)
     }
 
-    /// Ends the flight and wakes all waiters: they find the value elsewhere. For the leader.
+    /// Ends the flight and wakes all waiters, which find the value elsewhere. For the leader only.
     pub(crate) fn complete(self) {
         self.end(None);
     }
 
-    /// Ends the flight and wakes all waiters: they share the outcome. For the leader.
+    /// Ends the flight and wakes all waiters, which share the outcome. For the leader only.
     pub(crate) fn share(self, outcome: O) {
         self.end(Some(Arc::new(outcome)));
     }
@@ -242,19 +242,19 @@ mod tests {
             assert_eq!(poll(&mut member), Poll::Ready(Ok(())));
             member
         };
-        // One never polled; one led and left, one led and completed, with no other member.
+        // Flights with one member: never polled; led and left; led and completed.
         drop(Member::join(&flights, 7));
         drop(leader());
         leader().complete();
         assert_eq!(flights.len(), 0);
-        // The leader leaves before a waiter, which is granted the lead and leaves, too.
+        // The leader leaves while a waiter waits, which is granted the lead and leaves, too.
         let (first, mut second) = (leader(), Member::join(&flights, 7));
         assert_eq!(poll(&mut second), Poll::Pending);
         drop(first);
         assert_eq!(flights.len(), 1);
         drop(second);
         assert_eq!(flights.len(), 0);
-        // The leader completes before a waiter and a member that was not polled.
+        // The leader completes while a waiter waits, and a member was not polled.
         let (first, mut second, mut third) =
             (leader(), Member::join(&flights, 7), Member::join(&flights, 7));
         assert_eq!(poll(&mut second), Poll::Pending);
@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(flights.len(), 0);
         assert_eq!(poll(&mut second), Poll::Ready(Err(Closed)));
         assert_eq!(poll(&mut third), Poll::Ready(Err(Closed)));
-        // The leader shares an outcome before a waiter.
+        // The leader shares an outcome with a waiter.
         let (first, mut second) = (leader(), Member::join(&flights, 7));
         assert_eq!(poll(&mut second), Poll::Pending);
         first.share(3);

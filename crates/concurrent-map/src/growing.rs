@@ -1,14 +1,14 @@
 //! A small map has a few shards; it gets all its shards when it needs them.
 //!
 //! ```text
-//! small     a few shards, each for a range of those that there may be
-//! grows     when one of the few has its part of many entries, or threads have often met in them:
-//!           shard by shard, its entries move to its range of all shards, and it is closed
+//! small     a few shards, each for a range of all the shards that there may be
+//! grows     when one of the few has many entries, or when threads have often met in the few: each
+//!           of them in turn moves its entries to its range of all shards, and is closed
 //! grown     all shards; the few are closed, and have no tables any more
 //!
 //! one key   grown? ─▶ its shard of all
 //!           else its shard of the few ─▶ closed? ─▶ its shard of all
-//! every key range by range: the one of the few, or else the range of all
+//! every key range by range: its shard of the few ─▶ closed? ─▶ its range of all
 //! ```
 //!
 //! "Many" entries are two for each shard of the range (`ENTRIES_PER_SHARD`). `MUCH_CONTENTION` in
@@ -16,10 +16,10 @@
 //! the start.
 //!
 //! The high bits of the [`spread`] hash choose the shard, both among the few and among all, so the
-//! entries of a range stay together: a visitor that goes from range to range meets an entry that is
-//! there all the time exactly once, whether it has moved or not. Each of the few is closed by the
-//! same writing section that moves its entries, so no caller finds it open and empty, and none
-//! enters its range of all shards before the entries are there.
+//! entries of a range stay together. A visitor that goes from range to range therefore meets an
+//! entry that is there all the time exactly once, whether the entry has moved or not. Each of the
+//! few is closed by the same writing section that moves its entries, so no caller finds it open and
+//! empty, and none enters its range of all shards before the entries are there.
 //!
 //! Moving entries hashes their keys again, and `Hash` is foreign code. All keys of a shard are
 //! hashed before the first entry moves: if a hash panics, the shard stays as it was, and the shards
@@ -43,14 +43,14 @@ use tidegate_core::{
 
 use crate::lazy::{Lazy, lazy};
 
-/// The number of the few. A map that is to have no more shards than that does not grow: it has all
-/// of them from the start.
+/// The number of the few shards. A map that is to have no more than that does not grow: it has all
+/// its shards from the start.
 const FEW: NonZeroUsize = NonZeroUsize::new(tuned(8, 2) as usize).expect("not zero");
 
 /// Why a shard of `all` is always open.
 const NEVER_CLOSED: &str = "only the few are closed";
 
-/// All shards are worth their memory when there are so many entries for each of them.
+/// With so many entries for each of them, all shards are worth their memory.
 const ENTRIES_PER_SHARD: usize = 2;
 
 /// The table in a shard.
@@ -86,8 +86,8 @@ type Shard<'a, T> = rw_shards::Shard<'a, T, <T as Table>::Meta>;
 /// Hashes the key of an entry again, when the entry moves.
 type HashOf<'a, T> = &'a dyn Fn(&<T as Table>::Entry) -> u64;
 
-/// Tables behind locks: a few at first, then all. They are made at the first write or the first
-/// reservation of room, without std at once.
+/// Tables behind locks: a few at first, then all. With std they are made at the first write or the
+/// first reservation of room, without std at once.
 ///
 /// When sections are nested, those of the few and those of all count as sections of the same
 /// shards.
@@ -127,8 +127,8 @@ impl<T: Table> GrowingShards<T> {
         self.count.get()
     }
 
-    /// Returns the index, below [`count`](Self::count), of the shard that `hash` belongs to when
-    /// all are there.
+    /// Returns the index, below [`count`](Self::count), of the shard that `hash` belongs to once
+    /// the map has all shards.
     #[inline]
     pub(crate) fn index_of(&self, hash: u64) -> usize {
         shard::index_of(spread(hash), self.count.get())
@@ -213,7 +213,7 @@ impl<T: Table> GrowingShards<T> {
         if self.is_grown() { self.all.get() } else { None }
     }
 
-    /// Returns the one of all shards that a spread hash belongs to; `None` in the same cases as
+    /// Returns, of all shards, the one that a spread hash belongs to; `None` in the same cases as
     /// [`grown`](Self::grown).
     #[inline]
     fn grown_by(&self, spread: u64) -> Option<Shard<'_, T>> {
@@ -237,8 +237,8 @@ impl<T: Table> GrowingShards<T> {
         let Some(few) = self.few() else {
             return self.grown_by(spread)?.begin_scan();
         };
-        // A caller that only reads may hold locks of other maps, taken in any order, and growing
-        // waits for each lock of this map: so it grows the map only if it holds none.
+        // A caller that only reads may hold locks of other maps, taken in any order. Growing waits
+        // for each lock of this map, so a caller that holds any lock does not do it.
         if rw_shards::sections_around() == 0 && few.take_contention() {
             self.grow(few, &hash_of);
         }
@@ -320,13 +320,13 @@ impl<T: Table> GrowingShards<T> {
         let len = self.range_len();
         let part_of = |hash| self.index_of(hash) % len;
         for (range, shard) in few.iter().enumerate() {
-            // The entries of a closed shard have moved before.
+            // The entries of a closed shard have moved already.
             _ = shard.owned_by(self).close(|table| {
                 let parts = table.split(len, hash_of, part_of);
                 for (part, index) in parts.into_iter().zip(range * len..) {
                     let shard = all.get(index).expect("as many as the ranges say");
-                    // No other thread enters this shard yet. Its owner is `few`: within a section
-                    // of `self` no other section of `self` may begin to write.
+                    // No other thread enters this shard yet. It is entered as a section of `few`:
+                    // within a section of `self` no other section of `self` may begin to write.
                     replace(shard.owned_by(few), part);
                 }
             });
@@ -380,9 +380,9 @@ impl<T: Table> Drop for Published<'_, T> {
 
 /// Turns a hash into one whose high bits pick a shard.
 ///
-/// The high bits must say nothing about the bits of the hash that the table in the shard goes by
-/// (the lowest, and the seven highest for its tags): otherwise all entries of a shard would be
-/// alike in these. And they must depend on all bits of the hash, because some hashers leave the
+/// The high bits must be independent of those bits of the hash that the table in the shard uses
+/// (the lowest, and the seven highest for its tags): otherwise all entries of a shard would agree
+/// in these. And the high bits must depend on all bits of the hash, because some hashers leave the
 /// high ones empty. Multiplying by 2⁶⁴ divided by the golden ratio does both (Knuth, The Art of
 /// Computer Programming, vol. 3, section 6.4).
 #[inline]

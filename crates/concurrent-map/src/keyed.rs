@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! hit:   lock the key's shard ─▶ found
-//! miss:  unlock ─▶ lock again ─▶ take a slot ─▶ make ─▶ insert
+//! miss:  unlock ─▶ lock again ─▶ take a slot (`Place`) ─▶ make ─▶ insert
 //!        no slot ─▶ unlock ─▶ search: an idle entry? remove it and keep its slot ─▶ once more
 //!                                     none? ─▶ once more, then refuse
 //! search, shard by shard:
-//!        has a time come by which an entry may be idle (`idle_times.rs`)? check it
+//!        has the time come from which an entry may be idle (`idle_times.rs`)? check it
 //!        check the next 64, from where the last search has ended
 //! ```
 //!
@@ -167,19 +167,20 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
     /// Does what [`with`](Self::with) does, for values that know until when they are busy: an idle
     /// value is then found wherever it is.
     ///
-    /// `occupancy` says whether a value equals a new one at the time `now` and is not needed; if it
-    /// is needed, it also says until when, if that is known. It runs when a value is new, when its
-    /// table makes room, and when the search for a new key's slot checks the value; not on a hit.
-    /// That a value becomes busy for longer need not be reported; for a change that may let a value
-    /// be idle earlier than reported, use [`get_with_until`](Self::get_with_until).
+    /// `occupancy` says whether a value equals a new one at the time `now` and is not needed; of a
+    /// value that is needed it also says until when, if that is known. It runs when a value is new,
+    /// when the value's table makes room, and when the search for a new key's slot checks the
+    /// value, but not on a hit. A value that becomes busy for longer need not report that. For a
+    /// change that may let a value be idle earlier than reported, use
+    /// [`get_with_until`](Self::get_with_until).
     ///
     /// A search first checks values whose time has come, each together with up to 15 neighbours, at
     /// most 79 in all. Some of those whose time has come are still busy, because they were used
     /// meanwhile; over time this costs a bounded number of checks for each use. Then the search
     /// goes on as that of `with` does, and so finds idle values that had reported no time.
     ///
-    /// All calls for one registry must count time in the same way. `with` may be used beside this;
-    /// a value that `with` inserts has reported no time.
+    /// All calls for one registry must count time in the same way. `with` may be used for the same
+    /// registry; a value that `with` inserts has reported no time.
     ///
     /// # Errors
     ///
@@ -379,7 +380,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
             Some((found.remove().0, self.vacated()))
         });
         let (entry, place) = removed??;
-        // Given back even if the key's drop panics.
+        // The place is given back even if the key's drop panics.
         drop(place);
         value_of(Some((entry.key, entry.value)))
     }
@@ -391,8 +392,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
     ///
     /// # Panics
     ///
-    /// Panics with std if `keep` calls the registry. A panic of `keep` itself is passed on; what it
-    /// has refused until then is gone.
+    /// Panics with std if `keep` calls the registry. A panic of `keep` itself is passed on; the
+    /// entries for which it has returned false until then are gone.
     pub fn retain(&self, keep: impl FnMut(&K, &mut V) -> bool) {
         self.keep(keep);
     }
@@ -443,7 +444,7 @@ impl<K, V, S> Keyed<K, V, S> {
         });
     }
 
-    /// Returns the number of keys. A snapshot; a key on its way in counts.
+    /// Returns the number of keys. A snapshot; a key that is being inserted counts.
     pub fn len(&self) -> usize {
         // ORDERING: Relaxed: a snapshot.
         self.taken.load(Ordering::Relaxed)

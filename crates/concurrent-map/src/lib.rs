@@ -24,7 +24,7 @@ mod reserve;
 #[cfg(feature = "serde")]
 mod serde;
 mod sharded_table;
-// It stands after `keyed`, so that the constructors of `Keyed` come first on its page.
+// `shared_values` stands after `keyed`, so that the constructors of `Keyed` come first on its page.
 mod shared_values;
 
 pub use equivalent::Equivalent;

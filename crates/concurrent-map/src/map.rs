@@ -51,10 +51,10 @@ use crate::{
 /// [`get_or_try_insert_async`](Self::get_or_try_insert_async), returns a future. For one thread, or
 /// where everything is written once and then only read, std's map behind an `Arc` costs less.
 ///
-/// An operation on one key hashes it once and locks one of the [shards](Self::shards). One on many
-/// keys ([`insert_many`](Self::insert_many) and its like) locks each shard that it needs once;
-/// while the map has few shards, it locks them more often: once for each shard that the keys will
-/// belong to when all are there.
+/// An operation on one key hashes it once and locks one of the [shards](Self::shards). An operation
+/// on many keys ([`insert_many`](Self::insert_many) and its like) locks each shard that it needs
+/// once. While a small map has only a few shards (see [Memory](ConcurrentMap#memory)), it takes as
+/// many locks as if all shards were there.
 ///
 /// # Closures
 ///
@@ -65,19 +65,19 @@ use crate::{
 ///
 /// A closure that looks at values ([`get_with`](Self::get_with), [`for_each`](Self::for_each),
 /// [`fold`](Self::fold) and the like) may call methods that read the same map, on any keys; such a
-/// call never waits for a writer that waits for the closure. All other calls of a map from its own
-/// closures are bugs, except those that take no lock ([`len`](Self::len),
-/// [`is_empty`](Self::is_empty)): calls that write, and any call from a closure that can write
+/// call never waits for a writer that waits for the closure. Two kinds of calls are bugs: a call
+/// that writes, from any closure of the map; and any call that takes a lock (as [`len`](Self::len)
+/// and [`is_empty`](Self::is_empty) do not), from a closure that can write
 /// ([`update`](Self::update), [`entry`](Self::entry), [`retain`](Self::retain) and the like). With
-/// std such a call panics at once, always, whether or not it would have met a lock; without std any
-/// call from a closure may hang, even a read from a closure that reads (or panic, with the feature
-/// `critical-section`).
+/// std these always panic at once, even if the lock is free. Without std any call that takes a lock
+/// may hang, even a read from a closure that reads; with the feature `critical-section` it may
+/// panic.
 ///
 /// A closure that looks at values may look at other maps. If one of two maps is written to, all
 /// threads must enter the two in the same order, or they can wait for each other for ever. A
 /// closure must not wait for another *thread* that uses the map, either. Closures of maps may be
-/// nested up to eight deep (with std a ninth panics); directly nested ones of the same map count
-/// once.
+/// nested up to eight deep (with std a ninth panics); closures of the same map that are directly
+/// nested count as one.
 ///
 /// When a closure or one of those trait methods panics, the lock is released, the map stays
 /// consistent, and the panic is passed on. No entry is lost, not even if `Hash` panics while a
@@ -86,21 +86,22 @@ use crate::{
 /// # Consistency
 ///
 /// Operations on one key are linearizable: each takes effect at one instant between its call and
-/// its return, and all threads see those of one key in the same order. A closure of `update` and
-/// its like is part of that instant. Operations on different keys have no order but the one that
-/// threads give them.
+/// its return, and all threads see the operations on one key in the same order. A closure of
+/// `update` and its like is part of that instant. Operations on different keys have no order but
+/// the one that threads give them.
 ///
 /// A method that visits many keys ([`for_each`](Self::for_each) and its relatives,
 /// [`len`](Self::len), [`clear`](Self::clear), [`get_many`](Self::get_many)) goes from shard to
-/// shard and is not of one instant: an entry that is there all the time is seen exactly once, one
-/// that comes or goes meanwhile once or not at all. It holds one shard's lock at a time, so it
-/// blocks writers of that shard only, and readers not at all unless it writes; but a call that
-/// moves all entries of a small map (see [Memory](ConcurrentMap#memory)) waits for it.
+/// shard, so it does not see the map at one instant: an entry that is there all the time is seen
+/// exactly once, and one that comes or goes meanwhile is seen once or not at all. It holds one
+/// shard's lock at a time: it blocks only writers of that shard, and readers only if it writes. A
+/// call that moves all entries of a small map (see [Memory](ConcurrentMap#memory)) waits for it,
+/// too.
 ///
-/// What is replaced or removed is returned, or dropped before the operation returns by the thread
-/// that took it out, when it holds no lock: a value's destructor may use the map. A closure that
-/// did not run is dropped in the same way, with what it has captured. Nothing is dropped later, or
-/// by other threads.
+/// What is replaced or removed is either returned, or dropped before the operation returns. The
+/// thread that took it out drops it while it holds no lock: a value's destructor may use the map. A
+/// closure that did not run is dropped in the same way, with what it has captured. Nothing is
+/// dropped later, or by other threads.
 ///
 /// There is no `==`: maps that change have no instant in common. Compare what
 /// [`snapshot`](Self::snapshot) returns.
@@ -109,19 +110,19 @@ use crate::{
 ///
 /// An empty map is small, and allocates nothing before the first insertion (with std). Each shard
 /// has a table, which grows alone: when it is full, its entries move to one of twice the size under
-/// that shard's lock, and the other shards go on. So one insertion moves a shard's part of the
-/// entries at most, unless a small map gets all its shards (see below);
+/// that shard's lock, and the other shards go on. So one insertion moves at most the entries of one
+/// shard, unless a small map gets all its shards (see below);
 /// [`with_capacity`](ConcurrentMap::with_capacity) and [`reserve`](Self::reserve) make room
 /// beforehand. Nothing shrinks by itself: see [`shrink_to_fit`](Self::shrink_to_fit) and
 /// [`clear`](Self::clear).
 ///
-/// Beside its tables a map has 1.2 KB for eight shards at first (with std). When it has about twice
-/// as many entries as [shards](Self::shards), or when threads have often waited for each other in
-/// the eight, the entries move to all shards. These take 128 bytes each, and 256 bytes for each
-/// thread that can run at once. One call, be it a read or a write of a key, moves all entries,
-/// under the locks of the eight, one after the other. A map [with a number of
-/// shards](ConcurrentMap::with_shards) has all of them from the first insertion on; one made for at
-/// least twice as many entries as shards has them at once.
+/// Besides its tables a map has 1.2 KB for eight shards at first (with std). When it has about
+/// twice as many entries as [shards](Self::shards), or when threads have often waited for each
+/// other in the eight, the entries move to all shards. Together these take 128 bytes for each
+/// shard, and 256 bytes for each thread that can run at once. One call, be it a read or a write of
+/// a key, moves all entries, under the locks of the eight, one after the other. A map [with a
+/// number of shards](ConcurrentMap::with_shards) has all of them from the first insertion on; a map
+/// made for at least twice as many entries as shards has all of them from the start.
 ///
 /// # Memory ordering
 ///
@@ -168,8 +169,8 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
 }
 
 impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
-    /// Finds the entry of a key in its table, or a place for it. Takes a closure that compares
-    /// instead of the key: as an argument the key would be passed through memory.
+    /// Finds the entry of a key in its table, or a place for it. Takes no key, but a closure that
+    /// compares with it: as an argument the key would be passed through memory.
     #[inline]
     fn entry_in<'a>(
         &self,
@@ -185,8 +186,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
                     Err(_) => unreachable!("an entry was found there"),
                 }
             }
-            // Our own `reserve` makes room, not `entry`: if a hash panics in it, nothing has
-            // changed.
+            // The crate's own `reserve` makes room, not hashbrown's `entry`: if a hash panics in
+            // `reserve`, nothing has changed.
             reserve(table, 1, self.rehash());
         }
         table.entry(hash, |(k, _)| is_it(k), |_| unreachable!("there is room"))
@@ -206,7 +207,8 @@ impl<K: Hash, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     }
 }
 
-/// Drops entries, each key and each value on its own: the first panic goes on when all are gone.
+/// Drops entries, each key and each value on its own; the first panic is passed on when all are
+/// gone.
 pub(crate) fn drop_entries<K, V>(entries: impl Iterator<Item = (K, V)>) {
     each(entries, |(key, value)| drop((Foreign::new(key), Foreign::new(value))));
 }
@@ -219,8 +221,8 @@ impl<K, V, S> Drop for ConcurrentMap<K, V, S> {
     }
 }
 
-/// Drops the key of a removed entry and returns the value, which a panic of the key's destructor
-/// does not leak.
+/// Drops the key of a removed entry and returns the value. A panic of the key's destructor does not
+/// leak the value.
 #[inline]
 pub(crate) fn value_of<K, V>(entry: Option<(K, V)>) -> Option<V> {
     let (key, value) = entry?;
@@ -260,7 +262,7 @@ impl<K: Hash + Eq, V, const N: usize> From<[(K, V); N]> for ConcurrentMap<K, V> 
 
 impl<K, V, S> fmt::Debug for ConcurrentMap<K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The entries are not shown: printing must neither wait nor run foreign code in a section.
+        // The entries are not shown: printing must neither wait nor run foreign code under a lock.
         f.debug_struct("ConcurrentMap")
             .field("len", &self.len())
             .field("shards", &self.shards())

@@ -27,14 +27,14 @@ use crate::{
 ///
 /// They see what their namesakes without `par_` see, and their closures run under a shard's lock,
 /// too. Such a closure must not call rayon, not even for other data: a thread that waits in `join`
-/// or for a parallel iterator takes up other jobs, and if one of these enters this map, that is a
-/// call from inside the closure, which panics if the closure or the job can write.
+/// or for a parallel iterator takes up other jobs. If one of these enters this map, that is a call
+/// from inside the closure: it panics if the closure or the job can write.
 ///
 /// # Panics
 ///
-/// Panics if called from a closure of the same map, or if a closure calls the map as it may not
-/// (see [Closures](ConcurrentMap#closures)). Panics of the closures are passed on when all threads
-/// have stopped.
+/// Panics if called from a closure of the same map, or if a closure calls the map where that is a
+/// bug (see [Closures](ConcurrentMap#closures)). Panics of the closures are passed on when all
+/// threads have stopped.
 impl<K: Send + Sync, V: Send + Sync, S: Sync> ConcurrentMap<K, V, S> {
     /// Runs `f` on every entry.
     ///
@@ -177,7 +177,7 @@ where
     }
 }
 
-/// Operations on every element on the threads of the current rayon pool, as those of
+/// Operations on every element on the threads of the current rayon pool, like the operations of
 /// [`ConcurrentMap`]; what is said there of closures and panics holds here. With feature `rayon`.
 impl<T: Send + Sync, S: Sync> ConcurrentSet<T, S> {
     /// Runs `f` on every element, under a shard's lock.
@@ -191,8 +191,8 @@ impl<T: Send + Sync, S: Sync> ConcurrentSet<T, S> {
         self.map.par_any(|element, ()| condition(element))
     }
 
-    /// Folds the elements by `fold` into accumulators that begin as `identity()`, which must be
-    /// neutral, and these by `reduce` into one. Only `fold` runs under a shard's lock.
+    /// Folds the elements by `fold` into accumulators, each of which begins as `identity()`, and
+    /// these by `reduce` into one. `identity()` must be neutral. Only `fold` runs under a lock.
     ///
     /// # Examples
     ///

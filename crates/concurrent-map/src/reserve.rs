@@ -1,11 +1,11 @@
-//! Reserves room for entries in such a way that a key whose `Hash` panics loses no entry.
+//! Reserves room for entries in such a way that no entry is lost if the `Hash` of a key panics.
 //!
 //! Making room hashes every key of the table again, which is foreign code:
 //!
 //! ```text
-//! more than half full ─▶ hashbrown moves all to a larger table, and keeps the old one until then
-//! else, buckets are   ─▶ it would shuffle the entries in place, and drop those that it moves when
-//! blocked by removals    a key panics: so all are hashed first, and moved then
+//! more than half full ─▶ hashbrown moves all entries to a larger table; a panic leaves the old one
+//! else, buckets are   ─▶ hashbrown would move entries in place, and drop some if a hash panics:
+//! blocked by removals    so all keys are hashed here first, and then the entries move
 //! ```
 
 use core::mem;
@@ -81,7 +81,7 @@ mod tests {
     fn places_blocked_by_removed_entries_are_freed() {
         for (additional, buckets) in [(1, 128), (46, 128), (47, 256), (300, 512)] {
             let mut table = HashTable::with_capacity(112);
-            // A full table whose hashes are in a row: a bucket in its midst cannot be freed.
+            // A full table of consecutive hashes: removals from its midst block their buckets.
             (0..112_u64).for_each(|n| _ = table.insert_unique(n, n, |n| *n));
             (10..112).for_each(|n| _ = table.find_entry(n, |m| *m == n).expect("found").remove());
             assert!(table.capacity() < 56, "most places are blocked");

@@ -16,7 +16,7 @@ use serde::{
 
 use crate::{map::ConcurrentMap, set::ConcurrentSet};
 
-/// The most bytes of entries that room is made for because an input claims a length.
+/// Room is made at the start for at most so many bytes of entries, whatever length an input claims.
 const TRUSTED: usize = 1 << 20;
 
 impl<K, V, S> Serialize for ConcurrentMap<K, V, S>

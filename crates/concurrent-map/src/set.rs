@@ -17,8 +17,8 @@ use crate::{
 
 /// A hash set that many threads and tasks use at once through `&self`.
 ///
-/// A [`ConcurrentMap`] without values: what is said there of closures, consistency and memory
-/// ordering holds here.
+/// It is a [`ConcurrentMap`] without values: what is said there of closures, consistency and memory
+/// ordering holds here, too.
 ///
 /// # Examples
 ///
@@ -44,8 +44,8 @@ impl<T> ConcurrentSet<T> {
         Self { map: ConcurrentMap::new() }
     }
 
-    /// Creates an empty set with `shards` shards, rounded up to a power of two; 0 is rounded up to
-    /// 1, and a number above 16,384 is lowered to 16,384, which take 2 MB.
+    /// Creates an empty set with `shards` shards, rounded up to a power of two. 0 is rounded up to
+    /// 1, and a number above 16,384 is lowered to 16,384; so many shards take 2 MB.
     pub fn with_shards(shards: usize) -> Self {
         Self { map: ConcurrentMap::with_shards(shards) }
     }
@@ -282,7 +282,7 @@ impl<T, S> IntoIterator for ConcurrentSet<T, S> {
     }
 }
 
-/// The elements of a set that is used up, in no particular order: what its `into_iter` returns.
+/// The elements of a consumed set, in no particular order: what its `into_iter` returns.
 ///
 /// # Examples
 ///

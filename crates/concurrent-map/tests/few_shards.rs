@@ -1,5 +1,5 @@
-//! A map of few shards that grows to all of them: nothing is lost, nothing is doubled, whatever is
-//! done meanwhile and whatever panics. On a machine of 64 processors, whatever this one has.
+//! A map grows from a few shards to all of them: nothing is lost, nothing is doubled, whatever is
+//! done meanwhile and whatever panics. Every test assumes 64 processors, whatever the machine has.
 #![allow(clippy::cast_possible_truncation, reason = "the numbers are small")]
 
 #[path = "it/hashers.rs"]
@@ -46,7 +46,7 @@ impl Hash for Key {
 type Fixed = BuildHasherDefault<Identity>;
 type Map = ConcurrentMap<Key, u64, Fixed>;
 
-/// More entries than fit into few shards: with so many all are there.
+/// With so many entries a map has all its shards.
 const MANY: u64 = 4000;
 
 /// An empty map that grows to 1024 shards.
@@ -57,19 +57,19 @@ fn map() -> Map {
     map
 }
 
-/// A map with so many entries, which are their numbers.
+/// A map with `entries` entries, each of which maps a number to itself.
 fn filled(entries: u64) -> Map {
     let map = map();
     (0..entries).for_each(|n| assert_eq!(map.insert(Key(n), n), None));
     map
 }
 
-/// Inserts numbers from `from` on until one insertion hashes more than its own key; returns how
-/// many numbers there were before, and how many keys it hashed.
+/// Inserts numbers from `from` on until one insertion hashes more than half of the keys; returns
+/// how many numbers there were before, and how many keys it hashed.
 fn until_it_grows(map: &Map, from: u64) -> (u64, u32) {
     (from..)
         .find_map(|n| {
-            // A table that doubles is no more than an eighth of the entries.
+            // A table that only doubles has no more than an eighth of the entries.
             let before = HASHED.get();
             map.insert(Key(n), n);
             let hashed = HASHED.get() - before;
@@ -78,8 +78,8 @@ fn until_it_grows(map: &Map, from: u64) -> (u64, u32) {
         .expect("it grows")
 }
 
-/// A map in which a key panicked when so many were hashed to grow: a part of its entries has moved.
-/// `None` if it has grown.
+/// A map that began to grow, until a hash panicked after `fuse` others: a part of its entries has
+/// moved. `None` if no hash panicked, so that the map has grown.
 fn half_grown(fuse: u32) -> Option<(Map, u64)> {
     let last = until_it_grows(&map(), 0).0;
     let map = filled(last);
@@ -127,14 +127,15 @@ fn an_entry_moves_once_when_its_map_grows() {
     let map = map();
     let (last, hashed) = until_it_grows(&map, 0);
     assert!((1000..3000).contains(&last), "{last} entries");
-    // The key itself, each that moves, and those of its new table, if that is full.
+    // Hashed are the key itself, each key that moves, and those of the key's new table, if that is
+    // full.
     assert!((last..last + 20).contains(&u64::from(hashed - 1)), "{hashed} of {last}");
     let before = HASHED.get();
     (last + 1..last + 101).for_each(|n| assert_eq!(map.insert(Key(n), n), None));
     assert!(HASHED.get() - before < 100 * 5, "tables of some entries double");
 }
 
-/// A hash that sends all keys to one shard lets the map grow, too, and only once.
+/// The map grows, and only once, even if the hash sends all keys to one shard.
 #[test]
 fn keys_of_one_hash_are_found_before_and_after_their_map_grows() {
     assert!(assume_parallelism(64), "each test begins with this");
@@ -153,7 +154,7 @@ fn a_hash_that_panics_while_a_map_grows_loses_nothing() {
         let Some((map, entries)) = half_grown(fuse) else { break };
         halves += 1;
         assert_contains(&map, entries);
-        // It goes on as it is, and grows when it is asked to once more.
+        // The map works as it is, and a later insertion lets it grow.
         assert_eq!(map.remove(&Key(3)), Some(3));
         assert_eq!(map.insert(Key(3), 3), None);
         assert_contains(&map, entries);
@@ -375,7 +376,7 @@ fn the_only_key_whose_time_has_come_is_found_at_once_after_its_registry_has_grow
     }
 }
 
-/// Without times: the search goes on where the last one has ended.
+/// These keys have no times, so each search goes on where the last one has ended.
 #[test]
 fn the_only_idle_key_is_found_after_as_many_searches_as_before() {
     for entries in [5, 64, 300, MANY] {

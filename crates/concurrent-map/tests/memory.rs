@@ -1,5 +1,6 @@
-//! What maps weigh: nothing, while nothing is in them; a bounded number of bytes for each entry;
-//! nothing again. On a machine of 64 processors, whatever this one has.
+//! What maps weigh: nothing before the first entry, a bounded number of bytes for each entry, and
+//! only their shards once they are cleared. Every test assumes 64 processors, whatever the machine
+//! has.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -12,8 +13,8 @@ use tidegate_concurrent_map::{ConcurrentMap, ConcurrentSet, Keyed, Occupancy};
 use tidegate_core::primitive::assume_parallelism;
 
 thread_local! {
-    /// Allocated and not freed by this thread, so that tests beside each other do not count each
-    /// other's.
+    /// What this thread has allocated and not freed: tests that run at the same time do not count
+    /// each other's bytes.
     static BYTES: Cell<isize> = const { Cell::new(0) };
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
@@ -55,7 +56,7 @@ fn measured<R>(f: impl FnOnce() -> R) -> (R, isize, usize) {
     (result, BYTES.get() - bytes, ALLOCATIONS.get() - allocations)
 }
 
-/// What a process or a thread has only once is made here, and not counted.
+/// Allocates what a process or a thread allocates only once, so that no test counts it.
 fn warm_up() {
     assert!(assume_parallelism(64), "each test begins with this");
     let map = ConcurrentMap::<u64, u64>::new();
@@ -63,7 +64,8 @@ fn warm_up() {
     map.get(&1);
 }
 
-/// What is left of a map in which nothing is, after `fill` and `empty`, beyond its shards.
+/// Asserts that a map that `fill` has filled and `empty` has emptied weighs no more than its
+/// shards.
 fn left_over(fill: impl Fn(&ConcurrentMap<u64, u64>), empty: impl Fn(&ConcurrentMap<u64, u64>)) {
     warm_up();
     let map = ConcurrentMap::<u64, u64>::with_shards(8);
@@ -106,8 +108,8 @@ fn a_thousand_empty_maps_weigh_less_than_512_kb() {
     assert!(heap < 512 * 1024, "{heap} bytes");
 }
 
-/// 8 + 8 bytes and one of the table's own; the tables double, so they are between 7/16 and 7/8
-/// full.
+/// An entry takes 8 + 8 bytes, and one for the table itself. Tables double, so they are between
+/// 7/16 and 7/8 full.
 #[test]
 fn an_entry_of_two_words_weighs_at_most_forty_bytes() {
     const ENTRIES: isize = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };

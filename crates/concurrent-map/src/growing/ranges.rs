@@ -45,8 +45,8 @@ impl<T: Table> GrowingShards<T> {
         Some(Reading::from(begun?).run(section))
     }
 
-    /// Looks at the tables of a range, one lock at a time and for as long as it takes, until `look`
-    /// breaks.
+    /// Looks at the tables of a range, one lock at a time, until `look` breaks. `look` may take
+    /// long.
     pub(crate) fn scan<B>(
         &self,
         range: Range<usize>,
@@ -58,7 +58,7 @@ impl<T: Table> GrowingShards<T> {
         }
     }
 
-    /// Looks at every table, one lock at a time and for as long as it takes.
+    /// Looks at every table, one lock at a time. `look` may take long.
     pub(crate) fn scan_all(&self, mut look: impl FnMut(&T)) {
         self.ranges().for_each(|range| self.scan_range(range, &mut look));
     }
@@ -128,8 +128,8 @@ impl<T: Table> GrowingShards<T> {
         Some((len, begun.run(|table, _| section(table))))
     }
 
-    /// Makes the shards if there are none yet, grows to all if `additional` more entries make
-    /// enough for that (but not if the calling thread is nested too deeply), and then does what
+    /// Makes the shards if there are none yet. Grows to all shards if there would be enough entries
+    /// with `additional` more, unless the calling thread is nested too deeply. Then does what
     /// [`write_all`](Self::write_all) does.
     pub(crate) fn prepare(
         &self,
@@ -188,7 +188,7 @@ impl<T: Table> GrowingShards<T> {
             }
         }
         if copied.few().is_some_and(|few| few.iter().all(|shard| shard.is_closed())) {
-            // ORDERING: Relaxed: no other thread has it yet.
+            // ORDERING: Relaxed: no other thread has `copied` yet.
             copied.is_grown.store(true, Ordering::Relaxed);
         }
     }

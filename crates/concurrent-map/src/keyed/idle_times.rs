@@ -3,11 +3,10 @@
 use alloc::vec::Vec;
 
 /// For each group of buckets, a lower bound of the times at which its entries may be idle; the
-/// least of all bounds is at hand.
+/// least of all bounds is read in one step.
 ///
 /// A tournament: a complete binary tree whose leaves are the groups' bounds, and each of whose
-/// inner nodes is the lesser of its two children. Reading the least bound takes one step, a change
-/// as many as the tree is high.
+/// inner nodes is the lesser of its two children. A change takes as many steps as the tree is high.
 ///
 /// A bound may be too low, never too high: an entry that is used stays busy for longer, and need
 /// not report that. An entry that has reported no time does not lower its group's bound; the search

@@ -22,7 +22,7 @@ pub(super) struct SearchBudget {
 
 impl SearchBudget {
     /// The most entries that a search checks one after the other. A search by times checks as many,
-    /// and then the rest of a group.
+    /// and then goes on to the end of the group that it is in.
     pub(super) const MOST: usize = 64;
 
     pub(super) const fn new() -> Self {
@@ -156,8 +156,8 @@ impl<E> KeyTable<E> {
         None
     }
 
-    /// Returns whether the search has come to the end of this table. If so, the next one begins at
-    /// the first bucket again.
+    /// Returns whether the search has come to the end of this table. If so, the next search begins
+    /// at the first bucket again.
     pub(super) fn pass(&mut self) -> bool {
         let is_passed = self.hand >= self.table.num_buckets();
         if is_passed {
@@ -167,16 +167,15 @@ impl<E> KeyTable<E> {
     }
 }
 
-/// What can be read of a table without its lock. The length is that after the last section that
-/// published: `Keyed::remove` does not, nor does an eviction that was not found by its time.
+/// What can be read of a table without its lock. The length may be out of date: `Keyed::remove`
+/// does not publish it, nor does the eviction of an entry that was not found by its time.
 pub(crate) struct KeyTableMeta {
     soonest: AtomicU64,
     len: AtomicUsize,
 }
 
 impl KeyTableMeta {
-    /// Returns whether the earliest time at which an entry may be idle, of those that have one, has
-    /// come.
+    /// Returns whether the least bound of the table's [`IdleTimes`] has come.
     pub(super) fn has_come(&self, now: u64) -> bool {
         // ORDERING: Relaxed: a snapshot. A thread sees its own writes, and those that happened
         // before.
@@ -251,8 +250,8 @@ mod tests {
             let mut entry = table.table.insert_unique(hash, 0, |_| unreachable!("there is room"));
             let (bucket, group) = (entry.bucket_index(), entry.bucket_index() / IdleTimes::GROUP);
             counts[group] += 1;
-            // One entry of each group has a time that comes soon: the later the group, the sooner,
-            // but that of the last group comes last.
+            // One entry of each group has a time that comes soon: the later the group, the sooner
+            // its time; only the last group's time comes last.
             let time = if group == groups - 1 { groups } else { groups - 1 - group };
             let due = if counts[group] == 1 { time as u64 } else { 1000 };
             *entry.get_mut() = due;

@@ -16,7 +16,7 @@ use crate::{
 /// Tables of `E`s.
 pub(super) struct KeyTables<E> {
     pub(super) shards: GrowingShards<KeyTable<E>>,
-    /// The table at which the next search goes on, by its index once all are there.
+    /// The table at which the next search goes on, by its index among all tables that there may be.
     hand: AtomicUsize,
 }
 

@@ -3,7 +3,8 @@
 /// What a value reports of itself; [`Keyed::with_until`](crate::Keyed::with_until) says when it is
 /// asked.
 ///
-/// Times are numbers of the caller's, such as nanoseconds of a clock; they are only compared.
+/// Times are numbers that the caller chooses, such as nanoseconds of a clock; they are only
+/// compared.
 ///
 /// # Examples
 ///

@@ -71,9 +71,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     #[inline]
     pub fn insert(&self, key: K, value: V) -> Option<V> {
         let hash = self.hash(&key);
-        // Both are still here if `Eq` or `Hash` panics, and the key if it is not inserted, so they
-        // are dropped after the lock is released. A panic of the key's destructor does not leak the
-        // value.
+        // Key and value are still here if `Eq` or `Hash` panics, and the key also if it is not
+        // inserted: they are dropped after the lock is released. A panic of the key's destructor
+        // does not leak the value.
         let (mut key, mut value) = (DropEach::new(Some(key)), Some(value));
         self.entries.write(hash, self.rehash(), |table| {
             match self.entry_in(table, hash, |k| Some(k) == key.as_ref()) {
@@ -149,9 +149,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         self.remove_if_mut(key, |k, v| condition(k, v))
     }
 
-    /// Removes `key` if there is a value for which `condition`, which may change it, returns true,
-    /// and returns that value: to modify in place or to remove is one step. `condition` runs under
-    /// the shard's lock.
+    /// Calls `condition` on the entry of `key`, if there is one; removes the entry and returns its
+    /// value if `condition` returns true. `condition` may change the value: changing and removing
+    /// are one step. `condition` runs under the shard's lock.
     ///
     /// # Panics
     ///

@@ -17,8 +17,8 @@ use crate::{reserve::reserve, sharded_table::ShardedTable};
 pub(crate) const BATCH: usize = 512;
 
 /// Operations on many keys at once. The keys are hashed first, all of them, with nothing locked;
-/// then each shard that holds some of them is locked once (while the map is small, more often), for
-/// as long as its part takes.
+/// then each shard that holds some of them is locked once, for as long as its part takes. (The few
+/// shards of a small map are locked more often.)
 ///
 /// A batch is not one step: other callers may see a part of it, and their operations may come in
 /// between. Equal keys are processed in the order in which they are given. A batch pays from a few
@@ -59,11 +59,11 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     }
 
     /// Sets the values of many keys and returns the values that they had, in the order of
-    /// `entries`: `None` for a key that was new, as [`insert`](Self::insert) would one by one. Of
-    /// equal keys the last one's value stays.
+    /// `entries`, with `None` for a key that was new: as if each entry were
+    /// [inserted](Self::insert) in turn. Of equal keys the last one's value stays.
     ///
-    /// `entries` is collected before the first lock; of an iterator without an end, take a part at
-    /// a time.
+    /// `entries` is collected before the first lock is taken, so an endless iterator must be given
+    /// in parts.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! How many entries there is room for, and the forms that a map is turned into.
+//! For how many entries a map has room, its clone, and the iterator that consumes it.
 
 use core::{
     fmt,
@@ -14,7 +14,7 @@ use hashbrown::HashTable;
 use super::{ConcurrentMap, drop_entries};
 use crate::reserve::reserve;
 
-/// The most entries that room is reserved for because a size hint announces them.
+/// Room is reserved for at most so many entries, whatever a size hint announces.
 const BELIEVED: usize = 1 << 16;
 
 impl<K, V, S> ConcurrentMap<K, V, S> {
@@ -65,8 +65,8 @@ impl<K: Hash, V, S: BuildHasher> ConcurrentMap<K, V, S> {
         }
     }
 
-    /// Frees the room that is left over, as far as the tables can be smaller, shard by shard. Keys
-    /// are hashed under a shard's lock.
+    /// Frees unused room, shard by shard, where a smaller table can hold the entries. Keys are
+    /// hashed under a shard's lock.
     ///
     /// # Examples
     ///
@@ -84,9 +84,9 @@ impl<K: Hash, V, S: BuildHasher> ConcurrentMap<K, V, S> {
 
     /// Makes room for an iterator of `at_least` entries, where that pays.
     pub(crate) fn reserve_for(&self, at_least: usize) {
-        // Some of the keys may be there already: as std's map does, half of them are taken to be
-        // new. A handful is not worth touching every shard. A size hint may be wrong, so what is
-        // believed of it is limited.
+        // Some of the keys may be there already: half of them are assumed to be new, as std's map
+        // does. A handful is not worth touching every shard. A size hint may be wrong, so at most
+        // `BELIEVED` entries are believed.
         let at_least = at_least.min(BELIEVED);
         let new = if self.is_empty() { at_least } else { at_least.div_ceil(2) };
         if new / self.shards() >= 4 {
@@ -100,8 +100,8 @@ impl<K: Clone, V: Clone, S: Clone> Clone for ConcurrentMap<K, V, S> {
     /// (see [Consistency](ConcurrentMap#consistency)). `Clone` of keys and values runs under a
     /// shard's lock, no key is hashed, and the copy has the same room.
     fn clone(&self) -> Self {
-        // The copy is a map from the start: if a clone panics, the copy drops the other clones each
-        // on its own.
+        // The copy is a map from the start: if a clone panics, the copy drops each of the other
+        // clones on its own.
         let copied = Self::of(self.entries.for_copies(), self.hasher.clone());
         self.entries.copy_to(&copied.entries, HashTable::clone);
         copied
@@ -120,7 +120,7 @@ impl<K, V, S> IntoIterator for ConcurrentMap<K, V, S> {
     }
 }
 
-/// The entries of a map that is used up, in no particular order: what its `into_iter` returns.
+/// The entries of a consumed map, in no particular order: what its `into_iter` returns.
 ///
 /// # Examples
 ///

@@ -16,9 +16,9 @@ impl<K, V> ConcurrentMap<K, V> {
         Self::with_hasher(DefaultHashBuilder::default())
     }
 
-    /// Creates an empty map with `shards` shards from the first insertion on, rounded up to a power
-    /// of two; 0 is rounded up to 1, and a number above 16,384 is lowered to 16,384, which take 2
-    /// MB.
+    /// Creates an empty map that has `shards` shards from the first insertion on, rounded up to a
+    /// power of two. 0 is rounded up to 1, and a number above 16,384 is lowered to 16,384; so many
+    /// shards take 2 MB.
     pub fn with_shards(shards: usize) -> Self {
         Self::with_shards_and_hasher(shards, DefaultHashBuilder::default())
     }
@@ -26,8 +26,8 @@ impl<K, V> ConcurrentMap<K, V> {
     /// Creates a map with the default number of shards that has room for `capacity` entries. With
     /// std, 0 allocates nothing.
     ///
-    /// Entries do not spread evenly, so each shard gets more than its share: enough that growth
-    /// before `capacity` is reached is unlikely, not impossible.
+    /// Entries do not spread evenly, so each shard gets room for more than its share: that it grows
+    /// before `capacity` is reached is unlikely, but not impossible.
     ///
     /// # Panics
     ///

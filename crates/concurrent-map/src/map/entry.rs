@@ -1,5 +1,5 @@
-//! Several steps on one key that are one to all other callers: an entry that a closure borrows,
-//! instead of a guard that a caller keeps.
+//! Several steps on one key that other callers see as one. A closure borrows the entry, so no
+//! caller keeps a guard.
 
 use core::{
     fmt,

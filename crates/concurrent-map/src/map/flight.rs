@@ -60,9 +60,9 @@ type Member<'a, K> = flights::Member<&'a Flights<Failure<K>>, Failure<K>>;
 const HELD: &str = "polled after it was ready";
 
 impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
-    /// Returns a clone of the value of `key`, computed by `future` if there is none; of several
-    /// callers that ask for an absent key at the same time, one computes it, and the others wait
-    /// for its result.
+    /// Returns a clone of the value of `key`, computed by `future` if there is none. If several
+    /// callers ask for an absent key at the same time, one of them computes the value, and the
+    /// others wait for its result.
     ///
     /// Use it for what is slow or may fail: a fetch, a query. `future` runs with no lock held and
     /// may use the map. It is not polled at all if the value is there, or if another caller's
@@ -108,8 +108,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> ConcurrentMap<K, V, S> {
     ///
     /// # Errors
     ///
-    /// The error of `future`, if this call led; else that of the leader's future, if it failed
-    /// while this call waited for it.
+    /// The error of `future`, if this call led; else the error of the leader's future, if that
+    /// failed while this call waited for it.
     ///
     /// # Panics
     ///
@@ -222,8 +222,8 @@ where
         let mut this = self.project();
         let map: &ConcurrentMap<K, V, S> = this.map;
         loop {
-            // The member is held here while foreign code runs: a panic drops it, which hands the
-            // lead over.
+            // While foreign code runs, the member is in a local variable: a panic drops it, which
+            // hands the lead over.
             match mem::replace(this.stage, Stage::Done) {
                 Stage::Fresh => {
                     let hash = map.hash(this.key.as_ref().expect(HELD));
@@ -284,8 +284,8 @@ fn end_flight<K: Hash + Eq, V: Clone, S: BuildHasher, E: Clone + Send + Sync + '
             Ok(value.into_inner())
         }
         Err(error) => {
-            // The error is shared with the waiters. Without waiters, or if the clone panics,
-            // dropping the leader leaves the flight.
+            // The error is shared with the waiters. Without waiters, or if the clone panics, the
+            // flight is left when `leader` is dropped.
             let error = Foreign::new(error);
             if leader.has_waiters() {
                 let shared = Box::new(E::clone(&error));

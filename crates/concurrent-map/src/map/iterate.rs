@@ -24,7 +24,7 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     /// # Panics
     ///
     /// Panics with std if `f` calls the map to write. The same holds for the closures of all
-    /// methods below, but that of [`retain`](Self::retain) must not call the map at all.
+    /// methods below, but the closure of [`retain`](Self::retain) must not call the map at all.
     ///
     /// # Examples
     ///
@@ -146,7 +146,7 @@ impl<K, V, S> ConcurrentMap<K, V, S> {
     /// Removes the entries for which `keep` returns false. `keep` runs under a shard's lock; what
     /// is removed is dropped at the end.
     ///
-    /// If `keep` panics, what it has refused until then is gone.
+    /// If `keep` panics, the entries for which it has returned false until then are gone.
     ///
     /// # Examples
     ///

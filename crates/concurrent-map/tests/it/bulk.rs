@@ -249,7 +249,7 @@ impl Clone for Value {
 }
 
 /// Runs `operation` on 20 entries with a fuse for 0 steps, 1 step, … until it ends well. The
-/// entries of even number must be there after each.
+/// entries of even number must be there after each run.
 fn blow_everywhere(operation: impl Fn(&ConcurrentMap<Key, Value>, &dyn Fn() -> Value)) {
     for fuse in 0.. {
         let living = Rc::new(());

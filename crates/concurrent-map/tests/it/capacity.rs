@@ -1,4 +1,4 @@
-//! How the map grows and shrinks, and the forms it is turned into.
+//! How the map grows and shrinks, is cloned, and is consumed by an iterator.
 #![allow(
     clippy::std_instead_of_core,
     clippy::std_instead_of_alloc,
@@ -43,8 +43,8 @@ fn one_shard(keys: u64) -> Map {
     map
 }
 
-/// Lets `make_room` panic at each key that it hashes; nothing of `fill`'s entries may be missing
-/// then. Returns how many keys it hashes.
+/// Lets `make_room` panic at each key that it hashes; none of `fill`'s entries may be missing then.
+/// Returns how many keys `make_room` hashes.
 fn blow_everywhere(fill: impl Fn() -> Map, make_room: impl Fn(&Map)) -> u32 {
     for fuse in 0.. {
         let (map, kept) = (fill(), fill().keys());
@@ -63,8 +63,8 @@ fn blow_everywhere(fill: impl Fn() -> Map, make_room: impl Fn(&Map)) -> u32 {
 
 #[test]
 fn a_hash_that_panics_while_a_shard_makes_room_loses_nothing() {
-    // A table of 128 places takes 112 entries. Removals from its midst free no place until it is
-    // rebuilt: in the same size up to 56 entries, else in a larger one.
+    // A table of 128 buckets takes 112 entries. Removals from its midst free no bucket until the
+    // table is rebuilt: with the same size for up to 56 entries, else with a larger one.
     for kept in [10, 55, 56, 57, 111, 112] {
         let map = || {
             let map = one_shard(112);
@@ -94,7 +94,7 @@ fn a_hash_that_panics_while_room_is_reserved_or_given_back_loses_nothing() {
 #[test]
 fn reserved_room_is_enough_for_entries_spread_by_chance() {
     for entries in [1, 10, 100, 1000, 10_000] {
-        // A fixed hash: this says the same each time.
+        // The hash is fixed, so that every run distributes the entries in the same way.
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
         let map = ConcurrentMap::<u32, u32, _>::with_shards_and_hasher(16, hasher);
         map.reserve(entries as usize);

@@ -1,4 +1,4 @@
-//! What map, set and registry do, compared with what std's do, step by step; and what they hold,
+//! Map, set and registry do, step by step, what std's map and set do; and what they hold is
 //! counted.
 
 use std::{
@@ -15,7 +15,7 @@ use tidegate_concurrent_map::{
 
 use crate::hashers::{Constant, Identity};
 
-/// Leaves nothing but the highest bits.
+/// Puts the number into the highest bits; all others are zero.
 #[derive(Default)]
 struct Highest(Identity);
 
@@ -105,7 +105,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 type Reference = HashMap<u16, u32>;
 
-/// One step on both; what they answer is the same.
+/// Takes one step on both, and asserts that they answer the same.
 fn take<S: BuildHasher>(
     map: &mut ConcurrentMap<Key, Value, S>,
     reference: &mut Reference,
@@ -208,7 +208,7 @@ fn take<S: BuildHasher>(
     }
 }
 
-/// What is looked at as a whole is the same.
+/// Asserts that both have the same entries, by every method that visits all of them.
 fn compare<S: BuildHasher>(map: &ConcurrentMap<Key, Value, S>, reference: &Reference) {
     let sorted: BTreeMap<u16, u32> = reference.iter().map(|(k, v)| (*k, *v)).collect();
     let entries = |list: Vec<(u16, u32)>| {

@@ -1,5 +1,5 @@
 //! Laws of keys and values whose destructors do what they should not: nothing foreign is dropped
-//! under a lock, and nothing takes another along.
+//! under a lock, and no panic of one destructor leaks another value.
 
 use std::{
     future::Future,
@@ -22,8 +22,8 @@ use crate::hashers::Identity;
 
 type Meddled = ConcurrentMap<Meddler, Meddler>;
 
-/// Asks its map when it is dropped, which ends the process where a panic drops it under a lock.
-/// Some cannot be cloned.
+/// Calls its map when it is dropped; where a panic drops it under a lock, that ends the process.
+/// The clone of `UNIQUE` panics.
 struct Meddler(u32, Option<Arc<Meddled>>, Arc<AtomicUsize>);
 
 const UNIQUE: u32 = 13;
@@ -83,7 +83,7 @@ fn what_a_clone_that_panics_leaves_is_dropped_with_the_lock_open() {
 type Bombs = ConcurrentMap<Bomb, Bomb>;
 
 /// Fills a map of several shards with `n` entries, and returns how many bombs have gone off when
-/// `act` is through.
+/// `act` has ended.
 fn gone(n: u32, act: impl FnOnce(Bombs, &dyn Fn(u32) -> Bomb)) -> usize {
     let count = Arc::new(AtomicUsize::new(0));
     let map = Bombs::with_shards(4);
@@ -174,7 +174,7 @@ fn a_key_that_panics_when_it_is_dropped_takes_no_value_along() {
         }
         drop(ManuallyDrop::into_inner(key));
     };
-    // Ten in the map, and as many as came later, of which none is left.
+    // Ten in the map, and all that came later: none is left.
     assert_eq!(gone(5, all), 10 + 2 + 2 + 1 + 1 + 10 + 1);
 }
 
@@ -205,7 +205,7 @@ fn a_map_that_is_a_value_of_another_is_dropped_in_a_section_of_that() {
     assert_eq!(outer.get_with("map", |map| map.len()), Some(1));
 }
 
-/// Its first clone panics when it is dropped, and there is no second one.
+/// Its first clone panics when it is dropped; the second call of `clone` panics.
 struct ClonedOnce {
     clones: Arc<AtomicUsize>,
     dropped: Arc<AtomicUsize>,

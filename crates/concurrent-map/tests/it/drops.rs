@@ -1,5 +1,5 @@
-//! When and where destructors run: at once, in the thread that has removed, with nothing locked,
-//! and once.
+//! When and where destructors run: once, at once, in the thread that removed the value, with no
+//! lock held.
 
 use std::{
     hash::{Hash, Hasher},
@@ -13,7 +13,7 @@ use std::{
 
 use tidegate_concurrent_map::{ConcurrentMap, Op};
 
-/// Shows whether a value is alive, and outlives it.
+/// A value with a flag that outlives it and says whether it is alive.
 struct Guarded(Arc<AtomicBool>);
 
 impl Drop for Guarded {
@@ -25,7 +25,7 @@ impl Drop for Guarded {
 /// scc #176: a value is freed while another thread reads it.
 #[test]
 fn a_value_that_somebody_looks_at_is_not_removed_under_his_eyes() {
-    // The second time the map is one that is mostly read.
+    // Every second map is one that is mostly read.
     for reads in [0, 5000].repeat(10) {
         let alive = Arc::new(AtomicBool::new(true));
         let map = ConcurrentMap::from([("k", Guarded(alive.clone()))]);
@@ -53,8 +53,8 @@ fn a_value_that_somebody_looks_at_is_not_removed_under_his_eyes() {
     }
 }
 
-/// papaya, flurry and scc drop what is removed when an epoch has passed, which a reader elsewhere
-/// puts off.
+/// papaya, flurry and scc drop what is removed when an epoch has passed; a reader elsewhere delays
+/// that.
 #[test]
 fn what_is_removed_is_dropped_before_the_operation_returns_whoever_reads() {
     let map = ConcurrentMap::with_shards(64);
@@ -86,7 +86,7 @@ fn what_is_removed_is_dropped_before_the_operation_returns_whoever_reads() {
     assert!((0..512).all(|n| !is_alive(n)));
 }
 
-/// Writes to the map of which it is a value when it is dropped.
+/// A value that writes to its own map when it is dropped.
 struct Avenger(Arc<ConcurrentMap<u32, Option<Avenger>>>, u32);
 
 impl Drop for Avenger {
@@ -96,7 +96,7 @@ impl Drop for Avenger {
     }
 }
 
-/// A destructor that finds its map locked is the deadlock that no reader sees in the source.
+/// A destructor that finds its map locked deadlocks, and nothing in the source code shows it.
 #[test]
 fn a_values_destructor_may_write_to_the_map() {
     let map = Arc::new(ConcurrentMap::<u32, Option<Avenger>>::with_shards(1));
@@ -114,8 +114,8 @@ fn a_values_destructor_may_write_to_the_map() {
     assert_eq!(map.len(), 6, "what the destructors have inserted behind the clear");
 }
 
-/// dashmap #300: the map is unusable in a thread that unwinds. And no lock stays closed behind one
-/// that did.
+/// dashmap #300: the map is unusable in a thread that unwinds. Nor does a thread that unwinds leave
+/// a lock closed.
 #[test]
 fn a_thread_that_unwinds_may_use_the_map_and_leaves_it_open() {
     struct LastWill<'a>(&'a ConcurrentMap<&'static str, u32>);
@@ -138,7 +138,7 @@ fn a_thread_that_unwinds_may_use_the_map_and_leaves_it_open() {
     assert_eq!(map.snapshot(), [("wills", 4)]);
 }
 
-/// A key that writes to its map when it is dropped, if told how.
+/// A key that writes to its map, if it has one, when it is dropped.
 struct Key(u32, Option<Arc<Spite>>);
 
 struct Spite {

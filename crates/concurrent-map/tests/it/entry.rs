@@ -1,5 +1,5 @@
-//! Several steps on one key as one: entries that are lent to closures, and what tells the new
-//! value.
+//! Several steps on one key as one: entries that are lent to closures, and calls that return the
+//! new value.
 
 use std::{
     cell::Cell,
@@ -131,7 +131,7 @@ fn a_closure_of_an_entry_that_calls_the_map_panics_and_nothing_is_held() {
     }
 }
 
-/// Counts those that live, and panics when it is told to.
+/// A key that counts the living ones; the last number tells equal keys apart.
 #[derive(Clone)]
 struct Key(u32, Rc<Cell<isize>>, u32);
 

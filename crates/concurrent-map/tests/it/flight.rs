@@ -28,7 +28,7 @@ use crate::hashers::Constant;
 
 type Map = ConcurrentMap<u32, u32>;
 
-/// A computation that ends when it is told how.
+/// A computation that is pending until its result is set.
 #[derive(Default)]
 struct Answer {
     result: Cell<Option<Result<u32, &'static str>>>,
@@ -164,7 +164,7 @@ fn a_waiter_that_was_told_of_an_error_and_is_dropped_leaves_no_trace() {
     first.result.set(Some(Err("no")));
     assert_eq!(leader.poll(), Poll::Ready(Err("no")));
     drop(gone);
-    // A value that has come meanwhile is better than an error.
+    // A value that was inserted meanwhile comes before the error.
     map.insert(1, 9);
     assert_eq!((last.woken(), last.poll()), (1, Poll::Ready(Ok(9))));
 }
@@ -256,7 +256,7 @@ fn a_leader_that_panics_hands_over() {
     let mut next = Task::waiting(map.get_or_try_insert_async(1, async { Ok::<_, ()>(10) }));
     panics.set(true);
     assert!(catch_unwind(AssertUnwindSafe(|| leader.poll())).is_err());
-    // Also while the future that has panicked is kept.
+    // The leader, whose future has panicked, is not dropped yet.
     assert_eq!((next.woken(), next.poll()), (1, Poll::Ready(Ok(10))));
 }
 
@@ -395,7 +395,7 @@ fn a_waiter_may_give_up_by_time_and_the_leader_goes_on() {
     assert_eq!(leader.poll(), Poll::Ready(Ok(10)));
 }
 
-/// Whatever is done to it, it uses the map in ways that need every lock.
+/// When it is woken, or dropped in an `OnDrop`, it calls the map in ways that need every lock.
 #[derive(Clone)]
 struct Meddler {
     map: Arc<OnceLock<ConcurrentMap<u32, Meddler>>>,
@@ -463,7 +463,7 @@ fn wakers_are_called_with_no_lock_held() {
     let [leader, _next] = waiters;
     drop(leader);
     assert_eq!(meddler.calls(), 2);
-    // So does a success.
+    // A success wakes with no lock held, too.
     let (value, ends) = (meddler.clone(), Cell::new(false));
     let mut leader =
         Task::waiting(map.get_or_try_insert_async(
@@ -477,7 +477,7 @@ fn wakers_are_called_with_no_lock_held() {
     ends.set(true);
     assert!(leader.poll().is_ready());
     assert_eq!(meddler.calls(), 3);
-    // It holds what holds it: left so, a leak.
+    // The map holds the value, which holds the map: without this, both leak.
     map.clear();
 }
 
@@ -488,7 +488,7 @@ fn destructors_run_with_no_lock_held() {
     let meddler = Meddler::new();
     let map = meddler.map();
     let bait = || OnDrop(meddler.clone());
-    // A computation that is dropped while it leads, with one in line behind it.
+    // A computation that is dropped while it leads, with a waiter behind it.
     let captured = bait();
     let leader = Task::waiting(map.get_or_try_insert_async(1, async move {
         let _captured = captured;
@@ -501,13 +501,13 @@ fn destructors_run_with_no_lock_held() {
     }));
     drop(leader);
     assert_eq!((meddler.calls(), next.woken()), (1, 1));
-    // One that fails: what it has captured, and its error.
+    // A computation that fails: what it has captured is dropped, and later its error.
     let failed = next.poll();
     assert_eq!(meddler.calls(), 2);
     assert!(matches!(failed, Poll::Ready(Err(Error(_)))));
     drop(failed);
     assert_eq!(meddler.calls(), 3);
-    // One that is not needed.
+    // A computation that is not needed.
     map.insert(5, meddler.clone());
     let captured = bait();
     let unneeded = map.get_or_try_insert_async(5, async move {

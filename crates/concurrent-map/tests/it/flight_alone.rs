@@ -21,7 +21,7 @@ use crate::hashers::Constant;
 
 type Answer = Result<u32, &'static str>;
 
-/// A computation that ends when it is told how.
+/// A computation that is pending until its result is set.
 #[derive(Default)]
 struct Computation {
     result: Cell<Option<Answer>>,
@@ -169,7 +169,7 @@ fn a_panic_at_any_foreign_call_leaves_no_caller_asleep_and_no_flight() {
             async move {
                 smol::future::yield_now().await;
                 ends.call();
-                // Not at the end of the block, where its panic would lose the result.
+                // Dropped here, because its panic at the end of the block would lose the result.
                 drop(dropped);
                 Foreign(1, ends)
             }
@@ -180,7 +180,7 @@ fn a_panic_at_any_foreign_call_leaves_no_caller_asleep_and_no_flight() {
             for task in &mut tasks {
                 let ended =
                     task.as_mut().map(|task| quietly(|| task.poll().is_ready()).unwrap_or(true));
-                // What has panicked is not polled again, and what is ready neither.
+                // A task that has panicked or is ready is not polled again.
                 if ended == Some(true) {
                     let _ = quietly(|| drop(task.take()));
                 }
@@ -222,7 +222,7 @@ fn threads_at_the_same_time_share_one_computation() {
             scope.spawn(|| {
                 start.wait();
                 let compute = async {
-                    // Until every other thread waits.
+                    // The leader's own flight is counted, so this ends at once.
                     while !format!("{flight:?}").contains("in_flight: 1") {
                         SystemClock.sleep(Duration::from_millis(1)).await;
                     }

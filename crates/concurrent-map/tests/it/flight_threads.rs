@@ -1,8 +1,8 @@
 //! Single flight among tasks and threads: one computation for all, and random histories.
 //!
 //! The seed is printed;
-//! `TIDEGATE_SEED=… cargo test -p tidegate-concurrent-map --test flight_threads` does the same
-//! again, as far as the scheduler lets it.
+//! `TIDEGATE_SEED=… cargo test -p tidegate-concurrent-map --test it flight_threads` repeats the
+//! run, as far as the scheduler lets it.
 #![allow(
     clippy::std_instead_of_core,
     clippy::std_instead_of_alloc,

@@ -1,5 +1,4 @@
-//! Growing and shrinking beside readers, writers and iterations; and what other maps have lost
-//! there.
+//! Growing and shrinking while others read, write and iterate; and what other maps have lost there.
 
 use std::{
     collections::HashSet,
@@ -68,7 +67,7 @@ fn readers_find_what_stays_while_shards_grow_and_shrink() {
     }
 }
 
-/// dashmap #97 asks for it; xsync #87: an iteration beside a resize shows a key twice.
+/// dashmap #97 asks for this; xsync #87: an iteration during a resize shows a key twice.
 #[test]
 fn an_entry_that_stays_is_seen_exactly_once_by_every_iteration_beside_growth() {
     for shards in [1, 8] {
@@ -98,7 +97,8 @@ fn an_entry_that_stays_is_seen_exactly_once_by_every_iteration_beside_growth() {
     }
 }
 
-/// A lock that lets no reader in behind a waiting writer stands still when a reader comes again.
+/// If a lock lets no reader in behind a waiting writer, a reader that reads within its read
+/// deadlocks.
 #[test]
 fn who_reads_within_a_read_passes_the_writers_that_wait() {
     let map: ConcurrentMap<u32, u32> = ConcurrentMap::with_shards(1);
@@ -117,7 +117,7 @@ fn who_reads_within_a_read_passes_the_writers_that_wait() {
     );
 }
 
-/// xsync #109 and #111: a resize loses what is written beside it.
+/// xsync #109 and #111: a resize loses what is written meanwhile.
 #[test]
 fn growth_loses_no_update() {
     const ROUNDS: usize = 3000;
@@ -137,8 +137,8 @@ fn growth_loses_no_update() {
     assert_eq!(map.len(), 5 + 3 * ROUNDS);
 }
 
-/// scc #172: what a thread has written it does not find. xsync #112: removing much beside others
-/// panics.
+/// scc #172: a thread does not find what it has written. xsync #112: removals of many keys by
+/// several threads panic.
 #[test]
 fn each_thread_finds_what_it_has_written_and_misses_what_it_has_removed() {
     let map = ConcurrentMap::<u32, u32>::with_shards(1);
@@ -161,7 +161,7 @@ fn each_thread_finds_what_it_has_written_and_misses_what_it_has_removed() {
     assert!(map.is_empty());
 }
 
-/// cornelk/hashmap #47: what is added beside removals is lost.
+/// cornelk/hashmap #47: what is added during removals is lost.
 #[test]
 fn an_insertion_beside_removals_is_not_lost() {
     let set: ConcurrentSet<u32> = (0..4000).collect();
@@ -175,7 +175,8 @@ fn an_insertion_beside_removals_is_not_lost() {
     assert!(!(0..4000).any(|n| set.contains(&n)));
 }
 
-/// papaya #63: `retain` beside writers reads what is freed. A value that is whole says so.
+/// papaya #63: `retain` reads freed values while others write. Each value here shows whether it is
+/// whole.
 #[test]
 fn retain_beside_writers_sees_whole_values_and_takes_only_what_it_refuses() {
     let map = ConcurrentMap::<u32, Vec<u32>>::with_shards(2);
@@ -204,7 +205,7 @@ fn retain_beside_writers_sees_whole_values_and_takes_only_what_it_refuses() {
     assert_eq!(map.len(), 100);
 }
 
-/// flurry #90: random insertions of keys most of which are there end in a crash.
+/// flurry #90: random insertions of keys that are mostly there already end in a crash.
 #[test]
 fn insertions_of_what_is_mostly_there_are_refused_and_nothing_else() {
     let map = ConcurrentMap::<u64, u64>::with_shards(1);
@@ -227,7 +228,7 @@ fn within(maps: &[ConcurrentMap<u8, u8>], inner: &dyn Fn()) {
 
 #[test]
 fn a_map_fills_within_as_many_sections_as_may_be_around_it() {
-    // Eight with its own; to grow takes two.
+    // The map's own section is the eighth; growing takes two, so within seven it does not grow.
     let around: Vec<_> = (0..7).map(|_| ConcurrentMap::from([(0, 0)])).collect();
     for number in 0..=7 {
         let map = ConcurrentMap::new();

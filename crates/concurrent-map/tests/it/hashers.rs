@@ -1,8 +1,8 @@
-//! Hash functions that are no good.
+//! Bad hash functions.
 
 use std::hash::Hasher;
 
-/// Lets the map hash what it likes, but sends everything to one shard and slot.
+/// Sends every key to the same shard and bucket.
 #[derive(Default)]
 pub(crate) struct Constant;
 
@@ -14,7 +14,7 @@ impl Hasher for Constant {
     }
 }
 
-/// A number is its own hash, so that keys in a row lie in a row.
+/// A number is its own hash, so that consecutive keys lie in consecutive buckets.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Identity(u64);
 

@@ -1,14 +1,14 @@
 //! Recorded histories are linearizable, key by key.
 //!
-//! Threads do random operations on few keys and note what they got, and when each operation began
-//! and ended by one counter. Then a checker looks for an order of each key's operations that a
-//! sequential map would answer in the same way and that keeps operations in order which did not
-//! overlap (Wing and Gong, Testing and Verifying Concurrent Objects, 1993, with Lowe's memory of
-//! the configurations seen, Testing for Linearizability, 2017). Operations on one key are judged
+//! Threads do random operations on few keys. Of each they note the answer, and when it began and
+//! ended, by one counter. Then a checker looks, for each key, for an order of the operations in
+//! which a sequential map gives the same answers; operations that did not overlap keep their order
+//! (Wing and Gong, Testing and Verifying Concurrent Objects, 1993, with Lowe's memory of the
+//! configurations seen, Testing for Linearizability, 2017). Operations on one key are judged
 //! without those on others: linearizability is local (Herlihy and Wing, 1990).
 //!
-//! What visits every entry is no single operation, but it is one on each key, and is recorded as
-//! such.
+//! A call that visits every entry is not one operation: it is recorded as one operation on each
+//! key.
 
 use std::{
     collections::HashSet,
@@ -49,10 +49,10 @@ enum Call {
     Clear,
 }
 
-/// What an operation said, as far as it says something.
+/// What an operation answered: `Ok(None)` if it has no answer.
 type Answer = Result<Option<u32>, &'static str>;
 
-/// The value of one key in the eyes of a sequential map; what it is after the call, and the answer.
+/// What `call` does to a key of a sequential map: returns the value afterwards, and the answer.
 fn sequential(held: Option<u32>, call: Call) -> (Option<u32>, Answer) {
     let even = held.filter(|n| n % 2 == 0);
     let odd = held.filter(|n| n % 2 == 1);
@@ -168,7 +168,7 @@ fn live(
             _ => Call::Get,
         };
         let start = now();
-        // Passing entries make the shards grow.
+        // Entries of other keys make the shards grow.
         if random.below(4) == 0 {
             map.insert(1000 + step, 0);
         }

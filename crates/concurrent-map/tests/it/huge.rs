@@ -1,4 +1,4 @@
-//! The largest numbers that can be said: what is used counts, and no process aborts.
+//! The largest numbers that callers can pass: only what is used takes memory; no process aborts.
 
 use std::{
     iter,

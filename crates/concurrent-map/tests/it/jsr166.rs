@@ -1,11 +1,11 @@
-//! Scenarios of the tests that Java's `ConcurrentHashMap` has to pass, told anew.
+//! Scenarios of the tests that Java's `ConcurrentHashMap` has to pass, written anew.
 //!
 //! From the JSR-166 technology compatibility kit (Doug Lea, Martin Buchholz and others): of
 //! `ConcurrentHashMapTest` the map of five and its methods, keys that collide
 //! (`testMixedComparable`, `testComparableFamily`), `testPutIfAbsent`, `testReplaceValue`,
 //! `testRemove2`; of `ConcurrentHashMap8Test` `testComputeIfAbsent`, `testComputeIfPresent`,
-//! `testCompute`, `testMerge`, the key sets, `forEach`, `search` and `reduce`. From the JDK's tests
-//! beside it: `MapLoops`, `MapCheck`, `ConcurrentAssociateTest`, `ConcurrentContainsKeyTest` and
+//! `testCompute`, `testMerge`, the key sets, `forEach`, `search` and `reduce`. From other tests of
+//! the JDK: `MapLoops`, `MapCheck`, `ConcurrentAssociateTest`, `ConcurrentContainsKeyTest` and
 //! `ToArray`.
 //!
 //! What has no counterpart here is left out: null, iterators as objects, views, serialization,
@@ -200,7 +200,7 @@ fn what_stays_is_found_by_everybody() {
     }
 }
 
-/// `ToArray`: beside threads that only insert, what is collected never shrinks, up to all of it.
+/// `ToArray`: while threads only insert, what is collected never shrinks, and at the end it is all.
 #[test]
 fn collections_beside_insertions_grow_to_the_full_number() {
     const EACH: usize = 1024;
@@ -250,7 +250,8 @@ fn puts_minus_removals_are_what_is_left() {
     }
 }
 
-/// `MapCheck`: a long list of keys half of which are there, in each of its passes, counted.
+/// `MapCheck`: a long list of keys, half of which are there; each pass over the list counts its
+/// hits.
 #[test]
 fn each_pass_over_all_keys_counts_what_std_counts() {
     const SIZE: u32 = 5000;
@@ -273,7 +274,7 @@ fn each_pass_over_all_keys_counts_what_std_counts() {
     assert!(map.is_empty());
 }
 
-/// `testComputeIfAbsent` beside others: each value is made once, though all ask for it.
+/// `testComputeIfAbsent` on several threads: each value is made once, though all ask for it.
 #[test]
 fn each_of_many_values_is_made_once() {
     let (map, made) = (ConcurrentMap::<u32, usize>::new(), AtomicUsize::new(0));

@@ -212,7 +212,7 @@ fn panicking_closures_cost_no_place() {
     assert_eq!((keyed.len(), keys(&keyed)), (1, vec![1]));
     panics(&|| drop(keyed.get_or_insert_with(&2, Flag::default, |_| panic!("is_idle"))));
     assert_eq!((keyed.len(), keys(&keyed)), (1, vec![1]));
-    // Evicted for a state that could not be made.
+    // An idle entry is evicted for a state that cannot be made.
     panics(&|| drop(keyed.get_or_insert_with(&2, || panic!("make"), |_| true)));
     assert_eq!((keyed.len(), keys(&keyed)), (0, vec![]));
     keyed.get_or_insert_with(&2, Flag::default, Flag::is_idle).unwrap();
@@ -322,7 +322,7 @@ fn a_hash_that_panics_while_the_table_grows_loses_no_key() {
     let keyed = keyed::<Key, u32>(1000);
     let (mut expected, mut blown) = (Vec::new(), 0);
     for n in 0..400 {
-        // At the first hash it would not be known whether the table grows.
+        // With a fuse of 0 the key's own hash would panic, whether or not the table grows.
         for fuse in [1, 2, 5, 20] {
             FUSE.set(fuse);
             let with = || keyed.with(&Key(n), || n, |_| false, |_| ());
@@ -365,7 +365,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Which idle entry goes is free; everything else follows from the steps.
+    /// Which idle entry is evicted is not specified; everything else follows from the steps.
     #[test]
     fn it_does_what_a_bounded_hash_map_would(
         max_keys in 1..8_usize,

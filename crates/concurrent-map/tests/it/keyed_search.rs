@@ -8,21 +8,20 @@ use std::{
 
 use tidegate_concurrent_map::{Keyed, Occupancy};
 
-/// The most entries that one search looks at: by their times, a group more than 64, and going
-/// round.
+/// The most entries that one search checks: up to 79 by their times, and 64 one after the other.
 const MOST: usize = 79 + 64;
 
 fn keyed<V>(max_keys: usize) -> Keyed<u64, V> {
     Keyed::new(NonZeroUsize::new(max_keys).unwrap())
 }
 
-/// Idle from its number on.
+/// The occupancy at `now` of a value that is idle from `end` on.
 fn occupancy(end: u64, now: u64) -> Occupancy {
     if end <= now { Occupancy::Idle } else { Occupancy::BusyUntil(end) }
 }
 
-/// Returns the most and the mean number of looks that a new key costs among `n`, whose state
-/// `is_idle` gives.
+/// Returns how many checks a new key costs, at most and on average, in a full registry of `n` keys,
+/// of which `is_idle` says whether they are idle.
 fn looks(n: u64, is_idle: impl Fn(u64) -> bool) -> (usize, f64) {
     let keyed = keyed(usize::try_from(n).unwrap());
     (0..n).for_each(|key| keyed.with(&key, || key, |_| false, |_| ()).unwrap());
@@ -67,8 +66,8 @@ fn a_new_key_costs_nothing_while_no_time_has_come() {
         looks.set(0);
         (0..100).for_each(|key| assert!(!enter(n + key, 999, 5000)));
         assert!(looks.get() <= 64 * 100, "{} among {n}", looks.get());
-        // Used meanwhile, each of them: a look a use, and a group for each of the few times that
-        // are behind the clock.
+        // Each entry was used meanwhile: its reported time has come, and yet it is busy. A search
+        // still checks at most `MOST` entries.
         (0..n).for_each(|key| assert!(enter(key, 1000, 9_000_000 + key)));
         looks.set(0);
         for key in 0..100 {
@@ -143,8 +142,8 @@ fn the_end_of_time_ends_no_search_and_shuts_nobody_out() {
         keyed.with_until(&key, now, || 0, |end| occupancy(*end, now), |value| *value = end)
     };
     (0..500).for_each(|key| enter(key, 0, if key == 7 { u64::MAX } else { 100 }).unwrap());
-    // Those that say that they are busy until a time that has passed are looked at again, in
-    // another search.
+    // An entry that says it is busy until a time that has passed is checked again, but in another
+    // search.
     let liar = |_: &mut u64| Occupancy::BusyUntil(0);
     assert!(keyed.with_until(&1000, u64::MAX, || 0, liar, |_| ()).is_err());
     assert!(keyed.with_until(&1000, 50, || 0, liar, |_| ()).is_err());

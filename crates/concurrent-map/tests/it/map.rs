@@ -30,7 +30,7 @@ fn the_number_of_shards_is_rounded_up() {
 
 #[test]
 fn an_empty_map_is_small_and_owns_no_memory() {
-    // Shards are allocated by the first insertion; reading, removing and walking do not need them.
+    // The first insertion allocates the shards; reads, removals and visits do not need them.
     assert!(size_of::<ConcurrentMap<String, String>>() <= 512);
     let map = ConcurrentMap::<String, String>::new();
     assert_eq!((map.get("a"), map.remove("a"), map.len()), (None, None, 0));
@@ -324,7 +324,7 @@ fn calling_back_panics_unless_both_read_whichever_shard_is_called() {
         }
         assert_eq!(map.len(), 100, "nothing has changed");
     }
-    // Found also when other maps are in between.
+    // The call is found also when closures of other maps are in between.
     let between = ConcurrentMap::from([((), ())]);
     assert_refused(0, &|| _ = map.get_with(&1, |_| between.update(&(), |()| map.insert(1, 1))));
     assert_refused(1, &|| _ = map.update(&1, |_| between.get_with(&(), |()| map.get(&2))));

@@ -1,9 +1,9 @@
 //! The mixes of xacrimon's conc-map-bench (and of bustle, which runs them), as tests.
 //!
-//! `ReadHeavy`, `Exchange` and `RapidGrow` with their shares of operations and their prefilled
-//! parts, smaller. As there, every thread has keys of its own, so that it knows the answer of every
-//! operation; here it also compares them, and at the end all that the threads believe to be in the
-//! map is there, and nothing else.
+//! `ReadHeavy`, `Exchange` and `RapidGrow` have the same shares of operations and prefilled parts
+//! as there, with fewer keys and steps. As there, every thread has keys of its own, so that it
+//! knows the answer of every operation. Here it also compares the answers, and at the end the map
+//! holds exactly the entries that the threads expect.
 
 use std::{collections::HashMap, sync::Barrier, thread};
 

@@ -1,10 +1,11 @@
 //! Panics at every place where foreign code runs: the map stays consistent and loses nothing but
-//! what it says.
+//! what its docs say.
 //!
-//! A script of operations is run again and again, each time with a longer fuse: the first call of
-//! foreign code panics, then the second, and so on to the last; calls are those of `Hash`, `Eq`,
-//! `PartialEq`, `Clone`, of every closure and, in a run of its own, of `Drop`. What the panic has
-//! cut off may have happened or not, for each key; everything else is as if nothing had been.
+//! A script of operations is run again and again, each time with a longer fuse: first the first
+//! call of foreign code panics, then the second, and so on to the last. Foreign code is `Hash`,
+//! `Eq`, `PartialEq`, `Clone`, every closure and, in a run of its own, `Drop`. The operation that a
+//! panic ends may have had its effect or not, for each key; everything else is as if there had been
+//! no panic.
 
 use std::{
     cell::{Cell, RefCell},
@@ -135,7 +136,7 @@ type Reference = BTreeMap<u32, u32>;
 /// An operation, and what it does.
 struct Act<M>(&'static str, fn(&M), fn(&mut Reference));
 
-/// What is swept: a map or a registry.
+/// What a script runs on: a map or a registry.
 trait Subject {
     fn new() -> Self;
     /// The entries, and the number of them that the subject says it has.
@@ -173,13 +174,14 @@ fn sweep<M: Subject>(script: &[Act<M>]) -> u32 {
             );
             assert!(reference.keys().all(|n| subject.finds(*n)), "{place}: each key is found");
             has_blown = true;
-            // The panic of a key that is not needed ends there.
+            // A panic in the drop of a key that is not needed is not passed on.
             if result.is_ok() {
                 assert_eq!(reference, after, "{place}");
             } else {
                 leaks = match *name {
                     _ if !DROPS_ARE_STEPS.get() => 0,
-                    // What was to be returned leaks, in any function (rust-lang/rust #47949).
+                    // If a drop at the end of any function panics, its return value leaks
+                    // (rust-lang/rust #47949).
                     _ => 1,
                 };
                 for n in before.keys().chain(after.keys()).chain(reference.keys()) {
@@ -204,7 +206,7 @@ type Map = ConcurrentMap<Key, Value>;
 
 impl Subject for Map {
     fn new() -> Self {
-        // One shard: a panic meets as many others as possible.
+        // With one shard, a panic in a table can hit as many other entries as possible.
         Map::with_shards(1)
     }
 
@@ -354,7 +356,7 @@ fn a_panic_while_an_idle_entry_gives_way_costs_no_place() {
             "only idle ones go"
         );
         assert_eq!(living(), start + 2 * len);
-        // As many new ones as there are places still find one.
+        // Each of the eight slots can still be filled.
         (200..208).for_each(|n| enter(&registry, n, 99));
         assert_eq!(registry.len(), 8);
         if result.is_ok() {
@@ -365,7 +367,7 @@ fn a_panic_while_an_idle_entry_gives_way_costs_no_place() {
     panic!("it never ends well");
 }
 
-/// A number is its own hash, so that keys in a row fill a table without a gap.
+/// A number is its own hash, so that consecutive keys fill a table without a gap.
 #[derive(Default)]
 struct Row(u64);
 
@@ -383,8 +385,8 @@ impl Hasher for Row {
     }
 }
 
-/// A place in the midst of a full row cannot be given back: room is made by moving all entries, in a
-/// table no larger.
+/// A bucket in the midst of full ones stays blocked when its entry is removed: room is made by
+/// moving all entries to a table of the same size.
 #[test]
 fn a_panic_of_hash_loses_nobody_where_many_were_removed() {
     REHASHES_ARE_STEPS.set(true);

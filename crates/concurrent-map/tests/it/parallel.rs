@@ -120,7 +120,7 @@ fn a_job_taken_up_by_a_closure_that_enters_the_same_map_panics_and_never_hangs()
     let map = squares(8);
     let stolen = message_of(|| {
         pool(1).install(|| {
-            // The one thread is inside of a shard, and here takes up the job of another.
+            // The pool's one thread is inside a shard, and here takes up the job of another shard.
             map.par_retain(|_, _| (rayon::yield_now(), true).1);
         });
     });

@@ -1,10 +1,10 @@
 //! What has gone wrong in other maps, as laws of this one. Issues are named where they were
 //! reported.
 //!
-//! Most are of one kind: something handed out (a guard, an entry, an iterator) holds a lock, and
-//! its holder comes again, or waits, or meets another thread that does it the other way round. Here nothing
-//! is handed out, and a closure that comes again panics. How maps fail while they grow is in
-//! `growth.rs`, and when they drop what they held in `drops.rs`.
+//! Most are of one kind: something handed out (a guard, an entry, an iterator) holds a lock. Its
+//! holder then calls the map again, or waits, or meets a thread that takes two locks in the other
+//! order. Here nothing is handed out, and a closure that calls its map again panics. How maps fail
+//! while they grow is in `growth.rs`, and when they drop what they held in `drops.rs`.
 
 use std::{
     hash::BuildHasherDefault,
@@ -44,8 +44,8 @@ fn what_is_read_locks_nothing_afterwards() {
     }
 }
 
-/// dashmap #369: holding alpha to insert beta, beside another that holds beta to insert alpha,
-/// hangs both.
+/// dashmap #369: one thread holds alpha and inserts beta, another holds beta and inserts alpha, and
+/// both hang.
 #[test]
 fn writing_beta_while_looking_at_alpha_and_the_reverse_is_refused_on_both_sides() {
     let map = ConcurrentMap::from([("alpha", 1), ("beta", 2)]);
@@ -123,8 +123,8 @@ fn a_read_from_a_closure_that_writes_is_refused() {
     assert!(map.len() == 20 && map.all(|key, n| key == n), "nothing has changed");
 }
 
-/// dashmap #79: a task that keeps its guard over an `await`, and another of the same thread, stand
-/// still for ever.
+/// dashmap #79: a task keeps its guard across an `await`; it and another task of the same thread
+/// hang.
 #[test]
 fn a_task_that_waits_with_a_value_stops_no_other() {
     let map = ConcurrentMap::from([("a", 1)]);
@@ -152,7 +152,7 @@ fn a_task_that_waits_with_a_value_stops_no_other() {
     assert_eq!(two.as_mut().poll(&mut context), Poll::Ready(3));
 }
 
-/// dashmap #239 (`len` beside an entry hangs), agave #6978 and #7007 (`is_empty` locks every
+/// dashmap #239 (`len` hangs while an entry is held), agave #6978 and #7007 (`is_empty` locks every
 /// shard).
 #[test]
 fn len_and_is_empty_take_no_lock() {
@@ -174,14 +174,14 @@ fn len_and_is_empty_take_no_lock() {
     });
 }
 
-/// dashmap #233 again, of other threads: an iteration keeps writers out. Here it keeps them out of
-/// one shard at a time.
+/// dashmap #233 again: an iteration keeps other threads' writes out. Here it keeps them out of one
+/// shard at a time.
 #[test]
 fn who_stays_in_one_shard_keeps_nobody_out_of_the_others() {
     let map: ConcurrentMap<u32, u32> = ConcurrentMap::with_shards(64);
     (0..512).for_each(|n| _ = map.insert(n, 0));
     // Iterations go from shard to shard: the first key that they show and the last hundred are in
-    // different ones.
+    // different shards.
     let order = map.keys();
     let (first, others) = (order[0], &order[412..]);
     type Stay<'a> = &'a dyn Fn(&dyn Fn());
@@ -229,7 +229,7 @@ fn what_an_iteration_shows_can_be_removed_by_it_or_after_it() {
     assert!(map.all(|key, _| key % 6 == 3));
 }
 
-/// eclipse-collections #430 (and Java's map): a thread that has replaced an entry finds the map empty.
+/// eclipse-collections #430 (and Java's map): a thread that replaced an entry finds the map empty.
 #[test]
 fn who_has_found_an_entry_finds_the_map_not_empty() {
     for _ in 0..200 {
@@ -247,7 +247,7 @@ fn who_has_found_an_entry_finds_the_map_not_empty() {
     }
 }
 
-/// dashmap #47: two that both make the value count on different ones.
+/// dashmap #47: two threads both make the value, and each counts on its own.
 #[test]
 fn all_who_ask_for_a_value_that_is_not_there_get_the_same() {
     for _ in 0..100 {
@@ -265,8 +265,8 @@ fn all_who_ask_for_a_value_that_is_not_there_get_the_same() {
     }
 }
 
-/// dashmap #23 (`default` panics in every method), #232 (and a single shard does), papaya #20
-/// (collecting under such a hasher crashes).
+/// dashmap #23 (a map made by `default` panics in every method), #232 (so does one with a single
+/// shard), papaya #20 (collecting with such a hasher crashes).
 #[test]
 fn a_map_works_however_it_was_made() {
     type Bare = ConcurrentMap<u64, u64, BuildHasherDefault<Identity>>;

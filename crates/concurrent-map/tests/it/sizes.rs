@@ -8,7 +8,7 @@ use tidegate_concurrent_map::{Keyed, Occupancy, TooManyKeys};
 #[test]
 fn no_type_of_the_registry_is_larger_than_it_need_be() {
     let table = [
-        // Few shards at first, and whether all are there.
+        // This includes the few shards, all shards, and whether the registry has grown.
         ("Keyed<u64, u64>", size_of::<Keyed<u64, u64>>(), 152),
         ("Occupancy", size_of::<Occupancy>(), 16),
         ("TooManyKeys", size_of::<TooManyKeys>(), 8),

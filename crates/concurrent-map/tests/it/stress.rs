@@ -1,7 +1,7 @@
 //! Random operations of every kind on real threads, some of whose closures panic.
 //!
-//! The seed is printed; `TIDEGATE_SEED=… cargo test -p tidegate-concurrent-map --test stress` does
-//! the same again, as far as the scheduler lets it.
+//! The seed is printed; `TIDEGATE_SEED=… cargo test -p tidegate-concurrent-map --test it stress`
+//! repeats the run, as far as the scheduler lets it.
 
 use std::{
     hash::{Hash, Hasher},
@@ -18,7 +18,7 @@ use crate::random::below;
 const THREADS: u32 = 4;
 const KEYS: u32 = 50;
 
-/// Counts itself in and out.
+/// Is counted while it lives.
 #[derive(Debug)]
 struct Counted<'a>(&'a AtomicIsize);
 
@@ -75,7 +75,7 @@ impl PartialEq for Value<'_> {
 
 type Map<'a> = ConcurrentMap<Key<'a>, Value<'a>>;
 
-/// What a thread has done to the map, by what the operations said.
+/// What a thread has done to the map, according to the answers of its operations.
 #[derive(Debug, Default)]
 struct Ledger {
     entries: i64,
@@ -94,7 +94,7 @@ impl Ledger {
     }
 }
 
-/// Runs an operation one of whose closures panics, without a message.
+/// Runs an operation of which a closure panics; the panic prints no message.
 fn panicking(operation: impl FnOnce()) {
     assert!(catch_unwind(AssertUnwindSafe(operation)).is_err(), "the panic is passed on");
 }
@@ -232,13 +232,13 @@ fn whatever_threads_do_beside_clears_the_counts_agree_and_nothing_leaks() {
     }
 }
 
-/// A map that is mostly read is the one whose readers a lock may be tempted to wave through.
+/// A map that is mostly read has a fast path for readers, which must let none in during a write.
 #[test]
 fn who_mostly_reads_never_sees_half_a_write() {
-    // A long write and a short read, which is in the midst of it if it is let in.
+    // Writes are long and reads are short: a read that is let in during a write sees half of it.
     const WORDS: usize = 5000;
     const WRITES: usize = 1000;
-    // So many that a shard knows that it is mostly read.
+    // So many that the shard counts as mostly read.
     const READS_PER_WRITE: usize = 300;
     let map = ConcurrentMap::with_shards(1);
     map.insert((), vec![0; WORDS]);
