@@ -31,10 +31,10 @@ use crate::unwind::Payload;
 pub enum JoinError {
     /// The job panicked.
     Panicked(Panic),
-    /// The job was cancelled by its handle or, if it is a future, by its token; or it was accepted,
-    /// but dropped before it ran: after [`shutdown_now`](crate::WorkerPool::shutdown_now), because
-    /// the queue was full ([`OnFull`](crate::OnFull)), or because the pool and its last worker were
-    /// dropped; or it was a future whose [`Worker`](crate::Worker) was dropped.
+    /// The job was cancelled by its handle or, if it is a future, by its token or the drop of its
+    /// [`Worker`](crate::Worker). Or it was accepted, but dropped before it ran: after
+    /// [`shutdown_now`](crate::WorkerPool::shutdown_now), because the queue was full
+    /// ([`OnFull`](crate::OnFull)), or because the pool and its last worker were dropped.
     Cancelled,
     /// The pool was closed before the job was accepted. The job did not run.
     Closed,
@@ -265,7 +265,7 @@ impl<E: fmt::Debug + fmt::Display> core::error::Error for GroupError<E> {}
 pub struct StillRunning {
     /// Jobs accepted that have neither ended nor been cancelled: those that run, and those that
     /// wait. A snapshot: a job that a worker takes just then may be missing, or be counted twice; a
-    /// job that waits for its [key](crate::KeyedPool) alone is missing.
+    /// job that waits only for its [key](crate::KeyedPool) is missing.
     pub jobs: usize,
 }
 

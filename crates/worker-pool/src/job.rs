@@ -32,7 +32,7 @@ pub(crate) trait ErasedTurn: Send {
     fn begin(&mut self) -> Option<Runnable>;
     /// Notes that the job which `begin` returned was found cancelled, and is gone.
     fn note_removed(&mut self);
-    /// Returns whether other workers have left it another job; if not, this worker stops running
+    /// Returns whether other workers have left this worker another job; if not, it stops running
     /// the key's queue.
     fn owes(&mut self) -> bool;
     /// Cancels the jobs that the turn would run; returns how many of them had not been cancelled
@@ -71,7 +71,7 @@ impl Job {
         Self::Plain(Box::new(ClosureJob { accepted: Timestamp::NEVER, closure }))
     }
 
-    /// Returns whether its handle has cancelled the job, which then takes no slot of the queue.
+    /// Returns whether the job was cancelled by its handle: then it takes no slot of the queue.
     pub(crate) fn is_cancelled(&self) -> bool {
         match self {
             Self::Tracked(runnable) => runnable.is_cancelled(),

@@ -192,7 +192,7 @@ pub struct SubmitKeyed<'a, K: Ord + Send + Sync + 'static, T> {
     missing: NotEntered,
     waiter: Waiter,
     // Registered while it waits for the key: once the pool is closed, perhaps no job frees a slot
-    // there.
+    // in the key's queue any more.
     closing: Waiter,
     // INVARIANT: true while the key's queue has notified it of a slot that it has neither taken nor
     // passed on.

@@ -35,13 +35,15 @@ pub enum OnFull {
     /// The panics of such a job are contained as on a worker. If the submitter is itself a job, the
     /// new job runs within it, like a call: jobs that submit jobs use stack for each level, but
     /// never wait for room. A [future](crate::WorkerPool::submit_future) waits for room all the
-    /// same: to run it, its submitter would have to wait until it has ended, which takes longer.
+    /// same: to run it, its submitter would have to wait until the future has ended, which may take
+    /// longer than the wait for room.
     CallerRuns,
     /// The oldest job in the queue is cancelled, and the new one accepted: for jobs that make older
     /// ones obsolete.
     ///
-    /// A rendezvous (a queue of 0) holds no job that could be dropped: there the new job is
-    /// cancelled. So is it, rarely, if other callers empty the queue and fill it again meanwhile.
+    /// A rendezvous (a queue of capacity 0) holds no job that could be dropped: there the new job
+    /// is cancelled. This happens in other queues, too, but rarely: if other callers empty the
+    /// queue and fill it again meanwhile.
     DropOldest,
     /// The new job is cancelled: its handle resolves to [`Cancelled`](crate::JoinError::Cancelled),
     /// and `execute` returns `Ok`.

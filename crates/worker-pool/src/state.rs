@@ -150,9 +150,9 @@ impl Shared {
 
     /// Returns whether the pool is closed, no job is queued, and no started worker is left.
     pub(crate) fn is_terminated(&self) -> bool {
-        // The queue is checked before the workers, because a worker that takes the last job was
-        // counted as started before; and after them, because a worker that leaves returns its next
-        // job to the queue first.
+        // The queue is checked before the workers, because a worker was counted as started before
+        // it takes the last job; and after them, because a worker that leaves returns its next job
+        // to the queue first.
         self.job_queue.is_drained() && self.workers.started() == 0 && self.job_queue.is_drained()
     }
 

@@ -11,7 +11,7 @@ use crate::state::{
 ///
 /// `submitted` is the sum of `waiting`, `in_flight`, `succeeded`, `panicked` and `cancelled`; a job
 /// that a worker is just taking out, or that is just being cancelled, may be missing, or counted
-/// twice, for that instant. A job that waits for its [key](crate::KeyedPool) alone is missing, too.
+/// twice, for that instant. A job that waits only for its [key](crate::KeyedPool) is missing, too.
 /// A job whose handle has given its result or its panic is counted already.
 ///
 /// # Examples
@@ -61,7 +61,7 @@ pub struct Stats {
     pub workers: usize,
     /// Workers without a job.
     pub idle: usize,
-    /// How often the system refused a thread that the pool has asked for to
+    /// How often the system refused a thread by which the pool was to
     /// [grow](crate::Builder::threads). The existing threads do the work of the refused one.
     pub threads_refused: u64,
     /// The jobs whose waits `wait_time` adds up: all that have begun, and some of those that were
@@ -76,7 +76,8 @@ pub struct Stats {
 
 impl Shared {
     pub(crate) fn stats(&self) -> Stats {
-        // The queue first: a job that is taken meanwhile is counted twice rather than not at all.
+        // The queue is read first: a job that is taken meanwhile is counted twice rather than not
+        // at all.
         let waiting = self.job_queue.len();
         let (sums, callers) = self.counters.sums();
         let (succeeded, panicked) = (sums.get(Counter::Succeeded), sums.get(Counter::Panicked));

@@ -36,7 +36,7 @@ fn keep(pool: WorkerPool) {
     KEPT.with(|kept| *kept.borrow_mut() = Some(pool));
 }
 
-/// Counts the jobs that a process has done in which `case` happens before it exits.
+/// Runs a process in which `case` happens before it exits; returns how many jobs it has done.
 fn jobs_done(case: &str) -> usize {
     let this = env::current_exe().unwrap();
     let child = Command::new(this)
@@ -56,7 +56,7 @@ fn in_a_process_of_its_own() {
         "dropped by a thread" => thread::spawn(|| drop(busy_pool())).join().unwrap(),
         "kept by a thread" => thread::spawn(|| keep(busy_pool())).join().unwrap(),
         "shut down and never dropped" => {
-            // What it is shut down for: this process ends without a destructor.
+            // The shutdown is needed, as this process ends without a destructor.
             let pool = busy_pool();
             pool.shutdown().wait();
             process::exit(0);

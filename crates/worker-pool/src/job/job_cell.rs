@@ -398,10 +398,10 @@ impl<F: Send, T: Send> HandleSide<T> for JobCell<F, T> {
             // after it.
             let waker = cx.waker().clone();
             drop(self.waker.with(|left| left.replace(waker)));
-            // ORDERING: Acquire: if the job has ended, the result is there. If it ends after this,
-            // it finds the bit, and the waker behind its lock, which was taken before. If an
-            // earlier poll has set the bit, a job that ends before this may have taken that poll's
-            // waker: then its lock came before ours, and this sees `ENDED`.
+            // ORDERING: Acquire: if the job has ended, the result is there. A job that ends after
+            // this finds the bit, and then the new waker, which is stored already. If an earlier
+            // poll has set the bit, a job that ends before this may have taken that poll's waker:
+            // it held the waker's lock before we did, so this sees `ENDED`.
             state = self.state.fetch_or(HAS_WAKER, Ordering::Acquire);
             if state & ENDED == 0 {
                 return Poll::Pending;

@@ -22,8 +22,8 @@ use crate::{
 
 /// The queues of a [`KeyedPool`](crate::KeyedPool), by their keys.
 pub(super) struct KeyedQueue<K> {
-    // INVARIANT: a queue in it that is gone is never used again, and a submitter with its key
-    // replaces it; all others have jobs or users.
+    // INVARIANT: a queue that is marked as gone is never used again, and a submitter with its key
+    // replaces it; all other queues have jobs or users.
     queues: Lock<BTreeSet<ByKey<K>>>,
     /// The number of queues that have jobs, or run one.
     busy: AtomicUsize,
@@ -46,9 +46,9 @@ impl<K> KeyedQueue<K> {
         self.busy.load(Relaxed)
     }
 
-    /// Counts a slot of the pool's queue as released; returns false if as many are released as the
-    /// pool's queue has. The turn of a cancelled job stays in the queue until a worker takes it, so
-    /// the number of such turns must be bounded.
+    /// Counts a slot of the pool's queue as released; returns false if as many slots are released
+    /// as the pool's queue has. The turn of a cancelled job stays in the queue until a worker takes
+    /// it, so the number of such turns must be bounded.
     fn may_release(&self) -> bool {
         // ORDERING: Relaxed: a bound, which publishes nothing.
         let one_more = |number| (number < self.shared.job_queue.slots()).then(|| number + 1);
@@ -237,7 +237,7 @@ impl<K: Ord + Send + Sync + 'static> SerialQueue<K> {
         }
     }
 
-    /// Removes the queue from its owner, unless another one has its key. If a comparison panics,
+    /// Removes this queue from its owner, unless another queue has its key. If a comparison panics,
     /// this queue stays there: the next submitter with the key replaces it.
     #[cold]
     fn forget(&self) {

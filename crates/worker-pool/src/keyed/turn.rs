@@ -91,10 +91,10 @@ enum TurnState {
 
 impl<K: Ord + Send + Sync + 'static> KeyTurn<K> {
     /// Cancels an unused turn's job, or the jobs that a running turn owes; returns how many of them
-    /// had not been cancelled before. A running turn is dropped in two cases: a panic unwinds
-    /// through its worker (only without std), or its worker is dropped between two jobs, and a
-    /// shutdown, or a submitter that drops the oldest job, takes the turn out of the queue. In both
-    /// cases no other worker would run the owed jobs.
+    /// had not been cancelled before. A running turn is dropped in two cases. In one, a panic
+    /// unwinds through its worker (only without std). In the other, its worker was dropped between
+    /// two jobs and put the turn back into the queue; a shutdown, or a submitter that drops the
+    /// oldest job, then takes it out. In both cases no other worker would run the owed jobs.
     fn cancel_jobs(&mut self) -> u64 {
         let state = mem::replace(&mut self.state, TurnState::Used);
         if state == TurnState::Used {

@@ -14,8 +14,8 @@ use tidegate_core::{
     },
 };
 
-/// What one worker counts, or the callers on some threads. Only the worker writes its own counters,
-/// so it counts without read-modify-writes.
+/// The counters of one worker, or of the callers on some threads. Only the worker writes its own
+/// counters, so it counts without read-modify-writes.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerCounters {
     counts: [AtomicU64; KINDS],
@@ -227,9 +227,9 @@ impl PoolCounters {
             workers.present.iter().for_each(|counters| counters.add_to(&mut sums));
             sums
         });
-        // Read after the workers: a worker whose future was cancelled takes it off what it has
-        // begun, and then counts it as cancelled here. So the job may be seen twice; it is missing
-        // only if both are read between these two steps.
+        // Read after the workers: when a future is cancelled, its worker first takes it off the
+        // started jobs, and then counts it as cancelled here. So the job may be seen twice; it is
+        // missing only if both are read between these two steps.
         let mut callers = [0; KINDS];
         self.callers.iter().for_each(|counters| counters.add_to(&mut callers));
         all.iter_mut().zip(&callers).for_each(|(sum, n)| *sum = sum.wrapping_add(*n));
@@ -248,7 +248,7 @@ mod tests {
 
     use super::*;
 
-    /// So two looks that find the same number have missed nothing in between.
+    /// So a caller that reads the same number twice has missed nothing in between.
     #[test]
     fn every_change_of_the_workers_raises_the_number_of_their_transitions() {
         let counters = PoolCounters::new();

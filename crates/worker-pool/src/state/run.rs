@@ -160,7 +160,7 @@ struct RunningJob<'a, A: Fn(Counter, u64)> {
     add: A,
     started: Option<Timestamp>,
     is_over: bool,
-    /// It may be dropped between two polls, and is cancelled then.
+    /// A future may be dropped between two polls, and is cancelled then.
     is_future: bool,
 }
 
@@ -175,8 +175,8 @@ impl<A: Fn(Counter, u64)> RunningJob<'_, A> {
         }
     }
 
-    /// Runs the closure of a job with a handle (that of a future hands its output over); returns
-    /// false if the handle had cancelled the job before.
+    /// Runs the closure of a job with a handle; a future's closure only hands the output over.
+    /// Returns false if the handle had cancelled the job before.
     fn settle(&mut self, runnable: Runnable) -> bool {
         // The handle's waker is foreign, too: its panic must not end the worker.
         contain(|| {

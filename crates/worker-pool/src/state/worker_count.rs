@@ -23,8 +23,8 @@ pub(crate) struct WorkerCount {
     /// | 1..32 | `WORKER` | workers that exist | `join`, `leave` |
     /// | 32.. | `STARTED` | those that may hold a job | `start`, `leave` |
     ///
-    /// One word, so that of the workers that leave and the pool that is dropped exactly one finds
-    /// itself the last.
+    /// One word for all, so that exactly one finds that it is the last: a worker that leaves, or
+    /// the pool that is dropped.
     word: AtomicU64,
     /// Notified when the pool may have become idle or terminated: a worker has left or become idle,
     /// or jobs have left the queue without being run.

@@ -8,8 +8,8 @@ use crate::state::Shared;
 
 /// What a worker on a thread tells its pool, and asks it.
 pub(super) trait LoopHooks {
-    /// Called when the worker has a job, before it runs it: another thread must be able to begin
-    /// the next one.
+    /// Called when the worker has a job, before the job runs: another thread must be able to begin
+    /// the next job.
     #[inline]
     fn before_job(&mut self, _shared: &Arc<Shared>) {}
     /// Called before the worker sleeps.
@@ -19,13 +19,13 @@ pub(super) trait LoopHooks {
     fn keep_alive(&self) -> Option<Duration> {
         None
     }
-    /// Called when the worker has slept for that long; returns whether it ends, and then no longer
-    /// counts its thread.
+    /// Called when the worker has slept for that long; returns whether the worker ends. If so, its
+    /// thread is no longer counted.
     fn retires(&self) -> bool {
         false
     }
-    /// Returns whether the worker ends because the pool has more threads than it may have, and then
-    /// no longer counts its thread.
+    /// Returns whether the worker ends because the pool has more threads than it may have. If so,
+    /// the worker's thread is no longer counted.
     #[inline]
     fn is_surplus(&self) -> bool {
         false

@@ -114,9 +114,9 @@ impl LimitsWord {
     }
 }
 
-// ORDERING: Relaxed throughout: the word decides which threads come and go, and publishes nothing:
-// what a thread must see, it sees by being started, joined, or given a job by the queue. Where the
-// word must be seen together with another word, there are fences (`Threads::grow`).
+// ORDERING: Relaxed throughout: the word decides which threads come and go, and publishes nothing.
+// What a thread must see reaches it when it is started, joined, or given a job by the queue. Where
+// the word must be seen together with another word, there are fences (`Threads::grow`).
 impl ThreadLimits {
     fn read(&self) -> LimitsWord {
         LimitsWord(self.word.load(Ordering::Relaxed))

@@ -25,7 +25,7 @@ pub(crate) struct WorkerState {
     /// How often the worker has become idle or stopped being idle: an even number while it is idle.
     transitions: u64,
     started: bool,
-    // INVARIANT: whether it has announced to a rendezvous, once for its next job, that it waits.
+    // INVARIANT: whether it has announced to a rendezvous that it waits for its next job.
     is_waiting: bool,
     /// What the worker must run next: the turn of a key whose jobs it runs, if it owes another one.
     next: Option<Job>,
@@ -95,8 +95,8 @@ impl WorkerState {
         if !looking_pays() {
             return None;
         }
-        // A poll of the queue, with the pause or the yield before it, takes about as long as eight
-        // of the polls that `Spin` counts, which are of a flag of the thread's own.
+        // `Spin` counts polls of a flag of the thread's own. A poll of the queue, with the pause or
+        // the yield before it, takes about as long as eight of those.
         let found = self.shared.job_queue.spin_for_job(self.spin.polls().div_ceil(8));
         self.spin = self.spin.after(found.is_some());
         found

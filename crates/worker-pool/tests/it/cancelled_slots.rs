@@ -162,14 +162,15 @@ fn cancelled_jobs_do_not_accumulate_without_a_worker() {
     let stays = pool.try_submit(|| ()).unwrap();
     for _ in 0..10_000 {
         let hold = held.clone();
-        // The result of a cancelled job is freed with what is left of it.
+        // The closure of a cancelled job is dropped at once, and `hold` with it.
         let job = pool.try_submit(move || hold).unwrap();
         assert!(job.cancel());
     }
     assert_eq!((Arc::strong_count(&held), pool.stats().waiting), (1, 1));
     let mut worker = pool.worker();
     assert!(poll(&mut worker).is_pending() && stays.is_finished());
-    // A worker takes out what is left one by one, and has itself woken for the next.
+    // The worker takes out the cancelled jobs that are left, one in each poll, and wakes itself for
+    // the next.
     let (woken, waker) = CountingWaker::new();
     let mut polls = 0;
     while polls == woken.count() {
@@ -291,8 +292,8 @@ fn a_dropped_turn_cancels_no_owed_job() {
     assert!(third.wait().unwrap_err().is_cancelled());
 }
 
-/// A key's jobs, of which the first runs, and the second is owed by the worker that runs it: its
-/// turn is no more in the pool's queue.
+/// Calls `check` with a key's second job while the first runs: the worker that runs the first owes
+/// the second, whose turn is no longer in the pool's queue.
 fn owed(pool: &WorkerPool, check: impl FnOnce(&JobHandle<()>) + Send + 'static) {
     let keyed = pool.keyed(NonZeroUsize::new(4).unwrap());
     let (send, receive) = mpsc::channel();

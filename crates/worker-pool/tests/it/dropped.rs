@@ -116,6 +116,6 @@ fn keys_that_panic_when_they_are_dropped_lose_no_handle_and_no_queue() {
         assert!(poll(&mut worker).is_pending());
     }
     assert_eq!([first, second, third].map(|job| ready(job).unwrap()), [1, 2, 4]);
-    // Four keys, of which two were those of their queues.
+    // Four keys are gone, two of them with their queues.
     assert_eq!(gone.load(Ordering::SeqCst), 4);
 }

@@ -62,8 +62,8 @@ fn a_pool_does_not_grow_for_jobs_one_after_the_other() {
     for _ in 0..100 {
         pool.submit(|| ()).wait().wait().unwrap();
     }
-    // One thread works and one waits; there is one more for each that was between two jobs just
-    // when another began one.
+    // One thread works and one waits. A thread between two jobs is not spare yet: if another begins
+    // a job then, one more is started.
     assert!(pool.stats().workers < 16, "{:?}", pool.stats());
 }
 
@@ -97,8 +97,7 @@ fn threads_that_wait_above_a_lowered_minimum_end() {
     assert_eq!(pool.submit(|| 7).wait().wait().unwrap(), 7);
 }
 
-/// tokio's #8406: a thread that cannot be started leaves the job that
-/// wanted it without a thread to run it.
+/// tokio's #8406: if a thread cannot be started, the job that wanted it has no thread to run it.
 #[test]
 fn a_thread_that_cannot_be_started_orphans_no_job() {
     // A refusal by the system and an invalid name are the same to the pool: the thread is not

@@ -108,7 +108,8 @@ fn a_key_that_panics_when_it_is_compared_keeps_its_queue_and_the_worker() {
         let again = [1, 2].map(|n| keyed.try_submit(key(n), move || n).unwrap());
         (0..4).for_each(|_| step(&mut worker));
         assert_eq!((again.map(|job| ready(job).unwrap()), keyed.len()), ([1, 2], 0));
-        // A panic of a submitter's own comparison reaches it, and leaves the queues unchanged.
+        // A panic of a submitter's own comparison reaches the submitter, and leaves the queues
+        // unchanged.
         fuse.store(panics, SeqCst);
         let _two =
             [3, 4].map(|n| catch_unwind(AssertUnwindSafe(|| keyed.try_submit(key(n), move || n))));

@@ -111,7 +111,7 @@ fn a_panic_of_a_future_reaches_its_handle_and_kills_no_worker() {
     let hears = heard.clone();
     let pool = WorkerPool::builder().on_panic(move |_| hears.add()).detached();
     let failed = ready(pool.submit_future(async { quiet_panic("quiet") }));
-    // Its destructor panics, too, after it has returned its output.
+    // The guard of this future panics at the end of its block.
     let guard = OnDrop(|| quiet_panic("quiet"));
     let left = ready(pool.submit_future(async move {
         let _guard = guard;

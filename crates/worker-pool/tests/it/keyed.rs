@@ -183,7 +183,8 @@ fn a_closed_pool_hands_the_job_back_and_ends_every_wait() {
     assert!(ready(ready(waits)).unwrap_err().is_closed());
 }
 
-/// Wake-ups of `n` submitters of one key with room for one, until the jobs of all have run.
+/// Returns how often `n` submitters of one key, whose queue has room for one job, are woken until
+/// the jobs of all are accepted.
 fn wakes_of(n: usize) -> usize {
     let pool = WorkerPool::detached(8);
     let keyed = pool.keyed(per_key(1));
@@ -204,7 +205,7 @@ fn a_freed_slot_of_a_key_wakes_one_submitter() {
     assert_eq!((wakes_of(10), wakes_of(160)), (10, 160));
 }
 
-/// A job of key 'a' that is in a worker on a thread until `go` is dropped.
+/// Runs a job of key 'a' on a thread until the returned sender is dropped.
 fn occupy(keyed: &KeyedPool<char>, pool: &WorkerPool) -> (mpsc::Sender<()>, JoinHandle<()>) {
     let (go, wait) = mpsc::channel();
     let (begun, begin) = mpsc::channel();
@@ -338,7 +339,7 @@ fn what_a_worker_that_left_owes_is_cancelled_by_a_shutdown() {
     let pool = WorkerPool::detached(4);
     let keyed = pool.keyed(per_key(4));
     let mut other = pool.worker();
-    // The other worker's turns are left to the one that runs the key.
+    // The other worker leaves the jobs of its turns to the worker that runs the key.
     let first = keyed.try_submit('a', move || (0..2).for_each(|_| step(&mut other))).unwrap();
     let owed = [1, 2].map(|n| keyed.try_submit('a', move || n).unwrap());
     let mut worker = pool.worker();

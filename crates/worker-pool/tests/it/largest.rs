@@ -1,5 +1,5 @@
-//! The largest number that a setting takes: what is used bounds it, and nothing is allocated up
-//! front; or an error names the range.
+//! The largest number for each setting: either it works, and memory is taken only for what is used,
+//! or an error names the range.
 
 use std::{num::NonZeroUsize, time::Duration};
 

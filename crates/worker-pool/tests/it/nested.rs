@@ -36,8 +36,8 @@ fn job_that_finds_its_pool_full_gets_its_job_back_at_once() {
     assert_eq!(handle.wait().wait().unwrap(), 2);
 }
 
-/// rayon #446: a worker that waits runs other jobs, within the one that waits, and needs a lock
-/// that this one holds.
+/// rayon #446: a worker whose job waits runs another job within it, which needs a lock that the
+/// waiting job holds.
 #[test]
 fn waiting_for_a_handle_on_a_worker_runs_no_other_job() {
     let pool = threads(2, 8, OnFull::Wait);

@@ -8,7 +8,7 @@ use std::{
 use test_kit::{CountingWaker, OnDrop, poll, quiet_panic, ready};
 use tidegate_worker_pool::{ExecuteError, OnFull, Wait, WorkerPool};
 
-/// A pool without workers whose queue of one is full, and that job's handle.
+/// A pool without workers whose queue is full with one job, and the handle of that job.
 fn full(on_full: OnFull) -> (WorkerPool, tidegate_worker_pool::JobHandle<i32>) {
     let pool = WorkerPool::builder().queue(1).on_full(on_full).detached();
     let first = ready(pool.submit(|| 1));

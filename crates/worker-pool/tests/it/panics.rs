@@ -116,7 +116,7 @@ fn panicking_waker_is_contained() {
     assert_eq!(ready(handle).unwrap(), 1);
 }
 
-/// Found by the simulation: the worker that made room ended, and the job that it had taken with it.
+/// Found by the simulation: the worker that made room ended, and lost the job that it had taken.
 #[test]
 fn a_submitters_panicking_waker_ends_no_worker_and_loses_no_job() {
     let pool = WorkerPool::detached(1);

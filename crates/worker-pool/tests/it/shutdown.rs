@@ -183,7 +183,7 @@ fn no_handle_outlives_its_pool_unresolved() {
     worker.wait();
     assert_eq!(ready(handle).unwrap(), 1);
 
-    // Or it is dropped.
+    // Or the worker that was not polled is dropped.
     let pool = WorkerPool::detached(1);
     let (handle, worker) = (pool.try_submit(|| 1).unwrap(), pool.worker());
     let mut polled = pool.worker();

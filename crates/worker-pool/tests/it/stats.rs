@@ -167,7 +167,7 @@ struct Reference {
 impl Reference {
     fn submit(&mut self, id: usize, panics: bool) -> bool {
         let waiting = self.workers.iter().filter(|waits| **waits).count();
-        // A queue has room for so many jobs; a rendezvous, for as many as workers wait.
+        // A queue has room for `capacity` jobs, a rendezvous for as many as workers wait.
         let room = if self.capacity == 0 { waiting } else { self.capacity };
         let accepted = !self.closed && self.queue.len() < room;
         if accepted {

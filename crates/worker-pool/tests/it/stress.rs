@@ -1,5 +1,5 @@
-//! Threads that do everything at once to one pool, from a seed: `TIDEGATE_SEED=7 cargo test --test
-//! stress`.
+//! Threads that do everything at once to one pool, from a seed:
+//! `TIDEGATE_SEED=7 cargo test -p tidegate-worker-pool --test it stress`.
 
 use std::{
     num::NonZeroUsize,

@@ -95,7 +95,7 @@ fn dropped_submit_leaves_no_trace() {
     assert!(poll_with(&mut second, &waker).is_pending());
     let mut worker = pool.worker();
     assert!(poll(&mut worker).is_pending());
-    // It was woken for the room. Its drop wakes the next submitter instead.
+    // The first was woken for the room. Its drop wakes the next submitter instead.
     drop(first);
     assert_eq!((dropped.count(), woken.count()), (1, 1));
     let second = ready(second);

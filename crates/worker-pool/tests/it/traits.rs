@@ -14,8 +14,8 @@ use tidegate_worker_pool::{
     future::{Idle, Shutdown},
 };
 
-/// A list for the compiler: a value of these may be looked at after a panic passed by, for none of
-/// them is left half done.
+/// A list for the compiler: values of these types may be used after a panic was caught, as it
+/// leaves none of them half changed.
 #[test]
 fn what_a_panic_passes_by_may_be_used_on() {
     fn safe<T: UnwindSafe + RefUnwindSafe>() {}

@@ -1,4 +1,4 @@
-//! Laws of the waits beside a handle's: for a result at once, for idleness, for the next that ends.
+//! Laws of the waits other than a handle's: `run`, `idle`, `join_next` and `try_join`.
 
 use std::{
     sync::{
@@ -70,7 +70,7 @@ fn a_pool_is_idle_when_the_last_job_has_ended_and_not_before() {
         assert!(poll_with(&mut idle, &waker).is_pending());
         assert!(workers.iter_mut().all(|worker| poll(worker).is_pending()));
     }
-    // The workers that have run one poll for the next.
+    // The workers that have run a job poll for the next.
     assert!(workers.iter_mut().all(|worker| poll(worker).is_pending()));
     assert!(counter.count() > 0, "asleep in an idle pool");
     ready(idle);
@@ -195,7 +195,7 @@ fn what_is_left_of_a_group_is_cancelled_together() {
     );
 }
 
-/// How many jobs are polled until a group of `n` has its results, which come one by one.
+/// Returns how often a group of `n` jobs, whose results come one by one, is woken until it has all.
 fn polls(n: usize) -> usize {
     let pool = WorkerPool::detached(n);
     let job = || pool.try_submit(|| Ok::<_, ()>(())).unwrap();
@@ -232,7 +232,7 @@ fn a_pool_in_which_a_job_waits_is_not_idle_whatever_is_cancelled_beside_it() {
                 }
             }
         });
-        // There is no worker: it waits for ever.
+        // There is no worker, so the first job waits for ever.
         let was_idle = (0..100_000).any(|_| poll(&mut pool.idle()).is_ready());
         is_over.store(true, Ordering::Relaxed);
         cancelling.join().unwrap();

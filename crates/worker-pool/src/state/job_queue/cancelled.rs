@@ -15,7 +15,7 @@ impl CancelledJobs {
     /// Counts a job that was cancelled while it was queued.
     pub(super) fn add(&self) {
         // ORDERING: Release: pairs with the Acquire in `total`. The fence in `Event::notify`, which
-        // follows in `release_slot`, pairs with that of a submitter that registers.
+        // follows in `release_slot`, pairs with the fence of a submitter that registers.
         self.total.fetch_add(1, Ordering::Release);
     }
 

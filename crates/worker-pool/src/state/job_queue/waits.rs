@@ -121,8 +121,8 @@ impl JobQueue {
     }
 
     pub(crate) fn resume(&self) {
-        // ORDERING: Relaxed: the fence in `notify_all`, which follows, pairs with that of a worker
-        // that registers and with that in `wake_worker`.
+        // ORDERING: Relaxed: the fence in `notify_all`, which follows, pairs with the fence of a
+        // worker that registers, and with the one in `wake_worker`.
         if self.pauses.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.job_arrived.notify_all();
         }
