@@ -19,7 +19,7 @@ use std::{
 
 use tidegate_semaphore::{Permit, Semaphore, future::Acquire};
 
-/// How often each path is gone.
+/// How often each path is taken.
 const CALLS: u32 = 1000;
 
 /// A free permit is taken and given back.
@@ -28,7 +28,7 @@ fn try_and_release(semaphore: &Semaphore) {
     drop(semaphore.try_acquire(1));
 }
 
-/// The same by the future, which is ready when it is polled first.
+/// The same by the future, which is ready at its first poll.
 #[inline(never)]
 fn ready_acquire(semaphore: &Semaphore, cx: &mut Context<'_>) {
     let mut acquire = semaphore.acquire(1);
@@ -51,7 +51,7 @@ fn wait_and_be_served<'a>(
     }
 }
 
-/// There is none.
+/// No permit is free.
 #[inline(never)]
 fn refusal(semaphore: &Semaphore) {
     drop(black_box(semaphore.try_acquire(1)));

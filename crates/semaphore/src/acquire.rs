@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! fresh ──poll: take──▶ done                      (one CAS; no lock, no allocation)
-//!   │                                             (a thread spins first: `take_soon` in `pool.rs`)
+//!   │                                             (a thread that may overtake spins: `take_soon`)
 //!   └───poll: refused──▶ in the queue ──poll…──▶ done  (`Turn`: until granted or rejected)
 //! ```
 
@@ -96,8 +96,8 @@ impl<P: Deref<Target = PermitPool>> Request<P> {
         })
     }
 
-    /// Counts the cancellation and the time of the wait. The drop of the turn leaves the queue,
-    /// even if the clock panics here.
+    /// Counts the cancellation and the time of the wait. Afterwards the turn is dropped, and leaves
+    /// the queue, even if the clock panics here.
     #[cold]
     fn cancel(&self) {
         let pool = self.turn.supply();

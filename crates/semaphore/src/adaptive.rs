@@ -15,14 +15,16 @@
 //! The limit changes at most once in a *round*: as many samples as the limit (and at least
 //! [`min_samples`](Builder::min_samples)), about one round trip of everything in flight. One slow
 //! or lucky request among them does not matter much. After a change the next round consists of
-//! requests granted since: those granted before were measured under another limit. A drop ends the
-//! round at once and takes at least one permit away, down to the minimum. A drop of a request from
-//! before the last such cut is no news and changes nothing, so a burst of drops is one cut, as in
-//! TCP. A request is from before a cut if it began under an earlier limit than the one that the cut
-//! has set; the clock plays no part.
+//! requests granted since: those granted before were measured under another limit.
 //!
-//! The limit does not grow unless, at the grant of one of the round's requests, at least half of
-//! the limit was in flight: a limit that was not tried proves nothing.
+//! A request is *dropped* if the server refuses it for overload, or if it times out. A drop ends
+//! the round at once and takes at least one permit away, down to the minimum: this is a *cut*. A
+//! drop of a request that began before the last cut changes nothing, so a burst of drops is one
+//! cut, as in TCP. Here "before" means under an earlier limit than the one that the cut has set;
+//! the clock plays no part.
+//!
+//! The limit grows only if, at the grant of one of the round's requests, at least half of it was in
+//! flight: a limit that was not tried proves nothing.
 //!
 //! # Sources
 //!

@@ -72,9 +72,9 @@ impl Builder {
     /// Use it for a semaphore that begins with no permits and gets one for each item that is
     /// produced. A large request waits in the queue like any other: under [`Fairness::Fifo`] the
     /// requests behind it wait until it has been served. A request for more than
-    /// [`MAX_PERMITS`](crate::MAX_PERMITS) is refused in any case, and [`Semaphore::try_acquire`]
-    /// refuses a request that could be served later with
-    /// [`NoPermits`](crate::TryAcquireError::NoPermits). Removing permits rejects no waiter.
+    /// [`MAX_PERMITS`](crate::MAX_PERMITS) is refused in any case. [`Semaphore::try_acquire`]
+    /// returns [`NoPermits`](crate::TryAcquireError::NoPermits) for a request that could be served
+    /// later. Removing permits rejects no waiter.
     ///
     /// # Examples
     ///
@@ -98,8 +98,8 @@ impl Builder {
     /// [`Stats::wait_time`](crate::Stats::wait_time). Default: nothing is measured.
     ///
     /// The clock is read before a request joins the queue, even if the request is then refused or
-    /// served without a wait, and when its wait is over; never for a request that takes permits
-    /// without the queue.
+    /// served without a wait, and again when the wait is over. A request that takes permits without
+    /// the queue does not read it.
     pub fn clock(mut self, clock: impl Clock + Send + Sync + 'static) -> Self {
         self.settings.clock = Some(Box::new(clock));
         self

@@ -14,7 +14,7 @@ pub enum AcquireError {
     Closed,
     /// More permits were asked for than the [capacity](crate::Semaphore::capacity).
     TooMany,
-    /// As many requests wait as the semaphore lets wait.
+    /// The queue is full: as many requests wait as the builder's `max_waiters` allows.
     QueueFull,
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for AcquireError {
 
 impl core::error::Error for AcquireError {}
 
-/// Why permits could not be acquired without waiting, or why a gate, which may wait, has refused.
+/// Why permits could not be acquired without waiting, or why a gate refused a caller.
 ///
 /// If several reasons apply, the error is the first of `Closed`, `TooMany`, and `NoPermits` or
 /// `QueueFull`. A later request may succeed after the last two, after `TooMany` only if the
@@ -71,8 +71,8 @@ pub enum TryAcquireError {
     Closed,
     /// More permits were asked for than the [capacity](crate::Semaphore::capacity).
     TooMany,
-    /// As many requests wait as the semaphore lets wait. Only the `enter` of a gate returns this:
-    /// `try_acquire` does not join the queue.
+    /// The queue is full: as many requests wait as the builder's `max_waiters` allows. Only the
+    /// `enter` of a gate returns this: `try_acquire` does not join the queue.
     QueueFull,
 }
 

@@ -32,16 +32,16 @@ use core::num::NonZeroU32;
 ///
 /// `Eventual` avoids convoys: a running thread may take a free permit, until a check finds that the
 /// head of the queue has been overtaken [`overtakes`](Self::Eventual) times; then newcomers are
-/// barred until the head is served. `parking_lot`'s mutex does the same, but bounds the time; a
-/// number of overtakings needs no clock, and is what the literature calls bounded bypass.
+/// barred until the head is served. `parking_lot`'s mutex does the same, but bounds the time. To
+/// count overtakings needs no clock; the literature calls such a bound bounded bypass.
 ///
 /// Under all but `Fifo` a thread that waits spins for a permit before it joins the queue, unless
 /// other requests wait there. It spins for as long as that has paid lately, at most some 20 µs. A
 /// task joins the queue at once.
 ///
-/// `Barging` is `Eventual` without a bound: the head may starve. `Lifo` serves the latest first:
-/// under overload the callers of the latest requests still wait for the answer, while the first
-/// have given up already.
+/// `Barging` is `Eventual` without a bound: the head may starve. `Lifo` serves the latest first.
+/// Under overload this serves callers that still wait for the answer: those that came first have
+/// often given up already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Fairness {
@@ -54,11 +54,11 @@ pub enum Fairness {
         /// barred.
         ///
         /// The count begins, and is checked, when a caller that releases or joins the queue finds
-        /// the head asleep, and when a woken head polls in vain. So newcomers are barred at the
-        /// latest when the head polls after it was overtaken so often. Newcomers that come between
-        /// the head's wake-up and its poll do the head no harm: without them the permits would lie
-        /// idle until it polls. Behind a head that is not polled, the next waiter is protected in
-        /// the same way once it has been woken in the head's stead. Numbers above 2²⁸ count as 2²⁸.
+        /// the head asleep, and when a woken head polls in vain. So newcomers are barred, at the
+        /// latest, at the first poll of the head after so many overtakings. Newcomers between the
+        /// wake-up and the poll of the head do it no harm: without them the permits would lie idle
+        /// until it polls. Behind a head that is not polled, the next waiter is protected in the
+        /// same way once it has been woken in the head's stead. Numbers above 2²⁸ count as 2²⁸.
         overtakes: NonZeroU32,
     },
     /// In order, but newcomers may always overtake.
@@ -67,8 +67,8 @@ pub enum Fairness {
     Lifo,
 }
 
-/// The highest bound. The word counts acquisitions modulo 2²⁹, so a much higher bound could not be
-/// told from a lower one.
+/// The highest bound. The word counts acquisitions modulo 2²⁹: under a higher bound the count could
+/// wrap around before a check finds that the bound is reached.
 const MOST: u32 = 1 << 28;
 
 /// What `Fairness::bound` returns where there is no bound.

@@ -26,7 +26,7 @@ use crate::{
 
 /// Owned permits. They need a target with compare-and-swap.
 impl Semaphore {
-    /// Takes `n` permits that keep the semaphore alive, as [`try_acquire`](Self::try_acquire).
+    /// Works as [`try_acquire`](Self::try_acquire), with permits that keep the semaphore alive.
     ///
     /// # Errors
     ///
@@ -37,8 +37,8 @@ impl Semaphore {
         Ok(OwnedPermit { held: Held::new(PoolOf(self), n) })
     }
 
-    /// Takes permits that keep the semaphore alive, as
-    /// [`try_acquire_up_to`](Self::try_acquire_up_to).
+    /// Works as [`try_acquire_up_to`](Self::try_acquire_up_to), with permits that keep the
+    /// semaphore alive.
     ///
     /// # Errors
     ///
@@ -57,7 +57,7 @@ impl Semaphore {
         Ok(OwnedPermit { held: Held::new(PoolOf(self), n) })
     }
 
-    /// Waits for `n` permits that keep the semaphore alive, as [`acquire`](Self::acquire).
+    /// Works as [`acquire`](Self::acquire), with permits that keep the semaphore alive.
     ///
     /// # Cancel safety
     ///
@@ -91,7 +91,7 @@ impl Semaphore {
         AcquireOwned { request: Request::new(PoolOf(self), Need::exactly(n)) }
     }
 
-    /// Waits for permits that keep the semaphore alive, as [`acquire_up_to`](Self::acquire_up_to).
+    /// Works as [`acquire_up_to`](Self::acquire_up_to), with permits that keep the semaphore alive.
     ///
     /// # Cancel safety
     ///
@@ -110,8 +110,8 @@ impl Semaphore {
         AcquireOwned { request: Request::new(PoolOf(self), range.into()) }
     }
 
-    /// Returns a gate that takes `n` permits for each caller that enters, with passes that keep the
-    /// semaphore alive, as [`gate`](Self::gate).
+    /// Works as [`gate`](Self::gate): returns a gate that takes `n` permits for each caller that
+    /// enters. Its passes keep the semaphore alive.
     ///
     /// # Examples
     ///
@@ -132,9 +132,8 @@ impl Semaphore {
     }
 }
 
-/// A gate that takes the same number of permits for each caller that enters, with passes that keep
-/// the semaphore alive. Made by [`Semaphore::gate_owned`]. A clone is another handle of the same
-/// gate.
+/// A gate that takes the same number of permits for each caller that enters. Its passes keep the
+/// semaphore alive. Made by [`Semaphore::gate_owned`]. A clone is another handle of the same gate.
 #[derive(Debug, Clone)]
 #[must_use = "a gate does nothing until it is entered"]
 pub struct OwnedPermitGate {

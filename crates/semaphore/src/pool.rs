@@ -61,10 +61,10 @@ pub(crate) struct PermitPool {
     word: AtomicU64,
     // INVARIANT: at most MAX_PERMITS; written under the queue's lock only.
     capacity: AtomicUsize,
-    /// Permits above the capacity that are still out: what the next releases pay.
-    // INVARIANT: none are free while some are owed, except between a release and its payment, when
-    // newcomers are barred. Written under the queue's lock only. Capacity plus debt is how many
-    // permits exist: free, held or granted.
+    /// Permits in use above the capacity, which the next releases pay back.
+    // INVARIANT: no permit is free while some are owed, except between a release and its payment,
+    // when newcomers are barred. Written under the queue's lock only. Capacity plus debt is how
+    // many permits exist: free, held or granted.
     debt: AtomicUsize,
     line: WaitList<Need>,
     counts: Counts,
@@ -103,7 +103,7 @@ impl Settings {
     };
 }
 
-/// When it is dropped, wakes the callers that wait until every permit is back, if `is_idle`.
+/// Wakes, in its drop, the callers that wait until every permit is back, if `is_idle` is set.
 struct NotifyIfIdle<'a> {
     event: &'a Event,
     is_idle: bool,
@@ -165,8 +165,8 @@ impl PermitPool {
     /// pauses that double each time and last at most `polls` spins in all, as long as no other
     /// request waits in the queue. Only for a pool where newcomers may overtake.
     ///
-    /// A thread that joins the queue at once and finds the permit taken when it is nudged costs the
-    /// holder a lock and a wake-up each time.
+    /// If a thread joined the queue at once, it would often find the permit taken when it is
+    /// nudged. Each time that costs the releaser a lock and a wake-up.
     #[cold]
     pub(crate) fn take_soon(&self, need: Need, polls: u32) -> Option<usize> {
         let mut pause = 1;
@@ -185,7 +185,7 @@ impl PermitPool {
         None
     }
 
-    /// Takes 0 permits for a `need` that would take more, but for which 0 suffice; `None` for any
+    /// Takes 0 permits for a `need` that asks for more, but accepts 0. Returns `None` for any
     /// other, and if the pool is closed.
     #[cold]
     fn take_nothing(&self, need: Need) -> Option<usize> {
@@ -302,8 +302,8 @@ impl PermitPool {
         self.awaited.load(Ordering::Relaxed)
     }
 
-    /// Returns whether every permit is back. If not, notes that a caller waits for that, unless
-    /// `is_noted`; then the release of the last permit notifies `all_back`.
+    /// Returns whether every permit is back. If not, and unless `is_noted`, notes that a caller
+    /// waits for that, so that the release of the last permit notifies `all_back`.
     pub(crate) fn is_idle_or_awaited(&self, is_noted: &mut bool) -> bool {
         self.line.with(|line| {
             if self.in_use() != 0 && !mem::replace(is_noted, true) {
@@ -450,8 +450,7 @@ impl PermitPool {
             false => 0,
         };
         let missing = flags & !word;
-        // While no permits are free, stale flags do no harm, and they may be right again before any
-        // are.
+        // While no permit is free, stale flags do no harm, and may be right again before one is.
         let stale = if free(word) > 0 { (ATTENDED | BARRED) & word & !flags } else { 0 };
         if missing != 0 {
             self.word.fetch_or(missing, Ordering::Relaxed);
@@ -465,8 +464,8 @@ impl PermitPool {
     /// found instead.
     fn withdraw(&self, word: u64, n: usize) -> Result<(), u64> {
         let rest = word - permits(n);
-        // ORDERING: Relaxed: what the last holders did need not be seen: these permits are never
-        // held again.
+        // ORDERING: Relaxed: nobody has to see what the last holders did, for these permits are
+        // never held again.
         self.word.compare_exchange_weak(word, rest, Ordering::Relaxed, Ordering::Relaxed)?;
         Ok(())
     }

@@ -22,9 +22,9 @@ pub const MAX_PERMITS: usize = word::MAX_PERMITS;
 /// Hands out a number of permits to tasks and threads, in the order in which they ask.
 ///
 /// Use it to bound how much happens at once: requests, open files, bytes in memory (a permit for
-/// each byte or kilobyte, of which a request takes as many as it needs). For one at a time and a
-/// value to guard, a mutex is simpler. A semaphore bounds how many, not how often: for a number per
-/// second use a rate limiter.
+/// each byte or kilobyte, of which a request takes as many as it needs). To guard a value for one
+/// caller at a time, a mutex is simpler. A semaphore bounds how many, not how often: for a number
+/// per second use a rate limiter.
 ///
 /// Taking free permits is one compare-and-swap, releasing them one addition. Both take the lock of
 /// the queue only while a request or a caller of [`idle`](Self::idle) waits, or while permits are
@@ -39,10 +39,10 @@ pub const MAX_PERMITS: usize = word::MAX_PERMITS;
 /// [`try_acquire`](Self::try_acquire) refuses while any request waits. The exception is a request
 /// for 0 permits: it takes no permits from any waiter and is ready at once.
 ///
-/// Released permits that suffice for the head of the queue belong to the head before it runs, and
-/// for as long as its future is kept, polled or not: a future in the queue has to be polled when it
-/// is woken, or dropped. [`Fairness`](crate::Fairness) says what the other orders do about a waiter
-/// that is not polled.
+/// Released permits that suffice for the head of the queue belong to the head before it runs. They
+/// stay its own for as long as its future is kept, polled or not: so poll a future in the queue
+/// when it is woken, or drop it. [`Fairness`](crate::Fairness) says what the other orders do about
+/// a waiter that is not polled.
 ///
 /// # Memory ordering
 ///
@@ -114,8 +114,8 @@ impl Semaphore {
         Builder::new(permits)
     }
 
-    /// Takes `n` permits if that is possible without waiting and, unless the
-    /// [`Fairness`](crate::Fairness) allows it, without overtaking.
+    /// Takes `n` permits if so many are free. A caller is refused while other requests wait, unless
+    /// `n` is 0 or the [`Fairness`](crate::Fairness) lets it overtake them.
     ///
     /// # Errors
     ///
@@ -142,8 +142,8 @@ impl Semaphore {
     }
 
     /// Takes as many free permits as the range allows, if [`try_acquire`](Self::try_acquire) would
-    /// take as many as its start. A range from 0 is refused only by a closed semaphore: it gets 0
-    /// if no permit is free, or if a waiter comes first.
+    /// succeed for the start of the range. If that start is 0, only a closed semaphore refuses: the
+    /// caller gets 0 permits if none is free, or if a waiter comes first.
     ///
     /// # Errors
     ///
@@ -185,10 +185,10 @@ impl Semaphore {
     /// [`Closed`](AcquireError::Closed), also for `n` = 0; else [`TooMany`](AcquireError::TooMany)
     /// if `n` is above the [`capacity`](Self::capacity) (or, where requests [wait for
     /// it](crate::Builder::wait_for_capacity), above [`MAX_PERMITS`]); else
-    /// [`QueueFull`](AcquireError::QueueFull) if the request would have to wait and as many wait as
-    /// [may](crate::Builder::max_waiters). The first poll returns each of them at once. A request
-    /// in the queue gets `Closed` when the semaphore is closed, and `TooMany` when it is at the
-    /// head and the capacity has shrunk below `n`.
+    /// [`QueueFull`](AcquireError::QueueFull) if the request would have to wait, and
+    /// [`max_waiters`](crate::Builder::max_waiters) requests wait already. The first poll returns
+    /// these errors at once. A request in the queue gets `Closed` when the semaphore is closed, and
+    /// `TooMany` when it is at the head and the capacity has shrunk below `n`.
     ///
     /// # Panics
     ///
@@ -215,12 +215,12 @@ impl Semaphore {
         Acquire::new(&self.pool, Need::exactly(n))
     }
 
-    /// Waits until the start of the range is free, then takes as many free permits as the range
-    /// allows. A range from 0 never waits: it gets 0 if no permit is free, or if a waiter comes
-    /// first.
+    /// Waits until as many permits as the start of the range are free, then takes as many as the
+    /// range allows. If the start is 0, it never waits: the caller gets 0 permits if none is free,
+    /// or if a waiter comes first.
     ///
-    /// The request waits in the queue as one for the start of the range does. When its turn comes,
-    /// it takes what is free then, even if the waiters behind it then have to wait longer.
+    /// The request waits in the queue like one for the start of the range. When its turn comes, it
+    /// takes what is free then, even if the waiters behind it then wait longer.
     ///
     /// # Cancel safety
     ///
@@ -251,8 +251,8 @@ impl Semaphore {
         Acquire::new(&self.pool, range.into())
     }
 
-    /// Waits on this thread for `n` permits and runs `act` with them held. The permits are released
-    /// even if `act` panics.
+    /// Waits on this thread for `n` permits, then runs `act` with the permits held. The permits are
+    /// released even if `act` panics.
     ///
     /// # Errors
     ///
@@ -274,8 +274,8 @@ impl Semaphore {
         Ok(act())
     }
 
-    /// Waits for `n` permits and then for `future` with them held. The permits are released even if
-    /// `future` panics.
+    /// Waits for `n` permits, then runs `future` with the permits held. The permits are released
+    /// even if `future` panics.
     ///
     /// # Cancel safety
     ///
@@ -454,8 +454,8 @@ impl Semaphore {
     }
 
     /// Returns the statistics: permits and the queue as of one instant, the counts as of about that
-    /// instant. Takes the lock of the queue and, with a [clock](crate::Builder::clock), that of the
-    /// wait time before it.
+    /// instant. With a [clock](crate::Builder::clock), takes the lock of the wait time first; then
+    /// it takes the lock of the queue.
     pub fn stats(&self) -> Stats {
         self.pool.stats()
     }

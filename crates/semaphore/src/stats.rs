@@ -50,7 +50,7 @@ pub struct Stats {
     pub cancelled: u64,
     /// Requests that had to wait in the queue, whatever their outcome.
     pub waited: u64,
-    /// Total time that requests spent in the queue, of the waits that are over. Zero without a
+    /// The sum of all waits in the queue that are over. Zero without a
     /// [clock](crate::Builder::clock).
     pub wait_time: Duration,
 }
@@ -74,7 +74,7 @@ impl Counter {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Adds one without a read-modify-write, where the queue's lock keeps others from doing so.
+    /// Adds one without a read-modify-write: under the queue's lock no other thread writes.
     pub(crate) fn add_one_under_lock(&self) {
         self.0.store(self.get() + 1, Ordering::Relaxed);
     }

@@ -13,8 +13,8 @@ use pin_project_lite::pin_project;
 use crate::{acquire::Acquire, error::AcquireError, permit::Permit};
 
 pin_project! {
-    /// Future of [`Semaphore::with_async`](crate::Semaphore::with_async). Its stages share the
-    /// memory of the future that it runs.
+    /// Future of [`Semaphore::with_async`](crate::Semaphore::with_async). It is hardly larger than
+    /// the future that it runs: its stages share the memory of that future.
     #[must_use = "futures do nothing unless awaited or waited for"]
     pub struct WithAsync<'a, F> {
         #[pin]

@@ -49,7 +49,7 @@ pub(crate) const fn charged(word: u64, n: usize) -> u64 {
     word.wrapping_add(ACQUISITION) - permits(n)
 }
 
-/// The permits that a request asks for, from `min` to `max`; once granted, both are what it got.
+/// The permits that a request asks for, from `min` to `max`. In a grant both are what was granted.
 ///
 /// `min` above `max` (`TOO_MANY`) is more than any semaphore has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,8 +23,8 @@ use crate::{
 };
 
 impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
-    /// Takes a permit if that is possible without waiting and, unless the
-    /// [fairness](super::Builder::fairness) allows it, without overtaking.
+    /// Takes a permit if one is free. A caller is refused while requests wait, unless the
+    /// [fairness](super::Builder::fairness) lets it overtake them.
     ///
     /// # Errors
     ///
@@ -37,8 +37,8 @@ impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
 
     /// Waits for a permit.
     ///
-    /// The time in the queue is not part of the measured latency; nor is, in a row of gates, the
-    /// time in the queue of a later gate.
+    /// The measured latency does not include the time in the queue nor, in a row of gates, the time
+    /// in the queue of a later gate.
     ///
     /// # Cancel safety
     ///
@@ -47,7 +47,7 @@ impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
     /// # Errors
     ///
     /// [`Closed`](crate::AcquireError::Closed), else [`QueueFull`](crate::AcquireError::QueueFull)
-    /// if as many wait as [may](super::Builder::max_waiters).
+    /// if [`max_waiters`](super::Builder::max_waiters) requests wait already.
     ///
     /// # Panics
     ///

@@ -13,9 +13,9 @@ use super::{
 /// after a round that did not.
 ///
 /// A round did not go well if a request was dropped or, without a drop, if the mean time of its
-/// requests was above a [timeout](Self::timeout). Use it for a server that says when it is full. A
-/// server that only becomes slow is loaded until the timeout; [`Vegas`](super::Vegas) loads it
-/// less.
+/// requests was above a [timeout](Self::timeout). Use it for a server that refuses requests when it
+/// is full. A server that only becomes slow is loaded until the mean time reaches the timeout;
+/// [`Vegas`](super::Vegas) loads it less.
 ///
 /// After Chiu and Jain, "Analysis of the increase and decrease algorithms for congestion avoidance"
 /// (1989), and Netflix's `AIMDLimit`. Netflix's adds one for each request, and so doubles the limit

@@ -37,14 +37,14 @@ pub trait Steer {
     /// Checks the settings.
     fn check(&self) -> Result<(), BuildError>;
 
-    /// Returns the limit after a round under `limit`. The result may have a fraction, which is kept
-    /// for the next round, and may be out of the bounds, to which the caller then clamps it.
-    /// Without a drop it is not above `limit` if the round [is app-limited](Round::is_app_limited).
+    /// Returns the limit after a round under `limit`. The caller keeps its fraction for the next
+    /// round, and clamps it to the bounds. After a round without a drop that [is
+    /// app-limited](Round::is_app_limited), the result is not above `limit`.
     fn steer(&mut self, limit: f64, round: &Round) -> f64;
 }
 
-/// Returns log₁₀ of a limit, rounded down, at least 1: a step by which a large limit does not crawl
-/// and a small one does not leap.
+/// Returns log₁₀ of a limit, rounded down, at least 1: a step that is large enough for a large
+/// limit and small enough for a small one.
 pub(super) fn step_of(limit: f64) -> f64 {
     f64::from(whole(limit).max(1).ilog10().max(1))
 }

@@ -77,11 +77,10 @@ impl<A: LimitAlgorithm, C> Builder<A, C> {
         self
     }
 
-    /// Sets the fewest samples by which the limit changes without a drop, from 1 to
-    /// [`MAX_PERMITS`]. Default: 10.
+    /// Sets how many samples a round has at least, from 1 to [`MAX_PERMITS`]. Default: 10.
     ///
-    /// While the limit is higher, a round has as many samples as the limit. A higher number makes a
-    /// small limit steadier, and slower to change.
+    /// While the limit is above this number, a round has as many samples as the limit. A drop ends
+    /// a round in any case. A higher number makes a small limit steadier, and slower to change.
     pub fn min_samples(mut self, n: usize) -> Self {
         self.min_samples = n;
         self

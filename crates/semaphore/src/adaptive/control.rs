@@ -73,7 +73,7 @@ impl<A: LimitAlgorithm> Control<A> {
         if round.is_dropped {
             estimate = estimate.min(before as f64 - 1.0);
         }
-        // `max` comes before `min`: it turns NaN into the lower bound.
+        // `f64::max` comes first, since it turns NaN into the lower bound.
         self.estimate = estimate.max(min).min(max);
         let has_changed = self.limit() != before;
         if has_changed || round.is_dropped {

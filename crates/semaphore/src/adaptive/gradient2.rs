@@ -7,7 +7,7 @@ use super::{
     round::Round,
 };
 
-/// Until so many rounds were averaged, the long average is their plain mean.
+/// The long average of up to this many rounds is their plain mean.
 const WARM_UP: usize = 10;
 
 /// Shrinks the limit in proportion to how far the latency is above its long average, beyond a

@@ -25,7 +25,7 @@ use crate::{
 
 /// Owned permits. They need a target with compare-and-swap.
 impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
-    /// Takes a permit that keeps the semaphore alive, as [`try_acquire`](Self::try_acquire).
+    /// Works as [`try_acquire`](Self::try_acquire), with a permit that keeps the semaphore alive.
     ///
     /// # Errors
     ///
@@ -36,7 +36,7 @@ impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
         Ok(OwnedPermit { in_flight: InFlight::begin(Held::new(PoolOf(self), n)) })
     }
 
-    /// Waits for a permit that keeps the semaphore alive, as [`acquire`](Self::acquire).
+    /// Works as [`acquire`](Self::acquire), with a permit that keeps the semaphore alive.
     ///
     /// # Cancel safety
     ///

@@ -20,8 +20,7 @@ pub(super) struct Sample {
     pub(super) is_dropped: bool,
 }
 
-/// How often the limit was changed, or was to be cut by a drop although it stood at its minimum;
-/// wraps around.
+/// How often the limit has changed, plus the drops that found it at its minimum; wraps around.
 ///
 /// It orders events where a clock cannot: the clock may stand still while much happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,8 +71,8 @@ impl Round {
         (!self.is_dropped).then(|| (self.rtt_sum / self.samples as f64).max(1.0))
     }
 
-    /// Returns whether, when each sampled request began, less than half of `limit` was in flight,
-    /// so that the round says nothing about a higher limit.
+    /// Returns whether less than half of `limit` was in flight whenever a sampled request began.
+    /// Then the round says nothing about a higher limit.
     pub(super) fn is_app_limited(&self, limit: f64) -> bool {
         self.most_in_flight < whole(limit).div_ceil(2)
     }

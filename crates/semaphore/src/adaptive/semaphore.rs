@@ -24,14 +24,14 @@ use crate::{idle::Idle, permit::HasPool, pool::PermitPool, semaphore::Semaphore}
 /// changes. A request that comes when the limit is reached waits, in the order of the
 /// [fairness](Builder::fairness). It is refused if it comes by [`try_acquire`](Self::try_acquire),
 /// or if [`max_waiters`](Builder::max_waiters) wait already. Where the right number is known, a
-/// [`Semaphore`] costs less; where calls must be spaced in time, use a rate limiter. It does not
-/// help where latency says nothing about load, as with long polls.
+/// [`Semaphore`] costs less; where calls must be spaced in time, use a rate limiter. An adaptive
+/// semaphore does not help where latency says nothing about load, as with long polls.
 ///
 /// A request takes one permit. The caller tells how it went by [`success`](super::Permit::success),
 /// [`dropped`](super::Permit::dropped) or [`ignore`](super::Permit::ignore);
-/// [`Gate::run`](crate::Gate::run) does so by the result. A request costs what a semaphore's permit
-/// does and, on top, two loads, two clock reads, and a short lock when it is settled. An ignored
-/// request saves the second clock read and the lock.
+/// [`Gate::run`](crate::Gate::run) does so by the result. A request costs as much as a permit of a
+/// [`Semaphore`] and, in addition, two loads, two clock reads, and a short lock when it is settled.
+/// An ignored request saves the second clock read and the lock.
 ///
 /// # Memory ordering
 ///

@@ -7,17 +7,17 @@ use super::{
     round::Round,
 };
 
-/// Keeps a short queue at the server: the limit is such that, as the latency shows, only a few of
-/// the requests in flight wait there.
+/// Keeps the queue at the server short: estimates from the latency how many of the requests in
+/// flight wait there, and moves the limit so that only a few do.
 ///
 /// Of `limit` requests in flight, `limit × (1 − no-load latency ÷ latency)` wait in a queue. If
 /// fewer than 3·log₁₀(limit) wait, the limit grows; if more than 6·log₁₀(limit) wait, it shrinks.
 /// (The logarithm is rounded down, and at least 1.) A drop takes a quarter of the limit away.
 ///
-/// The no-load latency is the lowest mean of a round. Since a server may become slower for good,
-/// the no-load latency is measured anew in each round in which less than half of the limit was in
-/// flight and, under a steady load, every [`probe_every`](Self::probe_every) rounds: then the limit
-/// is halved for one round (for more, while less than half of the lowered limit is in flight).
+/// The no-load latency is the lowest mean of a round. Since a server may become slower for good, it
+/// is measured anew in each round in which less than half of the limit was in flight. Under a
+/// steady load it is measured every [`probe_every`](Self::probe_every) rounds: the limit is then
+/// halved for one round, and longer while less than half of the lowered limit is in flight.
 ///
 /// After Brakmo and Peterson, "TCP Vegas" (1995), and Netflix's `VegasLimit`, with these
 /// differences. When a probe is due, Netflix's takes any sample as the new no-load latency; under a
@@ -25,8 +25,8 @@ use super::{
 /// 165](https://github.com/Netflix/concurrency-limits/issues/165)). Otherwise Netflix's takes the
 /// fastest single request, which may be a lucky one ([issue
 /// 37](https://github.com/Netflix/concurrency-limits/issues/37)). Netflix's shrinks the limit by a
-/// constant step; here it shrinks by half of the excess, if that is more. A drop takes as much away
-/// as in TCP Vegas.
+/// constant step; here it shrinks by half of what waits above 6·log₁₀(limit), if that is more. A
+/// drop takes as much away as in TCP Vegas.
 ///
 /// # Examples
 ///

@@ -25,8 +25,8 @@ impl PermitPool {
                 self.word.fetch_add(permits(capacity - existing), Ordering::Release);
             } else if capacity < existing {
                 // ORDERING: Relaxed: the lock orders what is done about the flags. They are set
-                // before the debt is paid: a release comes before this, and its permits pay the
-                // debt; or after it, and then it finds ATTENDED and pays under the lock.
+                // before the debt is paid: either a release comes before this, and its permits pay
+                // the debt, or it comes after this, finds ATTENDED and pays under the lock.
                 self.word.fetch_or(ATTENDED | BARRED, Ordering::Relaxed);
             }
             true

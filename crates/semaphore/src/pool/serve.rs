@@ -15,8 +15,9 @@ use crate::{
     word::{ACQUISITION, ACQUISITIONS_MODULUS, ATTENDED, BARRED, Need, acquisitions, permits},
 };
 
-/// A nudged waiter that is not polled loses its promise after so many acquisitions, and one more
-/// for each waiter that was nudged before it and not polled since.
+/// Free permits are promised to the waiters that were nudged for them. A waiter that is not polled
+/// loses the promise after this many acquisitions, and one more for each waiter that was nudged
+/// before it and not polled since.
 const PATIENCE: u64 = tuned(128, 2) as u64;
 
 impl PermitPool {
@@ -52,14 +53,14 @@ impl PermitPool {
         }
     }
 
-    /// Nudges the head if it can be served by what is free and not promised; returns how much of
-    /// that is left then, or `None` if it cannot. Under the queue's lock.
+    /// Nudges the head if the permits that are free and not promised suffice for it. Returns how
+    /// many of them are left then, or `None` if they do not suffice. Under the queue's lock.
     fn nudge(&self, word: u64, head: Need, line: &mut Line<'_, Need>) -> Option<usize> {
         let (promised, nudged) = line.promised();
         let promised = usize::try_from(promised).unwrap_or(usize::MAX);
         let left = self.spare(word).saturating_sub(promised);
         let n = head.of(left)?;
-        // Each waiter that was nudged before may acquire first.
+        // The waiters that were nudged before the head may acquire first, once each.
         let patience = PATIENCE + (nudged as u64).min(ACQUISITIONS_MODULUS / 4);
         line.nudge_head(n as u64, acquisitions(word) + patience);
         Some(left - n)
@@ -149,8 +150,8 @@ impl Supply for PermitPool {
     fn serve(&self, line: &mut Line<'_, Need>) {
         self.pay();
         while let Some(&need) = line.head() {
-            // ORDERING: Acquire: pairs with the Release of every releaser, on behalf of the head,
-            // which learns of it through the queue's lock.
+            // ORDERING: Acquire: pairs with the Release of every releaser. The queue's lock then
+            // passes on to the head what the releasers did.
             let mut word = self.word.load(Ordering::Acquire);
             if self.is_out_of_reach(need) {
                 line.dismiss_head();

@@ -31,11 +31,11 @@ fn round<A: LimitAlgorithm>(limit: &Limit<A>, clock: &ManualClock, n: usize, mil
     limit.limit()
 }
 
-/// How a server does with a number of requests at once: the latency in nanoseconds, or that it
+/// What a server does with so many requests at once: the latency in nanoseconds, or `None` if it
 /// refuses.
 type Load = fn(usize) -> Option<u64>;
 
-/// Without a queue up to 20, in 10 ms; above it the latency rises with the load.
+/// Up to 20 requests have no queue and take 10 ms; above that the latency rises with the load.
 const KNEE_AT_20: Load = |n| Some(10 * MILLISECOND * n.max(20) as u64 / 20);
 const KNEE_AT_60: Load = |n| Some(10 * MILLISECOND * n.max(60) as u64 / 60);
 const KNEE_AT_20_SLOW: Load = |n| Some(40 * MILLISECOND * n.max(20) as u64 / 20);
@@ -72,7 +72,7 @@ fn serve<A: LimitAlgorithm>(
     limits
 }
 
-/// Returns the least and the greatest limit of the second half, when it has found its place.
+/// Returns the lowest and the highest limit of the second half, when the limit has settled.
 fn settled(limits: &[usize]) -> (usize, usize) {
     let half = &limits[limits.len() / 2..];
     (*half.iter().min().unwrap(), *half.iter().max().unwrap())
@@ -143,7 +143,7 @@ fn it_never_falls_below_the_minimum() {
 fn a_drop_takes_at_least_one<A: LimitAlgorithm + Clone>(algorithm: &A) {
     for initial in 2..=100 {
         let (limit, clock) = with_clock(algorithm.clone(), |builder| builder.initial(initial));
-        // Also if there is a fraction to take it from.
+        // The limit may have a fraction before the drop.
         let before = (0..10).fold(initial, |_, _| round(&limit, &clock, initial, 10));
         limit.try_acquire().unwrap().dropped();
         assert!(limit.limit() < before, "from {before}");
@@ -180,7 +180,7 @@ fn a_burst_of_drops_shrinks_it_once() {
     clock.advance(Duration::from_millis(10));
     permits.into_iter().for_each(Permit::dropped);
     assert_eq!((limit.limit(), limit.stats().dropped), (8, 16));
-    // One that began after the cut says that it was not enough.
+    // A request that began after the cut is dropped: the cut was not enough.
     limit.try_acquire().unwrap().dropped();
     assert_eq!(limit.limit(), 4);
 }
@@ -211,7 +211,7 @@ fn a_burst_of_drops_within_a_tick_is_one_cut() {
 
 #[test]
 fn successes_of_one_tick_count_for_the_limit_they_began_under() {
-    // In a clock that stands still all take no time.
+    // By a clock that stands still, all requests take no time.
     let (limit, _) = with_clock(Aimd::new(), |builder| builder.initial(20));
     let early: Vec<_> = (0..20).map_while(|_| limit.try_acquire().ok()).collect();
     early.into_iter().for_each(Permit::success);
@@ -234,7 +234,7 @@ fn successes_of_one_tick_count_for_the_limit_they_began_under() {
     assert_eq!((limit.limit(), limit.stats().succeeded), (22, before + 21), "21 of 22");
 }
 
-/// Both passes, and time between them in which a later gate is waited for.
+/// A second passes while the owner of a pass, which is borrowed or owned, waits for a later gate.
 fn unmoved_by_a_later_gate(is_owned: bool) {
     let aimd = Aimd::new().timeout(Duration::from_millis(50));
     let (limit, clock) = with_clock(aimd, |builder| builder.initial(50).min_samples(1));
@@ -353,7 +353,7 @@ fn it_waits_in_a_queue_and_is_closed_like_a_semaphore() {
     assert_eq!(limit.try_enter().unwrap_err(), TryAcquireError::Closed);
 }
 
-/// The server is used up to its knee, and not far beyond.
+/// The limit comes up to the knee of the server, and does not go far beyond.
 #[test]
 fn the_limit_follows_the_latency() {
     let (limit, clock) = with_clock(Vegas::new(), |builder| builder.initial(5));
@@ -444,7 +444,7 @@ fn gradient2_forgets_a_load_that_has_passed() {
     assert!(round(&limit, &clock, 20, 50) < 20, "slow, though faster than it once was");
 }
 
-/// The latency of what was refused or timed out is not that of the work.
+/// How fast a request is refused, or times out, says nothing about how long the work takes.
 #[test]
 fn a_fast_refusal_is_no_low_latency() {
     let (limit, clock) = with_clock(Vegas::new(), |builder| builder.initial(40).max(40));
@@ -490,7 +490,7 @@ fn what_is_out_of_range_is_refused_with_its_name_and_range() {
     ] {
         assert_eq!(error(AdaptiveSemaphore::builder(gradient)), message);
     }
-    // The default is put into the range.
+    // The default is moved into the range.
     assert_eq!(vegas().max(7).build().unwrap().limit(), 7);
     assert_eq!(vegas().min(30).build().unwrap().limit(), 30);
 }

@@ -1,4 +1,4 @@
-//! What each algorithm makes of a round, in figures.
+//! What each algorithm makes of a round, in numbers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use tidegate_semaphore::{
     adaptive::{AdaptiveSemaphore, Aimd, Gradient2, LimitAlgorithm, Permit, Vegas},
 };
 
-/// A limit from `initial` on, with the clock that it is measured by.
+/// An adaptive limit, and the clock that it is measured by.
 struct Server<A: LimitAlgorithm>(AdaptiveSemaphore<A, ManualClock>, ManualClock);
 
 impl<A: LimitAlgorithm> Server<A> {
@@ -49,20 +49,20 @@ fn a_mean_of_just_the_timeout_is_in_time() {
 fn vegas_goes_by_the_queue_that_the_latency_shows() {
     let after = |initial, no_load, latency| {
         let server = Server::new(Vegas::new(), initial, 200);
-        // Only one at a time: the limit stays, and that is the latency without a queue.
+        // Only one at a time: the limit stays, and the latency is that without a queue.
         (0..initial).for_each(|_| assert_eq!(server.answer(1, no_load), initial));
         server.round(latency)
     };
-    // Three in the queue, or six, are neither too few nor too many.
+    // The limit stays for a queue of three to six.
     let around_12 = [800, 900, 1000, 1500, 1700].map(|latency| after(12, 750, latency));
     assert_eq!(around_12, [18, 13, 12, 12, 11]);
-    // By log₁₀ 100, all bounds are twice that.
+    // The bounds are multiplied by log₁₀ 100 = 2: the limit stays for a queue of six to twelve.
     let around_100 = [1010, 1060, 1100, 1140, 1400].map(|latency| after(100, 1000, latency));
     assert_eq!(around_100, [112, 102, 100, 98, 91]);
 }
 
-/// Returns the limit, at most 1000, after rounds of these latencies; it gains one by each round
-/// that is no slower than the average.
+/// Returns the limit, at most 1000, after rounds of these latencies. A round that is no slower than
+/// the average adds one.
 fn gradient_after(latencies: &[u64]) -> usize {
     let gradient = Gradient2::new().tolerance(1.0).smoothing(1.0).queue(1).long_window(19);
     let server = Server::new(gradient, 1000, 1000);

@@ -40,7 +40,7 @@ fn a_request_in_the_queue_takes_its_permit_and_leaves_whoever_polls_it() {
         let mut waits = semaphore.acquire(1);
         assert!(poll(&mut waits).is_pending());
         drop(permit);
-        // A thread would spin before it joins the queue; this request is in it already.
+        // A thread would spin before it joins the queue, but this request is in the queue already.
         assert!((&mut waits).wait().is_ok());
         assert_eq!((semaphore.stats().waiting, semaphore.available_permits()), (0, 1));
     }
@@ -110,7 +110,7 @@ fn a_head_that_takes_its_permits_lets_those_behind_it_look_again() {
     let mut second = Task::waiting(semaphore.acquire(1));
     drop(held);
     let thief = semaphore.try_acquire(3).unwrap();
-    // The head was overtaken, and finds too little: newcomers and the second are barred.
+    // The head was overtaken and polls in vain: now newcomers and the second waiter are barred.
     assert!(!head.is_ready() && !second.is_ready());
     drop(thief);
     let _permit = head.output().unwrap();
@@ -184,7 +184,7 @@ fn once_newcomers_are_barred_a_large_head_gathers_its_permits() {
 
 #[test]
 fn two_permits_dropped_before_either_waiter_is_polled_wake_both() {
-    // What async-lock 3.5.0 does not do: it notifies as if one notification were enough.
+    // Two releases are two wake-ups. In async-lock 3.5.0 they are one.
     for fairness in [Fairness::Fifo, overtakes(5), Fairness::Barging, Fairness::Lifo] {
         let semaphore = semaphore(2, fairness);
         let mut held = semaphore.try_acquire(2).unwrap();
@@ -215,9 +215,9 @@ fn the_latest_is_served_first_under_lifo() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
-    /// Newcomers take what is released before the waiters can, which are polled whenever they are
-    /// woken: the head is overtaken no more often than the bound and the number of permits together
-    /// say, and every waiter is served in the end.
+    /// Newcomers are always faster than waiters, although each waiter is polled whenever it is
+    /// woken. The head is overtaken at most as often as the bound plus the number of permits, and
+    /// every waiter is served in the end.
     #[test]
     fn the_bound_holds_for_any_history(
         permits in 1..4_usize,
@@ -248,7 +248,7 @@ proptest! {
                     }
                 }
             }
-            // As an executor does: a waiter that may have been woken is polled.
+            // A waiter that may have been woken is polled, as by an executor.
             let mut at = 0;
             while at < waiting.len() {
                 match waiting[at].poll() {

@@ -1,5 +1,5 @@
-//! Every form in which permits are had can be moved into a task of tokio and of smol, and into a
-//! scoped thread; alone and in rows. That it compiles is most of what is tested.
+//! Permits and gates in all their forms, alone and in rows, can be moved into tasks of tokio and
+//! smol, and into scoped threads. Most of the test is that this compiles.
 
 use std::{
     future::Future,
@@ -37,7 +37,7 @@ fn on_smol<'a, T: Send + 'a>(future: impl Future<Output = T> + Send + 'a) -> T {
     smol::block_on(executor.run(task))
 }
 
-/// What is done with a gate: entered and waited for, with a step in between, by all of its methods.
+/// Enters a gate by all of its methods, with a yield where a task may move to another thread.
 async fn go_through<G: Gate<Pass: SettleBy<Result<u32, ()>>> + Clone>(gate: G) {
     let pass = gate.clone().enter().await.expect("there are permits");
     smol::future::yield_now().await;
@@ -50,7 +50,7 @@ async fn go_through<G: Gate<Pass: SettleBy<Result<u32, ()>>> + Clone>(gate: G) {
     assert_eq!(result.await.expect("there are permits"), Ok(7));
 }
 
-/// A gate whose parts are all `Send`, wherever they are borrowed from.
+/// Runs a gate whose parts are all `Send`, in tasks and threads that may borrow.
 fn scoped<
     G: Gate<Pass: SettleBy<Result<u32, ()>> + Send, Enter: Send, Refused: Send> + Clone + Send,
 >(
@@ -66,7 +66,7 @@ fn scoped<
     });
 }
 
-/// The same, borrowing nothing but what is static.
+/// The same for a gate that borrows nothing but statics, also in tasks that may not borrow.
 fn spawned<G>(gate: G)
 where
     G: Gate<Pass: SettleBy<Result<u32, ()>> + Send, Enter: Send, Refused: Send>
@@ -85,7 +85,7 @@ where
 
 #[test]
 fn every_form_can_be_spawned() {
-    // No other test takes of them meanwhile.
+    // No other test uses these statics.
     static PERMITS: Semaphore = Semaphore::new(8);
     static LIMIT: LazyLock<Limit> = LazyLock::new(limit);
     let permits = Arc::new(Semaphore::new(8));
@@ -113,7 +113,7 @@ fn every_form_can_be_spawned() {
 
 #[test]
 fn every_form_that_borrows_can_be_scoped() {
-    // No other test takes of it meanwhile.
+    // No other test uses this static.
     static PERMITS: Semaphore = Semaphore::new(8);
     let permits = Semaphore::new(8);
     let shared = Arc::new(Semaphore::new(8));
@@ -137,7 +137,7 @@ fn every_form_that_borrows_can_be_scoped() {
 
 #[test]
 fn every_way_to_wait_can_be_spawned() {
-    // No other test takes of them meanwhile.
+    // No other test uses these statics.
     static PERMITS: Semaphore = Semaphore::new(8);
     static LIMIT: LazyLock<Limit> = LazyLock::new(limit);
     let permits = Arc::new(Semaphore::new(8));

@@ -1,4 +1,4 @@
-//! Any history, against a semaphore on paper.
+//! Random histories, in which a semaphore does what a sequential reference does.
 
 use proptest::prelude::*;
 

@@ -31,7 +31,7 @@ fn what_passed_before_a_late_clock_was_read_is_no_latency() {
         Arc::new(AdaptiveSemaphore::builder(Vegas::new()).initial(4).clock(clock).build().unwrap());
     for owned in [false, true] {
         hand.advance(HOUR);
-        // Nothing else refreshes it: neither at the beginning nor at the end is the lag the server's.
+        // Nothing else refreshes the clock: its lag counts neither at the start nor at the end.
         if owned {
             let permit = limit.clone().try_acquire_owned().unwrap();
             hand.advance(SECOND);

@@ -1,4 +1,4 @@
-//! Ranges, full lines, idleness, and how long it took.
+//! Ranges, full queues, idleness, and the measured time of waits.
 
 use std::{
     sync::{Arc, Mutex, OnceLock, Weak},
@@ -75,7 +75,7 @@ fn idle_comes_with_the_last_permit_and_not_before() {
     let forgotten = held.split(1).unwrap();
     drop(held);
     assert_eq!((idle.woken(), other.woken()), (0, 0));
-    // What is gone for good is not out either.
+    // Permits that are removed are in use no longer.
     forgotten.forget();
     assert_eq!((idle.woken(), other.woken()), (1, 1));
     assert!(idle.is_ready() && other.is_ready());
@@ -120,7 +120,7 @@ fn the_time_waited_is_right_where_nanoseconds_overflow() {
     assert_eq!(semaphore.stats().wait_time, (year * 200 + Duration::from_nanos(7)) * 100);
 }
 
-/// A clock that notes how many requests wait whenever it is read.
+/// A clock that records, at each reading, how many requests wait.
 struct Watching {
     semaphore: Arc<OnceLock<Weak<Semaphore>>>,
     waiting: Arc<Mutex<Vec<usize>>>,

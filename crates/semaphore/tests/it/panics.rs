@@ -51,8 +51,8 @@ fn assert_all_back(stats: Stats, scene: &str) {
     assert_eq!((stats.available, stats.in_use, stats.waiting), (1, 0, 0), "{scene}");
 }
 
-/// Puts a request into the queue, grants it, polls it or drops it, and drops what it got; with a
-/// clock that panics at each reading in turn.
+/// Puts a request into the queue, grants it, polls it or not, and drops everything. The clock
+/// panics at its first reading, then, in new rounds, at its second and its third.
 fn with_each_reading<F>(name: &str, ask: impl Fn(&'static Arc<Semaphore>) -> F)
 where
     F: Future + 'static,
@@ -122,7 +122,7 @@ fn limit(panics_at: usize) -> &'static Arc<Limit> {
 fn assert_none_in_flight(limit: &Limit, scene: &str) {
     let stats = limit.stats();
     assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{scene}");
-    // Until the clock is past its bad reading.
+    // Until the clock is past the reading at which it panics.
     (0..4).for_each(|_| _ = quietly(|| drop(limit.try_acquire())));
     let all: Vec<_> = (0..9).map_while(|_| limit.try_acquire().ok()).collect();
     assert_eq!(all.len(), limit.limit(), "{scene}");
@@ -174,7 +174,7 @@ fn a_waker_whose_drop_panics_costs_no_permit() {
         let held = semaphore.try_acquire(1).unwrap();
         let mut asleep = Box::pin(semaphore.acquire(1));
         let mut other = Box::pin(semaphore.acquire(1));
-        // The one that is not woken has the only handle of its waker.
+        // The waiter that is not woken has the only handle of its waker.
         let first = if fairness == Fairness::Lifo { &mut asleep } else { &mut other };
         let waker = PanickingWaker::in_drop();
         if fairness == Fairness::Lifo {
@@ -187,7 +187,7 @@ fn a_waker_whose_drop_panics_costs_no_permit() {
         let last = if fairness == Fairness::Lifo { &mut asleep } else { &mut other };
         drop(waker);
         drop(held);
-        // Takes what is free, and lets go of its old waker.
+        // The waiter takes what is free, and drops its old waker.
         assert!(poll(last).is_none(), "{fairness:?}: the drop panics");
         assert_eq!(semaphore.available_permits(), 1, "{fairness:?}");
         quietly(|| drop((asleep, other)));
@@ -234,7 +234,7 @@ fn a_refused_or_broken_future_runs_nothing_when_it_is_polled_again() {
     assert_eq!(runs.load(Ordering::SeqCst), 1);
 }
 
-/// Panics at every reading from the one on at which it is told to.
+/// A clock that panics at every reading while its flag is set.
 struct Broken(Arc<AtomicUsize>);
 
 impl Clock for Broken {

@@ -1,4 +1,4 @@
-//! A semaphore that is a few lines of sequential code.
+//! A reference for the semaphore: a few lines of sequential code.
 
 use std::{collections::VecDeque, task::Poll};
 
@@ -12,9 +12,9 @@ use test_kit::Task;
 pub(crate) enum Step {
     Try(usize),
     Ask(usize),
-    /// Asks for a range, from the first number on, of so many more.
+    /// Asks for a range: at least the first number, at most the sum of both.
     AskUpTo(usize, usize),
-    /// Polls the future at this place among those that are alive.
+    /// Polls the future at this index among those that are alive.
     Poll(usize),
     Cancel(usize),
     Release(usize),
@@ -38,9 +38,9 @@ enum Fate {
 #[derive(Default)]
 pub(crate) struct Reference {
     closed: bool,
-    /// Permits above the capacity that are still out.
+    /// Permits in use above the capacity.
     pub(crate) debt: usize,
-    /// Numbers of requests, and the least and the most that they ask for.
+    /// The requests that wait: their indexes, and the least and the most that they ask for.
     line: VecDeque<(usize, usize, usize)>,
     fates: Vec<Fate>,
     stats: Stats,
@@ -139,13 +139,13 @@ impl Reference {
     }
 }
 
-/// A live future, and its number in the reference.
+/// A live future, and its index in the reference.
 struct Asked<'a> {
     task: Task<Acquire<'a>>,
     index: usize,
 }
 
-/// Polls a future and compares with the reference; true if it is over.
+/// Polls a future and compares with the reference; returns true if the future is ready.
 fn settle<'a>(
     asked: &mut Asked<'a>,
     reference: &mut Reference,
@@ -160,20 +160,20 @@ fn settle<'a>(
             held.push(permit);
         }
         Poll::Ready(Err(error)) => {
-            // One that was rejected for asking too much may learn of the close instead.
+            // A rejected request gets `Closed` instead if a close came before its poll.
             if reference.closed {
                 assert_eq!(error, AcquireError::Closed);
             } else {
                 assert_eq!(fate, Fate::Refused(error));
             }
-            // At once refused, it was counted by `ask`.
+            // A request that never waited was counted by `ask`.
             reference.stats.refused += u64::from(waited);
         }
     }
     fate != Fate::Waits
 }
 
-/// Takes the steps with a semaphore of so many permits and on paper; panics where they differ.
+/// Takes the steps with a semaphore and with the reference; panics where they differ.
 pub(crate) fn live_through(
     permits: usize,
     mut reference: Reference,

@@ -1,4 +1,4 @@
-//! What can be had, held, taken apart and given back.
+//! Permits: acquired, held, split, merged and released.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -94,7 +94,7 @@ fn what_exceeds_the_capacity_is_refused_at_once() {
         assert_eq!(semaphore.try_acquire(n).unwrap_err(), TryAcquireError::TooMany);
         assert_eq!(Task::new(semaphore.acquire(n)).output().unwrap_err(), AcquireError::TooMany);
     }
-    // Also behind others.
+    // A request behind others is refused, too.
     let _held = semaphore.try_acquire(2).unwrap();
     let _first = Task::waiting(semaphore.acquire(1));
     assert_eq!(Task::new(semaphore.acquire(3)).output().unwrap_err(), AcquireError::TooMany);

@@ -1,4 +1,4 @@
-//! More and fewer permits.
+//! Changes of the capacity.
 
 use tidegate_semaphore::{AcquireError, MAX_PERMITS, Semaphore};
 
@@ -50,7 +50,7 @@ fn a_waiter_that_asks_for_more_than_is_left_is_rejected() {
     assert_eq!(large.output().unwrap_err(), AcquireError::TooMany);
     held.split(1).unwrap().forget();
     drop(held);
-    // Served first, and then at once the one behind finds that its turn will not come.
+    // The small one is served; the one behind it asks for too much, and is rejected at once.
     assert_eq!((small.woken(), large_behind.woken()), (1, 1));
     assert_eq!(large_behind.output().unwrap_err(), AcquireError::TooMany);
     assert_eq!((small.output().unwrap().count(), semaphore.capacity()), (1, 1));

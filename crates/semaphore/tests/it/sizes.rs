@@ -1,4 +1,4 @@
-//! How large the types are. What makes one larger has to say so here.
+//! How large the types are. A change that makes a type larger has to change the table.
 #![cfg(target_pointer_width = "64")]
 
 use std::mem::{size_of, size_of_val};
@@ -10,7 +10,7 @@ use tidegate_semaphore::{
     future::{Acquire, AcquireOwned, Enter, Idle, WithAsync},
 };
 
-/// Fails, with all of them, if types are larger than the table says.
+/// Fails if types are larger than the table says, and lists them all.
 macro_rules! table {
     ($($size:literal $type:ty)*) => {
         let mut larger = Vec::new();

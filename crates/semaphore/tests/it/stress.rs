@@ -1,8 +1,8 @@
-//! Random histories on real threads: waits that are cancelled and time out, resizes, a close at the
-//! end.
+//! Random histories on real threads: waits that are cancelled or time out, resizes, and a close
+//! while threads wait.
 //!
-//! The seed is printed; `TIDEGATE_SEED=… cargo test -p tidegate-semaphore --test stress` does the
-//! same again, as far as the scheduler lets it.
+//! The seed is printed; `TIDEGATE_SEED=… cargo test -p tidegate-semaphore --test it stress` repeats
+//! a run, as far as the scheduler lets it.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},

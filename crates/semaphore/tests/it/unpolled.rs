@@ -6,7 +6,7 @@ use tidegate_semaphore::{Fairness, Semaphore};
 
 use test_kit::Task;
 
-/// After so many acquisitions by others the next one is woken: what the docs of `Fairness` say.
+/// After so many acquisitions by others the next waiter is woken, as the docs of `Fairness` say.
 const PATIENCE: usize = 128;
 
 const BOUND: u32 = 7;
@@ -110,7 +110,7 @@ fn those_behind_an_unpolled_head_are_overtaken_no_more_often_than_the_bound() {
     let (mut woken, mut overtaken) = (0, 0);
     loop {
         drop(holder);
-        // A newcomer is faster whenever it may.
+        // A newcomer takes the permit whenever it may.
         let Ok(newcomer) = semaphore.try_acquire(1) else { break };
         (holder, overtaken) = (newcomer, overtaken + 1);
         if second.woken() > woken {

@@ -63,7 +63,7 @@ fn one_release_serves_as_many_as_it_suffices_for() {
     assert_eq!(tasks.iter().map(Task::woken).collect::<Vec<_>>(), [1, 1, 0, 0]);
     assert_eq!(semaphore.available_permits(), 1);
     drop(tasks.remove(0));
-    // Its permit is passed on, with the one that was left.
+    // The permit of the dropped future is passed on, together with the one that was free.
     assert_eq!(tasks.iter().map(Task::woken).collect::<Vec<_>>(), [1, 1, 0]);
 }
 
@@ -129,7 +129,7 @@ fn the_queue_is_left_without_a_trace() {
 fn a_queue_that_was_long_and_has_emptied_serves_the_next_in_order() {
     let semaphore = Semaphore::new(1);
     let held = semaphore.try_acquire(1).unwrap();
-    // Long enough for its memory to be given back when all have left.
+    // The queue is so long that its memory is freed when all have left.
     drop((0..100).map(|_| Task::waiting(semaphore.acquire(1))).collect::<Vec<_>>());
     let mut waiters: Vec<_> = (0..300).map(|_| Task::waiting(semaphore.acquire(1))).collect();
     assert_eq!(semaphore.stats().waiting, 300);
@@ -177,7 +177,7 @@ fn a_close_keeps_what_was_granted() {
     let semaphore = Semaphore::new(2);
     let mut held = semaphore.try_acquire(2).unwrap();
     let mut granted = Task::waiting(semaphore.acquire(1));
-    // Waits for two; one of them will be free beside it.
+    // Waits for two permits, of which one will be free.
     let mut half_served = Task::waiting(semaphore.acquire(2));
     drop(held.split(1));
     semaphore.close();
@@ -187,7 +187,7 @@ fn a_close_keeps_what_was_granted() {
     assert_eq!(semaphore.available_permits(), 2);
 }
 
-/// Tries the semaphore and gives a permit back whenever it is woken and when it is dropped.
+/// Asks for permits and gives back what it gets, in `wake` and in `drop`.
 struct Meddler {
     semaphore: Arc<Semaphore>,
     calls: Arc<AtomicUsize>,
@@ -225,7 +225,7 @@ fn a_waker_may_re_enter_from_wake_and_from_drop() {
     let held = semaphore.try_acquire(1).unwrap();
     let mut woken = Box::pin(semaphore.acquire(1));
     let mut dropped = Box::pin(semaphore.acquire(1));
-    // The second poll replaces the waker of the first, whose drop meddles.
+    // The second poll of each future replaces its first waker; the drop of that waker meddles.
     for _ in 0..2 {
         assert!(woken.as_mut().poll(&mut Context::from_waker(&meddler())).is_pending());
         assert!(dropped.as_mut().poll(&mut Context::from_waker(&meddler())).is_pending());
@@ -237,7 +237,7 @@ fn a_waker_may_re_enter_from_wake_and_from_drop() {
     assert_eq!(calls.load(Ordering::SeqCst), 5);
     assert!(woken.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
     drop(woken);
-    // A granted future that is dropped: its waker is already gone.
+    // A granted future is dropped; its waker was called, and dropped, at the grant.
     let held = semaphore.try_acquire(1).unwrap();
     let mut granted = Box::pin(semaphore.acquire(1));
     assert!(granted.as_mut().poll(&mut Context::from_waker(&meddler())).is_pending());
